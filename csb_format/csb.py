@@ -1,0 +1,368 @@
+"""Compressed sparse banks: balanced matrices without row pointers (FPGA'19, CSB format)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .balance import (
+    BoolArray,
+    UnbalancedError,
+    as_banks,
+    check_balance,
+    checked_dense,
+    checked_mask,
+    fill_banks,
+    outside,
+    pad_banks,
+    range_text,
+)
+from .fixed import IntArray
+from .geometry import Geometry
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+__all__ = ["BoolArray", "Csb", "UnbalancedError"]
+
+# Integers up to here are exact in float64, and so are their sums in any order.
+_EXACT_FLOAT = 1 << 53
+
+
+@dataclass(frozen=True, eq=False)
+class Csb:
+    """A bank-balanced integer matrix in compressed sparse banks form.
+
+    The order is the paper's (FPGA'19, CSB format): row by row; in a row the first entry
+    of every bank, then the second of every bank, and so on. That is the C order of the
+    arrays, and one ``[row, j, :]`` is the group that feeds all banks in one cycle.
+
+    A bank with fewer real columns than ``nonzeros`` is filled with padding entries:
+    value 0, index of a padding column. :meth:`to_mask` is exact because of that.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Shape and widths.
+    values : int32 array (rows, nonzeros, banks)
+        Two's complement, within ``geometry.value_bits``. Copied and made read-only.
+    indices : uint16 array (rows, nonzeros, banks)
+        In-bank indices, strictly increasing along the second axis. Copied, read-only.
+
+    Raises
+    ------
+    ValueError
+        For arrays of another shape or kind, values or indices out of range, indices that
+        do not increase, or a padding entry that is not 0; the message gives the place.
+    """
+
+    geometry: Geometry
+    values: npt.NDArray[np.int32]
+    indices: npt.NDArray[np.uint16]
+
+    def __post_init__(self) -> None:
+        self._check_array("values", self.values)
+        self._check_array("indices", self.indices)
+        self._check_values(np.asarray(self.values))
+        self._check_indices(np.asarray(self.indices))
+        object.__setattr__(self, "values", _frozen(self.values, np.int32))
+        object.__setattr__(self, "indices", _frozen(self.indices, np.uint16))
+        self._check_padding()
+
+    def _check_array(self, name: str, array: npt.NDArray[Any]) -> None:
+        g, given = self.geometry, np.asarray(array)
+        shape = (g.rows, g.nonzeros, g.banks)
+        if given.shape != shape:
+            raise ValueError(
+                f"{name} have shape {given.shape}: the geometry needs {shape} "
+                "(rows, nonzeros, banks)"
+            )
+        if given.dtype.kind not in "iu":
+            raise ValueError(f"{name} have dtype {given.dtype}: convert them to integers first")
+
+    def _check_values(self, values: npt.NDArray[Any]) -> None:
+        bits = self.geometry.value_bits
+        bad = outside(values, bits)
+        if bad.any():
+            row, entry, bank = (int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"value {values[row, entry, bank]} of entry {entry} in row {row}, bank {bank}: "
+                f"{bits} bits hold {range_text(bits)}; use more value_bits or a coarser format"
+            )
+
+    def _check_indices(self, indices: npt.NDArray[Any]) -> None:
+        width = self.geometry.bank_width
+        bad = (indices < 0) | (indices >= width)
+        if bad.any():
+            row, entry, bank = (int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"index {indices[row, entry, bank]} of entry {entry} in row {row}, bank {bank}: "
+                f"a bank is {width} columns wide, so indices are 0 to {width - 1}"
+            )
+        # Not np.diff: it would wrap around on unsigned arrays.
+        bad = indices[:, 1:] <= indices[:, :-1]
+        if bad.any():
+            row, entry, bank = (int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"indices of row {row}, bank {bank} do not increase at entry {entry + 1}: "
+                "sort the entries of every bank by index and keep each column once"
+            )
+
+    def _check_padding(self) -> None:
+        bad = ~self._real & (self.values != 0)
+        if bad.any():
+            row, entry, bank = (int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"value {self.values[row, entry, bank]} of entry {entry} in row {row}, bank "
+                f"{bank} lies in padding column {self.column_indices[row, entry, bank]} of "
+                f"{self.geometry.columns}: padding entries must be 0"
+            )
+
+    @classmethod
+    def pack(
+        cls,
+        dense: npt.ArrayLike,
+        geometry: Geometry,
+        mask: npt.ArrayLike | None = None,
+        *,
+        fill: bool = False,
+    ) -> Csb:
+        """Pack a dense integer matrix.
+
+        Parameters
+        ----------
+        dense : int array (rows, columns)
+            Any integer dtype, within ``geometry.value_bits``.
+        geometry : Geometry
+            Every bank of every row must keep ``min(nonzeros, its real columns)`` weights.
+        mask : bool array (rows, columns), optional
+            True = kept; dense must be 0 elsewhere. Default: where dense is not 0.
+        fill : bool
+            Keep zero-valued weights, lowest columns first, in banks that keep too few.
+
+        Raises
+        ------
+        UnbalancedError
+            If a bank keeps another number of weights; gives row, bank, count, expected.
+        ValueError
+            For a wrong shape or dtype, a value out of range or one outside the mask.
+        """
+        array = checked_dense(dense, geometry)
+        kept = array != 0 if mask is None else checked_mask(mask, array)
+        banked = as_banks(kept, geometry)
+        if fill:
+            banked = fill_banks(banked, geometry)
+        check_balance(banked, geometry)
+        return cls._gather(array, pad_banks(banked, geometry), geometry)
+
+    @classmethod
+    def _gather(cls, dense: IntArray, banked: BoolArray, geometry: Geometry) -> Csb:
+        g = geometry
+        index: npt.NDArray[Any] = np.nonzero(banked)[2].reshape(g.rows, g.banks, g.nonzeros)
+        values = np.take_along_axis(as_banks(dense, g), index, axis=2)
+        return cls(g, values.transpose(0, 2, 1), index.transpose(0, 2, 1))
+
+    @classmethod
+    def from_scipy(cls, matrix: Any, geometry: Geometry) -> Csb:
+        """Pack a scipy.sparse matrix or array; its stored entries, zeros too, are kept.
+
+        Parameters
+        ----------
+        matrix : scipy.sparse array or matrix (rows, columns)
+            Any sparse format, integer dtype; duplicate entries are summed.
+        geometry : Geometry
+            As in :meth:`pack`, which also says what is raised.
+        """
+        import scipy.sparse
+
+        csr = scipy.sparse.csr_array(matrix, copy=True)
+        csr.sum_duplicates()
+        coo: Any = csr.tocoo()
+        dense = np.zeros(coo.shape, coo.dtype)
+        mask = np.zeros(coo.shape, np.bool_)
+        dense[coo.row, coo.col] = coo.data
+        mask[coo.row, coo.col] = True
+        return cls.pack(dense, geometry, mask)
+
+    @cached_property
+    def column_indices(self) -> IntArray:
+        """Columns of all entries, int64 (rows, nonzeros, banks); padding is >= columns."""
+        g = self.geometry
+        columns = self.indices.astype(np.int64) + np.arange(g.banks) * g.bank_width
+        columns.flags.writeable = False
+        return columns
+
+    @cached_property
+    def _real(self) -> BoolArray:
+        return self.column_indices < self.geometry.columns
+
+    @property
+    def real_nonzeros(self) -> int:
+        """Kept weights, zero-valued ones included, padding entries left out."""
+        return int(np.count_nonzero(self._real))
+
+    def to_dense(self) -> IntArray:
+        """The matrix as an int64 array (rows, columns)."""
+        return self._scatter(self.values.astype(np.int64))
+
+    def to_mask(self) -> BoolArray:
+        """Which weights are kept: bool array (rows, columns), True = kept."""
+        return self._scatter(np.ones(self.values.shape, np.bool_))
+
+    def _scatter(self, entries: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        g = self.geometry
+        padded = np.zeros((g.rows, g.padded_columns), entries.dtype)
+        np.put_along_axis(
+            padded, self.column_indices.reshape(g.rows, -1), entries.reshape(g.rows, -1), axis=1
+        )
+        return padded[:, : g.columns].copy()
+
+    def to_scipy(self) -> scipy.sparse.csr_array:
+        """The matrix as a csr_array, int64, kept zeros stored, columns sorted."""
+        import scipy.sparse
+
+        mask = self.to_mask()
+        starts = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
+        return scipy.sparse.csr_array(
+            (self.to_dense()[mask], np.nonzero(mask)[1], starts), shape=mask.shape
+        )
+
+    def matvec(self, x: npt.ArrayLike) -> IntArray:
+        """Exact product with one vector or a batch of them.
+
+        Parameters
+        ----------
+        x : int array (columns,) or (batch, columns)
+
+        Returns
+        -------
+        int64 array (rows,) or (batch, rows)
+
+        Raises
+        ------
+        ValueError
+            For another shape, a dtype that is not integer, or numbers so large that a
+            sum might leave int64.
+        """
+        vector = np.asarray(x)
+        if vector.ndim not in (1, 2) or vector.shape[-1] != self.geometry.columns:
+            raise ValueError(
+                f"vector of shape {vector.shape}: the matrix has {self.geometry.columns} "
+                f"columns; give ({self.geometry.columns},) or (batch, {self.geometry.columns})"
+            )
+        if vector.dtype.kind not in "iu":
+            raise ValueError(f"vector of dtype {vector.dtype}: quantise it to integers first")
+        largest = max(abs(int(vector.max(initial=0))), abs(int(vector.min(initial=0))))
+        bound = self._row_bound * largest
+        if bound >= 1 << 63:
+            raise ValueError(f"vector holds {largest}: a sum could leave 64 bits; scale it down")
+        # BLAS is far faster than integer loops, and exact below 2**53.
+        if bound < _EXACT_FLOAT and largest < _EXACT_FLOAT:
+            return (vector.astype(np.float64) @ self._float.T).astype(np.int64)
+        return vector.astype(np.int64) @ self.to_dense().T
+
+    @cached_property
+    def _row_bound(self) -> int:
+        return int(np.abs(self.values.astype(np.int64)).sum(axis=(1, 2)).max())
+
+    @cached_property
+    def _float(self) -> npt.NDArray[np.float64]:
+        return self.to_dense().astype(np.float64)
+
+    def merge_banks(self, factor: int) -> Csb:
+        """The same matrix with every ``factor`` adjacent banks merged into one.
+
+        Balance is kept: banks fall, entries per bank rise by ``factor``. So a matrix
+        balanced over B banks runs on every array whose lanes divide B.
+
+        Parameters
+        ----------
+        factor : int
+            Must divide the banks, see :meth:`Geometry.merged`.
+        """
+        geometry = self.geometry.merged(factor)
+        offset = np.arange(self.geometry.banks) % factor * self.geometry.bank_width
+        index = self.indices.astype(np.int64) + offset
+        return Csb(geometry, self._folded(self.values, factor), self._folded(index, factor))
+
+    def _folded(self, entries: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
+        g = self.geometry
+        split = entries.reshape(g.rows, g.nonzeros, g.banks // factor, factor)
+        # The lower bank's entries come first, so indices stay increasing.
+        return split.transpose(0, 3, 1, 2).reshape(g.rows, factor * g.nonzeros, g.banks // factor)
+
+    def pack_bits(self) -> bytes:
+        """The exact bit stream: entries in order, each value then index, LSB first.
+
+        Returns
+        -------
+        bytes
+            ``ceil(geometry.packed_bits / 8)`` of them; unused bits of the last are 0.
+        """
+        g = self.geometry
+        value = self.values.astype(np.int64) & ((1 << g.value_bits) - 1)
+        words = value | (self.indices.astype(np.int64) << g.value_bits)
+        as_bytes = words.reshape(-1, 1).astype("<u8").view(np.uint8)
+        bits = np.unpackbits(as_bytes, axis=1, bitorder="little")[:, : g.bits_per_nonzero]
+        return np.packbits(bits, bitorder="little").tobytes()
+
+    @classmethod
+    def unpack_bits(cls, geometry: Geometry, data: bytes) -> Csb:
+        """Read the stream that :meth:`pack_bits` writes.
+
+        Parameters
+        ----------
+        geometry : Geometry
+            The geometry it was written with; the stream does not carry it.
+        data : bytes
+            ``ceil(geometry.packed_bits / 8)`` bytes.
+
+        Raises
+        ------
+        ValueError
+            For another length, set bits after the last entry, or entries that
+            :class:`Csb` refuses.
+        """
+        g, size = geometry, -(-geometry.packed_bits // 8)
+        if len(data) != size:
+            raise ValueError(
+                f"bit stream of {len(data)} bytes: this geometry takes {size}; "
+                "give the geometry that it was packed with"
+            )
+        bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+        if bits[g.packed_bits :].any():
+            raise ValueError(
+                f"bit stream has bits set after its last entry (bit {g.packed_bits}): "
+                "it is damaged or of another geometry; pack the matrix again"
+            )
+        return cls._from_bits(geometry, bits[: g.packed_bits])
+
+    @classmethod
+    def _from_bits(cls, geometry: Geometry, bits: npt.NDArray[np.uint8]) -> Csb:
+        g = geometry
+        wide = np.zeros((g.slots, 64), np.uint8)
+        wide[:, : g.bits_per_nonzero] = bits.reshape(g.slots, g.bits_per_nonzero)
+        words: npt.NDArray[Any] = np.packbits(wide, axis=1, bitorder="little").view("<u8")
+        words = words.astype(np.int64).reshape(g.rows, g.nonzeros, g.banks)
+        sign = 1 << (g.value_bits - 1)
+        values: npt.NDArray[Any] = ((words & (2 * sign - 1)) ^ sign) - sign
+        indices: npt.NDArray[Any] = words >> g.value_bits
+        return cls(g, values, indices)
+
+    def equals(self, other: Csb) -> bool:
+        """Whether both have the same geometry and the same entries."""
+        return (
+            self.geometry == other.geometry
+            and np.array_equal(self.values, other.values)
+            and np.array_equal(self.indices, other.indices)
+        )
+
+
+def _frozen(array: npt.ArrayLike, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    copy = np.array(array, dtype, order="C")
+    copy.flags.writeable = False
+    return copy

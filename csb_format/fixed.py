@@ -1,0 +1,151 @@
+"""Fixed-point formats, rounding and saturation: the one place where they are written down."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Fixed", "IntArray", "round_shift", "saturate"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+def round_shift(value: IntArray, shift: int) -> IntArray:
+    """Divide by ``2**shift`` rounding halves up, as the hardware does.
+
+    Parameters
+    ----------
+    value : int64 array
+        Any shape; ``|value| + 2**(shift-1)`` must stay below ``2**63``.
+    shift : int
+        0..62 shifts right and rounds; negative shifts left, exactly.
+
+    Returns
+    -------
+    int64 array
+        ``floor(value / 2**shift + 1/2)``.
+    """
+    if shift <= 0:
+        return np.asarray(value, np.int64) << -shift
+    return (np.asarray(value, np.int64) + (1 << (shift - 1))) >> shift
+
+
+def saturate(value: IntArray, width: int) -> IntArray:
+    """Clip to the range of a signed number of ``width`` bits.
+
+    Parameters
+    ----------
+    value : int64 array
+    width : int
+        Bits, sign included.
+
+    Returns
+    -------
+    int64 array
+        In ``[-2**(width-1), 2**(width-1) - 1]``.
+    """
+    return np.clip(value, -(1 << (width - 1)), (1 << (width - 1)) - 1)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A signed two's complement fixed-point format.
+
+    Parameters
+    ----------
+    width : int
+        Bits, sign included, 2..48.
+    frac : int
+        Fraction bits; the value of integer ``v`` is ``v / 2**frac``. May exceed
+        ``width`` (all weights tiny) or be negative (all huge), -32..64.
+
+    Raises
+    ------
+    ValueError
+        For a width or fraction outside these ranges.
+    """
+
+    width: int
+    frac: int
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.width <= 48:
+            raise ValueError(f"fixed-point width {self.width}: must be 2 to 48 bits")
+        if not -32 <= self.frac <= 64:
+            raise ValueError(f"fixed-point fraction {self.frac}: must be -32 to 64 bits")
+
+    @classmethod
+    def for_range(cls, width: int, largest: float) -> Fixed:
+        """The finest format of ``width`` bits that holds ``+-largest`` without saturation.
+
+        Parameters
+        ----------
+        width : int
+        largest : float
+            Largest magnitude to hold, finite and not negative; 0 gives ``frac = width - 1``.
+        """
+        if not math.isfinite(largest) or largest < 0:
+            raise ValueError(f"largest magnitude {largest}: must be finite and not negative")
+        if largest == 0:
+            return cls(width, width - 1)
+        frac = max(-32, min(64, width - 1 - math.floor(math.log2(largest)) + 1))
+        while frac > -32 and math.floor(math.ldexp(largest, frac) + 0.5) > (1 << (width - 1)) - 1:
+            frac -= 1
+        return cls(width, frac)
+
+    @property
+    def min(self) -> int:
+        """Smallest integer."""
+        return -(1 << (self.width - 1))
+
+    @property
+    def max(self) -> int:
+        """Largest integer."""
+        return (1 << (self.width - 1)) - 1
+
+    @property
+    def lsb(self) -> float:
+        """Value of the last bit."""
+        return math.ldexp(1.0, -self.frac)
+
+    def quantise(self, real: npt.ArrayLike) -> IntArray:
+        """Round reals to this format, halves up, saturating.
+
+        Parameters
+        ----------
+        real : float array
+            Any shape, finite.
+
+        Returns
+        -------
+        int64 array
+            Same shape, in ``[min, max]``.
+
+        Raises
+        ------
+        ValueError
+            If a value is NaN or infinite; the message gives its position.
+        """
+        array = np.asarray(real, np.float64)
+        if not np.isfinite(array).all():
+            at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(
+                f"value at {at} is {array[at]}: remove NaN and infinity before quantising"
+            )
+        scaled = np.floor(np.ldexp(array, self.frac) + 0.5)
+        return np.clip(scaled, self.min, self.max).astype(np.int64)
+
+    def saturations(self, real: npt.ArrayLike) -> int:
+        """How many of the reals :meth:`quantise` would clip."""
+        scaled = np.floor(np.ldexp(np.asarray(real, np.float64), self.frac) + 0.5)
+        return int(np.count_nonzero((scaled < self.min) | (scaled > self.max)))
+
+    def dequantise(self, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Real values of integers in this format, exact for widths up to 48."""
+        return np.ldexp(np.asarray(value, np.float64), -self.frac)
+
+    def __str__(self) -> str:
+        return f"s{self.width}.{self.frac}"

@@ -1,0 +1,287 @@
+"""A quantised LSTM as training hands it to hardware: integers and formats, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .csb import Csb
+from .fixed import Fixed, IntArray
+
+__all__ = ["GATE_ORDER", "DenseLayer", "LstmLayer", "Model"]
+
+# Rows 0..H-1 are gate i, then f, g, o: the order of torch.nn.LSTM.
+GATE_ORDER = "ifgo"
+_HEAD_BIAS_BITS = 48
+
+
+@dataclass(frozen=True, eq=False)
+class LstmLayer:
+    """One LSTM layer without peepholes or projection; rows in torch gate order i, f, g, o.
+
+    Parameters
+    ----------
+    weight_ih : Csb (4H, X)
+        Input weights, ``value_bits`` equal to ``weight_ih_format.width``.
+    weight_hh : Csb (4H, H)
+        Recurrent weights, ``value_bits`` equal to ``weight_hh_format.width``.
+    bias : int64 array (4H,)
+        ``b_ih + b_hh``, summed in float and then quantised to ``state``. Made read-only.
+    input, hidden : Fixed
+        Formats of x and of h.
+    weight_ih_format, weight_hh_format : Fixed
+        Formats of the weights.
+    state : Fixed
+        Format of pre-activations, bias and cell state.
+
+    Raises
+    ------
+    ValueError
+        For shapes or widths that do not agree, or a bias outside ``state``.
+    """
+
+    weight_ih: Csb
+    weight_hh: Csb
+    bias: IntArray
+    input: Fixed
+    hidden: Fixed
+    weight_ih_format: Fixed
+    weight_hh_format: Fixed
+    state: Fixed
+
+    def __post_init__(self) -> None:
+        self._check_rows()
+        _check_width("weight_ih", self.weight_ih, self.weight_ih_format)
+        _check_width("weight_hh", self.weight_hh, self.weight_hh_format)
+        shape, width = (4 * self.hidden_size,), self.state.width
+        object.__setattr__(self, "bias", _integers("bias", self.bias, shape, width))
+
+    def _check_rows(self) -> None:
+        ih, hh = self.weight_ih.geometry, self.weight_hh.geometry
+        if hh.rows != 4 * hh.columns:
+            raise ValueError(
+                f"weight_hh is {hh.rows} x {hh.columns}: it must be 4H x H, "
+                f"{4 * hh.columns} rows for a hidden size of {hh.columns}"
+            )
+        if ih.rows != hh.rows:
+            raise ValueError(
+                f"weight_ih has {ih.rows} rows and weight_hh {hh.rows}: "
+                "both need four gates of every unit, take them from the same layer"
+            )
+
+    @property
+    def input_size(self) -> int:
+        """Elements of x."""
+        return self.weight_ih.geometry.columns
+
+    @property
+    def hidden_size(self) -> int:
+        """Units, the elements of h."""
+        return self.weight_hh.geometry.columns
+
+    def equals(self, other: LstmLayer) -> bool:
+        """Whether both hold the same integers in the same formats."""
+        return (
+            self.weight_ih.equals(other.weight_ih)
+            and self.weight_hh.equals(other.weight_hh)
+            and np.array_equal(self.bias, other.bias)
+            and self._formats == other._formats
+        )
+
+    @property
+    def _formats(self) -> tuple[Fixed, ...]:
+        return (
+            self.input,
+            self.hidden,
+            self.weight_ih_format,
+            self.weight_hh_format,
+            self.state,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class DenseLayer:
+    """The classifier after the last LSTM layer; it runs on the host, in exact integers.
+
+    Parameters
+    ----------
+    weight : int64 array (O, H)
+        In ``weight_format``. Made read-only.
+    weight_format : Fixed
+        Format of the weights.
+    input : Fixed
+        Format of h.
+    bias : int64 array (O,)
+        ``weight_format.frac + input.frac`` fraction bits, at most 48 bits wide. Made
+        read-only.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not agree, values out of range, or formats so wide that a
+        logit might leave int64.
+    """
+
+    weight: IntArray
+    weight_format: Fixed
+    input: Fixed
+    bias: IntArray
+
+    def __post_init__(self) -> None:
+        if np.ndim(self.weight) != 2 or 0 in np.shape(self.weight):
+            raise ValueError(
+                f"head weight has shape {np.shape(self.weight)}: it must be "
+                "(outputs, hidden_size), both at least 1"
+            )
+        outputs, hidden = np.shape(self.weight)
+        width = self.weight_format.width
+        self._check_sums(hidden)
+        weight = _integers("head weight", self.weight, (outputs, hidden), width)
+        bias = _integers("head bias", self.bias, (outputs,), _HEAD_BIAS_BITS)
+        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "bias", bias)
+
+    def _check_sums(self, hidden: int) -> None:
+        bits = self.weight_format.width + self.input.width - 2 + hidden.bit_length()
+        if bits > 62:
+            raise ValueError(
+                f"head weights of {self.weight_format.width} bits and inputs of "
+                f"{self.input.width} bits need sums of {bits} bits: use narrower formats"
+            )
+
+    @property
+    def input_size(self) -> int:
+        """Elements of h."""
+        return int(self.weight.shape[1])
+
+    @property
+    def output_size(self) -> int:
+        """Number of logits."""
+        return int(self.weight.shape[0])
+
+    def logits(self, hidden: npt.ArrayLike) -> IntArray:
+        """Exact ``weight @ h + bias``.
+
+        Parameters
+        ----------
+        hidden : int array (..., H)
+            In ``input`` format.
+
+        Returns
+        -------
+        int64 array (..., O)
+            ``weight_format.frac + input.frac`` fraction bits.
+
+        Raises
+        ------
+        ValueError
+            For another last axis, a dtype that is not integer, or values outside ``input``.
+        """
+        h = np.asarray(hidden)
+        if h.shape[-1:] != (self.input_size,):
+            raise ValueError(
+                f"hidden state of shape {h.shape}: the last axis must have "
+                f"{self.input_size} elements"
+            )
+        h = _integers("hidden state", h, h.shape, self.input.width)
+        return h @ self.weight.T + self.bias
+
+    def equals(self, other: DenseLayer) -> bool:
+        """Whether both hold the same integers in the same formats."""
+        return (
+            np.array_equal(self.weight, other.weight)
+            and np.array_equal(self.bias, other.bias)
+            and (self.weight_format, self.input) == (other.weight_format, other.input)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """LSTM layers, an optional head, and where they come from.
+
+    Parameters
+    ----------
+    layers : tuple of LstmLayer
+        At least one; each takes the hidden state of the one before, in its format.
+    head : DenseLayer or None
+        Takes the hidden state of the last layer, in its format.
+    provenance : dict of str to str
+        Free notes (data set, seed, commit); saved with the model, never interpreted.
+
+    Raises
+    ------
+    ValueError
+        For no layers, layers or a head that do not fit each other, or provenance that is
+        not text.
+    """
+
+    layers: tuple[LstmLayer, ...]
+    head: DenseLayer | None = None
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "provenance", dict(self.provenance))
+        if not self.layers:
+            raise ValueError("a model of 0 layers: give at least one LstmLayer")
+        for n, (before, layer) in enumerate(zip(self.layers, self.layers[1:], strict=False), 1):
+            _check_joint(f"layer {n}", layer, before)
+        if self.head is not None:
+            _check_joint("head", self.head, self.layers[-1])
+        for key, value in self.provenance.items():
+            if not (isinstance(key, str) and isinstance(value, str)):
+                raise ValueError(f"provenance {key!r}: {value!r}: both must be str; convert them")
+
+    def equals(self, other: Model) -> bool:
+        """Whether both hold the same integers, formats and provenance."""
+        heads = (self.head, other.head)
+        return (
+            len(self.layers) == len(other.layers)
+            and all(a.equals(b) for a, b in zip(self.layers, other.layers, strict=True))
+            and (heads[0].equals(heads[1]) if heads[0] and heads[1] else heads == (None, None))
+            and self.provenance == other.provenance
+        )
+
+
+def _check_width(name: str, matrix: Csb, fixed: Fixed) -> None:
+    if matrix.geometry.value_bits != fixed.width:
+        raise ValueError(
+            f"{name} is packed with value_bits {matrix.geometry.value_bits}, its format is "
+            f"{fixed.width} bits wide: pack it with value_bits={fixed.width}"
+        )
+
+
+def _check_joint(name: str, taker: LstmLayer | DenseLayer, giver: LstmLayer) -> None:
+    if taker.input_size != giver.hidden_size:
+        raise ValueError(
+            f"{name} takes {taker.input_size} elements, the layer before gives "
+            f"{giver.hidden_size}: make the sizes equal"
+        )
+    if taker.input != giver.hidden:
+        raise ValueError(
+            f"{name} takes format {taker.input}, the layer before gives {giver.hidden}: "
+            "quantise both in one format"
+        )
+
+
+def _integers(name: str, array: Any, shape: tuple[int, ...], width: int) -> IntArray:
+    """Check an integer array and copy it, read-only, as int64."""
+    given = np.asarray(array)
+    if given.shape != shape:
+        raise ValueError(f"{name} has shape {given.shape}: it must be {shape}")
+    if given.dtype.kind not in "iu":
+        raise ValueError(f"{name} has dtype {given.dtype}: quantise it to integers first")
+    half = 1 << (width - 1)
+    bad = (given < -half) | (given >= half)
+    if bad.any():
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name} holds {given[at]} at {at}: {width} bits hold {-half} to {half - 1}; "
+            "quantise it to its format"
+        )
+    copy = given.astype(np.int64)
+    copy.flags.writeable = False
+    return copy

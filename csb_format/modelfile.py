@@ -1,0 +1,234 @@
+"""Model files: a safetensors container of packed matrices, readable without this package.
+
+Tensors: ``layers.N.weight_ih`` and ``layers.N.weight_hh`` are CSB bit streams (uint8),
+``layers.N.bias``, ``head.weight`` and ``head.bias`` are int64. The metadata key
+``sparseflow`` holds a JSON header with geometries, formats and provenance, and the
+SHA-256 of it (without the checksum) and of every tensor's name, dtype, shape and bytes.
+Equal models give equal files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import container
+from .container import ModelFileError, Tensors, canonical_json
+from .csb import Csb
+from .fixed import Fixed
+from .geometry import Geometry
+from .model import GATE_ORDER, DenseLayer, LstmLayer, Model
+from .replace import replace_file
+
+__all__ = ["FORMAT_VERSION", "ModelFileError", "load_model", "save_model"]
+
+FORMAT_VERSION = 1
+
+_KEY = "sparseflow"
+_LAYER_FORMATS = ("input", "hidden", "weight_ih_format", "weight_hh_format", "state")
+_HEAD_FORMATS = ("weight_format", "input")
+
+
+def save_model(path: str | os.PathLike[str], model: Model) -> None:
+    """Write a model file; it is there completely or not at all.
+
+    Parameters
+    ----------
+    path : path
+        In an existing folder; an older file is replaced.
+    model : Model
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    replace_file(path, _encode(model))
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : path
+        A file that :func:`save_model` wrote.
+
+    Returns
+    -------
+    Model
+        Every matrix has been checked for its balance and value range.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no model file, of a newer version, truncated or changed in any byte.
+    OSError
+        If it cannot be read.
+    """
+    data = Path(path).read_bytes()
+    try:
+        return _decode(data)
+    except ModelFileError as error:
+        raise ModelFileError(f"{os.fspath(path)}: {error}") from error
+
+
+def _encode(model: Model) -> bytes:
+    header, tensors = _header(model), _tensors(model)
+    header["sha256"] = _checksum(header, tensors)
+    return container.join({_KEY: canonical_json(header)}, tensors)
+
+
+def _header(model: Model) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "gate_order": GATE_ORDER,
+        "layers": [_layer_header(layer) for layer in model.layers],
+        "head": None if model.head is None else _head_header(model.head),
+        "provenance": model.provenance,
+    }
+
+
+def _layer_header(layer: LstmLayer) -> dict[str, Any]:
+    return {
+        "weight_ih": asdict(layer.weight_ih.geometry),
+        "weight_hh": asdict(layer.weight_hh.geometry),
+        "formats": {name: asdict(getattr(layer, name)) for name in _LAYER_FORMATS},
+    }
+
+
+def _head_header(head: DenseLayer) -> dict[str, Any]:
+    return {
+        "outputs": head.output_size,
+        "inputs": head.input_size,
+        "formats": {name: asdict(getattr(head, name)) for name in _HEAD_FORMATS},
+    }
+
+
+def _tensors(model: Model) -> Tensors:
+    tensors: Tensors = {}
+    for n, layer in enumerate(model.layers):
+        tensors[f"layers.{n}.weight_ih"] = np.frombuffer(layer.weight_ih.pack_bits(), np.uint8)
+        tensors[f"layers.{n}.weight_hh"] = np.frombuffer(layer.weight_hh.pack_bits(), np.uint8)
+        tensors[f"layers.{n}.bias"] = layer.bias
+    if model.head is not None:
+        tensors |= {"head.weight": model.head.weight, "head.bias": model.head.bias}
+    return tensors
+
+
+def _checksum(header: dict[str, Any], tensors: Tensors) -> str:
+    rest = {key: value for key, value in header.items() if key != "sha256"}
+    digest = hashlib.sha256(canonical_json(rest).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        about = canonical_json([name, container.dtype_name(tensor), list(tensor.shape)])
+        digest.update(f"\n{about}\n".encode())
+        digest.update(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+def _decode(data: bytes) -> Model:
+    file_header, body = container.split(data)
+    header = _own_header(file_header)
+    tensors = container.read(file_header, body)
+    if header.get("sha256") != _checksum(header, tensors):
+        raise ModelFileError("checksum does not match: the file is damaged; fetch or save it again")
+    model = _model(header, tensors)
+    # Also catches what no check above looks at: order, spaces, surplus fields and tensors.
+    if _encode(model) != data:
+        raise ModelFileError(
+            "the file is not as save_model writes it (surplus or reordered contents): "
+            "it was changed by another program; save it again"
+        )
+    return model
+
+
+def _own_header(file_header: dict[str, Any]) -> dict[str, Any]:
+    metadata = file_header.get("__metadata__")
+    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise ModelFileError(
+            f"no {_KEY!r} header in its metadata: a safetensors file of another program; "
+            "give a file that save_model wrote"
+        )
+    header = container.parse_json(text, f"{_KEY!r} header")
+    version = _get(header, "format_version", int)
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this "
+            "Sparseflow reads: upgrade Sparseflow"
+        )
+    if version < 1:
+        raise ModelFileError(f"format version {version} never existed: fetch or save it again")
+    return header
+
+
+def _model(header: dict[str, Any], tensors: Tensors) -> Model:
+    try:
+        if _get(header, "gate_order", str) != GATE_ORDER:
+            raise ModelFileError(f"gate order {header['gate_order']!r}: must be {GATE_ORDER!r}")
+        nodes = _get(header, "layers", list)
+        layers = tuple(_layer(node, f"layers.{n}", tensors) for n, node in enumerate(nodes))
+        head = None if header.get("head") is None else _head(_get(header, "head", dict), tensors)
+        return Model(layers, head, _get(header, "provenance", dict))
+    except ModelFileError:
+        raise
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise ModelFileError(f"invalid contents: {error}") from error
+
+
+def _layer(node: Any, name: str, tensors: Tensors) -> LstmLayer:
+    weight_ih = _matrix(_get(node, "weight_ih", dict), f"{name}.weight_ih", tensors)
+    weight_hh = _matrix(_get(node, "weight_hh", dict), f"{name}.weight_hh", tensors)
+    bias = _tensor(tensors, f"{name}.bias", "I64", (weight_hh.geometry.rows,))
+    return LstmLayer(weight_ih, weight_hh, bias, **_formats(node, _LAYER_FORMATS))
+
+
+def _head(node: dict[str, Any], tensors: Tensors) -> DenseLayer:
+    outputs, inputs = _get(node, "outputs", int), _get(node, "inputs", int)
+    weight = _tensor(tensors, "head.weight", "I64", (outputs, inputs))
+    bias = _tensor(tensors, "head.bias", "I64", (outputs,))
+    return DenseLayer(weight=weight, bias=bias, **_formats(node, _HEAD_FORMATS))
+
+
+def _matrix(node: dict[str, Any], name: str, tensors: Tensors) -> Csb:
+    geometry = Geometry(**{f.name: _get(node, f.name, int) for f in fields(Geometry)})
+    stream = _tensor(tensors, name, "U8", (-(-geometry.packed_bits // 8),))
+    return Csb.unpack_bits(geometry, stream.tobytes())
+
+
+def _formats(node: dict[str, Any], names: tuple[str, ...]) -> dict[str, Fixed]:
+    formats = _get(node, "formats", dict)
+    nodes = {name: _get(formats, name, dict) for name in names}
+    return {k: Fixed(_get(v, "width", int), _get(v, "frac", int)) for k, v in nodes.items()}
+
+
+def _tensor(tensors: Tensors, name: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    if name not in tensors:
+        raise ModelFileError(f"tensor {name!r} is missing: fetch or save the file again")
+    tensor = tensors[name]
+    found = (container.dtype_name(tensor), tensor.shape)
+    if found != (dtype, shape):
+        raise ModelFileError(
+            f"tensor {name!r} is {found[0]} of shape {found[1]}, its header needs {dtype} of "
+            f"shape {shape}: fetch or save the file again"
+        )
+    return tensor
+
+
+def _get(node: Any, key: str, kind: type) -> Any:
+    """Read a header field, checked: files come from outside."""
+    value = node.get(key) if isinstance(node, dict) else None
+    # type() and not isinstance(): True is no int here.
+    if type(value) is not kind:
+        raise ModelFileError(
+            f"header field {key!r} is {value!r}, it must be {kind.__name__}: "
+            "fetch or save the file again"
+        )
+    return value

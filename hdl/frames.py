@@ -1,0 +1,107 @@
+"""Takes input frames from a stream into the two x regions of the vector banks."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from csb_format.design import Design, bits_for
+
+from .layouts import frame_layout
+
+__all__ = ["FrameLoader"]
+
+
+class FrameLoader(wiring.Component):
+    """Two frame buffers in the vector banks: one is read while the other is filled.
+
+    Parameters
+    ----------
+    design : Design
+
+    Members
+    -------
+    frames : In, stream
+        Beats of :func:`~hdl.layouts.frame_layout`, ``beats`` a frame, place 0 first. Ready
+        while a buffer is free and ``blocked`` is low.
+    beats, bases : In
+        Beats of a frame and the two buffers' places in the banks, from the program.
+    blocked : In
+        The write port is taken this cycle.
+    write_en, write_addr, write_data : Out
+        A beat for all banks, in the cycle in which it is taken.
+    ready : Out
+        A whole frame waits; ``first`` tells whether it starts a sequence.
+    take : In
+        The waiting frame's pass starts (a pulse).
+    release : In
+        The oldest frame taken has been read for the last time (a pulse).
+    restart : In
+        Forget all frames.
+    """
+
+    frames: stream.Interface
+    beats: Signal
+    bases: Signal
+    blocked: Signal
+    write_en: Signal
+    write_addr: Signal
+    write_data: Signal
+    ready: Signal
+    first: Signal
+    take: Signal
+    release: Signal
+    restart: Signal
+
+    def __init__(self, design: Design):
+        self.design = design
+        address = bits_for(design.vector_depth)
+        super().__init__(
+            {
+                "frames": In(stream.Signature(frame_layout(design))),
+                "beats": In(address),
+                "bases": In(data.ArrayLayout(address, 2)),
+                "blocked": In(1),
+                "write_en": Out(1),
+                "write_addr": Out(address),
+                "write_data": Out(frame_layout(design).members["data"]),
+                "ready": Out(1),
+                "first": Out(1),
+                "take": In(1),
+                "release": In(1),
+                "restart": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Counters of free and waiting buffers; buffers alternate in both directions."""
+        m = Module()
+        free, waiting = Signal(2, init=2), Signal(2)
+        fill, drain = Signal(), Signal()
+        beat = Signal.like(self.beats)
+        firsts = Signal(2)
+        taken = self.frames.valid & self.frames.ready
+        whole = taken & (beat == self.beats - 1)
+        m.d.comb += [
+            self.frames.ready.eq((free != 0) & self.beats.any() & ~self.blocked),
+            self.write_en.eq(taken),
+            self.write_addr.eq(self.bases[fill] | beat),
+            self.write_data.eq(self.frames.payload.data),
+            self.ready.eq(waiting != 0),
+            self.first.eq(firsts.bit_select(drain, 1)),
+        ]
+        with m.If(taken):
+            m.d.sync += [
+                beat.eq(beat + 1),
+                firsts.bit_select(fill, 1).eq(self.frames.payload.first),
+            ]
+        with m.If(whole):
+            m.d.sync += [beat.eq(0), fill.eq(~fill)]
+        with m.If(self.take):
+            m.d.sync += drain.eq(~drain)
+        m.d.sync += [
+            free.eq(free + self.release - whole),
+            waiting.eq(waiting + whole - self.take),
+        ]
+        with m.If(self.restart):
+            m.d.sync += [state.eq(state.init) for state in (free, waiting, fill, drain, beat)]
+        return m

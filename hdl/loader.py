@@ -1,0 +1,158 @@
+"""Writes the memories from a stream of 32-bit words, and starts the program.
+
+A packet is a header, a count and data:
+
+=========  =============  ==================================================
+header     bits 31..28    space: 1 matrix, 2 bias, 3 program, 4 start
+           bits 27..16    which memory: PE, element-wise lane, 0
+           bits 15..0     first word written; for *start*, program address
+count      32 bits        memory words that follow (not for *start*)
+data       ...            each memory word in ``ceil(width / 32)`` words,
+                          lowest first
+=========  =============  ==================================================
+"""
+
+import enum
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from csb_format.design import Design
+
+from .layouts import instruction_layout
+
+__all__ = ["WORD", "Loader", "Space", "header", "space_widths"]
+
+WORD = 32
+
+
+class Space(enum.IntEnum):
+    """Kinds of memory that a packet can address, and the start command."""
+
+    MATRIX = 1
+    BIAS = 2
+    PROGRAM = 3
+    START = 4
+
+
+def header(space: Space, target: int = 0, address: int = 0) -> int:
+    """The first word of a packet."""
+    return int(space) << 28 | target << 16 | address
+
+
+def space_widths(design: Design) -> dict[Space, int]:
+    """Bits of a memory word in each space."""
+    return {
+        Space.MATRIX: design.word_bits,
+        Space.BIAS: design.bias_bits,
+        Space.PROGRAM: instruction_layout(design).size,
+    }
+
+
+class Loader(wiring.Component):
+    """Decodes packets; one 32-bit word a cycle, always ready.
+
+    Parameters
+    ----------
+    design : Design
+
+    Members
+    -------
+    words : In, stream of 32 bits
+    space, target : Out
+        The memory that ``write_en`` means.
+    write_en, write_addr, write_data : Out
+        One memory word; narrower memories take the low bits.
+    start, start_addr : Out
+        Start the program (a pulse).
+    fault : Out
+        Sticky: a header named a space or a memory that does not exist. Its packet is
+        skipped.
+    """
+
+    words: stream.Interface
+    space: Signal
+    target: Signal
+    write_en: Signal
+    write_addr: Signal
+    write_data: Signal
+    start: Signal
+    start_addr: Signal
+    fault: Signal
+
+    def __init__(self, design: Design):
+        self.design = design
+        super().__init__(
+            {
+                "words": In(stream.Signature(WORD)),
+                "space": Out(4),
+                "target": Out(12),
+                "write_en": Out(1),
+                "write_addr": Out(16),
+                "write_data": Out(max(space_widths(design).values())),
+                "start": Out(1),
+                "start_addr": Out(16),
+                "fault": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """A three-state machine over header, count and data."""
+        m = Module()
+        word, taken = self.words.payload, self.words.valid
+        head = data.View(data.StructLayout({"address": 16, "target": 12, "space": 4}), word)
+        left = Signal(WORD)
+        m.d.comb += [self.words.ready.eq(1), self.start_addr.eq(self.write_addr)]
+        m.d.sync += [self.start.eq(0), self.write_en.eq(0)]
+        with m.If(self.write_en):
+            m.d.sync += self.write_addr.eq(self.write_addr + 1)
+        with m.If(taken), m.FSM():
+            with m.State("header"):
+                m.d.sync += [
+                    self.space.eq(head.space),
+                    self.target.eq(head.target),
+                    self.write_addr.eq(head.address),
+                ]
+                with m.If(head.space == Space.START):
+                    m.d.sync += self.start.eq(1)
+                with m.Else():
+                    m.next = "count"
+                    with m.If(~self._known(head)):
+                        m.d.sync += self.fault.eq(1)
+            with m.State("count"):
+                m.d.sync += left.eq(word)
+                m.next = "data"
+                with m.If(word == 0):
+                    m.next = "header"
+            with m.State("data"):
+                with m.If(self._collect(m, word)):
+                    m.d.sync += left.eq(left - 1)
+                    with m.If(left == 1):
+                        m.next = "header"
+        return m
+
+    def _known(self, head: data.View) -> Value:
+        counts = {Space.MATRIX: self.design.pes, Space.BIAS: self.design.units, Space.PROGRAM: 1}
+        return sum(
+            ((head.space == space) & (head.target < count) for space, count in counts.items()),
+            start=Value.cast(0),
+        ).bool()
+
+    def _collect(self, m: Module, word: Value) -> Signal:
+        """Gather the chunks of a memory word; high with its last."""
+        chunk = Signal(range(-(-len(self.write_data) // WORD)))
+        whole = Signal()
+        with m.Switch(self.space):
+            for space, width in space_widths(self.design).items():
+                with m.Case(space):
+                    m.d.comb += whole.eq(chunk == -(-width // WORD) - 1)
+            with m.Default():
+                m.d.comb += whole.eq(1)
+        m.d.sync += [
+            self.write_data.word_select(chunk, WORD).eq(word),
+            chunk.eq(chunk + 1),
+        ]
+        with m.If(whole):
+            m.d.sync += [chunk.eq(0), self.write_en.eq(1)]
+        return whole

@@ -1,0 +1,158 @@
+"""The processing element: one row of a bank-balanced matrix, one CSB group a cycle."""
+
+import numpy as np
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from csb_format.design import Design
+from csb_format.fixed import IntArray
+
+from .layouts import entry_layout, group_layout, vector_write_layout
+from .pipeline import delayed, registered
+
+__all__ = ["ProcessingElement"]
+
+FAN_IN = 4  # operands added between two registers of the tree: two adder levels at 100 MHz
+
+
+def tree_latency(operands: int) -> int:
+    """Registers between ``operands`` summands and their sum."""
+    levels = 0
+    while operands > 1:
+        operands = -(-operands // FAN_IN)
+        levels += 1
+    return levels
+
+
+class ProcessingElement(wiring.Component):
+    """N lanes, an adder tree, an accumulator and the parked sums of its rows.
+
+    Each lane reads its private copy of its vector bank at ``base | index``, so N reads
+    never conflict (FPGA'19, the CSB format). Rows follow each other without a bubble.
+
+    Parameters
+    ----------
+    design : Design
+
+    Members
+    -------
+    word : In
+        A CSB group: N entries of :func:`~hdl.layouts.entry_layout`, bank 0 lowest.
+    group : In
+        Its control, same cycle. One group a cycle, no backpressure.
+    write : In
+        Writes to the vector banks; seen by groups that arrive in later cycles.
+    result : Out
+        Sum of the last row that was not parked, ``acc_bits`` wide, held until the next.
+        It appears ``latency`` cycles after the row's last group.
+    """
+
+    word: Signal
+    group: Signal
+    write: Signal
+    result: Signal
+
+    def __init__(self, design: Design):
+        self.design = design
+        super().__init__(
+            {
+                "word": In(data.ArrayLayout(entry_layout(design), design.lanes)),
+                "group": In(group_layout(design)),
+                "write": In(vector_write_layout(design)),
+                "result": Out(signed(design.acc_bits)),
+            }
+        )
+
+    @staticmethod
+    def latency(design: Design) -> int:
+        """Cycles from a row's last group to its result: read, multiply, tree, align, sum."""
+        return 4 + tree_latency(design.lanes)
+
+    def elaborate(self, platform: object) -> Module:
+        """Lanes, tree, accumulator; the control travels beside the data."""
+        m = Module()
+        products = [self._lane(m, n) for n in range(self.design.lanes)]
+        group = delayed(m, self.group, 2, reset=True)
+        while len(products) > 1:
+            products = [
+                registered(m, _total(products[i : i + FAN_IN]))
+                for i in range(0, len(products), FAN_IN)
+            ]
+            group = registered(m, group, reset=True)
+        aligned = Signal(signed(self.design.acc_bits), reset_less=True)
+        m.d.sync += aligned.eq(Mux(group.zero, 0, products[0] << group.align))
+        self._accumulate(m, aligned, group)
+        return m
+
+    def _lane(self, m: Module, n: int) -> Signal:
+        """A vector bank, a multiplier and its registers."""
+        design = self.design
+        bank = Memory(shape=signed(design.act_bits), depth=design.vector_depth, init=[])
+        m.submodules[f"bank{n}"] = bank
+        write, read = bank.write_port(), bank.read_port(transparent_for=())
+        value = Signal(signed(design.value_bits), name=f"value{n}", reset_less=True)
+        shape = signed(design.value_bits + design.act_bits)
+        product = Signal(shape, name=f"product{n}", reset_less=True)
+        m.d.comb += [
+            write.en.eq(self.write.en[n]),
+            write.addr.eq(self.write.addr),
+            write.data.eq(self.write.data[n]),
+            read.addr.eq(self.group.base | self.word[n].index),
+        ]
+        m.d.sync += [value.eq(self.word[n].value), product.eq(value * read.data)]
+        return product
+
+    def _accumulate(self, m: Module, aligned: Signal, group: data.View) -> None:
+        """Add up a row; park or present the total with its last group."""
+        shape = signed(self.design.acc_bits)
+        m.submodules.parked = parked = Memory(shape=shape, depth=self.design.slots, init=[])
+        write = parked.write_port()
+        read = parked.read_port(transparent_for=(write,))
+        now = registered(m, group, reset=True)
+        acc, total = Signal(shape, reset_less=True), Signal(shape)
+        start = Mux(now.first, Mux(now.parked, read.data, 0), acc)
+        m.d.comb += [
+            read.addr.eq(group.slot),
+            total.eq(start + aligned),
+            write.addr.eq(now.slot),
+            write.data.eq(total),
+            write.en.eq(now.valid & now.last & now.park),
+        ]
+        with m.If(now.valid):
+            m.d.sync += acc.eq(total)
+            with m.If(now.last & ~now.park):
+                m.d.sync += self.result.eq(total)
+
+    @staticmethod
+    def model(values: IntArray, operands: IntArray, align: int, start: IntArray) -> IntArray:
+        """Bit-exact sum of rows.
+
+        Parameters
+        ----------
+        values, operands : int64 arrays (..., groups, lanes)
+            Weights, and the vector elements that their indices select.
+        align : int
+            Left shift of the products, 0..7.
+        start : int64 array (...)
+            Parked sums, or zero.
+
+        Returns
+        -------
+        int64 array (...)
+            The accumulator, which cannot overflow.
+        """
+        total: IntArray = np.sum(values * operands, axis=(-2, -1), dtype=np.int64)
+        return start + (total << align)
+
+
+def _total(operands: list[Signal]) -> Value:
+    """Sum as a balanced tree."""
+    terms: list[Value] = list(operands)
+    while len(terms) > 1:
+        terms = [
+            terms[i] + terms[i + 1] if i + 1 < len(terms) else terms[i]
+            for i in range(0, len(terms), 2)
+        ]
+    return terms[0] if terms else Const(0)

@@ -1,0 +1,119 @@
+"""Verilog and memory images of an accelerator, written to a folder."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from amaranth.back import rtlil, verilog
+from amaranth.lib import wiring
+
+from csb_format.design import Design
+from csb_format.images import write_mem
+
+from .compiler import Image
+from .core import Core
+from .hierarchy import RAM_MODULE, Hierarchy
+
+__all__ = ["TOP_MODULE", "VerilogFiles", "emit_verilog"]
+
+TOP_MODULE = "sparseflow"
+
+
+@dataclass(frozen=True)
+class VerilogFiles:
+    """What was written.
+
+    Parameters
+    ----------
+    folder : Path
+    sources : tuple of str
+        Names of the Verilog files, top module first.
+    images : tuple of str
+        Names of the ``.mem`` files; the simulator or synthesiser must run where it finds
+        them by these names.
+    """
+
+    folder: Path
+    sources: tuple[str, ...]
+    images: tuple[str, ...]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The Verilog files."""
+        return [self.folder / name for name in self.sources]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all Verilog text (not of the images), in order."""
+        digest = hashlib.sha256()
+        for path in self.paths:
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+def emit_verilog(design: Design, folder: Path, image: Image | None = None) -> VerilogFiles:
+    """Write the accelerator, one module a file, and its memory images.
+
+    The same design gives the same bytes. A folder that exists is replaced as a whole.
+
+    Parameters
+    ----------
+    design : Design
+    folder : Path
+    image : Image, optional
+        With it, memories start from ``.mem`` files (``$readmemh``); without it they start
+        at zero and are loaded through the ``load`` stream.
+
+    Returns
+    -------
+    VerilogFiles
+    """
+    # the system's Yosys may be older than Amaranth accepts; the one from PyPI is pinned
+    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
+    hierarchy = Hierarchy(instances=True, images=image is not None)
+    texts = {TOP_MODULE: _convert(TOP_MODULE, Core(design, image, hierarchy))}
+    while missing := [name for name in hierarchy.modules if name not in texts]:
+        texts |= {name: _convert(name, hierarchy.modules[name]) for name in missing}
+    ram = resources.files(__package__).joinpath(f"{RAM_MODULE}.v").read_text()
+    texts[RAM_MODULE] = ram
+    return _write(Path(folder), texts, image)
+
+
+def _convert(name: str, block: wiring.Component) -> str:
+    """Verilog of one block, without paths of the machine that made it.
+
+    ``-sv`` makes combinational blocks ``always_comb``: with ``always @*`` Icarus leaves
+    those at X whose inputs never change after time 0. Amaranth's public function does not
+    pass the option on; its version is pinned.
+    """
+    text: str = verilog._convert_rtlil_text(
+        rtlil.convert(block, name=name, emit_src=False),
+        strip_internal_attrs=True,
+        write_verilog_opts=("-sv",),
+    )
+    return text
+
+
+def _write(folder: Path, texts: dict[str, str], image: Image | None) -> VerilogFiles:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for name, text in texts.items():
+            (beside / f"{name}.v").write_text(text)
+        memories = image.memories if image else {}
+        for name, words in memories.items():
+            write_mem(beside / f"{name}.mem", words, image.width(name))  # type: ignore[union-attr]
+        beside.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        beside.rename(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return VerilogFiles(
+        folder, tuple(f"{name}.v" for name in texts), tuple(f"{name}.mem" for name in memories)
+    )

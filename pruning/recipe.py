@@ -1,0 +1,140 @@
+"""From training data to a pruned classifier: train, then prune and fine-tune in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .datasets import Normaliser, SequenceData
+from .pruner import BankBalancedPruner, MatrixReport, Target
+from .schedule import plan
+from .sequence import SequenceClassifier, Training, train
+
+__all__ = ["Outcome", "Recipe", "prune_and_finetune"]
+
+StageProgress = Callable[[str, int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Numbers of the demo; none of them was chosen with test data.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Units of the LSTM.
+    banks : int
+        Banks of both matrices.
+    sparsity : float
+        Asked of both matrices, 0..1.
+    dense_epochs : int
+        Epochs before the first weight is pruned.
+    increments : int
+        Steps of sparsity (Algorithm 1).
+    step_epochs : int
+        Epochs of fine-tuning after every step but the last.
+    final_epochs : int
+        Epochs of fine-tuning at the full sparsity.
+    value_bits : int
+        Width of stored weights, for the sizes in reports.
+    training : Training
+        Of the dense model.
+    tuning : Training
+        Of every fine-tuning.
+    """
+
+    hidden_size: int = 128
+    banks: int = 8
+    sparsity: float = 0.875
+    dense_epochs: int = 60
+    increments: int = 4
+    step_epochs: int = 10
+    final_epochs: int = 40
+    value_bits: int = 16
+    training: Training = field(default_factory=Training)
+    tuning: Training = field(default_factory=lambda: Training(learning_rate=3e-3))
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What :func:`prune_and_finetune` made.
+
+    Parameters
+    ----------
+    dense, pruned : SequenceClassifier
+        Before and after; both plain, for normalised frames.
+    normaliser : Normaliser
+        Of the training set: apply it to whatever the classifiers, or the accelerator, get.
+    report : tuple of MatrixReport
+        Requested and achieved sparsity.
+    """
+
+    dense: SequenceClassifier
+    pruned: SequenceClassifier
+    normaliser: Normaliser
+    report: tuple[MatrixReport, ...]
+
+
+def prune_and_finetune(
+    data: SequenceData,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    progress: StageProgress | None = None,
+) -> Outcome:
+    """Train a dense classifier, prune both LSTM matrices step by step, fine-tune each step.
+
+    Algorithm 1 of Cao et al. (FPGA'19).
+
+    Parameters
+    ----------
+    data : SequenceData
+        Training data, not normalised. Nothing else is looked at.
+    recipe : Recipe, optional
+    seed : int
+        Of initial weights, shuffling and noise.
+    progress : callable, optional
+        Called with (stage, epoch, epochs of the stage, mean loss).
+
+    Returns
+    -------
+    Outcome
+    """
+    chosen = recipe or Recipe()
+    normaliser = Normaliser.fit(data)
+    return _Stages(normaliser.apply(data), chosen, seed, progress).run(normaliser)
+
+
+class _Stages:
+    def __init__(
+        self, data: SequenceData, recipe: Recipe, seed: int, progress: StageProgress | None
+    ) -> None:
+        self.data, self.recipe, self.seed, self.progress = data, recipe, seed, progress
+        classes = int(data.labels.max()) + 1
+        self.model = SequenceClassifier(data.width, recipe.hidden_size, classes, seed)
+        target = Target(recipe.banks, recipe.sparsity, recipe.value_bits)
+        names = ("lstm.weight_ih_l0", "lstm.weight_hh_l0")
+        # All masks are dense until the first increment, so this trains the dense model too.
+        self.pruner = BankBalancedPruner(self.model, dict.fromkeys(names, target))
+
+    def run(self, normaliser: Normaliser) -> Outcome:
+        recipe = self.recipe
+        self._train("dense", recipe.dense_epochs, 0, recipe.training)
+        dense = self.pruner.squash()
+        rungs = plan(self.pruner.target_geometries, recipe.increments)
+        for number, rung in enumerate(rungs, 1):
+            self.pruner.prune(rung)
+            epochs = recipe.final_epochs if number == len(rungs) else recipe.step_epochs
+            self._train(f"prune {number}/{len(rungs)}", epochs, number, recipe.tuning)
+        return Outcome(dense, self.pruner.squash(), normaliser, self.pruner.report())
+
+    def _train(self, stage: str, epochs: int, number: int, settings: Training) -> None:
+        # Stages must not repeat each other's shuffling; seeds far apart do not collide.
+        seed = self.seed * 1000 + number
+        train(self.model, self.data, epochs, seed, self._told(stage), self.pruner.attach, settings)
+        self.pruner.detach()
+
+    def _told(self, stage: str) -> Callable[[int, int, float], None] | None:
+        progress = self.progress
+        if progress is None:
+            return None
+        return lambda epoch, epochs, loss: progress(stage, epoch, epochs, loss)

@@ -1,0 +1,5 @@
+"""``python -m sparseflow``."""
+
+from .cli import main
+
+main()

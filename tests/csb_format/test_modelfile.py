@@ -1,0 +1,413 @@
+"""Model files: the same bytes for the same model, and no damage that goes unseen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from csb_format import (
+    FORMAT_VERSION,
+    Csb,
+    DenseLayer,
+    Fixed,
+    Geometry,
+    LstmLayer,
+    Model,
+    ModelFileError,
+    load_model,
+    save_model,
+)
+
+INPUT = Fixed(16, 12)
+HIDDEN = Fixed(16, 15)
+Header = dict[str, Any]
+Tensors = dict[str, Any]
+
+
+def matrix(rows: int, columns: int, banks: int, nonzeros: int, seed: int, bits: int = 8) -> Csb:
+    g = Geometry(rows, columns, banks, nonzeros, bits)
+    rng = np.random.default_rng(seed)
+    half = 1 << (bits - 1)
+    keep = np.zeros((rows, g.banks, g.bank_width), bool)
+    keep[..., :nonzeros] = True
+    mask = keep.reshape(rows, -1)[:, :columns]
+    return Csb.pack(rng.integers(-half, half, (rows, columns)) * mask, g, mask)
+
+
+def layer(weight_ih: Csb, weight_hh: Csb, given_input: Fixed = INPUT) -> LstmLayer:
+    widths = [m.geometry.value_bits for m in (weight_ih, weight_hh)]
+    bias = np.arange(weight_hh.geometry.rows) - 3
+    formats = [Fixed(widths[0], 7), Fixed(widths[1], 6), Fixed(18, 13)]
+    return LstmLayer(weight_ih, weight_hh, bias, given_input, HIDDEN, *formats)
+
+
+def small_model(provenance: dict[str, str] | None = None) -> Model:
+    only = layer(matrix(8, 5, 2, 1, seed=1), matrix(8, 2, 1, 1, seed=2))
+    head = DenseLayer(np.array([[1, -2], [3, 4]]), Fixed(8, 6), HIDDEN, np.array([5, -6]))
+    return Model((only,), head, {"seed": "1", "note": "na\u00efve \u2260"} | (provenance or {}))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def small(path: Path) -> bytes:
+    save_model(path, small_model())
+    return path.read_bytes()
+
+
+def test_round_trip_with_head_and_provenance(path: Path) -> None:
+    save_model(path, small_model())
+    assert load_model(path).equals(small_model())
+
+
+def test_stacked_layers_without_head(path: Path) -> None:
+    first = layer(matrix(12, 7, 3, 2, seed=1, bits=4), matrix(12, 3, 2, 1, seed=2, bits=18))
+    second = layer(matrix(16, 3, 1, 0, seed=3), matrix(16, 4, 4, 1, seed=4), HIDDEN)
+    save_model(path, Model((first, second)))
+    loaded = load_model(path)
+    assert loaded.equals(Model((first, second)))
+    assert loaded.head is None
+
+
+def test_merged_matrices_keep_their_bank_width(path: Path) -> None:
+    ragged = layer(matrix(48, 10, 4, 2, seed=1).merge_banks(2), matrix(48, 12, 8, 1, seed=2))
+    merged = layer(ragged.weight_ih, ragged.weight_hh.merge_banks(4))
+    save_model(path, Model((merged,)))
+    assert load_model(path).equals(Model((merged,)))
+
+
+@given(
+    st.integers(1, 9),
+    st.integers(1, 4),
+    st.integers(4, 18),
+    st.data(),
+    st.dictionaries(st.text(), st.text()),
+)
+@settings(max_examples=30)
+def test_round_trip_of_any_geometry(
+    tmp_path_factory: pytest.TempPathFactory,
+    inputs: int,
+    hidden: int,
+    bits: int,
+    data: st.DataObject,
+    provenance: dict[str, str],
+) -> None:
+    def draw(columns: int) -> Csb:
+        banks = data.draw(st.integers(1, columns))
+        nonzeros = data.draw(st.integers(0, -(-columns // banks)))
+        return matrix(4 * hidden, columns, banks, nonzeros, seed=columns, bits=bits)
+
+    model = Model((layer(draw(inputs), draw(hidden)),), None, provenance)
+    path = tmp_path_factory.getbasetemp() / "any.safetensors"
+    save_model(path, model)
+    assert load_model(path).equals(model)
+
+
+def test_same_model_same_bytes(path: Path, small: bytes) -> None:
+    backwards = dict(reversed(small_model().provenance.items()))
+    save_model(path, Model(small_model().layers, small_model().head, backwards))
+    assert path.read_bytes() == small
+    save_model(path, load_model(path))
+    assert path.read_bytes() == small
+
+
+def test_safetensors_reads_it(path: Path, small: bytes) -> None:
+    tensors = safetensors.numpy.load(small)
+    model = small_model()
+    assert sorted(tensors) == [
+        "head.bias",
+        "head.weight",
+        "layers.0.bias",
+        "layers.0.weight_hh",
+        "layers.0.weight_ih",
+    ]
+    assert model.head is not None
+    np.testing.assert_array_equal(tensors["head.weight"], model.head.weight)
+    assert tensors["layers.0.weight_ih"].tobytes() == model.layers[0].weight_ih.pack_bits()
+    with safetensors.safe_open(path, "numpy") as file:
+        assert list(file.metadata()) == ["sparseflow"]
+        header = json.loads(file.metadata()["sparseflow"])
+    assert header["format_version"] == FORMAT_VERSION
+    assert header["gate_order"] == "ifgo"
+
+
+def test_matrices_are_stored_at_their_exact_size(small: bytes) -> None:
+    # 8 rows x 2 banks x 1 kept x (8 + 2) bits.
+    assert safetensors.numpy.load(small)["layers.0.weight_ih"].nbytes == 20
+
+
+def test_every_flipped_bit_of_every_byte_is_seen(path: Path, small: bytes) -> None:
+    for place in range(len(small)):
+        damaged = bytearray(small)
+        damaged[place] ^= 1 << (place % 8)
+        path.write_bytes(damaged)
+        with pytest.raises(ModelFileError, match=r"model\.safetensors: "):
+            load_model(path)
+
+
+@pytest.mark.parametrize("byte", [0x20, 0x22, 0x30])
+def test_every_overwritten_byte_is_seen(path: Path, small: bytes, byte: int) -> None:
+    for place in range(len(small)):
+        if small[place] != byte:
+            path.write_bytes(small[:place] + bytes([byte]) + small[place + 1 :])
+            with pytest.raises(ModelFileError):
+                load_model(path)
+
+
+def test_every_truncation_is_seen(path: Path, small: bytes) -> None:
+    for length in range(len(small)):
+        path.write_bytes(small[:length])
+        with pytest.raises(ModelFileError, match=r"truncated: \d+ bytes"):
+            load_model(path)
+
+
+@pytest.mark.parametrize("extra", [b"\0", b"{}", bytes(64)])
+def test_appended_bytes_are_seen(path: Path, small: bytes, extra: bytes) -> None:
+    path.write_bytes(small + extra)
+    with pytest.raises(ModelFileError, match=rf"{len(extra)} bytes after the last tensor"):
+        load_model(path)
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=60)
+def test_noise_is_refused(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "noise"
+    path.write_bytes(noise)
+    with pytest.raises(ModelFileError):
+        load_model(path)
+
+
+def test_damage_names_file_and_mend(path: Path, small: bytes) -> None:
+    path.write_bytes(small[:-1] + bytes([small[-1] ^ 1]))
+    with pytest.raises(
+        ModelFileError, match=r"model\.safetensors: checksum does not match.*fetch or save it again"
+    ):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"PK\x03\x04 a zip archive, not a model", r"not a safetensors file: .*save_model wrote"),
+        (b"\x04\0\0\0\0\0\0\0[1] ", r"file header is not a JSON object: not a safetensors file"),
+        (b"\x02\0\0\0\0\0\0\0\xff\xff", r"file header is not a JSON object"),
+        (b"", r"truncated: 0 bytes"),
+    ],
+)
+def test_other_files(path: Path, data: bytes, message: str) -> None:
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match=message):
+        load_model(path)
+
+
+def test_deeply_nested_header(path: Path) -> None:
+    text = b"[" * 200_000
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(ModelFileError, match="not a JSON object"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"format": "pt"}])
+def test_safetensors_of_another_program(path: Path, metadata: dict[str, str] | None) -> None:
+    safetensors.numpy.save_file({"w": np.zeros(3)}, path, metadata)
+    with pytest.raises(ModelFileError, match=r"no 'sparseflow' header .*save_model wrote"):
+        load_model(path)
+
+
+def test_missing_file(path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_model(path)
+
+
+def forged(data: bytes, change: Callable[[Header, Tensors], object]) -> bytes:
+    """The file with changed contents and a checksum that is right, as the format describes it."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["sparseflow"])
+    tensors = dict(safetensors.numpy.load(data))
+    change(header, tensors)
+    del header["sha256"]
+    digest = hashlib.sha256(dumps(header).encode())
+    for name, tensor in sorted(tensors.items()):
+        kind = {"uint8": "U8", "int64": "I64"}[str(tensor.dtype)]
+        digest.update(f"\n{dumps([name, kind, list(tensor.shape)])}\n".encode())
+        digest.update(tensor.tobytes())
+    header["sha256"] = digest.hexdigest()
+    return layout(dumps(header), tensors)
+
+
+def dumps(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def layout(header: str, tensors: Tensors) -> bytes:
+    entries: Header = {"__metadata__": {"sparseflow": header}}
+    body = b""
+    for name, tensor in sorted(tensors.items(), key=lambda t: (-t[1].itemsize, t[0])):
+        kind = "U8" if tensor.dtype == np.uint8 else "I64"
+        offsets = [len(body), len(body) + tensor.nbytes]
+        entries[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": offsets}
+        body += tensor.tobytes()
+    text = dumps(entries).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + body
+
+
+def test_forging_nothing_changes_nothing(small: bytes) -> None:
+    assert forged(small, lambda header, tensors: None) == small
+
+
+FORGERIES: dict[str, tuple[Callable[[Header, Tensors], object], str]] = {
+    "newer": (
+        lambda h, t: h.update(format_version=FORMAT_VERSION + 1),
+        rf"version {FORMAT_VERSION + 1} is newer than {FORMAT_VERSION}, .*: upgrade Sparseflow",
+    ),
+    "version 0": (lambda h, t: h.update(format_version=0), r"version 0 never existed"),
+    "version true": (
+        lambda h, t: h.update(format_version=True),
+        r"'format_version' is True, it must be int",
+    ),
+    "gates": (lambda h, t: h.update(gate_order="ifog"), r"gate order 'ifog': must be 'ifgo'"),
+    "no layers": (lambda h, t: h.pop("layers"), r"'layers' is None, it must be list"),
+    "zero layers": (lambda h, t: h.update(layers=[]), r"invalid contents: a model of 0 layers"),
+    "layer is a number": (lambda h, t: h.update(layers=[3]), r"'weight_ih' is None"),
+    "head is a list": (lambda h, t: h.update(head=[1]), r"'head' is \[1\], it must be dict"),
+    "provenance": (
+        lambda h, t: h.update(provenance={"seed": 3}),
+        r"invalid contents: provenance 'seed'",
+    ),
+    "surplus field": (lambda h, t: h.update(colour="red"), r"not as save_model writes it"),
+    "surplus tensor": (
+        lambda h, t: t.update(more=np.zeros(3, np.uint8)),
+        r"not as save_model writes it",
+    ),
+    "geometry": (
+        lambda h, t: h["layers"][0]["weight_ih"].update(banks=99),
+        r"invalid contents: banks 99: must be 1 to 5",
+    ),
+    "geometry field": (
+        lambda h, t: h["layers"][0]["weight_ih"].pop("rows"),
+        r"'rows' is None, it must be int",
+    ),
+    "format": (
+        lambda h, t: h["layers"][0]["formats"]["state"].update(width=99),
+        r"invalid contents: fixed-point width 99",
+    ),
+    "no format": (lambda h, t: h["layers"][0]["formats"].pop("state"), r"'state' is None"),
+    "missing tensor": (lambda h, t: t.pop("layers.0.bias"), r"'layers\.0\.bias' is missing"),
+    "missing head": (lambda h, t: t.pop("head.weight"), r"'head\.weight' is missing"),
+    "shape": (
+        lambda h, t: t.update({"layers.0.weight_ih": np.zeros(19, np.uint8)}),
+        r"'layers\.0\.weight_ih' is U8 of shape \(19,\), .* needs U8 of shape \(20,\)",
+    ),
+    "dtype": (
+        lambda h, t: t.update({"layers.0.bias": np.zeros(8, np.uint8)}),
+        r"'layers\.0\.bias' is U8 of shape \(8,\), .* needs I64 of shape \(8,\)",
+    ),
+    "huge": (
+        lambda h, t: h["layers"][0]["weight_ih"].update(rows=10**15),
+        r"needs U8 of shape \(2500000000000000,\)",
+    ),
+    "bias range": (
+        lambda h, t: t.update({"layers.0.bias": np.full(8, 1 << 17)}),
+        r"invalid contents: bias holds 131072 at \(0,\)",
+    ),
+    "head range": (
+        lambda h, t: t.update({"head.weight": np.full((2, 2), 200)}),
+        r"invalid contents: head weight holds 200",
+    ),
+    "index range": (
+        lambda h, t: t.update({"layers.0.weight_ih": np.full(20, 255, np.uint8)}),
+        r"invalid contents: index 3 of entry 0 in row 0, bank 0",
+    ),
+    "spare bits": (
+        lambda h, t: (
+            h["layers"][0]["weight_hh"].update(value_bits=9),
+            h["layers"][0]["formats"]["weight_hh_format"].update(width=9),
+        ),
+        r"'layers\.0\.weight_hh' is U8 of shape \(9,\), .* needs U8 of shape \(10,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_wrong_contents_under_a_right_checksum(path: Path, small: bytes, name: str) -> None:
+    change, message = FORGERIES[name]
+    path.write_bytes(forged(small, change))
+    with pytest.raises(ModelFileError, match=message):
+        load_model(path)
+
+
+def test_spaces_in_the_header_are_seen(path: Path, small: bytes) -> None:
+    size = int.from_bytes(small[:8], "little")
+    spaced = small[8 : 8 + size] + b" " * 8
+    path.write_bytes((size + 8).to_bytes(8, "little") + spaced + small[8 + size :])
+    assert len(safetensors.numpy.load(path.read_bytes())) == 5
+    with pytest.raises(ModelFileError, match="not as save_model writes it"):
+        load_model(path)
+
+
+def test_reordered_header_is_seen(path: Path, small: bytes) -> None:
+    header = json.loads(
+        json.loads(small[8 : 8 + int.from_bytes(small[:8], "little")])["__metadata__"]["sparseflow"]
+    )
+    backwards = json.dumps(dict(reversed(header.items())), separators=(",", ":"))
+    path.write_bytes(layout(backwards, safetensors.numpy.load(small)))
+    with pytest.raises(ModelFileError, match="not as save_model writes it"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]},
+        {"dtype": "I64", "shape": [8], "data_offsets": [0, 63]},
+        {"dtype": "I64", "shape": [-8], "data_offsets": [0, -64]},
+        {"dtype": "I64", "shape": [8.0], "data_offsets": [0, 64]},
+        {"dtype": "I64", "shape": [8], "data_offsets": [0, 32, 64]},
+        {"dtype": ["I64"], "shape": [8], "data_offsets": [0, 64]},
+        {"dtype": "I64", "shape": [8]},
+        [],
+        None,
+    ],
+)
+def test_wrongly_described_tensor(path: Path, small: bytes, entry: Any) -> None:
+    size = int.from_bytes(small[:8], "little")
+    header = json.loads(small[8 : 8 + size])
+    header["layers.0.bias"] = entry
+    text = dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + small[8 + size :])
+    with pytest.raises(ModelFileError, match=r"tensor 'layers\.0\.bias' is described wrongly"):
+        load_model(path)
+
+
+def test_failed_write_leaves_the_old_file(
+    path: Path, small: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="no space left"):
+        save_model(path, small_model({"seed": "2"}))
+    assert path.read_bytes() == small
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_write_leaves_nothing_beside(path: Path, small: bytes) -> None:
+    save_model(path, small_model({"seed": "2"}))
+    assert path.read_bytes() != small
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,108 @@
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pruning import datasets
+from pruning.datasets import DataSetError, Normaliser, SequenceData, load_japanese_vowels, parse_ts
+
+
+@pytest.mark.parametrize(
+    ("split", "utterances", "frames"), [("train", 270, 4274), ("test", 370, 5687)]
+)
+def test_japanese_vowels(split: str, utterances: int, frames: int) -> None:
+    data = load_japanese_vowels(split)
+    lengths = [len(sequence) for sequence in data.sequences]
+    assert (len(data), data.frames, data.width) == (utterances, frames, 12)
+    assert (min(lengths), max(lengths)) == (7, 26 if split == "train" else 29)
+    assert {sequence.dtype for sequence in data.sequences} == {np.dtype(np.float32)}
+    assert sorted(set(data.labels)) == list(range(9))
+
+
+def test_first_utterance_is_the_published_one() -> None:
+    data = load_japanese_vowels("train")
+    assert data.sequences[0].shape == (20, 12)
+    assert data.sequences[0][0, :3].tolist() == pytest.approx([1.860936, -0.207383, 0.261557])
+    assert np.bincount(data.labels).tolist() == [30] * 9
+
+
+class Elsewhere:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def locate_file(self, path: str) -> Path:
+        return self.root / path
+
+
+def test_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", missing)
+    with pytest.raises(DataSetError, match=r"install it with `python -m pip install sktime==1"):
+        load_japanese_vowels("train")
+
+
+def test_missing_file_names_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(metadata, "distribution", lambda name: Elsewhere(tmp_path))
+    with pytest.raises(DataSetError, match=r"install it with `python -m pip install sktime==1"):
+        load_japanese_vowels("train")
+
+
+def test_another_content_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "_read", lambda name: b"@data\n1:1\n")
+    with pytest.raises(
+        DataSetError, match=r"JapaneseVowels_TEST\.ts has sha256 \w+, expected b3d4"
+    ):
+        load_japanese_vowels("test")
+
+
+def test_unknown_split() -> None:
+    with pytest.raises(DataSetError, match="split 'valid': must be 'train' or 'test'"):
+        load_japanese_vowels("valid")
+
+
+def test_parse() -> None:
+    data = parse_ts("# note\n@classLabel true 1 2\n@data\n1,2,3:4,5,6:2\n7:8:1\n\n")
+    assert [s.tolist() for s in data.sequences] == [[[1, 4], [2, 5], [3, 6]], [[7, 8]]]
+    assert data.labels.tolist() == [1, 0]
+
+
+def test_parse_without_data() -> None:
+    with pytest.raises(DataSetError, match="no @data line"):
+        parse_ts("1,2:1\n")
+
+
+def test_normalised_training_set_has_mean_0_and_std_1() -> None:
+    data = load_japanese_vowels("train")
+    frames = np.concatenate(Normaliser.fit(data).apply(data).sequences)
+    assert frames.dtype == np.float32
+    assert np.allclose(frames.mean(axis=0), 0, atol=1e-4)
+    assert np.allclose(frames.std(axis=0), 1, atol=1e-4)
+
+
+def test_normaliser_uses_what_it_was_fitted_to() -> None:
+    fitted = Normaliser.fit(sequences([[1.0, 5.0], [3.0, 5.0]]))
+    made = fitted.apply(sequences([[4.0, 6.0]]))
+    assert made.sequences[0].tolist() == [[2.0, 1.0]]  # a constant channel is only shifted
+
+
+def sequences(*frames: list[list[float]]) -> SequenceData:
+    arrays = tuple(np.array(f, np.float32) for f in frames)
+    return SequenceData(arrays, np.zeros(len(arrays), np.int64))
+
+
+def test_normaliser_of_another_width() -> None:
+    fitted = Normaliser.fit(sequences([[1.0, 5.0]]))
+    with pytest.raises(ValueError, match=r"sequences of 3 channels: .* fitted to 2"):
+        fitted.apply(sequences([[1.0, 2.0, 3.0]]))
+
+
+def test_bad_sequences() -> None:
+    with pytest.raises(ValueError, match="0 sequences and 0 labels"):
+        sequences()
+    with pytest.raises(ValueError, match=r"sequence 1 has shape \(1, 3\): must be \(frames, 2\)"):
+        sequences([[1.0, 2.0]], [[1.0, 2.0, 3.0]])
+    with pytest.raises(ValueError, match="sequence 0 holds NaN"):
+        sequences([[1.0, float("nan")]])

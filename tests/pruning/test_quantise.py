@@ -1,0 +1,236 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from csb_format.csb import UnbalancedError
+from csb_format.fixed import Fixed
+from csb_format.geometry import Geometry
+from pruning.masks import bank_balanced_mask
+from pruning.pruner import BankBalancedPruner, Target
+from pruning.quantise import MAX_ALIGN, quantise
+from pruning.supported import UnsupportedLayerError
+
+LAYOUT: dict[str, Geometry | int] = {"weight_ih_l0": 4, "weight_hh_l0": 4}
+FRAMES = [np.linspace(-3, 2.5, 36, dtype=np.float32).reshape(3, 12)]
+
+
+def layer(bias: bool = True, ih_scale: float = 1.0, hh_scale: float = 1.0) -> nn.LSTM:
+    torch.manual_seed(3)
+    lstm = nn.LSTM(12, 16, bias=bias)
+    with torch.no_grad():
+        for name, scale in (("weight_ih_l0", ih_scale), ("weight_hh_l0", hh_scale)):
+            weight = getattr(lstm, name)
+            weight.mul_(bank_balanced_mask(weight, 4, 1) * scale)
+    return lstm
+
+
+def head() -> nn.Linear:
+    torch.manual_seed(4)
+    return nn.Linear(16, 5)
+
+
+@given(
+    bits=st.integers(4, 18),
+    scales=st.tuples(st.floats(0.1, 30), st.floats(0.5, 30)),
+)
+def test_weights_are_within_half_an_lsb(bits: int, scales: tuple[float, float]) -> None:
+    lstm = layer(True, *scales)
+    result = quantise(lstm, head(), LAYOUT, FRAMES, value_bits=bits)
+    (made,) = result.model.layers
+    for name, csb, fixed in (
+        ("weight_ih_l0", made.weight_ih, made.weight_ih_format),
+        ("weight_hh_l0", made.weight_hh, made.weight_hh_format),
+    ):
+        real = getattr(lstm, name).detach().double().numpy()
+        error = np.abs(fixed.dequantise(csb.to_dense()) - real)
+        assert error.max() <= fixed.lsb / 2
+        assert np.array_equal(csb.to_mask(), real != 0)
+        assert fixed.width == csb.geometry.value_bits == bits
+    dense = result.model.head
+    assert dense is not None
+    error = np.abs(dense.weight_format.dequantise(dense.weight) - head().weight.detach().numpy())
+    assert error.max() <= dense.weight_format.lsb / 2
+
+
+def test_formats_and_biases() -> None:
+    lstm = layer()
+    result = quantise(lstm, head(), LAYOUT, FRAMES, act_bits=12, provenance={"seed": "3"})
+    (made,) = result.model.layers
+    assert (made.hidden, made.state) == (Fixed(12, 11), Fixed(14, 9))
+    assert made.input == Fixed(12, 9)  # 3 needs two integer bits
+    biases = (lstm.get_parameter(name).double() for name in ("bias_ih_l0", "bias_hh_l0"))
+    summed = sum(biases, torch.zeros(64)).detach().numpy()
+    assert np.array_equal(made.bias, made.state.quantise(summed))
+    dense = result.model.head
+    assert dense is not None
+    assert dense.input == made.hidden
+    bias = Fixed(48, dense.weight_format.frac + 11).dequantise(dense.bias)
+    assert np.allclose(bias, head().bias.detach().numpy(), atol=1e-7, rtol=0)
+    assert result.model.provenance == {"seed": "3"}
+    assert (result.lowered, set(result.saturations.values())) == ({}, {0})
+
+
+def test_integer_logits_follow_the_float_head() -> None:
+    dense = quantise(layer(), head(), LAYOUT, FRAMES).model.head
+    assert dense is not None
+    hidden = np.linspace(-0.9, 0.9, 16)
+    integers = dense.logits(dense.input.quantise(hidden))
+    real = head()(torch.from_numpy(hidden).float()).detach().numpy()
+    assert np.allclose(integers * 2.0 ** -(dense.weight_format.frac + 15), real, atol=1e-3)
+
+
+@given(st.floats(0.05, 100), st.floats(0.5, 100), st.floats(0.02, 50))
+def test_products_align_and_weights_keep_their_range(ih: float, hh: float, x: float) -> None:
+    result = quantise(
+        layer(True, ih, hh), None, LAYOUT, [frames * np.float32(x) for frames in FRAMES]
+    )
+    (made,) = result.model.layers
+    apart = (made.weight_ih_format.frac + made.input.frac) - (
+        made.weight_hh_format.frac + made.hidden.frac
+    )
+    assert abs(apart) <= MAX_ALIGN
+    assert result.saturations["weight_ih_l0"] == result.saturations["weight_hh_l0"] == 0
+
+
+def test_lowering_touches_only_the_finer_product_and_is_told() -> None:
+    plain = quantise(layer(), None, LAYOUT, FRAMES).model.layers[0]
+    result = quantise(layer(hh_scale=2.0**12), None, LAYOUT, FRAMES)
+    (made,) = result.model.layers
+    assert made.weight_hh_format.frac == plain.weight_hh_format.frac - 12
+    lowered = plain.weight_ih_format.frac - made.weight_ih_format.frac
+    assert result.lowered == {"weight_ih_l0": lowered}
+    assert made.weight_ih_format.frac + made.input.frac == made.weight_hh_format.frac + 15 + 7
+
+
+def test_weights_that_alignment_would_erase_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"weight_ih_l0 of magnitude .* is all zero in .* rescale"):
+        quantise(layer(hh_scale=2.0**30), None, LAYOUT, FRAMES)
+
+
+def test_no_bias_is_zeros() -> None:
+    linear = nn.Linear(16, 5, bias=False)
+    model = quantise(layer(bias=False), linear, LAYOUT, FRAMES).model
+    assert not model.layers[0].bias.any()
+    assert model.head is not None
+    assert not model.head.bias.any()
+
+
+def test_saturated_biases_are_counted() -> None:
+    lstm = layer()
+    with torch.no_grad():
+        lstm.get_parameter("bias_ih_l0")[:3] = 40.0
+    result = quantise(lstm, None, LAYOUT, FRAMES)
+    assert result.saturations["bias"] == 3
+    assert (result.model.layers[0].bias[:3] == Fixed(18, 13).max).all()
+
+
+def test_a_huge_head_bias_lowers_the_head_instead_of_saturating() -> None:
+    linear = head()
+    with torch.no_grad():
+        linear.bias[0] = 2.0**24
+    result = quantise(layer(), linear, LAYOUT, FRAMES)
+    assert result.saturations["head.bias"] == 0
+    assert list(result.lowered) == ["head.weight"]
+
+
+def test_pruner_geometries_fit() -> None:
+    lstm = nn.LSTM(12, 16)
+    pruner = BankBalancedPruner(lstm, dict.fromkeys(LAYOUT, Target(4, 0.75)))
+    pruner.prune()
+    plain = pruner.squash()
+    model = quantise(plain, None, pruner.target_geometries, FRAMES, value_bits=8).model
+    assert model.layers[0].weight_hh.geometry == Geometry(64, 16, 4, 1, 8)
+
+
+def test_a_kept_zero_needs_the_mask() -> None:
+    lstm = layer()
+    masks = {name: getattr(lstm, name) != 0 for name in LAYOUT}
+    with torch.no_grad():
+        lstm.get_parameter("weight_hh_l0")[5] = 0
+    with pytest.raises(UnbalancedError, match=r"weight_hh_l0: row 5, bank 0 .*give the masks"):
+        quantise(lstm, None, LAYOUT, FRAMES)
+    model = quantise(lstm, None, LAYOUT, FRAMES, masks=masks).model
+    assert np.array_equal(model.layers[0].weight_hh.to_mask(), masks["weight_hh_l0"].numpy())
+
+
+def test_unbalanced_names_parameter_row_and_bank() -> None:
+    lstm = layer()
+    with torch.no_grad():
+        lstm.get_parameter("weight_ih_l0")[7, 3:6] = 0.1
+    with pytest.raises(UnbalancedError, match="weight_ih_l0: row 7, bank 1 keeps 3 weights, exp"):
+        quantise(lstm, None, LAYOUT, FRAMES)
+
+
+def test_a_geometry_of_another_count_is_unbalanced() -> None:
+    layout = {**LAYOUT, "weight_hh_l0": Geometry(64, 16, 4, 2)}
+    with pytest.raises(UnbalancedError, match="weight_hh_l0: row 0, bank 0 keeps 1 weights, exp"):
+        quantise(layer(), None, layout, FRAMES)
+
+
+def test_a_geometry_of_another_shape() -> None:
+    layout = {**LAYOUT, "weight_hh_l0": Geometry(32, 16, 4, 1)}
+    with pytest.raises(ValueError, match=r"weight_hh_l0: .*does not fit weights of shape 64 x 16"):
+        quantise(layer(), None, layout, FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("num_layers", 2), ("bidirectional", True), ("proj_size", 4)]
+)
+def test_unsupported_options_are_named_with_value_and_mend(option: str, value: int) -> None:
+    lstm = nn.LSTM(12, 16, **{option: value})
+    with pytest.raises(UnsupportedLayerError, match=rf"{option}={value}: .*, train with {option}="):
+        quantise(lstm, None, LAYOUT, FRAMES)
+
+
+def test_another_cell_is_unsupported() -> None:
+    with pytest.raises(UnsupportedLayerError, match=r"layer of type GRU: train torch\.nn\.LSTM"):
+        quantise(nn.GRU(12, 16), None, LAYOUT, FRAMES)  # type: ignore[arg-type]
+
+
+def test_a_parametrised_layer_is_sent_to_squash() -> None:
+    lstm = layer()
+    BankBalancedPruner(lstm, {"weight_hh_l0": Target(4, 0.5)})
+    with pytest.raises(UnsupportedLayerError, match=r"quantise what squash\(\) returns"):
+        quantise(lstm, None, LAYOUT, FRAMES)
+
+
+@pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_not_finite_names_the_parameter(name: str, bad: float) -> None:
+    lstm = layer()
+    with torch.no_grad():
+        getattr(lstm, name)[2] = bad
+    with pytest.raises(ValueError, match=rf"{name} at \(2,.*\) is {bad}: train to finite weights"):
+        quantise(lstm, None, LAYOUT, FRAMES)
+
+
+def test_a_head_of_another_size() -> None:
+    with pytest.raises(ValueError, match="head takes 15 features, the LSTM has hidden_size 16"):
+        quantise(layer(), nn.Linear(15, 5), LAYOUT, FRAMES)
+
+
+def test_a_matrix_missing_from_the_layout() -> None:
+    with pytest.raises(ValueError, match="layout lacks weight_hh_l0: give its Geometry or"):
+        quantise(layer(), None, {"weight_ih_l0": 4}, FRAMES)
+
+
+def test_empty_calibration() -> None:
+    with pytest.raises(ValueError, match="calibration of 0 sequences: give some"):
+        quantise(layer(), None, LAYOUT, [])
+
+
+@pytest.mark.parametrize("bad", [np.zeros((3, 11)), np.zeros(12), np.full((3, 12), np.nan)])
+def test_bad_calibration(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"calibration sequence 1 of shape .*\(frames, 12\)"):
+        quantise(layer(), None, LAYOUT, [*FRAMES, bad])
+
+
+@pytest.mark.parametrize("bits", [3, 19])
+def test_widths_out_of_range(bits: int) -> None:
+    with pytest.raises(ValueError, match=f"act_bits {bits}: must be 4 to 18"):
+        quantise(layer(), None, LAYOUT, FRAMES, act_bits=bits)
+    with pytest.raises(ValueError, match=f"value_bits {bits}: must be 4 to 18"):
+        quantise(layer(), None, LAYOUT, FRAMES, value_bits=bits)
