@@ -1,26 +1,33 @@
-"""The safetensors container, written canonically: equal contents give equal bytes.
-
-A file is the length of its header (8 bytes, little endian), a JSON header padded with
-spaces to a multiple of 8, and the tensors. The safetensors library reads it; it is not
-used for writing, because its byte order of header and tensors is its own affair and may
-change between versions.
-"""
+"""The safetensors container: the library writes it and reads it, its errors get a mend."""
 
 from __future__ import annotations
 
 import json
-import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError
 
-__all__ = ["ModelFileError", "Tensors", "canonical_json", "join", "parse_json", "read", "split"]
+__all__ = [
+    "ModelFileError",
+    "Tensors",
+    "canonical_json",
+    "dtype_name",
+    "encode",
+    "parse_json",
+    "read_metadata",
+    "read_tensors",
+]
 
 Tensors = dict[str, npt.NDArray[Any]]
 
 _DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "I64": np.dtype("<i8")}
-_METADATA = "__metadata__"
+_safe_open: Any = safetensors.safe_open  # Any: its stub has no types
 
 
 class ModelFileError(ValueError):
@@ -32,12 +39,12 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def parse_json(text: bytes | str, what: str) -> dict[str, Any]:
+def parse_json(text: str, what: str) -> dict[str, Any]:
     """Parse a JSON object.
 
     Parameters
     ----------
-    text : bytes or str
+    text : str
     what : str
         What it is, for the error.
 
@@ -47,45 +54,12 @@ def parse_json(text: bytes | str, what: str) -> dict[str, Any]:
         If it is not a JSON object.
     """
     try:
-        value = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise ModelFileError(
-            f"{what} is not a JSON object: not a safetensors file, or a damaged one; "
-            "fetch or save it again"
-        )
+        raise ModelFileError(f"{what} is not a JSON object: fetch or save the file again")
     return value
-
-
-def join(metadata: dict[str, str], tensors: Tensors) -> bytes:
-    """Bytes of a file.
-
-    Parameters
-    ----------
-    metadata : dict of str to str
-    tensors : dict of str to uint8 or int64 arrays
-
-    Returns
-    -------
-    bytes
-    """
-    # Wide elements first, so that every tensor is aligned to its element size.
-    names = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
-    header: dict[str, Any] = {_METADATA: metadata}
-    parts, end = [], 0
-    for name in names:
-        part = tensors[name].astype(_DTYPES[dtype_name(tensors[name])]).tobytes()
-        header[name] = {
-            "dtype": dtype_name(tensors[name]),
-            "shape": list(tensors[name].shape),
-            "data_offsets": [end, end + len(part)],
-        }
-        parts.append(part)
-        end += len(part)
-    text = canonical_json(header).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + b"".join(parts)
 
 
 def dtype_name(array: npt.NDArray[Any]) -> str:
@@ -93,71 +67,76 @@ def dtype_name(array: npt.NDArray[Any]) -> str:
     return {"u1": "U8", "i8": "I64"}[array.dtype.str[1:]]
 
 
-def split(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Parse the header of a file.
+def encode(metadata: dict[str, str], tensors: Tensors) -> bytes:
+    """Bytes of a file.
 
     Parameters
     ----------
-    data : bytes
-        The whole file.
+    metadata : dict of str to str
+        At most one entry: the library writes several in random order.
+    tensors : dict of str to uint8 or int64 arrays
 
     Returns
     -------
-    header, body : dict and bytes
-        The parsed header and everything after it, not checked yet.
+    bytes
+        The same for equal arguments, whatever the order of ``tensors``.
+    """
+    # The library copies memory without a look at the strides: it must be in C order.
+    plain = {k: np.ascontiguousarray(v, _DTYPES[dtype_name(v)]) for k, v in tensors.items()}
+    return safetensors.numpy.save(plain, metadata)
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Metadata of a file, empty if it has none.
 
     Raises
     ------
     ModelFileError
-        If the file is too short for its header, or no safetensors file.
+        If it is no safetensors file, truncated or damaged in its structure.
+    OSError
+        If it cannot be read.
     """
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or (length > len(data) - 8 and data[8:9] in (b"", b"{")):
-        raise ModelFileError(
-            f"truncated: {len(data)} bytes, the header alone needs "
-            f"{8 + length if len(data) >= 8 else 8}; fetch or save it again"
-        )
-    if length > len(data) - 8:
-        raise ModelFileError(
-            f"not a safetensors file: it would need a header of {length} bytes and has "
-            f"{len(data)} in all; give a file that save_model wrote"
-        )
-    return parse_json(data[8 : 8 + length], "file header"), data[8 + length :]
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
 
 
-def read(header: dict[str, Any], body: bytes) -> Tensors:
-    """Tensors of a file that :func:`split` took apart.
+def read_tensors(path: str | os.PathLike[str]) -> Tensors:
+    """All tensors of a file, uint8 and int64 arrays.
 
     Raises
     ------
     ModelFileError
-        If a tensor is described wrongly, the file is truncated, or bytes are left over.
+        As :func:`read_metadata`, or if there is a tensor that NumPy or this package lacks.
+    OSError
+        If it cannot be read.
     """
-    spans = {name: _span(name, header[name]) for name in header if name != _METADATA}
-    end = max((stop for _, stop, _, _ in spans.values()), default=0)
-    if end > len(body):
-        raise ModelFileError(
-            f"truncated: {end} bytes of tensors announced, {len(body)} there; "
-            "fetch or save it again"
-        )
-    if end < len(body):
-        raise ModelFileError(f"{len(body) - end} bytes after the last tensor: save it again")
-    return {
-        name: np.frombuffer(body[start:stop], dtype).reshape(shape)
-        for name, (start, stop, dtype, shape) in spans.items()
-    }
+    with _opened(path) as file:
+        return {name: _tensor(file, name) for name in sorted(file.keys())}
 
 
-def _span(name: str, entry: Any) -> tuple[int, int, np.dtype[Any], tuple[int, ...]]:
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     try:
-        dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
-        start, stop = entry["data_offsets"]
-        fits = all(type(n) is int and n >= 0 for n in (start, stop, *shape))
-        if fits and stop - start == math.prod(shape) * dtype.itemsize:
-            return start, stop, dtype, shape
-    except (KeyError, TypeError, ValueError):
-        pass
-    raise ModelFileError(
-        f"tensor {name!r} is described wrongly in the file header ({entry!r}): "
-        "the file is damaged; fetch or save it again"
-    )
+        with _safe_open(path, "numpy") as file:
+            yield file
+    except SafetensorError as error:
+        raise ModelFileError(
+            f"the safetensors library cannot read it ({error}): truncated, damaged or "
+            "not a safetensors file; fetch or save it again"
+        ) from error
+
+
+def _tensor(file: Any, name: str) -> npt.NDArray[Any]:
+    # Before get_tensor, which fails in several ways on types that NumPy lacks (BF16, F8).
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in _DTYPES:
+        raise ModelFileError(
+            f"tensor {name!r} is {dtype}, it must be {' or '.join(_DTYPES)}: "
+            "fetch or save the file again"
+        )
+    try:
+        return np.asarray(file.get_tensor(name))
+    except (ValueError, OverflowError) as error:  # a shape beyond NumPy's limits
+        raise ModelFileError(
+            f"tensor {name!r} cannot be an array ({error}): fetch or save the file again"
+        ) from error

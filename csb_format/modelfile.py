@@ -72,9 +72,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     OSError
         If it cannot be read.
     """
-    data = Path(path).read_bytes()
     try:
-        return _decode(data)
+        return _decode(Path(path))
     except ModelFileError as error:
         raise ModelFileError(f"{os.fspath(path)}: {error}") from error
 
@@ -82,7 +81,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 def _encode(model: Model) -> bytes:
     header, tensors = _header(model), _tensors(model)
     header["sha256"] = _checksum(header, tensors)
-    return container.join({_KEY: canonical_json(header)}, tensors)
+    return container.encode({_KEY: canonical_json(header)}, tensors)
 
 
 def _header(model: Model) -> dict[str, Any]:
@@ -133,26 +132,26 @@ def _checksum(header: dict[str, Any], tensors: Tensors) -> str:
     return digest.hexdigest()
 
 
-def _decode(data: bytes) -> Model:
-    file_header, body = container.split(data)
-    header = _own_header(file_header)
-    tensors = container.read(file_header, body)
+def _decode(path: Path) -> Model:
+    data = path.read_bytes()
+    header = _own_header(container.read_metadata(path))
+    tensors = container.read_tensors(path)
     if header.get("sha256") != _checksum(header, tensors):
         raise ModelFileError("checksum does not match: the file is damaged; fetch or save it again")
     model = _model(header, tensors)
     # Also catches what no check above looks at: order, spaces, surplus fields and tensors.
     if _encode(model) != data:
         raise ModelFileError(
-            "the file is not as save_model writes it (surplus or reordered contents): "
-            "it was changed by another program; save it again"
+            "the file is not as save_model writes it (surplus or reordered contents): it was "
+            "changed by another program, or this release of the safetensors library lays files "
+            "out differently; save it again"
         )
     return model
 
 
-def _own_header(file_header: dict[str, Any]) -> dict[str, Any]:
-    metadata = file_header.get("__metadata__")
-    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
-    if not isinstance(text, str):
+def _own_header(metadata: dict[str, str]) -> dict[str, Any]:
+    text = metadata.get(_KEY)
+    if text is None:
         raise ModelFileError(
             f"no {_KEY!r} header in its metadata: a safetensors file of another program; "
             "give a file that save_model wrote"

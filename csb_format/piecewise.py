@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from .fixed import Fixed, IntArray, round_shift
 
@@ -80,13 +81,14 @@ class Piecewise:
         return base, np.floor((high - low) * scale + 0.5).astype(np.int64)
 
     @staticmethod
-    def _chord_error(edges: np.ndarray) -> np.ndarray:
+    def _chord_error(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Largest distance of tanh above the chord of each segment, where tanh' = its slope."""
         low, high = np.tanh(edges[:-1]), np.tanh(edges[1:])
         slope = (high - low) / np.diff(edges)
         touch = np.sqrt(np.maximum(0.0, 1 - slope))
-        at: np.ndarray = np.arctanh(np.minimum(touch, 1 - 1e-16))
-        return np.maximum(0.0, touch - (low + slope * (at - edges[:-1])))
+        at = np.arctanh(np.minimum(touch, 1 - 1e-16))
+        error = touch - (low + slope * (at - edges[:-1]))
+        return np.asarray(np.maximum(0.0, error), np.float64)
 
     @cached_property
     def tanh_bound(self) -> float:
@@ -116,7 +118,7 @@ class Piecewise:
         """Integers in ``state`` format to integers in ``gate`` format, any shape."""
         x = np.asarray(x, np.int64)
         size = round_shift(self.magnitude(np.abs(x) << 1), GUARD_BITS)
-        return np.sign(x) * np.minimum(size, self.gate.max)
+        return np.asarray(np.sign(x) * np.minimum(size, self.gate.max), np.int64)
 
     def sigmoid(self, x: IntArray) -> IntArray:
         """Integers in ``state`` format to integers in ``gate`` format, any shape."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -57,9 +58,7 @@ def split_fields(words: Sequence[int], widths: Sequence[int]) -> IntArray:
     rows = np.frombuffer(data, np.uint8).reshape(len(words), size)
     bits = np.unpackbits(rows, axis=1, bitorder="little")
     places = np.cumsum([0, *widths])
-    return np.stack(
-        [_signed(bits[:, a:b]) for a, b in zip(places[:-1], places[1:], strict=True)], axis=-1
-    )
+    return np.stack([_signed(bits[:, a:b]) for a, b in pairwise(places)], axis=-1)
 
 
 def _signed(bits: npt.NDArray[np.uint8]) -> IntArray:

@@ -14,7 +14,7 @@ from csb_format.words import join_fields
 from .loader import WORD, Space, header, space_widths
 from .program import Instruction, Op
 
-__all__ = ["Image", "Placement", "compile_model"]
+__all__ = ["Image", "Placement", "as_seen", "compile_model"]
 
 PADDING = -1
 
@@ -149,7 +149,7 @@ def compile_model(model: Model, design: Design) -> Image:
     if len(model.layers) != 1:
         raise DesignError(f"the model has {len(model.layers)} layers: one is supported so far")
     layer = model.layers[0]
-    ih, hh = (_as_seen(matrix, design.lanes) for matrix in (layer.weight_ih, layer.weight_hh))
+    ih, hh = (as_seen(matrix, design.lanes) for matrix in (layer.weight_ih, layer.weight_hh))
     placement = Placement(design, layer.hidden_size, hh.geometry.bank_width)
     _check_fit(layer, ih, hh, placement)
     program = _program(layer, ih, hh, placement)
@@ -160,8 +160,8 @@ def compile_model(model: Model, design: Design) -> Image:
     return Image(design, placement, memories, program, width, layer.input_size)
 
 
-def _as_seen(matrix: Csb, lanes: int) -> Csb:
-    """The matrix over ``lanes`` banks, with at least one entry a bank."""
+def as_seen(matrix: Csb, lanes: int) -> Csb:
+    """The matrix as an array of ``lanes`` runs it: banks merged, at least one entry a bank."""
     geometry = merged(matrix.geometry, lanes)
     matrix = matrix.merge_banks(matrix.geometry.banks // lanes)
     if geometry.nonzeros:

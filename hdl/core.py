@@ -14,6 +14,7 @@ from .controller import Controller
 from .elementwise import ElementwiseLane
 from .frames import FrameLoader
 from .hierarchy import Hierarchy, Ram
+from .latency import Latencies
 from .layouts import (
     frame_layout,
     instruction_layout,
@@ -84,20 +85,9 @@ class Core(wiring.Component):
         )
 
     @property
-    def row_latency(self) -> int:
-        """Cycles from the issue of a row's last group to its result."""
-        return Ram.latency + ProcessingElement.latency(self.design)
-
-    @property
-    def bubble(self) -> int:
-        """Cycles from the issue of a pass's last group to the first that may read its h."""
-        deal = self.design.units_per_slot - 1
-        return self.row_latency + deal + UnitSequencer.finishing_delay + 1
-
-    @property
-    def output_latency(self) -> int:
-        """Cycles from the issue of a row's last group to its first unit on ``states``."""
-        return self.row_latency + ElementwiseLane.latency + 2
+    def latencies(self) -> Latencies:
+        """Cycles between its events."""
+        return Latencies(self.design)
 
     def elaborate(self, platform: object) -> Module:
         """Wires between the blocks; the control is delayed to meet the data."""
@@ -152,7 +142,7 @@ class Core(wiring.Component):
         events = Cat(done, done & controller.slot_first, done & controller.slot_last)
         m.d.comb += [
             Cat(sequencer.slot_done, sequencer.first_slot, sequencer.last_slot).eq(
-                delayed(m, events, self.row_latency, reset=True)
+                delayed(m, events, self.latencies.row, reset=True)
             ),
             sequencer.update.eq(controller.update),
             controller.finishing.eq(sequencer.finishing),

@@ -49,6 +49,8 @@ class ProcessingElement(wiring.Component):
         It appears ``latency`` cycles after the row's last group.
     """
 
+    product_delay = 2  # from a group to its products: vector read, multiplier
+
     word: Signal
     group: Signal
     write: Signal
@@ -68,13 +70,13 @@ class ProcessingElement(wiring.Component):
     @staticmethod
     def latency(design: Design) -> int:
         """Cycles from a row's last group to its result: read, multiply, tree, align, sum."""
-        return 4 + tree_latency(design.lanes)
+        return ProcessingElement.product_delay + tree_latency(design.lanes) + 2
 
     def elaborate(self, platform: object) -> Module:
         """Lanes, tree, accumulator; the control travels beside the data."""
         m = Module()
         products = [self._lane(m, n) for n in range(self.design.lanes)]
-        group = delayed(m, self.group, 2, reset=True)
+        group = delayed(m, self.group, self.product_delay, reset=True)
         while len(products) > 1:
             products = [
                 registered(m, _total(products[i : i + FAN_IN]))

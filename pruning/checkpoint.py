@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+
+from csb_format.replace import replace_file
 
 from .supported import UnsupportedLayerError
 
@@ -17,6 +20,9 @@ __all__ = ["Checkpoint", "CheckpointError", "load_lstm", "save_weights"]
 
 _IH, _HH = "weight_ih_l0", "weight_hh_l0"
 _BIASES = ("bias_ih_l0", "bias_hh_l0")
+
+
+_MASK = ".mask"
 
 
 class CheckpointError(ValueError):
@@ -37,12 +43,18 @@ class Checkpoint:
         What stood before ``weight_ih_l0``, e.g. ``"lstm."``.
     head_name : str
         Name of the head's weight, or empty.
+    masks : dict of str to bool Tensor
+        Kept weights by parameter name (``weight_ih_l0``), where the file holds masks.
+    metadata : dict of str to str
+        Of a ``.safetensors`` file.
     """
 
     lstm: nn.LSTM
     head: nn.Linear | None
     lstm_prefix: str
     head_name: str
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def load_lstm(path: str | os.PathLike[str]) -> Checkpoint:
@@ -57,7 +69,8 @@ def load_lstm(path: str | os.PathLike[str]) -> Checkpoint:
         A state dict: tensors named as torch names them, ``weight_ih_l0``,
         ``weight_hh_l0``, optionally both biases, all with or without a common prefix;
         optionally one matrix ``<name>.weight`` with ``hidden_size`` columns and its
-        ``<name>.bias``. Nothing else, so that no layer is dropped silently.
+        ``<name>.bias``; optionally the masks ``<parameter>.mask`` that :func:`save_weights`
+        writes. Nothing else, so that no layer is dropped silently.
 
     Returns
     -------
@@ -71,16 +84,52 @@ def load_lstm(path: str | os.PathLike[str]) -> Checkpoint:
         For a file that cannot be read safely, or tensors that are missing, too many or of
         the wrong shape.
     """
-    tensors = _read(Path(path))
+    found = _read(Path(path))
+    tensors = {name: tensor for name, tensor in found.items() if not name.endswith(_MASK)}
     _refuse_unsupported(tensors)
     prefix = _prefix(tensors)
     lstm, used = _lstm(tensors, prefix)
     rest = {name: tensor for name, tensor in tensors.items() if name not in used}
     head, name = _head(rest, lstm.hidden_size)
-    return Checkpoint(lstm, head, prefix, name)
+    masks = _masks({k: v for k, v in found.items() if k.endswith(_MASK)}, tensors, prefix)
+    return Checkpoint(lstm, head, prefix, name, masks, _metadata(Path(path)))
 
 
-def save_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
+def _masks(
+    masks: Mapping[str, Tensor], tensors: Mapping[str, Tensor], prefix: str
+) -> dict[str, Tensor]:
+    """Masks by parameter name, checked against the weights that they belong to."""
+    checked = {}
+    for name, mask in masks.items():
+        weight = tensors.get(name.removesuffix(_MASK))
+        if weight is None or weight.shape != mask.shape:
+            shape = None if weight is None else tuple(weight.shape)
+            raise CheckpointError(
+                f"{name} has shape {tuple(mask.shape)}, its weight {shape}: remove the mask, or "
+                "save it with its own weights"
+            )
+        if (weight[~mask.bool()] != 0).any():
+            raise CheckpointError(
+                f"{name}: a weight outside the mask is not zero; save the pruned weights, "
+                "or remove the mask"
+            )
+        checked[name.removesuffix(_MASK).removeprefix(prefix)] = mask.bool()
+    return checked
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    if path.suffix != ".safetensors":
+        return {}
+    with safetensors.safe_open(path, "pt") as file:
+        return dict(file.metadata() or {})
+
+
+def save_weights(
+    path: str | os.PathLike[str],
+    module: nn.Module,
+    masks: Mapping[str, Tensor] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write the state dict of a module as ``.safetensors``, whole or not at all.
 
     Parameters
@@ -89,12 +138,14 @@ def save_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
         Replaced if it exists.
     module : nn.Module
         For :func:`load_lstm` a plain one, as ``BankBalancedPruner.squash`` returns it.
+    masks : Mapping[str, bool Tensor], optional
+        Kept weights by parameter name in the state dict; stored as ``<name>.mask``.
+    metadata : Mapping[str, str], optional
+        Stored in the file's header.
     """
-    path = Path(path)
-    beside = path.with_name(path.name + ".part")
     tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-    beside.write_bytes(safetensors.torch.save(tensors))
-    os.replace(beside, path)
+    tensors |= {f"{name}{_MASK}": mask.contiguous() for name, mask in (masks or {}).items()}
+    replace_file(path, safetensors.torch.save(tensors, dict(metadata) if metadata else None))
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -10,12 +13,16 @@ from importlib import metadata
 import numpy as np
 import numpy.typing as npt
 
+from csb_format.replace import replace_file
+
 __all__ = [
     "DataSetError",
     "FloatArray",
     "Normaliser",
     "SequenceData",
     "load_japanese_vowels",
+    "load_sequences",
+    "save_sequences",
 ]
 
 FloatArray = npt.NDArray[np.float32]
@@ -105,6 +112,11 @@ class Normaliser:
         std[std == 0] = 1.0
         return cls(frames.mean(axis=0).astype(np.float32), std.astype(np.float32))
 
+    @classmethod
+    def identity(cls, width: int) -> Normaliser:
+        """The normaliser that changes nothing, for frames that are as they should be."""
+        return cls(np.zeros(width, np.float32), np.ones(width, np.float32))
+
     def apply(self, data: SequenceData) -> SequenceData:
         """Return the data with ``(x - mean) / std`` in every channel, float32."""
         if data.width != len(self.mean):
@@ -185,3 +197,55 @@ def parse_ts(text: str) -> SequenceData:
 
 def _frames(channels: Sequence[str]) -> FloatArray:
     return np.array([channel.split(",") for channel in channels], np.float32).T.copy()
+
+
+def save_sequences(path: str | os.PathLike[str], data: SequenceData) -> None:
+    """Write sequences as ``.npz``, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Replaced if it exists.
+    data : SequenceData
+        Stored as ``frames`` float32 (all frames, X), ``lengths`` int64 (sequences,) and
+        ``labels`` int64 (sequences,).
+    """
+    buffer = io.BytesIO()
+    lengths = np.array([len(sequence) for sequence in data.sequences], np.int64)
+    frames = np.concatenate(data.sequences)
+    np.savez(buffer, frames=frames, lengths=lengths, labels=data.labels)
+    replace_file(path, buffer.getvalue())
+
+
+def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
+    """Read sequences from ``.npz``; the file cannot execute anything.
+
+    Parameters
+    ----------
+    path : path
+        With arrays as :func:`save_sequences` writes them; ``labels`` may be absent (all 0).
+
+    Raises
+    ------
+    DataSetError
+        If it is no such file; otherwise as :class:`SequenceData`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        frames, lengths = arrays["frames"], arrays["lengths"].astype(np.int64, casting="safe")
+        labels = arrays.get("labels", np.zeros(len(lengths), np.int64))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataSetError(
+            f"{os.fspath(path)} holds no sequences ({error}): give an .npz file with the arrays "
+            "frames (all frames, X), lengths (sequences,) and labels (sequences,)"
+        ) from error
+    if frames.ndim != 2 or lengths.ndim != 1 or lengths.sum() != len(frames):
+        raise DataSetError(
+            f"{os.fspath(path)}: frames has shape {frames.shape}, lengths sum to {lengths.sum()}: "
+            "frames must be (sum of lengths, X)"
+        )
+    parts = np.split(frames.astype(np.float32), np.cumsum(lengths)[:-1])
+    return SequenceData(tuple(parts), labels.astype(np.int64))

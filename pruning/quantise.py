@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from csb_format.csb import Csb, UnbalancedError
+from csb_format.design import MAX_ALIGN
 from csb_format.fixed import Fixed, IntArray
 from csb_format.geometry import Geometry
 from csb_format.model import DenseLayer, LstmLayer, Model
@@ -19,10 +20,8 @@ from csb_format.model import DenseLayer, LstmLayer, Model
 from .masks import check_balanced
 from .supported import UnsupportedLayerError, check_lstm
 
-__all__ = ["MAX_ALIGN", "Quantised", "quantise"]
+__all__ = ["Quantised", "quantise"]
 
-# The accelerator shifts one of the two sums left by at most this to bring them to one scale.
-MAX_ALIGN = 7
 _HEAD_BIAS_BITS = 48
 _IH, _HH = "weight_ih_l0", "weight_hh_l0"
 _BIASES = ("bias_ih_l0", "bias_hh_l0")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from torch import Tensor
 
 from .datasets import Normaliser, SequenceData
 from .pruner import BankBalancedPruner, MatrixReport, Target
@@ -13,6 +16,7 @@ from .sequence import SequenceClassifier, Training, train
 __all__ = ["Outcome", "Recipe", "prune_and_finetune"]
 
 StageProgress = Callable[[str, int, int, float], None]
+Watch = Callable[[float, SequenceClassifier], None]
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,15 @@ class Outcome:
         Of the training set: apply it to whatever the classifiers, or the accelerator, get.
     report : tuple of MatrixReport
         Requested and achieved sparsity.
+    masks : dict of str to bool Tensor
+        Kept weights by parameter name.
     """
 
     dense: SequenceClassifier
     pruned: SequenceClassifier
     normaliser: Normaliser
     report: tuple[MatrixReport, ...]
+    masks: dict[str, Tensor]
 
 
 def prune_and_finetune(
@@ -80,6 +87,8 @@ def prune_and_finetune(
     recipe: Recipe | None = None,
     seed: int = 0,
     progress: StageProgress | None = None,
+    start: SequenceClassifier | None = None,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Train a dense classifier, prune both LSTM matrices step by step, fine-tune each step.
 
@@ -94,38 +103,65 @@ def prune_and_finetune(
         Of initial weights, shuffling and noise.
     progress : callable, optional
         Called with (stage, epoch, epochs of the stage, mean loss).
+    start : SequenceClassifier, optional
+        A trained classifier to go on from, for these very data: no dense training then,
+        and no normalisation. It is left as it is.
+    watch : callable, optional
+        Called after each increment's fine-tuning with (sparsity of both matrices together,
+        plain classifier).
 
     Returns
     -------
     Outcome
     """
     chosen = recipe or Recipe()
+    if start is not None:
+        identity = Normaliser.identity(data.width)
+        return _Stages(data, chosen, seed, progress, start).run(identity, watch)
     normaliser = Normaliser.fit(data)
-    return _Stages(normaliser.apply(data), chosen, seed, progress).run(normaliser)
+    return _Stages(normaliser.apply(data), chosen, seed, progress).run(normaliser, watch)
 
 
 class _Stages:
     def __init__(
-        self, data: SequenceData, recipe: Recipe, seed: int, progress: StageProgress | None
+        self,
+        data: SequenceData,
+        recipe: Recipe,
+        seed: int,
+        progress: StageProgress | None,
+        start: SequenceClassifier | None = None,
     ) -> None:
         self.data, self.recipe, self.seed, self.progress = data, recipe, seed, progress
+        self.trained = start is not None
         classes = int(data.labels.max()) + 1
-        self.model = SequenceClassifier(data.width, recipe.hidden_size, classes, seed)
+        self.model = copy.deepcopy(start) or SequenceClassifier(
+            data.width, recipe.hidden_size, classes, seed
+        )
         target = Target(recipe.banks, recipe.sparsity, recipe.value_bits)
         names = ("lstm.weight_ih_l0", "lstm.weight_hh_l0")
         # All masks are dense until the first increment, so this trains the dense model too.
         self.pruner = BankBalancedPruner(self.model, dict.fromkeys(names, target))
 
-    def run(self, normaliser: Normaliser) -> Outcome:
+    def run(self, normaliser: Normaliser, watch: Watch | None) -> Outcome:
         recipe = self.recipe
-        self._train("dense", recipe.dense_epochs, 0, recipe.training)
+        if not self.trained:
+            self._train("dense", recipe.dense_epochs, 0, recipe.training)
         dense = self.pruner.squash()
         rungs = plan(self.pruner.target_geometries, recipe.increments)
         for number, rung in enumerate(rungs, 1):
             self.pruner.prune(rung)
             epochs = recipe.final_epochs if number == len(rungs) else recipe.step_epochs
             self._train(f"prune {number}/{len(rungs)}", epochs, number, recipe.tuning)
-        return Outcome(dense, self.pruner.squash(), normaliser, self.pruner.report())
+            if watch is not None:
+                watch(self._sparsity(), self.pruner.squash())
+        masks = {name: self.pruner.mask(name) for name in self.pruner.target_geometries}
+        return Outcome(dense, self.pruner.squash(), normaliser, self.pruner.report(), masks)
+
+    def _sparsity(self) -> float:
+        """Share of both matrices' weights that is pruned now."""
+        shapes = [matrix.geometry for matrix in self.pruner.report()]
+        kept = sum(shape.real_nonzeros for shape in shapes)
+        return 1 - kept / sum(shape.rows * shape.columns for shape in shapes)
 
     def _train(self, stage: str, epochs: int, number: int, settings: Training) -> None:
         # Stages must not repeat each other's shuffling; seeds far apart do not collide.

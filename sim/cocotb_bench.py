@@ -29,11 +29,15 @@ class _Ports:
 
     def _handle(self, name: str) -> Any:
         if name not in self._handles:
-            self._handles[name] = getattr(self._dut, name)
+            handle = self._dut
+            for part in name.split("."):
+                handle = getattr(handle, part)
+            self._handles[name] = handle
         return self._handles[name]
 
     def get(self, name: str) -> int:
-        return int(self._handle(name).value)
+        value = self._handle(name).value
+        return int(value) if value.is_resolvable else -1
 
     def set(self, name: str, value: int) -> None:
         self._handle(name).value = value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,6 +38,9 @@ class Job:
         Of the source of frames and the sink of states.
     limit : int
         Cycles without a transfer on any stream after which the run is given up.
+    probes : list of str
+        Signals inside the design (``pe3.product5``) to sample in every cycle from the
+        first frame beat on; Verilog simulators only.
     """
 
     frames: list[int]
@@ -46,6 +49,7 @@ class Job:
     idle: Pauses = Pauses()
     stall: Pauses = Pauses()
     limit: int = 100_000
+    probes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -83,11 +87,14 @@ class Outcome:
         Cycle of each, counted from the first frame beat taken (cycle 0).
     total : int
         Clock cycles simulated, loading included.
+    probed : dict
+        Of each probe its value in every cycle, -1 where it was unknown.
     """
 
     payloads: list[int]
     cycles: list[int]
     total: int
+    probed: dict[str, list[int]] = field(default_factory=dict)
 
     def states(self, image: Image) -> tuple[IntArray, IntArray]:
         """Hidden and cell states, int64 arrays (frames, H), by unit.
@@ -144,6 +151,7 @@ async def run_job(job: Job, ports: Ports, progress: Progress | None = None) -> O
     loads = Source("load", job.load)
     frames = Source("frames", job.frames, job.idle)
     states = Sink("states", job.stall)
+    probed: dict[str, list[int]] = {name: [] for name in job.probes}
     cycle = moved_at = moved = 0
     while len(states.payloads) < job.beats_out:
         if loads.done:
@@ -155,12 +163,15 @@ async def run_job(job: Job, ports: Ports, progress: Progress | None = None) -> O
             moved, moved_at = now, cycle
         elif cycle - moved_at > job.limit:
             raise SimulationError(_hung(job, loads, frames, states, cycle))
+        if frames.first_sent_at is not None:
+            for name, samples in probed.items():
+                samples.append(ports.get(name))
         if progress and cycle % 4096 == 0:
             progress(len(states.payloads))
         await ports.tick()
         cycle += 1
     start = frames.first_sent_at or 0
-    return Outcome(states.payloads, [c - start for c in states.cycles], cycle)
+    return Outcome(states.payloads, [c - start for c in states.cycles], cycle, probed)
 
 
 def _hung(job: Job, loads: Source, frames: Source, states: Sink, cycle: int) -> str:

@@ -116,6 +116,8 @@ def test_nearest_keeps_more_on_a_tie() -> None:
     # 0.9 of 10 columns in one bank of 10 is k = 1 exactly; 0.85 lies between 1 and 2.
     assert Geometry.nearest(1, 10, 1, 0.9).nonzeros == 1
     assert Geometry.nearest(1, 10, 1, 0.85).nonzeros == 2
+    # As a binary number 0.45 is a little more; the tie is that of the decimal.
+    assert Geometry.nearest(1, 10, 1, 0.45).nonzeros == 6
 
 
 def test_nearest_minimum_may_be_zero() -> None:

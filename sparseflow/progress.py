@@ -1,0 +1,65 @@
+"""Progress bars on the terminal, for work that takes more than a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+__all__ = ["counted", "stages"]
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int, float], None]]:
+    """A bar for every stage of a training, made as it begins.
+
+    Yields
+    ------
+    callable
+        To be told (stage, epoch, epochs of the stage, loss).
+    """
+    with _bars() as bars:
+        tasks: dict[str, object] = {}
+
+        def tell(stage: str, epoch: int, epochs: int, loss: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=epochs, note="")
+            bars.update(tasks[stage], completed=epoch, note=f"loss {loss:.3f}")  # type: ignore[arg-type]
+
+        yield tell
+
+
+@contextmanager
+def counted(name: str, total: int, scale: int = 1) -> Iterator[Callable[[int], None]]:
+    """One bar.
+
+    Parameters
+    ----------
+    name : str
+    total : int
+        What is shown at the end.
+    scale : int
+        Counts told for each one shown.
+
+    Yields
+    ------
+    callable
+        To be told the count.
+    """
+    with _bars() as bars:
+        task = bars.add_task(name, total=total, note="")
+        yield lambda count: bars.update(task, completed=min(total, count // scale))
+        bars.update(task, completed=total)
