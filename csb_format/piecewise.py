@@ -87,8 +87,8 @@ class Piecewise:
         slope = (high - low) / np.diff(edges)
         touch = np.sqrt(np.maximum(0.0, 1 - slope))
         at = np.arctanh(np.minimum(touch, 1 - 1e-16))
-        error = touch - (low + slope * (at - edges[:-1]))
-        return np.asarray(np.maximum(0.0, error), np.float64)
+        error: npt.NDArray[np.float64] = touch - (low + slope * (at - edges[:-1]))
+        return np.maximum(0.0, error)
 
     @cached_property
     def tanh_bound(self) -> float:
@@ -112,13 +112,14 @@ class Piecewise:
         z = np.minimum(z, (1 << self.magnitude_bits) - 1)
         base, rise = self.table
         segment, offset = z >> self.offset_bits, z & ((1 << self.offset_bits) - 1)
-        return base[segment] + round_shift(rise[segment] * offset, self.offset_bits)
+        size: IntArray = base[segment] + round_shift(rise[segment] * offset, self.offset_bits)
+        return size
 
     def tanh(self, x: IntArray) -> IntArray:
         """Integers in ``state`` format to integers in ``gate`` format, any shape."""
         x = np.asarray(x, np.int64)
         size = round_shift(self.magnitude(np.abs(x) << 1), GUARD_BITS)
-        return np.asarray(np.sign(x) * np.minimum(size, self.gate.max), np.int64)
+        return np.sign(x) * np.minimum(size, self.gate.max)
 
     def sigmoid(self, x: IntArray) -> IntArray:
         """Integers in ``state`` format to integers in ``gate`` format, any shape."""

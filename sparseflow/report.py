@@ -49,7 +49,8 @@ SCHEMA: dict[str, tuple[str, ...]] = {
 }
 """Keys that a report must have, and for some the keys of their dictionaries.
 
-Accuracies, sparsities and the utilisation are shares, 0..1. ``simulators`` is a list of
+Accuracies, sparsities and the utilisation are shares, 0..1; an accuracy,
+``sparsity_requested`` and ``seed`` are None where nobody measured or said them. ``simulators`` is a list of
 dictionaries with ``name, utterances, frames, cycles, seconds, cycles_per_second,
 mismatches``. ``increments`` (a list of ``sparsity, accuracy`` after each pruning
 increment) and ``epochs`` may be absent.
@@ -145,10 +146,10 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "compared", f"{report['frames']:,} frames of {report['utterances']:,} utterances"
     yield (
         "accuracy",
-        f"{accuracy['dense']:.2%} dense, {accuracy['pruned']:.2%} pruned, "
-        f"{accuracy['fixed']:.2%} integers, {accuracy['rtl']:.2%} Verilog",
+        f"{_share(accuracy['dense'])} dense, {_share(accuracy['pruned'])} pruned, "
+        f"{_share(accuracy['fixed'])} integers, {_share(accuracy['rtl'])} Verilog",
     )
-    yield "sparsity asked", f"{report['sparsity_requested']:.2%}"
+    yield "sparsity asked", _share(report["sparsity_requested"])
     yield from ((f"sparsity of {k}", f"{v:.2%}") for k, v in report["sparsity"].items())
     yield (
         "cycles per step",
@@ -176,6 +177,10 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
 
 
+def _share(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2%}"
+
+
 def _html(report: Mapping[str, Any]) -> str:
     environment = Environment(
         loader=PackageLoader("sparseflow", "templates"),
@@ -195,13 +200,14 @@ def _html(report: Mapping[str, Any]) -> str:
 
 
 def _pictures(report: Mapping[str, Any]) -> dict[str, str]:
-    drawn = {
-        "accuracy": plots.accuracy(report["accuracy"]),
+    measured = {k: v for k, v in report["accuracy"].items() if v is not None}
+    drawn = {"accuracy": plots.accuracy(measured)} if measured else {}
+    drawn |= {
         "cycles": plots.step_cycles(report["cycles_per_step"]),
         "memory": plots.memory(report["bytes"]),
         "row": plots.row_banks(report["row_picture"]),
     }
-    if report.get("increments"):
+    if report.get("increments") and report["accuracy"]["dense"] is not None:
         dense = report["accuracy"]["dense"]
         drawn["increments"] = plots.increments(report["increments"], dense)
     return drawn
@@ -264,7 +270,8 @@ def _check_shares(report: dict[str, Any]) -> None:
     for number, step in enumerate(report.get("increments", ())):
         shares |= {f"increments.{number}.{name}": step[name] for name in ("sparsity", "accuracy")}
     for name, value in shares.items():
-        if not (isinstance(value, int | float) and 0 <= value <= 1):
+        unknown = value is None and name.startswith(("accuracy.", "sparsity_requested"))
+        if not unknown and not (isinstance(value, int | float) and 0 <= value <= 1):
             raise ReportError(f"{name} is {value!r}: give a share, 0 to 1")
 
 

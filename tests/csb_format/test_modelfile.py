@@ -210,25 +210,6 @@ def test_damage_names_file_and_mend(path: Path, small: bytes) -> None:
         load_model(path)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"PK\x03\x04 a zip archive, not a model",
-        b"\x04\0\0\0\0\0\0\0[1] ",
-        b"\x02\0\0\0\0\0\0\0\xff\xff",
-        (200_000).to_bytes(8, "little") + b"[" * 200_000,
-        (1_200_000).to_bytes(8, "little") + b'{"a":' * 200_000 + b"[" * 200_000,
-        b'\x16\0\0\0\0\0\0\0{"__metadata__":{"a":1}}'[:30],
-        b"",
-    ],
-    ids=["zip", "list", "not UTF-8", "nested lists", "nested objects", "metadata", "empty"],
-)
-def test_other_files(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-    with pytest.raises(ModelFileError, match=UNREADABLE):
-        load_model(path)
-
-
 @pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 200_000, '{"a":' * 200_000])
 def test_own_header_is_no_object(path: Path, text: str) -> None:
     safetensors.numpy.save_file({}, path, {"sparseflow": text})
@@ -236,12 +217,12 @@ def test_own_header_is_no_object(path: Path, text: str) -> None:
         load_model(path)
 
 
-@pytest.mark.parametrize("depth", range(900, 1100, 5))
-def test_nested_own_header(path: Path, depth: int) -> None:
-    text = '{"format_version":1,"x":' + "[" * depth + "]" * depth + "}"
-    safetensors.numpy.save_file({}, path, {"sparseflow": text})
-    with pytest.raises(ModelFileError, match=r"not a JSON object|checksum does not match"):
-        load_model(path)
+def test_nested_own_header(path: Path) -> None:
+    for depth in range(800, 1100):
+        text = '{"format_version":1,"x":' + "[" * depth + "]" * depth + "}"
+        safetensors.numpy.save_file({}, path, {"sparseflow": text})
+        with pytest.raises(ModelFileError, match=r"not a JSON object|checksum does not match"):
+            load_model(path)
 
 
 @pytest.mark.parametrize("metadata", [None, {}, {"format": "pt"}])
@@ -401,63 +382,8 @@ def test_reordered_header_is_seen(path: Path, small: bytes) -> None:
         load_model(path)
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]},
-        {"dtype": "I64", "shape": [8], "data_offsets": [0, 63]},
-        {"dtype": "I64", "shape": [-8], "data_offsets": [0, -64]},
-        {"dtype": "I64", "shape": [8.0], "data_offsets": [0, 64]},
-        {"dtype": "I64", "shape": [8], "data_offsets": [0, 32, 64]},
-        {"dtype": ["I64"], "shape": [8], "data_offsets": [0, 64]},
-        {"dtype": "I64", "shape": [8]},
-        [],
-        None,
-    ],
-)
-def test_wrongly_described_tensor(path: Path, small: bytes, entry: Any) -> None:
-    size = int.from_bytes(small[:8], "little")
-    header = file_header(small) | {"layers.0.bias": entry}
-    text = dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + small[8 + size :])
-    with pytest.raises(ModelFileError, match=UNREADABLE):
-        load_model(path)
-
-
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        ({"dtype": "F64", "shape": [8]}, r"is F64, it must be U8 or I64: fetch or save"),
-        ({"dtype": "U64", "shape": [8]}, r"is U64, it must be U8 or I64"),
-        ({"dtype": "BF16", "shape": [32]}, r"is BF16, it must be U8 or I64"),
-        ({"dtype": "F8_E4M3", "shape": [64]}, r"is F8_E4M3, it must be U8 or I64"),
-        ({"dtype": "I64", "shape": [8] + [1] * 99}, r"cannot be an array \(.+\): fetch or save"),
-    ],
-)
-def test_tensor_that_only_safetensors_knows(
-    path: Path, small: bytes, entry: Header, message: str
-) -> None:
-    size = int.from_bytes(small[:8], "little")
-    header = file_header(small)
-    header["layers.0.bias"] |= entry
-    text = dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + small[8 + size :])
-    with pytest.raises(ModelFileError, match=rf"tensor 'layers\.0\.bias' {message}"):
-        load_model(path)
-
-
 def test_newer_version_is_said_before_its_tensors_are_read(path: Path) -> None:
     header = dumps({"format_version": FORMAT_VERSION + 1})
     safetensors.numpy.save_file({"w": np.zeros(3)}, path, {"sparseflow": header})
     with pytest.raises(ModelFileError, match=r"upgrade Sparseflow"):
         load_model(path)
-
-
-def test_arrays_are_stored_in_c_order(path: Path) -> None:
-    weight = np.asfortranarray([[1, -2], [3, 4], [5, 6]])
-    head = DenseLayer(weight, Fixed(8, 6), HIDDEN, np.arange(6)[::2])
-    save_model(path, Model(small_model().layers, head))
-    loaded = load_model(path).head
-    assert loaded is not None
-    np.testing.assert_array_equal(loaded.weight, weight)
-    np.testing.assert_array_equal(loaded.bias, [0, 2, 4])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def play_cycles(
     Entry ``t`` of the result holds the watched ports at the end of cycle ``t``; ``extra``
     cycles follow in which every input is 0.
     """
-    driven = {name: getattr(block, name) for cycle in cycles for name in cycle}
+    driven = {name: attrgetter(name)(block) for cycle in cycles for name in cycle}
     seen: list[tuple[Any, ...]] = []
 
     async def bench(ctx: Any) -> None:
