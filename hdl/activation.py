@@ -85,9 +85,7 @@ class Activation(wiring.Component):
         m.d.comb += size.eq(
             Mux(self.argument < 0, -self.argument, self.argument).as_unsigned() << scale
         )
-        m.d.comb += z.eq(
-            Mux(size >> table.magnitude_bits, (1 << table.magnitude_bits) - 1, size)
-        )
+        m.d.comb += z.eq(Mux(size >> table.magnitude_bits, (1 << table.magnitude_bits) - 1, size))
         return z
 
     def _segment(self, m: Module, z: Signal) -> data.View:

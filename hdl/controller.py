@@ -46,7 +46,7 @@ class Controller(wiring.Component):
         Free beats of the output buffer not yet promised; ``promise`` : Out takes
         ``update.units`` of them as an element-wise pass starts.
     halted, fault : Out
-        At ``HALT``; sticky after an operation code that does not exist.
+        At ``HALT``; sticky, until a restart, after an operation code that does not exist.
     """
 
     fetch = Ram.latency + 1
@@ -123,8 +123,11 @@ class Controller(wiring.Component):
                 m.d.comb += done.eq(ending)
             with m.Case(Op.HALT):
                 m.d.comb += self.halted.eq(loaded)
-            with m.Default():
+            with m.Default(), m.If(loaded):
                 m.d.sync += self.fault.eq(1)
+        with m.If(self.restart):
+            # no frame is taken before the new program's SETUP has said how long it is
+            m.d.sync += [self.fault.eq(0), self.frame_beats.eq(0)]
         return m
 
     def _fetch(self, m: Module, now: data.View, loaded: Signal, done: Signal) -> None:
@@ -143,7 +146,7 @@ class Controller(wiring.Component):
                 age.eq(0),
             ]
         with m.If(self.restart):
-            m.d.sync += [loaded.eq(0), self.pc.eq(self.restart_pc), age.eq(0), self.fault.eq(0)]
+            m.d.sync += [loaded.eq(0), self.pc.eq(self.restart_pc), age.eq(0)]
 
     def _start(self, m: Module, now: data.View, loaded: Signal) -> tuple[Value, Value]:
         """(a pass issues in this cycle, it starts in this cycle)."""

@@ -56,8 +56,8 @@ class Core(wiring.Component):
     load : In, stream of 32 bits
         Packets of :mod:`hdl.loader`, while no frame is under way.
     halted, fault : Out
-        The program is at ``HALT``; an instruction or a packet could not be understood
-        (sticky until the next start).
+        The program is at ``HALT``; an instruction (sticky until the next start) or a packet
+        (sticky until reset) could not be understood.
     """
 
     frames: stream.Interface

@@ -131,9 +131,7 @@ class ElementwiseLane(wiring.Component):
         ]
         m.d.comb += self.cell.eq(delayed(m, cell, self.latency - self.cell_delay))
 
-    def model(
-        self, sums: Gates, bias: Gates, shift: int, c: IntArray
-    ) -> tuple[IntArray, IntArray]:
+    def model(self, sums: Gates, bias: Gates, shift: int, c: IntArray) -> tuple[IntArray, IntArray]:
         """Bit-exact update of any number of units; see :class:`csb_format.cell.CellArithmetic`.
 
         Parameters

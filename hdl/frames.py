@@ -22,7 +22,8 @@ class FrameLoader(wiring.Component):
     -------
     frames : In, stream
         Beats of :func:`~hdl.layouts.frame_layout`, ``beats`` a frame, place 0 first. Ready
-        while a buffer is free and ``blocked`` is low.
+        while a buffer is free and ``blocked`` and ``restart`` are low; never while ``beats``
+        is 0.
     beats, bases : In
         Beats of a frame and the two buffers' places in the banks, from the program.
     blocked : In
@@ -82,7 +83,7 @@ class FrameLoader(wiring.Component):
         taken = self.frames.valid & self.frames.ready
         whole = taken & (beat == self.beats - 1)
         m.d.comb += [
-            self.frames.ready.eq((free != 0) & self.beats.any() & ~self.blocked),
+            self.frames.ready.eq((free != 0) & self.beats.any() & ~self.blocked & ~self.restart),
             self.write_en.eq(taken),
             self.write_addr.eq(self.bases[fill] | beat),
             self.write_data.eq(self.frames.payload.data),

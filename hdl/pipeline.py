@@ -22,9 +22,7 @@ def registered(m: Module, value: data.View | Value, *, reset: bool = False) -> d
     return later
 
 
-def delayed(
-    m: Module, value: data.View | Value, cycles: int, *, reset: bool = False
-) -> data.View:
+def delayed(m: Module, value: data.View | Value, cycles: int, *, reset: bool = False) -> data.View:
     """``value`` some cycles later; see :func:`registered`."""
     for _ in range(cycles):
         value = registered(m, value, reset=reset)

@@ -1,0 +1,1 @@
+"""Simulation: the integer model, the cycle model, and Verilog held against both."""

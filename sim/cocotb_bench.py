@@ -46,7 +46,7 @@ class _Ports:
         await self._edge
 
 
-@cocotb.test()  # type: ignore[misc]
+@cocotb.test()
 async def bench(dut: Any) -> None:
     """Reset, run the job, write what came out."""
     spec = json.loads(Path(os.environ["SPARSEFLOW_JOB"]).read_text())

@@ -19,9 +19,11 @@ from hdl.verilog import TOP_MODULE
 __all__ = ["main"]
 
 # Without a limit on functions the C++ compiler takes minutes on one huge function.
-VERILATOR_ARGS = (
-    "-Wno-fatal --output-split-cfuncs 500 -O3 --x-assign fast --x-initial fast".split()
-)
+VERILATOR_ARGS = [
+    *("-Wno-fatal", "-O3"),
+    *("--output-split-cfuncs", "500"),
+    *("--x-assign", "fast", "--x-initial", "fast"),
+]
 
 
 class FastVerilator(Verilator):

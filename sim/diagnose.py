@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from csb_format import IntArray
+from csb_format import Csb, IntArray
 from csb_format.design import GATES
 from hdl.compiler import Image, as_seen
 from hdl.hierarchy import Ram
@@ -108,7 +108,7 @@ def _expectations(
         seen = as_seen(matrix, image.design.lanes)
         for gate, pe in enumerate(pes):
             row = gate * model.layer.hidden_size + at.unit
-            products = _products(seen.values[row], seen.indices[row], vector, seen.geometry)
+            products = _products(seen, row, vector)
             expected += _product_probes(image, pe, gate, cycle, products)
     sums = model.gate_sums(frames[at.step], before)
     last = cycle + passes[1].groups - 1
@@ -116,12 +116,14 @@ def _expectations(
     return pes, expected
 
 
-def _products(values: IntArray, indices: IntArray, vector: IntArray, geometry: object) -> IntArray:
+def _products(matrix: Csb, row: int, vector: IntArray) -> IntArray:
     """Products of one row, int64 (groups, lanes)."""
-    padded = np.zeros(geometry.padded_columns, np.int64)  # type: ignore[attr-defined]
+    geometry = matrix.geometry
+    padded = np.zeros(geometry.padded_columns, np.int64)
     padded[: len(vector)] = vector
-    banks = padded.reshape(geometry.banks, geometry.bank_width)  # type: ignore[attr-defined]
-    return values.astype(np.int64) * banks[np.arange(len(banks)), indices.astype(np.int64)]
+    banks = padded.reshape(geometry.banks, geometry.bank_width)
+    operands = banks[np.arange(geometry.banks), matrix.indices[row].astype(np.int64)]
+    return np.asarray(matrix.values[row] * operands, np.int64)
 
 
 def _product_probes(

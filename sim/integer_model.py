@@ -121,4 +121,4 @@ class IntegerModel:
         """
         if self.model.head is None:
             raise ValueError("the model has no head: pack it with its classifier to classify")
-        return np.argmax(self.model.head.logits(hidden), axis=-1)
+        return np.asarray(np.argmax(self.model.head.logits(hidden), axis=-1), np.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
@@ -16,7 +18,7 @@ __all__ = ["simulate_amaranth"]
 class _Ports:
     """Ports of a core by the names that they have in Verilog."""
 
-    def __init__(self, core: Core, context: object):
+    def __init__(self, core: Core, context: Any):
         self._context = context
         self._values = {
             "__".join(map(str, path)): Value.cast(value)
@@ -25,13 +27,13 @@ class _Ports:
 
     def get(self, name: str) -> int:
         value = self._values[name]
-        return int(self._context.get(value)) & ((1 << len(value)) - 1)  # type: ignore[attr-defined]
+        return int(self._context.get(value)) & ((1 << len(value)) - 1)
 
     def set(self, name: str, value: int) -> None:
-        self._context.set(self._values[name], value)  # type: ignore[attr-defined]
+        self._context.set(self._values[name], value)
 
     async def tick(self) -> None:
-        await self._context.tick()  # type: ignore[attr-defined]
+        await self._context.tick()
 
 
 def simulate_amaranth(
@@ -54,7 +56,7 @@ def simulate_amaranth(
     core = Core(image.design, image if loaded else None)
     outcome: list[Outcome] = []
 
-    async def bench(context: object) -> None:
+    async def bench(context: Any) -> None:
         outcome.append(await run_job(job, _Ports(core, context), progress))
 
     simulator = Simulator(core)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from hdl.verilog import VerilogFiles
 
@@ -172,12 +172,12 @@ def _process(
 
 
 @contextmanager
-def _killed(command: list[str], output: object) -> Iterator[subprocess.Popen[bytes]]:
+def _killed(command: list[str], output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """A process group that does not outlive the block."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=output,  # type: ignore[arg-type]
+        stdout=output,
         stderr=subprocess.STDOUT,
         env=_environment(),
         start_new_session=True,

@@ -141,8 +141,9 @@ def test_restart_forgets_everything(run: Any, design: Design, beats_before: int)
             bench.share |= {"take": float(i == BEATS + 1)}
             await bench.cycle(ctx)
         ctx.set(bench.block.take, 0)
-        ctx.set(bench.block.frames.valid, 0)
+        ctx.set(bench.block.frames.valid, 1)
         ctx.set(bench.block.restart, 1)
+        assert not ctx.get(bench.block.frames.ready)  # a beat taken now would be forgotten
         await ctx.tick()
         ctx.set(bench.block.restart, 0)
         bench.beat = bench.taken = bench.released = 0
