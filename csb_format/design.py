@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -108,9 +109,7 @@ class Design:
     program_depth: int = 16
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if not isinstance(value, int) or value < 1:
-                raise DesignError(f"{name} = {value!r}: must be a whole number of at least 1")
+        _check_counts(asdict(self))
         if self.pes % GATES:
             raise DesignError(f"pes = {self.pes}: must be a multiple of {GATES}, one PE a gate")
         if self.lanes % self.units or (self.pes // GATES) % self.units:
@@ -141,6 +140,7 @@ class Design:
             If the array cannot carry the model.
         """
         _check_single_layer(model)
+        _check_counts({"pes": pes, "lanes": lanes} | ({} if units is None else {"units": units}))
         layer = model.layers[0]
         ih, hh = (merged(m.geometry, lanes) for m in (layer.weight_ih, layer.weight_hh))
         k_ih, k_hh = max(1, ih.nonzeros), max(1, hh.nonzeros)
@@ -158,7 +158,7 @@ class Design:
             cells=max(cells, slots * pes // (GATES * units)),
             output_depth=2 * cells,
             index_bits=max(1, ih.index_bits, hh.index_bits),
-            value_bits=hh.value_bits,
+            value_bits=max(ih.value_bits, hh.value_bits),
             act_bits=layer.hidden.width,
         )
 
@@ -244,6 +244,12 @@ def fewest_units(pes: int, lanes: int, k_hh: int) -> int:
     per_slot = pes // GATES
     fitting = [e for e in range(1, lanes + 1) if lanes % e == 0 and per_slot % e == 0]
     return next((e for e in fitting if per_slot // e <= k_hh), fitting[-1] if fitting else 1)
+
+
+def _check_counts(counts: Mapping[str, object]) -> None:
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise DesignError(f"{name} = {value!r}: must be a whole number of at least 1")
 
 
 def _check_single_layer(model: Model) -> None:

@@ -94,11 +94,13 @@ class Piecewise:
     def tanh_bound(self) -> float:
         """Bound of ``|tanh(x) - result|`` over all arguments in ``state`` format.
 
-        Half a chord's error ``h**2 max|f''| / 8``, three roundings at table precision
-        (base, rise, product), one of the result; near 1 the last value below 1.
+        Half a chord's error ``h**2 max|f''| / 8`` (the whole of the first one's, which starts
+        at 0), three roundings at table precision (base, rise, product), one of the result;
+        near 1 the last value below 1.
         """
         width = 2.0 ** (DOMAIN_BITS - self.index_bits)
-        chord = width**2 / 8 * TANH_CURVATURE / 2
+        bent = np.tanh(min(width, np.arctanh(1 / np.sqrt(3))))  # where |tanh''| is largest
+        chord = width**2 / 8 * max(TANH_CURVATURE / 2, 2 * bent * (1 - bent**2))
         return float(max(chord + 1.5 * 2.0**-self.table_frac + self.gate.lsb / 2, self.gate.lsb))
 
     @cached_property

@@ -17,6 +17,7 @@ from .program import Instruction, Op
 __all__ = ["Image", "Placement", "as_seen", "compile_model"]
 
 PADDING = -1
+MAX_LOADED = 1 << 16  # words: address bits of a load packet
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,21 @@ class Image:
         return space_widths(self.design)[self._space(name)[0]]
 
     def load_words(self) -> list[int]:
-        """The packets that load everything and start the program; see :mod:`hdl.loader`."""
+        """The packets that load everything and start the program; see :mod:`hdl.loader`.
+
+        Raises
+        ------
+        DesignError
+            If a memory has more words than a packet's header can address.
+        """
         words: list[int] = []
         for name, contents in self.memories.items():
             space, target = self._space(name)
+            if len(contents) > MAX_LOADED:
+                raise DesignError(
+                    f"{name} has {len(contents)} words: the load stream reaches {MAX_LOADED}; "
+                    "take more PEs, or start from memory images"
+                )
             words += [header(space, target), len(contents)]
             words += list(_chunks(contents, self.width(name)))
         return [*words, header(Space.START)]

@@ -22,6 +22,7 @@ frame_bases       SETUP: the two x regions
 
 import enum
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from amaranth.hdl import Shape
 from amaranth.lib import data
@@ -89,11 +90,11 @@ class Instruction:
     def decode(cls, word: int, design: Design) -> "Instruction":
         """The instruction of a program word."""
         constant = data.Const(instruction_layout(design), word)
-        values: dict[str, object] = {}
+        values: dict[str, Any] = {}
         for field in fields(cls):
             value = constant[field.name]
             values[field.name] = (
                 (int(value[0]), int(value[1])) if field.name == "frame_bases" else int(value)
             )
         values["op"] = Op(values["op"])
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**values)

@@ -1,5 +1,7 @@
 // One write port, one read port with output register: data follows its address by two cycles.
 // INIT names a $readmemh image; without one the memory starts at zero.
+// A word that is read in the very cycle in which it is written is not to be used: memories are
+// loaded while nothing runs. So synthesis need not guard it (no_rw_check), which saves logic.
 module sparseflow_ram #(
     parameter WIDTH = 1,
     parameter DEPTH = 1,
@@ -13,7 +15,7 @@ module sparseflow_ram #(
     input  wire [ADDR-1:0]  read_addr,
     output reg  [WIDTH-1:0] read_data
 );
-    reg [WIDTH-1:0] cells [0:DEPTH-1];
+    (* no_rw_check *) reg [WIDTH-1:0] cells [0:DEPTH-1];
     reg [WIDTH-1:0] word;
     integer i;
     initial begin

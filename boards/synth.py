@@ -1,0 +1,167 @@
+"""Synthesis for ECP5 with Yosys: how many cells an accelerator takes, and what it fits on.
+
+``python -m boards.synth --pes 4 --lanes 4`` prints the counts for a random model of the
+demo's size, ``--model FILE`` those for a packed one.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hdl.verilog import TOP_MODULE, VerilogFiles
+
+from .cells import CellReport, ModuleCells
+
+__all__ = ["SynthesisError", "synthesise_ecp5"]
+
+SCRIPT = Path(__file__).with_name("yosys_process.py")
+# leaves where they came from, not hardware
+REMARKS = {"$scopeinfo"}
+# $paramod\ram\WIDTH=..., or $paramod$<digest>\ram where that would be too long
+VARIANT = re.compile(r"\$paramod(?:\$[0-9a-f]+)?\\([^\\]+)")
+
+
+class SynthesisError(RuntimeError):
+    """Verilog that Yosys does not turn into cells."""
+
+
+def synthesise_ecp5(
+    files: VerilogFiles,
+    *,
+    top: str = TOP_MODULE,
+    flatten: bool = True,
+    timeout: float = 1800.0,
+) -> CellReport:
+    """Count the ECP5 cells of an accelerator.
+
+    Yosys runs in a process and a temporary folder of its own; ``files.folder`` is only read.
+
+    Parameters
+    ----------
+    files : VerilogFiles
+        As :func:`hdl.verilog.emit_verilog` returns them.
+    top : str
+        Module to synthesise.
+    flatten : bool
+        True: dissolve modules first, as one does before placement. False: synthesise each
+        module once and count its instances; the sum is higher, as nothing is shared.
+    timeout : float
+        Seconds after which Yosys is killed.
+
+    Returns
+    -------
+    CellReport
+
+    Raises
+    ------
+    SynthesisError
+        If pyosys or a file is missing, or Yosys fails or is killed; the message ends with
+        the tail of its log.
+    """
+    _require(files)
+    with tempfile.TemporaryDirectory(prefix="sparseflow-synth.") as folder:
+        work = Path(folder)
+        for name in (*files.sources, *files.images):
+            shutil.copy(files.folder / name, work / name)
+        job = {"sources": files.sources, "top": top, "flatten": flatten}
+        (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        _run(work, timeout)
+        modules = _modules((work / "cells.txt").read_text(encoding="utf-8"), top)
+        seconds = float((work / "seconds.txt").read_text(encoding="utf-8"))
+    return CellReport(modules, flatten, importlib.metadata.version("pyosys"), seconds)
+
+
+def _require(files: VerilogFiles) -> None:
+    """Refuse before Yosys would, and say how to mend it."""
+    if importlib.util.find_spec("pyosys") is None:
+        raise SynthesisError("the package pyosys is not installed: pip install pyosys==0.70")
+    for name in (*files.sources, *files.images):
+        if not (files.folder / name).is_file():
+            raise SynthesisError(
+                f"{files.folder / name} is missing: emit the Verilog again, into a folder "
+                "that nothing else writes to"
+            )
+
+
+def _run(work: Path, timeout: float) -> None:
+    """Run the script; it, and the ABC that it starts, do not outlive this call."""
+    log = work / "yosys.log"
+    # -P: the script's folder is a package, not a place of top-level modules
+    command = [sys.executable, "-P", str(SCRIPT)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=work,
+            env=os.environ | {"TMPDIR": str(work)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise SynthesisError(f"Yosys killed after {timeout:g} s\n{_tail(log)}") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    if process.returncode or not (work / "seconds.txt").exists():
+        raise SynthesisError(f"Yosys failed (exit {process.returncode})\n{_tail(log)}")
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    text = log.read_text(encoding="utf-8", errors="replace").rstrip()
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _modules(text: str, top: str) -> tuple[ModuleCells, ...]:
+    """Counts from the output of ``stat -json``, which has a headline above."""
+    found = json.loads(text[text.index("{") :])["modules"]
+    counts = {
+        name.removeprefix("\\"): {
+            kind.removeprefix("\\"): count
+            for kind, count in module.get("num_cells_by_type", {}).items()
+            if kind not in REMARKS
+        }
+        for name, module in found.items()
+    }
+    instances, cells = Counter[str](), dict[str, Counter[str]]()
+    _add(counts, top, 1, instances, cells)
+    return tuple(ModuleCells(name, instances[name], dict(kinds)) for name, kinds in cells.items())
+
+
+def _add(
+    counts: dict[str, dict[str, int]],
+    module: str,
+    times: int,
+    instances: Counter[str],
+    cells: dict[str, Counter[str]],
+) -> None:
+    """Add a module and all inside it; variants of a parametrised module become one."""
+    variant = VARIANT.match(module)
+    name = variant[1] if variant else module
+    instances[name] += times
+    own = cells.setdefault(name, Counter())
+    for kind, count in counts[module].items():
+        if kind in counts:
+            _add(counts, kind, times * count, instances, cells)
+        else:
+            own[kind] += times * count
+
+
+if __name__ == "__main__":
+    from .synth_command import main
+
+    main()

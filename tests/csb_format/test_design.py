@@ -1,0 +1,239 @@
+"""Design: what is refused, derived widths, and the smallest design for a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csb_format import Csb, Fixed, Geometry, LstmLayer, Model
+from csb_format.design import (
+    MAX_ALIGN,
+    Design,
+    DesignError,
+    Scales,
+    bits_for,
+    fewest_units,
+    merged,
+    region,
+)
+
+FINE = Design(8, 4, 2, 6, 24, 32, 4, 8, 16, 3)
+
+
+def empty(rows: int, columns: int, banks: int, k: int, value_bits: int = 16) -> Csb:
+    geometry = Geometry(rows, columns, banks, k, value_bits)
+    return Csb.pack(np.zeros((rows, columns), np.int64), geometry, fill=True)
+
+
+def model_of(
+    x: int = 12, h: int = 10, banks: int = 4, k_ih: int = 2, k_hh: int = 3, bits: Any = (16, 16)
+) -> Model:
+    layer = LstmLayer(
+        empty(4 * h, x, banks, k_ih, bits[0]),
+        empty(4 * h, h, banks, k_hh, bits[1]),
+        np.zeros(4 * h, np.int64),
+        Fixed(16, 12),
+        Fixed(16, 15),
+        Fixed(bits[0], 14),
+        Fixed(bits[1], 15),
+        Fixed(18, 13),
+    )
+    return Model((layer,), None, {})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("pes", "lanes", "units", "row_groups", "matrix_depth", "vector_depth", "slots"),
+        *("cells", "output_depth", "index_bits", "value_bits", "act_bits", "program_depth"),
+    ],
+)
+@pytest.mark.parametrize("value", [0, -4, 2.0, "8", None])
+def test_every_number_is_whole_and_positive(name: str, value: Any) -> None:
+    message = f"{name} = {value!r}: must be a whole number of at least 1"
+    with pytest.raises(DesignError, match=message):
+        replace(FINE, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"pes": 6}, r"pes = 6: must be a multiple of 4"),
+        ({"pes": 1, "units": 1}, r"pes = 1: must be a multiple of 4"),
+        ({"units": 4}, r"units = 4: must divide lanes = 4 and pes / 4 = 2"),
+        ({"lanes": 3}, r"units = 2: must divide lanes = 3 and pes / 4 = 2"),
+        ({"value_bits": 3}, r"value_bits = 3: must be 4 to 18"),
+        ({"value_bits": 19}, r"value_bits = 19: must be 4 to 18"),
+        ({"act_bits": 5}, r"act_bits = 5: must be 6 to 18"),
+        ({"act_bits": 19}, r"act_bits = 19: must be 6 to 18"),
+    ],
+)
+def test_designs_that_cannot_exist(changes: dict[str, int], match: str) -> None:
+    with pytest.raises(DesignError, match=match):
+        replace(FINE, **changes)
+
+
+def test_derived_numbers() -> None:
+    assert (FINE.multipliers, FINE.elementwise_multipliers, FINE.units_per_slot) == (32, 16, 1)
+    assert (FINE.entry_bits, FINE.word_bits, FINE.bias_bits) == (19, 76, 72)
+    assert (FINE.gate, FINE.state) == (Fixed(16, 15), Fixed(18, 13))
+    assert replace(FINE, pes=64).units_per_slot == 8
+
+
+@given(st.integers(1, 300), st.integers(1, 64), st.integers(4, 18), st.integers(6, 18))
+def test_accumulator_holds_every_sum(groups: int, lanes: int, value: int, act: int) -> None:
+    design = Design(4, lanes, 1, groups, 1, 4, 1, 1, 1, 1, value, act)
+    low, high = -(1 << design.acc_bits - 1), (1 << design.acc_bits - 1) - 1
+    terms = groups * lanes << MAX_ALIGN
+    weight = (-(1 << value - 1), (1 << value - 1) - 1)
+    element = (-(1 << act - 1), (1 << act - 1) - 1)
+    sums = [terms * w * x for w in weight for x in element]
+    assert low <= min(sums)
+    assert max(sums) <= high
+    # two bits fewer would not do
+    assert max(sums) > high >> 2
+
+
+@pytest.mark.parametrize(
+    ("count", "bits"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (1024, 10), (1025, 11)]
+)
+def test_bits_for(count: int, bits: int) -> None:
+    assert bits_for(count) == bits
+
+
+@pytest.mark.parametrize(("width", "places"), [(1, 1), (2, 2), (3, 4), (8, 8), (9, 16)])
+def test_region(width: int, places: int) -> None:
+    assert region(width) == places
+
+
+def test_for_model_takes_the_least() -> None:
+    design = Design.for_model(model_of(), pes=8, lanes=4)
+    # banks of 3 for both; 12 units in slots of two; rows of 2 + 3 groups
+    assert design == Design(
+        pes=8,
+        lanes=4,
+        units=1,
+        row_groups=5,
+        matrix_depth=6 * 5,
+        vector_depth=2 * 4 + 2 * 4,
+        slots=6,
+        cells=12,
+        output_depth=24,
+        index_bits=2,
+        value_bits=16,
+        act_bits=16,
+        program_depth=16,
+    )
+
+
+def test_for_model_on_fewer_lanes() -> None:
+    design = Design.for_model(model_of(), pes=16, lanes=2, units=2)
+    assert (design.row_groups, design.vector_depth, design.index_bits) == (10, 32, 3)
+    assert (design.units, design.slots, design.cells, design.output_depth) == (2, 3, 6, 12)
+
+
+def test_for_model_without_weights_has_a_group_of_zeros() -> None:
+    assert Design.for_model(model_of(k_ih=0, k_hh=0), 4, 4).row_groups == 2
+
+
+def test_for_model_with_more_pes_than_rows() -> None:
+    design = Design.for_model(model_of(h=4, k_hh=1), 64, 4, units=4)
+    assert (design.slots, design.cells) == (1, 4)  # a slot deals 16 units, four a lane
+
+
+def test_for_model_takes_the_wider_weights() -> None:
+    assert Design.for_model(model_of(bits=(16, 8)), 8, 4).value_bits == 16
+    assert Design.for_model(model_of(bits=(8, 12)), 8, 4).value_bits == 12
+
+
+def test_for_model_takes_the_models_width() -> None:
+    model = model_of()
+    layer = replace(model.layers[0], hidden=Fixed(12, 11), input=Fixed(12, 9), state=Fixed(14, 9))
+    assert Design.for_model(replace(model, layers=(layer,)), 8, 4).act_bits == 12
+
+
+@pytest.mark.parametrize(
+    ("pes", "lanes", "k_hh", "units"),
+    [
+        (4, 1, 1, 1),
+        (8, 4, 2, 1),
+        (8, 4, 1, 2),
+        (64, 16, 8, 2),
+        (64, 16, 16, 1),
+        (64, 16, 1, 16),
+        (64, 4, 1, 4),  # more would keep up, but four is what the lanes allow
+        (24, 4, 2, 2),  # three would do, but does not divide four
+    ],
+)
+def test_fewest_units_that_keep_up(pes: int, lanes: int, k_hh: int, units: int) -> None:
+    assert fewest_units(pes, lanes, k_hh) == units
+    assert lanes % units == 0
+    assert pes // 4 % units == 0
+
+
+@pytest.mark.parametrize(
+    ("pes", "lanes", "units"), [(0, 4, None), (8, 0, None), (8, 4, 0), (-4, 4, 1)]
+)
+def test_for_model_refuses_arrays_of_nothing(pes: int, lanes: int, units: int | None) -> None:
+    with pytest.raises(DesignError, match=r"= (0|-4): must be a whole number of at least 1"):
+        Design.for_model(model_of(), pes, lanes, units)
+
+
+def test_for_model_refuses_odd_arrays() -> None:
+    with pytest.raises(DesignError, match="pes = 6: must be a multiple of 4"):
+        Design.for_model(model_of(), 6, 4)
+    with pytest.raises(DesignError, match="lanes = 3 does not divide the 4 banks"):
+        Design.for_model(model_of(), 8, 3)
+    with pytest.raises(DesignError, match="units = 3: must divide lanes = 4"):
+        Design.for_model(model_of(), 8, 4, 3)
+    layer = model_of(x=10).layers[0]
+    second = replace(layer, input=layer.hidden)
+    with pytest.raises(DesignError, match="the model has 2 layers"):
+        Design.for_model(Model((layer, second), None, {}), 8, 4)
+
+
+def test_merged() -> None:
+    geometry = Geometry(4, 12, 4, 2)
+    assert merged(geometry, 4) == geometry
+    two = merged(geometry, 2)
+    assert (two.banks, two.nonzeros, two.bank_width) == (2, 4, 6)
+    with pytest.raises(DesignError, match=r"lanes = 8 does not divide the 4 banks.*divisor of 4"):
+        merged(geometry, 8)
+
+
+def layer_with(ih: int, x: int, hh: int) -> LstmLayer:
+    return replace(
+        model_of().layers[0],
+        weight_ih_format=Fixed(16, ih),
+        input=Fixed(16, x),
+        weight_hh_format=Fixed(16, hh),
+    )
+
+
+@pytest.mark.parametrize(
+    ("ih", "x", "hh", "scales"),
+    [
+        (15, 12, 15, Scales(3, 0, 17)),  # 27 and 30, state at 13
+        (18, 15, 15, Scales(0, 3, 20)),
+        (15, 15, 15, Scales(0, 0, 17)),
+        (0, 10, -5, Scales(3, 3, 0)),  # both below the state's own binary point
+        (15, 8, 15, Scales(7, 0, 17)),
+    ],
+)
+def test_scales_meet_in_one_binary_point(ih: int, x: int, hh: int, scales: Scales) -> None:
+    layer = layer_with(ih, x, hh)
+    assert Scales.of(layer) == scales
+    products = (ih + x + scales.align_ih, hh + 15 + scales.align_hh)
+    assert products == (13 + scales.shift,) * 2
+
+
+@pytest.mark.parametrize(("ih", "x", "hh"), [(15, 7, 15), (20, 15, 12), (0, 5, -10)])
+def test_products_too_far_apart(ih: int, x: int, hh: int) -> None:
+    match = rf"products, {ih + x} \(input\) and {hh + 15} \(recurrent\), must lie within 7 bits"
+    with pytest.raises(DesignError, match=match):
+        Scales.of(layer_with(ih, x, hh))

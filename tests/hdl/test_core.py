@@ -1,0 +1,243 @@
+"""The whole core against the integer model, with and without stalls, and its cycles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from csb_format import Csb, IntArray, Model
+from csb_format.design import Design
+from hdl.compiler import Image, compile_model
+from hdl.core import Core
+from hdl.loader import Space, header
+from sim.integer_model import IntegerModel
+from sim.pysim import simulate_amaranth
+from sim.random_models import random_frames, random_model
+from sim.scenario import Job, Outcome, frame_payloads, run_job
+from sim.streams import Pauses
+
+LENGTHS = [3, 1, 3]
+# X, H, banks, k_ih, k_hh, value bits, act bits, M, N, E
+CASES = {
+    "one of each": (6, 5, 2, 1, 2, 16, 16, 8, 2, 1),
+    "hidden size not divisible by banks": (7, 10, 4, 1, 2, 16, 16, 8, 4, 2),
+    "more PEs than rows": (5, 3, 1, 2, 3, 16, 16, 16, 1, 1),
+    "one lane of narrow numbers": (9, 7, 3, 1, 1, 4, 6, 4, 1, 1),
+    "wide numbers": (8, 8, 4, 2, 2, 18, 18, 8, 4, 2),
+    "no input weights": (6, 8, 2, 0, 2, 16, 16, 8, 2, 2),
+    "no recurrent weights": (6, 8, 2, 2, 0, 12, 12, 8, 2, 1),
+    "no weights": (4, 4, 2, 0, 0, 8, 8, 4, 2, 1),
+    "one pass is one cycle": (4, 4, 4, 1, 1, 16, 16, 16, 4, 4),
+    "lanes slower than products": (8, 16, 1, 1, 2, 16, 16, 16, 1, 1),
+    "several lanes of several units": (5, 12, 2, 1, 2, 16, 16, 16, 2, 2),
+    "merged banks": (16, 16, 8, 1, 1, 8, 12, 8, 2, 1),
+    "banks of padding only": (13, 12, 8, 1, 1, 12, 8, 8, 8, 2),
+    "dense": (6, 6, 2, 3, 3, 16, 18, 4, 2, 1),
+    "input wider than hidden": (40, 4, 4, 5, 1, 16, 16, 4, 4, 1),
+}
+
+
+def build(case: tuple[int, ...], seed: int = 1) -> tuple[Model, Image]:
+    *sizes, pes, lanes, units = case
+    model = random_model(np.random.default_rng(seed), *sizes)
+    return model, compile_model(model, Design.for_model(model, pes, lanes, units))
+
+
+def job_of(image: Image, sequences: list[IntArray], **options: Any) -> Job:
+    """A job that gives up soon."""
+    return replace(Job.of(image, sequences, **options), limit=5000)
+
+
+def reference(model: Model, sequences: list[IntArray]) -> tuple[IntArray, IntArray]:
+    traces = IntegerModel(model).run(sequences)
+    hidden = np.concatenate([trace.hidden for trace in traces])
+    return hidden, np.concatenate([trace.cell for trace in traces])
+
+
+def assert_same(found: tuple[IntArray, IntArray], expected: tuple[IntArray, IntArray]) -> None:
+    for name, ours, theirs in zip("hc", found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs, err_msg=name)
+
+
+@pytest.fixture(params=list(CASES.values()), ids=list(CASES))
+def case(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def test_states_equal_the_integer_model(case: tuple[int, ...]) -> None:
+    model, image = build(case)
+    sequences = random_frames(np.random.default_rng(2), model, LENGTHS)
+    outcome = simulate_amaranth(image, job_of(image, sequences))
+    expected = reference(model, sequences)
+    assert expected[0].any()
+    assert_same(outcome.states(image), expected)
+
+
+def test_states_are_the_same_when_streams_pause(case: tuple[int, ...]) -> None:
+    model, image = build(case, seed=3)
+    sequences = random_frames(np.random.default_rng(4), model, LENGTHS)
+    expected = reference(model, sequences)
+    for seed, (idle, stall) in enumerate([(0.7, 0.0), (0.0, 0.8)]):
+        pauses = {"idle": Pauses(idle, seed), "stall": Pauses(stall, seed + 10)}
+        outcome = simulate_amaranth(image, job_of(image, sequences, **pauses))
+        assert_same(outcome.states(image), expected)
+
+
+def test_states_are_the_same_when_memories_are_loaded(case: tuple[int, ...]) -> None:
+    model, image = build(case, seed=5)
+    sequences = random_frames(np.random.default_rng(6), model, LENGTHS[:2])
+    pauses = {"idle": Pauses(0.4, 1), "stall": Pauses(0.5, 2)}
+    job = job_of(image, sequences, load=True, **pauses)
+    outcome = simulate_amaranth(image, job, loaded=False)
+    assert_same(outcome.states(image), reference(model, sequences))
+
+
+@pytest.mark.parametrize(
+    "name", ["one of each", "dense", "lanes slower than products", "one pass is one cycle"]
+)
+def test_step_takes_the_cycles_of_the_architecture(name: str) -> None:
+    model, image = build(CASES[name])
+    design, core = image.design, Core(image.design)
+    sequences = random_frames(np.random.default_rng(5), model, [12])
+    job = job_of(image, sequences)
+    cycles = simulate_amaranth(image, job).frame_cycles(image)
+    slots, k_ih, k_hh = image.placement.slots, *(code.groups for code in image.program[1:3])
+    step = slots * k_ih + slots * max(k_hh, design.units_per_slot)
+    # an input pass fills the wait for the hidden state; what is left of it is idle. After
+    # the last row of a slot its lane's other units may still be dealt.
+    spare = max(k_hh, design.units_per_slot) - k_hh
+    step += max(0, core.latencies.bubble - 1 - spare - slots * k_ih)
+    beats = image.input_width
+    assert set(np.diff(cycles)[3:]) == {max(step, beats)}
+
+
+def test_same_inputs_take_the_same_cycles() -> None:
+    model, image = build(CASES["one of each"])
+    sequences = random_frames(np.random.default_rng(6), model, LENGTHS)
+    job = job_of(image, sequences, idle=Pauses(0.3, 1), stall=Pauses(0.3, 2))
+    assert simulate_amaranth(image, job) == simulate_amaranth(image, job)
+
+
+def test_largest_numbers_everywhere() -> None:
+    """Every weight and bias at its most negative value: gates saturate, nothing wraps."""
+    model, image = build(CASES["dense"])
+    layer = model.layers[0]
+    ih, hh = (
+        Csb(m.geometry, np.full_like(m.values, -(1 << 15)), m.indices)
+        for m in (layer.weight_ih, layer.weight_hh)
+    )
+    bias = np.full_like(layer.bias, layer.state.min)
+    model = replace(model, layers=(replace(layer, weight_ih=ih, weight_hh=hh, bias=bias),))
+    image = compile_model(model, image.design)
+    for value in (layer.input.min, layer.input.max):
+        sequences = [np.full((4, layer.input_size), value)]
+        outcome = simulate_amaranth(image, job_of(image, sequences))
+        assert_same(outcome.states(image), reference(model, sequences))
+
+
+class Ports:
+    """A core's ports by their Verilog names."""
+
+    def __init__(self, core: Core, ctx: Any):
+        self.core, self.ctx = core, ctx
+
+    def find(self, name: str) -> Any:
+        stream, _, member = name.partition("__")
+        value = getattr(getattr(self.core, stream), member)
+        return value.as_value() if hasattr(value, "as_value") else value
+
+    def get(self, name: str) -> int:
+        return int(self.ctx.get(self.find(name)))
+
+    def set(self, name: str, value: int) -> None:
+        self.ctx.set(self.find(name), value)
+
+    async def tick(self) -> None:
+        await self.ctx.tick()
+
+
+def test_another_model_can_be_loaded_when_idle(run: Any) -> None:
+    shapes = [CASES["input wider than hidden"], (9, 8, 4, 2, 2, 16, 16, 4, 4, 1)]
+    models = [random_model(np.random.default_rng(7), *shape[:7]) for shape in shapes]
+    sizes = [vars(Design.for_model(model, 4, 4, 1)) for model in models]
+    design = Design(**{name: max(size[name] for size in sizes) for name in sizes[0]})
+    images = [compile_model(model, design) for model in models]
+    core, outcomes = Core(design), []
+    order = [0, 1, 0]
+    sequences = [random_frames(np.random.default_rng(8), models[i], LENGTHS) for i in order]
+
+    async def bench(ctx: Any) -> None:
+        for i, frames in zip(order, sequences, strict=True):
+            job = job_of(images[i], frames, load=True)
+            outcomes.append(await run_job(job, Ports(core, ctx)))
+
+    run(core, bench)
+    for i, frames, outcome in zip(order, sequences, outcomes, strict=True):
+        found: Outcome = outcome
+        assert_same(found.states(images[i]), reference(models[i], frames))
+
+
+def test_halted_and_faults_reach_the_ports(run: Any) -> None:
+    _, image = build(CASES["one of each"])
+    core = Core(image.design)
+
+    async def send(ctx: Any, words: list[int]) -> None:
+        for word in words:
+            ctx.set(core.load.payload, word)
+            ctx.set(core.load.valid, 1)
+            await ctx.tick().until(core.load.ready)
+        ctx.set(core.load.valid, 0)
+        await ctx.tick().repeat(8)
+
+    async def bench(ctx: Any) -> None:
+        await ctx.tick().repeat(8)
+        assert (ctx.get(core.halted), ctx.get(core.fault)) == (1, 0)  # nothing is loaded
+        await send(ctx, image.load_words())
+        assert (ctx.get(core.halted), ctx.get(core.fault)) == (0, 0)
+        await send(ctx, [header(Space.PROGRAM, 0, 0), 1, 3, 0, 0, 0, 0, 0][: 2 + program_chunks])
+        await send(ctx, [header(Space.START)])
+        assert (ctx.get(core.halted), ctx.get(core.fault)) == (0, 1)  # no such operation
+        await send(ctx, [header(Space.START, 0, 5)])
+        assert (ctx.get(core.halted), ctx.get(core.fault)) == (1, 0)  # the unused part halts
+        await send(ctx, [header(Space.MATRIX, image.design.pes, 0), 0])
+        assert ctx.get(core.fault)
+
+    program_chunks = -(-image.width("program") // 32)
+    run(core, bench)
+
+
+def test_frames_are_held_back_until_there_is_room(run: Any) -> None:
+    """Nobody takes states: the output fills, then the frame buffers, and nothing is lost."""
+    model, image = build(CASES["one of each"])
+    core = Core(image.design, image)
+    (frames,) = random_frames(np.random.default_rng(9), model, [9])
+    payloads = frame_payloads(image, frames)
+    taken: list[int] = []
+
+    async def source(ctx: Any) -> None:
+        ports = Ports(core, ctx)
+        for payload in payloads:
+            ports.set("frames__payload", payload)
+            ports.set("frames__valid", 1)
+            await ctx.tick().until(core.frames.ready)
+            taken.append(payload)
+        ctx.set(core.frames.valid, 0)
+
+    async def sink(ctx: Any) -> None:
+        await ctx.tick().repeat(600)
+        # two frames of output have room; one more is parked, and two are buffered
+        assert len(taken) == 5 * image.input_width
+        found: list[int] = []
+        ctx.set(core.states.ready, 1)
+        while len(found) < len(frames) * image.placement.units_per_lane:
+            _, _, valid, payload = await ctx.tick().sample(
+                core.states.valid, core.states.payload.as_value()
+            )
+            found += [payload] if valid else []
+        outcome = Outcome(found, [], 0)
+        assert_same(outcome.states(image), reference(model, [frames]))
+
+    run(core, source, sink)

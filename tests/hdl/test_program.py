@@ -1,0 +1,94 @@
+"""Instructions: encoded and decoded alike; a field that does not fit is refused by name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csb_format.design import Design, DesignError
+from hdl.layouts import instruction_layout
+from hdl.program import Instruction, Op
+
+SMALL = Design(4, 2, 1, 5, 12, 16, 3, 6, 6, 2, 8, 8, program_depth=8)
+LARGE = Design(64, 16, 4, 300, 70000, 1024, 64, 512, 1024, 8, 16, 16, program_depth=200)
+# By hand from the meaning of each field, not from the layout.
+LARGEST = {
+    "next": 7,
+    "slots": 3,
+    "groups": 7,
+    "interval": 7,
+    "matrix": 15,
+    "source": 15,
+    "align": 7,
+    "target": 15,
+    "units": 7,
+    "shift": 63,
+    "frame_beats": 15,
+}
+
+
+@st.composite
+def instructions(draw: st.DrawFn, design: Design) -> Instruction:
+    layout = instruction_layout(design)
+    values: dict[str, Any] = {"op": draw(st.sampled_from(Op))}
+    for name, shape in layout.members.items():
+        if name in ("op", "frame_bases"):
+            continue
+        number = draw(st.integers(0, (1 << shape) - 1))
+        values[name] = bool(number) if shape == 1 else number
+    base = st.integers(0, (1 << layout.members["source"]) - 1)
+    return Instruction(**values, frame_bases=(draw(base), draw(base)))
+
+
+@given(instructions(SMALL))
+def test_round_trip_small(instruction: Instruction) -> None:
+    assert Instruction.decode(instruction.encode(SMALL), SMALL) == instruction
+
+
+@given(instructions(LARGE))
+def test_round_trip_large(instruction: Instruction) -> None:
+    assert Instruction.decode(instruction.encode(LARGE), LARGE) == instruction
+
+
+def test_word_is_as_wide_as_the_layout_and_halts_when_zero() -> None:
+    width = instruction_layout(SMALL).size
+    assert 0 <= Instruction(Op.PASS, frame_bases=(15, 15)).encode(SMALL) < 1 << width
+    assert Instruction().encode(SMALL) == 0
+    assert Instruction.decode(0, SMALL).op is Op.HALT
+    assert Instruction(Op.PASS).encode(SMALL) == 2
+
+
+def test_layout_has_the_instructions_fields() -> None:
+    assert list(instruction_layout(SMALL).members) == [f.name for f in fields(Instruction)]
+
+
+def with_field(name: str, value: Any) -> Instruction:
+    fields: dict[str, Any] = {name: value}
+    return Instruction(**fields)
+
+
+@pytest.mark.parametrize(("name", "largest"), LARGEST.items())
+def test_field_that_does_not_fit(name: str, largest: int) -> None:
+    instruction = with_field(name, largest)
+    assert Instruction.decode(instruction.encode(SMALL), SMALL) == instruction
+    for value in (largest + 1, -1):
+        message = f"instruction field {name} = {value}: the design allows 0 to {largest}; give"
+        with pytest.raises(DesignError, match=re.escape(message)):
+            with_field(name, value).encode(SMALL)
+
+
+@pytest.mark.parametrize("bases", [(16, 0), (0, 16), (0, -1)])
+def test_base_that_does_not_fit(bases: tuple[int, int]) -> None:
+    bad = next(base for base in bases if base)
+    with pytest.raises(DesignError, match=rf"frame_bases = {bad}: the design allows 0 to 15"):
+        Instruction(frame_bases=bases).encode(SMALL)
+
+
+def test_unknown_operation_is_not_decoded() -> None:
+    with pytest.raises(ValueError, match="3 is not a valid Op"):
+        Instruction.decode(3, SMALL)
