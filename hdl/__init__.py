@@ -1,0 +1,1 @@
+"""The accelerator in Amaranth: its blocks, its program, the compiler and the Verilog."""

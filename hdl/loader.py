@@ -125,11 +125,10 @@ class Loader(wiring.Component):
                 m.next = "data"
                 with m.If(word == 0):
                     m.next = "header"
-            with m.State("data"):
-                with m.If(self._collect(m, word)):
-                    m.d.sync += left.eq(left - 1)
-                    with m.If(left == 1):
-                        m.next = "header"
+            with m.State("data"), m.If(self._collect(m, word)):
+                m.d.sync += left.eq(left - 1)
+                with m.If(left == 1):
+                    m.next = "header"
         return m
 
     def _known(self, head: data.View) -> Value:

@@ -235,6 +235,7 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
             arrays = {name: file[name] for name in file.files}
         frames, lengths = arrays["frames"], arrays["lengths"].astype(np.int64, casting="safe")
         labels = arrays.get("labels", np.zeros(len(lengths), np.int64))
+        labels = labels.astype(np.int64, casting="safe")
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -248,4 +249,4 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
             "frames must be (sum of lengths, X)"
         )
     parts = np.split(frames.astype(np.float32), np.cumsum(lengths)[:-1])
-    return SequenceData(tuple(parts), labels.astype(np.int64))
+    return SequenceData(tuple(parts), labels)

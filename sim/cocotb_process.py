@@ -14,8 +14,6 @@ from typing import Any
 
 from cocotb_tools.runner import Icarus, Runner, Verilator
 
-from hdl.verilog import TOP_MODULE
-
 __all__ = ["main"]
 
 # Without a limit on functions the C++ compiler takes minutes on one huge function.
@@ -52,7 +50,7 @@ def main(action: str, path: str) -> None:
     if action == "build":
         runner.build(
             sources=spec["sources"],
-            hdl_toplevel=TOP_MODULE,
+            hdl_toplevel=spec["top"],
             build_dir=spec["build"],
             build_args=arguments,
             timescale=("1ns", "1ps"),
@@ -62,7 +60,7 @@ def main(action: str, path: str) -> None:
     runner.test(
         test_module="sim.cocotb_bench",
         hdl_toplevel_lang="verilog",
-        hdl_toplevel=TOP_MODULE,
+        hdl_toplevel=spec["top"],
         build_dir=spec["build"],
         test_dir=spec["run"],
         results_xml=str(Path(spec["run"]) / "results.xml"),

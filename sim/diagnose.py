@@ -66,7 +66,8 @@ def diagnose(
     -------
     Mismatch
         With gate, row, bank and cycle of the first wrong product or sum; without them
-        where products and sums are right, so that the element-wise lane is to blame.
+        where products and sums are right, so that the element-wise lane is to blame, or
+        where the replay does not show the mismatch.
     """
     frames = sequence[: mismatch.step + 1]
     schedule = CycleModel(image).run(len(frames))
@@ -76,7 +77,7 @@ def diagnose(
     outcome = simulate_verilog(files, job, work, simulator=simulator, probe=True).outcome
     wrong = _first_wrong(outcome, expected)
     if wrong is None:
-        return replace(mismatch, where="products and sums are right; look at the element-wise lane")
+        return replace(mismatch, where=_outside_products(image, outcome, mismatch))
     found, got = wrong
     row = found.gate * model.layer.hidden_size + mismatch.unit
     return replace(
@@ -152,11 +153,19 @@ def _sum_probes(
         yield _Expected(f"pe{pe}.result", cycle, total, image.design.acc_bits, gate, None)
 
 
-def _first_wrong(outcome: Outcome, expected: list[_Expected]) -> tuple[_Expected, int] | None:
+def _outside_products(image: Image, outcome: Outcome, mismatch: Mismatch) -> str:
+    """Where to look when every product and sum of the replay is right."""
+    state = outcome.states(image)["hc".index(mismatch.state)]
+    if state[mismatch.step, mismatch.unit] == mismatch.expected:
+        return "right when the sequence runs alone from the images; look at what ran before it"
+    return "products and sums are right; look at the element-wise lane"
+
+
+def _first_wrong(outcome: Outcome, expected: list[_Expected]) -> tuple[_Expected, int | str] | None:
     """The earliest probe that is not what it should be, and what it is."""
     for probe in sorted(expected, key=lambda e: (e.cycle, e.gate)):
         raw = outcome.probed[probe.signal][probe.cycle]
-        got = raw - (1 << probe.width) if raw >> (probe.width - 1) == 1 else raw
+        got = "unknown" if raw < 0 else raw - (raw >> (probe.width - 1) << probe.width)
         if got != probe.value:
             return probe, got
     return None

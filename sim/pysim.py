@@ -48,11 +48,21 @@ def simulate_amaranth(
     loaded : bool
         Whether memories start with the image.
     progress : callable, optional
+        Told the number of payloads taken, now and then.
 
     Returns
     -------
     Outcome
+
+    Raises
+    ------
+    ValueError
+        If the job asks for probes.
+    SimulationError
+        If the accelerator hangs.
     """
+    if job.probes:
+        raise ValueError(f"probe {job.probes[0]}: only Verilog simulators sample signals inside")
     core = Core(image.design, image if loaded else None)
     outcome: list[Outcome] = []
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from csb_format import IntArray
 from csb_format.words import join_fields, split_fields
-from hdl.compiler import Image
 
 from .streams import Pauses, Ports, Sink, Source
+
+if TYPE_CHECKING:  # a simulator that starts need not import Amaranth
+    from hdl.compiler import Image
 
 __all__ = ["Job", "Outcome", "SimulationError", "run_job"]
 
@@ -82,7 +85,7 @@ class Outcome:
     Parameters
     ----------
     payloads : list of int
-        From ``states``.
+        From ``states``; -1 where bits were unknown.
     cycles : list of int
         Cycle of each, counted from the first frame beat taken (cycle 0).
     total : int
@@ -102,8 +105,11 @@ class Outcome:
         Raises
         ------
         SimulationError
-            If the ``last`` marks are not where frames end.
+            If a payload has unknown bits, or ``last`` marks are not where frames end.
         """
+        if -1 in self.payloads:
+            beat = self.payloads.index(-1)
+            raise SimulationError(f"beat {beat} on `states` has unknown bits (X)")
         design, units = image.design, image.placement.units_per_lane
         widths = [design.gate.width] * design.units + [design.state.width] * design.units + [1]
         fields = split_fields(self.payloads, widths).reshape(-1, units, len(widths))
@@ -142,6 +148,10 @@ async def run_job(job: Job, ports: Ports, progress: Progress | None = None) -> O
         Just after reset.
     progress : callable, optional
         Told the number of payloads taken, now and then.
+
+    Returns
+    -------
+    Outcome
 
     Raises
     ------

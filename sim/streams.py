@@ -14,7 +14,7 @@ class Ports(Protocol):
     """Top-level ports of a design between two clock edges, in any simulator."""
 
     def get(self, name: str) -> int:
-        """Settled value of an output port, unsigned."""
+        """Settled value of an output port, unsigned; -1 where it has unknown bits."""
 
     def set(self, name: str, value: int) -> None:
         """Drive an input port for the coming edge."""
@@ -89,7 +89,7 @@ class Source:
         if self._offering != self._valid:
             self._valid = self._offering
             ports.set(f"{self.name}__valid", int(self._valid))
-        if self._offering and ports.get(f"{self.name}__ready"):
+        if self._offering and ports.get(f"{self.name}__ready") == 1:
             self._offering = False
             self.sent += 1
             if self.first_sent_at is None:
@@ -118,6 +118,6 @@ class Sink:
         if ready != self._ready:
             self._ready = ready
             ports.set(f"{self.name}__ready", int(ready))
-        if ready and ports.get(f"{self.name}__valid"):
+        if ready and ports.get(f"{self.name}__valid") == 1:
             self.payloads.append(ports.get(f"{self.name}__payload"))
             self.cycles.append(cycle)

@@ -16,7 +16,7 @@ from .compare import Comparison, Mismatch, compare
 from .cycle_model import CycleModel
 from .diagnose import diagnose
 from .integer_model import IntegerModel
-from .scenario import Job, Progress
+from .scenario import Job, Progress, SimulationError
 from .streams import Pauses
 from .verilog import VerilogRun, simulate_verilog
 
@@ -118,14 +118,31 @@ def verify(
     first = comparison.first
     if first is not None and files.images:
         sequence = sequences[first.sequence]
-        found = diagnose(model, image, files, sequence, first, work)
-        comparison = replace(comparison, first=found)
+        comparison = replace(
+            comparison, first=_diagnosed(model, image, files, sequence, first, work)
+        )
     cycles = run.outcome.frame_cycles(image)
     paused = bool((idle and idle.share) or (stall and stall.share))
     wrong = None if paused else _check_cycles(image, cycles)
     return Verification(
         simulator, len(sequences), len(cycles), comparison, run, np.diff(cycles), wrong
     )
+
+
+def _diagnosed(
+    model: IntegerModel,
+    image: Image,
+    files: VerilogFiles,
+    sequence: IntArray,
+    first: Mismatch,
+    work: Path,
+) -> Mismatch:
+    """The mismatch with its cause; as it is, with the reason, where a replay is impossible."""
+    try:
+        return diagnose(model, image, files, sequence, first, work)
+    except SimulationError as error:
+        reason = str(error).partition("\n")[0]
+        return replace(first, where=f"not diagnosed ({reason})")
 
 
 def _check_cycles(image: Image, cycles: IntArray) -> CycleMismatch | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from hdl.verilog import VerilogFiles
+from hdl.verilog import TOP_MODULE, VerilogFiles
 
 from .job_files import write_job
 from .scenario import Job, Outcome, Progress, SimulationError
@@ -97,7 +97,7 @@ def simulate_verilog(
     progress : callable, optional
         Told the number of payloads taken, about four times a second.
     timeout : float
-        Seconds after which the simulator is killed.
+        Seconds after which the build or the simulator is killed, with all its processes.
     probe : bool
         Keep all signals visible (Verilator: slower).
 
@@ -124,6 +124,7 @@ def simulate_verilog(
             {
                 "simulator": simulator,
                 "probe": probe,
+                "top": TOP_MODULE,
                 "sources": [str(path.resolve()) for path in files.paths],
                 "build": str(build),
                 "run": str(run),
@@ -163,7 +164,7 @@ def _process(
     with log.open("wb") as output, _killed(command, output) as process:
         while process.poll() is None:
             if time.monotonic() > deadline:
-                raise SimulationError(f"{action} killed after {timeout:.0f} s\n{_tail(log)}")
+                raise SimulationError(f"{action} killed after {timeout:g} s\n{_tail(log)}")
             time.sleep(0.05)
             if progress and note and note.exists() and (text := note.read_text()):
                 progress(int(text))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,9 +29,15 @@ app = typer.Typer(
     The steps, each reading what the one before has written:
 
     **prune** a checkpoint, **pack** it as integers, emit **verilog**, **simulate** it,
-    **report** the figures. **demo** does all of them on real speech.
+    **report** the figures. **demo** does all of them on real speech; **data** writes that
+    speech for the single steps.
+
+    Sequences are `.npz` files: `frames` (all frames, X) float, `lengths` (sequences,) int,
+    `labels` (sequences,) int, classes from 0.
     """,
 )
+data_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+app.add_typer(data_app, name="data", help="Write a data set that comes with a package.")
 
 
 class Simulator(StrEnum):
@@ -48,12 +56,39 @@ class Images(StrEnum):
     ihex = "ihex"
 
 
-Seed = Annotated[int, typer.Option(min=0, help="Of every random choice; same seed, same result.")]
+def _within(low: float, high: float | None = None, multiple: int = 1) -> Callable[[Any], Any]:
+    """Refuse other numbers, naming what was given: Typer's own message does not."""
+
+    def check(value: Any) -> Any:
+        outside = value is not None and not (low <= value and (high is None or value <= high))
+        if outside or (value is not None and multiple > 1 and value % multiple):
+            limits = f"at least {low}" if high is None else f"{low} to {high}"
+            steps = f"a multiple of {multiple}, " if multiple > 1 else ""
+            raise typer.BadParameter(f"{value} must be {steps}{limits}")
+        return value
+
+    return check
+
+
+Seed = Annotated[
+    int,
+    typer.Option(
+        callback=_within(0, 2**32 - 1), help="Of every random choice; same seed, same result."
+    ),
+]
 Pes = Annotated[
-    int, typer.Option(min=4, help="Processing elements (M): rows worked on at once, four a unit.")
+    int,
+    typer.Option(
+        callback=_within(4, multiple=4),
+        help="Processing elements (M): rows worked on at once; a multiple of 4.",
+    ),
 ]
 Lanes = Annotated[
-    int, typer.Option(min=1, help="Multipliers in each (N); must divide the banks of the model.")
+    int,
+    typer.Option(
+        callback=_within(1),
+        help="Multipliers in each (N); must divide the banks of the model.",
+    ),
 ]
 
 
@@ -77,23 +112,48 @@ def options(
     del version, debug
 
 
+@data_app.command("japanese-vowels")
+def japanese_vowels(
+    out: Annotated[Path, typer.Option(help="Folder for train.npz and test.npz.")],
+) -> None:
+    """Write the demo's speech: nine speakers told apart by one vowel.
+
+    **In:** nothing; the recordings come with an installed package. **Out:** `train.npz` and
+    `test.npz`, normalised, 12 features a frame, 270 and 370 utterances.
+
+    **Next:** `sparseflow prune CHECKPOINT --data OUT/train.npz --out pruned.safetensors`
+    """
+    from . import pipeline
+
+    pipeline.japanese_vowels(out=out)
+    _next("prune", "CHECKPOINT", "--data", out / "train.npz", "--out", "pruned.safetensors")
+
+
 @app.command()
 def prune(
-    checkpoint: Annotated[Path, typer.Argument(help="Trained LSTM classifier (.safetensors).")],
-    data: Annotated[Path, typer.Option(help="Labelled sequences to fine-tune on.")],
-    out: Annotated[Path, typer.Option(help="Where the pruned checkpoint goes.")],
-    banks: Annotated[int, typer.Option(min=1, help="Banks in every row of both matrices.")] = 8,
+    checkpoint: Annotated[
+        Path, typer.Argument(help="State dict of a classifier, .safetensors or torch.save.")
+    ],
+    data: Annotated[Path, typer.Option(help="Labelled sequences (.npz) to fine-tune on.")],
+    out: Annotated[Path, typer.Option(help="Where the pruned checkpoint goes (.safetensors).")],
+    banks: Annotated[
+        int, typer.Option(callback=_within(1), help="Banks in every row of both matrices.")
+    ] = 8,
     sparsity: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of weights to remove.")
+        float, typer.Option(callback=_within(0, 1), help="Share of weights to remove, 0 to 1.")
     ] = 0.875,
-    epochs: Annotated[int, typer.Option(min=0, help="Epochs of fine-tuning, all together.")] = 70,
+    epochs: Annotated[
+        int, typer.Option(callback=_within(1), help="Epochs of fine-tuning, all together.")
+    ] = 70,
     seed: Seed = 0,
 ) -> None:
     """Remove weights so that every bank of every row keeps equally many.
 
-    **In:** a dense checkpoint and training data. **Out:** a checkpoint of the same shape,
-    its masks included. Sparsity grows in increments with fine-tuning between them; what is
-    achieved is printed, as whole weights per bank may not meet the request exactly.
+    **In:** a dense checkpoint and its training data. The state dict holds one `nn.LSTM` layer
+    under torch's names (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`; any prefix)
+    and one `nn.Linear` on its last hidden state. **Out:** a checkpoint of the same shape, its
+    masks included. Sparsity grows in increments with fine-tuning between them; what is achieved
+    is printed, as whole weights per bank may not meet the request exactly.
 
     **Next:** `sparseflow pack OUT --calibration DATA --out model.safetensors`
     """
@@ -108,33 +168,60 @@ def prune(
         epochs=epochs,
         seed=seed,
     )
+    _next("pack", out, "--calibration", data, "--out", out.with_name("model.safetensors"))
 
 
 @app.command()
 def pack(
     pruned: Annotated[Path, typer.Argument(help="Checkpoint that `prune` wrote.")],
-    calibration: Annotated[Path, typer.Option(help="Sequences that show the inputs' range.")],
-    out: Annotated[Path, typer.Option(help="Where the integer model goes.")],
+    calibration: Annotated[
+        Path, typer.Option(help="Sequences (.npz) that show the inputs' range.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where the integer model goes (.safetensors).")],
+    banks: Annotated[
+        int | None,
+        typer.Option(
+            callback=_within(1), help="Banks of both matrices; by default the checkpoint says."
+        ),
+    ] = None,
+    value_bits: Annotated[
+        int, typer.Option(callback=_within(4, 18), help="Bits of a weight, 4 to 18.")
+    ] = 16,
+    act_bits: Annotated[
+        int,
+        typer.Option(callback=_within(6, 18), help="Bits of inputs and hidden state, 6 to 18."),
+    ] = 16,
 ) -> None:
     """Turn a pruned network into integers in compressed sparse banks (CSB).
 
-    **In:** a pruned checkpoint and typical inputs. **Out:** a model file of integers and
-    formats, which no longer needs PyTorch and fits every array whose lanes divide its banks.
+    **In:** a pruned checkpoint and typical inputs. A network that was pruned elsewhere needs
+    `--banks`. **Out:** a model file of integers and formats, which no longer needs PyTorch and
+    fits every array whose lanes divide its banks.
 
     **Next:** `sparseflow verilog OUT --out build/verilog`
     """
     from . import pipeline
 
-    pipeline.pack(pruned=pruned, calibration=calibration, out=out)
+    pipeline.pack(
+        pruned=pruned,
+        calibration=calibration,
+        out=out,
+        banks=banks,
+        value_bits=value_bits,
+        act_bits=act_bits,
+    )
+    _next("verilog", out, "--out", out.with_name("verilog"))
 
 
 @app.command()
 def verilog(
     model: Annotated[Path, typer.Argument(help="Model that `pack` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for the Verilog and the memory images.")],
-    pes: Pes = 8,
+    pes: Pes = 16,
     lanes: Lanes = 8,
-    images: Annotated[Images, typer.Option(help="Format of the memory images.")] = Images.mem,
+    images: Annotated[
+        Images, typer.Option(help="Format of the memory images; mem is always written.")
+    ] = Images.mem,
 ) -> None:
     """Emit the accelerator for a model: Verilog and memory images.
 
@@ -146,29 +233,42 @@ def verilog(
     from . import pipeline
 
     pipeline.verilog(model=model, out=out, pes=pes, lanes=lanes, images=images.value)
+    build = out.with_name("simulation")
+    _next("simulate", model, "--data", "DATA", "--build", build, "--pes", pes, "--lanes", lanes)
 
 
 @app.command()
 def simulate(
     model: Annotated[Path, typer.Argument(help="Model that `pack` wrote.")],
-    data: Annotated[Path, typer.Option(help="Labelled sequences to run.")],
+    data: Annotated[Path, typer.Option(help="Sequences (.npz) to run; labels give accuracy.")],
     build: Annotated[Path, typer.Option(help="Folder for the compiled simulation and results.")],
     simulator: Annotated[
         Simulator, typer.Option(help="Verilator compiles first, then is far faster.")
     ] = Simulator.verilator,
-    pes: Pes = 8,
+    pes: Pes = 16,
     lanes: Lanes = 8,
     utterances: Annotated[
-        int | None, typer.Option(min=1, help="Run only the first so many; all by default.")
+        int | None,
+        typer.Option(callback=_within(1), help="Run only the first so many; all by default."),
+    ] = None,
+    dense: Annotated[
+        Path | None, typer.Option(help="Dense checkpoint, for its accuracy; needs --pruned.")
+    ] = None,
+    pruned: Annotated[
+        Path | None, typer.Option(help="Pruned checkpoint, for its accuracy; needs --dense.")
     ] = None,
 ) -> None:
     """Run the Verilog and compare every bit of its output with the integer model.
 
     **In:** a packed model and sequences. **Out:** in the build folder, the mismatches (0 if
-    all is well), accuracy and counted clock cycles.
+    all is well), accuracy and counted clock cycles. Another simulator on the same model, data
+    and array adds itself to the results. A mismatch ends the command with status 1 and names
+    gate, row, bank and cycle.
 
     **Next:** `sparseflow report BUILD --out build/report`
     """
+    if (dense is None) != (pruned is None):
+        raise typer.BadParameter("give both --dense and --pruned, or none of them")
     from . import pipeline
 
     pipeline.simulate(
@@ -179,7 +279,10 @@ def simulate(
         pes=pes,
         lanes=lanes,
         utterances=utterances,
+        dense=dense,
+        pruned=pruned,
     )
+    _next("report", build, "--out", build / "report")
 
 
 @app.command()
@@ -205,8 +308,12 @@ def demo(
         "build/demo"
     ),
     seed: Seed = 0,
-    pes: Pes = 8,
+    pes: Pes = 16,
     lanes: Lanes = 8,
+    icarus: Annotated[
+        int,
+        typer.Option(callback=_within(0), help="Utterances that Icarus runs too; 0 for none."),
+    ] = 10,
 ) -> None:
     """Do all steps on real speech: nine speakers told apart by one vowel.
 
@@ -217,7 +324,14 @@ def demo(
     """
     from . import pipeline
 
-    pipeline.demo(out=out, seed=seed, pes=pes, lanes=lanes)
+    pipeline.demo(out=out, seed=seed, pes=pes, lanes=lanes, icarus=icarus)
+
+
+def _next(*words: object) -> None:
+    typer.echo(f"next: sparseflow {shlex.join(map(str, words))}", err=True)
+
+
+_LONGEST = 1000
 
 
 def _reason(error: Exception) -> str:
@@ -226,15 +340,34 @@ def _reason(error: Exception) -> str:
         return f"the package {error.name} is not installed: pip install -e '.[train,demo]'"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+    # Typer's errors of use tell more than their text; its class for them depends on the release.
+    text = str(getattr(error, "format_message", error.__str__)())
+    line = " ".join(text.split()) or type(error).__name__
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ... (all: sparseflow --debug)"
+
+
+def _fail(error: Exception, status: int) -> None:
+    if "--debug" in sys.argv[1:]:
+        raise error
+    typer.secho(f"error: {_reason(error)}", fg=typer.colors.RED, err=True)
+    sys.exit(status)
 
 
 def main() -> None:
-    """Run the command line; errors of use or input end it with status 2 and one line."""
+    """Run the command line.
+
+    Errors of use or input end it with status 2, hardware that is not what the model says
+    with status 1; each is told on one line.
+    """
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.Abort:  # by Ctrl-C, in some releases of Typer; others return 130 themselves
+        sys.exit(130)
     except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:
-        if "--debug" in sys.argv[1:]:
+        _fail(error, getattr(error, "exit_status", 2))
+    except Exception as error:
+        if not hasattr(error, "format_message"):
             raise
-        typer.secho(f"error: {_reason(error)}", fg=typer.colors.RED, err=True)
-        sys.exit(2)
+        if type(error).__name__ == "NoArgsIsHelpError":  # help is printed already
+            sys.exit(2)
+        _fail(error, 2)

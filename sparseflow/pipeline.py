@@ -1,39 +1,76 @@
-"""The steps of the command line, for Python: each reads files and writes files."""
+"""The steps of the command line, for Python: each reads files and writes files.
+
+Every step checks all that it is given before it works or writes; what it writes appears
+whole or not at all.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
-from csb_format import IntArray, Model, load_model, save_model
-from csb_format.design import Design
-from csb_format.images import write_image
+from csb_format import Model, load_model, save_model
 from csb_format.replace import replace_file
-from hdl.compiler import Image, compile_model
-from hdl.verilog import VerilogFiles, emit_verilog
-from pruning.datasets import SequenceData, load_japanese_vowels, load_sequences, save_sequences
-from sim.cycle_model import CycleModel
+from hdl.verilog import VerilogFiles
+from pruning.datasets import Normaliser, SequenceData, load_japanese_vowels, save_sequences
 from sim.integer_model import IntegerModel
 from sim.verify import Verification, verify
+from sim.verilog import require_simulator
 
 from . import figures
+from .hardware import SUFFIXES, check_array, compile_array, emit
+from .measured import FIGURES, Run, joined, read_figures
+from .places import check_file, check_folder, check_generated, has_labels, read_sequences
 from .progress import counted
 from .report import print_table, write_report
 
-__all__ = ["demo", "pack", "prune_checkpoint", "report", "simulate", "verilog"]
+__all__ = [
+    "VerificationError",
+    "demo",
+    "japanese_vowels",
+    "pack",
+    "prune_checkpoint",
+    "report",
+    "simulate",
+    "verilog",
+]
 
-FIGURES = "figures.json"
-SUFFIXES = {"mem": "mem", "coe": "coe", "mif": "mif", "ihex": "hex"}
 _console = Console(stderr=True)
 
 
 class VerificationError(RuntimeError):
     """The hardware does not do what the model says."""
+
+    exit_status = 1  # of the command line: 2 is for errors of use and input
+
+
+def japanese_vowels(out: Path) -> tuple[SequenceData, SequenceData]:
+    """Write ``train.npz`` and ``test.npz``: nine speakers to be told apart by one vowel.
+
+    Parameters
+    ----------
+    out : Path
+        Folder, made if absent.
+
+    Returns
+    -------
+    train, test : SequenceData
+        What was written: normalised by mean and deviation of the training set.
+    """
+    check_folder(out)
+    train, test = (load_japanese_vowels(split) for split in ("train", "test"))
+    normaliser = Normaliser.fit(train)
+    train, test = normaliser.apply(train), normaliser.apply(test)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, part in (("train", train), ("test", test)):
+        save_sequences(out / f"{name}.npz", part)
+    _say(f"JapaneseVowels: {len(train)} utterances to train, {len(test)} to test, in {out}")
+    return train, test
 
 
 def prune_checkpoint(
@@ -56,15 +93,20 @@ def prune_checkpoint(
         ``.npz`` of labelled sequences (see :func:`pruning.datasets.load_sequences`).
     out : Path
         Pruned checkpoint, with its masks.
-    banks, sparsity, epochs, seed
-        As for :class:`pruning.recipe.Recipe`; epochs of all increments together.
+    banks, sparsity, seed
+        As for :class:`pruning.recipe.Recipe`.
+    epochs : int
+        Of all increments together, at least 1; the last increment gets about half.
     """
     from pruning.recipe import Recipe
 
     from .training import prune_classifier
 
-    increments = 4
-    share = epochs // (increments + 3)  # the last increment takes the rest: about half
+    if epochs < 1:
+        raise ValueError(f"epochs {epochs}: must be at least 1, pruned weights need fine-tuning")
+    check_file(out)
+    increments = min(4, epochs)
+    share = max(1, epochs // (increments + 3))
     recipe = Recipe(
         banks=banks,
         sparsity=sparsity,
@@ -72,7 +114,7 @@ def prune_checkpoint(
         step_epochs=share,
         final_epochs=epochs - share * (increments - 1),
     )
-    outcome = prune_classifier(checkpoint, load_sequences(data), out, recipe, seed)
+    outcome = prune_classifier(checkpoint, read_sequences(data, "fine-tuning"), out, recipe, seed)
     for matrix in outcome.report:
         _say(f"{matrix.name}: {matrix.requested:.2%} asked, {matrix.achieved:.2%} achieved")
         if matrix.note:
@@ -97,19 +139,23 @@ def pack(
         ``.npz`` of sequences; the largest magnitude sets the input format.
     out : Path
     banks : int, optional
-        Where the checkpoint does not say.
+        By default what the checkpoint says.
     value_bits, act_bits : int
+        Of weights, 4..18, and of inputs and hidden state, 6..18.
     """
     from .training import pack_checkpoint
 
-    data = load_sequences(calibration)
+    check_file(out)
+    data = read_sequences(calibration)
     model, saturations = pack_checkpoint(pruned, data, banks, value_bits, act_bits)
-    save_model(out, model)
     layer = model.layers[0]
+    size = figures.bits_per_nonzero(layer)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_model(out, model)
     for name, share in figures.sparsity(layer).items():
         _say(f"{name}: {share:.2%} sparse, {figures.matrices(layer)[name].real_nonzeros} nonzeros")
     clipped = {name: count for name, count in saturations.items() if count}
-    _say(f"saturated: {clipped or 'nothing'}; {figures.bits_per_nonzero(layer):.2f} bits a nonzero")
+    _say(f"saturated: {clipped or 'nothing'}; {size:.2f} bits a nonzero")
     _say(f"wrote {out}")
     return model
 
@@ -123,17 +169,16 @@ def verilog(
     ----------
     model : Path
     out : Path
-        Folder; replaced as a whole.
+        Folder; replaced as a whole, and only where all in it was generated.
     pes, lanes : int
         M and N.
     images : {"mem", "coe", "mif", "ihex"}
         Another format than ``.mem`` is written beside it.
     """
-    image = _compile(load_model(model), pes, lanes)
-    files = emit_verilog(image.design, out, image)
-    if images != "mem":
-        for name, words in image.memories.items():
-            write_image(out / f"{name}.{SUFFIXES[images]}", words, image.width(name))
+    if images not in SUFFIXES:
+        raise ValueError(f"images {images!r}: choose one of {', '.join(SUFFIXES)}")
+    check_generated(out)
+    files = emit(compile_array(load_model(model), pes, lanes), out, images)
     _say(f"wrote {len(files.sources)} Verilog files and {len(files.images)} images to {out}")
     return files
 
@@ -148,21 +193,26 @@ def simulate(
     utterances: int | None = None,
     dense: Path | None = None,
     pruned: Path | None = None,
+    seconds: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
     Parameters
     ----------
     model, data : Path
+        Without labels in the data, or a head in the model, all states are compared and no
+        accuracy is measured.
     build : Path
         Folder for Verilog, simulator and ``figures.json``. A second simulator run on the
-        same model and array adds itself to the figures.
+        same model, data and array adds itself to the figures.
     simulator : {"verilator", "icarus"}
     pes, lanes : int
     utterances : int, optional
         Only the first so many.
     dense, pruned : Path, optional
-        Float checkpoints, whose accuracy on the same data is reported too.
+        Float checkpoints, whose accuracy on the same data is reported too; both or none.
+    seconds : mapping, optional
+        Wall time of earlier steps, for the figures.
 
     Returns
     -------
@@ -175,38 +225,39 @@ def simulate(
         If a state or a cycle differs; the message names the first. The figures are
         written all the same.
     """
-    packed, sequences = load_model(model), load_sequences(data)
-    subset = _first(sequences, utterances)
-    image = _compile(packed, pes, lanes)
-    build.mkdir(parents=True, exist_ok=True)
-    files = emit_verilog(image.design, build / "verilog", image)
-    reference = IntegerModel(packed)
-    frames = reference.quantise(subset.sequences)
-    beats = image.placement.units_per_lane
-    with counted(f"{simulator}, frames", subset.frames, beats) as progress:
+    if utterances is not None and utterances < 1:
+        raise ValueError(f"utterances {utterances}: must be at least 1, or left out for all")
+    require_simulator(simulator)
+    check_generated(build / "verilog")
+    packed, subset = load_model(model), _first(read_sequences(data), utterances)
+    _check_data(packed, subset, data)
+    image = compile_array(packed, pes, lanes)
+    labelled = has_labels(data)
+    floats = _float_accuracy(dense, pruned, subset, data if labelled else None)
+    started = time.perf_counter()
+    files = emit(image, build / "verilog")
+    spent = {**(seconds or {}), "verilog": time.perf_counter() - started}
+    frames = IntegerModel(packed).quantise(subset.sequences)
+    with counted(f"{simulator}, frames", subset.frames, image.placement.units_per_lane) as tell:
         result = verify(
-            reference, image, files, frames, build, simulator=simulator, progress=progress
+            IntegerModel(packed), image, files, frames, build, simulator=simulator, progress=tell
         )
-    found = _figures(packed, image, files, model, reference, subset, frames, result)
-    if dense and pruned:
-        from .training import float_accuracy
-
-        found["accuracy"] |= {
-            "dense": float_accuracy(dense, subset),
-            "pruned": float_accuracy(pruned, subset),
-        }
-    found = _joined(build / FIGURES, found)
-    replace_file(build / FIGURES, json.dumps(found, indent=2, sort_keys=True).encode())
+    spent[f"build {simulator}"] = result.run.build_seconds
+    spent[f"simulate {simulator}"] = result.run.seconds
+    run = Run(
+        model, data, packed, subset, labelled, image, files, frames, result, utterances,
+        floats, spent,
+    )  # fmt: skip
+    found = joined(_earlier(build), run.collect())
+    _write(build, found)
     _verdict(result)
     return found
 
 
 def report(run_dir: Path, out: Path) -> None:
     """Write ``report.json`` and ``report.html`` of a run, and print the table."""
-    path = run_dir / FIGURES
-    if not path.exists():
-        raise FileNotFoundError(2, "no figures here; run `sparseflow simulate` first", str(path))
-    found = json.loads(path.read_text())
+    check_folder(out)
+    found = read_figures(run_dir)
     write_report(found, out)
     print_table(found)
     _say(f"wrote {out / 'report.json'} and {out / 'report.html'}")
@@ -223,38 +274,61 @@ def demo(
     seed : int
     pes, lanes : int
     icarus : int
-        Utterances that the second simulator, Icarus, runs as well.
+        Utterances that the second simulator, Icarus, runs as well; 0 is none.
+
+    Raises
+    ------
+    VerificationError
+        If the hardware is wrong; figures and report are there all the same.
     """
-    from pruning.datasets import Normaliser
     from pruning.recipe import Recipe
     from pruning.sequence import accuracy
 
     from .training import train_and_prune
 
-    out.mkdir(parents=True, exist_ok=True)
-    train, test = (load_japanese_vowels(split) for split in ("train", "test"))
-    normaliser = Normaliser.fit(train)
-    for name, part in (("train", train), ("test", test)):
-        save_sequences(out / f"{name}.npz", normaliser.apply(part))
-    normalised = normaliser.apply(test)
-    _say(f"JapaneseVowels: {len(train)} utterances to train, {len(test)} to test; seed {seed}")
-    dense, pruned, packed = (
-        out / name for name in ("dense.safetensors", "pruned.safetensors", "model.safetensors")
-    )
-    train_and_prune(
-        normaliser.apply(train), dense, pruned, Recipe(), seed, lambda m: accuracy(m, normalised)
-    )
-    pack(pruned, out / "train.npz", packed)
-    test_set = out / "test.npz"
-    size = {"pes": pes, "lanes": lanes}
+    recipe = Recipe()
+    # All that could fail after a minute of training is looked at before it.
+    if icarus < 0:
+        raise ValueError(f"icarus {icarus}: give the utterances it runs, 0 for none")
+    for simulator in ("verilator", *(["icarus"] if icarus else [])):
+        require_simulator(simulator)
+    check_array(pes, lanes, recipe.banks)
+    check_generated(out / "verilog")
+    train, test = japanese_vowels(out)
+    names = ("dense.safetensors", "pruned.safetensors", "model.safetensors", "test.npz")
+    dense, pruned, packed, test_set = (out / name for name in names)
     (out / FIGURES).unlink(missing_ok=True)
-    simulate(packed, test_set, out, "icarus", utterances=icarus, **size)
-    simulate(packed, test_set, out, "verilator", dense=dense, pruned=pruned, **size)
-    report(out, out)
+    begin = time.perf_counter()
+    train_and_prune(train, dense, pruned, recipe, seed, lambda model: accuracy(model, test))
+    trained = time.perf_counter()
+    pack(pruned, out / "train.npz", packed)
+    seconds = {"train": trained - begin, "pack": time.perf_counter() - trained}
+    common: dict[str, Any] = {"pes": pes, "lanes": lanes, "seconds": seconds}
+    try:
+        if icarus:
+            simulate(packed, test_set, out, "icarus", utterances=icarus, **common)
+        simulate(packed, test_set, out, "verilator", dense=dense, pruned=pruned, **common)
+    finally:
+        if (out / FIGURES).exists():
+            _name_demo(out, seed, (pes, lanes), icarus)
+            report(out, out)
 
 
-def _compile(model: Model, pes: int, lanes: int) -> Image:
-    return compile_model(model, Design.for_model(model, pes, lanes))
+def _name_demo(out: Path, seed: int, size: tuple[int, int], icarus: int) -> None:
+    """Put the one command before the single ones."""
+    found = read_figures(out)
+    # An absolute path is of this machine and would tell a reader nothing.
+    folder = out.name if out.is_absolute() or ".." in out.parts else str(out)
+    pes, lanes = size
+    found["commands"] = [
+        f"sparseflow demo --out {folder} --seed {seed} --pes {pes} --lanes {lanes} "
+        f"--icarus {icarus}",
+        "# or in single steps, from the dense network that the demo has trained:",
+        f"cd {folder}",
+        "sparseflow data japanese-vowels --out .",
+        *found["commands"],
+    ]
+    _write(out, found)
 
 
 def _first(data: SequenceData, count: int | None) -> SequenceData:
@@ -263,104 +337,44 @@ def _first(data: SequenceData, count: int | None) -> SequenceData:
     return SequenceData(data.sequences[:count], data.labels[:count])
 
 
-def _figures(
-    model: Model,
-    image: Image,
-    files: VerilogFiles,
-    path: Path,
-    reference: IntegerModel,
-    data: SequenceData,
-    frames: list[IntArray],
-    result: Verification,
-) -> dict[str, Any]:
-    """Everything that the report shows, of one run."""
-    layer, design = model.layers[0], image.design
-    said = {key: json.loads(value) for key, value in model.provenance.items()}
-    floor = figures.floor(layer, design)
-    cycles = _steady(result.steps)
-    return {
-        "accuracy": {"dense": None, "pruned": None}
-        | _accuracy(reference, data, frames, result.comparison.hidden),
-        "array": figures.array(design),
-        "bits_per_nonzero": figures.bits_per_nonzero(layer),
-        "bytes": figures.sizes(layer),
-        "commands": [],
-        "cycles_per_step": {
-            "floor": floor,
-            "model": _steady(CycleModel(image).run(max(2, result.frames)).steps),
-            "rtl": cycles,
-        },
-        "formats": figures.formats(layer),
-        "frames": result.frames,
-        "hashes": {
-            "model": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "verilog": files.sha256,
-        },
-        "increments": said.get("increments", []),
-        "mismatches": result.comparison.mismatches,
-        "multipliers": {
-            "products": design.multipliers,
-            "elementwise": design.elementwise_multipliers,
-        },
-        "row_picture": figures.row_picture(layer),
-        "seed": said.get("seed"),
-        "simulators": [_simulator(result)],
-        "sparsity": figures.sparsity(layer),
-        "sparsity_requested": said.get("sparsity_requested"),
-        "utilisation": floor / cycles,
-        "utterances": result.sequences,
-        "versions": figures.versions(),
-    }
+def _check_data(model: Model, data: SequenceData, path: Path) -> None:
+    width = model.layers[0].input_size
+    if data.width != width:
+        raise ValueError(
+            f"{path} has {data.width} features a frame, the model takes {width}: "
+            "give data like that it was trained on"
+        )
+    if data.frames < 2:
+        raise ValueError(f"{path}: 1 frame; a step lasts from frame to frame, give two at least")
 
 
-def _simulator(result: Verification) -> dict[str, Any]:
-    return {
-        "name": result.simulator,
-        "utterances": result.sequences,
-        "frames": result.frames,
-        "cycles": result.run.outcome.total,
-        "seconds": result.run.seconds,
-        "build_seconds": result.run.build_seconds,
-        "cycles_per_second": result.run.cycles_per_second,
-        "mismatches": result.comparison.mismatches,
-        "cycles_exact": result.cycle_mismatch is None,
-    }
+def _float_accuracy(
+    dense: Path | None, pruned: Path | None, data: SequenceData, labels: Path | None
+) -> dict[str, float]:
+    """Accuracy of both float checkpoints, if they are given."""
+    if dense is None and pruned is None:
+        return {}
+    if dense is None or pruned is None:
+        missing = "dense" if dense is None else "pruned"
+        raise ValueError(f"the {missing} checkpoint is not given: give --dense and --pruned")
+    if labels is None:
+        raise ValueError("the data has no labels: add them, or leave --dense and --pruned out")
+    from .training import float_accuracy
+
+    return {"dense": float_accuracy(dense, data), "pruned": float_accuracy(pruned, data)}
 
 
-def _steady(steps: IntArray) -> float:
-    """Cycles of a step: of all when they are equal, else their mean; whole where it is whole."""
-    mean = float(np.mean(steps)) if len(steps) else 0.0
-    return int(mean) if mean.is_integer() else mean
+def _earlier(build: Path) -> dict[str, Any] | None:
+    """Figures of an earlier run, if there are any that can be read."""
+    try:
+        return read_figures(build)
+    except (OSError, ValueError):
+        return None
 
 
-def _accuracy(
-    reference: IntegerModel, data: SequenceData, frames: list[IntArray], hidden: IntArray
-) -> dict[str, float | None]:
-    """Share of sequences classified rightly from model and Verilog states."""
-    if reference.model.head is None:
-        return {"fixed": None, "rtl": None}
-    last = np.cumsum([len(sequence) for sequence in data.sequences]) - 1
-    model = np.stack([trace.hidden[-1] for trace in reference.run(frames)])
-    return {
-        name: float(np.mean(reference.classify(states) == data.labels))
-        for name, states in (("fixed", model), ("rtl", hidden[last]))
-    }
-
-
-def _joined(path: Path, new: dict[str, Any]) -> dict[str, Any]:
-    """New figures, with the other simulators' rows of an earlier run on the same hardware."""
-    if not path.exists():
-        return new
-    old = json.loads(path.read_text())
-    if old["hashes"] != new["hashes"]:
-        return new
-    name = new["simulators"][0]["name"]
-    others = [row for row in old["simulators"] if row["name"] != name]
-    wider = new if new["frames"] >= old["frames"] else old
-    return wider | {
-        "simulators": [*new["simulators"], *others],
-        "mismatches": sum(row["mismatches"] for row in [*new["simulators"], *others]),
-    }
+def _write(build: Path, found: Mapping[str, Any]) -> None:
+    text = json.dumps(found, indent=2, sort_keys=True) + "\n"
+    replace_file(build / FIGURES, text.encode())
 
 
 def _verdict(result: Verification) -> None:
@@ -377,4 +391,4 @@ def _verdict(result: Verification) -> None:
 
 
 def _say(text: str) -> None:
-    _console.print(text, highlight=False)
+    _console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -57,7 +57,8 @@ def accuracy(values: Mapping[str, float]) -> str:
     Parameters
     ----------
     values : mapping
-        Stages ``dense``, ``pruned``, ``fixed`` and ``rtl``, each 0..1.
+        Some of the stages ``dense``, ``pruned``, ``fixed`` and ``rtl``, each 0..1; at least
+        one.
 
     Returns
     -------
@@ -70,7 +71,8 @@ def accuracy(values: Mapping[str, float]) -> str:
         "fixed": "pruned, integers",
         "rtl": "Verilog, simulated",
     }
-    bars = [(label, values[key], key != "dense") for key, label in names.items()]
+    measured = {key: label for key, label in names.items() if key in values}
+    bars = [(label, values[key], key != "dense") for key, label in measured.items()]
     return _bars("accuracy", bars, "utterances classified rightly", share=True)
 
 

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 __all__ = ["counted", "stages"]
 
@@ -31,15 +38,19 @@ def stages() -> Iterator[Callable[[str, int, int, float], None]]:
     callable
         To be told (stage, epoch, epochs of the stage, loss).
     """
-    with _bars() as bars:
-        tasks: dict[str, object] = {}
+    bars, tasks = _bars(), dict[str, TaskID]()
 
-        def tell(stage: str, epoch: int, epochs: int, loss: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=epochs, note="")
-            bars.update(tasks[stage], completed=epoch, note=f"loss {loss:.3f}")  # type: ignore[arg-type]
+    def tell(stage: str, epoch: int, epochs: int, loss: float) -> None:
+        if stage not in tasks:
+            bars.start()  # not before: without a bar it would leave an empty line
+            tasks[stage] = bars.add_task(stage, total=epochs, note="")
+        bars.update(tasks[stage], completed=epoch, note=f"loss {loss:.3f}")
 
+    try:
         yield tell
+    finally:
+        if tasks:
+            bars.stop()
 
 
 @contextmanager

@@ -36,6 +36,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     "formats": (),
     "frames": (),
     "hashes": ("model", "verilog"),
+    "macs_per_cycle": ("real", "dense_equivalent"),
     "mismatches": (),
     "multipliers": ("products", "elementwise"),
     "row_picture": ("matrix", "row", "bank_width", "banks", "columns", "kept", "values"),
@@ -46,14 +47,16 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     "utilisation": (),
     "utterances": (),
     "versions": (),
+    "weights": ("nonzeros", "total"),
 }
 """Keys that a report must have, and for some the keys of their dictionaries.
 
 Accuracies, sparsities and the utilisation are shares, 0..1; an accuracy,
-``sparsity_requested`` and ``seed`` are None where nobody measured or said them. ``simulators`` is a list of
-dictionaries with ``name, utterances, frames, cycles, seconds, cycles_per_second,
-mismatches``. ``increments`` (a list of ``sparsity, accuracy`` after each pruning
-increment) and ``epochs`` may be absent.
+``sparsity_requested`` and ``seed`` are None where nobody measured or said them.
+``simulators`` is a list of dictionaries with ``name, utterances, frames, cycles, seconds,
+cycles_per_second, mismatches`` and optionally ``cycles_exact``. ``increments`` (a list of
+``sparsity, accuracy`` after each pruning increment), ``seconds`` (wall time by step) and
+``epochs`` may be absent.
 """
 
 
@@ -122,7 +125,7 @@ def print_table(report: Mapping[str, Any], console: Console | None = None) -> No
         Where to; standard output by default.
     """
     plain = _checked(report)
-    style = "bold red" if plain["mismatches"] else "bold green"
+    style = "bold green" if _good(plain) else "bold red"
     table = Table(box=box.SIMPLE_HEAD, show_header=False, title=_verdict(plain), title_style=style)
     table.add_column(no_wrap=True)
     table.add_column()
@@ -135,13 +138,25 @@ def _verdict(report: Mapping[str, Any]) -> str:
     wrong, frames = report["mismatches"], report["frames"]
     if wrong:
         return f"{wrong:,} mismatches between Verilog and integer model in {frames:,} frames"
+    if late := _off_schedule(report):
+        return f"All bits are equal, but cycles differ from the cycle model: {', '.join(late)}"
     return f"Verilog equals the integer model, bit by bit, in {frames:,} frames"
+
+
+def _off_schedule(report: Mapping[str, Any]) -> list[str]:
+    """Simulators in which a frame left in another cycle than predicted."""
+    return [str(run["name"]) for run in report["simulators"] if not run.get("cycles_exact", True)]
+
+
+def _good(report: Mapping[str, Any]) -> bool:
+    return not report["mismatches"] and not _off_schedule(report)
 
 
 def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Figure and value, as text, in the order they are read."""
     accuracy, cycles, size = report["accuracy"], report["cycles_per_step"], report["bytes"]
     array, multipliers = report["array"], report["multipliers"]
+    macs, weights = report["macs_per_cycle"], report["weights"]
     yield "mismatches", f"{report['mismatches']:,}"
     yield "compared", f"{report['frames']:,} frames of {report['utterances']:,} utterances"
     yield (
@@ -151,16 +166,22 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     )
     yield "sparsity asked", _share(report["sparsity_requested"])
     yield from ((f"sparsity of {k}", f"{v:.2%}") for k, v in report["sparsity"].items())
+    yield "weights", f"{weights['nonzeros']:,} nonzeros of {weights['total']:,}"
     yield (
         "cycles per step",
         ", ".join(f"{plots.number(cycles[k])} {v}" for k, v in _CYCLES.items()),
     )
     yield "utilisation", f"{report['utilisation']:.1%} of the products' multipliers"
     yield (
+        "MACs per cycle",
+        f"{plots.number(macs['real'])} real, {plots.number(macs['dense_equivalent'])} "
+        "dense-equivalent (removed weights counted as done)",
+    )
+    yield (
         "weight bytes",
         f"{size['csb']:,} CSB, {size['csr16']:,} CSR, {size['dense16']:,} dense (16 bits)",
     )
-    yield "bits per nonzero", f"{report['bits_per_nonzero']:g}"
+    yield "bits per nonzero", f"{report['bits_per_nonzero']:.2f}"
     yield (
         "array",
         f"M = {array['M']} PEs, N = {array['N']} lanes, E = {array['E']} element-wise",
@@ -175,6 +196,8 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"{run['cycles']:,} cycles in {run['seconds']:,.1f} s "
             f"({run['cycles_per_second']:,.0f} per s), {run['mismatches']:,} mismatches",
         )
+    if report.get("seconds"):
+        yield "seconds", ", ".join(f"{k} {v:,.1f}" for k, v in report["seconds"].items())
 
 
 def _share(value: float | None) -> str:
@@ -192,6 +215,8 @@ def _html(report: Mapping[str, Any]) -> str:
     return environment.get_template("report.html.j2").render(
         report=report,
         verdict=_verdict(report),
+        good=_good(report),
+        share=_share,
         rows=list(_rows(report)),
         pictures=_pictures(report),
         flat=_flat,

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from csb_format import Model
 from pruning.checkpoint import Checkpoint, CheckpointError, load_lstm, save_weights
 from pruning.datasets import SequenceData
@@ -62,9 +64,11 @@ def _pruned(
     about = {
         "banks": recipe.banks,
         "sparsity_requested": recipe.sparsity,
+        "epochs": recipe.step_epochs * (recipe.increments - 1) + recipe.final_epochs,
         "seed": seed,
         "increments": increments,
     }
+    out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(out, outcome.pruned, outcome.masks, {METADATA: json.dumps(about, sort_keys=True)})
     return outcome
 
@@ -86,9 +90,9 @@ def pack_checkpoint(
         If neither the checkpoint nor the caller says how many banks there are.
     """
     checkpoint = load_lstm(path)
-    about: dict[str, Any] = json.loads(checkpoint.metadata.get(METADATA, "{}"))
-    chosen = banks or about.get("banks")
-    if not chosen:
+    about = _about(checkpoint, path)
+    chosen = about.get("banks") if banks is None else banks
+    if chosen is None:
         raise CheckpointError(f"{path} does not say how many banks it has: give --banks")
     provenance = {key: json.dumps(value) for key, value in about.items()}
     quantised = quantise(
@@ -104,9 +108,22 @@ def pack_checkpoint(
     return quantised.model, quantised.saturations
 
 
+def _about(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
+    """What :func:`_pruned` has noted in a checkpoint."""
+    try:
+        about = json.loads(checkpoint.metadata.get(METADATA, "{}"))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged metadata ({error}): prune again") from error
+    if not isinstance(about, dict):
+        raise CheckpointError(f"{path}: its metadata is no object: prune again")
+    return about
+
+
 def float_accuracy(path: Path, data: SequenceData) -> float:
     """Share of sequences that a float checkpoint classifies rightly."""
-    return accuracy(_classifier(load_lstm(path), path), data)
+    model = _classifier(load_lstm(path), path)
+    _check_data(model, data, path)
+    return accuracy(model, data)
 
 
 def _classifier(checkpoint: Checkpoint, path: Path) -> SequenceClassifier:
@@ -115,10 +132,20 @@ def _classifier(checkpoint: Checkpoint, path: Path) -> SequenceClassifier:
         raise CheckpointError(
             f"{path} has no linear layer on the hidden state: save the classifier with its head"
         )
+    _check_finite(lstm, path)
+    _check_finite(head, path)
     model = SequenceClassifier(lstm.input_size, lstm.hidden_size, head.out_features)
     lstm.batch_first = True
     model.lstm, model.head = lstm, head
     return model
+
+
+def _check_finite(layer: nn.Module, path: Path) -> None:
+    for name, tensor in layer.named_parameters():
+        if not tensor.isfinite().all():
+            raise CheckpointError(
+                f"{path}: {name} holds NaN or infinity: train to finite weights first"
+            )
 
 
 def _check_data(model: SequenceClassifier, data: SequenceData, path: Path) -> None:

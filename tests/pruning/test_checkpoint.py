@@ -198,3 +198,57 @@ def test_not_a_state_dict(tmp_path: Path) -> None:
     torch.save([torch.zeros(3)], tmp_path / "m.pt")
     with pytest.raises(CheckpointError, match=r"holds a list: save model.state_dict"):
         load_lstm(tmp_path / "m.pt")
+
+
+def pruned(path: Path, keep: bool = True) -> tuple[SequenceClassifier, dict[str, Tensor]]:
+    """A checkpoint with masks and metadata; ``keep`` false leaves a removed weight in it."""
+    model = SequenceClassifier(6, 8, 3)
+    name = "lstm.weight_hh_l0"
+    mask = torch.arange(32 * 8).reshape(32, 8) % 2 == 0
+    with torch.no_grad():
+        weight = model.get_parameter(name)
+        weight.mul_(mask)
+        weight[0, 0] = 0  # kept, though it is zero
+        if not keep:
+            weight[0, 1] = 0.5
+    save_weights(path, model, {name: mask}, {"note": "text"})
+    return model, {name: mask}
+
+
+def test_masks_and_metadata_are_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    model, masks = pruned(path)
+    found = load_lstm(path)
+    assert set(found.masks) == {"weight_hh_l0"}
+    assert torch.equal(found.masks["weight_hh_l0"], masks["lstm.weight_hh_l0"])
+    assert found.metadata == {"note": "text"}
+    name = "weight_hh_l0"
+    assert torch.equal(found.lstm.get_parameter(name), model.lstm.get_parameter(name))
+    again = tmp_path / "again.safetensors"
+    pruned(again)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_other_formats_have_no_metadata(tmp_path: Path) -> None:
+    assert load_lstm(write(tmp_path / "m.pt", state())).metadata == {}
+
+
+def test_a_weight_outside_its_mask_is_refused(tmp_path: Path) -> None:
+    pruned(tmp_path / "m.safetensors", keep=False)
+    with pytest.raises(CheckpointError, match=r"weight_hh_l0\.mask: a weight outside the mask is"):
+        load_lstm(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("weight_hh_l0.mask", (8, 8), r"has shape \(8, 8\), its weight \(32, 8\): remove the mask"),
+        ("weight_xx.mask", (32, 8), r"has shape \(32, 8\), its weight None"),
+    ],
+)
+def test_a_mask_of_nothing_is_refused(
+    tmp_path: Path, name: str, shape: tuple[int, ...], message: str
+) -> None:
+    path = write(tmp_path / "m.safetensors", state() | {name: torch.ones(shape, dtype=torch.bool)})
+    with pytest.raises(CheckpointError, match=message):
+        load_lstm(path)

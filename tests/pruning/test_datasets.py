@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from pruning import datasets
-from pruning.datasets import DataSetError, Normaliser, SequenceData, load_japanese_vowels, parse_ts
+from pruning.datasets import (
+    DataSetError,
+    Normaliser,
+    SequenceData,
+    load_japanese_vowels,
+    load_sequences,
+    parse_ts,
+    save_sequences,
+)
 
 
 @pytest.mark.parametrize(
@@ -106,3 +114,64 @@ def test_bad_sequences() -> None:
         sequences([[1.0, 2.0]], [[1.0, 2.0, 3.0]])
     with pytest.raises(ValueError, match="sequence 0 holds NaN"):
         sequences([[1.0, float("nan")]])
+
+
+def test_sequences_are_read_back(tmp_path: Path) -> None:
+    data = SequenceData(
+        (np.ones((2, 3), np.float32), np.arange(12, dtype=np.float32).reshape(4, 3)),
+        np.array([4, 1]),
+    )
+    for name in ("a.npz", "b.npz"):
+        save_sequences(tmp_path / name, data)
+    found = load_sequences(tmp_path / "a.npz")
+    assert [s.tolist() for s in found.sequences] == [s.tolist() for s in data.sequences]
+    assert found.labels.tolist() == [4, 1]
+    assert {s.dtype for s in found.sequences} == {np.dtype(np.float32)}
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def arrays(path: Path, **given: object) -> Path:
+    np.savez(path, **given)  # type: ignore[arg-type]
+    return path
+
+
+def test_labels_may_be_absent(tmp_path: Path) -> None:
+    path = arrays(tmp_path / "d.npz", frames=np.zeros((3, 2)), lengths=np.array([1, 2]))
+    assert load_sequences(path).labels.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lengths": np.array([1])}, r"d\.npz holds no sequences .*frames.*give an \.npz file"),
+        ({"frames": np.zeros((3, 2))}, r"d\.npz holds no sequences .*lengths"),
+        ({"frames": np.zeros(3), "lengths": np.array([3])}, r"d\.npz: frames has shape \(3,\)"),
+        (
+            {"frames": np.zeros((3, 2)), "lengths": np.array([1, 1])},
+            "lengths sum to 2: frames",
+        ),
+        ({"frames": np.zeros((3, 2)), "lengths": np.array([1.5, 1.5])}, "holds no sequences"),
+        (
+            {"frames": np.zeros((3, 2)), "lengths": np.array([4, -1])},
+            r"sequence 1 has shape \(0",
+        ),
+        ({"frames": np.full((3, 2), np.inf), "lengths": np.array([3])}, "sequence 0 holds NaN or"),
+        ({"frames": np.array([[{}]]), "lengths": np.array([1])}, "holds no sequences .*pickle"),
+    ],
+    ids=["frames", "lengths", "flat", "sum", "float", "negative", "infinite", "pickle"],
+)
+def test_arrays_that_are_no_sequences(
+    tmp_path: Path, given: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_sequences(arrays(tmp_path / "d.npz", **given))
+
+
+def test_a_missing_file_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_sequences(tmp_path / "none.npz")
+
+
+def test_identity_changes_nothing() -> None:
+    data = sequences([[1.5, -2.0]])
+    assert Normaliser.identity(2).apply(data).sequences[0].tolist() == [[1.5, -2.0]]

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from csb_format.csb import UnbalancedError
+from csb_format.design import MAX_ALIGN
 from csb_format.fixed import Fixed
 from csb_format.geometry import Geometry
 from pruning.masks import bank_balanced_mask
 from pruning.pruner import BankBalancedPruner, Target
-from pruning.quantise import MAX_ALIGN, quantise
+from pruning.quantise import quantise
 from pruning.supported import UnsupportedLayerError
 
 LAYOUT: dict[str, Geometry | int] = {"weight_ih_l0": 4, "weight_hh_l0": 4}

@@ -110,3 +110,44 @@ def test_settings_are_restored_after_an_error() -> None:
 def test_no_epochs_are_refused() -> None:
     with pytest.raises(ValueError, match="0 epochs: must be at least 1"):
         train(SequenceClassifier(8, 4, 3), toy(0), 0, seed=0)
+
+
+def test_masks_cover_what_is_kept(outcome: Outcome) -> None:
+    for matrix in outcome.report:
+        mask = outcome.masks[matrix.name]
+        weight = outcome.pruned.get_parameter(matrix.name)
+        assert int(mask.sum()) == matrix.geometry.real_nonzeros
+        assert not weight[~mask].any()
+
+
+def test_a_trained_start_is_gone_on_from_and_left_alone(outcome: Outcome) -> None:
+    data = outcome.normaliser.apply(toy(0))
+    before = {name: tensor.clone() for name, tensor in outcome.dense.state_dict().items()}
+    stages: list[str] = []
+    made = prune_and_finetune(
+        data, SMALL, 3, progress=lambda s, e, n, loss: stages.append(s), start=outcome.dense
+    )
+    assert set(stages) == {"prune 1/2", "prune 2/2"}
+    after = outcome.dense.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(torch.equal(made.dense.state_dict()[name], before[name]) for name in before)
+    assert made.normaliser.mean.tolist() == [0] * 8
+    assert made.normaliser.std.tolist() == [1] * 8
+    assert all(r.geometry == r.target for r in made.report)
+    assert accuracy(made.pruned, outcome.normaliser.apply(toy(1))) > 0.9
+
+
+def test_watch_sees_every_increment(outcome: Outcome) -> None:
+    seen: list[tuple[float, int]] = []
+
+    def watch(sparsity: float, model: SequenceClassifier) -> None:
+        names = ("lstm.weight_ih_l0", "lstm.weight_hh_l0")
+        seen.append((sparsity, sum(int((model.get_parameter(n) == 0).sum()) for n in names)))
+
+    data = outcome.normaliser.apply(toy(0))
+    prune_and_finetune(data, SMALL, start=outcome.dense, watch=watch)
+    total = 64 * 8 + 64 * 16
+    assert [sparsity for sparsity, _ in seen] == sorted(sparsity for sparsity, _ in seen)
+    assert [zeros for _, zeros in seen] == [round(sparsity * total) for sparsity, _ in seen]
+    assert seen[-1][1] == 64 * 8 * 0.5 + 64 * 16 * 0.75
+    assert len(seen) == 2

@@ -12,21 +12,8 @@ import sparseflow
 from sparseflow import cli
 
 COMMANDS = ["prune", "pack", "verilog", "simulate", "report", "demo"]
+ALL = [*COMMANDS, "data japanese-vowels"]
 Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command line as a shell does; returns the exit status."""
-
-    def call(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["sparseflow", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0)
-
-    monkeypatch.setenv("COLUMNS", "120")
-    return call
 
 
 @pytest.fixture
@@ -37,7 +24,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     def note(name: str) -> Callable[..., None]:
         return lambda **given: made.append((name, given))
 
-    names = ["prune_checkpoint", *COMMANDS[1:]]
+    names = ["prune_checkpoint", "japanese_vowels", *COMMANDS[1:]]
     replace_pipeline(monkeypatch, **{name: note(name) for name in names})
     return made
 
@@ -53,11 +40,11 @@ def test_version(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"sparseflow {sparseflow.__version__}\n"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ALL)
 def test_help_says_what_goes_in_what_comes_out_and_what_is_next(
     run: Run, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    assert run(command, "--help") == 0
+    assert run(*command.split(), "--help") == 0
     text = capsys.readouterr().out
     assert [word for word in ("In:", "Out:", "Next:") if word not in text] == []
 
@@ -65,7 +52,16 @@ def test_help_says_what_goes_in_what_comes_out_and_what_is_next(
 def test_help_lists_every_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     text = capsys.readouterr().out
-    assert [command for command in COMMANDS if command not in text] == []
+    assert [command for command in [*COMMANDS, "data"] if command not in text] == []
+
+
+def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    assert [word for word in ("npz", "frames", "lengths", "labels") if word not in text] == []
+    assert run("prune", "--help") == 0
+    text = capsys.readouterr().out
+    assert [name for name in ("weight_ih_l0", "bias_hh_l0", "nn.Linear") if name not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -87,7 +83,26 @@ def test_help_lists_every_command(run: Run, capsys: pytest.CaptureFixture[str]) 
         (
             "pack p.st --calibration x.ts --out m.st",
             "pack",
-            {"pruned": Path("p.st"), "calibration": Path("x.ts"), "out": Path("m.st")},
+            {
+                "pruned": Path("p.st"),
+                "calibration": Path("x.ts"),
+                "out": Path("m.st"),
+                "banks": None,
+                "value_bits": 16,
+                "act_bits": 16,
+            },
+        ),
+        (
+            "pack p.st --calibration x.ts --out m.st --banks 4 --value-bits 8 --act-bits 12",
+            "pack",
+            {
+                "pruned": Path("p.st"),
+                "calibration": Path("x.ts"),
+                "out": Path("m.st"),
+                "banks": 4,
+                "value_bits": 8,
+                "act_bits": 12,
+            },
         ),
         (
             "verilog m.st --out v --pes 16 --lanes 4 --images coe",
@@ -102,13 +117,35 @@ def test_help_lists_every_command(run: Run, capsys: pytest.CaptureFixture[str]) 
                 "data": Path("x.ts"),
                 "build": Path("b"),
                 "simulator": "icarus",
-                "pes": 8,
+                "pes": 16,
                 "lanes": 8,
                 "utterances": 2,
+                "dense": None,
+                "pruned": None,
             },
         ),
+        (
+            "simulate m.st --data x.ts --build b --dense d.st --pruned p.st --pes 4 --lanes 2",
+            "simulate",
+            {
+                "model": Path("m.st"),
+                "data": Path("x.ts"),
+                "build": Path("b"),
+                "simulator": "verilator",
+                "pes": 4,
+                "lanes": 2,
+                "utterances": None,
+                "dense": Path("d.st"),
+                "pruned": Path("p.st"),
+            },
+        ),
+        ("data japanese-vowels --out d", "japanese_vowels", {"out": Path("d")}),
         ("report b --out r", "report", {"run_dir": Path("b"), "out": Path("r")}),
-        ("demo --seed 4", "demo", {"out": Path("build/demo"), "seed": 4, "pes": 8, "lanes": 8}),
+        (
+            "demo --seed 4 --icarus 0",
+            "demo",
+            {"out": Path("build/demo"), "seed": 4, "pes": 16, "lanes": 8, "icarus": 0},
+        ),
     ],
 )
 def test_command_calls_the_pipeline(
@@ -173,10 +210,69 @@ def test_programming_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    "arguments", ["demo --pes 0", "prune a --data b --out c --sparsity 1.5", "verilog m --out"]
+    ("arguments", "message"),
+    [
+        ("demo --pes 0", "'--pes': 0 must be a multiple of 4, at least 4"),
+        ("demo --pes 6", "'--pes': 6 must be a multiple of 4"),
+        ("demo --lanes 0", "'--lanes': 0 must be at least 1"),
+        ("demo --seed -1", "'--seed': -1 must be 0 to 4294967295"),
+        ("demo --icarus -2", "'--icarus': -2 must be at least 0"),
+        ("demo --pes many", "'--pes': "),
+        ("prune a --data b --out c --sparsity 1.5", "'--sparsity': 1.5 must be 0 to 1"),
+        ("prune a --data b --out c --sparsity nan", "'--sparsity': nan must be 0 to 1"),
+        ("prune a --data b --out c --epochs 0", "'--epochs': 0 must be at least 1"),
+        ("prune a --data b --out c --banks 0", "'--banks': 0 must be at least 1"),
+        ("pack a --calibration b --out c --banks 0", "'--banks': 0 must be at least 1"),
+        ("pack a --calibration b --out c --value-bits 3", "'--value-bits': 3 must be 4 to 18"),
+        ("pack a --calibration b --out c --act-bits 19", "'--act-bits': 19 must be 6 to 18"),
+        ("verilog m --out v --images png", "'--images': "),
+        ("verilog m --out", "'--out' requires"),
+        ("verilog m", "Missing option '--out'"),
+        ("simulate m --data d --build b --utterances 0", "'--utterances': 0 must be at least 1"),
+        ("simulate m --data d --build b --dense x", "give both --dense and --pruned, or none"),
+        ("simulate m --data d --build b --pruned x", "give both --dense and --pruned, or none"),
+        ("pruen", "No such command 'pruen'"),
+    ],
 )
-def test_wrong_use_ends_with_status_2(
-    run: Run, calls: list[tuple[str, dict[str, Any]]], arguments: str
+def test_wrong_use_is_one_line_and_status_2(
+    run: Run,
+    calls: list[tuple[str, dict[str, Any]]],
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+    message: str,
 ) -> None:
     assert run(*arguments.split()) == 2
     assert calls == []
+    text = capsys.readouterr().err
+    assert text.startswith("error: ")
+    assert text.count("\n") == 1
+    assert message in text
+
+
+def test_without_arguments_help_is_shown(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 2
+    shown = capsys.readouterr()
+    assert "simulate" in shown.out + shown.err
+    assert "error" not in shown.err
+
+
+def test_long_logs_are_cut(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace_pipeline(monkeypatch, demo=raising(RuntimeError("build failed\n" + "log\n" * 2000)))
+    assert run("demo") == 2
+    text = capsys.readouterr().err
+    assert text.startswith("error: build failed log log")
+    assert text.endswith("... (all: sparseflow --debug)\n")
+    assert len(text) < 1100
+
+
+def test_interruption_is_quiet(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    replace_pipeline(monkeypatch, demo=interrupted)
+    assert run("demo") == 130
+    assert capsys.readouterr().err == ""

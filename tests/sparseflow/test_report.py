@@ -35,7 +35,9 @@ def report() -> dict[str, Any]:
         "bytes": {"dense16": 143360, "csr16": 41020, "csb": 26112},
         "bits_per_nonzero": 19.5,
         "array": {"M": 8, "N": 8, "E": 1},
+        "macs_per_cycle": {"real": 61.0, "dense_equivalent": 355.6},
         "multipliers": {"products": 64, "elementwise": 6},
+        "weights": {"nonzeros": 12288, "total": 71680},
         "seed": 3,
         "versions": {"amaranth": "0.5.10"},
         "hashes": {"model": "a1" * 32, "verilog": "b2" * 32},
@@ -254,6 +256,64 @@ def test_page_states_agreement_or_its_lack(report: dict[str, Any], tmp_path: Pat
     assert '"verdict bad">1,234 mismatches' in page(report, tmp_path)
 
 
+def test_cycles_off_schedule_are_no_agreement(report: dict[str, Any], tmp_path: Path) -> None:
+    report["simulators"][0]["cycles_exact"] = False
+    assert '"verdict bad">All bits are equal, but cycles differ' in page(report, tmp_path)
+    assert "cycle model: Icarus" in table(report)
+    report["simulators"][0]["cycles_exact"] = True
+    assert '"verdict good">' in page(report, tmp_path)
+
+
+def table(report: dict[str, Any]) -> str:
+    buffer = io.StringIO()
+    print_table(report, Console(file=buffer, width=160))
+    return buffer.getvalue()
+
+
+def test_what_nobody_measured_is_said(report: dict[str, Any], tmp_path: Path) -> None:
+    report["accuracy"] = dict.fromkeys(("dense", "pruned", "fixed", "rtl"))
+    report |= {"sparsity_requested": None, "seed": None}
+    html = page(report, tmp_path)
+    assert "Accuracy by stage" not in html
+    assert "Accuracy while pruning" not in html
+    assert "dense float network: not measured" in html
+    assert re.search(r"seed</th><td>not known<", html)
+    assert "None" not in html
+    assert "not measured dense, not measured pruned" in table(report)
+
+
+@pytest.mark.parametrize("missing", [("dense", "pruned"), ("fixed", "rtl"), ("rtl",)])
+def test_only_measured_stages_are_drawn(
+    report: dict[str, Any], tmp_path: Path, missing: tuple[str, ...]
+) -> None:
+    report["accuracy"] |= dict.fromkeys(missing)
+    html = page(report, tmp_path)
+    shown = {"dense": "dense, float", "fixed": "pruned, integers", "rtl": "Verilog, simulated"}
+    assert {key for key, label in shown.items() if f">{label}<" in html} == set(shown) - {*missing}
+    assert ("Grey is the reference" in html) == ("dense" not in missing)
+
+
+def test_utilisation_must_be_measured(report: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="utilisation is None: give a share"):
+        write_report(report | {"utilisation": None}, tmp_path)
+
+
+def test_seconds_are_optional(report: dict[str, Any], tmp_path: Path) -> None:
+    assert "Time spent" not in page(report, tmp_path)
+    report["seconds"] = {"train": 21.25, "simulate icarus": 3.0}
+    html = page(report, tmp_path)
+    assert re.search(
+        r"Time spent.*simulate icarus</th><td>3\.0 s<.*train</th><td>21\.2 s", html, re.S
+    )
+    assert "train 21.2" in table(report)
+
+
+def test_page_shows_real_and_dense_equivalent_work(report: dict[str, Any], tmp_path: Path) -> None:
+    html = page(report, tmp_path)
+    assert "61 multiply-accumulates are done" in html
+    assert "355.6 would do the same work on dense" in html
+
+
 def test_page_escapes_text(report: dict[str, Any], tmp_path: Path) -> None:
     report["row_picture"]["matrix"] = 'w"<b>'
     html = page(report, tmp_path)
@@ -289,7 +349,9 @@ def test_table_shows_the_main_figures(report: dict[str, Any]) -> None:
     print_table(report, Console(file=buffer, width=120))
     text = buffer.getvalue()
     expected = ["5,687 frames", "370 utterances", "97.30% Verilog", "66.67%", "201.5 Verilog"]
-    expected += ["95.5%", "26,112 CSB", "19.5", "M = 8 PEs", "Icarus <11>", "12,261 cycles"]
+    expected += ["95.5%", "26,112 CSB", "19.50", "M = 8 PEs", "Icarus <11>", "12,261 cycles"]
+    expected += ["12,288 nonzeros of 71,680", "61 real, 355.6 dense-equivalent"]
+    expected += ["64 for products, 6 element-wise"]
     assert [figure for figure in expected if figure not in text] == []
 
 
