@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sparseflow import pipeline
+from sparseflow.report import read_report
 
 from .record import write_record
 
@@ -37,7 +38,7 @@ def main(
 def _run(work: Path, seed: int) -> dict[str, Any]:
     # One folder: the hardware is the same for every seed, so it is compiled once.
     pipeline.demo(out=work, seed=seed, icarus=0)
-    found = pipeline.read_figures(work)
+    found = read_report(work)
     return {stage: found["accuracy"][stage] for stage in STAGES} | {
         "seed": seed,
         "mismatches": found["mismatches"],
@@ -59,9 +60,7 @@ def _table(rows: list[dict[str, Any]], spread: dict[str, dict[str, float]]) -> T
     for name in ("seed", *STAGES, "mismatches"):
         table.add_column(name, justify="right")
     for row in rows:
-        table.add_row(
-            str(row["seed"]), *(f"{row[s]:.2%}" for s in STAGES), str(row["mismatches"])
-        )
+        table.add_row(str(row["seed"]), *(f"{row[s]:.2%}" for s in STAGES), str(row["mismatches"]))
     table.add_section()
     table.add_row("mean", *(f"{spread[s]['mean']:.2%}" for s in STAGES), "")
     table.add_row("st. dev.", *(f"{spread[s]['stdev']:.2%}" for s in STAGES), "")
