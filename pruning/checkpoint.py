@@ -56,6 +56,15 @@ class Checkpoint:
     masks: dict[str, Tensor] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
 
+    def check_finite(self, path: Path) -> None:
+        """Raise a :class:`CheckpointError` that names the first parameter with NaN or infinity."""
+        for layer in filter(None, (self.lstm, self.head)):
+            for name, tensor in layer.named_parameters():
+                if not tensor.isfinite().all():
+                    raise CheckpointError(
+                        f"{path}: {name} holds NaN or infinity: train to finite weights first"
+                    )
+
 
 def load_lstm(path: str | os.PathLike[str]) -> Checkpoint:
     """Load one LSTM layer, and the linear layer on it if there is one.

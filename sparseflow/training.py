@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from csb_format import Model
 from pruning.checkpoint import Checkpoint, CheckpointError, load_lstm, save_weights
 from pruning.datasets import SequenceData
@@ -132,20 +130,11 @@ def _classifier(checkpoint: Checkpoint, path: Path) -> SequenceClassifier:
         raise CheckpointError(
             f"{path} has no linear layer on the hidden state: save the classifier with its head"
         )
-    _check_finite(lstm, path)
-    _check_finite(head, path)
+    checkpoint.check_finite(path)
     model = SequenceClassifier(lstm.input_size, lstm.hidden_size, head.out_features)
     lstm.batch_first = True
     model.lstm, model.head = lstm, head
     return model
-
-
-def _check_finite(layer: nn.Module, path: Path) -> None:
-    for name, tensor in layer.named_parameters():
-        if not tensor.isfinite().all():
-            raise CheckpointError(
-                f"{path}: {name} holds NaN or infinity: train to finite weights first"
-            )
 
 
 def _check_data(model: SequenceClassifier, data: SequenceData, path: Path) -> None:
