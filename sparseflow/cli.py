@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from . import __version__
+from .doctor_command import doctor
 
 __all__ = ["app", "main"]
 
@@ -351,6 +352,9 @@ def _fail(error: Exception, status: int) -> None:
         raise error
     typer.secho(f"error: {_reason(error)}", fg=typer.colors.RED, err=True)
     sys.exit(status)
+
+
+app.command()(doctor)
 
 
 def main() -> None:

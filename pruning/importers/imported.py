@@ -1,0 +1,125 @@
+"""What an importer returns, and the check of a mask against its weight."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from csb_format.replace import replace_file
+
+from ..checkpoint import CheckpointError
+
+__all__ = ["Imported", "as_mask", "check_mask", "nonzero_masks", "save_imported"]
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """Weights and masks of a model, on the CPU, under torch's names.
+
+    Parameters
+    ----------
+    state_dict : dict of str to Tensor
+        What the unpruned module would load: no masks, no parametrisations, pruned weights
+        zero. Empty for a file that holds masks alone.
+    masks : dict of str to bool Tensor
+        Kept weights by parameter name; matrices without a zero and without a mask are absent.
+    source : str
+        What the file was taken for.
+    notes : tuple of str
+        What was found and left out, or could not be known.
+    dense : dict of str to Tensor
+        Weights as they are without their mask, where the file still has them.
+    """
+
+    state_dict: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    source: str
+    notes: tuple[str, ...] = ()
+    dense: dict[str, Tensor] = field(default_factory=dict)
+
+    def mask(self, name: str) -> Tensor:
+        """The mask of a matrix, bool; its nonzero weights where it has no mask.
+
+        Raises
+        ------
+        KeyError
+            If there is no such matrix.
+        """
+        return self.masks[name] if name in self.masks else self.state_dict[name] != 0
+
+
+def save_imported(path: str | os.PathLike[str], model: Imported) -> None:
+    """Write weights and masks as ``.safetensors``, as :func:`pruning.checkpoint.load_lstm` reads.
+
+    Parameters
+    ----------
+    path : path
+        Replaced if it exists.
+    model : Imported
+        Its masks become ``<parameter>.mask``.
+
+    Raises
+    ------
+    ValueError
+        If the model is masks alone.
+    """
+    if not model.state_dict:
+        raise ValueError("masks without weights cannot be saved as a model: give the weights too")
+    tensors = model.state_dict | {f"{name}.mask": mask for name, mask in model.masks.items()}
+    # Tied weights are stored once for each name: the format allows no sharing.
+    data = safetensors.torch.save({n: t.clone().contiguous() for n, t in tensors.items()})
+    replace_file(path, data)
+
+
+def as_mask(name: str, values: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Make a bool mask of zeros and ones of any dtype.
+
+    Raises
+    ------
+    CheckpointError
+        If a value is neither 0 nor 1, or the weight has another shape.
+    """
+    odd = values[(values != 0) & (values != 1)]
+    if odd.numel():
+        raise CheckpointError(
+            f"mask of {name} holds {odd[0].item()}: a mask is 0 (pruned) or 1 (kept) everywhere; "
+            "threshold a soft mask before saving it"
+        )
+    if weight is not None and weight.shape != values.shape:
+        raise CheckpointError(
+            f"mask of {name} has shape {tuple(values.shape)}, its weight {tuple(weight.shape)}: "
+            "save each mask with its own weight"
+        )
+    return values.bool()
+
+
+def check_mask(name: str, weight: Tensor, mask: Tensor) -> None:
+    """Refuse a weight that is not zero where its mask says pruned.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the first such weight.
+    """
+    outside = torch.nonzero((weight != 0) & ~mask)
+    if len(outside):
+        at = tuple(outside[0].tolist())
+        raise CheckpointError(
+            f"{name} is {weight[at].item():.6g} at {at}, outside its mask ({len(outside)} such "
+            "weights): multiply the weights by their masks before saving, or leave the masks out"
+        )
+
+
+def nonzero_masks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Masks of the floating matrices that hold zeros."""
+    found = {
+        name: tensor != 0
+        for name, tensor in tensors.items()
+        if tensor.ndim == 2 and tensor.is_floating_point()
+    }
+    return {name: mask for name, mask in found.items() if not mask.all()}

@@ -1,0 +1,211 @@
+"""A state dict of any pruning tool, turned into plain weights and masks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..checkpoint import CheckpointError
+from ..supported import UnsupportedLayerError
+from .imported import Imported, as_mask, check_mask, nonzero_masks
+from .mask_file import MaskFile
+
+__all__ = ["resolve", "unwrap"]
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_PARAMETRISED = re.compile(r"^(.*?)parametrizations\.([^.]+)\.(.+)$")
+_NO_MASKS = MaskFile({}, "")
+
+
+def unwrap(content: Mapping[str, Any]) -> tuple[dict[str, Tensor], list[str]]:
+    """Find the state dict of a training checkpoint; returns it and notes on what else is there.
+
+    Raises
+    ------
+    CheckpointError
+        For a value that is no dense tensor and not in a known wrapper.
+    """
+    inner = [k for k in _WRAPPERS if isinstance(content.get(k), Mapping)]
+    if len(inner) == 1:
+        left = sorted(set(content) - set(inner))
+        notes = [f"beside {inner[0]!r}, left alone: {', '.join(left)}"] if left else []
+        return _tensors(content[inner[0]]), notes
+    return _tensors(content), []
+
+
+def _tensors(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{name!r} is a {type(value).__name__}, not a tensor: save model.state_dict() alone"
+            )
+        if value.layout != torch.strided or value.is_quantized:
+            raise CheckpointError(
+                f"{name} is a {value.layout} tensor of {value.dtype}: save dense floats "
+                "(to_dense() or dequantize())"
+            )
+    return {name: value.detach() for name, value in content.items()}
+
+
+def resolve(tensors: Mapping[str, Tensor], outside: MaskFile = _NO_MASKS) -> Imported:
+    """Apply and check every mask, and give weights their plain names.
+
+    Understood: ``X_orig`` with ``X_mask`` (``torch.nn.utils.prune``),
+    ``parametrizations.X.original`` with ``parametrizations.X.N.mask``
+    (``torch.ao.pruning``, :class:`~pruning.pruner.BankBalancedPruner`), ``X.mask`` or
+    ``X_mask`` beside ``X``, masks from outside, and zeros.
+
+    Parameters
+    ----------
+    tensors : Mapping[str, Tensor]
+        A state dict.
+    outside : MaskFile, optional
+        Masks of a file of their own.
+
+    Raises
+    ------
+    CheckpointError
+        Naming a mask that is missing, soft, of another shape, or contradicted by its weight.
+    UnsupportedLayerError
+        Naming a parametrisation that is no mask, for example weight normalisation.
+    """
+    _refuse_weight_norm(tensors)
+    work = _Resolution(dict(tensors), outside)
+    work.take_pruned()
+    work.take_parametrised()
+    work.take_beside()
+    work.take_outside()
+    return work.finish()
+
+
+class _Resolution:
+    """Names move from ``rest`` to ``plain``; what is left in ``rest`` is plain already."""
+
+    def __init__(self, tensors: dict[str, Tensor], outside: MaskFile) -> None:
+        self.rest, self.outside = tensors, outside
+        self.place = {name: number for number, name in enumerate(tensors)}
+        self.plain: dict[str, Tensor] = {}
+        self.dense: dict[str, Tensor] = {}
+        self.masks: dict[str, Tensor] = {}
+        self.sources: list[str] = []
+        self.notes: list[str] = list(outside.notes)
+
+    def take_pruned(self) -> None:
+        for name in [name for name in self.rest if name.endswith("_orig")]:
+            base = name.removesuffix("_orig")
+            mask = self.rest.pop(f"{base}_mask", None)
+            if mask is None:
+                raise CheckpointError(
+                    f"{name} has no {base}_mask: save the whole state dict of the pruned module, "
+                    "or call prune.remove first"
+                )
+            self._apply(base, name, mask, "torch.nn.utils.prune")
+
+    def take_parametrised(self) -> None:
+        for base, parts in _parametrised(self.rest).items():
+            for key in parts.values():
+                if key not in (parts.get("original"), *_mask_keys(parts)):
+                    raise _no_mask_parametrisation(key)
+            if "original" not in parts:
+                raise _no_mask_parametrisation(next(iter(parts.values())))
+            masks = [as_mask(base, self.rest.pop(key)) for key in _mask_keys(parts)]
+            mask = _all(base, masks) if masks else self.outside.masks.get(base)
+            if mask is None:
+                raise CheckpointError(
+                    f"{parts['original']} has no mask (torch.ao.pruning does not save it): call "
+                    "sparsifier.squash_mask() before saving, or save sparsifier.state_dict() "
+                    "and give that file as the masks too"
+                )
+            source = "parametrised masks" if masks else self.outside.source
+            self._apply(base, parts["original"], mask, source)
+
+    def take_beside(self) -> None:
+        for name in [name for name in self.rest if name.endswith((".mask", "_mask"))]:
+            base = name[: -len(".mask")]
+            weight = self.rest.get(base, self.plain.get(base))
+            if weight is None:
+                self.notes.append(f"{name}: no weight {base}, taken for an ordinary buffer")
+                continue
+            mask = as_mask(base, self.rest.pop(name), weight)
+            self._keep(base, weight, mask, "masks beside their weights")
+
+    def take_outside(self) -> None:
+        for base, mask in self.outside.masks.items():
+            weight = self.plain.get(base, self.rest.get(base))
+            if weight is None:
+                raise CheckpointError(
+                    f"there is a mask of {base} and no such weight (found: {_some(self.rest)}): "
+                    "give the masks and the weights of one model"
+                )
+            as_mask(base, mask, weight)
+            self._keep(base, weight, mask, self.outside.source)
+
+    def _apply(self, base: str, name: str, mask: Tensor, source: str) -> None:
+        original = self.rest.pop(name)
+        self.place[base] = self.place[name]
+        kept = as_mask(base, mask, original)
+        self.plain[base] = torch.where(kept, original, torch.zeros_like(original))
+        if (original[~kept] != 0).any():
+            self.dense[base] = original
+        self._keep(base, self.plain[base], kept, source)
+
+    def _keep(self, base: str, weight: Tensor, mask: Tensor, source: str) -> None:
+        check_mask(base, weight, mask)
+        if weight.ndim == 2:
+            self.masks[base] = self.masks.get(base, mask) & mask
+        if source not in self.sources:
+            self.sources.append(source)
+
+    def finish(self) -> Imported:
+        found = self.rest | self.plain
+        state = {name: found[name] for name in sorted(found, key=self.place.__getitem__)}
+        zeros = {n: m for n, m in nonzero_masks(state).items() if n not in self.masks}
+        if zeros:
+            self.sources.append("plain zeros")
+        source = " + ".join(self.sources) or "dense weights"
+        masks = {name: (zeros | self.masks)[name] for name in state if name in zeros | self.masks}
+        return Imported(state, masks, source, tuple(self.notes), self.dense)
+
+
+def _parametrised(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, str]]:
+    """By plain parameter name: the parts of its parametrisation and their full names."""
+    found: dict[str, dict[str, str]] = {}
+    for name in tensors:
+        if match := _PARAMETRISED.match(name):
+            found.setdefault(match[1] + match[2], {})[match[3]] = name
+    return found
+
+
+def _mask_keys(parts: Mapping[str, str]) -> list[str]:
+    return [key for part, key in parts.items() if re.fullmatch(r"\d+\.mask", part)]
+
+
+def _all(base: str, masks: list[Tensor]) -> Tensor:
+    kept = masks[0]
+    for mask in masks[1:]:
+        kept = kept & as_mask(base, mask, kept)
+    return kept
+
+
+def _no_mask_parametrisation(name: str) -> UnsupportedLayerError:
+    return UnsupportedLayerError(
+        f"tensor {name}: a parametrisation that is no mask; remove it "
+        "(torch.nn.utils.parametrize.remove_parametrizations) before saving"
+    )
+
+
+def _refuse_weight_norm(tensors: Mapping[str, Tensor]) -> None:
+    for name in tensors:
+        if name.endswith("_g") and f"{name[:-2]}_v" in tensors:
+            raise UnsupportedLayerError(
+                f"tensor {name}: weight normalisation; call torch.nn.utils.remove_weight_norm "
+                "before saving"
+            )
+
+
+def _some(names: Mapping[str, Tensor]) -> str:
+    return ", ".join(list(names)[:5]) or "no tensors"
