@@ -52,7 +52,7 @@ def main(
     frames = model.quantise(load_sequences(demo / "test.npz").sequences)
     workload = _Workload(model, frames, work)
     rows = [_measure(workload, pes, lanes) for pes, lanes in ARRAYS]
-    Console().print(_table(rows))
+    Console(width=120).print(_table(rows))
     if json:
         write_record(json, "bench.arrays", 0, rows)
 

@@ -30,7 +30,7 @@ def main(
     """Measure, print a table, write JSON."""
     rows = [_run(work, seed) for seed in range(seeds)]
     spread = {stage: _spread([row[stage] for row in rows]) for stage in STAGES}
-    Console().print(_table(rows, spread))
+    Console(width=120).print(_table(rows, spread))
     if json:
         write_record(json, "bench.seeds", list(range(seeds)), rows, summary=spread)
 
