@@ -5,7 +5,7 @@ from .csb import Csb, UnbalancedError
 from .design import MAX_ALIGN, Design, DesignError, Scales, bits_for
 from .fixed import Fixed, IntArray, round_shift, saturate
 from .geometry import MAX_VALUE_BITS, MIN_VALUE_BITS, Geometry
-from .model import GATE_ORDER, DenseLayer, LstmLayer, Model
+from .model import GATE_ORDER, DenseLayer, GateFormats, LstmLayer, Model, Projection
 from .modelfile import FORMAT_VERSION, ModelFileError, load_model, save_model
 from .piecewise import Piecewise
 from .words import join_fields, split_fields
@@ -22,6 +22,7 @@ __all__ = [
     "Design",
     "DesignError",
     "Fixed",
+    "GateFormats",
     "Gates",
     "Geometry",
     "IntArray",
@@ -29,6 +30,7 @@ __all__ = [
     "Model",
     "ModelFileError",
     "Piecewise",
+    "Projection",
     "Scales",
     "UnbalancedError",
     "bits_for",

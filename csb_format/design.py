@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from .geometry import Geometry
     from .model import LstmLayer, Model
 
-__all__ = ["MAX_ALIGN", "Design", "DesignError", "Scales", "bits_for"]
+__all__ = ["MAX_ALIGN", "Design", "DesignError", "PerGate", "Scales", "bits_for", "check_supported"]
 
 MAX_ALIGN = 7  # largest left shift of a product sum, a 3-bit field of the program
 GATES = 4
+PerGate = tuple[int, int, int, int]
 
 
 class DesignError(ValueError):
@@ -30,19 +31,20 @@ def bits_for(count: int) -> int:
 
 @dataclass(frozen=True)
 class Scales:
-    """Binary points of one layer: how its two products meet in the accumulator.
+    """Binary points of one layer: how its two products meet in the accumulator of each gate.
 
     Parameters
     ----------
-    align_ih, align_hh : int
-        Left shift of the input and the recurrent sum, 0..``MAX_ALIGN``.
-    shift : int
+    align_ih, align_hh : tuple of 4 int
+        For gates i, f, g, o: left shift of the input and the recurrent sum,
+        0..``MAX_ALIGN``.
+    shift : tuple of 4 int
         Right shift from the accumulator to ``state`` format, 0..63.
     """
 
-    align_ih: int
-    align_hh: int
-    shift: int
+    align_ih: PerGate
+    align_hh: PerGate
+    shift: PerGate
 
     @classmethod
     def of(cls, layer: LstmLayer) -> Scales:
@@ -53,16 +55,25 @@ class Scales:
         DesignError
             If the two products lie further apart than ``MAX_ALIGN`` bits.
         """
-        ih = layer.weight_ih_format.frac + layer.input.frac
-        hh = layer.weight_hh_format.frac + layer.hidden.frac
-        frac = max(ih, hh, layer.state.frac)
-        if max(frac - ih, frac - hh) > MAX_ALIGN:
-            raise DesignError(
-                f"binary points of the products, {ih} (input) and {hh} (recurrent), must lie "
-                f"within {MAX_ALIGN} bits and not below {layer.state.frac - MAX_ALIGN}: "
-                "choose other weight formats"
-            )
-        return cls(frac - ih, frac - hh, frac - layer.state.frac)
+        gates = zip(layer.gate_formats("weight_ih"), layer.gate_formats("weight_hh"), strict=True)
+        found = [
+            _meet(ih.frac + layer.input.frac, hh.frac + layer.output.frac, layer.state.frac)
+            for ih, hh in gates
+        ]
+        align_ih, align_hh, shift = zip(*found, strict=True)
+        return cls(align_ih, align_hh, shift)
+
+
+def _meet(ih: int, hh: int, state: int) -> tuple[int, int, int]:
+    """Left shifts of two sums to one binary point, and the shift from there to ``state``."""
+    frac = max(ih, hh, state)
+    if max(frac - ih, frac - hh) > MAX_ALIGN:
+        raise DesignError(
+            f"binary points of the products, {ih} (input) and {hh} (recurrent), must lie "
+            f"within {MAX_ALIGN} bits and not below {state - MAX_ALIGN}: "
+            "choose other weight formats"
+        )
+    return frac - ih, frac - hh, frac - state
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,7 @@ class Design:
         DesignError
             If the array cannot carry the model.
         """
-        _check_single_layer(model)
+        check_supported(model)
         _check_counts({"pes": pes, "lanes": lanes} | ({} if units is None else {"units": units}))
         layer = model.layers[0]
         ih, hh = (merged(m.geometry, lanes) for m in (layer.weight_ih, layer.weight_hh))
@@ -252,8 +263,20 @@ def _check_counts(counts: Mapping[str, object]) -> None:
             raise DesignError(f"{name} = {value!r}: must be a whole number of at least 1")
 
 
-def _check_single_layer(model: Model) -> None:
+def check_supported(model: Model) -> None:
+    """Raise a :class:`DesignError` that names what the accelerator cannot run, if anything."""
+    if model.directions != 1:
+        raise DesignError(
+            f"the model has {model.directions} directions: the accelerator runs forward only "
+            "so far; train with bidirectional=False"
+        )
     if len(model.layers) != 1:
         raise DesignError(
-            f"the model has {len(model.layers)} layers: the accelerator takes one LSTM layer so far"
+            f"the model has {len(model.layers)} layers: one is supported so far; "
+            "train with num_layers=1"
+        )
+    if model.layers[0].projection is not None:
+        raise DesignError(
+            f"the layer projects to {model.layers[0].output_size} elements: projections are not "
+            "supported so far; train with proj_size=0"
         )

@@ -10,32 +10,70 @@ import numpy.typing as npt
 
 from .csb import Csb
 from .fixed import Fixed, IntArray
+from .geometry import Geometry
 
-__all__ = ["GATE_ORDER", "DenseLayer", "LstmLayer", "Model"]
+__all__ = ["GATE_ORDER", "DenseLayer", "GateFormats", "LstmLayer", "Model", "Projection"]
 
 # Rows 0..H-1 are gate i, then f, g, o: the order of torch.nn.LSTM.
 GATE_ORDER = "ifgo"
+GateFormats = Fixed | tuple[Fixed, Fixed, Fixed, Fixed]
 _HEAD_BIAS_BITS = 48
 
 
 @dataclass(frozen=True, eq=False)
+class Projection:
+    """The matrix between a layer's hidden state and its output (``proj_size`` in torch).
+
+    Parameters
+    ----------
+    weight : Csb (P, H)
+        ``weight_hr``, ``value_bits`` equal to ``weight_format.width``.
+    weight_format : Fixed
+        Format of the weights.
+    output : Fixed
+        Format of the projected state: the sum is rounded and saturated to it.
+
+    Raises
+    ------
+    ValueError
+        For widths that do not agree.
+    """
+
+    weight: Csb
+    weight_format: Fixed
+    output: Fixed
+
+    def __post_init__(self) -> None:
+        _check_width("weight_hr", self.weight, self.weight_format)
+
+    def equals(self, other: Projection) -> bool:
+        """Whether both hold the same integers in the same formats."""
+        formats = (self.weight_format, self.output)
+        return self.weight.equals(other.weight) and formats == (other.weight_format, other.output)
+
+
+@dataclass(frozen=True, eq=False)
 class LstmLayer:
-    """One LSTM layer without peepholes or projection; rows in torch gate order i, f, g, o.
+    """One direction of one LSTM layer without peepholes; rows in torch gate order i, f, g, o.
 
     Parameters
     ----------
     weight_ih : Csb (4H, X)
-        Input weights, ``value_bits`` equal to ``weight_ih_format.width``.
-    weight_hh : Csb (4H, H)
-        Recurrent weights, ``value_bits`` equal to ``weight_hh_format.width``.
+        Input weights, ``value_bits`` equal to the width of ``weight_ih_format``.
+    weight_hh : Csb (4H, R)
+        Recurrent weights, ``value_bits`` equal to the width of ``weight_hh_format``; R is
+        H, or P with a projection.
     bias : int64 array (4H,)
         ``b_ih + b_hh``, summed in float and then quantised to ``state``. Made read-only.
     input, hidden : Fixed
-        Formats of x and of h.
-    weight_ih_format, weight_hh_format : Fixed
-        Formats of the weights.
+        Formats of x and of h before a projection.
+    weight_ih_format, weight_hh_format : Fixed or 4 Fixed
+        Formats of the weights; one for each gate i, f, g, o if there are four, all of one
+        width.
     state : Fixed
         Format of pre-activations, bias and cell state.
+    projection : Projection, optional
+        What turns h into the layer's output and recurrent state; none by default.
 
     Raises
     ------
@@ -48,20 +86,24 @@ class LstmLayer:
     bias: IntArray
     input: Fixed
     hidden: Fixed
-    weight_ih_format: Fixed
-    weight_hh_format: Fixed
+    weight_ih_format: GateFormats
+    weight_hh_format: GateFormats
     state: Fixed
+    projection: Projection | None = None
 
     def __post_init__(self) -> None:
         self._check_rows()
-        _check_width("weight_ih", self.weight_ih, self.weight_ih_format)
-        _check_width("weight_hh", self.weight_hh, self.weight_hh_format)
+        for name in ("weight_ih", "weight_hh"):
+            for fixed in self.gate_formats(name):
+                _check_width(name, getattr(self, name), fixed)
         shape, width = (4 * self.hidden_size,), self.state.width
         object.__setattr__(self, "bias", _integers("bias", self.bias, shape, width))
 
     def _check_rows(self) -> None:
         ih, hh = self.weight_ih.geometry, self.weight_hh.geometry
-        if hh.rows != 4 * hh.columns:
+        if self.projection is not None:
+            self._check_projection(self.projection.weight.geometry, hh)
+        elif hh.rows != 4 * hh.columns:
             raise ValueError(
                 f"weight_hh is {hh.rows} x {hh.columns}: it must be 4H x H, "
                 f"{4 * hh.columns} rows for a hidden size of {hh.columns}"
@@ -72,6 +114,14 @@ class LstmLayer:
                 "both need four gates of every unit, take them from the same layer"
             )
 
+    @staticmethod
+    def _check_projection(hr: Geometry, hh: Geometry) -> None:
+        if hr.rows != hh.columns or 4 * hr.columns != hh.rows:
+            raise ValueError(
+                f"weight_hr is {hr.rows} x {hr.columns} beside weight_hh {hh.rows} x {hh.columns}: "
+                "it must be P x H beside 4H x P, take them from the same layer"
+            )
+
     @property
     def input_size(self) -> int:
         """Elements of x."""
@@ -79,20 +129,37 @@ class LstmLayer:
 
     @property
     def hidden_size(self) -> int:
-        """Units, the elements of h."""
+        """Units, the elements of h and c."""
+        return self.weight_hh.geometry.rows // 4
+
+    @property
+    def output_size(self) -> int:
+        """Elements of the output and recurrent state: P with a projection, else H."""
         return self.weight_hh.geometry.columns
+
+    @property
+    def output(self) -> Fixed:
+        """Format of the output and recurrent state."""
+        return self.hidden if self.projection is None else self.projection.output
+
+    def gate_formats(self, name: str) -> tuple[Fixed, Fixed, Fixed, Fixed]:
+        """Formats of gates i, f, g, o of ``"weight_ih"`` or ``"weight_hh"``."""
+        found: GateFormats = getattr(self, f"{name}_format")
+        return (found, found, found, found) if isinstance(found, Fixed) else found
 
     def equals(self, other: LstmLayer) -> bool:
         """Whether both hold the same integers in the same formats."""
+        mine, theirs = self.projection, other.projection
         return (
             self.weight_ih.equals(other.weight_ih)
             and self.weight_hh.equals(other.weight_hh)
             and np.array_equal(self.bias, other.bias)
             and self._formats == other._formats
+            and (mine.equals(theirs) if mine and theirs else mine is theirs)
         )
 
     @property
-    def _formats(self) -> tuple[Fixed, ...]:
+    def _formats(self) -> tuple[GateFormats, ...]:
         return (
             self.input,
             self.hidden,
@@ -205,11 +272,15 @@ class Model:
     Parameters
     ----------
     layers : tuple of LstmLayer
-        At least one; each takes the hidden state of the one before, in its format.
+        At least one; each takes the output of the one before, in its format. With two
+        directions they come in pairs, forward and reverse, as torch numbers them; both of a
+        pair take the outputs of both before, forward first.
     head : DenseLayer or None
-        Takes the hidden state of the last layer, in its format.
+        Takes the output of the last layer (or pair), in its format.
     provenance : dict of str to str
         Free notes (data set, seed, commit); saved with the model, never interpreted.
+    directions : int
+        1, or 2 for a bidirectional network.
 
     Raises
     ------
@@ -221,25 +292,44 @@ class Model:
     layers: tuple[LstmLayer, ...]
     head: DenseLayer | None = None
     provenance: dict[str, str] = field(default_factory=dict)
+    directions: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "provenance", dict(self.provenance))
         if not self.layers:
             raise ValueError("a model of 0 layers: give at least one LstmLayer")
-        for n, (before, layer) in enumerate(zip(self.layers, self.layers[1:], strict=False), 1):
-            _check_joint(f"layer {n}", layer, before)
+        if self.directions not in (1, 2) or len(self.layers) % self.directions:
+            raise ValueError(
+                f"{len(self.layers)} layers in {self.directions} directions: give 1 direction, "
+                "or 2 and a reverse layer for every forward one"
+            )
+        for n, level in enumerate(self.levels[1:], 1):
+            for layer in level:
+                _check_joint(f"layer {n}", layer, self.levels[n - 1])
         if self.head is not None:
-            _check_joint("head", self.head, self.layers[-1])
+            _check_joint("head", self.head, self.levels[-1])
         for key, value in self.provenance.items():
             if not (isinstance(key, str) and isinstance(value, str)):
                 raise ValueError(f"provenance {key!r}: {value!r}: both must be str; convert them")
+
+    @property
+    def levels(self) -> tuple[tuple[LstmLayer, ...], ...]:
+        """Layers that work side by side: one, or forward and reverse."""
+        step = self.directions
+        return tuple(self.layers[n : n + step] for n in range(0, len(self.layers), step))
+
+    @property
+    def output_size(self) -> int:
+        """Elements of a frame's output, of both directions together."""
+        return sum(layer.output_size for layer in self.levels[-1])
 
     def equals(self, other: Model) -> bool:
         """Whether both hold the same integers, formats and provenance."""
         heads = (self.head, other.head)
         return (
             len(self.layers) == len(other.layers)
+            and self.directions == other.directions
             and all(a.equals(b) for a, b in zip(self.layers, other.layers, strict=True))
             and (heads[0].equals(heads[1]) if heads[0] and heads[1] else heads == (None, None))
             and self.provenance == other.provenance
@@ -254,17 +344,19 @@ def _check_width(name: str, matrix: Csb, fixed: Fixed) -> None:
         )
 
 
-def _check_joint(name: str, taker: LstmLayer | DenseLayer, giver: LstmLayer) -> None:
-    if taker.input_size != giver.hidden_size:
+def _check_joint(name: str, taker: LstmLayer | DenseLayer, givers: tuple[LstmLayer, ...]) -> None:
+    size = sum(giver.output_size for giver in givers)
+    if taker.input_size != size:
         raise ValueError(
             f"{name} takes {taker.input_size} elements, the layer before gives "
-            f"{giver.hidden_size}: make the sizes equal"
+            f"{size}: make the sizes equal"
         )
-    if taker.input != giver.hidden:
-        raise ValueError(
-            f"{name} takes format {taker.input}, the layer before gives {giver.hidden}: "
-            "quantise both in one format"
-        )
+    for giver in givers:
+        if taker.input != giver.output:
+            raise ValueError(
+                f"{name} takes format {taker.input}, the layer before gives {giver.output}: "
+                "quantise both in one format"
+            )
 
 
 def _integers(name: str, array: Any, shape: tuple[int, ...], width: int) -> IntArray:

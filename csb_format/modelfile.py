@@ -23,7 +23,7 @@ from .container import ModelFileError, Tensors, canonical_json
 from .csb import Csb
 from .fixed import Fixed
 from .geometry import Geometry
-from .model import GATE_ORDER, DenseLayer, LstmLayer, Model
+from .model import GATE_ORDER, DenseLayer, GateFormats, LstmLayer, Model, Projection
 from .replace import replace_file
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "load_model", "save_model"]
@@ -33,8 +33,10 @@ FORMAT_VERSION = 1
 _KEY = "sparseflow"
 _NO_DIGEST = "0" * 64
 _DIGEST_KEY = rb"\"sha256\":\""
-_LAYER_FORMATS = ("input", "hidden", "weight_ih_format", "weight_hh_format", "state")
+_LAYER_FORMATS = ("input", "hidden", "state")
+_GATE_FORMATS = ("weight_ih_format", "weight_hh_format")
 _HEAD_FORMATS = ("weight_format", "input")
+_PROJECTION_FORMATS = ("weight_format", "output")
 
 
 def save_model(path: str | os.PathLike[str], model: Model) -> None:
@@ -114,6 +116,7 @@ def _header(model: Model) -> dict[str, Any]:
         "layers": [_layer_header(layer) for layer in model.layers],
         "head": None if model.head is None else _head_header(model.head),
         "provenance": model.provenance,
+        "directions": model.directions,
     }
 
 
@@ -121,7 +124,21 @@ def _layer_header(layer: LstmLayer) -> dict[str, Any]:
     return {
         "weight_ih": asdict(layer.weight_ih.geometry),
         "weight_hh": asdict(layer.weight_hh.geometry),
-        "formats": {name: asdict(getattr(layer, name)) for name in _LAYER_FORMATS},
+        "formats": {name: asdict(getattr(layer, name)) for name in _LAYER_FORMATS}
+        | {name: _gates_header(getattr(layer, name)) for name in _GATE_FORMATS},
+        "projection": None if layer.projection is None else _projection_header(layer.projection),
+    }
+
+
+def _gates_header(found: GateFormats) -> Any:
+    """One format for all gates, or a list of four."""
+    return asdict(found) if isinstance(found, Fixed) else [asdict(fixed) for fixed in found]
+
+
+def _projection_header(projection: Projection) -> dict[str, Any]:
+    return {
+        "weight_hr": asdict(projection.weight.geometry),
+        "formats": {name: asdict(getattr(projection, name)) for name in _PROJECTION_FORMATS},
     }
 
 
@@ -139,6 +156,9 @@ def _tensors(model: Model) -> Tensors:
         tensors[f"layers.{n}.weight_ih"] = np.frombuffer(layer.weight_ih.pack_bits(), np.uint8)
         tensors[f"layers.{n}.weight_hh"] = np.frombuffer(layer.weight_hh.pack_bits(), np.uint8)
         tensors[f"layers.{n}.bias"] = layer.bias
+        if layer.projection is not None:
+            stream = layer.projection.weight.pack_bits()
+            tensors[f"layers.{n}.weight_hr"] = np.frombuffer(stream, np.uint8)
     if model.head is not None:
         tensors |= {"head.weight": model.head.weight, "head.bias": model.head.bias}
     return tensors
@@ -186,7 +206,8 @@ def _model(header: dict[str, Any], tensors: Tensors) -> Model:
         nodes = _get(header, "layers", list)
         layers = tuple(_layer(node, f"layers.{n}", tensors) for n, node in enumerate(nodes))
         head = None if header.get("head") is None else _head(_get(header, "head", dict), tensors)
-        return Model(layers, head, _get(header, "provenance", dict))
+        provenance = _get(header, "provenance", dict)
+        return Model(layers, head, provenance, _get(header, "directions", int))
     except ModelFileError:
         raise
     except (ValueError, OverflowError, MemoryError) as error:
@@ -197,7 +218,26 @@ def _layer(node: Any, name: str, tensors: Tensors) -> LstmLayer:
     weight_ih = _matrix(_get(node, "weight_ih", dict), f"{name}.weight_ih", tensors)
     weight_hh = _matrix(_get(node, "weight_hh", dict), f"{name}.weight_hh", tensors)
     bias = _tensor(tensors, f"{name}.bias", "I64", (weight_hh.geometry.rows,))
-    return LstmLayer(weight_ih, weight_hh, bias, **_formats(node, _LAYER_FORMATS))
+    formats = _formats(node, _LAYER_FORMATS) | {k: _gates(node, k) for k in _GATE_FORMATS}
+    projection = None
+    if node.get("projection") is not None:
+        projection = _projection(_get(node, "projection", dict), name, tensors)
+    return LstmLayer(weight_ih, weight_hh, bias, **formats, projection=projection)
+
+
+def _projection(node: dict[str, Any], name: str, tensors: Tensors) -> Projection:
+    weight = _matrix(_get(node, "weight_hr", dict), f"{name}.weight_hr", tensors)
+    return Projection(weight, **_formats(node, _PROJECTION_FORMATS))
+
+
+def _gates(node: dict[str, Any], name: str) -> GateFormats:
+    found = _get(node, "formats", dict).get(name)
+    if not isinstance(found, list):
+        return _fixed(_get(_get(node, "formats", dict), name, dict))
+    if len(found) != len(GATE_ORDER):
+        raise ModelFileError(f"header field {name!r} has {len(found)} formats: it must have 4")
+    i, f, g, o = (_fixed(entry) for entry in found)
+    return i, f, g, o
 
 
 def _head(node: dict[str, Any], tensors: Tensors) -> DenseLayer:
@@ -213,10 +253,14 @@ def _matrix(node: dict[str, Any], name: str, tensors: Tensors) -> Csb:
     return Csb.unpack_bits(geometry, stream.tobytes())
 
 
-def _formats(node: dict[str, Any], names: tuple[str, ...]) -> dict[str, Fixed]:
+def _formats(node: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     formats = _get(node, "formats", dict)
     nodes = {name: _get(formats, name, dict) for name in names}
-    return {k: Fixed(_get(v, "width", int), _get(v, "frac", int)) for k, v in nodes.items()}
+    return {name: _fixed(node) for name, node in nodes.items()}
+
+
+def _fixed(node: Any) -> Fixed:
+    return Fixed(_get(node, "width", int), _get(node, "frac", int))
 
 
 def _tensor(tensors: Tensors, name: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:

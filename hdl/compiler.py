@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from csb_format.csb import Csb
-from csb_format.design import GATES, Design, DesignError, Scales, merged, region
+from csb_format.design import GATES, Design, DesignError, Scales, check_supported, merged, region
 from csb_format.fixed import IntArray
 from csb_format.model import LstmLayer, Model
 from csb_format.words import join_fields
@@ -158,8 +158,7 @@ def compile_model(model: Model, design: Design) -> Image:
     DesignError
         If the model does not fit; the message names the memory and what it needs.
     """
-    if len(model.layers) != 1:
-        raise DesignError(f"the model has {len(model.layers)} layers: one is supported so far")
+    check_supported(model)
     layer = model.layers[0]
     ih, hh = (as_seen(matrix, design.lanes) for matrix in (layer.weight_ih, layer.weight_hh))
     placement = Placement(design, layer.hidden_size, hh.geometry.bank_width)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from csb_format.design import Design, bits_for
 
 from .hierarchy import Ram
-from .layouts import group_layout, instruction_layout, update_layout
+from .layouts import aligns_layout, group_layout, instruction_layout, update_layout
 from .program import Op
 
 __all__ = ["Controller"]
@@ -35,7 +35,8 @@ class Controller(wiring.Component):
     frame_beats, frame_bases : Out
         What ``SETUP`` said.
     address : Out
-        Word of the matrix memories; ``group`` is its control, in the same cycle.
+        Word of the matrix memories; ``group`` is its control, in the same cycle, but for
+        its ``align``: ``aligns`` has one for the PEs of each gate.
     slot_last, slot_first : Out
         With the last group of an element-wise slot: it is the pass's last, first.
     update : Out
@@ -63,6 +64,7 @@ class Controller(wiring.Component):
     frame_bases: Signal
     address: Signal
     group: Signal
+    aligns: Signal
     slot_first: Signal
     slot_last: Signal
     update: Signal
@@ -89,6 +91,7 @@ class Controller(wiring.Component):
                 "frame_bases": Out(data.ArrayLayout(vector, 2)),
                 "address": Out(bits_for(design.matrix_depth)),
                 "group": Out(group_layout(design)),
+                "aligns": Out(aligns_layout()),
                 "slot_first": Out(1),
                 "slot_last": Out(1),
                 "update": Out(update_layout(design)),
@@ -196,7 +199,7 @@ class Controller(wiring.Component):
             self.group.park.eq(~now.elementwise),
             self.group.base.eq(now.source),
             self.group.slot.eq(self._slot),
-            self.group.align.eq(now.align),
+            self.aligns.eq(now.align),
             self.slot_first.eq(self._slot == 0),
             self.slot_last.eq(self._slot == now.slots - 1),
             self.frame_release.eq(ending & now.release_frame),

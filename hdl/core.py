@@ -153,6 +153,7 @@ class Core(wiring.Component):
     ) -> list[Signal]:
         """M PEs with their matrix memories; their results."""
         group = delayed(m, controller.group, Ram.latency, reset=True)
+        aligns = delayed(m, controller.aligns, Ram.latency)
         results = []
         for i in range(self.design.pes):
             matrix = self._ram(m, "matrix", Space.MATRIX, i, self.design.word_bits, loader)
@@ -162,6 +163,7 @@ class Core(wiring.Component):
                 matrix.read_addr.eq(controller.address),
                 pe.word.eq(matrix.read_data),
                 pe.group.eq(group),
+                pe.group.align.eq(aligns[i % GATES]),
                 pe.write.eq(write),
             ]
             results.append(pe.result)

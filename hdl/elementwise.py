@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from csb_format.cell import Gates
-from csb_format.design import Design
+from csb_format.design import Design, PerGate
 from csb_format.fixed import IntArray
 
 from .activation import Activation, rounded, saturated
@@ -32,7 +32,7 @@ class ElementwiseLane(wiring.Component):
         Gate sums of the ``units_per_slot`` units that this lane serves in a slot.
     unit : In
         Control of one unit: which of the sums (``select``), its cell (``addr``), whether
-        its old state is zero, the shift to ``state`` format. No backpressure.
+        its old state is zero, its gates' shifts to ``state`` format. No backpressure.
     bias : In
         Four biases, ``bias_delay`` cycles after ``unit``.
     hidden, cell : Out
@@ -78,10 +78,10 @@ class ElementwiseLane(wiring.Component):
         doubled = Signal(signed(design.acc_bits + 1), name=f"shifted_{name}", reset_less=True)
         biased = Signal(signed(design.acc_bits + 1), name=f"biased_{name}", reset_less=True)
         pre = Signal(signed(design.state.width), name=f"pre_{name}", reset_less=True)
-        shift = Signal.like(self.unit.shift, name=f"shift_{name}", reset_less=True)
+        shift = Signal.like(self.unit.shift[index], name=f"shift_{name}", reset_less=True)
         m.d.sync += [
             selected.eq(self.sums[self.unit.select][index]),
-            shift.eq(self.unit.shift),
+            shift.eq(self.unit.shift[index]),
             # one bit more than the result, so that a half can be rounded up below
             doubled.eq((selected << 1) >> shift),
             biased.eq(rounded(doubled, 1) + self.bias[index]),
@@ -131,14 +131,16 @@ class ElementwiseLane(wiring.Component):
         ]
         m.d.comb += self.cell.eq(delayed(m, cell, self.latency - self.cell_delay))
 
-    def model(self, sums: Gates, bias: Gates, shift: int, c: IntArray) -> tuple[IntArray, IntArray]:
+    def model(
+        self, sums: Gates, bias: Gates, shift: PerGate, c: IntArray
+    ) -> tuple[IntArray, IntArray]:
         """Bit-exact update of any number of units; see :class:`csb_format.cell.CellArithmetic`.
 
         Parameters
         ----------
         sums, bias : four int64 arrays
             For gates i, f, g, o: exact sums of products, biases in ``state`` format.
-        shift : int
+        shift : four int
         c : int64 array
 
         Returns
@@ -147,6 +149,6 @@ class ElementwiseLane(wiring.Component):
         """
         arithmetic = self.design.arithmetic
         i, f, g, o = (
-            arithmetic.preactivation(s, b, shift) for s, b in zip(sums, bias, strict=True)
+            arithmetic.preactivation(s, b, n) for s, b, n in zip(sums, bias, shift, strict=True)
         )
         return arithmetic.step((i, f, g, o), c)

@@ -6,12 +6,14 @@ from amaranth.lib import data
 from csb_format.design import MAX_ALIGN, Design, bits_for
 
 __all__ = [
+    "aligns_layout",
     "entry_layout",
     "frame_layout",
     "gate_sums_layout",
     "group_layout",
     "instruction_layout",
     "output_layout",
+    "shifts_layout",
     "unit_layout",
     "update_layout",
     "vector_write_layout",
@@ -59,6 +61,16 @@ def group_layout(design: Design) -> data.StructLayout:
     )
 
 
+def aligns_layout() -> data.ArrayLayout:
+    """Left shift of the sums of gates i, f, g, o."""
+    return data.ArrayLayout(ALIGN_BITS, 4)
+
+
+def shifts_layout() -> data.ArrayLayout:
+    """Right shift of the sums of gates i, f, g, o to ``state`` format."""
+    return data.ArrayLayout(SHIFT_BITS, 4)
+
+
 def update_layout(design: Design) -> data.StructLayout:
     """What the element-wise lanes are told about a pass, with its first slot."""
     return data.StructLayout(
@@ -66,7 +78,7 @@ def update_layout(design: Design) -> data.StructLayout:
             "zero": 1,
             "units": bits_for(design.cells + 1),
             "base": bits_for(design.vector_depth),
-            "shift": SHIFT_BITS,
+            "shift": shifts_layout(),
         }
     )
 
@@ -79,7 +91,7 @@ def unit_layout(design: Design) -> data.StructLayout:
             "zero": 1,
             "select": bits_for(design.units_per_slot),
             "addr": bits_for(design.cells),
-            "shift": SHIFT_BITS,
+            "shift": shifts_layout(),
         }
     )
 
@@ -138,10 +150,10 @@ def instruction_layout(design: Design) -> data.StructLayout:
             "interval": bits_for(max(design.row_groups, design.units_per_slot) + 1),
             "matrix": bits_for(design.matrix_depth),
             "source": vector,
-            "align": ALIGN_BITS,
+            "align": aligns_layout(),
             "target": vector,
             "units": bits_for(design.cells + 1),
-            "shift": SHIFT_BITS,
+            "shift": shifts_layout(),
             "frame_beats": vector,
             "frame_bases": data.ArrayLayout(vector, 2),
         }

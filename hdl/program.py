@@ -12,9 +12,9 @@ parked            rows start from the parked sums; with a sequence's first frame
 slots, groups     rows of every PE; CSB groups of a row
 interval          cycles from row to row: ``max(groups, units_per_slot)``
 matrix            first word in the matrix memories
-source, align     region of the vector; left shift of the sums
+source, align     region of the vector; left shift of the sums of gates i, f, g, o
 target, units     region for h; units of a lane
-shift             right shift from the accumulator to ``state`` format
+shift             for each gate: right shift from the accumulator to ``state`` format
 frame_beats       SETUP: beats of a frame
 frame_bases       SETUP: the two x regions
 ================  =====================================================================
@@ -27,7 +27,7 @@ from typing import Any
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from csb_format.design import Design, DesignError
+from csb_format.design import Design, DesignError, PerGate
 
 from .layouts import instruction_layout
 
@@ -57,10 +57,10 @@ class Instruction:
     interval: int = 0
     matrix: int = 0
     source: int = 0
-    align: int = 0
+    align: PerGate = (0, 0, 0, 0)
     target: int = 0
     units: int = 0
-    shift: int = 0
+    shift: PerGate = (0, 0, 0, 0)
     frame_beats: int = 0
     frame_bases: tuple[int, int] = (0, 0)
 
@@ -93,8 +93,7 @@ class Instruction:
         values: dict[str, Any] = {}
         for field in fields(cls):
             value = constant[field.name]
-            values[field.name] = (
-                (int(value[0]), int(value[1])) if field.name == "frame_bases" else int(value)
-            )
+            several = isinstance(instruction_layout(design).members[field.name], data.ArrayLayout)
+            values[field.name] = tuple(map(int, value)) if several else int(value)
         values["op"] = Op(values["op"])
         return cls(**values)

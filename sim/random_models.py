@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from csb_format import Csb, DenseLayer, Fixed, Geometry, IntArray, LstmLayer, Model
+from csb_format import (
+    Csb,
+    DenseLayer,
+    Fixed,
+    GateFormats,
+    Geometry,
+    IntArray,
+    LstmLayer,
+    Model,
+)
 from csb_format.cell import CellArithmetic
 from csb_format.csb import BoolArray
 
@@ -57,15 +66,15 @@ def random_model(
     gate, state = arithmetic.gate, arithmetic.state
     # sums of n products grow with the root of n
     spread = (banks * max(k_ih, k_hh, 1)).bit_length() // 2
-    fractions = value_bits - 1 + spread + rng.integers(0, 3, 2)
+    fractions = value_bits - 1 + spread + rng.integers(0, 3, (2, 4))
     layer = LstmLayer(
         _matrix(rng, Geometry(4 * hidden_size, input_size, banks, k_ih, value_bits)),
         _matrix(rng, Geometry(4 * hidden_size, hidden_size, banks, k_hh, value_bits)),
         rng.integers(state.min // 8, state.max // 8 + 1, 4 * hidden_size),
         Fixed(act_bits, act_bits - 1 - int(rng.integers(0, 3))),
         gate,
-        Fixed(value_bits, int(fractions[0])),
-        Fixed(value_bits, int(fractions[1])),
+        _gate_formats(value_bits, fractions[0].tolist()),
+        _gate_formats(value_bits, fractions[1].tolist()),
         state,
     )
     classifier = None if head is None else _head(rng, head, hidden_size, value_bits, gate)
@@ -90,6 +99,11 @@ def random_frames(rng: np.random.Generator, model: Model, lengths: list[int]) ->
     layer = model.layers[0]
     low, high = layer.input.min, layer.input.max + 1
     return [rng.integers(low, high, (length, layer.input_size)) for length in lengths]
+
+
+def _gate_formats(value_bits: int, fractions: list[int]) -> GateFormats:
+    i, f, g, o = (Fixed(value_bits, frac) for frac in fractions)
+    return i, f, g, o
 
 
 def _matrix(rng: np.random.Generator, geometry: Geometry) -> Csb:

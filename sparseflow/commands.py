@@ -32,7 +32,7 @@ def preparation(said: Mapping[str, Any], layer: LstmLayer, design: Design, model
         "seed": said.get("seed"),
     }
     prune = _line("prune dense.safetensors --data train.npz --out pruned.safetensors", options)
-    bits = {"value-bits": layer.weight_hh_format.width, "act-bits": layer.hidden.width}
+    bits = {"value-bits": layer.weight_hh.geometry.value_bits, "act-bits": layer.hidden.width}
     name = shlex.quote(model)
     return [
         *([] if None in options.values() else [prune]),

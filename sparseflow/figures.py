@@ -108,14 +108,18 @@ def array(design: Design) -> dict[str, int]:
 
 def formats(layer: LstmLayer) -> dict[str, str]:
     """Fixed-point formats, as ``s<width>.<fraction bits>``."""
-    names = ("input", "hidden", "state", "weight_ih_format", "weight_hh_format")
-    return {name: str(getattr(layer, name)) for name in names}
+    found = {name: str(getattr(layer, name)) for name in ("input", "hidden", "state")}
+    for name in ("weight_ih", "weight_hh"):
+        gates = dict.fromkeys(map(str, layer.gate_formats(name)))
+        found[f"{name}_format"] = ", ".join(gates)
+    return found
 
 
 def row_picture(layer: LstmLayer, row: int = 0) -> dict[str, Any]:
     """One row of the recurrent matrix: the columns kept and their values."""
     matrix, shape = layer.weight_hh, layer.weight_hh.geometry
     kept = matrix.to_mask()[row].nonzero()[0]
+    fixed = layer.gate_formats("weight_hh")[row // layer.hidden_size]
     return {
         "matrix": "weight_hh_l0",
         "row": row,
@@ -123,7 +127,7 @@ def row_picture(layer: LstmLayer, row: int = 0) -> dict[str, Any]:
         "banks": shape.banks,
         "columns": shape.columns,
         "kept": kept.tolist(),
-        "values": layer.weight_hh_format.dequantise(matrix.to_dense()[row, kept]).tolist(),
+        "values": fixed.dequantise(matrix.to_dense()[row, kept]).tolist(),
     }
 
 

@@ -215,21 +215,35 @@ def layer_with(ih: int, x: int, hh: int) -> LstmLayer:
     )
 
 
+def same(*shifts: int) -> Scales:
+    """Scales that are the same for all gates."""
+    return Scales(*((shift,) * 4 for shift in shifts))
+
+
 @pytest.mark.parametrize(
     ("ih", "x", "hh", "scales"),
     [
-        (15, 12, 15, Scales(3, 0, 17)),  # 27 and 30, state at 13
-        (18, 15, 15, Scales(0, 3, 20)),
-        (15, 15, 15, Scales(0, 0, 17)),
-        (0, 10, -5, Scales(3, 3, 0)),  # both below the state's own binary point
-        (15, 8, 15, Scales(7, 0, 17)),
+        (15, 12, 15, same(3, 0, 17)),  # 27 and 30, state at 13
+        (18, 15, 15, same(0, 3, 20)),
+        (15, 15, 15, same(0, 0, 17)),
+        (0, 10, -5, same(3, 3, 0)),  # both below the state's own binary point
+        (15, 8, 15, same(7, 0, 17)),
     ],
 )
 def test_scales_meet_in_one_binary_point(ih: int, x: int, hh: int, scales: Scales) -> None:
     layer = layer_with(ih, x, hh)
     assert Scales.of(layer) == scales
-    products = (ih + x + scales.align_ih, hh + 15 + scales.align_hh)
-    assert products == (13 + scales.shift,) * 2
+    for align_ih, align_hh, shift in zip(
+        scales.align_ih, scales.align_hh, scales.shift, strict=True
+    ):
+        assert (ih + x + align_ih, hh + 15 + align_hh) == (13 + shift,) * 2
+
+
+def test_every_gate_has_its_own_scale() -> None:
+    layer = layer_with(15, 12, 15)
+    formats = (Fixed(16, 15), Fixed(16, 16), Fixed(16, 18), Fixed(16, 20))
+    layer = replace(layer, weight_ih_format=formats)
+    assert Scales.of(layer) == Scales((3, 2, 0, 0), (0, 0, 0, 2), (17, 17, 17, 19))
 
 
 @pytest.mark.parametrize(("ih", "x", "hh"), [(15, 7, 15), (20, 15, 12), (0, 5, -10)])

@@ -54,8 +54,8 @@ def matrix(rows: int, columns: int, banks: int, nonzeros: int, seed: int, bits: 
 def layer(weight_ih: Csb, weight_hh: Csb, given_input: Fixed = INPUT) -> LstmLayer:
     widths = [m.geometry.value_bits for m in (weight_ih, weight_hh)]
     bias = np.arange(weight_hh.geometry.rows) - 3
-    formats = [Fixed(widths[0], 7), Fixed(widths[1], 6), Fixed(18, 13)]
-    return LstmLayer(weight_ih, weight_hh, bias, given_input, HIDDEN, *formats)
+    of_ih, of_hh, state = Fixed(widths[0], 7), Fixed(widths[1], 6), Fixed(18, 13)
+    return LstmLayer(weight_ih, weight_hh, bias, given_input, HIDDEN, of_ih, of_hh, state)
 
 
 def small_model(provenance: dict[str, str] | None = None) -> Model:

@@ -74,6 +74,7 @@ class Machine(Elaboratable):
 
 OUTPUTS = [
     *("frame_take", "frame_release", "frame_beats", "frame_bases", "address", "group"),
+    "aligns",
     *("slot_first", "slot_last", "update", "promise", "halted", "fault"),
 ]
 
@@ -130,8 +131,8 @@ def add_pass(events: list[dict[str, Any]], now: Instruction, start: int, zero: i
     return end
 
 
-def group_of(now: Instruction, slot: int, step: int, zero: int) -> dict[str, int]:
-    group = {
+def group_of(now: Instruction, slot: int, step: int, zero: int) -> dict[str, Any]:
+    group: dict[str, Any] = {
         "address": now.matrix + slot * now.groups + step,
         "first": step == 0,
         "last": step == now.groups - 1,
@@ -140,11 +141,11 @@ def group_of(now: Instruction, slot: int, step: int, zero: int) -> dict[str, int
         "zero": zero,
         "base": now.source,
         "slot": slot,
-        "align": now.align,
+        "aligns": now.align,
     }
     if step == now.groups - 1:
         group |= {"slot_first": slot == 0, "slot_last": slot == now.slots - 1}
-    return {name: int(value) for name, value in group.items()}
+    return {k: v if isinstance(v, tuple) else int(v) for k, v in group.items()}
 
 
 def compare(seen: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
@@ -159,15 +160,20 @@ def compare(seen: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
         assert out["promise"] == event.get("promise", 0), t
         assert out["halted"] == ("halted" in event), t
         update = event.get("update", update)
-        assert {name: out["update"][name] for name in update} == update, t
+        assert {name: plain(out["update"][name]) for name in update} == update, t
         assert (out["frame_beats"], tuple(out["frame_bases"])) == setup, t
         setup = event.get("setup", setup)
         assert not out["fault"], t
 
 
-def seen_group(out: dict[str, Any], like: dict[str, int]) -> dict[str, int]:
-    own = ("address", "slot_first", "slot_last")
-    return {name: out[name] if name in own else out["group"][name] for name in like}
+def plain(value: Any) -> Any:
+    """A number, or the numbers of an array."""
+    return value if isinstance(value, int) else tuple(value)
+
+
+def seen_group(out: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+    own = ("address", "aligns", "slot_first", "slot_last")
+    return {name: plain(out[name] if name in own else out["group"][name]) for name in like}
 
 
 def random_pass(rng: np.random.Generator, design: Design, elementwise: bool) -> Instruction:
@@ -187,10 +193,10 @@ def random_pass(rng: np.random.Generator, design: Design, elementwise: bool) -> 
         interval=int(rng.integers(groups, longest + 1)),
         matrix=int(rng.integers(design.matrix_depth - slots * groups + 1)),
         source=int(rng.integers(vector + 1)),
-        align=int(rng.integers(MAX_ALIGN + 1)),
+        align=tuple(rng.integers(MAX_ALIGN + 1, size=4).tolist()),
         target=int(rng.integers(vector + 1)),
         units=int(rng.integers(1, min(design.cells, design.output_depth) + 1)),
-        shift=int(rng.integers(64)),
+        shift=tuple(rng.integers(64, size=4).tolist()),
     )
 
 

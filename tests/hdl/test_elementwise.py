@@ -19,7 +19,7 @@ class Scenario:
         self.design, self.lane = design, ElementwiseLane(design)
         self.rng = np.random.default_rng(seed)
         self.cells = np.zeros(design.cells, np.int64)
-        self.controls: list[dict[str, int]] = []
+        self.controls: list[dict[str, Any]] = []
         self.biases: list[list[int]] = []
         self.sums: list[list[list[int]]] = []
         self.expected: dict[int, tuple[int, int]] = {}
@@ -35,6 +35,8 @@ class Scenario:
     def cycle(self, valid: bool, addr: int, zero: bool, shift: int, sums: Any = None) -> None:
         """One unit; random sums and biases unless sums are given, then no bias."""
         d, rng = self.design, self.rng
+        # no two gates shift alike, so that none can take another's
+        shifts = (shift, (shift + 3) % 64, (shift + 6) % 64, (shift + 9) % 64)
         frac = min(d.acc_bits - 1, d.state.frac + shift + int(rng.integers(-1, 4)))
         bias = np.zeros(4, np.int64)
         if sums is None:
@@ -43,11 +45,19 @@ class Scenario:
         select = int(rng.integers(d.units_per_slot))
         if valid:
             old = np.asarray(0 if zero else self.cells[addr], np.int64)
-            h, c = self.lane.model(_four(sums[select]), _four(bias), shift, old)
+            h, c = self.lane.model(_four(sums[select]), _four(bias), shifts, old)
             self.cells[addr] = c
             self.expected[len(self.controls)] = (int(h), int(c))
-        control = {"valid": valid, "select": select, "addr": addr, "zero": zero, "shift": shift}
-        self.controls.append({name: int(value) for name, value in control.items()})
+        control: dict[str, Any] = {
+            "valid": valid,
+            "select": select,
+            "addr": addr,
+            "zero": zero,
+            "shift": shifts,
+        }
+        self.controls.append(
+            {name: v if isinstance(v, tuple) else int(v) for name, v in control.items()}
+        )
         self.biases.append(bias.tolist())
         self.sums.append(sums.tolist())
 

@@ -17,6 +17,7 @@ from hdl.program import Instruction, Op
 SMALL = Design(4, 2, 1, 5, 12, 16, 3, 6, 6, 2, 8, 8, program_depth=8)
 LARGE = Design(64, 16, 4, 300, 70000, 1024, 64, 512, 1024, 8, 16, 16, program_depth=200)
 # By hand from the meaning of each field, not from the layout.
+LARGEST_PER_GATE = {"align": 7, "shift": 63}
 LARGEST = {
     "next": 7,
     "slots": 3,
@@ -24,10 +25,8 @@ LARGEST = {
     "interval": 7,
     "matrix": 15,
     "source": 15,
-    "align": 7,
     "target": 15,
     "units": 7,
-    "shift": 63,
     "frame_beats": 15,
 }
 
@@ -38,6 +37,10 @@ def instructions(draw: st.DrawFn, design: Design) -> Instruction:
     values: dict[str, Any] = {"op": draw(st.sampled_from(Op))}
     for name, shape in layout.members.items():
         if name in ("op", "frame_bases"):
+            continue
+        if name in LARGEST_PER_GATE:
+            each = st.integers(0, LARGEST_PER_GATE[name])
+            values[name] = tuple(draw(each) for _ in range(4))
             continue
         number = draw(st.integers(0, (1 << shape) - 1))
         values[name] = bool(number) if shape == 1 else number
@@ -80,6 +83,19 @@ def test_field_that_does_not_fit(name: str, largest: int) -> None:
         message = f"instruction field {name} = {value}: the design allows 0 to {largest}; give"
         with pytest.raises(DesignError, match=re.escape(message)):
             with_field(name, value).encode(SMALL)
+
+
+@pytest.mark.parametrize(("name", "largest"), LARGEST_PER_GATE.items())
+@pytest.mark.parametrize("gate", range(4))
+def test_gates_field_that_does_not_fit(name: str, largest: int, gate: int) -> None:
+    values = [0, 1, 2, 3]
+    values[gate] = largest
+    instruction = with_field(name, tuple(values))
+    assert Instruction.decode(instruction.encode(SMALL), SMALL) == instruction
+    for value in (largest + 1, -1):
+        values[gate] = value
+        with pytest.raises(DesignError, match=rf"field {name} = {value}: .* 0 to {largest}; give"):
+            with_field(name, tuple(values)).encode(SMALL)
 
 
 @pytest.mark.parametrize("bases", [(16, 0), (0, 16), (0, -1)])

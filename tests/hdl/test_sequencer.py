@@ -28,7 +28,7 @@ class Scenario:
     def run_pass(self, units: int, base: int, gaps: float) -> None:
         """All slots of a pass; then as long as it takes until the next pass may start."""
         per_slot = self.design.units_per_slot
-        zero, shift = int(self.rng.integers(2)), int(self.rng.integers(64))
+        zero, shift = int(self.rng.integers(2)), self.rng.integers(64, size=4).tolist()
         update = {"zero": zero, "units": units, "base": base, "shift": shift}
         slots = -(-units // per_slot)
         for slot in range(slots):
@@ -102,6 +102,6 @@ def test_a_group_after_finishing_reads_just_after_the_last_write(play: Any, desi
 
 
 def test_nothing_before_the_first_slot(play: Any, design: Design) -> None:
-    update = {"units": design.cells, "base": 1, "shift": 3}
+    update = {"units": design.cells, "base": 1, "shift": [3, 0, 63, 4]}
     for unit, home, finishing in play(UnitSequencer(design), [{"update": update}] * 40, WATCH):
         assert (unit.valid, home.valid, finishing) == (0, 0, 0)

@@ -42,8 +42,8 @@ def test_weights_are_within_half_an_lsb(bits: int, scales: tuple[float, float]) 
     result = quantise(lstm, head(), LAYOUT, FRAMES, value_bits=bits)
     (made,) = result.model.layers
     for name, csb, fixed in (
-        ("weight_ih_l0", made.weight_ih, made.weight_ih_format),
-        ("weight_hh_l0", made.weight_hh, made.weight_hh_format),
+        ("weight_ih_l0", made.weight_ih, made.gate_formats("weight_ih")[0]),
+        ("weight_hh_l0", made.weight_hh, made.gate_formats("weight_hh")[0]),
     ):
         real = getattr(lstm, name).detach().double().numpy()
         error = np.abs(fixed.dequantise(csb.to_dense()) - real)
@@ -89,8 +89,8 @@ def test_products_align_and_weights_keep_their_range(ih: float, hh: float, x: fl
         layer(True, ih, hh), None, LAYOUT, [frames * np.float32(x) for frames in FRAMES]
     )
     (made,) = result.model.layers
-    apart = (made.weight_ih_format.frac + made.input.frac) - (
-        made.weight_hh_format.frac + made.hidden.frac
+    apart = (made.gate_formats("weight_ih")[0].frac + made.input.frac) - (
+        made.gate_formats("weight_hh")[0].frac + made.hidden.frac
     )
     assert abs(apart) <= MAX_ALIGN
     assert result.saturations["weight_ih_l0"] == result.saturations["weight_hh_l0"] == 0
@@ -100,10 +100,13 @@ def test_lowering_touches_only_the_finer_product_and_is_told() -> None:
     plain = quantise(layer(), None, LAYOUT, FRAMES).model.layers[0]
     result = quantise(layer(hh_scale=2.0**12), None, LAYOUT, FRAMES)
     (made,) = result.model.layers
-    assert made.weight_hh_format.frac == plain.weight_hh_format.frac - 12
-    lowered = plain.weight_ih_format.frac - made.weight_ih_format.frac
+    assert made.gate_formats("weight_hh")[0].frac == plain.gate_formats("weight_hh")[0].frac - 12
+    lowered = plain.gate_formats("weight_ih")[0].frac - made.gate_formats("weight_ih")[0].frac
     assert result.lowered == {"weight_ih_l0": lowered}
-    assert made.weight_ih_format.frac + made.input.frac == made.weight_hh_format.frac + 15 + 7
+    assert (
+        made.gate_formats("weight_ih")[0].frac + made.input.frac
+        == made.gate_formats("weight_hh")[0].frac + 15 + 7
+    )
 
 
 def test_weights_that_alignment_would_erase_are_refused() -> None:

@@ -19,7 +19,7 @@ def outcome_of(case: Any, traces: list[Trace], payloads: Any) -> Outcome:
 
 
 def copies(traces: list[Trace]) -> list[Trace]:
-    return [Trace(t.hidden.copy(), t.cell.copy()) for t in traces]
+    return [Trace(t.hidden.copy(), t.cell.copy(), t.output.copy()) for t in traces]
 
 
 def test_equal_states(case: Any, payloads: Any) -> None:

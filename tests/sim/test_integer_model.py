@@ -38,8 +38,19 @@ class FloatLstm:
 
     def __init__(self, layer: LstmLayer):
         self.layer = layer
-        self.w_ih = layer.weight_ih_format.dequantise(layer.weight_ih.to_dense())
-        self.w_hh = layer.weight_hh_format.dequantise(layer.weight_hh.to_dense())
+        self.w_ih, self.w_hh = (
+            np.concatenate(
+                [
+                    fixed.dequantise(part)
+                    for fixed, part in zip(
+                        layer.gate_formats(name),
+                        np.split(getattr(layer, name).to_dense(), 4),
+                        strict=True,
+                    )
+                ]
+            )
+            for name in ("weight_ih", "weight_hh")
+        )
         self.bias = layer.state.dequantise(layer.bias)
 
     def step(self, x: FloatArray, h: FloatArray, c: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -91,8 +102,11 @@ class ExactStep:
     def __init__(self, layer: LstmLayer):
         self.layer, self.gate, self.state = layer, layer.hidden, layer.state
         self.weights = [
-            (layer.weight_ih.to_dense().tolist(), layer.weight_ih_format.frac + layer.input.frac),
-            (layer.weight_hh.to_dense().tolist(), layer.weight_hh_format.frac + layer.hidden.frac),
+            (
+                getattr(layer, name).to_dense().tolist(),
+                [fixed.frac + vector.frac for fixed in layer.gate_formats(name)],
+            )
+            for name, vector in (("weight_ih", layer.input), ("weight_hh", layer.hidden))
         ]
         # [0, 8) has 256 segments, or as many as leave two arguments of sigmoid in each
         self.segments = min(256, 8 << layer.state.frac)
@@ -138,9 +152,10 @@ class ExactStep:
 
     def preactivation(self, row: int, x: list[int], h: list[int]) -> int:
         total = Fraction(0)
-        for (weights, frac), vector in zip(self.weights, (x, h), strict=True):
+        gate = row * 4 // len(self.layer.bias)
+        for (weights, fracs), vector in zip(self.weights, (x, h), strict=True):
             exact = sum(w * v for w, v in zip(weights[row], vector, strict=True))
-            total += Fraction(exact) / Fraction(2) ** frac
+            total += Fraction(exact) / Fraction(2) ** fracs[gate]
         rounded = self.round(total * 2**self.state.frac)
         return self.clip(rounded + int(self.layer.bias[row]), self.state)
 
@@ -218,13 +233,14 @@ def test_gate_sums_are_exact_on_the_common_scale() -> None:
     layer, integer = model.layers[0], IntegerModel(model)
     x, h = rng.integers(-2000, 2000, 20), rng.integers(-2000, 2000, 12)
     sums = integer.gate_sums(x, h)
-    frac = layer.state.frac + integer.scales.shift
-    real = Fraction(2) ** -frac
     ih, hh = layer.weight_ih.to_dense().astype(object), layer.weight_hh.to_dense().astype(object)
     for row in range(48):
-        exact = Fraction(int(ih[row] @ x)) / 2 ** (layer.weight_ih_format.frac + layer.input.frac)
-        exact += Fraction(int(hh[row] @ h)) / 2 ** (layer.weight_hh_format.frac + layer.hidden.frac)
-        assert int(sums[row]) * real == exact
+        gate = row // 12
+        of_ih, of_hh = (layer.gate_formats(name)[gate] for name in ("weight_ih", "weight_hh"))
+        exact = Fraction(int(ih[row] @ x)) / 2 ** (of_ih.frac + layer.input.frac)
+        exact += Fraction(int(hh[row] @ h)) / 2 ** (of_hh.frac + layer.hidden.frac)
+        frac = layer.state.frac + integer.scales.shift[gate]
+        assert int(sums[row]) * Fraction(2) ** -frac == exact
 
 
 def headed(weight: Any, bias: Any) -> IntegerModel:

@@ -332,7 +332,7 @@ def test_a_network_pruned_elsewhere_needs_its_banks_named(
     assert "dense.pt does not say how many banks it has: give --banks" in capsys.readouterr().err
     assert run(*arguments, "--banks", 4, "--value-bits", 8, "--act-bits", 12) == 0
     layer = load_model(out).layers[0]
-    assert (layer.weight_ih.geometry.banks, layer.weight_hh_format.width) == (4, 8)
+    assert (layer.weight_ih.geometry.banks, layer.weight_hh.geometry.value_bits) == (4, 8)
     assert layer.hidden.width == 12
 
 
