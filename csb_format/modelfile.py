@@ -9,7 +9,6 @@ equal files with the same release of safetensors; every release reads all of the
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -18,21 +17,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import container
-from .container import ModelFileError, Tensors, canonical_json
+from . import container, sealed
+from .container import ModelFileError, Tensors
 from .csb import Csb
 from .fixed import Fixed
 from .geometry import Geometry
 from .model import GATE_ORDER, DenseLayer, GateFormats, LstmLayer, Model, Projection
 from .replace import replace_file
+from .sealed import FORMAT_VERSION
+from .sealed import field as _get
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "load_model", "save_model"]
 
-FORMAT_VERSION = 1
-
-_KEY = "sparseflow"
-_NO_DIGEST = "0" * 64
-_DIGEST_KEY = rb"\"sha256\":\""
+_KIND = "model"
 _LAYER_FORMATS = ("input", "hidden", "state")
 _GATE_FORMATS = ("weight_ih_format", "weight_hh_format")
 _HEAD_FORMATS = ("weight_format", "input")
@@ -83,34 +80,12 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 
 
 def _encode(model: Model) -> bytes:
-    header = _header(model) | {"sha256": _NO_DIGEST}
-    return _sealed(container.encode({_KEY: canonical_json(header)}, _tensors(model)))
-
-
-def _sealed(data: bytes) -> bytes:
-    """The file with its checksum in place of the zeros that stand for it."""
-    at = _digest_place(data)
-    return data[:at] + _checksum(data).encode() + data[at + len(_NO_DIGEST) :]
-
-
-def _checksum(data: bytes) -> str:
-    """SHA-256 of all bytes of a file, its checksum taken as zeros."""
-    at = _digest_place(data)
-    plain = data[:at] + _NO_DIGEST.encode() + data[at + len(_NO_DIGEST) :]
-    return hashlib.sha256(plain).hexdigest()
-
-
-def _digest_place(data: bytes) -> int:
-    """Where the checksum stands: it is the last key of our header, a string in a string."""
-    end = 8 + int.from_bytes(data[:8], "little")
-    found = data.rfind(_DIGEST_KEY, 0, end)
-    if found < 0:
-        raise ModelFileError("it has no checksum: the file is damaged; fetch or save it again")
-    return found + len(_DIGEST_KEY)
+    return sealed.encode(_header(model), _tensors(model))
 
 
 def _header(model: Model) -> dict[str, Any]:
     return {
+        "kind": _KIND,
         "format_version": FORMAT_VERSION,
         "gate_order": GATE_ORDER,
         "layers": [_layer_header(layer) for layer in model.layers],
@@ -165,38 +140,10 @@ def _tensors(model: Model) -> Tensors:
 
 
 def _decode(path: Path) -> Model:
-    data = path.read_bytes()
-    header = _own_header(container.read_metadata(path))
-    if header.get("sha256") != _checksum(data):
-        raise ModelFileError("checksum does not match: the file is damaged; fetch or save it again")
-    tensors = container.read_tensors(path)
+    header, tensors = sealed.decode(path, _KIND)
     model = _model(header, tensors)
-    surplus = tensors.keys() ^ _tensors(model).keys()
-    if surplus or header != _header(model) | {"sha256": header["sha256"]}:
-        raise ModelFileError(
-            f"surplus contents ({', '.join(sorted(surplus)) or 'in its header'}): it was changed "
-            "by another program; save it again"
-        )
+    sealed.check_surplus(header, tensors, _header(model), _tensors(model))
     return model
-
-
-def _own_header(metadata: dict[str, str]) -> dict[str, Any]:
-    text = metadata.get(_KEY)
-    if text is None:
-        raise ModelFileError(
-            f"no {_KEY!r} header in its metadata: a safetensors file of another program; "
-            "give a file that save_model wrote"
-        )
-    header = container.parse_json(text, f"{_KEY!r} header")
-    version = _get(header, "format_version", int)
-    if version > FORMAT_VERSION:
-        raise ModelFileError(
-            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this "
-            "Sparseflow reads: upgrade Sparseflow"
-        )
-    if version < 1:
-        raise ModelFileError(f"format version {version} never existed: fetch or save it again")
-    return header
 
 
 def _model(header: dict[str, Any], tensors: Tensors) -> Model:
@@ -274,15 +221,3 @@ def _tensor(tensors: Tensors, name: str, dtype: str, shape: tuple[int, ...]) -> 
             f"shape {shape}: fetch or save the file again"
         )
     return tensor
-
-
-def _get(node: Any, key: str, kind: type) -> Any:
-    """Read a header field, checked: files come from outside."""
-    value = node.get(key) if isinstance(node, dict) else None
-    # type() and not isinstance(): True is no int here.
-    if type(value) is not kind:
-        raise ModelFileError(
-            f"header field {key!r} is {value!r}, it must be {kind.__name__}: "
-            "fetch or save the file again"
-        )
-    return value

@@ -219,7 +219,7 @@ def test_own_header_is_no_object(path: Path, text: str) -> None:
 
 def test_nested_own_header(path: Path) -> None:
     for depth in range(800, 1100):
-        text = '{"format_version":1,"x":' + "[" * depth + "]" * depth + "}"
+        text = '{"format_version":1,"kind":"model","x":' + "[" * depth + "]" * depth + "}"
         safetensors.numpy.save_file({}, path, {"sparseflow": text})
         with pytest.raises(ModelFileError, match=r"not a JSON object|no checksum"):
             load_model(path)

@@ -1,0 +1,127 @@
+"""Files of ours: a JSON header and tensors in safetensors, under a checksum of every byte.
+
+The metadata key ``sparseflow`` holds the header; its key ``sha256`` is the digest of the
+whole file, in which its own digits count as zeros. So a changed file is refused whatever
+was changed, and no release of the safetensors library is needed to check one of another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from . import container
+from .container import ModelFileError, Tensors, canonical_json
+
+__all__ = ["FORMAT_VERSION", "check_surplus", "decode", "encode", "field"]
+
+FORMAT_VERSION = 1
+
+_KEY = "sparseflow"
+_NO_DIGEST = "0" * 64
+_DIGEST_KEY = rb"\"sha256\":\""
+
+
+def encode(header: dict[str, Any], tensors: Tensors) -> bytes:
+    """Bytes of a file.
+
+    Parameters
+    ----------
+    header : dict
+        Plain JSON with at least ``kind`` and ``format_version``; no key above ``sha256``.
+    tensors : dict of str to uint8 or int64 arrays
+
+    Returns
+    -------
+    bytes
+        The same for equal arguments with one release of safetensors.
+    """
+    text = canonical_json(header | {"sha256": _NO_DIGEST})
+    data = container.encode({_KEY: text}, tensors)
+    at = _digest_place(data)
+    return data[:at] + _checksum(data).encode() + data[at + len(_NO_DIGEST) :]
+
+
+def decode(path: Path, kind: str) -> tuple[dict[str, Any], Tensors]:
+    """Header (with its checksum) and tensors of a file.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        What the header's ``kind`` must be.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no such file, of a newer version, truncated or changed in any byte.
+    OSError
+        If it cannot be read.
+    """
+    data = path.read_bytes()
+    header = _own_header(container.read_metadata(path), kind)
+    if header.get("sha256") != _checksum(data):
+        raise ModelFileError("checksum does not match: the file is damaged; fetch or save it again")
+    return header, container.read_tensors(path)
+
+
+def check_surplus(
+    header: dict[str, Any], tensors: Tensors, own_header: dict[str, Any], own_tensors: Tensors
+) -> None:
+    """Raise a :class:`ModelFileError` if a file holds more than what was understood of it."""
+    surplus = tensors.keys() ^ own_tensors.keys()
+    if surplus or header != own_header | {"sha256": header["sha256"]}:
+        raise ModelFileError(
+            f"surplus contents ({', '.join(sorted(surplus)) or 'in its header'}): it was changed "
+            "by another program; save it again"
+        )
+
+
+def _checksum(data: bytes) -> str:
+    """SHA-256 of all bytes of a file, its checksum taken as zeros."""
+    at = _digest_place(data)
+    plain = data[:at] + _NO_DIGEST.encode() + data[at + len(_NO_DIGEST) :]
+    return hashlib.sha256(plain).hexdigest()
+
+
+def _digest_place(data: bytes) -> int:
+    """Where the checksum stands: it is the last key of our header, a string in a string."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    found = data.rfind(_DIGEST_KEY, 0, end)
+    if found < 0:
+        raise ModelFileError("it has no checksum: the file is damaged; fetch or save it again")
+    return found + len(_DIGEST_KEY)
+
+
+def _own_header(metadata: dict[str, str], kind: str) -> dict[str, Any]:
+    text = metadata.get(_KEY)
+    if text is None:
+        raise ModelFileError(
+            f"no {_KEY!r} header in its metadata: a safetensors file of another program; "
+            "give a file that save_model wrote"
+        )
+    header = container.parse_json(text, f"{_KEY!r} header")
+    version = field(header, "format_version", int)
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this "
+            "Sparseflow reads: upgrade Sparseflow"
+        )
+    if version < 1:
+        raise ModelFileError(f"format version {version} never existed: fetch or save it again")
+    if header.get("kind") != kind:
+        raise ModelFileError(f"it holds {header.get('kind')!r}, not {kind!r}: give another file")
+    return header
+
+
+def field(node: Any, key: str, kind: type) -> Any:
+    """Read a header field, checked: files come from outside."""
+    value = node.get(key) if isinstance(node, dict) else None
+    # type() and not isinstance(): True is no int here.
+    if type(value) is not kind:
+        raise ModelFileError(
+            f"header field {key!r} is {value!r}, it must be {kind.__name__}: "
+            "fetch or save the file again"
+        )
+    return value
