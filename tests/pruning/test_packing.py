@@ -30,7 +30,7 @@ def pruned(name: str, banks: int = 4) -> tuple[nn.Module, dict[str, int]]:
     with torch.no_grad():
         for key in names:
             weight = module.get_parameter(key)
-            weight *= bank_balanced_mask(weight, banks, 1)
+            weight.mul_(bank_balanced_mask(weight, banks, 1))
     return module, dict.fromkeys(names, banks)
 
 
