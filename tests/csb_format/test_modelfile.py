@@ -24,6 +24,7 @@ from csb_format import (
     LstmLayer,
     Model,
     ModelFileError,
+    Projection,
     load_model,
     save_model,
 )
@@ -87,6 +88,38 @@ def test_stacked_layers_without_head(path: Path) -> None:
     loaded = load_model(path)
     assert loaded.equals(Model((first, second)))
     assert loaded.head is None
+
+
+def projected(inputs: int, given: Fixed, seed: int) -> LstmLayer:
+    """3 units, an output of 2, and weights of another format in every gate."""
+    ih, hh = matrix(12, inputs, 2, 1, seed), matrix(12, 2, 1, 1, seed + 1)
+    projection = Projection(matrix(2, 3, 1, 2, seed + 2, bits=6), Fixed(6, 5), Fixed(16, 13))
+    gates = (Fixed(8, 7), Fixed(8, 6), Fixed(8, 9), Fixed(8, -2))
+    bias, state = np.arange(12) - seed, Fixed(18, 13)
+    return LstmLayer(ih, hh, bias, given, HIDDEN, gates, Fixed(8, 6), state, projection)
+
+
+def test_stacked_bidirectional_projected_network(path: Path) -> None:
+    first = [projected(5, INPUT, seed) for seed in (1, 4)]
+    second = [projected(4, Fixed(16, 13), seed) for seed in (7, 10)]
+    head = DenseLayer(np.arange(8).reshape(2, 4), Fixed(8, 6), Fixed(16, 13), np.array([5, -6]))
+    model = Model((*first, *second), head, {"note": "two ways"}, directions=2)
+    save_model(path, model)
+    loaded = load_model(path)
+    assert loaded.equals(model)
+    assert (loaded.directions, len(loaded.levels), loaded.output_size) == (2, 2, 4)
+    assert loaded.layers[3].gate_formats("weight_ih")[3] == Fixed(8, -2)
+    save_model(path.with_suffix(".again"), loaded)
+    assert path.with_suffix(".again").read_bytes() == path.read_bytes()
+
+
+def test_directions_are_kept(path: Path) -> None:
+    """Two layers of equal shapes may be a stack or a pair."""
+    two = tuple(layer(matrix(8, 2, 1, 1, n), matrix(8, 2, 1, 1, n + 1), HIDDEN) for n in (1, 3))
+    for directions in (1, 2):
+        save_model(path, Model(two, directions=directions))
+        assert load_model(path).equals(Model(two, directions=directions))
+        assert not load_model(path).equals(Model(two, directions=3 - directions))
 
 
 def test_wide_tensors_are_aligned(path: Path) -> None:
