@@ -9,24 +9,30 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from csb_format.csb import Csb, UnbalancedError
-from csb_format.design import MAX_ALIGN
+from csb_format.design import DesignError, Scales
 from csb_format.fixed import Fixed, IntArray
 from csb_format.geometry import Geometry
-from csb_format.model import DenseLayer, LstmLayer, Model
+from csb_format.model import DenseLayer, GateFormats, LstmLayer, Model, Projection
 
+from .calibrate import measure_ranges
+from .formats import (
+    Formats,
+    LayerFormats,
+    Real,
+    check_network,
+    choose_formats,
+    gates_of,
+    real_tensors,
+    suffixes,
+)
 from .masks import check_balanced
-from .supported import UnsupportedLayerError, check_lstm
 
-__all__ = ["Quantised", "quantise"]
+__all__ = ["Quantised", "build_model", "quantise"]
 
-_HEAD_BIAS_BITS = 48
-_IH, _HH = "weight_ih_l0", "weight_hh_l0"
-_BIASES = ("bias_ih_l0", "bias_hh_l0")
-
-_Real = npt.NDArray[np.float64]
+Layout = Mapping[str, Geometry | int]
+Masks = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +43,9 @@ class Quantised:
     ----------
     model : Model
     saturations : dict of str to int
-        Values clipped, by name: both weights, ``bias``, ``input`` (of the calibration),
-        and with a head ``head.weight`` and ``head.bias``.
+        Values clipped, by name: the weights, ``bias`` (of further layers ``bias_l1``,
+        ``bias_l0_reverse``, ...), ``input`` (of the calibration), and with a head
+        ``head.weight`` and ``head.bias``. :func:`pruning.calibrate.calibrate` counts states.
     lowered : dict of str to int
         Fraction bits that a weight format gave up, beyond what its range needs, so that
         the two products align within ``MAX_ALIGN`` bits, or the head's bias fits; only
@@ -53,41 +60,49 @@ class Quantised:
 def quantise(
     lstm: nn.LSTM,
     head: nn.Linear | None,
-    layout: Mapping[str, Geometry | int],
+    layout: Layout,
     calibration: Sequence[npt.NDArray[np.floating]],
     *,
     value_bits: int = 16,
     act_bits: int = 16,
     provenance: Mapping[str, str] | None = None,
-    masks: Mapping[str, Tensor] | None = None,
+    masks: Masks | None = None,
+    per_gate: bool = False,
+    percentile: float = 100.0,
 ) -> Quantised:
-    """Quantise a pruned LSTM, with a power-of-two scale per tensor.
+    """Quantise a pruned LSTM of any option, with power-of-two scales.
 
-    Weights and inputs take the finest format that holds their largest magnitude, the
-    hidden state ``Fixed(act_bits, act_bits - 1)``, the pre-activations, bias and cell
-    state ``Fixed(act_bits + 2, act_bits - 3)``: +-16.
+    Weights, inputs and projected states take the finest format that holds their largest
+    magnitude, the hidden state ``Fixed(act_bits, act_bits - 1)``, the pre-activations, bias
+    and cell state ``Fixed(act_bits + 2, act_bits - 3)``: +-16. What the accelerator cannot
+    run yet is refused by :func:`csb_format.design.check_supported`, not here.
 
     Parameters
     ----------
     lstm : nn.LSTM
-        One layer, squashed; with or without bias.
+        Squashed; any number of layers, both directions, projections, with or without bias.
     head : nn.Linear, optional
-        On the hidden state; 16-bit weights.
+        On the output of the last layer, both directions side by side; 16-bit weights.
     layout : Mapping[str, Geometry or int]
-        ``"weight_ih_l0"`` and ``"weight_hh_l0"`` to their geometry, or to their banks:
-        then the number of weights per bank is read off the pattern. The ``value_bits``
-        argument counts, not that of a geometry.
+        Every weight matrix by torch's name (``weight_ih_l0``, ``weight_hh_l0_reverse``,
+        ``weight_hr_l1``, ...) to its geometry, or to its banks: then the number of weights
+        per bank is read off the pattern. The ``value_bits`` argument counts, not that of a
+        geometry.
     calibration : sequence of float arrays (T, X)
-        Frames as the accelerator will be fed, normalised; only the largest magnitude counts.
+        Frames as the accelerator will be fed, normalised.
     value_bits : int
         Width of LSTM weights, 4..18.
     act_bits : int
-        Width of inputs and hidden state, 4..18.
+        Width of inputs, hidden and projected states, 4..18.
     provenance : Mapping[str, str], optional
         Stored with the model.
     masks : Mapping[str, bool Tensor (R, C)], optional
         Kept weights by parameter name; by default those that are not zero. Needed when
         training left a kept weight at exactly zero.
+    per_gate : bool
+        Give gates i, f, g, o of a matrix a format each.
+    percentile : float
+        Percent of magnitudes that formats must hold; see :func:`pruning.calibrate.calibrate`.
 
     Returns
     -------
@@ -96,167 +111,100 @@ def quantise(
     Raises
     ------
     UnsupportedLayerError
-        For a layer that the accelerator cannot run.
+        For another cell than ``nn.LSTM``, or a parametrised one.
     UnbalancedError
         Naming parameter, row and bank of the first unbalanced one.
     ValueError
-        For NaN or infinite values, an empty calibration, or widths out of range.
+        For NaN or infinite values, an empty calibration, widths out of range, or products
+        too far apart to meet.
     """
-    _check_layers(lstm, head)
-    if not 4 <= act_bits <= 18:
-        raise ValueError(f"act_bits {act_bits}: must be 4 to 18")
-    real = _Tensors(lstm, head)
-    formats = _Formats.choose(real, _largest(calibration, lstm.input_size), value_bits, act_bits)
-    csbs = {
-        name: _pack(name, real[name], layout, (masks or {}).get(name), formats.weights[name])
-        for name in (_IH, _HH)
-    }
-    layer = LstmLayer(
-        csbs[_IH],
-        csbs[_HH],
-        formats.state.quantise(real["bias"]),
-        formats.input,
-        formats.hidden,
-        formats.weights[_IH],
-        formats.weights[_HH],
-        formats.state,
-    )
-    dense = None if head is None else _head(real, formats)
-    model = Model((layer,), dense, dict(provenance or {}))
-    return Quantised(model, _saturations(real, formats, calibration), formats.lowered)
+    check_network(lstm, head)
+    ranges = measure_ranges(lstm, calibration, percentile)
+    formats = choose_formats(lstm, head, ranges, value_bits, act_bits, per_gate, percentile)
+    model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance)
+    clipped = _saturations(real_tensors(lstm, head), formats, suffixes(lstm))
+    clipped["input"] = sum(formats.layers[0].input.saturations(frames) for frames in calibration)
+    return Quantised(model, clipped, formats.lowered)
 
 
-def _check_layers(lstm: nn.LSTM, head: nn.Linear | None) -> None:
-    check_lstm(lstm)
-    if parametrize.is_parametrized(lstm):
-        raise UnsupportedLayerError(
-            "LSTM with parametrisations (a pruner's masks?): quantise what squash() returns"
-        )
-    if head is None:
-        return
-    if not isinstance(head, nn.Linear):
-        raise UnsupportedLayerError(f"head of type {type(head).__name__}: use torch.nn.Linear")
-    if head.in_features != lstm.hidden_size:
-        raise ValueError(
-            f"head takes {head.in_features} features, the LSTM has hidden_size "
-            f"{lstm.hidden_size}: make them equal"
-        )
-
-
-class _Tensors(dict[str, _Real]):
-    """The float tensors by name, checked; missing biases are zeros."""
-
-    def __init__(self, lstm: nn.LSTM, head: nn.Linear | None) -> None:
-        super().__init__({n: _array(n, getattr(lstm, n)) for n in (_IH, _HH)})
-        self["bias"] = np.zeros(4 * lstm.hidden_size)
-        if lstm.bias:
-            input_bias, hidden_bias = (_array(n, getattr(lstm, n)) for n in _BIASES)
-            self["bias"] = input_bias + hidden_bias
-        if head is not None:
-            self["head.weight"] = _array("head.weight", head.weight)
-            self["head.bias"] = np.zeros(head.out_features)
-            if head.bias is not None:
-                self["head.bias"] = _array("head.bias", head.bias)
-
-
-def _array(name: str, tensor: Tensor) -> _Real:
-    array = tensor.detach().cpu().double().numpy()
-    if not np.isfinite(array).all():
-        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(
-            f"{name} at {at} is {array[at]}: train to finite weights before quantising"
-        )
-    return array
-
-
-def _largest(calibration: Sequence[npt.NDArray[np.floating]], width: int) -> float:
-    if not len(calibration):
-        raise ValueError("calibration of 0 sequences: give some normalised training sequences")
-    largest = 0.0
-    for number, frames in enumerate(calibration):
-        if frames.ndim != 2 or frames.shape[1] != width or not np.isfinite(frames).all():
-            raise ValueError(
-                f"calibration sequence {number} of shape {frames.shape}: must be finite numbers "
-                f"of shape (frames, {width})"
-            )
-        largest = max(largest, float(np.abs(frames).max(initial=0)))
-    return largest
+def build_model(
+    lstm: nn.LSTM,
+    head: nn.Linear | None,
+    layout: Layout,
+    formats: Formats,
+    *,
+    masks: Masks | None = None,
+    provenance: Mapping[str, str] | None = None,
+) -> Model:
+    """Quantise and pack with formats that are chosen already; see :func:`quantise`."""
+    check_network(lstm, head)
+    packer = _Packer(real_tensors(lstm, head), layout, masks or {})
+    ends = zip(suffixes(lstm), formats.layers, strict=True)
+    layers = tuple(packer.layer(end, chosen) for end, chosen in ends)
+    dense = None if head is None else packer.head(formats)
+    return Model(layers, dense, dict(provenance or {}), 1 + lstm.bidirectional)
 
 
 @dataclass(frozen=True)
-class _Formats:
-    input: Fixed
-    hidden: Fixed
-    state: Fixed
-    weights: dict[str, Fixed]
-    lowered: dict[str, int]
+class _Packer:
+    real: Mapping[str, Real]
+    layout: Layout
+    masks: Masks
 
-    @classmethod
-    def choose(cls, real: _Tensors, largest: float, value_bits: int, act_bits: int) -> _Formats:
-        given = Fixed.for_range(act_bits, largest)
-        hidden = Fixed(act_bits, act_bits - 1)
-        finest = {n: Fixed.for_range(value_bits, _peak(real[n])) for n in (_IH, _HH)}
-        weights = _aligned(finest, {_IH: given.frac, _HH: hidden.frac})
-        if "head.weight" in real:
-            finest["head.weight"] = Fixed.for_range(16, _peak(real["head.weight"]))
-            weights["head.weight"] = _with_bias(finest["head.weight"], hidden, real["head.bias"])
-        lowered = {n: finest[n].frac - weights[n].frac for n in weights}
-        for name in weights:
-            _check_not_lost(name, real[name], weights[name])
-        state = Fixed(act_bits + 2, act_bits - 3)
-        return cls(given, hidden, state, weights, {n: b for n, b in lowered.items() if b})
-
-    def of(self, name: str) -> Fixed:
-        """Format of any of the tensors."""
-        if name == "head.bias":
-            return Fixed(_HEAD_BIAS_BITS, self.weights["head.weight"].frac + self.hidden.frac)
-        return self.state if name == "bias" else self.weights[name]
-
-
-def _peak(array: _Real) -> float:
-    return float(np.abs(array).max(initial=0))
-
-
-def _aligned(finest: Mapping[str, Fixed], vectors: Mapping[str, int]) -> dict[str, Fixed]:
-    products = {name: finest[name].frac + vectors[name] for name in finest}
-    most = min(products.values()) + MAX_ALIGN
-    return {
-        name: replace(fixed, frac=fixed.frac - max(0, products[name] - most))
-        for name, fixed in finest.items()
-    }
-
-
-def _with_bias(weight: Fixed, hidden: Fixed, bias: _Real) -> Fixed:
-    # The bias is added to the products, so it has their fraction, and must fit.
-    if not bias.any():
-        return weight
-    widest = Fixed.for_range(_HEAD_BIAS_BITS, _peak(bias)).frac - hidden.frac
-    return replace(weight, frac=min(weight.frac, widest))
-
-
-def _check_not_lost(name: str, real: _Real, fixed: Fixed) -> None:
-    if real.any() and not fixed.quantise(real).any():
-        raise ValueError(
-            f"{name} of magnitude {_peak(real):.3g} is all zero in {fixed}, the format that "
-            "the other numbers leave it: rescale the inputs (normalise them) and train again"
+    def layer(self, end: str, chosen: LayerFormats) -> LstmLayer:
+        made = LstmLayer(
+            self.pack(f"weight_ih{end}", chosen.weight_ih),
+            self.pack(f"weight_hh{end}", chosen.weight_hh),
+            chosen.state.quantise(self.real[f"bias{end}"]),
+            chosen.input,
+            chosen.hidden,
+            chosen.weight_ih,
+            chosen.weight_hh,
+            chosen.state,
+            self.projection(end, chosen),
         )
+        try:
+            Scales.of(made)
+        except DesignError as error:
+            raise ValueError(f"layer {end[1:]}: {error}") from error
+        return made
+
+    def projection(self, end: str, chosen: LayerFormats) -> Projection | None:
+        if chosen.weight_hr is None:
+            return None
+        weight = self.pack(f"weight_hr{end}", chosen.weight_hr)
+        return Projection(weight, chosen.weight_hr, chosen.output)
+
+    def pack(self, name: str, chosen: GateFormats) -> Csb:
+        if name not in self.layout:
+            raise ValueError(f"layout lacks {name}: give its Geometry or its number of banks")
+        real, mask = self.real[name], self.masks.get(name)
+        kept = torch.from_numpy(real != 0) if mask is None else mask.cpu()
+        try:
+            width = gates_of(chosen)[0].width
+            geometry = _geometry(self.layout[name], kept, width)
+            return Csb.pack(_integers(real, chosen), geometry, kept.numpy())
+        except UnbalancedError as error:
+            raise UnbalancedError(
+                f"{name}: {error}; give the masks if kept weights are exactly zero"
+            ) from error
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+
+    def head(self, formats: Formats) -> DenseLayer:
+        fixed, given = formats.head, formats.layers[-1].output
+        if fixed is None:
+            raise ValueError("the formats have no head: choose them with the classifier")
+        weight = fixed.quantise(self.real["head.weight"])
+        bias = formats.head_bias.quantise(self.real["head.bias"])
+        return DenseLayer(weight, fixed, given, bias)
 
 
-def _pack(
-    name: str, real: _Real, layout: Mapping[str, Geometry | int], mask: Tensor | None, fixed: Fixed
-) -> Csb:
-    if name not in layout:
-        raise ValueError(f"layout lacks {name}: give its Geometry or its number of banks")
-    kept = torch.from_numpy(real != 0) if mask is None else mask.cpu()
-    try:
-        geometry = _geometry(layout[name], kept, fixed.width)
-        return Csb.pack(fixed.quantise(real), geometry, kept.numpy())
-    except UnbalancedError as error:
-        raise UnbalancedError(
-            f"{name}: {error}; give the masks if kept weights are exactly zero"
-        ) from error
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+def _integers(real: Real, chosen: GateFormats) -> IntArray:
+    if isinstance(chosen, Fixed):
+        return chosen.quantise(real)
+    parts = zip(np.split(real, 4), chosen, strict=True)
+    return np.concatenate([fixed.quantise(part) for part, fixed in parts])
 
 
 def _geometry(layout: Geometry | int, kept: Tensor, value_bits: int) -> Geometry:
@@ -270,18 +218,22 @@ def _geometry(layout: Geometry | int, kept: Tensor, value_bits: int) -> Geometry
     return plain
 
 
-def _head(real: _Tensors, formats: _Formats) -> DenseLayer:
-    weight, bias = (_quantised(real, formats, n) for n in ("head.weight", "head.bias"))
-    return DenseLayer(weight, formats.weights["head.weight"], formats.hidden, bias)
-
-
-def _quantised(real: _Tensors, formats: _Formats, name: str) -> IntArray:
-    return formats.of(name).quantise(real[name])
-
-
-def _saturations(
-    real: _Tensors, formats: _Formats, calibration: Sequence[npt.NDArray[np.floating]]
-) -> dict[str, int]:
-    clipped = {name: formats.of(name).saturations(array) for name, array in real.items()}
-    clipped["input"] = sum(formats.input.saturations(frames) for frames in calibration)
+def _saturations(real: Mapping[str, Real], formats: Formats, ends: list[str]) -> dict[str, int]:
+    clipped = {}
+    for end, layer in zip(ends, formats.layers, strict=True):
+        for kind in ("weight_ih", "weight_hh", "weight_hr", "bias"):
+            if kind + end in real:
+                # The first layer's bias keeps the name that it has always had.
+                name = "bias" if kind + end == "bias_l0" else kind + end
+                clipped[name] = _clipped(real[kind + end], layer.of(kind))
+    if formats.head is not None:
+        clipped["head.weight"] = formats.head.saturations(real["head.weight"])
+        clipped["head.bias"] = formats.head_bias.saturations(real["head.bias"])
     return clipped
+
+
+def _clipped(real: Real, chosen: GateFormats) -> int:
+    if isinstance(chosen, Fixed):
+        return chosen.saturations(real)
+    parts = zip(np.split(real, 4), chosen, strict=True)
+    return sum(fixed.saturations(part) for part, fixed in parts)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,9 @@ from csb_format.geometry import Geometry
 from pruning.masks import bank_balanced_mask
 from pruning.pruner import BankBalancedPruner, Target
 from pruning.quantise import quantise
+from pruning.self_check import dequantised
 from pruning.supported import UnsupportedLayerError
+from sim.integer_model import IntegerModel
 
 LAYOUT: dict[str, Geometry | int] = {"weight_ih_l0": 4, "weight_hh_l0": 4}
 FRAMES = [np.linspace(-3, 2.5, 36, dtype=np.float32).reshape(3, 12)]
@@ -180,13 +184,104 @@ def test_a_geometry_of_another_shape() -> None:
         quantise(layer(), None, layout, FRAMES)
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("num_layers", 2), ("bidirectional", True), ("proj_size", 4)]
-)
-def test_unsupported_options_are_named_with_value_and_mend(option: str, value: int) -> None:
-    lstm = nn.LSTM(12, 16, **{option: value})
-    with pytest.raises(UnsupportedLayerError, match=rf"{option}={value}: .*, train with {option}="):
-        quantise(lstm, None, LAYOUT, FRAMES)
+OPTIONS = [
+    {"num_layers": 2},
+    {"bidirectional": True},
+    {"proj_size": 4},
+    {"num_layers": 3, "bias": False, "dropout": 0.5, "batch_first": True},
+    {"num_layers": 2, "bidirectional": True, "proj_size": 4, "bias": False},
+]
+
+
+def network(**options: Any) -> tuple[nn.LSTM, dict[str, Geometry | int]]:
+    torch.manual_seed(3)
+    lstm = nn.LSTM(12, 16, **options)
+    names = [name for name, _ in lstm.named_parameters() if name.startswith("weight")]
+    with torch.no_grad():
+        for name in names:
+            weight = lstm.get_parameter(name)
+            weight.mul_(bank_balanced_mask(weight, 2, 2))
+    return lstm, dict.fromkeys(names, 2)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("per_gate", [False, True])
+def test_every_option_packs_and_holds_the_weights(options: dict[str, Any], per_gate: bool) -> None:
+    lstm, layout = network(**options)
+    model = quantise(lstm, None, layout, FRAMES, per_gate=per_gate).model
+    assert model.directions == 1 + lstm.bidirectional
+    assert len(model.layers) == lstm.num_layers * model.directions
+    same = dequantised(model)
+    for name in layout:
+        real, stored = (getattr(of, name).detach().double() for of in (lstm, same))
+        assert torch.allclose(stored, real, atol=2**-16, rtol=0), name
+        assert torch.equal(stored != 0, real != 0), name
+    ends = [name.removeprefix("weight_ih") for name in layout if name.startswith("weight_ih")]
+    for end, made in zip(ends, model.layers, strict=True):
+        assert made.bias.any() == lstm.bias, end
+        assert (made.projection is not None) == bool(lstm.proj_size), end
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_integers_of_every_option_follow_torch(options: dict[str, Any]) -> None:
+    lstm, layout = network(**options)
+    lstm.eval()
+    integers = IntegerModel(quantise(lstm, None, layout, FRAMES).model)
+    trace = integers.run(integers.quantise(FRAMES))[0]
+    frames = torch.from_numpy(FRAMES[0])
+    axis = 0 if lstm.batch_first else 1
+    real = lstm(frames.unsqueeze(axis))[0].squeeze(axis).detach().numpy()
+    last = integers.model.layers[-1]
+    assert np.abs(last.output.dequantise(trace.output) - real).max() < 1e-3
+
+
+def test_each_level_takes_what_the_one_before_gives() -> None:
+    lstm, layout = network(num_layers=2, bidirectional=True, proj_size=4)
+    model = quantise(lstm, nn.Linear(8, 3), layout, FRAMES).model
+    first, second = model.levels
+    assert first[0].output == first[1].output == second[0].input == second[1].input
+    assert first[0].output != first[0].hidden  # the projected range is far below 1
+    assert model.head is not None
+    assert model.head.input == second[0].output == second[1].output
+
+
+def test_gates_take_their_own_formats() -> None:
+    lstm, layout = network()
+    with torch.no_grad():
+        for name in layout:
+            lstm.get_parameter(name)[16:32] *= 16
+    made = quantise(lstm, None, layout, FRAMES, value_bits=8, per_gate=True).model.layers[0]
+    i, f, g, o = made.gate_formats("weight_hh")
+    assert f.frac <= min(i.frac, g.frac, o.frac) - 3
+    coarse = quantise(lstm, None, layout, FRAMES, value_bits=8).model.layers[0]
+    assert set(coarse.gate_formats("weight_hh")) == {f}
+
+
+def test_products_out_of_reach_are_named_by_layer() -> None:
+    lstm, layout = network(num_layers=2)
+    with torch.no_grad():
+        lstm.get_parameter("weight_hh_l1").mul_(2.0**14)
+        lstm.get_parameter("weight_ih_l1").mul_(2.0**14)
+    with pytest.raises(ValueError, match=r"layer l1: binary points .* choose other weight formats"):
+        quantise(lstm, None, layout, FRAMES, value_bits=4)
+
+
+def test_a_missing_matrix_of_a_further_layer_is_named() -> None:
+    lstm, layout = network(num_layers=2, bidirectional=True)
+    del layout["weight_hh_l1_reverse"]
+    with pytest.raises(ValueError, match="layout lacks weight_hh_l1_reverse: give its Geometry or"):
+        quantise(lstm, None, layout, FRAMES)
+
+
+def test_an_lstm_cell_is_sent_to_lstm() -> None:
+    with pytest.raises(UnsupportedLayerError, match=r"LSTMCell: train torch\.nn\.LSTM.*; copy a"):
+        quantise(nn.LSTMCell(12, 16), None, LAYOUT, FRAMES)  # type: ignore[arg-type]
+
+
+def test_the_head_of_two_directions() -> None:
+    lstm, layout = network(bidirectional=True)
+    with pytest.raises(ValueError, match=r"head takes 16 .*bidirectional=True: give .*features=32"):
+        quantise(lstm, nn.Linear(16, 5), layout, FRAMES)
 
 
 def test_another_cell_is_unsupported() -> None:

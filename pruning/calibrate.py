@@ -1,0 +1,260 @@
+"""Formats from data, and what saturates in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from csb_format.fixed import Fixed
+from csb_format.model import GATE_ORDER
+
+from .formats import (
+    Formats,
+    Ranges,
+    check_network,
+    choose_formats,
+    gates_of,
+    magnitude,
+    real_tensors,
+    suffixes,
+)
+from .hardware_exact import HardwareExact, Tally
+
+__all__ = ["Calibration", "Saturation", "calibrate", "float_levels", "measure_ranges", "padded"]
+
+Frames = Sequence[npt.NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """How many values of one kind a format clips.
+
+    Parameters
+    ----------
+    clipped, seen : int
+    format : str
+        As ``Fixed`` writes itself.
+    """
+
+    clipped: int
+    seen: int
+    format: str
+
+    @property
+    def share(self) -> float:
+        """Clipped values among those seen, 0..1."""
+        return self.clipped / self.seen if self.seen else 0.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Formats of a network, and what saturates in them on the calibration data.
+
+    Parameters
+    ----------
+    formats : Formats
+    ranges : Ranges
+        Largest magnitudes of inputs and outputs, below the percentile.
+    saturations : dict of str to Saturation
+        Weights by gate (``weight_ih_l0.i``), ``weight_hr_l0``, ``bias_l0``, ``input``,
+        pre-activations by gate (``pre_l0.i``), ``cell_l0``, and with a projection
+        ``output_l0``; the states as the exact arithmetic meets them.
+    """
+
+    formats: Formats
+    ranges: Ranges
+    saturations: dict[str, Saturation]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and text, for JSON."""
+        layers = [
+            {name: _written(value) for name, value in vars(layer).items()}
+            for layer in self.formats.layers
+        ]
+        head = self.formats.head
+        return {
+            "layers": layers,
+            "head": None if head is None else str(head),
+            "lowered": dict(self.formats.lowered),
+            "ranges": asdict(self.ranges),
+            "saturations": {
+                name: asdict(found) | {"share": found.share}
+                for name, found in self.saturations.items()
+            },
+        }
+
+
+def _written(value: Fixed | Sequence[Fixed] | None) -> str | list[str] | None:
+    if value is None or isinstance(value, Fixed):
+        return None if value is None else str(value)
+    return [str(fixed) for fixed in value]
+
+
+def calibrate(
+    lstm: nn.LSTM,
+    sequences: Frames,
+    head: nn.Linear | None = None,
+    *,
+    value_bits: int = 16,
+    act_bits: int = 16,
+    per_gate: bool = False,
+    percentile: float = 100.0,
+) -> Calibration:
+    """Choose a power-of-two format for every tensor and state, and count what saturates.
+
+    Parameters
+    ----------
+    lstm : nn.LSTM
+        Any option, pruned, without parametrisations.
+    sequences : sequence of float arrays (T, X)
+        Frames as the accelerator will be fed, normalised.
+    head : nn.Linear, optional
+    value_bits : int
+        Width of weights, 4..18.
+    act_bits : int
+        Width of activations, 6..18.
+    per_gate : bool
+        Give gates i, f, g, o of a matrix a format each.
+    percentile : float
+        Percent of the magnitudes of inputs, of projected states, and of weights that are
+        not zero, that their formats must hold; above 0, 100 for all.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    UnsupportedLayerError
+        For another cell than ``nn.LSTM``.
+    ValueError
+        For NaN, no sequences, or widths or a percentile out of range.
+    """
+    check_network(lstm, head)
+    ranges = measure_ranges(lstm, sequences, percentile)
+    formats = choose_formats(lstm, head, ranges, value_bits, act_bits, per_gate, percentile)
+    found = _weights(lstm, formats) | _states(lstm, formats, sequences)
+    return Calibration(formats, ranges, found)
+
+
+def measure_ranges(lstm: nn.LSTM, sequences: Frames, percentile: float = 100.0) -> Ranges:
+    """Largest magnitudes, or those that ``percentile`` percent do not exceed.
+
+    Raises
+    ------
+    ValueError
+        For no sequences, or one that is not finite or of another width.
+    """
+    _check_sequences(sequences, lstm.input_size)
+    real_tensors(lstm, None)
+    largest = magnitude(np.concatenate([np.ravel(frames) for frames in sequences]), percentile)
+    if not lstm.proj_size:
+        return Ranges(largest, (1.0,) * lstm.num_layers)
+    frames, lengths = padded(sequences)
+    live = torch.arange(frames.shape[1]) < lengths[:, None]
+    outputs = float_levels(lstm, frames, lengths)
+    return Ranges(largest, tuple(magnitude(out[live].numpy(), percentile) for out in outputs))
+
+
+def _check_sequences(sequences: Frames, width: int) -> None:
+    if not len(sequences):
+        raise ValueError("calibration of 0 sequences: give some normalised training sequences")
+    for number, frames in enumerate(sequences):
+        if frames.ndim != 2 or frames.shape[1] != width or not np.isfinite(frames).all():
+            raise ValueError(
+                f"calibration sequence {number} of shape {frames.shape}: must be finite numbers "
+                f"of shape (frames, {width})"
+            )
+
+
+def padded(sequences: Frames) -> tuple[Tensor, Tensor]:
+    """Frames (B, T, X) in float64, zero after their end, and lengths (B,)."""
+    tensors = [torch.from_numpy(np.asarray(frames, np.float64)) for frames in sequences]
+    lengths = torch.tensor([len(frames) for frames in tensors])
+    return nn.utils.rnn.pad_sequence(tensors, batch_first=True), lengths
+
+
+def float_levels(lstm: nn.LSTM, frames: Tensor, lengths: Tensor) -> list[Tensor]:
+    """Outputs of every level in float64, without dropout.
+
+    Parameters
+    ----------
+    lstm : nn.LSTM
+    frames : Tensor (B, T, X)
+    lengths : int64 Tensor (B,)
+
+    Returns
+    -------
+    list of float64 Tensor (B, T, D * R)
+        Zero at and after ``lengths``.
+    """
+    outputs, x = [], frames.double()
+    for n in range(lstm.num_layers):
+        level = _level(lstm, n)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            x, lengths, batch_first=True, enforce_sorted=False
+        )
+        with torch.no_grad():
+            x, _ = nn.utils.rnn.pad_packed_sequence(
+                level(packed)[0], batch_first=True, total_length=frames.shape[1]
+            )
+        outputs.append(x)
+    return outputs
+
+
+def _level(lstm: nn.LSTM, n: int) -> nn.LSTM:
+    """One level of a network as an LSTM of its own, float64."""
+    given = (lstm.proj_size or lstm.hidden_size) * (1 + lstm.bidirectional)
+    level = nn.LSTM(
+        given if n else lstm.input_size,
+        lstm.hidden_size,
+        bias=lstm.bias,
+        batch_first=True,
+        bidirectional=lstm.bidirectional,
+        proj_size=lstm.proj_size,
+        dtype=torch.float64,
+    )
+    state = {name: getattr(lstm, name.replace("_l0", f"_l{n}")) for name in level.state_dict()}
+    level.load_state_dict({name: tensor.detach().double() for name, tensor in state.items()})
+    return level
+
+
+def _weights(lstm: nn.LSTM, formats: Formats) -> dict[str, Saturation]:
+    real = real_tensors(lstm, None)
+    found: dict[str, Saturation] = {}
+    for end, layer in zip(suffixes(lstm), formats.layers, strict=True):
+        for kind in ("weight_ih", "weight_hh"):
+            parts = zip(
+                GATE_ORDER, np.split(real[kind + end], 4), gates_of(layer.of(kind)), strict=True
+            )
+            found |= {f"{kind}{end}.{gate}": _clipped(part, at) for gate, part, at in parts}
+        if layer.weight_hr is not None:
+            found[f"weight_hr{end}"] = _clipped(real[f"weight_hr{end}"], layer.weight_hr)
+        found[f"bias{end}"] = _clipped(real[f"bias{end}"], layer.state)
+    return found
+
+
+def _clipped(real: npt.NDArray[np.float64], fixed: Fixed) -> Saturation:
+    return Saturation(fixed.saturations(real), real.size, str(fixed))
+
+
+def _states(lstm: nn.LSTM, formats: Formats, sequences: Frames) -> dict[str, Saturation]:
+    used: Mapping[str, Fixed] = {"input": formats.layers[0].input} | {
+        f"{kind}{end}": layer.output if kind == "output" else layer.state
+        for end, layer in zip(suffixes(lstm), formats.layers, strict=True)
+        for kind in ("pre", "cell", "output")
+    }
+    weights = {name: torch.from_numpy(array) for name, array in real_tensors(lstm, None).items()}
+    tally, (frames, lengths) = Tally(), padded(sequences)
+    with torch.no_grad():
+        HardwareExact(formats, 1 + lstm.bidirectional).levels(weights, frames, lengths, tally)
+    return {
+        name: Saturation(tally.clipped[name], seen, str(used[name.partition(".")[0]]))
+        for name, seen in tally.seen.items()
+    }

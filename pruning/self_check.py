@@ -1,0 +1,255 @@
+"""Every stage from float LSTM to integers, compared on data.
+
+Stages: ``pruned`` (float arithmetic, the model's masks on the float weights), ``weights``
+(float arithmetic, the model's quantised weights) and ``integer`` (the accelerator's
+arithmetic, bit for bit). Each is compared with the float network, layer by layer.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from csb_format.csb import Csb
+from csb_format.model import GateFormats, LstmLayer, Model
+
+from .calibrate import float_levels, padded
+from .formats import Formats, check_network, gates_of, real_tensors, suffixes
+from .hardware_exact import HardwareExact
+
+__all__ = ["STAGES", "SelfCheckError", "StageError", "dequantised", "self_check"]
+
+STAGES = ("pruned", "weights", "integer")
+
+
+class SelfCheckError(ValueError):
+    """A stage that is further from the float model than allowed."""
+
+
+@dataclass(frozen=True)
+class StageError:
+    """Distance of one stage's output from the float model's.
+
+    Parameters
+    ----------
+    stage : str
+        One of :data:`STAGES`.
+    output : str
+        ``"layer 0"``, ..., or ``"head"``.
+    max_error, rms_error : float
+        In units of the output, over all real frames.
+    relative : float
+        ``rms_error`` over the root mean square of the float output.
+    """
+
+    stage: str
+    output: str
+    max_error: float
+    rms_error: float
+    relative: float
+
+
+def self_check(
+    lstm: nn.LSTM,
+    head: nn.Linear | None,
+    model: Model,
+    sequences: Sequence[npt.NDArray[np.floating]],
+    bound: float | None = 0.05,
+) -> list[StageError]:
+    """Compare every stage with the float network.
+
+    Parameters
+    ----------
+    lstm, head : nn.LSTM, nn.Linear
+        The float network: the dense one, or the fine-tuned pruned one that the model was
+        quantised from, whose stage ``pruned`` then has no error.
+    model : Model
+        Of the same sizes.
+    sequences : sequence of float arrays (T, X)
+        Normalised, finite, at least one frame each.
+    bound : float, optional
+        Largest :attr:`StageError.relative` that passes; None for any.
+
+    Returns
+    -------
+    list of StageError
+        Stage by stage, layer by layer, the head last if both have one.
+
+    Raises
+    ------
+    SelfCheckError
+        Naming the first stage and layer above the bound.
+    ValueError
+        If sizes do not agree, or there is nothing to compare.
+    """
+    _check(lstm, head, model, sequences)
+    frames, lengths = padded(sequences)
+    live = torch.arange(frames.shape[1]) < lengths[:, None]
+    found = _Stages(lstm, head, model, frames, lengths).outputs()
+    float_outputs = found.pop("float")
+    rows = [
+        _row(stage, name, outputs[name][live], float_outputs[name][live])
+        for stage, outputs in found.items()
+        for name in outputs
+    ]
+    for row in rows:
+        if bound is not None and not row.relative <= bound:
+            raise SelfCheckError(
+                f"stage {row.stage}, {row.output}: rms error {row.rms_error:.3g} is "
+                f"{row.relative:.1%} of the float output, above {bound:.1%}: {_mend(row.stage)}"
+            )
+    return rows
+
+
+def _mend(stage: str) -> str:
+    return {
+        "pruned": "fine-tune after pruning, and give the fine-tuned LSTM",
+        "weights": "use more value_bits, per_gate=True, or fine-tune with finetune_quantised",
+        "integer": "use more act_bits, or see calibrate() for what saturates",
+    }[stage]
+
+
+def _check(
+    lstm: nn.LSTM,
+    head: nn.Linear | None,
+    model: Model,
+    sequences: Sequence[npt.NDArray[np.floating]],
+) -> None:
+    check_network(lstm, head)
+    shapes = [tuple(getattr(lstm, f"weight_{k}{e}").shape) for e in suffixes(lstm) for k in _KINDS]
+    packed = [_shape(csb) for layer in model.layers for csb in (layer.weight_ih, layer.weight_hh)]
+    if shapes != packed or 1 + lstm.bidirectional != model.directions:
+        raise ValueError(
+            f"the LSTM's matrices {shapes} are not the model's {packed}: "
+            "give the LSTM that the model was made from"
+        )
+    if not len(sequences) or not all(len(frames) for frames in sequences):
+        raise ValueError("no frames to compare: give sequences of at least one frame")
+
+
+_KINDS = ("ih", "hh")
+
+
+def _shape(csb: Csb) -> tuple[int, int]:
+    return csb.geometry.rows, csb.geometry.columns
+
+
+def _row(stage: str, name: str, output: Tensor, reference: Tensor) -> StageError:
+    error = output - reference
+    rms, scale = (float(x.square().mean().sqrt()) for x in (error, reference))
+    relative = rms / scale if scale else float(rms > 0)
+    return StageError(stage, name, float(error.abs().max()), rms, relative)
+
+
+@dataclass
+class _Stages:
+    lstm: nn.LSTM
+    head: nn.Linear | None
+    model: Model
+    frames: Tensor
+    lengths: Tensor
+
+    def outputs(self) -> dict[str, dict[str, Tensor]]:
+        """Outputs by stage and layer, the float network's first."""
+        quantised = dequantised(self.model)
+        real, integer = self._head_of_float(), self._head_of_model()
+        found = {
+            "float": (float_levels(self.lstm, self.frames, self.lengths), real),
+            "pruned": (float_levels(self._masked(), self.frames, self.lengths), real),
+            "weights": (float_levels(quantised, self.frames, self.lengths), integer),
+            "integer": (self._integer(quantised), integer),
+        }
+        return {stage: _named(levels, head) for stage, (levels, head) in found.items()}
+
+    def _masked(self) -> nn.LSTM:
+        plain = copy.deepcopy(self.lstm)
+        with torch.no_grad():
+            for end, layer in zip(suffixes(plain), self.model.layers, strict=True):
+                for kind, csb in _matrices(layer):
+                    mask = torch.from_numpy(csb.to_mask())
+                    getattr(plain, kind + end).mul_(mask)
+        return plain
+
+    def _integer(self, quantised: nn.LSTM) -> list[Tensor]:
+        exact = HardwareExact(Formats.of_model(self.model), self.model.directions)
+        weights = {n: torch.from_numpy(a) for n, a in real_tensors(quantised, None).items()}
+        with torch.no_grad():
+            return exact.levels(weights, self.frames, self.lengths)
+
+    def _head_of_float(self) -> _Affine | None:
+        if self.head is None or self.model.head is None:
+            return None
+        real = real_tensors(self.lstm, self.head)
+        return torch.from_numpy(real["head.weight"]), torch.from_numpy(real["head.bias"])
+
+    def _head_of_model(self) -> _Affine | None:
+        dense = self.model.head
+        if self.head is None or dense is None:
+            return None
+        bias = np.ldexp(dense.bias.astype(float), -(dense.weight_format.frac + dense.input.frac))
+        weight = dense.weight_format.dequantise(dense.weight)
+        return torch.from_numpy(weight), torch.from_numpy(bias)
+
+
+_Affine = tuple[Tensor, Tensor]
+
+
+def _named(levels: list[Tensor], head: _Affine | None) -> dict[str, Tensor]:
+    found = {f"layer {n}": output for n, output in enumerate(levels)}
+    if head is not None:
+        found["head"] = levels[-1] @ head[0].T + head[1]
+    return found
+
+
+def _matrices(layer: LstmLayer) -> list[tuple[str, Csb]]:
+    found = [("weight_ih", layer.weight_ih), ("weight_hh", layer.weight_hh)]
+    if layer.projection is not None:
+        found.append(("weight_hr", layer.projection.weight))
+    return found
+
+
+def dequantised(model: Model) -> nn.LSTM:
+    """The LSTM of a model's integers as real weights, float64, batch first.
+
+    Raises
+    ------
+    ValueError
+        If the layers differ in hidden or projected size, which ``nn.LSTM`` cannot have.
+    """
+    first = model.layers[0]
+    sizes = {(layer.hidden_size, layer.output_size) for layer in model.layers}
+    if len(sizes) != 1:
+        raise ValueError(f"layers of sizes {sorted(sizes)}: nn.LSTM has one size, split the model")
+    lstm = nn.LSTM(
+        first.input_size,
+        first.hidden_size,
+        len(model.levels),
+        batch_first=True,
+        bidirectional=model.directions == 2,
+        proj_size=first.output_size if first.projection is not None else 0,
+        dtype=torch.float64,
+    )
+    with torch.no_grad():
+        for end, layer in zip(suffixes(lstm), model.layers, strict=True):
+            _fill(lstm, end, layer)
+    return lstm
+
+
+def _fill(lstm: nn.LSTM, end: str, layer: LstmLayer) -> None:
+    formats = {"weight_ih": layer.weight_ih_format, "weight_hh": layer.weight_hh_format}
+    chosen: dict[str, GateFormats] = dict(formats)
+    if layer.projection is not None:
+        chosen["weight_hr"] = layer.projection.weight_format
+    for kind, csb in _matrices(layer):
+        # Four equal parts are right for a projection too: it has one format.
+        parts = np.array_split(csb.to_dense(), 4)
+        reals = [f.dequantise(p) for f, p in zip(gates_of(chosen[kind]), parts, strict=True)]
+        getattr(lstm, kind + end).copy_(torch.from_numpy(np.concatenate(reals)))
+    getattr(lstm, f"bias_ih{end}").copy_(torch.from_numpy(layer.state.dequantise(layer.bias)))
+    getattr(lstm, f"bias_hh{end}").zero_()
