@@ -13,6 +13,8 @@ from torch.nn.functional import pad
 
 from csb_format.csb import UnbalancedError
 
+from .selection import select_top
+
 __all__ = ["bank_balanced_mask", "bank_view", "check_balanced", "from_view", "select_top"]
 
 _PRUNED = -1.0
@@ -54,42 +56,6 @@ def bank_view(weight: Tensor, banks: int, fill: float = 0.0) -> Tensor:
 def from_view(view: Tensor, columns: int) -> Tensor:
     """Undo :func:`bank_view`: shape (R, banks, width) to (R, columns), padding dropped."""
     return view.reshape(view.shape[0], -1)[:, :columns].contiguous()
-
-
-def select_top(score: Tensor, keep: int) -> Tensor:
-    """Select the ``keep`` largest scores of every group, exactly.
-
-    Parameters
-    ----------
-    score : Tensor
-        Shape (..., width), real, no NaN.
-    keep : int
-        At least 1; a number beyond the width selects all.
-
-    Returns
-    -------
-    Tensor
-        Bool, same shape, ``min(keep, width)`` true per group; among equals the lowest
-        index wins.
-    """
-    if keep < 1:
-        raise ValueError(f"{keep} entries to keep per group: must be at least 1")
-    if keep >= score.shape[-1]:
-        return torch.ones_like(score, dtype=torch.bool)
-    threshold = score.topk(keep, dim=-1, sorted=False).values.amin(-1, keepdim=True)
-    chosen = score >= threshold
-    # A threshold alone keeps every tie; only the groups where that was too many are redone.
-    crowded = chosen.sum(-1, dtype=torch.int32) > keep
-    if crowded.any():
-        chosen[crowded] = _break_ties(score[crowded], threshold[crowded], keep)
-    return chosen
-
-
-def _break_ties(score: Tensor, threshold: Tensor, keep: int) -> Tensor:
-    above = score > threshold
-    tied = score == threshold
-    room = keep - above.sum(-1, keepdim=True)
-    return above | (tied & (tied.cumsum(-1) <= room))
 
 
 def bank_balanced_mask(

@@ -1,0 +1,100 @@
+"""The state of a pruner, to go on bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from csb_format.csb import UnbalancedError
+
+from .views import check_pattern
+
+if TYPE_CHECKING:
+    from .masked import Pruner
+
+__all__ = ["FORMAT", "ResumeError", "restore", "state_of"]
+
+FORMAT = 1
+
+
+class ResumeError(ValueError):
+    """A state that does not belong to this pruner."""
+
+
+def state_of(pruner: Pruner[nn.Module] | Pruner[Any]) -> dict[str, Any]:
+    """Return tensors, numbers and strings only; tensors are copies."""
+    names = list(pruner.matrices)
+    return {
+        "format": FORMAT,
+        "made": _made(pruner),
+        "position": pruner.position,
+        "keep": dict(pruner.keep),
+        "masks": {name: pruner.mask(name).clone() for name in names},
+        "collected": {name: value.clone() for name, value in pruner._collected.items()},
+        "gradients": {name: value.clone() for name, value in pruner._gradients.items()},
+    }
+
+
+def _made(pruner: Pruner[Any]) -> dict[str, str]:
+    made = {f"goal of {name}": str(goal) for name, goal in pruner.goals.items()}
+    made |= {f"shape of {name}": str(m.shape) for name, m in pruner.matrices.items()}
+    made["schedule"] = str(pruner.schedule)
+    made["regrowth"] = str(pruner.regrowth)
+    return made | {"score": pruner.score.name}
+
+
+def restore(pruner: Pruner[Any], state: Mapping[str, Any]) -> None:
+    """Check all of ``state``, then take it over."""
+    _check_made(pruner, state)
+    for name in pruner.matrices:
+        _check_mask(pruner, name, state)
+    _check_sums(pruner, state)
+    with torch.no_grad():
+        for name in pruner.matrices:
+            pruner.mask(name).copy_(state["masks"][name])
+    pruner.position, pruner.keep = int(state["position"]), dict(state["keep"])
+    pruner._collected = _moved(pruner, state["collected"])
+    pruner._gradients = _moved(pruner, state["gradients"])
+    pruner.enforce()
+    pruner._enforced.clear()
+
+
+def _check_made(pruner: Pruner[Any], state: Mapping[str, Any]) -> None:
+    keys = {"format", "made", "position", "keep", "masks", "collected", "gradients"}
+    if not isinstance(state, Mapping) or set(state) != keys or state["format"] != FORMAT:
+        raise ResumeError("no state of a Pruner: give what its state_dict() returned")
+    ours = _made(pruner)
+    for key in sorted(set(ours) | set(state["made"])):
+        if ours.get(key) != state["made"].get(key):
+            raise ResumeError(
+                f"{key}: saved with {state['made'].get(key)}, this pruner has {ours.get(key)}; "
+                "make it as it was, or start anew without the saved state"
+            )
+
+
+def _check_mask(pruner: Pruner[Any], name: str, state: Mapping[str, Any]) -> None:
+    mask, keep = state["masks"].get(name), state["keep"].get(name)
+    shape = pruner.matrices[name].shape
+    if not isinstance(mask, Tensor) or mask.shape != shape or mask.dtype != torch.bool:
+        what = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else repr(mask)
+        raise ResumeError(
+            f"mask of {name} is {what}: must be torch.bool {shape}, the file is damaged"
+        )
+    try:
+        check_pattern(pruner.goals[name].view, mask, int(keep))
+    except (TypeError, UnbalancedError) as error:
+        raise ResumeError(f"mask of {name}: {error}") from error
+
+
+def _check_sums(pruner: Pruner[Any], state: Mapping[str, Any]) -> None:
+    for kind in ("collected", "gradients"):
+        for name, value in state[kind].items():
+            if name not in pruner.matrices or value.shape != pruner.matrices[name].shape:
+                raise ResumeError(f"{kind} of {name} do not fit its weight: the file is damaged")
+
+
+def _moved(pruner: Pruner[Any], sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.clone().to(pruner.weight(name).device) for name, value in sums.items()}

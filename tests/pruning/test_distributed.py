@@ -1,0 +1,119 @@
+"""Two gloo processes, compiled modules: the same masks everywhere."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pruning.agreement import unwrapped
+from pruning.goals import Goal, goals_for
+from pruning.masked import Pruner
+from pruning.schedule import Linear
+from pruning.views import Banks
+
+WORKER = """
+import sys
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from pruning.goals import Goal, goals_for
+from pruning.masked import Pruner
+from pruning.schedule import Linear, Regrowth
+from pruning.views import Banks
+
+folder, score = sys.argv[1:]
+torch.set_num_threads(1)
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+torch.manual_seed(0)
+inner = nn.LSTM(12, 16, 2, proj_size=8)
+module = DistributedDataParallel(inner)
+goals = goals_for(inner, Goal(Banks(2), 0.5))
+moves = Regrowth(2, 20, fraction=1.0)
+pruner = Pruner(module, goals, Linear(0, 4), score, moves, mask_gradients=True)
+optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+pruner.attach(optimizer)
+data = torch.Generator().manual_seed(100 + rank)
+masks = []
+for step in range(10):
+    optimizer.zero_grad()
+    module(torch.randn(5, 3, 12, generator=data))[0].square().sum().backward()
+    for name in pruner.matrices:
+        assert not pruner.weight(name).grad[~pruner.mask(name)].any(), "gradient not masked"
+    optimizer.step()
+    pruner.step()
+    masks.append({name: pruner.mask(name).clone() for name in pruner.matrices})
+torch.save({"masks": masks, "module": inner.state_dict()}, f"{folder}/{rank}.pt")
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize("score", ["magnitude", "taylor"])
+def test_two_ranks_with_other_data_have_identical_masks(tmp_path: Path, score: str) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    made = subprocess.run(
+        [*command, str(script), str(tmp_path), score],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr[-3000:]
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    for ours, theirs in zip(first["masks"], second["masks"], strict=True):
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert not torch.equal(first["masks"][3]["weight_hh_l0"], first["masks"][5]["weight_hh_l0"])
+    assert int(first["masks"][-1]["weight_hh_l0"].sum()) == 64 * 8 / 2
+    for name, tensor in first["module"].items():
+        assert torch.equal(tensor, second["module"][name])
+
+
+def trained(module: Any, pruner: Pruner[Any], optimizer: torch.optim.Optimizer) -> None:
+    frames = torch.randn(4, 3, 12, generator=torch.Generator().manual_seed(1))
+    for _ in range(3):
+        optimizer.zero_grad()
+        made = module(frames)
+        (made[0] if isinstance(made, tuple) else made).square().sum().backward()
+        optimizer.step()
+        pruner.step()
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.Linear])
+def test_compiled_training_is_masked(layer: type[nn.Module], backend: str) -> None:
+    torch.manual_seed(0)
+    module: Any = layer(12, 8)
+    plain = copy.deepcopy(module)
+    compiled: Any = torch.compile(module, backend=backend)
+    runs = []
+    for net, inside in ((compiled, module), (plain, plain)):
+        pruner = Pruner(net, goals_for(inside, Goal(Banks(2), 0.5)), Linear(0, 2))
+        assert pruner.module is inside
+        trained(net, pruner, torch.optim.Adam(inside.parameters(), lr=0.01))
+        runs.append(pruner)
+    for name in runs[0].matrices:
+        mask = runs[0].mask(name)
+        assert torch.equal(mask, runs[1].mask(name))
+        assert not runs[0].weight(name)[~mask].any()
+        assert torch.allclose(runs[0].weight(name), runs[1].weight(name), atol=1e-5)
+    assert type(runs[0].squash()) is layer
+
+
+def test_squash_forgets_what_was_noted_for_ddp() -> None:
+    module = nn.Linear(12, 8)
+    pruner = Pruner(module, {"weight": Goal(Banks(2), 0.5)})
+    assert hasattr(module, "_ddp_params_and_buffers_to_ignore")
+    assert not hasattr(pruner.squash(), "_ddp_params_and_buffers_to_ignore")
+    assert unwrapped(module) is module

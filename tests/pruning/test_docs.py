@@ -1,0 +1,20 @@
+import re
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+GUIDE = Path(__file__).parents[2] / "docs" / "pruning.md"
+
+
+def test_every_snippet_of_the_guide_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    snippets = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert len(snippets) == 5
+    names: dict[str, object] = {}
+    for snippet in snippets:
+        exec(compile(snippet, str(GUIDE), "exec"), names)
+    printed = capsys.readouterr().out
+    assert "weight_ih_l0 89.54%, 2 per group" in printed
+    assert type(names["plain"]) is nn.LSTM
+    rows = names["made"].rows  # type: ignore[attr-defined]
+    assert [row["pattern"] for row in rows] == ["dense", "banks", "blocks", "unstructured"]
