@@ -37,12 +37,23 @@ class MaskBits:
         ValueError
             If the shapes differ.
         """
+        words, kept = self.words(values, mask)
+        words.bitwise_and_(kept)
+
+    def words(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Both sides of the AND: ``values`` as integers (a view), and what to keep of them.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
+        """
         if values.shape != mask.shape:
             raise ValueError(
                 f"mask of shape {tuple(mask.shape)} for values of shape {tuple(values.shape)}"
             )
         integer = _INTEGERS[values.element_size()]
-        values.view(integer).bitwise_and_(self._of(mask, integer))
+        return values.view(integer), self._of(mask, integer)
 
     def _of(self, mask: Tensor, integer: torch.dtype) -> Tensor:
         # A tensor's version counts its changes in place, also by load_state_dict.

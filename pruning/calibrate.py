@@ -26,7 +26,15 @@ from .formats import (
 )
 from .hardware_exact import HardwareExact, Tally
 
-__all__ = ["Calibration", "Saturation", "calibrate", "float_levels", "measure_ranges", "padded"]
+__all__ = [
+    "Calibration",
+    "Saturation",
+    "calibrate",
+    "count_saturations",
+    "float_levels",
+    "measure_ranges",
+    "padded",
+]
 
 Frames = Sequence[npt.NDArray[np.floating]]
 
@@ -139,8 +147,33 @@ def calibrate(
     check_network(lstm, head)
     ranges = measure_ranges(lstm, sequences, percentile)
     formats = choose_formats(lstm, head, ranges, value_bits, act_bits, per_gate, percentile)
+    return Calibration(formats, ranges, count_saturations(lstm, formats, sequences))
+
+
+def count_saturations(
+    lstm: nn.LSTM, formats: Formats, sequences: Frames, head: nn.Linear | None = None
+) -> dict[str, Saturation]:
+    """Count what formats clip of weights and, in the exact arithmetic, of states.
+
+    Parameters
+    ----------
+    lstm : nn.LSTM
+    formats : Formats
+    sequences : sequence of float arrays (T, X)
+    head : nn.Linear, optional
+        Its weights and bias are counted too, as ``head.weight`` and ``head.bias``.
+
+    Returns
+    -------
+    dict of str to Saturation
+        Names as in :class:`Calibration`.
+    """
     found = _weights(lstm, formats) | _states(lstm, formats, sequences)
-    return Calibration(formats, ranges, found)
+    if head is not None and formats.head is not None:
+        real = real_tensors(lstm, head)
+        found["head.weight"] = _clipped(real["head.weight"], formats.head)
+        found["head.bias"] = _clipped(real["head.bias"], formats.head_bias)
+    return found
 
 
 def measure_ranges(lstm: nn.LSTM, sequences: Frames, percentile: float = 100.0) -> Ranges:
@@ -156,10 +189,20 @@ def measure_ranges(lstm: nn.LSTM, sequences: Frames, percentile: float = 100.0) 
     largest = magnitude(np.concatenate([np.ravel(frames) for frames in sequences]), percentile)
     if not lstm.proj_size:
         return Ranges(largest, (1.0,) * lstm.num_layers)
+    parts = [_live_outputs(lstm, part) for part in _batches(sequences)]
+    levels = (np.concatenate(level) for level in zip(*parts, strict=True))
+    return Ranges(largest, tuple(magnitude(level, percentile) for level in levels))
+
+
+def _batches(sequences: Frames, size: int = 64) -> list[Frames]:
+    # A whole corpus, padded to its longest utterance, would not fit into memory.
+    return [sequences[n : n + size] for n in range(0, len(sequences), size)]
+
+
+def _live_outputs(lstm: nn.LSTM, sequences: Frames) -> list[npt.NDArray[np.float64]]:
     frames, lengths = padded(sequences)
     live = torch.arange(frames.shape[1]) < lengths[:, None]
-    outputs = float_levels(lstm, frames, lengths)
-    return Ranges(largest, tuple(magnitude(out[live].numpy(), percentile) for out in outputs))
+    return [out[live].numpy() for out in float_levels(lstm, frames, lengths)]
 
 
 def _check_sequences(sequences: Frames, width: int) -> None:

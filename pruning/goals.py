@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from csb_format.geometry import Geometry
+
 from .layers import KINDS, Matrix, find, matrices
-from .views import Banks, View
+from .views import Banks, Layout, View
 
 __all__ = ["Goal", "MatrixState", "UnreachableError", "goals_for", "n_of_m", "resolve", "whole_of"]
 
@@ -108,6 +110,53 @@ class MatrixState:
     keep: int
     target: int
     achieved: float
+
+    @property
+    def name(self) -> str:
+        """Parameter name."""
+        return self.matrix.name
+
+    @property
+    def requested(self) -> float:
+        """Sparsity that was asked for; of a goal in units, what they come to."""
+        if self.goal.sparsity is not None:
+            return self.goal.sparsity
+        return self._layout.sparsity(self.target)
+
+    @property
+    def note(self) -> str:
+        """Why less than the request is reached, or an empty string."""
+        most = self._layout.sparsity(self.target)
+        if self.target > 1 or most >= self.requested:
+            return ""
+        return (
+            f"{self.name}: {self.requested:.2%} asked, {most:.2%} is the most with 1 of "
+            f"{self._layout.units} units in every group; choose larger groups (fewer banks)"
+        )
+
+    @property
+    def _layout(self) -> Layout:
+        return self.goal.view.layout(*self.matrix.shape)
+
+    def geometry(self, value_bits: int = 16) -> Geometry:
+        """What the matrix is packed in now.
+
+        Parameters
+        ----------
+        value_bits : int
+            Width of a stored value.
+
+        Raises
+        ------
+        ValueError
+            If it is not grouped in banks.
+        """
+        view = self.goal.view
+        if not isinstance(view, Banks):
+            raise ValueError(
+                f"{self.name} is pruned by {view}: only banks are packed, prune with Banks"
+            )
+        return view.geometry(*self.matrix.shape, self.keep, value_bits)
 
 
 def n_of_m(n: int, m: int) -> Goal:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -28,6 +30,8 @@ class Kept:
     def __init__(self, owner: nn.Module, leaf: str) -> None:
         self._owner, self._leaf = owner, leaf
         self._bits = MaskBits()
+        self._key: tuple[object, ...] = ()
+        self._words = self._kept = torch.empty(0)
 
     @property
     def weight(self) -> nn.Parameter:
@@ -39,15 +43,33 @@ class Kept:
         """The mask buffer: bool (R, C), true = kept."""
         return cast(Tensor, self._owner._buffers[self._leaf + MASK])
 
-    @torch.no_grad()
     def enforce(self) -> None:
-        """Set pruned weights to exactly zero."""
-        self._bits.apply(self.weight, self.mask)
+        """Set pruned weights to exactly zero.
 
-    @torch.no_grad()
-    def mask_gradient(self) -> None:
-        """Set the gradient of pruned weights to exactly zero."""
-        self._bits.apply(cast(Tensor, self.weight.grad), self.mask)
+        The views of a matrix are kept from step to step: making them takes longer than the
+        AND itself in a small layer.
+        """
+        weight, mask = self.weight, self.mask
+        key = (weight.data_ptr(), weight.dtype, mask.data_ptr(), mask._version)
+        if key != self._key:
+            self._words, self._kept = self._bits.words(weight.detach(), mask)
+            self._key = key
+        self._words.bitwise_and_(self._kept)
+
+    def gradient_hook(self) -> Callable[[Tensor], None]:
+        """Return what sets the gradient of pruned weights to zero once it is accumulated.
+
+        It does not keep the module alive: the garbage collector cannot see what such a hook
+        of a parameter holds, so that a strong reference would never be let go.
+        """
+        owner, leaf, bits = weakref.ref(self._owner), self._leaf, self._bits
+
+        def arrived(weight: Tensor) -> None:
+            module = owner()
+            if module is not None:
+                bits.apply(cast(Tensor, weight.grad), cast(Tensor, module._buffers[leaf + MASK]))
+
+        return torch.no_grad()(arrived)
 
     @torch.no_grad()
     def forget(self, optimizer: Optimizer) -> None:

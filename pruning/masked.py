@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Callable, Mapping
+from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -12,13 +13,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from csb_format.geometry import Geometry
+
 from .agreement import Group, agree, forget_local, keep_local, mean, unwrapped
 from .goals import Goal, MatrixState, resolve, whole_of
 from .kept import Kept
 from .layers import MASK, owner_of
 from .regrowth import regrown_mask
-from .schedule import OneShot, Regrowth, Schedule
-from .scores import score_named
+from .schedule import OneShot, Regrowth, Schedule, kept_at
+from .scores import add_up, score_named
 from .views import Layout, pattern_mask
 
 __all__ = ["MatrixState", "Pruner"]
@@ -119,7 +122,7 @@ class Pruner(Generic[ModuleT]):
     def _watch(self, name: str, weight: Tensor) -> None:
         if self.mask_gradients:
             register: Any = weight.register_post_accumulate_grad_hook
-            self._handles.append(register(lambda _: self._kept[name].mask_gradient()))
+            self._handles.append(register(self._kept[name].gradient_hook()))
         if self.score.collect is not None or self.regrowth is not None:
             listen: Any = weight.register_hook
             self._handles.append(listen(self._listen(name)))
@@ -188,13 +191,12 @@ class Pruner(Generic[ModuleT]):
         def arriving(gradient: Tensor) -> None:
             # Sums are taken only while a later change of the masks needs them.
             if self.score.collect is not None and self.keep != self.targets:
-                _add(self._collected, name, self.score.collect(self.weight(name), gradient))
+                add_up(self._collected, name, self.score.collect(self.weight(name), gradient))
             if self.regrowth is not None and self.regrowth.due(self.position + 1):
-                _add(self._gradients, name, gradient.clone())
+                add_up(self._gradients, name, gradient.clone())
 
         return torch.no_grad()(arriving)
 
-    @torch.no_grad()
     def step(self) -> bool:
         """Count one training step: follow the schedule, keep pruned weights at zero.
 
@@ -216,7 +218,8 @@ class Pruner(Generic[ModuleT]):
         if keep != self.keep:
             changed = self._take(self._smaller_masks(keep), keep)
         elif self.regrowth is not None and self.regrowth.due(position):
-            changed = self._take(self._moved_masks(self.regrowth, position), keep)
+            moved = {n: self.regrowth.moved(position, k) for n, k in keep.items()}
+            changed = self._take({n: self._moved_mask(n, k) for n, k in moved.items()}, keep)
         else:
             self._enforce([n for n in self.matrices if n not in self._enforced])
         self._enforced.clear()
@@ -245,27 +248,32 @@ class Pruner(Generic[ModuleT]):
         everything = self.keep | wanted
         self._take(self._smaller_masks(everything), everything)
 
+    def plan(self, steps: int) -> tuple[dict[str, int], ...]:
+        """What the schedule will keep in the next ``steps`` steps: the first, then each change.
+
+        For a loop that trains in stages: :meth:`prune` with one entry after the other,
+        instead of :meth:`step`.
+        """
+        coming = (self._keep_at(self.position + step) for step in range(1, steps + 1))
+        return tuple(keep for keep, _ in groupby(coming))
+
     def _layout(self, name: str) -> Layout:
         return self.goals[name].view.layout(*self.matrices[name].shape)
 
     def _keep_at(self, position: int) -> dict[str, int]:
+        # In a long fine-tuning nearly every step: it must cost next to nothing.
+        if self.keep == self.targets:
+            return self.keep
         share = self.schedule.progress(position)
         return {name: self._keep_of(name, share) for name in self.matrices}
 
     def _keep_of(self, name: str, share: float) -> int:
-        target = self.targets[name]
-        if share >= 1.0:
-            return target
-        if share <= 0.0 or self.keep[name] == target:
-            return self.keep[name]
-        layout = self._layout(name)
-        near = layout.nearest(layout.sparsity(target) * share)
-        # prune() may be ahead of the schedule.
-        return min(max(near, target), self.keep[name])
+        return kept_at(self._layout(name), self.targets[name], share, self.keep[name])
 
     def _smaller_masks(self, keep: Mapping[str, int]) -> dict[str, Tensor]:
         return {n: self._smaller_mask(n, k) for n, k in keep.items() if k != self.keep[n]}
 
+    @torch.no_grad()
     def _smaller_mask(self, name: str, keep: int) -> Tensor:
         collected = self._collected.get(name)
         if collected is not None:
@@ -277,12 +285,7 @@ class Pruner(Generic[ModuleT]):
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
 
-    def _moved_masks(self, regrowth: Regrowth, position: int) -> dict[str, Tensor]:
-        return {
-            name: self._moved_mask(name, regrowth.moved(position, keep))
-            for name, keep in self.keep.items()
-        }
-
+    @torch.no_grad()
     def _moved_mask(self, name: str, moved: int) -> Tensor:
         if name not in self._gradients:
             raise ValueError(f"{name}: regrowth needs gradients: call backward() before step()")
@@ -313,15 +316,17 @@ class Pruner(Generic[ModuleT]):
             for kept in self._kept.values() if self.mask_gradients else ():
                 kept.forget(optimizer)
 
-    @torch.no_grad()
     def enforce(self) -> None:
         """Set every pruned entry of the parameters to exactly zero."""
         self._enforce(list(self.matrices))
 
-    @torch.no_grad()
     def _enforce(self, names: list[str]) -> None:
         for name in names:
             self._kept[name].enforce()
+
+    def masks(self) -> dict[str, Tensor]:
+        """Mask buffers by name, not copies: bool (R, C), true = kept."""
+        return {name: self.mask(name) for name in self.matrices}
 
     def report(self) -> tuple[MatrixState, ...]:
         """Say what was asked of every matrix and what it is now."""
@@ -335,6 +340,21 @@ class Pruner(Generic[ModuleT]):
             )
             for name, matrix in self.matrices.items()
         )
+
+    def geometries(self, value_bits: int = 16) -> dict[str, Geometry]:
+        """Geometry of every matrix as it is now, for packing.
+
+        Parameters
+        ----------
+        value_bits : int
+            Width of a stored value.
+
+        Raises
+        ------
+        ValueError
+            Naming a matrix that is pruned by another view than banks.
+        """
+        return {state.name: state.geometry(value_bits) for state in self.report()}
 
     def sparsity(self) -> float:
         """Share of the weights of all masked matrices that is pruned now."""
@@ -380,10 +400,3 @@ class Pruner(Generic[ModuleT]):
         from .resume import restore
 
         restore(self, state)
-
-
-def _add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
-    if name in sums:
-        sums[name] += value
-    else:
-        sums[name] = value

@@ -1,36 +1,36 @@
-"""Pruning masks as pure functions: how a matrix is viewed x what is selected.
-
-A view reshapes ``(rows, columns)`` to ``(rows, groups, group width)``; a selection keeps
-a number of entries of every group. Bank-balanced sparsity (Cao et al., FPGA'19) is
-:func:`bank_view` x :func:`select_top`.
-"""
+"""Bank-balanced masks (Cao et al., FPGA'19): what :mod:`pruning.views` does, for banks alone."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from csb_format.csb import UnbalancedError
+from csb_format.geometry import Geometry
 
-from .selection import select_top
+from .views import Banks, pattern_mask
 
-__all__ = ["bank_balanced_mask", "bank_view", "check_balanced", "from_view", "select_top"]
+__all__ = [
+    "bank_balanced_mask",
+    "bank_view",
+    "check_balanced",
+    "kept_weights",
+    "packed_geometry",
+]
 
-_PRUNED = -1.0
-_PADDING = -2.0
 
-
-def bank_view(weight: Tensor, banks: int, fill: float = 0.0) -> Tensor:
+def bank_view(matrix: Tensor, banks: int | Banks, fill: float = 0.0) -> Tensor:
     """View the rows of a matrix as banks of equal width.
 
     Parameters
     ----------
-    weight : Tensor
+    matrix : Tensor
         Shape (R, C), any dtype, any strides.
-    banks : int
-        1..C. Column c lies in bank ``c // width``, ``width = ceil(C / banks)``; the last
-        banks may be partly or wholly padding.
+    banks : int or Banks
+        Their count, 1..C, or the view. Column c lies in bank ``c // width``, by default
+        ``width = ceil(C / banks)``; the last banks may be partly or wholly padding.
     fill : float
         Value of the padded positions.
 
@@ -42,24 +42,17 @@ def bank_view(weight: Tensor, banks: int, fill: float = 0.0) -> Tensor:
     Raises
     ------
     ValueError
-        If ``weight`` is not a matrix, or ``banks`` is out of range.
+        If ``matrix`` is not a matrix or empty, or ``banks`` is out of range.
     """
-    if weight.ndim != 2:
-        raise ValueError(f"weight of shape {tuple(weight.shape)}: must be a matrix (rows, columns)")
-    rows, columns = weight.shape
-    if not 1 <= banks <= columns:
-        raise ValueError(f"{banks} banks for {columns} columns: choose 1 to {columns} banks")
-    width = -(-columns // banks)
-    return pad(weight, (0, banks * width - columns), value=fill).reshape(rows, banks, width)
-
-
-def from_view(view: Tensor, columns: int) -> Tensor:
-    """Undo :func:`bank_view`: shape (R, banks, width) to (R, columns), padding dropped."""
-    return view.reshape(view.shape[0], -1)[:, :columns].contiguous()
+    if matrix.ndim != 2 or not matrix.numel():
+        shape = tuple(matrix.shape)
+        raise ValueError(f"weight of shape {shape}: must be a matrix with rows and columns")
+    view = _view(banks)
+    return view.group(matrix, fill).reshape(len(matrix), *view.shape(matrix.shape[1]))
 
 
 def bank_balanced_mask(
-    weight: Tensor, banks: int, nonzeros: int, among: Tensor | None = None
+    weight: Tensor, banks: int | Banks, nonzeros: int, among: Tensor | None = None
 ) -> Tensor:
     """Keep the largest magnitudes of every bank of every row, an exact number of them.
 
@@ -70,8 +63,8 @@ def bank_balanced_mask(
     ----------
     weight : Tensor
         Shape (R, C), floating point, finite.
-    banks : int
-        1..C.
+    banks : int or Banks
+        As for :func:`bank_view`.
     nonzeros : int
         Entries k kept per bank, at least 1. A bank with fewer than k real columns keeps all.
     among : Tensor, optional
@@ -88,32 +81,18 @@ def bank_balanced_mask(
     ValueError
         If the shape, ``banks`` or ``nonzeros`` is out of range, or a weight is NaN or infinite.
     """
-    magnitude = weight.detach().abs()
-    _check_finite(weight, magnitude)
-    if among is not None:
-        magnitude = magnitude.masked_fill(~among, _PRUNED)
-    chosen = select_top(bank_view(magnitude, banks, _PADDING), nonzeros)
-    return from_view(chosen, weight.shape[1])
+    return pattern_mask(_view(banks), weight.detach().abs(), nonzeros, among)
 
 
-def _check_finite(weight: Tensor, magnitude: Tensor) -> None:
-    # The maximum carries NaN and infinity, and is far quicker than a test of every entry.
-    if weight.numel() and not torch.isfinite(magnitude.max()):
-        at = tuple(torch.nonzero(~torch.isfinite(weight))[0].tolist())
-        raise ValueError(
-            f"weight at {at} is {weight[at].item()}: train to finite weights before pruning"
-        )
-
-
-def check_balanced(mask: Tensor, banks: int, expected: int | None = None) -> int:
+def check_balanced(mask: Tensor, banks: int | Banks, expected: int | None = None) -> int:
     """Return k of a bank-balanced mask, or say where it is not balanced.
 
     Parameters
     ----------
     mask : Tensor
         Bool (R, C), true = kept.
-    banks : int
-        1..C.
+    banks : int or Banks
+        As for :func:`bank_view`.
     expected : int, optional
         The k that it must have; by default the one that most banks have.
 
@@ -135,9 +114,66 @@ def check_balanced(mask: Tensor, banks: int, expected: int | None = None) -> int
         row, bank = torch.nonzero(wrong)[0].tolist()
         raise UnbalancedError(
             f"row {row}, bank {bank} keeps {int(counts[row, bank])} weights, expected "
-            f"{min(k, int(real[0, bank]))}: prune with BankBalancedPruner over {banks} banks"
+            f"{min(k, int(real[0, bank]))}: prune with pruning.masked.Pruner over "
+            f"{counts.shape[1]} banks"
         )
     return k
+
+
+def kept_weights(weight: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the mask of a weight; without one, its entries that are not zero.
+
+    Raises
+    ------
+    ValueError
+        If the mask has another shape or is not bool.
+    """
+    if mask is None:
+        return weight != 0
+    if mask.shape != weight.shape or mask.dtype != torch.bool:
+        raise ValueError(
+            f"mask of {mask.dtype} {tuple(mask.shape)} for weights of shape "
+            f"{tuple(weight.shape)}: give bool of the same shape, true = kept"
+        )
+    return mask.to(weight.device)
+
+
+def packed_geometry(mask: Tensor, layout: Geometry | int, value_bits: int) -> Geometry:
+    """Return the geometry that a mask is packed in.
+
+    Parameters
+    ----------
+    mask : Tensor
+        Bool (R, C), true = kept.
+    layout : Geometry or int
+        What the mask must be; of an int, the number of banks, k is read off the mask.
+    value_bits : int
+        Width of stored values; counts, whatever the layout says.
+
+    Raises
+    ------
+    UnbalancedError
+        If the mask is not balanced as the layout says.
+    ValueError
+        If the layout is that of another matrix.
+    """
+    rows, columns = mask.shape
+    if isinstance(layout, int):
+        return Geometry(rows, columns, layout, check_balanced(mask, layout), value_bits)
+    view = Banks(layout.banks)
+    if layout.bank_width != -(-layout.columns // layout.banks):
+        view = Banks(width=layout.bank_width)
+    if (layout.rows, layout.columns) != mask.shape or view.shape(columns)[0] != layout.banks:
+        raise ValueError(
+            f"{layout} does not fit weights of shape {rows} x {columns}: give the geometry that "
+            "they were pruned to; merged banks are merged after packing"
+        )
+    check_balanced(mask, view, layout.nonzeros)
+    return replace(layout, value_bits=value_bits)
+
+
+def _view(banks: int | Banks) -> Banks:
+    return Banks(banks) if isinstance(banks, int) else banks
 
 
 def _usual(counts: Tensor) -> int:

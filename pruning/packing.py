@@ -17,14 +17,14 @@ from csb_format.fixed import Fixed
 from csb_format.geometry import Geometry
 from csb_format.matrixfile import PackedMatrix
 
-from .masks import check_balanced
+from .masks import kept_weights, packed_geometry
 
 __all__ = ["pack_matrices"]
 
 
 def pack_matrices(
-    module: nn.Module,
-    banks: Mapping[str, int],
+    module: nn.Module | Mapping[str, Tensor],
+    banks: Mapping[str, Geometry | int],
     *,
     value_bits: int = 16,
     masks: Mapping[str, Tensor] | None = None,
@@ -33,11 +33,12 @@ def pack_matrices(
 
     Parameters
     ----------
-    module : nn.Module
+    module : nn.Module or Mapping[str, Tensor]
         ``nn.GRU``, ``nn.LSTM``, their cells, ``nn.Linear``, or anything that holds them;
-        pruned and squashed.
-    banks : Mapping[str, int]
-        Parameter name, as ``state_dict`` has it, to its banks.
+        pruned and squashed. Or its state dict.
+    banks : Mapping[str, Geometry or int]
+        Parameter name, as ``state_dict`` has it, to its geometry
+        (:meth:`pruning.masked.Pruner.geometries`), or to its number of banks.
     value_bits : int
         Width of stored weights, 4..18; each matrix takes the finest format of that width
         that holds its largest magnitude.
@@ -55,26 +56,28 @@ def pack_matrices(
     UnbalancedError
         Naming parameter, row and bank of the first unbalanced one.
     """
-    tensors = module.state_dict()
+    tensors = module.state_dict() if isinstance(module, nn.Module) else module
     return {
-        name: _packed(name, tensors, count, value_bits, (masks or {}).get(name))
-        for name, count in banks.items()
+        name: _packed(name, tensors, layout, value_bits, (masks or {}).get(name))
+        for name, layout in banks.items()
     }
 
 
 def _packed(
-    name: str, tensors: Mapping[str, Tensor], banks: int, value_bits: int, mask: Tensor | None
+    name: str,
+    tensors: Mapping[str, Tensor],
+    layout: Geometry | int,
+    value_bits: int,
+    mask: Tensor | None,
 ) -> PackedMatrix:
     if name not in tensors or tensors[name].ndim != 2:
         matrices = ", ".join(key for key, tensor in tensors.items() if tensor.ndim == 2)
         raise ValueError(f"{name!r} is no matrix of the module: give one of {matrices or 'none'}")
     real = tensors[name].detach().to(torch.float64).cpu().numpy()
-    kept = torch.from_numpy(real != 0) if mask is None else mask.cpu().bool()
     try:
-        nonzeros = check_balanced(kept, banks)
+        kept = kept_weights(torch.from_numpy(real), mask)
+        geometry = packed_geometry(kept, layout, value_bits)
         fixed = Fixed.for_range(value_bits, float(np.abs(real).max(initial=0.0)))
-        rows, columns = real.shape
-        geometry = Geometry(rows, columns, banks, nonzeros, value_bits)
         return PackedMatrix(Csb.pack(fixed.quantise(real), geometry, kept.numpy()), fixed)
     except UnbalancedError as error:
         raise UnbalancedError(f"{name}: {error}") from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from csb_format.csb import Csb, UnbalancedError
 from csb_format.design import DesignError, Scales
@@ -27,10 +29,12 @@ from .formats import (
     real_tensors,
     suffixes,
 )
-from .masks import check_balanced
+from .masks import kept_weights, packed_geometry
+from .supported import UnsupportedLayerError
 
-__all__ = ["Quantised", "build_model", "quantise"]
+__all__ = ["Quantised", "build_model", "lstm_of", "quantise"]
 
+ValueT = TypeVar("ValueT")
 Layout = Mapping[str, Geometry | int]
 Masks = Mapping[str, Tensor]
 
@@ -58,7 +62,7 @@ class Quantised:
 
 
 def quantise(
-    lstm: nn.LSTM,
+    lstm: nn.LSTM | nn.LSTMCell,
     head: nn.Linear | None,
     layout: Layout,
     calibration: Sequence[npt.NDArray[np.floating]],
@@ -79,8 +83,10 @@ def quantise(
 
     Parameters
     ----------
-    lstm : nn.LSTM
+    lstm : nn.LSTM or nn.LSTMCell
         Squashed; any number of layers, both directions, projections, with or without bias.
+        A cell is taken as the LSTM of one layer that it is; its matrices are ``weight_ih`` and
+        ``weight_hh`` in ``layout`` and ``masks``.
     head : nn.Linear, optional
         On the output of the last layer, both directions side by side; 16-bit weights.
     layout : Mapping[str, Geometry or int]
@@ -118,6 +124,9 @@ def quantise(
         For NaN or infinite values, an empty calibration, widths out of range, or products
         too far apart to meet.
     """
+    if isinstance(lstm, nn.LSTMCell):
+        layout, masks = _first_layer(layout), _first_layer(masks or {})
+        lstm = lstm_of(lstm)
     check_network(lstm, head)
     ranges = measure_ranges(lstm, calibration, percentile)
     formats = choose_formats(lstm, head, ranges, value_bits, act_bits, per_gate, percentile)
@@ -125,6 +134,33 @@ def quantise(
     clipped = _saturations(real_tensors(lstm, head), formats, suffixes(lstm))
     clipped["input"] = sum(formats.layers[0].input.saturations(frames) for frames in calibration)
     return Quantised(model, clipped, formats.lowered)
+
+
+def lstm_of(cell: nn.LSTMCell) -> nn.LSTM:
+    """Return the LSTM of one layer that computes what stepping a cell computes; a copy.
+
+    Raises
+    ------
+    UnsupportedLayerError
+        For a parametrised cell.
+    """
+    if parametrize.is_parametrized(cell):
+        raise UnsupportedLayerError(
+            "LSTMCell with parametrisations: call parametrize.remove_parametrizations first"
+        )
+    lstm = nn.LSTM(
+        cell.input_size,
+        cell.hidden_size,
+        bias=cell.bias,
+        device=cell.weight_ih.device,
+        dtype=cell.weight_ih.dtype,
+    )
+    lstm.load_state_dict(_first_layer(cell.state_dict()))
+    return lstm
+
+
+def _first_layer(of_cell: Mapping[str, ValueT]) -> dict[str, ValueT]:
+    return {f"{name}_l0": value for name, value in of_cell.items()}
 
 
 def build_model(
@@ -178,11 +214,11 @@ class _Packer:
     def pack(self, name: str, chosen: GateFormats) -> Csb:
         if name not in self.layout:
             raise ValueError(f"layout lacks {name}: give its Geometry or its number of banks")
-        real, mask = self.real[name], self.masks.get(name)
-        kept = torch.from_numpy(real != 0) if mask is None else mask.cpu()
+        real = self.real[name]
         try:
+            kept = kept_weights(torch.from_numpy(real), self.masks.get(name))
             width = gates_of(chosen)[0].width
-            geometry = _geometry(self.layout[name], kept, width)
+            geometry = packed_geometry(kept, self.layout[name], width)
             return Csb.pack(_integers(real, chosen), geometry, kept.numpy())
         except UnbalancedError as error:
             raise UnbalancedError(
@@ -205,17 +241,6 @@ def _integers(real: Real, chosen: GateFormats) -> IntArray:
         return chosen.quantise(real)
     parts = zip(np.split(real, 4), chosen, strict=True)
     return np.concatenate([fixed.quantise(part) for part, fixed in parts])
-
-
-def _geometry(layout: Geometry | int, kept: Tensor, value_bits: int) -> Geometry:
-    rows, columns = kept.shape
-    if isinstance(layout, int):
-        return Geometry(rows, columns, layout, check_balanced(kept, layout), value_bits)
-    plain = Geometry(rows, columns, layout.banks, layout.nonzeros, value_bits)
-    if plain != replace(layout, value_bits=value_bits):
-        raise ValueError(f"{layout} does not fit weights of shape {rows} x {columns}: give {plain}")
-    check_balanced(kept, plain.banks, plain.nonzeros)
-    return plain
 
 
 def _saturations(real: Mapping[str, Real], formats: Formats, ends: list[str]) -> dict[str, int]:

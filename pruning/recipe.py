@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from csb_format.geometry import Geometry
+
 from .datasets import Normaliser, SequenceData
-from .pruner import BankBalancedPruner, MatrixReport, Target
-from .schedule import plan
-from .sequence import SequenceClassifier, Training, train
+from .goals import Goal, MatrixState
+from .masked import Pruner
+from .schedule import Increments
+from .sequence import SequenceClassifier, Training, biases_first, train
+from .views import Banks
 
 __all__ = ["Outcome", "Recipe", "prune_and_finetune"]
 
+MATRICES = ("lstm.weight_ih_l0", "lstm.weight_hh_l0")
 StageProgress = Callable[[str, int, int, float], None]
 Watch = Callable[[float, SequenceClassifier], None]
 
@@ -69,8 +74,10 @@ class Outcome:
         Before and after; both plain, for normalised frames.
     normaliser : Normaliser
         Of the training set: apply it to whatever the classifiers, or the accelerator, get.
-    report : tuple of MatrixReport
+    report : tuple of MatrixState
         Requested and achieved sparsity.
+    geometries : dict of str to Geometry
+        What the matrices are packed in.
     masks : dict of str to bool Tensor
         Kept weights by parameter name.
     """
@@ -78,7 +85,8 @@ class Outcome:
     dense: SequenceClassifier
     pruned: SequenceClassifier
     normaliser: Normaliser
-    report: tuple[MatrixReport, ...]
+    report: tuple[MatrixState, ...]
+    geometries: dict[str, Geometry]
     masks: dict[str, Tensor]
 
 
@@ -137,37 +145,40 @@ class _Stages:
         self.model = copy.deepcopy(start) or SequenceClassifier(
             data.width, recipe.hidden_size, classes, seed
         )
-        target = Target(recipe.banks, recipe.sparsity, recipe.value_bits)
-        names = ("lstm.weight_ih_l0", "lstm.weight_hh_l0")
+        # What cannot be reached is said in the report: the demo's banks are the hardware's.
+        goal = Goal(Banks(recipe.banks), recipe.sparsity, tolerance=1.0)
+        schedule = Increments(recipe.increments, every=1, begin=1)
         # All masks are dense until the first increment, so this trains the dense model too.
-        self.pruner = BankBalancedPruner(self.model, dict.fromkeys(names, target))
+        self.pruner = Pruner(
+            self.model, dict.fromkeys(MATRICES, goal), schedule, mask_gradients=True
+        )
 
     def run(self, normaliser: Normaliser, watch: Watch | None) -> Outcome:
         recipe = self.recipe
         if not self.trained:
             self._train("dense", recipe.dense_epochs, 0, recipe.training)
         dense = self.pruner.squash()
-        rungs = plan(self.pruner.target_geometries, recipe.increments)
+        rungs = self.pruner.plan(recipe.increments)
         for number, rung in enumerate(rungs, 1):
             self.pruner.prune(rung)
             epochs = recipe.final_epochs if number == len(rungs) else recipe.step_epochs
             self._train(f"prune {number}/{len(rungs)}", epochs, number, recipe.tuning)
             if watch is not None:
-                watch(self._sparsity(), self.pruner.squash())
-        masks = {name: self.pruner.mask(name) for name in self.pruner.target_geometries}
-        return Outcome(dense, self.pruner.squash(), normaliser, self.pruner.report(), masks)
+                watch(self.pruner.sparsity(), self.pruner.squash())
+        return self._outcome(dense, normaliser)
 
-    def _sparsity(self) -> float:
-        """Share of both matrices' weights that is pruned now."""
-        shapes = [matrix.geometry for matrix in self.pruner.report()]
-        kept = sum(shape.real_nonzeros for shape in shapes)
-        return 1 - kept / sum(shape.rows * shape.columns for shape in shapes)
+    def _outcome(self, dense: SequenceClassifier, normaliser: Normaliser) -> Outcome:
+        pruner = self.pruner
+        geometries = pruner.geometries(self.recipe.value_bits)
+        return Outcome(
+            dense, pruner.squash(), normaliser, pruner.report(), geometries, pruner.masks()
+        )
 
     def _train(self, stage: str, epochs: int, number: int, settings: Training) -> None:
         # Stages must not repeat each other's shuffling; seeds far apart do not collide.
         seed = self.seed * 1000 + number
-        train(self.model, self.data, epochs, seed, self._told(stage), self.pruner.attach, settings)
-        self.pruner.detach()
+        told, attach, order = self._told(stage), self.pruner.attach, biases_first(self.model)
+        train(self.model, self.data, epochs, seed, told, attach, settings, order)
 
     def _told(self, stage: str) -> Callable[[int, int, float], None] | None:
         progress = self.progress

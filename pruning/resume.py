@@ -62,9 +62,19 @@ def restore(pruner: Pruner[Any], state: Mapping[str, Any]) -> None:
     pruner._enforced.clear()
 
 
+def _is_state(state: object) -> bool:
+    mappings = ("made", "keep", "masks", "collected", "gradients")
+    return (
+        isinstance(state, Mapping)
+        and set(state) == {"format", "position", *mappings}
+        and state["format"] == FORMAT
+        and isinstance(state["position"], int)
+        and all(isinstance(state[key], Mapping) for key in mappings)
+    )
+
+
 def _check_made(pruner: Pruner[Any], state: Mapping[str, Any]) -> None:
-    keys = {"format", "made", "position", "keep", "masks", "collected", "gradients"}
-    if not isinstance(state, Mapping) or set(state) != keys or state["format"] != FORMAT:
+    if not _is_state(state):
         raise ResumeError("no state of a Pruner: give what its state_dict() returned")
     ours = _made(pruner)
     for key in sorted(set(ours) | set(state["made"])):
@@ -92,7 +102,8 @@ def _check_mask(pruner: Pruner[Any], name: str, state: Mapping[str, Any]) -> Non
 def _check_sums(pruner: Pruner[Any], state: Mapping[str, Any]) -> None:
     for kind in ("collected", "gradients"):
         for name, value in state[kind].items():
-            if name not in pruner.matrices or value.shape != pruner.matrices[name].shape:
+            shape = pruner.matrices[name].shape if name in pruner.matrices else None
+            if not isinstance(value, Tensor) or value.shape != shape:
                 raise ResumeError(f"{kind} of {name} do not fit its weight: the file is damaged")
 
 

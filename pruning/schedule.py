@@ -1,13 +1,12 @@
-"""How sparsity grows: in whole weights per bank, and as a function of training steps."""
+"""How sparsity grows with training steps, and what that is in whole units per group."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from csb_format.geometry import Geometry
+from .views import Layout
 
 __all__ = [
     "Cubic",
@@ -16,64 +15,34 @@ __all__ = [
     "OneShot",
     "Regrowth",
     "Schedule",
-    "increments",
-    "plan",
+    "kept_at",
 ]
 
 
-def increments(target: Geometry, steps: int) -> tuple[int, ...]:
-    """Weights per bank, from nearly dense to the target.
-
-    Algorithm 1 of Cao et al. (FPGA'19). Sparsity grows in ``steps`` equal increments; each
-    is rounded to the nearest whole number of weights per bank, and repeated numbers are
-    skipped.
+def kept_at(layout: Layout, target: int, share: float, now: int) -> int:
+    """Units per group after a share of the way from dense to the target sparsity.
 
     Parameters
     ----------
-    target : Geometry
-        Where to end.
-    steps : int
-        Increments of sparsity, at least 1.
+    layout : Layout
+    target : int
+        Units per group at the end.
+    share : float
+        What :meth:`Schedule.progress` says, 0..1.
+    now : int
+        Units kept now, which may be ahead of the schedule: the result is not above it.
 
     Returns
     -------
-    tuple of int
-        Strictly decreasing, 1 to ``steps`` of them, the last is ``target.nonzeros``.
+    int
+        The nearest whole number to that share of the sparsity, ``target`` to ``now``.
     """
-    return tuple(dict.fromkeys(_ladder(target, steps)))
-
-
-def plan(targets: Mapping[str, Geometry], steps: int) -> tuple[dict[str, int], ...]:
-    """Lay the increments of several matrices side by side.
-
-    Parameters
-    ----------
-    targets : Mapping[str, Geometry]
-        By parameter name.
-    steps : int
-        Increments of sparsity, at least 1.
-
-    Returns
-    -------
-    tuple of dict
-        Each maps every name to weights per bank, for ``BankBalancedPruner.prune``;
-        increments that change nothing are skipped; the last is the target.
-    """
-    ladders = {name: _ladder(target, steps) for name, target in targets.items()}
-    rungs = [{name: ladder[j] for name, ladder in ladders.items()} for j in range(steps)]
-    return tuple(rung for j, rung in enumerate(rungs) if j == 0 or rung != rungs[j - 1])
-
-
-def _ladder(target: Geometry, steps: int) -> list[int]:
-    if steps < 1:
-        raise ValueError(f"{steps} increments of sparsity: must be at least 1")
-    shares = [target.sparsity * step / steps for step in range(1, steps)]
-    return [_keep(target, share) for share in shares] + [target.nonzeros]
-
-
-def _keep(target: Geometry, sparsity: float) -> int:
-    near = Geometry.nearest(target.rows, target.columns, target.banks, sparsity)
-    return max(near.nonzeros, target.nonzeros)
+    if share >= 1.0:
+        return target
+    if share <= 0.0 or now == target:
+        return now
+    near = layout.nearest(layout.sparsity(target) * share)
+    return min(max(near, target), now)
 
 
 class Schedule(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["SCORES", "Score", "score_named"]
+__all__ = ["SCORES", "Score", "add_up", "score_named"]
 
 
 @dataclass(frozen=True)
@@ -79,3 +79,11 @@ def score_named(name: str) -> Score:
     if name not in SCORES:
         raise ValueError(f"score {name!r}: choose from {', '.join(SCORES)}")
     return SCORES[name]
+
+
+def add_up(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
+    """Add ``value`` to the sum of that name; the first is taken over as it is."""
+    if name in sums:
+        sums[name] += value
+    else:
+        sums[name] = value

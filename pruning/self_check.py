@@ -26,6 +26,11 @@ from .hardware_exact import HardwareExact
 __all__ = ["STAGES", "SelfCheckError", "StageError", "dequantised", "self_check"]
 
 STAGES = ("pruned", "weights", "integer")
+_MENDS = {
+    "pruned": "fine-tune after pruning, and give the fine-tuned LSTM",
+    "weights": "use more value bits, formats per gate, or fine-tune in these bits",
+    "integer": "use more activation bits, or see what saturates",
+}
 
 
 class SelfCheckError(ValueError):
@@ -53,6 +58,11 @@ class StageError:
     max_error: float
     rms_error: float
     relative: float
+
+    @property
+    def mend(self) -> str:
+        """What brings this stage nearer to the float network."""
+        return _MENDS[self.stage]
 
 
 def self_check(
@@ -102,17 +112,9 @@ def self_check(
         if bound is not None and not row.relative <= bound:
             raise SelfCheckError(
                 f"stage {row.stage}, {row.output}: rms error {row.rms_error:.3g} is "
-                f"{row.relative:.1%} of the float output, above {bound:.1%}: {_mend(row.stage)}"
+                f"{row.relative:.1%} of the float output, above {bound:.1%}: {row.mend}"
             )
     return rows
-
-
-def _mend(stage: str) -> str:
-    return {
-        "pruned": "fine-tune after pruning, and give the fine-tuned LSTM",
-        "weights": "use more value_bits, per_gate=True, or fine-tune with finetune_quantised",
-        "integer": "use more act_bits, or see calibrate() for what saturates",
-    }[stage]
 
 
 def _check(

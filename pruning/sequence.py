@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,7 +13,15 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from .datasets import SequenceData
 
-__all__ = ["Progress", "SequenceClassifier", "Training", "accuracy", "reproducible", "train"]
+__all__ = [
+    "Progress",
+    "SequenceClassifier",
+    "Training",
+    "accuracy",
+    "biases_first",
+    "reproducible",
+    "train",
+]
 
 Progress = Callable[[int, int, float], None]
 
@@ -118,6 +126,7 @@ def train(
     progress: Progress | None = None,
     on_optimizer: Callable[[Optimizer], None] | None = None,
     settings: Training | None = None,
+    parameters: Sequence[nn.Parameter] | None = None,
 ) -> float:
     """Train in place with cross entropy.
 
@@ -134,8 +143,11 @@ def train(
     progress : callable, optional
         Called after every epoch with (epoch from 1, epochs, mean loss).
     on_optimizer : callable, optional
-        Called with the new optimizer, e.g. ``BankBalancedPruner.attach``.
+        Called with the new optimizer, e.g. ``Pruner.attach``.
     settings : Training, optional
+    parameters : sequence of nn.Parameter, optional
+        What to train, by default all. Their order is that in which squares are added to the
+        norm of the gradient: another one changes the last bit.
 
     Returns
     -------
@@ -146,7 +158,8 @@ def train(
         raise ValueError(f"{epochs} epochs: must be at least 1")
     chosen = settings or Training()
     with reproducible(chosen.threads):
-        return _Run(model, data, epochs, seed, chosen, on_optimizer).run(progress)
+        run = _Run(model, data, epochs, seed, chosen, on_optimizer, parameters)
+        return run.run(progress)
 
 
 class _Run:
@@ -158,14 +171,16 @@ class _Run:
         seed: int,
         settings: Training,
         on_optimizer: Callable[[Optimizer], None] | None,
+        parameters: Sequence[nn.Parameter] | None,
     ) -> None:
         self.model, self.epochs, self.settings = model, epochs, settings
         self.frames, self.lengths = _padded(data)
         self.labels = torch.from_numpy(data.labels)
         self.random = torch.Generator().manual_seed(seed)
         self.loss = nn.CrossEntropyLoss(label_smoothing=settings.smoothing)
+        self.parameters = list(model.parameters() if parameters is None else parameters)
         self.optimizer = AdamW(
-            model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+            self.parameters, settings.learning_rate, weight_decay=settings.weight_decay
         )
         if on_optimizer is not None:
             on_optimizer(self.optimizer)
@@ -191,10 +206,20 @@ class _Run:
         self.optimizer.zero_grad()
         loss: Tensor = self.loss(self.model(frames, lengths), self.labels[part])
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
         self.optimizer.step()
         self.schedule.step()
         return float(loss.detach())
+
+
+def biases_first(model: nn.Module) -> list[nn.Parameter]:
+    """List parameters, those called ``bias_...`` (of recurrent layers) before all others.
+
+    For ``train(..., parameters=)``: the figures in ``bench/results/`` were made with gradient
+    norms summed in this order, and a last bit decides a whole run.
+    """
+    named = sorted(model.named_parameters(), key=lambda item: "bias_" not in item[0])
+    return [parameter for _, parameter in named]
 
 
 def accuracy(model: nn.Module, data: SequenceData) -> float:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
 import torch
 
@@ -58,8 +59,8 @@ def kind_of(path: Path) -> str:
     )
 
 
-def read_safetensors(path: Path) -> dict[str, object]:
-    """Tensors by name.
+def read_safetensors(path: Path) -> tuple[dict[str, object], dict[str, str]]:
+    """Tensors by name, and the metadata.
 
     Raises
     ------
@@ -67,7 +68,9 @@ def read_safetensors(path: Path) -> dict[str, object]:
         For a damaged file.
     """
     try:
-        return dict(safetensors.torch.load_file(path))
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+        return dict(safetensors.torch.load_file(path)), metadata
     except (safetensors.SafetensorError, json.JSONDecodeError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{path} is a damaged safetensors file, write it again ({error})"

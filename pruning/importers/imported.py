@@ -6,13 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from csb_format.replace import replace_file
-
-from ..checkpoint import CheckpointError
+from ..checkpoint import CheckpointError, save_tensors
 
 __all__ = ["Imported", "as_mask", "check_mask", "nonzero_masks", "save_imported"]
 
@@ -34,6 +31,8 @@ class Imported:
         What was found and left out, or could not be known.
     dense : dict of str to Tensor
         Weights as they are without their mask, where the file still has them.
+    metadata : dict of str to str
+        Of a ``.safetensors`` file.
     """
 
     state_dict: dict[str, Tensor]
@@ -41,6 +40,7 @@ class Imported:
     source: str
     notes: tuple[str, ...] = ()
     dense: dict[str, Tensor] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
     def mask(self, name: str) -> Tensor:
         """The mask of a matrix, bool; its nonzero weights where it has no mask.
@@ -54,7 +54,7 @@ class Imported:
 
 
 def save_imported(path: str | os.PathLike[str], model: Imported) -> None:
-    """Write weights and masks as ``.safetensors``, as :func:`pruning.checkpoint.load_lstm` reads.
+    """Write weights and masks as ``.safetensors``, for :func:`import_model` and other tools.
 
     Parameters
     ----------
@@ -70,10 +70,7 @@ def save_imported(path: str | os.PathLike[str], model: Imported) -> None:
     """
     if not model.state_dict:
         raise ValueError("masks without weights cannot be saved as a model: give the weights too")
-    tensors = model.state_dict | {f"{name}.mask": mask for name, mask in model.masks.items()}
-    # Tied weights are stored once for each name: the format allows no sharing.
-    data = safetensors.torch.save({n: t.clone().contiguous() for n, t in tensors.items()})
-    replace_file(path, data)
+    save_tensors(path, model.state_dict, model.masks, model.metadata)
 
 
 def as_mask(name: str, values: Tensor, weight: Tensor | None = None) -> Tensor:

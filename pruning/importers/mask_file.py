@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,7 @@ def plain_masks(content: Mapping[str, Any]) -> MaskFile:
                 f"mask file holds {name!r} of type {type(value).__name__}: save a dictionary of "
                 "parameter names and mask tensors"
             )
-    names = {name: name.removesuffix(".mask") for name in content}
+    names = {name: re.sub(r"[._]mask$", "", name) for name in content}
     return MaskFile({names[n]: as_mask(names[n], mask) for n, mask in content.items()}, "masks")
 
 

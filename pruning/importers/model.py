@@ -58,12 +58,13 @@ def import_model(
 
 
 def _import_tensors(path: Path, kind: str, outside: MaskFile) -> Imported:
-    content = read_torch(path) if kind == "torch" else read_safetensors(path)
+    content, metadata = _read(path, kind)
     alone = find_masks(content)
     if alone is None:
         tensors, notes = unwrap(content)
         found = resolve(tensors, outside)
-        return replace(found, source=f"{kind}: {found.source}", notes=(*notes, *found.notes))
+        named = f"{kind}: {found.source}"
+        return replace(found, source=named, notes=(*notes, *found.notes), metadata=metadata)
     if outside.masks:
         raise CheckpointError(f"{path} holds masks alone: give the weights first, then the masks")
     matrices = {name: mask for name, mask in alone.masks.items() if mask.ndim == 2}
@@ -75,8 +76,12 @@ def _read_masks(path: Path) -> MaskFile:
     kind = kind_of(path)
     if kind == "onnx":
         raise CheckpointError(f"{path} is an ONNX model: give a file of masks")
-    content = read_torch(path) if kind == "torch" else read_safetensors(path)
+    content, _ = _read(path, kind)
     return find_masks(content) or plain_masks(content)
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, object], dict[str, str]]:
+    return (read_torch(path), {}) if kind == "torch" else read_safetensors(path)
 
 
 def _import_onnx(path: Path, outside: MaskFile) -> Imported:

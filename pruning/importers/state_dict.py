@@ -56,8 +56,8 @@ def resolve(tensors: Mapping[str, Tensor], outside: MaskFile = _NO_MASKS) -> Imp
 
     Understood: ``X_orig`` with ``X_mask`` (``torch.nn.utils.prune``),
     ``parametrizations.X.original`` with ``parametrizations.X.N.mask``
-    (``torch.ao.pruning``, :class:`~pruning.pruner.BankBalancedPruner`), ``X.mask`` or
-    ``X_mask`` beside ``X``, masks from outside, and zeros.
+    (``torch.ao.pruning``), ``X_mask`` (:class:`pruning.masked.Pruner`) or ``X.mask`` (what
+    :func:`pruning.checkpoint.save_tensors` writes) beside ``X``, masks from outside, and zeros.
 
     Parameters
     ----------

@@ -14,9 +14,11 @@ from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
 
 from pruning.checkpoint import CheckpointError
+from pruning.goals import Goal, goals_for
 from pruning.importers import Imported, import_model
-from pruning.pruner import BankBalancedPruner, Target
+from pruning.masked import Pruner
 from pruning.supported import UnsupportedLayerError
+from pruning.views import Banks
 
 MATRICES = ("lstm.weight_ih_l0", "lstm.weight_hh_l0", "out.weight")
 
@@ -128,11 +130,43 @@ def test_masks_inside_parametrisations(tmp_path: Path) -> None:
 
 def test_our_own_pruner_before_squashing(tmp_path: Path) -> None:
     lstm = nn.LSTM(8, 4)
-    pruner = BankBalancedPruner(lstm, {"weight_hh_l0": Target(2, 0.5)})
-    pruner.prune()
+    pruner = Pruner(lstm, {"weight_hh_l0": Goal(Banks(2), 0.5)})
+    with torch.no_grad():
+        lstm.get_parameter("weight_hh_l0")[pruner.mask("weight_hh_l0")] = 0  # kept, though zero
     found = import_model(saved(tmp_path, lstm.state_dict()))
-    assert found.masks["weight_hh_l0"].sum() == 32
+    assert found.source == "torch: masks beside their weights"
+    assert torch.equal(found.masks["weight_hh_l0"], pruner.mask("weight_hh_l0"))
     nn.LSTM(8, 4).load_state_dict(found.state_dict)
+
+
+def test_our_own_pruner_in_a_training_checkpoint(tmp_path: Path) -> None:
+    model = Classifier()
+    pruner = Pruner(model, goals_for(model, Goal(Banks(2), 0.5)))
+    content = {"model": model.state_dict(), "pruner": pruner.state_dict(), "epoch": 3}
+    found = import_model(saved(tmp_path, content))
+    assert set(found.masks) == {*MATRICES}
+    assert found.notes == ("beside 'model', left alone: epoch, pruner",)
+    assert_plain(found)
+
+
+def test_masks_of_our_own_pruner_as_a_file(tmp_path: Path) -> None:
+    model = Classifier()
+    pruner = Pruner(model, goals_for(model, Goal(Banks(2), 0.5)))
+    weights = saved(tmp_path, pruner.squash().state_dict())
+    buffers = dict(model.named_buffers())
+    found = import_model(weights, saved(tmp_path, buffers, "masks.pt"))
+    assert all(torch.equal(found.masks[name], pruner.mask(name)) for name in MATRICES)
+
+
+def test_a_mask_buffer_that_contradicts_its_weight(tmp_path: Path) -> None:
+    lstm = nn.LSTM(8, 4)
+    pruner = Pruner(lstm, {"weight_hh_l0": Goal(Banks(2), 0.5)})
+    row, column = torch.nonzero(~pruner.mask("weight_hh_l0"))[0].tolist()
+    with torch.no_grad():
+        lstm.get_parameter("weight_hh_l0")[row, column] = 1.5
+    message = rf"weight_hh_l0 is 1.5 at \({row}, {column}\), outside its mask"
+    with pytest.raises(CheckpointError, match=message):
+        import_model(saved(tmp_path, lstm.state_dict()))
 
 
 def test_other_parametrisations_are_refused(tmp_path: Path) -> None:

@@ -182,87 +182,6 @@ def test_every_view_trains(view: str) -> None:
         check_pattern(VIEWS[view], pruner.mask(state.matrix.name), state.keep)
 
 
-OPTIMIZERS: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
-    "sgd": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
-    "adam": lambda p: torch.optim.Adam(p, weight_decay=0.1, amsgrad=True),
-    "adamw, fused": lambda p: torch.optim.AdamW(p, weight_decay=0.1, fused=True),
-    "adamax": torch.optim.Adamax,
-    "adagrad": torch.optim.Adagrad,
-    "adadelta": torch.optim.Adadelta,
-    "adafactor": torch.optim.Adafactor,
-    "nadam": torch.optim.NAdam,
-    "radam": torch.optim.RAdam,
-    "asgd": torch.optim.ASGD,
-    "rmsprop": lambda p: torch.optim.RMSprop(p, momentum=0.9, centered=True),
-    "rprop": torch.optim.Rprop,
-    "muon": torch.optim.Muon,
-    "lbfgs": lambda p: torch.optim.LBFGS(p, lr=0.1, max_iter=3),
-}
-
-
-@pytest.mark.parametrize("attached", [True, False])
-@pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_zeros_survive_every_optimizer(kind: str, attached: bool) -> None:
-    torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(WIDTH, 8, bias=False), nn.Linear(8, 4, bias=False))
-    optimizer = OPTIMIZERS[kind](list(module.parameters()))
-    pruner = Pruner(module, goals_for(module, HALF), Linear(1, 4))
-    if attached:
-        pruner.attach(optimizer)
-
-    def closure() -> Any:
-        optimizer.zero_grad()
-        loss: Tensor = (module(frames()) - 1).square().mean()
-        loss.backward()
-        return loss
-
-    for _ in range(6):
-        before = pruner.weight("0.weight").clone()
-        optimizer.step(closure)
-        pruner.step()
-        weight, mask = pruner.weight("0.weight"), pruner.mask("0.weight")
-        assert (weight[~mask] == 0).all()
-        assert not torch.equal(weight, before)
-    assert pruner.keep == pruner.targets
-
-
-def test_without_masking_momentum_would_move_pruned_weights() -> None:
-    module = made("lstm")
-    pruner = Pruner(module, goals_for(module, HALF), Linear(1, 2))
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
-    trained(module, pruner, optimizer, 2)
-    pruner.detach()
-    module(frames()).square().sum().backward()
-    optimizer.step()
-    name = "layer.weight_hh_l0"
-    assert pruner.weight(name)[~pruner.mask(name)].any()
-
-
-def test_an_attached_optimizer_forgets_what_is_pruned() -> None:
-    module = made("lstm")
-    optimizer = torch.optim.Adam(module.parameters())
-    goals = goals_for(module, HALF)
-    pruner = Pruner(module, goals, Linear(1, 3), optimizer=optimizer, mask_gradients=True)
-    trained(module, pruner, optimizer, 4)
-    for name in pruner.matrices:
-        state = optimizer.state[pruner.weight(name)]
-        for key in ("exp_avg", "exp_avg_sq"):
-            assert not state[key][~pruner.mask(name)].any()
-            assert state[key][pruner.mask(name)].any()
-
-
-def test_a_driving_optimizer_needs_no_step() -> None:
-    module = made("lstm")
-    pruner = Pruner(module, goals_for(module, HALF), Linear(0, 2))
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    pruner.attach(optimizer, drive=True)
-    for _ in range(2):
-        module(frames()).sum().backward()
-        optimizer.step()
-    assert pruner.position == 2
-    assert pruner.keep == pruner.targets
-
-
 def test_tied_weights_are_masked_once_and_stay_tied() -> None:
     module = made("tied")
     assert matrices(module)["embed.weight"].tied == ("decode.weight",)
@@ -338,57 +257,6 @@ def test_squashing_leaves_the_pruned_module_as_it_was() -> None:
     Pruner(first, goals_for(first, HALF))  # a plain module can be pruned again
 
 
-def test_gradients_accumulate_masked() -> None:
-    parts, whole = made("lstm"), made("lstm")
-    for module, batches in ((parts, frames().split(1, dim=1)), (whole, (frames(),))):
-        pruner = Pruner(module, goals_for(module, HALF))
-        optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
-        for batch in batches:
-            module(batch).square().sum().backward()
-        optimizer.step()
-        pruner.step()
-        assert pruner.position == 1
-    name = "layer.weight_hh_l0"
-    assert torch.allclose(parts.get_parameter(name), whole.get_parameter(name), atol=1e-6)
-
-
-def test_clipping_sees_the_gradient_of_kept_weights_only() -> None:
-    module = nn.Linear(4, 1, bias=False)
-    with torch.no_grad():
-        module.weight.copy_(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
-    Pruner(module, {"weight": Goal(Banks(1), 0.5)}, mask_gradients=True)
-    module(torch.tensor([100.0, 100.0, 3.0, 4.0])).sum().backward()
-    assert nn.utils.clip_grad_norm_(module.parameters(), 1e9) == pytest.approx(5.0)
-
-
-@pytest.mark.parametrize("score", ["taylor", "movement"])
-def test_gradient_scores_sum_over_backward_passes(score: str) -> None:
-    module = nn.Linear(4, 1, bias=False)
-    weight = torch.tensor([[1.0, -2.0, 3.0, 4.0]])
-    with torch.no_grad():
-        module.weight.copy_(weight)
-    pruner = Pruner(module, {"weight": Goal(Banks(1), keep=2)}, Linear(0, 1), score)
-    inputs = [torch.tensor([8.0, 1.0, 1.0, 0.1]), torch.tensor([-9.0, 1.0, 1.0, 0.1])]
-    for frame in inputs:
-        module(frame).sum().backward()
-    pruner.step()
-    # |w g| sums to 17, 4, 6, 0.8; -w g to 1, 4, -6, -0.8.
-    expected = [[1, 0, 1, 0]] if score == "taylor" else [[1, 1, 0, 0]]
-    assert pruner.mask("weight").int().tolist() == expected
-
-
-def test_taylor_and_magnitude_differ_and_both_keep_exact_counts() -> None:
-    masks = []
-    for score in ("magnitude", "taylor"):
-        module = made("lstm")
-        pruner = Pruner(module, goals_for(module, HALF), Linear(0, 2), score)
-        trained(module, pruner, torch.optim.SGD(module.parameters(), lr=0.01), 2)
-        check_pattern(Banks(2), pruner.mask("layer.weight_hh_l0"), 4)
-        assert not pruner._collected
-        masks.append(pruner.mask("layer.weight_hh_l0"))
-    assert not torch.equal(*masks)
-
-
 def test_prune_runs_ahead_of_the_schedule_and_is_not_undone() -> None:
     module = made("lstm")
     pruner = Pruner(module, goals_for(module, Goal(Banks(4), 0.75, tolerance=0.1)), Linear(0, 100))
@@ -401,18 +269,3 @@ def test_prune_runs_ahead_of_the_schedule_and_is_not_undone() -> None:
         pruner.prune({"layer.weight_hh_l0": 3})
     with pytest.raises(ValueError, match=r"bias is not pruned: choose from layer.weight_ih"):
         pruner.prune({"bias": 1})
-
-
-@pytest.mark.parametrize("kind", ["sgd", "adam", "adagrad", "rmsprop"])
-def test_masked_gradients_change_no_kept_weight_of_an_elementwise_optimizer(kind: str) -> None:
-    weights = []
-    for mask_gradients in (False, True):
-        module = made("lstm")
-        optimizer = OPTIMIZERS[kind](list(module.parameters()))
-        goals = goals_for(module, HALF)
-        pruner = Pruner(
-            module, goals, Linear(0, 3), "taylor", None, optimizer, None, mask_gradients
-        )
-        trained(module, pruner, optimizer, 6)
-        weights.append(pruner.weight("layer.weight_hh_l0"))
-    assert torch.equal(*weights)

@@ -5,7 +5,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from csb_format.csb import UnbalancedError
-from pruning.masks import bank_balanced_mask, bank_view, check_balanced, from_view, select_top
+from csb_format.geometry import Geometry
+from pruning.masks import (
+    bank_balanced_mask,
+    bank_view,
+    check_balanced,
+    kept_weights,
+    packed_geometry,
+)
+from pruning.selection import select_top
+from pruning.views import Banks
 
 
 @st.composite
@@ -75,11 +84,11 @@ def test_twelve_columns_in_eight_banks_leave_two_banks_empty() -> None:
 
 
 @given(cases())
-def test_view_and_back(case: tuple[Tensor, int, int]) -> None:
+def test_view_holds_every_weight_and_padding(case: tuple[Tensor, int, int]) -> None:
     weight, banks, _ = case
     view = bank_view(weight, banks, fill=9.0)
     assert view.shape == (weight.shape[0], banks, -(-weight.shape[1] // banks))
-    assert torch.equal(from_view(view, weight.shape[1]), weight)
+    assert torch.equal(view.flatten(1)[:, : weight.shape[1]], weight)
     assert (view.flatten(1)[:, weight.shape[1] :] == 9.0).all()
 
 
@@ -94,7 +103,7 @@ def test_every_float_type(dtype: torch.dtype) -> None:
 def test_not_finite_is_refused(bad: float) -> None:
     weight = torch.zeros(3, 4)
     weight[2, 1] = bad
-    with pytest.raises(ValueError, match=rf"weight at \(2, 1\) is {bad}: train to finite"):
+    with pytest.raises(ValueError, match=rf"weight or score at \(2, 1\) is {abs(bad)}: train"):
         bank_balanced_mask(weight, banks=2, nonzeros=1)
 
 
@@ -143,3 +152,37 @@ def test_balance_comes_before_among_and_padding_is_never_chosen(
     nothing = torch.zeros_like(weight, dtype=torch.bool)
     mask = bank_balanced_mask(weight, banks, nonzeros, among=nothing)
     check_balanced(mask, banks, nonzeros)
+
+
+def test_a_bank_width_instead_of_a_count() -> None:
+    mask = bank_balanced_mask(torch.rand(3, 7), Banks(width=3), nonzeros=2)
+    assert [int(bank.sum()) for bank in mask.split(3, dim=1)] == [6, 6, 3]
+    assert check_balanced(mask, Banks(width=3)) == 2
+    assert packed_geometry(mask, Geometry(3, 7, 3, 2, 8, 3), 16) == Geometry(3, 7, 3, 2)
+    wide = bank_balanced_mask(torch.rand(3, 153), Banks(width=32), nonzeros=4)
+    geometry = Banks(width=32).geometry(3, 153, 4)
+    assert geometry != Geometry(3, 153, 5, 4)  # banks of 31
+    assert packed_geometry(wide, geometry, 16) == geometry
+
+
+@pytest.mark.parametrize(
+    "geometry", [Geometry(4, 12, 3, 2), Geometry(3, 13, 3, 2), Geometry(3, 12, 8, 1).merged(2)]
+)
+def test_the_geometry_of_another_matrix(geometry: Geometry) -> None:
+    mask = bank_balanced_mask(torch.rand(3, 12), 3, 2)
+    with pytest.raises(ValueError, match=r"does not fit weights of shape 3 x 12: give the geom"):
+        packed_geometry(mask, geometry, 16)
+
+
+@pytest.mark.parametrize("mask", [torch.ones(3, 4), torch.ones(4, 3, dtype=torch.bool)])
+def test_a_mask_of_another_shape_or_type(mask: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"mask of torch\..* for weights of shape \(3, 4\): give"):
+        kept_weights(torch.zeros(3, 4), mask)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0), (4,)])
+def test_nothing_to_balance(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="must be a matrix with rows and columns"):
+        check_balanced(torch.ones(shape, dtype=torch.bool), 1)
+    with pytest.raises(ValueError, match="must be a matrix with rows and columns"):
+        bank_balanced_mask(torch.ones(shape), 1, 1)

@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from csb_format import UnbalancedError, load_matrices, save_matrices
+from csb_format import Geometry, UnbalancedError, load_matrices, save_matrices
+from pruning.goals import Goal, goals_for
+from pruning.masked import Pruner
 from pruning.masks import bank_balanced_mask
 from pruning.packing import pack_matrices
+from pruning.views import Banks
 
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[str, ...]]] = {
     "gru": (lambda: nn.GRU(12, 8), ("weight_ih_l0", "weight_hh_l0")),
@@ -71,3 +74,27 @@ def test_unknown_name_and_nan_are_named() -> None:
     mask = bank_balanced_mask(torch.ones(8, 12), 4, 1)
     with pytest.raises(ValueError, match=r"weight: .*nan"):
         pack_matrices(module, {"weight": 4}, masks={"weight": mask})
+
+
+@pytest.mark.parametrize("view", [Banks(4), Banks(width=3)])
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_a_pruner_leaves_is_packed(name: str, view: Banks) -> None:
+    torch.manual_seed(1)
+    module = LAYERS[name][0]()
+    pruner = Pruner(module, goals_for(module, Goal(view, keep=1)))
+    with torch.no_grad():  # a kept weight that training left at zero
+        for matrix, mask in pruner.masks().items():
+            pruner.weight(matrix)[tuple(mask.nonzero()[3])] = 0
+    shapes, masks = pruner.geometries(value_bits=8), pruner.masks()
+    made = pack_matrices(pruner.squash(), shapes, value_bits=8, masks=masks)
+    assert {key: packed.matrix.geometry for key, packed in made.items()} == shapes
+    assert all(np.array_equal(made[key].matrix.to_mask(), m.numpy()) for key, m in masks.items())
+
+
+def test_a_mask_or_geometry_of_another_matrix() -> None:
+    module, banks = pruned("gru")
+    mask = torch.ones(8, 24, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"weight_hh_l0: mask of .* for weights of shape"):
+        pack_matrices(module, banks, masks={"weight_hh_l0": mask})
+    with pytest.raises(ValueError, match=r"weight_ih_l0: .* does not fit weights of shape 24 x 12"):
+        pack_matrices(module, {"weight_ih_l0": Geometry(24, 8, 4, 1)})

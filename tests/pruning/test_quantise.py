@@ -6,16 +6,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils.parametrizations import orthogonal
 
 from csb_format.csb import UnbalancedError
 from csb_format.design import MAX_ALIGN
 from csb_format.fixed import Fixed
 from csb_format.geometry import Geometry
+from pruning.goals import Goal, goals_for
+from pruning.masked import Pruner
 from pruning.masks import bank_balanced_mask
-from pruning.pruner import BankBalancedPruner, Target
-from pruning.quantise import quantise
+from pruning.quantise import lstm_of, quantise
 from pruning.self_check import dequantised
 from pruning.supported import UnsupportedLayerError
+from pruning.views import Banks
 from sim.integer_model import IntegerModel
 
 LAYOUT: dict[str, Geometry | int] = {"weight_ih_l0": 4, "weight_hh_l0": 4}
@@ -146,11 +149,12 @@ def test_a_huge_head_bias_lowers_the_head_instead_of_saturating() -> None:
 
 def test_pruner_geometries_fit() -> None:
     lstm = nn.LSTM(12, 16)
-    pruner = BankBalancedPruner(lstm, dict.fromkeys(LAYOUT, Target(4, 0.75)))
-    pruner.prune()
-    plain = pruner.squash()
-    model = quantise(plain, None, pruner.target_geometries, FRAMES, value_bits=8).model
+    goals = {"weight_ih_l0": Goal(Banks(width=5), keep=2), "weight_hh_l0": Goal(Banks(4), 0.75)}
+    pruner = Pruner(lstm, goals)
+    model = quantise(pruner.squash(), None, pruner.geometries(), FRAMES, value_bits=8).model
+    assert model.layers[0].weight_ih.geometry == Geometry(64, 12, 3, 2, 8, 5)
     assert model.layers[0].weight_hh.geometry == Geometry(64, 16, 4, 1, 8)
+    assert np.array_equal(model.layers[0].weight_ih.to_mask(), pruner.mask("weight_ih_l0").numpy())
 
 
 def test_a_kept_zero_needs_the_mask() -> None:
@@ -273,9 +277,34 @@ def test_a_missing_matrix_of_a_further_layer_is_named() -> None:
         quantise(lstm, None, layout, FRAMES)
 
 
-def test_an_lstm_cell_is_sent_to_lstm() -> None:
-    with pytest.raises(UnsupportedLayerError, match=r"LSTMCell: train torch\.nn\.LSTM.*; copy a"):
-        quantise(nn.LSTMCell(12, 16), None, LAYOUT, FRAMES)  # type: ignore[arg-type]
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_lstm_cell_is_an_lstm_of_one_layer(bias: bool) -> None:
+    torch.manual_seed(0)
+    cell = nn.LSTMCell(12, 16, bias=bias)
+    pruner = Pruner(cell, goals_for(cell, Goal(Banks(4), keep=1)))
+    plain, masks = pruner.squash(), pruner.masks()
+    model = quantise(plain, None, pruner.geometries(), FRAMES, masks=masks).model
+    layout = {f"{name}_l0": shape for name, shape in pruner.geometries().items()}
+    assert quantise(lstm_of(plain), None, layout, FRAMES).model.equals(model)
+    integers, state = IntegerModel(model), None
+    for frame in torch.from_numpy(FRAMES[0]):
+        state = plain(frame[None], state)
+    assert state is not None
+    hidden = integers.run(integers.quantise(FRAMES))[0].hidden[-1]
+    assert np.abs(hidden * 2.0**-15 - state[0][0].detach().numpy()).max() < 1e-3
+
+
+def test_a_parametrised_cell() -> None:
+    cell = nn.LSTMCell(12, 16)
+    orthogonal(cell, "weight_hh")
+    with pytest.raises(UnsupportedLayerError, match=r"call parametrize\.remove_parametrizations"):
+        quantise(cell, None, {"weight_ih": 4, "weight_hh": 4}, FRAMES)
+
+
+def test_a_mask_of_another_shape() -> None:
+    masks = {"weight_hh_l0": torch.ones(64, 12, dtype=torch.bool)}
+    with pytest.raises(ValueError, match=r"weight_hh_l0: mask of .*\(64, 12\) for weights of"):
+        quantise(layer(), None, LAYOUT, FRAMES, masks=masks)
 
 
 def test_the_head_of_two_directions() -> None:
@@ -291,7 +320,7 @@ def test_another_cell_is_unsupported() -> None:
 
 def test_a_parametrised_layer_is_sent_to_squash() -> None:
     lstm = layer()
-    BankBalancedPruner(lstm, {"weight_hh_l0": Target(4, 0.5)})
+    orthogonal(lstm, "weight_hh_l0")
     with pytest.raises(UnsupportedLayerError, match=r"quantise what squash\(\) returns"):
         quantise(lstm, None, LAYOUT, FRAMES)
 

@@ -136,6 +136,10 @@ def test_damaged_states_are_refused_and_change_nothing() -> None:
         ({"keep": {}}, "mask of weight_ih_l0: "),
         ({"format": 2}, r"no state of a Pruner: give what its state_dict\(\) returned"),
         ({"collected": {name: torch.zeros(2)}}, "collected of weight_ih_l0 do not fit"),
+        ({"gradients": {"bias": torch.zeros(2)}}, "gradients of bias do not fit its weight"),
+        ({"gradients": {name: 3.0}}, "gradients of weight_ih_l0 do not fit its weight"),
+        ({"made": 3}, "no state of a Pruner"),
+        ({"position": "2"}, "no state of a Pruner"),
     ):
         with pytest.raises(ResumeError, match=message):
             ours.load_state_dict(good | change)

@@ -67,7 +67,7 @@ def test_against_the_dense_network_pruning_is_seen() -> None:
 def test_coarse_weights_fail_at_their_stage() -> None:
     _, lstm, _ = networks()
     model = packed(lstm, None, value_bits=4)
-    with pytest.raises(SelfCheckError, match=r"stage weights, layer 0: .* use more value_bits"):
+    with pytest.raises(SelfCheckError, match=r"stage weights, layer 0: .* use more value bits"):
         self_check(lstm, None, model, frames(), bound=0.005)
 
 
@@ -77,7 +77,7 @@ def test_coarse_activations_fail_at_their_stage() -> None:
         for name in ("bias_ih_l0", "bias_hh_l0"):
             lstm.get_parameter(name).zero_()
     model = packed(lstm, None, act_bits=6)
-    with pytest.raises(SelfCheckError, match=r"stage integer, layer 0: .* use more act_bits"):
+    with pytest.raises(SelfCheckError, match=r"stage integer, layer 0: .* more activation bits"):
         self_check(lstm, None, model, frames(), bound=0.02)
 
 
