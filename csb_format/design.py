@@ -10,10 +10,18 @@ from .cell import CellArithmetic
 from .fixed import Fixed
 
 if TYPE_CHECKING:
-    from .geometry import Geometry
     from .model import LstmLayer, Model
 
-__all__ = ["MAX_ALIGN", "Design", "DesignError", "PerGate", "Scales", "bits_for", "check_supported"]
+__all__ = [
+    "GATES",
+    "MAX_ALIGN",
+    "Design",
+    "DesignError",
+    "PerGate",
+    "Scales",
+    "bits_for",
+    "check_supported",
+]
 
 MAX_ALIGN = 7  # largest left shift of a product sum, a 3-bit field of the program
 GATES = 4
@@ -96,8 +104,24 @@ class Design:
         Most CSB groups that one accumulator sums (input and recurrent part).
     matrix_depth, vector_depth, slots, cells, program_depth, output_depth : int
         Places in the matrix memory of a PE (groups), in a vector bank (elements), in the
-        partial sums of a PE (rows), in the memories of an element-wise lane (units), in the
-        program (instructions) and in the output buffer (beats of E units).
+        partial sums of a PE (rows), in the bias memory of an element-wise lane (units), in
+        the program (instructions) and in the output buffer (beats).
+    projectors : int
+        Q, lanes that round sums without a cell: projections and linear layers; 0 for
+        none. Divides ``pes``, and divides ``lanes`` or is a power-of-two multiple of it:
+        then a bank has ``Q / N`` write ports.
+    linear : int
+        Places in the bias memory of a projector (beats of linear layers); 0 for none.
+    contexts : int
+        Independent streams whose states are kept.
+    fan_in : int
+        Operands added between two registers of a PE's tree: more is fewer cycles, at a
+        lower clock.
+    streamed : bool
+        Matrices come as a stream of words instead of from memories of the PEs.
+    deep : bool
+        More registers on the way to the vectors and in the lanes: a higher clock, for more
+        cycles from step to step.
 
     Raises
     ------
@@ -118,9 +142,19 @@ class Design:
     value_bits: int = 16
     act_bits: int = 16
     program_depth: int = 16
+    projectors: int = 0
+    linear: int = 0
+    contexts: int = 1
+    fan_in: int = 4
+    streamed: bool = False
+    deep: bool = False
 
     def __post_init__(self) -> None:
-        _check_counts(asdict(self))
+        counts = asdict(self)
+        optional = {name: counts.pop(name) for name in ("projectors", "linear", "streamed", "deep")}
+        _check_counts(counts)
+        _check_counts({name: int(n) for name, n in optional.items()}, least=0)
+        self._check_projectors()
         if self.pes % GATES:
             raise DesignError(f"pes = {self.pes}: must be a multiple of {GATES}, one PE a gate")
         if self.lanes % self.units or (self.pes // GATES) % self.units:
@@ -133,8 +167,31 @@ class Design:
         if not 6 <= self.act_bits <= 18:
             raise DesignError(f"act_bits = {self.act_bits}: must be 6 to 18")
 
+    def _check_projectors(self) -> None:
+        q, n = self.projectors, self.lanes
+        if q and (self.pes % q or not (n % q == 0 or (q % n == 0 and (q // n).bit_count() == 1))):
+            raise DesignError(
+                f"projectors = {q}: must divide pes = {self.pes}, and divide lanes = {n} "
+                "or be a power-of-two multiple of them"
+            )
+        if self.linear and not q:
+            raise DesignError(f"linear = {self.linear}: linear layers need projectors")
+        if self.fan_in < 2:
+            raise DesignError(f"fan_in = {self.fan_in}: a tree adds at least 2 operands")
+
     @classmethod
-    def for_model(cls, model: Model, pes: int, lanes: int, units: int | None = None) -> Design:
+    def for_model(
+        cls,
+        model: Model,
+        pes: int,
+        lanes: int,
+        units: int | None = None,
+        *,
+        projectors: int | None = None,
+        contexts: int = 1,
+        head: bool = False,
+        **options: int | bool,
+    ) -> Design:
         """The smallest design of this array that holds a model.
 
         Parameters
@@ -142,36 +199,29 @@ class Design:
         model : Model
         pes, lanes : int
             M and N; N must divide the banks of every matrix.
-        units : int, optional
-            Element-wise lanes; by default the fewest that keep up with the products.
+        units, projectors : int, optional
+            Element-wise lanes and projectors; by default the fewest that keep up with the
+            products.
+        contexts : int
+        head : bool
+            Whether the model's linear output layer runs on the array too.
+        **options
+            ``fan_in``, ``streamed``, ``deep``.
 
         Raises
         ------
         DesignError
             If the array cannot carry the model.
         """
-        check_supported(model)
-        _check_counts({"pes": pes, "lanes": lanes} | ({} if units is None else {"units": units}))
-        layer = model.layers[0]
-        ih, hh = (merged(m.geometry, lanes) for m in (layer.weight_ih, layer.weight_hh))
-        k_ih, k_hh = max(1, ih.nonzeros), max(1, hh.nonzeros)
-        units = units or fewest_units(pes, lanes, k_hh)
-        slots = -(-GATES * hh.padded_columns // pes)
-        cells = -(-hh.padded_columns // units)
-        return cls(
-            pes=pes,
-            lanes=lanes,
-            units=units,
-            row_groups=k_ih + k_hh,
-            matrix_depth=slots * (k_ih + k_hh),
-            vector_depth=2 * region(hh.bank_width) + 2 * region(ih.bank_width),
-            slots=slots,
-            cells=max(cells, slots * pes // (GATES * units)),
-            output_depth=2 * cells,
-            index_bits=max(1, ih.index_bits, hh.index_bits),
-            value_bits=max(ih.value_bits, hh.value_bits),
-            act_bits=layer.hidden.width,
-        )
+        from .needs import Needs
+
+        given = {"units": units, "projectors": projectors}
+        counts = {"pes": pes, "lanes": lanes, "contexts": contexts}
+        _check_counts(counts | {name: n for name, n in given.items() if n is not None})
+        if pes % GATES:
+            raise DesignError(f"pes = {pes}: must be a multiple of {GATES}, one PE a gate")
+        needs = Needs(model, pes, lanes, units or 0, projectors or 0, contexts, head)
+        return needs.design(**options)
 
     @property
     def multipliers(self) -> int:
@@ -182,6 +232,21 @@ class Design:
     def elementwise_multipliers(self) -> int:
         """Multipliers of the element-wise lanes: 5 interpolations and 3 products each."""
         return 8 * self.units
+
+    @property
+    def write_ports(self) -> int:
+        """Places of a vector bank that one beat writes."""
+        return max(1, self.projectors // self.lanes)
+
+    @property
+    def results_per_slot(self) -> int:
+        """Results that one projector takes at the end of a slot, M / Q; 0 without them."""
+        return self.pes // self.projectors if self.projectors else 0
+
+    @property
+    def state_depth(self) -> int:
+        """Places in the cell memory of an element-wise lane, for all contexts."""
+        return self.cells if self.contexts == 1 else self.contexts << bits_for(self.cells)
 
     @property
     def units_per_slot(self) -> int:
@@ -225,58 +290,26 @@ class Design:
         return GATES * self.state.width
 
 
-def region(width: int) -> int:
-    """Places that a vector of ``width`` elements a bank takes: the next power of two."""
-    return 1 << (width - 1).bit_length()
-
-
-def merged(geometry: Geometry, lanes: int) -> Geometry:
-    """A matrix's geometry as an array of ``lanes`` sees it: adjacent banks merged.
-
-    Raises
-    ------
-    DesignError
-        If ``lanes`` does not divide the banks.
-    """
-    if geometry.banks % lanes:
-        raise DesignError(
-            f"lanes = {lanes} does not divide the {geometry.banks} banks that the matrix was "
-            f"pruned with: choose a divisor of {geometry.banks}, or prune with other banks"
-        )
-    return geometry.merged(geometry.banks // lanes)
-
-
-def fewest_units(pes: int, lanes: int, k_hh: int) -> int:
-    """Fewest element-wise lanes that do not slow a recurrent pass.
-
-    A slot of a recurrent pass lasts ``max(k_hh, pes / 4E)`` cycles; lanes must divide
-    ``pes / 4`` and the vector lanes. Where none keeps up, the most that are possible.
-    """
-    per_slot = pes // GATES
-    fitting = [e for e in range(1, lanes + 1) if lanes % e == 0 and per_slot % e == 0]
-    return next((e for e in fitting if per_slot // e <= k_hh), fitting[-1] if fitting else 1)
-
-
-def _check_counts(counts: Mapping[str, object]) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, int) or value < 1:
-            raise DesignError(f"{name} = {value!r}: must be a whole number of at least 1")
-
-
-def check_supported(model: Model) -> None:
+def check_supported(model: Model, *, head: bool = False) -> None:
     """Raise a :class:`DesignError` that names what the accelerator cannot run, if anything."""
-    if model.directions != 1:
+    for n, layer in enumerate(model.layers):
+        width = model.layers[0].hidden.width
+        for name, fixed in (("x", layer.input), ("h", layer.hidden), ("output", layer.output)):
+            if fixed.width != width:
+                raise DesignError(
+                    f"{name} of layer {n} has {fixed.width} bits, h of the first layer {width}: "
+                    "the array has one width; quantise all activations with the same act_bits"
+                )
+    if head and model.head is None:
+        raise DesignError("the model has no linear output layer: pack it with its classifier")
+    if head and model.directions == 2:
         raise DesignError(
-            f"the model has {model.directions} directions: the accelerator runs forward only "
-            "so far; train with bidirectional=False"
+            "the linear output layer reads both directions, which end in different cycles: "
+            "leave it to the host (head=False)"
         )
-    if len(model.layers) != 1:
-        raise DesignError(
-            f"the model has {len(model.layers)} layers: one is supported so far; "
-            "train with num_layers=1"
-        )
-    if model.layers[0].projection is not None:
-        raise DesignError(
-            f"the layer projects to {model.layers[0].output_size} elements: projections are not "
-            "supported so far; train with proj_size=0"
-        )
+
+
+def _check_counts(counts: Mapping[str, object], least: int = 1) -> None:
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < least:
+            raise DesignError(f"{name} = {value!r}: must be a whole number of at least {least}")

@@ -1,11 +1,13 @@
 """Sigmoid or tanh, one a cycle, by interpolation in a table of segments."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from csb_format.piecewise import GUARD_BITS, Piecewise
+
+from .pipeline import delayed, registered
 
 __all__ = ["Activation", "rounded", "saturated"]
 
@@ -16,10 +18,19 @@ def rounded(value: Value, shift: int) -> Value:
 
 
 def saturated(m: Module, value: Value, width: int, name: str) -> Signal:
-    """``value`` clipped to ``width`` bits, combinational."""
-    low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
+    """``value`` clipped to ``width`` bits, combinational.
+
+    It fits where all bits from the sign of the result upwards are equal: no carry chain.
+    """
+    value = Value.cast(value)
     clipped = Signal(signed(width), name=name)
-    m.d.comb += clipped.eq(Mux(value > high, high, Mux(value < low, low, value)))
+    if len(value) <= width:
+        m.d.comb += clipped.eq(value)
+        return clipped
+    top = value[width - 1 :]
+    limit = Cat((~value[-1]).replicate(width - 1), value[-1])
+    fits = top.all() | ~top.any()
+    m.d.comb += clipped.eq(Mux(fits, value[:width], limit))
     return clipped
 
 
@@ -30,24 +41,24 @@ class Activation(wiring.Component):
     ----------
     piecewise : Piecewise
     function : {"sigmoid", "tanh"}
+    deep : bool
+        With registers between the steps of its first and its last part.
 
     Members
     -------
     argument : In
         In ``state`` format, one a cycle.
     result : Out
-        In ``gate`` format, ``latency`` cycles later.
+        In ``gate`` format, ``delay(deep)`` cycles later.
     """
-
-    latency = 3
 
     argument: Signal
     result: Signal
 
-    def __init__(self, piecewise: Piecewise, function: str):
+    def __init__(self, piecewise: Piecewise, function: str, deep: bool = False):
         if function not in ("sigmoid", "tanh"):
             raise ValueError(f"function {function!r}: choose 'sigmoid' or 'tanh'")
-        self.piecewise, self.function = piecewise, function
+        self.piecewise, self.function, self.deep = piecewise, function, deep
         super().__init__(
             {
                 "argument": In(signed(piecewise.state.width)),
@@ -55,25 +66,32 @@ class Activation(wiring.Component):
             }
         )
 
+    @staticmethod
+    def delay(deep: bool) -> int:
+        """Cycles from an argument to its result."""
+        return 7 if deep else 5
+
     def elaborate(self, platform: object) -> Module:
-        """Table read; product; sum, rounding and sign."""
+        """Table read; its register; product; sum; rounding and sign."""
         m = Module()
         table = self.piecewise
-        z = self._magnitude(m)
-        segment = self._segment(m, z)
-        offset = Signal(table.offset_bits, reset_less=True)
-        product = Signal(segment.rise.shape().width + table.offset_bits, reset_less=True)
+        z = delayed(m, self._magnitude(m), int(self.deep))
+        negative = delayed(m, self.argument < 0, 4 + self.deep)
+        # a block memory is slow to give its word, and has a register for it
+        segment = registered(m, self._segment(m, z))
+        bits = table.offset_bits
+        offset = delayed(m, z[:bits], 2)
+        product = Signal(segment.rise.shape().width + bits, reset_less=True)
         base = Signal(segment.base.shape(), reset_less=True)
-        negative = Signal(2, reset_less=True)
+        size = Signal(table.table_frac + 1, reset_less=True)
+        # half of the last kept bit lies below the base: one adder rounds and sums
+        start = Cat(Const(1 << (bits - 1), bits), base) if bits else base
         m.d.sync += [
-            offset.eq(z[: table.offset_bits]),
             product.eq(segment.rise * offset),
             base.eq(segment.base),
-            negative.eq(negative << 1 | (self.argument < 0)),
+            size.eq((start + product) >> bits),
+            self.result.eq(self._finish(m, size, negative)),
         ]
-        size = Signal(table.table_frac + 1)
-        m.d.comb += size.eq(base + rounded(product, table.offset_bits))
-        m.d.sync += self.result.eq(self._finish(size, negative[1]))
         return m
 
     def _magnitude(self, m: Module) -> Signal:
@@ -104,13 +122,15 @@ class Activation(wiring.Component):
         m.d.comb += read.addr.eq(z[table.offset_bits :])
         return read.data
 
-    def _finish(self, size: Signal, negative: Value) -> Value:
+    def _finish(self, m: Module, size: Signal, negative: Value) -> Value:
         """Round to gate format, below 1, with the function's symmetry."""
         table = self.piecewise
+        most, deep = table.gate.max, int(self.deep)
         if self.function == "tanh":
             value = rounded(size, GUARD_BITS)
-            value = Mux(value > table.gate.max, table.gate.max, value)
-            return Mux(negative, -value, value)
-        one = 1 << table.table_frac
-        value = rounded(Mux(negative, one - size, one + size).as_unsigned(), GUARD_BITS + 1)
-        return Mux(value > table.gate.max, table.gate.max, value)
+            value = delayed(m, Mux(value > most, most, value), deep)
+            return Mux(delayed(m, negative, deep), -value, value)
+        shift = GUARD_BITS + 1
+        one = (1 << table.table_frac) + (1 << (shift - 1))
+        value = delayed(m, Mux(negative, one - size, one + size).as_unsigned() >> shift, deep)
+        return Mux(value > most, most, value)

@@ -1,11 +1,11 @@
-"""The accelerator: M PEs, E element-wise lanes, their memories and the controller."""
+"""The accelerator: M PEs, element-wise lanes, projectors, their memories and the controller."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from csb_format.design import GATES, Design
@@ -16,15 +16,19 @@ from .frames import FrameLoader
 from .hierarchy import Hierarchy, Ram
 from .latency import Latencies
 from .layouts import (
+    events_layout,
     frame_layout,
-    instruction_layout,
     output_layout,
+    states_layout,
     vector_write_layout,
 )
-from .loader import WORD, Loader, Space
+from .loader import WORD, Loader, Space, space_widths
+from .output import OutputBuffer
 from .pe import ProcessingElement
 from .pipeline import delayed
-from .sequencer import UnitSequencer
+from .program import Sink
+from .projector import Projector
+from .sequencer import Sequencer
 
 if TYPE_CHECKING:
     from .compiler import Image
@@ -33,10 +37,11 @@ __all__ = ["Core"]
 
 PE_MODULE = "sparseflow_pe"
 LANE_MODULE = "sparseflow_lane"
+PROJECTOR_MODULE = "sparseflow_projector"
 
 
 class Core(wiring.Component):
-    """The whole accelerator behind three streams.
+    """The whole accelerator behind its streams.
 
     Parameters
     ----------
@@ -51,13 +56,17 @@ class Core(wiring.Component):
     frames : In, stream
         Input frames, :func:`~hdl.layouts.frame_layout`; two are buffered.
     states : Out, stream
-        Hidden and cell states in processing order, :func:`~hdl.layouts.output_layout`. A
-        step starts only when there is room for all of its output.
+        What the program's passes emit, in processing order, :func:`~hdl.layouts.output_layout`.
+        A pass that emits starts only when there is room for all of its output.
     load : In, stream of 32 bits
         Packets of :mod:`hdl.loader`, while no frame is under way.
+    matrix : In, stream
+        Of a streamed design: words of all PEs, that of PE 0 lowest, one for each group.
     halted, fault : Out
-        The program is at ``HALT``; an instruction (sticky until the next start) or a packet
-        (sticky until reset) could not be understood.
+        The program is at ``HALT``; an instruction or a packet could not be understood, or two
+        passes wrote at once (sticky until the next start).
+    events : Out
+        Pulses for counters, :func:`~hdl.layouts.events_layout`.
     """
 
     frames: stream.Interface
@@ -65,6 +74,7 @@ class Core(wiring.Component):
     load: stream.Interface
     halted: Signal
     fault: Signal
+    events: Signal
 
     def __init__(
         self,
@@ -74,15 +84,17 @@ class Core(wiring.Component):
     ):
         self.design, self.image = design, image
         self.hierarchy = hierarchy or Hierarchy()
-        super().__init__(
-            {
-                "frames": In(stream.Signature(frame_layout(design))),
-                "states": Out(stream.Signature(output_layout(design))),
-                "load": In(stream.Signature(WORD)),
-                "halted": Out(1),
-                "fault": Out(1),
-            }
-        )
+        members = {
+            "frames": In(stream.Signature(frame_layout(design))),
+            "states": Out(stream.Signature(output_layout(design))),
+            "load": In(stream.Signature(WORD)),
+            "halted": Out(1),
+            "fault": Out(1),
+            "events": Out(events_layout()),
+        }
+        if design.streamed:
+            members["matrix"] = In(stream.Signature(design.pes * design.word_bits))
+        super().__init__(members)
 
     @property
     def latencies(self) -> Latencies:
@@ -92,37 +104,52 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Wires between the blocks; the control is delayed to meet the data."""
         m = Module()
-        m.submodules.loader = loader = Loader(self.design)
+        m.submodules.loader = self._loader = loader = Loader(self.design)
         m.submodules.controller = controller = Controller(self.design)
         m.submodules.frame_loader = frames = FrameLoader(self.design)
-        m.submodules.sequencer = sequencer = UnitSequencer(self.design)
         wiring.connect(m, wiring.flipped(self.load), loader.words)
         wiring.connect(m, wiring.flipped(self.frames), frames.frames)
+        self._control(m, controller, frames)
+        write = Signal(vector_write_layout(self.design))
+        results = self._elements(m, controller, write)
+        units = self._sequencer(m, controller, Sink.UNITS)
+        lanes = self._lanes(m, units, results)
+        values = [lane.hidden for lane in lanes]
+        homes = [(units.writeback, values)]
+        beats = [(units.writeback, self._states_beat(m, lanes))]
+        m.d.comb += controller.home.eq(units.home)
+        clipped = [lane.clipped for lane in lanes]
+        if self.design.projectors:
+            taker = self._sequencer(m, controller, Sink.PROJECT)
+            projectors = self._projectors(m, taker, results)
+            homes.append((taker.writeback, [p.value for p in projectors]))
+            later = Projector.exact_latency - Projector.latency
+            leaving = delayed(m, taker.writeback, later, reset=True)
+            beats.append((leaving, Cat(p.exact for p in projectors)))
+            m.d.comb += controller.home.eq(units.home | taker.home)
+            clipped += [p.clipped & taker.writeback.valid for p in projectors]
+        collision = self._write_back(m, frames, homes, write)
+        frame_done = self._output(m, controller, beats)
         m.d.comb += [
             self.halted.eq(controller.halted),
-            self.fault.eq(controller.fault | loader.fault),
+            self.fault.eq(controller.fault | loader.fault | collision),
+            Cat(
+                self.events.wait_frame,
+                self.events.wait_state,
+                self.events.wait_room,
+                self.events.wait_word,
+            ).eq(controller.waits),
+            self.events.issued.eq(controller.group.valid),
+            self.events.frame_taken.eq(controller.frame_take),
+            self.events.frame_done.eq(frame_done),
+            self.events.saturated.eq(Cat(*clipped).any()),
         ]
-        self._control(m, loader, controller, frames, sequencer)
-        write = Signal(vector_write_layout(self.design))
-        results = self._elements(m, loader, controller, write)
-        lanes = self._lanes(m, loader, sequencer, results)
-        self._write_back(m, frames, sequencer, lanes, write)
-        self._output(m, controller, sequencer, lanes)
         return m
 
-    def _control(
-        self,
-        m: Module,
-        loader: Loader,
-        controller: Controller,
-        frames: FrameLoader,
-        sequencer: UnitSequencer,
-    ) -> None:
-        """Program memory, frame buffers, and the event that a slot is done."""
-        program = self._ram(
-            m, "program", Space.PROGRAM, 0, instruction_layout(self.design).size, loader
-        )
-        m.submodules.program = program
+    def _control(self, m: Module, controller: Controller, frames: FrameLoader) -> None:
+        """Program memory and frame buffers."""
+        loader = self._loader
+        m.submodules.program = program = self._ram("program", Space.PROGRAM, 0, m)
         m.d.comb += [
             program.read_addr.eq(controller.pc),
             controller.instruction.eq(program.read_data),
@@ -134,34 +161,41 @@ class Core(wiring.Component):
             frames.take.eq(controller.frame_take),
             controller.frame_ready.eq(frames.ready),
             controller.frame_first.eq(frames.first),
-            # the last group reads its vector as late as its word leaves the memory
-            frames.release.eq(delayed(m, controller.frame_release, Ram.latency, reset=True)),
-        ]
-        group = controller.group
-        done = group.valid & group.last & ~group.park
-        events = Cat(done, done & controller.slot_first, done & controller.slot_last)
-        m.d.comb += [
-            Cat(sequencer.slot_done, sequencer.first_slot, sequencer.last_slot).eq(
-                delayed(m, events, self.latencies.row, reset=True)
+            controller.frame_context.eq(frames.context),
+            controller.frame_buffer.eq(frames.buffer),
+            # the last group reads its vector some cycles after its issue
+            frames.release.eq(
+                delayed(m, controller.frame_release, self.latencies.read, reset=True)
             ),
-            sequencer.update.eq(controller.update),
-            controller.finishing.eq(sequencer.finishing),
         ]
 
-    def _elements(
-        self, m: Module, loader: Loader, controller: Controller, write: data.View
-    ) -> list[Signal]:
+    def _sequencer(self, m: Module, controller: Controller, sink: Sink) -> Sequencer:
+        """The sequencer of the lanes or of the projectors, told when a slot is done."""
+        latencies = self.latencies
+        lanes = {Sink.UNITS: self.design.units, Sink.PROJECT: self.design.projectors}[sink]
+        sequencer = Sequencer(self.design, lanes, latencies.beats(sink), latencies.lane(sink))
+        m.submodules[f"{sink.name.lower()}_sequencer"] = sequencer
+        group = controller.group
+        done = group.valid & group.last & (controller.sink == sink)
+        cycles = latencies.row - 1
+        m.d.comb += [
+            sequencer.slot_done.eq(delayed(m, done, cycles, reset=True)),
+            sequencer.first_slot.eq(delayed(m, controller.slot_first, cycles)),
+            sequencer.update.eq(delayed(m, controller.update, cycles)),
+        ]
+        return sequencer
+
+    def _elements(self, m: Module, controller: Controller, write: data.View) -> list[Signal]:
         """M PEs with their matrix memories; their results."""
-        group = delayed(m, controller.group, Ram.latency, reset=True)
-        aligns = delayed(m, controller.aligns, Ram.latency)
+        group = delayed(m, controller.group, self.latencies.issue, reset=True)
+        aligns = delayed(m, controller.aligns, self.latencies.issue)
+        words = self._words(m, controller)
         results = []
         for i in range(self.design.pes):
-            matrix = self._ram(m, "matrix", Space.MATRIX, i, self.design.word_bits, loader)
             pe = self.hierarchy.place(PE_MODULE, lambda: ProcessingElement(self.design))
-            m.submodules[f"matrix{i}"], m.submodules[f"pe{i}"] = matrix, pe
+            m.submodules[f"pe{i}"] = pe
             m.d.comb += [
-                matrix.read_addr.eq(controller.address),
-                pe.word.eq(matrix.read_data),
+                pe.word.eq(words[i]),
                 pe.group.eq(group),
                 pe.group.align.eq(aligns[i % GATES]),
                 pe.write.eq(write),
@@ -169,23 +203,46 @@ class Core(wiring.Component):
             results.append(pe.result)
         return results
 
+    def _words(self, m: Module, controller: Controller) -> list[Value]:
+        """The PEs' words of a group, as late as its control."""
+        if self.design.streamed:
+            m.d.comb += [
+                controller.word_ready.eq(self.matrix.valid),
+                self.matrix.ready.eq(controller.word_take),
+            ]
+            words = delayed(m, self.matrix.payload, self.latencies.issue)
+            return [words.word_select(i, self.design.word_bits) for i in range(self.design.pes)]
+        m.d.comb += controller.word_ready.eq(1)
+        memories = [self._ram("matrix", Space.MATRIX, i, m) for i in range(self.design.pes)]
+        address = delayed(m, controller.address, self.latencies.issue - Ram.latency)
+        for i, memory in enumerate(memories):
+            m.submodules[f"matrix{i}"] = memory
+            m.d.comb += memory.read_addr.eq(address)
+        return [memory.read_data for memory in memories]
+
     def _lanes(
-        self,
-        m: Module,
-        loader: Loader,
-        sequencer: UnitSequencer,
-        results: list[Signal],
+        self, m: Module, sequencer: Sequencer, results: list[Signal]
     ) -> list[wiring.Component]:
         """E element-wise lanes; lane e serves units e, e + E, ... of a slot."""
-        lanes = []
+        lanes, loader = [], self._loader
+        now = sequencer.now
         for e in range(self.design.units):
-            bias = self._ram(m, "bias", Space.BIAS, e, self.design.bias_bits, loader)
+            bias = self._ram("bias", Space.BIAS, e, m)
             lane = self.hierarchy.place(LANE_MODULE, lambda: ElementwiseLane(self.design))
             m.submodules[f"bias{e}"], m.submodules[f"lane{e}"] = bias, lane
             m.d.comb += [
-                bias.read_addr.eq(sequencer.unit.addr),
+                bias.read_addr.eq(sequencer.bias),
                 lane.bias.eq(bias.read_data),
-                lane.unit.eq(sequencer.unit),
+                lane.unit.valid.eq(sequencer.deal),
+                lane.unit.zero.eq(now.zero),
+                lane.unit.select.eq(sequencer.select),
+                lane.unit.cell.eq(sequencer.cell),
+                lane.unit.shift.eq(now.shift),
+                lane.load.en.eq(
+                    loader.write_en & (loader.space == Space.CELL) & (loader.target == e)
+                ),
+                lane.load.addr.eq(loader.write_addr),
+                lane.load.data.eq(loader.write_data),
             ]
             for i in range(self.design.units_per_slot):
                 unit = GATES * (i * self.design.units + e)
@@ -194,70 +251,118 @@ class Core(wiring.Component):
             lanes.append(lane)
         return lanes
 
+    def _projectors(
+        self, m: Module, sequencer: Sequencer, results: list[Signal]
+    ) -> list[wiring.Component]:
+        """Q projectors; projector q serves results q, q + Q, ... of a slot."""
+        projectors = []
+        for q in range(self.design.projectors):
+            lane = self.hierarchy.place(PROJECTOR_MODULE, lambda: Projector(self.design))
+            m.submodules[f"projector{q}"] = lane
+            m.d.comb += [
+                lane.select.eq(sequencer.select),
+                lane.shift.eq(sequencer.now.shift[0]),
+                lane.linear.eq(~sequencer.now.write),
+            ]
+            if self.design.linear:
+                m.submodules[f"linear{q}"] = bias = self._ram("linear", Space.LINEAR, q, m)
+                m.d.comb += [
+                    bias.read_addr.eq(sequencer.bias),
+                    lane.bias.eq(bias.read_data),
+                ]
+            for i in range(self.design.results_per_slot):
+                m.d.comb += lane.sums[i].eq(results[i * self.design.projectors + q])
+            projectors.append(lane)
+        return projectors
+
     def _write_back(
         self,
         m: Module,
         frames: FrameLoader,
-        sequencer: UnitSequencer,
-        lanes: list[wiring.Component],
+        homes: list[tuple[data.View, list[Signal]]],
         write: data.View,
-    ) -> None:
-        """The vectors' one write port: hidden state first, input frames in between."""
-        design, home = self.design, sequencer.writeback
-        m.d.comb += frames.blocked.eq(home.valid)
+    ) -> Signal:
+        """The vectors' one write port: results, then input frames; a collision of results."""
+        loader = self._loader
+        writing = [home.valid & home.write for home, _ in homes]
+        loading = loader.write_en & (loader.space == Space.VECTOR)
+        collision = Signal()
+        m.d.comb += frames.blocked.eq(Cat(*writing).any() | loading)
         m.d.sync += write.en.eq(0)
-        with m.If(home.valid):
-            m.d.sync += write.addr.eq(home.addr)
-            for bank in range(design.lanes):
-                turn, lane = divmod(bank, design.units)
-                m.d.sync += [
-                    write.en[bank].eq(home.turn == turn),
-                    write.data[bank].eq(lanes[lane].hidden),
-                ]
+        with m.If(writing[0]):
+            self._put(m, write, *homes[0])
+        with m.Elif(writing[1] if len(writing) > 1 else 0):
+            self._put(m, write, *homes[-1])
+        with m.Elif(loading):
+            self._put_all(m, write, loader.write_addr, loader.write_data)
         with m.Elif(frames.write_en):
-            m.d.sync += [
-                write.en.eq(~0),
-                write.addr.eq(frames.write_addr),
-                write.data.eq(frames.write_data),
-            ]
+            self._put_all(m, write, frames.write_addr, frames.write_data)
+        if len(writing) > 1:
+            with m.If(writing[0] & writing[1]):
+                m.d.sync += collision.eq(1)
+        with m.If(loader.start):
+            m.d.sync += collision.eq(0)
+        return collision
 
-    def _output(
-        self,
-        m: Module,
-        controller: Controller,
-        sequencer: UnitSequencer,
-        lanes: list[wiring.Component],
-    ) -> None:
-        """A buffer for the output, and the count of its places not yet promised."""
-        layout, depth = output_layout(self.design), self.design.output_depth
-        m.submodules.output = buffer = fifo.SyncFIFOBuffered(width=layout.size, depth=depth)
-        beat = Signal(layout)
+    def _put(self, m: Module, write: data.View, home: data.View, values: list[Signal]) -> None:
+        """Write a beat of results: part of a place, a whole one, or several."""
+        lanes, ports, beat = self.design.lanes, self.design.write_ports, len(values)
+        m.d.sync += write.row.eq(home.place >> _log2(ports))
+        for port in range(ports):
+            here = 1 if beat > lanes else (home.place & (ports - 1)) == port
+            for bank in range(lanes):
+                at = port * lanes + bank
+                turn, lane = divmod(at if beat > lanes else bank, beat)
+                m.d.sync += [
+                    write.en[at].eq(here & (home.turn == turn)),
+                    write.data[at].eq(values[lane]),
+                ]
+
+    def _put_all(self, m: Module, write: data.View, place: Value, values: Value) -> None:
+        """Write one place of all banks."""
+        ports = self.design.write_ports
+        m.d.sync += [
+            write.row.eq(place >> _log2(ports)),
+            write.data.eq(Cat(*[Value.cast(values)[: write.data.shape().size // ports]] * ports)),
+        ]
+        for port in range(ports):
+            every = (1 << self.design.lanes) - 1
+            here = (place & (ports - 1)) == port
+            m.d.sync += write.en.word_select(port, self.design.lanes).eq(Mux(here, every, 0))
+
+    def _states_beat(self, m: Module, lanes: list[wiring.Component]) -> Value:
+        beat = Signal(states_layout(self.design))
         for e, lane in enumerate(lanes):
             m.d.comb += [beat.hidden[e].eq(lane.hidden), beat.cell[e].eq(lane.cell)]
-        m.d.comb += [
-            beat.last.eq(sequencer.writeback.last),
-            buffer.w_data.eq(beat),
-            buffer.w_en.eq(sequencer.writeback.valid),
-            self.states.payload.eq(buffer.r_data),
-            self.states.valid.eq(buffer.r_rdy),
-            buffer.r_en.eq(self.states.ready),
-        ]
-        room = Signal(range(depth + 1), init=depth)
-        m.d.comb += controller.room.eq(room)
-        taken = self.states.valid & self.states.ready
-        m.d.sync += room.eq(room - controller.promise + taken)
+        return beat.as_value()
 
-    def _ram(
-        self, m: Module, kind: str, space: Space, target: int, width: int, loader: Loader
-    ) -> Ram:
+    def _output(
+        self, m: Module, controller: Controller, beats: list[tuple[data.View, Value]]
+    ) -> Value:
+        """What passes emit, through the output buffer."""
+        m.submodules.output = buffer = OutputBuffer(self.design)
+        for home, bits in beats:
+            with m.If(home.valid & home.emit):
+                m.d.comb += [
+                    buffer.push.eq(1),
+                    buffer.beat.bits.eq(bits),
+                    buffer.beat.last.eq(home.last),
+                ]
+        m.d.comb += [controller.room.eq(buffer.room), buffer.promise.eq(controller.promise)]
+        wiring.connect(m, buffer.states, wiring.flipped(self.states))
+        return buffer.push & buffer.beat.last
+
+    def _ram(self, kind: str, space: Space, target: int, m: Module) -> Ram:
         """A memory that the loader writes, with its image."""
         name = f"{kind}_{target:03d}" if space is not Space.PROGRAM else kind
         depths = {
             Space.MATRIX: self.design.matrix_depth,
             Space.BIAS: self.design.cells,
             Space.PROGRAM: self.design.program_depth,
+            Space.LINEAR: self.design.linear,
         }
         init = self.image.memories[name] if self.image else ()
+        width, loader = space_widths(self.design)[space], self._loader
         ram = Ram(width, depths[space], hierarchy=self.hierarchy, image=f"{name}.mem", init=init)
         chosen = (loader.space == space) & (loader.target == target)
         m.d.comb += [
@@ -266,3 +371,7 @@ class Core(wiring.Component):
             ram.write_data.eq(loader.write_data),
         ]
         return ram
+
+
+def _log2(ports: int) -> int:
+    return (ports - 1).bit_length()

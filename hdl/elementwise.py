@@ -1,6 +1,6 @@
 """The element-wise lane: from four sums of products to a hidden and a cell state."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -11,7 +11,7 @@ from csb_format.fixed import IntArray
 
 from .activation import Activation, rounded, saturated
 from .hierarchy import Ram
-from .layouts import gate_sums_layout, unit_layout
+from .layouts import SHIFT_BITS, bias_layout, cell_write_layout, gate_sums_layout, unit_layout
 from .pipeline import delayed
 
 __all__ = ["ElementwiseLane"]
@@ -31,65 +31,112 @@ class ElementwiseLane(wiring.Component):
     sums : In
         Gate sums of the ``units_per_slot`` units that this lane serves in a slot.
     unit : In
-        Control of one unit: which of the sums (``select``), its cell (``addr``), whether
-        its old state is zero, its gates' shifts to ``state`` format. No backpressure.
+        Control of one unit: which of the sums (``select``), its cell, whether its old
+        state is zero, its gates' shifts to ``state`` format. No backpressure.
+    load : In
+        Writes a cell state, while no unit is under way.
     bias : In
         Four biases, ``bias_delay`` cycles after ``unit``.
     hidden, cell : Out
         New state, ``latency`` cycles after ``unit``; the cell state is kept in the lane.
+    clipped : Out
+        With them: one of the unit's values was saturated.
     """
 
     sums: Signal
     unit: Signal
     bias: Signal
+    load: Signal
     hidden: Signal
     cell: Signal
+    clipped: Signal
 
     bias_delay = Ram.latency
-    gates_delay = 4 + Activation.latency  # select, shift, bias, saturate; activation
-    cell_delay = gates_delay + 2  # products; sum
-    latency = cell_delay + Activation.latency + 2  # tanh; product; rounding
 
     def __init__(self, design: Design):
         self.design = design
+        self._deep = int(design.deep)
+        self._activation = Activation.delay(design.deep)
+        self._gates_delay = self.gates_delay(design)
+        self._cell_delay = self.cell_delay(design)
+        self._latency = self.latency(design)
         sums = data.ArrayLayout(gate_sums_layout(design), design.units_per_slot)
         super().__init__(
             {
                 "sums": In(sums),
                 "unit": In(unit_layout(design)),
-                "bias": In(data.ArrayLayout(signed(design.state.width), 4)),
+                "bias": In(bias_layout(design)),
+                "load": In(cell_write_layout(design)),
                 "hidden": Out(signed(design.gate.width)),
                 "cell": Out(signed(design.state.width)),
+                "clipped": Out(1),
             }
         )
+
+    @staticmethod
+    def pre_delay(design: Design) -> int:
+        """Cycles from ``unit`` to its pre-activations: select, shift, bias, saturate."""
+        return 4 + design.deep
+
+    @staticmethod
+    def gates_delay(design: Design) -> int:
+        """Cycles from ``unit`` to its gates."""
+        return ElementwiseLane.pre_delay(design) + Activation.delay(design.deep)
+
+    @staticmethod
+    def cell_delay(design: Design) -> int:
+        """Cycles from ``unit`` to its new cell state: products; sum; rounding."""
+        return ElementwiseLane.gates_delay(design) + 3 + design.deep
+
+    @staticmethod
+    def latency(design: Design) -> int:
+        """Cycles from ``unit`` to its hidden state: tanh of the cell; product; rounding."""
+        tanh = Activation.delay(design.deep)
+        return ElementwiseLane.cell_delay(design) + tanh + 2 + design.deep
 
     def elaborate(self, platform: object) -> Module:
         """Pre-activation, gates, cell, hidden: each a few registers."""
         m = Module()
+        self._clips: list[tuple[int, Value]] = []  # cycles after `unit`, what was clipped
         gates = [self._gate(m, i, name) for i, name in enumerate(GATES)]
         cell = self._cell(m, gates)
         self._hidden(m, gates[3], cell)
+        self._count_clips(m)
         return m
+
+    def _count_clips(self, m: Module) -> None:
+        """Whether any value of a unit was clipped, when the unit leaves."""
+        valid = delayed(m, self.unit.valid, self._latency, reset=True)
+        flags = [delayed(m, flag, self._latency - at) for at, flag in self._clips]
+        m.d.comb += self.clipped.eq(valid & Cat(*flags).any())
 
     def _gate(self, m: Module, index: int, name: str) -> Signal:
         """Select, shift, add the bias, saturate, activate."""
         design = self.design
         selected = Signal(signed(design.acc_bits), name=f"sum_{name}", reset_less=True)
+        whole = data.StructLayout({"sum": signed(design.acc_bits + 1), "shift": SHIFT_BITS})
+        coarse = Signal(whole, name=f"coarse_{name}", reset_less=True)
         doubled = Signal(signed(design.acc_bits + 1), name=f"shifted_{name}", reset_less=True)
         biased = Signal(signed(design.acc_bits + 1), name=f"biased_{name}", reset_less=True)
         pre = Signal(signed(design.state.width), name=f"pre_{name}", reset_less=True)
         shift = Signal.like(self.unit.shift[index], name=f"shift_{name}", reset_less=True)
+        bias = delayed(m, self.bias[index], self.pre_delay(design) - 2 - self.bias_delay)
+        clipped = saturated(m, biased, design.state.width, f"clipped_{name}")
+        self._clips.append((self.pre_delay(design) - 1, clipped != biased))
         m.d.sync += [
             selected.eq(self.sums[self.unit.select][index]),
             shift.eq(self.unit.shift[index]),
+            # in two steps: multiples of 4 bits, then the rest
+            coarse.sum.eq((selected << 1) >> Cat(Const(0, 2), shift[2:])),
+            coarse.shift.eq(shift[:2]),
             # one bit more than the result, so that a half can be rounded up below
-            doubled.eq((selected << 1) >> shift),
-            biased.eq(rounded(doubled, 1) + self.bias[index]),
-            pre.eq(saturated(m, biased, design.state.width, f"clipped_{name}")),
+            doubled.eq(coarse.sum >> coarse.shift if design.deep else (selected << 1) >> shift),
+            biased.eq(rounded(doubled, 1) + bias),
+            pre.eq(clipped),
         ]
         function = "tanh" if name == "g" else "sigmoid"
         m.submodules[f"activation_{name}"] = activation = Activation(
-            design.arithmetic.piecewise, function
+            design.arithmetic.piecewise, function, design.deep
         )
         m.d.comb += activation.argument.eq(pre)
         return activation.result
@@ -97,10 +144,11 @@ class ElementwiseLane(wiring.Component):
     def _cell(self, m: Module, gates: list[Signal]) -> Signal:
         """Read c, form ``f * c + i * g``, write it back."""
         design, gate, state = self.design, self.design.gate, self.design.state
-        m.submodules.cells = cells = Memory(shape=signed(state.width), depth=design.cells, init=[])
+        depth = design.state_depth
+        m.submodules.cells = cells = Memory(shape=signed(state.width), depth=depth, init=[])
         read, write = cells.read_port(), cells.write_port()
-        unit = delayed(m, self.unit, self.gates_delay - 1, reset=True)
-        m.d.comb += read.addr.eq(unit.addr)
+        unit = delayed(m, self.unit, self._gates_delay - 1, reset=True)
+        m.d.comb += read.addr.eq(unit.cell)
         unit = delayed(m, unit, 1, reset=True)
         i, f, g, _ = gates
         kept = Signal(signed(gate.width + state.width), reset_less=True)
@@ -108,28 +156,35 @@ class ElementwiseLane(wiring.Component):
         old = Mux(unit.zero, 0, read.data)
         m.d.sync += [kept.eq(f * old), added.eq(i * g)]
         lift = gate.frac - state.frac
-        total = rounded((kept << lift) + added, gate.frac + lift)
+        summed = Signal(signed(gate.width + state.width + lift + 1), reset_less=True)
+        m.d.sync += summed.eq((kept << lift) + added)
+        total = delayed(m, rounded(summed, gate.frac + lift), self._deep)
         cell = Signal(signed(state.width), reset_less=True)
-        m.d.sync += cell.eq(saturated(m, total, state.width, "clipped_c"))
-        unit = delayed(m, unit, 2, reset=True)
-        m.d.comb += [write.en.eq(unit.valid), write.addr.eq(unit.addr), write.data.eq(cell)]
+        clipped = saturated(m, total, state.width, "clipped_c")
+        self._clips.append((self._cell_delay - 1, clipped != total))
+        m.d.sync += cell.eq(clipped)
+        unit = delayed(m, unit, self._cell_delay - self._gates_delay, reset=True)
+        m.d.comb += [
+            write.en.eq(unit.valid | self.load.en),
+            write.addr.eq(Mux(self.load.en, self.load.addr, unit.cell)),
+            write.data.eq(Mux(self.load.en, self.load.data, cell)),
+        ]
         return cell
 
     def _hidden(self, m: Module, o: Signal, cell: Signal) -> None:
         """Form ``o * tanh(c)``; the cell state waits for it."""
         gate = self.design.gate
         m.submodules.activation_c = activation = Activation(
-            self.design.arithmetic.piecewise, "tanh"
+            self.design.arithmetic.piecewise, "tanh", self.design.deep
         )
         m.d.comb += activation.argument.eq(cell)
-        o = delayed(m, o, self.cell_delay - self.gates_delay + Activation.latency)
+        o = delayed(m, o, self._cell_delay - self._gates_delay + self._activation)
         product = Signal(signed(2 * gate.width), reset_less=True)
-        total = rounded(product, gate.frac)
-        m.d.sync += [
-            product.eq(o * activation.result),
-            self.hidden.eq(saturated(m, total, gate.width, "clipped_h")),
-        ]
-        m.d.comb += self.cell.eq(delayed(m, cell, self.latency - self.cell_delay))
+        total = delayed(m, rounded(product, gate.frac), self._deep)
+        clipped = saturated(m, total, gate.width, "clipped_h")
+        self._clips.append((self._latency - 1, clipped != total))
+        m.d.sync += [product.eq(o * activation.result), self.hidden.eq(clipped)]
+        m.d.comb += self.cell.eq(delayed(m, cell, self._latency - self._cell_delay))
 
     def model(
         self, sums: Gates, bias: Gates, shift: PerGate, c: IntArray

@@ -1,12 +1,12 @@
 """Takes input frames from a stream into the two x regions of the vector banks."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from csb_format.design import Design, bits_for
 
-from .layouts import frame_layout
+from .layouts import context_bits, frame_layout
 
 __all__ = ["FrameLoader"]
 
@@ -30,8 +30,9 @@ class FrameLoader(wiring.Component):
         The write port is taken this cycle.
     write_en, write_addr, write_data : Out
         A beat for all banks, in the cycle in which it is taken.
-    ready : Out
-        A whole frame waits; ``first`` tells whether it starts a sequence.
+    ready, first, context, buffer : Out
+        A whole frame waits; ``first`` tells whether it starts a sequence, ``context`` its
+        stream, ``buffer`` in which of the two it lies.
     take : In
         The waiting frame's pass starts (a pulse).
     release : In
@@ -49,6 +50,8 @@ class FrameLoader(wiring.Component):
     write_data: Signal
     ready: Signal
     first: Signal
+    context: Signal
+    buffer: Signal
     take: Signal
     release: Signal
     restart: Signal
@@ -59,7 +62,7 @@ class FrameLoader(wiring.Component):
         super().__init__(
             {
                 "frames": In(stream.Signature(frame_layout(design))),
-                "beats": In(address),
+                "beats": In(bits_for(design.vector_depth + 1)),
                 "bases": In(data.ArrayLayout(address, 2)),
                 "blocked": In(1),
                 "write_en": Out(1),
@@ -67,19 +70,25 @@ class FrameLoader(wiring.Component):
                 "write_data": Out(frame_layout(design).members["data"]),
                 "ready": Out(1),
                 "first": Out(1),
+                "context": Out(context_bits(design)),
+                "buffer": Out(1),
                 "take": In(1),
                 "release": In(1),
                 "restart": In(1),
             }
         )
+        # buffers that can be filled, and that hold a frame; which is next, both ways; the beat
+        self._free, self._waiting = Signal(2, init=2), Signal(2)
+        self._fill, self._drain = Signal(), Signal()
+        self._beat = Signal(bits_for(design.vector_depth + 1))
 
     def elaborate(self, platform: object) -> Module:
         """Counters of free and waiting buffers; buffers alternate in both directions."""
         m = Module()
-        free, waiting = Signal(2, init=2), Signal(2)
-        fill, drain = Signal(), Signal()
-        beat = Signal.like(self.beats)
+        free, waiting, beat = self._free, self._waiting, self._beat
+        fill, drain = self._fill, self._drain
         firsts = Signal(2)
+        contexts = [Signal.like(self.context, name=f"context{n}") for n in range(2)]
         taken = self.frames.valid & self.frames.ready
         whole = taken & (beat == self.beats - 1)
         m.d.comb += [
@@ -89,12 +98,17 @@ class FrameLoader(wiring.Component):
             self.write_data.eq(self.frames.payload.data),
             self.ready.eq(waiting != 0),
             self.first.eq(firsts.bit_select(drain, 1)),
+            self.context.eq(Mux(drain, contexts[1], contexts[0])),
+            self.buffer.eq(drain),
         ]
         with m.If(taken):
             m.d.sync += [
                 beat.eq(beat + 1),
                 firsts.bit_select(fill, 1).eq(self.frames.payload.first),
             ]
+            for n, context in enumerate(contexts):
+                with m.If(fill == n):
+                    m.d.sync += context.eq(self.frames.payload.context)
         with m.If(whole):
             m.d.sync += [beat.eq(0), fill.eq(~fill)]
         with m.If(self.take):

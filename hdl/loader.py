@@ -3,8 +3,9 @@
 A packet is a header, a count and data:
 
 =========  =============  ==================================================
-header     bits 31..28    space: 1 matrix, 2 bias, 3 program, 4 start
-           bits 27..16    which memory: PE, element-wise lane, 0
+header     bits 31..28    space: 1 matrix, 2 bias, 3 program, 4 start, 5 linear,
+                          6 vector, 7 cell
+           bits 27..16    which memory: PE, element-wise lane, projector, 0
            bits 15..0     first word written; for *start*, program address
 count      32 bits        memory words that follow (not for *start*)
 data       ...            each memory word in ``ceil(width / 32)`` words,
@@ -22,7 +23,7 @@ from csb_format.design import Design
 
 from .layouts import instruction_layout
 
-__all__ = ["WORD", "Loader", "Space", "header", "space_widths"]
+__all__ = ["WORD", "Loader", "Space", "header", "space_targets", "space_widths"]
 
 WORD = 32
 
@@ -34,6 +35,9 @@ class Space(enum.IntEnum):
     BIAS = 2
     PROGRAM = 3
     START = 4
+    LINEAR = 5
+    VECTOR = 6
+    CELL = 7
 
 
 def header(space: Space, target: int = 0, address: int = 0) -> int:
@@ -47,6 +51,21 @@ def space_widths(design: Design) -> dict[Space, int]:
         Space.MATRIX: design.word_bits,
         Space.BIAS: design.bias_bits,
         Space.PROGRAM: instruction_layout(design).size,
+        Space.LINEAR: design.acc_bits,
+        Space.VECTOR: design.lanes * design.act_bits,
+        Space.CELL: design.state.width,
+    }
+
+
+def space_targets(design: Design) -> dict[Space, int]:
+    """Memories in each space."""
+    return {
+        Space.MATRIX: 0 if design.streamed else design.pes,
+        Space.BIAS: design.units,
+        Space.PROGRAM: 1,
+        Space.LINEAR: design.projectors if design.linear else 0,
+        Space.VECTOR: 1,
+        Space.CELL: design.units,
     }
 
 
@@ -67,8 +86,8 @@ class Loader(wiring.Component):
     start, start_addr : Out
         Start the program (a pulse).
     fault : Out
-        Sticky: a header named a space or a memory that does not exist. Its packet is
-        skipped.
+        Sticky until the next start: a header named a space or a memory that does not exist.
+        Its packet is skipped.
     """
 
     words: stream.Interface
@@ -115,7 +134,7 @@ class Loader(wiring.Component):
                     self.write_addr.eq(head.address),
                 ]
                 with m.If(head.space == Space.START):
-                    m.d.sync += self.start.eq(1)
+                    m.d.sync += [self.start.eq(1), self.fault.eq(0)]
                 with m.Else():
                     m.next = "count"
                     with m.If(~self._known(head)):
@@ -132,7 +151,7 @@ class Loader(wiring.Component):
         return m
 
     def _known(self, head: data.View) -> Value:
-        counts = {Space.MATRIX: self.design.pes, Space.BIAS: self.design.units, Space.PROGRAM: 1}
+        counts = space_targets(self.design)
         return sum(
             ((head.space == space) & (head.target < count) for space, count in counts.items()),
             start=Value.cast(0),

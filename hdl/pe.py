@@ -14,14 +14,12 @@ from .pipeline import delayed, registered
 
 __all__ = ["ProcessingElement"]
 
-FAN_IN = 4  # operands added between two registers of the tree: two adder levels at 100 MHz
 
-
-def tree_latency(operands: int) -> int:
-    """Registers between ``operands`` summands and their sum."""
+def tree_latency(operands: int, fan_in: int) -> int:
+    """Registers between ``operands`` summands and their sum, ``fan_in`` added at a time."""
     levels = 0
     while operands > 1:
-        operands = -(-operands // FAN_IN)
+        operands = -(-operands // fan_in)
         levels += 1
     return levels
 
@@ -43,13 +41,12 @@ class ProcessingElement(wiring.Component):
     group : In
         Its control, same cycle. One group a cycle, no backpressure.
     write : In
-        Writes to the vector banks; seen by groups that arrive in later cycles.
+        Writes to the vector banks; seen by reads in later cycles, which are ``read_delay``
+        behind their groups.
     result : Out
         Sum of the last row that was not parked, ``acc_bits`` wide, held until the next.
         It appears ``latency`` cycles after the row's last group.
     """
-
-    product_delay = 2  # from a group to its products: vector read, multiplier
 
     word: Signal
     group: Signal
@@ -68,19 +65,31 @@ class ProcessingElement(wiring.Component):
         )
 
     @staticmethod
+    def read_delay(design: Design) -> int:
+        """Cycles from a group to the reads of its elements of the vector."""
+        return int(design.deep)
+
+    @staticmethod
+    def product_delay(design: Design) -> int:
+        """Cycles from a group to its products: vector read, multiplier."""
+        return ProcessingElement.read_delay(design) + 2
+
+    @staticmethod
     def latency(design: Design) -> int:
-        """Cycles from a row's last group to its result: read, multiply, tree, align, sum."""
-        return ProcessingElement.product_delay + tree_latency(design.lanes) + 2
+        """Cycles from a row's last group to its result: products, tree, align, sum."""
+        tree = tree_latency(design.lanes, design.fan_in)
+        return ProcessingElement.product_delay(design) + tree + 2
 
     def elaborate(self, platform: object) -> Module:
         """Lanes, tree, accumulator; the control travels beside the data."""
         m = Module()
         products = [self._lane(m, n) for n in range(self.design.lanes)]
-        group = delayed(m, self.group, self.product_delay, reset=True)
+        group = delayed(m, self.group, self.product_delay(self.design), reset=True)
+        fan_in = self.design.fan_in
         while len(products) > 1:
             products = [
-                registered(m, _total(products[i : i + FAN_IN]))
-                for i in range(0, len(products), FAN_IN)
+                registered(m, _total(products[i : i + fan_in]))
+                for i in range(0, len(products), fan_in)
             ]
             group = registered(m, group, reset=True)
         aligned = Signal(signed(self.design.acc_bits), reset_less=True)
@@ -91,36 +100,65 @@ class ProcessingElement(wiring.Component):
     def _lane(self, m: Module, n: int) -> Signal:
         """A vector bank, a multiplier and its registers."""
         design = self.design
-        bank = Memory(shape=signed(design.act_bits), depth=design.vector_depth, init=[])
-        m.submodules[f"bank{n}"] = bank
-        write, read = bank.write_port(), bank.read_port(transparent_for=())
         value = Signal(signed(design.value_bits), name=f"value{n}", reset_less=True)
         shape = signed(design.value_bits + design.act_bits)
         product = Signal(shape, name=f"product{n}", reset_less=True)
-        m.d.comb += [
-            write.en.eq(self.write.en[n]),
-            write.addr.eq(self.write.addr),
-            write.data.eq(self.write.data[n]),
-            read.addr.eq(self.group.base | self.word[n].index),
-        ]
-        m.d.sync += [value.eq(self.word[n].value), product.eq(value * read.data)]
+        wait = self.read_delay(design)
+        address = delayed(m, self.group.base | self.word[n].index, wait)
+        operand = self._bank(m, n, address)
+        weight = delayed(m, self.word[n].value, wait)
+        m.d.sync += [value.eq(weight), product.eq(value * operand)]
         return product
 
+    def _bank(self, m: Module, n: int, address: Value) -> Value:
+        """The element at an address, one cycle later; one memory for each place of a row."""
+        design = self.design
+        ports = design.write_ports
+        bits = (ports - 1).bit_length()
+        read_data = []
+        for port in range(ports):
+            depth = -(-design.vector_depth // ports)
+            bank = Memory(shape=signed(design.act_bits), depth=depth, init=[])
+            m.submodules[f"bank{n}" if ports == 1 else f"bank{n}_{port}"] = bank
+            write, read = bank.write_port(), bank.read_port(transparent_for=())
+            element = port * design.lanes + n
+            m.d.comb += [
+                write.en.eq(self.write.en[element]),
+                write.addr.eq(self.write.row),
+                write.data.eq(self.write.data[element]),
+                read.addr.eq(address >> bits),
+            ]
+            read_data.append(read.data)
+        if ports == 1:
+            return read_data[0]
+        chosen = registered(m, address[:bits])
+        operand = Signal(signed(design.act_bits), name=f"operand{n}")
+        with m.Switch(chosen):
+            for port, element in enumerate(read_data):
+                with m.Case(port):
+                    m.d.comb += operand.eq(element)
+        return operand
+
     def _accumulate(self, m: Module, aligned: Signal, group: data.View) -> None:
-        """Add up a row; park or present the total with its last group."""
+        """Add up a row; park or present the total with its last group.
+
+        Between the accumulator's register and its adder lies one choice, four inputs a bit.
+        A sum that was parked in the cycle in which it is read is still in the accumulator.
+        """
         shape = signed(self.design.acc_bits)
         m.submodules.parked = parked = Memory(shape=shape, depth=self.design.slots, init=[])
-        write = parked.write_port()
-        read = parked.read_port(transparent_for=(write,))
+        write, read = parked.write_port(), parked.read_port(transparent_for=())
         now = registered(m, group, reset=True)
         acc, total = Signal(shape, reset_less=True), Signal(shape)
-        start = Mux(now.first, Mux(now.parked, read.data, 0), acc)
+        parking = now.valid & now.last & now.park
+        parked_now = group.parked & parking & (now.slot == group.slot)
+        goes_on = registered(m, ~group.first | parked_now)
         m.d.comb += [
             read.addr.eq(group.slot),
-            total.eq(start + aligned),
+            total.eq(Mux(goes_on, acc, Mux(now.parked, read.data, 0)) + aligned),
             write.addr.eq(now.slot),
             write.data.eq(total),
-            write.en.eq(now.valid & now.last & now.park),
+            write.en.eq(parking),
         ]
         with m.If(now.valid):
             m.d.sync += acc.eq(total)

@@ -1,4 +1,4 @@
-"""Deals the units that a slot completes to the element-wise lanes, and their results home."""
+"""Deals the results that a slot completes to lanes, and what the lanes make of them home."""
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
@@ -6,115 +6,148 @@ from amaranth.lib.wiring import In, Out
 
 from csb_format.design import Design
 
-from .elementwise import ElementwiseLane
 from .hierarchy import Ram
-from .layouts import unit_layout, update_layout, writeback_layout
+from .layouts import update_layout, writeback_layout
+from .pe import ProcessingElement
 from .pipeline import delayed
 
-__all__ = ["UnitSequencer"]
+__all__ = ["Sequencer", "home_delay", "issue_delay"]
 
 
-class UnitSequencer(wiring.Component):
-    """Counts units through a recurrent pass.
+def issue_delay(design: Design) -> int:
+    """Cycles from the issue of a group to its arrival at the PEs, with its words."""
+    return Ram.latency + design.deep
 
-    Processing order ``t = n * E + lane`` is unit ``(t mod N) * w + t div N``: the ``n``-th
-    unit of every lane goes to place ``n div (N / E)`` of banks ``(n mod (N / E)) * E + lane``.
+
+def home_delay(design: Design, latency: int) -> int:
+    """Cycles from the deal of a beat to the pulse that says it may be read.
+
+    The write register is one cycle behind the lanes, whose ``latency`` it is; a group reads
+    some cycles after it was issued.
+    """
+    read = issue_delay(design) + ProcessingElement.read_delay(design)
+    # a deep design's controller hears of it a cycle late
+    return max(0, latency + 1 - read - design.deep)
+
+
+class Sequencer(wiring.Component):
+    """Counts results through a pass.
+
+    Processing order ``t = n * B + lane`` is element ``(t mod N) * w + t div N`` of the
+    vector: the ``n``-th beat of B lanes goes to banks ``(n mod (N / B)) * B + lane`` at place
+    ``n div (N / B)``; with B a multiple of N, to all banks at B / N places.
 
     Parameters
     ----------
     design : Design
+    lanes : int
+        B, results in a beat.
+    beats : int
+        Beats of a slot.
+    latency : int
+        Cycles from a beat's deal until the lanes have its results, at least 1.
 
     Members
     -------
-    update : In
-        The pass; stable from its first ``slot_done`` until ``finishing``.
-    slot_done, first_slot, last_slot : In
-        The PEs' results are there (a pulse); the slot is the first, the last of its pass.
-        Pulses come at least ``units_per_slot`` cycles apart.
-    unit : Out
-        Control for all lanes, ``units_per_slot`` cycles in a row from ``slot_done`` on.
+    slot_done, first_slot, update : In
+        The PEs' results are there in the next cycle (a pulse); they are the first of their
+        pass, which is described by ``update`` in the same cycle. The last beat before is
+        dealt now at the latest.
+    deal, select, bias, cell, now : Out
+        A beat is dealt, up to ``beats`` cycles in a row from the cycle after ``slot_done``
+        on; which of the slot's; its places in the memories; and the pass's description.
     writeback : Out
-        Where the lanes' results go, ``ElementwiseLane.latency`` cycles after ``unit``.
-    finishing : Out
-        A pulse after which the pass's hidden state may be read: a group issued in the next
-        cycle or later reads it after the last write.
+        Where the lanes' results go, ``latency`` cycles after the deal.
+    home : Out
+        The beat's results may be read by a group that is issued in the next cycle or
+        later (a pulse).
     """
 
-    update: Signal
     slot_done: Signal
     first_slot: Signal
-    last_slot: Signal
-    unit: Signal
+    update: Signal
+    deal: Signal
+    select: Signal
+    bias: Signal
+    cell: Signal
+    now: Signal
     writeback: Signal
-    finishing: Signal
+    home: Signal
 
-    # the write register is one cycle behind the lanes, a group reads Ram.latency after issue
-    finishing_delay = ElementwiseLane.latency + 1 - Ram.latency
-
-    def __init__(self, design: Design):
-        self.design = design
+    def __init__(self, design: Design, lanes: int, beats: int, latency: int):
+        self._design = design
+        self._lanes, self._beats, self._latency = lanes, beats, latency
+        self._turns = max(1, design.lanes // lanes)
+        self._places = max(1, lanes // design.lanes)
+        update = update_layout(design)
         super().__init__(
             {
-                "update": In(update_layout(design)),
                 "slot_done": In(1),
                 "first_slot": In(1),
-                "last_slot": In(1),
-                "unit": Out(unit_layout(design)),
-                "writeback": Out(writeback_layout(design)),
-                "finishing": Out(1),
+                "update": In(update),
+                "deal": Out(1),
+                "select": Out(range(max(2, beats))),
+                "bias": Out(update.members["bias"]),
+                "cell": Out(update.members["cell"]),
+                "now": Out(update),
+                "writeback": Out(writeback_layout(design, lanes)),
+                "home": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        """A counter over the units of a slot, one over those of a pass, and delays."""
+        """A counter over the beats of a slot, one over those of a pass, and delays."""
         m = Module()
-        active, final = self._walk_slot(m)
-        start = self.slot_done & self.first_slot
-        count, turn, place = self._walk_pass(m, active, start)
-        m.d.comb += [
-            self.unit.valid.eq(active & (count < self.update.units)),
-            self.unit.zero.eq(self.update.zero),
-            self.unit.addr.eq(count),
-            self.unit.shift.eq(self.update.shift),
+        held = Signal.like(self.update)
+        told = Signal.like(self.update)
+        m.d.comb += told.eq(Mux(self.slot_done, self.update, held))
+        with m.If(self.slot_done):
+            m.d.sync += held.eq(self.update)
+        active = self._walk_slot(m)
+        count, turn, place = self._walk_pass(m, active, self.slot_done & self.first_slot)
+        deal = active & (count < told.beats)
+        m.d.sync += [
+            self.deal.eq(deal),
+            self.now.eq(told),
+            self.bias.eq(told.bias + count),
+            self.cell.eq(told.cell + count),
         ]
-        now = Signal(writeback_layout(self.design))
+        now = Signal.like(self.writeback)
         m.d.comb += [
-            now.valid.eq(self.unit.valid),
-            now.last.eq(count == self.update.units - 1),
-            now.addr.eq(self.update.base | place),
+            now.valid.eq(deal),
+            now.write.eq(told.write),
+            now.emit.eq(told.emit),
+            now.last.eq(told.final & (count == told.beats - 1)),
+            now.place.eq(told.base | place),
             now.turn.eq(turn),
         ]
+        home = home_delay(self._design, self._latency)
         m.d.comb += [
-            self.writeback.eq(delayed(m, now, ElementwiseLane.latency, reset=True)),
-            self.finishing.eq(delayed(m, final, self.finishing_delay, reset=True)),
+            self.writeback.eq(delayed(m, now, 1 + self._latency, reset=True)),
+            self.home.eq(delayed(m, self.deal, home, reset=True)),
         ]
         return m
 
-    def _walk_slot(self, m: Module) -> tuple[Value, Value]:
-        """(a unit is dealt, it is the last of the pass) while ``unit.select`` counts."""
-        last = self.design.units_per_slot - 1
-        rest = Signal(range(last + 1))  # units of this slot still to deal after this cycle
-        final_slot = Signal()
-        active = self.slot_done | rest.any()
-        in_final = Mux(self.slot_done, self.last_slot, final_slot)
-        m.d.comb += self.unit.select.eq(Mux(self.slot_done, 0, last + 1 - rest))
+    def _walk_slot(self, m: Module) -> Value:
+        """Whether a beat of the slot is next, while ``select`` counts."""
+        last = self._beats - 1
+        rest = Signal(range(max(2, last + 1)))  # beats of this slot still to deal after this cycle
+        m.d.sync += self.select.eq(Mux(self.slot_done, 0, last + 1 - rest))
         with m.If(self.slot_done):
-            m.d.sync += [rest.eq(last), final_slot.eq(self.last_slot)]
+            m.d.sync += rest.eq(last)
         with m.Elif(rest.any()):
             m.d.sync += rest.eq(rest - 1)
-        ending = self.slot_done if last == 0 else (rest == 1)
-        return active, ending & in_final
+        return self.slot_done | rest.any()
 
     def _walk_pass(self, m: Module, active: Value, start: Value) -> tuple[Value, Value, Value]:
-        """(number of the unit, its turn among the banks, its place in the bank)."""
-        turns = self.design.lanes // self.design.units
-        count = Signal.like(self.unit.addr + 1)
-        turn, place = Signal.like(self.writeback.turn), Signal.like(self.writeback.addr)
+        """(number of the beat, its turn among the banks, its place in the bank)."""
+        count = Signal.like(self.update.beats)
+        turn, place = Signal.like(self.writeback.turn), Signal.like(self.writeback.place)
         now = [Mux(start, 0, counter) for counter in (count, turn, place)]
         with m.If(active):
             m.d.sync += count.eq(now[0] + 1)
-            with m.If(now[1] == turns - 1):
-                m.d.sync += [turn.eq(0), place.eq(now[2] + 1)]
+            with m.If(now[1] == self._turns - 1):
+                m.d.sync += [turn.eq(0), place.eq(now[2] + self._places)]
             with m.Else():
                 m.d.sync += [turn.eq(now[1] + 1), place.eq(now[2])]
         return now[0], now[1], now[2]

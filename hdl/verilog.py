@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,9 +19,11 @@ from .compiler import Image
 from .core import Core
 from .hierarchy import RAM_MODULE, Hierarchy
 
-__all__ = ["TOP_MODULE", "VerilogFiles", "emit_verilog"]
+__all__ = ["LINT_WAIVERS", "TOP_MODULE", "Top", "VerilogFiles", "emit_verilog"]
 
 TOP_MODULE = "sparseflow"
+LINT_WAIVERS = "sparseflow.vlt"  # for Verilator's --lint-only -Wall; lies beside the Verilog
+Top = Callable[[Design, Image | None, Hierarchy], wiring.Component]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class VerilogFiles:
         return [self.folder / name for name in self.sources]
 
     @property
+    def top(self) -> str:
+        """Name of the top module."""
+        return Path(self.sources[0]).stem
+
+    @property
     def sha256(self) -> str:
         """Digest of all Verilog text (not of the images), in order."""
         digest = hashlib.sha256()
@@ -55,8 +63,15 @@ class VerilogFiles:
         return digest.hexdigest()
 
 
-def emit_verilog(design: Design, folder: Path, image: Image | None = None) -> VerilogFiles:
-    """Write the accelerator, one module a file, and its memory images.
+def emit_verilog(
+    design: Design,
+    folder: Path,
+    image: Image | None = None,
+    *,
+    top: Top = Core,
+    name: str = TOP_MODULE,
+) -> VerilogFiles:
+    """Write the accelerator, one module a file, lint waivers and its memory images.
 
     The same design gives the same bytes. A folder that exists is replaced as a whole.
 
@@ -67,6 +82,11 @@ def emit_verilog(design: Design, folder: Path, image: Image | None = None) -> Ve
     image : Image, optional
         With it, memories start from ``.mem`` files (``$readmemh``); without it they start
         at zero and are loaded through the ``load`` stream.
+    top : callable
+        Makes the top component of design, image and hierarchy: :class:`~hdl.core.Core` or
+        something around it. What its ``companions`` return, if it has them, lies beside.
+    name : str
+        Of the top module.
 
     Returns
     -------
@@ -75,12 +95,18 @@ def emit_verilog(design: Design, folder: Path, image: Image | None = None) -> Ve
     # the system's Yosys may be older than Amaranth accepts; the one from PyPI is pinned
     os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
     hierarchy = Hierarchy(instances=True, images=image is not None)
-    texts = {TOP_MODULE: _convert(TOP_MODULE, Core(design, image, hierarchy))}
-    while missing := [name for name in hierarchy.modules if name not in texts]:
-        texts |= {name: _convert(name, hierarchy.modules[name]) for name in missing}
-    ram = resources.files(__package__).joinpath(f"{RAM_MODULE}.v").read_text()
-    texts[RAM_MODULE] = ram
-    return _write(Path(folder), texts, image)
+    component = top(design, image, hierarchy)
+    texts = {name: _convert(name, component)}
+    while missing := [block for block in hierarchy.modules if block not in texts]:
+        texts |= {block: _convert(block, hierarchy.modules[block]) for block in missing}
+    texts[RAM_MODULE] = _ours(f"{RAM_MODULE}.v")
+    companions = {LINT_WAIVERS: _ours(LINT_WAIVERS)} | getattr(component, "companions", dict)()
+    return _write(Path(folder), texts, image, companions)
+
+
+def _ours(name: str) -> str:
+    """A file of this package."""
+    return resources.files(__package__).joinpath(name).read_text()
 
 
 def _convert(name: str, block: wiring.Component) -> str:
@@ -98,12 +124,16 @@ def _convert(name: str, block: wiring.Component) -> str:
     return text
 
 
-def _write(folder: Path, texts: dict[str, str], image: Image | None) -> VerilogFiles:
+def _write(
+    folder: Path, texts: dict[str, str], image: Image | None, companions: dict[str, str]
+) -> VerilogFiles:
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         for name, text in texts.items():
             (beside / f"{name}.v").write_text(text)
+        for name, text in companions.items():
+            (beside / name).write_text(text)
         memories = image.memories if image else {}
         for name, words in memories.items():
             write_mem(beside / f"{name}.mem", words, image.width(name))  # type: ignore[union-attr]

@@ -17,10 +17,9 @@ from csb_format.design import (
     DesignError,
     Scales,
     bits_for,
-    fewest_units,
-    merged,
-    region,
+    check_supported,
 )
+from csb_format.model import DenseLayer
 
 FINE = Design(8, 4, 2, 6, 24, 32, 4, 8, 16, 3)
 
@@ -51,6 +50,7 @@ def model_of(
     [
         *("pes", "lanes", "units", "row_groups", "matrix_depth", "vector_depth", "slots"),
         *("cells", "output_depth", "index_bits", "value_bits", "act_bits", "program_depth"),
+        *("contexts", "fan_in"),
     ],
 )
 @pytest.mark.parametrize("value", [0, -4, 2.0, "8", None])
@@ -71,6 +71,13 @@ def test_every_number_is_whole_and_positive(name: str, value: Any) -> None:
         ({"value_bits": 19}, r"value_bits = 19: must be 4 to 18"),
         ({"act_bits": 5}, r"act_bits = 5: must be 6 to 18"),
         ({"act_bits": 19}, r"act_bits = 19: must be 6 to 18"),
+        ({"projectors": 3}, r"projectors = 3: must divide pes = 8, and divide lanes = 4"),
+        ({"projectors": 16}, r"projectors = 16: must divide pes = 8"),
+        ({"pes": 24, "projectors": 12}, r"projectors = 12: .* or be a power-of-two multiple"),
+        ({"projectors": -1}, r"projectors = -1: must be a whole number of at least 0"),
+        ({"linear": 3}, r"linear = 3: linear layers need projectors"),
+        ({"linear": -3}, r"linear = -3: must be a whole number of at least 0"),
+        ({"fan_in": 1}, r"fan_in = 1: a tree adds at least 2 operands"),
     ],
 )
 def test_designs_that_cannot_exist(changes: dict[str, int], match: str) -> None:
@@ -83,6 +90,22 @@ def test_derived_numbers() -> None:
     assert (FINE.entry_bits, FINE.word_bits, FINE.bias_bits) == (19, 76, 72)
     assert (FINE.gate, FINE.state) == (Fixed(16, 15), Fixed(18, 13))
     assert replace(FINE, pes=64).units_per_slot == 8
+    assert (FINE.write_ports, FINE.results_per_slot) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("projectors", "ports", "results"), [(1, 1, 32), (2, 1, 16), (4, 1, 8), (8, 2, 4), (32, 8, 1)]
+)
+def test_projectors_beyond_the_lanes_write_several_places(
+    projectors: int, ports: int, results: int
+) -> None:
+    design = replace(FINE, pes=32, projectors=projectors)
+    assert (design.write_ports, design.results_per_slot) == (ports, results)
+
+
+@pytest.mark.parametrize(("contexts", "depth"), [(1, 6), (2, 16), (3, 24)])
+def test_cells_of_a_context_start_at_a_power_of_two(contexts: int, depth: int) -> None:
+    assert replace(FINE, cells=6, contexts=contexts).state_depth == depth
 
 
 @given(st.integers(1, 300), st.integers(1, 64), st.integers(4, 18), st.integers(6, 18))
@@ -106,11 +129,6 @@ def test_bits_for(count: int, bits: int) -> None:
     assert bits_for(count) == bits
 
 
-@pytest.mark.parametrize(("width", "places"), [(1, 1), (2, 2), (3, 4), (8, 8), (9, 16)])
-def test_region(width: int, places: int) -> None:
-    assert region(width) == places
-
-
 def test_for_model_takes_the_least() -> None:
     design = Design.for_model(model_of(), pes=8, lanes=4)
     # banks of 3 for both; 12 units in slots of two; rows of 2 + 3 groups
@@ -127,7 +145,7 @@ def test_for_model_takes_the_least() -> None:
         index_bits=2,
         value_bits=16,
         act_bits=16,
-        program_depth=16,
+        program_depth=20,
     )
 
 
@@ -158,25 +176,6 @@ def test_for_model_takes_the_models_width() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pes", "lanes", "k_hh", "units"),
-    [
-        (4, 1, 1, 1),
-        (8, 4, 2, 1),
-        (8, 4, 1, 2),
-        (64, 16, 8, 2),
-        (64, 16, 16, 1),
-        (64, 16, 1, 16),
-        (64, 4, 1, 4),  # more would keep up, but four is what the lanes allow
-        (24, 4, 2, 2),  # three would do, but does not divide four
-    ],
-)
-def test_fewest_units_that_keep_up(pes: int, lanes: int, k_hh: int, units: int) -> None:
-    assert fewest_units(pes, lanes, k_hh) == units
-    assert lanes % units == 0
-    assert pes // 4 % units == 0
-
-
-@pytest.mark.parametrize(
     ("pes", "lanes", "units"), [(0, 4, None), (8, 0, None), (8, 4, 0), (-4, 4, 1)]
 )
 def test_for_model_refuses_arrays_of_nothing(pes: int, lanes: int, units: int | None) -> None:
@@ -191,19 +190,6 @@ def test_for_model_refuses_odd_arrays() -> None:
         Design.for_model(model_of(), 8, 3)
     with pytest.raises(DesignError, match="units = 3: must divide lanes = 4"):
         Design.for_model(model_of(), 8, 4, 3)
-    layer = model_of(x=10).layers[0]
-    second = replace(layer, input=layer.hidden)
-    with pytest.raises(DesignError, match="the model has 2 layers"):
-        Design.for_model(Model((layer, second), None, {}), 8, 4)
-
-
-def test_merged() -> None:
-    geometry = Geometry(4, 12, 4, 2)
-    assert merged(geometry, 4) == geometry
-    two = merged(geometry, 2)
-    assert (two.banks, two.nonzeros, two.bank_width) == (2, 4, 6)
-    with pytest.raises(DesignError, match=r"lanes = 8 does not divide the 4 banks.*divisor of 4"):
-        merged(geometry, 8)
 
 
 def layer_with(ih: int, x: int, hh: int) -> LstmLayer:
@@ -251,3 +237,30 @@ def test_products_too_far_apart(ih: int, x: int, hh: int) -> None:
     match = rf"products, {ih + x} \(input\) and {hh + 15} \(recurrent\), must lie within 7 bits"
     with pytest.raises(DesignError, match=match):
         Scales.of(layer_with(ih, x, hh))
+
+
+def head_of(model: Model) -> DenseLayer:
+    size = model.layers[-1].hidden_size
+    weight = np.zeros((5, size), np.int64)
+    bias = np.zeros(5, np.int64)
+    return DenseLayer(weight, Fixed(16, 15), model.layers[-1].hidden, bias)
+
+
+def test_what_the_accelerator_cannot_run_is_named() -> None:
+    model = model_of()
+    check_supported(model)
+    with pytest.raises(DesignError, match="no linear output layer: pack it with its classifier"):
+        check_supported(model, head=True)
+    check_supported(replace(model, head=head_of(model)), head=True)
+    layer = replace(model.layers[0], input=Fixed(8, 6))
+    with pytest.raises(DesignError, match=r"x of layer 0 has 8 bits, h of the first layer 16: "):
+        check_supported(replace(model, layers=(layer,)))
+
+
+def test_a_head_behind_two_directions_is_left_to_the_host() -> None:
+    layer = model_of().layers[0]
+    two = Model((layer, layer), None, {}, 2)
+    check_supported(two)
+    head = replace(head_of(two), weight=np.zeros((5, 20), np.int64))
+    with pytest.raises(DesignError, match=r"linear output layer reads both .* \(head=False\)"):
+        check_supported(replace(two, head=head), head=True)

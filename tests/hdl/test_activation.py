@@ -29,24 +29,28 @@ def arguments(piecewise: Piecewise) -> IntArray:
     return every
 
 
+@pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("function", ["sigmoid", "tanh"])
 @pytest.mark.parametrize("act_bits", [6, 8, 12, 16, 18])
-def test_every_argument_gives_the_models_value(play: Any, act_bits: int, function: str) -> None:
+def test_every_argument_gives_the_models_value(
+    play: Any, act_bits: int, function: str, deep: bool
+) -> None:
     piecewise = CellArithmetic(act_bits).piecewise
     x = np.random.default_rng(act_bits).permutation(arguments(piecewise))
     cycles = [{"argument": int(v)} for v in x]
-    block = Activation(piecewise, function)
-    seen = play(block, cycles, ["result"], extra=Activation.latency)
-    results = [result for (result,) in seen[Activation.latency :]]
+    block, latency = Activation(piecewise, function, deep), Activation.delay(deep)
+    seen = play(block, cycles, ["result"], extra=latency)
+    results = [result for (result,) in seen[latency:]]
     np.testing.assert_array_equal(results, getattr(piecewise, function)(x))
 
 
-def test_result_follows_its_argument_by_the_latency(play: Any) -> None:
+@pytest.mark.parametrize("deep", [False, True])
+def test_result_follows_its_argument_by_the_latency(play: Any, deep: bool) -> None:
     piecewise = CellArithmetic(8).piecewise
-    x = [0, 0, 0, 0, 0, piecewise.state.min, 0, 0, 0, 0, 0]
-    seen = play(Activation(piecewise, "tanh"), [{"argument": v} for v in x], ["result"])
+    x = [0, 0, 0, 0, 0, piecewise.state.min, 0, 0, 0, 0, 0, 0, 0]
+    seen = play(Activation(piecewise, "tanh", deep), [{"argument": v} for v in x], ["result"])
     changed = [t for t, (result,) in enumerate(seen) if result]
-    assert changed == [5 + Activation.latency]
+    assert changed == [5 + Activation.delay(deep)]
 
 
 def test_table_of_another_size(play: Any) -> None:
@@ -55,8 +59,9 @@ def test_table_of_another_size(play: Any) -> None:
     x = np.arange(-256, 256)
     for function in ("sigmoid", "tanh"):
         block = Activation(piecewise, function)
-        seen = play(block, [{"argument": int(v)} for v in x], ["result"], extra=3)
-        results = [result for (result,) in seen[3:]]
+        latency = Activation.delay(deep=False)
+        seen = play(block, [{"argument": int(v)} for v in x], ["result"], extra=latency)
+        results = [result for (result,) in seen[latency:]]
         np.testing.assert_array_equal(results, getattr(piecewise, function)(x))
 
 

@@ -11,15 +11,19 @@ import pytest
 from csb_format import Csb, IntArray, Model
 from csb_format.design import Design
 from hdl.compiler import Image, compile_model
+from hdl.controller import Controller
 from hdl.core import Core
+from hdl.latency import Latencies
 from hdl.loader import Space, header
+from hdl.program import Sink
 from sim.integer_model import IntegerModel
 from sim.pysim import simulate_amaranth
 from sim.random_models import random_frames, random_model
-from sim.scenario import Job, Outcome, frame_payloads, run_job
+from sim.scenario import Job, Outcome, run_job
+from sim.stimulus import Stimulus
 from sim.streams import Pauses
 
-LENGTHS = [3, 1, 3]
+LENGTHS = [2, 1, 2]
 # X, H, banks, k_ih, k_hh, value bits, act bits, M, N, E
 CASES = {
     "one of each": (6, 5, 2, 1, 2, 16, 16, 8, 2, 1),
@@ -40,10 +44,10 @@ CASES = {
 }
 
 
-def build(case: tuple[int, ...], seed: int = 1) -> tuple[Model, Image]:
+def build(case: tuple[int, ...], seed: int = 1, **options: bool) -> tuple[Model, Image]:
     *sizes, pes, lanes, units = case
     model = random_model(np.random.default_rng(seed), *sizes)
-    return model, compile_model(model, Design.for_model(model, pes, lanes, units))
+    return model, compile_model(model, Design.for_model(model, pes, lanes, units, **options))
 
 
 def job_of(image: Image, sequences: list[IntArray], **options: Any) -> Job:
@@ -77,7 +81,7 @@ def test_states_equal_the_integer_model(case: tuple[int, ...]) -> None:
 
 
 def test_states_are_the_same_when_streams_pause(case: tuple[int, ...]) -> None:
-    model, image = build(case, seed=3)
+    model, image = build(case, seed=3, deep=True)
     sequences = random_frames(np.random.default_rng(4), model, LENGTHS)
     expected = reference(model, sequences)
     for seed, (idle, stall) in enumerate([(0.7, 0.0), (0.0, 0.8)]):
@@ -95,23 +99,39 @@ def test_states_are_the_same_when_memories_are_loaded(case: tuple[int, ...]) -> 
     assert_same(outcome.states(image), reference(model, sequences))
 
 
+@pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize(
     "name", ["one of each", "dense", "lanes slower than products", "one pass is one cycle"]
 )
-def test_step_takes_the_cycles_of_the_architecture(name: str) -> None:
-    model, image = build(CASES[name])
-    design, core = image.design, Core(image.design)
+def test_step_takes_the_cycles_of_the_architecture(name: str, deep: bool) -> None:
+    model, image = build(CASES[name], deep=deep)
     sequences = random_frames(np.random.default_rng(5), model, [12])
     job = job_of(image, sequences)
     cycles = simulate_amaranth(image, job).frame_cycles(image)
-    slots, k_ih, k_hh = image.placement.slots, *(code.groups for code in image.program[1:3])
-    step = slots * k_ih + slots * max(k_hh, design.units_per_slot)
-    # an input pass fills the wait for the hidden state; what is left of it is idle. After
-    # the last row of a slot its lane's other units may still be dealt.
-    spare = max(k_hh, design.units_per_slot) - k_hh
-    step += max(0, core.latencies.bubble - 1 - spare - slots * k_ih)
-    beats = image.input_width
-    assert set(np.diff(cycles)[3:]) == {max(step, beats)}
+    # short passes take the time of a fetch; a deep controller pauses before each
+    busy = [max(p.cycles + deep, Controller.fetch) for p in image.parts[0].passes]
+    step = max(sum(busy), chain(image), image.parts[0].frame_beats)
+    assert set(np.diff(cycles)[3:]) == {step}
+
+
+def chain(image: Image) -> int:
+    """Cycles from a recurrent pass to the one that reads its state: its length and the wait."""
+    (now,) = (p.instruction for p in image.parts[0].passes if p.sink == Sink.UNITS)
+    placement, design = image.parts[0].emissions[0].placement, image.design
+    per_slot, latencies = design.units_per_slot, Latencies(design)
+    # cycle, from the start, from which each beat may be read
+    home = [
+        beat // per_slot * now.interval
+        + (now.groups - 1)
+        + (latencies.row + latencies.lane(Sink.UNITS) + 2 - latencies.read)
+        + beat % per_slot
+        for beat in range(placement.beats)
+    ]
+    turns = design.lanes // design.units
+    reads = [max(0, placement.bank_width - now.groups + g) for g in range(now.groups)]
+    needed = max(home[(place + 1) * turns - 1] - g for g, place in enumerate(reads))
+    # it starts as a beat comes home
+    return min(at for at in home if at >= needed)
 
 
 def test_same_inputs_take_the_same_cycles() -> None:
@@ -197,10 +217,11 @@ def test_halted_and_faults_reach_the_ports(run: Any) -> None:
         assert (ctx.get(core.halted), ctx.get(core.fault)) == (1, 0)  # nothing is loaded
         await send(ctx, image.load_words())
         assert (ctx.get(core.halted), ctx.get(core.fault)) == (0, 0)
-        await send(ctx, [header(Space.PROGRAM, 0, 0), 1, 3, 0, 0, 0, 0, 0][: 2 + program_chunks])
+        await send(ctx, [header(Space.PROGRAM, 0, 0), 1, 3, *[0] * (program_chunks - 1)])
         await send(ctx, [header(Space.START)])
         assert (ctx.get(core.halted), ctx.get(core.fault)) == (0, 1)  # no such operation
-        await send(ctx, [header(Space.START, 0, 5)])
+        unused = len(image.program)
+        await send(ctx, [header(Space.START, 0, unused)])
         assert (ctx.get(core.halted), ctx.get(core.fault)) == (1, 0)  # the unused part halts
         await send(ctx, [header(Space.MATRIX, image.design.pes, 0), 0])
         assert ctx.get(core.fault)
@@ -214,7 +235,7 @@ def test_frames_are_held_back_until_there_is_room(run: Any) -> None:
     model, image = build(CASES["one of each"])
     core = Core(image.design, image)
     (frames,) = random_frames(np.random.default_rng(9), model, [9])
-    payloads = frame_payloads(image, frames)
+    payloads = Stimulus.of(image, [frames]).payloads()
     taken: list[int] = []
 
     async def source(ctx: Any) -> None:
@@ -229,10 +250,10 @@ def test_frames_are_held_back_until_there_is_room(run: Any) -> None:
     async def sink(ctx: Any) -> None:
         await ctx.tick().repeat(600)
         # two frames of output have room; one more is parked, and two are buffered
-        assert len(taken) == 5 * image.input_width
+        assert len(taken) == 5 * image.parts[0].frame_beats
         found: list[int] = []
         ctx.set(core.states.ready, 1)
-        while len(found) < len(frames) * image.placement.units_per_lane:
+        while len(found) < len(frames) * image.parts[0].beats_out:
             _, _, valid, payload = await ctx.tick().sample(
                 core.states.valid, core.states.payload.as_value()
             )

@@ -1,4 +1,4 @@
-"""ElementwiseLane against its model: steps with cell memory, every shift, extremes."""
+"""ElementwiseLane against its model: steps with cell memory, every shift, clips, extremes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from csb_format import IntArray, round_shift, saturate
 from csb_format.cell import Gates
 from csb_format.design import Design
 from hdl.elementwise import ElementwiseLane
@@ -18,11 +19,12 @@ class Scenario:
     def __init__(self, design: Design, seed: int):
         self.design, self.lane = design, ElementwiseLane(design)
         self.rng = np.random.default_rng(seed)
-        self.cells = np.zeros(design.cells, np.int64)
+        self.cells = np.zeros(design.state_depth, np.int64)
         self.controls: list[dict[str, Any]] = []
+        self.loads: dict[int, dict[str, int]] = {}
         self.biases: list[list[int]] = []
         self.sums: list[list[list[int]]] = []
-        self.expected: dict[int, tuple[int, int]] = {}
+        self.expected: dict[int, tuple[int, int, int]] = {}
 
     def draw(self, bits: int, scale: int, size: tuple[int, ...]) -> Any:
         """Numbers of all magnitudes up to ``2**scale``, some at the ends of ``bits`` bits."""
@@ -45,13 +47,14 @@ class Scenario:
         select = int(rng.integers(d.units_per_slot))
         if valid:
             old = np.asarray(0 if zero else self.cells[addr], np.int64)
-            h, c = self.lane.model(_four(sums[select]), _four(bias), shifts, old)
+            given = (_four(sums[select]), _four(bias), shifts, old)
+            h, c = self.lane.model(*given)
             self.cells[addr] = c
-            self.expected[len(self.controls)] = (int(h), int(c))
+            self.expected[len(self.controls)] = (int(h), int(c), clips(self.lane, *given))
         control: dict[str, Any] = {
             "valid": valid,
             "select": select,
-            "addr": addr,
+            "cell": addr,
             "zero": zero,
             "shift": shifts,
         }
@@ -63,16 +66,22 @@ class Scenario:
 
     def gap(self) -> None:
         """A cycle whose unit is not valid, and must leave the cells alone."""
-        self.cycle(False, int(self.rng.integers(self.design.cells)), False, 3)
+        self.cycle(False, int(self.rng.integers(self.design.state_depth)), False, 3)
 
     def step(self, zero: bool, shift: int) -> None:
         """Every cell once, in random order with gaps; then the pipeline runs empty."""
-        for addr in self.rng.permutation(self.design.cells):
+        for addr in self.rng.permutation(self.design.state_depth):
             while self.rng.random() < 0.25:
                 self.gap()
             self.cycle(True, int(addr), zero, shift)
-        for _ in range(ElementwiseLane.latency):
+        for _ in range(ElementwiseLane.latency(self.design)):
             self.gap()
+
+    def load(self, addr: int, value: int) -> None:
+        """A cell state from outside."""
+        self.loads[len(self.controls)] = {"en": 1, "addr": addr, "data": value}
+        self.cells[addr] = value
+        self.gap()
 
     def check(self, play: Any) -> None:
         delay = ElementwiseLane.bias_delay
@@ -81,9 +90,30 @@ class Scenario:
             {"unit": unit, "bias": bias, "sums": sums}
             for unit, bias, sums in zip(self.controls, biases, self.sums, strict=True)
         ]
-        seen = play(self.lane, cycles, ["hidden", "cell"], extra=ElementwiseLane.latency)
-        found = {t: seen[t + ElementwiseLane.latency] for t in self.expected}
+        for t, load in self.loads.items():
+            cycles[t]["load"] = load
+        watch = ["hidden", "cell", "clipped"]
+        latency = ElementwiseLane.latency(self.design)
+        seen = play(self.lane, cycles, watch, extra=latency)
+        found = {t: seen[t + latency] for t in self.expected}
         assert found == self.expected
+        quiet = [clip for t, (*_, clip) in enumerate(seen) if t - latency not in found]
+        assert not any(quiet)
+
+
+def clips(lane: ElementwiseLane, sums: Gates, bias: Gates, shift: Any, c: IntArray) -> int:
+    """Whether a pre-activation, the cell state or the hidden state does not fit."""
+    arithmetic = lane.design.arithmetic
+    gate, state = arithmetic.gate, arithmetic.state
+    exact = [round_shift(s, n) + b for s, b, n in zip(sums, bias, shift, strict=True)]
+    pre = [saturate(value, state.width) for value in exact]
+    i, f, g, o = arithmetic.gates(_four(pre))
+    lift = gate.frac - state.frac
+    cell = round_shift((f * c << lift) + i * g, gate.frac + lift)
+    kept = saturate(cell, state.width)
+    hidden = round_shift(o * arithmetic.piecewise.tanh(kept), gate.frac)
+    lost = [a != b for a, b in zip(exact, pre, strict=True)]
+    return int(any(lost) or cell != kept or hidden != saturate(hidden, gate.width))
 
 
 def _four(values: Any) -> Gates:
@@ -114,7 +144,7 @@ def test_hidden_and_cell_reach_both_ends(play: Any) -> None:
     for _ in range(40):  # every gate fully open: c moves by almost one a step, to both ends
         for addr, g in enumerate((low, high)):
             scenario.cycle(True, addr, False, 0, np.array([[high, high, g, high]]))
-        for _ in range(ElementwiseLane.latency):
+        for _ in range(ElementwiseLane.latency(design)):
             scenario.gap()
     states = np.array([scenario.expected[t] for t in sorted(scenario.expected)])
     gate, state = design.gate, design.state
@@ -132,4 +162,22 @@ def test_state_appears_after_the_latency(play: Any, design: Design) -> None:
     cycles = [quiet] * 30 + [busy] + [quiet] * 30
     seen = play(ElementwiseLane(design), cycles, ["hidden", "cell"])
     changed = [t for t, (hidden, cell) in enumerate(seen) if (hidden, cell) != (0, 0)]
-    assert changed == [30 + ElementwiseLane.latency]
+    assert changed == [30 + ElementwiseLane.latency(design)]
+
+
+def test_given_states_take_the_place_of_those_before(play: Any, design: Design) -> None:
+    scenario = Scenario(design, seed=4)
+    for zero in (False, True, False):
+        for addr in scenario.rng.permutation(design.state_depth):
+            value = int(scenario.draw(design.state.width, design.state.frac + 2, (1,))[0])
+            scenario.load(int(addr), value)
+        scenario.step(zero=zero, shift=design.value_bits)
+    scenario.check(play)
+
+
+def test_some_units_are_clipped_and_some_are_not(play: Any, design: Design) -> None:
+    scenario = Scenario(design, seed=5)
+    for shift in (design.value_bits, 0):
+        scenario.step(zero=False, shift=shift)
+    assert {clip for *_, clip in scenario.expected.values()} == {0, 1}
+    scenario.check(play)

@@ -21,6 +21,7 @@ class Bench:
         half = design.vector_depth // 2
         self.bases = (half, 0) if seed % 2 else (0, half)
         self.firsts = [int(self.rng.random() < 0.4) for _ in range(frames)]
+        self.contexts = [int(self.rng.integers(design.contexts)) for _ in range(frames)]
         self.beat = self.taken = self.released = 0  # beats accepted, frames taken and released
         self.block = FrameLoader(design)
         self.data = self.rng.integers(
@@ -52,8 +53,10 @@ class Bench:
             ctx.set(port, int(value))
         ctx.set(block.frames.valid, int(valid))
         if valid:
-            first = self.firsts[self.beat // BEATS]
-            ctx.set(block.frames.payload, {"data": self.data[self.beat], "first": first})
+            frame = self.beat // BEATS
+            marks = {"first": self.firsts[frame]}
+            marks |= {"context": self.contexts[frame]} if self.design.contexts > 1 else {}
+            ctx.set(block.frames.payload, {"data": self.data[self.beat], **marks})
         self.compare(ctx, valid, blocked)
         accepted = valid and bool(ctx.get(block.frames.ready))
         await ctx.tick()
@@ -68,6 +71,8 @@ class Bench:
         assert ctx.get(block.ready) == (waiting > 0)
         if waiting:
             assert ctx.get(block.first) == self.firsts[self.taken]
+            assert ctx.get(block.context) == self.contexts[self.taken]
+            assert ctx.get(block.buffer) == self.taken % 2
         assert ctx.get(block.write_en) == (valid and ready)
         if valid and ready:
             frame, place = divmod(self.beat, BEATS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hdl.loader import WORD, Loader, Space, header, space_widths
 
 WATCH = ["write_en", "space", "target", "write_addr", "write_data", "start", "start_addr", "fault"]
 MATRIX, BIAS, PROGRAM = Space.MATRIX, Space.BIAS, Space.PROGRAM
+LINEAR, VECTOR, CELL = Space.LINEAR, Space.VECTOR, Space.CELL
 Place = tuple[int, int, int]  # space, target, address
 
 
@@ -27,6 +29,9 @@ class Stream:
             MATRIX: (design.pes, design.matrix_depth),
             BIAS: (design.units, design.cells),
             PROGRAM: (1, design.program_depth),
+            LINEAR: (design.projectors if design.linear else 0, design.linear),
+            VECTOR: (1, design.vector_depth),
+            CELL: (design.units, design.state_depth),
         }
 
     def random(self, bits: int) -> int:
@@ -41,7 +46,8 @@ class Stream:
             self.writes.append(((int(space), target, address + i), word))
 
     def random_packet(self) -> None:
-        space = [MATRIX, BIAS, PROGRAM][self.rng.integers(3)]
+        there = [space for space, (targets, _) in self.depths.items() if targets]
+        space = there[self.rng.integers(len(there))]
         targets, depth = self.depths[space]
         address = int(self.rng.integers(depth))
         count = int(self.rng.integers(min(6, depth - address) + 1))
@@ -108,9 +114,13 @@ def test_start_is_one_pulse_after_the_last_write(play: Any, design: Design) -> N
 
 @pytest.mark.parametrize("words", [0, 1, 5])
 @pytest.mark.parametrize(
-    ("space", "target"), [(0, 0), (5, 0), (15, 1), (MATRIX, "pes"), (BIAS, "units"), (PROGRAM, 1)]
+    ("space", "target"),
+    [
+        *((0, 0), (8, 0), (15, 1), (PROGRAM, 1), (VECTOR, 1)),
+        *((MATRIX, "pes"), (BIAS, "units"), (LINEAR, "projectors"), (CELL, "units")),
+    ],
 )
-def test_unknown_memory_is_a_fault_and_its_packet_is_skipped(
+def test_unknown_memory_is_a_fault_until_the_start_and_its_packet_is_skipped(
     play: Any, design: Design, space: int, target: int | str, words: int
 ) -> None:
     number = getattr(design, target) if isinstance(target, str) else target
@@ -119,14 +129,27 @@ def test_unknown_memory_is_a_fault_and_its_packet_is_skipped(
     faulty = len(stream.words)
     stream.words.append(space << 28 | number << 16)
     stream.words.append(words)
-    width = space_widths(design).get(Space(space), WORD) if space in (1, 2, 3) else WORD
+    known = space in (*stream.depths,)
+    width = space_widths(design)[Space(space)] if known else WORD
     # were it not skipped, these words would be headers that write to every memory
     stream.words += [header(MATRIX)] * (words * -(-width // WORD))
     stream.random_packet()
     stream.packet(MATRIX, 0, 0, 3)
     stream.start(1)
     seen = stream.play(play)
-    assert [fault for *_, fault in seen] == [t > faulty for t in range(len(seen))]
+    lasts = range(faulty + 1, len(stream.words))  # until the start
+    assert [t for t, (*_, fault) in enumerate(seen) if fault] == [*lasts]
+
+
+@pytest.mark.parametrize("change", [{"streamed": True}, {"linear": 0}])
+def test_memories_that_a_design_lacks_are_unknown(play: Any, change: dict[str, Any]) -> None:
+    """Matrices of a streamed design, biases of linear layers where there is none."""
+    fine = Design(8, 2, 1, 6, 24, 32, 4, 8, 16, 4, 8, 8, projectors=2, linear=3)
+    space = MATRIX if "streamed" in change else LINEAR
+    for design, unknown in ((fine, False), (replace(fine, **change), True)):
+        cycles = [{"words.payload": word, "words.valid": 1} for word in (header(space), 0)]
+        seen = play(Loader(design), cycles, WATCH, 3)
+        assert [bool(fault) for *_, fault in seen] == [False, *[unknown] * 4]
 
 
 def test_header_fields() -> None:

@@ -1,4 +1,4 @@
-"""ProcessingElement against its model: random rows, extreme sums, exact latency."""
+"""ProcessingElement against its model: random rows, write ports, extreme sums, exact latency."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from csb_format import IntArray
 from csb_format.design import MAX_ALIGN, Design
-from hdl.pe import FAN_IN, ProcessingElement, tree_latency
+from hdl.pe import ProcessingElement, tree_latency
 
 
 @dataclass
@@ -30,11 +30,13 @@ class Scenario:
     def cycle(self, group: dict[str, int], word: Any, write_share: float = 0.5) -> None:
         """One cycle, with random writes to the vector that later groups see."""
         d, rng = self.design, self.rng
-        en = rng.random(d.lanes) < write_share
-        addr = int(rng.integers(d.vector_depth))
-        data = signed(rng, d.act_bits, d.lanes)
-        self.cycles.append({"group": group, "word": word, "write": vector_write(en, addr, data)})
-        self.vector[en, addr] = data[en]
+        ports = d.write_ports
+        en = rng.random((ports, d.lanes)) < write_share
+        row = int(rng.integers(d.vector_depth // ports))
+        data = signed(rng, d.act_bits, (ports, d.lanes))
+        self.cycles.append({"group": group, "word": word, "write": vector_write(en, row, data)})
+        for port in range(ports):
+            self.vector[en[port], row * ports + port] = data[port][en[port]]
 
     def gap(self) -> None:
         """A cycle without a group, full of nonsense."""
@@ -55,10 +57,13 @@ class Scenario:
         for j in range(groups):
             while rng.random() < gaps:
                 self.gap()
-            operands[j] = self.vector[np.arange(d.lanes), base | indices[j]]
+            read = np.arange(d.lanes), base | indices[j]
+            operands[j] = self.vector[read]
             control = {"valid": 1, "first": j == 0, "last": j == groups - 1, "park": park}
             control |= {"parked": parked, "zero": zero, "base": base, "slot": slot, "align": align}
             self.cycle(control, word_of(values[j], indices[j]))
+            if ProcessingElement.read_delay(d):  # behind that cycle's writes
+                operands[j] = self.vector[read]
         start = self.parked[slot] * parked
         total = ProcessingElement.model(values, operands * (not zero), align, start)
         if park:
@@ -98,9 +103,9 @@ def word_of(values: IntArray, indices: IntArray) -> list[dict[str, int]]:
     return [{"value": int(v), "index": int(i)} for v, i in zip(values, indices, strict=True)]
 
 
-def vector_write(en: Any, addr: int, data: IntArray) -> dict[str, Any]:
-    mask = sum(1 << lane for lane, on in enumerate(en) if on)
-    return {"en": mask, "addr": addr, "data": [int(v) for v in data]}
+def vector_write(en: Any, row: int, data: IntArray) -> dict[str, Any]:
+    mask = sum(1 << element for element, on in enumerate(np.ravel(en)) if on)
+    return {"en": mask, "row": row, "data": [int(v) for v in np.ravel(data)]}
 
 
 @pytest.mark.parametrize(("seed", "gaps"), [(1, 0.0), (2, 0.4)])
@@ -130,7 +135,8 @@ def test_row_of_one_group_sees_the_sum_parked_in_the_cycle_before(
 def test_extreme_sums_do_not_overflow(play: Any, design: Design, value: str, operand: str) -> None:
     ends = {"min": lambda bits: -(1 << bits - 1), "max": lambda bits: (1 << bits - 1) - 1}
     weight, element = ends[value](design.value_bits), ends[operand](design.act_bits)
-    write = vector_write([1] * design.lanes, 0, np.full(design.lanes, element))
+    elements = design.lanes * design.write_ports
+    write = vector_write([1] * elements, 0, np.full(elements, element))
     word = [{"value": weight, "index": 0}] * design.lanes
     row = [
         {
@@ -151,11 +157,45 @@ def test_extreme_sums_do_not_overflow(play: Any, design: Design, value: str, ope
 
 
 @pytest.mark.parametrize(
-    ("operands", "registers"), [(1, 0), (2, 1), (4, 1), (5, 2), (16, 2), (17, 3), (64, 3)]
+    ("operands", "fan_in", "registers"),
+    [
+        *((1, 4, 0), (2, 4, 1), (4, 4, 1), (5, 4, 2), (16, 4, 2), (17, 4, 3), (64, 4, 3)),
+        *((2, 2, 1), (3, 2, 2), (64, 2, 6), (64, 64, 1), (9, 8, 2), (27, 3, 3), (28, 3, 4)),
+    ],
 )
-def test_tree_has_a_register_for_every_four_operands(operands: int, registers: int) -> None:
-    assert tree_latency(operands) == registers
-    assert FAN_IN**registers >= operands
+def test_tree_has_a_register_for_every_fan_in_operands(
+    operands: int, fan_in: int, registers: int
+) -> None:
+    assert tree_latency(operands, fan_in) == registers
+    assert fan_in**registers >= operands
+
+
+@pytest.mark.parametrize("ports", [1, 2, 4])
+def test_one_write_covers_as_many_places_as_there_are_ports(play: Any, ports: int) -> None:
+    design = Design(16, 2, 1, 2, 8, 16, 2, 4, 4, 4, 8, 8, projectors=2 * ports)
+    assert design.write_ports == ports
+    element = np.arange(ports * 2).reshape(ports, 2) + 1
+    rows = [vector_write(np.ones((ports, 2)), row, element + 8 * row) for row in range(2)]
+    cycles: list[dict[str, Any]] = [{"write": write} for write in rows]
+    for place in range(2 * ports):
+        group = {"valid": 1, "first": 1, "last": 1, "base": place & 1}
+        word = [{"value": 1, "index": place & ~1}, {"value": 10, "index": place & ~1}]
+        cycles.append({"group": group, "word": word})
+    latency = ProcessingElement.latency(design)
+    seen = play(ProcessingElement(design), cycles, ["result"], latency)
+    sums = [
+        int(element[place % ports] @ [1, 10]) + 88 * (place // ports) for place in range(2 * ports)
+    ]
+    assert [result for (result,) in seen[2 + latency :]] == sums
+
+
+@pytest.mark.parametrize("fan_in", [2, 3, 5, 8])
+def test_any_fan_in_gives_the_same_sums(play: Any, fan_in: int) -> None:
+    design = Design(4, 7, 1, 4, 12, 16, 3, 6, 12, 3, 8, 8, fan_in=fan_in)
+    scenario = Scenario(design, np.random.default_rng(fan_in))
+    for _ in range(20):
+        scenario.row(2, park=False, parked=False, zero=False, gaps=0.1)
+    scenario.check(play)
 
 
 def test_model_is_a_plain_dot_product() -> None:

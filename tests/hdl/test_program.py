@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from csb_format.design import Design, DesignError
 from hdl.layouts import instruction_layout
-from hdl.program import Instruction, Op
+from hdl.program import Frame, Instruction, Op, Place, Sink
 
 SMALL = Design(4, 2, 1, 5, 12, 16, 3, 6, 6, 2, 8, 8, program_depth=8)
 LARGE = Design(64, 16, 4, 300, 70000, 1024, 64, 512, 1024, 8, 16, 16, program_depth=200)
@@ -20,32 +20,42 @@ LARGE = Design(64, 16, 4, 300, 70000, 1024, 64, 512, 1024, 8, 16, 16, program_de
 LARGEST_PER_GATE = {"align": 7, "shift": 63}
 LARGEST = {
     "next": 7,
+    "other": 7,
+    "slot": 3,
     "slots": 3,
     "groups": 7,
     "interval": 7,
     "matrix": 15,
     "source": 15,
+    "source_span": 7,
     "target": 15,
-    "units": 7,
-    "frame_beats": 15,
+    "target_span": 7,
+    "beats": 7,
+    "bias": 7,
+    "lead": 127,
+    "lead_other": 127,
+    "frame_beats": 31,
 }
+FLAGS = ("release_frame", "advance", "recurrent", "parked", "write", "emit", "final")
+KINDS = {"op": Op, "frame": Frame, "sink": Sink, "source_kind": Place, "target_kind": Place}
 
 
 @st.composite
 def instructions(draw: st.DrawFn, design: Design) -> Instruction:
     layout = instruction_layout(design)
-    values: dict[str, Any] = {"op": draw(st.sampled_from(Op))}
-    for name, shape in layout.members.items():
-        if name in ("op", "frame_bases"):
-            continue
-        if name in LARGEST_PER_GATE:
-            each = st.integers(0, LARGEST_PER_GATE[name])
-            values[name] = tuple(draw(each) for _ in range(4))
-            continue
-        number = draw(st.integers(0, (1 << shape) - 1))
-        values[name] = bool(number) if shape == 1 else number
+    values: dict[str, Any] = {name: draw(st.sampled_from(kind)) for name, kind in KINDS.items()}
+    values |= {name: draw(st.booleans()) for name in FLAGS}
+    for name, largest in LARGEST_PER_GATE.items():
+        values[name] = tuple(draw(st.integers(0, largest)) for _ in range(4))
+    for name in LARGEST:
+        values[name] = draw(st.integers(0, (1 << layout.members[name]) - 1))
     base = st.integers(0, (1 << layout.members["source"]) - 1)
     return Instruction(**values, frame_bases=(draw(base), draw(base)))
+
+
+def test_every_field_is_tried() -> None:
+    tried = {*LARGEST, *LARGEST_PER_GATE, *FLAGS, *KINDS, "frame_bases"}
+    assert tried == {f.name for f in fields(Instruction)}
 
 
 @given(instructions(SMALL))
@@ -105,6 +115,12 @@ def test_base_that_does_not_fit(bases: tuple[int, int]) -> None:
         Instruction(frame_bases=bases).encode(SMALL)
 
 
-def test_unknown_operation_is_not_decoded() -> None:
-    with pytest.raises(ValueError, match="3 is not a valid Op"):
-        Instruction.decode(3, SMALL)
+@pytest.mark.parametrize(("name", "kind"), [("op", Op), ("frame", Frame), ("sink", Sink)])
+def test_unknown_code_is_not_decoded(name: str, kind: Any) -> None:
+    member = instruction_layout(SMALL)[name]
+    with pytest.raises(ValueError, match=f"3 is not a valid {kind.__name__}"):
+        Instruction.decode(3 << member.offset, SMALL)
+
+
+def test_a_pass_takes_an_interval_for_every_slot() -> None:
+    assert Instruction(Op.PASS, slots=3, groups=2, interval=5).cycles == 15

@@ -15,7 +15,7 @@ from csb_format import Csb
 from csb_format.design import Design
 from csb_format.images import read_mem
 from hdl.compiler import Image, compile_model
-from hdl.verilog import VerilogFiles, emit_verilog
+from hdl.verilog import LINT_WAIVERS, VerilogFiles, emit_verilog
 from sim.random_models import random_model
 
 MODULES = ["sparseflow", "sparseflow_pe", "sparseflow_lane", "sparseflow_ram"]
@@ -49,7 +49,7 @@ def test_files_are_one_module_each(emitted: tuple[Image, VerilogFiles]) -> None:
     _, files = emitted
     assert files.sources == tuple(f"{name}.v" for name in MODULES)
     assert [path.name for path in files.paths] == list(files.sources)
-    assert sorted(contents(files)) == sorted([*files.sources, *files.images])
+    assert sorted(contents(files)) == sorted([*files.sources, *files.images, LINT_WAIVERS])
     text = {path.stem: path.read_text() for path in files.paths}
     assert all(name in modules(source) for name, source in text.items())
     everywhere = [name for source in text.values() for name in modules(source)]
@@ -100,7 +100,7 @@ def test_images_hold_the_memories(emitted: tuple[Image, VerilogFiles]) -> None:
 def test_without_an_image_memories_start_empty(tmp_path: Path) -> None:
     files = emit_verilog(small_image().design, tmp_path / "v")
     assert files.images == ()
-    assert sorted(contents(files)) == sorted(files.sources)
+    assert sorted(contents(files)) == sorted([*files.sources, LINT_WAIVERS])
     text = files.paths[0].read_text()
     assert text.count(".INIT(") == 10
     assert set(re.findall(r"\.INIT\(([^)]*)\)", text)) <= {"", '""'}  # the module's default
@@ -153,7 +153,7 @@ def test_an_old_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     emit_verilog(image.design, folder, image)
     (folder / "left over.v").write_text("module old; endmodule")
     files = emit_verilog(image.design, folder)
-    assert sorted(contents(files)) == sorted(files.sources)
+    assert sorted(contents(files)) == sorted([*files.sources, LINT_WAIVERS])
     assert [path.name for path in folder.parent.iterdir()] == ["v"]
 
 

@@ -1,0 +1,221 @@
+"""The registers in hardware, from their declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .axi_lite import register_bus
+from .registers import COUNTERS, REGISTERS, Access, Register, Word
+
+__all__ = ["COUNTER_BITS", "Counters", "RegisterFile", "word_layout"]
+
+COUNTER_BITS = 64
+
+
+def word_layout(word: Word) -> data.Layout:
+    """A word's fields where its declaration puts them."""
+    fields = {field.name: data.Field(field.width, field.offset) for field in word.fields}
+    return data.FlexibleLayout(32, fields)
+
+
+class Counters(wiring.Component):
+    """Counts events, one for each of :data:`hdl.registers.COUNTERS`.
+
+    Members
+    -------
+    events : In
+        A bit for each counter, in their order: count this cycle.
+    clear : In
+        All to 0.
+    values : Out
+        64 bits each; an event shows one cycle later.
+    """
+
+    events: Signal
+    clear: Signal
+    values: data.View
+
+    def __init__(self) -> None:
+        count = len(COUNTERS)
+        super().__init__(
+            {
+                "events": In(count),
+                "clear": In(1),
+                "values": Out(data.ArrayLayout(COUNTER_BITS, count)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Independent counters."""
+        m = Module()
+        for i, event in enumerate(self.events):
+            with m.If(event):
+                m.d.sync += self.values[i].eq(self.values[i] + 1)
+        with m.If(self.clear):
+            m.d.sync += self.values.eq(0)
+        return m
+
+
+class RegisterFile(wiring.Component):
+    """All registers but the counters' values.
+
+    Parameters
+    ----------
+    limits : mapping of str to int, optional
+        Of a register the least value that is refused.
+
+    Members
+    -------
+    bus : In
+        :func:`hdl.axi_lite.register_bus`.
+    NAME : In for read-only, Out for all other registers
+        Its fields (:func:`word_layout`). Of a write-only register it holds what is being
+        written while ``NAME_write`` is high, and only then anything but 0.
+    NAME_set : In, of registers cleared by writing 1
+        Bits to set; setting wins over clearing.
+    NAME_write : Out, of write-only registers
+        One cycle for each write that was accepted.
+    busy : In
+        Refuse writes to the registers that need an idle accelerator.
+    counters : In
+        Values of :class:`Counters`.
+    """
+
+    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
+        self._limits = limits or {}
+        members: dict[str, Any] = {
+            "bus": In(register_bus()),
+            "busy": In(1),
+            "counters": In(data.ArrayLayout(COUNTER_BITS, len(COUNTERS))),
+        }
+        for register in _plain():
+            layout = word_layout(register)
+            if register.access is Access.READ:
+                members[register.name] = In(layout)
+                continue
+            members[register.name] = Out(layout, init=_reset(register))
+            if register.access is Access.CLEAR:
+                members[f"{register.name}_set"] = In(layout)
+            if register.access is Access.WRITE:
+                members[f"{register.name}_write"] = Out(1)
+        # read by everyone, written here
+        members["rejected"] = Out(word_layout(REGISTERS["rejected"]))
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        """Decode, refuse, write, read."""
+        m = Module()
+        bus = self.bus
+        self._write_at = _decoded(m, bus.write_addr)
+        self._read_at = _decoded(m, bus.read_addr)
+        strobe = Cat(bit.replicate(8) for bit in bus.write_strobe)
+        refused = self._refused(m)
+        accepted = Signal()
+        m.d.comb += [bus.write_error.eq(refused), accepted.eq(bus.write & ~refused)]
+        for register in _plain():
+            chosen = accepted & self._write_at[register.name]
+            self._write(m, register, chosen, bus.write_data & strobe, strobe)
+        self._read(m)
+        return m
+
+    def _refused(self, m: Module) -> Value:
+        """Whether the write is answered with an error; notes the last such access and why."""
+        bus = self.bus
+        every, at = REGISTERS.values(), self._write_at
+        writable = _any(at[r.name] for r in every if r.writable)
+        constant = _any(at[r.name] for r in every if not r.writable)
+        whole = _any(at[r.name] for r in every if r.whole)
+        idle = _any(at[r.name] for r in every if r.idle)
+        self._unreadable = ~_any(self._read_at[r.name] for r in every if r.readable)
+        why = {
+            "bad_address": ~writable & ~constant,
+            "read_only": constant,
+            "partial": whole & ~bus.write_strobe.all(),
+            "busy": idle & self.busy,
+            "value": _any(at[r] & (bus.write_data >= end) for r, end in self._limits.items()),
+        }
+        refused, misread = Signal(), Signal()
+        m.d.comb += [
+            refused.eq(_any(why.values())),
+            misread.eq(bus.read & self._unreadable),
+        ]
+        self._rejections = {name: bus.write & reason for name, reason in why.items()}
+        self._rejections["bad_address"] |= misread
+        with m.If(bus.write & refused):
+            m.d.sync += [self.rejected.address.eq(bus.write_addr), self.rejected.write.eq(1)]
+        with m.Elif(misread):
+            m.d.sync += [self.rejected.address.eq(bus.read_addr), self.rejected.write.eq(0)]
+        return refused
+
+    def _write(
+        self, m: Module, register: Register, chosen: Value, written: Value, strobe: Value
+    ) -> None:
+        """What a write does to one register."""
+        if register.access is Access.READ:
+            return
+        word = Value.cast(getattr(self, register.name))
+        mask = sum(field.mask for field in register.fields)
+        if register.access is Access.WRITE:
+            m.d.comb += [
+                getattr(self, f"{register.name}_write").eq(chosen),
+                word.eq(Mux(chosen, written & mask, 0)),
+            ]
+        elif register.access is Access.BOTH:
+            with m.If(chosen):
+                m.d.sync += word.eq(((word & ~strobe) | written) & mask)
+        else:
+            new = Value.cast(getattr(self, f"{register.name}_set"))
+            if register.name == "errors":
+                new = new | self._access_errors()
+            m.d.sync += word.eq((word & ~Mux(chosen, written, 0)) | (new & mask))
+
+    def _access_errors(self) -> Value:
+        """Bits of `errors` for accesses that were refused."""
+        errors = REGISTERS["errors"]
+        return _any(bit << errors.field(name).offset for name, bit in self._rejections.items())
+
+    def _read(self, m: Module) -> None:
+        """The read multiplexer, and the high word that a counter's low word keeps."""
+        bus, kept = self.bus, Signal(COUNTER_BITS // 2)
+        words = {r.name: Value.cast(getattr(self, r.name)) for r in _plain() if r.readable}
+        at = self._read_at
+        counter = _any(
+            self.counters[i] & at[name].replicate(COUNTER_BITS) for i, name in enumerate(COUNTERS)
+        )
+        high = _any(at[f"{name}_high"] for name in COUNTERS)
+        word = _any(word & at[name].replicate(len(word)) for name, word in words.items())
+        m.d.sync += [
+            bus.read_data.eq(word | counter[:32] | (kept & high.replicate(len(kept)))),
+            bus.read_error.eq(self._unreadable),
+        ]
+        with m.If(bus.read & _any(at[name] for name in COUNTERS)):
+            m.d.sync += kept.eq(counter[32:])
+
+
+def _plain() -> list[Register]:
+    """Registers that are no counters."""
+    counters = {name + suffix for name in COUNTERS for suffix in ("", "_high")}
+    return [register for register in REGISTERS.values() if register.name not in counters]
+
+
+def _decoded(m: Module, address: Value) -> dict[str, Signal]:
+    """For each register whether the address is its own."""
+    found = {name: Signal(name=f"at_{name}") for name in REGISTERS}
+    for name, hit in found.items():
+        m.d.comb += hit.eq(address[2:] == REGISTERS[name].address >> 2)
+    return found
+
+
+def _any(terms: Iterable[Value]) -> Value:
+    return reduce(or_, terms, Const(0))
+
+
+def _reset(register: Register) -> dict[str, int]:
+    return {field.name: field.reset for field in register.fields}
