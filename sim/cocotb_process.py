@@ -14,6 +14,8 @@ from typing import Any
 
 from cocotb_tools.runner import Icarus, Runner, Verilator
 
+from .icarus_sources import for_icarus
+
 __all__ = ["main"]
 
 # Without a limit on functions the C++ compiler takes minutes on one huge function.
@@ -46,19 +48,25 @@ def _runner(simulator: str, probe: bool) -> tuple[Runner, list[str]]:
 def main(action: str, path: str) -> None:
     """Run one action on a specification."""
     spec = json.loads(Path(path).read_text())
-    runner, arguments = _runner(spec["simulator"], spec["probe"])
+    runner, arguments = _runner(spec["simulator"], spec["probe"] or spec["waves"])
+    if spec["waves"] and spec["simulator"] == "verilator":
+        arguments = [*arguments, "--trace-fst", "--trace-structs"]  # the runner's is VCD
     if action == "build":
+        sources = spec["sources"]
+        if spec["simulator"] == "icarus":
+            sources = for_icarus(sources, Path(spec["build"]) / "sources")
         runner.build(
-            sources=spec["sources"],
+            sources=sources,
             hdl_toplevel=spec["top"],
             build_dir=spec["build"],
             build_args=arguments,
             timescale=("1ns", "1ps"),
             always=True,
+            waves=spec["waves"],
         )
         return
     runner.test(
-        test_module="sim.cocotb_bench",
+        test_module=spec["bench"],
         hdl_toplevel_lang="verilog",
         hdl_toplevel=spec["top"],
         build_dir=spec["build"],
@@ -66,6 +74,7 @@ def main(action: str, path: str) -> None:
         results_xml=str(Path(spec["run"]) / "results.xml"),
         extra_env={"SPARSEFLOW_JOB": path},
         seed=0,
+        waves=spec["waves"],
     )
 
 

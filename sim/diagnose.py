@@ -1,171 +1,280 @@
-"""Finds the first wrong value behind a mismatch: gate, row, bank and cycle."""
+"""Finds the first wrong value behind a mismatch: layer, step, gate, row, bank and cycle."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from csb_format import Csb, IntArray
+from csb_format import IntArray
 from csb_format.design import GATES
-from hdl.compiler import Image, as_seen
+from hdl.elementwise import ElementwiseLane
 from hdl.hierarchy import Ram
 from hdl.pe import ProcessingElement
-from hdl.verilog import VerilogFiles
+from hdl.program import Sink
 
+from .checks import Bench, Check, ElementCheck, ProgramCheck, Replay, first_wrong
 from .compare import Mismatch
-from .cycle_model import CycleModel, Schedule
-from .integer_model import IntegerModel
-from .scenario import Job, Outcome
-from .verilog import simulate_verilog
+from .integer_model import Trace
+from .issued import Issued
+from .scenario import Outcome
+from .stimulus import Stimulus
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "diagnose_program"]
 
 GATE_NAMES = "ifgo"
+NOT_AGAIN = "right in replays without pauses, of its sequence alone and of all frames up to it"
 
 
-@dataclass(frozen=True)
-class _Expected:
-    """A value that must be on a signal in a cycle."""
-
-    signal: str
-    cycle: int
-    value: int
-    width: int
-    gate: int
-    bank: int | None
-
-
-def diagnose(
-    model: IntegerModel,
-    image: Image,
-    files: VerilogFiles,
-    sequence: IntArray,
-    mismatch: Mismatch,
-    work: Path,
-    simulator: str = "icarus",
-) -> Mismatch:
-    """Replay one sequence up to the mismatch with probes in the four PEs concerned.
+@dataclass(frozen=True, kw_only=True)
+class _Origin(Check):
+    """Something that an element is made of.
 
     Parameters
     ----------
-    model : IntegerModel
-    image : Image
-    files : VerilogFiles
-        Emitted with the image.
-    sequence : int64 array (T, X)
-        The sequence of the mismatch.
+    matrix : str
+    row : int
+    gate : int or None
+        Of the row; a projection and a linear layer have none.
+    bank : int or None
+        Of a product.
+    word : Check or None
+        Of a product: the word of the matrix memory that it comes from.
+    memory : str
+        Of a product or bias: that word's place.
+    """
+
+    matrix: str
+    row: int
+    gate: int | None
+    bank: int | None = None
+    word: Check | None = None
+    memory: str = ""
+
+
+def diagnose(
+    stimulus: Stimulus,
+    traces: Sequence[Sequence[Trace]],
+    mismatch: Mismatch,
+    bench: Bench,
+) -> Mismatch:
+    """Replay frames up to a mismatch, and look inside for the first wrong value.
+
+    A first replay looks at every element that lanes and projectors put out and at what
+    the controller does, a second one at all that the first wrong element is made of.
+
+    Parameters
+    ----------
+    stimulus : Stimulus
+        All frames of the run.
+    traces : sequence of sequences of Trace
+        What the model makes of them, of each level all sequences.
     mismatch : Mismatch
-    work : Path
-        Folder for the simulator.
-    simulator : {"icarus", "verilator"}
+    bench : Bench
+        The hardware.
 
     Returns
     -------
     Mismatch
-        With gate, row, bank and cycle of the first wrong product or sum; without them
-        where products and sums are right, so that the element-wise lane is to blame, or
-        where the replay does not show the mismatch.
+        The first wrong element of all layers with gate, row, bank and cycle of the first
+        wrong product, sum, bias or pre-activation behind it; without them where all of
+        these are right, so that its lane is to blame. The given one, with what runs
+        otherwise, where the program is not the image's, and where no replay is wrong.
     """
-    frames = sequence[: mismatch.step + 1]
-    schedule = CycleModel(image).run(len(frames))
-    pes, expected = _expectations(model, image, frames, mismatch, schedule)
-    signals = sorted({e.signal for e in expected})
-    job = replace(Job.of(image, [frames]), probes=signals)
-    outcome = simulate_verilog(files, job, work, simulator=simulator, probe=True).outcome
-    wrong = _first_wrong(outcome, expected)
-    if wrong is None:
-        return replace(mismatch, where=_outside_products(image, outcome, mismatch))
-    found, got = wrong
-    row = found.gate * model.layer.hidden_size + mismatch.unit
+    frames = (stimulus.sequence == mismatch.sequence) & (stimulus.step == mismatch.step)
+    last = int(np.flatnonzero(frames)[0])
+    # with one frame more, as its passes run in the waits of the one before
+    alone = stimulus.alone(mismatch.sequence, mismatch.step + 2)
+    whole = stimulus.only(np.arange(len(stimulus.frames)) < last + 2)
+    for given in [alone, *[whole] * (len(whole.frames) > len(alone.frames))]:
+        replay = Replay(given, traces)
+        checks = [*replay.program(), *replay.elements()]
+        outcome = bench.probe(given, checks)
+        wrong = first_wrong(outcome, checks)
+        if isinstance(wrong, ProgramCheck):
+            return replace(mismatch, cycle=wrong.cycle, where=replay.explain(wrong, outcome))
+        if isinstance(wrong, ElementCheck):
+            return _origin(replay, wrong, wrong.got(outcome), bench)
+    return replace(mismatch, where=NOT_AGAIN)
+
+
+def diagnose_program(stimulus: Stimulus, bench: Bench) -> str:
+    """Where the controller first leaves its schedule; empty if it does not.
+
+    Parameters
+    ----------
+    stimulus : Stimulus
+    bench : Bench
+    """
+    replay = Replay(stimulus, [])
+    checks = list(replay.program())
+    outcome = bench.probe(stimulus, checks)
+    wrong = first_wrong(outcome, checks)
+    if not isinstance(wrong, ProgramCheck):
+        return ""
+    return f"cycle {wrong.cycle}: {replay.explain(wrong, outcome)}"
+
+
+def _origin(replay: Replay, wrong: ElementCheck, got: int | str, bench: Bench) -> Mismatch:
+    """The first wrong value among those that a wrong element is made of."""
+    frame, given = wrong.run.frame, replay.stimulus
+    found = Mismatch(
+        replay.layer(wrong.run),
+        int(given.sequence[frame]),
+        int(given.step[frame]),
+        wrong.element,
+        wrong.state,
+        wrong.value,
+        got,
+        wrong.cycle,
+    )
+    checks = list(_Making(replay, wrong).checks())
+    words = [check.word for check in checks if check.word is not None]
+    outcome = bench.probe(given, [*checks, *words])
+    first = first_wrong(outcome, checks)
+    if not isinstance(first, _Origin):
+        lane = wrong.signal.partition(".")[0]
+        where = f"all that it is made of is right; look at {lane}"
+        return replace(found, where=where)
     return replace(
-        mismatch,
-        gate=GATE_NAMES[found.gate],
-        row=row,
-        bank=found.bank,
-        cycle=found.cycle,
-        where=f"{found.signal} is {got}, should be {found.value} (PEs {pes[0]} to {pes[-1]})",
+        found,
+        gate=None if first.gate is None else GATE_NAMES[first.gate],
+        row=first.row,
+        bank=first.bank,
+        matrix=first.matrix,
+        cycle=first.cycle,
+        where=_where(first, outcome),
     )
 
 
-def _expectations(
-    model: IntegerModel, image: Image, frames: IntArray, at: Mismatch, schedule: Schedule
-) -> tuple[range, list[_Expected]]:
-    """Products and sums of the four gates of a unit in its step."""
-    place = int(np.flatnonzero(image.placement.order == at.unit)[0])
-    slot, column = divmod(place, image.design.pes // GATES)
-    pes = range(GATES * column, GATES * column + GATES)
-    trace = model.run([frames])[0]
-    before = trace.hidden[at.step - 1] if at.step else np.zeros_like(trace.hidden[0])
-    passes = image.program[1:3]
-    operands = (frames[at.step], before)
-    starts = (schedule.input_start[at.step], schedule.recurrent_start[at.step])
-    matrices = (model.layer.weight_ih, model.layer.weight_hh)
-    expected: list[_Expected] = []
-    for instruction, start, matrix, vector in zip(passes, starts, matrices, operands, strict=True):
-        cycle = int(start) + slot * instruction.interval
-        seen = as_seen(matrix, image.design.lanes)
-        for gate, pe in enumerate(pes):
-            row = gate * model.layer.hidden_size + at.unit
-            products = _products(seen, row, vector)
-            expected += _product_probes(image, pe, gate, cycle, products)
-    sums = model.gate_sums(frames[at.step], before)
-    last = cycle + passes[1].groups - 1
-    expected += _sum_probes(model, image, at.unit, pes, last, sums)
-    return pes, expected
+def _where(wrong: _Origin, outcome: Outcome) -> str:
+    text = f"{wrong.signal} is {wrong.got(outcome)}, should be {wrong.value}"
+    if wrong.word is None:
+        return text + (f"; {wrong.memory}" if wrong.memory else "")
+    got = wrong.word.got(outcome)
+    if got == wrong.word.value:
+        return f"{text}; its weight is right, its operand was read or written wrong"
+    shown = got if isinstance(got, str) else f"0x{got:x}"
+    return f"{text}; {wrong.memory} is {shown}, should be 0x{wrong.word.value:x}"
 
 
-def _products(matrix: Csb, row: int, vector: IntArray) -> IntArray:
-    """Products of one row, int64 (groups, lanes)."""
-    geometry = matrix.geometry
-    padded = np.zeros(geometry.padded_columns, np.int64)
-    padded[: len(vector)] = vector
-    banks = padded.reshape(geometry.banks, geometry.bank_width)
-    operands = banks[np.arange(geometry.banks), matrix.indices[row].astype(np.int64)]
-    return np.asarray(matrix.values[row] * operands, np.int64)
+class _Making:
+    """What one element of a vector is made of."""
 
+    def __init__(self, replay: Replay, wrong: ElementCheck):
+        self._replay, self._wrong, self._run = replay, wrong, wrong.run
+        self._design = replay.image.design
+        self._gates = GATES if wrong.run.given.sink == Sink.UNITS else 1
+        placement = wrong.run.given.placement
+        place = int(np.flatnonzero(placement.order == wrong.element)[0])
+        self._slot, column = divmod(place, self._design.pes // self._gates)
+        self._pes = range(self._gates * column, self._gates * (column + 1))
+        self._rows = [gate * placement.size + wrong.element for gate in range(self._gates)]
+        self._matrix = self._run.given.name.split()[-1]
 
-def _product_probes(
-    image: Image, pe: int, gate: int, cycle: int, products: IntArray
-) -> Iterator[_Expected]:
-    design = image.design
-    delay = Ram.latency + ProcessingElement.product_delay
-    for group, row in enumerate(products):
-        for lane, product in enumerate(row):
-            yield _Expected(
-                f"pe{pe}.product{lane}",
-                cycle + group + delay,
-                int(product),
-                design.value_bits + design.act_bits,
-                gate,
-                lane,
-            )
+    def checks(self) -> Iterator[_Origin]:
+        """Products, sums, biases, pre-activations."""
+        feeding = list(self._feeding())
+        sums = np.zeros(self._gates, np.int64)
+        for run in feeding:
+            vector = self._replay.vector(run)
+            if vector is None:
+                continue
+            total = run.given.matrix.matvec(vector)[self._rows]
+            sums += total << np.array(run.instruction.align[: self._gates])
+            yield from self._products(run, vector)
+        yield from self._sums(sums)
+        if self._gates == GATES:
+            yield from self._lane(sums)
+        elif not self._run.instruction.write:
+            yield from self._linear()
 
+    def _feeding(self) -> Iterator[Issued]:
+        """The passes whose products are in the element's sums."""
+        if self._gates == 1:
+            yield self._run
+            return
+        base = self._run.given.instruction.slot  # of the layer's parked sums, so its own
+        for run in self._replay.runs:
+            same = run.given.instruction.slot == base and run.given.sink != Sink.PROJECT
+            if same and run.frame == self._run.frame and self._slot in run.slots:
+                yield run
 
-def _sum_probes(
-    model: IntegerModel, image: Image, unit: int, pes: range, last: int, sums: IntArray
-) -> Iterator[_Expected]:
-    cycle = last + Ram.latency + ProcessingElement.latency(image.design)
-    for gate, pe in enumerate(pes):
-        total = int(sums[gate * model.layer.hidden_size + unit])
-        yield _Expected(f"pe{pe}.result", cycle, total, image.design.acc_bits, gate, None)
+    def _products(self, run: Issued, vector: IntArray) -> Iterator[_Origin]:
+        design, image = self._design, self._replay.image
+        matrix, width = run.given.matrix, design.value_bits + design.act_bits
+        padded = np.zeros(matrix.geometry.padded_columns, np.int64)
+        padded[: len(vector)] = vector
+        banks = padded.reshape(design.lanes, -1)
+        name = run.given.name.split()[-1]
+        for pe, row, gate in zip(self._pes, self._rows, range(self._gates), strict=True):
+            operands = banks[np.arange(design.lanes), matrix.indices[row].astype(np.int64)]
+            for group, products in enumerate((matrix.values[row] * operands).tolist()):
+                place = run.word(self._slot, group)
+                issue = run.cycle(self._slot, group) + self._replay.latencies.issue
+                stored = int(image.matrix_words[place, pe])
+                word = Check(f"pe{pe}.word", issue, stored, design.word_bits, False)
+                cycle = issue + ProcessingElement.product_delay(design)
+                memory = f"word {place} of matrix_{pe:03d}"
+                for lane, value in enumerate(products):
+                    yield _Origin(
+                        f"pe{pe}.product{lane}",
+                        cycle,
+                        value,
+                        width,
+                        True,
+                        matrix=name,
+                        row=row,
+                        gate=gate if self._gates > 1 else None,
+                        bank=lane,
+                        word=word,
+                        memory=memory,
+                    )
 
+    def _origin(self, check: Check, gate: int, memory: str = "") -> _Origin:
+        """A check of something that a row has one of."""
+        return _Origin(
+            **asdict(check),
+            matrix=self._matrix,
+            row=self._rows[gate],
+            gate=gate if self._gates > 1 else None,
+            memory=memory,
+        )
 
-def _outside_products(image: Image, outcome: Outcome, mismatch: Mismatch) -> str:
-    """Where to look when every product and sum of the replay is right."""
-    state = outcome.states(image)["hc".index(mismatch.state)]
-    if state[mismatch.step, mismatch.unit] == mismatch.expected:
-        return "right when the sequence runs alone from the images; look at what ran before it"
-    return "products and sums are right; look at the element-wise lane"
+    def _sums(self, sums: IntArray) -> Iterator[_Origin]:
+        last = self._run.cycle(self._slot, self._run.instruction.groups - 1)
+        cycle = last + self._replay.latencies.row
+        for gate, (pe, total) in enumerate(zip(self._pes, sums.tolist(), strict=True)):
+            width = self._design.acc_bits
+            yield self._origin(Check(f"pe{pe}.result", cycle, total, width, True), gate)
 
+    @property
+    def _deal(self) -> int:
+        return int(self._run.deals(self._replay.latencies)[self._wrong.beat])
 
-def _first_wrong(outcome: Outcome, expected: list[_Expected]) -> tuple[_Expected, int | str] | None:
-    """The earliest probe that is not what it should be, and what it is."""
-    for probe in sorted(expected, key=lambda e: (e.cycle, e.gate)):
-        raw = outcome.probed[probe.signal][probe.cycle]
-        got = "unknown" if raw < 0 else raw - (raw >> (probe.width - 1) << probe.width)
-        if got != probe.value:
-            return probe, got
-    return None
+    def _lane(self, sums: IntArray) -> Iterator[_Origin]:
+        """Biases and pre-activations of the four gates."""
+        wrong, state = self._wrong, self._design.state
+        assert self._run.given.bias is not None
+        biases = self._run.given.bias[self._rows].tolist()
+        shifts, arithmetic = self._run.given.instruction.shift, self._design.arithmetic
+        bias_at = self._deal + ElementwiseLane.bias_delay
+        pre_at = self._deal + ElementwiseLane.pre_delay(self._design)
+        memory = f"look at word {self._run.instruction.bias + wrong.beat} of bias_{wrong.lane:03d}"
+        for gate, (name, bias) in enumerate(zip(GATE_NAMES, biases, strict=True)):
+            bits = state.width
+            found = Check(f"lane{wrong.lane}.bias", bias_at, bias, bits, True, gate * bits)
+            yield self._origin(found, gate, memory)
+            pre = int(arithmetic.preactivation(sums[gate], np.array(bias), shifts[gate]))
+            signal = f"lane{wrong.lane}.pre_{name}"
+            yield self._origin(Check(signal, pre_at, pre, bits, True), gate)
+
+    def _linear(self) -> Iterator[_Origin]:
+        """The bias of an output of a linear layer."""
+        wrong = self._wrong
+        assert self._run.given.bias is not None
+        bias, cycle = int(self._run.given.bias[wrong.element]), self._deal + Ram.latency
+        place = f"word {self._run.instruction.bias + wrong.beat} of linear_{wrong.lane:03d}"
+        signal, width = f"projector{wrong.lane}.bias", self._design.acc_bits
+        yield self._origin(Check(signal, cycle, bias, width, True), 0, f"look at {place}")

@@ -6,44 +6,32 @@ only looks at the file of the outermost function to see whether its cache is sta
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-import numpy.typing as npt
 
 from csb_format import IntArray
 
-__all__ = ["FEW", "LANES", "UNROLL", "Activation", "LayerTables", "Matrix", "run_one", "run_tile"]
+from .compiled import compiled as _compiled
+from .csb_kernels import Rows
+
+__all__ = [
+    "FEW",
+    "LANES",
+    "UNROLL",
+    "Activation",
+    "LayerTables",
+    "finish_cells",
+    "finish_projection",
+    "run_one",
+    "run_tile",
+]
 
 LANES = 32  # sequences side by side; a literal, so that LLVM keeps their sums in registers
 FEW = 8  # lanes worked on where no more are live
 UNROLL = 4  # entries of a row added at a time; rows are padded to a multiple
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 _Int = Any  # int64 in compiled code; an int or a NumPy scalar to a type checker
-
-
-def _compiled(function: _Function) -> _Function:
-    """``numba.njit``, cached beside the source, else in the user's cache, else not at all.
-
-    "contract" only lets LLVM fuse a product and a sum: all numbers are whole and below
-    2**53, so that a fused sum is the same sum.
-    """
-    options: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
-    try:
-        made: _Function = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba finds no folder that it may write
-        made = numba.njit(**options)(function)
-    return made
-
-
-class Matrix(NamedTuple):
-    """A sparse matrix with equally many entries in every row; 0 rows where there is none."""
-
-    values: npt.NDArray[np.int32]  # (rows, entries)
-    columns: npt.NDArray[Any]  # (rows, entries), uint16 or int32
 
 
 class Activation(NamedTuple):
@@ -63,9 +51,9 @@ class Activation(NamedTuple):
 class LayerTables(NamedTuple):
     """One layer; rows of its gates are in the order unit, gate."""
 
-    ih: Matrix
-    hh: Matrix
-    hr: Matrix
+    ih: Rows
+    hh: Rows
+    hr: Rows
     bias: IntArray  # (4H,)
     left_ih: IntArray  # (4,)
     left_hh: IntArray  # (4,)
@@ -134,7 +122,7 @@ def _projected(total: _Int, layer: LayerTables) -> _Int:
 
 
 @_compiled
-def _dot(matrix: Matrix, row: int, x: IntArray) -> _Int:
+def _dot(matrix: Rows, row: int, x: IntArray) -> _Int:
     total = np.int64(0)
     values, columns = matrix.values[row], matrix.columns[row]
     for n in range(len(values)):
@@ -143,22 +131,45 @@ def _dot(matrix: Matrix, row: int, x: IntArray) -> _Int:
 
 
 @_compiled
-def _unit(layer: LayerTables, u: int, x: IntArray, r: IntArray, pre: IntArray) -> None:
-    for gate in range(4):
-        row = 4 * u + gate
-        pre[gate] = _preactivation(_dot(layer.ih, row, x), _dot(layer.hh, row, r), layer, row)
+def finish_cells(layer: LayerTables, ih: IntArray, hh: IntArray, c: IntArray, h: IntArray) -> None:
+    """Cell and hidden state of all units from the sums of both products, which are zeroed.
+
+    Parameters
+    ----------
+    layer : LayerTables
+    ih, hh : int64 arrays (at least 4H,)
+        Sums, in the order unit, gate.
+    c, h : int64 arrays (H,)
+        Cell state, replaced by the new one; hidden state, written.
+    """
+    a = layer.activation
+    for u in range(len(c)):
+        row = 4 * u
+        i = _sigmoid(_preactivation(ih[row], hh[row], layer, row), a)
+        f = _sigmoid(_preactivation(ih[row + 1], hh[row + 1], layer, row + 1), a)
+        g = _tanh(_preactivation(ih[row + 2], hh[row + 2], layer, row + 2), a)
+        o = _sigmoid(_preactivation(ih[row + 3], hh[row + 3], layer, row + 3), a)
+        c[u] = _cell(i, f, g, c[u], a)
+        h[u] = _hidden(o, c[u], a)
+    ih[:], hh[:] = 0, 0
+
+
+@_compiled
+def finish_projection(layer: LayerTables, hr: IntArray, r: IntArray) -> None:
+    """Recurrent state ``r`` (R,) from the sums of the projection, which are zeroed."""
+    for p in range(len(r)):
+        r[p] = _projected(hr[p], layer)
+    hr[:] = 0
 
 
 @_compiled
 def _step_one(
-    layer: LayerTables, x: IntArray, r: IntArray, c: IntArray, h: IntArray, pre: IntArray
+    layer: LayerTables, x: IntArray, r: IntArray, c: IntArray, h: IntArray, sums: IntArray
 ) -> None:
-    a = layer.activation
-    for u in range(len(c)):
-        _unit(layer, u, x, r, pre)
-        i, f, o = _sigmoid(pre[0], a), _sigmoid(pre[1], a), _sigmoid(pre[3], a)
-        c[u] = _cell(i, f, _tanh(pre[2], a), c[u], a)
-        h[u] = _hidden(o, c[u], a)
+    ih, hh = sums
+    for row in range(4 * len(c)):
+        ih[row], hh[row] = _dot(layer.ih, row, x), _dot(layer.hh, row, r)
+    finish_cells(layer, ih, hh, c, h)
     for p in range(len(layer.hr.values)):
         r[p] = _projected(_dot(layer.hr, p, h), layer)
     if len(layer.hr.values) == 0:
@@ -196,12 +207,12 @@ def run_one(
         Results, each in the row of its frame.
     """
     r, c = state
-    h, pre = np.zeros(len(c), np.int64), np.zeros(4, np.int64)
+    h, sums = np.zeros(len(c), np.int64), np.zeros((2, 4 * len(c)), np.int64)
     at, at_r = places
     first, end = span
     for n in range(end - first):
         t = end - 1 - n if reverse else first + n
-        _step_one(layer, frames[t], r, c, h, pre)
+        _step_one(layer, frames[t], r, c, h, sums)
         hidden[t, at : at + len(c)] = h
         cell[t, at : at + len(c)] = c
         output[t, at_r : at_r + len(r)] = r

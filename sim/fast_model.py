@@ -14,7 +14,18 @@ from csb_format.cell import CellArithmetic
 from csb_format.design import Scales
 from csb_format.piecewise import GUARD_BITS
 
-from .fast_kernels import LANES, UNROLL, Activation, LayerTables, Matrix, run_one, run_tile
+from .csb_kernels import Rows
+from .csb_product import IntegerProduct, row_major
+from .fast_kernels import (
+    LANES,
+    UNROLL,
+    Activation,
+    LayerTables,
+    finish_cells,
+    finish_projection,
+    run_one,
+    run_tile,
+)
 from .integer_model import Trace
 
 __all__ = ["FastModel", "State"]
@@ -62,6 +73,14 @@ class _Layer:
         self.tiled = max(bounds) < _EXACT_PRODUCT_SUM and all(
             f.width <= _EXACT_STATE_BITS for f in formats
         )
+        self._products = _products(layer)
+
+    @property
+    def bytes(self) -> int:
+        if self._products:
+            return sum(product.bytes for product in self._products)
+        rows = (self.tables.ih, self.tables.hh, self.tables.hr)
+        return sum(part.nbytes for matrix in rows for part in matrix)
 
     def zeros(self, batch: int) -> Trace:
         sizes = (self.layer.hidden_size, self.layer.hidden_size, self.layer.output_size)
@@ -83,17 +102,48 @@ class _Layer:
                 run_tile(self.tables, frames, (first, end), place.reverse, state, *rest)
             else:
                 span, state = (int(first[0]), int(end[0])), (r[some[0]].copy(), c[some[0]].copy())
-                run_one(self.tables, frames, span, place.reverse, state, *rest)
+                if self._products:
+                    self._run_alone(frames, span, state, results, place)
+                else:
+                    run_one(self.tables, frames, span, place.reverse, state, *rest)
+
+    def _run_alone(
+        self,
+        frames: IntArray,
+        span: tuple[int, int],
+        state: tuple[IntArray, IntArray],
+        results: Trace,
+        place: _Place,
+    ) -> None:
+        """As :func:`run_one`, with products that read banks in registers."""
+        ih, hh, *hr = self._products
+        (r, c), sums = state, [np.zeros(p.padded_rows, np.int64) for p in self._products]
+        h = np.zeros(len(c), np.int64)
+        units = slice(place.hidden, place.hidden + len(c))
+        outputs = slice(place.output, place.output + len(r))
+        for t in reversed(range(*span)) if place.reverse else range(*span):
+            ih.add(frames[t], sums[0])
+            hh.add(r, sums[1])
+            finish_cells(self.tables, sums[0], sums[1], c, h)
+            if hr:
+                hr[0].add(h, sums[2])
+                finish_projection(self.tables, sums[2], r)
+            else:
+                r[:] = h
+            results.hidden[t, units] = h
+            results.cell[t, units] = c
+            results.output[t, outputs] = r
 
 
 class FastModel:
     """A whole network in compiled loops on one core.
 
     Sequences run in tiles of 32 lanes, with products summed in float64 where every sum
-    stays below 2**53 and every state below 2**24; one alone, or a model of wider formats,
-    in int64. The first call of a process compiles (some seconds) or reads what an earlier
-    one compiled: numba keeps it in ``__pycache__`` beside the source, or in the user's
-    cache folder (``NUMBA_CACHE_DIR``) where that is read-only.
+    stays below 2**53 and every state below 2**24; a model of wider formats in int64. One
+    alone takes the products of :class:`sim.csb_product.IntegerProduct` where they can read
+    all banks in registers, else int64. The first call of a process compiles (some seconds)
+    or reads what an earlier one compiled: numba keeps it in ``__pycache__`` beside the
+    source, or in the user's cache folder (``NUMBA_CACHE_DIR``) where that is read-only.
 
     Parameters
     ----------
@@ -118,6 +168,12 @@ class FastModel:
     def input(self) -> Fixed:
         """Format of input frames."""
         return self.model.layers[0].input
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of weights and indices that a step of one sequence reads."""
+        layers = (layer for level in self._levels for layer in level)
+        return sum(layer.bytes for layer in layers)
 
     def run(self, sequences: Sequence[npt.ArrayLike]) -> list[Trace]:
         """All states of many sequences, each from a zero state.
@@ -254,6 +310,30 @@ def _bound(matrix: Csb, vector: Fixed) -> int:
     return int(rows.max()) << (vector.width - 1)
 
 
+def _products(layer: LstmLayer) -> list[IntegerProduct]:
+    """Products of one vector of int16 in registers; none if not all can be had."""
+    order = _unit_major(layer)
+    given = [
+        (_reordered(layer.weight_ih, order), layer.input),
+        (_reordered(layer.weight_hh, order), layer.output),
+    ]
+    if layer.projection is not None:
+        given.append((layer.projection.weight, layer.hidden))
+    if any(f.width > 16 for _, f in given):
+        return []
+    made = [IntegerProduct(matrix, fixed.width) for matrix, fixed in given]
+    return made if all(p.permutes for p in made) else []
+
+
+def _unit_major(layer: LstmLayer) -> IntArray:
+    """Rows of the gates in the order unit, gate."""
+    return np.arange(4 * layer.hidden_size).reshape(4, -1).T.ravel()
+
+
+def _reordered(matrix: Csb, order: IntArray) -> Csb:
+    return Csb(matrix.geometry, matrix.values[order], matrix.indices[order])
+
+
 def _tables(layer: LstmLayer, name: str) -> LayerTables:
     arithmetic, scales = CellArithmetic(layer.hidden.width), Scales.of(layer)
     bounds = [
@@ -263,12 +343,12 @@ def _tables(layer: LstmLayer, name: str) -> LayerTables:
     for left_ih, left_hh, right in gates:
         _check_sum(name, (bounds[0] << left_ih) + (bounds[1] << left_hh), right)
     left, right, largest = _projection(layer.projection, layer.hidden, name)
-    gate_major = np.arange(4 * layer.hidden_size).reshape(4, -1).T.ravel()
+    order = _unit_major(layer)
     return LayerTables(
-        _matrix(layer.weight_ih, gate_major),
-        _matrix(layer.weight_hh, gate_major),
-        _matrix(None if layer.projection is None else layer.projection.weight),
-        layer.bias[gate_major],
+        _rows(layer.weight_ih, order),
+        _rows(layer.weight_hh, order),
+        _rows(None if layer.projection is None else layer.projection.weight),
+        layer.bias[order],
         np.array(scales.align_ih, np.int64),
         np.array(scales.align_hh, np.int64),
         np.array(scales.shift, np.int64),
@@ -297,19 +377,10 @@ def _check_sum(name: str, bound: int, shift: int) -> None:
         )
 
 
-def _matrix(csb: Csb | None, order: IntArray | None = None) -> Matrix:
-    """Entries row by row, padded with zeros of column 0."""
+def _rows(csb: Csb | None, order: IntArray | None = None) -> Rows:
     if csb is None:
-        return Matrix(np.zeros((0, UNROLL), np.int32), np.zeros((0, UNROLL), np.uint16))
-    g = csb.geometry
-    entries = g.nonzeros * g.banks
-    place = np.uint16 if g.columns <= 1 << 16 else np.int32
-    shape = (g.rows, -(-entries // UNROLL) * UNROLL)
-    values, columns = np.zeros(shape, np.int32), np.zeros(shape, place)
-    real = csb.column_indices < g.columns
-    values[:, :entries] = csb.values.reshape(g.rows, -1)
-    columns[:, :entries] = np.where(real, csb.column_indices, 0).reshape(g.rows, -1)
-    return Matrix(values, columns) if order is None else Matrix(values[order], columns[order])
+        return Rows(np.zeros((0, UNROLL), np.int32), np.zeros((0, UNROLL), np.uint16))
+    return row_major(csb, csb.values, order, UNROLL)
 
 
 def _activation(arithmetic: CellArithmetic) -> Activation:

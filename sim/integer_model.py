@@ -171,11 +171,15 @@ class IntegerModel:
         list of Trace
             Of the last layer.
         """
-        inputs = list(sequences)
+        return self.run_levels(sequences)[-1]
+
+    def run_levels(self, sequences: Sequence[IntArray]) -> list[list[Trace]]:
+        """All states of every level (layer, or pair of directions); see :meth:`run`."""
+        inputs, levels = list(sequences), []
         for level in self.levels:
-            traces = _side_by_side(level, inputs)
-            inputs = [trace.output for trace in traces]
-        return traces
+            levels.append(_side_by_side(level, inputs))
+            inputs = [trace.output for trace in levels[-1]]
+        return levels
 
     def quantise(self, sequences: Iterable[npt.ArrayLike]) -> list[IntArray]:
         """Real frames (T, X) to the layer's input format, saturating."""

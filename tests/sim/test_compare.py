@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sim.compare import Mismatch, compare
+from sim.compare import Mismatch
 from sim.integer_model import Trace
 from sim.scenario import Outcome
 
@@ -23,7 +23,7 @@ def copies(traces: list[Trace]) -> list[Trace]:
 
 
 def test_equal_states(case: Any, payloads: Any) -> None:
-    comparison = compare(case.image, outcome_of(case, case.traces, payloads), case.traces)
+    comparison = case.compare(outcome_of(case, case.traces, payloads))
     assert (comparison.mismatches, comparison.first) == (0, None)
     assert comparison.values == 2 * 8 * 9  # h and c, frames, units
     np.testing.assert_array_equal(
@@ -42,9 +42,9 @@ def test_one_wrong_state_is_located(
     wrong = copies(case.traces)
     array = wrong[sequence].hidden if state == "h" else wrong[sequence].cell
     array[step, unit] ^= 1
-    comparison = compare(case.image, outcome_of(case, wrong, payloads), case.traces)
+    comparison = case.compare(outcome_of(case, wrong, payloads))
     frame = (0, 3, 4)[sequence] + step
-    units = case.image.placement.units_per_lane
+    units = case.placement.beats
     assert comparison.mismatches == 1
     assert comparison.first == Mismatch(
         layer=0,
@@ -62,7 +62,7 @@ def test_the_first_is_the_earliest_frame(case: Any, payloads: Any) -> None:
     wrong = copies(case.traces)
     wrong[2].hidden[1:] ^= 1
     wrong[2].cell[0, 4] ^= 1
-    comparison = compare(case.image, outcome_of(case, wrong, payloads), case.traces)
+    comparison = case.compare(outcome_of(case, wrong, payloads))
     assert comparison.mismatches == 3 * 9 + 1
     first = comparison.first
     assert first is not None
@@ -78,3 +78,8 @@ def test_what_a_mismatch_says() -> None:
     assert str(found).endswith("should be -3; gate g, row 25, cycle 456: look there")
     found = replace(found, bank=3)
     assert str(found).endswith("should be -3; gate g, row 25, bank 3, cycle 456: look there")
+    found = replace(found, matrix="weight_hh", got="unknown")
+    place = "h[7] is unknown, should be -3; weight_hh gate g, row 25, bank 3, cycle"
+    assert place in str(found)
+    found = replace(found, matrix="weight_hr", gate=None)
+    assert "should be -3; weight_hr row 25, bank 3, cycle 456" in str(found)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csb_format import Fixed, IntArray, LstmLayer, Model
-from sim import fast_model
+from sim import csb_kernels, fast_model
 from sim.fast_kernels import FEW, LANES
 from sim.fast_model import FastModel, State
 from sim.integer_model import IntegerModel, Trace
@@ -66,6 +66,21 @@ def test_any_number_of_sequences(count: int) -> None:
     lengths = rng.integers(0, 9, count).tolist()
     want = compare(model, random_frames(rng, model, lengths))
     assert max(np.abs(t.output).max(initial=0) for t in want) > 1000
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_one_sequence_without_permutations(
+    directions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a CPU without AVX-512 runs; and one sequence in registers where there is one."""
+    sizes: dict[str, Any] = {"layers": 2, "directions": directions, "projection": 5}
+    model, rng = network(12, **sizes)
+    able = csb_kernels.permutes()
+    assert all(bool(level[0]._products) == able for level in FastModel(model)._levels)
+    compare(model, random_frames(rng, model, [9]))
+    monkeypatch.setattr(csb_kernels, "permutes", lambda: False)
+    assert not any(level[0]._products for level in FastModel(model)._levels)
+    compare(model, random_frames(rng, model, [9]))
 
 
 @pytest.mark.parametrize("bits", [(4, 6), (18, 18), (16, 16), (8, 8)])

@@ -1,9 +1,10 @@
-"""Stacked, bidirectional and projected networks against a float LSTM and plain integers."""
+"""Networks: the integer model against a float LSTM and plain integers, Verilog against it."""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 
 from csb_format import Fixed, LstmLayer, Model
 from csb_format.cell import CellArithmetic
+from hdl.verilog import emit_verilog
 from sim.integer_model import IntegerModel
 from sim.random_models import random_frames, random_model, random_network
+from sim.verify import verify
 
 FloatArray = npt.NDArray[np.float64]
 NETWORKS: list[dict[str, Any]] = [
@@ -187,3 +190,52 @@ def test_a_matrix_may_have_more_banks_than_another_has_columns() -> None:
     with pytest.raises(ValueError, match=r"banks 10: must be 1 to 6"):
         random_network(np.random.default_rng(0), 10, 6, 10, (1, 1, 1))
     assert random_model(np.random.default_rng(0), 10, 6, 2, 1, 1).layers[0].projection is None
+
+
+def check_hardware(case: Any, seed: int, folder: Path, simulator: str) -> None:
+    """Every value, every cycle; some load their memories, some start from images."""
+    load = seed % 3 == 0
+    design, frames = case.image.design, sum(map(len, case.sequences))
+    files = emit_verilog(design, folder / "v", None if load else case.image)
+    more: dict[str, Any] = {"simulator": simulator, "load": load, "contexts": design.contexts}
+    shown = verify(case.reference, case.image, files, case.sequences, folder, **more)
+    assert shown.exact, str(shown.first or shown.cycle_mismatch)
+    assert len(shown.before) + 1 == len(case.image.parts)
+    assert shown.frames == frames
+    emitted = {emission.layer for emission in case.image.parts[-1].emissions}
+    assert set(shown.comparison.outputs) - {-1} == emitted
+    assert len(shown.comparison.outputs[max(emitted)]) == frames
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_networks_on_icarus(random_case: Any, seed: int, tmp_path: Path) -> None:
+    check_hardware(random_case(seed), seed, tmp_path, "icarus")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12, 212))
+def test_more_random_networks_on_icarus(random_case: Any, seed: int, tmp_path: Path) -> None:
+    check_hardware(random_case(seed), seed, tmp_path, "icarus")
+
+
+VERILATED = [3, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(12, 17))]
+
+
+@pytest.mark.parametrize("seed", VERILATED)
+def test_random_networks_on_verilator(
+    random_case: Any, seed: int, tmp_path: Path, quick_builds: None
+) -> None:
+    check_hardware(random_case(seed), seed, tmp_path, "verilator")
+
+
+def test_the_random_networks_in_ci_have_everything(random_case: Any) -> None:
+    cases = [random_case(seed) for seed in range(12)]
+    models = [case.model for case in cases]
+    assert {model.directions for model in models} == {1, 2}
+    assert {len(model.levels) for model in models} == {1, 2, 3}
+    assert {model.layers[0].projection is None for model in models} == {True, False}
+    assert {bool(case.image.design.linear) for case in cases} == {True, False}
+    assert {case.image.design.contexts for case in cases} == {1, 2, 3}
+    assert {model.layers[0].hidden.width for model in models} == {8, 16}
+    assert {model.layers[0].weight_ih.geometry.value_bits for model in models} == {4, 8, 12, 16}
+    assert {case.image.design.lanes for case in cases} == {1, 2, 4, 8}

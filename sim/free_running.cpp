@@ -1,0 +1,295 @@
+// The scenario of sim/scenario.py as a program around a Verilated model: it runs without a
+// call into any other language, so its speed is that of the model.
+//
+// simulation FOLDER: reads frames.bin, load.bin and job.txt there, writes states.bin, cycles.bin
+// and outcome.txt. Payloads are 32-bit words, lowest first.
+// simulation FOLDER faults: also reads faults.txt, a stream (0 load, 1 frames), word and bit a
+// line; writes faults.out, a line of what each flip did. The last word of load.bin must start
+// the program.
+// simulation FOLDER bare CYCLES: only clocks the model, with a frame on offer and all states
+// taken; the ceiling of what any bench can reach.
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "Vmodel.h"
+#include "verilated.h"
+
+using Words = std::vector<uint32_t>;
+
+static void put(CData& port, const uint32_t* from) { port = static_cast<CData>(from[0]); }
+static void put(SData& port, const uint32_t* from) { port = static_cast<SData>(from[0]); }
+static void put(IData& port, const uint32_t* from) { port = from[0]; }
+static void put(QData& port, const uint32_t* from) {
+    port = from[0] | static_cast<QData>(from[1]) << 32;
+}
+template <std::size_t N>
+static void put(VlWide<N>& port, const uint32_t* from) {
+    for (std::size_t i = 0; i < N; i++) port[i] = from[i];
+}
+static void get(uint64_t port, Words& to, std::size_t words) {
+    for (std::size_t i = 0; i < words; i++) to.push_back(static_cast<uint32_t>(port >> 32 * i));
+}
+template <std::size_t N>
+static void get(const VlWide<N>& port, Words& to, std::size_t) {
+    for (std::size_t i = 0; i < N; i++) to.push_back(port[i]);
+}
+
+static Words read_words(const std::string& path) {
+    std::ifstream file(path, std::ios::binary | std::ios::ate);
+    Words words(static_cast<std::size_t>(file.tellg()) / 4);
+    file.seekg(0);
+    file.read(reinterpret_cast<char*>(words.data()), 4 * words.size());
+    return words;
+}
+
+template <typename T>
+static void write_all(const std::string& path, const std::vector<T>& values) {
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(values.data()), sizeof(T) * values.size());
+    if (!file) std::exit(3);
+}
+
+// Python's random.Random(seed).random(), so that a seed pauses in the same cycles as in cocotb.
+struct Random {
+    static const int N = 624, M = 397;
+    uint32_t state[N];
+    int at = N;
+    explicit Random(uint64_t seed) {
+        const uint32_t key[2] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
+        const uint32_t keys = key[1] ? 2 : 1;
+        state[0] = 19650218u;
+        for (int i = 1; i < N; i++) state[i] = mixed(i, 1812433253u) + i;
+        int i = 1;
+        uint32_t j = 0;
+        for (int k = N; k; k--) {
+            state[i] = (state[i] ^ mixed(i, 1664525u)) + key[j] + j;
+            i = next(i);
+            j = (j + 1) % keys;
+        }
+        for (int k = N - 1; k; k--) {
+            state[i] = (state[i] ^ mixed(i, 1566083941u)) - i;
+            i = next(i);
+        }
+        state[0] = 0x80000000u;
+    }
+    uint32_t mixed(int i, uint32_t factor) const {
+        return (state[i - 1] ^ state[i - 1] >> 30) * factor;
+    }
+    int next(int i) {
+        if (i + 1 < N) return i + 1;
+        state[0] = state[N - 1];
+        return 1;
+    }
+    uint32_t word() {
+        if (at == N) {
+            for (int i = 0; i < N; i++) {
+                const uint32_t y = (state[i] & 0x80000000u) | (state[(i + 1) % N] & 0x7fffffffu);
+                state[i] = state[(i + M) % N] ^ y >> 1 ^ (y & 1 ? 0x9908b0dfu : 0);
+            }
+            at = 0;
+        }
+        uint32_t y = state[at++];
+        y ^= y >> 11;
+        y ^= y << 7 & 0x9d2c5680u;
+        y ^= y << 15 & 0xefc60000u;
+        return y ^ y >> 18;
+    }
+    double real() {
+        const uint32_t a = word() >> 5, b = word() >> 6;
+        return (a * 67108864.0 + b) / 9007199254740992.0;
+    }
+};
+
+// Whether an end of a stream does not take part in a cycle.
+struct Pauses {
+    double share;
+    Random source;
+    Pauses(double share, uint64_t seed) : share(share), source(seed) {}
+    bool now() { return share > 0 && source.real() < share; }
+};
+
+struct Job {
+    std::size_t frame_words, state_words, beats_out, limit, idle_seed, stall_seed;
+    double idle, stall;
+    Words frames, load;
+    std::size_t frame_count() const { return frames.size() / frame_words; }
+};
+
+static Job read_job(const std::string& folder) {
+    Job job{};
+    std::ifstream(folder + "job.txt") >> job.frame_words >> job.state_words >> job.beats_out >>
+        job.limit >> job.idle >> job.idle_seed >> job.stall >> job.stall_seed;
+    job.frames = read_words(folder + "frames.bin");
+    job.load = read_words(folder + "load.bin");
+    return job;
+}
+
+static void reset(Vmodel& model) {
+    model.clk = model.rst = 0;
+    model.frames___05Fvalid = model.states___05Fready = model.load___05Fvalid = 0;
+    model.eval();
+    model.rst = 1;
+    for (int i = 0; i < 3; i++) {
+        model.clk = 1;
+        model.eval();
+        model.clk = 0;
+        model.eval();
+    }
+    model.rst = 0;
+}
+
+struct Result {
+    Words states;
+    std::vector<uint64_t> cycles;  // from the first frame beat on
+    std::size_t loaded = 0, sent = 0;
+    uint64_t total = 0;
+    bool hung = false, fault = false, halted = false;
+};
+
+// Load, stream frames in, take states out; `note`, if not empty, is told how far it is.
+static Result run(Vmodel& model, const Job& job, const std::string& note) {
+    Pauses idle(job.idle, job.idle_seed), stall(job.stall, job.stall_seed);
+    Result out;
+    const std::size_t frame_count = job.frame_count();
+    std::size_t moved = 0;
+    uint64_t cycle = 0, first = 0, moved_at = 0;
+    bool offering = false;
+    auto noted = std::chrono::steady_clock::now();
+    while ((out.loaded < job.load.size() || out.cycles.size() < job.beats_out) && !out.hung) {
+        const bool running = out.loaded == job.load.size();
+        model.load___05Fvalid = !running;
+        if (!running) model.load___05Fpayload = job.load[out.loaded];
+        const bool takes = running && !stall.now();
+        model.states___05Fready = takes;
+        if (running && !offering && out.sent < frame_count && !idle.now()) {
+            offering = true;
+            put(model.frames___05Fpayload, &job.frames[out.sent * job.frame_words]);
+        }
+        model.frames___05Fvalid = offering;
+        model.eval();
+        if (!running && model.load___05Fready) out.loaded++;
+        if (takes && model.states___05Fvalid) {
+            get(model.states___05Fpayload, out.states, job.state_words);
+            out.cycles.push_back(cycle);
+        }
+        if (offering && model.frames___05Fready) {
+            if (out.sent == 0) first = cycle;
+            offering = false;
+            out.sent++;
+        }
+        out.fault |= model.fault;
+        const std::size_t now = out.loaded + out.sent + out.cycles.size();
+        if (now != moved) {
+            moved = now;
+            moved_at = cycle;
+        }
+        out.hung = cycle - moved_at > job.limit;
+        model.clk = 1;
+        model.eval();
+        model.clk = 0;
+        cycle++;
+        if (!note.empty() && cycle % 4096 == 0) {
+            const auto time = std::chrono::steady_clock::now();
+            if (time - noted > std::chrono::milliseconds(250)) {
+                noted = time;
+                std::ofstream(note) << out.cycles.size();
+            }
+        }
+    }
+    out.halted = model.halted;
+    out.total = cycle;
+    for (auto& at : out.cycles) at -= first;
+    return out;
+}
+
+static bool same(const Result& a, const Result& b) {
+    return !a.hung && a.states == b.states && a.cycles == b.cycles;
+}
+
+// As a driver recovers: load, and only then start from a reset. A program that was damaged
+// may run from the first reset on, and its states would be in the way.
+static bool recovers(Vmodel& model, const Job& job, const Result& good) {
+    Job load = job, start = job;
+    load.frames.clear();
+    load.beats_out = 0;
+    start.load.assign(1, job.load.back());
+    reset(model);
+    run(model, load, "");
+    reset(model);
+    return same(run(model, start, ""), good);
+}
+
+// Each flip on a model of its own, whose memories are blank; then the good job on the same one.
+static int faults(const Job& job, const std::string& folder) {
+    VerilatedContext context;
+    Vmodel first(&context);
+    reset(first);
+    const Result good = run(first, job, "");
+    if (good.hung) return 1;
+    write_all(folder + "states.bin", good.states);
+    write_all(folder + "cycles.bin", good.cycles);
+    std::ifstream flips(folder + "faults.txt");
+    std::ofstream out(folder + "faults.out");
+    std::size_t stream, word, bit;
+    while (flips >> stream >> word >> bit) {
+        Job bad = job;
+        (stream ? bad.frames : bad.load).at(word) ^= 1u << bit;
+        VerilatedContext own;
+        Vmodel model(&own);
+        reset(model);
+        const Result got = run(model, bad, "");
+        const bool started = same(run(model, job, ""), good);
+        const bool recovered = recovers(model, job, good);
+        out << (got.hung ? "stopped" : got.states != good.states ? "mismatch"
+                : got.cycles != good.cycles ? "late" : "masked")
+            << " " << got.fault << " " << got.halted << " " << started << " " << recovered << "\n";
+    }
+    return 0;
+}
+
+static int bare(Vmodel& model, const Job& job, const std::string& folder, uint64_t cycles) {
+    reset(model);
+    put(model.frames___05Fpayload, job.frames.data());
+    model.frames___05Fvalid = model.states___05Fready = 1;
+    const auto started = std::chrono::steady_clock::now();
+    for (uint64_t i = 0; i < cycles; i++) {
+        model.clk = 1;
+        model.eval();
+        model.clk = 0;
+        model.eval();
+    }
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+    std::ofstream(folder + "outcome.txt") << cycles << " " << seconds.count() << "\n";
+    return 0;
+}
+
+int main(int argc, char** argv) {
+    if (argc < 2) return 2;
+    const std::string folder = std::string(argv[1]) + "/", mode = argc > 2 ? argv[2] : "";
+    const Job job = read_job(folder);
+    if (mode == "faults") return faults(job, folder);
+    VerilatedContext context;
+    Vmodel model(&context);
+    if (mode == "bare" && argc == 4) return bare(model, job, folder, std::strtoull(argv[3], 0, 10));
+    reset(model);
+    const auto started = std::chrono::steady_clock::now();
+    const Result out = run(model, job, folder + "progress");
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+    if (out.hung) {
+        std::printf("nothing moved for %zu cycles (now %llu): loaded %zu of %zu words, took %zu of "
+                    "%zu frame beats, gave %zu of %zu state beats\n",
+                    job.limit, static_cast<unsigned long long>(out.total), out.loaded,
+                    job.load.size(), out.sent, job.frame_count(), out.cycles.size(), job.beats_out);
+        return 1;
+    }
+    write_all(folder + "states.bin", out.states);
+    write_all(folder + "cycles.bin", out.cycles);
+    std::ofstream(folder + "outcome.txt") << out.total << " " << seconds.count() << "\n";
+    return 0;
+}

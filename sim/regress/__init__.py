@@ -1,0 +1,1 @@
+"""Regressions: suites of cases, run in parallel and held against committed baselines."""

@@ -1,0 +1,302 @@
+"""Suites: which cases there are, read from a TOML file."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from .values import SuiteError, check_kind, check_known, check_one_of, positive, typed
+
+__all__ = ["KINDS", "SIMULATORS", "Case", "ModelRecipe", "Suite", "SuiteError", "read_suite"]
+
+SIMULATORS = ("icarus", "verilator", "verilator-free")
+KINDS = ("network", "bus", "command")
+AXES = ("model", "pes", "lanes", "simulator", "seed", "idle", "stall", "load", "contexts", "head")
+DEFAULT_TIMEOUT = 600.0
+MOST_CASES = 10_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """A random network, or one that was packed.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+    banks, k : int or list of 3 int
+        Banks, and weights kept in each, of ``weight_ih``, ``weight_hh``, ``weight_hr``.
+    layers, directions, projection, value_bits, act_bits : int
+    classes : int
+        Outputs of a linear layer; 0 for none.
+    seed : int
+        Of the weights.
+    file : str
+        A packed model instead, its path from the suite's folder.
+    """
+
+    input_size: int = 8
+    hidden_size: int = 8
+    banks: int | list[int] = 4
+    k: int | list[int] = 1
+    layers: int = 1
+    directions: int = 1
+    projection: int = 0
+    value_bits: int = 16
+    act_bits: int = 16
+    classes: int = 0
+    seed: int = 0
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to run.
+
+    Parameters
+    ----------
+    name : str
+        With its parameters in brackets; unique in a suite.
+    kind : {"network", "bus", "command"}
+        A model's frames through the accelerator's streams; the same through its AXI ports,
+        with errors on the bus first; any program that writes figures.
+    model : str
+        Name of a :class:`ModelRecipe`.
+    pes, lanes : int
+        M, N.
+    simulator : str
+        One of :data:`SIMULATORS`.
+    seed : int
+        Of frames and pauses.
+    lengths : list of int
+        Frames of every sequence.
+    idle, stall : float
+        Share of cycles in which the source and the sink do not take part, 0..1 (exclusive).
+    load : bool
+        Load memories through the stream instead of starting from images.
+    reload : bool
+        Load another model first, then this one over it.
+    contexts : int
+    head : bool
+        Run the linear output layer on the array.
+    command : list of str
+        Of kind ``command``: words of a program; ``{python}`` is the interpreter, ``{out}`` the
+        JSON file of figures that it must write, ``{suite}`` the suite's folder.
+    figures : list of str
+        Of kind ``command``: which of them to keep; all numbers by default.
+    expect : dict of str to number
+        Figures that must be so, whatever the baseline.
+    timeout : float
+        Seconds after which the simulator is killed.
+    """
+
+    name: str
+    kind: str = "network"
+    model: str = ""
+    pes: int = 4
+    lanes: int = 4
+    simulator: str = "icarus"
+    seed: int = 0
+    lengths: list[int] = field(default_factory=lambda: [3])
+    idle: float = 0.0
+    stall: float = 0.0
+    load: bool = False
+    reload: bool = False
+    contexts: int = 1
+    head: bool = False
+    command: list[str] = field(default_factory=list)
+    figures: list[str] = field(default_factory=list)
+    expect: dict[str, float] = field(default_factory=dict)
+    timeout: float = DEFAULT_TIMEOUT
+
+    @property
+    def slug(self) -> str:
+        """The name as a folder's."""
+        return re.sub(r"[^A-Za-z0-9_.=-]+", "_", self.name).strip("_")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What it is, without its name and what is empty."""
+        found = {key: value for key, value in asdict(self).items() if key != "name"}
+        return {key: value for key, value in found.items() if value not in ("", [], {})}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Cases, and what they share.
+
+    Parameters
+    ----------
+    name : str
+    models : dict of str to ModelRecipe
+    cases : tuple of Case
+    tolerance : dict of str to float
+        Share by which a figure may leave its baseline; all others are exact.
+    folder : Path
+        Where the file lies; paths in it start there.
+    """
+
+    name: str
+    models: dict[str, ModelRecipe]
+    cases: tuple[Case, ...]
+    tolerance: dict[str, float]
+    folder: Path
+
+    def only(self, pattern: str) -> Suite:
+        """The cases whose name contains a text, or is it.
+
+        Raises
+        ------
+        SuiteError
+            If there is none.
+        """
+        exact = tuple(case for case in self.cases if case.name == pattern)
+        found = exact or tuple(case for case in self.cases if pattern in case.name)
+        if not found:
+            names = ", ".join(case.name for case in self.cases[:5])
+            raise SuiteError(f"no case is called {pattern!r}: there are {names}, ...")
+        return replace(self, cases=found)
+
+
+def read_suite(path: Path) -> Suite:
+    """Read a suite.
+
+    Parameters
+    ----------
+    path : Path
+        A TOML file; docs/regress.md has the format.
+
+    Raises
+    ------
+    SuiteError
+        Naming the entry and the mend.
+    """
+    try:
+        given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SuiteError(f"{path} is no TOML: {error or type(error).__name__}") from error
+    try:
+        return _suite(given, Path(path))
+    except SuiteError as error:
+        raise SuiteError(f"{path}: {error}") from error
+
+
+def _suite(given: dict[str, Any], path: Path) -> Suite:
+    check_known(given, {"name", "timeout", "tolerance", "models", "cases"}, "the suite")
+    name = typed(str, given.get("name", path.stem), "name")
+    timeout = positive(given.get("timeout", DEFAULT_TIMEOUT), "timeout")
+    models = {
+        key: _model(key, value)
+        for key, value in typed(dict, given.get("models", {}), "models").items()
+    }
+    tables = typed(list, given.get("cases", []), "cases")
+    cases = tuple(case for n, table in enumerate(tables) for case in _cases(table, n, timeout))
+    if not cases:
+        raise SuiteError("it has no cases: add [[cases]] with name and model")
+    _check_unique(cases)
+    for case in cases:
+        _check_case(case, models)
+    return Suite(name, models, cases, _tolerance(given.get("tolerance", {})), path.parent)
+
+
+def _model(name: str, given: Any) -> ModelRecipe:
+    where = f"model {name}"
+    table = typed(dict, given, where)
+    check_known(table, {f.name for f in fields(ModelRecipe)}, where)
+    kinds: dict[str, Any] = {f.name: (int,) for f in fields(ModelRecipe)}
+    kinds |= {"banks": (int, list), "k": (int, list), "file": (str,)}
+    for key, value in table.items():
+        check_kind(kinds[key], value, f"{where}: {key}")
+        if isinstance(value, list) and not (
+            len(value) == 3 and all(type(v) is int and 0 <= v < 1 << 20 for v in value)
+        ):
+            raise SuiteError(f"{where}: {key} = {value}: give a number, or three")
+        if isinstance(value, int) and not 0 <= value < 1 << 20:
+            raise SuiteError(f"{where}: {key} = {value}: must be 0 to {(1 << 20) - 1}")
+    return ModelRecipe(**table)
+
+
+def _cases(given: Any, number: int, timeout: float) -> Iterator[Case]:
+    """The product over all axes that are lists."""
+    table: dict[str, Any] = {"timeout": timeout} | typed(dict, given, f"case {number}")
+    where = f"case {table.get('name', number)}"
+    check_known(table, {f.name for f in fields(Case)}, where)
+    name = typed(str, table.pop("name", ""), f"{where}: name")
+    if not _NAME.fullmatch(name):
+        raise SuiteError(f"{where}: name {name!r}: use letters, digits, - _ and .")
+    axes: list[tuple[str, list[Any]]] = [
+        (key, table[key]) for key in AXES if isinstance(table.get(key), list)
+    ]
+    count = 1
+    for key, values in axes:
+        count *= len(values)
+        if not values or count > MOST_CASES:
+            raise SuiteError(f"{where}: {key} makes {count} cases; 1 to {MOST_CASES} are possible")
+    for chosen in itertools.product(*(values for _, values in axes)):
+        picked = dict(zip((key for key, _ in axes), chosen, strict=True))
+        inside = ",".join(f"{key}={_plain(value)}" for key, value in picked.items())
+        full = f"{name}[{inside}]" if inside else name
+        yield _case(full, table | picked)
+
+
+def _case(name: str, table: Mapping[str, Any]) -> Case:
+    where = f"case {name}"
+    kinds: dict[str, Any] = {
+        "kind": (str,), "model": (str,), "simulator": (str,), "lengths": (list,),
+        "idle": (int, float), "stall": (int, float), "load": (bool,), "reload": (bool,),
+        "head": (bool,), "command": (list,), "figures": (list,), "expect": (dict,),
+        "timeout": (int, float),
+    }  # fmt: skip
+    for key, value in table.items():
+        check_kind(kinds.get(key, (int,)), value, f"{where}: {key}")
+    return Case(name, **table)
+
+
+def _check_case(case: Case, models: Mapping[str, ModelRecipe]) -> None:
+    where = f"case {case.name}"
+    check_one_of(case.kind, KINDS, f"{where}: kind")
+    check_one_of(case.simulator, SIMULATORS, f"{where}: simulator")
+    positive(case.timeout, f"{where}: timeout")
+    for name, share in (("idle", case.idle), ("stall", case.stall)):
+        if not 0 <= share < 1:
+            raise SuiteError(f"{where}: {name} = {share}: must be at least 0 and below 1")
+    for name, least in (("pes", 1), ("lanes", 1), ("contexts", 1), ("seed", 0)):
+        if not least <= getattr(case, name) < 1 << 32:
+            raise SuiteError(f"{where}: {name} = {getattr(case, name)}: at least {least}")
+    if not case.lengths or not all(type(n) is int and 0 < n < 1 << 20 for n in case.lengths):
+        raise SuiteError(f"{where}: lengths = {case.lengths}: give frames of each sequence, from 1")
+    if not all(type(v) in (int, float) for v in case.expect.values()):
+        raise SuiteError(f"{where}: expect = {case.expect}: give numbers by figure")
+    if case.kind == "command":
+        if not case.command or not all(isinstance(word, str) for word in case.command):
+            raise SuiteError(f"{where}: command = {case.command}: give a list of words")
+    elif case.model not in models:
+        raise SuiteError(
+            f"{where}: model {case.model!r} is not there: add [models.{case.model or 'NAME'}]"
+        )
+
+
+def _check_unique(cases: tuple[Case, ...]) -> None:
+    seen: dict[str, str] = {}
+    for case in cases:
+        if case.slug in seen:
+            raise SuiteError(f"two cases are called {case.name}: give one another name")
+        seen[case.slug] = case.name
+
+
+def _tolerance(given: Any) -> dict[str, float]:
+    table = typed(dict, given, "tolerance")
+    for key, value in table.items():
+        check_kind((int, float), value, f"tolerance: {key}")
+        if not 0 <= value <= 1:
+            raise SuiteError(f"tolerance: {key} = {value}: must be a share, 0 to 1")
+    return {key: float(value) for key, value in table.items()}
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
