@@ -9,8 +9,10 @@ from torch import nn
 from csb_format import Design, save_model
 from hdl.compiler import compile_model
 from hdl.verilog import emit_verilog
-from pruning.pruner import BankBalancedPruner, Target
+from pruning.goals import Goal, goals_for
+from pruning.masked import Pruner
 from pruning.quantise import quantise
+from pruning.views import Banks
 from sim.integer_model import IntegerModel
 from sim.verify import Verification, verify
 
@@ -23,12 +25,10 @@ def main(build: Path = Path("build/quickstart"), simulator: str = "icarus") -> V
 
     # Prune: every bank of a row keeps equally many weights. Masks stay on while you train:
     # fine-tune here, with `pruner.attach(optimizer)`; squash() gives a plain nn.LSTM back.
-    target = Target(banks=4, sparsity=0.5)
-    pruner = BankBalancedPruner(lstm, {"weight_ih_l0": target, "weight_hh_l0": target})
-    pruner.prune()
+    pruner = Pruner(lstm, goals_for(lstm, Goal(Banks(4), sparsity=0.5)))
 
     # Pack: integers in compressed sparse banks, a file that no longer needs PyTorch.
-    model = quantise(pruner.squash(), head, pruner.target_geometries, inputs).model
+    model = quantise(pruner.squash(), head, pruner.geometries(), inputs).model
     build.mkdir(parents=True, exist_ok=True)
     save_model(build / "model.safetensors", model)
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from collections.abc import Callable
+import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from . import __version__
+from .board_commands import boards, build, fit
 from .doctor_command import doctor
+from .options import Lanes, Pes, Seed, hint, within
+from .prepare_commands import pack, prune
+from .regress_command import regress
 
 __all__ = ["app", "main"]
 
@@ -57,42 +60,6 @@ class Images(StrEnum):
     ihex = "ihex"
 
 
-def _within(low: float, high: float | None = None, multiple: int = 1) -> Callable[[Any], Any]:
-    """Refuse other numbers, naming what was given: Typer's own message does not."""
-
-    def check(value: Any) -> Any:
-        outside = value is not None and not (low <= value and (high is None or value <= high))
-        if outside or (value is not None and multiple > 1 and value % multiple):
-            limits = f"at least {low}" if high is None else f"{low} to {high}"
-            steps = f"a multiple of {multiple}, " if multiple > 1 else ""
-            raise typer.BadParameter(f"{value} must be {steps}{limits}")
-        return value
-
-    return check
-
-
-Seed = Annotated[
-    int,
-    typer.Option(
-        callback=_within(0, 2**32 - 1), help="Of every random choice; same seed, same result."
-    ),
-]
-Pes = Annotated[
-    int,
-    typer.Option(
-        callback=_within(4, multiple=4),
-        help="Processing elements (M): rows worked on at once; a multiple of 4.",
-    ),
-]
-Lanes = Annotated[
-    int,
-    typer.Option(
-        callback=_within(1),
-        help="Multipliers in each (N); must divide the banks of the model.",
-    ),
-]
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"sparseflow {__version__}")
@@ -127,91 +94,11 @@ def japanese_vowels(
     from . import pipeline
 
     pipeline.japanese_vowels(out=out)
-    _next("prune", "CHECKPOINT", "--data", out / "train.npz", "--out", "pruned.safetensors")
+    hint("prune", "CHECKPOINT", "--data", out / "train.npz", "--out", "pruned.safetensors")
 
 
-@app.command()
-def prune(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="State dict of a classifier, .safetensors or torch.save.")
-    ],
-    data: Annotated[Path, typer.Option(help="Labelled sequences (.npz) to fine-tune on.")],
-    out: Annotated[Path, typer.Option(help="Where the pruned checkpoint goes (.safetensors).")],
-    banks: Annotated[
-        int, typer.Option(callback=_within(1), help="Banks in every row of both matrices.")
-    ] = 8,
-    sparsity: Annotated[
-        float, typer.Option(callback=_within(0, 1), help="Share of weights to remove, 0 to 1.")
-    ] = 0.875,
-    epochs: Annotated[
-        int, typer.Option(callback=_within(1), help="Epochs of fine-tuning, all together.")
-    ] = 70,
-    seed: Seed = 0,
-) -> None:
-    """Remove weights so that every bank of every row keeps equally many.
-
-    **In:** a dense checkpoint and its training data. The state dict holds one `nn.LSTM` layer
-    under torch's names (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`; any prefix)
-    and one `nn.Linear` on its last hidden state. **Out:** a checkpoint of the same shape, its
-    masks included. Sparsity grows in increments with fine-tuning between them; what is achieved
-    is printed, as whole weights per bank may not meet the request exactly.
-
-    **Next:** `sparseflow pack OUT --calibration DATA --out model.safetensors`
-    """
-    from . import pipeline
-
-    pipeline.prune_checkpoint(
-        checkpoint=checkpoint,
-        data=data,
-        out=out,
-        banks=banks,
-        sparsity=sparsity,
-        epochs=epochs,
-        seed=seed,
-    )
-    _next("pack", out, "--calibration", data, "--out", out.with_name("model.safetensors"))
-
-
-@app.command()
-def pack(
-    pruned: Annotated[Path, typer.Argument(help="Checkpoint that `prune` wrote.")],
-    calibration: Annotated[
-        Path, typer.Option(help="Sequences (.npz) that show the inputs' range.")
-    ],
-    out: Annotated[Path, typer.Option(help="Where the integer model goes (.safetensors).")],
-    banks: Annotated[
-        int | None,
-        typer.Option(
-            callback=_within(1), help="Banks of both matrices; by default the checkpoint says."
-        ),
-    ] = None,
-    value_bits: Annotated[
-        int, typer.Option(callback=_within(4, 18), help="Bits of a weight, 4 to 18.")
-    ] = 16,
-    act_bits: Annotated[
-        int,
-        typer.Option(callback=_within(6, 18), help="Bits of inputs and hidden state, 6 to 18."),
-    ] = 16,
-) -> None:
-    """Turn a pruned network into integers in compressed sparse banks (CSB).
-
-    **In:** a pruned checkpoint and typical inputs. A network that was pruned elsewhere needs
-    `--banks`. **Out:** a model file of integers and formats, which no longer needs PyTorch and
-    fits every array whose lanes divide its banks.
-
-    **Next:** `sparseflow verilog OUT --out build/verilog`
-    """
-    from . import pipeline
-
-    pipeline.pack(
-        pruned=pruned,
-        calibration=calibration,
-        out=out,
-        banks=banks,
-        value_bits=value_bits,
-        act_bits=act_bits,
-    )
-    _next("verilog", out, "--out", out.with_name("verilog"))
+for command in (prune, pack):
+    app.command()(command)
 
 
 @app.command()
@@ -235,7 +122,7 @@ def verilog(
 
     pipeline.verilog(model=model, out=out, pes=pes, lanes=lanes, images=images.value)
     build = out.with_name("simulation")
-    _next("simulate", model, "--data", "DATA", "--build", build, "--pes", pes, "--lanes", lanes)
+    hint("simulate", model, "--data", "DATA", "--build", build, "--pes", pes, "--lanes", lanes)
 
 
 @app.command()
@@ -250,7 +137,7 @@ def simulate(
     lanes: Lanes = 8,
     utterances: Annotated[
         int | None,
-        typer.Option(callback=_within(1), help="Run only the first so many; all by default."),
+        typer.Option(callback=within(1), help="Run only the first so many; all by default."),
     ] = None,
     dense: Annotated[
         Path | None, typer.Option(help="Dense checkpoint, for its accuracy; needs --pruned.")
@@ -283,7 +170,7 @@ def simulate(
         dense=dense,
         pruned=pruned,
     )
-    _next("report", build, "--out", build / "report")
+    hint("report", build, "--out", build / "report")
 
 
 @app.command()
@@ -313,7 +200,7 @@ def demo(
     lanes: Lanes = 8,
     icarus: Annotated[
         int,
-        typer.Option(callback=_within(0), help="Utterances that Icarus runs too; 0 for none."),
+        typer.Option(callback=within(0), help="Utterances that Icarus runs too; 0 for none."),
     ] = 10,
 ) -> None:
     """Do all steps on real speech: nine speakers told apart by one vowel.
@@ -326,10 +213,6 @@ def demo(
     from . import pipeline
 
     pipeline.demo(out=out, seed=seed, pes=pes, lanes=lanes, icarus=icarus)
-
-
-def _next(*words: object) -> None:
-    typer.echo(f"next: sparseflow {shlex.join(map(str, words))}", err=True)
 
 
 _LONGEST = 1000
@@ -355,6 +238,9 @@ def _fail(error: Exception, status: int) -> None:
 
 
 app.command()(doctor)
+app.command()(regress)
+for command in (boards, fit, build):
+    app.command()(command)
 
 
 def main() -> None:
@@ -363,6 +249,8 @@ def main() -> None:
     Errors of use or input end it with status 2, hardware that is not what the model says
     with status 1; each is told on one line.
     """
+    # It says what torch does inside, which changes no result.
+    warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
     try:
         sys.exit(app(standalone_mode=False))
     except typer.Abort:  # by Ctrl-C, in some releases of Typer; others return 130 themselves

@@ -11,6 +11,8 @@ from csb_format.model import LstmLayer
 
 __all__ = ["preparation", "reporting", "simulation"]
 
+_PRUNE = "prune dense.safetensors --data train.npz --out pruned.safetensors"
+
 
 def preparation(said: Mapping[str, Any], layer: LstmLayer, design: Design, model: str) -> list[str]:
     """From the dense checkpoint to Verilog.
@@ -18,8 +20,9 @@ def preparation(said: Mapping[str, Any], layer: LstmLayer, design: Design, model
     Parameters
     ----------
     said : mapping
-        The model's provenance: ``banks, sparsity_requested, epochs, seed``. Pruning is left
-        out where one is missing: somebody else has pruned.
+        The model's provenance: ``banks, sparsity_requested, epochs, seed``, and what else was
+        said in ``options`` (pruning) and ``pack``. Pruning is left out where one of the four is
+        missing: somebody else has pruned.
     layer : LstmLayer
     design : Design
     model : str
@@ -31,11 +34,13 @@ def preparation(said: Mapping[str, Any], layer: LstmLayer, design: Design, model
         "epochs": said.get("epochs"),
         "seed": said.get("seed"),
     }
-    prune = _line("prune dense.safetensors --data train.npz --out pruned.safetensors", options)
+    pruned = None not in options.values()
+    options |= said.get("options", {})
     bits = {"value-bits": layer.weight_hh.geometry.value_bits, "act-bits": layer.hidden.width}
+    bits |= said.get("pack", {})
     name = shlex.quote(model)
     return [
-        *([] if None in options.values() else [prune]),
+        *([_line(_PRUNE, options)] if pruned else []),
         _line(f"pack pruned.safetensors --calibration train.npz --out {name}", bits),
         _line(f"verilog {name} --out verilog", {"pes": design.pes, "lanes": design.lanes}),
     ]
@@ -62,5 +67,11 @@ def reporting() -> str:
 
 
 def _line(start: str, options: Mapping[str, Any]) -> str:
-    given = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    given = [_option(name, value) for name, value in options.items() if value is not None]
     return " ".join(["sparseflow", start, *given])
+
+
+def _option(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(_option(name, item) for item in value)
+    return f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}"

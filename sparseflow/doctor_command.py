@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import hint
+
 if TYPE_CHECKING:
     from pruning.doctor import Diagnosis
+    from pruning.importers import Imported
+    from pruning.network import Network
 
 __all__ = ["doctor"]
 
@@ -39,7 +42,7 @@ def doctor(
     html: Annotated[Path | None, typer.Option(help="Where the page goes.")] = None,
     plain: Annotated[
         Path | None,
-        typer.Option(help="Where weights and masks go as `prune` and `pack` read them."),
+        typer.Option(help="Where weights and masks go in one plain file (.safetensors)."),
     ] = None,
 ) -> None:
     """Examine the masks of any model: how busy they keep an array, what balancing costs.
@@ -49,8 +52,8 @@ def doctor(
     sparsity, the utilisation of arrays of N lanes with the masks as they are, the energy that
     rebalancing keeps, and the banks to prune to.
 
-    **Next:** with `--plain FILE`, or on a plain state dict,
-    `sparseflow prune FILE --data DATA --banks BANKS --out pruned.safetensors`
+    **Next:** `sparseflow prune CHECKPOINT --data DATA --banks BANKS --out pruned.safetensors`,
+    or `pack` where the masks are balanced already
     """
     # Here, as they load torch and matplotlib, and --help must not wait for them.
     from csb_format.replace import replace_file
@@ -76,16 +79,49 @@ def doctor(
     if plain:
         save_imported(plain, model)
     doctor_report.print_diagnosis(found)
-    _next(plain or checkpoint, found)
+    _next(checkpoint, masks, plain, model, found)
 
 
-def _next(checkpoint: Path, found: Diagnosis) -> None:
+def _next(
+    checkpoint: Path, masks: Path | None, plain: Path | None, model: Imported, found: Diagnosis
+) -> None:
     # One number of banks for all matrices: fewer banks are always the milder demand.
     banks = min(each.suggested for each in found.matrices)
-    if all(each.at(each.suggested).balanced for each in found.matrices):
-        last = ("--calibration", "DATA", "--banks", banks, "--out", "model.safetensors")
-        words: tuple[object, ...] = ("pack", checkpoint, *last)
+    balanced = all(_is_balanced(model, each.name, banks) for each in found.matrices)
+    file: tuple[object, ...] = (plain or checkpoint,)
+    if masks is not None and plain is None:
+        file += ("--masks", masks)
+    if not model.state_dict:
+        file = ("CHECKPOINT", "--masks", checkpoint)
+    network = _network(model)
+    if balanced and (network is None or not network.is_lstm):
+        hint("pack", *file, "--matrices", "--banks", banks, "--out", "matrices.safetensors")
+    elif balanced:
+        words = ("--calibration", "DATA", "--banks", banks, "--out", "model.safetensors")
+        hint("pack", *file, *words)
+    elif not model.state_dict or (network and network.head):
+        hint("prune", *file, "--data", "DATA", "--banks", banks, "--out", "pruned.safetensors")
     else:
-        last = ("--data", "DATA", "--banks", banks, "--out", "pruned.safetensors")
-        words = ("prune", checkpoint, *last)
-    typer.echo(f"next: sparseflow {shlex.join(map(str, words))}", err=True)
+        text = f"next: prune to {banks} banks in your own loop, as docs/pruning.md shows"
+        typer.echo(text, err=True)
+
+
+def _is_balanced(model: Imported, name: str, banks: int) -> bool:
+    from csb_format.csb import UnbalancedError
+    from pruning.masks import check_balanced
+
+    try:
+        check_balanced(model.mask(name), banks)
+    except UnbalancedError:
+        return False
+    return True
+
+
+def _network(model: Imported) -> Network | None:
+    """What `prune` and `pack` take it for; None if it is something else."""
+    from pruning.network import network_of
+
+    try:
+        return network_of(model)
+    except ValueError:
+        return None

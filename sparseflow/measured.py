@@ -67,37 +67,46 @@ class Run:
     def collect(self) -> dict[str, Any]:
         """Everything that the report shows, keys as :data:`sparseflow.report.SCHEMA`."""
         said = {key: json.loads(value) for key, value in self.model.provenance.items()}
-        layer, design = self.model.layers[0], self.image.design
-        prepared = commands.preparation(said, layer, design, self.model_path.name)
+        model, design = self.model, self.image.design
+        prepared = commands.preparation(said, model.layers[0], design, self.model_path.name)
         return self._measured() | {
             "array": figures.array(design),
-            "bits_per_nonzero": figures.bits_per_nonzero(layer),
-            "bytes": figures.sizes(layer),
+            "bits_per_nonzero": figures.bits_per_nonzero(model),
+            "bytes": figures.sizes(model),
             "commands": prepared,
-            "formats": figures.formats(layer),
+            "formats": figures.formats(model),
             "hashes": self._hashes(),
             "increments": said.get("increments", []),
             "multipliers": figures.multipliers(design),
-            "row_picture": figures.row_picture(layer),
+            "row_picture": figures.row_picture(model),
             "seconds": self.seconds,
             "seed": said.get("seed"),
-            "sparsity": figures.sparsity(layer),
+            "sparsity": figures.sparsity(model),
             "sparsity_requested": said.get("sparsity_requested"),
             "versions": figures.versions(),
-            "weights": figures.weights(layer),
+            "weights": figures.weights(model),
         }
+
+    @property
+    def _runs(self) -> tuple[Verification, ...]:
+        """With two directions every level is a run of its own."""
+        return (*self.result.before, self.result)
 
     def _measured(self) -> dict[str, Any]:
         """What depends on the run."""
-        layer, result = self.model.layers[0], self.result
-        floor = figures.floor(layer, self.image.design)
-        cycles = _steady(result.steps)
-        predicted = CycleModel(self.image).run(result.frames).steps
+        model, result = self.model, self.result
+        floor = figures.floor(model, self.image.design)
+        # With two directions a step takes one of each level's.
+        runs = self._runs
+        cycles = sum(_steady(run.steps) for run in runs)
+        first = [step == 0 for sequence in self.data.sequences for step in range(len(sequence))]
+        models = [CycleModel(self.image, part) for part in range(len(runs))]
+        predicted = sum(_steady(model.run(len(first), first).steps) for model in models)
         return {
             "accuracy": self._accuracy(),
-            "cycles_per_step": {"floor": floor, "model": _steady(predicted), "rtl": cycles},
+            "cycles_per_step": {"floor": floor, "model": predicted, "rtl": cycles},
             "frames": result.frames,
-            "macs_per_cycle": figures.macs_per_cycle(layer, cycles),
+            "macs_per_cycle": figures.macs_per_cycle(model, cycles),
             "mismatches": result.comparison.mismatches,
             "simulators": [self._simulator()],
             "utilisation": floor / cycles,
@@ -111,15 +120,17 @@ class Run:
 
     def _simulator(self) -> dict[str, Any]:
         result, measured = self.result, bool(self.floats)
+        cycles = sum(run.run.outcome.total for run in self._runs)
+        seconds = sum(run.run.seconds for run in self._runs)
         names = (self.model_path.name, self.data_path.name, result.simulator)
         return {
             "name": result.simulator,
             "utterances": result.sequences,
             "frames": result.frames,
-            "cycles": result.run.outcome.total,
-            "seconds": result.run.seconds,
+            "cycles": cycles,
+            "seconds": seconds,
             "build_seconds": result.run.build_seconds,
-            "cycles_per_second": result.run.cycles_per_second,
+            "cycles_per_second": cycles / seconds,
             "mismatches": result.comparison.mismatches,
             "cycles_exact": result.cycle_mismatch is None,
             "command": commands.simulation(*names, self.image.design, self.utterances, measured),
@@ -131,11 +142,22 @@ class Run:
         found |= self.floats
         reference = IntegerModel(self.model)
         if self.labelled and self.model.head is not None:
-            last = np.cumsum([len(sequence) for sequence in self.data.sequences]) - 1
-            model = np.stack([trace.hidden[-1] for trace in reference.run(self.frames)])
-            for name, states in (("fixed", model), ("rtl", self.result.comparison.hidden[last])):
-                found[name] = float(np.mean(reference.classify(states) == self.data.labels))
+            model = np.stack([trace.output[-1] for trace in reference.run(self.frames)])
+            for name, states in (("fixed", model), ("rtl", self._last_outputs())):
+                if states is not None:
+                    found[name] = float(np.mean(reference.classify(states) == self.data.labels))
         return found
+
+    def _last_outputs(self) -> IntArray | None:
+        """What the Verilog gave at the last frames; None if it failed before the last layer."""
+        ends = np.cumsum([len(sequence) for sequence in self.data.sequences]) - 1
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        # The second direction begins at the last frame.
+        count, given = len(self.model.layers), self.result.comparison.outputs
+        rows = dict(zip(range(count - self.model.directions, count), (ends, starts), strict=False))
+        if not set(rows) <= set(given):
+            return None
+        return np.concatenate([given[layer][at] for layer, at in rows.items()], axis=-1)
 
 
 def _steady(steps: IntArray) -> float:

@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from csb_format import Model, load_model, save_model
+from csb_format import Model, load_model
 from csb_format.replace import replace_file
 from hdl.verilog import VerilogFiles
 from pruning.datasets import Normaliser, SequenceData, load_japanese_vowels, save_sequences
@@ -22,11 +20,11 @@ from sim.integer_model import IntegerModel
 from sim.verify import Verification, verify
 from sim.verilog import require_simulator
 
-from . import figures
 from .hardware import SUFFIXES, check_array, compile_array, emit
 from .measured import FIGURES, Run, joined, read_figures
-from .places import check_file, check_folder, check_generated, has_labels, read_sequences
-from .progress import counted
+from .places import check_folder, check_generated, has_labels, read_sequences
+from .preparing import pack, pack_matrices, prune_checkpoint
+from .progress import counted, say
 from .report import print_table, write_report
 
 __all__ = [
@@ -34,13 +32,12 @@ __all__ = [
     "demo",
     "japanese_vowels",
     "pack",
+    "pack_matrices",
     "prune_checkpoint",
     "report",
     "simulate",
     "verilog",
 ]
-
-_console = Console(stderr=True)
 
 
 class VerificationError(RuntimeError):
@@ -69,95 +66,8 @@ def japanese_vowels(out: Path) -> tuple[SequenceData, SequenceData]:
     out.mkdir(parents=True, exist_ok=True)
     for name, part in (("train", train), ("test", test)):
         save_sequences(out / f"{name}.npz", part)
-    _say(f"JapaneseVowels: {len(train)} utterances to train, {len(test)} to test, in {out}")
+    say(f"JapaneseVowels: {len(train)} utterances to train, {len(test)} to test, in {out}")
     return train, test
-
-
-def prune_checkpoint(
-    checkpoint: Path,
-    data: Path,
-    out: Path,
-    banks: int = 8,
-    sparsity: float = 0.875,
-    epochs: int = 70,
-    seed: int = 0,
-) -> None:
-    """Prune both matrices of a classifier in increments, fine-tuning after each.
-
-    Parameters
-    ----------
-    checkpoint : Path
-        State dict of an ``nn.LSTM`` and an ``nn.Linear`` (see
-        :func:`pruning.checkpoint.load_lstm`).
-    data : Path
-        ``.npz`` of labelled sequences (see :func:`pruning.datasets.load_sequences`).
-    out : Path
-        Pruned checkpoint, with its masks.
-    banks, sparsity, seed
-        As for :class:`pruning.recipe.Recipe`.
-    epochs : int
-        Of all increments together, at least 1; the last increment gets about half.
-    """
-    from pruning.recipe import Recipe
-
-    from .training import prune_classifier
-
-    if epochs < 1:
-        raise ValueError(f"epochs {epochs}: must be at least 1, pruned weights need fine-tuning")
-    check_file(out)
-    increments = min(4, epochs)
-    share = max(1, epochs // (increments + 3))
-    recipe = Recipe(
-        banks=banks,
-        sparsity=sparsity,
-        increments=increments,
-        step_epochs=share,
-        final_epochs=epochs - share * (increments - 1),
-    )
-    outcome = prune_classifier(checkpoint, read_sequences(data, "fine-tuning"), out, recipe, seed)
-    for matrix in outcome.report:
-        _say(f"{matrix.name}: {matrix.requested:.2%} asked, {matrix.achieved:.2%} achieved")
-        if matrix.note:
-            _say(f"  note: {matrix.note}")
-    _say(f"wrote {out} (seed {seed})")
-
-
-def pack(
-    pruned: Path,
-    calibration: Path,
-    out: Path,
-    banks: int | None = None,
-    value_bits: int = 16,
-    act_bits: int = 16,
-) -> Model:
-    """Quantise a pruned checkpoint, pack it in CSB, write the model file.
-
-    Parameters
-    ----------
-    pruned : Path
-    calibration : Path
-        ``.npz`` of sequences; the largest magnitude sets the input format.
-    out : Path
-    banks : int, optional
-        By default what the checkpoint says.
-    value_bits, act_bits : int
-        Of weights, 4..18, and of inputs and hidden state, 6..18.
-    """
-    from .training import pack_checkpoint
-
-    check_file(out)
-    data = read_sequences(calibration)
-    model, saturations = pack_checkpoint(pruned, data, banks, value_bits, act_bits)
-    layer = model.layers[0]
-    size = figures.bits_per_nonzero(layer)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_model(out, model)
-    for name, share in figures.sparsity(layer).items():
-        _say(f"{name}: {share:.2%} sparse, {figures.matrices(layer)[name].real_nonzeros} nonzeros")
-    clipped = {name: count for name, count in saturations.items() if count}
-    _say(f"saturated: {clipped or 'nothing'}; {size:.2f} bits a nonzero")
-    _say(f"wrote {out}")
-    return model
 
 
 def verilog(
@@ -179,7 +89,7 @@ def verilog(
         raise ValueError(f"images {images!r}: choose one of {', '.join(SUFFIXES)}")
     check_generated(out)
     files = emit(compile_array(load_model(model), pes, lanes), out, images)
-    _say(f"wrote {len(files.sources)} Verilog files and {len(files.images)} images to {out}")
+    say(f"wrote {len(files.sources)} Verilog files and {len(files.images)} images to {out}")
     return files
 
 
@@ -238,7 +148,7 @@ def simulate(
     files = emit(image, build / "verilog")
     spent = {**(seconds or {}), "verilog": time.perf_counter() - started}
     frames = IntegerModel(packed).quantise(subset.sequences)
-    with counted(f"{simulator}, frames", subset.frames, image.placement.units_per_lane) as tell:
+    with counted(f"{simulator}, frames", subset.frames, image.parts[0].beats_out) as tell:
         result = verify(
             IntegerModel(packed), image, files, frames, build, simulator=simulator, progress=tell
         )
@@ -260,7 +170,7 @@ def report(run_dir: Path, out: Path) -> None:
     found = read_figures(run_dir)
     write_report(found, out)
     print_table(found)
-    _say(f"wrote {out / 'report.json'} and {out / 'report.html'}")
+    say(f"wrote {out / 'report.json'} and {out / 'report.html'}")
 
 
 def demo(
@@ -384,11 +294,7 @@ def _verdict(result: Verification) -> None:
         raise VerificationError(f"{count} states differ on {result.simulator}; {result.first}")
     if result.cycle_mismatch is not None:
         raise VerificationError(f"{result.simulator}: {result.cycle_mismatch}")
-    _say(
+    say(
         f"{result.simulator}: {result.frames} frames, {result.comparison.values} states equal, "
         f"every cycle as predicted, {result.run.cycles_per_second:,.0f} cycles/s"
     )
-
-
-def _say(text: str) -> None:
-    _console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -14,8 +14,21 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Table
 
-__all__ = ["counted", "stages"]
+__all__ = ["counted", "say", "show", "stages"]
+
+_console = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """Print one line, as it is."""
+    _console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def show(table: Table) -> None:
+    """Print a table."""
+    _console.print(table)
 
 
 def _bars() -> Progress:

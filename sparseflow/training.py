@@ -1,146 +1,168 @@
-"""The steps that need PyTorch: prune and fine-tune, quantise, accuracy of float models."""
+"""The steps that need PyTorch: prune and fine-tune, accuracy of float models."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csb_format import Model
-from pruning.checkpoint import Checkpoint, CheckpointError, load_lstm, save_weights
+from pruning.checkpoint import CheckpointError, save_tensors, save_weights
 from pruning.datasets import SequenceData
-from pruning.quantise import quantise
-from pruning.recipe import Outcome, Recipe, prune_and_finetune
+from pruning.finetuning import Pruned, prune_classifier
+from pruning.goals import Goal
+from pruning.network import Classifier, Network, load_network
+from pruning.readiness import hardware_note
+from pruning.recipe import Recipe, prune_and_finetune
 from pruning.sequence import SequenceClassifier, accuracy
+from pruning.views import Banks
 
-from .progress import stages
+from .progress import say, stages
+from .wishes import Wish, parse, spread
 
-__all__ = ["float_accuracy", "pack_checkpoint", "prune_classifier", "train_and_prune"]
+__all__ = ["METADATA", "Asked", "float_accuracy", "prune_network", "train_and_prune"]
 
 METADATA = "sparseflow"
-MATRICES = ("weight_ih_l0", "weight_hh_l0")
 Evaluate = Callable[[SequenceClassifier], float]
 
 
-def prune_classifier(
-    checkpoint: Path, data: SequenceData, out: Path, recipe: Recipe, seed: int
-) -> Outcome:
-    """Prune and fine-tune a user's classifier, and write the pruned checkpoint."""
-    start = _classifier(load_lstm(checkpoint), checkpoint)
-    _check_data(start, data, checkpoint)
-    recipe = replace(recipe, hidden_size=start.lstm.hidden_size)
-    return _pruned(data, out, recipe, seed, start, None)
+@dataclass(frozen=True)
+class Asked:
+    """What the matrices of a network are to become.
+
+    Parameters
+    ----------
+    banks : int
+        Of every matrix.
+    sparsity : float
+        Of every matrix, 0..1.
+    bank_width : int, optional
+        Columns of a bank, instead of their count.
+    wishes : sequence of str
+        For single matrices, as :func:`sparseflow.wishes.parse` reads them.
+    """
+
+    banks: int = 8
+    sparsity: float = 0.875
+    bank_width: int | None = None
+    wishes: Sequence[str] = ()
+
+    def goals(self, network: Network) -> dict[str, Goal]:
+        """By parameter name of the classifier."""
+        count = None if self.bank_width else self.banks
+        default = Wish(count, self.bank_width, self.sparsity)
+        names = {network.names[f"recurrent.{leaf}"]: leaf for leaf in network.matrices()}
+        wanted = spread(parse(self.wishes), list(names), default)
+        # What cannot be reached is told, and is in the report: banks are the hardware's.
+        return {
+            f"recurrent.{names[name]}": Goal(Banks(w.banks, w.width), w.sparsity, tolerance=1.0)
+            for name, w in wanted.items()
+        }
+
+    def options(self) -> dict[str, Any]:
+        """What was said beside the banks and sparsity of all matrices."""
+        given = {"for": list(self.wishes), "bank-width": self.bank_width}
+        return {name: value for name, value in given.items() if value}
+
+
+def prune_network(
+    checkpoint: Path,
+    masks: Path | None,
+    data: SequenceData,
+    out: Path,
+    asked: Asked,
+    recipe: Recipe,
+    seed: int,
+) -> tuple[Network, Pruned]:
+    """Prune and fine-tune a user's classifier, and write it under its own names."""
+    network = load_network(checkpoint, masks)
+    classifier = network.classifier(checkpoint)
+    _check_data(classifier, data, checkpoint)
+    goals = asked.goals(network)
+    _tell(network, network.restore())
+    with stages() as progress:
+        pruned = prune_classifier(classifier, goals, data, recipe, seed, progress)
+    about: dict[str, Any] = _about(recipe, asked.sparsity, asked.banks, seed, [])
+    if options := asked.options():
+        layout = {network.names[name]: _noted(goal) for name, goal in goals.items()}
+        about |= {"options": options, "layout": layout}
+    state = pruned.classifier.state_dict()
+    _save(
+        out,
+        {network.names[name]: tensor for name, tensor in state.items()},
+        {network.names[name]: mask for name, mask in pruned.masks.items()},
+        about,
+    )
+    return network, pruned
+
+
+def _noted(goal: Goal) -> dict[str, int]:
+    view = goal.view
+    assert isinstance(view, Banks)
+    return {"banks": view.count} if view.width is None else {"width": view.width}  # type: ignore[dict-item]
+
+
+def _tell(network: Network, restored: Sequence[str]) -> None:
+    """Say what a user would not expect, before the time is spent."""
+    if restored:
+        say(f"note: {', '.join(restored)}: what {network.imported.source} had removed takes part")
+    for note in network.imported.notes:
+        say(f"note: {note}")
+    head = network.names["head.weight"]
+    if head in network.imported.masks:
+        say(f"note: {head} runs dense on the host: its zeros are not kept in fine-tuning")
+    if note := hardware_note(network):
+        say(f"note: {note}")
 
 
 def train_and_prune(
     data: SequenceData, dense: Path, out: Path, recipe: Recipe, seed: int, evaluate: Evaluate
-) -> Outcome:
+) -> None:
     """Train a dense classifier on normalised data, prune it, write both checkpoints."""
-    outcome = _pruned(data, out, recipe, seed, None, evaluate)
-    save_weights(dense, outcome.dense)
-    return outcome
-
-
-def _pruned(
-    data: SequenceData,
-    out: Path,
-    recipe: Recipe,
-    seed: int,
-    start: SequenceClassifier | None,
-    evaluate: Evaluate | None,
-) -> Outcome:
     increments: list[dict[str, float]] = []
 
     def watch(sparsity: float, model: SequenceClassifier) -> None:
-        if evaluate is not None:
-            increments.append({"sparsity": sparsity, "accuracy": evaluate(model)})
+        increments.append({"sparsity": sparsity, "accuracy": evaluate(model)})
 
     with stages() as progress:
-        outcome = prune_and_finetune(data, recipe, seed, progress, start, watch)
-    about = {
-        "banks": recipe.banks,
-        "sparsity_requested": recipe.sparsity,
+        made = prune_and_finetune(data, recipe, seed, progress, None, watch)
+    about = _about(recipe, recipe.sparsity, recipe.banks, seed, increments)
+    _save(out, made.pruned.state_dict(), made.masks, about)
+    save_weights(dense, made.dense)
+
+
+def _about(
+    recipe: Recipe, sparsity: float, banks: int, seed: int, increments: list[dict[str, float]]
+) -> dict[str, Any]:
+    return {
+        "banks": banks,
+        "sparsity_requested": sparsity,
         "epochs": recipe.step_epochs * (recipe.increments - 1) + recipe.final_epochs,
         "seed": seed,
         "increments": increments,
     }
+
+
+def _save(
+    out: Path, tensors: Mapping[str, Any], masks: Mapping[str, Any], about: Mapping[str, Any]
+) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_weights(out, outcome.pruned, outcome.masks, {METADATA: json.dumps(about, sort_keys=True)})
-    return outcome
-
-
-def pack_checkpoint(
-    path: Path, calibration: SequenceData, banks: int | None, value_bits: int, act_bits: int
-) -> tuple[Model, dict[str, int]]:
-    """Quantise a pruned checkpoint to the accelerator's integers.
-
-    Returns
-    -------
-    model : Model
-        With what the checkpoint says of itself as provenance.
-    saturations : dict of str to int
-
-    Raises
-    ------
-    CheckpointError
-        If neither the checkpoint nor the caller says how many banks there are.
-    """
-    checkpoint = load_lstm(path)
-    about = _about(checkpoint, path)
-    chosen = about.get("banks") if banks is None else banks
-    if chosen is None:
-        raise CheckpointError(f"{path} does not say how many banks it has: give --banks")
-    provenance = {key: json.dumps(value) for key, value in about.items()}
-    quantised = quantise(
-        checkpoint.lstm,
-        checkpoint.head,
-        dict.fromkeys(MATRICES, int(chosen)),
-        calibration.sequences,
-        value_bits=value_bits,
-        act_bits=act_bits,
-        provenance=provenance,
-        masks=checkpoint.masks,
-    )
-    return quantised.model, quantised.saturations
-
-
-def _about(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
-    """What :func:`_pruned` has noted in a checkpoint."""
-    try:
-        about = json.loads(checkpoint.metadata.get(METADATA, "{}"))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: damaged metadata ({error}): prune again") from error
-    if not isinstance(about, dict):
-        raise CheckpointError(f"{path}: its metadata is no object: prune again")
-    return about
+    save_tensors(out, tensors, masks, {METADATA: json.dumps(about, sort_keys=True)})
 
 
 def float_accuracy(path: Path, data: SequenceData) -> float:
     """Share of sequences that a float checkpoint classifies rightly."""
-    model = _classifier(load_lstm(path), path)
+    model = load_network(path).classifier(path)
     _check_data(model, data, path)
     return accuracy(model, data)
 
 
-def _classifier(checkpoint: Checkpoint, path: Path) -> SequenceClassifier:
-    lstm, head = checkpoint.lstm, checkpoint.head
-    if head is None:
+def _check_data(model: Classifier, data: SequenceData, path: Path) -> None:
+    width, classes = model.recurrent.input_size, model.head.out_features
+    if data.width != width or data.labels.max() >= classes:
         raise CheckpointError(
-            f"{path} has no linear layer on the hidden state: save the classifier with its head"
-        )
-    checkpoint.check_finite(path)
-    model = SequenceClassifier(lstm.input_size, lstm.hidden_size, head.out_features)
-    lstm.batch_first = True
-    model.lstm, model.head = lstm, head
-    return model
-
-
-def _check_data(model: SequenceClassifier, data: SequenceData, path: Path) -> None:
-    if data.width != model.lstm.input_size or data.labels.max() >= model.head.out_features:
-        raise CheckpointError(
-            f"{path} takes {model.lstm.input_size} features and knows "
-            f"{model.head.out_features} classes; the data has {data.width} features and labels "
-            f"up to {data.labels.max()}: give the data that it was trained on"
+            f"{path} takes {width} features and knows {classes} classes; the data has "
+            f"{data.width} features and labels up to {data.labels.max()}: give the data that it "
+            "was trained on"
         )

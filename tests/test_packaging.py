@@ -83,5 +83,5 @@ def test_machine_patterns_match_what_they_should() -> None:
     assert MACHINE.search("open('/" + "work/main/x')")
     assert MACHINE.search("see /" + "home/ada/notes")
     assert MACHINE.search("at /" + "tmp/run1/log")
-    assert not MACHINE.search("see docs/work/plan.md and $HOME/work/x")
+    assert not MACHINE.search("see docs/" + "work/plan.md and $HOME/" + "work/x")
     assert REGISTRY.search("https://pypi" + ".org/simple")

@@ -141,26 +141,22 @@ def test_checkpoint_that_is_not_finite(
 
 
 @pytest.mark.parametrize("step", ["prune", "pack"])
-@pytest.mark.parametrize(
-    ("layer", "words"),
-    [
-        (nn.LSTM(5, 16, proj_size=4), ("a projection", "proj_size=0")),
-        (nn.LSTM(5, 16, bidirectional=True), ("bidirectional", "bidirectional=False")),
-        (nn.LSTM(5, 16, num_layers=2), ("a further layer", "num_layers=1")),
-        (nn.GRU(5, 16), ("nn.GRU", "train torch.nn.LSTM")),
-    ],
-    ids=["projection", "bidirectional", "layers", "GRU"],
-)
-def test_unsupported_network(
-    refused: Refused,
-    chain: Chain,
-    folder: Path,
-    step: str,
-    layer: nn.Module,
-    words: tuple[str, ...],
+def test_unsupported_network(refused: Refused, chain: Chain, folder: Path, step: str) -> None:
+    torch.save(nn.RNN(5, 16).state_dict(), folder / "c.pt")
+    command = steps(folder / "c.pt", chain, folder)[step]
+    refused(command, "weight_hh_l0", "nn.RNN", "train torch.nn.LSTM")
+    two = {f"{n}.{k}": t for n in "ab" for k, t in nn.LSTM(5, 16).state_dict().items()}
+    torch.save(two, folder / "c.pt")
+    refused(command, "2 recurrent modules (a.weight_ih..., b.", "--matrices")
+
+
+@pytest.mark.parametrize("layer", [nn.GRU(5, 16), nn.LSTMCell(5, 16)], ids=["GRU", "cell"])
+def test_network_that_has_no_integers(
+    refused: Refused, chain: Chain, folder: Path, layer: nn.Module
 ) -> None:
     torch.save(layer.state_dict(), folder / "c.pt")
-    refused(steps(folder / "c.pt", chain, folder)[step], *words)
+    words = (f"nn.{type(layer).__name__}", "with --matrices, or")
+    refused(steps(folder / "c.pt", chain, folder)["pack"], *words)
 
 
 def test_network_without_head_cannot_be_pruned(
@@ -208,7 +204,12 @@ def test_code_in_a_checkpoint_is_not_run(
 
 def test_damaged_notes_in_a_checkpoint(refused: Refused, chain: Chain, folder: Path) -> None:
     tensors = safetensors.numpy.load_file(chain.pruned)
-    for text, word in (("{", "damaged metadata"), ("[]", "is no object")):
+    for text, word in (
+        ("{", "damaged metadata"),
+        ("[]", "is no object"),
+        ('{"banks": "8"}', "names ['8'] banks: prune again"),
+        ('{"layout": {"a": {"width": 0}}}', "names [0] banks: prune again"),
+    ):
         path = folder / "c.safetensors"
         safetensors.numpy.save_file(tensors, path, {training.METADATA: text})
         refused(steps(path, chain, folder)["pack"], "c.safetensors", word)

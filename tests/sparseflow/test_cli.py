@@ -6,14 +6,26 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sparseflow
+from sim.random_models import random_model
 from sparseflow import cli
 
 COMMANDS = ["prune", "pack", "verilog", "simulate", "report", "demo"]
 ALL = [*COMMANDS, "data japanese-vowels"]
 Run = Callable[..., int]
+PRUNE: dict[str, Any] = {"masks": None, "bank_width": None, "wishes": ()}
+PACK: dict[str, Any] = {
+    "masks": None,
+    "wishes": (),
+    "per_gate": False,
+    "percentile": 100.0,
+    "qat_epochs": 0,
+    "seed": 0,
+    "bound": None,
+}
 
 
 @pytest.fixture
@@ -21,15 +33,22 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """Put a pipeline in place that only notes how it is called."""
     made: list[tuple[str, dict[str, Any]]] = []
 
-    def note(name: str) -> Callable[..., None]:
-        return lambda **given: made.append((name, given))
+    model = random_model(np.random.default_rng(0), 4, 4, banks=4, k_ih=1, k_hh=1)
+    returned = {"pack": model, "prune_checkpoint": True}
 
-    names = ["prune_checkpoint", "japanese_vowels", *COMMANDS[1:]]
+    def note(name: str) -> Callable[..., object]:
+        def called(**given: Any) -> object:
+            made.append((name, given))
+            return returned.get(name)
+
+        return called
+
+    names = ["prune_checkpoint", "japanese_vowels", "pack_matrices", *COMMANDS[1:]]
     replace_pipeline(monkeypatch, **{name: note(name) for name in names})
     return made
 
 
-def replace_pipeline(monkeypatch: pytest.MonkeyPatch, **functions: Callable[..., None]) -> None:
+def replace_pipeline(monkeypatch: pytest.MonkeyPatch, **functions: Callable[..., object]) -> None:
     fake = SimpleNamespace(**functions)
     monkeypatch.setitem(sys.modules, "sparseflow.pipeline", fake)
     monkeypatch.setattr(sparseflow, "pipeline", fake, raising=False)
@@ -78,6 +97,55 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "sparsity": 0.5,
                 "epochs": 3,
                 "seed": 7,
+                **PRUNE,
+            },
+        ),
+        (
+            "prune d --data x --out p --masks m --bank-width 9 --for a:banks=2 --for b:width=3",
+            "prune_checkpoint",
+            {
+                "checkpoint": Path("d"),
+                "data": Path("x"),
+                "out": Path("p"),
+                "banks": 8,
+                "sparsity": 0.875,
+                "epochs": 70,
+                "seed": 0,
+                "masks": Path("m"),
+                "bank_width": 9,
+                "wishes": ["a:banks=2", "b:width=3"],
+            },
+        ),
+        (
+            "pack p --matrices --out m --banks 4 --value-bits 8 --masks k --for a:banks=2",
+            "pack_matrices",
+            {
+                "pruned": Path("p"),
+                "out": Path("m"),
+                "banks": 4,
+                "value_bits": 8,
+                "masks": Path("k"),
+                "wishes": ["a:banks=2"],
+            },
+        ),
+        (
+            "pack p --calibration x --out m --masks k --for a:banks=2 --per-gate --percentile 99.5 "
+            "--qat-epochs 3 --seed 4 --bound 0.1",
+            "pack",
+            {
+                "pruned": Path("p"),
+                "calibration": Path("x"),
+                "out": Path("m"),
+                "banks": None,
+                "value_bits": 16,
+                "act_bits": 16,
+                "masks": Path("k"),
+                "wishes": ["a:banks=2"],
+                "per_gate": True,
+                "percentile": 99.5,
+                "qat_epochs": 3,
+                "seed": 4,
+                "bound": 0.1,
             },
         ),
         (
@@ -90,6 +158,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "banks": None,
                 "value_bits": 16,
                 "act_bits": 16,
+                **PACK,
             },
         ),
         (
@@ -102,6 +171,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "banks": 4,
                 "value_bits": 8,
                 "act_bits": 12,
+                **PACK,
             },
         ),
         (
@@ -225,6 +295,11 @@ def test_programming_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
         ("pack a --calibration b --out c --banks 0", "'--banks': 0 must be at least 1"),
         ("pack a --calibration b --out c --value-bits 3", "'--value-bits': 3 must be 4 to 18"),
         ("pack a --calibration b --out c --act-bits 19", "'--act-bits': 19 must be 6 to 18"),
+        ("pack a --calibration b --out c --percentile 0", "'--percentile': 0.0 must be 50"),
+        ("pack a --calibration b --out c --qat-epochs -1", "'--qat-epochs': -1 must be at least"),
+        ("prune a --data b --out c --bank-width 0", "'--bank-width': 0 must be at least 1"),
+        ("pack a --out c", "give --calibration, sequences that show"),
+        ("pack a --out c --matrices --calibration b", "--matrices takes no --calibration"),
         ("verilog m --out v --images png", "'--images': "),
         ("verilog m --out", "'--out' requires"),
         ("verilog m", "Missing option '--out'"),

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils import prune
 from typer.testing import CliRunner, Result
 
-from pruning.checkpoint import load_lstm
+from pruning.network import load_network
 from sparseflow.doctor_command import doctor
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -100,10 +100,11 @@ def test_files_are_the_same_every_time(checkpoint: Path, tmp_path: Path) -> None
 def test_plain_copy_is_what_the_other_commands_read(checkpoint: Path, tmp_path: Path) -> None:
     file = tmp_path / "plain.safetensors"
     found = command(checkpoint, "--plain", file)
-    assert f"sparseflow prune {file} " in found.output.replace("\n", "")
-    loaded = load_lstm(file)
+    # A bare LSTM has no head to train with.
+    assert "next: prune to 4 banks in your own loop, as docs/pruning.md shows" in found.output
+    loaded = load_network(file)
     assert loaded.masks["weight_hh_l0"].sum() == 1024
-    assert torch.count_nonzero(loaded.lstm.get_parameter("weight_hh_l0")) == 1024
+    assert torch.count_nonzero(loaded.lstm().get_parameter("weight_hh_l0")) == 1024
 
 
 def test_masks_alone_have_no_plain_copy(tmp_path: Path) -> None:
@@ -113,16 +114,55 @@ def test_masks_alone_have_no_plain_copy(tmp_path: Path) -> None:
     assert not (tmp_path / "plain").exists()
 
 
-@pytest.mark.parametrize("balanced", [True, False])
-def test_next_step_depends_on_the_masks(tmp_path: Path, balanced: bool) -> None:
-    weight = torch.ones(8, 16)
-    weight[:, 1::2] = 0
-    weight[0, 2] = float(balanced)
-    torch.save({"w.weight": weight}, tmp_path / "model.pt")
-    found = command(tmp_path / "model.pt")
-    word, banks = ("pack", 8) if balanced else ("prune", 8)
-    assert f"next: sparseflow {word} " in found.output
-    assert f"--banks {banks}" in found.output
+def saved(path: Path, layer: nn.Module, balanced: bool, head: bool = True) -> Path:
+    """A classifier whose matrices keep every second column, or a few more weights."""
+    tensors = {f"rnn.{name}": tensor.clone() for name, tensor in layer.state_dict().items()}
+    for tensor in tensors.values():
+        if tensor.ndim == 2:
+            tensor[:, 1::2] = 0
+            tensor[0, 1] = float(not balanced)
+    torch.save(tensors | ({"fc.weight": torch.ones(3, 16)} if head else {}), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("layer", "balanced", "head", "words"),
+    [
+        (nn.LSTM(16, 16), True, True, "sparseflow pack {} --calibration DATA --banks 8 --out m"),
+        (nn.LSTM(16, 16), True, False, "sparseflow pack {} --calibration DATA --banks 8 --out m"),
+        (nn.LSTM(16, 16), False, True, "sparseflow prune {} --data DATA --banks 8 --out p"),
+        (nn.LSTM(16, 16), False, False, "prune to 8 banks in your own loop"),
+        (nn.GRU(16, 16), True, True, "sparseflow pack {} --matrices --banks 8 --out m"),
+        (nn.GRU(16, 16), False, True, "sparseflow prune {} --data DATA --banks 8 --out p"),
+        (nn.Linear(16, 16), True, False, "sparseflow pack {} --matrices --banks 8 --out m"),
+        (nn.Linear(16, 16), False, False, "prune to 8 banks in your own loop"),
+    ],
+)
+def test_next_step_depends_on_masks_and_network(
+    tmp_path: Path, layer: nn.Module, balanced: bool, head: bool, words: str
+) -> None:
+    path = saved(tmp_path / "model.pt", layer, balanced, head)
+    found = command(path, "--lanes", 4, "--lanes", 8)
+    assert f"next: {words.format(path)}" in found.output
+
+
+def test_masks_of_a_file_of_their_own_are_in_the_next_step(tmp_path: Path) -> None:
+    lstm = nn.LSTM(16, 16)
+    torch.manual_seed(2)
+    masks = {"rnn": {n: torch.rand(64, 16).round() for n in ("weight_ih_l0", "weight_hh_l0")}}
+    torch.save(masks, tmp_path / "masks.pt")
+    weights = {
+        f"rnn.{name}": tensor * masks["rnn"].get(name, torch.ones(1))
+        for name, tensor in lstm.state_dict().items()
+    }
+    torch.save(weights | {"fc.weight": torch.ones(3, 16)}, tmp_path / "model.pt")
+    lanes = ("--lanes", 4)
+    found = command(tmp_path / "model.pt", "--masks", tmp_path / "masks.pt", *lanes)
+    line = f"next: sparseflow prune {tmp_path}/model.pt --masks {tmp_path}/masks.pt --data DATA"
+    assert line in found.output
+    found = command(tmp_path / "masks.pt", *lanes)
+    line = f"next: sparseflow prune CHECKPOINT --masks {tmp_path}/masks.pt --data DATA --banks 4"
+    assert line in found.output
 
 
 def test_names_are_text_and_not_markup(tmp_path: Path) -> None:

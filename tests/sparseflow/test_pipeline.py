@@ -265,7 +265,7 @@ def test_wrong_hardware_is_located_and_its_figures_kept(
     line = next(line for line in shown.err.splitlines() if line.startswith("error: "))
     assert re.match(
         r"error: \d+ states differ on icarus; layer 0, sequence 0, step 0: [hc]\[0\] is -?\d+, "
-        r"should be -?\d+; gate g, row 32, bank 0, cycle \d+: pe2\.product0 is",
+        r"should be -?\d+; (weight_ih )?gate g, row 32, bank 0, cycle \d+: pe2\.product0 is",
         line,
     )
     assert shown.err.endswith(line + "\n")

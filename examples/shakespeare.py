@@ -1,0 +1,64 @@
+"""A pruned network that ships with the project, on the accelerator; nothing is trained.
+
+It guesses the next character of a text by Shakespeare. The network was trained on 40 of his
+works, 87.5 % of its LSTM pruned in 8 banks a row, and quantised to 16 bits.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from csb_format import Design, IntArray, Model, load_model
+from hdl.compiler import compile_model
+from hdl.verilog import emit_verilog
+from sim.fast_model import FastModel
+from sim.integer_model import IntegerModel
+from sim.verify import Verification, verify
+
+FOLDER = Path(__file__).parent / "shakespeare"
+BEGINNING = "Who's there?\n\nNay, answer me: stand, and unfold yourself.\n"
+
+
+def main(
+    build: Path = Path("build/shakespeare"), simulator: str = "icarus", length: int = 200
+) -> Verification:
+    model = load_model(FOLDER / "model.safetensors")
+    alphabet, table = characters(model)
+
+    # Continue the text on the compiled integer model, one character a step.
+    print(BEGINNING + write(model, alphabet, table, BEGINNING, length))
+
+    # The same integers in Verilog: every state and every cycle must be as the models say.
+    build.mkdir(parents=True, exist_ok=True)
+    image = compile_model(model, Design.for_model(model, pes=16, lanes=8))
+    files = emit_verilog(image.design, build / "verilog", image)
+    frames = table[[alphabet.index(c) for c in BEGINNING]]
+    result = verify(IntegerModel(model), image, files, [frames], build, simulator=simulator)
+    print(f"{result.comparison.values} states, {result.comparison.mismatches} mismatches")
+    print(f"{result.steps[0]} cycles a character, as predicted: {result.cycle_mismatch is None}")
+    return result
+
+
+def characters(model: Model) -> tuple[list[str], IntArray]:
+    """The alphabet, and the frame that stands for each of its characters."""
+    with np.load(FOLDER / "embedding.npz", allow_pickle=False) as file:
+        return list(file["alphabet"]), model.layers[0].input.quantise(file["table"])
+
+
+def write(model: Model, alphabet: list[str], table: IntArray, text: str, length: int) -> str:
+    """Draw characters from what the network holds likely after a text."""
+    fast, random, head = FastModel(model), np.random.default_rng(0), model.head
+    assert head is not None
+    last_bit = 2.0 ** -(head.weight_format.frac + head.input.frac)
+    state, written = fast.start(), ""
+    for n in range(len(text) + length - 1):
+        state = fast.step(table[[alphabet.index((text + written)[n])]], state)
+        if n >= len(text) - 1:
+            logits = head.logits(state.output[0]) * last_bit
+            chances = np.exp(logits - logits.max())
+            written += alphabet[random.choice(len(alphabet), p=chances / chances.sum())]
+    return written
+
+
+if __name__ == "__main__":
+    main()

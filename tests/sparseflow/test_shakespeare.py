@@ -1,0 +1,61 @@
+"""The network that ships: it must know its text, and run on the accelerator as it is."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from csb_format import Design, load_model
+from sim.fast_model import FastModel
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+# Hamlet is not among the works that it was trained on.
+TEXT = "To be, or not to be,--that is the question:--\nWhether 'tis nobler in the mind to suffer\n"
+
+
+@pytest.fixture(scope="module")
+def example() -> dict[str, Any]:
+    return runpy.run_path(str(EXAMPLES / "shakespeare.py"))
+
+
+def test_it_guesses_characters_far_better_than_chance(example: dict[str, Any]) -> None:
+    model = load_model(EXAMPLES / "shakespeare" / "model.safetensors")
+    alphabet, table = example["characters"](model)
+    places = [alphabet.index(c) for c in TEXT]
+    (trace,) = FastModel(model).run([table[places[:-1]]])
+    head = model.head
+    assert head is not None
+    logits = head.logits(trace.output) * 2.0 ** -(head.weight_format.frac + head.input.frac)
+    logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    loss = -logs[np.arange(len(logs)), places[1:]].mean()
+    assert len(alphabet) == 84
+    assert np.exp(loss) < 7  # 84 without any learning
+
+
+def test_the_integers_are_those_of_the_float_network() -> None:
+    folder = EXAMPLES / "shakespeare"
+    model, tensors = (
+        load_model(folder / "model.safetensors"),
+        load_file(folder / "network.safetensors"),
+    )
+    for name, csb, fixed in (
+        ("weight_ih_l0", model.layers[0].weight_ih, model.layers[0].weight_ih_format),
+        ("weight_hh_l0", model.layers[0].weight_hh, model.layers[0].weight_hh_format),
+    ):
+        real = tensors[f"lstm.{name}"]
+        assert np.array_equal(csb.to_mask(), real != 0)
+        assert np.array_equal(csb.to_dense(), fixed.quantise(real))  # type: ignore[union-attr]
+    assert {m.geometry.banks for m in (model.layers[0].weight_ih, model.layers[0].weight_hh)} == {8}
+    assert Design.for_model(model, pes=16, lanes=8).multipliers == 128
+
+
+@pytest.mark.slow
+def test_the_example_runs_bit_for_bit(
+    example: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = example["main"](tmp_path, "verilator", 20)
+    assert result.exact
+    assert f"{result.comparison.values} states, 0 mismatches" in capsys.readouterr().out
