@@ -66,7 +66,7 @@ def _measure(load: _Workload, pes: int, lanes: int) -> dict[str, Any]:
     for simulator, count in (("verilator", None), ("icarus", FEW["icarus"])):
         frames = load.sequences[:count]
         total = sum(map(len, frames))
-        with counted(f"{pes}x{lanes} {simulator}", total, image.placement.units_per_lane) as tell:
+        with counted(f"{pes}x{lanes} {simulator}", total, image.parts[0].beats_out) as tell:
             result = verify(
                 load.model, image, files, frames, load.work, simulator=simulator, progress=tell
             )

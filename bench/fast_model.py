@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from sim.fast_model import FastModel
 from sim.integer_model import IntegerModel
 from sim.random_models import random_frames, random_network
 
+from .one_core import restart_on_one_core
 from .record import write_record
 
 SEED = 0
@@ -37,7 +37,6 @@ SHAPE: dict[str, Any] = {
     "banks": 16,
     "k": (1, 4, 8),
 }
-POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 BATCHES = (1, 8, 32, 64)
 STEPS = 100
 
@@ -148,15 +147,6 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _one_core() -> None:
-    """Start again with one thread for everyone: BLAS reads this when NumPy is imported."""
-    wanted = dict.fromkeys(POOLS, "1")
-    if wanted.items() <= os.environ.items():
-        return
-    command = [sys.executable, "-m", "bench.fast_model", *sys.argv[1:]]
-    os.execve(sys.executable, command, os.environ | wanted)
-
-
 if __name__ == "__main__":
-    _one_core()
+    restart_on_one_core("bench.fast_model")
     typer.run(main)

@@ -1,0 +1,293 @@
+"""From ``bench/results/accuracy.json`` to the tables and pictures of ``docs/results.md``.
+
+``python -m bench.accuracy_report [--results FILE] [--out FILE]``. A cell without a result stays
+empty. ``--clock-mhz`` and ``--board`` turn cycles into a latency where a tool has placed the
+design; nothing is estimated.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from csb_format.replace import replace_file
+
+from .accuracy import RESULTS, read_results
+from .accuracy_networks import NETWORKS, Speech
+from .accuracy_patterns import PATTERNS, SPARSITIES
+from .accuracy_plots import Curve, plot
+from .accuracy_published import PTB1500, TIMIT
+from .accuracy_rows import BITS, WAYS
+from .accuracy_texts import DEVIATIONS, INTRODUCTION, TITLES
+
+__all__ = ["claims", "main", "report"]
+
+Rows = Iterable[Mapping[str, Any]]
+_BANKS = ("banks of 25", "banks of 50", "banks of 100")
+_CLAIM = (0.6, 0.7, 0.8)
+_WAY_NAMES = {
+    "after": "as trained",
+    "longer": "after more training in float",
+    "aware": "after training in these bits",
+}
+
+
+@dataclass
+class Scores:
+    """Test scores of one network, a number a seed; speech in percent."""
+
+    percent: bool
+    tuned: dict[tuple[str, float], dict[int, float]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    trained: dict[tuple[str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
+    achieved: dict[tuple[str, float], float] = field(default_factory=dict)
+    energy: dict[tuple[str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
+    start: dict[int, float] = field(default_factory=dict)
+    bits: dict[tuple[str, int], list[tuple[float, float]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    rtl: list[Mapping[str, Any]] = field(default_factory=list)
+    valid: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, network: str, rows: Rows) -> Scores:
+        scores = cls(isinstance(NETWORKS[network], Speech))
+        for row in rows:
+            if row["network"] == network:
+                scores._add(row)
+        return scores
+
+    def _add(self, row: Mapping[str, Any]) -> None:
+        scale = 100.0 if self.percent else 1.0
+        key = (row["pattern"] or "dense", row["sparsity"])
+        if row["stage"] == "tuned":
+            self.tuned[key][row["seed"]] = scale * row["test"]
+            self.achieved[key] = row["achieved"]
+            if "train" in row:
+                self.trained[key].append(scale * row["train"])
+        elif row["stage"] == "dense":
+            self.start[row["seed"]] = scale * row["test"]
+            self.valid[row["seed"]] = row.get("valid", 0.0)
+        elif row["stage"] == "energy":
+            for found in row["energy"]:
+                self.energy[found["pattern"], found["sparsity"]].append(100 * found["energy"])
+        elif row["stage"] == "bits":
+            pair = (scale * row["test"], scale * row["float_test"])
+            self.bits[row["way"], row["bits"]].append(pair)
+        else:
+            self.rtl.append(row)
+
+    @property
+    def dense(self) -> dict[int, float]:
+        """Of the dense copy that was fine-tuned like the others."""
+        return self.tuned.get(("dense", 0.0), {})
+
+
+def written(values: Sequence[float], digits: int = 2) -> str:
+    """Mean and standard deviation; only the value where there is one seed."""
+    if not values:
+        return ""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    rows = [heads, ["---"] * len(heads), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def pattern_table(scores: Scores, published: Mapping[str, Mapping[float, str]]) -> str:
+    """Scores by pattern and sparsity, what was achieved where it differs, and the paper's."""
+    heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES)]
+    lines = [[p, *(_cell(scores, p, s) for s in SPARSITIES)] for p in PATTERNS]
+    for pattern, figures in published.items():
+        if pattern != "dense":
+            cells = (f"*{figures[s]}*" if s in figures else "" for s in SPARSITIES)
+            lines.append([f"*published: {pattern}*", *cells])
+    return table(heads, lines)
+
+
+def _cell(scores: Scores, pattern: str, sparsity: float) -> str:
+    values = list(scores.tuned.get((pattern, sparsity), {}).values())
+    achieved = scores.achieved.get((pattern, sparsity), sparsity)
+    note = f" ({100 * achieved:.1f} %)" if values and abs(achieved - sparsity) > 2.5e-3 else ""
+    return written(values) + note
+
+
+def gaps(scores: Scores, one: str, other: str, sparsity: float) -> list[float]:
+    """Differences of two patterns, seed by seed: both start from the same network."""
+    first = scores.tuned.get((one, sparsity), {})
+    second = scores.tuned.get((other, sparsity), {})
+    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+
+
+def claims(scores: Scores) -> list[list[str]]:
+    """What must hold for the claim, and whether it does, on one network."""
+    found = []
+    for sparsity in _CLAIM:
+        at = f"{100 * sparsity:g} %"
+        for banks in _BANKS:
+            apart = gaps(scores, banks, "unstructured", sparsity)
+            what = f"{banks} - unstructured at {at}"
+            found.append([what, "at most 0.2", written(apart), _verdict(apart, lambda d: d <= 0.2)])
+        spread = _spread(scores, sparsity)
+        what = f"largest - smallest of banks of 25, 50, 100 at {at}"
+        found.append([what, "at most 0.2", written(spread), _verdict(spread, lambda d: d <= 0.2)])
+        for block in ("blocks 4x4", "blocks 8x8"):
+            worse = gaps(scores, block, "unstructured", sparsity)
+            what = f"{block} - unstructured at {at}"
+            found.append([what, "clearly above", written(worse), _verdict(worse, lambda d: d > 1)])
+    return found
+
+
+def _spread(scores: Scores, sparsity: float) -> list[float]:
+    """Of the means over the seeds that all three have; one number, or none."""
+    columns = [scores.tuned.get((banks, sparsity), {}) for banks in _BANKS]
+    seeds = sorted(set.intersection(*(set(column) for column in columns)))
+    means = [statistics.mean(column[seed] for seed in seeds) for column in columns if seeds]
+    return [max(means) - min(means)] if means else []
+
+
+def _verdict(values: Sequence[float], holds: Callable[[float], bool]) -> str:
+    if not values:
+        return ""
+    return "yes" if holds(statistics.mean(values)) else "**no**"
+
+
+def plain_table(values: Mapping[tuple[str, float], Sequence[float]], digits: int) -> str:
+    """Means by pattern and sparsity."""
+    heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES)]
+    lines = [[p, *(written(values.get((p, s), []), digits) for s in SPARSITIES)] for p in PATTERNS]
+    return table(heads, lines)
+
+
+def bits_table(scores: Scores) -> str:
+    """Scores of the integers, and what they lose against the float network of that line."""
+    heads = ["", "float", *(f"{w} bits (activations {a})" for w, a in BITS)]
+    lines = []
+    for way in WAYS:
+        pairs = {w: scores.bits.get((way, w), []) for w, _ in BITS}
+        base = next((p for p in pairs.values() if p), [])
+        cells = [
+            f"{written([i for i, _ in p])} ({written_sign([i - f for i, f in p])})" if p else ""
+            for p in pairs.values()
+        ]
+        lines.append([_WAY_NAMES[way], written([f for _, f in base]), *cells])
+    return table(heads, lines)
+
+
+def written_sign(values: Sequence[float]) -> str:
+    """Mean with its sign."""
+    return f"{statistics.mean(values):+.2f}"
+
+
+def rtl_table(every: Mapping[str, Scores], clock: float | None, board: str) -> str:
+    """Runs on the simulated accelerator."""
+    latency = f"latency on {board} at {clock:g} MHz" if clock else "latency (no placed clock yet)"
+    heads = [
+        "network",
+        "array",
+        "steps",
+        "values compared",
+        "that differ",
+        "cycles a step",
+        latency,
+    ]
+    lines = []
+    for network, scores in every.items():
+        for row in scores.rtl:
+            micro = f"{row['cycles'] / clock:.2f} us" if clock else ""
+            array = f"{row['pes']} x {row['lanes']}"
+            counts = [f"{row[n]:,}" for n in ("steps", "values", "mismatches")]
+            lines.append([network, array, *counts, f"{row['cycles']:g}", micro])
+    return table(heads, lines)
+
+
+def _network_text(network: str, scores: Scores, pictures: Path) -> str:
+    published = PTB1500 if network.startswith("ptb") else TIMIT
+    published = {} if network.startswith("shakespeare") else published
+    parts = [f"## {TITLES[network]}\n", _dense_text(network, scores, published)]
+    if scores.tuned:
+        parts.append(pattern_table(scores, published))
+        parts.append(_picture(network, scores, pictures))
+    if network.startswith("ptb") and scores.tuned:
+        heads = ["what must hold", "bound", "measured", "holds"]
+        parts.append("### The claim\n\n" + table(heads, claims(scores)))
+    if scores.trained:
+        parts.append("### Frame error on the training utterances, percent\n")
+        parts.append(plain_table(scores.trained, 2))
+    if scores.energy:
+        parts.append("### Retained weight energy, percent\n\n" + plain_table(scores.energy, 1))
+    if scores.bits:
+        parts.append(
+            f"### In the accelerator's integers\n\n{_main_text(network)}\n\n" + bits_table(scores)
+        )
+    return "\n".join(part for part in parts if part)
+
+
+def _dense_text(network: str, scores: Scores, published: Mapping[str, Mapping[float, str]]) -> str:
+    what = "frame error, percent" if scores.percent else "perplexity"
+    paper = published.get("dense", {}).get(0.0, "")
+    if not scores.start:
+        return "Not run yet.\n"
+    text = f"Test {what}: dense {written(list(scores.start.values()))}, the dense copy "
+    text += f"fine-tuned like the pruned ones {written(list(scores.dense.values())) or '(not run)'}"
+    if paper:
+        text += f" (*published, another network: {paper}*)"
+    return f"{text}. Seeds: {len(scores.start)}.\n"
+
+
+def _main_text(network: str) -> str:
+    plan = NETWORKS[network]
+    return f"Of {plan.main} at {100 * plan.main_sparsity:g} %; in brackets the loss against float."
+
+
+def _picture(network: str, scores: Scores, pictures: Path) -> str:
+    curves: dict[str, Curve] = {pattern: _curve(scores, pattern) for pattern in PATTERNS}
+    label = "frame error, %" if scores.percent else "test perplexity"
+    dense = statistics.mean(scores.dense.values()) if scores.dense else None
+    plot(pictures / f"{network}.svg", TITLES[network], label, dense, curves)
+    return f"![{TITLES[network]}]({pictures.name}/{network}.svg)\n"
+
+
+def _curve(scores: Scores, pattern: str) -> Curve:
+    points = []
+    for sparsity in SPARSITIES:
+        values = list(scores.tuned.get((pattern, sparsity), {}).values())
+        if values:
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            points.append((scores.achieved[pattern, sparsity], statistics.mean(values), spread))
+    return points
+
+
+def report(rows: Rows, pictures: Path, clock: float | None = None, board: str = "") -> str:
+    """The whole page; pictures are written to their folder."""
+    rows = list(rows)
+    every = {network: Scores.of(network, rows) for network in NETWORKS}
+    texts = [_network_text(network, scores, pictures) for network, scores in every.items()]
+    simulated = "## On the simulated accelerator\n\n" + rtl_table(every, clock, board)
+    return "\n".join([INTRODUCTION, *texts, simulated, DEVIATIONS])
+
+
+def main(
+    results: Annotated[Path, typer.Option(help="What bench.accuracy wrote.")] = RESULTS,
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("docs/results.md"),
+    clock_mhz: Annotated[float | None, typer.Option(help="Placed clock of a board.")] = None,
+    board: Annotated[str, typer.Option(help="Name of that board.")] = "",
+) -> None:
+    """Write the page and its pictures."""
+    page = report(read_results(results).values(), out.with_suffix(""), clock_mhz, board)
+    replace_file(out, page.encode())
+    print(f"{out}: {len(read_results(results))} rows")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,55 @@
+"""The words around the tables of ``docs/results.md``."""
+
+from __future__ import annotations
+
+__all__ = ["DEVIATIONS", "INTRODUCTION", "TITLES"]
+
+TITLES = {
+    "ptb200": "Penn Treebank, 2 x 200 units",
+    "ptb650": "Penn Treebank, 2 x 650 units",
+    "ptb1500": "Penn Treebank, 2 x 1,500 units",
+    "timit256": "NLTK TIMIT sample (160 of 6,300 utterances), 256 units",
+    "timit1024": "NLTK TIMIT sample (160 of 6,300 utterances), 1,024 units projected to 512",
+    "shakespeare256": "Shakespeare by characters, 256 units",
+}
+
+INTRODUCTION = """\
+# Accuracy
+
+This page is written by `python -m bench.accuracy_report` from
+[`bench/results/accuracy.json`](../bench/results/accuracy.json); do not edit it. `python -m
+bench.accuracy` makes the results: `--list` names the rows, `--only NAME` runs one, and what is
+stopped goes on from its checkpoint. Every row is deterministic for its seed on one kind of
+processor. **An empty cell was not run.**
+
+All patterns of a network start from the same dense network of that seed, are pruned in the same
+six increments within the first 40 % of the same number of steps at the same learning rates, and
+keep the same number of weights in each matrix, as near as whole numbers allow: what banks of 25
+(speech: 8 banks) reach is what the others aim at. Where a pattern misses the sparsity of its
+column by more than 0.25 points, what it reached stands in brackets. Only the matrices of the LSTM
+are pruned, by magnitude. A dense copy is fine-tuned just as long. Standard deviations are over
+seeds; a figure without one is of one seed.
+
+Figures in italics are published ones, of larger networks trained for longer: compare
+differences, not values. They are those of the slides of Yao, Cao et al., *Balanced Sparsity for
+Efficient DNN Inference on GPU* (AAAI'19), by the group of the FPGA'19 paper; ~ is read off a plot.
+"""
+
+DEVIATIONS = """\
+## How this differs from the paper
+
+| | paper | here | why |
+|---|---|---|---|
+| PTB network | 2 x 1,500 units | 2 x 200 here, 650 and 1,500 where there is a GPU | two processor cores |
+| PTB training | not published | settings of PyTorch's word_language_model example, tied embedding, dropout 0.2, 6 epochs, then 1 epoch of pruning and fine-tuning | a table of 50 rows must end |
+| speech | TIMIT, phone error rate | NLTK's sample of it, error of single frames, 39 classes | TIMIT is licensed; 6 minutes of speech give no phone error rate worth printing |
+| speech network | bidirectional, CTC (AAAI'19); 1,024 units projected to 512 (FPGA'19) | one direction, 5 frames of delay | the accelerator streams |
+| test speakers | TIMIT's core test set | seed s holds out 4 of 16 speakers, fold s mod 4 | the sample has no test part; its standard deviation holds the difference between speakers |
+| quantisation | 16 bits, after training | 16, 12, 8, 4 bits, with and without training in them | |
+
+The perplexity of a text is that of every token but the first, over the full vocabulary, in 10
+streams that start from a zero state; the integers are scored on the same streams, with a head of
+16 bits. The learning rate of the speech network was chosen between two by the error on fold 0, so
+the absolute error of seed 0 is slightly optimistic; differences between patterns are not touched
+by that.
+"""  # noqa: E501 (a line of a table cannot be broken)
