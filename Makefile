@@ -24,7 +24,7 @@ export AMARANTH_USE_YOSYS := builtin
 # Simulators run make themselves: our flags and job server are not theirs.
 CLEAN_ENV := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES
 
-.PHONY: help setup system demo test lint synth clean
+.PHONY: help setup system demo test lint synth regress clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -79,6 +79,9 @@ test: lint  ## lint, then every test that is not marked slow
 
 synth: $(STAMP)  ## ECP5 cells of the accelerator, 16 x 8 by default: make synth PES=4 LANES=4
 	@$(CLEAN_ENV) $(VENV)/bin/python -m boards.synth --pes $(PES) --lanes $(LANES)
+
+regress: $(STAMP)  ## The default regression suite: build/regress/default/report.html
+	@$(CLEAN_ENV) $(VENV)/bin/sparseflow regress examples/regress/default.toml --jobs 2
 
 clean:  ## Remove what was built; .venv stays
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis sim_build

@@ -14,11 +14,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from boards.protocol import FLAG, Command, Damaged, FrameFinder, Request, enframe
 from csb_format import Design
 from hdl.compiler import compile_model
 from hdl.verilog import emit_verilog
 from sim.random_models import random_frames, random_network
-from sim.regress.faults import campaign, table
+from sim.regress.faults import PLACES, campaign, table
 from sim.stimulus import Stimulus
 
 from .record import write_record
@@ -39,14 +40,17 @@ def main() -> None:
     for name, more in NETWORKS.items():
         rows, seconds, words = measured(more, given.count, given.seed)
         show(f"{name}, {given.count} flips in {seconds:.1f} s", rows)
-        results.append({"network": name, "array": "4 x 4", "rows": rows, "load_words": words})
+        row = link_row(words, given.count // len(PLACES), given.seed)
+        show("the serial link, in software on both ends", [row])
+        rows.append(row)
+        results.append({"network": name, "array": "4 x 4", "rows": rows, "load_words": len(words)})
     if given.json:
         write_record(given.json, "bench.faults", given.seed, results)
 
 
 def measured(
     more: dict[str, int], count: int, seed: int
-) -> tuple[list[dict[str, int | str]], float, int]:
+) -> tuple[list[dict[str, int | str]], float, list[int]]:
     rng = np.random.default_rng(seed)
     model = random_network(rng, 12, 16, 4, (1, 1, 1), **more)
     image = compile_model(model, Design.for_model(model, 4, 4))
@@ -56,7 +60,35 @@ def measured(
         started = time.perf_counter()
         found = campaign(image, files, stimulus, count, seed, Path(folder))
         seconds = time.perf_counter() - started
-    return table(found), seconds, len(image.load_words())
+    return table(found), seconds, image.load_words()
+
+
+def link_row(words: list[int], count: int, seed: int) -> dict[str, int | str]:
+    """Flips on the serial line that carries load words in frames with a check sequence."""
+    rng = np.random.default_rng(seed)
+    groups = [tuple(words[at : at + 32]) for at in range(0, len(words), 32)]
+    bodies = [
+        Request(n % 256, Command.WRITE, len(group), 0, group).encode()
+        for n, group in enumerate(groups)
+    ]
+    line = b"".join(map(enframe, bodies))
+    effects = dict.fromkeys(("masked", "detected", "mismatch"), 0)
+    for _ in range(count):
+        bit = int(rng.integers(8 * len(line)))
+        bad = bytearray(line)
+        bad[bit // 8] ^= 1 << bit % 8
+        # a flag at the end, as the next frame brings it
+        found = list(FrameFinder().feed(bytes(bad) + bytes([FLAG])))
+        effects[link_effect(bodies, found)] += 1
+    return {"place": "link frame", "flips": count, **effects}
+
+
+def link_effect(sent: list[bytes], found: list[bytes | Damaged]) -> str:
+    """Frames that are damaged or missing are asked for again: that is detected."""
+    taken = [body for body in found if isinstance(body, bytes)]
+    if any(body not in sent for body in taken):
+        return "mismatch"
+    return "masked" if taken == sent else "detected"
 
 
 def show(title: str, rows: list[dict[str, int | str]]) -> None:

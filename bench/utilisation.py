@@ -95,7 +95,9 @@ WORKLOADS = (
     Workload("timit-64x16", TIMIT, _timit, 64, 16, most=400),
     Workload("ptb-1500-64x16", "PTB 1500 -> 1500, 80 %", _ptb_large, 64, 16, least=0.97),
     # few products for the latencies: four places of a bank written at once, one register less
-    Workload("timit-256x16", TIMIT, _timit, 256, 16, most=113, options={"projectors": 64, "fan_in": 16}),
+    Workload(
+        "timit-256x16", TIMIT, _timit, 256, 16, most=113, options={"projectors": 64, "fan_in": 16}
+    ),
 )
 
 

@@ -23,7 +23,7 @@ from hdl.verilog import TOP_MODULE, VerilogFiles
 
 from .cells import CellReport, ModuleCells
 
-__all__ = ["SynthesisError", "synthesise_ecp5"]
+__all__ = ["SynthesisError", "run_yosys", "synthesise_ecp5"]
 
 SCRIPT = Path(__file__).with_name("yosys_process.py")
 # leaves where they came from, not hardware
@@ -74,12 +74,21 @@ def synthesise_ecp5(
         work = Path(folder)
         for name in (*files.sources, *files.images):
             shutil.copy(files.folder / name, work / name)
-        job = {"sources": files.sources, "top": top, "flatten": flatten}
-        (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        _run(work, timeout)
+        run_yosys(work, ecp5_commands(files.sources, top, flatten), timeout)
         modules = _modules((work / "cells.txt").read_text(encoding="utf-8"), top)
         seconds = float((work / "seconds.txt").read_text(encoding="utf-8"))
     return CellReport(modules, flatten, importlib.metadata.version("pyosys"), seconds)
+
+
+def ecp5_commands(sources: tuple[str, ...], top: str, flatten: bool) -> list[str]:
+    """Yosys commands that count ECP5 cells into ``cells.txt``."""
+    reads = [f"read_verilog -sv {name}" for name in sources]
+    synth = [f"synth_ecp5 -top {top}"]
+    if not flatten:
+        # ABC's results are put back under names such as port[0], which crashes Yosys 0.70
+        # where a wire of that name is there; Amaranth names fields of arrays that way.
+        synth = [f"hierarchy -check -top {top}", "rename -hide w:*", f"{synth[0]} -noflatten"]
+    return [*reads, *synth, f"tee -q -o cells.txt stat -json -top {top}"]
 
 
 def _require(files: VerilogFiles) -> None:
@@ -94,8 +103,15 @@ def _require(files: VerilogFiles) -> None:
             )
 
 
-def _run(work: Path, timeout: float) -> None:
-    """Run the script; it, and the ABC that it starts, do not outlive this call."""
+def run_yosys(work: Path, commands: list[str], timeout: float) -> None:
+    """Run Yosys in a folder; it, and the ABC that it starts, do not outlive this call.
+
+    Raises
+    ------
+    SynthesisError
+        If it fails or takes longer than ``timeout`` seconds.
+    """
+    (work / "job.json").write_text(json.dumps(commands), encoding="utf-8")
     log = work / "yosys.log"
     # -P: the script's folder is a package, not a place of top-level modules
     command = [sys.executable, "-P", str(SCRIPT)]

@@ -138,14 +138,14 @@ def read_coe(path: PathLike) -> list[int]:
 def read_mif(path: PathLike) -> list[int]:
     """Words of an Intel .mif as :func:`write_mif` writes it; errors as :func:`read_mem`."""
     text = _read(path)
-    depth = re.search(r"DEPTH\s*=\s*(\d+)\s*;", text)
+    depth = re.search(r"DEPTH\s*=\s*(\d{1,9})\s*;", text)
     content = re.search(r"CONTENT\s+BEGIN(.*)END;", text, flags=re.DOTALL)
     if depth is None or content is None:
         raise ImageError(f"{os.fspath(path)}: not a .mif file with DEPTH and CONTENT")
     pairs = [line.partition(":")[::2] for line in content[1].split(";") if line.strip()]
     words = [_number(path, word.strip()) for _, word in pairs]
     places = [_number(path, place.strip()) for place, _ in pairs]
-    if places != list(range(int(depth[1]))):
+    if len(places) != int(depth[1]) or places != list(range(len(places))):
         raise ImageError(
             f"{os.fspath(path)}: {len(places)} addresses do not run from 0 to "
             f"{int(depth[1]) - 1}; write it again"

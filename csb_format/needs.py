@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .design import GATES, Design, DesignError, check_supported
@@ -299,7 +300,7 @@ class Needs:
                     "prune weight_ih of both with the same banks"
                 )
             return
-        for n, (giver, taker) in enumerate(zip(shapes, shapes[1:], strict=False)):
+        for n, (giver, taker) in enumerate(pairwise(shapes)):
             if giver.hh.bank_width != taker.ih.bank_width:
                 raise DesignError(
                     f"weight_hh of layer {n} has banks {giver.hh.bank_width} wide on "

@@ -202,7 +202,7 @@ class Gearbox(wiring.Component):
 
     def _reader(self, m: Module, taken: Value) -> tuple[Signal, Signal]:
         """Row of the next group, and its place there."""
-        row, group = Signal(range(self.rows)), Signal(range(self.ratio.groups_a_row))
+        row, group = Signal(range(self.rows)), Signal(range(max(2, self.ratio.groups_a_row)))
         with m.If(taken):
             with m.If(group == self.ratio.groups_a_row - 1):
                 m.d.sync += [group.eq(0), row.eq(row + 1)]

@@ -239,8 +239,9 @@ def _fail(error: Exception, status: int) -> None:
 
 app.command()(doctor)
 app.command()(regress)
-for command in (boards, fit, build):
-    app.command()(command)
+app.command()(boards)
+app.command()(fit)
+app.command()(build)
 
 
 def main() -> None:

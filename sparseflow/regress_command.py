@@ -6,6 +6,7 @@ import json
 import os
 from enum import StrEnum
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -112,7 +113,7 @@ def regress(
         run = _accept(run, was, path, whole=not only)
     _write(run, places, history or places.out / "history.jsonl")
     for result in run.failed:
-        say(f"red: {result.case.name}\n  {result.story}\n  {result.replay}".rstrip())
+        say(f"red: {result.case.name}\n{indent(result.story, '  ')}\n  again: {result.replay}")
     for name in run.gone:
         say(f"red: {name} is in {path}, but not in the suite")
     _verdict(run, chosen, path)

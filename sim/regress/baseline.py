@@ -40,9 +40,14 @@ class Change:
     allowed: float = 0.0
 
     def __str__(self) -> str:
+        return f"{self.case}: {self.text}"
+
+    @property
+    def text(self) -> str:
+        """What changed, without the case."""
         if self.figure == NEW:
-            return f"{self.case}: not in the baseline; record it with --accept"
-        text = f"{self.case}: {self.figure} {_short(self.was)} -> {_short(self.now)}"
+            return "not in the baseline; record it with --accept"
+        text = f"{self.figure} {_short(self.was)} -> {_short(self.now)}"
         if _number(self.was) and _number(self.now) and self.was:
             text += f" ({100 * (self.now - self.was) / abs(self.was):+.2f} %"
             text += f", {100 * self.allowed:g} % allowed)" if self.allowed else ")"
@@ -101,11 +106,13 @@ def compare(
     case : str
     was, now : dict
     tolerance : mapping of str to float
-        Share by which a figure may differ, by its name or the last part of it.
+        Share by which a figure may differ, by its name or any part of it: ``cells`` is for
+        ``cells.LUT4`` too.
     """
     for figure in sorted(was.keys() | now.keys()):
         before, after = was.get(figure), now.get(figure)
-        share = tolerance.get(figure, tolerance.get(figure.rpartition(".")[2], 0.0))
+        names = [figure, *figure.split(".")[::-1]]
+        share = next((tolerance[name] for name in names if name in tolerance), 0.0)
         if before != after and not _within(before, after, share):
             yield Change(case, figure, before, after, share)
 

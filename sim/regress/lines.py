@@ -24,7 +24,7 @@ def measuring(folder: Path) -> list[str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = f"--data-file={folder / 'lines'}"
-    source = f"--source={','.join(ROOMS)}"
+    source = f"--source={','.join(_sources())}"
     return [sys.executable, "-m", "coverage", "run", "--parallel-mode", data, source, "-m"]
 
 
@@ -44,19 +44,31 @@ def combined(folder: Path) -> dict[str, Any]:
     """
     from coverage import Coverage
 
-    coverage = Coverage(data_file=str(folder / "all"), source=list(ROOMS))
-    coverage.combine([str(folder)], keep=True)
-    out = folder / "lines.json"
+    coverage = Coverage(data_file=str(folder / "all"), source=_sources())
+    coverage.combine([str(path) for path in folder.glob("lines.*")], keep=True)
+    out = folder / "all.json"
     coverage.json_report(outfile=str(out))
     found = json.loads(out.read_text())
     files = {
-        name: {
+        _short(name): {
             "percent": round(file["summary"]["percent_covered"], 1),
             "missing": _ranges(file["missing_lines"]),
         }
         for name, file in sorted(found["files"].items())
     }
     return {"percent": round(found["totals"]["percent_covered"], 1), "files": files}
+
+
+def _short(name: str) -> str:
+    """The path in this repository."""
+    root = Path(__file__).resolve().parents[2]
+    path = Path(name).resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else name
+
+
+def _sources() -> list[str]:
+    root = Path(__file__).resolve().parents[2]
+    return [str(root / room) for room in ROOMS]
 
 
 def _ranges(lines: Iterable[int]) -> str:

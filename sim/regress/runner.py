@@ -94,7 +94,7 @@ class CaseResult:
     def story(self) -> str:
         """Why it is red; empty if it is not."""
         parts = [f"{self.failure['kind']}: {self.failure['text']}"] if self.failure else []
-        return "\n".join([*parts, *(str(change) for change in self.changes)])
+        return "\n".join([*parts, *(change.text for change in self.changes)])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

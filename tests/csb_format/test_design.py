@@ -80,7 +80,7 @@ def test_every_number_is_whole_and_positive(name: str, value: Any) -> None:
         ({"fan_in": 1}, r"fan_in = 1: a tree adds at least 2 operands"),
     ],
 )
-def test_designs_that_cannot_exist(changes: dict[str, int], match: str) -> None:
+def test_designs_that_cannot_exist(changes: dict[str, Any], match: str) -> None:
     with pytest.raises(DesignError, match=match):
         replace(FINE, **changes)
 

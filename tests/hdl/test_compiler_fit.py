@@ -50,10 +50,12 @@ def test_design_that_lacks_something_says_what(name: str) -> None:
     model = network(projection=6, head=5)
     image = compile_model(model, Design.for_model(model, 8, 4, head=True), head=True)
     needs = sizes_of(model, image)[name]
-    compile_model(model, replace(image.design, **{name: needs}), head=True)
+    lacking: dict[str, Any] = {name: needs - 1}
+    enough: dict[str, Any] = {name: needs}
+    compile_model(model, replace(image.design, **enough), head=True)
     message = rf"the model needs {name} = {needs}, the design has {needs - 1}: "
     with pytest.raises(DesignError, match=message + "generate a larger design, or prune"):
-        compile_model(model, replace(image.design, **{name: needs - 1}), head=True)
+        compile_model(model, replace(image.design, **lacking), head=True)
 
 
 def test_a_program_takes_no_more_than_was_asked_for() -> None:

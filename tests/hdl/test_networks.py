@@ -37,7 +37,7 @@ FIXED: dict[int, dict[str, Any]] = {
     5: {"layers": 2, "directions": 2, "projection": True},
     6: {"layers": 3, "directions": 1, "projection": True},
 }
-PAUSES: list[dict[str, Pauses]] = [
+PAUSES: list[dict[str, Any]] = [
     {},
     {"idle": Pauses(0.9, 1)},  # frames come late
     {"stall": Pauses(0.8, 2)},
@@ -45,7 +45,7 @@ PAUSES: list[dict[str, Pauses]] = [
 ]
 
 
-def check(network: Any, sequences: list[IntArray], contexts: int, **pauses: Pauses) -> None:
+def check(network: Any, sequences: list[IntArray], contexts: int, **pauses: Any) -> None:
     """All programs of a network, the outputs of one the inputs of the next."""
     image: Image = network.image
     levels = IntegerModel(network.model).run_levels(sequences)
@@ -78,7 +78,7 @@ def test_random_networks(seeded: Any, seed: int) -> None:
     check(network, frames_of(network, seed, [2, 1, 2]), network.contexts)
 
 
-@pytest.mark.parametrize("seed", range(1, 7))
+@pytest.mark.parametrize("seed", range(1, 5))
 def test_late_frames_and_a_slow_sink_change_nothing(seeded: Any, seed: int) -> None:
     """Frames that come late take the other path of the program."""
     network, _ = seeded(seed, layers=1 + seed % 2, directions=1)
@@ -237,8 +237,8 @@ def test_a_state_is_kept_between_jobs(run: Any, more: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("more", NETWORKS, ids=str)
-@pytest.mark.parametrize("pauses", PAUSES)
-def test_contexts_do_not_mix(more: dict[str, Any], pauses: dict[str, Pauses]) -> None:
+@pytest.mark.parametrize("pauses", PAUSES[::3])
+def test_contexts_do_not_mix(more: dict[str, Any], pauses: dict[str, Any]) -> None:
     """More sequences than contexts, of different lengths, a frame of each in turn."""
     model, image = small(more, contexts=3)
     sequences = random_frames(np.random.default_rng(7), model, [3, 1, 4, 2, 1])
@@ -249,11 +249,17 @@ def test_contexts_do_not_mix(more: dict[str, Any], pauses: dict[str, Pauses]) ->
     assert compare(stimulus, outcome, levels).first is None
 
 
-@pytest.mark.parametrize("more", NETWORKS, ids=str)
-@pytest.mark.parametrize("share", [0.0, 0.2, 0.8])
-def test_words_of_a_streamed_design_may_pause(run: Any, more: dict[str, Any], share: float) -> None:
-    """Also in mid-pass, when beats come home earlier than the issue of the last group says."""
-    model, image = small(more, streamed=True)
+@pytest.mark.parametrize("seed", [1, 6])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_words_of_a_streamed_design_may_pause(
+    run: Any, seeded: Any, seed: int, share: float
+) -> None:
+    """Also in mid-pass, when beats come home earlier than the last group's issue says.
+
+    Where leads counted on the distance of slots, one network read old states, one hung.
+    """
+    network, _ = seeded(seed, streamed=True, directions=1, layers=1 + seed % 2)
+    model, image = network.model, network.image
     sequences = random_frames(np.random.default_rng(8), model, [3, 2])
     stimulus = Stimulus.of(image, sequences)
     words = join_fields(image.matrix_words, [image.design.word_bits] * image.design.pes)

@@ -68,14 +68,13 @@ class Replay:
         self.homes: set[int] = set()
         self.port: dict[int, tuple[int, IntArray, int]] = {}
         self.out: dict[int, Hashable] = {}
-        self.issued: Counter[Hashable] = Counter()
+        self.issued: Counter[tuple[Any, ...]] = Counter()
         self.addresses: list[int] = []
         self.tried = self.missed = 0
         self.start: int | None = None
-        self.hold = 0
-        # frame loader
-        self.beat = self.filled = 0
-        self.free, self.ready, self.due = [0, 0], [], 0
+        self.hold = self.beat = self.filled = self.due = 0
+        # cycles from which frames may be loaded, and taken
+        self.free, self.ready = [0, 0], list[int]()
         for layer, base in enumerate(self.regions.states):
             for context in range(self.design.contexts):
                 at = base + 2 * context * self.regions.sizes[layer]
@@ -291,8 +290,7 @@ class Replay:
         assert [self.out[t] for t in sorted(self.out)] == order
         if self.design.streamed:
             each = list(range(min(rows), max(rows) + 1))
-            times = -(-len(self.addresses) // len(each))
-            assert self.addresses == (each * times)[: len(self.addresses)]
+            assert self.addresses == (each * len(self.addresses))[: len(self.addresses)]
 
 
 def used(design: Design, words: Any) -> tuple[IntArray, IntArray]:

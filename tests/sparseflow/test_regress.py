@@ -74,7 +74,7 @@ def test_green_red_and_accepted(tmp_path: Path) -> None:
     suite(tmp_path, 12)
     red = regress(tmp_path, GITHUB_STEP_SUMMARY=str(step))
     assert red.returncode == 1
-    assert "cells: lut 10 -> 12 (+20.00 %)" in red.stderr
+    assert "lut 10 -> 12 (+20.00 %)" in red.stderr
     assert "sparseflow regress suite.toml --replay cells" in red.stderr
     assert "lut 10 -> 12" in step.read_text()
     assert "lut" in (tmp_path / "out/report.html").read_text()

@@ -27,9 +27,7 @@ def test_figures_are_exact_but_for_those_with_a_tolerance() -> None:
     assert changes(FIGURES, FIGURES | {"cycles": 34}, cells=0.02) == [
         "c: cycles 33 -> 34 (+3.03 %)"
     ]
-    assert changes(FIGURES, FIGURES | {"outputs": "b" * 64}) == [
-        "c: outputs ab -> bbbbbbbbbbbb..."
-    ]
+    assert changes(FIGURES, FIGURES | {"outputs": "b" * 64}) == ["c: outputs ab -> bbbbbbbbbbbb..."]
 
 
 def test_figures_that_come_and_go_are_changes() -> None:

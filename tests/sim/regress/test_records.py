@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+from sim.processes import environment
 from sim.regress.baseline import Change
 from sim.regress.bins import ALL_BINS
+from sim.regress.lines import combined, measuring
 from sim.regress.records import append_history, as_junit, as_markdown, as_results, read_history
 from sim.regress.runner import CaseResult, Run
 from sim.regress.suite import Case
@@ -54,7 +57,7 @@ def test_markdown_says_what_changed_and_what_is_not_covered() -> None:
     text = as_markdown(run_of(GREEN, CHANGED))
     assert "## Regression s: red" in text
     assert "1 of 2 cases passed" in text
-    assert "d: cycles 33 -> 34 (+3.03 %)" in text
+    assert "cycles 33 -> 34 (+3.03 %)" in text
     assert "| **d** (red) | 33 | 0 | 1.5 |" in text
     group, _, name = ALL_BINS[1].partition("/")
     assert any(line.startswith(f"| {group} | 1 of") and name in line for line in text.splitlines())
@@ -79,3 +82,20 @@ def test_history_grows_and_survives_broken_lines(tmp_path: Path) -> None:
     assert [(line["passed"], line["failed"]) for line in lines] == [(1, 0), (1, 1)]
     assert lines[0]["cases"]["a[seed=1]"]["cycles_per_step"] == 33.0
     assert len(read_history(path)) == 2
+
+
+def test_lines_that_nothing_ran_are_named(tmp_path: Path) -> None:
+    """Two processes together; each has run something else of one file."""
+    for text in ("import csb_format.replace", "import sim.regress.values as v; v.positive(1, '')"):
+        module = tmp_path / f"m{len(text)}.py"
+        module.write_text(text)
+        command = [*measuring(tmp_path / "lines"), module.stem]
+        subprocess.run(command, cwd=tmp_path, check=True, env=environment())
+    found = combined(tmp_path / "lines")
+    assert 0 < found["percent"] < 100
+    name = "sim/regress/values.py"
+    assert 50 < found["files"][name]["percent"] < 100
+    assert any(char.isdigit() for char in found["files"][name]["missing"])
+    text = as_markdown(run_of(GREEN), found)
+    assert f"Lines of Python run: {found['percent']} %" in text
+    assert f"| {name} | " in text

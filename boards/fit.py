@@ -1,0 +1,198 @@
+"""Which arrays fit a board, before any synthesis: what each takes, what limits, how fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from csb_format.design import GATES, Design, DesignError
+from csb_format.model import Model
+from hdl.compiler import Image, compile_model
+from hdl.layouts import instruction_layout, output_layout
+from sim.cycle_model import CycleModel
+
+from .board import Board, BoardError, Part
+
+__all__ = ["LINK_BLOCKS", "Choice", "Usage", "choices", "estimate", "fastest"]
+
+PES = (4, 8, 16, 32, 64, 128)
+# Yosys puts a memory into block RAM if each of the blocks holds about so many bits
+LEAST_BLOCK_BITS = 2048
+TABLES, TABLE_WORDS, TABLE_GUARD = 5, 256, 3  # of an element-wise lane: sigmoid and tanh
+# LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_fit.py)
+DISTRIBUTED = 6  # of 16 words of 4 bits, with their write port's slice
+TREE, ACCUMULATE, READ = 2.2, 13, 1.0
+LANE, CONTROL, LINK = 46, 2600, 3000
+LINK_BLOCKS = 2
+# of LUT4 sites to the look-up tables of a family: six inputs take more logic
+SITES = {"ecp5": 1.0, "ice40": 1.0, "vivado": 0.6, "vivado-zynq": 0.6, "quartus": 0.5}
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Cells of a design.
+
+    Parameters
+    ----------
+    multipliers, block_rams, luts : int
+    """
+
+    multipliers: int
+    block_rams: int
+    luts: int
+
+    def limits(self, part: Part) -> dict[str, float]:
+        """Share of the device that each takes; it fits where none is above 1."""
+        return {
+            "multipliers": self.multipliers / part.multipliers,
+            "block RAM": self.block_rams / part.block_rams,
+            "LUT": self.luts / part.luts,
+        }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An array on a board.
+
+    Parameters
+    ----------
+    design : Design
+    usage : Usage
+    cycles : int
+        From step to step, steady state.
+    megahertz : float
+        Clock: the board's, or what its device is predicted to reach if that is less.
+    fits : bool
+    limit : str
+        What it has least of, with the share taken.
+    """
+
+    design: Design
+    usage: Usage
+    cycles: int
+    megahertz: float
+    fits: bool
+    limit: str
+
+    @property
+    def microseconds(self) -> float:
+        """Of a step."""
+        return self.cycles / self.megahertz
+
+
+def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
+    """Cells that a design takes on a board, with or without its link."""
+    part = board.has
+    small, blocks = LINK * link, LINK_BLOCKS * link
+    for width, depth, count in _memories(design):
+        used = _blocks(width, depth, part)
+        blocks += used * count
+        small += 0 if used else count * _distributed(width, depth)
+    multipliers = design.multipliers + design.elementwise_multipliers
+    logic = small + _logic(design)
+    if board.flow == "ice40" and multipliers > part.multipliers >= design.multipliers:
+        # the lanes' multipliers become adders
+        logic += design.elementwise_multipliers * design.act_bits**2
+        multipliers = design.multipliers
+    return Usage(multipliers, blocks, round(logic * SITES[board.flow]))
+
+
+def _memories(design: Design) -> list[tuple[int, int, int]]:
+    """Width, depth and number of all memories."""
+    banks = design.pes * design.lanes * design.write_ports
+    table = 2 * (design.gate.frac + TABLE_GUARD) - 1
+    found = [
+        (design.act_bits, ceil(design.vector_depth / design.write_ports), banks),
+        (design.acc_bits, design.slots, design.pes),
+        (design.bias_bits, design.cells, design.units),
+        (design.state.width, design.state_depth, design.units),
+        (table, min(TABLE_WORDS, 1 << design.act_bits), TABLES * design.units),
+        (instruction_layout(design).size, design.program_depth, 1),
+        (output_layout(design).size, design.output_depth, 1),
+    ]
+    if not design.streamed:
+        found.append((design.word_bits, design.matrix_depth, design.pes))
+    if design.linear:
+        found.append((design.acc_bits, design.linear, design.projectors))
+    return found
+
+
+def _blocks(width: int, depth: int, part: Part) -> int:
+    """Block RAMs of a memory; 0 if it is too small for them."""
+    least = LEAST_BLOCK_BITS if part.distributed else 1
+    if depth * min(width, part.ram_shapes[0][1]) < least:
+        return 0
+    return min(ceil(width / bits) * ceil(depth / words) for words, bits in part.ram_shapes)
+
+
+def _distributed(width: int, depth: int) -> int:
+    """LUT4 sites of a memory in logic: its cells, and the choice among them."""
+    rows = ceil(depth / 16)
+    return ceil(width / 4) * rows * DISTRIBUTED + round(width * READ * (rows - 1))
+
+
+def _logic(design: Design) -> int:
+    """LUT4 sites of everything but memories."""
+    product = design.value_bits + design.act_bits
+    pe = (design.lanes - 1) * TREE * product + ACCUMULATE * design.acc_bits
+    lane: float = LANE * design.act_bits + 4 * GATES * design.acc_bits
+    lane += GATES * design.acc_bits * (design.units_per_slot - 1) / 2
+    projectors = design.projectors * 6 * design.acc_bits
+    return round(design.pes * pe + design.units * lane + projectors) + CONTROL
+
+
+def choices(model: Model, board: Board) -> list[Choice]:
+    """Every array of a usual shape that can carry the model, the fastest that fits first."""
+    banks = {m.geometry.banks for layer in model.layers for m in (layer.weight_ih, layer.weight_hh)}
+    lanes = [n for n in range(1, min(banks) + 1) if all(b % n == 0 for b in banks)]
+    found = []
+    for pes in PES:
+        for n in lanes:
+            if pes * n > 4 * board.has.multipliers:
+                continue
+            try:
+                found.append(choice(model, board, pes, n))
+            except DesignError:
+                continue
+    return sorted(found, key=lambda c: (not c.fits, c.microseconds, c.usage.multipliers))
+
+
+def choice(model: Model, board: Board, pes: int, lanes: int) -> Choice:
+    """One array."""
+    design = Design.for_model(model, pes, lanes, deep=bool(board.array["deep"]))
+    usage = estimate(design, board)
+    shares = usage.limits(board.has)
+    limit = max(shares, key=lambda name: shares[name])
+    megahertz = min(board.clock_hz / 1e6, board.has.megahertz)
+    text = f"{limit}, {shares[limit]:.0%}"
+    cycles = _cycles(compile_model(model, design))
+    return Choice(design, usage, cycles, megahertz, max(shares.values()) <= 1, text)
+
+
+def _cycles(image: Image) -> int:
+    """Of a step, all parts."""
+    parts = range(len(image.parts))
+    return sum(int(CycleModel(image, part).run(6).steps[-1]) for part in parts)
+
+
+def fastest(model: Model, board: Board) -> Choice:
+    """The best array of a board.
+
+    Raises
+    ------
+    BoardError
+        If none fits; the message names the least.
+    """
+    found = choices(model, board)
+    if not found or not found[0].fits:
+        least = min(found, key=lambda c: c.usage.luts) if found else None
+        why = (
+            f": the smallest, {least.design.pes} x {least.design.lanes}, takes {least.limit}"
+            if (least)
+            else ""
+        )
+        raise BoardError(
+            f"no array of {board.title} holds this model{why}; prune more, quantise to fewer "
+            "bits or take a larger board"
+        )
+    return found[0]

@@ -1,0 +1,59 @@
+"""Cell counts by Yosys where the vendor's tool is absent: stand-ins, named as such.
+
+They are what open synthesis makes of the sources for a family, not what Vivado or Quartus
+would report. Arria 10 is not a family of Yosys 0.70; Cyclone V stands in for it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hdl.verilog import VerilogFiles
+
+from .synth import run_yosys
+
+__all__ = ["FAMILIES", "stand_in_counts"]
+
+FAMILIES = {
+    "synth_xilinx xc7": "synth_xilinx -family xc7",
+    "synth_xilinx xcup": "synth_xilinx -family xcup",
+    "synth_intel_alm cyclonev": "synth_intel_alm -family cyclonev",
+}
+
+
+def stand_in_counts(files: VerilogFiles, family: str, timeout: float = 3600.0) -> dict[str, int]:
+    """Cells of a design, flattened.
+
+    Parameters
+    ----------
+    files : VerilogFiles
+    family : str
+        One of ``FAMILIES``.
+    timeout : float
+        Seconds.
+
+    Raises
+    ------
+    ValueError
+        For another family.
+    SynthesisError
+        If Yosys fails.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"family {family!r}: choose one of {', '.join(FAMILIES)}")
+    reads = [f"read_verilog -sv {name}" for name in files.sources]
+    # Yosys 0.70 aborts on this netlist unless it is flat before
+    flat = [f"hierarchy -top {files.top}", "proc", "flatten -noscopeinfo"]
+    done = [f"{FAMILIES[family]} -top {files.top}", "tee -q -o cells.txt stat -json"]
+    with tempfile.TemporaryDirectory(prefix="sparseflow-synth.") as folder:
+        work = Path(folder)
+        for name in (*files.sources, *files.images):
+            shutil.copy(files.folder / name, work / name)
+        run_yosys(work, [*reads, *flat, *done], timeout)
+        text = (work / "cells.txt").read_text("utf-8")
+    found = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
+    return dict(sorted(Counter({k.removeprefix("\\"): n for k, n in found.items()}).items()))

@@ -1,0 +1,81 @@
+"""Board files: complete, and clear about what is wrong in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from boards.board import Board, BoardError, board, board_names, parse
+from boards.pll import clock_verilog
+
+OPEN = ("ecpix5", "icebreaker", "ulx3s")
+
+
+def test_all_boards_are_described() -> None:
+    names = board_names()
+    assert {*OPEN, "arty_a7", "kv260", "de10_nano", "arria10_gx"} <= set(names)
+    for name in names:
+        found = board(name)
+        assert found.has.multipliers > 0
+        assert set(found.array) == {"pes", "lanes", "deep"}
+
+
+@pytest.mark.parametrize("name", [*OPEN, "arty_a7", "de10_nano"])
+def test_pins_are_those_of_amaranth_boards(name: str) -> None:
+    pins = board(name).located()
+    assert set(pins) == {"clk", "rx", "tx", "led"}
+    assert len({pin.name for pin in pins.values()}) == 4
+    assert all(pin.standard for pin in pins.values())
+
+
+def test_pins_of_the_ulx3s() -> None:
+    pins = board("ulx3s").located()
+    assert {s: pin.name for s, pin in pins.items()} == {
+        "clk": "G2",
+        "rx": "M1",
+        "tx": "L4",
+        "led": "B2",
+    }
+
+
+def test_unknown_board() -> None:
+    with pytest.raises(BoardError, match=r"board 'spartan' is not known: choose one of arria10_gx"):
+        board("spartan")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title = ", r"board file x\.toml: Invalid value"),
+        ('colour = "red"', r"board file x\.toml: .*unexpected keyword argument 'colour'"),
+        ('title = "X"', r"board file x\.toml: .*missing"),
+    ],
+)
+def test_bad_files(text: str, message: str) -> None:
+    with pytest.raises(BoardError, match=message):
+        parse("x", text)
+
+
+def changed(**fields: object) -> Board:
+    return replace(board("ulx3s"), **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("clock", "divide", "multiply"), [(100, 1, 4), (125, 1, 5), (80, 5, 16)])
+def test_loop_of_ecp5(clock: int, divide: int, multiply: int) -> None:
+    text = clock_verilog(changed(clock_hz=clock * 1_000_000))
+    assert f".CLKI_DIV({divide}), .CLKFB_DIV({multiply})" in text
+
+
+def test_loop_of_ice40() -> None:
+    text = clock_verilog(board("icebreaker"))  # 12 MHz * 64 / 32 = 24 MHz
+    assert ".DIVR(0), .DIVF(63), .DIVQ(5)" in text
+
+
+def test_clock_that_no_loop_makes() -> None:
+    with pytest.raises(BoardError, match=r"no setting of its loop makes 99999999 Hz"):
+        clock_verilog(changed(clock_hz=99_999_999))
+
+
+def test_oscillators_are_used_as_they_are() -> None:
+    assert "wire clock = clk" in clock_verilog(board("arty_a7"))

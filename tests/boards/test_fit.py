@@ -1,0 +1,78 @@
+"""What fits: estimates against counts of synthesis, order and limits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boards.board import BoardError, board
+from boards.fit import LINK_BLOCKS, choices, estimate, fastest
+from boards.synth import synthesise_ecp5
+from csb_format import Model
+from csb_format.design import Design
+from hdl.compiler import compile_model
+from hdl.verilog import emit_verilog
+from sim.random_models import random_model
+
+RESULTS = Path(__file__).parents[2] / "bench" / "results" / "boards.json"
+
+
+def model(hidden: int, value_bits: int = 16, act_bits: int = 16) -> Model:
+    rng = np.random.default_rng(0)
+    return random_model(rng, 12, hidden, 8, 1, 2, value_bits=value_bits, act_bits=act_bits)
+
+
+@pytest.mark.synth
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("hidden", "pes", "lanes", "bits", "deep"),
+    [(32, 4, 2, 16, False), (64, 8, 4, 16, True), (128, 16, 8, 16, True), (64, 8, 8, 8, False)],
+)
+def test_estimate_is_near_synthesis(
+    tmp_path: Path, hidden: int, pes: int, lanes: int, bits: int, deep: bool
+) -> None:
+    given = model(hidden, bits, bits)
+    design = Design.for_model(given, pes, lanes, deep=deep)
+    files = emit_verilog(design, tmp_path / "verilog", compile_model(given, design))
+    found = synthesise_ecp5(files, flatten=False).usage
+    use = estimate(design, board("ulx3s"), link=False)
+    assert use.multipliers == pytest.approx(found["multipliers"], rel=0.1)
+    assert use.block_rams == pytest.approx(found["block RAMs"], rel=0.1)
+    assert use.luts == pytest.approx(found["LUT4 sites"], rel=0.2)
+
+
+def test_estimate_is_near_the_committed_bitstreams() -> None:
+    for row in json.loads(RESULTS.read_text())["rows"]:
+        use = row["estimated"]
+        assert use["dsp"] == pytest.approx(row["dsp"], rel=0.1)
+        assert use["ram"] == pytest.approx(row["ram"], rel=0.1)
+        assert use["lut"] == pytest.approx(row["lut"], rel=0.2)
+
+
+def test_choices_are_in_order_and_name_their_limit() -> None:
+    given = model(32)
+    found = choices(given, board("ecpix5"))
+    fitting = [c for c in found if c.fits]
+    assert fitting == found[: len(fitting)]
+    assert [c.microseconds for c in fitting] == sorted(c.microseconds for c in fitting)
+    for c in found:
+        name, share = c.limit.rsplit(", ", 1)
+        shares = c.usage.limits(board("ecpix5").has)
+        assert max(shares, key=lambda n: shares[n]) == name
+        assert (float(share.rstrip("%")) <= 100.5) == (c.fits or max(shares.values()) < 1.005)
+    assert fastest(given, board("ecpix5")) == found[0]
+
+
+def test_link_has_blocks_of_its_own() -> None:
+    design = Design.for_model(model(32), 4, 2)
+    alone, linked = (estimate(design, board("ulx3s"), link=link) for link in (False, True))
+    assert linked.block_rams - alone.block_rams == LINK_BLOCKS
+    assert linked.luts > alone.luts
+
+
+def test_model_that_no_array_of_a_board_holds() -> None:
+    with pytest.raises(BoardError, match=r"no array of iCEBreaker holds this model: the smallest"):
+        fastest(model(128), board("icebreaker"))

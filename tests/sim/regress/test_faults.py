@@ -1,0 +1,56 @@
+"""Bit flips: classified, counted, and never the end of the accelerator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from csb_format import Design
+from hdl.compiler import compile_model
+from hdl.verilog import emit_verilog
+from sim.free_running import Damage, Flip
+from sim.random_models import random_frames, random_network
+from sim.regress.faults import PLACES, Injection, campaign, table
+from sim.stimulus import Stimulus
+
+
+def injection(place: str, outcome: str, *flags: bool) -> Injection:
+    return Injection(place, Flip("load", 0, 0), Damage(outcome, *flags))
+
+
+def test_the_table_counts_each_flip_once() -> None:
+    found = [
+        injection("bias", "masked", False, False, True, True),
+        injection("bias", "mismatch", False, False, True, True),
+        injection("packet", "mismatch", True, False, True, True),
+        injection("packet", "stopped", False, True, False, True),
+        injection("program", "late", False, False, True, False),
+    ]
+    rows = {str(row["place"]): row for row in table(found)}
+    assert rows["bias"] | {"masked": 1, "mismatch": 1, "detected": 0} == rows["bias"]
+    assert rows["packet"] | {"detected": 2, "fault": 1, "stopped": 1} == rows["packet"]
+    assert rows["packet"]["needs_reset"] == 1
+    assert rows["all"]["hung"] == 1
+    effects = ("masked", "detected", "mismatch", "late")
+    assert sum(int(rows["all"][effect]) for effect in effects) == rows["all"]["flips"] == 5
+
+
+@pytest.mark.slow
+def test_a_thousand_flips_hang_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    model = random_network(rng, 8, 8, 4, (1, 1, 1))
+    image = compile_model(model, Design.for_model(model, 4, 4))
+    stimulus = Stimulus.of(image, random_frames(rng, model, [3, 2]))
+    files = emit_verilog(image.design, tmp_path / "v")
+    found = campaign(image, files, stimulus, 1001, 3, tmp_path)
+    rows = {str(row["place"]): row for row in table(found)}
+    assert {place: rows[place]["flips"] for place in PLACES} == dict.fromkeys(PLACES, 143)
+    assert rows["all"]["hung"] == 0
+    assert int(rows["matrix value"]["mismatch"]) > 50
+    assert rows["matrix value"]["detected"] == 0  # the hardware has no parity
+    assert int(rows["packet"]["fault"]) > 20
+    assert int(rows["packet"]["stopped"]) > 20
+    again = campaign(image, files, stimulus, 1001, 3, tmp_path)
+    assert again == found
