@@ -21,8 +21,8 @@ LEAST_BLOCK_BITS = 2048
 TABLES, TABLE_WORDS, TABLE_GUARD = 5, 256, 3  # of an element-wise lane: sigmoid and tanh
 # LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_fit.py)
 DISTRIBUTED = 6  # of 16 words of 4 bits, with their write port's slice
-TREE, ACCUMULATE, READ = 2.2, 13, 1.0
-LANE, CONTROL, LINK = 46, 2600, 3000
+TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
+LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
 LINK_BLOCKS = 2
 # of LUT4 sites to the look-up tables of a family: six inputs take more logic
 SITES = {"ecp5": 1.0, "ice40": 1.0, "vivado": 0.6, "vivado-zynq": 0.6, "quartus": 0.5}
@@ -135,7 +135,7 @@ def _logic(design: Design) -> int:
     """LUT4 sites of everything but memories."""
     product = design.value_bits + design.act_bits
     pe = (design.lanes - 1) * TREE * product + ACCUMULATE * design.acc_bits
-    lane: float = LANE * design.act_bits + 4 * GATES * design.acc_bits
+    lane: float = LANE * design.act_bits + SUMS * GATES * design.acc_bits
     lane += GATES * design.acc_bits * (design.units_per_slot - 1) / 2
     projectors = design.projectors * 6 * design.acc_bits
     return round(design.pes * pe + design.units * lane + projectors) + CONTROL
