@@ -96,7 +96,9 @@ def parsers(folder: Path) -> list[Parser]:
     baseline = Baseline({"a[seed=1]": {"cycles": 33, "outputs": "ab"}})
     return [
         Parser("model file", load_model, (ModelFileError,), [saved(folder, save_model, model)]),
-        Parser("matrix file", load_matrices, (ModelFileError,), [saved(folder, save_matrices, packed)]),
+        Parser(
+            "matrix file", load_matrices, (ModelFileError,), [saved(folder, save_matrices, packed)]
+        ),
         Parser("suite", read_suite, (SuiteError,), [SUITE.read_bytes()]),
         Parser("baseline", read_baseline, (BaselineError,),
                [saved(folder, lambda p, b: b.write(p, "s"), baseline)]),

@@ -279,7 +279,8 @@ class Needs:
         sizes = self.sizes
         depths = {
             "output_depth": 2 * sizes["output_depth"],
-            "program_depth": max(16, sizes["program_depth"]),
+            # a power of two: what lies beyond the program halts
+            "program_depth": 1 << (max(16, sizes["program_depth"]) - 1).bit_length(),
         }
         act_bits = self.model.layers[0].hidden.width
         fixed: Mapping[str, int | bool] = {

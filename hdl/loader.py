@@ -23,7 +23,7 @@ from csb_format.design import Design
 
 from .layouts import instruction_layout
 
-__all__ = ["WORD", "Loader", "Space", "header", "space_targets", "space_widths"]
+__all__ = ["WORD", "Loader", "Space", "header", "space_depths", "space_targets", "space_widths"]
 
 WORD = 32
 
@@ -69,6 +69,18 @@ def space_targets(design: Design) -> dict[Space, int]:
     }
 
 
+def space_depths(design: Design) -> dict[Space, int]:
+    """Words of the memories of each space."""
+    return {
+        Space.MATRIX: design.matrix_depth,
+        Space.BIAS: design.cells,
+        Space.PROGRAM: design.program_depth,
+        Space.LINEAR: design.linear,
+        Space.VECTOR: design.vector_depth,
+        Space.CELL: design.state_depth,
+    }
+
+
 class Loader(wiring.Component):
     """Decodes packets; one 32-bit word a cycle, always ready.
 
@@ -86,8 +98,8 @@ class Loader(wiring.Component):
     start, start_addr : Out
         Start the program (a pulse).
     fault : Out
-        Sticky until the next start: a header named a space or a memory that does not exist.
-        Its packet is skipped.
+        Sticky until the next start: a header named a space or a memory that does not exist,
+        a word lay beyond its memory or a start beyond the program. What is wrong is skipped.
     """
 
     words: stream.Interface
@@ -115,6 +127,7 @@ class Loader(wiring.Component):
                 "fault": Out(1),
             }
         )
+        self._written = Signal()  # a memory word is complete
 
     def elaborate(self, platform: object) -> Module:
         """A three-state machine over header, count and data."""
@@ -123,9 +136,10 @@ class Loader(wiring.Component):
         head = data.View(data.StructLayout({"address": 16, "target": 12, "space": 4}), word)
         left = Signal(WORD)
         m.d.comb += [self.words.ready.eq(1), self.start_addr.eq(self.write_addr)]
-        m.d.sync += [self.start.eq(0), self.write_en.eq(0)]
-        with m.If(self.write_en):
+        m.d.sync += [self.start.eq(0), self._written.eq(0)]
+        with m.If(self._written):
             m.d.sync += self.write_addr.eq(self.write_addr + 1)
+        self._check_depth(m)
         with m.If(taken), m.FSM():
             with m.State("header"):
                 m.d.sync += [
@@ -133,8 +147,9 @@ class Loader(wiring.Component):
                     self.target.eq(head.target),
                     self.write_addr.eq(head.address),
                 ]
+                starts = head.address < self.design.program_depth
                 with m.If(head.space == Space.START):
-                    m.d.sync += [self.start.eq(1), self.fault.eq(0)]
+                    m.d.sync += [self.start.eq(starts), self.fault.eq(~starts)]
                 with m.Else():
                     m.next = "count"
                     with m.If(~self._known(head)):
@@ -149,6 +164,17 @@ class Loader(wiring.Component):
                 with m.If(left == 1):
                     m.next = "header"
         return m
+
+    def _check_depth(self, m: Module) -> None:
+        """Write where there is a place; the rest of a packet that is too long is skipped."""
+        inside = Signal()
+        with m.Switch(self.space):
+            for space, depth in space_depths(self.design).items():
+                with m.Case(space):
+                    m.d.comb += inside.eq(self.write_addr < depth)
+        m.d.comb += self.write_en.eq(self._written & inside)
+        with m.If(self._written & ~inside):
+            m.d.sync += self.fault.eq(1)
 
     def _known(self, head: data.View) -> Value:
         counts = space_targets(self.design)
@@ -172,5 +198,5 @@ class Loader(wiring.Component):
             chunk.eq(chunk + 1),
         ]
         with m.If(whole):
-            m.d.sync += [chunk.eq(0), self.write_en.eq(1)]
+            m.d.sync += [chunk.eq(0), self._written.eq(1)]
         return whole

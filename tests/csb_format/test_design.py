@@ -145,7 +145,7 @@ def test_for_model_takes_the_least() -> None:
         index_bits=2,
         value_bits=16,
         act_bits=16,
-        program_depth=20,
+        program_depth=32,
     )
 
 

@@ -155,3 +155,22 @@ def test_memories_that_a_design_lacks_are_unknown(play: Any, change: dict[str, A
 def test_header_fields() -> None:
     assert header(PROGRAM, 0xABC, 0x1234) == 0x3ABC1234
     assert header(Space.START) == 0x40000000
+
+
+@pytest.mark.parametrize("space", [MATRIX, BIAS, PROGRAM, VECTOR, CELL])
+def test_words_beyond_a_memory_are_skipped_and_reported(play: Any, space: Space) -> None:
+    design = Design(4, 2, 1, 2, 5, 6, 2, 3, 4, 1, 4, 6, program_depth=16)
+    stream = Stream(design, 3)
+    depth = stream.depths[space][1]
+    stream.packet(space, 0, depth - 1, 3)
+    del stream.writes[1:]
+    assert stream.play(play)[-1][-1]
+
+
+def test_a_start_beyond_the_program_is_none(play: Any) -> None:
+    design = Design(4, 2, 1, 2, 5, 6, 2, 3, 4, 1, 4, 6, program_depth=16)
+    stream = Stream(design, 4)
+    stream.words.append(header(Space.START, 0, 16))
+    assert stream.play(play)[-1][-1]
+    stream.start(15)
+    assert not stream.play(play)[-1][-1]
