@@ -38,8 +38,7 @@ class Part:
     luts : int
         Look-up tables: LUT4 (ECP5, iCE40), LUT6 (AMD), ALM (Intel).
     megahertz : float
-        Clock of a deep design that we expect after place and route; measured where
-        ``bench/results/boards.json`` has the board, else a guess.
+        Clock of a deep design that we expect after place and route: a guess, not measured.
     distributed : bool
         Small memories can be made of look-up tables.
     """
