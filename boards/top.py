@@ -10,7 +10,7 @@ from amaranth.lib import data, wiring
 
 from csb_format.design import Design
 from hdl.core import Core
-from hdl.layouts import frame_layout, output_layout
+from hdl.layouts import frame_layout, output_layout, states_layout
 
 __all__ = ["Port", "top_ports"]
 
@@ -27,12 +27,14 @@ MEANINGS = {
     "(hdl.loader); only while no frame is under way",
     "load__valid": "a word of a packet is there",
     "load__ready": "a word of a packet is taken in this cycle if it is valid",
+    "events": "pulses for performance counters (hdl.layouts.events_layout)",
     "halted": "the program has stopped",
     "fault": "an instruction or a packet was not understood; stays high until the next start",
 }
 FIELDS = {
     "data": "one element of x for each bank",
     "first": "1 on all beats of the first frame of a sequence",
+    "context": "the stream that the frame belongs to",
     "hidden": "hidden state of each element-wise lane",
     "cell": "cell state of each element-wise lane",
     "last": "1 on the last beat of a frame",
@@ -78,12 +80,16 @@ def top_ports(design: Design) -> tuple[Port, ...]:
         Clock and reset first, then in the order of :class:`hdl.core.Core`'s signature.
     """
     core = Core(design)  # for its signature only; line 1 tells Amaranth not to warn
-    layouts = {"frames": frame_layout(design), "states": output_layout(design)}
+    last = _field("last", output_layout(design)["last"])
+    described = {
+        "frames": _fields(frame_layout(design)),
+        "states": f"{_fields(states_layout(design))}; or the results of projectors; {last}",
+    }
     ports = [Port(name, "input", 1, MEANINGS[name]) for name in ("clk", "rst")]
     for path, member, value in core.signature.flatten(core):
         name = "__".join(map(str, path))
         direction = "input" if member.flow == wiring.In else "output"
-        fields = _fields(layouts[path[0]]) if path[0] in layouts else ""
+        fields = described.get(str(path[0]), "")
         ports.append(Port(name, direction, _width(value), MEANINGS[name].format(fields=fields)))
     return tuple(ports)
 

@@ -12,7 +12,7 @@ from pruning.datasets import DataSetError, SequenceData, load_sequences
 
 __all__ = ["check_file", "check_folder", "check_generated", "has_labels", "read_sequences"]
 
-GENERATED = (".v", ".mem", ".coe", ".mif", ".hex")
+GENERATED = (".v", ".vlt", ".mem", ".coe", ".mif", ".hex")
 
 
 def read_sequences(path: Path, labels_for: str = "") -> SequenceData:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,30 +101,35 @@ def stop() -> None:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End a process that can still end its simulators; then whatever is left of them."""
-    family = [process.pid, *_descendants(process.pid)]
+    family = _family(process.pid)
     process.terminate()
     end = time.monotonic() + GRACE
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
-    for pid in family:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    left = _processes()
+    for pid, begun in family.items():
+        if pid in left and left[pid][1] == begun:  # else the number is another's by now
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     process.wait()
 
 
-def _descendants(pid: int) -> Iterator[int]:
-    """Processes that a process has started, and theirs; none where there is no /proc."""
-    children: dict[int, list[int]] = {}
+def _family(pid: int) -> dict[int, int]:
+    """A process and those that it has started, and theirs, with when each began."""
+    every = _processes()
+    found = {pid: every[pid][1]} if pid in every else {}
+    size = 0
+    while size < len(found):
+        size = len(found)
+        found |= {p: begun for p, (parent, begun) in every.items() if parent in found}
+    return found
+
+
+def _processes() -> dict[int, tuple[int, int]]:
+    """Parent and beginning of all processes; none where there is no /proc."""
+    found = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(entry.read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            continue
-        children.setdefault(parent, []).append(int(entry.parent.name))
-    waiting = list(children.get(pid, []))
-    while waiting:
-        child = waiting.pop()
-        yield child
-        waiting += children.get(child, [])
+        with suppress(OSError, ValueError, IndexError):
+            fields = entry.read_text().rpartition(")")[2].split()
+            found[int(entry.parent.name)] = int(fields[1]), int(fields[19])
+    return found

@@ -135,7 +135,7 @@ def test_stopped_and_gone_on_it_has_the_same_figures(
 ) -> None:
     name = CHAIN[0].name
     slices = 0
-    while name not in run(tmp_path, monkeypatch, only=[name], minutes=0.002):
+    while name not in run(tmp_path, monkeypatch, only=[name], minutes=0.0002):
         slices += 1
     assert slices > 2
     assert accuracy.read_results(tmp_path / "accuracy.json")[name] == whole[name]

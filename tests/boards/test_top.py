@@ -31,7 +31,7 @@ def as_set(ports: tuple[Port, ...]) -> set[tuple[str, str, int]]:
 def test_ports_are_those_of_the_verilog(design: Design, files: VerilogFiles) -> None:
     ports = top_ports(design)
     assert as_set(ports) == emitted(files)
-    assert len(ports) == 13
+    assert len(ports) == 14
 
 
 @pytest.mark.parametrize("design", OTHERS, ids=lambda d: f"M{d.pes}-N{d.lanes}-E{d.units}")
