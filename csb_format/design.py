@@ -54,6 +54,12 @@ class Scales:
     align_hh: PerGate
     shift: PerGate
 
+    @staticmethod
+    def largest(layer: LstmLayer) -> int:
+        """Largest left shift that a layer needs."""
+        found = Scales.of(layer)
+        return max(*found.align_ih, *found.align_hh)
+
     @classmethod
     def of(cls, layer: LstmLayer) -> Scales:
         """Scales of a layer.
@@ -122,6 +128,16 @@ class Design:
     deep : bool
         More registers on the way to the vectors and in the lanes: a higher clock, for more
         cycles from step to step.
+    pieces : int
+        Cycles in which a group's word is read: matrix memories that many times narrower and
+        deeper, and products in one cycle of so many.
+    compact : bool
+        For devices of few cells: a lane takes a unit every ``lane_period`` cycles, with one
+        table and one multiplier of several steps, matrix memories have a single port, an
+        instruction is read in ``program_pieces`` cycles when the one before has ended, and
+        only some counters are there, of 32 bits. M = 4 E, no projectors.
+    max_align : int
+        Largest left shift of a product sum that the array can make, 0..7.
 
     Raises
     ------
@@ -148,13 +164,18 @@ class Design:
     fan_in: int = 4
     streamed: bool = False
     deep: bool = False
+    pieces: int = 1
+    compact: bool = False
+    max_align: int = MAX_ALIGN
 
     def __post_init__(self) -> None:
         counts = asdict(self)
-        optional = {name: counts.pop(name) for name in ("projectors", "linear", "streamed", "deep")}
+        names = ("projectors", "linear", "streamed", "deep", "compact", "max_align")
+        optional = {name: counts.pop(name) for name in names}
         _check_counts(counts)
         _check_counts({name: int(n) for name, n in optional.items()}, least=0)
         self._check_projectors()
+        self._check_narrow()
         if self.pes % GATES:
             raise DesignError(f"pes = {self.pes}: must be a multiple of {GATES}, one PE a gate")
         if self.lanes % self.units or (self.pes // GATES) % self.units:
@@ -166,6 +187,25 @@ class Design:
             raise DesignError(f"value_bits = {self.value_bits}: must be 4 to 18")
         if not 6 <= self.act_bits <= 18:
             raise DesignError(f"act_bits = {self.act_bits}: must be 6 to 18")
+
+    def _check_narrow(self) -> None:
+        if self.max_align > MAX_ALIGN:
+            raise DesignError(f"max_align = {self.max_align}: must be 0 to {MAX_ALIGN}")
+        if self.pieces > 1 and self.streamed:
+            raise DesignError(
+                f"pieces = {self.pieces}: a streamed design has no matrix memories to be "
+                "narrow; take pieces = 1"
+            )
+        if not self.compact:
+            return
+        for name in ("deep", "streamed", "projectors"):
+            if value := getattr(self, name):
+                raise DesignError(f"{name} = {value}: a compact design has none; leave it out")
+        if self.pes != GATES * self.units:
+            raise DesignError(
+                f"units = {self.units}: a compact design has a lane for every {GATES} of its "
+                f"pes = {self.pes}"
+            )
 
     def _check_projectors(self) -> None:
         q, n = self.projectors, self.lanes
@@ -206,7 +246,8 @@ class Design:
         head : bool
             Whether the model's linear output layer runs on the array too.
         **options
-            ``fan_in``, ``streamed``, ``deep``.
+            ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``; the
+            last and ``pieces`` are what the model needs if the design is compact.
 
         Raises
         ------
@@ -215,6 +256,8 @@ class Design:
         """
         from .needs import Needs
 
+        if options.get("compact"):
+            units = units or pes // GATES
         given = {"units": units, "projectors": projectors}
         counts = {"pes": pes, "lanes": lanes, "contexts": contexts}
         _check_counts(counts | {name: n for name, n in given.items() if n is not None})
@@ -230,8 +273,11 @@ class Design:
 
     @property
     def elementwise_multipliers(self) -> int:
-        """Multipliers of the element-wise lanes: 5 interpolations and 3 products each."""
-        return 8 * self.units
+        """Multipliers of the element-wise lanes: 5 interpolations and 3 products each.
+
+        A compact lane has one interpolation; its products are made of adders.
+        """
+        return self.units if self.compact else 8 * self.units
 
     @property
     def write_ports(self) -> int:
@@ -272,7 +318,7 @@ class Design:
     def acc_bits(self) -> int:
         """Accumulator width: no sum of ``row_groups * lanes`` extreme products overflows."""
         terms = self.row_groups * self.lanes
-        return self.value_bits + self.act_bits + (terms - 1).bit_length() + MAX_ALIGN
+        return self.value_bits + self.act_bits + (terms - 1).bit_length() + self.max_align
 
     @property
     def entry_bits(self) -> int:
@@ -283,6 +329,40 @@ class Design:
     def word_bits(self) -> int:
         """Bits of one word of a matrix memory: a CSB group."""
         return self.lanes * self.entry_bits
+
+    @property
+    def piece_bits(self) -> int:
+        """Bits of one word of a matrix memory: a group, or a piece of it."""
+        return -(-self.word_bits // self.pieces)
+
+    @property
+    def row_cycles(self) -> int:
+        """Most cycles in which groups of one row are read."""
+        return self.row_groups * self.pieces
+
+    @property
+    def lane_period(self) -> int:
+        """Fewest cycles from unit to unit of an element-wise lane."""
+        return 16 if self.compact else 1
+
+    @property
+    def lane_pause(self) -> int:
+        """Other than ``lane_period``, from so many cycles on any number does."""
+        return 24 if self.compact else 1
+
+    def lane_interval(self, cycles: int) -> int:
+        """Cycles from unit to unit, at least so many."""
+        return self.lane_period if cycles <= self.lane_period else max(cycles, self.lane_pause)
+
+    @property
+    def program_pieces(self) -> int:
+        """Cycles in which an instruction is read, a power of two."""
+        return 8 if self.compact else 1
+
+    @property
+    def counter_bits(self) -> int:
+        """Bits of a performance counter."""
+        return 32 if self.compact else 64
 
     @property
     def bias_bits(self) -> int:

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from .design import GATES, Design, DesignError, check_supported
+from .design import GATES, Design, DesignError, Scales, check_supported
 from .regions import LayerWidths, Regions
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .model import LstmLayer, Model
 
 __all__ = ["LayerShape", "Needs", "fewest_lanes", "merged", "programs"]
+
+PIECE_BITS = 16  # of the single-port memories of iCE40
 
 
 def programs(model: Model) -> tuple[tuple[LstmLayer, ...], ...]:
@@ -282,6 +284,8 @@ class Needs:
             # a power of two: what lies beyond the program halts
             "program_depth": 1 << (max(16, sizes["program_depth"]) - 1).bit_length(),
         }
+        if options.get("compact"):
+            options = self._compact | options
         act_bits = self.model.layers[0].hidden.width
         fixed: Mapping[str, int | bool] = {
             **sizes,
@@ -290,6 +294,15 @@ class Needs:
             **options,
         }
         return Design(pes=self.pes, lanes=self.lanes, units=self.units, **fixed)  # type: ignore[arg-type]
+
+    @property
+    def _compact(self) -> dict[str, int | bool]:
+        """What a compact design is made for: shifts, and matrix memories of 16 bits."""
+        word = self.lanes * (self.sizes["value_bits"] + self.sizes["index_bits"])
+        return {
+            "max_align": max(map(Scales.largest, self.model.layers)),
+            "pieces": -(-word // PIECE_BITS),
+        }
 
     def _check_joints(self, shapes: tuple[LayerShape, ...]) -> None:
         """Vectors lie as all their readers expect."""

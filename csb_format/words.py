@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .fixed import IntArray
 
-__all__ = ["join_fields", "split_fields"]
+__all__ = ["join_fields", "split_fields", "split_words"]
 
 
 def join_fields(fields: IntArray, widths: int | Sequence[int]) -> npt.NDArray[np.object_]:
@@ -59,6 +59,12 @@ def split_fields(words: Sequence[int], widths: Sequence[int]) -> IntArray:
     bits = np.unpackbits(rows, axis=1, bitorder="little")
     places = np.cumsum([0, *widths])
     return np.stack([_signed(bits[:, a:b]) for a, b in pairwise(places)], axis=-1)
+
+
+def split_words(words: Sequence[int], width: int, parts: int) -> list[int]:
+    """Every word as ``parts`` narrower ones of ``ceil(width / parts)`` bits, the lowest first."""
+    bits = -(-width // parts)
+    return [word >> bits * n & ((1 << bits) - 1) for word in words for n in range(parts)]
 
 
 def _signed(bits: npt.NDArray[np.uint8]) -> IntArray:

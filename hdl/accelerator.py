@@ -34,6 +34,8 @@ LOAD_FAULT = 4
 # Cycles after a start or a reset in which no packet may begin: until the core has forgotten
 # the old program and `halted` tells of the new one.
 SETTLE = 15
+# What a compact design counts: the other counters stay 0.
+COMPACT_COUNTERS = ("cycles", "busy_cycles", "issued", "frames_out")
 
 
 class Accelerator(wiring.Component):
@@ -112,9 +114,10 @@ class Accelerator(wiring.Component):
         m.submodules.input, m.submodules.output = self._input, self._output
         m.submodules.slave = slave = AxiLiteSlave()
         m.submodules.registers = self._registers = registers = RegisterFile(
-            {"start": self.design.program_depth}
+            {"start": self.design.program_depth}, self.design.counter_bits
         )
-        m.submodules.counters = self._counters = Counters()
+        kept = COMPACT_COUNTERS if self.design.compact else COUNTERS
+        m.submodules.counters = self._counters = Counters(self.design.counter_bits, kept)
         wiring.connect(m, slave.registers, registers.bus)
         wiring.connect(m, self._input.frames, self._core.frames)
         wiring.connect(m, self._core.states, self._output.states)
@@ -200,7 +203,8 @@ class Accelerator(wiring.Component):
 
     def _recover(self, m: Module, busy: Signal, stuck: Signal) -> None:
         """Soft reset, starts, and when packets may begin."""
-        registers, settle = self._registers, Signal(range(SETTLE + 1), init=SETTLE)
+        longest = SETTLE + self.design.program_pieces - 1
+        registers, settle = self._registers, Signal(range(longest + 1), init=longest)
         self._timed_out = Signal()
         renewed = self._soft_reset | registers.start_write
         m.d.sync += self._soft_reset.eq(registers.control.soft_reset)
@@ -208,7 +212,7 @@ class Accelerator(wiring.Component):
         with m.If(self._settling):
             m.d.sync += settle.eq(settle - 1)
         with m.If(self._loading | renewed):
-            m.d.sync += settle.eq(SETTLE)
+            m.d.sync += settle.eq(longest)
         with m.If(renewed):
             m.d.sync += self._timed_out.eq(0)
         with m.Elif(stuck):

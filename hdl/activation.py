@@ -40,7 +40,8 @@ class Activation(wiring.Component):
     Parameters
     ----------
     piecewise : Piecewise
-    function : {"sigmoid", "tanh"}
+    function : {"sigmoid", "tanh", "both"}
+        "both" has a further port, ``tanh``.
     deep : bool
         With registers between the steps of its first and its last part.
 
@@ -48,6 +49,8 @@ class Activation(wiring.Component):
     -------
     argument : In
         In ``state`` format, one a cycle.
+    tanh : In
+        Of both: which of them this argument is for.
     result : Out
         In ``gate`` format, ``delay(deep)`` cycles later.
     """
@@ -56,12 +59,14 @@ class Activation(wiring.Component):
     result: Signal
 
     def __init__(self, piecewise: Piecewise, function: str, deep: bool = False):
-        if function not in ("sigmoid", "tanh"):
-            raise ValueError(f"function {function!r}: choose 'sigmoid' or 'tanh'")
+        if function not in ("sigmoid", "tanh", "both"):
+            raise ValueError(f"function {function!r}: choose 'sigmoid', 'tanh' or 'both'")
         self.piecewise, self.function, self.deep = piecewise, function, deep
+        chosen = {"tanh": In(1)} if function == "both" else {}
         super().__init__(
             {
                 "argument": In(signed(piecewise.state.width)),
+                **chosen,
                 "result": Out(signed(piecewise.gate.width)),
             }
         )
@@ -97,12 +102,14 @@ class Activation(wiring.Component):
     def _magnitude(self, m: Module) -> Signal:
         """Argument of the table, clipped to its domain."""
         table = self.piecewise
-        scale = 1 if self.function == "tanh" else 0
+        scale = 0 if self.function == "sigmoid" else 1
         z = Signal(table.magnitude_bits)
         size = Signal(table.state.width + scale)
-        m.d.comb += size.eq(
-            Mux(self.argument < 0, -self.argument, self.argument).as_unsigned() << scale
-        )
+        positive = Mux(self.argument < 0, -self.argument, self.argument).as_unsigned()
+        if self.function == "both":
+            m.d.comb += size.eq(Mux(self.tanh, positive << 1, positive))
+        else:
+            m.d.comb += size.eq(positive << scale)
         m.d.comb += z.eq(Mux(size >> table.magnitude_bits, (1 << table.magnitude_bits) - 1, size))
         return z
 
@@ -124,9 +131,15 @@ class Activation(wiring.Component):
 
     def _finish(self, m: Module, size: Signal, negative: Value) -> Value:
         """Round to gate format, below 1, with the function's symmetry."""
+        if self.function != "both":
+            return self._symmetric(m, size, negative, self.function)
+        tanh, sigmoid = (self._symmetric(m, size, negative, f) for f in ("tanh", "sigmoid"))
+        return Mux(delayed(m, self.tanh, 4), tanh, sigmoid)
+
+    def _symmetric(self, m: Module, size: Signal, negative: Value, function: str) -> Value:
         table = self.piecewise
         most, deep = table.gate.max, int(self.deep)
-        if self.function == "tanh":
+        if function == "tanh":
             value = rounded(size, GUARD_BITS)
             value = delayed(m, Mux(value > most, most, value), deep)
             return Mux(delayed(m, negative, deep), -value, value)

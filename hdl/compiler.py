@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from csb_format.csb import Csb
-from csb_format.design import GATES, Design, DesignError
+from csb_format.design import GATES, Design, DesignError, Scales
 from csb_format.fixed import IntArray
 from csb_format.geometry import Geometry
 from csb_format.model import LstmLayer, Model
 from csb_format.needs import Needs, merged, programs
-from csb_format.words import join_fields
+from csb_format.words import join_fields, split_words
 
-from .layouts import lead_bits
+from .layouts import instruction_layout, lead_bits
 from .loader import WORD, Space, header, space_widths
 from .passes import Pass, head_pass, layer_passes
 from .placement import Placement
@@ -275,6 +275,12 @@ def _check_fit(model: Model, design: Design, needs: Needs) -> None:
                 f"the model needs {name} = {need}, the design has {getattr(design, name)}: "
                 "generate a larger design, or prune the model further"
             )
+    most = max(map(Scales.largest, model.layers))
+    if most > design.max_align:
+        raise DesignError(
+            f"the model aligns its products by {most} bits, the design by up to "
+            f"{design.max_align}: choose other weight formats, or another design"
+        )
     for layer in model.layers:
         formats = (layer.hidden, layer.state)
         if formats != (design.gate, design.state) or layer.input.width != design.act_bits:
@@ -335,7 +341,7 @@ class _Builder:
             if given.sink == Sink.UNITS:
                 dealt = given.instruction.slots * self._design.units_per_slot
                 self._cells += max(given.placement.beats, dealt)
-            bases[given.name] = (self._groups, bias)
+            bases[given.name] = (self._groups * self._design.pieces, bias)
             self._words.append(words)
             self._groups += len(words)
 
@@ -375,10 +381,17 @@ class _Builder:
         words = np.concatenate(self._words)
         memories: dict[str, list[int]] = {}
         if not design.streamed:
-            memories = {f"matrix_{pe:03d}": words[:, pe].tolist() for pe in range(design.pes)}
+            memories = {
+                f"matrix_{pe:03d}": split_words(
+                    words[:, pe].tolist(), design.word_bits, design.pieces
+                )
+                for pe in range(design.pes)
+            }
         memories |= _bias_words(self._biases, design)
         unused = [Instruction()] * (design.program_depth - len(self._program))
-        memories["program"] = [word.encode(design) for word in (*self._program, *unused)]
+        encoded = [word.encode(design) for word in (*self._program, *unused)]
+        size = instruction_layout(design).size
+        memories["program"] = split_words(encoded, size, design.program_pieces)
         model = self._needs.model
         return Image(design, model, tuple(self._parts), memories, tuple(self._program), words)
 
@@ -472,7 +485,11 @@ def _bias_words(biases: list[tuple[Pass, int]], design: Design) -> dict[str, lis
             placed = placement.to_order(given.bias)
             words = join_fields(placed[:, None], design.acc_bits)
             linear[base : base + placement.beats] = words.reshape(-1, design.projectors)
-    found = {f"bias_{e:03d}": lanes[:, e].tolist() for e in range(design.units)}
+    parts = GATES if design.compact else 1
+    found = {
+        f"bias_{e:03d}": split_words(lanes[:, e].tolist(), design.bias_bits, parts)
+        for e in range(design.units)
+    }
     if design.linear:
         found |= {f"linear_{q:03d}": linear[:, q].tolist() for q in range(design.projectors)}
     return found

@@ -25,9 +25,9 @@ __all__ = ["Controller"]
 class Controller(wiring.Component):
     """Fetches instructions and issues one CSB group a cycle.
 
-    The next instruction is fetched while one runs, so passes of at least ``fetch``
+    The next instruction is fetched while one runs, so passes of at least ``fetch_delay``
     cycles follow each other without a gap; in a deep design, with one of a cycle, in which
-    the conditions of the start are registered.
+    the conditions of the start are registered; in a compact one, with that of the fetch.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ class Controller(wiring.Component):
     Members
     -------
     pc : Out, instruction : In
-        Program memory: the word at ``pc`` arrives ``Ram.latency`` cycles later.
+        Program memory: the word at ``pc`` arrives ``Ram.latency`` cycles later; in a design
+        with ``program_pieces`` that many cycles after that, less one.
     restart, restart_pc : In
         Start (again) at an address; the accelerator must be idle.
     frame_ready, frame_first, frame_context, frame_buffer : In
@@ -112,9 +113,9 @@ class Controller(wiring.Component):
                 "frame_bases": Out(data.ArrayLayout(vector, 2)),
                 "word_ready": In(1),
                 "word_take": Out(1),
-                "address": Out(bits_for(design.matrix_depth)),
+                "address": Out(bits_for(design.matrix_depth * design.pieces)),
                 "group": Out(group_layout(design)),
-                "aligns": Out(aligns_layout()),
+                "aligns": Out(aligns_layout(design)),
                 "slot_first": Out(1),
                 "sink": Out(2),
                 "update": Out(update_layout(design)),
@@ -126,7 +127,10 @@ class Controller(wiring.Component):
                 "fault": Out(1),
             }
         )
-        self._now = Signal(instruction_layout(design), name="now")  # sim.checks probes it
+        # sim.checks probes it
+        self.now = self._now = Signal(instruction_layout(design), name="now")
+        # cycles since pc changed, up to the latency
+        self.age = Signal(range(self.fetch_delay(design)))
         self._flying = Signal(lead_bits(design))  # beats on their way home
         self._starting = Signal()  # the pass issues its first group
         self._current = Signal(
@@ -139,6 +143,11 @@ class Controller(wiring.Component):
                 }
             )
         )
+
+    @staticmethod
+    def fetch_delay(design: Design) -> int:
+        """Cycles from an instruction to its successor at least: its fetch."""
+        return Controller.fetch + design.program_pieces - 1
 
     def elaborate(self, platform: object) -> Module:
         """Fetch, then walk slots and groups of a pass."""
@@ -181,23 +190,29 @@ class Controller(wiring.Component):
         self, m: Module, now: data.View, loaded: Signal, done: Signal, skipped: Signal
     ) -> None:
         """Load `now` when the last instruction has ended and its successor has arrived."""
-        age = Signal(range(Ram.latency + 1))  # cycles since pc changed, up to the latency
-        arrived = age == Ram.latency
+        age = self.age
+        arrived = age == self.fetch_delay(self.design) - 1
         with m.If(~arrived):
             m.d.sync += age.eq(age + 1)
         m.d.sync += self._fresh.eq(0)
         with m.If(done):
             m.d.sync += loaded.eq(0)
-        with m.If((~loaded | done) & arrived):
+        late = self.design.compact
+        if late:  # `now` gathers the pieces itself, once what it held has ended
+            with m.If(~loaded):
+                m.d.sync += now.eq(self.instruction)
+            with m.If(done):
+                m.d.sync += [self.pc.eq(now.next), age.eq(0)]
+        with m.If(~loaded & arrived if late else (~loaded | done) & arrived):
             m.d.sync += [
                 now.eq(self.instruction),
                 self._last_slot.eq(self.instruction.slots - 1),
                 self._last_step.eq(self.instruction.interval - 1),
                 loaded.eq(1),
                 self._fresh.eq(1),
-                self.pc.eq(self.instruction.next),
-                age.eq(0),
             ]
+            if not late:
+                m.d.sync += [self.pc.eq(self.instruction.next), age.eq(0)]
         with m.If(skipped):
             m.d.sync += [loaded.eq(0), self.pc.eq(now.other), age.eq(0)]
         with m.If(self.restart):

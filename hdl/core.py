@@ -22,13 +22,14 @@ from .layouts import (
     states_layout,
     vector_write_layout,
 )
-from .loader import WORD, Loader, Space, space_widths
+from .loader import WORD, Loader, Space, space_depths, space_widths
 from .output import OutputBuffer
 from .pe import ProcessingElement
-from .pipeline import delayed
+from .pipeline import carried, delayed
 from .program import Sink
 from .projector import Projector
 from .sequencer import Sequencer
+from .serial_lane import SerialLane
 
 if TYPE_CHECKING:
     from .compiler import Image
@@ -149,10 +150,8 @@ class Core(wiring.Component):
     def _control(self, m: Module, controller: Controller, frames: FrameLoader) -> None:
         """Program memory and frame buffers."""
         loader = self._loader
-        m.submodules.program = program = self._ram("program", Space.PROGRAM, 0, m)
+        self._program(m, controller)
         m.d.comb += [
-            program.read_addr.eq(controller.pc),
-            controller.instruction.eq(program.read_data),
             controller.restart.eq(loader.start),
             controller.restart_pc.eq(loader.start_addr),
             frames.restart.eq(loader.start),
@@ -169,6 +168,27 @@ class Core(wiring.Component):
             ),
         ]
 
+    def _program(self, m: Module, controller: Controller) -> None:
+        """The program memory, which a compact design reads piece by piece."""
+        m.submodules.program = program = self._ram("program", Space.PROGRAM, 0, m)
+        pieces, word = self.design.program_pieces, program.read_data
+        if pieces == 1:
+            m.d.comb += [
+                program.read_addr.eq(controller.pc),
+                controller.instruction.eq(program.read_data),
+            ]
+            return
+        now = Value.cast(controller.now)
+        spare = Signal(max(1, pieces * len(word) - len(now)), reset_less=True)
+        kept = Cat(now, spare)[: pieces * len(word)]
+        gathered = Cat(kept[len(word) :], word)
+        place = Mux(controller.age >= pieces, pieces - 1, controller.age[: _log2(pieces)])
+        m.d.comb += [
+            program.read_addr.eq(Cat(place, controller.pc)),
+            controller.instruction.eq(gathered),
+        ]
+        m.d.sync += spare.eq(gathered[len(now) :])
+
     def _sequencer(self, m: Module, controller: Controller, sink: Sink) -> Sequencer:
         """The sequencer of the lanes or of the projectors, told when a slot is done."""
         latencies = self.latencies
@@ -177,11 +197,21 @@ class Core(wiring.Component):
         m.submodules[f"{sink.name.lower()}_sequencer"] = sequencer
         group = controller.group
         done = group.valid & group.last & (controller.sink == sink)
-        cycles = latencies.row - 1
+        cycles, period = latencies.row - 1, self.design.lane_period
+        slot_done = delayed(m, done, cycles, reset=True)
+        if period == 1:
+            first, update = (
+                delayed(m, v, cycles) for v in (controller.slot_first, controller.update)
+            )
+        else:  # slots are so far apart that one register is enough
+            first, update = (
+                carried(m, done, v, cycles, max(cycles, period))
+                for v in (controller.slot_first, controller.update)
+            )
         m.d.comb += [
-            sequencer.slot_done.eq(delayed(m, done, cycles, reset=True)),
-            sequencer.first_slot.eq(delayed(m, controller.slot_first, cycles)),
-            sequencer.update.eq(delayed(m, controller.update, cycles)),
+            sequencer.slot_done.eq(slot_done),
+            sequencer.first_slot.eq(first),
+            sequencer.update.eq(update),
         ]
         return sequencer
 
@@ -189,7 +219,7 @@ class Core(wiring.Component):
         """M PEs with their matrix memories; their results."""
         group = delayed(m, controller.group, self.latencies.issue, reset=True)
         aligns = delayed(m, controller.aligns, self.latencies.issue)
-        words = self._words(m, controller)
+        words, group = self._gathered(m, self._words(m, controller), group)
         results = []
         for i in range(self.design.pes):
             pe = self.hierarchy.place(PE_MODULE, lambda: ProcessingElement(self.design))
@@ -203,6 +233,26 @@ class Core(wiring.Component):
             results.append(pe.result)
         return results
 
+    def _gathered(
+        self, m: Module, words: list[Value], group: data.View
+    ) -> tuple[list[Value], data.View]:
+        """Whole words of the PEs, and their control in the cycle of the last piece."""
+        pieces, bits = self.design.pieces, self.design.piece_bits
+        if pieces == 1:
+            return words, group
+        place, first = Signal(range(pieces)), Signal()
+        whole, last = Signal.like(group), place == pieces - 1
+        m.d.sync += place.eq(Mux(group.valid & ~last, place + 1, 0))
+        with m.If(place == 0):
+            m.d.sync += first.eq(group.first)
+        m.d.comb += [whole.eq(group), whole.valid.eq(group.valid & last), whole.first.eq(first)]
+        gathered: list[Value] = []
+        for n, word in enumerate(words):
+            kept = Signal(bits * (pieces - 1), name=f"kept{n}", reset_less=True)
+            m.d.sync += kept.eq(Cat(kept, word)[bits:])
+            gathered.append(Cat(kept, word)[: self.design.word_bits])
+        return gathered, whole
+
     def _words(self, m: Module, controller: Controller) -> list[Value]:
         """The PEs' words of a group, as late as its control."""
         if self.design.streamed:
@@ -214,7 +264,8 @@ class Core(wiring.Component):
             return [words.word_select(i, self.design.word_bits) for i in range(self.design.pes)]
         m.d.comb += controller.word_ready.eq(1)
         memories = [self._ram("matrix", Space.MATRIX, i, m) for i in range(self.design.pes)]
-        address = delayed(m, controller.address, self.latencies.issue - Ram.latency)
+        stages = self.latencies.issue - Ram.latency - self.design.deep
+        address = delayed(m, controller.address, stages)
         for i, memory in enumerate(memories):
             m.submodules[f"matrix{i}"] = memory
             m.d.comb += memory.read_addr.eq(address)
@@ -225,13 +276,16 @@ class Core(wiring.Component):
     ) -> list[wiring.Component]:
         """E element-wise lanes; lane e serves units e, e + E, ... of a slot."""
         lanes, loader = [], self._loader
-        now = sequencer.now
+        now, compact = sequencer.now, self.design.compact
+        block = SerialLane if compact else ElementwiseLane
         for e in range(self.design.units):
             bias = self._ram("bias", Space.BIAS, e, m)
-            lane = self.hierarchy.place(LANE_MODULE, lambda: ElementwiseLane(self.design))
+            lane = self.hierarchy.place(LANE_MODULE, lambda: block(self.design))
             m.submodules[f"bias{e}"], m.submodules[f"lane{e}"] = bias, lane
+            if compact:
+                m.d.comb += lane.place.eq(sequencer.bias)
             m.d.comb += [
-                bias.read_addr.eq(sequencer.bias),
+                bias.read_addr.eq(lane.bias_addr if compact else sequencer.bias),
                 lane.bias.eq(bias.read_data),
                 lane.unit.valid.eq(sequencer.deal),
                 lane.unit.zero.eq(now.zero),
@@ -247,7 +301,8 @@ class Core(wiring.Component):
             for i in range(self.design.units_per_slot):
                 unit = GATES * (i * self.design.units + e)
                 for gate in range(GATES):
-                    m.d.comb += lane.sums[i][gate].eq(results[unit + gate])
+                    taken = lane.sums if compact else lane.sums[i]
+                    m.d.comb += taken[gate].eq(results[unit + gate])
             lanes.append(lane)
         return lanes
 
@@ -355,15 +410,20 @@ class Core(wiring.Component):
     def _ram(self, kind: str, space: Space, target: int, m: Module) -> Ram:
         """A memory that the loader writes, with its image."""
         name = f"{kind}_{target:03d}" if space is not Space.PROGRAM else kind
-        depths = {
-            Space.MATRIX: self.design.matrix_depth,
-            Space.BIAS: self.design.cells,
-            Space.PROGRAM: self.design.program_depth,
-            Space.LINEAR: self.design.linear,
-        }
+        depth = space_depths(self.design)[space]
         init = self.image.memories[name] if self.image else ()
         width, loader = space_widths(self.design)[space], self._loader
-        ram = Ram(width, depths[space], hierarchy=self.hierarchy, image=f"{name}.mem", init=init)
+        single = self.design.compact and space == Space.MATRIX
+        ram = Ram(
+            width,
+            depth,
+            hierarchy=self.hierarchy,
+            image=f"{name}.mem",
+            init=init,
+            single=single,
+            write_stage=int(self.design.deep),
+            read_stage=int(self.design.deep and space == Space.MATRIX),
+        )
         chosen = (loader.space == space) & (loader.target == target)
         m.d.comb += [
             ram.write_en.eq(loader.write_en & chosen),

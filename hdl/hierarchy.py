@@ -16,9 +16,12 @@ from amaranth.lib.wiring import In, Out
 
 from csb_format.design import bits_for
 
+from .pipeline import delayed
+
 __all__ = ["Hierarchy", "Outline", "Ram"]
 
 RAM_MODULE = "sparseflow_ram"
+SINGLE_MODULE = "sparseflow_ram_single"
 
 
 class Outline(wiring.Component):
@@ -84,14 +87,19 @@ class Ram(wiring.Component):
         Name of the ``.mem`` file read at start where the hierarchy asks for images.
     init : sequence of int
         The same contents, for Amaranth's simulator.
+    single : bool
+        With one port for both: nothing is read while a word is written, and hardware has no
+        image at start. Such large memories are what iCE40 has as SPRAM.
+    write_stage, read_stage : int
+        1 for a register in front of the write or the read port, beside the memory.
 
     Members
     -------
     write_en, write_addr, write_data : In
-        A word written is there for reads addressed in a later cycle.
+        A word written is there for reads addressed ``1 + write_stage`` cycles later.
     read_addr : In
     read_data : Out
-        The word addressed ``latency`` cycles before. One word a cycle.
+        The word addressed ``latency + read_stage`` cycles before. One word a cycle.
     """
 
     latency = 2
@@ -110,7 +118,12 @@ class Ram(wiring.Component):
         hierarchy: Hierarchy,
         image: str = "",
         init: Sequence[int] = (),
+        single: bool = False,
+        write_stage: int = 0,
+        read_stage: int = 0,
     ):
+        self._single = single
+        self._write_stage, self._read_stage = write_stage, read_stage
         self._width, self._depth = width, depth
         self._hierarchy, self._image, self._init = hierarchy, image, init
         super().__init__(
@@ -124,16 +137,22 @@ class Ram(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Elaboratable:
-        """An Amaranth memory or an instance of the hand-written ``sparseflow_ram``."""
+        """An Amaranth memory or an instance of a hand-written module."""
         return self._instance() if self._hierarchy.instances else self._memory()
 
     def _instance(self) -> Elaboratable:
+        parameters = {
+            "p_WIDTH": self._width,
+            "p_DEPTH": self._depth,
+            "p_ADDR": bits_for(self._depth),
+            "p_INIT": self._image if self._hierarchy.images else "",
+        }
+        if not self._single:
+            stages = {"p_WRITE_STAGE": self._write_stage, "p_READ_STAGE": self._read_stage}
+            parameters |= {name: stage for name, stage in stages.items() if stage}
         return Instance(
-            RAM_MODULE,
-            p_WIDTH=self._width,
-            p_DEPTH=self._depth,
-            p_ADDR=bits_for(self._depth),
-            p_INIT=self._image if self._hierarchy.images else "",
+            SINGLE_MODULE if self._single else RAM_MODULE,
+            **parameters,
             i_clk=ClockSignal(),
             i_write_en=self.write_en,
             i_write_addr=self.write_addr,
@@ -148,10 +167,10 @@ class Ram(wiring.Component):
         m.submodules.cells = cells = Memory(shape=self._width, depth=self._depth, init=init)
         write, read = cells.write_port(), cells.read_port()
         m.d.comb += [
-            write.en.eq(self.write_en),
-            write.addr.eq(self.write_addr),
-            write.data.eq(self.write_data),
-            read.addr.eq(self.read_addr),
+            write.en.eq(delayed(m, self.write_en, self._write_stage, reset=True)),
+            write.addr.eq(delayed(m, self.write_addr, self._write_stage)),
+            write.data.eq(delayed(m, self.write_data, self._write_stage)),
+            read.addr.eq(delayed(m, self.read_addr, self._read_stage)),
         ]
         m.d.sync += self.read_data.eq(read.data)
         return m

@@ -9,6 +9,7 @@ from .pe import ProcessingElement
 from .program import Sink
 from .projector import Projector
 from .sequencer import home_delay, issue_delay
+from .serial_lane import SerialLane
 
 __all__ = ["Latencies"]
 
@@ -43,7 +44,12 @@ class Latencies:
         """From the deal of a beat to its results."""
         if sink == Sink.PROJECT:
             return Projector.latency
-        return ElementwiseLane.latency(self.design)
+        return self._block.latency(self.design)
+
+    @property
+    def _block(self) -> type[ElementwiseLane | SerialLane]:
+        """The element-wise lane of the design."""
+        return SerialLane if self.design.compact else ElementwiseLane
 
     @property
     def unit(self) -> int:
@@ -54,6 +60,10 @@ class Latencies:
         """Beats of a slot's results: cycles in which they are dealt."""
         found = {Sink.UNITS: self.design.units_per_slot, Sink.PROJECT: self.design.results_per_slot}
         return found[sink]
+
+    def dealing(self, sink: Sink) -> int:
+        """Cycles in which a slot's results are needed."""
+        return max(self.beats(sink), self.design.lane_pause if sink == Sink.UNITS else 1)
 
     def home(self, sink: Sink) -> int:
         """From the issue of a slot's last group to the first group that may read its first beat."""

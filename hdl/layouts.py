@@ -3,7 +3,7 @@
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from csb_format.design import MAX_ALIGN, Design, bits_for
+from csb_format.design import Design, bits_for
 
 __all__ = [
     "aligns_layout",
@@ -28,7 +28,6 @@ __all__ = [
     "writeback_layout",
 ]
 
-ALIGN_BITS = MAX_ALIGN.bit_length()
 SHIFT_BITS = 6
 
 
@@ -69,14 +68,19 @@ def group_layout(design: Design) -> data.StructLayout:
             "zero": 1,
             "base": bits_for(design.vector_depth),
             "slot": bits_for(design.slots),
-            "align": ALIGN_BITS,
+            "align": align_bits(design),
         }
     )
 
 
-def aligns_layout() -> data.ArrayLayout:
+def align_bits(design: Design) -> int:
+    """Bits of a left shift of sums."""
+    return max(1, design.max_align.bit_length())
+
+
+def aligns_layout(design: Design) -> data.ArrayLayout:
     """Left shift of the sums of gates i, f, g, o."""
-    return data.ArrayLayout(ALIGN_BITS, 4)
+    return data.ArrayLayout(align_bits(design), 4)
 
 
 def shifts_layout() -> data.ArrayLayout:
@@ -243,16 +247,16 @@ def instruction_layout(design: Design) -> data.StructLayout:
             "final": 1,
             "slot": bits_for(design.slots),
             "slots": bits_for(design.slots + 1),
-            "groups": bits_for(design.row_groups + 1),
-            "interval": bits_for(max(design.row_groups, per_slot) + 1),
-            "matrix": bits_for(design.matrix_depth),
+            "groups": bits_for(design.row_cycles + 1),
+            "interval": bits_for(max(design.lane_interval(design.row_cycles), per_slot) + 1),
+            "matrix": bits_for(design.matrix_depth * design.pieces),
             "source": vector,
             "source_kind": 2,
             "source_span": bits_for(vector + 1),
             "target": vector,
             "target_kind": 2,
             "target_span": bits_for(vector + 1),
-            "align": aligns_layout(),
+            "align": aligns_layout(design),
             "shift": shifts_layout(),
             "beats": beats,
             "bias": bits_for(max(design.cells, design.linear)),

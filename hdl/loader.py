@@ -19,7 +19,7 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from csb_format.design import Design
+from csb_format.design import GATES, Design
 
 from .layouts import instruction_layout
 
@@ -48,9 +48,9 @@ def header(space: Space, target: int = 0, address: int = 0) -> int:
 def space_widths(design: Design) -> dict[Space, int]:
     """Bits of a memory word in each space."""
     return {
-        Space.MATRIX: design.word_bits,
-        Space.BIAS: design.bias_bits,
-        Space.PROGRAM: instruction_layout(design).size,
+        Space.MATRIX: design.piece_bits,
+        Space.BIAS: design.state.width if design.compact else design.bias_bits,
+        Space.PROGRAM: -(-instruction_layout(design).size // design.program_pieces),
         Space.LINEAR: design.acc_bits,
         Space.VECTOR: design.lanes * design.act_bits,
         Space.CELL: design.state.width,
@@ -72,13 +72,16 @@ def space_targets(design: Design) -> dict[Space, int]:
 def space_depths(design: Design) -> dict[Space, int]:
     """Words of the memories of each space."""
     return {
-        Space.MATRIX: design.matrix_depth,
-        Space.BIAS: design.cells,
-        Space.PROGRAM: design.program_depth,
+        Space.MATRIX: design.matrix_depth * design.pieces,
+        Space.BIAS: design.cells * (GATES if design.compact else 1),
+        Space.PROGRAM: design.program_depth * design.program_pieces,
         Space.LINEAR: design.linear,
         Space.VECTOR: design.vector_depth,
         Space.CELL: design.state_depth,
     }
+
+
+_OUT = ("space", "target", "write_en", "write_addr", "write_data", "start", "start_addr")
 
 
 class Loader(wiring.Component):
@@ -128,6 +131,8 @@ class Loader(wiring.Component):
             }
         )
         self._written = Signal()  # a memory word is complete
+        # what goes out: at once, or a cycle later where the wires are long
+        self._out = {n: Signal.like(getattr(self, n), name=f"next_{n}") for n in _OUT}
 
     def elaborate(self, platform: object) -> Module:
         """A three-state machine over header, count and data."""
@@ -135,21 +140,23 @@ class Loader(wiring.Component):
         word, taken = self.words.payload, self.words.valid
         head = data.View(data.StructLayout({"address": 16, "target": 12, "space": 4}), word)
         left = Signal(WORD)
-        m.d.comb += [self.words.ready.eq(1), self.start_addr.eq(self.write_addr)]
-        m.d.sync += [self.start.eq(0), self._written.eq(0)]
+        out, kind = self._out, m.d.sync if self.design.deep else m.d.comb
+        m.d.comb += [self.words.ready.eq(1), out["start_addr"].eq(out["write_addr"])]
+        m.d.sync += [out["start"].eq(0), self._written.eq(0)]
+        kind += [getattr(self, name).eq(value) for name, value in out.items()]
         with m.If(self._written):
-            m.d.sync += self.write_addr.eq(self.write_addr + 1)
+            m.d.sync += out["write_addr"].eq(out["write_addr"] + 1)
         self._check_depth(m)
         with m.If(taken), m.FSM():
             with m.State("header"):
                 m.d.sync += [
-                    self.space.eq(head.space),
-                    self.target.eq(head.target),
-                    self.write_addr.eq(head.address),
+                    out["space"].eq(head.space),
+                    out["target"].eq(head.target),
+                    out["write_addr"].eq(head.address),
                 ]
                 starts = head.address < self.design.program_depth
                 with m.If(head.space == Space.START):
-                    m.d.sync += [self.start.eq(starts), self.fault.eq(~starts)]
+                    m.d.sync += [out["start"].eq(starts), self.fault.eq(~starts)]
                 with m.Else():
                     m.next = "count"
                     with m.If(~self._known(head)):
@@ -168,11 +175,11 @@ class Loader(wiring.Component):
     def _check_depth(self, m: Module) -> None:
         """Write where there is a place; the rest of a packet that is too long is skipped."""
         inside = Signal()
-        with m.Switch(self.space):
+        with m.Switch(self._out["space"]):
             for space, depth in space_depths(self.design).items():
                 with m.Case(space):
-                    m.d.comb += inside.eq(self.write_addr < depth)
-        m.d.comb += self.write_en.eq(self._written & inside)
+                    m.d.comb += inside.eq(self._out["write_addr"] < depth)
+        m.d.comb += self._out["write_en"].eq(self._written & inside)
         with m.If(self._written & ~inside):
             m.d.sync += self.fault.eq(1)
 
@@ -185,16 +192,16 @@ class Loader(wiring.Component):
 
     def _collect(self, m: Module, word: Value) -> Signal:
         """Gather the chunks of a memory word; high with its last."""
-        chunk = Signal(range(-(-len(self.write_data) // WORD)))
+        chunk = Signal(range(-(-len(self._out["write_data"]) // WORD)))
         whole = Signal()
-        with m.Switch(self.space):
+        with m.Switch(self._out["space"]):
             for space, width in space_widths(self.design).items():
                 with m.Case(space):
                     m.d.comb += whole.eq(chunk == -(-width // WORD) - 1)
             with m.Default():
                 m.d.comb += whole.eq(1)
         m.d.sync += [
-            self.write_data.word_select(chunk, WORD).eq(word),
+            self._out["write_data"].word_select(chunk, WORD).eq(word),
             chunk.eq(chunk + 1),
         ]
         with m.If(whole):

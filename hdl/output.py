@@ -14,7 +14,9 @@ __all__ = ["OutputBuffer"]
 class OutputBuffer(wiring.Component):
     """Holds ``output_depth`` beats; a pass is promised room for all of its own as it starts.
 
-    So lanes and projectors never meet a full buffer and need no backpressure.
+    So lanes and projectors never meet a full buffer and need no backpressure. The start of a
+    program leaves in it what nobody has taken: these are results of frames that were taken.
+    What a program was aborted in goes with a reset.
 
     Parameters
     ----------

@@ -241,10 +241,11 @@ def head_pass(head: DenseLayer, matrix: Csb, design: Design, regions: Regions, i
 
 def _timed(given: Pass) -> Pass:
     """With groups, and the cycles from row to row."""
-    design, groups = given.placement.design, given.matrix.geometry.nonzeros
-    per_slot = {
-        Sink.PARK: 1,
-        Sink.UNITS: design.units_per_slot,
-        Sink.PROJECT: design.results_per_slot,
+    design = given.placement.design
+    groups = given.matrix.geometry.nonzeros * design.pieces
+    interval = {
+        Sink.PARK: groups,
+        Sink.UNITS: max(design.lane_interval(groups), design.units_per_slot),
+        Sink.PROJECT: max(groups, design.results_per_slot),
     }
-    return given.at(groups=groups, interval=max(groups, per_slot[given.sink]))
+    return given.at(groups=groups, interval=interval[given.sink])

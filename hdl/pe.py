@@ -42,7 +42,7 @@ class ProcessingElement(wiring.Component):
         Its control, same cycle. One group a cycle, no backpressure.
     write : In
         Writes to the vector banks; seen by reads in later cycles, which are ``read_delay``
-        behind their groups.
+        behind their groups. (A deep design registers all inputs first, reads and writes alike.)
     result : Out
         Sum of the last row that was not parked, ``acc_bits`` wide, held until the next.
         It appears ``latency`` cycles after the row's last group.
@@ -71,8 +71,8 @@ class ProcessingElement(wiring.Component):
 
     @staticmethod
     def product_delay(design: Design) -> int:
-        """Cycles from a group to its products: vector read, multiplier."""
-        return ProcessingElement.read_delay(design) + 2
+        """Cycles from a group to its products: inputs, vector read, multiplier."""
+        return int(design.deep) + ProcessingElement.read_delay(design) + 2
 
     @staticmethod
     def latency(design: Design) -> int:
@@ -83,8 +83,12 @@ class ProcessingElement(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Lanes, tree, accumulator; the control travels beside the data."""
         m = Module()
+        stage = int(self.design.deep)  # copies of its own: the wires to all PEs are long
+        self._word = delayed(m, self.word, stage)
+        self._group = delayed(m, self.group, stage, reset=True)
+        self._write = delayed(m, self.write, stage)
         products = [self._lane(m, n) for n in range(self.design.lanes)]
-        group = delayed(m, self.group, self.product_delay(self.design), reset=True)
+        group = delayed(m, self._group, self.product_delay(self.design) - stage, reset=True)
         fan_in = self.design.fan_in
         while len(products) > 1:
             products = [
@@ -104,9 +108,9 @@ class ProcessingElement(wiring.Component):
         shape = signed(design.value_bits + design.act_bits)
         product = Signal(shape, name=f"product{n}", reset_less=True)
         wait = self.read_delay(design)
-        address = delayed(m, self.group.base | self.word[n].index, wait)
+        address = delayed(m, self._group.base | self._word[n].index, wait)
         operand = self._bank(m, n, address)
-        weight = delayed(m, self.word[n].value, wait)
+        weight = delayed(m, self._word[n].value, wait)
         m.d.sync += [value.eq(weight), product.eq(value * operand)]
         return product
 
@@ -123,9 +127,9 @@ class ProcessingElement(wiring.Component):
             write, read = bank.write_port(), bank.read_port(transparent_for=())
             element = port * design.lanes + n
             m.d.comb += [
-                write.en.eq(self.write.en[element]),
-                write.addr.eq(self.write.row),
-                write.data.eq(self.write.data[element]),
+                write.en.eq(self._write.en[element]),
+                write.addr.eq(self._write.row),
+                write.data.eq(self._write.data[element]),
                 read.addr.eq(address >> bits),
             ]
             read_data.append(read.data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -28,6 +28,13 @@ def word_layout(word: Word) -> data.Layout:
 class Counters(wiring.Component):
     """Counts events, one for each of :data:`hdl.registers.COUNTERS`.
 
+    Parameters
+    ----------
+    bits : int
+        Of a counter, after which it starts from 0 again.
+    kept : collection of str
+        Counters that are there; the others stay 0.
+
     Members
     -------
     events : In
@@ -35,29 +42,30 @@ class Counters(wiring.Component):
     clear : In
         All to 0.
     values : Out
-        64 bits each; an event shows one cycle later.
+        ``bits`` each; an event shows one cycle later.
     """
 
     events: Signal
     clear: Signal
     values: data.View
 
-    def __init__(self) -> None:
-        count = len(COUNTERS)
+    def __init__(self, bits: int = COUNTER_BITS, kept: Collection[str] = COUNTERS) -> None:
+        count, self._kept = len(COUNTERS), kept
         super().__init__(
             {
                 "events": In(count),
                 "clear": In(1),
-                "values": Out(data.ArrayLayout(COUNTER_BITS, count)),
+                "values": Out(data.ArrayLayout(bits, count)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """Independent counters."""
         m = Module()
-        for i, event in enumerate(self.events):
-            with m.If(event):
-                m.d.sync += self.values[i].eq(self.values[i] + 1)
+        for i, (name, event) in enumerate(zip(COUNTERS, self.events, strict=True)):
+            if name in self._kept:
+                with m.If(event):
+                    m.d.sync += self.values[i].eq(self.values[i] + 1)
         with m.If(self.clear):
             m.d.sync += self.values.eq(0)
         return m
@@ -70,6 +78,8 @@ class RegisterFile(wiring.Component):
     ----------
     limits : mapping of str to int, optional
         Of a register the least value that is refused.
+    counter_bits : int
+        Of :class:`Counters`, 32 to 64; bits above read as 0.
 
     Members
     -------
@@ -88,12 +98,14 @@ class RegisterFile(wiring.Component):
         Values of :class:`Counters`.
     """
 
-    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
-        self._limits = limits or {}
+    def __init__(
+        self, limits: Mapping[str, int] | None = None, counter_bits: int = COUNTER_BITS
+    ) -> None:
+        self._limits, self._counter_bits = limits or {}, counter_bits
         members: dict[str, Any] = {
             "bus": In(register_bus()),
             "busy": In(1),
-            "counters": In(data.ArrayLayout(COUNTER_BITS, len(COUNTERS))),
+            "counters": In(data.ArrayLayout(counter_bits, len(COUNTERS))),
         }
         for register in _plain():
             layout = word_layout(register)
@@ -183,11 +195,12 @@ class RegisterFile(wiring.Component):
 
     def _read(self, m: Module) -> None:
         """The read multiplexer, and the high word that a counter's low word keeps."""
-        bus, kept = self.bus, Signal(COUNTER_BITS // 2)
+        bits = self._counter_bits
+        bus, kept = self.bus, Signal(bits - 32)
         words = {r.name: Value.cast(getattr(self, r.name)) for r in _plain() if r.readable}
         at = self._read_at
         counter = _any(
-            self.counters[i] & at[name].replicate(COUNTER_BITS) for i, name in enumerate(COUNTERS)
+            self.counters[i] & at[name].replicate(bits) for i, name in enumerate(COUNTERS)
         )
         high = _any(at[f"{name}_high"] for name in COUNTERS)
         word = _any(word & at[name].replicate(len(word)) for name, word in words.items())

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 
-from csb_format.design import Design
+from csb_format.design import MAX_ALIGN, Design
 
 from .register_types import BITS, Access, BitField, Register, RegisterError, Word
 
@@ -266,7 +266,15 @@ REGISTERS: Mapping[str, Register] = MappingProxyType(
 )
 
 
+# fields of a design that came after the first bitstreams, as those were
+YOUNGER = {"pieces": 1, "compact": False, "max_align": MAX_ALIGN}
+
+
 def design_hash(design: Design) -> int:
     """32 bits that tell designs apart: the head of a SHA-256 over all parameters."""
-    text = json.dumps(asdict(design), sort_keys=True)
+    parameters = asdict(design)
+    for name, usual in YOUNGER.items():
+        if parameters[name] == usual:
+            del parameters[name]
+    text = json.dumps(parameters, sort_keys=True)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])

@@ -43,7 +43,7 @@ class Timing:
     @property
     def last_dealt(self) -> int:
         """Cycle, without the latency of a row, in which the results are needed no longer."""
-        return self._last_group + self.latencies.beats(self.given.sink)
+        return self._last_group + self.latencies.dealing(self.given.sink)
 
     @property
     def last_gone(self) -> int:
@@ -80,10 +80,11 @@ class Timing:
         A row's entries in a bank are in ascending order of their places, so group ``g`` of
         ``k`` reads none above ``w - k + g``.
         """
-        k = reader.instruction.groups
+        pieces = self.given.placement.design.pieces
+        k = reader.instruction.groups // pieces
         top = self.given.placement.bank_width - 1
-        needs = ((g, max(0, min(top, top + 1 - k + g))) for g in range(k))
-        return max(self.home(self.beat_of(place)) - g for g, place in needs)
+        needs = (((g + 1) * pieces - 1, max(0, min(top, top + 1 - k + g))) for g in range(k))
+        return max(self.home(self.beat_of(place)) - cycle for cycle, place in needs)
 
 
 @dataclass(frozen=True)

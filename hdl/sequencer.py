@@ -9,14 +9,15 @@ from csb_format.design import Design
 from .hierarchy import Ram
 from .layouts import update_layout, writeback_layout
 from .pe import ProcessingElement
-from .pipeline import delayed
+from .pipeline import carried, delayed
 
 __all__ = ["Sequencer", "home_delay", "issue_delay"]
 
 
 def issue_delay(design: Design) -> int:
     """Cycles from the issue of a group to its arrival at the PEs, with its words."""
-    return Ram.latency + design.deep
+    # a deep design registers the address twice: for all memories, and beside each
+    return Ram.latency + 2 * design.deep
 
 
 def home_delay(design: Design, latency: int) -> int:
@@ -98,17 +99,14 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """A counter over the beats of a slot, one over those of a pass, and delays."""
         m = Module()
-        held = Signal.like(self.update)
-        told = Signal.like(self.update)
-        m.d.comb += told.eq(Mux(self.slot_done, self.update, held))
-        with m.If(self.slot_done):
-            m.d.sync += held.eq(self.update)
+        told = self._told(m)
         active = self._walk_slot(m)
         count, turn, place = self._walk_pass(m, active, self.slot_done & self.first_slot)
         deal = active & (count < told.beats)
+        kind = m.d.comb if self._design.compact else m.d.sync  # held outside
+        m.d.sync += self.deal.eq(deal)
+        kind += self.now.eq(told)
         m.d.sync += [
-            self.deal.eq(deal),
-            self.now.eq(told),
             self.bias.eq(told.bias + count),
             self.cell.eq(told.cell + count),
         ]
@@ -123,10 +121,34 @@ class Sequencer(wiring.Component):
         ]
         home = home_delay(self._design, self._latency)
         m.d.comb += [
-            self.writeback.eq(delayed(m, now, 1 + self._latency, reset=True)),
+            self.writeback.eq(self._later(m, now)),
             self.home.eq(delayed(m, self.deal, home, reset=True)),
         ]
         return m
+
+    def _told(self, m: Module) -> Signal:
+        """The pass's description while a slot is dealt; of a compact design it is held outside."""
+        told = Signal.like(self.update)
+        if self._design.compact:
+            m.d.comb += told.eq(self.update)
+            return told
+        held = Signal.like(self.update)
+        m.d.comb += told.eq(Mux(self.slot_done, self.update, held))
+        with m.If(self.slot_done):
+            m.d.sync += held.eq(self.update)
+        return told
+
+    def _later(self, m: Module, now: Signal) -> Value:
+        """``now`` when the lanes have the results."""
+        cycles, period = 1 + self._latency, self._design.lane_period
+        if period == 1:
+            return delayed(m, now, cycles, reset=True)
+        then = Signal.like(now)
+        m.d.comb += [
+            then.eq(carried(m, now.valid, now, cycles, period)),
+            then.valid.eq(delayed(m, now.valid, cycles, reset=True)),
+        ]
+        return then
 
     def _walk_slot(self, m: Module) -> Value:
         """Whether a beat of the slot is next, while ``select`` counts."""

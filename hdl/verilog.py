@@ -17,7 +17,7 @@ from csb_format.images import write_mem
 
 from .compiler import Image
 from .core import Core
-from .hierarchy import RAM_MODULE, Hierarchy
+from .hierarchy import RAM_MODULE, SINGLE_MODULE, Hierarchy
 
 __all__ = ["LINT_WAIVERS", "TOP_MODULE", "Top", "VerilogFiles", "emit_verilog"]
 
@@ -99,7 +99,8 @@ def emit_verilog(
     texts = {name: _convert(name, component)}
     while missing := [block for block in hierarchy.modules if block not in texts]:
         texts |= {block: _convert(block, hierarchy.modules[block]) for block in missing}
-    texts[RAM_MODULE] = _ours(f"{RAM_MODULE}.v")
+    for ram in (RAM_MODULE, SINGLE_MODULE)[: 1 + design.compact]:
+        texts[ram] = _ours(f"{ram}.v")
     companions = {LINT_WAIVERS: _ours(LINT_WAIVERS)} | getattr(component, "companions", dict)()
     return _write(Path(folder), texts, image, companions)
 

@@ -109,6 +109,8 @@ class CycleModel:
     def __init__(self, image: Image, part: int = 0):
         self.image = image
         self.latencies = Latencies(image.design)
+        self._fetch = Controller.fetch_delay(image.design)
+        self._late = int(image.design.compact)  # an instruction is fetched when one has ended
         self._settle = int(image.design.deep)  # cycles of the start's conditions
         self._part = image.parts[part]
         self._beats = self._part.frame_beats
@@ -134,7 +136,7 @@ class CycleModel:
         starts = [n == 0 for n in range(frames)] if first is None else list(first)
         streams = [0] * frames if context is None else list(context)
         # SETUP ends the cycle before the first beat can be taken
-        at = Controller.fetch - 1
+        at = self._fetch - 1 + self._late
         state = _State(self._part.entry + 1, at + self._settle, at)
         loader = _FrameLoading(self._beats, frames, state.writes)
         while len(state.done) < frames:
@@ -149,7 +151,7 @@ class CycleModel:
         now = self.image.program[state.address]
         if now.frame == Frame.TRY and loader.ready_at(state.taken, state.ready) > state.ready:
             state.address = now.other
-            state.load(state.ready + 1 + Controller.fetch, self._settle)
+            state.load(state.ready + 1 + self._fetch, self._settle)
             return
         frame = state.current + (now.advance or now.source_kind == Place.FRAME)
         waits = {"": state.ready}
@@ -170,7 +172,8 @@ class CycleModel:
             state.current += 1
         if now.release_frame:
             loader.release(state.end + self.latencies.read + 1)
-        state.load(max(state.end + 1, state.loaded + Controller.fetch), self._settle)
+        begun = state.end + 1 if self._late else state.loaded
+        state.load(max(state.end + 1, begun + self._fetch), self._settle)
         state.address = now.next
 
     def _issue(self, state: _State, now: Instruction, frame: int, start: int, waited: str) -> None:

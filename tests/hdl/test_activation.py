@@ -66,7 +66,7 @@ def test_table_of_another_size(play: Any) -> None:
 
 
 def test_unknown_function() -> None:
-    with pytest.raises(ValueError, match=r"function 'relu': choose 'sigmoid' or 'tanh'"):
+    with pytest.raises(ValueError, match=r"function 'relu': choose 'sigmoid', 'tanh' or 'both'"):
         Activation(CellArithmetic(8).piecewise, "relu")
 
 
