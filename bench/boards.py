@@ -1,14 +1,15 @@
 """Bitstreams with open tools: cells, clock and speed of arrays on boards.
 
-``python -m bench.boards [--board NAME ...] [--json FILE]`` builds a bitstream for each board
-from a random model of the demo's size, and counts cells for families whose vendor tools are
-absent. Place and route of the largest takes more than an hour on two cores; without
-``--board`` all are built.
+``python -m bench.boards [--case NAME ...] [--json FILE]`` builds bitstreams from random models
+of the shapes named below, and counts cells for families whose vendor tools are absent. Place and
+route of the largest takes the better part of an hour on an idle core; without ``--case`` all are
+built. ``--add`` keeps the rows of other cases that the file has.
 """
 
 from __future__ import annotations
 
 import json as json_text
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from boards.bitstream import BitstreamError, build_bitstream
-from boards.board import Board, board
+from boards.board import board
 from boards.fit import estimate
 from boards.stand_in import FAMILIES, stand_in_counts
 from csb_format import Model
 from csb_format.design import Design
-from hdl.compiler import compile_model
+from hdl.compiler import Image, compile_model
 from hdl.verilog import emit_verilog
 from sim.cycle_model import CycleModel
 from sim.random_models import random_model
@@ -31,9 +32,56 @@ from sim.random_models import random_model
 from .record import write_record
 
 SEED = 0
-# board: hidden units, M, N
-CASES = {"ulx3s": (128, 16, 8), "ecpix5": (32, 4, 2)}
-STAND_IN = (128, 8, 4)  # hidden units, M, N
+
+
+@dataclass(frozen=True)
+class Case:
+    """A board, an array, and the layer on it.
+
+    Parameters
+    ----------
+    board : str
+    pes, lanes : int
+        M and N.
+    inputs, hidden, banks : int
+        Of the layer.
+    kept : (int, int)
+        Weights of a bank, of both matrices.
+    bits, act_bits : int
+    """
+
+    board: str
+    pes: int
+    lanes: int
+    inputs: int
+    hidden: int
+    banks: int
+    kept: tuple[int, int]
+    bits: int = 16
+    act_bits: int = 16
+
+    def model(self) -> Model:
+        """Random weights."""
+        rng = np.random.default_rng(SEED)
+        k_ih, k_hh = self.kept
+        return random_model(
+            rng,
+            self.inputs,
+            self.hidden,
+            banks=self.banks,
+            k_ih=k_ih,
+            k_hh=k_hh,
+            value_bits=self.bits,
+            act_bits=self.act_bits,
+        )
+
+
+CASES = {
+    "ulx3s": Case("ulx3s", 8, 16, 16, 128, 16, (1, 1), 8, 8),
+    "ecpix5": Case("ecpix5", 4, 2, 12, 32, 8, (1, 1)),
+    "icebreaker": Case("icebreaker", 4, 2, 12, 128, 8, (1, 2), 8, 12),
+}
+STAND_IN = Case("", 8, 4, 12, 128, 8, (1, 2))  # the demo's layer
 # from the authors' papers; GOPS of theirs are effective, with temporal sparsity
 PUBLISHED = [
     {"name": "EdgeDRNN", "device": "Zynq-7007S", "multipliers": 8, "clock_mhz": 125,
@@ -43,17 +91,20 @@ PUBLISHED = [
 
 
 def main(
-    boards: Annotated[
-        list[str] | None, typer.Option("--board", help="Only these; all by default.")
+    cases: Annotated[
+        list[str] | None, typer.Option("--case", help="Only these; all by default.")
     ] = None,
     work: Annotated[Path, typer.Option(help="Folder for the bitstreams.")] = Path("build/boards"),
     seed: Annotated[int, typer.Option(help="Of place and route.")] = 1,
     stand_ins: Annotated[bool, typer.Option(help="Count cells for vendors' families.")] = True,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Keep what the file has of others.")] = False,
 ) -> None:
     """Build, print a table, write JSON."""
-    rows = [_build(board(name), work, seed) for name in boards or CASES]
+    rows = [_build(name, work, seed) for name in cases or CASES]
     counts = _stand_ins(work) if stand_ins else []
+    if json and add:
+        rows, counts = _with_others(json, rows, counts)
     console = Console(width=140)
     console.print(_table(rows))
     for row in counts:
@@ -62,17 +113,25 @@ def main(
         write_record(json, "bench.boards", seed, rows, stand_ins=counts, published=PUBLISHED)
 
 
-def _model(hidden: int) -> Model:
-    """The demo's geometry: 12 inputs, 8 banks, 1 of 2 and 2 of 16 kept at 128 units."""
-    return random_model(np.random.default_rng(SEED), 12, hidden, banks=8, k_ih=1, k_hh=2)
+Rows = list[dict[str, Any]]
 
 
-def _build(b: Board, work: Path, seed: int) -> dict[str, Any]:
-    hidden, pes, lanes = CASES[b.name]
-    model = _model(hidden)
-    design = Design.for_model(model, pes, lanes, deep=bool(b.array["deep"]))
+def _with_others(path: Path, rows: Rows, counts: Rows) -> tuple[Rows, Rows]:
+    """What the file has of cases that were not run now."""
+    kept = json_text.loads(path.read_text("utf-8"))
+    names = {row["case"] for row in rows}
+    others = [row for row in kept["rows"] if row["case"] not in names]
+    return sorted(others + rows, key=lambda row: list(CASES).index(row["case"])), (
+        counts or kept["stand_ins"]
+    )
+
+
+def _build(name: str, work: Path, seed: int) -> dict[str, Any]:
+    case = CASES[name]
+    b, model = board(case.board), case.model()
+    design = Design.for_model(model, case.pes, case.lanes, **b.options)
     image = compile_model(model, design)
-    out, say = work / b.name, Console(stderr=True).print
+    out, say = work / name, Console(stderr=True).print
     built: dict[str, Any]
     try:
         built = build_bitstream(b, design, image, out, seed=seed, timeout=36000, tell=say).to_dict()
@@ -81,23 +140,36 @@ def _build(b: Board, work: Path, seed: int) -> dict[str, Any]:
             raise
         say(str(error))  # a clock that is missed is a result too
         built = json_text.loads((out / "summary.json").read_text("utf-8"))
+    speed = _speed(model, image, min(built["fmax_mhz"], built["clock_mhz"]))
+    use = estimate(design, b)
+    about: dict[str, Any] = {
+        "case": name,
+        "command": f"python -m bench.boards --case {name} --seed {seed}",
+    }
+    about |= {"value_bits": case.bits, "act_bits": case.act_bits}
+    about |= {"layer": f"{case.inputs} -> {case.hidden}", "banks": case.banks}
+    cells = {"lut": use.luts, "ram": use.block_rams, "dsp": use.multipliers}
+    return about | built | speed | {"estimated": cells}
+
+
+def _speed(model: Model, image: Image, megahertz: float) -> dict[str, Any]:
+    """Cycles of a step, and operations a second at a clock; two operations a weight."""
     cycles = int(CycleModel(image).run(6).steps[-1])
     layer = model.layers[0]
-    kept = sum(m.geometry.real_nonzeros for m in (layer.weight_ih, layer.weight_hh))
-    dense = sum(m.geometry.rows * m.geometry.columns for m in (layer.weight_ih, layer.weight_hh))
-    steps = min(built["fmax_mhz"], built["clock_mhz"]) / cycles / 1000  # 10^9 a second
-    use = estimate(design, b)
-    return built | {
+    matrices = [m.geometry for m in (layer.weight_ih, layer.weight_hh)]
+    steps = megahertz / cycles / 1000  # 10^9 a second
+    kept = sum(g.real_nonzeros for g in matrices)
+    dense = sum(g.rows * g.columns for g in matrices)
+    return {
         "cycles": cycles,
+        "step_us": round(cycles / megahertz, 3),
         "gops": round(2 * kept * steps, 3),
         "dense_equivalent_gops": round(2 * dense * steps, 3),
-        "estimated": {"lut": use.luts, "ram": use.block_rams, "dsp": use.multipliers},
     }
 
 
-def _stand_ins(work: Path) -> list[dict[str, Any]]:
-    hidden, pes, lanes = STAND_IN
-    model = _model(hidden)
+def _stand_ins(work: Path) -> Rows:
+    model, pes, lanes = STAND_IN.model(), STAND_IN.pes, STAND_IN.lanes
     design = Design.for_model(model, pes, lanes)
     files = emit_verilog(design, work / "stand_in", compile_model(model, design))
     array = {"M": pes, "N": lanes}
@@ -106,8 +178,8 @@ def _stand_ins(work: Path) -> list[dict[str, Any]]:
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(title="Bitstreams with open tools")
-    names = ["board", "M", "N", "lut", "ff", "ram", "dsp", "fmax_mhz", "clock_mhz", "cycles"]
-    names += ["gops", "dense_equivalent_gops"]
+    names = ["case", "M", "N", "value_bits", "lut", "ff", "ram", "dsp", "fmax_mhz", "clock_mhz"]
+    names += ["cycles", "step_us", "gops", "dense_equivalent_gops"]
     for name in names:
         table.add_column(name)
     for row in rows:

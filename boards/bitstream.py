@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
-import sysconfig
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,9 +18,12 @@ from hdl.compiler import Image
 from hdl.verilog import VerilogFiles
 
 from .board import Board, BoardError
+from .pll import clock_verilog
 from .registers import absorb_registers
 from .synth import run_yosys
+from .tools import BitstreamError, Note, run_tool, watch
 from .top_verilog import BOARD_MODULE, emit_board
+from .uart import clocks_per_bit
 
 __all__ = ["BitstreamError", "Built", "build_bitstream", "open_flow"]
 
@@ -36,15 +34,16 @@ DEVICE_FLAGS = {
 }
 CELLS = {
     "ecp5": {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "ram": "DP16KD", "dsp": "MULT18X18D"},
-    "ice40": {"lut": "ICESTORM_LC", "ram": "ICESTORM_RAM", "dsp": "ICESTORM_DSP"},
+    "ice40": {
+        "lut": "ICESTORM_LC",
+        "ram": "ICESTORM_RAM",
+        "dsp": "ICESTORM_DSP",
+        "spram": "ICESTORM_SPRAM",
+    },
 }
+DESIGN = "design.json"  # what the driver has to know of a bitstream
 Tell = Callable[[str], None]
-
-
-class BitstreamError(RuntimeError):
-    """A design that does not become a bitstream; the message says what to change."""
-
-    exit_status = 1
+Page = Callable[["Built"], str]
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,10 @@ class Built:
     bitstream_sha256 : str
     tools : dict
         Versions.
+    bitstream : str
+        Name of the file.
+    spram : int
+        Large memories with one port, of iCE40.
     """
 
     board: str
@@ -79,6 +82,8 @@ class Built:
     seed: int
     bitstream_sha256: str
     tools: dict[str, str]
+    bitstream: str = ""
+    spram: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """A row of ``bench/results/boards.json``."""
@@ -99,6 +104,8 @@ def build_bitstream(
     seed: int = 1,
     timeout: float = 7200.0,
     tell: Tell = lambda text: None,
+    note: Note = lambda text: None,
+    page: Page | None = None,
 ) -> Built:
     """Synthesise, place, route and pack. The same seed gives the same bitstream.
 
@@ -110,13 +117,18 @@ def build_bitstream(
     image : Image
         The model whose weights the bitstream holds at start.
     out : Path
-        Folder, replaced as a whole: Verilog, constraints, reports, bitstream.
+        Folder, replaced as a whole: Verilog, constraints, reports, bitstream, and the design's
+        fields in ``design.json``.
     seed : int
         Of the placer.
     timeout : float
         Seconds for each tool.
     tell : callable
         Told of every stage.
+    note : callable
+        Told what the tool of a stage is about, as its log says.
+    page : callable, optional
+        Makes the text of ``summary.md``.
 
     Returns
     -------
@@ -135,19 +147,22 @@ def build_bitstream(
         tell("writing Verilog")
         files = emit_board(board, design, image, work / "verilog")
         tell("synthesis")
-        _synthesise(board, design, files, work, timeout)
+        _synthesise(board, design, files, work, timeout, note)
         tell("place and route")
-        _place(board, work, seed, timeout)
+        _place(board, work, seed, timeout, note)
         tell("packing")
         built = _built(board, design, work, seed, _pack(board, work, timeout))
+        (work / DESIGN).write_text(json.dumps(asdict(design), indent=2) + "\n", "utf-8")
         (work / "summary.json").write_text(json.dumps(built.to_dict(), indent=2) + "\n", "utf-8")
+        if page:
+            (work / "summary.md").write_text(page(built), "utf-8")
         work.chmod(0o755)
         if out.exists():
             shutil.rmtree(out)
         work.rename(out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    _check_clock(built)
+    _check_clock(board, built)
     return built
 
 
@@ -158,22 +173,35 @@ def synthesis(board: Board, design: Design, sources: tuple[str, ...]) -> list[st
     reads += [f"hierarchy -top {BOARD_MODULE}", "rename -hide w:*"]
     if board.flow == "ecp5":
         return [*reads, f"synth_ecp5 -top {BOARD_MODULE} -noflatten"]
-    spare = board.has.multipliers - design.multipliers
-    if design.elementwise_multipliers > spare:
+    return [*reads, *ice40_commands(board, design)]
+
+
+def ice40_commands(board: Board, design: Design, top: str = BOARD_MODULE) -> list[str]:
+    """Yosys commands after reading; all in one, as there is little room.
+
+    Yosys 0.70 takes the sum of two products into the DSP block of one and drops the register
+    of the other, and with it the product: such sums are kept out of its sight. No memory is
+    read where it is written in the same cycle, so none needs logic for that.
+    """
+    synth = f"synth_ice40 -device u -dsp -spram -top {top} -run"
+    first = [f"{synth} begin:flatten", "setattr -set no_rw_check 1 m:*"]
+    if design.elementwise_multipliers > board.has.multipliers - design.multipliers:
         # the array's products come first; the lanes' become adders
-        reads += ["proc", "flatten sparseflow_lane", "opt", "alumacc sparseflow_lane"]
-    return [*reads, f"synth_ice40 -device u -dsp -noflatten -top {BOARD_MODULE}"]
+        first.append("chtype -set $__soft_mul sparseflow_lane*/t:$mul")
+    sums = ["chtype -set $__sum sparseflow_pe/t:$add", f"{synth} flatten:map_ram"]
+    return [*first, *sums, "chtype -set $add t:$__sum", "alumacc", "opt", f"{synth} map_ram:"]
 
 
 def _synthesise(
-    board: Board, design: Design, files: VerilogFiles, work: Path, timeout: float
+    board: Board, design: Design, files: VerilogFiles, work: Path, timeout: float, note: Note
 ) -> None:
     for name in files.images:
         shutil.copy(files.folder / name, work / name)
     for name in files.sources:
         shutil.copy(files.folder / name, work / name)
     done = [*synthesis(board, design, files.sources), "flatten -noscopeinfo", "opt_clean -purge"]
-    run_yosys(work, [*done, "stat", "write_json netlist.json"], timeout)
+    commands = [*done, "stat", "write_json netlist.json"]
+    run_yosys(work, commands, timeout, watch(work / "yosys.log", note))
     for name in (*files.images, *files.sources):
         (work / name).unlink()
     if board.flow == "ecp5":
@@ -183,7 +211,7 @@ def _synthesise(
         path.write_text(json.dumps(netlist), "utf-8")
 
 
-def _place(board: Board, work: Path, seed: int, timeout: float) -> None:
+def _place(board: Board, work: Path, seed: int, timeout: float, note: Note) -> None:
     pins = board.located()
     megahertz = board.clock_hz / 1e6
     common = ["--json", "netlist.json", "--report", "report.json", "--seed", str(seed)]
@@ -199,55 +227,15 @@ def _place(board: Board, work: Path, seed: int, timeout: float) -> None:
         text = "".join(f"set_io {s} {pin.name}\n" for s, pin in pins.items())
         (work / "pins.pcf").write_text(text, "utf-8")
         own = ["--pcf", "pins.pcf", "--asc", "routed.asc", "--package", board.package]
-    _tool(board, f"nextpnr-{board.flow}", [*common, *own], work, timeout)
+    run_tool(board, f"nextpnr-{board.flow}", [*common, *own], work, timeout, note)
 
 
 def _pack(board: Board, work: Path, timeout: float) -> Path:
     if board.flow == "ecp5":
-        _tool(board, "ecppack", ["--compress", "routed.config", "sparseflow.bit"], work, timeout)
+        run_tool(board, "ecppack", ["--compress", "routed.config", "sparseflow.bit"], work, timeout)
         return work / "sparseflow.bit"
-    _tool(board, "icepack", ["routed.asc", "sparseflow.bin"], work, timeout)
+    run_tool(board, "icepack", ["routed.asc", "sparseflow.bin"], work, timeout)
     return work / "sparseflow.bin"
-
-
-def _tool(board: Board, name: str, arguments: list[str], work: Path, timeout: float) -> None:
-    """Run a YoWASP tool in the folder; it does not outlive this call."""
-    program = Path(sysconfig.get_path("scripts")) / f"yowasp-{name}"
-    if not program.exists():
-        raise BitstreamError(
-            f"{program.name} is not installed: pip install yowasp-nextpnr-{board.flow}"
-        )
-    with (work / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, str(program), *arguments],
-            cwd=work,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise BitstreamError(f"{name} killed after {timeout:g} s: allow it more") from None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-    if process.returncode:
-        raise BitstreamError(_why(board, name, (work / f"{name}.log").read_text("utf-8")))
-
-
-def _why(board: Board, name: str, log: str) -> str:
-    """What a tool said, and what to do about it."""
-    errors = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-3:]
-    said = " ".join(errors[-1:])
-    if re.search(r"Unable to place|no BELs remaining|failed to place|Unable to find legal", log):
-        return (
-            f"the design does not fit {board.title}: {said} Choose fewer --pes or --lanes, "
-            f"see `sparseflow fit MODEL --board {board.name}`"
-        )
-    return f"{name} failed: {said}"
 
 
 def _built(board: Board, design: Design, work: Path, seed: int, bits: Path) -> Built:
@@ -262,15 +250,29 @@ def _built(board: Board, design: Design, work: Path, seed: int, bits: Path) -> B
         fmax_mhz=round(min(clock["achieved"] for clock in report["fmax"].values()), 2),
         clock_mhz=board.clock_hz / 1e6,
         seed=seed,
+        bitstream=bits.name,
         bitstream_sha256=hashlib.sha256(bits.read_bytes()).hexdigest(),
         tools={n: version(n) for n in ("amaranth", "pyosys", f"yowasp-nextpnr-{board.flow}")},
         **({"ff": 0} | cells),
     )
 
 
-def _check_clock(built: Built) -> None:
+def _check_clock(board: Board, built: Built) -> None:
     if built.fmax_mhz < built.clock_mhz:
+        slower = _reachable(board, built.fmax_mhz)
         raise BitstreamError(
             f"the design misses its clock: {built.fmax_mhz:g} MHz reached, {built.clock_mhz:g} "
-            "MHz asked for. Take a lower --clock, another --seed, or fewer --pes or --lanes"
+            f"MHz asked for. Take {f'--clock {slower:g}' if slower else 'a lower --clock'}, "
+            "another --seed, or fewer --pes or --lanes"
         )
+
+
+def _reachable(board: Board, megahertz: float) -> float | None:
+    """The fastest whole clock up to this that the board's loop makes."""
+    for whole in range(int(megahertz), 0, -1):
+        slower = replace(board, clock_hz=whole * 1_000_000)
+        with suppress(ValueError):
+            clock_verilog(slower)
+            clocks_per_bit(slower.clock_hz, slower.baud)
+            return whole
+    return None

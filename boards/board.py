@@ -17,6 +17,7 @@ FLOWS = {
     "vivado-zynq": "Vivado project",
     "quartus": "Quartus project",
 }
+OPTIONS = ("deep", "compact")
 SIGNALS = ("clk", "rx", "tx", "led")
 
 
@@ -38,7 +39,9 @@ class Part:
     luts : int
         Look-up tables: LUT4 (ECP5, iCE40), LUT6 (AMD), ALM (Intel).
     megahertz : float
-        Clock of a deep design that we expect after place and route: a guess, not measured.
+        Clock after place and route: the lowest of ``bench/results/boards.json``, rounded down.
+    guessed : bool
+        The clock is not measured: the vendor's tool is not among ours.
     distributed : bool
         Small memories can be made of look-up tables.
     """
@@ -48,6 +51,7 @@ class Part:
     ram_shapes: tuple[tuple[int, int], ...]
     luts: int
     megahertz: float
+    guessed: bool = False
     distributed: bool = True
 
 
@@ -61,10 +65,10 @@ PARTS = {
     "LFE5U-85F": Part(156, 208, ECP5_RAM, 83640, 100),
     "LFE5UM5G-45F": Part(72, 108, ECP5_RAM, 43848, 100),
     "iCE40UP5K": Part(8, 30, ICE40_RAM, 5280, 24, distributed=False),
-    "xc7a100t": Part(240, 270, AMD_RAM, 63400, 150),
-    "xck26": Part(1248, 288, AMD_RAM, 117120, 200),
-    "5CSEBA6U23I7": Part(224, 553, M10K, 41910, 100),
-    "10AX115S2F45I1SG": Part(3036, 2713, M20K, 427200, 200),
+    "xc7a100t": Part(240, 270, AMD_RAM, 63400, 150, guessed=True),
+    "xck26": Part(1248, 288, AMD_RAM, 117120, 200, guessed=True),
+    "5CSEBA6U23I7": Part(224, 553, M10K, 41910, 100, guessed=True),
+    "10AX115S2F45I1SG": Part(3036, 2713, M20K, 427200, 200, guessed=True),
 }
 
 
@@ -102,7 +106,7 @@ class Board:
     baud : int
         Of the serial link; 0 where the link is AXI.
     array : dict
-        Default ``pes``, ``lanes`` and ``deep``.
+        Default ``pes`` and ``lanes``; ``deep`` or ``compact``, what all its designs are.
     platform : str
         ``module:class`` of amaranth-boards that knows the pins.
     resources : dict
@@ -131,6 +135,11 @@ class Board:
     def has(self) -> Part:
         """Its device."""
         return PARTS[self.part]
+
+    @property
+    def options(self) -> dict[str, bool]:
+        """What :meth:`csb_format.design.Design.for_model` is given for all its designs."""
+        return {name: bool(on) for name, on in self.array.items() if name in OPTIONS}
 
     def located(self) -> dict[str, Pin]:
         """Pins of ``clk``, ``rx``, ``tx`` and ``led``, as far as they are known."""

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
-from csb_format.design import Design
 from csb_format.model import Model
+from csb_format.replace import replace_file
 from hdl.compiler import compile_model
 
-from .bitstream import Built, build_bitstream, open_flow
-from .board import Board, board
-from .fit import Choice, choice, fastest
+from .bitstream import DESIGN, Built, build_bitstream, open_flow
+from .board import FLOWS, Board, BoardError, board
+from .fit import Choice, choice, choices, fastest
+from .summary import summary
+from .tools import Note
 from .vendor import write_project
 
-__all__ = ["build"]
+__all__ = ["SUMMARY", "build"]
+
+SUMMARY = "summary.md"
+# what is more than this over the device is not worth an hour of place and route
+SURELY_TOO_MUCH = 1.25
 
 
 def build(
@@ -28,7 +36,8 @@ def build(
     seed: int = 1,
     *,
     tell: Callable[[str], None] = lambda text: None,
-) -> list[str]:
+    note: Note = lambda text: None,
+) -> str:
     """Build for a board.
 
     Parameters
@@ -37,7 +46,7 @@ def build(
     name : str
         Of the board.
     out : Path
-        Folder, replaced as a whole.
+        Folder, replaced as a whole; what is in it must come from an earlier build.
     array : (int, int), optional
         M and N; by default the fastest that fits.
     clock_mhz : float, optional
@@ -45,52 +54,76 @@ def build(
     seed : int
     tell : callable
         Told of every stage.
+    note : callable
+        Told what a stage is about.
 
     Returns
     -------
-    list of str
-        The summary.
+    str
+        The summary, a page of Markdown that lies in the folder too.
 
     Raises
     ------
     BoardError
-        If the board is not known or holds no array for the model.
+        If the board is not known or holds no array for the model, or the folder is not ours.
     BitstreamError
         If the design does not fit or misses its clock.
     """
+    begin = time.monotonic()
     chosen = board(name)
     if clock_mhz:
         chosen = replace(chosen, clock_hz=round(clock_mhz * 1e6))
+    _check_folder(out)
     best = choice(model, chosen, *array) if array else fastest(model, chosen)
+    _check_size(model, chosen, best)
+    page = partial(_page, model, chosen, best, begin)
     image = compile_model(model, best.design)
-    begin = time.monotonic()
+    if open_flow(chosen):
+        texts: list[str] = []
 
-    def stage(text: str) -> None:
-        tell(f"{time.monotonic() - begin:7.1f} s  {text}")
+        def written(built: Built) -> str:
+            texts.append(page(built))
+            return texts[0]
 
-    if not open_flow(chosen):
-        stage("writing the project")
-        files = write_project(chosen, best.design, image, out)
-        return [
-            _head(chosen, best),
-            f"project of {len(files)} files in {out}",
-            f"start: {files[0]}",
-        ]
-    built = build_bitstream(chosen, best.design, image, out, seed=seed, tell=stage)
-    return [_head(chosen, best), *_summary(chosen, best, built, out)]
-
-
-def _head(board: Board, best: Choice) -> str:
-    design: Design = best.design
-    return f"{board.title}: {design.pes} x {design.lanes} multipliers, {best.cycles} cycles a step"
+        build_bitstream(
+            chosen, best.design, image, out, seed=seed, tell=tell, note=note, page=written
+        )
+        return texts[0]
+    tell(f"writing the {FLOWS[chosen.flow]}")
+    write_project(chosen, best.design, image, out)
+    replace_file(out / DESIGN, (json.dumps(asdict(best.design), indent=2) + "\n").encode())
+    text = page(None)
+    replace_file(out / SUMMARY, text.encode())
+    return text
 
 
-def _summary(board: Board, best: Choice, built: Built, out: Path) -> list[str]:
-    step = best.cycles / built.clock_mhz
-    return [
-        f"clock {built.clock_mhz:g} MHz of at most {built.fmax_mhz:g} MHz; a step {step:.2f} us",
-        f"LUT {built.lut} (estimated {best.usage.luts}), block RAM {built.ram} "
-        f"({best.usage.block_rams}), DSP {built.dsp} ({best.usage.multipliers})",
-        f"bitstream {out}, sha256 {built.bitstream_sha256}",
-        f"seed {built.seed}, " + ", ".join(f"{k} {v}" for k, v in built.tools.items()),
-    ]
+def _page(model: Model, board: Board, best: Choice, begin: float, built: Built | None) -> str:
+    return summary(model, board, best, built, time.monotonic() - begin)
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse to replace what no build has made."""
+    if out.exists() and not out.is_dir():
+        raise BoardError(f"{out} is a file, not a folder: give another --out")
+    if out.exists() and any(out.iterdir()) and not (out / SUMMARY).exists():
+        raise BoardError(
+            f"{out} would be replaced as a whole but holds {min(p.name for p in out.iterdir())}: "
+            "give a new or an empty folder"
+        )
+
+
+def _check_size(model: Model, board: Board, best: Choice) -> None:
+    """Refuse what surely does not fit before hours are spent on it."""
+    name, share = best.usage.limit(board.has)
+    if share <= SURELY_TOO_MUCH:
+        return
+    fitting = [c.design for c in choices(model, board) if c.fits]
+    mend = (
+        f"take --pes {fitting[0].pes} --lanes {fitting[0].lanes}, the fastest that fits"
+        if fitting
+        else "no array of this board holds the model: prune more, or take a larger board"
+    )
+    raise BoardError(
+        f"{best.design.pes} x {best.design.lanes} does not fit {board.title}: it takes "
+        f"{share:.0%} of its {name}; {mend}"
+    )

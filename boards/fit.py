@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
 from csb_format.design import GATES, Design, DesignError
 from csb_format.model import Model
 from hdl.compiler import Image, compile_model
-from hdl.layouts import instruction_layout, output_layout
+from hdl.layouts import output_layout
+from hdl.loader import Space, space_depths, space_widths
 from sim.cycle_model import CycleModel
 
 from .board import Board, BoardError, Part
 
-__all__ = ["LINK_BLOCKS", "Choice", "Usage", "choices", "estimate", "fastest"]
+__all__ = [
+    "LINK_BLOCKS",
+    "Choice",
+    "Usage",
+    "choice",
+    "choices",
+    "estimate",
+    "fastest",
+    "largest",
+]
 
 PES = (4, 8, 16, 32, 64, 128)
 # Yosys puts a memory into block RAM if each of the blocks holds about so many bits
 LEAST_BLOCK_BITS = 2048
-TABLES, TABLE_WORDS, TABLE_GUARD = 5, 256, 3  # of an element-wise lane: sigmoid and tanh
+TABLES, TABLE_GUARD = 5, 3  # of an element-wise lane: sigmoid and tanh
 # LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_fit.py)
 DISTRIBUTED = 6  # of 16 words of 4 bits, with their write port's slice
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
 LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
+COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
 LINK_BLOCKS = 2
 # of LUT4 sites to the look-up tables of a family: six inputs take more logic
 SITES = {"ecp5": 1.0, "ice40": 1.0, "vivado": 0.6, "vivado-zynq": 0.6, "quartus": 0.5}
@@ -48,6 +60,12 @@ class Usage:
             "block RAM": self.block_rams / part.block_rams,
             "LUT": self.luts / part.luts,
         }
+
+    def limit(self, part: Part) -> tuple[str, float]:
+        """What the device has least of, and the share taken."""
+        shares = self.limits(part)
+        name = max(shares, key=lambda n: shares[n])
+        return name, shares[name]
 
 
 @dataclass(frozen=True)
@@ -83,35 +101,45 @@ class Choice:
 def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     """Cells that a design takes on a board, with or without its link."""
     part = board.has
-    small, blocks = LINK * link, LINK_BLOCKS * link
+    small, blocks = LINK * link, LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
     for width, depth, count in _memories(design):
         used = _blocks(width, depth, part)
         blocks += used * count
         small += 0 if used else count * _distributed(width, depth)
-    multipliers = design.multipliers + design.elementwise_multipliers
+    multipliers = design.multipliers + _lane_multipliers(design)
     logic = small + _logic(design)
     if board.flow == "ice40" and multipliers > part.multipliers >= design.multipliers:
         # the lanes' multipliers become adders
-        logic += design.elementwise_multipliers * design.act_bits**2
+        logic += _lane_multipliers(design) * design.act_bits**2
         multipliers = design.multipliers
     return Usage(multipliers, blocks, round(logic * SITES[board.flow]))
+
+
+def _lane_multipliers(design: Design) -> int:
+    """Of the element-wise lanes: products, and lines of more than two points in the tables."""
+    if design.compact:
+        return design.elementwise_multipliers
+    lines = TABLES if design.arithmetic.piecewise.offset_bits > 1 else 0
+    return (design.elementwise_multipliers // design.units - TABLES + lines) * design.units
 
 
 def _memories(design: Design) -> list[tuple[int, int, int]]:
     """Width, depth and number of all memories."""
     banks = design.pes * design.lanes * design.write_ports
     table = 2 * (design.gate.frac + TABLE_GUARD) - 1
+    tables = 1 if design.compact else TABLES
+    widths, depths = space_widths(design), space_depths(design)
     found = [
         (design.act_bits, ceil(design.vector_depth / design.write_ports), banks),
         (design.acc_bits, design.slots, design.pes),
-        (design.bias_bits, design.cells, design.units),
+        (widths[Space.BIAS], depths[Space.BIAS], design.units),
         (design.state.width, design.state_depth, design.units),
-        (table, min(TABLE_WORDS, 1 << design.act_bits), TABLES * design.units),
-        (instruction_layout(design).size, design.program_depth, 1),
+        (table, 1 << design.arithmetic.piecewise.index_bits, tables * design.units),
+        (widths[Space.PROGRAM], depths[Space.PROGRAM], 1),
         (output_layout(design).size, design.output_depth, 1),
     ]
-    if not design.streamed:
-        found.append((design.word_bits, design.matrix_depth, design.pes))
+    if not (design.streamed or design.compact):  # those of a compact design are apart
+        found.append((widths[Space.MATRIX], depths[Space.MATRIX], design.pes))
     if design.linear:
         found.append((design.acc_bits, design.linear, design.projectors))
     return found
@@ -135,6 +163,9 @@ def _logic(design: Design) -> int:
     """LUT4 sites of everything but memories."""
     product = design.value_bits + design.act_bits
     pe = (design.lanes - 1) * TREE * product + ACCUMULATE * design.acc_bits
+    if design.compact:  # registers alone in a cell count as well
+        small = COMPACT_LANE * design.act_bits + COMPACT_SUMS * design.acc_bits
+        return round(design.pes * pe * COMPACT_PE + design.units * small) + COMPACT_CONTROL
     lane: float = LANE * design.act_bits + SUMS * GATES * design.acc_bits
     lane += GATES * design.acc_bits * (design.units_per_slot - 1) / 2
     projectors = design.projectors * 6 * design.acc_bits
@@ -143,30 +174,51 @@ def _logic(design: Design) -> int:
 
 def choices(model: Model, board: Board) -> list[Choice]:
     """Every array of a usual shape that can carry the model, the fastest that fits first."""
-    banks = {m.geometry.banks for layer in model.layers for m in (layer.weight_ih, layer.weight_hh)}
-    lanes = [n for n in range(1, min(banks) + 1) if all(b % n == 0 for b in banks)]
-    found = []
-    for pes in PES:
-        for n in lanes:
-            if pes * n > 4 * board.has.multipliers:
-                continue
-            try:
-                found.append(choice(model, board, pes, n))
-            except DesignError:
-                continue
+    found = [_choice(model, board, design) for design in _designs(model, board)]
     return sorted(found, key=lambda c: (not c.fits, c.microseconds, c.usage.multipliers))
 
 
+def largest(model: Model, board: Board) -> tuple[Design, Usage] | None:
+    """The array of most multipliers that fits, and its cells; None if none does.
+
+    Of as many multipliers the one of fewest look-up tables. Cycles are not worked out, so this
+    is quick.
+    """
+    every = [(design, estimate(design, board)) for design in _designs(model, board)]
+    fitting = [(d, use) for d, use in every if use.limit(board.has)[1] <= 1]
+    return max(fitting, key=lambda e: (e[0].multipliers, -e[1].luts), default=None)
+
+
+def _designs(model: Model, board: Board) -> Iterator[Design]:
+    """Arrays of a usual shape that can carry the model."""
+    banks = {m.geometry.banks for layer in model.layers for m in (layer.weight_ih, layer.weight_hh)}
+    for pes in PES:
+        for lanes in range(1, min(banks) + 1):
+            if any(b % lanes for b in banks) or pes * lanes > 4 * board.has.multipliers:
+                continue
+            try:
+                yield Design.for_model(model, pes, lanes, **board.options)
+            except DesignError:
+                continue
+
+
 def choice(model: Model, board: Board, pes: int, lanes: int) -> Choice:
-    """One array."""
-    design = Design.for_model(model, pes, lanes, deep=bool(board.array["deep"]))
+    """One array.
+
+    Raises
+    ------
+    DesignError
+        If it cannot carry the model.
+    """
+    return _choice(model, board, Design.for_model(model, pes, lanes, **board.options))
+
+
+def _choice(model: Model, board: Board, design: Design) -> Choice:
     usage = estimate(design, board)
-    shares = usage.limits(board.has)
-    limit = max(shares, key=lambda name: shares[name])
+    limit, share = usage.limit(board.has)
     megahertz = min(board.clock_hz / 1e6, board.has.megahertz)
-    text = f"{limit}, {shares[limit]:.0%}"
     cycles = _cycles(compile_model(model, design))
-    return Choice(design, usage, cycles, megahertz, max(shares.values()) <= 1, text)
+    return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
 
 
 def _cycles(image: Image) -> int:
@@ -188,7 +240,7 @@ def fastest(model: Model, board: Board) -> Choice:
         least = min(found, key=lambda c: c.usage.luts) if found else None
         why = (
             f": the smallest, {least.design.pes} x {least.design.lanes}, takes {least.limit}"
-            if (least)
+            if least
             else ""
         )
         raise BoardError(

@@ -9,17 +9,17 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from hdl.verilog import TOP_MODULE, VerilogFiles
+from sim.processes import tail, watched
+from sim.scenario import SimulationError
 
 from .cells import CellReport, ModuleCells
 
@@ -103,8 +103,19 @@ def _require(files: VerilogFiles) -> None:
             )
 
 
-def run_yosys(work: Path, commands: list[str], timeout: float) -> None:
+def run_yosys(
+    work: Path, commands: list[str], timeout: float, look: Callable[[], None] | None = None
+) -> None:
     """Run Yosys in a folder; it, and the ABC that it starts, do not outlive this call.
+
+    Parameters
+    ----------
+    work : Path
+    commands : list of str
+    timeout : float
+        Seconds.
+    look : callable, optional
+        Called again and again while it runs; its log is ``yosys.log``.
 
     Raises
     ------
@@ -112,34 +123,15 @@ def run_yosys(work: Path, commands: list[str], timeout: float) -> None:
         If it fails or takes longer than ``timeout`` seconds.
     """
     (work / "job.json").write_text(json.dumps(commands), encoding="utf-8")
-    log = work / "yosys.log"
     # -P: the script's folder is a package, not a place of top-level modules
     command = [sys.executable, "-P", str(SCRIPT)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=work,
-            env=os.environ | {"TMPDIR": str(work)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise SynthesisError(f"Yosys killed after {timeout:g} s\n{_tail(log)}") from None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-    if process.returncode or not (work / "seconds.txt").exists():
-        raise SynthesisError(f"Yosys failed (exit {process.returncode})\n{_tail(log)}")
-
-
-def _tail(log: Path, lines: int = 15) -> str:
-    text = log.read_text(encoding="utf-8", errors="replace").rstrip()
-    return "\n".join(text.splitlines()[-lines:])
+    log, extra = work / "yosys.log", {"TMPDIR": str(work)}
+    try:
+        watched("Yosys", command, log, timeout, folder=work, extra=extra, look=look)
+    except SimulationError as error:
+        raise SynthesisError(str(error)) from None
+    if not (work / "seconds.txt").exists():
+        raise SynthesisError(f"Yosys did not finish\n{tail(log)}")
 
 
 def _modules(text: str, top: str) -> tuple[ModuleCells, ...]:

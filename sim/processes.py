@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -31,8 +31,10 @@ def watched(
     timeout: float,
     *,
     folder: Path | None = None,
+    extra: Mapping[str, str] | None = None,
     note: Path | None = None,
     progress: Progress | None = None,
+    look: Callable[[], None] | None = None,
 ) -> None:
     """Run a command to its end.
 
@@ -47,10 +49,14 @@ def watched(
         Seconds after which it is killed, with all its processes.
     folder : Path, optional
         Where it runs.
+    extra : mapping, optional
+        Variables added to the environment.
     note : Path, optional
         A file in which it notes how far it is, a whole number.
     progress : callable, optional
         Told that number.
+    look : callable, optional
+        Called again and again while it runs.
 
     Raises
     ------
@@ -58,20 +64,25 @@ def watched(
         If it fails or is killed; the message ends with the tail of the log.
     """
     deadline = time.monotonic() + timeout
-    with log.open("wb") as output, _killed(command, output, folder) as process:
+    with log.open("wb") as output, _killed(command, output, folder, extra) as process:
         while process.poll() is None:
             if time.monotonic() > deadline:
                 raise SimulationError(f"{action} killed after {timeout:g} s\n{tail(log)}")
             time.sleep(0.05)
             if progress and note and note.exists() and (text := note.read_text()):
                 progress(int(text))
+            if look:
+                look()
     if process.returncode:
         raise SimulationError(f"{action} failed (exit {process.returncode})\n{tail(log)}")
 
 
 @contextmanager
 def _killed(
-    command: Sequence[str], output: IO[bytes], folder: Path | None
+    command: Sequence[str],
+    output: IO[bytes],
+    folder: Path | None,
+    extra: Mapping[str, str] | None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process group that does not outlive the block."""
     process = subprocess.Popen(
@@ -79,7 +90,7 @@ def _killed(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        env=environment(),
+        env=environment() | dict(extra or {}),
         cwd=folder,
         start_new_session=True,
     )

@@ -67,7 +67,7 @@ def stages() -> Iterator[Callable[[str, int, int, float], None]]:
 
 
 @contextmanager
-def counted(name: str, total: int, scale: int = 1) -> Iterator[Callable[[int], None]]:
+def counted(name: str, total: int, scale: int = 1) -> Iterator[Callable[..., None]]:
     """One bar.
 
     Parameters
@@ -81,9 +81,11 @@ def counted(name: str, total: int, scale: int = 1) -> Iterator[Callable[[int], N
     Yields
     ------
     callable
-        To be told the count.
+        To be told the count, and a note to show beside it.
     """
     with _bars() as bars:
         task = bars.add_task(name, total=total, note="")
-        yield lambda count: bars.update(task, completed=min(total, count // scale))
-        bars.update(task, completed=total)
+        yield lambda count, note="": bars.update(
+            task, completed=min(total, count // scale), note=note
+        )
+        bars.update(task, completed=total, note="")

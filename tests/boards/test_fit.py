@@ -61,6 +61,14 @@ def test_estimate_is_near_what_synthesis_has_counted(row: tuple[int, ...]) -> No
     assert use.luts == pytest.approx(luts, rel=0.2)
 
 
+def test_estimate_is_near_the_smallest_bitstream() -> None:
+    small = random_model(np.random.default_rng(0), 4, 8, 1, 1, 1, value_bits=8, act_bits=8)
+    use = estimate(Design.for_model(small, 4, 1, deep=True), board("ecpix5"))
+    # after place and route; interpolation between two points takes no multiplier
+    assert (use.multipliers, use.block_rams) == (7, 7)
+    assert use.luts == pytest.approx(7292, rel=0.2)
+
+
 def test_choices_are_in_order_and_name_their_limit() -> None:
     given = model(32)
     found = choices(given, board("ecpix5"))

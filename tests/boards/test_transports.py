@@ -162,12 +162,13 @@ def test_pynq_is_only_on_the_board() -> None:
 
 
 @pytest.mark.parametrize(("layers", "directions", "projection"), [(2, 1, 0), (1, 1, 4), (2, 2, 0)])
-def test_networks_of_every_kind(layers: int, directions: int, projection: int) -> None:
+@pytest.mark.parametrize("target", ["model", pytest.param("sim", marks=pytest.mark.slow)])
+def test_networks_of_every_kind(target: str, layers: int, directions: int, projection: int) -> None:
     model = random_network(
         RNG(3), 6, 6, (2, 2, 2), (1, 1, 1), layers, directions, projection, 12, 12
     )
     design, given = Design.for_model(model, 4, 2), frames(model, 5)
-    with Accelerator.open("model", design) as board:
+    with Accelerator.open(target, design) as board:
         board.load(model)
         got, (wanted,) = board.run(given), IntegerModel(model).run([given])
         for name in ("hidden", "cell", "output"):

@@ -3,18 +3,53 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from boards.board import BoardError, board
+from boards.protocol import FrameFinder, Reply, Request, enframe
 from boards.vendor import write_project
 from csb_format.design import Design
 from hdl.compiler import Image, compile_model
+from hdl.registers import MAGIC, REGISTERS
+from sim.processes import watched
 from sim.random_models import random_model
 
 pytestmark = pytest.mark.vendor
+CLOCKS = 8  # of a bit, to simulate less
+# A host that sends the bytes of host.mem and writes what comes back to board.txt.
+BENCH = """`timescale 1ns/1ps
+module bench;
+    reg clk = 0, rx = 1;
+    wire tx, led;
+    reg [7:0] bytes [0:{last}], got;
+    integer n, b, log;
+    sparseflow_board dut(.clk(clk), .rx(rx), .tx(tx), .led(led));
+    always #{half} clk = !clk;
+    initial begin
+        $readmemh("host.mem", bytes);
+        #(20 * {bit});
+        for (n = 0; n <= {last}; n = n + 1) begin
+            rx = 0; #{bit};
+            for (b = 0; b < 8; b = b + 1) begin rx = bytes[n][b]; #{bit}; end
+            rx = 1; #{bit};
+        end
+        #({bit} * 400) $finish;
+    end
+    initial begin
+        log = $fopen("board.txt");
+        forever begin
+            @(negedge tx); #({bit} * 3 / 2);
+            for (n2 = 0; n2 < 8; n2 = n2 + 1) begin got[n2] = tx; #{bit}; end
+            $fwrite(log, "%02x\\n", got);
+        end
+    end
+    integer n2;
+endmodule
+"""
 WORDS = re.compile(r"[\w./]+\.(?:v|mem|xdc|sdc)\b")
 
 
@@ -61,3 +96,45 @@ def test_boards_of_open_tools_have_no_project(image: Image, tmp_path: Path) -> N
     with pytest.raises(BoardError, match=r"board ulx3s: no vendor project"):
         write_project(board("ulx3s"), image.design, image, tmp_path / "project")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def project(image: Image, tmp_path: Path) -> Path:
+    """A project that was moved after it was written."""
+    fast = replace(board("arty_a7"), baud=100_000_000 // CLOCKS)
+    write_project(fast, image.design, image, tmp_path / "project")
+    return (tmp_path / "project").rename(tmp_path / "elsewhere")
+
+
+def ran(folder: Path, *command: str) -> str:
+    """What a tool prints that is run in a folder."""
+    watched(command[0], command, folder / "log", 600, folder=folder)
+    return (folder / "log").read_text()
+
+
+def test_project_lints_where_it_lies(project: Path) -> None:
+    sources = sorted(path.name for path in project.glob("*.v"))
+    told = ran(project, "verilator", "--lint-only", "-Wall", "--top-module", "sparseflow_board",
+               "sparseflow.vlt", *sources)  # fmt: skip
+    assert "%Warning" not in told
+
+
+@pytest.mark.slow
+def test_project_answers_over_its_line_where_it_lies(project: Path) -> None:
+    magic = REGISTERS["magic"].address
+    asked = [Request(7, 0), Request(8, 1, 1, magic)]
+    line = b"".join(enframe(request.encode()) for request in asked)
+    (project / "host.mem").write_text("".join(f"{byte:02x}\n" for byte in line))
+    text = BENCH.format(last=len(line) - 1, half=5, bit=10 * CLOCKS)
+    (project / "bench.v").write_text(text)
+    sources = sorted(path.name for path in project.glob("*.v"))
+    ran(project, "verilator", "--binary", "--timing", "-Wno-fatal", "--top-module", "bench",
+        "-o", "../bench", *sources)  # fmt: skip
+    assert ".mem" not in ran(project, "./bench")  # no image is missed
+    found = bytes(int(byte, 16) for byte in (project / "board.txt").read_text().split())
+    replies = [Reply.decode(body) for body in FrameFinder().feed(found) if isinstance(body, bytes)]
+    assert [(reply.sequence, reply.code) for reply in replies] == [(7, 0), (8, 0)]
+    assert replies[0].words == (board("arty_a7").clock_hz,)
+    assert replies[1].words == (MAGIC,)
+    (project / "program.mem").unlink()
+    assert "program.mem" in ran(project, "./bench")

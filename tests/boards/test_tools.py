@@ -1,0 +1,94 @@
+"""Tools of bitstreams: their news, their limits, and designs that are too large for a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from boards import tools
+from boards.bitstream import _place
+from boards.board import board
+from boards.synth import run_yosys
+from boards.tools import BitstreamError, how_far, run_tool, watch
+
+# the device has 8 multipliers
+TWENTY = """
+module product(input clk, input [15:0] a, input [15:0] b, output reg [31:0] p);
+  always @(posedge clk) p <= a * b;
+endmodule
+module sparseflow_board(input clk, input rx, output tx, output led);
+  reg [15:0] a;
+  wire [19:0] odd;
+  always @(posedge clk) a <= {a[14:0], rx};
+  genvar i;
+  generate for (i = 0; i < 20; i = i + 1) begin : g
+    wire [31:0] p;
+    product of(.clk(clk), .a(a), .b({a[7:0], a[15:8]} ^ 16'd977 * i), .p(p));
+    assign odd[i] = ^p;
+  end endgenerate
+  assign tx = ^odd, led = a[0];
+endmodule
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ("", ""),
+        ("2.25. Executing ABC pass (technology mapping using ABC).\n", "ABC"),
+        ("Info:     at iteration #7, type ALL: wirelen solved = 1, spread", "placing, iteration 7"),
+        (
+            "Info:   at iteration #15: temp = 0.000000, timing cost = 156, wirelen = 34853",
+            "refining the placement, iteration 15",
+        ),
+        (
+            "Info:     iter=3 wires=23127 overused=151 overuse=155 archfail=0",
+            "routing, iteration 3, 151 overused",
+        ),
+        (
+            "Info:       1000 |       61        938 |   61   938 |      7013|       0.30   0.30|\n"
+            "something else",
+            "routing, 7013 arcs left",
+        ),
+    ],
+)
+def test_news_of_a_log(log: str, told: str) -> None:
+    assert how_far(log) == told
+
+
+def test_only_the_end_of_a_log_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "EVERY", 0.0)
+    log, told = tmp_path / "log", list[str]()
+    look = watch(log, told.append)
+    look()
+    log.write_text("Running router2...\n" + " " * 2 * tools.TAIL)
+    look()
+    log.write_text(" " * 2 * tools.TAIL + "Running router2...\n")
+    look()
+    assert told == ["", "routing"]
+
+
+def test_a_tool_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(
+        BitstreamError, match=r"yowasp-none is not installed: pip install -e '\.\[bit"
+    ):
+        run_tool(board("ulx3s"), "none", [], tmp_path, 1.0)
+
+
+@pytest.mark.synth
+def test_a_design_that_is_too_large_says_what_to_change(tmp_path: Path) -> None:
+    (tmp_path / "top.v").write_text(TWENTY)
+    commands = ["read_verilog -sv top.v", "hierarchy -top sparseflow_board", "proc"]
+    commands += ["synth_ice40 -device u -dsp -top sparseflow_board"]
+    run_yosys(tmp_path, [*commands, "write_json netlist.json"], 120)
+    with pytest.raises(
+        BitstreamError,
+        match=r"does not fit iCEBreaker: ERROR.* Choose fewer --pes or --lanes, see `sparseflow",
+    ):
+        _place(board("icebreaker"), tmp_path, 1, 300, lambda text: None)
+
+
+def test_a_tool_that_takes_too_long(tmp_path: Path) -> None:
+    with pytest.raises(BitstreamError, match=r"icepack killed after 0 s: allow it more"):
+        run_tool(board("icebreaker"), "icepack", ["-h"], tmp_path, 0.0)
