@@ -213,6 +213,7 @@ def simulate_axi(
     *,
     simulator: str = "verilator",
     timeout: float = 600.0,
+    waves: bool = False,
 ) -> AxiOutcome:
     """Run a script on the accelerator's Verilog with the masters of cocotbext-axi.
 
@@ -221,7 +222,7 @@ def simulate_axi(
     files : VerilogFiles
         Of :class:`hdl.accelerator.Accelerator`.
     script : AxiScript
-    work, simulator, timeout
+    work, simulator, timeout, waves
         As for :func:`sim.verilog.simulate_verilog`.
 
     Returns
@@ -241,6 +242,7 @@ def simulate_axi(
         lambda run: _write(run / "script.json", script),
         simulator=simulator,
         timeout=timeout,
+        waves=waves,
     )
     path = run / "outcome.json"
     if not path.exists():

@@ -50,7 +50,8 @@ def main(action: str, path: str) -> None:
     spec = json.loads(Path(path).read_text())
     runner, arguments = _runner(spec["simulator"], spec["probe"] or spec["waves"])
     if spec["waves"] and spec["simulator"] == "verilator":
-        arguments = [*arguments, "--trace-fst", "--trace-structs"]  # the runner's is VCD
+        # the runner's is VCD; signals whose names start with _ are left out by default
+        arguments = [*arguments, "--trace-fst", "--trace-structs", "--trace-underscore"]
     if action == "build":
         sources = spec["sources"]
         if spec["simulator"] == "icarus":

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import time
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from textwrap import indent
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from sim.regress.suite import Suite
 
 __all__ = ["regress"]
+
+LOG_EVERY = 10.0  # seconds
 
 
 class EngineName(StrEnum):
@@ -88,35 +93,60 @@ def regress(
     **Next:** `sparseflow regress SUITE --replay CASE` for a red case, `--accept` if the new
     figures are right.
     """
-    from sim.regress.baseline import read_baseline
-    from sim.regress.runner import Places, run_suite
+    from sim.regress.lines import noting
     from sim.regress.suite import read_suite
 
-    from .progress import counted, say
-
     given = read_suite(suite)
-    places = Places(suite, out or Path("build/regress") / suite.stem, cache)
-    if replay:
-        _replay(given.only(replay), places, simulator.value)
-        return
-    chosen = given.only(only) if only else given
+    chosen = given.only(replay or only) if replay or only else given
+    folder = out or Path("build/regress") / suite.stem
     path = baseline or suite.with_suffix(".baseline.json")
-    was = read_baseline(path)
-    worker = _engine(engine, jobs or os.cpu_count() or 1, scheduler)
-    with counted(chosen.name, len(chosen.cases)) as tell:
-        run = run_suite(
-            chosen, places, worker, was, fresh=fresh, whole=not only,
-            lines=lines,
-            tell=lambda _, done, __: tell(done),
-        )  # fmt: skip
+    with noting(folder / "lines") if lines else nullcontext():
+        from sim.regress.baseline import read_baseline
+        from sim.regress.runner import Places
+
+        places = Places(suite, folder, cache)
+        if replay:
+            _replay(chosen, places, simulator.value)
+            return
+        was = read_baseline(path)
+        worker = _engine(engine, jobs or os.cpu_count() or 1, scheduler)
+        run = _run(chosen, places, worker, was, fresh=fresh, whole=not only, lines=lines)
     if accept:
         run = _accept(run, was, path, whole=not only)
     _write(run, places, history or places.out / "history.jsonl")
-    for result in run.failed:
-        say(f"red: {result.case.name}\n{indent(result.story, '  ')}\n  again: {result.replay}")
-    for name in run.gone:
-        say(f"red: {name} is in {path}, but not in the suite")
-    _verdict(run, chosen, path)
+    _tell(run, chosen, path)
+
+
+def _run(
+    suite: Suite, places: Places, engine: Engine, was: Baseline | None, **options: bool
+) -> Run:
+    """All cases, with a bar."""
+    from sim.regress.runner import run_suite
+
+    from .progress import counted
+
+    with counted(suite.name, len(suite.cases)) as tell:
+        log = _Log()
+
+        def both(text: str, done: int, cases: int) -> None:
+            tell(done, text)
+            log(f"{done} of {cases} cases; {text}")
+
+        return run_suite(suite, places, engine, was, **options, tell=both)
+
+
+class _Log:
+    """A line now and then, where nobody sees a bar move."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + LOG_EVERY
+
+    def __call__(self, text: str) -> None:
+        from .progress import say
+
+        if time.monotonic() >= self._next and not sys.stderr.isatty():
+            say(text)
+            self._next = time.monotonic() + LOG_EVERY
 
 
 def _engine(name: EngineName, jobs: int, scheduler: str) -> Engine:
@@ -125,9 +155,14 @@ def _engine(name: EngineName, jobs: int, scheduler: str) -> Engine:
     return DaskEngine(jobs, scheduler) if name == EngineName.dask else LocalEngine(jobs)
 
 
-def _verdict(run: Run, suite: Suite, path: Path) -> None:
+def _tell(run: Run, suite: Suite, path: Path) -> None:
+    """The stories of what is red, and the verdict."""
     from .progress import say
 
+    for result in run.failed:
+        say(f"red: {result.case.name}\n{indent(result.story, '  ')}\n  again: {result.replay}")
+    for name in run.gone:
+        say(f"red: {name} is in {path}, but not in the suite")
     passed = len(run.results) - len(run.failed)
     resumed = sum(result.resumed for result in run.results)
     text = f"{suite.name}: {passed} of {len(run.results)} cases passed in {run.seconds:.0f} s"

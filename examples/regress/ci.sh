@@ -13,7 +13,7 @@ install() {
 
 run() {
     local status=0
-    sparseflow regress "$SUITE" --out "$OUT" --cache "$CACHE" || status=$?
+    sparseflow regress "$SUITE" --out "$OUT" --cache "$CACHE" --lines || status=$?
     cat "$OUT/summary.md"
     return "$status"
 }

@@ -16,7 +16,7 @@ from ..stimulus import Stimulus
 if TYPE_CHECKING:
     from .hardware import Hardware
 
-__all__ = ["ALL_BINS", "bins_of", "covered"]
+__all__ = ["ALL_BINS", "bins_of", "bus_bins", "covered"]
 
 _SHARES = ("none", "some", "most")
 _SHAPES = ("one layer", "two layers", "three or more", "projected", "two directions", "head")
@@ -25,13 +25,14 @@ _STATES = (
     "h zero", "h least", "h most", "c saturated low", "c saturated high", "c small",
     "waits for frame", "waits for state", "waits for room", "late frame", "next frame in time",
 )  # fmt: skip
+_BUS = ("refused access", "bad load packet", "bad frame packet", "abandoned job", "pauses")
 ALL_BINS: tuple[str, ...] = (
     *(f"shape/{name}" for name in _SHAPES),
     *(f"padding/{name}" for name in _PADS),
     *(f"width/{bits}" for bits in ("below 12", "12 to 15", "16", "above 16")),
     *(f"banks/{name}" for name in ("as the lanes", "merged", "k 1", "k above 1", "one lane")),
     *(f"sequence/{name}" for name in ("one frame", "several frames", "several", "contexts")),
-    *(f"memories/{name}" for name in ("images", "loaded", "reloaded")),
+    *(f"memories/{name}" for name in ("images", "loaded", "reloaded", "in turn")),
     *(f"state/{name}" for name in _STATES),
     *(f"stall/idle {a}, stall {b}" for a in _SHARES for b in _SHARES),
     *(
@@ -41,6 +42,7 @@ ALL_BINS: tuple[str, ...] = (
     ),
     *(f"simulator/{name}" for name in ("icarus", "verilator", "verilator-free")),
     *(f"kind/{name}" for name in ("network", "bus", "command")),
+    *(f"bus/{name}" for name in _BUS),
 )
 
 
@@ -64,6 +66,19 @@ def bins_of(hardware: Hardware) -> list[str]:
     found.add(f"memories/{_memories(hardware)}")
     found.update(f"state/{name}" for name in _states(hardware))
     return sorted(found)
+
+
+def bus_bins(hardware: Hardware) -> list[str]:
+    """Bins that a case of kind ``bus`` hits when it runs to its end.
+
+    Parameters
+    ----------
+    hardware : Hardware
+    """
+    paused = hardware.case.idle or hardware.case.stall
+    met = [name for name in _BUS if paused or name != "pauses"]
+    found = ["kind/bus", *(f"bus/{name}" for name in met)]
+    return sorted([*found, *["memories/in turn"] * hardware.case.reload])
 
 
 def covered(hit: Iterable[str]) -> dict[str, Any]:

@@ -94,8 +94,11 @@ class DaskEngine:
 
     def results(self, tasks: Sequence[Task]) -> Iterator[tuple[str, Result]]:
         """Run all tasks."""
-        from dask import config
-        from distributed import Client, LocalCluster, as_completed
+        try:
+            from dask import config
+            from distributed import Client, LocalCluster, as_completed
+        except ImportError as error:
+            raise ValueError("--engine dask needs it: pip install distributed") from error
 
         with config.set({"distributed.scheduler.allowed-failures": RETRIES}):
             cluster: Any = self._address or LocalCluster(
@@ -110,7 +113,10 @@ class DaskEngine:
                     )
                 names = {future.key: key for key, future in futures.items()}
                 for future in as_completed(list(futures.values())):
-                    yield names[future.key], _fetched(future)
+                    key, result = names[future.key], _fetched(future)
+                    # else it would run again if the worker that keeps it died
+                    futures.pop(key).release()
+                    yield key, result
             if not self._address:
                 cluster.close()
 

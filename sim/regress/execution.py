@@ -24,7 +24,7 @@ from ..scenario import Job, Progress, SimulationError
 from ..stimulus import Stimulus
 from ..verify import CycleMismatch, Verification, verify
 from ..verilog import VerilogRun, simulate_verilog
-from .bins import bins_of
+from .bins import bins_of, bus_bins
 from .hardware import Hardware, locked
 
 __all__ = ["Execution", "Failure", "build", "execute"]
@@ -114,15 +114,20 @@ def _built(hardware: Hardware, files: VerilogFiles) -> bool:
 
 
 class _Simulator:
-    """The case's simulator within the case's time, with what is loaded before."""
+    """The case's simulator within the case's time, with what is loaded before.
+
+    The time begins with the first job: models and Verilog take theirs too.
+    """
 
     def __init__(self, hardware: Hardware, seconds: float):
-        self._hardware, self._end = hardware, time.monotonic() + seconds
+        self._hardware, self._seconds = hardware, seconds
+        self._end = 0.0
         self.jobs: list[Job] = []
 
     def __call__(
         self, files: VerilogFiles, job: Job, work: Path, progress: Progress | None = None
     ) -> VerilogRun:
+        self._end = self._end or time.monotonic() + self._seconds
         left = max(1.0, self._end - time.monotonic())
         self.jobs.append(job)
         simulator = self._hardware.case.simulator
@@ -139,9 +144,7 @@ class _Reloading(_Simulator):
     def __call__(
         self, files: VerilogFiles, job: Job, work: Path, progress: Progress | None = None
     ) -> VerilogRun:
-        recipe = replace(self._hardware.recipe, seed=self._hardware.recipe.seed + 1)
-        other = replace(self._hardware, recipe=recipe)
-        words = other.image.load_words()
+        words = self._hardware.other().image.load_words()
         return super().__call__(files, replace(job, load=[*words, *job.load]), work, progress)
 
 
@@ -263,7 +266,8 @@ def _bus(hardware: Hardware, work: Path) -> Execution:
     lock = nullcontext() if built else _build_lock(hardware)
     with lock:
         figures, failed = run_bus(hardware, work)
-    return Execution(figures, {}, ["kind/bus"], Failure("mismatch", failed) if failed else None)
+    failure = Failure("mismatch", failed) if failed else None
+    return Execution(figures, {}, bus_bins(hardware), failure)
 
 
 def _command(hardware: Hardware, work: Path) -> Execution:

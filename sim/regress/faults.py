@@ -24,7 +24,7 @@ from ..verify import run_levels
 __all__ = ["PLACES", "Injection", "campaign", "table"]
 
 PLACES = ("matrix value", "matrix index", "bias", "program", "packet", "frame", "frame mark")
-EFFECTS = ("masked", "detected", "mismatch", "late")
+EFFECTS = ("masked", "detected", "mismatch")
 LIMIT = 4000  # cycles without a transfer, many times those of a step of a small model
 
 
@@ -46,14 +46,15 @@ class Injection:
 
     @property
     def effect(self) -> str:
-        """``masked``, ``detected``, ``mismatch`` or ``late``.
+        """``masked``, ``detected`` or ``mismatch``.
 
         Detected means that somebody is told: the output ``fault`` was high, or the outputs
-        stopped, which the watchdog of :class:`~hdl.accelerator.Accelerator` reports.
+        stopped, which the watchdog of :class:`~hdl.accelerator.Accelerator` reports. Right
+        states in other cycles are a mismatch, with the cycle model.
         """
         if self.damage.fault or self.damage.outcome == "stopped":
             return "detected"
-        return self.damage.outcome
+        return "masked" if self.damage.outcome == "masked" else "mismatch"
 
 
 def campaign(
@@ -159,9 +160,10 @@ def table(found: Sequence[Injection]) -> list[dict[str, int | str]]:
     Returns
     -------
     list of dict
-        ``place``, ``flips``, one count for each effect, ``fault`` and ``stopped`` (both are
-        detected), ``needs_reset`` (loading and starting again was not enough, a reset was) and
-        ``hung`` (not even that).
+        ``place``, ``flips``, one count for each effect, ``late`` (of the mismatches those in
+        which only cycles differ), ``fault`` and ``stopped`` (both are detected),
+        ``needs_reset`` (loading and starting again was not enough, a reset was) and ``hung``
+        (not even that).
     """
     rows: list[dict[str, int | str]] = []
     for place in (*PLACES, "all"):
@@ -172,6 +174,7 @@ def table(found: Sequence[Injection]) -> list[dict[str, int | str]]:
                 "place": place,
                 "flips": len(mine),
                 **{effect: effects[effect] for effect in EFFECTS},
+                "late": sum(i.damage.outcome == "late" and not i.damage.fault for i in mine),
                 "fault": sum(i.damage.fault for i in mine),
                 "stopped": sum(i.damage.outcome == "stopped" for i in mine),
                 "needs_reset": sum(not i.damage.restarts for i in mine),

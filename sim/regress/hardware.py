@@ -9,14 +9,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from csb_format import Design, IntArray, Model, load_model
+from csb_format import Design, IntArray, LstmLayer, Model, load_model
 from csb_format.images import write_mem
 from hdl.compiler import Image, compile_model
 from hdl.verilog import VerilogFiles, emit_verilog
@@ -46,7 +46,7 @@ def make_model(recipe: ModelRecipe, folder: Path) -> Model:
         return load_model(folder / recipe.file)
     banks = recipe.banks if isinstance(recipe.banks, int) else _three(recipe.banks)
     k = (recipe.k,) * 3 if isinstance(recipe.k, int) else _three(recipe.k)
-    return random_network(
+    model = random_network(
         np.random.default_rng(recipe.seed),
         recipe.input_size,
         recipe.hidden_size,
@@ -59,6 +59,17 @@ def make_model(recipe: ModelRecipe, folder: Path) -> Model:
         recipe.act_bits,
         recipe.classes or None,
     )
+    if not recipe.saturating:
+        return model
+    return replace(model, layers=tuple(map(_saturating, model.layers)))
+
+
+def _saturating(layer: LstmLayer) -> LstmLayer:
+    """Gates i, f and o open, g at one end in even units and at the other in odd ones."""
+    bias, least, most = layer.bias.copy().reshape(4, -1), layer.state.min, layer.state.max
+    bias[:] = most
+    bias[2, 1::2] = least
+    return replace(layer, bias=bias.reshape(-1))
 
 
 def _three(given: list[int]) -> tuple[int, int, int]:
@@ -108,6 +119,11 @@ class Hardware:
         return Design.for_model(
             self.model, case.pes, case.lanes, contexts=case.contexts, head=case.head
         )
+
+    def other(self) -> Hardware:
+        """The same with other weights, to be loaded into the same Verilog."""
+        recipe = replace(self.recipe, seed=self.recipe.seed + 1)
+        return replace(self, recipe=recipe)
 
     @property
     def blank(self) -> bool:

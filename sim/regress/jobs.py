@@ -69,15 +69,15 @@ def _outcome(work: Path, log: Path, status: str) -> dict[str, Any]:
 
 def _watched(path: Path, log: Path, limit: float, lines: str) -> str:
     """Run the process; how it ended."""
-    python = measuring(Path(lines)) if lines else [sys.executable, "-m"]
-    command = [*python, "sim.regress.case_process", str(path)]
+    more = measuring(Path(lines)) if lines else {}
+    command = [sys.executable, "-m", "sim.regress.case_process", str(path)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment(),
+            env=environment() | more,
             start_new_session=True,
         )
         _running.add(process)

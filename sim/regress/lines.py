@@ -1,21 +1,26 @@
-"""Line coverage of our Python by the cases' processes."""
+"""Line coverage of our Python by all that a run starts, simulators' own Python included."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ROOMS", "combined", "measuring"]
+from csb_format.replace import replace_file
+
+if TYPE_CHECKING:
+    from coverage import Coverage
+
+__all__ = ["ROOMS", "combined", "measuring", "noting"]
 
 ROOMS = ("csb_format", "hdl", "sim")
 
 
-def measuring(folder: Path) -> list[str]:
-    """Command that runs a module and notes its lines in a folder; the module follows.
+def measuring(folder: Path) -> dict[str, str]:
+    """Environment in which every Python process notes its lines in a folder.
 
     Parameters
     ----------
@@ -23,13 +28,35 @@ def measuring(folder: Path) -> list[str]:
         Of all processes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    data = f"--data-file={folder / 'lines'}"
-    source = f"--source={','.join(_sources())}"
-    return [sys.executable, "-m", "coverage", "run", "--parallel-mode", data, source, "-m"]
+    # sigterm: a case whose limit is over has run lines too
+    settings = ["[run]", "parallel = true", "sigterm = true", f"data_file = {folder / 'lines'}"]
+    settings += ["source =", *(f"    {source}" for source in _sources())]
+    path = folder / "settings"
+    replace_file(path, ("\n".join(settings) + "\n").encode())
+    return {"COVERAGE_PROCESS_START": str(path)}
+
+
+@contextmanager
+def noting(folder: Path) -> Iterator[None]:
+    """Note the lines that this process runs within the block, beside those of its children.
+
+    Parameters
+    ----------
+    folder : Path
+        As for :func:`measuring`.
+    """
+    coverage = _coverage()(data_file=str(folder / "lines"), data_suffix=True, source=_sources())
+    coverage.start()
+    try:
+        yield
+    finally:
+        coverage.stop()
+        folder.mkdir(parents=True, exist_ok=True)
+        coverage.save()
 
 
 def combined(folder: Path) -> dict[str, Any]:
-    """What all processes together have run.
+    """What all processes together have run; their own notes go.
 
     Parameters
     ----------
@@ -42,10 +69,8 @@ def combined(folder: Path) -> dict[str, Any]:
         ``percent``, and ``files``: of each its percentage and the lines that nothing ran, as
         text such as ``12-14, 20``.
     """
-    from coverage import Coverage
-
-    coverage = Coverage(data_file=str(folder / "all"), source=_sources())
-    coverage.combine([str(path) for path in folder.glob("lines.*")], keep=True)
+    coverage = _coverage()(data_file=str(folder / "all"), source=_sources())
+    coverage.combine([str(path) for path in folder.glob("lines.*")])
     out = folder / "all.json"
     coverage.json_report(outfile=str(out))
     found = json.loads(out.read_text())
@@ -57,6 +82,14 @@ def combined(folder: Path) -> dict[str, Any]:
         for name, file in sorted(found["files"].items())
     }
     return {"percent": round(found["totals"]["percent_covered"], 1), "files": files}
+
+
+def _coverage() -> type[Coverage]:
+    try:
+        from coverage import Coverage
+    except ImportError as error:
+        raise ValueError("line coverage needs coverage.py: pip install coverage") from error
+    return Coverage
 
 
 def _short(name: str) -> str:

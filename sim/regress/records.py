@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -142,11 +143,15 @@ def _file_lines(found: dict[str, Any]) -> list[str]:
     """Line coverage; lines that nothing ran by their numbers."""
     if not found:
         return []
-    lines = ["", f"Lines of Python run: {found['percent']} %", ""]
-    lines += ["| file | % | lines that nothing ran |", "|---|---:|---|"]
-    for name, file in found["files"].items():
+    part = {name: file for name, file in found["files"].items() if file["missing"]}
+    whole = len(found["files"]) - len(part)
+    lines = ["", f"Lines of Python run: {found['percent']} %"]
+    lines[-1] += f"; {whole} of {len(found['files'])} files completely"
+    lines += ["", "<details><summary>lines that nothing ran</summary>", ""]
+    lines += ["| file | % | lines |", "|---|---:|---|"]
+    for name, file in part.items():
         lines.append(f"| {name} | {file['percent']} | {file['missing']} |")
-    return lines
+    return [*lines, "", "</details>"]
 
 
 def append_history(path: Path, run: Run) -> list[dict[str, Any]]:
@@ -158,14 +163,13 @@ def append_history(path: Path, run: Run) -> list[dict[str, Any]]:
         One JSON object a line.
     run : Run
     """
-    kept = ("cycles_per_step", "cycles", "mismatches")
     line = {
         "started": run.started,
         "seconds": run.seconds,
         "passed": len(run.results) - len(run.failed),
         "failed": len(run.failed),
         "cases": {
-            r.case.name: {key: r.figures[key] for key in kept if key in r.figures}
+            r.case.name: {key: v for key, v in r.figures.items() if isinstance(v, int | float)}
             | {"seconds": r.times.get("seconds", 0.0), "passed": r.passed}
             for r in run.results
         },
@@ -187,6 +191,14 @@ def read_history(path: Path) -> Sequence[dict[str, Any]]:
             line = json.loads(text)
         except (ValueError, RecursionError):
             continue
-        if isinstance(line, dict) and isinstance(line.get("cases"), dict):
+        if isinstance(line, dict) and _is_run(line):
             found.append(line)
     return found
+
+
+def _is_run(line: dict[str, Any]) -> bool:
+    numbers = [line.get(name, 0) for name in ("started", "seconds", "passed", "failed")]
+    cases = line.get("cases")
+    return all(isinstance(n, int | float) and isfinite(n) for n in numbers) and (
+        isinstance(cases, dict) and all(isinstance(case, dict) for case in cases.values())
+    )

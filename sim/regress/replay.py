@@ -13,6 +13,7 @@ from ..scenario import Job, SimulationError
 from ..stimulus import Stimulus
 from ..verilog import simulate_verilog
 from . import jobs
+from .bus import SLOWER, run_bus
 from .hardware import Hardware
 from .runner import Places
 from .suite import ModelRecipe, Suite
@@ -63,29 +64,20 @@ def replay(suite: Suite, places: Places, simulator: str = "icarus") -> Replay:
     found = jobs.run(task | {"work": str(folder.resolve())})
     failure = found["failure"] or {"kind": "", "text": "all is as it should be", "details": {}}
     story = f"{case.name}: {failure['kind']} {failure['text']}".replace(":  ", ": ")
-    waves = () if case.kind != "network" else _waves(hardware, folder, failure, simulator)
+    waves = () if case.kind == "command" else _waves(hardware, folder, failure, simulator)
     return Replay(found["failure"] is None, story, folder, waves)
 
 
 def _waves(
     hardware: Hardware, folder: Path, failure: dict[str, Any], simulator: str
 ) -> tuple[Path, ...]:
-    """Waveforms of the program that went wrong, up to where it did."""
-    details = failure["details"]
-    part = next(
-        (n for n, p in enumerate(hardware.image.parts) if details.get("layer") in p.layers), 0
-    )
-    given = hardware.stimuli()[part]
-    last = _last_frame(given, details)
-    job = _cut(hardware.job(given), given, last) if last is not None else hardware.job(given)
-    work = folder / "waves"
-    files = hardware.verilog(work)
-    marker = 0
+    """Waveforms and the files that say what to look at."""
+    work, marker = folder / "waves", 0
     try:
-        run = simulate_verilog(files, job, work, simulator=simulator, waves=True)
-        start = run.outcome.total - 1 - run.outcome.cycles[-1]
-        if "cycle" in details:
-            marker = (RESET + start + int(details["cycle"])) * PERIOD_PS + PERIOD_PS // 2
+        if hardware.case.kind == "bus":
+            run_bus(hardware, work, simulator)
+        else:
+            marker = _traced(hardware, work, failure["details"], simulator)
     except SimulationError as error:  # a hang: its waveforms are what is wanted
         (folder / "waves.log").write_text(str(error))
     fst, save, commands = (folder / f"waves.{kind}" for kind in ("fst", "gtkw", "sucl"))
@@ -93,10 +85,26 @@ def _waves(
     if not written:
         raise SimulationError(f"{simulator} wrote no waveforms: {folder / 'waves.log'}")
     shutil.move(written[-1], fst)
-    chosen = groups(files, failure["text"])
+    chosen = groups(hardware.verilog(work), failure["text"])
     write_gtkwave(save, fst, chosen, marker)
     write_surfer(commands, chosen, marker)
     return fst, save, commands
+
+
+def _traced(hardware: Hardware, work: Path, details: dict[str, Any], simulator: str) -> int:
+    """Run the program that went wrong, up to where it did; when that was, in picoseconds."""
+    part = next(
+        (n for n, p in enumerate(hardware.image.parts) if details.get("layer") in p.layers), 0
+    )
+    given = hardware.stimuli()[part]
+    last = _last_frame(given, details)
+    job = _cut(hardware.job(given), given, last) if last is not None else hardware.job(given)
+    files, limit = hardware.verilog(work), SLOWER * hardware.case.timeout
+    run = simulate_verilog(files, job, work, simulator=simulator, waves=True, timeout=limit)
+    if "cycle" not in details:
+        return 0
+    start = run.outcome.total - 1 - run.outcome.cycles[-1]
+    return (RESET + start + int(details["cycle"])) * PERIOD_PS + PERIOD_PS // 2
 
 
 def _last_frame(given: Stimulus, details: dict[str, Any]) -> int | None:

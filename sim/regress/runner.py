@@ -120,7 +120,7 @@ class Run:
     gone : tuple of str
         Cases of the baseline that the suite no longer has.
     gated : bool
-        Whether there was a baseline.
+        Whether there is a baseline.
     hardware : int
         Distinct simulators that the cases needed.
     """
@@ -170,7 +170,8 @@ def run_suite(
     lines : bool
         Note line coverage in the folder ``lines`` of ``places.out``.
     tell : callable, optional
-        Told the name of each case that is done, how many are, and how many there are.
+        Told what was just done (the name of a case, or how many simulators are built), how
+        many cases are done, and how many there are.
     """
     started = time.time()
     done = {} if fresh else _finished(suite, places)
@@ -180,18 +181,22 @@ def run_suite(
     for case in left:
         shutil.rmtree(places.case(case), ignore_errors=True)
     more = {"lines": str((places.out / "lines").resolve())} if lines else {}
-    shutil.rmtree(places.out / "lines", ignore_errors=True)
+    if not (lines and done):  # a run that goes on adds to what was noted
+        shutil.rmtree(places.out / "lines", ignore_errors=True)
     tasks = [replace(task, spec=task.spec | more) for task in _tasks(suite, places, left)]
-    found = dict(done)
+    found, built = dict(done), 0
+    builds = len({task.after for task in tasks if task.after})
+    by_name = {case.name: case for case in left}
     for key, result in engine.results(tasks):
-        name = key.partition(":")[2]
-        if key.startswith("build:"):
-            continue
-        assert name not in found, f"{name} came back twice"
-        found[name] = result
-        _note(next(case for case in left if case.name == name), places, result)
+        kind, _, name = key.partition(":")
+        built += kind == "build"
+        if kind == "case":
+            assert name not in found, f"{name} came back twice"
+            found[name] = result
+            _note(by_name[name], places, result)
         if tell:
-            tell(name, len(found), len(suite.cases))
+            text = name if kind == "case" else f"built {built} of {builds} simulators"
+            tell(text, len(found), len(suite.cases))
     results = tuple(
         _judged(suite, places, case, found[case.name], baseline, case.name in done)
         for case in suite.cases
@@ -199,7 +204,6 @@ def run_suite(
     (places.out / "run.json").unlink(missing_ok=True)  # finished: nothing to go on with
     names = {case.name for case in suite.cases}
     gone = tuple(sorted(set(baseline.cases) - names)) if baseline and whole else ()
-    builds = len({task.after for task in tasks if task.after})
     seconds = time.time() - started
     return Run(suite.name, started, seconds, results, gone, baseline is not None, builds)
 
@@ -221,7 +225,8 @@ def _judged(
             if was is not None
             else [Change(case.name, NEW, None, None)]
         )
-    replay = f"sparseflow regress {shlex.quote(str(places.suite))} --replay "
+    words = ["sparseflow", "regress", places.suite, "--out", places.out, "--cache", places.cache]
+    replay = shlex.join(map(str, [*words, "--replay", case.name]))
     kept = found["work"] if failure else ""
     return CaseResult(
         case,
@@ -231,7 +236,7 @@ def _judged(
         failure,
         found["log"],
         tuple(changes),
-        replay + shlex.quote(case.name),
+        replay,
         kept,
         resumed,
     )
@@ -298,14 +303,23 @@ def _note(case: Case, places: Places, result: dict[str, Any]) -> None:
 
 def _finished(suite: Suite, places: Places) -> dict[str, dict[str, Any]]:
     """Results of a run that was interrupted, if it was of the very same suite and sources."""
-    note, found = places.out / "run.json", {}
-    if not note.exists() or json.loads(note.read_text())["fingerprint"] != _fingerprint(suite):
+    if _noted(places.out / "run.json").get("fingerprint") != _fingerprint(suite):
         return {}
-    for case in suite.cases:
-        path = places.result(case)
-        if path.exists() and (kept := json.loads(path.read_text()))["case"] == asdict(case):
-            found[case.name] = kept["result"]
-    return found
+    kept = {case.name: _noted(places.result(case)) for case in suite.cases}
+    return {
+        case.name: kept[case.name]["result"]
+        for case in suite.cases
+        if kept[case.name].get("case") == asdict(case)
+    }
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    """What a run has noted; nothing if the file is not there or broken: then it runs again."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def without(run: Run, names: set[str]) -> Run:
@@ -314,4 +328,4 @@ def without(run: Run, names: set[str]) -> Run:
         replace(result, changes=()) if result.case.name in names else result
         for result in run.results
     )
-    return replace(run, results=results, gone=())
+    return replace(run, results=results, gone=(), gated=True)

@@ -36,6 +36,8 @@ class ModelRecipe:
         Outputs of a linear layer; 0 for none.
     seed : int
         Of the weights.
+    saturating : bool
+        Whether biases drive cell states to both ends of their range, in some twenty frames.
     file : str
         A packed model instead, its path from the suite's folder.
     """
@@ -51,6 +53,7 @@ class ModelRecipe:
     act_bits: int = 16
     classes: int = 0
     seed: int = 0
+    saturating: bool = False
     file: str = ""
 
 
@@ -209,7 +212,7 @@ def _model(name: str, given: Any) -> ModelRecipe:
     table = typed(dict, given, where)
     check_known(table, {f.name for f in fields(ModelRecipe)}, where)
     kinds: dict[str, Any] = {f.name: (int,) for f in fields(ModelRecipe)}
-    kinds |= {"banks": (int, list), "k": (int, list), "file": (str,)}
+    kinds |= {"banks": (int, list), "k": (int, list), "file": (str,), "saturating": (bool,)}
     for key, value in table.items():
         check_kind(kinds[key], value, f"{where}: {key}")
         if isinstance(value, list) and not (

@@ -25,6 +25,7 @@ STREAMS = ("clk", "rst", "halted", "fault", *(
     f"{port}__{part}" for port in ("load", "frames", "states")
     for part in ("valid", "ready", "payload")
 ))  # fmt: skip
+BUSES = re.compile(r"aclk|aresetn|irq|[sm]_axis?_\w+")
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,16 @@ def groups(files: VerilogFiles, story: str = "") -> list[Group]:
     Parameters
     ----------
     files : VerilogFiles
-        Of a :class:`~hdl.core.Core`.
+        Of a :class:`~hdl.core.Core`, or of an accelerator with one.
     story : str
         Why the case is red, such as ``pe3.product5 is 7, should be 8``.
     """
     modules = _modules(files)
-    top = modules[files.top]
-    found = [Group("streams", list(_full(files.top, top, STREAMS)))]
+    path, top = _core(files.top, modules)
+    found = [Group("streams", list(_full(path, top, STREAMS)))]
+    outer = modules[files.top]
+    if buses := [name for name in outer.signals if BUSES.fullmatch(name)]:
+        found.insert(0, Group("buses", list(_full(files.top, outer, buses))))
     blocks = ["controller", *dict.fromkeys(match[0] for match in _NAMED.findall(story))]
     if len(blocks) == 1:
         blocks += [name for name in ("pe0", "lane0", "projector0") if name in top.instances]
@@ -68,8 +72,16 @@ def groups(files: VerilogFiles, story: str = "") -> list[Group]:
         if block in top.instances:
             module = modules[top.instances[block]]
             names = [name for name in module.signals if not name.startswith(("$", "\\"))]
-            found.append(Group(block, list(_full(f"{files.top}.{block}", module, names))))
+            found.append(Group(block, list(_full(f"{path}.{block}", module, names))))
     return found
+
+
+def _core(path: str, modules: dict[str, _Module], name: str = "") -> tuple[str, _Module]:
+    """The module with the controller, and its path; the first one if there is none."""
+    module = modules[name or path]
+    if "controller" in module.instances or "core" not in module.instances:
+        return path, module
+    return _core(f"{path}.core", modules, module.instances["core"])
 
 
 def _full(path: str, module: _Module, names: tuple[str, ...] | list[str]) -> Iterator[str]:

@@ -10,7 +10,8 @@ import pytest
 from amaranth.sim import Simulator
 
 from hdl.core import Core
-from sim.pysim import _Ports, simulate_amaranth
+from sim.block_ports import BlockPorts
+from sim.pysim import simulate_amaranth
 from sim.scenario import Job, Outcome, SimulationError, run_job
 
 
@@ -20,7 +21,7 @@ def run_in_turn(core: Core, jobs: list[Job]) -> list[Outcome]:
 
     async def bench(context: Any) -> None:
         for job in jobs:
-            outcomes.append(await run_job(job, _Ports(core, context)))
+            outcomes.append(await run_job(job, BlockPorts(core, context)))
 
     simulator = Simulator(core)
     simulator.add_clock(1e-8)
@@ -47,6 +48,29 @@ def test_a_run_in_two_parts_gives_the_same_states(case: Any) -> None:
     whole = Outcome(outcomes[0].payloads + outcomes[1].payloads, [], 0).states(case.image)
     np.testing.assert_array_equal(whole[0], np.concatenate([t.hidden for t in case.traces]))
     np.testing.assert_array_equal(whole[1], np.concatenate([t.cell for t in case.traces]))
+
+
+def test_a_start_keeps_results_that_nobody_has_taken(case: Any) -> None:
+    """They are of frames that were taken; an aborted job is dropped with a reset."""
+    whole = Job.of(case.image, case.sequences, load=True)
+    first = replace(whole, beats_out=whole.beats_out - 1)
+    again = replace(whole, beats_out=whole.beats_out + 1)
+    taken: list[list[int]] = []
+
+    async def bench(context: Any) -> None:
+        ports = BlockPorts(core, context)
+        taken.append((await run_job(first, ports)).payloads)
+        ports.set("states__ready", 0)
+        for _ in range(500):
+            await ports.tick()
+        taken.append((await run_job(again, ports)).payloads)
+
+    core = Core(case.image.design)
+    simulator = Simulator(core)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert taken[0] + taken[1][:1] == taken[1][1:]
 
 
 def test_blank_hardware_without_loading_hangs_with_a_message(case: Any) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -69,13 +72,16 @@ def test_green_red_and_accepted(tmp_path: Path) -> None:
     first = regress(tmp_path, "--accept")
     assert first.returncode == 0, first.stderr
     assert "new: cells" in first.stderr
+    assert "--accept" not in first.stderr  # that was done
     baseline = json.loads((tmp_path / "suite.baseline.json").read_text())
     assert baseline["cases"] == {"cells": {"lut": 10}}
     suite(tmp_path, 12)
     red = regress(tmp_path, GITHUB_STEP_SUMMARY=str(step))
     assert red.returncode == 1
     assert "lut 10 -> 12 (+20.00 %)" in red.stderr
-    assert "sparseflow regress suite.toml --replay cells" in red.stderr
+    replay = "sparseflow regress suite.toml --out out --cache cache --replay cells"
+    assert replay in red.stderr
+    assert shell(replay, tmp_path).returncode == 0  # by itself it does as it should
     assert "lut 10 -> 12" in step.read_text()
     assert "lut" in (tmp_path / "out/report.html").read_text()
     root = ElementTree.parse(tmp_path / "out/junit.xml").getroot()
@@ -84,6 +90,49 @@ def test_green_red_and_accepted(tmp_path: Path) -> None:
     assert again.returncode == 0
     assert "accepted: cells: lut 10 -> 12" in again.stderr
     assert len((tmp_path / "out/history.jsonl").read_text().splitlines()) == 3
+
+
+# waits for ever the first time
+PATIENT = """
+import json, os, sys, time
+if not os.path.exists('pid'):
+    open('pid', 'w').write(str(os.getpid()))
+    time.sleep(600)
+json.dump({'lut': 1}, open(sys.argv[1], 'w'))
+"""
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def running(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_interrupted_goes_on(tmp_path: Path, ended: signal.Signals) -> None:
+    """Ctrl-C, or no chance to say anything: nothing is lost, and nothing runs on alone."""
+    path, pid = suite(tmp_path, 10), tmp_path / "pid"
+    words = json.dumps(["{python}", "-c", PATIENT, "{out}"])
+    more = f'[[cases]]\nname = "slow"\nkind = "command"\ncommand = {words}\n'
+    path.write_text(path.read_text() + more)
+    line = [sys.executable, "-m", "sparseflow", "regress", path.name, "--out", "out"]
+    with subprocess.Popen([*line, "--jobs", "1"], cwd=tmp_path, stderr=subprocess.DEVNULL) as run:
+        until(lambda: pid.exists() and pid.read_text() != "")
+        run.send_signal(ended)
+        assert run.wait(30) in (130, -signal.SIGKILL)
+    until(lambda: not running(pid.read_text()))
+    done = regress(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 cases passed" in done.stderr
+    assert "1 of them before the interruption" in done.stderr
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
@@ -96,6 +145,29 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     done = regress(tmp_path)
     assert done.returncode == 2
     assert "is no baseline" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.synth
+def test_the_clock_of_a_tiny_array_is_held(tmp_path: Path) -> None:
+    """Place and route: the same seed gives the same figures; a slower clock makes red."""
+    text = (ROOT / "examples/regress/timing.toml").read_text()
+    (tmp_path / "suite.toml").write_text(text)
+    first = regress(tmp_path, "--accept")
+    assert first.returncode == 0, first.stderr
+    path = tmp_path / "suite.baseline.json"
+    baseline = json.loads(path.read_text())
+    figures = baseline["cases"]["ecp5"]
+    assert 20 < figures["fmax_mhz"] < 400
+    assert figures["dsp"] >= 4
+    figures["fmax_mhz"] *= 1.04
+    path.write_text(json.dumps(baseline))
+    same = regress(tmp_path)
+    assert same.returncode == 0, same.stderr
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    again = results["cases"][0]["figures"]
+    assert again == figures | {"fmax_mhz": again["fmax_mhz"]}
+    assert again["fmax_mhz"] == pytest.approx(figures["fmax_mhz"] / 1.04)
 
 
 def test_the_shell_example_runs(tmp_path: Path) -> None:

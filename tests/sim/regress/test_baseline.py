@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sim.regress.baseline import Baseline, BaselineError, accepted, compare, read_baseline
@@ -28,6 +28,16 @@ def test_figures_are_exact_but_for_those_with_a_tolerance() -> None:
         "c: cycles 33 -> 34 (+3.03 %)"
     ]
     assert changes(FIGURES, FIGURES | {"outputs": "b" * 64}) == ["c: outputs ab -> bbbbbbbbbbbb..."]
+
+
+def test_each_metric_has_its_own_tolerance() -> None:
+    was: dict[str, object] = {"cells.LUT4": 1000, "timing.fmax_mhz": 100.0, "cycles": 33}
+    now: dict[str, object] = {"cells.LUT4": 1020, "timing.fmax_mhz": 96.0, "cycles": 33}
+    assert changes(was, now, LUT4=0.02, fmax_mhz=0.05) == []
+    assert changes(was, now, LUT4=0.02, fmax_mhz=0.03) == [
+        "c: timing.fmax_mhz 100 -> 96 (-4.00 %, 3 % allowed)"
+    ]
+    assert changes(was, now, fmax_mhz=0.05) == ["c: cells.LUT4 1000 -> 1020 (+2.00 %)"]
 
 
 def test_figures_that_come_and_go_are_changes() -> None:
@@ -69,8 +79,23 @@ def test_any_json_is_read_or_refused(
 
 
 @given(st.binary(max_size=100))
-def test_any_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+@example(b'{"cases":{"":{"":0}},"":0}')
+def test_any_bytes_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any.bin"
+    path.write_bytes(content)
+    try:
+        found = read_baseline(path)
+    except BaselineError:
+        return
+    assert found is not None
+    assert repr(found.cases) == repr(json.loads(content)["cases"])  # NaN is not itself
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"3", b'{"cases": 3}', b"[" * 5000])
+def test_what_is_no_baseline_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.json"
     path.write_bytes(content)
     with pytest.raises(BaselineError, match="is no baseline"):
         read_baseline(path)

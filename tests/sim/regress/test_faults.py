@@ -33,7 +33,8 @@ def test_the_table_counts_each_flip_once() -> None:
     assert rows["packet"] | {"detected": 2, "fault": 1, "stopped": 1} == rows["packet"]
     assert rows["packet"]["needs_reset"] == 1
     assert rows["all"]["hung"] == 1
-    effects = ("masked", "detected", "mismatch", "late")
+    assert rows["program"] | {"mismatch": 1, "late": 1, "masked": 0} == rows["program"]
+    effects = ("masked", "detected", "mismatch")
     assert sum(int(rows["all"][effect]) for effect in effects) == rows["all"]["flips"] == 5
 
 

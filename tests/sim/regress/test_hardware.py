@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace as replaced
 from pathlib import Path
 
 import pytest
+from pywellen import Waveform
 
 from hdl.verilog import VerilogFiles
 from sim.regress.bins import ALL_BINS, bins_of, covered
@@ -56,6 +58,18 @@ def break_a_product(cache: Path) -> None:
     path.write_text(text[: found.start()] + broken + text[found.end() :])
 
 
+def assert_all_there(fst: Path, save: Path, commands: Path) -> None:
+    """Signals of both save files are in the waveforms, as Surfer's own library reads them."""
+    there = {variable.full_name: variable.bitwidth for variable in Waveform(str(fst)).all_vars()}
+    shown = [line for line in save.read_text().splitlines() if line[:1] not in "[*@-"]
+    assert len(shown) > 50
+    for name in shown:
+        plain, _, width = name.partition("[")
+        assert there[plain] == (int(width.partition(":")[0]) + 1 if width else 1), name
+    added = re.findall(r"^variable_add (.*)$", commands.read_text(), re.MULTILINE)
+    assert [name.partition("[")[0] for name in shown] == added
+
+
 def test_a_mismatch_is_a_story_with_a_replay(suite: tuple[Suite, Places]) -> None:
     given, places = suite
     hardware(given, places).verilog(places.out / "first")
@@ -76,6 +90,7 @@ def test_a_mismatch_is_a_story_with_a_replay(suite: tuple[Suite, Places]) -> Non
     fst, save, commands = found.waves
     assert fst.read_bytes()[:1] == b"\x00"  # the header block of an FST file
     text = save.read_text()
+    assert_all_there(fst, save, commands)
     assert f'[dumpfile] "{fst.name}"' in text
     assert re.search(r"^-pe\d$", text, re.MULTILINE)
     assert re.search(r"^sparseflow\.pe\d\.product2\[31:0\]$", text, re.MULTILINE)
@@ -135,6 +150,67 @@ def test_save_files_name_signals_that_there_are(
         assert len(group.signals) > 5
         assert set(group.signals) <= there
     assert [group.name for group in groups(files)] == ["streams", "controller", "pe0", "lane0"]
+
+
+@pytest.mark.slow
+def test_a_simulator_that_does_not_end_is_killed_at_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    long = SUITE.replace("[2, 2]", "[12000]").replace("timeout = 120", "timeout = 4")
+    path.write_text(long.replace('"lstm"', '"long"') + SUITE[SUITE.index("[[cases]]") :])
+    given, places = read_suite(path), Places(path, tmp_path / "out", tmp_path / "cache")
+    kept = tuple(
+        replaced(case, timeout=120) if case.name == "lstm" else case for case in given.cases
+    )
+    run = run_suite(replaced(given, cases=kept), places, LocalEngine(2))
+    long_case, other = run.results
+    assert other.passed, other.story
+    assert long_case.failure is not None
+    assert long_case.failure["kind"] == "timeout"
+    assert "test killed after 4 s" in long_case.story
+    assert "cocotb" in long_case.story  # the end of the simulator's log
+
+
+@pytest.mark.slow
+def test_verilator_replays_with_the_same_signals(suite: tuple[Suite, Places]) -> None:
+    """Needs liblz4-dev and zlib1g-dev, as the option's help says."""
+    found = replay(*suite, "verilator")
+    assert found.passed, found.story
+    assert_all_there(*found.waves)
+
+
+@pytest.mark.slow
+def test_a_bus_case_is_replayed_with_its_buses(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE + 'kind = "bus"\n')
+    given, places = read_suite(path), Places(path, tmp_path / "out", tmp_path / "cache")
+    found = replay(given, places)
+    assert found.passed, found.story
+    assert_all_there(*found.waves)
+    text = found.waves[1].read_text()
+    assert "sparseflow_axi.s_axi_awvalid\n" in text
+    assert "sparseflow_axi.core.controller.pc" in text
+
+
+@pytest.mark.slow
+def test_models_take_turns_on_the_buses(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE + 'kind = "bus"\nreload = true\n')
+    given, places = read_suite(path), Places(path, tmp_path / "out", tmp_path / "cache")
+    run = run_suite(given, places, LocalEngine(1))
+    assert run.passed, run.failed[0].story
+    (result,) = run.results
+    # 8 units, h and c, 4 frames, three models
+    assert result.figures["values"] == 3 * 4 * 2 * 8
+    assert {"memories/in turn", "bus/abandoned job", "bus/pauses"} <= set(result.bins)
+
+
+def test_cell_states_are_driven_to_both_ends(suite: tuple[Suite, Places]) -> None:
+    given, places = suite
+    case = replaced(given.cases[0], lengths=[25])
+    recipe = replaced(given.models["small"], saturating=True)
+    met = bins_of(Hardware(case, recipe, given.folder, places.cache))
+    assert {"state/c saturated low", "state/c saturated high"} <= set(met)
+    assert not {b for b in bins_of(hardware(*suite)) if "saturated" in b}
 
 
 def test_bins_say_what_a_case_has_met(suite: tuple[Suite, Places]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -89,8 +90,8 @@ def test_lines_that_nothing_ran_are_named(tmp_path: Path) -> None:
     for text in ("import csb_format.replace", "import sim.regress.values as v; v.positive(1, '')"):
         module = tmp_path / f"m{len(text)}.py"
         module.write_text(text)
-        command = [*measuring(tmp_path / "lines"), module.stem]
-        subprocess.run(command, cwd=tmp_path, check=True, env=environment())
+        env = environment() | measuring(tmp_path / "lines")
+        subprocess.run([sys.executable, module.name], cwd=tmp_path, check=True, env=env)
     found = combined(tmp_path / "lines")
     assert 0 < found["percent"] < 100
     name = "sim/regress/values.py"

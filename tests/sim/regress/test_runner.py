@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from sim.regress.baseline import Baseline
 from sim.regress.engines import DaskEngine, LocalEngine, Task
+from sim.regress.records import as_junit
 from sim.regress.runner import Places, Run, run_suite
 from sim.regress.suite import Suite, read_suite
 
@@ -104,6 +106,27 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     assert len(third.keys) == 3  # a run that ended is over
 
 
+@pytest.mark.parametrize("broken", ["", "{", "[]", '{"fingerprint": 3}'])
+def test_a_broken_note_starts_from_the_beginning(tmp_path: Path, broken: str) -> None:
+    suite, places = suite_of(tmp_path, command("a", "pass"), command("b", "pass"))
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(suite, places, Counting(1))
+    (places.out / "run.json").write_text(broken)
+    again = Counting()
+    run_suite(suite, places, again)
+    assert again.keys == ["case:a", "case:b"]
+
+
+def test_a_broken_result_is_run_again(tmp_path: Path) -> None:
+    suite, places = suite_of(tmp_path, command("a", WRITE), command("b", WRITE))
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(suite, places, Counting(1))
+    (places.out / "finished/a.json").write_text("{")
+    again = Counting()
+    assert run_suite(suite, places, again).passed
+    assert again.keys == ["case:a", "case:b"]
+
+
 def test_a_changed_suite_starts_from_the_beginning(tmp_path: Path) -> None:
     suite, places = suite_of(tmp_path, *(command(name, WRITE) for name in "ab"))
     with pytest.raises(KeyboardInterrupt):
@@ -135,13 +158,17 @@ def test_a_worker_that_dies_loses_nothing(tmp_path: Path) -> None:
     """Two workers; one is killed while it runs a case. Each case comes back exactly once."""
     import distributed
 
-    slow = f"import time; time.sleep(2); {WRITE}"
+    starts = tmp_path / "starts"
+    note = f"open({str(starts)!r}, 'a').write('x')"
+    slow = f"import time; {note}; time.sleep(2); {WRITE}"
     suite, places = suite_of(tmp_path, *(command(f"c{n}", slow) for n in range(5)))
     done: list[str] = []
 
     def tell(name: str, *_: int) -> None:
         done.append(name)
         if len(done) == 1:
+            while len(starts.read_text()) < 4:  # until both workers are amid their second case
+                time.sleep(0.02)
             os.kill(next(iter(pids.values())), signal.SIGKILL)
 
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
@@ -156,6 +183,10 @@ def test_a_worker_that_dies_loses_nothing(tmp_path: Path) -> None:
     assert sorted(done) == [f"c{n}" for n in range(5)]
     assert [result.figures for result in run.results] == [{"lut": 10}] * 5
     assert run.passed
+    # one was cut off, and ran again; so may one whose result the worker still had
+    assert 6 <= len(starts.read_text()) <= 7
+    root = ElementTree.fromstring(as_junit(run))
+    assert root.attrib == {"tests": "5", "failures": "0", "errors": "0"}
 
 
 def test_a_cluster_of_its_own(tmp_path: Path) -> None:
