@@ -126,7 +126,7 @@ class Units:
         for n in range(until - start):
             # the bias memory answers two cycles after its address, gate by gate
             at = SerialLane.bias_gate(n)
-            now = {"bias": bias[at] if at is not None else 0}
+            now: dict[str, Any] = {"bias": bias[at] if at is not None else 0}
             now |= {"sums": sums} if n < 12 else {"sums": self.draw(d.acc_bits)}
             now |= {"unit": unit if n == 0 else unit | {"valid": 0, "cell": 0, "zero": 1}}
             self.cycles.append(now)
