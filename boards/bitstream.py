@@ -18,6 +18,7 @@ from hdl.compiler import Image
 from hdl.verilog import VerilogFiles
 
 from .board import Board, BoardError
+from .operands import align_operands
 from .pll import clock_verilog
 from .registers import absorb_registers
 from .synth import run_yosys
@@ -207,6 +208,7 @@ def _synthesise(
     if board.flow == "ecp5":
         path = work / "netlist.json"
         netlist = json.loads(path.read_text("utf-8"))
+        align_operands(netlist, BOARD_MODULE)
         absorb_registers(netlist, BOARD_MODULE)
         path.write_text(json.dumps(netlist), "utf-8")
 
@@ -222,7 +224,8 @@ def _place(board: Board, work: Path, seed: int, timeout: float, note: Note) -> N
         lines += [f'FREQUENCY PORT "clk" {board.oscillator_hz / 1e6:g} MHZ;']
         (work / "pins.lpf").write_text("\n".join(lines) + "\n", "utf-8")
         own = ["--lpf", "pins.lpf", "--textcfg", "routed.config", "--package", board.package]
-        own += ["--speed", str(board.speed), "--router", "router2"]
+        # the default placer needs half as much wire again, and router2 does not end on that
+        own += ["--speed", str(board.speed), "--placer", "static", "--router", "router1"]
     else:
         text = "".join(f"set_io {s} {pin.name}\n" for s, pin in pins.items())
         (work / "pins.pcf").write_text(text, "utf-8")

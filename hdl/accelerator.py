@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from amaranth.hdl import Cat, ClockDomain, Const, DomainRenamer, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from csb_format.design import Design
@@ -119,7 +120,7 @@ class Accelerator(wiring.Component):
         kept = COMPACT_COUNTERS if self.design.compact else COUNTERS
         m.submodules.counters = self._counters = Counters(self.design.counter_bits, kept)
         wiring.connect(m, slave.registers, registers.bus)
-        wiring.connect(m, self._input.frames, self._core.frames)
+        self._take_frames(m)
         wiring.connect(m, self._core.states, self._output.states)
         self._pins(m, slave)
         # registers between the core and the rules about it
@@ -155,6 +156,23 @@ class Accelerator(wiring.Component):
                 self.s_axis_matrix_tready.eq(matrix.ready),
             ]
 
+    def _take_frames(self, m: Module) -> None:
+        """Frames to the core; in a deep design no wire goes through from it to the bus."""
+        source, sink = self._input.frames, self._core.frames
+        if not self.design.deep:
+            wiring.connect(m, source, sink)
+            return
+        queue = SyncFIFO(width=len(Value.cast(source.payload)), depth=2)
+        m.submodules.arriving = DomainRenamer("core")(queue)
+        m.d.comb += [
+            queue.w_data.eq(Value.cast(source.payload)),
+            queue.w_en.eq(source.valid),
+            source.ready.eq(queue.w_rdy),
+            Value.cast(sink.payload).eq(queue.r_data),
+            sink.valid.eq(queue.r_rdy),
+            queue.r_en.eq(sink.ready),
+        ]
+
     def _constants(self, m: Module) -> None:
         """Registers that tell what this hardware is."""
         for name, values in identity(self.design, *self._widths).items():
@@ -180,7 +198,10 @@ class Accelerator(wiring.Component):
         busy, self._frames = Signal(), Signal(16)
         left = self._core.states.valid & self._core.states.ready
         left &= Value.cast(self._core.states.payload)[-1]
-        m.d.sync += self._frames.eq(self._frames + self._input.begun - left)
+        change = Cat(self._input.begun, left)
+        if self.design.deep:  # a packet that comes or leaves keeps it busy meanwhile
+            change = _before(m, change)
+        m.d.sync += self._frames.eq(self._frames + change[0] - change[1])
         with m.If(self._soft_reset):
             m.d.sync += self._frames.eq(0)
         m.d.comb += busy.eq(self._input.busy | self._frames.any() | self._output.busy)
@@ -292,10 +313,13 @@ class Accelerator(wiring.Component):
             "input_stalls": arriving.tvalid & ~arriving.tready,
             "output_stalls": leaving.tvalid & ~leaving.tready,
         }
-        counted = [events[name] if name in events else self._event(name) for name in COUNTERS]
+        counted = Cat(events[name] if name in events else self._event(name) for name in COUNTERS)
+        clear: Value = self._registers.control.clear_counters
+        if self.design.deep:
+            counted, clear = _before(m, counted), _before(m, clear)
         m.d.comb += [
-            self._counters.events.eq(Cat(counted)),
-            self._counters.clear.eq(self._registers.control.clear_counters),
+            self._counters.events.eq(counted),
+            self._counters.clear.eq(clear),
             self._registers.counters.eq(self._counters.values),
         ]
 

@@ -14,6 +14,8 @@ from .pipeline import delayed, registered
 
 __all__ = ["ProcessingElement"]
 
+AT_ONCE = 64  # words of a memory in look-up tables
+
 
 def tree_latency(operands: int, fan_in: int) -> int:
     """Registers between ``operands`` summands and their sum, ``fan_in`` added at a time."""
@@ -151,15 +153,14 @@ class ProcessingElement(wiring.Component):
         """
         shape = signed(self.design.acc_bits)
         m.submodules.parked = parked = Memory(shape=shape, depth=self.design.slots, init=[])
-        write, read = parked.write_port(), parked.read_port(transparent_for=())
         now = registered(m, group, reset=True)
+        write, old = parked.write_port(), self._old(m, parked, group, now)
         acc, total = Signal(shape, reset_less=True), Signal(shape)
         parking = now.valid & now.last & now.park
         parked_now = group.parked & parking & (now.slot == group.slot)
         goes_on = registered(m, ~group.first | parked_now)
         m.d.comb += [
-            read.addr.eq(group.slot),
-            total.eq(Mux(goes_on, acc, Mux(now.parked, read.data, 0)) + aligned),
+            total.eq(Mux(goes_on, acc, old) + aligned),
             write.addr.eq(now.slot),
             write.data.eq(total),
             write.en.eq(parking),
@@ -168,6 +169,20 @@ class ProcessingElement(wiring.Component):
             m.d.sync += acc.eq(total)
             with m.If(now.last & ~now.park):
                 m.d.sync += self.result.eq(total)
+
+    def _old(self, m: Module, parked: Memory, group: data.View, now: data.View) -> Value:
+        """The parked sum that a row goes on from, or 0, one cycle after its group.
+
+        Where the wires are long nothing but a register lies before the adder; that asks for a
+        memory that is read at once, which large ones are not.
+        """
+        if self.design.deep and self.design.slots <= AT_ONCE:
+            read = parked.read_port(domain="comb")
+            m.d.comb += read.addr.eq(group.slot)
+            return registered(m, Mux(group.parked, read.data, 0))
+        read = parked.read_port(transparent_for=())
+        m.d.comb += read.addr.eq(group.slot)
+        return Mux(now.parked, read.data, 0)
 
     @staticmethod
     def model(values: IntArray, operands: IntArray, align: int, start: IntArray) -> IntArray:
