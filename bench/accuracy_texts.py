@@ -49,7 +49,7 @@ DEVIATIONS = """\
 
 Where the claim does not hold: 2 x 200 units have few weights to spare. Unstructured pruning to 80 %
 costs that network 4.7 of perplexity where the paper's lost about half a point, and balance adds
-about a fifth of whatever pruning costs; blocks add four times as much. Networks with room to
+about a fifth of what that costs; blocks of 4x4 cost four times as much. Networks with room to
 spare, which the claim is about, need the GPU rows.
 
 The perplexity of a text is that of every token but the first, over the full vocabulary, in 10

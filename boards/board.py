@@ -62,9 +62,9 @@ M10K = ((256, 40), (512, 20), (1024, 10), (2048, 5), (4096, 2), (8192, 1))
 M20K = ((512, 40), (1024, 20), (2048, 10), (4096, 5), (8192, 2), (16384, 1))
 # capacities: nextpnr 0.11 for Lattice, the vendors' product tables for the others
 PARTS = {
-    "LFE5U-85F": Part(156, 208, ECP5_RAM, 83640, 86),
-    "LFE5UM5G-45F": Part(72, 108, ECP5_RAM, 43848, 86),
-    "iCE40UP5K": Part(8, 30, ICE40_RAM, 5280, 26, distributed=False),
+    "LFE5U-85F": Part(156, 208, ECP5_RAM, 83640, 88),
+    "LFE5UM5G-45F": Part(72, 108, ECP5_RAM, 43848, 125),
+    "iCE40UP5K": Part(8, 30, ICE40_RAM, 5280, 25, distributed=False),
     "xc7a100t": Part(240, 270, AMD_RAM, 63400, 150, guessed=True),
     "xck26": Part(1248, 288, AMD_RAM, 117120, 200, guessed=True),
     "5CSEBA6U23I7": Part(224, 553, M10K, 41910, 100, guessed=True),
