@@ -43,6 +43,7 @@ CELLS = {
     },
 }
 DESIGN = "design.json"  # what the driver has to know of a bitstream
+SUMMARY = "summary.md"  # what people have to know
 Tell = Callable[[str], None]
 Page = Callable[["Built"], str]
 
@@ -156,7 +157,7 @@ def build_bitstream(
         (work / DESIGN).write_text(json.dumps(asdict(design), indent=2) + "\n", "utf-8")
         (work / "summary.json").write_text(json.dumps(built.to_dict(), indent=2) + "\n", "utf-8")
         if page:
-            (work / "summary.md").write_text(page(built), "utf-8")
+            (work / SUMMARY).write_text(page(built), "utf-8")
         work.chmod(0o755)
         if out.exists():
             shutil.rmtree(out)

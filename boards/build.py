@@ -13,7 +13,7 @@ from csb_format.model import Model
 from csb_format.replace import replace_file
 from hdl.compiler import compile_model
 
-from .bitstream import DESIGN, Built, build_bitstream, open_flow
+from .bitstream import DESIGN, SUMMARY, Built, build_bitstream, open_flow
 from .board import FLOWS, Board, BoardError, board
 from .fit import Choice, choice, choices, fastest
 from .summary import summary
@@ -22,7 +22,6 @@ from .vendor import write_project
 
 __all__ = ["SUMMARY", "build"]
 
-SUMMARY = "summary.md"
 # what is more than this over the device is not worth an hour of place and route
 SURELY_TOO_MUCH = 1.25
 

@@ -8,8 +8,10 @@ as much higher.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from typing import Any
+
+from .registers import readers
 
 __all__ = ["align_operands"]
 
@@ -33,40 +35,28 @@ def align_operands(netlist: dict[str, Any], top: str) -> int:
         Pins that need no wire any more.
     """
     module = netlist["modules"][top]
-    read = _readers(module)
+    read = readers(module)
     return sum(
         _align(cell, read) for cell in module["cells"].values() if cell["type"] == "MULT18X18D"
     )
 
 
-def _readers(module: dict[str, Any]) -> Counter[int]:
-    """How often a bit is read."""
-    read = Counter[int]()
-    for cell in module["cells"].values():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"].get(port) != "output":
-                read.update(bit for bit in bits if isinstance(bit, int))
-    for port in module["ports"].values():
-        read.update(bit for bit in port["bits"] if isinstance(bit, int))
-    return read
-
-
-def _align(cell: Cell, read: Counter[int]) -> int:
+def _align(cell: Cell, read: Mapping[int, list[str]]) -> int:
     """Move both operands up as far as what is read of the product allows."""
-    wires = cell["connections"]
-    used = [i for i in range(PRODUCT) if read[wires.get(f"P{i}", ["x"])[0]]]
+    wires, directions = cell["connections"], cell["port_directions"]
+    if not _unregistered(cell):
+        return 0
+    outputs = [wires.pop(f"P{i}", ["x"]) for i in range(PRODUCT)]
+    used = [i for i, (bit,) in enumerate(outputs) if read.get(bit)]
     room = PRODUCT - 1 - max(used, default=0)
     moved = 0
     for port in "AB":
-        if _unregistered(cell):
-            moved += _move(wires, port, min(room - moved, _copies(wires, port)))
-    outputs = {i: wires.pop(f"P{i}") for i in range(PRODUCT) if f"P{i}" in wires}
-    wires |= {f"P{i + moved}": bits for i, bits in outputs.items() if i + moved < PRODUCT}
+        moved += _move(wires, port, min(room - moved, _copies(wires, port)))
     for i in range(PRODUCT):
-        if f"P{i}" not in wires:
-            cell["port_directions"].pop(f"P{i}", None)
-        else:
-            cell["port_directions"][f"P{i}"] = "output"
+        directions.pop(f"P{i}", None)
+    for i, bits in enumerate(outputs[: PRODUCT - moved]):
+        if bits != ["x"]:
+            wires[f"P{i + moved}"], directions[f"P{i + moved}"] = bits, "output"
     return moved
 
 

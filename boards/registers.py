@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["absorb_registers"]
+__all__ = ["absorb_registers", "readers"]
 
 Cell = dict[str, Any]
 MEMORIES = {"DP16KD": ("A", "B"), "PDPW16KD": ("",)}
@@ -35,24 +35,32 @@ def absorb_registers(netlist: dict[str, Any], top: str) -> Counter[str]:
     return _Netlist(netlist["modules"][top]).absorb()
 
 
+def readers(module: dict[str, Any]) -> defaultdict[int, list[str]]:
+    """Cells that read each bit of a flat module; the empty name stands for its ports."""
+    users = defaultdict[int, list[str]](list)
+    for name, cell in module["cells"].items():
+        directions = cell.get("port_directions", {})
+        for port, bits in cell["connections"].items():
+            if directions.get(port) != "output":
+                for bit in filter(_is_wire, bits):
+                    users[bit].append(name)
+    for port in module["ports"].values():
+        for bit in filter(_is_wire, port["bits"]):
+            users[bit].append("")
+    return users
+
+
+def _is_wire(bit: int | str) -> bool:
+    """Constants are text."""
+    return isinstance(bit, int)
+
+
 class _Netlist:
     """Who uses which bit."""
 
     def __init__(self, module: dict[str, Any]):
         self._cells: dict[str, Cell] = module["cells"]
-        self._users = defaultdict[int, list[str]](list)
-        for name, cell in self._cells.items():
-            directions = cell.get("port_directions", {})
-            for port, bits in cell["connections"].items():
-                if directions.get(port) != "output":
-                    self._use(name, bits)
-        for port in module["ports"].values():
-            self._use("", port["bits"])
-
-    def _use(self, name: str, bits: list[int | str]) -> None:
-        for bit in bits:
-            if isinstance(bit, int):
-                self._users[bit].append(name)
+        self._users = readers(module)
 
     def absorb(self) -> Counter[str]:
         """Try every block."""

@@ -196,6 +196,11 @@ class Design:
                 f"pieces = {self.pieces}: a streamed design has no matrix memories to be "
                 "narrow; take pieces = 1"
             )
+        if self.pieces > 1 and self.deep and not self.compact:
+            raise DesignError(
+                f"pieces = {self.pieces}: a deep design is not proven to gather words; "
+                "take pieces = 1 or leave deep out"
+            )
         if not self.compact:
             return
         for name in ("deep", "streamed", "projectors"):

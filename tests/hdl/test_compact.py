@@ -179,6 +179,7 @@ def test_the_lane_follows_its_model_at_every_distance(
         ({"compact": True, "streamed": True, "pieces": 1}, r"streamed = True: a compact design"),
         ({"compact": True, "units": 1}, r"units = 1: a compact design has a lane for every 4"),
         ({"pieces": 2, "streamed": True}, r"pieces = 2: a streamed design has no matrix memories"),
+        ({"pieces": 2, "deep": True}, r"pieces = 2: a deep design is not proven to gather"),
         ({"pieces": 0}, r"pieces = 0: must be a whole number of at least 1"),
         ({"max_align": 8}, r"max_align = 8: must be 0 to 7"),
     ],
