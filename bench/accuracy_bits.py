@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from boards.board import board
 from csb_format import Model
-from csb_format.design import check_supported
+from csb_format.design import Design, check_supported
 from csb_format.geometry import Geometry
+from hdl.compiler import compile_model
 from pruning.corpora import TokenArray
 from pruning.language import LanguageModel, LanguageTask, log_loss, streams
 from pruning.longrun import Task
@@ -26,17 +28,18 @@ from pruning.views import Banks
 from sim.fast_model import FastModel
 from sim.integer_model import IntegerModel
 from sim.verify import verify
-from sparseflow.hardware import compile_array, emit
+from sparseflow.hardware import emit
 
 from .accuracy_aware import AwareNetwork, WarmTask
 from .accuracy_networks import NETWORKS, Language, Speech
 from .accuracy_patterns import equal_goals, lstm_shapes, view_of
 from .accuracy_rows import Row
 from .accuracy_training import Place, further, train_to_file, trained, without_dropout
+from .boards import CASES
 
 __all__ = ["ARRAY", "bits_result", "integers_of", "rtl_result"]
 
-ARRAY = (16, 8)  # processing elements, lanes
+ARRAY = (16, 8)  # processing elements, lanes; of networks that no case of bench.boards is for
 STEPS = 1000
 _CALIBRATION = 2000  # tokens
 Answering = LanguageModel | FrameClassifier
@@ -172,7 +175,7 @@ def rtl_result(row: Row, place: Place) -> dict[str, Any]:
     module = trained(row.start, place).cpu()
     model = integers_of(row, module, place)
     check_supported(model)
-    image = compile_array(model, *ARRAY)
+    image = compile_model(model, _design(row, model))
     integers = IntegerModel(model)
     frames = _test_frames(row, module, model, place)
     with tempfile.TemporaryDirectory() as folder:
@@ -180,8 +183,16 @@ def rtl_result(row: Row, place: Place) -> dict[str, Any]:
         done = verify(integers, image, files, frames, Path(folder))
     compared = {"values": done.comparison.values, "mismatches": done.comparison.mismatches}
     cycles = {"cycles": float(np.median(done.steps)), "cycles_max": int(done.steps.max())}
-    shape = {"pes": ARRAY[0], "lanes": ARRAY[1], "steps": done.frames}
+    shape = {"pes": image.design.pes, "lanes": image.design.lanes, "steps": done.frames}
     return shape | compared | cycles | {"exact": done.exact, "simulator": done.simulator}
+
+
+def _design(row: Row, model: Model) -> Design:
+    """The design that a board's clock is known of, where there is one."""
+    case = CASES.get(row.network)
+    if case is None:
+        return Design.for_model(model, *ARRAY)
+    return Design.for_model(model, case.pes, case.lanes, **board(case.board).options)
 
 
 def _test_frames(row: Row, module: nn.Module, model: Model, place: Place) -> list[Any]:

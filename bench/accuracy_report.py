@@ -1,12 +1,13 @@
 """From ``bench/results/accuracy.json`` to the tables and pictures of ``docs/results.md``.
 
 ``python -m bench.accuracy_report [--results FILE] [--out FILE]``. A cell without a result stays
-empty. ``--clock-mhz`` and ``--board`` turn cycles into a latency where a tool has placed the
-design; nothing is estimated.
+empty. Cycles become a latency where ``bench/results/boards.json`` has a bitstream for the network
+on the same array, at the clock that place and route has reached; nothing is estimated.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ from .accuracy_texts import DEVIATIONS, INTRODUCTION, TITLES
 
 __all__ = ["claims", "main", "report"]
 
+BOARDS = Path("bench/results/boards.json")
 Rows = Iterable[Mapping[str, Any]]
 _BANKS = ("banks of 25", "banks of 50", "banks of 100")
 _CLAIM = (0.6, 0.7, 0.8)
@@ -189,9 +191,9 @@ def written_sign(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):+.2f}"
 
 
-def rtl_table(every: Mapping[str, Scores], clock: float | None, board: str) -> str:
+def rtl_table(every: Mapping[str, Scores], placed: Rows) -> str:
     """Runs on the simulated accelerator."""
-    latency = f"latency on {board} at {clock:g} MHz" if clock else "latency (no placed clock yet)"
+    boards = {row["case"]: row for row in placed}
     heads = [
         "network",
         "array",
@@ -199,16 +201,24 @@ def rtl_table(every: Mapping[str, Scores], clock: float | None, board: str) -> s
         "values compared",
         "that differ",
         "cycles a step",
-        latency,
+        "latency",
     ]
     lines = []
     for network, scores in every.items():
         for row in scores.rtl:
-            micro = f"{row['cycles'] / clock:.2f} us" if clock else ""
+            latency = _latency(row, boards.get(network, {}))
             array = f"{row['pes']} x {row['lanes']}"
             counts = [f"{row[n]:,}" for n in ("steps", "values", "mismatches")]
-            lines.append([network, array, *counts, f"{row['cycles']:g}", micro])
+            lines.append([network, array, *counts, f"{row['cycles']:g}", latency])
     return table(heads, lines)
+
+
+def _latency(row: Mapping[str, Any], placed: Mapping[str, Any]) -> str:
+    """Of a step, at the clock that the same array reached on a board."""
+    if (placed.get("M"), placed.get("N")) != (row["pes"], row["lanes"]):
+        return ""
+    clock = min(placed["fmax_mhz"], placed["clock_mhz"])
+    return f"{row['cycles'] / clock:.2f} us on {placed['board']} at {clock:g} MHz"
 
 
 def _network_text(network: str, scores: Scores, pictures: Path) -> str:
@@ -268,23 +278,23 @@ def _curve(scores: Scores, pattern: str) -> Curve:
     return points
 
 
-def report(rows: Rows, pictures: Path, clock: float | None = None, board: str = "") -> str:
-    """The whole page; pictures are written to their folder."""
+def report(rows: Rows, pictures: Path, placed: Rows = ()) -> str:
+    """The whole page; pictures are written to their folder, ``placed`` are rows of boards.json."""
     rows = list(rows)
     every = {network: Scores.of(network, rows) for network in NETWORKS}
     texts = [_network_text(network, scores, pictures) for network, scores in every.items()]
-    simulated = "## On the simulated accelerator\n\n" + rtl_table(every, clock, board)
+    simulated = "## On the simulated accelerator\n\n" + rtl_table(every, placed)
     return "\n".join([INTRODUCTION, *texts, simulated, DEVIATIONS])
 
 
 def main(
     results: Annotated[Path, typer.Option(help="What bench.accuracy wrote.")] = RESULTS,
     out: Annotated[Path, typer.Option(help="The page.")] = Path("docs/results.md"),
-    clock_mhz: Annotated[float | None, typer.Option(help="Placed clock of a board.")] = None,
-    board: Annotated[str, typer.Option(help="Name of that board.")] = "",
+    boards: Annotated[Path, typer.Option(help="What bench.boards wrote.")] = BOARDS,
 ) -> None:
     """Write the page and its pictures."""
-    page = report(read_results(results).values(), out.with_suffix(""), clock_mhz, board)
+    placed = json.loads(boards.read_text("utf-8"))["rows"]
+    page = report(read_results(results).values(), out.with_suffix(""), placed)
     replace_file(out, page.encode())
     print(f"{out}: {len(read_results(results))} rows")
 

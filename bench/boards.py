@@ -27,7 +27,7 @@ from csb_format.design import Design
 from hdl.compiler import Image, compile_model
 from hdl.verilog import emit_verilog
 from sim.cycle_model import CycleModel
-from sim.random_models import random_model
+from sim.random_models import random_model, random_network
 
 from .record import write_record
 
@@ -48,6 +48,8 @@ class Case:
     kept : (int, int)
         Weights of a bank, of both matrices.
     bits, act_bits : int
+    layers : int
+        The later ones take the outputs of the one before.
     """
 
     board: str
@@ -59,11 +61,23 @@ class Case:
     kept: tuple[int, int]
     bits: int = 16
     act_bits: int = 16
+    layers: int = 1
 
     def model(self) -> Model:
         """Random weights."""
         rng = np.random.default_rng(SEED)
         k_ih, k_hh = self.kept
+        if self.layers > 1:
+            return random_network(
+                rng,
+                self.inputs,
+                self.hidden,
+                self.banks,
+                (k_ih, k_hh, 0),
+                self.layers,
+                value_bits=self.bits,
+                act_bits=self.act_bits,
+            )
         return random_model(
             rng,
             self.inputs,
@@ -80,12 +94,15 @@ CASES = {
     "ulx3s": Case("ulx3s", 8, 16, 16, 128, 16, (1, 1), 8, 8),
     "ecpix5": Case("ecpix5", 4, 2, 12, 32, 8, (1, 1)),
     "icebreaker": Case("icebreaker", 4, 2, 12, 128, 8, (1, 2), 8, 12),
+    # the shapes of networks of bench.accuracy, which are simulated on these arrays
+    "timit256": Case("ulx3s", 8, 8, 153, 256, 8, (2, 4)),
+    "ptb200": Case("ulx3s", 8, 8, 200, 200, 8, (5, 5), layers=2),
 }
 STAND_IN = Case("", 8, 4, 12, 128, 8, (1, 2))  # the demo's layer
 # from the authors' papers; GOPS of theirs are effective, with temporal sparsity
 PUBLISHED = [
     {"name": "EdgeDRNN", "device": "Zynq-7007S", "multipliers": 8, "clock_mhz": 125,
-     "gops": 20.2, "peak_gops": 2.0},
+     "clock_source": "from memory, not checked", "gops": 20.2, "peak_gops": 2.0},
     {"name": "Eciton", "device": "iCE40UP5K", "power_w": 0.017},
 ]  # fmt: skip
 
@@ -147,7 +164,8 @@ def _build(name: str, work: Path, seed: int) -> dict[str, Any]:
         "command": f"python -m bench.boards --case {name} --seed {seed}",
     }
     about |= {"value_bits": case.bits, "act_bits": case.act_bits}
-    about |= {"layer": f"{case.inputs} -> {case.hidden}", "banks": case.banks}
+    sizes = [case.inputs] + [case.hidden] * case.layers
+    about |= {"layer": " -> ".join(map(str, sizes)), "banks": case.banks}
     cells = {"lut": use.luts, "ram": use.block_rams, "dsp": use.multipliers}
     return about | built | speed | {"estimated": cells}
 
@@ -155,8 +173,7 @@ def _build(name: str, work: Path, seed: int) -> dict[str, Any]:
 def _speed(model: Model, image: Image, megahertz: float) -> dict[str, Any]:
     """Cycles of a step, and operations a second at a clock; two operations a weight."""
     cycles = int(CycleModel(image).run(6).steps[-1])
-    layer = model.layers[0]
-    matrices = [m.geometry for m in (layer.weight_ih, layer.weight_hh)]
+    matrices = [m.geometry for x in model.layers for m in (x.weight_ih, x.weight_hh)]
     steps = megahertz / cycles / 1000  # 10^9 a second
     kept = sum(g.real_nonzeros for g in matrices)
     dense = sum(g.rows * g.columns for g in matrices)

@@ -18,6 +18,7 @@ from hdl.compiler import Image
 from hdl.verilog import VerilogFiles
 
 from .board import Board, BoardError
+from .copies import copy_cells
 from .operands import align_operands
 from .pll import clock_verilog
 from .registers import absorb_registers
@@ -211,6 +212,7 @@ def _synthesise(
         netlist = json.loads(path.read_text("utf-8"))
         align_operands(netlist, BOARD_MODULE)
         absorb_registers(netlist, BOARD_MODULE)
+        copy_cells(netlist, BOARD_MODULE)
         path.write_text(json.dumps(netlist), "utf-8")
 
 

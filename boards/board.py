@@ -44,6 +44,8 @@ class Part:
         The clock is not measured: the vendor's tool is not among ours.
     distributed : bool
         Small memories can be made of look-up tables.
+    large_rams : int
+        Memories of a single port, 16384 words of 16 bits.
     """
 
     multipliers: int
@@ -53,6 +55,7 @@ class Part:
     megahertz: float
     guessed: bool = False
     distributed: bool = True
+    large_rams: int = 0
 
 
 ECP5_RAM = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
@@ -64,7 +67,7 @@ M20K = ((512, 40), (1024, 20), (2048, 10), (4096, 5), (8192, 2), (16384, 1))
 PARTS = {
     "LFE5U-85F": Part(156, 208, ECP5_RAM, 83640, 88),
     "LFE5UM5G-45F": Part(72, 108, ECP5_RAM, 43848, 125),
-    "iCE40UP5K": Part(8, 30, ICE40_RAM, 5280, 25, distributed=False),
+    "iCE40UP5K": Part(8, 30, ICE40_RAM, 5280, 25, distributed=False, large_rams=4),
     "xc7a100t": Part(240, 270, AMD_RAM, 63400, 150, guessed=True),
     "xck26": Part(1248, 288, AMD_RAM, 117120, 200, guessed=True),
     "5CSEBA6U23I7": Part(224, 553, M10K, 41910, 100, guessed=True),

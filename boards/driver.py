@@ -169,6 +169,12 @@ class Accelerator:
                 f"its registers are of version {found['major']}.{found['minor']}, this driver's "
                 f"{VERSION[0]}.{VERSION[1]}: take both from the same release"
             )
+        buses = self.register("buses")
+        if set(buses.values()) != {BUS_BITS}:
+            raise AcceleratorError(
+                f"its streams have {buses['input_bits']} and {buses['output_bits']} bits, this "
+                f"driver's {BUS_BITS}: build it with streams of {BUS_BITS} bits"
+            )
         self._check_hash(self.design)
 
     def _check_hash(self, design: Design) -> None:
@@ -195,7 +201,10 @@ class Accelerator:
         self._bus.write(declared.address, [declared.encode(**fields)])
 
     def counters(self) -> dict[str, int]:
-        """All counters; the integer model counts frames only."""
+        """All counters; 0 are those that the target has not.
+
+        The integer model counts frames only, a compact design not all.
+        """
         words = self._bus.read(
             next(REGISTERS[name].address for name in COUNTERS), 2 * len(COUNTERS)
         )

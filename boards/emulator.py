@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from csb_format import IntArray
 from csb_format.design import Design
 from csb_format.words import join_fields, split_fields
-from hdl.accelerator import identity
+from hdl.accelerator import COMPACT_COUNTERS, identity
 from hdl.axi_stream import frame_packing, state_packing
 from hdl.compiler import Image
 from hdl.layouts import projected_layout
-from hdl.loader import WORD, Space, space_targets, space_widths
+from hdl.loader import WORD, Space, space_depths, space_targets, space_widths
 from hdl.registers import COUNTERS, PACKET, PACKET_MAGIC, REGISTERS, Access
 from sim.integer_model import LayerModel
 
@@ -109,6 +109,11 @@ class EmulatedAccelerator:
         self.design = design
         self.images: list[Image] = []
         self._packing = frame_packing(design, BUS_BITS)
+        # by space: words of 32 bits in a word of a memory and in a memory, number of memories
+        widths = space_widths(design)
+        self._chunks = {int(space): -(-width // WORD) for space, width in widths.items()}
+        self._places = {n: space_depths(design)[Space(n)] * c for n, c in self._chunks.items()}
+        self._targets = {int(space): n for space, n in space_targets(design).items()}
         self._memories: dict[tuple[int, int], dict[int, int]] = {}
         self._packet: list[int] = []
         self._values = {register.address: register.reset for register in REGISTERS.values()}
@@ -117,6 +122,7 @@ class EmulatedAccelerator:
         self._program: _Program | None = None
         self._fault = False
         self._counts = dict.fromkeys(COUNTERS, 0)
+        self._counted = COMPACT_COUNTERS if design.compact else tuple(COUNTERS)
         self._high = 0
         self._reset_streams()
 
@@ -130,7 +136,7 @@ class EmulatedAccelerator:
         """A register; None where it is refused."""
         register = next((r for r in REGISTERS.values() if r.address == address), None)
         if register is None or not register.readable:
-            self._error("bad_address")
+            self._refuse("bad_address", address, write=0)
             return None
         name = register.name.removesuffix("_high")
         if name in COUNTERS:
@@ -149,11 +155,11 @@ class EmulatedAccelerator:
         """Write a register; whether it was accepted."""
         register = next((r for r in REGISTERS.values() if r.address == address), None)
         if register is None or not register.writable:
-            self._error("bad_address" if register is None else "read_only")
-            return False
+            return self._refuse("bad_address" if register is None else "read_only", address)
         if register.idle and self._out:
-            self._error("busy")
-            return False
+            return self._refuse("busy", address)
+        if register.name == "start" and word >= self.design.program_depth:
+            return self._refuse("value", address)
         if register.access is Access.CLEAR:
             self._values[address] &= ~word
         elif register.access is Access.BOTH:
@@ -178,18 +184,31 @@ class EmulatedAccelerator:
         errors = REGISTERS["errors"]
         self._values[errors.address] |= errors.field(name).mask
 
+    def _refuse(self, why: str, address: int, write: int = 1) -> bool:
+        """Note a refused access."""
+        self._error(why)
+        rejected = REGISTERS["rejected"]
+        self._values[rejected.address] = rejected.encode(address=address, write=write)
+        return False
+
     def _load(self, word: int) -> None:
         """A word of a load packet; whole ones are stored."""
         self._packet.append(word)
-        for space, target, address, words in _packets(self._packet, self.design):
+        for space, target, address, words in _packets(self._packet, self._chunks):
             self._packet.clear()
-            if space == Space.START:
+            if space == Space.START and address < self.design.program_depth:
                 self._start(address)
-            elif target < space_targets(self.design).get(Space(space), 0):
-                self._memories.setdefault((space, target), {}).update(enumerate(words, address))
-            else:
+            elif not self._store(space, target, address, words):
                 self._error("load")
                 self._fault = True
+
+    def _store(self, space: int, target: int, address: int, words: Sequence[int]) -> bool:
+        """Keep what there is a place for; whether that was all."""
+        if target >= self._targets.get(space, 0):
+            return False
+        inside = words[: max(0, self._places[space] - address)]
+        self._memories.setdefault((space, target), {}).update(enumerate(inside, address))
+        return len(inside) == len(words)
 
     def _start(self, entry: int) -> None:
         """Find whose program it is."""
@@ -200,7 +219,7 @@ class EmulatedAccelerator:
                     self._program = _Program(image, number)
 
     def _holds(self, image: Image) -> bool:
-        for space, target, address, words in _packets(image.load_words(), self.design):
+        for space, target, address, words in _packets(image.load_words(), self._chunks):
             held = self._memories.get((space, target), {})
             if any(held.get(n) != word for n, word in enumerate(words, address)):
                 return False
@@ -253,13 +272,18 @@ class EmulatedAccelerator:
         self._out += [(word, n == len(out) - 1) for n, word in enumerate(out)]
         self._header["first"] = 0
         self._beats.clear()
-        self._counts["frames_in"] += 1
+        self._count("frames_in", 1)
 
     def receive(self, count: int) -> list[tuple[int, bool]]:
         """Words with their marks of a packet's end."""
         got = [self._out.popleft() for _ in range(min(count, len(self._out)))]
-        self._counts["frames_out"] += sum(last for _, last in got)
+        self._count("frames_out", sum(last for _, last in got))
         return got
+
+    def _count(self, name: str, events: int) -> None:
+        """Add to a counter that the design has, of as many bits."""
+        if name in self._counted:
+            self._counts[name] = (self._counts[name] + events) % (1 << self.design.counter_bits)
 
 
 class EmulatedLine:
@@ -342,7 +366,9 @@ class EmulatedLine:
         return reply(Code.OK, 0, count, *words)
 
 
-def _packets(words: Sequence[int], design: Design) -> Iterator[tuple[int, int, int, Sequence[int]]]:
+def _packets(
+    words: Sequence[int], chunks_of: Mapping[int, int]
+) -> Iterator[tuple[int, int, int, Sequence[int]]]:
     """Space, memory, address in words of 32 bits and data of whole load packets."""
     at = 0
     while at < len(words):
@@ -351,8 +377,7 @@ def _packets(words: Sequence[int], design: Design) -> Iterator[tuple[int, int, i
             yield space, target, address, ()
             at += 1
             continue
-        known = space in list(Space)
-        chunks = -(-space_widths(design)[Space(space)] // WORD) if known else 1
+        chunks = chunks_of.get(space, 1)
         end = at + 2 + words[at + 1] * chunks if at + 1 < len(words) else len(words) + 1
         if end > len(words):
             return

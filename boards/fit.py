@@ -36,6 +36,7 @@ TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
 LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
 COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
 LINK_BLOCKS = 2
+LARGE_WORDS, LARGE_BITS = 16384, 16  # of a memory with one port
 # of LUT4 sites to the look-up tables of a family: six inputs take more logic
 SITES = {"ecp5": 1.0, "ice40": 1.0, "vivado": 0.6, "vivado-zynq": 0.6, "quartus": 0.5}
 
@@ -47,19 +48,25 @@ class Usage:
     Parameters
     ----------
     multipliers, block_rams, luts : int
+    large_rams : int
+        Memories of a single port, where the device has them.
     """
 
     multipliers: int
     block_rams: int
     luts: int
+    large_rams: int = 0
 
     def limits(self, part: Part) -> dict[str, float]:
         """Share of the device that each takes; it fits where none is above 1."""
-        return {
+        shares = {
             "multipliers": self.multipliers / part.multipliers,
             "block RAM": self.block_rams / part.block_rams,
             "LUT": self.luts / part.luts,
         }
+        if self.large_rams > part.large_rams:  # every PE has one: all taken is no limit
+            shares["large RAM"] = self.large_rams / part.large_rams
+        return shares
 
     def limit(self, part: Part) -> tuple[str, float]:
         """What the device has least of, and the share taken."""
@@ -102,7 +109,8 @@ def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     """Cells that a design takes on a board, with or without its link."""
     part = board.has
     small, blocks = LINK * link, LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
-    for width, depth, count in _memories(design):
+    large = _large(design) if part.large_rams else 0
+    for width, depth, count in _memories(design, matrices=not large):
         used = _blocks(width, depth, part)
         blocks += used * count
         small += 0 if used else count * _distributed(width, depth)
@@ -112,7 +120,7 @@ def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
         # the lanes' multipliers become adders
         logic += _lane_multipliers(design) * design.act_bits**2
         multipliers = design.multipliers
-    return Usage(multipliers, blocks, round(logic * SITES[board.flow]))
+    return Usage(multipliers, blocks, round(logic * SITES[board.flow]), large)
 
 
 def _lane_multipliers(design: Design) -> int:
@@ -123,8 +131,16 @@ def _lane_multipliers(design: Design) -> int:
     return (design.elementwise_multipliers // design.units - TABLES + lines) * design.units
 
 
-def _memories(design: Design) -> list[tuple[int, int, int]]:
-    """Width, depth and number of all memories."""
+def _large(design: Design) -> int:
+    """Memories of a single port: the matrices of a compact design, whatever their size."""
+    if not design.compact:
+        return 0
+    depth = space_depths(design)[Space.MATRIX]
+    return design.pes * ceil(design.piece_bits / LARGE_BITS) * ceil(depth / LARGE_WORDS)
+
+
+def _memories(design: Design, *, matrices: bool) -> list[tuple[int, int, int]]:
+    """Width, depth and number of all memories, or of all but those of matrices."""
     banks = design.pes * design.lanes * design.write_ports
     table = 2 * (design.gate.frac + TABLE_GUARD) - 1
     tables = 1 if design.compact else TABLES
@@ -138,7 +154,7 @@ def _memories(design: Design) -> list[tuple[int, int, int]]:
         (widths[Space.PROGRAM], depths[Space.PROGRAM], 1),
         (output_layout(design).size, design.output_depth, 1),
     ]
-    if not (design.streamed or design.compact):  # those of a compact design are apart
+    if matrices and not design.streamed:
         found.append((widths[Space.MATRIX], depths[Space.MATRIX], design.pes))
     if design.linear:
         found.append((design.acc_bits, design.linear, design.projectors))
@@ -207,9 +223,12 @@ def choice(model: Model, board: Board, pes: int, lanes: int) -> Choice:
 
     Raises
     ------
+    BoardError
+        If no array of the board is made for such models.
     DesignError
-        If it cannot carry the model.
+        If this one cannot carry the model.
     """
+    _check_kind(model, board)
     return _choice(model, board, Design.for_model(model, pes, lanes, **board.options))
 
 
@@ -234,17 +253,26 @@ def fastest(model: Model, board: Board) -> Choice:
     ------
     BoardError
         If none fits; the message names the least.
+    DesignError
+        If none can carry the model, whatever the size of the device.
     """
-    found = choices(model, board)
-    if not found or not found[0].fits:
-        least = min(found, key=lambda c: c.usage.luts) if found else None
-        why = (
-            f": the smallest, {least.design.pes} x {least.design.lanes}, takes {least.limit}"
-            if least
-            else ""
-        )
+    # without any, the error of the smallest tells why
+    found = choices(model, board) or [choice(model, board, PES[0], 1)]
+    if not found[0].fits:
+        least = min(found, key=lambda c: c.usage.luts)
+        name, share = least.usage.limit(board.has)
         raise BoardError(
-            f"no array of {board.title} holds this model{why}; prune more, quantise to fewer "
-            "bits or take a larger board"
+            f"no array of {board.title} holds this model: the smallest, {least.design.pes} x "
+            f"{least.design.lanes}, takes {share:.0%} of its {name}; prune more, quantise to "
+            "fewer bits or take a larger board"
         )
     return found[0]
+
+
+def _check_kind(model: Model, board: Board) -> None:
+    """Refuse what the board's kind of design does not run at all."""
+    if board.options.get("compact") and any(layer.projection for layer in model.layers):
+        raise BoardError(
+            f"the arrays of {board.title} are compact and run no projections: take a model "
+            "without proj_size, or another board"
+        )

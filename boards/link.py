@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal, Value
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -104,7 +104,7 @@ class LinkMaster(wiring.Component):
     def _constants(self, m: Module) -> None:
         """Signals of the buses that do not change."""
         request, axi = self._receiver.request, self.s_axi
-        address = Signal(16)
+        address, ends = Signal(16), Signal()
         step = Mux(request.argument & INCREMENT, self._place << 2, 0)
         m.d.comb += [
             address.eq((request.argument & (INCREMENT - 1)) + step),
@@ -115,25 +115,35 @@ class LinkMaster(wiring.Component):
             axi.bready.eq(1),
             axi.rready.eq(1),
             self.s_axis.tdata.eq(self._receiver.word),
-            self.s_axis.tlast.eq((request.argument & LAST) & (self._place + 1 == request.count)),
+            self.s_axis.tlast.eq(ends),
         ]
+        # the place of a word stays for many cycles before the word moves
+        m.d.sync += ends.eq((request.argument & LAST).any() & (self._place + 1 == request.count))
 
     def _requests(self, m: Module) -> None:
         """Judge a request, move its words, answer."""
         receiver, sender, reply = self._receiver, self._sender, self._reply
         alive, owed, again = Signal(), Signal(), Signal()
+        self._start, self._release, self._nak = Signal(), Signal(), Signal(8)
+        start = self._start
+        m.d.comb += [
+            sender.start.eq(start),
+            sender.nak.eq(self._nak),
+            receiver.release.eq(self._release),
+        ]
+        m.d.sync += [start.eq(0), self._release.eq(0)]
         self._waited, self._left = Signal(range(PATIENCE)), Signal(2)
+        self._stream_registers(m)
         with m.If(receiver.damaged):
             m.d.sync += owed.eq(1)  # a NAK
         with m.FSM():
-            with m.State("rest"), m.If(~sender.busy):
+            with m.State("rest"), m.If(~sender.busy & ~start):
                 m.d.sync += again.eq(receiver.request.sequence == reply.sequence)
                 with m.If(receiver.ready):
                     m.d.sync += owed.eq(0)
                     m.next = "judge"
                 with m.Elif(owed):
-                    m.d.comb += [sender.nak.eq(Code.DAMAGED), sender.start.eq(1)]
-                    m.d.sync += owed.eq(0)
+                    m.d.sync += [*self._send(Code.DAMAGED, 0), owed.eq(0)]
             with m.State("judge"):
                 self._judge(m, alive, again)
             self._words(m)
@@ -142,16 +152,19 @@ class LinkMaster(wiring.Component):
                 m.d.sync += [reply.count.eq(self._place), self.led.eq(~self.led)]
                 m.next = "reply"
             with m.State("reply"):
-                m.d.comb += [sender.start.eq(1), receiver.release.eq(1)]
+                m.d.sync += self._send(0, 1)
                 m.next = "rest"
         with_words = [Command.HELLO, Command.READ, Command.RECEIVE]
         carried = [reply.command == (REPLY | command) for command in with_words]
         m.d.comb += sender.words.eq(Mux(_any(carried), reply.count, 0))
 
+    def _send(self, nak: int | Value, release: int) -> list[Any]:
+        """Send the kept reply, or a NAK; listen again."""
+        return [self._start.eq(1), self._nak.eq(nak), self._release.eq(release)]
+
     def _judge(self, m: Module, alive: Signal, again: Signal) -> None:
         """New, a repetition, or out of order."""
-        receiver, sender, reply = self._receiver, self._sender, self._reply
-        request = receiver.request
+        reply, request = self._reply, self._receiver.request
         hello = request.command == Command.HELLO
         new = request.sequence == (reply.sequence + 1)[:8]
         with m.If(hello | (alive & new)):
@@ -162,13 +175,10 @@ class LinkMaster(wiring.Component):
                 reply.code.eq(Code.OK),
                 reply.flags.eq(Mux(hello, VERSION, 0)),
                 self._place.eq(0),
-                self._waited.eq(PATIENCE - 1),
             ]
             m.next = "begin"
         with m.Else():
-            m.d.comb += [sender.start.eq(1), receiver.release.eq(1)]
-            with m.If(~(alive & again)):
-                m.d.comb += sender.nak.eq(Code.SEQUENCE)
+            m.d.sync += self._send(Mux(alive & again, 0, Code.SEQUENCE), 1)
             m.next = "rest"
 
     def _words(self, m: Module) -> None:
@@ -212,52 +222,77 @@ class LinkMaster(wiring.Component):
                         m.next = command.name.lower()
 
     def _transfers(self, m: Module) -> None:
-        """One word over a bus."""
-        axi, sender, reply = self.s_axi, self._sender, self._reply
+        """One word over a bus; no wire goes through from a bus to the next state's choice."""
+        axi, sender, accepted = self.s_axi, self._sender, Signal()
         sent = Signal(2)
         with m.State("read"):
             m.d.comb += axi.arvalid.eq(1)
             with m.If(axi.arready):
                 m.next = "read answer"
-        with m.State("read answer"), m.If(axi.rvalid):
-            m.d.comb += [sender.word.eq(axi.rdata), sender.write_en.eq(1)]
-            self._moved(m, axi.rresp == 0)
+        with m.State("read answer"):
+            m.d.sync += accepted.eq(axi.rresp == 0)
+            with m.If(axi.rvalid):
+                m.d.comb += [sender.word.eq(axi.rdata), sender.write_en.eq(1)]
+                m.next = "moved"
         with m.State("write"):
             m.d.comb += [axi.awvalid.eq(~sent[0]), axi.wvalid.eq(~sent[1])]
-            m.d.sync += sent.eq(sent | axi.awready | axi.wready << 1)
+            m.d.sync += [
+                sent.eq(sent | axi.awready | axi.wready << 1),
+                accepted.eq(axi.bresp == 0),
+            ]
             with m.If(axi.bvalid):
                 m.d.sync += sent.eq(0)
-                self._moved(m, axi.bresp == 0)
-        with m.State("send"):
-            m.d.comb += self.s_axis.tvalid.eq(1)
-            self._patient(m, self.s_axis.tready)
-        with m.State("receive"):
-            m.d.comb += [
-                sender.word.eq(self.m_axis.tdata),
-                sender.write_en.eq(self.m_axis.tvalid),
-                self.m_axis.tready.eq(1),
-            ]
-            with m.If(self.m_axis.tvalid):
-                m.d.sync += reply.flags.eq(Mux(self.m_axis.tlast, LAST, 0))
-            self._patient(m, self.m_axis.tvalid)
+                m.next = "moved"
+        self._streams(m)
+        with m.State("moved"):
+            m.next = "next"
+            with m.If(accepted):
+                m.d.sync += self._place.eq(self._place + 1)
+            with m.Else():
+                m.d.sync += self._reply.code.eq(Code.REFUSED)
+                m.next = "answer"
 
-    def _moved(self, m: Module, accepted: Value) -> None:
-        """A word is over, or was refused."""
-        m.next = "next"
-        with m.If(accepted):
+    def _stream_registers(self, m: Module) -> None:
+        """What lies between the streams and the machine: offered, asked for, moved."""
+        self._offered, self._asked, self._moved = Signal(), Signal(), Signal()
+        out, back = self.s_axis, self.m_axis
+        m.d.comb += [out.tvalid.eq(self._offered), back.tready.eq(self._asked)]
+        m.d.sync += [
+            self._moved.eq((self._offered & out.tready) | (self._asked & back.tvalid)),
+            self._waited.eq(self._waited - 1),
+        ]
+        with m.If(out.tready):
+            m.d.sync += self._offered.eq(0)
+        with m.If(back.tvalid):
+            m.d.sync += self._asked.eq(0)
+
+    def _streams(self, m: Module) -> None:
+        """SEND and RECEIVE: offer or ask; go on with the next word, or give up for now."""
+        for command, flag in (("send", self._offered), ("receive", self._asked)):
+            with m.State(command):
+                m.d.sync += [flag.eq(1), self._waited.eq(PATIENCE - 1)]
+                m.next = f"{command} wait"
+            with m.State(f"{command} wait"):
+                self._keep(m)
+                with m.If(self._moved):
+                    m.next = "streamed"
+                with m.Elif(self._waited == 0):
+                    m.d.sync += flag.eq(0)
+                    m.next = "late"
+        with m.State("late"):  # it may have moved at the last moment
+            m.next = "answer"
+            with m.If(self._moved):
+                m.next = "streamed"
+        with m.State("streamed"):
             m.d.sync += self._place.eq(self._place + 1)
-        with m.Else():
-            m.d.sync += self._reply.code.eq(Code.REFUSED)
-            m.next = "answer"
+            m.next = "next"
 
-    def _patient(self, m: Module, moved: Value) -> None:
-        """Go on with the next word, or give up for now."""
-        m.d.sync += self._waited.eq(self._waited - 1)
-        with m.If(moved):
-            m.d.sync += self._waited.eq(PATIENCE - 1)
-            self._moved(m, Const(1))
-        with m.Elif(self._waited == 0):
-            m.next = "answer"
+    def _keep(self, m: Module) -> None:
+        """A word that arrives."""
+        back, sender = self.m_axis, self._sender
+        m.d.comb += [sender.word.eq(back.tdata), sender.write_en.eq(self._asked & back.tvalid)]
+        with m.If(self._asked & back.tvalid):
+            m.d.sync += self._reply.flags.eq(Mux(back.tlast, LAST, 0))
 
 
 class LinkTop(wiring.Component):
@@ -320,7 +355,9 @@ class LinkTop(wiring.Component):
         m = Module()
         m.submodules.master = master = self._master
         m.d.comb += [master.rx.eq(self.rx), self.tx.eq(master.tx), self.led.eq(master.led)]
-        ports: dict[str, object] = {"i_aclk": ClockSignal(), "i_aresetn": ~ResetSignal()}
+        running = Signal()  # low in reset, and a register: its wires are long
+        m.d.sync += running.eq(1)
+        ports: dict[str, object] = {"i_aclk": ClockSignal(), "i_aresetn": running}
         for bus in ("s_axi", "s_axis", "m_axis"):
             block = getattr(master, bus)
             for name in block.signature.members:

@@ -43,7 +43,7 @@ class FrameReceiver(wiring.Component):
     Members
     -------
     valid, data, bad : In
-        A byte; ``bad``: it was no byte.
+        A byte, and after ``valid`` for at least four cycles; ``bad``: it was no byte.
     ready : Out
         A good frame is kept; bytes are thrown away until it is released.
     release : In
@@ -95,9 +95,16 @@ class FrameReceiver(wiring.Component):
         self._header = Signal(8 * HEADER)
         length, escaped, poisoned = Signal(range(whole + 4)), Signal(), Signal()
         hunting = Signal(init=1)  # for a flag, after bytes that were not listened to
-        at_flag = self.valid & ~self.bad & (self.data == FLAG)
         byte, taken, forget = Signal(8), Signal(), Signal()
-        good = ~poisoned & ~escaped & (length[:2] == 0) & (length >= HEADER + 2)
+        valid, at_flag, escape, good = Signal(), Signal(), Signal(), Signal()
+        whole_words = ~poisoned & ~escaped & (length[:2] == 0) & (length >= HEADER + 2)
+        # a byte stays for many cycles: what it is, and what came before it, is looked at first
+        m.d.sync += [
+            valid.eq(self.valid),
+            at_flag.eq(self.valid & ~self.bad & (self.data == FLAG)),
+            escape.eq(self.data == ESCAPE),
+            good.eq(whole_words & crc.match_detected),
+        ]
         m.d.comb += [
             byte.eq(Mux(escaped, self.data ^ ESCAPED, self.data)),
             crc.data.eq(byte),
@@ -107,22 +114,22 @@ class FrameReceiver(wiring.Component):
             self.word.eq(ram.read_data),
             ram.read_addr.eq(self.address),
             self.words.eq((length - (HEADER + 2))[2:]),
-            forget.eq(self.release | (at_flag & ~self.ready & ~(good & crc.match_detected))),
+            forget.eq(self.release | (at_flag & ~self.ready & ~good)),
         ]
         m.d.sync += self.damaged.eq(0)
-        with m.If(self.valid & (self.ready | hunting)):
+        with m.If(valid & (self.ready | hunting)):
             m.d.sync += hunting.eq(~at_flag)
-        with m.Elif(self.valid):
+        with m.Elif(valid):
             with m.If(self.bad):
                 m.d.sync += poisoned.eq(1)
             with m.Elif(at_flag):
                 m.d.sync += [
-                    self.ready.eq(good & crc.match_detected),
+                    self.ready.eq(good),
                     self.damaged.eq(forget & (poisoned | escaped | length.any())),
                 ]
             with m.Elif(length == whole):
                 m.d.sync += poisoned.eq(1)
-            with m.Elif(self.data == ESCAPE):
+            with m.Elif(escape):
                 m.d.sync += escaped.eq(1)
             with m.Else():
                 m.d.comb += taken.eq(1)
@@ -130,6 +137,7 @@ class FrameReceiver(wiring.Component):
                 self._keep(m, ram, byte, length)
         with m.If(forget):
             m.d.sync += [length.eq(0), escaped.eq(0), poisoned.eq(0), self.ready.eq(0)]
+            m.d.sync += good.eq(0)
         return m
 
     def _keep(self, m: Module, ram: Ram, byte: Signal, length: Signal) -> None:
@@ -208,7 +216,10 @@ class FrameSender(wiring.Component):
             ram.read_addr.eq(place),
         ]
         self._escaped, self._done = Signal(), Signal()
+        self._gone, self._special, self._next = Signal(), Signal(), Signal(8)
+        self._offering = Signal()
         words = Signal(COUNT)
+        self._offer(m)
         with m.FSM() as fsm:
             with m.State("rest"), m.If(self.start):
                 m.d.sync += [
@@ -220,8 +231,8 @@ class FrameSender(wiring.Component):
                 m.d.comb += crc.start.eq(1)
                 m.next = "open"
             with m.State("open"):
-                m.d.comb += [self.bytes.valid.eq(1), self.bytes.payload.eq(FLAG)]
-                with m.If(self.bytes.ready):
+                m.d.comb += [self._offering.eq(1), self._next.eq(FLAG)]
+                with m.If(self._gone):
                     m.next = "body"
             with m.State("body"):
                 self._escape(m, shifted[:8])
@@ -243,8 +254,8 @@ class FrameSender(wiring.Component):
                     with m.If(left == 0):
                         m.next = "close"
             with m.State("close"):
-                m.d.comb += [self.bytes.valid.eq(1), self.bytes.payload.eq(FLAG)]
-                with m.If(self.bytes.ready):
+                m.d.comb += [self._offering.eq(1), self._next.eq(FLAG)]
+                with m.If(self._gone):
                     m.next = "rest"
         m.d.comb += self.busy.eq(~fsm.ongoing("rest"))
         return m
@@ -254,14 +265,25 @@ class FrameSender(wiring.Component):
         nak = Cat(self.reply.sequence, Const(NAK, 8), self.nak)
         return Mux(self.nak.any(), nak, self.reply.as_value())
 
-    def _escape(self, m: Module, byte: Signal) -> None:
+    def _offer(self, m: Module) -> None:
+        """A register for the byte on offer: the line takes one in hundreds of cycles."""
+        valid, taken = self.bytes.valid, self.bytes.valid & self.bytes.ready
+        m.d.sync += self._gone.eq(taken)
+        with m.If(self._offering & ~valid & ~self._gone):
+            m.d.sync += [valid.eq(1), self.bytes.payload.eq(self._next)]
+        with m.If(taken):
+            m.d.sync += valid.eq(0)
+
+    def _escape(self, m: Module, byte: Value) -> None:
         """Offer a byte; ``done`` when all of it was taken."""
         special = ((byte == FLAG) | (byte == ESCAPE)) & ~self._escaped
         plain = Mux(self._escaped, byte ^ ESCAPED, byte)
         m.d.comb += [
-            self.bytes.valid.eq(1),
-            self.bytes.payload.eq(Mux(special, ESCAPE, plain)),
-            self._done.eq(self.bytes.ready & ~special),
+            self._offering.eq(1),
+            self._next.eq(Mux(special, ESCAPE, plain)),
+            self._done.eq(self._gone & ~self._special),
         ]
-        with m.If(self.bytes.ready):
-            m.d.sync += self._escaped.eq(special)
+        with m.If(~self.bytes.valid & ~self._gone):
+            m.d.sync += self._special.eq(special)
+        with m.If(self._gone):
+            m.d.sync += self._escaped.eq(self._special)

@@ -1,8 +1,8 @@
 """The accelerator in the memory of a Zynq, through PYNQ; needs the board and Xilinx's package.
 
 PYNQ is no dependency: it comes with the board's system image, and nothing else imports this
-module. The overlay holds ``sparseflow_axi`` with its registers and two AXI DMA engines, one
-for each direction, under the names of the constants.
+module. The overlay holds ``sparseflow_axi`` with its registers and an AXI DMA engine for both
+directions, under the names that the project of a Zynq board (:mod:`boards.vendor`) gives them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from .bus import Received
 
 __all__ = ["PynqBus"]
 
-REGISTERS = "sparseflow_axi_0"
-SEND_DMA, RECEIVE_DMA = "axi_dma_in", "axi_dma_out"
+REGISTERS, DMA = "accelerator", "dma"
 BUFFER_WORDS = 1 << 14
 
 
@@ -44,7 +43,8 @@ class PynqBus:
             ) from error
         overlay: Any = pynq.Overlay(bitstream)
         self._registers = getattr(overlay, REGISTERS).mmio
-        self._to, self._from = getattr(overlay, SEND_DMA), getattr(overlay, RECEIVE_DMA)
+        engine = getattr(overlay, DMA)
+        self._to, self._from = engine.sendchannel, engine.recvchannel
         self._given = pynq.allocate(BUFFER_WORDS, "u4")
         self._got = pynq.allocate(BUFFER_WORDS, "u4")
         self._sending = self._listening = False
@@ -71,7 +71,7 @@ class PynqBus:
                 f"a packet of {len(words)} words: the engine takes whole ones of at most "
                 f"{BUFFER_WORDS}; run shorter sequences with keep=True"
             )
-        channel = self._to.sendchannel
+        channel = self._to
         if self._sending and not channel.idle:
             return 0
         self._given[: len(words)] = words
@@ -81,7 +81,7 @@ class PynqBus:
 
     def receive(self, count: int) -> Received:
         """A packet that has come, whole; none while it has not ended."""
-        channel = self._from.recvchannel
+        channel = self._from
         if not self._listening:
             channel.transfer(self._got)
             self._listening = True

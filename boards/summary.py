@@ -5,7 +5,7 @@ from __future__ import annotations
 from csb_format.model import Model
 
 from .bitstream import Built
-from .board import FLOWS, Board
+from .board import FLOWS, SIGNALS, Board
 from .fit import Choice
 
 __all__ = ["speeds", "summary"]
@@ -98,9 +98,16 @@ def _padded(row: list[str], widths: list[int]) -> list[str]:
 
 def _result(board: Board, built: Built | None) -> list[str]:
     if built is None:
-        return [f"- start: `{STARTS[board.flow]}` in this folder"]
+        return [*_open_pins(board), f"- start: `{STARTS[board.flow]}` in this folder"]
     tools = ", ".join(f"{name} {release}" for name, release in built.tools.items())
     return [
         f"- bitstream {built.bitstream}, sha256 {built.bitstream_sha256}",
         f"- seed {built.seed}; {tools}",
     ]
+
+
+def _open_pins(board: Board) -> list[str]:
+    """What has to be done before a project of a kit without a serial line is of use."""
+    known = board.located()
+    missing = [signal for signal in SIGNALS if board.baud and signal not in known]
+    return [f"- choose pins for {', '.join(missing)}: the board's file has none"] if missing else []

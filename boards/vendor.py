@@ -17,6 +17,7 @@ from hdl.verilog import VerilogFiles
 
 from .board import Board, BoardError
 from .ip import write_ip
+from .link import BUS_BITS
 from .top_verilog import BOARD_MODULE, emit_board
 
 __all__ = ["write_project"]
@@ -44,8 +45,9 @@ set_property -dict [list CONFIG.PSU__USE__M_AXI_GP0 1 CONFIG.PSU__USE__S_AXI_GP2
   CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ {megahertz:g}] [get_bd_cells ps]
 create_bd_cell -type ip -vlnv sparseflow:user:{module} accelerator
 create_bd_cell -type ip -vlnv xilinx.com:ip:axi_dma dma
-set_property -dict [list CONFIG.c_include_sg 0 CONFIG.c_m_axis_mm2s_tdata_width 64 \\
-  CONFIG.c_s_axis_s2mm_tdata_width 64] [get_bd_cells dma]
+set_property -dict [list CONFIG.c_include_sg 0 CONFIG.c_sg_length_width 26 \\
+  CONFIG.c_m_axis_mm2s_tdata_width {bits} CONFIG.c_s_axis_s2mm_tdata_width {bits}] \\
+  [get_bd_cells dma]
 connect_bd_intf_net [get_bd_intf_pins dma/M_AXIS_MM2S] [get_bd_intf_pins accelerator/s_axis]
 connect_bd_intf_net [get_bd_intf_pins accelerator/m_axis] [get_bd_intf_pins dma/S_AXIS_S2MM]
 foreach slave {{accelerator/s_axi dma/S_AXI_LITE}} {{
@@ -126,10 +128,10 @@ def _vivado(board: Board, design: Design, image: Image, work: Path) -> str:
 
 def _zynq(board: Board, design: Design, image: Image, work: Path) -> str:
     work.mkdir()
-    write_ip(design, image, work / "ip")
+    write_ip(design, image, work / "ip", BUS_BITS)
     part = f"{board.part}-{board.package}-{board.speed}LV-c"
     megahertz = board.clock_hz / 1e6
-    text = ZYNQ.format(part=part, megahertz=megahertz, module=AXI_MODULE)
+    text = ZYNQ.format(part=part, megahertz=megahertz, module=AXI_MODULE, bits=BUS_BITS)
     _write(work / "build.tcl", text.splitlines())
     return "build.tcl"
 

@@ -216,7 +216,7 @@ class Accelerator(wiring.Component):
         owed = core.frames.valid | (self._frames.any() & ~self._event("wait_frame"))
         m.d.comb += stuck.eq((left == 1) & (timeout != 0))
         calm = ~owed | moved | blocked | self._soft_reset
-        with m.If(calm):
+        with m.If(_before(m, calm)):
             m.d.sync += left.eq(timeout)
         with m.Elif(left > 1):
             m.d.sync += left.eq(left - 1)
@@ -239,13 +239,16 @@ class Accelerator(wiring.Component):
         with m.Elif(stuck):
             m.d.sync += self._timed_out.eq(1)
         new_source = Signal()
-        m.d.sync += new_source.eq(registers.control.new_source)
+        # a write sees `busy` as it is: no packet begins in the cycle in which it happens
+        shut = self._settling | registers.writing | renewed | self._loading | self._core.halted
+        m.d.sync += [
+            new_source.eq(registers.control.new_source),
+            self._input.open.eq(~shut),
+            self._input.stop.eq(self._core.fault | self._timed_out),
+        ]
         m.d.comb += [
             registers.busy.eq(busy),
             self._input.beats.eq(registers.frame.beats),
-            # a write sees `busy` as it is: no packet begins in the same cycle
-            self._input.open.eq(~self._settling & ~registers.bus.write & ~self._halted),
-            self._input.stop.eq(self._fault | self._timed_out),
             self._input.reset.eq(self._soft_reset),
             self._input.new_source.eq(new_source),
             self._output.reset.eq(self._soft_reset),

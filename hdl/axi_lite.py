@@ -8,6 +8,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .pipeline import delayed, registered
+
 __all__ = ["ADDRESS_BITS", "AxiLiteSlave", "axi_lite_members", "register_bus"]
 
 ADDRESS_BITS = 12  # a page of 4 KiB, the least that AXI interconnects decode
@@ -42,8 +44,8 @@ def axi_lite_members() -> dict[str, Any]:
 def register_bus() -> wiring.Signature:
     """Accesses to registers, seen from the master.
 
-    ``write_error`` answers in the cycle of ``write``; ``read_data`` and ``read_error`` in the
-    cycle after ``read``.
+    ``write`` and ``read`` are pulses; what belongs to them stays for two more cycles, in the
+    last of which a write happens and ``write_error``, ``read_data`` and ``read_error`` answer.
     """
     return wiring.Signature(
         {
@@ -65,7 +67,7 @@ class AxiLiteSlave(wiring.Component):
 
     Address and data of a write may come in any order. All outputs are registers, so nothing
     is combinational from a bus input to a bus output. An access is made only when its
-    response can be given: a write every other cycle, a read every fourth at most.
+    response can be given: a write every fourth cycle, a read every fifth at most.
 
     Members
     -------
@@ -98,10 +100,12 @@ class AxiLiteSlave(wiring.Component):
     def _write(self, m: Module) -> None:
         bus, registers = self.bus, self.registers
         address_free, data_free = Signal(init=1), Signal(init=1)
+        asked = registered(m, registers.write, reset=True)
+        written = registered(m, asked, reset=True)
         m.d.comb += [
             bus.awready.eq(address_free),
             bus.wready.eq(data_free),
-            registers.write.eq(~address_free & ~data_free & ~bus.bvalid),
+            registers.write.eq(~address_free & ~data_free & ~bus.bvalid & ~asked & ~written),
         ]
         with m.If(bus.awvalid & address_free):
             m.d.sync += [address_free.eq(0), registers.write_addr.eq(bus.awaddr)]
@@ -113,20 +117,23 @@ class AxiLiteSlave(wiring.Component):
             ]
         with m.If(bus.bready):
             m.d.sync += bus.bvalid.eq(0)
-        with m.If(registers.write):
+        with m.If(asked):
+            m.d.sync += [address_free.eq(1), data_free.eq(1)]
+        with m.If(written):
             m.d.sync += [
                 bus.bresp.eq(Mux(registers.write_error, SLVERR, OKAY)),
-                *(signal.eq(1) for signal in (bus.bvalid, address_free, data_free)),
+                bus.bvalid.eq(1),
             ]
 
     def _read(self, m: Module) -> None:
         bus, registers = self.bus, self.registers
-        free, asked, answered = Signal(init=1), Signal(), Signal()
+        free, asked = Signal(init=1), Signal()
         m.d.comb += [
             bus.arready.eq(free),
             registers.read.eq(asked),
         ]
-        m.d.sync += [asked.eq(bus.arvalid & free), answered.eq(asked)]
+        m.d.sync += asked.eq(bus.arvalid & free)
+        answered = delayed(m, asked, 2, reset=True)
         with m.If(bus.arvalid & free):
             m.d.sync += [free.eq(0), registers.read_addr.eq(bus.araddr)]
         with m.If(bus.rvalid & bus.rready):

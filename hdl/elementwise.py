@@ -164,10 +164,11 @@ class ElementwiseLane(wiring.Component):
         self._clips.append((self._cell_delay - 1, clipped != total))
         m.d.sync += cell.eq(clipped)
         unit = delayed(m, unit, self._cell_delay - self._gates_delay, reset=True)
+        load = delayed(m, self.load, self._deep, reset=True)
         m.d.comb += [
-            write.en.eq(unit.valid | self.load.en),
-            write.addr.eq(Mux(self.load.en, self.load.addr, unit.cell)),
-            write.data.eq(Mux(self.load.en, self.load.data, cell)),
+            write.en.eq(unit.valid | load.en),
+            write.addr.eq(Mux(load.en, load.addr, unit.cell)),
+            write.data.eq(Mux(load.en, load.data, cell)),
         ]
         return cell
 

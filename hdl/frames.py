@@ -96,7 +96,6 @@ class FrameLoader(wiring.Component):
             self.write_en.eq(taken),
             self.write_addr.eq(self.bases[fill] | beat),
             self.write_data.eq(self.frames.payload.data),
-            self.ready.eq(waiting != 0),
             self.first.eq(firsts.bit_select(drain, 1)),
             self.context.eq(Mux(drain, contexts[1], contexts[0])),
             self.buffer.eq(drain),
@@ -113,10 +112,14 @@ class FrameLoader(wiring.Component):
             m.d.sync += [beat.eq(0), fill.eq(~fill)]
         with m.If(self.take):
             m.d.sync += drain.eq(~drain)
+        left = Signal.like(waiting)
+        m.d.comb += left.eq(waiting + whole - self.take)
         m.d.sync += [
             free.eq(free + self.release - whole),
-            waiting.eq(waiting + whole - self.take),
+            waiting.eq(left),
+            self.ready.eq(left != 0),
         ]
         with m.If(self.restart):
-            m.d.sync += [state.eq(state.init) for state in (free, waiting, fill, drain, beat)]
+            states = (free, waiting, self.ready, fill, drain, beat)
+            m.d.sync += [state.eq(state.init) for state in states]
         return m

@@ -14,8 +14,6 @@ from .pipeline import delayed, registered
 
 __all__ = ["ProcessingElement"]
 
-AT_ONCE = 64  # words of a memory in look-up tables
-
 
 def tree_latency(operands: int, fan_in: int) -> int:
     """Registers between ``operands`` summands and their sum, ``fan_in`` added at a time."""
@@ -73,14 +71,14 @@ class ProcessingElement(wiring.Component):
 
     @staticmethod
     def product_delay(design: Design) -> int:
-        """Cycles from a group to its products: inputs, vector read, multiplier."""
-        return int(design.deep) + ProcessingElement.read_delay(design) + 2
+        """Cycles from a group to its products: inputs, vector read, multiplier, the way there."""
+        return 2 * int(design.deep) + ProcessingElement.read_delay(design) + 2
 
     @staticmethod
     def latency(design: Design) -> int:
-        """Cycles from a row's last group to its result: products, tree, align, sum."""
+        """Cycles from a row's last group to its result: products, tree, align, sum, the way out."""
         tree = tree_latency(design.lanes, design.fan_in)
-        return ProcessingElement.product_delay(design) + tree + 2
+        return ProcessingElement.product_delay(design) + tree + 2 + int(design.deep)
 
     def elaborate(self, platform: object) -> Module:
         """Lanes, tree, accumulator; the control travels beside the data."""
@@ -90,17 +88,18 @@ class ProcessingElement(wiring.Component):
         self._group = delayed(m, self.group, stage, reset=True)
         self._write = delayed(m, self.write, stage)
         products = [self._lane(m, n) for n in range(self.design.lanes)]
-        group = delayed(m, self._group, self.product_delay(self.design) - stage, reset=True)
+        early = delayed(m, self._group, self.product_delay(self.design) - stage - 1, reset=True)
+        group = registered(m, early, reset=True)
         fan_in = self.design.fan_in
         while len(products) > 1:
             products = [
                 registered(m, _total(products[i : i + fan_in]))
                 for i in range(0, len(products), fan_in)
             ]
-            group = registered(m, group, reset=True)
+            early, group = group, registered(m, group, reset=True)
         aligned = Signal(signed(self.design.acc_bits), reset_less=True)
         m.d.sync += aligned.eq(Mux(group.zero, 0, products[0] << group.align))
-        self._accumulate(m, aligned, group)
+        self._accumulate(m, aligned, early, group)
         return m
 
     def _lane(self, m: Module, n: int) -> Signal:
@@ -114,7 +113,8 @@ class ProcessingElement(wiring.Component):
         operand = self._bank(m, n, address)
         weight = delayed(m, self._word[n].value, wait)
         m.d.sync += [value.eq(weight), product.eq(value * operand)]
-        return product
+        # the first register is the multiplier's own, which may be far from the adders
+        return delayed(m, product, int(design.deep))
 
     def _bank(self, m: Module, n: int, address: Value) -> Value:
         """The element at an address, one cycle later; one memory for each place of a row."""
@@ -145,18 +145,24 @@ class ProcessingElement(wiring.Component):
                     m.d.comb += operand.eq(element)
         return operand
 
-    def _accumulate(self, m: Module, aligned: Signal, group: data.View) -> None:
+    def _accumulate(self, m: Module, aligned: Signal, early: data.View, group: data.View) -> None:
         """Add up a row; park or present the total with its last group.
 
-        Between the accumulator's register and its adder lies one choice, four inputs a bit.
-        A sum that was parked in the cycle in which it is read is still in the accumulator.
+        ``early`` is what ``group`` is in the next cycle. Between the accumulator's register and
+        its adder lies one choice, four inputs a bit. A sum that was parked in the cycle in which
+        it is read is still in the accumulator.
         """
         shape = signed(self.design.acc_bits)
         m.submodules.parked = parked = Memory(shape=shape, depth=self.design.slots, init=[])
         now = registered(m, group, reset=True)
-        write, old = parked.write_port(), self._old(m, parked, group, now)
         acc, total = Signal(shape, reset_less=True), Signal(shape)
         parking = now.valid & now.last & now.park
+        write = parked.write_port()
+        if self.design.deep:
+            before = registered(m, parking & (now.slot == early.slot), reset=True)
+            old = self._read_early(m, parked, early, group, before, acc)
+        else:
+            old = self._read_late(m, parked, group, now)
         parked_now = group.parked & parking & (now.slot == group.slot)
         goes_on = registered(m, ~group.first | parked_now)
         m.d.comb += [
@@ -167,22 +173,34 @@ class ProcessingElement(wiring.Component):
         ]
         with m.If(now.valid):
             m.d.sync += acc.eq(total)
-            with m.If(now.last & ~now.park):
-                m.d.sync += self.result.eq(total)
+        done, found = now.valid & now.last & ~now.park, total
+        if self.design.deep:
+            done, found = registered(m, done, reset=True), acc
+        with m.If(done):
+            m.d.sync += self.result.eq(found)
 
-    def _old(self, m: Module, parked: Memory, group: data.View, now: data.View) -> Value:
-        """The parked sum that a row goes on from, or 0, one cycle after its group.
+    # The parked sum that a row goes on from, or 0, one cycle after its group. Where the wires are
+    # long nothing but a register may lie before the adder.
 
-        Where the wires are long nothing but a register lies before the adder; that asks for a
-        memory that is read at once, which large ones are not.
-        """
-        if self.design.deep and self.design.slots <= AT_ONCE:
-            read = parked.read_port(domain="comb")
-            m.d.comb += read.addr.eq(group.slot)
-            return registered(m, Mux(group.parked, read.data, 0))
+    def _read_late(self, m: Module, parked: Memory, group: data.View, now: data.View) -> Value:
+        """Straight from the memory's output."""
         read = parked.read_port(transparent_for=())
         m.d.comb += read.addr.eq(group.slot)
         return Mux(now.parked, read.data, 0)
+
+    def _read_early(
+        self,
+        m: Module,
+        parked: Memory,
+        early: data.View,
+        group: data.View,
+        before: Value,
+        acc: Value,
+    ) -> Value:
+        """Through a register of its own; ``before``: not yet there, but in ``acc``."""
+        read = parked.read_port(transparent_for=())
+        m.d.comb += read.addr.eq(early.slot)
+        return registered(m, Mux(group.parked, Mux(before, acc, read.data), 0))
 
     @staticmethod
     def model(values: IntArray, operands: IntArray, align: int, start: IntArray) -> IntArray:

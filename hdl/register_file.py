@@ -12,6 +12,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .axi_lite import register_bus
+from .pipeline import registered
 from .registers import COUNTERS, REGISTERS, Access, Register, Word
 
 __all__ = ["COUNTER_BITS", "Counters", "RegisterFile", "word_layout"]
@@ -93,7 +94,10 @@ class RegisterFile(wiring.Component):
     NAME_write : Out, of write-only registers
         One cycle for each write that was accepted.
     busy : In
-        Refuse writes to the registers that need an idle accelerator.
+        Refuse writes to the registers that need an idle accelerator. What is idle has to stay so
+        from the cycle after ``writing`` was low to the write.
+    writing : Out
+        A write is in one of the two cycles before it happens.
     counters : In
         Values of :class:`Counters`.
     """
@@ -105,6 +109,7 @@ class RegisterFile(wiring.Component):
         members: dict[str, Any] = {
             "bus": In(register_bus()),
             "busy": In(1),
+            "writing": Out(1),
             "counters": In(data.ArrayLayout(counter_bits, len(COUNTERS))),
         }
         for register in _plain():
@@ -122,33 +127,45 @@ class RegisterFile(wiring.Component):
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
-        """Decode, refuse, write, read."""
+        """Decode; a cycle later refuse and read, and one more write."""
         m = Module()
         bus = self.bus
-        self._write_at = _decoded(m, bus.write_addr)
-        self._read_at = _decoded(m, bus.read_addr)
+        self._asked = registered(m, bus.write, reset=True)
+        self._reading = registered(m, bus.read, reset=True)
+        self._decode(m)
         strobe = Cat(bit.replicate(8) for bit in bus.write_strobe)
         refused = self._refused(m)
-        accepted = Signal()
-        m.d.comb += [bus.write_error.eq(refused), accepted.eq(bus.write & ~refused)]
+        m.d.comb += [
+            self.writing.eq(bus.write | self._asked),
+            bus.write_error.eq(registered(m, refused)),
+        ]
         for register in _plain():
-            chosen = accepted & self._write_at[register.name]
-            self._write(m, register, chosen, bus.write_data & strobe, strobe)
+            if register.writable:
+                hit = self._asked & self._write_at[register.name] & ~refused
+                chosen = registered(m, hit, reset=True)
+                self._write(m, register, chosen, bus.write_data & strobe, strobe)
         self._read(m)
         return m
 
+    def _decode(self, m: Module) -> None:
+        """Which register the addresses of a cycle ago are; what need not be told apart is not."""
+        write, read = _decoded(m, self.bus.write_addr), _decoded(m, self.bus.read_addr)
+        every = REGISTERS.values()
+        constant = _any(write[r.name] for r in every if not r.writable)
+        readable = _any(read[r.name] for r in every if r.readable)
+        self._write_at = {r.name: registered(m, write[r.name]) for r in every if r.writable}
+        self._read_at = {r.name: registered(m, read[r.name]) for r in every if r.readable}
+        self._constant, self._unreadable = registered(m, constant), registered(m, ~readable)
+
     def _refused(self, m: Module) -> Value:
-        """Whether the write is answered with an error; notes the last such access and why."""
+        """Whether to refuse the write; notes the last refused access, and why, as it happens."""
         bus = self.bus
-        every, at = REGISTERS.values(), self._write_at
-        writable = _any(at[r.name] for r in every if r.writable)
-        constant = _any(at[r.name] for r in every if not r.writable)
-        whole = _any(at[r.name] for r in every if r.whole)
-        idle = _any(at[r.name] for r in every if r.idle)
-        self._unreadable = ~_any(self._read_at[r.name] for r in every if r.readable)
+        at = self._write_at
+        whole = _any(hit for name, hit in at.items() if REGISTERS[name].whole)
+        idle = _any(hit for name, hit in at.items() if REGISTERS[name].idle)
         why = {
-            "bad_address": ~writable & ~constant,
-            "read_only": constant,
+            "bad_address": ~_any(at.values()) & ~self._constant,
+            "read_only": self._constant,
             "partial": whole & ~bus.write_strobe.all(),
             "busy": idle & self.busy,
             "value": _any(at[r] & (bus.write_data >= end) for r, end in self._limits.items()),
@@ -156,22 +173,22 @@ class RegisterFile(wiring.Component):
         refused, misread = Signal(), Signal()
         m.d.comb += [
             refused.eq(_any(why.values())),
-            misread.eq(bus.read & self._unreadable),
+            misread.eq(self._reading & self._unreadable),
         ]
-        self._rejections = {name: bus.write & reason for name, reason in why.items()}
-        self._rejections["bad_address"] |= misread
-        with m.If(bus.write & refused):
+        self._rejections = {
+            name: registered(m, self._asked & reason, reset=True) for name, reason in why.items()
+        }
+        with m.If(_any(self._rejections.values())):
             m.d.sync += [self.rejected.address.eq(bus.write_addr), self.rejected.write.eq(1)]
         with m.Elif(misread):
             m.d.sync += [self.rejected.address.eq(bus.read_addr), self.rejected.write.eq(0)]
+        self._rejections["bad_address"] |= misread
         return refused
 
     def _write(
         self, m: Module, register: Register, chosen: Value, written: Value, strobe: Value
     ) -> None:
         """What a write does to one register."""
-        if register.access is Access.READ:
-            return
         word = Value.cast(getattr(self, register.name))
         mask = sum(field.mask for field in register.fields)
         if register.access is Access.WRITE:
@@ -208,7 +225,7 @@ class RegisterFile(wiring.Component):
             bus.read_data.eq(word | counter[:32] | (kept & high.replicate(len(kept)))),
             bus.read_error.eq(self._unreadable),
         ]
-        with m.If(bus.read & _any(at[name] for name in COUNTERS)):
+        with m.If(self._reading & _any(at[name] for name in COUNTERS)):
             m.d.sync += kept.eq(counter[32:])
 
 

@@ -22,7 +22,7 @@ BoardName = Annotated[str, typer.Option("--board", help="See `sparseflow boards`
 DEMO = "the demo's size\n(12 inputs, 128 units, 8 banks, 1 of 2 and 2 of 16 kept, 16 bits)"
 # rows of arrays that do not fit, the nearest ones
 NEAR = 3
-SHORT = {"multipliers": "DSP", "block RAM": "RAM", "LUT": "LUT"}
+SHORT = {"multipliers": "DSP", "block RAM": "RAM", "LUT": "LUT", "large RAM": "SPRAM"}
 
 
 def boards(
@@ -97,7 +97,8 @@ def fit(model: ModelFile, board: BoardName) -> None:
         table.add_column(column, justify="right" if right else "left", no_wrap=True)
     for c in _shown(every, found):
         table.add_row(*_cells(c, found))
-    Console().print(table)
+    if every:
+        Console().print(table)
     fastest(given, found)  # an error that says what to do where nothing fits
 
 
@@ -130,8 +131,9 @@ def _headline(best: Choice, board: Board) -> str:
 def _cells(c: Choice, board: Board) -> tuple[str, ...]:
     """A row of the table."""
     shares = c.usage.limits(board.has)
-    counts = (c.usage.multipliers, c.usage.block_rams, c.usage.luts)
-    used = [f"{n} {share:>4.0%}" for n, share in zip(counts, shares.values(), strict=True)]
+    counts = {"multipliers": c.usage.multipliers, "block RAM": c.usage.block_rams}
+    counts["LUT"] = c.usage.luts
+    used = [f"{n} {shares[name]:>4.0%}" for name, n in counts.items()]
     limit = SHORT[c.usage.limit(board.has)[0]]
     array = f"{c.design.pes} x {c.design.lanes}"
     speed = (str(c.cycles), f"{c.megahertz:g}", f"{c.microseconds:.2f}")

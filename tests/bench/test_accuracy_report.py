@@ -48,14 +48,26 @@ def test_cells_hold_mean_spread_and_what_was_reached(tmp_path: Path) -> None:
     assert "| banks of 25 |  |  |  | 62.5 |  |  |" in page
     assert "| as trained | 107.10 |  |  | 107.60 (+0.50) |  |" in page
     assert "| ptb200 | 16 x 8 | 1,000 | 800,000 | 0 | 1234 |  |" in page
-    assert "no placed clock yet" in lines["network"]
+    assert lines["network"].endswith("| cycles a step | latency |")
     assert (tmp_path / "results" / "ptb200.svg").read_text().startswith("<?xml")
 
 
-def test_a_placed_clock_gives_a_latency(tmp_path: Path) -> None:
-    page = report(ROWS, tmp_path, 50.0, "ULX3S")
-    assert "latency on ULX3S at 50 MHz" in page
-    assert "| 1234 | 24.68 us |" in page
+@pytest.mark.parametrize(
+    ("changes", "cell"),
+    [
+        ({}, "24.68 us on ulx3s at 50 MHz"),
+        ({"fmax_mhz": 40.0}, "30.85 us on ulx3s at 40 MHz"),
+        ({"case": "timit256"}, ""),
+        ({"M": 8}, ""),
+    ],
+    ids=["the board's clock", "a clock that was missed", "another network", "another array"],
+)
+def test_a_bitstream_of_the_same_array_gives_a_latency(
+    tmp_path: Path, changes: dict[str, Any], cell: str
+) -> None:
+    placed = {"case": "ptb200", "board": "ulx3s", "M": 16, "N": 8}
+    placed |= {"fmax_mhz": 60.0, "clock_mhz": 50.0}
+    assert f"| 1234 | {cell} |" in report(ROWS, tmp_path, [placed | changes])
 
 
 def test_networks_that_were_not_run_are_empty(tmp_path: Path) -> None:
@@ -94,7 +106,7 @@ def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixtu
     results = tmp_path / "accuracy.json"
     named = [line | {"name": str(n)} for n, line in enumerate(ROWS)]
     write_record(results, "bench.accuracy", [0], named)
-    accuracy_report.main(results, tmp_path / "page.md", None, "")
+    accuracy_report.main(results, tmp_path / "page.md")
     assert "# Accuracy" in (tmp_path / "page.md").read_text()
     assert (tmp_path / "page" / "ptb200.svg").exists()
     assert f"{len(ROWS)} rows" in capsys.readouterr().out

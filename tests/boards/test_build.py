@@ -17,6 +17,8 @@ from csb_format import Model
 from csb_format.design import Design
 from sim.random_models import random_model
 
+PROJECTS = ("arria10_gx", "arty_a7", "de10_nano", "kv260")
+
 
 @pytest.fixture(scope="module")
 def small() -> Model:
@@ -35,6 +37,14 @@ def test_a_project_ends_with_its_summary(small: Model, tmp_path: Path) -> None:
     assert design == choice(small, board("arty_a7"), 4, 2).design
     build(small, "arty_a7", out, (4, 2))  # a folder of ours is replaced
     assert [path.name for path in tmp_path.iterdir()] == ["project"]
+
+
+def test_page_names_the_pins_that_are_to_be_chosen(small: Model) -> None:
+    pages = {
+        n: summary(small, board(n), choice(small, board(n), 4, 2), None, 1.0) for n in PROJECTS
+    }
+    assert "- choose pins for rx, tx, led: the board's file has none\n" in pages["arria10_gx"]
+    assert [name for name, page in pages.items() if "choose pins" in page] == ["arria10_gx"]
 
 
 def test_a_folder_of_others_is_left_alone(small: Model, tmp_path: Path) -> None:

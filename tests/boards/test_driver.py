@@ -28,6 +28,7 @@ from csb_format import IntArray, Model
 from csb_format.design import Design
 from hdl.axi_stream import state_packing
 from hdl.compiler import compile_model
+from hdl.loader import WORD, Space, header, space_widths
 from hdl.registers import REGISTERS, design_hash
 from sim.axi import frame_packets, outcome_of
 from sim.integer_model import IntegerModel
@@ -37,6 +38,7 @@ from sim.stimulus import Stimulus
 LARGE = random_model(np.random.default_rng(1), 6, 5, 2, 1, 2, head=3)
 SMALL = random_model(np.random.default_rng(7), 3, 4, 2, 1, 1)
 DESIGN = Design.for_model(LARGE, 4, 2, contexts=2, head=True)
+WORDS = -(-space_widths(DESIGN)[Space.MATRIX] // WORD)  # on the bus, of one in that memory
 Fault = Callable[[bytes], bytes]
 
 
@@ -232,8 +234,35 @@ def test_a_refused_access_is_told(line: FaultyLine) -> None:
         bus.read(0x80)
     with pytest.raises(RefusedError, match=r"a write to 0x000 was refused"):
         bus.write(0, [1])
+    with pytest.raises(RefusedError, match=r"a write to 0x044 was refused"):
+        bus.write(REGISTERS["start"].address, [DESIGN.program_depth])
     errors = REGISTERS["errors"].decode(bus.read(REGISTERS["errors"].address)[0])
-    assert (errors["bad_address"], errors["read_only"]) == (1, 1)
+    assert (errors["bad_address"], errors["read_only"], errors["value"]) == (1, 1, 1)
+    rejected = REGISTERS["rejected"].decode(bus.read(REGISTERS["rejected"].address)[0])
+    assert (rejected["address"], rejected["write"]) == (0x44, 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (header(Space.MATRIX, 99), 1, *[0] * WORDS),
+        (header(Space.MATRIX, 0, DESIGN.matrix_depth), 1, *[0] * WORDS),
+        (header(Space.MATRIX, 0, DESIGN.matrix_depth - 1), 2, *[0] * 2 * WORDS),
+        (header(Space.START, 0, DESIGN.program_depth),),
+    ],
+    ids=["no such memory", "beyond it", "too long", "no such start"],
+)
+def test_words_that_have_no_place_are_told_and_mended(
+    line: FaultyLine, words: tuple[int, ...]
+) -> None:
+    board, given = connect(line), frames(SMALL, 2)
+    board.load(SMALL)
+    LinkBus(line).write(REGISTERS["load"].address, words)
+    board = connect(line)
+    assert board.register("errors")["load"] == 1
+    assert board.register("status")["stopped"] == 1
+    board.load(SMALL)
+    assert same(board.run(given), expected(SMALL, given))
 
 
 def test_an_error_of_the_accelerator_is_told_and_mended(line: FaultyLine) -> None:
@@ -242,6 +271,17 @@ def test_an_error_of_the_accelerator_is_told_and_mended(line: FaultyLine) -> Non
     board.write("frame", beats=0)
     with pytest.raises(AcceleratorError, match=r"header: A packet on `s_axis`"):
         board.run(given)
+    assert same(board.run(given), expected(SMALL, given))
+
+
+def test_an_accelerator_that_does_nothing_is_told_and_mended(line: FaultyLine) -> None:
+    board, given = connect(line), frames(SMALL, 2)
+    board.load(SMALL)
+    board.write("start", address=DESIGN.program_depth - 1)  # nothing is there: it halts
+    board.timeout = 0.05
+    with pytest.raises(AcceleratorError, match=r"nothing moved for 0\.05 s after 0 of \d+ words"):
+        board.run(given)
+    board.timeout = 10.0
     assert same(board.run(given), expected(SMALL, given))
 
 
@@ -312,8 +352,12 @@ def pass_on(terminal: int, line: FaultyLine, process: subprocess.Popen[str]) -> 
             os.write(terminal, line.read(1.0))
 
 
-@pytest.mark.parametrize("answer", [None, lose(5)])
-def test_the_c_driver_runs_a_job(line: FaultyLine, c_host: Path, answer: Fault | None) -> None:
+@pytest.mark.parametrize(
+    ("request_fault", "answer"), [(None, None), (None, lose(5)), (lose(3), None), (change(4), None)]
+)
+def test_the_c_driver_runs_a_job(
+    line: FaultyLine, c_host: Path, request_fault: Fault | None, answer: Fault | None
+) -> None:
     image, given = compile_model(SMALL, DESIGN), frames(SMALL, 3)
     line.know(image)
     (packet,) = frame_packets(Stimulus.of(image, [given]), BUS_BITS)
@@ -321,7 +365,7 @@ def test_the_c_driver_runs_a_job(line: FaultyLine, c_host: Path, answer: Fault |
     words = image.load_words()
     head = [design_hash(DESIGN), image.parts[0].frame_beats]
     job = [*head, len(words), *words, len(packet), *packet, size * len(given)]
-    line.answer = answer
+    line.request, line.answer = request_fault, answer
     code, out, errors = run_c(c_host, line, job)
     assert (code, errors) == (0, "")
     assert out[0] == CLOCK_HZ

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from bench.boards import CASES as BITSTREAMS
+from bench.fit import CASES, count
 from boards.board import BoardError, board
-from boards.fit import LINK_BLOCKS, choices, estimate, fastest
+from boards.fit import LINK_BLOCKS, Usage, choice, choices, estimate, fastest, largest
 from boards.synth import synthesise_ecp5
 from csb_format import Model
 from csb_format.design import Design
 from hdl.compiler import compile_model
 from hdl.verilog import emit_verilog
-from sim.random_models import random_model
+from sim.random_models import random_model, random_network
 
 
 def model(hidden: int, value_bits: int = 16, act_bits: int = 16) -> Model:
@@ -61,6 +65,45 @@ def test_estimate_is_near_what_synthesis_has_counted(row: tuple[int, ...]) -> No
     assert use.luts == pytest.approx(luts, rel=0.2)
 
 
+RESULTS = Path(__file__).parents[2] / "bench" / "results"
+
+
+def rows(name: str) -> list[Any]:
+    """Of a file that a benchmark has written."""
+    found: list[Any] = json.loads((RESULTS / name).read_text("utf-8"))["rows"]
+    return [pytest.param(row, id=row["case"]) for row in found]
+
+
+def hold(case: Any, counted: Usage) -> None:
+    """The bounds that docs/boards.md promises, link included."""
+    b = board(case.board)
+    use = estimate(Design.for_model(case.model(), case.pes, case.lanes, **b.options), b)
+    assert use.multipliers == pytest.approx(counted.multipliers, rel=0.1)
+    assert use.block_rams == pytest.approx(counted.block_rams, rel=0.1)
+    assert use.luts == pytest.approx(counted.luts, rel=0.2)
+    assert use.large_rams == counted.large_rams
+
+
+@pytest.mark.parametrize("row", rows("fit.json"))
+def test_estimate_is_near_what_was_packed(row: dict[str, Any]) -> None:
+    hold(CASES[row["case"]], Usage(**row["counted"]))
+
+
+@pytest.mark.parametrize("row", rows("boards.json"))
+def test_estimate_is_near_what_was_placed(row: dict[str, Any]) -> None:
+    hold(BITSTREAMS[row["case"]], Usage(row["dsp"], row["ram"], row["lut"], row["spram"]))
+
+
+@pytest.mark.synth
+@pytest.mark.slow
+def test_compact_array_is_packed_as_was_counted(tmp_path: Path) -> None:
+    name = "icebreaker 4x1 12-64 8/12 bits"
+    (row,) = (p.values[0] for p in rows("fit.json") if p.id == name)
+    found = count(CASES[name], tmp_path)
+    hold(CASES[name], found)
+    assert found.luts == pytest.approx(row["counted"]["luts"], rel=0.05)
+
+
 def test_estimate_is_near_the_smallest_bitstream() -> None:
     small = random_model(np.random.default_rng(0), 4, 8, 1, 1, 1, value_bits=8, act_bits=8)
     use = estimate(Design.for_model(small, 4, 1, deep=True), board("ecpix5"))
@@ -91,5 +134,28 @@ def test_link_has_blocks_of_its_own() -> None:
 
 
 def test_model_that_no_array_of_a_board_holds() -> None:
-    with pytest.raises(BoardError, match=r"no array of iCEBreaker holds this model: the smallest"):
+    with pytest.raises(
+        BoardError, match=r"the smallest, 4 x 1, takes \d{3}% of its block RAM; prune"
+    ):
         fastest(model(128), board("icebreaker"))
+
+
+def test_kind_of_model_that_no_array_of_a_board_runs() -> None:
+    projected = random_network(np.random.default_rng(3), 6, 6, 2, (1, 1, 1), projection=4)
+    for find in (lambda b: fastest(projected, b), lambda b: choice(projected, b, 4, 2)):
+        with pytest.raises(
+            BoardError, match=r"iCEBreaker are compact and run no projections: take"
+        ):
+            find(board("icebreaker"))
+    assert fastest(projected, board("ulx3s")).fits
+    assert largest(projected, board("icebreaker")) is None
+
+
+def test_matrices_too_large_for_the_memories_of_a_single_port() -> None:
+    rng, part = np.random.default_rng(0), board("icebreaker").has
+    for k_hh, fits in ((8, True), (16, False)):
+        dense = random_model(rng, 12, 128, 8, 1, k_hh, value_bits=8, act_bits=12)
+        found = choice(dense, board("icebreaker"), 4, 2)
+        assert (found.usage.large_rams, found.fits) == (4 if fits else 8, fits)
+        assert found.usage.limits(part).get("large RAM", 1.0) == (1.0 if fits else 2.0)
+    assert found.limit == "large RAM, 200%"

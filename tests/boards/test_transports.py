@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boards.bus import LinkTimeoutError
-from boards.driver import Accelerator, AcceleratorError
+from boards.board import board as board_named
+from boards.bus import LinkError, LinkTimeoutError
+from boards.driver import Accelerator, AcceleratorError, WrongModelError
 from boards.emulator import EmulatedAccelerator, EmulatedLine
 from boards.lines import SerialLine
 from boards.pynq import PynqBus
@@ -25,6 +26,7 @@ from csb_format import IntArray, Model
 from csb_format.design import Design
 from hdl.compiler import compile_model
 from hdl.loader import Space, header
+from hdl.registers import REGISTERS
 from sim.integer_model import IntegerModel
 from sim.random_models import random_frames, random_model, random_network
 from sim.scenario import SimulationError
@@ -120,11 +122,10 @@ def zynq(monkeypatch: pytest.MonkeyPatch) -> EmulatedAccelerator:
         def freebuffer(self) -> None: ...
 
     overlay = SimpleNamespace(
-        sparseflow_axi_0=SimpleNamespace(
+        accelerator=SimpleNamespace(
             mmio=SimpleNamespace(read=accelerator.read, write=accelerator.write)
         ),
-        axi_dma_in=SimpleNamespace(sendchannel=Channel(accelerator)),
-        axi_dma_out=SimpleNamespace(recvchannel=Receiving(accelerator)),
+        dma=SimpleNamespace(sendchannel=Channel(accelerator), recvchannel=Receiving(accelerator)),
     )
     allocate = lambda count, kind: np.zeros(count, kind).view(Buffer)  # noqa: E731
     module = SimpleNamespace(Overlay=lambda _: overlay, allocate=allocate)
@@ -139,7 +140,7 @@ def test_pynq(zynq: EmulatedAccelerator) -> None:
     with pytest.raises(ValueError, match="a packet of 3 words: the engine takes whole ones"):
         bus.send([1, 2, 3], False)
     overlay: Any = sys.modules["pynq"].Overlay("")
-    channel = overlay.axi_dma_out.recvchannel
+    channel = overlay.dma.recvchannel
     channel.idle = False
     board = Accelerator(bus, DESIGN)
     channel.idle = False
@@ -161,8 +162,24 @@ def test_pynq_is_only_on_the_board() -> None:
         Accelerator.open("pynq:overlay.bit", DESIGN)
 
 
-@pytest.mark.parametrize(("layers", "directions", "projection"), [(2, 1, 0), (1, 1, 4), (2, 2, 0)])
-@pytest.mark.parametrize("target", ["model", pytest.param("sim", marks=pytest.mark.slow)])
+def same(board: Accelerator, model: Model, given: IntArray) -> bool:
+    """Whether a sequence, once whole and once in two calls, gives what the model says."""
+    got, (wanted,) = board.run(given), IntegerModel(model).run([given])
+    names = ("hidden", "cell", "output")
+    if model.directions == 1:
+        first, rest = board.run(given[:2]), board.run(given[2:], keep=True)
+        assert np.array_equal(np.concatenate([first.hidden, rest.hidden]), wanted.hidden)
+        assert np.array_equal(rest.cell, wanted.cell[2:])
+    return all(np.array_equal(getattr(got, name), getattr(wanted, name)) for name in names)
+
+
+# stacked, projected, both; two directions, also projected
+NETWORKS = [(2, 1, 0), (1, 1, 4), (2, 1, 4), (2, 2, 0), (2, 2, 4)]
+TARGETS = ["model", pytest.param("sim", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("layers", "directions", "projection"), NETWORKS)
+@pytest.mark.parametrize("target", TARGETS)
 def test_networks_of_every_kind(target: str, layers: int, directions: int, projection: int) -> None:
     model = random_network(
         RNG(3), 6, 6, (2, 2, 2), (1, 1, 1), layers, directions, projection, 12, 12
@@ -170,12 +187,70 @@ def test_networks_of_every_kind(target: str, layers: int, directions: int, proje
     design, given = Design.for_model(model, 4, 2), frames(model, 5)
     with Accelerator.open(target, design) as board:
         board.load(model)
-        got, (wanted,) = board.run(given), IntegerModel(model).run([given])
-        for name in ("hidden", "cell", "output"):
-            assert np.array_equal(getattr(got, name), getattr(wanted, name))
+        assert same(board, model, given)
         if directions == 2:
             with pytest.raises(ValueError, match="keep=True needs a state"):
                 board.run(given, keep=True)
+
+
+def compact(model: Model, pes: int = 4, lanes: int = 2) -> Design:
+    """As an iCEBreaker has it: narrow matrix memories, lanes of several steps."""
+    return Design.for_model(model, pes, lanes, **board_named("icebreaker").options)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_two_networks_in_turn_on_a_compact_design(target: str) -> None:
+    sizes = {"banks": 2, "k_ih": 1, "value_bits": 8, "act_bits": 12}
+    large = random_model(RNG(1), 4, 6, k_hh=2, **sizes)
+    small = random_model(RNG(1), 3, 4, k_hh=1, **sizes)
+    design = compact(large)
+    assert design.pieces > 1
+    with Accelerator.open(target, design) as board:
+        for model in (large, small, large):
+            board.load(model)
+            board.clear_counters()
+            assert same(board, model, frames(model, 4))
+            counted = board.counters()
+            # a compact design has no counter of frames that came
+            assert (counted["frames_in"], counted["frames_out"]) == (0, 8)
+        with pytest.raises(WrongModelError, match="does not fit this bitstream"):
+            board.load(random_model(RNG(1), 4, 64, k_hh=2, **sizes))
+        with pytest.raises(WrongModelError, match="its products by 3 bits, the design by up to 2"):
+            board.load(random_model(RNG(2), 3, 4, k_hh=1, **sizes))
+        assert same(board, large, frames(large, 3))
+
+
+def test_the_array_of_an_icebreaker() -> None:
+    """The board's own array with the layer of its bitstream, whose words are of two pieces."""
+    layer = random_model(RNG(0), 12, 128, 8, 1, 2, value_bits=8, act_bits=12)
+    array = board_named("icebreaker").array
+    design = compact(layer, array["pes"], array["lanes"])
+    assert (design.multipliers, design.compact, design.pieces) == (8, True, 2)
+    with Accelerator.open("model", design) as board:
+        board.load(layer)
+        assert same(board, layer, frames(layer, 3))
+
+
+@pytest.mark.parametrize(
+    ("register", "fields", "match"),
+    [
+        ("magic", {"magic": 7}, "no Sparseflow at the other end: check port and bitstream"),
+        ("version", {"major": 9}, r"registers are of version 9\.0, this driver's 1\.0: take both"),
+        ("buses", {"input_bits": 64, "output_bits": 32}, "its streams have 64 and 32 bits, this"),
+    ],
+)
+def test_something_else_at_the_other_end(register: str, fields: dict[str, int], match: str) -> None:
+    line = EmulatedLine(DESIGN)
+    declared = REGISTERS[register]
+    line.accelerator._values[declared.address] = declared.encode(**fields)
+    with pytest.raises(AcceleratorError, match=match):
+        Accelerator.on(line, DESIGN)
+
+
+def test_a_link_of_another_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boards.emulator.VERSION", 9)
+    with pytest.raises(LinkError, match="the board speaks version 9 of the link, this driver 1: "):
+        Accelerator.open("model", DESIGN)
 
 
 def test_words_that_belong_to_no_image_do_not_run() -> None:

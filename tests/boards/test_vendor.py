@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from boards import pynq
 from boards.board import BoardError, board
+from boards.link import BUS_BITS
 from boards.protocol import FrameFinder, Reply, Request, enframe
 from boards.vendor import write_project
 from csb_format.design import Design
@@ -82,6 +84,21 @@ def test_project(image: Image, tmp_path: Path, name: str, first: str, known: lis
     sources = "\n".join((out / p).read_text() for p in files if p.endswith(".v"))
     named = set(re.findall(r"\w+\.mem", sources))
     assert named == {Path(p).name for p in files if p.endswith(".mem")}
+
+
+def test_zynq_project_is_what_the_driver_talks_to(image: Image, tmp_path: Path) -> None:
+    """Names, and the width of streams; one transfer of the engine holds the driver's buffer."""
+    write_project(board("kv260"), image.design, image, tmp_path / "project")
+    text = (tmp_path / "project" / "build.tcl").read_text()
+    cells = dict(re.findall(r"create_bd_cell -type ip -vlnv \S+?:(\w+) (\w+)\n", text))
+    assert (cells["sparseflow_axi"], cells["axi_dma"]) == (pynq.REGISTERS, pynq.DMA)
+    widths = {int(bits) for bits in re.findall(r"tdata_width (\d+)", text)}
+    assert widths == {BUS_BITS}
+    (length,) = re.findall(r"c_sg_length_width (\d+)", text)
+    assert 1 << int(length) > 4 * pynq.BUFFER_WORDS
+    (verilog,) = (tmp_path / "project" / "ip").rglob("sparseflow_axi.v")
+    ports = re.findall(r"(?:input|output) \[(\d+):0\] [sm]_axis_tdata;", verilog.read_text())
+    assert {int(high) + 1 for high in ports} == {BUS_BITS}
 
 
 def test_project_replaces_the_folder_as_a_whole(image: Image, tmp_path: Path) -> None:

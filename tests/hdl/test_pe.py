@@ -131,6 +131,23 @@ def test_row_of_one_group_sees_the_sum_parked_in_the_cycle_before(
     scenario.check(play)
 
 
+@pytest.mark.parametrize("pause", [0, 1, 2, 3])
+def test_a_sum_is_found_however_soon_after_it_was_parked(
+    play: Any, design: Design, pause: int
+) -> None:
+    """Whatever is added up and parked between."""
+    scenario = Scenario(design, np.random.default_rng(4))
+    for n in range(24):
+        scenario.row(1, park=True, parked=False, zero=False, gaps=0)
+        for _ in range(pause):
+            scenario.row(1, park=bool(n & 1), parked=False, zero=False, gaps=0)
+        scenario.row(1, park=bool(n & 2), parked=True, zero=False, gaps=0)
+    for _ in range(60):
+        park, parked = (bool(scenario.rng.random() < 0.6) for _ in range(2))
+        scenario.row(int(scenario.rng.integers(1, 3)), park, parked, False, 0.1)
+    scenario.check(play)
+
+
 @pytest.mark.parametrize(("value", "operand"), [("min", "min"), ("min", "max"), ("max", "min")])
 def test_extreme_sums_do_not_overflow(play: Any, design: Design, value: str, operand: str) -> None:
     ends = {"min": lambda bits: -(1 << bits - 1), "max": lambda bits: (1 << bits - 1) - 1}

@@ -1,0 +1,162 @@
+"""How well `boards.fit` estimates: its cells beside those that Yosys and nextpnr count.
+
+``python -m bench.fit [--case NAME ...] [--json FILE]`` synthesises boards' tops, link included, of
+random models of the shapes named below, and lets nextpnr pack them: cells as they would be placed,
+whether there is a place for all of them or not. ``--add`` keeps the rows of other cases that the
+file has. On an idle core those for iCE40 take half a minute each.
+"""
+
+from __future__ import annotations
+
+import json as json_text
+import re
+import shutil
+import tempfile
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from boards.bitstream import CELLS, DEVICE_FLAGS, synthesis
+from boards.board import Board, board
+from boards.fit import Usage, estimate
+from boards.synth import run_yosys
+from boards.tools import run_tool
+from boards.top_verilog import emit_board
+from csb_format.design import Design
+from hdl.compiler import compile_model
+
+from .boards import CASES as BITSTREAMS
+from .boards import SEED, Case
+from .record import write_record
+
+__all__ = ["CASES", "count", "main"]
+
+CASES = {
+    f"{c.board} {c.pes}x{c.lanes} {c.inputs}-{c.hidden} {c.bits}/{c.act_bits} bits": c
+    for c in (
+        BITSTREAMS["icebreaker"],
+        Case("ulx3s", 4, 2, 12, 32, 8, (1, 2)),
+        Case("ulx3s", 8, 4, 12, 64, 8, (1, 2)),
+        Case("ulx3s", 8, 8, 12, 64, 8, (1, 2), 8, 8),
+        Case("icebreaker", 4, 2, 12, 64, 8, (1, 2), 8, 8),
+        Case("icebreaker", 4, 2, 12, 64, 8, (1, 2), 4, 8),
+        Case("icebreaker", 4, 2, 12, 32, 8, (1, 2), 8, 16),
+        Case("icebreaker", 4, 2, 12, 256, 8, (1, 8), 8, 12),  # two large memories each
+        Case("icebreaker", 4, 1, 12, 64, 8, (1, 2), 8, 12),
+        Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 12, 12),
+        Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 8, 16),
+    )
+}
+# how `Usage` calls the kinds of cells of `boards.bitstream`
+NAMES = {"multipliers": "dsp", "block_rams": "ram", "luts": "lut", "large_rams": "spram"}
+USED = re.compile(r"^Info:\s+(\w+):\s+(\d+)/", re.MULTILINE)
+
+
+def count(case: Case, work: Path, timeout: float = 7200.0) -> Usage:
+    """Cells of a board's top after packing, whether they have room on its device or not.
+
+    Parameters
+    ----------
+    case : Case
+    work : Path
+        An empty folder.
+    timeout : float
+        Seconds for each tool.
+
+    Raises
+    ------
+    SynthesisError, BitstreamError
+        If a tool fails.
+    """
+    b, model = board(case.board), case.model()
+    design = Design.for_model(model, case.pes, case.lanes, **b.options)
+    files = emit_board(b, design, compile_model(model, design), work / "verilog")
+    for name in (*files.images, *files.sources):
+        shutil.copy(files.folder / name, work / name)
+    ends = ["flatten -noscopeinfo", "opt_clean -purge", "write_json netlist.json"]
+    run_yosys(work, [*synthesis(b, design, files.sources), *ends], timeout)
+    run_tool(b, f"nextpnr-{b.flow}", _packing(b, work), work, timeout)
+    log = (work / f"nextpnr-{b.flow}.log").read_text("utf-8")
+    used = {kind: int(cells) for kind, cells in USED.findall(log)}
+    kinds = {name: CELLS[b.flow].get(ours, "") for name, ours in NAMES.items()}
+    return Usage(**{name: used.get(kind, 0) for name, kind in kinds.items()})
+
+
+def _packing(b: Board, work: Path) -> list[str]:
+    """Arguments of nextpnr; pins decide which loop of iCE40 is meant, else they do not matter."""
+    common = ["--json", "netlist.json", "--pack-only", DEVICE_FLAGS[b.part]]
+    common += ["--package", b.package]
+    if b.flow == "ecp5":
+        return [*common, "--lpf-allow-unconstrained"]
+    text = "".join(f"set_io {signal} {pin.name}\n" for signal, pin in b.located().items())
+    (work / "pins.pcf").write_text(text, "utf-8")
+    return [*common, "--pcf", "pins.pcf"]
+
+
+def main(
+    cases: Annotated[
+        list[str] | None, typer.Option("--case", help="Only these; all by default.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Keep what the file has of others.")] = False,
+) -> None:
+    """Synthesise, pack, print a table, write JSON."""
+    unknown = [name for name in cases or () if name not in CASES]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]!r}: choose from {', '.join(map(repr, CASES))}")
+    rows = [_row(name) for name in cases or CASES]
+    if json and add and json.exists():
+        rows = _with_others(json, rows)
+    Console(width=120).print(_table(rows))
+    if json:
+        write_record(json, "bench.fit", SEED, rows)
+
+
+def _with_others(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the file has of cases that were not run now, in the order of all cases."""
+    new = {row["case"] for row in rows}
+    kept = json_text.loads(path.read_text("utf-8"))["rows"]
+    others = [row for row in kept if row["case"] not in new and row["case"] in CASES]
+    return sorted(others + rows, key=lambda row: list(CASES).index(row["case"]))
+
+
+def _row(name: str) -> dict[str, Any]:
+    case, begin = CASES[name], time.monotonic()
+    say = Console(stderr=True).print
+    say(f"{name} ...")
+    with tempfile.TemporaryDirectory(prefix="sparseflow-fit.") as folder:
+        counted = count(case, Path(folder))
+    say(f"{name}: {time.monotonic() - begin:.0f} s")
+    b = board(case.board)
+    tools = {tool: version(tool) for tool in ("pyosys", f"yowasp-nextpnr-{b.flow}")}
+    command = f'python -m bench.fit --case "{name}"'
+    return {"case": name, "command": command, "counted": asdict(counted), "tools": tools}
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    """Counts, and by how much the estimates of this checkout differ."""
+    table = Table(title="Cells after packing, and by how much estimates differ")
+    table.add_column("case")
+    for name in NAMES:
+        table.add_column(name, justify="right")
+    for row in rows:
+        case = CASES[row["case"]]
+        b = board(case.board)
+        use = estimate(Design.for_model(case.model(), case.pes, case.lanes, **b.options), b)
+        cells = (_difference(row["counted"][name], getattr(use, name)) for name in NAMES)
+        table.add_row(row["case"], *cells)
+    return table
+
+
+def _difference(counted: int, estimated: int) -> str:
+    return f"{counted} {estimated / counted - 1:+.1%}" if counted else str(estimated)
+
+
+if __name__ == "__main__":
+    typer.run(main)
