@@ -2,16 +2,13 @@
 
 A wire to a hundred places crosses the chip. Yosys merges equal registers wherever it finds them,
 copies that the hardware description makes on purpose included, so they are made again in the
-netlist that it writes; so are the look-up tables of resets and enables. Every copy takes the same
-inputs: behaviour is the same to the cycle.
+netlist that it writes. Every copy takes the same inputs: behaviour is the same to the cycle.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
-
-from .registers import readers
 
 __all__ = ["MOST", "copy_cells"]
 
@@ -21,6 +18,8 @@ MOST = 32
 # more: registers that feed each other could be copied without end.
 PASSES = 3
 OUTPUTS = {"TRELLIS_FF": "Q", "LUT4": "Z"}
+# A tile has two wires of each of these for all its cells: copies would keep cells apart.
+SHARED = {"CLK", "CE", "LSR", "WCK", "WRE"}
 
 
 def copy_cells(netlist: dict[str, Any], top: str, most: int = MOST) -> Counter[str]:
@@ -34,7 +33,7 @@ def copy_cells(netlist: dict[str, Any], top: str, most: int = MOST) -> Counter[s
     top : str
         Its module.
     most : int
-        Cells that may read one output, at least 1.
+        Cells that may read one output, at least 1; resets, enables and clocks do not count.
 
     Returns
     -------
@@ -55,11 +54,11 @@ def copy_cells(netlist: dict[str, Any], top: str, most: int = MOST) -> Counter[s
 
 
 def _pass(module: dict[str, Any], most: int) -> Counter[str]:
-    read, bits, made = readers(module), _highest_bit(module), Counter[str]()
+    read, bits, made = _readers(module), _highest_bit(module), Counter[str]()
     for name, cell in list(module["cells"].items()):
         output = OUTPUTS.get(cell["type"], "")
         bit = cell["connections"].get(output, [""])[0]
-        users = sorted(set(read.get(bit, ())) - {""})
+        users = sorted(read[bit])
         groups = -(-len(users) // most)
         for i in range(1, groups):
             bits += 1
@@ -71,6 +70,23 @@ def _pass(module: dict[str, Any], most: int) -> Counter[str]:
     return made
 
 
+def _readers(module: dict[str, Any]) -> defaultdict[int | str, set[str]]:
+    """Cells that read each bit, other than through what a tile shares."""
+    found = defaultdict[int | str, set[str]](set)
+    for name, cell in module["cells"].items():
+        for port in _ports(cell):
+            for bit in cell["connections"][port]:
+                if isinstance(bit, int):
+                    found[bit].add(name)
+    return found
+
+
+def _ports(cell: Cell) -> list[str]:
+    """Inputs that may read a copy."""
+    ways = cell["port_directions"].items()
+    return [port for port, way in ways if way != "output" and port not in SHARED]
+
+
 def _highest_bit(module: dict[str, Any]) -> int:
     wires = [cell["connections"].values() for cell in module["cells"].values()]
     wires.append([port["bits"] for port in module["ports"].values()])
@@ -78,7 +94,7 @@ def _highest_bit(module: dict[str, Any]) -> int:
 
 
 def _replace(cell: Cell, old: int, new: int) -> None:
-    """Read another bit wherever this one was read."""
-    for port, bits in cell["connections"].items():
-        if cell["port_directions"][port] != "output":
-            cell["connections"][port] = [new if bit == old else bit for bit in bits]
+    """Read another bit where this one may be a copy."""
+    wires = cell["connections"]
+    for port in _ports(cell):
+        wires[port] = [new if bit == old else bit for bit in wires[port]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 from enum import StrEnum
@@ -250,6 +251,8 @@ def main() -> None:
     Errors of use or input end it with status 2, hardware that is not what the model says
     with status 1; each is told on one line.
     """
+    # What a command has begun is cleared away as after Ctrl-C: tools stopped, folders removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # It says what torch does inside, which changes no result.
     warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
     try:

@@ -28,7 +28,8 @@ def tree(readers: int) -> dict[str, Any]:
         "reset": cell("LUT4", {"A": 11, "B": 2}, ("Z", 12)),
     }
     for i in range(readers):
-        cells[f"r{i:03d}"] = cell("TRELLIS_FF", {"CLK": 3, "DI": 11, "LSR": 12}, ("Q", 100 + i))
+        wires = {"CLK": 3, "DI": 11, "LSR": 12, "CE": 11}
+        cells[f"r{i:03d}"] = cell("TRELLIS_FF", wires, ("Q", 100 + i))
     ports = {"d": {"bits": [2]}, "c": {"bits": [3]}, "o": {"bits": [11, 12]}}
     return {"modules": {"top": {"cells": cells, "ports": ports}}}
 
@@ -51,10 +52,9 @@ def logic(cells: Cells, bit: int, seen: tuple[int, ...] = ()) -> Any:
 def loads(given: dict[str, Any]) -> Counter[int]:
     """Cells that read each bit."""
     cells = given["modules"]["top"]["cells"].values()
+    counted = ("A", "B", "DI")
     return Counter(
-        bit
-        for c in cells
-        for bit in {b for p, (b,) in c["connections"].items() if c["port_directions"][p] == "input"}
+        bit for c in cells for bit in {b for p, (b,) in c["connections"].items() if p in counted}
     )
 
 
@@ -76,6 +76,16 @@ def test_outputs_of_the_module_keep_their_wires() -> None:
     copy_cells(given, "top", 8)
     drivers = [c["connections"] for c in given["modules"]["top"]["cells"].values()]
     assert sum(w.get("Q") == [11] or w.get("Z") == [12] for w in drivers) == 2
+
+
+def test_what_a_tile_shares_stays_on_one_wire() -> None:
+    given = tree(40)
+    copy_cells(given, "top", 8)
+    registers = [
+        c for n, c in given["modules"]["top"]["cells"].items() if n[0] == "r" and n != "reset"
+    ]
+    assert {(*c["connections"]["LSR"], *c["connections"]["CE"]) for c in registers} == {(12, 11)}
+    assert len({tuple(c["connections"]["DI"]) for c in registers}) == 6
 
 
 def test_few_readers_change_nothing() -> None:

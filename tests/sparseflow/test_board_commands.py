@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +92,34 @@ def test_build_ends_with_the_page(
     assert "s  writing the Quartus project" in printed.err
     with pytest.raises(ValueError, match="--pes and --lanes go together"):
         board_commands.build(model, "de10_nano", out, pes=4)
+
+
+def children(pid: int) -> list[int]:
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_build_that_is_ended_leaves_nothing(model: Path, tmp_path: Path) -> None:
+    """Neither a folder nor a tool that runs on alone."""
+    line = [sys.executable, "-m", "sparseflow", "build", str(model), "--board", "ecpix5"]
+    line += ["--out", str(tmp_path / "out"), "--pes", "4", "--lanes", "2"]
+    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as run:
+        try:
+            until(lambda: bool(children(run.pid)) and any(tmp_path.glob(".out*/yosys.log")))
+            tools = children(run.pid)
+            run.terminate()
+            assert run.wait(300) == 143
+        finally:
+            run.kill()
+    assert list(tmp_path.iterdir()) == [model]
+    assert tools
+    until(lambda: not any(Path(f"/proc/{tool}").exists() for tool in tools))
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
