@@ -83,12 +83,11 @@ def synthesise_ecp5(
 def ecp5_commands(sources: tuple[str, ...], top: str, flatten: bool) -> list[str]:
     """Yosys commands that count ECP5 cells into ``cells.txt``."""
     reads = [f"read_verilog -sv {name}" for name in sources]
-    synth = [f"synth_ecp5 -top {top}"]
-    if not flatten:
-        # ABC's results are put back under names such as port[0], which crashes Yosys 0.70
-        # where a wire of that name is there; Amaranth names fields of arrays that way.
-        synth = [f"hierarchy -check -top {top}", "rename -hide w:*", f"{synth[0]} -noflatten"]
-    return [*reads, *synth, f"tee -q -o cells.txt stat -json -top {top}"]
+    # ABC's results are put back under names such as port[0], which crashes Yosys 0.70 where a wire
+    # of that name is there; Amaranth names fields of arrays that way.
+    hidden = [f"hierarchy -check -top {top}", "rename -hide w:*"]
+    synth = f"synth_ecp5 -top {top}" + ("" if flatten else " -noflatten")
+    return [*reads, *hidden, synth, f"tee -q -o cells.txt stat -json -top {top}"]
 
 
 def _require(files: VerilogFiles) -> None:

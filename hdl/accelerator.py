@@ -215,8 +215,8 @@ class Accelerator(wiring.Component):
         moved = core.frames.valid & core.frames.ready | core.states.valid & core.states.ready
         owed = core.frames.valid | (self._frames.any() & ~self._event("wait_frame"))
         m.d.comb += stuck.eq((left == 1) & (timeout != 0))
-        calm = ~owed | moved | blocked | self._soft_reset
-        with m.If(_before(m, calm)):
+        calm = ~owed | moved | blocked
+        with m.If(_before(m, calm) | self._soft_reset):
             m.d.sync += left.eq(timeout)
         with m.Elif(left > 1):
             m.d.sync += left.eq(left - 1)
