@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from boards.board import board
 from csb_format import Model
 from csb_format.design import Design, check_supported
 from csb_format.geometry import Geometry
@@ -190,9 +189,7 @@ def rtl_result(row: Row, place: Place) -> dict[str, Any]:
 def _design(row: Row, model: Model) -> Design:
     """The design that a board's clock is known of, where there is one."""
     case = CASES.get(row.network)
-    if case is None:
-        return Design.for_model(model, *ARRAY)
-    return Design.for_model(model, case.pes, case.lanes, **board(case.board).options)
+    return case.design(model) if case else Design.for_model(model, *ARRAY)
 
 
 def _test_frames(row: Row, module: nn.Module, model: Model, place: Place) -> list[Any]:

@@ -63,6 +63,10 @@ class Case:
     act_bits: int = 16
     layers: int = 1
 
+    def design(self, model: Model) -> Design:
+        """The array for a model of this layer, as all designs of the board are."""
+        return Design.for_model(model, self.pes, self.lanes, **board(self.board).options)
+
     def model(self) -> Model:
         """Random weights."""
         rng = np.random.default_rng(SEED)
@@ -146,7 +150,7 @@ def _with_others(path: Path, rows: Rows, counts: Rows) -> tuple[Rows, Rows]:
 def _build(name: str, work: Path, seed: int) -> dict[str, Any]:
     case = CASES[name]
     b, model = board(case.board), case.model()
-    design = Design.for_model(model, case.pes, case.lanes, **b.options)
+    design = case.design(model)
     image = compile_model(model, design)
     out, say = work / name, Console(stderr=True).print
     built: dict[str, Any]

@@ -28,7 +28,6 @@ from boards.fit import Usage, estimate
 from boards.synth import run_yosys
 from boards.tools import run_tool
 from boards.top_verilog import emit_board
-from csb_format.design import Design
 from hdl.compiler import compile_model
 
 from .boards import CASES as BITSTREAMS
@@ -75,7 +74,7 @@ def count(case: Case, work: Path, timeout: float = 7200.0) -> Usage:
         If a tool fails.
     """
     b, model = board(case.board), case.model()
-    design = Design.for_model(model, case.pes, case.lanes, **b.options)
+    design = case.design(model)
     files = emit_board(b, design, compile_model(model, design), work / "verilog")
     for name in (*files.images, *files.sources):
         shutil.copy(files.folder / name, work / name)
@@ -148,7 +147,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         case = CASES[row["case"]]
         b = board(case.board)
-        use = estimate(Design.for_model(case.model(), case.pes, case.lanes, **b.options), b)
+        use = estimate(case.design(case.model()), b)
         cells = (_difference(row["counted"][name], getattr(use, name)) for name in NAMES)
         table.add_row(row["case"], *cells)
     return table

@@ -7,8 +7,10 @@ netlist that it writes. Every copy takes the same inputs: behaviour is the same 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import Any
+
+from .registers import readers
 
 __all__ = ["MOST", "copy_cells"]
 
@@ -54,11 +56,11 @@ def copy_cells(netlist: dict[str, Any], top: str, most: int = MOST) -> Counter[s
 
 
 def _pass(module: dict[str, Any], most: int) -> Counter[str]:
-    read, bits, made = _readers(module), _highest_bit(module), Counter[str]()
+    read, bits, made = readers(module, SHARED), _highest_bit(module), Counter[str]()
     for name, cell in list(module["cells"].items()):
         output = OUTPUTS.get(cell["type"], "")
         bit = cell["connections"].get(output, [""])[0]
-        users = sorted(read[bit])
+        users = sorted(set(read.get(bit, ())) - {""})
         groups = -(-len(users) // most)
         for i in range(1, groups):
             bits += 1
@@ -70,23 +72,6 @@ def _pass(module: dict[str, Any], most: int) -> Counter[str]:
     return made
 
 
-def _readers(module: dict[str, Any]) -> defaultdict[int | str, set[str]]:
-    """Cells that read each bit, other than through what a tile shares."""
-    found = defaultdict[int | str, set[str]](set)
-    for name, cell in module["cells"].items():
-        for port in _ports(cell):
-            for bit in cell["connections"][port]:
-                if isinstance(bit, int):
-                    found[bit].add(name)
-    return found
-
-
-def _ports(cell: Cell) -> list[str]:
-    """Inputs that may read a copy."""
-    ways = cell["port_directions"].items()
-    return [port for port, way in ways if way != "output" and port not in SHARED]
-
-
 def _highest_bit(module: dict[str, Any]) -> int:
     wires = [cell["connections"].values() for cell in module["cells"].values()]
     wires.append([port["bits"] for port in module["ports"].values()])
@@ -95,6 +80,6 @@ def _highest_bit(module: dict[str, Any]) -> int:
 
 def _replace(cell: Cell, old: int, new: int) -> None:
     """Read another bit where this one may be a copy."""
-    wires = cell["connections"]
-    for port in _ports(cell):
-        wires[port] = [new if bit == old else bit for bit in wires[port]]
+    for port, bits in cell["connections"].items():
+        if cell["port_directions"][port] != "output" and port not in SHARED:
+            cell["connections"][port] = [new if bit == old else bit for bit in bits]

@@ -9,7 +9,7 @@ and nowhere else, the block's register takes their place. Behaviour is the same 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 __all__ = ["absorb_registers", "readers"]
@@ -35,13 +35,16 @@ def absorb_registers(netlist: dict[str, Any], top: str) -> Counter[str]:
     return _Netlist(netlist["modules"][top]).absorb()
 
 
-def readers(module: dict[str, Any]) -> defaultdict[int, list[str]]:
-    """Cells that read each bit of a flat module; the empty name stands for its ports."""
+def readers(module: dict[str, Any], aside: Container[str] = ()) -> defaultdict[int, list[str]]:
+    """Cells that read each bit of a flat module; the empty name stands for its ports.
+
+    Inputs named in ``aside`` do not count.
+    """
     users = defaultdict[int, list[str]](list)
     for name, cell in module["cells"].items():
         directions = cell.get("port_directions", {})
         for port, bits in cell["connections"].items():
-            if directions.get(port) != "output":
+            if directions.get(port) != "output" and port not in aside:
                 for bit in filter(_is_wire, bits):
                     users[bit].append(name)
     for port in module["ports"].values():
