@@ -29,7 +29,7 @@ from hdl.verilog import emit_verilog
 from sim.cycle_model import CycleModel
 from sim.random_models import random_model, random_network
 
-from .record import write_record
+from .record import Rows, with_others, write_record
 
 SEED = 0
 
@@ -124,27 +124,15 @@ def main(
     """Build, print a table, write JSON."""
     rows = [_build(name, work, seed) for name in cases or CASES]
     counts = _stand_ins(work) if stand_ins else []
-    if json and add:
-        rows, counts = _with_others(json, rows, counts)
+    if json and add and json.exists():
+        rows = with_others(json, rows, CASES)
+        counts = counts or json_text.loads(json.read_text("utf-8"))["stand_ins"]
     console = Console(width=140)
     console.print(_table(rows))
     for row in counts:
         console.print(f"stand-in {row['family']}: {row['cells']}", highlight=False)
     if json:
         write_record(json, "bench.boards", seed, rows, stand_ins=counts, published=PUBLISHED)
-
-
-Rows = list[dict[str, Any]]
-
-
-def _with_others(path: Path, rows: Rows, counts: Rows) -> tuple[Rows, Rows]:
-    """What the file has of cases that were not run now."""
-    kept = json_text.loads(path.read_text("utf-8"))
-    names = {row["case"] for row in rows}
-    others = [row for row in kept["rows"] if row["case"] not in names]
-    return sorted(others + rows, key=lambda row: list(CASES).index(row["case"])), (
-        counts or kept["stand_ins"]
-    )
 
 
 def _build(name: str, work: Path, seed: int) -> dict[str, Any]:

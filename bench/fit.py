@@ -8,9 +8,6 @@ file has. On an idle core those for iCE40 take half a minute each.
 
 from __future__ import annotations
 
-import json as json_text
-import re
-import shutil
 import tempfile
 import time
 from dataclasses import asdict
@@ -22,17 +19,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from boards.bitstream import CELLS, DEVICE_FLAGS, synthesis
-from boards.board import Board, board
+from boards.board import board
 from boards.fit import Usage, estimate
-from boards.synth import run_yosys
-from boards.tools import run_tool
+from boards.open_flows import OPEN_FLOWS, pack_cells, synthesise
 from boards.top_verilog import emit_board
 from hdl.compiler import compile_model
 
 from .boards import CASES as BITSTREAMS
 from .boards import SEED, Case
-from .record import write_record
+from .record import Rows, with_others, write_record
 
 __all__ = ["CASES", "count", "main"]
 
@@ -52,9 +47,14 @@ CASES = {
         Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 8, 16),
     )
 }
-# how `Usage` calls the kinds of cells of `boards.bitstream`
-NAMES = {"multipliers": "dsp", "block_rams": "ram", "luts": "lut", "large_rams": "spram"}
-USED = re.compile(r"^Info:\s+(\w+):\s+(\d+)/", re.MULTILINE)
+# how `Usage` calls the kinds of cells of `boards.open_flows`
+NAMES = {
+    "multipliers": "dsp",
+    "block_rams": "ram",
+    "luts": "lut",
+    "large_rams": "spram",
+    "distributed": "distributed",
+}
 
 
 def count(case: Case, work: Path, timeout: float = 7200.0) -> Usage:
@@ -76,26 +76,9 @@ def count(case: Case, work: Path, timeout: float = 7200.0) -> Usage:
     b, model = board(case.board), case.model()
     design = case.design(model)
     files = emit_board(b, design, compile_model(model, design), work / "verilog")
-    for name in (*files.images, *files.sources):
-        shutil.copy(files.folder / name, work / name)
-    ends = ["flatten -noscopeinfo", "opt_clean -purge", "write_json netlist.json"]
-    run_yosys(work, [*synthesis(b, design, files.sources), *ends], timeout)
-    run_tool(b, f"nextpnr-{b.flow}", _packing(b, work), work, timeout)
-    log = (work / f"nextpnr-{b.flow}.log").read_text("utf-8")
-    used = {kind: int(cells) for kind, cells in USED.findall(log)}
-    kinds = {name: CELLS[b.flow].get(ours, "") for name, ours in NAMES.items()}
-    return Usage(**{name: used.get(kind, 0) for name, kind in kinds.items()})
-
-
-def _packing(b: Board, work: Path) -> list[str]:
-    """Arguments of nextpnr; pins decide which loop of iCE40 is meant, else they do not matter."""
-    common = ["--json", "netlist.json", "--pack-only", DEVICE_FLAGS[b.part]]
-    common += ["--package", b.package]
-    if b.flow == "ecp5":
-        return [*common, "--lpf-allow-unconstrained"]
-    text = "".join(f"set_io {signal} {pin.name}\n" for signal, pin in b.located().items())
-    (work / "pins.pcf").write_text(text, "utf-8")
-    return [*common, "--pcf", "pins.pcf"]
+    synthesise(b, design, files, work, timeout, lambda text: None)
+    cells = pack_cells(b, work, timeout)
+    return Usage(**{name: cells.get(ours, 0) for name, ours in NAMES.items()})
 
 
 def main(
@@ -110,19 +93,11 @@ def main(
     if unknown:
         raise typer.BadParameter(f"{unknown[0]!r}: choose from {', '.join(map(repr, CASES))}")
     rows = [_row(name) for name in cases or CASES]
-    if json and add and json.exists():
-        rows = _with_others(json, rows)
+    if json and add:
+        rows = with_others(json, rows, CASES)
     Console(width=120).print(_table(rows))
     if json:
         write_record(json, "bench.fit", SEED, rows)
-
-
-def _with_others(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the file has of cases that were not run now, in the order of all cases."""
-    new = {row["case"] for row in rows}
-    kept = json_text.loads(path.read_text("utf-8"))["rows"]
-    others = [row for row in kept if row["case"] not in new and row["case"] in CASES]
-    return sorted(others + rows, key=lambda row: list(CASES).index(row["case"]))
 
 
 def _row(name: str) -> dict[str, Any]:
@@ -133,12 +108,12 @@ def _row(name: str) -> dict[str, Any]:
         counted = count(case, Path(folder))
     say(f"{name}: {time.monotonic() - begin:.0f} s")
     b = board(case.board)
-    tools = {tool: version(tool) for tool in ("pyosys", f"yowasp-nextpnr-{b.flow}")}
+    tools = {name: version(name) for name in OPEN_FLOWS[b.flow].packages}
     command = f'python -m bench.fit --case "{name}"'
     return {"case": name, "command": command, "counted": asdict(counted), "tools": tools}
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(rows: Rows) -> Table:
     """Counts, and by how much the estimates of this checkout differ."""
     table = Table(title="Cells after packing, and by how much estimates differ")
     table.add_column("case")

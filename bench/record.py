@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from csb_format.replace import replace_file
 from sparseflow.figures import versions
 
-__all__ = ["write_record"]
+__all__ = ["Rows", "with_others", "write_record"]
+
+Rows = list[dict[str, Any]]
 
 
 def write_record(path: Path, module: str, seed: int | list[int], rows: Any, **more: Any) -> None:
@@ -19,3 +22,11 @@ def write_record(path: Path, module: str, seed: int | list[int], rows: Any, **mo
     record = {"command": command, "seed": seed, "versions": versions(), "rows": rows} | more
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+
+
+def with_others(path: Path, rows: Rows, cases: Iterable[str]) -> Rows:
+    """Rows beside those that a file has of other cases, all in the order of ``cases``."""
+    order, new = list(cases), {row["case"] for row in rows}
+    kept = json.loads(path.read_text("utf-8"))["rows"] if path.exists() else []
+    others = [row for row in kept if row["case"] in order and row["case"] not in new]
+    return sorted(others + rows, key=lambda row: order.index(row["case"]))

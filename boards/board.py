@@ -13,6 +13,7 @@ __all__ = ["FLOWS", "PARTS", "Board", "BoardError", "Part", "Pin", "board", "boa
 FLOWS = {
     "ecp5": "open tools",
     "ice40": "open tools",
+    "gowin": "open tools",
     "vivado": "Vivado project",
     "vivado-zynq": "Vivado project",
     "quartus": "Quartus project",
@@ -37,15 +38,19 @@ class Part:
     ram_shapes : tuple of (words, bits)
         Shapes of one block RAM with a port to write and one to read.
     luts : int
-        Look-up tables: LUT4 (ECP5, iCE40), LUT6 (AMD), ALM (Intel).
+        Look-up tables: LUT4 (ECP5, iCE40, Gowin), LUT6 (AMD), ALM (Intel).
     megahertz : float
         Clock after place and route: the lowest of ``bench/results/boards.json``, rounded down.
     guessed : bool
         The clock is not measured: the vendor's tool is not among ours.
-    distributed : bool
-        Small memories can be made of look-up tables.
+    distributed : int, optional
+        Memories of 16 words of 4 bits that logic finds room for instead; None: enough.
     large_rams : int
         Memories of a single port, 16384 words of 16 bits.
+    halves : bool
+        One multiplier can be two of 9 x 9.
+    ram_step : int
+        Bits by which the width of a memory in logic grows, as Yosys reckons.
     """
 
     multipliers: int
@@ -54,20 +59,27 @@ class Part:
     luts: int
     megahertz: float
     guessed: bool = False
-    distributed: bool = True
+    distributed: int | None = None
     large_rams: int = 0
+    halves: bool = False
+    ram_step: int = 4
 
 
 ECP5_RAM = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 ICE40_RAM = ((256, 16), (512, 8), (1024, 4), (2048, 2))
+GOWIN_RAM = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 AMD_RAM = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 M10K = ((256, 40), (512, 20), (1024, 10), (2048, 5), (4096, 2), (8192, 1))
 M20K = ((512, 40), (1024, 20), (2048, 10), (4096, 5), (8192, 2), (16384, 1))
-# capacities: nextpnr 0.11 for Lattice, the vendors' product tables for the others
+# capacities: nextpnr 0.11 for Lattice and Gowin, the vendors' product tables for the others
 PARTS = {
     "LFE5U-85F": Part(156, 208, ECP5_RAM, 83640, 103),
     "LFE5UM5G-45F": Part(72, 108, ECP5_RAM, 43848, 157),
-    "iCE40UP5K": Part(8, 30, ICE40_RAM, 5280, 25, distributed=False, large_rams=4),
+    "iCE40UP5K": Part(8, 30, ICE40_RAM, 5280, 25, distributed=0, large_rams=4),
+    # 648 small memories; the placer found room for 406 of them, and none for 488
+    "GW2A-LV18PG256C8/I7": Part(
+        48, 46, GOWIN_RAM, 20736, 81, distributed=420, halves=True, ram_step=1
+    ),
     "xc7a100t": Part(240, 270, AMD_RAM, 63400, 150, guessed=True),
     "xck26": Part(1248, 288, AMD_RAM, 117120, 200, guessed=True),
     "5CSEBA6U23I7": Part(224, 553, M10K, 41910, 100, guessed=True),

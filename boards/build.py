@@ -13,9 +13,10 @@ from csb_format.model import Model
 from csb_format.replace import replace_file
 from hdl.compiler import compile_model
 
-from .bitstream import DESIGN, SUMMARY, Built, build_bitstream, open_flow
+from .bitstream import DESIGN, SUMMARY, Built, build_bitstream
 from .board import FLOWS, Board, BoardError, board
 from .fit import Choice, choice, choices, fastest
+from .open_flows import open_flow
 from .summary import summary
 from .tools import Note
 from .vendor import write_project

@@ -27,18 +27,21 @@ __all__ = [
 ]
 
 PES = (4, 8, 16, 32, 64, 128)
-# Yosys puts a memory into block RAM if each of the blocks holds about so many bits
-LEAST_BLOCK_BITS = 2048
+# What Yosys 0.70 reckons with on ECP5 and Gowin where it chooses between block RAM and logic: a
+# block, a bit of 16 words, and a bit of every further 16 words to choose from.
+BLOCK_COST, BIT_COST, CHOICE_COST = 128, 1.0, 0.5
 TABLES, TABLE_GUARD = 5, 3  # of an element-wise lane: sigmoid and tanh
+# LUT4 sites that 16 words of 4 bits take: on ECP5 with their write port's slice
+DISTRIBUTED, DISTRIBUTED_GOWIN = 6, 8
+NARROW = 9  # bits of the operands of half a multiplier
 # LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_fit.py)
-DISTRIBUTED = 6  # of 16 words of 4 bits, with their write port's slice
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
 LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
 COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
 LINK_BLOCKS = 2
 LARGE_WORDS, LARGE_BITS = 16384, 16  # of a memory with one port
 # of LUT4 sites to the look-up tables of a family: six inputs take more logic
-SITES = {"ecp5": 1.0, "ice40": 1.0, "vivado": 0.6, "vivado-zynq": 0.6, "quartus": 0.5}
+SITES = {"ecp5": 1.0, "ice40": 1.0, "gowin": 1.0, "vivado": 0.6, "vivado-zynq": 0.6, "quartus": 0.5}
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,15 @@ class Usage:
     multipliers, block_rams, luts : int
     large_rams : int
         Memories of a single port, where the device has them.
+    distributed : int
+        Memories of 16 words of 4 bits.
     """
 
     multipliers: int
     block_rams: int
     luts: int
     large_rams: int = 0
+    distributed: int = 0
 
     def limits(self, part: Part) -> dict[str, float]:
         """Share of the device that each takes; it fits where none is above 1."""
@@ -66,6 +72,8 @@ class Usage:
         }
         if self.large_rams > part.large_rams:  # every PE has one: all taken is no limit
             shares["large RAM"] = self.large_rams / part.large_rams
+        if part.distributed:
+            shares["distributed RAM"] = self.distributed / part.distributed
         return shares
 
     def limit(self, part: Part) -> tuple[str, float]:
@@ -108,19 +116,32 @@ class Choice:
 def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     """Cells that a design takes on a board, with or without its link."""
     part = board.has
-    small, blocks = LINK * link, LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
-    large = _large(design) if part.large_rams else 0
+    luts, blocks = LINK * link, LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
+    large, distributed = _large(design) if part.large_rams else 0, 0
     for width, depth, count in _memories(design, matrices=not large):
         used = _blocks(width, depth, part)
         blocks += used * count
-        small += 0 if used else count * _distributed(width, depth)
-    multipliers = design.multipliers + _lane_multipliers(design)
-    logic = small + _logic(design)
-    if board.flow == "ice40" and multipliers > part.multipliers >= design.multipliers:
+        distributed += 0 if used else count * _distributed(width, depth)
+        luts += 0 if used else count * _chosen(width, depth)
+    luts += distributed * (DISTRIBUTED_GOWIN if board.flow == "gowin" else DISTRIBUTED)
+    multipliers, instead = _multipliers(design, board)
+    logic = luts + _logic(design) + instead
+    return Usage(multipliers, blocks, round(logic * SITES[board.flow]), large, distributed)
+
+
+def _multipliers(design: Design, board: Board) -> tuple[int, int]:
+    """DSP blocks, and LUT4 sites of products that there are none for."""
+    part, lanes = board.has, _lane_multipliers(design)
+    if (
+        board.flow == "ice40"
+        and design.multipliers + lanes > part.multipliers >= design.multipliers
+    ):
         # the lanes' multipliers become adders
-        logic += _lane_multipliers(design) * design.act_bits**2
-        multipliers = design.multipliers
-    return Usage(multipliers, blocks, round(logic * SITES[board.flow]), large)
+        return design.multipliers, lanes * design.act_bits**2
+    array = design.multipliers
+    if part.halves and max(design.value_bits, design.act_bits) <= NARROW:
+        array = ceil(array / 2)
+    return array + lanes, 0
 
 
 def _lane_multipliers(design: Design) -> int:
@@ -163,16 +184,22 @@ def _memories(design: Design, *, matrices: bool) -> list[tuple[int, int, int]]:
 
 def _blocks(width: int, depth: int, part: Part) -> int:
     """Block RAMs of a memory; 0 if it is too small for them."""
-    least = LEAST_BLOCK_BITS if part.distributed else 1
-    if depth * min(width, part.ram_shapes[0][1]) < least:
-        return 0
-    return min(ceil(width / bits) * ceil(depth / words) for words, bits in part.ram_shapes)
+    blocks = min(ceil(width / bits) * ceil(depth / words) for words, bits in part.ram_shapes)
+    if part.distributed == 0:
+        return blocks
+    rows, paid = ceil(depth / 16), ceil(width / part.ram_step) * part.ram_step
+    cost = BIT_COST * paid * rows + ceil(CHOICE_COST * width * (rows - 1))
+    return 0 if cost < BLOCK_COST * blocks else blocks
 
 
 def _distributed(width: int, depth: int) -> int:
-    """LUT4 sites of a memory in logic: its cells, and the choice among them."""
-    rows = ceil(depth / 16)
-    return ceil(width / 4) * rows * DISTRIBUTED + round(width * READ * (rows - 1))
+    """Memories of 16 words of 4 bits in the place of a larger one."""
+    return ceil(width / 4) * ceil(depth / 16)
+
+
+def _chosen(width: int, depth: int) -> int:
+    """LUT4 sites that choose among them."""
+    return round(width * READ * (ceil(depth / 16) - 1))
 
 
 def _logic(design: Design) -> int:

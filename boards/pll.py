@@ -8,6 +8,9 @@ __all__ = ["clock_verilog"]
 
 ECP5_VCO = (400e6, 800e6)
 ICE40_VCO = (533e6, 1066e6)
+# of GW2A at grade C8/I7, as apycula's gowin_pll has them
+GOWIN_VCO, GOWIN_DETECTOR = (500e6, 1250e6), 3e6
+GOWIN_AFTER = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
 
 
 def clock_verilog(board: Board) -> str:
@@ -20,7 +23,7 @@ def clock_verilog(board: Board) -> str:
     """
     if board.clock_hz == board.oscillator_hz:
         return "    wire clock = clk;\n    wire locked = 1'b1;\n"
-    makers = {"ecp5": _ecp5, "ice40": _ice40}
+    makers = {"ecp5": _ecp5, "ice40": _ice40, "gowin": _gowin}
     if board.flow not in makers:
         raise BoardError(
             f"board {board.name}: clock {board.clock_hz} Hz: its flow has no loop here, "
@@ -60,6 +63,18 @@ def _ice40(board: Board) -> str:
     raise _none(board)
 
 
+def _gowin(board: Board) -> str:
+    fin, fout = board.oscillator_hz, board.clock_hz
+    after = [n for n in GOWIN_AFTER if GOWIN_VCO[0] <= fout * n <= GOWIN_VCO[1]]
+    for divide in range(1, 65):
+        multiply, rest = divmod(fout * divide, fin)
+        if rest == 0 and 1 <= multiply <= 64 and fin >= GOWIN_DETECTOR * divide and after:
+            return GOWIN.format(
+                megahertz=fin / 1e6, divide=divide - 1, multiply=multiply - 1, after=after[0]
+            )
+    raise _none(board)
+
+
 ECP5 = """    wire clock, locked;
     EHXPLLL #(
         .CLKI_DIV({divide}), .CLKFB_DIV({multiply}), .CLKOP_DIV({after}),
@@ -79,5 +94,16 @@ ICE40 = """    wire clock, locked;
         .FILTER_RANGE({span})
     ) pll (
         .PACKAGEPIN(clk), .PLLOUTGLOBAL(clock), .LOCK(locked), .RESETB(1'b1), .BYPASS(1'b0)
+    );
+"""
+GOWIN = """    wire clock, locked;
+    rPLL #(
+        .FCLKIN("{megahertz:g}"), .IDIV_SEL({divide}), .FBDIV_SEL({multiply}), .ODIV_SEL({after}),
+        .DYN_IDIV_SEL("false"), .DYN_FBDIV_SEL("false"), .DYN_ODIV_SEL("false"),
+        .DYN_DA_EN("false"), .CLKFB_SEL("internal"), .CLKOUT_BYPASS("false"),
+        .DEVICE("GW2A-18C")
+    ) pll (
+        .CLKIN(clk), .CLKOUT(clock), .LOCK(locked), .CLKFB(1'b0), .RESET(1'b0), .RESET_P(1'b0),
+        .FBDSEL(6'd0), .IDSEL(6'd0), .ODSEL(6'd0), .PSDA(4'd0), .DUTYDA(4'd0), .FDLY(4'd0)
     );
 """

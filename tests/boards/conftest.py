@@ -1,17 +1,25 @@
-"""One small accelerator for all tests of this room."""
+"""One small accelerator for all tests of this room, and a run of what synthesis makes of any."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from boards.board import Board
+from boards.open_flows import synthesis
+from boards.synth import run_yosys
 from csb_format import Model
 from csb_format.design import Design
-from hdl.compiler import compile_model
-from hdl.verilog import VerilogFiles, emit_verilog
-from sim.random_models import random_model
+from hdl.compiler import Image, compile_model
+from hdl.verilog import TOP_MODULE, VerilogFiles, emit_verilog
+from sim.integer_model import IntegerModel
+from sim.random_models import random_frames, random_model
+from sim.verify import verify
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +37,33 @@ def design(model: Model) -> Design:
 def files(model: Model, design: Design, tmp_path_factory: pytest.TempPathFactory) -> VerilogFiles:
     folder: Path = tmp_path_factory.mktemp("boards") / "verilog"
     return emit_verilog(design, folder, compile_model(model, design))
+
+
+@pytest.fixture
+def cells_of(tmp_path: Path) -> Callable[[Board, Image, str], dict[str, int]]:
+    """Counts the cells of a core, once their simulation has given what the model says.
+
+    The last argument is Verilog of the family's cells.
+    """
+
+    def cells_of(board: Board, image: Image, cells: str) -> dict[str, int]:
+        files = emit_verilog(image.design, tmp_path / "verilog")
+        for name in files.sources:
+            shutil.copy(files.folder / name, tmp_path / name)
+        commands = synthesis(board, image.design, files.sources, TOP_MODULE)
+        out = tmp_path / "netlist"
+        out.mkdir()
+        write = f"write_verilog -noattr netlist/{TOP_MODULE}.v"
+        run_yosys(tmp_path, [*commands, "tee -q -o cells.txt stat -json", write], 1200)
+        (out / "cells.v").write_text(cells, "utf-8")
+        netlist = VerilogFiles(out, (f"{TOP_MODULE}.v", "cells.v"), ())
+        sequences = random_frames(np.random.default_rng(2), image.model, [3, 2])
+        model = IntegerModel(image.model)
+        found = verify(model, image, netlist, sequences, tmp_path, simulator="icarus", load=True)
+        assert found.exact, found.first
+        assert found.cycle_mismatch is None
+        text = (tmp_path / "cells.txt").read_text("utf-8")
+        counts: dict[str, int] = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
+        return {kind.removeprefix("\\"): n for kind, n in counts.items()}
+
+    return cells_of

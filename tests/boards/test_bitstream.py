@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boards.bitstream import BitstreamError, Built, _check_clock, build_bitstream, synthesis
+from boards.bitstream import BitstreamError, Built, _check_clock, build_bitstream
 from boards.board import BoardError, board
 from boards.fit import estimate
+from boards.open_flows import synthesis
 from boards.tools import why
 from csb_format.design import Design
 from hdl.compiler import Image, compile_model

@@ -9,7 +9,7 @@ import pytest
 from boards.board import Board, BoardError, board, board_names, parse
 from boards.pll import clock_verilog
 
-OPEN = ("ecpix5", "icebreaker", "ulx3s")
+OPEN = ("ecpix5", "icebreaker", "tang_primer_20k", "ulx3s")
 
 
 def test_all_boards_are_described() -> None:
@@ -72,9 +72,23 @@ def test_loop_of_ice40() -> None:
     assert ".DIVR(0), .DIVF(63), .DIVQ(5)" in text
 
 
+@pytest.mark.parametrize(
+    ("clock", "divide", "multiply", "after"),
+    [(81, 0, 2, 8), (108, 0, 3, 8), (54, 0, 1, 16), (60, 8, 19, 16), (13.5, 1, 0, 48)],
+)
+def test_loop_of_gowin(clock: float, divide: int, multiply: int, after: int) -> None:
+    tang = replace(board("tang_primer_20k"), clock_hz=round(clock * 1e6))
+    assert 500 <= clock * after <= 1250
+    assert clock == 27 * (multiply + 1) / (divide + 1)
+    text = f".IDIV_SEL({divide}), .FBDIV_SEL({multiply}), .ODIV_SEL({after})"
+    assert text in clock_verilog(tang)
+
+
 def test_clock_that_no_loop_makes() -> None:
     with pytest.raises(BoardError, match=r"no setting of its loop makes 99999999 Hz"):
         clock_verilog(changed(clock_hz=99_999_999))
+    with pytest.raises(BoardError, match=r"no setting of its loop makes 80000000 Hz of 27000000"):
+        clock_verilog(replace(board("tang_primer_20k"), clock_hz=80_000_000))
 
 
 def test_oscillators_are_used_as_they_are() -> None:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyosys
 import pytest
 
-from boards.bitstream import build_bitstream, ice40_commands
-from boards.board import board
+from boards.bitstream import build_bitstream
+from boards.board import Board, board
 from boards.fit import estimate
-from boards.synth import run_yosys
 from csb_format.design import Design
 from hdl.compiler import Image, compile_model
-from hdl.verilog import TOP_MODULE, VerilogFiles, emit_verilog
-from sim.integer_model import IntegerModel
-from sim.random_models import random_frames, random_model
-from sim.verify import verify
+from sim.random_models import random_model
 
 ICEBREAKER = board("icebreaker")
 
@@ -31,41 +27,17 @@ def image(hidden: int) -> Image:
     return compile_model(model, design)
 
 
-def netlist(given: Image, work: Path) -> VerilogFiles:
-    """Verilog of the cells that the core becomes, with Yosys' models of them."""
-    files = emit_verilog(given.design, work / "verilog")
-    for name in files.sources:
-        shutil.copy(files.folder / name, work / name)
-    reads = [f"read_verilog -sv {name}" for name in files.sources]
-    reads += [f"hierarchy -top {TOP_MODULE}", "rename -hide w:*"]
-    synth = ice40_commands(ICEBREAKER, given.design, TOP_MODULE)
-    out = work / "netlist"
-    out.mkdir()
-    write = f"write_verilog -noattr netlist/{TOP_MODULE}.v"
-    run_yosys(work, [*reads, *synth, "tee -o cells.txt stat", write], 1200)
+@pytest.mark.slow
+@pytest.mark.synth
+def test_cells_compute_what_the_model_says(
+    cells_of: Callable[[Board, Image, str], dict[str, int]],
+) -> None:
+    """Every product is in a DSP block, and none was lost on the way there."""
     models = Path(pyosys.__file__).parent / "share" / "ice40" / "cells_sim.v"
     # Icarus 11 knows no defaults of ports; Yosys connects them all
     defaults = "`define NO_ICE40_DEFAULT_ASSIGNMENTS\n"
-    (out / "cells_sim.v").write_text(defaults + models.read_text())
-    return VerilogFiles(out, (f"{TOP_MODULE}.v", "cells_sim.v"), ())
-
-
-@pytest.mark.slow
-@pytest.mark.synth
-def test_cells_compute_what_the_model_says(tmp_path: Path) -> None:
-    """Every product is in a DSP block, and none was lost on the way there."""
-    given = image(16)
-    files = netlist(given, tmp_path)
-    cells = dict(
-        line.split()[::-1] for line in (tmp_path / "cells.txt").read_text().splitlines()
-        if len(line.split()) == 2 and line.split()[1].startswith("SB_")
-    )  # fmt: skip
-    assert (cells["SB_MAC16"], cells["SB_SPRAM256KA"]) == ("8", "4")
-    model = IntegerModel(given.model)
-    sequences = random_frames(np.random.default_rng(2), given.model, [3, 2])
-    found = verify(model, given, files, sequences, tmp_path, simulator="icarus", load=True)
-    assert found.exact, found.first
-    assert found.cycle_mismatch is None
+    cells = cells_of(ICEBREAKER, image(16), defaults + models.read_text("utf-8"))
+    assert (cells["SB_MAC16"], cells["SB_SPRAM256KA"]) == (8, 4)
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from boards import tools
-from boards.bitstream import _place
 from boards.board import board
+from boards.open_flows import place
 from boards.synth import run_yosys
 from boards.tools import BitstreamError, how_far, run_tool, watch
 
@@ -86,7 +86,7 @@ def test_a_design_that_is_too_large_says_what_to_change(tmp_path: Path) -> None:
         BitstreamError,
         match=r"does not fit iCEBreaker: ERROR.* Choose fewer --pes or --lanes, see `sparseflow",
     ):
-        _place(board("icebreaker"), tmp_path, 1, 300, lambda text: None)
+        place(board("icebreaker"), tmp_path, 1, 300, lambda text: None)
 
 
 def test_a_tool_that_takes_too_long(tmp_path: Path) -> None:
