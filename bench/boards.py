@@ -98,6 +98,7 @@ CASES = {
     "ulx3s": Case("ulx3s", 8, 16, 16, 128, 16, (1, 1), 8, 8),
     "ecpix5": Case("ecpix5", 4, 2, 12, 32, 8, (1, 1)),
     "icebreaker": Case("icebreaker", 4, 2, 12, 128, 8, (1, 2), 8, 12),
+    "tang_primer_20k": Case("tang_primer_20k", 4, 4, 12, 128, 8, (1, 2)),
     # the shapes of networks of bench.accuracy, which are simulated on these arrays
     "timit256": Case("ulx3s", 8, 8, 153, 256, 8, (2, 4)),
     "ptb200": Case("ulx3s", 8, 8, 200, 200, 8, (5, 5), layers=2),

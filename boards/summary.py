@@ -74,15 +74,15 @@ def _clock(board: Board, best: Choice, built: Built | None) -> list[str]:
 def _cells(board: Board, best: Choice, built: Built | None) -> list[str]:
     """A table, its columns as wide as what is in them."""
     part, use = board.has, best.usage
+    used = (built.dsp, built.ram, built.lut, built.distributed) if built else (None,) * 4
+    names = ("multipliers", "block RAM", "LUT", "distributed RAM")
+    guesses = (use.multipliers, use.block_rams, use.luts, use.distributed)
+    capacities = (part.multipliers, part.block_rams, part.luts, part.distributed)
     rows = [["", "estimated", "used", "of", "share"]]
-    used = (built.dsp, built.ram, built.lut) if built else (None, None, None)
-    names = ("multipliers", "block RAM", "LUT")
-    guesses = (use.multipliers, use.block_rams, use.luts)
-    for name, guess, found, of in zip(
-        names, guesses, used, (part.multipliers, part.block_rams, part.luts), strict=True
-    ):
-        taken = guess if found is None else found
-        share = f"{taken / of:.0%}"
+    for name, guess, found, of in zip(names, guesses, used, capacities, strict=True):
+        if not of:  # the device has none, or enough
+            continue
+        share = f"{(guess if found is None else found) / of:.0%}"
         rows.append([name, str(guess), "" if found is None else str(found), str(of), share])
     widths = [max(len(row[n]) for row in rows) for n in range(5)]
     rows.insert(1, ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])])

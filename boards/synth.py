@@ -124,7 +124,7 @@ def run_yosys(
     (work / "job.json").write_text(json.dumps(commands), encoding="utf-8")
     # -P: the script's folder is a package, not a place of top-level modules
     command = [sys.executable, "-P", str(SCRIPT)]
-    log, extra = work / "yosys.log", {"TMPDIR": str(work)}
+    log, extra = work / "yosys.log", {"TMPDIR": str(work.resolve())}
     try:
         watched("Yosys", command, log, timeout, folder=work, extra=extra, look=look)
     except SimulationError as error:

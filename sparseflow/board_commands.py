@@ -22,7 +22,13 @@ BoardName = Annotated[str, typer.Option("--board", help="See `sparseflow boards`
 DEMO = "the demo's size\n(12 inputs, 128 units, 8 banks, 1 of 2 and 2 of 16 kept, 16 bits)"
 # rows of arrays that do not fit, the nearest ones
 NEAR = 3
-SHORT = {"multipliers": "DSP", "block RAM": "RAM", "LUT": "LUT", "large RAM": "SPRAM"}
+SHORT = {
+    "multipliers": "DSP",
+    "block RAM": "RAM",
+    "LUT": "LUT",
+    "large RAM": "SPRAM",
+    "distributed RAM": "LUTRAM",
+}
 
 
 def boards(

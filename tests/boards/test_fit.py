@@ -203,3 +203,20 @@ def test_matrices_too_large_for_the_memories_of_a_single_port() -> None:
         assert (found.usage.large_rams, found.fits) == (4 if fits else 8, fits)
         assert found.usage.limits(part).get("large RAM", 1.0) == (1.0 if fits else 2.0)
     assert found.limit == "large RAM, 200%"
+
+
+def test_small_memories_limit_a_device_whose_tiles_hold_few() -> None:
+    tang = board("tang_primer_20k")
+    for lanes, fits in ((4, True), (8, False)):
+        found = choice(model(128), tang, 4, lanes)
+        assert found.fits == fits
+        assert found.limit.startswith("distributed RAM, ")
+    assert fastest(model(128), tang).usage.distributed == 406  # as nextpnr counts
+
+
+def test_narrow_products_share_a_multiplier() -> None:
+    tang, ulx3s = board("tang_primer_20k"), board("ulx3s")
+    narrow = Design.for_model(model(32, 8, 8), 4, 4)
+    wide = Design.for_model(model(32, 8, 12), 4, 4)
+    assert estimate(narrow, tang).multipliers == estimate(narrow, ulx3s).multipliers - 8
+    assert estimate(wide, tang).multipliers == estimate(wide, ulx3s).multipliers

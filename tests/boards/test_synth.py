@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from boards.cells import CellReport, ModuleCells
-from boards.synth import SynthesisError, synthesise_ecp5
+from boards.synth import SynthesisError, run_yosys, synthesise_ecp5
 from csb_format.design import Design
 from hdl.verilog import LINT_WAIVERS, VerilogFiles
 
@@ -144,6 +144,16 @@ def test_missing_memory_image_inside_verilog(tmp_path: Path) -> None:
 def test_timeout_kills(tmp_path: Path) -> None:
     with pytest.raises(SynthesisError, match=r"Yosys killed after 0\.01 s"):
         synthesise_ecp5(written(tmp_path, COUNTER), timeout=0.01)
+
+
+def test_folder_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "top.v").write_text(COUNTER)
+    monkeypatch.chdir(tmp_path)
+    commands = ["read_verilog -sv top.v", "synth_ecp5", "write_json netlist.json"]
+    run_yosys(Path("work"), commands, 300)  # ABC, which it starts, works in a folder inside
+    assert "netlist.json" in {path.name for path in work.iterdir()}
 
 
 def test_pyosys_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
