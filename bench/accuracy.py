@@ -126,7 +126,8 @@ def read_results(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _record(row: Row, network: Network, result: dict[str, Any], place: Place) -> dict[str, Any]:
-    epochs = {"dense": network.dense.epochs, "tuned": network.tune.epochs}.get(row.stage)
+    plans = {"dense": network.dense.epochs, "tuned": row.times * network.tune.epochs}
+    epochs = plans.get(row.stage)
     device = "CPU" if place.device == "cpu" else torch.cuda.get_device_name()
     made = {"name": row.name, "device": device, "torch": torch.__version__, "epochs": epochs}
     return asdict(row) | made | result

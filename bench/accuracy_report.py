@@ -24,7 +24,7 @@ from .accuracy_networks import NETWORKS, Speech
 from .accuracy_patterns import PATTERNS, SPARSITIES
 from .accuracy_plots import Curve, plot
 from .accuracy_published import PTB1500, TIMIT
-from .accuracy_rows import BITS, WAYS
+from .accuracy_rows import AMPLE, BITS, WAYS
 from .accuracy_texts import DEVIATIONS, INTRODUCTION, TITLES
 
 __all__ = ["claims", "main", "report"]
@@ -48,6 +48,9 @@ class Scores:
     tuned: dict[tuple[str, float], dict[int, float]] = field(
         default_factory=lambda: defaultdict(dict)
     )
+    ample: dict[tuple[str, float], dict[int, float]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     trained: dict[tuple[str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
     achieved: dict[tuple[str, float], float] = field(default_factory=dict)
     energy: dict[tuple[str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -69,7 +72,9 @@ class Scores:
     def _add(self, row: Mapping[str, Any]) -> None:
         scale = 100.0 if self.percent else 1.0
         key = (row["pattern"] or "dense", row["sparsity"])
-        if row["stage"] == "tuned":
+        if row.get("times", 1) > 1:  # rows from before there was such a thing have none
+            self.ample[key][row["seed"]] = scale * row["test"]
+        elif row["stage"] == "tuned":
             self.tuned[key][row["seed"]] = scale * row["test"]
             self.achieved[key] = row["achieved"]
             if "train" in row:
@@ -164,6 +169,27 @@ def _verdict(values: Sequence[float], holds: Callable[[float], bool]) -> str:
     return "yes" if holds(statistics.mean(values)) else "**no**"
 
 
+def ample_table(scores: Scores) -> str:
+    """Scores after one and after more times the fine-tuning, on the seeds that have both."""
+    heads = ["", "sparsity", "as above", f"{AMPLE} times", "above unstructured", f"{AMPLE} times"]
+    lines = []
+    for (pattern, sparsity), more in sorted(scores.ample.items(), key=_by_sparsity):
+        once = scores.tuned.get((pattern, sparsity), {})
+        seeds = sorted(once.keys() & more.keys())
+        cells = [written([some[seed] for seed in seeds]) for some in (once, more)]
+        for some in (scores.tuned, scores.ample):
+            base = some.get(("unstructured", sparsity), {})
+            apart = [some[pattern, sparsity][s] - base[s] for s in seeds if s in base]
+            cells.append("" if pattern in ("dense", "unstructured") else written(apart))
+        lines.append([pattern, f"{100 * sparsity:g} %", *cells])
+    return table(heads, lines)
+
+
+def _by_sparsity(item: tuple[tuple[str, float], Any]) -> tuple[float, int]:
+    pattern, sparsity = item[0]
+    return sparsity, -1 if pattern == "dense" else PATTERNS.index(pattern)
+
+
 def plain_table(values: Mapping[tuple[str, float], Sequence[float]], digits: int) -> str:
     """Means by pattern and sparsity."""
     heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES)]
@@ -231,6 +257,9 @@ def _network_text(network: str, scores: Scores, pictures: Path) -> str:
     if network.startswith("ptb") and scores.tuned:
         heads = ["what must hold", "bound", "measured", "holds"]
         parts.append("### The claim\n\n" + table(heads, claims(scores)))
+    if scores.ample:
+        title = f"### With {AMPLE} times the fine-tuning"
+        parts.append(f"{title}\n\n{ample_table(scores)}")
     if scores.trained:
         parts.append("### Frame error on the training utterances, percent\n")
         parts.append(plain_table(scores.trained, 2))

@@ -55,7 +55,8 @@ def trained(row: Row, place: Place) -> nn.Module:
     if not place.file(row, ".pt").exists():
         module.load_state_dict(trained(row.start, place).state_dict())
     schedule = _schedule(network.increments) if row.pattern else None
-    return train_to_file(row, place, module, network.tune, schedule and _pruner(row, schedule))
+    plan = replace(network.tune, epochs=row.times * network.tune.epochs)
+    return train_to_file(row, place, module, plan, schedule and _pruner(row, schedule))
 
 
 def further(row: Row, place: Place) -> nn.Module:

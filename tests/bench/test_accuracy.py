@@ -65,6 +65,7 @@ CHAIN = [
     *(Row("tiny", "bits", 0, "8 banks", 0.5, *b) for b in ((16, 16, "after"), (8, 8, "longer"))),
     Row("tiny", "bits", 0, "8 banks", 0.5, 6, 8, "aware"),
     Row("large", "dense", 0),
+    Row("tiny", "tuned", 0, "8 banks", 0.5, times=3),
 ]
 
 
@@ -108,6 +109,13 @@ def test_every_row_that_can_run_has_a_result(whole: dict[str, dict[str, Any]]) -
     # A text with two successors a word: 20 without any learning, 2 at best.
     for name in ("tiny/s0/tuned", "tiny/s0/tuned/8-banks@50"):
         assert 2 < whole[name]["test"] < 14
+
+
+def test_more_fine_tuning_is_a_row_of_its_own(whole: dict[str, dict[str, Any]]) -> None:
+    once, more = (whole[f"tiny/s0/tuned/8-banks@50{times}"] for times in ("", "/3x"))
+    assert (once["epochs"], more["epochs"]) == (2, 6)
+    assert once["weights"] == more["weights"]
+    assert once["test"] != more["test"]
 
 
 def test_integers_score_like_the_float_network(whole: dict[str, dict[str, Any]]) -> None:

@@ -52,6 +52,19 @@ def test_cells_hold_mean_spread_and_what_was_reached(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "ptb200.svg").read_text().startswith("<?xml")
 
 
+def test_more_fine_tuning_has_a_table_of_its_own(tmp_path: Path) -> None:
+    more = [
+        *tuned("", 0.0, [100.0], times=4),
+        *tuned("unstructured", 0.8, [101.0], times=4),
+        *tuned("banks of 25", 0.8, [101.5], times=4),
+    ]
+    page = report([*ROWS, *more], tmp_path / "results")
+    assert "| dense | 0 % | 105.00 | 100.00 |  |  |" in page
+    assert "| unstructured | 80 % | 107.00 | 101.00 |  |  |" in page
+    assert "| banks of 25 | 80 % | 107.10 | 101.50 | 0.10 | 0.50 |" in page
+    assert "4 times" not in report(ROWS, tmp_path / "results")
+
+
 @pytest.mark.parametrize(
     ("changes", "cell"),
     [
