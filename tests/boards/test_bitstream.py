@@ -13,7 +13,7 @@ import pytest
 from boards.bitstream import BitstreamError, Built, _check_clock, build_bitstream
 from boards.board import BoardError, board
 from boards.fit import estimate
-from boards.open_flows import synthesis
+from boards.open_flows import count_cells, synthesis
 from boards.tools import why
 from csb_format.design import Design
 from hdl.compiler import Image, compile_model
@@ -50,6 +50,14 @@ def test_lanes_leave_the_dsps_of_a_small_device_to_the_array() -> None:
     small = synthesis(board("icebreaker"), design, ("a.v",))
     assert "chtype -set $__soft_mul sparseflow_lane*/t:$mul" in small
     assert not any("soft" in line for line in synthesis(board("ulx3s"), design, ("a.v",)))
+
+
+def test_cells_are_counted_by_what_results_call_them() -> None:
+    used = {"LUT4": 9, "DFF": 8, "BSRAM": 7, "MULT18X18": 1, "MULT9X9": 67, "RAM16SDP4": 5}
+    tang = count_cells(board("tang_primer_20k"), used)
+    assert tang == {"lut": 9, "ff": 8, "ram": 7, "dsp": 35, "distributed": 5}
+    small = count_cells(board("icebreaker"), {"ICESTORM_LC": 3, "ICESTORM_DSP": 2})
+    assert small == {"lut": 3, "ram": 0, "dsp": 2, "spram": 0}
 
 
 def test_vendors_boards_have_no_bitstream(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -117,3 +118,16 @@ def finished(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Finished
                 cli.main()
             assert not ended.value.code, shown.getvalue()
     return Finished(at, seen[0], shown.getvalue())
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], None]:
+    """Waits for what another process does; five minutes, as the machine may be busy."""
+
+    def until(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 300
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    return until

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,18 +93,14 @@ def test_build_ends_with_the_page(
         board_commands.build(model, "de10_nano", out, pes=4)
 
 
+Until = Callable[[Callable[[], bool]], None]
+
+
 def children(pid: int) -> list[int]:
     return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def test_a_build_that_is_ended_leaves_nothing(model: Path, tmp_path: Path) -> None:
+def test_a_build_that_is_ended_leaves_nothing(model: Path, tmp_path: Path, until: Until) -> None:
     """Neither a folder nor a tool that runs on alone."""
     line = [sys.executable, "-m", "sparseflow", "build", str(model), "--board", "ecpix5"]
     line += ["--out", str(tmp_path / "out"), "--pes", "4", "--lanes", "2"]

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,11 +101,7 @@ json.dump({'lut': 1}, open(sys.argv[1], 'w'))
 """
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+Until = Callable[[Callable[[], bool]], None]
 
 
 def running(pid: str) -> bool:
@@ -126,7 +121,9 @@ def heard() -> Iterator[None]:
 
 @pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_is_interrupted_goes_on(tmp_path: Path, ended: signal.Signals) -> None:
+def test_a_run_that_is_interrupted_goes_on(
+    tmp_path: Path, ended: signal.Signals, until: Until
+) -> None:
     """Ctrl-C, or no chance to say anything: nothing is lost, and nothing runs on alone."""
     path, pid = suite(tmp_path, 10), tmp_path / "pid"
     words = json.dumps(["{python}", "-c", PATIENT, "{out}"])
