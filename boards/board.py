@@ -78,7 +78,7 @@ PARTS = {
     "iCE40UP5K": Part(8, 30, ICE40_RAM, 5280, 25, distributed=0, large_rams=4),
     # 648 small memories; the placer found room for 406 of them, and none for 488
     "GW2A-LV18PG256C8/I7": Part(
-        48, 46, GOWIN_RAM, 20736, 125, distributed=420, halves=True, ram_step=1
+        48, 46, GOWIN_RAM, 20736, 124, distributed=420, halves=True, ram_step=1
     ),
     "xc7a100t": Part(240, 270, AMD_RAM, 63400, 150, guessed=True),
     "xck26": Part(1248, 288, AMD_RAM, 117120, 200, guessed=True),
