@@ -29,6 +29,7 @@ NEWS = (
     (re.compile(r"at iteration #(\d+): temp"), "refining the placement, iteration {}"),
     (re.compile(r"iter=(\d+) wires=\d+ overused=(\d+)"), "routing, iteration {}, {} overused"),
     (re.compile(r"Running router|Routing\.\."), "routing"),
+    (re.compile(r"is routed using segments"), "routing long wires"),
     (re.compile(r"\|\s+(\d+)\|\s+[\d.]+\s+[\d.]+\|"), "routing, {} arcs left"),
 )
 

@@ -51,6 +51,7 @@ endmodule
             "something else",
             "routing, 7013 arcs left",
         ),
+        ("Info:     'a_LUT4_F[0]' is routed using segments.\n", "routing long wires"),
     ],
 )
 def test_news_of_a_log(log: str, told: str) -> None:
