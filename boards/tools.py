@@ -23,7 +23,8 @@ TOO_LARGE = re.compile(r"Unable to place|no BELs remaining|failed to place|Unabl
 # what a line of a log tells, the first that matches; groups fill the text
 NEWS = (
     (re.compile(r"Executing (\w+) pass"), "{}"),
-    (re.compile(r"Creating initial"), "placing"),
+    (re.compile(r"Creating initial|Running Static placer"), "placing"),
+    (re.compile(r"overlap: COMB=([\d.]+)%"), "placing, {} % overlap"),
     (re.compile(r"Running simulated annealing"), "refining the placement"),
     (re.compile(r"at iteration #(\d+), type"), "placing, iteration {}"),
     (re.compile(r"at iteration #(\d+): temp"), "refining the placement, iteration {}"),

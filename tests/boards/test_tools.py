@@ -51,6 +51,7 @@ endmodule
             "something else",
             "routing, 7013 arcs left",
         ),
+        ("Info: overlap: COMB=99.4%, FF=99.5%, RAM=9%, MUL=9%\nInfo:", "placing, 99.4 % overlap"),
         ("Info:     'a_LUT4_F[0]' is routed using segments.\n", "routing long wires"),
     ],
 )
