@@ -91,6 +91,7 @@ def _of_seed(seed: int) -> Iterator[Row]:
     yield from _start("shakespeare256", seed)
     yield from _speech("timit256", seed)
     yield from _numbers("ptb200", seed)
+    yield from _tuned("ptb200", seed, _DIAGNOSIS, (0.8,))
     yield from _ample("ptb200", seed)
     yield from _tuned("ptb200", seed, _POWERS, (0.8,))
     yield from _tuned("ptb200", seed, _BLOCKS, _CLAIM)
