@@ -12,7 +12,7 @@ from csb_format.fixed import IntArray
 from .activation import Activation, rounded, saturated
 from .hierarchy import Ram
 from .layouts import SHIFT_BITS, bias_layout, cell_write_layout, gate_sums_layout, unit_layout
-from .pipeline import delayed
+from .pipeline import block_stage, delayed
 
 __all__ = ["ElementwiseLane"]
 
@@ -147,13 +147,14 @@ class ElementwiseLane(wiring.Component):
         depth = design.state_depth
         m.submodules.cells = cells = Memory(shape=signed(state.width), depth=depth, init=[])
         read, write = cells.read_port(), cells.write_port()
-        unit = delayed(m, self.unit, self._gates_delay - 1, reset=True)
+        stage = block_stage(design.deep, depth)
+        unit = delayed(m, self.unit, self._gates_delay - 1 - stage, reset=True)
         m.d.comb += read.addr.eq(unit.cell)
-        unit = delayed(m, unit, 1, reset=True)
+        unit = delayed(m, unit, 1 + stage, reset=True)
         i, f, g, _ = gates
         kept = Signal(signed(gate.width + state.width), reset_less=True)
         added = Signal(signed(2 * gate.width), reset_less=True)
-        old = Mux(unit.zero, 0, read.data)
+        old = Mux(unit.zero, 0, delayed(m, read.data, stage))
         m.d.sync += [kept.eq(f * old), added.eq(i * g)]
         lift = gate.frac - state.frac
         summed = Signal(signed(gate.width + state.width + lift + 1), reset_less=True)

@@ -10,7 +10,7 @@ from csb_format.design import Design
 from csb_format.fixed import IntArray
 
 from .layouts import entry_layout, group_layout, vector_write_layout
-from .pipeline import delayed, registered
+from .pipeline import block_stage, delayed, registered
 
 __all__ = ["ProcessingElement"]
 
@@ -70,9 +70,15 @@ class ProcessingElement(wiring.Component):
         return int(design.deep)
 
     @staticmethod
+    def operand_stage(design: Design) -> int:
+        """Cycles from the output of a vector bank to its multiplier."""
+        return block_stage(design.deep, -(-design.vector_depth // design.write_ports))
+
+    @staticmethod
     def product_delay(design: Design) -> int:
         """Cycles from a group to its products: inputs, vector read, multiplier, the way there."""
-        return 2 * int(design.deep) + ProcessingElement.read_delay(design) + 2
+        read = ProcessingElement.read_delay(design) + ProcessingElement.operand_stage(design)
+        return 2 * int(design.deep) + read + 2
 
     @staticmethod
     def latency(design: Design) -> int:
@@ -111,13 +117,13 @@ class ProcessingElement(wiring.Component):
         wait = self.read_delay(design)
         address = delayed(m, self._group.base | self._word[n].index, wait)
         operand = self._bank(m, n, address)
-        weight = delayed(m, self._word[n].value, wait)
+        weight = delayed(m, self._word[n].value, wait + self.operand_stage(design))
         m.d.sync += [value.eq(weight), product.eq(value * operand)]
         # the first register is the multiplier's own, which may be far from the adders
         return delayed(m, product, int(design.deep))
 
     def _bank(self, m: Module, n: int, address: Value) -> Value:
-        """The element at an address, one cycle later; one memory for each place of a row."""
+        """The element at an address, one cycle and a stage later; a memory a place of a row."""
         design = self.design
         ports = design.write_ports
         bits = (ports - 1).bit_length()
@@ -134,10 +140,10 @@ class ProcessingElement(wiring.Component):
                 write.data.eq(self._write.data[element]),
                 read.addr.eq(address >> bits),
             ]
-            read_data.append(read.data)
+            read_data.append(delayed(m, read.data, self.operand_stage(design)))
         if ports == 1:
             return read_data[0]
-        chosen = registered(m, address[:bits])
+        chosen = delayed(m, address[:bits], 1 + self.operand_stage(design))
         operand = Signal(signed(design.act_bits), name=f"operand{n}")
         with m.Switch(chosen):
             for port, element in enumerate(read_data):

@@ -3,7 +3,9 @@
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data
 
-__all__ = ["carried", "delayed", "registered"]
+__all__ = ["LOGIC_WORDS", "block_stage", "carried", "delayed", "registered"]
+
+LOGIC_WORDS = 64  # about what synthesis makes of logic, whatever the width
 
 
 def registered(m: Module, value: data.View | Value, *, reset: bool = False) -> data.View:
@@ -27,6 +29,15 @@ def delayed(m: Module, value: data.View | Value, cycles: int, *, reset: bool = F
     for _ in range(cycles):
         value = registered(m, value, reset=reset)
     return value
+
+
+def block_stage(deep: bool, depth: int) -> int:
+    """Cycles more that the output of a memory read in one cycle takes: 1 for a register of its own.
+
+    Memories of more words than ``LOGIC_WORDS`` lie in blocks, which answer late in a cycle; a deep
+    design has no multiplier in the rest of it. Others are logic with a register behind it.
+    """
+    return int(deep and depth > LOGIC_WORDS)
 
 
 def carried(m: Module, pulse: Value, value: Value, cycles: int, period: int) -> Value:

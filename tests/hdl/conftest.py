@@ -34,6 +34,8 @@ DESIGNS = [
     Design(4, 8, 1, 2, 8, 8, 4, 8, 8, 1, 4, 16, program_depth=8, projectors=4, fan_in=8),
 ]
 DESIGNS[4:6] = [replace(design, deep=True) for design in DESIGNS[4:6]]
+# vector banks and states in blocks
+DESIGNS.append(replace(DESIGNS[2], vector_depth=140, cells=33, act_bits=10))
 
 PERIOD = 1e-6
 

@@ -15,7 +15,9 @@ from hdl.controller import Controller
 from hdl.core import Core
 from hdl.latency import Latencies
 from hdl.loader import Space, header
+from hdl.pipeline import LOGIC_WORDS
 from hdl.program import Sink
+from sim.cycle_model import CycleModel
 from sim.integer_model import IntegerModel
 from sim.pysim import simulate_amaranth
 from sim.random_models import random_frames, random_model
@@ -88,6 +90,24 @@ def test_states_are_the_same_when_streams_pause(case: tuple[int, ...]) -> None:
     pauses = {"idle": Pauses(0.7, 0), "stall": Pauses(0.8, 10)}
     outcome = simulate_amaranth(image, job_of(image, sequences, **pauses))
     assert_same(outcome.states(image), expected)
+
+
+def test_states_are_the_same_where_memories_lie_in_blocks(case: tuple[int, ...]) -> None:
+    """Whatever the model: its array may have been made for a larger one."""
+    model, image = build(case, seed=7, deep=True)
+    deep = (LOGIC_WORDS + 1) * image.design.write_ports
+    large = replace(image.design, vector_depth=2 * deep, cells=LOGIC_WORDS + 1)
+    assert Latencies(large).row == Latencies(image.design).row + 1
+    image = compile_model(model, large)
+    sequences = random_frames(np.random.default_rng(8), model, LENGTHS)
+    stimulus = job_of(image, sequences)
+    outcome = simulate_amaranth(image, stimulus)
+    assert_same(outcome.states(image), reference(model, sequences))
+    first = np.concatenate([[True] + [False] * (n - 1) for n in LENGTHS])
+    expected = CycleModel(image).run(sum(LENGTHS), first)
+    np.testing.assert_array_equal(
+        np.diff(outcome.frame_cycles(image)), np.diff(expected.frame_done)
+    )
 
 
 def test_states_are_the_same_when_memories_are_loaded(case: tuple[int, ...]) -> None:
