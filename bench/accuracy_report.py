@@ -114,7 +114,7 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 def pattern_table(scores: Scores, published: Mapping[str, Mapping[float, str]]) -> str:
     """Scores by pattern and sparsity, what was achieved where it differs, and the paper's."""
     heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES)]
-    lines = [[p, *(_cell(scores, p, s) for s in SPARSITIES)] for p in PATTERNS]
+    lines = _filled([p, *(_cell(scores, p, s) for s in SPARSITIES)] for p in PATTERNS)
     for pattern, figures in published.items():
         if pattern != "dense":
             cells = (f"*{figures[s]}*" if s in figures else "" for s in SPARSITIES)
@@ -193,8 +193,13 @@ def _by_sparsity(item: tuple[tuple[str, float], Any]) -> tuple[float, int]:
 def plain_table(values: Mapping[tuple[str, float], Sequence[float]], digits: int) -> str:
     """Means by pattern and sparsity."""
     heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES)]
-    lines = [[p, *(written(values.get((p, s), []), digits) for s in SPARSITIES)] for p in PATTERNS]
-    return table(heads, lines)
+    cells = ([written(values.get((p, s), []), digits) for s in SPARSITIES] for p in PATTERNS)
+    return table(heads, _filled([p, *row] for p, row in zip(PATTERNS, cells, strict=True)))
+
+
+def _filled(lines: Iterable[list[str]]) -> list[list[str]]:
+    """Without patterns that no row was run of."""
+    return [line for line in lines if any(line[1:])]
 
 
 def bits_table(scores: Scores) -> str:

@@ -20,7 +20,7 @@ This page is written by `python -m bench.accuracy_report` from
 [`bench/results/accuracy.json`](../bench/results/accuracy.json); do not edit it. `python -m
 bench.accuracy` makes the results: `--list` names the rows, `--only NAME` runs one, and what is
 stopped goes on from its checkpoint. Every row is deterministic for its seed on one kind of
-processor. **An empty cell was not run.**
+processor. **An empty cell was not run**, nor was a pattern without a line.
 
 All patterns of a network start from the same dense network of that seed, are pruned in the same
 six increments within the first 40 % of the same number of steps at the same learning rates, and

@@ -103,7 +103,7 @@ def test_states_are_the_same_where_memories_lie_in_blocks(case: tuple[int, ...])
     stimulus = job_of(image, sequences)
     outcome = simulate_amaranth(image, stimulus)
     assert_same(outcome.states(image), reference(model, sequences))
-    first = np.concatenate([[True] + [False] * (n - 1) for n in LENGTHS])
+    first = [n == 0 for length in LENGTHS for n in range(length)]
     expected = CycleModel(image).run(sum(LENGTHS), first)
     np.testing.assert_array_equal(
         np.diff(outcome.frame_cycles(image)), np.diff(expected.frame_done)
