@@ -35,6 +35,8 @@ class Network:
         Whether training on a CPU would take days.
     increments : int
         Of the sparsity, in the first 40 % of fine-tuning.
+    rtl_bits : (int, int)
+        Of weights and activations on the simulated accelerator: what its board has room for.
     """
 
     data: str
@@ -45,6 +47,7 @@ class Network:
     main_sparsity: float
     gpu: bool = False
     increments: int = 6
+    rtl_bits: tuple[int, int] = (16, 16)
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def _ptb(size: int, dropout: float, epochs: int, gpu: bool) -> Language:
         main="banks of 25",
         main_sparsity=0.8,
         gpu=gpu,
+        rtl_bits=(8, 8),
         shape=LanguageShape(size, size, 2, tied=True, dropout=dropout),
     )
 

@@ -227,6 +227,7 @@ def rtl_table(every: Mapping[str, Scores], placed: Rows) -> str:
     boards = {row["case"]: row for row in placed}
     heads = [
         "network",
+        "bits",
         "array",
         "steps",
         "values compared",
@@ -240,7 +241,7 @@ def rtl_table(every: Mapping[str, Scores], placed: Rows) -> str:
             latency = _latency(row, boards.get(network, {}))
             array = f"{row['pes']} x {row['lanes']}"
             counts = [f"{row[n]:,}" for n in ("steps", "values", "mismatches")]
-            lines.append([network, array, *counts, f"{row['cycles']:g}", latency])
+            lines.append([network, str(row["bits"]), array, *counts, f"{row['cycles']:g}", latency])
     return table(heads, lines)
 
 

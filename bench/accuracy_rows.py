@@ -146,7 +146,7 @@ def _numbers(network: str, seed: int) -> Iterator[Row]:
     plan = NETWORKS[network]
     given = (seed, plan.main, plan.main_sparsity)
     if not plan.gpu:
-        yield Row(network, "rtl", *given, 16, 16, "after")
+        yield Row(network, "rtl", *given, *plan.rtl_bits, "after")
     for way in WAYS:
         for value_bits, act_bits in BITS:
             yield Row(network, "bits", *given, value_bits, act_bits, way)

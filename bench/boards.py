@@ -101,7 +101,7 @@ CASES = {
     "tang_primer_20k": Case("tang_primer_20k", 4, 4, 12, 128, 8, (1, 2)),
     # the shapes of networks of bench.accuracy, which are simulated on these arrays
     "timit256": Case("ulx3s", 8, 8, 153, 256, 8, (2, 4)),
-    "ptb200": Case("ulx3s", 8, 8, 200, 200, 8, (5, 5), layers=2),
+    "ptb200": Case("ulx3s", 8, 8, 200, 200, 8, (5, 5), 8, 8, layers=2),  # at 16 bits: 243 RAMs
 }
 STAND_IN = Case("", 8, 4, 12, 128, 8, (1, 2))  # the demo's layer
 # from the authors' papers; GOPS of theirs are effective, with temporal sparsity

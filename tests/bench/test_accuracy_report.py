@@ -30,7 +30,17 @@ ROWS = [
     *tuned("blocks 4x4", 0.8, [117.0], achieved=0.81),
     row("energy", energy=ENERGY),
     row("bits", bits=8, act_bits=8, way="after", test=107.6, float_test=107.1),
-    row("rtl", steps=1000, values=800_000, mismatches=0, cycles=1234.0, pes=16, lanes=8),
+    row(
+        "rtl",
+        bits=8,
+        act_bits=8,
+        steps=1000,
+        values=800_000,
+        mismatches=0,
+        cycles=1234.0,
+        pes=16,
+        lanes=8,
+    ),
 ]
 
 
@@ -47,7 +57,7 @@ def test_cells_hold_mean_spread_and_what_was_reached(tmp_path: Path) -> None:
     )
     assert "| banks of 25 |  |  |  | 62.5 |  |  |" in page
     assert "| as trained | 107.10 |  |  | 107.60 (+0.50) |  |" in page
-    assert "| ptb200 | 16 x 8 | 1,000 | 800,000 | 0 | 1234 |  |" in page
+    assert "| ptb200 | 8 | 16 x 8 | 1,000 | 800,000 | 0 | 1234 |  |" in page
     assert lines["network"].endswith("| cycles a step | latency |")
     assert (tmp_path / "results" / "ptb200.svg").read_text().startswith("<?xml")
 
