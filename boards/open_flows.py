@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from .copies import copy_cells
 from .operands import align_operands
 from .registers import absorb_registers
 from .synth import run_yosys
-from .tools import Note, run_tool, watch
+from .tools import USED, Note, has_room, run_tool, watch
 from .top_verilog import BOARD_MODULE
 
 __all__ = [
@@ -90,7 +90,6 @@ OPEN_FLOWS = {
         "sparseflow.fs",
     ),
 }
-USED = re.compile(r"^Info:\s+(\w+):\s+(\d+)/", re.MULTILINE)  # nextpnr on what a design takes
 GOWIN_FAMILIES = {"GW2A-LV18PG256C8/I7": "GW2A-18C"}
 DEVICES = {
     "LFE5U-85F": ["--85k"],
@@ -215,7 +214,7 @@ def place(board: Board, work: Path, seed: int, timeout: float, note: Note) -> No
         own += ["--speed", str(board.speed), "--placer", "static"]
     if board.flow != "ice40":
         own += ["--router", "router1"]
-    _nextpnr(board, own, work, timeout, note)
+    _nextpnr(board, own, work, timeout, note, has_room(board))
 
 
 def pack_cells(board: Board, work: Path, timeout: float) -> dict[str, int]:
@@ -233,14 +232,20 @@ def pack_cells(board: Board, work: Path, timeout: float) -> dict[str, int]:
     """
     _nextpnr(board, ["--pack-only"], work, timeout)
     log = (work / f"nextpnr-{_flow(board).nextpnr}.log").read_text("utf-8")
-    return count_cells(board, {kind: int(cells) for kind, cells in USED.findall(log)})
+    return count_cells(board, {kind: int(cells) for kind, cells, _ in USED.findall(log)})
 
 
 def _nextpnr(
-    board: Board, own: list[str], work: Path, timeout: float, note: Note = lambda text: None
+    board: Board,
+    own: list[str],
+    work: Path,
+    timeout: float,
+    note: Note = lambda text: None,
+    check: Callable[[Path], None] = lambda log: None,
 ) -> None:
     arguments = ["--json", "netlist.json", *DEVICES[board.part], *_pins(board, work), *own]
-    run_tool(board, f"nextpnr-{_flow(board).nextpnr}", arguments, work, timeout, note)
+    name = f"nextpnr-{_flow(board).nextpnr}"
+    run_tool(board, name, arguments, work, timeout, note, check=check)
 
 
 def _outputs(board: Board) -> list[str]:

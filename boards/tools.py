@@ -14,11 +14,14 @@ from sim.scenario import SimulationError
 
 from .board import Board
 
-__all__ = ["BitstreamError", "Note", "how_far", "run_tool", "watch"]
+__all__ = ["USED", "BitstreamError", "Note", "has_room", "how_far", "run_tool", "watch"]
 
 Note = Callable[[str], None]
 TAIL = 4096  # bytes of a log in which its last news are
 EVERY = 1.0  # seconds between two looks
+LONG = 100_000  # characters of a log that does not say what the design takes
+# nextpnr on what a design takes, and what the device has
+USED = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", re.MULTILINE)
 TOO_LARGE = re.compile(r"Unable to place|no BELs remaining|failed to place|Unable to find legal")
 # what a line of a log tells, the first that matches; groups fill the text
 NEWS = (
@@ -50,6 +53,7 @@ def run_tool(
     note: Note = lambda text: None,
     *,
     program: str = "",
+    check: Callable[[Path], None] = lambda log: None,
 ) -> None:
     """Run a tool from PyPI in a folder; it does not outlive this call.
 
@@ -67,6 +71,8 @@ def run_tool(
         Told how far it is, as its log says.
     program : str
         Its file beside Python's; by default that of YoWASP.
+    check : callable
+        Told the log's name again and again; what it raises ends the tool.
 
     Raises
     ------
@@ -78,9 +84,14 @@ def run_tool(
         raise BitstreamError(f"{script.name} is not installed: pip install -e '.[bitstream]'")
     log = work / f"{name}.log"
     command = [sys.executable, str(script), *arguments]
-    begin = time.monotonic()
+    begin, news = time.monotonic(), watch(log, note)
+
+    def look() -> None:
+        news()
+        check(log)
+
     try:
-        watched(name, command, log, timeout, folder=work, look=watch(log, note))
+        watched(name, command, log, timeout, folder=work, look=look)
     except SimulationError:
         if time.monotonic() - begin >= timeout:
             raise BitstreamError(
@@ -105,6 +116,35 @@ def watch(log: Path, note: Note) -> Callable[[], None]:
     return look
 
 
+def has_room(board: Board) -> Callable[[Path], None]:
+    """To be called while nextpnr places; refuses what takes more than the device has.
+
+    The static placer would look for places for ever.
+    """
+    seen = False
+
+    def check(log: Path) -> None:
+        nonlocal seen
+        if seen or not log.exists():
+            return
+        found = USED.findall(text := log.read_text("utf-8", "replace"))
+        # the table is there as a whole once something comes after it
+        seen = (bool(found) and "\nInfo: Running" in text) or len(text) > LONG
+        over = [f"{n} {kind}, it has {of}" for kind, n, of in found if int(n) > int(of)]
+        if over:
+            raise BitstreamError(too_large(board, f"it takes {'; '.join(over)}."))
+
+    return check
+
+
+def too_large(board: Board, said: str) -> str:
+    """That a design does not fit, and what to do about it."""
+    return (
+        f"the design does not fit {board.title}: {said} Choose fewer --pes or --lanes, "
+        f"see `sparseflow fit MODEL --board {board.name}`"
+    )
+
+
 def how_far(text: str) -> str:
     """What the end of a log of Yosys or nextpnr tells; empty if nothing."""
     for line in reversed(text.splitlines()):
@@ -119,8 +159,5 @@ def why(board: Board, name: str, log: str) -> str:
     errors = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-3:]
     said = " ".join(errors[-1:])
     if TOO_LARGE.search(log):
-        return (
-            f"the design does not fit {board.title}: {said} Choose fewer --pes or --lanes, "
-            f"see `sparseflow fit MODEL --board {board.name}`"
-        )
+        return too_large(board, said)
     return f"{name} failed: {said}"

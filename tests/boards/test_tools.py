@@ -71,6 +71,34 @@ def test_only_the_end_of_a_log_is_read(tmp_path: Path, monkeypatch: pytest.Monke
     assert told == ["", "routing"]
 
 
+TABLE = (
+    "Info: Device utilisation:\nInfo: \t  DP16KD:   {n}/    208   9%\nInfo: \t MUL:  1/  1 100%\n"
+)
+
+
+def test_what_takes_more_than_the_device_has_is_refused_while_it_is_placed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    check = tools.has_room(board("ulx3s"))
+    check(log)
+    log.write_text("Info: Packing\n")
+    check(log)
+    log.write_text(TABLE.format(n=243))
+    with pytest.raises(BitstreamError, match=r"not fit ULX3S-85F: it takes 243 DP16KD, it has 208"):
+        check(log)
+    log.write_text(TABLE.format(n=208) + "Info: Running Static placer...\n")
+    check(log)
+    log.write_text(TABLE.format(n=243))  # never looked at again: logs get long
+    check(log)
+
+
+def test_a_tool_is_ended_by_what_its_check_raises(tmp_path: Path) -> None:
+    def check(log: Path) -> None:
+        raise BitstreamError("enough")
+
+    with pytest.raises(BitstreamError, match="enough"):
+        run_tool(board("icebreaker"), "nextpnr-ice40", ["--help"], tmp_path, 300, check=check)
+
+
 def test_a_tool_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
         BitstreamError, match=r"yowasp-none is not installed: pip install -e '\.\[bit"
