@@ -73,7 +73,7 @@ M10K = ((256, 40), (512, 20), (1024, 10), (2048, 5), (4096, 2), (8192, 1))
 M20K = ((512, 40), (1024, 20), (2048, 10), (4096, 5), (8192, 2), (16384, 1))
 # capacities: nextpnr 0.11 for Lattice and Gowin, the vendors' product tables for the others
 PARTS = {
-    "LFE5U-85F": Part(156, 208, ECP5_RAM, 83640, 98),
+    "LFE5U-85F": Part(156, 208, ECP5_RAM, 83640, 91),
     "LFE5UM5G-45F": Part(72, 108, ECP5_RAM, 43848, 157),
     "iCE40UP5K": Part(8, 30, ICE40_RAM, 5280, 25, distributed=0, large_rams=4),
     # 648 small memories; the placer found room for 406 of them, and none for 488

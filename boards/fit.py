@@ -38,6 +38,8 @@ NARROW = 9  # bits of the operands of half a multiplier
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
 LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
 COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
+GUARD = 2  # per bit of a vector bank in blocks: Yosys lets it be read where it is written
+DEEP = 1.06  # copies of what many cells read
 LINK_BLOCKS = 2
 LARGE_WORDS, LARGE_BITS = 16384, 16  # of a memory with one port
 # of LUT4 sites to the look-up tables of a family: six inputs take more logic
@@ -118,14 +120,17 @@ def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     part = board.has
     luts, blocks = LINK * link, LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
     large, distributed = _large(design) if part.large_rams else 0, 0
-    for width, depth, count in _memories(design, matrices=not large):
+    memories = _memories(design, matrices=not large)
+    if _blocks(*memories[0][:2], part) and not design.compact:
+        luts += GUARD * memories[0][0] * memories[0][2]
+    for width, depth, count in memories:
         used = _blocks(width, depth, part)
         blocks += used * count
         distributed += 0 if used else count * _distributed(width, depth)
         luts += 0 if used else count * _chosen(width, depth)
     luts += distributed * (DISTRIBUTED_GOWIN if board.flow == "gowin" else DISTRIBUTED)
     multipliers, instead = _multipliers(design, board)
-    logic = luts + _logic(design) + instead
+    logic = (luts + _logic(design) + instead) * (DEEP if design.deep else 1)
     return Usage(multipliers, blocks, round(logic * SITES[board.flow]), large, distributed)
 
 
@@ -140,7 +145,9 @@ def _multipliers(design: Design, board: Board) -> tuple[int, int]:
         return design.multipliers, lanes * design.act_bits**2
     array = design.multipliers
     if part.halves and max(design.value_bits, design.act_bits) <= NARROW:
-        array = ceil(array / 2)
+        # of a lane's products, that with the cell state is wide
+        narrow = array + 2 * design.units
+        return ceil(narrow / 2) + lanes - 2 * design.units, 0
     return array + lanes, 0
 
 
@@ -161,7 +168,7 @@ def _large(design: Design) -> int:
 
 
 def _memories(design: Design, *, matrices: bool) -> list[tuple[int, int, int]]:
-    """Width, depth and number of all memories, or of all but those of matrices."""
+    """Width, depth and number of vector banks, and of all others or all but matrices."""
     banks = design.pes * design.lanes * design.write_ports
     table = 2 * (design.gate.frac + TABLE_GUARD) - 1
     tables = 1 if design.compact else TABLES

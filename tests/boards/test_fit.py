@@ -223,5 +223,5 @@ def test_narrow_products_share_a_multiplier() -> None:
     tang, ulx3s = board("tang_primer_20k"), board("ulx3s")
     narrow = Design.for_model(model(32, 8, 8), 4, 4)
     wide = Design.for_model(model(32, 8, 12), 4, 4)
-    assert estimate(narrow, tang).multipliers == estimate(narrow, ulx3s).multipliers - 8
+    assert estimate(narrow, tang).multipliers == estimate(narrow, ulx3s).multipliers - 9
     assert estimate(wide, tang).multipliers == estimate(wide, ulx3s).multipliers
