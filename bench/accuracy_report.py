@@ -33,6 +33,17 @@ BOARDS = Path("bench/results/boards.json")
 Rows = Iterable[Mapping[str, Any]]
 _BANKS = ("banks of 25", "banks of 50", "banks of 100")
 _CLAIM = (0.6, 0.7, 0.8)
+# from free to bound
+_STEPS = (
+    "unstructured",
+    "banks in W_hh only",
+    "banks in W_ih only",
+    "1 bank",
+    "banks of 100",
+    "banks of 50",
+    "banks of 25",
+    "8 banks",
+)
 _WAY_NAMES = {
     "after": "as trained",
     "longer": "after more training in float",
@@ -169,6 +180,19 @@ def _verdict(values: Sequence[float], holds: Callable[[float], bool]) -> str:
     return "yes" if holds(statistics.mean(values)) else "**no**"
 
 
+def gap_table(scores: Scores, sparsity: float) -> str:
+    """Where the gap comes from: rows alone in balance, and banks in one matrix alone."""
+    heads = ["pattern", "test", "above unstructured", "weight energy kept, percent"]
+    lines = []
+    for pattern in _STEPS:
+        values = list(scores.tuned.get((pattern, sparsity), {}).values())
+        if values:
+            apart = gaps(scores, pattern, "unstructured", sparsity) if lines else []
+            energy = written(scores.energy.get((pattern, sparsity), []), 1)
+            lines.append([pattern, written(values), written(apart), energy])
+    return table(heads, lines)
+
+
 def ample_table(scores: Scores) -> str:
     """Scores after one and after more times the fine-tuning, on the seeds that have both."""
     heads = ["", "sparsity", "as above", f"{AMPLE} times", "above unstructured", f"{AMPLE} times"]
@@ -263,6 +287,10 @@ def _network_text(network: str, scores: Scores, pictures: Path) -> str:
     if network.startswith("ptb") and scores.tuned:
         heads = ["what must hold", "bound", "measured", "holds"]
         parts.append("### The claim\n\n" + table(heads, claims(scores)))
+    main = NETWORKS[network].main_sparsity
+    if scores.tuned.get(("1 bank", main)):
+        title = f"### Where the gap comes from, at {100 * main:g} %"
+        parts.append(f"{title}\n\n{gap_table(scores, main)}")
     if scores.ample:
         title = f"### With {AMPLE} times the fine-tuning"
         parts.append(f"{title}\n\n{ample_table(scores)}")

@@ -62,6 +62,19 @@ def test_cells_hold_mean_spread_and_what_was_reached(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "ptb200.svg").read_text().startswith("<?xml")
 
 
+def test_one_bank_a_row_tells_where_the_gap_comes_from(tmp_path: Path) -> None:
+    page = report([*ROWS, *tuned("1 bank", 0.8, [107.5])], tmp_path / "results")
+    begin = page.index("### Where the gap comes from, at 80 %")
+    lines = page[begin:].splitlines()[4:8]
+    assert lines == [
+        "| unstructured | 108.00 ± 1.41 |  |  |",
+        "| 1 bank | 107.50 | 0.50 |  |",
+        "| banks of 100 | 107.50 ± 0.71 | -0.50 ± 0.71 |  |",
+        "| banks of 50 | 107.50 | 0.50 |  |",
+    ]
+    assert "Where the gap" not in report(ROWS, tmp_path / "results")
+
+
 def test_more_fine_tuning_has_a_table_of_its_own(tmp_path: Path) -> None:
     more = [
         *tuned("", 0.0, [100.0], times=4),
