@@ -98,6 +98,7 @@ def run_tool(
                 f"{name} killed after {timeout:g} s: allow it more, or choose fewer --pes or "
                 "--lanes"
             ) from None
+        check(log)  # it may have ended before the last look
         raise BitstreamError(why(board, name, log.read_text("utf-8", "replace"))) from None
 
 
