@@ -195,7 +195,8 @@ def gap_table(scores: Scores, sparsity: float) -> str:
 
 def ample_table(scores: Scores) -> str:
     """Scores after one and after more times the fine-tuning, on the seeds that have both."""
-    heads = ["", "sparsity", "as above", f"{AMPLE} times", "above unstructured", f"{AMPLE} times"]
+    often, above = f"{AMPLE} times", "above unstructured"
+    heads = ["", "sparsity", "once", often, f"{above}, once", f"{above}, {often}"]
     lines = []
     for (pattern, sparsity), more in sorted(scores.ample.items(), key=_by_sparsity):
         once = scores.tuned.get((pattern, sparsity), {})

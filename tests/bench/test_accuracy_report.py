@@ -72,7 +72,7 @@ def test_one_bank_a_row_tells_where_the_gap_comes_from(tmp_path: Path) -> None:
         "| banks of 100 | 107.50 ± 0.71 | -0.50 ± 0.71 |  |",
         "| banks of 50 | 107.50 | 0.50 |  |",
     ]
-    assert "Where the gap" not in report(ROWS, tmp_path / "results")
+    assert "### Where the gap" not in report(ROWS, tmp_path / "results")
 
 
 def test_more_fine_tuning_has_a_table_of_its_own(tmp_path: Path) -> None:
