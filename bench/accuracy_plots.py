@@ -40,11 +40,13 @@ def plot(
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     if dense is not None:
         axes.axhline(dense, color="black", linewidth=0.8, linestyle=":", label="dense")
-    for (name, curve), marker in zip(curves.items(), _MARKERS * 2, strict=False):
+    colours = pyplot.colormaps["tab20"].colors
+    for (name, curve), marker, colour in zip(curves.items(), _MARKERS * 2, colours, strict=False):
         if curve:
             x, y, spread = zip(*sorted(curve), strict=True)
             percent = [100 * share for share in x]
-            axes.errorbar(percent, y, spread, marker=marker, markersize=4, capsize=2, label=name)
+            style = {"marker": marker, "color": colour, "markersize": 4, "capsize": 2}
+            axes.errorbar(percent, y, spread, label=name, **style)
     axes.set(title=title, xlabel="weights pruned, % (achieved)", ylabel=label)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, ncols=2)
