@@ -31,6 +31,8 @@ __all__ = ["claims", "main", "report"]
 
 BOARDS = Path("bench/results/boards.json")
 Rows = Iterable[Mapping[str, Any]]
+# by pattern and sparsity, of each seed
+Tests = Mapping[tuple[str, float], Mapping[int, float]]
 _BANKS = ("banks of 25", "banks of 50", "banks of 100")
 _CLAIM = (0.6, 0.7, 0.8)
 # from free to bound
@@ -140,10 +142,9 @@ def _cell(scores: Scores, pattern: str, sparsity: float) -> str:
     return written(values) + note
 
 
-def gaps(scores: Scores, one: str, other: str, sparsity: float) -> list[float]:
+def gaps(tests: Tests, one: str, other: str, sparsity: float) -> list[float]:
     """Differences of two patterns, seed by seed: both start from the same network."""
-    first = scores.tuned.get((one, sparsity), {})
-    second = scores.tuned.get((other, sparsity), {})
+    first, second = (tests.get((pattern, sparsity), {}) for pattern in (one, other))
     return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
 
 
@@ -153,14 +154,14 @@ def claims(scores: Scores) -> list[list[str]]:
     for sparsity in _CLAIM:
         at = f"{100 * sparsity:g} %"
         for banks in _BANKS:
-            apart = gaps(scores, banks, "unstructured", sparsity)
+            apart = gaps(scores.tuned, banks, "unstructured", sparsity)
             what = f"{banks} - unstructured at {at}"
             found.append([what, "at most 0.2", written(apart), _verdict(apart, lambda d: d <= 0.2)])
         spread = _spread(scores, sparsity)
         what = f"largest - smallest of banks of 25, 50, 100 at {at}"
         found.append([what, "at most 0.2", written(spread), _verdict(spread, lambda d: d <= 0.2)])
         for block in ("blocks 4x4", "blocks 8x8"):
-            worse = gaps(scores, block, "unstructured", sparsity)
+            worse = gaps(scores.tuned, block, "unstructured", sparsity)
             what = f"{block} - unstructured at {at}"
             found.append([what, "clearly above", written(worse), _verdict(worse, lambda d: d > 1)])
     return found
@@ -187,7 +188,7 @@ def gap_table(scores: Scores, sparsity: float) -> str:
     for pattern in _STEPS:
         values = list(scores.tuned.get((pattern, sparsity), {}).values())
         if values:
-            apart = gaps(scores, pattern, "unstructured", sparsity) if lines else []
+            apart = gaps(scores.tuned, pattern, "unstructured", sparsity) if lines else []
             energy = written(scores.energy.get((pattern, sparsity), []), 1)
             lines.append([pattern, written(values), written(apart), energy])
     return table(heads, lines)
@@ -197,21 +198,27 @@ def ample_table(scores: Scores) -> str:
     """Scores after one and after more times the fine-tuning, on the seeds that have both."""
     often, above = f"{AMPLE} times", "above unstructured"
     heads = ["", "sparsity", "once", often, f"{above}, once", f"{above}, {often}"]
+    columns = _common(scores.tuned, scores.ample), _common(scores.ample, scores.tuned)
     lines = []
-    for (pattern, sparsity), more in sorted(scores.ample.items(), key=_by_sparsity):
-        once = scores.tuned.get((pattern, sparsity), {})
-        seeds = sorted(once.keys() & more.keys())
-        cells = [written([some[seed] for seed in seeds]) for some in (once, more)]
-        for some in (scores.tuned, scores.ample):
-            base = some.get(("unstructured", sparsity), {})
-            apart = [some[pattern, sparsity][s] - base[s] for s in seeds if s in base]
+    for pattern, sparsity in sorted(scores.ample, key=_by_sparsity):
+        cells = [written(list(tests.get((pattern, sparsity), {}).values())) for tests in columns]
+        for tests in columns:
+            apart = gaps(tests, pattern, "unstructured", sparsity)
             cells.append("" if pattern in ("dense", "unstructured") else written(apart))
         lines.append([pattern, f"{100 * sparsity:g} %", *cells])
     return table(heads, lines)
 
 
-def _by_sparsity(item: tuple[tuple[str, float], Any]) -> tuple[float, int]:
-    pattern, sparsity = item[0]
+def _common(tests: Tests, others: Tests) -> Tests:
+    """Those whose pattern, sparsity and seed the others have too."""
+    return {
+        key: {seed: test for seed, test in tests.get(key, {}).items() if seed in column}
+        for key, column in others.items()
+    }
+
+
+def _by_sparsity(key: tuple[str, float]) -> tuple[float, int]:
+    pattern, sparsity = key
     return sparsity, -1 if pattern == "dense" else PATTERNS.index(pattern)
 
 

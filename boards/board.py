@@ -65,23 +65,22 @@ class Part:
     ram_step: int = 4
 
 
-ECP5_RAM = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+# of ECP5, GW2A and 7 Series alike
+RAM_18K = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 ICE40_RAM = ((256, 16), (512, 8), (1024, 4), (2048, 2))
-GOWIN_RAM = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-AMD_RAM = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 M10K = ((256, 40), (512, 20), (1024, 10), (2048, 5), (4096, 2), (8192, 1))
 M20K = ((512, 40), (1024, 20), (2048, 10), (4096, 5), (8192, 2), (16384, 1))
 # capacities: nextpnr 0.11 for Lattice and Gowin, the vendors' product tables for the others
 PARTS = {
-    "LFE5U-85F": Part(156, 208, ECP5_RAM, 83640, 91),
-    "LFE5UM5G-45F": Part(72, 108, ECP5_RAM, 43848, 157),
+    "LFE5U-85F": Part(156, 208, RAM_18K, 83640, 91),
+    "LFE5UM5G-45F": Part(72, 108, RAM_18K, 43848, 157),
     "iCE40UP5K": Part(8, 30, ICE40_RAM, 5280, 25, distributed=0, large_rams=4),
     # 648 small memories; the placer found room for 406 of them, and none for 488
     "GW2A-LV18PG256C8/I7": Part(
-        48, 46, GOWIN_RAM, 20736, 124, distributed=420, halves=True, ram_step=1
+        48, 46, RAM_18K, 20736, 124, distributed=420, halves=True, ram_step=1
     ),
-    "xc7a100t": Part(240, 270, AMD_RAM, 63400, 150, guessed=True),
-    "xck26": Part(1248, 288, AMD_RAM, 117120, 200, guessed=True),
+    "xc7a100t": Part(240, 270, RAM_18K, 63400, 150, guessed=True),
+    "xck26": Part(1248, 288, RAM_18K, 117120, 200, guessed=True),
     "5CSEBA6U23I7": Part(224, 553, M10K, 41910, 100, guessed=True),
     "10AX115S2F45I1SG": Part(3036, 2713, M20K, 427200, 200, guessed=True),
 }

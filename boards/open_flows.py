@@ -15,7 +15,7 @@ from .board import Board
 from .copies import copy_cells
 from .operands import align_operands
 from .registers import absorb_registers
-from .synth import run_yosys
+from .synth import reading, run_yosys
 from .tools import USED, Note, has_room, run_tool, watch
 from .top_verilog import BOARD_MODULE
 
@@ -122,9 +122,7 @@ def synthesis(
     board: Board, design: Design, sources: tuple[str, ...], top: str = BOARD_MODULE
 ) -> list[str]:
     """Yosys commands; blocks are synthesised once, and keep their own copies of registers."""
-    reads = [f"read_verilog -sv {name}" for name in sources]
-    # hidden names: Yosys 0.70 crashes on wires called like an element of an array
-    reads += [f"hierarchy -top {top}", "rename -hide w:*"]
+    reads = reading(sources, top)
     if board.flow == "ecp5":
         return [*reads, f"synth_ecp5 -top {top} -noflatten"]
     if board.flow == "gowin":  # unless it is flat, blocks get pads for their ports

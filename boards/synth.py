@@ -23,7 +23,7 @@ from sim.scenario import SimulationError
 
 from .cells import CellReport, ModuleCells
 
-__all__ = ["SynthesisError", "run_yosys", "synthesise_ecp5"]
+__all__ = ["SynthesisError", "reading", "run_yosys", "synthesise_ecp5"]
 
 SCRIPT = Path(__file__).with_name("yosys_process.py")
 # leaves where they came from, not hardware
@@ -82,12 +82,16 @@ def synthesise_ecp5(
 
 def ecp5_commands(sources: tuple[str, ...], top: str, flatten: bool) -> list[str]:
     """Yosys commands that count ECP5 cells into ``cells.txt``."""
+    synth = f"synth_ecp5 -top {top}" + ("" if flatten else " -noflatten")
+    return [*reading(sources, top), synth, f"tee -q -o cells.txt stat -json -top {top}"]
+
+
+def reading(sources: tuple[str, ...], top: str) -> list[str]:
+    """Yosys commands that read a design, before those of a device."""
     reads = [f"read_verilog -sv {name}" for name in sources]
     # ABC's results are put back under names such as port[0], which crashes Yosys 0.70 where a wire
     # of that name is there; Amaranth names fields of arrays that way.
-    hidden = [f"hierarchy -check -top {top}", "rename -hide w:*"]
-    synth = f"synth_ecp5 -top {top}" + ("" if flatten else " -noflatten")
-    return [*reads, *hidden, synth, f"tee -q -o cells.txt stat -json -top {top}"]
+    return [*reads, f"hierarchy -top {top}", "rename -hide w:*"]
 
 
 def _require(files: VerilogFiles) -> None:

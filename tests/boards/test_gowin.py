@@ -44,15 +44,25 @@ module {name} ({ports});
 {body}
 endmodule
 """
-WRITE = """    always @(posedge {clk}) if ({enable})
+
+
+def write(side: str, enable: str, width: str, data: str) -> str:
+    return f"""    always @(posedge CLK{side}) if ({enable})
         for (lane = 0; lane < {width} / 9; lane = lane + 1)
-            if ({width} == 9 || {addr}[lane])
-                words[({addr} >> 3) - ({addr} >> 3) % ({width} / 9) + lane] <= {data}[9*lane +: 9];
+            if ({width} == 9 || AD{side}[lane])
+                words[{first_word(side, width)} + lane] <= {data}[9*lane +: 9];
 """
-READ = """    always @(posedge {clk}) if ({reset}) {out} <= 0; else if ({enable})
+
+
+def read(side: str, width: str, out: str) -> str:
+    return f"""    always @(posedge CLK{side}) if (RESET{side}) {out} <= 0; else if (CE{side})
         for (lane = 0; lane < {width} / 9; lane = lane + 1)
-            {out}[9*lane +: 9] <= words[({addr} >> 3) - ({addr} >> 3) % ({width} / 9) + lane];
+            {out}[9*lane +: 9] <= words[{first_word(side, width)} + lane];
 """
+
+
+def first_word(side: str, width: str) -> str:
+    return f"(AD{side} >> 3) - (AD{side} >> 3) % ({width} / 9)"
 
 
 def memory(name: str, ports: str, parameters: str, selects: str, body: list[str]) -> str:
@@ -76,12 +86,7 @@ def block_memories() -> str:
         "input [2:0] BLKSELA, BLKSELB, input [35:0] DI, output reg [35:0] DO",
         "BIT_WIDTH_0 = 36, BIT_WIDTH_1 = 36",
         "BLK_SEL_0 = 0, BLK_SEL_1 = 0",
-        [
-            WRITE.format(clk="CLKA", enable="CEA", width="BIT_WIDTH_0", addr="ADA", data="DI"),
-            READ.format(
-                clk="CLKB", reset="RESETB", enable="CEB", width="BIT_WIDTH_1", addr="ADB", out="DO"
-            ),
-        ],
+        [write("A", "CEA", "BIT_WIDTH_0", "DI"), read("B", "BIT_WIDTH_1", "DO")],
     )
     single = memory(
         "SPX9",
@@ -89,27 +94,8 @@ def block_memories() -> str:
         "output reg [35:0] DO",
         "BIT_WIDTH = 36, WRITE_MODE = 0",
         "BLK_SEL = 0",
-        [
-            WRITE.format(clk="CLK", enable="CE & WRE", width="BIT_WIDTH", addr="AD", data="DI"),
-            READ.format(
-                clk="CLK", reset="RESET", enable="CE", width="BIT_WIDTH", addr="AD", out="DO"
-            ),
-        ],
+        [write("", "CE & WRE", "BIT_WIDTH", "DI"), read("", "BIT_WIDTH", "DO")],
     )
-    sides = [
-        text
-        for n, x in enumerate("AB")
-        for text in (
-            WRITE.format(
-                clk=f"CLK{x}", enable=f"CE{x} & WRE{x}", width=f"BIT_WIDTH_{n}",
-                addr=f"AD{x}", data=f"DI{x}",
-            ),
-            READ.format(
-                clk=f"CLK{x}", reset=f"RESET{x}", enable=f"CE{x}", width=f"BIT_WIDTH_{n}",
-                addr=f"AD{x}", out=f"DO{x}",
-            ),
-        )
-    ]  # fmt: skip
     both = memory(
         "DPX9B",
         "input CLKA, CEA, CLKB, CEB, OCEA, OCEB, RESETA, RESETB, WREA, WREB, "
@@ -118,7 +104,11 @@ def block_memories() -> str:
         "BIT_WIDTH_0 = 18, BIT_WIDTH_1 = 18, WRITE_MODE0 = 0, WRITE_MODE1 = 0, "
         "READ_MODE0 = 0, READ_MODE1 = 0",
         "BLK_SEL_0 = 0, BLK_SEL_1 = 0",
-        sides,
+        [
+            text
+            for width, x in (("BIT_WIDTH_0", "A"), ("BIT_WIDTH_1", "B"))
+            for text in (write(x, f"CE{x} & WRE{x}", width, f"DI{x}"), read(x, width, f"DO{x}"))
+        ],
     )
     return dual + single + both
 
