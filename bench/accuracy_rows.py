@@ -96,6 +96,7 @@ def _of_seed(seed: int) -> Iterator[Row]:
     yield from _tuned("ptb200", seed, _POWERS, (0.8,))
     yield from _tuned("ptb200", seed, _BLOCKS, _CLAIM)
     yield from _tuned("ptb200", seed, ("unstructured", "banks of 25"), _REST)
+    yield from _brief("ptb650brief", seed)
     yield from _tuned("ptb200", seed, ("N:M",), _CLAIM)
     yield from _main("timit1024", seed)
     yield from _numbers("shakespeare256", seed)
@@ -140,6 +141,13 @@ def _ample(network: str, seed: int) -> Iterator[Row]:
     yield Row(network, "tuned", seed, times=AMPLE)
     for row in _tuned(network, seed, ("unstructured", "banks of 25", "banks of 100"), (0.8, 0.6)):
         yield replace(row, times=AMPLE)
+
+
+def _brief(network: str, seed: int) -> Iterator[Row]:
+    """Whether banks cost less where there are weights to spare."""
+    yield from _start(network, seed)
+    yield from _tuned(network, seed, ("banks of 100", "1 bank", "blocks 4x4"), (0.8,))
+    yield from _tuned(network, seed, ("unstructured", "banks of 25", "banks of 100"), (0.6,))
 
 
 def _numbers(network: str, seed: int) -> Iterator[Row]:

@@ -6,6 +6,7 @@ __all__ = ["DEVIATIONS", "INTRODUCTION", "TITLES"]
 
 TITLES = {
     "ptb200": "Penn Treebank, 2 x 200 units",
+    "ptb650brief": "Penn Treebank, 2 x 650 units, trained as briefly as those of 200",
     "ptb650": "Penn Treebank, 2 x 650 units",
     "ptb1500": "Penn Treebank, 2 x 1,500 units",
     "timit256": "NLTK TIMIT sample (160 of 6,300 utterances), 256 units",
