@@ -101,7 +101,7 @@ def _of_seed(seed: int) -> Iterator[Row]:
     yield from _main("timit1024", seed)
     yield from _numbers("shakespeare256", seed)
     yield from _tuned("ptb200", seed, _POWERS, _CLAIM)
-    yield from _tuned("ptb200", seed, (*_BANKS, *_BLOCKS, "N:M"), _REST)
+    yield from _tuned("ptb200", seed, (*_BANKS, *_POWERS, *_BLOCKS, "N:M"), _REST)
     for network in ("ptb650", "ptb1500"):
         yield from _main(network, seed)
         yield from _tuned(network, seed, ("unstructured", *_BANKS, *_BLOCKS), _CLAIM)
