@@ -146,8 +146,8 @@ def _ample(network: str, seed: int) -> Iterator[Row]:
 def _brief(network: str, seed: int) -> Iterator[Row]:
     """Whether banks cost less where there are weights to spare."""
     yield from _start(network, seed)
-    yield from _tuned(network, seed, ("banks of 100", "1 bank", "blocks 4x4"), (0.8,))
-    yield from _tuned(network, seed, ("unstructured", "banks of 25", "banks of 100"), (0.6,))
+    yield from _tuned(network, seed, ("unstructured", *_BANKS), _CLAIM)
+    yield from _tuned(network, seed, ("1 bank", *_BLOCKS), (0.8,))
 
 
 def _numbers(network: str, seed: int) -> Iterator[Row]:
