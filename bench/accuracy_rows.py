@@ -147,6 +147,8 @@ def _brief(network: str, seed: int) -> Iterator[Row]:
     """Whether banks cost less where there are weights to spare."""
     yield from _start(network, seed)
     yield from _tuned(network, seed, ("unstructured", *_BANKS), _CLAIM)
+    # about the weights of the dense network of 200 units
+    yield Row(network, "tuned", seed, NETWORKS[network].main, 0.9)
     yield from _tuned(network, seed, ("1 bank", *_BLOCKS), (0.8,))
 
 
