@@ -20,26 +20,21 @@ Curve = Sequence[tuple[float, float, float]]  # sparsity, mean, standard deviati
 _MARKERS = "os^vD*Pdx+<>"
 
 
-def plot(
-    path: Path, title: str, label: str, dense: float | None, curves: Mapping[str, Curve]
-) -> None:
-    """Write an SVG: a line a pattern, the dense network as a level.
+def plot(path: Path, title: str, label: str, curves: Mapping[str, Curve]) -> None:
+    """Write an SVG: a line a pattern, the dense network as level zero.
 
     Parameters
     ----------
     path : Path
     title, label : str
         Of the picture and its upright axis.
-    dense : float, optional
-        Fine-tuned like the others.
     curves : mapping of str to sequence of (sparsity, mean, standard deviation)
-        By pattern; empty ones are left out.
+        Above the dense network, by pattern; empty ones are left out.
     """
     # Without these, every run would write other bytes.
     matplotlib.rcParams["svg.hashsalt"] = "sparseflow"
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
-    if dense is not None:
-        axes.axhline(dense, color="black", linewidth=0.8, linestyle=":", label="dense")
+    axes.axhline(0, color="black", linewidth=0.8, linestyle=":", label="dense")
     colours = pyplot.colormaps["tab20"].colors
     for (name, curve), marker, colour in zip(curves.items(), _MARKERS * 2, colours, strict=False):
         if curve:
