@@ -9,7 +9,7 @@ folder may be copied to another place, but trains on with the same bytes only on
 of processor. A row needs the network that it starts from, which is trained first if it is not
 in FOLDER.
 
-Networks of 650 and 1,500 units are trained only where torch finds a GPU. Rows whose data is
+The full training of 650 and 1,500 units is only run where torch finds a GPU. Rows whose data is
 not given are left out. In the background, out of everybody's way:
 
     OMP_WAIT_POLICY=passive nohup nice -n 19 python -m bench.accuracy ... >FOLDER/log 2>&1 &

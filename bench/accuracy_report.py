@@ -24,7 +24,7 @@ from .accuracy_networks import NETWORKS, Speech
 from .accuracy_patterns import PATTERNS, SPARSITIES
 from .accuracy_plots import Curve, plot
 from .accuracy_published import PTB1500, TIMIT
-from .accuracy_rows import AMPLE, BITS, WAYS
+from .accuracy_rows import AMPLE, BANKS, BITS, CLAIM, WAYS
 from .accuracy_texts import DEVIATIONS, INTRODUCTION, TITLES
 
 __all__ = ["claims", "main", "report"]
@@ -33,8 +33,6 @@ BOARDS = Path("bench/results/boards.json")
 Rows = Iterable[Mapping[str, Any]]
 # by pattern and sparsity, of each seed
 Tests = Mapping[tuple[str, float], Mapping[int, float]]
-_BANKS = ("banks of 25", "banks of 50", "banks of 100")
-_CLAIM = (0.6, 0.7, 0.8)
 # from free to bound
 _STEPS = (
     "unstructured",
@@ -151,9 +149,9 @@ def gaps(tests: Tests, one: str, other: str, sparsity: float) -> list[float]:
 def claims(scores: Scores) -> list[list[str]]:
     """What must hold for the claim, and whether it does, as far as one network was run."""
     found = []
-    for sparsity in _CLAIM:
+    for sparsity in CLAIM:
         at = f"{100 * sparsity:g} %"
-        for banks in _BANKS:
+        for banks in BANKS:
             apart = gaps(scores.tuned, banks, "unstructured", sparsity)
             what = f"{banks} - unstructured at {at}"
             found.append([what, "at most 0.2", written(apart), _verdict(apart, lambda d: d <= 0.2)])
@@ -169,7 +167,7 @@ def claims(scores: Scores) -> list[list[str]]:
 
 def _spread(scores: Scores, sparsity: float) -> list[float]:
     """Of the means over the seeds that all three have; one number, or none."""
-    columns = [scores.tuned.get((banks, sparsity), {}) for banks in _BANKS]
+    columns = [scores.tuned.get((banks, sparsity), {}) for banks in BANKS]
     seeds = sorted(set.intersection(*(set(column) for column in columns)))
     means = [statistics.mean(column[seed] for seed in seeds) for column in columns if seeds]
     return [max(means) - min(means)] if means else []
@@ -366,9 +364,9 @@ def main(
 ) -> None:
     """Write the page and its pictures."""
     placed = json.loads(boards.read_text("utf-8"))["rows"]
-    page = report(read_results(results).values(), out.with_suffix(""), placed)
-    replace_file(out, page.encode())
-    print(f"{out}: {len(read_results(results))} rows")
+    rows = read_results(results)
+    replace_file(out, report(rows.values(), out.with_suffix(""), placed).encode())
+    print(f"{out}: {len(rows)} rows")
 
 
 if __name__ == "__main__":

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from .accuracy_networks import NETWORKS
 from .accuracy_patterns import SPARSITIES
 
-__all__ = ["AMPLE", "BITS", "WAYS", "Row", "rows"]
+__all__ = ["AMPLE", "BANKS", "BITS", "CLAIM", "WAYS", "Row", "rows"]
 
 BITS = ((16, 16), (12, 12), (8, 8), (4, 8))  # weights, activations
 WAYS = ("after", "longer", "aware")
-_BANKS = tuple(f"banks of {width}" for width in (25, 50, 100))
+BANKS = tuple(f"banks of {width}" for width in (25, 50, 100))
 _POWERS = tuple(f"banks of {width}" for width in (8, 16, 32, 64))
 _BLOCKS = ("blocks 4x4", "blocks 8x8")
 _DIAGNOSIS = ("1 bank", "banks in W_ih only", "banks in W_hh only")
 AMPLE = 4  # times the fine-tuning, to see whether the gap is a matter of it
-_CLAIM = (0.6, 0.7, 0.8)
-_REST = tuple(s for s in SPARSITIES if s not in _CLAIM)
+CLAIM = (0.6, 0.7, 0.8)
+_REST = tuple(s for s in SPARSITIES if s not in CLAIM)
 
 
 @dataclass(frozen=True)
@@ -86,31 +86,31 @@ def _of_seed(seed: int) -> Iterator[Row]:
         yield Row(network, "energy", seed)
         yield Row(network, "tuned", seed)
         yield from _tuned(network, seed, ("unstructured", "banks of 25"), (0.8, 0.6, 0.7))
-        yield from _tuned(network, seed, (*_BANKS, *_BLOCKS, "N:M"), (0.8,))
-        yield from _tuned(network, seed, _BANKS, _CLAIM)
+        yield from _tuned(network, seed, (*BANKS, *_BLOCKS, "N:M"), (0.8,))
+        yield from _tuned(network, seed, BANKS, CLAIM)
     yield from _start("shakespeare256", seed)
     yield from _speech("timit256", seed)
     yield from _numbers("ptb200", seed)
     yield from _tuned("ptb200", seed, _DIAGNOSIS, (0.8,))
     yield from _ample("ptb200", seed)
     yield from _tuned("ptb200", seed, _POWERS, (0.8,))
-    yield from _tuned("ptb200", seed, _BLOCKS, _CLAIM)
+    yield from _tuned("ptb200", seed, _BLOCKS, CLAIM)
     yield from _tuned("ptb200", seed, ("unstructured", "banks of 25"), _REST)
     yield from _brief("ptb650brief", seed)
-    yield from _tuned("ptb200", seed, ("N:M",), _CLAIM)
+    yield from _tuned("ptb200", seed, ("N:M",), CLAIM)
     yield from _main("timit1024", seed)
     yield from _numbers("shakespeare256", seed)
-    yield from _tuned("ptb200", seed, _POWERS, _CLAIM)
-    yield from _tuned("ptb200", seed, (*_BANKS, *_POWERS, *_BLOCKS, "N:M"), _REST)
+    yield from _tuned("ptb200", seed, _POWERS, CLAIM)
+    yield from _tuned("ptb200", seed, (*BANKS, *_POWERS, *_BLOCKS, "N:M"), _REST)
     for network in ("ptb650", "ptb1500"):
         yield from _main(network, seed)
-        yield from _tuned(network, seed, ("unstructured", *_BANKS, *_BLOCKS), _CLAIM)
+        yield from _tuned(network, seed, ("unstructured", *BANKS, *_BLOCKS), CLAIM)
 
 
 def _speech(network: str, seed: int) -> Iterator[Row]:
     yield from _main(network, seed)
     yield from _tuned(network, seed, _DIAGNOSIS, (NETWORKS[network].main_sparsity,))
-    patterns = ("unstructured", "8 banks", *_BANKS, *_POWERS, *_BLOCKS, "N:M")
+    patterns = ("unstructured", "8 banks", *BANKS, *_POWERS, *_BLOCKS, "N:M")
     yield from _tuned(network, seed, patterns, SPARSITIES)
 
 
@@ -146,7 +146,7 @@ def _ample(network: str, seed: int) -> Iterator[Row]:
 def _brief(network: str, seed: int) -> Iterator[Row]:
     """Whether banks cost less where there are weights to spare."""
     yield from _start(network, seed)
-    yield from _tuned(network, seed, ("unstructured", *_BANKS), _CLAIM)
+    yield from _tuned(network, seed, ("unstructured", *BANKS), CLAIM)
     # about the weights of the dense network of 200 units
     yield Row(network, "tuned", seed, NETWORKS[network].main, 0.9)
     yield from _tuned(network, seed, ("1 bank", *_BLOCKS), (0.8,))
