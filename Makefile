@@ -78,11 +78,11 @@ test: lint  ## lint, then every test that is not marked slow
 	@$(CLEAN_ENV) pytest -n 2 -m "not slow"
 
 synth: $(STAMP)  ## ECP5 cells of the accelerator, 16 x 8 by default: make synth PES=4 LANES=4
-	@$(CLEAN_ENV) $(VENV)/bin/python -m boards.synth --pes $(PES) --lanes $(LANES)
+	@$(CLEAN_ENV) $(VENV)/bin/sparseflow synth --pes $(PES) --lanes $(LANES)
 
 regress: $(STAMP)  ## The default regression suite: build/regress/default/report.html
 	@$(CLEAN_ENV) $(VENV)/bin/sparseflow regress examples/regress/default.toml --jobs 2
 
 clean:  ## Remove what was built; .venv stays
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis sim_build
-	find boards csb_format hdl pruning sim sparseflow tests -name __pycache__ -prune -exec rm -rf {} +
+	find bench boards compiler csb_format engine hdl pruning sim sparseflow tests -name __pycache__ -prune -exec rm -rf {} +

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from csb_format.replace import replace_file
-from sparseflow.figures import versions
+from csb_format.files.replace import replace_file
+from sparseflow.pages.figures import versions
 
 __all__ = ["Rows", "with_others", "write_record"]
 

@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-__all__ = ["FLOWS", "PARTS", "Board", "BoardError", "Part", "Pin", "board", "board_names"]
+__all__ = [
+    "BOARD_MODULE",
+    "FLOWS",
+    "PARTS",
+    "Board",
+    "BoardError",
+    "Part",
+    "Pin",
+    "board",
+    "board_names",
+]
+
+BOARD_MODULE = "sparseflow_board"
 
 FLOWS = {
     "ecp5": "open tools",
@@ -152,7 +164,7 @@ class Board:
 
     @property
     def options(self) -> dict[str, bool]:
-        """What :meth:`csb_format.design.Design.for_model` is given for all its designs."""
+        """What :meth:`compiler.array.design.design_for` is given for all its designs."""
         return {name: bool(on) for name, on in self.array.items() if name in OPTIONS}
 
     def located(self) -> dict[str, Pin]:

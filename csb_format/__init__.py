@@ -1,14 +1,14 @@
 """Formats shared by training and hardware: fixed point, compressed sparse banks, models."""
 
-from .cell import CellArithmetic, Gates
+from .cells.lstm import CellArithmetic, Gates
+from .cells.piecewise import Piecewise
 from .csb import Csb, UnbalancedError
-from .design import MAX_ALIGN, Design, DesignError, Scales, bits_for
+from .files.matrixfile import PackedMatrix, load_matrices, save_matrices
+from .files.modelfile import FORMAT_VERSION, ModelFileError, load_model, save_model
 from .fixed import Fixed, IntArray, round_shift, saturate
 from .geometry import MAX_VALUE_BITS, MIN_VALUE_BITS, Geometry
-from .matrixfile import PackedMatrix, load_matrices, save_matrices
 from .model import GATE_ORDER, DenseLayer, GateFormats, LstmLayer, Model, Projection
-from .modelfile import FORMAT_VERSION, ModelFileError, load_model, save_model
-from .piecewise import Piecewise
+from .scales import MAX_ALIGN, DesignError, Scales
 from .words import join_fields, split_fields
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "CellArithmetic",
     "Csb",
     "DenseLayer",
-    "Design",
     "DesignError",
     "Fixed",
     "GateFormats",
@@ -35,7 +34,6 @@ __all__ = [
     "Projection",
     "Scales",
     "UnbalancedError",
-    "bits_for",
     "join_fields",
     "load_matrices",
     "load_model",

@@ -6,15 +6,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from csb_format import Design, save_model
-from hdl.compiler import compile_model
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from csb_format import save_model
+from engine.reference import IntegerModel
 from hdl.verilog import emit_verilog
-from pruning.goals import Goal, goals_for
-from pruning.masked import Pruner
-from pruning.quantise import quantise
-from pruning.views import Banks
-from sim.integer_model import IntegerModel
-from sim.verify import Verification, verify
+from pruning.integers.quantise import quantise
+from pruning.mask.goals import Goal, goals_for
+from pruning.mask.pruner import Pruner
+from pruning.mask.views import Banks
+from sim.check.verify import Verification, verify
 
 
 def main(build: Path = Path("build/quickstart"), simulator: str = "icarus") -> Verification:
@@ -33,7 +34,7 @@ def main(build: Path = Path("build/quickstart"), simulator: str = "icarus") -> V
     save_model(build / "model.safetensors", model)
 
     # Emit: an array of 4 x 4 multipliers as Verilog, its memories as images.
-    image = compile_model(model, Design.for_model(model, pes=4, lanes=4))
+    image = compile_model(model, design_for(model, pes=4, lanes=4))
     files = emit_verilog(image.design, build / "verilog", image)
 
     # Verify: every state and every cycle of the simulated Verilog against the models.

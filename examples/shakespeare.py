@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from csb_format import Design, IntArray, Model, load_model
-from hdl.compiler import compile_model
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from csb_format import IntArray, Model, load_model
+from engine.exact import FastModel
+from engine.reference import IntegerModel
 from hdl.verilog import emit_verilog
-from sim.fast_model import FastModel
-from sim.integer_model import IntegerModel
-from sim.verify import Verification, verify
+from sim.check.verify import Verification, verify
 
 FOLDER = Path(__file__).parent / "shakespeare"
 BEGINNING = "Who's there?\n\nNay, answer me: stand, and unfold yourself.\n"
@@ -31,7 +32,7 @@ def main(
     # The same integers in Verilog: every state and every cycle must be as the models say.
     print(f"Simulating its Verilog, {len(BEGINNING)} characters; about a minute", flush=True)
     build.mkdir(parents=True, exist_ok=True)
-    image = compile_model(model, Design.for_model(model, pes=16, lanes=8))
+    image = compile_model(model, design_for(model, pes=16, lanes=8))
     files = emit_verilog(image.design, build / "verilog", image)
     frames = table[[alphabet.index(c) for c in BEGINNING]]
     result = verify(IntegerModel(model), image, files, [frames], build, simulator=simulator)

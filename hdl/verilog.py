@@ -12,12 +12,12 @@ from pathlib import Path
 from amaranth.back import rtlil, verilog
 from amaranth.lib import wiring
 
-from csb_format.design import Design
-from csb_format.images import write_mem
+from compiler.array.design import Design
+from compiler.lower.image import Image
+from csb_format.files.images import write_mem
 
-from .compiler import Image
-from .core import Core
-from .hierarchy import RAM_MODULE, SINGLE_MODULE, Hierarchy
+from .core.core import Core
+from .core.hierarchy import RAM_MODULE, SINGLE_MODULE, Hierarchy
 
 __all__ = ["LINT_WAIVERS", "TOP_MODULE", "Top", "VerilogFiles", "emit_verilog"]
 
@@ -83,7 +83,7 @@ def emit_verilog(
         With it, memories start from ``.mem`` files (``$readmemh``); without it they start
         at zero and are loaded through the ``load`` stream.
     top : callable
-        Makes the top component of design, image and hierarchy: :class:`~hdl.core.Core` or
+        Makes the top component of design, image and hierarchy: :class:`~hdl.core.core.Core` or
         something around it. What its ``companions`` return, if it has them, lies beside.
     name : str
         Of the top module.

@@ -1,5 +1,5 @@
 """``python -m sparseflow``."""
 
-from .cli import main
+from .commands.cli import main
 
 main()

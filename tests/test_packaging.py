@@ -13,9 +13,10 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = {"boards", "csb_format", "hdl", "pruning", "sim", "sparseflow"}
-NOT_OURS = {".git", ".venv", "build", "dist", "shared", "sim_build", "__pycache__"}
+PACKAGES = {"boards", "compiler", "csb_format", "engine", "hdl", "pruning", "sim", "sparseflow"}
+NOT_OURS = {".git", ".venv", "shared", "sim_build", "__pycache__"}
 NOT_OURS |= {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+MADE = {ROOT / "build", ROOT / "dist"}
 # In pieces, so that this file does not hold what it forbids.
 FOLDERS = ["work", "root", "opt", r"home/[\w.-]+", r"Users/[\w.-]+", r"tmp/[\w.-]+"]
 MACHINE = re.compile(r"(?<![\w.$})])/(?:" + "|".join(FOLDERS) + ")" + "/")
@@ -30,7 +31,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def our_files() -> Iterator[Path]:
     for folder, subfolders, files in os.walk(ROOT):
-        subfolders[:] = sorted(set(subfolders) - NOT_OURS)
+        kept = (name for name in set(subfolders) - NOT_OURS if Path(folder, name) not in MADE)
+        subfolders[:] = sorted(kept)
         yield from (Path(folder, name) for name in sorted(files) if name != ".git")
 
 

@@ -11,7 +11,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from ..checkpoint import CheckpointError
+from .checkpoint import CheckpointError
 
 __all__ = ["kind_of", "read_safetensors", "read_torch"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..checkpoint import CheckpointError, save_tensors
+from .checkpoint import CheckpointError, save_tensors
 
 __all__ = ["Imported", "as_mask", "check_mask", "nonzero_masks", "save_imported"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoint import CheckpointError
+from .checkpoint import CheckpointError
 from .imported import as_mask
 
 __all__ = ["MaskFile", "find_masks", "plain_masks"]

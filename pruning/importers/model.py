@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ..checkpoint import CheckpointError
+from .checkpoint import CheckpointError
 from .files import kind_of, read_safetensors, read_torch
 from .imported import Imported
 from .mask_file import MaskFile, find_masks, plain_masks

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from ..supported import UnsupportedLayerError
+from .checkpoint import UnsupportedLayerError
 
 __all__ = ["Array", "Graph", "attributes", "label", "value_name"]
 

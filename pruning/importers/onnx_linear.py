@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..supported import UnsupportedLayerError
+from .checkpoint import UnsupportedLayerError
 from .onnx_graph import Array, Graph, attributes, label, value_name
 
 __all__ = ["linear_tensors"]

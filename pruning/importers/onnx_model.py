@@ -10,8 +10,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from ..checkpoint import CheckpointError
-from ..supported import UnsupportedLayerError
+from .checkpoint import CheckpointError, UnsupportedLayerError
 from .onnx_graph import Graph, label
 from .onnx_linear import linear_tensors
 from .onnx_recurrent import Recurrent, read_recurrent

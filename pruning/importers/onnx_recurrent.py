@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint import CheckpointError
-from ..supported import UnsupportedLayerError
+from .checkpoint import CheckpointError, UnsupportedLayerError
 from .onnx_graph import Array, Graph, attributes, label, value_name
 
 __all__ = ["Recurrent", "read_recurrent"]

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoint import CheckpointError
-from ..supported import UnsupportedLayerError
+from .checkpoint import CheckpointError, UnsupportedLayerError
 from .imported import Imported, as_mask, check_mask, nonzero_masks
 from .mask_file import MaskFile
 
@@ -56,8 +55,9 @@ def resolve(tensors: Mapping[str, Tensor], outside: MaskFile = _NO_MASKS) -> Imp
 
     Understood: ``X_orig`` with ``X_mask`` (``torch.nn.utils.prune``),
     ``parametrizations.X.original`` with ``parametrizations.X.N.mask``
-    (``torch.ao.pruning``), ``X_mask`` (:class:`pruning.masked.Pruner`) or ``X.mask`` (what
-    :func:`pruning.checkpoint.save_tensors` writes) beside ``X``, masks from outside, and zeros.
+    (``torch.ao.pruning``), ``X_mask`` (:class:`pruning.mask.pruner.Pruner`) or ``X.mask`` (what
+    :func:`pruning.importers.checkpoint.save_tensors` writes) beside ``X``, masks from outside, and
+    zeros.
 
     Parameters
     ----------

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from hdl.compiler import Image
-from hdl.layouts import frame_layout
-from hdl.loader import WORD
+from compiler.abi.frames import Stimulus
+from compiler.abi.states import Outcome
+from compiler.lower.image import Image
+from compiler.lower.load import WORD
+from engine.reference import IntegerModel
+from hdl.core.layouts import frame_layout
 from hdl.verilog import VerilogFiles
 
-from ..compare import compare
-from ..free_running import Damage, Flip, inject
-from ..integer_model import IntegerModel
-from ..scenario import Job, Outcome
-from ..stimulus import Stimulus
-from ..verify import run_levels
+from ..check.compare import compare
+from ..check.verify import run_levels
+from ..run.free_running import Damage, Flip, inject
+from ..run.scenario import Job
 
 __all__ = ["PLACES", "Injection", "campaign", "table"]
 
@@ -49,7 +50,7 @@ class Injection:
         """``masked``, ``detected`` or ``mismatch``.
 
         Detected means that somebody is told: the output ``fault`` was high, or the outputs
-        stopped, which the watchdog of :class:`~hdl.accelerator.Accelerator` reports. Right
+        stopped, which the watchdog of :class:`~hdl.bus.accelerator.Accelerator` reports. Right
         states in other cycles are a mismatch, with the cycle model.
         """
         if self.damage.fault or self.damage.outcome == "stopped":

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 
 from boards.board import Board
-from boards.open_flows import synthesis
-from boards.synth import run_yosys
+from boards.families.flow import synthesis
+from boards.tools.synth import run_yosys
+from compiler.array.design import Design
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
 from csb_format import Model
-from csb_format.design import Design
-from hdl.compiler import Image, compile_model
+from csb_format.random_models import random_frames, random_model
+from engine.reference import IntegerModel
 from hdl.verilog import TOP_MODULE, VerilogFiles, emit_verilog
-from sim.integer_model import IntegerModel
-from sim.random_models import random_frames, random_model
-from sim.verify import verify
+from sim.check.verify import verify
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +32,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="session")
 def design(model: Model) -> Design:
-    return Design.for_model(model, pes=4, lanes=4)
+    return design_for(model, pes=4, lanes=4)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from boards.board import Board, BoardError, board, board_names, parse
-from boards.pll import clock_verilog
+from boards.families.pll import clock_verilog
 
 OPEN = ("ecpix5", "icebreaker", "tang_primer_20k", "ulx3s")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
@@ -12,34 +11,13 @@ import pytest
 from amaranth.hdl import Elaboratable, Module
 from amaranth.sim import Simulator
 
-from csb_format import Design, Model
-from hdl.compiler import Image, compile_model
-from hdl.controller import Controller
-from hdl.hierarchy import Hierarchy, Ram
-from hdl.program import Instruction, Place, Sink
-from sim.random_models import random_network
-
-# M, N, E, row groups; matrix, vector, slots, cells, output depth; index, value, act bits
-DESIGNS = [
-    Design(4, 1, 1, 5, 10, 16, 2, 7, 9, 4, 4, 6, program_depth=8),
-    Design(8, 2, 1, 6, 24, 32, 4, 8, 16, 4, 8, 8, program_depth=8, projectors=1, linear=5),
-    Design(8, 2, 2, 3, 9, 8, 3, 5, 5, 2, 12, 12, program_depth=8, contexts=3, deep=True),
-    Design(16, 4, 2, 4, 12, 24, 3, 6, 12, 3, 16, 16, program_depth=8, projectors=8, contexts=2),
-    Design(
-        16, 8, 4, 7, 14, 16, 2, 3, 7, 2, 18, 18, program_depth=8, projectors=2, fan_in=2, deep=True
-    ),
-    Design(
-        16, 1, 1, 9, 30, 32, 3, 12, 12, 1, 16, 6, program_depth=8, projectors=4, linear=9, deep=True
-    ),
-    Design(4, 8, 1, 2, 8, 8, 4, 8, 8, 1, 4, 16, program_depth=8, projectors=4, fan_in=8),
-]
-DESIGNS[4:6] = [replace(design, deep=True) for design in DESIGNS[4:6]]
-# vector banks and states in blocks
-DESIGNS.append(replace(DESIGNS[2], vector_depth=140, cells=33, act_bits=10))
+from compiler.array.design import Design
+from compiler.array.program import Sink
+from hdl.core.controller import Controller
+from hdl.core.hierarchy import Hierarchy, Ram
 
 PERIOD = 1e-6
 
-Pick = Callable[[int, int], int]  # a whole number between two, both included
 Run = Callable[..., None]
 Play = Callable[..., list[tuple[Any, ...]]]
 
@@ -153,84 +131,6 @@ class Machine(Elaboratable):
         return seen
 
 
-def role_of(image: Image, number: int, now: Instruction) -> tuple[str, int]:
-    """Which matrix a pass of a program multiplies, of which of its layers: by what it reads."""
-    part = image.parts[number]
-    regions, shapes = part.needs.regions(number), part.needs.programs[number]
-    if now.source_kind == Place.FRAME:
-        return "ih", now.source // regions.part
-    if now.source_kind == Place.FIXED:
-        hidden = [at if s.hr else -1 for s, at in zip(shapes, regions.hidden, strict=True)]
-        return "hr", hidden.index(now.source)
-    layer = regions.states.index(now.source)
-    if now.source_kind == Place.OLD:
-        return "hh", layer
-    return ("head", layer) if now.sink == Sink.PROJECT else ("ih", layer + 1)
-
-
-@dataclass(frozen=True)
-class Network:
-    """A random network and the smallest random array that runs it."""
-
-    model: Model
-    image: Image
-    contexts: int
-
-
-def draw_network(pick: Pick, **fixed: Any) -> Network:
-    """Layers, directions, projection, head, contexts, widths and array, all as ``pick`` says."""
-    layers = fixed.get("layers") or pick(1, 3)
-    directions = fixed.get("directions") or (pick(0, 3) == 0) + 1
-    lanes = 1 << pick(0, 3)
-    given, hidden = lanes + pick(0, 9), lanes + pick(0, 9)
-    projection = lanes + pick(0, 7) if fixed.get("projection", pick(0, 2) == 0) else 0
-    output = projection or hidden
-    columns = (min(given, directions * output), output, hidden)
-    times = [pick(1, size // lanes) for size in columns]
-    if layers > 1 and directions == 1:  # layers read what others write: the same banks
-        times[0] = times[1] = min(times[:2])
-    model = random_network(
-        np.random.default_rng(pick(0, 9999)),
-        given,
-        hidden,
-        (lanes * times[0], lanes * times[1], lanes * times[2]),
-        (pick(0, 4), pick(0, 4), pick(0, 4)),
-        layers,
-        directions,
-        projection,
-        pick(4, 18),
-        pick(6, 18),
-        head=pick(1, 9) if directions == 1 and pick(0, 1) else None,
-    )
-    return _on_array(model, lanes, pick, fixed)
-
-
-def _on_array(model: Model, lanes: int, pick: Pick, fixed: dict[str, Any]) -> Network:
-    """With an array and lanes of random size."""
-    pes, contexts = 4 * pick(1, 8), pick(1, 3)
-    units = [n for n in range(1, lanes + 1) if lanes % n == 0 and pes // 4 % n == 0]
-    projectors = [n for n in range(1, lanes + 1) if lanes % n == 0 and pes % n == 0]
-    projectors += [n * lanes for n in (2, 4, 8) if pes % (n * lanes) == 0]
-    chosen: dict[str, Any] = {"head": model.head is not None, "contexts": contexts}
-    if pick(0, 1):
-        chosen["units"] = units[pick(0, len(units) - 1)]
-    if pick(0, 1) and (model.head or model.layers[0].projection):
-        chosen["projectors"] = projectors[pick(0, len(projectors) - 1)]
-    streamed = fixed.get("streamed", False)
-    options = {"fan_in": pick(2, 6), "streamed": streamed, "deep": bool(pick(0, 1))}
-    design = Design.for_model(model, pes, lanes, **chosen, **options)
-    return Network(model, compile_model(model, design, head=chosen["head"]), contexts)
-
-
-@pytest.fixture(
-    params=DESIGNS, ids=lambda d: f"M{d.pes}-N{d.lanes}-E{d.units}-Q{d.projectors}-a{d.act_bits}"
-)
-def design(request: pytest.FixtureRequest) -> Design:
-    """Each of the small designs."""
-    chosen: Design = request.param
-    return chosen
-
-
 @pytest.fixture
 def run() -> Run:
     """See :func:`run_benches`."""
@@ -244,33 +144,6 @@ def play() -> Play:
 
 
 @pytest.fixture(scope="session")
-def draw() -> Callable[..., Network]:
-    """See :func:`draw_network`."""
-    return draw_network
-
-
-@pytest.fixture(scope="session")
-def seeded() -> Callable[..., tuple[Network, Pick]]:
-    """A network by a seed, and what goes on drawing."""
-
-    def drawn(seed: int, **fixed: Any) -> tuple[Network, Pick]:
-        rng = np.random.default_rng(seed)
-
-        def pick(low: int, high: int) -> int:
-            return int(rng.integers(low, high + 1))
-
-        return draw_network(pick, **fixed), pick
-
-    return drawn
-
-
-@pytest.fixture(scope="session")
 def make_machine() -> type[Machine]:
     """See :class:`Machine`."""
     return Machine
-
-
-@pytest.fixture(scope="session")
-def role() -> Callable[..., tuple[str, int]]:
-    """See :func:`role_of`."""
-    return role_of

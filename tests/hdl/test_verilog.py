@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 import hdl.verilog
+from compiler.array.design import Design
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
 from csb_format import Csb
-from csb_format.design import Design
-from csb_format.images import read_mem
-from hdl.compiler import Image, compile_model
+from csb_format.files.images import read_mem
+from csb_format.random_models import random_model
 from hdl.verilog import LINT_WAIVERS, VerilogFiles, emit_verilog
-from sim.random_models import random_model
 
 MODULES = ["sparseflow", "sparseflow_pe", "sparseflow_lane", "sparseflow_ram"]
 DISTINCTIVE = 0x5A3C
@@ -24,7 +26,7 @@ DISTINCTIVE = 0x5A3C
 
 def small_image(pes: int = 8, units: int = 1) -> Image:
     model = random_model(np.random.default_rng(1), 12, 8, 4, 2, 1)
-    return compile_model(model, Design.for_model(model, pes, 4, units))
+    return compile_model(model, design_for(model, pes, 4, units))
 
 
 def contents(files: VerilogFiles) -> dict[str, bytes]:

@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.datasets import SequenceData, save_sequences
-from sim.verify import Verification, verify
-from sparseflow import cli, pipeline
+from pruning.tasks.data.datasets import SequenceData, save_sequences
+from sim.check.verify import Verification, verify
+from sparseflow.commands import cli
+from sparseflow.steps import pipeline
 
 INPUTS, HIDDEN, CLASSES, BANKS = 5, 16, 3, 4
 

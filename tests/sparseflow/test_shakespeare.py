@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from csb_format import Design, load_model
-from sim.fast_model import FastModel
+from compiler.array.needs import design_for
+from csb_format import load_model
+from engine.exact import FastModel
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Hamlet is not among the works that it was trained on.
@@ -49,7 +50,7 @@ def test_the_integers_are_those_of_the_float_network() -> None:
         assert np.array_equal(csb.to_mask(), real != 0)
         assert np.array_equal(csb.to_dense(), fixed.quantise(real))  # type: ignore[union-attr]
     assert {m.geometry.banks for m in (model.layers[0].weight_ih, model.layers[0].weight_hh)} == {8}
-    assert Design.for_model(model, pes=16, lanes=8).multipliers == 128
+    assert design_for(model, pes=16, lanes=8).multipliers == 128
 
 
 @pytest.mark.slow

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csb_format import Design
-from hdl.compiler import compile_model
+from compiler.abi.frames import Stimulus
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from csb_format.random_models import random_frames, random_network
 from hdl.verilog import emit_verilog
-from sim.free_running import Damage, Flip
-from sim.random_models import random_frames, random_network
 from sim.regress.faults import PLACES, Injection, campaign, table
-from sim.stimulus import Stimulus
+from sim.run.free_running import Damage, Flip
 
 
 def injection(place: str, outcome: str, *flags: bool) -> Injection:
@@ -42,7 +42,7 @@ def test_the_table_counts_each_flip_once() -> None:
 def test_a_thousand_flips_hang_nothing(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     model = random_network(rng, 8, 8, 4, (1, 1, 1))
-    image = compile_model(model, Design.for_model(model, 4, 4))
+    image = compile_model(model, design_for(model, 4, 4))
     stimulus = Stimulus.of(image, random_frames(rng, model, [3, 2]))
     files = emit_verilog(image.design, tmp_path / "v")
     found = campaign(image, files, stimulus, 1001, 3, tmp_path)

@@ -1,0 +1,373 @@
+"""From ``bench/results/accuracy.json`` to the tables and pictures of ``docs/results.md``.
+
+``python -m bench.accuracy.report [--results FILE] [--out FILE]``. A cell without a result stays
+empty. Cycles become a latency where ``bench/results/boards.json`` has a bitstream for the network
+on the same array, at the clock that place and route has reached; nothing is estimated.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from csb_format.files.replace import replace_file
+
+from .networks import NETWORKS, Speech
+from .patterns import PATTERNS, SPARSITIES
+from .plots import Curve, plot
+from .published import PTB1500, TIMIT
+from .rows import AMPLE, BANKS, BITS, CLAIM, WAYS
+from .run import RESULTS, read_results
+from .texts import DEVIATIONS, INTRODUCTION, TITLES
+
+__all__ = ["claims", "main", "report"]
+
+BOARDS = Path("bench/results/boards.json")
+Rows = Iterable[Mapping[str, Any]]
+# by pattern and sparsity, of each seed
+Tests = Mapping[tuple[str, float], Mapping[int, float]]
+# from free to bound
+_STEPS = (
+    "unstructured",
+    "banks in W_hh only",
+    "banks in W_ih only",
+    "1 bank",
+    "banks of 100",
+    "banks of 50",
+    "banks of 25",
+    "8 banks",
+)
+_WAY_NAMES = {
+    "after": "as trained",
+    "longer": "after more training in float",
+    "aware": "after training in these bits",
+}
+
+
+@dataclass
+class Scores:
+    """Test scores of one network, a number a seed; speech in percent."""
+
+    percent: bool
+    tuned: dict[tuple[str, float], dict[int, float]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    ample: dict[tuple[str, float], dict[int, float]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    trained: dict[tuple[str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
+    achieved: dict[tuple[str, float], float] = field(default_factory=dict)
+    energy: dict[tuple[str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
+    start: dict[int, float] = field(default_factory=dict)
+    bits: dict[tuple[str, int], list[tuple[float, float]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    rtl: list[Mapping[str, Any]] = field(default_factory=list)
+    valid: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, network: str, rows: Rows) -> Scores:
+        scores = cls(isinstance(NETWORKS[network], Speech))
+        for row in rows:
+            if row["network"] == network:
+                scores._add(row)
+        return scores
+
+    def _add(self, row: Mapping[str, Any]) -> None:
+        scale = 100.0 if self.percent else 1.0
+        key = (row["pattern"] or "dense", row["sparsity"])
+        if row.get("times", 1) > 1:  # rows from before there was such a thing have none
+            self.ample[key][row["seed"]] = scale * row["test"]
+        elif row["stage"] == "tuned":
+            self.tuned[key][row["seed"]] = scale * row["test"]
+            self.achieved[key] = row["achieved"]
+            if "train" in row:
+                self.trained[key].append(scale * row["train"])
+        elif row["stage"] == "dense":
+            self.start[row["seed"]] = scale * row["test"]
+            self.valid[row["seed"]] = row.get("valid", 0.0)
+        elif row["stage"] == "energy":
+            for found in row["energy"]:
+                self.energy[found["pattern"], found["sparsity"]].append(100 * found["energy"])
+        elif row["stage"] == "bits":
+            pair = (scale * row["test"], scale * row["float_test"])
+            self.bits[row["way"], row["bits"]].append(pair)
+        else:
+            self.rtl.append(row)
+
+    @property
+    def dense(self) -> dict[int, float]:
+        """Of the dense copy that was fine-tuned like the others."""
+        return self.tuned.get(("dense", 0.0), {})
+
+
+def written(values: Sequence[float], digits: int = 2) -> str:
+    """Mean and standard deviation; only the value where there is one seed."""
+    if not values:
+        return ""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    rows = [heads, ["---"] * len(heads), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def pattern_table(scores: Scores, published: Mapping[str, Mapping[float, str]]) -> str:
+    """Scores by pattern and sparsity, what was achieved where it differs, and the paper's."""
+    heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES)]
+    lines = _filled([p, *(_cell(scores, p, s) for s in SPARSITIES)] for p in PATTERNS)
+    for pattern, figures in published.items():
+        if pattern != "dense":
+            cells = (f"*{figures[s]}*" if s in figures else "" for s in SPARSITIES)
+            lines.append([f"*published: {pattern}*", *cells])
+    return table(heads, lines)
+
+
+def _cell(scores: Scores, pattern: str, sparsity: float) -> str:
+    values = list(scores.tuned.get((pattern, sparsity), {}).values())
+    achieved = scores.achieved.get((pattern, sparsity), sparsity)
+    note = f" ({100 * achieved:.1f} %)" if values and abs(achieved - sparsity) > 2.5e-3 else ""
+    return written(values) + note
+
+
+def gaps(tests: Tests, one: str, other: str, sparsity: float) -> list[float]:
+    """Differences of two patterns, seed by seed: both start from the same network."""
+    first, second = (tests.get((pattern, sparsity), {}) for pattern in (one, other))
+    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+
+
+def claims(scores: Scores) -> list[list[str]]:
+    """What must hold for the claim, and whether it does, as far as one network was run."""
+    found = []
+    for sparsity in CLAIM:
+        at = f"{100 * sparsity:g} %"
+        for banks in BANKS:
+            apart = gaps(scores.tuned, banks, "unstructured", sparsity)
+            what = f"{banks} - unstructured at {at}"
+            found.append([what, "at most 0.2", written(apart), _verdict(apart, lambda d: d <= 0.2)])
+        spread = _spread(scores, sparsity)
+        what = f"largest - smallest of banks of 25, 50, 100 at {at}"
+        found.append([what, "at most 0.2", written(spread), _verdict(spread, lambda d: d <= 0.2)])
+        for block in ("blocks 4x4", "blocks 8x8"):
+            worse = gaps(scores.tuned, block, "unstructured", sparsity)
+            what = f"{block} - unstructured at {at}"
+            found.append([what, "clearly above", written(worse), _verdict(worse, lambda d: d > 1)])
+    return [line for line in found if line[2]]
+
+
+def _spread(scores: Scores, sparsity: float) -> list[float]:
+    """Of the means over the seeds that all three have; one number, or none."""
+    columns = [scores.tuned.get((banks, sparsity), {}) for banks in BANKS]
+    seeds = sorted(set.intersection(*(set(column) for column in columns)))
+    means = [statistics.mean(column[seed] for seed in seeds) for column in columns if seeds]
+    return [max(means) - min(means)] if means else []
+
+
+def _verdict(values: Sequence[float], holds: Callable[[float], bool]) -> str:
+    if not values:
+        return ""
+    return "yes" if holds(statistics.mean(values)) else "**no**"
+
+
+def gap_table(scores: Scores, sparsity: float) -> str:
+    """Where the gap comes from: rows alone in balance, and banks in one matrix alone."""
+    heads = ["pattern", "test", "above unstructured", "weight energy kept, percent"]
+    lines = []
+    for pattern in _STEPS:
+        values = list(scores.tuned.get((pattern, sparsity), {}).values())
+        if values:
+            apart = gaps(scores.tuned, pattern, "unstructured", sparsity) if lines else []
+            energy = written(scores.energy.get((pattern, sparsity), []), 1)
+            lines.append([pattern, written(values), written(apart), energy])
+    return table(heads, lines)
+
+
+def ample_table(scores: Scores) -> str:
+    """Scores after one and after more times the fine-tuning, on the seeds that have both."""
+    often, above = f"{AMPLE} times", "above unstructured"
+    heads = ["", "sparsity", "once", often, f"{above}, once", f"{above}, {often}"]
+    columns = _common(scores.tuned, scores.ample), _common(scores.ample, scores.tuned)
+    lines = []
+    for pattern, sparsity in sorted(scores.ample, key=_by_sparsity):
+        cells = [written(list(tests.get((pattern, sparsity), {}).values())) for tests in columns]
+        for tests in columns:
+            apart = gaps(tests, pattern, "unstructured", sparsity)
+            cells.append("" if pattern in ("dense", "unstructured") else written(apart))
+        lines.append([pattern, f"{100 * sparsity:g} %", *cells])
+    return table(heads, lines)
+
+
+def _common(tests: Tests, others: Tests) -> Tests:
+    """Those whose pattern, sparsity and seed the others have too."""
+    return {
+        key: {seed: test for seed, test in tests.get(key, {}).items() if seed in column}
+        for key, column in others.items()
+    }
+
+
+def _by_sparsity(key: tuple[str, float]) -> tuple[float, int]:
+    pattern, sparsity = key
+    return sparsity, -1 if pattern == "dense" else PATTERNS.index(pattern)
+
+
+def plain_table(values: Mapping[tuple[str, float], Sequence[float]], digits: int) -> str:
+    """Means by pattern and sparsity."""
+    heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES)]
+    cells = ([written(values.get((p, s), []), digits) for s in SPARSITIES] for p in PATTERNS)
+    return table(heads, _filled([p, *row] for p, row in zip(PATTERNS, cells, strict=True)))
+
+
+def _filled(lines: Iterable[list[str]]) -> list[list[str]]:
+    """Without patterns that no row was run of."""
+    return [line for line in lines if any(line[1:])]
+
+
+def bits_table(scores: Scores) -> str:
+    """Scores of the integers, and what they lose against the float network of that line."""
+    heads = ["", "float", *(f"{w} bits (activations {a})" for w, a in BITS)]
+    lines = []
+    for way in WAYS:
+        pairs = {w: scores.bits.get((way, w), []) for w, _ in BITS}
+        base = next((p for p in pairs.values() if p), [])
+        cells = [
+            f"{written([i for i, _ in p])} ({written_sign([i - f for i, f in p])})" if p else ""
+            for p in pairs.values()
+        ]
+        lines.append([_WAY_NAMES[way], written([f for _, f in base]), *cells])
+    return table(heads, lines)
+
+
+def written_sign(values: Sequence[float]) -> str:
+    """Mean with its sign."""
+    return f"{statistics.mean(values):+.2f}"
+
+
+def rtl_table(every: Mapping[str, Scores], placed: Rows) -> str:
+    """Runs on the simulated accelerator."""
+    boards = {row["case"]: row for row in placed}
+    heads = [
+        "network",
+        "bits",
+        "array",
+        "steps",
+        "values compared",
+        "that differ",
+        "cycles a step",
+        "latency",
+    ]
+    lines = []
+    for network, scores in every.items():
+        for row in scores.rtl:
+            latency = _latency(row, boards.get(network, {}))
+            array = f"{row['pes']} x {row['lanes']}"
+            counts = [f"{row[n]:,}" for n in ("steps", "values", "mismatches")]
+            lines.append([network, str(row["bits"]), array, *counts, f"{row['cycles']:g}", latency])
+    return table(heads, lines)
+
+
+def _latency(row: Mapping[str, Any], placed: Mapping[str, Any]) -> str:
+    """Of a step, at the clock that the same array reached on a board."""
+    if (placed.get("M"), placed.get("N")) != (row["pes"], row["lanes"]):
+        return ""
+    clock = min(placed["fmax_mhz"], placed["clock_mhz"])
+    return f"{row['cycles'] / clock:.2f} us on {placed['board']} at {clock:g} MHz"
+
+
+def _network_text(network: str, scores: Scores, pictures: Path) -> str:
+    published = PTB1500 if network.startswith("ptb") else TIMIT
+    published = {} if network.startswith("shakespeare") else published
+    parts = [f"## {TITLES[network]}\n", _dense_text(network, scores, published)]
+    if scores.tuned:
+        parts.append(pattern_table(scores, published))
+        parts.append(_picture(network, scores, pictures))
+    if network.startswith("ptb") and scores.tuned:
+        heads = ["what must hold", "bound", "measured", "holds"]
+        parts.append("### The claim\n\n" + table(heads, claims(scores)))
+    main = NETWORKS[network].main_sparsity
+    if scores.tuned.get(("1 bank", main)):
+        title = f"### Where the gap comes from, at {100 * main:g} %"
+        parts.append(f"{title}\n\n{gap_table(scores, main)}")
+    if scores.ample:
+        title = f"### With {AMPLE} times the fine-tuning"
+        parts.append(f"{title}\n\n{ample_table(scores)}")
+    if scores.trained:
+        parts.append("### Frame error on the training utterances, percent\n")
+        parts.append(plain_table(scores.trained, 2))
+    if scores.energy:
+        parts.append("### Retained weight energy, percent\n\n" + plain_table(scores.energy, 1))
+    if scores.bits:
+        parts.append(
+            f"### In the accelerator's integers\n\n{_main_text(network)}\n\n" + bits_table(scores)
+        )
+    return "\n".join(part for part in parts if part)
+
+
+def _dense_text(network: str, scores: Scores, published: Mapping[str, Mapping[float, str]]) -> str:
+    what = "frame error, percent" if scores.percent else "perplexity"
+    paper = published.get("dense", {}).get(0.0, "")
+    if not scores.start:
+        return "Not run yet.\n"
+    text = f"Test {what}: dense {written(list(scores.start.values()))}, the dense copy "
+    text += f"fine-tuned like the pruned ones {written(list(scores.dense.values())) or '(not run)'}"
+    if paper:
+        text += f" (*published, another network: {paper}*)"
+    return f"{text}. Seeds: {len(scores.start)}.\n"
+
+
+def _main_text(network: str) -> str:
+    plan = NETWORKS[network]
+    return f"Of {plan.main} at {100 * plan.main_sparsity:g} %; in brackets the loss against float."
+
+
+def _picture(network: str, scores: Scores, pictures: Path) -> str:
+    curves: dict[str, Curve] = {pattern: _curve(scores, pattern) for pattern in PATTERNS}
+    label = "frame error, %" if scores.percent else "test perplexity"
+    plot(pictures / f"{network}.svg", TITLES[network], f"{label}, above dense", curves)
+    return f"![{TITLES[network]}]({pictures.name}/{network}.svg)\n"
+
+
+def _curve(scores: Scores, pattern: str) -> Curve:
+    """Differences from the dense copy, seed by seed: not every point has the same seeds."""
+    points = []
+    for sparsity in SPARSITIES:
+        tests = scores.tuned.get((pattern, sparsity), {})
+        values = [test - scores.dense[seed] for seed, test in tests.items() if seed in scores.dense]
+        if values:
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            points.append((scores.achieved[pattern, sparsity], statistics.mean(values), spread))
+    return points
+
+
+def report(rows: Rows, pictures: Path, placed: Rows = ()) -> str:
+    """The whole page; pictures are written to their folder, ``placed`` are rows of boards.json."""
+    rows = list(rows)
+    every = {network: Scores.of(network, rows) for network in NETWORKS}
+    texts = [_network_text(network, scores, pictures) for network, scores in every.items()]
+    simulated = "## On the simulated accelerator\n\n" + rtl_table(every, placed)
+    return "\n".join([INTRODUCTION, *texts, simulated, DEVIATIONS])
+
+
+def main(
+    results: Annotated[Path, typer.Option(help="What bench.accuracy.run wrote.")] = RESULTS,
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("docs/results.md"),
+    boards: Annotated[Path, typer.Option(help="What bench.boards.bitstreams wrote.")] = BOARDS,
+) -> None:
+    """Write the page and its pictures."""
+    placed = json.loads(boards.read_text("utf-8"))["rows"]
+    rows = read_results(results)
+    replace_file(out, report(rows.values(), out.with_suffix(""), placed).encode())
+    print(f"{out}: {len(rows)} rows")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,162 @@
+"""Every row of the accuracy tables, the most telling first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from .networks import NETWORKS
+from .patterns import SPARSITIES
+
+__all__ = ["AMPLE", "BANKS", "BITS", "CLAIM", "WAYS", "Row", "rows"]
+
+BITS = ((16, 16), (12, 12), (8, 8), (4, 8))  # weights, activations
+WAYS = ("after", "longer", "aware")
+BANKS = tuple(f"banks of {width}" for width in (25, 50, 100))
+_POWERS = tuple(f"banks of {width}" for width in (8, 16, 32, 64))
+_BLOCKS = ("blocks 4x4", "blocks 8x8")
+_DIAGNOSIS = ("1 bank", "banks in W_ih only", "banks in W_hh only")
+AMPLE = 4  # times the fine-tuning, to see whether the gap is a matter of it
+CLAIM = (0.6, 0.7, 0.8)
+_REST = tuple(s for s in SPARSITIES if s not in CLAIM)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result.
+
+    Parameters
+    ----------
+    network : str
+    stage : str
+        ``dense`` (trained from nothing), ``tuned`` (fine-tuned, pruned or not), ``energy``,
+        ``bits`` or ``rtl``.
+    seed : int
+    pattern : str
+        Empty for a dense copy that is fine-tuned like the others.
+    sparsity : float
+        Asked for.
+    bits, act_bits : int
+        Of weights and activations.
+    way : str
+        ``after`` training, after ``longer`` training in float, or ``aware``.
+    times : int
+        The network's epochs of fine-tuning, so often.
+    """
+
+    network: str
+    stage: str
+    seed: int = 0
+    pattern: str = ""
+    sparsity: float = 0.0
+    bits: int = 0
+    act_bits: int = 0
+    way: str = ""
+    times: int = 1
+
+    @property
+    def name(self) -> str:
+        """As ``--only`` takes it, without spaces."""
+        what = f"{self.pattern}@{100 * self.sparsity:g}" if self.pattern else ""
+        bits = f"{self.bits}w{self.act_bits}a-{self.way}" if self.bits else ""
+        times = f"{self.times}x" if self.times > 1 else ""
+        parts = (self.network, f"s{self.seed}", self.stage, what, bits, times)
+        return "/".join(part for part in parts if part).replace(" ", "-")
+
+    @property
+    def start(self) -> Row | None:
+        """The row whose network this one starts from."""
+        if self.stage == "dense":
+            return None
+        if self.stage in ("tuned", "energy"):
+            return Row(self.network, "dense", self.seed)
+        main = NETWORKS[self.network]
+        return Row(self.network, "tuned", self.seed, main.main, main.main_sparsity)
+
+
+def rows(seeds: Iterable[int]) -> list[Row]:
+    """All rows of some seeds; the first seed comes first."""
+    ordered = [row for seed in seeds for row in _of_seed(seed)]
+    return list(dict.fromkeys(ordered))
+
+
+def _of_seed(seed: int) -> Iterator[Row]:
+    for network in ("ptb200",):
+        yield Row(network, "dense", seed)
+        yield Row(network, "energy", seed)
+        yield Row(network, "tuned", seed)
+        yield from _tuned(network, seed, ("unstructured", "banks of 25"), (0.8, 0.6, 0.7))
+        yield from _tuned(network, seed, (*BANKS, *_BLOCKS, "N:M"), (0.8,))
+        yield from _tuned(network, seed, BANKS, CLAIM)
+    yield from _start("shakespeare256", seed)
+    yield from _speech("timit256", seed)
+    yield from _numbers("ptb200", seed)
+    yield from _tuned("ptb200", seed, _DIAGNOSIS, (0.8,))
+    yield from _ample("ptb200", seed)
+    yield from _tuned("ptb200", seed, _POWERS, (0.8,))
+    yield from _tuned("ptb200", seed, _BLOCKS, CLAIM)
+    yield from _tuned("ptb200", seed, ("unstructured", "banks of 25"), _REST)
+    yield from _brief("ptb650brief", seed)
+    yield from _tuned("ptb200", seed, ("N:M",), CLAIM)
+    yield from _main("timit1024", seed)
+    yield from _numbers("shakespeare256", seed)
+    yield from _tuned("ptb200", seed, _POWERS, CLAIM)
+    yield from _tuned("ptb200", seed, (*BANKS, *_POWERS, *_BLOCKS, "N:M"), _REST)
+    for network in ("ptb650", "ptb1500"):
+        yield from _main(network, seed)
+        yield from _tuned(network, seed, ("unstructured", *BANKS, *_BLOCKS), CLAIM)
+
+
+def _speech(network: str, seed: int) -> Iterator[Row]:
+    yield from _main(network, seed)
+    yield from _tuned(network, seed, _DIAGNOSIS, (NETWORKS[network].main_sparsity,))
+    patterns = ("unstructured", "8 banks", *BANKS, *_POWERS, *_BLOCKS, "N:M")
+    yield from _tuned(network, seed, patterns, SPARSITIES)
+
+
+def _main(network: str, seed: int) -> Iterator[Row]:
+    yield from _start(network, seed)
+    yield from _numbers(network, seed)
+
+
+def _start(network: str, seed: int) -> Iterator[Row]:
+    """Dense, pruned as the accelerator takes it, and unstructured beside it."""
+    plan = NETWORKS[network]
+    yield Row(network, "dense", seed)
+    yield Row(network, "energy", seed)
+    yield from _tuned(network, seed, (plan.main, "unstructured"), (plan.main_sparsity,))
+    yield Row(network, "tuned", seed)
+
+
+def _tuned(
+    network: str, seed: int, patterns: Iterable[str], sparsities: Iterable[float]
+) -> Iterator[Row]:
+    for sparsity in sparsities:
+        for pattern in patterns:
+            yield Row(network, "tuned", seed, pattern, sparsity)
+
+
+def _ample(network: str, seed: int) -> Iterator[Row]:
+    """What the claim compares, where there is time to recover."""
+    yield Row(network, "tuned", seed, times=AMPLE)
+    for row in _tuned(network, seed, ("unstructured", "banks of 25", "banks of 100"), (0.8, 0.6)):
+        yield replace(row, times=AMPLE)
+
+
+def _brief(network: str, seed: int) -> Iterator[Row]:
+    """Whether banks cost less where there are weights to spare."""
+    yield from _start(network, seed)
+    yield from _tuned(network, seed, ("unstructured", *BANKS), CLAIM)
+    # about the weights of the dense network of 200 units
+    yield Row(network, "tuned", seed, NETWORKS[network].main, 0.9)
+    yield from _tuned(network, seed, ("1 bank", *_BLOCKS), (0.8,))
+
+
+def _numbers(network: str, seed: int) -> Iterator[Row]:
+    plan = NETWORKS[network]
+    given = (seed, plan.main, plan.main_sparsity)
+    if not plan.gpu:
+        yield Row(network, "rtl", *given, *plan.rtl_bits, "after")
+    for way in WAYS:
+        for value_bits, act_bits in BITS:
+            yield Row(network, "bits", *given, value_bits, act_bits, way)

@@ -1,0 +1,141 @@
+"""The network of a row of the accuracy tables, from its file or trained now."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import nn
+from torch.optim import Optimizer
+
+from csb_format.files.replace import replace_file
+from pruning.mask.pruner import Pruner
+from pruning.mask.schedule import Increments, OneShot, Schedule
+from pruning.tasks.training.longrun import MakePruner, Plan, Task, run
+
+from .networks import NETWORKS
+from .patterns import equal_goals, lstm_shapes
+from .rows import Row
+
+__all__ = ["Place", "console", "further", "train_to_file", "trained"]
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run finds its data and keeps its checkpoints, and until when it runs."""
+
+    work: Path
+    data: dict[str, Path]
+    device: str
+    deadline: float | None = None
+    progress: Progress | None = None
+
+    def file(self, row: Row, suffix: str) -> Path:
+        return self.work / f"{row.name}{suffix}"
+
+    def path(self, row: Row) -> Path:
+        return self.data[NETWORKS[row.network].data]
+
+
+def trained(row: Row, place: Place) -> nn.Module:
+    """The network of a ``dense`` or ``tuned`` row, in evaluation mode."""
+    network = NETWORKS[row.network]
+    module: nn.Module = network.module(place.path(row), row.seed).to(place.device)
+    if row.start is None:
+        return train_to_file(row, place, module, network.dense, None)
+    if not place.file(row, ".pt").exists():
+        module.load_state_dict(trained(row.start, place).state_dict())
+    schedule = _schedule(network.increments) if row.pattern else None
+    plan = replace(network.tune, epochs=row.times * network.tune.epochs)
+    return train_to_file(row, place, module, plan, schedule and _pruner(row, schedule))
+
+
+def further(row: Row, place: Place) -> nn.Module:
+    """The pruned network that a row starts from, fine-tuned further in float; masks stay."""
+    assert row.start is not None
+    module = trained(row.start, place)
+    without_dropout(module)
+    plain = replace(row, stage="longer", bits=0, act_bits=0, way="")
+    return train_to_file(
+        plain, place, module, NETWORKS[row.network].aware, _pruner(row, lambda _: OneShot())
+    )
+
+
+def without_dropout(module: nn.Module) -> None:
+    """Quantised training has none: what is compared with it shall have none either."""
+    for part in module.modules():
+        if isinstance(getattr(part, "dropout", None), float):
+            part.dropout = 0.0
+    if hasattr(module, "shape"):
+        module.shape = replace(module.shape, dropout=0.0)
+
+
+def _schedule(increments: int) -> Callable[[int], Schedule]:
+    """Algorithm 1 of Cao et al. (FPGA'19), over before 40 % of the steps."""
+    return lambda total: Increments(increments, max(1, int(0.4 * total) // increments))
+
+
+def _pruner(row: Row, schedule: Callable[[int], Schedule]) -> MakePruner:
+    def make(module: nn.Module, optimizer: Optimizer, total: int) -> Pruner[Any]:
+        main = NETWORKS[row.network].main
+        goals = equal_goals(lstm_shapes(module), row.pattern, row.sparsity, main)
+        # Clipping mixes gradients: those of pruned weights must not count.
+        return Pruner(module, goals, schedule(total), optimizer=optimizer, mask_gradients=True)
+
+    return make
+
+
+def train_to_file(
+    row: Row,
+    place: Place,
+    module: nn.Module,
+    plan: Plan,
+    pruner: MakePruner | None,
+    task: Task | None = None,
+) -> nn.Module:
+    """Load what training has left, or train and leave it."""
+    final = place.file(row, ".pt")
+    if final.exists():
+        module.load_state_dict(torch.load(final, map_location=place.device, weights_only=True))
+        return module.eval()
+    final.parent.mkdir(parents=True, exist_ok=True)
+    made = run(
+        task or NETWORKS[row.network].task(place.path(row), row.seed),
+        module,
+        replace(plan, seed=row.seed),
+        pruner=pruner,
+        checkpoint=place.file(row, ".running"),
+        deadline=place.deadline,
+        progress=_reporter(row, place.progress),
+    )
+    plain: nn.Module = made.squash() if made is not None else module
+    buffer = io.BytesIO()
+    torch.save(plain.state_dict(), buffer)
+    replace_file(final, buffer.getvalue())
+    place.file(row, ".running").unlink(missing_ok=True)
+    return plain.eval()
+
+
+def _reporter(row: Row, progress: Progress | None) -> Callable[[int, int, float], None]:
+    """A bar where there is a terminal, a line a minute in a log file."""
+    bar = progress.add_task(row.name) if progress is not None else None
+    last = time.monotonic()
+
+    def report(done: int, total: int, loss: float) -> None:
+        nonlocal last
+        if progress is not None and bar is not None:
+            progress.update(bar, completed=done, total=total, visible=done < total)
+        if not console.is_terminal and time.monotonic() - last > 60:
+            last = time.monotonic()
+            print(f"  {row.name}: {done} of {total} steps, loss {loss:.3f}", flush=True)
+
+    return report

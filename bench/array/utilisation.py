@@ -1,0 +1,212 @@
+"""How busy the multipliers are over whole LSTM steps, in RTL simulation.
+
+``python -m bench.array.utilisation --json bench/results/utilisation.json [--only ROW]`` builds the
+accelerator of every workload, runs its Verilog on Verilator, holds all its outputs against the
+integer model and its cycles against the cycle model, and writes a table (``.md``) and a plot
+(``.svg``) beside the JSON. Weights are random: cycles do not depend on their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from compiler.abi.frames import Stimulus
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from compiler.timing.causes import causes
+from compiler.timing.cycle_model import CycleModel
+from csb_format import Csb, Model
+from csb_format.random_models import random_frames, random_model, random_network
+from engine.reference import IntegerModel
+from hdl.verilog import emit_verilog
+from sim.check.compare import compare
+from sim.run.free_running import simulate_free_running
+from sim.run.scenario import Job
+from sparseflow.steps.progress import counted
+
+from ..record import write_record
+from .utilisation_published import PUBLISHED
+from .utilisation_report import markdown, plot
+
+SEED = 0
+FRAMES = 8
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A row of the table.
+
+    Parameters
+    ----------
+    name : str
+    what : str
+        For people.
+    model : callable
+        Makes it from a generator.
+    pes, lanes : int
+        M, N.
+    most : int
+        Cycles that the project promised; 0 where the promise is a share.
+    least : float
+        Share of the multipliers that it promised.
+    options : dict
+        Of :meth:`compiler.array.design.design_for`.
+    """
+
+    name: str
+    what: str
+    model: Callable[[np.random.Generator], Model]
+    pes: int
+    lanes: int
+    most: int = 0
+    least: float = 0.0
+    options: dict[str, int] = field(default_factory=dict)
+
+
+def _timit(rng: np.random.Generator) -> Model:
+    return random_network(rng, 153, 1024, 16, (1, 4, 8), projection=512)
+
+
+def _ptb_small(rng: np.random.Generator) -> Model:
+    return random_network(rng, 128, 256, 16, (1, 1, 1), layers=2)
+
+
+def _ptb_large(rng: np.random.Generator) -> Model:
+    return random_network(rng, 1500, 1500, 16, (19, 19, 1))
+
+
+def _demo(rng: np.random.Generator) -> Model:
+    return random_model(rng, 12, 128, 8, 1, 2)
+
+
+TIMIT = "TIMIT layer 153 -> 1024, projection 512"
+WORKLOADS = (
+    Workload("demo-16x8", "demo 12 -> 128", _demo, 16, 8, least=0.75),
+    Workload("ptb-small-32x16", "PTB 128 -> 256 -> 256, 14x", _ptb_small, 32, 16, most=138),
+    Workload("timit-16x16", TIMIT, _timit, 16, 16, most=1552),
+    Workload("timit-64x16", TIMIT, _timit, 64, 16, most=400),
+    Workload("ptb-1500-64x16", "PTB 1500 -> 1500, 80 %", _ptb_large, 64, 16, least=0.97),
+    # few products for the latencies: four places of a bank written at once, one register less
+    Workload(
+        "timit-256x16", TIMIT, _timit, 256, 16, most=113, options={"projectors": 64, "fan_in": 16}
+    ),
+)
+
+
+def main(
+    json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Rows by name; may repeat.")] = None,
+    work: Annotated[Path, typer.Option(help="Folder for the simulator.")] = Path("build/bench"),
+) -> None:
+    """Measure, print a table, write JSON, Markdown and a plot."""
+    names = [workload.name for workload in WORKLOADS]
+    if unknown := sorted(set(only or ()) - set(names)):
+        raise typer.BadParameter(f"no row {unknown[0]}: choose among {', '.join(names)}")
+    rows = [_measure(w, work) for w in WORKLOADS if not only or w.name in only]
+    Console(width=140).print(_table(rows))
+    if json:
+        write_record(
+            json, "bench.array.utilisation", SEED, rows, published=[asdict(p) for p in PUBLISHED]
+        )
+        json.with_suffix(".md").write_text(markdown(rows))
+        plot(rows, json.with_suffix(".svg"))
+    missed = [row["workload"] for row in rows if not row["reached"]]
+    if missed:
+        raise SystemExit(f"error: {', '.join(missed)} missed what was promised")
+
+
+def _measure(workload: Workload, work: Path) -> dict[str, Any]:
+    """One row; ends the program at a mismatch."""
+    rng = np.random.default_rng(SEED)
+    model = workload.model(rng)
+    design = design_for(model, workload.pes, workload.lanes, **workload.options)
+    image = compile_model(model, design)
+    files = emit_verilog(design, work / workload.name, image)
+    stimulus = Stimulus.of(image, random_frames(rng, model, [FRAMES]))
+    job = Job.of(image, stimulus)
+    with counted(workload.name, FRAMES, image.parts[0].beats_out) as tell:
+        run = simulate_free_running(files, job, work, progress=tell)
+    levels = IntegerModel(model).run_levels([stimulus.frames[:, 0]])
+    comparison = compare(stimulus, run.outcome, levels)
+    if comparison.first:
+        raise SystemExit(f"error: {workload.name}: {comparison.first}")
+    left = run.outcome.frame_cycles(image)
+    expected = CycleModel(image).run(FRAMES)
+    if not np.array_equal(left, expected.frame_done):
+        raise SystemExit(f"error: {workload.name}: frames left in {left}, not as modelled")
+    cycles = int(np.diff(left)[2:].max())
+    return _row(workload, image, cycles) | {
+        "model_cycles": int(expected.steps[2:].max()),
+        "mismatches": comparison.mismatches,
+        "values_compared": comparison.values,
+        "build_seconds": run.build_seconds,
+        "simulated_cycles_per_second": run.cycles_per_second,
+    }
+
+
+def _row(workload: Workload, image: Image, cycles: int) -> dict[str, Any]:
+    """What follows from the shape and the measured cycles of a step."""
+    design, matrices = image.design, _matrices(image.model)
+    nonzeros = sum(matrix.real_nonzeros for matrix in matrices)
+    dense = sum(matrix.geometry.rows * matrix.geometry.columns for matrix in matrices)
+    stored = sum(matrix.geometry.packed_bits for matrix in matrices)
+    used = nonzeros / (cycles * design.multipliers)
+    found = causes(image)
+    return {
+        "workload": workload.name,
+        "what": workload.what,
+        "M": design.pes,
+        "N": design.lanes,
+        "E": design.units,
+        "Q": design.projectors,
+        "multipliers": design.multipliers,
+        "elementwise_multipliers": design.elementwise_multipliers,
+        "nonzeros": nonzeros,
+        "floor": -(-nonzeros // design.multipliers),
+        "rtl_cycles": cycles,
+        "utilisation": used,
+        "lone_step_latency": found.lone_step,
+        "cycles_by_cause": found.by_cause,
+        "macs_a_cycle": nonzeros / cycles,
+        "dense_equivalent_operations_a_cycle": 2 * dense / cycles,
+        "bits_a_weight": stored / nonzeros,
+        "weight_bytes": -(-stored // 8),
+        "promised": {"cycles": workload.most} if workload.most else {"share": workload.least},
+        "reached": cycles <= workload.most if workload.most else used >= workload.least,
+    }
+
+
+def _matrices(model: Model) -> list[Csb]:
+    found = []
+    for layer in model.layers:
+        found += [layer.weight_ih, layer.weight_hh]
+        found += [layer.projection.weight] if layer.projection else []
+    return found
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="Whole LSTM steps, steady state, batch 1, Verilog on Verilator")
+    for name in ("workload", "M x N", "floor", "model", "Verilog", "used", "lone", "mismatches"):
+        table.add_column(name, justify="left" if name == "workload" else "right")
+    for row in rows:
+        table.add_row(
+            row["workload"],
+            f"{row['M']} x {row['N']}",
+            *(f"{row[key]:,}" for key in ("floor", "model_cycles", "rtl_cycles")),
+            f"{row['utilisation']:.1%}",
+            *(f"{row[key]:,}" for key in ("lone_step_latency", "mismatches")),
+        )
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,206 @@
+"""Bitstreams with open tools: cells, clock and speed of arrays on boards.
+
+``python -m bench.boards.bitstreams [--case NAME ...] [--json FILE]`` builds bitstreams from random
+models
+of the shapes named below, and counts cells for families whose vendor tools are absent. Place and
+route of the largest takes the better part of an hour on an idle core; without ``--case`` all are
+built. ``--add`` keeps the rows of other cases that the file has.
+"""
+
+from __future__ import annotations
+
+import json as json_text
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from boards.board import board
+from boards.build.bitstream import BitstreamError, build_bitstream
+from boards.resources import estimate
+from boards.tools.stand_in import FAMILIES, stand_in_counts
+from compiler.array.design import Design
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from compiler.timing.cycle_model import CycleModel
+from csb_format import Model
+from csb_format.random_models import random_model, random_network
+from hdl.verilog import emit_verilog
+
+from ..record import Rows, with_others, write_record
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A board, an array, and the layer on it.
+
+    Parameters
+    ----------
+    board : str
+    pes, lanes : int
+        M and N.
+    inputs, hidden, banks : int
+        Of the layer.
+    kept : (int, int)
+        Weights of a bank, of both matrices.
+    bits, act_bits : int
+    layers : int
+        The later ones take the outputs of the one before.
+    """
+
+    board: str
+    pes: int
+    lanes: int
+    inputs: int
+    hidden: int
+    banks: int
+    kept: tuple[int, int]
+    bits: int = 16
+    act_bits: int = 16
+    layers: int = 1
+
+    def design(self, model: Model) -> Design:
+        """The array for a model of this layer, as all designs of the board are."""
+        return design_for(model, self.pes, self.lanes, **board(self.board).options)
+
+    def model(self) -> Model:
+        """Random weights."""
+        rng = np.random.default_rng(SEED)
+        k_ih, k_hh = self.kept
+        if self.layers > 1:
+            return random_network(
+                rng,
+                self.inputs,
+                self.hidden,
+                self.banks,
+                (k_ih, k_hh, 0),
+                self.layers,
+                value_bits=self.bits,
+                act_bits=self.act_bits,
+            )
+        return random_model(
+            rng,
+            self.inputs,
+            self.hidden,
+            banks=self.banks,
+            k_ih=k_ih,
+            k_hh=k_hh,
+            value_bits=self.bits,
+            act_bits=self.act_bits,
+        )
+
+
+CASES = {
+    "ulx3s": Case("ulx3s", 8, 16, 16, 128, 16, (1, 1), 8, 8),
+    "ecpix5": Case("ecpix5", 4, 2, 12, 32, 8, (1, 1)),
+    "icebreaker": Case("icebreaker", 4, 2, 12, 128, 8, (1, 2), 8, 12),
+    "tang_primer_20k": Case("tang_primer_20k", 4, 4, 12, 128, 8, (1, 2)),
+    # the shapes of networks of bench.accuracy.run, which are simulated on these arrays
+    "timit256": Case("ulx3s", 8, 8, 153, 256, 8, (2, 4)),
+    "ptb200": Case("ulx3s", 8, 8, 200, 200, 8, (5, 5), 8, 8, layers=2),  # at 16 bits: 243 RAMs
+}
+STAND_IN = Case("", 8, 4, 12, 128, 8, (1, 2))  # the demo's layer
+# from the authors' papers; GOPS of theirs are effective, with temporal sparsity
+PUBLISHED = [
+    {"name": "EdgeDRNN", "device": "Zynq-7007S", "multipliers": 8, "clock_mhz": 125,
+     "clock_source": "from memory, not checked", "gops": 20.2, "peak_gops": 2.0},
+    {"name": "Eciton", "device": "iCE40UP5K", "power_w": 0.017},
+]  # fmt: skip
+
+
+def main(
+    cases: Annotated[
+        list[str] | None, typer.Option("--case", help="Only these; all by default.")
+    ] = None,
+    work: Annotated[Path, typer.Option(help="Folder for the bitstreams.")] = Path("build/boards"),
+    seed: Annotated[int, typer.Option(help="Of place and route.")] = 1,
+    stand_ins: Annotated[bool, typer.Option(help="Count cells for vendors' families.")] = True,
+    json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Keep what the file has of others.")] = False,
+) -> None:
+    """Build, print a table, write JSON."""
+    rows = [_build(name, work, seed) for name in cases or CASES]
+    counts = _stand_ins(work) if stand_ins else []
+    if json and add and json.exists():
+        rows = with_others(json, rows, CASES)
+        counts = counts or json_text.loads(json.read_text("utf-8"))["stand_ins"]
+    console = Console(width=140)
+    console.print(_table(rows))
+    for row in counts:
+        console.print(f"stand-in {row['family']}: {row['cells']}", highlight=False)
+    if json:
+        write_record(
+            json, "bench.boards.bitstreams", seed, rows, stand_ins=counts, published=PUBLISHED
+        )
+
+
+def _build(name: str, work: Path, seed: int) -> dict[str, Any]:
+    case = CASES[name]
+    b, model = board(case.board), case.model()
+    design = case.design(model)
+    image = compile_model(model, design)
+    out, say = work / name, Console(stderr=True).print
+    built: dict[str, Any]
+    try:
+        built = build_bitstream(b, design, image, out, seed=seed, timeout=36000, tell=say).to_dict()
+    except BitstreamError as error:
+        if not (out / "summary.json").exists():
+            raise
+        say(str(error))  # a clock that is missed is a result too
+        built = json_text.loads((out / "summary.json").read_text("utf-8"))
+    speed = _speed(model, image, min(built["fmax_mhz"], built["clock_mhz"]))
+    use = estimate(design, b)
+    about: dict[str, Any] = {
+        "case": name,
+        "command": f"python -m bench.boards.bitstreams --case {name} --seed {seed}",
+    }
+    about |= {"value_bits": case.bits, "act_bits": case.act_bits}
+    sizes = [case.inputs] + [case.hidden] * case.layers
+    about |= {"layer": " -> ".join(map(str, sizes)), "banks": case.banks}
+    cells = {"lut": use.luts, "ram": use.block_rams, "dsp": use.multipliers}
+    return about | built | speed | {"estimated": cells}
+
+
+def _speed(model: Model, image: Image, megahertz: float) -> dict[str, Any]:
+    """Cycles of a step, and operations a second at a clock; two operations a weight."""
+    cycles = int(CycleModel(image).run(6).steps[-1])
+    matrices = [m.geometry for x in model.layers for m in (x.weight_ih, x.weight_hh)]
+    steps = megahertz / cycles / 1000  # 10^9 a second
+    kept = sum(g.real_nonzeros for g in matrices)
+    dense = sum(g.rows * g.columns for g in matrices)
+    return {
+        "cycles": cycles,
+        "step_us": round(cycles / megahertz, 3),
+        "gops": round(2 * kept * steps, 3),
+        "dense_equivalent_gops": round(2 * dense * steps, 3),
+    }
+
+
+def _stand_ins(work: Path) -> Rows:
+    model, pes, lanes = STAND_IN.model(), STAND_IN.pes, STAND_IN.lanes
+    design = design_for(model, pes, lanes)
+    files = emit_verilog(design, work / "stand_in", compile_model(model, design))
+    array = {"M": pes, "N": lanes}
+    return [{"family": f, "cells": stand_in_counts(files, f)} | array for f in FAMILIES]
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="Bitstreams with open tools")
+    names = ["case", "M", "N", "value_bits", "lut", "ff", "ram", "dsp", "fmax_mhz", "clock_mhz"]
+    names += ["cycles", "step_us", "gops", "dense_equivalent_gops"]
+    for name in names:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in names))
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""From a board and a model to a bitstream or a vendor's project."""

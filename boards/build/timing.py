@@ -1,0 +1,59 @@
+"""Cells and clock after place and route, as figures for regressions.
+
+A suite's case of kind ``command`` runs ``sparseflow timing``; docs/regress.md has the lines. The
+smallest array of a board takes minutes, so it belongs into a suite of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from csb_format import Model
+
+from ..board import board
+from .bitstream import BitstreamError, build_bitstream
+
+__all__ = ["measured"]
+
+FIGURES = ("lut", "ff", "ram", "dsp", "fmax_mhz")
+
+
+def measured(name: str, model: Model, pes: int, lanes: int, seed: int) -> dict[str, Any]:
+    """Place and route a model's array for a board.
+
+    Parameters
+    ----------
+    name : str
+        Of the board; see ``sparseflow boards``.
+    model : Model
+    pes, lanes : int
+        M, N.
+    seed : int
+        Of the placer: the same seed gives the same figures.
+
+    Returns
+    -------
+    dict
+        ``lut``, ``ff``, ``ram``, ``dsp`` and ``fmax_mhz``.
+    """
+    chosen = board(name)
+    design = design_for(model, pes, lanes, **chosen.options)
+    image = compile_model(model, design)
+    with tempfile.TemporaryDirectory(prefix="sparseflow-timing.") as folder:
+        out = Path(folder) / "bitstream"
+        try:
+            build_bitstream(chosen, design, image, out, seed=seed, tell=_say)
+        except BitstreamError:  # a clock that is missed is a figure too
+            if not (out / "summary.json").exists():
+                raise
+        found = json.loads((out / "summary.json").read_text("utf-8"))
+    return {figure: found[figure] for figure in FIGURES}
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

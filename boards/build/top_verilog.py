@@ -1,0 +1,63 @@
+"""The file around :class:`boards.link.gateware.LinkTop`: clock, reset at power-on, pins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compiler.array.design import Design
+from compiler.lower.image import Image
+from hdl.core.hierarchy import Hierarchy
+from hdl.verilog import VerilogFiles, emit_verilog
+
+from ..board import BOARD_MODULE, Board
+from ..families.pll import clock_verilog
+from ..link.gateware import LINK_MODULE, LinkTop
+
+__all__ = ["board_verilog", "emit_board"]
+
+
+TOP = """// The accelerator on the board {title}: {clock_hz} Hz, serial line at {baud} baud.
+module {module} (
+    input  wire clk,
+    input  wire rx,
+    output wire tx,
+    output wire led
+);
+{clock}
+    reg [4:0] boot = 5'd0;
+    always @(posedge clock) if (!boot[4]) boot <= boot + 5'd1;
+    reg rst = 1'b1;
+    always @(posedge clock) rst <= !(boot[4] & locked);
+
+    {link} link (.clk(clock), .rst(rst), .rx(rx), .tx(tx), .led(led));
+endmodule
+"""
+
+
+def board_verilog(board: Board) -> str:
+    """Verilog of the board's top module."""
+    return TOP.format(
+        title=board.title,
+        clock_hz=board.clock_hz,
+        baud=board.baud,
+        module=BOARD_MODULE,
+        clock=clock_verilog(board),
+        link=LINK_MODULE,
+    )
+
+
+def emit_board(board: Board, design: Design, image: Image, folder: Path) -> VerilogFiles:
+    """Write all Verilog of a board with a serial link, and the memory images.
+
+    Returns
+    -------
+    VerilogFiles
+        ``sources`` starts with the board's top.
+    """
+
+    def link(design: Design, image: Image | None, hierarchy: Hierarchy) -> LinkTop:
+        return LinkTop(design, image, board.clock_hz, board.baud, hierarchy)
+
+    files = emit_verilog(design, folder, image, top=link, name=LINK_MODULE)
+    (folder / f"{BOARD_MODULE}.v").write_text(board_verilog(board), encoding="utf-8")
+    return VerilogFiles(folder, (f"{BOARD_MODULE}.v", *files.sources), files.images)

@@ -1,0 +1,1 @@
+"""Families of devices, one object each: parts, clock, constraints, flow."""

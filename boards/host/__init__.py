@@ -1,0 +1,1 @@
+"""The driver: one face over emulator, simulation, serial port and PYNQ."""

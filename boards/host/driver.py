@@ -1,0 +1,394 @@
+"""One driver for every target: integer model, simulation with its UART, serial port, PYNQ."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from compiler.abi.frames import Stimulus, frame_packets
+from compiler.abi.identity import identity
+from compiler.abi.registers import COUNTERS, MAGIC, REGISTERS, VERSION, design_hash
+from compiler.abi.states import Emitted, outcome_of
+from compiler.abi.wire import state_packing
+from compiler.array.design import Design
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from csb_format import IntArray, Model
+from csb_format.scales import DesignError
+
+from ..link.protocol import BUS_BITS
+from .bus import Bus, LinkBus, LinkError
+from .emulator import EmulatedLine
+from .lines import SerialLine
+from .states import States, joined
+
+__all__ = ["Accelerator", "AcceleratorError", "States", "WrongModelError"]
+
+FORMS = "model, sim, serial:PORT, serial:PORT?baud=RATE or pynq:FILE.bit"
+BAUD = 1_000_000
+STATUS_READS = 100
+
+
+class Told(Protocol):
+    """A target that has to know images before their words are loaded."""
+
+    def know(self, image: Image) -> None:
+        """Take an image."""
+
+
+class AcceleratorError(RuntimeError):
+    """The accelerator reports an error, or does not do what it should."""
+
+
+class WrongModelError(AcceleratorError):
+    """A model, or an image of it, that this bitstream cannot run."""
+
+
+class Accelerator:
+    """A Sparseflow accelerator, wherever it is.
+
+    Parameters
+    ----------
+    bus : Bus
+    design : Design
+        That of the bitstream.
+    known : Told, optional
+        Told of each image before it is loaded.
+
+    Raises
+    ------
+    WrongModelError
+        If the bitstream is of another design.
+    AcceleratorError
+        If there is no accelerator, or one of another register map.
+    LinkError
+        If the board cannot be reached.
+    """
+
+    def __init__(self, bus: Bus, design: Design, known: Told | None = None):
+        self._bus, self.design, self._known = bus, design, known
+        self.timeout = 10.0
+        self._image: Image | None = None
+        self._started: int | None = None
+        self._kept: set[int] = set()
+        self._torn = False
+        self._check()
+
+    @classmethod
+    def open(
+        cls,
+        target: str,
+        design: Design,
+        *,
+        work: Path | None = None,
+        timeout: float = 1.0,
+        retries: int = 3,
+    ) -> Accelerator:
+        """Connect to a target.
+
+        Parameters
+        ----------
+        target : str
+            ``model``: integer model behind the link's protocol. ``sim``: Verilog of the
+            board's top in Verilator, every bit of the UART. ``serial:PORT``, with
+            ``?baud=RATE`` if it is not 1000000. ``pynq:FILE.bit``, on the Zynq itself.
+        design : Design
+            That of the bitstream.
+        work : Path, optional
+            For ``sim``: folder for the build, which is kept; a temporary one by default.
+        timeout, retries
+            As for :class:`~boards.host.bus.LinkBus`.
+
+        Raises
+        ------
+        ValueError
+            For a target of another form.
+        """
+        kind, _, rest = target.partition(":")
+        if kind == "pynq" and rest:
+            from .pynq import PynqBus
+
+            return cls(PynqBus(rest), design)
+        line: Any
+        if target == "model":
+            line = EmulatedLine(design)
+        elif target == "sim":
+            from ..link.simulation import SimulatedLine, emit_link
+
+            kept = tempfile.TemporaryDirectory(prefix="sparseflow-sim")
+            folder = work or Path(kept.name)
+            line = SimulatedLine(emit_link(design, folder / "verilog"), folder)
+            line.work = kept  # goes with the line
+        elif kind == "serial" and rest:
+            port, _, options = rest.partition("?baud=")
+            line = SerialLine(port, int(options) if options else BAUD)
+        else:
+            raise ValueError(f"target {target!r}: give {FORMS}")
+        return cls.on(line, design, timeout=timeout, retries=retries)
+
+    @classmethod
+    def on(
+        cls, line: Any, design: Design, *, timeout: float = 1.0, retries: int = 3
+    ) -> Accelerator:
+        """Connect over a :class:`~boards.host.lines.Line`; it is closed if that fails."""
+        try:
+            bus = LinkBus(line, timeout=timeout, retries=retries)
+            return cls(bus, design, line if isinstance(line, EmulatedLine) else None)
+        except BaseException:
+            line.close()
+            raise
+
+    def __enter__(self) -> Accelerator:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the target back."""
+        self._bus.close()
+
+    def _check(self) -> None:
+        """Whether it is the accelerator that was asked for."""
+        if self.register("magic")["magic"] != MAGIC:
+            raise AcceleratorError("no Sparseflow at the other end: check port and bitstream")
+        found = self.register("version")
+        if found["major"] != VERSION[0]:
+            raise AcceleratorError(
+                f"its registers are of version {found['major']}.{found['minor']}, this driver's "
+                f"{VERSION[0]}.{VERSION[1]}: take both from the same release"
+            )
+        buses = self.register("buses")
+        if set(buses.values()) != {BUS_BITS}:
+            raise AcceleratorError(
+                f"its streams have {buses['input_bits']} and {buses['output_bits']} bits, this "
+                f"driver's {BUS_BITS}: build it with streams of {BUS_BITS} bits"
+            )
+        self._check_hash(self.design)
+
+    def _check_hash(self, design: Design) -> None:
+        """Whether a design is that of the bitstream."""
+        found = self.register("design_hash")["hash"]
+        if found != design_hash(design):
+            array = self.register("array")
+            expected = identity(design, BUS_BITS, BUS_BITS)["array"]
+            raise WrongModelError(
+                f"the bitstream has geometry hash 0x{found:08X} ({array['pes']} x "
+                f"{array['lanes']}), wanted is 0x{design_hash(design):08X} "
+                f"({expected['pes']} x {expected['lanes']}): compile the model for the design "
+                "of this bitstream, or build one for the model"
+            )
+
+    def register(self, name: str) -> dict[str, int]:
+        """Fields of a register."""
+        declared = REGISTERS[name]
+        return declared.decode(self._bus.read(declared.address)[0])
+
+    def write(self, name: str, **fields: int) -> None:
+        """Write a register; fields not given are 0."""
+        declared = REGISTERS[name]
+        self._bus.write(declared.address, [declared.encode(**fields)])
+
+    def counters(self) -> dict[str, int]:
+        """All counters; 0 are those that the target has not.
+
+        The integer model counts frames only, a compact design not all.
+        """
+        words = self._bus.read(
+            next(REGISTERS[name].address for name in COUNTERS), 2 * len(COUNTERS)
+        )
+        pairs = zip(words[::2], words[1::2], strict=True)
+        return {name: low | high << 32 for name, (low, high) in zip(COUNTERS, pairs, strict=True)}
+
+    def clear_counters(self) -> None:
+        """Set all counters to 0."""
+        self.write("control", clear_counters=1)
+
+    def load(self, model: Model | Image, *, head: bool = False) -> None:
+        """Load a model; what ran before is forgotten.
+
+        Parameters
+        ----------
+        model : Model or Image
+            Any that fits the bitstream's design.
+        head : bool
+            Whether its linear output layer runs on the array too.
+
+        Raises
+        ------
+        WrongModelError
+            If it does not fit, or the image is of another design.
+        AcceleratorError
+            If the accelerator does not take it.
+        """
+        image = model if isinstance(model, Image) else self._compiled(model, head)
+        self._check_hash(image.design)
+        if self._known is not None:
+            self._known.know(image)
+        self._image = None
+        self.reset()
+        self._bus.write(REGISTERS["load"].address, image.load_words())
+        self._image, self._started = image, None
+        self._start(0)
+
+    def _compiled(self, model: Model, head: bool) -> Image:
+        try:
+            return compile_model(model, self.design, head=head)
+        except DesignError as error:
+            raise WrongModelError(f"the model does not fit this bitstream: {error}") from error
+
+    def reset(self) -> None:
+        """Forget all frames under way; the loaded model stays, its states do not."""
+        self._started, self._torn = None, False
+        self.write("control", soft_reset=1, new_source=1)
+        self._settle()
+        while self._bus.receive(1 << 16).words:
+            pass
+        self._bus.write(REGISTERS["errors"].address, [0xFFFFFFFF])
+
+    def _start(self, part: int) -> None:
+        """Start one of the image's programs unless it runs."""
+        if self._image is None:
+            raise AcceleratorError("no model is loaded: call load() first")
+        if self._torn:
+            self.reset()
+        if self._started == part:
+            return
+        self._kept.clear()
+        self.write("frame", beats=self._image.parts[part].frame_beats)
+        self._bus.write(REGISTERS["load"].address, self._image.start_words(part))
+        status = self._settle()
+        if status["halted"] or status["fault"]:
+            self._report()
+            raise AcceleratorError("the program does not run: load the model again")
+        self._started = part
+
+    def _settle(self) -> dict[str, int]:
+        """Status once it tells of what was written."""
+        for _ in range(STATUS_READS):
+            if not (status := self.register("status"))["settling"]:
+                return status
+        raise AcceleratorError("status.settling does not clear: reset the board")
+
+    def _report(self) -> None:
+        """Raise what the accelerator reports, if anything."""
+        found = [name for name, flag in self.register("errors").items() if flag]
+        if found:
+            texts = (f"{name}: {REGISTERS['errors'].field(name).text}" for name in found)
+            raise AcceleratorError(f"{' '.join(texts)} Call reset() and run again")
+
+    def run(self, frames: npt.ArrayLike, *, keep: bool = False, context: int = 0) -> States:
+        """Run a sequence through the loaded model.
+
+        Parameters
+        ----------
+        frames : int array (T, X)
+            In the first layer's input format.
+        keep : bool
+            Go on from the state after the last call of this context, instead of zero.
+        context : int
+            Stream whose state is kept.
+
+        Returns
+        -------
+        States
+
+        Raises
+        ------
+        ValueError
+            For frames of another shape or outside the format, or a state that is not kept.
+        AcceleratorError
+            If the accelerator reports an error, or gives nothing for ``timeout`` seconds.
+        LinkError
+            If the board cannot be reached. The state is unknown then: start a sequence
+            afresh.
+        """
+        if self._image is None:
+            raise AcceleratorError("no model is loaded: call load() first")
+        model, given = self._image.model, self._checked(frames, context)
+        if keep and (model.directions == 2 or context not in self._kept):
+            raise ValueError(
+                "keep=True needs a state: run a sequence of this context before, with a "
+                "model of one direction"
+            )
+        for part in range(len(self._image.parts)):
+            emitted = self._run_part(part, given, keep, context)
+            states = joined(emitted, model.directions)
+            given = states.output
+        return states
+
+    def _checked(self, frames: npt.ArrayLike, context: int) -> IntArray:
+        assert self._image is not None
+        layer, given = self._image.model.layers[0], np.asarray(frames)
+        if given.ndim != 2 or given.shape[1] != layer.input_size or not len(given):
+            raise ValueError(
+                f"frames have shape {given.shape}: give (T, {layer.input_size}), T at least 1"
+            )
+        if given.dtype.kind not in "iu":
+            raise ValueError(f"frames are {given.dtype}: quantise them to integers first")
+        if given.min() < layer.input.min or given.max() > layer.input.max:
+            raise ValueError(
+                f"frames reach from {given.min()} to {given.max()}, their format from "
+                f"{layer.input.min} to {layer.input.max}: quantise them to it"
+            )
+        if not 0 <= context < self.design.contexts:
+            raise ValueError(f"context {context}: the bitstream keeps {self.design.contexts}")
+        return given.astype(np.int64)
+
+    def _run_part(self, part: int, frames: IntArray, keep: bool, context: int) -> list[Emitted]:
+        """One program on all frames."""
+        image = self._image
+        assert image is not None
+        self._start(part)
+        made = Stimulus.of(image, [frames], part)
+        stimulus = replace(made, step=made.step + keep, context=np.full_like(made.context, context))
+        (packet,) = frame_packets(stimulus, BUS_BITS)
+        size = image.parts[part].beats_out * state_packing(self.design, BUS_BITS).beats
+        self._kept.discard(context)
+        try:
+            words = self._stream(packet, size * len(frames))
+        except (AcceleratorError, LinkError):
+            self._torn = True  # what is left under way belongs to nobody
+            raise
+        self._kept.add(context)
+        outcome = outcome_of(image, [words[n : n + size] for n in range(0, len(words), size)], 32)
+        return outcome.emitted(image, part)
+
+    def _stream(self, packet: Sequence[int], expected: int) -> list[int]:
+        """Send a packet while receiving what comes out."""
+        sent, got, last = 0, list[int](), False
+        deadline = time.monotonic() + self.timeout
+        while len(got) < expected:
+            taken = self._bus.send(packet[sent:], True) if sent < len(packet) else 0
+            sent += taken
+            moved = taken
+            if not taken or sent == len(packet):
+                received = self._bus.receive(expected - len(got))
+                got += received.words
+                moved += len(received.words)
+                last = received.last
+            if moved:
+                deadline = time.monotonic() + self.timeout
+                continue
+            self._report()
+            if time.monotonic() > deadline:
+                raise AcceleratorError(
+                    f"nothing moved for {self.timeout:g} s after {sent} of {len(packet)} words "
+                    f"in and {len(got)} of {expected} out: call reset() and run again"
+                )
+        if not last or sent < len(packet):
+            raise AcceleratorError("the frames' ends are out of step: call reset()")
+        return got

@@ -1,0 +1,55 @@
+"""What the driver gives back for a sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.abi.states import Emitted
+from csb_format import IntArray
+
+__all__ = ["States", "joined"]
+
+
+@dataclass(frozen=True)
+class States:
+    """What the last layer computed for a sequence; of two directions side by side.
+
+    Parameters
+    ----------
+    hidden, cell : int64 arrays (T, D * H)
+        In ``hidden`` and ``state`` format of the layer.
+    output : int64 array (T, D * R)
+        After a projection; ``hidden`` without one.
+    linear : int64 array (T, O), optional
+        Exact sums of a linear output layer that runs on the array.
+    """
+
+    hidden: IntArray
+    cell: IntArray
+    output: IntArray
+    linear: IntArray | None = None
+
+
+def joined(emitted: list[Emitted], directions: int) -> States:
+    """States from what a program's passes gave.
+
+    Parameters
+    ----------
+    emitted : list of Emitted
+        Of the last layer, or of both directions of a level.
+    directions : int
+        1 or 2; the second has seen the frames from the end.
+    """
+    layers: dict[int, dict[str, IntArray]] = {}
+    for one in emitted:
+        layers.setdefault(one.emission.layer, {}).update(one.values)
+    found = [values for _, values in sorted(layers.items())]
+    if directions == 2:
+        found[1] = {name: values[::-1] for name, values in found[1].items()}
+    hidden, cell, output = (
+        np.concatenate([values.get(name, values["h"]) for values in found], axis=-1)
+        for name in ("h", "c", "r")
+    )
+    return States(hidden, cell, output, found[-1].get("y"))

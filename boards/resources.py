@@ -1,0 +1,315 @@
+"""Which arrays fit a board, before any synthesis: what each takes, what limits, how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+
+from compiler.array.design import Design
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from compiler.lower.load import Space, space_depths, space_widths
+from compiler.timing.cycle_model import CycleModel
+from csb_format.model import Model
+from csb_format.scales import GATES, DesignError
+from hdl.core.layouts import output_layout
+
+from .board import Board, BoardError, Part
+
+__all__ = [
+    "LINK_BLOCKS",
+    "Choice",
+    "Usage",
+    "choice",
+    "choices",
+    "estimate",
+    "fastest",
+    "largest",
+]
+
+PES = (4, 8, 16, 32, 64, 128)
+# What Yosys 0.70 reckons with on ECP5 and Gowin where it chooses between block RAM and logic: a
+# block, a bit of 16 words, and a bit of every further 16 words to choose from.
+BLOCK_COST, BIT_COST, CHOICE_COST = 128, 1.0, 0.5
+TABLES, TABLE_GUARD = 5, 3  # of an element-wise lane: sigmoid and tanh
+# LUT4 sites that 16 words of 4 bits take: on ECP5 with their write port's slice
+DISTRIBUTED, DISTRIBUTED_GOWIN = 6, 8
+NARROW = 9  # bits of the operands of half a multiplier
+# LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_resources.py)
+TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
+LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
+COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
+GUARD = 2  # per bit of a vector bank in blocks: Yosys lets it be read where it is written
+DEEP = 1.06  # copies of what many cells read
+LINK_BLOCKS = 2
+LARGE_WORDS, LARGE_BITS = 16384, 16  # of a memory with one port
+# of LUT4 sites to the look-up tables of a family: six inputs take more logic
+SITES = {"ecp5": 1.0, "ice40": 1.0, "gowin": 1.0, "vivado": 0.6, "vivado-zynq": 0.6, "quartus": 0.5}
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Cells of a design.
+
+    Parameters
+    ----------
+    multipliers, block_rams, luts : int
+    large_rams : int
+        Memories of a single port, where the device has them.
+    distributed : int
+        Memories of 16 words of 4 bits.
+    """
+
+    multipliers: int
+    block_rams: int
+    luts: int
+    large_rams: int = 0
+    distributed: int = 0
+
+    def limits(self, part: Part) -> dict[str, float]:
+        """Share of the device that each takes; it fits where none is above 1."""
+        shares = {
+            "multipliers": self.multipliers / part.multipliers,
+            "block RAM": self.block_rams / part.block_rams,
+            "LUT": self.luts / part.luts,
+        }
+        if self.large_rams > part.large_rams:  # every PE has one: all taken is no limit
+            shares["large RAM"] = self.large_rams / part.large_rams
+        if part.distributed:
+            shares["distributed RAM"] = self.distributed / part.distributed
+        return shares
+
+    def limit(self, part: Part) -> tuple[str, float]:
+        """What the device has least of, and the share taken."""
+        shares = self.limits(part)
+        name = max(shares, key=lambda n: shares[n])
+        return name, shares[name]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An array on a board.
+
+    Parameters
+    ----------
+    design : Design
+    usage : Usage
+    cycles : int
+        From step to step, steady state.
+    megahertz : float
+        Clock: the board's, or what its device is predicted to reach if that is less.
+    fits : bool
+    limit : str
+        What it has least of, with the share taken.
+    """
+
+    design: Design
+    usage: Usage
+    cycles: int
+    megahertz: float
+    fits: bool
+    limit: str
+
+    @property
+    def microseconds(self) -> float:
+        """Of a step."""
+        return self.cycles / self.megahertz
+
+
+def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
+    """Cells that a design takes on a board, with or without its link."""
+    part = board.has
+    luts, blocks = LINK * link, LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
+    large, distributed = _large(design) if part.large_rams else 0, 0
+    memories = _memories(design, matrices=not large)
+    if _blocks(*memories[0][:2], part) and not design.compact:
+        luts += GUARD * memories[0][0] * memories[0][2]
+    for width, depth, count in memories:
+        used = _blocks(width, depth, part)
+        blocks += used * count
+        distributed += 0 if used else count * _distributed(width, depth)
+        luts += 0 if used else count * _chosen(width, depth)
+    luts += distributed * (DISTRIBUTED_GOWIN if board.flow == "gowin" else DISTRIBUTED)
+    multipliers, instead = _multipliers(design, board)
+    logic = (luts + _logic(design) + instead) * (DEEP if design.deep else 1)
+    return Usage(multipliers, blocks, round(logic * SITES[board.flow]), large, distributed)
+
+
+def _multipliers(design: Design, board: Board) -> tuple[int, int]:
+    """DSP blocks, and LUT4 sites of products that there are none for."""
+    part, lanes = board.has, _lane_multipliers(design)
+    if (
+        board.flow == "ice40"
+        and design.multipliers + lanes > part.multipliers >= design.multipliers
+    ):
+        # the lanes' multipliers become adders
+        return design.multipliers, lanes * design.act_bits**2
+    array = design.multipliers
+    if part.halves and max(design.value_bits, design.act_bits) <= NARROW:
+        # of a lane's products, that with the cell state is wide
+        narrow = array + 2 * design.units
+        return ceil(narrow / 2) + lanes - 2 * design.units, 0
+    return array + lanes, 0
+
+
+def _lane_multipliers(design: Design) -> int:
+    """Of the element-wise lanes: products, and lines of more than two points in the tables."""
+    if design.compact:
+        return design.elementwise_multipliers
+    lines = TABLES if design.arithmetic.piecewise.offset_bits > 1 else 0
+    return (design.elementwise_multipliers // design.units - TABLES + lines) * design.units
+
+
+def _large(design: Design) -> int:
+    """Memories of a single port: the matrices of a compact design, whatever their size."""
+    if not design.compact:
+        return 0
+    depth = space_depths(design)[Space.MATRIX]
+    return design.pes * ceil(design.piece_bits / LARGE_BITS) * ceil(depth / LARGE_WORDS)
+
+
+def _memories(design: Design, *, matrices: bool) -> list[tuple[int, int, int]]:
+    """Width, depth and number of vector banks, and of all others or all but matrices."""
+    banks = design.pes * design.lanes * design.write_ports
+    table = 2 * (design.gate.frac + TABLE_GUARD) - 1
+    tables = 1 if design.compact else TABLES
+    widths, depths = space_widths(design), space_depths(design)
+    found = [
+        (design.act_bits, ceil(design.vector_depth / design.write_ports), banks),
+        (design.acc_bits, design.slots, design.pes),
+        (widths[Space.BIAS], depths[Space.BIAS], design.units),
+        (design.state.width, design.state_depth, design.units),
+        (table, 1 << design.arithmetic.piecewise.index_bits, tables * design.units),
+        (widths[Space.PROGRAM], depths[Space.PROGRAM], 1),
+        (output_layout(design).size, design.output_depth, 1),
+    ]
+    if matrices and not design.streamed:
+        found.append((widths[Space.MATRIX], depths[Space.MATRIX], design.pes))
+    if design.linear:
+        found.append((design.acc_bits, design.linear, design.projectors))
+    return found
+
+
+def _blocks(width: int, depth: int, part: Part) -> int:
+    """Block RAMs of a memory; 0 if it is too small for them."""
+    blocks = min(ceil(width / bits) * ceil(depth / words) for words, bits in part.ram_shapes)
+    if part.distributed == 0:
+        return blocks
+    rows, paid = ceil(depth / 16), ceil(width / part.ram_step) * part.ram_step
+    cost = BIT_COST * paid * rows + ceil(CHOICE_COST * width * (rows - 1))
+    return 0 if cost < BLOCK_COST * blocks else blocks
+
+
+def _distributed(width: int, depth: int) -> int:
+    """Memories of 16 words of 4 bits in the place of a larger one."""
+    return ceil(width / 4) * ceil(depth / 16)
+
+
+def _chosen(width: int, depth: int) -> int:
+    """LUT4 sites that choose among them."""
+    return round(width * READ * (ceil(depth / 16) - 1))
+
+
+def _logic(design: Design) -> int:
+    """LUT4 sites of everything but memories."""
+    product = design.value_bits + design.act_bits
+    pe = (design.lanes - 1) * TREE * product + ACCUMULATE * design.acc_bits
+    if design.compact:  # registers alone in a cell count as well
+        small = COMPACT_LANE * design.act_bits + COMPACT_SUMS * design.acc_bits
+        return round(design.pes * pe * COMPACT_PE + design.units * small) + COMPACT_CONTROL
+    lane: float = LANE * design.act_bits + SUMS * GATES * design.acc_bits
+    lane += GATES * design.acc_bits * (design.units_per_slot - 1) / 2
+    projectors = design.projectors * 6 * design.acc_bits
+    return round(design.pes * pe + design.units * lane + projectors) + CONTROL
+
+
+def choices(model: Model, board: Board) -> list[Choice]:
+    """Every array of a usual shape that can carry the model, the fastest that fits first."""
+    found = [_choice(model, board, design) for design in _designs(model, board)]
+    return sorted(found, key=lambda c: (not c.fits, c.microseconds, c.usage.multipliers))
+
+
+def largest(model: Model, board: Board) -> tuple[Design, Usage] | None:
+    """The array of most multipliers that fits, and its cells; None if none does.
+
+    Of as many multipliers the one of fewest look-up tables. Cycles are not worked out, so this
+    is quick.
+    """
+    every = [(design, estimate(design, board)) for design in _designs(model, board)]
+    fitting = [(d, use) for d, use in every if use.limit(board.has)[1] <= 1]
+    return max(fitting, key=lambda e: (e[0].multipliers, -e[1].luts), default=None)
+
+
+def _designs(model: Model, board: Board) -> Iterator[Design]:
+    """Arrays of a usual shape that can carry the model."""
+    banks = {m.geometry.banks for layer in model.layers for m in (layer.weight_ih, layer.weight_hh)}
+    for pes in PES:
+        for lanes in range(1, min(banks) + 1):
+            if any(b % lanes for b in banks) or pes * lanes > 4 * board.has.multipliers:
+                continue
+            try:
+                yield design_for(model, pes, lanes, **board.options)
+            except DesignError:
+                continue
+
+
+def choice(model: Model, board: Board, pes: int, lanes: int) -> Choice:
+    """One array.
+
+    Raises
+    ------
+    BoardError
+        If no array of the board is made for such models.
+    DesignError
+        If this one cannot carry the model.
+    """
+    _check_kind(model, board)
+    return _choice(model, board, design_for(model, pes, lanes, **board.options))
+
+
+def _choice(model: Model, board: Board, design: Design) -> Choice:
+    usage = estimate(design, board)
+    limit, share = usage.limit(board.has)
+    megahertz = min(board.clock_hz / 1e6, board.has.megahertz)
+    cycles = _cycles(compile_model(model, design))
+    return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
+
+
+def _cycles(image: Image) -> int:
+    """Of a step, all parts."""
+    parts = range(len(image.parts))
+    return sum(int(CycleModel(image, part).run(6).steps[-1]) for part in parts)
+
+
+def fastest(model: Model, board: Board) -> Choice:
+    """The best array of a board.
+
+    Raises
+    ------
+    BoardError
+        If none fits; the message names the least.
+    DesignError
+        If none can carry the model, whatever the size of the device.
+    """
+    # without any, the error of the smallest tells why
+    found = choices(model, board) or [choice(model, board, PES[0], 1)]
+    if not found[0].fits:
+        least = min(found, key=lambda c: c.usage.luts)
+        name, share = least.usage.limit(board.has)
+        raise BoardError(
+            f"no array of {board.title} holds this model: the smallest, {least.design.pes} x "
+            f"{least.design.lanes}, takes {share:.0%} of its {name}; prune more, quantise to "
+            "fewer bits or take a larger board"
+        )
+    return found[0]
+
+
+def _check_kind(model: Model, board: Board) -> None:
+    """Refuse what the board's kind of design does not run at all."""
+    if board.options.get("compact") and any(layer.projection for layer in model.layers):
+        raise BoardError(
+            f"the arrays of {board.title} are compact and run no projections: take a model "
+            "without proj_size, or another board"
+        )

@@ -1,0 +1,1 @@
+"""Synthesis and other programs, run and read."""

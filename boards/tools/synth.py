@@ -1,0 +1,172 @@
+"""Synthesis for ECP5 with Yosys: how many cells an accelerator takes, and what it fits on.
+
+``sparseflow synth --pes 4 --lanes 4`` prints the counts for a random model of the demo's size,
+``--model FILE`` those for a packed one.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from hdl.verilog import TOP_MODULE, VerilogFiles
+from sim.run.processes import tail, watched
+from sim.run.scenario import SimulationError
+
+from .cells import CellReport, ModuleCells
+
+__all__ = ["SynthesisError", "reading", "run_yosys", "synthesise_ecp5"]
+
+SCRIPT = Path(__file__).with_name("yosys_process.py")
+# leaves where they came from, not hardware
+REMARKS = {"$scopeinfo"}
+# $paramod\ram\WIDTH=..., or $paramod$<digest>\ram where that would be too long
+VARIANT = re.compile(r"\$paramod(?:\$[0-9a-f]+)?\\([^\\]+)")
+
+
+class SynthesisError(RuntimeError):
+    """Verilog that Yosys does not turn into cells."""
+
+
+def synthesise_ecp5(
+    files: VerilogFiles,
+    *,
+    top: str = TOP_MODULE,
+    flatten: bool = True,
+    timeout: float = 1800.0,
+) -> CellReport:
+    """Count the ECP5 cells of an accelerator.
+
+    Yosys runs in a process and a temporary folder of its own; ``files.folder`` is only read.
+
+    Parameters
+    ----------
+    files : VerilogFiles
+        As :func:`hdl.verilog.emit_verilog` returns them.
+    top : str
+        Module to synthesise.
+    flatten : bool
+        True: dissolve modules first, as one does before placement. False: synthesise each
+        module once and count its instances; the sum is higher, as nothing is shared.
+    timeout : float
+        Seconds after which Yosys is killed.
+
+    Returns
+    -------
+    CellReport
+
+    Raises
+    ------
+    SynthesisError
+        If pyosys or a file is missing, or Yosys fails or is killed; the message ends with
+        the tail of its log.
+    """
+    _require(files)
+    with tempfile.TemporaryDirectory(prefix="sparseflow-synth.") as folder:
+        work = Path(folder)
+        for name in (*files.sources, *files.images):
+            shutil.copy(files.folder / name, work / name)
+        run_yosys(work, ecp5_commands(files.sources, top, flatten), timeout)
+        modules = _modules((work / "cells.txt").read_text(encoding="utf-8"), top)
+        seconds = float((work / "seconds.txt").read_text(encoding="utf-8"))
+    return CellReport(modules, flatten, importlib.metadata.version("pyosys"), seconds)
+
+
+def ecp5_commands(sources: tuple[str, ...], top: str, flatten: bool) -> list[str]:
+    """Yosys commands that count ECP5 cells into ``cells.txt``."""
+    synth = f"synth_ecp5 -top {top}" + ("" if flatten else " -noflatten")
+    return [*reading(sources, top), synth, f"tee -q -o cells.txt stat -json -top {top}"]
+
+
+def reading(sources: tuple[str, ...], top: str) -> list[str]:
+    """Yosys commands that read a design, before those of a device."""
+    reads = [f"read_verilog -sv {name}" for name in sources]
+    # ABC's results are put back under names such as port[0], which crashes Yosys 0.70 where a wire
+    # of that name is there; Amaranth names fields of arrays that way.
+    return [*reads, f"hierarchy -top {top}", "rename -hide w:*"]
+
+
+def _require(files: VerilogFiles) -> None:
+    """Refuse before Yosys would, and say how to mend it."""
+    if importlib.util.find_spec("pyosys") is None:
+        raise SynthesisError("the package pyosys is not installed: pip install pyosys==0.70")
+    for name in (*files.sources, *files.images):
+        if not (files.folder / name).is_file():
+            raise SynthesisError(
+                f"{files.folder / name} is missing: emit the Verilog again, into a folder "
+                "that nothing else writes to"
+            )
+
+
+def run_yosys(
+    work: Path, commands: list[str], timeout: float, look: Callable[[], None] | None = None
+) -> None:
+    """Run Yosys in a folder; it, and the ABC that it starts, do not outlive this call.
+
+    Parameters
+    ----------
+    work : Path
+    commands : list of str
+    timeout : float
+        Seconds.
+    look : callable, optional
+        Called again and again while it runs; its log is ``yosys.log``.
+
+    Raises
+    ------
+    SynthesisError
+        If it fails or takes longer than ``timeout`` seconds.
+    """
+    (work / "job.json").write_text(json.dumps(commands), encoding="utf-8")
+    # -P: the script's folder is a package, not a place of top-level modules
+    command = [sys.executable, "-P", str(SCRIPT)]
+    log, extra = work / "yosys.log", {"TMPDIR": str(work.resolve())}
+    try:
+        watched("Yosys", command, log, timeout, folder=work, extra=extra, look=look)
+    except SimulationError as error:
+        raise SynthesisError(str(error)) from None
+    if not (work / "seconds.txt").exists():
+        raise SynthesisError(f"Yosys did not finish\n{tail(log)}")
+
+
+def _modules(text: str, top: str) -> tuple[ModuleCells, ...]:
+    """Counts from the output of ``stat -json``, which has a headline above."""
+    found = json.loads(text[text.index("{") :])["modules"]
+    counts = {
+        name.removeprefix("\\"): {
+            kind.removeprefix("\\"): count
+            for kind, count in module.get("num_cells_by_type", {}).items()
+            if kind not in REMARKS
+        }
+        for name, module in found.items()
+    }
+    instances, cells = Counter[str](), dict[str, Counter[str]]()
+    _add(counts, top, 1, instances, cells)
+    return tuple(ModuleCells(name, instances[name], dict(kinds)) for name, kinds in cells.items())
+
+
+def _add(
+    counts: dict[str, dict[str, int]],
+    module: str,
+    times: int,
+    instances: Counter[str],
+    cells: dict[str, Counter[str]],
+) -> None:
+    """Add a module and all inside it; variants of a parametrised module become one."""
+    variant = VARIANT.match(module)
+    name = variant[1] if variant else module
+    instances[name] += times
+    own = cells.setdefault(name, Counter())
+    for kind, count in counts[module].items():
+        if kind in counts:
+            _add(counts, kind, times * count, instances, cells)
+        else:
+            own[kind] += times * count

@@ -1,0 +1,1 @@
+"""What crosses the accelerator's ports: registers, frames, states, their wire format."""

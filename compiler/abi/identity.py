@@ -1,0 +1,36 @@
+"""What the accelerator says of itself in its registers."""
+
+from __future__ import annotations
+
+from ..array.design import Design
+from .registers import MAGIC, VERSION, design_hash
+from .wire import frame_packing, state_packing
+
+__all__ = ["COMPACT_COUNTERS", "identity"]
+
+
+# What a compact design counts: the other counters stay 0.
+COMPACT_COUNTERS = ("cycles", "busy_cycles", "issued", "frames_out")
+
+
+def identity(design: Design, in_bits: int, out_bits: int) -> dict[str, dict[str, int]]:
+    """Fields of the registers that never change, of an accelerator with these buses."""
+    arriving, leaving = frame_packing(design, in_bits), state_packing(design, out_bits)
+    depths = ("matrix_depth", "vector_depth", "program_depth", "output_depth")
+    return {
+        "magic": {"magic": MAGIC},
+        "version": {"major": VERSION[0], "minor": VERSION[1]},
+        "design_hash": {"hash": design_hash(design)},
+        "array": {"pes": design.pes, "lanes": design.lanes},
+        "units": {"units": design.units, "projectors": design.projectors},
+        "contexts": {"contexts": design.contexts},
+        "widths": {
+            "value_bits": design.value_bits,
+            "act_bits": design.act_bits,
+            "index_bits": design.index_bits,
+            "state_bits": design.state.width,
+        },
+        "buses": {"input_bits": in_bits, "output_bits": out_bits},
+        "beats": {"input_beats": arriving.beats, "output_beats": leaving.beats},
+        **{name: {"depth": getattr(design, name)} for name in depths},
+    }

@@ -1,0 +1,200 @@
+"""Wire format of frames and states, encoded and decoded side by side.
+
+A frame goes in as *beats* of one element a bank, a state comes out as beats of one result a
+lane; a beat is a payload of the core's streams, or words of a bus (:class:`.packing.Packing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from csb_format.csb import BoolArray
+from csb_format.fixed import IntArray
+from csb_format.words import join_fields, split_fields
+
+from ..array.design import Design
+from ..array.widths import Field, context_bits, size_of
+from ..lower.image import Emission, Part
+from .packing import Packing
+
+__all__ = [
+    "frame_fields",
+    "frame_inputs",
+    "frame_packing",
+    "frame_payloads",
+    "from_beats",
+    "output_fields",
+    "projected_bits",
+    "state_fields",
+    "state_packing",
+    "state_payloads",
+    "state_values",
+    "to_beats",
+]
+
+
+def frame_fields(design: Design) -> tuple[Field, ...]:
+    """A beat of input: one element for every bank, place 0 of all banks first.
+
+    ``first`` marks the first frame of a sequence, ``context`` names its stream (both on all
+    beats of the frame).
+    """
+    return (
+        Field("data", design.act_bits, design.lanes, signed=True),
+        Field("first", 1),
+        Field("context", context_bits(design)),
+    )
+
+
+def state_fields(design: Design) -> tuple[Field, ...]:
+    """Hidden and cell state of E units."""
+    return (
+        Field("hidden", design.gate.width, design.units, signed=True),
+        Field("cell", design.state.width, design.units, signed=True),
+    )
+
+
+def projected_bits(design: Design) -> int:
+    """Bits of a result of a projection or, if there are such, of an exact sum of a linear layer."""
+    return design.acc_bits if design.linear else design.act_bits
+
+
+def output_fields(design: Design) -> tuple[Field, ...]:
+    """A beat of output; ``last`` ends the frame.
+
+    The program tells whether its ``bits`` are :func:`state_fields` or Q numbers of
+    :func:`projected_bits`, in this order for each layer that leaves.
+    """
+    bits = max(size_of(state_fields(design)), projected_bits(design) * design.projectors)
+    return Field("bits", bits), Field("last", 1)
+
+
+def frame_packing(design: Design, bits: int) -> Packing:
+    """A beat of a frame on ``s_axis``."""
+    return Packing(frame_fields(design), bits, leave_out=("first", "context"))
+
+
+def state_packing(design: Design, bits: int) -> Packing:
+    """A beat of states on ``m_axis``."""
+    return Packing(output_fields(design), bits, leave_out=("last",))
+
+
+def to_beats(part: Part, frames: IntArray) -> IntArray:
+    """Input frames as beats (T, beats, N): bank b of a part holds x[b * w : b * w + w].
+
+    Parameters
+    ----------
+    part : Part
+    frames : int64 array (T, X) or, for two directions, (T, 2, X)
+    """
+    lanes, parts, width = part.needs.lanes, part.directions, part.input_width
+    given = np.asarray(frames, np.int64).reshape(len(frames), parts, part.input_size)
+    padded = np.zeros((len(given), parts, lanes * width), np.int64)
+    padded[..., : part.input_size] = given
+    banks = padded.reshape(len(given), parts, lanes, width).swapaxes(2, 3)
+    out = np.zeros((len(given), part.frame_beats, lanes), np.int64)
+    for n, at in enumerate(part.input_places):
+        out[:, at : at + width] = banks[:, n]
+    return out
+
+
+def from_beats(part: Part, beats: IntArray) -> list[IntArray]:
+    """The inputs (X,) of a frame, one for each direction: inverse of :func:`to_beats`.
+
+    Parameters
+    ----------
+    part : Part
+    beats : int64 array (beats, N)
+    """
+    width, size = part.input_width, part.input_size
+    return [beats[at : at + width].T.ravel()[:size] for at in part.input_places]
+
+
+def frame_payloads(
+    design: Design, part: Part, frames: IntArray, first: BoolArray, context: IntArray
+) -> list[int]:
+    """Beats of the ``frames`` stream.
+
+    Parameters
+    ----------
+    design : Design
+    part : Part
+    frames : int64 array (F, D, X)
+    first : bool array (F,)
+    context : int64 array (F,)
+    """
+    beats = to_beats(part, frames)
+    marks = np.stack([first, context], axis=-1)[:, None]
+    marks = np.broadcast_to(marks, (*beats.shape[:2], 2)).astype(np.int64)
+    fields = np.concatenate([beats, marks], axis=-1)
+    words: list[int] = join_fields(fields, _widths(frame_fields(design))).ravel().tolist()
+    return words
+
+
+def frame_inputs(design: Design, part: Part, payloads: Sequence[int]) -> list[IntArray]:
+    """The inputs of one frame from its payloads: inverse of :func:`frame_payloads`."""
+    data, *_ = frame_fields(design)
+    mask = (1 << data.size) - 1
+    return from_beats(part, split_fields([p & mask for p in payloads], [data.width] * data.count))
+
+
+def state_payloads(
+    design: Design, emission: Emission, values: Mapping[str, IntArray]
+) -> Iterator[int]:
+    """Beats of one emission of one frame, without ``last``.
+
+    Parameters
+    ----------
+    design : Design
+    emission : Emission
+    values : dict
+        As :func:`state_values` gives them, of one frame.
+    """
+    placement, widths = emission.placement, _emitted(design, emission)
+    dealt = [placement.to_order(values[name]).reshape(-1, placement.lanes) for name in widths]
+    bits = [width for width in widths.values() for _ in range(placement.lanes)]
+    yield from map(int, join_fields(np.concatenate(dealt, axis=-1), bits))
+
+
+def state_values(
+    design: Design, emission: Emission, payloads: Sequence[int]
+) -> dict[str, IntArray]:
+    """Numbers of an emission's beats, in the order of the vector.
+
+    Parameters
+    ----------
+    design : Design
+    emission : Emission
+    payloads : sequence of int
+        Its beats of all frames.
+
+    Returns
+    -------
+    dict
+        ``h`` and ``c``, int64 arrays (frames, H), of an element-wise pass; ``r`` (frames, R)
+        of a projection; ``y`` (frames, O) of a linear layer.
+    """
+    placement, widths = emission.placement, _emitted(design, emission)
+    bits = [width for width in widths.values() for _ in range(placement.lanes)]
+    mask = (1 << sum(bits)) - 1
+    fields = split_fields([payload & mask for payload in payloads], bits)
+    lanes = fields.reshape(-1, placement.beats, len(widths), placement.lanes)
+    return {
+        name: placement.from_order(lanes[:, :, n].reshape(len(lanes), -1))
+        for n, name in enumerate(widths)
+    }
+
+
+def _emitted(design: Design, emission: Emission) -> dict[str, int]:
+    """Names and widths of the numbers that an emission carries, in their order."""
+    if emission.kind == "states":
+        hidden, cell = state_fields(design)
+        return {"h": hidden.width, "c": cell.width}
+    return {"r" if emission.kind == "output" else "y": projected_bits(design)}
+
+
+def _widths(fields: Sequence[Field]) -> list[int]:
+    """Of every number of a record."""
+    return [field.width for field in fields for _ in range(field.count or 1)]

@@ -1,0 +1,266 @@
+"""The array: everything that is fixed when hardware is generated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from csb_format.cells.lstm import CellArithmetic
+from csb_format.fixed import Fixed
+from csb_format.scales import GATES, MAX_ALIGN, DesignError
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Design", "bits_for", "check_counts"]
+
+
+def bits_for(count: int) -> int:
+    """Bits of an address of ``count`` places, at least 1."""
+    return max(1, (count - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class Design:
+    """An accelerator of ``pes`` x ``lanes`` multipliers and its memories.
+
+    Parameters
+    ----------
+    pes : int
+        M, rows worked on at once; a multiple of 4 (the gates of a unit lie side by side).
+    lanes : int
+        N, multipliers of a PE and banks of a vector.
+    units : int
+        E, element-wise lanes; divides ``lanes`` and ``pes / 4``.
+    value_bits, index_bits : int
+        Width of a weight (4..18) and of its place in a bank (1..16).
+    act_bits : int
+        Width of activations (6..18).
+    row_groups : int
+        Most CSB groups that one accumulator sums (input and recurrent part).
+    matrix_depth, vector_depth, slots, cells, program_depth, output_depth : int
+        Places in the matrix memory of a PE (groups), in a vector bank (elements), in the
+        partial sums of a PE (rows), in the bias memory of an element-wise lane (units), in
+        the program (instructions) and in the output buffer (beats).
+    projectors : int
+        Q, lanes that round sums without a cell: projections and linear layers; 0 for
+        none. Divides ``pes``, and divides ``lanes`` or is a power-of-two multiple of it:
+        then a bank has ``Q / N`` write ports.
+    linear : int
+        Places in the bias memory of a projector (beats of linear layers); 0 for none.
+    contexts : int
+        Independent streams whose states are kept.
+    fan_in : int
+        Operands added between two registers of a PE's tree: more is fewer cycles, at a
+        lower clock.
+    streamed : bool
+        Matrices come as a stream of words instead of from memories of the PEs.
+    deep : bool
+        More registers on the way to the vectors and in the lanes: a higher clock, for more
+        cycles from step to step.
+    pieces : int
+        Cycles in which a group's word is read: matrix memories that many times narrower and
+        deeper, and products in one cycle of so many.
+    compact : bool
+        For devices of few cells: a lane takes a unit every ``lane_period`` cycles, with one
+        table and one multiplier of several steps, matrix memories have a single port, an
+        instruction is read in ``program_pieces`` cycles when the one before has ended, and
+        only some counters are there, of 32 bits. M = 4 E, no projectors.
+    max_align : int
+        Largest left shift of a product sum that the array can make, 0..7.
+
+    Raises
+    ------
+    DesignError
+        If one of these does not hold; the message names the value.
+    """
+
+    pes: int
+    lanes: int
+    units: int
+    row_groups: int
+    matrix_depth: int
+    vector_depth: int
+    slots: int
+    cells: int
+    output_depth: int
+    index_bits: int
+    value_bits: int = 16
+    act_bits: int = 16
+    program_depth: int = 16
+    projectors: int = 0
+    linear: int = 0
+    contexts: int = 1
+    fan_in: int = 4
+    streamed: bool = False
+    deep: bool = False
+    pieces: int = 1
+    compact: bool = False
+    max_align: int = MAX_ALIGN
+
+    def __post_init__(self) -> None:
+        counts = asdict(self)
+        names = ("projectors", "linear", "streamed", "deep", "compact", "max_align")
+        optional = {name: counts.pop(name) for name in names}
+        check_counts(counts)
+        check_counts({name: int(n) for name, n in optional.items()}, least=0)
+        self._check_projectors()
+        self._check_narrow()
+        if self.pes % GATES:
+            raise DesignError(f"pes = {self.pes}: must be a multiple of {GATES}, one PE a gate")
+        if self.lanes % self.units or (self.pes // GATES) % self.units:
+            raise DesignError(
+                f"units = {self.units}: must divide lanes = {self.lanes} "
+                f"and pes / {GATES} = {self.pes // GATES}"
+            )
+        if not 4 <= self.value_bits <= 18:
+            raise DesignError(f"value_bits = {self.value_bits}: must be 4 to 18")
+        if not 6 <= self.act_bits <= 18:
+            raise DesignError(f"act_bits = {self.act_bits}: must be 6 to 18")
+
+    def _check_narrow(self) -> None:
+        if self.max_align > MAX_ALIGN:
+            raise DesignError(f"max_align = {self.max_align}: must be 0 to {MAX_ALIGN}")
+        if self.pieces > 1 and self.streamed:
+            raise DesignError(
+                f"pieces = {self.pieces}: a streamed design has no matrix memories to be "
+                "narrow; take pieces = 1"
+            )
+        if self.pieces > 1 and self.deep and not self.compact:
+            raise DesignError(
+                f"pieces = {self.pieces}: a deep design is not proven to gather words; "
+                "take pieces = 1 or leave deep out"
+            )
+        if not self.compact:
+            return
+        for name in ("deep", "streamed", "projectors"):
+            if value := getattr(self, name):
+                raise DesignError(f"{name} = {value}: a compact design has none; leave it out")
+        if self.pes != GATES * self.units:
+            raise DesignError(
+                f"units = {self.units}: a compact design has a lane for every {GATES} of its "
+                f"pes = {self.pes}"
+            )
+
+    def _check_projectors(self) -> None:
+        q, n = self.projectors, self.lanes
+        if q and (self.pes % q or not (n % q == 0 or (q % n == 0 and (q // n).bit_count() == 1))):
+            raise DesignError(
+                f"projectors = {q}: must divide pes = {self.pes}, and divide lanes = {n} "
+                "or be a power-of-two multiple of them"
+            )
+        if self.linear and not q:
+            raise DesignError(f"linear = {self.linear}: linear layers need projectors")
+        if self.fan_in < 2:
+            raise DesignError(f"fan_in = {self.fan_in}: a tree adds at least 2 operands")
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers of the product array, M x N."""
+        return self.pes * self.lanes
+
+    @property
+    def elementwise_multipliers(self) -> int:
+        """Multipliers of the element-wise lanes: 5 interpolations and 3 products each.
+
+        A compact lane has one interpolation; its products are made of adders.
+        """
+        return self.units if self.compact else 8 * self.units
+
+    @property
+    def write_ports(self) -> int:
+        """Places of a vector bank that one beat writes."""
+        return max(1, self.projectors // self.lanes)
+
+    @property
+    def results_per_slot(self) -> int:
+        """Results that one projector takes at the end of a slot, M / Q; 0 without them."""
+        return self.pes // self.projectors if self.projectors else 0
+
+    @property
+    def state_depth(self) -> int:
+        """Places in the cell memory of an element-wise lane, for all contexts."""
+        return self.cells if self.contexts == 1 else self.contexts << bits_for(self.cells)
+
+    @property
+    def units_per_slot(self) -> int:
+        """Units that one element-wise lane takes at the end of a slot, M / 4E."""
+        return self.pes // (GATES * self.units)
+
+    @property
+    def arithmetic(self) -> CellArithmetic:
+        """Formats and bit-exact functions of the element-wise lanes."""
+        return CellArithmetic(self.act_bits)
+
+    @property
+    def gate(self) -> Fixed:
+        """Format of gates and hidden state."""
+        return self.arithmetic.gate
+
+    @property
+    def state(self) -> Fixed:
+        """Format of pre-activations, biases and cell state."""
+        return self.arithmetic.state
+
+    @property
+    def acc_bits(self) -> int:
+        """Accumulator width: no sum of ``row_groups * lanes`` extreme products overflows."""
+        terms = self.row_groups * self.lanes
+        return self.value_bits + self.act_bits + (terms - 1).bit_length() + self.max_align
+
+    @property
+    def entry_bits(self) -> int:
+        """Bits of one stored weight: value and index."""
+        return self.value_bits + self.index_bits
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of one word of a matrix memory: a CSB group."""
+        return self.lanes * self.entry_bits
+
+    @property
+    def piece_bits(self) -> int:
+        """Bits of one word of a matrix memory: a group, or a piece of it."""
+        return -(-self.word_bits // self.pieces)
+
+    @property
+    def row_cycles(self) -> int:
+        """Most cycles in which groups of one row are read."""
+        return self.row_groups * self.pieces
+
+    @property
+    def lane_period(self) -> int:
+        """Fewest cycles from unit to unit of an element-wise lane."""
+        return 16 if self.compact else 1
+
+    @property
+    def lane_pause(self) -> int:
+        """Other than ``lane_period``, from so many cycles on any number does."""
+        return 24 if self.compact else 1
+
+    def lane_interval(self, cycles: int) -> int:
+        """Cycles from unit to unit, at least so many."""
+        return self.lane_period if cycles <= self.lane_period else max(cycles, self.lane_pause)
+
+    @property
+    def program_pieces(self) -> int:
+        """Cycles in which an instruction is read, a power of two."""
+        return 8 if self.compact else 1
+
+    @property
+    def counter_bits(self) -> int:
+        """Bits of a performance counter."""
+        return 32 if self.compact else 64
+
+    @property
+    def bias_bits(self) -> int:
+        """Bits of one word of a bias memory: the four biases of a unit."""
+        return GATES * self.state.width
+
+
+def check_counts(counts: Mapping[str, object], least: int = 1) -> None:
+    """Raise a :class:`DesignError` that names a value below ``least``, if there is one."""
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < least:
+            raise DesignError(f"{name} = {value!r}: must be a whole number of at least {least}")

@@ -1,0 +1,217 @@
+"""Instructions: what the controller's fields mean, encoded and decoded in one place.
+
+================  =====================================================================
+op                ``HALT``, ``SETUP`` (input buffers), ``PASS`` (rows of one matrix)
+next              address of the next instruction
+frame             ``WAIT``: wait for an input frame and take it; ``TRY``: take it if one
+                  is there, else go on at ``other``
+release_frame     the frame's buffer may be overwritten after this pass
+advance           the frame taken last becomes the current one
+recurrent         the vector is the state of the step before: zero at a sequence's first
+                  frame
+parked            rows start from the parked sums
+sink              ``PARK``: sums are parked; ``UNITS``: they go to the element-wise lanes;
+                  ``PROJECT``: to the projectors
+write             results are written to ``target``
+emit, final       results leave the accelerator; they are the frame's last
+slot, slots       first of the parked sums; rows of every PE
+groups            CSB groups of a row
+interval          cycles from row to row, at least ``groups`` and the beats of a slot
+matrix            first word in the matrix memories
+source, target    vector read, vector written: region in the banks; of the two state
+                  regions of the context the ``OLD`` or the ``NEW`` one, in the frame's
+                  buffer (``FRAME``) or as it is (``FIXED``)
+source_span       binary logarithm of the size of the state regions; target_span as well
+align             left shift of the sums of gates i, f, g, o
+shift             for each gate: right shift from the accumulator
+beats             beats in which the results come home
+bias              first place in the bias and cell memories
+lead, lead_other  the pass starts when no more beats than this are on their way home;
+                  ``lead_other`` counts if the frame is of another context than the one
+                  before, or the first of a sequence
+frame_beats       SETUP: beats of a frame
+frame_bases       SETUP: the two input buffers
+================  =====================================================================
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+from csb_format.scales import GATES, DesignError, PerGate
+
+from .design import Design, bits_for
+from .widths import SHIFT_BITS, Field, align_bits, beats_bits, lead_bits, size_of
+
+__all__ = ["Frame", "Instruction", "Op", "Place", "Sink", "instruction_bits", "instruction_fields"]
+
+
+class Op(enum.IntEnum):
+    """Operation codes; memory that was never loaded halts."""
+
+    HALT = 0
+    SETUP = 1
+    PASS = 2
+
+
+class Frame(enum.IntEnum):
+    """What a pass has to do with the next input frame."""
+
+    NONE = 0
+    WAIT = 1
+    TRY = 2
+
+
+class Sink(enum.IntEnum):
+    """Where the sums of a pass go."""
+
+    PARK = 0
+    UNITS = 1
+    PROJECT = 2
+
+
+class Place(enum.IntEnum):
+    """How the region of a vector is found."""
+
+    FIXED = 0
+    FRAME = 1
+    OLD = 2
+    NEW = 3
+
+
+_ENUMS = {"op": Op, "frame": Frame, "sink": Sink, "source_kind": Place, "target_kind": Place}
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction; the module's table gives the fields' meaning."""
+
+    op: Op = Op.HALT
+    next: int = 0
+    other: int = 0
+    frame: Frame = Frame.NONE
+    release_frame: bool = False
+    advance: bool = False
+    recurrent: bool = False
+    parked: bool = False
+    sink: Sink = Sink.PARK
+    write: bool = False
+    emit: bool = False
+    final: bool = False
+    slot: int = 0
+    slots: int = 0
+    groups: int = 0
+    interval: int = 0
+    matrix: int = 0
+    source: int = 0
+    source_kind: Place = Place.FIXED
+    source_span: int = 0
+    target: int = 0
+    target_kind: Place = Place.FIXED
+    target_span: int = 0
+    align: PerGate = (0, 0, 0, 0)
+    shift: PerGate = (0, 0, 0, 0)
+    beats: int = 0
+    bias: int = 0
+    lead: int = 0
+    lead_other: int = 0
+    frame_beats: int = 0
+    frame_bases: tuple[int, int] = (0, 0)
+
+    @property
+    def cycles(self) -> int:
+        """Cycles in which the pass issues."""
+        return self.slots * self.interval
+
+    def encode(self, design: Design) -> int:
+        """The word of the program memory.
+
+        Raises
+        ------
+        DesignError
+            If a field does not fit; the message names it.
+        """
+        word = place = 0
+        for field in instruction_fields(design):
+            value = getattr(self, field.name)
+            for part in value if field.is_array else (value,):
+                number = int(part)
+                if number < 0 or number >> field.width:
+                    raise DesignError(
+                        f"instruction field {field.name} = {part}: the design allows 0 to "
+                        f"{(1 << field.width) - 1}; give the design more memory"
+                    )
+                word |= number << place
+                place += field.width
+        return word
+
+    @classmethod
+    def decode(cls, word: int, design: Design) -> Instruction:
+        """The instruction of a program word."""
+        values: dict[str, Any] = {}
+        for field in instruction_fields(design):
+            parts = tuple(_parts(word, field))
+            values[field.name] = parts if field.is_array else parts[0]
+            word >>= field.size
+        for name, kind in _KINDS.items():
+            values[name] = kind(values[name])
+        return cls(**values)
+
+
+_KINDS = _ENUMS | {f.name: bool for f in fields(Instruction) if f.default is False}
+
+
+def _parts(word: int, field: Field) -> Iterator[int]:
+    """Elements of the field that is lowest in a word."""
+    for n in range(field.count or 1):
+        yield word >> field.width * n & ((1 << field.width) - 1)
+
+
+@lru_cache
+def instruction_fields(design: Design) -> tuple[Field, ...]:
+    """Fields of an instruction, the lowest first; the module's table has their meaning."""
+    vector, program = bits_for(design.vector_depth), bits_for(design.program_depth)
+    per_slot = max(design.units_per_slot, design.results_per_slot)
+    interval = max(design.lane_interval(design.row_cycles), per_slot)
+    return (
+        Field("op", 2),
+        Field("next", program),
+        Field("other", program),
+        Field("frame", 2),
+        Field("release_frame", 1),
+        Field("advance", 1),
+        Field("recurrent", 1),
+        Field("parked", 1),
+        Field("sink", 2),
+        Field("write", 1),
+        Field("emit", 1),
+        Field("final", 1),
+        Field("slot", bits_for(design.slots)),
+        Field("slots", bits_for(design.slots + 1)),
+        Field("groups", bits_for(design.row_cycles + 1)),
+        Field("interval", bits_for(interval + 1)),
+        Field("matrix", bits_for(design.matrix_depth * design.pieces)),
+        Field("source", vector),
+        Field("source_kind", 2),
+        Field("source_span", bits_for(vector + 1)),
+        Field("target", vector),
+        Field("target_kind", 2),
+        Field("target_span", bits_for(vector + 1)),
+        Field("align", align_bits(design), GATES),
+        Field("shift", SHIFT_BITS, GATES),
+        Field("beats", beats_bits(design)),
+        Field("bias", bits_for(max(design.cells, design.linear))),
+        Field("lead", lead_bits(design)),
+        Field("lead_other", lead_bits(design)),
+        Field("frame_beats", bits_for(design.vector_depth + 1)),
+        Field("frame_bases", vector, 2),
+    )
+
+
+def instruction_bits(design: Design) -> int:
+    """Bits of an instruction."""
+    return size_of(instruction_fields(design))

@@ -1,0 +1,77 @@
+"""Fields of records as numbers: names and widths, from which hardware and software derive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .design import Design, bits_for
+
+__all__ = [
+    "SHIFT_BITS",
+    "Field",
+    "align_bits",
+    "beats_bits",
+    "context_bits",
+    "lead_bits",
+    "size_of",
+]
+
+
+@dataclass(frozen=True)
+class Field:
+    """Some bits of a record, the first field lowest.
+
+    Parameters
+    ----------
+    name : str
+    width : int
+        Bits, of each of its elements.
+    count : int
+        Elements of an array, the first lowest; 0 for a field that is none.
+    signed : bool
+    """
+
+    name: str
+    width: int
+    count: int = 0
+    signed: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bits in the record."""
+        return self.width * (self.count if self.is_array else 1)
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it has elements, be it one."""
+        return self.count > 0
+
+
+def size_of(fields: Sequence[Field]) -> int:
+    """Bits of a record."""
+    return sum(field.size for field in fields)
+
+
+SHIFT_BITS = 6
+
+
+def align_bits(design: Design) -> int:
+    """Bits of a left shift of sums."""
+    return max(1, design.max_align.bit_length())
+
+
+def beats_bits(design: Design) -> int:
+    """Bits of a count of beats of one pass."""
+    per_slot = max(design.units_per_slot, design.results_per_slot)
+    return bits_for(max(design.cells, design.slots * per_slot) + 1)
+
+
+def context_bits(design: Design) -> int:
+    """Bits that name a stream; one even if there is only one, as ports have no width of 0."""
+    return bits_for(design.contexts)
+
+
+def lead_bits(design: Design) -> int:
+    """Bits of the count of beats on their way home: two passes, and what the lanes hold."""
+    return bits_for((2 << beats_bits(design)) + 64)

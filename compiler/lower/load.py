@@ -1,0 +1,119 @@
+"""Packets of the ``load`` stream: how memories are filled and a program is started.
+
+A packet is a header, a count and data:
+
+=========  =============  ==================================================
+header     bits 31..28    space: 1 matrix, 2 bias, 3 program, 4 start, 5 linear,
+                          6 vector, 7 cell
+           bits 27..16    which memory: PE, element-wise lane, projector, 0
+           bits 15..0     first word written; for *start*, program address
+count      32 bits        memory words that follow (not for *start*)
+data       ...            each memory word in ``ceil(width / 32)`` words,
+                          lowest first
+=========  =============  ==================================================
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+
+from csb_format.scales import GATES, DesignError
+
+from ..array.design import Design
+from ..array.program import instruction_bits
+
+__all__ = [
+    "MAX_LOADED",
+    "WORD",
+    "Space",
+    "header",
+    "packet",
+    "space_depths",
+    "space_targets",
+    "space_widths",
+]
+
+
+WORD = 32
+
+
+class Space(enum.IntEnum):
+    """Kinds of memory that a packet can address, and the start command."""
+
+    MATRIX = 1
+    BIAS = 2
+    PROGRAM = 3
+    START = 4
+    LINEAR = 5
+    VECTOR = 6
+    CELL = 7
+
+
+def header(space: Space, target: int = 0, address: int = 0) -> int:
+    """The first word of a packet."""
+    return int(space) << 28 | target << 16 | address
+
+
+def space_widths(design: Design) -> dict[Space, int]:
+    """Bits of a memory word in each space."""
+    return {
+        Space.MATRIX: design.piece_bits,
+        Space.BIAS: design.state.width if design.compact else design.bias_bits,
+        Space.PROGRAM: -(-instruction_bits(design) // design.program_pieces),
+        Space.LINEAR: design.acc_bits,
+        Space.VECTOR: design.lanes * design.act_bits,
+        Space.CELL: design.state.width,
+    }
+
+
+def space_targets(design: Design) -> dict[Space, int]:
+    """Memories in each space."""
+    return {
+        Space.MATRIX: 0 if design.streamed else design.pes,
+        Space.BIAS: design.units,
+        Space.PROGRAM: 1,
+        Space.LINEAR: design.projectors if design.linear else 0,
+        Space.VECTOR: 1,
+        Space.CELL: design.units,
+    }
+
+
+def space_depths(design: Design) -> dict[Space, int]:
+    """Words of the memories of each space."""
+    return {
+        Space.MATRIX: design.matrix_depth * design.pieces,
+        Space.BIAS: design.cells * (GATES if design.compact else 1),
+        Space.PROGRAM: design.program_depth * design.program_pieces,
+        Space.LINEAR: design.linear,
+        Space.VECTOR: design.vector_depth,
+        Space.CELL: design.state_depth,
+    }
+
+
+MAX_LOADED = 1 << 16  # words: address bits of a load packet
+
+
+def packet(
+    space: Space, target: int, address: int, contents: list[int], width: int, name: str
+) -> list[int]:
+    """Header, count and data of a load packet.
+
+    Raises
+    ------
+    DesignError
+        If the last word lies beyond what a header can address.
+    """
+    if address + len(contents) > MAX_LOADED:
+        raise DesignError(
+            f"{name} has {len(contents)} words: the load stream reaches {MAX_LOADED}; "
+            "take more PEs, or start from memory images"
+        )
+    return [header(space, target, address), len(contents), *_chunks(contents, width)]
+
+
+def _chunks(words: list[int], width: int) -> Iterator[int]:
+    """Each word as 32-bit words, lowest first."""
+    for word in words:
+        for i in range(-(-width // WORD)):
+            yield word >> (WORD * i) & 0xFFFFFFFF

@@ -1,0 +1,301 @@
+"""Puts the passes of a frame in order, and says when each may start.
+
+Everything that follows the issue of a pass's last group is fixed, so a pass can be told to
+start while results that it reads are still on their way: it waits until no more than
+``lead`` beats of all passes before it are. docs/schedule.md has the rules and why nothing is
+read before it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..array.design import Design
+from ..array.latency import Latencies
+from ..array.program import Frame, Sink
+from .passes import LayerPasses, Pass
+
+__all__ = ["Order", "Timing", "leads", "put_in_order"]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When the beats of a pass come home, in cycles after the issue of its last cycle."""
+
+    latencies: Latencies
+    given: Pass
+
+    @property
+    def _last_group(self) -> int:
+        """The last slot's last group."""
+        now = self.given.instruction
+        return now.groups - now.interval
+
+    def home(self, beat: int) -> int:
+        """First cycle in which a group may be issued that reads a beat."""
+        now, sink = self.given.instruction, self.given.sink
+        slot, place = divmod(beat, self.latencies.beats(sink))
+        behind = (now.slots - 1 - slot) * now.interval
+        return self._last_group - behind + self.latencies.home(sink) + place
+
+    @property
+    def last_dealt(self) -> int:
+        """Cycle, without the latency of a row, in which the results are needed no longer."""
+        return self._last_group + self.latencies.dealing(self.given.sink)
+
+    @property
+    def last_gone(self) -> int:
+        """Cycle in which the last beat has passed the write port and the output buffer."""
+        now, sink = self.given.instruction, self.given.sink
+        slots = (now.beats - 1) // self.latencies.beats(sink)
+        beats = (now.beats - 1) % self.latencies.beats(sink)
+        written = self._last_group - (now.slots - 1 - slots) * now.interval
+        return written + self.latencies.written(sink) + beats + 1
+
+    def beat_of(self, place: int) -> int:
+        """The beat that completes a place of all banks."""
+        lanes, banks = self.given.placement.lanes, self.given.placement.design.lanes
+        if lanes > banks:
+            return place // (lanes // banks)
+        return (place + 1) * (banks // lanes) - 1
+
+    def lead(self, start: int) -> int:
+        """Most beats on their way such that none before cycle ``start`` lets a pass start.
+
+        A stream of words may pause between slots, so that the slots before the last come
+        home earlier than without; only beats of the last slot tell the time then.
+        """
+        now, design = self.given.instruction, self.given.placement.design
+        later = range(now.beats - 1, -1, -1)
+        found = next((n for beat, n in enumerate(later) if self.home(beat) >= start), 0)
+        if design.streamed and start > 1:
+            return min(found, (now.beats - 1) % self.latencies.beats(self.given.sink))
+        return found
+
+    def readable(self, reader: Pass) -> int:
+        """First cycle in which a pass may start that reads what this one writes.
+
+        A row's entries in a bank are in ascending order of their places, so group ``g`` of
+        ``k`` reads none above ``w - k + g``.
+        """
+        pieces = self.given.placement.design.pieces
+        k = reader.instruction.groups // pieces
+        top = self.given.placement.bank_width - 1
+        needs = (((g + 1) * pieces - 1, max(0, min(top, top + 1 - k + g))) for g in range(k))
+        return max(self.home(self.beat_of(place)) - cycle for cycle, place in needs)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Passes in program order.
+
+    Parameters
+    ----------
+    entry : tuple of Pass
+        The input passes of a frame that was waited for.
+    frame : tuple of Pass
+        The frame after them, with the input passes of the next in it.
+    late : tuple of Pass
+        What is left of ``frame``, from its ``TRY`` on, when no next frame is there; then
+        ``entry`` follows. Empty without a ``TRY``, then ``entry`` always follows or is part
+        of ``frame``.
+    """
+
+    entry: tuple[Pass, ...]
+    frame: tuple[Pass, ...]
+    late: tuple[Pass, ...]
+
+
+def put_in_order(
+    layers: Sequence[LayerPasses], head: Pass | None, design: Design, *, parallel: bool
+) -> Order:
+    """Fill the waits of the chain of a frame with passes that need not wait.
+
+    Parameters
+    ----------
+    layers : sequence of LayerPasses
+    head : Pass or None
+    design : Design
+    parallel : bool
+        Layers are the two directions of one level.
+    """
+    entry = [layer.park for layer in (layers if parallel else layers[:1])]
+    entry[0] = entry[0].at(frame=Frame.WAIT)
+    chain = _chain(layers, head, parallel)
+    later = [] if parallel else list(layers[1:])
+    filled = _Filling(design, later, entry if not design.streamed else [])
+    for given in chain:
+        filled.put(given)
+    return filled.order(tuple(_released(entry)))
+
+
+def _chain(layers: Sequence[LayerPasses], head: Pass | None, parallel: bool) -> list[Pass]:
+    """The passes that depend on one another."""
+    if parallel:
+        projections = [layer.project for layer in layers if layer.project]
+        return [layer.finish for layer in layers] + projections
+    chain = [p for layer in layers for p in (layer.finish, layer.project) if p is not None]
+    return chain + ([head] if head else [])
+
+
+def _released(entry: list[Pass]) -> Iterator[Pass]:
+    """The last of the input passes gives the frame's buffer back."""
+    for n, given in enumerate(entry):
+        yield given.at(release_frame=n == len(entry) - 1)
+
+
+class _Filling:
+    """The order as it grows."""
+
+    def __init__(self, design: Design, later: list[LayerPasses], entry: list[Pass]):
+        self._latencies = Latencies(design)
+        self._streamed = design.streamed
+        self._rest = {id(layer.finish): layer.park for layer in later}
+        self._finishes = [layer.finish for layer in later]
+        self._next = list(entry)
+        self._tried_at: int | None = None
+        self._out: list[Pass] = []
+        self._entries = max(1, len(entry))
+
+    def put(self, given: Pass) -> None:
+        """Append a pass of the chain, behind what can run while it would wait."""
+        if not self._streamed:
+            self._fill(self._wait(given))
+        if id(given) in self._rest:
+            self._out.append(self._rest.pop(id(given)))
+        self._out.append(given)
+
+    def order(self, entry: tuple[Pass, ...]) -> Order:
+        """The finished order."""
+        at = self._tried_at
+        if at is None:
+            return Order(entry, tuple(self._out), ())
+        late = tuple(p for p in self._out[at:] if p.reads[0] != "frame")
+        rest = list(_released(self._next)) if self._next else []
+        frame = [*self._out, *rest]
+        if not rest:
+            final = max(n for n, p in enumerate(frame) if p.reads[0] == "frame")
+            frame[final] = frame[final].at(release_frame=True)
+        return Order(entry, tuple(frame), late)
+
+    def _wait(self, given: Pass) -> int:
+        """Cycles that the array would stand still before a pass."""
+        since, wait = 0, 0
+        for before in reversed(self._out):
+            if before.sink != Sink.PARK:
+                timing = Timing(self._latencies, before)
+                starts = [_free(timing, given)]
+                if before.writes == given.reads:
+                    starts.append(timing.readable(given))
+                wait = max(wait, max(starts) - 1 - since)
+            since += before.cycles
+        return wait
+
+    def _fill(self, wait: int) -> None:
+        """Passes of later layers first, then of the next frame's input."""
+        for finish in self._finishes:
+            if wait > 0 and id(finish) in self._rest:
+                park = self._rest[id(finish)]
+                piece, left = _split(park, wait)
+                wait -= piece.cycles
+                self._out.append(piece)
+                if left is None:
+                    # an empty rest: nothing is left to run before the layer finishes
+                    del self._rest[id(finish)]
+                else:
+                    self._rest[id(finish)] = left
+        ready = sum(1 for p in self._out if p.instruction.parked and p.reads[0] == "state")
+        while wait > 0 and self._next and ready >= self._entries:
+            if self._tried_at is None:
+                self._tried_at = len(self._out)
+                self._next[0] = self._next[0].at(frame=Frame.TRY)
+            piece, left = _split(self._next.pop(0), wait)
+            wait -= piece.cycles
+            self._out.append(piece)
+            if left is not None:
+                self._next.insert(0, left.at(frame=Frame.NONE))
+
+
+def _split(given: Pass, cycles: int) -> tuple[Pass, Pass | None]:
+    """The first slots that take at least so many cycles, and the rest."""
+    now = given.instruction
+    slots = min(now.slots, -(-cycles // now.interval))
+    if slots == now.slots:
+        return given, None
+    return given.chunk(0, slots), given.chunk(slots, now.slots - slots)
+
+
+def leads(order: Sequence[Pass], design: Design) -> list[tuple[int, int]]:
+    """``lead`` and ``lead_other`` of every pass of a frame, which follows one like it.
+
+    Parameters
+    ----------
+    order : sequence of Pass
+        The frame in program order; what passes of the next frame's input are in it does not
+        matter, as they write nothing.
+    design : Design
+    """
+    latencies = Latencies(design)
+    writers = [p for p in order if p.sink != Sink.PARK]
+    return [_leads(given, n, order, writers, latencies) for n, given in enumerate(order)]
+
+
+def _leads(
+    given: Pass, at: int, order: Sequence[Pass], writers: list[Pass], latencies: Latencies
+) -> tuple[int, int]:
+    """Leads of the pass at a place in the order."""
+    before = [p for p in order[:at] if p.sink != Sink.PARK]
+    # two frames back: one for states of the step before, one more for another context
+    past = [*writers, *writers, *before]
+    this_frame = len(past) - len(before)
+    busy = _not_before(given, past, latencies)
+    same, other = busy, busy
+    recurrent = given.instruction.recurrent
+    if given.reads[0] != "frame":
+        found = _producers(given, past, this_frame if recurrent else len(past))
+        same = min(same, _after(given, past, found[0], latencies))
+        other = min(other, _after(given, past, found[1], latencies)) if recurrent else same
+    return same, other
+
+
+def _producers(given: Pass, past: list[Pass], before: int) -> list[int]:
+    """Places of the passes that wrote the vector, the latest first."""
+    return [n for n in reversed(range(before)) if past[n].writes == given.reads]
+
+
+def _after(given: Pass, past: list[Pass], producer: int, latencies: Latencies) -> int:
+    """Beats that may be on their way as the pass starts, for what it reads."""
+    timing = Timing(latencies, past[producer])
+    later = sum(p.instruction.beats for p in past[producer + 1 :])
+    return later + timing.lead(timing.readable(given))
+
+
+def _not_before(given: Pass, past: list[Pass], latencies: Latencies) -> int:
+    """Beats that may be on their way so that results do not meet in registers and ports."""
+    allowed = sum(p.instruction.beats for p in past)
+    if given.sink == Sink.PARK:
+        return allowed
+    later = 0
+    for before in reversed(past):
+        timing = Timing(latencies, before)
+        start = _free(timing, given)
+        if start > 1:
+            allowed = min(allowed, later + timing.lead(start))
+        later += before.instruction.beats
+        if before.sink != given.sink:
+            break
+    return allowed
+
+
+def _free(timing: Timing, given: Pass) -> int:
+    """First cycle, after a pass, in which another may start that has results of its own."""
+    if given.sink == Sink.PARK:
+        return 1
+    # its first result takes the PEs' registers when the last was dealt from them
+    start = timing.last_dealt - given.instruction.groups + 1
+    if timing.given.sink != given.sink:
+        # ... and the write port when the last beat has passed it
+        written = timing.latencies.written(given.sink)
+        start = max(start, timing.last_gone - written - given.instruction.groups + 2)
+    return start

@@ -1,0 +1,1 @@
+"""When everything happens, to the cycle, and why."""

@@ -1,0 +1,106 @@
+"""The passes of a model behind the instructions that ran, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from csb_format import IntArray
+
+from ..array.latency import Latencies
+from ..array.needs import programs
+from ..array.program import Instruction, Sink
+from ..lower.image import Image
+from ..lower.passes import LayerPasses, Pass, as_seen, layer_passes
+from .cycle_model import Issue, Schedule
+
+__all__ = ["Issued", "issued", "whole_passes"]
+
+
+@dataclass(frozen=True)
+class Issued:
+    """One pass, or some of its slots, as it ran.
+
+    Parameters
+    ----------
+    issue : Issue
+    given : Pass
+        The whole pass; its instruction has no addresses of matrix and bias.
+    instruction : Instruction
+        What ran.
+    """
+
+    issue: Issue
+    given: Pass
+    instruction: Instruction
+
+    @property
+    def frame(self) -> int:
+        """Whose pass it is."""
+        return self.issue.frame
+
+    @property
+    def first(self) -> int:
+        """The first of the pass's slots that ran."""
+        return self.instruction.slot - self.given.instruction.slot
+
+    @property
+    def slots(self) -> range:
+        """The slots of the pass that ran."""
+        return range(self.first, self.first + self.instruction.slots)
+
+    def cycle(self, slot: int, group: int = 0) -> int:
+        """Cycle in which a group of a slot of the pass is issued."""
+        return self.issue.start + (slot - self.first) * self.instruction.interval + group
+
+    def word(self, slot: int, group: int = 0) -> int:
+        """Its place in the matrix memories."""
+        now = self.instruction
+        return now.matrix + (slot - self.first) * now.groups + group
+
+    def last_groups(self, latencies: Latencies) -> IntArray:
+        """For each beat of its results the issue of its slot's last group, int64 (beats,)."""
+        now = self.instruction
+        slot = np.arange(now.beats) // latencies.beats(now.sink)
+        return np.asarray(self.issue.start + slot * now.interval + now.groups - 1, np.int64)
+
+    def deals(self, latencies: Latencies) -> IntArray:
+        """Cycle in which each beat is dealt to the lanes, int64 (beats,)."""
+        turn = np.arange(self.instruction.beats) % latencies.beats(self.instruction.sink)
+        return self.last_groups(latencies) + latencies.row + turn
+
+
+def issued(image: Image, part: int, schedule: Schedule) -> list[Issued]:
+    """The passes of a run of one of an image's programs, in the order in which they ran."""
+    by_key = {_key(given.instruction): given for given in whole_passes(image, part)}
+    found = []
+    for issue in schedule.issues:
+        instruction = image.program[issue.address]
+        found.append(Issued(issue, by_key[_key(instruction)], instruction))
+    return found
+
+
+def _key(instruction: Instruction) -> tuple[int, int, int]:
+    """No two passes of a program have the same vector and the same taker."""
+    return instruction.source_kind, instruction.source, instruction.sink
+
+
+def whole_passes(image: Image, part: int = 0) -> list[Pass]:
+    """All passes of one of an image's programs, each whole, by layer."""
+    given = image.parts[part]
+    layers = [p for layer in _layers(image, part) for p in layer]
+    head = [p for p in given.passes if p.sink == Sink.PROJECT and not p.writes]
+    return layers + head[:1]
+
+
+def _layers(image: Image, part: int) -> Iterator[LayerPasses]:
+    needs, number, slot = image.parts[part].needs, image.parts[part].number, 0
+    for index, layer in enumerate(programs(image.model)[number]):
+        matrices = [layer.weight_ih, layer.weight_hh]
+        matrices += [layer.projection.weight] if layer.projection else []
+        seen = tuple(as_seen(matrix, image.design.lanes) for matrix in matrices)
+        made = layer_passes(needs, image.design, number, index, layer, seen, slot)
+        slot += made.park.instruction.slots
+        yield made

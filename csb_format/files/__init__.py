@@ -1,0 +1,1 @@
+"""Models, matrices and memory images as files."""

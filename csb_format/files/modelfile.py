@@ -1,0 +1,223 @@
+"""Model files: a safetensors container of packed matrices, readable without this package.
+
+Tensors: ``layers.N.weight_ih`` and ``layers.N.weight_hh`` are CSB bit streams (uint8),
+``layers.N.bias``, ``head.weight`` and ``head.bias`` are int64. The metadata key
+``sparseflow`` holds a JSON header with geometries, formats and provenance, and the
+SHA-256 of the whole file, in which the checksum itself counts as zeros. Equal models give
+equal files with the same release of safetensors; every release reads all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..csb import Csb
+from ..fixed import Fixed
+from ..geometry import Geometry
+from ..model import GATE_ORDER, DenseLayer, GateFormats, LstmLayer, Model, Projection
+from . import container, sealed
+from .container import ModelFileError, Tensors
+from .replace import replace_file
+from .sealed import FORMAT_VERSION
+from .sealed import field as _get
+
+__all__ = ["FORMAT_VERSION", "ModelFileError", "load_model", "save_model"]
+
+_KIND = "model"
+_LAYER_FORMATS = ("input", "hidden", "state")
+_GATE_FORMATS = ("weight_ih_format", "weight_hh_format")
+_HEAD_FORMATS = ("weight_format", "input")
+_PROJECTION_FORMATS = ("weight_format", "output")
+
+
+def save_model(path: str | os.PathLike[str], model: Model) -> None:
+    """Write a model file; it is there completely or not at all.
+
+    Parameters
+    ----------
+    path : path
+        In an existing folder; an older file is replaced.
+    model : Model
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    replace_file(path, _encode(model))
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : path
+        A file that :func:`save_model` wrote.
+
+    Returns
+    -------
+    Model
+        Every matrix has been checked for its balance and value range.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no model file, of a newer version, truncated or changed in any byte.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        return _decode(Path(path))
+    except ModelFileError as error:
+        raise ModelFileError(f"{os.fspath(path)}: {error}") from error
+
+
+def _encode(model: Model) -> bytes:
+    return sealed.encode(_header(model), _tensors(model))
+
+
+def _header(model: Model) -> dict[str, Any]:
+    return {
+        "kind": _KIND,
+        "format_version": FORMAT_VERSION,
+        "gate_order": GATE_ORDER,
+        "layers": [_layer_header(layer) for layer in model.layers],
+        "head": None if model.head is None else _head_header(model.head),
+        "provenance": model.provenance,
+        "directions": model.directions,
+    }
+
+
+def _layer_header(layer: LstmLayer) -> dict[str, Any]:
+    return {
+        "weight_ih": asdict(layer.weight_ih.geometry),
+        "weight_hh": asdict(layer.weight_hh.geometry),
+        "formats": {name: asdict(getattr(layer, name)) for name in _LAYER_FORMATS}
+        | {name: _gates_header(getattr(layer, name)) for name in _GATE_FORMATS},
+        "projection": None if layer.projection is None else _projection_header(layer.projection),
+    }
+
+
+def _gates_header(found: GateFormats) -> Any:
+    """One format for all gates, or a list of four."""
+    return asdict(found) if isinstance(found, Fixed) else [asdict(fixed) for fixed in found]
+
+
+def _projection_header(projection: Projection) -> dict[str, Any]:
+    return {
+        "weight_hr": asdict(projection.weight.geometry),
+        "formats": {name: asdict(getattr(projection, name)) for name in _PROJECTION_FORMATS},
+    }
+
+
+def _head_header(head: DenseLayer) -> dict[str, Any]:
+    return {
+        "outputs": head.output_size,
+        "inputs": head.input_size,
+        "formats": {name: asdict(getattr(head, name)) for name in _HEAD_FORMATS},
+    }
+
+
+def _tensors(model: Model) -> Tensors:
+    tensors: Tensors = {}
+    for n, layer in enumerate(model.layers):
+        tensors[f"layers.{n}.weight_ih"] = np.frombuffer(layer.weight_ih.pack_bits(), np.uint8)
+        tensors[f"layers.{n}.weight_hh"] = np.frombuffer(layer.weight_hh.pack_bits(), np.uint8)
+        tensors[f"layers.{n}.bias"] = layer.bias
+        if layer.projection is not None:
+            stream = layer.projection.weight.pack_bits()
+            tensors[f"layers.{n}.weight_hr"] = np.frombuffer(stream, np.uint8)
+    if model.head is not None:
+        tensors |= {"head.weight": model.head.weight, "head.bias": model.head.bias}
+    return tensors
+
+
+def _decode(path: Path) -> Model:
+    header, tensors = sealed.decode(path, _KIND)
+    model = _model(header, tensors)
+    sealed.check_surplus(header, tensors, _header(model), _tensors(model))
+    return model
+
+
+def _model(header: dict[str, Any], tensors: Tensors) -> Model:
+    try:
+        if _get(header, "gate_order", str) != GATE_ORDER:
+            raise ModelFileError(f"gate order {header['gate_order']!r}: must be {GATE_ORDER!r}")
+        nodes = _get(header, "layers", list)
+        layers = tuple(_layer(node, f"layers.{n}", tensors) for n, node in enumerate(nodes))
+        head = None if header.get("head") is None else _head(_get(header, "head", dict), tensors)
+        provenance = _get(header, "provenance", dict)
+        return Model(layers, head, provenance, _get(header, "directions", int))
+    except ModelFileError:
+        raise
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise ModelFileError(f"invalid contents: {error}") from error
+
+
+def _layer(node: Any, name: str, tensors: Tensors) -> LstmLayer:
+    weight_ih = _matrix(_get(node, "weight_ih", dict), f"{name}.weight_ih", tensors)
+    weight_hh = _matrix(_get(node, "weight_hh", dict), f"{name}.weight_hh", tensors)
+    bias = _tensor(tensors, f"{name}.bias", "I64", (weight_hh.geometry.rows,))
+    formats = _formats(node, _LAYER_FORMATS) | {k: _gates(node, k) for k in _GATE_FORMATS}
+    projection = None
+    if node.get("projection") is not None:
+        projection = _projection(_get(node, "projection", dict), name, tensors)
+    return LstmLayer(weight_ih, weight_hh, bias, **formats, projection=projection)
+
+
+def _projection(node: dict[str, Any], name: str, tensors: Tensors) -> Projection:
+    weight = _matrix(_get(node, "weight_hr", dict), f"{name}.weight_hr", tensors)
+    return Projection(weight, **_formats(node, _PROJECTION_FORMATS))
+
+
+def _gates(node: dict[str, Any], name: str) -> GateFormats:
+    found = _get(node, "formats", dict).get(name)
+    if not isinstance(found, list):
+        return _fixed(_get(_get(node, "formats", dict), name, dict))
+    if len(found) != len(GATE_ORDER):
+        raise ModelFileError(f"header field {name!r} has {len(found)} formats: it must have 4")
+    i, f, g, o = (_fixed(entry) for entry in found)
+    return i, f, g, o
+
+
+def _head(node: dict[str, Any], tensors: Tensors) -> DenseLayer:
+    outputs, inputs = _get(node, "outputs", int), _get(node, "inputs", int)
+    weight = _tensor(tensors, "head.weight", "I64", (outputs, inputs))
+    bias = _tensor(tensors, "head.bias", "I64", (outputs,))
+    return DenseLayer(weight=weight, bias=bias, **_formats(node, _HEAD_FORMATS))
+
+
+def _matrix(node: dict[str, Any], name: str, tensors: Tensors) -> Csb:
+    geometry = Geometry(**{f.name: _get(node, f.name, int) for f in fields(Geometry)})
+    stream = _tensor(tensors, name, "U8", (-(-geometry.packed_bits // 8),))
+    return Csb.unpack_bits(geometry, stream.tobytes())
+
+
+def _formats(node: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    formats = _get(node, "formats", dict)
+    nodes = {name: _get(formats, name, dict) for name in names}
+    return {name: _fixed(node) for name, node in nodes.items()}
+
+
+def _fixed(node: Any) -> Fixed:
+    return Fixed(_get(node, "width", int), _get(node, "frac", int))
+
+
+def _tensor(tensors: Tensors, name: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    if name not in tensors:
+        raise ModelFileError(f"tensor {name!r} is missing: fetch or save the file again")
+    tensor = tensors[name]
+    found = (container.dtype_name(tensor), tensor.shape)
+    if found != (dtype, shape):
+        raise ModelFileError(
+            f"tensor {name!r} is {found[0]} of shape {found[1]}, its header needs {dtype} of "
+            f"shape {shape}: fetch or save the file again"
+        )
+    return tensor

@@ -1,0 +1,246 @@
+"""Random models: material for tests, benchmarks and regressions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import Csb, DenseLayer, Fixed, GateFormats, Geometry, IntArray, LstmLayer, Model, Projection
+from .cells.lstm import CellArithmetic
+from .csb import BoolArray
+
+__all__ = ["demo_sized", "random_frames", "random_model", "random_network"]
+
+
+def random_model(
+    rng: np.random.Generator,
+    input_size: int,
+    hidden_size: int,
+    banks: int,
+    k_ih: int,
+    k_hh: int,
+    value_bits: int = 16,
+    act_bits: int = 16,
+    head: int | None = None,
+) -> Model:
+    """One bank-balanced LSTM layer with uniform random weights and random formats.
+
+    Binary points are drawn too, so that the two products have to be aligned, and so that
+    most gates leave the middle of their range but few stay saturated.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+        The same state gives the same model.
+    input_size, hidden_size : int
+        X and H.
+    banks : int
+        Banks of both matrices, 1..min(X, H).
+    k_ih, k_hh : int
+        Weights kept in a bank, 0..bank width.
+    value_bits : int
+        Width of weights, 4..18.
+    act_bits : int
+        Width of inputs, gates and hidden state, 6..18.
+    head : int, optional
+        Classes of a classifier; none by default.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ValueError
+        If the sizes make no :class:`csb_format.Geometry`; the message says why.
+    """
+    arithmetic = CellArithmetic(act_bits)
+    gate, state = arithmetic.gate, arithmetic.state
+    # sums of n products grow with the root of n
+    spread = (banks * max(k_ih, k_hh, 1)).bit_length() // 2
+    fractions = value_bits - 1 + spread + rng.integers(0, 3, (2, 4))
+    layer = LstmLayer(
+        _matrix(rng, Geometry(4 * hidden_size, input_size, banks, k_ih, value_bits)),
+        _matrix(rng, Geometry(4 * hidden_size, hidden_size, banks, k_hh, value_bits)),
+        rng.integers(state.min // 8, state.max // 8 + 1, 4 * hidden_size),
+        Fixed(act_bits, act_bits - 1 - int(rng.integers(0, 3))),
+        gate,
+        _gate_formats(value_bits, fractions[0].tolist()),
+        _gate_formats(value_bits, fractions[1].tolist()),
+        state,
+    )
+    classifier = None if head is None else _head(rng, head, hidden_size, value_bits, gate)
+    return Model((layer,), classifier, {"source": "random"})
+
+
+def random_network(
+    rng: np.random.Generator,
+    input_size: int,
+    hidden_size: int,
+    banks: int | tuple[int, int, int],
+    k: tuple[int, int, int],
+    layers: int = 1,
+    directions: int = 1,
+    projection: int = 0,
+    value_bits: int = 16,
+    act_bits: int = 16,
+    head: int | None = None,
+) -> Model:
+    """Stacked, bidirectional and projected layers with random weights and formats.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+        The same state gives the same model.
+    input_size, hidden_size : int
+        X and H; layers after the first take all outputs of the one before.
+    banks : int or tuple of 3 int
+        Banks of ``weight_ih``, ``weight_hh`` and ``weight_hr``, 1..columns.
+    k : tuple of 3 int
+        Weights kept in a bank of each; fewer in a matrix whose banks are narrower.
+    layers, directions : int
+        Levels, and 1 or 2 directions of each.
+    projection : int
+        P, elements of a layer's output; 0 for no projection.
+    value_bits, act_bits : int
+        Width of weights, 4..18, and of inputs, gates and states, 6..18.
+    head : int, optional
+        Classes of a classifier; none by default.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ValueError
+        If the sizes make no :class:`csb_format.Geometry`; the message says why.
+    """
+    given = (banks, banks, banks) if isinstance(banks, int) else banks
+    recipe = _Recipe(rng, hidden_size, given, k, projection, value_bits, act_bits)
+    output = recipe.output_format()
+    made, size, fixed = [], input_size, recipe.drawn_format()
+    for _ in range(layers):
+        made += [recipe.layer(size, fixed, output) for _ in range(directions)]
+        size, fixed = directions * (projection or hidden_size), output
+    classifier = None if head is None else _head(rng, head, size, value_bits, output)
+    return Model(tuple(made), classifier, {"source": "random"}, directions)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What all layers of a network share."""
+
+    rng: np.random.Generator
+    hidden_size: int
+    banks: tuple[int, int, int]
+    k: tuple[int, int, int]
+    projection: int
+    value_bits: int
+    act_bits: int
+
+    def drawn_format(self) -> Fixed:
+        return Fixed(self.act_bits, self.act_bits - 1 - int(self.rng.integers(0, 3)))
+
+    def output_format(self) -> Fixed:
+        gate = CellArithmetic(self.act_bits).gate
+        return self.drawn_format() if self.projection else gate
+
+    def layer(self, size: int, given: Fixed, output: Fixed) -> LstmLayer:
+        arithmetic, rows = CellArithmetic(self.act_bits), 4 * self.hidden_size
+        state = arithmetic.state
+        ih, hh = self._geometry(0, rows, size), self._geometry(1, rows, self._output_size)
+        return LstmLayer(
+            _matrix(self.rng, ih),
+            _matrix(self.rng, hh),
+            self.rng.integers(state.min // 8, state.max // 8 + 1, rows),
+            given,
+            arithmetic.gate,
+            self._formats(ih, hh),
+            self._formats(ih, hh),
+            state,
+            self._projected(output) if self.projection else None,
+        )
+
+    @property
+    def _output_size(self) -> int:
+        return self.projection or self.hidden_size
+
+    def _geometry(self, which: int, rows: int, columns: int) -> Geometry:
+        banks = self.banks[which]
+        k = min(self.k[which], -(-columns // banks))
+        return Geometry(rows, columns, banks, k, self.value_bits)
+
+    def _formats(self, *matrices: Geometry) -> GateFormats:
+        # sums of n products grow with the root of n
+        spread = max(max(g.banks * g.nonzeros, 1) for g in matrices).bit_length() // 2
+        drawn = self.value_bits - 1 + spread + self.rng.integers(0, 3, 4)
+        return _gate_formats(self.value_bits, drawn.tolist())
+
+    def _projected(self, output: Fixed) -> Projection:
+        g = self._geometry(2, self.projection, self.hidden_size)
+        spread = max(g.banks * g.nonzeros, 1).bit_length() // 2
+        weight = Fixed(self.value_bits, self.value_bits - 2 + spread)
+        return Projection(_matrix(self.rng, g), weight, output)
+
+
+def random_frames(rng: np.random.Generator, model: Model, lengths: list[int]) -> list[IntArray]:
+    """Sequences of uniform random input frames.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+    model : Model
+    lengths : list of int
+        Frames of every sequence.
+
+    Returns
+    -------
+    list of int64 arrays (T_i, X)
+        In the first layer's input format, both extremes included.
+    """
+    layer = model.layers[0]
+    low, high = layer.input.min, layer.input.max + 1
+    return [rng.integers(low, high, (length, layer.input_size)) for length in lengths]
+
+
+def _gate_formats(value_bits: int, fractions: list[int]) -> GateFormats:
+    i, f, g, o = (Fixed(value_bits, frac) for frac in fractions)
+    return i, f, g, o
+
+
+def _matrix(rng: np.random.Generator, geometry: Geometry) -> Csb:
+    half = 1 << (geometry.value_bits - 1)
+    dense = rng.integers(-half, half, (geometry.rows, geometry.columns))
+    mask = _mask(rng, geometry)
+    return Csb.pack(np.where(mask, dense, 0), geometry, mask)
+
+
+def _mask(rng: np.random.Generator, geometry: Geometry) -> BoolArray:
+    """``nonzeros`` random columns of every bank, real ones before padding."""
+    g = geometry
+    rank = rng.random((g.rows, g.padded_columns))
+    rank[:, g.columns :] = 2.0
+    banked = rank.reshape(g.rows, g.banks, g.bank_width)
+    order = np.argsort(np.argsort(banked, axis=2), axis=2)
+    mask: BoolArray = (order < g.nonzeros).reshape(g.rows, -1)[:, : g.columns]
+    return mask
+
+
+def _head(
+    rng: np.random.Generator, classes: int, hidden_size: int, value_bits: int, hidden: Fixed
+) -> DenseLayer:
+    weight = Fixed(value_bits, value_bits - 1)
+    shape = (classes, hidden_size)
+    return DenseLayer(
+        rng.integers(weight.min, weight.max + 1, shape),
+        weight,
+        hidden,
+        rng.integers(hidden.min, hidden.max + 1, classes) << weight.frac - 1,
+    )
+
+
+def demo_sized() -> Model:
+    """A model of the demo's geometry: 12 inputs, 128 units, 8 banks, 1 of 2 and 2 of 16 kept."""
+    return random_model(np.random.default_rng(0), 12, 128, banks=8, k_ih=1, k_hh=2)

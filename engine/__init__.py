@@ -1,0 +1,1 @@
+"""A packed model on a CPU, in exact integers and in float."""

@@ -1,0 +1,357 @@
+"""Compiled products of :mod:`engine.products`; they check nothing and trust their caller.
+
+A bank is short enough for a few 512-bit registers, so what a row reads of the vector is
+picked by permutations of registers (AVX-512 ``vpermi2ps``, ``vpermw``) instead of gathered
+from memory. 16 rows are worked on side by side: balance makes their entries line up.
+Elsewhere entries are gathered row by row.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import extending, types
+from numba.core.registry import cpu_target
+
+from .compiled import compiled, compiled_sums
+
+__all__ = [
+    "BLOCK",
+    "FLOATS",
+    "SHORTS",
+    "Rows",
+    "Tiles",
+    "add_bytes",
+    "add_floats",
+    "add_rows",
+    "add_shorts",
+    "permutes",
+]
+
+# Numba's own annotations do not say what the decorator makes of a function.
+_intrinsic: Any = extending.intrinsic
+
+ROWS = 16  # side by side: one register of float32 or int32 sums
+BLOCK = 2 * ROWS  # rows of a block: two registers, so that sums do not wait for each other
+FLOATS, SHORTS = 16, 32  # columns in a register
+MOST_PAIRS = 128  # 256 * 255 * 2**15 < 2**31: int32 sums of low bytes cannot overflow
+
+
+class Rows(NamedTuple):
+    """A sparse matrix with equally many entries in every row; 0 rows where there is none."""
+
+    values: npt.NDArray[Any]  # (rows, entries): float32 or int32
+    columns: npt.NDArray[Any]  # (rows, entries): uint16 or int32
+
+
+class Tiles(NamedTuple):
+    """A bank-balanced matrix, ordered block, bank, entry, row of the block.
+
+    Integers go in pairs of entries: block, bank, pair, row, entry of the pair.
+    """
+
+    values: npt.NDArray[Any]  # flat: float32, int16, or int8
+    places: npt.NDArray[np.uint8]  # flat, in the bank
+    banks: int
+    entries: int  # in a bank of a row; even where integers go in pairs
+    width: int  # columns of a bank
+    stride: int  # width as it is laid out: whole registers
+    registers: int  # of a bank
+    columns: int
+
+
+def permutes() -> bool:
+    """Whether numba compiles for a CPU with the permutations (AVX-512 F and BW)."""
+    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+    return {"+avx512f", "+avx512bw"} <= set(features)
+
+
+class _Lanes(types.Type):
+    """A register of equal numbers, as a type of numba."""
+
+    def __init__(self, element: ir.Type, count: int):
+        self.vector = ir.VectorType(element, count)
+        super().__init__(name=f"Lanes({self.vector})")
+
+
+@extending.register_model(_Lanes)
+class _LanesModel(extending.models.PrimitiveModel):
+    def __init__(self, manager: Any, lanes: _Lanes):
+        super().__init__(manager, lanes, lanes.vector)
+
+
+_BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+_F16 = _Lanes(ir.FloatType(), FLOATS)
+_I16 = _Lanes(_INT, ROWS)
+_H32 = _Lanes(_SHORT, SHORTS)
+
+
+def _every(vector: ir.VectorType, value: float) -> ir.Constant:
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def _place(context: Any, builder: Any, array: Any, value: Any, at: Any, vector: Any) -> Any:
+    data = context.make_array(array)(context, builder, value).data
+    return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
+
+
+def _read(context: Any, builder: Any, array: Any, value: Any, at: Any, vector: Any) -> Any:
+    place = _place(context, builder, array, value, at, vector)
+    return builder.load(place, align=array.dtype.bitwidth // 8)
+
+
+def _call(builder: Any, name: str, result: Any, *given: Any) -> Any:
+    kind = ir.FunctionType(result, [g.type for g in given])
+    return builder.call(builder.module.declare_intrinsic(name, (), kind), given)
+
+
+def _reader(lanes: _Lanes) -> Any:
+    """Read lanes from an array; narrower signed integers are widened."""
+
+    @_intrinsic
+    def read(typing: Any, array: Any, at: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            element = context.get_data_type(array.dtype)
+            vector = ir.VectorType(element, lanes.vector.count)
+            got = _read(context, builder, array, given[0], given[1], vector)
+            if element == lanes.vector.element:
+                return got
+            widen = builder.sext if array.dtype.signed else builder.zext
+            return widen(got, lanes.vector)
+
+        return lanes(array, types.intp), code
+
+    return read
+
+
+_read_f16, _read_i16, _read_h32 = (_reader(lanes) for lanes in (_F16, _I16, _H32))
+
+
+@_intrinsic
+def _no_sums(typing: Any) -> Any:
+    return _I16(), lambda context, builder, signature, given: _every(_I16.vector, 0)
+
+
+@_intrinsic
+def _write(typing: Any, array: Any, at: Any, lanes: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        place = _place(context, builder, array, given[0], given[1], lanes.vector)
+        builder.store(given[2], place, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, lanes), code
+
+
+@_intrinsic
+def _fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return _call(builder, "llvm.fma.v16f32", _F16.vector, *given)
+
+    return _F16(_F16, _F16, _F16), code
+
+
+def _pair_sum(builder: Any, total: Any, values: Any, picked: Any) -> Any:
+    return builder.add(
+        total, _call(builder, "llvm.x86.avx512.pmaddw.d.512", _I16.vector, values, picked)
+    )
+
+
+@_intrinsic
+def _add_pairs(typing: Any, total: Any, values: Any, picked: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return _pair_sum(builder, *given)
+
+    return _I16(_I16, _H32, _H32), code
+
+
+@_intrinsic
+def _high(typing: Any, values: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return builder.ashr(given[0], _every(_H32.vector, 8))
+
+    return _H32(_H32), code
+
+
+@_intrinsic
+def _low(typing: Any, values: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return builder.and_(given[0], _every(_H32.vector, 255))
+
+    return _H32(_H32), code
+
+
+@_intrinsic
+def _flush(typing: Any, array: Any, at: Any, high: Any, low: Any) -> Any:
+    """Add ``256 * high + low`` to 16 elements of an int64 array."""
+
+    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        vector = ir.VectorType(_LONG, ROWS)
+        total = _read(context, builder, array, given[0], given[1], vector)
+        high, low = (builder.sext(g, vector) for g in given[2:])
+        total = builder.add(total, builder.add(builder.shl(high, _every(vector, 8)), low))
+        builder.store(total, _place(context, builder, array, given[0], given[1], vector), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, _I16, _I16), code
+
+
+def _picker(lanes: _Lanes, index: _Lanes, one: str, two: str, registers: int) -> Any:
+    """Read ``registers`` registers of a bank and pick an entry for every lane."""
+    count = lanes.vector.count
+
+    @_intrinsic
+    def pick(typing: Any, bank: Any, at: Any, place: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            array, at, place = given
+            starts = [builder.add(at, at.type(n * count)) for n in range(registers)]
+            parts = [_read(context, builder, bank, array, n, lanes.vector) for n in starts]
+            if registers == 1:
+                return _call(builder, one, lanes.vector, parts[0], place)
+            found = [
+                _call(builder, two, lanes.vector, parts[n], place, parts[n + 1])
+                for n in range(0, registers, 2)
+            ]
+            return _select(builder, found, place, 2 * count)
+
+        return lanes(bank, types.intp, index), code
+
+    return pick
+
+
+def _select(builder: Any, found: list[Any], place: Any, bit: int) -> Any:
+    while len(found) > 1:
+        masked = builder.and_(place, _every(place.type, bit))
+        upper = builder.icmp_unsigned("!=", masked, _every(place.type, 0))
+        pairs = zip(found[::2], found[1::2], strict=True)
+        found, bit = [builder.select(upper, b, a) for a, b in pairs], 2 * bit
+    return found[0]
+
+
+def _float_picker(registers: int) -> Any:
+    names = ("llvm.x86.avx512.permvar.sf.512", "llvm.x86.avx512.vpermi2var.ps.512")
+    return _picker(_F16, _I16, *names, registers)
+
+
+def _short_picker(registers: int) -> Any:
+    names = ("llvm.x86.avx512.permvar.hi.512", "llvm.x86.avx512.vpermi2var.hi.512")
+    return _picker(_H32, _H32, *names, registers)
+
+
+@compiled
+def _spread(m: Tiles, x: Any, bank: Any) -> None:
+    for b in range(m.banks):
+        first = b * m.width
+        for n in range(min(m.width, m.columns - first)):
+            bank[b * m.stride + n] = x[first + n]
+
+
+def _float_loop(registers: int) -> Any:
+    pick = _float_picker(registers)
+
+    @compiled
+    def loop(m: Any, bank: Any, y: Any) -> None:
+        at = 0
+        for row in range(0, len(y), BLOCK):
+            one, two = _read_f16(y, row), _read_f16(y, row + ROWS)
+            for b in range(m.banks):
+                first = b * registers * FLOATS
+                for _ in range(m.entries):
+                    got = pick(bank, first, _read_i16(m.places, at))
+                    one = _fused(_read_f16(m.values, at), got, one)
+                    got = pick(bank, first, _read_i16(m.places, at + ROWS))
+                    two = _fused(_read_f16(m.values, at + ROWS), got, two)
+                    at += BLOCK
+            _write(y, row, one)
+            _write(y, row + ROWS, two)
+
+    return loop
+
+
+def _short_loop(registers: int, split: bool) -> Any:
+    """Sums of int16 values in two halves, of high and low bytes, or of int8 values in one."""
+    pick = _short_picker(registers)
+
+    @compiled
+    def add_pair(m: Any, bank: Any, first: int, at: int, high: Any, low: Any) -> Any:
+        got, value = pick(bank, first, _read_h32(m.places, at)), _read_h32(m.values, at)
+        if split:
+            return _add_pairs(high, _high(value), got), _add_pairs(low, _low(value), got)
+        return high, _add_pairs(low, value, got)
+
+    @compiled
+    def loop(m: Any, bank: Any, y: Any) -> None:
+        pairs, at = m.entries // 2, 0
+        step = MOST_PAIRS // max(1, pairs)
+        for row in range(0, len(y), BLOCK):
+            for start in range(0, m.banks, step):
+                high1, low1, high2, low2 = _no_sums(), _no_sums(), _no_sums(), _no_sums()
+                for b in range(start, min(start + step, m.banks)):
+                    first = b * registers * SHORTS
+                    for _ in range(pairs):
+                        high1, low1 = add_pair(m, bank, first, at, high1, low1)
+                        high2, low2 = add_pair(m, bank, first, at + SHORTS, high2, low2)
+                        at += 2 * SHORTS
+                _flush(y, row, high1, low1)
+                _flush(y, row + ROWS, high2, low2)
+
+    return loop
+
+
+_float1, _float2, _float4, _float8 = (_float_loop(n) for n in (1, 2, 4, 8))
+_byte1, _byte2, _byte4 = (_short_loop(n, False) for n in (1, 2, 4))
+_short1, _short2, _short4 = (_short_loop(n, True) for n in (1, 2, 4))
+
+
+@compiled
+def add_floats(m: Tiles, x: Any, y: Any) -> None:
+    """Add the product with ``x`` (columns,) to float32 ``y`` (rows, whole blocks)."""
+    bank = np.zeros(m.banks * m.stride, np.float32)
+    _spread(m, x, bank)
+    if m.registers == 1:
+        _float1(m, bank, y)
+    elif m.registers == 2:
+        _float2(m, bank, y)
+    elif m.registers == 4:
+        _float4(m, bank, y)
+    else:
+        _float8(m, bank, y)
+
+
+@compiled
+def add_bytes(m: Tiles, x: Any, y: Any) -> None:
+    """Add the product of int8 values with ``x`` (columns,) of 16 bits to int64 ``y``."""
+    bank = np.zeros(m.banks * m.stride, np.int16)
+    _spread(m, x, bank)
+    if m.registers == 1:
+        _byte1(m, bank, y)
+    elif m.registers == 2:
+        _byte2(m, bank, y)
+    else:
+        _byte4(m, bank, y)
+
+
+@compiled
+def add_shorts(m: Tiles, x: Any, y: Any) -> None:
+    """Add the product of int16 values with ``x`` (columns,) of 16 bits to int64 ``y``."""
+    bank = np.zeros(m.banks * m.stride, np.int16)
+    _spread(m, x, bank)
+    if m.registers == 1:
+        _short1(m, bank, y)
+    elif m.registers == 2:
+        _short2(m, bank, y)
+    else:
+        _short4(m, bank, y)
+
+
+@compiled_sums
+def add_rows(m: Rows, x: Any, y: Any) -> None:
+    """Add the product with ``x`` (columns,), read by address, to ``y`` (rows,); on any CPU."""
+    for row in range(len(m.values)):
+        values, columns = m.values[row], m.columns[row]
+        total = y[row]
+        for n in range(len(values)):
+            total += values[n] * x[columns[n]]
+        y[row] = total

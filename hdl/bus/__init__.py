@@ -1,0 +1,1 @@
+"""The accelerator on AXI4-Lite and AXI4-Stream."""

@@ -1,0 +1,350 @@
+"""The accelerator on standard buses: AXI4-Lite registers, AXI4-Stream in and out, interrupt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from amaranth.hdl import Cat, ClockDomain, Const, DomainRenamer, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from compiler.abi.identity import COMPACT_COUNTERS, identity
+from compiler.abi.packing import check_bus_bits
+from compiler.abi.register_text import HEADER_FILE, c_header
+from compiler.abi.registers import COUNTERS, REGISTERS
+from compiler.array.design import Design
+from compiler.lower.load import Space, header
+
+from ..core.core import Core
+from ..core.hierarchy import Hierarchy
+from ..core.layouts import events_layout
+from .axi_lite import AxiLiteSlave, axi_lite_members
+from .axi_stream import FrameInput, StateOutput
+from .register_file import Counters, RegisterFile
+
+if TYPE_CHECKING:
+    from compiler.lower.image import Image
+
+__all__ = ["AXI_MODULE", "CORE_MODULE", "Accelerator"]
+
+AXI_MODULE = "sparseflow_axi"
+CORE_MODULE = "sparseflow"
+# From a word on `load` to the loader's fault, with room for registers in between; a program
+# takes longer to fetch its first instruction.
+LOAD_FAULT = 4
+# Cycles after a start or a reset in which no packet may begin: until the core has forgotten
+# the old program and `halted` tells of the new one.
+SETTLE = 15
+
+
+class Accelerator(wiring.Component):
+    """:class:`~hdl.core.core.Core` with registers, packets, errors and recovery.
+
+    Parameters
+    ----------
+    design : Design
+    image : Image, optional
+        As for the core.
+    hierarchy : Hierarchy, optional
+        As for the core, which is placed through it as module ``sparseflow``.
+    in_bits, out_bits : int
+        Bits of ``tdata`` of ``s_axis`` and ``m_axis``: 32, 64, ... 1024.
+
+    Members
+    -------
+    aclk, aresetn : In
+        Clock of all buses; reset, synchronous, active low.
+    s_axi_* : AXI4-Lite slave
+        The registers of :mod:`compiler.abi.registers`.
+    s_axis_* : AXI4-Stream slave
+        Packets of frames, :class:`~hdl.bus.axi_stream.FrameInput`.
+    m_axis_* : AXI4-Stream master
+        Packets of states, :class:`~hdl.bus.axi_stream.StateOutput`.
+    s_axis_matrix_* : AXI4-Stream slave, of a streamed design
+        Words of the matrix memories, no ``tlast``.
+    irq : Out
+        Level, while an enabled bit of ``irq_status`` is set.
+
+    Raises
+    ------
+    DesignError
+        If a bus cannot have this width.
+    """
+
+    aclk: Signal
+    aresetn: Signal
+    irq: Signal
+
+    def __init__(
+        self,
+        design: Design,
+        image: Image | None = None,
+        hierarchy: Hierarchy | None = None,
+        *,
+        in_bits: int = 64,
+        out_bits: int = 64,
+    ):
+        check_bus_bits("in_bits", in_bits)
+        check_bus_bits("out_bits", out_bits)
+        self.design, self.hierarchy = design, hierarchy or Hierarchy()
+        self._widths = in_bits, out_bits
+        self._core = self.hierarchy.place(CORE_MODULE, lambda: Core(design, image, self.hierarchy))
+        self._input, self._output = FrameInput(design, in_bits), StateOutput(design, out_bits)
+        members = {"aclk": In(1), "aresetn": In(1), "irq": Out(1)}
+        members |= {f"s_axi_{name}": flow for name, flow in axi_lite_members().items()}
+        members |= _flat("s_axis", self._input.axis.signature)
+        members |= _flat("m_axis", self._output.axis.signature)
+        if self._streamed:
+            bits = len(Value.cast(self._core.matrix.payload))
+            members |= {"s_axis_matrix_tdata": In(-(-bits // 8) * 8)}
+            members |= {"s_axis_matrix_tvalid": In(1), "s_axis_matrix_tready": Out(1)}
+        super().__init__(members)
+
+    @property
+    def _streamed(self) -> bool:
+        return "matrix" in self._core.signature.members
+
+    def elaborate(self, platform: object) -> Module:
+        """Blocks, their wires, and the rules of starting, stopping and recovering."""
+        m = Module()
+        self._soft_reset = Signal()
+        self._clocks(m)
+        m.submodules.core = DomainRenamer("core")(self._core)
+        m.submodules.input, m.submodules.output = self._input, self._output
+        m.submodules.slave = slave = AxiLiteSlave()
+        m.submodules.registers = self._registers = registers = RegisterFile(
+            {"start": self.design.program_depth}, self.design.counter_bits
+        )
+        kept = COMPACT_COUNTERS if self.design.compact else COUNTERS
+        m.submodules.counters = self._counters = Counters(self.design.counter_bits, kept)
+        wiring.connect(m, slave.registers, registers.bus)
+        self._take_frames(m)
+        wiring.connect(m, self._core.states, self._output.states)
+        self._pins(m, slave)
+        # registers between the core and the rules about it
+        self._halted = _before(m, self._core.halted)
+        self._fault = _before(m, self._core.fault)
+        self._events = data.View(events_layout(), _before(m, Value.cast(self._core.events)))
+        self._constants(m)
+        self._load(m)
+        busy = self._under_way(m)
+        stuck = self._watch(m, busy)
+        self._recover(m, busy, stuck)
+        self._report(m, busy, stuck)
+        self._count(m, busy)
+        return m
+
+    def _clocks(self, m: Module) -> None:
+        """The buses' clock, and a domain for the core that a soft reset clears as well."""
+        sync, core = ClockDomain("sync"), ClockDomain("core", local=True)
+        sync.clk = core.clk = self.aclk
+        m.domains += sync, core
+        m.d.comb += [sync.rst.eq(~self.aresetn), core.rst.eq(~self.aresetn | self._soft_reset)]
+
+    def _pins(self, m: Module, slave: AxiLiteSlave) -> None:
+        """Ports to and from the blocks."""
+        _wire(m, self, "s_axi", slave.bus)
+        _wire(m, self, "s_axis", self._input.axis)
+        _wire(m, self, "m_axis", self._output.axis)
+        if self._streamed:
+            matrix = self._core.matrix
+            m.d.comb += [
+                Value.cast(matrix.payload).eq(self.s_axis_matrix_tdata),
+                matrix.valid.eq(self.s_axis_matrix_tvalid),
+                self.s_axis_matrix_tready.eq(matrix.ready),
+            ]
+
+    def _take_frames(self, m: Module) -> None:
+        """Frames to the core; in a deep design no wire goes through from it to the bus."""
+        source, sink = self._input.frames, self._core.frames
+        if not self.design.deep:
+            wiring.connect(m, source, sink)
+            return
+        queue = SyncFIFO(width=len(Value.cast(source.payload)), depth=2)
+        m.submodules.arriving = DomainRenamer("core")(queue)
+        m.d.comb += [
+            queue.w_data.eq(Value.cast(source.payload)),
+            queue.w_en.eq(source.valid),
+            source.ready.eq(queue.w_rdy),
+            Value.cast(sink.payload).eq(queue.r_data),
+            sink.valid.eq(queue.r_rdy),
+            queue.r_en.eq(sink.ready),
+        ]
+
+    def _constants(self, m: Module) -> None:
+        """Registers that tell what this hardware is."""
+        for name, values in identity(self.design, *self._widths).items():
+            word = Value.cast(getattr(self._registers, name))
+            m.d.comb += word.eq(REGISTERS[name].encode(**values))
+
+    def companions(self) -> dict[str, str]:
+        """Files that lie beside its Verilog: the C header of its registers."""
+        return {HEADER_FILE: c_header()}
+
+    def _load(self, m: Module) -> None:
+        """Words from the bus to the loader; a start is the packet that starts."""
+        registers, load = self._registers, self._core.load
+        self._loading = registers.load_write | registers.start_write
+        start = header(Space.START) | registers.start.address
+        m.d.sync += [
+            load.valid.eq(self._loading),
+            load.payload.eq(Mux(registers.start_write, start, registers.load.word)),
+        ]
+
+    def _under_way(self, m: Module) -> Signal:
+        """Whether a packet or a frame is anywhere between the two streams."""
+        busy, self._frames = Signal(), Signal(16)
+        left = self._core.states.valid & self._core.states.ready
+        left &= Value.cast(self._core.states.payload)[-1]
+        change = Cat(self._input.begun, left)
+        if self.design.deep:  # a packet that comes or leaves keeps it busy meanwhile
+            change = _before(m, change)
+        m.d.sync += self._frames.eq(self._frames + change[0] - change[1])
+        with m.If(self._soft_reset):
+            m.d.sync += self._frames.eq(0)
+        m.d.comb += busy.eq(self._input.busy | self._frames.any() | self._output.busy)
+        return busy
+
+    def _watch(self, m: Module, busy: Signal) -> Signal:
+        """High when the core has owed a transfer for too long."""
+        core, timeout = self._core, self._registers.timeout.cycles
+        left, stuck = Signal.like(timeout), Signal()
+        blocked = self._output.axis.tvalid & ~self._output.axis.tready
+        moved = core.frames.valid & core.frames.ready | core.states.valid & core.states.ready
+        owed = core.frames.valid | (self._frames.any() & ~self._event("wait_frame"))
+        m.d.comb += stuck.eq((left == 1) & (timeout != 0))
+        calm = ~owed | moved | blocked
+        with m.If(_before(m, calm) | self._soft_reset):
+            m.d.sync += left.eq(timeout)
+        with m.Elif(left > 1):
+            m.d.sync += left.eq(left - 1)
+        return stuck
+
+    def _recover(self, m: Module, busy: Signal, stuck: Signal) -> None:
+        """Soft reset, starts, and when packets may begin."""
+        longest = SETTLE + self.design.program_pieces - 1
+        registers, settle = self._registers, Signal(range(longest + 1), init=longest)
+        self._timed_out = Signal()
+        renewed = self._soft_reset | registers.start_write
+        m.d.sync += self._soft_reset.eq(registers.control.soft_reset)
+        self._settling = settle != 0
+        with m.If(self._settling):
+            m.d.sync += settle.eq(settle - 1)
+        with m.If(self._loading | renewed):
+            m.d.sync += settle.eq(longest)
+        with m.If(renewed):
+            m.d.sync += self._timed_out.eq(0)
+        with m.Elif(stuck):
+            m.d.sync += self._timed_out.eq(1)
+        new_source = Signal()
+        # a write sees `busy` as it is: no packet begins in the cycle in which it happens
+        shut = self._settling | registers.writing | renewed | self._loading | self._core.halted
+        m.d.sync += [
+            new_source.eq(registers.control.new_source),
+            self._input.open.eq(~shut),
+            self._input.stop.eq(self._core.fault | self._timed_out),
+        ]
+        m.d.comb += [
+            registers.busy.eq(busy),
+            self._input.beats.eq(registers.frame.beats),
+            self._input.reset.eq(self._soft_reset),
+            self._input.new_source.eq(new_source),
+            self._output.reset.eq(self._soft_reset),
+        ]
+
+    def _report(self, m: Module, busy: Signal, stuck: Signal) -> None:
+        """Status, errors and interrupts."""
+        registers = self._registers
+        kept, enabled = Value.cast(registers.irq_status), Value.cast(registers.irq_enable)
+        errors, events = self._errors(m, stuck), self._happened(m, busy)
+        m.d.comb += [
+            Value.cast(registers.errors_set).eq(_word("errors", errors)),
+            Value.cast(registers.irq_status_set).eq(_word("irq_status", events)),
+            self.irq.eq((kept & enabled).any()),
+        ]
+        m.d.sync += Value.cast(registers.status).eq(_word("status", self._status(busy)))
+
+    def _errors(self, m: Module, stuck: Signal) -> dict[str, Value]:
+        """Bits of ``errors`` to set; a fault soon after a loaded word is a packet's."""
+        loaded, window = self._core.load.valid, Signal(LOAD_FAULT)
+        m.d.sync += window.eq(Cat(loaded, window))
+        faulty = self._fault & ~_before(m, self._fault)
+        return {
+            "load": faulty & window.any(),
+            "program": faulty & ~window.any(),
+            "header": self._input.bad_header,
+            "short": self._input.short,
+            "timeout": stuck & ~self._timed_out,
+        }
+
+    def _status(self, busy: Signal) -> dict[str, Value]:
+        return {
+            "halted": self._halted,
+            "fault": self._fault,
+            "busy": busy,
+            "discarding": self._input.discarding | self._input.stop,
+            "stopped": self._input.stop,
+            "error": Value.cast(self._registers.errors).any(),
+            "irq": self.irq,
+            "settling": self._settling | self._loading,
+        }
+
+    def _happened(self, m: Module, busy: Signal) -> dict[str, Value]:
+        """Bits of ``irq_status`` to set."""
+        errors = Value.cast(self._registers.errors)
+        return {
+            "frame": self._output.frame,
+            "idle": _before(m, busy) & ~busy,
+            "halted": self._halted & ~_before(m, self._halted),
+            "error": (errors & ~_before(m, errors)).any(),
+        }
+
+    def _event(self, name: str) -> Value:
+        """An event of the core."""
+        return Value.cast(getattr(self._events, name))
+
+    def _count(self, m: Module, busy: Signal) -> None:
+        """What each counter counts."""
+        arriving, leaving = self._input.axis, self._output.axis
+        events: dict[str, Any] = {
+            "cycles": Const(1),
+            "busy_cycles": busy,
+            "frames_in": self._input.begun,
+            "frames_out": self._output.frame,
+            "input_stalls": arriving.tvalid & ~arriving.tready,
+            "output_stalls": leaving.tvalid & ~leaving.tready,
+        }
+        counted = Cat(events[name] if name in events else self._event(name) for name in COUNTERS)
+        clear: Value = self._registers.control.clear_counters
+        if self.design.deep:
+            counted, clear = _before(m, counted), _before(m, clear)
+        m.d.comb += [
+            self._counters.events.eq(counted),
+            self._counters.clear.eq(clear),
+            self._registers.counters.eq(self._counters.values),
+        ]
+
+
+def _word(name: str, bits: dict[str, Value]) -> Value:
+    """A register's one-bit fields, those not given 0."""
+    return Cat(bits.get(field.name, Const(0)) for field in REGISTERS[name].fields)
+
+
+def _flat(prefix: str, signature: wiring.Signature) -> dict[str, wiring.Member]:
+    """Members with the names of the standard; ``signature`` is seen from our side."""
+    return {f"{prefix}_{name}": member for name, member in signature.members.items()}
+
+
+def _wire(m: Module, top: Accelerator, prefix: str, block: wiring.PureInterface) -> None:
+    """Join a block's bus to the ports of the same names."""
+    for name, member in block.signature.members.items():
+        port, pin = getattr(top, f"{prefix}_{name}"), getattr(block, name)
+        m.d.comb += pin.eq(port) if member.flow is wiring.In else port.eq(pin)
+
+
+def _before(m: Module, signal: Value) -> Signal:
+    """The signal a cycle ago."""
+    earlier = Signal(len(signal))
+    m.d.sync += earlier.eq(signal)
+    return earlier

@@ -1,0 +1,1 @@
+"""The accelerator without buses: array, lanes, controller."""

@@ -1,0 +1,147 @@
+"""Sigmoid or tanh, one a cycle, by interpolation in a table of segments."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from compiler.array.latency import activation_delay
+from csb_format.cells.piecewise import GUARD_BITS, Piecewise
+
+from .pipeline import delayed, registered
+
+__all__ = ["Activation", "rounded", "saturated"]
+
+
+def rounded(value: Value, shift: int) -> Value:
+    """``floor(value / 2**shift + 1/2)``: the hardware of :func:`csb_format.fixed.round_shift`."""
+    return (value + (1 << (shift - 1))) >> shift if shift else value
+
+
+def saturated(m: Module, value: Value, width: int, name: str) -> Signal:
+    """``value`` clipped to ``width`` bits, combinational.
+
+    It fits where all bits from the sign of the result upwards are equal: no carry chain.
+    """
+    value = Value.cast(value)
+    clipped = Signal(signed(width), name=name)
+    if len(value) <= width:
+        m.d.comb += clipped.eq(value)
+        return clipped
+    top = value[width - 1 :]
+    limit = Cat((~value[-1]).replicate(width - 1), value[-1])
+    fits = top.all() | ~top.any()
+    m.d.comb += clipped.eq(Mux(fits, value[:width], limit))
+    return clipped
+
+
+class Activation(wiring.Component):
+    """Piecewise-linear sigmoid or tanh, bit for bit :class:`csb_format.cells.piecewise.Piecewise`.
+
+    Parameters
+    ----------
+    piecewise : Piecewise
+    function : {"sigmoid", "tanh", "both"}
+        "both" has a further port, ``tanh``.
+    deep : bool
+        With registers between the steps of its first and its last part.
+
+    Members
+    -------
+    argument : In
+        In ``state`` format, one a cycle.
+    tanh : In
+        Of both: which of them this argument is for.
+    result : Out
+        In ``gate`` format, ``delay(deep)`` cycles later.
+    """
+
+    argument: Signal
+    result: Signal
+
+    delay = staticmethod(activation_delay)
+
+    def __init__(self, piecewise: Piecewise, function: str, deep: bool = False):
+        if function not in ("sigmoid", "tanh", "both"):
+            raise ValueError(f"function {function!r}: choose 'sigmoid', 'tanh' or 'both'")
+        self.piecewise, self.function, self.deep = piecewise, function, deep
+        chosen = {"tanh": In(1)} if function == "both" else {}
+        super().__init__(
+            {
+                "argument": In(signed(piecewise.state.width)),
+                **chosen,
+                "result": Out(signed(piecewise.gate.width)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Table read; its register; product; sum; rounding and sign."""
+        m = Module()
+        table = self.piecewise
+        z = delayed(m, self._magnitude(m), int(self.deep))
+        negative = delayed(m, self.argument < 0, 4 + self.deep)
+        # a block memory is slow to give its word, and has a register for it
+        segment = registered(m, self._segment(m, z))
+        bits = table.offset_bits
+        offset = delayed(m, z[:bits], 2)
+        product = Signal(segment.rise.shape().width + bits, reset_less=True)
+        base = Signal(segment.base.shape(), reset_less=True)
+        size = Signal(table.table_frac + 1, reset_less=True)
+        # half of the last kept bit lies below the base: one adder rounds and sums
+        start = Cat(Const(1 << (bits - 1), bits), base) if bits else base
+        m.d.sync += [
+            product.eq(segment.rise * offset),
+            base.eq(segment.base),
+            size.eq((start + product) >> bits),
+            self.result.eq(self._finish(m, size, negative)),
+        ]
+        return m
+
+    def _magnitude(self, m: Module) -> Signal:
+        """Argument of the table, clipped to its domain."""
+        table = self.piecewise
+        scale = 0 if self.function == "sigmoid" else 1
+        z = Signal(table.magnitude_bits)
+        size = Signal(table.state.width + scale)
+        positive = Mux(self.argument < 0, -self.argument, self.argument).as_unsigned()
+        if self.function == "both":
+            m.d.comb += size.eq(Mux(self.tanh, positive << 1, positive))
+        else:
+            m.d.comb += size.eq(positive << scale)
+        m.d.comb += z.eq(Mux(size >> table.magnitude_bits, (1 << table.magnitude_bits) - 1, size))
+        return z
+
+    def _segment(self, m: Module, z: Signal) -> data.View:
+        """The table's entry for ``z``, one cycle later."""
+        table = self.piecewise
+        base, rise = table.table
+        layout = data.StructLayout(
+            {
+                "base": unsigned(int(base.max()).bit_length()),
+                "rise": unsigned(int(rise.max()).bit_length()),
+            }
+        )
+        init = [{"base": int(b), "rise": int(r)} for b, r in zip(base, rise, strict=True)]
+        m.submodules.table = rom = Memory(shape=layout, depth=len(init), init=init)
+        read = rom.read_port()
+        m.d.comb += read.addr.eq(z[table.offset_bits :])
+        return read.data
+
+    def _finish(self, m: Module, size: Signal, negative: Value) -> Value:
+        """Round to gate format, below 1, with the function's symmetry."""
+        if self.function != "both":
+            return self._symmetric(m, size, negative, self.function)
+        tanh, sigmoid = (self._symmetric(m, size, negative, f) for f in ("tanh", "sigmoid"))
+        return Mux(delayed(m, self.tanh, 4), tanh, sigmoid)
+
+    def _symmetric(self, m: Module, size: Signal, negative: Value, function: str) -> Value:
+        table = self.piecewise
+        most, deep = table.gate.max, int(self.deep)
+        if function == "tanh":
+            value = rounded(size, GUARD_BITS)
+            value = delayed(m, Mux(value > most, most, value), deep)
+            return Mux(delayed(m, negative, deep), -value, value)
+        shift = GUARD_BITS + 1
+        one = (1 << table.table_frac) + (1 << (shift - 1))
+        value = delayed(m, Mux(negative, one - size, one + size).as_unsigned() >> shift, deep)
+        return Mux(value > most, most, value)

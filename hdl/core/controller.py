@@ -1,0 +1,349 @@
+"""Runs the program: issues CSB groups and waits for frames, states, room and words."""
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from compiler.array.design import Design, bits_for
+from compiler.array.latency import FETCH, fetch_delay
+from compiler.array.program import Frame, Op, Place, Sink
+from compiler.array.widths import beats_bits, context_bits, lead_bits
+
+from .layouts import aligns_layout, group_layout, instruction_layout, update_layout
+from .pipeline import registered
+
+__all__ = ["Controller"]
+
+
+class Controller(wiring.Component):
+    """Fetches instructions and issues one CSB group a cycle.
+
+    The next instruction is fetched while one runs, so passes of at least ``fetch_delay``
+    cycles follow each other without a gap; in a deep design, with one of a cycle, in which
+    the conditions of the start are registered; in a compact one, with that of the fetch.
+
+    Parameters
+    ----------
+    design : Design
+
+    Members
+    -------
+    pc : Out, instruction : In
+        Program memory: the word at ``pc`` arrives ``Ram.latency`` cycles later; in a design
+        with ``program_pieces`` that many cycles after that, less one.
+    restart, restart_pc : In
+        Start (again) at an address; the accelerator must be idle.
+    frame_ready, frame_first, frame_context, frame_buffer : In
+        The frame that waits in the :class:`~hdl.core.frames.FrameLoader`.
+    frame_take, frame_release : Out
+        Its pass starts; the oldest frame's last group is issued.
+    frame_beats, frame_bases : Out
+        What ``SETUP`` said.
+    word_ready : In, word_take : Out
+        A streamed design's next word of the matrices; without it no group is issued.
+    address : Out
+        Word of the matrix memories; ``group`` is its control, in the same cycle, but for
+        its ``align``: ``aligns`` has one for the PEs of each gate.
+    slot_first, sink, update : Out
+        With every group: it is of the pass's first slot; who takes the slot's results, and
+        what they are told.
+    home : In
+        A beat of results can be read by groups that are issued in the next cycle or later.
+    room : In, promise : Out
+        Free beats of the output buffer not yet promised; the beats that a pass takes of
+        them as it starts.
+    waits : Out
+        It waits for a frame, for states, for room, for a word.
+    halted, fault : Out
+        At ``HALT``; sticky, until a restart, after an operation code that does not exist.
+    """
+
+    fetch, fetch_delay = FETCH, staticmethod(fetch_delay)
+
+    pc: Signal
+    instruction: Signal
+    restart: Signal
+    restart_pc: Signal
+    frame_ready: Signal
+    frame_first: Signal
+    frame_context: Signal
+    frame_buffer: Signal
+    frame_take: Signal
+    frame_release: Signal
+    frame_beats: Signal
+    frame_bases: Signal
+    word_ready: Signal
+    word_take: Signal
+    address: Signal
+    group: Signal
+    aligns: Signal
+    slot_first: Signal
+    sink: Signal
+    update: Signal
+    home: Signal
+    room: Signal
+    promise: Signal
+    waits: Signal
+    halted: Signal
+    fault: Signal
+
+    def __init__(self, design: Design):
+        self.design = design
+        vector, program = bits_for(design.vector_depth), bits_for(design.program_depth)
+        super().__init__(
+            {
+                "pc": Out(program),
+                "instruction": In(instruction_layout(design)),
+                "restart": In(1),
+                "restart_pc": In(program),
+                "frame_ready": In(1),
+                "frame_first": In(1),
+                "frame_context": In(context_bits(design)),
+                "frame_buffer": In(1),
+                "frame_take": Out(1),
+                "frame_release": Out(1),
+                "frame_beats": Out(bits_for(design.vector_depth + 1)),
+                "frame_bases": Out(data.ArrayLayout(vector, 2)),
+                "word_ready": In(1),
+                "word_take": Out(1),
+                "address": Out(bits_for(design.matrix_depth * design.pieces)),
+                "group": Out(group_layout(design)),
+                "aligns": Out(aligns_layout(design)),
+                "slot_first": Out(1),
+                "sink": Out(2),
+                "update": Out(update_layout(design)),
+                "home": In(1),
+                "room": In(bits_for(design.output_depth + 1)),
+                "promise": Out(beats_bits(design)),
+                "waits": Out(data.StructLayout({"frame": 1, "state": 1, "room": 1, "word": 1})),
+                "halted": Out(1),
+                "fault": Out(1),
+            }
+        )
+        # sim.check.checks probes it
+        self.now = self._now = Signal(instruction_layout(design), name="now")
+        # cycles since pc changed, up to the latency
+        self.age = Signal(range(self.fetch_delay(design)))
+        self._flying = Signal(lead_bits(design))  # beats on their way home
+        self._starting = Signal()  # the pass issues its first group
+        self._current = Signal(
+            data.StructLayout(
+                {
+                    "first": 1,  # of a sequence
+                    "context": context_bits(design),
+                    "phase": 1,  # which of the context's two state regions is the new one
+                    "other": 1,  # no step of the frame before must be waited for
+                }
+            )
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Fetch, then walk slots and groups of a pass."""
+        m = Module()
+        now = self._now
+        self._slot, self._step = Signal.like(now.slots), Signal.like(now.interval)
+        self._started = Signal()  # the pass has issued before this cycle
+        self._fresh = Signal()  # it is in its first cycle
+        self._last_slot, self._last_step = Signal.like(now.slots), Signal.like(now.interval)
+        self._buffer = Signal()  # of the frame taken last
+        loaded = Signal()  # `now` holds an instruction that has not ended
+        done = Signal()  # ... and ends in this cycle
+        skipped = Signal()  # ... by going on at `other`
+        self._fetch(m, now, loaded, done, skipped)
+        frame = self._frames(m, now)
+        issuing, starting = self._start(m, now, loaded, frame, skipped)
+        self._advance(m, now, frame, starting)
+        ending = self._walk(m, now, issuing, starting)
+        self._address(m, now, frame)
+        with m.Switch(now.op):
+            with m.Case(Op.SETUP):
+                m.d.comb += done.eq(loaded)
+                with m.If(loaded):
+                    m.d.sync += [
+                        self.frame_beats.eq(now.frame_beats),
+                        self.frame_bases.eq(now.frame_bases),
+                    ]
+            with m.Case(Op.PASS):
+                m.d.comb += done.eq(ending)
+            with m.Case(Op.HALT):
+                m.d.comb += self.halted.eq(loaded)
+            with m.Default(), m.If(loaded):
+                m.d.sync += self.fault.eq(1)
+        with m.If(self.restart):
+            # no frame is taken before the new program's SETUP has said how long it is
+            m.d.sync += [self.fault.eq(0), self.frame_beats.eq(0)]
+        return m
+
+    def _fetch(
+        self, m: Module, now: data.View, loaded: Signal, done: Signal, skipped: Signal
+    ) -> None:
+        """Load `now` when the last instruction has ended and its successor has arrived."""
+        age = self.age
+        arrived = age == self.fetch_delay(self.design) - 1
+        with m.If(~arrived):
+            m.d.sync += age.eq(age + 1)
+        m.d.sync += self._fresh.eq(0)
+        with m.If(done):
+            m.d.sync += loaded.eq(0)
+        late = self.design.compact
+        if late:  # `now` gathers the pieces itself, once what it held has ended
+            with m.If(~loaded):
+                m.d.sync += now.eq(self.instruction)
+            with m.If(done):
+                m.d.sync += [self.pc.eq(now.next), age.eq(0)]
+        with m.If(~loaded & arrived if late else (~loaded | done) & arrived):
+            m.d.sync += [
+                now.eq(self.instruction),
+                self._last_slot.eq(self.instruction.slots - 1),
+                self._last_step.eq(self.instruction.interval - 1),
+                loaded.eq(1),
+                self._fresh.eq(1),
+            ]
+            if not late:
+                m.d.sync += [self.pc.eq(self.instruction.next), age.eq(0)]
+        with m.If(skipped):
+            m.d.sync += [loaded.eq(0), self.pc.eq(now.other), age.eq(0)]
+        with m.If(self.restart):
+            m.d.sync += [loaded.eq(0), self.pc.eq(self.restart_pc), age.eq(0)]
+
+    def _frames(self, m: Module, now: data.View) -> data.View:
+        """What is known of the frame that the pass works on."""
+        contexts = self.design.contexts
+        phases = Signal(contexts)  # the region that was written last
+        current = self._current
+        incoming, offered, frame = (Signal.like(current) for _ in range(3))
+        self._phases, self._incoming = phases, incoming
+        m.d.comb += [
+            offered.first.eq(incoming.first),
+            offered.context.eq(incoming.context),
+            offered.phase.eq(~phases.bit_select(incoming.context, 1)),
+            offered.other.eq(incoming.first | (incoming.context != current.context)),
+            frame.eq(Mux(now.advance & ~self._started, offered, current)),
+        ]
+        return frame
+
+    def _advance(self, m: Module, now: data.View, frame: data.View, starting: Value) -> None:
+        """The frame taken last becomes the current one; its context's regions change places."""
+        with m.If(starting & now.advance):
+            m.d.sync += [
+                self._current.eq(frame),
+                self._phases.bit_select(frame.context, 1).eq(frame.phase),
+            ]
+        with m.If(self.frame_take):
+            m.d.sync += [
+                self._incoming.first.eq(self.frame_first),
+                self._incoming.context.eq(self.frame_context),
+                self._buffer.eq(self.frame_buffer),
+            ]
+        with m.If(self.restart):
+            m.d.sync += [self._phases.eq(0), self._current.eq(0)]
+
+    def _start(
+        self, m: Module, now: data.View, loaded: Signal, frame: data.View, skipped: Signal
+    ) -> tuple[Value, Value]:
+        """(a pass issues in this cycle, it starts in this cycle)."""
+        started = self._started
+        flying, starting = self._flying, self._starting
+        lead = Mux(frame.other, now.lead_other, now.lead)
+        busy, full = flying > lead, now.emit & (self.room < now.beats)
+        waiting = loaded & (now.op == Op.PASS) & ~started
+        if self.design.deep:
+            # in the instruction's first cycle they tell of the one before
+            busy, full = registered(m, busy), registered(m, full)
+            waiting &= ~self._fresh
+        waits = [now.frame.any() & ~self.frame_ready, busy, full, ~self.word_ready]
+        ready = Signal()
+        m.d.comb += [
+            skipped.eq(waiting & (now.frame == Frame.TRY) & ~self.frame_ready),
+            ready.eq(~(waits[0] | waits[1] | waits[2] | waits[3])),
+        ]
+        m.d.comb += starting.eq(waiting & ready)
+        issuing = starting | (started & self.word_ready)
+        m.d.comb += [
+            self.waits.frame.eq(waiting & waits[0]),
+            self.waits.state.eq(waiting & waits[1] & ~waits[0]),
+            self.waits.room.eq(waiting & waits[2] & ~(waits[0] | waits[1])),
+            self.waits.word.eq((started | waiting & ~(waits[0] | waits[1] | waits[2])) & waits[3]),
+        ]
+        with m.If(starting):
+            m.d.sync += started.eq(1)
+        with m.If(issuing & self._pass_ends(now)):
+            m.d.sync += started.eq(0)
+        m.d.comb += [
+            self.frame_take.eq(starting & now.frame.any()),
+            self.promise.eq(Mux(starting & now.emit, now.beats, 0)),
+        ]
+        sent = Mux(starting & (now.sink != Sink.PARK), now.beats, 0)
+        m.d.sync += flying.eq(flying + sent - self.home)
+        with m.If(self.restart):
+            m.d.sync += [started.eq(0), flying.eq(0)]
+        return issuing, starting
+
+    def _pass_ends(self, now: data.View) -> Value:
+        return (self._slot == self._last_slot) & (self._step == self._last_step)
+
+    def _walk(self, m: Module, now: data.View, issuing: Value, starting: Value) -> Value:
+        """Step through slots and groups; the result is high in the pass's last cycle."""
+        place = Signal.like(self.address)
+        row_ends = self._step == self._last_step
+        ending = issuing & self._pass_ends(now)
+        valid = issuing & (self._step < now.groups)
+        m.d.comb += [
+            self.address.eq(Mux(starting, now.matrix, place)),
+            self.word_take.eq(valid),
+            self.group.valid.eq(valid),
+            self.group.first.eq(self._step == 0),
+            self.group.last.eq(self._step == now.groups - 1),
+            self.group.parked.eq(now.parked),
+            self.group.park.eq(now.sink == Sink.PARK),
+            self.group.slot.eq(now.slot + self._slot),
+            self.aligns.eq(now.align),
+            self.slot_first.eq(self._slot == 0),
+            self.frame_release.eq(ending & now.release_frame),
+        ]
+        with m.If(issuing):
+            m.d.sync += [place.eq(self.address + valid), self._step.eq(self._step + 1)]
+            with m.If(row_ends):
+                m.d.sync += [self._step.eq(0), self._slot.eq(self._slot + 1)]
+            with m.If(ending):
+                m.d.sync += self._slot.eq(0)
+        with m.If(self.restart):
+            m.d.sync += [self._step.eq(0), self._slot.eq(0)]
+        return ending
+
+    def _address(self, m: Module, now: data.View, frame: data.View) -> None:
+        """Regions of the vectors, and what the takers of the results are told."""
+        buffer = Mux(self.frame_take, self.frame_buffer, self._buffer)
+        new = self._state_region(frame, frame.phase)
+        old = self._state_region(frame, ~frame.phase)
+        for kind, base, given, span in (
+            (now.source_kind, self.group.base, now.source, now.source_span),
+            (now.target_kind, self.update.base, now.target, now.target_span),
+        ):
+            m.d.comb += base.eq(given)
+            with m.Switch(kind):
+                with m.Case(Place.FRAME):
+                    m.d.comb += base.eq(given | self.frame_bases[buffer])
+                with m.Case(Place.OLD):
+                    m.d.comb += base.eq(given | (old << span))
+                with m.Case(Place.NEW):
+                    m.d.comb += base.eq(given | (new << span))
+        cell = now.bias
+        if self.design.contexts > 1:
+            cell = cell | (frame.context << bits_for(self.design.cells))
+        m.d.comb += [
+            self.group.zero.eq(now.recurrent & frame.first),
+            self.sink.eq(now.sink),
+            self.update.zero.eq(frame.first),
+            self.update.write.eq(now.write),
+            self.update.emit.eq(now.emit),
+            self.update.final.eq(now.final),
+            self.update.beats.eq(now.beats),
+            self.update.bias.eq(now.bias),
+            self.update.cell.eq(cell),
+            self.update.shift.eq(now.shift),
+        ]
+
+    def _state_region(self, frame: data.View, phase: Value) -> Value:
+        """Number of a state region among those of a layer."""
+        return (frame.context << 1) | phase

@@ -1,0 +1,434 @@
+"""The accelerator: M PEs, element-wise lanes, projectors, their memories and the controller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from compiler.array.design import Design
+from compiler.array.latency import Latencies
+from compiler.array.program import Sink
+from compiler.lower.load import WORD, Space, space_depths, space_widths
+from csb_format.scales import GATES
+
+from .controller import Controller
+from .frames import FrameLoader
+from .hierarchy import Hierarchy, Ram
+from .lanes.lstm import ElementwiseLane
+from .lanes.lstm_serial import SerialLane
+from .layouts import events_layout, frame_layout, output_layout, states_layout, vector_write_layout
+from .loader import Loader
+from .output import OutputBuffer
+from .pe import ProcessingElement
+from .pipeline import carried, delayed
+from .projector import Projector
+from .sequencer import Sequencer
+
+if TYPE_CHECKING:
+    from compiler.lower.image import Image
+
+__all__ = ["Core"]
+
+PE_MODULE = "sparseflow_pe"
+LANE_MODULE = "sparseflow_lane"
+PROJECTOR_MODULE = "sparseflow_projector"
+
+
+class Core(wiring.Component):
+    """The whole accelerator behind its streams.
+
+    Parameters
+    ----------
+    design : Design
+    image : Image, optional
+        Contents of the memories at start; without it they are loaded through ``load``.
+    hierarchy : Hierarchy, optional
+        How blocks and memories are placed; by default for Amaranth's simulator.
+
+    Members
+    -------
+    frames : In, stream
+        Input frames, :func:`~hdl.core.layouts.frame_layout`; two are buffered.
+    states : Out, stream
+        What the program's passes emit, in processing order,
+        :func:`~hdl.core.layouts.output_layout`.
+        A pass that emits starts only when there is room for all of its output.
+    load : In, stream of 32 bits
+        Packets of :mod:`hdl.core.loader`, while no frame is under way.
+    matrix : In, stream
+        Of a streamed design: words of all PEs, that of PE 0 lowest, one for each group.
+    halted, fault : Out
+        The program is at ``HALT``; an instruction or a packet could not be understood, or two
+        passes wrote at once (sticky until the next start).
+    events : Out
+        Pulses for counters, :func:`~hdl.core.layouts.events_layout`.
+    """
+
+    frames: stream.Interface
+    states: stream.Interface
+    load: stream.Interface
+    halted: Signal
+    fault: Signal
+    events: Signal
+
+    def __init__(
+        self,
+        design: Design,
+        image: Image | None = None,
+        hierarchy: Hierarchy | None = None,
+    ):
+        self.design, self.image = design, image
+        self.hierarchy = hierarchy or Hierarchy()
+        members = {
+            "frames": In(stream.Signature(frame_layout(design))),
+            "states": Out(stream.Signature(output_layout(design))),
+            "load": In(stream.Signature(WORD)),
+            "halted": Out(1),
+            "fault": Out(1),
+            "events": Out(events_layout()),
+        }
+        if design.streamed:
+            members["matrix"] = In(stream.Signature(design.pes * design.word_bits))
+        super().__init__(members)
+
+    @property
+    def latencies(self) -> Latencies:
+        """Cycles between its events."""
+        return Latencies(self.design)
+
+    def elaborate(self, platform: object) -> Module:
+        """Wires between the blocks; the control is delayed to meet the data."""
+        m = Module()
+        m.submodules.loader = self._loader = loader = Loader(self.design)
+        m.submodules.controller = controller = Controller(self.design)
+        m.submodules.frame_loader = frames = FrameLoader(self.design)
+        wiring.connect(m, wiring.flipped(self.load), loader.words)
+        wiring.connect(m, wiring.flipped(self.frames), frames.frames)
+        self._control(m, controller, frames)
+        write = Signal(vector_write_layout(self.design))
+        results = self._elements(m, controller, write)
+        units = self._sequencer(m, controller, Sink.UNITS)
+        lanes = self._lanes(m, units, results)
+        values = [lane.hidden for lane in lanes]
+        homes = [(units.writeback, values)]
+        beats = [(units.writeback, self._states_beat(m, lanes))]
+        m.d.comb += controller.home.eq(units.home)
+        clipped = [lane.clipped for lane in lanes]
+        if self.design.projectors:
+            taker = self._sequencer(m, controller, Sink.PROJECT)
+            projectors = self._projectors(m, taker, results)
+            homes.append((taker.writeback, [p.value for p in projectors]))
+            later = Projector.exact_latency - Projector.latency
+            leaving = delayed(m, taker.writeback, later, reset=True)
+            beats.append((leaving, Cat(p.exact for p in projectors)))
+            m.d.comb += controller.home.eq(units.home | taker.home)
+            clipped += [p.clipped & taker.writeback.valid for p in projectors]
+        collision = self._write_back(m, frames, homes, write)
+        frame_done = self._output(m, controller, beats)
+        m.d.comb += [
+            self.halted.eq(controller.halted),
+            self.fault.eq(controller.fault | loader.fault | collision),
+            Cat(
+                self.events.wait_frame,
+                self.events.wait_state,
+                self.events.wait_room,
+                self.events.wait_word,
+            ).eq(controller.waits),
+            self.events.issued.eq(controller.group.valid),
+            self.events.frame_taken.eq(controller.frame_take),
+            self.events.frame_done.eq(frame_done),
+            self.events.saturated.eq(Cat(*clipped).any()),
+        ]
+        return m
+
+    def _control(self, m: Module, controller: Controller, frames: FrameLoader) -> None:
+        """Program memory and frame buffers."""
+        loader = self._loader
+        self._program(m, controller)
+        m.d.comb += [
+            controller.restart.eq(loader.start),
+            controller.restart_pc.eq(loader.start_addr),
+            frames.restart.eq(loader.start),
+            frames.beats.eq(controller.frame_beats),
+            frames.bases.eq(controller.frame_bases),
+            frames.take.eq(controller.frame_take),
+            controller.frame_ready.eq(frames.ready),
+            controller.frame_first.eq(frames.first),
+            controller.frame_context.eq(frames.context),
+            controller.frame_buffer.eq(frames.buffer),
+            # the last group reads its vector some cycles after its issue
+            frames.release.eq(
+                delayed(m, controller.frame_release, self.latencies.read, reset=True)
+            ),
+        ]
+
+    def _program(self, m: Module, controller: Controller) -> None:
+        """The program memory, which a compact design reads piece by piece."""
+        m.submodules.program = program = self._ram("program", Space.PROGRAM, 0, m)
+        pieces, word = self.design.program_pieces, program.read_data
+        if pieces == 1:
+            m.d.comb += [
+                program.read_addr.eq(controller.pc),
+                controller.instruction.eq(program.read_data),
+            ]
+            return
+        now = Value.cast(controller.now)
+        spare = Signal(max(1, pieces * len(word) - len(now)), reset_less=True)
+        kept = Cat(now, spare)[: pieces * len(word)]
+        gathered = Cat(kept[len(word) :], word)
+        place = Mux(controller.age >= pieces, pieces - 1, controller.age[: _log2(pieces)])
+        m.d.comb += [
+            program.read_addr.eq(Cat(place, controller.pc)),
+            controller.instruction.eq(gathered),
+        ]
+        m.d.sync += spare.eq(gathered[len(now) :])
+
+    def _sequencer(self, m: Module, controller: Controller, sink: Sink) -> Sequencer:
+        """The sequencer of the lanes or of the projectors, told when a slot is done."""
+        latencies = self.latencies
+        lanes = {Sink.UNITS: self.design.units, Sink.PROJECT: self.design.projectors}[sink]
+        sequencer = Sequencer(self.design, lanes, latencies.beats(sink), latencies.lane(sink))
+        m.submodules[f"{sink.name.lower()}_sequencer"] = sequencer
+        group = controller.group
+        done = group.valid & group.last & (controller.sink == sink)
+        cycles, period = latencies.row - 1, self.design.lane_period
+        slot_done = delayed(m, done, cycles, reset=True)
+        if period == 1:
+            first, update = (
+                delayed(m, v, cycles) for v in (controller.slot_first, controller.update)
+            )
+        else:  # slots are so far apart that one register is enough
+            first, update = (
+                carried(m, done, v, cycles, max(cycles, period))
+                for v in (controller.slot_first, controller.update)
+            )
+        m.d.comb += [
+            sequencer.slot_done.eq(slot_done),
+            sequencer.first_slot.eq(first),
+            sequencer.update.eq(update),
+        ]
+        return sequencer
+
+    def _elements(self, m: Module, controller: Controller, write: data.View) -> list[Signal]:
+        """M PEs with their matrix memories; their results."""
+        group = delayed(m, controller.group, self.latencies.issue, reset=True)
+        aligns = delayed(m, controller.aligns, self.latencies.issue)
+        words, group = self._gathered(m, self._words(m, controller), group)
+        results = []
+        for i in range(self.design.pes):
+            pe = self.hierarchy.place(PE_MODULE, lambda: ProcessingElement(self.design))
+            m.submodules[f"pe{i}"] = pe
+            m.d.comb += [
+                pe.word.eq(words[i]),
+                pe.group.eq(group),
+                pe.group.align.eq(aligns[i % GATES]),
+                pe.write.eq(write),
+            ]
+            results.append(pe.result)
+        return results
+
+    def _gathered(
+        self, m: Module, words: list[Value], group: data.View
+    ) -> tuple[list[Value], data.View]:
+        """Whole words of the PEs, and their control in the cycle of the last piece."""
+        pieces, bits = self.design.pieces, self.design.piece_bits
+        if pieces == 1:
+            return words, group
+        place, first = Signal(range(pieces)), Signal()
+        whole, last = Signal.like(group), place == pieces - 1
+        m.d.sync += place.eq(Mux(group.valid & ~last, place + 1, 0))
+        with m.If(place == 0):
+            m.d.sync += first.eq(group.first)
+        m.d.comb += [whole.eq(group), whole.valid.eq(group.valid & last), whole.first.eq(first)]
+        gathered: list[Value] = []
+        for n, word in enumerate(words):
+            kept = Signal(bits * (pieces - 1), name=f"kept{n}", reset_less=True)
+            m.d.sync += kept.eq(Cat(kept, word)[bits:])
+            gathered.append(Cat(kept, word)[: self.design.word_bits])
+        return gathered, whole
+
+    def _words(self, m: Module, controller: Controller) -> list[Value]:
+        """The PEs' words of a group, as late as its control."""
+        if self.design.streamed:
+            m.d.comb += [
+                controller.word_ready.eq(self.matrix.valid),
+                self.matrix.ready.eq(controller.word_take),
+            ]
+            words = delayed(m, self.matrix.payload, self.latencies.issue)
+            return [words.word_select(i, self.design.word_bits) for i in range(self.design.pes)]
+        m.d.comb += controller.word_ready.eq(1)
+        memories = [self._ram("matrix", Space.MATRIX, i, m) for i in range(self.design.pes)]
+        stages = self.latencies.issue - Ram.latency - self.design.deep
+        address = delayed(m, controller.address, stages)
+        for i, memory in enumerate(memories):
+            m.submodules[f"matrix{i}"] = memory
+            m.d.comb += memory.read_addr.eq(address)
+        return [memory.read_data for memory in memories]
+
+    def _lanes(
+        self, m: Module, sequencer: Sequencer, results: list[Signal]
+    ) -> list[wiring.Component]:
+        """E element-wise lanes; lane e serves units e, e + E, ... of a slot."""
+        lanes, loader = [], self._loader
+        now, compact = sequencer.now, self.design.compact
+        block = SerialLane if compact else ElementwiseLane
+        for e in range(self.design.units):
+            bias = self._ram("bias", Space.BIAS, e, m)
+            lane = self.hierarchy.place(LANE_MODULE, lambda: block(self.design))
+            m.submodules[f"bias{e}"], m.submodules[f"lane{e}"] = bias, lane
+            if compact:
+                m.d.comb += lane.place.eq(sequencer.bias)
+            m.d.comb += [
+                bias.read_addr.eq(lane.bias_addr if compact else sequencer.bias),
+                lane.bias.eq(bias.read_data),
+                lane.unit.valid.eq(sequencer.deal),
+                lane.unit.zero.eq(now.zero),
+                lane.unit.select.eq(sequencer.select),
+                lane.unit.cell.eq(sequencer.cell),
+                lane.unit.shift.eq(now.shift),
+                lane.load.en.eq(
+                    loader.write_en & (loader.space == Space.CELL) & (loader.target == e)
+                ),
+                lane.load.addr.eq(loader.write_addr),
+                lane.load.data.eq(loader.write_data),
+            ]
+            for i in range(self.design.units_per_slot):
+                unit = GATES * (i * self.design.units + e)
+                for gate in range(GATES):
+                    taken = lane.sums if compact else lane.sums[i]
+                    m.d.comb += taken[gate].eq(results[unit + gate])
+            lanes.append(lane)
+        return lanes
+
+    def _projectors(
+        self, m: Module, sequencer: Sequencer, results: list[Signal]
+    ) -> list[wiring.Component]:
+        """Q projectors; projector q serves results q, q + Q, ... of a slot."""
+        projectors = []
+        for q in range(self.design.projectors):
+            lane = self.hierarchy.place(PROJECTOR_MODULE, lambda: Projector(self.design))
+            m.submodules[f"projector{q}"] = lane
+            m.d.comb += [
+                lane.select.eq(sequencer.select),
+                lane.shift.eq(sequencer.now.shift[0]),
+                lane.linear.eq(~sequencer.now.write),
+            ]
+            if self.design.linear:
+                m.submodules[f"linear{q}"] = bias = self._ram("linear", Space.LINEAR, q, m)
+                m.d.comb += [
+                    bias.read_addr.eq(sequencer.bias),
+                    lane.bias.eq(bias.read_data),
+                ]
+            for i in range(self.design.results_per_slot):
+                m.d.comb += lane.sums[i].eq(results[i * self.design.projectors + q])
+            projectors.append(lane)
+        return projectors
+
+    def _write_back(
+        self,
+        m: Module,
+        frames: FrameLoader,
+        homes: list[tuple[data.View, list[Signal]]],
+        write: data.View,
+    ) -> Signal:
+        """The vectors' one write port: results, then input frames; a collision of results."""
+        loader = self._loader
+        writing = [home.valid & home.write for home, _ in homes]
+        loading = loader.write_en & (loader.space == Space.VECTOR)
+        collision = Signal()
+        m.d.comb += frames.blocked.eq(Cat(*writing).any() | loading)
+        m.d.sync += write.en.eq(0)
+        with m.If(writing[0]):
+            self._put(m, write, *homes[0])
+        with m.Elif(writing[1] if len(writing) > 1 else 0):
+            self._put(m, write, *homes[-1])
+        with m.Elif(loading):
+            self._put_all(m, write, loader.write_addr, loader.write_data)
+        with m.Elif(frames.write_en):
+            self._put_all(m, write, frames.write_addr, frames.write_data)
+        if len(writing) > 1:
+            with m.If(writing[0] & writing[1]):
+                m.d.sync += collision.eq(1)
+        with m.If(loader.start):
+            m.d.sync += collision.eq(0)
+        return collision
+
+    def _put(self, m: Module, write: data.View, home: data.View, values: list[Signal]) -> None:
+        """Write a beat of results: part of a place, a whole one, or several."""
+        lanes, ports, beat = self.design.lanes, self.design.write_ports, len(values)
+        m.d.sync += write.row.eq(home.place >> _log2(ports))
+        for port in range(ports):
+            here = 1 if beat > lanes else (home.place & (ports - 1)) == port
+            for bank in range(lanes):
+                at = port * lanes + bank
+                turn, lane = divmod(at if beat > lanes else bank, beat)
+                m.d.sync += [
+                    write.en[at].eq(here & (home.turn == turn)),
+                    write.data[at].eq(values[lane]),
+                ]
+
+    def _put_all(self, m: Module, write: data.View, place: Value, values: Value) -> None:
+        """Write one place of all banks."""
+        ports = self.design.write_ports
+        m.d.sync += [
+            write.row.eq(place >> _log2(ports)),
+            write.data.eq(Cat(*[Value.cast(values)[: write.data.shape().size // ports]] * ports)),
+        ]
+        for port in range(ports):
+            every = (1 << self.design.lanes) - 1
+            here = (place & (ports - 1)) == port
+            m.d.sync += write.en.word_select(port, self.design.lanes).eq(Mux(here, every, 0))
+
+    def _states_beat(self, m: Module, lanes: list[wiring.Component]) -> Value:
+        beat = Signal(states_layout(self.design))
+        for e, lane in enumerate(lanes):
+            m.d.comb += [beat.hidden[e].eq(lane.hidden), beat.cell[e].eq(lane.cell)]
+        return beat.as_value()
+
+    def _output(
+        self, m: Module, controller: Controller, beats: list[tuple[data.View, Value]]
+    ) -> Value:
+        """What passes emit, through the output buffer."""
+        m.submodules.output = buffer = OutputBuffer(self.design)
+        for home, bits in beats:
+            with m.If(home.valid & home.emit):
+                m.d.comb += [
+                    buffer.push.eq(1),
+                    buffer.beat.bits.eq(bits),
+                    buffer.beat.last.eq(home.last),
+                ]
+        m.d.comb += [controller.room.eq(buffer.room), buffer.promise.eq(controller.promise)]
+        wiring.connect(m, buffer.states, wiring.flipped(self.states))
+        return buffer.push & buffer.beat.last
+
+    def _ram(self, kind: str, space: Space, target: int, m: Module) -> Ram:
+        """A memory that the loader writes, with its image."""
+        name = f"{kind}_{target:03d}" if space is not Space.PROGRAM else kind
+        depth = space_depths(self.design)[space]
+        init = self.image.memories[name] if self.image else ()
+        width, loader = space_widths(self.design)[space], self._loader
+        single = self.design.compact and space == Space.MATRIX
+        ram = Ram(
+            width,
+            depth,
+            hierarchy=self.hierarchy,
+            image=f"{name}.mem",
+            init=init,
+            single=single,
+            write_stage=int(self.design.deep),
+            read_stage=int(self.design.deep and space == Space.MATRIX),
+        )
+        chosen = (loader.space == space) & (loader.target == target)
+        m.d.comb += [
+            ram.write_en.eq(loader.write_en & chosen),
+            ram.write_addr.eq(loader.write_addr),
+            ram.write_data.eq(loader.write_data),
+        ]
+        return ram
+
+
+def _log2(ports: int) -> int:
+    return (ports - 1).bit_length()

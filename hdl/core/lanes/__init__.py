@@ -1,0 +1,1 @@
+"""Element-wise lanes, one kind of each cell."""

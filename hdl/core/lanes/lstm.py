@@ -1,0 +1,203 @@
+"""The element-wise lane: from four sums of products to a hidden and a cell state."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from compiler.array.design import Design
+from compiler.array.latency import (
+    RAM,
+    block_stage,
+    cell_delay,
+    gates_delay,
+    lane_latency,
+    pre_delay,
+)
+from compiler.array.widths import SHIFT_BITS
+from csb_format.cells.lstm import Gates
+from csb_format.fixed import IntArray
+from csb_format.scales import PerGate
+
+from ..activation import Activation, rounded, saturated
+from ..layouts import bias_layout, cell_write_layout, gate_sums_layout, unit_layout
+from ..pipeline import delayed
+
+__all__ = ["ElementwiseLane"]
+
+GATES = "ifgo"
+
+
+class ElementwiseLane(wiring.Component):
+    """Bias, sigmoid and tanh, cell and hidden update of one unit a cycle.
+
+    Parameters
+    ----------
+    design : Design
+
+    Members
+    -------
+    sums : In
+        Gate sums of the ``units_per_slot`` units that this lane serves in a slot.
+    unit : In
+        Control of one unit: which of the sums (``select``), its cell, whether its old
+        state is zero, its gates' shifts to ``state`` format. No backpressure.
+    load : In
+        Writes a cell state, while no unit is under way.
+    bias : In
+        Four biases, ``bias_delay`` cycles after ``unit``.
+    hidden, cell : Out
+        New state, ``latency`` cycles after ``unit``; the cell state is kept in the lane.
+    clipped : Out
+        With them: one of the unit's values was saturated.
+    """
+
+    sums: Signal
+    unit: Signal
+    bias: Signal
+    load: Signal
+    hidden: Signal
+    cell: Signal
+    clipped: Signal
+
+    bias_delay = RAM
+    pre_delay = staticmethod(pre_delay)
+    gates_delay = staticmethod(gates_delay)
+    cell_delay = staticmethod(cell_delay)
+    latency = staticmethod(lane_latency)
+
+    def __init__(self, design: Design):
+        self.design = design
+        self._deep = int(design.deep)
+        self._activation = Activation.delay(design.deep)
+        self._gates_delay = self.gates_delay(design)
+        self._cell_delay = self.cell_delay(design)
+        self._latency = self.latency(design)
+        sums = data.ArrayLayout(gate_sums_layout(design), design.units_per_slot)
+        super().__init__(
+            {
+                "sums": In(sums),
+                "unit": In(unit_layout(design)),
+                "bias": In(bias_layout(design)),
+                "load": In(cell_write_layout(design)),
+                "hidden": Out(signed(design.gate.width)),
+                "cell": Out(signed(design.state.width)),
+                "clipped": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Pre-activation, gates, cell, hidden: each a few registers."""
+        m = Module()
+        self._clips: list[tuple[int, Value]] = []  # cycles after `unit`, what was clipped
+        gates = [self._gate(m, i, name) for i, name in enumerate(GATES)]
+        cell = self._cell(m, gates)
+        self._hidden(m, gates[3], cell)
+        self._count_clips(m)
+        return m
+
+    def _count_clips(self, m: Module) -> None:
+        """Whether any value of a unit was clipped, when the unit leaves."""
+        valid = delayed(m, self.unit.valid, self._latency, reset=True)
+        flags = [delayed(m, flag, self._latency - at) for at, flag in self._clips]
+        m.d.comb += self.clipped.eq(valid & Cat(*flags).any())
+
+    def _gate(self, m: Module, index: int, name: str) -> Signal:
+        """Select, shift, add the bias, saturate, activate."""
+        design = self.design
+        selected = Signal(signed(design.acc_bits), name=f"sum_{name}", reset_less=True)
+        whole = data.StructLayout({"sum": signed(design.acc_bits + 1), "shift": SHIFT_BITS})
+        coarse = Signal(whole, name=f"coarse_{name}", reset_less=True)
+        doubled = Signal(signed(design.acc_bits + 1), name=f"shifted_{name}", reset_less=True)
+        biased = Signal(signed(design.acc_bits + 1), name=f"biased_{name}", reset_less=True)
+        pre = Signal(signed(design.state.width), name=f"pre_{name}", reset_less=True)
+        shift = Signal.like(self.unit.shift[index], name=f"shift_{name}", reset_less=True)
+        bias = delayed(m, self.bias[index], self.pre_delay(design) - 2 - self.bias_delay)
+        clipped = saturated(m, biased, design.state.width, f"clipped_{name}")
+        self._clips.append((self.pre_delay(design) - 1, clipped != biased))
+        m.d.sync += [
+            selected.eq(self.sums[self.unit.select][index]),
+            shift.eq(self.unit.shift[index]),
+            # in two steps: multiples of 4 bits, then the rest
+            coarse.sum.eq((selected << 1) >> Cat(Const(0, 2), shift[2:])),
+            coarse.shift.eq(shift[:2]),
+            # one bit more than the result, so that a half can be rounded up below
+            doubled.eq(coarse.sum >> coarse.shift if design.deep else (selected << 1) >> shift),
+            biased.eq(rounded(doubled, 1) + bias),
+            pre.eq(clipped),
+        ]
+        function = "tanh" if name == "g" else "sigmoid"
+        m.submodules[f"activation_{name}"] = activation = Activation(
+            design.arithmetic.piecewise, function, design.deep
+        )
+        m.d.comb += activation.argument.eq(pre)
+        return activation.result
+
+    def _cell(self, m: Module, gates: list[Signal]) -> Signal:
+        """Read c, form ``f * c + i * g``, write it back."""
+        design, gate, state = self.design, self.design.gate, self.design.state
+        depth = design.state_depth
+        m.submodules.cells = cells = Memory(shape=signed(state.width), depth=depth, init=[])
+        read, write = cells.read_port(), cells.write_port()
+        stage = block_stage(design.deep, depth)
+        unit = delayed(m, self.unit, self._gates_delay - 1 - stage, reset=True)
+        m.d.comb += read.addr.eq(unit.cell)
+        unit = delayed(m, unit, 1 + stage, reset=True)
+        i, f, g, _ = gates
+        kept = Signal(signed(gate.width + state.width), reset_less=True)
+        added = Signal(signed(2 * gate.width), reset_less=True)
+        old = Mux(unit.zero, 0, delayed(m, read.data, stage))
+        m.d.sync += [kept.eq(f * old), added.eq(i * g)]
+        lift = gate.frac - state.frac
+        summed = Signal(signed(gate.width + state.width + lift + 1), reset_less=True)
+        m.d.sync += summed.eq((kept << lift) + added)
+        total = delayed(m, rounded(summed, gate.frac + lift), self._deep)
+        cell = Signal(signed(state.width), reset_less=True)
+        clipped = saturated(m, total, state.width, "clipped_c")
+        self._clips.append((self._cell_delay - 1, clipped != total))
+        m.d.sync += cell.eq(clipped)
+        unit = delayed(m, unit, self._cell_delay - self._gates_delay, reset=True)
+        load = delayed(m, self.load, self._deep, reset=True)
+        m.d.comb += [
+            write.en.eq(unit.valid | load.en),
+            write.addr.eq(Mux(load.en, load.addr, unit.cell)),
+            write.data.eq(Mux(load.en, load.data, cell)),
+        ]
+        return cell
+
+    def _hidden(self, m: Module, o: Signal, cell: Signal) -> None:
+        """Form ``o * tanh(c)``; the cell state waits for it."""
+        gate = self.design.gate
+        m.submodules.activation_c = activation = Activation(
+            self.design.arithmetic.piecewise, "tanh", self.design.deep
+        )
+        m.d.comb += activation.argument.eq(cell)
+        o = delayed(m, o, self._cell_delay - self._gates_delay + self._activation)
+        product = Signal(signed(2 * gate.width), reset_less=True)
+        total = delayed(m, rounded(product, gate.frac), self._deep)
+        clipped = saturated(m, total, gate.width, "clipped_h")
+        self._clips.append((self._latency - 1, clipped != total))
+        m.d.sync += [product.eq(o * activation.result), self.hidden.eq(clipped)]
+        m.d.comb += self.cell.eq(delayed(m, cell, self._latency - self._cell_delay))
+
+    def model(
+        self, sums: Gates, bias: Gates, shift: PerGate, c: IntArray
+    ) -> tuple[IntArray, IntArray]:
+        """Bit-exact update of units; see :class:`csb_format.cells.lstm.CellArithmetic`.
+
+        Parameters
+        ----------
+        sums, bias : four int64 arrays
+            For gates i, f, g, o: exact sums of products, biases in ``state`` format.
+        shift : four int
+        c : int64 array
+
+        Returns
+        -------
+        h, c : int64 arrays
+        """
+        arithmetic = self.design.arithmetic
+        i, f, g, o = (
+            arithmetic.preactivation(s, b, n) for s, b, n in zip(sums, bias, shift, strict=True)
+        )
+        return arithmetic.step((i, f, g, o), c)

@@ -1,0 +1,204 @@
+"""All record shapes of the accelerator, derived from the design in one place."""
+
+from collections.abc import Iterable
+
+from amaranth.hdl import Shape, signed
+from amaranth.lib import data
+
+from compiler.abi.wire import frame_fields, output_fields, projected_bits, state_fields
+from compiler.array.design import Design, bits_for
+from compiler.array.program import instruction_fields
+from compiler.array.widths import SHIFT_BITS, Field, align_bits, beats_bits
+
+__all__ = [
+    "aligns_layout",
+    "bias_layout",
+    "cell_write_layout",
+    "entry_layout",
+    "events_layout",
+    "frame_layout",
+    "gate_sums_layout",
+    "group_layout",
+    "instruction_layout",
+    "output_layout",
+    "projected_layout",
+    "shifts_layout",
+    "states_layout",
+    "unit_layout",
+    "update_layout",
+    "vector_write_layout",
+    "writeback_layout",
+]
+
+
+def entry_layout(design: Design) -> data.StructLayout:
+    """One stored weight: value, then in-bank index above it."""
+    return data.StructLayout({"value": signed(design.value_bits), "index": design.index_bits})
+
+
+def vector_write_layout(design: Design) -> data.StructLayout:
+    """One write to the vector banks of all PEs.
+
+    ``write_ports`` places next to each other are one ``row``; ``en`` and ``data`` have one
+    entry for each of its places in each bank, all banks of a place side by side.
+    """
+    elements = design.lanes * design.write_ports
+    return data.StructLayout(
+        {
+            "en": elements,
+            "row": bits_for(-(-design.vector_depth // design.write_ports)),
+            "data": data.ArrayLayout(signed(design.act_bits), elements),
+        }
+    )
+
+
+def group_layout(design: Design) -> data.StructLayout:
+    """What a PE is told about a CSB group.
+
+    ``first`` and ``last`` frame a row; ``parked`` starts it from the parked sum, ``park``
+    parks its result instead of presenting it; ``zero`` takes the vector as zero.
+    """
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "first": 1,
+            "last": 1,
+            "parked": 1,
+            "park": 1,
+            "zero": 1,
+            "base": bits_for(design.vector_depth),
+            "slot": bits_for(design.slots),
+            "align": align_bits(design),
+        }
+    )
+
+
+def aligns_layout(design: Design) -> data.ArrayLayout:
+    """Left shift of the sums of gates i, f, g, o."""
+    return data.ArrayLayout(align_bits(design), 4)
+
+
+def shifts_layout() -> data.ArrayLayout:
+    """Right shift of the sums of gates i, f, g, o to ``state`` format."""
+    return data.ArrayLayout(SHIFT_BITS, 4)
+
+
+def update_layout(design: Design) -> data.StructLayout:
+    """What is told of a pass, with each of its slots, to those who take its results.
+
+    ``zero``: the old cell state is zero; ``beats`` in which results come home, from
+    ``base`` on if ``write``; ``bias`` and ``cell``: first places in the memories; ``emit``:
+    they leave the accelerator, ``final``: and end the frame.
+    """
+    return data.StructLayout(
+        {
+            "zero": 1,
+            "write": 1,
+            "emit": 1,
+            "final": 1,
+            "beats": beats_bits(design),
+            "base": bits_for(design.vector_depth),
+            "bias": bits_for(max(design.cells, design.linear)),
+            "cell": bits_for(design.state_depth),
+            "shift": shifts_layout(),
+        }
+    )
+
+
+def unit_layout(design: Design) -> data.StructLayout:
+    """What an element-wise lane is told about a unit."""
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "zero": 1,
+            "select": bits_for(design.units_per_slot),
+            "cell": bits_for(design.state_depth),
+            "shift": shifts_layout(),
+        }
+    )
+
+
+def writeback_layout(design: Design, beat: int) -> data.StructLayout:
+    """Where ``beat`` results go: banks ``turn * beat`` and on, one row; and whether they leave."""
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "write": 1,
+            "emit": 1,
+            "last": 1,
+            "place": bits_for(design.vector_depth),
+            "turn": bits_for(max(1, design.lanes // beat)),
+        }
+    )
+
+
+def gate_sums_layout(design: Design) -> data.ArrayLayout:
+    """Sums of products of gates i, f, g, o of one unit."""
+    return data.ArrayLayout(signed(design.acc_bits), 4)
+
+
+def bias_layout(design: Design) -> data.ArrayLayout:
+    """Biases of gates i, f, g, o of one unit."""
+    return data.ArrayLayout(signed(design.state.width), 4)
+
+
+def cell_write_layout(design: Design) -> data.StructLayout:
+    """One write to the cell memory of an element-wise lane."""
+    return data.StructLayout(
+        {
+            "en": 1,
+            "addr": bits_for(design.state_depth),
+            "data": signed(design.state.width),
+        }
+    )
+
+
+def frame_layout(design: Design) -> data.StructLayout:
+    """A beat of input; see :func:`compiler.abi.wire.frame_fields`."""
+    return layout_of(frame_fields(design))
+
+
+def states_layout(design: Design) -> data.StructLayout:
+    """Hidden and cell state of E units; see :func:`compiler.abi.wire.state_fields`."""
+    return layout_of(state_fields(design))
+
+
+def projected_layout(design: Design) -> data.ArrayLayout:
+    """Q results of a projection, or Q exact sums of a linear layer."""
+    return data.ArrayLayout(signed(projected_bits(design)), design.projectors)
+
+
+def output_layout(design: Design) -> data.StructLayout:
+    """A beat of output; see :func:`compiler.abi.wire.output_fields`."""
+    return layout_of(output_fields(design))
+
+
+def events_layout() -> data.StructLayout:
+    """Pulses for performance counters."""
+    return data.StructLayout(
+        {
+            "issued": 1,
+            "wait_frame": 1,
+            "wait_state": 1,
+            "wait_room": 1,
+            "wait_word": 1,
+            "frame_taken": 1,
+            "frame_done": 1,
+            "saturated": 1,
+        }
+    )
+
+
+def instruction_layout(design: Design) -> data.StructLayout:
+    """An instruction; :mod:`compiler.array.program` gives the fields their meaning."""
+    return layout_of(instruction_fields(design))
+
+
+def layout_of(fields: Iterable[Field]) -> data.StructLayout:
+    """A record of the compiler as Amaranth has it."""
+    return data.StructLayout({field.name: _shape(field) for field in fields})
+
+
+def _shape(field: Field) -> Shape | int | data.ArrayLayout:
+    shape = signed(field.width) if field.signed else field.width
+    return data.ArrayLayout(shape, field.count) if field.is_array else shape

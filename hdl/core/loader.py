@@ -1,0 +1,141 @@
+"""Writes the memories from a stream of 32-bit words, and starts the program.
+
+The packets are those of :mod:`compiler.lower.load`.
+"""
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from compiler.array.design import Design
+from compiler.lower.load import WORD, Space, space_depths, space_targets, space_widths
+
+__all__ = ["Loader"]
+
+
+_OUT = ("space", "target", "write_en", "write_addr", "write_data", "start", "start_addr")
+
+
+class Loader(wiring.Component):
+    """Decodes packets; one 32-bit word a cycle, always ready.
+
+    Parameters
+    ----------
+    design : Design
+
+    Members
+    -------
+    words : In, stream of 32 bits
+    space, target : Out
+        The memory that ``write_en`` means.
+    write_en, write_addr, write_data : Out
+        One memory word; narrower memories take the low bits.
+    start, start_addr : Out
+        Start the program (a pulse).
+    fault : Out
+        Sticky until the next start: a header named a space or a memory that does not exist,
+        a word lay beyond its memory or a start beyond the program. What is wrong is skipped.
+    """
+
+    words: stream.Interface
+    space: Signal
+    target: Signal
+    write_en: Signal
+    write_addr: Signal
+    write_data: Signal
+    start: Signal
+    start_addr: Signal
+    fault: Signal
+
+    def __init__(self, design: Design):
+        self.design = design
+        super().__init__(
+            {
+                "words": In(stream.Signature(WORD)),
+                "space": Out(4),
+                "target": Out(12),
+                "write_en": Out(1),
+                "write_addr": Out(16),
+                "write_data": Out(max(space_widths(design).values())),
+                "start": Out(1),
+                "start_addr": Out(16),
+                "fault": Out(1),
+            }
+        )
+        self._written = Signal()  # a memory word is complete
+        # what goes out: at once, or a cycle later where the wires are long
+        self._out = {n: Signal.like(getattr(self, n), name=f"next_{n}") for n in _OUT}
+
+    def elaborate(self, platform: object) -> Module:
+        """A three-state machine over header, count and data."""
+        m = Module()
+        word, taken = self.words.payload, self.words.valid
+        head = data.View(data.StructLayout({"address": 16, "target": 12, "space": 4}), word)
+        left = Signal(WORD)
+        out, kind = self._out, m.d.sync if self.design.deep else m.d.comb
+        m.d.comb += [self.words.ready.eq(1), out["start_addr"].eq(out["write_addr"])]
+        m.d.sync += [out["start"].eq(0), self._written.eq(0)]
+        kind += [getattr(self, name).eq(value) for name, value in out.items()]
+        with m.If(self._written):
+            m.d.sync += out["write_addr"].eq(out["write_addr"] + 1)
+        self._check_depth(m)
+        with m.If(taken), m.FSM():
+            with m.State("header"):
+                m.d.sync += [
+                    out["space"].eq(head.space),
+                    out["target"].eq(head.target),
+                    out["write_addr"].eq(head.address),
+                ]
+                starts = head.address < self.design.program_depth
+                with m.If(head.space == Space.START):
+                    m.d.sync += [out["start"].eq(starts), self.fault.eq(~starts)]
+                with m.Else():
+                    m.next = "count"
+                    with m.If(~self._known(head)):
+                        m.d.sync += self.fault.eq(1)
+            with m.State("count"):
+                m.d.sync += left.eq(word)
+                m.next = "data"
+                with m.If(word == 0):
+                    m.next = "header"
+            with m.State("data"), m.If(self._collect(m, word)):
+                m.d.sync += left.eq(left - 1)
+                with m.If(left == 1):
+                    m.next = "header"
+        return m
+
+    def _check_depth(self, m: Module) -> None:
+        """Write where there is a place; the rest of a packet that is too long is skipped."""
+        inside = Signal()
+        with m.Switch(self._out["space"]):
+            for space, depth in space_depths(self.design).items():
+                with m.Case(space):
+                    m.d.comb += inside.eq(self._out["write_addr"] < depth)
+        m.d.comb += self._out["write_en"].eq(self._written & inside)
+        with m.If(self._written & ~inside):
+            m.d.sync += self.fault.eq(1)
+
+    def _known(self, head: data.View) -> Value:
+        counts = space_targets(self.design)
+        return sum(
+            ((head.space == space) & (head.target < count) for space, count in counts.items()),
+            start=Value.cast(0),
+        ).bool()
+
+    def _collect(self, m: Module, word: Value) -> Signal:
+        """Gather the chunks of a memory word; high with its last."""
+        chunk = Signal(range(-(-len(self._out["write_data"]) // WORD)))
+        whole = Signal()
+        with m.Switch(self._out["space"]):
+            for space, width in space_widths(self.design).items():
+                with m.Case(space):
+                    m.d.comb += whole.eq(chunk == -(-width // WORD) - 1)
+            with m.Default():
+                m.d.comb += whole.eq(1)
+        m.d.sync += [
+            self._out["write_data"].word_select(chunk, WORD).eq(word),
+            chunk.eq(chunk + 1),
+        ]
+        with m.If(whole):
+            m.d.sync += [chunk.eq(0), self._written.eq(1)]
+        return whole

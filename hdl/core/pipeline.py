@@ -1,0 +1,51 @@
+"""Registers that carry values along a pipeline."""
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data
+
+__all__ = ["carried", "delayed", "registered"]
+
+
+def registered(m: Module, value: data.View | Value, *, reset: bool = False) -> data.View:
+    """``value`` one cycle later.
+
+    Parameters
+    ----------
+    m : Module
+    value : Value or View
+    reset : bool
+        Whether reset clears the register. Data needs no reset where its valid bit has one,
+        and registers without reset fit into DSP and memory blocks.
+    """
+    later = Signal(value.shape(), reset_less=not reset)
+    m.d.sync += later.eq(value)
+    return later
+
+
+def delayed(m: Module, value: data.View | Value, cycles: int, *, reset: bool = False) -> data.View:
+    """``value`` some cycles later; see :func:`registered`."""
+    for _ in range(cycles):
+        value = registered(m, value, reset=reset)
+    return value
+
+
+def carried(m: Module, pulse: Value, value: Value, cycles: int, period: int) -> Value:
+    """``value`` of the cycle of ``pulse``, some cycles later, in few registers.
+
+    Parameters
+    ----------
+    m : Module
+    pulse : Value
+        No more often than every ``period`` cycles.
+    value : Value or View
+    cycles : int
+        When the result is meant; it is what it is in all other cycles.
+    period : int
+    """
+    value = Value.cast(value)
+    for stage in range(-(-cycles // period)):
+        kept = Signal.like(value, name=f"carried{stage}", reset_less=True)
+        with m.If(delayed(m, pulse, stage * period, reset=True)):
+            m.d.sync += kept.eq(value)
+        value = kept
+    return value

@@ -1,0 +1,157 @@
+"""Deals the results that a slot completes to lanes, and what the lanes make of them home."""
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from compiler.array.design import Design
+from compiler.array.latency import home_delay
+
+from .layouts import update_layout, writeback_layout
+from .pipeline import carried, delayed
+
+__all__ = ["Sequencer"]
+
+
+class Sequencer(wiring.Component):
+    """Counts results through a pass.
+
+    Processing order ``t = n * B + lane`` is element ``(t mod N) * w + t div N`` of the
+    vector: the ``n``-th beat of B lanes goes to banks ``(n mod (N / B)) * B + lane`` at place
+    ``n div (N / B)``; with B a multiple of N, to all banks at B / N places.
+
+    Parameters
+    ----------
+    design : Design
+    lanes : int
+        B, results in a beat.
+    beats : int
+        Beats of a slot.
+    latency : int
+        Cycles from a beat's deal until the lanes have its results, at least 1.
+
+    Members
+    -------
+    slot_done, first_slot, update : In
+        The PEs' results are there in the next cycle (a pulse); they are the first of their
+        pass, which is described by ``update`` in the same cycle. The last beat before is
+        dealt now at the latest.
+    deal, select, bias, cell, now : Out
+        A beat is dealt, up to ``beats`` cycles in a row from the cycle after ``slot_done``
+        on; which of the slot's; its places in the memories; and the pass's description.
+    writeback : Out
+        Where the lanes' results go, ``latency`` cycles after the deal.
+    home : Out
+        The beat's results may be read by a group that is issued in the next cycle or
+        later (a pulse).
+    """
+
+    slot_done: Signal
+    first_slot: Signal
+    update: Signal
+    deal: Signal
+    select: Signal
+    bias: Signal
+    cell: Signal
+    now: Signal
+    writeback: Signal
+    home: Signal
+
+    def __init__(self, design: Design, lanes: int, beats: int, latency: int):
+        self._design = design
+        self._lanes, self._beats, self._latency = lanes, beats, latency
+        self._turns = max(1, design.lanes // lanes)
+        self._places = max(1, lanes // design.lanes)
+        update = update_layout(design)
+        super().__init__(
+            {
+                "slot_done": In(1),
+                "first_slot": In(1),
+                "update": In(update),
+                "deal": Out(1),
+                "select": Out(range(max(2, beats))),
+                "bias": Out(update.members["bias"]),
+                "cell": Out(update.members["cell"]),
+                "now": Out(update),
+                "writeback": Out(writeback_layout(design, lanes)),
+                "home": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """A counter over the beats of a slot, one over those of a pass, and delays."""
+        m = Module()
+        told = self._told(m)
+        active = self._walk_slot(m)
+        count, turn, place = self._walk_pass(m, active, self.slot_done & self.first_slot)
+        deal = active & (count < told.beats)
+        kind = m.d.comb if self._design.compact else m.d.sync  # held outside
+        m.d.sync += self.deal.eq(deal)
+        kind += self.now.eq(told)
+        m.d.sync += [
+            self.bias.eq(told.bias + count),
+            self.cell.eq(told.cell + count),
+        ]
+        now = Signal.like(self.writeback)
+        m.d.comb += [
+            now.valid.eq(deal),
+            now.write.eq(told.write),
+            now.emit.eq(told.emit),
+            now.last.eq(told.final & (count == told.beats - 1)),
+            now.place.eq(told.base | place),
+            now.turn.eq(turn),
+        ]
+        home = home_delay(self._design, self._latency)
+        m.d.comb += [
+            self.writeback.eq(self._later(m, now)),
+            self.home.eq(delayed(m, self.deal, home, reset=True)),
+        ]
+        return m
+
+    def _told(self, m: Module) -> Signal:
+        """The pass's description while a slot is dealt; of a compact design it is held outside."""
+        told = Signal.like(self.update)
+        if self._design.compact:
+            m.d.comb += told.eq(self.update)
+            return told
+        held = Signal.like(self.update)
+        m.d.comb += told.eq(Mux(self.slot_done, self.update, held))
+        with m.If(self.slot_done):
+            m.d.sync += held.eq(self.update)
+        return told
+
+    def _later(self, m: Module, now: Signal) -> Value:
+        """``now`` when the lanes have the results."""
+        cycles, period = 1 + self._latency, self._design.lane_period
+        if period == 1:
+            return delayed(m, now, cycles, reset=True)
+        then = Signal.like(now)
+        m.d.comb += [
+            then.eq(carried(m, now.valid, now, cycles, period)),
+            then.valid.eq(delayed(m, now.valid, cycles, reset=True)),
+        ]
+        return then
+
+    def _walk_slot(self, m: Module) -> Value:
+        """Whether a beat of the slot is next, while ``select`` counts."""
+        last = self._beats - 1
+        rest = Signal(range(max(2, last + 1)))  # beats of this slot still to deal after this cycle
+        m.d.sync += self.select.eq(Mux(self.slot_done, 0, last + 1 - rest))
+        with m.If(self.slot_done):
+            m.d.sync += rest.eq(last)
+        with m.Elif(rest.any()):
+            m.d.sync += rest.eq(rest - 1)
+        return self.slot_done | rest.any()
+
+    def _walk_pass(self, m: Module, active: Value, start: Value) -> tuple[Value, Value, Value]:
+        """(number of the beat, its turn among the banks, its place in the bank)."""
+        count = Signal.like(self.update.beats)
+        turn, place = Signal.like(self.writeback.turn), Signal.like(self.writeback.place)
+        now = [Mux(start, 0, counter) for counter in (count, turn, place)]
+        with m.If(active):
+            m.d.sync += count.eq(now[0] + 1)
+            with m.If(now[1] == self._turns - 1):
+                m.d.sync += [turn.eq(0), place.eq(now[2] + self._places)]
+            with m.Else():
+                m.d.sync += [turn.eq(now[1] + 1), place.eq(now[2])]
+        return now[0], now[1], now[2]

@@ -1,0 +1,1 @@
+"""Matrices that are read from memory while they are used."""

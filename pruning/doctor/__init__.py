@@ -1,0 +1,1 @@
+"""What an array would make of a model as it is."""

@@ -1,0 +1,388 @@
+"""What a mask costs on an array whose lanes work in lockstep, and what balancing it would cost.
+
+Every lane has one bank of the vector, so a row takes as many cycles as its fullest bank
+holds nonzeros; PEs that work on rows at the same time wait for the slowest of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from compiler.array.placement import row_order
+from csb_format.geometry import Geometry
+
+from ..importers import Imported
+from ..mask.masks import bank_balanced_mask, bank_view
+
+__all__ = [
+    "CANDIDATES",
+    "KEEP_ENERGY",
+    "MORE_WEIGHTS",
+    "Diagnosis",
+    "Energy",
+    "LaneFigures",
+    "MatrixFigures",
+    "bank_loads",
+    "diagnose",
+    "utilisation",
+]
+
+CANDIDATES = (4, 8, 16, 32, 64)
+"""Banks (lanes) that are tried unless the caller names others."""
+
+KEEP_ENERGY = 0.95
+"""Least share of the present L2 energy that a suggested balanced mask keeps."""
+
+MORE_WEIGHTS = 1.05
+"""A whole number of weights per bank seldom gives the present count; so many times it may be."""
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Sums of magnitudes and of squares, as shares of those of some set of weights.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        0 or more; at most 1 for a part of the set.
+    """
+
+    l1: float
+    l2: float
+
+
+@dataclass(frozen=True)
+class LaneFigures:
+    """One matrix on an array of so many lanes: as it is, and rebalanced.
+
+    Parameters
+    ----------
+    lanes : int
+        Lanes N of a PE, and banks of a row.
+    utilisation : float
+        Of one PE: nonzeros / (N * sum over rows of the fullest bank), 0..1.
+    pes_utilisation : float
+        Of M PEs in lockstep, where a slot of M rows waits for its slowest.
+    balanced : bool
+        Every bank of every row holds equally many already, short last banks aside.
+    nonzeros : int
+        Weights per bank after rebalancing: the whole number nearest to the present count.
+    kept : int
+        Weights of the rebalanced matrix.
+    rebalanced_utilisation : float
+        Of it; below 1 only by padding and by rows that M does not divide.
+    speedup : float
+        Cycles of M PEs as it is / rebalanced.
+    within : Energy
+        Rebalanced by removing weights from full banks only, as shares of the present energy.
+    from_dense : Energy or None
+        Rebalanced from all weights, as shares of the dense energy; None if not known.
+    index_bits : int
+        Of an in-bank index in CSB.
+    csb_bytes : int
+        The rebalanced matrix in CSB.
+    """
+
+    lanes: int
+    utilisation: float
+    pes_utilisation: float
+    balanced: bool
+    nonzeros: int
+    kept: int
+    rebalanced_utilisation: float
+    speedup: float
+    within: Energy
+    from_dense: Energy | None
+    index_bits: int
+    csb_bytes: int
+
+
+@dataclass(frozen=True)
+class MatrixFigures:
+    """One matrix.
+
+    Parameters
+    ----------
+    name : str
+        Parameter name.
+    rows, columns, nonzeros : int
+        Nonzeros are the weights that the mask keeps.
+    present : Energy or None
+        Of the present weights as shares of the dense ones; None if those are not known.
+    lanes : tuple of LaneFigures
+        Ascending; counts beyond the columns are left out.
+    suggested : int
+        Banks, one of the lanes.
+    reason : str
+        The rule that has chosen them.
+    """
+
+    name: str
+    rows: int
+    columns: int
+    nonzeros: int
+    present: Energy | None
+    lanes: tuple[LaneFigures, ...]
+    suggested: int
+    reason: str
+
+    @property
+    def sparsity(self) -> float:
+        """Share of weights that are removed, 0..1."""
+        return 1 - self.nonzeros / (self.rows * self.columns)
+
+    def comparable(self, figures: LaneFigures) -> bool:
+        """Whether the rebalanced matrix has at most :data:`MORE_WEIGHTS` times the weights."""
+        return figures.kept <= MORE_WEIGHTS * self.nonzeros
+
+    def at(self, lanes: int) -> LaneFigures:
+        """The figures of one number of lanes."""
+        return next(figures for figures in self.lanes if figures.lanes == lanes)
+
+    def retained(self, figures: LaneFigures) -> Energy:
+        """Energy after rebalancing as a share of the present one, from all weights if known."""
+        if figures.from_dense is None or self.present is None:
+            return figures.within
+        dense, present = figures.from_dense, self.present
+        return Energy(dense.l1 / present.l1, dense.l2 / present.l2)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All matrices of a model.
+
+    Parameters
+    ----------
+    source : str
+        What the file was taken for.
+    pes, value_bits : int
+        M, and bits of a stored weight.
+    keep_energy : float
+        See :data:`KEEP_ENERGY`.
+    matrices : tuple of MatrixFigures
+        In the order of the file.
+    notes : tuple of str
+        What was left out or could not be known.
+    """
+
+    source: str
+    pes: int
+    value_bits: int
+    keep_energy: float
+    matrices: tuple[MatrixFigures, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Matrix:
+    """A matrix while it is examined; ``shapes`` are those of all matrices of the model."""
+
+    name: str
+    weight: Tensor
+    mask: Tensor
+    dense: Tensor | None
+    shapes: Mapping[str, tuple[int, int]]
+
+    @property
+    def nonzeros(self) -> int:
+        return int(self.mask.sum())
+
+
+def diagnose(
+    model: Imported,
+    lanes: Sequence[int] = CANDIDATES,
+    pes: int = 16,
+    value_bits: int = 16,
+    keep_energy: float = KEEP_ENERGY,
+    names: Sequence[str] = (),
+) -> Diagnosis:
+    """Examine every matrix of a model.
+
+    Parameters
+    ----------
+    model : Imported
+        Weights and masks, or masks alone (then every kept weight counts as 1).
+    lanes : sequence of int
+        Numbers N of lanes, and so banks, to try; each at least 1.
+    pes : int
+        PEs M that work on rows in lockstep, at least 1.
+    value_bits : int
+        Bits of a stored weight, 4..18.
+    keep_energy : float
+        Least share of the present L2 energy for a suggestion, 0..1.
+    names : sequence of str
+        Parameters to examine; by default every floating matrix.
+
+    Raises
+    ------
+    ValueError
+        For an argument out of range, an unknown name, weights that are NaN or infinite, or
+        a model without matrices.
+    """
+    _check_arguments(lanes, pes, keep_energy)
+    found = _matrices(model, names)
+    notes = [f"{m.name}: no weight is left, not examined" for m in found if not m.nonzeros]
+    alive = [m for m in found if m.nonzeros]
+    if not alive:
+        raise ValueError(f"{', '.join(m.name for m in found)}: no weight is left; prune less")
+    counts = sorted(set(lanes))
+    examined = tuple(_examine(m, counts, pes, value_bits, keep_energy) for m in alive)
+    return Diagnosis(model.source, pes, value_bits, keep_energy, examined, (*model.notes, *notes))
+
+
+def _check_arguments(lanes: Sequence[int], pes: int, keep_energy: float) -> None:
+    if not lanes or min(lanes) < 1:
+        raise ValueError(f"lanes {list(lanes)}: give at least one number, each at least 1")
+    if pes < 1:
+        raise ValueError(f"{pes} PEs: must be at least 1")
+    if not 0 <= keep_energy <= 1:
+        raise ValueError(f"keep_energy {keep_energy}: it is a share, 0 to 1")
+
+
+def _matrices(model: Imported, names: Sequence[str]) -> list[_Matrix]:
+    state: Mapping[str, Tensor] = model.state_dict or {
+        name: mask.float() for name, mask in model.masks.items()
+    }
+    matrices = {
+        name: tensor.float()
+        for name, tensor in state.items()
+        if tensor.ndim == 2 and tensor.is_floating_point() and tensor.numel()
+    }
+    unknown = [name for name in names if name not in matrices]
+    if unknown or not matrices:
+        raise ValueError(
+            f"no matrix {', '.join(unknown) or 'at all'} in this model: it has "
+            f"{', '.join(matrices) or 'none; give LSTM, GRU or linear weights'}"
+        )
+    shapes = {name: (tensor.shape[0], tensor.shape[1]) for name, tensor in matrices.items()}
+    chosen = names or list(matrices)
+    return [_matrix(model, name, matrices[name], shapes) for name in chosen]
+
+
+def _matrix(
+    model: Imported, name: str, weight: Tensor, shapes: Mapping[str, tuple[int, int]]
+) -> _Matrix:
+    dense = model.dense.get(name)
+    for tensor in (weight, dense):
+        if tensor is not None and not torch.isfinite(tensor).all():
+            at = tuple(torch.nonzero(~torch.isfinite(tensor))[0].tolist())
+            raise ValueError(f"{name} is {tensor[at].item()} at {at}: train to finite weights")
+    return _Matrix(
+        name, weight, model.mask(name),
+        None if dense is None else dense.float(), shapes,
+    )  # fmt: skip
+
+
+def bank_loads(mask: Tensor, banks: int) -> Tensor:
+    """Nonzeros in every bank of every row: bool (R, C) to int64 (R, banks)."""
+    return bank_view(mask, banks).sum(-1)
+
+
+def utilisation(mask: Tensor, lanes: int, pes: int = 1) -> float:
+    """Share of the multipliers that work on nonzeros while a matrix passes the array.
+
+    A slot is ``pes`` rows that follow each other in ``mask``; it takes as many cycles as
+    the fullest bank of any of its rows holds nonzeros.
+
+    Parameters
+    ----------
+    mask : Tensor
+        Bool (R, C), true = kept.
+    lanes : int
+        N: banks, 1..C.
+    pes : int
+        M, at least 1; missing rows of the last slot count as idle.
+
+    Returns
+    -------
+    float
+        nonzeros / (N * M * cycles), 0..1; 0 without nonzeros.
+    """
+    cycles = _cycles(bank_loads(mask, lanes), pes)
+    return int(mask.sum()) / (lanes * pes * cycles) if cycles else 0.0
+
+
+def _cycles(loads: Tensor, pes: int) -> int:
+    slowest = loads.amax(-1)
+    whole = pad(slowest, (0, -len(slowest) % pes))
+    return int(whole.reshape(-1, pes).amax(-1).sum())
+
+
+def _examine(
+    matrix: _Matrix, counts: Sequence[int], pes: int, value_bits: int, keep_energy: float
+) -> MatrixFigures:
+    rows, columns = matrix.mask.shape
+    # Something must be said about a narrow matrix too: all of its columns are banks then.
+    fitting = [count for count in counts if count <= columns] or [columns]
+    lanes = tuple(_at_lanes(matrix, count, pes, value_bits) for count in fitting)
+    present = None if matrix.dense is None else _energy(matrix.dense, matrix.mask, matrix.dense)
+    plain = MatrixFigures(matrix.name, rows, columns, matrix.nonzeros, present, lanes, 0, "")
+    suggested, reason = _suggest(plain, keep_energy)
+    return MatrixFigures(
+        matrix.name, rows, columns, matrix.nonzeros, present, lanes, suggested, reason
+    )
+
+
+def _at_lanes(matrix: _Matrix, lanes: int, pes: int, value_bits: int) -> LaneFigures:
+    rows, columns = matrix.mask.shape
+    sparsity = 1 - matrix.nonzeros / (rows * columns)
+    geometry = Geometry.nearest(rows, columns, lanes, sparsity, value_bits)
+    k, order = geometry.nonzeros, row_order(matrix.name, matrix.shapes, lanes)
+    cycles = _cycles(bank_loads(matrix.mask, lanes)[order], pes)
+    best = k * -(-rows // pes)
+    whole = None if matrix.dense is None else _rebalanced(matrix.dense, matrix.dense, lanes, k)
+    return LaneFigures(
+        lanes=lanes,
+        utilisation=utilisation(matrix.mask, lanes),
+        pes_utilisation=matrix.nonzeros / (lanes * pes * cycles),
+        balanced=_is_balanced(matrix.mask, geometry),
+        nonzeros=k,
+        kept=geometry.real_nonzeros,
+        rebalanced_utilisation=geometry.real_nonzeros / (lanes * pes * best),
+        speedup=cycles / best,
+        within=_rebalanced(matrix.weight * matrix.mask, matrix.weight, lanes, k),
+        from_dense=whole,
+        index_bits=geometry.index_bits,
+        csb_bytes=-(-geometry.packed_bits // 8),
+    )
+
+
+def _is_balanced(mask: Tensor, geometry: Geometry) -> bool:
+    expected = torch.tensor([min(geometry.nonzeros, real) for real in geometry.bank_columns])
+    return bool((bank_loads(mask, geometry.banks) == expected).all())
+
+
+def _rebalanced(weight: Tensor, whole: Tensor, banks: int, nonzeros: int) -> Energy:
+    return _energy(weight, bank_balanced_mask(weight, banks, nonzeros), whole)
+
+
+def _energy(weight: Tensor, mask: Tensor, whole: Tensor) -> Energy:
+    # Both sums in the same order: what loses nothing is exactly 1.
+    kept, all_of = torch.where(mask, weight, 0.0).double(), whole.double()
+    return Energy(
+        _share(float(kept.abs().sum()), float(all_of.abs().sum())),
+        _share(float(kept.square().sum()), float(all_of.square().sum())),
+    )
+
+
+def _share(part: float, whole: float) -> float:
+    # Masks may keep weights that are all zero: then nothing is lost.
+    return part / whole if whole else 1.0
+
+
+def _suggest(matrix: MatrixFigures, keep: float) -> tuple[int, str]:
+    """Most banks within the limits on energy and weight count, else the least loss."""
+    few = [f for f in matrix.lanes if matrix.comparable(f)]
+    good = [f for f in few if matrix.retained(f).l2 >= keep]
+    if good:
+        return good[-1].lanes, f"most banks that keep at least {keep:.0%} of the present L2 energy"
+    if few:
+        best = max(few, key=lambda f: (matrix.retained(f).l2, f.lanes))
+        return best.lanes, f"none keeps {keep:.0%} of the present L2 energy, these keep most"
+    least = min(matrix.lanes, key=lambda f: (f.kept, -f.lanes))
+    return least.lanes, "one weight per bank is more than there are; these banks add fewest"

@@ -1,0 +1,1 @@
+"""Networks and masks from files."""

@@ -1,0 +1,366 @@
+"""One recurrent module and its linear head, out of whatever file holds them."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..importers import Imported, import_model
+from ..importers.checkpoint import CheckpointError, UnsupportedLayerError
+
+__all__ = ["Classifier", "Network", "load_network", "network_of"]
+
+_PARAMETER = re.compile(r"^(.*\.|)(weight|bias)_(ih|hh|hr)(_l\d+(_reverse)?)?$")
+_GATES = {4: nn.LSTM, 3: nn.GRU}
+_FIRST = ("weight_ih_l0", "weight_hh_l0")
+
+Recurrent = nn.LSTM | nn.GRU
+
+
+class Classifier(nn.Module):
+    """A recurrent module of any option and a linear head on the output at the last frame.
+
+    With two directions, the reverse one contributes its output at that same last frame, as
+    :class:`pruning.integers.qat.QatClassifier` and the integer model have it.
+
+    Parameters
+    ----------
+    recurrent : nn.LSTM or nn.GRU
+        Made batch first.
+    head : nn.Linear
+    """
+
+    def __init__(self, recurrent: Recurrent, head: nn.Linear) -> None:
+        super().__init__()
+        recurrent.batch_first = True
+        self.recurrent, self.head = recurrent, head
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Logits of a padded batch.
+
+        Parameters
+        ----------
+        frames : Tensor
+            float32 (B, T, X); frames at and after ``lengths`` are ignored.
+        lengths : Tensor
+            int64 (B,), 1..T.
+
+        Returns
+        -------
+        Tensor
+            float32 (B, classes).
+        """
+        last: Tensor = self._outputs(frames, lengths)[torch.arange(len(lengths)), lengths - 1]
+        logits: Tensor = self.head(last)
+        return logits
+
+    def _outputs(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        if not self.recurrent.bidirectional:
+            # Causal: padding after the last frame cannot change that frame's output.
+            outputs: Tensor = self.recurrent(frames)[0]
+            return outputs
+        packed = nn.utils.rnn.pack_padded_sequence(
+            frames, lengths, batch_first=True, enforce_sorted=False
+        )
+        return nn.utils.rnn.pad_packed_sequence(self.recurrent(packed)[0], batch_first=True)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What a file holds, float32, on the CPU.
+
+    Parameters
+    ----------
+    recurrent : nn.LSTM or nn.GRU
+        Any number of layers, both directions, projections, with or without bias.
+    head : nn.Linear or None
+        The layer on its output.
+    names : dict of str to str
+        Parameter of :class:`Classifier` (``recurrent.weight_ih_l0``, ``head.weight``) to its
+        name in the file.
+    imported : Imported
+        The file's contents: masks, source, notes, metadata.
+    cell : bool
+        Whether it is an ``nn.LSTMCell`` or ``nn.GRUCell``, taken as a module of one layer.
+    """
+
+    recurrent: Recurrent
+    head: nn.Linear | None
+    names: dict[str, str]
+    imported: Imported
+    cell: bool = False
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """Kept weights of the recurrent module by parameter name, where the file has masks."""
+        found = self.imported.masks
+        return {
+            leaf: found[self.names[f"recurrent.{leaf}"]]
+            for leaf, _ in self.recurrent.named_parameters()
+            if self.names[f"recurrent.{leaf}"] in found
+        }
+
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of the recurrent module's weights by parameter name."""
+        return {
+            name: (parameter.shape[0], parameter.shape[1])
+            for name, parameter in self.recurrent.named_parameters()
+            if parameter.ndim == 2
+        }
+
+    @property
+    def is_lstm(self) -> bool:
+        """Whether it is an ``nn.LSTM``, the only one that has integers for the accelerator."""
+        return isinstance(self.recurrent, nn.LSTM) and not self.cell
+
+    def lstm(self) -> nn.LSTM:
+        """The recurrent module, which must be an ``nn.LSTM``.
+
+        Raises
+        ------
+        UnsupportedLayerError
+            For a GRU or a cell, naming the mend.
+        """
+        if isinstance(self.recurrent, nn.LSTM) and not self.cell:
+            return self.recurrent
+        kind = type(self.recurrent).__name__ + "Cell" * self.cell
+        mend = "train torch.nn.LSTM"
+        if kind == "LSTMCell":
+            mend = "give its tensors the names of nn.LSTM (weight_ih_l0, ...)"
+        raise UnsupportedLayerError(
+            f"tensor {self.names['recurrent.weight_hh_l0']} is that of an nn.{kind}: only nn.LSTM "
+            f"has integers for the accelerator; pack its matrices alone with --matrices, or {mend}"
+        )
+
+    def classifier(self, path: str | os.PathLike[str]) -> Classifier:
+        """The trainable network.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no head, or a parameter is NaN or infinite.
+        """
+        if self.head is None:
+            raise CheckpointError(
+                f"{path} has no linear layer on the hidden state: save the classifier with its "
+                "head, or prune in your own loop (docs/pruning.md)"
+            )
+        self.check_finite(path)
+        return Classifier(self.recurrent, self.head)
+
+    @torch.no_grad()
+    def restore(self) -> list[str]:
+        """Put weights back that a mask has removed, where the file still has them.
+
+        Returns
+        -------
+        list of str
+            Matrices that have changed, by their names in the file.
+        """
+        names = {self.names[f"recurrent.{leaf}"]: leaf for leaf in self.matrices()}
+        found = [name for name in names if name in self.imported.dense]
+        for name in found:
+            self.recurrent.get_parameter(names[name]).copy_(self.imported.dense[name])
+        return found
+
+    def check_finite(self, path: str | os.PathLike[str]) -> None:
+        """Raise a :class:`CheckpointError` that names the first tensor with NaN or infinity."""
+        for name in self.names.values():
+            if not self.imported.state_dict[name].isfinite().all():
+                raise CheckpointError(
+                    f"{path}: {name} holds NaN or infinity: train to finite weights first"
+                )
+
+
+def load_network(
+    path: str | os.PathLike[str], masks: str | os.PathLike[str] | None = None
+) -> Network:
+    """Load one recurrent module, and the linear layer on it if there is one.
+
+    Parameters
+    ----------
+    path, masks : path
+        What :func:`pruning.importers.import_model` reads: one ``nn.LSTM`` or ``nn.GRU`` of any
+        option, or one of their cells, and optionally one ``nn.Linear`` that takes its output.
+        Nothing else, so that no layer is dropped silently.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    UnsupportedLayerError
+        Naming the tensor of another cell.
+    CheckpointError
+        For a file that cannot be read safely, masks without weights, or tensors that are
+        missing, too many or of the wrong shape.
+    """
+    found = import_model(path, masks)
+    if not found.state_dict:
+        raise CheckpointError(
+            f"{path} holds masks alone: give the weights first and this file with --masks"
+        )
+    return network_of(found)
+
+
+def network_of(found: Imported) -> Network:
+    """What :func:`load_network` makes of an imported file that holds weights."""
+    prefix = _prefix(found.state_dict)
+    parts = _parts(found.state_dict, prefix)
+    cell = any(not _PARAMETER.fullmatch(leaf)[4] for leaf in parts)  # type: ignore[index]
+    names = {(f"{leaf}_l0" if cell else leaf): prefix + leaf for leaf in parts}
+    recurrent = _recurrent(prefix, {leaf: found.state_dict[n] for leaf, n in names.items()})
+    rest = {n: t for n, t in found.state_dict.items() if n not in names.values()}
+    head, name = _head(rest, recurrent)
+    origin = {f"recurrent.{leaf}": n for leaf, n in names.items()}
+    return Network(recurrent, head, origin | _head_names(head, name), found, cell)
+
+
+def _prefix(tensors: Mapping[str, Tensor]) -> str:
+    matches = {name: _PARAMETER.fullmatch(name) for name in tensors}
+    found = list(dict.fromkeys(match[1] for match in matches.values() if match))
+    if len(found) != 1:
+        named = ", ".join(f"{prefix}weight_ih..." for prefix in found)
+        raise CheckpointError(
+            f"{len(found)} recurrent modules ({named or 'found: ' + _some(tensors)}): a checkpoint "
+            "must hold exactly one nn.LSTM or nn.GRU, named as torch names its parameters; pack "
+            "the matrices of other networks with --matrices"
+        )
+    return found[0]
+
+
+def _some(names: Mapping[str, Tensor]) -> str:
+    return ", ".join(list(names)[:5]) or "no tensors"
+
+
+def _parts(tensors: Mapping[str, Tensor], prefix: str) -> list[str]:
+    matches = [_PARAMETER.fullmatch(name) for name in tensors]
+    return [match[0].removeprefix(prefix) for match in matches if match]
+
+
+def _recurrent(prefix: str, parts: Mapping[str, Tensor]) -> Recurrent:
+    """A module whose options are read off its tensors, which must then fit exactly."""
+    _check_matrices(prefix, parts)
+    projected = parts.get("weight_hr_l0")
+    hidden = int(parts["weight_hh_l0" if projected is None else "weight_hr_l0"].shape[-1])
+    kind = _kind(prefix, parts["weight_hh_l0"], hidden)
+    options = {} if projected is None else {"proj_size": int(projected.shape[0])}
+    _check_projection(prefix, options.get("proj_size", 0), hidden, kind)
+    # On no device first: no random numbers are drawn for weights that are replaced at once.
+    module = kind(
+        parts["weight_ih_l0"].shape[1],
+        hidden,
+        num_layers=len({name.split("_")[2] for name in parts}),
+        bias=any(name.startswith("bias") for name in parts),
+        bidirectional=any(name.endswith("_reverse") for name in parts),
+        device="meta",
+        **options,
+    ).to_empty(device="cpu")
+    _check_parts(prefix, parts, module)
+    module.load_state_dict({leaf: tensor.float() for leaf, tensor in parts.items()})
+    return module
+
+
+def _check_matrices(prefix: str, parts: Mapping[str, Tensor]) -> None:
+    if not set(_FIRST) <= set(parts):
+        raise CheckpointError(
+            f"recurrent module {prefix!r} has only {', '.join(parts)}: it needs "
+            f"{' and '.join(_FIRST)}; save its whole state dict"
+        )
+    for name, tensor in parts.items():
+        if name.startswith("weight") and (tensor.ndim != 2 or not tensor.numel()):
+            raise CheckpointError(
+                f"tensor {prefix}{name} of shape {tuple(tensor.shape)}: it must be a matrix with "
+                "rows and columns"
+            )
+
+
+def _kind(prefix: str, recurrent: Tensor, hidden: int) -> type[Recurrent]:
+    gates = recurrent.shape[0] / hidden
+    if gates == 1:
+        raise UnsupportedLayerError(
+            f"tensor {prefix}weight_hh_l0 of shape {tuple(recurrent.shape)} has 1 gate a unit "
+            "(nn.RNN): train torch.nn.LSTM, or pack its matrices with --matrices"
+        )
+    if gates not in _GATES:
+        raise CheckpointError(
+            f"tensor {prefix}weight_hh_l0 of shape {tuple(recurrent.shape)} for {hidden} units: "
+            f"an LSTM needs {4 * hidden} rows, a GRU {3 * hidden}"
+        )
+    return _GATES[math.floor(gates)]
+
+
+def _check_projection(prefix: str, size: int, hidden: int, kind: type[Recurrent]) -> None:
+    if size and not (kind is nn.LSTM and size < hidden):
+        raise CheckpointError(
+            f"tensor {prefix}weight_hr_l0 projects {hidden} units of an nn.{kind.__name__} to "
+            f"{size}: torch projects those of an nn.LSTM, to fewer"
+        )
+
+
+def _check_parts(prefix: str, parts: Mapping[str, Tensor], module: Recurrent) -> None:
+    wanted = {name: tuple(p.shape) for name, p in module.named_parameters()}
+    missing = [name for name in wanted if name not in parts]
+    surplus = [name for name in parts if name not in wanted]
+    if missing or surplus:
+        raise CheckpointError(
+            f"recurrent module {prefix!r} lacks {', '.join(missing) or 'nothing'} and has "
+            f"{', '.join(surplus) or 'nothing'} too much for {module}: save its whole state dict"
+        )
+    for name, tensor in parts.items():
+        if not tensor.is_floating_point() or tuple(tensor.shape) != wanted[name]:
+            raise CheckpointError(
+                f"tensor {prefix}{name} of shape {tuple(tensor.shape)} and {tensor.dtype}: "
+                f"{module} needs floats of shape {wanted[name]}"
+            )
+
+
+def _head(rest: Mapping[str, Tensor], recurrent: Recurrent) -> tuple[nn.Linear | None, str]:
+    if not rest:
+        return None, ""
+    width = (recurrent.proj_size or recurrent.hidden_size) * (1 + recurrent.bidirectional)
+    fits = [
+        n
+        for n, t in rest.items()
+        if n.rpartition(".")[2] == "weight"
+        and t.is_floating_point()
+        and t.ndim == 2
+        and t.shape[1] == width
+        and len(t)
+    ]
+    known = {name for fit in fits for name in (fit, fit.removesuffix("weight") + "bias")}
+    left = [name for name in rest if name not in known]
+    if len(fits) != 1 or left:
+        raise CheckpointError(
+            f"beside the {type(recurrent).__name__}: {', '.join(left or fits)}. Only one linear "
+            f"layer with {width} columns (its output) is supported: save the two alone, or pack "
+            "all matrices with --matrices"
+        )
+    return _linear(rest, fits[0]), fits[0]
+
+
+def _linear(rest: Mapping[str, Tensor], name: str) -> nn.Linear:
+    weight, bias = rest[name], rest.get(name.removesuffix("weight") + "bias")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise CheckpointError(
+            f"bias of {name} has shape {tuple(bias.shape)}: it must be ({weight.shape[0]},)"
+        )
+    rows, columns = weight.shape
+    linear = nn.Linear(columns, rows, bias=bias is not None, device="meta").to_empty(device="cpu")
+    state = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    linear.load_state_dict({key: tensor.float() for key, tensor in state.items()})
+    return linear
+
+
+def _head_names(head: nn.Linear | None, name: str) -> dict[str, str]:
+    if head is None:
+        return {}
+    stem = name.removesuffix("weight")
+    return {f"head.{leaf}": stem + leaf for leaf, _ in head.named_parameters()}

@@ -1,0 +1,1 @@
+"""From float to the integers of the hardware."""

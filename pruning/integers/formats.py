@@ -1,0 +1,352 @@
+"""Which fixed-point formats every tensor and state of a network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from csb_format.fixed import Fixed
+from csb_format.model import GATE_ORDER, GateFormats, LstmLayer, Model
+from csb_format.scales import MAX_ALIGN
+
+from ..importers.checkpoint import UnsupportedLayerError
+
+__all__ = [
+    "Formats",
+    "LayerFormats",
+    "Ranges",
+    "Real",
+    "check_network",
+    "choose_formats",
+    "gates_of",
+    "real_tensors",
+    "suffixes",
+]
+
+Real = npt.NDArray[np.float64]
+PerGate = tuple[Fixed, Fixed, Fixed, Fixed]
+
+_HEAD_WEIGHT_BITS = 16
+_HEAD_BIAS_BITS = 48
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Largest magnitudes seen on calibration data.
+
+    Parameters
+    ----------
+    input : float
+        Of the frames.
+    outputs : tuple of float
+        Of what each level (both directions together) gives out.
+    """
+
+    input: float
+    outputs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LayerFormats:
+    """Formats of one direction of one layer; names as in :class:`csb_format.LstmLayer`.
+
+    Parameters
+    ----------
+    input, hidden, state, output : Fixed
+        Of x, of h before a projection, of pre-activations, bias and cell state, and of the
+        output and recurrent state.
+    weight_ih, weight_hh : Fixed or 4 Fixed
+        One for all gates, or one for each of i, f, g, o.
+    weight_hr : Fixed, optional
+        Of the projection's weights.
+    """
+
+    input: Fixed
+    hidden: Fixed
+    state: Fixed
+    output: Fixed
+    weight_ih: GateFormats
+    weight_hh: GateFormats
+    weight_hr: Fixed | None = None
+
+    @classmethod
+    def of_layer(cls, layer: LstmLayer) -> LayerFormats:
+        """Formats of a quantised layer."""
+        return cls(
+            layer.input,
+            layer.hidden,
+            layer.state,
+            layer.output,
+            layer.weight_ih_format,
+            layer.weight_hh_format,
+            None if layer.projection is None else layer.projection.weight_format,
+        )
+
+    def of(self, kind: str) -> GateFormats:
+        """Format of ``"weight_ih"``, ``"weight_hh"``, ``"weight_hr"`` (if any) or ``"bias"``."""
+        found: GateFormats = self.state if kind == "bias" else getattr(self, kind)
+        return found
+
+
+@dataclass(frozen=True)
+class Formats:
+    """Formats of a whole network.
+
+    Parameters
+    ----------
+    layers : tuple of LayerFormats
+        In torch's order: ``l0``, ``l0_reverse``, ``l1``, ...
+    head : Fixed, optional
+        Of the classifier's weights.
+    lowered : dict of str to int
+        Fraction bits that a weight format gave up, beyond what its range needs, by parameter
+        name (with ``.i``, ``.f``, ``.g``, ``.o`` where gates have their own formats).
+    """
+
+    layers: tuple[LayerFormats, ...]
+    head: Fixed | None
+    lowered: dict[str, int]
+
+    @classmethod
+    def of_model(cls, model: Model) -> Formats:
+        """Formats of a quantised model."""
+        head = None if model.head is None else model.head.weight_format
+        return cls(tuple(LayerFormats.of_layer(layer) for layer in model.layers), head, {})
+
+    @property
+    def head_bias(self) -> Fixed:
+        """Format of the classifier's bias: that of its products, 48 bits wide."""
+        if self.head is None:
+            raise ValueError("the formats have no head: choose them with the classifier")
+        return Fixed(_HEAD_BIAS_BITS, self.head.frac + self.layers[-1].output.frac)
+
+
+def suffixes(lstm: nn.LSTM) -> list[str]:
+    """Ends of torch's parameter names, layer by layer: ``_l0``, ``_l0_reverse``, ``_l1``, ..."""
+    ends = ("", "_reverse") if lstm.bidirectional else ("",)
+    return [f"_l{n}{end}" for n in range(lstm.num_layers) for end in ends]
+
+
+def gates_of(formats: GateFormats) -> PerGate:
+    """Four formats, for gates i, f, g, o."""
+    return (formats,) * 4 if isinstance(formats, Fixed) else formats
+
+
+def check_network(lstm: nn.Module, head: nn.Module | None) -> None:
+    """Refuse what cannot be quantised.
+
+    Raises
+    ------
+    UnsupportedLayerError
+        For another cell than ``nn.LSTM``, parametrisations, or another head than
+        ``nn.Linear``; the message names the mend.
+    ValueError
+        For a head of another width.
+    """
+    if not isinstance(lstm, nn.LSTM):
+        raise UnsupportedLayerError(
+            f"layer of type {type(lstm).__name__}: train torch.nn.LSTM, the only cell supported"
+            + "; copy a cell's weights into it" * isinstance(lstm, nn.LSTMCell)
+        )
+    if parametrize.is_parametrized(lstm):
+        raise UnsupportedLayerError(
+            "LSTM with parametrisations (a pruner's masks?): quantise what squash() returns"
+        )
+    if head is None:
+        return
+    if not isinstance(head, nn.Linear):
+        raise UnsupportedLayerError(f"head of type {type(head).__name__}: use torch.nn.Linear")
+    _check_head(lstm, head)
+
+
+def _check_head(lstm: nn.LSTM, head: nn.Linear) -> None:
+    wanted = (lstm.proj_size or lstm.hidden_size) * (1 + lstm.bidirectional)
+    if head.in_features != wanted:
+        size = f"hidden_size {lstm.hidden_size}"
+        if wanted != lstm.hidden_size:
+            size += f", proj_size {lstm.proj_size} and bidirectional={lstm.bidirectional}"
+        raise ValueError(
+            f"head takes {head.in_features} features, the LSTM has {size}: "
+            f"give it in_features={wanted}"
+        )
+
+
+def real_tensors(lstm: nn.LSTM, head: nn.Linear | None) -> dict[str, Real]:
+    """All tensors as float64 by torch's names, with ``bias_l0``, ... the sum of both biases.
+
+    Missing biases are zeros; the head's are ``head.weight`` and ``head.bias``.
+
+    Raises
+    ------
+    ValueError
+        Naming the first tensor and place that is NaN or infinite.
+    """
+    found: dict[str, Real] = {}
+    kinds = ("weight_ih", "weight_hh") + ("weight_hr",) * bool(lstm.proj_size)
+    for end in suffixes(lstm):
+        found |= {kind + end: _array(kind + end, getattr(lstm, kind + end)) for kind in kinds}
+        biases = [f"bias_{side}{end}" for side in ("ih", "hh")] if lstm.bias else []
+        zeros = np.zeros(4 * lstm.hidden_size)
+        found[f"bias{end}"] = sum((_array(n, getattr(lstm, n)) for n in biases), zeros)
+    if head is not None:
+        found["head.weight"] = _array("head.weight", head.weight)
+        bias = head.bias
+        outputs = np.zeros(head.out_features)
+        found["head.bias"] = outputs if bias is None else _array("head.bias", bias)
+    return found
+
+
+def _array(name: str, tensor: Tensor) -> Real:
+    array: Real = tensor.detach().cpu().double().numpy()
+    if not np.isfinite(array).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(
+            f"{name} at {at} is {array[at]}: train to finite weights before quantising"
+        )
+    return array
+
+
+def choose_formats(
+    lstm: nn.LSTM,
+    head: nn.Linear | None,
+    ranges: Ranges,
+    value_bits: int = 16,
+    act_bits: int = 16,
+    per_gate: bool = False,
+    percentile: float = 100.0,
+) -> Formats:
+    """Power-of-two formats for weights, given the ranges of inputs and outputs.
+
+    Parameters
+    ----------
+    lstm, head : nn.LSTM, nn.Linear
+    ranges : Ranges
+    value_bits, act_bits : int
+        Width of LSTM weights and of inputs, hidden and projected states, 4..18.
+    per_gate : bool
+        Give gates i, f, g, o of a matrix a format each.
+    percentile : float
+        Share of weights that aren't zero, in percent, that a format must hold: below 100 the
+        largest saturate and the others are finer.
+
+    Raises
+    ------
+    ValueError
+        For widths or a percentile out of range, or a tensor that its format would make
+        all zero.
+    """
+    if not 4 <= act_bits <= 18:
+        raise ValueError(f"act_bits {act_bits}: must be 4 to 18")
+    if not 4 <= value_bits <= 18:
+        raise ValueError(f"value_bits {value_bits}: must be 4 to 18")
+    real = real_tensors(lstm, head)
+    return _Choice(real, ranges, value_bits, act_bits, per_gate, percentile).network(
+        suffixes(lstm), 1 + lstm.bidirectional
+    )
+
+
+@dataclass(frozen=True)
+class _Choice:
+    real: Mapping[str, Real]
+    ranges: Ranges
+    value_bits: int
+    act_bits: int
+    per_gate: bool
+    percentile: float
+
+    @property
+    def hidden(self) -> Fixed:
+        return Fixed(self.act_bits, self.act_bits - 1)
+
+    def network(self, ends: list[str], directions: int) -> Formats:
+        lowered: dict[str, int] = {}
+        layers = [self.layer(end, number // directions, lowered) for number, end in enumerate(ends)]
+        head = self.head(layers[-1].output, lowered) if "head.weight" in self.real else None
+        return Formats(tuple(layers), head, {n: b for n, b in lowered.items() if b})
+
+    def layer(self, end: str, level: int, lowered: dict[str, int]) -> LayerFormats:
+        given = self.output(level - 1, end)
+        output = self.output(level, end)
+        ih, hh = (self.finest(f"{kind}{end}") for kind in ("weight_ih", "weight_hh"))
+        pairs = [_aligned(a, b, given.frac, output.frac) for a, b in zip(ih, hh, strict=True)]
+        chosen = [
+            self.told(n, old, [p[i] for p in pairs], lowered)
+            for i, (n, old) in enumerate((("weight_ih" + end, ih), ("weight_hh" + end, hh)))
+        ]
+        hr = f"weight_hr{end}"
+        projection = self.fixed(self.real[hr]) if hr in self.real else None
+        state = Fixed(self.act_bits + 2, self.act_bits - 3)
+        return LayerFormats(given, self.hidden, state, output, chosen[0], chosen[1], projection)
+
+    def output(self, level: int, end: str) -> Fixed:
+        if level < 0:
+            return Fixed.for_range(self.act_bits, self.ranges.input)
+        if f"weight_hr{end}" not in self.real:
+            return self.hidden
+        finest = Fixed.for_range(self.act_bits, self.ranges.outputs[level])
+        # An output of almost nothing must not push the products' binary point out of reach.
+        return replace(finest, frac=min(finest.frac, self.act_bits + MAX_ALIGN))
+
+    def finest(self, name: str) -> list[Fixed]:
+        if not self.per_gate:
+            return [self.fixed(self.real[name])] * 4
+        return [self.fixed(part) for part in np.split(self.real[name], 4)]
+
+    def fixed(self, real: Real) -> Fixed:
+        return Fixed.for_range(self.value_bits, magnitude(real[real != 0], self.percentile))
+
+    def told(
+        self, name: str, old: list[Fixed], new: list[Fixed], lowered: dict[str, int]
+    ) -> GateFormats:
+        """The formats, checked, with what they lost noted."""
+        parts = np.split(self.real[name], 4) if self.per_gate else [self.real[name]]
+        names = [f"{name}.{gate}" for gate in GATE_ORDER] if self.per_gate else [name]
+        for part, label, before, after in zip(parts, names, old, new, strict=False):
+            lowered[label] = before.frac - after.frac
+            _check_not_lost(label, part, after)
+        return (new[0], new[1], new[2], new[3]) if self.per_gate else new[0]
+
+    def head(self, given: Fixed, lowered: dict[str, int]) -> Fixed:
+        name, bias = "head.weight", self.real["head.bias"]
+        finest = Fixed.for_range(_HEAD_WEIGHT_BITS, magnitude(self.real[name]))
+        chosen = finest
+        if bias.any():
+            # The bias is added to the products, so it has their fraction, and must fit.
+            widest = Fixed.for_range(_HEAD_BIAS_BITS, magnitude(bias)).frac - given.frac
+            chosen = replace(finest, frac=min(finest.frac, widest))
+        lowered[name] = finest.frac - chosen.frac
+        _check_not_lost(name, self.real[name], chosen)
+        return chosen
+
+
+def magnitude(real: npt.NDArray[np.floating], percentile: float = 100.0) -> float:
+    """Magnitude that ``percentile`` percent of the values do not exceed; 0 of none."""
+    if not 0 < percentile <= 100:
+        raise ValueError(f"percentile {percentile}: must be above 0 and at most 100")
+    if not real.size:
+        return 0.0
+    if percentile == 100:
+        return float(np.abs(real).max())
+    return float(np.percentile(np.abs(real), percentile, method="higher"))
+
+
+def _aligned(ih: Fixed, hh: Fixed, x: int, r: int) -> tuple[Fixed, Fixed]:
+    """Formats of one gate whose products lie within ``MAX_ALIGN`` bits."""
+    most = min(ih.frac + x, hh.frac + r) + MAX_ALIGN
+    return (
+        replace(ih, frac=min(ih.frac, most - x)),
+        replace(hh, frac=min(hh.frac, most - r)),
+    )
+
+
+def _check_not_lost(name: str, real: Real, fixed: Fixed) -> None:
+    if real.any() and not fixed.quantise(real).any():
+        raise ValueError(
+            f"{name} of magnitude {magnitude(real):.3g} is all zero in {fixed}, the format that "
+            "the other numbers leave it: rescale the inputs (normalise them) and train again"
+        )

@@ -1,0 +1,316 @@
+"""The accelerator's arithmetic as torch operations with straight-through gradients.
+
+Numbers are float64 reals that are whole multiples of their format's last bit. Scaling by a
+power of two is exact and so is every sum below 2**53 last bits, in any order of summation,
+so results equal those of the integers bit for bit, on any device and number of threads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from csb_format.cells.lstm import CellArithmetic
+from csb_format.fixed import Fixed
+from csb_format.model import GATE_ORDER, GateFormats
+
+from .formats import Formats, LayerFormats, gates_of
+
+__all__ = ["HardwareExact", "Tally", "gate_activations", "quantise_exact", "tanh_exact"]
+
+_EXACT_BITS = 53  # of float64
+
+
+@dataclass
+class Tally:
+    """Saturations met while the arithmetic runs, and how many values were looked at.
+
+    Parameters
+    ----------
+    clipped, seen : Counter of str
+        By name: ``"input"``, ``"pre_l0.i"``, ``"cell_l0"``, ``"output_l0"``, ...
+    """
+
+    clipped: Counter[str] = field(default_factory=Counter)
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def add(self, name: str, real: Tensor, fixed: Fixed, live: Tensor) -> None:
+        """Count what ``fixed`` clips of ``real`` (B, n), in rows that are ``live`` (B,)."""
+        scaled = torch.floor(real.detach()[live] * 2.0**fixed.frac + 0.5)
+        clipped = (scaled < fixed.min) | (scaled > fixed.max)
+        self.clipped[name] += int(clipped.sum())
+        self.seen[name] += clipped.numel()
+
+
+class _Quantise(torch.autograd.Function):
+    """Rounding halves up and saturation; the gradient passes where nothing saturates."""
+
+    @staticmethod
+    def forward(ctx: Any, real: Tensor, scale: Tensor, low: float, high: float) -> Tensor:
+        scaled = torch.floor(real * scale + 0.5)
+        kept = scaled.clamp(low, high)
+        ctx.save_for_backward(kept == scaled)
+        return kept / scale
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return gradient * ctx.saved_tensors[0], None, None, None
+
+
+class _Gates(torch.autograd.Function):
+    """Piecewise activations of i, f, g, o side by side; the gradient is the smooth one's."""
+
+    @staticmethod
+    def forward(ctx: Any, pre: Tensor, act_bits: int) -> Tensor:
+        ctx.save_for_backward(pre)
+        sigmoid, tanh = _tables(act_bits, pre.device)
+        at = _places(pre, act_bits)
+        size = pre.shape[-1] // 4
+        gates = sigmoid[at]
+        gates[..., 2 * size : 3 * size] = tanh[at[..., 2 * size : 3 * size]]
+        return gates
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (pre,) = ctx.saved_tensors
+        size = pre.shape[-1] // 4
+        smooth = torch.sigmoid(pre)
+        slope = smooth * (1 - smooth)
+        slope[..., 2 * size : 3 * size] = 1 - torch.tanh(pre[..., 2 * size : 3 * size]) ** 2
+        return gradient * slope, None
+
+
+class _Tanh(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, cell: Tensor, act_bits: int) -> Tensor:
+        ctx.save_for_backward(cell)
+        return _tables(act_bits, cell.device)[1][_places(cell, act_bits)]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (cell,) = ctx.saved_tensors
+        return gradient * (1 - torch.tanh(cell) ** 2), None
+
+
+@lru_cache(maxsize=8)
+def _tables(act_bits: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sigmoid and tanh of every state, from the hardware's own definition of them."""
+    arithmetic = CellArithmetic(act_bits)
+    state, gate = arithmetic.state, arithmetic.gate
+    every = torch.arange(state.min, state.max + 1).numpy()
+    functions = (arithmetic.piecewise.sigmoid, arithmetic.piecewise.tanh)
+    sigmoid, tanh = (torch.from_numpy(gate.dequantise(f(every))).to(device) for f in functions)
+    return sigmoid, tanh
+
+
+def _places(state: Tensor, act_bits: int) -> Tensor:
+    fixed = CellArithmetic(act_bits).state
+    return (state * 2.0**fixed.frac).long() - fixed.min
+
+
+def quantise_exact(real: Tensor, formats: GateFormats) -> Tensor:
+    """Round and saturate as :meth:`csb_format.Fixed.quantise`, with straight-through gradient.
+
+    Parameters
+    ----------
+    real : Tensor
+        float64, finite. With four formats, (4H, ...): a quarter of the rows for each gate.
+    formats : Fixed or 4 Fixed
+        Four must be equally wide.
+
+    Returns
+    -------
+    Tensor
+        float64, multiples of the format's last bit. The gradient is 1, and 0 for what was
+        clipped.
+    """
+    if isinstance(formats, Fixed):
+        scale, width = torch.tensor(2.0**formats.frac, dtype=torch.float64), formats.width
+    else:
+        rows = real.shape[0] // 4
+        fractions = torch.tensor([fixed.frac for fixed in formats], dtype=torch.float64)
+        scale = torch.exp2(fractions).repeat_interleave(rows)
+        scale, width = scale.reshape(-1, *(1,) * (real.ndim - 1)), formats[0].width
+    half = float(1 << (width - 1))
+    done: Tensor = _Quantise.apply(real, scale.to(real.device), -half, half - 1)  # type: ignore[no-untyped-call]
+    return done
+
+
+def gate_activations(pre: Tensor, act_bits: int) -> Tensor:
+    """Gates i, f, g, o (..., 4H) of pre-activations in ``state`` format, float64."""
+    gates: Tensor = _Gates.apply(pre, act_bits)  # type: ignore[no-untyped-call]
+    return gates
+
+
+def tanh_exact(cell: Tensor, act_bits: int) -> Tensor:
+    """Piecewise tanh of cell states in ``state`` format, float64."""
+    done: Tensor = _Tanh.apply(cell, act_bits)  # type: ignore[no-untyped-call]
+    return done
+
+
+class HardwareExact:
+    """Forward pass of a whole network as the hardware computes it, differentiable.
+
+    Parameters
+    ----------
+    formats : Formats
+    directions : int
+        1 or 2.
+
+    Raises
+    ------
+    ValueError
+        For activations of fewer than 6 bits.
+    """
+
+    def __init__(self, formats: Formats, directions: int = 1) -> None:
+        self.formats, self.directions = formats, directions
+        for layer in formats.layers:
+            CellArithmetic(layer.hidden.width)
+
+    def levels(
+        self,
+        weights: Mapping[str, Tensor],
+        frames: Tensor,
+        lengths: Tensor,
+        tally: Tally | None = None,
+    ) -> list[Tensor]:
+        """Outputs of every level, both directions side by side.
+
+        Parameters
+        ----------
+        weights : Mapping[str, float64 Tensor]
+            By torch's names, pruned weights zero, with ``bias_l0``, ... the sum of both
+            biases. Quantised here.
+        frames : Tensor
+            (B, T, X), any float type; those at and after ``lengths`` are ignored.
+        lengths : Tensor
+            int64 (B,), 1..T.
+        tally : Tally, optional
+            Counts saturations.
+
+        Returns
+        -------
+        list of float64 Tensor (B, T, D * R)
+            After ``lengths``, values without meaning.
+        """
+        live = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
+        first, real = self.formats.layers[0].input, frames.double()
+        if tally is not None:
+            tally.add("input", real.flatten(0, 1), first, live.flatten())
+        outputs, x = [], quantise_exact(real, first)
+        for level in range(len(self.formats.layers) // self.directions):
+            sides = [
+                self._side(level, side, weights, x, lengths, live, tally)
+                for side in range(self.directions)
+            ]
+            x = torch.cat(sides, dim=-1)
+            outputs.append(x)
+        return outputs
+
+    def _side(
+        self,
+        level: int,
+        side: int,
+        weights: Mapping[str, Tensor],
+        x: Tensor,
+        lengths: Tensor,
+        live: Tensor,
+        tally: Tally | None,
+    ) -> Tensor:
+        formats = self.formats.layers[level * self.directions + side]
+        end = f"_l{level}" + "_reverse" * side
+        layer = _Layer(weights, end, formats, tally)
+        if not side:
+            return layer.run(x, live)
+        order = _reversed(lengths, x.shape[1])
+        return _take(layer.run(_take(x, order), live), order)
+
+
+def _reversed(lengths: Tensor, steps: int) -> Tensor:
+    """Index (B, T) that turns every sequence round within its own length."""
+    t = torch.arange(steps, device=lengths.device).expand(len(lengths), steps)
+    return torch.where(t < lengths[:, None], lengths[:, None] - 1 - t, t)
+
+
+def _take(x: Tensor, order: Tensor) -> Tensor:
+    return torch.gather(x, 1, order[..., None].expand_as(x))
+
+
+class _Layer:
+    """One direction of one layer with its weights quantised."""
+
+    def __init__(
+        self, weights: Mapping[str, Tensor], end: str, formats: LayerFormats, tally: Tally | None
+    ) -> None:
+        self.end, self.formats, self.tally = end, formats, tally
+        self.act_bits = formats.hidden.width
+        self.ih = quantise_exact(weights[f"weight_ih{end}"], formats.weight_ih)
+        self.hh = quantise_exact(weights[f"weight_hh{end}"], formats.weight_hh).T
+        self.bias = quantise_exact(weights[f"bias{end}"], formats.state)
+        hr = formats.weight_hr
+        self.hr = None if hr is None else quantise_exact(weights[f"weight_hr{end}"], hr).T
+        self._check_exact()
+
+    def _check_exact(self) -> None:
+        """No sum may need more bits than float64 holds."""
+        x, r = self.formats.input, self.formats.output
+        largest = [
+            self.ih.detach().abs().sum(1) * (-x.min * x.lsb),
+            self.hh.detach().abs().sum(0) * (-r.min * r.lsb),
+            self.bias.detach().abs(),
+        ]
+        total = torch.stack(largest).sum(0).reshape(4, -1).amax(1).tolist()
+        pairs = zip(gates_of(self.formats.weight_ih), gates_of(self.formats.weight_hh), strict=True)
+        for value, (ih, hh) in zip(total, pairs, strict=True):
+            frac = max(ih.frac + x.frac, hh.frac + r.frac, self.formats.state.frac) + 1
+            if value * 2.0**frac >= 2.0**_EXACT_BITS:
+                raise ValueError(
+                    f"sums of weights{self.end} in {ih} and {hh} may need more than "
+                    f"{_EXACT_BITS} bits: use fewer bits for weights or activations"
+                )
+
+    def run(self, x: Tensor, live: Tensor) -> Tensor:
+        """Outputs (B, T, R) of inputs (B, T, X), from a zero state."""
+        sums = x @ self.ih.T + self.bias
+        c = x.new_zeros(len(x), self.bias.numel() // 4)
+        r = x.new_zeros(len(x), self.hh.shape[0])
+        outputs = []
+        for t, given in enumerate(sums.unbind(1)):
+            r, c = self._step(given, r, c, live[:, t])
+            outputs.append(r)
+        return torch.stack(outputs, dim=1)
+
+    def _step(self, given: Tensor, r: Tensor, c: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
+        # The bias is a multiple of the state's last bit: adding it before rounding is the same.
+        total = torch.addmm(given, r, self.hh)
+        for name, part in zip(GATE_ORDER, total.chunk(4, dim=-1), strict=True):
+            self._count(f"pre{self.end}.{name}", part, self.formats.state, live)
+        pre = quantise_exact(total, self.formats.state)
+        i, f, g, o = gate_activations(pre, self.act_bits).chunk(4, dim=-1)
+        cell = f * c + i * g
+        self._count(f"cell{self.end}", cell, self.formats.state, live)
+        c = quantise_exact(cell, self.formats.state)
+        h = quantise_exact(o * tanh_exact(c, self.act_bits), self.formats.hidden)
+        return self._project(h, live), c
+
+    def _project(self, h: Tensor, live: Tensor) -> Tensor:
+        if self.hr is None:
+            return h
+        r = h @ self.hr
+        self._count(f"output{self.end}", r, self.formats.output, live)
+        return quantise_exact(r, self.formats.output)
+
+    def _count(self, name: str, real: Tensor, fixed: Fixed, live: Tensor) -> None:
+        if self.tally is not None:
+            self.tally.add(name, real, fixed, live)

@@ -1,0 +1,206 @@
+"""Quantisation-aware fine-tuning in the hardware's own arithmetic.
+
+The forward pass is :class:`pruning.integers.hardware_exact.HardwareExact`, so the accuracy that is
+trained is the accuracy that the accelerator will have, not an estimate of it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from csb_format.geometry import Geometry
+from csb_format.model import Model
+
+from .calibrate import measure_ranges
+from .formats import Formats, check_network, choose_formats, suffixes
+from .hardware_exact import HardwareExact, Tally, quantise_exact
+from .quantise import build_model
+
+__all__ = [
+    "Precision",
+    "QatClassifier",
+    "QatLstm",
+]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How to choose formats; see :func:`pruning.integers.calibrate.calibrate`.
+
+    Parameters
+    ----------
+    value_bits : int
+        Width of weights, 4..18.
+    act_bits : int
+        Width of activations, 6..18.
+    per_gate : bool
+        Formats for every gate.
+    percentile : float
+        Of magnitudes that formats hold, in percent.
+    """
+
+    value_bits: int = 16
+    act_bits: int = 16
+    per_gate: bool = False
+    percentile: float = 100.0
+
+    def formats(
+        self,
+        lstm: nn.LSTM,
+        head: nn.Linear | None,
+        sequences: Sequence[npt.NDArray[np.floating]],
+    ) -> Formats:
+        """Formats of a network on calibration data."""
+        check_network(lstm, head)
+        ranges = measure_ranges(lstm, sequences, self.percentile)
+        return choose_formats(
+            lstm, head, ranges, self.value_bits, self.act_bits, self.per_gate, self.percentile
+        )
+
+
+class QatLstm(nn.Module):
+    """An LSTM whose forward pass is the accelerator's, with gradients for training.
+
+    Parameters
+    ----------
+    lstm : nn.LSTM
+        Any option, without parametrisations; trained in place. Dropout is not applied.
+    formats : Formats
+        Stay as they are in training: a weight that grows out of its format is clipped, and
+        gets no gradient until another one moves it back.
+    masks : Mapping[str, bool Tensor], optional
+        Kept weights by parameter name; by default those that are not zero.
+    """
+
+    def __init__(
+        self, lstm: nn.LSTM, formats: Formats, masks: Mapping[str, Tensor] | None = None
+    ) -> None:
+        super().__init__()
+        check_network(lstm, None)
+        if len(formats.layers) != len(suffixes(lstm)):
+            raise ValueError(
+                f"formats of {len(formats.layers)} layers for an LSTM of {len(suffixes(lstm))}: "
+                "choose them with this LSTM"
+            )
+        self.lstm, self.formats = lstm, formats
+        self._exact = HardwareExact(formats, 1 + lstm.bidirectional)
+        for name in self._matrices():
+            weight = getattr(lstm, name)
+            mask = weight.detach() != 0 if masks is None or name not in masks else masks[name]
+            if mask.shape != weight.shape:
+                raise ValueError(
+                    f"mask of {name} has shape {tuple(mask.shape)}: give {tuple(weight.shape)}"
+                )
+            self.register_buffer(f"mask_{name}", mask.bool().clone())
+
+    def _matrices(self) -> list[str]:
+        return [n for n, _ in self.lstm.named_parameters() if n.startswith("weight")]
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """Kept weights by parameter name."""
+        return {name: self.get_buffer(f"mask_{name}") for name in self._matrices()}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Masked float64 weights and summed biases, as :class:`HardwareExact` takes them."""
+        found = {name: getattr(self.lstm, name).double() * m for name, m in self.masks.items()}
+        for end in suffixes(self.lstm):
+            weight = found[f"weight_ih{end}"]
+            found[f"bias{end}"] = weight.new_zeros(len(weight))
+            if self.lstm.bias:
+                biases = (getattr(self.lstm, f"bias_{side}{end}").double() for side in ("ih", "hh"))
+                found[f"bias{end}"] = sum(biases, found[f"bias{end}"])
+        return found
+
+    def levels(self, frames: Tensor, lengths: Tensor, tally: Tally | None = None) -> list[Tensor]:
+        """Outputs of every level; see :meth:`HardwareExact.levels`."""
+        return self._exact.levels(self.weights(), frames, lengths, tally)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Outputs of the last level, dequantised.
+
+        Parameters
+        ----------
+        frames : Tensor (B, T, X)
+            Batch first, whatever the LSTM's option says.
+        lengths : Tensor
+            int64 (B,), 1..T.
+
+        Returns
+        -------
+        float64 Tensor (B, T, D * R)
+            Multiples of the output format's last bit; without meaning after ``lengths``.
+        """
+        return self.levels(frames, lengths)[-1]
+
+    def pruned(self) -> nn.LSTM:
+        """A plain copy with pruned weights at zero."""
+        plain = copy.deepcopy(self.lstm)
+        with torch.no_grad():
+            for name, mask in self.masks.items():
+                getattr(plain, name).mul_(mask)
+        return plain
+
+    def to_model(
+        self,
+        layout: Mapping[str, Geometry | int],
+        head: nn.Linear | None = None,
+        provenance: Mapping[str, str] | None = None,
+    ) -> Model:
+        """The integers that this forward pass computes with; see :func:`quantise`."""
+        return build_model(
+            self.pruned(), head, layout, self.formats, masks=self.masks, provenance=provenance
+        )
+
+
+class QatClassifier(nn.Module):
+    """A :class:`QatLstm` and its linear head, on the last frame's output.
+
+    With two directions, the reverse one contributes its output at that same last frame.
+
+    Parameters
+    ----------
+    lstm, head : nn.LSTM, nn.Linear
+        Trained in place.
+    formats : Formats
+        Chosen with the head.
+    masks : Mapping[str, bool Tensor], optional
+    """
+
+    def __init__(
+        self,
+        lstm: nn.LSTM,
+        head: nn.Linear,
+        formats: Formats,
+        masks: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        check_network(lstm, head)
+        if formats.head is None:
+            raise ValueError("the formats have no head: choose them with the classifier")
+        self.lstm, self.head = QatLstm(lstm, formats, masks), head
+        self._weight, self._bias = formats.head, formats.head_bias
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (B, classes) in float64, as the integers give them."""
+        outputs = self.lstm(frames, lengths)
+        last: Tensor = outputs[torch.arange(len(lengths), device=outputs.device), lengths - 1]
+        logits: Tensor = last @ quantise_exact(self.head.weight.double(), self._weight).T
+        if self.head.bias is None:
+            return logits
+        return logits + quantise_exact(self.head.bias.double(), self._bias)
+
+    def to_model(
+        self,
+        layout: Mapping[str, Geometry | int],
+        provenance: Mapping[str, str] | None = None,
+    ) -> Model:
+        """The integers that this forward pass computes with, head included."""
+        return self.lstm.to_model(layout, self.head, provenance)

@@ -1,0 +1,266 @@
+"""From float weights to the integers and formats of ``csb_format.Model``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from csb_format.csb import Csb, UnbalancedError
+from csb_format.fixed import Fixed, IntArray
+from csb_format.geometry import Geometry
+from csb_format.model import DenseLayer, GateFormats, LstmLayer, Model, Projection
+from csb_format.scales import DesignError, Scales
+
+from ..importers.checkpoint import UnsupportedLayerError
+from ..mask.masks import kept_weights, packed_geometry
+from .calibrate import measure_ranges
+from .formats import (
+    Formats,
+    LayerFormats,
+    Real,
+    check_network,
+    choose_formats,
+    gates_of,
+    real_tensors,
+    suffixes,
+)
+
+__all__ = ["Quantised", "build_model", "lstm_of", "quantise"]
+
+ValueT = TypeVar("ValueT")
+Layout = Mapping[str, Geometry | int]
+Masks = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Quantised:
+    """A model, and what its numbers lost.
+
+    Parameters
+    ----------
+    model : Model
+    saturations : dict of str to int
+        Values clipped, by name: the weights, ``bias`` (of further layers ``bias_l1``,
+        ``bias_l0_reverse``, ...), ``input`` (of the calibration), and with a head
+        ``head.weight`` and ``head.bias``. :func:`pruning.integers.calibrate.calibrate` counts
+        states.
+    lowered : dict of str to int
+        Fraction bits that a weight format gave up, beyond what its range needs, so that
+        the two products align within ``MAX_ALIGN`` bits, or the head's bias fits; only
+        those above 0.
+    """
+
+    model: Model
+    saturations: dict[str, int]
+    lowered: dict[str, int]
+
+
+def quantise(
+    lstm: nn.LSTM | nn.LSTMCell,
+    head: nn.Linear | None,
+    layout: Layout,
+    calibration: Sequence[npt.NDArray[np.floating]],
+    *,
+    value_bits: int = 16,
+    act_bits: int = 16,
+    provenance: Mapping[str, str] | None = None,
+    masks: Masks | None = None,
+    per_gate: bool = False,
+    percentile: float = 100.0,
+) -> Quantised:
+    """Quantise a pruned LSTM of any option, with power-of-two scales.
+
+    Weights, inputs and projected states take the finest format that holds their largest
+    magnitude, the hidden state ``Fixed(act_bits, act_bits - 1)``, the pre-activations, bias
+    and cell state ``Fixed(act_bits + 2, act_bits - 3)``: +-16. What the accelerator cannot
+    run yet is refused by :func:`compiler.array.design.check_supported`, not here.
+
+    Parameters
+    ----------
+    lstm : nn.LSTM or nn.LSTMCell
+        Squashed; any number of layers, both directions, projections, with or without bias.
+        A cell is taken as the LSTM of one layer that it is; its matrices are ``weight_ih`` and
+        ``weight_hh`` in ``layout`` and ``masks``.
+    head : nn.Linear, optional
+        On the output of the last layer, both directions side by side; 16-bit weights.
+    layout : Mapping[str, Geometry or int]
+        Every weight matrix by torch's name (``weight_ih_l0``, ``weight_hh_l0_reverse``,
+        ``weight_hr_l1``, ...) to its geometry, or to its banks: then the number of weights
+        per bank is read off the pattern. The ``value_bits`` argument counts, not that of a
+        geometry.
+    calibration : sequence of float arrays (T, X)
+        Frames as the accelerator will be fed, normalised.
+    value_bits : int
+        Width of LSTM weights, 4..18.
+    act_bits : int
+        Width of inputs, hidden and projected states, 4..18.
+    provenance : Mapping[str, str], optional
+        Stored with the model.
+    masks : Mapping[str, bool Tensor (R, C)], optional
+        Kept weights by parameter name; by default those that are not zero. Needed when
+        training left a kept weight at exactly zero.
+    per_gate : bool
+        Give gates i, f, g, o of a matrix a format each.
+    percentile : float
+        Percent of magnitudes that formats must hold; see
+        :func:`pruning.integers.calibrate.calibrate`.
+
+    Returns
+    -------
+    Quantised
+
+    Raises
+    ------
+    UnsupportedLayerError
+        For another cell than ``nn.LSTM``, or a parametrised one.
+    UnbalancedError
+        Naming parameter, row and bank of the first unbalanced one.
+    ValueError
+        For NaN or infinite values, an empty calibration, widths out of range, or products
+        too far apart to meet.
+    """
+    if isinstance(lstm, nn.LSTMCell):
+        layout, masks = _first_layer(layout), _first_layer(masks or {})
+        lstm = lstm_of(lstm)
+    check_network(lstm, head)
+    ranges = measure_ranges(lstm, calibration, percentile)
+    formats = choose_formats(lstm, head, ranges, value_bits, act_bits, per_gate, percentile)
+    model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance)
+    clipped = _saturations(real_tensors(lstm, head), formats, suffixes(lstm))
+    clipped["input"] = sum(formats.layers[0].input.saturations(frames) for frames in calibration)
+    return Quantised(model, clipped, formats.lowered)
+
+
+def lstm_of(cell: nn.LSTMCell) -> nn.LSTM:
+    """Return the LSTM of one layer that computes what stepping a cell computes; a copy.
+
+    Raises
+    ------
+    UnsupportedLayerError
+        For a parametrised cell.
+    """
+    if parametrize.is_parametrized(cell):
+        raise UnsupportedLayerError(
+            "LSTMCell with parametrisations: call parametrize.remove_parametrizations first"
+        )
+    lstm = nn.LSTM(
+        cell.input_size,
+        cell.hidden_size,
+        bias=cell.bias,
+        device=cell.weight_ih.device,
+        dtype=cell.weight_ih.dtype,
+    )
+    lstm.load_state_dict(_first_layer(cell.state_dict()))
+    return lstm
+
+
+def _first_layer(of_cell: Mapping[str, ValueT]) -> dict[str, ValueT]:
+    return {f"{name}_l0": value for name, value in of_cell.items()}
+
+
+def build_model(
+    lstm: nn.LSTM,
+    head: nn.Linear | None,
+    layout: Layout,
+    formats: Formats,
+    *,
+    masks: Masks | None = None,
+    provenance: Mapping[str, str] | None = None,
+) -> Model:
+    """Quantise and pack with formats that are chosen already; see :func:`quantise`."""
+    check_network(lstm, head)
+    packer = _Packer(real_tensors(lstm, head), layout, masks or {})
+    ends = zip(suffixes(lstm), formats.layers, strict=True)
+    layers = tuple(packer.layer(end, chosen) for end, chosen in ends)
+    dense = None if head is None else packer.head(formats)
+    return Model(layers, dense, dict(provenance or {}), 1 + lstm.bidirectional)
+
+
+@dataclass(frozen=True)
+class _Packer:
+    real: Mapping[str, Real]
+    layout: Layout
+    masks: Masks
+
+    def layer(self, end: str, chosen: LayerFormats) -> LstmLayer:
+        made = LstmLayer(
+            self.pack(f"weight_ih{end}", chosen.weight_ih),
+            self.pack(f"weight_hh{end}", chosen.weight_hh),
+            chosen.state.quantise(self.real[f"bias{end}"]),
+            chosen.input,
+            chosen.hidden,
+            chosen.weight_ih,
+            chosen.weight_hh,
+            chosen.state,
+            self.projection(end, chosen),
+        )
+        try:
+            Scales.of(made)
+        except DesignError as error:
+            raise ValueError(f"layer {end[1:]}: {error}") from error
+        return made
+
+    def projection(self, end: str, chosen: LayerFormats) -> Projection | None:
+        if chosen.weight_hr is None:
+            return None
+        weight = self.pack(f"weight_hr{end}", chosen.weight_hr)
+        return Projection(weight, chosen.weight_hr, chosen.output)
+
+    def pack(self, name: str, chosen: GateFormats) -> Csb:
+        if name not in self.layout:
+            raise ValueError(f"layout lacks {name}: give its Geometry or its number of banks")
+        real = self.real[name]
+        try:
+            kept = kept_weights(torch.from_numpy(real), self.masks.get(name))
+            width = gates_of(chosen)[0].width
+            geometry = packed_geometry(kept, self.layout[name], width)
+            return Csb.pack(_integers(real, chosen), geometry, kept.numpy())
+        except UnbalancedError as error:
+            raise UnbalancedError(
+                f"{name}: {error}; give the masks if kept weights are exactly zero"
+            ) from error
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+
+    def head(self, formats: Formats) -> DenseLayer:
+        fixed, given = formats.head, formats.layers[-1].output
+        if fixed is None:
+            raise ValueError("the formats have no head: choose them with the classifier")
+        weight = fixed.quantise(self.real["head.weight"])
+        bias = formats.head_bias.quantise(self.real["head.bias"])
+        return DenseLayer(weight, fixed, given, bias)
+
+
+def _integers(real: Real, chosen: GateFormats) -> IntArray:
+    if isinstance(chosen, Fixed):
+        return chosen.quantise(real)
+    parts = zip(np.split(real, 4), chosen, strict=True)
+    return np.concatenate([fixed.quantise(part) for part, fixed in parts])
+
+
+def _saturations(real: Mapping[str, Real], formats: Formats, ends: list[str]) -> dict[str, int]:
+    clipped = {}
+    for end, layer in zip(ends, formats.layers, strict=True):
+        for kind in ("weight_ih", "weight_hh", "weight_hr", "bias"):
+            if kind + end in real:
+                # The first layer's bias keeps the name that it has always had.
+                name = "bias" if kind + end == "bias_l0" else kind + end
+                clipped[name] = _clipped(real[kind + end], layer.of(kind))
+    if formats.head is not None:
+        clipped["head.weight"] = formats.head.saturations(real["head.weight"])
+        clipped["head.bias"] = formats.head_bias.saturations(real["head.bias"])
+    return clipped
+
+
+def _clipped(real: Real, chosen: GateFormats) -> int:
+    if isinstance(chosen, Fixed):
+        return chosen.saturations(real)
+    parts = zip(np.split(real, 4), chosen, strict=True)
+    return sum(fixed.saturations(part) for part, fixed in parts)

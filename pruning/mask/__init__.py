@@ -1,0 +1,1 @@
+"""Masks: which weights stay, in any pattern, while a network trains."""

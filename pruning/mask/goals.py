@@ -1,0 +1,239 @@
+"""What each matrix is to become: a view and a whole number of units to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from csb_format.geometry import Geometry
+
+from .layers import KINDS, Matrix, find, matrices
+from .views import Banks, Layout, View
+
+__all__ = ["Goal", "MatrixState", "UnreachableError", "goals_for", "n_of_m", "resolve", "whole_of"]
+
+
+class UnreachableError(ValueError):
+    """A sparsity that no whole number of units comes near."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a matrix is to be pruned to.
+
+    Parameters
+    ----------
+    view : View
+        How it is grouped.
+    sparsity : float, optional
+        Share of weights to remove, 0..1. The nearest that whole numbers of units per
+        group give is taken, at least one unit a group.
+    keep : int, optional
+        Units to keep per group, at least 1, instead of a sparsity.
+    tolerance : float
+        Largest difference between the sparsity asked for and the one taken, 0..1;
+        beyond it, attaching fails instead of pruning something else silently.
+
+    Raises
+    ------
+    ValueError
+        If neither or both of ``sparsity`` and ``keep`` are given, or one is out of range.
+    """
+
+    view: View
+    sparsity: float | None = None
+    keep: int | None = None
+    tolerance: float = 0.05
+
+    def __post_init__(self) -> None:
+        if (self.sparsity is None) == (self.keep is None):
+            raise ValueError(f"{self}: give either a sparsity or a number to keep")
+        if self.sparsity is not None and not 0 <= self.sparsity <= 1:
+            raise ValueError(
+                f"sparsity {self.sparsity}: must be 0 to 1; it is the share of weights removed "
+                "(0.875, not 87.5)"
+            )
+        if self.keep is not None and (self.keep != int(self.keep) or self.keep < 1):
+            raise ValueError(f"keep {self.keep}: must be a whole number, at least 1 per group")
+        if not 0 <= self.tolerance <= 1:
+            raise ValueError(f"tolerance {self.tolerance}: must be 0 to 1, a share of weights")
+
+    def whole(self, rows: int, columns: int) -> int:
+        """Units to keep per group of a (rows, columns) matrix.
+
+        Raises
+        ------
+        UnreachableError
+            If the nearest sparsity differs by more than the tolerance.
+        ValueError
+            If the view does not fit the matrix, or ``keep`` exceeds a group.
+        """
+        layout = self.view.layout(rows, columns)
+        if self.keep is not None:
+            if self.keep > layout.units:
+                raise ValueError(
+                    f"keep {self.keep} of {layout.units} units: {self.view} has groups of "
+                    f"{layout.units} in a {rows} x {columns} matrix, keep 1 to {layout.units}"
+                )
+            return int(self.keep)
+        assert self.sparsity is not None
+        near = layout.nearest(self.sparsity)
+        if abs(layout.sparsity(near) - self.sparsity) > self.tolerance + 1e-12:
+            raise UnreachableError(
+                f"sparsity {self.sparsity:.2%} of a {rows} x {columns} matrix: {self.view} comes "
+                f"no nearer than {layout.sparsity(near):.2%} ({near} of {layout.units} units per "
+                "group); ask for that, choose larger groups, or raise tolerance"
+            )
+        return near
+
+
+@dataclass(frozen=True)
+class MatrixState:
+    """What was asked of one matrix, and what it is now.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    goal : Goal
+    keep : int
+        Units kept in every group now.
+    target : int
+        Units kept in every group when the schedule ends.
+    achieved : float
+        Share of weights that is pruned now, counted in the mask.
+    """
+
+    matrix: Matrix
+    goal: Goal
+    keep: int
+    target: int
+    achieved: float
+
+    @property
+    def name(self) -> str:
+        """Parameter name."""
+        return self.matrix.name
+
+    @property
+    def requested(self) -> float:
+        """Sparsity that was asked for; of a goal in units, what they come to."""
+        if self.goal.sparsity is not None:
+            return self.goal.sparsity
+        return self._layout.sparsity(self.target)
+
+    @property
+    def note(self) -> str:
+        """Why less than the request is reached, or an empty string."""
+        most = self._layout.sparsity(self.target)
+        if self.target > 1 or most >= self.requested:
+            return ""
+        return (
+            f"{self.name}: {self.requested:.2%} asked, {most:.2%} is the most with 1 of "
+            f"{self._layout.units} units in every group; choose larger groups (fewer banks)"
+        )
+
+    @property
+    def _layout(self) -> Layout:
+        return self.goal.view.layout(*self.matrix.shape)
+
+    def geometry(self, value_bits: int = 16) -> Geometry:
+        """What the matrix is packed in now.
+
+        Parameters
+        ----------
+        value_bits : int
+            Width of a stored value.
+
+        Raises
+        ------
+        ValueError
+            If it is not grouped in banks.
+        """
+        view = self.goal.view
+        if not isinstance(view, Banks):
+            raise ValueError(
+                f"{self.name} is pruned by {view}: only banks are packed, prune with Banks"
+            )
+        return view.geometry(*self.matrix.shape, self.keep, value_bits)
+
+
+def n_of_m(n: int, m: int) -> Goal:
+    """N:M sparsity: of every m neighbours in a row keep n (2:4 is ``n_of_m(2, 4)``)."""
+    if not 1 <= n <= m:
+        raise ValueError(f"{n}:{m}: of {m} neighbours keep 1 to {m}")
+    return Goal(Banks(width=m), keep=n)
+
+
+def goals_for(
+    module: nn.Module, goal: Goal | None = None, by_kind: Mapping[str, Goal] | None = None
+) -> dict[str, Goal]:
+    """Goals for all matrices of a module, or for some kinds of them.
+
+    Parameters
+    ----------
+    module : nn.Module
+    goal : Goal, optional
+        Of every matrix whose kind is not in ``by_kind``; None leaves those dense.
+    by_kind : mapping of str to Goal, optional
+        By kind (``weight_ih``, ``weight_hh``, ``weight_hr``, ``linear``, ``embedding``):
+        BRDS prunes input and recurrent matrices to different ratios.
+
+    Returns
+    -------
+    dict of str to Goal
+        By parameter name, for :class:`pruning.mask.pruner.Pruner`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown kind, or if nothing is left to prune.
+    """
+    chosen = dict(by_kind or {})
+    unknown = sorted(set(chosen) - set(KINDS))
+    if unknown:
+        raise ValueError(f"kind {unknown[0]!r}: choose from {', '.join(KINDS)}")
+    found = {name: chosen.get(m.kind, goal) for name, m in matrices(module).items()}
+    goals = {name: wish for name, wish in found.items() if wish is not None}
+    if not goals:
+        raise ValueError(
+            f"{type(module).__name__} has no matrix of kind {', '.join(chosen) or 'any'}: "
+            "give a goal for a kind that it has"
+        )
+    return goals
+
+
+def resolve(
+    module: nn.Module, goals: Mapping[str, Goal]
+) -> tuple[dict[str, Matrix], dict[str, Goal]]:
+    """Matrices and their goals, both by name, each shared matrix once.
+
+    Raises
+    ------
+    UnprunableError
+        If a name is no matrix that can be pruned.
+    ValueError
+        If there is no goal, or two names of one matrix have different goals.
+    """
+    found: dict[str, Matrix] = {}
+    chosen: dict[str, Goal] = {}
+    for name, goal in goals.items():
+        matrix = find(module, name)
+        if chosen.get(matrix.name, goal) != goal:
+            raise ValueError(
+                f"{name} shares its weights with {matrix.name} and has another goal: "
+                "give one goal for both"
+            )
+        found[matrix.name], chosen[matrix.name] = matrix, goal
+    if not found:
+        raise ValueError("no goals: name at least one matrix, or use goals_for(module, goal)")
+    return found, chosen
+
+
+def whole_of(matrix: Matrix, goal: Goal) -> int:
+    """:meth:`Goal.whole` of a matrix; errors name it."""
+    try:
+        return goal.whole(*matrix.shape)
+    except ValueError as error:
+        raise type(error)(f"{matrix.name}: {error}") from error

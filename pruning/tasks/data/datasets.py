@@ -1,0 +1,252 @@
+"""JapaneseVowels: real speech, small enough for a demo, from an ordinary package."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+import numpy.typing as npt
+
+from csb_format.files.replace import replace_file
+
+__all__ = [
+    "DataSetError",
+    "FloatArray",
+    "Normaliser",
+    "SequenceData",
+    "load_japanese_vowels",
+    "load_sequences",
+    "save_sequences",
+]
+
+FloatArray = npt.NDArray[np.float32]
+
+_PACKAGE = "sktime"
+_INSTALL = "python -m pip install sktime==1.2.0"
+_SHA256 = {
+    "train": "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
+    "test": "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",
+}
+
+
+class DataSetError(ValueError):
+    """A data set is missing or is not the one it should be."""
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceData:
+    """Labelled sequences of one feature width.
+
+    Parameters
+    ----------
+    sequences : tuple of float32 arrays (T, X)
+        At least one; T may differ, at least 1; finite.
+    labels : int64 array (sequences,)
+        Classes from 0.
+
+    Raises
+    ------
+    ValueError
+        For counts that differ, no sequences, other shapes, NaN or infinity.
+    """
+
+    sequences: tuple[FloatArray, ...]
+    labels: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if not self.sequences or len(self.sequences) != len(self.labels):
+            raise ValueError(
+                f"{len(self.sequences)} sequences and {len(self.labels)} labels: "
+                "give one label for each of at least one sequence"
+            )
+        for number, sequence in enumerate(self.sequences):
+            self._check(number, sequence)
+
+    def _check(self, number: int, sequence: FloatArray) -> None:
+        if sequence.ndim != 2 or not len(sequence) or sequence.shape[1] != self.width:
+            raise ValueError(
+                f"sequence {number} has shape {sequence.shape}: must be (frames, {self.width}) "
+                "with at least one frame"
+            )
+        if not np.isfinite(sequence).all():
+            raise ValueError(f"sequence {number} holds NaN or infinity: remove these frames")
+
+    @property
+    def width(self) -> int:
+        """Features of a frame."""
+        return int(self.sequences[0].shape[-1])
+
+    @property
+    def frames(self) -> int:
+        """Frames of all sequences together."""
+        return sum(len(sequence) for sequence in self.sequences)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+
+@dataclass(frozen=True, eq=False)
+class Normaliser:
+    """Shift and scale of every channel; what comes out is what the accelerator is fed.
+
+    Parameters
+    ----------
+    mean, std : float32 array (X,)
+        Of the training set; ``std`` is positive.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+
+    @classmethod
+    def fit(cls, data: SequenceData) -> Normaliser:
+        """Mean and standard deviation over all frames; a constant channel gets std 1."""
+        frames = np.concatenate(data.sequences).astype(np.float64)
+        std = frames.std(axis=0)
+        std[std == 0] = 1.0
+        return cls(frames.mean(axis=0).astype(np.float32), std.astype(np.float32))
+
+    @classmethod
+    def identity(cls, width: int) -> Normaliser:
+        """The normaliser that changes nothing, for frames that are as they should be."""
+        return cls(np.zeros(width, np.float32), np.ones(width, np.float32))
+
+    def apply(self, data: SequenceData) -> SequenceData:
+        """Return the data with ``(x - mean) / std`` in every channel, float32."""
+        if data.width != len(self.mean):
+            raise ValueError(
+                f"sequences of {data.width} channels: this normaliser was fitted to "
+                f"{len(self.mean)}; fit one to this data"
+            )
+        scaled = tuple(((s - self.mean) / self.std).astype(np.float32) for s in data.sequences)
+        return SequenceData(scaled, data.labels)
+
+
+def load_japanese_vowels(split: str) -> SequenceData:
+    """Utterances of the vowel /ae/ by nine speakers (Kudo, Toyama, Shimbo 1999).
+
+    Parameters
+    ----------
+    split : {"train", "test"}
+        270 utterances in 4274 frames, or 370 in 5687.
+
+    Returns
+    -------
+    SequenceData
+        float32 (T, 12) LPC cepstra, 7 to 29 frames; labels 0..8 are the speakers.
+
+    Raises
+    ------
+    DataSetError
+        If the package that carries the files is missing, or the content is not the known one.
+    """
+    if split not in _SHA256:
+        raise DataSetError(f"split {split!r}: must be 'train' or 'test'")
+    name = f"JapaneseVowels_{split.upper()}.ts"
+    content = _read(name)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != _SHA256[split]:
+        raise DataSetError(
+            f"{name} has sha256 {digest}, expected {_SHA256[split]}: "
+            f"install the known version with `{_INSTALL}`"
+        )
+    return parse_ts(content.decode())
+
+
+def _read(name: str) -> bytes:
+    # The file is located without importing the package: that takes seconds and pulls in pandas.
+    try:
+        root = metadata.distribution(_PACKAGE)
+        path = root.locate_file(f"{_PACKAGE}/datasets/data/JapaneseVowels/{name}")
+        with open(str(path), "rb") as file:
+            return file.read()
+    except (metadata.PackageNotFoundError, OSError) as error:
+        raise DataSetError(
+            f"JapaneseVowels comes with the package {_PACKAGE}, not found here ({error}): "
+            f"install it with `{_INSTALL}`"
+        ) from error
+
+
+def parse_ts(text: str) -> SequenceData:
+    """Parse a multivariate ``.ts`` file with labels 1, 2, ...
+
+    Parameters
+    ----------
+    text : str
+        A header up to ``@data``, then per line the channels separated by ``:``, values by
+        ``,``, and the label last.
+
+    Raises
+    ------
+    DataSetError
+        If there is no ``@data`` line; otherwise as :class:`SequenceData`.
+    """
+    _, marker, body = text.partition("@data\n")
+    if not marker:
+        raise DataSetError("no @data line: this is no .ts file, give one in that format")
+    lines = [line.split(":") for line in body.splitlines() if line.strip()]
+    labels = np.array([int(label) - 1 for *_, label in lines], np.int64)
+    return SequenceData(tuple(_frames(channels) for *channels, _ in lines), labels)
+
+
+def _frames(channels: Sequence[str]) -> FloatArray:
+    return np.array([channel.split(",") for channel in channels], np.float32).T.copy()
+
+
+def save_sequences(path: str | os.PathLike[str], data: SequenceData) -> None:
+    """Write sequences as ``.npz``, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Replaced if it exists.
+    data : SequenceData
+        Stored as ``frames`` float32 (all frames, X), ``lengths`` int64 (sequences,) and
+        ``labels`` int64 (sequences,).
+    """
+    buffer = io.BytesIO()
+    lengths = np.array([len(sequence) for sequence in data.sequences], np.int64)
+    frames = np.concatenate(data.sequences)
+    np.savez(buffer, frames=frames, lengths=lengths, labels=data.labels)
+    replace_file(path, buffer.getvalue())
+
+
+def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
+    """Read sequences from ``.npz``; the file cannot execute anything.
+
+    Parameters
+    ----------
+    path : path
+        With arrays as :func:`save_sequences` writes them; ``labels`` may be absent (all 0).
+
+    Raises
+    ------
+    DataSetError
+        If it is no such file; otherwise as :class:`SequenceData`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        frames, lengths = arrays["frames"], arrays["lengths"].astype(np.int64, casting="safe")
+        labels = arrays.get("labels", np.zeros(len(lengths), np.int64))
+        labels = labels.astype(np.int64, casting="safe")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataSetError(
+            f"{os.fspath(path)} holds no sequences ({error}): give an .npz file with the arrays "
+            "frames (all frames, X), lengths (sequences,) and labels (sequences,)"
+        ) from error
+    if frames.ndim != 2 or lengths.ndim != 1 or lengths.sum() != len(frames):
+        raise DataSetError(
+            f"{os.fspath(path)}: frames has shape {frames.shape}, lengths sum to {lengths.sum()}: "
+            "frames must be (sum of lengths, X)"
+        )
+    parts = np.split(frames.astype(np.float32), np.cumsum(lengths)[:-1])
+    return SequenceData(tuple(parts), labels)

@@ -1,0 +1,1 @@
+"""Networks for classes, frames and words."""

@@ -1,0 +1,1 @@
+"""Training that can stop and go on."""

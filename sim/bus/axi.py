@@ -1,0 +1,200 @@
+"""Scripts for the accelerator on its buses: register accesses, packets, and what came back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compiler.abi.registers import REGISTERS
+from hdl.verilog import VerilogFiles
+
+from ..run.processes import tail
+from ..run.scenario import SimulationError
+from ..run.streams import Pauses
+from ..run.verilog import run_bench
+
+if TYPE_CHECKING:
+    from compiler.lower.image import Image
+
+__all__ = [
+    "AxiOutcome",
+    "AxiScript",
+    "read_script",
+    "simulate_axi",
+]
+
+
+@dataclass
+class AxiScript:
+    """What the masters do, one step after the other.
+
+    Parameters
+    ----------
+    in_bits, out_bits : int
+        Bits of the streams' ``tdata``.
+    pauses : Pauses
+        Of every channel: a master or a sink that does not take part in a cycle. Each channel
+        has a seed of its own.
+    limit : int
+        Cycles that a step may take.
+    steps : list of dict
+        Made by the methods; plain values, for JSON.
+    """
+
+    in_bits: int
+    out_bits: int
+    pauses: Pauses = Pauses()
+    limit: int = 20_000
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, register: str, word: int = 0, **fields: int) -> AxiScript:
+        """Write a register; the result is the response code."""
+        declared = REGISTERS[register]
+        return self.write_at(declared.address, word | declared.encode(**fields))
+
+    def write_at(self, address: int, word: int, size: int = 4) -> AxiScript:
+        """Write the ``size`` lowest bytes at an address; the result is the response code."""
+        return self._step("write", address=address, data=word, size=size)
+
+    def read(self, register: str) -> AxiScript:
+        """Read a register; the result is the response code and the word."""
+        return self.read_at(REGISTERS[register].address)
+
+    def read_at(self, address: int) -> AxiScript:
+        """Read an address; the result is the response code and the word."""
+        return self._step("read", address=address)
+
+    def wait(self, register: str, **fields: int) -> AxiScript:
+        """Read a register until all given fields have their values."""
+        declared = REGISTERS[register]
+        mask = sum(declared.field(name).mask for name in fields)
+        value = declared.encode(**fields)
+        return self._step("wait", address=declared.address, mask=mask, value=value)
+
+    def wait_irq(self) -> AxiScript:
+        """Wait until the interrupt is raised."""
+        return self._step("wait_irq")
+
+    def send(self, beats: Sequence[int]) -> AxiScript:
+        """Queue a packet; ``tlast`` goes with its last beat."""
+        return self._step("send", beats=list(beats))
+
+    def receive(self, packets: int) -> AxiScript:
+        """Wait for packets; the result is their beats."""
+        return self._step("receive", packets=packets)
+
+    def sent(self) -> AxiScript:
+        """Wait until all queued packets were taken."""
+        return self._step("sent")
+
+    def idle(self, cycles: int) -> AxiScript:
+        """Let time pass."""
+        return self._step("idle", cycles=cycles)
+
+    def load(self, words: Sequence[int]) -> AxiScript:
+        """Write words to ``load``, as fast as the bus goes; the result is all response codes."""
+        return self._step("writes", address=REGISTERS["load"].address, words=list(words))
+
+    def drain(self) -> AxiScript:
+        """Take the packets that were received; the result is their beats."""
+        return self._step("drain")
+
+    def start_model(self, image: Image, part: int = 0) -> AxiScript:
+        """Tell the length of frames, load an image and start a program."""
+        self.write("frame", beats=image.parts[part].frame_beats)
+        return self.load(image.load_words(part))
+
+    def _step(self, kind: str, **values: Any) -> AxiScript:
+        self.steps.append({"kind": kind, **values})
+        return self
+
+
+@dataclass(frozen=True)
+class AxiOutcome:
+    """What came back.
+
+    Parameters
+    ----------
+    results : list
+        Of each step; None where it has none.
+    violations : list of str
+        Rules of the buses that the accelerator broke.
+    irqs : int
+        Rising edges of the interrupt.
+    cycles : int
+    """
+
+    results: list[Any]
+    violations: list[str]
+    irqs: int
+    cycles: int
+
+    @property
+    def packets(self) -> list[list[int]]:
+        """All packets received."""
+        lists = [r for r in self.results if isinstance(r, list) and r and isinstance(r[0], list)]
+        return [packet for packets in lists for packet in packets]
+
+
+def read_script(path: Path) -> AxiScript:
+    """Read a script as :func:`simulate_axi` writes it."""
+    fields = json.loads(path.read_text())
+    return AxiScript(**{**fields, "pauses": Pauses(**fields["pauses"])})
+
+
+def simulate_axi(
+    files: VerilogFiles,
+    script: AxiScript,
+    work: Path,
+    *,
+    simulator: str = "verilator",
+    timeout: float = 600.0,
+    waves: bool = False,
+) -> AxiOutcome:
+    """Run a script on the accelerator's Verilog with the masters of cocotbext-axi.
+
+    Parameters
+    ----------
+    files : VerilogFiles
+        Of :class:`hdl.bus.accelerator.Accelerator`.
+    script : AxiScript
+    work, simulator, timeout, waves
+        As for :func:`sim.run.verilog.simulate_verilog`.
+
+    Returns
+    -------
+    AxiOutcome
+
+    Raises
+    ------
+    SimulationError
+        If a tool is missing, the build fails, a step takes too long, or a rule of the buses
+        is broken; the message names the step or the rule.
+    """
+    run, _ = run_bench(
+        files,
+        work,
+        "sim.bus.axi_bench",
+        lambda run: _write(run / "script.json", script),
+        simulator=simulator,
+        timeout=timeout,
+        waves=waves,
+    )
+    path = run / "outcome.json"
+    if not path.exists():
+        log = tail(run / "simulation.log")
+        raise SimulationError(f"the simulator gave no outcome\n{log}")
+    fields = json.loads(path.read_text())
+    if "failure" in fields:
+        raise SimulationError(fields["failure"])
+    outcome = AxiOutcome(**fields)
+    if outcome.violations:
+        raise SimulationError("\n".join(outcome.violations))
+    return outcome
+
+
+def _write(path: Path, script: AxiScript) -> None:
+    path.write_text(json.dumps(asdict(script)))

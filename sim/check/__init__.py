@@ -1,0 +1,1 @@
+"""What ran against what should have run."""

@@ -1,0 +1,244 @@
+"""Runs a model's Verilog on real sequences and holds it against model and cycle model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from compiler.abi.frames import Stimulus
+from compiler.lower.image import Image
+from compiler.timing.cycle_model import CycleModel, Schedule
+from csb_format import Csb, IntArray, LstmLayer
+from engine.reference import IntegerModel, Trace
+from hdl.verilog import VerilogFiles
+
+from ..run.scenario import Job, Progress, SimulationError
+from ..run.streams import Pauses
+from ..run.verilog import VerilogRun, simulate_verilog
+from .checks import Bench
+from .compare import Comparison, Mismatch, compare
+from .diagnose import diagnose, diagnose_program
+
+__all__ = ["CycleMismatch", "Verification", "run_levels", "verify"]
+
+Simulate = Callable[..., VerilogRun]
+WORTH_COMPILING = 20_000_000  # products; about what plain numpy does in the start-up time
+SLACK = 5000  # cycles beyond the schedule in which nothing moves, and it is not yet a hang
+
+
+@dataclass(frozen=True)
+class CycleMismatch:
+    """A frame that did not leave in the cycle that the model says.
+
+    Parameters
+    ----------
+    frame, expected, got : int
+    where : str
+        What the controller first did otherwise, and in which cycle.
+    """
+
+    frame: int
+    expected: int
+    got: int
+    where: str = ""
+
+    def __str__(self) -> str:
+        text = f"frame {self.frame} left in cycle {self.got}, the cycle model says {self.expected}"
+        return text + (f"; {self.where}" if self.where else "")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a run has shown.
+
+    Parameters
+    ----------
+    simulator : str
+    sequences, frames : int
+    comparison : Comparison
+        Of all states.
+    run : VerilogRun
+        Its cycles and times.
+    steps : int64 array (frames - 1,)
+        Cycles from frame to frame, measured.
+    cycle_mismatch : CycleMismatch, optional
+        The first frame whose cycle differs from the model; not checked with stalls.
+    before : tuple of Verification
+        Of two directions each level is a run of its own: those of the levels before.
+    """
+
+    simulator: str
+    sequences: int
+    frames: int
+    comparison: Comparison
+    run: VerilogRun
+    steps: IntArray
+    cycle_mismatch: CycleMismatch | None
+    before: tuple[Verification, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether every state and every cycle is as predicted."""
+        return self.comparison.mismatches == 0 and self.cycle_mismatch is None
+
+    @property
+    def first(self) -> Mismatch | None:
+        """The first mismatch."""
+        return self.comparison.first
+
+
+def verify(
+    model: IntegerModel,
+    image: Image,
+    files: VerilogFiles,
+    sequences: Sequence[IntArray],
+    work: Path,
+    *,
+    simulator: str = "verilator",
+    load: bool = False,
+    idle: Pauses | None = None,
+    stall: Pauses | None = None,
+    contexts: int = 1,
+    progress: Progress | None = None,
+    simulate: Simulate | None = None,
+) -> Verification:
+    """Simulate sequences, compare every state with the model and every cycle with its schedule.
+
+    Parameters
+    ----------
+    model : IntegerModel
+    image : Image
+        Of the same model.
+    files : VerilogFiles
+        Emitted from the image's design.
+    sequences : sequence of int64 arrays (T, X)
+        At least one, each starting from a zero state.
+    work : Path
+        Folder for the simulator.
+    simulator : {"verilator", "icarus"}
+    load : bool
+        Load the memories through the ``load`` stream first.
+    idle, stall : Pauses, optional
+        Of the source and the sink; cycles are not checked then.
+    contexts : int
+        Sequences that run at a time, a frame of each in turn.
+    progress : callable, optional
+        Told the number of output beats.
+    simulate : callable, optional
+        What runs a job, with the parameters of :func:`~sim.run.verilog.simulate_verilog`, which
+        runs it by default.
+
+    Returns
+    -------
+    Verification
+        A mismatch is diagnosed down to layer, step, gate, row, bank and cycle, a frame out of
+        schedule down to the instruction, where a replay without pauses shows it.
+
+    Raises
+    ------
+    SimulationError
+        If a simulator cannot be run, or the accelerator hangs; then the message ends with
+        where its controller first left the schedule.
+    """
+    traces = run_levels(model, sequences)
+    paused = bool((idle and idle.share) or (stall and stall.share))
+    bench = Bench(files, work, load=load)
+    before: tuple[Verification, ...] = ()
+    for part in range(len(image.parts)):
+        inputs = [trace.output for trace in traces[part - 1]] if part else sequences
+        stimulus = Stimulus.of(image, inputs, part, contexts=contexts)
+        marks = stimulus.first.tolist(), stimulus.context.tolist()
+        schedule = CycleModel(image, part).run(len(stimulus.frames), *marks)
+        job = Job.of(image, stimulus, load=load, idle=idle, stall=stall)
+        if not paused:  # something moves in every step
+            longest = int(np.diff(schedule.frame_done, prepend=0).max())
+            job = replace(job, limit=2 * longest + SLACK)
+        try:
+            ask = simulate or partial(simulate_verilog, simulator=simulator)
+            run = ask(files, job, work, progress=progress)
+        except SimulationError as error:
+            raise _explained(error, stimulus, bench) from error
+        comparison = compare(stimulus, run.outcome, traces)
+        if comparison.first is not None:
+            first = _diagnosed(model, stimulus, traces, comparison.first, bench)
+            comparison = replace(comparison, first=first)
+        cycles = run.outcome.frame_cycles(image, part)
+        wrong = None if paused else _check_cycles(stimulus, schedule, cycles, bench)
+        steps, counts = np.diff(cycles), (len(sequences), len(cycles))
+        now = Verification(simulator, *counts, comparison, run, steps, wrong, before)
+        if not now.exact:
+            return now
+        before = (*before, now)
+    return before[-1]
+
+
+def run_levels(model: IntegerModel, sequences: Sequence[IntArray]) -> list[list[Trace]]:
+    """As :meth:`~engine.reference.IntegerModel.run_levels`, compiled where it is much work.
+
+    Compiled loops take seconds to start.
+    """
+    products = sum(m.real_nonzeros for layer in model.model.layers for m in _matrices(layer))
+    if products * sum(map(len, sequences)) < WORTH_COMPILING:
+        return model.run_levels(sequences)
+    from engine.exact import FastModel
+
+    inputs, found = list(sequences), []
+    for level in model.model.levels:
+        fast = FastModel(replace(model.model, layers=tuple(level), head=None))
+        found.append(fast.run(inputs))
+        inputs = [trace.output for trace in found[-1]]
+    return found
+
+
+def _matrices(layer: LstmLayer) -> list[Csb]:
+    matrices = [layer.weight_ih, layer.weight_hh]
+    return matrices + ([layer.projection.weight] if layer.projection else [])
+
+
+def _explained(error: SimulationError, stimulus: Stimulus, bench: Bench) -> SimulationError:
+    """A hang with the reason; anything else as it is."""
+    if "nothing moved for" not in str(error):
+        return error
+    try:
+        reason = diagnose_program(stimulus, bench)
+    except SimulationError:  # not even a frame is taken
+        reason = "no frame is taken; look at the first instructions of the program"
+    return SimulationError(f"{error}\n{reason}" if reason else str(error))
+
+
+def _diagnosed(
+    model: IntegerModel,
+    stimulus: Stimulus,
+    traces: list[list[Trace]],
+    first: Mismatch,
+    bench: Bench,
+) -> Mismatch:
+    """The mismatch with its cause; as it is, with the reason, where a replay is impossible."""
+    if not model.model.equals(stimulus.image.model):
+        return replace(first, where="not diagnosed (the image is of another model)")
+    try:
+        return diagnose(stimulus, traces, first, bench)
+    except SimulationError as error:
+        reason = str(error).partition("\n")[0]
+        return replace(first, where=f"not diagnosed ({reason})")
+
+
+def _check_cycles(
+    stimulus: Stimulus, schedule: Schedule, cycles: IntArray, bench: Bench
+) -> CycleMismatch | None:
+    """The first frame out of schedule."""
+    wrong = np.flatnonzero(cycles != schedule.frame_done)
+    if not len(wrong):
+        return None
+    frame = int(wrong[0])
+    found = CycleMismatch(frame, int(schedule.frame_done[frame]), int(cycles[frame]))
+    try:
+        # with one frame more, as its passes run in the waits of the one before
+        where = diagnose_program(stimulus.only(np.arange(len(cycles)) < frame + 2), bench)
+    except SimulationError as error:
+        where = f"not diagnosed ({str(error).partition(chr(10))[0]})"
+    return replace(found, where=where)

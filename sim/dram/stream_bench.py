@@ -1,0 +1,91 @@
+"""A streamed matrix between a memory and an array that takes groups, in any simulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.sim import Simulator
+
+from hdl.dram.matrix import MatrixImage, StreamedMatrix
+
+from ..run.block_ports import BlockPorts
+from ..run.scenario import SimulationError
+from ..run.streams import Ports
+from .memory import AxiMemory
+from .stream_cycles import Pause, no_pause
+
+__all__ = ["GroupTaker", "run_stream", "simulate_stream"]
+
+
+class GroupTaker:
+    """Takes groups as a program does: one a cycle, but for its pauses.
+
+    Parameters
+    ----------
+    image : MatrixImage
+        What must come, frame after frame.
+    pause : callable
+        Cycles before it is ready for a group, after it took the one before it.
+    """
+
+    def __init__(self, image: MatrixImage, pause: Pause = no_pause):
+        self.image, self.pause = image, pause
+        self.cycles: list[int] = []
+        self.wrong: list[int] = []
+        self._next = pause(0)
+        self._ready = False
+
+    def step(self, ports: Ports, cycle: int) -> None:
+        """Drive one cycle; call between edges, before ``tick``."""
+        ready = cycle >= self._next
+        if ready != self._ready:
+            self._ready = ready
+            ports.set("matrix__ready", int(ready))
+        if not ready or ports.get("matrix__valid") != 1:
+            return
+        number = len(self.cycles)
+        if ports.get("matrix__payload") != self.image.group(number % self.image.groups):
+            self.wrong.append(number)
+        self.cycles.append(cycle)
+        self._next = cycle + 1 + self.pause(number + 1)
+
+
+async def run_stream(
+    ports: Ports, memory: AxiMemory, taker: GroupTaker, frames: int, limit: int = 1_000_000
+) -> int:
+    """Start, and run until the taker has all groups of some frames; cycles.
+
+    Raises
+    ------
+    SimulationError
+        If that takes more than ``limit`` cycles.
+    """
+    image = taker.image
+    for name, value in (("base", memory.base), ("length", image.length), ("start", 1)):
+        ports.set(name, value)
+    ports.set("padding", image.padding)
+    for cycle in range(limit):
+        memory.step(ports, cycle)
+        taker.step(ports, cycle)
+        await ports.tick()
+        ports.set("start", 0)
+        if len(taker.cycles) == frames * image.groups:
+            return cycle + 1
+    raise SimulationError(
+        f"{len(taker.cycles)} groups of {frames * image.groups} after {limit} "
+        "cycles: the stream hangs, or the limit is too low"
+    )
+
+
+def simulate_stream(
+    matrix: StreamedMatrix, memory: AxiMemory, taker: GroupTaker, frames: int
+) -> None:
+    """:func:`run_stream` on Amaranth's simulator."""
+
+    async def bench(context: Any) -> None:
+        await run_stream(BlockPorts(matrix, context), memory, taker, frames, 100_000)
+
+    simulator = Simulator(matrix)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()

@@ -1,0 +1,1 @@
+"""Cases as processes, and what they run."""

@@ -1,0 +1,1 @@
+"""Suites, their hardware and their baselines."""

@@ -1,0 +1,267 @@
+"""The scenario in a compiled Verilator model with no Python in its loop.
+
+cocotb calls Python in every cycle and runs at tens of thousands of cycles a second; the same
+streams driven from C++ run as fast as the model itself. Signals inside the design are not
+visible here: use :mod:`sim.run.verilog` for probes and waveforms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from compiler.abi.states import Outcome
+from hdl.verilog import VerilogFiles
+
+from .processes import watched
+from .scenario import Job, Progress
+from .verilog import VerilogRun, require_simulator
+
+__all__ = ["Damage", "Flip", "bare_speed", "build_name", "inject", "simulate_free_running"]
+
+FLAGS = (
+    *("--cc", "--exe", "--build", "-j", "2", "-O3", "-Wno-fatal"),
+    *("--x-assign", "fast", "--x-initial", "fast", "--no-timing"),
+    *("--output-split", "20000", "--output-split-cfuncs", "500"),
+    *("-MAKEFLAGS", "OPT_FAST=-O1"),
+)
+
+
+def simulate_free_running(
+    files: VerilogFiles,
+    job: Job,
+    work: Path,
+    *,
+    progress: Progress | None = None,
+    timeout: float = 3600.0,
+) -> VerilogRun:
+    """Build (once for the same Verilog) and run a job on Verilator without cocotb.
+
+    Parameters
+    ----------
+    files : VerilogFiles
+        Of a :class:`~hdl.core.core.Core`.
+    job : Job
+        Without probes. Pauses are those of :mod:`sim.run.streams`, so cycles are those of a
+        cocotb run.
+    work : Path
+        Folder for builds and runs.
+    progress : callable, optional
+        Told the number of payloads taken, about four times a second.
+    timeout : float
+        Seconds after which the build or the simulation is killed.
+
+    Returns
+    -------
+    VerilogRun
+
+    Raises
+    ------
+    ValueError
+        If the job asks for probes.
+    SimulationError
+        If a tool is missing, the build fails, or the run fails, hangs or is killed.
+    """
+    if job.probes:
+        raise ValueError(f"probe {job.probes[0]}: only sim.run.verilog samples signals inside")
+    ready = _prepare(files, job, work, timeout)
+    ready.run([], timeout, progress)
+    return _read(ready.folder, ready.words, ready.build_seconds)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """One bit that is wrong on its way into the accelerator.
+
+    Parameters
+    ----------
+    stream : {"load", "frames"}
+    word : int
+        Place among the 32-bit words of the whole stream; a frame payload takes whole words.
+    bit : int
+        0..31.
+    """
+
+    stream: str
+    word: int
+    bit: int
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What a flip did.
+
+    Parameters
+    ----------
+    outcome : {"masked", "late", "mismatch", "stopped"}
+        The same states in the same cycles; in others; other states; nothing moved any more.
+    fault : bool
+        Whether the output ``fault`` was high in any cycle.
+    halted : bool
+        Whether the program had halted at the end.
+    restarts, recovers : bool
+        Whether the good job after it gave the right states in the right cycles: at once, and
+        as a driver recovers (reset, load, reset, start).
+    """
+
+    outcome: str
+    fault: bool
+    halted: bool
+    restarts: bool
+    recovers: bool
+
+
+def inject(
+    files: VerilogFiles, job: Job, flips: Sequence[Flip], work: Path, *, timeout: float = 3600.0
+) -> tuple[list[Damage], Outcome]:
+    """Run a job once for each flip, each time on a blank accelerator, in one process.
+
+    Parameters
+    ----------
+    files : VerilogFiles
+    job : Job
+        The good one, which loads everything; its ``limit`` ends runs in which nothing moves.
+    flips : sequence of Flip
+    work : Path
+    timeout : float
+
+    Returns
+    -------
+    damage : list of Damage
+        Of each flip.
+    outcome : Outcome
+        Of the good job.
+
+    Raises
+    ------
+    SimulationError
+        As :func:`simulate_free_running`.
+    """
+    ready = _prepare(files, job, work, timeout)
+    lines = (f"{int(flip.stream == 'frames')} {flip.word} {flip.bit}\n" for flip in flips)
+    (ready.folder / "faults.txt").write_text("".join(lines))
+    ready.run(["faults"], timeout)
+    (ready.folder / "outcome.txt").write_text("0 0")
+    found = [line.split() for line in (ready.folder / "faults.out").read_text().splitlines()]
+    damage = [Damage(outcome, *(flag == "1" for flag in flags)) for outcome, *flags in found]
+    return damage, _read(ready.folder, ready.words, 0).outcome
+
+
+def bare_speed(
+    files: VerilogFiles, job: Job, cycles: int, work: Path, *, timeout: float = 3600.0
+) -> float:
+    """Clock cycles a second of the compiled model alone: a frame on offer, states taken.
+
+    Parameters
+    ----------
+    files : VerilogFiles
+        With images, so that there is a program.
+    job : Job
+        Its first frame payload is what is on offer.
+    cycles : int
+    work : Path
+    timeout : float
+    """
+    ready = _prepare(files, job, work, timeout)
+    ready.run(["bare", str(cycles)], timeout)
+    total, seconds = (ready.folder / "outcome.txt").read_text().split()
+    return int(total) / float(seconds)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A built simulation, and the folder with its job."""
+
+    program: Path
+    folder: Path
+    words: int
+    build_seconds: float
+
+    def run(self, mode: list[str], timeout: float, progress: Progress | None = None) -> None:
+        command, log = [str(self.program), ".", *mode], self.folder / "simulation.log"
+        note = self.folder / "progress"
+        watched("simulation", command, log, timeout, folder=self.folder, note=note,
+                progress=progress)  # fmt: skip
+
+
+def _prepare(files: VerilogFiles, job: Job, work: Path, timeout: float) -> _Ready:
+    require_simulator("verilator")
+    places = (Path(work).resolve() / kind / build_name(files) for kind in ("build", "run"))
+    build, run = places
+    shutil.rmtree(run, ignore_errors=True)
+    run.mkdir(parents=True)
+    for image in files.images:
+        shutil.copy(files.folder / image, run / image)
+    seconds = _build(files, build, timeout)
+    words = _port_words(files)
+    _write(job, run, words)
+    return _Ready(build / "simulation", run, words[1], seconds)
+
+
+def build_name(files: VerilogFiles) -> str:
+    """Folder in ``build`` of the simulation of some Verilog; done once it holds ``simulation``."""
+    return f"free-{files.sha256[:16]}-{hashlib.sha256(_source().encode()).hexdigest()[:8]}"
+
+
+def _source() -> str:
+    return resources.files(__package__).joinpath("free_running.cpp").read_text()
+
+
+def _build(files: VerilogFiles, build: Path, timeout: float) -> float:
+    """Compile unless that was done before; seconds."""
+    if (build / "simulation").exists():
+        return 0.0
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(parents=True)
+    started = time.perf_counter()
+    (build / "free_running.cpp").write_text(_source())
+    command = [
+        "verilator",
+        *FLAGS,
+        *("--top-module", files.top, "--prefix", "Vmodel"),
+        *("--Mdir", "objects", "-o", "simulation"),
+        *(str(path.resolve()) for path in files.paths),
+        "../free_running.cpp",
+    ]
+    watched("build", command, build / "build.log", timeout, folder=build)
+    (build / "objects" / "simulation").rename(build / "simulation")
+    return time.perf_counter() - started
+
+
+def _port_words(files: VerilogFiles) -> tuple[int, int]:
+    """32-bit words of a payload on ``frames`` and on ``states``."""
+    text = files.paths[0].read_text()
+    found = []
+    for port in ("frames", "states"):
+        match = re.search(rf"(?:input|output) (?:\w+ )?\[(\d+):0\] {port}__payload;", text)
+        if match is None:
+            raise ValueError(f"{files.sources[0]} has no port {port}__payload: it is not a Core")
+        found.append(-(-(int(match[1]) + 1) // 32))
+    return found[0], found[1]
+
+
+def _write(job: Job, run: Path, words: tuple[int, int]) -> None:
+    """Streams and settings as the program reads them."""
+    frames = b"".join(payload.to_bytes(4 * words[0], "little") for payload in job.frames)
+    (run / "frames.bin").write_bytes(frames)
+    (run / "load.bin").write_bytes(np.array(job.load, "<u4").tobytes())
+    settings = (*words, job.beats_out, job.limit)
+    pauses = (job.idle.share, job.idle.seed, job.stall.share, job.stall.seed)
+    (run / "job.txt").write_text(" ".join(map(str, (*settings, *pauses))))
+
+
+def _read(run: Path, words: int, build_seconds: float) -> VerilogRun:
+    """What the program wrote."""
+    data, size = (run / "states.bin").read_bytes(), 4 * words
+    payloads = [int.from_bytes(data[n : n + size], "little") for n in range(0, len(data), size)]
+    cycles = np.fromfile(run / "cycles.bin", "<u8").tolist()
+    total, seconds = (run / "outcome.txt").read_text().split()
+    return VerilogRun(Outcome(payloads, cycles, int(total)), float(seconds), build_seconds)

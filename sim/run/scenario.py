@@ -1,0 +1,142 @@
+"""One scenario for every simulator: load, stream frames in, take states out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from compiler.abi.states import Outcome, WireError
+from csb_format import IntArray
+
+from .streams import Pauses, Ports, Sink, Source
+
+if TYPE_CHECKING:  # a simulator that starts need not import Amaranth
+    from compiler.abi.frames import Stimulus
+    from compiler.lower.image import Image
+
+__all__ = ["Job", "SimulationError", "run_job"]
+
+Progress = Callable[[int], None]
+
+
+class SimulationError(WireError):
+    """A simulation that could not be run, or that hung."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a simulator is to do, in plain integers.
+
+    Parameters
+    ----------
+    frames : list of int
+        Payloads of the ``frames`` stream.
+    load : list of int
+        Words for the ``load`` stream before anything else; none if memories start loaded.
+    beats_out : int
+        Payloads to take from ``states``.
+    idle, stall : Pauses
+        Of the source of frames and the sink of states.
+    limit : int
+        Cycles without a transfer on any stream after which the run is given up.
+    probes : list of str
+        Signals inside the design (``pe3.product5``) to sample in every cycle from the
+        first frame beat on; Verilog simulators only.
+    cycles : int
+        With probes: cycles to sample, after which the run ends, whatever came out by then;
+        0 to end it with the last payload, as without probes.
+    """
+
+    frames: list[int]
+    load: list[int]
+    beats_out: int
+    idle: Pauses = Pauses()
+    stall: Pauses = Pauses()
+    limit: int = 100_000
+    probes: list[str] = field(default_factory=list)
+    cycles: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        image: Image,
+        frames: Stimulus | Sequence[IntArray],
+        *,
+        load: bool = False,
+        idle: Pauses | None = None,
+        stall: Pauses | None = None,
+    ) -> Job:
+        """The job that runs frames, or sequences (T_i, X) each from a zero state."""
+        from compiler.abi.frames import Stimulus
+
+        given = frames if isinstance(frames, Stimulus) else Stimulus.of(image, frames)
+        start = image.start_words(given.part) if given.part else []
+        return cls(
+            given.payloads(),
+            image.load_words(given.part) if load else start,
+            len(given.frames) * image.parts[given.part].beats_out,
+            idle or Pauses(),
+            stall or Pauses(),
+        )
+
+
+async def run_job(job: Job, ports: Ports, progress: Progress | None = None) -> Outcome:
+    """Run a job on any simulator.
+
+    Parameters
+    ----------
+    job : Job
+    ports : Ports
+        Just after reset.
+    progress : callable, optional
+        Told the number of payloads taken, now and then.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    SimulationError
+        If nothing moves on any stream for ``job.limit`` cycles.
+    """
+    loads = Source("load", job.load)
+    frames = Source("frames", job.frames, job.idle)
+    states = Sink("states", job.stall)
+    probed: dict[str, list[int]] = {name: [] for name in job.probes}
+    cycle = moved_at = moved = 0
+    while not _over(job, states, probed):
+        if loads.done:
+            states.step(ports, cycle)
+            frames.step(ports, cycle)
+        loads.step(ports, cycle)
+        now = loads.sent + frames.sent + len(states.payloads)
+        if now != moved:
+            moved, moved_at = now, cycle
+        elif cycle - moved_at > job.limit and not (job.cycles and frames.sent):
+            raise SimulationError(_hung(job, loads, frames, states, cycle))
+        if frames.first_sent_at is not None:
+            for name, samples in probed.items():
+                samples.append(ports.get(name))
+        if progress and cycle % 4096 == 0:
+            progress(len(states.payloads))
+        await ports.tick()
+        cycle += 1
+    start = frames.first_sent_at or 0
+    return Outcome(states.payloads, [c - start for c in states.cycles], cycle, probed)
+
+
+def _over(job: Job, states: Sink, probed: dict[str, list[int]]) -> bool:
+    """Whether all has come that was asked for."""
+    if job.cycles and probed:
+        return len(next(iter(probed.values()))) >= job.cycles
+    return len(states.payloads) >= job.beats_out
+
+
+def _hung(job: Job, loads: Source, frames: Source, states: Sink, cycle: int) -> str:
+    return (
+        f"nothing moved for {job.limit} cycles (now {cycle}): loaded {loads.sent} of "
+        f"{len(job.load)} words, took {frames.sent} of {len(job.frames)} frame beats, gave "
+        f"{len(states.payloads)} of {job.beats_out} state beats"
+    )

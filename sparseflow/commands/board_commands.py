@@ -1,0 +1,167 @@
+"""The commands that know boards: what fits, bitstreams, projects of vendor tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from boards.board import Board
+    from boards.resources import Choice
+    from csb_format import Model
+
+__all__ = ["boards", "build", "fit"]
+
+ModelFile = Annotated[Path, typer.Argument(help="Model that `pack` wrote.")]
+BoardName = Annotated[str, typer.Option("--board", help="See `sparseflow boards`.")]
+DEMO = "the demo's size\n(12 inputs, 128 units, 8 banks, 1 of 2 and 2 of 16 kept, 16 bits)"
+# rows of arrays that do not fit, the nearest ones
+NEAR = 3
+SHORT = {
+    "multipliers": "DSP",
+    "block RAM": "RAM",
+    "LUT": "LUT",
+    "large RAM": "SPRAM",
+    "distributed RAM": "LUTRAM",
+}
+
+
+def boards(
+    model: Annotated[
+        Path | None, typer.Argument(help="Model that `pack` wrote; by default of the demo's size.")
+    ] = None,
+) -> None:
+    """List the boards: device, tools, clock, link, and the largest array that fits.
+
+    **Next:** `sparseflow fit MODEL --board BOARD`
+    """
+    from boards.board import FLOWS, board, board_names
+    from csb_format import load_model
+    from csb_format.random_models import demo_sized
+
+    given = load_model(model) if model else demo_sized()
+    table = _table(f"fits: the largest array, estimated, for {model.name if model else DEMO}")
+    for column in ("board", "device", "made with", "MHz", "link", "fits"):
+        table.add_column(column, overflow="fold")
+    for name in board_names():
+        b = board(name)
+        clock, link = f"{b.clock_hz / 1e6:g}", "UART" if b.baud else "AXI"
+        device = f"{b.title}\n{b.part}"
+        table.add_row(name, device, FLOWS[b.flow], clock, link, _largest(given, b))
+    Console().print(table)
+
+
+def _largest(model: Model, board: Board) -> str:
+    """The largest array of a board, and what limits it."""
+    from boards.resources import choices, largest
+
+    found = largest(model, board)
+    if found:
+        design, use = found
+        name, share = use.limit(board.has)
+        return f"{design.pes} x {design.lanes}\n{SHORT[name]} {share:.0%}"
+    every = choices(model, board)
+    if not every:
+        return "none"
+    name, share = min((c.usage.limit(board.has) for c in every), key=lambda limit: limit[1])
+    return f"none\n{SHORT[name]} {share:.0%}"
+
+
+def fit(model: ModelFile, board: BoardName) -> None:
+    """Say before any synthesis which arrays fit a board, what limits, and the fastest.
+
+    **In:** a packed model. **Out:** a table, the fastest first; cells and clock are estimates.
+
+    **Next:** `sparseflow build MODEL --board BOARD --out FOLDER`
+    """
+    from boards.board import board as named
+    from boards.resources import choices, fastest
+    from csb_format import load_model
+
+    given, found = load_model(model), named(board)
+    every = choices(given, found)
+    title = _headline(every[0], found) if every and every[0].fits else "nothing fits"
+    clock = "a guess" if found.has.guessed else "as measured, at most the clock of the board"
+    table = _table(
+        f"Estimates, shares of {found.part}. Cycles and us: of a step.\nMHz: {clock}.",
+        title,
+    )
+    for column in ("M x N", "fits", "DSP", "RAM", "LUT", "limit", "cycles", "MHz", "us"):
+        right = column not in ("M x N", "fits", "limit")
+        table.add_column(column, justify="right" if right else "left", no_wrap=True)
+    for c in _shown(every, found):
+        table.add_row(*_cells(c, found))
+    if every:
+        Console().print(table)
+    fastest(given, found)  # an error that says what to do where nothing fits
+
+
+def _table(caption: str, title: str | None = None) -> Table:
+    """Narrow enough for 80 columns."""
+    return Table(
+        title=title,
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+
+
+def _shown(every: list[Choice], board: Board) -> list[Choice]:
+    """All that fit, and those that nearly do."""
+    fitting = [c for c in every if c.fits]
+    others = sorted((c for c in every if not c.fits), key=lambda c: c.usage.limit(board.has)[1])
+    return fitting + others[:NEAR]
+
+
+def _headline(best: Choice, board: Board) -> str:
+    return (
+        f"{board.title}: {best.design.pes} x {best.design.lanes} is the fastest, "
+        f"{best.microseconds:.2f} us a step"
+    )
+
+
+def _cells(c: Choice, board: Board) -> tuple[str, ...]:
+    """A row of the table."""
+    shares = c.usage.limits(board.has)
+    counts = {"multipliers": c.usage.multipliers, "block RAM": c.usage.block_rams}
+    counts["LUT"] = c.usage.luts
+    used = [f"{n} {shares[name]:>4.0%}" for name, n in counts.items()]
+    limit = SHORT[c.usage.limit(board.has)[0]]
+    array = f"{c.design.pes} x {c.design.lanes}"
+    speed = (str(c.cycles), f"{c.megahertz:g}", f"{c.microseconds:.2f}")
+    return (array, "yes" if c.fits else "no", *used, limit, *speed)
+
+
+def build(
+    model: ModelFile,
+    board: BoardName,
+    out: Annotated[Path, typer.Option(help="Folder, replaced as a whole.")],
+    pes: Annotated[int | None, typer.Option(min=4, help="Default: the fastest that fits.")] = None,
+    lanes: Annotated[int | None, typer.Option(min=1, help="With --pes.")] = None,
+    clock: Annotated[float | None, typer.Option(min=1, help="MHz instead of the board's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of place and route.")] = 1,
+) -> None:
+    """Make a bitstream with open tools, or the project of a vendor's tool.
+
+    **In:** a packed model. **Out:** a folder with the bitstream and reports, or with a
+    project that needs nothing of ours; `summary.md` in it says what came out.
+    """
+    from csb_format import load_model
+
+    from ..steps.build import build as run
+    from .activity import activities
+
+    if (pes is None) != (lanes is None):
+        raise ValueError("--pes and --lanes go together: give both or neither")
+    array = (pes, lanes) if pes and lanes else None
+    with activities() as (tell, note):
+        page = run(load_model(model), board, out, array, clock, seed, tell=tell, note=note)
+    Console().print(page, highlight=False, markup=False, soft_wrap=True)
+    Console().print(f"all of it in {out}", highlight=False, markup=False, soft_wrap=True)

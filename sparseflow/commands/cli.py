@@ -1,0 +1,272 @@
+"""The command line: every step on its own, and ``demo`` for all of them in a row."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from .board_commands import boards, build, fit
+from .doctor_command import doctor
+from .options import Lanes, Pes, Seed, hint, within
+from .prepare_commands import pack, prune
+from .regress_command import regress
+from .synth_command import synth, timing
+
+__all__ = ["app", "main"]
+
+# Commands import `pipeline` when they run: it loads the simulators' and the generator's
+# libraries, and --help must not wait for them.
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""
+    From a trained PyTorch LSTM to Verilog that is bit-exact in simulation.
+
+    The steps, each reading what the one before has written:
+
+    **prune** a checkpoint, **pack** it as integers, emit **verilog**, **simulate** it,
+    **report** the figures. **demo** does all of them on real speech; **data** writes that
+    speech for the single steps.
+
+    Sequences are `.npz` files: `frames` (all frames, X) float, `lengths` (sequences,) int,
+    `labels` (sequences,) int, classes from 0.
+    """,
+)
+data_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+app.add_typer(data_app, name="data", help="Write a data set that comes with a package.")
+
+
+class Simulator(StrEnum):
+    """Simulators that `simulate` can run."""
+
+    verilator = "verilator"
+    icarus = "icarus"
+
+
+class Images(StrEnum):
+    """Formats of memory images."""
+
+    mem = "mem"
+    coe = "coe"
+    mif = "mif"
+    ihex = "ihex"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sparseflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version, stop."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show a traceback for errors. Goes before the command.")
+    ] = False,
+) -> None:
+    # `main` reads --debug itself: it must know it even where parsing fails.
+    del version, debug
+
+
+@data_app.command("japanese-vowels")
+def japanese_vowels(
+    out: Annotated[Path, typer.Option(help="Folder for train.npz and test.npz.")],
+) -> None:
+    """Write the demo's speech: nine speakers told apart by one vowel.
+
+    **In:** nothing; the recordings come with an installed package. **Out:** `train.npz` and
+    `test.npz`, normalised, 12 features a frame, 270 and 370 utterances.
+
+    **Next:** `sparseflow prune CHECKPOINT --data OUT/train.npz --out pruned.safetensors`
+    """
+    from ..steps import pipeline
+
+    pipeline.japanese_vowels(out=out)
+    hint("prune", "CHECKPOINT", "--data", out / "train.npz", "--out", "pruned.safetensors")
+
+
+for command in (prune, pack):
+    app.command()(command)
+
+
+@app.command()
+def verilog(
+    model: Annotated[Path, typer.Argument(help="Model that `pack` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for the Verilog and the memory images.")],
+    pes: Pes = 16,
+    lanes: Lanes = 8,
+    images: Annotated[
+        Images, typer.Option(help="Format of the memory images; mem is always written.")
+    ] = Images.mem,
+) -> None:
+    """Emit the accelerator for a model: Verilog and memory images.
+
+    **In:** a packed model and the size of the array. **Out:** a folder with the Verilog and
+    the images of weights, biases and program, ready for simulation and synthesis.
+
+    **Next:** `sparseflow simulate MODEL --data DATA --build build/simulation`
+    """
+    from ..steps import pipeline
+
+    pipeline.verilog(model=model, out=out, pes=pes, lanes=lanes, images=images.value)
+    build = out.with_name("simulation")
+    hint("simulate", model, "--data", "DATA", "--build", build, "--pes", pes, "--lanes", lanes)
+
+
+@app.command()
+def simulate(
+    model: Annotated[Path, typer.Argument(help="Model that `pack` wrote.")],
+    data: Annotated[Path, typer.Option(help="Sequences (.npz) to run; labels give accuracy.")],
+    build: Annotated[Path, typer.Option(help="Folder for the compiled simulation and results.")],
+    simulator: Annotated[
+        Simulator, typer.Option(help="Verilator compiles first, then is far faster.")
+    ] = Simulator.verilator,
+    pes: Pes = 16,
+    lanes: Lanes = 8,
+    utterances: Annotated[
+        int | None,
+        typer.Option(callback=within(1), help="Run only the first so many; all by default."),
+    ] = None,
+    dense: Annotated[
+        Path | None, typer.Option(help="Dense checkpoint, for its accuracy; needs --pruned.")
+    ] = None,
+    pruned: Annotated[
+        Path | None, typer.Option(help="Pruned checkpoint, for its accuracy; needs --dense.")
+    ] = None,
+) -> None:
+    """Run the Verilog and compare every bit of its output with the integer model.
+
+    **In:** a packed model and sequences. **Out:** in the build folder, the mismatches (0 if
+    all is well), accuracy and counted clock cycles. Another simulator on the same model, data
+    and array adds itself to the results. A mismatch ends the command with status 1 and names
+    gate, row, bank and cycle.
+
+    **Next:** `sparseflow report BUILD --out build/report`
+    """
+    if (dense is None) != (pruned is None):
+        raise typer.BadParameter("give both --dense and --pruned, or none of them")
+    from ..steps import pipeline
+
+    pipeline.simulate(
+        model=model,
+        data=data,
+        build=build,
+        simulator=simulator.value,
+        pes=pes,
+        lanes=lanes,
+        utterances=utterances,
+        dense=dense,
+        pruned=pruned,
+    )
+    hint("report", build, "--out", build / "report")
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")],
+) -> None:
+    """Write the figures of a run as report.json and report.html, and print them.
+
+    **In:** the folder that `simulate` or `demo` filled. **Out:** one file for programs, one
+    page for people that needs no network.
+
+    **Next:** open report.html in a browser.
+    """
+    from ..steps import pipeline
+
+    pipeline.report(run_dir=run_dir, out=out)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path(
+        "build/demo"
+    ),
+    seed: Seed = 0,
+    pes: Pes = 16,
+    lanes: Lanes = 8,
+    icarus: Annotated[
+        int,
+        typer.Option(callback=within(0), help="Utterances that Icarus runs too; 0 for none."),
+    ] = 10,
+) -> None:
+    """Do all steps on real speech: nine speakers told apart by one vowel.
+
+    **In:** nothing; the recordings come with an installed package. **Out:** the trained,
+    pruned and packed model, Verilog, simulation results and report.
+
+    **Next:** open OUT/report.html, then take your own network through the single steps.
+    """
+    from ..steps import pipeline
+
+    pipeline.demo(out=out, seed=seed, pes=pes, lanes=lanes, icarus=icarus)
+
+
+_LONGEST = 1000
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, on one line."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"the package {error.name} is not installed: pip install -e '.[train,demo]'"
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    # Typer's errors of use tell more than their text; its class for them depends on the release.
+    text = str(getattr(error, "format_message", error.__str__)())
+    line = " ".join(text.split()) or type(error).__name__
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ... (all: sparseflow --debug)"
+
+
+def _fail(error: Exception, status: int) -> None:
+    if "--debug" in sys.argv[1:]:
+        raise error
+    typer.secho(f"error: {_reason(error)}", fg=typer.colors.RED, err=True)
+    sys.exit(status)
+
+
+app.command()(doctor)
+app.command()(regress)
+app.command()(boards)
+app.command()(fit)
+app.command()(build)
+app.command()(synth)
+app.command()(timing)
+
+
+def main() -> None:
+    """Run the command line.
+
+    Errors of use or input end it with status 2, hardware that is not what the model says
+    with status 1; each is told on one line.
+    """
+    # What a command has begun is cleared away as after Ctrl-C: tools stopped, folders removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # It says what torch does inside, which changes no result.
+    warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+    try:
+        sys.exit(app(standalone_mode=False))
+    except typer.Abort:  # by Ctrl-C, in some releases of Typer; others return 130 themselves
+        sys.exit(130)
+    except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:
+        _fail(error, getattr(error, "exit_status", 2))
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":  # help is printed already
+            sys.exit(2)
+        _fail(error, 2)

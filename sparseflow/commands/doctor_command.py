@@ -1,0 +1,127 @@
+"""The command ``sparseflow doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import hint
+
+if TYPE_CHECKING:
+    from pruning.doctor.diagnose import Diagnosis
+    from pruning.files.network import Network
+    from pruning.importers import Imported
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="State dict, safetensors file, ONNX model, or NNI masks.")
+    ],
+    masks: Annotated[
+        Path | None,
+        typer.Option(help="Masks kept in a file of their own (NNI, torch.ao.pruning)."),
+    ] = None,
+    lanes: Annotated[
+        list[int] | None,
+        typer.Option(help="Lanes N of a PE, and banks; repeat it. Default: 4 8 16 32 64."),
+    ] = None,
+    pes: Annotated[int, typer.Option(help="PEs M that work on rows in lockstep.")] = 16,
+    value_bits: Annotated[int, typer.Option(help="Bits of a weight in CSB, 4 to 18.")] = 16,
+    keep_energy: Annotated[
+        float, typer.Option(help="Least share of the L2 energy that a suggestion keeps.")
+    ] = 0.95,
+    matrix: Annotated[
+        list[str] | None, typer.Option(help="Parameter to examine; repeat it. Default: all.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Where the figures go as JSON.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Where the picture goes.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Where the page goes.")] = None,
+    plain: Annotated[
+        Path | None,
+        typer.Option(help="Where weights and masks go in one plain file (.safetensors)."),
+    ] = None,
+) -> None:
+    """Examine the masks of any model: how busy they keep an array, what balancing costs.
+
+    **In:** a model pruned by any tool: `torch.nn.utils.prune`, `torch.ao.pruning`, NNI, plain
+    zeros, safetensors, ONNX. Nothing in it is executed. **Out:** for every matrix its real
+    sparsity, the utilisation of arrays of N lanes with the masks as they are, the energy that
+    rebalancing keeps, and the banks to prune to.
+
+    **Next:** `sparseflow prune CHECKPOINT --data DATA --banks BANKS --out pruned.safetensors`,
+    or `pack` where the masks are balanced already
+    """
+    # Here, as they load torch and matplotlib, and --help must not wait for them.
+    from csb_format.files.replace import replace_file
+    from pruning.doctor.diagnose import CANDIDATES, bank_loads, diagnose
+    from pruning.importers import import_model, save_imported
+
+    from ..pages import doctor_report
+
+    model = import_model(checkpoint, masks)
+    found = diagnose(model, lanes or CANDIDATES, pes, value_bits, keep_energy, matrix or ())
+    loads = {
+        each.name: bank_loads(model.mask(each.name), each.suggested).numpy()
+        for each in found.matrices
+    }
+    files = {json: doctor_report.to_json(found)}
+    if svg:
+        files[svg] = doctor_report.picture(found, loads)
+    if html:
+        files[html] = doctor_report.page(found, loads)
+    for path, text in files.items():
+        if path:
+            replace_file(path, text.encode())
+    if plain:
+        save_imported(plain, model)
+    doctor_report.print_diagnosis(found)
+    _next(checkpoint, masks, plain, model, found)
+
+
+def _next(
+    checkpoint: Path, masks: Path | None, plain: Path | None, model: Imported, found: Diagnosis
+) -> None:
+    # One number of banks for all matrices: fewer banks are always the milder demand.
+    banks = min(each.suggested for each in found.matrices)
+    balanced = all(_is_balanced(model, each.name, banks) for each in found.matrices)
+    file: tuple[object, ...] = (plain or checkpoint,)
+    if masks is not None and plain is None:
+        file += ("--masks", masks)
+    if not model.state_dict:
+        file = ("CHECKPOINT", "--masks", checkpoint)
+    network = _network(model)
+    if balanced and (network is None or not network.is_lstm):
+        hint("pack", *file, "--matrices", "--banks", banks, "--out", "matrices.safetensors")
+    elif balanced:
+        words = ("--calibration", "DATA", "--banks", banks, "--out", "model.safetensors")
+        hint("pack", *file, *words)
+    elif not model.state_dict or (network and network.head):
+        hint("prune", *file, "--data", "DATA", "--banks", banks, "--out", "pruned.safetensors")
+    else:
+        text = f"next: prune to {banks} banks in your own loop, as docs/pruning.md shows"
+        typer.echo(text, err=True)
+
+
+def _is_balanced(model: Imported, name: str, banks: int) -> bool:
+    from csb_format.csb import UnbalancedError
+    from pruning.mask.masks import check_balanced
+
+    try:
+        check_balanced(model.mask(name), banks)
+    except UnbalancedError:
+        return False
+    return True
+
+
+def _network(model: Imported) -> Network | None:
+    """What `prune` and `pack` take it for; None if it is something else."""
+    from pruning.files.network import network_of
+
+    try:
+        return network_of(model)
+    except ValueError:
+        return None

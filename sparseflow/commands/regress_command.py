@@ -1,0 +1,240 @@
+"""The command ``sparseflow regress``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import nullcontext
+from enum import StrEnum
+from pathlib import Path
+from textwrap import indent
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import within
+
+if TYPE_CHECKING:
+    from sim.regress.jobs.engines import Engine
+    from sim.regress.jobs.runner import Places, Run
+    from sim.regress.suite.baseline import Baseline
+    from sim.regress.suite.suite import Suite
+
+__all__ = ["regress"]
+
+LOG_EVERY = 10.0  # seconds
+
+
+class EngineName(StrEnum):
+    """Who runs the cases."""
+
+    local = "local"
+    dask = "dask"
+
+
+class Replayer(StrEnum):
+    """Simulators that write waveforms."""
+
+    icarus = "icarus"
+    verilator = "verilator"
+
+
+def regress(
+    suite: Annotated[Path, typer.Argument(help="Suite of cases (.toml).")] = Path(
+        "examples/regress/default.toml"
+    ),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results. Default: build/regress/SUITE.")
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="Where hardware is kept between runs.")] = Path(
+        "build/regress-cache"
+    ),
+    baseline: Annotated[
+        Path | None, typer.Option(help="Figures to hold. Default: SUITE.baseline.json.")
+    ] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="All runs, a line each. Default: OUT/history.jsonl.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(callback=within(1), help="Cases at a time. Default: the cores.")
+    ] = None,
+    only: Annotated[str, typer.Option(help="Run only cases whose name contains this.")] = "",
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Make the figures of this run the baseline.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Do not go on with an interrupted run.")
+    ] = False,
+    engine: Annotated[
+        EngineName, typer.Option(help="Processes of this machine, or a Dask cluster.")
+    ] = EngineName.local,
+    scheduler: Annotated[
+        str, typer.Option(help="Address of a Dask scheduler; a cluster of its own by default.")
+    ] = "",
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Report which lines of Python the cases have run.")
+    ] = False,
+    replay: Annotated[
+        str, typer.Option(help="Run only this case, with waveforms, and keep everything.")
+    ] = "",
+    simulator: Annotated[
+        Replayer, typer.Option(help="What replays; Verilator needs liblz4-dev and zlib1g-dev.")
+    ] = Replayer.icarus,
+) -> None:
+    """Run a suite of simulations and hold every figure against its baseline.
+
+    **In:** a suite, and the baseline beside it. **Out:** `results.json`, `junit.xml`,
+    `summary.md` (appended to `$GITHUB_STEP_SUMMARY` too) and `report.html`. Cycles and outputs
+    must be exact, mismatches zero. The command ends with status 1 if a case is red. A run
+    that was interrupted goes on where it was.
+
+    **Next:** `sparseflow regress SUITE --replay CASE` for a red case, `--accept` if the new
+    figures are right.
+    """
+    from sim.regress.jobs.line_coverage import noting
+    from sim.regress.suite.suite import read_suite
+
+    given = read_suite(suite)
+    chosen = given.only(replay or only) if replay or only else given
+    folder = out or Path("build/regress") / suite.stem
+    path = baseline or suite.with_suffix(".baseline.json")
+    with noting(folder / "lines") if lines else nullcontext():
+        from sim.regress.jobs.runner import Places
+        from sim.regress.suite.baseline import read_baseline
+
+        places = Places(suite, folder, cache)
+        if replay:
+            _replay(chosen, places, simulator.value)
+            return
+        was = read_baseline(path)
+        worker = _engine(engine, jobs or os.cpu_count() or 1, scheduler)
+        run = _run(chosen, places, worker, was, fresh=fresh, whole=not only, lines=lines)
+    if accept:
+        run = _accept(run, was, path, whole=not only)
+    _write(run, places, history or places.out / "history.jsonl")
+    _tell(run, chosen, path)
+
+
+def _run(
+    suite: Suite, places: Places, engine: Engine, was: Baseline | None, **options: bool
+) -> Run:
+    """All cases, with a bar."""
+    from sim.regress.jobs.runner import run_suite
+
+    from ..steps.progress import counted
+
+    with counted(suite.name, len(suite.cases)) as tell:
+        log = _Log()
+
+        def both(text: str, done: int, cases: int) -> None:
+            tell(done, text)
+            log(f"{done} of {cases} cases; {text}")
+
+        return run_suite(suite, places, engine, was, **options, tell=both)
+
+
+class _Log:
+    """A line now and then, where nobody sees a bar move."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + LOG_EVERY
+
+    def __call__(self, text: str) -> None:
+        from ..steps.progress import say
+
+        if time.monotonic() >= self._next and not sys.stderr.isatty():
+            say(text)
+            self._next = time.monotonic() + LOG_EVERY
+
+
+def _engine(name: EngineName, jobs: int, scheduler: str) -> Engine:
+    from sim.regress.jobs.engines import DaskEngine, LocalEngine
+
+    return DaskEngine(jobs, scheduler) if name == EngineName.dask else LocalEngine(jobs)
+
+
+def _tell(run: Run, suite: Suite, path: Path) -> None:
+    """The stories of what is red, and the verdict."""
+    from ..steps.progress import say
+
+    for result in run.failed:
+        say(f"red: {result.case.name}\n{indent(result.story, '  ')}\n  again: {result.replay}")
+    for name in run.gone:
+        say(f"red: {name} is in {path}, but not in the suite")
+    passed = len(run.results) - len(run.failed)
+    resumed = sum(result.resumed for result in run.results)
+    text = f"{suite.name}: {passed} of {len(run.results)} cases passed in {run.seconds:.0f} s"
+    text += f", {resumed} of them before the interruption" if resumed else ""
+    if not run.gated:
+        text += f"; no baseline at {path}: record one with --accept"
+    say(text)
+    if not run.passed:
+        raise typer.Exit(1)
+
+
+def _accept(run: Run, was: Baseline | None, path: Path, *, whole: bool) -> Run:
+    """Write the baseline, say what changed in it; cases that are wrong keep their figures."""
+    from sim.regress.jobs.runner import without
+    from sim.regress.suite.baseline import Baseline, accepted, compare
+
+    from ..steps.progress import say
+
+    before = was or Baseline({})
+    right = {r.case.name: r.figures for r in run.results if r.failure is None}
+    for name, figures in right.items():
+        old = before.cases.get(name)
+        if old is None:
+            say(f"new: {name}")
+        for change in compare(name, old, figures, {}) if old is not None else ():
+            say(f"accepted: {change}")
+    for name in run.gone:
+        say(f"dropped: {name}")
+    kept = {r.case.name: before.cases[r.case.name] for r in run.failed
+            if r.failure is not None and r.case.name in before.cases}  # fmt: skip
+    accepted(was, kept | right, whole).write(path, run.suite)
+    return without(run, set(right))
+
+
+def _write(run: Run, places: Places, history: Path) -> None:
+    """All files of a run."""
+    from csb_format.files.replace import replace_file
+    from sim.regress.jobs.line_coverage import combined
+    from sim.regress.records.records import append_history, as_junit, as_markdown, as_results
+
+    from ..pages.figures import versions
+    from ..pages.regress_page import page
+
+    folder = places.out / "lines"
+    lines = combined(folder) if folder.exists() else {}
+    results, markdown = as_results(run, versions(), lines), as_markdown(run, lines)
+    runs = append_history(history, run)
+    files = {
+        "results.json": json.dumps(results, indent=2, sort_keys=True).encode() + b"\n",
+        "junit.xml": as_junit(run),
+        "summary.md": markdown.encode(),
+        "report.html": page(results, runs).encode(),
+    }
+    for name, content in files.items():
+        replace_file(places.out / name, content)
+    if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(step).open("a", encoding="utf-8") as file:
+            file.write(markdown)
+
+
+def _replay(suite: Suite, places: Places, simulator: str) -> None:
+    from sim.regress.records.replay import replay
+
+    from ..steps.progress import say
+
+    if len(suite.cases) > 1:
+        names = ", ".join(case.name for case in suite.cases[:5])
+        raise ValueError(f"--replay fits {len(suite.cases)} cases: name one of {names}")
+    found = replay(suite, places, simulator)
+    say(found.story)
+    say(f"vectors and logs: {found.folder}")
+    for path in found.waves:
+        say(f"waveforms: {path}")
+    if not found.passed:
+        raise typer.Exit(1)

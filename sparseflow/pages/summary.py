@@ -1,0 +1,112 @@
+"""The page at the end of a build."""
+
+from __future__ import annotations
+
+from boards.board import FLOWS, SIGNALS, Board
+from boards.build.bitstream import Built
+from boards.resources import Choice
+from csb_format.model import Model
+
+__all__ = ["speeds", "summary"]
+
+STARTS = {
+    "vivado": "vivado -mode batch -source build.tcl",
+    "vivado-zynq": "vivado -mode batch -source build.tcl",
+    "quartus": "sh build.sh",
+}
+
+
+def speeds(model: Model, cycles: int, megahertz: float) -> tuple[float, float]:
+    """Real and dense-equivalent 10^9 operations a second; a product and its sum are two.
+
+    Parameters
+    ----------
+    model : Model
+    cycles : int
+        Of a step.
+    megahertz : float
+    """
+    matrices = [m for layer in model.layers for m in (layer.weight_ih, layer.weight_hh)]
+    kept = sum(m.geometry.real_nonzeros for m in matrices)
+    dense = sum(m.geometry.rows * m.geometry.columns for m in matrices)
+    rate = 2 * megahertz / cycles / 1000
+    return kept * rate, dense * rate
+
+
+def summary(model: Model, board: Board, best: Choice, built: Built | None, seconds: float) -> str:
+    """One page of Markdown.
+
+    Parameters
+    ----------
+    model : Model
+    board : Board
+    best : Choice
+        What was estimated.
+    built : Built, optional
+        What came out; None for a project of a vendor's tool.
+    seconds : float
+        That it took.
+    """
+    design, megahertz = best.design, built.clock_mhz if built else best.megahertz
+    real, dense = speeds(model, best.cycles, megahertz)
+    lines = [
+        f"# {board.title}: {design.pes} x {design.lanes} multipliers",
+        "",
+        f"- device {board.part}, {FLOWS[board.flow]}",
+        f"- a step of the model: {best.cycles} cycles, {best.cycles / megahertz:.2f} us at "
+        f"{megahertz:g} MHz",
+        f"- {real:.3g} GOPS, {dense:.3g} GOPS if the pruned weights counted",
+    ]
+    lines += _clock(board, best, built)
+    lines += ["", *_cells(board, best, built), "", *_result(board, built)]
+    return "\n".join([*lines, f"- built in {seconds:.0f} s", ""])
+
+
+def _clock(board: Board, best: Choice, built: Built | None) -> list[str]:
+    if built:
+        verdict = "met" if built.fmax_mhz >= built.clock_mhz else "MISSED"
+        return [f"- clock {verdict}: place and route reached {built.fmax_mhz:g} MHz"]
+    told = "a guess" if board.has.guessed else "measured on other designs"
+    return [f"- the clock is {told}; only the vendor's tool can tell"]
+
+
+def _cells(board: Board, best: Choice, built: Built | None) -> list[str]:
+    """A table, its columns as wide as what is in them."""
+    part, use = board.has, best.usage
+    used = (built.dsp, built.ram, built.lut, built.distributed) if built else (None,) * 4
+    names = ("multipliers", "block RAM", "LUT", "distributed RAM")
+    guesses = (use.multipliers, use.block_rams, use.luts, use.distributed)
+    capacities = (part.multipliers, part.block_rams, part.luts, part.distributed)
+    rows = [["", "estimated", "used", "of", "share"]]
+    for name, guess, found, of in zip(names, guesses, used, capacities, strict=True):
+        if not of:  # the device has none, or enough
+            continue
+        share = f"{(guess if found is None else found) / of:.0%}"
+        rows.append([name, str(guess), "" if found is None else str(found), str(of), share])
+    widths = [max(len(row[n]) for row in rows) for n in range(5)]
+    rows.insert(1, ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])])
+    return [f"| {' | '.join(_padded(row, widths))} |" for row in rows]
+
+
+def _padded(row: list[str], widths: list[int]) -> list[str]:
+    return [
+        row[0].ljust(widths[0]),
+        *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+    ]
+
+
+def _result(board: Board, built: Built | None) -> list[str]:
+    if built is None:
+        return [*_open_pins(board), f"- start: `{STARTS[board.flow]}` in this folder"]
+    tools = ", ".join(f"{name} {release}" for name, release in built.tools.items())
+    return [
+        f"- bitstream {built.bitstream}, sha256 {built.bitstream_sha256}",
+        f"- seed {built.seed}; {tools}",
+    ]
+
+
+def _open_pins(board: Board) -> list[str]:
+    """What has to be done before a project of a kit without a serial line is of use."""
+    known = board.located()
+    missing = [signal for signal in SIGNALS if board.baud and signal not in known]
+    return [f"- choose pins for {', '.join(missing)}: the board's file has none"] if missing else []

@@ -1,0 +1,129 @@
+"""From a model and a board's name to a bitstream or a vendor's project, and a summary."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+from boards.board import FLOWS, Board, BoardError, board
+from boards.build.bitstream import DESIGN, SUMMARY, Built, build_bitstream
+from boards.build.vendor import write_project
+from boards.families.flow import open_flow
+from boards.resources import Choice, choice, choices, fastest
+from boards.tools.run import Note
+from compiler.lower.compile import compile_model
+from csb_format.files.replace import replace_file
+from csb_format.model import Model
+
+from ..pages.summary import summary
+
+__all__ = ["SUMMARY", "build"]
+
+# what is more than this over the device is not worth an hour of place and route
+SURELY_TOO_MUCH = 1.25
+
+
+def build(
+    model: Model,
+    name: str,
+    out: Path,
+    array: tuple[int, int] | None = None,
+    clock_mhz: float | None = None,
+    seed: int = 1,
+    *,
+    tell: Callable[[str], None] = lambda text: None,
+    note: Note = lambda text: None,
+) -> str:
+    """Build for a board.
+
+    Parameters
+    ----------
+    model : Model
+    name : str
+        Of the board.
+    out : Path
+        Folder, replaced as a whole; what is in it must come from an earlier build.
+    array : (int, int), optional
+        M and N; by default the fastest that fits.
+    clock_mhz : float, optional
+        Instead of the board's.
+    seed : int
+    tell : callable
+        Told of every stage.
+    note : callable
+        Told what a stage is about.
+
+    Returns
+    -------
+    str
+        The summary, a page of Markdown that lies in the folder too.
+
+    Raises
+    ------
+    BoardError
+        If the board is not known or holds no array for the model, or the folder is not ours.
+    BitstreamError
+        If the design does not fit or misses its clock.
+    """
+    begin = time.monotonic()
+    chosen = board(name)
+    if clock_mhz:
+        chosen = replace(chosen, clock_hz=round(clock_mhz * 1e6))
+    _check_folder(out)
+    best = choice(model, chosen, *array) if array else fastest(model, chosen)
+    _check_size(model, chosen, best)
+    page = partial(_page, model, chosen, best, begin)
+    image = compile_model(model, best.design)
+    if open_flow(chosen):
+        texts: list[str] = []
+
+        def written(built: Built) -> str:
+            texts.append(page(built))
+            return texts[0]
+
+        build_bitstream(
+            chosen, best.design, image, out, seed=seed, tell=tell, note=note, page=written
+        )
+        return texts[0]
+    tell(f"writing the {FLOWS[chosen.flow]}")
+    write_project(chosen, best.design, image, out)
+    replace_file(out / DESIGN, (json.dumps(asdict(best.design), indent=2) + "\n").encode())
+    text = page(None)
+    replace_file(out / SUMMARY, text.encode())
+    return text
+
+
+def _page(model: Model, board: Board, best: Choice, begin: float, built: Built | None) -> str:
+    return summary(model, board, best, built, time.monotonic() - begin)
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse to replace what no build has made."""
+    if out.exists() and not out.is_dir():
+        raise BoardError(f"{out} is a file, not a folder: give another --out")
+    if out.exists() and any(out.iterdir()) and not (out / SUMMARY).exists():
+        raise BoardError(
+            f"{out} would be replaced as a whole but holds {min(p.name for p in out.iterdir())}: "
+            "give a new or an empty folder"
+        )
+
+
+def _check_size(model: Model, board: Board, best: Choice) -> None:
+    """Refuse what surely does not fit before hours are spent on it."""
+    name, share = best.usage.limit(board.has)
+    if share <= SURELY_TOO_MUCH:
+        return
+    fitting = [c.design for c in choices(model, board) if c.fits]
+    mend = (
+        f"take --pes {fitting[0].pes} --lanes {fitting[0].lanes}, the fastest that fits"
+        if fitting
+        else "no array of this board holds the model: prune more, or take a larger board"
+    )
+    raise BoardError(
+        f"{best.design.pes} x {best.design.lanes} does not fit {board.title}: it takes "
+        f"{share:.0%} of its {name}; {mend}"
+    )

@@ -1,0 +1,71 @@
+"""From a model to the folder of its accelerator."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+from pathlib import Path
+
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from csb_format import Model
+from csb_format.files.images import write_image
+from csb_format.scales import GATES, DesignError
+from hdl.verilog import VerilogFiles, emit_verilog
+
+__all__ = ["SUFFIXES", "check_array", "compile_array", "emit"]
+
+SUFFIXES = {"mem": "mem", "coe": "coe", "mif": "mif", "ihex": "hex"}
+"""Formats of memory images and how their file names end."""
+
+
+def check_array(pes: int, lanes: int, banks: int | None = None) -> None:
+    """Refuse an array that cannot exist, or that a model of ``banks`` banks does not fit.
+
+    Raises
+    ------
+    DesignError
+        Naming the value.
+    """
+    if pes < GATES or pes % GATES:
+        raise DesignError(f"pes = {pes}: must be a multiple of {GATES}, one PE a gate")
+    if lanes < 1 or (banks is not None and banks % lanes):
+        allowed = "at least 1" if banks is None else f"a divisor of {banks}, the model's banks"
+        raise DesignError(f"lanes = {lanes}: must be {allowed}")
+
+
+def compile_array(model: Model, pes: int, lanes: int) -> Image:
+    """Memory contents and program of the smallest array of this size for a model.
+
+    Raises
+    ------
+    DesignError
+        If there is none.
+    """
+    check_array(pes, lanes)
+    return compile_model(model, design_for(model, pes, lanes))
+
+
+def emit(image: Image, out: Path, images: str = "mem") -> VerilogFiles:
+    """Write Verilog and images to a folder, which is replaced as a whole or not at all.
+
+    Parameters
+    ----------
+    image : Image
+    out : Path
+    images : str
+        A key of :data:`SUFFIXES`; another format than ``mem`` is written beside it.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
+        folder = Path(beside) / out.name
+        files = emit_verilog(image.design, folder, image)
+        if images != "mem":
+            for name, words in image.memories.items():
+                write_image(folder / f"{name}.{SUFFIXES[images]}", words, image.width(name))
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+    return dataclasses.replace(files, folder=out)

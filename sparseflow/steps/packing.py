@@ -1,0 +1,262 @@
+"""From a pruned checkpoint to integers, checked against the float network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from csb_format import Model
+from csb_format.files.matrixfile import PackedMatrix
+from csb_format.geometry import Geometry
+from pruning.files.layouts import balanced_over, layout_of
+from pruning.files.network import Network, load_network
+from pruning.importers import Imported, import_model
+from pruning.importers.checkpoint import CheckpointError
+from pruning.integers.calibrate import Saturation, count_saturations
+from pruning.integers.packing import pack_matrices
+from pruning.integers.qat import Precision, QatClassifier
+from pruning.integers.quantise import build_model
+from pruning.integers.self_check import StageError, self_check
+from pruning.mask.views import Banks
+from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.networks.sequence import accuracy
+from pruning.tasks.recipes.finetune_integers import finetune_quantised
+
+from .progress import stages
+from .training import METADATA
+from .wishes import Wish, is_called, parse, spread
+
+__all__ = ["Packed", "Packing", "pack_checkpoint", "pack_imported"]
+
+# Values of one layer that the self-check may hold at once.
+_SAMPLE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How to pack; the defaults are those of ``sparseflow pack``.
+
+    Parameters
+    ----------
+    masks : Path, optional
+        Masks that are kept in a file of their own.
+    banks : int, optional
+        Of every matrix; by default what the checkpoint says.
+    wishes : sequence of str
+        For single matrices, as :func:`sparseflow.steps.wishes.parse` reads them.
+    value_bits, act_bits : int
+        Of weights, 4..18, and of inputs and hidden state, 6..18.
+    per_gate : bool
+        Formats for every gate.
+    percentile : float
+        Percent of magnitudes that formats must hold.
+    qat_epochs : int
+        Epochs of fine-tuning in these integers; 0 for none.
+    seed : int
+        Of that fine-tuning.
+    bound : float, optional
+        Largest relative error that the self-check passes.
+    """
+
+    masks: Path | None = None
+    banks: int | None = None
+    wishes: Sequence[str] = ()
+    value_bits: int = 16
+    act_bits: int = 16
+    per_gate: bool = False
+    percentile: float = 100.0
+    qat_epochs: int = 0
+    seed: int = 0
+    bound: float | None = None
+
+    @property
+    def precision(self) -> Precision:
+        """What chooses the formats."""
+        return Precision(self.value_bits, self.act_bits, self.per_gate, self.percentile)
+
+    def options(self) -> dict[str, Any]:
+        """What was said beside bits and banks, for the report's commands."""
+        given = {
+            "per-gate": self.per_gate,
+            "percentile": self.percentile if self.percentile != 100 else None,
+            "qat-epochs": self.qat_epochs,
+            "seed": self.seed if self.qat_epochs else None,
+        }
+        return {name: value for name, value in given.items() if value not in (None, False, 0)}
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A model, and how far it is from the float network.
+
+    Parameters
+    ----------
+    model : Model
+    network : Network
+        The file it comes from.
+    stages : list of StageError
+        Of the self-check.
+    saturations : dict of str to Saturation
+    lowered : dict of str to int
+        Fraction bits that weight formats gave up so that products meet.
+    accuracy : tuple of (float, float), optional
+        In integers before and after fine-tuning in them.
+    """
+
+    model: Model
+    network: Network
+    stages: list[StageError]
+    saturations: dict[str, Saturation]
+    lowered: dict[str, int]
+    accuracy: tuple[float, float] | None = None
+
+
+def pack_checkpoint(path: Path, calibration: SequenceData, how: Packing) -> Packed:
+    """Quantise a pruned checkpoint to the accelerator's integers, and check every stage.
+
+    Parameters
+    ----------
+    path : Path
+        What :func:`pruning.files.network.load_network` reads.
+    calibration : SequenceData
+        Typical frames; with labels that mean something if there are epochs to fine-tune.
+    how : Packing
+
+    Raises
+    ------
+    UnsupportedLayerError
+        For another cell than ``nn.LSTM``.
+    CheckpointError
+        If neither the checkpoint nor the caller says how many banks there are, or weights
+        are not finite.
+    UnbalancedError
+        Naming matrix, row and bank.
+    SelfCheckError
+        Naming the first stage beyond the bound.
+    """
+    network = load_network(path, how.masks)
+    lstm, head, masks = network.lstm(), network.head, network.masks
+    network.check_finite(path)
+    about = _about(network.imported, path)
+    names = {network.names[f"recurrent.{leaf}"]: leaf for leaf in network.matrices()}
+    found = _layout(network.imported, list(names), about, how, path)
+    layout = {names[name]: banks for name, banks in found.items()}
+    provenance = {key: json.dumps(value) for key, value in about.items() if key != "layout"}
+    if options := how.options():
+        provenance["pack"] = json.dumps(options)
+    formats, gained = how.precision.formats(lstm, head, calibration.sequences), None
+    # Before any time is spent: what is not balanced ends here.
+    model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance)
+    if how.qat_epochs:
+        tuned, gained = _finetuned(network, calibration, how, path)
+        lstm, head, formats = tuned.lstm.pruned(), tuned.head, tuned.lstm.formats
+        model = tuned.to_model(layout, provenance)
+    sample = _sample(calibration, lstm.hidden_size)
+    return Packed(
+        model,
+        network,
+        self_check(lstm, head, model, sample, how.bound),
+        count_saturations(lstm, formats, sample, head),
+        formats.lowered,
+        gained,
+    )
+
+
+def _finetuned(
+    network: Network, data: SequenceData, how: Packing, path: Path
+) -> tuple[QatClassifier, tuple[float, float]]:
+    classifier = network.classifier(path)
+    lstm, head, masks = network.lstm(), classifier.head, network.masks
+    if data.labels.max() >= head.out_features:
+        raise CheckpointError(
+            f"{path} knows {head.out_features} classes, the data has labels up to "
+            f"{data.labels.max()}: give the data that it was trained on"
+        )
+    before = QatClassifier(lstm, head, how.precision.formats(lstm, head, data.sequences), masks)
+    first = accuracy(before, data)
+    with stages() as progress:
+        tuned = finetune_quantised(
+            lstm, head, data, how.qat_epochs, how.seed, precision=how.precision, masks=masks,
+            progress=lambda epoch, epochs, loss: progress("fine-tune", epoch, epochs, loss),
+        )  # fmt: skip
+    return tuned, (first, accuracy(tuned, data))
+
+
+def _sample(data: SequenceData, hidden: int) -> list[Any]:
+    """The first sequences, at least one, that fit the self-check's memory."""
+    frames = 0
+    chosen: list[Any] = []
+    for sequence in data.sequences:
+        frames += len(sequence)
+        if chosen and frames * hidden > _SAMPLE:
+            break
+        chosen.append(sequence)
+    return chosen
+
+
+def pack_imported(path: Path, how: Packing) -> tuple[dict[str, PackedMatrix], list[str]]:
+    """Pack the pruned matrices of any network; and name those that are left out, dense.
+
+    Parameters
+    ----------
+    path : Path
+        What :func:`pruning.importers.import_model` reads.
+    how : Packing
+        Its masks, banks, wishes and value bits count.
+    """
+    imported = import_model(path, how.masks)
+    if not imported.state_dict:
+        raise CheckpointError(f"{path} holds masks alone: give the weights, and this with --masks")
+    every = [n for n, t in imported.state_dict.items() if t.ndim == 2 and t.is_floating_point()]
+    named = [name for name, _ in parse(how.wishes)]
+    chosen = [n for n in every if n in imported.masks or any(is_called(n, x) for x in named)]
+    if not chosen:
+        raise CheckpointError(
+            f"{path} has no pruned matrix: prune it first, or name dense ones with "
+            "--for NAME:banks=N"
+        )
+    layout = _layout(imported, chosen, _about(imported, path), how, path)
+    packed = pack_matrices(
+        imported.state_dict, layout, value_bits=how.value_bits, masks=imported.masks
+    )
+    return packed, [name for name in every if name not in chosen]
+
+
+def _layout(
+    imported: Imported, names: Sequence[str], about: Mapping[str, Any], how: Packing, path: Path
+) -> dict[str, Geometry | int]:
+    """Banks of every matrix, by its name in the file: as asked for, or as noted there."""
+    noted = about.get("layout", {}) if how.banks is None else {}
+    default = Wish(how.banks or about.get("banks"))
+    wanted = spread(parse(how.wishes), names, default, {n: Wish(**w) for n, w in noted.items()})
+    unsaid = [name for name, wish in wanted.items() if not (wish.banks or wish.width)]
+    if unsaid:
+        count = balanced_over(imported, unsaid)
+        known = f"--banks {count}, over which it is balanced" if count else "--banks"
+        raise CheckpointError(f"{path} does not say how many banks it has: give {known}")
+    if any(wish.sparsity is not None for wish in wanted.values()):
+        raise ValueError("--for with a sparsity: packing removes no weights, use sparseflow prune")
+    return {n: layout_of(imported, n, Banks(w.banks, w.width)) for n, w in wanted.items()}
+
+
+def _about(imported: Imported, path: Path) -> dict[str, Any]:
+    """What ``prune`` has noted in a checkpoint."""
+    try:
+        about = json.loads(imported.metadata.get(METADATA, "{}"))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged metadata ({error}): prune again") from error
+    if not isinstance(about, dict):
+        raise CheckpointError(f"{path}: its metadata is no object: prune again")
+    noted = [about, *_values(about.get("layout", {}))]
+    counts = [each.get(key) for each in noted for key in ("banks", "width") if key in each]
+    if not all(isinstance(count, int) and count >= 1 for count in counts):
+        raise CheckpointError(f"{path}: its metadata names {counts} banks: prune again")
+    return about
+
+
+def _values(layout: object) -> list[dict[str, Any]]:
+    values = layout.values() if isinstance(layout, dict) else []
+    return [value for value in values if isinstance(value, dict)]

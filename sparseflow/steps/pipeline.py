@@ -1,0 +1,305 @@
+"""The steps of the command line, for Python: each reads files and writes files.
+
+Every step checks all that it is given before it works or writes; what it writes appears
+whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from csb_format import Model, load_model
+from csb_format.files.replace import replace_file
+from engine.reference import IntegerModel
+from hdl.verilog import VerilogFiles
+from pruning.tasks.data.datasets import (
+    Normaliser,
+    SequenceData,
+    load_japanese_vowels,
+    save_sequences,
+)
+from sim.check.verify import Verification, verify
+from sim.run.verilog import require_simulator
+
+from ..pages.measured import FIGURES, Run, joined, read_figures
+from ..pages.report import print_table, write_report
+from .hardware import SUFFIXES, check_array, compile_array, emit
+from .places import check_folder, check_generated, has_labels, read_sequences
+from .preparing import pack, pack_matrices, prune_checkpoint
+from .progress import counted, say
+
+__all__ = [
+    "VerificationError",
+    "demo",
+    "japanese_vowels",
+    "pack",
+    "pack_matrices",
+    "prune_checkpoint",
+    "report",
+    "simulate",
+    "verilog",
+]
+
+
+class VerificationError(RuntimeError):
+    """The hardware does not do what the model says."""
+
+    exit_status = 1  # of the command line: 2 is for errors of use and input
+
+
+def japanese_vowels(out: Path) -> tuple[SequenceData, SequenceData]:
+    """Write ``train.npz`` and ``test.npz``: nine speakers to be told apart by one vowel.
+
+    Parameters
+    ----------
+    out : Path
+        Folder, made if absent.
+
+    Returns
+    -------
+    train, test : SequenceData
+        What was written: normalised by mean and deviation of the training set.
+    """
+    check_folder(out)
+    train, test = (load_japanese_vowels(split) for split in ("train", "test"))
+    normaliser = Normaliser.fit(train)
+    train, test = normaliser.apply(train), normaliser.apply(test)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, part in (("train", train), ("test", test)):
+        save_sequences(out / f"{name}.npz", part)
+    say(f"JapaneseVowels: {len(train)} utterances to train, {len(test)} to test, in {out}")
+    return train, test
+
+
+def verilog(
+    model: Path, out: Path, pes: int = 16, lanes: int = 8, images: str = "mem"
+) -> VerilogFiles:
+    """Emit Verilog and memory images of an accelerator for a model.
+
+    Parameters
+    ----------
+    model : Path
+    out : Path
+        Folder; replaced as a whole, and only where all in it was generated.
+    pes, lanes : int
+        M and N.
+    images : {"mem", "coe", "mif", "ihex"}
+        Another format than ``.mem`` is written beside it.
+    """
+    if images not in SUFFIXES:
+        raise ValueError(f"images {images!r}: choose one of {', '.join(SUFFIXES)}")
+    check_generated(out)
+    files = emit(compile_array(load_model(model), pes, lanes), out, images)
+    say(f"wrote {len(files.sources)} Verilog files and {len(files.images)} images to {out}")
+    return files
+
+
+def simulate(
+    model: Path,
+    data: Path,
+    build: Path,
+    simulator: str = "verilator",
+    pes: int = 16,
+    lanes: int = 8,
+    utterances: int | None = None,
+    dense: Path | None = None,
+    pruned: Path | None = None,
+    seconds: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
+
+    Parameters
+    ----------
+    model, data : Path
+        Without labels in the data, or a head in the model, all states are compared and no
+        accuracy is measured.
+    build : Path
+        Folder for Verilog, simulator and ``figures.json``. A second simulator run on the
+        same model, data and array adds itself to the figures.
+    simulator : {"verilator", "icarus"}
+    pes, lanes : int
+    utterances : int, optional
+        Only the first so many.
+    dense, pruned : Path, optional
+        Float checkpoints, whose accuracy on the same data is reported too; both or none.
+    seconds : mapping, optional
+        Wall time of earlier steps, for the figures.
+
+    Returns
+    -------
+    dict
+        The figures, keys as :data:`sparseflow.pages.report.SCHEMA`.
+
+    Raises
+    ------
+    VerificationError
+        If a state or a cycle differs; the message names the first. The figures are
+        written all the same.
+    """
+    if utterances is not None and utterances < 1:
+        raise ValueError(f"utterances {utterances}: must be at least 1, or left out for all")
+    require_simulator(simulator)
+    check_generated(build / "verilog")
+    packed, subset = load_model(model), _first(read_sequences(data), utterances)
+    _check_data(packed, subset, data)
+    image = compile_array(packed, pes, lanes)
+    labelled = has_labels(data)
+    floats = _float_accuracy(dense, pruned, subset, data if labelled else None)
+    started = time.perf_counter()
+    files = emit(image, build / "verilog")
+    spent = {**(seconds or {}), "verilog": time.perf_counter() - started}
+    frames = IntegerModel(packed).quantise(subset.sequences)
+    with counted(f"{simulator}, frames", subset.frames, image.parts[0].beats_out) as tell:
+        result = verify(
+            IntegerModel(packed), image, files, frames, build, simulator=simulator, progress=tell
+        )
+    spent[f"build {simulator}"] = result.run.build_seconds
+    spent[f"simulate {simulator}"] = result.run.seconds
+    run = Run(
+        model, data, packed, subset, labelled, image, files, frames, result, utterances,
+        floats, spent,
+    )  # fmt: skip
+    found = joined(_earlier(build), run.collect())
+    _write(build, found)
+    _verdict(result)
+    return found
+
+
+def report(run_dir: Path, out: Path) -> None:
+    """Write ``report.json`` and ``report.html`` of a run, and print the table."""
+    check_folder(out)
+    found = read_figures(run_dir)
+    write_report(found, out)
+    print_table(found)
+    say(f"wrote {out / 'report.json'} and {out / 'report.html'}")
+
+
+def demo(
+    out: Path = Path("build/demo"), seed: int = 0, pes: int = 16, lanes: int = 8, icarus: int = 10
+) -> None:
+    """Do everything on JapaneseVowels: train, prune, pack, emit, simulate, report.
+
+    Parameters
+    ----------
+    out : Path
+    seed : int
+    pes, lanes : int
+    icarus : int
+        Utterances that the second simulator, Icarus, runs as well; 0 is none.
+
+    Raises
+    ------
+    VerificationError
+        If the hardware is wrong; figures and report are there all the same.
+    """
+    from pruning.tasks.networks.sequence import accuracy
+    from pruning.tasks.recipes.recipe import Recipe
+
+    from .training import train_and_prune
+
+    recipe = Recipe()
+    # All that could fail after a minute of training is looked at before it.
+    if icarus < 0:
+        raise ValueError(f"icarus {icarus}: give the utterances it runs, 0 for none")
+    for simulator in ("verilator", *(["icarus"] if icarus else [])):
+        require_simulator(simulator)
+    check_array(pes, lanes, recipe.banks)
+    check_generated(out / "verilog")
+    train, test = japanese_vowels(out)
+    names = ("dense.safetensors", "pruned.safetensors", "model.safetensors", "test.npz")
+    dense, pruned, packed, test_set = (out / name for name in names)
+    (out / FIGURES).unlink(missing_ok=True)
+    begin = time.perf_counter()
+    train_and_prune(train, dense, pruned, recipe, seed, lambda model: accuracy(model, test))
+    trained = time.perf_counter()
+    pack(pruned, out / "train.npz", packed)
+    seconds = {"train": trained - begin, "pack": time.perf_counter() - trained}
+    common: dict[str, Any] = {"pes": pes, "lanes": lanes, "seconds": seconds}
+    try:
+        if icarus:
+            simulate(packed, test_set, out, "icarus", utterances=icarus, **common)
+        simulate(packed, test_set, out, "verilator", dense=dense, pruned=pruned, **common)
+    finally:
+        if (out / FIGURES).exists():
+            _name_demo(out, seed, (pes, lanes), icarus)
+            report(out, out)
+
+
+def _name_demo(out: Path, seed: int, size: tuple[int, int], icarus: int) -> None:
+    """Put the one command before the single ones."""
+    found = read_figures(out)
+    # An absolute path is of this machine and would tell a reader nothing.
+    folder = out.name if out.is_absolute() or ".." in out.parts else str(out)
+    pes, lanes = size
+    found["commands"] = [
+        f"sparseflow demo --out {folder} --seed {seed} --pes {pes} --lanes {lanes} "
+        f"--icarus {icarus}",
+        "# or in single steps, from the dense network that the demo has trained:",
+        f"cd {folder}",
+        "sparseflow data japanese-vowels --out .",
+        *found["commands"],
+    ]
+    _write(out, found)
+
+
+def _first(data: SequenceData, count: int | None) -> SequenceData:
+    if count is None or count >= len(data):
+        return data
+    return SequenceData(data.sequences[:count], data.labels[:count])
+
+
+def _check_data(model: Model, data: SequenceData, path: Path) -> None:
+    width = model.layers[0].input_size
+    if data.width != width:
+        raise ValueError(
+            f"{path} has {data.width} features a frame, the model takes {width}: "
+            "give data like that it was trained on"
+        )
+    if data.frames < 2:
+        raise ValueError(f"{path}: 1 frame; a step lasts from frame to frame, give two at least")
+
+
+def _float_accuracy(
+    dense: Path | None, pruned: Path | None, data: SequenceData, labels: Path | None
+) -> dict[str, float]:
+    """Accuracy of both float checkpoints, if they are given."""
+    if dense is None and pruned is None:
+        return {}
+    if dense is None or pruned is None:
+        missing = "dense" if dense is None else "pruned"
+        raise ValueError(f"the {missing} checkpoint is not given: give --dense and --pruned")
+    if labels is None:
+        raise ValueError("the data has no labels: add them, or leave --dense and --pruned out")
+    from .training import float_accuracy
+
+    return {"dense": float_accuracy(dense, data), "pruned": float_accuracy(pruned, data)}
+
+
+def _earlier(build: Path) -> dict[str, Any] | None:
+    """Figures of an earlier run, if there are any that can be read."""
+    try:
+        return read_figures(build)
+    except (OSError, ValueError):
+        return None
+
+
+def _write(build: Path, found: Mapping[str, Any]) -> None:
+    text = json.dumps(found, indent=2, sort_keys=True) + "\n"
+    replace_file(build / FIGURES, text.encode())
+
+
+def _verdict(result: Verification) -> None:
+    """Say that all is well, or raise."""
+    if result.first is not None:
+        count = result.comparison.mismatches
+        raise VerificationError(f"{count} states differ on {result.simulator}; {result.first}")
+    if result.cycle_mismatch is not None:
+        raise VerificationError(f"{result.simulator}: {result.cycle_mismatch}")
+    say(
+        f"{result.simulator}: {result.frames} frames, {result.comparison.values} states equal, "
+        f"every cycle as predicted, {result.run.cycles_per_second:,.0f} cycles/s"
+    )

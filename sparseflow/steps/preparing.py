@@ -1,0 +1,221 @@
+"""The steps before hardware, for Python: prune a checkpoint, pack it as integers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+
+from compiler.array.needs import check_supported
+from csb_format import Model, save_model
+from csb_format.files.matrixfile import PackedMatrix, save_matrices
+from csb_format.scales import DesignError
+
+from ..pages import figures
+from .places import check_file, read_sequences
+from .progress import say, show
+
+if TYPE_CHECKING:  # torch is loaded only where it is used
+    from .packing import Packed
+
+__all__ = ["pack", "pack_matrices", "prune_checkpoint"]
+
+_MUCH = 0.05  # relative error of a stage that is worth a word
+
+
+def prune_checkpoint(
+    checkpoint: Path,
+    data: Path,
+    out: Path,
+    banks: int = 8,
+    sparsity: float = 0.875,
+    epochs: int = 70,
+    seed: int = 0,
+    *,
+    masks: Path | None = None,
+    bank_width: int | None = None,
+    wishes: Sequence[str] = (),
+) -> bool:
+    """Prune all matrices of a recurrent classifier in increments, fine-tuning after each.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        An ``nn.LSTM`` or ``nn.GRU`` of any option, or a cell of theirs, and an ``nn.Linear``
+        (see :func:`pruning.files.network.load_network`).
+    data : Path
+        ``.npz`` of labelled sequences (see :func:`pruning.tasks.data.datasets.load_sequences`).
+    out : Path
+        Pruned checkpoint, with its masks, under the names that the checkpoint has.
+    banks, sparsity, seed
+        As for :class:`pruning.tasks.recipes.recipe.Recipe`.
+    epochs : int
+        Of all increments together, at least 1; the last increment gets about half.
+    masks : Path, optional
+        Masks of the checkpoint that are kept in a file of their own.
+    bank_width : int, optional
+        Columns of a bank, instead of ``banks``.
+    wishes : sequence of str
+        For single matrices, ``weight_ih:banks=16,sparsity=0.5``.
+
+    Returns
+    -------
+    bool
+        Whether it can be packed as a model: an ``nn.LSTM``.
+    """
+    from pruning.tasks.recipes.recipe import Recipe
+
+    from .training import Asked, prune_network
+
+    if epochs < 1:
+        raise ValueError(f"epochs {epochs}: must be at least 1, pruned weights need fine-tuning")
+    check_file(out)
+    increments = min(4, epochs)
+    share = max(1, epochs // (increments + 3))
+    recipe = Recipe(
+        increments=increments,
+        step_epochs=share,
+        final_epochs=epochs - share * (increments - 1),
+    )
+    asked = Asked(banks, sparsity, bank_width, tuple(wishes))
+    labelled = read_sequences(data, "fine-tuning")
+    network, pruned = prune_network(checkpoint, masks, labelled, out, asked, recipe, seed)
+    for matrix in pruned.report:
+        name = network.names[matrix.name]
+        say(f"{name}: {matrix.requested:.2%} asked, {matrix.achieved:.2%} achieved")
+        if matrix.note:
+            say(f"  note: {matrix.note.removeprefix(f'{matrix.name}: ')}")
+    say(f"wrote {out} (seed {seed})")
+    return network.is_lstm
+
+
+def pack(
+    pruned: Path,
+    calibration: Path,
+    out: Path,
+    banks: int | None = None,
+    value_bits: int = 16,
+    act_bits: int = 16,
+    *,
+    masks: Path | None = None,
+    wishes: Sequence[str] = (),
+    per_gate: bool = False,
+    percentile: float = 100.0,
+    qat_epochs: int = 0,
+    seed: int = 0,
+    bound: float | None = None,
+) -> Model:
+    """Quantise a pruned checkpoint, check every stage, pack it in CSB, write the model file.
+
+    Parameters
+    ----------
+    pruned : Path
+    calibration : Path
+        ``.npz`` of sequences; the largest magnitude sets the input format. Labelled, if
+        there are epochs to fine-tune.
+    out : Path
+    banks : int, optional
+        By default what the checkpoint says.
+    value_bits, act_bits : int
+        Of weights, 4..18, and of inputs and hidden state, 6..18.
+    masks, wishes
+        As for :func:`prune_checkpoint`; a wish has no sparsity here.
+    per_gate, percentile, qat_epochs, seed, bound
+        As in :class:`sparseflow.steps.packing.Packing`.
+    """
+    from .packing import Packing, pack_checkpoint
+
+    check_file(out)
+    data = read_sequences(calibration, "fine-tuning in integers" if qat_epochs else "")
+    how = Packing(
+        masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
+        bound,
+    )  # fmt: skip
+    packed = pack_checkpoint(pruned, data, how)
+    size = figures.bits_per_nonzero(packed.model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_model(out, packed.model)
+    _tell(packed, size)
+    say(f"wrote {out}")
+    return packed.model
+
+
+def _tell(packed: Packed, size: float) -> None:
+    model = packed.model
+    for note in packed.network.imported.notes:
+        say(f"note: {note}")
+    for name, share in figures.sparsity(model).items():
+        say(f"{name}: {share:.2%} sparse, {figures.matrices(model)[name].real_nonzeros} nonzeros")
+    show(_stages(packed))
+    for stage in packed.stages:
+        if stage.relative > _MUCH:
+            say(f"note: stage {stage.stage}, {stage.output}: {stage.mend}")
+    if packed.accuracy:
+        before, after = packed.accuracy
+        say(f"accuracy in integers: {before:.2%}, fine-tuned in them {after:.2%}")
+    clipped = {n: found for n, found in packed.saturations.items() if found.clipped}
+    for name, found in clipped.items():
+        count = f"{found.clipped} of {found.seen} ({found.share:.2%})"
+        say(f"saturated: {name} in {found.format}, {count}")
+    say(f"saturated: {'nothing else' if clipped else 'nothing'}; {size:.2f} bits a nonzero")
+    for name, bits in packed.lowered.items():
+        say(f"note: {name} gives up {bits} fraction bits so that its products can be added")
+    try:
+        check_supported(model)
+    except DesignError as error:
+        say(f"note: {error}")
+
+
+def _stages(packed: Packed) -> Table:
+    """How far every stage is from the float network."""
+    title = "distance from the float network"
+    table = Table("stage", "output", box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for heading in ("largest error", "rms error", "relative"):
+        table.add_column(heading, justify="right")
+    for row in packed.stages:
+        figure = (f"{row.max_error:.2g}", f"{row.rms_error:.2g}", f"{row.relative:.2%}")
+        table.add_row(row.stage, row.output, *figure)
+    return table
+
+
+def pack_matrices(
+    pruned: Path,
+    out: Path,
+    banks: int | None = None,
+    value_bits: int = 16,
+    *,
+    masks: Path | None = None,
+    wishes: Sequence[str] = (),
+) -> dict[str, PackedMatrix]:
+    """Pack the pruned matrices of any network, GRUs and linear layers too, each on its own.
+
+    Parameters
+    ----------
+    pruned : Path
+        Any checkpoint that :func:`pruning.importers.import_model` reads.
+    out : Path
+        See :func:`csb_format.files.matrixfile.load_matrices`.
+    banks, value_bits, masks, wishes
+        As for :func:`pack`. A matrix without a zero is left out unless a wish names it.
+    """
+    from .packing import Packing, pack_imported
+
+    check_file(out)
+    how = Packing(masks, banks, tuple(wishes), value_bits)
+    packed, left = pack_imported(pruned, how)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_matrices(out, packed)
+    for name, found in packed.items():
+        shape = found.matrix.geometry
+        say(
+            f"{name}: {shape.rows} x {shape.columns}, {shape.nonzeros} in each of {shape.banks} "
+            f"banks, {shape.sparsity:.2%} sparse, {found.fixed}, "
+            f"{-(-shape.packed_bits // 8):,} bytes"
+        )
+    for name in left:
+        say(f"note: {name} is dense, left out; --for {name}:banks=N packs it")
+    say(f"wrote {out}")
+    return packed

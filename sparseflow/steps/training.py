@@ -1,0 +1,168 @@
+"""The steps that need PyTorch: prune and fine-tune, accuracy of float models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pruning.doctor.readiness import hardware_note
+from pruning.files.network import Classifier, Network, load_network
+from pruning.importers.checkpoint import CheckpointError, save_tensors, save_weights
+from pruning.mask.goals import Goal
+from pruning.mask.views import Banks
+from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.networks.sequence import SequenceClassifier, accuracy
+from pruning.tasks.recipes.finetuning import Pruned, prune_classifier
+from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
+
+from .progress import say, stages
+from .wishes import Wish, parse, spread
+
+__all__ = ["METADATA", "Asked", "float_accuracy", "prune_network", "train_and_prune"]
+
+METADATA = "sparseflow"
+Evaluate = Callable[[SequenceClassifier], float]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the matrices of a network are to become.
+
+    Parameters
+    ----------
+    banks : int
+        Of every matrix.
+    sparsity : float
+        Of every matrix, 0..1.
+    bank_width : int, optional
+        Columns of a bank, instead of their count.
+    wishes : sequence of str
+        For single matrices, as :func:`sparseflow.steps.wishes.parse` reads them.
+    """
+
+    banks: int = 8
+    sparsity: float = 0.875
+    bank_width: int | None = None
+    wishes: Sequence[str] = ()
+
+    def goals(self, network: Network) -> dict[str, Goal]:
+        """By parameter name of the classifier."""
+        count = None if self.bank_width else self.banks
+        default = Wish(count, self.bank_width, self.sparsity)
+        names = {network.names[f"recurrent.{leaf}"]: leaf for leaf in network.matrices()}
+        wanted = spread(parse(self.wishes), list(names), default)
+        # What cannot be reached is told, and is in the report: banks are the hardware's.
+        return {
+            f"recurrent.{names[name]}": Goal(Banks(w.banks, w.width), w.sparsity, tolerance=1.0)
+            for name, w in wanted.items()
+        }
+
+    def options(self) -> dict[str, Any]:
+        """What was said beside the banks and sparsity of all matrices."""
+        given = {"for": list(self.wishes), "bank-width": self.bank_width}
+        return {name: value for name, value in given.items() if value}
+
+
+def prune_network(
+    checkpoint: Path,
+    masks: Path | None,
+    data: SequenceData,
+    out: Path,
+    asked: Asked,
+    recipe: Recipe,
+    seed: int,
+) -> tuple[Network, Pruned]:
+    """Prune and fine-tune a user's classifier, and write it under its own names."""
+    network = load_network(checkpoint, masks)
+    classifier = network.classifier(checkpoint)
+    _check_data(classifier, data, checkpoint)
+    goals = asked.goals(network)
+    _tell(network, network.restore())
+    with stages() as progress:
+        pruned = prune_classifier(classifier, goals, data, recipe, seed, progress)
+    about: dict[str, Any] = _about(recipe, asked.sparsity, asked.banks, seed, [])
+    if options := asked.options():
+        layout = {network.names[name]: _noted(goal) for name, goal in goals.items()}
+        about |= {"options": options, "layout": layout}
+    state = pruned.classifier.state_dict()
+    _save(
+        out,
+        {network.names[name]: tensor for name, tensor in state.items()},
+        {network.names[name]: mask for name, mask in pruned.masks.items()},
+        about,
+    )
+    return network, pruned
+
+
+def _noted(goal: Goal) -> dict[str, int]:
+    view = goal.view
+    assert isinstance(view, Banks)
+    return {"banks": view.count} if view.width is None else {"width": view.width}  # type: ignore[dict-item]
+
+
+def _tell(network: Network, restored: Sequence[str]) -> None:
+    """Say what a user would not expect, before the time is spent."""
+    if restored:
+        say(f"note: {', '.join(restored)}: what {network.imported.source} had removed takes part")
+    for note in network.imported.notes:
+        say(f"note: {note}")
+    head = network.names["head.weight"]
+    if head in network.imported.masks:
+        say(f"note: {head} runs dense on the host: its zeros are not kept in fine-tuning")
+    if note := hardware_note(network):
+        say(f"note: {note}")
+
+
+def train_and_prune(
+    data: SequenceData, dense: Path, out: Path, recipe: Recipe, seed: int, evaluate: Evaluate
+) -> None:
+    """Train a dense classifier on normalised data, prune it, write both checkpoints."""
+    increments: list[dict[str, float]] = []
+
+    def watch(sparsity: float, model: SequenceClassifier) -> None:
+        increments.append({"sparsity": sparsity, "accuracy": evaluate(model)})
+
+    with stages() as progress:
+        made = prune_and_finetune(data, recipe, seed, progress, None, watch)
+    about = _about(recipe, recipe.sparsity, recipe.banks, seed, increments)
+    _save(out, made.pruned.state_dict(), made.masks, about)
+    save_weights(dense, made.dense)
+
+
+def _about(
+    recipe: Recipe, sparsity: float, banks: int, seed: int, increments: list[dict[str, float]]
+) -> dict[str, Any]:
+    return {
+        "banks": banks,
+        "sparsity_requested": sparsity,
+        "epochs": recipe.step_epochs * (recipe.increments - 1) + recipe.final_epochs,
+        "seed": seed,
+        "increments": increments,
+    }
+
+
+def _save(
+    out: Path, tensors: Mapping[str, Any], masks: Mapping[str, Any], about: Mapping[str, Any]
+) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_tensors(out, tensors, masks, {METADATA: json.dumps(about, sort_keys=True)})
+
+
+def float_accuracy(path: Path, data: SequenceData) -> float:
+    """Share of sequences that a float checkpoint classifies rightly."""
+    model = load_network(path).classifier(path)
+    _check_data(model, data, path)
+    return accuracy(model, data)
+
+
+def _check_data(model: Classifier, data: SequenceData, path: Path) -> None:
+    width, classes = model.recurrent.input_size, model.head.out_features
+    if data.width != width or data.labels.max() >= classes:
+        raise CheckpointError(
+            f"{path} takes {width} features and knows {classes} classes; the data has "
+            f"{data.width} features and labels up to {data.labels.max()}: give the data that it "
+            "was trained on"
+        )

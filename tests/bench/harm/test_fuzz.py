@@ -1,0 +1,78 @@
+"""Every parser takes broken files as errors of its own type."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.harm.faults import link_row
+from bench.harm.fuzz import parsers
+from boards.link.protocol import Damaged, FrameFinder, ProtocolError, Request, enframe
+from csb_format.files.images import ImageError, read_mif
+from sim.regress.fuzz import Parser, fuzz, mutated
+
+NAMES = ["model file", "matrix file", "suite", "baseline", "history", "link frames", "program",
+         "image .mem", "image .coe", "image .mif", "image .ihex"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Parser]:
+    return {parser.name: parser for parser in parsers(tmp_path_factory.mktemp("seeds"))}
+
+
+def test_all_parsers_are_there(known: dict[str, Parser]) -> None:
+    assert list(known) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_broken_files_are_refused_by_type(
+    known: dict[str, Parser], name: str, tmp_path: Path
+) -> None:
+    tally = fuzz(known[name], 60, seed=1, folder=tmp_path, most=60)
+    assert not tally.escapes, tally.escapes[0].trace
+    assert tally.read + tally.refused == 60
+
+
+@pytest.mark.parametrize("depth", ["2222222222", "9" * 5000])
+def test_a_depth_beyond_any_memory_is_refused(tmp_path: Path, depth: str) -> None:
+    """Found by the fuzzer: the whole range was listed before it was compared."""
+    path = tmp_path / "m.mif"
+    path.write_text(f"DEPTH = {depth};\nCONTENT\nBEGIN\n0 : 1;\nEND;\n")
+    with pytest.raises(ImageError):
+        read_mif(path)
+
+
+def test_an_escape_is_kept_with_its_file(tmp_path: Path) -> None:
+    parser = Parser("bad", lambda path: 1 / 0, (ValueError,), [b"abc"])
+    tally = fuzz(parser, 60, seed=0, folder=tmp_path)
+    assert len(tally.escapes) == 10
+    assert "ZeroDivisionError" in tally.escapes[0].trace
+    assert tally.escapes[0].content == mutated(b"abc", _after_choice())
+
+
+def _after_choice() -> random.Random:
+    rng = random.Random(0)
+    rng.choice([b"abc"])
+    return rng
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_on_the_link(data: bytes) -> None:
+    for found in FrameFinder().feed(data):
+        assert isinstance(found, bytes | Damaged)
+        if isinstance(found, bytes):
+            assert enframe(found)
+    try:
+        assert Request.decode(data).encode() == data
+    except ProtocolError:
+        return
+
+
+def test_a_flip_on_the_link_is_always_noticed() -> None:
+    row = link_row(list(range(100)), 200, seed=0)
+    assert row["mismatch"] == 0
+    assert row["flips"] == 200

@@ -1,0 +1,106 @@
+"""Bitstreams: what the tools are told, what their failures say, the smallest one whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boards.board import BoardError, board
+from boards.build.bitstream import BitstreamError, Built, _check_clock, build_bitstream
+from boards.families.flow import count_cells, synthesis
+from boards.resources import estimate
+from boards.tools.run import why
+from compiler.array.design import Design
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from csb_format.random_models import random_model
+
+
+def image(hidden: int = 8, pes: int = 4, lanes: int = 1) -> Image:
+    rng = np.random.default_rng(0)
+    model = random_model(rng, 4, hidden, lanes, 1, 1, value_bits=8, act_bits=8)
+    return compile_model(model, design_for(model, pes, lanes, deep=True))
+
+
+def built(fmax: float) -> Built:
+    return Built("ulx3s", 4, 1, 4, fmax, 100.0, 1, 1, 1, 1, 1, "00", {})
+
+
+def test_clock_that_is_missed_says_what_to_change() -> None:
+    ulx3s = board("ulx3s")
+    _check_clock(ulx3s, built(100.0))
+    with pytest.raises(BitstreamError, match=r"99\.5 MHz reached, 100 MHz .* Take --clock 95, an"):
+        _check_clock(ulx3s, built(99.5))
+
+
+def test_design_that_does_not_fit_says_what_to_change() -> None:
+    log = "Info: x\nERROR: Unable to place cell 'a', no BELs remaining to implement cell type 'B'\n"
+    message = why(board("ulx3s"), "nextpnr-ecp5", log)
+    assert message.startswith("the design does not fit ULX3S-85F: ERROR: Unable to place cell 'a'")
+    assert "sparseflow fit MODEL --board ulx3s" in message
+    assert why(board("ulx3s"), "ecppack", "ERROR: no\n") == "ecppack failed: ERROR: no"
+
+
+def test_lanes_leave_the_dsps_of_a_small_device_to_the_array() -> None:
+    design = image(8, 4, 1).design
+    small = synthesis(board("icebreaker"), design, ("a.v",))
+    assert "chtype -set $__soft_mul sparseflow_lane*/t:$mul" in small
+    assert not any("soft" in line for line in synthesis(board("ulx3s"), design, ("a.v",)))
+
+
+def test_cells_are_counted_by_what_results_call_them() -> None:
+    used = {"LUT4": 9, "DFF": 8, "BSRAM": 7, "MULT18X18": 1, "MULT9X9": 67, "RAM16SDP4": 5}
+    tang = count_cells(board("tang_primer_20k"), used)
+    assert tang == {"lut": 9, "ff": 8, "ram": 7, "dsp": 35, "distributed": 5}
+    small = count_cells(board("icebreaker"), {"ICESTORM_LC": 3, "ICESTORM_DSP": 2})
+    assert small == {"lut": 3, "ram": 0, "dsp": 2, "spram": 0}
+
+
+def test_vendors_boards_have_no_bitstream(tmp_path: Path) -> None:
+    given = image()
+    with pytest.raises(BoardError, match=r"board arty_a7: no open tools for xc7a100t"):
+        build_bitstream(board("arty_a7"), given.design, given, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+SMALL = replace(board("ecpix5"), clock_hz=50_000_000)
+
+
+@pytest.fixture(scope="module")
+def smallest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Built, list[str]]:
+    """The bitstream that every run of the tests builds: two minutes and a half."""
+    given, stages, out = image(), list[str](), tmp_path_factory.mktemp("bitstream") / "a"
+    built = build_bitstream(SMALL, given.design, given, out, tell=stages.append)
+    return out, built, stages
+
+
+@pytest.mark.synth
+def test_smallest_bitstream(smallest: tuple[Path, Built, list[str]]) -> None:
+    out, first, stages = smallest
+    assert stages == ["writing Verilog", "synthesis", "place and route", "packing"]
+    assert first.fmax_mhz >= 50
+    bits = (out / first.bitstream).read_bytes()
+    assert hashlib.sha256(bits).hexdigest() == first.bitstream_sha256
+    assert Design(**json.loads((out / "design.json").read_text())) == image().design
+    use = estimate(image().design, SMALL)
+    assert use.multipliers == pytest.approx(first.dsp, rel=0.1)
+    assert use.block_rams == pytest.approx(first.ram, rel=0.1)
+    assert use.luts == pytest.approx(first.lut, rel=0.2)
+    assert [path.name for path in out.parent.iterdir()] == ["a"]
+
+
+@pytest.mark.slow
+@pytest.mark.synth
+def test_same_seed_gives_the_same_bitstream(
+    smallest: tuple[Path, Built, list[str]], tmp_path: Path
+) -> None:
+    given, news = image(), set[str]()
+    again = build_bitstream(SMALL, given.design, given, tmp_path / "b", note=news.add)
+    assert again == smallest[1]
+    assert any("% overlap" in text for text in news)

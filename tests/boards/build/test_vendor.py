@@ -1,0 +1,166 @@
+"""Projects of vendor tools need nothing outside their folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boards.board import BoardError, board
+from boards.build.vendor import write_project
+from boards.host import pynq
+from boards.link.protocol import BUS_BITS, FrameFinder, Reply, Request, enframe
+from compiler.abi.registers import MAGIC, REGISTERS
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from csb_format.random_models import random_model
+from sim.run.processes import watched
+from sim.run.scenario import SimulationError
+
+pytestmark = pytest.mark.vendor
+CLOCKS = 8  # of a bit, to simulate less
+# A host that sends the bytes of host.mem and writes what comes back to board.txt.
+BENCH = """`timescale 1ns/1ps
+module bench;
+    reg clk = 0, rx = 1;
+    wire tx, led;
+    reg [7:0] bytes [0:{last}], got;
+    integer n, b, log;
+    sparseflow_board dut(.clk(clk), .rx(rx), .tx(tx), .led(led));
+    always #{half} clk = !clk;
+    initial begin
+        $readmemh("host.mem", bytes);
+        #(20 * {bit});
+        for (n = 0; n <= {last}; n = n + 1) begin
+            rx = 0; #{bit};
+            for (b = 0; b < 8; b = b + 1) begin rx = bytes[n][b]; #{bit}; end
+            rx = 1; #{bit};
+        end
+        #({bit} * 400) $finish;
+    end
+    initial begin
+        log = $fopen("board.txt");
+        forever begin
+            @(negedge tx); #({bit} * 3 / 2);
+            for (n2 = 0; n2 < 8; n2 = n2 + 1) begin got[n2] = tx; #{bit}; end
+            $fwrite(log, "%02x\\n", got);
+        end
+    end
+    integer n2;
+endmodule
+"""
+WORDS = re.compile(r"[\w./]+\.(?:v|mem|xdc|sdc)\b")
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    model = random_model(np.random.default_rng(0), 4, 8, banks=2, k_ih=1, k_hh=1)
+    return compile_model(model, design_for(model, 4, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "known"),
+    [
+        ("arty_a7", "build.tcl", ["xc7a100tcsg324-1", "PACKAGE_PIN E3", "-period 10 "]),
+        ("kv260", "build.tcl", ["xck26-sfvc784-2LV-c", "sparseflow:user:sparseflow_axi"]),
+        ("de10_nano", "sparseflow.qpf", ["Cyclone V", "5CSEBA6U23I7", "PIN_V11 -to clk"]),
+        ("arria10_gx", "sparseflow.qpf", ["Arria 10", "10AX115S2F45I1SG", "PIN_AU33 -to clk"]),
+    ],
+)
+def test_project(image: Image, tmp_path: Path, name: str, first: str, known: list[str]) -> None:
+    out = tmp_path / "project"
+    files = write_project(board(name), image.design, image, out)
+    assert files[0] == first
+    assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == set(files)
+    scripts = [p for p in files if p.endswith((".tcl", ".qsf", ".xdc", ".sdc"))]
+    text = "\n".join((out / p).read_text() for p in scripts)
+    assert [word for word in known if word not in text] == []
+    assert [word for word in WORDS.findall(text) if not (out / word).exists()] == []
+    assert str(tmp_path) not in text
+    sources = "\n".join((out / p).read_text() for p in files if p.endswith(".v"))
+    named = set(re.findall(r"\w+\.mem", sources))
+    assert named == {Path(p).name for p in files if p.endswith(".mem")}
+
+
+def test_zynq_project_is_what_the_driver_talks_to(image: Image, tmp_path: Path) -> None:
+    """Names, and the width of streams; one transfer of the engine holds the driver's buffer."""
+    write_project(board("kv260"), image.design, image, tmp_path / "project")
+    text = (tmp_path / "project" / "build.tcl").read_text()
+    cells = dict(re.findall(r"create_bd_cell -type ip -vlnv \S+?:(\w+) (\w+)\n", text))
+    assert (cells["sparseflow_axi"], cells["axi_dma"]) == (pynq.REGISTERS, pynq.DMA)
+    widths = {int(bits) for bits in re.findall(r"tdata_width (\d+)", text)}
+    assert widths == {BUS_BITS}
+    (length,) = re.findall(r"c_sg_length_width (\d+)", text)
+    assert 1 << int(length) > 4 * pynq.BUFFER_WORDS
+    (verilog,) = (tmp_path / "project" / "ip").rglob("sparseflow_axi.v")
+    ports = re.findall(r"(?:input|output) \[(\d+):0\] [sm]_axis_tdata;", verilog.read_text())
+    assert {int(high) + 1 for high in ports} == {BUS_BITS}
+
+
+def test_project_replaces_the_folder_as_a_whole(image: Image, tmp_path: Path) -> None:
+    out = tmp_path / "project"
+    out.mkdir()
+    (out / "old").touch()
+    write_project(board("arty_a7"), image.design, image, out)
+    assert not (out / "old").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["project"]
+
+
+def test_boards_of_open_tools_have_no_project(image: Image, tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match=r"board ulx3s: no vendor project"):
+        write_project(board("ulx3s"), image.design, image, tmp_path / "project")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def project(image: Image, tmp_path: Path) -> Path:
+    """A project that was moved after it was written."""
+    fast = replace(board("arty_a7"), baud=100_000_000 // CLOCKS)
+    write_project(fast, image.design, image, tmp_path / "project")
+    return (tmp_path / "project").rename(tmp_path / "elsewhere")
+
+
+def ran(folder: Path, *command: str) -> str:
+    """What a tool prints that is run in a folder."""
+    watched(command[0], command, folder / "log", 600, folder=folder)
+    return (folder / "log").read_text()
+
+
+def test_project_lints_where_it_lies(project: Path) -> None:
+    sources = sorted(path.name for path in project.glob("*.v"))
+    told = ran(project, "verilator", "--lint-only", "-Wall", "--top-module", "sparseflow_board",
+               "sparseflow.vlt", *sources)  # fmt: skip
+    assert "%Warning" not in told
+    waivers = project / "sparseflow.vlt"
+    needed = [line for line in waivers.read_text().splitlines() if "_link.v" in line]
+    waivers.write_text(waivers.read_text().replace("\n".join(needed), ""))
+    with pytest.raises(SimulationError, match=r"Exiting due to 1 warning"):
+        ran(project, "verilator", "--lint-only", "-Wall", "--top-module", "sparseflow_board",
+            "sparseflow.vlt", *sources)  # fmt: skip
+    told = (project / "log").read_text()
+    assert all(f"%Warning-{line.split()[2]}" in told for line in needed)
+
+
+@pytest.mark.slow
+def test_project_answers_over_its_line_where_it_lies(project: Path) -> None:
+    magic = REGISTERS["magic"].address
+    asked = [Request(7, 0), Request(8, 1, 1, magic)]
+    line = b"".join(enframe(request.encode()) for request in asked)
+    (project / "host.mem").write_text("".join(f"{byte:02x}\n" for byte in line))
+    text = BENCH.format(last=len(line) - 1, half=5, bit=10 * CLOCKS)
+    (project / "bench.v").write_text(text)
+    sources = sorted(path.name for path in project.glob("*.v"))
+    ran(project, "verilator", "--binary", "--timing", "-Wno-fatal", "--top-module", "bench",
+        "-o", "../bench", *sources)  # fmt: skip
+    assert ".mem" not in ran(project, "./bench")  # no image is missed
+    found = bytes(int(byte, 16) for byte in (project / "board.txt").read_text().split())
+    replies = [Reply.decode(body) for body in FrameFinder().feed(found) if isinstance(body, bytes)]
+    assert [(reply.sequence, reply.code) for reply in replies] == [(7, 0), (8, 0)]
+    assert replies[0].words == (board("arty_a7").clock_hz,)
+    assert replies[1].words == (MAGIC,)
+    (project / "program.mem").unlink()
+    assert "program.mem" in ran(project, "./bench")

@@ -1,0 +1,227 @@
+"""What fits: estimates against counts of synthesis, order and limits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.boards.bitstreams import CASES as BITSTREAMS
+from bench.boards.fit import CASES, count
+from boards import resources as fit
+from boards.board import BoardError, board
+from boards.resources import LINK_BLOCKS, Usage, choice, choices, estimate, fastest, largest
+from boards.tools.synth import run_yosys, synthesise_ecp5
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from csb_format import Model
+from csb_format.random_models import random_model, random_network
+from hdl.verilog import emit_verilog
+
+
+def model(hidden: int, value_bits: int = 16, act_bits: int = 16) -> Model:
+    rng = np.random.default_rng(0)
+    return random_model(rng, 12, hidden, 8, 1, 2, value_bits=value_bits, act_bits=act_bits)
+
+
+@pytest.mark.synth
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("hidden", "pes", "lanes", "bits", "deep"),
+    [(32, 4, 2, 16, False), (64, 8, 4, 16, True), (128, 16, 8, 16, True), (64, 8, 8, 8, False)],
+)
+def test_estimate_is_near_synthesis(
+    tmp_path: Path, hidden: int, pes: int, lanes: int, bits: int, deep: bool
+) -> None:
+    given = model(hidden, bits, bits)
+    design = design_for(given, pes, lanes, deep=deep)
+    files = emit_verilog(design, tmp_path / "verilog", compile_model(given, design))
+    found = synthesise_ecp5(files, flatten=False).usage
+    use = estimate(design, board("ulx3s"), link=False)
+    assert use.multipliers == pytest.approx(found["multipliers"], rel=0.1)
+    assert use.block_rams == pytest.approx(found["block RAMs"], rel=0.1)
+    assert use.luts == pytest.approx(found["LUT4 sites"], rel=0.2)
+
+
+MEMORY = """
+module m_{w}_{d} (
+    input clk, we, input [7:0] to, from, input [{w}-1:0] in, output reg [{w}-1:0] out
+);
+    (* no_rw_check *) reg [{w}-1:0] words [0:{d}-1];
+    always @(posedge clk) begin if (we) words[to] <= in; out <= words[from]; end
+endmodule
+"""
+PORTS = ".clk(clk), .we(we), .to(to), .from(from), .in(in[{w}-1:0]), .out(out[{n}*64 +: {w}])"
+# the last and the first width for which a family takes logic and blocks; one below two blocks
+MEMORIES = {
+    "ulx3s": [(31, 48), (32, 48), (20, 64), (21, 64), (8, 128), (9, 128), (44, 64), (45, 64)],
+    "tang_primer_20k": [
+        (31, 48), (32, 48), (23, 64), (24, 64), (10, 128), (12, 128), (46, 64), (47, 64),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.synth
+@pytest.mark.parametrize("name", MEMORIES)
+def test_memories_are_of_what_synthesis_chooses(name: str, tmp_path: Path) -> None:
+    sizes, part = MEMORIES[name], board(name).has
+    made = "".join(MEMORY.format(w=w, d=d) for w, d in sizes)
+    inside = "".join(
+        f"m_{w}_{d} i{n} ({PORTS.format(w=w, n=n)});\n" for n, (w, d) in enumerate(sizes)
+    )
+    ports = (
+        f"input clk, we, input [7:0] to, from, input [63:0] in, output [{64 * len(sizes)}:0] out"
+    )
+    (tmp_path / "m.v").write_text(f"{made}module top ({ports});\n{inside}endmodule\n")
+    family = {"ecp5": "synth_ecp5", "gowin": "synth_gowin -family gw2a"}[board(name).flow]
+    commands = ["read_verilog -sv m.v", f"{family} -top top -noflatten -run begin:map_ffram"]
+    run_yosys(tmp_path, [*commands, "tee -q -o cells.txt stat -json"], 300)
+    text = (tmp_path / "cells.txt").read_text("utf-8")
+    modules = json.loads(text[text.index("{") :])["modules"]
+    for w, d in sizes:
+        cells = modules[f"\\m_{w}_{d}"]["num_cells_by_type"]
+        blocks = sum(n for kind, n in cells.items() if kind.endswith(("DP16KD", "X9B", "DPX9")))
+        small = sum(n for kind, n in cells.items() if kind.endswith(("DPR16X4", "RAM16SDP4")))
+        assert blocks == fit._blocks(w, d, part)
+        assert small == (0 if blocks else fit._distributed(w, d))
+
+
+# hidden units, M, N, bits, deep, with the link; multipliers, block RAMs, LUT4 sites that
+# Yosys 0.70 counted, each block synthesised once
+COUNTED = [
+    (32, 4, 2, 16, False, False, 16, 14, 7379),
+    (64, 8, 4, 16, True, False, 40, 32, 12660),
+    (64, 8, 8, 8, False, False, 67, 30, 10558),
+    (128, 16, 8, 16, True, True, 144, 98, 38866),
+]
+
+
+@pytest.mark.parametrize("row", COUNTED, ids=str)
+def test_estimate_is_near_what_synthesis_has_counted(row: tuple[int, ...]) -> None:
+    hidden, pes, lanes, bits, deep, link, multipliers, blocks, luts = row
+    design = design_for(model(hidden, bits, bits), pes, lanes, deep=bool(deep))
+    use = estimate(design, board("ulx3s"), link=bool(link))
+    assert use.multipliers == pytest.approx(multipliers, rel=0.1)
+    assert use.block_rams == pytest.approx(blocks, rel=0.1)
+    assert use.luts == pytest.approx(luts, rel=0.2)
+
+
+RESULTS = Path(__file__).parents[2] / "bench" / "results"
+
+
+def rows(name: str) -> list[Any]:
+    """Of a file that a benchmark has written."""
+    found: list[Any] = json.loads((RESULTS / name).read_text("utf-8"))["rows"]
+    return [pytest.param(row, id=row["case"]) for row in found]
+
+
+def hold(case: Any, counted: Usage) -> None:
+    """The bounds that docs/boards.md promises, link included."""
+    b = board(case.board)
+    use = estimate(design_for(case.model(), case.pes, case.lanes, **b.options), b)
+    assert use.multipliers == pytest.approx(counted.multipliers, rel=0.1)
+    assert use.block_rams == pytest.approx(counted.block_rams, rel=0.1)
+    assert use.luts == pytest.approx(counted.luts, rel=0.2)
+    assert use.large_rams == counted.large_rams
+    if counted.distributed:  # those of ECP5 are not counted by themselves
+        assert use.distributed == pytest.approx(counted.distributed, rel=0.1)
+
+
+@pytest.mark.parametrize("row", rows("fit.json"))
+def test_estimate_is_near_what_was_packed(row: dict[str, Any]) -> None:
+    hold(CASES[row["case"]], Usage(**row["counted"]))
+
+
+@pytest.mark.parametrize("row", rows("boards.json"))
+def test_estimate_is_near_what_was_placed(row: dict[str, Any]) -> None:
+    hold(
+        BITSTREAMS[row["case"]],
+        Usage(row["dsp"], row["ram"], row["lut"], row["spram"], row.get("distributed", 0)),
+    )
+
+
+@pytest.mark.synth
+@pytest.mark.slow
+def test_compact_array_is_packed_as_was_counted(tmp_path: Path) -> None:
+    name = "icebreaker 4x1 12-64 8/12 bits"
+    (row,) = (p.values[0] for p in rows("fit.json") if p.id == name)
+    found = count(CASES[name], tmp_path)
+    hold(CASES[name], found)
+    assert found.luts == pytest.approx(row["counted"]["luts"], rel=0.05)
+
+
+def test_estimate_is_near_the_smallest_bitstream() -> None:
+    small = random_model(np.random.default_rng(0), 4, 8, 1, 1, 1, value_bits=8, act_bits=8)
+    use = estimate(design_for(small, 4, 1, deep=True), board("ecpix5"))
+    # after place and route; interpolation between two points takes no multiplier
+    assert (use.multipliers, use.block_rams) == (7, 7)
+    assert use.luts == pytest.approx(7292, rel=0.2)
+
+
+def test_choices_are_in_order_and_name_their_limit() -> None:
+    given = model(32)
+    found = choices(given, board("ecpix5"))
+    fitting = [c for c in found if c.fits]
+    assert fitting == found[: len(fitting)]
+    assert [c.microseconds for c in fitting] == sorted(c.microseconds for c in fitting)
+    for c in found:
+        name, share = c.limit.rsplit(", ", 1)
+        shares = c.usage.limits(board("ecpix5").has)
+        assert max(shares, key=lambda n: shares[n]) == name
+        assert (float(share.rstrip("%")) <= 100.5) == (c.fits or max(shares.values()) < 1.005)
+    assert fastest(given, board("ecpix5")) == found[0]
+
+
+def test_link_has_blocks_of_its_own() -> None:
+    design = design_for(model(32), 4, 2)
+    alone, linked = (estimate(design, board("ulx3s"), link=link) for link in (False, True))
+    assert linked.block_rams - alone.block_rams == LINK_BLOCKS
+    assert linked.luts > alone.luts
+
+
+def test_model_that_no_array_of_a_board_holds() -> None:
+    with pytest.raises(
+        BoardError, match=r"the smallest, 4 x 1, takes \d{3}% of its block RAM; prune"
+    ):
+        fastest(model(128), board("icebreaker"))
+
+
+def test_kind_of_model_that_no_array_of_a_board_runs() -> None:
+    projected = random_network(np.random.default_rng(3), 6, 6, 2, (1, 1, 1), projection=4)
+    for find in (lambda b: fastest(projected, b), lambda b: choice(projected, b, 4, 2)):
+        with pytest.raises(
+            BoardError, match=r"iCEBreaker are compact and run no projections: take"
+        ):
+            find(board("icebreaker"))
+    assert fastest(projected, board("ulx3s")).fits
+    assert largest(projected, board("icebreaker")) is None
+
+
+def test_matrices_too_large_for_the_memories_of_a_single_port() -> None:
+    rng, part = np.random.default_rng(0), board("icebreaker").has
+    for k_hh, fits in ((8, True), (16, False)):
+        dense = random_model(rng, 12, 128, 8, 1, k_hh, value_bits=8, act_bits=12)
+        found = choice(dense, board("icebreaker"), 4, 2)
+        assert (found.usage.large_rams, found.fits) == (4 if fits else 8, fits)
+        assert found.usage.limits(part).get("large RAM", 1.0) == (1.0 if fits else 2.0)
+    assert found.limit == "large RAM, 200%"
+
+
+def test_small_memories_limit_a_device_whose_tiles_hold_few() -> None:
+    tang = board("tang_primer_20k")
+    for lanes, fits in ((4, True), (8, False)):
+        found = choice(model(128), tang, 4, lanes)
+        assert found.fits == fits
+        assert found.limit.startswith("distributed RAM, ")
+    assert fastest(model(128), tang).usage.distributed == 406  # as nextpnr counts
+
+
+def test_narrow_products_share_a_multiplier() -> None:
+    tang, ulx3s = board("tang_primer_20k"), board("ulx3s")
+    narrow = design_for(model(32, 8, 8), 4, 4)
+    wide = design_for(model(32, 8, 12), 4, 4)
+    assert estimate(narrow, tang).multipliers == estimate(narrow, ulx3s).multipliers - 9
+    assert estimate(wide, tang).multipliers == estimate(wide, ulx3s).multipliers

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from boards.tools.cells import CellReport, ModuleCells
+from boards.tools.synth import SynthesisError, run_yosys, synthesise_ecp5
+from compiler.array.design import Design
+from hdl.verilog import LINT_WAIVERS, VerilogFiles
+
+pytestmark = pytest.mark.synth
+
+COUNTER = """
+module sparseflow(input clk, output reg [7:0] count);
+  always @(posedge clk) count <= count + 1;
+endmodule
+"""
+# Two variants of one module inside another, and more of one than of the other.
+NESTED = """
+module sparseflow(input clk, input [3:0] d, output [3:0] q);
+  pair #(.INVERT(0)) a(clk, d[0], q[0]);
+  pair #(.INVERT(0)) b(clk, d[1], q[1]);
+  pair #(.INVERT(1)) c(clk, d[2], q[2]);
+  leaf e(clk, d[3], q[3]);
+endmodule
+module pair #(parameter INVERT = 0) (input clk, input d, output q);
+  wire middle;
+  leaf f(clk, d ^ INVERT, middle);
+  leaf g(clk, middle, q);
+endmodule
+module leaf(input clk, input d, output reg q);
+  always @(posedge clk) q <= d;
+endmodule
+"""
+
+
+def written(folder: Path, text: str) -> VerilogFiles:
+    (folder / "sparseflow.v").write_text(text)
+    return VerilogFiles(folder, ("sparseflow.v",), ())
+
+
+@pytest.fixture(scope="module")
+def by_module(files: VerilogFiles) -> dict[str, ModuleCells]:
+    report = synthesise_ecp5(files, flatten=False, timeout=300)
+    return {module.module: module for module in report.modules}
+
+
+@pytest.fixture(scope="module")
+def flat(files: VerilogFiles) -> CellReport:
+    return synthesise_ecp5(files, timeout=300)
+
+
+def test_multipliers_are_hard_ones(design: Design, by_module: dict[str, ModuleCells]) -> None:
+    pe = by_module["sparseflow_pe"]
+    assert pe.instances == design.pes
+    assert pe.cells["MULT18X18D"] == design.multipliers
+    lanes = [m for name, m in by_module.items() if name.startswith("sparseflow_lane")]
+    counted = sum(m.cells.get("MULT18X18D", 0) for m in lanes)
+    assert counted == design.elementwise_multipliers
+
+
+def test_matrices_lie_in_block_ram(design: Design, by_module: dict[str, ModuleCells]) -> None:
+    memories = by_module["sparseflow_ram"]
+    assert memories.instances == design.pes + design.units + 1
+    blocks = -(-design.word_bits // 36)
+    assert memories.cells["DP16KD"] >= design.pes * blocks
+
+
+def test_vectors_lie_in_distributed_ram(design: Design, by_module: dict[str, ModuleCells]) -> None:
+    banks = design.multipliers * -(-design.vector_depth // 16) * -(-design.act_bits // 4)
+    assert by_module["sparseflow_pe"].cells["TRELLIS_DPR16X4"] >= banks
+
+
+def test_activations_read_block_ram(by_module: dict[str, ModuleCells]) -> None:
+    for name in "ifgoc":
+        assert by_module[f"sparseflow_lane.activation_{name}"].cells["DP16KD"] == 1
+
+
+def test_flattening_shares_but_keeps_hard_blocks(
+    flat: CellReport, by_module: dict[str, ModuleCells]
+) -> None:
+    apart = CellReport(tuple(by_module.values()), False, flat.yosys, 0.0).usage
+    assert [module.module for module in flat.modules] == ["sparseflow"]
+    assert flat.usage["multipliers"] == apart["multipliers"]
+    assert flat.usage["block RAMs"] == apart["block RAMs"]
+    assert 0 < flat.usage["registers"] <= apart["registers"]
+
+
+def test_only_known_cells_are_left(flat: CellReport) -> None:
+    assert all(kind.isupper() or kind[-1].isdigit() for kind in flat.cells)
+    assert not any(kind.startswith("$") for kind in flat.cells)
+
+
+def test_folder_is_left_as_it_was(files: VerilogFiles, flat: CellReport) -> None:
+    assert flat.seconds > 0
+    assert sorted(os.listdir(files.folder)) == sorted((*files.sources, *files.images, LINT_WAIVERS))
+
+
+def test_same_verilog_gives_same_counts(tmp_path: Path) -> None:
+    files = written(tmp_path, COUNTER)
+    first, second = synthesise_ecp5(files), synthesise_ecp5(files)
+    assert first.to_dict() == second.to_dict()
+    assert first.cells["TRELLIS_FF"] == 8
+
+
+def test_variants_and_nested_instances_are_counted(tmp_path: Path) -> None:
+    report = synthesise_ecp5(written(tmp_path, NESTED), flatten=False)
+    counted = {m.module: (m.instances, m.cells.get("TRELLIS_FF", 0)) for m in report.modules}
+    assert counted == {"sparseflow": (1, 0), "pair": (3, 0), "leaf": (7, 7)}
+
+
+@pytest.mark.parametrize("kind", ["sources", "images"])
+def test_missing_file(kind: str, tmp_path: Path) -> None:
+    names: dict[str, Any] = {kind: ("gone.v",)}
+    files = dataclasses.replace(written(tmp_path, COUNTER), **names)
+    with pytest.raises(SynthesisError, match=r"gone\.v is missing: emit the Verilog again"):
+        synthesise_ecp5(files)
+
+
+def test_broken_verilog(tmp_path: Path) -> None:
+    files = written(tmp_path, "module sparseflow(input clk;\nendmodule\n")
+    with pytest.raises(
+        SynthesisError, match=r"(?s)Yosys failed \(exit 1\).*sparseflow\.v:1: ERROR: syntax error"
+    ):
+        synthesise_ecp5(files)
+
+
+def test_unknown_top(tmp_path: Path) -> None:
+    with pytest.raises(SynthesisError, match=r"Module `other' not found"):
+        synthesise_ecp5(written(tmp_path, COUNTER), top="other")
+
+
+def test_missing_memory_image_inside_verilog(tmp_path: Path) -> None:
+    text = COUNTER.replace("endmodule", 'reg [7:0] m [0:3]; initial $readmemh("no.mem", m);')
+    with pytest.raises(SynthesisError, match=r"no\.mem"):
+        synthesise_ecp5(written(tmp_path, f"{text}\nendmodule\n"))
+
+
+def test_timeout_kills(tmp_path: Path) -> None:
+    with pytest.raises(SynthesisError, match=r"Yosys killed after 0\.01 s"):
+        synthesise_ecp5(written(tmp_path, COUNTER), timeout=0.01)
+
+
+def test_folder_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "top.v").write_text(COUNTER)
+    monkeypatch.chdir(tmp_path)
+    commands = ["read_verilog -sv top.v", "synth_ecp5", "write_json netlist.json"]
+    run_yosys(Path("work"), commands, 300)  # ABC, which it starts, works in a folder inside
+    assert "netlist.json" in {path.name for path in work.iterdir()}
+
+
+def test_pyosys_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SynthesisError, match=r"pip install pyosys==0\.70"):
+        synthesise_ecp5(written(tmp_path, COUNTER))

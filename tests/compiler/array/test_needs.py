@@ -1,0 +1,180 @@
+"""Needs: what a model takes of an array, by hand and against the compiler's own layout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compiler.array.needs import LayerShape, Needs, fewest_lanes, merged, programs
+from csb_format import Csb, Fixed, Geometry, LstmLayer, Model
+from csb_format.model import DenseLayer, Projection
+from csb_format.scales import DesignError
+
+
+def empty(rows: int, columns: int, banks: int, k: int) -> Csb:
+    geometry = Geometry(rows, columns, banks, k)
+    return Csb.pack(np.zeros((rows, columns), np.int64), geometry, fill=True)
+
+
+def layer_of(x: int, h: int, banks: tuple[int, int, int], k: int, p: int = 0) -> LstmLayer:
+    """Banks of ``weight_ih``, ``weight_hh``, ``weight_hr``; p outputs, 0 without projection."""
+    gate, weight = Fixed(16, 15), Fixed(16, 14)
+    projection = Projection(empty(p, h, banks[2], k), weight, gate) if p else None
+    ih, hh = empty(4 * h, x, banks[0], k), empty(4 * h, p or h, banks[1], k)
+    bias = np.zeros(4 * h, np.int64)
+    return LstmLayer(ih, hh, bias, gate, gate, weight, weight, Fixed(18, 13), projection)
+
+
+def model_of(*layers: LstmLayer, directions: int = 1, classes: int = 0) -> Model:
+    size = layers[-1].output_size
+    zeros = np.zeros((classes, size), np.int64), np.zeros(classes, np.int64)
+    head = DenseLayer(zeros[0], Fixed(16, 15), layers[-1].output, zeros[1]) if classes else None
+    return Model(layers, head, {}, directions)
+
+
+def test_merged() -> None:
+    geometry = Geometry(4, 12, 4, 2)
+    assert merged(geometry, 4) == geometry
+    two = merged(geometry, 2)
+    assert (two.banks, two.nonzeros, two.bank_width) == (2, 4, 6)
+    assert merged(Geometry(4, 12, 4, 0), 2).nonzeros == 1
+    with pytest.raises(DesignError, match=r"lanes = 8 does not divide the 4 banks.*divisor of 4"):
+        merged(geometry, 8)
+
+
+@pytest.mark.parametrize(
+    ("pes", "lanes", "groups", "rows", "fewest"),
+    [
+        (4, 1, 1, 4, 1),
+        (8, 4, 2, 4, 1),
+        (8, 4, 1, 4, 2),
+        (64, 16, 8, 4, 2),
+        (64, 16, 16, 4, 1),
+        (64, 16, 1, 4, 16),
+        (64, 4, 1, 4, 4),  # more would keep up, but four is what the lanes allow
+        (24, 4, 2, 4, 2),  # three would do, but does not divide four
+        (64, 16, 8, 1, 8),
+        (64, 16, 2, 1, 32),  # several places of a bank at once
+        (256, 16, 1, 1, 128),
+        (16, 4, 1, 1, 16),
+        (12, 4, 3, 1, 4),
+        (12, 4, 2, 1, 4),  # eight do not divide twelve
+    ],
+)
+def test_fewest_lanes_that_keep_up(
+    pes: int, lanes: int, groups: int, rows: int, fewest: int
+) -> None:
+    found = fewest_lanes(pes, lanes, groups, rows=rows)
+    assert found == fewest
+    assert pes // rows % found == 0
+
+
+@given(st.integers(1, 64), st.sampled_from([1, 2, 3, 4, 8, 16]), st.integers(1, 20))
+def test_fewest_lanes_always_fit(quarter: int, lanes: int, groups: int) -> None:
+    for rows in (4, 1):
+        found = fewest_lanes(4 * quarter, lanes, groups, rows=rows)
+        assert 4 * quarter // rows % found == 0
+        assert lanes % found == 0 or (rows == 1 and found in (2 * lanes, 4 * lanes, 8 * lanes))
+
+
+def test_programs_are_all_layers_or_the_directions_of_a_level() -> None:
+    first, later = (layer_of(x, 8, (4, 4, 4), 1) for x in (8, 8))
+    assert programs(model_of(first, later)) == ((first, later),)
+    wide = layer_of(16, 8, (4, 4, 4), 1)
+    two = model_of(first, first, wide, wide, directions=2)
+    assert programs(two) == ((first, first), (wide, wide))
+
+
+def test_shape_of_a_projected_layer_by_hand() -> None:
+    """12 -> 20 projected to 8, in 4 banks, on 2 lanes and 8 PEs."""
+    shape = LayerShape.of(layer_of(12, 20, (4, 4, 4), 1, 8), 2)
+    assert [m.nonzeros for m in shape.matrices] == [2, 2, 2]
+    assert [m.bank_width for m in shape.matrices] == [6, 4, 10]
+    assert (shape.lanes, shape.hidden, shape.widths.output, shape.widths.hidden) == (2, 10, 4, 10)
+    assert (shape.slots(8), shape.projection_slots(8)) == (10, 1)
+    assert shape.groups(8) == 10 * 4 + 1 * 2
+    assert (shape.units(2), shape.projected(4)) == (10, 2)
+    assert (shape.cells(8, 1), shape.cells(64, 2)) == (20, 16)
+
+
+def test_a_stacked_projected_model_by_hand() -> None:
+    layers = layer_of(12, 20, (4, 4, 4), 1, 8), layer_of(8, 20, (4, 4, 4), 1, 8)
+    needs = Needs(model_of(*layers, classes=5), 8, 2, units=1, projectors=4, head=True)
+    assert (needs.head_groups, needs.head_slots, needs.head_beats) == (4, 1, 2)
+    assert needs.write_ports == 2
+    sizes = needs.sizes
+    assert sizes == {
+        "value_bits": 16,
+        "index_bits": 4,
+        "row_groups": 4,
+        "slots": 20,
+        "matrix_depth": 2 * 42 + 4,
+        "vector_depth": 2 * 8 + 2 * 2 * 4 + 2 * 16,
+        "cells": 40,
+        "output_depth": 2 + 20 + 2,
+        "program_depth": 28,
+        "projectors": 4,
+        "linear": 2,
+        "contexts": 1,
+    }
+    design = needs.design(fan_in=3)
+    assert design.output_depth == 2 * sizes["output_depth"]
+    assert (design.pes, design.lanes, design.units, design.fan_in) == (8, 2, 1, 3)
+    assert design.program_depth == 32
+    larger = {"output_depth", "program_depth"}
+    kept = {name: getattr(design, name) for name in sizes if name not in larger}
+    assert kept == {name: value for name, value in sizes.items() if name not in larger}
+
+
+def test_rows_of_a_head_may_outnumber_parked_sums() -> None:
+    model = model_of(layer_of(4, 2, (2, 2, 2), 1), classes=40)
+    needs = Needs(model, 8, 2, head=True)
+    assert (needs.shapes[0].slots(8), needs.head_slots, needs.sizes["slots"]) == (1, 5, 5)
+
+
+def test_contexts_take_state_regions_and_nothing_else() -> None:
+    model = model_of(layer_of(8, 8, (2, 2, 2), 1))
+    one, three = (Needs(model, 8, 2, contexts=n).sizes for n in (1, 3))
+    assert three.pop("vector_depth") - one.pop("vector_depth") == (4 - 1) * 2 * 4
+    assert (one.pop("contexts"), three.pop("contexts")) == (1, 3)
+    assert one == three
+
+
+def test_two_directions_leave_together() -> None:
+    layer, other = layer_of(8, 8, (2, 2, 2), 1, 4), layer_of(8, 8, (2, 2, 2), 1, 4)
+    needs = Needs(model_of(layer, layer, other, other, directions=2), 8, 2, 1, 1)
+    assert needs.output_beats == 2 * (8 + 4)
+    assert len(needs.programs) == 2
+    assert needs.regions(0).part == 4
+
+
+def refused(match: str, model: Model, *args: Any, **options: Any) -> None:
+    with pytest.raises(DesignError, match=match):
+        Needs(model, *args, **options)
+
+
+def test_layers_that_do_not_meet() -> None:
+    first, second = layer_of(8, 12, (4, 4, 4), 1), layer_of(12, 12, (8, 4, 4), 1)
+    refused(
+        r"weight_hh of layer 0 has banks 3 wide on 4 lanes, .* layer 1 4: both",
+        model_of(first, second),
+        8,
+        4,
+    )
+    other = layer_of(12, 12, (4, 4, 4), 1)
+    Needs(model_of(first, other), 8, 4)
+    two = model_of(other, replace(second), directions=2)
+    refused(r"two directions see inputs \[3, 4\] places wide: prune", two, 8, 4)
+
+
+def test_other_numbers_of_bits_and_missing_heads_are_refused() -> None:
+    layer = layer_of(8, 8, (2, 2, 2), 1)
+    refused("no linear output layer", model_of(layer), 8, 2, head=True)
+    narrow = replace(layer, input=Fixed(8, 7))
+    refused("x of layer 0 has 8 bits", model_of(narrow), 8, 2)
+    refused("lanes = 4 does not divide the 2 banks", model_of(layer), 8, 4)

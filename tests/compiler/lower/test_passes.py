@@ -1,0 +1,229 @@
+"""The passes of a frame and their order: what each reads and writes, what fills the waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compiler.array.design import Design
+from compiler.array.latency import Latencies
+from compiler.array.needs import Needs, design_for, programs
+from compiler.array.program import Frame, Op, Place, Sink
+from compiler.lower.compile import compile_model
+from compiler.lower.order import Order, Timing, leads, put_in_order
+from compiler.lower.passes import LayerPasses, Pass, as_seen, layer_passes
+from csb_format.random_models import random_network
+from csb_format.scales import Scales
+
+
+def layers_of(design: Design, needs: Needs, number: int = 0) -> list[LayerPasses]:
+    found, slot = [], 0
+    for index, layer in enumerate(programs(needs.model)[number]):
+        projection = [layer.projection.weight] if layer.projection else []
+        matrices = [layer.weight_ih, layer.weight_hh, *projection]
+        seen = tuple(as_seen(m, design.lanes) for m in matrices)
+        found.append(layer_passes(needs, design, number, index, layer, seen, slot))
+        slot += found[-1].park.instruction.slots
+    return found
+
+
+def build(pes: int = 8, lanes: int = 2, **options: Any) -> tuple[Design, list[LayerPasses], Needs]:
+    sizes: dict[str, Any] = {"input_size": 10, "hidden_size": 8, "banks": 2, "k": (2, 2, 1)}
+    streamed = options.pop("streamed", False)
+    model = random_network(np.random.default_rng(1), **(sizes | options))
+    needs = Needs(model, pes, lanes)
+    design = needs.design(streamed=streamed)
+    return design, layers_of(design, needs), needs
+
+
+def test_an_entry_layer_parks_the_inputs_sums() -> None:
+    _, (layer,), needs = build()
+    scales, instruction = Scales.of(needs.model.layers[0]), layer.park.instruction
+    assert (layer.park.reads, layer.park.writes) == (("frame", 0), None)
+    assert (instruction.sink, instruction.source_kind) == (Sink.PARK, Place.FRAME)
+    assert instruction.align == scales.align_ih
+    assert (layer.finish.reads, layer.finish.writes) == (("state", 0), ("state", 0))
+    finish = layer.finish.instruction
+    assert (finish.parked, finish.recurrent, finish.advance, finish.write) == (True,) * 4
+    assert (finish.source_kind, finish.target_kind) == (Place.OLD, Place.NEW)
+    assert (finish.align, finish.shift) == (scales.align_hh, scales.shift)
+    assert list(layer) == [layer.park, layer.finish]
+    assert layer.output is layer.finish
+
+
+def test_a_later_layer_parks_its_own_last_state() -> None:
+    _, (first, second), _ = build(layers=2)
+    assert (second.park.reads, second.finish.reads) == (("state", 1), ("state", 0))
+    assert second.park.instruction.recurrent
+    assert not second.finish.instruction.recurrent
+    assert second.finish.instruction.source_kind == Place.NEW
+    assert (first.finish.instruction.advance, second.finish.instruction.advance) == (True, False)
+    # parked sums lie behind each other
+    assert second.park.instruction.slot == first.park.instruction.slots
+    assert second.finish.instruction.slot == second.park.instruction.slot
+
+
+def test_a_projection_stands_between_hidden_state_and_state() -> None:
+    _, (layer,), needs = build(projection=4)
+    assert layer.project is not None
+    assert (layer.finish.writes, layer.project.reads) == (("hidden", 0), ("hidden", 0))
+    assert (layer.project.writes, layer.output) == (("state", 0), layer.project)
+    projection, now = needs.model.layers[0].projection, layer.project.instruction
+    assert projection is not None
+    fracs = projection.weight_format.frac + needs.model.layers[0].hidden.frac
+    assert now.shift == (fracs - projection.output.frac,) * 4
+    assert (now.sink, now.source_kind, now.target_kind) == (Sink.PROJECT, Place.FIXED, Place.NEW)
+
+
+def test_directions_read_their_part_of_the_frame() -> None:
+    _, layers, needs = build(directions=2)
+    assert [layer.park.reads for layer in layers] == [("frame", 0), ("frame", 1)]
+    part = needs.regions(0).part
+    assert [layer.park.instruction.source for layer in layers] == [0, part]
+    assert [layer.finish.instruction.advance for layer in layers] == [True, False]
+
+
+@pytest.mark.parametrize(("pes", "interval"), [(8, 2), (16, 4), (64, 8)])
+def test_rows_are_as_far_apart_as_their_results_take(pes: int, interval: int) -> None:
+    needs = Needs(build()[2].model, pes, 2, units=1)
+    (layer,) = layers_of(needs.design(), needs)
+    assert layer.park.instruction.interval == layer.park.instruction.groups == 2
+    assert layer.finish.instruction.interval == max(2, pes // 4) >= interval
+
+
+def test_a_chunk_is_some_of_the_slots() -> None:
+    _, (layer,), _ = build()
+    whole = layer.park.at(matrix=100, slot=3)
+    part = whole.chunk(1, 2)
+    assert (part.instruction.slot, part.instruction.slots, part.instruction.matrix) == (4, 2, 102)
+    assert part.cycles == 2 * whole.instruction.interval
+    assert replace(part, instruction=whole.instruction) == whole
+
+
+SHAPES = st.fixed_dictionaries(
+    {
+        "layers": st.integers(1, 3),
+        "directions": st.sampled_from([1, 1, 2]),
+        "projection": st.sampled_from([0, 4, 8]),
+        "hidden_size": st.sampled_from([8, 12, 24]),
+        "k": st.tuples(*[st.integers(1, 4)] * 3),
+        "pes": st.sampled_from([4, 8, 16, 32]),
+        "streamed": st.booleans(),
+    }
+)
+
+
+def ordered(shape: dict[str, Any]) -> tuple[Design, list[LayerPasses], Order]:
+    design, layers, needs = build(**shape)
+    parallel = needs.model.directions == 2
+    return design, layers, put_in_order(layers, None, design, parallel=parallel)
+
+
+def pieces(passes: Sequence[Pass], name: str) -> list[int]:
+    """Slots of a matrix in the order in which they run."""
+    found = [p.instruction for p in passes if p.name == name]
+    return [now.slot + n for now in found for n in range(now.slots)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(SHAPES)
+def test_every_slot_once_a_frame_on_each_path(shape: dict[str, Any]) -> None:
+    _, layers, order = ordered(shape)
+    tried = [n for n, p in enumerate(order.frame) if p.instruction.frame]
+    late = [*order.entry, *order.frame[: tried[0] if tried else None], *order.late]
+    inputs = {p.name for p in order.entry}
+    for given_pass in (p for layer in layers for p in layer):
+        whole = pieces([given_pass], given_pass.name)
+        assert pieces(late, given_pass.name) == whole
+        fast = pieces(order.frame, given_pass.name)
+        assert fast == (whole if tried or given_pass.name not in inputs else [])
+
+
+@settings(max_examples=60, deadline=None)
+@given(SHAPES)
+def test_marks_of_frames(shape: dict[str, Any]) -> None:
+    """A frame is taken once and given back once, by the last pass that reads it."""
+    _, _, order = ordered(shape)
+    for passes, kind in ((order.entry, Frame.WAIT), (order.frame, Frame.TRY)):
+        inputs = [p.instruction for p in passes if p.reads[0] == "frame"]
+        if not inputs:
+            assert order.late == ()
+            continue
+        assert [now.frame for now in inputs] == [kind] + [Frame.NONE] * (len(inputs) - 1)
+        assert [now.release_frame for now in inputs] == [False] * (len(inputs) - 1) + [True]
+    assert not any(p.reads[0] == "frame" for p in order.late)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SHAPES)
+def test_sums_are_parked_before_they_are_taken(shape: dict[str, Any]) -> None:
+    """Also those of the next frame: only behind the pass that takes this frame's."""
+    _, layers, order = ordered(shape)
+    for layer in layers:
+        names = [p.name for p in order.frame]
+        if layer.park.reads[0] == "frame":
+            finish = names.index(layer.finish.name)
+            assert layer.park.name not in names[:finish]
+        else:
+            last = max(n for n, name in enumerate(names) if name == layer.park.name)
+            assert last < names.index(layer.finish.name)
+            assert names.index(layer.park.name) > names.index(layers[0].finish.name)
+
+
+def test_a_streamed_design_runs_its_matrices_one_after_the_other() -> None:
+    _, layers, order = ordered({"layers": 2, "streamed": True, "projection": 4})
+    assert [p.name for p in (*order.entry, *order.frame)] == [
+        "layer 0 weight_ih",
+        "layer 0 weight_hh",
+        "layer 0 weight_hr",
+        "layer 1 weight_hh",
+        "layer 1 weight_ih",
+        "layer 1 weight_hr",
+    ]
+    assert layers[0].park.name == order.entry[0].name
+
+
+@settings(max_examples=60, deadline=None)
+@given(SHAPES)
+def test_no_pass_waits_for_more_than_there_is(shape: dict[str, Any]) -> None:
+    design, _, order = ordered(shape)
+    found = leads(order.frame, design)
+    for given_pass, (same, other) in zip(order.frame, found, strict=True):
+        assert 0 <= same <= other
+        if not given_pass.instruction.recurrent:
+            assert same == other
+
+
+@settings(max_examples=100, deadline=None)
+@given(SHAPES, st.integers(0, 400))
+def test_a_lead_holds_a_pass_until_its_cycle(shape: dict[str, Any], start: int) -> None:
+    """With that many beats on their way it may start, with one more it is too early."""
+    design, layers, _ = ordered(shape)
+    for given_pass in (p for layer in layers for p in layer if p.sink != Sink.PARK):
+        timing = Timing(Latencies(design), given_pass)
+        beats = given_pass.instruction.beats
+        homes = [timing.home(beat) for beat in range(beats)]
+        assert homes == sorted(homes)
+        start = min(start, homes[-1])
+        lead = timing.lead(start)
+        # the first cycle in which no more than `lead` beats are on their way
+        assert homes[beats - 1 - lead] >= start
+        if not design.streamed and lead + 1 < beats:
+            assert homes[beats - 2 - lead] < start
+
+
+def test_the_timit_layer_fills_its_waits() -> None:
+    """64 x 16 on the layer of the paper: no cycle of a step is without a group."""
+    sizes = {"input_size": 153, "hidden_size": 1024, "banks": 16, "k": (1, 4, 8)}
+    model = random_network(np.random.default_rng(1), **sizes, projection=512)  # type: ignore[arg-type]
+    image = compile_model(model, design_for(model, 64, 16))
+    passes = [p.instruction for p in image.parts[0].passes]
+    assert all(now.op == Op.PASS and now.groups == now.interval for now in passes)
+    assert sum(now.cycles for now in passes) == 64 * (1 + 4) + 8 * 8 == 384
+    assert any(now.frame == Frame.TRY for now in passes)

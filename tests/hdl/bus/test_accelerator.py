@@ -1,0 +1,223 @@
+"""The accelerator on its buses, on Amaranth's simulator: rules that need no Verilog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from compiler.abi.frames import Stimulus, frame_packets
+from compiler.abi.registers import REGISTERS
+from compiler.abi.states import outcome_of
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from compiler.lower.load import Space, header
+from csb_format.random_models import random_frames, random_model
+from csb_format.scales import DesignError
+from engine.reference import IntegerModel
+from hdl.bus.accelerator import Accelerator
+from sim.check.compare import compare
+
+PERIOD = 1e-6
+OKAY, SLVERR = 0, 2
+
+
+def small(contexts: int = 1) -> tuple[Any, Image]:
+    model = random_model(np.random.default_rng(1), 6, 5, 2, 1, 2)
+    return model, compile_model(model, design_for(model, 4, 2, contexts=contexts))
+
+
+class Host:
+    """A processor and its streams, without stalls."""
+
+    def __init__(self, ctx: Any, dut: Accelerator):
+        self.ctx, self.dut = ctx, dut
+        ctx.set(dut.aresetn, 1)
+        for name in ("s_axi_bready", "s_axi_rready", "m_axis_tready"):
+            ctx.set(getattr(dut, name), 1)
+
+    async def write(self, name: str, data: int) -> int:
+        ctx, dut = self.ctx, self.dut
+        ctx.set(dut.s_axi_awaddr, REGISTERS[name].address)
+        ctx.set(dut.s_axi_wdata, data)
+        ctx.set(dut.s_axi_wstrb, 15)
+        for channel in ("aw", "w"):
+            ctx.set(getattr(dut, f"s_axi_{channel}valid"), 1)
+        await ctx.tick()
+        for channel in ("aw", "w"):
+            ctx.set(getattr(dut, f"s_axi_{channel}valid"), 0)
+        (response,) = (await ctx.tick().sample(dut.s_axi_bresp).until(dut.s_axi_bvalid))[:1]
+        return int(response)
+
+    async def read(self, name: str) -> int:
+        ctx, dut = self.ctx, self.dut
+        ctx.set(dut.s_axi_araddr, REGISTERS[name].address)
+        ctx.set(dut.s_axi_arvalid, 1)
+        await ctx.tick()
+        ctx.set(dut.s_axi_arvalid, 0)
+        (data,) = (await ctx.tick().sample(dut.s_axi_rdata).until(dut.s_axi_rvalid))[:1]
+        return int(data)
+
+    async def status(self) -> dict[str, int]:
+        while (status := REGISTERS["status"].decode(await self.read("status")))["settling"]:
+            pass
+        return status
+
+    async def start(self, image: Image) -> None:
+        await self.write("frame", image.parts[0].frame_beats)
+        for word in image.load_words():
+            assert await self.write("load", word) == OKAY
+
+    async def send(self, packets: list[list[int]]) -> None:
+        ctx, dut = self.ctx, self.dut
+        for packet in packets:
+            for i, beat in enumerate(packet):
+                ctx.set(dut.s_axis_tdata, beat)
+                ctx.set(dut.s_axis_tlast, int(i == len(packet) - 1))
+                ctx.set(dut.s_axis_tvalid, 1)
+                await ctx.tick().until(dut.s_axis_tready)
+            ctx.set(dut.s_axis_tvalid, 0)
+
+
+def collector(dut: Accelerator, got: list[list[int]]) -> Any:
+    """A bench that keeps what leaves, packet by packet."""
+
+    async def collect(ctx: Any) -> None:
+        beats: list[int] = []
+        watch = (dut.m_axis_tvalid, dut.m_axis_tready, dut.m_axis_tdata, dut.m_axis_tlast)
+        async for _, _, valid, ready, data, last in ctx.tick().sample(*watch):
+            if valid and ready:
+                beats.append(data)
+                if last:
+                    got.append(beats)
+                    beats = []
+
+    return collect
+
+
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_a_job_is_bit_exact(run: Any, contexts: int) -> None:
+    model, image = small(contexts)
+    dut, got = Accelerator(image.design), list[list[int]]()
+    sequences = random_frames(np.random.default_rng(2), model, [3, 2])
+    stimulus = Stimulus.of(image, sequences, contexts=contexts)
+    packets = frame_packets(stimulus, 64)
+    assert len(packets) == (2 if contexts == 1 else 5)  # in turns, a frame a packet
+
+    async def host(ctx: Any) -> None:
+        host = Host(ctx, dut)
+        await host.start(image)
+        await host.send(packets)
+        while (await host.status())["busy"]:
+            pass
+        assert await host.read("frames_out") == 5
+        assert await host.read("errors") == 0
+
+    run(dut, host, background=[collector(dut, got)])
+    levels = IntegerModel(model).run_levels(sequences)
+    assert compare(stimulus, outcome_of(image, got, 64), levels).mismatches == 0
+
+
+def test_registers_keep_their_values_over_a_soft_reset(run: Any) -> None:
+    _, image = small()
+    dut = Accelerator(image.design)
+
+    async def host(ctx: Any) -> None:
+        host = Host(ctx, dut)
+        await host.start(image)
+        assert not (await host.status())["halted"]
+        await host.write("timeout", 99)
+        await host.write("control", REGISTERS["control"].encode(soft_reset=1))
+        assert await host.read("timeout") == 99
+        assert await host.read("frame") == image.parts[0].frame_beats
+        assert not (await host.status())["halted"]  # memories keep their contents
+
+    run(dut, host)
+
+
+def test_a_hard_reset_forgets_everything_but_memories(run: Any) -> None:
+    _, image = small()
+    dut = Accelerator(image.design)
+
+    async def host(ctx: Any) -> None:
+        host = Host(ctx, dut)
+        await host.write("timeout", 99)
+        await host.write("load", 0xF000_0000)
+        ctx.set(dut.aresetn, 0)
+        await ctx.tick()
+        ctx.set(dut.aresetn, 1)
+        assert await host.read("timeout") == REGISTERS["timeout"].reset
+        assert await host.read("errors") == 0
+
+    run(dut, host)
+
+
+def test_a_fault_of_a_packet_clears_with_the_next_start(run: Any) -> None:
+    _, image = small()
+    dut = Accelerator(image.design)
+
+    async def host(ctx: Any) -> None:
+        host = Host(ctx, dut)
+        for word in (header(Space.BIAS, 99), 0):
+            await host.write("load", word)
+        status = await host.status()
+        assert (status["fault"], status["stopped"], status["error"]) == (1, 1, 1)
+        assert REGISTERS["errors"].decode(await host.read("errors"))["load"] == 1
+        await host.start(image)
+        status = await host.status()
+        assert (status["fault"], status["stopped"]) == (0, 0)
+        assert status["error"]  # until it is cleared
+        await host.write("errors", 0xFFFFFFFF)
+        assert not (await host.status())["error"]
+
+    run(dut, host)
+
+
+def test_no_packet_is_taken_until_something_runs(run: Any) -> None:
+    model, image = small()
+    dut, got = Accelerator(image.design), list[list[int]]()
+    packets = frame_packets(
+        Stimulus.of(image, random_frames(np.random.default_rng(2), model, [1])), 64
+    )
+
+    async def host(ctx: Any) -> None:
+        host = Host(ctx, dut)
+        await ctx.tick().repeat(40)
+        ctx.set(dut.s_axis_tvalid, 1)
+        ctx.set(dut.s_axis_tdata, packets[0][0])
+        await ctx.tick().repeat(40)
+        assert not ctx.get(dut.s_axis_tready)
+        await host.start(image)
+        await host.send(packets)
+        await ctx.tick().until(dut.m_axis_tvalid)
+
+    run(dut, host, background=[collector(dut, got)])
+
+
+@pytest.mark.parametrize("name", ["in_bits", "out_bits"])
+def test_widths_are_checked(name: str) -> None:
+    _, image = small()
+    widths: dict[str, Any] = {name: 24}
+    with pytest.raises(DesignError, match=rf"{name} = 24: take 32, 64"):
+        Accelerator(image.design, **widths)
+
+
+def test_it_has_the_ports_of_the_standards() -> None:
+    _, image = small()
+    dut = Accelerator(image.design, in_bits=32, out_bits=128)
+    names = set(dut.signature.members)
+    assert {"aclk", "aresetn", "irq", "s_axi_awready", "s_axis_tlast", "m_axis_tdata"} <= names
+    assert len(dut.s_axis_tdata) == 32
+    assert len(dut.m_axis_tdata) == 128
+    Simulator(dut)  # elaborates
+
+
+def test_a_streamed_design_takes_its_matrix_from_a_stream() -> None:
+    model = random_model(np.random.default_rng(1), 6, 5, 2, 1, 2)
+    design = design_for(model, 4, 2, streamed=True)
+    dut = Accelerator(design)
+    assert len(dut.s_axis_matrix_tdata) == -(-4 * design.word_bits // 8) * 8
+    Simulator(dut)

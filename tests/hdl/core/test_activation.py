@@ -1,0 +1,93 @@
+"""Activation against Piecewise: every argument of narrow formats, all edges of wide ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from csb_format import Fixed, IntArray, round_shift, saturate
+from csb_format.cells.lstm import CellArithmetic
+from csb_format.cells.piecewise import Piecewise
+from hdl.core.activation import Activation, rounded, saturated
+
+
+def arguments(piecewise: Piecewise) -> IntArray:
+    """All of up to 2**10, else both ends, every segment's edges and a random sample."""
+    low, high = piecewise.state.min, piecewise.state.max
+    if high - low < 1 << 10:
+        return np.arange(low, high + 1)
+    edges = np.arange(0, high + 1, 1 << piecewise.offset_bits - 1)
+    near = np.concatenate([edges - 1, edges, edges + 1])
+    sample = np.random.default_rng(5).integers(low, high + 1, 3000)
+    ends = np.concatenate([np.arange(8) + low, high - np.arange(8), np.arange(-300, 300)])
+    every: IntArray = np.concatenate([near, -near, ends, sample]).clip(low, high)
+    return every
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("function", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("act_bits", [6, 8, 12, 16, 18])
+def test_every_argument_gives_the_models_value(
+    play: Any, act_bits: int, function: str, deep: bool
+) -> None:
+    piecewise = CellArithmetic(act_bits).piecewise
+    x = np.random.default_rng(act_bits).permutation(arguments(piecewise))
+    cycles = [{"argument": int(v)} for v in x]
+    block, latency = Activation(piecewise, function, deep), Activation.delay(deep)
+    seen = play(block, cycles, ["result"], extra=latency)
+    results = [result for (result,) in seen[latency:]]
+    np.testing.assert_array_equal(results, getattr(piecewise, function)(x))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_result_follows_its_argument_by_the_latency(play: Any, deep: bool) -> None:
+    piecewise = CellArithmetic(8).piecewise
+    x = [0, 0, 0, 0, 0, piecewise.state.min, 0, 0, 0, 0, 0, 0, 0]
+    seen = play(Activation(piecewise, "tanh", deep), [{"argument": v} for v in x], ["result"])
+    changed = [t for t, (result,) in enumerate(seen) if result]
+    assert changed == [5 + Activation.delay(deep)]
+
+
+def test_table_of_another_size(play: Any) -> None:
+    piecewise = Piecewise(Fixed(9, 4), Fixed(7, 6), segments_log2=3)
+    assert len(piecewise.table[0]) == 8
+    x = np.arange(-256, 256)
+    for function in ("sigmoid", "tanh"):
+        block = Activation(piecewise, function)
+        latency = Activation.delay(deep=False)
+        seen = play(block, [{"argument": int(v)} for v in x], ["result"], extra=latency)
+        results = [result for (result,) in seen[latency:]]
+        np.testing.assert_array_equal(results, getattr(piecewise, function)(x))
+
+
+def test_unknown_function() -> None:
+    with pytest.raises(ValueError, match=r"function 'relu': choose 'sigmoid', 'tanh' or 'both'"):
+        Activation(CellArithmetic(8).piecewise, "relu")
+
+
+class Rounding(wiring.Component):
+    value: Signal
+    result: Signal
+
+    def __init__(self, width: int, shift: int, kept: int):
+        self._shift, self._kept = shift, kept
+        super().__init__({"value": In(signed(width)), "result": Out(signed(kept))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        value = saturated(m, rounded(self.value, self._shift), self._kept, "clipped")
+        m.d.sync += self.result.eq(value)
+        return m
+
+
+@pytest.mark.parametrize(("shift", "kept"), [(0, 8), (0, 5), (1, 7), (1, 8), (3, 4), (7, 2)])
+def test_rounding_and_saturation_are_those_of_the_format(play: Any, shift: int, kept: int) -> None:
+    values = np.arange(-128, 128)
+    seen = play(Rounding(8, shift, kept), [{"value": int(v)} for v in values], ["result"], 1)
+    expected = saturate(round_shift(values, shift), kept)
+    np.testing.assert_array_equal([result for (result,) in seen[1:]], expected)

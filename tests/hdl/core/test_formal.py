@@ -1,0 +1,212 @@
+"""Proofs: what no test can try out, because it holds for every input in every cycle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from compiler.array.design import Design
+from compiler.array.program import Sink
+from hdl.core.controller import Controller
+from hdl.core.frames import FrameLoader
+from hdl.core.output import OutputBuffer
+from sim.check.proof import ProofError, prove_by_induction, prove_up_to
+
+TINY = Design(4, 2, 1, 2, 4, 8, 2, 2, 3, 1, 4, 6, program_depth=4, contexts=2)
+
+
+class Harness(wiring.Component):
+    """A block whose inputs are all free."""
+
+    block: Any
+
+    def __init__(self, block: wiring.Component):
+        self._block = block
+        members = {}
+        for path, member, value in block.signature.flatten(block):
+            if member.flow == In:
+                members["__".join(map(str, path))] = In(Value.cast(value).shape())
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.block = block = self._block
+        for path, member, value in block.signature.flatten(block):
+            if member.flow == In:
+                m.d.comb += Value.cast(value).eq(getattr(self, "__".join(map(str, path))))
+        self.state(m, block)
+        return m
+
+    def state(self, m: Module, block: Any) -> None:
+        """Assumptions and assertions."""
+
+
+class Buffers(Harness):
+    """Every buffer of the frame loader is free, being filled, waiting, or being read."""
+
+    broken = False
+
+    def state(self, m: Module, block: FrameLoader) -> None:
+        beats = 2
+        filled, waiting, reading = Signal(2), Signal(2), Signal(2)  # which buffers are
+        fill, drain, oldest = Signal(), Signal(), Signal()
+        beat = Signal(2)
+        taken = block.frames.valid & block.frames.ready
+        whole = taken & (beat == beats - 1)
+        m.d.comb += [
+            Assume(block.beats == beats),
+            Assume(~block.restart),
+            Assume(block.bases[0] == 0),
+            Assume(block.bases[1] == 4),
+            # the controller takes what waits, and releases what it has taken
+            Assume(~block.take | block.ready),
+            Assume(~block.release | reading.any() | (self.broken & 1)),
+        ]
+        with m.If(taken):
+            m.d.sync += beat.eq(Mux(whole, 0, beat + 1))
+        m.d.sync += [
+            filled.eq(filled | (whole << fill)),
+            waiting.eq((waiting | (whole << fill)) & ~(block.take << drain)),
+            reading.eq((reading | (block.take << drain)) & ~(block.release << oldest)),
+            fill.eq(fill ^ whole),
+            drain.eq(drain ^ block.take),
+            oldest.eq(oldest ^ block.release),
+        ]
+        busy = waiting | reading
+        m.d.comb += [
+            # no beat goes where a frame waits or is read
+            Assert(~taken | ~busy.bit_select(fill, 1)),
+            Assert(~block.write_en | (block.write_addr >> 2 == fill)),
+            Assert(block.write_en == taken),
+            Assert(~(block.blocked & block.write_en)),
+            # a frame is offered exactly when a whole one waits, the oldest first
+            Assert(block.ready == waiting.any()),
+            Assert(~block.ready | waiting.bit_select(drain, 1)),
+            Assert(block.buffer == drain),
+            Assert((waiting & reading) == 0),
+            # what the counters of the block have to do with that, for the induction
+            Assert(block._free == 2 - _ones(busy)),
+            Assert(block._waiting == _ones(waiting)),
+            Assert(block._fill == fill),
+            Assert(block._drain == drain),
+            Assert(block._beat == beat),
+            Assert(beat < beats),
+            Assert(_in_order(waiting, drain, fill)),
+            Assert(_in_order(reading, oldest, drain)),
+        ]
+
+
+def _ones(bits: Value) -> Value:
+    return bits[0] + bits[1]
+
+
+def _in_order(held: Value, first: Value, end: Value) -> Value:
+    """The buffers from ``first`` up to ``end`` are held: none, one, or both."""
+    one = held == Mux(first, 2, 1)
+    return Mux(first == end, (held == 0) | (held == 3), one)
+
+
+class Room(Harness):
+    """The output buffer takes every beat that was promised, and loses none."""
+
+    slack = 0
+
+    def state(self, m: Module, block: OutputBuffer) -> None:
+        depth = block.design.output_depth
+        promised, held = Signal(4), Signal(4)
+        taken = block.states.valid & block.states.ready
+        m.d.comb += [
+            Assume(block.promise <= block.room + self.slack),
+            Assume(~block.push | promised.any()),
+            Assert(held + promised + block.room == depth),
+            Assert(held <= depth),
+            Assert(~taken | held.any()),
+        ]
+        m.d.sync += [
+            promised.eq(promised + block.promise - block.push),
+            held.eq(held + block.push - taken),
+        ]
+        waits = Signal()
+        before = Signal.like(block.states.payload.as_value())
+        m.d.sync += [
+            waits.eq(block.states.valid & ~block.states.ready),
+            before.eq(block.states.payload),
+        ]
+        # a beat that was offered stays until it is taken
+        m.d.comb += Assert(
+            ~waits | (block.states.valid & (block.states.payload.as_value() == before))
+        )
+
+
+class Starts(Harness):
+    """No pass starts with more beats on their way than its lead, nor without frame and room."""
+
+    late = 0
+
+    def state(self, m: Module, block: Controller) -> None:
+        flying, now, starts = Signal(10), block._now, block._starting
+        given = block.instruction
+        m.d.comb += [
+            Assume(~block.restart),
+            Assume(~block.home | flying.any()),
+            Assume(block.word_ready),
+            Assume(given.slots.any()),
+            Assume(given.groups.any()),
+            Assume(given.interval >= given.groups),
+        ]
+        least = Mux(now.lead < now.lead_other, now.lead, now.lead_other)
+        most = Mux(now.lead > now.lead_other, now.lead, now.lead_other)
+        pulses = (block.frame_take, block.promise.any())
+        m.d.comb += [
+            # it knows how many beats are on their way, and starts at no more than its lead
+            Assert(block._flying == flying),
+            Assert(~starts | (flying <= most)),
+            Assert(~(starts & ~block._current.other & ~now.advance) | (flying <= now.lead)),
+            Assert(~(starts & block._current.first) | (flying <= most)),
+            # what a pass takes is there, and it takes it in the cycle of its first group
+            *(Assert(~pulse | (starts & block.group.valid)) for pulse in pulses),
+            Assert(~block.frame_take | block.frame_ready),
+            Assert(block.promise <= block.room),
+            Assert(~(starts & now.frame.any()) | block.frame_take),
+            Assert(~(starts & now.emit) | (block.promise == now.beats)),
+            Assert(least <= most),
+        ]
+        sent = Mux(starts & (now.sink != Sink.PARK), now.beats, 0)
+        m.d.sync += flying.eq(flying + sent - block.home + (self.late & starts))
+
+
+def test_frames_never_overwrite_each_other() -> None:
+    prove_by_induction(Buffers(FrameLoader(TINY)), steps=24)
+
+
+def test_that_proof_fails_where_frames_are_released_too_early() -> None:
+    harness = Buffers(FrameLoader(TINY))
+    harness.broken = True
+    with pytest.raises(ProofError, match=r"not proved"):
+        prove_by_induction(harness, steps=24)
+
+
+def test_the_output_buffer_never_overflows() -> None:
+    prove_up_to(Room(OutputBuffer(TINY)), cycles=12)
+
+
+def test_that_proof_fails_where_more_is_promised() -> None:
+    harness = Room(OutputBuffer(TINY))
+    harness.slack = 1
+    with pytest.raises(ProofError, match=r"not proved"):
+        prove_up_to(harness, cycles=12)
+
+
+def test_passes_start_when_they_may() -> None:
+    prove_up_to(Starts(Controller(TINY)), cycles=14)
+
+
+def test_that_proof_fails_where_beats_are_counted_wrongly() -> None:
+    harness = Starts(Controller(TINY))
+    harness.late = 1
+    with pytest.raises(ProofError, match=r"not proved"):
+        prove_up_to(harness, cycles=14)

@@ -1,0 +1,137 @@
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from csb_format.fixed import Fixed
+from csb_format.model import GATE_ORDER
+from pruning.importers.checkpoint import UnsupportedLayerError
+from pruning.integers.calibrate import calibrate, float_levels, padded
+
+
+def sequences(scale: float = 1.0, lengths: Sequence[int] = (4, 9, 2)) -> list[np.ndarray]:
+    rng = np.random.default_rng(5)
+    return [scale * rng.standard_normal((length, 6)) for length in lengths]
+
+
+def network(**options: int) -> nn.LSTM:
+    torch.manual_seed(1)
+    return nn.LSTM(6, 8, **options)
+
+
+def test_counts_cover_every_state_of_every_real_frame() -> None:
+    lstm = network(num_layers=2, bidirectional=True, proj_size=3)
+    found = calibrate(lstm, sequences(), value_bits=8, act_bits=8).saturations
+    frames = 4 + 9 + 2
+    assert found["input"].seen == frames * 6
+    for end in ("_l0", "_l0_reverse", "_l1", "_l1_reverse"):
+        assert {found[f"pre{end}.{gate}"].seen for gate in GATE_ORDER} == {frames * 8}
+        assert (found[f"cell{end}"].seen, found[f"output{end}"].seen) == (frames * 8, frames * 3)
+        assert found[f"weight_hr{end}"].seen == 24
+        assert found[f"weight_hh{end}.g"].seen == 8 * 3
+
+
+def test_nothing_saturates_in_formats_that_hold_everything() -> None:
+    found = calibrate(network(), sequences())
+    assert {name: s.clipped for name, s in found.saturations.items() if s.clipped} == {}
+
+
+def test_one_gate_beyond_16_is_counted_alone() -> None:
+    lstm = network()
+    with torch.no_grad():
+        lstm.get_parameter("bias_ih_l0")[8:16] = 15.0
+        lstm.get_parameter("weight_ih_l0")[8:16] = 1.0
+    found = calibrate(lstm, [np.ones((5, 6))]).saturations
+    assert found["pre_l0.f"].clipped == found["pre_l0.f"].seen == 40
+    assert [found[f"pre_l0.{gate}"].clipped for gate in "igo"] == [0, 0, 0]
+    assert found["bias_l0"].clipped == 0
+
+
+def test_a_cell_that_only_counts_up_saturates() -> None:
+    lstm = network()
+    with torch.no_grad():
+        for parameter in lstm.parameters():
+            parameter.zero_()
+        lstm.get_parameter("bias_ih_l0")[:] = 12.0
+    found = calibrate(lstm, [np.zeros((30, 6))]).saturations["cell_l0"]
+    # One more every step: 16 is reached after the 16th, give or take the gates' roundings.
+    assert found.clipped in (8 * 14, 8 * 13)
+    assert found.share == found.clipped / 240
+    assert found.format == "s18.13"
+
+
+def test_a_percentile_gives_finer_formats_and_saturates_the_rest() -> None:
+    given = [np.append(np.full((99, 6), 0.9), np.full((1, 6), 30.0), axis=0)]
+    whole, most = (calibrate(network(), given, percentile=p) for p in (100.0, 98.0))
+    assert whole.formats.layers[0].input == Fixed(16, 10)
+    assert most.formats.layers[0].input == Fixed(16, 15)
+    assert (whole.saturations["input"].clipped, most.saturations["input"].clipped) == (0, 6)
+
+
+def test_the_percentile_of_weights_is_of_those_kept() -> None:
+    lstm = network()
+    with torch.no_grad():
+        weight = lstm.get_parameter("weight_hh_l0")
+        weight.zero_()
+        weight[:, 0] = 0.4
+        weight[0, 0] = 3.0
+    made = calibrate(lstm, sequences(), value_bits=8, percentile=90.0)
+    assert made.formats.layers[0].weight_hh == Fixed(8, 8)
+    assert made.saturations["weight_hh_l0.i"].clipped == 1
+
+
+def test_formats_of_projections_come_from_the_data() -> None:
+    lstm = network(proj_size=3)
+    with torch.no_grad():
+        lstm.get_parameter("weight_hr_l0").mul_(40)
+    made = calibrate(lstm, sequences())
+    largest = float_levels(lstm, *padded(sequences()))[0].abs().max().item()
+    assert made.formats.layers[0].output == Fixed.for_range(16, largest)
+    assert made.ranges.outputs == (largest,)
+
+
+def test_float_levels_are_torch() -> None:
+    lstm = network(num_layers=2, bidirectional=True, proj_size=3).double()
+    frames, lengths = padded(sequences())
+    levels = float_levels(lstm, frames, lengths)
+    for n, length in enumerate(lengths.tolist()):
+        alone = lstm(frames[n, :length])[0]
+        assert torch.allclose(levels[-1][n, :length], alone, atol=1e-12)
+
+
+def test_the_report_is_json() -> None:
+    made = calibrate(network(proj_size=3), sequences(), nn.Linear(3, 2), per_gate=True)
+    report = json.loads(json.dumps(made.to_dict()))
+    assert len(report["layers"][0]["weight_ih"]) == 4
+    assert report["saturations"]["cell_l0"]["share"] == 0
+    assert report["head"] == str(made.formats.head)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"percentile": 0.0}, "percentile 0.0: must be above 0 and at most 100"),
+        ({"percentile": 101.0}, "percentile 101.0: must be above 0 and at most 100"),
+        ({"act_bits": 5}, "activation width 5: choose 6 to 18 bits"),
+        ({"value_bits": 3}, "value_bits 3: must be 4 to 18"),
+    ],
+)
+def test_bad_options(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        calibrate(network(), sequences(), **options)  # type: ignore[arg-type]
+
+
+def test_nan_weights_are_named() -> None:
+    lstm = network(num_layers=2, proj_size=3)
+    with torch.no_grad():
+        lstm.get_parameter("weight_hr_l1")[1, 2] = float("nan")
+    with pytest.raises(ValueError, match=r"weight_hr_l1 at \(1, 2\) is nan: train to finite"):
+        calibrate(lstm, sequences())
+
+
+def test_a_gru_is_refused() -> None:
+    with pytest.raises(UnsupportedLayerError, match=r"layer of type GRU: train torch\.nn\.LSTM"):
+        calibrate(nn.GRU(6, 8), sequences())  # type: ignore[arg-type]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pruning.files.network import Classifier
+from pruning.mask.goals import Goal
+from pruning.mask.views import Banks
+from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.networks.sequence import SequenceClassifier, Training
+from pruning.tasks.recipes.finetuning import prune_classifier
+from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
+
+RECIPE = Recipe(
+    hidden_size=8, banks=2, sparsity=0.75, increments=2, step_epochs=1, final_epochs=2,
+    tuning=Training(learning_rate=3e-3, batch=4),
+)  # fmt: skip
+
+
+def sequences(width: int = 6, count: int = 8) -> SequenceData:
+    random = np.random.default_rng(1)
+    frames = [random.normal(size=(n % 3 + 2, width)).astype(np.float32) for n in range(count)]
+    return SequenceData(tuple(frames), np.arange(count, dtype=np.int64) % 3)
+
+
+def classifier(kind: type[nn.LSTM | nn.GRU] = nn.LSTM, **options: Any) -> Classifier:
+    torch.manual_seed(2)
+    layer = kind(6, 8, **options)
+    width = (layer.proj_size or 8) * (1 + layer.bidirectional)
+    return Classifier(layer, nn.Linear(width, 3))
+
+
+def goals(model: Classifier) -> dict[str, Goal]:
+    names = [n for n, p in model.recurrent.named_parameters() if p.ndim == 2]
+    return {f"recurrent.{n}": Goal(Banks(2), 0.75, tolerance=1.0) for n in names}
+
+
+def test_one_layer_trains_as_the_recipe_of_the_demo() -> None:
+    start, data = SequenceClassifier(6, 8, 3, seed=4), sequences()
+    expected = prune_and_finetune(data, RECIPE, 5, start=start)
+    model = Classifier(start.lstm, start.head)
+    found = prune_classifier(model, goals(model), data, RECIPE, 5)
+    ours = found.classifier.state_dict()
+    for name, tensor in expected.pruned.state_dict().items():
+        assert torch.equal(ours[name.replace("lstm.", "recurrent.")], tensor), name
+    for name, mask in expected.masks.items():
+        assert torch.equal(found.masks[name.replace("lstm.", "recurrent.")], mask)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (nn.LSTM, {"num_layers": 2}),
+        (nn.LSTM, {"bidirectional": True, "proj_size": 4}),
+        (nn.GRU, {"num_layers": 2, "bidirectional": True}),
+    ],
+    ids=str,
+)
+def test_every_matrix_is_balanced_and_the_start_left_alone(
+    kind: type[nn.LSTM], options: dict[str, Any]
+) -> None:
+    model = classifier(kind, **options)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    stages: list[tuple[str, int, int]] = []
+    found = prune_classifier(
+        model, goals(model), sequences(), RECIPE, progress=lambda *told: stages.append(told[:3])
+    )
+    assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
+    assert stages == [("prune 1/2", 1, 1), ("prune 2/2", 1, 2), ("prune 2/2", 2, 2)]
+    after = found.classifier.state_dict()
+    for name, geometry in found.geometries.items():
+        weight = after[name]
+        assert not weight[~found.masks[name]].any()
+        counts = found.masks[name].reshape(len(weight), 2, -1).sum(-1)
+        assert counts.unique().tolist() == [geometry.nonzeros]
+        assert not torch.equal(weight[found.masks[name]], before[name][found.masks[name]])

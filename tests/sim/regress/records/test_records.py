@@ -1,0 +1,111 @@
+"""What a run leaves for machines and for people."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+from sim.regress.jobs.bin_coverage import ALL_BINS
+from sim.regress.jobs.line_coverage import combined, measuring
+from sim.regress.jobs.runner import CaseResult, Run
+from sim.regress.records.records import (
+    append_history,
+    as_junit,
+    as_markdown,
+    as_results,
+    read_history,
+)
+from sim.regress.suite.baseline import Change
+from sim.regress.suite.suite import Case
+from sim.run.processes import environment
+
+GREEN = CaseResult(
+    Case("a[seed=1]", seed=1), {"mismatches": 0, "cycles_per_step": 33.0}, {"seconds": 1.5},
+    [ALL_BINS[0]], None, "", (), "sparseflow regress s --replay 'a[seed=1]'", "",
+)  # fmt: skip
+MISMATCH = replace(
+    GREEN,
+    case=Case("b"),
+    failure={"kind": "mismatch", "text": "h[3] is 1, should be 2", "details": {"row": 3}},
+    log="the log \x1b[31m",
+    replay="sparseflow regress s --replay b",
+)
+CRASH = replace(MISMATCH, case=Case("c"), failure={"kind": "crash", "text": "x", "details": {}})
+CHANGED = replace(GREEN, case=Case("d"), changes=(Change("d", "cycles", 33, 34),))
+
+
+def run_of(*results: CaseResult, gone: tuple[str, ...] = ()) -> Run:
+    return Run("s", 0.0, 2.0, results, gone, True, 1)
+
+
+def test_junit_has_parameters_stories_and_replays() -> None:
+    root = ElementTree.fromstring(as_junit(run_of(GREEN, MISMATCH, CRASH, CHANGED, gone=("e",))))
+    (suite,) = root
+    assert suite.attrib["tests"] == "5"
+    assert (suite.attrib["failures"], suite.attrib["errors"]) == ("3", "1")
+    cases = {case.attrib["name"]: case for case in suite}
+    properties = {p.attrib["name"]: p.attrib["value"] for p in cases["a[seed=1]"].iter("property")}
+    assert properties["seed"] == "1"
+    assert properties["cycles_per_step"] == "33.0"
+    failure = cases["b"].find("failure")
+    assert failure is not None
+    assert failure.attrib["message"] == "mismatch: h[3] is 1, should be 2"
+    assert "--replay b" in (failure.text or "")
+    assert cases["b"].findtext("system-out") == "the log  [31m"
+    assert cases["c"].find("error") is not None
+    assert "cycles 33 -> 34" in (cases["d"].find("failure").text or "")  # type: ignore[union-attr]
+    assert cases["e"].find("failure") is not None
+
+
+def test_markdown_says_what_changed_and_what_is_not_covered() -> None:
+    text = as_markdown(run_of(GREEN, CHANGED))
+    assert "## Regression s: red" in text
+    assert "1 of 2 cases passed" in text
+    assert "cycles 33 -> 34 (+3.03 %)" in text
+    assert "| **d** (red) | 33 | 0 | 1.5 |" in text
+    group, _, name = ALL_BINS[1].partition("/")
+    assert any(line.startswith(f"| {group} | 1 of") and name in line for line in text.splitlines())
+    assert "green" in as_markdown(run_of(GREEN))
+
+
+def test_results_hold_everything() -> None:
+    found = as_results(run_of(GREEN, MISMATCH), {"python": "3"})
+    assert found["verdict"] == "failed"
+    assert [case["verdict"] for case in found["cases"]] == ["passed", "failed"]
+    assert found["cases"][1]["failure"]["details"] == {"row": 3}
+    hit = sum(group["hit"] for group in found["coverage"].values())
+    missed = sum(len(group["missed"]) for group in found["coverage"].values())
+    assert (hit, hit + missed) == (1, len(ALL_BINS))
+
+
+def test_history_grows_and_survives_broken_lines(tmp_path: Path) -> None:
+    path = tmp_path / "h.jsonl"
+    append_history(path, run_of(GREEN))
+    path.write_text(path.read_text() + "not json\n[1]\n")
+    lines = append_history(path, run_of(GREEN, MISMATCH))
+    assert [(line["passed"], line["failed"]) for line in lines] == [(1, 0), (1, 1)]
+    assert lines[0]["cases"]["a[seed=1]"]["cycles_per_step"] == 33.0
+    assert len(read_history(path)) == 2
+
+
+def test_lines_that_nothing_ran_are_named(tmp_path: Path) -> None:
+    """Two processes together; each has run something else of one file."""
+    for text in (
+        "import csb_format.files.replace",
+        "import sim.regress.suite.values as v; v.positive(1, '')",
+    ):
+        module = tmp_path / f"m{len(text)}.py"
+        module.write_text(text)
+        env = environment() | measuring(tmp_path / "lines")
+        subprocess.run([sys.executable, module.name], cwd=tmp_path, check=True, env=env)
+    found = combined(tmp_path / "lines")
+    assert 0 < found["percent"] < 100
+    name = "sim/regress/suite/values.py"
+    assert 50 < found["files"][name]["percent"] < 100
+    assert any(char.isdigit() for char in found["files"][name]["missing"])
+    text = as_markdown(run_of(GREEN), found)
+    assert f"Lines of Python run: {found['percent']} %" in text
+    assert f"| {name} | " in text

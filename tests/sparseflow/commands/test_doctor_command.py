@@ -1,0 +1,185 @@
+"""The command, its tables, files and pictures."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+from torch import nn
+from torch.nn.utils import prune
+from typer.testing import CliRunner, Result
+
+from pruning.files.network import load_network
+from sparseflow.commands.doctor_command import doctor
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def command(*arguments: object) -> Result:
+    app = typer.Typer()
+    app.command()(doctor)
+    return CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "80"})
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    torch.manual_seed(1)
+    lstm = nn.LSTM(24, 32)
+    for name in ("weight_ih_l0", "weight_hh_l0"):
+        prune.l1_unstructured(lstm, name, 0.75)
+    torch.save(lstm.state_dict(), tmp_path / "model.pt")
+    return tmp_path / "model.pt"
+
+
+def test_tables_fit_a_terminal_and_say_everything(checkpoint: Path) -> None:
+    found = command(checkpoint)
+    assert found.exit_code == 0, found.output
+    assert "read as torch: torch.nn.utils.prune" in found.output
+    assert "weight_ih_l0: 128 x 24, 768 nonzeros, 75.00% sparse" in found.output
+    assert "rebalanced from all weights" in found.output
+    assert "…" not in found.output
+    assert max(map(len, found.output.splitlines()[:-1])) <= 80
+
+
+def test_json_holds_every_figure(checkpoint: Path, tmp_path: Path) -> None:
+    file = tmp_path / "d.json"
+    lanes = ("--lanes", 4, "--lanes", 8)
+    assert command(checkpoint, "--json", file, *lanes, "--pes", 8).exit_code == 0
+    found = json.loads(file.read_text())
+    assert found["pes"] == 8
+    matrix = found["matrices"][1]
+    assert (matrix["name"], matrix["sparsity"], matrix["nonzeros"]) == ("weight_hh_l0", 0.75, 1024)
+    assert [lane["lanes"] for lane in matrix["lanes"]] == [4, 8]
+    for lane in matrix["lanes"]:
+        assert 0 < lane["pes_utilisation"] < lane["utilisation"] < 1
+        share = lane["from_dense"]["l2"] / matrix["present"]["l2"]
+        assert lane["retained"]["l2"] == pytest.approx(share)
+
+
+def texts(svg: str) -> list[str]:
+    return ["".join(node.itertext()) for node in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+def test_picture_is_a_whole_svg_with_text(checkpoint: Path, tmp_path: Path) -> None:
+    file = tmp_path / "d.svg"
+    assert command(checkpoint, "--svg", file, "--matrix", "weight_hh_l0").exit_code == 0
+    svg = file.read_text()
+    shown = texts(svg)
+    assert {"weight_hh_l0", "busy, 1 PE", "busy, 16 PEs", "L2 energy kept"} <= set(shown)
+    assert "row (64 of 128)" in shown
+    assert "<image" in svg
+    assert "no energy: needs over 5 % more weights" in shown  # 32 banks of 8 weights a row
+
+
+def test_page_holds_every_matrix_once(checkpoint: Path, tmp_path: Path) -> None:
+    file = tmp_path / "d.html"
+    assert command(checkpoint, "--html", file).exit_code == 0
+    page = file.read_text()
+    assert page.count("<h2>weight_") == page.count("<table>") == 2
+    assert page.count("<svg") == 3
+    identifiers = [part.split('"')[0] for part in page.split(' id="')[1:]]
+    assert len(identifiers) == len(set(identifiers))
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+
+
+def test_files_are_the_same_every_time(checkpoint: Path, tmp_path: Path) -> None:
+    def files(name: str) -> list[bytes]:
+        paths = [tmp_path / f"{name}.{kind}" for kind in ("json", "svg", "html")]
+        options = zip(("--json", "--svg", "--html"), paths, strict=True)
+        assert command(checkpoint, *(word for pair in options for word in pair)).exit_code == 0
+        return [path.read_bytes() for path in paths]
+
+    assert files("first") == files("second")
+
+
+def test_plain_copy_is_what_the_other_commands_read(checkpoint: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plain.safetensors"
+    found = command(checkpoint, "--plain", file)
+    # A bare LSTM has no head to train with.
+    assert "next: prune to 4 banks in your own loop, as docs/pruning.md shows" in found.output
+    loaded = load_network(file)
+    assert loaded.masks["weight_hh_l0"].sum() == 1024
+    assert torch.count_nonzero(loaded.lstm().get_parameter("weight_hh_l0")) == 1024
+
+
+def test_masks_alone_have_no_plain_copy(tmp_path: Path) -> None:
+    torch.save({"out": {"weight": torch.eye(8)}}, tmp_path / "masks.pt")
+    found = command(tmp_path / "masks.pt", "--plain", tmp_path / "plain")
+    assert "masks without weights cannot be saved" in str(found.exception)
+    assert not (tmp_path / "plain").exists()
+
+
+def saved(path: Path, layer: nn.Module, balanced: bool, head: bool = True) -> Path:
+    """A classifier whose matrices keep every second column, or a few more weights."""
+    tensors = {f"rnn.{name}": tensor.clone() for name, tensor in layer.state_dict().items()}
+    for tensor in tensors.values():
+        if tensor.ndim == 2:
+            tensor[:, 1::2] = 0
+            tensor[0, 1] = float(not balanced)
+    torch.save(tensors | ({"fc.weight": torch.ones(3, 16)} if head else {}), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("layer", "balanced", "head", "words"),
+    [
+        (nn.LSTM(16, 16), True, True, "sparseflow pack {} --calibration DATA --banks 8 --out m"),
+        (nn.LSTM(16, 16), True, False, "sparseflow pack {} --calibration DATA --banks 8 --out m"),
+        (nn.LSTM(16, 16), False, True, "sparseflow prune {} --data DATA --banks 8 --out p"),
+        (nn.LSTM(16, 16), False, False, "prune to 8 banks in your own loop"),
+        (nn.GRU(16, 16), True, True, "sparseflow pack {} --matrices --banks 8 --out m"),
+        (nn.GRU(16, 16), False, True, "sparseflow prune {} --data DATA --banks 8 --out p"),
+        (nn.Linear(16, 16), True, False, "sparseflow pack {} --matrices --banks 8 --out m"),
+        (nn.Linear(16, 16), False, False, "prune to 8 banks in your own loop"),
+    ],
+)
+def test_next_step_depends_on_masks_and_network(
+    tmp_path: Path, layer: nn.Module, balanced: bool, head: bool, words: str
+) -> None:
+    path = saved(tmp_path / "model.pt", layer, balanced, head)
+    found = command(path, "--lanes", 4, "--lanes", 8)
+    assert f"next: {words.format(path)}" in found.output
+
+
+def test_masks_of_a_file_of_their_own_are_in_the_next_step(tmp_path: Path) -> None:
+    lstm = nn.LSTM(16, 16)
+    torch.manual_seed(2)
+    masks = {"rnn": {n: torch.rand(64, 16).round() for n in ("weight_ih_l0", "weight_hh_l0")}}
+    torch.save(masks, tmp_path / "masks.pt")
+    weights = {
+        f"rnn.{name}": tensor * masks["rnn"].get(name, torch.ones(1))
+        for name, tensor in lstm.state_dict().items()
+    }
+    torch.save(weights | {"fc.weight": torch.ones(3, 16)}, tmp_path / "model.pt")
+    lanes = ("--lanes", 4)
+    found = command(tmp_path / "model.pt", "--masks", tmp_path / "masks.pt", *lanes)
+    line = f"next: sparseflow prune {tmp_path}/model.pt --masks {tmp_path}/masks.pt --data DATA"
+    assert line in found.output
+    found = command(tmp_path / "masks.pt", *lanes)
+    line = f"next: sparseflow prune CHECKPOINT --masks {tmp_path}/masks.pt --data DATA --banks 4"
+    assert line in found.output
+
+
+def test_names_are_text_and_not_markup(tmp_path: Path) -> None:
+    torch.save({"<b>[red]w": torch.eye(8)}, tmp_path / "model.pt")
+    found = command(tmp_path / "model.pt", "--html", tmp_path / "d.html", "--svg", tmp_path / "d")
+    assert "<b>[red]w: 8 x 8" in found.output
+    assert "<b>" not in (tmp_path / "d.html").read_text()
+    assert "<b>[red]w" in texts((tmp_path / "d").read_text())
+
+
+@pytest.mark.parametrize("options", [["--lanes", "0"], ["--matrix", "x"], ["--value-bits", "3"]])
+def test_bad_options_leave_no_file(checkpoint: Path, tmp_path: Path, options: list[Any]) -> None:
+    found = command(checkpoint, "--json", tmp_path / "d.json", *options)
+    assert isinstance(found.exception, ValueError)
+    assert not (tmp_path / "d.json").exists()
+
+
+def test_help_says_what_goes_in_what_comes_out_and_what_is_next() -> None:
+    text = command("--help").output
+    assert [word for word in ("In:", "Out:", "Next:") if word not in text] == []

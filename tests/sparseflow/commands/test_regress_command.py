@@ -1,0 +1,207 @@
+"""``sparseflow regress`` as people and CI use it: the tutorial, the examples, its files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+BLOCK = re.compile(r"^```sh(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WRITE = "import json, sys; json.dump({'lut': %d, 'name': 'x'}, open(sys.argv[1], 'w'))"
+
+
+def shell(script: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-euc", script],
+        cwd=folder,
+        env=os.environ | {"PATH": tools} | more,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_tutorial_goes_from_nothing_to_green_and_red(tmp_path: Path) -> None:
+    text = (ROOT / "docs/regress.md").read_text()
+    blocks = [(marks.strip(), script) for marks, script in BLOCK.findall(text)]
+    kept = [(marks, script) for marks, script in blocks if marks != "skip"]
+    assert [marks for marks, _ in kept] == ["", "", "", "", "red", "", ""]
+    for marks, script in kept:
+        done = shell(script, tmp_path)
+        assert done.returncode == (1 if marks == "red" else 0), done.stdout + done.stderr
+        if marks == "red":
+            quoted = re.search(r"^cycles_per_step .*$", text, re.MULTILINE)
+            assert quoted is not None
+            assert quoted[0] in done.stderr
+    results = json.loads((tmp_path / "my/out/results.json").read_text())
+    assert results["verdict"] == "passed"
+    assert len(results["cases"]) == 4
+    (save,) = tmp_path.glob("my/out/replay/*/waves.gtkw")
+    assert "sparseflow.controller." in save.read_text()
+
+
+def suite(folder: Path, lut: int) -> Path:
+    words = json.dumps(["{python}", "-c", WRITE % lut, "{out}"])
+    path = folder / "suite.toml"
+    path.write_text(f'[[cases]]\nname = "cells"\nkind = "command"\ncommand = {words}\n')
+    return path
+
+
+def regress(folder: Path, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
+    words = "sparseflow regress suite.toml --out out --cache cache --jobs 1"
+    return shell(" ".join([words, *more]), folder, **env)
+
+
+def test_green_red_and_accepted(tmp_path: Path) -> None:
+    step = tmp_path / "step.md"
+    suite(tmp_path, 10)
+    first = regress(tmp_path, "--accept")
+    assert first.returncode == 0, first.stderr
+    assert "new: cells" in first.stderr
+    assert "--accept" not in first.stderr  # that was done
+    baseline = json.loads((tmp_path / "suite.baseline.json").read_text())
+    assert baseline["cases"] == {"cells": {"lut": 10}}
+    suite(tmp_path, 12)
+    red = regress(tmp_path, GITHUB_STEP_SUMMARY=str(step))
+    assert red.returncode == 1
+    assert "lut 10 -> 12 (+20.00 %)" in red.stderr
+    replay = "sparseflow regress suite.toml --out out --cache cache --replay cells"
+    assert replay in red.stderr
+    assert shell(replay, tmp_path).returncode == 0  # by itself it does as it should
+    assert "lut 10 -> 12" in step.read_text()
+    assert "lut" in (tmp_path / "out/report.html").read_text()
+    root = ElementTree.parse(tmp_path / "out/junit.xml").getroot()
+    assert root.attrib["failures"] == "1"
+    again = regress(tmp_path, "--accept")
+    assert again.returncode == 0
+    assert "accepted: cells: lut 10 -> 12" in again.stderr
+    assert len((tmp_path / "out/history.jsonl").read_text().splitlines()) == 3
+
+
+# waits for ever the first time
+PATIENT = """
+import json, os, sys, time
+if not os.path.exists('pid'):
+    open('pid', 'w').write(str(os.getpid()))
+    time.sleep(600)
+json.dump({'lut': 1}, open(sys.argv[1], 'w'))
+"""
+
+
+Until = Callable[[Callable[[], bool]], None]
+
+
+def running(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C reaches children, as at a terminal: a shell's background jobs do not hear it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_interrupted_goes_on(
+    tmp_path: Path, ended: signal.Signals, until: Until
+) -> None:
+    """Ctrl-C, or no chance to say anything: nothing is lost, and nothing runs on alone."""
+    path, pid = suite(tmp_path, 10), tmp_path / "pid"
+    words = json.dumps(["{python}", "-c", PATIENT, "{out}"])
+    more = f'[[cases]]\nname = "slow"\nkind = "command"\ncommand = {words}\n'
+    path.write_text(path.read_text() + more)
+    line = [sys.executable, "-m", "sparseflow", "regress", path.name, "--out", "out"]
+    with subprocess.Popen([*line, "--jobs", "1"], cwd=tmp_path, stderr=subprocess.DEVNULL) as run:
+        until(lambda: pid.exists() and pid.read_text() != "")
+        run.send_signal(ended)
+        try:
+            assert run.wait(60) in (130, -signal.SIGKILL)
+        finally:
+            run.kill()  # or leaving this block would wait for ever
+    until(lambda: not running(pid.read_text()))
+    done = regress(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 cases passed" in done.stderr
+    assert "1 of them before the interruption" in done.stderr
+
+
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "suite.toml").write_text("cases = 3")
+    done = regress(tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "error: suite.toml: cases = 3: give a list"
+    suite(tmp_path, 1)
+    (tmp_path / "suite.baseline.json").write_text("{}")
+    done = regress(tmp_path)
+    assert done.returncode == 2
+    assert "is no baseline" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.synth
+def test_the_clock_of_a_tiny_array_is_held(tmp_path: Path) -> None:
+    """Place and route: the same seed gives the same figures; a slower clock makes red."""
+    text = (ROOT / "examples/regress/timing.toml").read_text()
+    (tmp_path / "suite.toml").write_text(text)
+    first = regress(tmp_path, "--accept")
+    assert first.returncode == 0, first.stderr
+    path = tmp_path / "suite.baseline.json"
+    baseline = json.loads(path.read_text())
+    figures = baseline["cases"]["ecp5"]
+    assert 20 < figures["fmax_mhz"] < 400
+    assert figures["dsp"] >= 4
+    figures["fmax_mhz"] *= 1.04
+    path.write_text(json.dumps(baseline))
+    same = regress(tmp_path)
+    assert same.returncode == 0, same.stderr
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    again = results["cases"][0]["figures"]
+    assert again == figures | {"fmax_mhz": again["fmax_mhz"]}
+    assert again["fmax_mhz"] == pytest.approx(figures["fmax_mhz"] / 1.04)
+
+
+def test_the_shell_example_runs(tmp_path: Path) -> None:
+    path = suite(tmp_path, 10)
+    places = {"SUITE": str(path), "OUT": str(tmp_path / "o"), "CACHE": str(tmp_path / "c")}
+    done = shell(f"{ROOT / 'examples/regress/ci.sh'} run", tmp_path, **places)
+    assert done.returncode == 0, done.stderr
+    assert "## Regression suite: green" in done.stdout
+    (tmp_path / "suite.baseline.json").write_text('{"cases": {"cells": {"lut": 11}}}')
+    done = shell(f"{ROOT / 'examples/regress/ci.sh'} run", tmp_path, **places)
+    assert done.returncode == 1
+    assert "## Regression suite: red" in done.stdout
+
+
+def test_the_github_example_runs(tmp_path: Path) -> None:
+    """Its shell steps but the installation; its paths are those that the command writes."""
+    workflow: dict[Any, Any] = yaml.safe_load((ROOT / "examples/regress/github.yml").read_text())
+    job = workflow["jobs"]["regress"]
+    assert (ROOT / job["env"]["SUITE"]).exists()
+    steps = {step.get("name"): step for step in job["steps"]}
+    env = job["env"] | {"SUITE": str(suite(tmp_path, 10))}
+    done = shell(steps["regress"]["run"], tmp_path, **env)
+    assert done.returncode == 0, done.stderr
+    paths = steps["report"]["with"]["path"].split()
+    assert paths[:3] == [f"{env['OUT']}/{n}" for n in ("report.html", "results.json", "junit.xml")]
+    assert all((tmp_path / path).exists() for path in paths[:3])
+    assert re.search(r"^setup:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert steps["install"]["run"] == "make setup"

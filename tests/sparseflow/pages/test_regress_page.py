@@ -1,0 +1,116 @@
+"""The page of a regression: what is red comes first, what changed is drawn, nothing is lost."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+from sparseflow.pages.regress_page import page
+
+VOID = ("meta", "br", "path", "use", "link")
+
+
+class Checked(HTMLParser):
+    """Every element is closed, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [str(value) for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def case(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "case": name, "verdict": "passed", "figures": {"cycles_per_step": 33.0, "mismatches": 0},
+        "times": {"seconds": 1.5, "cycles_per_second": 1234.0}, "failure": None, "changes": [],
+        "log": "", "kept": "", "replay": f"sparseflow regress s.toml --replay {name}", **more,
+    }  # fmt: skip
+
+
+def results(*cases: dict[str, Any], **more: Any) -> dict[str, Any]:
+    verdict = "failed" if any(c["verdict"] == "failed" for c in cases) else "passed"
+    return {
+        "suite": "s", "verdict": verdict, "started": 0.0, "seconds": 9.0, "gated": True,
+        "gone": [], "hardware": 2, "cases": list(cases), "lines": {},
+        "coverage": {"shape": {"hit": 1, "bins": 3, "missed": ["head", "projected"]}}, **more,
+    }  # fmt: skip
+
+
+def run(**figures: float) -> dict[str, Any]:
+    cases = {"a": {"seconds": 1.0, "passed": True, **figures}, "b": {"cycles_per_step": 7}}
+    return {"seconds": 9.0, "passed": 2, "failed": 0, "cases": cases}
+
+
+def whole(text: str) -> str:
+    checked = Checked()
+    checked.feed(text)
+    assert not [tag for tag in checked.open if tag not in ("tr", "td", "th", "p")]
+    assert len(set(checked.ids)) == len(checked.ids)
+    return text
+
+
+def titles(text: str) -> list[str]:
+    return re.findall(r"<figure><h3>(.*?)</h3>", text)
+
+
+def test_a_green_page_of_one_run() -> None:
+    text = whole(page(results(case("a")), [run(cycles_per_step=33.0)]))
+    assert titles(text) == ["Cases by run", "Wall time by run"]
+    assert "No other figure has changed" in text
+    assert "What is red" not in text
+    assert "1 of 3" in text
+    assert "head; projected" in text
+
+
+def test_what_changed_is_drawn_and_nothing_else() -> None:
+    runs = [run(cycles_per_step=33.0, fmax_mhz=90.0), run(cycles_per_step=33.0, fmax_mhz=95.5)]
+    text = whole(page(results(case("a")), runs))
+    assert titles(text)[2:] == ["Fmax mhz by run"]
+    text = whole(page(results(case("a")), [*runs, run(cycles_per_step=41.0)]))
+    assert titles(text)[2:] == ["Cycles a step by run", "Fmax mhz by run"]
+
+
+def test_a_long_history_shows_its_end() -> None:
+    text = whole(page(results(case("a")), [run(cycles_per_step=n) for n in range(200)]))
+    assert ">200<" in text
+    assert ">100<" not in text
+
+
+def test_red_cases_tell_their_story() -> None:
+    details = {"layer": 0, "row": 11, "expected": 8, "got": 7, "where": "long"}
+    failure = {"kind": "mismatch", "text": "h[3] is <7>", "details": details}
+    change = {"figure": "outputs", "was": "ab" * 32, "now": None, "allowed": 0.0}
+    near = {"figure": "fmax_mhz", "was": 90.0, "now": 80.0, "allowed": 0.05}
+    cases = (
+        case("a"),
+        case("b", verdict="failed", failure=failure, log="last words", kept="out/cases/b"),
+        case("c", verdict="failed", changes=[change, near]),
+    )
+    text = whole(page(results(*cases, gone=["d"]), [run()]))
+    assert text.index("What is red") < text.index("History")
+    assert "mismatch: h[3] is &lt;7&gt;" in text
+    assert "<dt>row</dt><dd>11</dd>" in text
+    assert "sparseflow regress s.toml --replay b" in text
+    assert "last words" in text
+    assert "abababababab...</td><td>none</td><td>exact" in text
+    assert "<td>90</td><td>80</td><td>5 %</td>" in text
+    assert "not in the suite: d" in text
+
+
+def test_lines_that_nothing_ran_are_named() -> None:
+    files = {"x.py": {"percent": 50.0, "missing": "3-5"}, "y.py": {"percent": 100.0, "missing": ""}}
+    lines = {"percent": 75.0, "files": files}
+    text = whole(page(results(case("a"), lines=lines), [run()]))
+    assert "1 of 2 files completely" in text
+    assert "<td>3-5</td>" in text
+    assert "y.py" not in text

@@ -1,0 +1,96 @@
+"""From a model to a folder: what is refused before any work, projects, the page at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boards.board import BoardError, board
+from boards.build.bitstream import Built
+from boards.resources import choice
+from compiler.array.design import Design
+from csb_format import Model
+from csb_format.random_models import random_model
+from sparseflow.pages.summary import speeds, summary
+from sparseflow.steps.build import SUMMARY, build
+
+PROJECTS = ("arria10_gx", "arty_a7", "de10_nano", "kv260")
+
+
+@pytest.fixture(scope="module")
+def small() -> Model:
+    return random_model(np.random.default_rng(0), 4, 8, banks=2, k_ih=1, k_hh=1)
+
+
+def test_a_project_ends_with_its_summary(small: Model, tmp_path: Path) -> None:
+    out, stages = tmp_path / "project", list[str]()
+    page = build(small, "arty_a7", out, (4, 2), tell=stages.append)
+    assert stages == ["writing the Vivado project"]
+    assert (out / SUMMARY).read_text() == page
+    assert page.startswith("# Arty A7-100T: 4 x 2 multipliers\n")
+    assert "start: `vivado -mode batch -source build.tcl` in this folder" in page
+    assert "the clock is a guess" in page
+    design = Design(**json.loads((out / "design.json").read_text()))
+    assert design == choice(small, board("arty_a7"), 4, 2).design
+    build(small, "arty_a7", out, (4, 2))  # a folder of ours is replaced
+    assert [path.name for path in tmp_path.iterdir()] == ["project"]
+
+
+def test_page_names_the_pins_that_are_to_be_chosen(small: Model) -> None:
+    pages = {
+        n: summary(small, board(n), choice(small, board(n), 4, 2), None, 1.0) for n in PROJECTS
+    }
+    assert "- choose pins for rx, tx, led: the board's file has none\n" in pages["arria10_gx"]
+    assert [name for name, page in pages.items() if "choose pins" in page] == ["arria10_gx"]
+
+
+def test_a_folder_of_others_is_left_alone(small: Model, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(BoardError, match=r"replaced as a whole but holds thesis\.tex: give a new"):
+        build(small, "arty_a7", tmp_path)
+    with pytest.raises(BoardError, match=r"thesis\.tex is a file, not a folder"):
+        build(small, "arty_a7", tmp_path / "thesis.tex")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_what_surely_does_not_fit_is_not_tried(tmp_path: Path) -> None:
+    large = random_model(np.random.default_rng(0), 12, 64, banks=8, k_ih=1, k_hh=2)
+    with pytest.raises(
+        BoardError, match=r"16 x 8 does not fit ECPIX-5 45F: it takes \d+% of its multipliers; take"
+    ) as caught:
+        build(large, "ecpix5", tmp_path / "out", (16, 8))
+    words = str(caught.value).split()
+    pes, lanes = (int(words[words.index(flag) + 1].rstrip(",")) for flag in ("--pes", "--lanes"))
+    assert choice(large, board("ecpix5"), pes, lanes).fits
+    assert not list(tmp_path.iterdir())
+
+
+def test_page_of_a_bitstream(small: Model) -> None:
+    ulx3s = board("ulx3s")
+    best = choice(small, ulx3s, 4, 2)
+    built = Built(
+        "ulx3s", 4, 2, 8, 90.5, 100.0, 8364, 1, 20, 39, 7, "ab" * 32, {"tool": "1"}, "x.bit"
+    )
+    page = summary(small, ulx3s, best, built, 61.0)
+    assert f"{best.cycles} cycles, {best.cycles / 100:.2f} us at 100 MHz" in page
+    assert "clock MISSED: place and route reached 90.5 MHz" in page
+    assert "clock met" in summary(
+        small, ulx3s, best, Built(**{**built.to_dict(), "fmax_mhz": 101}), 1
+    )
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("|")]
+    cells = {row[0].strip(): [field.strip() for field in row[1:]] for row in rows}
+    assert cells["LUT"][1:] == ["8364", "83640", "10%"]
+    assert cells["multipliers"][0] == str(best.usage.multipliers)
+    assert len({len(line) for line in page.splitlines() if line.startswith("|")}) == 1
+    assert f"bitstream x.bit, sha256 {'ab' * 32}" in page
+    assert "built in 61 s" in page
+
+
+def test_speeds(small: Model) -> None:
+    # 4 x 8 rows: 2 of 4 inputs, 2 of 8 hidden are kept; twice a multiplication and an addition
+    real, dense = speeds(small, cycles=64, megahertz=100.0)
+    assert real == pytest.approx(2 * 32 * (2 + 2) * 100e6 / 64 / 1e9)
+    assert dense == pytest.approx(2 * 32 * (4 + 8) * 100e6 / 64 / 1e9)
