@@ -244,7 +244,7 @@ def largest(model: Model, board: Board) -> tuple[Design, Usage] | None:
 
 def _designs(model: Model, board: Board) -> Iterator[Design]:
     """Arrays of a usual shape that can carry the model."""
-    banks = {m.geometry.banks for layer in model.layers for m in (layer.weight_ih, layer.weight_hh)}
+    banks = {g.banks for x in model.shape.layers for g in (x.weight_ih, x.weight_hh)}
     for pes in PES:
         for lanes in range(1, min(banks) + 1):
             if any(b % lanes for b in banks) or pes * lanes > 4 * board.has.multipliers:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .csb import Csb
 from .fixed import Fixed, IntArray
-from .geometry import Geometry
+from .shape import DenseShape, LstmShape, ModelShape, check_width
 
-__all__ = ["GATE_ORDER", "DenseLayer", "GateFormats", "LstmLayer", "Model", "Projection"]
+__all__ = [
+    "GATE_ORDER",
+    "DenseLayer",
+    "GateFormats",
+    "LayerMatrix",
+    "LstmLayer",
+    "Model",
+    "Projection",
+]
 
 # Rows 0..H-1 are gate i, then f, g, o: the order of torch.nn.LSTM.
 GATE_ORDER = "ifgo"
@@ -44,12 +53,33 @@ class Projection:
     output: Fixed
 
     def __post_init__(self) -> None:
-        _check_width("weight_hr", self.weight, self.weight_format)
+        check_width("weight_hr", self.weight.geometry, self.weight_format)
 
     def equals(self, other: Projection) -> bool:
         """Whether both hold the same integers in the same formats."""
         formats = (self.weight_format, self.output)
         return self.weight.equals(other.weight) and formats == (other.weight_format, other.output)
+
+
+class LayerMatrix(NamedTuple):
+    """A matrix of a layer.
+
+    Parameters
+    ----------
+    name : {"weight_ih", "weight_hh", "weight_hr"}
+        Torch's, without the layer.
+    matrix : Csb
+    formats : tuple of Fixed
+        Of its weights: one for each gate i, f, g, o, or the one of a projection.
+    reads : {"input", "state", "hidden"}
+        The vector that it multiplies: x, the output of the step before, or h before a
+        projection.
+    """
+
+    name: str
+    matrix: Csb
+    formats: tuple[Fixed, ...]
+    reads: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,35 +122,38 @@ class LstmLayer:
     projection: Projection | None = None
 
     def __post_init__(self) -> None:
-        self._check_rows()
-        for name in ("weight_ih", "weight_hh"):
-            for fixed in self.gate_formats(name):
-                _check_width(name, getattr(self, name), fixed)
-        shape, width = (4 * self.hidden_size,), self.state.width
+        formats, width = self.shape, self.state.width
+        shape = (4 * formats.hidden_size,)
         object.__setattr__(self, "bias", _integers("bias", self.bias, shape, width))
 
-    def _check_rows(self) -> None:
-        ih, hh = self.weight_ih.geometry, self.weight_hh.geometry
-        if self.projection is not None:
-            self._check_projection(self.projection.weight.geometry, hh)
-        elif hh.rows != 4 * hh.columns:
-            raise ValueError(
-                f"weight_hh is {hh.rows} x {hh.columns}: it must be 4H x H, "
-                f"{4 * hh.columns} rows for a hidden size of {hh.columns}"
-            )
-        if ih.rows != hh.rows:
-            raise ValueError(
-                f"weight_ih has {ih.rows} rows and weight_hh {hh.rows}: "
-                "both need four gates of every unit, take them from the same layer"
-            )
+    @cached_property
+    def shape(self) -> LstmShape:
+        """The layer without its weights."""
+        projection = self.projection
+        return LstmShape(
+            self.weight_ih.geometry,
+            self.weight_hh.geometry,
+            self.input,
+            self.hidden,
+            self.gate_formats("weight_ih"),
+            self.gate_formats("weight_hh"),
+            self.state,
+            projection.weight.geometry if projection else None,
+            projection.weight_format if projection else None,
+            projection.output if projection else None,
+        )
 
-    @staticmethod
-    def _check_projection(hr: Geometry, hh: Geometry) -> None:
-        if hr.rows != hh.columns or 4 * hr.columns != hh.rows:
-            raise ValueError(
-                f"weight_hr is {hr.rows} x {hr.columns} beside weight_hh {hh.rows} x {hh.columns}: "
-                "it must be P x H beside 4H x P, take them from the same layer"
-            )
+    @property
+    def matrices(self) -> tuple[LayerMatrix, ...]:
+        """All matrices, in the order in which a step uses them."""
+        found = (
+            LayerMatrix("weight_ih", self.weight_ih, self.gate_formats("weight_ih"), "input"),
+            LayerMatrix("weight_hh", self.weight_hh, self.gate_formats("weight_hh"), "state"),
+        )
+        if self.projection is None:
+            return found
+        weight, fixed = self.projection.weight, self.projection.weight_format
+        return (*found, LayerMatrix("weight_hr", weight, (fixed,), "hidden"))
 
     @property
     def input_size(self) -> int:
@@ -225,6 +258,11 @@ class DenseLayer:
         return int(self.weight.shape[1])
 
     @property
+    def shape(self) -> DenseShape:
+        """The layer without its weights."""
+        return DenseShape(self.output_size, self.input_size, self.weight_format, self.input)
+
+    @property
     def output_size(self) -> int:
         """Number of logits."""
         return int(self.weight.shape[0])
@@ -297,21 +335,16 @@ class Model:
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "provenance", dict(self.provenance))
-        if not self.layers:
-            raise ValueError("a model of 0 layers: give at least one LstmLayer")
-        if self.directions not in (1, 2) or len(self.layers) % self.directions:
-            raise ValueError(
-                f"{len(self.layers)} layers in {self.directions} directions: give 1 direction, "
-                "or 2 and a reverse layer for every forward one"
-            )
-        for n, level in enumerate(self.levels[1:], 1):
-            for layer in level:
-                _check_joint(f"layer {n}", layer, self.levels[n - 1])
-        if self.head is not None:
-            _check_joint("head", self.head, self.levels[-1])
+        _ = self.shape  # checks that all fit each other
         for key, value in self.provenance.items():
             if not (isinstance(key, str) and isinstance(value, str)):
                 raise ValueError(f"provenance {key!r}: {value!r}: both must be str; convert them")
+
+    @cached_property
+    def shape(self) -> ModelShape:
+        """The model without its weights."""
+        head = None if self.head is None else self.head.shape
+        return ModelShape(tuple(layer.shape for layer in self.layers), head, self.directions)
 
     @property
     def levels(self) -> tuple[tuple[LstmLayer, ...], ...]:
@@ -334,29 +367,6 @@ class Model:
             and (heads[0].equals(heads[1]) if heads[0] and heads[1] else heads == (None, None))
             and self.provenance == other.provenance
         )
-
-
-def _check_width(name: str, matrix: Csb, fixed: Fixed) -> None:
-    if matrix.geometry.value_bits != fixed.width:
-        raise ValueError(
-            f"{name} is packed with value_bits {matrix.geometry.value_bits}, its format is "
-            f"{fixed.width} bits wide: pack it with value_bits={fixed.width}"
-        )
-
-
-def _check_joint(name: str, taker: LstmLayer | DenseLayer, givers: tuple[LstmLayer, ...]) -> None:
-    size = sum(giver.output_size for giver in givers)
-    if taker.input_size != size:
-        raise ValueError(
-            f"{name} takes {taker.input_size} elements, the layer before gives "
-            f"{size}: make the sizes equal"
-        )
-    for giver in givers:
-        if taker.input != giver.output:
-            raise ValueError(
-                f"{name} takes format {taker.input}, the layer before gives {giver.output}: "
-                "quantise both in one format"
-            )
 
 
 def _integers(name: str, array: Any, shape: tuple[int, ...], width: int) -> IntArray:

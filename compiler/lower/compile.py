@@ -9,7 +9,7 @@ import numpy as np
 
 from csb_format.csb import Csb
 from csb_format.geometry import Geometry
-from csb_format.model import LstmLayer, Model
+from csb_format.model import Model
 from csb_format.scales import DesignError, Scales
 from csb_format.words import split_words
 
@@ -96,7 +96,7 @@ class _Builder:
         layers = programs(needs.model)[number]
         found, slot = [], 0
         for index, layer in enumerate(layers):
-            matrices = tuple(as_seen(m, design.lanes) for m in _matrices(layer))
+            matrices = tuple(as_seen(m.matrix, design.lanes) for m in layer.matrices)
             made = layer_passes(needs, design, number, index, layer, matrices, slot)
             slot += made.park.instruction.slots
             found.append(made)
@@ -182,11 +182,6 @@ class _Builder:
         memories["program"] = split_words(encoded, size, design.program_pieces)
         model = self._needs.model
         return Image(design, model, tuple(self._parts), memories, tuple(self._program), words)
-
-
-def _matrices(layer: LstmLayer) -> tuple[Csb, ...]:
-    gates = (layer.weight_ih, layer.weight_hh)
-    return gates if layer.projection is None else (*gates, layer.projection.weight)
 
 
 def _linked_up(

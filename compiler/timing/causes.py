@@ -176,10 +176,7 @@ def _steady(runs: Sequence[Issued]) -> tuple[range, int]:
 def _matrices(image: Image, part: int) -> Iterator[tuple[str, Csb]]:
     """Name of the pass and matrix as it was pruned; the linear layer's as the array sees it."""
     for index, layer in enumerate(programs(image.model)[image.parts[part].number]):
-        yield f"layer {index} weight_ih", layer.weight_ih
-        yield f"layer {index} weight_hh", layer.weight_hh
-        if layer.projection is not None:
-            yield f"layer {index} weight_hr", layer.projection.weight
+        yield from ((f"layer {index} {m.name}", m.matrix) for m in layer.matrices)
     for given in image.parts[part].passes:
         if given.sink == Sink.PROJECT and not given.writes:
             yield given.name, given.matrix

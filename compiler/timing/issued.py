@@ -98,9 +98,7 @@ def whole_passes(image: Image, part: int = 0) -> list[Pass]:
 def _layers(image: Image, part: int) -> Iterator[LayerPasses]:
     needs, number, slot = image.parts[part].needs, image.parts[part].number, 0
     for index, layer in enumerate(programs(image.model)[number]):
-        matrices = [layer.weight_ih, layer.weight_hh]
-        matrices += [layer.projection.weight] if layer.projection else []
-        seen = tuple(as_seen(matrix, image.design.lanes) for matrix in matrices)
+        seen = tuple(as_seen(m.matrix, image.design.lanes) for m in layer.matrices)
         made = layer_passes(needs, image.design, number, index, layer, seen, slot)
         slot += made.park.instruction.slots
         yield made

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from csb_format.csb import Csb
-from csb_format.model import GateFormats, LstmLayer, Model
+from csb_format.model import LstmLayer, Model
 
 from .calibrate import float_levels, padded
-from .formats import Formats, check_network, gates_of, real_tensors, suffixes
+from .formats import Formats, check_network, real_tensors, suffixes
 from .hardware_exact import HardwareExact
 
 __all__ = ["STAGES", "SelfCheckError", "StageError", "dequantised", "self_check"]
@@ -125,7 +125,7 @@ def _check(
 ) -> None:
     check_network(lstm, head)
     shapes = [tuple(getattr(lstm, f"weight_{k}{e}").shape) for e in suffixes(lstm) for k in _KINDS]
-    packed = [_shape(csb) for layer in model.layers for csb in (layer.weight_ih, layer.weight_hh)]
+    packed = [_shape(m.matrix) for layer in model.layers for m in layer.matrices[: len(_KINDS)]]
     if shapes != packed or 1 + lstm.bidirectional != model.directions:
         raise ValueError(
             f"the LSTM's matrices {shapes} are not the model's {packed}: "
@@ -173,7 +173,7 @@ class _Stages:
         plain = copy.deepcopy(self.lstm)
         with torch.no_grad():
             for end, layer in zip(suffixes(plain), self.model.layers, strict=True):
-                for kind, csb in _matrices(layer):
+                for kind, csb, *_ in layer.matrices:
                     mask = torch.from_numpy(csb.to_mask())
                     getattr(plain, kind + end).mul_(mask)
         return plain
@@ -209,13 +209,6 @@ def _named(levels: list[Tensor], head: _Affine | None) -> dict[str, Tensor]:
     return found
 
 
-def _matrices(layer: LstmLayer) -> list[tuple[str, Csb]]:
-    found = [("weight_ih", layer.weight_ih), ("weight_hh", layer.weight_hh)]
-    if layer.projection is not None:
-        found.append(("weight_hr", layer.projection.weight))
-    return found
-
-
 def dequantised(model: Model) -> nn.LSTM:
     """The LSTM of a model's integers as real weights, float64, batch first.
 
@@ -244,14 +237,9 @@ def dequantised(model: Model) -> nn.LSTM:
 
 
 def _fill(lstm: nn.LSTM, end: str, layer: LstmLayer) -> None:
-    formats = {"weight_ih": layer.weight_ih_format, "weight_hh": layer.weight_hh_format}
-    chosen: dict[str, GateFormats] = dict(formats)
-    if layer.projection is not None:
-        chosen["weight_hr"] = layer.projection.weight_format
-    for kind, csb in _matrices(layer):
-        # Four equal parts are right for a projection too: it has one format.
-        parts = np.array_split(csb.to_dense(), 4)
-        reals = [f.dequantise(p) for f, p in zip(gates_of(chosen[kind]), parts, strict=True)]
-        getattr(lstm, kind + end).copy_(torch.from_numpy(np.concatenate(reals)))
+    for name, csb, formats, _ in layer.matrices:
+        parts = np.split(csb.to_dense(), len(formats))
+        reals = [f.dequantise(p) for f, p in zip(formats, parts, strict=True)]
+        getattr(lstm, name + end).copy_(torch.from_numpy(np.concatenate(reals)))
     getattr(lstm, f"bias_ih{end}").copy_(torch.from_numpy(layer.state.dequantise(layer.bias)))
     getattr(lstm, f"bias_hh{end}").zero_()

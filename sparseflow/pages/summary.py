@@ -26,9 +26,9 @@ def speeds(model: Model, cycles: int, megahertz: float) -> tuple[float, float]:
         Of a step.
     megahertz : float
     """
-    matrices = [m for layer in model.layers for m in (layer.weight_ih, layer.weight_hh)]
-    kept = sum(m.geometry.real_nonzeros for m in matrices)
-    dense = sum(m.geometry.rows * m.geometry.columns for m in matrices)
+    matrices = [g for layer in model.shape.layers for g in layer.geometries.values()]
+    kept = sum(g.real_nonzeros for g in matrices)
+    dense = sum(g.rows * g.columns for g in matrices)
     rate = 2 * megahertz / cycles / 1000
     return kept * rate, dense * rate
 

@@ -1,0 +1,273 @@
+"""A model without its weights: what can be asked before there are any.
+
+Which arrays carry it, how many cycles a step takes, what it costs: all follow from geometries
+and number formats alone. :class:`~csb_format.model.Model` hands out its shape, and is checked
+by making it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .cells.lstm import CellArithmetic
+from .fixed import Fixed
+from .geometry import Geometry
+
+__all__ = ["DenseShape", "FourFormats", "LstmShape", "ModelShape", "uniform_shape"]
+
+FourFormats = tuple[Fixed, Fixed, Fixed, Fixed]
+
+
+@dataclass(frozen=True)
+class LstmShape:
+    """One direction of one LSTM layer, as :class:`~csb_format.model.LstmLayer` without numbers.
+
+    Parameters
+    ----------
+    weight_ih : Geometry (4H, X)
+    weight_hh : Geometry (4H, R)
+    input, hidden : Fixed
+        Formats of x and of h before a projection.
+    weight_ih_formats, weight_hh_formats : tuple of 4 Fixed
+        Formats of the weights of gates i, f, g, o.
+    state : Fixed
+        Format of pre-activations, bias and cell state.
+    weight_hr : Geometry (R, H), optional
+        Of a projection.
+    weight_hr_format, projected : Fixed, optional
+        With it: formats of its weights and of its output.
+
+    Raises
+    ------
+    ValueError
+        For shapes or widths that do not agree.
+    """
+
+    weight_ih: Geometry
+    weight_hh: Geometry
+    input: Fixed
+    hidden: Fixed
+    weight_ih_formats: FourFormats
+    weight_hh_formats: FourFormats
+    state: Fixed
+    weight_hr: Geometry | None = None
+    weight_hr_format: Fixed | None = None
+    projected: Fixed | None = None
+
+    def __post_init__(self) -> None:
+        self._check_rows()
+        for name in ("weight_ih", "weight_hh"):
+            for fixed in getattr(self, f"{name}_formats"):
+                check_width(name, getattr(self, name), fixed)
+        if self.weight_hr is not None and self.weight_hr_format is not None:
+            check_width("weight_hr", self.weight_hr, self.weight_hr_format)
+
+    def _check_rows(self) -> None:
+        ih, hh = self.weight_ih, self.weight_hh
+        if self.weight_hr is not None:
+            self._check_projection(self.weight_hr, hh)
+        elif hh.rows != 4 * hh.columns:
+            raise ValueError(
+                f"weight_hh is {hh.rows} x {hh.columns}: it must be 4H x H, "
+                f"{4 * hh.columns} rows for a hidden size of {hh.columns}"
+            )
+        if ih.rows != hh.rows:
+            raise ValueError(
+                f"weight_ih has {ih.rows} rows and weight_hh {hh.rows}: "
+                "both need four gates of every unit, take them from the same layer"
+            )
+
+    @staticmethod
+    def _check_projection(hr: Geometry, hh: Geometry) -> None:
+        if hr.rows != hh.columns or 4 * hr.columns != hh.rows:
+            raise ValueError(
+                f"weight_hr is {hr.rows} x {hr.columns} beside weight_hh {hh.rows} x {hh.columns}: "
+                "it must be P x H beside 4H x P, take them from the same layer"
+            )
+
+    @property
+    def shape(self) -> LstmShape:
+        """Itself: what asks a layer for its shape takes one that is nothing else."""
+        return self
+
+    @property
+    def geometries(self) -> dict[str, Geometry]:
+        """Geometries of all matrices by torch's names, in the order in which they are used."""
+        found = {"weight_ih": self.weight_ih, "weight_hh": self.weight_hh}
+        return found | ({"weight_hr": self.weight_hr} if self.weight_hr is not None else {})
+
+    @property
+    def input_size(self) -> int:
+        """Elements of x."""
+        return self.weight_ih.columns
+
+    @property
+    def hidden_size(self) -> int:
+        """Units, the elements of h and c."""
+        return self.weight_hh.rows // 4
+
+    @property
+    def output_size(self) -> int:
+        """Elements of the output and recurrent state: P with a projection, else H."""
+        return self.weight_hh.columns
+
+    @property
+    def output(self) -> Fixed:
+        """Format of the output and recurrent state."""
+        return self.projected or self.hidden
+
+
+@dataclass(frozen=True)
+class DenseShape:
+    """A linear layer, as :class:`~csb_format.model.DenseLayer` without numbers.
+
+    Parameters
+    ----------
+    output_size, input_size : int
+        O, H.
+    weight_format, input : Fixed
+        Formats of the weights and of h.
+    """
+
+    output_size: int
+    input_size: int
+    weight_format: Fixed
+    input: Fixed
+
+    @property
+    def shape(self) -> DenseShape:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Layers and an optional head, as :class:`~csb_format.model.Model` without numbers.
+
+    Parameters
+    ----------
+    layers : tuple of LstmShape
+        At least one; with two directions in pairs, forward and reverse.
+    head : DenseShape or None
+        Takes the output of the last layer (or pair).
+    directions : int
+        1, or 2 for a bidirectional network.
+
+    Raises
+    ------
+    ValueError
+        For no layers, or layers or a head that do not fit each other.
+    """
+
+    layers: tuple[LstmShape, ...]
+    head: DenseShape | None = None
+    directions: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("a model of 0 layers: give at least one LstmLayer")
+        if self.directions not in (1, 2) or len(self.layers) % self.directions:
+            raise ValueError(
+                f"{len(self.layers)} layers in {self.directions} directions: give 1 direction, "
+                "or 2 and a reverse layer for every forward one"
+            )
+        for n, level in enumerate(self.levels[1:], 1):
+            for layer in level:
+                _check_joint(f"layer {n}", layer, self.levels[n - 1])
+        if self.head is not None:
+            _check_joint("head", self.head, self.levels[-1])
+
+    @property
+    def shape(self) -> ModelShape:
+        """Itself: what asks a model for its shape takes one that is nothing else."""
+        return self
+
+    @property
+    def levels(self) -> tuple[tuple[LstmShape, ...], ...]:
+        """Layers that work side by side: one, or forward and reverse."""
+        step = self.directions
+        return tuple(self.layers[n : n + step] for n in range(0, len(self.layers), step))
+
+    @property
+    def output_size(self) -> int:
+        """Elements of a frame's output, of both directions together."""
+        return sum(layer.output_size for layer in self.levels[-1])
+
+
+def uniform_shape(
+    input_size: int,
+    hidden_size: int,
+    banks: Sequence[int],
+    nonzeros: Sequence[int],
+    *,
+    layers: int = 1,
+    directions: int = 1,
+    projection: int = 0,
+    value_bits: int = 16,
+    act_bits: int = 16,
+) -> ModelShape:
+    """A stack of equal layers, to ask what it would take before it is trained.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        X and H; layers after the first take all outputs of the one before.
+    banks, nonzeros : sequence of int
+        Banks of ``weight_ih``, ``weight_hh`` and, with a projection, ``weight_hr``, and the
+        weights kept in each; fewer in a matrix whose banks are narrower.
+    layers, directions : int
+        Levels, and 1 or 2 directions of each.
+    projection : int
+        P, elements of a layer's output; 0 for no projection.
+    value_bits, act_bits : int
+        Width of weights, 4..18, and of inputs, gates and states, 6..18.
+
+    Raises
+    ------
+    ValueError
+        If the sizes make no :class:`~csb_format.geometry.Geometry`; the message says why.
+    """
+    arithmetic = CellArithmetic(act_bits)
+    weight = Fixed(value_bits, value_bits - 1)
+    output, gate = projection or hidden_size, arithmetic.gate
+
+    def geometry(which: int, rows: int, columns: int) -> Geometry:
+        k = min(nonzeros[which], -(-columns // banks[which]))
+        return Geometry(rows, columns, banks[which], k, value_bits)
+
+    def layer(size: int) -> LstmShape:
+        rows, formats = 4 * hidden_size, (weight, weight, weight, weight)
+        ih, hh = geometry(0, rows, size), geometry(1, rows, output)
+        plain = (ih, hh, gate, gate, formats, formats, arithmetic.state)
+        if not projection:
+            return LstmShape(*plain)
+        return LstmShape(*plain, geometry(2, projection, hidden_size), weight, gate)
+
+    sizes = [input_size] + [directions * output] * (layers - 1)
+    made = (layer(size) for size in sizes for _ in range(directions))
+    return ModelShape(tuple(made), None, directions)
+
+
+def check_width(name: str, geometry: Geometry, fixed: Fixed) -> None:
+    """Raise a ValueError unless a matrix is packed in the width of its format."""
+    if geometry.value_bits != fixed.width:
+        raise ValueError(
+            f"{name} is packed with value_bits {geometry.value_bits}, its format is "
+            f"{fixed.width} bits wide: pack it with value_bits={fixed.width}"
+        )
+
+
+def _check_joint(name: str, taker: LstmShape | DenseShape, givers: tuple[LstmShape, ...]) -> None:
+    size = sum(giver.output_size for giver in givers)
+    if taker.input_size != size:
+        raise ValueError(
+            f"{name} takes {taker.input_size} elements, the layer before gives "
+            f"{size}: make the sizes equal"
+        )
+    for giver in givers:
+        if taker.input != giver.output:
+            raise ValueError(
+                f"{name} takes format {taker.input}, the layer before gives {giver.output}: "
+                "quantise both in one format"
+            )
