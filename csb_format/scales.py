@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .model import LstmLayer
+    from .shape import LstmShape
 
 __all__ = ["GATES", "MAX_ALIGN", "DesignError", "PerGate", "Scales"]
 
@@ -38,13 +39,13 @@ class Scales:
     shift: PerGate
 
     @staticmethod
-    def largest(layer: LstmLayer) -> int:
+    def largest(layer: LstmLayer | LstmShape) -> int:
         """Largest left shift that a layer needs."""
         found = Scales.of(layer)
         return max(*found.align_ih, *found.align_hh)
 
     @classmethod
-    def of(cls, layer: LstmLayer) -> Scales:
+    def of(cls, layer: LstmLayer | LstmShape) -> Scales:
         """Scales of a layer.
 
         Raises
@@ -52,9 +53,10 @@ class Scales:
         DesignError
             If the two products lie further apart than ``MAX_ALIGN`` bits.
         """
-        gates = zip(layer.gate_formats("weight_ih"), layer.gate_formats("weight_hh"), strict=True)
+        given = layer.shape
+        gates = zip(given.weight_ih_formats, given.weight_hh_formats, strict=True)
         found = [
-            _meet(ih.frac + layer.input.frac, hh.frac + layer.output.frac, layer.state.frac)
+            _meet(ih.frac + given.input.frac, hh.frac + given.output.frac, given.state.frac)
             for ih, hh in gates
         ]
         align_ih, align_hh, shift = zip(*found, strict=True)

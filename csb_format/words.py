@@ -12,6 +12,8 @@ from .fixed import IntArray
 
 __all__ = ["join_fields", "split_fields", "split_words"]
 
+_LIMB = 64  # bits of a machine word
+
 
 def join_fields(fields: IntArray, widths: int | Sequence[int]) -> npt.NDArray[np.object_]:
     """Words from their fields, the first field lowest.
@@ -30,13 +32,27 @@ def join_fields(fields: IntArray, widths: int | Sequence[int]) -> npt.NDArray[np
     """
     count = fields.shape[-1]
     bits = [widths] * count if isinstance(widths, int) else list(widths)
-    masks = np.array([(1 << b) - 1 for b in bits], np.int64)
-    parts = np.moveaxis((fields.astype(np.int64) & masks).astype(object), -1, 0)
-    places = np.cumsum([0, *bits[:-1]])
-    words = np.zeros(fields.shape[:-1], object)
-    for part, place in zip(parts, places, strict=True):
-        words = words + (part << int(place))
-    return np.asarray(words, object)
+    limbs = np.zeros((-(-sum(bits) // _LIMB), *fields.shape[:-1]), np.uint64)
+    place = 0
+    for field, width in zip(np.moveaxis(fields, -1, 0), bits, strict=True):
+        part = field.astype(np.uint64) & np.uint64((1 << width) - 1)
+        limb, shift = divmod(place, _LIMB)
+        limbs[limb] |= part << np.uint64(shift)
+        if shift + width > _LIMB:  # the rest lies in the next machine word
+            limbs[limb + 1] |= part >> np.uint64(_LIMB - shift)
+        place += width
+    return _whole(limbs)
+
+
+def _whole(limbs: npt.NDArray[np.uint64]) -> npt.NDArray[np.object_]:
+    """Python integers (...) of machine words (limbs, ...), the lowest first."""
+    if len(limbs) == 1:
+        return np.asarray(limbs[0].astype(object), object)
+    data = np.moveaxis(limbs, 0, -1).astype("<u8").tobytes()
+    size = 8 * len(limbs)
+    words = np.empty(limbs[0].size, object)
+    words[:] = [int.from_bytes(data[at : at + size], "little") for at in range(0, len(data), size)]
+    return np.asarray(words.reshape(limbs.shape[1:]), object)
 
 
 def split_fields(words: Sequence[int], widths: Sequence[int]) -> IntArray:

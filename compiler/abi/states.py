@@ -9,7 +9,8 @@ import numpy as np
 
 from csb_format.fixed import IntArray
 
-from ..lower.image import Emission, Image
+from ..lower.image import Image
+from ..lower.plan import Emission
 from .wire import output_fields, state_packing, state_values
 
 __all__ = ["Emitted", "Outcome", "WireError", "outcome_of"]

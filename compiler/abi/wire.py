@@ -16,7 +16,7 @@ from csb_format.words import join_fields, split_fields
 
 from ..array.design import Design
 from ..array.widths import Field, context_bits, size_of
-from ..lower.image import Emission, Part
+from ..lower.plan import Emission, Part
 from .packing import Packing
 
 __all__ = [

@@ -15,7 +15,8 @@ from .regions import LayerWidths, Regions
 
 if TYPE_CHECKING:
     from csb_format.geometry import Geometry
-    from csb_format.model import LstmLayer, Model
+    from csb_format.model import Model
+    from csb_format.shape import LstmShape, ModelShape
 
 __all__ = [
     "LayerShape",
@@ -30,7 +31,7 @@ __all__ = [
 PIECE_BITS = 16  # of the single-port memories of iCE40
 
 
-def programs(model: Model) -> tuple[tuple[LstmLayer, ...], ...]:
+def programs(model: ModelShape) -> tuple[tuple[LstmShape, ...], ...]:
     """Layers that run in one program: all of them, or the two directions of each level.
 
     A level of two directions needs the last frame of the level before to start, so each
@@ -89,13 +90,12 @@ class LayerShape:
     hr: Geometry | None
 
     @classmethod
-    def of(cls, layer: LstmLayer, lanes: int) -> LayerShape:
+    def of(cls, layer: LstmShape, lanes: int) -> LayerShape:
         """Shapes of a layer on ``lanes`` multipliers a PE."""
-        projection = layer.projection
         return cls(
-            merged(layer.weight_ih.geometry, lanes),
-            merged(layer.weight_hh.geometry, lanes),
-            merged(projection.weight.geometry, lanes) if projection else None,
+            merged(layer.weight_ih, lanes),
+            merged(layer.weight_hh, lanes),
+            merged(layer.weight_hr, lanes) if layer.weight_hr else None,
         )
 
     @property
@@ -150,7 +150,8 @@ class Needs:
 
     Parameters
     ----------
-    model : Model
+    model : ModelShape or Model
+        Of a model its shape is kept.
     pes, lanes : int
         M, N.
     units, projectors : int, optional
@@ -165,7 +166,7 @@ class Needs:
         If no array of this size can run the model.
     """
 
-    model: Model
+    model: ModelShape | Model
     pes: int
     lanes: int
     units: int = 0
@@ -174,6 +175,7 @@ class Needs:
     head: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "model", self.model.shape)
         check_supported(self.model, head=self.head)
         for shapes in self.programs:
             self._check_joints(shapes)
@@ -188,7 +190,7 @@ class Needs:
         """Shapes of the layers of every program."""
         return tuple(
             tuple(LayerShape.of(layer, self.lanes) for layer in layers)
-            for layers in programs(self.model)
+            for layers in programs(self.model.shape)
         )
 
     @property
@@ -296,7 +298,7 @@ class Needs:
         }
         if options.get("compact"):
             options = self._compact | options
-        act_bits = self.model.layers[0].hidden.width
+        act_bits = self.model.shape.layers[0].hidden.width
         fixed: Mapping[str, int | bool] = {
             **sizes,
             **depths,
@@ -310,7 +312,7 @@ class Needs:
         """What a compact design is made for: shifts, and matrix memories of 16 bits."""
         word = self.lanes * (self.sizes["value_bits"] + self.sizes["index_bits"])
         return {
-            "max_align": max(map(Scales.largest, self.model.layers)),
+            "max_align": max(map(Scales.largest, self.model.shape.layers)),
             "pieces": -(-word // PIECE_BITS),
         }
 
@@ -334,7 +336,7 @@ class Needs:
 
 
 def design_for(
-    model: Model,
+    model: Model | ModelShape,
     pes: int,
     lanes: int,
     units: int | None = None,
@@ -348,7 +350,7 @@ def design_for(
 
     Parameters
     ----------
-    model : Model
+    model : Model or ModelShape
     pes, lanes : int
         M and N; N must divide the banks of every matrix.
     units, projectors : int, optional
@@ -377,10 +379,11 @@ def design_for(
     return needs.design(**options)
 
 
-def check_supported(model: Model, *, head: bool = False) -> None:
+def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
     """Raise a :class:`DesignError` that names what the accelerator cannot run, if anything."""
-    for n, layer in enumerate(model.layers):
-        width = model.layers[0].hidden.width
+    layers = model.shape.layers
+    for n, layer in enumerate(layers):
+        width = layers[0].hidden.width
         for name, fixed in (("x", layer.input), ("h", layer.hidden), ("output", layer.output)):
             if fixed.width != width:
                 raise DesignError(

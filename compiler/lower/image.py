@@ -2,123 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from csb_format.csb import Csb
 from csb_format.fixed import IntArray
 from csb_format.model import Model
 from csb_format.words import join_fields
 
-from ..array.design import Design
-from ..array.needs import Needs
-from ..array.placement import Placement
-from ..array.program import Instruction, Sink
+from ..array.program import Sink
 from .load import Space, header, packet, space_widths
-from .passes import Pass
+from .passes import HEAD, Pass
+from .plan import Plan
+from .words import bias_words as bias_memories
+from .words import matrix_memories, matrix_words, program_words
 
-__all__ = ["Emission", "Image", "Part"]
-
-
-@dataclass(frozen=True)
-class Emission:
-    """Beats that leave for each frame, from one pass.
-
-    Parameters
-    ----------
-    kind : {"states", "output", "linear"}
-        Hidden and cell state; projected state; exact sums of a linear layer.
-    layer : int
-        Among the model's layers.
-    placement : Placement
-    """
-
-    kind: str
-    layer: int
-    placement: Placement
+__all__ = ["Image", "image_of"]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One program: all layers, or the two directions of one level.
+class Image(Plan):
+    """What an array runs, with the contents of all its memories.
 
     Parameters
     ----------
-    entry : int
-        Address of its first instruction.
-    layers : tuple of int
-        Of the model.
-    needs : Needs
-    number : int
-        Among the model's programs.
-    passes : tuple of Pass
-        Of a frame, in the order of the program.
-    emissions : tuple of Emission
-        In the order in which beats leave for a frame.
-    """
-
-    entry: int
-    layers: tuple[int, ...]
-    needs: Needs
-    number: int
-    passes: tuple[Pass, ...]
-    emissions: tuple[Emission, ...]
-
-    @property
-    def beats_out(self) -> int:
-        """Beats that leave for a frame."""
-        return sum(emission.placement.beats for emission in self.emissions)
-
-    @property
-    def directions(self) -> int:
-        """Inputs that a frame has: 2 where two layers run side by side."""
-        return self.needs.model.directions
-
-    @property
-    def input_size(self) -> int:
-        """Elements of one part of a frame."""
-        return self.needs.programs[self.number][0].ih.columns
-
-    @property
-    def input_width(self) -> int:
-        """Places that one part of a frame takes in a bank."""
-        return self.needs.programs[self.number][0].ih.bank_width
-
-    @property
-    def input_places(self) -> range:
-        """First beat of each part of a frame."""
-        part = self.needs.regions(self.number).part
-        return range(0, part * self.directions, part)
-
-    @property
-    def frame_beats(self) -> int:
-        """Beats of a frame: those between its parts carry nothing."""
-        return self.input_places[-1] + self.input_width
-
-
-@dataclass(frozen=True)
-class Image:
-    """Contents of all memories of a design, for one model.
-
-    Parameters
-    ----------
-    design : Design
     model : Model
-    parts : tuple of Part
-        One for each program.
     memories : dict
         Memory name (``matrix_000``, ``bias_000``, ``program``) to its words from 0 on.
-    program : tuple of Instruction
     matrix_words : object array (groups, M)
         The PEs' words in the order in which a streamed design takes them.
+    matrices : dict
+        Of each program, layer in it and matrix name the matrix as the array sees it.
     """
 
-    design: Design
     model: Model
-    parts: tuple[Part, ...]
     memories: dict[str, list[int]]
-    program: tuple[Instruction, ...]
     matrix_words: np.ndarray
+    matrices: Mapping[tuple[int, int, str], Csb] = field(repr=False)
+
+    def matrix(self, part: int, given: Pass) -> Csb:
+        """The matrix of a pass of one of the programs, as the array sees it."""
+        return self.matrices[part, *given.key]
+
+    def bias(self, part: int, given: Pass) -> IntArray | None:
+        """What its results meet in the lanes, int64 (rows,); None if nothing."""
+        return _bias(self.model, self, part, given)
 
     def width(self, name: str) -> int:
         """Bits of a word of a memory."""
@@ -185,10 +115,65 @@ class Image:
 
     def _finishing(self, number: int, index: int) -> Pass:
         """The pass of a layer that feeds the element-wise lanes."""
-        found = [p for p in self.parts[number].passes if p.sink == Sink.UNITS]
-        return found[index]
+        found = (p for p in self.parts[number].whole if p.sink == Sink.UNITS)
+        return next(given for given in found if given.layer == index)
 
     @staticmethod
     def _space(name: str) -> tuple[Space, int]:
         kind, _, target = name.partition("_")
         return Space[kind.upper()], int(target or 0)
+
+
+def image_of(plan: Plan, model: Model) -> Image:
+    """Write the memories of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        Made for the shape of the model.
+    model : Model
+
+    Raises
+    ------
+    ValueError
+        If the plan was made for another shape.
+    """
+    if plan.shape != model.shape:
+        raise ValueError("the plan was made for a model of another shape: schedule this one")
+    design = plan.design
+    placed = [
+        (number, given, _as_seen(model, plan, number, given))
+        for number, part in enumerate(plan.parts)
+        for given in part.whole
+    ]
+    words = matrix_words(plan.groups, [(given, matrix) for _, given, matrix in placed])
+    memories = {} if design.streamed else matrix_memories(words, design)
+    biases = [(given, _bias(model, plan, number, given)) for number, given, _ in placed]
+    memories |= bias_memories([(p, b) for p, b in biases if b is not None], design)
+    memories["program"] = program_words(plan.program, design)
+    matrices = {(number, *given.key): matrix for number, given, matrix in placed}
+    return Image(design, plan.parts, plan.program, model, memories, words, matrices)
+
+
+def _as_seen(model: Model, plan: Plan, number: int, given: Pass) -> Csb:
+    """The matrix of a pass with its banks merged; a linear layer dense, all places kept."""
+    if given.matrix == HEAD:
+        assert model.head is not None
+        weight = model.head.weight
+        return Csb.pack(weight, given.geometry, mask=np.ones(weight.shape, bool), fill=True)
+    layer = model.layers[plan.parts[number].layers[given.layer]]
+    matrix = next(m.matrix for m in layer.matrices if m.name == given.matrix)
+    if matrix.geometry.nonzeros:
+        return matrix.merge_banks(matrix.geometry.banks // plan.design.lanes)
+    # a matrix without a weight keeps one entry a bank, of value 0
+    dense = np.zeros((given.geometry.rows, given.geometry.columns), np.int64)
+    return Csb.pack(dense, given.geometry, fill=True)
+
+
+def _bias(model: Model, plan: Plan, number: int, given: Pass) -> IntArray | None:
+    if not given.biased:
+        return None
+    if given.matrix == HEAD:
+        assert model.head is not None
+        return model.head.bias
+    return model.layers[plan.parts[number].layers[given.layer]].bias

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from csb_format.csb import Csb
-from csb_format.fixed import IntArray
-from csb_format.model import DenseLayer, LstmLayer
+from csb_format.geometry import Geometry
 from csb_format.scales import DesignError, Scales
+from csb_format.shape import LstmShape
 
 from ..array.design import Design
-from ..array.needs import LayerShape, Needs, merged
+from ..array.needs import LayerShape, Needs, programs
 from ..array.placement import Placement
 from ..array.program import Instruction, Op, Place, Sink
 from ..array.regions import Regions
 
-__all__ = ["LayerPasses", "Pass", "as_seen", "head_pass", "layer_passes"]
+__all__ = ["HEAD", "LayerPasses", "Pass", "head_pass", "layer_passes"]
 
 Vector = tuple[str, int]
+HEAD = "head"  # the name of the linear output layer's matrix
 
 
 @dataclass(frozen=True)
@@ -29,10 +27,11 @@ class Pass:
 
     Parameters
     ----------
-    name : str
-        For people: layer and matrix.
-    matrix : Csb
-        As the array sees it.
+    layer : int
+        Of the program: whose matrix it is; of a linear layer the one that it reads.
+    matrix : {"weight_ih", "weight_hh", "weight_hr", "head"}
+    geometry : Geometry
+        Of the matrix as the array sees it.
     placement : Placement
         Of its rows.
     instruction : Instruction
@@ -40,17 +39,30 @@ class Pass:
     reads : (str, int)
         The vector: ``("frame", part)``, ``("state", layer)`` or ``("hidden", layer)``.
     writes : (str, int) or None
-    bias : int64 array (rows,) or None
-        What its results meet in the lanes.
     """
 
-    name: str
-    matrix: Csb
+    layer: int
+    matrix: str
+    geometry: Geometry
     placement: Placement
     instruction: Instruction
     reads: Vector
     writes: Vector | None = None
-    bias: IntArray | None = None
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """Layer and matrix: the same of all chunks of a pass, and of no other in a program."""
+        return self.layer, self.matrix
+
+    @property
+    def name(self) -> str:
+        """For people: layer and matrix."""
+        return self.matrix if self.matrix == HEAD else f"layer {self.layer} {self.matrix}"
+
+    @property
+    def biased(self) -> bool:
+        """Whether its results meet a bias in the lanes."""
+        return self.sink == Sink.UNITS or self.matrix == HEAD
 
     @property
     def sink(self) -> Sink:
@@ -104,15 +116,7 @@ class LayerPasses:
         return self.project or self.finish
 
 
-def layer_passes(
-    needs: Needs,
-    design: Design,
-    program: int,
-    index: int,
-    layer: LstmLayer,
-    matrices: tuple[Csb, ...],
-    slot: int,
-) -> LayerPasses:
+def layer_passes(needs: Needs, design: Design, program: int, index: int, slot: int) -> LayerPasses:
     """Passes of a layer.
 
     An entry layer parks the input's sums, as the next frame is there early; a later layer
@@ -124,12 +128,10 @@ def layer_passes(
     design : Design
     program, index : int
         Number of the program, of the layer in it.
-    layer : LstmLayer
-    matrices : tuple of Csb
-        ``weight_ih``, ``weight_hh`` and the projection's as the array sees them.
     slot : int
         First of its parked sums.
     """
+    layer = programs(needs.model.shape)[program][index]
     regions, shape = needs.regions(program), needs.programs[program][index]
     entry = index == 0 or needs.model.directions == 2
     scales = Scales.of(layer)
@@ -143,36 +145,36 @@ def layer_passes(
         recurrent=True,
         align=scales.align_hh,
     )
-    if entry:
-        part = index * regions.part
-        given = replace(common, source=part, source_kind=Place.FRAME, align=scales.align_ih)
-        feeds: Vector = ("frame", index)
-    else:
-        given = replace(
-            common,
-            source=regions.states[index - 1],
-            source_kind=Place.NEW,
-            source_span=regions.span(index - 1),
-            align=scales.align_ih,
-        )
-        feeds = ("state", index - 1)
-    ih = Pass(f"layer {index} weight_ih", matrices[0], placement, given, feeds)
-    hh = Pass(f"layer {index} weight_hh", matrices[1], placement, recurrent, ("state", index))
+    given, feeds = _feeding(replace(common, align=scales.align_ih), regions, index, entry)
+    ih = Pass(index, "weight_ih", shape.ih, placement, given, feeds)
+    hh = Pass(index, "weight_hh", shape.hh, placement, recurrent, ("state", index))
     park, finish = (ih, hh) if entry else (hh, ih)
     return LayerPasses(
         _timed(park),
-        _finishing(finish, layer, shape, scales, regions, index),
-        _projection(layer, design, shape, matrices, regions, index),
+        _finishing(finish, shape, scales, regions, index),
+        _projection(layer, design, shape, regions, index),
     )
 
 
+def _feeding(
+    common: Instruction, regions: Regions, index: int, entry: bool
+) -> tuple[Instruction, Vector]:
+    """The instruction of a pass over a layer's input, and the vector that this is."""
+    if entry:
+        part = index * regions.part
+        return replace(common, source=part, source_kind=Place.FRAME), ("frame", index)
+    before = index - 1
+    given = replace(
+        common,
+        source=regions.states[before],
+        source_kind=Place.NEW,
+        source_span=regions.span(before),
+    )
+    return given, ("state", before)
+
+
 def _finishing(
-    given: Pass,
-    layer: LstmLayer,
-    shape: LayerShape,
-    scales: Scales,
-    regions: Regions,
-    index: int,
+    given: Pass, shape: LayerShape, scales: Scales, regions: Regions, index: int
 ) -> Pass:
     """The pass that feeds the element-wise lanes."""
     vector: Vector = ("hidden" if shape.hr else "state", index)
@@ -187,21 +189,15 @@ def _finishing(
         shift=scales.shift,
         advance=index == 0,
     )
-    return _timed(replace(done, writes=vector, bias=layer.bias))
+    return _timed(replace(done, writes=vector))
 
 
 def _projection(
-    layer: LstmLayer,
-    design: Design,
-    shape: LayerShape,
-    matrices: tuple[Csb, ...],
-    regions: Regions,
-    index: int,
+    layer: LstmShape, design: Design, shape: LayerShape, regions: Regions, index: int
 ) -> Pass | None:
-    if layer.projection is None:
+    if layer.weight_hr_format is None or shape.hr is None:
         return None
-    projection = layer.projection
-    shift = projection.weight_format.frac + layer.hidden.frac - projection.output.frac
+    shift = layer.weight_hr_format.frac + layer.hidden.frac - layer.output.frac
     if not 0 <= shift < 64:
         raise DesignError(
             f"the projection's products have {shift} more fraction bits than its output: "
@@ -220,14 +216,21 @@ def _projection(
         shift=(shift,) * 4,
         beats=placement.beats,
     )
-    name = f"layer {index} weight_hr"
     reads, writes = ("hidden", index), ("state", index)
-    return _timed(Pass(name, matrices[2], placement, instruction, reads, writes))
+    return _timed(Pass(index, "weight_hr", shape.hr, placement, instruction, reads, writes))
 
 
-def head_pass(head: DenseLayer, matrix: Csb, design: Design, regions: Regions, index: int) -> Pass:
-    """The pass of a linear layer on the state of layer ``index``; its exact sums leave."""
-    width = -(-head.output_size // design.lanes)
+def head_pass(needs: Needs, design: Design, program: int, index: int) -> Pass:
+    """The pass of the linear output layer on the state of layer ``index``; its exact sums leave.
+
+    The layer is dense: every bank keeps all of its places.
+    """
+    head, regions = needs.model.head, needs.regions(program)
+    if head is None:
+        raise DesignError("the model has no linear output layer: pack it with its classifier")
+    width, groups = -(-head.output_size // design.lanes), needs.head_groups
+    bits = head.weight_format.width
+    geometry = Geometry(head.output_size, head.input_size, design.lanes, groups, bits, groups)
     placement = Placement(design, head.output_size, width, gates=1)
     instruction = Instruction(
         Op.PASS,
@@ -238,26 +241,16 @@ def head_pass(head: DenseLayer, matrix: Csb, design: Design, regions: Regions, i
         source_span=regions.span(index),
         beats=placement.beats,
     )
-    reads = ("state", index)
-    return _timed(Pass("head", matrix, placement, instruction, reads, bias=head.bias))
+    return _timed(Pass(index, HEAD, geometry, placement, instruction, ("state", index)))
 
 
 def _timed(given: Pass) -> Pass:
     """With groups, and the cycles from row to row."""
     design = given.placement.design
-    groups = given.matrix.geometry.nonzeros * design.pieces
+    groups = given.geometry.nonzeros * design.pieces
     interval = {
         Sink.PARK: groups,
         Sink.UNITS: max(design.lane_interval(groups), design.units_per_slot),
         Sink.PROJECT: max(groups, design.results_per_slot),
     }
     return given.at(groups=groups, interval=interval[given.sink])
-
-
-def as_seen(matrix: Csb, lanes: int) -> Csb:
-    """The matrix as an array of ``lanes`` runs it: banks merged, at least one entry a bank."""
-    geometry = merged(matrix.geometry, lanes)
-    if matrix.geometry.nonzeros:
-        return matrix.merge_banks(matrix.geometry.banks // lanes)
-    dense = np.zeros((geometry.rows, geometry.columns), np.int64)
-    return Csb.pack(dense, geometry, fill=True)

@@ -1,22 +1,60 @@
-"""Words of the matrix and bias memories."""
+"""Words of the matrix, bias and program memories."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from csb_format.csb import Csb
+from csb_format.fixed import IntArray
 from csb_format.scales import GATES
 from csb_format.words import join_fields, split_words
 
 from ..array.design import Design
-from ..array.program import Sink
+from ..array.program import Instruction, Sink, instruction_bits
 from .passes import Pass
 
-__all__ = ["bias_words", "pass_words"]
+__all__ = ["bias_words", "matrix_memories", "matrix_words", "program_words"]
 
 
-def pass_words(given: Pass) -> np.ndarray:
-    """Object array (slots * k, M) of memory words; padding rows hold zeros."""
-    design, rows, matrix = given.placement.design, given.placement.rows, given.matrix
+def matrix_words(groups: int, placed: Sequence[tuple[Pass, Csb]]) -> np.ndarray:
+    """Words of all PEs, object array (groups, M); padding rows hold zeros.
+
+    Parameters
+    ----------
+    groups : int
+        Words of a PE.
+    placed : sequence of (Pass, Csb)
+        Whole passes with addresses, and their matrices as the array sees them.
+    """
+    design = placed[0][0].placement.design
+    words = np.zeros((groups, design.pes), object)
+    for given, matrix in placed:
+        found = _pass_words(given, matrix)
+        at = given.instruction.matrix // design.pieces
+        words[at : at + len(found)] = found
+    return words
+
+
+def matrix_memories(words: np.ndarray, design: Design) -> dict[str, list[int]]:
+    """The memory of every PE, a word in so many pieces as it is read in."""
+    return {
+        f"matrix_{pe:03d}": split_words(words[:, pe].tolist(), design.word_bits, design.pieces)
+        for pe in range(design.pes)
+    }
+
+
+def program_words(program: Sequence[Instruction], design: Design) -> list[int]:
+    """Words of the whole program memory; what lies beyond the program halts."""
+    unused = design.program_depth - len(program)
+    words = [now.encode(design) for now in program] + [Instruction().encode(design)] * unused
+    return split_words(words, instruction_bits(design), design.program_pieces)
+
+
+def _pass_words(given: Pass, matrix: Csb) -> np.ndarray:
+    """Object array (slots * k, M) of memory words."""
+    design, rows = given.placement.design, given.placement.rows
     entries = np.stack([matrix.values, matrix.indices.astype(np.int64)], axis=-1)
     placed = np.where(rows[..., None, None, None] < 0, 0, entries[rows])
     widths = [design.value_bits, design.index_bits] * design.lanes
@@ -24,20 +62,19 @@ def pass_words(given: Pass) -> np.ndarray:
     return words.swapaxes(1, 2).reshape(-1, design.pes)
 
 
-def bias_words(biases: list[tuple[Pass, int]], design: Design) -> dict[str, list[int]]:
+def bias_words(biases: Sequence[tuple[Pass, IntArray]], design: Design) -> dict[str, list[int]]:
     """Words of the bias memories of lanes (gate i lowest) and of projectors."""
     lanes = np.zeros((design.cells, design.units), object)
     linear = np.zeros((design.linear, design.projectors), object)
-    for given, base in biases:
-        assert given.bias is not None
-        placement = given.placement
+    for given, bias in biases:
+        placement, base = given.placement, given.instruction.bias
         if given.sink == Sink.UNITS:
-            by_unit = given.bias.reshape(GATES, -1)
+            by_unit = bias.reshape(GATES, -1)
             placed = np.stack([placement.to_order(gate) for gate in by_unit], axis=-1)
             words = join_fields(placed, design.state.width).reshape(-1, design.units)
             lanes[base : base + len(words)] = words
         else:
-            placed = placement.to_order(given.bias)
+            placed = placement.to_order(bias)
             words = join_fields(placed[:, None], design.acc_bits)
             linear[base : base + placement.beats] = words.reshape(-1, design.projectors)
     parts = GATES if design.compact else 1

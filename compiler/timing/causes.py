@@ -40,9 +40,9 @@ import numpy as np
 from csb_format import Csb
 
 from ..array.latency import Latencies
-from ..array.needs import programs
 from ..array.program import Sink
 from ..lower.image import Image
+from ..lower.passes import HEAD
 from .cycle_model import CycleModel
 from .issued import Issued, issued
 
@@ -173,13 +173,14 @@ def _steady(runs: Sequence[Issued]) -> tuple[range, int]:
     return range(begins[half], begins[-1]), len(begins) - 1 - half
 
 
-def _matrices(image: Image, part: int) -> Iterator[tuple[str, Csb]]:
-    """Name of the pass and matrix as it was pruned; the linear layer's as the array sees it."""
-    for index, layer in enumerate(programs(image.model)[image.parts[part].number]):
-        yield from ((f"layer {index} {m.name}", m.matrix) for m in layer.matrices)
-    for given in image.parts[part].passes:
-        if given.sink == Sink.PROJECT and not given.writes:
-            yield given.name, given.matrix
+def _matrices(image: Image, part: int) -> Iterator[tuple[tuple[int, str], Csb]]:
+    """Key of the pass and matrix as it was pruned; the linear layer's as the array sees it."""
+    for given in image.parts[part].whole:
+        if given.matrix == HEAD:
+            yield given.key, image.matrix(part, given)
+            continue
+        layer = image.model.layers[image.parts[part].layers[given.layer]]
+        yield given.key, next(m.matrix for m in layer.matrices if m.name == given.matrix)
 
 
 class _Counting:
@@ -204,10 +205,10 @@ class _Counting:
 
     def busy(self, run: Issued) -> dict[str, int]:
         """Of a pass that runs."""
-        now, geometry = run.instruction, run.given.matrix.geometry
+        now, geometry = run.instruction, run.given.geometry
         stored = geometry.banks * geometry.nonzeros
         rows = run.given.placement.rows[run.slots.start : run.slots.stop]
-        real, kept = int(np.count_nonzero(rows >= 0)), self._kept[run.given.name]
+        real, kept = int(np.count_nonzero(rows >= 0)), self._kept[run.given.key]
         return {
             "products": real * kept,
             "padded banks": real * (stored - kept),

@@ -16,7 +16,7 @@ from csb_format import IntArray
 
 from ..array.latency import Latencies, fetch_delay
 from ..array.program import Frame, Instruction, Place, Sink
-from ..lower.image import Image
+from ..lower.plan import Plan
 
 __all__ = ["CycleModel", "Issue", "Schedule"]
 
@@ -97,22 +97,23 @@ class _State:
 
 
 class CycleModel:
-    """Predicts a run of an image exactly.
+    """Predicts a run of a plan exactly; weights do not matter.
 
     Parameters
     ----------
-    image : Image
+    plan : Plan
+        An image is one.
     part : int
         Which of its programs.
     """
 
-    def __init__(self, image: Image, part: int = 0):
-        self.image = image
-        self.latencies = Latencies(image.design)
-        self._fetch = fetch_delay(image.design)
-        self._late = int(image.design.compact)  # an instruction is fetched when one has ended
-        self._settle = int(image.design.deep)  # cycles of the start's conditions
-        self._part = image.parts[part]
+    def __init__(self, plan: Plan, part: int = 0):
+        self.plan = plan
+        self.latencies = Latencies(plan.design)
+        self._fetch = fetch_delay(plan.design)
+        self._late = int(plan.design.compact)  # an instruction is fetched when one has ended
+        self._settle = int(plan.design.deep)  # cycles of the start's conditions
+        self._part = plan.parts[part]
         self._beats = self._part.frame_beats
 
     def run(
@@ -148,7 +149,7 @@ class CycleModel:
         self, state: _State, loader: _FrameLoading, first: list[bool], context: list[int]
     ) -> None:
         """One instruction."""
-        now = self.image.program[state.address]
+        now = self.plan.program[state.address]
         if now.frame == Frame.TRY and loader.ready_at(state.taken, state.ready) > state.ready:
             state.address = now.other
             state.load(state.ready + 1 + self._fetch, self._settle)
@@ -162,7 +163,7 @@ class CycleModel:
         apart = known < 1 or first[known] or context[known] != context[known - 1]
         waits["state"] = _least(state.homes, now.lead_other if apart else now.lead)
         if now.emit:
-            room = self.image.design.output_depth - now.beats
+            room = self.plan.design.output_depth - now.beats
             waits["room"] = _least(state.leaving, room) + 1 + self._settle
         waited = max(waits, key=lambda name: waits[name])
         self._issue(state, now, frame, waits[waited], waited)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +9,12 @@ import numpy as np
 from csb_format import IntArray
 
 from ..array.latency import Latencies
-from ..array.needs import programs
-from ..array.program import Instruction, Sink
-from ..lower.image import Image
-from ..lower.passes import LayerPasses, Pass, as_seen, layer_passes
+from ..array.program import Instruction
+from ..lower.passes import Pass
+from ..lower.plan import Plan
 from .cycle_model import Issue, Schedule
 
-__all__ = ["Issued", "issued", "whole_passes"]
+__all__ = ["Issued", "issued"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Issued:
     ----------
     issue : Issue
     given : Pass
-        The whole pass; its instruction has no addresses of matrix and bias.
+        The whole pass.
     instruction : Instruction
         What ran.
     """
@@ -72,12 +70,12 @@ class Issued:
         return self.last_groups(latencies) + latencies.row + turn
 
 
-def issued(image: Image, part: int, schedule: Schedule) -> list[Issued]:
-    """The passes of a run of one of an image's programs, in the order in which they ran."""
-    by_key = {_key(given.instruction): given for given in whole_passes(image, part)}
+def issued(plan: Plan, part: int, schedule: Schedule) -> list[Issued]:
+    """The passes of a run of one of a plan's programs, in the order in which they ran."""
+    by_key = {_key(given.instruction): given for given in plan.parts[part].whole}
     found = []
     for issue in schedule.issues:
-        instruction = image.program[issue.address]
+        instruction = plan.program[issue.address]
         found.append(Issued(issue, by_key[_key(instruction)], instruction))
     return found
 
@@ -85,20 +83,3 @@ def issued(image: Image, part: int, schedule: Schedule) -> list[Issued]:
 def _key(instruction: Instruction) -> tuple[int, int, int]:
     """No two passes of a program have the same vector and the same taker."""
     return instruction.source_kind, instruction.source, instruction.sink
-
-
-def whole_passes(image: Image, part: int = 0) -> list[Pass]:
-    """All passes of one of an image's programs, each whole, by layer."""
-    given = image.parts[part]
-    layers = [p for layer in _layers(image, part) for p in layer]
-    head = [p for p in given.passes if p.sink == Sink.PROJECT and not p.writes]
-    return layers + head[:1]
-
-
-def _layers(image: Image, part: int) -> Iterator[LayerPasses]:
-    needs, number, slot = image.parts[part].needs, image.parts[part].number, 0
-    for index, layer in enumerate(programs(image.model)[number]):
-        seen = tuple(as_seen(m.matrix, image.design.lanes) for m in layer.matrices)
-        made = layer_passes(needs, image.design, number, index, layer, seen, slot)
-        slot += made.park.instruction.slots
-        yield made

@@ -11,7 +11,7 @@ from compiler.abi.frames import Stimulus
 from compiler.abi.states import Outcome
 from compiler.array.program import Sink
 from compiler.timing.issued import Issued
-from csb_format import IntArray
+from csb_format import Csb, IntArray
 from csb_format.scales import GATES
 from engine.reference import Trace
 from hdl.core.hierarchy import Ram
@@ -171,7 +171,11 @@ class _Making:
         self._slot, column = divmod(place, self._design.pes // self._gates)
         self._pes = range(self._gates * column, self._gates * (column + 1))
         self._rows = [gate * placement.size + wrong.element for gate in range(self._gates)]
-        self._matrix = self._run.given.name.split()[-1]
+        self._matrix = self._run.given.matrix
+        self._bias = replay.image.bias(replay.part, self._run.given)
+
+    def _csb(self, run: Issued) -> Csb:
+        return self._replay.image.matrix(self._replay.part, run.given)
 
     def checks(self) -> Iterator[_Origin]:
         """Products, sums, biases, pre-activations."""
@@ -181,7 +185,7 @@ class _Making:
             vector = self._replay.vector(run)
             if vector is None:
                 continue
-            total = run.given.matrix.matvec(vector)[self._rows]
+            total = self._csb(run).matvec(vector)[self._rows]
             sums += total << np.array(run.instruction.align[: self._gates])
             yield from self._products(run, vector)
         yield from self._sums(sums)
@@ -203,11 +207,10 @@ class _Making:
 
     def _products(self, run: Issued, vector: IntArray) -> Iterator[_Origin]:
         design, image = self._design, self._replay.image
-        matrix, width = run.given.matrix, design.value_bits + design.act_bits
+        matrix, width = self._csb(run), design.value_bits + design.act_bits
         padded = np.zeros(matrix.geometry.padded_columns, np.int64)
         padded[: len(vector)] = vector
         banks = padded.reshape(design.lanes, -1)
-        name = run.given.name.split()[-1]
         for pe, row, gate in zip(self._pes, self._rows, range(self._gates), strict=True):
             operands = banks[np.arange(design.lanes), matrix.indices[row].astype(np.int64)]
             for group, products in enumerate((matrix.values[row] * operands).tolist()):
@@ -224,7 +227,7 @@ class _Making:
                         value,
                         width,
                         True,
-                        matrix=name,
+                        matrix=run.given.matrix,
                         row=row,
                         gate=gate if self._gates > 1 else None,
                         bank=lane,
@@ -256,8 +259,8 @@ class _Making:
     def _lane(self, sums: IntArray) -> Iterator[_Origin]:
         """Biases and pre-activations of the four gates."""
         wrong, state = self._wrong, self._design.state
-        assert self._run.given.bias is not None
-        biases = self._run.given.bias[self._rows].tolist()
+        assert self._bias is not None
+        biases = self._bias[self._rows].tolist()
         shifts, arithmetic = self._run.given.instruction.shift, self._design.arithmetic
         bias_at = self._deal + ElementwiseLane.bias_delay
         pre_at = self._deal + ElementwiseLane.pre_delay(self._design)
@@ -273,8 +276,8 @@ class _Making:
     def _linear(self) -> Iterator[_Origin]:
         """The bias of an output of a linear layer."""
         wrong = self._wrong
-        assert self._run.given.bias is not None
-        bias, cycle = int(self._run.given.bias[wrong.element]), self._deal + Ram.latency
+        assert self._bias is not None
+        bias, cycle = int(self._bias[wrong.element]), self._deal + Ram.latency
         place = f"word {self._run.instruction.bias + wrong.beat} of linear_{wrong.lane:03d}"
         signal, width = f"projector{wrong.lane}.bias", self._design.acc_bits
         yield self._origin(Check(signal, cycle, bias, width, True), 0, f"look at {place}")

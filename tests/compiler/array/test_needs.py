@@ -84,15 +84,15 @@ def test_fewest_lanes_always_fit(quarter: int, lanes: int, groups: int) -> None:
 
 def test_programs_are_all_layers_or_the_directions_of_a_level() -> None:
     first, later = (layer_of(x, 8, (4, 4, 4), 1) for x in (8, 8))
-    assert programs(model_of(first, later)) == ((first, later),)
+    assert programs(model_of(first, later).shape) == ((first.shape, later.shape),)
     wide = layer_of(16, 8, (4, 4, 4), 1)
     two = model_of(first, first, wide, wide, directions=2)
-    assert programs(two) == ((first, first), (wide, wide))
+    assert programs(two.shape) == ((first.shape,) * 2, (wide.shape,) * 2)
 
 
 def test_shape_of_a_projected_layer_by_hand() -> None:
     """12 -> 20 projected to 8, in 4 banks, on 2 lanes and 8 PEs."""
-    shape = LayerShape.of(layer_of(12, 20, (4, 4, 4), 1, 8), 2)
+    shape = LayerShape.of(layer_of(12, 20, (4, 4, 4), 1, 8).shape, 2)
     assert [m.nonzeros for m in shape.matrices] == [2, 2, 2]
     assert [m.bank_width for m in shape.matrices] == [6, 4, 10]
     assert (shape.lanes, shape.hidden, shape.widths.output, shape.widths.hidden) == (2, 10, 4, 10)

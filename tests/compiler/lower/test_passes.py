@@ -13,22 +13,19 @@ from hypothesis import strategies as st
 
 from compiler.array.design import Design
 from compiler.array.latency import Latencies
-from compiler.array.needs import Needs, design_for, programs
+from compiler.array.needs import Needs, design_for
 from compiler.array.program import Frame, Op, Place, Sink
 from compiler.lower.compile import compile_model
 from compiler.lower.order import Order, Timing, leads, put_in_order
-from compiler.lower.passes import LayerPasses, Pass, as_seen, layer_passes
+from compiler.lower.passes import LayerPasses, Pass, layer_passes
 from csb_format.random_models import random_network
 from csb_format.scales import Scales
 
 
 def layers_of(design: Design, needs: Needs, number: int = 0) -> list[LayerPasses]:
     found, slot = [], 0
-    for index, layer in enumerate(programs(needs.model)[number]):
-        projection = [layer.projection.weight] if layer.projection else []
-        matrices = [layer.weight_ih, layer.weight_hh, *projection]
-        seen = tuple(as_seen(m, design.lanes) for m in matrices)
-        found.append(layer_passes(needs, design, number, index, layer, seen, slot))
+    for index in range(len(needs.programs[number])):
+        found.append(layer_passes(needs, design, number, index, slot))
         slot += found[-1].park.instruction.slots
     return found
 
@@ -74,10 +71,10 @@ def test_a_projection_stands_between_hidden_state_and_state() -> None:
     assert layer.project is not None
     assert (layer.finish.writes, layer.project.reads) == (("hidden", 0), ("hidden", 0))
     assert (layer.project.writes, layer.output) == (("state", 0), layer.project)
-    projection, now = needs.model.layers[0].projection, layer.project.instruction
-    assert projection is not None
-    fracs = projection.weight_format.frac + needs.model.layers[0].hidden.frac
-    assert now.shift == (fracs - projection.output.frac,) * 4
+    shape, now = needs.model.shape.layers[0], layer.project.instruction
+    assert shape.weight_hr_format is not None
+    fracs = shape.weight_hr_format.frac + shape.hidden.frac
+    assert now.shift == (fracs - shape.output.frac,) * 4
     assert (now.sink, now.source_kind, now.target_kind) == (Sink.PROJECT, Place.FIXED, Place.NEW)
 
 

@@ -1,0 +1,217 @@
+"""From the shape of a model and a design to passes in order and a program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from csb_format.model import Model
+from csb_format.scales import DesignError, Scales
+from csb_format.shape import ModelShape
+
+from ..array.design import Design
+from ..array.needs import Needs
+from ..array.program import Instruction, Op, Sink
+from ..array.widths import lead_bits
+from .order import Order, leads, put_in_order
+from .passes import LayerPasses, Pass, head_pass, layer_passes
+from .plan import Emission, Part, Plan
+
+__all__ = ["schedule"]
+
+
+def schedule(model: Model | ModelShape, design: Design, *, head: bool = False) -> Plan:
+    """Order rows and passes, lay out vectors, write the program; weights are not looked at.
+
+    Parameters
+    ----------
+    model : Model or ModelShape
+        Every matrix has banks that ``design.lanes`` divides.
+    design : Design
+    head : bool
+        Whether the model's linear output layer runs on the array too.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    DesignError
+        If the model does not fit; the message names the memory and what it needs.
+    """
+    array = (design.pes, design.lanes, design.units, design.projectors, design.contexts)
+    needs = Needs(model.shape, *array, head)
+    _check_fit(model.shape, design, needs)
+    builder = _Builder(needs, design)
+    for number in range(len(needs.programs)):
+        builder.add(number)
+    return builder.plan()
+
+
+def _check_fit(shape: ModelShape, design: Design, needs: Needs) -> None:
+    """Everything a design can lack, by name."""
+    for name, need in needs.sizes.items():
+        if getattr(design, name) < need:
+            raise DesignError(
+                f"the model needs {name} = {need}, the design has {getattr(design, name)}: "
+                "generate a larger design, or prune the model further"
+            )
+    most = max(map(Scales.largest, shape.layers))
+    if most > design.max_align:
+        raise DesignError(
+            f"the model aligns its products by {most} bits, the design by up to "
+            f"{design.max_align}: choose other weight formats, or another design"
+        )
+    for layer in shape.layers:
+        formats = (layer.hidden, layer.state)
+        if formats != (design.gate, design.state) or layer.input.width != design.act_bits:
+            raise DesignError(
+                f"the model's formats are x {layer.input}, h {layer.hidden}, c {layer.state}; "
+                f"the design computes h {design.gate}, c {design.state}: quantise for "
+                f"act_bits = {design.act_bits}"
+            )
+
+
+class _Builder:
+    """Gathers the programs, one after the other."""
+
+    def __init__(self, needs: Needs, design: Design):
+        self._needs, self._design = needs, design
+        self._program: list[Instruction] = []
+        self._groups = self._cells = self._layers = 0
+        self._parts: list[Part] = []
+
+    def plan(self) -> Plan:
+        """All of them."""
+        return Plan(self._design, tuple(self._parts), tuple(self._program))
+
+    def add(self, number: int) -> None:
+        """Compile one program."""
+        needs, design = self._needs, self._design
+        found = list(self._layers_of(number))
+        head = head_pass(needs, design, number, len(found) - 1) if needs.head else None
+        parallel = needs.model.directions == 2
+        order = put_in_order(found, head, design, parallel=parallel)
+        bases = self._bases(order)
+        whole = [given for layer in found for given in layer] + ([head] if head else [])
+        self._emit(number, _settled(order, bases), tuple(_settle(p, bases) for p in whole))
+        self._layers += len(found)
+
+    def _layers_of(self, number: int) -> Iterator[LayerPasses]:
+        slot = 0
+        for index in range(len(self._needs.programs[number])):
+            made = layer_passes(self._needs, self._design, number, index, slot)
+            slot += made.park.instruction.slots
+            yield made
+
+    def _bases(self, order: Order) -> _Bases:
+        """Addresses of matrices and biases, in the order in which passes run."""
+        bases: _Bases = {}
+        for given in (*order.entry, *order.frame):
+            if given.key in bases:
+                continue
+            units = given.sink == Sink.UNITS
+            bases[given.key] = (self._groups * self._design.pieces, self._cells if units else 0)
+            self._groups += given.placement.slots * given.geometry.nonzeros
+            if units:
+                dealt = given.instruction.slots * self._design.units_per_slot
+                self._cells += max(given.placement.beats, dealt)
+        return bases
+
+    def _emit(self, number: int, order: Order, whole: tuple[Pass, ...]) -> None:
+        """Leads, addresses of instructions, and which passes' results leave."""
+        directions, limit = self._needs.model.directions, (1 << lead_bits(self._design)) - 1
+        frame = _led(_emitting(order.frame, directions), self._design, limit)
+        tried = next((n for n, p in enumerate(frame) if p.instruction.frame), len(frame))
+        late = _led(
+            _emitting((*order.frame[:tried], *order.late), directions), self._design, limit
+        )[tried:]
+        part = Part(
+            len(self._program),
+            tuple(range(self._layers, self._layers + len(self._needs.programs[number]))),
+            self._needs,
+            number,
+            tuple(frame),
+            whole,
+            _emissions(frame, self._layers),
+        )
+        self._parts.append(part)
+        # input passes read what no pass writes
+        entry = [p.at(lead=limit, lead_other=limit) for p in order.entry]
+        self._program += _linked_up(part, entry, frame, late)
+
+
+_Bases = dict[tuple[int, str], tuple[int, int]]
+
+
+def _settle(given: Pass, bases: _Bases) -> Pass:
+    """The pass with addresses of its matrix and its bias."""
+    matrix, bias = bases[given.key]
+    return given.at(matrix=given.instruction.matrix + matrix, bias=bias)
+
+
+def _settled(order: Order, bases: _Bases) -> Order:
+    entry, frame, late = (
+        tuple(_settle(given, bases) for given in passes)
+        for passes in (order.entry, order.frame, order.late)
+    )
+    return Order(entry, frame, late)
+
+
+def _linked_up(
+    part: Part, entry: Sequence[Pass], frame: Sequence[Pass], late: Sequence[Pass]
+) -> Iterator[Instruction]:
+    """The instructions of a program with their successors."""
+    first = part.entry + 1
+    top = first + len(entry)
+    after = top + len(frame)
+    takes = any(p.instruction.frame for p in frame)
+    bases = part.needs.regions(part.number).frames
+    yield Instruction(Op.SETUP, next=first, frame_beats=part.frame_beats, frame_bases=bases)
+    yield from _linked(entry, first, top)
+    tried = [p.at(other=after) if p.instruction.frame else p for p in frame]
+    yield from _linked(tried, top, top if takes else first)
+    yield from _linked(late, after, first)
+
+
+def _emitting(passes: tuple[Pass, ...], directions: int) -> list[Pass]:
+    """Passes with their marks: the top layers' results leave, and linear layers'."""
+    top = max(p.writes[1] for p in passes if p.writes)
+    chosen = {p.key for p in passes if p.sink != Sink.PARK and not p.writes}
+    for p in passes:
+        if p.writes and (directions == 2 or p.writes[1] == top):
+            chosen.add(p.key)
+    out = [p.at(emit=p.key in chosen) for p in passes]
+    final = max(n for n, p in enumerate(out) if p.instruction.emit)
+    out[final] = out[final].at(final=True)
+    return out
+
+
+def _led(passes: list[Pass], design: Design, limit: int) -> list[Pass]:
+    """Passes with their leads."""
+    found = leads(passes, design)
+    return [
+        p.at(lead=min(same, limit), lead_other=min(other, limit))
+        for p, (same, other) in zip(passes, found, strict=True)
+    ]
+
+
+def _emissions(passes: list[Pass], first: int) -> tuple[Emission, ...]:
+    kinds = {Sink.UNITS: "states", Sink.PROJECT: "output"}
+    return tuple(
+        Emission(
+            kinds[p.sink] if p.writes else "linear",
+            first + (p.writes[1] if p.writes else p.reads[1]),
+            p.placement,
+        )
+        for p in passes
+        if p.instruction.emit
+    )
+
+
+def _linked(passes: Sequence[Pass], start: int, after: int) -> Iterator[Instruction]:
+    """Each leads to the one behind it, the last to ``after``."""
+    for n, given in enumerate(passes, start + 1):
+        last = n == start + len(passes)
+        yield replace(given.instruction, next=after if last else n)
