@@ -218,7 +218,9 @@ class _Making:
                 issue = run.cycle(self._slot, group) + self._replay.latencies.issue
                 stored = int(image.matrix_words[place, pe])
                 word = Check(f"pe{pe}.word", issue, stored, design.word_bits, False)
-                cycle = issue + ProcessingElement.product_delay(design)
+                cycle = (
+                    issue + ProcessingElement.product_delay(design) - design.deep
+                )  # before its way out
                 memory = f"word {place} of matrix_{pe:03d}"
                 for lane, value in enumerate(products):
                     yield _Origin(
