@@ -8,9 +8,9 @@ from math import ceil
 
 from compiler.array.design import Design
 from compiler.array.needs import design_for
-from compiler.lower.compile import compile_model
-from compiler.lower.image import Image
 from compiler.lower.load import Space, space_depths, space_widths
+from compiler.lower.plan import Plan
+from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import CycleModel
 from csb_format.model import Model
 from csb_format.scales import GATES, DesignError
@@ -273,14 +273,14 @@ def _choice(model: Model, board: Board, design: Design) -> Choice:
     usage = estimate(design, board)
     limit, share = usage.limit(board.has)
     megahertz = min(board.clock_hz / 1e6, board.has.megahertz)
-    cycles = _cycles(compile_model(model, design))
+    cycles = _cycles(schedule(model, design))
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
 
 
-def _cycles(image: Image) -> int:
+def _cycles(plan: Plan) -> int:
     """Of a step, all parts."""
-    parts = range(len(image.parts))
-    return sum(int(CycleModel(image, part).run(6).steps[-1]) for part in parts)
+    parts = range(len(plan.parts))
+    return sum(int(CycleModel(plan, part).run(6).steps[-1]) for part in parts)
 
 
 def fastest(model: Model, board: Board) -> Choice:

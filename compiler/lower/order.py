@@ -8,8 +8,10 @@ read before it is written.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..array.design import Design
 from ..array.latency import Latencies
@@ -32,12 +34,22 @@ class Timing:
         now = self.given.instruction
         return now.groups - now.interval
 
+    @cached_property
+    def _per_slot(self) -> int:
+        """Beats of a slot."""
+        return self.latencies.beats(self.given.sink)
+
+    @cached_property
+    def _first_home(self) -> int:
+        """When the first beat is home."""
+        now = self.given.instruction
+        behind = (now.slots - 1) * now.interval
+        return self._last_group - behind + self.latencies.home(self.given.sink)
+
     def home(self, beat: int) -> int:
-        """First cycle in which a group may be issued that reads a beat."""
-        now, sink = self.given.instruction, self.given.sink
-        slot, place = divmod(beat, self.latencies.beats(sink))
-        behind = (now.slots - 1 - slot) * now.interval
-        return self._last_group - behind + self.latencies.home(sink) + place
+        """First cycle in which a group may be issued that reads a beat; later for later beats."""
+        slot, place = divmod(beat, self._per_slot)
+        return self._first_home + slot * self.given.instruction.interval + place
 
     @property
     def last_dealt(self) -> int:
@@ -67,10 +79,11 @@ class Timing:
         home earlier than without; only beats of the last slot tell the time then.
         """
         now, design = self.given.instruction, self.given.placement.design
-        later = range(now.beats - 1, -1, -1)
-        found = next((n for beat, n in enumerate(later) if self.home(beat) >= start), 0)
+        # beats come home one after the other: a slot's within the interval from slot to slot
+        first = bisect_left(range(now.beats), start, key=self.home)
+        found = max(0, now.beats - 1 - first)
         if design.streamed and start > 1:
-            return min(found, (now.beats - 1) % self.latencies.beats(self.given.sink))
+            return min(found, (now.beats - 1) % self._per_slot)
         return found
 
     def readable(self, reader: Pass) -> int:
