@@ -10,7 +10,7 @@ from pathlib import Path
 
 from compiler.array.design import Design
 from hdl.verilog import VerilogFiles, emit_verilog
-from sim.run.scenario import SimulationError
+from sim.run.errors import SimulationError
 from sim.run.verilog import run_bench
 
 from .gateware import LINK_MODULE, LinkTop

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from sim.run.errors import Timeout, ToolFailed
 from sim.run.processes import watched
-from sim.run.scenario import SimulationError
 
 from ..board import Board
 
@@ -84,7 +84,7 @@ def run_tool(
         raise BitstreamError(f"{script.name} is not installed: pip install -e '.[bitstream]'")
     log = work / f"{name}.log"
     command = [sys.executable, str(script), *arguments]
-    begin, news = time.monotonic(), watch(log, note)
+    news = watch(log, note)
 
     def look() -> None:
         news()
@@ -92,12 +92,11 @@ def run_tool(
 
     try:
         watched(name, command, log, timeout, folder=work, look=look)
-    except SimulationError:
-        if time.monotonic() - begin >= timeout:
-            raise BitstreamError(
-                f"{name} killed after {timeout:g} s: allow it more, or choose fewer --pes or "
-                "--lanes"
-            ) from None
+    except Timeout:
+        raise BitstreamError(
+            f"{name} killed after {timeout:g} s: allow it more, or choose fewer --pes or --lanes"
+        ) from None
+    except ToolFailed:
         check(log)  # it may have ended before the last look
         raise BitstreamError(why(board, name, log.read_text("utf-8", "replace"))) from None
 

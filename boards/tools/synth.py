@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hdl.verilog import TOP_MODULE, VerilogFiles
+from sim.run.errors import SimulationError
 from sim.run.processes import tail, watched
-from sim.run.scenario import SimulationError
 
 from .cells import CellReport, ModuleCells
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,6 +19,9 @@ __all__ = ["Emitted", "Outcome", "WireError", "outcome_of"]
 
 class WireError(RuntimeError):
     """What came over the wires is not what they promise."""
+
+    #: Of a red case of a regression.
+    kind: ClassVar[str] = "mismatch"
 
 
 @dataclass(frozen=True)

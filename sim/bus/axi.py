@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from compiler.abi.registers import REGISTERS
 from hdl.verilog import VerilogFiles
 
+from ..run.errors import Hang, Mismatched, SimulationError
 from ..run.processes import tail
-from ..run.scenario import SimulationError
 from ..run.streams import Pauses
 from ..run.verilog import run_bench
 
@@ -171,8 +171,11 @@ def simulate_axi(
     Raises
     ------
     SimulationError
-        If a tool is missing, the build fails, a step takes too long, or a rule of the buses
-        is broken; the message names the step or the rule.
+        If a tool is missing or the build fails.
+    Hang
+        If a step takes too long; the message names it.
+    Mismatched
+        If a rule of the buses is broken; the message names it.
     """
     run, _ = run_bench(
         files,
@@ -189,10 +192,10 @@ def simulate_axi(
         raise SimulationError(f"the simulator gave no outcome\n{log}")
     fields = json.loads(path.read_text())
     if "failure" in fields:
-        raise SimulationError(fields["failure"])
+        raise Hang(fields["failure"])
     outcome = AxiOutcome(**fields)
     if outcome.violations:
-        raise SimulationError("\n".join(outcome.violations))
+        raise Mismatched("\n".join(outcome.violations))
     return outcome
 
 

@@ -16,7 +16,8 @@ from csb_format import IntArray
 from engine.reference import IntegerModel, Trace
 from hdl.verilog import VerilogFiles
 
-from ..run.scenario import Job, Progress, SimulationError
+from ..run.errors import Hang, SimulationError
+from ..run.scenario import Job, Progress
 from ..run.streams import Pauses
 from ..run.verilog import VerilogRun, simulate_verilog
 from .checks import Bench
@@ -141,8 +142,12 @@ def verify(
     Raises
     ------
     SimulationError
-        If a simulator cannot be run, or the accelerator hangs; then the message ends with
-        where its controller first left the schedule.
+        If a simulator cannot be run.
+    Hang
+        If the accelerator hangs; the message ends with where its controller first left the
+        schedule.
+    WireError
+        If what it gives cannot be read.
     """
     traces = run_levels(model, sequences)
     paused = bool((idle and idle.share) or (stall and stall.share))
@@ -160,7 +165,7 @@ def verify(
         try:
             ask = simulate or partial(simulate_verilog, simulator=simulator)
             run = ask(files, job, work, progress=progress)
-        except SimulationError as error:
+        except Hang as error:
             raise _explained(error, stimulus, bench) from error
         comparison = compare(stimulus, run.outcome, traces)
         if comparison.first is not None:
@@ -195,15 +200,13 @@ def run_levels(model: IntegerModel, sequences: Sequence[IntArray]) -> list[list[
     return found
 
 
-def _explained(error: SimulationError, stimulus: Stimulus, bench: Bench) -> SimulationError:
-    """A hang with the reason; anything else as it is."""
-    if "nothing moved for" not in str(error):
-        return error
+def _explained(error: Hang, stimulus: Stimulus, bench: Bench) -> Hang:
+    """A hang with the reason."""
     try:
         reason = diagnose_program(stimulus, bench)
     except SimulationError:  # not even a frame is taken
         reason = "no frame is taken; look at the first instructions of the program"
-    return SimulationError(f"{error}\n{reason}" if reason else str(error))
+    return Hang(f"{error}\n{reason}" if reason else str(error))
 
 
 def _diagnosed(

@@ -9,7 +9,7 @@ from amaranth.sim import Simulator
 from hdl.dram.matrix import MatrixImage, StreamedMatrix
 
 from ..run.block_ports import BlockPorts
-from ..run.scenario import SimulationError
+from ..run.errors import Hang
 from ..run.streams import Ports
 from .memory import AxiMemory
 from .stream_cycles import Pause, no_pause
@@ -57,7 +57,7 @@ async def run_stream(
 
     Raises
     ------
-    SimulationError
+    Hang
         If that takes more than ``limit`` cycles.
     """
     image = taker.image
@@ -71,7 +71,7 @@ async def run_stream(
         ports.set("start", 0)
         if len(taker.cycles) == frames * image.groups:
             return cycle + 1
-    raise SimulationError(
+    raise Hang(
         f"{len(taker.cycles)} groups of {frames * image.groups} after {limit} "
         "cycles: the stream hangs, or the limit is too low"
     )

@@ -13,6 +13,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
+from .errors import Hang, note_hang
 from .job_files import read_job
 from .scenario import run_job
 
@@ -62,7 +63,11 @@ async def bench(dut: Any) -> None:
     dut.rst.value = 0
     progress = run / "progress"
     started = perf_counter()
-    outcome = await run_job(job, _Ports(dut), lambda done: _note(progress, done))
+    try:
+        outcome = await run_job(job, _Ports(dut), lambda done: _note(progress, done))
+    except Hang as error:
+        note_hang(run, error)
+        raise
     seconds = perf_counter() - started
     (run / "outcome.json").write_text(json.dumps(asdict(outcome) | {"seconds": seconds}))
 

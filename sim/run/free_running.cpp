@@ -225,13 +225,16 @@ static bool recovers(Vmodel& model, const Job& job, const Result& good) {
     return same(run(model, start, ""), good);
 }
 
+// Exit status by which sim/run/free_running.py knows a hang.
+static const int HUNG = 9;
+
 // Each flip on a model of its own, whose memories are blank; then the good job on the same one.
 static int faults(const Job& job, const std::string& folder) {
     VerilatedContext context;
     Vmodel first(&context);
     reset(first);
     const Result good = run(first, job, "");
-    if (good.hung) return 1;
+    if (good.hung) return HUNG;
     write_all(folder + "states.bin", good.states);
     write_all(folder + "cycles.bin", good.cycles);
     std::ifstream flips(folder + "faults.txt");
@@ -286,7 +289,7 @@ int main(int argc, char** argv) {
                     "%zu frame beats, gave %zu of %zu state beats\n",
                     job.limit, static_cast<unsigned long long>(out.total), out.loaded,
                     job.load.size(), out.sent, job.frame_count(), out.cycles.size(), job.beats_out);
-        return 1;
+        return HUNG;
     }
     write_all(folder + "states.bin", out.states);
     write_all(folder + "cycles.bin", out.cycles);

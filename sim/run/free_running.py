@@ -21,11 +21,14 @@ import numpy as np
 from compiler.abi.states import Outcome
 from hdl.verilog import VerilogFiles
 
-from .processes import watched
+from .errors import Hang, ToolFailed
+from .processes import tail, watched
 from .scenario import Job, Progress
 from .verilog import VerilogRun, require_simulator
 
 __all__ = ["Damage", "Flip", "bare_speed", "build_name", "inject", "simulate_free_running"]
+
+HUNG = 9  # exit status of the program after a hang
 
 FLAGS = (
     *("--cc", "--exe", "--build", "-j", "2", "-O3", "-Wno-fatal"),
@@ -188,8 +191,13 @@ class _Ready:
     def run(self, mode: list[str], timeout: float, progress: Progress | None = None) -> None:
         command, log = [str(self.program), ".", *mode], self.folder / "simulation.log"
         note = self.folder / "progress"
-        watched("simulation", command, log, timeout, folder=self.folder, note=note,
-                progress=progress)  # fmt: skip
+        try:
+            watched("simulation", command, log, timeout, folder=self.folder, note=note,
+                    progress=progress)  # fmt: skip
+        except ToolFailed as error:
+            if error.status == HUNG:
+                raise Hang(tail(log)) from None
+            raise
 
 
 def _prepare(files: VerilogFiles, job: Job, work: Path, timeout: float) -> _Ready:

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from .scenario import Progress, SimulationError
+from .errors import Timeout, ToolFailed
+from .scenario import Progress
 
 __all__ = ["environment", "tail", "watched"]
 
@@ -60,21 +61,24 @@ def watched(
 
     Raises
     ------
-    SimulationError
-        If it fails or is killed; the message ends with the tail of the log.
+    ToolFailed
+        If it fails; the message ends with the tail of the log.
+    Timeout
+        If it is killed; likewise.
     """
     deadline = time.monotonic() + timeout
     with log.open("wb") as output, _killed(command, output, folder, extra) as process:
         while process.poll() is None:
             if time.monotonic() > deadline:
-                raise SimulationError(f"{action} killed after {timeout:g} s\n{tail(log)}")
+                raise Timeout(f"{action} killed after {timeout:g} s\n{tail(log)}", timeout)
             time.sleep(0.05)
             if progress and note and note.exists() and (text := note.read_text()):
                 progress(int(text))
             if look:
                 look()
     if process.returncode:
-        raise SimulationError(f"{action} failed (exit {process.returncode})\n{tail(log)}")
+        status = process.returncode
+        raise ToolFailed(f"{action} failed (exit {status})\n{tail(log)}", status)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def simulate_amaranth(
     ------
     ValueError
         If the job asks for probes.
-    SimulationError
+    Hang
         If the accelerator hangs.
     """
     if job.probes:

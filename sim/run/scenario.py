@@ -6,22 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from compiler.abi.states import Outcome, WireError
+from compiler.abi.states import Outcome
 from csb_format import IntArray
 
+from .errors import Hang
 from .streams import Pauses, Ports, Sink, Source
 
 if TYPE_CHECKING:  # a simulator that starts need not import Amaranth
     from compiler.abi.frames import Stimulus
     from compiler.lower.image import Image
 
-__all__ = ["Job", "SimulationError", "run_job"]
+__all__ = ["Job", "run_job"]
 
 Progress = Callable[[int], None]
-
-
-class SimulationError(WireError):
-    """A simulation that could not be run, or that hung."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ async def run_job(job: Job, ports: Ports, progress: Progress | None = None) -> O
 
     Raises
     ------
-    SimulationError
+    Hang
         If nothing moves on any stream for ``job.limit`` cycles.
     """
     loads = Source("load", job.load)
@@ -115,7 +112,7 @@ async def run_job(job: Job, ports: Ports, progress: Progress | None = None) -> O
         if now != moved:
             moved, moved_at = now, cycle
         elif cycle - moved_at > job.limit and not (job.cycles and frames.sent):
-            raise SimulationError(_hung(job, loads, frames, states, cycle))
+            raise Hang(_hung(job, loads, frames, states, cycle))
         if frames.first_sent_at is not None:
             for name, samples in probed.items():
                 samples.append(ports.get(name))

@@ -14,9 +14,10 @@ from pathlib import Path
 from compiler.abi.states import Outcome
 from hdl.verilog import VerilogFiles
 
+from .errors import Hang, SimulationError, ToolFailed, noted
 from .job_files import write_job
 from .processes import tail, watched
-from .scenario import Job, Progress, SimulationError
+from .scenario import Job, Progress
 
 __all__ = ["SIMULATORS", "VerilogRun", "require_simulator", "run_bench", "simulate_verilog"]
 
@@ -175,7 +176,15 @@ def run_bench(
     )
     build_seconds = _build(spec, build, timeout)
     prepare(run)
-    _process("test", spec, run / "simulation.log", timeout, run / "progress", progress)
+    failed: ToolFailed | None = None
+    try:
+        _process("test", spec, run / "simulation.log", timeout, run / "progress", progress)
+    except ToolFailed as error:
+        failed = error
+    if (story := noted(run)) is not None:  # cocotb ends well when a test of it fails
+        raise Hang(f"{story}\n{tail(run / 'simulation.log')}") from failed
+    if failed:
+        raise failed
     return run, build_seconds
 
 

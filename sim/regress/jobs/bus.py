@@ -15,7 +15,7 @@ from hdl.bus.axi_lite import SLVERR
 
 from ...bus.axi import AxiOutcome, AxiScript, simulate_axi
 from ...check.compare import Comparison, compare
-from ...run.scenario import SimulationError
+from ...run.errors import SimulationError
 from ...run.streams import Pauses
 from ..suite.hardware import Hardware
 

@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 
 from compiler.abi.frames import Stimulus
+from compiler.abi.states import WireError
 from engine.reference import IntegerModel
 from hdl.verilog import VerilogFiles
 
 from ...check.compare import Mismatch
 from ...check.verify import CycleMismatch, Verification, verify
+from ...run.errors import SimulationError
 from ...run.free_running import build_name, simulate_free_running
 from ...run.processes import tail, watched
-from ...run.scenario import Job, Progress, SimulationError
+from ...run.scenario import Job, Progress
 from ...run.verilog import VerilogRun, simulate_verilog
 from ..suite.hardware import Hardware, locked
 from .bin_coverage import bins_of, bus_bins
@@ -162,16 +164,11 @@ def execute(hardware: Hardware, work: Path) -> Execution:
     kinds = {"network": _network, "bus": _bus, "command": _command}
     try:
         found = kinds[case.kind](hardware, work)
-    except SimulationError as error:
-        found = Execution({}, {}, [], _story(str(error)))
+    except WireError as error:
+        found = Execution({}, {}, [], Failure(error.kind, str(error)))
     wrong = _unexpected(found, case.expect)
     times = found.times | {"seconds": time.perf_counter() - started}
     return replace(found, times=times, failure=found.failure or wrong)
-
-
-def _story(text: str) -> Failure:
-    kind = "hang" if "nothing moved for" in text else "crash"
-    return Failure("timeout" if " killed after " in text else kind, text)
 
 
 def _unexpected(found: Execution, expect: dict[str, float]) -> Failure | None:

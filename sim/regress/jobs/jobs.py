@@ -50,25 +50,29 @@ def run(task: dict[str, Any], *_: object) -> dict[str, Any]:
     path.write_text(json.dumps(whole))
     limit = task["case"]["timeout"] * (1 + DIAGNOSIS) + START
     status = _watched(path, log, limit, task.get("lines", ""))
-    found = _outcome(work, log, status)
+    found = _outcome(work, log, status, limit)
     if not found["failure"]:
         shutil.rmtree(work, ignore_errors=True)
     return found | {"work": str(work)}
 
 
-def _outcome(work: Path, log: Path, status: str) -> dict[str, Any]:
+def _outcome(work: Path, log: Path, status: int | None, limit: float) -> dict[str, Any]:
     result = work / "execution.json"
     if result.exists():
         found: dict[str, Any] = json.loads(result.read_text())
         last = tail(log) if found["failure"] else ""
         return found | {"log": last}
-    kind = "timeout" if status.startswith("killed") else "crash"
-    failure = {"kind": kind, "text": f"the case's process {status}", "details": {}}
+    kind, ended = "crash", f"ended with status {status}"
+    if status is None:
+        kind, ended = "timeout", f"killed after {limit:g} s"
+    elif status < 0:
+        ended = f"ended with signal {-status}"
+    failure = {"kind": kind, "text": f"the case's process {ended}", "details": {}}
     return {"figures": {}, "times": {}, "bins": [], "failure": failure, "log": tail(log)}
 
 
-def _watched(path: Path, log: Path, limit: float, lines: str) -> str:
-    """Run the process; how it ended."""
+def _watched(path: Path, log: Path, limit: float, lines: str) -> int | None:
+    """Run the process; its exit status (below 0 a signal), None if it had to be killed."""
     more = measuring(Path(lines)) if lines else {}
     command = [sys.executable, "-m", "sim.regress.jobs.case_process", str(path)]
     with log.open("wb") as output:
@@ -84,13 +88,12 @@ def _watched(path: Path, log: Path, limit: float, lines: str) -> str:
         try:
             process.wait(limit)
         except subprocess.TimeoutExpired:
-            return f"killed after {limit:g} s"
+            return None
         finally:
             if process.poll() is None:
                 _kill(process)
             _running.discard(process)
-    code = process.returncode
-    return f"ended with signal {-code}" if code < 0 else f"ended with status {code}"
+    return process.returncode
 
 
 def stop() -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from compiler.abi.frames import Stimulus
+from compiler.abi.states import WireError
 
-from ...run.scenario import Job, SimulationError
+from ...run.errors import SimulationError
+from ...run.scenario import Job
 from ...run.verilog import simulate_verilog
 from ..jobs import jobs
 from ..jobs.bus import SLOWER, run_bus
@@ -79,7 +81,7 @@ def _waves(
             run_bus(hardware, work, simulator)
         else:
             marker = _traced(hardware, work, failure["details"], simulator)
-    except SimulationError as error:  # a hang: its waveforms are what is wanted
+    except WireError as error:  # a hang: its waveforms are what is wanted
         (folder / "waves.log").write_text(str(error))
     fst, save, commands = (folder / f"waves.{kind}" for kind in ("fst", "gtkw", "sucl"))
     written = sorted(work.rglob("*.fst"), key=lambda path: path.stat().st_mtime)

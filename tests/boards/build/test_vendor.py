@@ -18,8 +18,8 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format.random_models import random_model
+from sim.run.errors import ToolFailed
 from sim.run.processes import watched
-from sim.run.scenario import SimulationError
 
 pytestmark = pytest.mark.vendor
 CLOCKS = 8  # of a bit, to simulate less
@@ -138,7 +138,7 @@ def test_project_lints_where_it_lies(project: Path) -> None:
     waivers = project / "sparseflow.vlt"
     needed = [line for line in waivers.read_text().splitlines() if "_link.v" in line]
     waivers.write_text(waivers.read_text().replace("\n".join(needed), ""))
-    with pytest.raises(SimulationError, match=r"Exiting due to 1 warning"):
+    with pytest.raises(ToolFailed, match=r"Exiting due to 1 warning"):
         ran(project, "verilator", "--lint-only", "-Wall", "--top-module", "sparseflow_board",
             "sparseflow.vlt", *sources)  # fmt: skip
     told = (project / "log").read_text()

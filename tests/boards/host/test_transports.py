@@ -30,7 +30,7 @@ from compiler.lower.load import Space, header
 from csb_format import IntArray, Model
 from csb_format.random_models import random_frames, random_model, random_network
 from engine.reference import IntegerModel
-from sim.run.scenario import SimulationError
+from sim.run.errors import SimulationError
 
 MODEL = random_model(np.random.default_rng(1), 6, 5, 2, 1, 2)
 DESIGN = design_for(MODEL, 4, 2)

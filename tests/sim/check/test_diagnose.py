@@ -22,7 +22,8 @@ from sim.check.checks import Bench
 from sim.check.compare import Mismatch
 from sim.check.diagnose import NOT_AGAIN, diagnose
 from sim.check.verify import Verification, verify
-from sim.run.scenario import Job, SimulationError
+from sim.run.errors import Hang
+from sim.run.scenario import Job
 from sim.run.verilog import simulate_verilog
 
 
@@ -319,7 +320,7 @@ def test_a_program_that_goes_astray_is_told_from_the_hang(
     halting = len(network.image.program)  # memory that was never written halts
     lost = program_fault(network.image, address, next=halting)
     with pytest.raises(
-        SimulationError,
+        Hang,
         match=rf"(?s)nothing moved.*cycle \d+: instruction {address} \(layer 0 weight_hr\): "
         rf"next is {halting}, should be {now.next}$",
     ):
@@ -330,7 +331,7 @@ def test_a_program_that_never_starts_is_told(
     network: Any, network_files: VerilogFiles, broken: Any, work: Path
 ) -> None:
     never = program_fault(network.image, 0, frame_beats=0)
-    with pytest.raises(SimulationError, match=r"(?s)nothing moved.*\nno frame is taken; look at"):
+    with pytest.raises(Hang, match=r"(?s)nothing moved.*\nno frame is taken; look at"):
         verified(network, broken(never, network_files), work)
 
 

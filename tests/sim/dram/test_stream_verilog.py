@@ -20,7 +20,7 @@ from sim.dram.stream_verilog import (
     simulate_streamed,
     write_stream_job,
 )
-from sim.run.scenario import SimulationError
+from sim.run.errors import Hang
 
 DESIGN = Design(8, 4, 1, 4, 8, 16, 2, 8, 8, 3, 10, 8)
 BUS = ReadBus(64, 32, 8, 4, 32)
@@ -72,7 +72,7 @@ class Dead:
 def test_a_hanging_stream_is_an_error() -> None:
     done = job()
     waiting = run_stream(Dead(), done.memory, GroupTaker(done.image), 1, limit=50)
-    with pytest.raises(SimulationError, match=r"0 groups of 20 after 50 cycles: the stream hangs"):
+    with pytest.raises(Hang, match=r"0 groups of 20 after 50 cycles: the stream hangs"):
         waiting.send(None)
 
 

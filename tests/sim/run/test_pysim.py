@@ -12,8 +12,9 @@ from amaranth.sim import Simulator
 from compiler.abi.states import Outcome
 from hdl.core.core import Core
 from sim.run.block_ports import BlockPorts
+from sim.run.errors import Hang
 from sim.run.pysim import simulate_amaranth
-from sim.run.scenario import Job, SimulationError, run_job
+from sim.run.scenario import Job, run_job
 
 
 def run_in_turn(core: Core, jobs: list[Job]) -> list[Outcome]:
@@ -76,7 +77,7 @@ def test_a_start_keeps_results_that_nobody_has_taken(case: Any) -> None:
 
 def test_blank_hardware_without_loading_hangs_with_a_message(case: Any) -> None:
     job = replace(Job.of(case.image, case.sequences), limit=200)
-    with pytest.raises(SimulationError, match=r"nothing moved for 200 cycles.*loaded 0 of 0 words"):
+    with pytest.raises(Hang, match=r"nothing moved for 200 cycles.*loaded 0 of 0 words"):
         simulate_amaranth(case.image, job, loaded=False)
 
 

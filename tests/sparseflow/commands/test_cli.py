@@ -51,7 +51,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
 def replace_pipeline(monkeypatch: pytest.MonkeyPatch, **functions: Callable[..., object]) -> None:
     fake = SimpleNamespace(**functions)
     monkeypatch.setitem(sys.modules, "sparseflow.steps.pipeline", fake)
-    monkeypatch.setattr(sparseflow, "pipeline", fake, raising=False)
+    monkeypatch.setattr("sparseflow.steps.pipeline", fake, raising=False)
 
 
 def test_version(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

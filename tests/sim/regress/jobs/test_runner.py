@@ -92,6 +92,18 @@ def test_crashes_and_hangs_harm_no_other_case(tmp_path: Path) -> None:
     assert Path(by["crash"].kept, "command.log").exists()
 
 
+@pytest.mark.parametrize(
+    "words", ["nothing moved for a while", "test killed after 3 s", "simulation failed (exit 9)"]
+)
+def test_what_a_command_says_does_not_tell_how_it_ended(tmp_path: Path, words: str) -> None:
+    program = f"import sys; print({words!r}, flush=True); sys.exit(3)"
+    suite, places = suite_of(tmp_path, command("loud", program))
+    run = run_suite(suite, places, LocalEngine(1))
+    assert verdicts(run) == {"loud": "crash"}
+    assert words in run.results[0].story
+    assert "exit 3" in run.results[0].story
+
+
 def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     suite, places = suite_of(tmp_path, *(command(name, WRITE) for name in "abc"))
     with pytest.raises(KeyboardInterrupt):
