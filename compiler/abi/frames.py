@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from csb_format.csb import BoolArray
 from csb_format.fixed import IntArray
 
 from ..lower.image import Image
+from ..timing.cycle_model import CycleModel, Schedule
 from .registers import PACKET, PACKET_MAGIC
 from .wire import frame_packing, frame_payloads
 
@@ -92,6 +94,12 @@ class Stimulus:
     def first(self) -> BoolArray:
         """Which frames start a sequence, bool (F,)."""
         return np.asarray(self.step == 0)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """When everything happens as these frames run without pauses."""
+        marks = self.first.tolist(), self.context.tolist()
+        return CycleModel(self.image, self.part).run(len(self.frames), *marks)
 
     def payloads(self) -> list[int]:
         """The beats of the ``frames`` stream."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from compiler.abi.frames import Stimulus
 from compiler.lower.image import Image
-from compiler.timing.cycle_model import CycleModel, Schedule
+from compiler.timing.cycle_model import Schedule
 from csb_format import IntArray
 from engine.reference import IntegerModel, Trace
 from hdl.verilog import VerilogFiles
@@ -68,6 +68,10 @@ class Verification:
         Cycles from frame to frame, measured.
     cycle_mismatch : CycleMismatch, optional
         The first frame whose cycle differs from the model; not checked with stalls.
+    stimulus : Stimulus
+        What went in, with the cycles in which the model says it runs (``schedule``).
+    traces : list of lists of Trace
+        What the model makes of it, of each level all sequences.
     before : tuple of Verification
         Of two directions each level is a run of its own: those of the levels before.
     """
@@ -79,6 +83,8 @@ class Verification:
     run: VerilogRun
     steps: IntArray
     cycle_mismatch: CycleMismatch | None
+    stimulus: Stimulus
+    traces: list[list[Trace]]
     before: tuple[Verification, ...] = ()
 
     @property
@@ -90,6 +96,16 @@ class Verification:
     def first(self) -> Mismatch | None:
         """The first mismatch."""
         return self.comparison.first
+
+    @property
+    def runs(self) -> tuple[Verification, ...]:
+        """All runs, this one last."""
+        return (*self.before, self)
+
+    @property
+    def schedule(self) -> Schedule:
+        """When everything happens without pauses, by the cycle model."""
+        return self.stimulus.schedule
 
 
 def verify(
@@ -156,8 +172,7 @@ def verify(
     for part in range(len(image.parts)):
         inputs = [trace.output for trace in traces[part - 1]] if part else sequences
         stimulus = Stimulus.of(image, inputs, part, contexts=contexts)
-        marks = stimulus.first.tolist(), stimulus.context.tolist()
-        schedule = CycleModel(image, part).run(len(stimulus.frames), *marks)
+        schedule = stimulus.schedule
         job = Job.of(image, stimulus, load=load, idle=idle, stall=stall)
         if not paused:  # something moves in every step
             longest = int(np.diff(schedule.frame_done, prepend=0).max())
@@ -172,9 +187,11 @@ def verify(
             first = _diagnosed(model, stimulus, traces, comparison.first, bench)
             comparison = replace(comparison, first=first)
         cycles = run.outcome.frame_cycles(image, part)
-        wrong = None if paused else _check_cycles(stimulus, schedule, cycles, bench)
+        wrong = None if paused else _check_cycles(stimulus, cycles, bench)
         steps, counts = np.diff(cycles), (len(sequences), len(cycles))
-        now = Verification(simulator, *counts, comparison, run, steps, wrong, before)
+        now = Verification(
+            simulator, *counts, comparison, run, steps, wrong, stimulus, traces, before
+        )
         if not now.exact:
             return now
         before = (*before, now)
@@ -226,10 +243,9 @@ def _diagnosed(
         return replace(first, where=f"not diagnosed ({reason})")
 
 
-def _check_cycles(
-    stimulus: Stimulus, schedule: Schedule, cycles: IntArray, bench: Bench
-) -> CycleMismatch | None:
+def _check_cycles(stimulus: Stimulus, cycles: IntArray, bench: Bench) -> CycleMismatch | None:
     """The first frame out of schedule."""
+    schedule = stimulus.schedule
     wrong = np.flatnonzero(cycles != schedule.frame_done)
     if not len(wrong):
         return None

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from compiler.lower.image import Image
-from compiler.timing.cycle_model import CycleModel
 from csb_format import IntArray, Model
 from engine.reference import IntegerModel
 from hdl.verilog import VerilogFiles
@@ -88,21 +87,14 @@ class Run:
             "weights": figures.weights(model),
         }
 
-    @property
-    def _runs(self) -> tuple[Verification, ...]:
-        """With two directions every level is a run of its own."""
-        return (*self.result.before, self.result)
-
     def _measured(self) -> dict[str, Any]:
         """What depends on the run."""
         model, result = self.model, self.result
         floor = figures.floor(model, self.image.design)
         # With two directions a step takes one of each level's.
-        runs = self._runs
+        runs = self.result.runs
         cycles = sum(_steady(run.steps) for run in runs)
-        first = [step == 0 for sequence in self.data.sequences for step in range(len(sequence))]
-        models = [CycleModel(self.image, part) for part in range(len(runs))]
-        predicted = sum(_steady(model.run(len(first), first).steps) for model in models)
+        predicted = sum(_steady(run.schedule.steps) for run in runs)
         return {
             "accuracy": self._accuracy(),
             "cycles_per_step": {"floor": floor, "model": predicted, "rtl": cycles},
@@ -121,8 +113,8 @@ class Run:
 
     def _simulator(self) -> dict[str, Any]:
         result, measured = self.result, bool(self.floats)
-        cycles = sum(run.run.outcome.total for run in self._runs)
-        seconds = sum(run.run.seconds for run in self._runs)
+        cycles = sum(run.run.outcome.total for run in self.result.runs)
+        seconds = sum(run.run.seconds for run in self.result.runs)
         names = (self.model_path.name, self.data_path.name, result.simulator)
         return {
             "name": result.simulator,
@@ -143,7 +135,7 @@ class Run:
         found |= self.floats
         reference = IntegerModel(self.model)
         if self.labelled and self.model.head is not None:
-            model = np.stack([trace.output[-1] for trace in reference.run(self.frames)])
+            model = np.stack([trace.output[-1] for trace in self.result.traces[-1]])
             for name, states in (("fixed", model), ("rtl", self._last_outputs())):
                 if states is not None:
                     found[name] = float(np.mean(reference.classify(states) == self.data.labels))

@@ -9,8 +9,8 @@ import numpy as np
 
 from compiler.abi.frames import Stimulus
 from compiler.array.program import Frame
-from compiler.timing.cycle_model import CycleModel
-from engine.reference import IntegerModel
+
+from ...check.verify import Verification
 
 if TYPE_CHECKING:
     from ..suite.hardware import Hardware
@@ -45,12 +45,14 @@ ALL_BINS: tuple[str, ...] = (
 )
 
 
-def bins_of(hardware: Hardware) -> list[str]:
+def bins_of(hardware: Hardware, shown: Verification | None = None) -> list[str]:
     """Bins that a case hits when it runs to its end.
 
     Parameters
     ----------
     hardware : Hardware
+    shown : Verification, optional
+        What a run has shown, with the model's states; else they are computed.
     """
     found = {"kind/network", f"simulator/{hardware.case.simulator}"}
     shapes = list(_shapes(hardware))
@@ -63,7 +65,7 @@ def bins_of(hardware: Hardware) -> list[str]:
     found.add(f"width/{_width(max(hardware.design.value_bits, hardware.design.act_bits))}")
     found.add(f"stall/idle {_share(hardware.case.idle)}, stall {_share(hardware.case.stall)}")
     found.add(f"memories/{_memories(hardware)}")
-    found.update(f"state/{name}" for name in _states(hardware))
+    found.update(f"state/{name}" for name in _states(hardware, shown))
     return sorted(found)
 
 
@@ -160,10 +162,10 @@ def _memories(hardware: Hardware) -> str:
     return "loaded" if hardware.blank else "images"
 
 
-def _states(hardware: Hardware) -> Iterable[str]:
+def _states(hardware: Hardware, shown: Verification | None) -> Iterable[str]:
     """What the model's states were, and what its schedule waited for."""
-    levels = IntegerModel(hardware.model).run_levels(hardware.frames())
     gate, state = hardware.design.gate, hardware.design.state
+    levels = shown.traces if shown else hardware.levels
     for traces in levels:
         hidden = np.concatenate([trace.hidden for trace in traces])
         cell = np.concatenate([trace.cell for trace in traces])
@@ -176,14 +178,12 @@ def _states(hardware: Hardware) -> Iterable[str]:
             "c small": (np.abs(cell) < 1 << state.frac - 3).any(),
         }
         yield from (name for name, met in tests.items() if met)
-    for given in hardware.stimuli():
+    for given in [run.stimulus for run in shown.runs] if shown else hardware.stimuli():
         yield from _waits(hardware, given)
 
 
 def _waits(hardware: Hardware, given: Stimulus) -> Iterable[str]:
-    image, part = hardware.image, given.part
-    marks = given.first.tolist(), given.context.tolist()
-    schedule = CycleModel(image, part).run(len(given.frames), *marks)
+    image, schedule = hardware.image, given.schedule
     starts = {issue.address for issue in schedule.issues}
     yield from (f"waits for {issue.waited}" for issue in schedule.issues if issue.waited)
     tried = [n for n, word in enumerate(image.program) if word.frame == Frame.TRY]

@@ -198,11 +198,11 @@ def _network(hardware: Hardware, work: Path) -> Execution:
         contexts=case.contexts,
         simulate=simulate,
     )
-    runs = [*found.before, found]
+    runs = list(found.runs)
     failure = _wrong(found)
     if failure:
         _keep_vectors(work, simulate.jobs)
-    bins = bins_of(hardware)
+    bins = bins_of(hardware, found)
     return Execution(_figures(runs), _times(runs), bins, failure)
 
 

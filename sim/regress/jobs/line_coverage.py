@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROOMS", "combined", "measuring", "noting"]
 
-ROOMS = ("csb_format", "hdl", "sim")
+ROOMS = ("csb_format", "compiler", "engine", "hdl", "sim")
 
 
 def measuring(folder: Path) -> dict[str, str]:

@@ -278,7 +278,8 @@ def _fingerprint(suite: Suite) -> str:
     """Digest of everything that results follow from."""
     cases = [asdict(case) for case in suite.cases]
     models = {name: asdict(recipe) for name, recipe in suite.models.items()}
-    what = json.dumps([cases, models, generator_digest("csb_format", "hdl", "sim")], sort_keys=True)
+    sources = generator_digest("csb_format", "compiler", "engine", "hdl", "sim")
+    what = json.dumps([cases, models, sources], sort_keys=True)
     digest = hashlib.sha256(what.encode())
     for recipe in suite.models.values():
         if recipe.file and (path := suite.folder / recipe.file).is_file():

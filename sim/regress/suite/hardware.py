@@ -24,7 +24,7 @@ from compiler.lower.image import Image
 from csb_format import IntArray, LstmLayer, Model, load_model
 from csb_format.files.images import write_mem
 from csb_format.random_models import random_frames, random_network
-from engine.reference import IntegerModel
+from engine.reference import IntegerModel, Trace
 from hdl.verilog import VerilogFiles, emit_verilog
 
 from ...run.scenario import Job
@@ -138,7 +138,7 @@ class Hardware:
             asdict(self.design),
             self.blank,
             self.case.kind,
-            generator_digest("csb_format", "hdl"),
+            generator_digest("csb_format", "compiler", "hdl"),
         ]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:20]
 
@@ -152,10 +152,14 @@ class Hardware:
         rng = np.random.default_rng([self.case.seed, 1])
         return random_frames(rng, self.model, list(self.case.lengths))
 
+    @cached_property
+    def levels(self) -> list[list[Trace]]:
+        """What the model makes of the case's sequences, of each level all of them."""
+        return IntegerModel(self.model).run_levels(self.frames())
+
     def stimuli(self) -> list[Stimulus]:
         """What goes into each program of the image; those after the first need the model's."""
-        levels = IntegerModel(self.model).run_levels(self.frames())
-        given = [self.frames(), *([trace.output for trace in level] for level in levels)]
+        given = [self.frames(), *([trace.output for trace in level] for level in self.levels)]
         contexts, parts = self.case.contexts, range(len(self.image.parts))
         return [Stimulus.of(self.image, given[n], n, contexts=contexts) for n in parts]
 

@@ -13,6 +13,7 @@ import pytest
 
 from compiler.array.latency import Latencies
 from compiler.timing.cycle_model import CycleModel
+from engine.reference import IntegerModel
 from hdl.verilog import VerilogFiles, emit_verilog
 from sim.check.verify import CycleMismatch, run_levels, verify
 from sim.run.streams import Pauses
@@ -182,3 +183,29 @@ def test_verilator_verifies(case: Any, verilator: Any, files: VerilogFiles) -> N
     assert shown.exact
     assert shown.simulator == "verilator"
     assert shown.run.build_seconds == 0
+
+
+def test_a_verification_keeps_what_it_has_computed(
+    case: Any, files: VerilogFiles, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """States and cycles of the models are worked out once; reports take them from there."""
+    counts = {"states": 0, "cycles": 0}
+    states, cycles = IntegerModel.run_levels, CycleModel.run
+
+    def counted_states(self: IntegerModel, sequences: Any) -> Any:
+        counts["states"] += 1
+        return states(self, sequences)
+
+    def counted_cycles(self: CycleModel, *given: Any) -> Any:
+        counts["cycles"] += 1
+        return cycles(self, *given)
+
+    monkeypatch.setattr(IntegerModel, "run_levels", counted_states)
+    monkeypatch.setattr(CycleModel, "run", counted_cycles)
+    reference = IntegerModel(case.model)
+    found = verify(reference, case.image, files, case.sequences, work, simulator="icarus")
+    assert found.exact
+    assert found.runs == (found,)
+    assert found.schedule.frame_done[-1] == found.run.outcome.cycles[-1]
+    assert [len(trace.hidden) for trace in found.traces[-1]] == [len(s) for s in case.sequences]
+    assert counts == {"states": 1, "cycles": 1}
