@@ -34,8 +34,6 @@ PES = (4, 8, 16, 32, 64, 128)
 # block, a bit of 16 words, and a bit of every further 16 words to choose from.
 BLOCK_COST, BIT_COST, CHOICE_COST = 128, 1.0, 0.5
 TABLES, TABLE_GUARD = 5, 3  # of an element-wise lane: sigmoid and tanh
-# LUT4 sites that 16 words of 4 bits take: on ECP5 with their write port's slice
-DISTRIBUTED, DISTRIBUTED_GOWIN = 6, 8
 NARROW = 9  # bits of the operands of half a multiplier
 # LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_resources.py)
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
@@ -45,8 +43,6 @@ GUARD = 2  # per bit of a vector bank in blocks: Yosys lets it be read where it 
 DEEP = 1.06  # copies of what many cells read
 LINK_BLOCKS = 2
 LARGE_WORDS, LARGE_BITS = 16384, 16  # of a memory with one port
-# of LUT4 sites to the look-up tables of a family: six inputs take more logic
-SITES = {"ecp5": 1.0, "ice40": 1.0, "gowin": 1.0, "vivado": 0.6, "vivado-zynq": 0.6, "quartus": 0.5}
 
 
 @dataclass(frozen=True)
@@ -131,17 +127,17 @@ def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
         blocks += used * count
         distributed += 0 if used else count * _distributed(width, depth)
         luts += 0 if used else count * _chosen(width, depth)
-    luts += distributed * (DISTRIBUTED_GOWIN if board.flow == "gowin" else DISTRIBUTED)
+    luts += distributed * board.family.costs.distributed
     multipliers, instead = _multipliers(design, board)
     logic = (luts + _logic(design) + instead) * (DEEP if design.deep else 1)
-    return Usage(multipliers, blocks, round(logic * SITES[board.flow]), large, distributed)
+    return Usage(multipliers, blocks, round(logic * board.family.costs.sites), large, distributed)
 
 
 def _multipliers(design: Design, board: Board) -> tuple[int, int]:
     """DSP blocks, and LUT4 sites of products that there are none for."""
     part, lanes = board.has, _lane_multipliers(design)
     if (
-        board.flow == "ice40"
+        board.family.costs.soft_lanes
         and design.multipliers + lanes > part.multipliers >= design.multipliers
     ):
         # the lanes' multipliers become adders

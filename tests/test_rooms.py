@@ -31,7 +31,7 @@ ORDER: dict[str, list[str]] = {
     "sim": ["run", "check", "bus", "dram", "regress"],
     "sim.regress": ["suite", "jobs", "records"],
     "pruning.tasks": ["data", "training", "networks", "recipes"],
-    "boards": ["board", "tools", "families", "resources", "link", "build", "host"],
+    "boards": ["link", "families", "board", "resources", "tools", "build", "host"],
     "sparseflow": ["pages", "steps", "commands"],
 }
 # Whoever builds hardware needs neither a training framework nor a simulator for the format.

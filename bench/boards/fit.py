@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from boards.board import board
+from boards.build.open_tools import pack_cells, synthesise, tools_of
 from boards.build.top_verilog import emit_board
-from boards.families.flow import OPEN_FLOWS, pack_cells, synthesise
 from boards.resources import Usage, estimate
 from compiler.lower.compile import compile_model
 
@@ -51,7 +51,7 @@ CASES = {
         Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 8, 16),
     )
 }
-# how `Usage` calls the kinds of cells of `boards.families.flow`
+# how `Usage` calls the kinds of cells of `boards.build.open_tools`
 NAMES = {
     "multipliers": "dsp",
     "block_rams": "ram",
@@ -112,7 +112,7 @@ def _row(name: str) -> dict[str, Any]:
         counted = count(case, Path(folder))
     say(f"{name}: {time.monotonic() - begin:.0f} s")
     b = board(case.board)
-    tools = {name: version(name) for name in OPEN_FLOWS[b.flow].packages}
+    tools = {name: version(name) for name in tools_of(b).packages}
     command = f'python -m bench.boards.fit --case "{name}"'
     return {"case": name, "command": command, "counted": asdict(counted), "tools": tools}
 

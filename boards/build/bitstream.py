@@ -16,11 +16,10 @@ from typing import Any
 from compiler.array.design import Design
 from compiler.lower.image import Image
 
-from ..board import Board, BoardError
-from ..families.flow import OPEN_FLOWS, count_cells, open_flow, pack, place, synthesise
-from ..families.pll import clock_verilog
+from ..board import Board, clock_verilog
 from ..link.uart import clocks_per_bit
 from ..tools.run import BitstreamError, Note
+from .open_tools import count_cells, pack, place, synthesise, tools_of
 from .top_verilog import emit_board
 
 __all__ = ["BitstreamError", "Built", "build_bitstream"]
@@ -122,8 +121,7 @@ def build_bitstream(
     BitstreamError
         If a tool fails, or the design does not fit or misses the board's clock.
     """
-    if not open_flow(board):
-        raise BoardError(f"board {board.name}: no open tools for {board.part}; write its project")
+    tools_of(board)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
@@ -162,7 +160,7 @@ def _built(board: Board, design: Design, work: Path, seed: int, bits: Path) -> B
         seed=seed,
         bitstream=bits.name,
         bitstream_sha256=hashlib.sha256(bits.read_bytes()).hexdigest(),
-        tools={name: version(name) for name in OPEN_FLOWS[board.flow].packages},
+        tools={name: version(name) for name in tools_of(board).packages},
         **({"ff": 0} | count_cells(board, used)),
     )
 

@@ -9,8 +9,7 @@ from compiler.lower.image import Image
 from hdl.core.hierarchy import Hierarchy
 from hdl.verilog import VerilogFiles, emit_verilog
 
-from ..board import BOARD_MODULE, Board
-from ..families.pll import clock_verilog
+from ..board import BOARD_MODULE, Board, clock_verilog
 from ..link.gateware import LINK_MODULE, LinkTop
 
 __all__ = ["board_verilog", "emit_board"]

@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
+from ..families.ecp5 import PARTS
+
 __all__ = ["DEVICES", "KINDS", "CellReport", "Device", "ModuleCells"]
 
 KINDS = {
@@ -58,10 +60,9 @@ class Device:
         }
 
 
-DEVICES = (
-    Device("LFE5U-25F", 24288, 28, 56),
-    Device("LFE5U-45F", 43848, 72, 108),
-    Device("LFE5U-85F", 83640, 156, 208),
+DEVICES = tuple(
+    Device(name, PARTS[name].luts, PARTS[name].multipliers, PARTS[name].block_rams)
+    for name in ("LFE5U-25F", "LFE5U-45F", "LFE5U-85F")
 )
 
 

@@ -52,7 +52,7 @@ def run_tool(
     timeout: float,
     note: Note = lambda text: None,
     *,
-    program: str = "",
+    program: str | None = None,
     check: Callable[[Path], None] = lambda log: None,
 ) -> None:
     """Run a tool from PyPI in a folder; it does not outlive this call.
@@ -69,7 +69,7 @@ def run_tool(
         Seconds.
     note : callable
         Told how far it is, as its log says.
-    program : str
+    program : str, optional
         Its file beside Python's; by default that of YoWASP.
     check : callable
         Told the log's name again and again; what it raises ends the tool.

@@ -40,7 +40,7 @@ def boards(
 
     **Next:** `sparseflow fit MODEL --board BOARD`
     """
-    from boards.board import FLOWS, board, board_names
+    from boards.board import board, board_names
     from csb_format import load_model
     from csb_format.random_models import demo_sized
 
@@ -52,7 +52,7 @@ def boards(
         b = board(name)
         clock, link = f"{b.clock_hz / 1e6:g}", "UART" if b.baud else "AXI"
         device = f"{b.title}\n{b.part}"
-        table.add_row(name, device, FLOWS[b.flow], clock, link, _largest(given, b))
+        table.add_row(name, device, b.family.made_with, clock, link, _largest(given, b))
     Console().print(table)
 
 

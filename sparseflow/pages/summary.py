@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from boards.board import FLOWS, SIGNALS, Board
+from boards.board import SIGNALS, Board
 from boards.build.bitstream import Built
 from boards.resources import Choice
 from csb_format.model import Model
 
 __all__ = ["speeds", "summary"]
-
-STARTS = {
-    "vivado": "vivado -mode batch -source build.tcl",
-    "vivado-zynq": "vivado -mode batch -source build.tcl",
-    "quartus": "sh build.sh",
-}
 
 
 def speeds(model: Model, cycles: int, megahertz: float) -> tuple[float, float]:
@@ -52,7 +46,7 @@ def summary(model: Model, board: Board, best: Choice, built: Built | None, secon
     lines = [
         f"# {board.title}: {design.pes} x {design.lanes} multipliers",
         "",
-        f"- device {board.part}, {FLOWS[board.flow]}",
+        f"- device {board.part}, {board.family.made_with}",
         f"- a step of the model: {best.cycles} cycles, {best.cycles / megahertz:.2f} us at "
         f"{megahertz:g} MHz",
         f"- {real:.3g} GOPS, {dense:.3g} GOPS if the pruned weights counted",
@@ -97,7 +91,7 @@ def _padded(row: list[str], widths: list[int]) -> list[str]:
 
 def _result(board: Board, built: Built | None) -> list[str]:
     if built is None:
-        return [*_open_pins(board), f"- start: `{STARTS[board.flow]}` in this folder"]
+        return [*_open_pins(board), f"- start: `{board.family.start}` in this folder"]
     tools = ", ".join(f"{name} {release}" for name, release in built.tools.items())
     return [
         f"- bitstream {built.bitstream}, sha256 {built.bitstream_sha256}",

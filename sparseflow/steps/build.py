@@ -9,10 +9,9 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from boards.board import FLOWS, Board, BoardError, board
+from boards.board import Board, BoardError, board
 from boards.build.bitstream import DESIGN, SUMMARY, Built, build_bitstream
 from boards.build.vendor import write_project
-from boards.families.flow import open_flow
 from boards.resources import Choice, choice, choices, fastest
 from boards.tools.run import Note
 from compiler.lower.compile import compile_model
@@ -78,7 +77,7 @@ def build(
     _check_size(model, chosen, best)
     page = partial(_page, model, chosen, best, begin)
     image = compile_model(model, best.design)
-    if open_flow(chosen):
+    if chosen.family.tools:
         texts: list[str] = []
 
         def written(built: Built) -> str:
@@ -89,7 +88,7 @@ def build(
             chosen, best.design, image, out, seed=seed, tell=tell, note=note, page=written
         )
         return texts[0]
-    tell(f"writing the {FLOWS[chosen.flow]}")
+    tell(f"writing the {chosen.family.made_with}")
     write_project(chosen, best.design, image, out)
     replace_file(out / DESIGN, (json.dumps(asdict(best.design), indent=2) + "\n").encode())
     text = page(None)

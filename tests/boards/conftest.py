@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from boards.board import Board
-from boards.families.flow import synthesis
+from boards.build.open_tools import synthesis
 from boards.tools.synth import run_yosys
 from compiler.array.design import Design
 from compiler.array.needs import design_for

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from boards.board import Board, BoardError, board, board_names, parse
-from boards.families.pll import clock_verilog
+import boards
+from boards.board import Board, BoardError, board, board_names, clock_verilog, parse
+from boards.families import FAMILIES
 
 OPEN = ("ecpix5", "icebreaker", "tang_primer_20k", "ulx3s")
 
@@ -48,13 +50,32 @@ def test_unknown_board() -> None:
     ("text", "message"),
     [
         ("title = ", r"board file x\.toml: Invalid value"),
-        ('colour = "red"', r"board file x\.toml: .*unexpected keyword argument 'colour'"),
-        ('title = "X"', r"board file x\.toml: .*missing"),
+        (
+            'flow = "ecp5"\ncolour = "red"',
+            r"board file x\.toml: .*unexpected keyword argument 'colour'",
+        ),
+        ('title = "X"', r"board file x\.toml: flow is missing: choose one of ecp5, ice40"),
+        ('title = "X"\nflow = "ecp5"', r"board file x\.toml: .*missing"),
+        ('flow = "magic"', r"board file x\.toml: flow 'magic' is not known: choose one of ecp5"),
     ],
 )
 def test_bad_files(text: str, message: str) -> None:
     with pytest.raises(BoardError, match=message):
         parse("x", text)
+
+
+def test_a_part_that_the_family_does_not_know_is_refused_as_the_file_is_read() -> None:
+    text = (Path(boards.__file__).parent / "data" / "ulx3s.toml").read_text("utf-8")
+    with pytest.raises(BoardError, match=r"part 'xck26' is not one that ecp5 knows \(LFE5U-25F, "):
+        parse("x", text.replace("LFE5U-85F", "xck26"))
+
+
+def test_every_family_is_whole() -> None:
+    for name, family in FAMILIES.items():
+        assert family.name == name
+        assert (family.tools is None) != (family.project is None)
+        assert bool(family.start) == (family.project is not None)
+        assert family.parts
 
 
 def changed(**fields: object) -> Board:

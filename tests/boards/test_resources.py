@@ -76,7 +76,7 @@ def test_memories_are_of_what_synthesis_chooses(name: str, tmp_path: Path) -> No
         f"input clk, we, input [7:0] to, from, input [63:0] in, output [{64 * len(sizes)}:0] out"
     )
     (tmp_path / "m.v").write_text(f"{made}module top ({ports});\n{inside}endmodule\n")
-    family = {"ecp5": "synth_ecp5", "gowin": "synth_gowin -family gw2a"}[board(name).flow]
+    family = {"ecp5": "synth_ecp5", "gowin": "synth_gowin -family gw2a"}[board(name).family.name]
     commands = ["read_verilog -sv m.v", f"{family} -top top -noflatten -run begin:map_ffram"]
     run_yosys(tmp_path, [*commands, "tee -q -o cells.txt stat -json"], 300)
     text = (tmp_path / "cells.txt").read_text("utf-8")

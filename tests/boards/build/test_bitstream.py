@@ -12,7 +12,7 @@ import pytest
 
 from boards.board import BoardError, board
 from boards.build.bitstream import BitstreamError, Built, _check_clock, build_bitstream
-from boards.families.flow import count_cells, synthesis
+from boards.build.open_tools import count_cells, synthesis
 from boards.resources import estimate
 from boards.tools.run import why
 from compiler.array.design import Design

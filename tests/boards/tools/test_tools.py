@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from boards.board import board
-from boards.families.flow import place
+from boards.build.open_tools import place
 from boards.tools import run as tools
 from boards.tools.run import BitstreamError, how_far, run_tool, watch
 from boards.tools.synth import run_yosys

@@ -1,0 +1,165 @@
+"""Yosys, nextpnr and a packer, all from PyPI, as a family's tools are told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from compiler.array.design import Design
+from hdl.verilog import VerilogFiles
+
+from ..board import BOARD_MODULE, Board, BoardError
+from ..families.family import OpenTools
+from ..tools.run import USED, Note, has_room, run_tool, watch
+from ..tools.synth import reading, run_yosys
+
+__all__ = [
+    "count_cells",
+    "pack",
+    "pack_cells",
+    "place",
+    "synthesis",
+    "synthesise",
+    "tools_of",
+]
+
+
+def tools_of(board: Board) -> OpenTools:
+    """The open tools of a board's family.
+
+    Raises
+    ------
+    BoardError
+        If it has none.
+    """
+    if board.family.tools is None:
+        raise BoardError(f"board {board.name}: no open tools for {board.part}; write its project")
+    return board.family.tools
+
+
+def count_cells(board: Board, used: dict[str, int]) -> dict[str, int]:
+    """Cells as results name them, from counts by nextpnr's names."""
+    return {
+        name: sum(-(-used.get(kind, 0) // share) for kind, share in kinds.items())
+        for name, kinds in tools_of(board).cells.items()
+    }
+
+
+def synthesis(
+    board: Board, design: Design, sources: tuple[str, ...], top: str = BOARD_MODULE
+) -> list[str]:
+    """Yosys commands; blocks are synthesised once, and keep their own copies of registers."""
+    return [*reading(sources, top), *tools_of(board).synthesis(board, design, top)]
+
+
+def synthesise(
+    board: Board, design: Design, files: VerilogFiles, work: Path, timeout: float, note: Note
+) -> None:
+    """Make ``netlist.json`` of a board's Verilog, as place and route takes it.
+
+    Parameters
+    ----------
+    board : Board
+    design : Design
+    files : VerilogFiles
+        As :func:`boards.build.top_verilog.emit_board` returns them.
+    work : Path
+        Folder to work in.
+    timeout : float
+        Seconds.
+    note : callable
+        Told what Yosys is about.
+
+    Raises
+    ------
+    SynthesisError
+        If Yosys fails.
+    """
+    for name in (*files.images, *files.sources):
+        shutil.copy(files.folder / name, work / name)
+    done = [*synthesis(board, design, files.sources), "flatten -noscopeinfo", "opt_clean -purge"]
+    commands = [*done, "stat", "write_json netlist.json"]
+    run_yosys(work, commands, timeout, watch(work / "yosys.log", note))
+    for name in (*files.images, *files.sources):
+        (work / name).unlink()
+    if improve := tools_of(board).improve:
+        path = work / "netlist.json"
+        netlist = json.loads(path.read_text("utf-8"))
+        improve(netlist, BOARD_MODULE)
+        path.write_text(json.dumps(netlist), "utf-8")
+
+
+def place(board: Board, work: Path, seed: int, timeout: float, note: Note) -> None:
+    """Place and route ``netlist.json``; leaves ``report.json``.
+
+    Parameters
+    ----------
+    board : Board
+    work : Path
+    seed : int
+        Of the placer.
+    timeout : float
+        Seconds.
+    note : callable
+        Told how far it is.
+
+    Raises
+    ------
+    BitstreamError
+        If there is no place for the design; not if it misses its clock.
+    """
+    megahertz = board.clock_hz / 1e6
+    own = ["--report", "report.json", "--seed", str(seed), "--freq", f"{megahertz:g}"]
+    tools = tools_of(board)
+    own += ["--timing-allow-fail", *tools.routed, *tools.place(board)]
+    _nextpnr(board, own, work, timeout, note, has_room(board))
+
+
+def pack_cells(board: Board, work: Path, timeout: float) -> dict[str, int]:
+    """Cells that ``netlist.json`` takes, whether the device has as many or not.
+
+    Returns
+    -------
+    dict
+        As :func:`count_cells`.
+
+    Raises
+    ------
+    BitstreamError
+        If nextpnr fails.
+    """
+    _nextpnr(board, ["--pack-only"], work, timeout)
+    log = (work / f"nextpnr-{tools_of(board).nextpnr}.log").read_text("utf-8")
+    return count_cells(board, {kind: int(cells) for kind, cells, _ in USED.findall(log)})
+
+
+def _nextpnr(
+    board: Board,
+    own: list[str],
+    work: Path,
+    timeout: float,
+    note: Note = lambda text: None,
+    check: Callable[[Path], None] = lambda log: None,
+) -> None:
+    tools = tools_of(board)
+    constraints = tools.constraints(board)
+    (work / constraints.file).write_text("\n".join(constraints.lines) + "\n", "utf-8")
+    given = [*tools.device(board), *constraints.arguments, *own]
+    arguments = ["--json", "netlist.json", *given]
+    run_tool(board, f"nextpnr-{tools.nextpnr}", arguments, work, timeout, note, check=check)
+
+
+def pack(board: Board, work: Path, timeout: float) -> Path:
+    """Make the bitstream of what was routed; returns its file.
+
+    Raises
+    ------
+    BitstreamError
+        If the packer fails.
+    """
+    tools = tools_of(board)
+    name, arguments, program = tools.pack(board)
+    run_tool(board, name, arguments, work, timeout, program=program)
+    return work / tools.bitstream

