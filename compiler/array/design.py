@@ -13,12 +13,26 @@ from csb_format.scales import GATES, MAX_ALIGN, DesignError
 if TYPE_CHECKING:
     pass
 
-__all__ = ["Design", "bits_for", "check_counts"]
+__all__ = ["Array", "Design", "bits_for", "check_counts"]
 
 
 def bits_for(count: int) -> int:
     """Bits of an address of ``count`` places, at least 1."""
     return max(1, (count - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class Array:
+    """The array that is taken where nobody says otherwise.
+
+    Parameters
+    ----------
+    pes, lanes : int
+        M and N.
+    """
+
+    pes: int = 16
+    lanes: int = 8
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from compiler.array.design import Array
 from compiler.array.placement import row_order
 from csb_format.geometry import Geometry
+from csb_format.precision import Precision
 
 from ..importers import Imported
 from ..mask.masks import bank_balanced_mask, bank_view
@@ -196,8 +198,8 @@ class _Matrix:
 def diagnose(
     model: Imported,
     lanes: Sequence[int] = CANDIDATES,
-    pes: int = 16,
-    value_bits: int = 16,
+    pes: int = Array.pes,
+    value_bits: int = Precision.value_bits,
     keep_energy: float = KEEP_ENERGY,
     names: Sequence[str] = (),
 ) -> Diagnosis:

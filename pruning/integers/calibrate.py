@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from csb_format.fixed import Fixed
 from csb_format.model import GATE_ORDER
+from csb_format.precision import Precision
 
 from .formats import (
     Formats,
@@ -109,10 +110,10 @@ def calibrate(
     sequences: Frames,
     head: nn.Linear | None = None,
     *,
-    value_bits: int = 16,
-    act_bits: int = 16,
-    per_gate: bool = False,
-    percentile: float = 100.0,
+    value_bits: int = Precision.value_bits,
+    act_bits: int = Precision.act_bits,
+    per_gate: bool = Precision.per_gate,
+    percentile: float = Precision.percentile,
 ) -> Calibration:
     """Choose a power-of-two format for every tensor and state, and count what saturates.
 
@@ -176,7 +177,9 @@ def count_saturations(
     return found
 
 
-def measure_ranges(lstm: nn.LSTM, sequences: Frames, percentile: float = 100.0) -> Ranges:
+def measure_ranges(
+    lstm: nn.LSTM, sequences: Frames, percentile: float = Precision.percentile
+) -> Ranges:
     """Largest magnitudes, or those that ``percentile`` percent do not exceed.
 
     Raises

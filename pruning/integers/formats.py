@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 
 from csb_format.fixed import Fixed
 from csb_format.model import GATE_ORDER, GateFormats, LstmLayer, Model
+from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
 
 from ..importers.checkpoint import UnsupportedLayerError
@@ -215,10 +216,10 @@ def choose_formats(
     lstm: nn.LSTM,
     head: nn.Linear | None,
     ranges: Ranges,
-    value_bits: int = 16,
-    act_bits: int = 16,
-    per_gate: bool = False,
-    percentile: float = 100.0,
+    value_bits: int = Precision.value_bits,
+    act_bits: int = Precision.act_bits,
+    per_gate: bool = Precision.per_gate,
+    percentile: float = Precision.percentile,
 ) -> Formats:
     """Power-of-two formats for weights, given the ranges of inputs and outputs.
 
@@ -324,7 +325,7 @@ class _Choice:
         return chosen
 
 
-def magnitude(real: npt.NDArray[np.floating], percentile: float = 100.0) -> float:
+def magnitude(real: npt.NDArray[np.floating], percentile: float = Precision.percentile) -> float:
     """Magnitude that ``percentile`` percent of the values do not exceed; 0 of none."""
     if not 0 < percentile <= 100:
         raise ValueError(f"percentile {percentile}: must be above 0 and at most 100")

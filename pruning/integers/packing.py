@@ -16,6 +16,7 @@ from csb_format.csb import Csb, UnbalancedError
 from csb_format.files.matrixfile import PackedMatrix
 from csb_format.fixed import Fixed
 from csb_format.geometry import Geometry
+from csb_format.precision import Precision
 
 from ..mask.masks import kept_weights, packed_geometry
 
@@ -26,7 +27,7 @@ def pack_matrices(
     module: nn.Module | Mapping[str, Tensor],
     banks: Mapping[str, Geometry | int],
     *,
-    value_bits: int = 16,
+    value_bits: int = Precision.value_bits,
     masks: Mapping[str, Tensor] | None = None,
 ) -> dict[str, PackedMatrix]:
     """Quantise and pack bank-balanced matrices by parameter name.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from csb_format import precision
 from csb_format.geometry import Geometry
 from csb_format.model import Model
 
@@ -31,25 +32,8 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Precision:
-    """How to choose formats; see :func:`pruning.integers.calibrate.calibrate`.
-
-    Parameters
-    ----------
-    value_bits : int
-        Width of weights, 4..18.
-    act_bits : int
-        Width of activations, 6..18.
-    per_gate : bool
-        Formats for every gate.
-    percentile : float
-        Of magnitudes that formats hold, in percent.
-    """
-
-    value_bits: int = 16
-    act_bits: int = 16
-    per_gate: bool = False
-    percentile: float = 100.0
+class Precision(precision.Precision):
+    """How to choose formats; see :func:`pruning.integers.calibrate.calibrate`."""
 
     def formats(
         self,

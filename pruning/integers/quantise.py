@@ -16,6 +16,7 @@ from csb_format.csb import Csb, UnbalancedError
 from csb_format.fixed import Fixed, IntArray
 from csb_format.geometry import Geometry
 from csb_format.model import DenseLayer, GateFormats, LstmLayer, Model, Projection
+from csb_format.precision import Precision
 from csb_format.scales import DesignError, Scales
 
 from ..importers.checkpoint import UnsupportedLayerError
@@ -68,12 +69,12 @@ def quantise(
     layout: Layout,
     calibration: Sequence[npt.NDArray[np.floating]],
     *,
-    value_bits: int = 16,
-    act_bits: int = 16,
+    value_bits: int = Precision.value_bits,
+    act_bits: int = Precision.act_bits,
     provenance: Mapping[str, str] | None = None,
     masks: Masks | None = None,
-    per_gate: bool = False,
-    percentile: float = 100.0,
+    per_gate: bool = Precision.per_gate,
+    percentile: float = Precision.percentile,
 ) -> Quantised:
     """Quantise a pruned LSTM of any option, with power-of-two scales.
 

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from csb_format.geometry import Geometry
+from csb_format.precision import Precision
 
 from .agreement import Group, agree, forget_local, keep_local, mean, unwrapped
 from .goals import Goal, MatrixState, resolve, whole_of
@@ -342,7 +343,7 @@ class Pruner(Generic[ModuleT]):
             for name, matrix in self.matrices.items()
         )
 
-    def geometries(self, value_bits: int = 16) -> dict[str, Geometry]:
+    def geometries(self, value_bits: int = Precision.value_bits) -> dict[str, Geometry]:
         """Geometry of every matrix as it is now, for packing.
 
         Parameters

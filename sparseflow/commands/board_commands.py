@@ -10,6 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..steps.options import BoardsOptions, BuildOptions, FitOptions
+from .derived import derived
+
 if TYPE_CHECKING:
     from boards.board import Board
     from boards.resources import Choice
@@ -31,11 +34,8 @@ SHORT = {
 }
 
 
-def boards(
-    model: Annotated[
-        Path | None, typer.Argument(help="Model that `pack` wrote; by default of the demo's size.")
-    ] = None,
-) -> None:
+@derived(BoardsOptions)
+def boards(given: BoardsOptions) -> None:
     """List the boards: device, tools, clock, link, and the largest array that fits.
 
     **Next:** `sparseflow fit MODEL --board BOARD`
@@ -44,15 +44,17 @@ def boards(
     from csb_format import load_model
     from csb_format.random_models import demo_sized
 
-    given = load_model(model) if model else demo_sized()
-    table = _table(f"fits: the largest array, estimated, for {model.name if model else DEMO}")
+    model = load_model(given.model) if given.model else demo_sized()
+    table = _table(
+        f"fits: the largest array, estimated, for {given.model.name if given.model else DEMO}"
+    )
     for column in ("board", "device", "made with", "MHz", "link", "fits"):
         table.add_column(column, overflow="fold")
     for name in board_names():
         b = board(name)
         clock, link = f"{b.clock_hz / 1e6:g}", "UART" if b.baud else "AXI"
         device = f"{b.title}\n{b.part}"
-        table.add_row(name, device, b.family.made_with, clock, link, _largest(given, b))
+        table.add_row(name, device, b.family.made_with, clock, link, _largest(model, b))
     Console().print(table)
 
 
@@ -72,7 +74,8 @@ def _largest(model: Model, board: Board) -> str:
     return f"none\n{SHORT[name]} {share:.0%}"
 
 
-def fit(model: ModelFile, board: BoardName) -> None:
+@derived(FitOptions)
+def fit(given: FitOptions) -> None:
     """Say before any synthesis which arrays fit a board, what limits, and the fastest.
 
     **In:** a packed model. **Out:** a table, the fastest first; cells and clock are estimates.
@@ -83,8 +86,8 @@ def fit(model: ModelFile, board: BoardName) -> None:
     from boards.resources import choices, fastest
     from csb_format import load_model
 
-    given, found = load_model(model), named(board)
-    every = choices(given, found)
+    model, found = load_model(given.model), named(given.board)
+    every = choices(model, found)
     title = _headline(every[0], found) if every and every[0].fits else "nothing fits"
     clock = "a guess" if found.has.guessed else "as measured, at most the clock of the board"
     table = _table(
@@ -98,7 +101,7 @@ def fit(model: ModelFile, board: BoardName) -> None:
         table.add_row(*_cells(c, found))
     if every:
         Console().print(table)
-    fastest(given, found)  # an error that says what to do where nothing fits
+    fastest(model, found)  # an error that says what to do where nothing fits
 
 
 def _table(caption: str, title: str | None = None) -> Table:
@@ -139,15 +142,8 @@ def _cells(c: Choice, board: Board) -> tuple[str, ...]:
     return (array, "yes" if c.fits else "no", *used, limit, *speed)
 
 
-def build(
-    model: ModelFile,
-    board: BoardName,
-    out: Annotated[Path, typer.Option(help="Folder, replaced as a whole.")],
-    pes: Annotated[int | None, typer.Option(min=4, help="Default: the fastest that fits.")] = None,
-    lanes: Annotated[int | None, typer.Option(min=1, help="With --pes.")] = None,
-    clock: Annotated[float | None, typer.Option(min=1, help="MHz instead of the board's.")] = None,
-    seed: Annotated[int, typer.Option(help="Of place and route.")] = 1,
-) -> None:
+@derived(BuildOptions)
+def build(given: BuildOptions) -> None:
     """Make a bitstream with open tools, or the project of a vendor's tool.
 
     **In:** a packed model. **Out:** a folder with the bitstream and reports, or with a
@@ -158,10 +154,19 @@ def build(
     from ..steps.build import build as run
     from .activity import activities
 
-    if (pes is None) != (lanes is None):
+    if (given.pes is None) != (given.lanes is None):
         raise ValueError("--pes and --lanes go together: give both or neither")
-    array = (pes, lanes) if pes and lanes else None
+    array = (given.pes, given.lanes) if given.pes and given.lanes else None
     with activities() as (tell, note):
-        page = run(load_model(model), board, out, array, clock, seed, tell=tell, note=note)
+        page = run(
+            load_model(given.model),
+            given.board,
+            given.out,
+            array,
+            given.clock,
+            given.seed,
+            tell=tell,
+            note=note,
+        )
     Console().print(page, highlight=False, markup=False, soft_wrap=True)
-    Console().print(f"all of it in {out}", highlight=False, markup=False, soft_wrap=True)
+    Console().print(f"all of it in {given.out}", highlight=False, markup=False, soft_wrap=True)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .. import __version__
+from ..steps.options import (
+    DemoOptions,
+    ReportOptions,
+    SimulateOptions,
+    VerilogOptions,
+    VowelsOptions,
+)
 from .board_commands import boards, build, fit
+from .derived import derived
 from .doctor_command import doctor
-from .options import Lanes, Pes, Seed, hint, within
+from .hints import hint
 from .prepare_commands import pack, prune
 from .regress_command import regress
 from .synth_command import synth, timing
@@ -46,22 +52,6 @@ data_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 app.add_typer(data_app, name="data", help="Write a data set that comes with a package.")
 
 
-class Simulator(StrEnum):
-    """Simulators that `simulate` can run."""
-
-    verilator = "verilator"
-    icarus = "icarus"
-
-
-class Images(StrEnum):
-    """Formats of memory images."""
-
-    mem = "mem"
-    coe = "coe"
-    mif = "mif"
-    ihex = "ihex"
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"sparseflow {__version__}")
@@ -83,9 +73,8 @@ def options(
 
 
 @data_app.command("japanese-vowels")
-def japanese_vowels(
-    out: Annotated[Path, typer.Option(help="Folder for train.npz and test.npz.")],
-) -> None:
+@derived(VowelsOptions)
+def japanese_vowels(given: VowelsOptions) -> None:
     """Write the demo's speech: nine speakers told apart by one vowel.
 
     **In:** nothing; the recordings come with an installed package. **Out:** `train.npz` and
@@ -95,8 +84,8 @@ def japanese_vowels(
     """
     from ..steps import pipeline
 
-    pipeline.japanese_vowels(out=out)
-    hint("prune", "CHECKPOINT", "--data", out / "train.npz", "--out", "pruned.safetensors")
+    pipeline.japanese_vowels(out=given.out)
+    hint("prune", "CHECKPOINT", "--data", given.out / "train.npz", "--out", "pruned.safetensors")
 
 
 for command in (prune, pack):
@@ -104,15 +93,8 @@ for command in (prune, pack):
 
 
 @app.command()
-def verilog(
-    model: Annotated[Path, typer.Argument(help="Model that `pack` wrote.")],
-    out: Annotated[Path, typer.Option(help="Folder for the Verilog and the memory images.")],
-    pes: Pes = 16,
-    lanes: Lanes = 8,
-    images: Annotated[
-        Images, typer.Option(help="Format of the memory images; mem is always written.")
-    ] = Images.mem,
-) -> None:
+@derived(VerilogOptions)
+def verilog(given: VerilogOptions) -> None:
     """Emit the accelerator for a model: Verilog and memory images.
 
     **In:** a packed model and the size of the array. **Out:** a folder with the Verilog and
@@ -122,32 +104,31 @@ def verilog(
     """
     from ..steps import pipeline
 
-    pipeline.verilog(model=model, out=out, pes=pes, lanes=lanes, images=images.value)
-    build = out.with_name("simulation")
-    hint("simulate", model, "--data", "DATA", "--build", build, "--pes", pes, "--lanes", lanes)
+    pipeline.verilog(
+        model=given.model,
+        out=given.out,
+        pes=given.pes,
+        lanes=given.lanes,
+        images=given.images.value,
+    )
+    build = given.out.with_name("simulation")
+    hint(
+        "simulate",
+        given.model,
+        "--data",
+        "DATA",
+        "--build",
+        build,
+        "--pes",
+        given.pes,
+        "--lanes",
+        given.lanes,
+    )
 
 
 @app.command()
-def simulate(
-    model: Annotated[Path, typer.Argument(help="Model that `pack` wrote.")],
-    data: Annotated[Path, typer.Option(help="Sequences (.npz) to run; labels give accuracy.")],
-    build: Annotated[Path, typer.Option(help="Folder for the compiled simulation and results.")],
-    simulator: Annotated[
-        Simulator, typer.Option(help="Verilator compiles first, then is far faster.")
-    ] = Simulator.verilator,
-    pes: Pes = 16,
-    lanes: Lanes = 8,
-    utterances: Annotated[
-        int | None,
-        typer.Option(callback=within(1), help="Run only the first so many; all by default."),
-    ] = None,
-    dense: Annotated[
-        Path | None, typer.Option(help="Dense checkpoint, for its accuracy; needs --pruned.")
-    ] = None,
-    pruned: Annotated[
-        Path | None, typer.Option(help="Pruned checkpoint, for its accuracy; needs --dense.")
-    ] = None,
-) -> None:
+@derived(SimulateOptions)
+def simulate(given: SimulateOptions) -> None:
     """Run the Verilog and compare every bit of its output with the integer model.
 
     **In:** a packed model and sequences. **Out:** in the build folder, the mismatches (0 if
@@ -157,29 +138,27 @@ def simulate(
 
     **Next:** `sparseflow report BUILD --out build/report`
     """
-    if (dense is None) != (pruned is None):
+    if (given.dense is None) != (given.pruned is None):
         raise typer.BadParameter("give both --dense and --pruned, or none of them")
     from ..steps import pipeline
 
     pipeline.simulate(
-        model=model,
-        data=data,
-        build=build,
-        simulator=simulator.value,
-        pes=pes,
-        lanes=lanes,
-        utterances=utterances,
-        dense=dense,
-        pruned=pruned,
+        model=given.model,
+        data=given.data,
+        build=given.build,
+        simulator=given.simulator.value,
+        pes=given.pes,
+        lanes=given.lanes,
+        utterances=given.utterances,
+        dense=given.dense,
+        pruned=given.pruned,
     )
-    hint("report", build, "--out", build / "report")
+    hint("report", given.build, "--out", given.build / "report")
 
 
 @app.command()
-def report(
-    run_dir: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")],
-) -> None:
+@derived(ReportOptions)
+def report(given: ReportOptions) -> None:
     """Write the figures of a run as report.json and report.html, and print them.
 
     **In:** the folder that `simulate` or `demo` filled. **Out:** one file for programs, one
@@ -189,22 +168,12 @@ def report(
     """
     from ..steps import pipeline
 
-    pipeline.report(run_dir=run_dir, out=out)
+    pipeline.report(run_dir=given.run_dir, out=given.out)
 
 
 @app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path(
-        "build/demo"
-    ),
-    seed: Seed = 0,
-    pes: Pes = 16,
-    lanes: Lanes = 8,
-    icarus: Annotated[
-        int,
-        typer.Option(callback=within(0), help="Utterances that Icarus runs too; 0 for none."),
-    ] = 10,
-) -> None:
+@derived(DemoOptions)
+def demo(given: DemoOptions) -> None:
     """Do all steps on real speech: nine speakers told apart by one vowel.
 
     **In:** nothing; the recordings come with an installed package. **Out:** the trained,
@@ -214,7 +183,9 @@ def demo(
     """
     from ..steps import pipeline
 
-    pipeline.demo(out=out, seed=seed, pes=pes, lanes=lanes, icarus=icarus)
+    pipeline.demo(
+        out=given.out, seed=given.seed, pes=given.pes, lanes=given.lanes, icarus=given.icarus
+    )
 
 
 _LONGEST = 1000

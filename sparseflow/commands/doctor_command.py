@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from .options import hint
+from ..steps.options import DoctorOptions
+from .derived import derived
+from .hints import hint
 
 if TYPE_CHECKING:
     from pruning.doctor.diagnose import Diagnosis
@@ -17,34 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 
-def doctor(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="State dict, safetensors file, ONNX model, or NNI masks.")
-    ],
-    masks: Annotated[
-        Path | None,
-        typer.Option(help="Masks kept in a file of their own (NNI, torch.ao.pruning)."),
-    ] = None,
-    lanes: Annotated[
-        list[int] | None,
-        typer.Option(help="Lanes N of a PE, and banks; repeat it. Default: 4 8 16 32 64."),
-    ] = None,
-    pes: Annotated[int, typer.Option(help="PEs M that work on rows in lockstep.")] = 16,
-    value_bits: Annotated[int, typer.Option(help="Bits of a weight in CSB, 4 to 18.")] = 16,
-    keep_energy: Annotated[
-        float, typer.Option(help="Least share of the L2 energy that a suggestion keeps.")
-    ] = 0.95,
-    matrix: Annotated[
-        list[str] | None, typer.Option(help="Parameter to examine; repeat it. Default: all.")
-    ] = None,
-    json: Annotated[Path | None, typer.Option(help="Where the figures go as JSON.")] = None,
-    svg: Annotated[Path | None, typer.Option(help="Where the picture goes.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Where the page goes.")] = None,
-    plain: Annotated[
-        Path | None,
-        typer.Option(help="Where weights and masks go in one plain file (.safetensors)."),
-    ] = None,
-) -> None:
+@derived(DoctorOptions)
+def doctor(given: DoctorOptions) -> None:
     """Examine the masks of any model: how busy they keep an array, what balancing costs.
 
     **In:** a model pruned by any tool: `torch.nn.utils.prune`, `torch.ao.pruning`, NNI, plain
@@ -62,24 +38,31 @@ def doctor(
 
     from ..pages import doctor_report
 
-    model = import_model(checkpoint, masks)
-    found = diagnose(model, lanes or CANDIDATES, pes, value_bits, keep_energy, matrix or ())
+    model = import_model(given.checkpoint, given.masks)
+    found = diagnose(
+        model,
+        given.lanes or CANDIDATES,
+        given.pes,
+        given.value_bits,
+        given.keep_energy,
+        given.matrix or (),
+    )
     loads = {
         each.name: bank_loads(model.mask(each.name), each.suggested).numpy()
         for each in found.matrices
     }
-    files = {json: doctor_report.to_json(found)}
-    if svg:
-        files[svg] = doctor_report.picture(found, loads)
-    if html:
-        files[html] = doctor_report.page(found, loads)
+    files = {given.json: doctor_report.to_json(found)}
+    if given.svg:
+        files[given.svg] = doctor_report.picture(found, loads)
+    if given.html:
+        files[given.html] = doctor_report.page(found, loads)
     for path, text in files.items():
         if path:
             replace_file(path, text.encode())
-    if plain:
-        save_imported(plain, model)
+    if given.plain:
+        save_imported(given.plain, model)
     doctor_report.print_diagnosis(found)
-    _next(checkpoint, masks, plain, model, found)
+    _next(given.checkpoint, given.masks, given.plain, model, found)
 
 
 def _next(

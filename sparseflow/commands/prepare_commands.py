@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Seed, hint, within
+from ..steps.options import PackOptions, PruneOptions, VerilogOptions
+from .derived import derived
+from .hints import hint
 
 if TYPE_CHECKING:
     from csb_format import Model
@@ -18,43 +20,14 @@ __all__ = ["pack", "prune"]
 # Commands import `pipeline` when they run: it loads the simulators' and the generator's
 # libraries, and --help must not wait for them.
 
-_LANES = 8  # the default of `verilog` and `simulate`
 
 Masks = Annotated[
     Path | None, typer.Option(help="Masks kept in a file of their own (NNI, torch.ao.pruning).")
 ]
 
 
-def prune(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="A classifier: state dict (torch.save, safetensors) or ONNX.")
-    ],
-    data: Annotated[Path, typer.Option(help="Labelled sequences (.npz) to fine-tune on.")],
-    out: Annotated[Path, typer.Option(help="Where the pruned checkpoint goes (.safetensors).")],
-    banks: Annotated[
-        int, typer.Option(callback=within(1), help="Banks in every row of every matrix.")
-    ] = 8,
-    sparsity: Annotated[
-        float, typer.Option(callback=within(0, 1), help="Share of weights to remove, 0 to 1.")
-    ] = 0.875,
-    epochs: Annotated[
-        int, typer.Option(callback=within(1), help="Epochs of fine-tuning, all together.")
-    ] = 70,
-    seed: Seed = 0,
-    masks: Masks = None,
-    bank_width: Annotated[
-        int | None,
-        typer.Option(callback=within(1), help="Columns of a bank, instead of --banks."),
-    ] = None,
-    wishes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--for",
-            help="For one kind of matrix, or one matrix: weight_ih:banks=16,sparsity=0.5 or "
-            "weight_hh_l1:width=32. Repeat it.",
-        ),
-    ] = None,
-) -> None:
+@derived(PruneOptions)
+def prune(given: PruneOptions) -> None:
     """Remove weights so that every bank of every row keeps equally many.
 
     **In:** a trained checkpoint and its training data. The checkpoint holds one `nn.LSTM` or
@@ -70,84 +43,32 @@ def prune(
     from ..steps import pipeline
 
     is_lstm = pipeline.prune_checkpoint(
-        checkpoint=checkpoint,
-        data=data,
-        out=out,
-        banks=banks,
-        sparsity=sparsity,
-        epochs=epochs,
-        seed=seed,
-        masks=masks,
-        bank_width=bank_width,
-        wishes=wishes or (),
+        checkpoint=given.checkpoint,
+        data=given.data,
+        out=given.out,
+        banks=given.banks,
+        sparsity=given.sparsity,
+        epochs=given.epochs,
+        seed=given.seed,
+        masks=given.masks,
+        bank_width=given.bank_width,
+        wishes=given.wishes or (),
     )
     if is_lstm:
-        hint("pack", out, "--calibration", data, "--out", out.with_name("model.safetensors"))
+        hint(
+            "pack",
+            given.out,
+            "--calibration",
+            given.data,
+            "--out",
+            given.out.with_name("model.safetensors"),
+        )
     else:
-        hint("pack", out, "--matrices", "--out", out.with_name("matrices.safetensors"))
+        hint("pack", given.out, "--matrices", "--out", given.out.with_name("matrices.safetensors"))
 
 
-def pack(
-    pruned: Annotated[
-        Path, typer.Argument(help="Checkpoint that `prune` wrote, or pruned by another tool.")
-    ],
-    out: Annotated[Path, typer.Option(help="Where the integers go (.safetensors).")],
-    calibration: Annotated[
-        Path | None,
-        typer.Option(help="Sequences (.npz) that show the inputs' range; not for --matrices."),
-    ] = None,
-    banks: Annotated[
-        int | None,
-        typer.Option(
-            callback=within(1), help="Banks of every matrix; by default the checkpoint says."
-        ),
-    ] = None,
-    value_bits: Annotated[
-        int, typer.Option(callback=within(4, 18), help="Bits of a weight, 4 to 18.")
-    ] = 16,
-    act_bits: Annotated[
-        int,
-        typer.Option(callback=within(6, 18), help="Bits of inputs and hidden state, 6 to 18."),
-    ] = 16,
-    masks: Masks = None,
-    wishes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--for",
-            help="Banks of one kind of matrix, or of one matrix: weight_ih:banks=16 or "
-            "weight_hh_l1:width=32. Repeat it.",
-        ),
-    ] = None,
-    per_gate: Annotated[
-        bool, typer.Option("--per-gate", help="Give every gate of a matrix a format of its own.")
-    ] = False,
-    percentile: Annotated[
-        float,
-        typer.Option(
-            callback=within(50, 100), help="Percent of magnitudes that formats hold, 50 to 100."
-        ),
-    ] = 100.0,
-    qat_epochs: Annotated[
-        int,
-        typer.Option(
-            callback=within(0),
-            help="Epochs of fine-tuning in these integers, on --calibration with its labels.",
-        ),
-    ] = 0,
-    seed: Seed = 0,
-    bound: Annotated[
-        float | None,
-        typer.Option(
-            callback=within(0), help="Refuse a stage further from the float network, e.g. 0.05."
-        ),
-    ] = None,
-    matrices: Annotated[
-        bool,
-        typer.Option(
-            "--matrices", help="Pack the pruned matrices alone: GRUs, cells, linear layers too."
-        ),
-    ] = False,
-) -> None:
+@derived(PackOptions)
+def pack(given: PackOptions) -> None:
     """Turn a pruned network into integers in compressed sparse banks (CSB).
 
     **In:** a checkpoint, pruned to balanced banks by `prune`, in your own loop or elsewhere
@@ -158,29 +79,37 @@ def pack(
 
     **Next:** `sparseflow verilog OUT --out build/verilog`
     """
-    if matrices:
-        _pack_matrices(pruned, out, banks, value_bits, masks, wishes, calibration or qat_epochs)
+    if given.matrices:
+        _pack_matrices(
+            given.pruned,
+            given.out,
+            given.banks,
+            given.value_bits,
+            given.masks,
+            given.wishes,
+            given.calibration or given.qat_epochs,
+        )
         return
-    if calibration is None:
+    if given.calibration is None:
         raise typer.BadParameter("give --calibration, sequences that show the inputs' range")
     from ..steps import pipeline
 
     model = pipeline.pack(
-        pruned=pruned,
-        calibration=calibration,
-        out=out,
-        banks=banks,
-        value_bits=value_bits,
-        act_bits=act_bits,
-        masks=masks,
-        wishes=wishes or (),
-        per_gate=per_gate,
-        percentile=percentile,
-        qat_epochs=qat_epochs,
-        seed=seed,
-        bound=bound,
+        pruned=given.pruned,
+        calibration=given.calibration,
+        out=given.out,
+        banks=given.banks,
+        value_bits=given.value_bits,
+        act_bits=given.act_bits,
+        masks=given.masks,
+        wishes=given.wishes or (),
+        per_gate=given.per_gate,
+        percentile=given.percentile,
+        qat_epochs=given.qat_epochs,
+        seed=given.seed,
+        bound=given.bound,
     )
-    _after(model, out)
+    _after(model, given.out)
 
 
 def _pack_matrices(
@@ -218,6 +147,6 @@ def _after(model: Model, out: Path) -> None:
     except DesignError:  # `pack` has told why
         return
     banks = math.gcd(*(matrix.geometry.banks for matrix in figures.matrices(model).values()))
-    lanes = math.gcd(banks, _LANES)
-    option = () if lanes == _LANES else ("--lanes", lanes)
+    lanes = math.gcd(banks, VerilogOptions.lanes)
+    option = () if lanes == VerilogOptions.lanes else ("--lanes", lanes)
     hint("verilog", out, "--out", out.with_name("verilog"), *option)

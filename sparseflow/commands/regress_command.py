@@ -7,14 +7,14 @@ import os
 import sys
 import time
 from contextlib import nullcontext
-from enum import StrEnum
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from .options import within
+from ..steps.options import EngineName, RegressOptions
+from .derived import derived
 
 if TYPE_CHECKING:
     from sim.regress.jobs.engines import Engine
@@ -27,62 +27,8 @@ __all__ = ["regress"]
 LOG_EVERY = 10.0  # seconds
 
 
-class EngineName(StrEnum):
-    """Who runs the cases."""
-
-    local = "local"
-    dask = "dask"
-
-
-class Replayer(StrEnum):
-    """Simulators that write waveforms."""
-
-    icarus = "icarus"
-    verilator = "verilator"
-
-
-def regress(
-    suite: Annotated[Path, typer.Argument(help="Suite of cases (.toml).")] = Path(
-        "examples/regress/default.toml"
-    ),
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for results. Default: build/regress/SUITE.")
-    ] = None,
-    cache: Annotated[Path, typer.Option(help="Where hardware is kept between runs.")] = Path(
-        "build/regress-cache"
-    ),
-    baseline: Annotated[
-        Path | None, typer.Option(help="Figures to hold. Default: SUITE.baseline.json.")
-    ] = None,
-    history: Annotated[
-        Path | None, typer.Option(help="All runs, a line each. Default: OUT/history.jsonl.")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(callback=within(1), help="Cases at a time. Default: the cores.")
-    ] = None,
-    only: Annotated[str, typer.Option(help="Run only cases whose name contains this.")] = "",
-    accept: Annotated[
-        bool, typer.Option("--accept", help="Make the figures of this run the baseline.")
-    ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Do not go on with an interrupted run.")
-    ] = False,
-    engine: Annotated[
-        EngineName, typer.Option(help="Processes of this machine, or a Dask cluster.")
-    ] = EngineName.local,
-    scheduler: Annotated[
-        str, typer.Option(help="Address of a Dask scheduler; a cluster of its own by default.")
-    ] = "",
-    lines: Annotated[
-        bool, typer.Option("--lines", help="Report which lines of Python the cases have run.")
-    ] = False,
-    replay: Annotated[
-        str, typer.Option(help="Run only this case, with waveforms, and keep everything.")
-    ] = "",
-    simulator: Annotated[
-        Replayer, typer.Option(help="What replays; Verilator needs liblz4-dev and zlib1g-dev.")
-    ] = Replayer.icarus,
-) -> None:
+@derived(RegressOptions)
+def regress(given: RegressOptions) -> None:
     """Run a suite of simulations and hold every figure against its baseline.
 
     **In:** a suite, and the baseline beside it. **Out:** `results.json`, `junit.xml`,
@@ -96,24 +42,26 @@ def regress(
     from sim.regress.jobs.line_coverage import noting
     from sim.regress.suite.suite import read_suite
 
-    given = read_suite(suite)
-    chosen = given.only(replay or only) if replay or only else given
-    folder = out or Path("build/regress") / suite.stem
-    path = baseline or suite.with_suffix(".baseline.json")
-    with noting(folder / "lines") if lines else nullcontext():
+    suite = read_suite(given.suite)
+    chosen = suite.only(given.replay or given.only) if given.replay or given.only else suite
+    folder = given.out or Path("build/regress") / given.suite.stem
+    path = given.baseline or given.suite.with_suffix(".baseline.json")
+    with noting(folder / "lines") if given.lines else nullcontext():
         from sim.regress.jobs.runner import Places
         from sim.regress.suite.baseline import read_baseline
 
-        places = Places(suite, folder, cache)
-        if replay:
-            _replay(chosen, places, simulator.value)
+        places = Places(given.suite, folder, given.cache)
+        if given.replay:
+            _replay(chosen, places, given.simulator.value)
             return
         was = read_baseline(path)
-        worker = _engine(engine, jobs or os.cpu_count() or 1, scheduler)
-        run = _run(chosen, places, worker, was, fresh=fresh, whole=not only, lines=lines)
-    if accept:
-        run = _accept(run, was, path, whole=not only)
-    _write(run, places, history or places.out / "history.jsonl")
+        worker = _engine(given.engine, given.jobs or os.cpu_count() or 1, given.scheduler)
+        run = _run(
+            chosen, places, worker, was, fresh=given.fresh, whole=not given.only, lines=given.lines
+        )
+    if given.accept:
+        run = _accept(run, was, path, whole=not given.only)
+    _write(run, places, given.history or places.out / "history.jsonl")
     _tell(run, chosen, path)
 
 

@@ -7,11 +7,12 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from .options import Lanes, Pes
+from ..steps.options import SynthOptions, TimingOptions
+from .derived import derived
 
 if TYPE_CHECKING:
     from boards.tools.cells import CellReport
@@ -20,18 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["synth", "timing"]
 
 
-def synth(
-    pes: Pes = 4,
-    lanes: Lanes = 4,
-    model: Annotated[
-        Path | None, typer.Option(help="Packed model; a random one of the demo's size by default.")
-    ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Counts for programs.")] = None,
-    by_module: Annotated[
-        bool, typer.Option("--by-module", help="Each module by itself; sums get higher.")
-    ] = False,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds given to Yosys.")] = 1800,
-) -> None:
+@derived(SynthOptions)
+def synth(given: SynthOptions) -> None:
     """Report the ECP5 cells of an accelerator, and the devices that have as many.
 
     **In:** an array, and a packed model if you have one. **Out:** a table; with `--json` the
@@ -47,14 +38,14 @@ def synth(
     from csb_format.random_models import demo_sized
     from hdl.verilog import emit_verilog
 
-    chosen = load_model(model) if model else demo_sized()
-    design = design_for(chosen, pes, lanes)
+    chosen = load_model(given.model) if given.model else demo_sized()
+    design = design_for(chosen, given.pes, given.lanes)
     with tempfile.TemporaryDirectory(prefix="sparseflow-synth.") as folder:
         files = emit_verilog(design, Path(folder) / "verilog", compile_model(chosen, design))
-        report = synthesise_ecp5(files, flatten=not by_module, timeout=timeout)
-    if json_file:
+        report = synthesise_ecp5(files, flatten=not given.by_module, timeout=given.timeout)
+    if given.json_file:
         fields = {"design": asdict(design), **report.to_dict()}
-        replace_file(json_file, (json.dumps(fields, indent=2) + "\n").encode())
+        replace_file(given.json_file, (json.dumps(fields, indent=2) + "\n").encode())
     _print(report, design)
 
 
@@ -75,16 +66,8 @@ def _print(report: CellReport, design: Design) -> None:
             console.print(f"{device.name}: needs {shortage}", highlight=False)
 
 
-def timing(
-    json_file: Annotated[Path, typer.Option("--json", help="The figures.")],
-    board: Annotated[str, typer.Option(help="See `sparseflow boards`.")] = "ecpix5",
-    pes: Pes = 4,
-    lanes: Lanes = 1,
-    model: Annotated[
-        Path | None, typer.Option(help="Packed model; by default of 4 units and 4 inputs.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the placer: the same seed, the same figures.")] = 1,
-) -> None:
+@derived(TimingOptions)
+def timing(given: TimingOptions) -> None:
     """Place and route an array: its cells and its clock, as figures of a regression.
 
     **In:** a board with an open flow, and a packed model if you have one. **Out:** JSON with
@@ -99,6 +82,12 @@ def timing(
     from csb_format.random_models import random_model
 
     tiny = random_model(np.random.default_rng(0), 4, 4, banks=1, k_ih=1, k_hh=1)
-    found = measured(board, load_model(model) if model else tiny, pes, lanes, seed)
+    found = measured(
+        given.board,
+        load_model(given.model) if given.model else tiny,
+        given.pes,
+        given.lanes,
+        given.seed,
+    )
     typer.echo(json.dumps(found))
-    replace_file(json_file, (json.dumps(found, indent=2) + "\n").encode())
+    replace_file(given.json_file, (json.dumps(found, indent=2) + "\n").encode())

@@ -19,6 +19,7 @@ from csb_format.files.replace import replace_file
 from csb_format.model import Model
 
 from ..pages.summary import summary
+from .options import BuildOptions
 
 __all__ = ["SUMMARY", "build"]
 
@@ -32,7 +33,7 @@ def build(
     out: Path,
     array: tuple[int, int] | None = None,
     clock_mhz: float | None = None,
-    seed: int = 1,
+    seed: int = BuildOptions.seed,
     *,
     tell: Callable[[str], None] = lambda text: None,
     note: Note = lambda text: None,

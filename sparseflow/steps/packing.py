@@ -64,10 +64,10 @@ class Packing:
     masks: Path | None = None
     banks: int | None = None
     wishes: Sequence[str] = ()
-    value_bits: int = 16
-    act_bits: int = 16
-    per_gate: bool = False
-    percentile: float = 100.0
+    value_bits: int = Precision.value_bits
+    act_bits: int = Precision.act_bits
+    per_gate: bool = Precision.per_gate
+    percentile: float = Precision.percentile
     qat_epochs: int = 0
     seed: int = 0
     bound: float | None = None

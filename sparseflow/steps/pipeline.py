@@ -28,6 +28,7 @@ from sim.run.verilog import require_simulator
 from ..pages.measured import FIGURES, Run, joined, read_figures
 from ..pages.report import print_table, write_report
 from .hardware import SUFFIXES, check_array, compile_array, emit
+from .options import DemoOptions, SimulateOptions, VerilogOptions
 from .places import check_folder, check_generated, has_labels, read_sequences
 from .preparing import pack, pack_matrices, prune_checkpoint
 from .progress import counted, say
@@ -76,7 +77,11 @@ def japanese_vowels(out: Path) -> tuple[SequenceData, SequenceData]:
 
 
 def verilog(
-    model: Path, out: Path, pes: int = 16, lanes: int = 8, images: str = "mem"
+    model: Path,
+    out: Path,
+    pes: int = VerilogOptions.pes,
+    lanes: int = VerilogOptions.lanes,
+    images: str = VerilogOptions.images,
 ) -> VerilogFiles:
     """Emit Verilog and memory images of an accelerator for a model.
 
@@ -102,9 +107,9 @@ def simulate(
     model: Path,
     data: Path,
     build: Path,
-    simulator: str = "verilator",
-    pes: int = 16,
-    lanes: int = 8,
+    simulator: str = SimulateOptions.simulator,
+    pes: int = SimulateOptions.pes,
+    lanes: int = SimulateOptions.lanes,
     utterances: int | None = None,
     dense: Path | None = None,
     pruned: Path | None = None,
@@ -179,7 +184,11 @@ def report(run_dir: Path, out: Path) -> None:
 
 
 def demo(
-    out: Path = Path("build/demo"), seed: int = 0, pes: int = 16, lanes: int = 8, icarus: int = 10
+    out: Path = DemoOptions.out,
+    seed: int = DemoOptions.seed,
+    pes: int = DemoOptions.pes,
+    lanes: int = DemoOptions.lanes,
+    icarus: int = DemoOptions.icarus,
 ) -> None:
     """Do everything on JapaneseVowels: train, prune, pack, emit, simulate, report.
 

@@ -15,6 +15,7 @@ from csb_format.files.matrixfile import PackedMatrix, save_matrices
 from csb_format.scales import DesignError
 
 from ..pages import figures
+from .options import PackOptions, PruneOptions
 from .places import check_file, read_sequences
 from .progress import say, show
 
@@ -30,10 +31,10 @@ def prune_checkpoint(
     checkpoint: Path,
     data: Path,
     out: Path,
-    banks: int = 8,
-    sparsity: float = 0.875,
-    epochs: int = 70,
-    seed: int = 0,
+    banks: int = PruneOptions.banks,
+    sparsity: float = PruneOptions.sparsity,
+    epochs: int = PruneOptions.epochs,
+    seed: int = PruneOptions.seed,
     *,
     masks: Path | None = None,
     bank_width: int | None = None,
@@ -97,15 +98,15 @@ def pack(
     calibration: Path,
     out: Path,
     banks: int | None = None,
-    value_bits: int = 16,
-    act_bits: int = 16,
+    value_bits: int = PackOptions.value_bits,
+    act_bits: int = PackOptions.act_bits,
     *,
     masks: Path | None = None,
     wishes: Sequence[str] = (),
-    per_gate: bool = False,
-    percentile: float = 100.0,
-    qat_epochs: int = 0,
-    seed: int = 0,
+    per_gate: bool = PackOptions.per_gate,
+    percentile: float = PackOptions.percentile,
+    qat_epochs: int = PackOptions.qat_epochs,
+    seed: int = PackOptions.seed,
     bound: float | None = None,
 ) -> Model:
     """Quantise a pruned checkpoint, check every stage, pack it in CSB, write the model file.
@@ -185,7 +186,7 @@ def pack_matrices(
     pruned: Path,
     out: Path,
     banks: int | None = None,
-    value_bits: int = 16,
+    value_bits: int = PackOptions.value_bits,
     *,
     masks: Path | None = None,
     wishes: Sequence[str] = (),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from csb_format.precision import Balance
 from pruning.doctor.readiness import hardware_note
 from pruning.files.network import Classifier, Network, load_network
 from pruning.importers.checkpoint import CheckpointError, save_tensors, save_weights
@@ -43,8 +44,8 @@ class Asked:
         For single matrices, as :func:`sparseflow.steps.wishes.parse` reads them.
     """
 
-    banks: int = 8
-    sparsity: float = 0.875
+    banks: int = Balance.banks
+    sparsity: float = Balance.sparsity
     bank_width: int | None = None
     wishes: Sequence[str] = ()
 

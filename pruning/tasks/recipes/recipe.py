@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from csb_format.geometry import Geometry
+from csb_format.precision import Balance, Precision
 
 from ...mask.goals import Goal, MatrixState
 from ...mask.pruner import Pruner
@@ -53,13 +54,13 @@ class Recipe:
     """
 
     hidden_size: int = 128
-    banks: int = 8
-    sparsity: float = 0.875
+    banks: int = Balance.banks
+    sparsity: float = Balance.sparsity
     dense_epochs: int = 60
     increments: int = 4
     step_epochs: int = 10
     final_epochs: int = 40
-    value_bits: int = 16
+    value_bits: int = Precision.value_bits
     training: Training = field(default_factory=Training)
     tuning: Training = field(default_factory=lambda: Training(learning_rate=3e-3))
 

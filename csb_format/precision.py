@@ -1,0 +1,45 @@
+"""What is taken where nobody says otherwise: widths of numbers, banks and sparsity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Balance", "Precision"]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How numbers are quantised.
+
+    Parameters
+    ----------
+    value_bits : int
+        Width of a weight, 4..18.
+    act_bits : int
+        Width of inputs, hidden and projected states, 6..18.
+    per_gate : bool
+        Gates i, f, g, o of a matrix have a format each.
+    percentile : float
+        Percent of magnitudes that formats hold, 50..100.
+    """
+
+    value_bits: int = 16
+    act_bits: int = 16
+    per_gate: bool = False
+    percentile: float = 100.0
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How matrices are pruned.
+
+    Parameters
+    ----------
+    banks : int
+        Of every row.
+    sparsity : float
+        Share of weights to remove, 0..1.
+    """
+
+    banks: int = 8
+    sparsity: float = 0.875

@@ -1,0 +1,370 @@
+"""What every command can be told: its fields, their defaults, ranges and help, once.
+
+The command line is derived from these classes (:mod:`sparseflow.commands.derived`), and what the
+steps and the front door take by default is theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from compiler.array.design import Array
+from csb_format.precision import Balance, Precision
+
+__all__ = [
+    "BoardsOptions",
+    "BuildOptions",
+    "DemoOptions",
+    "DoctorOptions",
+    "EngineName",
+    "FitOptions",
+    "Images",
+    "PackOptions",
+    "PruneOptions",
+    "RegressOptions",
+    "Replayer",
+    "ReportOptions",
+    "Said",
+    "SimulateOptions",
+    "Simulator",
+    "SynthOptions",
+    "TimingOptions",
+    "VerilogOptions",
+    "VowelsOptions",
+]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is said of a field.
+
+    Parameters
+    ----------
+    help : str
+    least, most : float, optional
+        Of its range, both included.
+    multiple : int
+        That it must be one of.
+    name : str
+        On the command line, if it is not the field's; of a flag without its ``--no-`` twin.
+    argument : bool
+        Given by its place.
+    plain : bool
+        The range is checked by the command line's library, which shows it in the help.
+    """
+
+    help: str
+    least: float | None = None
+    most: float | None = None
+    multiple: int = 1
+    name: str = ""
+    argument: bool = False
+    plain: bool = False
+
+
+class Simulator(StrEnum):
+    """Simulators that `simulate` can run."""
+
+    verilator = "verilator"
+    icarus = "icarus"
+
+
+class Images(StrEnum):
+    """Formats of memory images."""
+
+    mem = "mem"
+    coe = "coe"
+    mif = "mif"
+    ihex = "ihex"
+
+
+class EngineName(StrEnum):
+    """Who runs the cases."""
+
+    local = "local"
+    dask = "dask"
+
+
+class Replayer(StrEnum):
+    """Simulators that write waveforms."""
+
+    icarus = "icarus"
+    verilator = "verilator"
+
+
+Seed = Annotated[
+    int, Said("Of every random choice; same seed, same result.", least=0, most=2**32 - 1)
+]
+Pes = Annotated[
+    int,
+    Said("Processing elements (M): rows worked on at once; a multiple of 4.", least=4, multiple=4),
+]
+Lanes = Annotated[
+    int, Said("Multipliers in each (N); must divide the banks of the model.", least=1)
+]
+Masks = Annotated[Path | None, Said("Masks kept in a file of their own (NNI, torch.ao.pruning).")]
+ModelFile = Annotated[Path, Said("Model that `pack` wrote.", argument=True)]
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """Of ``sparseflow prune``."""
+
+    checkpoint: Annotated[
+        Path, Said("A classifier: state dict (torch.save, safetensors) or ONNX.", argument=True)
+    ]
+    data: Annotated[Path, Said("Labelled sequences (.npz) to fine-tune on.")]
+    out: Annotated[Path, Said("Where the pruned checkpoint goes (.safetensors).")]
+    banks: Annotated[int, Said("Banks in every row of every matrix.", least=1)] = Balance.banks
+    sparsity: Annotated[float, Said("Share of weights to remove, 0 to 1.", least=0, most=1)] = (
+        Balance.sparsity
+    )
+    epochs: Annotated[int, Said("Epochs of fine-tuning, all together.", least=1)] = 70
+    seed: Seed = 0
+    masks: Masks = None
+    bank_width: Annotated[int | None, Said("Columns of a bank, instead of --banks.", least=1)] = (
+        None
+    )
+    wishes: Annotated[
+        list[str] | None,
+        Said(
+            "For one kind of matrix, or one matrix: weight_ih:banks=16,sparsity=0.5 or "
+            "weight_hh_l1:width=32. Repeat it.",
+            name="--for",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """Of ``sparseflow pack``."""
+
+    pruned: Annotated[
+        Path, Said("Checkpoint that `prune` wrote, or pruned by another tool.", argument=True)
+    ]
+    out: Annotated[Path, Said("Where the integers go (.safetensors).")]
+    calibration: Annotated[
+        Path | None, Said("Sequences (.npz) that show the inputs' range; not for --matrices.")
+    ] = None
+    banks: Annotated[
+        int | None, Said("Banks of every matrix; by default the checkpoint says.", least=1)
+    ] = None
+    value_bits: Annotated[int, Said("Bits of a weight, 4 to 18.", least=4, most=18)] = (
+        Precision.value_bits
+    )
+    act_bits: Annotated[
+        int, Said("Bits of inputs and hidden state, 6 to 18.", least=6, most=18)
+    ] = Precision.act_bits
+    masks: Masks = None
+    wishes: Annotated[
+        list[str] | None,
+        Said(
+            "Banks of one kind of matrix, or of one matrix: weight_ih:banks=16 or "
+            "weight_hh_l1:width=32. Repeat it.",
+            name="--for",
+        ),
+    ] = None
+    per_gate: Annotated[
+        bool, Said("Give every gate of a matrix a format of its own.", name="--per-gate")
+    ] = Precision.per_gate
+    percentile: Annotated[
+        float, Said("Percent of magnitudes that formats hold, 50 to 100.", least=50, most=100)
+    ] = Precision.percentile
+    qat_epochs: Annotated[
+        int,
+        Said("Epochs of fine-tuning in these integers, on --calibration with its labels.", least=0),
+    ] = 0
+    seed: Seed = 0
+    bound: Annotated[
+        float | None, Said("Refuse a stage further from the float network, e.g. 0.05.", least=0)
+    ] = None
+    matrices: Annotated[
+        bool,
+        Said("Pack the pruned matrices alone: GRUs, cells, linear layers too.", name="--matrices"),
+    ] = False
+
+
+@dataclass(frozen=True)
+class VerilogOptions:
+    """Of ``sparseflow verilog``."""
+
+    model: ModelFile
+    out: Annotated[Path, Said("Folder for the Verilog and the memory images.")]
+    pes: Pes = Array.pes
+    lanes: Lanes = Array.lanes
+    images: Annotated[Images, Said("Format of the memory images; mem is always written.")] = (
+        Images.mem
+    )
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """Of ``sparseflow simulate``."""
+
+    model: ModelFile
+    data: Annotated[Path, Said("Sequences (.npz) to run; labels give accuracy.")]
+    build: Annotated[Path, Said("Folder for the compiled simulation and results.")]
+    simulator: Annotated[Simulator, Said("Verilator compiles first, then is far faster.")] = (
+        Simulator.verilator
+    )
+    pes: Pes = Array.pes
+    lanes: Lanes = Array.lanes
+    utterances: Annotated[
+        int | None, Said("Run only the first so many; all by default.", least=1)
+    ] = None
+    dense: Annotated[Path | None, Said("Dense checkpoint, for its accuracy; needs --pruned.")] = (
+        None
+    )
+    pruned: Annotated[Path | None, Said("Pruned checkpoint, for its accuracy; needs --dense.")] = (
+        None
+    )
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Of ``sparseflow report``."""
+
+    run_dir: Annotated[Path, Said("Folder of a finished run.", argument=True)]
+    out: Annotated[Path, Said("Folder for report.json and report.html.")]
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """Of ``sparseflow demo``."""
+
+    out: Annotated[Path, Said("Folder for everything that is made.")] = Path("build/demo")
+    seed: Seed = 0
+    pes: Pes = Array.pes
+    lanes: Lanes = Array.lanes
+    icarus: Annotated[int, Said("Utterances that Icarus runs too; 0 for none.", least=0)] = 10
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Of ``sparseflow doctor``."""
+
+    checkpoint: Annotated[
+        Path, Said("State dict, safetensors file, ONNX model, or NNI masks.", argument=True)
+    ]
+    masks: Masks = None
+    lanes: Annotated[
+        list[int] | None, Said("Lanes N of a PE, and banks; repeat it. Default: 4 8 16 32 64.")
+    ] = None
+    pes: Annotated[int, Said("PEs M that work on rows in lockstep.")] = Array.pes
+    value_bits: Annotated[int, Said("Bits of a weight in CSB, 4 to 18.")] = Precision.value_bits
+    keep_energy: Annotated[float, Said("Least share of the L2 energy that a suggestion keeps.")] = (
+        0.95
+    )
+    matrix: Annotated[list[str] | None, Said("Parameter to examine; repeat it. Default: all.")] = (
+        None
+    )
+    json: Annotated[Path | None, Said("Where the figures go as JSON.")] = None
+    svg: Annotated[Path | None, Said("Where the picture goes.")] = None
+    html: Annotated[Path | None, Said("Where the page goes.")] = None
+    plain: Annotated[
+        Path | None, Said("Where weights and masks go in one plain file (.safetensors).")
+    ] = None
+
+
+@dataclass(frozen=True)
+class RegressOptions:
+    """Of ``sparseflow regress``."""
+
+    suite: Annotated[Path, Said("Suite of cases (.toml).", argument=True)] = Path(
+        "examples/regress/default.toml"
+    )
+    out: Annotated[Path | None, Said("Folder for results. Default: build/regress/SUITE.")] = None
+    cache: Annotated[Path, Said("Where hardware is kept between runs.")] = Path(
+        "build/regress-cache"
+    )
+    baseline: Annotated[Path | None, Said("Figures to hold. Default: SUITE.baseline.json.")] = None
+    history: Annotated[Path | None, Said("All runs, a line each. Default: OUT/history.jsonl.")] = (
+        None
+    )
+    jobs: Annotated[int | None, Said("Cases at a time. Default: the cores.", least=1)] = None
+    only: Annotated[str, Said("Run only cases whose name contains this.")] = ""
+    accept: Annotated[bool, Said("Make the figures of this run the baseline.", name="--accept")] = (
+        False
+    )
+    fresh: Annotated[bool, Said("Do not go on with an interrupted run.", name="--fresh")] = False
+    engine: Annotated[EngineName, Said("Processes of this machine, or a Dask cluster.")] = (
+        EngineName.local
+    )
+    scheduler: Annotated[
+        str, Said("Address of a Dask scheduler; a cluster of its own by default.")
+    ] = ""
+    lines: Annotated[
+        bool, Said("Report which lines of Python the cases have run.", name="--lines")
+    ] = False
+    replay: Annotated[str, Said("Run only this case, with waveforms, and keep everything.")] = ""
+    simulator: Annotated[
+        Replayer, Said("What replays; Verilator needs liblz4-dev and zlib1g-dev.")
+    ] = Replayer.icarus
+
+
+@dataclass(frozen=True)
+class BoardsOptions:
+    """Of ``sparseflow boards``."""
+
+    model: Annotated[
+        Path | None, Said("Model that `pack` wrote; by default of the demo's size.", argument=True)
+    ] = None
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Of ``sparseflow fit``."""
+
+    model: ModelFile
+    board: Annotated[str, Said("See `sparseflow boards`.", name="--board")]
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """Of ``sparseflow build``."""
+
+    model: ModelFile
+    board: Annotated[str, Said("See `sparseflow boards`.", name="--board")]
+    out: Annotated[Path, Said("Folder, replaced as a whole.")]
+    pes: Annotated[int | None, Said("Default: the fastest that fits.", least=4, plain=True)] = None
+    lanes: Annotated[int | None, Said("With --pes.", least=1, plain=True)] = None
+    clock: Annotated[float | None, Said("MHz instead of the board's.", least=1, plain=True)] = None
+    seed: Annotated[int, Said("Of place and route.")] = 1
+
+
+@dataclass(frozen=True)
+class SynthOptions:
+    """Of ``sparseflow synth``."""
+
+    pes: Pes = 4
+    lanes: Lanes = 4
+    model: Annotated[
+        Path | None, Said("Packed model; a random one of the demo's size by default.")
+    ] = None
+    json_file: Annotated[Path | None, Said("Counts for programs.", name="--json")] = None
+    by_module: Annotated[
+        bool, Said("Each module by itself; sums get higher.", name="--by-module")
+    ] = False
+    timeout: Annotated[float, Said("Seconds given to Yosys.", least=1, plain=True)] = 1800
+
+
+@dataclass(frozen=True)
+class TimingOptions:
+    """Of ``sparseflow timing``."""
+
+    json_file: Annotated[Path, Said("The figures.", name="--json")]
+    board: Annotated[str, Said("See `sparseflow boards`.")] = "ecpix5"
+    pes: Pes = 4
+    lanes: Lanes = 1
+    model: Annotated[Path | None, Said("Packed model; by default of 4 units and 4 inputs.")] = None
+    seed: Annotated[int, Said("Of the placer: the same seed, the same figures.")] = 1
+
+
+@dataclass(frozen=True)
+class VowelsOptions:
+    """Of ``sparseflow data japanese-vowels``."""
+
+    out: Annotated[Path, Said("Folder for train.npz and test.npz.")]
