@@ -14,6 +14,7 @@ from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import CycleModel
 from csb_format.model import Model
 from csb_format.scales import GATES, DesignError
+from csb_format.shape import ModelShape
 from hdl.core.layouts import output_layout
 
 from .board import Board, BoardError, Part
@@ -221,7 +222,7 @@ def _logic(design: Design) -> int:
     return round(design.pes * pe + design.units * lane + projectors) + CONTROL
 
 
-def choices(model: Model, board: Board) -> list[Choice]:
+def choices(model: Model | ModelShape, board: Board) -> list[Choice]:
     """Every array of a usual shape that can carry the model, the fastest that fits first."""
     found = [_choice(model, board, design) for design in _designs(model, board)]
     return sorted(found, key=lambda c: (not c.fits, c.microseconds, c.usage.multipliers))
@@ -238,7 +239,7 @@ def largest(model: Model, board: Board) -> tuple[Design, Usage] | None:
     return max(fitting, key=lambda e: (e[0].multipliers, -e[1].luts), default=None)
 
 
-def _designs(model: Model, board: Board) -> Iterator[Design]:
+def _designs(model: Model | ModelShape, board: Board) -> Iterator[Design]:
     """Arrays of a usual shape that can carry the model."""
     banks = {g.banks for x in model.shape.layers for g in (x.weight_ih, x.weight_hh)}
     for pes in PES:
@@ -265,7 +266,7 @@ def choice(model: Model, board: Board, pes: int, lanes: int) -> Choice:
     return _choice(model, board, design_for(model, pes, lanes, **board.options))
 
 
-def _choice(model: Model, board: Board, design: Design) -> Choice:
+def _choice(model: Model | ModelShape, board: Board, design: Design) -> Choice:
     usage = estimate(design, board)
     limit, share = usage.limit(board.has)
     megahertz = min(board.clock_hz / 1e6, board.has.megahertz)

@@ -1,24 +1,19 @@
 """Your own LSTM, from PyTorch to Verilog of which every bit has been compared."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
-from compiler.array.needs import design_for
-from compiler.lower.compile import compile_model
-from csb_format import save_model
-from engine.reference import IntegerModel
-from hdl.verilog import emit_verilog
-from pruning.integers.quantise import quantise
-from pruning.mask.goals import Goal, goals_for
-from pruning.mask.pruner import Pruner
-from pruning.mask.views import Banks
-from sim.check.verify import Verification, verify
+import sparseflow as sf
+
+if TYPE_CHECKING:
+    from sim.check.verify import Verification
 
 
-def main(build: Path = Path("build/quickstart"), simulator: str = "icarus") -> Verification:
+def main(build: Path = Path("build/quickstart"), simulator: str = "icarus") -> "Verification":
     # A network of your own, and inputs like those it will see: (frames, features) each.
     torch.manual_seed(0)
     lstm, head = nn.LSTM(8, 16), nn.Linear(16, 3)
@@ -26,22 +21,21 @@ def main(build: Path = Path("build/quickstart"), simulator: str = "icarus") -> V
 
     # Prune: every bank of a row keeps equally many weights. Masks stay on while you train:
     # fine-tune here, with `pruner.attach(optimizer)`; squash() gives a plain nn.LSTM back.
-    pruner = Pruner(lstm, goals_for(lstm, Goal(Banks(4), sparsity=0.5)))
+    pruner = sf.prune(lstm, banks=4, sparsity=0.5)
+    print(f"{pruner.sparsity():.0%} of the weights removed")
 
-    # Pack: integers in compressed sparse banks, a file that no longer needs PyTorch.
-    model = quantise(pruner.squash(), head, pruner.geometries(), inputs).model
+    # Quantise: integers in compressed sparse banks, a file that no longer needs PyTorch.
+    model = sf.quantise(pruner, head, inputs).model
     build.mkdir(parents=True, exist_ok=True)
-    save_model(build / "model.safetensors", model)
+    sf.save(model, build / "model.safetensors")
 
-    # Emit: an array of 4 x 4 multipliers as Verilog, its memories as images.
-    image = compile_model(model, design_for(model, pes=4, lanes=4))
-    files = emit_verilog(image.design, build / "verilog", image)
+    # Compile and emit: an array of 4 x 4 multipliers as Verilog, its memories as images.
+    image = sf.compile(model, pes=4, lanes=4)
+    sf.emit(image, build / "verilog")
 
     # Verify: every state and every cycle of the simulated Verilog against the models.
-    integers = IntegerModel(model)
-    frames = integers.quantise(inputs)
-    result = verify(integers, image, files, frames, build, simulator=simulator)
-    print(f"{result.comparison.values} states, {result.comparison.mismatches} mismatches")
+    result = sf.verify(image, inputs, simulator=simulator, work=build / "simulation")
+    print(f"{result.comparison.values} states, {result.mismatches} mismatches")
     print(f"{result.steps[0]} cycles a step, as predicted: {result.cycle_mismatch is None}")
     return result
 

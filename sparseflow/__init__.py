@@ -1,3 +1,64 @@
-"""The front door: commands that take a trained LSTM to verified Verilog and a report."""
+"""Sparseflow: from a trained PyTorch LSTM to an FPGA accelerator, proven bit for bit.
 
-__version__ = "0.1.0"
+``import sparseflow as sf`` gives the whole way:
+
+========================  =====================================================================
+``sf.prune``              masks with equally many weights in every bank, while you train
+``sf.quantise``           integers in compressed sparse banks
+``sf.pack``               any pruned matrices alone
+``sf.load``, ``sf.save``  files that no longer need PyTorch, and run no code when they are read
+``sf.compile``            the program and memories of an array of M x N multipliers
+``sf.emit``               its Verilog
+``sf.verify``             every state and every cycle of the simulated Verilog against the models
+``sf.simulate``           what the Verilog computes
+``sf.estimate``           which arrays fit a board, how fast they are
+``sf.build``              a bitstream, or the project of a vendor's tool
+``sf.open``               the driver of a board, of its simulation, of the integer model
+========================  =====================================================================
+
+Each is imported when it is first used, so that a host that only drives a board needs neither
+PyTorch nor a simulator.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pruning.face import pack, prune, quantise
+
+    from .api import build, compile, emit, estimate, load, open, save, simulate, verify
+
+__all__ = [
+    "build",
+    "compile",
+    "emit",
+    "estimate",
+    "load",
+    "open",
+    "pack",
+    "prune",
+    "quantise",
+    "save",
+    "simulate",
+    "verify",
+]
+
+__version__ = "0.2.0"
+
+_TRAINING = ("pack", "prune", "quantise")
+
+
+if not TYPE_CHECKING:  # else any name would pass a type checker
+
+    def __getattr__(name: str) -> Any:
+        """What the face gives, imported when it is asked for (PEP 562)."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = "pruning.face" if name in _TRAINING else f"{__name__}.api"
+        return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -93,6 +93,11 @@ class Verification:
         return self.comparison.mismatches == 0 and self.cycle_mismatch is None
 
     @property
+    def mismatches(self) -> int:
+        """States of this run that differ."""
+        return self.comparison.mismatches
+
+    @property
     def first(self) -> Mismatch | None:
         """The first mismatch."""
         return self.comparison.first

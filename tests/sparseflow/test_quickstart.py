@@ -15,8 +15,9 @@ def test_quickstart(
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLE), run_name="__main__")
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0] == f"{2 * 4 * 16 * 2} states, 0 mismatches"
-    assert shown[1].endswith("as predicted: True")
+    assert shown[0] == "50% of the weights removed"
+    assert shown[1] == f"{2 * 4 * 16 * 2} states, 0 mismatches"
+    assert shown[2].endswith("as predicted: True")
     made = tmp_path / "build" / "quickstart"
     assert (made / "model.safetensors").exists()
     assert (made / "verilog" / "sparseflow.v").exists()
@@ -27,6 +28,10 @@ def test_python_of_the_readme_runs(
 ) -> None:
     text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    ours = [line for line in code.splitlines() if "import" in line and "numpy" not in line]
+    assert ours == ["from torch import nn", "import sparseflow as sf"]
+    steps = [line for line in code.splitlines() if line.strip() and line[0] not in "#if"]
+    assert len(steps) <= 12
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("0 mismatches, ")

@@ -1,0 +1,192 @@
+"""What the front door takes from here: ``sparseflow.prune``, ``quantise`` and ``pack``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from csb_format.files.matrixfile import PackedMatrix
+from csb_format.geometry import Geometry
+from csb_format.precision import Balance, Precision
+
+from .integers.packing import pack_matrices
+from .integers.quantise import Quantised
+from .integers.quantise import quantise as quantise_network
+from .mask.goals import Goal, goals_for
+from .mask.pruner import Pruner
+from .mask.schedule import Increments
+from .mask.views import Banks
+
+__all__ = ["pack", "prune", "quantise"]
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+Layout = Mapping[str, Geometry | int]
+
+
+def prune(
+    module: ModuleT,
+    *,
+    banks: int = Balance.banks,
+    sparsity: float = Balance.sparsity,
+    by_kind: Mapping[str, Goal] | None = None,
+    steps: int = 1,
+    every: int = 1,
+) -> Pruner[ModuleT]:
+    """Prune every matrix so that all banks of all rows keep equally many weights.
+
+    The masks stay on while you train: fine-tune with ``pruner.attach(optimizer)``, or call
+    ``pruner.step()`` after each of your own. ``pruner.squash()`` gives a plain module back,
+    ``pruner.sparsity()`` what was achieved: whole weights a bank may not meet the request.
+
+    Parameters
+    ----------
+    module : nn.Module
+        ``nn.LSTM``, ``nn.GRU``, their cells, ``nn.Linear``, or anything that holds them;
+        pruned in place.
+    banks : int
+        Of every row, at least 1; what the lanes of an array will have to divide.
+    sparsity : float
+        Share of weights to remove, 0..1.
+    by_kind : mapping of str to Goal, optional
+        Other goals for some kinds of matrices; see :func:`pruning.mask.goals.goals_for`.
+    steps, every : int
+        Reach the sparsity in so many increments, one every so many steps of the optimizer; by
+        default at once.
+
+    Returns
+    -------
+    Pruner
+
+    Raises
+    ------
+    UnprunableError
+        If the module holds no matrix that can be pruned.
+    ValueError
+        If a matrix has fewer columns than banks, or nothing comes near the sparsity.
+
+    Examples
+    --------
+    >>> pruner = sf.prune(lstm, banks=8, sparsity=0.875)
+    >>> pruner.attach(optimizer)
+    """
+    goals = goals_for(module, Goal(Banks(banks), sparsity=sparsity), by_kind)
+    return Pruner(module, goals, Increments(steps, every) if steps != 1 else None)
+
+
+def quantise(
+    pruned: Pruner[nn.LSTM] | nn.LSTM | nn.LSTMCell,
+    head: nn.Linear | None,
+    calibration: Sequence[npt.NDArray[np.floating]],
+    *,
+    layout: Layout | None = None,
+    value_bits: int = Precision.value_bits,
+    act_bits: int = Precision.act_bits,
+    per_gate: bool = Precision.per_gate,
+    percentile: float = Precision.percentile,
+    provenance: Mapping[str, str] | None = None,
+) -> Quantised:
+    """Turn a pruned LSTM into integers in compressed sparse banks.
+
+    Parameters
+    ----------
+    pruned : Pruner or nn.LSTM or nn.LSTMCell
+        What :func:`prune` returned, or a module that was balanced elsewhere.
+    head : nn.Linear, optional
+        The classifier on the output of the last layer.
+    calibration : sequence of float arrays (T, X)
+        Frames as the accelerator will be fed, normalised: they show the ranges.
+    layout : mapping of str to Geometry or int, optional
+        Of a module that was balanced elsewhere: every matrix by torch's name to its banks.
+    value_bits, act_bits : int
+        Width of weights, 4..18, and of inputs and states, 6..18.
+    per_gate : bool
+        Give gates i, f, g, o of a matrix a format each.
+    percentile : float
+        Percent of magnitudes that formats hold, 50..100.
+    provenance : mapping of str to str, optional
+        Stored with the model.
+
+    Returns
+    -------
+    Quantised
+        ``model`` is what the other functions take; ``saturations`` says what was clipped.
+
+    Raises
+    ------
+    UnsupportedLayerError
+        For another cell than an LSTM.
+    UnbalancedError
+        Naming parameter, row and bank of the first unbalanced one.
+    ValueError
+        For NaN, no calibration, widths out of range, or a module without ``layout``.
+    """
+    masks = None
+    lstm: nn.LSTM | nn.LSTMCell
+    if isinstance(pruned, Pruner):
+        lstm, layout = pruned.squash(), layout or pruned.geometries(value_bits)
+        masks = {name: mask.clone() for name, mask in pruned.masks().items()}
+    else:
+        lstm = pruned
+    if layout is None:
+        raise ValueError(
+            "no layout: give what sf.prune returned, or layout, every matrix by its name to its "
+            "banks, such as {'weight_ih_l0': 8, 'weight_hh_l0': 8}"
+        )
+    return quantise_network(
+        lstm,
+        head,
+        layout,
+        calibration,
+        value_bits=value_bits,
+        act_bits=act_bits,
+        provenance=provenance,
+        masks=masks,
+        per_gate=per_gate,
+        percentile=percentile,
+    )
+
+
+def pack(
+    module: Pruner[nn.Module] | nn.Module | Mapping[str, Tensor],
+    banks: Layout | None = None,
+    *,
+    value_bits: int = Precision.value_bits,
+    masks: Mapping[str, Tensor] | None = None,
+) -> dict[str, PackedMatrix]:
+    """Pack the pruned matrices of any network alone: GRUs, cells, linear layers, other hardware.
+
+    Parameters
+    ----------
+    module : Pruner, nn.Module or mapping of str to Tensor
+        What :func:`prune` returned, a module that was balanced elsewhere, or its state dict.
+    banks : mapping of str to Geometry or int
+        Parameter name to its geometry or number of banks; a pruner knows them.
+    value_bits : int
+        Width of stored weights, 4..18; each matrix takes the finest format of that width
+        that holds its largest magnitude.
+    masks : mapping of str to bool Tensor, optional
+        Kept weights where a kept one may be exactly zero.
+
+    Returns
+    -------
+    dict of str to PackedMatrix
+        By parameter name; ``sf.save`` writes them to a file.
+
+    Raises
+    ------
+    UnbalancedError
+        Naming parameter, row and bank of the first unbalanced one.
+    ValueError
+        For a name that is no matrix of the module, NaN or infinity, or no banks.
+    """
+    if isinstance(module, Pruner):
+        kept = {name: mask.clone() for name, mask in module.masks().items()}
+        layout = banks or module.geometries(value_bits)
+        return pack_matrices(module.squash(), layout, value_bits=value_bits, masks=masks or kept)
+    if banks is None:
+        raise ValueError("no banks: give every matrix by its name to its banks")
+    return pack_matrices(module, banks, value_bits=value_bits, masks=masks)

@@ -1,0 +1,383 @@
+"""The front door's part that needs no training framework; see :mod:`sparseflow`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from compiler.abi.frames import Stimulus
+from compiler.abi.states import Emitted
+from compiler.array.design import Array, Design
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from csb_format.files.matrixfile import PackedMatrix, load_matrices, save_matrices
+from csb_format.files.modelfile import ModelFileError, load_model, save_model
+from csb_format.fixed import IntArray
+from csb_format.model import Model
+from csb_format.shape import ModelShape
+from engine.reference import IntegerModel
+
+from .steps.options import BuildOptions, SimulateOptions
+
+if TYPE_CHECKING:  # these need extras, which only the functions that use them ask for
+    from boards.host.driver import Accelerator
+    from boards.host.states import States
+    from boards.resources import Choice
+    from hdl.verilog import VerilogFiles
+    from sim.check.verify import Verification
+
+__all__ = [
+    "Simulation",
+    "build",
+    "compile",
+    "emit",
+    "estimate",
+    "load",
+    "open",
+    "save",
+    "simulate",
+    "verify",
+]
+
+Frames = Sequence[npt.NDArray[np.floating] | IntArray]
+
+
+def load(path: str | Path) -> Model | dict[str, PackedMatrix]:
+    """Read a file of ours; nothing in it is executed.
+
+    Parameters
+    ----------
+    path : path
+        What :func:`save`, ``sparseflow pack`` or ``sparseflow pack --matrices`` wrote.
+
+    Returns
+    -------
+    Model, or dict of str to PackedMatrix
+
+    Raises
+    ------
+    ModelFileError
+        If it is neither, damaged, or of a later format; the message names what is wrong.
+    """
+    try:
+        return load_model(path)
+    except ModelFileError as error:
+        try:
+            return load_matrices(path)
+        except ValueError:
+            raise error from None
+
+
+def save(what: Model | Mapping[str, PackedMatrix], path: str | Path) -> None:
+    """Write a model or packed matrices to a file; the same contents give the same bytes.
+
+    Parameters
+    ----------
+    what : Model, or mapping of str to PackedMatrix
+        ``sf.quantise(...).model``, or what ``sf.pack`` returned.
+    path : path
+        Its folder must exist; a file there is replaced at once or not at all.
+    """
+    if isinstance(what, Model):
+        save_model(path, what)
+    else:
+        save_matrices(path, dict(what))
+
+
+def compile(
+    model: Model,
+    pes: int = Array.pes,
+    lanes: int = Array.lanes,
+    *,
+    head: bool = False,
+    **options: Any,
+) -> Image:
+    """Compile a model for the smallest array of M x N multipliers that holds it.
+
+    Parameters
+    ----------
+    model : Model
+    pes : int
+        M, rows worked on at once; a multiple of 4.
+    lanes : int
+        N, multipliers of a PE; divides the banks of every matrix.
+    head : bool
+        Run the linear output layer on the array too.
+    **options
+        ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
+        ``compact``; see :class:`compiler.array.design.Design`.
+
+    Returns
+    -------
+    Image
+        ``design``, program and the contents of all memories.
+
+    Raises
+    ------
+    DesignError
+        If the array cannot carry the model; the message names the value and the mend.
+    """
+    return compile_model(model, design_for(model, pes, lanes, head=head, **options), head=head)
+
+
+def emit(image: Image | Design, folder: str | Path) -> VerilogFiles:
+    """Write the accelerator as Verilog, with memory images if there is a model.
+
+    Parameters
+    ----------
+    image : Image or Design
+        Of a design alone memories start at zero and are loaded through ``load``.
+    folder : path
+        Replaced as a whole.
+
+    Returns
+    -------
+    VerilogFiles
+        ``paths``, ``top`` and ``sha256`` of what was written.
+    """
+    from hdl.verilog import emit_verilog
+
+    if isinstance(image, Image):
+        return emit_verilog(image.design, Path(folder), image)
+    return emit_verilog(image, Path(folder))
+
+
+def verify(
+    image: Image,
+    sequences: Frames,
+    *,
+    simulator: str = SimulateOptions.simulator,
+    work: str | Path | None = None,
+    **options: Any,
+) -> Verification:
+    """Simulate the Verilog of an image and compare every state and every cycle with the models.
+
+    Parameters
+    ----------
+    image : Image
+    sequences : sequence of arrays (T, X)
+        Each from a zero state; float frames are quantised to the model's input format, integers
+        are taken as they are.
+    simulator : {"verilator", "icarus"}
+        Verilator compiles first, then is far faster.
+    work : path, optional
+        Folder for Verilog and simulator, kept; by default a temporary one.
+    **options
+        ``load``, ``idle``, ``stall``, ``contexts``; see :func:`sim.check.verify.verify`.
+
+    Returns
+    -------
+    Verification
+        ``exact``, ``mismatches``, ``first`` (traced to gate, row, bank and cycle), ``steps``.
+
+    Raises
+    ------
+    SimulationError
+        If a simulator cannot be run; a hang, a time-out and a failed tool are kinds of it.
+    """
+    from sim.check.verify import verify as run
+
+    model = IntegerModel(image.model)
+    with _folder(work) as folder:
+        files = emit(image, folder / "verilog")
+        given = _quantised(model, sequences)
+        return run(model, image, files, given, folder, simulator=simulator, **options)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What the simulated hardware gave.
+
+    Parameters
+    ----------
+    states : list of States
+        Of every sequence what the last layer computed, as integers.
+    cycles : list of int
+        Cycle in which each frame left, of the last run.
+    seconds : float
+        That the simulator ran.
+    """
+
+    states: list[States]
+    cycles: list[int]
+    seconds: float
+
+
+def simulate(
+    image: Image,
+    sequences: Frames,
+    *,
+    simulator: str = SimulateOptions.simulator,
+    work: str | Path | None = None,
+) -> Simulation:
+    """Run the Verilog of an image and return what it computes, compared with nothing.
+
+    Parameters
+    ----------
+    image, sequences, simulator, work
+        As for :func:`verify`.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    WireError
+        If what comes out cannot be read, or the simulator fails.
+    """
+    from boards.host.states import joined
+    from sim.run.scenario import Job
+    from sim.run.verilog import simulate_verilog
+
+    inputs = _quantised(IntegerModel(image.model), sequences)
+    seconds, states, cycles = 0.0, list[Any](), list[int]()
+    with _folder(work) as folder:
+        files = emit(image, folder / "verilog")
+        for part in range(len(image.parts)):
+            stimulus = Stimulus.of(image, inputs, part)
+            run = simulate_verilog(files, Job.of(image, stimulus), folder, simulator=simulator)
+            emitted = run.outcome.emitted(image, part)
+            each = (stimulus.sequence == n for n in range(len(inputs)))
+            states = [joined(_rows(emitted, mine), image.model.directions) for mine in each]
+            inputs = [found.output for found in states]
+            cycles = run.outcome.frame_cycles(image, part).tolist()
+            seconds += run.seconds
+    return Simulation(states, cycles, seconds)
+
+
+def estimate(model: Model | ModelShape, board: str) -> list[Choice]:
+    """Say before any synthesis which arrays fit a board, what limits them, and how fast they are.
+
+    Parameters
+    ----------
+    model : Model or ModelShape
+        A shape is enough: cells and cycles do not depend on weights.
+    board : str
+        See ``sparseflow boards``.
+
+    Returns
+    -------
+    list of Choice
+        The fastest that fits first; ``design``, ``cycles``, ``microseconds``, ``usage``, ``fits``.
+
+    Raises
+    ------
+    BoardError
+        For a board that is not known.
+    """
+    from boards.board import board as named
+    from boards.resources import choices
+
+    return choices(model, named(board))
+
+
+def build(
+    model: Model,
+    board: str,
+    out: str | Path,
+    *,
+    array: tuple[int, int] | None = None,
+    clock_mhz: float | None = None,
+    seed: int = BuildOptions.seed,
+) -> str:
+    """Make a bitstream with open tools, or the project of a vendor's tool.
+
+    Parameters
+    ----------
+    model : Model
+    board : str
+    out : path
+        Folder, replaced as a whole; what is in it must come from an earlier build.
+    array : (int, int), optional
+        M and N; by default the fastest that fits.
+    clock_mhz : float, optional
+        Instead of the board's.
+    seed : int
+        Of place and route: the same seed gives the same bitstream.
+
+    Returns
+    -------
+    str
+        The summary, a page of Markdown that lies in the folder too.
+
+    Raises
+    ------
+    BoardError
+        If the board holds no array for the model, or the folder is not ours.
+    BitstreamError
+        If the design does not fit or misses its clock.
+    """
+    from .steps.build import build as run
+
+    return run(model, board, Path(out), array, clock_mhz, seed)
+
+
+def open(target: str, design: Design | Image | str | Path, **options: Any) -> Accelerator:
+    """Connect to a board, to its simulation, or to the integer model behind the same link.
+
+    Parameters
+    ----------
+    target : str
+        ``model``, ``sim``, ``serial:PORT`` or ``pynq:FILE.bit``.
+    design : Design, Image or path
+        That of the bitstream; a path is the folder of a build, or its ``design.json``.
+    **options
+        ``work``, ``timeout``, ``retries``; see :meth:`boards.host.driver.Accelerator.open`.
+
+    Returns
+    -------
+    Accelerator
+        A context manager: ``load`` a model, ``run`` frames.
+
+    Raises
+    ------
+    ValueError
+        For a target of another form.
+    """
+    from boards.host.driver import Accelerator
+
+    return Accelerator.open(target, _design(design), **options)
+
+
+def _design(given: Design | Image | str | Path) -> Design:
+    if isinstance(given, Design):
+        return given
+    if isinstance(given, Image):
+        return given.design
+    path = Path(given)
+    path = path / "design.json" if path.is_dir() else path
+    return Design(**json.loads(path.read_text("utf-8")))
+
+
+def _quantised(model: IntegerModel, sequences: Frames) -> list[IntArray]:
+    """Float frames in the model's input format; integers as they are."""
+    arrays = [np.asarray(sequence) for sequence in sequences]
+    if all(array.dtype.kind in "iu" for array in arrays):
+        return [array.astype(np.int64) for array in arrays]
+    return model.quantise(arrays)
+
+
+def _rows(emitted: list[Emitted], mine: npt.NDArray[np.bool_]) -> list[Emitted]:
+    """The frames of one sequence."""
+    return [Emitted(e.emission, {k: v[mine] for k, v in e.values.items()}) for e in emitted]
+
+
+@contextmanager
+def _folder(work: str | Path | None) -> Iterator[Path]:
+    """The folder given, or one that goes again."""
+    if work is not None:
+        Path(work).mkdir(parents=True, exist_ok=True)
+        yield Path(work)
+        return
+    with tempfile.TemporaryDirectory(prefix="sparseflow.") as folder:
+        yield Path(folder)
