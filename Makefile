@@ -60,7 +60,7 @@ $(STAMP): pyproject.toml | system
 	@begin=$$SECONDS
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --progress-bar off torch==2.13.0
-	$(VENV)/bin/python -m pip install --progress-bar off -e '.[train,demo,dev,bitstream]'
+	$(VENV)/bin/python -m pip install --progress-bar off -e '.[dev]'
 	touch $(STAMP)
 	echo "setup took $$((SECONDS - begin)) s"
 

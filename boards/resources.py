@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
+from compiler.abi.wire import output_fields
 from compiler.array.design import Design
 from compiler.array.needs import design_for
+from compiler.array.widths import size_of
 from compiler.lower.load import Space, space_depths, space_widths
 from compiler.lower.plan import Plan
 from compiler.lower.schedule import schedule
@@ -15,7 +17,6 @@ from compiler.timing.cycle_model import CycleModel
 from csb_format.model import Model
 from csb_format.scales import GATES, DesignError
 from csb_format.shape import ModelShape
-from hdl.core.layouts import output_layout
 
 from .board import Board, BoardError, Part
 
@@ -180,7 +181,7 @@ def _memories(design: Design, *, matrices: bool) -> list[tuple[int, int, int]]:
         (design.state.width, design.state_depth, design.units),
         (table, 1 << design.arithmetic.piecewise.index_bits, tables * design.units),
         (widths[Space.PROGRAM], depths[Space.PROGRAM], 1),
-        (output_layout(design).size, design.output_depth, 1),
+        (size_of(output_fields(design)), design.output_depth, 1),
     ]
     if matrices and not design.streamed:
         found.append((widths[Space.MATRIX], depths[Space.MATRIX], design.pes))

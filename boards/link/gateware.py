@@ -9,9 +9,10 @@ from amaranth.hdl import ClockSignal, Const, Instance, Module, Mux, Signal, Valu
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from compiler.abi.identity import AXI_MODULE
 from compiler.abi.register_text import HEADER_FILE, c_header
 from compiler.array.design import Design
-from hdl.bus.accelerator import AXI_MODULE, Accelerator
+from hdl.bus.accelerator import Accelerator
 from hdl.bus.axi_lite import axi_lite_members
 from hdl.bus.axi_stream import axi_stream
 from hdl.core.hierarchy import Hierarchy

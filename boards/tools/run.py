@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from csb_format.extras import brought_by
 from sim.run.errors import Timeout, ToolFailed
 from sim.run.processes import watched
 
@@ -81,7 +82,7 @@ def run_tool(
     """
     script = Path(sysconfig.get_path("scripts")) / (program or f"yowasp-{name}")
     if not script.exists():
-        raise BitstreamError(f"{script.name} is not installed: pip install -e '.[bitstream]'")
+        raise BitstreamError(f"{script.name} is not installed: {brought_by('bitstream')}")
     log = work / f"{name}.log"
     command = [sys.executable, str(script), *arguments]
     news = watch(log, note)

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from csb_format.extras import install
 from hdl.verilog import TOP_MODULE, VerilogFiles
 from sim.run.errors import SimulationError
 from sim.run.processes import tail, watched
@@ -97,7 +98,7 @@ def reading(sources: tuple[str, ...], top: str) -> list[str]:
 def _require(files: VerilogFiles) -> None:
     """Refuse before Yosys would, and say how to mend it."""
     if importlib.util.find_spec("pyosys") is None:
-        raise SynthesisError("the package pyosys is not installed: pip install pyosys==0.70")
+        raise SynthesisError(install("pyosys"))
     for name in (*files.sources, *files.images):
         if not (files.folder / name).is_file():
             raise SynthesisError(

@@ -6,7 +6,9 @@ from ..array.design import Design
 from .registers import MAGIC, VERSION, design_hash
 from .wire import frame_packing, state_packing
 
-__all__ = ["COMPACT_COUNTERS", "identity"]
+__all__ = ["AXI_MODULE", "COMPACT_COUNTERS", "identity"]
+
+AXI_MODULE = "sparseflow_axi"  # the accelerator on its buses, as Verilog calls it
 
 
 # What a compact design counts: the other counters stay 0.

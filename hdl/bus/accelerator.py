@@ -26,9 +26,8 @@ from .register_file import Counters, RegisterFile
 if TYPE_CHECKING:
     from compiler.lower.image import Image
 
-__all__ = ["AXI_MODULE", "CORE_MODULE", "Accelerator"]
+__all__ = ["CORE_MODULE", "Accelerator"]
 
-AXI_MODULE = "sparseflow_axi"
 CORE_MODULE = "sparseflow"
 # From a word on `load` to the loader's fault, with room for registers in between; a program
 # takes longer to fetch its first instruction.

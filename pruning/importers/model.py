@@ -6,6 +6,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from csb_format.extras import install
+
 from .checkpoint import CheckpointError
 from .files import kind_of, read_safetensors, read_torch
 from .imported import Imported
@@ -88,10 +90,8 @@ def _import_onnx(path: Path, outside: MaskFile) -> Imported:
     try:
         from .onnx_model import read_onnx
     except ModuleNotFoundError as error:
-        raise CheckpointError(
-            f"{path} looks like an ONNX model, and the package {error.name} is not installed: "
-            "pip install -e '.[onnx]'"
-        ) from error
+        told = install(error.name or "onnx")
+        raise CheckpointError(f"{path} looks like an ONNX model: {told}") from error
     tensors, notes = read_onnx(path)
     found = resolve(tensors, outside)
     return replace(found, source=f"onnx: {found.source}", notes=(*notes, *found.notes))

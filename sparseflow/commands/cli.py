@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from csb_format.extras import install
+
 from .. import __version__
 from ..steps.options import (
     DemoOptions,
@@ -189,12 +191,28 @@ def demo(given: DemoOptions) -> None:
 
 
 _LONGEST = 1000
+# what each command needs beside the core
+EXTRAS = {
+    "prune": "train",
+    "pack": "train",
+    "doctor": "train",
+    "data": "demo",
+    "verilog": "generate",
+    "simulate": "simulate",
+    "report": "report",
+    "demo": "demo",
+    "regress": "regress",
+    "build": "bitstream",
+    "synth": "bitstream",
+    "timing": "bitstream",
+}
 
 
 def _reason(error: Exception) -> str:
     """What went wrong, on one line."""
     if isinstance(error, ModuleNotFoundError):
-        return f"the package {error.name} is not installed: pip install -e '.[train,demo]'"
+        words = (word for word in sys.argv[1:] if not word.startswith("-"))
+        return install(error.name or str(error), EXTRAS.get(next(words, ""), ""))
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     # Typer's errors of use tell more than their text; its class for them depends on the release.

@@ -7,19 +7,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compiler.lower.image import Image
 from csb_format import IntArray, Model
 from engine.reference import IntegerModel
-from hdl.verilog import VerilogFiles
 from pruning.tasks.data.datasets import SequenceData
-from sim.check.verify import Verification
 
 from . import figures
 from . import how_it_was_made as commands
+
+if TYPE_CHECKING:
+    from hdl.verilog import VerilogFiles
+    from sim.check.verify import Verification
 
 __all__ = ["FIGURES", "Run", "joined", "read_figures"]
 

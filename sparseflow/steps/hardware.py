@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
@@ -13,7 +14,9 @@ from compiler.lower.image import Image
 from csb_format import Model
 from csb_format.files.images import write_image
 from csb_format.scales import GATES, DesignError
-from hdl.verilog import VerilogFiles, emit_verilog
+
+if TYPE_CHECKING:
+    from hdl.verilog import VerilogFiles
 
 __all__ = ["SUFFIXES", "check_array", "compile_array", "emit"]
 
@@ -58,6 +61,8 @@ def emit(image: Image, out: Path, images: str = "mem") -> VerilogFiles:
     images : str
         A key of :data:`SUFFIXES`; another format than ``mem`` is written beside it.
     """
+    from hdl.verilog import emit_verilog
+
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
         folder = Path(beside) / out.name

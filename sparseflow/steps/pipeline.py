@@ -10,27 +10,22 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csb_format import Model, load_model
 from csb_format.files.replace import replace_file
 from engine.reference import IntegerModel
-from hdl.verilog import VerilogFiles
 from pruning.tasks.data.datasets import (
     Normaliser,
     SequenceData,
     load_japanese_vowels,
     save_sequences,
 )
-from sim.check.verify import Verification, verify
-from sim.run.verilog import require_simulator
 
 from ..pages.measured import FIGURES, Run, joined, read_figures
-from ..pages.report import print_table, write_report
 from .hardware import SUFFIXES, check_array, compile_array, emit
 from .options import DemoOptions, SimulateOptions, VerilogOptions
 from .places import check_folder, check_generated, has_labels, read_sequences
-from .preparing import pack, pack_matrices, prune_checkpoint
 from .progress import counted, say
 
 __all__ = [
@@ -50,6 +45,22 @@ class VerificationError(RuntimeError):
     """The hardware does not do what the model says."""
 
     exit_status = 1  # of the command line: 2 is for errors of use and input
+
+
+if TYPE_CHECKING:  # each step asks for the packages that it needs as it runs
+    from hdl.verilog import VerilogFiles
+    from sim.check.verify import Verification
+
+    from .preparing import pack, pack_matrices, prune_checkpoint
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Steps that train, imported when they are asked for: the others need no PyTorch."""
+        if name not in ("pack", "pack_matrices", "prune_checkpoint"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import preparing
+
+        return getattr(preparing, name)
 
 
 def japanese_vowels(out: Path) -> tuple[SequenceData, SequenceData]:
@@ -145,6 +156,9 @@ def simulate(
         If a state or a cycle differs; the message names the first. The figures are
         written all the same.
     """
+    from sim.check.verify import verify
+    from sim.run.verilog import require_simulator
+
     if utterances is not None and utterances < 1:
         raise ValueError(f"utterances {utterances}: must be at least 1, or left out for all")
     require_simulator(simulator)
@@ -176,6 +190,8 @@ def simulate(
 
 def report(run_dir: Path, out: Path) -> None:
     """Write ``report.json`` and ``report.html`` of a run, and print the table."""
+    from ..pages.report import print_table, write_report
+
     check_folder(out)
     found = read_figures(run_dir)
     write_report(found, out)
@@ -207,7 +223,9 @@ def demo(
     """
     from pruning.tasks.networks.sequence import accuracy
     from pruning.tasks.recipes.recipe import Recipe
+    from sim.run.verilog import require_simulator
 
+    from .preparing import pack
     from .training import train_and_prune
 
     recipe = Recipe()

@@ -112,7 +112,7 @@ def finished(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Finished
     ]
     shown = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(shown), redirect_stderr(shown):
-        patch.setattr(pipeline, "verify", watched)
+        patch.setattr("sim.check.verify.verify", watched)
         for step in steps:
             patch.setattr(sys, "argv", ["sparseflow", *map(str, step)])
             with pytest.raises(SystemExit) as ended:

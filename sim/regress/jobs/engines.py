@@ -7,6 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from csb_format.extras import install
+
 from . import jobs
 
 __all__ = ["DaskEngine", "Engine", "LocalEngine", "Task"]
@@ -98,7 +100,7 @@ class DaskEngine:
             from dask import config
             from distributed import Client, LocalCluster, as_completed
         except ImportError as error:
-            raise ValueError("--engine dask needs it: pip install distributed") from error
+            raise ValueError(f"--engine dask needs it: {install('distributed')}") from error
 
         with config.set({"distributed.scheduler.allowed-failures": RETRIES}):
             cluster: Any = self._address or LocalCluster(

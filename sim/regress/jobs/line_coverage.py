@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from csb_format.extras import install
 from csb_format.files.replace import replace_file
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _coverage() -> type[Coverage]:
     try:
         from coverage import Coverage
     except ImportError as error:
-        raise ValueError("line coverage needs coverage.py: pip install coverage") from error
+        raise ValueError(f"line coverage needs coverage.py: {install('coverage')}") from error
     return Coverage
 
 

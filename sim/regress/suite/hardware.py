@@ -210,7 +210,8 @@ class Hardware:
         image = None if self.blank else self.image
         if self.case.kind != "bus":
             return emit_verilog(self.design, folder, image)
-        from hdl.bus.accelerator import AXI_MODULE, Accelerator
+        from compiler.abi.identity import AXI_MODULE
+        from hdl.bus.accelerator import Accelerator
 
         return emit_verilog(self.design, folder, image, top=Accelerator, name=AXI_MODULE)
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from compiler.abi.frames import Stimulus, frame_packets
-from compiler.abi.identity import identity
+from compiler.abi.identity import AXI_MODULE, identity
 from compiler.abi.register_text import HEADER_FILE, c_header
 from compiler.abi.registers import COUNTERS, MAGIC, PACKET, PACKET_MAGIC, REGISTERS
 from compiler.abi.states import outcome_of
 from compiler.array.program import Instruction
 from compiler.lower.load import Space, header
-from hdl.bus.accelerator import AXI_MODULE, Accelerator
+from hdl.bus.accelerator import Accelerator
 from hdl.verilog import LINT_WAIVERS, VerilogFiles, emit_verilog
 from sim.bus.axi import AxiOutcome, AxiScript, simulate_axi
 from sim.run.icarus_sources import for_icarus

@@ -239,7 +239,7 @@ def test_command_calls_the_pipeline(
         (ValueError(), "error: ValueError\n"),
         (
             ModuleNotFoundError("No module named 'torch'", name="torch"),
-            "error: the package torch is not installed: pip install -e '.[train,demo]'\n",
+            "error: the package torch is not installed: it comes with the extra 'demo', in a checkout of Sparseflow: pip install -e '.[demo]'\n",
         ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",

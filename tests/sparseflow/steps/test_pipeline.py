@@ -44,7 +44,7 @@ def replayed(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
     def replay(**changes: Any) -> None:
         result = replace(finished.result, **changes)
-        monkeypatch.setattr(pipeline, "verify", lambda *_, **__: result)
+        monkeypatch.setattr("sim.check.verify.verify", lambda *_, **__: result)
         monkeypatch.setattr(hardware, "emit_verilog", copied(finished))
 
     return replay
