@@ -158,7 +158,5 @@ def test_folder_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_pyosys_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        SynthesisError, match=r"the package pyosys is not installed: .*'\.\[bitstream\]'"
-    ):
+    with pytest.raises(SynthesisError, match=r"package pyosys is not installed: .*bitstream"):
         synthesise_ecp5(written(tmp_path, COUNTER))

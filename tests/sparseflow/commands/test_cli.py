@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import sparseflow
+from csb_format.extras import install
 from csb_format.random_models import random_model
 from sparseflow.commands import cli
 
@@ -239,7 +240,7 @@ def test_command_calls_the_pipeline(
         (ValueError(), "error: ValueError\n"),
         (
             ModuleNotFoundError("No module named 'torch'", name="torch"),
-            "error: the package torch is not installed: it comes with the extra 'demo', in a checkout of Sparseflow: pip install -e '.[demo]'\n",
+            f"error: {install('torch', 'demo')}\n",
         ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
