@@ -39,10 +39,8 @@ from .training import Place, further, train_to_file, trained, without_dropout
 
 __all__ = ["ARRAY", "bits_result", "integers_of", "rtl_result"]
 
-ARRAY = (
-    16,
-    8,
-)  # processing elements, lanes; of networks that no case of bench.boards.bitstreams is for
+# M and N of networks that no case of bench.boards.bitstreams is for
+ARRAY = (16, 8)
 STEPS = 1000
 _CALIBRATION = 2000  # tokens
 Answering = LanguageModel | FrameClassifier
@@ -51,13 +49,20 @@ Answering = LanguageModel | FrameClassifier
 def bits_result(row: Row, place: Place) -> dict[str, Any]:
     """Score of the integers of a row, and of the float network that they are compared with."""
     assert row.start is not None
-    module = further(row, place) if row.way == "longer" else trained(row.start, place)
+    start = further(row, place) if row.way == "longer" else trained(row.start, place)
+    module = _answering(start)
     network = NETWORKS[row.network]
     float_score = network.score(module, place.path(row), row.seed)
     module = module.cpu()
     model = _aware(row, module, place) if row.way == "aware" else integers_of(row, module, place)
     found = _score(row, model, module, place)
     return found | {f"float_{part}": value for part, value in float_score.items()}
+
+
+def _answering(module: nn.Module) -> Answering:
+    """A network that answers at every step, as all of the tables do."""
+    assert isinstance(module, LanguageModel | FrameClassifier)
+    return module
 
 
 def integers_of(row: Row, module: Answering, place: Place) -> Model:
@@ -152,7 +157,7 @@ def integer_perplexity(model: Model, table: Any, tokens: TokenArray, count: int 
 
 
 def _chunks(outputs: Tensor, targets: Tensor, steps: int = 500) -> Any:
-    return zip(outputs.split(steps), targets.split(steps), strict=True)
+    return zip(torch.split(outputs, steps), torch.split(targets, steps), strict=True)
 
 
 def _logits(model: Model, outputs: Tensor) -> Tensor:
@@ -175,7 +180,7 @@ def rtl_result(row: Row, place: Place) -> dict[str, Any]:
         If the accelerator cannot run the network.
     """
     assert row.start is not None
-    module = trained(row.start, place).cpu()
+    module = _answering(trained(row.start, place).cpu())
     model = integers_of(row, module, place)
     check_supported(model)
     image = compile_model(model, _design(row, model))

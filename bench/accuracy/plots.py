@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -35,13 +36,14 @@ def plot(path: Path, title: str, label: str, curves: Mapping[str, Curve]) -> Non
     matplotlib.rcParams["svg.hashsalt"] = "sparseflow"
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     axes.axhline(0, color="black", linewidth=0.8, linestyle=":", label="dense")
-    colours = pyplot.colormaps["tab20"].colors
+    table = pyplot.colormaps["tab20"]
+    colours = [table(n) for n in range(table.N)]
     for (name, curve), marker, colour in zip(curves.items(), _MARKERS * 2, colours, strict=False):
         if curve:
             x, y, spread = zip(*sorted(curve), strict=True)
             percent = [100 * share for share in x]
-            style = {"marker": marker, "color": colour, "markersize": 4, "capsize": 2}
-            axes.errorbar(percent, y, spread, label=name, **style)
+            style: dict[str, Any] = {"marker": marker, "color": colour}
+            axes.errorbar(percent, y, spread, label=name, markersize=4, capsize=2, **style)
     axes.set(title=title, xlabel="weights pruned, % (achieved)", ylabel=label)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, ncols=2)

@@ -182,7 +182,7 @@ def _verdict(values: Sequence[float], holds: Callable[[float], bool]) -> str:
 def gap_table(scores: Scores, sparsity: float) -> str:
     """Where the gap comes from: rows alone in balance, and banks in one matrix alone."""
     heads = ["pattern", "test", "above unstructured", "weight energy kept, percent"]
-    lines = []
+    lines: list[list[str]] = []
     for pattern in _STEPS:
         values = list(scores.tuned.get((pattern, sparsity), {}).values())
         if values:

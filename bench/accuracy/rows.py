@@ -156,7 +156,8 @@ def _numbers(network: str, seed: int) -> Iterator[Row]:
     plan = NETWORKS[network]
     given = (seed, plan.main, plan.main_sparsity)
     if not plan.gpu:
-        yield Row(network, "rtl", *given, *plan.rtl_bits, "after")
+        value_bits, act_bits = plan.rtl_bits
+        yield Row(network, "rtl", *given, value_bits, act_bits, "after")
     for way in WAYS:
         for value_bits, act_bits in BITS:
             yield Row(network, "bits", *given, value_bits, act_bits, way)

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from csb_format.files.replace import replace_file
 from pruning.mask.pruner import Pruner
 from pruning.mask.schedule import Increments, OneShot, Schedule
+from pruning.tasks.networks.language import LanguageModel
 from pruning.tasks.training.longrun import MakePruner, Plan, Task, run
 
 from .networks import NETWORKS
@@ -73,9 +74,9 @@ def further(row: Row, place: Place) -> nn.Module:
 def without_dropout(module: nn.Module) -> None:
     """Quantised training has none: what is compared with it shall have none either."""
     for part in module.modules():
-        if isinstance(getattr(part, "dropout", None), float):
+        if isinstance(part, nn.RNNBase):
             part.dropout = 0.0
-    if hasattr(module, "shape"):
+    if isinstance(module, LanguageModel):
         module.shape = replace(module.shape, dropout=0.0)
 
 

@@ -62,7 +62,7 @@ def _measure(load: _Workload, pes: int, lanes: int) -> dict[str, Any]:
     design = design_for(load.model.model, pes, lanes)
     image = compile_model(load.model.model, design)
     files = emit_verilog(design, load.work / f"{pes}x{lanes}", image)
-    least = floor(load.model.layer, design)
+    least = floor(load.model.model, design)
     row: dict[str, Any] = {"M": pes, "N": lanes, "E": design.units, "floor": least}
     for simulator, count in (("verilator", None), ("icarus", FEW["icarus"])):
         frames = load.sequences[:count]

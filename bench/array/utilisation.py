@@ -8,6 +8,7 @@ integer model and its cycles against the cycle model, and writes a table (``.md`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,13 +25,14 @@ from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from compiler.timing.causes import causes
 from compiler.timing.cycle_model import CycleModel
-from csb_format import Csb, Model
+from csb_format import Model
 from csb_format.random_models import random_frames, random_model, random_network
 from engine.reference import IntegerModel
 from hdl.verilog import emit_verilog
 from sim.check.compare import compare
 from sim.run.free_running import simulate_free_running
 from sim.run.scenario import Job
+from sparseflow.pages.figures import floor, macs_per_cycle, matrices, weights
 from sparseflow.steps.progress import counted
 
 from ..record import write_record
@@ -69,7 +71,7 @@ class Workload:
     lanes: int
     most: int = 0
     least: float = 0.0
-    options: dict[str, int] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def _timit(rng: np.random.Generator) -> Model:
@@ -155,10 +157,9 @@ def _measure(workload: Workload, work: Path) -> dict[str, Any]:
 
 def _row(workload: Workload, image: Image, cycles: int) -> dict[str, Any]:
     """What follows from the shape and the measured cycles of a step."""
-    design, matrices = image.design, _matrices(image.model)
-    nonzeros = sum(matrix.real_nonzeros for matrix in matrices)
-    dense = sum(matrix.geometry.rows * matrix.geometry.columns for matrix in matrices)
-    stored = sum(matrix.geometry.packed_bits for matrix in matrices)
+    design, model = image.design, image.model
+    nonzeros, rate = weights(model)["nonzeros"], macs_per_cycle(model, cycles)
+    stored = sum(matrix.geometry.packed_bits for matrix in matrices(model).values())
     used = nonzeros / (cycles * design.multipliers)
     found = causes(image)
     return {
@@ -171,26 +172,18 @@ def _row(workload: Workload, image: Image, cycles: int) -> dict[str, Any]:
         "multipliers": design.multipliers,
         "elementwise_multipliers": design.elementwise_multipliers,
         "nonzeros": nonzeros,
-        "floor": -(-nonzeros // design.multipliers),
+        "floor": math.ceil(floor(model, design)),
         "rtl_cycles": cycles,
         "utilisation": used,
         "lone_step_latency": found.lone_step,
         "cycles_by_cause": found.by_cause,
-        "macs_a_cycle": nonzeros / cycles,
-        "dense_equivalent_operations_a_cycle": 2 * dense / cycles,
+        "macs_a_cycle": rate["real"],
+        "dense_equivalent_operations_a_cycle": 2 * rate["dense_equivalent"],
         "bits_a_weight": stored / nonzeros,
         "weight_bytes": -(-stored // 8),
         "promised": {"cycles": workload.most} if workload.most else {"share": workload.least},
         "reached": cycles <= workload.most if workload.most else used >= workload.least,
     }
-
-
-def _matrices(model: Model) -> list[Csb]:
-    found = []
-    for layer in model.layers:
-        found += [layer.weight_ih, layer.weight_hh]
-        found += [layer.projection.weight] if layer.projection else []
-    return found
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -1,10 +1,9 @@
 """Bitstreams with open tools: cells, clock and speed of arrays on boards.
 
 ``python -m bench.boards.bitstreams [--case NAME ...] [--json FILE]`` builds bitstreams from random
-models
-of the shapes named below, and counts cells for families whose vendor tools are absent. Place and
-route of the largest takes the better part of an hour on an idle core; without ``--case`` all are
-built. ``--add`` keeps the rows of other cases that the file has.
+models of the shapes named below, and counts cells for families whose vendor tools are absent. Place
+and route of the largest takes the better part of an hour on an idle core; without ``--case`` all
+are built. ``--add`` keeps the rows of other cases that the file has.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from compiler.timing.cycle_model import CycleModel
 from csb_format import Model
 from csb_format.random_models import random_model, random_network
 from hdl.verilog import emit_verilog
+from sparseflow.pages.summary import speeds
 
 from ..record import Rows, with_others, write_record
 
@@ -155,7 +155,7 @@ def _build(name: str, work: Path, seed: int) -> dict[str, Any]:
             raise
         say(str(error))  # a clock that is missed is a result too
         built = json_text.loads((out / "summary.json").read_text("utf-8"))
-    speed = _speed(model, image, min(built["fmax_mhz"], built["clock_mhz"]))
+    reached = speed_of(model, image, min(built["fmax_mhz"], built["clock_mhz"]))
     use = estimate(design, b)
     about: dict[str, Any] = {
         "case": name,
@@ -165,21 +165,18 @@ def _build(name: str, work: Path, seed: int) -> dict[str, Any]:
     sizes = [case.inputs] + [case.hidden] * case.layers
     about |= {"layer": " -> ".join(map(str, sizes)), "banks": case.banks}
     cells = {"lut": use.luts, "ram": use.block_rams, "dsp": use.multipliers}
-    return about | built | speed | {"estimated": cells}
+    return about | built | reached | {"estimated": cells}
 
 
-def _speed(model: Model, image: Image, megahertz: float) -> dict[str, Any]:
-    """Cycles of a step, and operations a second at a clock; two operations a weight."""
+def speed_of(model: Model, image: Image, megahertz: float) -> dict[str, Any]:
+    """Cycles of a step, and operations a second at a clock."""
     cycles = int(CycleModel(image).run(6).steps[-1])
-    matrices = [m.geometry for x in model.layers for m in (x.weight_ih, x.weight_hh)]
-    steps = megahertz / cycles / 1000  # 10^9 a second
-    kept = sum(g.real_nonzeros for g in matrices)
-    dense = sum(g.rows * g.columns for g in matrices)
+    real, dense = speeds(model, cycles, megahertz)
     return {
         "cycles": cycles,
         "step_us": round(cycles / megahertz, 3),
-        "gops": round(2 * kept * steps, 3),
-        "dense_equivalent_gops": round(2 * dense * steps, 3),
+        "gops": round(real, 3),
+        "dense_equivalent_gops": round(dense, 3),
     }
 
 

@@ -1,10 +1,9 @@
 """How well `boards.resources` estimates: its cells beside those that Yosys and nextpnr count.
 
 ``python -m bench.boards.fit [--case NAME ...] [--json FILE]`` synthesises boards' tops, link
-included, of
-random models of the shapes named below, and lets nextpnr pack them: cells as they would be placed,
-whether there is a place for all of them or not. ``--add`` keeps the rows of other cases that the
-file has. On an idle core those for iCE40 take half a minute each.
+included, of random models of the shapes named below, and lets nextpnr pack them: cells as they
+would be placed, whether there is a place for all of them or not. ``--add`` keeps the rows of other
+cases that the file has. On an idle core those for iCE40 take half a minute each.
 """
 
 from __future__ import annotations

@@ -119,7 +119,8 @@ def link_bytes() -> bytes:
     """Requests and replies on the line."""
     requests = [Request(n, Command.WRITE, 3, 4, (n, FLAG, ESCAPE)) for n in range(4)]
     replies = [Reply(n, Command.READ | REPLY, count=2, words=(n, FLAG)) for n in range(4)]
-    return b"".join(enframe(frame.encode()) for frame in (*requests, *replies))
+    frames: list[Request | Reply] = [*requests, *replies]
+    return b"".join(enframe(frame.encode()) for frame in frames)
 
 
 def read_link(path: Path) -> None:

@@ -2,11 +2,10 @@
 
 ``python -m bench.masks.cost [--nni-python FILE] [--json FILE]``. Dense and masked steps of the
 same network take turns, then dense and quantisation-aware ones
-(:class:`pruning.integers.qat.QatLstm`),
-then those with masked gradients (``clean``). The time inside ``pruner.step()`` is taken apart:
-it is all that pruning adds. Everything runs on one thread unless ``--threads`` says
-otherwise, and what is counted is CPU time (:mod:`bench.cpu.turns`); ratios are medians with a
-95 % interval.
+(:class:`pruning.integers.qat.QatLstm`), then those with masked gradients (``clean``). The time
+inside ``pruner.step()`` is taken apart: it is all that pruning adds. Everything runs on one
+thread unless ``--threads`` says otherwise, and what is counted is CPU time
+(:mod:`bench.cpu.turns`); ratios are medians with a 95 % interval.
 
 NNI's balance mode was removed in 3.0. NNI 2.10.1 brings old dependencies, so it runs in an
 environment of its own, on the same matrices, in turn with the others::

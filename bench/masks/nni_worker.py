@@ -4,9 +4,12 @@ Reads lines: ``load FILE GRAIN SPARSITY`` (a float32 matrix as .npy), ``prune`` 
 CPU seconds of ``compress()``), ``mask FILE``. It imports nothing of this project.
 """
 
+from __future__ import annotations
+
 import sys
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +19,17 @@ warnings.simplefilter("ignore")
 from nni.compression.pytorch.pruning import LevelPruner  # noqa: E402
 
 
-def pruner_of(weight, grain, sparsity):
+def pruner_of(weight: torch.Tensor, grain: int, sparsity: float) -> Any:
     rows, columns = weight.shape
-    linear = torch.nn.utils.skip_init(torch.nn.Linear, columns, rows, bias=False)
+    untyped: Any = torch.nn.utils.skip_init
+    linear = untyped(torch.nn.Linear, columns, rows, bias=False)
     linear.weight = torch.nn.Parameter(weight.clone())
     config = [{"sparsity": sparsity, "op_types": ["Linear"]}]
     model = torch.nn.Sequential(linear)
     return LevelPruner(model, config, mode="balance", balance_gran=[1, grain])
 
 
-def main():
+def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # NNI prints what it likes
     torch.set_num_threads(1)
     for line in sys.stdin:

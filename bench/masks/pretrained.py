@@ -26,7 +26,7 @@ from csb_format import Model, save_model
 from csb_format.files.replace import replace_file
 from pruning.importers.checkpoint import save_weights
 from pruning.tasks.networks.language import LanguageModel
-from sparseflow.pages.figures import versions
+from sparseflow.pages.figures import matrices, versions, weights
 
 from ..accuracy.bits import bits_result, integers_of
 from ..accuracy.networks import NETWORKS
@@ -74,10 +74,8 @@ def _write_embedding(path: Path, alphabet: Any, module: LanguageModel) -> None:
 
 
 def _size(model: Model) -> dict[str, float]:
-    layer = model.layers[0]
-    geometries = (layer.weight_ih.geometry, layer.weight_hh.geometry)
-    bits = sum(geometry.packed_bits for geometry in geometries)
-    return {"csb_bytes": bits / 8, "nonzeros": float(sum(g.real_nonzeros for g in geometries))}
+    bits = sum(matrix.geometry.packed_bits for matrix in matrices(model).values())
+    return {"csb_bytes": bits / 8, "nonzeros": float(weights(model)["nonzeros"])}
 
 
 def main(

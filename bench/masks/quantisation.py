@@ -123,7 +123,8 @@ def _case(name: str, seed: int, epochs: int) -> Case:
     further = copy.deepcopy(outcome.pruned)
     for matrix, mask in masks.items():
         # Weights start at zero outside the mask; without gradients AdamW leaves them there.
-        further.lstm.get_parameter(matrix).register_post_accumulate_grad_hook(_held(mask))
+        register: Any = further.lstm.get_parameter(matrix).register_post_accumulate_grad_hook
+        register(_held(mask))
     train(further, data, epochs, seed, settings=settings)
     return Case(outcome.pruned, further, masks, data, test, recipe.banks, settings, epochs, seed)
 
