@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .cells.lstm import CellArithmetic
 from .csb import Csb
 from .fixed import Fixed, IntArray
 from .shape import DenseShape, LstmShape, ModelShape, check_width
@@ -23,8 +24,7 @@ __all__ = [
     "Projection",
 ]
 
-# Rows 0..H-1 are gate i, then f, g, o: the order of torch.nn.LSTM.
-GATE_ORDER = "ifgo"
+GATE_ORDER = CellArithmetic.gate_names
 GateFormats = Fixed | tuple[Fixed, Fixed, Fixed, Fixed]
 _HEAD_BIAS_BITS = 48
 

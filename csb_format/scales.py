@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .cells.lstm import CellArithmetic
+
 if TYPE_CHECKING:
     from .model import LstmLayer
     from .shape import LstmShape
@@ -13,7 +15,7 @@ __all__ = ["GATES", "MAX_ALIGN", "DesignError", "PerGate", "Scales"]
 
 
 MAX_ALIGN = 7  # largest left shift of a product sum, a 3-bit field of the program
-GATES = 4
+GATES = len(CellArithmetic.gate_names)
 PerGate = tuple[int, int, int, int]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed
-from csb_format.scales import GATES, MAX_ALIGN, DesignError
+from csb_format.scales import MAX_ALIGN, DesignError
 
 if TYPE_CHECKING:
     pass
@@ -121,12 +121,14 @@ class Design:
         check_counts({name: int(n) for name, n in optional.items()}, least=0)
         self._check_projectors()
         self._check_narrow()
-        if self.pes % GATES:
-            raise DesignError(f"pes = {self.pes}: must be a multiple of {GATES}, one PE a gate")
-        if self.lanes % self.units or (self.pes // GATES) % self.units:
+        if self.pes % self.gates:
+            raise DesignError(
+                f"pes = {self.pes}: must be a multiple of {self.gates}, one PE a gate"
+            )
+        if self.lanes % self.units or (self.pes // self.gates) % self.units:
             raise DesignError(
                 f"units = {self.units}: must divide lanes = {self.lanes} "
-                f"and pes / {GATES} = {self.pes // GATES}"
+                f"and pes / {self.gates} = {self.pes // self.gates}"
             )
         if not 4 <= self.value_bits <= 18:
             raise DesignError(f"value_bits = {self.value_bits}: must be 4 to 18")
@@ -151,9 +153,9 @@ class Design:
         for name in ("deep", "streamed", "projectors"):
             if value := getattr(self, name):
                 raise DesignError(f"{name} = {value}: a compact design has none; leave it out")
-        if self.pes != GATES * self.units:
+        if self.pes != self.gates * self.units:
             raise DesignError(
-                f"units = {self.units}: a compact design has a lane for every {GATES} of its "
+                f"units = {self.units}: a compact design has a lane for every {self.gates} of its "
                 f"pes = {self.pes}"
             )
 
@@ -168,6 +170,11 @@ class Design:
             raise DesignError(f"linear = {self.linear}: linear layers need projectors")
         if self.fan_in < 2:
             raise DesignError(f"fan_in = {self.fan_in}: a tree adds at least 2 operands")
+
+    @property
+    def gates(self) -> int:
+        """Rows of a matrix for each unit: gates of the cell."""
+        return len(CellArithmetic.gate_names)
 
     @property
     def multipliers(self) -> int:
@@ -200,7 +207,7 @@ class Design:
     @property
     def units_per_slot(self) -> int:
         """Units that one element-wise lane takes at the end of a slot, M / 4E."""
-        return self.pes // (GATES * self.units)
+        return self.pes // (self.gates * self.units)
 
     @property
     def arithmetic(self) -> CellArithmetic:
@@ -270,7 +277,7 @@ class Design:
     @property
     def bias_bits(self) -> int:
         """Bits of one word of a bias memory: the four biases of a unit."""
-        return GATES * self.state.width
+        return self.gates * self.state.width
 
 
 def check_counts(counts: Mapping[str, object], least: int = 1) -> None:

@@ -12,6 +12,7 @@ from .program import Sink
 
 __all__ = [
     "FETCH",
+    "LANES",
     "LOGIC_WORDS",
     "PROJECTOR",
     "PROJECTOR_EXACT",
@@ -169,6 +170,10 @@ def serial_latency(design: Design) -> int:
     return SERIAL.hidden
 
 
+# of the cell's lane, plain and compact
+LANES = {("lstm", False): lane_latency, ("lstm", True): serial_latency}
+
+
 def issue_delay(design: Design) -> int:
     """Cycles from the issue of a group to its arrival at the PEs, with its words."""
     # a deep design registers the address twice: for all memories, and beside each
@@ -221,7 +226,7 @@ class Latencies:
         """From the deal of a beat to its results."""
         if sink == Sink.PROJECT:
             return PROJECTOR
-        return (serial_latency if self.design.compact else lane_latency)(self.design)
+        return LANES[self.design.arithmetic.name, self.design.compact](self.design)
 
     @property
     def unit(self) -> int:

@@ -104,6 +104,11 @@ class LayerShape:
         return self.ih.banks
 
     @property
+    def gates(self) -> int:
+        """Rows of ``ih`` for each unit."""
+        return self.ih.rows // (self.hr or self.hh).columns
+
+    @property
     def matrices(self) -> tuple[Geometry, ...]:
         """All matrices, in the order in which memory holds them."""
         return (self.ih, self.hh) if self.hr is None else (self.ih, self.hh, self.hr)
@@ -120,7 +125,7 @@ class LayerShape:
 
     def slots(self, pes: int) -> int:
         """Rows of each gate matrix that every PE works on."""
-        return -(-GATES * self.lanes * self.hidden // pes)
+        return -(-self.gates * self.lanes * self.hidden // pes)
 
     def projection_slots(self, pes: int) -> int:
         """Rows of the projection that every PE works on; 0 without one."""
@@ -141,7 +146,7 @@ class LayerShape:
 
     def cells(self, pes: int, units: int) -> int:
         """Places in the memories of an element-wise lane, those of padding rows included."""
-        return max(self.units(units), self.slots(pes) * pes // (GATES * units))
+        return max(self.units(units), self.slots(pes) * pes // (self.gates * units))
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class Placement:
     @property
     def lanes(self) -> int:
         """Results of a beat: E, or Q where there is one row an element."""
-        return self.design.units if self.gates == GATES else self.design.projectors
+        return self.design.units if self.gates == self.design.gates else self.design.projectors
 
     @property
     def beats(self) -> int:

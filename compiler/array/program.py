@@ -42,7 +42,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from csb_format.scales import GATES, DesignError, PerGate
+from csb_format.scales import DesignError, PerGate
 
 from .design import Design, bits_for
 from .widths import SHIFT_BITS, Field, align_bits, beats_bits, lead_bits, size_of
@@ -201,8 +201,8 @@ def instruction_fields(design: Design) -> tuple[Field, ...]:
         Field("target", vector),
         Field("target_kind", 2),
         Field("target_span", bits_for(vector + 1)),
-        Field("align", align_bits(design), GATES),
-        Field("shift", SHIFT_BITS, GATES),
+        Field("align", align_bits(design), design.gates),
+        Field("shift", SHIFT_BITS, design.gates),
         Field("beats", beats_bits(design)),
         Field("bias", bits_for(max(design.cells, design.linear))),
         Field("lead", lead_bits(design)),

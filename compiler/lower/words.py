@@ -8,7 +8,6 @@ import numpy as np
 
 from csb_format.csb import Csb
 from csb_format.fixed import IntArray
-from csb_format.scales import GATES
 from csb_format.words import join_fields, split_words
 
 from ..array.design import Design
@@ -69,7 +68,7 @@ def bias_words(biases: Sequence[tuple[Pass, IntArray]], design: Design) -> dict[
     for given, bias in biases:
         placement, base = given.placement, given.instruction.bias
         if given.sink == Sink.UNITS:
-            by_unit = bias.reshape(GATES, -1)
+            by_unit = bias.reshape(design.gates, -1)
             placed = np.stack([placement.to_order(gate) for gate in by_unit], axis=-1)
             words = join_fields(placed, design.state.width).reshape(-1, design.units)
             lanes[base : base + len(words)] = words
@@ -77,7 +76,7 @@ def bias_words(biases: Sequence[tuple[Pass, IntArray]], design: Design) -> dict[
             placed = placement.to_order(bias)
             words = join_fields(placed[:, None], design.acc_bits)
             linear[base : base + placement.beats] = words.reshape(-1, design.projectors)
-    parts = GATES if design.compact else 1
+    parts = design.gates if design.compact else 1
     found = {
         f"bias_{e:03d}": split_words(lanes[:, e].tolist(), design.bias_bits, parts)
         for e in range(design.units)

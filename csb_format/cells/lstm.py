@@ -7,6 +7,7 @@ Equations of the FPGA'19 paper, section 2 (no peepholes, as ``torch.nn.LSTM``):
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,7 +21,10 @@ Gates = tuple[IntArray, IntArray, IntArray, IntArray]
 
 @dataclass(frozen=True)
 class CellArithmetic:
-    """Rounding and saturation points of the element-wise unit.
+    """The cell: its gates, and rounding and saturation points of the element-wise unit.
+
+    A cell names its gates and computes in integers; :mod:`compiler.array.latency` and
+    :mod:`hdl.core.lanes` have the latency and the lane of each by its ``name``.
 
     Parameters
     ----------
@@ -34,6 +38,11 @@ class CellArithmetic:
     """
 
     act_bits: int = 16
+
+    #: Of the cell, where lanes, latencies and files are chosen by it.
+    name: ClassVar[str] = "lstm"
+    #: Gates in the order of the rows of a matrix: H rows of each, as ``torch.nn.LSTM`` has them.
+    gate_names: ClassVar[str] = "ifgo"
 
     def __post_init__(self) -> None:
         if not 6 <= self.act_bits <= 18:

@@ -12,13 +12,11 @@ from compiler.array.design import Design
 from compiler.array.latency import Latencies
 from compiler.array.program import Sink
 from compiler.lower.load import WORD, Space, space_depths, space_widths
-from csb_format.scales import GATES
 
 from .controller import Controller
 from .frames import FrameLoader
 from .hierarchy import Hierarchy, Ram
-from .lanes.lstm import ElementwiseLane
-from .lanes.lstm_serial import SerialLane
+from .lanes import lane_for
 from .layouts import events_layout, frame_layout, output_layout, states_layout, vector_write_layout
 from .loader import Loader
 from .output import OutputBuffer
@@ -224,7 +222,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 pe.word.eq(words[i]),
                 pe.group.eq(group),
-                pe.group.align.eq(aligns[i % GATES]),
+                pe.group.align.eq(aligns[i % self.design.gates]),
                 pe.write.eq(write),
             ]
             results.append(pe.result)
@@ -274,10 +272,9 @@ class Core(wiring.Component):
         """E element-wise lanes; lane e serves units e, e + E, ... of a slot."""
         lanes, loader = [], self._loader
         now, compact = sequencer.now, self.design.compact
-        block = SerialLane if compact else ElementwiseLane
         for e in range(self.design.units):
             bias = self._ram("bias", Space.BIAS, e, m)
-            lane = self.hierarchy.place(LANE_MODULE, lambda: block(self.design))
+            lane = self.hierarchy.place(LANE_MODULE, lambda: lane_for(self.design))
             m.submodules[f"bias{e}"], m.submodules[f"lane{e}"] = bias, lane
             if compact:
                 m.d.comb += lane.place.eq(sequencer.bias)
@@ -296,8 +293,8 @@ class Core(wiring.Component):
                 lane.load.data.eq(loader.write_data),
             ]
             for i in range(self.design.units_per_slot):
-                unit = GATES * (i * self.design.units + e)
-                for gate in range(GATES):
+                unit = self.design.gates * (i * self.design.units + e)
+                for gate in range(self.design.gates):
                     taken = lane.sums if compact else lane.sums[i]
                     m.d.comb += taken[gate].eq(results[unit + gate])
             lanes.append(lane)

@@ -15,7 +15,7 @@ from compiler.array.latency import (
     pre_delay,
 )
 from compiler.array.widths import SHIFT_BITS
-from csb_format.cells.lstm import Gates
+from csb_format.cells.lstm import CellArithmetic, Gates
 from csb_format.fixed import IntArray
 from csb_format.scales import PerGate
 
@@ -24,8 +24,6 @@ from ..layouts import bias_layout, cell_write_layout, gate_sums_layout, unit_lay
 from ..pipeline import delayed
 
 __all__ = ["ElementwiseLane"]
-
-GATES = "ifgo"
 
 
 class ElementwiseLane(wiring.Component):
@@ -90,7 +88,7 @@ class ElementwiseLane(wiring.Component):
         """Pre-activation, gates, cell, hidden: each a few registers."""
         m = Module()
         self._clips: list[tuple[int, Value]] = []  # cycles after `unit`, what was clipped
-        gates = [self._gate(m, i, name) for i, name in enumerate(GATES)]
+        gates = [self._gate(m, i, name) for i, name in enumerate(CellArithmetic.gate_names)]
         cell = self._cell(m, gates)
         self._hidden(m, gates[3], cell)
         self._count_clips(m)

@@ -10,7 +10,6 @@ from amaranth.lib.wiring import In, Out
 from compiler.array.design import Design, bits_for
 from compiler.array.latency import RAM, SERIAL, serial_latency
 from compiler.array.widths import SHIFT_BITS
-from csb_format.scales import GATES
 
 from ..activation import Activation, rounded, saturated
 from ..layouts import cell_write_layout, gate_sums_layout, unit_layout
@@ -111,8 +110,8 @@ class SerialLane(wiring.Component):
         """Select a gate, shift its sum, add its bias, saturate."""
         design, at = self.design, self._at
         # as choices: an index into the layouts would become a shift by a product
-        sums = Array(self.sums[n] for n in range(GATES))
-        shifts = Array(self._held.shift[n] for n in range(GATES))
+        sums = Array(self.sums[n] for n in range(self.design.gates))
+        shifts = Array(self._held.shift[n] for n in range(self.design.gates))
         gate, place = Signal(2), Signal.like(self.place)
         with m.If(at[0]):
             m.d.sync += place.eq(self.place)
