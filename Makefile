@@ -24,7 +24,7 @@ export AMARANTH_USE_YOSYS := builtin
 # Simulators run make themselves: our flags and job server are not theirs.
 CLEAN_ENV := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES
 
-.PHONY: help setup system demo test lint synth regress clean
+.PHONY: help setup system demo test lint docs synth regress clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -76,6 +76,9 @@ lint: $(STAMP)  ## Style, format and types
 
 test: lint  ## lint, then every test that is not marked slow
 	@$(CLEAN_ENV) pytest -n 2 -m "not slow"
+
+docs: $(STAMP)  ## The documentation site, warnings are errors: build/docs/index.html
+	@$(VENV)/bin/sphinx-build -W --keep-going -q -b html docs build/docs
 
 synth: $(STAMP)  ## ECP5 cells of the accelerator, 16 x 8 by default: make synth PES=4 LANES=4
 	@$(CLEAN_ENV) $(VENV)/bin/sparseflow synth --pes $(PES) --lanes $(LANES)

@@ -79,6 +79,15 @@ def simulation(tmp_path: Path, patch: Patch) -> Any:
     found.main()
 
 
+def lowering(tmp_path: Path, patch: Patch) -> Any:
+    found = module("bench.array.lowering")
+    patch.setattr(
+        found, "TIMIT", {"input_size": 16, "hidden_size": 64, "k": (1, 1, 1), "banks": 16}
+    )
+    patch.setattr(found, "PROJECTION", 32)
+    found.main(runs=1, json=tmp_path / "out.json")
+
+
 def utilisation(tmp_path: Path, patch: Patch) -> Any:
     found = module("bench.array.utilisation")
     small = found.Workload(
@@ -187,6 +196,7 @@ SMALLEST: dict[str, Run] = {
     "bench.accuracy.run": accuracy,
     "bench.array.arrays": arrays,
     "bench.array.dram": dram,
+    "bench.array.lowering": lowering,
     "bench.array.seeds": seeds,
     "bench.array.simulation": simulation,
     "bench.array.utilisation": utilisation,
