@@ -6,14 +6,20 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from csb_format.files.replace import replace_file
 from sparseflow.pages.figures import versions
 
-__all__ = ["Rows", "with_others", "write_record"]
+__all__ = ["Rows", "Smallest", "with_others", "write_record"]
 
 Rows = list[dict[str, Any]]
+# For every bench that would take minutes: the same way through it, in seconds.
+Smallest = Annotated[
+    bool, typer.Option("--smallest", help="A tiny case, to see that it runs; it measures nothing.")
+]
 
 
 def write_record(path: Path, module: str, seed: int | list[int], rows: Any, **more: Any) -> None:

@@ -1,11 +1,11 @@
 """A streamed matrix against the width of its bus.
 
-``python -m bench.array.dram [--json FILE] [--bits 64 ...]`` reads the TIMIT layer (153 -> 1024,
-projection 512; 1 of 10, 4 of 32 and 8 of 64 weights kept in each of 16 banks) from a memory
-of random latency, for arrays of 64 x 16 and of 4 x 4 multipliers, on Verilator. A stand-in for
-the core takes one group a cycle and pauses between passes. Every group is compared, and the
-cycle of every group and beat with the model of :mod:`sim.dram.stream_cycles`. Floor: the larger of
-bytes / (bus bytes a cycle) and groups / (one a cycle).
+``python -m bench.array.dram [--json FILE] [--bits 64 ...] [--array 4x4]`` reads the TIMIT layer
+(153 -> 1024, projection 512; 1 of 10, 4 of 32 and 8 of 64 weights kept in each of 16 banks) from
+a memory of random latency, for arrays of 64 x 16 and of 4 x 4 multipliers, on Verilator. A
+stand-in for the core takes one group a cycle and pauses between passes. Every group is compared,
+and the cycle of every group and beat with the model of :mod:`sim.dram.stream_cycles`. Floor: the
+larger of bytes / (bus bytes a cycle) and groups / (one a cycle).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -97,9 +97,11 @@ SHAPES = (
 def main(
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     bits: Annotated[list[int] | None, typer.Option(help="Widths of the bus.")] = None,
+    array: Annotated[Literal["64x16", "4x4"] | None, typer.Option(help="Only this.")] = None,
 ) -> None:
     """Simulate, print a table, write JSON."""
-    rows = [_row(shape, width) for shape in SHAPES for width in bits or WIDTHS]
+    shapes = [s for s in SHAPES if array in (None, f"{s.pes}x{s.lanes}")]
+    rows = [_row(shape, width) for shape in shapes for width in bits or WIDTHS]
     Console(width=140).print(_table(rows))
     if json:
         write_record(json, "bench.array.dram", SEED, rows, latency=LATENCY, pause=PAUSE)

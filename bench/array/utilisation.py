@@ -35,7 +35,7 @@ from sim.run.scenario import Job
 from sparseflow.pages.figures import floor, macs_per_cycle, matrices, weights
 from sparseflow.steps.progress import counted
 
-from ..record import write_record
+from ..record import Smallest, write_record
 from .utilisation_published import PUBLISHED
 from .utilisation_report import markdown, plot
 
@@ -90,6 +90,10 @@ def _demo(rng: np.random.Generator) -> Model:
     return random_model(rng, 12, 128, 8, 1, 2)
 
 
+def _tiny(rng: np.random.Generator) -> Model:
+    return random_network(rng, 4, 8, 2, (1, 1, 1), projection=4)
+
+
 TIMIT = "TIMIT layer 153 -> 1024, projection 512"
 WORKLOADS = (
     Workload("demo-16x8", "demo 12 -> 128", _demo, 16, 8, least=0.75),
@@ -102,18 +106,21 @@ WORKLOADS = (
         "timit-256x16", TIMIT, _timit, 256, 16, most=113, options={"projectors": 64, "fan_in": 16}
     ),
 )
+SMALLEST = Workload("smallest-4x2", "smallest 4 -> 8, projection 4", _tiny, 4, 2)
 
 
 def main(
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Rows by name; may repeat.")] = None,
     work: Annotated[Path, typer.Option(help="Folder for the simulator.")] = Path("build/bench"),
+    smallest: Smallest = False,
 ) -> None:
     """Measure, print a table, write JSON, Markdown and a plot."""
     names = [workload.name for workload in WORKLOADS]
     if unknown := sorted(set(only or ()) - set(names)):
         raise typer.BadParameter(f"no row {unknown[0]}: choose among {', '.join(names)}")
-    rows = [_measure(w, work) for w in WORKLOADS if not only or w.name in only]
+    chosen = [w for w in WORKLOADS if not only or w.name in only]
+    rows = [_measure(w, work) for w in ([SMALLEST] if smallest else chosen)]
     Console(width=140).print(_table(rows))
     if json:
         write_record(

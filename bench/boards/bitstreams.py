@@ -32,7 +32,7 @@ from csb_format.random_models import random_model, random_network
 from hdl.verilog import emit_verilog
 from sparseflow.pages.summary import speeds
 
-from ..record import Rows, with_others, write_record
+from ..record import Rows, Smallest, with_others, write_record
 
 SEED = 0
 
@@ -106,6 +106,7 @@ CASES = {
     "timit256": Case("ulx3s", 8, 8, 153, 256, 8, (2, 4)),
     "ptb200": Case("ulx3s", 8, 8, 200, 200, 8, (5, 5), 8, 8, layers=2),  # at 16 bits: 243 RAMs
 }
+SMALLEST = {"smallest": Case("ecpix5", 4, 1, 2, 4, 1, (1, 1), 4, 6)}
 STAND_IN = Case("", 8, 4, 12, 128, 8, (1, 2))  # the demo's layer
 # from the authors' papers; GOPS of theirs are effective, with temporal sparsity
 PUBLISHED = [
@@ -124,9 +125,13 @@ def main(
     stand_ins: Annotated[bool, typer.Option(help="Count cells for vendors' families.")] = True,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     add: Annotated[bool, typer.Option("--add", help="Keep what the file has of others.")] = False,
+    smallest: Smallest = False,
 ) -> None:
     """Build, print a table, write JSON."""
-    rows = [_build(name, work, seed) for name in cases or CASES]
+    if unknown := [name for name in cases or () if name not in CASES]:
+        raise typer.BadParameter(f"{unknown[0]!r}: choose from {', '.join(CASES)}")
+    chosen = SMALLEST if smallest else {name: CASES[name] for name in cases or CASES}
+    rows = [_build(name, case, work, seed) for name, case in chosen.items()]
     counts = _stand_ins(work) if stand_ins else []
     if json and add and json.exists():
         rows = with_others(json, rows, CASES)
@@ -141,8 +146,7 @@ def main(
         )
 
 
-def _build(name: str, work: Path, seed: int) -> dict[str, Any]:
-    case = CASES[name]
+def _build(name: str, case: Case, work: Path, seed: int) -> dict[str, Any]:
     b, model = board(case.board), case.model()
     design = case.design(model)
     image = compile_model(model, design)

@@ -26,7 +26,7 @@ from csb_format.random_models import random_frames, random_network
 from engine.exact import FastModel
 from engine.reference import IntegerModel
 
-from ..record import write_record
+from ..record import Smallest, write_record
 from .one_core import restart_on_one_core
 
 SEED = 0
@@ -37,6 +37,7 @@ SHAPE: dict[str, Any] = {
     "banks": 16,
     "k": (1, 4, 8),
 }
+SMALLEST: dict[str, Any] = SHAPE | {"input_size": 16, "hidden_size": 32, "projection": 16}
 BATCHES = (1, 8, 32, 64)
 STEPS = 100
 
@@ -44,20 +45,22 @@ STEPS = 100
 def main(
     runs: Annotated[int, typer.Option(help="Repetitions; the median counts.")] = 9,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    smallest: Smallest = False,
 ) -> None:
     """Measure, print a table, write JSON."""
     rng = np.random.default_rng(SEED)
-    model = random_network(rng, **SHAPE)
-    frames = random_frames(rng, model, [STEPS] * max(BATCHES))
+    shape, batches = (SMALLEST, BATCHES[:1]) if smallest else (SHAPE, BATCHES)
+    model = random_network(rng, **shape)
+    frames = random_frames(rng, model, [STEPS] * max(batches))
     _check(model, frames)
-    rows = [_row(model, frames[:batch], runs) for batch in BATCHES]
+    rows = [_row(model, frames[:batch], runs) for batch in batches]
     rows[0] |= _streaming(model, frames[0], runs)
     for row in rows:
         row["numpy_ratio"] = row["numpy_us"] / row["fast_us"]
-    Console(width=120).print(_table(rows))
+    Console(width=120).print(_table(rows, shape))
     print(f"one stream through step(): {rows[0]['streaming_us']:.0f} us a step")
     if json:
-        more = {"shape": SHAPE, "runs": runs, "steps": STEPS}
+        more = {"shape": shape, "runs": runs, "steps": STEPS}
         more |= {"load_average": os.getloadavg()[0], "cores": os.cpu_count()}
         write_record(json, "bench.cpu.fast_model", SEED, rows, **more)
 
@@ -128,9 +131,9 @@ def _streaming(model: Model, frames: IntArray, runs: int) -> dict[str, float]:
     return {name: 1e6 * seconds / len(frames) for name, seconds in found.items()}
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    title = f"LSTM {SHAPE['input_size']} -> 1024 -> 512, us a step and sequence, one core"
-    table = Table(title=title)
+def _table(rows: list[dict[str, Any]], shape: dict[str, Any]) -> Table:
+    sizes = " -> ".join(str(shape[name]) for name in ("input_size", "hidden_size", "projection"))
+    table = Table(title=f"LSTM {sizes}, us a step and sequence, one core")
     names = ["batch", "FastModel", "steps/s", "IntegerModel", "ratio"]
     for name in [*names, "CSR float64 products", "CSR int64 products"]:
         table.add_column(name, justify="right")

@@ -36,7 +36,7 @@ from engine.kernels.compiled import compiled
 from engine.products import FloatProduct, IntegerProduct
 from engine.reference import IntegerModel
 
-from ..record import write_record
+from ..record import Smallest, write_record
 from .contenders import Contender, Weights, lstm_steps, products, weights_of
 from .one_core import restart_on_one_core
 from .turns import in_turns
@@ -49,6 +49,9 @@ STEPS: list[dict[str, Any]] = [
     {"input_size": 153, "hidden_size": 1024, "projection": 512, "banks": 16, "k": (1, 4, 8)},
     {"input_size": 1024, "hidden_size": 1024, "banks": 16, "k": (8, 8, 0)},
 ]
+# What --smallest takes instead: a product, a step, numbers of rows that are cached.
+SMALLEST_SHAPE, SMALLEST_ROWS = (64, 128, 16), (16, 32)
+SMALLEST_STEP = STEPS[0] | {"input_size": 16, "hidden_size": 64, "projection": 32, "k": (1, 1, 1)}
 OURS = ("float32", "int16", "int8")
 YARDSTICK = "torch CSR int32"
 CACHED_ROWS = (256, 1024)
@@ -59,12 +62,15 @@ TOLERANCE = 1e-3
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Turns; the median counts.")] = 61,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    smallest: Smallest = False,
 ) -> None:
     """Measure, print tables, write JSON."""
     torch.set_num_threads(1)
+    shapes, steps = ([SMALLEST_SHAPE], [SMALLEST_STEP]) if smallest else (SHAPES, STEPS)
+    cached = SMALLEST_ROWS if smallest else CACHED_ROWS
     with torch.inference_mode():
-        rows = [_product_row(*shape, rounds) for shape in SHAPES]
-        rows += [_step_row(shape, rounds) for shape in STEPS]
+        rows = [_product_row(*shape, rounds, cached) for shape in shapes]
+        rows += [_step_row(shape, rounds) for shape in steps]
     console = Console(width=120)
     for row in rows:
         console.print(_table(row))
@@ -85,7 +91,9 @@ def _cpu() -> str:
     return next((n.partition(": ")[2] for n in lines if n.startswith("model name")), "unknown")
 
 
-def _product_row(rows: int, columns: int, banks: int, rounds: int) -> dict[str, Any]:
+def _product_row(
+    rows: int, columns: int, banks: int, rounds: int, cached: tuple[int, int]
+) -> dict[str, Any]:
     rng = np.random.default_rng(SEED)
     weights = rng.standard_normal((rows, columns))
     wide, narrow = (_packed(weights, banks, bits) for bits in (16, 8))
@@ -100,7 +108,7 @@ def _product_row(rows: int, columns: int, banks: int, rounds: int) -> dict[str, 
     contenders |= products(dense, x)
     row = {"what": f"product of {rows} x {columns}, {banks} banks"}
     found = _measured(contenders, rounds) | {"errors": _errors(contenders, dense @ x)}
-    limits = _limits(made, matrices, vectors, rounds)
+    limits = _limits(made, matrices, vectors, rounds, cached)
     return row | found | {"limits_us": limits, "limited_by": _limited_by(limits)}
 
 
@@ -203,19 +211,23 @@ def _measured(contenders: dict[str, Contender], rounds: int) -> dict[str, Any]:
 
 
 def _limits(
-    made: dict[str, Any], matrices: dict[str, Csb], vectors: dict[str, Any], rounds: int
+    made: dict[str, Any],
+    matrices: dict[str, Csb],
+    vectors: dict[str, Any],
+    rounds: int,
+    cached: tuple[int, int],
 ) -> dict[str, float]:
     """Microseconds in which a product's bytes are read, and its entries worked on."""
     calls: dict[str, Callable[[], Any]] = {}
     for name, product in made.items():
         calls[f"{name} loop"] = _loop(product, vectors[name])
         calls[f"{name} read"] = _bound(_read, np.zeros(product.bytes // 8, np.int64))
-        for rows in CACHED_ROWS:
+        for rows in cached:
             few = type(product)(_first_rows(matrices[name], rows))
             calls[f"{name} {rows}"] = _loop(few, vectors[name])
     times = in_turns(calls, rounds, BLOCK)
     found = {n: 1e6 * statistics.median(t) for n, t in times.items()}
-    rows, (few_rows, more_rows) = next(iter(matrices.values())).geometry.rows, CACHED_ROWS
+    rows, (few_rows, more_rows) = next(iter(matrices.values())).geometry.rows, cached
     for name in made:
         slope = found.pop(f"{name} {more_rows}") - found.pop(f"{name} {few_rows}")
         found[f"{name} cached"] = slope * rows / (more_rows - few_rows)

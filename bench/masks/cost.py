@@ -36,12 +36,13 @@ from pruning.mask.pruner import Pruner
 from pruning.mask.views import Banks
 
 from ..cpu.turns import in_turns, milliseconds, ratio, seconds_of
-from ..record import write_record
+from ..record import Smallest, write_record
 from .mask_makers import SLOW, Maker, makers
 
 SEED = 0
 STEPS = ((153, 1024), (12, 128))  # inputs, units
 MASKS = [(4096, columns, banks) for columns in (1024, 1536) for banks in (16, 32, 64)]
+SMALLEST_STEPS, SMALLEST_MASKS = ((12, 16),), [(64, 64, 4)]
 SPARSITY = 0.875
 BATCH, FRAMES = 16, 20
 
@@ -150,12 +151,14 @@ def _against_fastest(row: dict[str, Any], times: dict[str, list[float]]) -> dict
     return {"fastest_other": fastest, "ours_to_fastest_other": share}
 
 
-def _single_threaded(nni_python: Path | None, rounds: int) -> list[dict[str, Any]]:
+def _single_threaded(
+    nni_python: Path | None, shapes: list[tuple[int, int, int]], rounds: int
+) -> list[dict[str, Any]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with makers(nni_python) as ways:
-            return [_mask_row(ways, shape, rounds) for shape in MASKS]
+            return [_mask_row(ways, shape, rounds) for shape in shapes]
     finally:
         torch.set_num_threads(threads)
 
@@ -184,11 +187,13 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="Of the training step.")] = 1,
     nni_python: Annotated[Path | None, typer.Option(help="Interpreter with nni 2.10.1.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    smallest: Smallest = False,
 ) -> None:
     """Measure, print two tables, write JSON."""
     torch.set_num_threads(threads)
-    steps = [_step_row(*shape, rounds) for shape in STEPS]
-    masks = _single_threaded(nni_python, max(1, rounds // 4))
+    steps = [_step_row(*shape, rounds) for shape in (SMALLEST_STEPS if smallest else STEPS)]
+    shapes = SMALLEST_MASKS if smallest else MASKS
+    masks = _single_threaded(nni_python, shapes, max(1, rounds // 4))
     for table in _tables(steps, masks):
         Console(width=150).print(table)
     if json:

@@ -16,7 +16,13 @@ import torch
 
 warnings.simplefilter("ignore")
 
-from nni.compression.pytorch.pruning import LevelPruner  # noqa: E402
+try:
+    from nni.compression.pytorch.pruning import LevelPruner
+except ImportError as error:
+    raise SystemExit(
+        f"error: {error}: this interpreter has no nni 2.10.1; bench/masks/cost.py says at its top "
+        "how to make one that has"
+    ) from None
 
 
 def pruner_of(weight: torch.Tensor, grain: int, sparsity: float) -> Any:

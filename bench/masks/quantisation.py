@@ -36,7 +36,7 @@ from pruning.tasks.networks.sequence import SequenceClassifier, Training, accura
 from pruning.tasks.recipes.finetune_integers import finetune_quantised
 from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 
-from ..record import write_record
+from ..record import Smallest, write_record
 
 # (weights, activations, formats per gate)
 WIDTHS = ((16, 16, False), (12, 12, False), (8, 8, False), (4, 8, False), (4, 8, True))
@@ -61,6 +61,8 @@ NETWORKS = {
         _SMALL_TUNING,
     ),
 }
+SMALLEST = Recipe(hidden_size=8, banks=4, dense_epochs=1, increments=1, final_epochs=1)
+SMALLEST_NETWORKS = {"smallest, 8 units": (SMALLEST, Training(2e-3))}
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,17 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 .. this - 1.")] = 3,
     epochs: Annotated[int, typer.Option(min=1, help="Of further fine-tuning.")] = 20,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    smallest: Smallest = False,
 ) -> None:
     """Measure, print a table, write JSON."""
     torch.set_num_threads(1)
-    rows = [row for name in NETWORKS for seed in range(seeds) for row in _seed(name, seed, epochs)]
+    networks = SMALLEST_NETWORKS if smallest else NETWORKS
+    rows = [
+        row
+        for name, how in networks.items()
+        for seed in range(seeds)
+        for row in _seed(name, *how, seed, epochs)
+    ]
     keys = dict.fromkeys(_key(row) for row in rows)
     summary = [_mean([row for row in rows if _key(row) == key]) for key in keys]
     Console(width=140).print(_table(summary))
@@ -104,8 +113,10 @@ def _key(row: dict[str, Any]) -> tuple[str, int, int, bool]:
     return row["network"], row["value_bits"], row["act_bits"], row["per_gate"]
 
 
-def _seed(name: str, seed: int, epochs: int) -> list[dict[str, Any]]:
-    case = _case(name, seed, epochs)
+def _seed(
+    name: str, recipe: Recipe, settings: Training, seed: int, epochs: int
+) -> list[dict[str, Any]]:
+    case = _case(recipe, settings, seed, epochs)
     given = {"network": name, "seed": seed} | {
         "pruned": accuracy(case.pruned, case.test),
         "further": accuracy(case.further, case.test),
@@ -113,8 +124,7 @@ def _seed(name: str, seed: int, epochs: int) -> list[dict[str, Any]]:
     return [given | _row(case, Precision(*width)) for width in WIDTHS]
 
 
-def _case(name: str, seed: int, epochs: int) -> Case:
-    recipe, settings = NETWORKS[name]
+def _case(recipe: Recipe, settings: Training, seed: int, epochs: int) -> Case:
     data = load_japanese_vowels("train")
     outcome = prune_and_finetune(data, recipe, seed)
     data = outcome.normaliser.apply(data)

