@@ -5,36 +5,30 @@ from __future__ import annotations
 import io
 import json
 import re
-import runpy
 import shlex
-import sys
 import tarfile
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
 from bench.accuracy.networks import NETWORKS
-from bench.cpu.one_core import POOLS
 from csb_format import save_model
 from csb_format.random_models import random_model
 from pruning.tasks.data.datasets import SequenceData, save_sequences
 from pruning.tasks.recipes.recipe import Recipe
+from sim.run import processes
+
+if TYPE_CHECKING:
+    from tests.bench.conftest import RunModule
 
 ROOT = Path(__file__).resolve().parents[2]
-GUARD = 'if __name__ == "__main__":'
 WORKS = 42  # of Shakespeare
-
-
-def runnable() -> list[str]:
-    """Modules of bench that ``python -m`` can run."""
-    files = sorted((ROOT / "bench").rglob("*.py"))
-    found = [path for path in files if GUARD in path.read_text(encoding="utf-8")]
-    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in found]
+UNOPTIMISED = "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"  # C++ that is compiled sooner
 
 
 def demo(folder: Path) -> list[str]:
@@ -89,14 +83,14 @@ SMALLEST = {
         "--out OUT", ("model.safetensors", "network.safetensors", "embedding.npz"), shakespeare
     ),
     "bench.masks.quantisation": Smallest("--smallest --seeds 1 --epochs 1 --json OUT/rows.json"),
-    # A build by Verilator takes ten seconds and more.
+    # Builds by Verilator take ten seconds each, and more.
     "bench.array.dram": Smallest("--array 4x4 --bits 512 --json OUT/rows.json", slow=True),
     "bench.array.seeds": Smallest("--seeds 2 --json OUT/rows.json", prepare=place, slow=True),
     "bench.array.simulation": Smallest(
         "--pes 4 --lanes 4 --frames 9 --turns 1 --cocotb 0 --json OUT/rows.json", slow=True
     ),
     "bench.array.utilisation": Smallest(
-        "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place, slow=True
+        "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place
     ),
     "bench.harm.faults": Smallest("--count 7 --json OUT/rows.json", slow=True),
     # So do synthesis, place and route of a board's top.
@@ -112,37 +106,24 @@ OTHERWISE = {"bench.masks.nni_worker"}  # has a test of its own
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One thread, as the commands would have it, and networks that are trained in moments."""
-    for pool in POOLS:
-        monkeypatch.setenv(pool, "1")
+    """Networks that are trained, and simulators that are compiled, in moments."""
     quick = Recipe(hidden_size=16, dense_epochs=1, increments=1, step_epochs=1, final_epochs=1)
     monkeypatch.setattr("pruning.tasks.recipes.recipe.Recipe", lambda **g: replace(quick, **g))
     short = replace(NETWORKS["shakespeare256"], batch=4, window=16)
     monkeypatch.setitem(NETWORKS, "shakespeare256", short)
+    monkeypatch.setattr(processes, "VERILATOR_MAKE", f"{processes.VERILATOR_MAKE} {UNOPTIMISED}")
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
 
 
-def run(module: str, *arguments: str) -> object:
-    """Exit status of ``python -m module``, run in this process."""
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        patch.setattr(sys, "argv", [module, *arguments])
-        warnings.simplefilter("ignore", RuntimeWarning)  # it is imported already
-        try:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
-        except SystemExit as stopped:
-            return stopped.code or 0
-    return 0
-
-
-def test_every_command_has_a_smallest_case() -> None:
-    assert set(SMALLEST) | OTHERWISE == set(runnable())
+def test_every_command_has_a_smallest_case(runnable: list[str]) -> None:
+    assert set(SMALLEST) | OTHERWISE == {name for name in runnable if name.startswith("bench.")}
 
 
 @pytest.mark.parametrize("module", SMALLEST)
-def test_it_starts(module: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(module, "--help") == 0
+def test_it_starts(module: str, run_module: RunModule, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_module(module, "--help") == 0
     assert "--help" in capsys.readouterr().out
 
 
@@ -153,12 +134,14 @@ def test_it_starts(module: str, capsys: pytest.CaptureFixture[str]) -> None:
         for module, case in SMALLEST.items()
     ],
 )
-def test_it_runs(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs(
+    module: str, run_module: RunModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case, out = SMALLEST[module], tmp_path / "out"
     out.mkdir()
     monkeypatch.chdir(ROOT)
     words = (word.replace("OUT", str(out)) for word in shlex.split(case.words))
-    assert run(module, *words, *case.prepare(tmp_path)) == 0
+    assert run_module(module, *words, *case.prepare(tmp_path)) == 0
     assert all((out / name).stat().st_size for name in case.made)
     if "rows.json" in case.made:
         record = json.loads((out / "rows.json").read_text("utf-8"))
@@ -166,12 +149,14 @@ def test_it_runs(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert record["rows"]
 
 
-def test_arrays_without_a_demo_name_the_command_that_makes_one(tmp_path: Path) -> None:
-    said = str(run("bench.array.arrays", "--demo", str(tmp_path)))
+def test_arrays_without_a_demo_name_the_command_that_makes_one(
+    tmp_path: Path, run_module: RunModule
+) -> None:
+    said = str(run_module("bench.array.arrays", "--demo", str(tmp_path)))
     assert re.fullmatch(r"error: .* has no model.safetensors: run `sparseflow demo --out .*`", said)
 
 
-def test_without_nni_the_worker_says_what_it_needs() -> None:
+def test_without_nni_the_worker_says_what_it_needs(run_module: RunModule) -> None:
     assert "this interpreter has no nni 2.10.1; bench/masks/cost.py says" in str(
-        run("bench.masks.nni_worker")
+        run_module("bench.masks.nni_worker")
     )
