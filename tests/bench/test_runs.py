@@ -75,6 +75,7 @@ SMALLEST = {
     "bench.array.arrays": Smallest(
         "--array 4x4 --simulator icarus --json OUT/rows.json", prepare=demo
     ),
+    "bench.array.lowering": Smallest("--runs 1 --json OUT/rows.json"),
     "bench.cpu.fast_model": Smallest("--smallest --runs 1 --json OUT/rows.json"),
     "bench.cpu.inference": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.harm.fuzz": Smallest("--seconds 1 --json OUT/rows.json"),
