@@ -1,1 +1,1 @@
-"""What lies between the accelerator and a board: its ports, and what it takes of an FPGA."""
+"""Boards: what fits which, bitstreams and projects, the serial link, the driver."""

@@ -282,7 +282,7 @@ class Csb:
         Parameters
         ----------
         factor : int
-            Must divide the banks, see :meth:`Geometry.merged`.
+            Must divide the banks, see :meth:`.Geometry.merged`.
         """
         geometry = self.geometry.merged(factor)
         offset = np.arange(self.geometry.banks) % factor * self.geometry.bank_width

@@ -202,7 +202,7 @@ class Geometry:
     def real_nonzeros(self) -> int:
         """Kept weights of a matrix packed in this geometry, padding entries left out.
 
-        A matrix whose banks were merged may keep fewer, see :attr:`Csb.real_nonzeros`.
+        A matrix whose banks were merged may keep fewer, see :attr:`.Csb.real_nonzeros`.
         """
         return self.rows * sum(min(self.nonzeros, size) for size in self.bank_columns)
 

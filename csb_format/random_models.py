@@ -53,7 +53,7 @@ def random_model(
     Raises
     ------
     ValueError
-        If the sizes make no :class:`csb_format.Geometry`; the message says why.
+        If the sizes make no :class:`~csb_format.geometry.Geometry`; the message says why.
     """
     arithmetic = CellArithmetic(act_bits)
     gate, state = arithmetic.gate, arithmetic.state
@@ -115,7 +115,7 @@ def random_network(
     Raises
     ------
     ValueError
-        If the sizes make no :class:`csb_format.Geometry`; the message says why.
+        If the sizes make no :class:`~csb_format.geometry.Geometry`; the message says why.
     """
     given = (banks, banks, banks) if isinstance(banks, int) else banks
     recipe = _Recipe(rng, hidden_size, given, k, projection, value_bits, act_bits)

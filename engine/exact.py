@@ -186,7 +186,7 @@ class FastModel:
         Returns
         -------
         list of Trace
-            Of the last layer, equal to those of :meth:`IntegerModel.run`.
+            Of the last layer, equal to those of :meth:`~engine.reference.IntegerModel.run`.
 
         Raises
         ------

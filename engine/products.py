@@ -121,7 +121,7 @@ class FloatProduct(_Product):
 
 
 class IntegerProduct(_Product):
-    """``W @ x`` in integers, exact: what :meth:`csb_format.Csb.matvec` gives.
+    """``W @ x`` in integers, exact: what :meth:`~csb_format.csb.Csb.matvec` gives.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""The accelerator in Amaranth: its blocks, its program, the compiler and the Verilog."""
+"""The accelerator in Amaranth: core, buses, matrices from DRAM, and the Verilog of each."""

@@ -1,1 +1,1 @@
-"""Simulation: the integer model, the cycle model, and Verilog held against both."""
+"""Simulators, what they gave against what the models say, and regressions."""

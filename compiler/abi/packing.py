@@ -15,7 +15,7 @@ CONTAINERS = (8, 16, 32, 64)
 
 
 def check_bus_bits(name: str, bits: int) -> None:
-    """Raise a :class:`DesignError` unless a bus can have this width."""
+    """Raise a :class:`.DesignError` unless a bus can have this width."""
     if bits not in (32, 64, 128, 256, 512, 1024):
         raise DesignError(f"{name} = {bits}: take 32, 64, 128, 256, 512 or 1024 bits")
 

@@ -1,7 +1,8 @@
 """Wire format of frames and states, encoded and decoded side by side.
 
 A frame goes in as *beats* of one element a bank, a state comes out as beats of one result a
-lane; a beat is a payload of the core's streams, or words of a bus (:class:`.packing.Packing`).
+lane; a beat is a payload of the core's streams, or words of a bus
+(:class:`~compiler.abi.packing.Packing`).
 """
 
 from __future__ import annotations

@@ -281,7 +281,7 @@ class Design:
 
 
 def check_counts(counts: Mapping[str, object], least: int = 1) -> None:
-    """Raise a :class:`DesignError` that names a value below ``least``, if there is one."""
+    """Raise a :class:`.DesignError` that names a value below ``least``, if there is one."""
     for name, value in counts.items():
         if not isinstance(value, int) or value < least:
             raise DesignError(f"{name} = {value!r}: must be a whole number of at least {least}")

@@ -385,7 +385,7 @@ def design_for(
 
 
 def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
-    """Raise a :class:`DesignError` that names what the accelerator cannot run, if anything."""
+    """Raise a :class:`.DesignError` that names what the accelerator cannot run, if anything."""
     layers = model.shape.layers
     for n, layer in enumerate(layers):
         width = layers[0].hidden.width

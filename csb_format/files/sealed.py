@@ -69,7 +69,7 @@ def decode(path: Path, kind: str) -> tuple[dict[str, Any], Tensors]:
 def check_surplus(
     header: dict[str, Any], tensors: Tensors, own_header: dict[str, Any], own_tensors: Tensors
 ) -> None:
-    """Raise a :class:`ModelFileError` if a file holds more than what was understood of it."""
+    """Raise a :class:`.container.ModelFileError` if a file holds more than was understood."""
     surplus = tensors.keys() ^ own_tensors.keys()
     if surplus or header != own_header | {"sha256": header["sha256"]}:
         raise ModelFileError(

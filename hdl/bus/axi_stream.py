@@ -27,7 +27,7 @@ def axi_stream(bits: int) -> wiring.Signature:
 class FrameInput(wiring.Component):
     """Packets of whole frames to beats of the core, one bus beat a cycle.
 
-    A packet is a header (:data:`compiler.abi.registers.PACKET`) and whole frames; ``tlast`` ends
+    A packet is a header (``compiler.abi.registers.PACKET``) and whole frames; ``tlast`` ends
     it. After ``tlast`` within a frame the frame is completed with zeros, after a bad header the
     packet is thrown away, so the next packet always starts clean.
 

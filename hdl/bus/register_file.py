@@ -28,7 +28,7 @@ def word_layout(word: Word) -> data.Layout:
 
 
 class Counters(wiring.Component):
-    """Counts events, one for each of :data:`compiler.abi.registers.COUNTERS`.
+    """Counts events, one for each of ``compiler.abi.registers.COUNTERS``.
 
     Parameters
     ----------

@@ -113,7 +113,7 @@ class Gearbox(wiring.Component):
 
     Members
     -------
-    beats : In, stream of :meth:`BeatFifo.layout`
+    beats : In, stream of :meth:`~hdl.dram.beat_fifo.BeatFifo.layout`
         ``last`` ends an image; the next beat is the start of its first group.
     padding : In
         Bits at the top of the last beat that belong to no group, a multiple of ``piece``.

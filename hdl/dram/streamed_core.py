@@ -23,7 +23,7 @@ __all__ = ["StreamedCore"]
 
 
 class StreamedCore(wiring.Component):
-    """A :class:`~hdl.core.core.Core` of a streamed design, fed by a :class:`StreamedMatrix`.
+    """A :class:`~hdl.core.core.Core` of a streamed design, fed by a :class:`.StreamedMatrix`.
 
     It has the ports of both but for ``matrix``, which joins them.
 
@@ -35,7 +35,7 @@ class StreamedCore(wiring.Component):
     image : Image, optional
         Contents of the core's memories at start.
     rows : int
-        See :class:`StreamedMatrix`.
+        See :class:`.StreamedMatrix`.
     hierarchy : Hierarchy, optional
 
     Raises

@@ -85,7 +85,7 @@ def compare(
     names : sequence of str, optional
         Matrices to prune; by default all.
     schedule, score
-        As for :class:`Pruner`.
+        As for :class:`~pruning.mask.pruner.Pruner`.
     tolerance : float
         Largest difference between the sparsity of the first pattern and another's.
     seed : int

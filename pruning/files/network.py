@@ -170,7 +170,7 @@ class Network:
         return found
 
     def check_finite(self, path: str | os.PathLike[str]) -> None:
-        """Raise a :class:`CheckpointError` that names the first tensor with NaN or infinity."""
+        """Raise a :class:`.CheckpointError` that names the first tensor with NaN or infinity."""
         for name in self.names.values():
             if not self.imported.state_dict[name].isfinite().all():
                 raise CheckpointError(
@@ -186,7 +186,7 @@ def load_network(
     Parameters
     ----------
     path, masks : path
-        What :func:`pruning.importers.import_model` reads: one ``nn.LSTM`` or ``nn.GRU`` of any
+        What :func:`.import_model` reads: one ``nn.LSTM`` or ``nn.GRU`` of any
         option, or one of their cells, and optionally one ``nn.Linear`` that takes its output.
         Nothing else, so that no layer is dropped silently.
 

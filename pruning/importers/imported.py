@@ -54,7 +54,7 @@ class Imported:
 
 
 def save_imported(path: str | os.PathLike[str], model: Imported) -> None:
-    """Write weights and masks as ``.safetensors``, for :func:`import_model` and other tools.
+    """Write weights and masks as ``.safetensors``, for :func:`.import_model` and other tools.
 
     Parameters
     ----------

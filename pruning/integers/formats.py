@@ -54,7 +54,7 @@ class Ranges:
 
 @dataclass(frozen=True)
 class LayerFormats:
-    """Formats of one direction of one layer; names as in :class:`csb_format.LstmLayer`.
+    """Formats of one direction of one layer; names as in :class:`~csb_format.model.LstmLayer`.
 
     Parameters
     ----------

@@ -119,7 +119,7 @@ def _places(state: Tensor, act_bits: int) -> Tensor:
 
 
 def quantise_exact(real: Tensor, formats: GateFormats) -> Tensor:
-    """Round and saturate as :meth:`csb_format.Fixed.quantise`, with straight-through gradient.
+    """Round and saturate as :meth:`.Fixed.quantise`, with straight-through gradient.
 
     Parameters
     ----------

@@ -93,7 +93,7 @@ class QatLstm(nn.Module):
         return {name: self.get_buffer(f"mask_{name}") for name in self._matrices()}
 
     def weights(self) -> dict[str, Tensor]:
-        """Masked float64 weights and summed biases, as :class:`HardwareExact` takes them."""
+        """Masked float64 weights and summed biases, as :class:`.HardwareExact` takes them."""
         found = {name: getattr(self.lstm, name).double() * m for name, m in self.masks.items()}
         for end in suffixes(self.lstm):
             weight = found[f"weight_ih{end}"]
@@ -104,7 +104,7 @@ class QatLstm(nn.Module):
         return found
 
     def levels(self, frames: Tensor, lengths: Tensor, tally: Tally | None = None) -> list[Tensor]:
-        """Outputs of every level; see :meth:`HardwareExact.levels`."""
+        """Outputs of every level; see :meth:`.HardwareExact.levels`."""
         return self._exact.levels(self.weights(), frames, lengths, tally)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class QatLstm(nn.Module):
         head: nn.Linear | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> Model:
-        """The integers that this forward pass computes with; see :func:`quantise`."""
+        """The integers that this forward pass computes with; see :func:`.build_model`."""
         return build_model(
             self.pruned(), head, layout, self.formats, masks=self.masks, provenance=provenance
         )

@@ -44,7 +44,7 @@ class StageError:
     Parameters
     ----------
     stage : str
-        One of :data:`STAGES`.
+        One of ``STAGES``.
     output : str
         ``"layer 0"``, ..., or ``"head"``.
     max_error, rms_error : float
@@ -84,7 +84,7 @@ def self_check(
     sequences : sequence of float arrays (T, X)
         Normalised, finite, at least one frame each.
     bound : float, optional
-        Largest :attr:`StageError.relative` that passes; None for any.
+        Largest ``StageError.relative`` that passes; None for any.
 
     Returns
     -------

@@ -58,7 +58,7 @@ def matrices(module: nn.Module) -> dict[str, Matrix]:
     Returns
     -------
     dict of str to Matrix
-        By :attr:`Matrix.name`, in the module's own order; what cannot be pruned is left
+        By ``Matrix.name``, in the module's own order; what cannot be pruned is left
         out, :func:`find` says why.
     """
     found: dict[int, Matrix] = {}

@@ -36,7 +36,7 @@ class Injection:
     Parameters
     ----------
     place : str
-        One of :data:`PLACES`.
+        One of ``PLACES``.
     flip : Flip
     damage : Damage
     """
@@ -78,7 +78,7 @@ def campaign(
         Emitted without an image, so that everything comes through the ``load`` stream.
     stimulus : Stimulus
     count : int
-        Flips, spread evenly over :data:`PLACES`.
+        Flips, spread evenly over ``PLACES``.
     seed : int
     work : Path
 

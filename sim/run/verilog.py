@@ -56,7 +56,7 @@ class VerilogRun:
 
 
 def require_simulator(simulator: str) -> None:
-    """Raise a :class:`SimulationError` with the install command if a tool is missing."""
+    """Raise a :class:`.SimulationError` with the install command if a tool is missing."""
     if simulator not in SIMULATORS:
         raise SimulationError(f"simulator {simulator!r}: choose one of {', '.join(SIMULATORS)}")
     needed = ["iverilog"] if simulator == "icarus" else ["g++", "make", "perl"]

@@ -17,9 +17,9 @@ from .plots import EMPTY, INK, LINE, MINUS, MUTED, OTHER, OURS, _style, _svg
 
 __all__ = ["Curves", "picture", "standalone", "trade"]
 
+# ``lanes``, and by them, as shares: ``one`` (utilisation of one PE), ``all`` (of M PEs) and
+# ``energy`` (L2 kept by rebalancing; NaN where that would take notably more weights).
 Curves = dict[str, list[float]]
-"""``lanes``, and by them, as shares: ``one`` (utilisation of one PE), ``all`` (of M PEs) and
-``energy`` (L2 kept by rebalancing; NaN where that would take notably more weights)."""
 
 # The page's colours, for a picture that stands in no page.
 _ALONE = """<style>

@@ -203,7 +203,7 @@ def pack_imported(path: Path, how: Packing) -> tuple[dict[str, PackedMatrix], li
     Parameters
     ----------
     path : Path
-        What :func:`pruning.importers.import_model` reads.
+        What :func:`.import_model` reads.
     how : Packing
         Its masks, banks, wishes and value bits count.
     """

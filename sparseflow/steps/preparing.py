@@ -196,7 +196,7 @@ def pack_matrices(
     Parameters
     ----------
     pruned : Path
-        Any checkpoint that :func:`pruning.importers.import_model` reads.
+        Any checkpoint that :func:`.import_model` reads.
     out : Path
         See :func:`csb_format.files.matrixfile.load_matrices`.
     banks, value_bits, masks, wishes

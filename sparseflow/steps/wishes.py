@@ -99,7 +99,7 @@ def spread(
     ----------
     wishes : sequence of (str, Wish)
         By parameter name (``lstm.weight_hh_l1``, or ``weight_hh_l1``), or by kind
-        (:data:`KINDS`), which a parameter's own wish goes before. Of two for the same, the
+        (``KINDS``), which a parameter's own wish goes before. Of two for the same, the
         last counts.
     names : sequence of str
         Matrices there are.

@@ -73,7 +73,7 @@ class Case:
     pes, lanes : int
         M, N.
     simulator : str
-        One of :data:`SIMULATORS`.
+        One of ``SIMULATORS``.
     seed : int
         Of frames and pauses.
     lengths : list of int
