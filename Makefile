@@ -87,5 +87,5 @@ regress: $(STAMP)  ## The default regression suite: build/regress/default/report
 	@$(CLEAN_ENV) $(VENV)/bin/sparseflow regress examples/regress/default.toml --jobs 2
 
 clean:  ## Remove what was built; .venv stays
-	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis sim_build
+	@rm -rf build dist docs/reference .pytest_cache .mypy_cache .ruff_cache .hypothesis sim_build
 	find bench boards compiler csb_format engine hdl pruning sim sparseflow tests -name __pycache__ -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ other projects are only set in code type. Names of ours must resolve, or the bui
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
 from pathlib import Path
@@ -58,6 +59,18 @@ def _members_are_attributes(
             lines[at : at + 2] = ["Attributes", "----------"]
 
 
+def _own_signature(
+    app: object, what: str, name: str, obj: Any, options: object, signature: str, returns: str
+) -> tuple[str, str] | None:
+    """Of a component's ``__init__``: Amaranth's metaclass hides it."""
+    if what != "class" or "src_loc_at" not in (signature or ""):
+        return None
+    found = list(inspect.signature(obj.__init__).parameters.values())[1:]
+    plain = [one.replace(annotation=inspect.Parameter.empty) for one in found]
+    return str(inspect.Signature(plain)), returns
+
+
 def setup(app: Any) -> None:
     """Let us see docstrings before numpydoc does."""
+    app.connect("autodoc-process-signature", _own_signature)
     app.connect("autodoc-process-docstring", _members_are_attributes, priority=400)
