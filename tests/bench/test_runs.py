@@ -83,6 +83,7 @@ SMALLEST = {
     "bench.masks.pretrained": Smallest(
         "--out OUT", ("model.safetensors", "network.safetensors", "embedding.npz"), shakespeare
     ),
+    "bench.pages.check": Smallest("", ()),
     "bench.masks.quantisation": Smallest("--smallest --seeds 1 --epochs 1 --json OUT/rows.json"),
     # Builds by Verilator take ten seconds each, and more.
     "bench.array.dram": Smallest("--array 4x4 --bits 512 --json OUT/rows.json", slow=True),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from pruning.importers import Imported
 from pruning.mask.masks import bank_balanced_mask
 
 ROWS = 4096
+PAGE = Path(__file__).resolve().parents[3] / "docs/doctor.md"
 
 
 def gaussian(columns: int, rows: int = ROWS, seed: int = 0) -> Tensor:
@@ -34,6 +36,23 @@ def pruned(weight: Tensor, mask: Tensor, dense: bool = True) -> Imported:
 
 def examine(model: Imported, **options: Any) -> MatrixFigures:
     return diagnose(model, **options).matrices[0]
+
+
+def test_the_page_has_the_figures_of_its_example() -> None:
+    weight = gaussian(1024)
+    found = examine(pruned(weight, unstructured(weight)), lanes=(16, 32, 64))
+    kept = [lane.from_dense.l2 for lane in found.lanes if lane.from_dense]
+    assert found.present is not None
+    now = f"L2 energy of all weights after rebalancing (now {found.present.l2:.1%})"
+    lines = [
+        ["banks", "16", "32", "64"],
+        ["busy, 1 PE", *(f"{lane.utilisation:.0%}" for lane in found.lanes)],
+        ["busy, 16 PEs", *(f"{lane.pes_utilisation:.0%}" for lane in found.lanes)],
+        [now, *(f"{share:.1%}" for share in kept)],
+    ]
+    text = PAGE.read_text("utf-8").replace(" %", "%")
+    for line in lines:
+        assert f"| {' | '.join(line)} |" in text
 
 
 @pytest.mark.parametrize(

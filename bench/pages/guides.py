@@ -1,0 +1,207 @@
+"""What the guides on schedule, streaming, boards and quantisation say of measurements."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from boards.board import board
+from boards.resources import estimate
+from compiler.array.latency import Latencies
+from compiler.array.needs import design_for
+from compiler.array.program import Sink
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from csb_format.cells.piecewise import Piecewise
+from csb_format.fixed import Fixed
+from hdl.dram.reader import ReadBus
+
+from ..array.dram import TIMIT, Shape
+from ..array.utilisation import SEED, WORKLOADS
+from ..boards.bitstreams import CASES as PLACED
+from ..boards.fit import CASES as PACKED
+from ..boards.fit import NAMES
+from .page import Page
+from .results import ROOT, case, record, table
+
+__all__ = ["GUIDES"]
+
+
+def _streams() -> str:
+    heads = "array|bits a weight|bytes a frame|bus|floor, bus|floor, groups|cycles|bus busy"
+    heads += "|MACs a cycle|dense-equivalent|multipliers busy"
+    lines = [heads.split("|")]
+    for row in record("dram")["rows"]:
+        lines.append([
+            f"{row['M']} x {row['N']}",
+            str(row["bits_per_weight"]),
+            f"{row['bytes']:,}",
+            str(row["bus_bits"]),
+            *(f"{row[name]:,}" for name in ("floor_bus", "floor_groups", "rtl_cycles")),
+            f"{100 * row['bus_utilisation']:.2f} %",
+            f"{row['macs_per_cycle']:.2f}",
+            f"{row['dense_macs_per_cycle']:.1f}",
+            f"{100 * row['utilisation']:.2f} %",
+        ])  # fmt: skip
+    return table(lines)
+
+
+def _streaming() -> Page:
+    widest, second = (case("dram", M=4, bus_bits=bits) for bits in (512, 256))
+    bus, low = ReadBus(), record("dram")["latency"]
+    fed = 512 // case("dram", M=64, bus_bits=512)["bits_per_weight"]
+    return Page(
+        ROOT / "docs/streaming.md",
+        (_streams(),),
+        (
+            f"({bus.data_bits} bits, {bus.burst_beats} beats, {bus.outstanding} bursts, "
+            f"{bus.fifo_beats} beats) covers {bus.covered_latency} cycles",
+            f"{Shape('', 64, 16, TIMIT).nonzeros:,} nonzeros, memory latency random in {low[0]} to "
+            f"{low[1]} cycles, {widest['bus']['fifo_beats']} beats of prefetch, the array pausing "
+            f"{record('dram')['pause']} cycles before each",
+            f"at 512 bits {fed} of them",
+            f"({widest['floor_groups']:,} groups and "
+            f"{widest['array_cycles'] - widest['floor_groups']} cycles of pauses)",
+            f"The {second['rtl_cycles'] - second['floor_bus']} cycles lost at 256 bits",
+        ),
+        ("16 groups of 1.5 beats",),
+    )
+
+
+def _quantised() -> str:
+    ways = "more float epochs, then quantised|fine-tuned in these bits"
+    lines = [["network", "bits w/a", "float", "after training", *ways.split("|")]]
+    for row in record("quantisation")["summary"]:
+        bits = f"{row['value_bits']}/{row['act_bits']}" + ", per gate" * row["per_gate"]
+        cells = (f"{row[n]:.2%} ({row[f'{n}_loss']:.3f})" for n in ("after", "float", "aware"))
+        lines.append([row["network"], bits, f"{row['pruned']:.2%}", *cells])
+    return table(lines)
+
+
+def _quantisation() -> Page:
+    found, utterances = record("quantisation"), record("icarus")["rows"][0]["utterances"]
+    differ = sum(row["different_bits"] for row in found["rows"])
+    demo, small = (
+        next(row for row in found["summary"] if row["network"] == name and row["value_bits"] == 4)
+        for name in ("demo, 128 units", "small, 16 units")
+    )
+    loses, less = (100 * (small["further"] - small[way]) for way in ("float", "aware"))
+    one = 100 / utterances
+    return Page(
+        ROOT / "docs/quantisation.md",
+        (_quantised(),),
+        (
+            f"on the {utterances} test utterances of JapaneseVowels, means of three seeds, "
+            f"{found['epochs']} epochs of further fine-tuning",
+            f"One utterance is {one:.2f} %, {one / len(found['seed']):.2f} % of a mean",
+            f"fine-tuning in them gains nothing: {100 * demo['aware']:.2f} % against "
+            f"{100 * demo['after']:.2f} %",
+            f"in float, loses {loses:.1f} % when it is quantised to 4 bits; fine-tuned in 4 bits "
+            f"it loses {less:.1f} %",
+            "no output of the integer model differs from the fine-tuning forward in any row"
+            if differ == 0
+            else f"{differ} outputs of the integer model differ",
+        ),
+    )
+
+
+def _off() -> dict[str, float]:
+    """By how much estimates miss what was counted, at most, by kind of cell."""
+    rows = [(PACKED[row["case"]], row["counted"]) for row in record("fit")["rows"]]
+    for row in record("boards")["rows"]:
+        rows.append((PLACED[row["case"]], {name: row.get(ours, 0) for name, ours in NAMES.items()}))
+    off = dict.fromkeys(NAMES, 0.0)
+    for built, counted in rows:
+        use = estimate(built.design(built.model()), board(built.board))
+        for name in (name for name in NAMES if counted[name]):
+            off[name] = max(off[name], abs(getattr(use, name) / counted[name] - 1))
+    return off
+
+
+def _boards() -> Page:
+    off, reached = _off(), {row["case"]: row["fmax_mhz"] for row in record("boards")["rows"]}
+    count = len(record("fit")["rows"]) + len(record("boards")["rows"])
+    small = case("boards", case="tang_primer_20k")["distributed"]
+    exact = f"{100 * off['multipliers']:.0f} %" if off["multipliers"] else "exact"
+    return Page(
+        ROOT / "docs/boards.md",
+        (),
+        (
+            f"On the {count} bitstreams and tops of `bench/results` block RAM is at most "
+            f"{100 * off['block_rams']:.0f} % off, LUT {100 * off['luts']:.0f} %, "
+            f"multipliers {exact}",
+            f"The ULX3S reaches {reached['ulx3s']:.1f} MHz with 8 x 16 at 8 bits, and "
+            f"{reached['timit256']:.1f} and {reached['ptb200']:.1f} with",
+            f"The bitstream of `bench/results` has {small} of them",
+        ),
+        (
+            "more than 16,384 words a PE",
+            "within 10 %, LUT within 20 %",
+            "Yosys 0.70",
+            "apycula is 0.32",
+            "0.35 does not install",
+        ),
+    )
+
+
+@lru_cache
+def _image(name: str) -> Image:
+    (row,) = (row for row in WORKLOADS if row.name == name)
+    model = row.model(np.random.default_rng(SEED))
+    return compile_model(model, design_for(model, row.pes, row.lanes, **row.options))
+
+
+def _passes(name: str) -> list[tuple[int, int]]:
+    """Slots and cycles of products of all passes of a frame, in their order."""
+    passes = (found.instruction for found in _image(name).parts[0].passes)
+    return [(one.slots, one.slots * one.groups) for one in passes]
+
+
+def _schedule() -> Page:
+    finish, first, project, second = _passes("timit-64x16")
+    wide, next_input, last = _passes("timit-256x16")
+    layers = _passes("ptb-small-32x16")
+    rows = {row["workload"]: row for row in record("utilisation")["rows"]}
+    slow = rows["timit-256x16"]
+    waits = slow["rtl_cycles"] - slow["floor"]
+    late = Latencies(_image("timit-64x16").design)
+    return Page(
+        ROOT / "docs/schedule.md",
+        (),
+        (
+            f"h (and c), E of a beat | row + {late.lane(Sink.UNITS)} |",
+            f"exact logits, Q of a beat | row + {late.lane(Sink.PROJECT)} |",
+            f"multiplier, tree and accumulator: {late.row} cycles at 16 lanes",
+            f"finish ({finish[1]} cycles), {first[0]} slots of the next input, project "
+            f"({project[1]}), {second[0]} slots of the next input: "
+            f"{rows['timit-64x16']['rtl_cycles']} cycles, no gap",
+            f"finish 0 ({layers[0][1]}), park 1 ({layers[1][1] + layers[2][1]}), finish 1 "
+            f"({layers[3][1]})",
+            f"{rows['ptb-small-32x16']['rtl_cycles']} cycles, no gap",
+            f"finish ({wide[1]}), all {next_input[0]} slots of the next input, project",
+            f"({last[1]}): {slow['floor']} cycles of products",
+            f"cycles of products, and {waits} of waits that nothing is left to fill",
+        ),
+    )
+
+
+def _architecture() -> Page:
+    found = Piecewise(Fixed(18, 13), Fixed(16, 15))
+    return Page(
+        ROOT / "docs/architecture.md",
+        (),
+        (
+            f"At 16 bits tanh is within {_up(found.tanh_bound)} and sigmoid within "
+            f"{_up(found.sigmoid_bound)} of the true function",
+        ),
+    )
+
+
+def _up(bound: float) -> str:
+    """Two digits of a bound of 1e-5 and more, rounded up so that it stays one."""
+    return f"{math.ceil(bound * 1e6) / 10:g}e-5"
+
+
+GUIDES = (_schedule(), _streaming(), _boards(), _quantisation(), _architecture())

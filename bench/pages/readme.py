@@ -1,0 +1,151 @@
+"""What README says of measurements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from boards.board import board
+from csb_format.random_models import random_model
+from sparseflow.pages.figures import bits_per_nonzero, sizes, sparsity
+
+from .page import Page
+from .results import ROOT, case, record, scores, table, written
+
+__all__ = ["README"]
+
+_STAGES = {
+    "dense": "dense, float",
+    "pruned": "pruned, float",
+    "fixed": "integer model, 16 bits",
+    "rtl": "Verilog",
+}
+_STATES = 2 * 128  # of a frame of the demo: h and c
+_BOARDS = {
+    "ulx3s": "ULX3S-85F, slowest grade",
+    "timit256": "the same",
+    "ptb200": "the same",
+    "ecpix5": "ECPIX-5 45F",
+    "tang_primer_20k": "Tang Primer 20K",
+    "icebreaker": "iCEBreaker",
+}
+_WORKLOADS = {
+    "demo-16x8": "demo 12 -> 128",
+    "ptb-small-32x16": "PTB 128 -> 256 -> 256, 14x, two layers",
+    "timit-16x16": "TIMIT 153 -> 1024, projection 512",
+    "timit-64x16": "TIMIT",
+    "ptb-1500-64x16": "PTB 1500 -> 1500 at 80 %",
+    "timit-256x16": "TIMIT",
+}
+_PATTERNS = ("unstructured", "banks of 100", "banks of 25", "blocks 4x4")
+
+
+def _stages() -> str:
+    heads = ["stage", "accuracy, seeds 0 to 4, mean ± standard deviation"]
+    found = record("seeds")["summary"]
+    shares = ((title, found[stage]) for stage, title in _STAGES.items())
+    return table(
+        [heads, *([t, f"{100 * s['mean']:.2f} % ± {100 * s['stdev']:.2f}"] for t, s in shares)]
+    )
+
+
+def _arrays() -> str:
+    heads = "array M x N|floor|cycle model|Verilog|multipliers busy|Verilator|Icarus|Amaranth"
+    lines = [heads.split("|")]
+    for row in record("arrays")["rows"]:
+        cycles = (f"{row[name]:,.0f}" for name in ("floor", "model_cycles", "rtl_cycles"))
+        names = ("verilator", "icarus", "amaranth")
+        speeds = (_thousands(row[f"{name}_cycles_per_second"]) for name in names)
+        busy = f"{100 * row['utilisation']:.1f} %"
+        lines.append([f"{row['M']} x {row['N']}", *cycles, busy, *speeds])
+    return table(lines)
+
+
+def _thousands(speed: float) -> str:
+    return f"{speed / 1000:.{0 if speed >= 10_000 else 1}f} k/s"
+
+
+def _boards() -> str:
+    heads = "board|M x N|layer, bits|LUT|block RAM|multipliers|place and route reaches|a step"
+    lines = [heads.split("|")]
+    for name, title in _BOARDS.items():
+        row = case("boards", case=name)
+        bits = sorted({row["value_bits"], row["act_bits"]})
+        large = f" and {row['spram']} SPRAM" if row["spram"] else ""
+        of = board(row["board"]).has.multipliers
+        lines.append([
+            title,
+            f"{row['M']} x {row['N']}",
+            f"{row['layer']}, {' and '.join(map(str, bits))}",
+            f"{row['lut']:,}",
+            f"{row['ram']}{large}",
+            f"{row['dsp']} of {of}",
+            f"{row['fmax_mhz']:.1f} MHz",
+            f"{_three(row['step_us'])} us at {_clock(row['fmax_mhz'], row['clock_mhz'])} MHz",
+        ])  # fmt: skip
+    return table(lines)
+
+
+def _three(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:#.3g}".rstrip(".")
+
+
+def _clock(reached: float, asked: float) -> str:
+    return f"{asked:g}" if reached >= asked else f"{reached:.1f}"
+
+
+def _utilisation() -> str:
+    lines = [["workload", "M x N", "floor", "Verilog", "multipliers busy"]]
+    for row in record("utilisation")["rows"]:
+        cycles = [f"{row['floor']:,}", f"{row['rtl_cycles']:,}"]
+        size, busy = f"{row['M']} x {row['N']}", f"{100 * row['utilisation']:.1f} %"
+        lines.append([_WORKLOADS[row["workload"]], size, *cycles, busy])
+    return table(lines)
+
+
+def _accuracy() -> str:
+    ours, ample, wide = scores("ptb200"), scores("ptb200").ample, scores("ptb650brief")
+    heads = ["network", "dense", "80 %: unstructured", *_PATTERNS[1:]]
+    often = "2 x 200, four times the fine-tuning, one seed"
+    named = [(f"2 x 200, {_count(len(ours.dense))} seeds", ours.tuned), (often, ample)]
+    named.append(("2 x 650, trained briefly, one seed", wide.tuned))
+    keys = [("dense", 0.0), *((pattern, 0.8) for pattern in _PATTERNS)]
+    rows = (
+        [title, *(written(list(found.get(k, {}).values())) for k in keys)] for title, found in named
+    )
+    return table([heads, *rows])
+
+
+def _count(number: int) -> str:
+    return {1: "one", 2: "two", 3: "three"}[number]
+
+
+def _sentences() -> tuple[str, ...]:
+    demo = random_model(np.random.default_rng(0), 12, 128, 8, 1, 2)
+    achieved, size = sparsity(demo), sizes(demo)
+    seeds, whole = record("seeds")["rows"], record("icarus")["rows"][0]
+    differ, frames = (sum(row[name] for row in seeds) for name in ("mismatches", "frames"))
+    us = case("inference", what="product of 4096 x 1024, 16 banks")["us"]
+    loses = (f"{i - f:z.2f}" for b in (16, 8) for i, f in scores("ptb200").bits["after", b])
+    ample = {k: v[0] for k, v in scores("ptb200").ample.items()}
+    gap = ample["banks of 25", 0.6] - ample["unstructured", 0.6]
+    return (
+        f"{whole['utterances']} test utterances, {whole['frames']:,} frames",
+        f"matrix reaches {100 * achieved['weight_hh_l0']:.2f} %; the input",
+        f"reaches {100 * achieved['weight_ih_l0']:.2f} % with one weight a bank",
+        f"{differ} of {_STATES * frames:,} states differ",
+        f"CSB takes {size['csb']:,} bytes for both matrices, 16-bit CSR {size['csr16']:,}, dense "
+        f"{size['dense16']:,}; {bits_per_nonzero(demo):.1f} bits a nonzero",
+        f"products of the same banks take {us['float32']:.0f} us in float32 where torch's CSR "
+        f"takes {us['torch CSR int32']:.0f} (4096 x 1024, 87.5 %, one thread",
+        f"with the longer fine-tuning ({gap:.2f})",
+        "The integers lose {} at 16 bits and {} at 8.".format(*loses),
+    )
+
+
+README = Page(
+    ROOT / "README.md",
+    (_stages(), _arrays(), _boards(), _utilisation(), _accuracy()),
+    _sentences(),
+    ("Python 3.11", "87.5 % sparsity asked", "banks within 0.2 of unstructured", "at 60 %"),
+)
