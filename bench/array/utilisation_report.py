@@ -10,6 +10,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from compiler.timing.causes import CAUSES
+
 from .utilisation_published import PUBLISHED
 
 __all__ = ["markdown", "plot"]
@@ -30,11 +32,10 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [_measured(row) for row in rows]
-    names = list(rows[0]["cycles_by_cause"])
-    lines += ["", "Cycles of a step by cause:", "", f"| workload | {' | '.join(names)} |"]
-    lines += ["|---|" + "---:|" * len(names)]
+    lines += ["", "Cycles of a step by cause:", "", f"| workload | {' | '.join(CAUSES)} |"]
+    lines += ["|---|" + "---:|" * len(CAUSES)]
     for row in rows:
-        shares = (f"{row['cycles_by_cause'][name]:g}" for name in names)
+        shares = (f"{row['cycles_by_cause'][name]:g}" for name in CAUSES)
         lines.append(f"| {row['workload']} | {' | '.join(shares)} |")
     lines += ["", "Published:", "", "| who | what | share of multipliers | batch | source |"]
     lines += ["|---|---|---:|---:|---|"]

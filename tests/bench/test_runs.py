@@ -92,7 +92,7 @@ SMALLEST = {
         "--pes 4 --lanes 4 --frames 9 --turns 1 --cocotb 0 --json OUT/rows.json", slow=True
     ),
     "bench.array.utilisation": Smallest(
-        "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place
+        "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place, slow=True
     ),
     "bench.harm.faults": Smallest("--count 7 --json OUT/rows.json", slow=True),
     # So do synthesis, place and route of a board's top.
