@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 
-__all__ = ["DISTRIBUTION", "brought_by", "extra_of", "install"]
+__all__ = ["DISTRIBUTION", "MissingExtraError", "brought_by", "extra_of", "install", "needs"]
 
 DISTRIBUTION = "sparseflow"
 # modules that come with another package, or have other names than theirs
@@ -14,12 +16,8 @@ _COMES_WITH = {"llvmlite": "numba", "serial": "pyserial", "cocotb_tools": "cocot
 
 def extra_of(module: str) -> str:
     """The smallest extra that brings a module; empty if it comes with the core, or with none."""
-    name = module.partition(".")[0]
-    wanted = _plain(_COMES_WITH.get(name, name))
-    asked = _asked()
-    found = [extra for package, extra in asked if package == wanted]
-    found = found or [extra for package, extra in asked if package.startswith(f"{wanted}-")]
-    return min(found, key=[extra for _, extra in asked].count, default="")
+    extras = _extras()
+    return min(_bringing(module, extras), key=lambda extra: len(extras[extra]), default="")
 
 
 def install(module: str, extra: str = "") -> str:
@@ -29,12 +27,14 @@ def install(module: str, extra: str = "") -> str:
     ----------
     module : str
     extra : str, optional
-        That brings all that is needed; by default the smallest that brings the module.
+        What the work at hand needs; if it does not bring the module, the smallest that does is
+        named.
     """
-    extra, name = extra or extra_of(module), module.partition(".")[0]
-    if not extra:
+    bringing, name = _bringing(module, _extras()), module.partition(".")[0]
+    found = extra if extra in bringing else extra_of(module)
+    if not found:
         return f"the package {name} is not installed: install it with pip"
-    return f"the package {name} is not installed: {brought_by(extra)}"
+    return f"the package {name} is not installed: {brought_by(found)}"
 
 
 def brought_by(extra: str) -> str:
@@ -45,15 +45,53 @@ def brought_by(extra: str) -> str:
     )
 
 
-def _asked() -> list[tuple[str, str]]:
-    """Every package that an extra asks for."""
+class MissingExtraError(ModuleNotFoundError):
+    """A package is not installed that an extra brings; the message says which."""
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Around imports: a package that is missing names the extra that brings all of them.
+
+    Parameters
+    ----------
+    extra : str
+
+    Raises
+    ------
+    MissingExtraError
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not (error.name and extra_of(error.name)):  # no extra would help
+            raise
+        raise MissingExtraError(install(error.name, extra), name=error.name) from error
+
+
+def _bringing(module: str, extras: dict[str, set[str]]) -> list[str]:
+    """The extras that bring a module."""
+    name = module.partition(".")[0]
+    wanted = _plain(_COMES_WITH.get(name, name))
+    exact = [extra for extra, packages in extras.items() if wanted in packages]
+    if exact:
+        return exact
+    return [
+        e for e, packages in extras.items() if any(p.startswith(f"{wanted}-") for p in packages)
+    ]
+
+
+def _extras() -> dict[str, set[str]]:
+    """Every extra with its packages; the build has put those of the extras in it among them."""
     try:
         lines = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:  # a folder on the path, never installed
-        return []
-    pattern = re.compile(r"([\w.-]+).*;.*extra == ['\"]([\w-]+)['\"]")
-    matches = (pattern.match(line) for line in lines)
-    return [(_plain(match[1]), match[2]) for match in matches if match]
+        return {}
+    found: dict[str, set[str]] = {}
+    for line in lines:
+        if match := re.match(r"([\w.-]+).*;.*extra == ['\"]([\w-]+)['\"]", line):
+            found.setdefault(match[2], set()).add(_plain(match[1]))
+    return found
 
 
 def _plain(name: str) -> str:

@@ -17,7 +17,7 @@
 ========================  =====================================================================
 
 Each is imported when it is first used, so that a host that only drives a board needs neither
-PyTorch nor a simulator.
+PyTorch nor a simulator; where a package is missing, the error names the extra that brings it.
 """
 
 from __future__ import annotations
@@ -56,8 +56,12 @@ if not TYPE_CHECKING:  # else any name would pass a type checker
         """What the face gives, imported when it is asked for (PEP 562)."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = "pruning.face" if name in _TRAINING else f"{__name__}.api"
-        return getattr(importlib.import_module(home), name)
+        if name not in _TRAINING:
+            return getattr(importlib.import_module(f"{__name__}.api"), name)
+        from csb_format.extras import needs
+
+        with needs("train"):
+            return getattr(importlib.import_module("pruning.face"), name)
 
 
 def __dir__() -> list[str]:

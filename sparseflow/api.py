@@ -19,6 +19,7 @@ from compiler.array.design import Array, Design
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
+from csb_format.extras import needs
 from csb_format.files.matrixfile import PackedMatrix, load_matrices, save_matrices
 from csb_format.files.modelfile import ModelFileError, load_model, save_model
 from csb_format.fixed import IntArray
@@ -144,7 +145,8 @@ def emit(image: Image | Design, folder: str | Path) -> VerilogFiles:
     VerilogFiles
         ``paths``, ``top`` and ``sha256`` of what was written.
     """
-    from hdl.verilog import emit_verilog
+    with needs("generate"):
+        from hdl.verilog import emit_verilog
 
     if isinstance(image, Image):
         return emit_verilog(image.design, Path(folder), image)
@@ -184,7 +186,8 @@ def verify(
     SimulationError
         If a simulator cannot be run; a hang, a time-out and a failed tool are kinds of it.
     """
-    from sim.check.verify import verify as run
+    with needs("simulate"):
+        from sim.check.verify import verify as run
 
     model = IntegerModel(image.model)
     with _folder(work) as folder:
@@ -236,8 +239,10 @@ def simulate(
         If what comes out cannot be read, or the simulator fails.
     """
     from boards.host.states import joined
-    from sim.run.scenario import Job
-    from sim.run.verilog import simulate_verilog
+
+    with needs("simulate"):
+        from sim.run.scenario import Job
+        from sim.run.verilog import simulate_verilog
 
     inputs = _quantised(IntegerModel(image.model), sequences)
     seconds, states, cycles = 0.0, list[Any](), list[int]()
@@ -317,7 +322,8 @@ def build(
     BitstreamError
         If the design does not fit or misses its clock.
     """
-    from .steps.build import build as run
+    with needs("bitstream"):
+        from .steps.build import build as run
 
     return run(model, board, Path(out), array, clock_mhz, seed)
 

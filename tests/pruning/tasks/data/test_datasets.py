@@ -48,13 +48,17 @@ def test_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> N
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "distribution", missing)
-    with pytest.raises(DataSetError, match=r"install it with `python -m pip install sktime==1"):
+    with pytest.raises(
+        DataSetError, match=r"sktime, not found here .* pip install -e '\.\[demo\]'$"
+    ):
         load_japanese_vowels("train")
 
 
 def test_missing_file_names_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(metadata, "distribution", lambda name: Elsewhere(tmp_path))
-    with pytest.raises(DataSetError, match=r"install it with `python -m pip install sktime==1"):
+    with pytest.raises(
+        DataSetError, match=r"sktime, not found here .* pip install -e '\.\[demo\]'$"
+    ):
         load_japanese_vowels("train")
 
 
