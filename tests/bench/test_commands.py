@@ -97,6 +97,8 @@ def test_modules_that_it_names_can_be_run(
     monkeypatch.setenv("COLUMNS", "200")
     for name, words in MODULE.findall(shell(path)):
         module = name.rstrip(".")
+        if not module.islower():  # capitals stand for a name of the reader's
+            continue
         if (ROOT / module.partition(".")[0]).is_dir():
             assert module in runnable, f"{path.name} names python -m {module}"
         else:
