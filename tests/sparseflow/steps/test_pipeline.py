@@ -45,7 +45,7 @@ def replayed(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     def replay(**changes: Any) -> None:
         result = replace(finished.result, **changes)
         monkeypatch.setattr("sim.check.verify.verify", lambda *_, **__: result)
-        monkeypatch.setattr(hardware, "emit_verilog", copied(finished))
+        monkeypatch.setattr("hdl.verilog.emit_verilog", copied(finished))
 
     return replay
 
@@ -141,7 +141,7 @@ def test_first_hints_work_as_they_are_printed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: Text,
 ) -> None:
-    monkeypatch.setattr(hardware, "emit_verilog", copied(finished))
+    monkeypatch.setattr("hdl.verilog.emit_verilog", copied(finished))
     out = tmp_path / "new" / "pruned.safetensors"
     prune = ("--banks", 4, "--epochs", 1)
     assert run("prune", chain.dense, "--data", chain.data, "--out", out, *prune) == 0
@@ -167,7 +167,7 @@ def test_images_are_written_in_another_format_too(
     finished: Finished,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hardware, "emit_verilog", copied(finished))
+    monkeypatch.setattr("hdl.verilog.emit_verilog", copied(finished))
     pipeline.verilog(chain.model, tmp_path / "v", 4, 4, images)
     found = contents(tmp_path / "v")
     assert {f"matrix_00{pe}.{suffix}" for pe in range(4)} <= set(found)
@@ -195,7 +195,7 @@ def test_generated_folder_is_replaced_and_no_other(
     monkeypatch: pytest.MonkeyPatch,
     capsys: Text,
 ) -> None:
-    monkeypatch.setattr(hardware, "emit_verilog", copied(finished))
+    monkeypatch.setattr("hdl.verilog.emit_verilog", copied(finished))
     out = tmp_path / "v"
     pipeline.verilog(chain.model, out, 4, 4, "ihex")
     pipeline.verilog(chain.model, out, 4, 4)
