@@ -6,6 +6,8 @@ import operator
 from dataclasses import dataclass, fields
 from fractions import Fraction
 
+from .precision import Precision
+
 __all__ = ["MAX_BANK_WIDTH", "MAX_VALUE_BITS", "MIN_VALUE_BITS", "Geometry"]
 
 MIN_VALUE_BITS = 4
@@ -47,7 +49,7 @@ class Geometry:
     columns: int
     banks: int
     nonzeros: int
-    value_bits: int = 16
+    value_bits: int = Precision.value_bits
     bank_width: int = 0
 
     def __post_init__(self) -> None:
@@ -103,7 +105,7 @@ class Geometry:
         columns: int,
         banks: int,
         sparsity: float,
-        value_bits: int = 16,
+        value_bits: int = Precision.value_bits,
         minimum: int = 1,
     ) -> Geometry:
         """The geometry whose achieved sparsity is nearest to a requested one.

@@ -9,6 +9,7 @@ import numpy as np
 from . import Csb, DenseLayer, Fixed, GateFormats, Geometry, IntArray, LstmLayer, Model, Projection
 from .cells.lstm import CellArithmetic
 from .csb import BoolArray
+from .precision import Precision
 
 __all__ = ["demo_sized", "random_frames", "random_model", "random_network"]
 
@@ -20,8 +21,8 @@ def random_model(
     banks: int,
     k_ih: int,
     k_hh: int,
-    value_bits: int = 16,
-    act_bits: int = 16,
+    value_bits: int = Precision.value_bits,
+    act_bits: int = Precision.act_bits,
     head: int | None = None,
 ) -> Model:
     """One bank-balanced LSTM layer with uniform random weights and random formats.
@@ -83,8 +84,8 @@ def random_network(
     layers: int = 1,
     directions: int = 1,
     projection: int = 0,
-    value_bits: int = 16,
-    act_bits: int = 16,
+    value_bits: int = Precision.value_bits,
+    act_bits: int = Precision.act_bits,
     head: int | None = None,
 ) -> Model:
     """Stacked, bidirectional and projected layers with random weights and formats.

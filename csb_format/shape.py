@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .cells.lstm import CellArithmetic
 from .fixed import Fixed
 from .geometry import Geometry
+from .precision import Precision
 
 __all__ = ["DenseShape", "FourFormats", "LstmShape", "ModelShape", "uniform_shape"]
 
@@ -204,8 +205,8 @@ def uniform_shape(
     layers: int = 1,
     directions: int = 1,
     projection: int = 0,
-    value_bits: int = 16,
-    act_bits: int = 16,
+    value_bits: int = Precision.value_bits,
+    act_bits: int = Precision.act_bits,
 ) -> ModelShape:
     """A stack of equal layers, to ask what it would take before it is trained.
 

@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+TIMEOUT = 1.0  # seconds to wait for an answer
+RETRIES = 3
+
+
 class LinkError(RuntimeError):
     """Host and board did not understand each other; the next request may well succeed."""
 
@@ -108,7 +112,7 @@ class LinkBus:
         If nothing answers, or not in this version of the protocol.
     """
 
-    def __init__(self, line: Line, *, timeout: float = 1.0, retries: int = 3):
+    def __init__(self, line: Line, *, timeout: float = TIMEOUT, retries: int = RETRIES):
         self._line, self.timeout, self.retries = line, timeout, retries
         self._finder, self._sequence, self._in_step = FrameFinder(), 0, False
         self.clock_hz = 0

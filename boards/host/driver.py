@@ -26,7 +26,7 @@ from csb_format.extras import needs
 from csb_format.scales import DesignError
 
 from ..link.protocol import BUS_BITS
-from .bus import Bus, LinkBus, LinkError
+from .bus import RETRIES, TIMEOUT, Bus, LinkBus, LinkError
 from .emulator import EmulatedLine
 from .lines import SerialLine
 from .states import States, joined
@@ -90,8 +90,8 @@ class Accelerator:
         design: Design,
         *,
         work: Path | None = None,
-        timeout: float = 1.0,
-        retries: int = 3,
+        timeout: float = TIMEOUT,
+        retries: int = RETRIES,
     ) -> Accelerator:
         """Connect to a target.
 
@@ -138,7 +138,7 @@ class Accelerator:
 
     @classmethod
     def on(
-        cls, line: Any, design: Design, *, timeout: float = 1.0, retries: int = 3
+        cls, line: Any, design: Design, *, timeout: float = TIMEOUT, retries: int = RETRIES
     ) -> Accelerator:
         """Connect over a :class:`~boards.host.lines.Line`; it is closed if that fails."""
         try:

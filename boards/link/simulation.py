@@ -11,7 +11,8 @@ from pathlib import Path
 from compiler.array.design import Design
 from hdl.verilog import VerilogFiles, emit_verilog
 from sim.run.errors import SimulationError
-from sim.run.verilog import run_bench
+from sim.run.processes import TIMEOUT
+from sim.run.verilog import SIMULATOR, run_bench
 
 from .gateware import LINK_MODULE, LinkTop
 
@@ -66,8 +67,8 @@ class SimulatedLine:
         files: VerilogFiles,
         work: Path,
         *,
-        simulator: str = "verilator",
-        timeout: float = 3600.0,
+        simulator: str = SIMULATOR,
+        timeout: float = TIMEOUT,
     ):
         self.work: object = work
         self._error: Exception | None = None

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from hdl.verilog import VerilogFiles
+from sim.run.processes import TIMEOUT
 
 from .synth import run_yosys
 
@@ -25,7 +26,7 @@ FAMILIES = {
 }
 
 
-def stand_in_counts(files: VerilogFiles, family: str, timeout: float = 3600.0) -> dict[str, int]:
+def stand_in_counts(files: VerilogFiles, family: str, timeout: float = TIMEOUT) -> dict[str, int]:
     """Cells of a design, flattened.
 
     Parameters

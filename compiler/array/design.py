@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed
+from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN, DesignError
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ class Design:
     cells: int
     output_depth: int
     index_bits: int
-    value_bits: int = 16
-    act_bits: int = 16
+    value_bits: int = Precision.value_bits
+    act_bits: int = Precision.act_bits
     program_depth: int = 16
     projectors: int = 0
     linear: int = 0

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..fixed import Fixed, IntArray, round_shift, saturate
+from ..precision import Precision
 from .piecewise import Piecewise
 
 __all__ = ["CellArithmetic", "Gates"]
@@ -37,7 +38,7 @@ class CellArithmetic:
         For another width.
     """
 
-    act_bits: int = 16
+    act_bits: int = Precision.act_bits
 
     #: Of the cell, where lanes, latencies and files are chosen by it.
     name: ClassVar[str] = "lstm"

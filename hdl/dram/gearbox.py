@@ -17,6 +17,8 @@ __all__ = ["Column", "Gearbox", "Ratio"]
 
 COLUMN_MODULE = "sparseflow_column"
 
+ROWS = 16  # of the ring, where nobody says otherwise
+
 
 class Ratio:
     """Group and bus word in pieces of their greatest common divisor.
@@ -140,7 +142,7 @@ class Gearbox(wiring.Component):
         self,
         group_bits: int,
         data_bits: int,
-        rows: int = 16,
+        rows: int = ROWS,
         hierarchy: Hierarchy | None = None,
     ):
         if rows < 4 or rows & (rows - 1):

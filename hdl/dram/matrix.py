@@ -13,7 +13,7 @@ from csb_format.scales import DesignError
 
 from ..core.hierarchy import Hierarchy
 from .beat_fifo import BeatFifo
-from .gearbox import Gearbox
+from .gearbox import ROWS, Gearbox
 from .reader import DramReader, ReadBus, bus_members, forward_bus, read_errors_layout
 
 __all__ = ["MatrixImage", "StreamedMatrix", "group_bits", "lay_out"]
@@ -156,7 +156,7 @@ class StreamedMatrix(wiring.Component):
         self,
         design: Design,
         bus: ReadBus,
-        rows: int = 16,
+        rows: int = ROWS,
         hierarchy: Hierarchy | None = None,
     ):
         self.design, self.bus = design, bus

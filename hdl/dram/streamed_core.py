@@ -13,6 +13,7 @@ from csb_format.scales import DesignError
 
 from ..core.core import Core
 from ..core.hierarchy import Hierarchy
+from .gearbox import ROWS
 from .matrix import StreamedMatrix
 from .reader import ReadBus
 
@@ -49,7 +50,7 @@ class StreamedCore(wiring.Component):
         design: Design,
         bus: ReadBus,
         image: Image | None = None,
-        rows: int = 16,
+        rows: int = ROWS,
         hierarchy: Hierarchy | None = None,
     ):
         if not design.streamed:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from csb_format.geometry import Geometry
+from csb_format.precision import Precision
 
 from .layers import KINDS, Matrix, find, matrices
 from .views import Banks, Layout, View
@@ -138,7 +139,7 @@ class MatrixState:
     def _layout(self) -> Layout:
         return self.goal.view.layout(*self.matrix.shape)
 
-    def geometry(self, value_bits: int = 16) -> Geometry:
+    def geometry(self, value_bits: int = Precision.value_bits) -> Geometry:
         """What the matrix is packed in now.
 
         Parameters

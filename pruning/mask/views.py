@@ -29,6 +29,7 @@ from torch.nn.functional import pad
 
 from csb_format.csb import UnbalancedError
 from csb_format.geometry import Geometry
+from csb_format.precision import Precision
 
 from .selection import select_top
 
@@ -134,7 +135,9 @@ class Banks:
             (value, -(-columns // value)) if self.width is None else (-(-columns // value), value)
         )
 
-    def geometry(self, rows: int, columns: int, keep: int, value_bits: int = 16) -> Geometry:
+    def geometry(
+        self, rows: int, columns: int, keep: int, value_bits: int = Precision.value_bits
+    ) -> Geometry:
         """The geometry of a matrix that keeps ``keep`` weights in every bank."""
         banks, width = self.shape(columns)
         return Geometry(rows, columns, banks, min(keep, width), value_bits, width)

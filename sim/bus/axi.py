@@ -14,7 +14,7 @@ from hdl.verilog import VerilogFiles
 from ..run.errors import Hang, Mismatched, SimulationError
 from ..run.processes import tail
 from ..run.streams import Pauses
-from ..run.verilog import run_bench
+from ..run.verilog import SIMULATOR, run_bench
 
 if TYPE_CHECKING:
     from compiler.lower.image import Image
@@ -150,7 +150,7 @@ def simulate_axi(
     script: AxiScript,
     work: Path,
     *,
-    simulator: str = "verilator",
+    simulator: str = SIMULATOR,
     timeout: float = 600.0,
     waves: bool = False,
 ) -> AxiOutcome:

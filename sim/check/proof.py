@@ -13,6 +13,7 @@ from amaranth.lib import wiring
 
 __all__ = ["ProofError", "prove_by_induction", "prove_up_to"]
 
+TIMEOUT = 600.0  # seconds given to one proof
 RUN = (
     "import json, sys; from pyosys import libyosys; design = libyosys.Design()\n"
     "for command in json.load(sys.stdin): design.run_pass(command)"
@@ -36,7 +37,7 @@ class ProofError(AssertionError):
     """An assertion that can fail, or that could not be proved; the message has a trace."""
 
 
-def prove_by_induction(spec: wiring.Component, steps: int = 4, timeout: float = 600.0) -> None:
+def prove_by_induction(spec: wiring.Component, steps: int = 4, timeout: float = TIMEOUT) -> None:
     """Prove a specification's assertions in every cycle that can be reached.
 
     Parameters
@@ -57,7 +58,7 @@ def prove_by_induction(spec: wiring.Component, steps: int = 4, timeout: float = 
     _solve(spec, f"-tempinduct -maxsteps {steps}", timeout)
 
 
-def prove_up_to(spec: wiring.Component, cycles: int, timeout: float = 600.0) -> None:
+def prove_up_to(spec: wiring.Component, cycles: int, timeout: float = TIMEOUT) -> None:
     """Prove a specification's assertions in the first cycles; see :func:`prove_by_induction`.
 
     Raises

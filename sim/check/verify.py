@@ -19,7 +19,7 @@ from hdl.verilog import VerilogFiles
 from ..run.errors import Hang, SimulationError
 from ..run.scenario import Job, Progress
 from ..run.streams import Pauses
-from ..run.verilog import VerilogRun, simulate_verilog
+from ..run.verilog import SIMULATOR, VerilogRun, simulate_verilog
 from .checks import Bench
 from .compare import Comparison, Mismatch, compare
 from .diagnose import diagnose, diagnose_program
@@ -120,7 +120,7 @@ def verify(
     sequences: Sequence[IntArray],
     work: Path,
     *,
-    simulator: str = "verilator",
+    simulator: str = SIMULATOR,
     load: bool = False,
     idle: Pauses | None = None,
     stall: Pauses | None = None,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from hdl.dram.beat_fifo import QUEUE, BeatFifo
-from hdl.dram.gearbox import Gearbox, Ratio
+from hdl.dram.gearbox import ROWS, Gearbox, Ratio
 from hdl.dram.matrix import MatrixImage
 from hdl.dram.reader import ReadBus
 
@@ -62,7 +62,7 @@ def stream_cycles(
     image: MatrixImage,
     frames: int,
     *,
-    rows: int = 16,
+    rows: int = ROWS,
     base: int = 0,
     lateness: Lateness | None = None,
     pause: Pause = no_pause,

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from compiler.array.design import Design
+from hdl.dram.gearbox import ROWS
 from hdl.dram.matrix import MatrixImage, StreamedMatrix
 from hdl.dram.reader import ReadBus
 from hdl.verilog import VerilogFiles, emit_verilog
 
-from ..run.verilog import run_bench
+from ..run.verilog import SIMULATOR, run_bench
 from .memory import AxiMemory, Lateness
 from .stream_bench import GroupTaker
 
@@ -89,7 +90,7 @@ class StreamOutcome:
     errors: int
 
 
-def emit_streamed(design: Design, bus: ReadBus, folder: Path, rows: int = 16) -> VerilogFiles:
+def emit_streamed(design: Design, bus: ReadBus, folder: Path, rows: int = ROWS) -> VerilogFiles:
     """Verilog of a :class:`~hdl.dram.matrix.StreamedMatrix` alone."""
     return emit_verilog(
         design,
@@ -100,7 +101,7 @@ def emit_streamed(design: Design, bus: ReadBus, folder: Path, rows: int = 16) ->
 
 
 def simulate_streamed(
-    files: VerilogFiles, job: StreamJob, work: Path, simulator: str = "verilator"
+    files: VerilogFiles, job: StreamJob, work: Path, simulator: str = SIMULATOR
 ) -> StreamOutcome:
     """Build (once for the same Verilog) and run a job; see :func:`sim.run.verilog.run_bench`."""
     run, _ = run_bench(

@@ -22,7 +22,7 @@ from compiler.abi.states import Outcome
 from hdl.verilog import VerilogFiles
 
 from .errors import Hang, ToolFailed
-from .processes import tail, watched
+from .processes import TIMEOUT, tail, watched
 from .scenario import Job, Progress
 from .verilog import VerilogRun, require_simulator
 
@@ -44,7 +44,7 @@ def simulate_free_running(
     work: Path,
     *,
     progress: Progress | None = None,
-    timeout: float = 3600.0,
+    timeout: float = TIMEOUT,
 ) -> VerilogRun:
     """Build (once for the same Verilog) and run a job on Verilator without cocotb.
 
@@ -123,7 +123,7 @@ class Damage:
 
 
 def inject(
-    files: VerilogFiles, job: Job, flips: Sequence[Flip], work: Path, *, timeout: float = 3600.0
+    files: VerilogFiles, job: Job, flips: Sequence[Flip], work: Path, *, timeout: float = TIMEOUT
 ) -> tuple[list[Damage], Outcome]:
     """Run a job once for each flip, each time on a blank accelerator, in one process.
 
@@ -159,7 +159,7 @@ def inject(
 
 
 def bare_speed(
-    files: VerilogFiles, job: Job, cycles: int, work: Path, *, timeout: float = 3600.0
+    files: VerilogFiles, job: Job, cycles: int, work: Path, *, timeout: float = TIMEOUT
 ) -> float:
     """Clock cycles a second of the compiled model alone: a frame on offer, states taken.
 

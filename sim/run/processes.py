@@ -15,7 +15,9 @@ from typing import IO
 from .errors import Timeout, ToolFailed
 from .scenario import Progress
 
-__all__ = ["environment", "tail", "watched"]
+__all__ = ["TIMEOUT", "environment", "tail", "watched"]
+
+TIMEOUT = 3600.0  # seconds given to a build or a run where nobody says otherwise
 
 # The PyPI build leaves make variables empty that its configure step should have filled in;
 # without them any design big enough for a parallel build fails.

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from csb_format.precision import Precision
+
 from .values import SuiteError, check_kind, check_known, check_one_of, positive, typed
 
 __all__ = ["KINDS", "SIMULATORS", "Case", "ModelRecipe", "Suite", "SuiteError", "read_suite"]
@@ -49,8 +51,8 @@ class ModelRecipe:
     layers: int = 1
     directions: int = 1
     projection: int = 0
-    value_bits: int = 16
-    act_bits: int = 16
+    value_bits: int = Precision.value_bits
+    act_bits: int = Precision.act_bits
     classes: int = 0
     seed: int = 0
     saturating: bool = False
