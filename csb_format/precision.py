@@ -39,7 +39,10 @@ class Balance:
         Of every row.
     sparsity : float
         Share of weights to remove, 0..1.
+    keep_energy : float
+        Least share of the present L2 energy that suggested banks keep, 0..1.
     """
 
     banks: int = 8
     sparsity: float = 0.875
+    keep_energy: float = 0.95

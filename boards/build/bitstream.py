@@ -83,7 +83,7 @@ def build_bitstream(
     image: Image,
     out: Path,
     *,
-    seed: int = 1,
+    seed: int,
     timeout: float = 7200.0,
     tell: Tell = lambda text: None,
     note: Note = lambda text: None,

@@ -42,7 +42,7 @@ def synthesise_ecp5(
     *,
     top: str = TOP_MODULE,
     flatten: bool = True,
-    timeout: float = 1800.0,
+    timeout: float,
 ) -> CellReport:
     """Count the ECP5 cells of an accelerator.
 

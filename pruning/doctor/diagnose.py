@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 from compiler.array.design import Array
 from compiler.array.placement import row_order
 from csb_format.geometry import Geometry
-from csb_format.precision import Precision
+from csb_format.precision import Balance, Precision
 
 from ..importers import Imported
 from ..mask.masks import bank_balanced_mask, bank_view
@@ -37,7 +37,7 @@ __all__ = [
 CANDIDATES = (4, 8, 16, 32, 64)
 """Banks (lanes) that are tried unless the caller names others."""
 
-KEEP_ENERGY = 0.95
+KEEP_ENERGY = Balance.keep_energy
 """Least share of the present L2 energy that a suggested balanced mask keeps."""
 
 MORE_WEIGHTS = 1.05

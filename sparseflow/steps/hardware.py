@@ -15,6 +15,8 @@ from csb_format import Model
 from csb_format.files.images import write_image
 from csb_format.scales import GATES, DesignError
 
+from .options import VerilogOptions
+
 if TYPE_CHECKING:
     from hdl.verilog import VerilogFiles
 
@@ -51,7 +53,7 @@ def compile_array(model: Model, pes: int, lanes: int) -> Image:
     return compile_model(model, design_for(model, pes, lanes))
 
 
-def emit(image: Image, out: Path, images: str = "mem") -> VerilogFiles:
+def emit(image: Image, out: Path, images: str = VerilogOptions.images) -> VerilogFiles:
     """Write Verilog and images to a folder, which is replaced as a whole or not at all.
 
     Parameters

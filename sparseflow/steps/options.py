@@ -95,6 +95,9 @@ class Replayer(StrEnum):
     verilator = "verilator"
 
 
+SEED = 0
+PLACER_SEED = 1
+
 Seed = Annotated[
     int, Said("Of every random choice; same seed, same result.", least=0, most=2**32 - 1)
 ]
@@ -123,7 +126,7 @@ class PruneOptions:
         Balance.sparsity
     )
     epochs: Annotated[int, Said("Epochs of fine-tuning, all together.", least=1)] = 70
-    seed: Seed = 0
+    seed: Seed = SEED
     masks: Masks = None
     bank_width: Annotated[int | None, Said("Columns of a bank, instead of --banks.", least=1)] = (
         None
@@ -177,7 +180,7 @@ class PackOptions:
         int,
         Said("Epochs of fine-tuning in these integers, on --calibration with its labels.", least=0),
     ] = 0
-    seed: Seed = 0
+    seed: Seed = SEED
     bound: Annotated[
         float | None, Said("Refuse a stage further from the float network, e.g. 0.05.", least=0)
     ] = None
@@ -236,7 +239,7 @@ class DemoOptions:
     """Of ``sparseflow demo``."""
 
     out: Annotated[Path, Said("Folder for everything that is made.")] = Path("build/demo")
-    seed: Seed = 0
+    seed: Seed = SEED
     pes: Pes = Array.pes
     lanes: Lanes = Array.lanes
     icarus: Annotated[int, Said("Utterances that Icarus runs too; 0 for none.", least=0)] = 10
@@ -256,7 +259,7 @@ class DoctorOptions:
     pes: Annotated[int, Said("PEs M that work on rows in lockstep.")] = Array.pes
     value_bits: Annotated[int, Said("Bits of a weight in CSB, 4 to 18.")] = Precision.value_bits
     keep_energy: Annotated[float, Said("Least share of the L2 energy that a suggestion keeps.")] = (
-        0.95
+        Balance.keep_energy
     )
     matrix: Annotated[list[str] | None, Said("Parameter to examine; repeat it. Default: all.")] = (
         None
@@ -332,7 +335,7 @@ class BuildOptions:
     pes: Annotated[int | None, Said("Default: the fastest that fits.", least=4, plain=True)] = None
     lanes: Annotated[int | None, Said("With --pes.", least=1, plain=True)] = None
     clock: Annotated[float | None, Said("MHz instead of the board's.", least=1, plain=True)] = None
-    seed: Annotated[int, Said("Of place and route.")] = 1
+    seed: Annotated[int, Said("Of place and route.")] = PLACER_SEED
 
 
 @dataclass(frozen=True)
@@ -360,7 +363,7 @@ class TimingOptions:
     pes: Pes = 4
     lanes: Lanes = 1
     model: Annotated[Path | None, Said("Packed model; by default of 4 units and 4 inputs.")] = None
-    seed: Annotated[int, Said("Of the placer: the same seed, the same figures.")] = 1
+    seed: Annotated[int, Said("Of the placer: the same seed, the same figures.")] = PLACER_SEED
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.networks.sequence import accuracy
 from pruning.tasks.recipes.finetune_integers import finetune_quantised
 
+from .options import PackOptions
 from .progress import stages
 from .training import METADATA
 from .wishes import Wish, is_called, parse, spread
@@ -68,8 +69,8 @@ class Packing:
     act_bits: int = Precision.act_bits
     per_gate: bool = Precision.per_gate
     percentile: float = Precision.percentile
-    qat_epochs: int = 0
-    seed: int = 0
+    qat_epochs: int = PackOptions.qat_epochs
+    seed: int = PackOptions.seed
     bound: float | None = None
 
     @property
@@ -81,7 +82,7 @@ class Packing:
         """What was said beside bits and banks, for the report's commands."""
         given = {
             "per-gate": self.per_gate,
-            "percentile": self.percentile if self.percentile != 100 else None,
+            "percentile": self.percentile if self.percentile != Precision.percentile else None,
             "qat-epochs": self.qat_epochs,
             "seed": self.seed if self.qat_epochs else None,
         }

@@ -39,7 +39,7 @@ def test_estimate_is_near_synthesis(
     given = model(hidden, bits, bits)
     design = design_for(given, pes, lanes, deep=deep)
     files = emit_verilog(design, tmp_path / "verilog", compile_model(given, design))
-    found = synthesise_ecp5(files, flatten=False).usage
+    found = synthesise_ecp5(files, flatten=False, timeout=600).usage
     use = estimate(design, board("ulx3s"), link=False)
     assert use.multipliers == pytest.approx(found["multipliers"], rel=0.1)
     assert use.block_rams == pytest.approx(found["block RAMs"], rel=0.1)

@@ -103,13 +103,13 @@ def test_folder_is_left_as_it_was(files: VerilogFiles, flat: CellReport) -> None
 
 def test_same_verilog_gives_same_counts(tmp_path: Path) -> None:
     files = written(tmp_path, COUNTER)
-    first, second = synthesise_ecp5(files), synthesise_ecp5(files)
+    first, second = synthesise_ecp5(files, timeout=300), synthesise_ecp5(files, timeout=300)
     assert first.to_dict() == second.to_dict()
     assert first.cells["TRELLIS_FF"] == 8
 
 
 def test_variants_and_nested_instances_are_counted(tmp_path: Path) -> None:
-    report = synthesise_ecp5(written(tmp_path, NESTED), flatten=False)
+    report = synthesise_ecp5(written(tmp_path, NESTED), flatten=False, timeout=300)
     counted = {m.module: (m.instances, m.cells.get("TRELLIS_FF", 0)) for m in report.modules}
     assert counted == {"sparseflow": (1, 0), "pair": (3, 0), "leaf": (7, 7)}
 
@@ -119,7 +119,7 @@ def test_missing_file(kind: str, tmp_path: Path) -> None:
     names: dict[str, Any] = {kind: ("gone.v",)}
     files = dataclasses.replace(written(tmp_path, COUNTER), **names)
     with pytest.raises(SynthesisError, match=r"gone\.v is missing: emit the Verilog again"):
-        synthesise_ecp5(files)
+        synthesise_ecp5(files, timeout=300)
 
 
 def test_broken_verilog(tmp_path: Path) -> None:
@@ -127,18 +127,18 @@ def test_broken_verilog(tmp_path: Path) -> None:
     with pytest.raises(
         SynthesisError, match=r"(?s)Yosys failed \(exit 1\).*sparseflow\.v:1: ERROR: syntax error"
     ):
-        synthesise_ecp5(files)
+        synthesise_ecp5(files, timeout=300)
 
 
 def test_unknown_top(tmp_path: Path) -> None:
     with pytest.raises(SynthesisError, match=r"Module `other' not found"):
-        synthesise_ecp5(written(tmp_path, COUNTER), top="other")
+        synthesise_ecp5(written(tmp_path, COUNTER), top="other", timeout=300)
 
 
 def test_missing_memory_image_inside_verilog(tmp_path: Path) -> None:
     text = COUNTER.replace("endmodule", 'reg [7:0] m [0:3]; initial $readmemh("no.mem", m);')
     with pytest.raises(SynthesisError, match=r"no\.mem"):
-        synthesise_ecp5(written(tmp_path, f"{text}\nendmodule\n"))
+        synthesise_ecp5(written(tmp_path, f"{text}\nendmodule\n"), timeout=300)
 
 
 def test_timeout_kills(tmp_path: Path) -> None:
@@ -159,4 +159,4 @@ def test_folder_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_pyosys_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SynthesisError, match=r"package pyosys is not installed: .*bitstream"):
-        synthesise_ecp5(written(tmp_path, COUNTER))
+        synthesise_ecp5(written(tmp_path, COUNTER), timeout=300)

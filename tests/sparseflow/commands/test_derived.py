@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +13,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from compiler.array.design import Array
 from csb_format.precision import Balance, Precision
-from pruning.integers import calibrate, formats, qat
-from pruning.integers.quantise import quantise
+from sim.run.verilog import SIMULATOR
 from sparseflow.commands.derived import derived, within
 from sparseflow.steps import options, pipeline, preparing
 from sparseflow.steps.options import Said
@@ -70,7 +71,7 @@ def test_within_says_what_is_allowed() -> None:
         within(4, multiple=4)(6)
 
 
-CLASSES = [
+CLASSES: list[type[Any]] = [
     found
     for name, found in vars(options).items()
     if name.endswith("Options") and inspect.isclass(found)
@@ -105,19 +106,61 @@ def test_steps_take_their_defaults_from_the_options(
         assert given[name].default is mine[name] or given[name].default == mine[name], name
 
 
-def test_precision_and_balance_stand_once() -> None:
-    wanted: dict[str, Any] = {f.name: f.default for f in fields(Precision)}
-    for function in (quantise, calibrate.calibrate, formats.choose_formats):
-        given = inspect.signature(function).parameters
-        for name in wanted.keys() & given.keys():
-            assert given[name].default == wanted[name]
-    assert qat.Precision() == qat.Precision(**wanted)
-    assert (options.PruneOptions.banks, options.PruneOptions.sparsity) == (
-        Balance.banks,
-        Balance.sparsity,
-    )
-    rooms = Path(options.__file__).parents[2]
-    for room in ("pruning", "sparseflow", "sim", "boards", "compiler", "engine", "csb_format"):
-        for path in (rooms / room).rglob("*.py"):
-            found = path.read_text("utf-8").count("percentile: float = 100")
-            assert found == (path.name == "precision.py"), path
+ROOMS = ("csb_format", "compiler", "engine", "pruning", "hdl", "sim", "boards", "sparseflow")
+# Files that say it of something else: a format of files, a network of a test.
+THEIRS = {"sim/regress/suite/suite.py", "pruning/tasks/networks/sequence.py"}
+ONCE = ("value_bits", "act_bits", "percentile", "sparsity", "keep_energy", "retries", "epochs")
+
+
+def literal_defaults(source: str) -> Iterator[str]:
+    """Names that a signature or a class gives a number or a text of its own."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            given = node.args
+            names = [*given.posonlyargs, *given.args][-len(given.defaults) :]
+            pairs = [*zip(names, given.defaults, strict=False)]
+            pairs += [(n, d) for n, d in zip(given.kwonlyargs, given.kw_defaults, strict=True) if d]
+            yield from (name.arg for name, value in pairs if is_literal(value))
+        elif isinstance(node, ast.AnnAssign) and node.value and is_literal(node.value):
+            yield ast.unparse(node.target)
+
+
+def is_literal(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value not in (None, False, True, 0, "")
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_a_default_stands_in_one_place(name: str) -> None:
+    root = Path(options.__file__).parents[2]
+    files = [path for room in ROOMS for path in (root / room).rglob("*.py")]
+    found = [
+        path.relative_to(root).as_posix()
+        for path in files
+        for other in literal_defaults(path.read_text("utf-8"))
+        if other == name
+    ]
+    assert len(set(found) - THEIRS) <= 1, found
+
+
+def test_the_front_door_and_the_steps_have_no_default_of_an_option() -> None:
+    root = Path(options.__file__).parents[2]
+    said = {field.name for found in CLASSES for field in fields(found)} | {"array"}
+    files = [root / "sparseflow" / "api.py", root / "pruning" / "face.py"]
+    files += [*(root / "sparseflow" / "commands").glob("*.py")]
+    files += [path for path in (root / "sparseflow" / "steps").glob("*.py")]
+    files.remove(Path(options.__file__))
+    for path in files:
+        assert not said & set(literal_defaults(path.read_text("utf-8"))), path
+
+
+def test_literal_defaults_are_found() -> None:
+    text = "def f(a, b=2, *, c='x', d=None, e=E.e): ...\nclass G:\n    h: int = 3\n    i: int = E.i"
+    assert list(literal_defaults(text)) == ["b", "c", "h"]
+
+
+def test_options_take_precision_balance_and_array_from_where_they_stand() -> None:
+    pack, prune, simulate = options.PackOptions, options.PruneOptions, options.SimulateOptions
+    mine = Precision(pack.value_bits, pack.act_bits, pack.per_gate, pack.percentile)
+    assert mine == Precision()
+    assert (prune.banks, prune.sparsity) == (Balance.banks, Balance.sparsity)
+    assert (simulate.pes, simulate.lanes, simulate.simulator) == (Array.pes, Array.lanes, SIMULATOR)
