@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # these need extras, which only the functions that use them a
     from boards.resources import Choice
     from hdl.verilog import VerilogFiles
     from sim.check.verify import Verification
+    from sim.run.streams import Pauses
 
 __all__ = [
     "Simulation",
@@ -50,6 +51,37 @@ __all__ = [
 ]
 
 Frames = Sequence[npt.NDArray[np.floating] | IntArray]
+
+
+class ArrayOptions(TypedDict, total=False):
+    """What :func:`compile` takes besides; defaults are those of ``design_for``."""
+
+    units: int | None
+    projectors: int | None
+    contexts: int
+    fan_in: int
+    streamed: bool
+    deep: bool
+    pieces: int
+    compact: bool
+    max_align: int
+
+
+class VerifyOptions(TypedDict, total=False):
+    """What :func:`verify` takes besides; defaults are those of ``sim.check.verify.verify``."""
+
+    load: bool
+    idle: Pauses | None
+    stall: Pauses | None
+    contexts: int
+
+
+class OpenOptions(TypedDict, total=False):
+    """What :func:`open` takes besides; defaults are those of ``Accelerator.open``."""
+
+    work: Path | None
+    timeout: float
+    retries: int
 
 
 def load(path: str | Path) -> Model | dict[str, PackedMatrix]:
@@ -100,7 +132,7 @@ def compile(
     lanes: int = Array.lanes,
     *,
     head: bool = False,
-    **options: Any,
+    **options: Unpack[ArrayOptions],
 ) -> Image:
     """Compile a model for the smallest array of M x N multipliers that holds it.
 
@@ -159,7 +191,7 @@ def verify(
     *,
     simulator: str = SimulateOptions.simulator,
     work: str | Path | None = None,
-    **options: Any,
+    **options: Unpack[VerifyOptions],
 ) -> Verification:
     """Simulate the Verilog of an image and compare every state and every cycle with the models.
 
@@ -328,7 +360,9 @@ def build(
     return run(model, board, Path(out), array, clock_mhz, seed)
 
 
-def open(target: str, design: Design | Image | str | Path, **options: Any) -> Accelerator:
+def open(
+    target: str, design: Design | Image | str | Path, **options: Unpack[OpenOptions]
+) -> Accelerator:
     """Connect to a board, to its simulation, or to the integer model behind the same link.
 
     Parameters

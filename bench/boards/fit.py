@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from boards.board import board
+from boards.build.bitstream import TIMEOUT
 from boards.build.open_tools import pack_cells, synthesise, tools_of
 from boards.build.top_verilog import emit_board
 from boards.resources import Usage, estimate
@@ -60,7 +61,7 @@ NAMES = {
 }
 
 
-def count(case: Case, work: Path, timeout: float = 7200.0) -> Usage:
+def count(case: Case, work: Path, timeout: float = TIMEOUT) -> Usage:
     """Cells of a board's top after packing, whether they have room on its device or not.
 
     Parameters

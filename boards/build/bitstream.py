@@ -26,6 +26,7 @@ __all__ = ["BitstreamError", "Built", "build_bitstream"]
 
 DESIGN = "design.json"  # what the driver has to know of a bitstream
 SUMMARY = "summary.md"  # what people have to know
+TIMEOUT = 7200.0  # seconds that one tool may take: large arrays are placed for an hour
 Tell = Callable[[str], None]
 Page = Callable[["Built"], str]
 
@@ -84,7 +85,7 @@ def build_bitstream(
     out: Path,
     *,
     seed: int,
-    timeout: float = 7200.0,
+    timeout: float = TIMEOUT,
     tell: Tell = lambda text: None,
     note: Note = lambda text: None,
     page: Page | None = None,

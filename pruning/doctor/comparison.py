@@ -16,6 +16,7 @@ from ..mask.goals import Goal, UnreachableError
 from ..mask.layers import find, matrices
 from ..mask.pruner import Pruner
 from ..mask.schedule import Schedule
+from ..mask.scores import SCORE
 from ..mask.views import Rows, View
 
 __all__ = ["Comparison", "compare"]
@@ -60,7 +61,7 @@ def compare(
     evaluate: Evaluate,
     names: Sequence[str] | None = None,
     schedule: Schedule | None = None,
-    score: str = "magnitude",
+    score: str = SCORE,
     tolerance: float = 0.01,
     seed: int = 0,
 ) -> Comparison:

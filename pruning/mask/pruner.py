@@ -23,7 +23,7 @@ from .layers import MASK, owner_of
 from .regrowth import regrown_mask
 from .resume import restore, state_of
 from .schedule import OneShot, Regrowth, Schedule, kept_at
-from .scores import add_up, score_named
+from .scores import SCORE, add_up, score_named
 from .views import Layout, pattern_mask
 
 __all__ = ["MatrixState", "Pruner"]
@@ -80,7 +80,7 @@ class Pruner(Generic[ModuleT]):
         module: ModuleT,
         goals: Mapping[str, Goal],
         schedule: Schedule | None = None,
-        score: str = "magnitude",
+        score: str = SCORE,
         regrowth: Regrowth | None = None,
         optimizer: Optimizer | None = None,
         group: Group = None,

@@ -56,10 +56,12 @@ def _movement(weight: Tensor, gradient: Tensor) -> Tensor:
     return _wide(weight.detach()).mul(_wide(gradient)).neg_()
 
 
+SCORE = "magnitude"  # where nobody says otherwise
+
 SCORES = {
     score.name: score
     for score in (
-        Score("magnitude", _magnitude),
+        Score(SCORE, _magnitude),
         # First-order change of the loss when a weight is removed (Molchanov et al. 2019).
         Score("taylor", _collected, _taylor),
         # Weights that training moves away from zero (Sanh et al. 2020).

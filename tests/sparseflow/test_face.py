@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from torch import nn
 
 import sparseflow as sf
 from boards.board import BoardError
+from boards.host.driver import Accelerator
+from compiler.array.needs import design_for
 from csb_format import Model, ModelFileError
 from csb_format.files.matrixfile import PackedMatrix
 from csb_format.random_models import random_frames, random_network
@@ -21,9 +24,12 @@ from csb_format.scales import DesignError
 from engine.reference import IntegerModel
 from pruning.mask.goals import Goal, UnreachableError
 from pruning.mask.views import Banks
+from sim.check.verify import verify
+from sparseflow.api import ArrayOptions, OpenOptions, VerifyOptions
 
 FACE = ["build", "compile", "emit", "estimate", "load", "open", "pack", "prune", "quantise",
         "save", "simulate", "verify"]  # fmt: skip
+OF_DESIGN = {"fan_in", "streamed", "deep", "pieces", "compact", "max_align"}
 HEAVY = ["torch", "amaranth", "numpy", "numba", "cocotb", "typer", "jinja2", "matplotlib"]
 
 
@@ -177,3 +183,20 @@ def test_build_writes_a_vendors_project(tmp_path: Path, model: Model) -> None:
     with sf.open("model", tmp_path / "out") as board:
         board.load(model)
         assert board.run(np.zeros((1, 8), np.int64)).hidden.shape == (1, 16)
+
+
+def test_the_options_are_those_of_what_is_called() -> None:
+    """They are typed by name, so they must be there; their defaults stay where they are."""
+    asked: dict[Callable[..., object], tuple[type, set[str]]] = {
+        verify: (VerifyOptions, _options(verify) - {"simulator", "progress", "simulate"}),
+        Accelerator.open: (OpenOptions, _options(Accelerator.open)),
+        design_for: (ArrayOptions, (_options(design_for) | OF_DESIGN) - {"head"}),
+    }
+    for function, (options, names) in asked.items():
+        assert set(options.__annotations__) == names, function
+
+
+def _options(function: Callable[..., object]) -> set[str]:
+    """Its optional parameters."""
+    found = inspect.signature(function).parameters.values()
+    return {p.name for p in found if p.default is not inspect.Parameter.empty}
