@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 from html import escape
 from pathlib import Path
@@ -124,4 +125,5 @@ def picture() -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=f"Draw {TARGET.name} anew.").parse_args()
     TARGET.write_text(picture(), encoding="utf-8")

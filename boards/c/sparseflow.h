@@ -1,7 +1,7 @@
 /* Freestanding driver of a Sparseflow board behind its serial link; see docs/link.md.
  *
  * Needs nothing but a C99 compiler: no heap, no C library. Beside it lie two generated
- * headers: `python -m boards.c_header FOLDER` writes them.
+ * headers: `python -m boards.link.c_header FOLDER` writes them.
  */
 #ifndef SPARSEFLOW_H
 #define SPARSEFLOW_H
@@ -41,7 +41,7 @@ struct sparseflow {
     uint8_t in_step;
 };
 
-/* An image of a model: hdl.compiler.Image in plain numbers. */
+/* An image of a model: compiler.lower.image.Image in plain numbers. */
 struct sparseflow_image {
     uint32_t design_hash;
     uint32_t frame_beats;

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from compiler.abi.register_text import HEADER_FILE, c_header
@@ -42,16 +43,23 @@ def write_headers(folder: Path) -> None:
     Parameters
     ----------
     folder : Path
-        That exists.
+        Made where it is missing.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in ((LINK_HEADER, link_header()), (HEADER_FILE, c_header())):
         replace_file(folder / name, text.encode())
 
 
-def main(folder: str) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Write the headers into a folder."""
-    write_headers(Path(folder))
+    parser = argparse.ArgumentParser(description="Write the headers that the C driver includes.")
+    parser.add_argument("folder", type=Path, help="made where it is missing")
+    folder: Path = parser.parse_args(argv).folder
+    try:
+        write_headers(folder)
+    except OSError as error:
+        parser.error(f"cannot write into {folder}: {error.strerror}; name a folder of yours")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .registers import (
     MAGIC,
@@ -111,11 +112,13 @@ def _table(title: str, word: Word) -> list[str]:
     return [*lines, ""]
 
 
-def main(kind: str) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print ``header`` or ``markdown``."""
     texts: dict[str, Callable[[], str]] = {"header": c_header, "markdown": markdown}
-    sys.stdout.write(texts[kind]())
+    parser = argparse.ArgumentParser(description="Print the registers, for C or as a page.")
+    parser.add_argument("kind", choices=list(texts))
+    sys.stdout.write(texts[parser.parse_args(argv).kind]())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from boards.link import protocol
 from boards.link.c_header import LINK_HEADER, link_header, write_headers
+from boards.link.c_header import main as write_by_command
 from boards.link.protocol import (
     FLAG,
     MAX_WORDS,
@@ -125,3 +126,16 @@ def test_the_c_header_has_every_constant(tmp_path: Path) -> None:
     write_headers(tmp_path)
     assert (tmp_path / LINK_HEADER).read_text() == link_header()
     assert (tmp_path / HEADER_FILE).read_text() == c_header()
+
+
+def test_the_headers_are_written_by_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_by_command([str(tmp_path / "new" / "folder")])
+    assert (tmp_path / "new" / "folder" / LINK_HEADER).read_text() == link_header()
+    (tmp_path / "file").write_text("mine")
+    for argv in ([], [str(tmp_path / "file")]):
+        with pytest.raises(SystemExit, match="2"):
+            write_by_command(argv)
+        assert "error: " in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"

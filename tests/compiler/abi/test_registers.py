@@ -109,7 +109,7 @@ def test_a_compiler_takes_the_header(tmp_path: Path) -> None:
 
 
 def test_main_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    main("header")
+    main(["header"])
     assert capsys.readouterr().out == c_header()
 
 

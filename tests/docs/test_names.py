@@ -1,0 +1,66 @@
+"""What pages call by a dotted name is called so, and what they import can be imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.test_rooms import MAY_IMPORT, ROOT
+
+NAME = re.compile(rf"(?<![\w/.-])((?:{'|'.join(MAY_IMPORT)}|bench)(?:\.[A-Za-z_]\w*)+)")
+# Files, and places that a reader fills in.
+OTHER = re.compile(r"\.(md|py|c|h|json|toml|v|sv|safetensors|vlt)$|\.[A-Z]+$")
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "boards/c/*.[ch]")
+    for path in ROOT.glob(pattern)
+    if path.name != "CHANGELOG.md"  # it names what was
+)
+
+
+def _there(name: str) -> bool:
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:count]))
+        except ImportError:
+            continue
+        return _has(found, parts[count:])
+    return False
+
+
+def _has(found: object, names: list[str]) -> bool:
+    for name in names:
+        if not hasattr(found, name):
+            return False
+        found = getattr(found, name)
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_dotted_names_are_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    names = {name for name in NAME.findall(text) if not OTHER.search(name)}
+    assert sorted(name for name in names if not _there(name)) == []
+
+
+def _imports(page: Path) -> list[ast.stmt]:
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    nodes = [
+        node
+        for block in blocks
+        if "import " in block
+        for node in ast.walk(ast.parse(textwrap.dedent(block)))
+    ]
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.endswith(".md")])
+def test_imports_of_the_examples_work(page: str) -> None:
+    for node in _imports(ROOT / page):
+        exec(compile(ast.Module([node], []), page, "exec"), {})
