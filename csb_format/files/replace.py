@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["replace_file"]
+from .ownership import check_file
+
+__all__ = ["ended", "replace_file"]
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
@@ -20,11 +24,15 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
 
     Raises
     ------
+    PlaceError
+        If a link, a device, a FIFO or a socket is there.
     OSError
         If the folder cannot be written; the older file is still there, unchanged.
     """
     target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    check_file(target)
+    _sweep(target)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.sparseflow")
     try:
         with open(beside, "wb") as file:
             file.write(data)
@@ -33,3 +41,29 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
         os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what processes that were killed have left of the same file."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.sparseflow")
+    try:
+        found = [match for name in os.listdir(target.parent) if (match := pattern.fullmatch(name))]
+    except PermissionError:  # a folder may be written and not read
+        return
+    for match in found:
+        if ended(int(match[1])):
+            with suppress(OSError):
+                target.with_name(match[0]).unlink()
+
+
+def ended(pid: int) -> bool:
+    """Whether there is no such process any more; False where nobody can tell."""
+    if os.name != "posix":  # signal 0 is none there
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # it lives, and is another user's
+        return False
+    return False

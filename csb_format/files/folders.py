@@ -1,0 +1,305 @@
+"""Folders that are written so that nobody sees half of one, and nothing of others is lost.
+
+What a process that was killed has left beside a place goes, or comes back, when the place is
+written again: leftovers are known by their names, and by a lock that ends with its process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import itertools
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from .ownership import MARKER, Marker, PlaceError, check_replaceable, check_shared, contents
+from .replace import ended, replace_file
+
+__all__ = [
+    "held",
+    "is_plain",
+    "locked",
+    "plain_place",
+    "private_folder",
+    "put",
+    "replaced_folder",
+    "shared_folder",
+    "temporary_folder",
+]
+
+SUFFIX = ".sparseflow"
+OLD = "old"
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
+# what make, compilers and linkers take in a path wherever it stands
+PLAIN = re.compile(r"[A-Za-z0-9_./+@-]*")
+_turns = itertools.count()
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """One process at a time; the lock ends with its process, however that ends.
+
+    Parameters
+    ----------
+    path : Path
+        A file, made if absent, which stays.
+    wait : bool
+        For another process that has it; else that is an error.
+
+    Raises
+    ------
+    PlaceError
+        If another process has it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PlaceError(
+                f"another run is at work in {path.parent}: wait for its end, or give another folder"
+            ) from None
+        yield
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep others out of a folder who ask in the same way; ends with the process."""
+    handle = _lock(folder)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(folder: Path) -> int:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
+
+
+@contextmanager
+def private_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A hidden folder of this process alone, gone at the end of the block.
+
+    Parameters
+    ----------
+    parent : Path
+        Existing folder that it lies in; what killed processes left there under ``name`` goes.
+    name : str
+    """
+    _sweep(parent, name)
+    path, handle = _new(parent, name)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(handle)
+
+
+def _new(parent: Path, name: str) -> tuple[Path, int]:
+    """A new folder and its lock."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=SUFFIX, dir=parent))
+        with suppress(FileNotFoundError):
+            handle = _lock(path)
+            if path.exists():  # else another process took it for a leftover
+                return path, handle
+            os.close(handle)
+
+
+@contextmanager
+def temporary_folder(name: str) -> Iterator[Path]:
+    """A private folder where temporary ones are.
+
+    Parameters
+    ----------
+    name : str
+        What it is for.
+    """
+    with private_folder(Path(tempfile.gettempdir()), name) as path:
+        yield path
+
+
+def _sweep(parent: Path, name: str) -> None:
+    """Remove what killed processes left; what they had moved away comes back first."""
+    pattern = re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}{re.escape(SUFFIX)}")
+    for path in (parent / entry for entry in os.listdir(parent) if pattern.fullmatch(entry)):
+        with suppress(OSError):
+            if path.is_symlink() or path.stat().st_uid != os.getuid():
+                continue
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if (path / OLD).is_dir() and not os.path.lexists(parent / name):
+                    (path / OLD).rename(parent / name)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
+@contextmanager
+def replaced_folder(folder: str | os.PathLike[str], kind: str) -> Iterator[Path]:
+    """A folder that takes the place of another once it is whole.
+
+    Parameters
+    ----------
+    folder : path
+        Must be absent, empty, or ours; it stays as it is until the new one stands, and for good
+        if the block raises.
+    kind : str
+        Of what is written, for the marker.
+
+    Yields
+    ------
+    Path
+        Where the block makes the new folder; nothing is there yet.
+
+    Raises
+    ------
+    PlaceError
+        If the folder holds anything that is not ours.
+    """
+    target = Path(os.path.abspath(folder))
+    check_replaceable(target, kind)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with private_folder(target.parent, target.name) as beside:
+        new = beside / target.name
+        yield new
+        replace_file(new / MARKER, Marker(kind, frozenset(contents(new))).text())
+        check_replaceable(target, kind)  # again: time has passed
+        put(new, target)
+
+
+def put(new: Path, target: Path) -> None:
+    """Move a folder from a private one to a place, in one step; an older one goes.
+
+    Parameters
+    ----------
+    new : Path
+        In a folder of :func:`private_folder`, which takes the older one.
+    target : Path
+        Absent, or a folder.
+    """
+    if not target.exists():
+        new.rename(target)
+    elif not _exchanged(new, target):
+        target.rename(new.parent / OLD)
+        try:
+            new.rename(target)
+        except BaseException:
+            (new.parent / OLD).rename(target)
+            raise
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two folders at once; False where the system cannot."""
+    with suppress(AttributeError, OSError):
+        both = os.fsencode(one), os.fsencode(other)
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+        found: int = renameat2(AT_FDCWD, both[0], AT_FDCWD, both[1], RENAME_EXCHANGE)
+        return found == 0
+    return False
+
+
+@contextmanager
+def shared_folder(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Path]:
+    """A folder in which several commands keep what they make, beside anything else.
+
+    Parameters
+    ----------
+    folder : path
+        Made if absent.
+    names : sequence of str
+        Files and folders that the block may write or replace in it.
+
+    Yields
+    ------
+    Path
+
+    Raises
+    ------
+    PlaceError
+        If one of them is there and not ours.
+    """
+    place = Path(folder)
+    check_shared(place, names)
+    made = not place.exists()
+    place.mkdir(parents=True, exist_ok=True)
+    turn = f"{os.getpid()}-{next(_turns)}"
+    with held(place):
+        check_shared(place, names)
+        marker = Marker.of(place) or Marker("work")
+        opened = marker.open | {turn: list(names)}
+        replace_file(place / MARKER, replace(marker, kind="work", open=opened).text())
+    try:
+        yield place
+    finally:
+        _close(place, names, turn, made)
+
+
+def _close(place: Path, names: Iterable[str], turn: str, made: bool) -> None:
+    """List what was written; a folder in which nothing was is as before."""
+    with suppress(FileNotFoundError), held(place):
+        marker = Marker.of(place) or Marker("work")
+        done = set(names) | {n for t, each in marker.open.items() if _over(t) for n in each}
+        kept = {path for path in marker.files if os.path.lexists(place / path)}
+        files = frozenset(kept | set(contents(place, done)))
+        opened = {t: each for t, each in marker.open.items() if t != turn and not _over(t)}
+        if files or opened:
+            replace_file(place / MARKER, replace(marker, files=files, open=opened).text())
+            return
+        (place / MARKER).unlink(missing_ok=True)
+    if made:
+        with suppress(OSError):  # others may have put something there
+            place.rmdir()
+
+
+def _over(turn: str) -> bool:
+    """Whether the process that had a turn has ended."""
+    pid = turn.partition("-")[0]
+    return not pid.isdigit() or ended(int(pid))
+
+
+@contextmanager
+def plain_place(folder: Path) -> Iterator[Path]:
+    """A place for tools that cannot take every path: the folder, or one whose contents go there.
+
+    Parameters
+    ----------
+    folder : Path
+        Existing.
+
+    Yields
+    ------
+    Path
+        The folder itself if its path has nothing but letters, digits and ``_./+@-``; else a
+        temporary one, whose contents are copied to the folder at the end.
+
+    Raises
+    ------
+    PlaceError
+        If the place of temporary folders has such a path too.
+    """
+    if is_plain(folder):
+        yield folder
+        return
+    with temporary_folder("elsewhere") as elsewhere:
+        if not is_plain(elsewhere):
+            raise PlaceError(
+                f"{folder} has characters that make and compilers cannot take, and so has the "
+                f"folder for temporary files, {elsewhere.parent}: set TMPDIR to another one"
+            )
+        yield elsewhere
+        shutil.copytree(elsewhere, folder, symlinks=True, dirs_exist_ok=True)
+
+
+def is_plain(path: Path) -> bool:
+    """Whether make and compilers can take a path wherever it stands."""
+    return PLAIN.fullmatch(str(path)) is not None

@@ -1,0 +1,251 @@
+"""Whose a place is: what a command may replace, and what it must leave alone.
+
+A folder is ours only if its marker says so and lists every file in it. What is listed nowhere, and
+what is no plain file or folder, is somebody else's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = [
+    "MARKER",
+    "Marker",
+    "PlaceError",
+    "check_file",
+    "check_folder",
+    "check_replaceable",
+    "check_shared",
+    "contents",
+]
+
+MARKER = ".sparseflow.json"
+VERSION = 1
+SPECIAL = (
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class PlaceError(ValueError):
+    """A place that is not ours to write to; the message names it and the mend."""
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What a folder of ours says of itself.
+
+    Parameters
+    ----------
+    kind : str
+        What made it; only the same kind replaces it as a whole.
+    files : frozenset of str
+        All files in it, by their paths inside, with ``/``.
+    open : dict of str to list of str
+        By process, entries in which it is at work: what is in them is ours, listed or not.
+    """
+
+    kind: str
+    files: frozenset[str] = frozenset()
+    open: dict[str, list[str]] = field(default_factory=dict)
+
+    def text(self) -> bytes:
+        """As it is written; equal contents give equal bytes."""
+        fields = {"sparseflow": self.kind, "version": VERSION, "files": sorted(self.files)}
+        if self.open:
+            fields["open"] = self.open
+        return (json.dumps(fields, indent=1, sort_keys=True) + "\n").encode()
+
+    def owns(self, path: str) -> bool:
+        """Whether a file is listed, or lies where a process is or was at work."""
+        top = path.partition("/")[0]
+        return path in self.files or any(top in names for names in self.open.values())
+
+    @classmethod
+    def of(cls, folder: Path) -> Marker | None:
+        """The marker of a folder; None if it has none that is ours."""
+        path = folder / MARKER
+        try:
+            if not stat.S_ISREG(path.lstat().st_mode):
+                return None
+            found = json.loads(path.read_bytes())
+            if not isinstance(found["sparseflow"], str) or found["version"] != VERSION:
+                return None
+            files, busy = frozenset(map(str, found["files"])), dict(found.get("open", {}))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+        return cls(found["sparseflow"], files, busy)
+
+
+def contents(folder: Path, names: Iterable[str] | None = None) -> Iterator[str]:
+    """Paths of all files in a folder, by name; folders are looked into, links are not.
+
+    Parameters
+    ----------
+    folder : Path
+    names : iterable of str, optional
+        Only these entries of it; by default all but the marker.
+    """
+    chosen = os.listdir(folder) if names is None else names
+    for name in sorted(set(chosen) - {MARKER}):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            yield from (f"{name}/{inner}" for inner in _inside(path))
+        elif os.path.lexists(path):
+            yield name
+
+
+def _inside(folder: Path) -> Iterator[str]:
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        for name in sorted([*files, *links]):
+            yield Path(place, name).relative_to(folder).as_posix()
+
+
+def check_file(path: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
+    """Refuse to write a file where something else than a plain file is; nothing is made.
+
+    Parameters
+    ----------
+    path : path
+    *inputs : path
+        What the same command reads, and must therefore not replace.
+
+    Raises
+    ------
+    PlaceError
+        If it is a link, a device, a FIFO or a socket, or one of the inputs.
+    OSError
+        If it is a folder, or its folder cannot be made or written.
+    """
+    place = Path(path)
+    if place.is_dir() and not place.is_symlink():
+        raise IsADirectoryError(21, "is a folder: name a file in it", str(place))
+    if what := _special(place):
+        raise PlaceError(f"{place} is {what}, which is never replaced: name a plain file")
+    for given in inputs:
+        if given is not None and place.exists() and os.path.samefile(place, given):
+            raise PlaceError(f"{place} is read by the same command: name another file")
+    _check_parent(place.parent)
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse a place where no folder can be made or written; nothing is made.
+
+    Raises
+    ------
+    PlaceError
+        If it is a link, a device, a FIFO or a socket.
+    OSError
+        If it, or what it should lie in, is a file or cannot be written.
+    """
+    place = Path(path)
+    if what := _special(place):
+        raise PlaceError(f"{place} is {what}, not a folder: give another place")
+    _check_parent(place)
+
+
+def _special(place: Path) -> str:
+    """What a place is, if neither a plain file nor a folder."""
+    try:
+        mode = place.lstat().st_mode
+    except OSError:
+        return ""
+    what = next((name for is_kind, name in SPECIAL if is_kind(mode)), "")
+    return f"{what} to {os.readlink(place)}" if what == "a link" else what
+
+
+def _check_parent(folder: Path) -> None:
+    existing = Path(os.path.abspath(folder))
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise NotADirectoryError(20, "is a file, not a folder: give another place", str(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(13, "no right to write there: give another place", str(existing))
+
+
+def check_replaceable(folder: str | os.PathLike[str], kind: str) -> None:
+    """Refuse to replace a folder that is not wholly ours.
+
+    Parameters
+    ----------
+    folder : path
+        Absent and empty folders are free.
+    kind : str
+        Of what would take its place.
+
+    Raises
+    ------
+    PlaceError
+        Naming the first thing in it that is not ours.
+    OSError
+        As :func:`check_folder`.
+    """
+    place = Path(folder)
+    check_folder(place)
+    if not place.is_dir() or not os.listdir(place):
+        return
+    if Path(os.path.abspath(place)) in (Path.cwd(), *Path.cwd().parents):
+        raise PlaceError(f"{place} is the current folder, or holds it: name a folder in it")
+    marker = Marker.of(place)
+    if marker and marker.kind != kind and not marker.open:
+        raise PlaceError(
+            f"{place} would be replaced as a whole but is of another command ({marker.kind}): "
+            "give a new or an empty folder"
+        )
+    foreign = next((p for p in contents(place) if not (marker and marker.owns(p))), "")
+    if foreign or not marker:
+        name = foreign if marker else min(os.listdir(place))
+        raise PlaceError(
+            f"{place} would be replaced as a whole but holds {name}: give a new or an empty "
+            f"folder{_older(marker)}"
+        )
+
+
+def check_shared(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
+    """Refuse to write entries of a folder that are there and not ours; others do not matter.
+
+    Parameters
+    ----------
+    folder : path
+        Absent folders are free.
+    names : iterable of str
+        Files and folders that are to be written in it.
+
+    Raises
+    ------
+    PlaceError
+        Naming the first that is not ours.
+    OSError
+        As :func:`check_folder`.
+    """
+    place = Path(folder)
+    check_folder(place)
+    marker = Marker.of(place) if place.is_dir() else None
+    for name in names:
+        if what := _special(place / name):
+            raise PlaceError(f"{place / name} is {what}, which is never replaced: remove it")
+        foreign = (p for p in contents(place, [name]) if not (marker and marker.owns(p)))
+        if found := next(foreign, ""):
+            raise PlaceError(
+                f"{place} holds {found}, which would be replaced and is on no list of ours: give "
+                f"another folder, or move it away{_older(marker)}"
+            )
+
+
+def _older(marker: Marker | None) -> str:
+    """What may be done where no list of ours is."""
+    text = (
+        "; if version 0.2.0 or an earlier one made it, which left no list of its files, remove it"
+    )
+    return "" if marker else f"{text} yourself"
