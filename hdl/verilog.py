@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -14,13 +12,15 @@ from amaranth.lib import wiring
 
 from compiler.array.design import Design
 from compiler.lower.image import Image
+from csb_format.files.folders import replaced_folder
 from csb_format.files.images import write_mem
 
 from .core.core import Core
 from .core.hierarchy import RAM_MODULE, SINGLE_MODULE, Hierarchy
 
-__all__ = ["LINT_WAIVERS", "TOP_MODULE", "Top", "VerilogFiles", "emit_verilog"]
+__all__ = ["KIND", "LINT_WAIVERS", "TOP_MODULE", "Top", "VerilogFiles", "emit_verilog"]
 
+KIND = "verilog"  # of the folder, for its marker
 TOP_MODULE = "sparseflow"
 LINT_WAIVERS = "sparseflow.vlt"  # for Verilator's --lint-only -Wall; lies beside the Verilog
 Top = Callable[[Design, Image | None, Hierarchy], wiring.Component]
@@ -73,7 +73,8 @@ def emit_verilog(
 ) -> VerilogFiles:
     """Write the accelerator, one module a file, lint waivers and its memory images.
 
-    The same design gives the same bytes. A folder that exists is replaced as a whole.
+    The same design gives the same bytes. A folder that exists is replaced as a
+    whole, and only where it is ours: see :mod:`csb_format.files.ownership`.
 
     Parameters
     ----------
@@ -128,23 +129,15 @@ def _convert(name: str, block: wiring.Component) -> str:
 def _write(
     folder: Path, texts: dict[str, str], image: Image | None, companions: dict[str, str]
 ) -> VerilogFiles:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    memories = image.memories if image else {}
+    with replaced_folder(folder, KIND) as beside:
+        beside.mkdir()
         for name, text in texts.items():
             (beside / f"{name}.v").write_text(text)
         for name, text in companions.items():
             (beside / name).write_text(text)
-        memories = image.memories if image else {}
         for name, words in memories.items():
             write_mem(beside / f"{name}.mem", words, image.width(name))  # type: ignore[union-attr]
-        beside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        beside.rename(folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
     return VerilogFiles(
         folder, tuple(f"{name}.v" for name in texts), tuple(f"{name}.mem" for name in memories)
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format.extras import needs
+from csb_format.files.folders import shared_folder, temporary_folder
 from csb_format.files.matrixfile import PackedMatrix, load_matrices, save_matrices
 from csb_format.files.modelfile import ModelFileError, load_model, save_model
 from csb_format.fixed import IntArray
@@ -27,6 +27,7 @@ from csb_format.model import Model
 from csb_format.shape import ModelShape
 from engine.reference import IntegerModel
 
+from .steps.hardware import SIMULATED, emitted
 from .steps.options import BuildOptions, SimulateOptions
 
 if TYPE_CHECKING:  # these need extras, which only the functions that use them ask for
@@ -170,7 +171,7 @@ def emit(image: Image | Design, folder: str | Path) -> VerilogFiles:
     image : Image or Design
         Of a design alone memories start at zero and are loaded through ``load``.
     folder : path
-        Replaced as a whole.
+        Replaced as a whole, if all in it is from an earlier call.
 
     Returns
     -------
@@ -204,7 +205,8 @@ def verify(
     simulator : {"verilator", "icarus"}
         Verilator compiles first, then is far faster.
     work : path, optional
-        Folder for Verilog and simulator, kept; by default a temporary one.
+        Folder for Verilog and simulator, kept; by default a temporary one. Several runs may
+        share it; what others have put there under ``verilog``, ``build`` or ``run`` is refused.
     **options
         ``load``, ``idle``, ``stall``, ``contexts``; see :func:`sim.check.verify.verify`.
 
@@ -222,8 +224,7 @@ def verify(
         from sim.check.verify import verify as run
 
     model = IntegerModel(image.model)
-    with _folder(work) as folder:
-        files = emit(image, folder / "verilog")
+    with _folder(work) as folder, emitted(image, folder) as (files, _):
         given = _quantised(model, sequences)
         return run(model, image, files, given, folder, simulator=simulator, **options)
 
@@ -278,14 +279,13 @@ def simulate(
 
     inputs = _quantised(IntegerModel(image.model), sequences)
     seconds, states, cycles = 0.0, list[Any](), list[int]()
-    with _folder(work) as folder:
-        files = emit(image, folder / "verilog")
+    with _folder(work) as folder, emitted(image, folder) as (files, _):
         for part in range(len(image.parts)):
             stimulus = Stimulus.of(image, inputs, part)
             run = simulate_verilog(files, Job.of(image, stimulus), folder, simulator=simulator)
-            emitted = run.outcome.emitted(image, part)
+            frames = run.outcome.emitted(image, part)
             each = (stimulus.sequence == n for n in range(len(inputs)))
-            states = [joined(_rows(emitted, mine), image.model.directions) for mine in each]
+            states = [joined(_rows(frames, mine), image.model.directions) for mine in each]
             inputs = [found.output for found in states]
             cycles = run.outcome.frame_cycles(image, part).tolist()
             seconds += run.seconds
@@ -334,7 +334,7 @@ def build(
     model : Model
     board : str
     out : path
-        Folder, replaced as a whole; what is in it must come from an earlier build.
+        Folder, replaced as a whole; all in it must come from an earlier build.
     array : (int, int), optional
         M and N; by default the fastest that fits.
     clock_mhz : float, optional
@@ -349,8 +349,10 @@ def build(
 
     Raises
     ------
+    PlaceError
+        If the folder holds anything that no build has made.
     BoardError
-        If the board holds no array for the model, or the folder is not ours.
+        If the board holds no array for the model.
     BitstreamError
         If the design does not fit or misses its clock.
     """
@@ -416,8 +418,8 @@ def _rows(emitted: list[Emitted], mine: npt.NDArray[np.bool_]) -> list[Emitted]:
 def _folder(work: str | Path | None) -> Iterator[Path]:
     """The folder given, or one that goes again."""
     if work is not None:
-        Path(work).mkdir(parents=True, exist_ok=True)
-        yield Path(work)
+        with shared_folder(work, SIMULATED) as folder:
+            yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="sparseflow.") as folder:
-        yield Path(folder)
+    with temporary_folder("simulation") as folder:
+        yield folder

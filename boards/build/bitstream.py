@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +13,7 @@ from typing import Any
 
 from compiler.array.design import Design
 from compiler.lower.image import Image
+from csb_format.files.folders import plain_place, replaced_folder
 
 from ..board import Board, clock_verilog
 from ..link.uart import clocks_per_bit
@@ -25,6 +24,7 @@ from .top_verilog import emit_board
 __all__ = ["BitstreamError", "Built", "build_bitstream"]
 
 DESIGN = "design.json"  # what the driver has to know of a bitstream
+KIND = "build"  # of the folder, for its marker
 SUMMARY = "summary.md"  # what people have to know
 TIMEOUT = 7200.0  # seconds that one tool may take: large arrays are placed for an hour
 Tell = Callable[[str], None]
@@ -100,8 +100,8 @@ def build_bitstream(
     image : Image
         The model whose weights the bitstream holds at start.
     out : Path
-        Folder, replaced as a whole: Verilog, constraints, reports, bitstream, and the design's
-        fields in ``design.json``.
+        Folder, replaced as a whole if it is ours: Verilog, constraints, reports, bitstream, and
+        the design's fields in ``design.json``.
     seed : int
         Of the placer.
     timeout : float
@@ -123,27 +123,21 @@ def build_bitstream(
         If a tool fails, or the design does not fit or misses the board's clock.
     """
     tools_of(board)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        tell("writing Verilog")
-        files = emit_board(board, design, image, work / "verilog")
-        tell("synthesis")
-        synthesise(board, design, files, work, timeout, note)
-        tell("place and route")
-        place(board, work, seed, timeout, note)
-        tell("packing")
-        built = _built(board, design, work, seed, pack(board, work, timeout))
-        (work / DESIGN).write_text(json.dumps(asdict(design), indent=2) + "\n", "utf-8")
-        (work / "summary.json").write_text(json.dumps(built.to_dict(), indent=2) + "\n", "utf-8")
+    with replaced_folder(out, KIND) as new:
+        new.mkdir()
+        with plain_place(new) as work:
+            tell("writing Verilog")
+            files = emit_board(board, design, image, work / "verilog")
+            tell("synthesis")
+            synthesise(board, design, files, work, timeout, note)
+            tell("place and route")
+            place(board, work, seed, timeout, note)
+            tell("packing")
+            built = _built(board, design, work, seed, pack(board, work, timeout))
+        (new / DESIGN).write_text(json.dumps(asdict(design), indent=2) + "\n", "utf-8")
+        (new / "summary.json").write_text(json.dumps(built.to_dict(), indent=2) + "\n", "utf-8")
         if page:
-            (work / SUMMARY).write_text(page(built), "utf-8")
-        work.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        work.rename(out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+            (new / SUMMARY).write_text(page(built), "utf-8")
     _check_clock(board, built)
     return built
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,9 +13,10 @@ from compiler.abi.identity import AXI_MODULE
 from compiler.abi.registers import MAGIC, REGISTERS, design_hash
 from compiler.array.design import Design
 from compiler.lower.image import Image
+from csb_format.files.folders import replaced_folder
 from hdl.bus.accelerator import Accelerator
 from hdl.core.hierarchy import Hierarchy
-from hdl.verilog import LINT_WAIVERS, VerilogFiles, emit_verilog
+from hdl.verilog import KIND, LINT_WAIVERS, VerilogFiles, emit_verilog
 
 __all__ = ["BUSES", "CORE_FILE", "component_xml", "core_file", "write_ip"]
 
@@ -130,7 +132,7 @@ def write_ip(design: Design, image: Image, folder: Path, bits: int = 64) -> Veri
     design : Design
     image : Image
     folder : Path
-        Replaced as a whole.
+        Replaced as a whole, and only where it is ours.
     bits : int
         Of both streams.
     """
@@ -140,15 +142,16 @@ def write_ip(design: Design, image: Image, folder: Path, bits: int = 64) -> Veri
         made.append(Accelerator(design, image, hierarchy, in_bits=bits, out_bits=bits))
         return made[0]
 
-    files = emit_verilog(design, folder, image, top=top, name=AXI_MODULE)
-    (block,) = made
-    for name, text in (
-        (CORE_FILE, core_file(design, files)),
-        (f"{TESTBENCH}.v", testbench(design, block)),
-        (COMPONENT_FILE, component_xml(block, files)),
-    ):
-        (folder / name).write_text(text, encoding="utf-8")
-    return files
+    with replaced_folder(folder, KIND) as new:
+        files = emit_verilog(design, new, image, top=top, name=AXI_MODULE)
+        (block,) = made
+        for name, text in (
+            (CORE_FILE, core_file(design, files)),
+            (f"{TESTBENCH}.v", testbench(design, block)),
+            (COMPONENT_FILE, component_xml(block, files)),
+        ):
+            (new / name).write_text(text, encoding="utf-8")
+    return replace(files, folder=folder)
 
 
 def core_file(design: Design, files: VerilogFiles) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from compiler.array.design import Design
 from compiler.lower.image import Image
+from csb_format.files.folders import replaced_folder
 from hdl.core.hierarchy import Hierarchy
-from hdl.verilog import VerilogFiles, emit_verilog
+from hdl.verilog import KIND, VerilogFiles, emit_verilog
 
 from ..board import BOARD_MODULE, Board, clock_verilog
 from ..link.gateware import LINK_MODULE, LinkTop
@@ -57,6 +58,7 @@ def emit_board(board: Board, design: Design, image: Image, folder: Path) -> Veri
     def link(design: Design, image: Image | None, hierarchy: Hierarchy) -> LinkTop:
         return LinkTop(design, image, board.clock_hz, board.baud, hierarchy)
 
-    files = emit_verilog(design, folder, image, top=link, name=LINK_MODULE)
-    (folder / f"{BOARD_MODULE}.v").write_text(board_verilog(board), encoding="utf-8")
+    with replaced_folder(folder, KIND) as new:
+        files = emit_verilog(design, new, image, top=link, name=LINK_MODULE)
+        (new / f"{BOARD_MODULE}.v").write_text(board_verilog(board), encoding="utf-8")
     return VerilogFiles(folder, (f"{BOARD_MODULE}.v", *files.sources), files.images)

@@ -6,23 +6,31 @@ tests; the sources are those that the open flow and the simulators read.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from compiler.array.design import Design
 from compiler.lower.image import Image
+from csb_format.files.folders import replaced_folder
+from csb_format.files.ownership import contents
 
 from ..board import Board, BoardError
 from ..families.family import Files, Project
 from ..link.protocol import BUS_BITS
+from .bitstream import KIND
 from .ip import write_ip
 from .top_verilog import emit_board
 
 __all__ = ["write_project"]
 
 
-def write_project(board: Board, design: Design, image: Image, out: Path) -> tuple[str, ...]:
+def write_project(
+    board: Board,
+    design: Design,
+    image: Image,
+    out: Path,
+    more: Callable[[], Mapping[str, str]] = dict,
+) -> tuple[str, ...]:
     """Write the project of a board's vendor tool.
 
     Parameters
@@ -32,7 +40,9 @@ def write_project(board: Board, design: Design, image: Image, out: Path) -> tupl
     design : Design
     image : Image
     out : Path
-        Folder, replaced as a whole; it needs nothing outside.
+        Folder, replaced as a whole if it is ours; it needs nothing outside.
+    more : callable
+        Texts of more files by name; asked once the project is written.
 
     Returns
     -------
@@ -42,17 +52,11 @@ def write_project(board: Board, design: Design, image: Image, out: Path) -> tupl
     project = board.family.project
     if project is None:
         raise BoardError(f"board {board.name}: no vendor project; its bitstream has open tools")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent)) / "project"
-    try:
+    with replaced_folder(out, KIND) as work:
         _fill(project, board, design, image, work)
-        work.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        work.rename(out)
-    finally:
-        shutil.rmtree(work.parent, ignore_errors=True)
-    names = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+        for name, text in more().items():
+            (work / name).write_text(text, encoding="utf-8")
+    names = contents(out)
     return (project.first, *(name for name in names if name != project.first))
 
 

@@ -86,7 +86,7 @@ class SimulatedLine:
 
         def simulate() -> None:
             try:
-                run_bench(files, work, BENCH, prepare, simulator=simulator, timeout=timeout)
+                run_bench(files, work, BENCH, prepare, str, simulator=simulator, timeout=timeout)
             except Exception as error:
                 self._error = error
             finally:

@@ -19,6 +19,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from csb_format.files.replace import replace_file
+
 from . import plots
 
 __all__ = ["SCHEMA", "ReportError", "print_table", "read_report", "write_report"]
@@ -85,9 +87,7 @@ def write_report(report: Mapping[str, Any], folder: str | os.PathLike[str]) -> N
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        beside = target / f".{name}.part"
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, target / name)
+        replace_file(target / name, text.encode())
 
 
 def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:

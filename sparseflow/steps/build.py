@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from boards.board import Board, BoardError, board
-from boards.build.bitstream import DESIGN, SUMMARY, Built, build_bitstream
+from boards.build.bitstream import DESIGN, KIND, SUMMARY, Built, build_bitstream
 from boards.build.vendor import write_project
 from boards.resources import Choice, choice, choices, fastest
 from boards.tools.run import Note
 from compiler.lower.compile import compile_model
-from csb_format.files.replace import replace_file
+from csb_format.files.ownership import check_replaceable
 from csb_format.model import Model
 
 from ..pages.summary import summary
@@ -46,7 +46,7 @@ def build(
     name : str
         Of the board.
     out : Path
-        Folder, replaced as a whole; what is in it must come from an earlier build.
+        Folder, replaced as a whole; all in it must come from an earlier build.
     array : (int, int), optional
         M and N; by default the fastest that fits.
     clock_mhz : float, optional
@@ -64,8 +64,10 @@ def build(
 
     Raises
     ------
+    PlaceError
+        If the folder holds anything that no build has made.
     BoardError
-        If the board is not known or holds no array for the model, or the folder is not ours.
+        If the board is not known or holds no array for the model.
     BitstreamError
         If the design does not fit or misses its clock.
     """
@@ -73,7 +75,7 @@ def build(
     chosen = board(name)
     if clock_mhz:
         chosen = replace(chosen, clock_hz=round(clock_mhz * 1e6))
-    _check_folder(out)
+    check_replaceable(out, KIND)
     best = choice(model, chosen, *array) if array else fastest(model, chosen)
     _check_size(model, chosen, best)
     page = partial(_page, model, chosen, best, begin)
@@ -90,26 +92,18 @@ def build(
         )
         return texts[0]
     tell(f"writing the {chosen.family.made_with}")
-    write_project(chosen, best.design, image, out)
-    replace_file(out / DESIGN, (json.dumps(asdict(best.design), indent=2) + "\n").encode())
-    text = page(None)
-    replace_file(out / SUMMARY, text.encode())
-    return text
+    found = {DESIGN: json.dumps(asdict(best.design), indent=2) + "\n"}
+
+    def more() -> dict[str, str]:
+        found[SUMMARY] = page(None)
+        return found
+
+    write_project(chosen, best.design, image, out, more)
+    return found[SUMMARY]
 
 
 def _page(model: Model, board: Board, best: Choice, begin: float, built: Built | None) -> str:
     return summary(model, board, best, built, time.monotonic() - begin)
-
-
-def _check_folder(out: Path) -> None:
-    """Refuse to replace what no build has made."""
-    if out.exists() and not out.is_dir():
-        raise BoardError(f"{out} is a file, not a folder: give another --out")
-    if out.exists() and any(out.iterdir()) and not (out / SUMMARY).exists():
-        raise BoardError(
-            f"{out} would be replaced as a whole but holds {min(p.name for p in out.iterdir())}: "
-            "give a new or an empty folder"
-        )
 
 
 def _check_size(model: Model, board: Board, best: Choice) -> None:

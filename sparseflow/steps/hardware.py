@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import Model
+from csb_format.files.folders import private_folder, put, replaced_folder
 from csb_format.files.images import write_image
 from csb_format.scales import GATES, DesignError
 
@@ -20,7 +22,9 @@ from .options import VerilogOptions
 if TYPE_CHECKING:
     from hdl.verilog import VerilogFiles
 
-__all__ = ["SUFFIXES", "check_array", "compile_array", "emit"]
+__all__ = ["SIMULATED", "SUFFIXES", "check_array", "compile_array", "emit", "emitted"]
+
+SIMULATED = ("verilog", "build", "run")  # folders of a simulation
 
 SUFFIXES = {"mem": "mem", "coe": "coe", "mif": "mif", "ihex": "hex"}
 """Formats of memory images and how their file names end."""
@@ -63,16 +67,37 @@ def emit(image: Image, out: Path, images: str = VerilogOptions.images) -> Verilo
     images : str
         A key of :data:`SUFFIXES`; another format than ``mem`` is written beside it.
     """
-    from hdl.verilog import emit_verilog
+    from hdl.verilog import KIND, emit_verilog
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-        folder = Path(beside) / out.name
+    with replaced_folder(out, KIND) as folder:
         files = emit_verilog(image.design, folder, image)
         if images != "mem":
             for name, words in image.memories.items():
                 write_image(folder / f"{name}.{SUFFIXES[images]}", words, image.width(name))
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
     return dataclasses.replace(files, folder=out)
+
+
+@contextmanager
+def emitted(image: Image, build: Path) -> Iterator[tuple[VerilogFiles, float]]:
+    """Write Verilog for a run that shares its folder with others.
+
+    Parameters
+    ----------
+    image : Image
+    build : Path
+        Existing; the Verilog is left in ``verilog`` at the end.
+
+    Yields
+    ------
+    files : VerilogFiles
+        Which no other run touches.
+    seconds : float
+        That it took.
+    """
+    started = time.perf_counter()
+    with private_folder(build, "verilog") as private:
+        files = emit(image, private / "verilog")
+        try:
+            yield files, time.perf_counter() - started
+        finally:
+            put(private / "verilog", build / "verilog")

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from csb_format import Model, load_model
+from csb_format.files.folders import held, shared_folder
+from csb_format.files.ownership import check_replaceable, check_shared
 from csb_format.files.replace import replace_file
 from engine.reference import IntegerModel
 from pruning.tasks.data.datasets import (
@@ -23,9 +25,10 @@ from pruning.tasks.data.datasets import (
 )
 
 from ..pages.measured import FIGURES, Run, joined, read_figures
-from .hardware import SUFFIXES, check_array, compile_array, emit
+from .hardware import SIMULATED as HARDWARE
+from .hardware import SUFFIXES, check_array, compile_array, emit, emitted
 from .options import DemoOptions, SimulateOptions, VerilogOptions
-from .places import check_folder, check_generated, has_labels, read_sequences
+from .places import has_labels, read_sequences
 from .progress import counted, say
 
 __all__ = [
@@ -41,6 +44,14 @@ __all__ = [
 ]
 
 
+# what steps write in a folder that others may write in too
+SPEECH = ("train.npz", "test.npz")
+NETWORKS = ("dense.safetensors", "pruned.safetensors", "model.safetensors")
+SIMULATED = (*HARDWARE, FIGURES)
+REPORTED = ("report.json", "report.html")
+DEMO = (*SPEECH, *NETWORKS, *SIMULATED, *REPORTED)
+
+
 class VerificationError(RuntimeError):
     """The hardware does not do what the model says."""
 
@@ -49,6 +60,7 @@ class VerificationError(RuntimeError):
 
 if TYPE_CHECKING:  # each step asks for the packages that it needs as it runs
     from hdl.verilog import VerilogFiles
+    from pruning.tasks.recipes.recipe import Recipe
     from sim.check.verify import Verification
 
     from .preparing import pack, pack_matrices, prune_checkpoint
@@ -76,13 +88,13 @@ def japanese_vowels(out: Path) -> tuple[SequenceData, SequenceData]:
     train, test : SequenceData
         What was written: normalised by mean and deviation of the training set.
     """
-    check_folder(out)
+    check_shared(out, SPEECH)
     train, test = (load_japanese_vowels(split) for split in ("train", "test"))
     normaliser = Normaliser.fit(train)
     train, test = normaliser.apply(train), normaliser.apply(test)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, part in (("train", train), ("test", test)):
-        save_sequences(out / f"{name}.npz", part)
+    with shared_folder(out, SPEECH):
+        for name, part in zip(SPEECH, (train, test), strict=True):
+            save_sequences(out / name, part)
     say(f"JapaneseVowels: {len(train)} utterances to train, {len(test)} to test, in {out}")
     return train, test
 
@@ -100,7 +112,7 @@ def verilog(
     ----------
     model : Path
     out : Path
-        Folder; replaced as a whole, and only where all in it was generated.
+        Folder; replaced as a whole, and only where all in it is from an earlier run.
     pes, lanes : int
         M and N.
     images : {"mem", "coe", "mif", "ihex"}
@@ -108,7 +120,7 @@ def verilog(
     """
     if images not in SUFFIXES:
         raise ValueError(f"images {images!r}: choose one of {', '.join(SUFFIXES)}")
-    check_generated(out)
+    check_replaceable(out, "verilog")
     files = emit(compile_array(load_model(model), pes, lanes), out, images)
     say(f"wrote {len(files.sources)} Verilog files and {len(files.images)} images to {out}")
     return files
@@ -162,28 +174,29 @@ def simulate(
     if utterances is not None and utterances < 1:
         raise ValueError(f"utterances {utterances}: must be at least 1, or left out for all")
     require_simulator(simulator)
-    check_generated(build / "verilog")
+    check_shared(build, SIMULATED)
     packed, subset = load_model(model), _first(read_sequences(data), utterances)
     _check_data(packed, subset, data)
     image = compile_array(packed, pes, lanes)
     labelled = has_labels(data)
     floats = _float_accuracy(dense, pruned, subset, data if labelled else None)
-    started = time.perf_counter()
-    files = emit(image, build / "verilog")
-    spent = {**(seconds or {}), "verilog": time.perf_counter() - started}
     frames = IntegerModel(packed).quantise(subset.sequences)
-    with counted(f"{simulator}, frames", subset.frames, image.parts[0].beats_out) as tell:
-        result = verify(
-            IntegerModel(packed), image, files, frames, build, simulator=simulator, progress=tell
-        )
-    spent[f"build {simulator}"] = result.run.build_seconds
-    spent[f"simulate {simulator}"] = result.run.seconds
-    run = Run(
-        model, data, packed, subset, labelled, image, files, frames, result, utterances,
-        floats, spent,
-    )  # fmt: skip
-    found = joined(_earlier(build), run.collect())
-    _write(build, found)
+    with shared_folder(build, SIMULATED), emitted(image, build) as (files, seconds_taken):
+        spent = {**(seconds or {}), "verilog": seconds_taken}
+        with counted(f"{simulator}, frames", subset.frames, image.parts[0].beats_out) as tell:
+            result = verify(
+                IntegerModel(packed), image, files, frames, build, simulator=simulator,
+                progress=tell,
+            )  # fmt: skip
+        spent[f"build {simulator}"] = result.run.build_seconds
+        spent[f"simulate {simulator}"] = result.run.seconds
+        run = Run(
+            model, data, packed, subset, labelled, image, files, frames, result, utterances,
+            floats, spent,
+        )  # fmt: skip
+        with held(build):  # another run may add its figures
+            found = joined(_earlier(build), run.collect())
+            _write(build, found)
     _verdict(result)
     return found
 
@@ -192,9 +205,10 @@ def report(run_dir: Path, out: Path) -> None:
     """Write ``report.json`` and ``report.html`` of a run, and print the table."""
     from ..pages.report import print_table, write_report
 
-    check_folder(out)
+    check_shared(out, REPORTED)
     found = read_figures(run_dir)
-    write_report(found, out)
+    with shared_folder(out, REPORTED):
+        write_report(found, out)
     print_table(found)
     say(f"wrote {out / 'report.json'} and {out / 'report.html'}")
 
@@ -221,12 +235,8 @@ def demo(
     VerificationError
         If the hardware is wrong; figures and report are there all the same.
     """
-    from pruning.tasks.networks.sequence import accuracy
     from pruning.tasks.recipes.recipe import Recipe
     from sim.run.verilog import require_simulator
-
-    from .preparing import pack
-    from .training import train_and_prune
 
     recipe = Recipe()
     # All that could fail after a minute of training is looked at before it.
@@ -235,24 +245,33 @@ def demo(
     for simulator in ("verilator", *(["icarus"] if icarus else [])):
         require_simulator(simulator)
     check_array(pes, lanes, recipe.banks)
-    check_generated(out / "verilog")
+    with shared_folder(out, DEMO):
+        _demo(out, seed, (pes, lanes), icarus, recipe)
+
+
+def _demo(out: Path, seed: int, size: tuple[int, int], icarus: int, recipe: Recipe) -> None:
+    from pruning.tasks.networks.sequence import accuracy
+
+    from .preparing import pack
+    from .training import train_and_prune
+
     train, test = japanese_vowels(out)
-    names = ("dense.safetensors", "pruned.safetensors", "model.safetensors", "test.npz")
-    dense, pruned, packed, test_set = (out / name for name in names)
+    dense, pruned, packed = (out / name for name in NETWORKS)
+    test_set = out / SPEECH[1]
     (out / FIGURES).unlink(missing_ok=True)
     begin = time.perf_counter()
     train_and_prune(train, dense, pruned, recipe, seed, lambda model: accuracy(model, test))
     trained = time.perf_counter()
-    pack(pruned, out / "train.npz", packed)
+    pack(pruned, out / SPEECH[0], packed)
     seconds = {"train": trained - begin, "pack": time.perf_counter() - trained}
-    common: dict[str, Any] = {"pes": pes, "lanes": lanes, "seconds": seconds}
+    common: dict[str, Any] = {"pes": size[0], "lanes": size[1], "seconds": seconds}
     try:
         if icarus:
             simulate(packed, test_set, out, "icarus", utterances=icarus, **common)
         simulate(packed, test_set, out, "verilator", dense=dense, pruned=pruned, **common)
     finally:
         if (out / FIGURES).exists():
-            _name_demo(out, seed, (pes, lanes), icarus)
+            _name_demo(out, seed, size, icarus)
             report(out, out)
 
 

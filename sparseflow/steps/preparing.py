@@ -12,11 +12,12 @@ from rich.table import Table
 from compiler.array.needs import check_supported
 from csb_format import Model, save_model
 from csb_format.files.matrixfile import PackedMatrix, save_matrices
+from csb_format.files.ownership import check_file
 from csb_format.scales import DesignError
 
 from ..pages import figures
 from .options import PackOptions, PruneOptions
-from .places import check_file, read_sequences
+from .places import read_sequences
 from .progress import say, show
 
 if TYPE_CHECKING:  # torch is loaded only where it is used
@@ -73,7 +74,7 @@ def prune_checkpoint(
 
     if epochs < 1:
         raise ValueError(f"epochs {epochs}: must be at least 1, pruned weights need fine-tuning")
-    check_file(out)
+    check_file(out, checkpoint, data, masks)
     increments = min(4, epochs)
     share = max(1, epochs // (increments + 3))
     recipe = Recipe(
@@ -129,7 +130,7 @@ def pack(
     """
     from .packing import Packing, pack_checkpoint
 
-    check_file(out)
+    check_file(out, pruned, calibration, masks)
     data = read_sequences(calibration, "fine-tuning in integers" if qat_epochs else "")
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
@@ -204,7 +205,7 @@ def pack_matrices(
     """
     from .packing import Packing, pack_imported
 
-    check_file(out)
+    check_file(out, pruned, masks)
     how = Packing(masks, banks, tuple(wishes), value_bits)
     packed, left = pack_imported(pruned, how)
     out.parent.mkdir(parents=True, exist_ok=True)
