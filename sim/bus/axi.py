@@ -153,6 +153,7 @@ def simulate_axi(
     simulator: str = SIMULATOR,
     timeout: float = 600.0,
     waves: bool = False,
+    builds: Path | None = None,
 ) -> AxiOutcome:
     """Run a script on the accelerator's Verilog with the masters of cocotbext-axi.
 
@@ -161,7 +162,7 @@ def simulate_axi(
     files : VerilogFiles
         Of :class:`hdl.bus.accelerator.Accelerator`.
     script : AxiScript
-    work, simulator, timeout, waves
+    work, simulator, timeout, waves, builds
         As for :func:`sim.run.verilog.simulate_verilog`.
 
     Returns
@@ -177,26 +178,32 @@ def simulate_axi(
     Mismatched
         If a rule of the buses is broken; the message names it.
     """
-    run, _ = run_bench(
+    fields, _ = run_bench(
         files,
         work,
         "sim.bus.axi_bench",
         lambda run: _write(run / "script.json", script),
+        _read,
         simulator=simulator,
         timeout=timeout,
         waves=waves,
+        builds=builds,
     )
-    path = run / "outcome.json"
-    if not path.exists():
-        log = tail(run / "simulation.log")
-        raise SimulationError(f"the simulator gave no outcome\n{log}")
-    fields = json.loads(path.read_text())
     if "failure" in fields:
         raise Hang(fields["failure"])
     outcome = AxiOutcome(**fields)
     if outcome.violations:
         raise Mismatched("\n".join(outcome.violations))
     return outcome
+
+
+def _read(run: Path) -> dict[str, Any]:
+    path = run / "outcome.json"
+    if not path.exists():
+        log = tail(run / "simulation.log")
+        raise SimulationError(f"the simulator gave no outcome\n{log}")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def _write(path: Path, script: AxiScript) -> None:

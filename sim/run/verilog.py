@@ -6,15 +6,16 @@ import importlib.util
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from compiler.abi.states import Outcome
 from csb_format.extras import brought_by
 from hdl.verilog import VerilogFiles
 
+from .builds import build_name, built, plain_sources, workplace
 from .errors import Hang, SimulationError, ToolFailed, noted
 from .job_files import write_job
 from .processes import TIMEOUT, tail, watched
@@ -29,6 +30,7 @@ __all__ = [
     "simulate_verilog",
 ]
 
+ResultT = TypeVar("ResultT")
 SIMULATORS = ("verilator", "icarus")
 SIMULATOR = SIMULATORS[0]  # where nobody says otherwise: it compiles first, then is far faster
 
@@ -90,15 +92,17 @@ def simulate_verilog(
     timeout: float = TIMEOUT,
     probe: bool = False,
     waves: bool = False,
+    builds: Path | None = None,
 ) -> VerilogRun:
-    """Build (once for the same Verilog) and run a job.
+    """Build (once for the same Verilog and tools) and run a job.
 
     Parameters
     ----------
     files : VerilogFiles
     job : Job
     work : Path
-        Folder for builds and runs; each simulator and each Verilog has its own inside.
+        Folder for builds and runs; each simulator and each Verilog has its own inside. Several
+        processes may use it at a time; a ``build`` or ``run`` of others in it is refused.
     simulator : {"verilator", "icarus"}
     progress : callable, optional
         Told the number of payloads taken, about four times a second.
@@ -108,6 +112,8 @@ def simulate_verilog(
         Keep all signals visible (Verilator: slower).
     waves : bool
         Write all signals to an FST file, in ``work`` (Verilator: needs liblz4-dev).
+    builds : Path, optional
+        Where builds are kept, if not in ``work``.
 
     Returns
     -------
@@ -119,18 +125,20 @@ def simulate_verilog(
         If a tool is missing, the build fails, or the run fails, hangs or is killed; the
         message ends with the tail of the log.
     """
-    run, build_seconds = run_bench(
+    (outcome, seconds), build_seconds = run_bench(
         files,
         work,
         "sim.run.cocotb_bench",
         lambda run: write_job(run / "job.json", job),
+        _read,
         simulator=simulator,
         progress=progress,
         timeout=timeout,
         probe=probe,
         waves=waves,
+        builds=builds,
     )
-    return _read(run, build_seconds)
+    return VerilogRun(outcome, seconds, build_seconds)
 
 
 def run_bench(
@@ -138,56 +146,60 @@ def run_bench(
     work: Path,
     bench: str,
     prepare: Callable[[Path], None],
+    read: Callable[[Path], ResultT],
     *,
     simulator: str = SIMULATOR,
     progress: Progress | None = None,
     timeout: float = TIMEOUT,
     probe: bool = False,
     waves: bool = False,
-) -> tuple[Path, float]:
-    """Build (once for the same Verilog) and run one module of cocotb tests.
+    builds: Path | None = None,
+) -> tuple[ResultT, float]:
+    """Build (once for the same Verilog and tools) and run one module of cocotb tests.
 
     Parameters
     ----------
-    files, work, simulator, progress, timeout, probe, waves
+    files, work, simulator, progress, timeout, probe, waves, builds
         As for :func:`simulate_verilog`.
     bench : str
         Module with the cocotb tests; the simulator's process imports it.
     prepare : callable
         Writes what the bench reads into the run's folder.
+    read : callable
+        Reads what the bench wrote there.
 
     Returns
     -------
-    run : Path
-        The run's folder, with what the bench wrote.
+    found
+        What ``read`` returned.
     build_seconds : float
         0 if it was built already.
     """
     require_simulator(simulator)
     kind = f"{'-probe' if probe else ''}{'-waves' if waves else ''}"
-    name = f"{simulator}{kind}-{files.sha256[:16]}"
-    build, run = (Path(work).resolve() / kind / name for kind in ("build", "run"))
-    shutil.rmtree(run, ignore_errors=True)
-    run.mkdir(parents=True)
-    for image in files.images:
-        shutil.copy(files.folder / image, run / image)
-    spec = run / "spec.json"
-    spec.write_text(
-        json.dumps(
-            {
-                "simulator": simulator,
-                "probe": probe,
-                "waves": waves,
-                "bench": bench,
-                "top": files.top,
-                "sources": [str(path.resolve()) for path in files.paths],
-                "build": str(build),
-                "run": str(run),
-            }
-        )
-    )
-    build_seconds = _build(spec, build, timeout)
-    prepare(run)
+    fields = {"simulator": simulator, "probe": probe, "waves": waves, "bench": bench}
+    fields["top"] = files.top
+
+    def make(place: Path) -> None:
+        sources = plain_sources([path.resolve() for path in files.paths], place)
+        spec = place / "spec.json"
+        spec.write_text(json.dumps(fields | {"sources": sources, "build": str(place)}))
+        _process("build", spec, place / "build.log", timeout)
+
+    with workplace(work, build_name(files, simulator, kind), builds) as places:
+        for image in files.images:
+            shutil.copy(files.folder / image, places.run / image)
+        build_seconds = built(places.build, make)
+        spec = places.run / "spec.json"
+        spec.write_text(json.dumps(fields | {"build": str(places.build), "run": str(places.run)}))
+        prepare(places.run)
+        _simulate(spec, timeout, progress)
+        return read(places.run), build_seconds
+
+
+def _simulate(spec: Path, timeout: float, progress: Progress | None) -> None:
+    """Run what was built; however it ends, what it noted is told."""
+    run = spec.parent
     failed: ToolFailed | None = None
     try:
         _process("test", spec, run / "simulation.log", timeout, run / "progress", progress)
@@ -197,20 +209,6 @@ def run_bench(
         raise Hang(f"{story}\n{tail(run / 'simulation.log')}") from failed
     if failed:
         raise failed
-    return run, build_seconds
-
-
-def _build(spec: Path, build: Path, timeout: float) -> float:
-    """Build unless a finished build is there; seconds."""
-    done = build / "built"
-    if done.exists():
-        return 0.0
-    shutil.rmtree(build, ignore_errors=True)
-    build.mkdir(parents=True)
-    started = time.perf_counter()
-    _process("build", spec, build / "build.log", timeout)
-    done.touch()
-    return time.perf_counter() - started
 
 
 def _process(
@@ -226,10 +224,11 @@ def _process(
     watched(action, command, log, timeout, note=note, progress=progress)
 
 
-def _read(run: Path, build_seconds: float) -> VerilogRun:
+def _read(run: Path) -> tuple[Outcome, float]:
+    """What came out, and the seconds that it took."""
     path = run / "outcome.json"
     if not path.exists():
         raise SimulationError(f"the simulator gave no outcome\n{tail(run / 'simulation.log')}")
     fields = json.loads(path.read_text())
     seconds = fields.pop("seconds")
-    return VerilogRun(Outcome(**fields), seconds, build_seconds)
+    return Outcome(**fields), seconds

