@@ -244,7 +244,9 @@ def main() -> None:
     with status 1; each is told on one line.
     """
     # What a command has begun is cleared away as after Ctrl-C: tools stopped, folders removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     # It says what torch does inside, which changes no result.
     warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
     try:

@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["regress"]
 
 LOG_EVERY = 10.0  # seconds
+LOCK = ".lock"
+RECORDS = ("results.json", "junit.xml", "summary.md", "report.html", "history.jsonl", "replay")
 
 
 @derived(RegressOptions)
@@ -39,13 +42,33 @@ def regress(given: RegressOptions) -> None:
     **Next:** `sparseflow regress SUITE --replay CASE` for a red case, `--accept` if the new
     figures are right.
     """
-    from sim.regress.jobs.line_coverage import noting
     from sim.regress.suite.suite import read_suite
 
     suite = read_suite(given.suite)
     chosen = suite.only(given.replay or given.only) if given.replay or given.only else suite
     folder = given.out or Path("build/regress") / given.suite.stem
     path = given.baseline or given.suite.with_suffix(".baseline.json")
+    with _own(folder, given.cache):
+        _regress(given, chosen, folder, path)
+
+
+@contextmanager
+def _own(folder: Path, cache: Path) -> Iterator[None]:
+    """One run at a time where results go; nothing of others is replaced there."""
+    from csb_format.files.folders import locked, shared_folder
+    from sim.regress.jobs.runner import CACHED, MADE
+
+    with (
+        shared_folder(folder, (*MADE, *RECORDS, LOCK)),
+        shared_folder(cache, CACHED),
+        locked(folder / LOCK, wait=False),
+    ):
+        yield
+
+
+def _regress(given: RegressOptions, chosen: Suite, folder: Path, path: Path) -> None:
+    from sim.regress.jobs.line_coverage import noting
+
     with noting(folder / "lines") if given.lines else nullcontext():
         from sim.regress.jobs.runner import Places
         from sim.regress.suite.baseline import read_baseline
