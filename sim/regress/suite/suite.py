@@ -152,20 +152,24 @@ class Suite:
     tolerance: dict[str, float]
     folder: Path
 
-    def only(self, pattern: str) -> Suite:
-        """The cases whose name contains a text, or is it.
+    def only(self, *patterns: str) -> Suite:
+        """The cases whose name contains one of several texts, or is one of them.
 
         Raises
         ------
         SuiteError
-            If there is none.
+            If there is none for one of them.
         """
+        chosen = {case.name for pattern in patterns for case in self._named(pattern)}
+        return replace(self, cases=tuple(case for case in self.cases if case.name in chosen))
+
+    def _named(self, pattern: str) -> tuple[Case, ...]:
         exact = tuple(case for case in self.cases if case.name == pattern)
         found = exact or tuple(case for case in self.cases if pattern in case.name)
         if not found:
             names = ", ".join(case.name for case in self.cases[:5])
             raise SuiteError(f"no case is called {pattern!r}: there are {names}, ...")
-        return replace(self, cases=found)
+        return found
 
 
 def read_suite(path: Path) -> Suite:

@@ -17,6 +17,7 @@ from compiler.abi.registers import MAGIC, REGISTERS
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
+from csb_format.files.ownership import MARKER, PlaceError
 from csb_format.random_models import random_model
 from sim.run.errors import ToolFailed
 from sim.run.processes import watched
@@ -75,7 +76,7 @@ def test_project(image: Image, tmp_path: Path, name: str, first: str, known: lis
     out = tmp_path / "project"
     files = write_project(board(name), image.design, image, out)
     assert files[0] == first
-    assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == set(files)
+    assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == {*files, MARKER}
     scripts = [p for p in files if p.endswith((".tcl", ".qsf", ".xdc", ".sdc"))]
     text = "\n".join((out / p).read_text() for p in scripts)
     assert [word for word in known if word not in text] == []
@@ -103,11 +104,15 @@ def test_zynq_project_is_what_the_driver_talks_to(image: Image, tmp_path: Path) 
 
 def test_project_replaces_the_folder_as_a_whole(image: Image, tmp_path: Path) -> None:
     out = tmp_path / "project"
-    out.mkdir()
-    (out / "old").touch()
+    write_project(board("arty_a7"), image.design, image, out, lambda: {"old": ""})
+    assert (out / "old").exists()
     write_project(board("arty_a7"), image.design, image, out)
     assert not (out / "old").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["project"]
+    (out / "mine").touch()
+    with pytest.raises(PlaceError, match="holds mine: give a new or an empty folder"):
+        write_project(board("arty_a7"), image.design, image, out)
+    assert (out / "mine").exists()
 
 
 def test_boards_of_open_tools_have_no_project(image: Image, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ def test_a_part_of_a_suite(tmp_path: Path) -> None:
     suite = read_suite(written(tmp_path, MODEL + CASE + more))
     assert [case.name for case in suite.only("seed=1").cases] == ["a[seed=1]", "a[seed=10]"]
     assert [case.name for case in suite.only("a[seed=1]").cases] == ["a[seed=1]"]
+    several = suite.only("a[seed=10]", "a[seed=1]")
+    assert [case.name for case in several.cases] == ["a[seed=1]", "a[seed=10]"]
     with pytest.raises(SuiteError, match=r"no case is called 'b'"):
         suite.only("b")
 
