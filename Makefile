@@ -82,7 +82,7 @@ test: lint  ## lint, every test that is not marked slow, then `make figures`
 
 figures: $(STAMP)  ## The quick cases of the default suite, with the cells, against the baseline
 	@$(CLEAN_ENV) $(VENV)/bin/sparseflow regress examples/regress/default.toml --jobs 2 --fresh \
-	    --out build/regress/quick $(QUICK:%=--only %)
+	    --out build/regress/quick $(QUICK:%=--only '%')
 
 docs: $(STAMP)  ## The documentation site, warnings are errors: build/docs/index.html
 	@$(VENV)/bin/sphinx-build -W --keep-going -q -b html docs build/docs
