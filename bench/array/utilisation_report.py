@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from compiler.timing.causes import CAUSES
+from csb_format.files.replace import replace_file
 
 from .utilisation_published import PUBLISHED
 
@@ -98,5 +100,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     axis.set_xlabel("multipliers used over a whole LSTM step")
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    replace_file(path, buffer.getvalue())
     plt.close(figure)

@@ -7,13 +7,12 @@ smallest array of a board takes minutes, so it belongs into a suite of its own.
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format import Model
+from csb_format.files.folders import temporary_folder
 
 from ..board import board
 from .bitstream import BitstreamError, build_bitstream
@@ -44,8 +43,8 @@ def measured(name: str, model: Model, pes: int, lanes: int, seed: int) -> dict[s
     chosen = board(name)
     design = design_for(model, pes, lanes, **chosen.options)
     image = compile_model(model, design)
-    with tempfile.TemporaryDirectory(prefix="sparseflow-timing.") as folder:
-        out = Path(folder) / "bitstream"
+    with temporary_folder("timing") as folder:
+        out = folder / "bitstream"
         try:
             build_bitstream(chosen, design, image, out, seed=seed, tell=_say)
         except BitstreamError:  # a clock that is missed is a figure too

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -123,12 +123,14 @@ class Accelerator:
             line = EmulatedLine(design)
         elif target == "sim":
             with needs("simulate"):
+                from csb_format.files.folders import temporary_folder
+
                 from ..link.simulation import SimulatedLine, emit_link
 
-            kept = tempfile.TemporaryDirectory(prefix="sparseflow-sim")
-            folder = work or Path(kept.name)
-            line = SimulatedLine(emit_link(design, folder / "verilog"), folder)
-            line.work = kept  # goes with the line
+            with ExitStack() as stack:
+                folder = stack.enter_context(temporary_folder("sim"))
+                line = SimulatedLine(emit_link(design, folder / "verilog"), work or folder)
+                line.kept.push(stack.pop_all())
         elif kind == "serial" and rest:
             port, _, options = rest.partition("?baud=")
             line = SerialLine(port, int(options) if options else BAUD)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import threading
+from contextlib import ExitStack
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
 from compiler.array.design import Design
+from csb_format.files.folders import temporary_folder
 from hdl.verilog import VerilogFiles, emit_verilog
 from sim.run.errors import SimulationError
 from sim.run.processes import TIMEOUT
@@ -70,12 +71,12 @@ class SimulatedLine:
         simulator: str = SIMULATOR,
         timeout: float = TIMEOUT,
     ):
-        self.work: object = work
         self._error: Exception | None = None
         self._pending = bytearray()
         # a short path: those of sockets are limited
-        self._folder = tempfile.TemporaryDirectory(prefix="sparseflow")
-        address = str(Path(self._folder.name) / "line")
+        self.kept = ExitStack()  # what goes with the line
+        self._folder = self.kept.enter_context(temporary_folder("line"))
+        address = str(self._folder / "line")
         self._listener = Listener(address, "AF_UNIX")
         self._connection: Connection | None = None
         self._started = False
@@ -144,8 +145,8 @@ class SimulatedLine:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._folder.name and Path(self._folder.name).exists():
+        if self._folder.exists():
             self._listener.close()
         if self._thread is not threading.current_thread():
             self._thread.join()
-        self._folder.cleanup()
+        self.kept.close()

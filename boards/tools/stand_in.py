@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections import Counter
-from pathlib import Path
 
+from csb_format.files.folders import temporary_folder
 from hdl.verilog import VerilogFiles
 from sim.run.processes import TIMEOUT
 
@@ -50,8 +49,7 @@ def stand_in_counts(files: VerilogFiles, family: str, timeout: float = TIMEOUT) 
     # Yosys 0.70 aborts on this netlist unless it is flat before
     flat = [f"hierarchy -top {files.top}", "proc", "flatten -noscopeinfo"]
     done = [f"{FAMILIES[family]} -top {files.top}", "tee -q -o cells.txt stat -json"]
-    with tempfile.TemporaryDirectory(prefix="sparseflow-synth.") as folder:
-        work = Path(folder)
+    with temporary_folder("synth") as work:
         for name in (*files.sources, *files.images):
             shutil.copy(files.folder / name, work / name)
         run_yosys(work, [*reads, *flat, *done], timeout)

@@ -12,12 +12,12 @@ import json
 import re
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from csb_format.extras import install
+from csb_format.files.folders import is_plain, temporary_folder
 from hdl.verilog import TOP_MODULE, VerilogFiles
 from sim.run.errors import SimulationError
 from sim.run.processes import tail, watched
@@ -74,8 +74,7 @@ def synthesise_ecp5(
         the tail of its log.
     """
     _require(files)
-    with tempfile.TemporaryDirectory(prefix="sparseflow-synth.") as folder:
-        work = Path(folder)
+    with temporary_folder("synth") as work:
         for name in (*files.sources, *files.images):
             shutil.copy(files.folder / name, work / name)
         run_yosys(work, ecp5_commands(files.sources, top, flatten), timeout)
@@ -141,6 +140,11 @@ def run_yosys(
     SynthesisError
         If it fails or takes longer than ``timeout`` seconds.
     """
+    if not is_plain(work.resolve()):
+        raise SynthesisError(
+            f"Yosys cannot work in {work.resolve()}: set TMPDIR to a folder whose path has only "
+            "letters, digits and _./+@-"
+        )
     (work / "job.json").write_text(json.dumps(commands), encoding="utf-8")
     # -P: the script's folder is a package, not a place of top-level modules
     command = [sys.executable, "-P", str(SCRIPT)]

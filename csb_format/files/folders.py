@@ -22,6 +22,7 @@ from .ownership import MARKER, Marker, PlaceError, check_replaceable, check_shar
 from .replace import ended, replace_file
 
 __all__ = [
+    "cache_folder",
     "held",
     "is_plain",
     "locked",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 SUFFIX = ".sparseflow"
+ALWAYS = "always"  # instead of a process, in markers of caches
 OLD = "old"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
 # what make, compilers and linkers take in a path wherever it stands
@@ -246,6 +248,36 @@ def shared_folder(folder: str | os.PathLike[str], names: Sequence[str]) -> Itera
         _close(place, names, turn, made)
 
 
+def cache_folder(folder: str | os.PathLike[str], names: Sequence[str]) -> Path:
+    """A folder whose entries are ours from now on, whatever comes into them.
+
+    For what is only ever added under names that are digests of what it is: many processes add to
+    it at a time, and none replaces what another one made.
+
+    Parameters
+    ----------
+    folder : path
+        Made if absent.
+    names : sequence of str
+        Folders in it.
+
+    Raises
+    ------
+    PlaceError
+        If one of them is there and not ours.
+    """
+    place = Path(folder)
+    check_shared(place, names)
+    place.mkdir(parents=True, exist_ok=True)
+    with held(place):
+        marker = Marker.of(place) or Marker("cache")
+        if not set(names) <= set(marker.open.get(ALWAYS, ())):
+            check_shared(place, names)
+            opened = marker.open | {ALWAYS: list(names)}
+            replace_file(place / MARKER, replace(marker, open=opened).text())
+    return place
+
+
 def _close(place: Path, names: Iterable[str], turn: str, made: bool) -> None:
     """List what was written; a folder in which nothing was is as before."""
     with suppress(FileNotFoundError), held(place):
@@ -266,7 +298,7 @@ def _close(place: Path, names: Iterable[str], turn: str, made: bool) -> None:
 def _over(turn: str) -> bool:
     """Whether the process that had a turn has ended."""
     pid = turn.partition("-")[0]
-    return not pid.isdigit() or ended(int(pid))
+    return turn != ALWAYS and (not pid.isdigit() or ended(int(pid)))
 
 
 @contextmanager

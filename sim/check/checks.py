@@ -117,12 +117,15 @@ class Bench:
     simulator : {"icarus", "verilator"}
     load : bool
         Load the memories through the ``load`` stream first.
+    builds : Path, optional
+        Where builds are kept, if not in ``work``.
     """
 
     files: VerilogFiles
     work: Path
     simulator: str = "icarus"
     load: bool = False
+    builds: Path | None = None
 
     def probe(self, stimulus: Stimulus, checks: Sequence[Check]) -> Outcome:
         """Run frames for what checks ask about, without pauses.
@@ -138,7 +141,9 @@ class Bench:
             cycles=max(check.cycle for check in checks) + 1,
             limit=PATIENCE,
         )
-        run = simulate_verilog(self.files, job, self.work, simulator=self.simulator, probe=True)
+        run = simulate_verilog(
+            self.files, job, self.work, simulator=self.simulator, probe=True, builds=self.builds
+        )
         return run.outcome
 
 

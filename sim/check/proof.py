@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
+
+from csb_format.files.folders import temporary_folder
 
 __all__ = ["ProofError", "prove_by_induction", "prove_up_to"]
 
@@ -71,9 +71,9 @@ def prove_up_to(spec: wiring.Component, cycles: int, timeout: float = TIMEOUT) -
 
 def _solve(spec: wiring.Component, how: str, timeout: float) -> None:
     commands = [*READ, f"sat {how} -prove-asserts -set-assumes -set rst 0 -verify -show-ports spec"]
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("proof") as folder:
         text = rtlil.convert(spec, name="spec", emit_src=False)
-        (Path(folder) / "spec.il").write_text(text)
+        (folder / "spec.il").write_text(text)
         done = subprocess.run(
             [sys.executable, "-c", RUN],
             input=json.dumps(commands),

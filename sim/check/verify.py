@@ -127,6 +127,7 @@ def verify(
     contexts: int = 1,
     progress: Progress | None = None,
     simulate: Simulate | None = None,
+    builds: Path | None = None,
 ) -> Verification:
     """Simulate sequences, compare every state with the model and every cycle with its schedule.
 
@@ -153,6 +154,8 @@ def verify(
     simulate : callable, optional
         What runs a job, with the parameters of :func:`~sim.run.verilog.simulate_verilog`, which
         runs it by default.
+    builds : Path, optional
+        Where builds are kept, if not in ``work``.
 
     Returns
     -------
@@ -172,7 +175,7 @@ def verify(
     """
     traces = run_levels(model, sequences)
     paused = bool((idle and idle.share) or (stall and stall.share))
-    bench = Bench(files, work, load=load)
+    bench = Bench(files, work, load=load, builds=builds)
     before: tuple[Verification, ...] = ()
     for part in range(len(image.parts)):
         inputs = [trace.output for trace in traces[part - 1]] if part else sequences
@@ -183,7 +186,7 @@ def verify(
             longest = int(np.diff(schedule.frame_done, prepend=0).max())
             job = replace(job, limit=2 * longest + SLACK)
         try:
-            ask = simulate or partial(simulate_verilog, simulator=simulator)
+            ask = simulate or partial(simulate_verilog, simulator=simulator, builds=builds)
             run = ask(files, job, work, progress=progress)
         except Hang as error:
             raise _explained(error, stimulus, bench) from error

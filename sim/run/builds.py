@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -75,7 +75,7 @@ def workplace(work: Path, name: str, builds: Path | None = None) -> Iterator[Wor
         If something of others is there.
     """
     work = Path(work).resolve()
-    with shared_folder(work, (BUILDS, RUNS)) if builds is None else nullcontext():
+    with shared_folder(work, (BUILDS, RUNS) if builds is None else (RUNS,)):
         runs = work / RUNS
         runs.mkdir(parents=True, exist_ok=True)
         with private_folder(runs, name) as private:

@@ -32,12 +32,15 @@ def doctor(given: DoctorOptions) -> None:
     or `pack` where the masks are balanced already
     """
     # Here, as they load torch and matplotlib, and --help must not wait for them.
+    from csb_format.files.ownership import check_file
     from csb_format.files.replace import replace_file
     from pruning.doctor.diagnose import CANDIDATES, bank_loads, diagnose
     from pruning.importers import import_model, save_imported
 
     from ..pages import doctor_report
 
+    for place in filter(None, (given.json, given.svg, given.html, given.plain)):
+        check_file(place, given.checkpoint, given.masks)
     model = import_model(given.checkpoint, given.masks)
     found = diagnose(
         model,

@@ -42,6 +42,7 @@ def regress(given: RegressOptions) -> None:
     **Next:** `sparseflow regress SUITE --replay CASE` for a red case, `--accept` if the new
     figures are right.
     """
+    from csb_format.files.ownership import check_file
     from sim.regress.suite.sources import check_committed
     from sim.regress.suite.suite import read_suite
 
@@ -52,6 +53,8 @@ def regress(given: RegressOptions) -> None:
     path = given.baseline or given.suite.with_suffix(".baseline.json")
     if given.accept and not given.uncommitted:
         check_committed(chosen)
+    for file in filter(None, (path if given.accept else None, given.history)):
+        check_file(file, given.suite)
     with _own(folder, given.cache):
         _regress(given, chosen, folder, path)
 
@@ -59,14 +62,12 @@ def regress(given: RegressOptions) -> None:
 @contextmanager
 def _own(folder: Path, cache: Path) -> Iterator[None]:
     """One run at a time where results go; nothing of others is replaced there."""
-    from csb_format.files.folders import locked, shared_folder
-    from sim.regress.jobs.runner import CACHED, MADE
+    from csb_format.files.folders import cache_folder, locked, shared_folder
+    from sim.regress.jobs.runner import MADE
+    from sim.regress.suite.hardware import CACHED
 
-    with (
-        shared_folder(folder, (*MADE, *RECORDS, LOCK)),
-        shared_folder(cache, CACHED),
-        locked(folder / LOCK, wait=False),
-    ):
+    cache_folder(cache, CACHED)
+    with shared_folder(folder, (*MADE, *RECORDS, LOCK)), locked(folder / LOCK, wait=False):
         yield
 
 

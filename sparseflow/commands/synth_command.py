@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -34,14 +32,18 @@ def synth(given: SynthOptions) -> None:
     from compiler.array.needs import design_for
     from compiler.lower.compile import compile_model
     from csb_format import load_model
+    from csb_format.files.folders import temporary_folder
+    from csb_format.files.ownership import check_file
     from csb_format.files.replace import replace_file
     from csb_format.random_models import demo_sized
     from hdl.verilog import emit_verilog
 
+    if given.json_file:
+        check_file(given.json_file, given.model)
     chosen = load_model(given.model) if given.model else demo_sized()
     design = design_for(chosen, given.pes, given.lanes)
-    with tempfile.TemporaryDirectory(prefix="sparseflow-synth.") as folder:
-        files = emit_verilog(design, Path(folder) / "verilog", compile_model(chosen, design))
+    with temporary_folder("emitted") as folder:
+        files = emit_verilog(design, folder / "verilog", compile_model(chosen, design))
         report = synthesise_ecp5(files, flatten=not given.by_module, timeout=given.timeout)
     if given.json_file:
         fields = {"design": asdict(design), **report.to_dict()}
@@ -78,9 +80,11 @@ def timing(given: TimingOptions) -> None:
 
     from boards.build.timing import measured
     from csb_format import load_model
+    from csb_format.files.ownership import check_file
     from csb_format.files.replace import replace_file
     from csb_format.random_models import random_model
 
+    check_file(given.json_file, given.model)
     tiny = random_model(np.random.default_rng(0), 4, 4, banks=1, k_ih=1, k_hh=1)
     found = measured(
         given.board,

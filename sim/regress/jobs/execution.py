@@ -192,6 +192,7 @@ def _network(hardware: Hardware, work: Path) -> Execution:
         stall=hardware.pauses[1],
         contexts=case.contexts,
         simulate=simulate,
+        builds=hardware.builds,
     )
     runs = list(found.runs)
     failure = _wrong(found)

@@ -12,20 +12,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from csb_format.files.folders import shared_folder
+from csb_format.files.folders import cache_folder, shared_folder
 from csb_format.files.replace import replace_file
 
 from ..suite.baseline import NEW, Baseline, Change, compare
-from ..suite.hardware import Hardware, generator_digest
+from ..suite.hardware import CACHED, Hardware, generator_digest
 from ..suite.suite import Case, ModelRecipe, Suite
 from .engines import Engine, Task
 
-__all__ = ["CACHED", "MADE", "CaseResult", "Places", "Run", "run_suite", "without"]
+__all__ = ["MADE", "CaseResult", "Places", "Run", "run_suite", "without"]
 
 Tell = Callable[[str, int, int], None]
-# what a run writes where results go, and where hardware is kept
+# what a run writes where results go
 MADE = ("builds", "cases", "finished", "lines", "run.json")
-CACHED = ("build", "locks", "verilog")
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,8 @@ def run_suite(
     PlaceError
         If something that is not ours is where it would write.
     """
-    with shared_folder(places.out, MADE), shared_folder(places.cache, CACHED):
+    cache_folder(places.cache, CACHED)
+    with shared_folder(places.out, MADE):
         return _run_suite(suite, places, engine, baseline, fresh, whole, lines, tell)
 
 

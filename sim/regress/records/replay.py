@@ -11,6 +11,7 @@ import numpy as np
 
 from compiler.abi.frames import Stimulus
 from compiler.abi.states import WireError
+from csb_format.files.folders import cache_folder, shared_folder
 
 from ...run.errors import SimulationError
 from ...run.scenario import Job
@@ -18,7 +19,7 @@ from ...run.verilog import simulate_verilog
 from ..jobs import jobs
 from ..jobs.bus import SLOWER, run_bus
 from ..jobs.runner import Places
-from ..suite.hardware import Hardware
+from ..suite.hardware import CACHED, Hardware
 from ..suite.suite import ModelRecipe, Suite
 from .waves import groups, write_gtkwave, write_surfer
 
@@ -57,6 +58,12 @@ def replay(suite: Suite, places: Places, simulator: str = "icarus") -> Replay:
     places : Places
     simulator : {"icarus", "verilator"}
     """
+    cache_folder(places.cache, CACHED)
+    with shared_folder(places.out, ("replay",)):
+        return _replay(suite, places, simulator)
+
+
+def _replay(suite: Suite, places: Places, simulator: str) -> Replay:
     (case,) = suite.cases
     folder = places.out / "replay" / case.slug
     shutil.rmtree(folder, ignore_errors=True)

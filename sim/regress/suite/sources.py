@@ -58,7 +58,7 @@ def uncommitted(rooms: tuple[str, ...], root: Path = ROOT) -> list[str]:
     return [entry[3:] for entry in done.stdout.split("\0") if entry]
 
 
-def check_committed(suite: Suite) -> None:
+def check_committed(suite: Suite, root: Path = ROOT) -> None:
     """Refuse to accept figures of sources that are in no commit.
 
     Raises
@@ -66,7 +66,7 @@ def check_committed(suite: Suite) -> None:
     SourcesError
         Naming files that differ.
     """
-    if found := uncommitted(measured(suite)):
+    if found := uncommitted(measured(suite), root):
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         names = ", ".join(found[:SHOWN])
         raise SourcesError(

@@ -13,6 +13,7 @@ import pytest
 
 from csb_format.files import folders
 from csb_format.files.folders import (
+    cache_folder,
     locked,
     plain_place,
     private_folder,
@@ -39,8 +40,8 @@ def killed(program: str, *words: object) -> None:
     head = (
         "import os, sys\nfrom pathlib import Path\nfrom csb_format.files import folders, replace\n"
     )
-    words = ("-c", head + program, *map(str, words))
-    assert subprocess.run([sys.executable, *words], check=False).returncode == -9
+    command = [sys.executable, "-c", head + program, *map(str, words)]
+    assert subprocess.run(command, check=False).returncode == -9
 
 
 def entries(folder: Path) -> list[str]:
@@ -190,6 +191,19 @@ with folders.shared_folder(sys.argv[1], ["build"]) as work:
     with shared_folder(tmp_path / "w", ["build"]):
         pass
     assert Marker.of(tmp_path / "w") == Marker("work", frozenset(["build/half"]))
+
+
+def test_a_cache_is_added_to_by_many(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    for n in range(2):
+        place = cache_folder(tmp_path, ["build"]) / "build" / str(n)
+        place.mkdir(parents=True)
+        (place / "program").touch()
+    check_shared(tmp_path, ["build"])
+    (tmp_path / "verilog").mkdir()
+    (tmp_path / "verilog" / "mine.v").touch()
+    with pytest.raises(PlaceError, match=r"holds verilog/mine\.v"):
+        cache_folder(tmp_path, ["build", "verilog"])
 
 
 @pytest.mark.parametrize("name", ["a b", "a#b", "a:b", "a$b", "it's", 'a"b', "é", "a=b", "a%b"])

@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 import yaml
+
+from sim.regress.suite.suite import read_suite
 
 ROOT = Path(__file__).parents[3]
 BLOCK = re.compile(r"^```sh(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -40,7 +43,7 @@ def test_the_tutorial_goes_from_nothing_to_green_and_red(tmp_path: Path) -> None
     kept = [(marks, script) for marks, script in blocks if marks != "skip"]
     assert [marks for marks, _ in kept] == ["", "", "", "", "red", "", ""]
     for marks, script in kept:
-        done = shell(script, tmp_path)
+        done = shell(script.replace("--accept", "--accept --uncommitted"), tmp_path)
         assert done.returncode == (1 if marks == "red" else 0), done.stdout + done.stderr
         if marks == "red":
             quoted = re.search(r"^cycles_per_step .*$", text, re.MULTILINE)
@@ -120,7 +123,7 @@ def heard() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("heard")
-@pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
 def test_a_run_that_is_interrupted_goes_on(
     tmp_path: Path, ended: signal.Signals, until: Until
 ) -> None:
@@ -134,7 +137,7 @@ def test_a_run_that_is_interrupted_goes_on(
         until(lambda: pid.exists() and pid.read_text() != "")
         run.send_signal(ended)
         try:
-            assert run.wait(60) in (130, -signal.SIGKILL)
+            assert run.wait(60) in (-signal.SIGKILL, 128 + ended)
         finally:
             run.kill()  # or leaving this block would wait for ever
     until(lambda: not running(pid.read_text()))
@@ -142,6 +145,53 @@ def test_a_run_that_is_interrupted_goes_on(
     assert done.returncode == 0, done.stderr
     assert "2 of 2 cases passed" in done.stderr
     assert "1 of them before the interruption" in done.stderr
+
+
+def test_figures_of_uncommitted_sources_are_not_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sim.regress.suite.sources import SourcesError
+    from sparseflow.commands import regress_command
+    from sparseflow.steps.options import RegressOptions
+
+    def refuse(suite: object) -> None:
+        raise SourcesError("hdl/core/pe.py differs")
+
+    monkeypatch.setattr("sim.regress.suite.sources.check_committed", refuse)
+    given: dict[str, Any] = {
+        "suite": suite(tmp_path, 10),
+        "out": tmp_path / "out",
+        "cache": tmp_path / "cache",
+    }
+    command = regress_command.regress
+    with pytest.raises(SourcesError, match=r"pe\.py differs"):
+        command(**asdict(RegressOptions(**given, accept=True)))
+    assert not (tmp_path / "out").exists()
+    command(**asdict(RegressOptions(**given, accept=True, uncommitted=True)))
+    command(**asdict(RegressOptions(**given)))
+
+
+def test_the_quick_cases_are_part_of_what_a_change_must_pass() -> None:
+    text = (ROOT / "Makefile").read_text()
+    (names,) = re.findall(r"^QUICK := (.*)$", text, re.MULTILINE)
+    chosen = read_suite(ROOT / "examples/regress/default.toml").only(*names.split())
+    assert "cells" in [case.name for case in chosen.cases]
+    assert 5 <= len(chosen.cases) <= 12
+    recipe = re.search(r"^test: lint.*\n((?:\t.*\n)*)", text, re.MULTILINE)
+    assert recipe is not None
+    assert "$(MAKE) --no-print-directory figures" in recipe[1]
+    assert "make --no-print-directory test" in (ROOT / ".ci/run").read_text()
+
+
+def test_the_kept_cache_is_of_one_environment() -> None:
+    workflow = yaml.safe_load((ROOT / "examples/regress/github.yml").read_text())
+    (step,) = [s for s in workflow["jobs"]["regress"]["steps"] if "cache" in s.get("uses", "")]
+    start = step["with"]["restore-keys"].strip()
+    assert step["with"]["key"].startswith(start)
+    for part in ("runner.os", "env.ImageVersion", "steps.python.outputs.python-version"):
+        assert part in start
+    for room in ("csb_format", "compiler", "hdl", "sim"):
+        assert f"'{room}/**'" in step["with"]["key"]
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
