@@ -66,8 +66,8 @@ def _own(folder: Path, cache: Path) -> Iterator[None]:
     from sim.regress.jobs.runner import MADE
     from sim.regress.suite.hardware import CACHED
 
-    cache_folder(cache, CACHED)
     with shared_folder(folder, (*MADE, *RECORDS, LOCK)), locked(folder / LOCK, wait=False):
+        cache_folder(cache, CACHED)
         yield
 
 

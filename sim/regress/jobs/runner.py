@@ -181,8 +181,8 @@ def run_suite(
     PlaceError
         If something that is not ours is where it would write.
     """
-    cache_folder(places.cache, CACHED)
     with shared_folder(places.out, MADE):
+        cache_folder(places.cache, CACHED)
         return _run_suite(suite, places, engine, baseline, fresh, whole, lines, tell)
 
 

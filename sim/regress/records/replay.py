@@ -58,8 +58,8 @@ def replay(suite: Suite, places: Places, simulator: str = "icarus") -> Replay:
     places : Places
     simulator : {"icarus", "verilator"}
     """
-    cache_folder(places.cache, CACHED)
     with shared_folder(places.out, ("replay",)):
+        cache_folder(places.cache, CACHED)
         return _replay(suite, places, simulator)
 
 
