@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from compiler.array.design import Design
 from compiler.array.needs import check_supported, design_for
 from compiler.lower.compile import compile_model
 from csb_format import Model
+from csb_format.files.folders import temporary_folder
 from csb_format.geometry import Geometry
 from engine.exact import FastModel
 from engine.reference import IntegerModel
@@ -186,7 +186,7 @@ def rtl_result(row: Row, place: Place) -> dict[str, Any]:
     image = compile_model(model, _design(row, model))
     integers = IntegerModel(model)
     frames = _test_frames(row, module, model, place)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("bench") as folder:
         files = emit(image, Path(folder) / "verilog")
         done = verify(integers, image, files, frames, Path(folder))
     compared = {"values": done.comparison.values, "mismatches": done.comparison.mismatches}

@@ -10,7 +10,6 @@ larger of bytes / (bus bytes a cycle) and groups / (one a cycle).
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from compiler.array.design import Design
+from csb_format.files.folders import temporary_folder
 from hdl.dram.matrix import MatrixImage, lay_out
 from hdl.dram.reader import ReadBus
 from sim.dram.memory import Lateness
@@ -112,7 +112,7 @@ def _row(shape: Shape, width: int) -> dict[str, Any]:
     bus = ReadBus(width, burst_beats=64, outstanding=8, fifo_beats=256)
     image = _image(shape, width)
     job = StreamJob(bus, image, BASE, Lateness(LATENCY, seed=SEED), shape.passes, PAUSE, FRAMES)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("bench") as folder:
         files = emit_streamed(shape.design, bus, Path(folder) / "verilog")
         outcome = simulate_streamed(files, job, Path(folder))
     model = stream_cycles(bus, image, FRAMES, base=BASE, lateness=job.lateness, pause=job.pause_of)

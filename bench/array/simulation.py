@@ -9,7 +9,6 @@ each row has the fastest of them.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import IntArray, Model
+from csb_format.files.folders import temporary_folder
 from csb_format.random_models import random_frames, random_network
 from engine.reference import IntegerModel
 from hdl.verilog import VerilogFiles, emit_verilog
@@ -46,7 +46,7 @@ def main() -> None:
     model = random_network(rng, 64, 256, 16, (1, 2, 1))
     image = compile_model(model, design_for(model, given.pes, given.lanes))
     sequences = random_frames(rng, model, [given.frames])
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("bench") as folder:
         files = emit_verilog(image.design, Path(folder) / "v", image)
         exact = check(model, image, files, sequences, Path(folder))
         rows = speeds(image, files, sequences, given, Path(folder))

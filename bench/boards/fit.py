@@ -8,7 +8,6 @@ cases that the file has. On an idle core those for iCE40 take half a minute each
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import asdict
 from importlib.metadata import version
@@ -25,6 +24,7 @@ from boards.build.open_tools import pack_cells, synthesise, tools_of
 from boards.build.top_verilog import emit_board
 from boards.resources import Usage, estimate
 from compiler.lower.compile import compile_model
+from csb_format.files.folders import temporary_folder
 
 from ..record import Rows, with_others, write_record
 from .bitstreams import CASES as BITSTREAMS
@@ -108,7 +108,7 @@ def _row(name: str) -> dict[str, Any]:
     case, begin = CASES[name], time.monotonic()
     say = Console(stderr=True).print
     say(f"{name} ...")
-    with tempfile.TemporaryDirectory(prefix="sparseflow-fit.") as folder:
+    with temporary_folder("bench") as folder:
         counted = count(case, Path(folder))
     say(f"{name}: {time.monotonic() - begin:.0f} s")
     b = board(case.board)

@@ -8,7 +8,6 @@ anew in every call, which is its dynamic quantisation.
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from csb_format import LstmLayer
+from csb_format.files.folders import temporary_folder
 
 __all__ = ["Contender", "Weights", "lstm_steps", "products", "weights_of"]
 
@@ -201,7 +201,7 @@ def _session(
     model.ir_version = ONNX_VERSION
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("bench") as folder:
         plain, quantised = Path(folder, "plain.onnx"), Path(folder, "int8.onnx")
         onnx.save(model, plain)
         logging.disable(logging.WARNING)  # it would like a model simplified before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune, skip_init
 
+from csb_format.files.folders import temporary_folder
 from pruning.mask.masks import bank_balanced_mask
 
 from ..cpu.turns import seconds_of
@@ -178,7 +178,7 @@ def makers(nni_python: Path | None) -> Iterator[dict[str, Maker]]:
     if nni_python is None:
         yield found
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("bench") as folder:
         nni = Nni(nni_python, Path(folder))
         try:
             yield found | {"NNI balance": nni}

@@ -244,7 +244,7 @@ def main() -> None:
     with status 1; each is told on one line.
     """
     # What a command has begun is cleared away as after Ctrl-C: tools stopped, folders removed.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, lambda number, _: sys.exit(128 + number))
     # It says what torch does inside, which changes no result.

@@ -63,9 +63,11 @@ def regress(given: RegressOptions) -> None:
 def _own(folder: Path, cache: Path) -> Iterator[None]:
     """One run at a time where results go; nothing of others is replaced there."""
     from csb_format.files.folders import cache_folder, locked, shared_folder
+    from csb_format.files.ownership import check_shared
     from sim.regress.jobs.runner import MADE
     from sim.regress.suite.hardware import CACHED
 
+    check_shared(cache, CACHED)  # before anything is written
     with shared_folder(folder, (*MADE, *RECORDS, LOCK)), locked(folder / LOCK, wait=False):
         cache_folder(cache, CACHED)
         yield

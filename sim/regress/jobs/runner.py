@@ -312,7 +312,7 @@ def _fingerprint(suite: Suite) -> str:
 
 def _begin(suite: Suite, places: Places) -> None:
     """A new run: nothing of an old one counts."""
-    for folder in ("finished", "cases"):
+    for folder in ("builds", "cases", "finished"):
         shutil.rmtree(places.out / folder, ignore_errors=True)
     places.out.mkdir(parents=True, exist_ok=True)
     note = {"fingerprint": _fingerprint(suite)}
