@@ -139,8 +139,9 @@ def _sweep(parent: Path, name: str) -> None:
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if (path / OLD).is_dir() and not os.path.lexists(parent / name):
-                    (path / OLD).rename(parent / name)
+                for old in (path / OLD).glob("*"):
+                    if not os.path.lexists(parent / old.name):
+                        old.rename(parent / old.name)
                 shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(handle)
@@ -194,11 +195,13 @@ def put(new: Path, target: Path) -> None:
     if not target.exists():
         new.rename(target)
     elif not _exchanged(new, target):
-        target.rename(new.parent / OLD)
+        old = new.parent / OLD / target.name
+        old.parent.mkdir()
+        target.rename(old)
         try:
             new.rename(target)
         except BaseException:
-            (new.parent / OLD).rename(target)
+            old.rename(target)
             raise
 
 

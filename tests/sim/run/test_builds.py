@@ -154,6 +154,14 @@ def test_an_environment_that_linkers_cannot_take_is_named(
         plain_sources([], tmp_path)
 
 
+def test_a_checkout_that_python_cannot_find_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builds, "ROOT", Path("/home/me/a:b"))
+    with pytest.raises(SimulationError, match=r"/home/me/a:b has a ':' in its path"):
+        plain_sources([], tmp_path)
+
+
 CHANGING = [
     "COCOTB_TEST_FILTER", "COCOTB_TEST_MODULES", "GPI_EXTRA", "GPI_USERS", "LIBPYTHON_LOC",
     "VERILATOR_ROOT", "VERILATOR_TEST_FLAGS", "VERILATOR_BIN", "SIM_CMD_PREFIX", "WAVES",
