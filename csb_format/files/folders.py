@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -37,6 +38,8 @@ __all__ = [
 SUFFIX = ".sparseflow"
 ALWAYS = "always"  # instead of a process, in markers of caches
 OLD = "old"
+ALIVE = ".alive"  # locked as long as its process lives
+YOUNG = 60.0  # seconds in which a folder may have no lock yet
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
 # what make, compilers and linkers take in a path wherever it stands
 PLAIN = re.compile(r"[A-Za-z0-9_./+@-]*")
@@ -73,17 +76,12 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Keep others out of a folder who ask in the same way; ends with the process."""
-    handle = _lock(folder)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
-
-
-def _lock(folder: Path) -> int:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    return handle
 
 
 @contextmanager
@@ -109,9 +107,10 @@ def _new(parent: Path, name: str) -> tuple[Path, int]:
     """A new folder and its lock."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=SUFFIX, dir=parent))
-        with suppress(FileNotFoundError):
-            handle = _lock(path)
-            if path.exists():  # else another process took it for a leftover
+        with suppress(FileNotFoundError):  # another process took it for a leftover
+            handle = os.open(path / ALIVE, os.O_CREAT | os.O_RDWR)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if (path / ALIVE).exists():
                 return path, handle
             os.close(handle)
 
@@ -136,7 +135,9 @@ def _sweep(parent: Path, name: str) -> None:
         with suppress(OSError):
             if path.is_symlink() or path.stat().st_uid != os.getuid():
                 continue
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            if not (path / ALIVE).exists() and time.time() - path.stat().st_mtime < YOUNG:
+                continue  # it has no lock yet
+            handle = os.open(path / ALIVE, os.O_CREAT | os.O_RDWR)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 for old in (path / OLD).glob("*"):
@@ -333,8 +334,10 @@ def plain_place(folder: Path) -> Iterator[Path]:
                 f"{folder} has characters that make and compilers cannot take, and so has the "
                 f"folder for temporary files, {elsewhere.parent}: set TMPDIR to another one"
             )
-        yield elsewhere
-        shutil.copytree(elsewhere, folder, symlinks=True, dirs_exist_ok=True)
+        work = elsewhere / "work"
+        work.mkdir()
+        yield work
+        shutil.copytree(work, folder, symlinks=True, dirs_exist_ok=True)
 
 
 def is_plain(path: Path) -> bool:

@@ -141,6 +141,21 @@ def test_folders_that_only_look_like_leftovers_stay(tmp_path: Path) -> None:
     assert len(entries(tmp_path)) == 3
 
 
+def test_a_private_folder_may_be_shared_within_its_process(tmp_path: Path) -> None:
+    with private_folder(tmp_path, "run") as private, shared_folder(private, ["build"]):
+        (private / "build").touch()
+
+
+def test_a_folder_without_a_lock_goes_when_it_is_old(tmp_path: Path) -> None:
+    """Its process was killed in between, or is about to lock it."""
+    path = tmp_path / ".run.abcdefgh.sparseflow"
+    path.mkdir()
+    for age, there in ((0, True), (3600, False)):
+        os.utime(path, (time.time() - age,) * 2)
+        with private_folder(tmp_path, "run"):
+            assert path.exists() == there
+
+
 def test_a_lock_is_for_one_at_a_time(tmp_path: Path) -> None:
     order = []
 
