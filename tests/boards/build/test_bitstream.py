@@ -74,7 +74,7 @@ SMALL = replace(board("ecpix5"), clock_hz=50_000_000)
 
 @pytest.fixture(scope="module")
 def smallest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Built, list[str]]:
-    """The bitstream that every run of the tests builds: two minutes and a half, where tools cannot work."""
+    """What every run of the tests builds, in a path that tools cannot take: over two minutes."""
     given, stages, out = image(), list[str](), tmp_path_factory.mktemp("bitstream") / "é b" / "a"
     built = build_bitstream(SMALL, given.design, given, out, seed=1, tell=stages.append)
     return out, built, stages
