@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from boards.tools.cells import CellReport, ModuleCells
-from boards.tools.synth import SynthesisError, run_yosys, synthesise_ecp5
+from boards.tools.synth import (
+    SynthesisError,
+    ecp5_commands,
+    reading,
+    run_yosys,
+    synthesise_ecp5,
+)
 from compiler.array.design import Design
 from hdl.verilog import LINT_WAIVERS, VerilogFiles
 
@@ -160,3 +166,16 @@ def test_pyosys_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SynthesisError, match=r"package pyosys is not installed: .*bitstream"):
         synthesise_ecp5(written(tmp_path, COUNTER), timeout=300)
+
+
+def test_counts_hide_no_names_but_those_in_brackets(tmp_path: Path) -> None:
+    """Nameless wires cost look-up tables; those in brackets crash Yosys where ABC comes back."""
+    text = "module sparseflow(input a, output b); wire \\inner[0] = a; wire plain = ~\\inner[0] ;"
+    (tmp_path / "a.v").write_text(f"{text} assign b = plain; endmodule")
+    commands = ecp5_commands(("a.v",), "sparseflow", flatten=True)
+    read = commands[: commands.index("synth_ecp5 -top sparseflow")]
+    run_yosys(tmp_path, [*read, "tee -q -o names.txt select -list w:*"], 60)
+    names = (tmp_path / "names.txt").read_text().split()
+    assert "sparseflow/plain" in names
+    assert not [name for name in names if name.startswith("sparseflow/inner")]
+    assert reading(("a.v",), "sparseflow")[-1] == "rename -hide w:*"
