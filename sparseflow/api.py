@@ -75,6 +75,7 @@ class VerifyOptions(TypedDict, total=False):
     idle: Pauses | None
     stall: Pauses | None
     contexts: int
+    builds: Path | None
 
 
 class OpenOptions(TypedDict, total=False):
@@ -208,7 +209,8 @@ def verify(
         Folder for Verilog and simulator, kept; by default a temporary one. Several runs may
         share it; what others have put there under ``verilog``, ``build`` or ``run`` is refused.
     **options
-        ``load``, ``idle``, ``stall``, ``contexts``; see :func:`sim.check.verify.verify`.
+        ``load``, ``idle``, ``stall``, ``contexts``, ``builds``; see
+        :func:`sim.check.verify.verify`.
 
     Returns
     -------

@@ -135,9 +135,11 @@ def _sweep(parent: Path, name: str) -> None:
         with suppress(OSError):
             if path.is_symlink() or path.stat().st_uid != os.getuid():
                 continue
-            if not (path / ALIVE).exists() and time.time() - path.stat().st_mtime < YOUNG:
-                continue  # it has no lock yet
-            handle = os.open(path / ALIVE, os.O_CREAT | os.O_RDWR)
+            if not (path / ALIVE).exists():
+                if time.time() - path.stat().st_mtime > YOUNG:  # else it may get its lock now
+                    path.rmdir()  # only an empty one can be ours
+                continue
+            handle = os.open(path / ALIVE, os.O_RDWR)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 for old in (path / OLD).glob("*"):

@@ -154,6 +154,11 @@ def test_a_folder_without_a_lock_goes_when_it_is_old(tmp_path: Path) -> None:
         os.utime(path, (time.time() - age,) * 2)
         with private_folder(tmp_path, "run"):
             assert path.exists() == there
+    path.mkdir()
+    (path / "mine").touch()
+    os.utime(path, (0, 0))
+    with private_folder(tmp_path, "run"):
+        assert (path / "mine").exists()
 
 
 def test_a_lock_is_for_one_at_a_time(tmp_path: Path) -> None:
