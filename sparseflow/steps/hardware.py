@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +78,9 @@ def emit(image: Image, out: Path, images: str = VerilogOptions.images) -> Verilo
 
 
 @contextmanager
-def emitted(image: Image, build: Path) -> Iterator[tuple[VerilogFiles, float]]:
+def emitted(
+    image: Image, build: Path, write: Callable[[Image, Path], VerilogFiles] = emit
+) -> Iterator[tuple[VerilogFiles, float]]:
     """Write Verilog for a run that shares its folder with others.
 
     Parameters
@@ -86,6 +88,8 @@ def emitted(image: Image, build: Path) -> Iterator[tuple[VerilogFiles, float]]:
     image : Image
     build : Path
         Existing; the Verilog is left in ``verilog`` at the end.
+    write : callable
+        Writes it.
 
     Yields
     ------
@@ -96,7 +100,7 @@ def emitted(image: Image, build: Path) -> Iterator[tuple[VerilogFiles, float]]:
     """
     started = time.perf_counter()
     with private_folder(build, "verilog") as private:
-        files = emit(image, private / "verilog")
+        files = write(image, private / "verilog")
         try:
             yield files, time.perf_counter() - started
         finally:

@@ -182,7 +182,7 @@ def simulate(
     labelled = has_labels(data)
     floats = _float_accuracy(dense, pruned, subset, data if labelled else None)
     frames = IntegerModel(packed).quantise(subset.sequences)
-    with shared_folder(build, SIMULATED), emitted(image, build) as (files, seconds_taken):
+    with shared_folder(build, SIMULATED), emitted(image, build, emit) as (files, seconds_taken):
         spent = {**(seconds or {}), "verilog": seconds_taken}
         with counted(f"{simulator}, frames", subset.frames, image.parts[0].beats_out) as tell:
             result = verify(

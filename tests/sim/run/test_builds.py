@@ -157,8 +157,8 @@ def test_an_environment_that_linkers_cannot_take_is_named(
 def test_a_checkout_that_python_cannot_find_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(builds, "ROOT", Path("/home/me/a:b"))
-    with pytest.raises(SimulationError, match=r"/home/me/a:b has a ':' in its path"):
+    monkeypatch.setattr(builds, "ROOT", Path("/a:b"))
+    with pytest.raises(SimulationError, match=r"/a:b has a ':' in its path"):
         plain_sources([], tmp_path)
 
 
