@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..csb import Csb
 from ..fixed import Fixed
 from ..geometry import Geometry
 from . import sealed
+from .claims import check_claims
 from .container import ModelFileError, Tensors
 from .replace import replace_file
 from .sealed import FORMAT_VERSION
@@ -89,6 +90,7 @@ def load_matrices(path: str | os.PathLike[str]) -> dict[str, PackedMatrix]:
     """
     try:
         header, tensors = sealed.decode(Path(path), _KIND)
+        check_claims(_geometries(header), Path(path).stat().st_size)
         matrices = _read(header, tensors)
         sealed.check_surplus(header, tensors, _header(matrices), _tensors(matrices))
         return matrices
@@ -111,6 +113,12 @@ def _tensors(matrices: Mapping[str, PackedMatrix]) -> Tensors:
     }
 
 
+def _geometries(header: dict[str, Any]) -> dict[str, Geometry]:
+    """What the header alone says of the sizes of its matrices."""
+    nodes = _get(header, "matrices", dict)
+    return {name: sealed.geometry(_get(node, "geometry", dict)) for name, node in nodes.items()}
+
+
 def _read(header: dict[str, Any], tensors: Tensors) -> dict[str, PackedMatrix]:
     nodes = _get(header, "matrices", dict)
     try:
@@ -122,8 +130,7 @@ def _read(header: dict[str, Any], tensors: Tensors) -> dict[str, PackedMatrix]:
 
 
 def _matrix(name: str, node: Any, tensors: Tensors) -> PackedMatrix:
-    about = _get(node, "geometry", dict)
-    geometry = Geometry(**{f.name: _get(about, f.name, int) for f in fields(Geometry)})
+    geometry = sealed.geometry(_get(node, "geometry", dict))
     if name not in tensors:
         raise ModelFileError(f"tensor {name!r} is missing: fetch or save the file again")
     stream, fixed = tensors[name], _get(node, "format", dict)

@@ -10,7 +10,7 @@ equal files with the same release of safetensors; every release reads all of the
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..fixed import Fixed
 from ..geometry import Geometry
 from ..model import GATE_ORDER, DenseLayer, GateFormats, LstmLayer, Model, Projection
 from . import container, sealed
+from .claims import check_claims
 from .container import ModelFileError, Tensors
 from .replace import replace_file
 from .sealed import FORMAT_VERSION
@@ -141,9 +142,23 @@ def _tensors(model: Model) -> Tensors:
 
 def _decode(path: Path) -> Model:
     header, tensors = sealed.decode(path, _KIND)
+    check_claims(_geometries(header), path.stat().st_size)
     model = _model(header, tensors)
     sealed.check_surplus(header, tensors, _header(model), _tensors(model))
     return model
+
+
+def _geometries(header: dict[str, Any]) -> dict[str, Geometry]:
+    """Of all matrices: what the header alone says of their sizes."""
+    found = {}
+    for n, node in enumerate(_get(header, "layers", list)):
+        projected = isinstance(node, dict) and node.get("projection") is not None
+        for name in ("weight_ih", "weight_hh"):
+            found[f"layers.{n}.{name}"] = sealed.geometry(_get(node, name, dict))
+        if projected:
+            inner = _get(_get(node, "projection", dict), "weight_hr", dict)
+            found[f"layers.{n}.weight_hr"] = sealed.geometry(inner)
+    return found
 
 
 def _model(header: dict[str, Any], tensors: Tensors) -> Model:
@@ -195,7 +210,7 @@ def _head(node: dict[str, Any], tensors: Tensors) -> DenseLayer:
 
 
 def _matrix(node: dict[str, Any], name: str, tensors: Tensors) -> Csb:
-    geometry = Geometry(**{f.name: _get(node, f.name, int) for f in fields(Geometry)})
+    geometry = sealed.geometry(node)
     stream = _tensor(tensors, name, "U8", (-(-geometry.packed_bits // 8),))
     return Csb.unpack_bits(geometry, stream.tobytes())
 

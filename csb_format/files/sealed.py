@@ -8,13 +8,16 @@ was changed, and no release of the safetensors library is needed to check one of
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..geometry import Geometry
 from . import container
+from .claims import check_regular
 from .container import ModelFileError, Tensors, canonical_json
 
-__all__ = ["FORMAT_VERSION", "check_surplus", "decode", "encode", "field"]
+__all__ = ["FORMAT_VERSION", "check_surplus", "decode", "encode", "field", "geometry"]
 
 FORMAT_VERSION = 1
 
@@ -59,9 +62,9 @@ def decode(path: Path, kind: str) -> tuple[dict[str, Any], Tensors]:
     OSError
         If it cannot be read.
     """
-    data = path.read_bytes()
+    check_regular(path)
     header = _own_header(container.read_metadata(path), kind)
-    if header.get("sha256") != _checksum(data):
+    if header.get("sha256") != _checksum(path.read_bytes()):
         raise ModelFileError("checksum does not match: the file is damaged; fetch or save it again")
     return header, container.read_tensors(path)
 
@@ -113,6 +116,21 @@ def _own_header(metadata: dict[str, str], kind: str) -> dict[str, Any]:
     if header.get("kind") != kind:
         raise ModelFileError(f"it holds {header.get('kind')!r}, not {kind!r}: give another file")
     return header
+
+
+def geometry(node: dict[str, Any]) -> Geometry:
+    """The geometry that a header gives for a matrix.
+
+    Raises
+    ------
+    ModelFileError
+        For a field that is missing, of another kind or out of range.
+    """
+    given = {f.name: field(node, f.name, int) for f in fields(Geometry)}
+    try:
+        return Geometry(**given)
+    except ValueError as error:
+        raise ModelFileError(f"invalid contents: {error}") from error
 
 
 def field(node: Any, key: str, kind: type) -> Any:
