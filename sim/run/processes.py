@@ -10,11 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from .errors import Timeout, ToolFailed
+from .logs import logged, tail
 from .scenario import Progress
 
 __all__ = ["TIMEOUT", "environment", "hang_up", "tail", "watched"]
@@ -69,7 +69,7 @@ def watched(
         What it does, for messages.
     command : sequence of str
     log : Path
-        Takes all it prints.
+        Takes what it prints, as :func:`.logs.logged` bounds it.
     timeout : float
         Seconds after which it is killed, with all its processes.
     folder : Path, optional
@@ -90,16 +90,17 @@ def watched(
     Timeout
         If it is killed; likewise.
     """
-    deadline = time.monotonic() + timeout
-    with log.open("wb") as output, _killed(command, output, folder, extra) as process:
-        while process.poll() is None:
-            if time.monotonic() > deadline:
-                raise Timeout(f"{action} killed after {timeout:g} s\n{tail(log)}", timeout)
+    deadline, over = time.monotonic() + timeout, False
+    with logged(log) as output, _killed(command, output, folder, extra) as process:
+        while process.poll() is None and not over:
             time.sleep(0.05)
             if progress and note and note.exists() and (text := note.read_text()):
                 progress(int(text))
             if look:
                 look()
+            over = time.monotonic() > deadline and process.poll() is None
+    if over:
+        raise Timeout(f"{action} killed after {timeout:g} s\n{tail(log)}", timeout)
     if process.returncode:
         status = process.returncode
         raise ToolFailed(f"{action} failed (exit {status})\n{tail(log)}", status)
@@ -108,11 +109,11 @@ def watched(
 @contextmanager
 def _killed(
     command: Sequence[str],
-    output: IO[bytes],
+    output: int,
     folder: Path | None,
     extra: Mapping[str, str] | None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process group that does not outlive the block."""
+    """A process that does not outlive the block, nor do others of its group."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -126,9 +127,9 @@ def _killed(
         with _guarded(process):
             yield process
     finally:
-        if process.poll() is None:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
-            process.wait()
+        process.wait()
 
 
 @contextmanager
@@ -174,8 +175,3 @@ def environment() -> dict[str, str]:
         env["PATH"] = os.pathsep.join([tools, python, env.get("PATH", "")])
     env["MAKEFLAGS"] = VERILATOR_MAKE
     return env
-
-
-def tail(log: Path, lines: int = 25) -> str:
-    """The last lines of a log."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
