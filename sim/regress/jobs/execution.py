@@ -6,7 +6,6 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,11 +24,13 @@ from ...check.verify import CycleMismatch, Verification, verify
 from ...run.builds import build_name, is_built
 from ...run.errors import SimulationError
 from ...run.free_running import free_name, simulate_free_running
-from ...run.processes import tail, watched
+from ...run.logs import tail
+from ...run.processes import watched
 from ...run.scenario import Job, Progress
 from ...run.verilog import VerilogRun, simulate_verilog
 from ..suite.hardware import Hardware
 from .bin_coverage import bins_of, bus_bins
+from .figures import read_figures
 
 __all__ = ["Execution", "Failure", "build", "execute"]
 
@@ -272,7 +273,7 @@ def _command(hardware: Hardware, work: Path) -> Execution:
     log = work / "command.log"
     watched(case.command[0], words, log, case.timeout, folder=hardware.folder)
     try:
-        numbers = dict(_numbers(json.loads(out.read_text())))
+        numbers = read_figures(out)
     except (OSError, ValueError) as error:
         raise SimulationError(f"{case.name} wrote no figures: {error}\n{tail(log)}") from error
     chosen = {name: numbers[name] for name in case.figures or sorted(numbers) if name in numbers}
@@ -286,12 +287,3 @@ def _filled(word: str, given: dict[str, str]) -> str:
     for name, value in given.items():
         word = word.replace(f"{{{name}}}", value)
     return word
-
-
-def _numbers(given: Any, name: str = "") -> Iterator[tuple[str, float]]:
-    """All numbers of nested tables, by their path."""
-    if isinstance(given, dict):
-        for key, value in given.items():
-            yield from _numbers(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(given, int | float) and not isinstance(given, bool):
-        yield name, given

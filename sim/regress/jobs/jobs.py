@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ...run.processes import environment, tail
+from ...run.logs import logged, tail
+from ...run.processes import environment
 from .line_coverage import measuring
 
 __all__ = ["run", "stop"]
@@ -75,7 +76,7 @@ def _watched(path: Path, log: Path, limit: float, lines: str) -> int | None:
     """Run the process; its exit status (below 0 a signal), None if it had to be killed."""
     more = measuring(Path(lines)) if lines else {}
     command = [sys.executable, "-m", "sim.regress.jobs.case_process", str(path)]
-    with log.open("wb") as output:
+    with logged(log) as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -16,9 +16,11 @@ from csb_format.files.folders import cache_folder, shared_folder
 from csb_format.files.replace import replace_file
 
 from ..suite.baseline import NEW, Baseline, Change, compare
+from ..suite.figures import plain_json
 from ..suite.hardware import CACHED, Hardware, generator_digest
 from ..suite.suite import Case, ModelRecipe, Suite
 from .engines import Engine, Task
+from .figures import is_result
 
 __all__ = ["MADE", "CaseResult", "Places", "Run", "run_suite", "without"]
 
@@ -333,14 +335,14 @@ def _finished(suite: Suite, places: Places) -> dict[str, dict[str, Any]]:
     return {
         case.name: kept[case.name]["result"]
         for case in suite.cases
-        if kept[case.name].get("case") == asdict(case)
+        if kept[case.name].get("case") == asdict(case) and is_result(kept[case.name].get("result"))
     }
 
 
 def _noted(path: Path) -> dict[str, Any]:
     """What a run has noted; nothing if the file is not there or broken: then it runs again."""
     try:
-        found = json.loads(path.read_text())
+        found = plain_json(path.read_text())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

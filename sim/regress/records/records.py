@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from csb_format.files.replace import replace_file
 
+from ...run.logs import plain_text
 from ..jobs.bin_coverage import covered
 from ..jobs.runner import CaseResult, Run
+from ..suite.figures import are_figures, plain_json, printable
 
 __all__ = ["append_history", "as_junit", "as_markdown", "as_results", "read_history"]
-
-CONTROL = {n: " " for n in range(32) if chr(n) not in "\t\n"}  # XML has no way to write them
 
 
 def as_results(
@@ -56,12 +57,12 @@ def as_junit(run: Run) -> bytes:
     attributes = {key: str(value) for key, value in counts.items()}
     root = ElementTree.Element("testsuites", attributes)
     attributes |= {"name": run.suite, "time": f"{run.seconds:.3f}"}
-    suite = ElementTree.SubElement(root, "testsuite", attributes)
+    suite = _element(root, "testsuite", attributes)
     for result in run.results:
         _junit_case(suite, result, run.suite)
     for name in run.gone:
-        case = ElementTree.SubElement(suite, "testcase", {"name": name, "classname": run.suite})
-        ElementTree.SubElement(case, "failure", {"message": "in the baseline, not in the suite"})
+        case = _element(suite, "testcase", {"name": name, "classname": run.suite})
+        _element(case, "failure", {"message": "in the baseline, not in the suite"})
     ElementTree.indent(root)
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return text
@@ -75,19 +76,27 @@ def _is_error(result: CaseResult) -> bool:
 def _junit_case(suite: ElementTree.Element, result: CaseResult, name: str) -> None:
     seconds = f"{result.times.get('seconds', 0.0):.3f}"
     attributes = {"name": result.case.name, "classname": name, "time": seconds}
-    case = ElementTree.SubElement(suite, "testcase", attributes)
-    properties = ElementTree.SubElement(case, "properties")
+    case = _element(suite, "testcase", attributes)
+    properties = _element(case, "properties", {})
     for key, value in {**result.case.parameters, **result.figures}.items():
-        attributes = {"name": key, "value": str(value).translate(CONTROL)}
-        ElementTree.SubElement(properties, "property", attributes)
+        _element(properties, "property", {"name": key, "value": str(value)})
     if result.passed:
         return
-    story = result.story.translate(CONTROL)
     kind = "error" if _is_error(result) else "failure"
-    wrong = ElementTree.SubElement(case, kind, {"message": story.partition("\n")[0]})
-    wrong.text = f"{story}\nagain, with waveforms: {result.replay}"
+    again = f"{result.story}\nagain, with waveforms: {result.replay}"
+    _element(case, kind, {"message": result.story.partition("\n")[0]}, again)
     if result.log:
-        ElementTree.SubElement(case, "system-out").text = result.log.translate(CONTROL)
+        _element(case, "system-out", {}, result.log)
+
+
+def _element(
+    parent: ElementTree.Element, tag: str, attributes: dict[str, str], text: str = ""
+) -> ElementTree.Element:
+    """An element; XML has no way to write control characters and halves of pairs."""
+    clean = {key: plain_text(value) for key, value in attributes.items()}
+    element = ElementTree.SubElement(parent, tag, clean)
+    element.text = plain_text(text) or None
+    return element
 
 
 def as_markdown(run: Run, covered_lines: dict[str, Any] | None = None) -> str:
@@ -102,31 +111,58 @@ def as_markdown(run: Run, covered_lines: dict[str, Any] | None = None) -> str:
     mark = "green" if run.passed else "red"
     red = len(run.failed)
     lines = [
-        f"## Regression {run.suite}: {mark}",
+        f"## Regression {_escaped(run.suite)}: {mark}",
         "",
         f"{len(run.results) - red} of {len(run.results)} cases passed in {run.seconds:.0f} s"
         + ("." if run.gated else "; there is no baseline yet: record one with `--accept`."),
         "",
     ]
     for result in run.failed:
-        lines += [f"### {result.case.name}", "", "```", result.story, "```", ""]
-        lines += [f"Again, with waveforms: `{result.replay}`", ""]
+        lines += [f"### {_escaped(result.case.name)}", "", *_fenced(result.story), ""]
+        lines += [f"Again, with waveforms: {_code(result.replay)}", ""]
         if result.log:
-            lines += ["<details><summary>end of its log</summary>", "", "```"]
-            lines += [result.log, "```", "", "</details>", ""]
+            lines += ["<details><summary>end of its log</summary>", ""]
+            lines += [*_fenced(result.log), "", "</details>", ""]
     if run.gone:
-        names = ", ".join(f"`{name}`" for name in run.gone)
+        names = ", ".join(map(_code, run.gone))
         lines += [f"In the baseline but not in the suite: {names}", ""]
     lines += ["| case | cycles a step | mismatches | seconds |", "|---|---:|---:|---:|"]
     for result in run.results:
         figures = result.figures
         step = figures.get("cycles_per_step", "")
-        shown = f"{step:g}" if isinstance(step, float) else step
+        shown = f"{step:g}" if isinstance(step, float) else _escaped(str(step))
         seconds = f"{result.times.get('seconds', 0.0):.1f}"
-        name = result.case.name if result.passed else f"**{result.case.name}** (red)"
-        lines.append(f"| {name} | {shown} | {figures.get('mismatches', '')} | {seconds} |")
+        name = _escaped(result.case.name)
+        name = name if result.passed else f"**{name}** (red)"
+        mismatches = _escaped(str(figures.get("mismatches", "")))
+        lines.append(f"| {name} | {shown} | {mismatches} | {seconds} |")
     covering = [*_bin_lines(run), *_file_lines(covered_lines or {})]
     return "\n".join([*lines, "", *covering, ""])
+
+
+def _escaped(text: str) -> str:
+    """A text in a line of Markdown or in a cell of a table: nothing in it is markup."""
+    one_line = re.sub(r"\s+", " ", plain_text(text))
+    return html.escape(re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", one_line), quote=False)
+
+
+def _code(text: str) -> str:
+    """A text as it is in a line, between more backticks than it has side by side."""
+    one_line = re.sub(r"\s+", " ", plain_text(text))
+    ticks = "`" * (_ticks(one_line) + 1)
+    space = " " if one_line.startswith("`") or one_line.endswith("`") else ""
+    return f"{ticks}{space}{one_line}{space}{ticks}"
+
+
+def _fenced(text: str) -> list[str]:
+    """Lines of a text as they are, between fences longer than any in it."""
+    clean = plain_text(text)
+    fence = "`" * max(3, _ticks(clean) + 1)
+    return [fence, clean, fence]
+
+
+def _ticks(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
 
 
 def _bin_lines(run: Run) -> list[str]:
@@ -177,7 +213,8 @@ def append_history(path: Path, run: Run) -> list[dict[str, Any]]:
     before = read_history(path)
     lines = [*before, line]
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, "".join(json.dumps(each) + "\n" for each in lines).encode())
+    text = "".join(json.dumps(each, allow_nan=False) + "\n" for each in lines)
+    replace_file(path, text.encode())
     return lines
 
 
@@ -188,8 +225,8 @@ def read_history(path: Path) -> Sequence[dict[str, Any]]:
     found = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
+            line = plain_json(text)
+        except ValueError:
             continue
         if isinstance(line, dict) and _is_run(line):
             found.append(line)
@@ -197,8 +234,11 @@ def read_history(path: Path) -> Sequence[dict[str, Any]]:
 
 
 def _is_run(line: dict[str, Any]) -> bool:
-    numbers = [line.get(name, 0) for name in ("started", "seconds", "passed", "failed")]
+    numbers = {name: line.get(name, 0) for name in ("started", "seconds", "passed", "failed")}
     cases = line.get("cases")
-    return all(isinstance(n, int | float) and isfinite(n) for n in numbers) and (
-        isinstance(cases, dict) and all(isinstance(case, dict) for case in cases.values())
+    return (
+        are_figures(numbers)
+        and not any(isinstance(number, str) for number in numbers.values())
+        and isinstance(cases, dict)
+        and all(printable(name) and are_figures(case) for name, case in cases.items())
     )

@@ -10,6 +10,8 @@ from typing import Any
 
 from csb_format.files.replace import replace_file
 
+from .figures import are_figures, plain_json, printable
+
 __all__ = ["NEW", "Baseline", "BaselineError", "Change", "accepted", "compare", "read_baseline"]
 
 Figures = dict[str, Any]
@@ -68,7 +70,7 @@ class Baseline:
     def write(self, path: Path, suite: str) -> None:
         """Write it as JSON, sorted, one figure a line: a diff of it can be read."""
         content = {"suite": suite, "cases": self.cases}
-        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+        text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
         replace_file(path, text.encode())
 
 
@@ -83,16 +85,12 @@ def read_baseline(path: Path) -> Baseline | None:
     if not path.exists():
         return None
     try:
-        cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
-        sound = all(
-            isinstance(figures, dict) and all(isinstance(v, int | float | str) for v in values)
-            for figures in cases.values()
-            for values in [figures.values() if isinstance(figures, dict) else []]
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        cases = plain_json(path.read_text(encoding="utf-8"))["cases"]
+        sound = all(printable(name) and are_figures(found) for name, found in cases.items())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BaselineError(f"{path} is no baseline ({error}): write one with --accept") from error
     if not sound:
-        raise BaselineError(f"{path}: figures are numbers and texts: write it with --accept")
+        raise BaselineError(f"{path}: figures are finite numbers and texts: write it with --accept")
     return Baseline(cases)
 
 

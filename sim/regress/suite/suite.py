@@ -12,6 +12,7 @@ from typing import Any
 
 from csb_format.precision import Precision
 
+from .figures import MOST_NAME, are_figures, printable
 from .values import SuiteError, check_kind, check_known, check_one_of, positive, typed
 
 __all__ = ["KINDS", "SIMULATORS", "Case", "ModelRecipe", "Suite", "SuiteError", "read_suite"]
@@ -197,7 +198,7 @@ def read_suite(path: Path) -> Suite:
 
 def _suite(given: dict[str, Any], path: Path) -> Suite:
     check_known(given, {"name", "timeout", "tolerance", "models", "cases"}, "the suite")
-    name = typed(str, given.get("name", path.stem), "name")
+    name = _named(typed(str, given.get("name", path.stem), "name"), "name")
     timeout = positive(given.get("timeout", DEFAULT_TIMEOUT), "timeout")
     models = {
         key: _model(key, value)
@@ -213,8 +214,15 @@ def _suite(given: dict[str, Any], path: Path) -> Suite:
     return Suite(name, models, cases, _tolerance(given.get("tolerance", {})), path.parent)
 
 
+def _named(name: str, where: str) -> str:
+    """A name as it may stand in records of a run."""
+    if not printable(name):
+        raise SuiteError(f"{where} = {name[:40]!a}: use printable characters, at most {MOST_NAME}")
+    return name
+
+
 def _model(name: str, given: Any) -> ModelRecipe:
-    where = f"model {name}"
+    where = f"model {_named(name, 'a model')}"
     table = typed(dict, given, where)
     check_known(table, {f.name for f in fields(ModelRecipe)}, where)
     kinds: dict[str, Any] = {f.name: (int,) for f in fields(ModelRecipe)}
@@ -279,8 +287,10 @@ def _check_case(case: Case, models: Mapping[str, ModelRecipe]) -> None:
             raise SuiteError(f"{where}: {name} = {getattr(case, name)}: at least {least}")
     if not case.lengths or not all(type(n) is int and 0 < n < 1 << 20 for n in case.lengths):
         raise SuiteError(f"{where}: lengths = {case.lengths}: give frames of each sequence, from 1")
-    if not all(type(v) in (int, float) for v in case.expect.values()):
-        raise SuiteError(f"{where}: expect = {case.expect}: give numbers by figure")
+    if not are_figures(case.expect) or not all(
+        type(v) in (int, float) for v in case.expect.values()
+    ):
+        raise SuiteError(f"{where}: expect = {case.expect}: give finite numbers by figure")
     if case.kind == "command":
         if not case.command or not all(isinstance(word, str) for word in case.command):
             raise SuiteError(f"{where}: command = {case.command}: give a list of words")

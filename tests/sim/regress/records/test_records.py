@@ -54,7 +54,7 @@ def test_junit_has_parameters_stories_and_replays() -> None:
     assert failure is not None
     assert failure.attrib["message"] == "mismatch: h[3] is 1, should be 2"
     assert "--replay b" in (failure.text or "")
-    assert cases["b"].findtext("system-out") == "the log  [31m"
+    assert cases["b"].findtext("system-out") == "the log "
     assert cases["c"].find("error") is not None
     assert "cycles 33 -> 34" in (cases["d"].find("failure").text or "")  # type: ignore[union-attr]
     assert cases["e"].find("failure") is not None
@@ -69,6 +69,49 @@ def test_markdown_says_what_changed_and_what_is_not_covered() -> None:
     group, _, name = ALL_BINS[1].partition("/")
     assert any(line.startswith(f"| {group} | 1 of") and name in line for line in text.splitlines())
     assert "green" in as_markdown(run_of(GREEN))
+
+
+NASTY = "a`b``c|d\ud800\x00\x1b[31m\uffff<script>&amp; [x](http://y) *b* # \n```\n| x |"
+WILD = replace(
+    MISMATCH,
+    case=Case(NASTY, command=[NASTY]),
+    figures={NASTY: NASTY, "mismatches": NASTY, "cycles_per_step": NASTY},
+    failure={"kind": "crash", "text": NASTY, "details": {}},
+    log=NASTY,
+    replay=NASTY,
+)
+
+
+def test_junit_is_well_formed_whatever_stands_in_a_run() -> None:
+    run = replace(run_of(WILD, GREEN, gone=(NASTY,)), suite=NASTY)
+    root = ElementTree.fromstring(as_junit(run))
+    assert [len(suite) for suite in root] == [3]
+    every = "".join(map(chr, range(0x10000))) + "\U0001f600\U0010ffff"
+    wild = replace(WILD, log=every, failure={"kind": "crash", "text": every, "details": {}})
+    (suite,) = ElementTree.fromstring(as_junit(run_of(wild)))
+    assert "\U0001f600" in (suite[0].findtext("system-out") or "")
+
+
+def test_markdown_shows_texts_as_they_are_and_runs_none() -> None:
+    run = replace(run_of(WILD, GREEN, gone=(NASTY,)), suite=NASTY)
+    text = as_markdown(run)
+    assert text.encode()
+    lines, outside, fence = text.splitlines(), list[str](), ""
+    for line in lines:
+        if not fence and line.startswith("```"):
+            fence = line
+        elif line == fence:
+            fence = ""
+        elif not fence:
+            outside.append(line)
+    assert not fence
+    plain = [line for line in outside if "`" not in line.replace("\\`", "")]
+    assert not any("<script>" in line for line in plain)
+    assert not any("[x](" in line.replace("\\[", "") for line in plain)
+    rows = [line for line in outside if line.startswith("| ") and "script" in line]
+    assert len(rows) == 1
+    assert len(rows[0].replace("\\|", "").split("|")) == 6
+    assert sum(line.startswith("#") for line in outside) == 2
 
 
 def test_results_hold_everything() -> None:

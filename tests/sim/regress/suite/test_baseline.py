@@ -99,3 +99,19 @@ def test_what_is_no_baseline_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(BaselineError, match="is no baseline"):
         read_baseline(path)
+
+
+@pytest.mark.parametrize(
+    "figure", ["NaN", "-Infinity", "1e999", "9" * 30, "[1]", "null"], ids=range(6)
+)
+def test_a_baseline_of_figures_that_never_match_is_refused(tmp_path: Path, figure: str) -> None:
+    path = tmp_path / "b.json"
+    path.write_text(f'{{"cases": {{"a": {{"x": {figure}}}}}}}')
+    with pytest.raises(BaselineError, match=r"finite numbers|no baseline"):
+        read_baseline(path)
+
+
+def test_a_baseline_with_nan_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        Baseline({"a": {"x": float("nan")}}).write(tmp_path / "b.json", "s")
+    assert not (tmp_path / "b.json").exists()

@@ -153,3 +153,20 @@ def test_the_default_suite_meets_every_bin(tmp_path: Path) -> None:
         elif case.kind == "network" and sum(case.lengths) < 1000:
             met += bins_of(hardware)
     assert {name: group["missed"] for name, group in covered(met).items() if group["missed"]} == {}
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", str(1 << 63)])
+def test_expected_figures_are_finite(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "s.toml"
+    words = '[[cases]]\nname = "a"\nkind = "command"\ncommand = ["true"]\n'
+    path.write_text(f"{words}expect = {{ x = {value} }}\n")
+    with pytest.raises(SuiteError, match=r"expect = .*give finite numbers by figure"):
+        read_suite(path)
+
+
+@pytest.mark.parametrize("line", ['name = "a\\u001b[31m"', '[models."a\\u0007"]'])
+def test_names_that_cannot_be_printed_are_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(f'{line}\n[[cases]]\nname = "a"\nkind = "command"\ncommand = ["true"]\n')
+    with pytest.raises(SuiteError, match="printable"):
+        read_suite(path)
