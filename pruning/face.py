@@ -38,9 +38,10 @@ def prune(
 ) -> Pruner[ModuleT]:
     """Prune every matrix so that all banks of all rows keep equally many weights.
 
-    The masks stay on while you train: fine-tune with ``pruner.attach(optimizer)``, or call
-    ``pruner.step()`` after each of your own. ``pruner.squash()`` gives a plain module back,
-    ``pruner.sparsity()`` what was achieved: whole weights a bank may not meet the request.
+    The masks stay on while you train: fine-tune with ``pruner.attach(optimizer, drive=True)``,
+    or call ``pruner.step()`` after each of your own. ``pruner.squash()`` gives a plain module
+    back, once the increments are done; ``pruner.sparsity()`` what was achieved: whole weights a
+    bank may not meet the request.
 
     Parameters
     ----------
@@ -54,8 +55,8 @@ def prune(
     by_kind : mapping of str to Goal, optional
         Other goals for some kinds of matrices; see :func:`pruning.mask.goals.goals_for`.
     steps, every : int
-        Reach the sparsity in so many increments, one every so many steps of the optimizer; by
-        default at once.
+        Reach the sparsity in so many increments, one every so many steps of the optimizer
+        (``drive=True``) or calls of ``pruner.step()``; by default at once.
 
     Returns
     -------
@@ -64,14 +65,16 @@ def prune(
     Raises
     ------
     UnprunableError
-        If the module holds no matrix that can be pruned.
+        If a matrix cannot be pruned as it is: under ``torch.nn.utils.prune``, weight or
+        spectral normalisation, weight dropout or a parametrisation; the message has the mend.
     ValueError
-        If a matrix has fewer columns than banks, or nothing comes near the sparsity.
+        If there is no matrix, one has fewer columns than banks, or nothing comes near the
+        sparsity.
 
     Examples
     --------
     >>> pruner = sf.prune(lstm, banks=8, sparsity=0.875)
-    >>> pruner.attach(optimizer)
+    >>> pruner.attach(optimizer, drive=True)
     """
     goals = goals_for(module, Goal(Banks(banks), sparsity=sparsity), by_kind)
     return Pruner(module, goals, Increments(steps, every) if steps != 1 else None)
@@ -121,6 +124,8 @@ def quantise(
         For another cell than an LSTM.
     UnbalancedError
         Naming parameter, row and bank of the first unbalanced one.
+    UnfinishedError
+        For a pruner whose schedule is not at its end.
     ValueError
         For NaN, no calibration, widths out of range, or a module without ``layout``.
     """
@@ -180,6 +185,8 @@ def pack(
     ------
     UnbalancedError
         Naming parameter, row and bank of the first unbalanced one.
+    UnfinishedError
+        For a pruner whose schedule is not at its end.
     ValueError
         For a name that is no matrix of the module, NaN or infinity, or no banks.
     """

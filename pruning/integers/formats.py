@@ -16,6 +16,7 @@ from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
 
 from ..importers.checkpoint import UnsupportedLayerError
+from ..mask.layers import computed
 
 __all__ = [
     "Formats",
@@ -158,6 +159,9 @@ def check_network(lstm: nn.Module, head: nn.Module | None) -> None:
         raise UnsupportedLayerError(
             "LSTM with parametrisations (a pruner's masks?): quantise what squash() returns"
         )
+    for layer in filter(None, (lstm, head)):
+        for name, why in computed(layer).items():
+            raise UnsupportedLayerError(f"{type(layer).__name__}: {name} {why}")
     if head is None:
         return
     if not isinstance(head, nn.Linear):

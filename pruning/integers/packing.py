@@ -18,6 +18,7 @@ from csb_format.fixed import Fixed
 from csb_format.geometry import Geometry
 from csb_format.precision import Precision
 
+from ..mask.layers import computed
 from ..mask.masks import kept_weights, packed_geometry
 
 __all__ = ["pack_matrices"]
@@ -57,6 +58,10 @@ def pack_matrices(
     UnbalancedError
         Naming parameter, row and bank of the first unbalanced one.
     """
+    if isinstance(module, nn.Module):
+        for name, why in computed(module).items():
+            if name in banks:
+                raise ValueError(f"{name!r} {why}")
     tensors = module.state_dict() if isinstance(module, nn.Module) else module
     return {
         name: _packed(name, tensors, layout, value_bits, (masks or {}).get(name))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import nn
@@ -10,14 +11,30 @@ from torch import nn
 from csb_format.geometry import Geometry
 from csb_format.precision import Precision
 
-from .layers import KINDS, Matrix, find, matrices
+from .layers import KINDS, Matrix, UnprunableError, find, matrices, unprunable
+from .schedule import Schedule, end_of
 from .views import Banks, Layout, View
 
-__all__ = ["Goal", "MatrixState", "UnreachableError", "goals_for", "n_of_m", "resolve", "whole_of"]
+__all__ = [
+    "Goal",
+    "MatrixState",
+    "UnfinishedError",
+    "UnreachableError",
+    "check_finished",
+    "goals_for",
+    "n_of_m",
+    "naming",
+    "resolve",
+    "whole_of",
+]
 
 
 class UnreachableError(ValueError):
     """A sparsity that no whole number of units comes near."""
+
+
+class UnfinishedError(ValueError):
+    """A schedule that has not come to its end."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +142,11 @@ class MatrixState:
         return self._layout.sparsity(self.target)
 
     @property
+    def final(self) -> float:
+        """Sparsity when the schedule ends."""
+        return self._layout.sparsity(self.target)
+
+    @property
     def note(self) -> str:
         """Why less than the request is reached, or an empty string."""
         most = self._layout.sparsity(self.target)
@@ -160,6 +182,38 @@ class MatrixState:
         return view.geometry(*self.matrix.shape, self.keep, value_bits)
 
 
+def check_finished(schedule: Schedule, position: int, report: Sequence[MatrixState]) -> None:
+    """Refuse masks that are on their way.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    position : int
+        Steps taken.
+    report : sequence of MatrixState
+        Of every matrix, at that step.
+
+    Raises
+    ------
+    UnfinishedError
+        Naming the step, what is pruned, what is asked, and the mend.
+    """
+    if all(state.keep == state.target for state in report):
+        return
+    weights = [state.matrix.shape[0] * state.matrix.shape[1] for state in report]
+    now, then = (
+        sum(share * count for share, count in zip(shares, weights, strict=True)) / sum(weights)
+        for shares in ([state.achieved for state in report], [state.final for state in report])
+    )
+    last = end_of(schedule) or "a schedule without end"
+    raise UnfinishedError(
+        f"step {position} of {last}: {100 * now:.4g} % of "
+        f"{100 * then:.4g} % pruned: call pruner.step() after every optimizer.step(), or "
+        "attach(optimizer, drive=True), and train to the end of the schedule; unfinished=True "
+        "takes the masks as they are"
+    )
+
+
 def n_of_m(n: int, m: int) -> Goal:
     """N:M sparsity: of every m neighbours in a row keep n (2:4 is ``n_of_m(2, 4)``)."""
     if not 1 <= n <= m:
@@ -188,6 +242,9 @@ def goals_for(
 
     Raises
     ------
+    UnprunableError
+        If a matrix of such a kind cannot be pruned as it is, for example because another tool
+        computes it (weight normalisation): none is left out without a word.
     ValueError
         For an unknown kind, or if nothing is left to prune.
     """
@@ -195,6 +252,11 @@ def goals_for(
     unknown = sorted(set(chosen) - set(KINDS))
     if unknown:
         raise ValueError(f"kind {unknown[0]!r}: choose from {', '.join(KINDS)}")
+    for name, (kind, why) in unprunable(module).items():
+        if chosen.get(kind, goal) is not None:
+            raise UnprunableError(
+                f"{name!r} {why}; or leave it dense: name the others in goals of your own"
+            )
     found = {name: chosen.get(m.kind, goal) for name, m in matrices(module).items()}
     goals = {name: wish for name, wish in found.items() if wish is not None}
     if not goals:
@@ -234,7 +296,14 @@ def resolve(
 
 def whole_of(matrix: Matrix, goal: Goal) -> int:
     """:meth:`Goal.whole` of a matrix; errors name it."""
-    try:
+    with naming(matrix.name):
         return goal.whole(*matrix.shape)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put a matrix's name before the text of a ValueError."""
+    try:
+        yield
     except ValueError as error:
-        raise type(error)(f"{matrix.name}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .layers import MASK
+from .agreement import forget_local
+from .layers import MASK, ModuleT, copied, owner_of
 
-__all__ = ["Kept", "MaskBits"]
+__all__ = ["Kept", "MaskBits", "squashed"]
 
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -134,3 +135,13 @@ class Kept:
         for value in optimizer.state[self.weight].values():
             if torch.is_tensor(value) and value.shape == self.weight.shape:
                 self._bits.apply(value, self.mask)
+
+
+def squashed(module: ModuleT, names: Sequence[str]) -> ModuleT:
+    """A copy without the masks of these matrices; see :meth:`.Pruner.squash`."""
+    plain = copied(module)
+    for name in names:
+        owner, leaf = owner_of(plain, name)
+        delattr(owner, leaf + MASK)
+    forget_local(plain, [name + MASK for name in names])
+    return plain

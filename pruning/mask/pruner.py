@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 
@@ -16,9 +15,9 @@ from torch.utils.hooks import RemovableHandle
 from csb_format.geometry import Geometry
 from csb_format.precision import Precision
 
-from .agreement import Group, agree, forget_local, keep_local, mean, unwrapped
-from .goals import Goal, MatrixState, resolve, whole_of
-from .kept import Kept
+from .agreement import Group, agree, keep_local, mean, unwrapped
+from .goals import Goal, MatrixState, check_finished, naming, resolve, whole_of
+from .kept import Kept, squashed
 from .layers import MASK, owner_of
 from .regrowth import regrown_mask
 from .resume import restore, state_of
@@ -148,8 +147,7 @@ class Pruner(Generic[ModuleT]):
     def attach(self, optimizer: Optimizer, drive: bool = False) -> None:
         """Zero the pruned weights after every step of ``optimizer``.
 
-        Gradients, momentum and weight decay move pruned weights; this undoes it. Without
-        it, only :meth:`step` does.
+        Gradients, momentum and weight decay move pruned weights; this undoes it.
 
         Parameters
         ----------
@@ -267,10 +265,8 @@ class Pruner(Generic[ModuleT]):
         if self.keep == self.targets:
             return self.keep
         share = self.schedule.progress(position)
-        return {name: self._keep_of(name, share) for name in self.matrices}
-
-    def _keep_of(self, name: str, share: float) -> int:
-        return kept_at(self._layout(name), self.targets[name], share, self.keep[name])
+        now, last = self.keep, self.targets
+        return {n: kept_at(self._layout(n), last[n], share, now[n]) for n in self.matrices}
 
     def _smaller_masks(self, keep: Mapping[str, int]) -> dict[str, Tensor]:
         return {n: self._smaller_mask(n, k) for n, k in keep.items() if k != self.keep[n]}
@@ -281,11 +277,9 @@ class Pruner(Generic[ModuleT]):
         if collected is not None:
             collected = mean(collected, self.group)
         before = owner_of(self.module, name)[0]._buffers.get(name.rpartition(".")[2] + MASK)
-        try:
+        with naming(name):
             score = self.score.value(self.weight(name).detach(), collected)
             return pattern_mask(self.goals[name].view, score, keep, before)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
 
     @torch.no_grad()
     def _moved_mask(self, name: str, moved: int) -> Tensor:
@@ -293,10 +287,8 @@ class Pruner(Generic[ModuleT]):
             raise ValueError(f"{name}: regrowth needs gradients: call backward() before step()")
         gradient = mean(self._gradients[name], self.group)
         view, weight = self.goals[name].view, self.weight(name).detach()
-        try:
+        with naming(name):
             return regrown_mask(view, weight, gradient, self.mask(name), self.keep[name], moved)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
 
     @torch.no_grad()
     def _take(self, masks: Mapping[str, Tensor], keep: Mapping[str, int]) -> bool:
@@ -306,7 +298,7 @@ class Pruner(Generic[ModuleT]):
             self.mask(name).copy_(mask)
         self.keep = dict(keep)
         self._collected.clear()
-        self._enforce(list(self.matrices))
+        self._enforce(self.matrices)
         if changed:
             self._forget()
         return changed
@@ -320,9 +312,9 @@ class Pruner(Generic[ModuleT]):
 
     def enforce(self) -> None:
         """Set every pruned entry of the parameters to exactly zero."""
-        self._enforce(list(self.matrices))
+        self._enforce(self.matrices)
 
-    def _enforce(self, names: list[str]) -> None:
+    def _enforce(self, names: Iterable[str]) -> None:
         for name in names:
             self._kept[name].enforce()
 
@@ -332,30 +324,30 @@ class Pruner(Generic[ModuleT]):
 
     def report(self) -> tuple[MatrixState, ...]:
         """Say what was asked of every matrix and what it is now."""
+        achieved = {n: 1 - float(self.mask(n).double().mean()) for n in self.matrices}
         return tuple(
-            MatrixState(
-                matrix,
-                self.goals[name],
-                self.keep[name],
-                self.targets[name],
-                1 - float(self.mask(name).double().mean()),
-            )
-            for name, matrix in self.matrices.items()
+            MatrixState(m, self.goals[n], self.keep[n], self.targets[n], achieved[n])
+            for n, m in self.matrices.items()
         )
 
-    def geometries(self, value_bits: int = Precision.value_bits) -> dict[str, Geometry]:
+    def geometries(
+        self, value_bits: int = Precision.value_bits, *, unfinished: bool = False
+    ) -> dict[str, Geometry]:
         """Geometry of every matrix as it is now, for packing.
 
         Parameters
         ----------
         value_bits : int
             Width of a stored value.
+        unfinished : bool
+            As for :meth:`squash`, whose errors it raises too.
 
         Raises
         ------
         ValueError
             Naming a matrix that is pruned by another view than banks.
         """
+        check_finished(self.schedule, self.position, () if unfinished else self.report())
         return {state.name: state.geometry(value_bits) for state in self.report()}
 
     def sparsity(self) -> float:
@@ -364,22 +356,30 @@ class Pruner(Generic[ModuleT]):
         return 1 - kept / sum(self.mask(name).numel() for name in self.matrices)
 
     @torch.no_grad()
-    def squash(self) -> ModuleT:
+    def squash(self, *, unfinished: bool = False) -> ModuleT:
         """Copy the module without masks, the pruned weights zero.
+
+        Parameters
+        ----------
+        unfinished : bool
+            Take the masks as they are though the schedule goes on.
 
         Returns
         -------
         nn.Module
             Plain: its ``state_dict`` loads strictly into an unpruned module; shared weights
             are still shared. The pruned module is left as it is.
+
+        Raises
+        ------
+        UnfinishedError
+            If the schedule is not at its end.
+        UnprunableError
+            If another layer cannot be copied, as another tool computes its weight.
         """
+        check_finished(self.schedule, self.position, () if unfinished else self.report())
         self.enforce()
-        plain = copy.deepcopy(self.module)
-        for name in self.matrices:
-            owner, leaf = owner_of(plain, name)
-            delattr(owner, leaf + MASK)
-        forget_local(plain, [name + MASK for name in self.matrices])
-        return plain
+        return squashed(self.module, list(self.matrices))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs besides module and optimizer.

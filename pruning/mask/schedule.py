@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,7 @@ __all__ = [
     "OneShot",
     "Regrowth",
     "Schedule",
+    "end_of",
     "kept_at",
 ]
 
@@ -50,6 +52,19 @@ class Schedule(Protocol):
 
     def progress(self, step: int) -> float:
         """Share 0..1 after ``step`` steps (0: before the first); never falls."""
+
+
+_LONGEST = 1 << 62
+
+
+def end_of(schedule: Schedule) -> int | None:
+    """First step after which a schedule is at its target; None if there is none."""
+    high = 1
+    while schedule.progress(high) < 1:
+        if high >= _LONGEST:
+            return None
+        high *= 2
+    return bisect_left(range(high), 1.0, key=schedule.progress)
 
 
 @dataclass(frozen=True)

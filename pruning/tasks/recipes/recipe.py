@@ -158,14 +158,14 @@ class _Stages:
         recipe = self.recipe
         if not self.trained:
             self._train("dense", recipe.dense_epochs, 0, recipe.training)
-        dense = self.pruner.squash()
+        dense = self.pruner.squash(unfinished=True)
         rungs = self.pruner.plan(recipe.increments)
         for number, rung in enumerate(rungs, 1):
             self.pruner.prune(rung)
             epochs = recipe.final_epochs if number == len(rungs) else recipe.step_epochs
             self._train(f"prune {number}/{len(rungs)}", epochs, number, recipe.tuning)
             if watch is not None:
-                watch(self.pruner.sparsity(), self.pruner.squash())
+                watch(self.pruner.sparsity(), self.pruner.squash(unfinished=True))
         return self._outcome(dense, normaliser)
 
     def _outcome(self, dense: SequenceClassifier, normaliser: Normaliser) -> Outcome:
