@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .cells.lstm import CellArithmetic
 from .csb import Csb
 from .fixed import Fixed, IntArray
+from .pooling import LAST, pooled
 from .shape import DenseShape, LstmShape, ModelShape, check_width
 
 __all__ = [
@@ -319,6 +320,9 @@ class Model:
         Free notes (data set, seed, commit); saved with the model, never interpreted.
     directions : int
         1, or 2 for a bidirectional network.
+    pool : {"last", "hn", "mean"}
+        How the head is fed; see :data:`csb_format.pooling.Pool`. The host computes it, and the
+        head; where the array runs the head, it is that of the last frame.
 
     Raises
     ------
@@ -331,6 +335,7 @@ class Model:
     head: DenseLayer | None = None
     provenance: dict[str, str] = field(default_factory=dict)
     directions: int = 1
+    pool: str = LAST
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -344,7 +349,9 @@ class Model:
     def shape(self) -> ModelShape:
         """The model without its weights."""
         head = None if self.head is None else self.head.shape
-        return ModelShape(tuple(layer.shape for layer in self.layers), head, self.directions)
+        return ModelShape(
+            tuple(layer.shape for layer in self.layers), head, self.directions, self.pool
+        )
 
     @property
     def levels(self) -> tuple[tuple[LstmLayer, ...], ...]:
@@ -357,12 +364,37 @@ class Model:
         """Elements of a frame's output, of both directions together."""
         return sum(layer.output_size for layer in self.levels[-1])
 
+    def pooled(self, outputs: npt.ArrayLike) -> IntArray:
+        """What the head takes of one sequence: int (T, D * R) to int64 (D * R,)."""
+        return pooled(outputs, self.pool, self.directions)
+
+    def logits(self, outputs: npt.ArrayLike) -> IntArray:
+        """Exact logits of one sequence, as the host computes them.
+
+        Parameters
+        ----------
+        outputs : int array (T, D * R)
+            Of the last level, frame by frame: what the driver gives as ``States.output``.
+
+        Returns
+        -------
+        int64 array (O,)
+
+        Raises
+        ------
+        ValueError
+            Without a head, without frames, or for other shapes.
+        """
+        if self.head is None:
+            raise ValueError("the model has no head: pack it with its classifier to classify")
+        return self.head.logits(self.pooled(outputs))
+
     def equals(self, other: Model) -> bool:
         """Whether both hold the same integers, formats and provenance."""
         heads = (self.head, other.head)
         return (
             len(self.layers) == len(other.layers)
-            and self.directions == other.directions
+            and (self.directions, self.pool) == (other.directions, other.pool)
             and all(a.equals(b) for a, b in zip(self.layers, other.layers, strict=True))
             and (heads[0].equals(heads[1]) if heads[0] and heads[1] else heads == (None, None))
             and self.provenance == other.provenance

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .cells.lstm import CellArithmetic
 from .fixed import Fixed
 from .geometry import Geometry
+from .pooling import LAST, check_pool
 from .precision import Precision
 
 __all__ = ["DenseShape", "FourFormats", "LstmShape", "ModelShape", "uniform_shape"]
@@ -154,6 +155,8 @@ class ModelShape:
         Takes the output of the last layer (or pair).
     directions : int
         1, or 2 for a bidirectional network.
+    pool : {"last", "hn", "mean"}
+        How the head is fed; see :data:`csb_format.pooling.Pool`.
 
     Raises
     ------
@@ -164,6 +167,7 @@ class ModelShape:
     layers: tuple[LstmShape, ...]
     head: DenseShape | None = None
     directions: int = 1
+    pool: str = LAST
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -176,6 +180,7 @@ class ModelShape:
         for n, level in enumerate(self.levels[1:], 1):
             for layer in level:
                 _check_joint(f"layer {n}", layer, self.levels[n - 1])
+        check_pool(self.pool)
         if self.head is not None:
             _check_joint("head", self.head, self.levels[-1])
 

@@ -188,6 +188,9 @@ class IntegerModel:
     def classify(self, hidden: IntArray) -> IntArray:
         """Class of each hidden state (..., H) by the head's exact logits; ties to the lowest.
 
+        A hidden state is what the head takes: :meth:`csb_format.model.Model.pooled` makes one
+        of the outputs of a sequence.
+
         Raises
         ------
         ValueError

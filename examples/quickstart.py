@@ -20,7 +20,8 @@ def main(build: Path = Path("build/quickstart"), simulator: str = "icarus") -> "
     inputs = [np.random.default_rng(n).normal(size=(4, 8)).astype(np.float32) for n in range(2)]
 
     # Prune: every bank of a row keeps equally many weights. Masks stay on while you train:
-    # fine-tune here, with `pruner.attach(optimizer, drive=True)`; squash() gives a plain nn.LSTM back.
+    # fine-tune here, with `pruner.attach(optimizer, drive=True)`; squash() gives a plain
+    # nn.LSTM back.
     pruner = sf.prune(lstm, banks=4, sparsity=0.5)
     print(f"{pruner.sparsity():.0%} of the weights removed")
 

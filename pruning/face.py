@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from csb_format.files.matrixfile import PackedMatrix
 from csb_format.geometry import Geometry
+from csb_format.pooling import LAST
 from csb_format.precision import Balance, Precision
 
 from .integers.packing import pack_matrices
@@ -90,6 +91,7 @@ def quantise(
     act_bits: int = Precision.act_bits,
     per_gate: bool = Precision.per_gate,
     percentile: float = Precision.percentile,
+    pool: str = LAST,
     provenance: Mapping[str, str] | None = None,
 ) -> Quantised:
     """Turn a pruned LSTM into integers in compressed sparse banks.
@@ -110,6 +112,9 @@ def quantise(
         Give gates i, f, g, o of a matrix a format each.
     percentile : float
         Percent of magnitudes that formats hold, 50..100.
+    pool : {"last", "hn", "mean"}
+        How the head is fed: the output at the last frame, the final state of each direction
+        (``h_n``), or the mean over time. The model carries it, and the host computes it.
     provenance : mapping of str to str, optional
         Stored with the model.
 
@@ -152,6 +157,7 @@ def quantise(
         masks=masks,
         per_gate=per_gate,
         percentile=percentile,
+        pool=pool,
     )
 
 

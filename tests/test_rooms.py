@@ -23,7 +23,17 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # Inside a room: each name may import those to its left. Files beside the folders count too.
 ORDER: dict[str, list[str]] = {
-    "csb_format": ["fixed", "geometry", "balance", "csb", "words", "cells", "model", "files"],
+    "csb_format": [
+        "fixed",
+        "geometry",
+        "balance",
+        "csb",
+        "words",
+        "cells",
+        "pooling",
+        "model",
+        "files",
+    ],
     "compiler": ["array", "lower", "timing", "abi"],
     "engine": ["kernels", "products", "reference", "exact", "floating"],
     "pruning": ["mask", "importers", "files", "integers", "doctor", "tasks"],

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.abi.states import Emitted
-from csb_format import IntArray
+from csb_format import IntArray, Model
 
-__all__ = ["States", "joined"]
+__all__ = ["States", "joined", "logits"]
 
 
 @dataclass(frozen=True)
@@ -53,3 +53,28 @@ def joined(emitted: list[Emitted], directions: int) -> States:
         for name in ("h", "c", "r")
     )
     return States(hidden, cell, output, found[-1].get("y"))
+
+
+def logits(model: Model, states: States) -> IntArray:
+    """Exact logits of a sequence that was run from a zero state.
+
+    The host feeds the head as ``model.pool`` says (output at the last frame, final states of both
+    directions, mean over time) and computes it. Where the head ran on the array, it did so at
+    every frame, and its sums at the last one count.
+
+    Parameters
+    ----------
+    model : Model
+        Of these states.
+    states : States
+
+    Returns
+    -------
+    int64 array (O,)
+
+    Raises
+    ------
+    ValueError
+        If the model has no head.
+    """
+    return model.logits(states.output) if states.linear is None else states.linear[-1]

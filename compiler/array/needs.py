@@ -402,3 +402,8 @@ def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
             "the linear output layer reads both directions, which end in different cycles: "
             "leave it to the host (head=False)"
         )
+    if head and model.shape.pool == "mean":
+        raise DesignError(
+            "the linear output layer runs on every frame, this head takes the mean over time "
+            "(pool 'mean'): leave it to the host (head=False)"
+        )

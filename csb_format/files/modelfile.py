@@ -21,6 +21,7 @@ from ..csb import Csb
 from ..fixed import Fixed
 from ..geometry import Geometry
 from ..model import GATE_ORDER, DenseLayer, GateFormats, LstmLayer, Model, Projection
+from ..pooling import LAST
 from . import container, sealed
 from .claims import check_claims
 from .container import ModelFileError, Tensors
@@ -93,7 +94,7 @@ def _header(model: Model) -> dict[str, Any]:
         "head": None if model.head is None else _head_header(model.head),
         "provenance": model.provenance,
         "directions": model.directions,
-    }
+    } | ({} if model.pool == LAST else {"pool": model.pool})  # files of before have no such key
 
 
 def _layer_header(layer: LstmLayer) -> dict[str, Any]:
@@ -169,7 +170,8 @@ def _model(header: dict[str, Any], tensors: Tensors) -> Model:
         layers = tuple(_layer(node, f"layers.{n}", tensors) for n, node in enumerate(nodes))
         head = None if header.get("head") is None else _head(_get(header, "head", dict), tensors)
         provenance = _get(header, "provenance", dict)
-        return Model(layers, head, provenance, _get(header, "directions", int))
+        pool = _get(header, "pool", str) if "pool" in header else LAST
+        return Model(layers, head, provenance, _get(header, "directions", int), pool)
     except ModelFileError:
         raise
     except (ValueError, OverflowError, MemoryError) as error:

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from csb_format.pooling import LAST, check_pool
+
 from ..importers import Imported, import_model
 from ..importers.checkpoint import CheckpointError, UnsupportedLayerError
+from .pooling import pooled
 
 __all__ = ["Classifier", "Network", "load_network", "network_of"]
 
@@ -24,22 +27,23 @@ Recurrent = nn.LSTM | nn.GRU
 
 
 class Classifier(nn.Module):
-    """A recurrent module of any option and a linear head on the output at the last frame.
-
-    With two directions, the reverse one contributes its output at that same last frame, as
-    :class:`pruning.integers.qat.QatClassifier` and the integer model have it.
+    """A recurrent module of any option and a linear head.
 
     Parameters
     ----------
     recurrent : nn.LSTM or nn.GRU
         Made batch first.
     head : nn.Linear
+    pool : {"last", "hn", "mean"}
+        How the head is fed; see :data:`csb_format.pooling.Pool`. With ``"last"`` the reverse
+        direction contributes its output at that same last frame.
     """
 
-    def __init__(self, recurrent: Recurrent, head: nn.Linear) -> None:
+    def __init__(self, recurrent: Recurrent, head: nn.Linear, pool: str = LAST) -> None:
         super().__init__()
+        check_pool(pool)
         recurrent.batch_first = True
-        self.recurrent, self.head = recurrent, head
+        self.recurrent, self.head, self.pool = recurrent, head, pool
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Logits of a padded batch.
@@ -56,8 +60,9 @@ class Classifier(nn.Module):
         Tensor
             float32 (B, classes).
         """
-        last: Tensor = self._outputs(frames, lengths)[torch.arange(len(lengths)), lengths - 1]
-        logits: Tensor = self.head(last)
+        outputs = self._outputs(frames, lengths)
+        directions = 1 + self.recurrent.bidirectional
+        logits: Tensor = self.head(pooled(outputs, lengths, self.pool, directions))
         return logits
 
     def _outputs(self, frames: Tensor, lengths: Tensor) -> Tensor:
@@ -138,8 +143,8 @@ class Network:
             f"has integers for the accelerator; pack its matrices alone with --matrices, or {mend}"
         )
 
-    def classifier(self, path: str | os.PathLike[str]) -> Classifier:
-        """The trainable network.
+    def classifier(self, path: str | os.PathLike[str], pool: str = LAST) -> Classifier:
+        """The trainable network, its head fed in this way.
 
         Raises
         ------
@@ -152,7 +157,7 @@ class Network:
                 "head, or prune in your own loop (docs/pruning.md)"
             )
         self.check_finite(path)
-        return Classifier(self.recurrent, self.head)
+        return Classifier(self.recurrent, self.head, pool)
 
     @torch.no_grad()
     def restore(self) -> list[str]:

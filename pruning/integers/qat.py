@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from csb_format import precision
 from csb_format.geometry import Geometry
 from csb_format.model import Model
+from csb_format.pooling import LAST, check_pool
 
+from ..files.pooling import pooled
 from .calibrate import measure_ranges
 from .formats import Formats, check_network, choose_formats, suffixes
 from .hardware_exact import HardwareExact, Tally, quantise_exact
@@ -145,9 +147,7 @@ class QatLstm(nn.Module):
 
 
 class QatClassifier(nn.Module):
-    """A :class:`QatLstm` and its linear head, on the last frame's output.
-
-    With two directions, the reverse one contributes its output at that same last frame.
+    """A :class:`QatLstm` and its linear head.
 
     Parameters
     ----------
@@ -156,6 +156,8 @@ class QatClassifier(nn.Module):
     formats : Formats
         Chosen with the head.
     masks : Mapping[str, bool Tensor], optional
+    pool : {"last", "hn", "mean"}
+        How the head is fed; see :data:`csb_format.pooling.Pool`.
     """
 
     def __init__(
@@ -164,19 +166,24 @@ class QatClassifier(nn.Module):
         head: nn.Linear,
         formats: Formats,
         masks: Mapping[str, Tensor] | None = None,
+        pool: str = LAST,
     ) -> None:
         super().__init__()
+        check_pool(pool)
         check_network(lstm, head)
         if formats.head is None:
             raise ValueError("the formats have no head: choose them with the classifier")
         self.lstm, self.head = QatLstm(lstm, formats, masks), head
         self._weight, self._bias = formats.head, formats.head_bias
+        self._pool, self._taken = pool, formats.layers[-1].output
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Logits (B, classes) in float64, as the integers give them."""
         outputs = self.lstm(frames, lengths)
-        last: Tensor = outputs[torch.arange(len(lengths), device=outputs.device), lengths - 1]
-        logits: Tensor = last @ quantise_exact(self.head.weight.double(), self._weight).T
+        taken = pooled(outputs, lengths, self._pool, 1 + self.lstm.lstm.bidirectional)
+        if self._pool == "mean":  # of integers, it is rounded to one
+            taken = quantise_exact(taken, self._taken)
+        logits: Tensor = taken @ quantise_exact(self.head.weight.double(), self._weight).T
         if self.head.bias is None:
             return logits
         return logits + quantise_exact(self.head.bias.double(), self._bias)
@@ -187,4 +194,4 @@ class QatClassifier(nn.Module):
         provenance: Mapping[str, str] | None = None,
     ) -> Model:
         """The integers that this forward pass computes with, head included."""
-        return self.lstm.to_model(layout, self.head, provenance)
+        return replace(self.lstm.to_model(layout, self.head, provenance), pool=self._pool)

@@ -16,6 +16,7 @@ from csb_format.csb import Csb, UnbalancedError
 from csb_format.fixed import Fixed, IntArray
 from csb_format.geometry import Geometry
 from csb_format.model import DenseLayer, GateFormats, LstmLayer, Model, Projection
+from csb_format.pooling import LAST
 from csb_format.precision import Precision
 from csb_format.scales import DesignError, Scales
 
@@ -75,6 +76,7 @@ def quantise(
     masks: Masks | None = None,
     per_gate: bool = Precision.per_gate,
     percentile: float = Precision.percentile,
+    pool: str = LAST,
 ) -> Quantised:
     """Quantise a pruned LSTM of any option, with power-of-two scales.
 
@@ -112,6 +114,8 @@ def quantise(
     percentile : float
         Percent of magnitudes that formats must hold; see
         :func:`pruning.integers.calibrate.calibrate`.
+    pool : {"last", "hn", "mean"}
+        How the head is fed; see :data:`csb_format.pooling.Pool`.
 
     Returns
     -------
@@ -133,7 +137,7 @@ def quantise(
     check_network(lstm, head)
     ranges = measure_ranges(lstm, calibration, percentile)
     formats = choose_formats(lstm, head, ranges, value_bits, act_bits, per_gate, percentile)
-    model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance)
+    model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance, pool=pool)
     clipped = _saturations(real_tensors(lstm, head), formats, suffixes(lstm))
     clipped["input"] = sum(formats.layers[0].input.saturations(frames) for frames in calibration)
     return Quantised(model, clipped, formats.lowered)
@@ -174,6 +178,7 @@ def build_model(
     *,
     masks: Masks | None = None,
     provenance: Mapping[str, str] | None = None,
+    pool: str = LAST,
 ) -> Model:
     """Quantise and pack with formats that are chosen already; see :func:`quantise`."""
     check_network(lstm, head)
@@ -181,7 +186,7 @@ def build_model(
     ends = zip(suffixes(lstm), formats.layers, strict=True)
     layers = tuple(packer.layer(end, chosen) for end, chosen in ends)
     dense = None if head is None else packer.head(formats)
-    return Model(layers, dense, dict(provenance or {}), 1 + lstm.bidirectional)
+    return Model(layers, dense, dict(provenance or {}), 1 + lstm.bidirectional, pool)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ from torch import Tensor, nn
 
 from csb_format.csb import Csb
 from csb_format.model import LstmLayer, Model
+from csb_format.pooling import LAST
 
+from ..files.pooling import pooled
 from .calibrate import float_levels, padded
 from .formats import Formats, check_network, real_tensors, suffixes
-from .hardware_exact import HardwareExact
+from .hardware_exact import HardwareExact, quantise_exact
 
 __all__ = ["STAGES", "SelfCheckError", "StageError", "dequantised", "self_check"]
 
@@ -100,11 +102,10 @@ def self_check(
     """
     _check(lstm, head, model, sequences)
     frames, lengths = padded(sequences)
-    live = torch.arange(frames.shape[1]) < lengths[:, None]
     found = _Stages(lstm, head, model, frames, lengths).outputs()
     float_outputs = found.pop("float")
     rows = [
-        _row(stage, name, outputs[name][live], float_outputs[name][live])
+        _row(stage, name, outputs[name], float_outputs[name])
         for stage, outputs in found.items()
         for name in outputs
     ]
@@ -158,7 +159,7 @@ class _Stages:
     lengths: Tensor
 
     def outputs(self) -> dict[str, dict[str, Tensor]]:
-        """Outputs by stage and layer, the float network's first."""
+        """Outputs of the real frames by stage and layer, the float network's first."""
         quantised = dequantised(self.model)
         real, integer = self._head_of_float(), self._head_of_model()
         found = {
@@ -167,7 +168,23 @@ class _Stages:
             "weights": (float_levels(quantised, self.frames, self.lengths), integer),
             "integer": (self._integer(quantised), integer),
         }
-        return {stage: _named(levels, head) for stage, (levels, head) in found.items()}
+        return {s: self._named(s, levels, head) for s, (levels, head) in found.items()}
+
+    def _named(self, stage: str, levels: list[Tensor], head: _Affine | None) -> dict[str, Tensor]:
+        live = torch.arange(self.frames.shape[1]) < self.lengths[:, None]
+        found = {f"layer {n}": output[live] for n, output in enumerate(levels)}
+        if head is not None:
+            found["head"] = self._taken(stage, levels[-1], live) @ head[0].T + head[1]
+        return found
+
+    def _taken(self, stage: str, outputs: Tensor, live: Tensor) -> Tensor:
+        """What the head takes: every frame's output, which may be a last one, or the pooled."""
+        if self.model.pool == LAST:
+            return outputs[live]
+        taken = pooled(outputs, self.lengths, self.model.pool, self.model.directions)
+        if stage != "integer" or self.model.pool != "mean":
+            return taken
+        return quantise_exact(taken, self.model.layers[-1].output)
 
     def _masked(self) -> nn.LSTM:
         plain = copy.deepcopy(self.lstm)
@@ -200,13 +217,6 @@ class _Stages:
 
 
 _Affine = tuple[Tensor, Tensor]
-
-
-def _named(levels: list[Tensor], head: _Affine | None) -> dict[str, Tensor]:
-    found = {f"layer {n}": output for n, output in enumerate(levels)}
-    if head is not None:
-        found["head"] = levels[-1] @ head[0].T + head[1]
-    return found
 
 
 def dequantised(model: Model) -> nn.LSTM:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from csb_format.extras import install
+from csb_format.files.foreign import MisreadError
 
 from .. import __version__
 from ..steps.options import (
@@ -215,6 +216,8 @@ def _reason(error: Exception) -> str:
         return install(error.name or str(error), EXTRAS.get(next(words, ""), ""))
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MisreadError):
+        return error.text
     # Typer's errors of use tell more than their text; its class for them depends on the release.
     text = str(getattr(error, "format_message", error.__str__)())
     line = " ".join(text.split()) or type(error).__name__
@@ -225,6 +228,8 @@ def _fail(error: Exception, status: int) -> None:
     if "--debug" in sys.argv[1:]:
         raise error
     typer.secho(f"error: {_reason(error)}", fg=typer.colors.RED, err=True)
+    for line in getattr(error, "snippet", "").splitlines():
+        typer.echo(f"    {line}", err=True)
     sys.exit(status)
 
 

@@ -53,6 +53,7 @@ def prune(given: PruneOptions) -> None:
         masks=given.masks,
         bank_width=given.bank_width,
         wishes=given.wishes or (),
+        pool=given.pool,
     )
     if is_lstm:
         hint(
@@ -87,7 +88,7 @@ def pack(given: PackOptions) -> None:
             given.value_bits,
             given.masks,
             given.wishes,
-            given.calibration or given.qat_epochs,
+            given.calibration or given.qat_epochs or given.pool,
         )
         return
     if given.calibration is None:
@@ -108,6 +109,7 @@ def pack(given: PackOptions) -> None:
         qat_epochs=given.qat_epochs,
         seed=given.seed,
         bound=given.bound,
+        pool=given.pool,
     )
     _after(model, given.out)
 
@@ -122,7 +124,7 @@ def _pack_matrices(
     unused: object,
 ) -> None:
     if unused:
-        raise typer.BadParameter("--matrices takes no --calibration and no --qat-epochs")
+        raise typer.BadParameter("--matrices takes no --calibration, no --qat-epochs and no --pool")
     from ..steps import pipeline
 
     pipeline.pack_matrices(

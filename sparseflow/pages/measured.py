@@ -14,6 +14,7 @@ import numpy as np
 
 from compiler.lower.image import Image
 from csb_format import IntArray, Model
+from csb_format.pooling import LAST
 from engine.reference import IntegerModel
 from pruning.tasks.data.datasets import SequenceData
 
@@ -88,6 +89,7 @@ class Run:
             "sparsity_requested": said.get("sparsity_requested"),
             "versions": figures.versions(),
             "weights": figures.weights(model),
+            **({} if model.pool == LAST else {"pool": model.pool}),
         }
 
     def _measured(self) -> dict[str, Any]:
@@ -138,22 +140,24 @@ class Run:
         found |= self.floats
         reference = IntegerModel(self.model)
         if self.labelled and self.model.head is not None:
-            model = np.stack([trace.output[-1] for trace in self.result.traces[-1]])
-            for name, states in (("fixed", model), ("rtl", self._last_outputs())):
-                if states is not None:
-                    found[name] = float(np.mean(reference.classify(states) == self.data.labels))
+            fixed = [trace.output for trace in self.result.traces[-1]]
+            for name, outputs in (("fixed", fixed), ("rtl", self._outputs())):
+                if outputs is not None:
+                    taken = np.stack([self.model.pooled(output) for output in outputs])
+                    found[name] = float(np.mean(reference.classify(taken) == self.data.labels))
         return found
 
-    def _last_outputs(self) -> IntArray | None:
-        """What the Verilog gave at the last frames; None if it failed before the last layer."""
-        ends = np.cumsum([len(sequence) for sequence in self.data.sequences]) - 1
-        starts = np.concatenate([[0], ends[:-1] + 1])
-        # The second direction begins at the last frame.
+    def _outputs(self) -> list[IntArray] | None:
+        """What the Verilog gave for every sequence; None if it failed before the last layer."""
+        ends = np.cumsum([len(sequence) for sequence in self.data.sequences])[:-1]
         count, given = len(self.model.layers), self.result.comparison.outputs
-        rows = dict(zip(range(count - self.model.directions, count), (ends, starts), strict=False))
-        if not set(rows) <= set(given):
+        layers = range(count - self.model.directions, count)
+        if not set(layers) <= set(given):
             return None
-        return np.concatenate([given[layer][at] for layer, at in rows.items()], axis=-1)
+        found = [np.split(given[layer], ends) for layer in layers]
+        if self.model.directions == 2:  # it begins at the last frame
+            found[1] = [output[::-1] for output in found[1]]
+        return [np.concatenate(sides, axis=-1) for sides in zip(*found, strict=True)]
 
 
 def _said(provenance: Mapping[str, str]) -> dict[str, Any]:

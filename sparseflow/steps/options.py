@@ -23,6 +23,7 @@ __all__ = [
     "FitOptions",
     "Images",
     "PackOptions",
+    "PoolName",
     "PruneOptions",
     "RegressOptions",
     "Replayer",
@@ -81,6 +82,14 @@ class Images(StrEnum):
     ihex = "ihex"
 
 
+class PoolName(StrEnum):
+    """How the head is fed; the words of :data:`csb_format.pooling.POOLS`."""
+
+    last = "last"
+    hn = "hn"
+    mean = "mean"
+
+
 class EngineName(StrEnum):
     """Who runs the cases."""
 
@@ -109,6 +118,14 @@ Lanes = Annotated[
     int, Said("Multipliers in each (N); must divide the banks of the model.", least=1)
 ]
 Masks = Annotated[Path | None, Said("Masks kept in a file of their own (NNI, torch.ao.pruning).")]
+HeadFed = Annotated[
+    PoolName | None,
+    Said(
+        "How the head is fed: last (output at the last frame), hn (final state of each direction), "
+        "mean (over time). Default: as the file says, else last.",
+        name="--pool",
+    ),
+]
 ModelFile = Annotated[Path, Said("Model that `pack` wrote.", argument=True)]
 
 
@@ -139,6 +156,7 @@ class PruneOptions:
             name="--for",
         ),
     ] = None
+    pool: HeadFed = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +206,7 @@ class PackOptions:
         bool,
         Said("Pack the pruned matrices alone: GRUs, cells, linear layers too.", name="--matrices"),
     ] = False
+    pool: HeadFed = None
 
 
 @dataclass(frozen=True)
@@ -253,6 +272,10 @@ class DoctorOptions:
         Path, Said("State dict, safetensors file, ONNX model, or NNI masks.", argument=True)
     ]
     masks: Masks = None
+    data: Annotated[
+        Path | None, Said("Labelled sequences (.npz): the accuracy of the network as read.")
+    ] = None
+    pool: HeadFed = None
     lanes: Annotated[
         list[int] | None, Said("Lanes N of a PE, and banks; repeat it. Default: 4 8 16 32 64.")
     ] = None

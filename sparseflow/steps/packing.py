@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from csb_format import Model
 from csb_format.files.matrixfile import PackedMatrix
 from csb_format.geometry import Geometry
+from csb_format.pooling import LAST
 from pruning.files.layouts import balanced_over, layout_of
 from pruning.files.network import Network, load_network
 from pruning.importers import Imported, import_model
@@ -26,8 +27,8 @@ from pruning.tasks.networks.sequence import accuracy
 from pruning.tasks.recipes.finetune_integers import finetune_quantised
 
 from .options import PackOptions
-from .progress import stages
-from .training import METADATA
+from .progress import say, stages
+from .reading import check_width, noted, pool_of, tell_accuracy, tell_read
 from .wishes import Wish, is_called, parse, spread
 
 __all__ = ["Packed", "Packing", "pack_checkpoint", "pack_imported"]
@@ -60,6 +61,8 @@ class Packing:
         Of that fine-tuning.
     bound : float, optional
         Largest relative error that the self-check passes.
+    pool : {"last", "hn", "mean"}, optional
+        How the head is fed; by default what the checkpoint says, else ``"last"``.
     """
 
     masks: Path | None = None
@@ -72,6 +75,7 @@ class Packing:
     qat_epochs: int = PackOptions.qat_epochs
     seed: int = PackOptions.seed
     bound: float | None = None
+    pool: str | None = None
 
     @property
     def precision(self) -> Precision:
@@ -85,6 +89,7 @@ class Packing:
             "percentile": self.percentile if self.percentile != Precision.percentile else None,
             "qat-epochs": self.qat_epochs,
             "seed": self.seed if self.qat_epochs else None,
+            "pool": self.pool,
         }
         return {name: value for name, value in given.items() if value not in (None, False, 0)}
 
@@ -115,7 +120,9 @@ class Packed:
     accuracy: tuple[float, float] | None = None
 
 
-def pack_checkpoint(path: Path, calibration: SequenceData, how: Packing) -> Packed:
+def pack_checkpoint(
+    path: Path, calibration: SequenceData, how: Packing, labelled: bool = False
+) -> Packed:
     """Quantise a pruned checkpoint to the accelerator's integers, and check every stage.
 
     Parameters
@@ -125,6 +132,8 @@ def pack_checkpoint(path: Path, calibration: SequenceData, how: Packing) -> Pack
     calibration : SequenceData
         Typical frames; with labels that mean something if there are epochs to fine-tune.
     how : Packing
+    labelled : bool
+        Whether the labels mean something: then the accuracy as read is told.
 
     Raises
     ------
@@ -139,9 +148,13 @@ def pack_checkpoint(path: Path, calibration: SequenceData, how: Packing) -> Pack
         Naming the first stage beyond the bound.
     """
     network = load_network(path, how.masks)
+    about = noted(network.imported, path)
+    pool = pool_of(network, how.pool, path)
+    tell_read(network, pool)
     lstm, head, masks = network.lstm(), network.head, network.masks
     network.check_finite(path)
-    about = _about(network.imported, path)
+    check_width(network, calibration, path)
+    tell_accuracy(network, pool, path, calibration if labelled else None)
     names = {network.names[f"recurrent.{leaf}"]: leaf for leaf in network.matrices()}
     found = _layout(network.imported, list(names), about, how, path)
     layout = {names[name]: banks for name, banks in found.items()}
@@ -150,9 +163,9 @@ def pack_checkpoint(path: Path, calibration: SequenceData, how: Packing) -> Pack
         provenance["pack"] = json.dumps(options)
     formats, gained = how.precision.formats(lstm, head, calibration.sequences), None
     # Before any time is spent: what is not balanced ends here.
-    model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance)
+    model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance, pool=pool)
     if how.qat_epochs:
-        tuned, gained = _finetuned(network, calibration, how, path)
+        tuned, gained = _finetuned(network, calibration, replace(how, pool=pool), path)
         lstm, head, formats = tuned.lstm.pruned(), tuned.head, tuned.lstm.formats
         model = tuned.to_model(layout, provenance)
     sample = _sample(calibration, lstm.hidden_size)
@@ -171,16 +184,14 @@ def _finetuned(
 ) -> tuple[QatClassifier, tuple[float, float]]:
     classifier = network.classifier(path)
     lstm, head, masks = network.lstm(), classifier.head, network.masks
-    if data.labels.max() >= head.out_features:
-        raise CheckpointError(
-            f"{path} knows {head.out_features} classes, the data has labels up to "
-            f"{data.labels.max()}: give the data that it was trained on"
-        )
-    before = QatClassifier(lstm, head, how.precision.formats(lstm, head, data.sequences), masks)
+    pool = how.pool or LAST
+    formats = how.precision.formats(lstm, head, data.sequences)
+    before = QatClassifier(lstm, head, formats, masks, pool)
     first = accuracy(before, data)
     with stages() as progress:
         tuned = finetune_quantised(
             lstm, head, data, how.qat_epochs, how.seed, precision=how.precision, masks=masks,
+            pool=pool,
             progress=lambda epoch, epochs, loss: progress("fine-tune", epoch, epochs, loss),
         )  # fmt: skip
     return tuned, (first, accuracy(tuned, data))
@@ -211,6 +222,7 @@ def pack_imported(path: Path, how: Packing) -> tuple[dict[str, PackedMatrix], li
     imported = import_model(path, how.masks)
     if not imported.state_dict:
         raise CheckpointError(f"{path} holds masks alone: give the weights, and this with --masks")
+    say(f"read as {imported.source}: {len(imported.state_dict)} tensors, matrices alone")
     every = [n for n, t in imported.state_dict.items() if t.ndim == 2 and t.is_floating_point()]
     named = [name for name, _ in parse(how.wishes)]
     chosen = [n for n in every if n in imported.masks or any(is_called(n, x) for x in named)]
@@ -219,7 +231,7 @@ def pack_imported(path: Path, how: Packing) -> tuple[dict[str, PackedMatrix], li
             f"{path} has no pruned matrix: prune it first, or name dense ones with "
             "--for NAME:banks=N"
         )
-    layout = _layout(imported, chosen, _about(imported, path), how, path)
+    layout = _layout(imported, chosen, noted(imported, path), how, path)
     packed = pack_matrices(
         imported.state_dict, layout, value_bits=how.value_bits, masks=imported.masks
     )
@@ -241,23 +253,3 @@ def _layout(
     if any(wish.sparsity is not None for wish in wanted.values()):
         raise ValueError("--for with a sparsity: packing removes no weights, use sparseflow prune")
     return {n: layout_of(imported, n, Banks(w.banks, w.width)) for n, w in wanted.items()}
-
-
-def _about(imported: Imported, path: Path) -> dict[str, Any]:
-    """What ``prune`` has noted in a checkpoint."""
-    try:
-        about = json.loads(imported.metadata.get(METADATA, "{}"))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: damaged metadata ({error}): prune again") from error
-    if not isinstance(about, dict):
-        raise CheckpointError(f"{path}: its metadata is no object: prune again")
-    noted = [about, *_values(about.get("layout", {}))]
-    counts = [each.get(key) for each in noted for key in ("banks", "width") if key in each]
-    if not all(isinstance(count, int) and count >= 1 for count in counts):
-        raise CheckpointError(f"{path}: its metadata names {counts} banks: prune again")
-    return about
-
-
-def _values(layout: object) -> list[dict[str, Any]]:
-    values = layout.values() if isinstance(layout, dict) else []
-    return [value for value in values if isinstance(value, dict)]

@@ -23,6 +23,7 @@ from pruning.tasks.data.datasets import (
     load_japanese_vowels,
     save_sequences,
 )
+from pruning.tasks.data.wrong_data import check_classes
 
 from ..pages.measured import FIGURES, Run, joined, read_figures
 from .hardware import SIMULATED as HARDWARE
@@ -180,7 +181,9 @@ def simulate(
     _check_data(packed, subset, data)
     image = compile_array(packed, pes, lanes)
     labelled = has_labels(data)
-    floats = _float_accuracy(dense, pruned, subset, data if labelled else None)
+    if labelled and packed.head is not None:
+        check_classes(subset.labels, packed.head.output_size, model)
+    floats = _float_accuracy(dense, pruned, subset, data if labelled else None, packed.pool)
     frames = IntegerModel(packed).quantise(subset.sequences)
     with shared_folder(build, SIMULATED), emitted(image, build, emit) as (files, seconds_taken):
         spent = {**(seconds or {}), "verilog": seconds_taken}
@@ -311,7 +314,7 @@ def _check_data(model: Model, data: SequenceData, path: Path) -> None:
 
 
 def _float_accuracy(
-    dense: Path | None, pruned: Path | None, data: SequenceData, labels: Path | None
+    dense: Path | None, pruned: Path | None, data: SequenceData, labels: Path | None, pool: str
 ) -> dict[str, float]:
     """Accuracy of both float checkpoints, if they are given."""
     if dense is None and pruned is None:
@@ -323,7 +326,8 @@ def _float_accuracy(
         raise ValueError("the data has no labels: add them, or leave --dense and --pruned out")
     from .training import float_accuracy
 
-    return {"dense": float_accuracy(dense, data), "pruned": float_accuracy(pruned, data)}
+    files = {"dense": dense, "pruned": pruned}
+    return {name: float_accuracy(path, data, pool) for name, path in files.items()}
 
 
 def _earlier(build: Path) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -34,14 +35,12 @@ def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
                 f"{labels_for} needs labels: add an array `labels`, int64, a class from 0 for "
                 "each sequence"
             )
-    except (ValueError, zlib.error) as error:
-        text = str(error)
-        raise DataSetError(text if str(path) in text else f"{path}: {text}") from error
-    if data.labels.ndim != 1 or data.labels.min() < 0:
-        raise DataSetError(
-            f"{path}: labels of shape {data.labels.shape}, lowest {data.labels.min()}: give one "
-            "class, counted from 0, for each sequence"
-        )
+    except DataSetError as error:
+        if str(path) in error.text:
+            raise
+        raise DataSetError(f"{path}: {error.text}", error.snippet) from error
+    except ValueError as error:
+        raise DataSetError(f"{path}: {error}") from error
     return data
 
 

@@ -17,7 +17,7 @@ from csb_format.scales import DesignError
 
 from ..pages import figures
 from .options import PackOptions, PruneOptions
-from .places import read_sequences
+from .places import has_labels, read_sequences
 from .progress import say, show
 
 if TYPE_CHECKING:  # torch is loaded only where it is used
@@ -40,6 +40,7 @@ def prune_checkpoint(
     masks: Path | None = None,
     bank_width: int | None = None,
     wishes: Sequence[str] = (),
+    pool: str | None = None,
 ) -> bool:
     """Prune all matrices of a recurrent classifier in increments, fine-tuning after each.
 
@@ -62,6 +63,8 @@ def prune_checkpoint(
         Columns of a bank, instead of ``banks``.
     wishes : sequence of str
         For single matrices, ``weight_ih:banks=16,sparsity=0.5``.
+    pool : {"last", "hn", "mean"}, optional
+        How the head is fed; by default what the checkpoint says, else ``"last"``.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def prune_checkpoint(
         step_epochs=share,
         final_epochs=epochs - share * (increments - 1),
     )
-    asked = Asked(banks, sparsity, bank_width, tuple(wishes))
+    asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool)
     labelled = read_sequences(data, "fine-tuning")
     network, pruned = prune_network(checkpoint, masks, labelled, out, asked, recipe, seed)
     for matrix in pruned.report:
@@ -109,6 +112,7 @@ def pack(
     qat_epochs: int = PackOptions.qat_epochs,
     seed: int = PackOptions.seed,
     bound: float | None = None,
+    pool: str | None = None,
 ) -> Model:
     """Quantise a pruned checkpoint, check every stage, pack it in CSB, write the model file.
 
@@ -125,7 +129,7 @@ def pack(
         Of weights, 4..18, and of inputs and hidden state, 6..18.
     masks, wishes
         As for :func:`prune_checkpoint`; a wish has no sparsity here.
-    per_gate, percentile, qat_epochs, seed, bound
+    per_gate, percentile, qat_epochs, seed, bound, pool
         As in :class:`sparseflow.steps.packing.Packing`.
     """
     from .packing import Packing, pack_checkpoint
@@ -134,9 +138,9 @@ def pack(
     data = read_sequences(calibration, "fine-tuning in integers" if qat_epochs else "")
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
-        bound,
+        bound, pool,
     )  # fmt: skip
-    packed = pack_checkpoint(pruned, data, how)
+    packed = pack_checkpoint(pruned, data, how, has_labels(calibration))
     size = figures.bits_per_nonzero(packed.model)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_model(out, packed.model)

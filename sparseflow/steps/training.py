@@ -8,23 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from csb_format.pooling import LAST
 from csb_format.precision import Balance
 from pruning.doctor.readiness import hardware_note
-from pruning.files.network import Classifier, Network, load_network
-from pruning.importers.checkpoint import CheckpointError, save_tensors, save_weights
+from pruning.files.network import Network, load_network
+from pruning.importers.checkpoint import save_tensors, save_weights
 from pruning.mask.goals import Goal
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.data.wrong_data import check_classes
 from pruning.tasks.networks.sequence import SequenceClassifier, accuracy
 from pruning.tasks.recipes.finetuning import Pruned, prune_classifier
 from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 
 from .progress import say, stages
+from .reading import METADATA, check_width, pool_of, tell_accuracy, tell_read
 from .wishes import Wish, parse, spread
 
-__all__ = ["METADATA", "Asked", "float_accuracy", "prune_network", "train_and_prune"]
+__all__ = ["Asked", "float_accuracy", "prune_network", "train_and_prune"]
 
-METADATA = "sparseflow"
 Evaluate = Callable[[SequenceClassifier], float]
 
 
@@ -42,12 +44,15 @@ class Asked:
         Columns of a bank, instead of their count.
     wishes : sequence of str
         For single matrices, as :func:`sparseflow.steps.wishes.parse` reads them.
+    pool : {"last", "hn", "mean"}, optional
+        How the head is fed; by default what the checkpoint says, else ``"last"``.
     """
 
     banks: int = Balance.banks
     sparsity: float = Balance.sparsity
     bank_width: int | None = None
     wishes: Sequence[str] = ()
+    pool: str | None = None
 
     def goals(self, network: Network) -> dict[str, Goal]:
         """By parameter name of the classifier."""
@@ -63,7 +68,7 @@ class Asked:
 
     def options(self) -> dict[str, Any]:
         """What was said beside the banks and sparsity of all matrices."""
-        given = {"for": list(self.wishes), "bank-width": self.bank_width}
+        given = {"for": list(self.wishes), "bank-width": self.bank_width, "pool": self.pool}
         return {name: value for name, value in given.items() if value}
 
 
@@ -78,8 +83,10 @@ def prune_network(
 ) -> tuple[Network, Pruned]:
     """Prune and fine-tune a user's classifier, and write it under its own names."""
     network = load_network(checkpoint, masks)
-    classifier = network.classifier(checkpoint)
-    _check_data(classifier, data, checkpoint)
+    pool = pool_of(network, asked.pool, checkpoint)
+    tell_read(network, pool)
+    classifier = network.classifier(checkpoint, pool)
+    tell_accuracy(network, pool, checkpoint, data)
     goals = asked.goals(network)
     _tell(network, network.restore())
     with stages() as progress:
@@ -88,6 +95,8 @@ def prune_network(
     if options := asked.options():
         layout = {network.names[name]: _noted(goal) for name, goal in goals.items()}
         about |= {"options": options, "layout": layout}
+    if pool != LAST:
+        about["pool"] = pool
     state = pruned.classifier.state_dict()
     _save(
         out,
@@ -152,18 +161,10 @@ def _save(
     save_tensors(out, tensors, masks, {METADATA: json.dumps(about, sort_keys=True)})
 
 
-def float_accuracy(path: Path, data: SequenceData) -> float:
-    """Share of sequences that a float checkpoint classifies rightly."""
-    model = load_network(path).classifier(path)
-    _check_data(model, data, path)
+def float_accuracy(path: Path, data: SequenceData, pool: str = LAST) -> float:
+    """Share of sequences that a float checkpoint classifies rightly, its head fed in this way."""
+    network = load_network(path)
+    model = network.classifier(path, pool_of(network, pool, path))
+    check_width(network, data, path)
+    check_classes(data.labels, model.head.out_features, path)
     return accuracy(model, data)
-
-
-def _check_data(model: Classifier, data: SequenceData, path: Path) -> None:
-    width, classes = model.recurrent.input_size, model.head.out_features
-    if data.width != width or data.labels.max() >= classes:
-        raise CheckpointError(
-            f"{path} takes {width} features and knows {classes} classes; the data has "
-            f"{data.width} features and labels up to {data.labels.max()}: give the data that it "
-            "was trained on"
-        )

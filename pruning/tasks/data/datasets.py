@@ -9,12 +9,17 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from csb_format.extras import brought_by
+from csb_format.files.foreign import kind_of_file
 from csb_format.files.replace import replace_file
+
+from .wrong_data import WANTED, DataSetError, other_arrays, other_file, whole_labels
 
 __all__ = [
     "DataSetError",
@@ -33,10 +38,6 @@ _SHA256 = {
     "train": "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
     "test": "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",
 }
-
-
-class DataSetError(ValueError):
-    """A data set is missing or is not the one it should be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,23 +231,57 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
     DataSetError
         If it is no such file; otherwise as :class:`SequenceData`.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        frames, lengths = arrays["frames"], arrays["lengths"].astype(np.int64, casting="safe")
-        labels = arrays.get("labels", np.zeros(len(lengths), np.int64))
-        labels = labels.astype(np.int64, casting="safe")
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    file = Path(path)
+    arrays = _arrays(file)
+    frames, lengths = arrays["frames"], arrays["lengths"]
+    labels = whole_labels(file, arrays.get("labels", np.zeros(lengths.shape, np.int64)))
+    if frames.ndim != 2 or lengths.ndim != 1 or int(lengths.sum()) != len(frames):
         raise DataSetError(
-            f"{os.fspath(path)} holds no sequences ({error}): give an .npz file with the arrays "
-            "frames (all frames, X), lengths (sequences,) and labels (sequences,)"
-        ) from error
-    if frames.ndim != 2 or lengths.ndim != 1 or lengths.sum() != len(frames):
-        raise DataSetError(
-            f"{os.fspath(path)}: frames has shape {frames.shape}, lengths sum to {lengths.sum()}: "
+            f"{file}: frames has shape {frames.shape}, lengths sum to {lengths.sum()}: "
             "frames must be (sum of lengths, X)"
         )
-    parts = np.split(frames.astype(np.float32), np.cumsum(lengths)[:-1])
+    if len(lengths) and lengths.min() < 1:
+        at = int((lengths < 1).argmax())
+        raise DataSetError(
+            f"{file}: sequence {at} has shape (0, {frames.shape[1]}), its length is {lengths[at]}: "
+            "give one frame at least"
+        )
+    parts = np.split(frames.astype(np.float32), np.cumsum(lengths.astype(np.int64))[:-1])
     return SequenceData(tuple(parts), labels)
+
+
+def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays that count, of an ``.npz`` whose headers are looked at first."""
+    if not path.is_file():
+        with open(path, "rb"):  # its own error: no such file, a folder, no right
+            raise DataSetError(f"{path} is no file: give {WANTED}")
+    if kind_of_file(path) != "NumPy arrays (.npz)":
+        raise other_file(path)
+    try:
+        other_arrays(path, _headers(path))
+        with np.load(path, allow_pickle=False) as file:
+            names = [name for name in ("frames", "lengths", "labels") if name in file.files]
+            return {name: file[name] for name in names}
+    except MemoryError as error:
+        raise DataSetError(f"{path} does not fit the memory: give fewer sequences") from error
+    except DataSetError:
+        raise
+    except Exception as error:  # A damaged file makes the reader fail in any way.
+        raise DataSetError(f"{path} is a damaged .npz file: write it again; {WANTED}") from error
+
+
+def _headers(path: Path) -> dict[str, tuple[Any, tuple[int, ...]]]:
+    """Data type and shape of every array."""
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                version = np.lib.format.read_magic(member)
+                read = (
+                    np.lib.format.read_array_header_1_0
+                    if version == (1, 0)
+                    else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(member)
+                found[name.removesuffix(".npy")] = (dtype, shape)
+    return found

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from csb_format.pooling import LAST
+
 from ...integers.qat import Precision, QatClassifier
 from ..data.datasets import SequenceData
 from ..networks.sequence import Progress, Training, train
@@ -23,6 +25,7 @@ def finetune_quantised(
     *,
     precision: Precision | None = None,
     masks: Mapping[str, Tensor] | None = None,
+    pool: str = LAST,
     settings: Training | None = None,
     progress: Progress | None = None,
 ) -> QatClassifier:
@@ -40,6 +43,8 @@ def finetune_quantised(
         Of shuffling and noise.
     precision : Precision, optional
     masks : Mapping[str, bool Tensor], optional
+    pool : {"last", "hn", "mean"}
+        How the head is fed.
     settings : Training, optional
         By default a learning rate of 2e-3.
     progress : callable, optional
@@ -51,6 +56,6 @@ def finetune_quantised(
         In evaluation mode; ``to_model`` gives the integers.
     """
     formats = (precision or Precision()).formats(lstm, head, data.sequences)
-    model = QatClassifier(copy.deepcopy(lstm), copy.deepcopy(head), formats, masks)
+    model = QatClassifier(copy.deepcopy(lstm), copy.deepcopy(head), formats, masks, pool)
     train(model, data, epochs, seed, progress, settings=settings or Training(learning_rate=2e-3))
     return model

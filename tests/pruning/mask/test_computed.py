@@ -31,7 +31,8 @@ def torch_pruned() -> nn.Module:
 def normalised() -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        return nn.utils.weight_norm(nn.LSTM(8, 16), HH)
+        found: nn.Module = nn.utils.weight_norm(nn.LSTM(8, 16), HH)
+        return found
 
 
 def spectral() -> nn.Module:

@@ -1,0 +1,63 @@
+"""How the outputs of all frames become the one vector that a head is fed with."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from .fixed import IntArray
+
+__all__ = ["LAST", "POOLS", "Pool", "check_pool", "pooled"]
+
+Pool = Literal["last", "hn", "mean"]
+"""``"last"``: the output at the last frame, of both directions. ``"hn"``: the final state of
+each direction (``h_n`` in torch), which for the reverse one is that at the first frame.
+``"mean"``: the mean of the outputs over all frames."""
+
+POOLS: tuple[Pool, ...] = get_args(Pool)
+LAST: Pool = "last"
+
+
+def check_pool(pool: str) -> None:
+    """Raise a ValueError for an unknown way."""
+    if pool not in POOLS:
+        raise ValueError(f"pool {pool!r}: choose one of {', '.join(POOLS)}")
+
+
+def pooled(outputs: npt.ArrayLike, pool: str, directions: int) -> IntArray:
+    """What the head takes of a sequence.
+
+    Parameters
+    ----------
+    outputs : int array (T, D * R)
+        Of the last level, both directions side by side, frame by frame as they went in.
+    pool : {"last", "hn", "mean"}
+        See :data:`Pool`.
+    directions : int
+        D, 1 or 2.
+
+    Returns
+    -------
+    int64 array (D * R,)
+        In the format of the outputs; a mean is rounded once, halves up, as all that is rounded.
+
+    Raises
+    ------
+    ValueError
+        For an unknown way, or no frames.
+    """
+    check_pool(pool)
+    found = np.asarray(outputs, np.int64)
+    if found.ndim != 2 or not len(found):
+        raise ValueError(f"outputs have shape {found.shape}: give (T, D * R), T at least 1")
+    if pool == "mean":
+        # floor(sum / T + 1/2) without a fraction
+        mean: IntArray = (2 * found.sum(axis=0) + len(found)) // (2 * len(found))
+        return mean
+    if pool == "last" or directions == 1:
+        last: IntArray = found[-1].copy()
+        return last
+    forward = found.shape[1] // 2
+    return np.concatenate([found[-1, :forward], found[0, forward:]])

@@ -1,0 +1,195 @@
+"""Files and arrays that are no sequences as they are: what they are, and what makes them so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from csb_format.files.foreign import MisreadError, kind_of_file
+
+__all__ = [
+    "WANTED",
+    "DataSetError",
+    "check_classes",
+    "other_arrays",
+    "other_file",
+    "whole_labels",
+]
+
+WANTED = "an .npz file with frames (all frames, X), lengths (sequences,) and labels (sequences,)"
+_SAVE = 'np.savez("data.npz", frames=frames, lengths=lengths, labels=labels)'
+_FILES = {
+    ".csv": """
+        import numpy as np
+        frames = np.loadtxt({name!r}, np.float32, delimiter=",", ndmin=2)  # a frame a line
+        lengths = np.array([len(frames)])  # frames of each sequence, one after the other
+        labels = np.array([0])  # class of each sequence, counted from 0
+        {save}""",
+    "WAV": """
+        import numpy as np, scipy.io.wavfile
+        rate, sound = scipy.io.wavfile.read({name!r})
+        frames = your_features(rate, sound)  # float32 (frames, features), as in training
+        lengths, labels = np.array([len(frames)]), np.array([0])
+        {save}""",
+    ".npy": """
+        import numpy as np
+        X = np.load({name!r})  # (sequences, frames, features)
+        frames, lengths = np.concatenate(X), np.full(len(X), X.shape[1])
+        labels = np.zeros(len(X), np.int64)  # class of each sequence, counted from 0
+        {save}""",
+    "": """
+        import numpy as np
+        frames = np.concatenate(sequences)  # float, each (frames, features)
+        lengths = np.array([len(sequence) for sequence in sequences])
+        labels = np.array(classes)  # of each sequence, counted from 0
+        {save}""",
+}
+_PADDED = """
+    import numpy as np
+    d = np.load({name!r})
+    lengths = np.full(len(d[{x!r}]), d[{x!r}].shape[1])  # or the real ones, without padding
+    frames = np.concatenate([x[:n] for x, n in zip(d[{x!r}], lengths)])
+    np.savez("data.npz", frames=frames, lengths=lengths{labels})"""
+_PICKLED = """
+    import numpy as np
+    d = np.load({name!r}, allow_pickle=True)  # runs code in the file: only where it is yours
+    frames = np.concatenate(list(d[{x!r}])).astype(np.float32)  # one sequence after the other
+    lengths = np.array([len(sequence) for sequence in d[{x!r}]])
+    np.savez("data.npz", frames=frames, lengths=lengths)  # and labels"""
+_RELABEL = """
+    import numpy as np
+    d = dict(np.load({name!r}))
+    d["labels"] = {change}
+    np.savez({name!r}, **d)"""
+
+
+class DataSetError(MisreadError):
+    """A data set is missing or is not the one it should be."""
+
+
+def other_file(path: Path, reason: str = "") -> DataSetError:
+    """The error for a file that is no ``.npz``."""
+    kind = kind_of_file(path)
+    text = next((s for mark, s in _FILES.items() if mark and mark in kind), _FILES[""])
+    what = f"{path} is {kind}" if kind else f"{path} is no .npz file"
+    detail = f" ({reason})" if reason else ""
+    return DataSetError(
+        f"{what} and holds no sequences{detail}: give {WANTED}",
+        _dedented(text).format(name=path.name, save=_SAVE),
+    )
+
+
+def _dedented(text: str) -> str:
+    return re.sub(r"\n +", "\n", text)
+
+
+def other_arrays(path: Path, dtypes: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
+    """Refuse an ``.npz`` whose arrays are others; their headers tell, nothing else is read.
+
+    Parameters
+    ----------
+    path : Path
+    dtypes : mapping
+        Data type and shape of every array.
+
+    Raises
+    ------
+    DataSetError
+        Saying what is there, what is wanted, and how to make it.
+    """
+    objects = [name for name, (dtype, _) in dtypes.items() if dtype.hasobject]
+    wanted = [name for name in objects if name in ("frames", "lengths", "labels")]
+    if wanted or (objects and "frames" not in dtypes):
+        name = (wanted or objects)[0]
+        raise DataSetError(
+            f"{path} holds no sequences ({name} is a pickled array of Python objects, which is not "
+            f"read as it could run code): give {WANTED}",
+            _dedented(_PICKLED).format(name=path.name, x=name),
+        )
+    missing = [name for name in ("frames", "lengths") if name not in dtypes]
+    if missing:
+        raise _missing(path, missing[0], dtypes)
+    for name, kinds, want in (("frames", "fiu", "numbers"), ("lengths", "iu", "whole numbers")):
+        dtype = dtypes[name][0]
+        if dtype.kind not in kinds or dtype.names:
+            raise DataSetError(
+                f"{path} holds no sequences ({name} is an array of {_named(dtype)}, it must hold "
+                f"{want}): give {WANTED}",
+                _dedented(_FILES[""]).format(save=_SAVE),
+            )
+
+
+def _named(dtype: npt.DTypeLike) -> str:
+    found = np.dtype(dtype)
+    return f"records with fields {', '.join(found.names)}" if found.names else str(found)
+
+
+def _missing(path: Path, name: str, dtypes: Mapping[str, tuple[Any, Any]]) -> DataSetError:
+    has = ", ".join(f"{n} {dtype} {shape}" for n, (dtype, shape) in dtypes.items()) or "nothing"
+    padded = [n for n, (_, shape) in dtypes.items() if len(shape) == 3]
+    text = f"{path} holds no sequences (it has no array {name}, but {has[:200]})"
+    if not padded:
+        return DataSetError(f"{text}: give {WANTED}", _dedented(_FILES[""]).format(save=_SAVE))
+    x, count = padded[0], dtypes[padded[0]][1][0]
+    # what has an entry for each sequence is taken for their labels
+    y = next((n for n, (_, shape) in dtypes.items() if n != x and shape[:1] == (count,)), None)
+    labels = f", labels=d[{y!r}].astype(np.int64)" if y else ""
+    return DataSetError(
+        f"{text}: {x} holds padded sequences of equal length, give {WANTED}",
+        _dedented(_PADDED).format(name=path.name, x=x, labels=labels),
+    )
+
+
+def whole_labels(path: Path, labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Labels as int64.
+
+    Raises
+    ------
+    DataSetError
+        For anything else than whole numbers, one for each sequence, from 0.
+    """
+    kind, shape = _named(labels.dtype), labels.shape
+    change = 'd["labels"].astype(np.int64)'
+    if labels.ndim == 2 and min(shape) > 1:
+        what, change = f"of shape {shape}, one-hot or scores", 'd["labels"].argmax(1)'
+    elif labels.ndim != 1:
+        what, change = f"of shape {shape}", 'd["labels"].reshape(-1).astype(np.int64)'
+    elif labels.dtype.kind in "SU" and not labels.dtype.names:
+        what, change = "are text", 'np.unique(d["labels"], return_inverse=True)[1]'
+    elif labels.dtype.kind not in "iu":
+        what = f"are {kind}" + (f", such as {labels[0]}" if len(labels) else "")
+    elif len(labels) and labels.min() < 0:
+        what, change = f"lowest {labels.min()}", 'd["labels"] - d["labels"].min()'
+    elif len(labels) and labels.max() > np.iinfo(np.int64).max:
+        what = f"up to {labels.max()}"
+    else:
+        return labels.astype(np.int64)
+    raise DataSetError(
+        f"{path}: labels {what}: give one class, a whole number counted from 0, for each sequence",
+        _dedented(_RELABEL).format(name=path.name, change=change),
+    )
+
+
+def check_classes(labels: npt.NDArray[np.int64], classes: int, network: object) -> None:
+    """Refuse labels beyond the classes of a network.
+
+    Raises
+    ------
+    DataSetError
+        Saying so if they seem to be counted from 1.
+    """
+    low, high = int(labels.min()), int(labels.max())
+    if high < classes:
+        return
+    knows = f"{network} knows {classes} classes, 0 to {classes - 1}"
+    if low == 1 and high == classes:
+        raise DataSetError(
+            f"labels from 1 to {high}, but {knows}: labels are counted from 0, subtract 1",
+            _dedented(_RELABEL).format(name="data.npz", change='d["labels"] - 1'),
+        )
+    raise DataSetError(f"labels up to {high}, but {knows}: give the data that it was trained on")

@@ -1,0 +1,154 @@
+"""What a user's file was taken for, told before anything else is done with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from csb_format.pooling import LAST, check_pool
+from pruning.files.network import Network
+from pruning.importers import Imported
+from pruning.importers.checkpoint import CheckpointError
+from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.data.wrong_data import check_classes
+from pruning.tasks.networks.sequence import accuracy
+
+from .progress import say
+
+__all__ = [
+    "METADATA",
+    "accuracy_as_read",
+    "check_width",
+    "described",
+    "noted",
+    "pool_of",
+    "tell_accuracy",
+    "tell_read",
+]
+
+METADATA = "sparseflow"
+UNSEEN = (
+    "pooling, activations and normalisation between its layers cannot be seen in a state dict: "
+    "compare the accuracy as read with yours"
+)
+_FED = {
+    "last": "on its output at the last frame",
+    "hn": "on the final state of each direction (h_n)",
+    "mean": "on the mean of its outputs over time",
+}
+
+
+def pool_of(network: Network, asked: str | None, path: Path) -> str:
+    """How the head is fed: as asked for, else as the file says, else the last frame's output.
+
+    Raises
+    ------
+    CheckpointError
+        If the file says otherwise, or there is no head to feed.
+    """
+    said = noted(network.imported, path).get("pool")
+    if said is not None:
+        _check(said, path)
+    if asked is not None and network.head is None:
+        raise CheckpointError(f"{path} has no head to feed: leave --pool out")
+    if asked is not None and said is not None and asked != said:
+        raise CheckpointError(
+            f"{path} was fine-tuned with --pool {said}: leave --pool out, or prune again with "
+            f"--pool {asked}"
+        )
+    return asked or said or LAST
+
+
+def _check(said: object, path: Path) -> None:
+    try:
+        check_pool(str(said))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its metadata says {error}: prune again") from error
+
+
+def described(network: Network, pool: str) -> str:
+    """What a file was taken for, on one line."""
+    recurrent, head = network.recurrent, network.head
+    kind = type(recurrent).__name__ + "Cell" * network.cell
+    options = [
+        f"{recurrent.num_layers} layers" if recurrent.num_layers > 1 else "",
+        "both directions" if recurrent.bidirectional else "",
+        f"projected to {recurrent.proj_size}" if recurrent.proj_size else "",
+        "" if recurrent.bias else "no bias",
+    ]
+    sizes = f"nn.{kind}({recurrent.input_size}, {recurrent.hidden_size})"
+    network_text = ", ".join([sizes, *filter(None, options)])
+    if head is None:
+        return f"{network_text}; no head"
+    return (
+        f"{network_text}; head nn.Linear({head.in_features}, {head.out_features}) "
+        f"{_FED[pool]} (--pool {pool})"
+    )
+
+
+def tell_read(network: Network, pool: str) -> None:
+    """Say what the file was taken for."""
+    say(f"read as {network.imported.source}: {described(network, pool)}")
+
+
+def tell_accuracy(network: Network, pool: str, path: Path, data: SequenceData | None) -> None:
+    """Say the accuracy of the network as read; without labels, that nobody can know it."""
+    if network.head is None:
+        return
+    if data is None:
+        say(f"note: {UNSEEN}; labels in the data show it")
+        return
+    say(accuracy_as_read(network, pool, path, data))
+
+
+def accuracy_as_read(network: Network, pool: str, path: Path, data: SequenceData) -> str:
+    """Accuracy of the network as read on labelled data, on one line.
+
+    Raises
+    ------
+    CheckpointError
+        If the data has another width, or there is no head.
+    DataSetError
+        If its labels are beyond the classes.
+    """
+    classifier = network.classifier(path, pool)
+    check_width(network, data, path)
+    check_classes(data.labels, classifier.head.out_features, path)
+    return f"as read: {accuracy(classifier, data):.1%} on {len(data)} sequences"
+
+
+def check_width(network: Network, data: SequenceData, path: Path) -> None:
+    """Refuse sequences of another width.
+
+    Raises
+    ------
+    CheckpointError
+        Naming both.
+    """
+    width = network.recurrent.input_size
+    if data.width != width:
+        raise CheckpointError(
+            f"{path} takes {width} features a frame, the data has {data.width}: give the data "
+            "that it was trained on"
+        )
+
+
+def noted(imported: Imported, path: Path) -> dict[str, Any]:
+    """What ``prune`` has noted in a checkpoint."""
+    try:
+        about = json.loads(imported.metadata.get(METADATA, "{}"))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged metadata ({error}): prune again") from error
+    if not isinstance(about, dict):
+        raise CheckpointError(f"{path}: its metadata is no object: prune again")
+    noted = [about, *_values(about.get("layout", {}))]
+    counts = [each.get(key) for each in noted for key in ("banks", "width") if key in each]
+    if not all(isinstance(count, int) and count >= 1 for count in counts):
+        raise CheckpointError(f"{path}: its metadata names {counts} banks: prune again")
+    return about
+
+
+def _values(layout: object) -> list[dict[str, Any]]:
+    values = layout.values() if isinstance(layout, dict) else []
+    return [value for value in values if isinstance(value, dict)]

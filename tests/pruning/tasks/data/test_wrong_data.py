@@ -1,0 +1,176 @@
+"""Files that are no sequences: each is named, and the Python that comes with the error mends it."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import subprocess
+import sys
+import wave
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from csb_format.files.foreign import kind_of_file
+from pruning.tasks.data.datasets import DataSetError, load_sequences
+from pruning.tasks.data.wrong_data import check_classes
+
+X = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
+RAGGED = np.array([X[0], X[1, :2]], dtype=object)
+RIGHT = {"frames": X.reshape(-1, 3), "lengths": np.full(4, 6), "labels": np.arange(4)}
+
+
+def npz(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def wav() -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(64))
+    return buffer.getvalue()
+
+
+def archive(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name in names:
+            file.writestr(name, "x")
+    return buffer.getvalue()
+
+
+class Payload:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("executed",)
+
+
+KINDS: dict[str, tuple[bytes, str]] = {
+    "csv": (b"1.0,2.0\n3.0,4.0\n", "a table of text (.csv)"),
+    "text": (b"hello", "a text file"),
+    "json": (b'{"frames": []}', "a JSON"),
+    "wav": (wav(), "a WAV sound"),
+    "npy": (npy(X), "a single NumPy array (.npy)"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(40), "an HDF5 file"),
+    "matlab": (b"MATLAB 5.0 MAT-file, " + bytes(100), "a MATLAB file"),
+    "pickle": (pickle.dumps(Payload()), "a pickle"),
+    "torch": (archive("net/data.pkl", "net/version"), "a file of torch.save"),
+    "keras": (archive("config.json", "model.weights.h5", "metadata.json"), "a Keras model"),
+    "parquet": (b"PAR1" + bytes(30), "a Parquet table"),
+    "empty": (b"", "an empty file"),
+    "cut": (npz(**RIGHT)[:200], "a damaged zip archive"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_files_are_named(tmp_path: Path, kind: str) -> None:
+    content, name = KINDS[kind]
+    path = tmp_path / "d.npz"
+    path.write_bytes(content)
+    assert kind_of_file(path).startswith(name)
+    with pytest.raises(DataSetError) as caught:
+        load_sequences(path)
+    assert caught.value.text.startswith(f"{path} is {name}")
+    assert "give an .npz file with frames" in caught.value.text
+    assert len(caught.value.snippet.splitlines()) == 5
+    assert not Path("executed").exists()
+
+
+ARRAYS: dict[str, tuple[bytes, str]] = {
+    "pickled": (npz(frames=RAGGED, labels=[0, 1]), "frames is a pickled array of Python objects"),
+    "objects": (npz(sequences=RAGGED), "sequences is a pickled array"),
+    "structured": (
+        npz(**RIGHT | {"frames": np.zeros(24, [("a", "f4"), ("b", "f4")])}),
+        "frames is an array of records with fields a, b, it must hold numbers",
+    ),
+    "text": (npz(**RIGHT | {"frames": np.array([["a"]])}), "frames is an array of <U1"),
+    "complex": (npz(**RIGHT | {"frames": RIGHT["frames"] * 1j}), "frames is an array of complex64"),
+    "float lengths": (npz(**RIGHT | {"lengths": np.full(4, 6.0)}), "lengths is an array of float"),
+    "padded": (npz(X=X, y=np.arange(4)), "X holds padded sequences of equal length"),
+    "no lengths": (npz(frames=RIGHT["frames"]), "has no array lengths, but frames float32 (24, 3)"),
+    "no frames": (npz(labels=np.arange(4)), "it has no array frames, but labels int64 (4,)"),
+    "lengths of 0": (
+        npz(**RIGHT | {"lengths": np.array([24, 0, 0, 0])}),
+        "its length is 0: give one frame at least",
+    ),
+    "lengths below 0": (npz(**RIGHT | {"lengths": np.array([30, -6, 0, 0])}), "its length is -6"),
+    "float labels": (npz(**RIGHT | {"labels": np.arange(4.0)}), "labels are float64, such as 0.0"),
+    "one-hot": (npz(**RIGHT | {"labels": np.eye(4)}), "labels of shape (4, 4), one-hot or scores"),
+    "words": (npz(**RIGHT | {"labels": np.array(list("abcd"))}), "labels are text"),
+    "yes and no": (npz(**RIGHT | {"labels": np.ones(4, bool)}), "labels are bool, such as True"),
+    "below 0": (npz(**RIGHT | {"labels": np.arange(4) - 1}), "labels lowest -1"),
+    "huge": (npz(**RIGHT | {"labels": np.full(4, 2**63, np.uint64)}), "labels up to 92233720368"),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_other_arrays_are_named(tmp_path: Path, kind: str) -> None:
+    content, words = ARRAYS[kind]
+    path = tmp_path / "d.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataSetError) as caught:
+        load_sequences(path)
+    assert str(path) in caught.value.text
+    assert words in caught.value.text
+
+
+MENDED: dict[str, bytes] = {
+    "csv": b"1.0,2.0\n3.0,4.0\n",
+    "npy": npy(X),
+    "padded": ARRAYS["padded"][0],
+    "pickled": npz(frames=RAGGED),
+    **{name: ARRAYS[name][0] for name in ("float labels", "one-hot", "words", "below 0")},
+}
+
+
+@pytest.mark.parametrize("kind", MENDED)
+def test_the_snippet_converts_it(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "d.npz"
+    path.write_bytes(MENDED[kind])
+    with pytest.raises(DataSetError) as caught:
+        load_sequences(path)
+    assert len(caught.value.snippet.splitlines()) <= 5
+    subprocess.run([sys.executable, "-c", caught.value.snippet], cwd=tmp_path, check=True)
+    made = tmp_path / "data.npz"
+    found = load_sequences(made if made.exists() else path)
+    assert found.width == {"csv": 2}.get(kind, 3)
+    if kind not in ("csv", "npy", "pickled"):
+        assert found.labels.tolist() == [0, 1, 2, 3]
+
+
+def test_arrays_that_do_not_count_are_not_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", **RIGHT, meta=np.array([Payload()], dtype=object))
+    assert len(load_sequences(tmp_path / "d.npz")) == 4
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([1, 2, 3], "labels from 1 to 3, but NET knows 3 classes, 0 to 2: .*subtract 1"),
+        ([0, 3], "labels up to 3, but NET knows 3 classes, 0 to 2: give the data"),
+    ],
+)
+def test_labels_beyond_the_classes(labels: list[int], words: str) -> None:
+    with pytest.raises(DataSetError, match=words):
+        check_classes(np.array(labels), 3, "NET")
+
+
+@pytest.mark.parametrize("make", [lambda p: p.mkdir(), lambda p: None])
+def test_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "d")
+    with pytest.raises(OSError, match="d'"):
+        load_sequences(tmp_path / "d")
