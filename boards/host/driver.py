@@ -28,7 +28,7 @@ from csb_format.scales import DesignError
 from ..link.protocol import BUS_BITS
 from .bus import RETRIES, TIMEOUT, Bus, LinkBus, LinkError
 from .emulator import EmulatedLine
-from .lines import SerialLine
+from .lines import SerialLine, port_and_baud
 from .states import States, joined
 
 __all__ = ["Accelerator", "AcceleratorError", "States", "WrongModelError"]
@@ -132,8 +132,7 @@ class Accelerator:
                 line = SimulatedLine(emit_link(design, folder / "verilog"), work or folder)
                 line.kept.push(stack.pop_all())
         elif kind == "serial" and rest:
-            port, _, options = rest.partition("?baud=")
-            line = SerialLine(port, int(options) if options else BAUD)
+            line = SerialLine(*port_and_baud(rest, BAUD))
         else:
             raise ValueError(f"target {target!r}: give {FORMS}")
         return cls.on(line, design, timeout=timeout, retries=retries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
-__all__ = ["Line", "SerialLine"]
+__all__ = ["Line", "SerialLine", "port_and_baud"]
 
 
 class Line(Protocol):
@@ -19,6 +19,36 @@ class Line(Protocol):
 
     def close(self) -> None:
         """Give the line back; closing twice is fine."""
+
+
+_FASTEST = 100_000_000
+
+
+def port_and_baud(target: str, baud: int) -> tuple[str, int]:
+    """``PORT`` or ``PORT?baud=RATE``, what follows ``serial:``.
+
+    Parameters
+    ----------
+    target : str
+    baud : int
+        Where none is named.
+
+    Raises
+    ------
+    ValueError
+        For a rate that is none, or no port.
+    """
+    port, asked, text = target.partition("?baud=")
+    if not port:
+        raise ValueError(f"serial:{target} names no port: give serial:PORT?baud=RATE")
+    if not asked:
+        return port, baud
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= _FASTEST):
+        raise ValueError(
+            f"baud {text!r}: give the bitstream's rate as a whole number, 1 to {_FASTEST}, such "
+            f"as serial:{port}?baud={baud}"
+        )
+    return port, int(text)
 
 
 class SerialLine:
@@ -35,12 +65,20 @@ class SerialLine:
     ------
     OSError
         If the port cannot be opened.
+    ValueError
+        If it is a URL of a kind that pyserial does not know, or a rate that it cannot set.
     """
 
     def __init__(self, port: str, baud: int):
         import serial
 
-        self._port: Any = serial.serial_for_url(port, baudrate=baud, timeout=0)
+        try:
+            self._port: Any = serial.serial_for_url(port, baudrate=baud, timeout=0)
+        except ValueError as error:
+            raise ValueError(
+                f"port {port!r} at {baud} baud: pyserial cannot open it; name a port as the "
+                "operating system does (/dev/ttyUSB0, COM3) and the bitstream's rate"
+            ) from error
         self._port.reset_input_buffer()
 
     def write(self, data: bytes) -> None:
