@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from compiler.array.design import Array
 from compiler.array.placement import row_order
@@ -19,7 +18,8 @@ from csb_format.geometry import Geometry
 from csb_format.precision import Balance, Precision
 
 from ..importers import Imported
-from ..mask.masks import bank_balanced_mask, bank_view
+from ..mask.masks import bank_balanced_mask
+from .lockstep import bank_loads, cycles_of, utilisation
 
 __all__ = [
     "CANDIDATES",
@@ -138,6 +138,11 @@ class MatrixFigures:
         """Share of weights that are removed, 0..1."""
         return 1 - self.nonzeros / (self.rows * self.columns)
 
+    @property
+    def dense(self) -> bool:
+        """Whether no weight is removed: then the figures are those of pruning it."""
+        return self.nonzeros == self.rows * self.columns
+
     def comparable(self, figures: LaneFigures) -> bool:
         """Whether the rebalanced matrix has at most :data:`MORE_WEIGHTS` times the weights."""
         return figures.kept <= MORE_WEIGHTS * self.nonzeros
@@ -229,6 +234,11 @@ def diagnose(
     _check_arguments(lanes, pes, keep_energy)
     found = _matrices(model, names)
     notes = [f"{m.name}: no weight is left, not examined" for m in found if not m.nonzeros]
+    if all(m.nonzeros == m.mask.numel() for m in found):
+        notes.append(
+            "it is dense: no weight is removed, prune it first; the figures are those once "
+            f"{Balance.sparsity:.1%} of each matrix is pruned"
+        )
     alive = [m for m in found if m.nonzeros]
     if not alive:
         raise ValueError(f"{', '.join(m.name for m in found)}: no weight is left; prune less")
@@ -280,41 +290,6 @@ def _matrix(
     )  # fmt: skip
 
 
-def bank_loads(mask: Tensor, banks: int) -> Tensor:
-    """Nonzeros in every bank of every row: bool (R, C) to int64 (R, banks)."""
-    return bank_view(mask, banks).sum(-1)
-
-
-def utilisation(mask: Tensor, lanes: int, pes: int = 1) -> float:
-    """Share of the multipliers that work on nonzeros while a matrix passes the array.
-
-    A slot is ``pes`` rows that follow each other in ``mask``; it takes as many cycles as
-    the fullest bank of any of its rows holds nonzeros.
-
-    Parameters
-    ----------
-    mask : Tensor
-        Bool (R, C), true = kept.
-    lanes : int
-        N: banks, 1..C.
-    pes : int
-        M, at least 1; missing rows of the last slot count as idle.
-
-    Returns
-    -------
-    float
-        nonzeros / (N * M * cycles), 0..1; 0 without nonzeros.
-    """
-    cycles = _cycles(bank_loads(mask, lanes), pes)
-    return int(mask.sum()) / (lanes * pes * cycles) if cycles else 0.0
-
-
-def _cycles(loads: Tensor, pes: int) -> int:
-    slowest = loads.amax(-1)
-    whole = pad(slowest, (0, -len(slowest) % pes))
-    return int(whole.reshape(-1, pes).amax(-1).sum())
-
-
 def _examine(
     matrix: _Matrix, counts: Sequence[int], pes: int, value_bits: int, keep_energy: float
 ) -> MatrixFigures:
@@ -332,10 +307,12 @@ def _examine(
 
 def _at_lanes(matrix: _Matrix, lanes: int, pes: int, value_bits: int) -> LaneFigures:
     rows, columns = matrix.mask.shape
-    sparsity = 1 - matrix.nonzeros / (rows * columns)
+    # A dense matrix has no count to keep: it is shown as `prune` would make it.
+    dense = matrix.nonzeros == rows * columns
+    sparsity = Balance.sparsity if dense else 1 - matrix.nonzeros / (rows * columns)
     geometry = Geometry.nearest(rows, columns, lanes, sparsity, value_bits)
     k, order = geometry.nonzeros, row_order(matrix.name, matrix.shapes, lanes)
-    cycles = _cycles(bank_loads(matrix.mask, lanes)[order], pes)
+    cycles = cycles_of(bank_loads(matrix.mask, lanes)[order], pes)
     best = k * -(-rows // pes)
     whole = None if matrix.dense is None else _rebalanced(matrix.dense, matrix.dense, lanes, k)
     return LaneFigures(
@@ -378,7 +355,13 @@ def _share(part: float, whole: float) -> float:
 
 
 def _suggest(matrix: MatrixFigures, keep: float) -> tuple[int, str]:
-    """Most banks within the limits on energy and weight count, else the least loss."""
+    """Most banks within the limits on energy and weight count, else the least loss.
+
+    Of a dense matrix, the busiest array once it is pruned, then the fewest bytes.
+    """
+    if matrix.dense:
+        best = min(matrix.lanes, key=lambda f: (-f.rebalanced_utilisation, f.csb_bytes, -f.lanes))
+        return best.lanes, f"busiest once {Balance.sparsity:.1%} is pruned, then fewest bytes"
     few = [f for f in matrix.lanes if matrix.comparable(f)]
     good = [f for f in few if matrix.retained(f).l2 >= keep]
     if good:

@@ -12,7 +12,7 @@ from .derived import derived
 from .hints import hint
 
 if TYPE_CHECKING:
-    from pruning.doctor.diagnose import Diagnosis
+    from pruning.doctor.diagnose import Diagnosis, MatrixFigures
     from pruning.files.network import Network
     from pruning.importers import Imported
 
@@ -26,7 +26,8 @@ def doctor(given: DoctorOptions) -> None:
     **In:** a model pruned by any tool: `torch.nn.utils.prune`, `torch.ao.pruning`, NNI, plain
     zeros, safetensors, ONNX. Nothing in it is executed. **Out:** for every matrix its real
     sparsity, the utilisation of arrays of N lanes with the masks as they are, the energy that
-    rebalancing keeps, and the banks to prune to.
+    rebalancing keeps, and the banks to prune to. With `--data` the accuracy of the network as
+    it was read.
 
     **Next:** `sparseflow prune CHECKPOINT --data DATA --banks BANKS --out pruned.safetensors`,
     or `pack` where the masks are balanced already
@@ -42,6 +43,8 @@ def doctor(given: DoctorOptions) -> None:
     for place in filter(None, (given.json, given.svg, given.html, given.plain)):
         check_file(place, given.checkpoint, given.masks)
     model = import_model(given.checkpoint, given.masks)
+    network = _network(model)
+    read = _read(given, network)
     found = diagnose(
         model,
         given.lanes or CANDIDATES,
@@ -64,22 +67,48 @@ def doctor(given: DoctorOptions) -> None:
             replace_file(path, text.encode())
     if given.plain:
         save_imported(given.plain, model)
-    doctor_report.print_diagnosis(found)
-    _next(given.checkpoint, given.masks, given.plain, model, found)
+    doctor_report.print_diagnosis(found, read=read)
+    _next(given.checkpoint, given.masks, given.plain, model, found, network)
+
+
+def _read(given: DoctorOptions, network: Network | None) -> list[str]:
+    """The network that the file was taken for, and its accuracy, a line each."""
+    from ..steps import reading
+    from ..steps.places import read_sequences
+
+    if network is None:
+        if given.data or given.pool:
+            raise typer.BadParameter(
+                f"{given.checkpoint} is not one recurrent module with one head, whose accuracy "
+                "could be told: leave --data and --pool out"
+            )
+        return ["no single recurrent module with a head, matrices alone"]
+    pool = reading.pool_of(network, given.pool, given.checkpoint)
+    lines = [reading.described(network, pool)]
+    if given.data:
+        data = read_sequences(given.data, "the accuracy as read")
+        return [*lines, reading.accuracy_as_read(network, pool, given.checkpoint, data)]
+    return [*lines, f"note: {reading.UNSEEN} (--data)"] if network.head else lines
 
 
 def _next(
-    checkpoint: Path, masks: Path | None, plain: Path | None, model: Imported, found: Diagnosis
+    checkpoint: Path,
+    masks: Path | None,
+    plain: Path | None,
+    model: Imported,
+    found: Diagnosis,
+    network: Network | None,
 ) -> None:
     # One number of banks for all matrices: fewer banks are always the milder demand.
-    banks = min(each.suggested for each in found.matrices)
-    balanced = all(_is_balanced(model, each.name, banks) for each in found.matrices)
+    counted = _counted(found, network)
+    banks = min(each.suggested for each in counted)
+    dense = all(each.dense for each in counted)
+    balanced = not dense and all(_is_balanced(model, each.name, banks) for each in counted)
     file: tuple[object, ...] = (plain or checkpoint,)
     if masks is not None and plain is None:
         file += ("--masks", masks)
     if not model.state_dict:
         file = ("CHECKPOINT", "--masks", checkpoint)
-    network = _network(model)
     if balanced and (network is None or not network.is_lstm):
         hint("pack", *file, "--matrices", "--banks", banks, "--out", "matrices.safetensors")
     elif balanced:
@@ -90,6 +119,14 @@ def _next(
     else:
         text = f"next: prune to {banks} banks in your own loop, as docs/pruning.md shows"
         typer.echo(text, err=True)
+
+
+def _counted(found: Diagnosis, network: Network | None) -> list[MatrixFigures]:
+    """Matrices that the array runs: not the head, and no dense one where others are pruned."""
+    leaves = network.matrices() if network else ()
+    names = {network.names[f"recurrent.{leaf}"] for leaf in leaves} if network else set()
+    every = [each for each in found.matrices if each.name in names] or list(found.matrices)
+    return [each for each in every if not each.dense] or every
 
 
 def _is_balanced(model: Imported, name: str, banks: int) -> bool:

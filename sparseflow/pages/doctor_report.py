@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ def plain(diagnosis: Diagnosis) -> dict[str, Any]:
     """
     found = asdict(diagnosis)
     for matrix, content in zip(diagnosis.matrices, found["matrices"], strict=True):
-        content["sparsity"] = matrix.sparsity
+        content |= {"sparsity": matrix.sparsity, "dense": matrix.dense}
         for figures, lane in zip(matrix.lanes, content["lanes"], strict=True):
             lane["retained"] = asdict(matrix.retained(figures))
     return found
@@ -50,18 +50,23 @@ def to_json(diagnosis: Diagnosis) -> str:
     return json.dumps(plain(diagnosis), indent=2, sort_keys=True) + "\n"
 
 
-def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> None:
-    """Print one table a matrix, and what was left out.
+def print_diagnosis(
+    diagnosis: Diagnosis, console: Console | None = None, read: Sequence[str] = ()
+) -> None:
+    """Print what the file was taken for, one table a matrix, and what was left out.
 
     Parameters
     ----------
     diagnosis : Diagnosis
+    read : sequence of str
+        The network that it was taken for, and how good it is, a line each.
     console : rich.console.Console, optional
         Where to; standard output by default.
     """
     notes = [Text(f"note: {note}", style="yellow") for note in diagnosis.notes]
     tables = [_table(matrix, diagnosis.pes) for matrix in diagnosis.matrices]
-    (console or Console()).print(Group(Text(f"read as {diagnosis.source}"), *notes, *tables))
+    lines = [Text(f"read as {': '.join([diagnosis.source, *read[:1]])}"), *map(Text, read[1:])]
+    (console or Console()).print(Group(*lines, *notes, *tables))
 
 
 def _table(matrix: MatrixFigures, pes: int) -> Table:
@@ -81,12 +86,14 @@ def _table(matrix: MatrixFigures, pes: int) -> Table:
 def _title(matrix: MatrixFigures) -> str:
     return (
         f"{matrix.name}: {matrix.rows:,} x {matrix.columns:,}, {matrix.nonzeros:,} nonzeros, "
-        f"{matrix.sparsity:.2%} sparse"
+        + ("dense" if matrix.dense else f"{matrix.sparsity:.2%} sparse")
     )
 
 
 def _advice(matrix: MatrixFigures) -> str:
-    if matrix.at(matrix.suggested).balanced:
+    if matrix.dense:
+        state = "it is dense, prune it first"
+    elif matrix.at(matrix.suggested).balanced:
         state = "its masks are balanced over them already"
     else:
         kind = "present weights" if matrix.present is None else "all weights"

@@ -262,3 +262,25 @@ def test_bad_models_are_named() -> None:
 
 def test_default_share_is_the_documented_one() -> None:
     assert KEEP_ENERGY == diagnose(Imported({"w": torch.ones(4, 8)}, {}, "t")).keep_energy == 0.95
+
+
+def test_a_dense_model_is_told_as_such_and_ranked_by_what_pruning_gives() -> None:
+    torch.manual_seed(0)
+    found = diagnose(Imported({"w": torch.randn(64, 12) + 9}, {}, "test"), [4, 8, 12])
+    (matrix,) = found.matrices
+    assert matrix.dense
+    assert any(
+        note.startswith("it is dense: no weight is removed, prune it") for note in found.notes
+    )
+    # 12 columns in 8 banks are 6 banks of 2 and two empty ones
+    busy = {figures.lanes: figures.rebalanced_utilisation for figures in matrix.lanes}
+    assert busy == {4: 1.0, 8: 0.75, 12: 1.0}
+    assert matrix.at(4).csb_bytes < matrix.at(12).csb_bytes
+    assert matrix.suggested == 4
+    assert matrix.at(4).nonzeros == 1  # of 3, the nearest to 87.5 %
+
+
+def test_a_pruned_model_is_not_called_dense() -> None:
+    found = diagnose(Imported({"w": torch.eye(16), "v": torch.ones(16, 16)}, {}, "test"), [4])
+    assert [matrix.dense for matrix in found.matrices] == [False, True]
+    assert not any("it is dense" in note for note in found.notes)

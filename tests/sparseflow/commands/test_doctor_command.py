@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import typer
@@ -15,6 +16,8 @@ from torch.nn.utils import prune
 from typer.testing import CliRunner, Result
 
 from pruning.files.network import load_network
+from pruning.tasks.data.datasets import SequenceData, save_sequences
+from pruning.tasks.networks.sequence import accuracy
 from sparseflow.commands.doctor_command import doctor
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -183,3 +186,46 @@ def test_bad_options_leave_no_file(checkpoint: Path, tmp_path: Path, options: li
 def test_help_says_what_goes_in_what_comes_out_and_what_is_next() -> None:
     text = command("--help").output
     assert [word for word in ("In:", "Out:", "Next:") if word not in text] == []
+
+
+@pytest.fixture
+def dense(tmp_path: Path) -> Path:
+    """A classifier of which no weight is removed."""
+    torch.manual_seed(3)
+    lstm, head = nn.LSTM(16, 16, bidirectional=True), nn.Linear(32, 3)
+    tensors = {f"rnn.{name}": tensor for name, tensor in lstm.state_dict().items()}
+    tensors |= {f"fc.{name}": tensor for name, tensor in head.state_dict().items()}
+    torch.save(tensors, tmp_path / "dense.pt")
+    return tmp_path / "dense.pt"
+
+
+def test_a_dense_model_is_said_to_be_dense_and_is_pruned_next(dense: Path) -> None:
+    found = command(dense)
+    words = " ".join(found.output.split())
+    assert "it is dense: no weight is removed, prune it first" in words
+    assert "rnn.weight_hh_l0: 64 x 16, 1,024 nonzeros, dense" in words
+    assert "0.00% sparse" not in words
+    assert f"next: sparseflow prune {dense} --data DATA --banks 4 --out" in found.output
+
+
+@pytest.mark.parametrize("pool", ["last", "hn", "mean"])
+def test_the_accuracy_is_that_of_the_network_as_read(
+    dense: Path, tmp_path: Path, pool: str
+) -> None:
+    random = np.random.default_rng(0)
+    frames = tuple(random.normal(size=(n, 16)).astype(np.float32) for n in (4, 6, 5, 3, 9, 2, 7, 8))
+    data = SequenceData(frames, np.arange(8) % 3)
+    save_sequences(tmp_path / "d.npz", data)
+    share = accuracy(load_network(dense).classifier(dense, pool), data)
+    found = command(dense, "--data", tmp_path / "d.npz", "--pool", pool)
+    lines = found.output.splitlines()
+    assert lines[0].startswith("read as torch: dense weights: nn.LSTM(16, 16), both directions;")
+    assert f"as read: {share:.1%} on 8 sequences" in lines
+    assert f"(--pool {pool})" in " ".join(lines[:3])
+
+
+def test_accuracy_needs_one_network(tmp_path: Path) -> None:
+    torch.save({"w": torch.eye(8)}, tmp_path / "w.pt")
+    found = command(tmp_path / "w.pt", "--data", tmp_path / "d.npz")
+    assert found.exit_code == 2
+    assert "leave" in found.output
