@@ -6,12 +6,15 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
+
+from .foreign import kind_of_file
 
 __all__ = [
     "ModelFileError",
@@ -27,6 +30,7 @@ __all__ = [
 Tensors = dict[str, npt.NDArray[Any]]
 
 _DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "I64": np.dtype("<i8")}
+_OTHERS = ("torch", "Torch", "Keras", "NumPy", "pickle", "table", "WAV")
 _safe_open: Any = safetensors.safe_open  # Any: its stub has no types
 
 
@@ -120,6 +124,12 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
         with _safe_open(path, "numpy") as file:
             yield file
     except SafetensorError as error:
+        kind = kind_of_file(Path(path))
+        if any(mark in kind for mark in _OTHERS):
+            raise ModelFileError(
+                f"it is {kind}, not a model file: a checkpoint becomes one by `sparseflow pack "
+                "CHECKPOINT --calibration DATA --out FILE`"
+            ) from error
         raise ModelFileError(
             f"the safetensors library cannot read it ({error}): truncated, damaged or "
             "not a safetensors file; fetch or save it again"

@@ -102,9 +102,14 @@ def _own_header(metadata: dict[str, str], kind: str) -> dict[str, Any]:
     if text is None:
         raise ModelFileError(
             f"no {_KEY!r} header in its metadata: a safetensors file of another program; "
-            "give a file that save_model wrote"
+            "give a file that save_model wrote; a checkpoint becomes one by `sparseflow pack`"
         )
     header = container.parse_json(text, f"{_KEY!r} header")
+    if "kind" not in header and "sparsity_requested" in header:
+        raise ModelFileError(
+            "it is a pruned checkpoint, not a model file: pack it first, `sparseflow pack "
+            "CHECKPOINT --calibration DATA --out model.safetensors`"
+        )
     version = field(header, "format_version", int)
     if version > FORMAT_VERSION:
         raise ModelFileError(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import safetensors.torch
 from torch import Tensor, nn
 
+from csb_format.files.foreign import MisreadError
 from csb_format.files.replace import replace_file
 
 __all__ = ["CheckpointError", "UnsupportedLayerError", "save_tensors", "save_weights"]
@@ -15,7 +16,7 @@ __all__ = ["CheckpointError", "UnsupportedLayerError", "save_tensors", "save_wei
 _MASK = ".mask"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(MisreadError):
     """A checkpoint that cannot be read, or does not hold what is needed."""
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+import textwrap
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
 import torch
 
-from .checkpoint import CheckpointError
+from csb_format.files.foreign import kind_of_file
 
-__all__ = ["kind_of", "read_safetensors", "read_torch"]
+from .checkpoint import CheckpointError
+from .held import STAND_INS
+
+__all__ = ["kind_of", "read_safetensors", "read_torch", "snippet_for"]
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
@@ -21,16 +26,49 @@ _PICKLE = b"\x80"
 _ONNX = (b"\x08", b"\x12", b"\x3a", b"\x42")
 
 
-def _plain_dict(factory: Callable[[], object] | None = None) -> dict[str, object]:
-    del factory
-    return {}
+WANTED = "a state dict (torch.save or .safetensors) or an ONNX model"
+_SNIPPETS = {
+    "TorchScript": """
+        import torch
+        net = torch.jit.load({name!r}, map_location="cpu")
+        torch.save(net.state_dict(), "weights.pt")""",
+    ".pt2": """
+        import torch
+        program = torch.export.load({name!r})
+        torch.save(dict(program.state_dict), "weights.pt")""",
+    "Keras": """
+        import keras, torch
+        net = keras.saving.load_model({name!r})  # gates are in torch's order already
+        w, u, b = (torch.tensor(t) for t in net.get_layer("lstm").get_weights())
+        v, c = (torch.tensor(t) for t in net.get_layer("dense").get_weights())
+        torch.save({{"rnn.weight_ih_l0": w.T, "rnn.weight_hh_l0": u.T, "rnn.bias_ih_l0": b, \
+"rnn.bias_hh_l0": 0 * b, "fc.weight": v.T, "fc.bias": c}}, "weights.pt")""",
+    "NumPy": """
+        import numpy as np, torch
+        arrays = np.load({name!r})  # by torch's names: weight_ih_l0, weight_hh_l0, ...
+        torch.save({{name: torch.from_numpy(arrays[name]) for name in arrays}}, "weights.pt")""",
+    "": """
+        import torch
+        net = torch.load({name!r}, map_location="cpu", weights_only=False)  # runs code in it
+        state = net.state_dict() if hasattr(net, "state_dict") else net["state_dict"]
+        torch.save(state, "weights.pt")""",
+}
+_OTHERS = ("TorchScript", ".pt2", "Keras", "NumPy")
 
 
-# torch.ao.pruning keeps its masks in a defaultdict(dict): it is read as an ordinary one.
-_CONTAINERS: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
-    dict,
-    (_plain_dict, "collections.defaultdict"),
-]
+def _other(path: Path, kind: str) -> CheckpointError:
+    """The error for a file of another kind, with what makes a state dict of it."""
+    which = next((mark for mark in _OTHERS if mark in kind), None)
+    snippet = "" if which is None else snippet_for(path, which)
+    return CheckpointError(
+        f"{path} is {kind}: it is no file of torch.save, safetensors or ONNX, give {WANTED}",
+        snippet,
+    )
+
+
+def snippet_for(path: Path, kind: str = "") -> str:
+    """Python that makes a state dict of a file."""
+    return textwrap.dedent(_SNIPPETS[kind]).format(name=path.name)
 
 
 def kind_of(path: Path) -> str:
@@ -47,12 +85,17 @@ def kind_of(path: Path) -> str:
         )
     with open(path, "rb") as file:
         head = file.read(4096)
+    kind = kind_of_file(path)
+    if any(mark in kind for mark in (*_OTHERS, "Office", "a zip archive")):
+        raise _other(path, kind)
     if head.startswith((_ZIP, _PICKLE)):
         return "torch"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
         return "safetensors"
     if head.startswith(_ONNX):
         return "onnx"
+    if kind and head:
+        raise _other(path, kind)
     raise CheckpointError(
         f"{path} begins with {head[:8]!r}: it is no file of torch.save, safetensors or ONNX; "
         "save model.state_dict() or export the model to ONNX"
@@ -71,9 +114,12 @@ def read_safetensors(path: Path) -> tuple[dict[str, object], dict[str, str]]:
         with safetensors.safe_open(path, "pt") as file:
             metadata = dict(file.metadata() or {})
         return dict(safetensors.torch.load_file(path)), metadata
+    except MemoryError as error:
+        raise CheckpointError(f"{path} does not fit the memory of this machine") from error
     except (safetensors.SafetensorError, json.JSONDecodeError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"{path} is a damaged safetensors file, write it again ({error})"
+            f"{path} is a damaged safetensors file, or one with types that torch lacks: write it "
+            "again with safetensors.torch.save_file"
         ) from error
 
 
@@ -86,12 +132,16 @@ def read_torch(path: Path) -> dict[str, object]:
         If the file is damaged, or holds an object whose loading would run code.
     """
     try:
-        with torch.serialization.safe_globals(_CONTAINERS):
+        with torch.serialization.safe_globals(STAND_INS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are of torch's inside, and advise to trust
             found = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError as error:
+        raise CheckpointError(f"{path} does not fit the memory of this machine") from error
     except Exception as error:  # A damaged file makes the reader fail in any way.
         raise CheckpointError(
             f"{path} is no plain state dict, and is not unpickled as it could run code: save "
-            f"model.state_dict() with torch.save or as .safetensors ({_reason(error)})"
+            f"model.state_dict() with torch.save or as .safetensors ({_reason(error)})",
+            snippet_for(path) if "GLOBAL" in str(error) else "",
         ) from error
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         raise CheckpointError(
@@ -105,4 +155,4 @@ def _reason(error: Exception) -> str:
     refused = re.search(r"GLOBAL (\S+)", str(error))
     if refused:
         return f"it asks for {refused[1]}"
-    return str(error).strip().partition("\n")[0][:120] or type(error).__name__
+    return "it is damaged, or was written by another program"

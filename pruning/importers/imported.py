@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .checkpoint import CheckpointError, save_tensors
 
-__all__ = ["Imported", "as_mask", "check_mask", "nonzero_masks", "save_imported"]
+__all__ = ["Imported", "as_mask", "check_dense", "check_mask", "nonzero_masks", "save_imported"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +81,7 @@ def as_mask(name: str, values: Tensor, weight: Tensor | None = None) -> Tensor:
     CheckpointError
         If a value is neither 0 nor 1, or the weight has another shape.
     """
+    check_dense(f"mask of {name}", values)
     odd = values[(values != 0) & (values != 1)]
     if odd.numel():
         raise CheckpointError(
@@ -93,6 +94,36 @@ def as_mask(name: str, values: Tensor, weight: Tensor | None = None) -> Tensor:
             "save each mask with its own weight"
         )
     return values.bool()
+
+
+_TO_DENSE = """
+import torch
+state = torch.load("net.pt", map_location="cpu", weights_only=True)
+dense = {name: tensor.to_dense() for name, tensor in state.items()}
+torch.save(dense, "weights.pt")"""
+
+
+def check_dense(name: str, tensor: Tensor) -> None:
+    """Refuse a tensor without values of its own, one by one.
+
+    Raises
+    ------
+    CheckpointError
+        For a tensor on the meta device, a sparse or a quantised one.
+    """
+    if tensor.is_meta:
+        raise CheckpointError(
+            f"{name} is on the meta device and has no values: load weights into the model, then "
+            "save its state_dict()"
+        )
+    if tensor.is_quantized:
+        raise CheckpointError(
+            f"{name} is quantised ({tensor.dtype}): save floats, its dequantize()"
+        )
+    if tensor.layout != torch.strided:
+        raise CheckpointError(
+            f"{name} is a {tensor.layout} tensor: save dense tensors, its to_dense()", _TO_DENSE
+        )
 
 
 def check_mask(name: str, weight: Tensor, mask: Tensor) -> None:

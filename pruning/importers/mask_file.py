@@ -87,7 +87,11 @@ def _is_targets(value: object) -> bool:
 
 
 def _is_mask(value: object) -> bool:
-    return isinstance(value, Tensor) and bool(((value == 0) | (value == 1)).all())
+    if not isinstance(value, Tensor):
+        return False
+    # What is no dense tensor is taken for a mask here, and refused by name when it is read.
+    odd = value.is_meta or value.is_quantized or value.layout != torch.strided
+    return odd or bool(((value == 0) | (value == 1)).all())
 
 
 def _nni(content: Mapping[str, Mapping[str, Tensor | None]]) -> MaskFile:

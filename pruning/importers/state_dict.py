@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint import CheckpointError, UnsupportedLayerError
-from .imported import Imported, as_mask, check_mask, nonzero_masks
+from .imported import Imported, as_mask, check_dense, check_mask, nonzero_masks
 from .mask_file import MaskFile
 
 __all__ = ["resolve", "unwrap"]
@@ -40,13 +40,10 @@ def _tensors(content: Mapping[str, Any]) -> dict[str, Tensor]:
     for name, value in content.items():
         if not isinstance(value, Tensor):
             raise CheckpointError(
-                f"{name!r} is a {type(value).__name__}, not a tensor: save model.state_dict() alone"
+                f"{name!r} is a {type(value).__name__}, not a tensor: save model.state_dict() "
+                "alone, or under the key 'state_dict'"
             )
-        if value.layout != torch.strided or value.is_quantized:
-            raise CheckpointError(
-                f"{name} is a {value.layout} tensor of {value.dtype}: save dense floats "
-                "(to_dense() or dequantize())"
-            )
+        check_dense(name, value)
     return {name: value.detach() for name, value in content.items()}
 
 
