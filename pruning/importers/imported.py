@@ -11,7 +11,37 @@ from torch import Tensor
 
 from .checkpoint import CheckpointError, save_tensors
 
-__all__ = ["Imported", "as_mask", "check_dense", "check_mask", "nonzero_masks", "save_imported"]
+__all__ = [
+    "Imported", "Reading", "as_mask", "check_dense", "check_mask", "nonzero_masks", "save_imported",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file's graph computes beside its weights; a state dict has no graph.
+
+    Parameters
+    ----------
+    pool : str
+        What of the recurrent output is used: ``"last"`` (output at the last frame), ``"hn"``
+        (each direction's last own state), ``"mean"`` (over frames) or ``"every"`` frame.
+    softmax : str
+        What stands behind the head: ``""``, ``"softmax"`` or ``"log_softmax"``.
+    folded : tuple of str
+        Nodes whose scale and shift have become part of weights and biases.
+    unchecked : str
+        Why the file was not run beside what was read; empty where both gave the same.
+    """
+
+    pool: str = "last"
+    softmax: str = ""
+    folded: tuple[str, ...] = ()
+    unchecked: str = "not compared"
+
+    @property
+    def checked(self) -> bool:
+        """Whether the file was run, and what was read gave the same."""
+        return not self.unchecked
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +63,9 @@ class Imported:
         Weights as they are without their mask, where the file still has them.
     metadata : dict of str to str
         Of a ``.safetensors`` file.
+    reading : Reading or None
+        What the graph says of pooling and softmax; None where there is none, as in state
+        dicts, or where matrices were read alone.
     """
 
     state_dict: dict[str, Tensor]
@@ -41,6 +74,7 @@ class Imported:
     notes: tuple[str, ...] = ()
     dense: dict[str, Tensor] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+    reading: Reading | None = None
 
     def mask(self, name: str) -> Tensor:
         """The mask of a matrix, bool; its nonzero weights where it has no mask.
