@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +27,15 @@ _GATES = {4: nn.LSTM, 3: nn.GRU}
 _FIRST = ("weight_ih_l0", "weight_hh_l0")
 
 Recurrent = nn.LSTM | nn.GRU
+
+# How a head may be fed, of those that an ONNX graph can say.
+POOLS = ("last",)
+_FED = {
+    "hn": "the head takes the last state of both directions, that of the reverse one is at the "
+    "first frame",
+    "mean": "the head takes the mean over the frames",
+    "every": "the head is applied at every frame",
+}
 
 
 class Classifier(nn.Module):
@@ -184,14 +196,16 @@ class Network:
 
 
 def load_network(
-    path: str | os.PathLike[str], masks: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | None = None,
+    frames: Sequence[npt.NDArray[np.floating[Any]]] = (),
 ) -> Network:
     """Load one recurrent module, and the linear layer on it if there is one.
 
     Parameters
     ----------
-    path, masks : path
-        What :func:`.import_model` reads: one ``nn.LSTM`` or ``nn.GRU`` of any
+    path, masks, frames
+        What :func:`.import_model` takes. The file holds one ``nn.LSTM`` or ``nn.GRU`` of any
         option, or one of their cells, and optionally one ``nn.Linear`` that takes its output.
         Nothing else, so that no layer is dropped silently.
 
@@ -207,7 +221,7 @@ def load_network(
         For a file that cannot be read safely, masks without weights, or tensors that are
         missing, too many or of the wrong shape.
     """
-    found = import_model(path, masks)
+    found = import_model(path, masks, frames=frames)
     if not found.state_dict:
         raise CheckpointError(
             f"{path} holds masks alone: give the weights first and this file with --masks"
@@ -217,6 +231,7 @@ def load_network(
 
 def network_of(found: Imported) -> Network:
     """What :func:`load_network` makes of an imported file that holds weights."""
+    _check_pool(found)
     prefix = _prefix(found.state_dict)
     parts = _parts(found.state_dict, prefix)
     cell = any(not _PARAMETER.fullmatch(leaf)[4] for leaf in parts)  # type: ignore[index]
@@ -226,6 +241,18 @@ def network_of(found: Imported) -> Network:
     head, name = _head(rest, recurrent)
     origin = {f"recurrent.{leaf}": n for leaf, n in names.items()}
     return Network(recurrent, head, origin | _head_names(head, name), found, cell)
+
+
+def _check_pool(found: Imported) -> None:
+    """Refuse a graph whose head is fed otherwise than :class:`Classifier` feeds it."""
+    reading = found.reading
+    # Without a head, a graph's output is that of the recurrent module, at whatever frames.
+    if reading is None or not reading.head or reading.pool in POOLS:
+        return
+    raise UnsupportedLayerError(
+        f"node {reading.pooled_by}: {_FED[reading.pool]}; feed the head with the output at the "
+        "last frame, y[:, -1], train and export again"
+    )
 
 
 def _prefix(tensors: Mapping[str, Tensor]) -> str:

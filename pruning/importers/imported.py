@@ -22,9 +22,13 @@ class Reading:
 
     Parameters
     ----------
+    head : bool
+        Whether there is a linear layer behind the recurrent ones.
     pool : str
         What of the recurrent output is used: ``"last"`` (output at the last frame), ``"hn"``
         (each direction's last own state), ``"mean"`` (over frames) or ``"every"`` frame.
+    pooled_by : str
+        The node that chooses or averages frames, or the one that is fed.
     softmax : str
         What stands behind the head: ``""``, ``"softmax"`` or ``"log_softmax"``.
     folded : tuple of str
@@ -33,7 +37,9 @@ class Reading:
         Why the file was not run beside what was read; empty where both gave the same.
     """
 
+    head: bool = True
     pool: str = "last"
+    pooled_by: str = ""
     softmax: str = ""
     folded: tuple[str, ...] = ()
     unchecked: str = "not compared"

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from csb_format.extras import install
 
@@ -16,11 +21,16 @@ from .state_dict import resolve, unwrap
 
 __all__ = ["import_model"]
 
+Array = npt.NDArray[np.floating[Any]]
 _NO_MASKS = MaskFile({}, "")
 
 
 def import_model(
-    path: str | os.PathLike[str], masks: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | None = None,
+    *,
+    matrices: bool = False,
+    frames: Sequence[Array] = (),
 ) -> Imported:
     """Read weights and masks of any supported tool; what it is, the content tells.
 
@@ -32,11 +42,18 @@ def import_model(
         A state dict (``torch.save`` or safetensors), alone or as ``state_dict``,
         ``model_state_dict`` or ``model`` of a training checkpoint; with masks as
         ``torch.nn.utils.prune``, ``torch.ao.pruning`` or Sparseflow keep them, or with
-        zeros. Or an ONNX model with LSTM, GRU, Gemm and MatMul nodes. Or NNI masks or a
-        sparsifier's state alone: then ``state_dict`` is empty.
+        zeros. Or an ONNX model: recurrent layers and a linear head on the last frame, with
+        nothing else on the way that changes values. Or NNI masks or a sparsifier's state
+        alone: then ``state_dict`` is empty.
     masks : path, optional
         Masks that are kept in a file of their own: NNI's ``{module: {"weight": mask}}``,
         ``sparsifier.state_dict()`` of ``torch.ao.pruning``, or ``{parameter: mask}``.
+    matrices : bool, optional
+        Of an ONNX model, read the weights of all LSTM, GRU, Gemm and MatMul nodes, each on its
+        own, whatever else the graph computes.
+    frames : sequence of float array (T, X), optional
+        The first of them are run through an ONNX file and through what was read of it, beside
+        random ones.
 
     Returns
     -------
@@ -46,14 +63,18 @@ def import_model(
     ------
     CheckpointError
         For a file that cannot be read safely, or a mask that is missing, not of zeros and
-        ones, of another shape, or contradicted by a nonzero weight outside it.
+        ones, of another shape, or contradicted by a nonzero weight outside it; for an ONNX
+        model that ONNX Runtime computes otherwise.
     UnsupportedLayerError
         Naming the tensor or node of what cannot be imported.
     """
     outside = _NO_MASKS if masks is None else _read_masks(Path(masks))
     file = Path(path)
     kind = kind_of(file)
-    found = _import_onnx(file, outside) if kind == "onnx" else _import_tensors(file, kind, outside)
+    if kind == "onnx":
+        found = _import_onnx(file, outside, matrices, frames)
+    else:
+        found = _import_tensors(file, kind, outside)
     if not found.state_dict and not found.masks:
         raise CheckpointError(f"{file} holds no tensors: save the state dict of a module")
     return found
@@ -86,12 +107,27 @@ def _read(path: Path, kind: str) -> tuple[dict[str, object], dict[str, str]]:
     return (read_torch(path), {}) if kind == "torch" else read_safetensors(path)
 
 
-def _import_onnx(path: Path, outside: MaskFile) -> Imported:
+def _import_onnx(
+    path: Path, outside: MaskFile, matrices: bool, frames: Sequence[Array]
+) -> Imported:
     try:
-        from .onnx_model import read_onnx
+        from .onnx_graph.network import read_onnx
+        from .onnx_graph.runtime import compare
     except ModuleNotFoundError as error:
-        told = install(error.name or "onnx")
+        told = install(error.name or "onnx", "onnx")
         raise CheckpointError(f"{path} looks like an ONNX model: {told}") from error
-    tensors, notes = read_onnx(path)
-    found = resolve(tensors, outside)
-    return replace(found, source=f"onnx: {found.source}", notes=(*notes, *found.notes))
+    read = read_onnx(path, matrices)
+    found = resolve(read.tensors, outside)
+    reading, notes = read.reading, read.notes
+    if reading is not None:
+        reading = replace(reading, unchecked=compare(read, found.state_dict, frames))
+        if not reading.checked:
+            notes = (f"not checked against the file: {reading.unchecked}", *notes)
+        if reading.folded:
+            notes = (*notes, f"folded into weights and biases: {', '.join(reading.folded)}")
+    return replace(
+        found,
+        source=f"{'onnx' if reading else 'onnx, matrices alone'}: {found.source}",
+        notes=(*notes, *found.notes),
+        reading=reading,
+    )

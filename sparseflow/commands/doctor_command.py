@@ -42,7 +42,7 @@ def doctor(given: DoctorOptions) -> None:
 
     for place in filter(None, (given.json, given.svg, given.html, given.plain)):
         check_file(place, given.checkpoint, given.masks)
-    model = import_model(given.checkpoint, given.masks)
+    model = import_model(given.checkpoint, given.masks, matrices=bool(given.matrix))
     network = _network(model)
     read = _read(given, network)
     found = diagnose(

@@ -147,7 +147,7 @@ def pack_checkpoint(
     SelfCheckError
         Naming the first stage beyond the bound.
     """
-    network = load_network(path, how.masks)
+    network = load_network(path, how.masks, calibration.sequences)
     about = noted(network.imported, path)
     pool = pool_of(network, how.pool, path)
     tell_read(network, pool)
@@ -219,7 +219,7 @@ def pack_imported(path: Path, how: Packing) -> tuple[dict[str, PackedMatrix], li
     how : Packing
         Its masks, banks, wishes and value bits count.
     """
-    imported = import_model(path, how.masks)
+    imported = import_model(path, how.masks, matrices=True)
     if not imported.state_dict:
         raise CheckpointError(f"{path} holds masks alone: give the weights, and this with --masks")
     say(f"read as {imported.source}: {len(imported.state_dict)} tensors, matrices alone")

@@ -82,7 +82,7 @@ def prune_network(
     seed: int,
 ) -> tuple[Network, Pruned]:
     """Prune and fine-tune a user's classifier, and write it under its own names."""
-    network = load_network(checkpoint, masks)
+    network = load_network(checkpoint, masks, data.sequences)
     pool = pool_of(network, asked.pool, checkpoint)
     tell_read(network, pool)
     classifier = network.classifier(checkpoint, pool)
@@ -163,7 +163,7 @@ def _save(
 
 def float_accuracy(path: Path, data: SequenceData, pool: str = LAST) -> float:
     """Share of sequences that a float checkpoint classifies rightly, its head fed in this way."""
-    network = load_network(path)
+    network = load_network(path, frames=data.sequences)
     model = network.classifier(path, pool_of(network, pool, path))
     check_width(network, data, path)
     check_classes(data.labels, model.head.out_features, path)

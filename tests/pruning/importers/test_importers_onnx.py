@@ -129,7 +129,7 @@ def test_nodes_that_feed_each_other_are_one_stacked_module(tmp_path: Path) -> No
 def test_nodes_that_no_single_module_can_be_are_kept_apart(
     tmp_path: Path, upper: int, between: str
 ) -> None:
-    state = import_model(chain(tmp_path, upper, between)).state_dict
+    state = import_model(chain(tmp_path, upper, between), matrices=True).state_dict
     assert state["lstm.weight_hh_l0"].shape == (16, 4)
     assert state["lstm_1.weight_hh_l0"].shape == (4 * upper, upper)
     assert len(state) == 8

@@ -1,0 +1,1 @@
+"""ONNX: a graph walked from its input to its output, or its matrices alone."""

@@ -1,0 +1,132 @@
+"""Sizes of the input as values of a graph: what exporters compute shapes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .graph import attributes, tensor_array
+from .values import Computed, Data, Dim, Known, Sizes, Spread, Value, length
+
+__all__ = ["as_dims", "shape_of", "sizes_node", "spread_node"]
+
+
+def shape_of(node: Any, data: Data) -> Value:
+    """The Shape of values that come from the input."""
+    dims: list[Dim] = []
+    for axis in data.axes:
+        free = axis[0].name if len(axis) == 1 else None
+        known = length(axis)
+        dims.append(known if known is not None else (free, 0) if free else None)
+    said = attributes(node)
+    return _plain(dims[slice(said.get("start"), said.get("end"))])
+
+
+def as_dims(value: Value) -> tuple[Dim, ...] | None:
+    """Sizes that a value stands for; None if they cannot be known."""
+    if isinstance(value, Sizes):
+        return value.dims
+    if isinstance(value, Known) and np.issubdtype(value.array.dtype, np.integer):
+        return tuple(int(each) for each in value.array.reshape(-1))
+    return None
+
+
+def sizes_node(node: Any, inputs: Sequence[Value | None]) -> Value:
+    """What a node makes of sizes, and of constants beside them."""
+    first, *rest = inputs
+    dims = None if first is None else as_dims(first)
+    kind = node.op_type
+    if dims is None:
+        return Computed()
+    if kind in ("Identity", "Cast"):
+        assert first is not None  # it has dims
+        return first
+    if kind in ("Squeeze", "Unsqueeze", "Reshape"):
+        return _plain(dims, scalar=kind == "Squeeze" and len(dims) == 1)
+    if kind == "Concat":
+        parts = [None if each is None else as_dims(each) for each in inputs]
+        every = [dim for part in parts if part is not None for dim in part]
+        return Computed() if None in parts else _plain(every)
+    arrays = [each.array for each in rest if isinstance(each, Known)]
+    if kind == "Gather" and len(arrays) == 1:
+        return _gathered(dims, arrays[0])
+    if kind == "Slice" and arrays and len(arrays) == len([each for each in rest if each]):
+        return _plain(dims[_slice(arrays)])
+    if kind in ("Add", "Sub", "Mul") and len(rest) == 1 and rest[0] is not None:
+        return _arithmetic(kind, first, dims, rest[0])
+    return Computed()
+
+
+def _plain(dims: Sequence[Dim], scalar: bool = False) -> Value:
+    if all(isinstance(dim, int) for dim in dims):
+        array = np.array(list(dims), np.int64)
+        return Known(array.reshape(()) if scalar else array)
+    return Sizes(tuple(dims), scalar)
+
+
+def _gathered(dims: Sequence[Dim], indices: Any) -> Value:
+    if not all(-len(dims) <= index < len(dims) for index in indices.reshape(-1).tolist()):
+        return Computed()
+    return _plain([dims[int(i)] for i in indices.reshape(-1)], scalar=indices.ndim == 0)
+
+
+def _slice(arrays: Sequence[Any]) -> slice:
+    start, stop = (int(each.reshape(-1)[0]) for each in arrays[:2])
+    step = int(arrays[3].reshape(-1)[0]) if len(arrays) > 3 else 1
+    return slice(start, stop, step or 1)
+
+
+def _arithmetic(kind: str, first: Value | None, dims: Sequence[Dim], other: Value) -> Value:
+    others = as_dims(other)
+    if others is None or len(others) not in (1, len(dims)):
+        return Computed()
+    paired = zip(dims, others * (len(dims) // len(others) or 1), strict=False)
+    scalar = isinstance(first, Sizes) and first.scalar
+    return _plain([_computed(kind, a, b) for a, b in paired], scalar)
+
+
+def _computed(kind: str, a: Dim, b: Dim) -> Dim:
+    if isinstance(a, int) and isinstance(b, int):
+        return {"Add": a + b, "Sub": a - b, "Mul": a * b}[kind]
+    if isinstance(a, tuple) and isinstance(b, int):
+        if kind == "Mul":
+            return a if b == 1 else None
+        return (a[0], a[1] + (b if kind == "Add" else -b))
+    if isinstance(a, int) and isinstance(b, tuple) and kind != "Sub":
+        return _computed(kind, b, a)
+    return None
+
+
+def spread_node(node: Any, inputs: Sequence[Value | None]) -> Value:
+    """What a node makes of elements that are repeated to a shape that depends on the input."""
+    first = inputs[0]
+    if node.op_type == "Slice" and isinstance(first, Spread) and first.shape and len(inputs) > 3:
+        axes, step = inputs[3], inputs[4] if len(inputs) > 4 else None
+        if isinstance(axes, Known) and (step is None or isinstance(step, Known)):
+            cut = {int(axis) % len(first.shape) for axis in axes.array.reshape(-1)}
+            shape = tuple(None if at in cut else dim for at, dim in enumerate(first.shape))
+            return Spread(first.array, shape)
+    if node.op_type == "Expand" and isinstance(first, Known):
+        dims = None if inputs[1] is None else as_dims(inputs[1])
+        return Spread(first.array, _expanded(first.array.shape, dims))
+    if node.op_type == "ConstantOfShape":
+        value = attributes(node).get("value")
+        fill = np.zeros(1, np.float32) if value is None else tensor_array(value, node.output[0])
+        return Spread(fill, None if first is None else as_dims(first))
+    arrays = [each.array.reshape(-1) for each in inputs[:1] if isinstance(each, Spread)]
+    if node.op_type == "Concat":
+        arrays = [e.array.reshape(-1) for e in inputs if isinstance(e, (Spread, Known))]
+        if len(arrays) != len(inputs):
+            return Computed()
+    if node.op_type == "Cast" or not arrays:
+        return Computed() if not arrays else Spread(arrays[0], None)
+    return Spread(np.concatenate(arrays), None)
+
+
+def _expanded(own: Sequence[int], dims: tuple[Dim, ...] | None) -> tuple[Dim, ...] | None:
+    if dims is None or len(dims) < len(own):
+        return None
+    padded = (1,) * (len(dims) - len(own)) + tuple(own)
+    return tuple(a if b == 1 else b for a, b in zip(padded, dims, strict=True))
