@@ -220,6 +220,8 @@ def pack_imported(path: Path, how: Packing) -> tuple[dict[str, PackedMatrix], li
         Its masks, banks, wishes and value bits count.
     """
     imported = import_model(path, how.masks, matrices=True)
+    for note in imported.notes:
+        say(f"note: {note}")
     if not imported.state_dict:
         raise CheckpointError(f"{path} holds masks alone: give the weights, and this with --masks")
     say(f"read as {imported.source}: {len(imported.state_dict)} tensors, matrices alone")

@@ -55,8 +55,8 @@ class Folder:
         except Exception as error:  # The evaluator fails in any way on inputs that do not fit.
             shapes = [None if each is None else each.shape for each in inputs]
             raise CheckpointError(
-                f"node {label(node)} cannot take constants of shapes {shapes}: the file is "
-                "damaged, export the model again"
+                f"node {label(node)} cannot be computed from constants of shapes {shapes}: export "
+                "the model again, with constant folding"
             ) from error
 
     def spend(self, node: Any, elements: int) -> None:
@@ -71,6 +71,8 @@ class Folder:
     def _run(self, node: Any, inputs: Sequence[Array | None]) -> list[Array]:
         if node.op_type == "Identity":
             return [np.asarray(inputs[0])]
+        if node.op_type == "DequantizeLinear":
+            return [_dequantised(node, inputs)]
         named = {n: each for n, each in zip(node.input, inputs, strict=True) if each is not None}
         graph = helper.make_graph(
             [node],
@@ -100,6 +102,20 @@ def constant_of(node: Any) -> Array:
     raise CheckpointError(
         f"node {label(node)}: its {name} is no dense tensor of numbers; export dense weights"
     )
+
+
+def _dequantised(node: Any, inputs: Sequence[Array | None]) -> Array:
+    """Of every opset; the evaluator knows those from 19 on."""
+    values, scale, *zero = inputs
+    assert values is not None
+    assert scale is not None
+    along = [1] * values.ndim
+    if scale.size > 1:
+        along[int(attributes(node).get("axis", 1))] = scale.size
+    levels = values.astype(np.int64)
+    if zero and zero[0] is not None:
+        levels = levels - zero[0].astype(np.int64).reshape(along)
+    return np.asarray(levels * scale.reshape(along), scale.dtype)
 
 
 def _info(name: str, array: Array) -> Any:

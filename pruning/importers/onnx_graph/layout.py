@@ -13,6 +13,7 @@ __all__ = ["choose", "concatenate", "flip_axes", "pool_mean", "regroup", "squeez
 __all__ += ["axis_at"]
 
 _LAST = "feed the head with the output of the top layer at the last frame, y[:, -1]"
+_CUT = "cut sequences before they reach the network"
 _DAMAGED = "the file is damaged, export the model again"
 
 
@@ -125,7 +126,9 @@ def pool_mean(node: Any, data: Data, positions: Sequence[int], keep: bool) -> Da
     gone = {axis_at(node, data, at) for at in positions}
     over = [data.axes[at] for at in gone if data.axes[at]]
     frames = bool(data.time) and over == [data.time] and set(data.moments) == {"every"}
-    if not frames or data.softmax:
+    if data.softmax:
+        raise refusal(node, "a mean of probabilities", "take the mean before the softmax")
+    if not frames:
         raise refusal(node, "a mean over something else than the frames of the output", _LAST)
     axes = [axis if at not in gone else () for at, axis in enumerate(data.axes)]
     left = tuple(axis for at, axis in enumerate(axes) if keep or at not in gone)
@@ -163,7 +166,8 @@ def _picked(node: Any, data: Data, axis: Axis, start: int, count: int) -> tuple[
     """What is left of an axis when layers or directions are chosen on it."""
     size = length(axis)
     if size is None:
-        raise refusal(node, "takes part of what has no known size", _LAST)
+        mend = _CUT if data.stage == "input" else _LAST
+        raise refusal(node, "takes part of what has no known size", mend)
     start += size if start < 0 else 0
     if not 0 <= start <= start + count <= size or not count:
         raise refusal(node, f"takes {count} from {start} of {size}", _DAMAGED)
@@ -175,7 +179,7 @@ def _picked(node: Any, data: Data, axis: Axis, start: int, count: int) -> tuple[
     if count <= each and start // each == (start + count - 1) // each:
         return _picked(node, _one(node, data, first, start // each), rest, start % each, count)
     if first.name != "layer" or start % each or count % each:
-        raise refusal(node, "takes part of its input", _LAST)
+        raise refusal(node, "takes part of its input", _CUT if data.stage == "input" else _LAST)
     chosen = data.layers[start // each : (start + count) // each]
     return replace(data, layers=chosen, node=node), (first._replace(size=len(chosen)), *rest)
 
@@ -186,7 +190,7 @@ def _one(node: Any, data: Data, atom: Atom, index: int) -> Data:
     if atom.name == "direction" and data.stage == "recurrent" and not data.affine.along:
         one = slice(index, index + 1)
         return replace(data, directions=data.directions[one], moments=data.moments[one], node=node)
-    raise refusal(node, "takes part of its input", _LAST)
+    raise refusal(node, "takes part of its input", _CUT if data.stage == "input" else _LAST)
 
 
 def concatenate(node: Any, parts: Sequence[Data], at: int) -> Data:

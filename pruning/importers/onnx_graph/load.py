@@ -176,6 +176,8 @@ def _refuse_bodies(model: Any) -> None:
             inner = next((n for a in node.attribute for n in a.g.node if "LSTM" in n.op_type), None)
             more = f", {label(inner)} in the body of another node" if inner else ""
             mend = "export the LSTM as one node: from torch, or from Keras 2 with tf2onnx"
+            if node.op_type == "If":
+                mend = "export with fixed sizes, or index instead of squeeze"
             raise refusal(node, f"a loop or branch{more}", mend)
         if (node.domain, node.op_type) in own:
             raise refusal(node, "a local function of the file", "export with functions inlined")

@@ -72,7 +72,7 @@ def _inputs(done: Walk, frames: Sequence[Array]) -> list[Array]:
     assert root is not None  # there is a layer
     time, batch = (length(axis) for axis in root.axes[:2])
     width = done.layers[0].weight.shape[2]
-    count = batch or 2
+    count = batch or 1  # states of a file may be for one sequence only
     if count * (time or _FRAMES) * max(width, 8 * done.layers[0].hidden) > _LARGEST:
         return []
     random = np.random.default_rng(0)

@@ -362,7 +362,10 @@ def walk(model: Any) -> Walk:
         values.setdefault(value.name, _input(value))
     done = Walk(opset_of(model), Folder(opset_of(model), held), values)
     done.nodes = _needed(in_order(graph), {value.name for value in graph.output})
-    declared = {v.name: v for v in (*graph.value_info, *graph.output)}
+    read = {name for node in done.nodes for name in node.input}
+    # Exporters leave the shapes of values that nobody reads as they happened to be.
+    declared = {v.name: v for v in graph.value_info if v.name in read}
+    declared |= {v.name: v for v in graph.output}
     for node in done.nodes:
         done.visit(node)
         for name in node.output:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -215,6 +216,47 @@ def test_an_onnx_model_is_pruned_and_packed(run: Run, files: Files, capsys: Text
     assert run(*files.prune(path)) == run(*files.pack()) == 0
     assert len(load_model(files.folder / "m.safetensors").layers) == 2
     assert "rnn.weight_hh_l1: 50.00% asked, 50.00% achieved" in capsys.readouterr().err
+
+
+class Averaged(Net):
+    def forward(self, frames: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.rnn(frames)[0].mean(1))
+        return logits
+
+
+class Rectified(Net):
+    def forward(self, frames: Tensor) -> Tensor:
+        return torch.relu(super().forward(frames))
+
+
+@pytest.mark.parametrize(
+    ("net", "match"),
+    [
+        (Averaged, r"\(ReduceMean\): the head takes the mean over"),
+        (Rectified, r"node /Relu \(Relu\)"),
+    ],
+)
+def test_an_onnx_model_that_computes_something_else_is_refused(
+    run: Run, files: Files, capsys: Text, net: type[Net], match: str
+) -> None:
+    path = exported(net(files.inputs), files.folder / "net.onnx", files.inputs)
+    assert run(*files.prune(path)) == run(*files.pack(path, "--banks", 4)) == 2
+    assert len(re.findall(match, capsys.readouterr().err)) == 2
+    assert run("doctor", path) == (2 if net is Rectified else 0)
+    assert "next: sparseflow" not in capsys.readouterr().err
+
+
+def test_an_onnx_model_that_was_not_run_is_told(
+    run: Run, files: Files, capsys: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = Net(files.inputs)
+    net.load_state_dict(squashed(pruned_net(files.inputs)))
+    path = exported(net, files.folder / "net.onnx", files.inputs)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    for words in (files.prune(path), files.pack(path, "--banks", 4), ("doctor", path)):
+        assert run(*words) == 0
+        said = capsys.readouterr()
+        assert "not checked against the file" in said.out + said.err
 
 
 def test_a_pruned_onnx_model_is_packed_as_it_is(run: Run, files: Files, capsys: Text) -> None:
