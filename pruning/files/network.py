@@ -30,12 +30,6 @@ Recurrent = nn.LSTM | nn.GRU
 
 # How a head may be fed, of those that an ONNX graph can say.
 POOLS = ("last",)
-_FED = {
-    "hn": "the head takes the last state of both directions, that of the reverse one is at the "
-    "first frame",
-    "mean": "the head takes the mean over the frames",
-    "every": "the head is applied at every frame",
-}
 
 
 class Classifier(nn.Module):
@@ -250,7 +244,7 @@ def _check_pool(found: Imported) -> None:
     if reading is None or not reading.head or reading.pool in POOLS:
         return
     raise UnsupportedLayerError(
-        f"node {reading.pooled_by}: {_FED[reading.pool]}; feed the head with the output at the "
+        f"node {reading.pooled_by}: {reading.fed}; feed the head with the output at the "
         "last frame, y[:, -1], train and export again"
     )
 

@@ -16,6 +16,15 @@ __all__ = [
 ]  # fmt: skip
 
 
+_FED = {
+    "last": "the head takes the output at the last frame",
+    "hn": "the head takes the last state of both directions, that of the reverse one is at the "
+    "first frame",
+    "mean": "the head takes the mean over the frames",
+    "every": "the head is applied at every frame",
+}
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a file's graph computes beside its weights; a state dict has no graph.
@@ -43,6 +52,11 @@ class Reading:
     softmax: str = ""
     folded: tuple[str, ...] = ()
     unchecked: str = "not compared"
+
+    @property
+    def fed(self) -> str:
+        """How the head is fed, in words."""
+        return _FED[self.pool]
 
     @property
     def checked(self) -> bool:

@@ -125,6 +125,8 @@ def _import_onnx(
         reading = replace(reading, unchecked=compare(read, found.state_dict, frames))
         if not reading.checked:
             notes = (f"not checked against the file: {reading.unchecked}", *notes)
+        if reading.head and reading.pool in ("hn", "mean"):
+            notes = (*notes, f"node {reading.pooled_by}: {reading.fed}")
         if reading.folded:
             notes = (*notes, f"folded into weights and biases: {', '.join(reading.folded)}")
     return replace(

@@ -16,7 +16,7 @@ from csb_format.extras import install
 from ..checkpoint import CheckpointError
 from .graph import label
 from .network import OnnxNetwork
-from .values import Array, Axis, Data, length
+from .values import Array, Axis, Data, Known, length
 from .walk import Walk
 
 __all__ = ["TOLERANCE", "compare"]
@@ -72,7 +72,7 @@ def _inputs(done: Walk, frames: Sequence[Array]) -> list[Array]:
     assert root is not None  # there is a layer
     time, batch = (length(axis) for axis in root.axes[:2])
     width = done.layers[0].weight.shape[2]
-    count = batch or 1  # states of a file may be for one sequence only
+    count = batch or _batch_of_states(done)
     if count * (time or _FRAMES) * max(width, 8 * done.layers[0].hidden) > _LARGEST:
         return []
     random = np.random.default_rng(0)
@@ -85,6 +85,13 @@ def _inputs(done: Walk, frames: Sequence[Array]) -> list[Array]:
         plain = random.normal(size=(time or frames_each, count, width))
         found.append((plain - root.affine.shift) / scale)
     return [array.astype(np.float32) for array in found]
+
+
+def _batch_of_states(done: Walk) -> int:
+    """Constant initial states are for a number of sequences, though the input leaves it open."""
+    names = [name for layer in done.layers for name in layer.node.input[5:7] if name]
+    states = [done.values[name] for name in names]
+    return max((v.array.shape[1] for v in states if isinstance(v, Known)), default=1)
 
 
 def _session(runtime: Any, found: OnnxNetwork) -> Any:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .graph import attributes, tensor_array
-from .values import Computed, Data, Dim, Known, Sizes, Spread, Value, length
+from ..checkpoint import CheckpointError
+from .graph import attributes, refusal, tensor_array
+from .values import Atom, Axis, Computed, Data, Dim, Known, Sizes, Spread, Value, length
 
-__all__ = ["as_dims", "shape_of", "sizes_node", "spread_node"]
+__all__ = ["as_dims", "check_declared", "input_of", "shape_of", "sizes_node", "spread_node"]
 
 
 def shape_of(node: Any, data: Data) -> Value:
@@ -130,3 +131,35 @@ def _expanded(own: Sequence[int], dims: tuple[Dim, ...] | None) -> tuple[Dim, ..
         return None
     padded = (1,) * (len(dims) - len(own)) + tuple(own)
     return tuple(a if b == 1 else b for a, b in zip(padded, dims, strict=True))
+
+
+def input_of(value: Any) -> Data:
+    """An input of the graph; its dimensions of size 1 are no atoms."""
+    kind = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
+        raise CheckpointError(
+            f"input {value.name} has no shape: export the network with one (free sizes "
+            "may be names)"
+        )
+    axes: list[Axis] = []
+    for at, dim in enumerate(kind.shape.dim):
+        size = int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value > 0 else None
+        axes.append(() if size == 1 else (Atom(f"{value.name}[{at}]", size),))
+    return Data("input", tuple(axes))
+
+
+def check_declared(node: Any, value: Any, found: Value) -> None:
+    """Refuse a value whose shape the file says otherwise than it is."""
+    kind = value.type.tensor_type
+    if not isinstance(found, Data) or not kind.HasField("shape"):
+        return
+    said = [int(d.dim_value) if d.HasField("dim_value") else None for d in kind.shape.dim]
+    real = [length(axis) for axis in found.axes]
+    pairs = zip(said, real, strict=False)
+    if len(said) != len(real) or any(a and b and a != b for a, b in pairs):
+        told = [["?" if n is None else n for n in each] for each in (said, real)]
+        raise refusal(
+            node,
+            f"contradictory shapes: the file says {told[0]} of {value.name}, it writes {told[1]}",
+            "export the model again",
+        )

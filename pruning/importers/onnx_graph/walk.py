@@ -17,8 +17,8 @@ from .graph import attributes, label, plain, refusal, tensor_array
 from .linear_head import Head, read_head, read_softmax
 from .load import in_order, opset_of
 from .recurrent import Recurrent, read_layer
-from .sizes import as_dims, shape_of, sizes_node, spread_node
-from .values import Atom, Axis, Computed, Data, Dim, Known, Spread, Value, length
+from .sizes import as_dims, check_declared, input_of, shape_of, sizes_node, spread_node
+from .values import Axis, Computed, Data, Dim, Known, Spread, Value, length
 
 __all__ = ["Walk", "walk"]
 
@@ -359,7 +359,7 @@ def walk(model: Any) -> Walk:
     held = sum(array.size for array in constants.values())
     values: dict[str, Value] = {name: Known(array) for name, array in constants.items()}
     for value in graph.input:
-        values.setdefault(value.name, _input(value))
+        values.setdefault(value.name, input_of(value))
     done = Walk(opset_of(model), Folder(opset_of(model), held), values)
     done.nodes = _needed(in_order(graph), {value.name for value in graph.output})
     read = {name for node in done.nodes for name in node.input}
@@ -370,7 +370,7 @@ def walk(model: Any) -> Walk:
         done.visit(node)
         for name in node.output:
             if name in declared:
-                _check_declared(node, declared[name], done.values[name])
+                check_declared(node, declared[name], done.values[name])
     return done
 
 
@@ -381,33 +381,3 @@ def _needed(nodes: list[Any], names: set[str]) -> list[Any]:
             wanted |= set(node.input)
             found.append(node)
     return found[::-1]
-
-
-def _input(value: Any) -> Data:
-    kind = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
-        raise CheckpointError(
-            f"input {value.name} has no shape: export the network with one (free sizes "
-            "may be names)"
-        )
-    axes: list[Axis] = []
-    for at, dim in enumerate(kind.shape.dim):
-        size = int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value > 0 else None
-        axes.append(() if size == 1 else (Atom(f"{value.name}[{at}]", size),))
-    return Data("input", tuple(axes))
-
-
-def _check_declared(node: Any, value: Any, found: Value) -> None:
-    kind = value.type.tensor_type
-    if not isinstance(found, Data) or not kind.HasField("shape"):
-        return
-    said = [int(d.dim_value) if d.HasField("dim_value") else None for d in kind.shape.dim]
-    real = [length(axis) for axis in found.axes]
-    pairs = zip(said, real, strict=False)
-    if len(said) != len(real) or any(a and b and a != b for a, b in pairs):
-        told = [["?" if n is None else n for n in each] for each in (said, real)]
-        raise refusal(
-            node,
-            f"contradictory shapes: the file says {told[0]} of {value.name}, it writes {told[1]}",
-            "export the model again",
-        )
