@@ -41,6 +41,7 @@ def load_model(path: Path) -> Any:
         raise CheckpointError(
             f"{path} is of ONNX opset {opset_of(model)}: export it with opset 13 or newer"
         )
+    _check_names(path, model)
     _refuse_bodies(model)
     for node in model.graph.node:
         _check_node(node, opset_of(model))
@@ -68,6 +69,19 @@ def _load_external(path: Path, model: Any) -> None:
             f"{path} keeps weights in other files that cannot be read "
             f"({', '.join(sorted(files)) or 'unnamed'}): keep them beside it as they were exported"
         ) from error
+
+
+def _check_names(path: Path, model: Any) -> None:
+    """Names are text: protobuf gives what is none as bytes."""
+    graph = model.graph
+    names = [
+        (*node.input, *node.output, node.name, node.op_type, node.domain) for node in graph.node
+    ]
+    names += [(a.name,) for node in graph.node for a in node.attribute]
+    values = (*graph.input, *graph.output, *graph.initializer, *graph.value_info)
+    names += [(value.name,) for value in values]
+    if not all(isinstance(name, str) for group in names for name in group):
+        raise CheckpointError(f"{path} {_UNREADABLE}")
 
 
 def _check_node(node: Any, opset: int) -> None:

@@ -36,6 +36,8 @@ def as_dims(value: Value) -> tuple[Dim, ...] | None:
 
 def sizes_node(node: Any, inputs: Sequence[Value | None]) -> Value:
     """What a node makes of sizes, and of constants beside them."""
+    if not inputs:
+        return Computed()
     first, *rest = inputs
     dims = None if first is None else as_dims(first)
     kind = node.op_type

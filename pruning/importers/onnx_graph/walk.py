@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint import CheckpointError
+from ..checkpoint import CheckpointError, UnsupportedLayerError
 from . import layout
 from .arithmetic import arithmetic, batch_norm
 from .folding import FOLDED, Folder, constant_of
@@ -66,7 +66,16 @@ class Walk:
             If that is not known.
         """
         inputs = [self.values[name] if name else None for name in node.input]
-        found = list(self._outputs(node, inputs))
+        try:
+            found = list(self._outputs(node, inputs))
+        except (CheckpointError, UnsupportedLayerError):
+            raise
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # In a damaged file anything may contradict anything, in more ways than can be named.
+            raise CheckpointError(
+                f"node {label(node)}: its attributes and the shapes of its inputs contradict each "
+                "other: the file is damaged, export the model again"
+            ) from error
         found += [Computed()] * (len(node.output) - len(found))
         for name, value in zip(node.output, found, strict=False):
             if name:

@@ -346,3 +346,28 @@ def test_matrices_alone_are_read_whatever_the_graph_makes_of_them(tmp_path: Path
     assert len(found.state_dict) == 6
     assert found.reading is None
     assert found.notes == ("matrices alone: not checked against the file",)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mutated_files_are_read_or_refused(tmp_path: Path, seed: int) -> None:
+    before = op("Sub", "x s", "z")
+    lstm = op("LSTM", "z W R B - h0 h0", "Y Yh", hidden_size=H)
+    zeros = np.zeros((1, 1, H), np.float32)
+    path = saved(tmp_path, [before, lstm, SQUEEZE, GEMM], s=random(X), h0=zeros)
+    whole, draw = path.read_bytes(), np.random.default_rng(seed)
+    for _ in range(60):
+        bytes_now = bytearray(whole)
+        for at in draw.integers(len(whole), size=int(draw.integers(1, 4))):
+            bytes_now[at] = int(draw.integers(256))
+        path.write_bytes(bytes_now)
+        try:
+            import_model(path)
+        except (CheckpointError, UnsupportedLayerError) as error:
+            assert len(str(error)) < 600
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    path = saved(tmp_path, [LSTM, SQUEEZE, GEMM])
+    path.write_bytes(path.read_bytes().replace(b"Squeeze", b"Squee\xffe"))
+    with pytest.raises(CheckpointError, match="nor a readable ONNX model"):
+        import_model(path)
