@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from csb_format.pooling import LAST, check_pool
+from csb_format.pooling import LAST, POOLS, check_pool
 
 from ..importers import Imported, import_model
 from ..importers.checkpoint import CheckpointError, UnsupportedLayerError
@@ -27,9 +27,6 @@ _GATES = {4: nn.LSTM, 3: nn.GRU}
 _FIRST = ("weight_ih_l0", "weight_hh_l0")
 
 Recurrent = nn.LSTM | nn.GRU
-
-# How a head may be fed, of those that an ONNX graph can say.
-POOLS = ("last",)
 
 
 class Classifier(nn.Module):
@@ -149,8 +146,14 @@ class Network:
             f"has integers for the accelerator; pack its matrices alone with --matrices, or {mend}"
         )
 
-    def classifier(self, path: str | os.PathLike[str], pool: str = LAST) -> Classifier:
-        """The trainable network, its head fed in this way.
+    @property
+    def fed(self) -> str | None:
+        """How the file's graph feeds the head; None where it has no graph, or no head."""
+        graph = self.imported.reading
+        return graph.pool if graph is not None and graph.head else None
+
+    def classifier(self, path: str | os.PathLike[str], pool: str | None = None) -> Classifier:
+        """The trainable network, its head fed in this way, or as the file's graph feeds it.
 
         Raises
         ------
@@ -163,7 +166,7 @@ class Network:
                 "head, or prune in your own loop (docs/pruning.md)"
             )
         self.check_finite(path)
-        return Classifier(self.recurrent, self.head, pool)
+        return Classifier(self.recurrent, self.head, pool or self.fed or LAST)
 
     @torch.no_grad()
     def restore(self) -> list[str]:
@@ -245,7 +248,7 @@ def _check_pool(found: Imported) -> None:
         return
     raise UnsupportedLayerError(
         f"node {reading.pooled_by}: {reading.fed}; feed the head with the output at the "
-        "last frame, y[:, -1], train and export again"
+        "last frame, y[:, -1], or with their mean, train and export again"
     )
 
 

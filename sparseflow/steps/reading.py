@@ -47,17 +47,24 @@ def pool_of(network: Network, asked: str | None, path: Path) -> str:
     CheckpointError
         If the file says otherwise, or there is no head to feed.
     """
-    said = noted(network.imported, path).get("pool")
-    if said is not None:
-        _check(said, path)
+    said = _said(network, path)
     if asked is not None and network.head is None:
         raise CheckpointError(f"{path} has no head to feed: leave --pool out")
     if asked is not None and said is not None and asked != said:
         raise CheckpointError(
-            f"{path} was fine-tuned with --pool {said}: leave --pool out, or prune again with "
-            f"--pool {asked}"
+            f"{path} feeds its head as --pool {said} does: leave --pool out, or bring a network "
+            f"that was trained with --pool {asked}"
         )
     return asked or said or LAST
+
+
+def _said(network: Network, path: Path) -> str | None:
+    """What the file notes, or its graph computes."""
+    said = noted(network.imported, path).get("pool")
+    if said is not None:
+        _check(said, path)
+        return str(said)
+    return network.fed
 
 
 def _check(said: object, path: Path) -> None:

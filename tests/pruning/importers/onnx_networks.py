@@ -169,15 +169,11 @@ NETWORKS: dict[str, Case] = {
     "temperature": Case(lambda n, x: n.fc(n.last(x)) / 0.7),
     "zero states": Case(lambda n, x: n.fc(n.rnn(x, (n.zeros, n.zeros))[0][:, -1])),
     "states too": Case(lambda n, x: (n.fc(n.last(x)), n.rnn(x)[1][0]), "LSTM.*stands beside"),
+    "first state of both": Case(_both_ends, options=BI),
+    "states by view": Case(_both_ends_by_view, options=BI | {"num_layers": 2}),
+    "mean": Case(lambda n, x: n.fc(n.rnn(x)[0].mean(1))),
+    "mean of logits": Case(lambda n, x: n.fc(n.rnn(x)[0]).mean(1)),
     # Refused by name.
-    "first state of both": Case(_both_ends, r"\(Concat\).*at the first frame", options=BI),
-    "states by view": Case(
-        _both_ends_by_view, r"\((Gemm|MatMul)\).*at the first frame", options=BI | {"num_layers": 2}
-    ),
-    "mean": Case(
-        lambda n, x: n.fc(n.rnn(x)[0].mean(1)), r"\(ReduceMean\): the head takes the mean"
-    ),
-    "mean of logits": Case(lambda n, x: n.fc(n.rnn(x)[0]).mean(1), r"\(ReduceMean\)"),
     "greatest": Case(lambda n, x: n.fc(n.rnn(x)[0].amax(1)), r"\(ReduceMax\)"),
     "sum": Case(lambda n, x: n.fc(n.rnn(x)[0].sum(1)), r"\(ReduceSum\)"),
     "every frame": Case(lambda n, x: n.fc(n.rnn(x)[0]), "the head is applied at every frame"),

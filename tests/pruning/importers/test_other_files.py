@@ -86,7 +86,7 @@ def test_code_beside_tensors_is_not_run(tmp_path: Path, hidden: str) -> None:
 def torchscript(path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.trace(Net(), torch.zeros(2, 1, 4)), path)  # type: ignore[no-untyped-call]
+        torch.jit.save(torch.jit.trace(Net(), torch.zeros(2, 1, 4)), path)
 
 
 def exported(path: Path) -> None:
@@ -185,16 +185,14 @@ def test_masks_that_are_no_plain_tensors(tmp_path: Path, mask: torch.Tensor, too
     }
     torch.save(contents[tool], tmp_path / "m.pt")
     torch.save({"fc.weight": torch.ones(8, 8)}, tmp_path / "w.pt")
-    with pytest.raises(CheckpointError, match="fc.weight.* is (a torch.sparse_coo|on the meta)"):
-        if tool == "beside":
-            import_model(tmp_path / "m.pt")
-        else:
-            import_model(tmp_path / "w.pt", tmp_path / "m.pt")
+    files = ["m.pt"] if tool == "beside" else ["w.pt", "m.pt"]
+    with pytest.raises(CheckpointError, match=r"fc.weight.* is (a torch.sparse_coo|on the meta)"):
+        import_model(*(tmp_path / name for name in files))
 
 
 def test_a_pruned_checkpoint_is_no_model_file(tmp_path: Path) -> None:
     from pruning.importers.checkpoint import save_tensors
 
     save_tensors(tmp_path / "p", state(), None, {"sparseflow": '{"sparsity_requested": 0.5}'})
-    with pytest.raises(ModelFileError, match="it is a pruned checkpoint, .*: pack it first"):
+    with pytest.raises(ModelFileError, match=r"it is a pruned checkpoint, .*: pack it first"):
         sf.load(tmp_path / "p")

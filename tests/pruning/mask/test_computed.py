@@ -25,7 +25,9 @@ HH = "weight_hh_l0"
 
 
 def torch_pruned() -> nn.Module:
-    return prune.l1_unstructured(nn.LSTM(8, 16), HH, 0.5)
+    lstm = nn.LSTM(8, 16)
+    prune.l1_unstructured(lstm, HH, 0.5)
+    return lstm
 
 
 def normalised() -> nn.Module:

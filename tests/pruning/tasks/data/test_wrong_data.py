@@ -152,7 +152,8 @@ def test_the_snippet_converts_it(tmp_path: Path, kind: str) -> None:
 
 
 def test_arrays_that_do_not_count_are_not_read(tmp_path: Path) -> None:
-    np.savez(tmp_path / "d.npz", **RIGHT, meta=np.array([Payload()], dtype=object))
+    arrays = RIGHT | {"meta": np.array([Payload()], dtype=object)}
+    np.savez(tmp_path / "d.npz", **arrays)
     assert len(load_sequences(tmp_path / "d.npz")) == 4
     assert not Path("executed").exists()
 
