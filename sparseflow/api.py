@@ -20,6 +20,7 @@ from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format.extras import needs
 from csb_format.files.folders import shared_folder, temporary_folder
+from csb_format.files.foreign import kind_of_file
 from csb_format.files.matrixfile import PackedMatrix, load_matrices, save_matrices
 from csb_format.files.modelfile import ModelFileError, load_model, save_model
 from csb_format.fixed import IntArray
@@ -27,6 +28,7 @@ from csb_format.model import Model
 from csb_format.shape import ModelShape
 from engine.reference import IntegerModel
 
+from .steps.frames import checked_frames
 from .steps.hardware import SIMULATED, emitted
 from .steps.options import BuildOptions, SimulateOptions
 
@@ -124,8 +126,15 @@ def save(what: Model | Mapping[str, PackedMatrix], path: str | Path) -> None:
     """
     if isinstance(what, Model):
         save_model(path, what)
-    else:
-        save_matrices(path, dict(what))
+        return
+    found = dict(what) if isinstance(what, Mapping) else {"": what}
+    for one in found.values():
+        if not isinstance(one, PackedMatrix):
+            raise TypeError(
+                f"sf.save takes a model or packed matrices, not a {type(one).__name__}: give "
+                "sf.quantise(...).model or what sf.pack returned"
+            )
+    save_matrices(path, found)
 
 
 def compile(
@@ -400,12 +409,19 @@ def _design(given: Design | Image | str | Path) -> Design:
         return given.design
     path = Path(given)
     path = path / "design.json" if path.is_dir() else path
-    return Design(**json.loads(path.read_text("utf-8")))
+    try:
+        return Design(**json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        kind = kind_of_file(path) or "another file"
+        raise ValueError(
+            f"{path} is no design ({kind}): give the folder of a build, its design.json, or "
+            "sf.compile(...)"
+        ) from error
 
 
 def _quantised(model: IntegerModel, sequences: Frames) -> list[IntArray]:
     """Float frames in the model's input format; integers as they are."""
-    arrays = [np.asarray(sequence) for sequence in sequences]
+    arrays = checked_frames(sequences, model.layer.input_size)
     if all(array.dtype.kind in "iu" for array in arrays):
         return [array.astype(np.int64) for array in arrays]
     return model.quantise(arrays)

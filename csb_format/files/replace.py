@@ -39,6 +39,11 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, target)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # The name of the file that is wanted, not of the one beside it, or none at all.
+        raise OSError(error.errno, error.strerror, os.fspath(target)) from error
     finally:
         beside.unlink(missing_ok=True)
 

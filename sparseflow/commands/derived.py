@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
 from ..steps.options import Said
 
-__all__ = ["derived", "within"]
+__all__ = ["derived", "naming_files", "within"]
 
 OptionsT = TypeVar("OptionsT")
 
@@ -27,7 +30,9 @@ def derived(options: type[OptionsT]) -> Callable[[Callable[[OptionsT], None]], A
 
     def decorate(function: Callable[[OptionsT], None]) -> Any:
         def command(*words: Any, **given: Any) -> None:
-            function(options(*words, **given))
+            chosen = options(*words, **given)
+            with naming_files(chosen):
+                function(chosen)
 
         parameters = list(_parameters(options))
         command.__name__, command.__doc__ = function.__name__, function.__doc__
@@ -36,6 +41,35 @@ def derived(options: type[OptionsT]) -> Callable[[Callable[[OptionsT], None]], A
         return command
 
     return decorate
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# Fields that name what is written; the first that is given counts.
+_WRITTEN = ("out", "build", "json_file", "json", "svg", "html", "plain")
+
+
+@contextmanager
+def naming_files(options: Any) -> Iterator[None]:
+    """Let errors of a full disk and of too little memory name what was written or read.
+
+    Raises
+    ------
+    OSError
+        With the file's or folder's name.
+    """
+    given = {field.name: getattr(options, field.name) for field in fields(options)}
+    paths = {name: path for name, path in given.items() if isinstance(path, Path)}
+    try:
+        yield
+    except MemoryError as error:
+        read = [str(path) for name, path in paths.items() if name not in _WRITTEN]
+        told = "the memory of this machine is too small: give less data or a smaller model"
+        raise OSError(errno.ENOMEM, told, ", ".join(read) or None) from error
+    except OSError as error:
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        written = [str(paths[name]) for name in _WRITTEN if name in paths]
+        raise OSError(error.errno, error.strerror, (written or ["the results"])[0]) from error
 
 
 def within(low: float, high: float | None = None, multiple: int = 1) -> Callable[[Any], Any]:

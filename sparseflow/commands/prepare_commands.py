@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..steps.options import PackOptions, PruneOptions, VerilogOptions
+from ..steps.options import PackOptions, PoolName, PruneOptions, VerilogOptions
 from .derived import derived
 from .hints import hint
 
@@ -53,7 +53,7 @@ def prune(given: PruneOptions) -> None:
         masks=given.masks,
         bank_width=given.bank_width,
         wishes=given.wishes or (),
-        pool=given.pool,
+        **_fed(given.pool),
     )
     if is_lstm:
         hint(
@@ -109,9 +109,13 @@ def pack(given: PackOptions) -> None:
         qat_epochs=given.qat_epochs,
         seed=given.seed,
         bound=given.bound,
-        pool=given.pool,
+        **_fed(given.pool),
     )
     _after(model, given.out)
+
+
+def _fed(pool: PoolName | None) -> dict[str, str]:
+    return {} if pool is None else {"pool": pool.value}
 
 
 def _pack_matrices(

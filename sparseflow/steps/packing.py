@@ -28,7 +28,7 @@ from pruning.tasks.recipes.finetune_integers import finetune_quantised
 
 from .options import PackOptions
 from .progress import say, stages
-from .reading import check_width, noted, pool_of, tell_accuracy, tell_read
+from .reading import as_read, check_width, noted, pool_of
 from .wishes import Wish, is_called, parse, spread
 
 __all__ = ["Packed", "Packing", "pack_checkpoint", "pack_imported"]
@@ -110,6 +110,8 @@ class Packed:
         Fraction bits that weight formats gave up so that products meet.
     accuracy : tuple of (float, float), optional
         In integers before and after fine-tuning in them.
+    read : tuple of str
+        What the file was taken for, where that has not been said yet.
     """
 
     model: Model
@@ -118,6 +120,7 @@ class Packed:
     saturations: dict[str, Saturation]
     lowered: dict[str, int]
     accuracy: tuple[float, float] | None = None
+    read: tuple[str, ...] = ()
 
 
 def pack_checkpoint(
@@ -150,11 +153,10 @@ def pack_checkpoint(
     network = load_network(path, how.masks, calibration.sequences)
     about = noted(network.imported, path)
     pool = pool_of(network, how.pool, path)
-    tell_read(network, pool)
     lstm, head, masks = network.lstm(), network.head, network.masks
     network.check_finite(path)
     check_width(network, calibration, path)
-    tell_accuracy(network, pool, path, calibration if labelled else None)
+    read = as_read(network, pool, path, calibration if labelled else None)
     names = {network.names[f"recurrent.{leaf}"]: leaf for leaf in network.matrices()}
     found = _layout(network.imported, list(names), about, how, path)
     layout = {names[name]: banks for name, banks in found.items()}
@@ -165,17 +167,21 @@ def pack_checkpoint(
     # Before any time is spent: what is not balanced ends here.
     model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance, pool=pool)
     if how.qat_epochs:
+        for line in read:
+            say(line)
         tuned, gained = _finetuned(network, calibration, replace(how, pool=pool), path)
         lstm, head, formats = tuned.lstm.pruned(), tuned.head, tuned.lstm.formats
         model = tuned.to_model(layout, provenance)
     sample = _sample(calibration, lstm.hidden_size)
+    checked = self_check(lstm, head, model, sample, how.bound)
     return Packed(
         model,
         network,
-        self_check(lstm, head, model, sample, how.bound),
+        checked,
         count_saturations(lstm, formats, sample, head),
         formats.lowered,
         gained,
+        () if how.qat_epochs else tuple(read),
     )
 
 
@@ -224,7 +230,6 @@ def pack_imported(path: Path, how: Packing) -> tuple[dict[str, PackedMatrix], li
         say(f"note: {note}")
     if not imported.state_dict:
         raise CheckpointError(f"{path} holds masks alone: give the weights, and this with --masks")
-    say(f"read as {imported.source}: {len(imported.state_dict)} tensors, matrices alone")
     every = [n for n, t in imported.state_dict.items() if t.ndim == 2 and t.is_floating_point()]
     named = [name for name, _ in parse(how.wishes)]
     chosen = [n for n in every if n in imported.masks or any(is_called(n, x) for x in named)]
@@ -234,6 +239,7 @@ def pack_imported(path: Path, how: Packing) -> tuple[dict[str, PackedMatrix], li
             "--for NAME:banks=N"
         )
     layout = _layout(imported, chosen, noted(imported, path), how, path)
+    say(f"read as {imported.source}: {len(imported.state_dict)} tensors, matrices alone")
     packed = pack_matrices(
         imported.state_dict, layout, value_bits=how.value_bits, masks=imported.masks
     )

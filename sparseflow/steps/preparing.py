@@ -151,6 +151,8 @@ def pack(
 
 def _tell(packed: Packed, size: float) -> None:
     model = packed.model
+    for line in packed.read:
+        say(line)
     for note in packed.network.imported.notes:
         say(f"note: {note}")
     for name, share in figures.sparsity(model).items():

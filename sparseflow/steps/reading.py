@@ -14,17 +14,14 @@ from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.wrong_data import check_classes
 from pruning.tasks.networks.sequence import accuracy
 
-from .progress import say
-
 __all__ = [
     "METADATA",
     "accuracy_as_read",
+    "as_read",
     "check_width",
     "described",
     "noted",
     "pool_of",
-    "tell_accuracy",
-    "tell_read",
 ]
 
 METADATA = "sparseflow"
@@ -94,19 +91,24 @@ def described(network: Network, pool: str) -> str:
     )
 
 
-def tell_read(network: Network, pool: str) -> None:
-    """Say what the file was taken for."""
-    say(f"read as {network.imported.source}: {described(network, pool)}")
+def as_read(network: Network, pool: str, path: Path, data: SequenceData | None) -> list[str]:
+    """What the file was taken for, and the accuracy of that network, a line each.
 
-
-def tell_accuracy(network: Network, pool: str, path: Path, data: SequenceData | None) -> None:
-    """Say the accuracy of the network as read; without labels, that nobody can know it."""
+    Parameters
+    ----------
+    network : Network
+    pool : {"last", "hn", "mean"}
+    path : Path
+        For errors; see :func:`accuracy_as_read`.
+    data : SequenceData, optional
+        Labelled; without it nobody can know the accuracy, which is said.
+    """
+    lines = [f"read as {network.imported.source}: {described(network, pool)}"]
     if network.head is None:
-        return
+        return lines
     if data is None:
-        say(f"note: {UNSEEN}; labels in the data show it")
-        return
-    say(accuracy_as_read(network, pool, path, data))
+        return [*lines, f"note: {UNSEEN}; labels in the data show it"]
+    return [*lines, accuracy_as_read(network, pool, path, data)]
 
 
 def accuracy_as_read(network: Network, pool: str, path: Path, data: SequenceData) -> str:

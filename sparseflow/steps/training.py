@@ -13,7 +13,7 @@ from csb_format.precision import Balance
 from pruning.doctor.readiness import hardware_note
 from pruning.files.network import Network, load_network
 from pruning.importers.checkpoint import save_tensors, save_weights
-from pruning.mask.goals import Goal
+from pruning.mask.goals import Goal, resolve, whole_of
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.wrong_data import check_classes
@@ -22,7 +22,7 @@ from pruning.tasks.recipes.finetuning import Pruned, prune_classifier
 from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 
 from .progress import say, stages
-from .reading import METADATA, check_width, pool_of, tell_accuracy, tell_read
+from .reading import METADATA, as_read, check_width, pool_of
 from .wishes import Wish, parse, spread
 
 __all__ = ["Asked", "float_accuracy", "prune_network", "train_and_prune"]
@@ -84,10 +84,13 @@ def prune_network(
     """Prune and fine-tune a user's classifier, and write it under its own names."""
     network = load_network(checkpoint, masks, data.sequences)
     pool = pool_of(network, asked.pool, checkpoint)
-    tell_read(network, pool)
     classifier = network.classifier(checkpoint, pool)
-    tell_accuracy(network, pool, checkpoint, data)
+    read = as_read(network, pool, checkpoint, data)
     goals = asked.goals(network)
+    for matrix in resolve(classifier, goals)[0].values():
+        whole_of(matrix, goals[matrix.name])
+    for line in read:
+        say(line)
     _tell(network, network.restore())
     with stages() as progress:
         pruned = prune_classifier(classifier, goals, data, recipe, seed, progress)

@@ -158,14 +158,12 @@ def test_the_snippet_makes_a_state_dict(
 ODD = {
     "meta": (torch.zeros(8, 8, device="meta"), "is on the meta device and has no values"),
     "sparse": (torch.eye(8).to_sparse(), "is a torch.sparse_coo tensor: save dense"),
-    "csr": (torch.eye(8).to_sparse_csr(), "is a torch.sparse_csr tensor: save dense"),
     "array": (np.eye(8), "'w' is a numpy array, not a tensor"),
     "scalar": (np.float64(1), "'w' is a numpy scalar, not a tensor"),
     "list": ([1], "'w' is a list, not a tensor"),
 }
 
 
-@pytest.mark.filterwarnings("ignore:Sparse CSR")
 @pytest.mark.parametrize("kind", ODD)
 def test_values_that_are_no_plain_tensors(tmp_path: Path, kind: str) -> None:
     value, words = ODD[kind]

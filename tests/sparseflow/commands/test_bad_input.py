@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 def refused(run: Callable[..., int], folder: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
     """Run a command that must fail on one line, naming some words, and leave nothing behind.
 
-    Before the error may stand what the file was read as, after it Python that mends it.
+    After the error may stand Python that mends it.
     """
 
     def check(command: tuple[object, ...], *words: str) -> None:
@@ -46,8 +46,6 @@ def refused(run: Callable[..., int], folder: Path, capsys: pytest.CaptureFixture
         assert run(*command) == 2
         shown = capsys.readouterr()
         lines = shown.err.splitlines()
-        while lines[0].startswith(("read as ", "as read: ", "note: ")):
-            lines.pop(0)
         assert lines[0].startswith("error: ")
         assert [line for line in lines[1:] if not line.startswith("    ")] == []
         assert len(lines) <= 6

@@ -22,7 +22,11 @@ from pruning.tasks.data.wrong_data import check_classes
 
 X = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
 RAGGED = np.array([X[0], X[1, :2]], dtype=object)
-RIGHT = {"frames": X.reshape(-1, 3), "lengths": np.full(4, 6), "labels": np.arange(4)}
+RIGHT: dict[str, Any] = {
+    "frames": X.reshape(-1, 3),
+    "lengths": np.full(4, 6),
+    "labels": np.arange(4),
+}
 
 
 def npz(**arrays: Any) -> bytes:
