@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from csb_format.extras import brought_by
+from csb_format.files.arrays import ArrayFileError, read_arrays
 from csb_format.files.foreign import kind_of_file
 from csb_format.files.replace import replace_file
 
@@ -259,13 +260,13 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise other_file(path)
     try:
         other_arrays(path, _headers(path))
-        with np.load(path, allow_pickle=False) as file:
-            names = [name for name in ("frames", "lengths", "labels") if name in file.files]
-            return {name: file[name] for name in names}
+        return read_arrays(path, ("frames", "lengths", "labels"))
     except MemoryError as error:
         raise DataSetError(f"{path} does not fit the memory: give fewer sequences") from error
     except DataSetError:
         raise
+    except ArrayFileError as error:
+        raise DataSetError(f"{error}; {WANTED} is wanted") from error
     except Exception as error:  # A damaged file makes the reader fail in any way.
         raise DataSetError(f"{path} is a damaged .npz file: write it again; {WANTED}") from error
 

@@ -19,7 +19,9 @@ from tests.pruning.importers.onnx_networks import FRAMES, NETWORKS, Case, Net
 
 DATA = Path(__file__).parent / "data"
 READ = {name: case for name, case in NETWORKS.items() if not case.refused}
-FREE = {name: case for name, case in READ.items() if name not in ("last frame, kept", "states by view")}  # an If, a -1
+FREE = {
+    name: case for name, case in READ.items() if name not in ("last frame, kept", "states by view")
+}  # an If, a -1
 
 
 def exported(case: Case, path: Path, dynamo: bool, free: bool = False) -> Path:
