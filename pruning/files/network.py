@@ -291,8 +291,9 @@ def _recurrent(prefix: str, parts: Mapping[str, Tensor]) -> Recurrent:
         bidirectional=any(name.endswith("_reverse") for name in parts),
         device="meta",
         **options,
-    ).to_empty(device="cpu")
-    _check_parts(prefix, parts, module)
+    )
+    _check_parts(prefix, parts, module)  # before there is memory for what it claims
+    module = module.to_empty(device="cpu")
     module.load_state_dict({leaf: tensor.float() for leaf, tensor in parts.items()})
     return module
 

@@ -16,6 +16,7 @@ import torch
 from csb_format.files.foreign import kind_of_file
 
 from .checkpoint import CheckpointError
+from .claims import check_packed, check_tensors
 from .held import STAND_INS
 
 __all__ = ["kind_of", "read_safetensors", "read_torch", "snippet_for"]
@@ -131,6 +132,7 @@ def read_torch(path: Path) -> dict[str, object]:
     CheckpointError
         If the file is damaged, or holds an object whose loading would run code.
     """
+    check_packed(path)
     try:
         with torch.serialization.safe_globals(STAND_INS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are of torch's inside, and advise to trust
@@ -143,6 +145,7 @@ def read_torch(path: Path) -> dict[str, object]:
             f"model.state_dict() with torch.save or as .safetensors ({_reason(error)})",
             snippet_for(path) if "GLOBAL" in str(error) else "",
         ) from error
+    check_tensors(path, found)
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         raise CheckpointError(
             f"{path} holds a {type(found).__name__}: save model.state_dict() alone"
