@@ -27,7 +27,9 @@ def write_record(path: Path, module: str, seed: int | list[int], rows: Any, **mo
     command = " ".join(["python -m", module, *sys.argv[1:]])
     record = {"command": command, "seed": seed, "versions": versions(), "rows": rows} | more
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+    replace_file(
+        path, (json.dumps(record, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+    )
 
 
 def with_others(path: Path, rows: Rows, cases: Iterable[str]) -> Rows:

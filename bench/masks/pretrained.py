@@ -62,7 +62,7 @@ def _about(row: Row, place: Place, scores: dict[str, Any]) -> dict[str, str]:
         "row": row.name,
         "pattern": f"{row.pattern}, {100 * row.sparsity:g} % asked for",
         "test perplexity": f"{scores['test']:.4f} in integers, {scores['float_test']:.4f} in float",
-        "versions": json.dumps(versions(), sort_keys=True),
+        "versions": json.dumps(versions(), sort_keys=True, allow_nan=False),
     }
 
 

@@ -134,8 +134,12 @@ def build_bitstream(
             place(board, work, seed, timeout, note)
             tell("packing")
             built = _built(board, design, work, seed, pack(board, work, timeout))
-        (new / DESIGN).write_text(json.dumps(asdict(design), indent=2) + "\n", "utf-8")
-        (new / "summary.json").write_text(json.dumps(built.to_dict(), indent=2) + "\n", "utf-8")
+        (new / DESIGN).write_text(
+            json.dumps(asdict(design), indent=2, allow_nan=False) + "\n", "utf-8"
+        )
+        (new / "summary.json").write_text(
+            json.dumps(built.to_dict(), indent=2, allow_nan=False) + "\n", "utf-8"
+        )
         if page:
             (new / SUMMARY).write_text(page(built), "utf-8")
     _check_clock(board, built)

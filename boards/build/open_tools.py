@@ -88,7 +88,7 @@ def synthesise(
         path = work / "netlist.json"
         netlist = json.loads(path.read_text("utf-8"))
         improve(netlist, BOARD_MODULE)
-        path.write_text(json.dumps(netlist), "utf-8")
+        path.write_text(json.dumps(netlist, allow_nan=False), "utf-8")
 
 
 def place(board: Board, work: Path, seed: int, timeout: float, note: Note) -> None:

@@ -83,7 +83,7 @@ class SimulatedLine:
 
         def prepare(run: Path) -> None:
             spec = {"address": address, "clocks": CLOCKS, "quiet": QUIET}
-            (run / "link.json").write_text(json.dumps(spec))
+            (run / "link.json").write_text(json.dumps(spec, allow_nan=False))
 
         def simulate() -> None:
             try:

@@ -145,7 +145,7 @@ def run_yosys(
             f"Yosys cannot work in {work.resolve()}: set TMPDIR to a folder whose path has only "
             "letters, digits and _./+@-"
         )
-    (work / "job.json").write_text(json.dumps(commands), encoding="utf-8")
+    (work / "job.json").write_text(json.dumps(commands, allow_nan=False), encoding="utf-8")
     # -P: the script's folder is a package, not a place of top-level modules
     command = [sys.executable, "-P", str(SCRIPT)]
     log, extra = work / "yosys.log", {"TMPDIR": str(work.resolve())}

@@ -277,5 +277,5 @@ def design_hash(design: Design) -> int:
     for name, usual in YOUNGER.items():
         if parameters[name] == usual:
             del parameters[name]
-    text = json.dumps(parameters, sort_keys=True)
+    text = json.dumps(parameters, sort_keys=True, allow_nan=False)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])

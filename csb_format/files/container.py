@@ -40,7 +40,7 @@ class ModelFileError(ValueError):
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces, ASCII only: one text for one value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def parse_json(text: str, what: str) -> dict[str, Any]:

@@ -207,4 +207,4 @@ def _read(run: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, script: AxiScript) -> None:
-    path.write_text(json.dumps(asdict(script)))
+    path.write_text(json.dumps(asdict(script), allow_nan=False))

@@ -193,4 +193,4 @@ async def bench(dut: Any) -> None:
             f"step {len(results)} ({text}) did not end within {script.limit} cycles; "
             f"before it: {results[-4:]}; {'; '.join(watch.violations)}"
         )
-    (run / "outcome.json").write_text(json.dumps(fields))
+    (run / "outcome.json").write_text(json.dumps(fields, allow_nan=False))

@@ -76,7 +76,7 @@ def _solve(spec: wiring.Component, how: str, timeout: float) -> None:
         (folder / "spec.il").write_text(text)
         done = subprocess.run(
             [sys.executable, "-c", RUN],
-            input=json.dumps(commands),
+            input=json.dumps(commands, allow_nan=False),
             cwd=folder,
             capture_output=True,
             text=True,

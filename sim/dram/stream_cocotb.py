@@ -42,4 +42,4 @@ async def streamed(dut: Any) -> None:
         violations=traffic.violations,
         errors=ports.get("errors"),
     )
-    (run / "outcome.json").write_text(json.dumps(asdict(outcome)))
+    (run / "outcome.json").write_text(json.dumps(asdict(outcome), allow_nan=False))

@@ -119,7 +119,7 @@ def write_stream_job(run: Path, job: StreamJob) -> None:
     """Write a job for the simulator's process."""
     plain: dict[str, Any] = asdict(job)
     (run / "image.bin").write_bytes(plain["image"].pop("data"))
-    (run / "stream.json").write_text(json.dumps(plain))
+    (run / "stream.json").write_text(json.dumps(plain, allow_nan=False))
 
 
 def read_stream_job(run: Path) -> StreamJob:

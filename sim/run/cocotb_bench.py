@@ -69,7 +69,9 @@ async def bench(dut: Any) -> None:
         note_hang(run, error)
         raise
     seconds = perf_counter() - started
-    (run / "outcome.json").write_text(json.dumps(asdict(outcome) | {"seconds": seconds}))
+    (run / "outcome.json").write_text(
+        json.dumps(asdict(outcome) | {"seconds": seconds}, allow_nan=False)
+    )
 
 
 def _note(path: Path, done: int) -> None:

@@ -66,7 +66,7 @@ class Mismatched(SimulationError):
 
 def note_hang(run: Path, error: Hang) -> None:
     """Leave a hang for the process that waits for this one."""
-    (run / _NOTE).write_text(json.dumps({"hang": str(error)}))
+    (run / _NOTE).write_text(json.dumps({"hang": str(error)}, allow_nan=False))
 
 
 def noted(run: Path) -> str | None:

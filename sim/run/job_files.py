@@ -14,7 +14,7 @@ __all__ = ["read_job", "write_job"]
 
 def write_job(path: Path, job: Job) -> None:
     """Write a job as JSON."""
-    path.write_text(json.dumps(asdict(job)))
+    path.write_text(json.dumps(asdict(job), allow_nan=False))
 
 
 def read_job(path: Path) -> Job:

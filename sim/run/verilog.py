@@ -183,7 +183,9 @@ def run_bench(
     def make(place: Path) -> None:
         sources = plain_sources([path.resolve() for path in files.paths], place)
         spec = place / "spec.json"
-        spec.write_text(json.dumps(fields | {"sources": sources, "build": str(place)}))
+        spec.write_text(
+            json.dumps(fields | {"sources": sources, "build": str(place)}, allow_nan=False)
+        )
         _process("build", spec, place / "build.log", timeout)
 
     with workplace(work, build_name(files, simulator, kind), builds) as places:
@@ -191,7 +193,11 @@ def run_bench(
             shutil.copy(files.folder / image, places.run / image)
         build_seconds = built(places.build, make)
         spec = places.run / "spec.json"
-        spec.write_text(json.dumps(fields | {"build": str(places.build), "run": str(places.run)}))
+        spec.write_text(
+            json.dumps(
+                fields | {"build": str(places.build), "run": str(places.run)}, allow_nan=False
+            )
+        )
         prepare(places.run)
         _simulate(spec, timeout, progress)
         return read(places.run), build_seconds

@@ -189,7 +189,8 @@ def _write(run: Run, places: Places, history: Path) -> None:
     results, markdown = as_results(run, versions(), lines), as_markdown(run, lines)
     runs = append_history(history, run)
     files = {
-        "results.json": json.dumps(results, indent=2, sort_keys=True).encode() + b"\n",
+        "results.json": json.dumps(results, indent=2, sort_keys=True, allow_nan=False).encode()
+        + b"\n",
         "junit.xml": as_junit(run),
         "summary.md": markdown.encode(),
         "report.html": page(results, runs).encode(),

@@ -47,7 +47,9 @@ def synth(given: SynthOptions) -> None:
         report = synthesise_ecp5(files, flatten=not given.by_module, timeout=given.timeout)
     if given.json_file:
         fields = {"design": asdict(design), **report.to_dict()}
-        replace_file(given.json_file, (json.dumps(fields, indent=2) + "\n").encode())
+        replace_file(
+            given.json_file, (json.dumps(fields, indent=2, allow_nan=False) + "\n").encode()
+        )
     _print(report, design)
 
 
@@ -93,5 +95,5 @@ def timing(given: TimingOptions) -> None:
         given.lanes,
         given.seed,
     )
-    typer.echo(json.dumps(found))
-    replace_file(given.json_file, (json.dumps(found, indent=2) + "\n").encode())
+    typer.echo(json.dumps(found, allow_nan=False))
+    replace_file(given.json_file, (json.dumps(found, indent=2, allow_nan=False) + "\n").encode())

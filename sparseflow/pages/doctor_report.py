@@ -47,7 +47,7 @@ def plain(diagnosis: Diagnosis) -> dict[str, Any]:
 
 def to_json(diagnosis: Diagnosis) -> str:
     """The text of the JSON file; equal diagnoses give equal text."""
-    return json.dumps(plain(diagnosis), indent=2, sort_keys=True) + "\n"
+    return json.dumps(plain(diagnosis), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def print_diagnosis(

@@ -92,7 +92,7 @@ def build(
         )
         return texts[0]
     tell(f"writing the {chosen.family.made_with}")
-    found = {DESIGN: json.dumps(asdict(best.design), indent=2) + "\n"}
+    found = {DESIGN: json.dumps(asdict(best.design), indent=2, allow_nan=False) + "\n"}
 
     def more() -> dict[str, str]:
         found[SUMMARY] = page(None)

@@ -160,9 +160,11 @@ def pack_checkpoint(
     names = {network.names[f"recurrent.{leaf}"]: leaf for leaf in network.matrices()}
     found = _layout(network.imported, list(names), about, how, path)
     layout = {names[name]: banks for name, banks in found.items()}
-    provenance = {key: json.dumps(value) for key, value in about.items() if key != "layout"}
+    provenance = {
+        key: json.dumps(value, allow_nan=False) for key, value in about.items() if key != "layout"
+    }
     if options := how.options():
-        provenance["pack"] = json.dumps(options)
+        provenance["pack"] = json.dumps(options, allow_nan=False)
     formats, gained = how.precision.formats(lstm, head, calibration.sequences), None
     # Before any time is spent: what is not balanced ends here.
     model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance, pool=pool)

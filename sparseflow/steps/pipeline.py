@@ -339,7 +339,7 @@ def _earlier(build: Path) -> dict[str, Any] | None:
 
 
 def _write(build: Path, found: Mapping[str, Any]) -> None:
-    text = json.dumps(found, indent=2, sort_keys=True) + "\n"
+    text = json.dumps(found, indent=2, sort_keys=True, allow_nan=False) + "\n"
     replace_file(build / FIGURES, text.encode())
 
 

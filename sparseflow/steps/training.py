@@ -161,7 +161,9 @@ def _save(
     out: Path, tensors: Mapping[str, Any], masks: Mapping[str, Any], about: Mapping[str, Any]
 ) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_tensors(out, tensors, masks, {METADATA: json.dumps(about, sort_keys=True)})
+    save_tensors(
+        out, tensors, masks, {METADATA: json.dumps(about, sort_keys=True, allow_nan=False)}
+    )
 
 
 def float_accuracy(path: Path, data: SequenceData, pool: str = LAST) -> float:

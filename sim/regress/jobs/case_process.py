@@ -33,7 +33,7 @@ def main(path: str) -> None:
     task = json.loads(Path(path).read_text())
     result = run_task(task)
     beside = Path(task["result"]).with_suffix(".new")
-    beside.write_text(json.dumps(result))
+    beside.write_text(json.dumps(result, allow_nan=False))
     os.replace(beside, task["result"])
 
 

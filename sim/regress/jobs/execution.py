@@ -249,7 +249,7 @@ def _keep_vectors(work: Path, jobs: list[Job]) -> None:
         {"frames": [f"{word:x}" for word in job.frames], "load": [f"{w:08x}" for w in job.load]}
         for job in jobs
     ]
-    (work / "vectors.json").write_text(json.dumps(vectors))
+    (work / "vectors.json").write_text(json.dumps(vectors, allow_nan=False))
 
 
 def _bus(hardware: Hardware, work: Path) -> Execution:

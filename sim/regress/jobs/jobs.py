@@ -48,7 +48,7 @@ def run(task: dict[str, Any], *_: object) -> dict[str, Any]:
     work = Path(tempfile.mkdtemp(prefix="run-", dir=task["work"]))
     path, log = work / "task.json", work / "case.log"
     whole = {**task, "work": str(work), "result": str(work / "execution.json")}
-    path.write_text(json.dumps(whole))
+    path.write_text(json.dumps(whole, allow_nan=False))
     limit = task["case"]["timeout"] * (1 + DIAGNOSIS) + START
     status = _watched(path, log, limit, task.get("lines", ""))
     found = _outcome(work, log, status, limit)

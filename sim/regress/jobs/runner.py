@@ -304,7 +304,7 @@ def _fingerprint(suite: Suite) -> str:
     cases = [asdict(case) for case in suite.cases]
     models = {name: asdict(recipe) for name, recipe in suite.models.items()}
     sources = generator_digest("csb_format", "compiler", "engine", "hdl", "sim")
-    what = json.dumps([cases, models, sources], sort_keys=True)
+    what = json.dumps([cases, models, sources], sort_keys=True, allow_nan=False)
     digest = hashlib.sha256(what.encode())
     for recipe in suite.models.values():
         if recipe.file and (path := suite.folder / recipe.file).is_file():
@@ -318,13 +318,15 @@ def _begin(suite: Suite, places: Places) -> None:
         shutil.rmtree(places.out / folder, ignore_errors=True)
     places.out.mkdir(parents=True, exist_ok=True)
     note = {"fingerprint": _fingerprint(suite)}
-    replace_file(places.out / "run.json", json.dumps(note).encode())
+    replace_file(places.out / "run.json", json.dumps(note, allow_nan=False).encode())
 
 
 def _note(case: Case, places: Places, result: dict[str, Any]) -> None:
     path = places.result(case)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, json.dumps({"case": asdict(case), "result": result}).encode())
+    replace_file(
+        path, json.dumps({"case": asdict(case), "result": result}, allow_nan=False).encode()
+    )
 
 
 def _finished(suite: Suite, places: Places) -> dict[str, dict[str, Any]]:

@@ -140,7 +140,9 @@ class Hardware:
             self.case.kind,
             generator_digest("csb_format", "compiler", "hdl"),
         ]
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:20]
+        return hashlib.sha256(
+            json.dumps(what, sort_keys=True, allow_nan=False).encode()
+        ).hexdigest()[:20]
 
     @property
     def builds(self) -> Path:
@@ -207,7 +209,7 @@ class Hardware:
             if not note.exists():
                 files = self._emit(folder)
                 beside = note.with_suffix(".new")
-                beside.write_text(json.dumps(files.sources))
+                beside.write_text(json.dumps(files.sources, allow_nan=False))
                 os.replace(beside, note)
         return VerilogFiles(folder, tuple(json.loads(note.read_text())), ())
 
