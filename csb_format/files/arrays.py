@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import zipfile
-import zlib
 from collections.abc import Collection
 from math import prod
 from pathlib import Path
@@ -54,9 +53,9 @@ def read_arrays(
             members = _members(file, names)
             _check_unpacked(members.values(), BYTES + BYTES_A_BYTE * size)
             return {name: _array(file, member) for name, member in members.items()}
-    except ArrayFileError:
+    except (ArrayFileError, FileNotFoundError, PermissionError):
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except Exception as error:  # A damaged archive makes the reader fail in any way.
         raise ArrayFileError(
             f"it is no .npz file or a damaged one ({error}): write it with numpy.savez"
         ) from error
