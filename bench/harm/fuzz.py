@@ -1,7 +1,8 @@
-"""Broken files for every parser: no crash, no exception without a type of ours.
+"""Broken files for every parser: no crash, no hang, no exception without a type of ours.
 
-``python -m bench.harm.fuzz --seconds 600 --json bench/results/fuzz.json`` prints and writes what
-became of them. Each broken file follows from the seed.
+``python -m bench.harm.fuzz --minutes 10 --json bench/results/fuzz.json`` prints and writes what
+became of them. Each broken file follows from the seed. Half of them are changed byte by byte,
+half inside their structure, with check sums made anew.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -47,36 +51,111 @@ from csb_format.files.images import (
 )
 from csb_format.files.matrixfile import PackedMatrix, load_matrices, save_matrices
 from csb_format.random_models import random_network
-from sim.regress.fuzz import Parser, fuzz
+from sim.regress.fuzz import Parser, mutated
 from sim.regress.records.records import read_history
 from sim.regress.suite.baseline import Baseline, BaselineError, read_baseline
 from sim.regress.suite.suite import SuiteError, read_suite
 
 from ..record import write_record
+from .independent import same_model, same_sequences, same_weights
+from .structure import Mutate, in_frames, in_json, in_safetensors, in_text, in_zip, sealed_again
+from .workers import Worker
 
 SUITE = Path(__file__).parents[2] / "examples/regress/default.toml"
 
 
+BAD = ("escaped", "different", "hung", "died")
+STRUCTURE: dict[str, Mutate] = {
+    "model file": sealed_again, "matrix file": sealed_again, "suite": in_text, "board": in_text,
+    "baseline": in_json, "history": in_json, "link frames": in_frames,
+    "sequences .npz": in_zip, "checkpoint .pt": in_zip, "masks": in_zip,
+    "checkpoint .safetensors": in_safetensors,
+}  # fmt: skip
+CHECKS: dict[str, Callable[[Path, Any], bool]] = {
+    "model file": same_model, "sequences .npz": same_sequences,
+    "checkpoint .safetensors": same_weights,
+}  # fmt: skip
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--seconds", type=float, default=600.0, help="for all parsers together")
+    arguments.add_argument("--minutes", type=float, default=10.0, help="for all parsers together")
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--json", type=Path)
     given = arguments.parse_args()
+    Console().print(f"seed {given.seed}")
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = parsers(folder)
+        found = [*parsers(folder), *foreign_parsers(folder)]
         for parser in found:
-            tally = fuzz(parser, given.seconds / len(found), given.seed, folder)
-            row = {"parser": parser.name, "read": tally.read, "refused": tally.refused}
-            rows.append(row | {"escaped": len(tally.escapes)})
-            for escape in tally.escapes[:2]:
-                Console().print(escape.trace, escape.content[:300], markup=False)
+            rows.append(_row(parser, 60 * given.minutes / len(found), given.seed, folder))
     show(rows)
     if given.json:
-        write_record(given.json, "bench.harm.fuzz", given.seed, rows, seconds=given.seconds)
-    raise SystemExit(any(row["escaped"] for row in rows))
+        write_record(given.json, "bench.harm.fuzz", given.seed, rows, minutes=given.minutes)
+    raise SystemExit(any(row[kind] for row in rows for kind in BAD))
+
+
+def _row(parser: Parser, seconds: float, seed: int, folder: Path) -> dict[str, object]:
+    """One parser's files, in a worker, until its time is over."""
+    mutate = STRUCTURE.get(parser.name, mutated)
+    worker, path = Worker(parser, CHECKS.get(parser.name)), folder / "fuzzed"
+    row: dict[str, object] = dict.fromkeys(("files", "read", "refused", *BAD), 0)
+    counts, peak, shown = Counter[str](), 0, 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or not counts:
+        rng = random.Random(f"{seed} {parser.name} {counts.total()}")
+        content = rng.choice(parser.seeds)
+        path.write_bytes((mutate if rng.random() < 0.5 else mutated)(content, rng))
+        outcome = worker.feed(path)
+        counts[outcome.kind] += 1
+        peak = max(peak, outcome.peak)
+        if outcome.kind in BAD and shown < 2:
+            shown += 1
+            Console().print(parser.name, counts.total() - 1, outcome.kind, outcome.trace,
+                            path.read_bytes()[:300], markup=False)  # fmt: skip
+    worker.stop()
+    return {"parser": parser.name} | row | counts | {
+        "files": counts.total(), "peak_mb": round(peak / 1e6),
+    }  # fmt: skip
+
+
+def foreign_parsers(folder: Path) -> list[Parser]:
+    """Those of files that other tools write."""
+    import torch
+
+    from boards.board import BoardError, parse
+    from pruning.importers import import_model
+    from pruning.importers.checkpoint import CheckpointError, UnsupportedLayerError, save_tensors
+    from pruning.tasks.data.datasets import (
+        DataSetError,
+        SequenceData,
+        load_sequences,
+        save_sequences,
+    )
+
+    module = torch.nn.LSTM(4, 5)
+    weights, path = module.state_dict(), folder / "seed"
+    masks = {"weight_ih_l0": torch.ones(20, 4)}
+    frames = (np.ones((3, 4), np.float32), np.zeros((2, 4), np.float32))
+    data = SequenceData(frames, np.array([0, 1]))
+    errors = (CheckpointError, UnsupportedLayerError)
+    save_tensors(folder / "weights.safetensors", weights)
+    whole = (folder / "weights.safetensors").read_bytes()
+    board = Path(__file__).parents[2] / "boards/data/ulx3s.toml"
+    found = [
+        Parser("sequences .npz", load_sequences, (DataSetError, ValueError),
+               [saved(folder, save_sequences, data)]),
+        Parser("checkpoint .safetensors", import_model, errors, [whole]),
+        Parser("board", lambda p: parse("x", p.read_text("utf-8", "replace")), (BoardError,),
+               [board.read_bytes()]),
+    ]  # fmt: skip
+    torch.save(weights, path)
+    found.append(Parser("checkpoint .pt", import_model, errors, [path.read_bytes()]))
+    torch.save(masks, path)
+    given = folder / "weights.safetensors"
+    found.append(Parser("masks", lambda p: import_model(given, p), errors, [path.read_bytes()]))
+    return found
 
 
 def parsers(folder: Path) -> list[Parser]:

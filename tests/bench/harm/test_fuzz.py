@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.harm.faults import link_row
-from bench.harm.fuzz import parsers
+from bench.harm.fuzz import CHECKS, STRUCTURE, foreign_parsers, parsers
+from bench.harm.workers import Worker
 from boards.link.protocol import Damaged, FrameFinder, ProtocolError, Request, enframe
 from csb_format.files.images import ImageError, read_mif
 from sim.regress.fuzz import Parser, fuzz, mutated
@@ -35,6 +39,38 @@ def test_broken_files_are_refused_by_type(
     tally = fuzz(known[name], 60, seed=1, folder=tmp_path, most=60)
     assert not tally.escapes, tally.escapes[0].trace
     assert tally.read + tally.refused == 60
+
+
+def test_changed_inside_and_sealed_again_is_refused_or_the_same(
+    known: dict[str, Parser], tmp_path: Path
+) -> None:
+    parsers = {**known, **{p.name: p for p in foreign_parsers(tmp_path)}}
+    assert set(STRUCTURE) <= set(parsers)
+    for name, mutate in STRUCTURE.items():
+        path, worker = tmp_path / "x", Worker(parsers[name], CHECKS.get(name))
+        for number in range(12):
+            path.write_bytes(mutate(parsers[name].seeds[0], random.Random(number)))
+            outcome = worker.feed(path)
+            assert outcome.kind in ("read", "refused"), outcome.trace
+            assert 0 < outcome.peak < 1 << 30
+        worker.stop()
+
+
+def test_a_worker_tells_hangs_deaths_and_differences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.harm.workers.SECONDS", 0.5)
+    reads: dict[str, Callable[[Path], object]] = {
+        "hung": lambda _: time.sleep(60),
+        "died": lambda _: os.abort(),
+        "different": lambda _: None,
+        "escaped": lambda _: bytearray(1 << 40),
+    }
+    for kind, read in reads.items():
+        worker = Worker(Parser(kind, read, (ValueError,), [b""]), lambda *_: False)
+        assert worker.feed(tmp_path).kind == kind
+        assert worker.feed(tmp_path).kind == kind  # the one that took its place
+        worker.stop()
 
 
 @pytest.mark.parametrize("depth", ["2222222222", "9" * 5000])
