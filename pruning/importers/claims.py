@@ -35,7 +35,7 @@ def check_packed(path: Path) -> None:
             unpacked = sum(info.file_size for info in archive.infolist())
     except Exception as error:  # A damaged directory makes the reader fail in any way.
         raise CheckpointError(
-            f"{path} is a damaged archive: save it again with torch.save"
+            f"{path} is no plain state dict but a damaged archive: save it again with torch.save"
         ) from error
     if unpacked > _SLACK + _TIMES * size:
         raise CheckpointError(
