@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sparseflow.h"
 
 #define TIMEOUT_MS 20000
+#define DEADLINE_MS 120000 /* the board may be a simulation */
 
 static void write_all(void *context, const uint8_t *bytes, size_t count)
 {
@@ -35,6 +37,14 @@ static int read_one(void *context)
     if (poll(&wait, 1, TIMEOUT_MS) <= 0 || read(wait.fd, &byte, 1) != 1)
         return -1;
     return byte;
+}
+
+static uint32_t milliseconds(void *context)
+{
+    struct timespec now;
+    (void)context;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)now.tv_sec * 1000u + (uint32_t)(now.tv_nsec / 1000000);
 }
 
 static uint32_t number(void)
@@ -60,7 +70,10 @@ static uint32_t *numbers(size_t *count)
 int main(int argc, char **argv)
 {
     int device = argc == 2 ? open(argv[1], O_RDWR | O_NOCTTY) : -1;
-    struct sparseflow board = {.port = {&device, write_all, read_one}, .retries = 3};
+    struct sparseflow board = {.port = {&device, write_all, read_one},
+                               .retries = 3,
+                               .milliseconds = milliseconds,
+                               .deadline_ms = DEADLINE_MS};
     struct sparseflow_image image;
     struct termios raw;
     size_t words, out_words;

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from compiler.lower.image import Image
+
 from ..link.protocol import (
+    ANSWER_BYTES,
     COMMANDS_WITH_WORDS,
     FLAG,
     INCREMENT,
@@ -24,6 +27,18 @@ from ..link.protocol import (
     Request,
     enframe,
 )
+from .errors import (
+    DamagedFrameError,
+    LinkError,
+    LinkTimeoutError,
+    LinkVersionError,
+    MalformedAnswerError,
+    NoiseError,
+    OutOfStepError,
+    RefusedError,
+    ShortAnswerError,
+    StaleAnswersError,
+)
 from .lines import Line
 
 __all__ = [
@@ -34,27 +49,14 @@ __all__ = [
     "LinkTimeoutError",
     "Received",
     "RefusedError",
+    "Told",
 ]
 
 
 TIMEOUT = 1.0  # seconds to wait for an answer
 RETRIES = 3
-
-
-class LinkError(RuntimeError):
-    """Host and board did not understand each other; the next request may well succeed."""
-
-
-class LinkTimeoutError(LinkError):
-    """No answer came in time."""
-
-
-class DamagedFrameError(LinkError):
-    """A request or its answer was damaged on its way."""
-
-
-class RefusedError(LinkError):
-    """The accelerator refused an access; its register ``errors`` tells why."""
+# Of one attempt; another may do better. All others end a request.
+_FLEETING = (LinkTimeoutError, DamagedFrameError, NoiseError, StaleAnswersError)
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,13 @@ class Bus(Protocol):
         """Give it back; closing twice is fine."""
 
 
+class Told(Protocol):
+    """A target that has to know images before their words are loaded."""
+
+    def know(self, image: Image) -> None:
+        """Take an image."""
+
+
 class LinkBus:
     """Buses behind a serial line; see docs/link.md.
 
@@ -101,7 +110,8 @@ class LinkBus:
     ----------
     line : Line
     timeout : float
-        Seconds to wait for an answer.
+        Seconds to wait for an answer, whatever else comes meanwhile. No request takes
+        longer than ``(retries + 1) * timeout``.
     retries : int
         Times that a request is repeated after a timeout or damage. The board carries out
         each request once, however often it comes.
@@ -109,7 +119,8 @@ class LinkBus:
     Raises
     ------
     LinkError
-        If nothing answers, or not in this version of the protocol.
+        If nothing answers, or not in this version of the protocol; one of the kinds of
+        :mod:`boards.host.errors`.
     """
 
     def __init__(self, line: Line, *, timeout: float = TIMEOUT, retries: int = RETRIES):
@@ -122,8 +133,9 @@ class LinkBus:
         """Agree on sequence numbers, whatever was before."""
         self._sequence = (self._sequence + 1) % 256
         reply = self._ask(Request(self._sequence, Command.HELLO))
-        if reply.flags != VERSION or len(reply.words) != 1:
-            raise LinkError(
+        if (reply.code, reply.flags, len(reply.words)) != (Code.OK, VERSION, 1):
+            self._in_step = False
+            raise LinkVersionError(
                 f"the board speaks version {reply.flags} of the link, this driver {VERSION}: "
                 "take driver and bitstream from the same release"
             )
@@ -136,9 +148,11 @@ class LinkBus:
         ------
         RefusedError
             If an address cannot be read.
+        ShortAnswerError
+            If the board answers with fewer words.
         """
         reply = self._request(Command.READ, count, address | INCREMENT)
-        self._accepted(reply, count, f"a read at 0x{address:03X}")
+        self._whole(reply, count, f"a read at 0x{address:03X}")
         return list(reply.words)
 
     def write(self, address: int, words: Sequence[int]) -> None:
@@ -148,11 +162,13 @@ class LinkBus:
         ------
         RefusedError
             If one of them is refused; those before were written.
+        ShortAnswerError
+            If fewer were written.
         """
         for start in range(0, len(words), MAX_WORDS):
             some = tuple(words[start : start + MAX_WORDS])
             reply = self._request(Command.WRITE, len(some), address, some)
-            self._accepted(reply, len(some), f"a write to 0x{address:03X}")
+            self._whole(reply, len(some), f"a write to 0x{address:03X}")
 
     def send(self, words: Sequence[int], last: bool) -> int:
         """Give words to ``s_axis``, a frame of the link at most; how many were taken."""
@@ -172,23 +188,41 @@ class LinkBus:
     def _request(
         self, command: Command, count: int, argument: int = 0, words: tuple[int, ...] = ()
     ) -> Reply:
-        """Ask, and check that the answer has as many words as it says."""
+        """Ask, and check that the answer's code and counts fit."""
         if not self._in_step:
             self._meet()
         self._sequence = (self._sequence + 1) % 256
         reply = self._ask(Request(self._sequence, command, count, argument, words))
-        if reply.code in (Code.UNKNOWN, Code.LENGTH):
-            raise LinkError(f"the board answers {command.name} with {Code(reply.code).name}")
         carried = 0 if command in COMMANDS_WITH_WORDS else reply.count
-        if len(reply.words) != carried:
-            raise LinkError(f"{command.name} answered with {len(reply.words)} words of {carried}")
+        if reply.count > count or len(reply.words) != carried:
+            raise self._malformed(
+                f"{command.name} of {count} words answered with {len(reply.words)} words, "
+                f"{reply.count} moved"
+            )
+        if reply.code == Code.REFUSED and command in (Command.READ, Command.WRITE):
+            what = "a read at" if command == Command.READ else "a write to"
+            raise RefusedError(
+                f"{what} 0x{argument & (INCREMENT - 1):03X} was refused at "
+                f"word {reply.count} of {count}: read the register `errors` for the reason"
+            )
+        if reply.code != Code.OK:
+            known = {int(code): code.name for code in Code}
+            code = known.get(reply.code, reply.code)
+            raise self._malformed(f"{command.name} answered with code {code}")
         return reply
 
-    def _accepted(self, reply: Reply, count: int, what: str) -> None:
-        if reply.code == Code.REFUSED or reply.count != count:
-            raise RefusedError(
-                f"{what} was refused at word {reply.count} of {count}: "
-                "read the register `errors` for the reason"
+    def _malformed(self, what: str) -> MalformedAnswerError:
+        """After it nothing is known of the board: meet afresh."""
+        self._in_step = False
+        return MalformedAnswerError(f"{what}: take driver and bitstream from the same release")
+
+    @staticmethod
+    def _whole(reply: Reply, count: int, what: str) -> None:
+        """An access to registers moves all words, or is refused."""
+        if reply.count != count:
+            raise ShortAnswerError(
+                f"{what} moved {reply.count} of {count} words and refused none: "
+                "is a board of this release at the other end?"
             )
 
     def _ask(self, request: Request) -> Reply:
@@ -199,7 +233,7 @@ class LinkBus:
             self._line.write(data)
             try:
                 return self._answer(request)
-            except (LinkTimeoutError, DamagedFrameError) as failed:
+            except _FLEETING as failed:
                 error = failed
         self._in_step = False  # it may have been carried out or not: meet afresh
         raise type(error)(f"{error}; asked {self.retries + 1} times")
@@ -207,8 +241,9 @@ class LinkBus:
     def _answer(self, request: Request) -> Reply:
         """The reply to this request; answers to earlier ones are skipped."""
         name = Command(request.command).name
-        deadline = time.monotonic() + self.timeout
+        deadline, came, stale = time.monotonic() + self.timeout, 0, 0
         while data := self._line.read(max(0.0, deadline - time.monotonic())):
+            came += len(data)
             for found in self._finder.feed(data):
                 if isinstance(found, Damaged):
                     raise DamagedFrameError(f"the answer to {name} was damaged: {found.reason}")
@@ -220,16 +255,33 @@ class LinkBus:
                     request.command | REPLY,
                 ):
                     return reply
+                stale += 1
+            if came >= ANSWER_BYTES:
+                raise self._flooded(name, came, stale)
+            if time.monotonic() >= deadline:
+                break
         self._line.write(bytes([FLAG]))  # ends what the board may still listen to
         raise LinkTimeoutError(
             f"no answer to {name} within {self.timeout:g} s: check cable, port, rate and power"
+        )
+
+    @staticmethod
+    def _flooded(name: str, came: int, stale: int) -> LinkError:
+        """Bytes go on and on without an answer."""
+        if stale:
+            return StaleAnswersError(
+                f"{stale} frames came and none answers {name}: another program uses the line"
+            )
+        return NoiseError(
+            f"{came} bytes came and no frame to answer {name}: check port, rate and what is "
+            "at the other end"
         )
 
     def _refused(self, name: str, reply: Reply) -> None:
         if reply.code == Code.DAMAGED:
             raise DamagedFrameError(f"{name} was damaged on its way to the board")
         self._in_step = False
-        raise LinkError(
+        raise OutOfStepError(
             f"the board expected request {(reply.sequence + 1) % 256}, not {name}: it was "
             "reset, or another program uses the line"
         )

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,18 @@ from csb_format import IntArray, Model
 from csb_format.extras import needs
 from csb_format.scales import DesignError
 
-from ..link.protocol import BUS_BITS
-from .bus import RETRIES, TIMEOUT, Bus, LinkBus, LinkError
+from ..link.protocol import BUS_BITS, DRAIN_WORDS, SETTLE_READS
+from .bus import RETRIES, TIMEOUT, Bus, LinkBus, Told
 from .emulator import EmulatedLine
+from .errors import (
+    AcceleratorError,
+    EndlessOutputError,
+    LinkError,
+    MisalignedError,
+    StuckError,
+    UnsettledError,
+    WrongModelError,
+)
 from .lines import SerialLine, port_and_baud
 from .states import States, joined
 
@@ -35,22 +44,6 @@ __all__ = ["Accelerator", "AcceleratorError", "States", "WrongModelError"]
 
 FORMS = "model, sim, serial:PORT, serial:PORT?baud=RATE or pynq:FILE.bit"
 BAUD = 1_000_000
-STATUS_READS = 100
-
-
-class Told(Protocol):
-    """A target that has to know images before their words are loaded."""
-
-    def know(self, image: Image) -> None:
-        """Take an image."""
-
-
-class AcceleratorError(RuntimeError):
-    """The accelerator reports an error, or does not do what it should."""
-
-
-class WrongModelError(AcceleratorError):
-    """A model, or an image of it, that this bitstream cannot run."""
 
 
 class Accelerator:
@@ -258,9 +251,18 @@ class Accelerator:
         self._started, self._torn = None, False
         self.write("control", soft_reset=1, new_source=1)
         self._settle()
-        while self._bus.receive(1 << 16).words:
-            pass
+        self._drain()
         self._bus.write(REGISTERS["errors"].address, [0xFFFFFFFF])
+
+    def _drain(self) -> None:
+        """Throw away what ``m_axis`` still has."""
+        words = 0
+        while got := self._bus.receive(DRAIN_WORDS).words:
+            words += len(got)
+            if words >= DRAIN_WORDS:
+                raise EndlessOutputError(
+                    f"{words} words came after a reset and more follow: load another bitstream"
+                )
 
     def _start(self, part: int) -> None:
         """Start one of the image's programs unless it runs."""
@@ -276,15 +278,15 @@ class Accelerator:
         status = self._settle()
         if status["halted"] or status["fault"]:
             self._report()
-            raise AcceleratorError("the program does not run: load the model again")
+            raise StuckError("the program does not run: load the model again")
         self._started = part
 
     def _settle(self) -> dict[str, int]:
         """Status once it tells of what was written."""
-        for _ in range(STATUS_READS):
+        for _ in range(SETTLE_READS):
             if not (status := self.register("status"))["settling"]:
                 return status
-        raise AcceleratorError("status.settling does not clear: reset the board")
+        raise UnsettledError("status.settling does not clear: reset the board")
 
     def _report(self) -> None:
         """Raise what the accelerator reports, if anything."""
@@ -388,10 +390,10 @@ class Accelerator:
                 continue
             self._report()
             if time.monotonic() > deadline:
-                raise AcceleratorError(
+                raise StuckError(
                     f"nothing moved for {self.timeout:g} s after {sent} of {len(packet)} words "
                     f"in and {len(got)} of {expected} out: call reset() and run again"
                 )
-        if not last or sent < len(packet):
-            raise AcceleratorError("the frames' ends are out of step: call reset()")
+        if not last or sent < len(packet) or len(got) > expected:
+            raise MisalignedError("the frames' ends are out of step: call reset()")
         return got

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
+from .errors import LinkError, LinkTimeoutError
+
 __all__ = ["Line", "SerialLine", "port_and_baud"]
+
+WRITE_TIMEOUT = 10.0  # seconds; a frame takes one of them at 9600 baud
 
 
 class Line(Protocol):
@@ -67,31 +73,55 @@ class SerialLine:
         If the port cannot be opened.
     ValueError
         If it is a URL of a kind that pyserial does not know, or a rate that it cannot set.
+
+    Notes
+    -----
+    A port that takes no bytes for ten seconds is a `LinkTimeoutError`, one that
+    goes away in use a `LinkError`.
     """
 
     def __init__(self, port: str, baud: int):
         import serial
 
         try:
-            self._port: Any = serial.serial_for_url(port, baudrate=baud, timeout=0)
+            self._port: Any = serial.serial_for_url(
+                port, baudrate=baud, timeout=0, write_timeout=WRITE_TIMEOUT
+            )
         except ValueError as error:
             raise ValueError(
                 f"port {port!r} at {baud} baud: pyserial cannot open it; name a port as the "
                 "operating system does (/dev/ttyUSB0, COM3) and the bitstream's rate"
             ) from error
         self._port.reset_input_buffer()
+        self._name, self._late = port, serial.SerialTimeoutException
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What goes wrong in the port as errors of the link."""
+        try:
+            yield
+        except self._late:
+            raise LinkTimeoutError(
+                f"{self._name} took no bytes for {WRITE_TIMEOUT:g} s: check cable and power"
+            ) from None
+        except OSError as error:
+            raise LinkError(
+                f"{self._name} is gone ({error}): plug the board in and open it again"
+            ) from error
 
     def write(self, data: bytes) -> None:
         """Give bytes to the board."""
-        self._port.write(data)
+        with self._told():
+            self._port.write(data)
 
     def read(self, timeout: float) -> bytes:
         """Bytes as soon as there are any."""
         deadline = time.monotonic() + timeout
-        self._port.timeout = timeout
-        first = self._port.read(1)
-        self._port.timeout = max(0.0, deadline - time.monotonic())
-        return bytes(first + self._port.read(self._port.in_waiting if first else 0))
+        with self._told():
+            self._port.timeout = timeout
+            first = self._port.read(1)
+            self._port.timeout = max(0.0, deadline - time.monotonic())
+            return bytes(first + self._port.read(self._port.in_waiting if first else 0))
 
     def close(self) -> None:
         """Close the port."""

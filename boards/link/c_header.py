@@ -19,7 +19,10 @@ __all__ = ["LINK_HEADER", "link_header", "main", "write_headers"]
 
 LINK_HEADER = "sparseflow_link_protocol.h"
 PREFIX = "SPARSEFLOW_LINK"
-NAMES = ("VERSION", "FLAG", "ESCAPE", "ESCAPED", "HEADER", "MAX_WORDS", "REPLY", "NAK")
+NAMES = (
+    *("VERSION", "FLAG", "ESCAPE", "ESCAPED", "HEADER", "MAX_WORDS", "REPLY", "NAK"),
+    *("INCREMENT", "LAST", "ANSWER_BYTES", "SETTLE_READS", "DRAIN_WORDS"),
+)
 
 
 def link_header() -> str:
@@ -30,7 +33,7 @@ def link_header() -> str:
         f"#define {PREFIX}_PROTOCOL_H",
         "",
     ]
-    values = {name: getattr(protocol, name) for name in (*NAMES, "INCREMENT", "LAST")}
+    values = {name: getattr(protocol, name) for name in NAMES}
     values |= {f"COMMAND_{command.name}": int(command) for command in Command}
     values |= {f"CODE_{code.name}": int(code) for code in Code}
     lines += [f"#define {PREFIX}_{name} 0x{value:X}u" for name, value in values.items()]

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 __all__ = [
+    "ANSWER_BYTES",
     "BUS_BITS",
     "COMMANDS_WITH_WORDS",
+    "DRAIN_WORDS",
     "ESCAPE",
     "ESCAPED",
     "FLAG",
@@ -23,6 +25,7 @@ __all__ = [
     "NAK",
     "REPLIES_WITH_WORDS",
     "REPLY",
+    "SETTLE_READS",
     "VERSION",
     "Code",
     "Command",
@@ -44,6 +47,11 @@ MAX_WORDS = 128  # of 32 bits, in one frame
 REPLY = 0x80  # in a reply's command
 NAK = 0xFF  # in place of a command: the request was not understood or not expected
 RESIDUE_START, RESIDUE_XOR = 0xFFFF, 0xFFFF
+
+# What ends a host's wait for a peer that talks on and on without an answer.
+ANSWER_BYTES = 4 * (2 * (HEADER + 4 * MAX_WORDS + 2) + 2)  # four of the longest frames
+SETTLE_READS = 100  # of `status`; it settles within a few cycles
+DRAIN_WORDS = 1 << 16  # after a reset, when nothing new is computed
 
 
 class Command(enum.IntEnum):
