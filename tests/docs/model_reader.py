@@ -1,0 +1,181 @@
+"""A second implementation of docs/specification.md: reads a model file and runs it.
+
+Written from the page alone. It needs numpy and safetensors, and nothing of this project.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+Ints = Any  # int64 arrays
+
+
+def shift_round(value: Ints, shift: int) -> Ints:
+    """Divide by 2**shift, halves up."""
+    return value << -shift if shift <= 0 else (value + (1 << (shift - 1))) >> shift
+
+
+def clip(value: Ints, width: int) -> Ints:
+    return np.clip(value, -(1 << (width - 1)), (1 << (width - 1)) - 1)
+
+
+def table(act: int) -> tuple[Ints, Ints, int]:
+    """Base, rise and offset bits of the tanh table for activations of so many bits."""
+    index = min(8, act)
+    segments = 1 << index
+    base, rise = [], []
+    for n in range(segments):
+        a, b = 8 * n / segments, 8 * (n + 1) / segments
+        low, high = np.tanh(a), np.tanh(b)
+        slope = (high - low) / (b - a)
+        touch = math.sqrt(max(0.0, 1 - slope))
+        bulge = touch - (low + slope * (np.arctanh(min(touch, 1 - 1e-16)) - a))
+        base.append(math.floor((low + max(0.0, bulge) / 2) * 2.0 ** (act + 1) + 0.5))
+        rise.append(math.floor((high - low) * 2.0 ** (act + 1) + 0.5))
+    base[0] = 0
+    return np.array(base), np.array(rise), act + 1 - index
+
+
+class Cell:
+    """Sigmoid, tanh and the update, for activations of ``act`` bits."""
+
+    def __init__(self, act: int):
+        self.act = act
+        self.base, self.rise, self.offset = table(act)
+
+    def magnitude(self, z: Ints) -> Ints:
+        z = np.minimum(z, (1 << (self.act + 1)) - 1)
+        segment, inside = z >> self.offset, z & ((1 << self.offset) - 1)
+        return self.base[segment] + shift_round(self.rise[segment] * inside, self.offset)
+
+    def tanh(self, x: Ints) -> Ints:
+        size = shift_round(self.magnitude(2 * np.abs(x)), 2)
+        return np.sign(x) * np.minimum(size, (1 << (self.act - 1)) - 1)
+
+    def sigmoid(self, x: Ints) -> Ints:
+        one, size = 1 << (self.act + 1), self.magnitude(np.abs(x))
+        result = shift_round(np.where(x < 0, one - size, one + size), 3)
+        return np.minimum(result, (1 << (self.act - 1)) - 1)
+
+    def update(self, pre: list[Ints], c: Ints) -> tuple[Ints, Ints]:
+        """Hidden and cell state from the pre-activations of i, f, g, o."""
+        i, f, g, o = self.sigmoid(pre[0]), self.sigmoid(pre[1]), self.tanh(pre[2]), pre[3]
+        c = clip(shift_round(4 * f * c + i * g, self.act + 1), self.act + 2)
+        h = clip(shift_round(self.sigmoid(o) * self.tanh(c), self.act - 1), self.act)
+        return h, c
+
+
+def meet(ih: int, hh: int, state: int) -> tuple[int, int, int]:
+    """Left shifts of both sums and right shift of what they add up to."""
+    point = max(ih, hh, state)
+    if point - min(ih, hh) > 7:
+        raise ValueError("products too far apart")
+    return point - ih, point - hh, point - state
+
+
+def matrix(stream: Ints, node: dict[str, int]) -> Ints:
+    """Dense matrix of a CSB bit stream."""
+    index_bits = (node["bank_width"] - 1).bit_length()
+    number, size = int.from_bytes(stream.tobytes(), "little"), node["value_bits"]
+    dense = np.zeros((node["rows"], node["columns"]), np.int64)
+    for row in range(node["rows"]):
+        for _ in range(node["nonzeros"]):
+            for bank in range(node["banks"]):
+                value = number & ((1 << size) - 1)
+                index = number >> size & ((1 << index_bits) - 1)
+                number >>= size + index_bits
+                column = bank * node["bank_width"] + index
+                if column < node["columns"]:
+                    dense[row, column] = value - (value >> (size - 1) << size)
+    return dense
+
+
+class Layer:
+    """One direction of one layer."""
+
+    def __init__(self, node: dict[str, Any], name: str, tensors: dict[str, Ints]):
+        formats = node["formats"]
+        self.ih = matrix(tensors[f"{name}.weight_ih"], node["weight_ih"])
+        self.hh = matrix(tensors[f"{name}.weight_hh"], node["weight_hh"])
+        self.bias = np.split(tensors[f"{name}.bias"], 4)
+        self.units, self.cell = len(self.bias[0]), Cell(formats["hidden"]["width"])
+        self.hr: Ints = None
+        output = formats["hidden"]
+        if node["projection"] is not None:
+            projection = node["projection"]
+            self.hr = matrix(tensors[f"{name}.weight_hr"], projection["weight_hr"])
+            output = projection["formats"]["output"]
+            weight = projection["formats"]["weight_format"]
+            self.hr_shift = weight["frac"] + formats["hidden"]["frac"] - output["frac"]
+            self.width = output["width"]
+        both = [formats["weight_ih_format"], formats["weight_hh_format"]]
+        ih, hh = ([f["frac"] for f in (x if isinstance(x, list) else [x] * 4)] for x in both)
+        state = formats["state"]["frac"]
+        self.scales = [
+            meet(a + formats["input"]["frac"], b + output["frac"], state)
+            for a, b in zip(ih, hh, strict=True)
+        ]
+
+    def step(self, x: Ints, r: Ints, c: Ints) -> tuple[Ints, Ints, Ints]:
+        """Hidden state, cell state and output."""
+        ih, hh = np.split(self.ih @ x, 4), np.split(self.hh @ r, 4)
+        pre = [
+            clip(shift_round((ih[n] << a) + (hh[n] << b), shift) + self.bias[n], self.cell.act + 2)
+            for n, (a, b, shift) in enumerate(self.scales)
+        ]
+        h, c = self.cell.update(pre, c)
+        if self.hr is None:
+            return h, c, h
+        return h, c, clip(shift_round(self.hr @ h, self.hr_shift), self.width)
+
+    def run(self, frames: Ints) -> tuple[Ints, Ints, Ints]:
+        c = np.zeros(self.units, np.int64)
+        r, states = np.zeros(self.hh.shape[1], np.int64), []
+        for x in frames:
+            h, c, r = self.step(x, r, c)
+            states.append((h, c, r))
+        hidden, cell, output = zip(*states, strict=True)
+        return np.array(hidden), np.array(cell), np.array(output)
+
+
+class Network:
+    """A model file."""
+
+    def __init__(self, path: Path):
+        with safetensors.safe_open(path, "numpy") as file:
+            text = file.metadata()["sparseflow"]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(text)
+        data, digest = path.read_bytes(), header["sha256"].encode()
+        assert hashlib.sha256(data.replace(digest, b"0" * 64)).hexdigest().encode() == digest
+        assert (header["kind"], header["format_version"], header["gate_order"]) == (
+            "model",
+            1,
+            "ifgo",
+        )
+        self.directions = header["directions"]
+        self.layers = [Layer(n, f"layers.{i}", tensors) for i, n in enumerate(header["layers"])]
+        self.head = (tensors["head.weight"], tensors["head.bias"]) if header["head"] else None
+
+    def run(self, frames: Ints) -> tuple[Ints, Ints, Ints]:
+        """Hidden state, cell state and output of the last layer, directions side by side."""
+        for at in range(0, len(self.layers), self.directions):
+            states = self.layers[at].run(frames)
+            if self.directions == 2:
+                back = self.layers[at + 1].run(frames[::-1])
+                h, c, r = (np.hstack([a, b[::-1]]) for a, b in zip(states, back, strict=True))
+                states = h, c, r
+            frames = states[2]
+        return states
+
+    def logits(self, output: Ints) -> Ints:
+        """Exact sums of the head."""
+        assert self.head is not None
+        return output @ self.head[0].T + self.head[1]

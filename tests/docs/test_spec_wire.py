@@ -1,0 +1,216 @@
+"""docs/spec_wire.md is enough: words written from it are those of the compiler."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from boards.link.protocol import Command, Request, check_sequence, enframe
+from compiler.abi.frames import Stimulus, frame_packets
+from compiler.abi.registers import PACKET, PACKET_MAGIC
+from compiler.abi.wire import state_packing
+from compiler.array.design import Design
+from compiler.array.needs import design_for
+from compiler.array.program import Frame, Op, Place, Sink, instruction_bits, instruction_fields
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from compiler.lower.load import Space, space_depths, space_targets, space_widths
+from csb_format import Model
+from csb_format.csb import Csb
+from csb_format.random_models import random_frames, random_model, random_network
+
+WRITER = runpy.run_path(str(Path(__file__).parent / "wire_writer.py"))
+RNG = np.random.default_rng
+ONE = random_model(RNG(1), 7, 6, 4, 1, 1, 8, 12)
+TWO = random_network(RNG(2), 6, 6, (2, 2, 2), (2, 1, 1), 2, 1, 4, 8, 12)
+BOTH = random_network(RNG(3), 6, 6, (2, 2, 2), (2, 1, 1), 1, 2, 0, 16, 16)
+
+
+def compact() -> Image:
+    model = random_model(RNG(1), 4, 6, 2, 1, 2, 8, 12)
+    return compile_model(model, design_for(model, 4, 2, compact=True, pieces=2))
+
+
+def compiled(model: Model, pes: int, lanes: int, **options: Any) -> Image:
+    return compile_model(model, design_for(model, pes, lanes, **options))
+
+
+IMAGES = {
+    "one": compiled(ONE, 8, 4),
+    "merged banks, contexts": compiled(ONE, 8, 2, contexts=3),
+    "stacked, projected": compiled(TWO, 8, 2),
+    "two directions": compiled(BOTH, 4, 2),
+    "compact, in pieces": compact(),
+}
+
+
+@pytest.fixture(params=list(IMAGES))
+def image(request: pytest.FixtureRequest) -> Image:
+    return IMAGES[request.param]
+
+
+def plain(design: Design) -> dict[str, Any]:
+    return asdict(design)
+
+
+def entries(matrix: Csb) -> Any:
+    """Value and index of each row, group and lane."""
+    return [
+        [
+            [(int(v), int(i)) for v, i in zip(*group, strict=True)]
+            for group in zip(*row, strict=True)
+        ]
+        for row in zip(matrix.values, matrix.indices, strict=True)
+    ]
+
+
+def test_fields_of_instructions_have_the_widths_of_the_page(image: Image) -> None:
+    written = WRITER["fields"](plain(image.design))
+    fields = instruction_fields(image.design)
+    assert written == [(f.name, f.width, f.count or 1) for f in fields]
+    assert sum(width * count for _, width, count in written) == instruction_bits(image.design)
+
+
+def test_the_program(image: Image) -> None:
+    instructions = [vars(now) for now in image.program]
+    assert WRITER["program"](instructions, plain(image.design)) == image.memories["program"]
+
+
+def test_matrices_lie_as_the_page_says(image: Image) -> None:
+    found = 0
+    for number, part in enumerate(image.parts):
+        for given in part.whole:
+            gates = 1 if given.sink == Sink.PROJECT else 4
+            width = given.placement.bank_width
+            matrix = entries(image.matrix(number, given))
+            words = WRITER["matrix_words"](matrix, gates, width, plain(image.design))
+            at = given.instruction.matrix
+            for pe, mine in enumerate(words):
+                assert image.memories[f"matrix_{pe:03d}"][at : at + len(mine)] == mine
+                found += len(mine)
+    assert found == sum(len(w) for name, w in image.memories.items() if name.startswith("matrix"))
+
+
+def test_biases_lie_as_the_page_says(image: Image) -> None:
+    parts = 4 if image.design.compact else 1
+    for number, part in enumerate(image.parts):
+        for given in part.whole:
+            bias = image.bias(number, given)
+            if bias is None:
+                continue
+            width = given.placement.bank_width
+            words = WRITER["bias_words"](bias.tolist(), width, plain(image.design))
+            at = given.instruction.bias * parts
+            for lane, mine in enumerate(words):
+                assert image.memories[f"bias_{lane:03d}"][at : at + len(mine)] == mine
+
+
+def test_load_packets(image: Image) -> None:
+    words: list[int] = []
+    for name, contents in image.memories.items():
+        space, _, target = name.partition("_")
+        words += WRITER["load_packet"](space, int(target or 0), 0, contents, image.width(name))
+    assert [*words, WRITER["header"]("start", 0, image.parts[0].entry)] == image.load_words()
+
+
+def test_frames_of_one_direction() -> None:
+    for name in ("one", "merged banks, contexts", "stacked, projected", "compact, in pieces"):
+        image = IMAGES[name]
+        (frames,) = random_frames(RNG(3), image.model, [3])
+        (packet,) = frame_packets(Stimulus.of(image, [frames]), 32)
+        assert WRITER["frame_packet"](frames.tolist(), 1, 0, plain(image.design)) == packet
+
+
+def test_states_travel_whole() -> None:
+    image = IMAGES["one"]
+    design = image.design
+    bits = (2 * design.act_bits + 2) * design.units
+    assert state_packing(design, 32).beats == -(-WRITER["container"](bits) // 32)
+    payload = RNG(4).integers(0, 1 << 62).item() % (1 << bits)
+    words = [payload >> 32 * n & 0xFFFFFFFF for n in range(-(-WRITER["container"](bits) // 32))]
+    assert state_packing(design, 32).pack(payload) == words
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_frames_of_the_link(seed: int) -> None:
+    rng = RNG(seed)
+    words = tuple(int(w) for w in rng.integers(0, 1 << 32, 5))
+    sequence, argument = int(rng.integers(256)), int(rng.integers(1 << 16))
+    request = Request(sequence, Command.WRITE, 5, argument, words)
+    assert WRITER["link_request"](sequence, 2, 5, argument, words) == enframe(request.encode())
+    body = bytes(rng.integers(0x7C, 0x80, 30, np.uint8))
+    assert WRITER["link_frame"](body) == enframe(body)
+    assert check_sequence(b"123456789") == 0x906E
+
+
+def page() -> str:
+    text = (Path(__file__).parents[2] / "docs" / "spec_wire.md").read_text()
+    return re.sub(r"\s+", " ", text)
+
+
+def test_the_page_has_the_numbers_of_the_code() -> None:
+    text = page()
+    assert ", ".join(f"{int(s)} {s.name.lower()}" for s in Space) in text
+    assert ", ".join(f"{int(op)} {op.name}" for op in Op) in text
+    assert ", ".join(f"{int(frame)} {frame.name.lower()}" for frame in Frame) in text
+    assert ", ".join(f"{int(sink)} {sink.name.lower()}" for sink in Sink) in text
+    assert [place.name for place in Place] == ["FIXED", "FRAME", "OLD", "NEW"]
+    assert f"`0x{PACKET_MAGIC:X}`" in text
+    assert PACKET.encode(magic=PACKET_MAGIC, first=1, context=5) == 0xF5010005
+
+
+def test_the_page_names_the_fields_in_their_order() -> None:
+    text = page()
+    table = text[text.index("| field | bits |") : text.index("`source_kind` and `target_kind`:")]
+    named = [n for row in table.split(" | ")[2::1] for n in re.findall(r"`(\w+)`", row)]
+    fields = [field.name for field in instruction_fields(IMAGES["one"].design)]
+    assert list(dict.fromkeys(n for n in named if n in fields)) == fields
+
+
+@pytest.mark.parametrize("name", list(IMAGES))
+def test_the_sizes_of_memories(name: str) -> None:
+    design = IMAGES[name].design
+    d, parts = plain(design), 8 if design.compact else 1
+    state, quarter = d["act_bits"] + 2, 4 if design.compact else 1
+    size = sum(width * count for _, width, count in WRITER["fields"](d))
+    contexts = d["contexts"]
+    cells = d["cells"] if contexts == 1 else contexts << WRITER["bits"](d["cells"])
+    entry = d["lanes"] * (d["value_bits"] + d["index_bits"])
+    assert space_widths(design) == {
+        Space.MATRIX: -(-entry // d["pieces"]),
+        Space.BIAS: 4 * state // quarter,
+        Space.PROGRAM: -(-size // parts),
+        Space.LINEAR: WRITER["accumulator"](d),
+        Space.VECTOR: d["lanes"] * d["act_bits"],
+        Space.CELL: state,
+    }
+    assert space_depths(design) == {
+        Space.MATRIX: d["matrix_depth"] * d["pieces"],
+        Space.BIAS: d["cells"] * quarter,
+        Space.PROGRAM: d["program_depth"] * parts,
+        Space.LINEAR: d["linear"],
+        Space.VECTOR: d["vector_depth"],
+        Space.CELL: cells,
+    }
+    assert space_targets(design)[Space.MATRIX] == d["pes"]
+
+
+def test_frames_of_two_directions() -> None:
+    image = IMAGES["two directions"]
+    (frames,) = random_frames(RNG(3), image.model, [3])
+    (packet,) = frame_packets(Stimulus.of(image, [frames]), 32)
+    d = plain(image.design)
+    width = -(-frames.shape[1] // d["lanes"])
+    start = max(1 << (width - 1).bit_length(), max(1, d["projectors"] // d["lanes"]))
+    words = [0xF5 << 24 | 1 << 16]
+    for forward, back in zip(frames.tolist(), frames[::-1].tolist(), strict=True):
+        parts = [WRITER["frame_packet"]([part], 0, 0, d)[1:] for part in (forward, back)]
+        beat = len(parts[0]) // width
+        words += parts[0] + [0] * beat * (start - width) + parts[1]
+    assert words == packet

@@ -1,0 +1,141 @@
+"""docs/specification.md is enough: a reader written from it computes what the engine does."""
+
+from __future__ import annotations
+
+import ast
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from csb_format import Model, save_model
+from csb_format.cells.lstm import CellArithmetic
+from csb_format.cells.piecewise import Piecewise
+from csb_format.random_models import random_frames, random_model, random_network
+from csb_format.scales import MAX_ALIGN, DesignError, _meet
+from docs.worked_examples import PAGES, examples, with_examples
+from engine.reference import IntegerModel
+
+HERE = Path(__file__).parent
+READER = runpy.run_path(str(HERE / "model_reader.py"))
+RNG = np.random.default_rng
+
+
+def one(seed: int, value_bits: int, act_bits: int, head: int | None = None) -> Model:
+    """One layer, scales of its own for each gate."""
+    return random_model(RNG(seed), 7, 6, 3, 2, 1, value_bits, act_bits, head)
+
+
+def network(
+    seed: int, layers: int, directions: int, projection: int, value_bits: int, act_bits: int,
+    head: int | None = None,
+) -> Model:  # fmt: skip
+    return random_network(
+        RNG(seed), 7, 6, (3, 2, 2), (2, 1, 1), layers, directions, projection, value_bits,
+        act_bits, head,
+    )  # fmt: skip
+
+
+MODELS = [
+    *[one(n, bits, act, 3) for n, (bits, act) in enumerate([(16, 16), (4, 8), (8, 6), (18, 18)])],
+    one(9, 8, 7),
+    one(10, 12, 9),
+    *[
+        network(20 + n, *shape)
+        for n, shape in enumerate(
+            [(2, 1, 0, 8, 12), (1, 2, 0, 16, 16), (2, 2, 4, 4, 8, 5), (2, 1, 4, 18, 10, 2)]
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_reader_from_the_page_equals_the_integer_model(model: Model, tmp_path: Path) -> None:
+    save_model(tmp_path / "model.safetensors", model)
+    reader = READER["Network"](tmp_path / "model.safetensors")
+    (frames,) = random_frames(RNG(3), model, [6])
+    (trace,) = IntegerModel(model).run([frames])
+    hidden, cell, output = reader.run(frames)
+    assert np.array_equal(hidden, trace.hidden)
+    assert np.array_equal(cell, trace.cell)
+    assert np.array_equal(output, trace.output)
+    assert len(np.unique(hidden)) > 4
+    if model.head is not None:
+        assert np.array_equal(reader.logits(output), model.head.logits(output))
+
+
+@pytest.mark.parametrize("act", range(6, 19))
+def test_the_table_and_both_functions_at_every_argument(act: int) -> None:
+    arithmetic = CellArithmetic(act)
+    known: Piecewise = arithmetic.piecewise
+    cell = READER["Cell"](act)
+    assert np.array_equal(cell.base, known.table[0])
+    assert np.array_equal(cell.rise, known.table[1])
+    x = np.arange(arithmetic.state.min, arithmetic.state.max + 1, 1 if act < 14 else 7)
+    assert np.array_equal(cell.tanh(x), known.tanh(x))
+    assert np.array_equal(cell.sigmoid(x), known.sigmoid(x))
+
+
+def test_the_rule_of_scales_at_every_distance() -> None:
+    for ih in range(-4, 30):
+        for hh in range(-4, 30):
+            far = max(ih, hh, 13) - min(ih, hh) > MAX_ALIGN
+            if far:
+                with pytest.raises(DesignError):
+                    _meet(ih, hh, 13)
+                with pytest.raises(ValueError, match="too far apart"):
+                    READER["meet"](ih, hh, 13)
+            else:
+                assert READER["meet"](ih, hh, 13) == _meet(ih, hh, 13)
+
+
+def test_saturation_is_reached(tmp_path: Path) -> None:
+    """Frames at the ends of their range, so that clipping of every kind is in the comparison."""
+    model = one(0, 8, 8)
+    save_model(tmp_path / "model.safetensors", model)
+    layer = model.layers[0]
+    ends = np.array([layer.input.min, layer.input.max])
+    frames = RNG(1).choice(ends, (40, layer.input_size))
+    (trace,) = IntegerModel(model).run([frames])
+    hidden, cell, _ = READER["Network"](tmp_path / "model.safetensors").run(frames)
+    assert np.array_equal(hidden, trace.hidden)
+    assert np.array_equal(cell, trace.cell)
+
+
+@pytest.mark.parametrize("name", ["model_reader.py", "wire_writer.py"])
+def test_the_second_implementation_imports_nothing_of_the_project(name: str) -> None:
+    tree = ast.parse((HERE / name).read_text())
+    found = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    } | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    allowed = {"__future__", "collections.abc", "hashlib", "json", "math", "numpy", "pathlib"}
+    assert found <= allowed | {"safetensors", "typing"}
+
+
+DOCS = HERE.parents[1] / "docs"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_examples_are_as_the_code_is(name: str) -> None:
+    page = (DOCS / name).read_text()
+    assert with_examples(page) == page, "run python -m docs.worked_examples --write"
+
+
+def test_every_example_stands_in_a_page_once() -> None:
+    text = "".join((DOCS / name).read_text() for name in PAGES)
+    assert {name: text.count(f"<!-- example {name} -->") for name in examples()} == dict.fromkeys(
+        examples(), 1
+    )
+
+
+def test_the_page_has_the_largest_left_shift_and_the_widths() -> None:
+    page = (DOCS / "specification.md").read_text()
+    assert f"is above {MAX_ALIGN}, the model cannot run" in page
+    assert "width of `hidden` (6..18)" in page
+    for bits in (5, 19):
+        with pytest.raises(ValueError, match="choose 6 to 18 bits"):
+            CellArithmetic(bits)
