@@ -14,13 +14,14 @@ import pytest
 from boards.link.protocol import Command, Request, check_sequence, enframe
 from compiler.abi.frames import Stimulus, frame_packets
 from compiler.abi.registers import PACKET, PACKET_MAGIC
-from compiler.abi.wire import state_packing
+from compiler.abi.wire import state_packing, state_payloads
 from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.array.program import Frame, Op, Place, Sink, instruction_bits, instruction_fields
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from compiler.lower.load import Space, space_depths, space_targets, space_widths
+from compiler.lower.passes import HEAD
 from csb_format import Model
 from csb_format.csb import Csb
 from csb_format.random_models import random_frames, random_model, random_network
@@ -37,6 +38,11 @@ def compact() -> Image:
     return compile_model(model, design_for(model, 4, 2, compact=True, pieces=2))
 
 
+def with_head() -> Image:
+    model = random_model(RNG(4), 7, 6, 4, 1, 1, 8, 12, head=3)
+    return compile_model(model, design_for(model, 8, 4, head=True), head=True)
+
+
 def compiled(model: Model, pes: int, lanes: int, **options: Any) -> Image:
     return compile_model(model, design_for(model, pes, lanes, **options))
 
@@ -47,6 +53,7 @@ IMAGES = {
     "stacked, projected": compiled(TWO, 8, 2),
     "two directions": compiled(BOTH, 4, 2),
     "compact, in pieces": compact(),
+    "head": with_head(),
 }
 
 
@@ -102,7 +109,7 @@ def test_biases_lie_as_the_page_says(image: Image) -> None:
     for number, part in enumerate(image.parts):
         for given in part.whole:
             bias = image.bias(number, given)
-            if bias is None:
+            if bias is None or given.sink == Sink.PROJECT:
                 continue
             width = given.placement.bank_width
             words = WRITER["bias_words"](bias.tolist(), width, plain(image.design))
@@ -127,14 +134,29 @@ def test_frames_of_one_direction() -> None:
         assert WRITER["frame_packet"](frames.tolist(), 1, 0, plain(image.design)) == packet
 
 
-def test_states_travel_whole() -> None:
-    image = IMAGES["one"]
+@pytest.mark.parametrize("name", ["one", "merged banks, contexts", "compact, in pieces", "head"])
+def test_states_that_leave(name: str) -> None:
+    image = IMAGES[name]
     design = image.design
-    bits = (2 * design.act_bits + 2) * design.units
-    assert state_packing(design, 32).beats == -(-WRITER["container"](bits) // 32)
-    payload = RNG(4).integers(0, 1 << 62).item() % (1 << bits)
-    words = [payload >> 32 * n & 0xFFFFFFFF for n in range(-(-WRITER["container"](bits) // 32))]
-    assert state_packing(design, 32).pack(payload) == words
+    (emission, *_) = image.parts[0].emissions
+    assert emission.kind == "states"
+    size, width = emission.placement.size, emission.placement.bank_width
+    h = RNG(4).integers(design.gate.min, design.gate.max + 1, size)
+    c = RNG(5).integers(design.state.min, design.state.max + 1, size)
+    payloads = state_payloads(design, emission, {"h": h, "c": c})
+    words = [state_packing(design, 32).pack(payload) for payload in payloads]
+    assert WRITER["state_beats"](h.tolist(), c.tolist(), width, plain(design)) == words
+
+
+def test_biases_of_a_linear_layer() -> None:
+    image = IMAGES["head"]
+    (given,) = (p for p in image.parts[0].whole if p.matrix == HEAD)
+    bias = image.bias(0, given)
+    assert bias is not None
+    words = WRITER["linear_words"](bias.tolist(), given.placement.bank_width, plain(image.design))
+    at = given.instruction.bias
+    for lane, mine in enumerate(words):
+        assert image.memories[f"linear_{lane:03d}"][at : at + len(mine)] == mine
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -140,6 +140,31 @@ def bias_words(bias: Sequence[int], bank_width: int, d: Design) -> list[list[int
     return words
 
 
+def linear_words(bias: Sequence[int], bank_width: int, d: Design) -> list[list[int]]:
+    """Words of every projector for a linear layer: one bias each."""
+    lanes, beats = d["projectors"], -(-d["lanes"] * bank_width // d["projectors"])
+    slots = -(-d["lanes"] * bank_width // d["pes"])
+    order = dealt(len(bias), bank_width, d["lanes"], slots * d["pes"])
+    mask = (1 << accumulator(d)) - 1
+    dealt_out = [int(bias[e]) & mask if e >= 0 else 0 for e in order[: beats * lanes]]
+    return [dealt_out[lane::lanes] for lane in range(lanes)]
+
+
+def state_beats(h: Sequence[int], c: Sequence[int], bank_width: int, d: Design) -> list[list[int]]:
+    """Words of every beat in which the states of one layer leave."""
+    units, act = d["units"], d["act_bits"]
+    projected = (accumulator(d) if d["linear"] else act) * d["projectors"]
+    field = container(max((2 * act + 2) * units, projected))
+    order = dealt(len(h), bank_width, d["lanes"], d["lanes"] * bank_width)
+    beats = []
+    for at in range(0, len(order), units):
+        mine = [e for e in order[at : at + units]]
+        numbers = [x[e] if e >= 0 else 0 for x in (h, c) for e in mine]
+        word = join(numbers, [act] * units + [act + 2] * units)
+        beats.append([word >> 32 * n & 0xFFFFFFFF for n in range(-(-field // 32))])
+    return beats
+
+
 def container(width: int) -> int:
     """Bits in which a number travels."""
     return next((c for c in (8, 16, 32, 64) if c >= width), width)
