@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from amaranth.back import rtlil, verilog
+from amaranth._toolchain.yosys import find_yosys
+from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from compiler.array.design import Design
@@ -17,12 +19,15 @@ from csb_format.files.images import write_mem
 
 from .core.core import Core
 from .core.hierarchy import RAM_MODULE, SINGLE_MODULE, Hierarchy
+from .keywords import KEYWORDS
 
 __all__ = ["KIND", "LINT_WAIVERS", "TOP_MODULE", "Top", "VerilogFiles", "emit_verilog"]
 
 KIND = "verilog"  # of the folder, for its marker
 TOP_MODULE = "sparseflow"
 LINT_WAIVERS = "sparseflow.vlt"  # for Verilator's --lint-only -Wall; lies beside the Verilog
+INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
+NAME = re.compile(r"\\(\w+)(?=[\s\"])")
 Top = Callable[[Design, Image | None, Hierarchy], wiring.Component]
 
 
@@ -36,8 +41,8 @@ class VerilogFiles:
     sources : tuple of str
         Names of the Verilog files, top module first.
     images : tuple of str
-        Names of the ``.mem`` files; the simulator or synthesiser must run where it finds
-        them by these names.
+        Names of the ``.mem`` files. A simulator must run where they lie, or with the macro
+        ``SPARSEFLOW_IMAGES`` set to their folder; else it stops.
     """
 
     folder: Path
@@ -71,7 +76,7 @@ def emit_verilog(
     top: Top = Core,
     name: str = TOP_MODULE,
 ) -> VerilogFiles:
-    """Write the accelerator, one module a file, lint waivers and its memory images.
+    """Write the accelerator as Verilog-2005, one module a file, lint waivers, memory images.
 
     The same design gives the same bytes. A folder that exists is replaced as a
     whole, and only where it is ours: see :mod:`csb_format.files.ownership`.
@@ -112,18 +117,32 @@ def _ours(name: str) -> str:
 
 
 def _convert(name: str, block: wiring.Component) -> str:
-    """Verilog of one block, without paths of the machine that made it.
+    """Verilog-2005 of one block, without paths of the machine that made it.
 
-    ``-sv`` makes combinational blocks ``always_comb``: with ``always @*`` Icarus leaves
-    those at X whose inputs never change after time 0. Amaranth's public function does not
-    pass the option on; its version is pinned.
+    Combinational logic becomes ``assign``: ``always @*`` does not run at time 0 where its inputs
+    never change, and Icarus 11 evaluates many ``always_comb`` for ever. Amaranth's public function
+    keeps processes and names that begin with ``$``, which Icarus takes for system functions; its
+    version is pinned.
     """
-    text: str = verilog._convert_rtlil_text(
-        rtlil.convert(block, name=name, emit_src=False),
-        strip_internal_attrs=True,
-        write_verilog_opts=("-sv",),
-    )
+    remove = " ".join(f"-remove {attribute}" for attribute in INTERNAL)
+    script = [
+        f"read_rtlil <<rtlil\n{_renamed(rtlil.convert(block, name=name, emit_src=False))}\nrtlil",
+        "proc -norom",
+        "memory_collect",
+        "opt_expr",
+        "opt_clean",
+        f"attrmap {remove}",
+        f"attrmap -modattr {remove}",
+        "write_verilog",
+    ]
+    yosys = find_yosys(lambda version: version >= (0, 40))
+    text: str = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
     return text
+
+
+def _renamed(text: str) -> str:
+    """RTLIL in which no name is a keyword of a language that Verilog may be read as."""
+    return NAME.sub(lambda found: f"{found[0]}_" if found[1] in KEYWORDS else found[0], text)
 
 
 def _write(

@@ -88,7 +88,7 @@ filesets:
   rtl:
     files:
 {sources}
-    file_type: systemVerilogSource
+    file_type: verilogSource
   images:
     files:
 {images}
@@ -100,7 +100,7 @@ filesets:
   tb:
     files:
       - {tb}.v
-    file_type: systemVerilogSource
+    file_type: verilogSource
 
 targets:
   default: &default
@@ -120,7 +120,7 @@ targets:
     flow: sim
     flow_options:
       tool: icarus
-      iverilog_options: [-g2012]
+      iverilog_options: [-g2005]
 """
 
 
@@ -301,7 +301,7 @@ def _model(root: ElementTree.Element, ports: dict[str, tuple[str, int]]) -> None
     view = _add(_add(model, "views"), "view")
     _add(view, "name", "rtl")
     _add(view, "envIdentifier", ":*:*")
-    _add(view, "language", "systemVerilog")
+    _add(view, "language", "verilog")
     _add(view, "modelName", AXI_MODULE)
     _add(_add(view, "fileSetRef"), "localName", "sources")
     listed = _add(model, "ports")
@@ -326,4 +326,4 @@ def _files(root: ElementTree.Element, files: VerilogFiles) -> None:
         if image:
             _add(file, "userFileType", "mem")
         else:
-            _add(file, "fileType", "systemVerilogSource")
+            _add(file, "fileType", "verilogSource")

@@ -24,7 +24,7 @@ set_global_assignment -name SDC_FILE sparseflow.sdc
 def _quartus(board: Board, files: Files) -> dict[str, list[str]]:
     pins = board.located()
     lines = QSF.format(family=board.has.device, part=board.part, top=BOARD_MODULE).splitlines()
-    lines += [f"set_global_assignment -name SYSTEMVERILOG_FILE {name}" for name in files.sources]
+    lines += [f"set_global_assignment -name VERILOG_FILE {name}" for name in files.sources]
     for signal in SIGNALS:
         if signal not in pins:  # a kit without a serial line: choose pins before you load it
             lines.append(f"set_instance_assignment -name VIRTUAL_PIN ON -to {signal}")

@@ -16,7 +16,8 @@ COSTS = Costs(sites=0.6)
 SCRIPT = """# vivado -mode batch -source build.tcl
 create_project -force sparseflow project -part {part}
 add_files {{{sources}}}
-set_property file_type SystemVerilog [get_files *.v]
+# a memory image that is not found is an error, not an empty memory
+set_msg_config -id {{Synth 8-4445}} -new_severity ERROR
 {images}add_files -fileset constrs_1 board.xdc
 set_property top {top} [current_fileset]
 launch_runs impl_1 -to_step write_bitstream -jobs 4
@@ -30,6 +31,8 @@ ZYNQ = """# vivado -mode batch -source build.tcl
 create_project -force sparseflow project -part {part}
 set_property ip_repo_paths ip [current_project]
 update_ip_catalog
+# a memory image that is not found is an error, not an empty memory
+set_msg_config -id {{Synth 8-4445}} -new_severity ERROR
 create_bd_design system
 create_bd_cell -type ip -vlnv xilinx.com:ip:zynq_ultra_ps_e ps
 set_property -dict [list CONFIG.PSU__USE__M_AXI_GP0 1 CONFIG.PSU__USE__S_AXI_GP2 1 \\

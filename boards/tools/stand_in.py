@@ -45,7 +45,7 @@ def stand_in_counts(files: VerilogFiles, family: str, timeout: float = TIMEOUT) 
     """
     if family not in FAMILIES:
         raise ValueError(f"family {family!r}: choose one of {', '.join(FAMILIES)}")
-    reads = [f"read_verilog -sv {name}" for name in files.sources]
+    reads = [f"read_verilog {name}" for name in files.sources]
     # Yosys 0.70 aborts on this netlist unless it is flat before
     flat = [f"hierarchy -top {files.top}", "proc", "flatten -noscopeinfo"]
     done = [f"{FAMILIES[family]} -top {files.top}", "tee -q -o cells.txt stat -json"]

@@ -103,7 +103,7 @@ def reading(sources: tuple[str, ...], top: str, hidden: str = "w:*") -> list[str
     hidden : str
         Wires that lose their names; those in brackets must.
     """
-    reads = [f"read_verilog -sv {name}" for name in sources]
+    reads = [f"read_verilog {name}" for name in sources]
     # ABC's results are put back under names such as port[0], which crashes Yosys 0.70 where a wire
     # of that name is there; Amaranth names fields of arrays that way.
     return [*reads, f"hierarchy -top {top}", f"rename -hide {hidden}"]

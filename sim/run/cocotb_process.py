@@ -14,8 +14,6 @@ from typing import Any
 
 from cocotb_tools.runner import Icarus, Runner, Verilator
 
-from .icarus_sources import for_icarus
-
 __all__ = ["main"]
 
 # Without a limit on functions the C++ compiler takes minutes on one huge function.
@@ -41,7 +39,7 @@ class FastVerilator(Verilator):
 
 def _runner(simulator: str, probe: bool) -> tuple[Runner, list[str]]:
     if simulator == "icarus":
-        return Icarus(), ["-g2012"]
+        return Icarus(), ["-g2005"]
     return (Verilator() if probe else FastVerilator()), VERILATOR_ARGS
 
 
@@ -53,11 +51,8 @@ def main(action: str, path: str) -> None:
         # the runner's is VCD; signals whose names start with _ are left out by default
         arguments = [*arguments, "--trace-fst", "--trace-structs", "--trace-underscore"]
     if action == "build":
-        sources = spec["sources"]
-        if spec["simulator"] == "icarus":
-            sources = for_icarus(sources, Path(spec["build"]) / "sources")
         runner.build(
-            sources=sources,
+            sources=spec["sources"],
             hdl_toplevel=spec["top"],
             build_dir=spec["build"],
             build_args=arguments,

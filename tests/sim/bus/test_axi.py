@@ -21,7 +21,6 @@ from compiler.lower.load import Space, header
 from hdl.bus.accelerator import Accelerator
 from hdl.verilog import LINT_WAIVERS, VerilogFiles, emit_verilog
 from sim.bus.axi import AxiOutcome, AxiScript, simulate_axi
-from sim.run.icarus_sources import for_icarus
 from sim.run.processes import environment
 from sim.run.streams import Pauses
 
@@ -327,15 +326,3 @@ def test_every_waiver_has_its_reason_and_its_use(axi_files: VerilogFiles) -> Non
 
 def test_the_c_header_lies_beside(axi_files: VerilogFiles) -> None:
     assert (axi_files.folder / HEADER_FILE).read_text() == c_header()
-
-
-def test_icarus_gets_the_same_modules(axi_files: VerilogFiles, tmp_path: Path) -> None:
-    sources = [str(path) for path in axi_files.paths]
-    copies = for_icarus(sources, tmp_path / "copies")
-    assert [Path(copy).name for copy in copies] == list(axi_files.sources)
-    for source, copy in zip(sources, copies, strict=True):
-        before, after = Path(source).read_text(), Path(copy).read_text()
-        assert "always_comb" not in after
-        assert before.count("endmodule") == after.count("endmodule")
-        blocks = before.count("always_comb")
-        assert after.count("always @* if (") == blocks + before.count("always @* if (")

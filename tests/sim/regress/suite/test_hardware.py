@@ -131,7 +131,7 @@ def dumped(files: VerilogFiles, folder: Path) -> set[str]:
         "#1 $finish; end endmodule\n"
     )
     program = folder / "d.vvp"
-    command = ["iverilog", "-g2012", "-s", files.top, "-s", "dump", "-o", str(program)]
+    command = ["iverilog", "-g2005", "-s", files.top, "-s", "dump", "-o", str(program)]
     subprocess.run([*command, *map(str, files.paths), str(dump)], check=True)
     subprocess.run(["vvp", "-n", str(program)], cwd=folder, check=True, capture_output=True)
     return scopes((folder / "d.vcd").read_text())
