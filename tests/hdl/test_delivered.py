@@ -28,41 +28,12 @@ from sim.run.processes import environment
 NAMES = re.compile(r"\\\S+|(?<![\w'$`.])[A-Za-z_][\w$]*")
 TEXT = re.compile(r'"[^"]*"|//.*|/\*.*?\*/|\(\*.*?\*\)|`\w+')
 # what Verilog written by us and by Yosys is made of
-USED = frozenset(
-    [
-        "always",
-        "and",
-        "assign",
-        "begin",
-        "case",
-        "casez",
-        "default",
-        "else",
-        "end",
-        "endcase",
-        "endfunction",
-        "endgenerate",
-        "endmodule",
-        "for",
-        "function",
-        "generate",
-        "if",
-        "initial",
-        "inout",
-        "input",
-        "integer",
-        "localparam",
-        "module",
-        "negedge",
-        "or",
-        "output",
-        "parameter",
-        "posedge",
-        "reg",
-        "signed",
-        "wire",
-    ]
-)
+USED = {
+    *("always", "and", "assign", "begin", "case", "casez", "default", "else", "end", "endcase"),
+    *("endfunction", "endgenerate", "endmodule", "for", "function", "generate", "if", "initial"),
+    *("input", "integer", "localparam", "module", "negedge", "or", "output", "parameter"),
+    *("posedge", "reg", "signed", "wire"),
+}
 TOPS: dict[str, Any] = {
     "core": (TOP_MODULE, Core, {}),
     "axi": (AXI_MODULE, Accelerator, {}),
