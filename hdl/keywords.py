@@ -1,6 +1,6 @@
 """Words that no identifier in Verilog may be, in any of the languages that may read it."""
 
-__all__ = ["KEYWORDS"]
+__all__ = ["KEYWORDS", "spelled"]
 
 VERILOG_2005 = """
 always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config deassign
@@ -39,3 +39,8 @@ slew split sqrt string tan tanh timer transition units white_noise wreal zi_nd z
 
 KEYWORDS = frozenset(f"{VERILOG_2005}{SYSTEMVERILOG_2017}{VERILOG_AMS_2_4}".split())
 """Of Verilog-2005, SystemVerilog-2017 and Verilog-AMS 2.4."""
+
+
+def spelled(name: str) -> str:
+    """A name as it stands in emitted Verilog: with ``_`` behind it where it is a keyword."""
+    return f"{name}_" if name in KEYWORDS else name

@@ -19,7 +19,7 @@ from csb_format.files.images import write_mem
 
 from .core.core import Core
 from .core.hierarchy import RAM_MODULE, SINGLE_MODULE, Hierarchy
-from .keywords import KEYWORDS
+from .keywords import spelled
 
 __all__ = ["KIND", "LINT_WAIVERS", "TOP_MODULE", "Top", "VerilogFiles", "emit_verilog"]
 
@@ -142,7 +142,7 @@ def _convert(name: str, block: wiring.Component) -> str:
 
 def _renamed(text: str) -> str:
     """RTLIL in which no name is a keyword of a language that Verilog may be read as."""
-    return NAME.sub(lambda found: f"{found[0]}_" if found[1] in KEYWORDS else found[0], text)
+    return NAME.sub(lambda found: f"\\{spelled(found[1])}", text)
 
 
 def _write(

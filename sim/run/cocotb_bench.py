@@ -13,6 +13,8 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
+from hdl.keywords import spelled
+
 from .errors import Hang, note_hang
 from .job_files import read_job
 from .scenario import run_job
@@ -32,7 +34,7 @@ class _Ports:
         if name not in self._handles:
             handle = self._dut
             for part in name.split("."):
-                handle = getattr(handle, part)
+                handle = getattr(handle, spelled(part))
             self._handles[name] = handle
         return self._handles[name]
 
