@@ -37,16 +37,17 @@ class FastVerilator(Verilator):
         return commands
 
 
-def _runner(simulator: str, probe: bool) -> tuple[Runner, list[str]]:
+def _runner(simulator: str, probe: bool, waves: bool) -> tuple[Runner, list[str]]:
     if simulator == "icarus":
-        return Icarus(), ["-g2005"]
+        # cocotb's dump of waveforms is SystemVerilog, which its runner sets
+        return Icarus(), [] if waves else ["-g2005"]
     return (Verilator() if probe else FastVerilator()), VERILATOR_ARGS
 
 
 def main(action: str, path: str) -> None:
     """Run one action on a specification."""
     spec = json.loads(Path(path).read_text())
-    runner, arguments = _runner(spec["simulator"], spec["probe"] or spec["waves"])
+    runner, arguments = _runner(spec["simulator"], spec["probe"] or spec["waves"], spec["waves"])
     if spec["waves"] and spec["simulator"] == "verilator":
         # the runner's is VCD; signals whose names start with _ are left out by default
         arguments = [*arguments, "--trace-fst", "--trace-structs", "--trace-underscore"]

@@ -71,7 +71,7 @@ def groups(files: VerilogFiles, story: str = "") -> list[Group]:
     for block in blocks:
         if block in top.instances:
             module = modules[top.instances[block]]
-            names = [name for name in module.signals if not name.startswith(("$", "\\"))]
+            names = [name for name in module.signals if not name.startswith(("_", "\\"))]
             found.append(Group(block, list(_full(f"{path}.{block}", module, names))))
     return found
 
