@@ -6,6 +6,9 @@
 // simulation FOLDER faults: also reads faults.txt, a stream (0 load, 1 frames), word and bit a
 // line; writes faults.out, a line of what each flip did. The last word of load.bin must start
 // the program.
+// simulation FOLDER restarts RELOAD: also reads restarts.txt, a cycle a line; writes restarts.out,
+// a line of how the good job went after a start in that cycle of another. With RELOAD = 1 it
+// loads everything again, else its frames come at once.
 // simulation FOLDER bare CYCLES: only clocks the model, with a frame on offer and all states
 // taken; the ceiling of what any bench can reach.
 
@@ -256,6 +259,54 @@ static int faults(const Job& job, const std::string& folder) {
     return 0;
 }
 
+// A job up to the start, `at` cycles after it was loaded.
+static void interrupted(Vmodel& model, const Job& job, uint64_t at) {
+    std::size_t sent = 0;
+    Job load = job;
+    load.frames.clear();
+    load.beats_out = 0;
+    run(model, load, "");
+    model.states___05Fready = 1;
+    for (uint64_t cycle = 1; cycle <= at; cycle++) {
+        model.load___05Fvalid = cycle == at;
+        model.load___05Fpayload = job.load.back();
+        model.frames___05Fvalid = sent < job.frame_count();
+        if (sent < job.frame_count())
+            put(model.frames___05Fpayload, &job.frames[sent * job.frame_words]);
+        model.eval();
+        sent += model.frames___05Fvalid && model.frames___05Fready;
+        model.clk = 1;
+        model.eval();
+        model.clk = 0;
+    }
+    model.load___05Fvalid = model.frames___05Fvalid = model.states___05Fready = 0;
+    model.eval();
+}
+
+// Each start on a model of its own, whose memories are blank.
+static int restarts(const Job& job, const std::string& folder, bool reload) {
+    VerilatedContext context;
+    Vmodel first(&context);
+    reset(first);
+    const Result good = run(first, job, "");
+    if (good.hung) return HUNG;
+    Job clean = job;
+    if (!reload) clean.load.clear();
+    std::ifstream cycles(folder + "restarts.txt");
+    std::ofstream out(folder + "restarts.out");
+    uint64_t at;
+    while (cycles >> at) {
+        VerilatedContext own;
+        Vmodel model(&own);
+        reset(model);
+        interrupted(model, job, at);
+        const Result got = run(model, clean, "");
+        out << (got.hung ? "hung" : got.states != good.states ? "wrong"
+                : got.cycles != good.cycles ? "late" : "right") << "\n";
+    }
+    return 0;
+}
+
 static int bare(Vmodel& model, const Job& job, const std::string& folder, uint64_t cycles) {
     reset(model);
     put(model.frames___05Fpayload, job.frames.data());
@@ -277,6 +328,7 @@ int main(int argc, char** argv) {
     const std::string folder = std::string(argv[1]) + "/", mode = argc > 2 ? argv[2] : "";
     const Job job = read_job(folder);
     if (mode == "faults") return faults(job, folder);
+    if (mode == "restarts") return restarts(job, folder, argc == 4 && *argv[3] == '1');
     VerilatedContext context;
     Vmodel model(&context);
     if (mode == "bare" && argc == 4) return bare(model, job, folder, std::strtoull(argv[3], 0, 10));

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -26,7 +26,15 @@ from .processes import TIMEOUT, tail, watched
 from .scenario import Job, Progress
 from .verilog import VerilogRun, require_simulator
 
-__all__ = ["Damage", "Flip", "bare_speed", "free_name", "inject", "simulate_free_running"]
+__all__ = [
+    "Damage",
+    "Flip",
+    "bare_speed",
+    "free_name",
+    "inject",
+    "restart_at",
+    "simulate_free_running",
+]
 
 HUNG = 9  # exit status of the program after a hang
 
@@ -159,6 +167,42 @@ def inject(
         found = [line.split() for line in (ready.folder / "faults.out").read_text().splitlines()]
         good = _read(ready.folder, ready.words, 0).outcome
     return [Damage(outcome, *(flag == "1" for flag in flags)) for outcome, *flags in found], good
+
+
+def restart_at(
+    files: VerilogFiles,
+    job: Job,
+    cycles: Iterable[int],
+    work: Path,
+    *,
+    reload: bool = False,
+    timeout: float = TIMEOUT,
+) -> list[str]:
+    """Start the program in a cycle of a job and run the job anew; once for each cycle.
+
+    Parameters
+    ----------
+    files : VerilogFiles
+        Without images.
+    job : Job
+        It loads everything; its last word on ``load`` starts the program.
+    cycles : iterable of int
+        Of the first start's job, from 1 on, counted from the end of loading.
+    work : Path
+    reload : bool
+        Whether the job after it loads everything again; else its frames follow the start at once.
+    timeout : float
+
+    Returns
+    -------
+    list of {"right", "late", "wrong", "hung"}
+        How the job after the start went, against one after a reset: ``late`` has the same states
+        in other cycles.
+    """
+    with _prepared(files, job, work, timeout) as ready:
+        (ready.folder / "restarts.txt").write_text("".join(f"{cycle}\n" for cycle in cycles))
+        ready.run(["restarts", str(int(reload))], timeout)
+        return (ready.folder / "restarts.out").read_text().split()
 
 
 def bare_speed(
