@@ -104,7 +104,7 @@ class EmulatedAccelerator:
         for name, fields in identity(design, BUS_BITS, BUS_BITS).items():
             self._values[REGISTERS[name].address] = REGISTERS[name].encode(**fields)
         self._program: _Program | None = None
-        self._fault = False
+        self._fault = self._ran = False
         self._counts = dict.fromkeys(COUNTERS, 0)
         self._counted = COMPACT_COUNTERS if design.compact else tuple(COUNTERS)
         self._high = 0
@@ -162,7 +162,8 @@ class EmulatedAccelerator:
         if bits["soft_reset"]:
             self._reset_streams()
             self._fault = False
-            self._start(0)
+            if self._ran:
+                self._start(0)
 
     def _error(self, name: str) -> None:
         errors = REGISTERS["errors"]
@@ -196,6 +197,7 @@ class EmulatedAccelerator:
 
     def _start(self, entry: int) -> None:
         """Find whose program it is."""
+        self._ran = True
         self._fault, self._program = False, None
         for image in self.images:
             for number, part in enumerate(image.parts):

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 MAGIC = int.from_bytes(b"SPFL")
-VERSION = (1, 0)  # of this map: major changes break drivers, minor ones add to it
+VERSION = (1, 1)  # of this map: major changes break drivers, minor ones add to it
 PACKET_MAGIC = 0xF5
 TIMEOUT = 1 << 24  # longer than any step of a sensible array, a sixth of a second at 100 MHz
 
@@ -150,6 +150,8 @@ _ERRORS = _flags(
     header="A packet on `s_axis` began with no valid header, or came while `frame.beats` is 0.",
     short="`tlast` came within a frame or with the header; the frame was completed with zeros.",
     timeout="Nothing moved for `timeout.cycles` cycles.",
+    misaligned="A frame met another word of `s_axis_matrix` than the marked first of an image, "
+    "or met that one later.",
 )
 
 _CONTROL = (
@@ -202,8 +204,9 @@ _CONTROL = (
         "status",
         "What goes on now.",
         _flags(
-            halted="The program is at `HALT`: it ended, or nothing was loaded.",
-            fault="A packet or an instruction was not understood; until the next start.",
+            halted="The program is at `HALT`: it ended, or nothing was started.",
+            fault="A load packet, an instruction or a word of the matrix was not understood; until "
+            "the next start.",
             busy="A packet or a frame is under way.",
             discarding="Input is thrown away, up to `tlast` or, after a stop, until a start.",
             stopped="After a fault or a timeout: wants `soft_reset`, then `start`.",

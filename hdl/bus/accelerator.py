@@ -61,7 +61,7 @@ class Accelerator(wiring.Component):
     m_axis_* : AXI4-Stream master
         Packets of states, :class:`~hdl.bus.axi_stream.StateOutput`.
     s_axis_matrix_* : AXI4-Stream slave, of a streamed design
-        Words of the matrix memories, no ``tlast``.
+        Words of the matrix memories; ``tuser`` marks the first of an image, there is no ``tlast``.
     irq : Out
         Level, while an enabled bit of ``irq_status`` is set.
 
@@ -95,8 +95,8 @@ class Accelerator(wiring.Component):
         members |= _flat("s_axis", self._input.axis.signature)
         members |= _flat("m_axis", self._output.axis.signature)
         if self._streamed:
-            bits = len(Value.cast(self._core.matrix.payload))
-            members |= {"s_axis_matrix_tdata": In(-(-bits // 8) * 8)}
+            bits = len(self._core.matrix.payload.words)
+            members |= {"s_axis_matrix_tdata": In(-(-bits // 8) * 8), "s_axis_matrix_tuser": In(1)}
             members |= {"s_axis_matrix_tvalid": In(1), "s_axis_matrix_tready": Out(1)}
         super().__init__(members)
 
@@ -149,7 +149,8 @@ class Accelerator(wiring.Component):
         if self._streamed:
             matrix = self._core.matrix
             m.d.comb += [
-                Value.cast(matrix.payload).eq(self.s_axis_matrix_tdata),
+                matrix.payload.words.eq(self.s_axis_matrix_tdata),
+                matrix.payload.first.eq(self.s_axis_matrix_tuser),
                 matrix.valid.eq(self.s_axis_matrix_tvalid),
                 self.s_axis_matrix_tready.eq(matrix.ready),
             ]
@@ -182,13 +183,18 @@ class Accelerator(wiring.Component):
         return {HEADER_FILE: c_header()}
 
     def _load(self, m: Module) -> None:
-        """Words from the bus to the loader; a start is the packet that starts."""
-        registers, load = self._registers, self._core.load
+        """Words from the bus to the loader; a start is the packet that starts.
+
+        A soft reset halts the core; what ran before is started again, at address 0.
+        """
+        registers, load, ran = self._registers, self._core.load, Signal()
         self._loading = registers.load_write | registers.start_write
         start = header(Space.START) | registers.start.address
+        with m.If(~self._core.halted):
+            m.d.sync += ran.eq(1)
         m.d.sync += [
-            load.valid.eq(self._loading),
-            load.payload.eq(Mux(registers.start_write, start, registers.load.word)),
+            load.valid.eq(self._loading | (self._soft_reset & ran)),
+            load.payload.eq(Mux(registers.load_write, registers.load.word, start)),
         ]
 
     def _under_way(self, m: Module) -> Signal:
@@ -269,9 +275,15 @@ class Accelerator(wiring.Component):
         loaded, window = self._core.load.valid, Signal(LOAD_FAULT)
         m.d.sync += window.eq(Cat(loaded, window))
         faulty = self._fault & ~_before(m, self._fault)
+        misaligned: Value = Const(0)
+        if self._streamed:
+            misaligned = _before(m, self._core.misaligned)
+            faulty &= ~misaligned
+            misaligned &= ~_before(m, misaligned)
         return {
             "load": faulty & window.any(),
             "program": faulty & ~window.any(),
+            "misaligned": misaligned,
             "header": self._input.bad_header,
             "short": self._input.short,
             "timeout": stuck & ~self._timed_out,

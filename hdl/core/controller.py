@@ -25,6 +25,9 @@ class Controller(wiring.Component):
     Parameters
     ----------
     design : Design
+    held : bool
+        After a reset it is halted until the first ``restart``: nothing is known of what its
+        memory holds.
 
     Members
     -------
@@ -41,6 +44,9 @@ class Controller(wiring.Component):
         What ``SETUP`` said.
     word_ready : In, word_take : Out
         A streamed design's next word of the matrices; without it no group is issued.
+    word_first, word_idle : Out
+        A pass waits whose word is the first of a frame; the word is not taken in this cycle,
+        which a row is longer than its groups.
     address : Out
         Word of the matrix memories; ``group`` is its control, in the same cycle, but for
         its ``align``: ``aligns`` has one for the PEs of each gate.
@@ -55,7 +61,7 @@ class Controller(wiring.Component):
     waits : Out
         It waits for a frame, for states, for room, for a word.
     halted, fault : Out
-        At ``HALT``; sticky, until a restart, after an operation code that does not exist.
+        At ``HALT`` or held; sticky, until a restart, after an operation code that does not exist.
     """
 
     fetch, fetch_delay = FETCH, staticmethod(fetch_delay)
@@ -74,6 +80,8 @@ class Controller(wiring.Component):
     frame_bases: Signal
     word_ready: Signal
     word_take: Signal
+    word_first: Signal
+    word_idle: Signal
     address: Signal
     group: Signal
     aligns: Signal
@@ -87,8 +95,9 @@ class Controller(wiring.Component):
     halted: Signal
     fault: Signal
 
-    def __init__(self, design: Design):
+    def __init__(self, design: Design, *, held: bool = False):
         self.design = design
+        self._holds, self._held = held, Signal(init=1)
         vector, program = bits_for(design.vector_depth), bits_for(design.program_depth)
         super().__init__(
             {
@@ -106,6 +115,8 @@ class Controller(wiring.Component):
                 "frame_bases": Out(data.ArrayLayout(vector, 2)),
                 "word_ready": In(1),
                 "word_take": Out(1),
+                "word_first": Out(1),
+                "word_idle": Out(1),
                 "address": Out(bits_for(design.matrix_depth * design.pieces)),
                 "group": Out(group_layout(design)),
                 "aligns": Out(aligns_layout(design)),
@@ -149,6 +160,8 @@ class Controller(wiring.Component):
         loaded = Signal()  # `now` holds an instruction that has not ended
         done = Signal()  # ... and ends in this cycle
         skipped = Signal()  # ... by going on at `other`
+        halt = Signal()
+        m.d.comb += self.halted.eq(halt | self._held if self._holds else halt)
         self._fetch(m, now, loaded, done, skipped)
         frame = self._frames(m, now)
         issuing, starting = self._start(m, now, loaded, frame, skipped)
@@ -166,12 +179,14 @@ class Controller(wiring.Component):
             with m.Case(Op.PASS):
                 m.d.comb += done.eq(ending)
             with m.Case(Op.HALT):
-                m.d.comb += self.halted.eq(loaded)
+                m.d.comb += halt.eq(loaded)
             with m.Default(), m.If(loaded):
                 m.d.sync += self.fault.eq(1)
         with m.If(self.restart):
             # no frame is taken before the new program's SETUP has said how long it is
             m.d.sync += [self.fault.eq(0), self.frame_beats.eq(0)]
+            if self._holds:
+                m.d.sync += self._held.eq(0)
         return m
 
     def _fetch(
@@ -191,7 +206,8 @@ class Controller(wiring.Component):
                 m.d.sync += now.eq(self.instruction)
             with m.If(done):
                 m.d.sync += [self.pc.eq(now.next), age.eq(0)]
-        with m.If(~loaded & arrived if late else (~loaded | done) & arrived):
+        free = ~loaded if late else ~loaded | done
+        with m.If(free & arrived & ~self._held if self._holds else free & arrived):
             m.d.sync += [
                 now.eq(self.instruction),
                 self._last_slot.eq(self.instruction.slots - 1),
@@ -257,7 +273,11 @@ class Controller(wiring.Component):
             skipped.eq(waiting & (now.frame == Frame.TRY) & ~self.frame_ready),
             ready.eq(~(waits[0] | waits[1] | waits[2] | waits[3])),
         ]
-        m.d.comb += starting.eq(waiting & ready)
+        m.d.comb += [
+            starting.eq(waiting & ready),
+            self.word_first.eq(waiting & now.frame.any()),
+            self.word_idle.eq(self._step >= now.groups),
+        ]
         issuing = starting | (started & self.word_ready)
         m.d.comb += [
             self.waits.frame.eq(waiting & waits[0]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,13 +17,21 @@ from .controller import Controller
 from .frames import FrameLoader
 from .hierarchy import Hierarchy, Ram
 from .lanes import lane_for
-from .layouts import events_layout, frame_layout, output_layout, states_layout, vector_write_layout
+from .layouts import (
+    events_layout,
+    frame_layout,
+    output_layout,
+    states_layout,
+    vector_write_layout,
+    words_layout,
+)
 from .loader import Loader
 from .output import OutputBuffer
 from .pe import ProcessingElement
 from .pipeline import carried, delayed
 from .projector import Projector
 from .sequencer import Sequencer
+from .words import WordGuard
 
 if TYPE_CHECKING:
     from compiler.lower.image import Image
@@ -56,11 +64,17 @@ class Core(wiring.Component):
         A pass that emits starts only when there is room for all of its output.
     load : In, stream of 32 bits
         Packets of :mod:`hdl.core.loader`, while no frame is under way.
+        What nobody has taken is forgotten with a start.
     matrix : In, stream
-        Of a streamed design: words of all PEs, that of PE 0 lowest, one for each group.
+        Of a streamed design: :func:`~hdl.core.layouts.words_layout`, one for each group,
+        ``first`` with the first of each frame.
+    misaligned : Out
+        Of a streamed design: the first word of a frame was not marked, or another one was. It
+        is not taken, and the program stands still until the next start (sticky).
     halted, fault : Out
-        The program is at ``HALT``; an instruction or a packet could not be understood, or two
-        passes wrote at once (sticky until the next start).
+        The program is at ``HALT``, or nothing was started since a reset and the memories have no
+        image; an instruction, a packet or a word of the matrix could not be understood, or
+        two passes wrote at once (sticky until the next start).
     events : Out
         Pulses for counters, :func:`~hdl.core.layouts.events_layout`.
     """
@@ -89,7 +103,8 @@ class Core(wiring.Component):
             "events": Out(events_layout()),
         }
         if design.streamed:
-            members["matrix"] = In(stream.Signature(design.pes * design.word_bits))
+            members["matrix"] = In(stream.Signature(words_layout(design.pes * design.word_bits)))
+            members["misaligned"] = Out(1)
         super().__init__(members)
 
     @property
@@ -101,7 +116,8 @@ class Core(wiring.Component):
         """Wires between the blocks; the control is delayed to meet the data."""
         m = Module()
         m.submodules.loader = self._loader = loader = Loader(self.design)
-        m.submodules.controller = controller = Controller(self.design)
+        self._clear = loader.clear  # of what is under way
+        m.submodules.controller = controller = Controller(self.design, held=self.image is None)
         m.submodules.frame_loader = frames = FrameLoader(self.design)
         wiring.connect(m, wiring.flipped(self.load), loader.words)
         wiring.connect(m, wiring.flipped(self.frames), frames.frames)
@@ -120,15 +136,16 @@ class Core(wiring.Component):
             projectors = self._projectors(m, taker, results)
             homes.append((taker.writeback, [p.value for p in projectors]))
             later = Projector.exact_latency - Projector.latency
-            leaving = delayed(m, taker.writeback, later, reset=True)
+            leaving = delayed(m, taker.writeback, later, reset=True, clear=self._clear)
             beats.append((leaving, Cat(p.exact for p in projectors)))
             m.d.comb += controller.home.eq(units.home | taker.home)
             clipped += [p.clipped & taker.writeback.valid for p in projectors]
         collision = self._write_back(m, frames, homes, write)
         frame_done = self._output(m, controller, beats)
+        misaligned = self._misaligned(m, controller)
         m.d.comb += [
             self.halted.eq(controller.halted),
-            self.fault.eq(controller.fault | loader.fault | collision),
+            self.fault.eq(controller.fault | loader.fault | collision | misaligned),
             Cat(
                 self.events.wait_frame,
                 self.events.wait_state,
@@ -149,7 +166,7 @@ class Core(wiring.Component):
         m.d.comb += [
             controller.restart.eq(loader.start),
             controller.restart_pc.eq(loader.start_addr),
-            frames.restart.eq(loader.start),
+            frames.restart.eq(loader.clear),
             frames.beats.eq(controller.frame_beats),
             frames.bases.eq(controller.frame_bases),
             frames.take.eq(controller.frame_take),
@@ -159,7 +176,13 @@ class Core(wiring.Component):
             controller.frame_buffer.eq(frames.buffer),
             # the last group reads its vector some cycles after its issue
             frames.release.eq(
-                delayed(m, controller.frame_release, self.latencies.read, reset=True)
+                delayed(
+                    m,
+                    controller.frame_release,
+                    self.latencies.read,
+                    reset=True,
+                    clear=self._clear,
+                )
             ),
         ]
 
@@ -189,11 +212,12 @@ class Core(wiring.Component):
         latencies = self.latencies
         lanes = {Sink.UNITS: self.design.units, Sink.PROJECT: self.design.projectors}[sink]
         sequencer = Sequencer(self.design, lanes, latencies.beats(sink), latencies.lane(sink))
+        sequencer = ResetInserter(self._clear)(sequencer)
         m.submodules[f"{sink.name.lower()}_sequencer"] = sequencer
         group = controller.group
         done = group.valid & group.last & (controller.sink == sink)
         cycles, period = latencies.row - 1, self.design.lane_period
-        slot_done = delayed(m, done, cycles, reset=True)
+        slot_done = delayed(m, done, cycles, reset=True, clear=self._clear)
         if period == 1:
             first, update = (
                 delayed(m, v, cycles) for v in (controller.slot_first, controller.update)
@@ -212,7 +236,7 @@ class Core(wiring.Component):
 
     def _elements(self, m: Module, controller: Controller, write: data.View) -> list[Signal]:
         """M PEs with their matrix memories; their results."""
-        group = delayed(m, controller.group, self.latencies.issue, reset=True)
+        group = delayed(m, controller.group, self.latencies.issue, reset=True, clear=self._clear)
         aligns = delayed(m, controller.aligns, self.latencies.issue)
         words, group = self._gathered(m, self._words(m, controller), group)
         results = []
@@ -238,6 +262,8 @@ class Core(wiring.Component):
         place, first = Signal(range(pieces)), Signal()
         whole, last = Signal.like(group), place == pieces - 1
         m.d.sync += place.eq(Mux(group.valid & ~last, place + 1, 0))
+        with m.If(self._clear):
+            m.d.sync += place.eq(0)
         with m.If(place == 0):
             m.d.sync += first.eq(group.first)
         m.d.comb += [whole.eq(group), whole.valid.eq(group.valid & last), whole.first.eq(first)]
@@ -251,13 +277,8 @@ class Core(wiring.Component):
     def _words(self, m: Module, controller: Controller) -> list[Value]:
         """The PEs' words of a group, as late as its control."""
         if self.design.streamed:
-            m.d.comb += [
-                controller.word_ready.eq(self.matrix.valid),
-                self.matrix.ready.eq(controller.word_take),
-            ]
-            words = delayed(m, self.matrix.payload, self.latencies.issue)
+            words = delayed(m, self.matrix.payload.words, self.latencies.issue)
             return [words.word_select(i, self.design.word_bits) for i in range(self.design.pes)]
-        m.d.comb += controller.word_ready.eq(1)
         memories = [self._ram("matrix", Space.MATRIX, i, m) for i in range(self.design.pes)]
         stages = self.latencies.issue - Ram.latency - self.design.deep
         address = delayed(m, controller.address, stages)
@@ -265,6 +286,26 @@ class Core(wiring.Component):
             m.submodules[f"matrix{i}"] = memory
             m.d.comb += memory.read_addr.eq(address)
         return [memory.read_data for memory in memories]
+
+    def _misaligned(self, m: Module, controller: Controller) -> Value:
+        """Whether the words of a streamed design are not those that the program wants."""
+        if not self.design.streamed:
+            m.d.comb += controller.word_ready.eq(1)
+            return Const(0, 1)
+        m.submodules.words = guard = WordGuard()
+        m.d.comb += [
+            guard.valid.eq(self.matrix.valid),
+            guard.first.eq(self.matrix.payload.first),
+            guard.wanted.eq(controller.word_first),
+            guard.idle.eq(controller.word_idle),
+            guard.missed.eq(controller.waits.word),
+            guard.begun.eq(controller.frame_take),
+            guard.restart.eq(controller.restart),
+            controller.word_ready.eq(guard.ready),
+            self.matrix.ready.eq(controller.word_take | guard.drop),
+            self.misaligned.eq(guard.misaligned),
+        ]
+        return self.misaligned
 
     def _lanes(
         self, m: Module, sequencer: Sequencer, results: list[Signal]
@@ -274,7 +315,7 @@ class Core(wiring.Component):
         now, compact = sequencer.now, self.design.compact
         for e in range(self.design.units):
             bias = self._ram("bias", Space.BIAS, e, m)
-            lane = self.hierarchy.place(LANE_MODULE, lambda: lane_for(self.design))
+            lane = self.hierarchy.place(LANE_MODULE, lambda: lane_for(self.design), self._clear)
             m.submodules[f"bias{e}"], m.submodules[f"lane{e}"] = bias, lane
             if compact:
                 m.d.comb += lane.place.eq(sequencer.bias)
@@ -397,7 +438,11 @@ class Core(wiring.Component):
                     buffer.beat.bits.eq(bits),
                     buffer.beat.last.eq(home.last),
                 ]
-        m.d.comb += [controller.room.eq(buffer.room), buffer.promise.eq(controller.promise)]
+        m.d.comb += [
+            controller.room.eq(buffer.room),
+            buffer.promise.eq(controller.promise),
+            buffer.clear.eq(self._clear),
+        ]
         wiring.connect(m, buffer.states, wiring.flipped(self.states))
         return buffer.push & buffer.beat.last
 

@@ -9,7 +9,16 @@ ordinary submodule, in emitted Verilog an instance of a module that is emitted a
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from amaranth.hdl import ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal, Value
+from amaranth.hdl import (
+    ClockSignal,
+    Elaboratable,
+    Instance,
+    Module,
+    ResetInserter,
+    ResetSignal,
+    Signal,
+    Value,
+)
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -34,15 +43,20 @@ class Outline(wiring.Component):
         Name of the Verilog module.
     block : wiring.Component
         The block whose ports it has.
+    clear : Value, optional
+        Resets it as well.
     """
 
-    def __init__(self, module: str, block: wiring.Component):
-        self._module = module
+    def __init__(self, module: str, block: wiring.Component, clear: Value | None = None):
+        self._module, self._clear = module, clear
         super().__init__(block.signature)
 
     def elaborate(self, platform: object) -> Elaboratable:
         """One ``Instance``; ports are named as Amaranth's Verilog back end names them."""
-        ports: dict[str, object] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        reset: Value = ResetSignal()
+        if self._clear is not None:
+            reset = reset | self._clear
+        ports: dict[str, object] = {"i_clk": ClockSignal(), "i_rst": reset}
         for path, member, value in self.signature.flatten(self):
             direction = "i_" if member.flow == wiring.In else "o_"
             ports[direction + "__".join(map(str, path))] = Value.cast(value)
@@ -67,13 +81,22 @@ class Hierarchy:
     images: bool = False
     modules: dict[str, wiring.Component] = field(default_factory=dict)
 
-    def place(self, module: str, block: Callable[[], wiring.Component]) -> wiring.Component:
-        """A new block, or the outline of the module that one such block becomes."""
+    def place(
+        self,
+        module: str,
+        block: Callable[[], wiring.Component],
+        clear: Value | None = None,
+    ) -> wiring.Component:
+        """A new block, or the outline of the module that one such block becomes.
+
+        ``clear`` resets it as well.
+        """
         if not self.instances:
-            return block()
+            made = block()
+            return made if clear is None else ResetInserter(clear)(made)
         if module not in self.modules:
             self.modules[module] = block()
-        return Outline(module, self.modules[module])
+        return Outline(module, self.modules[module], clear)
 
 
 class Ram(wiring.Component):

@@ -27,6 +27,7 @@ __all__ = [
     "unit_layout",
     "update_layout",
     "vector_write_layout",
+    "words_layout",
     "writeback_layout",
 ]
 
@@ -34,6 +35,11 @@ __all__ = [
 def entry_layout(design: Design) -> data.StructLayout:
     """One stored weight: value, then in-bank index above it."""
     return data.StructLayout({"value": signed(design.value_bits), "index": design.index_bits})
+
+
+def words_layout(bits: int) -> data.StructLayout:
+    """A streamed word of all PEs, that of PE 0 lowest; ``first`` marks the first of a frame."""
+    return data.StructLayout({"words": bits, "first": 1})
 
 
 def vector_write_layout(design: Design) -> data.StructLayout:

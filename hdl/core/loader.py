@@ -32,6 +32,8 @@ class Loader(wiring.Component):
         One memory word; narrower memories take the low bits.
     start, start_addr : Out
         Start the program (a pulse).
+    clear : Out
+        Forget what is under way: from the cycle after the word that starts to ``start``.
     fault : Out
         Sticky until the next start: a header named a space or a memory that does not exist,
         a word lay beyond its memory or a start beyond the program. What is wrong is skipped.
@@ -45,6 +47,7 @@ class Loader(wiring.Component):
     write_data: Signal
     start: Signal
     start_addr: Signal
+    clear: Signal
     fault: Signal
 
     def __init__(self, design: Design):
@@ -59,6 +62,7 @@ class Loader(wiring.Component):
                 "write_data": Out(max(space_widths(design).values())),
                 "start": Out(1),
                 "start_addr": Out(16),
+                "clear": Out(1),
                 "fault": Out(1),
             }
         )
@@ -76,6 +80,7 @@ class Loader(wiring.Component):
         m.d.comb += [self.words.ready.eq(1), out["start_addr"].eq(out["write_addr"])]
         m.d.sync += [out["start"].eq(0), self._written.eq(0)]
         kind += [getattr(self, name).eq(value) for name, value in out.items()]
+        m.d.comb += self.clear.eq(out["start"] | self.start if self.design.deep else self.start)
         with m.If(self._written):
             m.d.sync += out["write_addr"].eq(out["write_addr"] + 1)
         self._check_depth(m)

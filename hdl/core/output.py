@@ -1,6 +1,6 @@
 """The output buffer, and the room in it that was promised to passes."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,9 +15,7 @@ __all__ = ["OutputBuffer"]
 class OutputBuffer(wiring.Component):
     """Holds ``output_depth`` beats; a pass is promised room for all of its own as it starts.
 
-    So lanes and projectors never meet a full buffer and need no backpressure. The start of a
-    program leaves in it what nobody has taken: these are results of frames that were taken.
-    What a program was aborted in goes with a reset.
+    So lanes and projectors never meet a full buffer and need no backpressure.
 
     Parameters
     ----------
@@ -25,6 +23,8 @@ class OutputBuffer(wiring.Component):
 
     Members
     -------
+    clear : In
+        Forget what it holds and what was promised; nothing is offered meanwhile.
     promise : In
         Beats that a pass will push, no more than ``room``; 0 if none starts.
     push, beat : In
@@ -35,6 +35,7 @@ class OutputBuffer(wiring.Component):
         The beats in order, two cycles after they were pushed or later.
     """
 
+    clear: Signal
     promise: Signal
     push: Signal
     beat: Signal
@@ -45,6 +46,7 @@ class OutputBuffer(wiring.Component):
         self.design = design
         super().__init__(
             {
+                "clear": In(1),
                 "promise": In(beats_bits(design)),
                 "push": In(1),
                 "beat": In(output_layout(design)),
@@ -57,14 +59,17 @@ class OutputBuffer(wiring.Component):
         """A FIFO and a count."""
         m = Module()
         width, depth = output_layout(self.design).size, self.design.output_depth
-        m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=width, depth=depth)
+        buffer = fifo.SyncFIFOBuffered(width=width, depth=depth)
+        m.submodules.buffer = ResetInserter(self.clear)(buffer)
         m.d.comb += [
             buffer.w_data.eq(self.beat),
             buffer.w_en.eq(self.push),
             self.states.payload.eq(buffer.r_data),
-            self.states.valid.eq(buffer.r_rdy),
+            self.states.valid.eq(buffer.r_rdy & ~self.clear),
             buffer.r_en.eq(self.states.ready),
         ]
         taken = self.states.valid & self.states.ready
         m.d.sync += self.room.eq(self.room - self.promise + taken)
+        with m.If(self.clear):
+            m.d.sync += self.room.eq(depth)
         return m

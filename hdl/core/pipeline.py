@@ -6,7 +6,9 @@ from amaranth.lib import data
 __all__ = ["carried", "delayed", "registered"]
 
 
-def registered(m: Module, value: data.View | Value, *, reset: bool = False) -> data.View:
+def registered(
+    m: Module, value: data.View | Value, *, reset: bool = False, clear: Value | None = None
+) -> data.View:
     """``value`` one cycle later.
 
     Parameters
@@ -16,16 +18,28 @@ def registered(m: Module, value: data.View | Value, *, reset: bool = False) -> d
     reset : bool
         Whether reset clears the register. Data needs no reset where its valid bit has one,
         and registers without reset fit into DSP and memory blocks.
+    clear : Value, optional
+        Acts as a reset does, which must be asked for as well.
     """
     later = Signal(value.shape(), reset_less=not reset)
     m.d.sync += later.eq(value)
+    if clear is not None:
+        with m.If(clear):
+            m.d.sync += later.eq(0)
     return later
 
 
-def delayed(m: Module, value: data.View | Value, cycles: int, *, reset: bool = False) -> data.View:
+def delayed(
+    m: Module,
+    value: data.View | Value,
+    cycles: int,
+    *,
+    reset: bool = False,
+    clear: Value | None = None,
+) -> data.View:
     """``value`` some cycles later; see :func:`registered`."""
     for _ in range(cycles):
-        value = registered(m, value, reset=reset)
+        value = registered(m, value, reset=reset, clear=clear)
     return value
 
 

@@ -11,11 +11,13 @@ from compiler.array.design import bits_for
 from csb_format.scales import DesignError
 
 from ..core.hierarchy import Hierarchy
+from ..core.layouts import words_layout
 from .beat_fifo import BeatFifo
 
 __all__ = ["Column", "Gearbox", "Ratio"]
 
 COLUMN_MODULE = "sparseflow_column"
+MARK_MODULE = "sparseflow_mark"
 
 ROWS = 16  # of the ring, where nobody says otherwise
 
@@ -119,8 +121,9 @@ class Gearbox(wiring.Component):
         ``last`` ends an image; the next beat is the start of its first group.
     padding : In
         Bits at the top of the last beat that belong to no group, a multiple of ``piece``.
-    groups : Out, stream of ``group_bits``
-        Bits in the order of the beats, lowest first. One group a cycle where they are there.
+    groups : Out, stream of :func:`~hdl.core.layouts.words_layout`
+        Bits in the order of the beats, lowest first; ``first`` marks the first group of an image,
+        and after ``clear``. One group a cycle where they are there.
     clear : In
         Forget everything; nothing is taken or offered meanwhile.
 
@@ -154,7 +157,7 @@ class Gearbox(wiring.Component):
             {
                 "beats": In(stream.Signature(BeatFifo.layout(data_bits))),
                 "padding": In(bits_for(data_bits)),
-                "groups": Out(stream.Signature(group_bits)),
+                "groups": Out(stream.Signature(words_layout(group_bits))),
                 "clear": In(1),
             }
         )
@@ -182,13 +185,20 @@ class Gearbox(wiring.Component):
         m.d.sync += level.eq(level + Mux(written, count, 0) - Mux(taken, ratio.group, 0))
         row, column = self._writer(m, written, count)
         read_row, read_group = self._reader(m, taken)
-        cells = self._columns(m, written, row, column, read_row)
+        begins = Signal(init=1)  # the next word is the first of an image
+        cells, marks = self._columns(m, written, row, column, read_row, begins)
         groups = [Cat(cells[at : at + ratio.group]) for at in range(0, ratio.row, ratio.group)]
         with m.Switch(read_group):
             for number, group in enumerate(groups):
                 with m.Case(number):
-                    m.d.comb += self.groups.payload.eq(group)
+                    m.d.comb += [
+                        self.groups.payload.words.eq(group),
+                        self.groups.payload.first.eq(marks[number]),
+                    ]
+        with m.If(written):
+            m.d.sync += begins.eq(self.beats.payload.last)
         with m.If(self.clear):
+            m.d.sync += begins.eq(1)
             m.d.sync += [s.eq(0) for s in (level, row, column, read_row, read_group)]
         return m
 
@@ -214,15 +224,23 @@ class Gearbox(wiring.Component):
         return row, group
 
     def _columns(
-        self, m: Module, written: Value, row: Signal, column: Signal, read_row: Signal
-    ) -> list[Value]:
-        """The pieces of ``read_row``; a word is written from ``column`` on, into the next row.
+        self,
+        m: Module,
+        written: Value,
+        row: Signal,
+        column: Signal,
+        read_row: Signal,
+        begins: Signal,
+    ) -> tuple[list[Value], list[Value]]:
+        """The pieces of ``read_row``, and of each of its groups whether it is an image's first.
+
+        A word is written from ``column`` on, into the next row.
 
         Column j gets piece ``(j - column) mod word`` of the word, or, if the word wraps,
         piece ``(j + row - column) mod word``: both come out of one rotation.
         """
         pieces = self._rotated(m, column)
-        ratio, cells = self.ratio, []
+        ratio, cells, marks = self.ratio, [], []
         for j in range(ratio.row):
             m.submodules[f"column{j}"] = cell = self._hierarchy.place(
                 COLUMN_MODULE, lambda: Column(ratio.piece, self.rows)
@@ -236,7 +254,17 @@ class Gearbox(wiring.Component):
                 cell.read_row.eq(read_row),
             ]
             cells.append(cell.read_data)
-        return cells
+            if j % ratio.group == 0:
+                marks.append(self._mark(m, cell, f"mark{j}", begins & (column == j)))
+        return cells, marks
+
+    def _mark(self, m: Module, cell: Column, name: str, value: Value) -> Value:
+        """A bit beside a column, written and read with it."""
+        m.submodules[name] = mark = self._hierarchy.place(MARK_MODULE, lambda: Column(1, self.rows))
+        for port in ("write_en", "write_row", "read_row"):
+            m.d.comb += getattr(mark, port).eq(getattr(cell, port))
+        m.d.comb += mark.write_data.eq(value)
+        return mark.read_data
 
     def _hits(self, column: Signal, j: int) -> tuple[Value, Value]:
         """Whether a word from ``column`` on covers column j of its row, of the next row."""

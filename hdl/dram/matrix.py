@@ -12,6 +12,7 @@ from compiler.array.design import Design, bits_for
 from csb_format.scales import DesignError
 
 from ..core.hierarchy import Hierarchy
+from ..core.layouts import words_layout
 from .beat_fifo import BeatFifo
 from .gearbox import ROWS, Gearbox
 from .reader import DramReader, ReadBus, bus_members, forward_bus, read_errors_layout
@@ -61,8 +62,12 @@ class MatrixImage:
         """Bits at its end that belong to no group: the reader's ``padding``."""
         return self.length * 8 - self.groups * self.group_bits
 
+    def payload(self, number: int) -> int:
+        """Group ``number`` of a frame as the core takes it: above it a bit that marks group 0."""
+        return self.group(number) | int(number == 0) << self.group_bits
+
     def group(self, number: int) -> int:
-        """Group ``number`` of a frame, as the core takes it."""
+        """Group ``number`` of a frame."""
         low, high = (n * self.group_bits for n in (number, number + 1))
         part = self.data[low // 8 : -(-high // 8)]
         mask = (1 << self.group_bits) - 1
@@ -135,8 +140,8 @@ class StreamedMatrix(wiring.Component):
     padding : In
         :attr:`MatrixImage.padding`; looked at while ``start`` is high.
     matrix : Out, stream
-        A word for every PE, that of PE 0 lowest; from the start of the image again after its
-        last group.
+        :func:`~hdl.core.layouts.words_layout`; from the start of the image again after its last
+        group. The first group of each reading is marked; that costs no bit of the image.
     """
 
     start: Signal
@@ -173,7 +178,7 @@ class StreamedMatrix(wiring.Component):
                 "running": Out(1),
                 "busy": Out(1),
                 "errors": Out(read_errors_layout()),
-                "matrix": Out(stream.Signature(group_bits(design))),
+                "matrix": Out(stream.Signature(words_layout(group_bits(design)))),
             }
         )
 

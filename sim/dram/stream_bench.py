@@ -44,7 +44,7 @@ class GroupTaker:
         if not ready or ports.get("matrix__valid") != 1:
             return
         number = len(self.cycles)
-        if ports.get("matrix__payload") != self.image.group(number % self.image.groups):
+        if ports.get("matrix__payload") != self.image.payload(number % self.image.groups):
             self.wrong.append(number)
         self.cycles.append(cycle)
         self._next = cycle + 1 + self.pause(number + 1)

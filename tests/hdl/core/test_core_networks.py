@@ -265,7 +265,8 @@ def test_words_of_a_streamed_design_may_pause(
     sequences = random_frames(np.random.default_rng(8), model, [3, 2])
     stimulus = Stimulus.of(image, sequences)
     words = join_fields(image.matrix_words, [image.design.word_bits] * image.design.pes)
-    each = [int(word) for word in words]
+    width = image.design.word_bits * image.design.pes
+    each = [int(word) | int(n == 0) << width for n, word in enumerate(words)]
     source = Source("matrix", each * (len(stimulus.frames) + 1), Pauses(share, 3))
     (outcome,) = Bench(image, source).run(run, [Job.of(image, stimulus)])
     assert compare(stimulus, outcome, IntegerModel(model).run_levels(sequences)).first is None

@@ -175,18 +175,25 @@ class GearboxSpec(wiring.Component):
         m.d.sync += [first.eq(0), pick.eq(Mux(first, self.pick, pick))]
         came, went = Signal(6), Signal(6)  # pieces that went in and out since the clear
         piece, known = Signal(ratio.piece), Signal()
+        begins, mark = (
+            Signal(init=1),
+            Signal(),
+        )  # the next word is an image's first; as was the piece
         at, place = pick - came, pick - went
         with m.If(g.beats.valid & g.beats.ready):
-            m.d.sync += came.eq(came + kept)
+            m.d.sync += [came.eq(came + kept), begins.eq(self.last)]
             with m.If((came <= pick) & (at < kept)):
                 m.d.sync += [piece.eq(self.data.word_select(at[:4], ratio.piece)), known.eq(1)]
+                m.d.sync += mark.eq(begins & (at == 0))
         with m.If(g.groups.valid & g.groups.ready):
             m.d.sync += went.eq(went + ratio.group)
         with m.If(g.groups.valid & (went <= pick) & (place < ratio.group)):
-            seen = g.groups.payload.word_select(place[:4], ratio.piece)
+            seen = g.groups.payload.words.word_select(place[:4], ratio.piece)
             m.d.comb += [Assert(known), Assert(seen == piece)]
+            with m.If(place == 0):
+                m.d.comb += Assert(g.groups.payload.first == mark)
         with m.If(self.clear):
-            m.d.sync += [came.eq(0), went.eq(0), known.eq(0)]
+            m.d.sync += [came.eq(0), went.eq(0), known.eq(0), begins.eq(1)]
         return m
 
 
