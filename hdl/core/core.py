@@ -211,8 +211,8 @@ class Core(wiring.Component):
         """The sequencer of the lanes or of the projectors, told when a slot is done."""
         latencies = self.latencies
         lanes = {Sink.UNITS: self.design.units, Sink.PROJECT: self.design.projectors}[sink]
-        sequencer = Sequencer(self.design, lanes, latencies.beats(sink), latencies.lane(sink))
-        sequencer = ResetInserter(self._clear)(sequencer)
+        plain = Sequencer(self.design, lanes, latencies.beats(sink), latencies.lane(sink))
+        sequencer: Sequencer = ResetInserter(self._clear)(plain)
         m.submodules[f"{sink.name.lower()}_sequencer"] = sequencer
         group = controller.group
         done = group.valid & group.last & (controller.sink == sink)
