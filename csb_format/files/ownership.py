@@ -62,7 +62,7 @@ class Marker:
         fields = {"sparseflow": self.kind, "version": VERSION, "files": sorted(self.files)}
         if self.open:
             fields["open"] = self.open
-        return (json.dumps(fields, indent=1, sort_keys=True) + "\n").encode()
+        return (json.dumps(fields, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
     def owns(self, path: str) -> bool:
         """Whether a file is listed, or lies where a process is or was at work."""

@@ -99,7 +99,7 @@ def build_name(files: VerilogFiles, simulator: str, kind: str = "") -> str:
     kind : str
         What else tells builds apart.
     """
-    text = json.dumps(tools(simulator), sort_keys=True)
+    text = json.dumps(tools(simulator), sort_keys=True, allow_nan=False)
     return f"{simulator}{kind}-{files.sha256[:16]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
