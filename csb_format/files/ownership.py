@@ -193,23 +193,28 @@ def check_replaceable(folder: str | os.PathLike[str], kind: str) -> None:
     """
     place = Path(folder)
     check_folder(place)
-    if not place.is_dir() or not os.listdir(place):
-        return
     if Path(os.path.abspath(place)) in (Path.cwd(), *Path.cwd().parents):
         raise PlaceError(f"{place} is the current folder, or holds it: name a folder in it")
+    if not place.is_dir() or not os.listdir(place):
+        return
     marker = Marker.of(place)
     if marker and marker.kind != kind and not marker.open:
         raise PlaceError(
             f"{place} would be replaced as a whole but is of another command ({marker.kind}): "
             "give a new or an empty folder"
         )
-    foreign = next((p for p in contents(place) if not (marker and marker.owns(p))), "")
+    foreign = next((p for p in contents(place) if not _ours(place / p, p, marker)), "")
     if foreign or not marker:
         name = foreign if marker else min(os.listdir(place))
         raise PlaceError(
             f"{place} would be replaced as a whole but holds {name}: give a new or an empty "
             f"folder{_older(marker)}"
         )
+
+
+def _ours(path: Path, name: str, marker: Marker | None) -> bool:
+    # We write no links: one that bears a listed name is the user's.
+    return marker is not None and marker.owns(name) and not path.is_symlink()
 
 
 def check_shared(folder: str | os.PathLike[str], names: Iterable[str]) -> None:

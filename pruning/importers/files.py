@@ -86,13 +86,14 @@ def kind_of(path: Path) -> str:
         )
     with open(path, "rb") as file:
         head = file.read(4096)
+    # First: the first byte of a header's length may be that of a pickle, or of an ONNX model.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
+        return "safetensors"
     kind = kind_of_file(path)
     if any(mark in kind for mark in (*_OTHERS, "Office", "a zip archive")):
         raise _other(path, kind)
     if head.startswith((_ZIP, _PICKLE)):
         return "torch"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
-        return "safetensors"
     if head.startswith(_ONNX):
         return "onnx"
     if kind and head:

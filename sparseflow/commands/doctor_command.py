@@ -33,18 +33,16 @@ def doctor(given: DoctorOptions) -> None:
     or `pack` where the masks are balanced already
     """
     # Here, as they load torch and matplotlib, and --help must not wait for them.
-    from csb_format.files.ownership import check_file
     from csb_format.files.replace import replace_file
     from pruning.doctor.diagnose import CANDIDATES, bank_loads, diagnose
     from pruning.importers import import_model, save_imported
 
     from ..pages import doctor_report
 
-    for place in filter(None, (given.json, given.svg, given.html, given.plain)):
-        check_file(place, given.checkpoint, given.masks)
+    _check_places(given)
     model = import_model(given.checkpoint, given.masks, matrices=bool(given.matrix))
-    network = _network(model)
-    read = _read(given, network)
+    network, reason = _network(model)
+    read = _read(given, network, reason)
     found = diagnose(
         model,
         given.lanes or CANDIDATES,
@@ -71,7 +69,18 @@ def doctor(given: DoctorOptions) -> None:
     _next(given.checkpoint, given.masks, given.plain, model, found, network)
 
 
-def _read(given: DoctorOptions, network: Network | None) -> list[str]:
+def _check_places(given: DoctorOptions) -> None:
+    from csb_format.files.ownership import check_file
+
+    places = [place for place in (given.json, given.svg, given.html, given.plain) if place]
+    for place in places:
+        check_file(place, given.checkpoint, given.masks, given.data)
+    for place in places:
+        if [each.resolve() for each in places].count(place.resolve()) > 1:
+            raise typer.BadParameter(f"{place} is named for two outputs: give each its own file")
+
+
+def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[str]:
     """The network that the file was taken for, and its accuracy, a line each."""
     from ..steps import reading
     from ..steps.places import read_sequences
@@ -80,15 +89,16 @@ def _read(given: DoctorOptions, network: Network | None) -> list[str]:
         if given.data or given.pool:
             raise typer.BadParameter(
                 f"{given.checkpoint} is not one recurrent module with one head, whose accuracy "
-                "could be told: leave --data and --pool out"
+                f"could be told ({reason}): leave --data and --pool out"
             )
-        return ["no single recurrent module with a head, matrices alone"]
+        return [f"no single recurrent module with a head, matrices alone: {reason}"]
     pool = reading.pool_of(network, given.pool, given.checkpoint)
     lines = [reading.described(network, pool)]
     if given.data:
         data = read_sequences(given.data, "the accuracy as read")
         return [*lines, reading.accuracy_as_read(network, pool, given.checkpoint, data)]
-    return [*lines, f"note: {reading.UNSEEN} (--data)"] if network.head else lines
+    unseen = network.head is not None and network.imported.reading is None
+    return [*lines, f"note: {reading.UNSEEN} (--data)"] if unseen else lines
 
 
 def _next(
@@ -140,11 +150,11 @@ def _is_balanced(model: Imported, name: str, banks: int) -> bool:
     return True
 
 
-def _network(model: Imported) -> Network | None:
-    """What `prune` and `pack` take it for; None if it is something else."""
+def _network(model: Imported) -> tuple[Network | None, str]:
+    """What `prune` and `pack` take it for; None, and why, if it is something else."""
     from pruning.files.network import network_of
 
     try:
-        return network_of(model)
-    except ValueError:
-        return None
+        return network_of(model), ""
+    except ValueError as error:
+        return None, str(error)

@@ -43,6 +43,7 @@ def regress(given: RegressOptions) -> None:
     figures are right.
     """
     from csb_format.files.ownership import check_file
+    from sim.regress.records.records import check_history
     from sim.regress.suite.sources import check_committed
     from sim.regress.suite.suite import read_suite
 
@@ -53,8 +54,11 @@ def regress(given: RegressOptions) -> None:
     path = given.baseline or given.suite.with_suffix(".baseline.json")
     if given.accept and not given.uncommitted:
         check_committed(chosen)
-    for file in filter(None, (path if given.accept else None, given.history)):
-        check_file(file, given.suite)
+    if given.accept:
+        check_file(path, given.suite)
+    if given.history:
+        check_file(given.history, given.suite, path)
+        check_history(given.history)
     with _own(folder, given.cache):
         _regress(given, chosen, folder, path)
 

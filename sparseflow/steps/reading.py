@@ -107,7 +107,8 @@ def as_read(network: Network, pool: str, path: Path, data: SequenceData | None) 
     if network.head is None:
         return lines
     if data is None:
-        return [*lines, f"note: {UNSEEN}; labels in the data show it"]
+        unseen = network.imported.reading is None
+        return [*lines, f"note: {UNSEEN}; labels in the data show it"] if unseen else lines
     return [*lines, accuracy_as_read(network, pool, path, data)]
 
 

@@ -98,8 +98,7 @@ def prune_network(
     if options := asked.options():
         layout = {network.names[name]: _noted(goal) for name, goal in goals.items()}
         about |= {"options": options, "layout": layout}
-    if pool != LAST:
-        about["pool"] = pool
+    about["pool"] = pool
     state = pruned.classifier.state_dict()
     _save(
         out,

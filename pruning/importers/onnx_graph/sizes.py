@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 
 from ..checkpoint import CheckpointError
 from .graph import attributes, refusal, tensor_array
@@ -137,6 +138,7 @@ def _expanded(own: Sequence[int], dims: tuple[Dim, ...] | None) -> tuple[Dim, ..
 
 def input_of(value: Any) -> Data:
     """An input of the graph; its dimensions of size 1 are no atoms."""
+    _check_type(value)
     kind = value.type.tensor_type
     if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
         raise CheckpointError(
@@ -148,6 +150,15 @@ def input_of(value: Any) -> Data:
         size = int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value > 0 else None
         axes.append(() if size == 1 else (Atom(f"{value.name}[{at}]", size),))
     return Data("input", tuple(axes))
+
+
+def _check_type(value: Any) -> None:
+    kind = value.type.tensor_type.elem_type
+    if kind in (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16):
+        raise CheckpointError(
+            f"input {value.name} is {onnx.TensorProto.DataType.Name(kind).lower()}: export the "
+            "network in float32, model.float()"
+        )
 
 
 def check_declared(node: Any, value: Any, found: Value) -> None:

@@ -241,21 +241,26 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
             f"{file}: frames has shape {frames.shape}, lengths sum to {lengths.sum()}: "
             "frames must be (sum of lengths, X)"
         )
-    if len(lengths) and lengths.min() < 1:
+    if not len(lengths):
+        raise DataSetError(f"{file} holds no sequence: give one at least")
+    if lengths.min() < 1:
         at = int((lengths < 1).argmax())
         raise DataSetError(
             f"{file}: sequence {at} has shape (0, {frames.shape[1]}), its length is {lengths[at]}: "
             "give one frame at least"
         )
-    parts = np.split(frames.astype(np.float32), np.cumsum(lengths.astype(np.int64))[:-1])
+    with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
+        frames = frames.astype(np.float32)
+    parts = np.split(frames, np.cumsum(lengths.astype(np.int64))[:-1])
     return SequenceData(tuple(parts), labels)
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The arrays that count, of an ``.npz`` whose headers are looked at first."""
-    if not path.is_file():
-        with open(path, "rb"):  # its own error: no such file, a folder, no right
-            raise DataSetError(f"{path} is no file: give {WANTED}")
+    if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait
+        raise DataSetError(f"{path} is no file: give {WANTED}")
+    with open(path, "rb"):  # its own error: no such file, a folder, no right
+        pass
     if kind_of_file(path) != "NumPy arrays (.npz)":
         raise other_file(path)
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from csb_format.files.ownership import PlaceError
 from csb_format.files.replace import replace_file
 
 from ...run.logs import plain_text
@@ -17,7 +18,9 @@ from ..jobs.bin_coverage import covered
 from ..jobs.runner import CaseResult, Run
 from ..suite.figures import are_figures, plain_json, printable
 
-__all__ = ["append_history", "as_junit", "as_markdown", "as_results", "read_history"]
+__all__ = [
+    "append_history", "as_junit", "as_markdown", "as_results", "check_history", "read_history",
+]  # fmt: skip
 
 
 def as_results(
@@ -222,15 +225,35 @@ def read_history(path: Path) -> Sequence[dict[str, Any]]:
     """All runs of a history; lines that are not one are left out."""
     if not path.exists():
         return []
-    found = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = plain_json(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and _is_run(line):
-            found.append(line)
-    return found
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [run for run in map(_run_of, lines) if run is not None]
+
+
+def check_history(path: Path) -> None:
+    """Refuse a file that holds anything but runs, as adding one would lose it.
+
+    Raises
+    ------
+    PlaceError
+        Naming the first line that is none.
+    """
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        if _run_of(line) is None:
+            raise PlaceError(
+                f"{path}: line {number} is no run of a history, and would be lost: name another "
+                "file, or remove the line"
+            )
+
+
+def _run_of(text: str) -> dict[str, Any] | None:
+    try:
+        line = plain_json(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and _is_run(line) else None
 
 
 def _is_run(line: dict[str, Any]) -> bool:

@@ -177,3 +177,20 @@ def test_names_that_are_taken_are_refused(tmp_path: Path, name: str) -> None:
         pytest.fail("it was taken")
     assert not (tmp_path / MARKER).exists()
     assert place.read_text() == "mine"
+
+
+def test_the_current_folder_and_links_with_listed_names_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PlaceError, match="is the current folder, or holds it"):
+        check_replaceable(".", "kind")
+    folder = tmp_path / "ours"
+    folder.mkdir()
+    (folder / MARKER).write_bytes(Marker("kind", frozenset({"a"})).text())
+    (folder / "a").write_text("ours")
+    check_replaceable(folder, "kind")
+    (folder / "a").unlink()
+    (folder / "a").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PlaceError, match="holds a: give"):
+        check_replaceable(folder, "kind")

@@ -370,3 +370,12 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"Squeeze", b"Squee\xffe"))
     with pytest.raises(CheckpointError, match="nor a readable ONNX model"):
         import_model(path)
+
+
+def test_an_input_of_half_the_width_is_named(tmp_path: Path) -> None:
+    path = saved(tmp_path, [LSTM, SQUEEZE, GEMM])
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.save(model, path)
+    with pytest.raises(CheckpointError, match="input x is float16: export the network in float32"):
+        import_model(path)

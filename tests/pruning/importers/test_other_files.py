@@ -194,3 +194,15 @@ def test_a_pruned_checkpoint_is_no_model_file(tmp_path: Path) -> None:
     save_tensors(tmp_path / "p", state(), None, {"sparseflow": '{"sparsity_requested": 0.5}'})
     with pytest.raises(ModelFileError, match=r"it is a pruned checkpoint, .*: pack it first"):
         sf.load(tmp_path / "p")
+
+
+@pytest.mark.parametrize("size", range(0, 256, 8))
+def test_a_header_of_any_size_is_that_of_safetensors(tmp_path: Path, size: int) -> None:
+    from pruning.importers.checkpoint import save_tensors
+
+    path = tmp_path / "w"
+    save_tensors(path, state(), None, {"note": " "})
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    save_tensors(path, state(), None, {"note": " " * (1 + (size - length) % 256)})
+    assert path.read_bytes()[0] == size
+    assert import_model(path).metadata.keys() == {"note"}

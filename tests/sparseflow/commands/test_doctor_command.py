@@ -229,3 +229,16 @@ def test_accuracy_needs_one_network(tmp_path: Path) -> None:
     found = command(tmp_path / "w.pt", "--data", tmp_path / "d.npz")
     assert found.exit_code == 2
     assert "leave" in found.output
+
+
+def test_no_output_replaces_the_data_or_another_output(dense: Path, tmp_path: Path) -> None:
+    data = tmp_path / "d.npz"
+    save_sequences(data, SequenceData((np.zeros((3, 16), np.float32),), np.zeros(1, np.int64)))
+    before = data.read_bytes()
+    found = command(dense, "--data", data, "--json", data)
+    assert "is read by the same command" in f"{found.exception} {found.output}"
+    assert data.read_bytes() == before
+    found = command(dense, "--json", tmp_path / "same", "--html", tmp_path / "same")
+    assert found.exit_code == 2
+    assert "two outputs" in " ".join(found.output.split())
+    assert not (tmp_path / "same").exists()

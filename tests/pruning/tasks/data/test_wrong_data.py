@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 import wave
 import zipfile
 from collections.abc import Callable
@@ -179,3 +180,21 @@ def test_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "d")
     with pytest.raises(OSError, match="d'"):
         load_sequences(tmp_path / "d")
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "d.npz")
+    with pytest.raises(DataSetError, match=r"d\.npz is no file"):
+        load_sequences(tmp_path / "d.npz")
+
+
+def test_no_sequence_and_numbers_beyond_float32_are_named(tmp_path: Path) -> None:
+    empty: dict[str, Any] = {"frames": np.zeros((0, 3)), "lengths": np.zeros(0, int)}
+    np.savez(tmp_path / "d.npz", **empty)
+    with pytest.raises(DataSetError, match="holds no sequence"):
+        load_sequences(tmp_path / "d.npz")
+    huge: dict[str, Any] = {"frames": np.full((2, 3), 1e300), "lengths": np.array([2])}
+    np.savez(tmp_path / "d.npz", **huge)
+    warnings.simplefilter("error")  # pytest puts it back
+    with pytest.raises(ValueError, match="holds NaN or infinity"):
+        load_sequences(tmp_path / "d.npz")

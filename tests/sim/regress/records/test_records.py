@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
+from csb_format.files.ownership import PlaceError
 from sim.regress.jobs.bin_coverage import ALL_BINS
 from sim.regress.jobs.line_coverage import combined, measuring
 from sim.regress.jobs.runner import CaseResult, Run
@@ -16,6 +19,7 @@ from sim.regress.records.records import (
     as_junit,
     as_markdown,
     as_results,
+    check_history,
     read_history,
 )
 from sim.regress.suite.baseline import Change
@@ -152,3 +156,15 @@ def test_lines_that_nothing_ran_are_named(tmp_path: Path) -> None:
     text = as_markdown(run_of(GREEN), found)
     assert f"Lines of Python run: {found['percent']} %" in text
     assert f"| {name} | " in text
+
+
+def test_a_file_that_is_no_history_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "h.jsonl"
+    check_history(path)
+    append_history(path, run_of(GREEN))
+    check_history(path)
+    for text in ("my notes\n", '{"cases": 3}\n', "\n"):
+        path.write_text(path.read_text() + text)
+        with pytest.raises(PlaceError, match="line 2 is no run of a history"):
+            check_history(path)
+        path.write_text(path.read_text()[: -len(text)])
