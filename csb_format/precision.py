@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 __all__ = ["Balance", "Precision"]
 
@@ -27,6 +28,11 @@ class Precision:
     act_bits: int = 16
     per_gate: bool = False
     percentile: float = 100.0
+
+    #: Least and most of each, both included.
+    value_range: ClassVar[tuple[int, int]] = (4, 18)
+    act_range: ClassVar[tuple[int, int]] = (6, 18)
+    percentile_range: ClassVar[tuple[float, float]] = (50, 100)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from csb_format.arguments import flag, frames_of, number, whole
 from csb_format.files.matrixfile import PackedMatrix
 from csb_format.geometry import Geometry
 from csb_format.pooling import LAST
 from csb_format.precision import Balance, Precision
 
+from .arguments import check_layout, check_masks, check_provenance, module_of, tensors_of
+from .integers.formats import check_layer
 from .integers.packing import pack_matrices
 from .integers.quantise import Quantised
 from .integers.quantise import quantise as quantise_network
@@ -67,16 +70,22 @@ def prune(
     ------
     UnprunableError
         If a matrix cannot be pruned as it is: under ``torch.nn.utils.prune``, weight or
-        spectral normalisation, weight dropout or a parametrisation; the message has the mend.
+        spectral normalisation, weight dropout or a parametrisation; if it is pruned already,
+        or there is none; the message has the mend.
+    TypeError
+        For an argument of another kind; like every error here it names value and mend.
     ValueError
-        If there is no matrix, one has fewer columns than banks, or nothing comes near the
-        sparsity.
+        If a matrix has fewer columns than banks, a number is out of range, or nothing comes
+        near the sparsity.
 
     Examples
     --------
     >>> pruner = sf.prune(lstm, banks=8, sparsity=0.875)
     >>> pruner.attach(optimizer, drive=True)
     """
+    module_of("sf.prune", module, "a torch.nn.Module, such as nn.LSTM(8, 16)")
+    banks = whole("banks", banks, 1)
+    steps, every = whole("steps", steps, 1), whole("every", every, 1)
     goals = goals_for(module, Goal(Banks(banks), sparsity=sparsity), by_kind)
     return Pruner(module, goals, Increments(steps, every) if steps != 1 else None)
 
@@ -131,31 +140,46 @@ def quantise(
         Naming parameter, row and bank of the first unbalanced one.
     UnfinishedError
         For a pruner whose schedule is not at its end.
+    TypeError
+        For an argument of another kind.
     ValueError
-        For NaN, no calibration, widths out of range, or a module without ``layout``.
+        For NaN, no calibration, a number out of range, a module without ``layout``, or a name
+        in it that is no matrix of the module.
     """
+    value_bits = whole("value_bits", value_bits, *Precision.value_range)
+    act_bits = whole("act_bits", act_bits, *Precision.act_range)
+    percentile = number("percentile", percentile, *Precision.percentile_range)
+    check_provenance({} if provenance is None else provenance)
     masks = None
     lstm: nn.LSTM | nn.LSTMCell
     if isinstance(pruned, Pruner):
-        lstm, layout = pruned.squash(), layout or pruned.geometries(value_bits)
+        lstm, layout = (
+            pruned.squash(),
+            (pruned.geometries(value_bits) if layout is None else layout),
+        )
         masks = {name: mask.clone() for name, mask in pruned.masks().items()}
     else:
+        module_of("sf.quantise", pruned, "what sf.prune returned, or an nn.LSTM or nn.LSTMCell")
         lstm = pruned
+    check_layer(lstm)
     if layout is None:
         raise ValueError(
             "no layout: give what sf.prune returned, or layout, every matrix by its name to its "
             "banks, such as {'weight_ih_l0': 8, 'weight_hh_l0': 8}"
         )
+    check_layout("layout", layout, lstm.state_dict())
+    if head is not None:
+        module_of("sf.quantise", head, "as head an nn.Linear, or None")
     return quantise_network(
         lstm,
         head,
         layout,
-        calibration,
+        frames_of(calibration, lstm.input_size, "calibration sequence"),
         value_bits=value_bits,
         act_bits=act_bits,
         provenance=provenance,
         masks=masks,
-        per_gate=per_gate,
+        per_gate=flag("per_gate", per_gate),
         percentile=percentile,
         pool=pool,
     )
@@ -193,13 +217,29 @@ def pack(
         Naming parameter, row and bank of the first unbalanced one.
     UnfinishedError
         For a pruner whose schedule is not at its end.
+    TypeError
+        For an argument of another kind.
     ValueError
-        For a name that is no matrix of the module, NaN or infinity, or no banks.
+        For a name that is no matrix of the module, in ``banks`` or ``masks``, NaN or infinity,
+        or no banks.
     """
+    value_bits = whole("value_bits", value_bits, *Precision.value_range)
     if isinstance(module, Pruner):
         kept = {name: mask.clone() for name, mask in module.masks().items()}
-        layout = banks or module.geometries(value_bits)
-        return pack_matrices(module.squash(), layout, value_bits=value_bits, masks=masks or kept)
+        layout = module.geometries(value_bits) if banks is None else banks
+        plain = module.squash()
+        _check_packed(plain, layout, masks)
+        return pack_matrices(plain, layout, value_bits=value_bits, masks=masks or kept)
+    tensors_of(module)
     if banks is None:
         raise ValueError("no banks: give every matrix by its name to its banks")
+    _check_packed(module, banks, masks)
     return pack_matrices(module, banks, value_bits=value_bits, masks=masks)
+
+
+def _check_packed(
+    module: nn.Module | Mapping[str, Tensor], banks: Layout, masks: Mapping[str, Tensor] | None
+) -> None:
+    tensors = module.state_dict() if isinstance(module, nn.Module) else module
+    check_layout("banks", banks, tensors)
+    check_masks({} if masks is None else masks, banks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from contextlib import suppress
@@ -31,6 +32,9 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
     """
     target = Path(path)
     check_file(target)
+    if not target.parent.is_dir():
+        missing = "there is no such folder: make it first"
+        raise FileNotFoundError(errno.ENOENT, missing, str(target.parent))
     _sweep(target)
     beside = target.with_name(f".{target.name}.{os.getpid()}.sparseflow")
     try:

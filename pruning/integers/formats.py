@@ -10,6 +10,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from csb_format.arguments import whole
 from csb_format.fixed import Fixed
 from csb_format.model import GATE_ORDER, GateFormats, LstmLayer, Model
 from csb_format.precision import Precision
@@ -139,6 +140,20 @@ def gates_of(formats: GateFormats) -> PerGate:
     return (formats,) * 4 if isinstance(formats, Fixed) else formats
 
 
+def check_layer(lstm: object) -> None:
+    """Refuse another layer than an LSTM, or the cell of one.
+
+    Raises
+    ------
+    UnsupportedLayerError
+        Naming its type.
+    """
+    if not isinstance(lstm, nn.LSTM | nn.LSTMCell):
+        raise UnsupportedLayerError(
+            f"layer of type {type(lstm).__name__}: train torch.nn.LSTM, the only cell supported"
+        )
+
+
 def check_network(lstm: nn.Module, head: nn.Module | None) -> None:
     """Refuse what cannot be quantised.
 
@@ -232,7 +247,7 @@ def choose_formats(
     lstm, head : nn.LSTM, nn.Linear
     ranges : Ranges
     value_bits, act_bits : int
-        Width of LSTM weights and of inputs, hidden and projected states, 4..18.
+        Width of LSTM weights, 4..18, and of inputs, hidden and projected states, 6..18.
     per_gate : bool
         Give gates i, f, g, o of a matrix a format each.
     percentile : float
@@ -245,10 +260,8 @@ def choose_formats(
         For widths or a percentile out of range, or a tensor that its format would make
         all zero.
     """
-    if not 4 <= act_bits <= 18:
-        raise ValueError(f"act_bits {act_bits}: must be 4 to 18")
-    if not 4 <= value_bits <= 18:
-        raise ValueError(f"value_bits {value_bits}: must be 4 to 18")
+    whole("act_bits", act_bits, *Precision.act_range)
+    whole("value_bits", value_bits, *Precision.value_range)
     real = real_tensors(lstm, head)
     return _Choice(real, ranges, value_bits, act_bits, per_gate, percentile).network(
         suffixes(lstm), 1 + lstm.bidirectional

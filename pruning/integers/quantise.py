@@ -103,7 +103,7 @@ def quantise(
     value_bits : int
         Width of LSTM weights, 4..18.
     act_bits : int
-        Width of inputs, hidden and projected states, 4..18.
+        Width of inputs, hidden and projected states, 6..18.
     provenance : Mapping[str, str], optional
         Stored with the model.
     masks : Mapping[str, bool Tensor (R, C)], optional

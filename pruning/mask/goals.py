@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from csb_format.arguments import shown
 from csb_format.geometry import Geometry
 from csb_format.precision import Precision
 
@@ -67,7 +68,15 @@ class Goal:
 
     def __post_init__(self) -> None:
         if (self.sparsity is None) == (self.keep is None):
-            raise ValueError(f"{self}: give either a sparsity or a number to keep")
+            raise ValueError(
+                f"sparsity = {self.sparsity}, keep = {self.keep}: give either a sparsity or a "
+                "number to keep"
+            )
+        for name, value in (("sparsity", self.sparsity), ("tolerance", self.tolerance)):
+            if isinstance(value, bool) or not isinstance(value, float | int | None):
+                raise TypeError(f"{name} = {shown(value)}: must be a number, 0 to 1")
+        if not isinstance(self.keep, int | float | None):
+            raise TypeError(f"keep = {shown(self.keep)}: must be a whole number, at least 1")
         if self.sparsity is not None and not 0 <= self.sparsity <= 1:
             raise ValueError(
                 f"sparsity {self.sparsity}: must be 0 to 1; it is the share of weights removed "
@@ -100,9 +109,9 @@ class Goal:
         near = layout.nearest(self.sparsity)
         if abs(layout.sparsity(near) - self.sparsity) > self.tolerance + 1e-12:
             raise UnreachableError(
-                f"sparsity {self.sparsity:.2%} of a {rows} x {columns} matrix: {self.view} comes "
+                f"sparsity {self.sparsity:.2%} of a {rows} x {columns} matrix: {self.view} come "
                 f"no nearer than {layout.sparsity(near):.2%} ({near} of {layout.units} units per "
-                "group); ask for that, choose larger groups, or raise tolerance"
+                "group); ask for that, or choose larger groups (fewer banks)"
             )
         return near
 
@@ -248,10 +257,8 @@ def goals_for(
     ValueError
         For an unknown kind, or if nothing is left to prune.
     """
+    _check_kinds(by_kind)
     chosen = dict(by_kind or {})
-    unknown = sorted(set(chosen) - set(KINDS))
-    if unknown:
-        raise ValueError(f"kind {unknown[0]!r}: choose from {', '.join(KINDS)}")
     for name, (kind, why) in unprunable(module).items():
         if chosen.get(kind, goal) is not None:
             raise UnprunableError(
@@ -259,12 +266,29 @@ def goals_for(
             )
     found = {name: chosen.get(m.kind, goal) for name, m in matrices(module).items()}
     goals = {name: wish for name, wish in found.items() if wish is not None}
-    if not goals:
+    if goals:
+        return goals
+    kind = type(module).__name__
+    if found:
         raise ValueError(
-            f"{type(module).__name__} has no matrix of kind {', '.join(chosen) or 'any'}: "
-            "give a goal for a kind that it has"
+            f"{kind} has no matrix of kind {', '.join(chosen)}: give a goal for a kind that it has"
         )
-    return goals
+    raise UnprunableError(
+        f"{kind} has no matrix that can be pruned: give LSTM, GRU, RNN, their cells, Linear, "
+        "Embedding, or a module that holds one of them"
+    )
+
+
+def _check_kinds(by_kind: Mapping[str, Goal] | None) -> None:
+    """Refuse what is no goals by kind."""
+    such = "a Goal by kind, such as {'weight_ih': Goal(Banks(8), sparsity=0.5)}"
+    if not isinstance(by_kind, Mapping | None):
+        raise TypeError(f"by_kind = {shown(by_kind)}: give {such}")
+    for kind, goal in (by_kind or {}).items():
+        if kind not in KINDS:
+            raise ValueError(f"kind {kind!r}: choose from {', '.join(KINDS)}")
+        if not isinstance(goal, Goal):
+            raise TypeError(f"by_kind[{kind!r}] = {shown(goal)}: give {such}")
 
 
 def resolve(
@@ -282,6 +306,11 @@ def resolve(
     found: dict[str, Matrix] = {}
     chosen: dict[str, Goal] = {}
     for name, goal in goals.items():
+        if not isinstance(goal, Goal):
+            raise TypeError(
+                f"goals[{name!r}] = {shown(goal)}: give a Goal, such as "
+                "Goal(Banks(8), sparsity=0.5)"
+            )
         matrix = find(module, name)
         if chosen.get(matrix.name, goal) != goal:
             raise ValueError(

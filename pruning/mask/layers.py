@@ -263,7 +263,10 @@ def _refusals(module: nn.Module, name: str, parameter: Tensor) -> Iterator[str]:
     if parameter.ndim != 2 or not parameter.numel():
         yield f"has shape {tuple(parameter.shape)}: only matrices with entries can be pruned"
     if leaf + MASK in owner._buffers:
-        yield "is masked already: prune what squash() returns, or load this pruner's state"
+        yield (
+            "is pruned already: squash first, prune what squash() returns, or load that "
+            "pruner's state"
+        )
 
 
 def _wrong_kind(owner: nn.Module, leaf: str, parameter: Tensor) -> str:

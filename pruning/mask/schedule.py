@@ -7,6 +7,8 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Protocol
 
+from csb_format.arguments import whole
+
 from .views import Layout
 
 __all__ = [
@@ -105,8 +107,9 @@ class Linear:
 
     def __post_init__(self) -> None:
         _check_begin(self.begin)
-        if self.end <= self.begin or self.every < 1:
-            raise ValueError(f"{self}: end must come after begin, every must be at least 1")
+        whole("every", self.every, 1)
+        if whole("end", self.end, 0) <= self.begin:
+            raise ValueError(f"begin = {self.begin}, end = {self.end}: end must come after begin")
 
     def progress(self, step: int) -> float:
         """Share of the way, in stairs of ``every`` steps."""
@@ -151,8 +154,8 @@ class Increments:
 
     def __post_init__(self) -> None:
         _check_begin(self.begin)
-        if self.count < 1 or self.every < 1:
-            raise ValueError(f"{self}: count and every must be at least 1")
+        whole("count", self.count, 1)
+        whole("every", self.every, 1)
 
     def progress(self, step: int) -> float:
         """Increments taken, over their count."""
@@ -187,8 +190,11 @@ class Regrowth:
 
     def __post_init__(self) -> None:
         _check_begin(self.begin)
-        if self.every < 1 or self.until <= self.begin:
-            raise ValueError(f"{self}: every must be at least 1, until must come after begin")
+        whole("every", self.every, 1)
+        if whole("until", self.until, 0) <= self.begin:
+            raise ValueError(
+                f"begin = {self.begin}, until = {self.until}: until must come after begin"
+            )
         if not 0 < self.fraction <= 1:
             raise ValueError(f"fraction {self.fraction}: must be above 0, at most 1")
 
@@ -203,5 +209,5 @@ class Regrowth:
 
 
 def _check_begin(begin: int) -> None:
-    if begin < 0:
+    if whole("begin", begin, -(1 << 62)) < 0:
         raise ValueError(f"schedule begins at step {begin}: must be 0 or later")

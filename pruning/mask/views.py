@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from csb_format.arguments import shown
 from csb_format.csb import UnbalancedError
 from csb_format.geometry import Geometry
 from csb_format.precision import Precision
@@ -122,7 +123,16 @@ class Banks:
 
     def __post_init__(self) -> None:
         if (self.count is None) == (self.width is None):
-            raise ValueError(f"{self}: give either the count of banks or their width")
+            raise ValueError(
+                f"count = {self.count}, width = {self.width}: give either the count of banks or "
+                "their width"
+            )
+        for name, value in (("count", self.count), ("width", self.width)):
+            if isinstance(value, bool) or not isinstance(value, int | None):
+                raise TypeError(f"{name} = {shown(value)}: must be a whole number, at least 1")
+
+    def __str__(self) -> str:
+        return f"{self.count} banks" if self.width is None else f"banks {self.width} wide"
 
     def shape(self, columns: int) -> tuple[int, int]:
         """Banks and their width for so many columns."""
@@ -183,6 +193,9 @@ class Blocks:
     width: int
     balanced: bool = False
 
+    def __str__(self) -> str:
+        return f"blocks of {self.height} x {self.width}"
+
     def _grid(self, rows: int, columns: int) -> tuple[int, int]:
         if not (1 <= self.height <= rows and 1 <= self.width <= columns):
             raise ValueError(
@@ -218,6 +231,9 @@ class Blocks:
 class Rows:
     """Whole rows, kept or pruned as one."""
 
+    def __str__(self) -> str:
+        return "whole rows"
+
     def layout(self, rows: int, columns: int) -> Layout:
         """Units are rows."""
         return Layout(1, rows, columns, ((rows, 1),))
@@ -234,6 +250,9 @@ class Rows:
 @dataclass(frozen=True)
 class Unstructured:
     """Single weights, the best of the whole matrix."""
+
+    def __str__(self) -> str:
+        return "single weights"
 
     def layout(self, rows: int, columns: int) -> Layout:
         """One group, units are weights."""

@@ -81,7 +81,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "sparse gradients": (embedding, "weight", "is sparse or gets sparse gradients"),
     "empty": (lambda: nn.Linear(0, 4), "weight", r"has shape \(4, 0\): only matrices with"),
     "subclass": (subclassed, "weight", "is a Subclassed: only plain torch.nn.Parameter"),
-    "masked": (masked, "weight", r"is masked already: prune what squash\(\) returns"),
+    "masked": (masked, "weight", r"is pruned already: squash first, prune what squash\(\) returns"),
     "torch-pruned": (torch_pruned, "weight", "is pruned by torch.nn.utils.prune: call prune.rem"),
     "parametrised": (
         lambda: parametrizations.weight_norm(nn.Linear(4, 4)),

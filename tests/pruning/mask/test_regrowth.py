@@ -117,12 +117,14 @@ def test_negative_begins_are_refused(make: type) -> None:
 
 
 def test_other_bad_schedules() -> None:
-    for make in (lambda: Linear(5, 5), lambda: Cubic(0, 5, 0)):
-        with pytest.raises(ValueError, match="end must come after begin, every must be at least 1"):
+    with pytest.raises(ValueError, match="begin = 5, end = 5: end must come after begin"):
+        Linear(5, 5)
+    for make in (lambda: Cubic(0, 5, 0), lambda: Regrowth(0, 5)):
+        with pytest.raises(ValueError, match="every = 0: must be at least 1"):
             make()
-    with pytest.raises(ValueError, match="count and every must be at least 1"):
+    with pytest.raises(ValueError, match="begin = 5, until = 5: until must come after begin"):
+        Regrowth(1, 5, begin=5)
+    with pytest.raises(ValueError, match="count = 0: must be at least 1"):
         Increments(0, 1)
-    with pytest.raises(ValueError, match="every must be at least 1, until must come after begin"):
-        Regrowth(0, 5)
     with pytest.raises(ValueError, match=r"fraction 1\.5: must be above 0, at most 1"):
         Regrowth(1, 5, 1.5)
