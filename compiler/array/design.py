@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
+from csb_format.arguments import flag, shown, whole
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN, DesignError
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["Array", "Design", "bits_for", "check_counts"]
+__all__ = ["Array", "Design", "bits_for", "check_counts", "check_flags"]
 
 
 def bits_for(count: int) -> int:
@@ -115,11 +112,13 @@ class Design:
     max_align: int = MAX_ALIGN
 
     def __post_init__(self) -> None:
-        counts = asdict(self)
-        names = ("projectors", "linear", "streamed", "deep", "compact", "max_align")
-        optional = {name: counts.pop(name) for name in names}
-        check_counts(counts)
-        check_counts({name: int(n) for name, n in optional.items()}, least=0)
+        fields = asdict(self)
+        flags = {name: fields.pop(name) for name in ("streamed", "deep", "compact")}
+        optional = {name: fields.pop(name) for name in ("projectors", "linear", "max_align")}
+        # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
+        found = check_counts(fields) | check_counts(optional, least=0) | check_flags(flags)
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
         self._check_projectors()
         self._check_narrow()
         if self.pes % self.gates:
@@ -281,8 +280,34 @@ class Design:
         return self.gates * self.state.width
 
 
-def check_counts(counts: Mapping[str, object], least: int = 1) -> None:
-    """Raise a :class:`.DesignError` that names a value below ``least``, if there is one."""
+def check_counts(counts: Mapping[str, object], least: int = 1) -> dict[str, int]:
+    """Whole numbers of at least ``least``.
+
+    Raises
+    ------
+    DesignError
+        Naming the first that is none.
+    """
+    found = {}
     for name, value in counts.items():
-        if not isinstance(value, int) or value < least:
-            raise DesignError(f"{name} = {value!r}: must be a whole number of at least {least}")
+        try:
+            found[name] = whole(name, value, least)
+        except (TypeError, ValueError):
+            raise DesignError(
+                f"{name} = {shown(value)}: must be a whole number of at least {least}"
+            ) from None
+    return found
+
+
+def check_flags(flags: Mapping[str, object]) -> dict[str, bool]:
+    """True or false each.
+
+    Raises
+    ------
+    DesignError
+        Naming the first that is neither.
+    """
+    try:
+        return {name: flag(name, value) for name, value in flags.items()}
+    except TypeError as error:
+        raise DesignError(str(error)) from None

@@ -8,9 +8,10 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from csb_format.arguments import known
 from csb_format.scales import GATES, DesignError, Scales
 
-from .design import Design, check_counts
+from .design import Design, check_counts, check_flags
 from .regions import LayerWidths, Regions
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ __all__ = [
     "programs",
 ]
 
+FLAGS = ("streamed", "deep", "compact")
+OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align")  # of a design, besides its sizes
 PIECE_BITS = 16  # of the single-port memories of iCE40
 
 
@@ -373,15 +376,17 @@ def design_for(
     DesignError
         If the array cannot carry the model.
     """
-    if options.get("compact"):
-        units = units or pes // GATES
+    known("an array", options, OPTIONS)
     given = {"units": units, "projectors": projectors}
     counts = {"pes": pes, "lanes": lanes, "contexts": contexts}
-    check_counts(counts | {name: n for name, n in given.items() if n is not None})
-    if pes % GATES:
+    found = check_counts(counts | {name: n for name, n in given.items() if n is not None})
+    flags = {name: value for name, value in options.items() if name in FLAGS}
+    check_flags(flags | {"head": head})
+    if found["pes"] % GATES:
         raise DesignError(f"pes = {pes}: must be a multiple of {GATES}, one PE a gate")
-    needs = Needs(model, pes, lanes, units or 0, projectors or 0, contexts, head)
-    return needs.design(**options)
+    if options.get("compact"):
+        found.setdefault("units", found["pes"] // GATES)
+    return Needs(model, **found, head=bool(head)).design(**options)
 
 
 def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
