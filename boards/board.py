@@ -84,7 +84,7 @@ def clock_verilog(board: Board) -> str:
         return "    wire clock = clk;\n    wire locked = 1'b1;\n"
     if board.family.clock is None:
         raise BoardError(
-            f"board {board.name}: clock {board.clock_hz} Hz: its flow has no loop here, "
-            f"take the oscillator's {board.oscillator_hz} Hz"
+            f"board {board.name}: clock {board.clock_hz / 1e6:.9g} MHz: its flow has no loop "
+            f"here, take the oscillator's {board.oscillator_hz / 1e6:.9g} MHz"
         )
     return board.family.clock(board)

@@ -308,8 +308,9 @@ class Board:
 def no_loop(board: Board) -> BoardError:
     """The error for a clock that no setting of a family's loop makes."""
     return BoardError(
-        f"board {board.name}: no setting of its loop makes {board.clock_hz} Hz of "
-        f"{board.oscillator_hz} Hz: choose a multiple of {board.oscillator_hz // 5} Hz"
+        f"board {board.name}: no setting of its loop makes {board.clock_hz / 1e6:.9g} MHz "
+        f"of {board.oscillator_hz / 1e6:.9g} MHz: choose a multiple of "
+        f"{board.oscillator_hz // 5 / 1e6:.9g} MHz"
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from compiler.lower.image import Image
+from csb_format.arguments import number, whole
 
 from ..link.protocol import (
     ANSWER_BYTES,
@@ -50,11 +51,13 @@ __all__ = [
     "Received",
     "RefusedError",
     "Told",
+    "patience",
 ]
 
 
 TIMEOUT = 1.0  # seconds to wait for an answer
 RETRIES = 3
+LEAST_TIMEOUT, MOST_TIMEOUT, MOST_RETRIES = 1e-3, 86400.0, 1000
 # Of one attempt; another may do better. All others end a request.
 _FLEETING = (LinkTimeoutError, DamagedFrameError, NoiseError, StaleAnswersError)
 
@@ -103,6 +106,18 @@ class Told(Protocol):
         """Take an image."""
 
 
+def patience(timeout: float, retries: int) -> tuple[float, int]:
+    """How long and how often to ask.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the number that is none, or out of range.
+    """
+    seconds = number("timeout", timeout, LEAST_TIMEOUT, MOST_TIMEOUT)
+    return seconds, whole("retries", retries, 0, MOST_RETRIES)
+
+
 class LinkBus:
     """Buses behind a serial line; see docs/link.md.
 
@@ -110,10 +125,10 @@ class LinkBus:
     ----------
     line : Line
     timeout : float
-        Seconds to wait for an answer, whatever else comes meanwhile. No request takes
+        Seconds to wait for an answer, 0.001..86400, whatever else comes meanwhile. No request takes
         longer than ``(retries + 1) * timeout``.
     retries : int
-        Times that a request is repeated after a timeout or damage. The board carries out
+        Times that a request is repeated after a timeout or damage, 0..1000. The board carries out
         each request once, however often it comes.
 
     Raises
@@ -124,7 +139,8 @@ class LinkBus:
     """
 
     def __init__(self, line: Line, *, timeout: float = TIMEOUT, retries: int = RETRIES):
-        self._line, self.timeout, self.retries = line, timeout, retries
+        self._line = line
+        self.timeout, self.retries = patience(timeout, retries)
         self._finder, self._sequence, self._in_step = FrameFinder(), 0, False
         self.clock_hz = 0
         self._meet()

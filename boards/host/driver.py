@@ -22,11 +22,12 @@ from compiler.array.design import Design
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import IntArray, Model
+from csb_format.arguments import shown
 from csb_format.extras import needs
 from csb_format.scales import DesignError
 
 from ..link.protocol import BUS_BITS, DRAIN_WORDS, SETTLE_READS
-from .bus import RETRIES, TIMEOUT, Bus, LinkBus, Told
+from .bus import RETRIES, TIMEOUT, Bus, LinkBus, Told, patience
 from .emulator import EmulatedLine
 from .errors import (
     AcceleratorError,
@@ -103,9 +104,14 @@ class Accelerator:
 
         Raises
         ------
+        TypeError
+            For an argument of another kind.
         ValueError
-            For a target of another form.
+            For a target of another form, or a number out of range.
         """
+        if not isinstance(target, str):
+            raise TypeError(f"target = {shown(target)}: give {FORMS}, as text")
+        patience(timeout, retries)  # before anything is built
         kind, _, rest = target.partition(":")
         if kind == "pynq" and rest:
             from .pynq import PynqBus

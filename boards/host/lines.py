@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,6 +92,13 @@ class SerialLine:
             raise ValueError(
                 f"port {port!r} at {baud} baud: pyserial cannot open it; name a port as the "
                 "operating system does (/dev/ttyUSB0, COM3) and the bitstream's rate"
+            ) from error
+        except OSError as error:
+            raise OSError(
+                error.errno or errno.ENOTTY,
+                "cannot be opened as a serial port: plug the board in, name its port "
+                "(`python -m serial.tools.list_ports` lists them) and see that you may use it",
+                port,
             ) from error
         self._port.reset_input_buffer()
         self._name, self._late = port, serial.SerialTimeoutException
