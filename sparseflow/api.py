@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,17 +17,19 @@ from compiler.array.design import Array, Design
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
+from csb_format.arguments import known, place
 from csb_format.extras import needs
 from csb_format.files.folders import shared_folder, temporary_folder
-from csb_format.files.foreign import kind_of_file
 from csb_format.files.matrixfile import PackedMatrix, load_matrices, save_matrices
 from csb_format.files.modelfile import ModelFileError, load_model, save_model
+from csb_format.files.ownership import check_replaceable
 from csb_format.fixed import IntArray
 from csb_format.model import Model
 from csb_format.shape import ModelShape
 from engine.reference import IntegerModel
 
-from .steps.frames import checked_frames
+from .steps.checks import design_of, matrices_of, model_of, shape_of
+from .steps.given import check_verify, design_at, integers_for
 from .steps.hardware import SIMULATED, emitted
 from .steps.options import BuildOptions, SimulateOptions
 
@@ -104,7 +105,12 @@ def load(path: str | Path) -> Model | dict[str, PackedMatrix]:
     ------
     ModelFileError
         If it is neither, damaged, or of a later format; the message names what is wrong.
+    OSError
+        If there is no such file, or it cannot be read.
+    TypeError
+        For what is no path.
     """
+    path = place("path", path)
     try:
         return load_model(path)
     except ModelFileError as error:
@@ -123,18 +129,19 @@ def save(what: Model | Mapping[str, PackedMatrix], path: str | Path) -> None:
         ``sf.quantise(...).model``, or what ``sf.pack`` returned.
     path : path
         Its folder must exist; a file there is replaced at once or not at all.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    OSError
+        If the file cannot be written; what was there is there still.
     """
+    path = place("path", path)
     if isinstance(what, Model):
         save_model(path, what)
         return
-    found = dict(what) if isinstance(what, Mapping) else {"": what}
-    for one in found.values():
-        if not isinstance(one, PackedMatrix):
-            raise TypeError(
-                f"sf.save takes a model or packed matrices, not a {type(one).__name__}: give "
-                "sf.quantise(...).model or what sf.pack returned"
-            )
-    save_matrices(path, found)
+    save_matrices(path, matrices_of(what))
 
 
 def compile(
@@ -169,7 +176,10 @@ def compile(
     ------
     DesignError
         If the array cannot carry the model; the message names the value and the mend.
+    TypeError
+        For what is no model, or an option that is not there.
     """
+    model_of("sf.compile", model)
     return compile_model(model, design_for(model, pes, lanes, head=head, **options), head=head)
 
 
@@ -187,13 +197,23 @@ def emit(image: Image | Design, folder: str | Path) -> VerilogFiles:
     -------
     VerilogFiles
         ``paths``, ``top`` and ``sha256`` of what was written.
-    """
-    with needs("generate"):
-        from hdl.verilog import emit_verilog
 
+    Raises
+    ------
+    PlaceError
+        If the folder holds anything that is not ours.
+    TypeError
+        For what is neither image nor design.
+    """
+    design_of("sf.emit", image)
+    folder = place("folder", folder)
+    with needs("generate"):
+        from hdl.verilog import KIND, emit_verilog
+
+    check_replaceable(folder, KIND)
     if isinstance(image, Image):
-        return emit_verilog(image.design, Path(folder), image)
-    return emit_verilog(image, Path(folder))
+        return emit_verilog(image.design, folder, image)
+    return emit_verilog(image, folder)
 
 
 def verify(
@@ -231,12 +251,13 @@ def verify(
     SimulationError
         If a simulator cannot be run; a hang, a time-out and a failed tool are kinds of it.
     """
+    given = integers_for("sf.verify", image, sequences)
     with needs("simulate"):
         from sim.check.verify import verify as run
 
+    check_verify(image, options, VerifyOptions.__annotations__)
     model = IntegerModel(image.model)
     with _folder(work) as folder, emitted(image, folder) as (files, _):
-        given = _quantised(model, sequences)
         return run(model, image, files, given, folder, simulator=simulator, **options)
 
 
@@ -284,11 +305,11 @@ def simulate(
     """
     from boards.host.states import joined
 
+    inputs = integers_for("sf.simulate", image, sequences)
     with needs("simulate"):
         from sim.run.scenario import Job
         from sim.run.verilog import simulate_verilog
 
-    inputs = _quantised(IntegerModel(image.model), sequences)
     seconds, states, cycles = 0.0, list[Any](), list[int]()
     with _folder(work) as folder, emitted(image, folder) as (files, _):
         for part in range(len(image.parts)):
@@ -322,9 +343,13 @@ def estimate(model: Model | ModelShape, board: str) -> list[Choice]:
     ------
     BoardError
         For a board that is not known.
+    TypeError
+        For what is no model.
     """
     from boards.board import board as named
     from boards.resources import choices
+
+    shape_of("sf.estimate", model)
 
     return choices(model, named(board))
 
@@ -349,9 +374,9 @@ def build(
     array : (int, int), optional
         M and N; by default the fastest that fits.
     clock_mhz : float, optional
-        Instead of the board's.
+        Instead of the board's, at least 1.
     seed : int
-        Of place and route: the same seed gives the same bitstream.
+        Of place and route, 0..2**31 - 1: the same seed gives the same bitstream.
 
     Returns
     -------
@@ -363,14 +388,18 @@ def build(
     PlaceError
         If the folder holds anything that no build has made.
     BoardError
-        If the board holds no array for the model.
+        If the board holds no array for the model, or cannot make the clock.
+    TypeError, ValueError
+        For an argument of another kind, or out of range.
     BitstreamError
         If the design does not fit or misses its clock.
     """
+    model_of("sf.build", model)
+    out = place("out", out)
     with needs("bitstream"):
         from .steps.build import build as run
 
-    return run(model, board, Path(out), array, clock_mhz, seed)
+    return run(model, board, out, array, clock_mhz, seed)
 
 
 def open(
@@ -395,36 +424,18 @@ def open(
     Raises
     ------
     ValueError
-        For a target of another form.
+        For a target of another form, a file that is no design, or a number out of range.
+    TypeError
+        For an argument of another kind, or an option that is not there.
+    OSError
+        If a port or a file cannot be opened.
     """
     from boards.host.driver import Accelerator
 
-    return Accelerator.open(target, _design(design), **options)
-
-
-def _design(given: Design | Image | str | Path) -> Design:
-    if isinstance(given, Design):
-        return given
-    if isinstance(given, Image):
-        return given.design
-    path = Path(given)
-    path = path / "design.json" if path.is_dir() else path
-    try:
-        return Design(**json.loads(path.read_text("utf-8")))
-    except (ValueError, TypeError) as error:
-        kind = kind_of_file(path) or "another file"
-        raise ValueError(
-            f"{path} is no design ({kind}): give the folder of a build, its design.json, or "
-            "sf.compile(...)"
-        ) from error
-
-
-def _quantised(model: IntegerModel, sequences: Frames) -> list[IntArray]:
-    """Float frames in the model's input format; integers as they are."""
-    arrays = checked_frames(sequences, model.layer.input_size)
-    if all(array.dtype.kind in "iu" for array in arrays):
-        return [array.astype(np.int64) for array in arrays]
-    return model.quantise(arrays)
+    known("sf.open", options, OpenOptions.__annotations__)
+    if options.get("work") is not None:
+        options["work"] = place("work", options["work"])
+    return Accelerator.open(target, design_at(design), **options)
 
 
 def _rows(emitted: list[Emitted], mine: npt.NDArray[np.bool_]) -> list[Emitted]:
@@ -436,7 +447,7 @@ def _rows(emitted: list[Emitted], mine: npt.NDArray[np.bool_]) -> list[Emitted]:
 def _folder(work: str | Path | None) -> Iterator[Path]:
     """The folder given, or one that goes again."""
     if work is not None:
-        with shared_folder(work, SIMULATED) as folder:
+        with shared_folder(place("work", work), SIMULATED) as folder:
             yield folder
         return
     with temporary_folder("simulation") as folder:

@@ -19,6 +19,7 @@ from csb_format.files.ownership import check_replaceable
 from csb_format.model import Model
 
 from ..pages.summary import summary
+from .checks import array_of, check_clock, seed_of
 from .options import BuildOptions
 
 __all__ = ["SUMMARY", "build"]
@@ -67,14 +68,13 @@ def build(
     PlaceError
         If the folder holds anything that no build has made.
     BoardError
-        If the board is not known or holds no array for the model.
+        If the board is not known, cannot make the clock, or holds no array for the model.
     BitstreamError
         If the design does not fit or misses its clock.
     """
     begin = time.monotonic()
-    chosen = board(name)
-    if clock_mhz:
-        chosen = replace(chosen, clock_hz=round(clock_mhz * 1e6))
+    array, seed, chosen = array_of(array), seed_of(seed), board(name)
+    chosen = replace(chosen, clock_hz=check_clock(chosen, clock_mhz))
     check_replaceable(out, KIND)
     best = choice(model, chosen, *array) if array else fastest(model, chosen)
     _check_size(model, chosen, best)

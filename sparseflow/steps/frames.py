@@ -3,57 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-__all__ = ["checked_frames"]
+from csb_format.arguments import frames_of
+from csb_format.fixed import Fixed, IntArray
 
-_WANTED = "give a list of arrays (frames, {width}), one for each sequence"
+__all__ = ["integers_of"]
 
 
-def checked_frames(sequences: Sequence[Any], width: int) -> list[npt.NDArray[Any]]:
-    """Sequences as arrays.
+def integers_of(sequences: Sequence[Any], width: int, wanted: Fixed) -> list[IntArray]:
+    """Sequences in a model's input format.
 
     Parameters
     ----------
     sequences : sequence of arrays (T, X)
+        Real numbers, which are quantised, or integers, which are taken as they are.
     width : int
         X, that the model takes.
+    wanted : Fixed
+        Its input format.
 
     Raises
     ------
     TypeError
         For a path, or what is no array of numbers.
     ValueError
-        For another shape, NaN or infinity, or no sequence; the message has the mend.
+        For another shape, NaN or infinity, no sequence, integers outside the format, or
+        integers beside real numbers; the message names the sequence and has the mend.
     """
-    wanted = _WANTED.format(width=width)
-    if isinstance(sequences, str | bytes | Path):
-        raise TypeError(
-            f"sequences are the path {sequences!r}: {wanted}, such as "
-            "pruning.tasks.data.datasets.load_sequences(path).sequences"
+    arrays = frames_of(sequences, width)
+    kinds = ["integers" if array.dtype.kind in "iu" else "real numbers" for array in arrays]
+    if other := next((n for n, kind in enumerate(kinds) if kind != kinds[0]), 0):
+        raise ValueError(
+            f"sequence {other} holds {kinds[other]}, sequence 0 {kinds[0]}: give real numbers, "
+            "which are quantised, or integers in the model's input format, in all of them"
         )
-    if not len(sequences):
-        raise ValueError(f"no sequences: {wanted}")
-    return [_checked(number, given, width, wanted) for number, given in enumerate(sequences)]
-
-
-def _checked(number: int, given: Any, width: int, wanted: str) -> npt.NDArray[Any]:
-    try:
-        array = np.asarray(given)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise TypeError(
-            f"sequence {number} is a {type(given).__name__} that is no array: {wanted}; of a torch "
-            "tensor its .detach().cpu().numpy()"
-        ) from error
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"sequence {number} holds {array.dtype}, no numbers: {wanted}")
-    if array.ndim != 2 or not len(array) or array.shape[1] != width:
-        one = "; one sequence alone stands in brackets, [frames]" if array.ndim == 1 else ""
-        raise ValueError(f"sequence {number} has shape {array.shape}: {wanted}{one}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"sequence {number} holds NaN or infinity: remove these frames")
-    return array
+    if kinds[0] == "real numbers":
+        return [wanted.quantise(array) for array in arrays]
+    for number, array in enumerate(arrays):
+        if array.min() < wanted.min or array.max() > wanted.max:
+            raise ValueError(
+                f"sequence {number}: frames reach from {array.min()} to {array.max()}, their "
+                f"format from {wanted.min} to {wanted.max}: quantise them to it"
+            )
+    return [array.astype(np.int64) for array in arrays]

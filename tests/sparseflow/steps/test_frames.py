@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import sparseflow as sf
+from csb_format.arguments import frames_of
 from csb_format.random_models import random_model
-from sparseflow.steps.frames import checked_frames
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ from sparseflow.steps.frames import checked_frames
 )
 def test_what_is_no_list_of_sequences(given: Any, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
-        checked_frames(given, 3)
+        frames_of(given, 3)
 
 
 def test_padded_arrays_of_the_right_width_are_sequences() -> None:
-    assert [found.shape for found in checked_frames(list(np.zeros((2, 4, 3))), 3)] == [(4, 3)] * 2
+    assert [found.shape for found in frames_of(list(np.zeros((2, 4, 3))), 3)] == [(4, 3)] * 2
 
 
 def test_verify_and_simulate_look_first() -> None:
