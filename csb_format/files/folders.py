@@ -241,7 +241,10 @@ def shared_folder(folder: str | os.PathLike[str], names: Sequence[str]) -> Itera
     place = Path(folder)
     check_shared(place, names)
     made = not place.exists()
-    place.mkdir(parents=True, exist_ok=True)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, "cannot be made: give another place", str(place)) from error
     turn = f"{os.getpid()}-{next(_turns)}"
     with held(place):
         check_shared(place, names)

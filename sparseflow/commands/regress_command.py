@@ -47,6 +47,9 @@ def regress(given: RegressOptions) -> None:
     from sim.regress.suite.sources import check_committed
     from sim.regress.suite.suite import read_suite
 
+    from ..steps.checks import check_written
+
+    _check_suite(given.suite)
     suite = read_suite(given.suite)
     names = [given.replay] if given.replay else given.only or []
     chosen = suite.only(*names) if names else suite
@@ -54,13 +57,22 @@ def regress(given: RegressOptions) -> None:
     path = given.baseline or given.suite.with_suffix(".baseline.json")
     if given.accept and not given.uncommitted:
         check_committed(chosen)
-    if given.accept:
-        check_file(path, given.suite)
+    if given.accept or given.baseline:
+        check_written("--baseline", path, given.suite)
     if given.history:
         check_file(given.history, given.suite, path)
         check_history(given.history)
     with _own(folder, given.cache):
         _regress(given, chosen, folder, path)
+
+
+def _check_suite(path: Path) -> None:
+    """Say what is the matter where no suite is named, and the default is not there."""
+    if path == RegressOptions.suite and not path.exists():
+        raise ValueError(
+            f"no suite is named, and the default {path} is that of a checkout, which this folder "
+            "is not: name one, `sparseflow regress SUITE.toml`"
+        )
 
 
 @contextmanager

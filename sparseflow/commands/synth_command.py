@@ -33,13 +33,14 @@ def synth(given: SynthOptions) -> None:
     from compiler.lower.compile import compile_model
     from csb_format import load_model
     from csb_format.files.folders import temporary_folder
-    from csb_format.files.ownership import check_file
     from csb_format.files.replace import replace_file
     from csb_format.random_models import demo_sized
     from hdl.verilog import emit_verilog
 
+    from ..steps.checks import check_written
+
     if given.json_file:
-        check_file(given.json_file, given.model)
+        check_written("--json", given.json_file, given.model)
     chosen = load_model(given.model) if given.model else demo_sized()
     design = design_for(chosen, given.pes, given.lanes)
     with temporary_folder("emitted") as folder:
@@ -82,11 +83,12 @@ def timing(given: TimingOptions) -> None:
 
     from boards.build.timing import measured
     from csb_format import load_model
-    from csb_format.files.ownership import check_file
     from csb_format.files.replace import replace_file
     from csb_format.random_models import random_model
 
-    check_file(given.json_file, given.model)
+    from ..steps.checks import check_written
+
+    check_written("--json", given.json_file, given.model)
     tiny = random_model(np.random.default_rng(0), 4, 4, banks=1, k_ih=1, k_hh=1)
     found = measured(
         given.board,

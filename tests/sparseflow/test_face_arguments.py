@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-import sparseflow as sf
+import sparseflow
 from boards.board import BoardError
 from compiler.lower.image import Image
 from csb_format import Model
@@ -24,6 +24,7 @@ from pruning.importers.checkpoint import UnsupportedLayerError
 from pruning.mask.goals import UnreachableError
 from pruning.mask.layers import UnprunableError
 
+sf: Any = sparseflow  # what it is given here is of other types
 NAN = float("nan")
 LAYOUT = {"weight_ih_l0": 4, "weight_hh_l0": 4}
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -41,7 +42,7 @@ def model() -> Model:
 
 @cache
 def image() -> Image:
-    return sf.compile(model(), 4, 4)
+    return sparseflow.compile(model(), 4, 4)
 
 
 def pruner() -> Any:
@@ -253,6 +254,6 @@ def test_files(tmp_path: Path, text: bytes) -> None:
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    found = sf.compile(model(), np.int64(4), np.int32(4), fan_in=np.int64(4)).design  # type: ignore
+    found = sf.compile(model(), np.int64(4), np.int32(4), fan_in=np.int64(4)).design
     assert found == image().design
     assert json.dumps(asdict(found)) == json.dumps(asdict(image().design))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -25,9 +26,10 @@ from ...run.builds import build_name, is_built
 from ...run.errors import SimulationError
 from ...run.free_running import free_name, simulate_free_running
 from ...run.logs import tail
-from ...run.processes import watched
+from ...run.processes import environment, watched
 from ...run.scenario import Job, Progress
 from ...run.verilog import VerilogRun, simulate_verilog
+from ..suite.commands import filled
 from ..suite.hardware import Hardware
 from .bin_coverage import bins_of, bus_bins
 from .figures import read_figures
@@ -269,21 +271,30 @@ def _command(hardware: Hardware, work: Path) -> Execution:
     case, out = hardware.case, (work / "figures.json").resolve()
     work.mkdir(parents=True, exist_ok=True)
     given = {"python": sys.executable, "out": str(out), "suite": str(hardware.folder.resolve())}
-    words = [_filled(word, given) for word in case.command]
+    words = [filled(word, given) for word in case.command]
     log = work / "command.log"
-    watched(case.command[0], words, log, case.timeout, folder=hardware.folder)
+    _check_program(words[0], hardware.folder)
+    watched(words[0], words, log, case.timeout, folder=hardware.folder)
     try:
         numbers = read_figures(out)
     except (OSError, ValueError) as error:
         raise SimulationError(f"{case.name} wrote no figures: {error}\n{tail(log)}") from error
+    if not numbers:
+        raise SimulationError(
+            f"{case.name} gave no figure: numbers in {{out}} are figures, texts, lists and true or "
+            f"false are none; write at least one\n{tail(log)}"
+        )
     chosen = {name: numbers[name] for name in case.figures or sorted(numbers) if name in numbers}
     missing = sorted(set(case.figures) - set(chosen))
     failure = Failure("error", f"no figure is called {', '.join(missing)}") if missing else None
     return Execution(chosen, {}, ["kind/command"], failure)
 
 
-def _filled(word: str, given: dict[str, str]) -> str:
-    """A word with its places filled; other braces stay as they are."""
-    for name, value in given.items():
-        word = word.replace(f"{{{name}}}", value)
-    return word
+def _check_program(program: str, folder: Path) -> None:
+    """Refuse a program that is not there."""
+    here = str(folder / program) if "/" in program else program
+    if shutil.which(here, path=environment().get("PATH")) is None:
+        raise SimulationError(
+            f"there is no program {program}, or it may not be run: install it, or give its path "
+            "from the suite's folder"
+        )

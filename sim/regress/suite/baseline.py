@@ -88,9 +88,13 @@ def read_baseline(path: Path) -> Baseline | None:
         cases = plain_json(path.read_text(encoding="utf-8"))["cases"]
         sound = all(printable(name) and are_figures(found) for name, found in cases.items())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BaselineError(f"{path} is no baseline ({error}): write one with --accept") from error
+        raise BaselineError(
+            f"{path} is no baseline: remove it, and record one with --accept"
+        ) from error
     if not sound:
-        raise BaselineError(f"{path}: figures are finite numbers and texts: write it with --accept")
+        raise BaselineError(
+            f"{path}: figures are finite numbers and texts: remove it, and record one with --accept"
+        )
     return Baseline(cases)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from csb_format.precision import Precision
 
+from .commands import check_command, check_keys
 from .figures import MOST_NAME, are_figures, printable
 from .values import SuiteError, check_kind, check_known, check_one_of, positive, typed
 
@@ -188,7 +189,11 @@ def read_suite(path: Path) -> Suite:
     """
     try:
         given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise SuiteError(
+            f"{path} is no TOML: byte {error.start} is not UTF-8; save it as UTF-8"
+        ) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SuiteError(f"{path} is no TOML: {error or type(error).__name__}") from error
     try:
         return _suite(given, Path(path))
@@ -246,6 +251,7 @@ def _cases(given: Any, number: int, timeout: float) -> Iterator[Case]:
     name = typed(str, table.pop("name", ""), f"{where}: name")
     if not _NAME.fullmatch(name):
         raise SuiteError(f"{where}: name {name!r}: use letters, digits, - _ and .")
+    check_keys((key for key in given if key != "timeout"), table.get("kind"), where)
     axes: list[tuple[str, list[Any]]] = [
         (key, table[key]) for key in AXES if isinstance(table.get(key), list)
     ]
@@ -292,8 +298,7 @@ def _check_case(case: Case, models: Mapping[str, ModelRecipe]) -> None:
     ):
         raise SuiteError(f"{where}: expect = {case.expect}: give finite numbers by figure")
     if case.kind == "command":
-        if not case.command or not all(isinstance(word, str) for word in case.command):
-            raise SuiteError(f"{where}: command = {case.command}: give a list of words")
+        check_command(case.command, case.figures, where)
     elif case.model not in models:
         raise SuiteError(
             f"{where}: model {case.model!r} is not there: add [models.{case.model or 'NAME'}]"

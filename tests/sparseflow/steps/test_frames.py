@@ -46,7 +46,7 @@ def test_verify_and_simulate_look_first() -> None:
 
 def test_only_what_is_packed_is_saved(tmp_path: Path) -> None:
     for what in (torch.nn.LSTM(3, 4), {"w": torch.zeros(2, 2)}, "model"):
-        with pytest.raises(TypeError, match=r"sf.save takes a model or packed matrices, not a "):
+        with pytest.raises(TypeError, match=r"sf.save takes a model or packed matrices, not "):
             sf.save(what, tmp_path / "m")  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 

@@ -170,3 +170,37 @@ def test_names_that_cannot_be_printed_are_refused(tmp_path: Path, line: str) -> 
     path.write_text(f'{line}\n[[cases]]\nname = "a"\nkind = "command"\ncommand = ["true"]\n')
     with pytest.raises(SuiteError, match="printable"):
         read_suite(path)
+
+
+COMMAND = '[[cases]]\nname = "a"\nkind = "command"\ncommand = '
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            COMMAND + '["x", "{nope}"]',
+            r"nothing fills \{nope\} in '\{nope\}': there are \{python\}",
+        ),
+        (COMMAND + '["x", "{nope}/y"]', r"nothing fills \{nope\} in '\{nope\}/y'"),
+        (COMMAND + '["x"]\npes = 4', "case a: pes means nothing to a case of kind command"),
+        (COMMAND + '["x"]\nseed = [1, 2]', "case a: seed means nothing to a case of kind"),
+        (COMMAND + '["x"]\nfigures = [3]', r"figures = \[3\]: give names of figures"),
+        (MODEL + CASE + 'command = ["x"]', 'case a: command is for kind = "command"'),
+    ],
+)
+def test_commands_that_say_what_nothing_looks_at(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SuiteError, match=words):
+        read_suite(written(tmp_path, text))
+
+
+def test_braces_of_a_programs_text_stay(tmp_path: Path) -> None:
+    text = COMMAND + """["{python}", "-c", 'print(f"{x}")', "{suite}/a", "{out}"]\ntimeout = 9"""
+    (case,) = read_suite(written(tmp_path, text)).cases
+    assert case.command[2] == 'print(f"{x}")'
+
+
+def test_a_suite_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "suite.toml").write_bytes(b'name = "\xe4"')
+    with pytest.raises(SuiteError, match="is no TOML: byte 8 is not UTF-8; save it as UTF-8$"):
+        read_suite(tmp_path / "suite.toml")
