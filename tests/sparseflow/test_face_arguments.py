@@ -100,7 +100,7 @@ QUANTISE: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"calibration": None}, TypeError, "calibration sequences are None, no list: give a list"),
     ({"calibration": 3}, TypeError, "calibration sequences are 3, no list"),
     ({"calibration": "x"}, TypeError, "calibration sequences are the path 'x'"),
-    ({"calibration": (n for n in ())}, TypeError, "are a generator, no list"),
+    ({"calibration": (n for n in range(1))}, TypeError, "are a generator, no list"),
     ({"calibration": [[[object()] * 8]]}, TypeError, "sequence 0 holds object, no numbers"),
     ({"calibration": [[["a"] * 8]]}, TypeError, "holds <U1, no numbers"),
     ({"calibration": [np.ones((2, 8), complex)]}, TypeError, "holds complex128, no numbers"),

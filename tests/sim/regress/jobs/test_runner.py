@@ -205,3 +205,15 @@ def test_a_cluster_of_its_own(tmp_path: Path) -> None:
     suite, places = suite_of(tmp_path, command("a", WRITE), command("b", "import os; os.abort()"))
     run = run_suite(suite, places, DaskEngine(1))
     assert verdicts(run) == {"a": "passed", "b": "crash"}
+
+
+def test_commands_without_figures_or_a_program_are_red(tmp_path: Path) -> None:
+    empty = "import json, sys; json.dump({'a': 'x', 'b': [1], 'c': True}, open(sys.argv[1], 'w'))"
+    missing = '[[cases]]\nname = "missing"\nkind = "command"\ncommand = ["no-such-program"]\n'
+    fails = command("fails", "import sys; sys.exit(3)")
+    suite, places = suite_of(tmp_path, command("empty", empty), missing, fails)
+    run = run_suite(suite, places, LocalEngine(1), None)
+    stories = {r.case.name: r.story for r in run.failed}
+    assert "empty gave no figure: numbers in {out} are figures, texts" in stories["empty"]
+    assert "there is no program no-such-program, or it may not be run" in stories["missing"]
+    assert "{python}" not in stories["fails"]

@@ -202,5 +202,5 @@ def test_braces_of_a_programs_text_stay(tmp_path: Path) -> None:
 
 def test_a_suite_in_another_encoding(tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_bytes(b'name = "\xe4"')
-    with pytest.raises(SuiteError, match="is no TOML: byte 8 is not UTF-8; save it as UTF-8$"):
+    with pytest.raises(SuiteError, match="is no TOML: byte 8 is not UTF-8"):
         read_suite(tmp_path / "suite.toml")
