@@ -7,17 +7,18 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from compiler.array.design import Design
 from compiler.lower.image import Image
-from csb_format.arguments import flag, known, place, shown, whole
+from csb_format.arguments import flag, frames_of, known, place, shown, whole
 from csb_format.files.foreign import kind_of_file
-from csb_format.fixed import IntArray
+from csb_format.fixed import Fixed, IntArray
 from engine.reference import IntegerModel
 
 from .checks import image_of
-from .frames import integers_of
 
-__all__ = ["check_verify", "design_at", "integers_for"]
+__all__ = ["check_verify", "design_at", "integers_for", "integers_of"]
 
 
 def design_at(given: Design | Image | str | Path) -> Design:
@@ -90,3 +91,41 @@ def check_verify(image: Image, options: Any, names: Collection[str]) -> None:
         )
     if options.get("builds") is not None:
         options["builds"] = place("builds", options["builds"])
+
+
+def integers_of(sequences: Sequence[Any], width: int, wanted: Fixed) -> list[IntArray]:
+    """Sequences in a model's input format.
+
+    Parameters
+    ----------
+    sequences : sequence of arrays (T, X)
+        Real numbers, which are quantised, or integers, which are taken as they are.
+    width : int
+        X, that the model takes.
+    wanted : Fixed
+        Its input format.
+
+    Raises
+    ------
+    TypeError
+        For a path, or what is no array of numbers.
+    ValueError
+        For another shape, NaN or infinity, no sequence, integers outside the format, or
+        integers beside real numbers; the message names the sequence and has the mend.
+    """
+    arrays = frames_of(sequences, width)
+    kinds = ["integers" if array.dtype.kind in "iu" else "real numbers" for array in arrays]
+    if other := next((n for n, kind in enumerate(kinds) if kind != kinds[0]), 0):
+        raise ValueError(
+            f"sequence {other} holds {kinds[other]}, sequence 0 {kinds[0]}: give real numbers, "
+            "which are quantised, or integers in the model's input format, in all of them"
+        )
+    if kinds[0] == "real numbers":
+        return [wanted.quantise(array) for array in arrays]
+    for number, array in enumerate(arrays):
+        if array.min() < wanted.min or array.max() > wanted.max:
+            raise ValueError(
+                f"sequence {number}: frames reach from {array.min()} to {array.max()}, their "
+                f"format from {wanted.min} to {wanted.max}: quantise them to it"
+            )
+    return [array.astype(np.int64) for array in arrays]

@@ -67,7 +67,7 @@ def test_a_part_of_a_suite(tmp_path: Path) -> None:
         ("[models.m]\nsize = 1\n" + CASE, r"model m has no 'size'"),
         ("[models.m]\nbanks = [1, 2]\n" + CASE, r"banks = \[1, 2\]: give a number, or three"),
         (MODEL + CASE + "[tolerance]\ncells = 2", r"tolerance: cells = 2: must be a share"),
-        (MODEL + CASE + 'kind = "command"', r"command = \[\]: give a list of words"),
+        ('[[cases]]\nname = "a"\nkind = "command"', r"command = \[\]: give a list of words"),
         ("cases = [1]", r"case 0 = 1: give a table"),
     ],
 )
