@@ -358,7 +358,7 @@ def test_bad_calibration(bad: np.ndarray) -> None:
 
 @pytest.mark.parametrize("bits", [3, 19])
 def test_widths_out_of_range(bits: int) -> None:
-    with pytest.raises(ValueError, match=f"act_bits {bits}: must be 4 to 18"):
+    with pytest.raises(ValueError, match=f"act_bits = {bits}: must be"):
         quantise(layer(), None, LAYOUT, FRAMES, act_bits=bits)
-    with pytest.raises(ValueError, match=f"value_bits {bits}: must be 4 to 18"):
+    with pytest.raises(ValueError, match=f"value_bits = {bits}: must be"):
         quantise(layer(), None, LAYOUT, FRAMES, value_bits=bits)
