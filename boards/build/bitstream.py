@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from compiler.abi.design_file import DESIGN_FILE
 from compiler.array.design import Design
 from compiler.lower.image import Image
 from csb_format.files.folders import plain_place, replaced_folder
@@ -23,7 +24,7 @@ from .top_verilog import emit_board
 
 __all__ = ["BitstreamError", "Built", "build_bitstream"]
 
-DESIGN = "design.json"  # what the driver has to know of a bitstream
+DESIGN = DESIGN_FILE  # what the driver has to know of a bitstream
 KIND = "build"  # of the folder, for its marker
 SUMMARY = "summary.md"  # what people have to know
 TIMEOUT = 7200.0  # seconds that one tool may take: large arrays are placed for an hour

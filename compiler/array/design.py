@@ -134,6 +134,8 @@ class Design:
             raise DesignError(f"value_bits = {self.value_bits}: must be 4 to 18")
         if not 6 <= self.act_bits <= 18:
             raise DesignError(f"act_bits = {self.act_bits}: must be 6 to 18")
+        if self.index_bits > 16:
+            raise DesignError(f"index_bits = {self.index_bits}: must be 1 to 16")
 
     def _check_narrow(self) -> None:
         if self.max_align > MAX_ALIGN:

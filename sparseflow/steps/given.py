@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from compiler.abi.design_file import read_design
 from compiler.array.design import Design
 from compiler.lower.image import Image
 from csb_format.arguments import flag, frames_of, known, place, shown, whole
-from csb_format.files.foreign import kind_of_file
 from csb_format.fixed import Fixed, IntArray
 from engine.reference import IntegerModel
 
@@ -41,14 +40,9 @@ def design_at(given: Design | Image | str | Path) -> Design:
     if not isinstance(given, str | Path):
         raise TypeError(f"design = {shown(given)}: {mend}")
     path = Path(given)
-    path = path / "design.json" if path.is_dir() else path
     if not path.exists():
         raise FileNotFoundError(2, f"is not there: {mend}", str(path))
-    try:
-        return Design(**json.loads(path.read_text("utf-8")))
-    except (ValueError, TypeError, RecursionError) as error:
-        kind = kind_of_file(path) or "another file"
-        raise ValueError(f"{path} is no design ({kind}): {mend}") from error
+    return read_design(path)
 
 
 def integers_for(function: str, image: Image, sequences: Sequence[Any]) -> list[IntArray]:
