@@ -54,7 +54,7 @@ def _as_affine(kind: str, constant: Array, first: bool) -> tuple[Array, Array]:
 
 def _aligned(node: Any, data: Data, constant: Array) -> tuple[Data, Array, Axis]:
     """The constant without dimensions of size 1, and the axis that it goes along."""
-    if not np.issubdtype(constant.dtype, np.number):
+    if not np.issubdtype(constant.dtype, np.floating):
         raise refusal(node, f"a constant of {constant.dtype}", _MEND)
     more = constant.ndim - len(data.axes)
     if more > 0:

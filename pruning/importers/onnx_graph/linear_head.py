@@ -68,6 +68,8 @@ def _matrix(node: Any, inputs: Sequence[Value | None]) -> tuple[Array, Array | N
     if len(inputs) < 3 or inputs[2] is None:
         return rows, None
     bias = wanted(inputs[2], node, "bias")
+    if not np.issubdtype(bias.dtype, np.floating):
+        raise refusal(node, f"a bias of {bias.dtype}", "export the float model")
     if bias.size not in (1, len(rows)) or bias.shape[-1:] not in ((), (1,), (len(rows),)):
         raise refusal(node, f"a bias of shape {bias.shape} on {len(rows)} outputs", _ONE)
     bias = bias if beta == 1 else (bias * beta).astype(bias.dtype)

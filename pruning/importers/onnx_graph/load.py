@@ -41,6 +41,11 @@ def load_model(path: Path) -> Any:
         raise CheckpointError(
             f"{path} is of ONNX opset {opset_of(model)}: export it with opset 13 or newer"
         )
+    if opset_of(model) > (newest := int(onnx.defs.onnx_opset_version())):
+        raise CheckpointError(
+            f"{path} is of ONNX opset {opset_of(model)}, the package onnx here knows {newest} and "
+            "older: export it with an older opset, or install a newer onnx"
+        )
     _check_names(path, model)
     _refuse_bodies(model)
     for node in model.graph.node:
@@ -112,6 +117,8 @@ def _check_node(node: Any, opset: int) -> None:
             f"has {len(node.input)} inputs, {node.op_type} takes {schema.min_input}"
             f" to {schema.max_input}",
         )
+    if "" in node.input[: schema.min_input]:
+        raise _wrong(node, f"leaves out an input that {node.op_type} needs")
     if not node.output:
         raise _wrong(node, "has no output")
 

@@ -145,8 +145,18 @@ def _linear_tensors(graph: Graph, taken: set[str]) -> dict[str, Array]:
             found[f"{name}.weight"] = _weight(graph, node)
             bias = graph.constant(adder, bias_at, "bias") if adder else None
             if bias is not None:
-                found[f"{name}.bias"] = np.broadcast_to(bias, found[f"{name}.weight"].shape[:1])
+                found[f"{name}.bias"] = _bias(adder, bias, len(found[f"{name}.weight"]))
     return found
+
+
+def _bias(node: Any, bias: Array, rows: int) -> Array:
+    """One value for each row; a file may hold fewer, or rows of its own for each batch."""
+    if bias.size not in (1, rows) or bias.shape[-1:] not in ((), (1,), (rows,)):
+        raise UnsupportedLayerError(
+            f"node {label(node)}: its bias has shape {bias.shape}, not ({rows},) as its weight "
+            "has rows; export nn.Linear"
+        )
+    return np.broadcast_to(bias.reshape(-1), (rows,))
 
 
 def _weight(graph: Graph, node: Any) -> Array:

@@ -263,13 +263,22 @@ def _arranged(array: Array, result: Data, sizes: Mapping[str, int]) -> Array:
 
 
 def _differs(right: Array, mine: Array) -> bool:
+    if right.shape != mine.shape:
+        return True
     bound = TOLERANCE * float(np.abs(right).max(initial=0))
-    # NaN is no agreement.
-    return not bool(np.all(np.abs(right - mine) <= bound) and right.shape == mine.shape)
+    with np.errstate(invalid="ignore"):  # NaN is no agreement
+        return not bool(np.all(np.abs(right - mine) <= bound))
 
 
 def _error(where: str, right: Array, mine: Array) -> CheckpointError:
-    apart = np.abs(right - mine)
+    if right.shape != mine.shape:
+        return CheckpointError(
+            f"what was read differs from the file, and first so at {where}: the file gives "
+            f"shape {right.shape}, what was read {mine.shape}; please report it with the file, "
+            "or export the network again"
+        )
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(right - mine)
     at = np.unravel_index(int(np.argmax(np.nan_to_num(apart, nan=np.inf))), apart.shape)
     return CheckpointError(
         f"what was read differs from the file, and first so at {where}: at "
