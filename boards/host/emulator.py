@@ -37,7 +37,7 @@ from ..link.protocol import (
 __all__ = ["EmulatedAccelerator", "EmulatedLine"]
 
 CLOCK_HZ = 100_000_000  # told, not kept
-OUT_WORDS = 1 << 20  # states that wait; more than any host leaves lying
+OUT_WORDS = 1 << 11  # states that wait; the next frames are computed as a host takes them
 
 
 class _Program:
@@ -114,6 +114,8 @@ class EmulatedAccelerator:
         self._header: dict[str, int] | None = None
         self._discarding = False
         self._beats: list[int] = []
+        # beats, each with its context and mark
+        self._taken: deque[tuple[int, int, bool]] = deque()
         self._out: deque[tuple[int, bool]] = deque()
 
     def read(self, address: int) -> int | None:
@@ -199,6 +201,7 @@ class EmulatedAccelerator:
         """Find whose program it is."""
         self._ran = True
         self._fault, self._program = False, None
+        self._taken.clear()
         for image in self.images:
             for number, part in enumerate(image.parts):
                 if part.entry == entry and self._holds(image):
@@ -216,6 +219,8 @@ class EmulatedAccelerator:
         if self._program is None and not self._fault:
             return 0
         for n, word in enumerate(words):
+            if len(self._out) >= OUT_WORDS:
+                return n  # as a full buffer does, until somebody takes words
             self._word(word, last and n == len(words) - 1)
         return len(words)
 
@@ -246,20 +251,29 @@ class EmulatedAccelerator:
             self._header = header
 
     def _frame(self) -> None:
-        """Run a whole frame."""
-        assert self._program is not None
+        """A whole frame for the core, which takes as many beats as its program has."""
         assert self._header is not None
         chunks = np.array(self._beats, object).reshape(-1, self._packing.beats)
-        payloads = [self._packing.unpack(chunk.tolist()) for chunk in chunks]
-        out = self._program.run(payloads, self._header["context"], bool(self._header["first"]))
-        self._out += [(word, n == len(out) - 1) for n, word in enumerate(out)]
+        marks = self._header["context"], bool(self._header["first"])
+        self._taken += [(self._packing.unpack(chunk.tolist()), *marks) for chunk in chunks]
         self._header["first"] = 0
         self._beats.clear()
         self._count("frames_in", 1)
+        self._run()
+
+    def _run(self) -> None:
+        """Frames of the program, out of the beats that it has, while there is place."""
+        size = self._program.part.frame_beats if self._program else len(self._taken) + 1
+        while self._program and len(self._taken) >= size and len(self._out) < OUT_WORDS:
+            beats = [self._taken.popleft() for _ in range(size)]
+            _, context, first = beats[0]
+            out = self._program.run([payload for payload, *_ in beats], context, first)
+            self._out += [(word, n == len(out) - 1) for n, word in enumerate(out)]
 
     def receive(self, count: int) -> list[tuple[int, bool]]:
         """Words with their marks of a packet's end."""
         got = [self._out.popleft() for _ in range(min(count, len(self._out)))]
+        self._run()
         self._count("frames_out", sum(last for _, last in got))
         return got
 
