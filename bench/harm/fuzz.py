@@ -8,11 +8,13 @@ half inside their structure, with check sums made anew.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from boards.link.protocol import (
     Request,
     enframe,
 )
+from compiler.abi.design_file import read_design
 from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.array.program import Instruction
@@ -51,13 +54,16 @@ from csb_format.files.images import (
 )
 from csb_format.files.matrixfile import PackedMatrix, load_matrices, save_matrices
 from csb_format.random_models import random_network
+from csb_format.scales import DesignError
 from sim.regress.fuzz import Parser, mutated
 from sim.regress.records.records import read_history
 from sim.regress.suite.baseline import Baseline, BaselineError, read_baseline
 from sim.regress.suite.suite import SuiteError, read_suite
 
 from ..record import write_record
-from .independent import same_model, same_sequences, same_weights
+from .independent import same_design, same_model, same_sequences, same_weights
+from .line_files import line_parsers, same_halt, whole_answers
+from .onnx_files import in_onnx, onnx_seeds, same_network
 from .structure import Mutate, in_frames, in_json, in_safetensors, in_text, in_zip, sealed_again
 from .workers import Worker
 
@@ -69,11 +75,13 @@ STRUCTURE: dict[str, Mutate] = {
     "model file": sealed_again, "matrix file": sealed_again, "suite": in_text, "board": in_text,
     "baseline": in_json, "history": in_json, "link frames": in_frames,
     "sequences .npz": in_zip, "checkpoint .pt": in_zip, "masks": in_zip,
-    "checkpoint .safetensors": in_safetensors,
+    "checkpoint .safetensors": in_safetensors, "design.json": in_json, "ONNX": in_onnx,
+    "ONNX, matrices": in_onnx, "link requests": in_frames, "link answers": in_frames,
 }  # fmt: skip
 CHECKS: dict[str, Callable[[Path, Any], bool]] = {
     "model file": same_model, "sequences .npz": same_sequences,
-    "checkpoint .safetensors": same_weights,
+    "checkpoint .safetensors": same_weights, "design.json": same_design, "ONNX": same_network,
+    "load packets": same_halt, "link requests": whole_answers,
 }  # fmt: skip
 
 
@@ -155,6 +163,9 @@ def foreign_parsers(folder: Path) -> list[Parser]:
     torch.save(masks, path)
     given = folder / "weights.safetensors"
     found.append(Parser("masks", lambda p: import_model(given, p), errors, [path.read_bytes()]))
+    graphs = onnx_seeds(folder)
+    found.append(Parser("ONNX", import_model, errors, graphs))
+    found.append(Parser("ONNX, matrices", partial(import_model, matrices=True), errors, graphs))
     return found
 
 
@@ -184,7 +195,10 @@ def parsers(folder: Path) -> list[Parser]:
         Parser("baseline", read_baseline, (BaselineError,),
                [saved(folder, lambda p, b: b.write(p, "s"), baseline)]),
         Parser("history", read_history, (), [b'{"cases": {"a": {"cycles": 1}}, "passed": 1}\n']),
+        Parser("design.json", read_design, (DesignError,),
+               [json.dumps(asdict(design), indent=2).encode()]),
         Parser("link frames", read_link, (ProtocolError,), [link_bytes()]),
+        *line_parsers(),
         Parser("program", partial(decode, design=design), (ValueError,), [program]),
         *(
             Parser(f"image .{kind}", read_image[kind], (ImageError,),

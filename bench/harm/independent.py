@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from compiler.array.design import Design
 from csb_format import Model
 from pruning.importers import Imported
 from pruning.tasks.data.datasets import SequenceData
 
-__all__ = ["same_model", "same_sequences", "same_weights"]
+__all__ = ["same_design", "same_model", "same_sequences", "same_weights"]
 
 
 def same_model(path: Path, found: Model) -> bool:
@@ -47,6 +48,13 @@ def _dense(shape: dict[str, int], stream: bytes) -> Any:
                 dense[row, bank * shape["bank_width"] + index] += value
                 word >>= bits + index_bits
     return dense[:, : shape["columns"]]
+
+
+def same_design(path: Path, found: Design) -> bool:
+    """Every field as the file has it, of the same type; the others as they are by default."""
+    said, names = json.loads(path.read_bytes()), vars(found)
+    plain = {name: names[name] for name in said}
+    return plain == said and all(type(plain[name]) is type(said[name]) for name in said)
 
 
 def same_sequences(path: Path, found: SequenceData) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -47,7 +48,7 @@ def _change(value: Any, rng: random.Random) -> None:
     if rng.random() < 0.1:
         del node[key]
     else:
-        node[key] = rng.choice(NUMBERS if rng.random() < 0.7 else OTHERS)
+        node[key] = copy.deepcopy(rng.choice(NUMBERS if rng.random() < 0.7 else OTHERS))
 
 
 def _places(value: Any) -> Any:

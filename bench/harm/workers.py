@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import resource
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,6 +87,8 @@ def _serve(pipe: Any, parser: Parser, check: Check | None) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)  # the parent's other threads are not in this process
     with contextlib.suppress(EOFError):
         while True:
             pipe.send(_outcome(pipe.recv(), parser, check))

@@ -6,7 +6,9 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,13 +16,29 @@ from hypothesis import strategies as st
 
 from bench.harm.faults import link_row
 from bench.harm.fuzz import CHECKS, STRUCTURE, foreign_parsers, parsers
+from bench.harm.onnx_files import onnx_seeds, same_network
+from bench.harm.structure import in_json
 from bench.harm.workers import Worker
 from boards.link.protocol import Damaged, FrameFinder, ProtocolError, Request, enframe
 from csb_format.files.images import ImageError, read_mif
+from pruning.importers import import_model
 from sim.regress.fuzz import Parser, fuzz, mutated
 
-NAMES = ["model file", "matrix file", "suite", "baseline", "history", "link frames", "program",
+NAMES = ["model file", "matrix file", "suite", "baseline", "history", "design.json",
+         "link frames", "load packets", "link requests", "link answers", "program",
          "image .mem", "image .coe", "image .mif", "image .ihex"]  # fmt: skip
+
+
+def _one_word_less(path: Path, found: Any) -> Any:
+    path.write_bytes(path.read_bytes()[:-4])  # the start of the program
+    return found
+
+
+SPOILT: dict[str, Callable[[Path, Any], Any]] = {
+    "design.json": lambda _, found: replace(found, slots=found.slots + 1),
+    "load packets": _one_word_less,
+    "link requests": lambda _, found: found[:9] + bytes([found[9] ^ 1]) + found[10:],
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +72,24 @@ def test_changed_inside_and_sealed_again_is_refused_or_the_same(
             assert outcome.kind in ("read", "refused"), outcome.trace
             assert 0 < outcome.peak < 1 << 30
         worker.stop()
+
+
+def test_the_same_seed_gives_the_same_file() -> None:
+    """Found by the fuzzer in itself: a list that one file was given went on into the next."""
+    content = b'{"a": 1, "b": 2}'
+    files = [[in_json(content, random.Random(n)) for n in range(200)] for _ in range(2)]
+    assert files[0] == files[1]
+
+
+def test_second_readers_tell_a_difference(known: dict[str, Parser], tmp_path: Path) -> None:
+    """Each check says no where what was read is not what the file holds."""
+    path = tmp_path / "x"
+    for name, spoil in SPOILT.items():
+        parser = known[name]
+        path.write_bytes(parser.seeds[0])
+        found = parser.read(path)
+        assert CHECKS[name](path, found), name
+        assert not CHECKS[name](path, spoil(path, found)), name
 
 
 def test_a_worker_tells_hangs_deaths_and_differences(
@@ -112,3 +148,13 @@ def test_a_flip_on_the_link_is_always_noticed() -> None:
     row = link_row(list(range(100)), 200, seed=0)
     assert row["mismatch"] == 0
     assert row["flips"] == 200
+
+
+def test_onnx_runtime_tells_another_network(tmp_path: Path) -> None:
+    content, other = onnx_seeds(tmp_path)[:2]
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    found = import_model(path)
+    assert same_network(path, found)
+    path.write_bytes(other)
+    assert not same_network(path, found)
