@@ -278,7 +278,10 @@ def _command(hardware: Hardware, work: Path) -> Execution:
     try:
         numbers = read_figures(out)
     except (OSError, ValueError) as error:
-        raise SimulationError(f"{case.name} wrote no figures: {error}\n{tail(log)}") from error
+        why = str(error)
+        if isinstance(error, FileNotFoundError):
+            why = "its command has to write numbers as JSON to {out}"
+        raise SimulationError(f"{case.name} wrote no figures: {why}\n{tail(log)}") from error
     if not numbers:
         raise SimulationError(
             f"{case.name} gave no figure: numbers in {{out}} are figures, texts, lists and true or "

@@ -85,7 +85,9 @@ def test_crashes_and_hangs_harm_no_other_case(tmp_path: Path) -> None:
     assert "last words" in by["crash"].story
     assert "killed after 1 s" in by["hang"].story
     assert "still here" in by["hang"].story
-    assert "wrote no figures" in by["silent"].story
+    assert (
+        "wrote no figures: its command has to write numbers as JSON to {out}" in by["silent"].story
+    )
     assert by["hang"].replay.endswith("--replay hang")
     assert not alive(int((tmp_path / "pid").read_text()))
     assert not list(places.case(by["good"].case).iterdir())
