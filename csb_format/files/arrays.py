@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tokenize
+import warnings
 import zipfile
 from collections.abc import Collection
 from math import prod
@@ -80,9 +82,11 @@ def _check_unpacked(members: Collection[zipfile.ZipInfo], most: int) -> None:
 
 
 def _array(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    with file.open(member) as stream:
+    with file.open(member) as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's advice on headers of Python 2
         _check_header(stream, member)
-    with file.open(member) as stream:
+    with file.open(member) as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             return np.lib.format.read_array(stream, allow_pickle=False)
         except (ValueError, TypeError, OverflowError, MemoryError) as error:
@@ -102,7 +106,9 @@ def _check_header(stream: IO[bytes], member: zipfile.ZipInfo) -> None:
         if version not in read:
             return  # read_array tells whether it knows it
         shape, _, dtype = read[version](stream)
-    except (ValueError, TypeError, RecursionError, MemoryError, SyntaxError) as error:
+    except (
+        ValueError, TypeError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError,
+    ) as error:  # fmt: skip
         raise ArrayFileError(
             f"{member.filename} is no array ({type(error).__name__}): write it with numpy.savez"
         ) from error

@@ -287,7 +287,8 @@ def _folded(layer: Recurrent, data: Data) -> Recurrent:
     if affine.nothing:
         return layer
     kind, columns = layer.weight.dtype, layer.weight.shape[2]
-    weight = layer.weight.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # NaN stays NaN
+        weight = layer.weight.astype(np.float64)
     shift = weight @ np.broadcast_to(affine.shift, columns)
     bias = layer.full_bias().astype(np.float64)
     bias[:, : shift.shape[1]] += shift

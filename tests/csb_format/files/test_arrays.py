@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -109,3 +110,19 @@ def test_one_hot_frames_are_read_packed_or_not(tmp_path: Path) -> None:
     frames = np.eye(65, dtype=np.float32)[np.random.default_rng(0).integers(65, size=100_000)]
     np.savez_compressed(tmp_path / "a.npz", a=frames)
     assert np.array_equal(read_arrays(tmp_path / "a.npz", ("a",))["a"], frames)
+
+
+@pytest.mark.parametrize("shape", ["(3L,)", "(3, ["])
+def test_a_header_of_python_2_brings_no_words_of_numpy(tmp_path: Path, shape: str) -> None:
+    """Numpy reads it anew, with advice on the screen or an error of its own."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    data = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(12)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as file:
+        file.writestr("a.npy", data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if shape == "(3L,)":
+            assert read_arrays(tmp_path / "x.npz", ["a"])["a"].tolist() == [0, 0, 0]
+        else:
+            with pytest.raises(ArrayFileError, match=r"a\.npy is no array"):
+                read_arrays(tmp_path / "x.npz", ["a"])
