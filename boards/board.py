@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from importlib import resources
+from typing import Any
 
 from .families import FAMILIES
 from .families.family import BOARD_MODULE, SIGNALS, Board, BoardError, Part, Pin
@@ -42,6 +43,17 @@ def board(name: str) -> Board:
     return parse(name, text)
 
 
+def _fields(where: str, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise BoardError(f"{where}: it is nested too deeply: write flat tables") from None
+    except ValueError:
+        raise BoardError(f"{where}: it holds a number of thousands of digits") from None
+
+
 def parse(name: str, text: str) -> Board:
     """A board from the text of its file.
 
@@ -52,7 +64,7 @@ def parse(name: str, text: str) -> Board:
     """
     where = f"board file {name}.toml"
     try:
-        fields = tomllib.loads(text)
+        fields = _fields(where, text)
         flow = fields.pop("flow", None)
         if flow is None:
             raise BoardError(f"{where}: flow is missing: choose one of {', '.join(FAMILIES)}")

@@ -120,7 +120,7 @@ def _row(parser: Parser, seconds: float, seed: int, folder: Path) -> dict[str, o
         peak = max(peak, outcome.peak)
         if outcome.kind in BAD and shown < 2:
             shown += 1
-            Console().print(parser.name, counts.total() - 1, outcome.kind, outcome.trace,
+            Console().print(parser.name, counts.total() - 1, outcome.kind, outcome.trace[-2000:],
                             path.read_bytes()[:300], markup=False)  # fmt: skip
     worker.stop()
     return {"parser": parser.name} | row | counts | {

@@ -114,3 +114,9 @@ def test_clock_that_no_loop_makes() -> None:
 
 def test_oscillators_are_used_as_they_are() -> None:
     assert "wire clock = clk" in clock_verilog(board("arty_a7"))
+
+
+@pytest.mark.parametrize("value", ["{a = " * 2000, "[" * 5000, "9" * 5000])
+def test_a_text_beyond_the_reader_of_toml(value: str) -> None:
+    with pytest.raises(BoardError, match=r"^board file x\.toml: it "):
+        parse("x", f"speed = {value}")

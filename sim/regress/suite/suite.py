@@ -195,6 +195,8 @@ def read_suite(path: Path) -> Suite:
         ) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SuiteError(f"{path} is no TOML: {error or type(error).__name__}") from error
+    except ValueError as error:
+        raise SuiteError(f"{path} is no TOML: it holds a number of thousands of digits") from error
     try:
         return _suite(given, Path(path))
     except SuiteError as error:

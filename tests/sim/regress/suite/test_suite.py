@@ -204,3 +204,10 @@ def test_a_suite_in_another_encoding(tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_bytes(b'name = "\xe4"')
     with pytest.raises(SuiteError, match="is no TOML: byte 8 is not UTF-8"):
         read_suite(tmp_path / "suite.toml")
+
+
+@pytest.mark.parametrize("value", ["{a = " * 2000, "[" * 5000, "9" * 5000])
+def test_a_text_beyond_the_reader_of_toml(tmp_path: Path, value: str) -> None:
+    (tmp_path / "s.toml").write_text(f"timeout = {value}")
+    with pytest.raises(SuiteError, match=r"s\.toml is no TOML"):
+        read_suite(tmp_path / "s.toml")
