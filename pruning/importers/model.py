@@ -116,7 +116,8 @@ def _import_onnx(
     except ModuleNotFoundError as error:
         told = install(error.name or "onnx", "onnx")
         raise CheckpointError(f"{path} looks like an ONNX model: {told}") from error
-    read = read_onnx(path, matrices)
+    with np.errstate(invalid="ignore"):  # NaN stays NaN, without numpy's word on it
+        read = read_onnx(path, matrices)
     found = resolve(read.tensors, outside)
     reading, notes = read.reading, read.notes
     if matrices:
