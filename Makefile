@@ -76,9 +76,9 @@ lint: $(STAMP)  ## Style, format and types
 	ruff format --check
 	mypy
 
-test: lint  ## lint, every test that is not marked slow, then `make figures`
-	@$(CLEAN_ENV) pytest -n 2 -m "not slow"
+test: lint  ## lint, the quick cases of `make figures`, every test that is not marked slow
 	$(MAKE) --no-print-directory figures
+	@$(CLEAN_ENV) pytest -n 2 -m "not slow"
 
 figures: $(STAMP)  ## The quick cases of the default suite, with the cells, against the baseline
 	@$(CLEAN_ENV) $(VENV)/bin/sparseflow regress examples/regress/default.toml --jobs 2 --fresh \

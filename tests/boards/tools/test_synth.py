@@ -104,7 +104,9 @@ def test_only_known_cells_are_left(flat: CellReport) -> None:
 
 def test_folder_is_left_as_it_was(files: VerilogFiles, flat: CellReport) -> None:
     assert flat.seconds > 0
-    assert sorted(os.listdir(files.folder)) == sorted((*files.sources, *files.images, LINT_WAIVERS))
+    assert sorted(os.listdir(files.folder)) == sorted(
+        (*files.sources, *files.images, LINT_WAIVERS, MARKER)
+    )
 
 
 def test_same_verilog_gives_same_counts(tmp_path: Path) -> None:
