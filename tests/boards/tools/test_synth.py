@@ -17,6 +17,7 @@ from boards.tools.synth import (
     synthesise_ecp5,
 )
 from compiler.array.design import Design
+from csb_format.files.ownership import MARKER
 from hdl.verilog import LINT_WAIVERS, VerilogFiles
 
 pytestmark = pytest.mark.synth

@@ -130,15 +130,19 @@ class Room(Harness):
             promised.eq(promised + block.promise - block.push),
             held.eq(held + block.push - taken),
         ]
+        with m.If(block.clear):
+            m.d.sync += [promised.eq(0), held.eq(0)]
         waits = Signal()
         before = Signal.like(block.states.payload.as_value())
         m.d.sync += [
             waits.eq(block.states.valid & ~block.states.ready),
             before.eq(block.states.payload),
         ]
-        # a beat that was offered stays until it is taken
+        # a beat that was offered stays until it is taken, or all are cleared
         m.d.comb += Assert(
-            ~waits | (block.states.valid & (block.states.payload.as_value() == before))
+            ~waits
+            | block.clear
+            | (block.states.valid & (block.states.payload.as_value() == before))
         )
 
 

@@ -115,7 +115,7 @@ def test_the_report_is_json() -> None:
     [
         ({"percentile": 0.0}, "percentile 0.0: must be above 0 and at most 100"),
         ({"percentile": 101.0}, "percentile 101.0: must be above 0 and at most 100"),
-        ({"act_bits": 5}, "activation width 5: choose 6 to 18 bits"),
+        ({"act_bits": 5}, "act_bits = 5: must be 6 to 18"),
         ({"value_bits": 3}, "value_bits = 3: must be 4 to 18"),
     ],
 )
