@@ -179,7 +179,9 @@ def test_networks_are_verified(
 
 
 def test_verilator_verifies(case: Any, verilator: Any, files: VerilogFiles) -> None:
-    shown = verify(case.reference, case.image, files, case.sequences, verilator.work)
+    shown = verify(
+        case.reference, case.image, files, case.sequences, verilator.work, builds=verilator.builds
+    )
     assert shown.exact
     assert shown.simulator == "verilator"
     assert shown.run.build_seconds == 0

@@ -82,7 +82,7 @@ def test_a_wrong_group_is_noted() -> None:
 
     class Offers(Dead):
         def get(self, name: str) -> int:
-            return 1 if name == "matrix__valid" else 0x04030201
+            return 1 if name == "matrix__valid" else image.payload(0)
 
     for cycle in range(2):
         taker.step(Offers(), cycle)
