@@ -196,7 +196,7 @@ def parsers(folder: Path) -> list[Parser]:
                [saved(folder, lambda p, b: b.write(p, "s"), baseline)]),
         Parser("history", read_history, (), [b'{"cases": {"a": {"cycles": 1}}, "passed": 1}\n']),
         Parser("design.json", read_design, (DesignError,),
-               [json.dumps(asdict(design), indent=2).encode()]),
+               [json.dumps(asdict(design), indent=2, allow_nan=False).encode()]),
         Parser("link frames", read_link, (ProtocolError,), [link_bytes()]),
         *line_parsers(),
         Parser("program", partial(decode, design=design), (ValueError,), [program]),

@@ -101,7 +101,7 @@ def _check_value(name: str, value: object) -> None:
     flag = isinstance(Design.__dataclass_fields__[name].default, bool)
     if type(value) is not (bool if flag else int):
         kind = "true or false" if flag else "a whole number"
-        raise DesignError(f"{name} = {json.dumps(value)[:40]}: must be {kind}")
+        raise DesignError(f"{name} = {json.JSONEncoder().encode(value)[:40]}: must be {kind}")
     most = (_DEEPEST if name in _DEPTHS else _MOST) - 1
     if isinstance(value, int) and not 0 <= value <= most:
         shown = str(value) if abs(value) < 1 << 64 else f"a number of {value.bit_length()} bits"
