@@ -25,15 +25,6 @@ _FED = {
 }
 
 
-_FED = {
-    "last": "the head takes the output at the last frame",
-    "hn": "the head takes the last state of both directions, that of the reverse one is at the "
-    "first frame",
-    "mean": "the head takes the mean over the frames",
-    "every": "the head is applied at every frame",
-}
-
-
 @dataclass(frozen=True)
 class Reading:
     """What a file's graph computes beside its weights; a state dict has no graph.
