@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .claims import check_regular
 
-__all__ = ["BYTES", "BYTES_A_BYTE", "ArrayFileError", "read_arrays"]
+__all__ = ["BYTES", "BYTES_A_BYTE", "ArrayFileError", "array_headers", "read_arrays"]
 
 # Bytes that arrays may unpack to, and more for each byte of the file: one-hot frames of some
 # hundred letters are what compresses best of all that is read.
@@ -95,23 +95,51 @@ def _array(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
             ) from error
 
 
+def array_headers(path: str | os.PathLike[str]) -> dict[str, tuple[Any, tuple[int, ...]]]:
+    """Data type and shape of every array of an ``.npz``, by name; no data are read.
+
+    A damaged archive makes the readers of zip and NumPy fail in any way.
+    """
+    found = {}
+    with zipfile.ZipFile(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's advice on headers of Python 2
+        for member in file.infolist():
+            with file.open(member) as stream:
+                header = _header(stream)
+            if header is None:
+                raise ArrayFileError(
+                    f"{member.filename} is of a newer version of the format: write it with "
+                    "numpy.savez"
+                )
+            found[member.filename.removesuffix(".npy")] = header
+    return found
+
+
+def _header(stream: IO[bytes]) -> tuple[Any, tuple[int, ...]] | None:
+    """Data type and shape; None for a version of the format that numpy does not have."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        return None
+    # 3.0 is 2.0 with names of fields in UTF-8, which change neither size nor shape.
+    old = version == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    return dtype, shape
+
+
 def _check_header(stream: IO[bytes], member: zipfile.ZipInfo) -> None:
     """What the header says of shape and type, against the bytes that follow it."""
     try:
-        version = np.lib.format.read_magic(stream)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        if version not in read:
-            return  # read_array tells whether it knows it
-        shape, _, dtype = read[version](stream)
+        header = _header(stream)
     except (
         ValueError, TypeError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError,
     ) as error:  # fmt: skip
         raise ArrayFileError(
             f"{member.filename} is no array ({type(error).__name__}): write it with numpy.savez"
         ) from error
+    if header is None:
+        return  # read_array tells whether it knows the version
+    dtype, shape = header
     if dtype.hasobject:
         raise ArrayFileError(
             f"{member.filename} holds Python objects, and no pickle is read: "

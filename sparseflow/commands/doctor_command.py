@@ -97,8 +97,8 @@ def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[st
     if given.data:
         data = read_sequences(given.data, "the accuracy as read")
         return [*lines, reading.accuracy_as_read(network, pool, given.checkpoint, data)]
-    unseen = network.head is not None and network.imported.reading is None
-    return [*lines, f"note: {reading.UNSEEN} (--data)"] if unseen else lines
+    note = f"note: {reading.UNSEEN} (--data)"
+    return [*lines, note] if reading.unseen(network) else lines
 
 
 def _next(

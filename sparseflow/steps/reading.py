@@ -22,6 +22,7 @@ __all__ = [
     "described",
     "noted",
     "pool_of",
+    "unseen",
 ]
 
 METADATA = "sparseflow"
@@ -107,9 +108,13 @@ def as_read(network: Network, pool: str, path: Path, data: SequenceData | None) 
     if network.head is None:
         return lines
     if data is None:
-        unseen = network.imported.reading is None
-        return [*lines, f"note: {UNSEEN}; labels in the data show it"] if unseen else lines
+        return [*lines, f"note: {UNSEEN}; labels in the data show it"] if unseen(network) else lines
     return [*lines, accuracy_as_read(network, pool, path, data)]
+
+
+def unseen(network: Network) -> bool:
+    """Whether more may stand around the head than the file can say: it has no graph."""
+    return network.head is not None and network.imported.reading is None
 
 
 def accuracy_as_read(network: Network, pool: str, path: Path, data: SequenceData) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from csb_format.extras import brought_by
-from csb_format.files.arrays import ArrayFileError, read_arrays
+from csb_format.files.arrays import ArrayFileError, array_headers, read_arrays
 from csb_format.files.foreign import kind_of_file
 from csb_format.files.replace import replace_file
 
@@ -264,7 +263,7 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     if kind_of_file(path) != "NumPy arrays (.npz)":
         raise other_file(path)
     try:
-        other_arrays(path, _headers(path))
+        other_arrays(path, array_headers(path))
         return read_arrays(path, ("frames", "lengths", "labels"))
     except MemoryError as error:
         raise DataSetError(f"{path} does not fit the memory: give fewer sequences") from error
@@ -274,20 +273,3 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise DataSetError(f"{error}; {WANTED} is wanted") from error
     except Exception as error:  # A damaged file makes the reader fail in any way.
         raise DataSetError(f"{path} is a damaged .npz file: write it again; {WANTED}") from error
-
-
-def _headers(path: Path) -> dict[str, tuple[Any, tuple[int, ...]]]:
-    """Data type and shape of every array."""
-    found = {}
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as member:
-                version = np.lib.format.read_magic(member)
-                read = (
-                    np.lib.format.read_array_header_1_0
-                    if version == (1, 0)
-                    else np.lib.format.read_array_header_2_0
-                )
-                shape, _, dtype = read(member)
-                found[name.removesuffix(".npy")] = (dtype, shape)
-    return found

@@ -74,6 +74,12 @@ def test_a_header_that_claims_more_than_its_bytes_is_refused(
     refused(zipped(tmp_path / "a.npz", a=header(shape) + bytes(64)), "claims shape|cannot be read")
 
 
+def test_claims_of_the_third_version_are_looked_at_as_well(tmp_path: Path) -> None:
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%d,), }\n" % (1 << 36)
+    whole = b"\x93NUMPY\x03\x00" + len(text).to_bytes(4, "little") + text + bytes(64)
+    refused(zipped(tmp_path / "a.npz", a=whole), "claims shape")
+
+
 @pytest.mark.parametrize(
     ("make", "match"),
     [
