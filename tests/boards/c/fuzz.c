@@ -15,7 +15,7 @@ enum { RESULTS = 17 };
 static uint64_t state;
 static struct request request;
 static struct answers answers;
-static int escaped, endless;
+static int endless;
 static unsigned damage_one_in; /* answers; 0: frames are honest */
 static int gushes, unsettled;  /* words of m_axis never end; status never settles */
 static unsigned long reads;
@@ -135,11 +135,7 @@ static void respond(void)
 static void take(void *context, const uint8_t *bytes, size_t count)
 {
     (void)context;
-    for (size_t i = 0; i < count; i++)
-        if (collect(&request, &escaped, bytes[i])) {
-            respond();
-            request.length = 0;
-        }
+    collect(&request, bytes, count, respond);
 }
 
 static int give(void *context)
@@ -241,7 +237,7 @@ static void run(uint32_t seed)
     struct sparseflow board = {.port = {NULL, take, give}};
     state = 0x9E3779B97F4A7C15u * (seed + 1u);
     request.length = answers.at = answers.end = 0;
-    escaped = endless = 0;
+    request.escaped = endless = 0;
     now = largest_tick = 0;
     gushes = !random_below(8);
     unsettled = !random_below(8);

@@ -8,7 +8,6 @@
 static const char *peer;
 static struct request request;
 static struct answers answers;
-static int escaped;
 static unsigned long reads;
 static uint32_t now;
 
@@ -35,11 +34,7 @@ static void respond(void)
 static void take(void *context, const uint8_t *bytes, size_t count)
 {
     (void)context;
-    for (size_t i = 0; i < count; i++)
-        if (collect(&request, &escaped, bytes[i])) {
-            respond();
-            request.length = 0;
-        }
+    collect(&request, bytes, count, respond);
 }
 
 static int give(void *context)

@@ -16,7 +16,7 @@ static uint16_t check_sequence(const uint8_t *bytes, size_t count)
     return (uint16_t)~crc;
 }
 
-int collect(struct request *request, int *escaped, uint8_t byte)
+static int collect_one(struct request *request, uint8_t byte)
 {
     if (byte == SPARSEFLOW_LINK_FLAG) {
         int whole = request->length >= 8;
@@ -24,17 +24,26 @@ int collect(struct request *request, int *escaped, uint8_t byte)
             request->length -= 2;
         else
             request->length = 0;
-        *escaped = 0;
+        request->escaped = 0;
         return whole;
     }
     if (byte == SPARSEFLOW_LINK_ESCAPE) {
-        *escaped = 1;
+        request->escaped = 1;
     } else if (request->length < LONGEST_BODY) {
         request->body[request->length++] =
-            (uint8_t)(*escaped ? byte ^ SPARSEFLOW_LINK_ESCAPED : byte);
-        *escaped = 0;
+            (uint8_t)(request->escaped ? byte ^ SPARSEFLOW_LINK_ESCAPED : byte);
+        request->escaped = 0;
     }
     return 0;
+}
+
+void collect(struct request *request, const uint8_t *bytes, size_t count, void (*respond)(void))
+{
+    for (size_t i = 0; i < count; i++)
+        if (collect_one(request, bytes[i])) {
+            respond();
+            request->length = 0;
+        }
 }
 
 static void put(struct answers *out, uint8_t byte)

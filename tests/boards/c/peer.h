@@ -10,6 +10,7 @@ enum { LONGEST_BODY = 6 + 4 * 200 };
 struct request {
     uint8_t body[LONGEST_BODY];
     size_t length;
+    int escaped;
 };
 
 /* Bytes that wait for the driver. */
@@ -18,8 +19,8 @@ struct answers {
     size_t at, end;
 };
 
-/* Collects what the driver writes; 1 when a request is whole. */
-int collect(struct request *request, int *escaped, uint8_t byte);
+/* Collects what the driver writes, and calls `respond` for every whole request. */
+void collect(struct request *request, const uint8_t *bytes, size_t count, void (*respond)(void));
 
 /* A frame for the driver, its check sequence changed by `damage`. */
 void enframe(struct answers *out, const uint8_t *body, size_t length, unsigned damage);
