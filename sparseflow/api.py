@@ -251,10 +251,10 @@ def verify(
     SimulationError
         If a simulator cannot be run; a hang, a time-out and a failed tool are kinds of it.
     """
-    given = integers_for("sf.verify", image, sequences)
     with needs("simulate"):
         from sim.check.verify import verify as run
 
+    given = integers_for("sf.verify", image, sequences)
     check_verify(image, options, VerifyOptions.__annotations__)
     model = IntegerModel(image.model)
     with _folder(work) as folder, emitted(image, folder) as (files, _):
@@ -305,11 +305,11 @@ def simulate(
     """
     from boards.host.states import joined
 
-    inputs = integers_for("sf.simulate", image, sequences)
     with needs("simulate"):
         from sim.run.scenario import Job
         from sim.run.verilog import simulate_verilog
 
+    inputs = integers_for("sf.simulate", image, sequences)
     seconds, states, cycles = 0.0, list[Any](), list[int]()
     with _folder(work) as folder, emitted(image, folder) as (files, _):
         for part in range(len(image.parts)):
