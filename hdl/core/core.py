@@ -64,7 +64,8 @@ class Core(wiring.Component):
         A pass that emits starts only when there is room for all of its output.
     load : In, stream of 32 bits
         Packets of :mod:`hdl.core.loader`, while no frame is under way.
-        What nobody has taken is forgotten with a start.
+        A start leaves the beats of whole frames that nobody has taken, and forgets a frame that
+        is under way.
     matrix : In, stream
         Of a streamed design: :func:`~hdl.core.layouts.words_layout`, one for each group,
         ``first`` with the first of each frame.

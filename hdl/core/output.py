@@ -1,6 +1,6 @@
 """The output buffer, and the room in it that was promised to passes."""
 
-from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, ResetInserter, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,9 @@ __all__ = ["OutputBuffer"]
 class OutputBuffer(wiring.Component):
     """Holds ``output_depth`` beats; a pass is promised room for all of its own as it starts.
 
-    So lanes and projectors never meet a full buffer and need no backpressure.
+    So lanes and projectors never meet a full buffer and need no backpressure. The start of a
+    program leaves in it what nobody has taken, if that is of whole frames: these are results of
+    frames that were taken. What a program was ended in goes.
 
     Parameters
     ----------
@@ -24,7 +26,8 @@ class OutputBuffer(wiring.Component):
     Members
     -------
     clear : In
-        Forget what it holds and what was promised; nothing is offered meanwhile.
+        Forget what was promised, and all that it holds if a frame in it is not whole or its last
+        beat not offered yet; then nothing is offered meanwhile.
     promise : In
         Beats that a pass will push, no more than ``room``; 0 if none starts.
     push, beat : In
@@ -44,6 +47,8 @@ class OutputBuffer(wiring.Component):
 
     def __init__(self, design: Design):
         self.design = design
+        # The last beat ended its frame; a beat came one, two cycles ago and may not be offered.
+        self.whole, self.fresh = Signal(init=1), Signal(2)
         super().__init__(
             {
                 "clear": In(1),
@@ -60,16 +65,30 @@ class OutputBuffer(wiring.Component):
         m = Module()
         width, depth = output_layout(self.design).size, self.design.output_depth
         buffer = fifo.SyncFIFOBuffered(width=width, depth=depth)
-        m.submodules.buffer = ResetInserter(self.clear)(buffer)
+        forget = self.clear & self._broken(m, buffer.level)
+        m.submodules.buffer = ResetInserter(forget)(buffer)
         m.d.comb += [
             buffer.w_data.eq(self.beat),
             buffer.w_en.eq(self.push),
             self.states.payload.eq(buffer.r_data),
-            self.states.valid.eq(buffer.r_rdy & ~self.clear),
+            self.states.valid.eq(buffer.r_rdy & ~forget),
             buffer.r_en.eq(self.states.ready),
         ]
         taken = self.states.valid & self.states.ready
         m.d.sync += self.room.eq(self.room - self.promise + taken)
-        with m.If(self.clear):
+        with m.If(forget):
             m.d.sync += self.room.eq(depth)
+        with m.Elif(self.clear):  # no promise is open, and none made in this cycle counts
+            m.d.sync += self.room.eq(self.room + taken)
         return m
+
+    def _broken(self, m: Module, level: Value) -> Value:
+        """Whether a frame is under way: beats are promised or missing, or came just now."""
+        whole, fresh = self.whole, self.fresh
+        m.d.sync += fresh.eq(Cat(self.push, fresh[0]))
+        with m.If(self.clear):
+            m.d.sync += [whole.eq(1), fresh.eq(0)]
+        with m.Elif(self.push):
+            m.d.sync += whole.eq(self.beat.last)
+        open_promise = self.room + level != self.design.output_depth
+        return open_promise | ~whole | fresh.any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
+from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -130,19 +130,25 @@ class Room(Harness):
             promised.eq(promised + block.promise - block.push),
             held.eq(held + block.push - taken),
         ]
+        whole, fresh = Signal(init=1), Signal(2)  # the last beat ended a frame; came just now
+        m.d.sync += fresh.eq(Cat(block.push, fresh[0]))
+        with m.If(block.push):
+            m.d.sync += whole.eq(block.beat.last)
+        forgets = block.clear & (promised.any() | ~whole | fresh.any())
         with m.If(block.clear):
-            m.d.sync += [promised.eq(0), held.eq(0)]
+            m.d.sync += [promised.eq(0), whole.eq(1), fresh.eq(0)]
+        with m.If(forgets):
+            m.d.sync += held.eq(0)
+        m.d.comb += Assert(Cat(whole, fresh) == Cat(block.whole, block.fresh))
         waits = Signal()
         before = Signal.like(block.states.payload.as_value())
         m.d.sync += [
             waits.eq(block.states.valid & ~block.states.ready),
             before.eq(block.states.payload),
         ]
-        # a beat that was offered stays until it is taken, or all are cleared
+        # a beat that was offered stays until it is taken, or all are forgotten
         m.d.comb += Assert(
-            ~waits
-            | block.clear
-            | (block.states.valid & (block.states.payload.as_value() == before))
+            ~waits | forgets | (block.states.valid & (block.states.payload.as_value() == before))
         )
 
 
