@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .fixed import IntArray
 
-__all__ = ["LAST", "POOLS", "Pool", "check_pool", "pooled"]
+__all__ = ["FED", "LAST", "POOLS", "Pool", "check_pool", "pooled"]
 
 Pool = Literal["last", "hn", "mean"]
 """``"last"``: the output at the last frame, of both directions. ``"hn"``: the final state of
@@ -18,12 +18,20 @@ each direction (``h_n`` in torch), which for the reverse one is that at the firs
 
 POOLS: tuple[Pool, ...] = get_args(Pool)
 LAST: Pool = "last"
+FED: dict[Pool, str] = {
+    "last": "its output at the last frame",
+    "hn": "the final state of each direction (h_n)",
+    "mean": "the mean of its outputs over time",
+}
+"""What a head is fed with, in words."""
 
 
-def check_pool(pool: str) -> None:
-    """Raise a ValueError for an unknown way."""
-    if pool not in POOLS:
-        raise ValueError(f"pool {pool!r}: choose one of {', '.join(POOLS)}")
+def check_pool(pool: str) -> Pool:
+    """The way itself, or a ValueError for an unknown one."""
+    for known in POOLS:
+        if pool == known:
+            return known
+    raise ValueError(f"pool {pool!r}: choose one of {', '.join(POOLS)}")
 
 
 def pooled(outputs: npt.ArrayLike, pool: str, directions: int) -> IntArray:

@@ -30,7 +30,7 @@ from engine.reference import IntegerModel
 
 from .steps.checks import design_of, matrices_of, model_of, shape_of
 from .steps.given import check_verify, design_at, integers_for
-from .steps.hardware import SIMULATED, emitted
+from .steps.hardware import LIVING, SIMULATED, emitted
 from .steps.options import BuildOptions, SimulateOptions
 
 if TYPE_CHECKING:  # these need extras, which only the functions that use them ask for
@@ -447,7 +447,7 @@ def _rows(emitted: list[Emitted], mine: npt.NDArray[np.bool_]) -> list[Emitted]:
 def _folder(work: str | Path | None) -> Iterator[Path]:
     """The folder given, or one that goes again."""
     if work is not None:
-        with shared_folder(place("work", work), SIMULATED) as folder:
+        with shared_folder(place("work", work), SIMULATED, living=LIVING) as folder:
             yield folder
         return
     with temporary_folder("simulation") as folder:

@@ -14,12 +14,21 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .ownership import MARKER, Marker, PlaceError, check_replaceable, check_shared, contents
+from .ownership import (
+    MARKER,
+    Marker,
+    PlaceError,
+    check_replaceable,
+    check_shared,
+    contents,
+    special,
+    state,
+)
 from .replace import ended, replace_file
 
 __all__ = [
@@ -180,7 +189,7 @@ def replaced_folder(folder: str | os.PathLike[str], kind: str) -> Iterator[Path]
         yield new
         for inner in new.rglob(MARKER):  # it is one folder now
             inner.unlink()
-        replace_file(new / MARKER, Marker(kind, frozenset(contents(new))).text())
+        replace_file(new / MARKER, Marker(kind, _states(new)).text())
         check_replaceable(target, kind)  # again: time has passed
         put(new, target)
 
@@ -219,7 +228,9 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 
 @contextmanager
-def shared_folder(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Path]:
+def shared_folder(
+    folder: str | os.PathLike[str], names: Sequence[str], living: Collection[str] = ()
+) -> Iterator[Path]:
     """A folder in which several commands keep what they make, beside anything else.
 
     Parameters
@@ -228,6 +239,9 @@ def shared_folder(folder: str | os.PathLike[str], names: Sequence[str]) -> Itera
         Made if absent.
     names : sequence of str
         Files and folders that the block may write or replace in it.
+    living : collection of str
+        Those of them that are read back and added to, or in which tools go on writing: a change
+        of what is in them does not make it the user's.
 
     Yields
     ------
@@ -254,7 +268,7 @@ def shared_folder(folder: str | os.PathLike[str], names: Sequence[str]) -> Itera
     try:
         yield place
     finally:
-        _close(place, names, turn, made)
+        _close(place, names, frozenset(names) - frozenset(living), turn, made)
 
 
 def cache_folder(folder: str | os.PathLike[str], names: Sequence[str]) -> Path:
@@ -287,13 +301,15 @@ def cache_folder(folder: str | os.PathLike[str], names: Sequence[str]) -> Path:
     return place
 
 
-def _close(place: Path, names: Iterable[str], turn: str, made: bool) -> None:
+def _close(
+    place: Path, names: Iterable[str], fixed: Collection[str], turn: str, made: bool
+) -> None:
     """List what was written; a folder in which nothing was is as before."""
     with suppress(FileNotFoundError), held(place):
         marker = Marker.of(place) or Marker("work")
         done = set(names) | {n for t, each in marker.open.items() if _over(t) for n in each}
-        kept = {path for path in marker.files if os.path.lexists(place / path)}
-        files = frozenset(kept | set(contents(place, done)))
+        files = {p: was for p, was in marker.files.items() if os.path.lexists(place / p)}
+        files |= _states(place, done, fixed)
         opened = {t: each for t, each in marker.open.items() if t != turn and not _over(t)}
         if files or opened:
             replace_file(place / MARKER, replace(marker, files=files, open=opened).text())
@@ -302,6 +318,18 @@ def _close(place: Path, names: Iterable[str], turn: str, made: bool) -> None:
     if made:
         with suppress(OSError):  # others may have put something there
             place.rmdir()
+
+
+def _states(
+    folder: Path, names: Iterable[str] | None = None, fixed: Collection[str] | None = None
+) -> dict[str, str]:
+    """Files in entries of a folder, and the states of those whose contents count."""
+    return {
+        path: state(folder / path)
+        if fixed is None or path.partition("/")[0] in fixed
+        else special(folder / path)
+        for path in contents(folder, names)
+    }
 
 
 def _over(turn: str) -> bool:

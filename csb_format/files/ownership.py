@@ -1,17 +1,19 @@
 """Whose a place is: what a command may replace, and what it must leave alone.
 
-A folder is ours only if its marker says so and lists every file in it. What is listed nowhere, and
-what is no plain file or folder, is somebody else's.
+A folder is ours only if its marker says so, lists every file in it, and each is still what was
+written. What is listed nowhere, or is something else by now, is somebody else's.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "MARKER",
@@ -22,6 +24,8 @@ __all__ = [
     "check_replaceable",
     "check_shared",
     "contents",
+    "special",
+    "state",
 ]
 
 MARKER = ".sparseflow.json"
@@ -47,27 +51,29 @@ class Marker:
     ----------
     kind : str
         What made it; only the same kind replaces it as a whole.
-    files : frozenset of str
-        All files in it, by their paths inside, with ``/``.
+    files : dict of str to str
+        By their paths inside, with ``/``, the :func:`state` of all files in it as they were
+        written. Empty where tools go on writing, and in markers of before there were states: the
+        name alone decides, and that it is a plain file.
     open : dict of str to list of str
         By process, entries in which it is at work: what is in them is ours, listed or not.
     """
 
     kind: str
-    files: frozenset[str] = frozenset()
+    files: dict[str, str] = field(default_factory=dict)
     open: dict[str, list[str]] = field(default_factory=dict)
 
     def text(self) -> bytes:
         """As it is written; equal contents give equal bytes."""
-        fields = {"sparseflow": self.kind, "version": VERSION, "files": sorted(self.files)}
+        fields = {"sparseflow": self.kind, "version": VERSION, "files": self.files}
         if self.open:
             fields["open"] = self.open
         return (json.dumps(fields, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
-    def owns(self, path: str) -> bool:
-        """Whether a file is listed, or lies where a process is or was at work."""
+    def at_work(self, path: str) -> bool:
+        """Whether a file lies where a process is or was at work, and may be anything."""
         top = path.partition("/")[0]
-        return path in self.files or any(top in names for names in self.open.values())
+        return any(top in names for names in self.open.values())
 
     @classmethod
     def of(cls, folder: Path) -> Marker | None:
@@ -79,10 +85,37 @@ class Marker:
             found = json.loads(path.read_bytes())
             if not isinstance(found["sparseflow"], str) or found["version"] != VERSION:
                 return None
-            files, busy = frozenset(map(str, found["files"])), dict(found.get("open", {}))
+            files, busy = _listed(found["files"]), dict(found.get("open", {}))
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return cls(found["sparseflow"], files, busy)
+
+
+def _listed(files: Any) -> dict[str, str]:
+    """Files of a marker; those of before there were states are a list of names."""
+    pairs = files.items() if isinstance(files, dict) else ((name, "") for name in files)
+    return {str(path): str(was) for path, was in pairs}
+
+
+def state(path: Path) -> str:
+    """What a file is, for markers: the SHA-256 of a plain one, else its kind, as "a FIFO".
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+        Empty if it cannot be read.
+    """
+    if what := special(path):
+        return what
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def contents(folder: Path, names: Iterable[str] | None = None) -> Iterator[str]:
@@ -130,7 +163,7 @@ def check_file(path: str | os.PathLike[str], *inputs: str | os.PathLike[str] | N
     place = Path(path)
     if place.is_dir() and not place.is_symlink():
         raise IsADirectoryError(21, "is a folder: name a file in it", str(place))
-    if what := _special(place):
+    if what := special(place):
         raise PlaceError(f"{place} is {what}, which is never replaced: name a plain file")
     for given in inputs:
         if given is not None and place.exists() and os.path.samefile(place, given):
@@ -149,13 +182,13 @@ def check_folder(path: str | os.PathLike[str]) -> None:
         If it, or what it should lie in, is a file or cannot be written.
     """
     place = Path(path)
-    if what := _special(place):
+    if what := special(place):
         raise PlaceError(f"{place} is {what}, not a folder: give another place")
     _check_parent(place)
 
 
-def _special(place: Path) -> str:
-    """What a place is, if neither a plain file nor a folder."""
+def special(place: Path) -> str:
+    """What a place is, if neither a plain file nor a folder; else empty."""
     try:
         mode = place.lstat().st_mode
     except OSError:
@@ -198,23 +231,49 @@ def check_replaceable(folder: str | os.PathLike[str], kind: str) -> None:
     if not place.is_dir() or not os.listdir(place):
         return
     marker = Marker.of(place)
-    if marker and marker.kind != kind and not marker.open:
+    if marker and marker.kind != kind:
         raise PlaceError(
             f"{place} would be replaced as a whole but is of another command ({marker.kind}): "
             "give a new or an empty folder"
         )
-    foreign = next((p for p in contents(place) if not _ours(place / p, p, marker)), "")
-    if foreign or not marker:
-        name = foreign if marker else min(os.listdir(place))
+    if found := _foreign(place):
         raise PlaceError(
-            f"{place} would be replaced as a whole but holds {name}: give a new or an empty "
+            f"{place} would be replaced as a whole but holds {found}: give a new or an empty "
             f"folder{_older(marker)}"
         )
 
 
-def _ours(path: Path, name: str, marker: Marker | None) -> bool:
-    # We write no links: one that bears a listed name is the user's.
-    return marker is not None and marker.owns(name) and not path.is_symlink()
+def _foreign(place: Path, names: Iterable[str] | None = None) -> str:
+    """The first file in a folder that is not ours, and what of it is not."""
+    while True:
+        marker, before = Marker.of(place), _identity(place)
+        if marker is None and names is None:
+            return min(os.listdir(place), default="")
+        found = next(filter(None, (_strange(place, p, marker) for p in contents(place, names))), "")
+        # another process of ours may have replaced what was compared: then look again
+        if not found or (marker, before) == (Marker.of(place), _identity(place)):
+            return found
+
+
+def _identity(place: Path) -> int:
+    try:
+        return place.stat().st_ino
+    except OSError:
+        return 0
+
+
+def _strange(place: Path, path: str, marker: Marker | None) -> str:
+    """A file with what is not ours of it; empty if all is."""
+    if marker and marker.at_work(path):
+        return ""
+    was, is_now = marker.files.get(path) if marker else None, special(place / path)
+    if is_now and is_now != was:
+        return f"{path}, {is_now}"
+    if was is None:
+        return path
+    if was and os.path.lexists(place / path) and state(place / path) != was:
+        return f"{path}, changed since it was written (move it away to keep it)"
+    return ""
 
 
 def check_shared(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
@@ -238,10 +297,9 @@ def check_shared(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
     check_folder(place)
     marker = Marker.of(place) if place.is_dir() else None
     for name in names:
-        if what := _special(place / name):
+        if what := special(place / name):
             raise PlaceError(f"{place / name} is {what}, which is never replaced: remove it")
-        foreign = (p for p in contents(place, [name]) if not (marker and marker.owns(p)))
-        if found := next(foreign, ""):
+        if found := _foreign(place, [name]):
             raise PlaceError(
                 f"{place} holds {found}, which would be replaced and is on no list of ours: give "
                 f"another folder, or move it away{_older(marker)}"

@@ -77,7 +77,8 @@ def workplace(work: Path, name: str, builds: Path | None = None) -> Iterator[Wor
         If something of others is there.
     """
     work = Path(work).resolve()
-    with shared_folder(work, (BUILDS, RUNS) if builds is None else (RUNS,)):
+    names = (BUILDS, RUNS) if builds is None else (RUNS,)
+    with shared_folder(work, names, living=names):
         runs = work / RUNS
         runs.mkdir(parents=True, exist_ok=True)
         with private_folder(runs, RUNS) as private:

@@ -28,6 +28,7 @@ __all__ = ["regress"]
 LOG_EVERY = 10.0  # seconds
 LOCK = ".lock"
 RECORDS = ("results.json", "junit.xml", "summary.md", "report.html", "history.jsonl", "replay")
+GROWING = ("history.jsonl", "replay")  # of them; the others are written anew by each run
 
 
 @derived(RegressOptions)
@@ -84,7 +85,11 @@ def _own(folder: Path, cache: Path) -> Iterator[None]:
     from sim.regress.suite.hardware import CACHED
 
     check_shared(cache, CACHED)  # before anything is written
-    with shared_folder(folder, (*MADE, *RECORDS, LOCK)), locked(folder / LOCK, wait=False):
+    living = (*MADE, *GROWING, LOCK)
+    with (
+        shared_folder(folder, (*MADE, *RECORDS, LOCK), living=living),
+        locked(folder / LOCK, wait=False),
+    ):
         cache_folder(cache, CACHED)
         yield
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from compiler.lower.image import Image
 from csb_format import IntArray, Model
-from csb_format.pooling import LAST
 from engine.reference import IntegerModel
 from pruning.tasks.data.datasets import SequenceData
 
@@ -89,7 +88,7 @@ class Run:
             "sparsity_requested": said.get("sparsity_requested"),
             "versions": figures.versions(),
             "weights": figures.weights(model),
-            **({} if model.pool == LAST else {"pool": model.pool}),
+            **({} if model.head is None else {"pool": model.pool}),
         }
 
     def _measured(self) -> dict[str, Any]:

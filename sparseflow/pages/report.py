@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from csb_format.files.replace import replace_file
+from csb_format.pooling import FED, LAST, check_pool
 
 from . import plots
 
@@ -57,8 +58,8 @@ Accuracies, sparsities and the utilisation are shares, 0..1; an accuracy,
 ``sparsity_requested`` and ``seed`` are None where nobody measured or said them.
 ``simulators`` is a list of dictionaries with ``name, utterances, frames, cycles, seconds,
 cycles_per_second, mismatches`` and optionally ``cycles_exact``. ``increments`` (a list of
-``sparsity, accuracy`` after each pruning increment), ``seconds`` (wall time by step) and
-``epochs`` may be absent.
+``sparsity, accuracy`` after each pruning increment), ``seconds`` (wall time by step),
+``epochs`` and ``pool`` (how the head is fed, of :data:`csb_format.pooling.POOLS`) may be absent.
 """
 
 
@@ -164,6 +165,8 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f"{_share(accuracy['dense'])} dense, {_share(accuracy['pruned'])} pruned, "
         f"{_share(accuracy['fixed'])} integers, {_share(accuracy['rtl'])} Verilog",
     )
+    if "pool" in report:
+        yield "head", f"fed with {FED[check_pool(report['pool'])]}"
     yield "sparsity asked", _share(report["sparsity_requested"])
     yield from ((f"sparsity of {k}", f"{v:.2%}") for k, v in report["sparsity"].items())
     yield "weights", f"{weights['nonzeros']:,} nonzeros of {weights['total']:,}"
@@ -259,6 +262,10 @@ def _checked(report: Mapping[str, Any]) -> dict[str, Any]:
             _require(plain, (key, name))
     _check_lists(plain)
     _check_shares(plain)
+    try:
+        check_pool(plain.get("pool", LAST))
+    except ValueError as error:
+        raise ReportError(str(error)) from error
     return plain
 
 

@@ -22,9 +22,10 @@ from .options import VerilogOptions
 if TYPE_CHECKING:
     from hdl.verilog import VerilogFiles
 
-__all__ = ["SIMULATED", "SUFFIXES", "check_array", "compile_array", "emit", "emitted"]
+__all__ = ["LIVING", "SIMULATED", "SUFFIXES", "check_array", "compile_array", "emit", "emitted"]
 
 SIMULATED = ("verilog", "build", "run")  # folders of a simulation
+LIVING = SIMULATED[1:]  # those in which tools go on writing
 
 SUFFIXES = {"mem": "mem", "coe": "coe", "mif": "mif", "ihex": "hex"}
 """Formats of memory images and how their file names end."""

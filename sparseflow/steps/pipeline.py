@@ -26,8 +26,8 @@ from pruning.tasks.data.datasets import (
 from pruning.tasks.data.wrong_data import check_classes
 
 from ..pages.measured import FIGURES, Run, joined, read_figures
+from .hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
 from .hardware import SIMULATED as HARDWARE
-from .hardware import SUFFIXES, check_array, compile_array, emit, emitted
 from .options import DemoOptions, SimulateOptions, VerilogOptions
 from .places import has_labels, read_sequences
 from .progress import counted, say
@@ -185,7 +185,10 @@ def simulate(
         check_classes(subset.labels, packed.head.output_size, model)
     floats = _float_accuracy(dense, pruned, subset, data if labelled else None, packed.pool)
     frames = IntegerModel(packed).quantise(subset.sequences)
-    with shared_folder(build, SIMULATED), emitted(image, build, emit) as (files, seconds_taken):
+    with (
+        shared_folder(build, SIMULATED, living=LIVING),
+        emitted(image, build, emit) as (files, seconds_taken),
+    ):
         spent = {**(seconds or {}), "verilog": seconds_taken}
         with counted(f"{simulator}, frames", subset.frames, image.parts[0].beats_out) as tell:
             result = verify(
@@ -249,7 +252,7 @@ def demo(
     for simulator in ("verilator", *(["icarus"] if icarus else [])):
         require_simulator(simulator)
     check_array(pes, lanes, recipe.banks)
-    with shared_folder(out, DEMO), locked(out / LOCK, wait=False):
+    with shared_folder(out, DEMO, living=LIVING), locked(out / LOCK, wait=False):
         _demo(out, seed, (pes, lanes), icarus, recipe)
 
 

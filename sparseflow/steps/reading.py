@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from csb_format.pooling import LAST, check_pool
+from csb_format.pooling import FED, LAST, check_pool
 from pruning.files.network import Network
 from pruning.importers import Imported
 from pruning.importers.checkpoint import CheckpointError
@@ -30,11 +30,6 @@ UNSEEN = (
     "pooling, activations and normalisation between its layers cannot be seen in a state dict: "
     "compare the accuracy as read with yours"
 )
-_FED = {
-    "last": "on its output at the last frame",
-    "hn": "on the final state of each direction (h_n)",
-    "mean": "on the mean of its outputs over time",
-}
 
 
 def pool_of(network: Network, asked: str | None, path: Path) -> str:
@@ -88,7 +83,7 @@ def described(network: Network, pool: str) -> str:
         return f"{network_text}; no head"
     return (
         f"{network_text}; head nn.Linear({head.in_features}, {head.out_features}) "
-        f"{_FED[pool]} (--pool {pool})"
+        f"on {FED[check_pool(pool)]} (--pool {pool})"
     )
 
 

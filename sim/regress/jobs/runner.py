@@ -183,7 +183,7 @@ def run_suite(
     PlaceError
         If something that is not ours is where it would write.
     """
-    with shared_folder(places.out, MADE):
+    with shared_folder(places.out, MADE, living=MADE):
         cache_folder(places.cache, CACHED)
         return _run_suite(suite, places, engine, baseline, fresh, whole, lines, tell)
 

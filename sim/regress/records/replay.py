@@ -58,7 +58,7 @@ def replay(suite: Suite, places: Places, simulator: str = "icarus") -> Replay:
     places : Places
     simulator : {"icarus", "verilator"}
     """
-    with shared_folder(places.out, ("replay",)):
+    with shared_folder(places.out, ("replay",), living=("replay",)):
         cache_folder(places.cache, CACHED)
         return _replay(suite, places, simulator)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from csb_format.files.folders import (
 )
 from csb_format.files.ownership import Marker, PlaceError, check_shared
 from csb_format.files.replace import replace_file
+
+EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 def write(folder: Path, text: str | BaseException, meanwhile: Path | None = None) -> None:
@@ -183,14 +186,15 @@ def test_a_lock_is_for_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_shared_folder_lists_what_was_written(tmp_path: Path) -> None:
-    with shared_folder(tmp_path / "w", ["build", "figures.json"]) as work:
+    given = {"living": ["build"]}
+    with shared_folder(tmp_path / "w", ["build", "figures.json"], **given) as work:
         (work / "build").mkdir()
         (work / "build" / "a.o").touch()
         (work / "notes").touch()
-    assert Marker.of(work) == Marker("work", frozenset(["build/a.o"]))
+    assert Marker.of(work) == Marker("work", {"build/a.o": ""})
     with shared_folder(work, ["figures.json"]):
         (work / "figures.json").touch()
-    assert Marker.of(work) == Marker("work", frozenset(["build/a.o", "figures.json"]))
+    assert Marker.of(work) == Marker("work", {"build/a.o": "", "figures.json": EMPTY})
 
 
 def test_a_folder_in_which_nothing_was_written_is_as_before(tmp_path: Path) -> None:
@@ -210,7 +214,7 @@ with folders.shared_folder(sys.argv[1], ["build"]) as work:
     check_shared(tmp_path / "w", ["build"])
     with shared_folder(tmp_path / "w", ["build"]):
         pass
-    assert Marker.of(tmp_path / "w") == Marker("work", frozenset(["build/half"]))
+    assert Marker.of(tmp_path / "w") == Marker("work", {"build/half": EMPTY})
 
 
 def test_a_cache_is_added_to_by_many(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from csb_format.files import ownership
 from csb_format.files.folders import replaced_folder, shared_folder
 from csb_format.files.ownership import (
     MARKER,
@@ -150,8 +153,91 @@ def test_the_current_folder_does_not_go(ours: Path, monkeypatch: pytest.MonkeyPa
 
 def test_equal_contents_give_equal_markers(ours: Path) -> None:
     found = json.loads((ours / MARKER).read_text())
-    assert found == {"files": ["sub/image.mem", "top.v"], "sparseflow": "verilog", "version": 1}
-    assert Marker.of(ours) == Marker("verilog", frozenset(contents(ours)))
+    digests = {
+        path: hashlib.sha256((ours / path).read_bytes()).hexdigest() for path in contents(ours)
+    }
+    assert found == {"files": digests, "sparseflow": "verilog", "version": 1}
+    assert list(digests) == ["sub/image.mem", "top.v"]
+    assert Marker.of(ours) == Marker("verilog", digests)
+
+
+@pytest.mark.parametrize("name", ["top.v", "sub/image.mem"])
+def test_what_was_changed_since_is_the_users(ours: Path, name: str) -> None:
+    text = (ours / name).read_text()
+    (ours / name).write_text("mine")
+    refused = rf"holds {name}, changed since it was written \(move it away to keep it\): give a new"
+    with pytest.raises(PlaceError, match=refused):
+        check_replaceable(ours, "verilog")
+    (ours / name).write_text(text)
+    check_replaceable(ours, "verilog")
+    (ours / name).unlink()
+    check_replaceable(ours, "verilog")
+
+
+def test_a_list_without_states_is_held_by_its_names(ours: Path) -> None:
+    files = ["sub/image.mem", "top.v"]
+    old = {"files": files, "sparseflow": "verilog", "version": 1}
+    (ours / MARKER).write_text(json.dumps(old))
+    (ours / "top.v").write_text("mine")
+    check_replaceable(ours, "verilog")
+    (ours / "mine.v").touch()
+    with pytest.raises(PlaceError, match=r"holds mine\.v: give"):
+        check_replaceable(ours, "verilog")
+
+
+@pytest.mark.parametrize("check", [check_replaceable, check_shared])
+@pytest.mark.parametrize(("make", "what"), SPECIAL[:2])
+@pytest.mark.parametrize("states", [True, False])
+def test_one_rule_for_what_took_the_place_of_a_file(
+    ours: Path, check: Any, make: Callable[[Path], None], what: str, states: bool
+) -> None:
+    if not states:
+        (ours / MARKER).write_bytes(Marker("verilog", dict.fromkeys(contents(ours), "")).text())
+    (ours / "sub" / "image.mem").unlink()
+    make(ours / "sub" / "image.mem")
+    with pytest.raises(PlaceError, match=rf"holds sub/image\.mem, {what}"):
+        check(ours, "verilog" if check is check_replaceable else ["sub"])
+
+
+def test_links_that_a_tool_made_are_ours(tmp_path: Path) -> None:
+    with shared_folder(tmp_path, ["cases"], living=["cases"]):
+        (tmp_path / "cases").mkdir()
+        (tmp_path / "cases" / "latest").symlink_to("a")
+    check_shared(tmp_path, ["cases"])
+    (tmp_path / "cases" / "latest").unlink()
+    (tmp_path / "cases" / "latest").symlink_to(tmp_path)
+    with pytest.raises(PlaceError, match="holds cases/latest, a link to"):
+        check_shared(tmp_path, ["cases"])
+
+
+def test_a_shared_folder_tells_results_from_what_lives_on(tmp_path: Path) -> None:
+    names = ("history.jsonl", "report.html")
+    with shared_folder(tmp_path, names, living=names[:1]):
+        for name in names:
+            (tmp_path / name).write_text("ours")
+    (tmp_path / "history.jsonl").write_text("added to")
+    check_shared(tmp_path, names)
+    (tmp_path / "report.html").write_text("with my notes")
+    with pytest.raises(PlaceError, match=r"holds report\.html, changed since it was written"):
+        check_shared(tmp_path, names)
+
+
+def test_a_folder_that_is_replaced_while_it_is_looked_at_is_no_change(
+    ours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands on one folder: the marker of one is not held against files of the other."""
+    real = ownership.contents
+
+    def meanwhile(*given: Any) -> Any:
+        monkeypatch.setattr(ownership, "contents", real)
+        with replaced_folder(ours, "verilog") as new:
+            new.mkdir()
+            (new / "top.v").write_text("the other's")
+        return real(*given)
+
+    monkeypatch.setattr(ownership, "contents", meanwhile)
+    check_replaceable(ours, "verilog")
+    assert ownership.contents is real
 
 
 def test_what_a_command_does_not_write_does_not_matter(tmp_path: Path) -> None:
@@ -187,10 +273,10 @@ def test_the_current_folder_and_links_with_listed_names_stay(
         check_replaceable(".", "kind")
     folder = tmp_path / "ours"
     folder.mkdir()
-    (folder / MARKER).write_bytes(Marker("kind", frozenset({"a"})).text())
+    (folder / MARKER).write_bytes(Marker("kind", {"a": ""}).text())
     (folder / "a").write_text("ours")
     check_replaceable(folder, "kind")
     (folder / "a").unlink()
     (folder / "a").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(PlaceError, match="holds a: give"):
+    with pytest.raises(PlaceError, match=r"holds a, a link to .*: give"):
         check_replaceable(folder, "kind")

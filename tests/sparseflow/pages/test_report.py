@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from csb_format.pooling import FED, POOLS, Pool
 from sparseflow.pages import plots
 from sparseflow.pages.report import SCHEMA, ReportError, print_table, read_report, write_report
 
@@ -360,3 +361,14 @@ def test_table_shows_the_main_figures(report: dict[str, Any]) -> None:
 )
 def test_numbers_are_grouped(value: float, text: str) -> None:
     assert plots.number(value) == text
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_how_the_head_is_fed_is_on_the_page(
+    report: dict[str, Any], tmp_path: Path, pool: Pool
+) -> None:
+    row = '<tr><th scope="row">head</th><td>fed with {}</td></tr>'
+    assert '<th scope="row">head</th>' not in page(report, tmp_path)  # of before, or without a head
+    assert row.format(FED[pool]) in page(report | {"pool": pool}, tmp_path)
+    with pytest.raises(ReportError, match="pool 'max': choose one of last, hn, mean"):
+        page(report | {"pool": "max"}, tmp_path)
