@@ -29,7 +29,7 @@ from .ownership import (
     special,
     state,
 )
-from .replace import ended, replace_file
+from .replace import ended, hidden, replace_file
 
 __all__ = [
     "cache_folder",
@@ -115,7 +115,7 @@ def private_folder(parent: Path, name: str) -> Iterator[Path]:
 def _new(parent: Path, name: str) -> tuple[Path, int]:
     """A new folder and its lock."""
     while True:
-        path = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=SUFFIX, dir=parent))
+        path = Path(tempfile.mkdtemp(prefix=f".{hidden(name)}.", suffix=SUFFIX, dir=parent))
         with suppress(FileNotFoundError):  # another process took it for a leftover
             handle = os.open(path / ALIVE, os.O_CREAT | os.O_RDWR)
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -139,7 +139,7 @@ def temporary_folder(name: str) -> Iterator[Path]:
 
 def _sweep(parent: Path, name: str) -> None:
     """Remove what killed processes left; what they had moved away comes back first."""
-    pattern = re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}{re.escape(SUFFIX)}")
+    pattern = re.compile(rf"\.{re.escape(hidden(name))}\.[a-z0-9_]{{8}}{re.escape(SUFFIX)}")
     for path in (parent / entry for entry in os.listdir(parent) if pattern.fullmatch(entry)):
         with suppress(OSError):
             if path.is_symlink() or path.stat().st_uid != os.getuid():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 from contextlib import suppress
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from .ownership import check_file
 
-__all__ = ["ended", "replace_file"]
+__all__ = ["ended", "hidden", "replace_file"]
+
+LONGEST = 180  # bytes of a name; 255 less what is put around it
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
@@ -36,7 +39,7 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
         missing = "there is no such folder: make it first"
         raise FileNotFoundError(errno.ENOENT, missing, str(target.parent))
     _sweep(target)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.sparseflow")
+    beside = target.with_name(f".{hidden(target.name)}.{os.getpid()}.sparseflow")
     try:
         with open(beside, "wb") as file:
             file.write(data)
@@ -54,7 +57,7 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
 
 def _sweep(target: Path) -> None:
     """Remove what processes that were killed have left of the same file."""
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.sparseflow")
+    pattern = re.compile(rf"\.{re.escape(hidden(target.name))}\.(\d+)\.sparseflow")
     try:
         found = [match for name in os.listdir(target.parent) if (match := pattern.fullmatch(name))]
     except PermissionError:  # a folder may be written and not read
@@ -63,6 +66,12 @@ def _sweep(target: Path) -> None:
         if ended(int(match[1])):
             with suppress(OSError):
                 target.with_name(match[0]).unlink()
+
+
+def hidden(name: str) -> str:
+    """A name with room around it: what fits a folder fits beside that as well."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= LONGEST else hashlib.sha256(raw).hexdigest()
 
 
 def ended(pid: int) -> bool:

@@ -256,3 +256,21 @@ def test_a_place_of_temporary_folders_that_is_none_is_named(
     with pytest.raises(PlaceError, match="set TMPDIR to another one"), plain_place(folder):
         pytest.fail("it was taken")
     assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 127])
+def test_every_name_that_a_folder_takes_is_written(tmp_path: Path, name: str) -> None:
+    """The hidden ones beside it are no longer than it is."""
+    write(tmp_path / name, "a")
+    write(tmp_path / name, "b")
+    replace_file(tmp_path / name / name, b"c")
+    assert entries(tmp_path) == [name]
+    (tmp_path / name / name).unlink()
+    program = """
+with folders.replaced_folder(sys.argv[1], "verilog") as new:
+    os.kill(os.getpid(), 9)
+"""
+    killed(program, tmp_path / name)
+    assert len(entries(tmp_path)) == 2
+    write(tmp_path / name, "c")
+    assert entries(tmp_path) == [name]
