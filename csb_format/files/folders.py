@@ -7,6 +7,7 @@ written again: leftovers are known by their names, and by a lock that ends with 
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import itertools
 import os
@@ -205,8 +206,13 @@ def put(new: Path, target: Path) -> None:
         Absent, or a folder.
     """
     if not target.exists():
-        new.rename(target)
-    elif not _exchanged(new, target):
+        try:
+            new.rename(target)
+            return
+        except OSError as error:  # another process was first
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    if not _exchanged(new, target):
         old = new.parent / OLD / target.name
         old.parent.mkdir()
         target.rename(old)

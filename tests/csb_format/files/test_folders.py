@@ -274,3 +274,18 @@ with folders.replaced_folder(sys.argv[1], "verilog") as new:
     assert len(entries(tmp_path)) == 2
     write(tmp_path / name, "c")
     assert entries(tmp_path) == [name]
+
+
+def test_the_second_of_two_first_ones_takes_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both saw that nothing was there."""
+    with private_folder(tmp_path, "out") as beside:
+        (beside / "out").mkdir()
+        (beside / "out" / "a").write_text("second")
+        write(tmp_path / "out", "first")
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "exists", lambda _: False)
+            folders.put(beside / "out", tmp_path / "out")
+    assert (tmp_path / "out" / "a").read_text() == "second"
+    assert entries(tmp_path) == ["out"]
