@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from amaranth._toolchain.yosys import find_yosys
+from amaranth._toolchain.yosys import YosysError, find_yosys
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
@@ -21,7 +21,15 @@ from .core.core import Core
 from .core.hierarchy import RAM_MODULE, SINGLE_MODULE, Hierarchy
 from .keywords import spelled
 
-__all__ = ["KIND", "LINT_WAIVERS", "TOP_MODULE", "Top", "VerilogFiles", "emit_verilog"]
+__all__ = [
+    "KIND",
+    "LINT_WAIVERS",
+    "TOP_MODULE",
+    "Top",
+    "VerilogFiles",
+    "YosysFailed",
+    "emit_verilog",
+]
 
 KIND = "verilog"  # of the folder, for its marker
 TOP_MODULE = "sparseflow"
@@ -29,6 +37,10 @@ LINT_WAIVERS = "sparseflow.vlt"  # for Verilator's --lint-only -Wall; lies besid
 INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
 NAME = re.compile(r"\\(\w+)(?=[\s\"])")
 Top = Callable[[Design, Image | None, Hierarchy], wiring.Component]
+
+
+class YosysFailed(RuntimeError):
+    """Yosys had no room, or no memory; its last words are in the message."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +148,14 @@ def _convert(name: str, block: wiring.Component) -> str:
         "write_verilog",
     ]
     yosys = find_yosys(lambda version: version >= (0, 40))
-    text: str = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
+    try:
+        text: str = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
+    except YosysError as error:  # a traceback, where it has no room or no memory
+        said = str(error).strip().splitlines() or ["nothing"]
+        raise YosysFailed(
+            f"Yosys, which writes the Verilog, ended early; its last words: {said[-1]}. Look for "
+            "space on the disk of temporary files, memory, and limits (ulimit -a)"
+        ) from error
     return text
 
 

@@ -19,7 +19,7 @@ from csb_format import Csb
 from csb_format.files.images import read_mem
 from csb_format.files.ownership import MARKER, PlaceError
 from csb_format.random_models import random_model
-from hdl.verilog import LINT_WAIVERS, VerilogFiles, emit_verilog
+from hdl.verilog import LINT_WAIVERS, VerilogFiles, YosysFailed, emit_verilog
 
 MODULES = ["sparseflow", "sparseflow_pe", "sparseflow_lane", "sparseflow_ram"]
 DISTINCTIVE = 0x5A3C
@@ -193,3 +193,17 @@ def test_nothing_is_left_when_writing_fails(
     assert [path.name for path in tmp_path.iterdir()] == (["v"] if there_before else [])
     if there_before:
         assert {path.name: path.read_bytes() for path in sorted(folder.iterdir())} == before
+
+
+def test_a_yosys_without_room_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk, or what a file may hold, is full: WebAssembly's own traceback is not shown."""
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
+    (tmp_path / "sitecustomize.py").write_text(limited)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("AMARANTH_USE_YOSYS", "builtin")
+    with pytest.raises(
+        YosysFailed, match=r"ended early; its last words: .*File too large.*\. Look"
+    ) as found:
+        emit_verilog(small_image().design, tmp_path / "rtl")
+    assert "\n" not in str(found.value)
+    assert not (tmp_path / "rtl").exists()
