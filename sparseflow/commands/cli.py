@@ -254,6 +254,8 @@ def main() -> None:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
     # It says what torch does inside, which changes no result.
     warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+    # Of Amaranth, about what an error or Ctrl-C has left unfinished: it would bury the error.
+    warnings.filterwarnings("ignore", ".* created but never used")
     try:
         sys.exit(app(standalone_mode=False))
     except typer.Abort:  # by Ctrl-C, in some releases of Typer; others return 130 themselves

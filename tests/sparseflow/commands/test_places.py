@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -197,3 +200,62 @@ def test_no_command_replaces_what_is_no_file_or_folder(
     assert len(error.strip().splitlines()) == 1
     assert (place.lstat().st_ino, place.lstat().st_mode) == (mark.st_ino, mark.st_mode)
     assert not list((at / "elsewhere").iterdir())
+
+
+def test_a_yosys_without_room_is_one_line(
+    run: Run,
+    chain: Chain,
+    at: Path,
+    capsys: Text,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    """Neither WebAssembly's traceback, nor what Amaranth says of hardware left unfinished."""
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
+    (at / "sitecustomize.py").write_text(limited)
+    monkeypatch.setenv("PYTHONPATH", str(at))
+    monkeypatch.setenv("AMARANTH_USE_YOSYS", "builtin")
+    assert run("verilog", chain.model, "--out", "rtl", "--pes", 4, "--lanes", 4) == 2
+    gc.collect()
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"error: Yosys, .* last words: .*File too large.* \(ulimit -a\)\n", said)
+    assert not [w for w in recwarn if "never used" in str(w.message)]
+    assert not (at / "rtl").exists()
+
+
+def test_an_edited_file_is_kept(
+    run: Run, chain: Chain, finished: Finished, at: Path, capsys: Text
+) -> None:
+    """Verilog, a simulation's Verilog and a page, with a change of the user's."""
+    for name in ("v", "b", "report"):
+        shutil.copytree(finished.folder / name, at / name)
+    for path in ("v/sparseflow.v", "b/verilog/sparseflow.v", "report/report.html"):
+        with (at / path).open("a") as file:
+            file.write("// mine")
+    before = everything(at)
+    array = ("--pes", 4, "--lanes", 4)
+    data = ("--data", chain.data, "--simulator", "icarus")
+    assert run("verilog", chain.model, "--out", "v", *array) == 2
+    assert run("simulate", chain.model, *data, "--build", "b", *array) == 2
+    assert run("report", finished.folder / "b", "--out", "report") == 2
+    said = capsys.readouterr().err
+    for name in ("sparseflow.v", "verilog/sparseflow.v", "report.html"):
+        assert f" holds {name}, changed since it was written (move it away to keep it)" in said
+    assert everything(at) == before
+    (at / "report" / "report.html").rename(at / "mine.html")
+    assert run("report", finished.folder / "b", "--out", "report") == 0
+
+
+def test_a_regression_goes_on_whatever_its_logs_are(run: Run, at: Path, capsys: Text) -> None:
+    (at / "suite.toml").write_text(SUITE)
+    given = ("regress", "suite.toml", "--out", "out", "--cache", "cache")
+    assert run(*given, "--accept") == 0
+    for path in (at / "out" / "cases").rglob("*"):
+        if path.is_file():
+            path.write_text("cut")
+    (at / "out" / "history.jsonl").write_text("")
+    assert run(*given) == 0
+    (at / "out" / "summary.md").write_text("my notes")
+    capsys.readouterr()
+    assert run(*given) == 2
+    assert "out holds summary.md, changed since" in capsys.readouterr().err
