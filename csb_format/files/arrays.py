@@ -59,7 +59,7 @@ def read_arrays(
         raise
     except Exception as error:  # A damaged archive makes the reader fail in any way.
         raise ArrayFileError(
-            f"it is no .npz file or a damaged one ({error}): write it with numpy.savez"
+            "it is no .npz file or a damaged one: write it with numpy.savez"
         ) from error
 
 
@@ -91,7 +91,7 @@ def _array(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
             return np.lib.format.read_array(stream, allow_pickle=False)
         except (ValueError, TypeError, OverflowError, MemoryError) as error:
             raise ArrayFileError(
-                f"{member.filename} cannot be read ({error}): write it with numpy.savez"
+                f"{member.filename} cannot be read, it is damaged: write it with numpy.savez"
             ) from error
 
 

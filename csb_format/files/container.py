@@ -31,6 +31,10 @@ Tensors = dict[str, npt.NDArray[Any]]
 
 _DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "I64": np.dtype("<i8")}
 _OTHERS = ("torch", "Torch", "Keras", "NumPy", "pickle", "table", "WAV")
+_UNREADABLE = {
+    "a safetensors file": "a truncated or damaged safetensors file",
+    "": "no safetensors file, or a truncated or damaged one",
+}
 _safe_open: Any = safetensors.safe_open  # Any: its stub has no types
 
 
@@ -131,8 +135,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
                 "CHECKPOINT --calibration DATA --out FILE`"
             ) from error
         raise ModelFileError(
-            f"the safetensors library cannot read it ({error}): truncated, damaged or "
-            "not a safetensors file; fetch or save it again"
+            f"it is {_UNREADABLE.get(kind, f'{kind}, no model file')}: fetch or save it again"
         ) from error
 
 
@@ -148,5 +151,6 @@ def _tensor(file: Any, name: str) -> npt.NDArray[Any]:
         return np.asarray(file.get_tensor(name))
     except (ValueError, OverflowError) as error:  # a shape beyond NumPy's limits
         raise ModelFileError(
-            f"tensor {name!r} cannot be an array ({error}): fetch or save the file again"
+            f"tensor {name!r} cannot be an array, its shape is beyond NumPy's: fetch or save the "
+            "file again"
         ) from error

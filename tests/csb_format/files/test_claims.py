@@ -114,4 +114,4 @@ def test_a_device_without_end_is_refused() -> None:
 def test_a_header_that_claims_a_header_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes((2**63).to_bytes(8, "little") + json.dumps({}).encode())
-    refused(lambda: load_model(path), "not a safetensors file")
+    refused(lambda: load_model(path), "no safetensors file, or a truncated or damaged one")

@@ -11,10 +11,10 @@ import pytest
 
 from csb_format.files.container import ModelFileError, encode, read_metadata, read_tensors
 
-# What the library says differs from release to release.
+# No word of the library, whose texts differ from release to release.
 UNREADABLE = (
-    r"^the safetensors library cannot read it \(Error while deserializing header: .+\): "
-    r"truncated, damaged or not a safetensors file; fetch or save it again$"
+    r"^it is (a truncated or damaged safetensors file|[^()]+, no model file|no safetensors file, "
+    r"or a truncated or damaged one): fetch or save it again$"
 )
 
 
@@ -124,7 +124,7 @@ def test_wrongly_described_tensor(path: Path, entry: Any) -> None:
         ("U64", [8], r"is U64, it must be U8 or I64"),
         ("BF16", [32], r"is BF16, it must be U8 or I64"),
         ("F8_E4M3", [64], r"is F8_E4M3, it must be U8 or I64"),
-        ("I64", [8] + [1] * 99, r"cannot be an array \(.+\): fetch or save"),
+        ("I64", [8] + [1] * 99, r"cannot be an array, its shape is beyond NumPy's: fetch"),
     ],
 )
 def test_tensor_that_only_the_library_knows(

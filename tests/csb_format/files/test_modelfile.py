@@ -31,11 +31,9 @@ INPUT = Fixed(16, 12)
 HIDDEN = Fixed(16, 15)
 Header = dict[str, Any]
 
-# What the library says differs from release to release.
 UNREADABLE = (
-    r"model\.safetensors: the safetensors library cannot read it "
-    r"\(Error while deserializing header: .+\): truncated, damaged or not a safetensors file; "
-    r"fetch or save it again$"
+    r"model\.safetensors: it is (a truncated or damaged safetensors file|[^()]+, no model file|no "
+    r"safetensors file, or a truncated or damaged one): fetch or save it again$"
 )
 
 
