@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from csb_format.files.replace import replace_file
+from pruning.importers.files import read_torch
 from pruning.mask.pruner import Pruner
 from pruning.mask.schedule import Increments, OneShot, Schedule
 from pruning.tasks.networks.language import LanguageModel
@@ -106,7 +107,7 @@ def train_to_file(
     """Load what training has left, or train and leave it."""
     final = place.file(row, ".pt")
     if final.exists():
-        module.load_state_dict(torch.load(final, map_location=place.device, weights_only=True))
+        module.load_state_dict(read_torch(final))
         return module.eval()
     final.parent.mkdir(parents=True, exist_ok=True)
     made = run(

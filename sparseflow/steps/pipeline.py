@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +183,7 @@ def simulate(
     image = compile_array(packed, pes, lanes)
     labelled = has_labels(data)
     if labelled and packed.head is not None:
-        check_classes(subset.labels, packed.head.output_size, model)
+        check_classes(subset.labels, packed.head.output_size, model, subset.file)
     floats = _float_accuracy(dense, pruned, subset, data if labelled else None, packed.pool)
     frames = IntegerModel(packed).quantise(subset.sequences)
     with (
@@ -302,7 +303,7 @@ def _name_demo(out: Path, seed: int, size: tuple[int, int], icarus: int) -> None
 def _first(data: SequenceData, count: int | None) -> SequenceData:
     if count is None or count >= len(data):
         return data
-    return SequenceData(data.sequences[:count], data.labels[:count])
+    return replace(data, sequences=data.sequences[:count], labels=data.labels[:count])
 
 
 def _check_data(model: Model, data: SequenceData, path: Path) -> None:

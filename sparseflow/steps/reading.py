@@ -124,7 +124,7 @@ def accuracy_as_read(network: Network, pool: str, path: Path, data: SequenceData
     """
     classifier = network.classifier(path, pool)
     check_width(network, data, path)
-    check_classes(data.labels, classifier.head.out_features, path)
+    check_classes(data.labels, classifier.head.out_features, path, data.file)
     return f"as read: {accuracy(classifier, data):.1%} on {len(data)} sequences"
 
 

@@ -170,5 +170,5 @@ def float_accuracy(path: Path, data: SequenceData, pool: str = LAST) -> float:
     network = load_network(path, frames=data.sequences)
     model = network.classifier(path, pool_of(network, pool, path))
     check_width(network, data, path)
-    check_classes(data.labels, model.head.out_features, path)
+    check_classes(data.labels, model.head.out_features, path, data.file)
     return accuracy(model, data)

@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from csb_format.files.arrays import ArrayFileError, array_headers, read_arrays
 from csb_format.files.foreign import kind_of_file
 from csb_format.files.replace import replace_file
 
-from .wrong_data import WANTED, DataSetError, other_arrays, other_file, whole_labels
+from .wrong_data import WANTED, DataSetError, check_labels, other_arrays, other_file, whole_labels
 
 __all__ = [
     "DataSetError",
@@ -50,6 +50,8 @@ class SequenceData:
         At least one; T may differ, at least 1; finite.
     labels : int64 array (sequences,)
         Classes from 0.
+    file : str
+        Name of the file that it comes from, for errors; empty if it comes from none.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class SequenceData:
 
     sequences: tuple[FloatArray, ...]
     labels: npt.NDArray[np.int64]
+    file: str = ""
 
     def __post_init__(self) -> None:
         if not self.sequences or len(self.sequences) != len(self.labels):
@@ -126,7 +129,7 @@ class Normaliser:
                 f"{len(self.mean)}; fit one to this data"
             )
         scaled = tuple(((s - self.mean) / self.std).astype(np.float32) for s in data.sequences)
-        return SequenceData(scaled, data.labels)
+        return replace(data, sequences=scaled)
 
 
 def load_japanese_vowels(split: str) -> SequenceData:
@@ -242,6 +245,7 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
         )
     if not len(lengths):
         raise DataSetError(f"{file} holds no sequence: give one at least")
+    check_labels(file, labels, len(lengths), len(frames))
     if lengths.min() < 1:
         at = int((lengths < 1).argmax())
         raise DataSetError(
@@ -251,7 +255,7 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
     with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
         frames = frames.astype(np.float32)
     parts = np.split(frames, np.cumsum(lengths.astype(np.int64))[:-1])
-    return SequenceData(tuple(parts), labels)
+    return SequenceData(tuple(parts), labels, file.name)
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

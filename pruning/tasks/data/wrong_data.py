@@ -16,6 +16,7 @@ __all__ = [
     "WANTED",
     "DataSetError",
     "check_classes",
+    "check_labels",
     "other_arrays",
     "other_file",
     "whole_labels",
@@ -65,6 +66,18 @@ _RELABEL = """
     import numpy as np
     d = dict(np.load({name!r}))
     d["labels"] = {change}
+    np.savez({name!r}, **d)"""
+
+_WITHOUT = """
+    import numpy as np
+    d = dict(np.load({name!r}))
+    kept = d["labels"] >= 0  # sequences that have a class
+    frames, lengths = d["frames"][np.repeat(kept, d["lengths"])], d["lengths"][kept]
+    np.savez({name!r}, frames=frames, lengths=lengths, labels=d["labels"][kept])"""
+_LAST_FRAME = """
+    import numpy as np
+    d = dict(np.load({name!r}))
+    d["labels"] = d["labels"][np.cumsum(d["lengths"]) - 1]  # that of each last frame
     np.savez({name!r}, **d)"""
 
 
@@ -164,7 +177,7 @@ def whole_labels(path: Path, labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     elif labels.dtype.kind not in "iu":
         what = f"are {kind}" + (f", such as {labels[0]}" if len(labels) else "")
     elif len(labels) and labels.min() < 0:
-        what, change = f"lowest {labels.min()}", 'd["labels"] - d["labels"].min()'
+        raise _negative(path, labels)
     elif len(labels) and labels.max() > np.iinfo(np.int64).max:
         what = f"up to {labels.max()}"
     else:
@@ -175,8 +188,57 @@ def whole_labels(path: Path, labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     )
 
 
-def check_classes(labels: npt.NDArray[np.int64], classes: int, network: object) -> None:
+def _negative(path: Path, labels: npt.NDArray[Any]) -> DataSetError:
+    """No class is negative: it marks what has none, or one of two sides."""
+    found = np.unique(labels)
+    if found.tolist() == [-1, 1]:
+        return DataSetError(
+            f"{path}: labels are -1 and 1: classes are counted from 0",
+            _dedented(_RELABEL).format(name=path.name, change='(d["labels"] > 0).astype(np.int64)'),
+        )
+    count, lowest = int((labels < 0).sum()), found[0]
+    return DataSetError(
+        f"{path}: labels lowest {lowest}, {count} of {len(labels)} below 0, as ignore_index marks "
+        "sequences without a class: leave those out",
+        _dedented(_WITHOUT).format(name=path.name),
+    )
+
+
+def check_labels(path: Path, labels: npt.NDArray[np.int64], sequences: int, frames: int) -> None:
+    """Refuse another number of labels than of sequences.
+
+    Raises
+    ------
+    DataSetError
+        Saying so if there is one for each frame.
+    """
+    if len(labels) == sequences:
+        return
+    if len(labels) == frames:
+        raise DataSetError(
+            f"{path}: {len(labels)} labels, one for each frame, and {sequences} sequences: give "
+            "one for each sequence",
+            _dedented(_LAST_FRAME).format(name=path.name),
+        )
+    raise DataSetError(
+        f"{path}: {sequences} sequences and {len(labels)} labels: give one label for each of at "
+        "least one sequence"
+    )
+
+
+def check_classes(
+    labels: npt.NDArray[np.int64], classes: int, network: object, file: str = ""
+) -> None:
     """Refuse labels beyond the classes of a network.
+
+    Parameters
+    ----------
+    labels : int64 array
+    classes : int
+    network : object
+        Its name.
+    file : str
+        Name of the data's file.
 
     Raises
     ------
@@ -187,9 +249,12 @@ def check_classes(labels: npt.NDArray[np.int64], classes: int, network: object) 
     if high < classes:
         return
     knows = f"{network} knows {classes} classes, 0 to {classes - 1}"
+    where = f"{file}: " if file else ""
     if low == 1 and high == classes:
         raise DataSetError(
-            f"labels from 1 to {high}, but {knows}: labels are counted from 0, subtract 1",
-            _dedented(_RELABEL).format(name="data.npz", change='d["labels"] - 1'),
+            f"{where}labels from 1 to {high}, but {knows}: labels are counted from 0, subtract 1",
+            _dedented(_RELABEL).format(name=file or "data.npz", change='d["labels"] - 1'),
         )
-    raise DataSetError(f"labels up to {high}, but {knows}: give the data that it was trained on")
+    raise DataSetError(
+        f"{where}labels up to {high}, but {knows}: give the data that it was trained on"
+    )

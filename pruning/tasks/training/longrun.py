@@ -17,6 +17,8 @@ from torch.optim import Optimizer
 
 from csb_format.files.replace import replace_file
 
+from ...importers.checkpoint import CheckpointError
+from ...importers.files import read_torch
 from ...mask.pruner import Pruner
 from .numbers import reproducible
 
@@ -27,6 +29,7 @@ Progress = Callable[[int, int, float], None]
 MakePruner = Callable[[nn.Module, Optimizer, int], Pruner[Any] | None]
 
 _SAVE_SECONDS = 90.0
+_PARTS = ("plan", "position", "carry", "module", "optimizer", "pruner")
 
 
 class OutOfTime(Exception):
@@ -236,7 +239,19 @@ class _Run:
 
     def _load(self, path: Path) -> None:
         device = next(self.module.parameters()).device
-        state = torch.load(path, map_location=device, weights_only=True)
+        try:
+            # Its reader runs no code, and holds what a file claims against its size.
+            state: dict[str, Any] = read_torch(path)
+        except CheckpointError as error:
+            raise ValueError(
+                f"{os.fspath(path)} is damaged, or no checkpoint of a run: remove it, or choose "
+                "another folder"
+            ) from error
+        if missing := [name for name in _PARTS if name not in state]:
+            raise ValueError(
+                f"{os.fspath(path)} is no checkpoint of a run, it lacks {', '.join(missing)}: "
+                "remove it, or choose another folder"
+            )
         if state["plan"] != repr((self.plan, self.total)):
             raise ValueError(
                 f"{os.fspath(path)} belongs to {state['plan']}, not {(self.plan, self.total)}: "
@@ -246,4 +261,5 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.pruner is not None:
             self.pruner.load_state_dict(state["pruner"])
-        self.position, self.carry = state["position"], state["carry"]
+        self.position = state["position"]
+        self.carry = [tensor.to(device) for tensor in state["carry"]]

@@ -116,7 +116,9 @@ ARRAYS: dict[str, tuple[bytes, str]] = {
     "one-hot": (npz(**RIGHT | {"labels": np.eye(4)}), "labels of shape (4, 4), one-hot or scores"),
     "words": (npz(**RIGHT | {"labels": np.array(list("abcd"))}), "labels are text"),
     "yes and no": (npz(**RIGHT | {"labels": np.ones(4, bool)}), "labels are bool, such as True"),
-    "below 0": (npz(**RIGHT | {"labels": np.arange(4) - 1}), "labels lowest -1"),
+    "below 0": (npz(**RIGHT | {"labels": np.arange(4) - 1}), "labels lowest -1, 1 of 4 below 0"),
+    "two sides": (npz(**RIGHT | {"labels": np.array([-1, 1, 1, -1])}), "labels are -1 and 1"),
+    "each frame": (npz(**RIGHT | {"labels": np.arange(24)}), "24 labels, one for each frame"),
     "huge": (npz(**RIGHT | {"labels": np.full(4, 2**63, np.uint64)}), "labels up to 92233720368"),
 }
 
@@ -132,13 +134,16 @@ def test_other_arrays_are_named(tmp_path: Path, kind: str) -> None:
     assert words in caught.value.text
 
 
+MENDED_LABELS = ("float labels", "one-hot", "words", "below 0", "two sides", "each frame")
 MENDED: dict[str, bytes] = {
     "csv": b"1.0,2.0\n3.0,4.0\n",
     "npy": npy(X),
     "padded": ARRAYS["padded"][0],
     "pickled": npz(frames=RAGGED),
-    **{name: ARRAYS[name][0] for name in ("float labels", "one-hot", "words", "below 0")},
+    **{name: ARRAYS[name][0] for name in MENDED_LABELS},
 }
+
+LABELS = {"below 0": [0, 1, 2], "two sides": [0, 1, 1, 0], "each frame": [5, 11, 17, 23]}
 
 
 @pytest.mark.parametrize("kind", MENDED)
@@ -153,7 +158,7 @@ def test_the_snippet_converts_it(tmp_path: Path, kind: str) -> None:
     found = load_sequences(made if made.exists() else path)
     assert found.width == {"csv": 2}.get(kind, 3)
     if kind not in ("csv", "npy", "pickled"):
-        assert found.labels.tolist() == [0, 1, 2, 3]
+        assert found.labels.tolist() == LABELS.get(kind, [0, 1, 2, 3])
 
 
 def test_arrays_that_do_not_count_are_not_read(tmp_path: Path) -> None:
@@ -173,6 +178,16 @@ def test_arrays_that_do_not_count_are_not_read(tmp_path: Path) -> None:
 def test_labels_beyond_the_classes(labels: list[int], words: str) -> None:
     with pytest.raises(DataSetError, match=words):
         check_classes(np.array(labels), 3, "NET")
+
+
+def test_labels_from_1_are_mended_in_the_users_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    path.write_bytes(npz(**RIGHT | {"labels": np.array([1, 2, 3, 1])}))
+    data = load_sequences(path)
+    with pytest.raises(DataSetError, match=r"^mine.npz: labels from 1") as caught:
+        check_classes(data.labels, 3, "NET", data.file)
+    subprocess.run([sys.executable, "-c", caught.value.snippet], cwd=tmp_path, check=True)
+    assert load_sequences(path).labels.tolist() == [0, 1, 2, 0]
 
 
 @pytest.mark.parametrize("make", [lambda p: p.mkdir(), lambda p: None])

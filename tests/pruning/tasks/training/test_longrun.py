@@ -120,6 +120,21 @@ class _Diverging(LanguageTask):
         return loss * float("nan"), carry
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        torch.zeros(1).expand(1 << 15, 1 << 10),  # claims 128 MiB in a file of a kilobyte
+        {"module": {}},
+        [1],
+    ],
+    ids=["claims more", "state dict", "list"],
+)
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, content: Any) -> None:
+    torch.save({"w": content} if isinstance(content, torch.Tensor) else content, tmp_path / "c")
+    with pytest.raises(ValueError, match=r"c is (damaged|no checkpoint).*: remove it, or choose"):
+        run(TASK, model(), PLAN, checkpoint=tmp_path / "c")
+
+
 def test_a_loss_that_is_no_number_stops_the_run() -> None:
     with pytest.raises(ValueError, match="loss nan after 1 steps: lower the learning rate"):
         run(_Diverging(TOKENS, 2, 8), model(), PLAN)
