@@ -18,6 +18,7 @@ from csb_format.geometry import Geometry
 from csb_format.precision import Balance, Precision
 
 from ..importers import Imported
+from ..importers.imported import is_float, no_floats
 from ..mask.masks import bank_balanced_mask
 from .lockstep import bank_loads, cycles_of, utilisation
 
@@ -263,8 +264,11 @@ def _matrices(model: Imported, names: Sequence[str]) -> list[_Matrix]:
     matrices = {
         name: tensor.float()
         for name, tensor in state.items()
-        if tensor.ndim == 2 and tensor.is_floating_point() and tensor.numel()
+        if tensor.ndim == 2 and is_float(tensor) and tensor.numel()
     }
+    others = [name for name in names or state if _is_other(state.get(name))]
+    if others and (names or not matrices):
+        raise ValueError(no_floats(others, state[others[0]]))
     unknown = [name for name in names if name not in matrices]
     if unknown or not matrices:
         raise ValueError(
@@ -274,6 +278,10 @@ def _matrices(model: Imported, names: Sequence[str]) -> list[_Matrix]:
     shapes = {name: (tensor.shape[0], tensor.shape[1]) for name, tensor in matrices.items()}
     chosen = names or list(matrices)
     return [_matrix(model, name, matrices[name], shapes) for name in chosen]
+
+
+def _is_other(tensor: Tensor | None) -> bool:
+    return tensor is not None and tensor.ndim == 2 and not is_float(tensor)
 
 
 def _matrix(

@@ -14,10 +14,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from csb_format.pooling import LAST, POOLS, check_pool
+from csb_format.pooling import LAST, check_pool
 
 from ..importers import Imported, import_model
 from ..importers.checkpoint import CheckpointError, UnsupportedLayerError
+from .misfits import (
+    check_floats,
+    check_graph,
+    check_orientation,
+    foreign_names,
+    told_of_rest,
+    transposed_heads,
+)
 from .pooling import pooled
 
 __all__ = ["Classifier", "Network", "load_network", "network_of"]
@@ -228,11 +236,12 @@ def load_network(
 
 def network_of(found: Imported) -> Network:
     """What :func:`load_network` makes of an imported file that holds weights."""
-    _check_pool(found)
+    check_graph(found)
     prefix = _prefix(found.state_dict)
     parts = _parts(found.state_dict, prefix)
     cell = any(not _PARAMETER.fullmatch(leaf)[4] for leaf in parts)  # type: ignore[index]
     names = {(f"{leaf}_l0" if cell else leaf): prefix + leaf for leaf in parts}
+    check_floats(found.state_dict, names.values())
     recurrent = _recurrent(prefix, {leaf: found.state_dict[n] for leaf, n in names.items()})
     rest = {n: t for n, t in found.state_dict.items() if n not in names.values()}
     head, name = _head(rest, recurrent)
@@ -240,21 +249,11 @@ def network_of(found: Imported) -> Network:
     return Network(recurrent, head, origin | _head_names(head, name), found, cell)
 
 
-def _check_pool(found: Imported) -> None:
-    """Refuse a graph whose head is fed otherwise than :class:`Classifier` feeds it."""
-    reading = found.reading
-    # Without a head, a graph's output is that of the recurrent module, at whatever frames.
-    if reading is None or not reading.head or reading.pool in POOLS:
-        return
-    raise UnsupportedLayerError(
-        f"node {reading.pooled_by}: {reading.fed}; feed the head with the output at the "
-        "last frame, y[:, -1], or with their mean, train and export again"
-    )
-
-
 def _prefix(tensors: Mapping[str, Tensor]) -> str:
     matches = {name: _PARAMETER.fullmatch(name) for name in tensors}
     found = list(dict.fromkeys(match[1] for match in matches.values() if match))
+    if not found and (error := foreign_names(tensors)):
+        raise error
     if len(found) != 1:
         named = ", ".join(f"{prefix}weight_ih..." for prefix in found)
         raise CheckpointError(
@@ -310,6 +309,7 @@ def _check_matrices(prefix: str, parts: Mapping[str, Tensor]) -> None:
                 f"tensor {prefix}{name} of shape {tuple(tensor.shape)}: it must be a matrix with "
                 "rows and columns"
             )
+    check_orientation(prefix, parts)
 
 
 def _kind(prefix: str, recurrent: Tensor, hidden: int) -> type[Recurrent]:
@@ -345,10 +345,10 @@ def _check_parts(prefix: str, parts: Mapping[str, Tensor], module: Recurrent) ->
             f"{', '.join(surplus) or 'nothing'} too much for {module}: save its whole state dict"
         )
     for name, tensor in parts.items():
-        if not tensor.is_floating_point() or tuple(tensor.shape) != wanted[name]:
+        if tuple(tensor.shape) != wanted[name]:
             raise CheckpointError(
-                f"tensor {prefix}{name} of shape {tuple(tensor.shape)} and {tensor.dtype}: "
-                f"{module} needs floats of shape {wanted[name]}"
+                f"tensor {prefix}{name} of shape {tuple(tensor.shape)}: {module} needs "
+                f"{wanted[name]}"
             )
 
 
@@ -359,19 +359,18 @@ def _head(rest: Mapping[str, Tensor], recurrent: Recurrent) -> tuple[nn.Linear |
     fits = [
         n
         for n, t in rest.items()
-        if n.rpartition(".")[2] == "weight"
-        and t.is_floating_point()
-        and t.ndim == 2
-        and t.shape[1] == width
-        and len(t)
+        if n.rpartition(".")[2] == "weight" and t.ndim == 2 and t.shape[1] == width and len(t)
     ]
     known = {name for fit in fits for name in (fit, fit.removesuffix("weight") + "bias")}
     left = [name for name in rest if name not in known]
+    if not fits:
+        transposed_heads(rest, width)
     if len(fits) != 1 or left:
+        told = told_of_rest({name: rest[name] for name in left}, recurrent.input_size)
         raise CheckpointError(
-            f"beside the {type(recurrent).__name__}: {', '.join(left or fits)}. Only one linear "
-            f"layer with {width} columns (its output) is supported: save the two alone, or pack "
-            "all matrices with --matrices"
+            f"beside the {type(recurrent).__name__}: {', '.join(left or fits)}. Only one "
+            f"linear layer with {width} columns (its output) is supported: save the two alone, or "
+            f"pack all matrices with --matrices{told}"
         )
     return _linear(rest, fits[0]), fits[0]
 

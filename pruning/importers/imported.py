@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,8 +12,11 @@ from torch import Tensor
 from .checkpoint import CheckpointError, save_tensors
 
 __all__ = [
-    "Imported", "Reading", "as_mask", "check_dense", "check_mask", "nonzero_masks", "save_imported",
+    "Imported", "Reading", "as_mask", "check_dense", "check_mask", "is_float", "no_floats",
+    "nonzero_masks", "save_imported",
 ]  # fmt: skip
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 _FED = {
@@ -86,6 +89,8 @@ class Imported:
     reading : Reading or None
         What the graph says of pooling and softmax; None where there is none, as in state
         dicts, or where matrices were read alone.
+    unfit : str
+        Why it is no recurrent module with a head, where the file tells; else empty.
     """
 
     state_dict: dict[str, Tensor]
@@ -95,6 +100,7 @@ class Imported:
     dense: dict[str, Tensor] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     reading: Reading | None = None
+    unfit: str = ""
 
     def mask(self, name: str) -> Tensor:
         """The mask of a matrix, bool; its nonzero weights where it has no mask.
@@ -152,13 +158,20 @@ def as_mask(name: str, values: Tensor, weight: Tensor | None = None) -> Tensor:
 
 _TO_DENSE = """
 import torch
-state = torch.load("net.pt", map_location="cpu", weights_only=True)
-dense = {name: tensor.to_dense() for name, tensor in state.items()}
+state = torch.load({file!r}, map_location="cpu", weights_only=True)
+dense = {{name: tensor.to_dense() for name, tensor in state.items()}}
 torch.save(dense, "weights.pt")"""
 
 
-def check_dense(name: str, tensor: Tensor) -> None:
+def check_dense(name: str, tensor: Tensor, file: str = "net.pt") -> None:
     """Refuse a tensor without values of its own, one by one.
+
+    Parameters
+    ----------
+    name : str
+    tensor : Tensor
+    file : str
+        Name of its file, for the mend.
 
     Raises
     ------
@@ -176,7 +189,8 @@ def check_dense(name: str, tensor: Tensor) -> None:
         )
     if tensor.layout != torch.strided:
         raise CheckpointError(
-            f"{name} is a {tensor.layout} tensor: save dense tensors, its to_dense()", _TO_DENSE
+            f"{name} is a {tensor.layout} tensor: save dense tensors, its to_dense()",
+            _TO_DENSE.format(file=file),
         )
 
 
@@ -197,11 +211,38 @@ def check_mask(name: str, weight: Tensor, mask: Tensor) -> None:
         )
 
 
+def is_float(tensor: Tensor) -> bool:
+    """Whether a tensor is of floats that stand for themselves: of 16 bits or more."""
+    return tensor.dtype in _FLOATS
+
+
+def no_floats(names: Sequence[str], tensor: Tensor) -> str:
+    """Of what type weights are, and what makes floats of them, for an error.
+
+    Parameters
+    ----------
+    names : sequence of str
+        One at least, whose weights are not :func:`is_float`.
+    tensor : Tensor
+        The first of them.
+    """
+    few = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    kind = str(tensor.dtype).removeprefix("torch.")
+    mends = {
+        "complex": "complex numbers are not supported: train torch.nn.LSTM, whose weights are real",
+        "bool": "these are masks: give the weights as the file, and this one with --masks",
+        "float8": "save floats, (tensor.float() * scale) with the scale that belongs to each",
+    }
+    whole = "save the float model of before quantisation, or (tensor.float() - zero_point) * scale"
+    mend = next((text for mark, text in mends.items() if kind.startswith(mark)), whole)
+    return f"{few} of shape {tuple(tensor.shape)}: weights of {kind}, not floats; {mend}"
+
+
 def nonzero_masks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Masks of the floating matrices that hold zeros."""
     found = {
         name: tensor != 0
         for name, tensor in tensors.items()
-        if tensor.ndim == 2 and tensor.is_floating_point()
+        if tensor.ndim == 2 and is_float(tensor)
     }
     return {name: mask for name, mask in found.items() if not mask.all()}

@@ -84,7 +84,7 @@ def _import_tensors(path: Path, kind: str, outside: MaskFile) -> Imported:
     content, metadata = _read(path, kind)
     alone = find_masks(content)
     if alone is None:
-        tensors, notes = unwrap(content)
+        tensors, notes = unwrap(content, path.name)
         found = resolve(tensors, outside)
         named = f"{kind}: {found.source}"
         return replace(found, source=named, notes=(*notes, *found.notes), metadata=metadata)
@@ -135,4 +135,5 @@ def _import_onnx(
         source=f"{'onnx' if reading else 'onnx, matrices alone'}: {found.source}",
         notes=(*notes, *found.notes),
         reading=reading,
+        unfit=read.unfit,
     )

@@ -17,11 +17,24 @@ __all__ = ["resolve", "unwrap"]
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PARAMETRISED = re.compile(r"^(.*?)parametrizations\.([^.]+)\.(.+)$")
+_ONE = """
+import torch
+state = torch.load({file!r}, map_location="cpu", weights_only=True)[{name!r}]
+torch.save(state, "weights.pt")"""
+_RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?$")
 _NO_MASKS = MaskFile({}, "")
 
 
-def unwrap(content: Mapping[str, Any]) -> tuple[dict[str, Tensor], list[str]]:
+def unwrap(
+    content: Mapping[str, Any], file: str = "checkpoint.pt"
+) -> tuple[dict[str, Tensor], list[str]]:
     """Find the state dict of a training checkpoint; returns it and notes on what else is there.
+
+    Parameters
+    ----------
+    content : mapping
+    file : str
+        Name of its file, for errors.
 
     Raises
     ------
@@ -32,19 +45,58 @@ def unwrap(content: Mapping[str, Any]) -> tuple[dict[str, Tensor], list[str]]:
     if len(inner) == 1:
         left = sorted(set(content) - set(inner))
         notes = [f"beside {inner[0]!r}, left alone: {', '.join(left)}"] if left else []
-        return _tensors(content[inner[0]]), notes
-    return _tensors(content), []
+        tensors, more = _without_counts(content[inner[0]], file)
+        return tensors, [*notes, *more]
+    return _without_counts(content, file)
 
 
-def _tensors(content: Mapping[str, Any]) -> dict[str, Tensor]:
+def _without_counts(content: Mapping[str, Any], file: str) -> tuple[dict[str, Tensor], list[str]]:
+    """Without what torch itself keeps beside weights; what is left out is told."""
+    tensors = _tensors({n: value for n, value in content.items() if n != "_metadata"}, file)
+    # torch.optim.swa_utils.AveragedModel counts beside the module whose average it is.
+    count = tensors.get("n_averaged")
+    if count is None or count.numel() != 1 or not any(n.startswith("module.") for n in tensors):
+        return tensors, []
+    del tensors["n_averaged"]
+    if not count.item():
+        return tensors, ["weights of an AveragedModel that has averaged nothing yet"]
+    return tensors, [f"weights of an AveragedModel, the average of {count.item():g}"]
+
+
+def _tensors(content: Mapping[str, Any], file: str) -> dict[str, Tensor]:
     for name, value in content.items():
-        if not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{name!r} is a {type(value).__name__}, not a tensor: save model.state_dict() "
-                "alone, or under the key 'state_dict'"
-            )
-        check_dense(name, value)
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise _no_tensor(content, name, value, file)
+        check_dense(name, value, file)
     return {name: value.detach() for name, value in content.items()}
+
+
+def _no_tensor(
+    content: Mapping[str, Any], name: object, value: object, file: str
+) -> CheckpointError:
+    """The error for what is no tensor; where state dicts lie below it, with their names."""
+    below = [str(key) for key, each in content.items() if _is_state_dict(each)]
+    if below:
+        what = "state dicts" if len(below) > 1 else "a state dict"
+        return CheckpointError(
+            f"{file} holds {what} under {', '.join(map(repr, below))}: save the one that is meant "
+            "alone, or under the key 'state_dict'",
+            _ONE.format(file=file, name=below[0]),
+        )
+    kind = type(value).__name__
+    article = "an" if kind[:1] in "AEIOU" else "a"
+    return CheckpointError(
+        f"{name!r} is {article} {kind}, not a tensor: save model.state_dict() alone, or under the "
+        "key 'state_dict'"
+    )
+
+
+def _is_state_dict(value: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(each, Tensor) for each in value.values())
+    )
 
 
 def resolve(tensors: Mapping[str, Tensor], outside: MaskFile = _NO_MASKS) -> Imported:
@@ -70,7 +122,7 @@ def resolve(tensors: Mapping[str, Tensor], outside: MaskFile = _NO_MASKS) -> Imp
     UnsupportedLayerError
         Naming a parametrisation that is no mask, for example weight normalisation.
     """
-    _refuse_weight_norm(tensors)
+    _refuse_computed(tensors)
     work = _Resolution(dict(tensors), outside)
     work.take_pruned()
     work.take_parametrised()
@@ -195,12 +247,25 @@ def _no_mask_parametrisation(name: str) -> UnsupportedLayerError:
     )
 
 
-def _refuse_weight_norm(tensors: Mapping[str, Tensor]) -> None:
+def _refuse_computed(tensors: Mapping[str, Tensor]) -> None:
+    """No weight may be taken for its own that torch computes from others at every call."""
     for name in tensors:
-        if name.endswith("_g") and f"{name[:-2]}_v" in tensors:
+        base = name.rpartition("_")[0]
+        if name.endswith("_g") and f"{base}_v" in tensors:
             raise UnsupportedLayerError(
                 f"tensor {name}: weight normalisation; call torch.nn.utils.remove_weight_norm "
                 "before saving"
+            )
+        if name.endswith("_orig") and f"{base}_u" in tensors and f"{base}_mask" not in tensors:
+            raise UnsupportedLayerError(
+                f"tensor {name}: spectral normalisation; call "
+                "torch.nn.utils.remove_spectral_norm before saving"
+            )
+        if name.endswith("_raw") and (base in tensors or _RECURRENT.search(base)):
+            raise UnsupportedLayerError(
+                f"tensor {name}: weight drop (AWD-LSTM), of which {base} is dropped out at every "
+                f"step of training; save {name} under the plain name: "
+                f"state[{base!r}] = state.pop({name!r})"
             )
 
 

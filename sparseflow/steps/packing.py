@@ -16,6 +16,7 @@ from pruning.files.layouts import balanced_over, layout_of
 from pruning.files.network import Network, load_network
 from pruning.importers import Imported, import_model
 from pruning.importers.checkpoint import CheckpointError
+from pruning.importers.imported import is_float, no_floats
 from pruning.integers.calibrate import Saturation, count_saturations
 from pruning.integers.packing import pack_matrices
 from pruning.integers.qat import Precision, QatClassifier
@@ -232,7 +233,10 @@ def pack_imported(path: Path, how: Packing) -> tuple[dict[str, PackedMatrix], li
         say(f"note: {note}")
     if not imported.state_dict:
         raise CheckpointError(f"{path} holds masks alone: give the weights, and this with --masks")
-    every = [n for n, t in imported.state_dict.items() if t.ndim == 2 and t.is_floating_point()]
+    tensors = {name: t for name, t in imported.state_dict.items() if t.ndim == 2}
+    every = [name for name, tensor in tensors.items() if is_float(tensor)]
+    if tensors and not every:
+        raise CheckpointError(f"{path}: {no_floats(list(tensors), next(iter(tensors.values())))}")
     named = [name for name, _ in parse(how.wishes)]
     chosen = [n for n in every if n in imported.masks or any(is_called(n, x) for x in named)]
     if not chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from .load import in_order, opset_of
 from .recurrent import Recurrent, read_recurrent
 from .values import Array
 
-__all__ = ["linear_name", "prefixes", "read_matrices"]
+__all__ = ["linear_name", "prefixes", "read_matrices", "why_no_layer"]
 
 _CELLS = ("LSTM", "GRU")
 # What torch puts between two layers of one nn.LSTM.
@@ -89,6 +90,11 @@ def _refuse_other_cells(graph: Graph) -> None:
     """No cell may be left out silently."""
     for node in graph.nodes:
         known = node.op_type in _CELLS and plain(node.domain)
+        if node.op_type == "RNN" and plain(node.domain):
+            raise UnsupportedLayerError(
+                f"node {label(node)}: a plain RNN (torch.nn.RNN, Keras' SimpleRNN), which has no "
+                "gates; train and export torch.nn.LSTM"
+            )
         if any(word in node.op_type for word in (*_CELLS, "RNN")) and not known:
             raise UnsupportedLayerError(
                 f"node {label(node)}: only LSTM and GRU nodes can be imported; export the float "
@@ -199,3 +205,40 @@ def _names(weight: str, bias: str, node: str) -> Iterator[str]:
     while True:
         yield f"linear_{number}"
         number += 1
+
+
+def why_no_layer(model: Any) -> str:
+    """Why a graph without LSTM and GRU nodes is no recurrent network here.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+
+    Returns
+    -------
+    str
+        Empty where nothing tells.
+    """
+    count = Counter(node.op_type for node in model.graph.node)
+    if not (count["Gemm"] or count["MatMul"]):
+        return ""
+    gate = next((n for n in model.graph.node if n.op_type in ("Sigmoid", "Tanh", "Relu")), None)
+    if gate is None:
+        return ""
+    # A step of an LSTM has three sigmoids and two tanh, of a GRU two and one.
+    kind = "LSTM" if count["Sigmoid"] < 1.75 * count["Tanh"] else "GRU"
+    steps = min(count["Sigmoid"] // 3, count["Tanh"] // 2)
+    if kind == "GRU":
+        steps = min(count["Sigmoid"] // 2, count["Tanh"])
+    if steps:
+        return (
+            f"node {label(gate)}: the graph has no LSTM or GRU node but {steps} steps of a cell, as nn.{kind}Cell in a "
+            f"loop is exported: load its weights into torch.nn.{kind} (weight_ih becomes "
+            "weight_ih_l0 and so on) and export that; single matrices: pack --matrices"
+        )
+    if count["Tanh"] + count["Relu"] > 1 and not count["Sigmoid"]:
+        return (
+            f"node {label(gate)}: the graph has no LSTM or GRU node, it is a plain RNN (torch.nn.RNN) step by step, or "
+            "no recurrent network; train and export torch.nn.LSTM; single matrices: pack --matrices"
+        )
+    return ""

@@ -16,7 +16,7 @@ from ..imported import Reading
 from .graph import GraphError, label, refusal
 from .linear_head import Head, finished
 from .load import load_model
-from .matrices import linear_name, prefixes, read_matrices
+from .matrices import linear_name, prefixes, read_matrices, why_no_layer
 from .recurrent import Recurrent
 from .values import Data, Known
 from .walk import Walk, walk
@@ -47,6 +47,8 @@ class OnnxNetwork:
         Module and number in it of every recurrent layer.
     head : str
         Prefix of the head's tensors, empty without one.
+    unfit : str
+        Why there is no recurrent layer, where there is none; else empty.
     """
 
     tensors: dict[str, Tensor]
@@ -58,6 +60,7 @@ class OnnxNetwork:
     result: Data | None = None
     prefixes: tuple[tuple[str, int], ...] = ()
     head: str = ""
+    unfit: str = ""
 
 
 def read_onnx(path: Path, matrices: bool = False) -> OnnxNetwork:
@@ -82,7 +85,7 @@ def read_onnx(path: Path, matrices: bool = False) -> OnnxNetwork:
     model = load_model(path)
     if matrices or not any(node.op_type in ("LSTM", "GRU") for node in model.graph.node):
         tensors, notes = read_matrices(model)
-        return OnnxNetwork(tensors, tuple(notes))
+        return OnnxNetwork(tensors, tuple(notes), unfit="" if matrices else why_no_layer(model))
     try:
         done = walk(model)
         output, result, notes = _result(model, done)

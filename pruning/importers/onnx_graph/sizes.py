@@ -1,18 +1,33 @@
-"""Sizes of the input as values of a graph: what exporters compute shapes from."""
+"""Inputs of a graph: their sizes, which exporters compute shapes from, and whole numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnx
+from onnx import TensorProto
 
 from ..checkpoint import CheckpointError
 from .graph import attributes, refusal, tensor_array
 from .values import Atom, Axis, Computed, Data, Dim, Known, Sizes, Spread, Value, length
 
-__all__ = ["as_dims", "check_declared", "input_of", "shape_of", "sizes_node", "spread_node"]
+__all__ = ["Tokens", "as_dims", "check_declared", "input_of", "shape_of", "sizes_node"]
+__all__ += ["spread_node"]
+
+_WHOLE = (
+    TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16, TensorProto.INT32,
+    TensorProto.INT64, TensorProto.BOOL, TensorProto.UINT32, TensorProto.UINT64,
+)  # fmt: skip
+# They leave whole numbers whole, on their way to a table.
+_FORMS = (
+    "Cast", "Concat", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
+    "Unsqueeze",
+)  # fmt: skip
+# They read lengths of sequences, or no values at all.
+_OTHERS = ("LSTM", "GRU", "Shape")
 
 
 def shape_of(node: Any, data: Data) -> Value:
@@ -175,4 +190,49 @@ def check_declared(node: Any, value: Any, found: Value) -> None:
             node,
             f"contradictory shapes: the file says {told[0]} of {value.name}, it writes {told[1]}",
             "export the model again",
+        )
+
+
+@dataclass(eq=False)
+class Tokens:
+    """Names of values that are inputs of whole numbers, or another form of one.
+
+    Parameters
+    ----------
+    names : dict of str to str
+        The input behind each.
+    """
+
+    names: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, inputs: Iterable[Any]) -> Tokens:
+        """Those of a graph's inputs."""
+        whole = [v.name for v in inputs if int(v.type.tensor_type.elem_type) in _WHOLE]
+        return cls({name: name for name in whole})
+
+    def follow(self, node: Any, inputs: Sequence[Value | None]) -> None:
+        """Remember what a node makes of them.
+
+        Raises
+        ------
+        UnsupportedLayerError
+            Where they are looked up, or become numbers to compute with.
+        """
+        read = [self.names[name] for name in node.input if name in self.names]
+        if not read or node.op_type in _OTHERS:
+            return
+        if node.op_type in _FORMS:
+            self.names |= dict.fromkeys(filter(None, node.output), read[0])
+            return
+        table = inputs[0].array.shape if isinstance(inputs[0], Known) else ()
+        looked_up = node.op_type == "Gather" and len(table) == 2
+        what = f", looked up here in an embedding of {table[0]} x {table[1]}" if looked_up else ""
+        width = table[1] if looked_up else "features"
+        raise refusal(
+            node,
+            f"the input {read[0]} is whole numbers (tokens){what}, the accelerator takes frames of "
+            "floats",
+            f"export what is behind it, with (batch, frames, {width}) of float32 as its input, and "
+            "give looked-up vectors as the frames of the data",
         )

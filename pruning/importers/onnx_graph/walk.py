@@ -17,7 +17,7 @@ from .graph import attributes, label, plain, refusal, tensor_array
 from .linear_head import Head, read_head, read_softmax
 from .load import in_order, opset_of
 from .recurrent import Recurrent, read_layer
-from .sizes import as_dims, check_declared, input_of, shape_of, sizes_node, spread_node
+from .sizes import Tokens, as_dims, check_declared, input_of, shape_of, sizes_node, spread_node
 from .values import Axis, Computed, Data, Dim, Known, Spread, Value, length
 
 __all__ = ["Walk", "walk"]
@@ -46,6 +46,8 @@ class Walk:
         What the first layer reads.
     nodes : list of onnx.NodeProto
         Those that outputs depend on, in order.
+    tokens : Tokens
+        Inputs that are whole numbers.
     """
 
     opset: int
@@ -56,6 +58,7 @@ class Walk:
     folded: list[str] = field(default_factory=list)
     root: Data | None = None
     nodes: list[Any] = field(default_factory=list)
+    tokens: Tokens = field(default_factory=Tokens)
 
     def visit(self, node: Any) -> None:
         """Find out what a node writes.
@@ -85,6 +88,7 @@ class Walk:
         if not plain(node.domain):
             raise refusal(node, f"an operator of {node.domain}", _MEND)
         if any(isinstance(value, Data) for value in inputs):
+            self.tokens.follow(node, inputs)
             handler = _HANDLERS.get(node.op_type)
             if handler is None:
                 raise refusal(node, f"{node.op_type} changes values", _MEND)
@@ -127,7 +131,8 @@ class Walk:
         if training is not None and not (isinstance(training, Known) and not training.array.any()):
             raise refusal(node, "drops values, as in training", "export model.eval()")
         said = attributes(node)
-        if node.op_type == "Cast" and said["to"] not in _FLOATS:
+        tokens = node.input[0] in self.tokens.names  # refused where they are used
+        if node.op_type == "Cast" and said["to"] not in _FLOATS and not tokens:
             raise refusal(node, "a cast to other numbers than float32", _MEND)
         return [_data(node, inputs)]
 
@@ -370,6 +375,7 @@ def walk(model: Any) -> Walk:
     for value in graph.input:
         values.setdefault(value.name, input_of(value))
     done = Walk(opset_of(model), Folder(opset_of(model), held), values)
+    done.tokens = Tokens.of(v for v in graph.input if v.name not in constants)
     done.nodes = _needed(in_order(graph), {value.name for value in graph.output})
     read = {name for node in done.nodes for name in node.input}
     # Exporters leave the shapes of values that nobody reads as they happened to be.

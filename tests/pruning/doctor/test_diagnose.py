@@ -284,3 +284,12 @@ def test_a_pruned_model_is_not_called_dense() -> None:
     found = diagnose(Imported({"w": torch.eye(16), "v": torch.ones(16, 16)}, {}, "test"), [4])
     assert [matrix.dense for matrix in found.matrices] == [False, True]
     assert not any("it is dense" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("names", [(), ("a",)])
+@pytest.mark.parametrize("kind", [torch.int8, torch.bool, torch.complex64, torch.float8_e5m2])
+def test_matrices_that_are_no_floats_are_named(kind: torch.dtype, names: tuple[str, ...]) -> None:
+    model = Imported({"a": torch.ones(4, 4).to(kind)}, {}, "test")
+    told = str(kind).removeprefix("torch.")
+    with pytest.raises(ValueError, match=rf"a of shape \(4, 4\): weights of {told}, not floats; "):
+        diagnose(model, names=names)

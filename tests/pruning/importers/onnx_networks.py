@@ -254,7 +254,9 @@ NETWORKS: dict[str, Case] = {
         more=lambda: {"other": nn.LSTM(INPUTS, UNITS, batch_first=True)},
     ),
     "steps of a cell": Case(
-        _own_steps, "0 recurrent modules", more=lambda: {"cell": nn.LSTMCell(INPUTS, UNITS)}
+        _own_steps,
+        "but [0-9]+ steps of a cell, as nn.LSTMCell",
+        more=lambda: {"cell": nn.LSTMCell(INPUTS, UNITS)},
     ),
     "sigmoid at the end": Case(lambda n, x: torch.sigmoid(n.fc(n.last(x))), r"\(Sigmoid\)"),
     "greatest class": Case(lambda n, x: n.fc(n.last(x)).argmax(1), r"\(ArgMax\)"),

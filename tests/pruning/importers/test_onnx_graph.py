@@ -379,3 +379,63 @@ def test_an_input_of_half_the_width_is_named(tmp_path: Path) -> None:
     onnx.save(model, path)
     with pytest.raises(CheckpointError, match="input x is float16: export the network in float32"):
         import_model(path)
+
+
+TABLE = op("Gather", "table tokens", "x")
+FORMS: dict[str, tuple[list[Any], str]] = {
+    "looked up": (
+        [],
+        "n_x (Gather): the input tokens is whole numbers (tokens), looked up",
+    ),
+    "another form": ([op("Unsqueeze", "i axis", "tokens")], "an embedding of 20 x 5"),
+    "cast": ([op("Cast", "i", "tokens", to=TensorProto.INT64)], "with (batch, frames, 5) of float"),
+    "computed with": ([op("Add", "i axis", "tokens")], "n_tokens (Add): the input i is whole num"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", [TensorProto.INT32, TensorProto.INT64])
+def test_tokens_are_named_as_what_they_are(tmp_path: Path, form: str, kind: int) -> None:
+    before, words = FORMS[form]
+    path = saved(tmp_path, [*before, TABLE, LSTM, SQUEEZE, GEMM], table=random(20, X))
+    model = onnx.load(str(path))
+    shape = [T] if form == "another form" else [T, 1]
+    name = "i" if before else "tokens"
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info(name, kind, shape))
+    onnx.save(model, str(path))
+    with pytest.raises(UnsupportedLayerError) as caught:
+        import_model(path)
+    assert words in str(caught.value)
+
+
+def test_a_plain_rnn_is_named(tmp_path: Path) -> None:
+    cell = op("RNN", "x W R", "Y Yh", hidden_size=H)
+    path = saved(tmp_path, [cell, SQUEEZE, GEMM], W=random(1, H, X), R=random(1, H, H))
+    with pytest.raises(UnsupportedLayerError, match=r"n_Y \(RNN\): a plain RNN \(torch.nn.RNN"):
+        load_network(path)
+
+
+STEPS = {
+    "LSTM": (3, 2, "has no LSTM or GRU node but 2 steps of a cell, as nn.LSTMCell"),
+    "GRU": (2, 1, "has no LSTM or GRU node but 2 steps of a cell, as nn.GRUCell"),
+    "RNN": (0, 1, r"it is a plain RNN \(torch.nn.RNN\) step by step"),
+}
+
+
+@pytest.mark.parametrize("cell", STEPS)
+def test_steps_without_a_node_of_their_own_are_named(tmp_path: Path, cell: str) -> None:
+    sigmoids, tanhs, words = STEPS[cell]
+    kinds = [*["Sigmoid"] * sigmoids, *["Tanh"] * tanhs] * 2
+    nodes = [op("MatMul", "x F", "v0")]
+    nodes += [op(kind, f"v{n}", f"v{n + 1}") for n, kind in enumerate(kinds)]
+    nodes.append(op("Identity", f"v{len(kinds)}", "y"))
+    path = saved(tmp_path, nodes, F=random(X, C))
+    with pytest.raises(UnsupportedLayerError, match=words):
+        load_network(path)
+    assert list(import_model(path, matrices=True).state_dict) == ["linear.weight"]
+
+
+def test_a_perceptron_is_no_unrolled_cell(tmp_path: Path) -> None:
+    path = saved(tmp_path, [op("MatMul", "x F", "q"), op("Tanh", "q", "y")], F=random(X, C))
+    with pytest.raises(CheckpointError, match="0 recurrent modules"):
+        load_network(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import pathlib
+import sys
 import types
 import warnings
 import zipfile
@@ -18,8 +19,9 @@ from torch import nn
 
 import sparseflow as sf
 from csb_format import ModelFileError
+from pruning.files.network import load_network
 from pruning.importers import import_model
-from pruning.importers.checkpoint import CheckpointError
+from pruning.importers.checkpoint import CheckpointError, UnsupportedLayerError
 
 
 class Net(nn.Module):
@@ -153,6 +155,140 @@ def test_the_snippet_makes_a_state_dict(
         import_model(tmp_path / "net")
     exec(caught.value.snippet, {})
     assert "fc.weight" in import_model(tmp_path / "weights.pt").state_dict
+
+
+class _Layer:
+    def __init__(self, weights: list[np.ndarray[Any, Any]]) -> None:
+        self.get_weights = lambda: weights
+
+
+class _Net:
+    """What the snippet asks of a Keras model; a real one gave 5e-7, Keras 3.15."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        shapes = {"lstm": [(4, 32), (8, 32), (32,)], "dense": [(8, 3), (3,)]}
+        self.weights = {n: [rng.normal(size=s).astype("f") for s in shapes[n]] for n in shapes}
+
+    def get_layer(self, name: str) -> _Layer:
+        return _Layer(self.weights[name])
+
+    def __call__(self, frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """By Keras' documentation: gates i, f, c, o, kernels (inputs, outputs)."""
+        (w, u, b), (v, d) = self.weights["lstm"], self.weights["dense"]
+        h = c = np.zeros(8)
+        for frame in frames:
+            i, f, g, o = np.split(frame @ w + h @ u + b, 4)
+            c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+            h = np.tanh(c) / (1 + np.exp(-o))
+        result: np.ndarray[Any, Any] = h @ v + d
+        return result
+
+
+def test_the_snippet_for_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    keras(tmp_path / "net")
+    with pytest.raises(CheckpointError) as caught:
+        import_model(tmp_path / "net")
+    net, module = _Net(), types.ModuleType("keras")
+    monkeypatch.setattr(module, "saving", types.SimpleNamespace(load_model=lambda name: net), False)
+    monkeypatch.setitem(sys.modules, "keras", module)
+    exec(caught.value.snippet, {})
+    frames = np.random.default_rng(1).normal(size=(5, 4)).astype("f")
+    classifier = load_network(tmp_path / "weights.pt").classifier("weights.pt")
+    found = classifier(torch.from_numpy(frames)[None], torch.tensor([5])).detach().numpy()
+    np.testing.assert_allclose(found[0], net(frames), atol=1e-5)
+
+
+def nested(path: Path) -> None:
+    torch.save({"net": state(), "step": 3, "optimizer": {"state": {}, "groups": []}}, path)
+
+
+def sparse(path: Path) -> None:
+    torch.save({"fc.weight": torch.eye(3).to_sparse()}, path)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (nested, r"^net holds a state dict under 'net': save the one"),
+        (sparse, "is a torch.sparse_coo tensor"),
+        (whole, "it asks for"),
+    ],
+)
+def test_snippets_name_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "net")
+    with pytest.raises(CheckpointError, match=words) as caught:
+        import_model(tmp_path / "net")
+    exec(caught.value.snippet, {})
+    made = tmp_path / "weights.pt"
+    assert "fc.weight" in import_model(made).state_dict
+
+
+WRAPPED: dict[str, Any] = {
+    "compile": lambda net: torch.compile(net).state_dict(),  # type: ignore[attr-defined]
+    "DDP": lambda net: {f"module.{n}": t for n, t in net.state_dict().items()},
+    "Lightning": lambda net: {
+        "epoch": 3,
+        "pytorch-lightning_version": "2.1",
+        "state_dict": {f"model.{n}": t for n, t in net.state_dict().items()},
+        "hyper_parameters": {"lr": 0.1},
+    },
+    "averaged": lambda net: torch.optim.swa_utils.AveragedModel(net).state_dict(),
+    "metadata": lambda net: dict(net.state_dict()) | {"_metadata": {"": {"version": 1}}},
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPED)
+def test_wrappers_of_the_module_are_read(tmp_path: Path, wrapper: str) -> None:
+    torch.save(WRAPPED[wrapper](Net()), tmp_path / "c.pt")
+    found = load_network(tmp_path / "c.pt")
+    assert found.head is not None
+    assert (found.recurrent.input_size, found.recurrent.hidden_size) == (4, 8)
+    assert any("AveragedModel" in note for note in found.imported.notes) == (wrapper == "averaged")
+
+
+def test_an_average_tells_of_how_many(tmp_path: Path) -> None:
+    average = torch.optim.swa_utils.AveragedModel(net := Net())
+    for _ in range(2):
+        average.update_parameters(net)
+    torch.save(average.state_dict(), tmp_path / "c.pt")
+    assert import_model(tmp_path / "c.pt").notes == (
+        "weights of an AveragedModel, the average of 2",
+    )
+
+
+def test_two_state_dicts_are_named(tmp_path: Path) -> None:
+    torch.save({"model": state(), "state_dict": state()}, tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match="state dicts under 'model', 'state_dict'"):
+        import_model(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_weight_drop_is_named_and_its_mend_works(tmp_path: Path, beside: bool) -> None:
+    tensors = state()
+    tensors["rnn.weight_hh_l0_raw"] = tensors["rnn.weight_hh_l0"]
+    if beside:  # the dropped copy, whose zeros are no pruning
+        tensors["rnn.weight_hh_l0"] = nn.functional.dropout(tensors["rnn.weight_hh_l0"])
+    else:
+        del tensors["rnn.weight_hh_l0"]
+    torch.save(tensors, tmp_path / "c.pt")
+    with pytest.raises(UnsupportedLayerError, match="weight drop") as caught:
+        import_model(tmp_path / "c.pt")
+    exec(str(caught.value).rpartition(": ")[2], {"state": tensors})
+    torch.save(tensors, tmp_path / "c.pt")
+    found = import_model(tmp_path / "c.pt").state_dict
+    assert torch.equal(found["rnn.weight_hh_l0"], state()["rnn.weight_hh_l0"])
+
+
+def test_spectral_normalisation_is_no_pruning(tmp_path: Path) -> None:
+    module = nn.utils.spectral_norm(nn.Linear(8, 3))
+    torch.save(module.state_dict(), tmp_path / "c.pt")
+    with pytest.raises(UnsupportedLayerError, match="weight_orig: spectral normalisation; call"):
+        import_model(tmp_path / "c.pt")
 
 
 ODD = {
