@@ -111,7 +111,10 @@ def array_headers(path: str | os.PathLike[str]) -> dict[str, tuple[Any, tuple[in
                     f"{member.filename} is of a newer version of the format: write it with "
                     "numpy.savez"
                 )
-            found[member.filename.removesuffix(".npy")] = header
+            name = member.filename.removesuffix(".npy")
+            if name in found:
+                raise ArrayFileError(f"it holds {name} twice: write each array once")
+            found[name] = header
     return found
 
 

@@ -146,6 +146,8 @@ def told_of_rest(left: Mapping[str, Tensor], inputs: int) -> str:
         stem = mean.removesuffix("running_mean")
         return f"; {stem}* is batch normalisation: export to ONNX, out of which it is folded"
     for name, tensor in left.items():
+        if name.rpartition(".")[2] != "weight":
+            continue
         biased = name.removesuffix("weight") + "bias" in left
         if tensor.ndim == 2 and tensor.shape[1] == inputs and not biased:
             return (

@@ -19,7 +19,7 @@ from .checkpoint import CheckpointError
 from .claims import check_packed, check_tensors
 from .held import STAND_INS
 
-__all__ = ["kind_of", "read_safetensors", "read_torch", "snippet_for"]
+__all__ = ["kind_of", "read_safetensors", "read_torch", "refuse_part", "snippet_for"]
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
@@ -48,6 +48,16 @@ _SNIPPETS = {
         import numpy as np, torch
         arrays = np.load({name!r})  # by torch's names: weight_ih_l0, weight_hh_l0, ...
         torch.save({{name: torch.from_numpy(arrays[name]) for name in arrays}}, "weights.pt")""",
+    "pickle": """
+        import joblib, torch  # pickle.load(open(..., "rb")) reads a plain pickle as well
+        arrays = joblib.load({name!r})  # runs code in it: only where it is yours
+        torch.save({{name: torch.as_tensor(a) for name, a in arrays.items()}}, "weights.pt")""",
+    "shards": """
+        import glob, safetensors.torch
+        state = {{}}
+        for part in sorted(glob.glob({name!r})):
+            state |= safetensors.torch.load_file(part)
+        safetensors.torch.save_file(state, "weights.safetensors")""",
     "": """
         import torch
         net = torch.load({name!r}, map_location="cpu", weights_only=False)  # runs code in it
@@ -59,12 +69,38 @@ _OTHERS = ("TorchScript", ".pt2", "Keras", "NumPy")
 
 def _other(path: Path, kind: str) -> CheckpointError:
     """The error for a file of another kind, with what makes a state dict of it."""
+    if path.name.endswith(".safetensors.index.json"):
+        stem = path.name.removesuffix(".safetensors.index.json")
+        return _shards(
+            path, f"the index of {stem}-*-of-*.safetensors", f"{stem}-*-of-*.safetensors"
+        )
     which = next((mark for mark in _OTHERS if mark in kind), None)
     snippet = "" if which is None else snippet_for(path, which)
     return CheckpointError(
         f"{path} is {kind}: it is no file of torch.save, safetensors or ONNX, give {WANTED}",
         snippet,
     )
+
+
+def _shards(path: Path, what: str, pattern: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is {what}: put the parts together first",
+        textwrap.dedent(_SNIPPETS["shards"]).format(name=pattern),
+    )
+
+
+def refuse_part(path: Path) -> None:
+    """Refuse one of several files that hold a state dict together.
+
+    Raises
+    ------
+    CheckpointError
+        With what puts them together.
+    """
+    part = re.fullmatch(r"(.+)-0*(\d+)-of-(\d+)\.safetensors", path.name)
+    if part and int(part[3]) > 1:
+        what = f"part {part[2]} of {int(part[3])} of a state dict"
+        raise _shards(path, what, f"{part[1]}-*-of-{part[3]}.safetensors")
 
 
 def snippet_for(path: Path, kind: str = "") -> str:
@@ -144,7 +180,7 @@ def read_torch(path: Path) -> dict[str, object]:
         raise CheckpointError(
             f"{path} is no plain state dict, and is not unpickled as it could run code: save "
             f"model.state_dict() with torch.save or as .safetensors ({_reason(error)})",
-            snippet_for(path) if "GLOBAL" in str(error) else "",
+            _snippet_of(path, error),
         ) from error
     check_tensors(path, found)
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
@@ -152,6 +188,13 @@ def read_torch(path: Path) -> dict[str, object]:
             f"{path} holds a {type(found).__name__}: save model.state_dict() alone"
         )
     return dict(found)
+
+
+def _snippet_of(path: Path, error: Exception) -> str:
+    if "GLOBAL" in str(error):
+        return snippet_for(path)
+    with path.open("rb") as file:
+        return snippet_for(path, "pickle") if file.read(1) == _PICKLE else ""
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from csb_format.extras import install
 
 from .checkpoint import CheckpointError
-from .files import kind_of, read_safetensors, read_torch
+from .files import kind_of, read_safetensors, read_torch, refuse_part
 from .imported import Imported
 from .mask_file import MaskFile, find_masks, plain_masks
 from .state_dict import resolve, unwrap
@@ -81,6 +81,7 @@ def import_model(
 
 
 def _import_tensors(path: Path, kind: str, outside: MaskFile) -> Imported:
+    refuse_part(path)
     content, metadata = _read(path, kind)
     alone = find_masks(content)
     if alone is None:

@@ -21,6 +21,10 @@ _ONE = """
 import torch
 state = torch.load({file!r}, map_location="cpu", weights_only=True)[{name!r}]
 torch.save(state, "weights.pt")"""
+_TENSORS = """
+import torch
+arrays = torch.load({file!r}, weights_only=False)  # runs code in it: only where it is yours
+torch.save({{name: torch.as_tensor(array) for name, array in arrays.items()}}, "weights.pt")"""
 _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?$")
 _NO_MASKS = MaskFile({}, "")
 
@@ -67,6 +71,10 @@ def _tensors(content: Mapping[str, Any], file: str) -> dict[str, Tensor]:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise _no_tensor(content, name, value, file)
+        if not name.isprintable():  # it would stand in messages, and in files that are written
+            raise CheckpointError(
+                f"{name!r} is a name with characters that cannot be printed: rename it, save again"
+            )
         check_dense(name, value, file)
     return {name: value.detach() for name, value in content.items()}
 
@@ -84,6 +92,11 @@ def _no_tensor(
             _ONE.format(file=file, name=below[0]),
         )
     kind = type(value).__name__
+    if kind in ("numpy array", "list"):
+        return CheckpointError(
+            f"{name!r} is a {kind}, not a tensor: make tensors of them and save again",
+            _TENSORS.format(file=file),
+        )
     article = "an" if kind[:1] in "AEIOU" else "a"
     return CheckpointError(
         f"{name!r} is {article} {kind}, not a tensor: save model.state_dict() alone, or under the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from pruning.importers.checkpoint import CheckpointError
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.wrong_data import check_classes
 from pruning.tasks.networks.sequence import accuracy
+
+from .wishes import Wish
 
 __all__ = [
     "METADATA",
@@ -147,18 +150,35 @@ def check_width(network: Network, data: SequenceData, path: Path) -> None:
 def noted(imported: Imported, path: Path) -> dict[str, Any]:
     """What ``prune`` has noted in a checkpoint."""
     try:
-        about = json.loads(imported.metadata.get(METADATA, "{}"))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: damaged metadata ({error}): prune again") from error
+        about = json.loads(imported.metadata.get(METADATA, "{}"), parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise CheckpointError(f"{path}: damaged metadata ({where}): prune again") from error
+    except (ValueError, RecursionError) as error:  # NaN, endless numbers, endless depth
+        raise CheckpointError(f"{path}: damaged metadata: prune again") from error
     if not isinstance(about, dict):
         raise CheckpointError(f"{path}: its metadata is no object: prune again")
-    noted = [about, *_values(about.get("layout", {}))]
+    layout = about.get("layout", {})
+    if not isinstance(layout, dict) or not all(_is_wish(each) for each in layout.values()):
+        raise CheckpointError(f"{path}: its metadata has a layout of something else: prune again")
+    noted = [about, *layout.values()]
     counts = [each.get(key) for each in noted for key in ("banks", "width") if key in each]
-    if not all(isinstance(count, int) and count >= 1 for count in counts):
+    if not all(_is_count(count) for count in counts):
         raise CheckpointError(f"{path}: its metadata names {counts} banks: prune again")
     return about
 
 
-def _values(layout: object) -> list[dict[str, Any]]:
-    values = layout.values() if isinstance(layout, dict) else []
-    return [value for value in values if isinstance(value, dict)]
+def _no_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_wish(value: object) -> bool:
+    """Whether it is what `prune` notes of a matrix: a :class:`.Wish`, field by field."""
+    if not isinstance(value, dict) or not value.keys() <= {each.name for each in fields(Wish)}:
+        return False
+    sparsity = value.get("sparsity")
+    return sparsity is None or (isinstance(sparsity, float | int) and 0 <= sparsity < 1)

@@ -230,15 +230,16 @@ def why_no_layer(model: Any) -> str:
     steps = min(count["Sigmoid"] // 3, count["Tanh"] // 2)
     if kind == "GRU":
         steps = min(count["Sigmoid"] // 2, count["Tanh"])
+    none = f"node {label(gate)}: the graph has no LSTM or GRU node"
     if steps:
         return (
-            f"node {label(gate)}: the graph has no LSTM or GRU node but {steps} steps of a cell, as nn.{kind}Cell in a "
-            f"loop is exported: load its weights into torch.nn.{kind} (weight_ih becomes "
-            "weight_ih_l0 and so on) and export that; single matrices: pack --matrices"
+            f"{none} but {steps} steps of a cell, as nn.{kind}Cell in a loop is exported: load its "
+            f"weights into torch.nn.{kind} (weight_ih becomes weight_ih_l0 and so on) and export "
+            "that; single matrices: pack --matrices"
         )
     if count["Tanh"] + count["Relu"] > 1 and not count["Sigmoid"]:
         return (
-            f"node {label(gate)}: the graph has no LSTM or GRU node, it is a plain RNN (torch.nn.RNN) step by step, or "
-            "no recurrent network; train and export torch.nn.LSTM; single matrices: pack --matrices"
+            f"{none}, it is a plain RNN (torch.nn.RNN) step by step, or no recurrent network; "
+            "train and export torch.nn.LSTM; single matrices: pack --matrices"
         )
     return ""

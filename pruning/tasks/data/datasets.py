@@ -238,6 +238,12 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
     arrays = _arrays(file)
     frames, lengths = arrays["frames"], arrays["lengths"]
     labels = whole_labels(file, arrays.get("labels", np.zeros(lengths.shape, np.int64)))
+    # Before sums that would overflow.
+    if lengths.size and 0 <= lengths.min() and int(lengths.max()) > len(frames):
+        raise DataSetError(
+            f"{file}: a length of {lengths.max()}, and {len(frames)} frames in all: lengths must "
+            "sum to the frames"
+        )
     if frames.ndim != 2 or lengths.ndim != 1 or int(lengths.sum()) != len(frames):
         raise DataSetError(
             f"{file}: frames has shape {frames.shape}, lengths sum to {lengths.sum()}: "

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csb_format.files.arrays import ArrayFileError, read_arrays
+from csb_format.files.arrays import ArrayFileError, array_headers, read_arrays
 
 from .test_claims import in_limits
 
@@ -132,3 +132,13 @@ def test_a_header_of_python_2_brings_no_words_of_numpy(tmp_path: Path, shape: st
         else:
             with pytest.raises(ArrayFileError, match=r"a\.npy is no array"):
                 read_arrays(tmp_path / "x.npz", ["a"])
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_array_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as file:
+        for _ in range(2):
+            file.write(tmp_path / "a.npy", "a.npy")
+    with pytest.raises(ArrayFileError, match="it holds a twice: write each array once"):
+        array_headers(tmp_path / "d.npz")

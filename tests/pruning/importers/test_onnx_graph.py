@@ -418,7 +418,7 @@ def test_a_plain_rnn_is_named(tmp_path: Path) -> None:
 STEPS = {
     "LSTM": (3, 2, "has no LSTM or GRU node but 2 steps of a cell, as nn.LSTMCell"),
     "GRU": (2, 1, "has no LSTM or GRU node but 2 steps of a cell, as nn.GRUCell"),
-    "RNN": (0, 1, r"it is a plain RNN \(torch.nn.RNN\) step by step"),
+    "RNN": (0, 1, r"node, it is a plain RNN \(torch.nn.RNN\) step by step"),
 }
 
 

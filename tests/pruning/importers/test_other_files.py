@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import pathlib
+import pickle
 import sys
 import types
 import warnings
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -204,6 +206,14 @@ def nested(path: Path) -> None:
     torch.save({"net": state(), "step": 3, "optimizer": {"state": {}, "groups": []}}, path)
 
 
+def pickled(path: Path) -> None:
+    path.write_bytes(pickle.dumps({n: tensor.numpy() for n, tensor in state().items()}))
+
+
+def numpy_arrays(path: Path) -> None:
+    torch.save({name: tensor.numpy() for name, tensor in state().items()}, path)
+
+
 def sparse(path: Path) -> None:
     torch.save({"fc.weight": torch.eye(3).to_sparse()}, path)
 
@@ -214,6 +224,7 @@ def sparse(path: Path) -> None:
         (nested, r"^net holds a state dict under 'net': save the one"),
         (sparse, "is a torch.sparse_coo tensor"),
         (whole, "it asks for"),
+        (numpy_arrays, r"is a numpy array, not a tensor"),
     ],
 )
 def test_snippets_name_the_file(
@@ -226,6 +237,36 @@ def test_snippets_name_the_file(
     exec(caught.value.snippet, {})
     made = tmp_path / "weights.pt"
     assert "fc.weight" in import_model(made).state_dict
+
+
+def test_a_pickle_of_another_program_has_a_mend(tmp_path: Path) -> None:
+    pickled(tmp_path / "net.pkl")
+    with pytest.raises(CheckpointError, match="was written by another program") as caught:
+        import_model(tmp_path / "net.pkl")
+    assert "joblib.load('net.pkl')  # runs code" in caught.value.snippet
+
+
+@pytest.mark.parametrize("given", ["m-00001-of-00002.safetensors", "m.safetensors.index.json"])
+def test_parts_of_a_state_dict_are_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, start in ((1, "rnn"), (2, "fc")):
+        part = {name: tensor for name, tensor in state().items() if name.startswith(start)}
+        safetensors.torch.save_file(part, f"m-0000{number}-of-00002.safetensors")
+    Path("m.safetensors.index.json").write_text('{"weight_map": {}}')
+    with pytest.raises(
+        CheckpointError, match=r"(part 1 of 2|the index).*: put the parts"
+    ) as caught:
+        import_model(given)
+    exec(caught.value.snippet, {})
+    assert load_network("weights.safetensors").head is not None
+
+
+def test_names_that_cannot_be_printed_are_refused(tmp_path: Path) -> None:
+    torch.save({"a\n\x1b[31m.weight": torch.ones(2, 2)}, tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match=r"^'a\\n\\x1b\[31m.weight' is a name with char"):
+        import_model(tmp_path / "c.pt")
 
 
 WRAPPED: dict[str, Any] = {

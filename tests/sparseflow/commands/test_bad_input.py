@@ -214,6 +214,13 @@ def test_damaged_notes_in_a_checkpoint(refused: Refused, chain: Chain, folder: P
         ("[]", "is no object"),
         ('{"banks": "8"}', "names ['8'] banks: prune again"),
         ('{"layout": {"a": {"width": 0}}}', "names [0] banks: prune again"),
+        ('{"banks": true}', "names [True] banks: prune again"),
+        ('{"banks": NaN}', "damaged metadata: prune again"),
+        ('{"banks": ' + "9" * 5000 + "}", "damaged metadata: prune again"),
+        ("[" * 100_000, "damaged metadata: prune again"),
+        ('{"layout": 3}', "layout of something else: prune again"),
+        ('{"layout": {"a": {"other": 1}}}', "layout of something else: prune again"),
+        ('{"layout": {"a": {"sparsity": "x"}}}', "layout of something else: prune again"),
     ):
         path = folder / "c.safetensors"
         safetensors.numpy.save_file(tensors, path, {reading.METADATA: text})

@@ -112,6 +112,10 @@ ARRAYS: dict[str, tuple[bytes, str]] = {
         "its length is 0: give one frame at least",
     ),
     "lengths below 0": (npz(**RIGHT | {"lengths": np.array([30, -6, 0, 0])}), "its length is -6"),
+    "lengths that overflow": (
+        npz(**RIGHT | {"lengths": np.array([2**63, 2**63, 12, 12], np.uint64)}),
+        "a length of 9223372036854775808, and 24 frames in all",
+    ),
     "float labels": (npz(**RIGHT | {"labels": np.arange(4.0)}), "labels are float64, such as 0.0"),
     "one-hot": (npz(**RIGHT | {"labels": np.eye(4)}), "labels of shape (4, 4), one-hot or scores"),
     "words": (npz(**RIGHT | {"labels": np.array(list("abcd"))}), "labels are text"),
