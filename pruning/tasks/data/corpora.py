@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .datasets import DataSetError
+from .wrong_data import reason_of
 
 __all__ = ["Corpus", "TokenArray", "load_ptb", "load_shakespeare"]
 
@@ -82,8 +83,8 @@ def load_ptb(path: str | os.PathLike[str]) -> Corpus:
             texts = {part: _ptb_part(archive, part) for part in _PTB_MD5}
     except (OSError, zipfile.BadZipFile) as error:
         raise DataSetError(
-            f"{os.fspath(path)} cannot be read as a zip ({error}): give the path of a zip with "
-            "ptb.train.txt, ptb.valid.txt and ptb.test.txt"
+            f"{os.fspath(path)} cannot be read as a zip ({reason_of(error)}): give the path "
+            "of a zip with ptb.train.txt, ptb.valid.txt and ptb.test.txt"
         ) from error
     words = {part: _words_of_lines(text) for part, text in texts.items()}
     vocabulary = tuple(dict.fromkeys(words["train"]))
@@ -165,7 +166,8 @@ def _shakespeare_texts(path: str | os.PathLike[str]) -> dict[str, str]:
                     texts[found[1]] = content.read().decode("latin-1")
     except (OSError, tarfile.TarError) as error:
         raise DataSetError(
-            f"{os.fspath(path)} cannot be read ({error}): get the archive with {_GET_SHAKESPEARE}"
+            f"{os.fspath(path)} cannot be read ({reason_of(error)}): get the archive with "
+            f"{_GET_SHAKESPEARE}"
         ) from error
     if len(texts) != _SHAKESPEARE_TEXTS:
         raise DataSetError(

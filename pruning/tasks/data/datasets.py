@@ -239,7 +239,7 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
     frames, lengths = arrays["frames"], arrays["lengths"]
     labels = whole_labels(file, arrays.get("labels", np.zeros(lengths.shape, np.int64)))
     # Before sums that would overflow.
-    if lengths.size and 0 <= lengths.min() and int(lengths.max()) > len(frames):
+    if lengths.size and lengths.min() >= 0 and int(lengths.max()) > len(frames):
         raise DataSetError(
             f"{file}: a length of {lengths.max()}, and {len(frames)} frames in all: lengths must "
             "sum to the frames"

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .datasets import DataSetError, FloatArray
+from .wrong_data import reason_of
 
 __all__ = ["IGNORED", "PHONES", "SpeechData", "Utterance", "features", "fold_phone", "load_timit"]
 
@@ -160,8 +161,8 @@ def _utterances(path: str) -> tuple[Utterance, ...]:
             files = _files(archive)
     except (OSError, tarfile.TarError, EOFError) as error:
         raise DataSetError(
-            f"{path} cannot be read as an archive ({error}): give nltk_timit.tar.xz, or the "
-            "folder timit of NLTK's data as a tar file"
+            f"{path} cannot be read as an archive ({reason_of(error)}): give nltk_timit.tar.xz, "
+            "or the folder timit of NLTK's data as a tar file"
         ) from error
     whole = {name: parts for name, parts in files.items() if {"wav", "phn"} <= set(parts)}
     return tuple(_utterance(name, parts) for name, parts in sorted(whole.items()))

@@ -19,6 +19,7 @@ __all__ = [
     "check_labels",
     "other_arrays",
     "other_file",
+    "reason_of",
     "whole_labels",
 ]
 
@@ -83,6 +84,11 @@ _LAST_FRAME = """
 
 class DataSetError(MisreadError):
     """A data set is missing or is not the one it should be."""
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read: the system's words, or that it is damaged; no library's."""
+    return getattr(error, "strerror", None) or "damaged, or of another kind"
 
 
 def other_file(path: Path, reason: str = "") -> DataSetError:
