@@ -26,7 +26,7 @@ from csb_format.arguments import shown
 from csb_format.extras import needs
 from csb_format.scales import DesignError
 
-from ..link.protocol import BUS_BITS, DRAIN_WORDS, SETTLE_READS
+from ..link.protocol import BAUD, BUS_BITS, DRAIN_WORDS, SETTLE_READS
 from .bus import RETRIES, TIMEOUT, Bus, LinkBus, Told, patience
 from .emulator import EmulatedLine
 from .errors import (
@@ -44,7 +44,6 @@ from .states import States, joined
 __all__ = ["Accelerator", "AcceleratorError", "States", "WrongModelError"]
 
 FORMS = "model, sim, serial:PORT, serial:PORT?baud=RATE or pynq:FILE.bit"
-BAUD = 1_000_000
 
 
 class Accelerator:

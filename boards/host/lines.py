@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from .errors import LinkError, LinkTimeoutError
+from .line_settings import check_settings
 
 __all__ = ["Line", "SerialLine", "port_and_baud"]
 
@@ -73,7 +74,8 @@ class SerialLine:
     OSError
         If the port cannot be opened.
     ValueError
-        If it is a URL of a kind that pyserial does not know, or a rate that it cannot set.
+        If it is a URL of a kind that pyserial does not know, or a rate that it cannot set, or that
+        the port is not at when the settings are read back.
 
     Notes
     -----
@@ -100,7 +102,12 @@ class SerialLine:
                 "(`python -m serial.tools.list_ports` lists them) and see that you may use it",
                 port,
             ) from error
-        self._port.reset_input_buffer()
+        try:
+            check_settings(self._port, port, baud)
+            self._port.reset_input_buffer()
+        except BaseException:
+            self._port.close()
+            raise
         self._name, self._late = port, serial.SerialTimeoutException
 
     @contextmanager

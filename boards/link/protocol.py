@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "ANSWER_BYTES",
+    "BAUD",
     "BUS_BITS",
     "COMMANDS_WITH_WORDS",
     "DRAIN_WORDS",
@@ -23,6 +24,7 @@ __all__ = [
     "HEADER",
     "MAX_WORDS",
     "NAK",
+    "RATE_SLACK",
     "REPLIES_WITH_WORDS",
     "REPLY",
     "SETTLE_READS",
@@ -39,6 +41,9 @@ __all__ = [
 ]
 
 BUS_BITS = 32  # of the accelerator's streams behind the link
+
+BAUD = 1_000_000  # where neither board nor caller names another
+RATE_SLACK = 50  # a port may be off by one of so many parts of the rate; the receiver bears 3 %
 
 VERSION = 1
 FLAG, ESCAPE, ESCAPED = 0x7E, 0x7D, 0x20

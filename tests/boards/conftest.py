@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from boards.board import Board
 from boards.build.open_tools import synthesis
+from boards.link.c_header import write_headers
 from boards.tools.synth import run_yosys
 from compiler.array.design import Design
 from compiler.array.needs import design_for
@@ -69,3 +72,20 @@ def cells_of(tmp_path: Path) -> Callable[[Board, Image, str], dict[str, int]]:
         return {kind.removeprefix("\\"): n for kind, n in counts.items()}
 
     return cells_of
+
+
+@pytest.fixture(scope="session")
+def c_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The C driver, first as it is on a bare processor, then with a program around it."""
+    folder = tmp_path_factory.mktemp("c")
+    write_headers(folder)
+    with resources.as_file(resources.files("boards") / "c") as sources:
+        strict = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
+        strict += [f"-I{folder}", f"-I{sources}"]
+        bare = [*strict, "-Wconversion", "-ffreestanding", "-c", str(sources / "sparseflow.c")]
+        subprocess.run([*bare, "-o", str(folder / "bare.o")], check=True)
+        names = sorted(str(path) for path in sources.glob("*.c"))
+        subprocess.run([*strict, "-Wconversion", *names, "-o", str(folder / "host")], check=True)
+    undefined = subprocess.run(["nm", "-u", folder / "bare.o"], capture_output=True, check=True)
+    assert undefined.stdout.split() == []  # no C library
+    return folder / "host"

@@ -9,7 +9,6 @@ import threading
 import tty
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,12 @@ import pytest
 from boards.host.bus import DamagedFrameError, LinkBus, LinkError, LinkTimeoutError, RefusedError
 from boards.host.driver import Accelerator, AcceleratorError, States, WrongModelError
 from boards.host.emulator import EmulatedLine
+from boards.host.job import Job, answers, job_of
 from boards.host.lines import Line
-from boards.link.c_header import write_headers
 from boards.link.protocol import BUS_BITS, FLAG
 from boards.link.simulation import CLOCK_HZ, SimulatedLine, emit_link
-from compiler.abi.frames import Stimulus, frame_packets
-from compiler.abi.registers import REGISTERS, design_hash
+from compiler.abi.registers import REGISTERS
 from compiler.abi.states import outcome_of
-from compiler.abi.wire import state_packing
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.load import WORD, Space, header, space_widths
@@ -301,31 +298,10 @@ def test_bad_calls_are_named(line: FaultyLine) -> None:
         board.run(given + (1 << 20))
 
 
-C_FILES = resources.files("boards") / "c"
-
-
-@pytest.fixture(scope="session")
-def c_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The C driver, first as it is on a bare processor, then with a program around it."""
-    folder = tmp_path_factory.mktemp("c")
-    write_headers(folder)
-    with resources.as_file(C_FILES) as sources:
-        strict = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
-        strict += [f"-I{folder}", f"-I{sources}"]
-        bare = [*strict, "-Wconversion", "-ffreestanding", "-c", str(sources / "sparseflow.c")]
-        subprocess.run([*bare, "-o", str(folder / "bare.o")], check=True)
-        names = [str(sources / name) for name in ("sparseflow.c", "posix_host.c")]
-        subprocess.run([*strict, *names, "-o", str(folder / "host")], check=True)
-    undefined = subprocess.run(["nm", "-u", folder / "bare.o"], capture_output=True, check=True)
-    assert undefined.stdout.split() == []  # no C library
-    return folder / "host"
-
-
-def run_c(host: Path, line: FaultyLine, job: list[int]) -> tuple[int, list[int], str]:
+def run_c(host: Path, line: FaultyLine, text: str) -> tuple[int, list[int], str]:
     """The host's program at one end of a terminal, the board at the other."""
     ours, theirs = os.openpty()
     tty.setraw(theirs)
-    text = "\n".join(map(str, job))
     command = [str(host), os.ttyname(theirs)]
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command, text=True, **pipes) as process:
@@ -357,27 +333,26 @@ def pass_on(terminal: int, line: FaultyLine, process: subprocess.Popen[str]) -> 
 def test_the_c_driver_runs_a_job(
     line: FaultyLine, c_host: Path, request_fault: Fault | None, answer: Fault | None
 ) -> None:
-    image, given = compile_model(SMALL, DESIGN), frames(SMALL, 3)
+    image, given = compile_model(SMALL, DESIGN), [frames(SMALL, n, n) for n in (2, 1)]
     line.know(image)
-    (packet,) = frame_packets(Stimulus.of(image, [given]), BUS_BITS)
-    size = image.parts[0].beats_out * state_packing(DESIGN, BUS_BITS).beats
-    words = image.load_words()
-    head = [design_hash(DESIGN), image.parts[0].frame_beats]
-    job = [*head, len(words), *words, len(packet), *packet, size * len(given)]
+    job = job_of(image, given, 1_000_000)
     line.request, line.answer = request_fault, answer
-    code, out, errors = run_c(c_host, line, job)
-    assert (code, errors) == (0, "")
-    assert out[0] == CLOCK_HZ
-    packets = [out[n : n + size] for n in range(1, len(out), size)]
+    code, out, errors = run_c(c_host, line, job.text())
+    assert (code, errors) == (0, f"board at {int(CLOCK_HZ)} Hz, 1000000 baud\n")
+    assert out == answers(image, job)
+    size = job.packets[0][1] // len(given[0])
+    packets = [out[n : n + size] for n in range(0, len(out), size)]
     hidden, cell = outcome_of(image, packets, BUS_BITS).states(image)
-    wanted = expected(SMALL, given)
-    assert np.array_equal(hidden, wanted.hidden)
-    assert np.array_equal(cell, wanted.cell)
+    wanted = [expected(SMALL, each) for each in given]
+    assert np.array_equal(hidden, np.concatenate([each.hidden for each in wanted]))
+    assert np.array_equal(cell, np.concatenate([each.cell for each in wanted]))
 
 
 def test_the_c_driver_refuses_a_model_of_another_bitstream(line: FaultyLine, c_host: Path) -> None:
-    code, out, errors = run_c(c_host, line, [1, 1, 1, 0, 1, 0, 1])
-    assert (code, out, errors) == (5, [], "result -6\n")
+    job = Job(1_000_000, design_hash=1, frame_beats=1, load=(0,), packets=(((0,), 1),))
+    code, out, errors = run_c(c_host, line, job.text())
+    assert (code, out) == (5, [])
+    assert errors.endswith("result -6: docs/link.md says what it means\n")
 
 
 def test_a_target_is_named_by_its_form() -> None:
