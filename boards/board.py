@@ -7,11 +7,12 @@ from importlib import resources
 from typing import Any
 
 from .families import FAMILIES
-from .families.family import BOARD_MODULE, SIGNALS, Board, BoardError, Part, Pin
+from .families.family import BOARD_MODULE, SIGNALS, Adapter, Board, BoardError, Part, Pin
 
 __all__ = [
     "BOARD_MODULE",
     "SIGNALS",
+    "Adapter",
     "Board",
     "BoardError",
     "Part",
@@ -72,6 +73,8 @@ def parse(name: str, text: str) -> Board:
             raise BoardError(
                 f"{where}: flow {flow!r} is not known: choose one of {', '.join(FAMILIES)}"
             )
+        if "adapter" in fields:
+            fields["adapter"] = Adapter.of(where, fields["adapter"])
         found = Board(name=name, family=FAMILIES[flow], **fields)
     except (tomllib.TOMLDecodeError, TypeError) as error:
         raise BoardError(f"{where}: {error}") from None

@@ -29,7 +29,7 @@ from csb_format.shape import ModelShape
 from engine.reference import IntegerModel
 
 from .steps.checks import design_of, matrices_of, model_of, shape_of
-from .steps.given import check_verify, design_at, integers_for
+from .steps.given import check_verify, design_at, integers_for, target_at
 from .steps.hardware import LIVING, SIMULATED, emitted
 from .steps.options import BuildOptions, SimulateOptions
 
@@ -410,7 +410,8 @@ def open(
     Parameters
     ----------
     target : str
-        ``model``, ``sim``, ``serial:PORT`` or ``pynq:FILE.bit``.
+        ``model``, ``sim``, ``serial:PORT`` or ``pynq:FILE.bit``; a port is at the rate that the
+        build's folder tells, ``serial:PORT?baud=RATE`` is for another.
     design : Design, Image or path
         That of the bitstream; a path is the folder of a build, or its ``design.json``.
     **options
@@ -435,7 +436,7 @@ def open(
     known("sf.open", options, OpenOptions.__annotations__)
     if options.get("work") is not None:
         options["work"] = place("work", options["work"])
-    return Accelerator.open(target, design_at(design), **options)
+    return Accelerator.open(target_at(target, design), design_at(design), **options)
 
 
 def _rows(emitted: list[Emitted], mine: npt.NDArray[np.bool_]) -> list[Emitted]:

@@ -41,7 +41,7 @@ ORDER: dict[str, list[str]] = {
     "sim": ["run", "check", "bus", "dram", "regress"],
     "sim.regress": ["suite", "jobs", "records"],
     "pruning.tasks": ["data", "training", "networks", "recipes"],
-    "boards": ["link", "families", "board", "resources", "tools", "build", "host"],
+    "boards": ["link", "families", "board", "resources", "tools", "build", "load", "host"],
     "sparseflow": ["pages", "steps", "commands"],
 }
 # Whoever builds hardware needs neither a training framework nor a simulator for the format.
@@ -243,7 +243,7 @@ def test_light_rooms_need_no_heavy_package(room: str) -> None:
 
 
 def test_the_driver_needs_no_heavy_package() -> None:
-    names = [name for name in modules() if name.startswith("boards.host")]
+    names = [name for name in modules() if name.startswith(("boards.host", "boards.load"))]
     done = _without(HEAVY, "\n".join(f"import {name}" for name in names))
     assert done.returncode == 0, done.stderr
 

@@ -55,6 +55,8 @@ class Built:
         Large memories with one port, of iCE40.
     distributed : int
         Small memories of Gowin, each in the place of 8 look-up tables and 6 registers.
+    baud : int
+        Of the board's serial line.
     """
 
     board: str
@@ -73,6 +75,7 @@ class Built:
     bitstream: str = ""
     spram: int = 0
     distributed: int = 0
+    baud: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """A row of ``bench/results/boards.json``."""
@@ -161,6 +164,7 @@ def _built(board: Board, design: Design, work: Path, seed: int, bits: Path) -> B
         bitstream=bits.name,
         bitstream_sha256=hashlib.sha256(bits.read_bytes()).hexdigest(),
         tools={name: version(name) for name in tools_of(board).packages},
+        baud=board.baud,
         **({"ff": 0} | count_cells(board, used)),
     )
 

@@ -8,6 +8,7 @@ tool consists of. Nothing elsewhere asks which family it is.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ __all__ = [
     "BOARD_MODULE",
     "RAM_18K",
     "SIGNALS",
+    "Adapter",
     "Board",
     "BoardError",
     "Constraints",
@@ -245,6 +247,40 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """What a computer meets at the board's USB socket.
+
+    Parameters
+    ----------
+    loader : tuple of str
+        What openFPGALoader calls the board, a name for each of its revisions; the first is taken.
+    usb : tuple of str
+        VID:PID of the adapter, in hexadecimal, for each revision.
+    uart : int
+        Which of the adapter's interfaces, from 0, is the serial line.
+    """
+
+    loader: tuple[str, ...]
+    usb: tuple[str, ...] = ()
+    uart: int = 0
+
+    @classmethod
+    def of(cls, where: str, given: Any) -> Adapter:
+        """From a board file's table; errors (`BoardError`) name the field."""
+        wanted = {"loader": r"\w[\w-]*", "usb": r"[0-9a-f]{4}:[0-9a-f]{4}"}
+        if not isinstance(given, dict) or set(given) - {*wanted, "uart"} or "loader" not in given:
+            raise BoardError(f'{where}: adapter: give {{ loader = ["NAME"], usb, uart }}')
+        for name, form in wanted.items():
+            texts = given.get(name, [])
+            if not isinstance(texts, list) or not all(re.fullmatch(form, str(t)) for t in texts):
+                raise BoardError(f"{where}: adapter: {name} = {texts!r}: give texts as {form}")
+        uart = given.get("uart", 0)
+        if type(uart) is not int or not 0 <= uart <= 9 or not given["loader"]:
+            raise BoardError(f"{where}: adapter: give a name of the loader, and uart 0 to 9")
+        return cls(tuple(given["loader"]), tuple(given.get("usb", [])), uart)
+
+
+@dataclass(frozen=True)
 class Board:
     """One file of ``boards/data``.
 
@@ -270,6 +306,10 @@ class Board:
     pins : dict
         Pins that it does not know.
     price_usd : int, optional
+    adapter : Adapter, optional
+        What loads the bitstream and has the serial line.
+    load : str
+        What loads the bitstream of a vendor's tool, typed in the project's folder.
     """
 
     name: str
@@ -286,11 +326,20 @@ class Board:
     resources: dict[str, str] = field(default_factory=dict)
     pins: dict[str, dict[str, str]] = field(default_factory=dict)
     price_usd: int | None = None
+    adapter: Adapter | None = None
+    load: str = ""
 
     @property
     def has(self) -> Part:
         """Its device."""
         return self.family.parts[self.part]
+
+    @property
+    def load_line(self) -> str:
+        """What a shell is told in the folder of a build; empty where nobody knows."""
+        if self.family.tools is None or self.adapter is None:
+            return self.load
+        return f"openFPGALoader --board {self.adapter.loader[0]} {self.family.tools.bitstream}"
 
     @property
     def options(self) -> dict[str, bool]:

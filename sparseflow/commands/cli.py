@@ -24,6 +24,8 @@ from .board_commands import boards, build, fit
 from .derived import derived
 from .doctor_command import doctor
 from .hints import hint
+from .job_command import job
+from .load_command import load
 from .prepare_commands import pack, prune
 from .regress_command import regress
 from .synth_command import synth, timing
@@ -238,6 +240,8 @@ app.command()(regress)
 app.command()(boards)
 app.command()(fit)
 app.command()(build)
+app.command()(load)
+app.command()(job)
 app.command()(synth)
 app.command()(timing)
 

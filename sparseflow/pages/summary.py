@@ -91,11 +91,13 @@ def _padded(row: list[str], widths: list[int]) -> list[str]:
 
 def _result(board: Board, built: Built | None) -> list[str]:
     if built is None:
-        return [*_open_pins(board), f"- start: `{board.family.start}` in this folder"]
+        start = f"- start: `{board.family.start}` in this folder"
+        return [*_open_pins(board), start, *([f"- then load: `{board.load}`"] * bool(board.load))]
     tools = ", ".join(f"{name} {release}" for name, release in built.tools.items())
     return [
         f"- bitstream {built.bitstream}, sha256 {built.bitstream_sha256}",
         f"- seed {built.seed}; {tools}",
+        *([f"- load: `{board.load_line}` in this folder"] * bool(board.load_line)),
     ]
 
 

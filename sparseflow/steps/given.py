@@ -17,7 +17,7 @@ from engine.reference import IntegerModel
 
 from .checks import image_of
 
-__all__ = ["check_verify", "design_at", "integers_for", "integers_of"]
+__all__ = ["check_verify", "design_at", "integers_for", "integers_of", "target_at"]
 
 
 def design_at(given: Design | Image | str | Path) -> Design:
@@ -43,6 +43,16 @@ def design_at(given: Design | Image | str | Path) -> Design:
     if not path.exists():
         raise FileNotFoundError(2, f"is not there: {mend}", str(path))
     return read_design(path)
+
+
+def target_at(target: str, given: Design | Image | str | Path) -> str:
+    """A target; a serial port at the rate that the folder of a build tells, if it names none."""
+    plain = isinstance(target, str) and target.startswith("serial:") and "?baud=" not in target
+    if not plain or target == "serial:" or not isinstance(given, str | Path):
+        return target
+    from boards.load.made import baud_of
+
+    return f"{target}?baud={baud_of(Path(given))}"
 
 
 def integers_for(function: str, image: Image, sequences: Sequence[Any]) -> list[IntArray]:

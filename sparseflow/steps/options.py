@@ -22,6 +22,8 @@ __all__ = [
     "EngineName",
     "FitOptions",
     "Images",
+    "JobOptions",
+    "LoadOptions",
     "PackOptions",
     "PoolName",
     "PruneOptions",
@@ -365,6 +367,32 @@ class BuildOptions:
     lanes: Annotated[int | None, Said("With --pes.", least=1, plain=True)] = None
     clock: Annotated[float | None, Said("MHz instead of the board's.", least=1, plain=True)] = None
     seed: Annotated[int, Said("Of place and route.")] = PLACER_SEED
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """Of ``sparseflow load``."""
+
+    board: Annotated[str, Said("See `sparseflow boards`.", argument=True)]
+    folder: Annotated[Path, Said("Folder of its `build`.", argument=True)]
+    loader: Annotated[
+        str | None, Said("What openFPGALoader calls this revision of the board; it says which.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """Of ``sparseflow job``."""
+
+    model: ModelFile
+    folder: Annotated[Path, Said("Folder of a `build`, or its design.json.", argument=True)]
+    data: Annotated[Path, Said("Sequences (.npz) to run.")]
+    out: Annotated[Path, Said("Where the job goes, a text.")]
+    words: Annotated[Path | None, Said("Where the words go that the board must answer.")] = None
+    utterances: Annotated[
+        int | None, Said("Run only the first so many; all by default.", least=1)
+    ] = None
+    baud: Annotated[int | None, Said("Of the line, instead of the board's.", least=1)] = None
 
 
 @dataclass(frozen=True)

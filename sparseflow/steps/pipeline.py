@@ -30,7 +30,7 @@ from ..pages.measured import FIGURES, Run, joined, read_figures
 from .hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
 from .hardware import SIMULATED as HARDWARE
 from .options import DemoOptions, SimulateOptions, VerilogOptions
-from .places import has_labels, read_sequences
+from .places import check_features, first, has_labels, read_sequences
 from .progress import counted, say
 
 __all__ = [
@@ -178,7 +178,7 @@ def simulate(
         raise ValueError(f"utterances {utterances}: must be at least 1, or left out for all")
     require_simulator(simulator)
     check_shared(build, SIMULATED)
-    packed, subset = load_model(model), _first(read_sequences(data), utterances)
+    packed, subset = load_model(model), first(read_sequences(data), utterances)
     _check_data(packed, subset, data)
     image = compile_array(packed, pes, lanes)
     labelled = has_labels(data)
@@ -300,19 +300,8 @@ def _name_demo(out: Path, seed: int, size: tuple[int, int], icarus: int) -> None
     _write(out, found)
 
 
-def _first(data: SequenceData, count: int | None) -> SequenceData:
-    if count is None or count >= len(data):
-        return data
-    return replace(data, sequences=data.sequences[:count], labels=data.labels[:count])
-
-
 def _check_data(model: Model, data: SequenceData, path: Path) -> None:
-    width = model.layers[0].input_size
-    if data.width != width:
-        raise ValueError(
-            f"{path} has {data.width} features a frame, the model takes {width}: "
-            "give data like that it was trained on"
-        )
+    check_features(model, data, path)
     if data.frames < 2:
         raise ValueError(f"{path}: 1 frame; a step lasts from frame to frame, give two at least")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from csb_format.model import Model
 from pruning.tasks.data.datasets import DataSetError, SequenceData, load_sequences
 
-__all__ = ["has_labels", "read_sequences"]
+__all__ = ["check_features", "first", "has_labels", "read_sequences"]
 
 
 def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
@@ -46,3 +48,26 @@ def has_labels(path: Path) -> bool:
     """Whether an ``.npz`` holds labels."""
     with np.load(path, allow_pickle=False) as file:
         return "labels" in file.files
+
+
+def first(data: SequenceData, count: int | None) -> SequenceData:
+    """The first so many sequences; all where no number is given."""
+    if count is None or count >= len(data):
+        return data
+    return replace(data, sequences=data.sequences[:count], labels=data.labels[:count])
+
+
+def check_features(model: Model, data: SequenceData, path: Path) -> None:
+    """Refuse data of another width than the model's.
+
+    Raises
+    ------
+    ValueError
+        Naming both.
+    """
+    width = model.layers[0].input_size
+    if data.width != width:
+        raise ValueError(
+            f"{path} has {data.width} features a frame, the model takes {width}: "
+            "give data like that it was trained on"
+        )

@@ -1,0 +1,1 @@
+"""From a folder of a build into the board: what is in it, the loader, the board's port."""

@@ -1,0 +1,75 @@
+"""``sparseflow job``: from a model, a bitstream's folder and data to a job for the C example."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..steps.options import JobOptions
+from .derived import derived
+
+if TYPE_CHECKING:
+    from compiler.lower.image import Image
+    from csb_format import Model
+
+__all__ = ["job"]
+
+
+@derived(JobOptions)
+def job(given: JobOptions) -> None:
+    """Write the job that the C example runs on a board.
+
+    **In:** a packed model, the folder of a build that it fits, sequences. **Out:** a text with
+    all that goes over the line; with `--words` what the board must answer, to the bit.
+
+    **Next:** `posix_host PORT < JOB > answers && cmp answers WORDS`
+    """
+    from boards.host.job import answers, job_of
+    from boards.load.made import baud_of
+    from csb_format import load_model
+    from csb_format.files.replace import replace_file
+    from engine.reference import IntegerModel
+
+    from ..steps.places import check_features, first, read_sequences
+
+    _check_places(given)
+    model, data = load_model(given.model), first(read_sequences(given.data), given.utterances)
+    check_features(model, data, given.data)
+    image = _image(given, model)
+    frames = IntegerModel(model).quantise(data.sequences)
+    made = job_of(image, frames, baud_of(given.folder) if given.baud is None else given.baud)
+    expected = "".join(f"{word}\n" for word in answers(image, made)) if given.words else ""
+    replace_file(given.out, made.text().encode())
+    if given.words is not None:
+        replace_file(given.words, expected.encode())
+    packets, out = len(made.packets), sum(count for _, count in made.packets)
+    typer.echo(f"{given.out}: {packets} sequences at {made.baud} baud, {out} words to come back")
+
+
+def _check_places(given: JobOptions) -> None:
+    """Refuse what cannot be written before any work."""
+    from csb_format.files.ownership import PlaceError
+
+    from ..steps.checks import check_written
+
+    check_written("--out", given.out, given.model, given.data)
+    if given.words is not None:
+        check_written("--words", given.words, given.model, given.data)
+        if given.words.resolve() == given.out.resolve():
+            raise PlaceError(f"--out and --words are both {given.out}: name two files")
+
+
+def _image(given: JobOptions, model: Model) -> Image:
+    """The model as the bitstream takes it."""
+    from compiler.abi.design_file import read_design
+    from compiler.lower.compile import compile_model
+    from csb_format.scales import DesignError
+
+    design = read_design(given.folder)
+    try:
+        return compile_model(model, design)
+    except DesignError as error:
+        raise DesignError(
+            f"{given.model} does not fit the bitstream of {given.folder}: {error}"
+        ) from error
