@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import re
@@ -245,21 +246,23 @@ def _link() -> str:
     return "\n".join(f"{name:<14} {enframe(body).hex(' ')}" for name, body in frames.items())
 
 
-def main(*arguments: str) -> int:
+def main() -> int:
     """Write the pages, or tell which are not as the code is."""
-    stale = []
+    parser = argparse.ArgumentParser(description="Worked examples of the specification.")
+    parser.add_argument("--write", action="store_true", help="put them into the pages")
+    write, stale = parser.parse_args().write, []
     for name in PAGES:
         path = HERE / name
         text = path.read_text()
         made = with_examples(text)
         if made != text:
             stale.append(name)
-            if "--write" in arguments:
+            if write:
                 path.write_text(made)
     for name in stale:
-        print(f"{name}: {'written' if '--write' in arguments else 'stale'}")
-    return int(bool(stale) and "--write" not in arguments)
+        print(f"{name}: {'written' if write else 'stale'}")
+    return int(bool(stale) and not write)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

@@ -1,5 +1,6 @@
 """Your own LSTM, from PyTorch to Verilog of which every bit has been compared."""
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,4 +43,5 @@ def main(build: Path = Path("build/quickstart"), simulator: str = "icarus") -> "
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description="From an LSTM of PyTorch to compared Verilog.").parse_args()
     main()

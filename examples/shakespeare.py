@@ -4,6 +4,7 @@ It guesses the next character of a text by Shakespeare. The network was trained 
 works, 87.5 % of its LSTM pruned in 8 banks a row, and quantised to 16 bits.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -63,4 +64,7 @@ def write(model: Model, alphabet: list[str], table: IntArray, text: str, length:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description="A network that ships with the project, on the array."
+    ).parse_args()
     main()

@@ -7,6 +7,7 @@ name, so no path of the machine enters the netlist.
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from pathlib import Path
@@ -26,4 +27,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Run Yosys on job.json in the current folder.")
+    parser.parse_args()
+    if not Path("job.json").is_file():
+        parser.error("there is no job.json in this folder: sparseflow synth writes and runs it")
     main()

@@ -7,8 +7,8 @@ environment, ends the interpreter on failure, and behaves otherwise under pytest
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,4 +78,12 @@ def main(action: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    parser = argparse.ArgumentParser(description="A build or a run of cocotb in this process.")
+    parser.add_argument("action", choices=["build", "test"])
+    parser.add_argument("spec", help="JSON that sim.run.verilog writes")
+    given = parser.parse_args()
+    if not Path(given.spec).is_file():
+        parser.error(
+            f"{given.spec}: there is no such specification: sparseflow simulate writes one"
+        )
+    main(given.action, given.spec)

@@ -6,10 +6,10 @@ other case with it.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -61,4 +61,11 @@ def run_task(task: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description="One case of a regression in this process.")
+    parser.add_argument("task", help="JSON that sim.regress.jobs writes")
+    given = parser.parse_args()
+    if not os.path.isfile(given.task):
+        parser.error(
+            f"{given.task}: there is no such task: sparseflow regress writes and runs them"
+        )
+    main(given.task)

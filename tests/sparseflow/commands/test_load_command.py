@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
+import shlex
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from boards.board import board
+from boards.board import board, board_names
 from boards.host.emulator import EmulatedLine
 from boards.host.line_settings import rate_now
-from boards.link.c_header import main as write_headers
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format import load_model
+from sparseflow.steps.given import target_at
 from tests.boards.load.test_load import HERE, built
+from tests.test_rooms import ROOT
 
 if TYPE_CHECKING:
     from tests.sparseflow.conftest import Chain
@@ -69,44 +72,51 @@ def test_load_ends_with_one_line(
 @pytest.fixture
 def made(chain: Chain, tmp_path: Path) -> Path:
     """The folder of a build that the chain's model fits, at a rate of its own."""
-    folder = built(tmp_path / "build", "ulx3s", baud=921_600)
+    folder = built(tmp_path / "made", "ulx3s", baud=921_600)
     design = design_for(load_model(chain.model), 4, 4)
     (folder / "design.json").write_text(json.dumps(asdict(design)))
     return folder
 
 
-def test_a_job_is_written_and_run_by_the_c_example(
-    run: Run, chain: Chain, made: Path, tmp_path: Path, capsys: Text
-) -> None:
-    """As docs/link.md says it, with a board behind a terminal of the system."""
-    job, words = tmp_path / "job.txt", tmp_path / "words.txt"
-    given = [chain.model, made, "--data", chain.data, "--out", job, "--words", words]
-    assert run("job", *given, "--utterances", 2) == 0
-    assert f"{job}: 2 sequences at 921600 baud, " in capsys.readouterr().out
-    write_headers([str(tmp_path / "c")])
-    with resources.as_file(resources.files("boards") / "c") as sources:
-        files = sorted(map(str, sources.glob("*.c")))
-        options = [f"-I{tmp_path / 'c'}", f"-I{sources}", "-std=c99"]
-        subprocess.run(["gcc", *options, *files, "-o", str(tmp_path / "host")], check=True)
-    model = load_model(chain.model)
-    line = EmulatedLine(design_for(model, 4, 4))
-    line.know(compile_model(model, line.accelerator.design))
+def test_the_page_of_the_link_to_the_letter(chain: Chain, made: Path, tmp_path: Path) -> None:
+    """The commands of docs/link.md, with a board behind a terminal of the system."""
+    text = (ROOT / "docs" / "link.md").read_text("utf-8")
+    (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    files = {"model.safetensors": chain.model, "test.npz": chain.data, "boards": ROOT / "boards"}
+    for name, path in files.items():
+        (tmp_path / name).symlink_to(path)
+    made.rename(made.with_name("ulx3s"))
+    (tmp_path / "build").mkdir()
+    made.with_name("ulx3s").rename(tmp_path / "build" / "ulx3s")
+    line = EmulatedLine(design_for(load_model(chain.model), 4, 4))
+    line.know(compile_model(load_model(chain.model), line.accelerator.design))
     ours, theirs = os.openpty()
-    with job.open() as text, (tmp_path / "answers").open("w") as answers:
-        command = [str(tmp_path / "host"), os.ttyname(theirs)]
-        with subprocess.Popen(command, stdin=text, stdout=answers) as process:
-            pump = threading.Thread(target=_pump, args=(ours, line, process))
-            pump.start()
-            assert process.wait(120) == 0
-            pump.join()
+    python = shlex.quote(sys.executable)
+    shell = f'sparseflow() {{ {python} -m sparseflow "$@"; }}\npython() {{ {python} "$@"; }}\n'
+    shell += commands.replace("/dev/ttyUSB1", os.ttyname(theirs))
+    with subprocess.Popen(
+        ["sh", "-e", "-c", shell],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        pump = threading.Thread(target=_pump, args=(ours, line, process))
+        pump.start()
+        out, errors = process.communicate(timeout=300)
+        pump.join()
+    assert process.returncode == 0, errors
+    assert re.match(r"job\.txt: 6 sequences at 921600 baud, \d+ words to come back\n", out)
+    assert errors.endswith("board at 100000000 Hz, 921600 baud\n")
     assert rate_now(theirs) == 921_600
     os.close(ours)
     os.close(theirs)
-    assert words.read_text()
-    assert (tmp_path / "answers").read_text() == words.read_text()
+    assert (tmp_path / "words.txt").read_text()
+    assert (tmp_path / "answers.txt").read_bytes() == (tmp_path / "words.txt").read_bytes()
 
 
-def _pump(terminal: int, line: EmulatedLine, process: subprocess.Popen[bytes]) -> None:
+def _pump(terminal: int, line: EmulatedLine, process: subprocess.Popen[str]) -> None:
     while process.poll() is None:
         if select.select([terminal], [], [], 0.02)[0]:
             line.write(os.read(terminal, 4096))
@@ -137,7 +147,24 @@ def test_a_job_for_what_does_not_fit_is_refused(
     assert not job.exists()
 
 
-def test_summaries_say_how_to_load() -> None:
-    for name in ("ulx3s", "icebreaker"):
-        assert board(name).load_line.startswith("openFPGALoader --board ")
-    assert board("de10_nano").load_line.startswith("quartus_pgm ")
+@pytest.mark.parametrize("name", board_names())
+def test_the_page_of_boards_has_each_line(name: str) -> None:
+    text = (ROOT / "docs" / "boards.md").read_text("utf-8")
+    (row,) = re.findall(
+        rf"^\| `{name}` \| (`(?:openFPGALoader|quartus|sf\.).*)$", text, re.MULTILINE
+    )
+    found = board(name)
+    assert found.load_line.partition(" in Python")[0] in row
+    for told in (*found.adapter.loader, *found.adapter.usb) if found.adapter else ():
+        assert told in row
+    if found.adapter:
+        assert f"interface {found.adapter.uart}" in row
+
+
+def test_a_rate_of_the_folder_is_that_of_the_port(tmp_path: Path) -> None:
+    folder = built(tmp_path / "b", "ulx3s", baud=921_600)
+    assert target_at("serial:/dev/x", folder) == "serial:/dev/x?baud=921600"
+    assert target_at("serial:/dev/x", str(folder)) == "serial:/dev/x?baud=921600"
+    assert target_at("serial:/dev/x?baud=9600", folder) == "serial:/dev/x?baud=9600"
+    assert target_at("serial:", folder) == "serial:"
+    assert target_at("model", folder) == "model"

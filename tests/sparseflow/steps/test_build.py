@@ -87,6 +87,7 @@ def test_page_of_a_bitstream(small: Model) -> None:
     assert cells["multipliers"][0] == str(best.usage.multipliers)
     assert len({len(line) for line in page.splitlines() if line.startswith("|")}) == 1
     assert f"bitstream x.bit, sha256 {'ab' * 32}" in page
+    assert "- load: `openFPGALoader --board ulx3s sparseflow.bit` in this folder" in page
     assert "built in 61 s" in page
 
 
