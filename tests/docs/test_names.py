@@ -14,7 +14,7 @@ from tests.test_rooms import MAY_IMPORT, ROOT
 
 NAME = re.compile(rf"(?<![\w/.-])((?:{'|'.join(MAY_IMPORT)}|bench)(?:\.[A-Za-z_]\w*)+)")
 # Files, and places that a reader fills in.
-OTHER = re.compile(r"\.(md|py|c|h|json|toml|v|sv|safetensors|vlt)$|\.[A-Z]+$")
+OTHER = re.compile(r"\.(md|py|c|h|json|toml|v|sv|safetensors|vlt|bit|bin|fs)$|\.[A-Z]+$")
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for pattern in ("*.md", "docs/*.md", "boards/c/*.[ch]")

@@ -45,6 +45,8 @@ def test_page_names_the_pins_that_are_to_be_chosen(small: Model) -> None:
         n: summary(small, board(n), choice(small, board(n), 4, 2), None, 1.0) for n in PROJECTS
     }
     assert "- choose pins for rx, tx, led: the board's file has none\n" in pages["arria10_gx"]
+    for name, page in pages.items():
+        assert f"- then load: `{board(name).load}`\n" in page
     assert [name for name, page in pages.items() if "choose pins" in page] == ["arria10_gx"]
 
 
