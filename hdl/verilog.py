@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,6 +20,7 @@ from csb_format.files.images import write_mem
 from .core.core import Core
 from .core.hierarchy import RAM_MODULE, SINGLE_MODULE, Hierarchy
 from .keywords import spelled
+from .prefix import OURS, check_prefix, waivers_file
 
 __all__ = [
     "KIND",
@@ -32,8 +33,9 @@ __all__ = [
 ]
 
 KIND = "verilog"  # of the folder, for its marker
-TOP_MODULE = "sparseflow"
-LINT_WAIVERS = "sparseflow.vlt"  # for Verilator's --lint-only -Wall; lies beside the Verilog
+TOP_MODULE = OURS
+LINT_WAIVERS = waivers_file(OURS)
+WAIVED = f'"*{OURS}*.v"'  # the files that our waivers hold for
 INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
 NAME = re.compile(r"\\(\w+)(?=[\s\"])")
 Top = Callable[[Design, Image | None, Hierarchy], wiring.Component]
@@ -87,6 +89,7 @@ def emit_verilog(
     *,
     top: Top = Core,
     name: str = TOP_MODULE,
+    prefix: str = OURS,
 ) -> VerilogFiles:
     """Write the accelerator as Verilog-2005, one module a file, lint waivers, memory images.
 
@@ -105,27 +108,57 @@ def emit_verilog(
         something around it. What its ``companions`` return, if it has them, lies beside.
     name : str
         Of the top module.
+    prefix : str
+        What names of modules, files and images begin with, instead of ``sparseflow``; see
+        :func:`hdl.prefix.check_prefix`. The macro ``SPARSEFLOW_IMAGES`` then has another name
+        too: the prefix in capitals, and ``_IMAGES``.
 
     Returns
     -------
     VerilogFiles
     """
+    check_prefix(prefix)
     # the system's Yosys may be older than Amaranth accepts; the one from PyPI is pinned
     os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
-    hierarchy = Hierarchy(instances=True, images=image is not None)
-    component = top(design, image, hierarchy)
+    hierarchy = Hierarchy(instances=True, images=image is not None, prefix=prefix)
+    component, name = top(design, image, hierarchy), hierarchy.named(name)
     texts = {name: _convert(name, component)}
     while missing := [block for block in hierarchy.modules if block not in texts]:
         texts |= {block: _convert(block, hierarchy.modules[block]) for block in missing}
     for ram in (RAM_MODULE, SINGLE_MODULE)[: 1 + design.compact]:
-        texts[ram] = _ours(f"{ram}.v")
-    companions = {LINT_WAIVERS: _ours(LINT_WAIVERS)} | getattr(component, "companions", dict)()
-    return _write(Path(folder), texts, image, companions)
+        texts[hierarchy.named(ram)] = _under(prefix, _ours(f"{ram}.v"))
+    companions = {waivers_file(prefix): _waivers(prefix, texts)}
+    companions |= getattr(component, "companions", dict)()
+    images = {
+        hierarchy.image_file(memory): (words, of.width(memory))
+        for of in ([image] if image else [])
+        for memory, words in of.memories.items()
+    }
+    return _write(Path(folder), texts, images, companions)
 
 
 def _ours(name: str) -> str:
     """A file of this package."""
     return resources.files(__package__).joinpath(name).read_text()
+
+
+def _under(prefix: str, text: str) -> str:
+    """A hand-written file with its module and its macro under a prefix."""
+    text = re.sub(rf"\b{OURS}(?=_)", prefix, text)
+    return re.sub(rf"\b{OURS.upper()}(?=_IMAGES)", prefix.upper(), text)
+
+
+def _waivers(prefix: str, modules: Iterable[str]) -> str:
+    """Lint waivers; under a prefix they name each file, as a user's may begin with it too."""
+    text = _ours(LINT_WAIVERS)
+    if prefix == OURS:
+        return text
+    lines = [
+        line.replace(WAIVED, f'"*{module}.v"')
+        for line in text.splitlines()
+        for module in (modules if WAIVED in line else ("",))
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _convert(name: str, block: wiring.Component) -> str:
@@ -165,17 +198,17 @@ def _renamed(text: str) -> str:
 
 
 def _write(
-    folder: Path, texts: dict[str, str], image: Image | None, companions: dict[str, str]
+    folder: Path,
+    texts: dict[str, str],
+    images: dict[str, tuple[list[int], int]],
+    companions: dict[str, str],
 ) -> VerilogFiles:
-    memories = image.memories if image else {}
     with replaced_folder(folder, KIND) as beside:
         beside.mkdir()
         for name, text in texts.items():
             (beside / f"{name}.v").write_text(text)
         for name, text in companions.items():
             (beside / name).write_text(text)
-        for name, words in memories.items():
-            write_mem(beside / f"{name}.mem", words, image.width(name))  # type: ignore[union-attr]
-    return VerilogFiles(
-        folder, tuple(f"{name}.v" for name in texts), tuple(f"{name}.mem" for name in memories)
-    )
+        for name, (words, width) in images.items():
+            write_mem(beside / name, words, width)
+    return VerilogFiles(folder, tuple(f"{name}.v" for name in texts), tuple(images))

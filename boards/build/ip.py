@@ -1,4 +1,7 @@
-"""The accelerator with AXI buses as a block for others: FuseSoC core file and IP-XACT."""
+"""The accelerator with AXI buses as a block for others: FuseSoC core file and IP-XACT.
+
+All names in it begin with a prefix (:mod:`hdl.prefix`), so that several fit into one system.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,16 @@ from compiler.lower.image import Image
 from csb_format.files.folders import replaced_folder
 from hdl.bus.accelerator import Accelerator
 from hdl.core.hierarchy import Hierarchy
-from hdl.verilog import KIND, LINT_WAIVERS, VerilogFiles, emit_verilog
+from hdl.prefix import OURS, named, waivers_file
+from hdl.verilog import VerilogFiles, emit_verilog
 
-__all__ = ["BUSES", "CORE_FILE", "component_xml", "core_file", "write_ip"]
+__all__ = ["BITS", "BUSES", "KIND", "component_xml", "core_file", "vlnv", "write_ip"]
 
-CORE_FILE = "sparseflow.core"
+KIND = "ip"  # of the folder, for its marker
+BITS = 64  # of both streams
 COMPONENT_FILE = "component.xml"
 VERSION = "1.0"
-TESTBENCH = "sparseflow_tb"
+TESTBENCH = f"{OURS}_tb"
 SPIRIT = "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 # bus: its type among AMD's bus definitions, how it is used
@@ -81,7 +86,7 @@ endmodule
 """
 
 CORE = """CAPI=2:
-name: "sparseflow:accelerator:{module}:{version}"
+name: "{vlnv}"
 description: "Bank-balanced sparse LSTM accelerator, {pes} x {lanes} multipliers, AXI buses"
 
 filesets:
@@ -103,12 +108,12 @@ filesets:
     file_type: verilogSource
 
 targets:
+  # what a core gets that depends on this one; tools other than Verilator pass waivers by
   default: &default
-    filesets: [rtl, images]
+    filesets: [waivers, rtl, images]
     toplevel: {module}
   lint:
     <<: *default
-    filesets: [waivers, rtl, images]
     flow: lint
     flow_options:
       tool: verilator
@@ -124,8 +129,10 @@ targets:
 """
 
 
-def write_ip(design: Design, image: Image, folder: Path, bits: int = 64) -> VerilogFiles:
-    """Write the Verilog, its images, ``sparseflow.core``, a test bench and ``component.xml``.
+def write_ip(
+    design: Design, image: Image, folder: Path, bits: int = BITS, prefix: str = OURS
+) -> VerilogFiles:
+    """Write the Verilog, its images, a ``.core`` file, a test bench and ``component.xml``.
 
     Parameters
     ----------
@@ -135,6 +142,10 @@ def write_ip(design: Design, image: Image, folder: Path, bits: int = 64) -> Veri
         Replaced as a whole, and only where it is ours.
     bits : int
         Of both streams.
+    prefix : str
+        What the names of modules, files, images, core and component begin with; see
+        :func:`hdl.prefix.check_prefix`. Those of registers and their C header are the same for
+        every accelerator, as one driver serves them all.
     """
     made: list[Accelerator] = []
 
@@ -143,33 +154,38 @@ def write_ip(design: Design, image: Image, folder: Path, bits: int = 64) -> Veri
         return made[0]
 
     with replaced_folder(folder, KIND) as new:
-        files = emit_verilog(design, new, image, top=top, name=AXI_MODULE)
+        files = emit_verilog(design, new, image, top=top, name=AXI_MODULE, prefix=prefix)
         (block,) = made
         for name, text in (
-            (CORE_FILE, core_file(design, files)),
-            (f"{TESTBENCH}.v", testbench(design, block)),
+            (f"{prefix}.core", core_file(design, files, prefix)),
+            (f"{named(prefix, TESTBENCH)}.v", testbench(design, block, prefix)),
             (COMPONENT_FILE, component_xml(block, files)),
         ):
             (new / name).write_text(text, encoding="utf-8")
     return replace(files, folder=folder)
 
 
-def core_file(design: Design, files: VerilogFiles) -> str:
+def vlnv(module: str) -> str:
+    """Vendor, library, name and version of the core whose top module has this name."""
+    return f"sparseflow:accelerator:{module}:{VERSION}"
+
+
+def core_file(design: Design, files: VerilogFiles, prefix: str = OURS) -> str:
     """FuseSoC's description (CAPI 2)."""
     images = "\n".join(f"      - {name}: {{copyto: {name}}}" for name in files.images)
     return CORE.format(
-        module=AXI_MODULE,
-        version=VERSION,
+        module=files.top,
+        vlnv=vlnv(files.top),
         pes=design.pes,
         lanes=design.lanes,
         sources="\n".join(f"      - {name}" for name in files.sources),
         images=images,
-        waivers=LINT_WAIVERS,
-        tb=TESTBENCH,
+        waivers=waivers_file(prefix),
+        tb=named(prefix, TESTBENCH),
     )
 
 
-def testbench(design: Design, block: Accelerator) -> str:
+def testbench(design: Design, block: Accelerator, prefix: str) -> str:
     """Verilog that needs nothing of ours: identity of the accelerator over its registers."""
     wanted = {"magic": MAGIC, "design_hash": design_hash(design)}
     lines = [
@@ -183,8 +199,8 @@ def testbench(design: Design, block: Accelerator) -> str:
     idle += "".join(f",\n        .{p}()" for p, (f, _) in ports.items() if _open(p, f, used))
     idle += f",\n        .s_axi_arprot({ports['s_axi_arprot'][1]}'d0)"
     return TB.format(
-        tb=TESTBENCH,
-        module=AXI_MODULE,
+        tb=named(prefix, TESTBENCH),
+        module=named(prefix, AXI_MODULE),
         top=ports["s_axi_araddr"][1] - 1,
         idle=idle,
         checks="\n".join(lines),
@@ -211,7 +227,7 @@ def component_xml(block: Accelerator, files: VerilogFiles) -> str:
     ElementTree.register_namespace("spirit", SPIRIT)
     root = ElementTree.Element(f"{{{SPIRIT}}}component")
     ports = _ports(block)
-    names = {"vendor": "sparseflow", "library": "user", "name": AXI_MODULE, "version": VERSION}
+    names = {"vendor": "sparseflow", "library": "user", "name": files.top, "version": VERSION}
     for tag, text in names.items():
         _add(root, tag, text)
     buses = _add(root, "busInterfaces")
@@ -226,7 +242,7 @@ def component_xml(block: Accelerator, files: VerilogFiles) -> str:
         _add(block_of, tag, text)
     for tag, text in (("width", "32"), ("usage", "register")):
         _add(block_of, tag, text)
-    _model(root, ports)
+    _model(root, ports, files.top)
     _files(root, files)
     _add(root, "description", "Bank-balanced sparse LSTM accelerator")
     ElementTree.indent(root)
@@ -296,13 +312,13 @@ def _clocks(buses: ElementTree.Element, clocked: list[str]) -> None:
             _add(one, "value", value)
 
 
-def _model(root: ElementTree.Element, ports: dict[str, tuple[str, int]]) -> None:
+def _model(root: ElementTree.Element, ports: dict[str, tuple[str, int]], module: str) -> None:
     model = _add(root, "model")
     view = _add(_add(model, "views"), "view")
     _add(view, "name", "rtl")
     _add(view, "envIdentifier", ":*:*")
     _add(view, "language", "verilog")
-    _add(view, "modelName", AXI_MODULE)
+    _add(view, "modelName", module)
     _add(_add(view, "fileSetRef"), "localName", "sources")
     listed = _add(model, "ports")
     for name, (flow, width) in ports.items():

@@ -343,7 +343,8 @@ class LinkTop(wiring.Component):
         self._accelerator = Accelerator(
             design, image, self.hierarchy, in_bits=BUS_BITS, out_bits=BUS_BITS
         )
-        self.hierarchy.modules.setdefault(AXI_MODULE, self._accelerator)
+        self._name = self.hierarchy.named(AXI_MODULE)
+        self.hierarchy.modules.setdefault(self._name, self._accelerator)
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "led": Out(1)})
 
     def companions(self) -> dict[str, str]:
@@ -365,7 +366,7 @@ class LinkTop(wiring.Component):
                 into = self._accelerator.signature.members[path].flow is In
                 ports[f"{'i' if into else 'o'}_{path}"] = getattr(block, name)
         ports["o_irq"] = Signal(name="irq")
-        m.submodules.accelerator = Instance(AXI_MODULE, **ports)
+        m.submodules.accelerator = Instance(self._name, **ports)
         return m
 
 

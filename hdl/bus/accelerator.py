@@ -46,7 +46,7 @@ class Accelerator(wiring.Component):
     image : Image, optional
         As for the core.
     hierarchy : Hierarchy, optional
-        As for the core, which is placed through it as module ``sparseflow``.
+        As for the core, which is placed through it as module ``sparseflow``, or as its prefix says.
     in_bits, out_bits : int
         Bits of ``tdata`` of ``s_axis`` and ``m_axis``: 32, 64, ... 1024.
 

@@ -458,7 +458,7 @@ class Core(wiring.Component):
             width,
             depth,
             hierarchy=self.hierarchy,
-            image=f"{name}.mem",
+            image=name,
             init=init,
             single=single,
             write_stage=int(self.design.deep),

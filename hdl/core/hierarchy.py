@@ -26,6 +26,7 @@ from amaranth.lib.wiring import In, Out
 from compiler.array.design import bits_for
 from compiler.array.latency import RAM
 
+from ..prefix import OURS, named
 from .pipeline import delayed
 
 __all__ = ["Hierarchy", "Outline", "Ram"]
@@ -75,11 +76,25 @@ class Hierarchy:
         With ``instances``: memories read their ``.mem`` image at start.
     modules : dict
         Filled while elaborating: module name to the block to emit under that name.
+    prefix : str
+        What names of modules and images begin with; see :mod:`hdl.prefix`.
     """
 
     instances: bool = False
     images: bool = False
     modules: dict[str, wiring.Component] = field(default_factory=dict)
+    prefix: str = OURS
+
+    def named(self, module: str) -> str:
+        """The name that a module of ours has here."""
+        return named(self.prefix, module)
+
+    def image_file(self, memory: str) -> str:
+        """Name of the ``.mem`` file of a memory; none without images."""
+        if not self.images:
+            return ""
+        own = "" if self.prefix == OURS else f"{self.prefix}_"
+        return f"{own}{memory}.mem"
 
     def place(
         self,
@@ -94,9 +109,10 @@ class Hierarchy:
         if not self.instances:
             made = block()
             return made if clear is None else ResetInserter(clear)(made)
-        if module not in self.modules:
-            self.modules[module] = block()
-        return Outline(module, self.modules[module], clear)
+        name = self.named(module)
+        if name not in self.modules:
+            self.modules[name] = block()
+        return Outline(name, self.modules[name], clear)
 
 
 class Ram(wiring.Component):
@@ -108,7 +124,7 @@ class Ram(wiring.Component):
         Bits of a word, words.
     hierarchy : Hierarchy
     image : str
-        Name of the ``.mem`` file read at start where the hierarchy asks for images.
+        Name of the memory whose image is read at start where the hierarchy asks for images.
     init : sequence of int
         The same contents, for Amaranth's simulator.
     single : bool
@@ -169,13 +185,13 @@ class Ram(wiring.Component):
             "p_WIDTH": self._width,
             "p_DEPTH": self._depth,
             "p_ADDR": bits_for(self._depth),
-            "p_INIT": self._image if self._hierarchy.images else "",
+            "p_INIT": self._hierarchy.image_file(self._image) if self._image else "",
         }
         if not self._single:
             stages = {"p_WRITE_STAGE": self._write_stage, "p_READ_STAGE": self._read_stage}
             parameters |= {name: stage for name, stage in stages.items() if stage}
         return Instance(
-            SINGLE_MODULE if self._single else RAM_MODULE,
+            self._hierarchy.named(SINGLE_MODULE if self._single else RAM_MODULE),
             **parameters,
             i_clk=ClockSignal(),
             i_write_en=self.write_en,

@@ -24,6 +24,7 @@ from .board_commands import boards, build, fit
 from .derived import derived
 from .doctor_command import doctor
 from .hints import hint
+from .ip_command import ip
 from .job_command import job
 from .load_command import load
 from .prepare_commands import pack, prune
@@ -115,6 +116,7 @@ def verilog(given: VerilogOptions) -> None:
         pes=given.pes,
         lanes=given.lanes,
         images=given.images.value,
+        prefix=given.prefix,
     )
     build = given.out.with_name("simulation")
     hint(
@@ -201,6 +203,7 @@ EXTRAS = {
     "doctor": "train",
     "data": "demo",
     "verilog": "generate",
+    "ip": "generate",
     "simulate": "simulate",
     "report": "report",
     "demo": "demo",
@@ -235,6 +238,7 @@ def _fail(error: Exception, status: int) -> None:
     sys.exit(status)
 
 
+app.command()(ip)
 app.command()(doctor)
 app.command()(regress)
 app.command()(boards)

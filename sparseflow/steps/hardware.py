@@ -1,4 +1,4 @@
-"""From a model to the folder of its accelerator."""
+"""From a model to the folder of its accelerator, alone or as a block for larger systems."""
 
 from __future__ import annotations
 
@@ -9,20 +9,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compiler.abi.packing import check_bus_bits
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
-from csb_format import Model
+from csb_format import Model, load_model
 from csb_format.files.folders import private_folder, put, replaced_folder
 from csb_format.files.images import write_image
+from csb_format.files.ownership import check_replaceable
 from csb_format.scales import GATES, DesignError
+from hdl.prefix import check_prefix, prefix_of
 
-from .options import VerilogOptions
+from .options import IpOptions, VerilogOptions
 
 if TYPE_CHECKING:
     from hdl.verilog import VerilogFiles
 
-__all__ = ["LIVING", "SIMULATED", "SUFFIXES", "check_array", "compile_array", "emit", "emitted"]
+__all__ = [
+    "LIVING",
+    "SIMULATED",
+    "SUFFIXES",
+    "Block",
+    "check_array",
+    "compile_array",
+    "emit",
+    "emitted",
+    "package",
+]
 
 SIMULATED = ("verilog", "build", "run")  # folders of a simulation
 LIVING = SIMULATED[1:]  # those in which tools go on writing
@@ -58,7 +71,12 @@ def compile_array(model: Model, pes: int, lanes: int) -> Image:
     return compile_model(model, design_for(model, pes, lanes))
 
 
-def emit(image: Image, out: Path, images: str = VerilogOptions.images) -> VerilogFiles:
+def emit(
+    image: Image,
+    out: Path,
+    images: str = VerilogOptions.images,
+    prefix: str = VerilogOptions.prefix,
+) -> VerilogFiles:
     """Write Verilog and images to a folder, which is replaced as a whole or not at all.
 
     Parameters
@@ -67,15 +85,68 @@ def emit(image: Image, out: Path, images: str = VerilogOptions.images) -> Verilo
     out : Path
     images : str
         A key of :data:`SUFFIXES`; another format than ``mem`` is written beside it.
+    prefix : str
+        What all names begin with; see :mod:`hdl.prefix`.
     """
     from hdl.verilog import KIND, emit_verilog
 
     with replaced_folder(out, KIND) as folder:
-        files = emit_verilog(image.design, folder, image)
+        files = emit_verilog(image.design, folder, image, prefix=prefix)
         if images != "mem":
-            for name, words in image.memories.items():
-                write_image(folder / f"{name}.{SUFFIXES[images]}", words, image.width(name))
+            for file, (name, words) in zip(files.images, image.memories.items(), strict=True):
+                beside = (folder / file).with_suffix(f".{SUFFIXES[images]}")
+                write_image(beside, words, image.width(name))
     return dataclasses.replace(files, folder=out)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A packaged accelerator.
+
+    Parameters
+    ----------
+    module : str
+        Its top module.
+    core : str
+        Its vendor, library, name and version, as FuseSoC writes them.
+    files : VerilogFiles
+    """
+
+    module: str
+    core: str
+    files: VerilogFiles
+
+
+def package(
+    model: Path,
+    out: Path,
+    pes: int = IpOptions.pes,
+    lanes: int = IpOptions.lanes,
+    bits: int = IpOptions.bits,
+    prefix: str | None = IpOptions.prefix,
+) -> Block:
+    """Package the accelerator with AXI buses for FuseSoC and for tools that read IP-XACT.
+
+    Parameters
+    ----------
+    model : Path
+    out : Path
+        Folder; replaced as a whole, and only where all in it is from an earlier run.
+    pes, lanes : int
+        M and N.
+    bits : int
+        Of ``tdata`` of both streams: 32, 64, ... 1024.
+    prefix : str, optional
+        What all names begin with; by default that of :func:`hdl.prefix.prefix_of`.
+    """
+    prefix = prefix_of(model) if prefix is None else check_prefix(prefix)
+    check_bus_bits("bits", bits)
+    from boards.build.ip import KIND, vlnv, write_ip
+
+    check_replaceable(out, KIND)
+    image = compile_array(load_model(model), pes, lanes)
+    files = write_ip(image.design, image, out, bits, prefix)
+    return Block(files.top, vlnv(files.top), files)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ __all__ = [
     "EngineName",
     "FitOptions",
     "Images",
+    "IpOptions",
     "JobOptions",
     "LoadOptions",
     "PackOptions",
@@ -222,6 +223,26 @@ class VerilogOptions:
     images: Annotated[Images, Said("Format of the memory images; mem is always written.")] = (
         Images.mem
     )
+    prefix: Annotated[
+        str, Said("What names of modules, files and images begin with, for several in a system.")
+    ] = "sparseflow"
+
+
+@dataclass(frozen=True)
+class IpOptions:
+    """Of ``sparseflow ip``."""
+
+    model: ModelFile
+    out: Annotated[Path, Said("Folder, replaced as a whole.")]
+    pes: Pes = Array.pes
+    lanes: Lanes = Array.lanes
+    bits: Annotated[
+        int, Said("Of tdata of both streams: 32, 64, 128, 256, 512 or 1024.", least=32, most=1024)
+    ] = 64
+    prefix: Annotated[
+        str | None,
+        Said("What all names begin with. Default: sparseflow_ and the name of the model's file."),
+    ] = None
 
 
 @dataclass(frozen=True)

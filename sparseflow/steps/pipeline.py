@@ -17,6 +17,7 @@ from csb_format.files.folders import held, locked, shared_folder
 from csb_format.files.ownership import check_replaceable, check_shared
 from csb_format.files.replace import replace_file
 from engine.reference import IntegerModel
+from hdl.prefix import check_prefix
 from pruning.tasks.data.datasets import (
     Normaliser,
     SequenceData,
@@ -107,6 +108,7 @@ def verilog(
     pes: int = VerilogOptions.pes,
     lanes: int = VerilogOptions.lanes,
     images: str = VerilogOptions.images,
+    prefix: str = VerilogOptions.prefix,
 ) -> VerilogFiles:
     """Emit Verilog and memory images of an accelerator for a model.
 
@@ -119,11 +121,14 @@ def verilog(
         M and N.
     images : {"mem", "coe", "mif", "ihex"}
         Another format than ``.mem`` is written beside it.
+    prefix : str
+        What all names begin with; see :mod:`hdl.prefix`.
     """
+    check_prefix(prefix)
     if images not in SUFFIXES:
         raise ValueError(f"images {images!r}: choose one of {', '.join(SUFFIXES)}")
     check_replaceable(out, "verilog")
-    files = emit(compile_array(load_model(model), pes, lanes), out, images)
+    files = emit(compile_array(load_model(model), pes, lanes), out, images, prefix)
     say(f"wrote {len(files.sources)} Verilog files and {len(files.images)} images to {out}")
     return files
 
