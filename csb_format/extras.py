@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 
+from sparseflow_rooms import check
+
 __all__ = ["DISTRIBUTION", "MissingExtraError", "brought_by", "extra_of", "install", "needs"]
 
 DISTRIBUTION = "sparseflow"
@@ -60,10 +62,13 @@ def needs(extra: str) -> Iterator[None]:
     Raises
     ------
     MissingExtraError
+    ShadowedError
+        If a file of somebody else has the name of a package of ours.
     """
     try:
         yield
     except ModuleNotFoundError as error:
+        check((error.name or "").partition(".")[0])
         if not (error.name and extra_of(error.name)):  # no extra would help
             raise
         raise MissingExtraError(install(error.name, extra), name=error.name) from error

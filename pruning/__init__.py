@@ -1,1 +1,5 @@
 """Bank-balanced pruning and quantisation of PyTorch layers (the only room that knows torch)."""
+
+from sparseflow_rooms import check
+
+check("csb_format")

@@ -14,6 +14,7 @@
 ``sf.estimate``           which arrays fit a board, how fast they are
 ``sf.build``              a bitstream, or the project of a vendor's tool
 ``sf.open``               the driver of a board, of its simulation, of the integer model
+``sf.Accelerator``        that driver; all of it is in :mod:`sparseflow.driver`
 ========================  =====================================================================
 
 Each is imported when it is first used, so that a host that only drives a board needs neither
@@ -25,12 +26,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from sparseflow_rooms import check
+
 if TYPE_CHECKING:
+    from boards.host.driver import Accelerator
     from pruning.face import pack, prune, quantise
 
     from .api import build, compile, emit, estimate, load, open, save, simulate, verify
 
 __all__ = [
+    "Accelerator",
     "build",
     "compile",
     "emit",
@@ -48,6 +53,15 @@ __all__ = [
 __version__ = "0.2.0"
 
 _TRAINING = ("pack", "prune", "quantise")
+# Rooms that a name needs besides; for all the rest these are enough.
+_ALWAYS = ("csb_format", "compiler", "engine")
+_NEEDS = {
+    **dict.fromkeys(_TRAINING, ("pruning",)),
+    **dict.fromkeys(("Accelerator", "estimate", "open"), ("boards",)),
+    **dict.fromkeys(("simulate", "verify"), ("hdl", "sim")),
+    "build": ("hdl", "sim", "boards"),
+    "emit": ("hdl",),
+}
 
 
 if not TYPE_CHECKING:  # else any name would pass a type checker
@@ -56,6 +70,9 @@ if not TYPE_CHECKING:  # else any name would pass a type checker
         """What the face gives, imported when it is asked for (PEP 562)."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        check(*_ALWAYS, *_NEEDS.get(name, ()))
+        if name == "Accelerator":
+            return importlib.import_module("boards.host.driver").Accelerator
         if name not in _TRAINING:
             return getattr(importlib.import_module(f"{__name__}.api"), name)
         from csb_format.extras import needs

@@ -45,7 +45,7 @@ ORDER: dict[str, list[str]] = {
     "sparseflow": ["pages", "steps", "commands"],
 }
 # Whoever builds hardware needs neither a training framework nor a simulator for the format.
-LIGHT = {"numpy", "scipy", "safetensors", "intelhex"}
+LIGHT = {"numpy", "scipy", "safetensors", "intelhex", "sparseflow_rooms"}
 KNOWS = {"csb_format": LIGHT, "compiler": LIGHT, "engine": LIGHT | {"numba", "llvmlite"}}
 TRAINING = {"torch"}
 RUNS_CODE_WHEN_LOADED = {"pickle", "shelve", "dill", "cloudpickle", "joblib"}

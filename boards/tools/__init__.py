@@ -1,1 +1,5 @@
 """Synthesis and other programs, run and read."""
+
+from sparseflow_rooms import check
+
+check("hdl", "sim")

@@ -1,1 +1,5 @@
 """What ran against what should have run."""
+
+from sparseflow_rooms import check
+
+check("engine")

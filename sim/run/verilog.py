@@ -226,7 +226,8 @@ def _process(
     progress: Progress | None = None,
 ) -> None:
     """Run one action of :mod:`sim.run.cocotb_process`, watching its progress."""
-    command = [sys.executable, "-m", "sim.run.cocotb_process", action, str(spec)]
+    # -P: the folder of the user, where a file may have the name of a room, is not searched
+    command = [sys.executable, "-P", "-m", "sim.run.cocotb_process", action, str(spec)]
     watched(action, command, log, timeout, note=note, progress=progress)
 
 

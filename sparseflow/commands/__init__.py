@@ -1,1 +1,5 @@
 """The command line."""
+
+from sparseflow_rooms import check
+
+check("csb_format", "compiler")

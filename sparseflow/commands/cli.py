@@ -11,6 +11,7 @@ import typer
 
 from csb_format.extras import install
 from csb_format.files.foreign import MisreadError
+from sparseflow_rooms import ShadowedError, check
 
 from .. import __version__
 from ..steps.options import (
@@ -217,6 +218,10 @@ EXTRAS = {
 def _reason(error: Exception) -> str:
     """What went wrong, on one line."""
     if isinstance(error, ModuleNotFoundError):
+        try:
+            check((error.name or "").partition(".")[0])
+        except ShadowedError as hidden:
+            return str(hidden)
         words = (word for word in sys.argv[1:] if not word.startswith("-"))
         return install(error.name or str(error), EXTRAS.get(next(words, ""), ""))
     if isinstance(error, OSError) and error.strerror and error.filename is not None:

@@ -18,7 +18,6 @@ from csb_format.files.folders import private_folder, put, replaced_folder
 from csb_format.files.images import write_image
 from csb_format.files.ownership import check_replaceable
 from csb_format.scales import GATES, DesignError
-from hdl.prefix import check_prefix, prefix_of
 
 from .options import IpOptions, VerilogOptions
 
@@ -139,6 +138,8 @@ def package(
     prefix : str, optional
         What all names begin with; by default that of :func:`hdl.prefix.prefix_of`.
     """
+    from hdl.prefix import check_prefix, prefix_of
+
     prefix = prefix_of(model) if prefix is None else check_prefix(prefix)
     check_bus_bits("bits", bits)
     from boards.build.ip import KIND, vlnv, write_ip

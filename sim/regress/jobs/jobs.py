@@ -75,7 +75,7 @@ def _outcome(work: Path, log: Path, status: int | None, limit: float) -> dict[st
 def _watched(path: Path, log: Path, limit: float, lines: str) -> int | None:
     """Run the process; its exit status (below 0 a signal), None if it had to be killed."""
     more = measuring(Path(lines)) if lines else {}
-    command = [sys.executable, "-m", "sim.regress.jobs.case_process", str(path)]
+    command = [sys.executable, "-P", "-m", "sim.regress.jobs.case_process", str(path)]
     with logged(log) as output:
         process = subprocess.Popen(
             command,

@@ -77,6 +77,7 @@ def words(chain: Any, finished: Any) -> dict[str, list[object]]:
         "pack": [chain.pruned, "--calibration", chain.data, "--out", "m.safetensors"],
         "doctor": [chain.dense],
         "verilog": [chain.model, "--out", "v", *ARRAY],
+        "ip": [chain.model, "--out", "i", *ARRAY],
         "simulate": [chain.model, *data, "--build", "b", "--simulator", "icarus", *ARRAY],
         "report": [finished.folder / "b", "--out", "r"],
         "regress": ["suite.toml"],
@@ -85,7 +86,8 @@ def words(chain: Any, finished: Any) -> dict[str, list[object]]:
 
 
 @pytest.mark.parametrize(
-    "command", ["prune", "pack", "doctor", "verilog", "simulate", "report", "regress", "build"]
+    "command",
+    ["prune", "pack", "doctor", "verilog", "ip", "simulate", "report", "regress", "build"],
 )
 def test_an_extra_is_enough_for_its_command(
     command: str, words: dict[str, list[object]], tmp_path: Path
