@@ -26,8 +26,12 @@ class PynqBus:
 
     Parameters
     ----------
-    bitstream : str
-        An overlay, a ``.bit`` file with its ``.hwh`` beside.
+    bitstream : str or pynq.Overlay
+        A ``.bit`` file with its ``.hwh`` beside; or the overlay that it is, once it is loaded:
+        loading it again would reset an accelerator that runs.
+    accelerator, dma : str
+        What the accelerator and its DMA engine are called in the overlay, where there are
+        several.
 
     Raises
     ------
@@ -35,16 +39,16 @@ class PynqBus:
         If PYNQ is not installed.
     """
 
-    def __init__(self, bitstream: str):
+    def __init__(self, bitstream: Any, accelerator: str = REGISTERS, dma: str = DMA):
         try:
             import pynq
         except ImportError as error:
             raise RuntimeError(
                 "pynq is not installed: run this on the board, with the system image of PYNQ"
             ) from error
-        overlay: Any = pynq.Overlay(bitstream)
-        self._registers = getattr(overlay, REGISTERS).mmio
-        engine = getattr(overlay, DMA)
+        overlay: Any = pynq.Overlay(bitstream) if isinstance(bitstream, str) else bitstream
+        self._registers = getattr(overlay, accelerator).mmio
+        engine = getattr(overlay, dma)
         self._to, self._from = engine.sendchannel, engine.recvchannel
         self._given = pynq.allocate(BUFFER_WORDS, "u4")
         self._got = pynq.allocate(BUFFER_WORDS, "u4")

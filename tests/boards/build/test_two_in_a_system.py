@@ -10,6 +10,7 @@ import dataclasses
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,10 +24,12 @@ from compiler.abi.frames import Stimulus, frame_packets
 from compiler.abi.registers import REGISTERS
 from compiler.abi.states import outcome_of
 from csb_format import save_model
-from sparseflow.steps.hardware import compile_array, package
+from sparseflow.steps.hardware import compile_array
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples" / "fusesoc"
+PAGE = (ROOT / "docs" / "ip.md").read_text("utf-8")
+PREFIX = "sparseflow_"
 LENGTHS = (3, 2)
 # seed; inputs, units, banks, kept of each matrix; M, N
 SIZES = {
@@ -173,7 +176,15 @@ def system(cases: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> P
     root = tmp_path_factory.mktemp("system")
     for name, case in cases.items():
         save_model(root / f"{name}.safetensors", case.model)
-        package(root / f"{name}.safetensors", root / "ip" / name, *SIZES[name][2])
+    (commands, *_) = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    for line in commands.splitlines():
+        program, *words = shlex.split(line)
+        assert program == "sparseflow"
+        done = subprocess.run(
+            [sys.executable, "-m", program, *words], cwd=root, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"core sparseflow:accelerator:{PREFIX}{Path(words[3]).name}_axi:1.0" in done.stdout
     for file in EXAMPLE.iterdir():
         shutil.copy(file, root)
     return root
@@ -201,6 +212,11 @@ def test_names_of_two_accelerators_are_disjoint(system: Path) -> None:
         assert set(read) == {file for file in files[name] if file.endswith(".mem")}
     assert modules["vowels"].isdisjoint(modules["keywords"])
     assert files["vowels"].isdisjoint(files["keywords"])
+
+
+def test_the_page_shows_the_core_that_is_tried() -> None:
+    (shown,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert shown == (EXAMPLE / "pair.core").read_text()
 
 
 @pytest.mark.slow

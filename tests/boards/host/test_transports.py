@@ -159,6 +159,22 @@ def test_pynq(zynq: EmulatedAccelerator) -> None:
     assert np.array_equal(hidden, IntegerModel(MODEL).run([given])[0].hidden)
 
 
+def test_pynq_finds_several_accelerators_in_an_overlay_that_is_loaded(
+    zynq: EmulatedAccelerator,
+) -> None:
+    pynq: Any = sys.modules["pynq"]
+    overlay = pynq.Overlay("")
+    loaded: list[object] = []
+    other = SimpleNamespace(mmio=SimpleNamespace(read=lambda address: 7, write=None))
+    both = SimpleNamespace(
+        first=overlay.accelerator, second=other, one=overlay.dma, two=overlay.dma
+    )
+    pynq.Overlay = loaded.append
+    assert PynqBus(both, "first", "one").read(0) == [zynq.read(0)]
+    assert PynqBus(both, "second", "two").read(0, 2) == [7, 7]
+    assert loaded == []  # a second download would reset the first
+
+
 def test_pynq_is_only_on_the_board() -> None:
     with pytest.raises(RuntimeError, match="pynq is not installed: run this on the board"):
         Accelerator.open("pynq:overlay.bit", DESIGN)
