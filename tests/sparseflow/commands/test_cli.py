@@ -178,7 +178,14 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
         (
             "verilog m.st --out v --pes 16 --lanes 4 --images coe",
             "verilog",
-            {"model": Path("m.st"), "out": Path("v"), "pes": 16, "lanes": 4, "images": "coe"},
+            {
+                "model": Path("m.st"),
+                "out": Path("v"),
+                "pes": 16,
+                "lanes": 4,
+                "images": "coe",
+                "prefix": "sparseflow",
+            },
         ),
         (
             "simulate m.st --data x.ts --build b --simulator icarus --utterances 2",

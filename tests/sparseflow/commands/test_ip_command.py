@@ -1,0 +1,71 @@
+"""The packaged block and prefixes, from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from csb_format import save_model
+from csb_format.random_models import random_model
+
+Run = Callable[..., int]
+Text = pytest.CaptureFixture[str]
+ARRAY = ["--pes", 4, "--lanes", 2]
+
+
+@pytest.fixture
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a small model under three names."""
+    monkeypatch.chdir(tmp_path)
+    model = random_model(np.random.default_rng(0), 4, 8, banks=2, k_ih=1, k_hh=1)
+    for name in ("my net", "ram", "模型"):
+        save_model(tmp_path / f"{name}.safetensors", model)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "told"),
+    [
+        ("my net", ["--bits", 48], "bits = 48: take 32, 64, 128, 256, 512 or 1024 bits"),
+        ("my net", ["--bits", 16], "16 must be 32 to 1024"),
+        ("my net", ["--prefix", "My-Net"], "prefix 'My-Net': must be a lower-case letter"),
+        ("my net", ["--prefix", ""], "prefix '': must be"),
+        ("ram", [], "ends as the name of our block 'ram'"),
+        ("模型", [], "neither letters nor digits of ASCII; or give --prefix"),
+        ("none", [], "none.safetensors"),
+    ],
+)
+def test_what_gives_no_block_is_one_error_and_nothing_written(
+    run: Run, at: Path, capsys: Text, model: str, more: list[Any], told: str
+) -> None:
+    before = sorted(at.rglob("*"))
+    assert run("ip", f"{model}.safetensors", "--out", "ip", *ARRAY, *more) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert told in last
+    assert sorted(at.rglob("*")) == before
+
+
+def test_a_users_folder_is_kept(run: Run, at: Path, capsys: Text) -> None:
+    (at / "ip").mkdir()
+    (at / "ip" / "top.v").write_text("mine")
+    assert run("ip", "my net.safetensors", "--out", "ip", *ARRAY) == 2
+    assert "ip would be replaced as a whole but holds top.v" in capsys.readouterr().err
+    assert (at / "ip" / "top.v").read_text() == "mine"
+
+
+def test_verilog_takes_a_prefix_and_other_images_follow(run: Run, at: Path) -> None:
+    words = ["my net.safetensors", "--out", "v", *ARRAY, "--images", "coe"]
+    assert run("verilog", *words, "--prefix", "pe") == 2  # a name of ours
+    assert not (at / "v").exists()
+    assert run("verilog", *words, "--prefix", "net") == 0
+    names = {path.name for path in (at / "v").iterdir()} - {".sparseflow.json"}
+    assert {name.partition("_")[0].partition(".")[0] for name in names} == {"net"}
+    assert {"net.v", "net.vlt", "net_ram.v", "net_program.mem", "net_program.coe"} <= names
+    # another command's folder is not replaced
+    assert run("ip", "my net.safetensors", "--out", "v", *ARRAY) == 2
+    assert (at / "v" / "net.v").exists()
