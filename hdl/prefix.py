@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .keywords import KEYWORDS
 
-__all__ = ["BLOCKS", "OURS", "check_prefix", "named", "prefix_of", "waivers_file"]
+__all__ = ["BLOCKS", "OURS", "check_prefix", "image_name", "named", "prefix_of", "waivers_file"]
 
 OURS = "sparseflow"  # of an accelerator that is alone
 BLOCKS = frozenset(
@@ -77,6 +77,11 @@ def named(prefix: str, name: str) -> str:
     """A name of ours under a prefix; a name that is not of ours stays."""
     ours = name == OURS or name.startswith(f"{OURS}_")
     return prefix + name.removeprefix(OURS) if ours else name
+
+
+def image_name(prefix: str, memory: str) -> str:
+    """Name of the image of a memory, without what tells its format."""
+    return memory if prefix == OURS else f"{prefix}_{memory}"
 
 
 def waivers_file(prefix: str) -> str:

@@ -26,7 +26,7 @@ from amaranth.lib.wiring import In, Out
 from compiler.array.design import bits_for
 from compiler.array.latency import RAM
 
-from ..prefix import OURS, named
+from ..prefix import OURS, image_name, named
 from .pipeline import delayed
 
 __all__ = ["Hierarchy", "Outline", "Ram"]
@@ -93,8 +93,7 @@ class Hierarchy:
         """Name of the ``.mem`` file of a memory; none without images."""
         if not self.images:
             return ""
-        own = "" if self.prefix == OURS else f"{self.prefix}_"
-        return f"{own}{memory}.mem"
+        return f"{image_name(self.prefix, memory)}.mem"
 
     def place(
         self,

@@ -87,14 +87,15 @@ def emit(
     prefix : str
         What all names begin with; see :mod:`hdl.prefix`.
     """
+    from hdl.prefix import image_name
     from hdl.verilog import KIND, emit_verilog
 
     with replaced_folder(out, KIND) as folder:
         files = emit_verilog(image.design, folder, image, prefix=prefix)
         if images != "mem":
-            for file, (name, words) in zip(files.images, image.memories.items(), strict=True):
-                beside = (folder / file).with_suffix(f".{SUFFIXES[images]}")
-                write_image(beside, words, image.width(name))
+            for name, words in image.memories.items():
+                file = f"{image_name(prefix, name)}.{SUFFIXES[images]}"
+                write_image(folder / file, words, image.width(name))
     return dataclasses.replace(files, folder=out)
 
 

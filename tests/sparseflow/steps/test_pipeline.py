@@ -18,6 +18,7 @@ from compiler.array.design import Design
 from compiler.lower.image import Image
 from csb_format import Model, load_model, save_model
 from csb_format.files.ownership import MARKER
+from hdl.prefix import OURS
 from hdl.verilog import VerilogFiles, emit_verilog
 from pruning.tasks.data.datasets import load_japanese_vowels, load_sequences, save_sequences
 from sim.check.verify import CycleMismatch
@@ -179,7 +180,10 @@ def test_images_are_written_in_another_format_too(
 def copied(finished: Finished) -> Callable[..., VerilogFiles]:
     """`emit_verilog` without its seconds of work, for the one design of these tests."""
 
-    def emit(design: Design, folder: Path, image: Image | None = None) -> VerilogFiles:
+    def emit(
+        design: Design, folder: Path, image: Image | None = None, prefix: str = OURS
+    ) -> VerilogFiles:
+        assert prefix == OURS
         kept = finished.folder / "b" / "verilog"
         shutil.copytree(kept, folder)
         names = sorted(path.name for path in kept.iterdir())
