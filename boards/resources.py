@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 from compiler.abi.wire import output_fields
 from compiler.array.design import Design
@@ -19,16 +20,20 @@ from csb_format.scales import GATES, DesignError
 from csb_format.shape import ModelShape
 
 from .board import Board, BoardError, Part
+from .families.family import Costs
 
 __all__ = [
     "LINK_BLOCKS",
+    "RESOURCES",
     "Choice",
+    "Product",
+    "Resource",
     "Usage",
     "choice",
     "choices",
     "estimate",
     "fastest",
-    "largest",
+    "products",
 ]
 
 PES = (4, 8, 16, 32, 64, 128)
@@ -48,6 +53,46 @@ LARGE_WORDS, LARGE_BITS = 16384, 16  # of a memory with one port
 
 
 @dataclass(frozen=True)
+class Resource:
+    """A kind of cells that designs take and devices have.
+
+    Parameters
+    ----------
+    name, short : str
+        For people; for the head of a column.
+    field : str
+        Of :class:`Usage`.
+    count : str
+        What rows of results call it.
+    capacity : str
+        Field of :class:`~boards.families.family.Part`.
+    """
+
+    name: str
+    short: str
+    field: str
+    count: str
+    capacity: str
+
+    def of(self, part: Part) -> int:
+        """How many a device has; 0 where it has none, or more than any design takes."""
+        if self.capacity == "registers" and part.registers is None:
+            return part.luts
+        return getattr(part, self.capacity) or 0
+
+
+RESOURCES = (
+    Resource("multipliers", "DSP", "multipliers", "dsp", "multipliers"),
+    Resource("block RAM", "RAM", "block_rams", "ram", "block_rams"),
+    Resource("LUT", "LUT", "luts", "lut", "luts"),
+    Resource("registers", "FF", "registers", "ff", "registers"),
+    Resource("large RAM", "SPRAM", "large_rams", "spram", "large_rams"),
+    Resource("distributed RAM", "LUTRAM", "distributed", "distributed", "distributed"),
+)
+"""All kinds: estimates, capacities, reports and tables are lined up by these."""
+
+
+@dataclass(frozen=True)
 class Usage:
     """Cells of a design.
 
@@ -58,6 +103,8 @@ class Usage:
         Memories of a single port, where the device has them.
     distributed : int
         Memories of 16 words of 4 bits.
+    registers : int, optional
+        Flip-flops; None: not counted.
     """
 
     multipliers: int
@@ -65,19 +112,20 @@ class Usage:
     luts: int
     large_rams: int = 0
     distributed: int = 0
+    registers: int | None = None
 
     def limits(self, part: Part) -> dict[str, float]:
         """Share of the device that each takes; it fits where none is above 1."""
-        shares = {
-            "multipliers": self.multipliers / part.multipliers,
-            "block RAM": self.block_rams / part.block_rams,
-            "LUT": self.luts / part.luts,
-        }
-        if self.large_rams > part.large_rams:  # every PE has one: all taken is no limit
-            shares["large RAM"] = self.large_rams / part.large_rams
-        if part.distributed:
-            shares["distributed RAM"] = self.distributed / part.distributed
+        counts = self.counts(part)
+        shares = {r.name: counts[r.count] / r.of(part) for r in RESOURCES if r.count in counts}
+        if self.large_rams <= part.large_rams:  # every PE has one: all taken is no limit
+            shares.pop("large RAM", None)
         return shares
+
+    def counts(self, part: Part) -> dict[str, int]:
+        """Cells by the names of results, of every kind that the device has."""
+        given = {r.count: getattr(self, r.field) for r in RESOURCES if r.of(part)}
+        return {name: count for name, count in given.items() if count is not None}
 
     def limit(self, part: Part) -> tuple[str, float]:
         """What the device has least of, and the share taken."""
@@ -135,29 +183,45 @@ def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     return Usage(multipliers, blocks, round(logic * board.family.costs.sites), large, distributed)
 
 
+class Product(NamedTuple):
+    """Products of one kind: bits of both operands, how many, whether they are the lanes'."""
+
+    a: int
+    b: int
+    number: int
+    lane: bool = True
+
+    def hard(self, costs: Costs) -> bool:
+        """Whether Yosys takes a multiplier; few bits are logic, whatever there is."""
+        least, product = costs.least
+        return min(self.a, self.b) >= least and self.a + self.b >= product
+
+
+def products(design: Design) -> list[Product]:
+    """Of the array, and of the element-wise lanes."""
+    line = design.arithmetic.piecewise
+    rise = int(line.table[1].max()).bit_length()
+    tables = 1 if design.compact else TABLES
+    found = [
+        Product(design.value_bits, design.act_bits, design.multipliers, lane=False),
+        Product(rise, line.offset_bits, tables * design.units),
+    ]
+    if not design.compact:  # whose other products are made of adders
+        found.append(Product(design.act_bits, design.act_bits, 2 * design.units))
+        found.append(Product(design.act_bits, design.state.width, design.units))
+    return found
+
+
 def _multipliers(design: Design, board: Board) -> tuple[int, int]:
     """DSP blocks, and LUT4 sites of products that there are none for."""
-    part, lanes = board.has, _lane_multipliers(design)
-    if (
-        board.family.costs.soft_lanes
-        and design.multipliers + lanes > part.multipliers >= design.multipliers
-    ):
-        # the lanes' multipliers become adders
-        return design.multipliers, lanes * design.act_bits**2
-    array = design.multipliers
-    if part.halves and max(design.value_bits, design.act_bits) <= NARROW:
-        # of a lane's products, that with the cell state is wide
-        narrow = array + 2 * design.units
-        return ceil(narrow / 2) + lanes - 2 * design.units, 0
-    return array + lanes, 0
-
-
-def _lane_multipliers(design: Design) -> int:
-    """Of the element-wise lanes: products, and lines of more than two points in the tables."""
-    if design.compact:
-        return design.elementwise_multipliers
-    lines = TABLES if design.arithmetic.piecewise.offset_bits > 1 else 0
-    return (design.elementwise_multipliers // design.units - TABLES + lines) * design.units
+    part, costs, every = board.has, board.family.costs, products(design)
+    hard = [p for p in every if p.hard(costs)]
+    spare = part.multipliers - sum(p.number for p in hard if not p.lane)
+    if costs.soft_lanes and sum(p.number for p in hard if p.lane) > spare >= 0:
+        hard = [p for p in hard if not p.lane]  # the lanes' multipliers become adders
+    halves = sum(p.number for p in hard if part.halves and max(p.a, p.b) <= NARROW)
+    whole = sum(p.number for p in hard) - halves
+    return whole + ceil(halves / 2), sum(p.a * p.b * p.number for p in every if p not in hard)
 
 
 def _large(design: Design) -> int:
@@ -224,20 +288,12 @@ def _logic(design: Design) -> int:
 
 
 def choices(model: Model | ModelShape, board: Board) -> list[Choice]:
-    """Every array of a usual shape that can carry the model, the fastest that fits first."""
+    """Every array of a usual shape that can carry the model, the fastest that fits first.
+
+    The first is what :func:`fastest`, and with it every command that is given no array, takes.
+    """
     found = [_choice(model, board, design) for design in _designs(model, board)]
     return sorted(found, key=lambda c: (not c.fits, c.microseconds, c.usage.multipliers))
-
-
-def largest(model: Model, board: Board) -> tuple[Design, Usage] | None:
-    """The array of most multipliers that fits, and its cells; None if none does.
-
-    Of as many multipliers the one of fewest look-up tables. Cycles are not worked out, so this
-    is quick.
-    """
-    every = [(design, estimate(design, board)) for design in _designs(model, board)]
-    fitting = [(d, use) for d, use in every if use.limit(board.has)[1] <= 1]
-    return max(fitting, key=lambda e: (e[0].multipliers, -e[1].luts), default=None)
 
 
 def _designs(model: Model | ModelShape, board: Board) -> Iterator[Design]:

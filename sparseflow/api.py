@@ -324,15 +324,15 @@ def simulate(
     return Simulation(states, cycles, seconds)
 
 
-def estimate(model: Model | ModelShape, board: str) -> list[Choice]:
+def estimate(model: Model | ModelShape, board: str | Path) -> list[Choice]:
     """Say before any synthesis which arrays fit a board, what limits them, and how fast they are.
 
     Parameters
     ----------
     model : Model or ModelShape
         A shape is enough: cells and cycles do not depend on weights.
-    board : str
-        See ``sparseflow boards``.
+    board : str or path
+        See ``sparseflow boards``; or a file of your own, ``my_board.toml``.
 
     Returns
     -------
@@ -356,7 +356,7 @@ def estimate(model: Model | ModelShape, board: str) -> list[Choice]:
 
 def build(
     model: Model,
-    board: str,
+    board: str | Path,
     out: str | Path,
     *,
     array: tuple[int, int] | None = None,
@@ -368,7 +368,8 @@ def build(
     Parameters
     ----------
     model : Model
-    board : str
+    board : str or path
+        See ``sparseflow boards``; or a file of your own, ``my_board.toml``.
     out : path
         Folder, replaced as a whole; all in it must come from an earlier build.
     array : (int, int), optional

@@ -41,7 +41,10 @@ ORDER: dict[str, list[str]] = {
     "sim": ["run", "check", "bus", "dram", "regress"],
     "sim.regress": ["suite", "jobs", "records"],
     "pruning.tasks": ["data", "training", "networks", "recipes"],
-    "boards": ["link", "families", "board", "resources", "tools", "build", "load", "host"],
+    "boards": [
+        *("link", "families", "board", "pin_table", "resources"),
+        *("tools", "build", "load", "host"),
+    ],
     "sparseflow": ["pages", "steps", "commands"],
 }
 # Whoever builds hardware needs neither a training framework nor a simulator for the format.

@@ -22,7 +22,7 @@ from boards.board import board
 from boards.build.bitstream import TIMEOUT
 from boards.build.open_tools import pack_cells, synthesise, tools_of
 from boards.build.top_verilog import emit_board
-from boards.resources import Usage, estimate
+from boards.resources import RESOURCES, Usage, estimate
 from compiler.lower.compile import compile_model
 from csb_format.files.folders import temporary_folder
 
@@ -52,13 +52,7 @@ CASES = {
     )
 }
 # how `Usage` calls the kinds of cells of `boards.build.open_tools`
-NAMES = {
-    "multipliers": "dsp",
-    "block_rams": "ram",
-    "luts": "lut",
-    "large_rams": "spram",
-    "distributed": "distributed",
-}
+NAMES = {kind.field: kind.count for kind in RESOURCES}
 
 
 def count(case: Case, work: Path, timeout: float = TIMEOUT) -> Usage:

@@ -17,9 +17,10 @@ from compiler.lower.image import Image
 from csb_format.files.folders import plain_place, replaced_folder
 
 from ..board import Board, clock_verilog
-from ..link.uart import clocks_per_bit
+from ..link.rates import clocks_per_bit
 from ..tools.run import BitstreamError, Note
-from .open_tools import count_cells, pack, place, synthesise, tools_of
+from .open_tools import count_cells, nextpnr_log, pack, place, synthesise, tools_of
+from .record import SUMMARY_DATA, record
 from .top_verilog import emit_board
 
 __all__ = ["BitstreamError", "Built", "build_bitstream"]
@@ -44,7 +45,8 @@ class Built:
     fmax_mhz, clock_mhz : float
         What place and route reached, and what the board's loop gives.
     lut, ff, ram, dsp : int
-        Cells; ``ff`` is 0 for iCE40, whose cells hold both.
+        Cells, as nextpnr counts them; a logic cell of iCE40 is one ``lut``, whether its
+        flip-flop, its table or both are in use.
     seed : int
     bitstream_sha256 : str
     tools : dict
@@ -141,8 +143,9 @@ def build_bitstream(
         (new / DESIGN).write_text(
             json.dumps(asdict(design), indent=2, allow_nan=False) + "\n", "utf-8"
         )
-        (new / "summary.json").write_text(
-            json.dumps(built.to_dict(), indent=2, allow_nan=False) + "\n", "utf-8"
+        (new / SUMMARY_DATA).write_text(
+            json.dumps(record(board, design) | built.to_dict(), indent=2, allow_nan=False) + "\n",
+            "utf-8",
         )
         if page:
             (new / SUMMARY).write_text(page(built), "utf-8")
@@ -165,7 +168,7 @@ def _built(board: Board, design: Design, work: Path, seed: int, bits: Path) -> B
         bitstream_sha256=hashlib.sha256(bits.read_bytes()).hexdigest(),
         tools={name: version(name) for name in tools_of(board).packages},
         baud=board.baud,
-        **({"ff": 0} | count_cells(board, used)),
+        **count_cells(board, used, nextpnr_log(board, work)),
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from compiler.array.design import Design
@@ -12,11 +13,12 @@ from hdl.verilog import VerilogFiles
 
 from ..board import BOARD_MODULE, Board, BoardError
 from ..families.family import OpenTools
-from ..tools.run import USED, Note, has_room, run_tool, watch
+from ..tools.run import USED, BitstreamError, Note, has_room, run_tool, watch
 from ..tools.synth import reading, run_yosys
 
 __all__ = [
     "count_cells",
+    "nextpnr_log",
     "pack",
     "pack_cells",
     "place",
@@ -39,12 +41,42 @@ def tools_of(board: Board) -> OpenTools:
     return board.family.tools
 
 
-def count_cells(board: Board, used: dict[str, int]) -> dict[str, int]:
-    """Cells as results name them, from counts by nextpnr's names."""
-    return {
+def count_cells(board: Board, used: Mapping[str, int], log: str = "") -> dict[str, int]:
+    """Cells as results name them, of every kind that the device has.
+
+    Parameters
+    ----------
+    board : Board
+    used : dict
+        Counts by nextpnr's names, as its report has them.
+    log : str
+        Of nextpnr: what its report leaves out stands there alone.
+
+    Raises
+    ------
+    BitstreamError
+        If the log does not say it; a 0 would be read as a count.
+    """
+    tools = tools_of(board)
+    found = {
         name: sum(-(-used.get(kind, 0) // share) for kind, share in kinds.items())
-        for name, kinds in tools_of(board).cells.items()
+        for name, kinds in tools.cells.items()
     }
+    return found | {name: _logged(name, log, every) for name, every in tools.logged.items()}
+
+
+def _logged(name: str, log: str, patterns: tuple[str, ...]) -> int:
+    numbers = [re.search(pattern, log) for pattern in patterns]
+    if None in numbers:
+        raise BitstreamError(
+            f"the log of nextpnr does not say {name}: its release is not one that is known here"
+        )
+    return sum(int(found[1]) for found in numbers if found)
+
+
+def nextpnr_log(board: Board, work: Path) -> str:
+    """What nextpnr has said in a folder."""
+    return (work / f"nextpnr-{tools_of(board).nextpnr}.log").read_text("utf-8", "replace")
 
 
 def synthesis(
@@ -131,8 +163,8 @@ def pack_cells(board: Board, work: Path, timeout: float) -> dict[str, int]:
         If nextpnr fails.
     """
     _nextpnr(board, ["--pack-only"], work, timeout)
-    log = (work / f"nextpnr-{tools_of(board).nextpnr}.log").read_text("utf-8")
-    return count_cells(board, {kind: int(cells) for kind, cells, _ in USED.findall(log)})
+    log = nextpnr_log(board, work)
+    return count_cells(board, {kind: int(cells) for kind, cells, _ in USED.findall(log)}, log)
 
 
 def _nextpnr(

@@ -7,6 +7,7 @@ smallest array of a board takes minutes, so it belongs into a suite of its own.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from compiler.array.needs import design_for
@@ -22,12 +23,12 @@ __all__ = ["measured"]
 FIGURES = ("lut", "ff", "ram", "dsp", "fmax_mhz")
 
 
-def measured(name: str, model: Model, pes: int, lanes: int, seed: int) -> dict[str, Any]:
+def measured(name: str | Path, model: Model, pes: int, lanes: int, seed: int) -> dict[str, Any]:
     """Place and route a model's array for a board.
 
     Parameters
     ----------
-    name : str
+    name : str or path
         Of the board; see ``sparseflow boards``.
     model : Model
     pes, lanes : int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from compiler.array.design import Design
@@ -18,19 +19,16 @@ __all__ = ["board_verilog", "emit_board"]
 
 TOP = """// The accelerator on the board {title}: {clock_hz} Hz, serial line at {baud} baud.
 module {module} (
-    input  wire clk,
-    input  wire rx,
-    output wire tx,
-    output wire led
+{ports}
 );
-{clock}
+{clock}{wires}
     reg [4:0] boot = 5'd0;
     always @(posedge clock) if (!boot[4]) boot <= boot + 5'd1;
     reg rst = 1'b1;
     always @(posedge clock) rst <= !(boot[4] & locked);
 
-    {link} link (.clk(clock), .rst(rst), .rx(rx), .tx(tx), .led(led));
-endmodule
+    {link} link (.clk(clock), .rst(rst), .rx(rx), .tx(tx), .led({led}));
+{outputs}endmodule
 """
 
 
@@ -43,7 +41,32 @@ def board_verilog(board: Board) -> str:
         module=BOARD_MODULE,
         clock=clock_verilog(board),
         link=LINK_MODULE,
+        ports=",\n".join(f"    {_direction(s)} wire {s}" for s in board.signals),
+        led=_led(board),
+        wires="    wire lit;\n" if _active_low(board) else "",
+        outputs="".join(_outputs(board)),
     )
+
+
+def _direction(signal: str) -> str:
+    return "input " if signal in ("clk", "rx") else "output"
+
+
+def _active_low(board: Board) -> bool:
+    return "led" in board.pins and board.pins["led"].active_low
+
+
+def _led(board: Board) -> str:
+    """What the link's light drives: nothing where the board has none."""
+    return "lit" if _active_low(board) else "led" if "led" in board.signals else ""
+
+
+def _outputs(board: Board) -> Iterator[str]:
+    """Outputs that are not the link's own."""
+    if _active_low(board):
+        yield "    assign led = !lit;\n"
+    for name in board.held:
+        yield f"    assign {name} = 1'b{board.pins[name].level};\n"
 
 
 def emit_board(board: Board, design: Design, image: Image, folder: Path) -> VerilogFiles:

@@ -6,6 +6,7 @@ tests; the sources are those that the open flow and the simulators read.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ..families.family import Files, Project
 from ..link.protocol import BUS_BITS
 from .bitstream import KIND
 from .ip import write_ip
+from .record import SUMMARY_DATA, record
 from .top_verilog import emit_board
 
 __all__ = ["write_project"]
@@ -54,6 +56,8 @@ def write_project(
         raise BoardError(f"board {board.name}: no vendor project; its bitstream has open tools")
     with replaced_folder(out, KIND) as work:
         _fill(project, board, design, image, work)
+        data = json.dumps(record(board, design), indent=2, allow_nan=False) + "\n"
+        (work / SUMMARY_DATA).write_text(data, encoding="utf-8")
         for name, text in more().items():
             (work / name).write_text(text, encoding="utf-8")
     names = contents(out)

@@ -9,17 +9,22 @@ from compiler.array.design import Design
 from .ecp5_block_registers import absorb_registers
 from .ecp5_copies import copy_cells
 from .ecp5_operands import align_operands
-from .family import RAM_18K, Board, Constraints, Family, OpenTools, Part, no_loop
+from .family import RAM_18K, Board, Constraints, Costs, Family, OpenTools, Part, no_loop
+from .pins import Pin
 
 __all__ = ["ECP5", "PARTS"]
 
-# capacities: nextpnr 0.11; `device` is its option
+# capacities: nextpnr 0.11; `device` is its option. A 12F is the die of a 25F under another
+# IDCODE: the vendor vouches for half of its look-up tables and 32 of its block RAMs.
 PARTS = {
+    "LFE5U-12F": Part(28, 56, RAM_18K, 24288, 91, device="12k", guessed=True),
     "LFE5U-25F": Part(28, 56, RAM_18K, 24288, 91, device="25k", guessed=True),
     "LFE5U-45F": Part(72, 108, RAM_18K, 43848, 91, device="45k", guessed=True),
     "LFE5U-85F": Part(156, 208, RAM_18K, 83640, 91, device="85k"),
     "LFE5UM5G-45F": Part(72, 108, RAM_18K, 43848, 157, device="um5g-45k"),
+    "LFE5UM5G-85F": Part(156, 208, RAM_18K, 83640, 157, device="um5g-85k", guessed=True),
 }
+STANDARDS = ("LVTTL33", "LVCMOS33", "LVCMOS25", "LVCMOS18", "LVCMOS15", "LVCMOS12")
 VCO = (400e6, 800e6)
 LOOP = """    wire clock, locked;
     EHXPLLL #(
@@ -58,11 +63,17 @@ def _improve(netlist: dict[str, Any], top: str) -> None:
 
 
 def _constraints(board: Board) -> Constraints:
-    pins = board.located()
-    lines = [f'LOCATE COMP "{s}" SITE "{pin.name}";' for s, pin in pins.items()]
-    lines += [f'IOBUF PORT "{s}" IO_TYPE={pin.standard};' for s, pin in pins.items()]
+    lines = [f'LOCATE COMP "{s}" SITE "{pin.pin}";' for s, pin in board.pins.items()]
+    lines += [f'IOBUF PORT "{s}" {_attributes(pin)};' for s, pin in board.pins.items()]
     lines += [f'FREQUENCY PORT "clk" {board.oscillator_hz / 1e6:g} MHZ;']
     return Constraints("pins.lpf", tuple(lines), ("--package", board.package, "--lpf", "pins.lpf"))
+
+
+def _attributes(pin: Pin) -> str:
+    """Standard, resistor and current of a pin, as far as they are given."""
+    given = [f"IO_TYPE={pin.standard}"]
+    given += [f"PULLMODE={pin.pull.upper()}"] if pin.pull else []
+    return " ".join([*given, f"DRIVE={pin.drive}"] if pin.drive else given)
 
 
 def _place(board: Board) -> list[str]:
@@ -92,4 +103,6 @@ TOOLS = OpenTools(
     pack=_pack,
     improve=_improve,
 )
-ECP5 = Family("ecp5", "open tools", PARTS, clock=_loop, tools=TOOLS)
+# a multiplier from 2 bits by 2 on, whatever the product
+COSTS = Costs(least=(2, 4))
+ECP5 = Family("ecp5", "open tools", PARTS, COSTS, _loop, TOOLS, standards=STANDARDS)

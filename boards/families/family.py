@@ -7,13 +7,15 @@ tool consists of. Nothing elsewhere asks which family it is.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.array.design import Design
+from csb_format.arguments import shown
+
+from .pins import SIGNALS, BoardError, Pin
 
 __all__ = [
     "BOARD_MODULE",
@@ -35,13 +37,8 @@ __all__ = [
 
 BOARD_MODULE = "sparseflow_board"
 OPTIONS = ("deep", "compact")
-SIGNALS = ("clk", "rx", "tx", "led")
 # of ECP5, GW2A and 7 Series alike
 RAM_18K = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-
-
-class BoardError(ValueError):
-    """A board that is not known or not described well."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,8 @@ class Part:
         What the family's tools call it, where that is not its name.
     guessed : bool
         The clock is not measured: the vendor's tool is not among ours, or no bitstream was made.
+    registers : int, optional
+        Flip-flops; None: as many as look-up tables.
     distributed : int, optional
         Memories of 16 words of 4 bits that logic finds room for instead; None: enough.
     large_rams : int
@@ -80,6 +79,7 @@ class Part:
     megahertz: float
     device: str = ""
     guessed: bool = False
+    registers: int | None = None
     distributed: int | None = None
     large_rams: int = 0
     halves: bool = False
@@ -98,11 +98,14 @@ class Costs:
         LUT4 sites that 16 words of 4 bits take: on ECP5 with their write port's slice.
     soft_lanes : bool
         Where there are too few multipliers, those of the lanes become adders.
+    least : (int, int)
+        Bits of both operands, and of the product, from which Yosys takes a multiplier.
     """
 
     sites: float = 1.0
     distributed: int = 6
     soft_lanes: bool = False
+    least: tuple[int, int] = (2, 9)
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,8 @@ class OpenTools:
     cells : dict
         What a row of results counts, to the kinds of cells in nextpnr's reports; a number
         is how many of them are one.
+    logged : dict
+        What its report leaves out, to patterns of its log, each with a number; they add up.
     bitstream : str
         Name of the file.
     packages : tuple of str
@@ -164,6 +169,7 @@ class OpenTools:
     routed: tuple[str, ...]
     pack: Callable[[Board], tuple[str, list[str], str | None]]
     improve: Callable[[dict[str, Any], str], None] | None = None
+    logged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -218,6 +224,12 @@ class Family:
     project : Project, optional
     start : str
         What is run in a project's folder.
+    standards : tuple of str
+        Electrical standards of a single wire, as its tools call them; empty: none is asked for.
+    pulls : tuple of str
+        Resistors that a pin can have.
+    drives : bool
+        A pin's current can be chosen.
     """
 
     name: str
@@ -228,22 +240,9 @@ class Family:
     tools: OpenTools | None = None
     project: Project | None = None
     start: str = ""
-
-
-@dataclass(frozen=True)
-class Pin:
-    """Where a signal leaves the device.
-
-    Parameters
-    ----------
-    name : str
-        Of the ball or pin.
-    standard : str
-        Electrical standard in the words of the vendor's tools; empty for their default.
-    """
-
-    name: str
-    standard: str = ""
+    standards: tuple[str, ...] = ()
+    pulls: tuple[str, ...] = ("up", "down", "none")
+    drives: bool = True
 
 
 @dataclass(frozen=True)
@@ -265,29 +264,29 @@ class Adapter:
     uart: int = 0
 
     @classmethod
-    def of(cls, where: str, given: Any) -> Adapter:
+    def of(cls, given: object) -> Adapter:
         """From a board file's table; errors (`BoardError`) name the field."""
         wanted = {"loader": r"\w[\w-]*", "usb": r"[0-9a-f]{4}:[0-9a-f]{4}"}
         if not isinstance(given, dict) or set(given) - {*wanted, "uart"} or "loader" not in given:
-            raise BoardError(f'{where}: adapter: give {{ loader = ["NAME"], usb, uart }}')
+            raise BoardError(f'adapter: give {{ loader = ["NAME"], usb, uart }}')
         for name, form in wanted.items():
             texts = given.get(name, [])
             if not isinstance(texts, list) or not all(re.fullmatch(form, str(t)) for t in texts):
-                raise BoardError(f"{where}: adapter: {name} = {texts!r}: give texts as {form}")
+                raise BoardError(f"adapter: {name} = {shown(texts)}: give texts as {form}")
         uart = given.get("uart", 0)
         if type(uart) is not int or not 0 <= uart <= 9 or not given["loader"]:
-            raise BoardError(f"{where}: adapter: give a name of the loader, and uart 0 to 9")
+            raise BoardError("adapter: give a name of the loader, and uart 0 to 9")
         return cls(tuple(given["loader"]), tuple(given.get("usb", [])), uart)
 
 
 @dataclass(frozen=True)
 class Board:
-    """One file of ``boards/data``.
+    """One file of ``boards/data``, or one of its variants.
 
     Parameters
     ----------
     name, title : str
-        Of the file; of the board.
+        Of the file, with the variant; of the board.
     family : Family
         ``flow`` in the file.
     part, package : str
@@ -299,13 +298,14 @@ class Board:
         Of the serial link; 0 where the link is AXI.
     array : dict
         Default ``pes`` and ``lanes``; ``deep`` or ``compact``, what all its designs are.
-    platform : str
-        ``module:class`` of amaranth-boards that knows the pins.
-    resources : dict
-        Its names of ``clk``, ``uart`` and ``led``.
-    pins : dict
-        Pins that it does not know.
-    price_usd : int, optional
+    pins : dict of str to Pin
+        Those of :data:`~boards.families.pins.SIGNALS`, and outputs that are held at a level.
+    source : tuple of str
+        Where the pins were looked up: repository and file, or document.
+    note : str
+        What one has to know before one connects a cable.
+    config_volts : float
+        Of the bank that a 7 Series device is configured through; 0 where no tool asks.
     adapter : Adapter, optional
         What loads the bitstream and has the serial line.
     load : str
@@ -322,10 +322,10 @@ class Board:
     clock_hz: int
     baud: int
     array: dict[str, Any]
-    platform: str = ""
-    resources: dict[str, str] = field(default_factory=dict)
-    pins: dict[str, dict[str, str]] = field(default_factory=dict)
-    price_usd: int | None = None
+    pins: dict[str, Pin] = field(default_factory=dict)
+    source: tuple[str, ...] = ()
+    note: str = ""
+    config_volts: float = 0.0
     adapter: Adapter | None = None
     load: str = ""
 
@@ -346,12 +346,16 @@ class Board:
         """What :func:`compiler.array.needs.design_for` is given for all its designs."""
         return {name: bool(on) for name, on in self.array.items() if name in OPTIONS}
 
-    def located(self) -> dict[str, Pin]:
-        """Pins of ``clk``, ``rx``, ``tx`` and ``led``, as far as they are known."""
-        found = _platform_pins(self.platform, self.resources) if self.platform else {}
-        for signal, given in self.pins.items():
-            found[signal] = Pin(given["pin"], given.get("standard", ""))
-        return {signal: found[signal] for signal in SIGNALS if signal in found}
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Ports of the board's top: an open flow leaves out what has no pin."""
+        here = (s for s in SIGNALS if s in self.pins or self.family.project)
+        return (*here, *self.held)
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Outputs that keep one level."""
+        return tuple(name for name, pin in self.pins.items() if pin.level is not None)
 
 
 def no_loop(board: Board) -> BoardError:
@@ -361,26 +365,3 @@ def no_loop(board: Board) -> BoardError:
         f"of {board.oscillator_hz / 1e6:.9g} MHz: choose a multiple of "
         f"{board.oscillator_hz // 5 / 1e6:.9g} MHz"
     )
-
-
-def _platform_pins(platform: str, names: dict[str, str]) -> dict[str, Pin]:
-    """Pins from a platform of amaranth-boards."""
-    module, _, name = platform.partition(":")
-    known = getattr(importlib.import_module(module), name).resources
-    by_name = {r.name: r for r in known if r.number == 0}
-    found: dict[str, Pin] = {}
-    for ours, theirs in names.items():
-        resource = by_name[theirs]
-        for part in resource.ios:
-            signal = part.name if ours == "uart" else ours
-            pins = part.ios[0] if ours == "uart" else part
-            if signal in SIGNALS:
-                found[signal] = Pin(pins.names[0], _standard(resource, part))
-    return found
-
-
-def _standard(resource: Any, part: Any) -> str:
-    """Electrical standard, whatever the vendor calls it."""
-    given = {**getattr(resource, "attrs", {}), **getattr(part, "attrs", {})}
-    kinds = ("IO_TYPE", "IO_STANDARD", "IOSTANDARD", "io_standard")
-    return str(next((given[kind] for kind in kinds if kind in given), ""))

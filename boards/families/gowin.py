@@ -5,6 +5,7 @@ from __future__ import annotations
 from compiler.array.design import Design
 
 from .family import RAM_18K, Board, Constraints, Costs, Family, OpenTools, Part, no_loop
+from .pins import Pin
 
 __all__ = ["GOWIN", "PARTS"]
 
@@ -12,9 +13,19 @@ __all__ = ["GOWIN", "PARTS"]
 PARTS = {
     # 648 small memories; the placer found room for 406 of them, and none for 488
     "GW2A-LV18PG256C8/I7": Part(
-        48, 46, RAM_18K, 20736, 124, "GW2A-18C", distributed=420, halves=True, ram_step=1
+        48,
+        46,
+        RAM_18K,
+        20736,
+        124,
+        "GW2A-18C",
+        registers=15552,
+        distributed=420,
+        halves=True,
+        ram_step=1,
     )
 }
+STANDARDS = ("LVTTL33", "LVCMOS33", "LVCMOS25", "LVCMOS18", "LVCMOS15", "LVCMOS12")
 # of GW2A at grade C8/I7, as apycula's gowin_pll has them
 VCO, DETECTOR = (500e6, 1250e6), 3e6
 AFTER = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
@@ -49,10 +60,16 @@ def _synthesis(board: Board, design: Design, top: str) -> list[str]:
 
 
 def _constraints(board: Board) -> Constraints:
-    pins = board.located()
-    lines = [f'IO_LOC "{s}" {pin.name};' for s, pin in pins.items()]
-    lines += [f'IO_PORT "{s}" IO_TYPE={pin.standard};' for s, pin in pins.items()]
+    lines = [f'IO_LOC "{s}" {pin.pin};' for s, pin in board.pins.items()]
+    lines += [f'IO_PORT "{s}" {_attributes(pin)};' for s, pin in board.pins.items()]
     return Constraints("pins.cst", tuple(lines), ("--vopt", "cst=pins.cst"))
+
+
+def _attributes(pin: Pin) -> str:
+    """Standard, resistor and current of a pin, as far as they are given."""
+    given = [f"IO_TYPE={pin.standard}"]
+    given += [f"PULL_MODE={pin.pull.upper()}"] if pin.pull else []
+    return " ".join([*given, f"DRIVE={pin.drive}"] if pin.drive else given)
 
 
 def _device(board: Board) -> list[str]:
@@ -82,4 +99,6 @@ TOOLS = OpenTools(
     routed=("--write", "routed.json"),
     pack=_pack,
 )
-GOWIN = Family("gowin", "open tools", PARTS, Costs(distributed=8), _loop, TOOLS)
+# a multiplier of 9 x 9 from 4 bits on, one of 18 x 18 from 10 by 4
+COSTS = Costs(distributed=8, least=(4, 8))
+GOWIN = Family("gowin", "open tools", PARTS, COSTS, _loop, TOOLS, standards=STANDARDS)

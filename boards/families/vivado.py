@@ -6,12 +6,18 @@ from compiler.abi.identity import AXI_MODULE
 
 from ..link.protocol import BUS_BITS
 from .family import BOARD_MODULE, RAM_18K, Board, Costs, Family, Files, Part, Project
+from .pins import Pin
 
 __all__ = ["VIVADO", "VIVADO_ZYNQ"]
 
 # capacities: the vendor's product tables
-SERIES_7 = {"xc7a100t": Part(240, 270, RAM_18K, 63400, 150, guessed=True)}
-ULTRASCALE = {"xck26": Part(1248, 288, RAM_18K, 117120, 200, guessed=True)}
+SERIES_7 = {
+    "xc7a35t": Part(90, 100, RAM_18K, 20800, 150, guessed=True, registers=41600),
+    "xc7a100t": Part(240, 270, RAM_18K, 63400, 150, guessed=True, registers=126800),
+}
+ULTRASCALE = {"xck26": Part(1248, 288, RAM_18K, 117120, 200, guessed=True, registers=234240)}
+STANDARDS = ("LVTTL", "LVCMOS33", "LVCMOS25", "LVCMOS18", "LVCMOS15", "LVCMOS12")
+VCCO = 2.0  # volts from which the pin CFGBVS of 7 Series is tied to VCCO, else to ground
 COSTS = Costs(sites=0.6)
 SCRIPT = """# vivado -mode batch -source build.tcl
 create_project -force sparseflow project -part {part}
@@ -64,15 +70,26 @@ wait_on_run impl_1
 
 def _vivado(board: Board, files: Files) -> dict[str, list[str]]:
     lines = [
-        f"set_property -dict {{PACKAGE_PIN {pin.name} IOSTANDARD {pin.standard}}} [get_ports {s}]"
-        for s, pin in board.located().items()
+        f"set_property -dict {{PACKAGE_PIN {pin.pin} {_attributes(pin)}}} [get_ports {s}]"
+        for s, pin in board.pins.items()
     ]
+    if board.config_volts:
+        tied = "VCCO" if board.config_volts > VCCO else "GND"
+        lines.append(f"set_property CFGBVS {tied} [current_design]")
+        lines.append(f"set_property CONFIG_VOLTAGE {board.config_volts:g} [current_design]")
     lines.append(f"create_clock -name clk -period {1e9 / board.oscillator_hz:g} [get_ports clk]")
     images = f"add_files {{{' '.join(files.images)}}}\n" if files.images else ""
     part = f"{board.part}{board.package}-{board.speed}"
     sources = " ".join(files.sources)
     text = SCRIPT.format(part=part, sources=sources, images=images, top=BOARD_MODULE)
     return {"board.xdc": lines, "build.tcl": text.splitlines()}
+
+
+def _attributes(pin: Pin) -> str:
+    """Standard, resistor and current of a pin, as far as they are given."""
+    pulls = {"up": ["PULLTYPE PULLUP"], "down": ["PULLTYPE PULLDOWN"]}  # none is its default
+    given = [f"IOSTANDARD {pin.standard}", *pulls.get(pin.pull, [])]
+    return " ".join([*given, f"DRIVE {pin.drive}"] if pin.drive else given)
 
 
 def _zynq(board: Board, files: Files) -> dict[str, list[str]]:
@@ -90,6 +107,7 @@ VIVADO = Family(
     COSTS,
     project=Project("build.tcl", _vivado),
     start=START,
+    standards=STANDARDS,
 )
 VIVADO_ZYNQ = Family(
     "vivado-zynq",

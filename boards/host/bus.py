@@ -102,6 +102,10 @@ class Bus(Protocol):
 class Told(Protocol):
     """A target that has to know images before their words are loaded."""
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Counters that it has."""
+
     def know(self, image: Image) -> None:
         """Take an image."""
 

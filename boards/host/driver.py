@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from compiler.abi.frames import Stimulus, frame_packets
-from compiler.abi.identity import identity
-from compiler.abi.registers import COUNTERS, MAGIC, REGISTERS, VERSION, design_hash
+from compiler.abi.identity import counters_of, identity
+from compiler.abi.registers import MAGIC, REGISTERS, VERSION, design_hash
 from compiler.abi.states import Emitted, outcome_of
 from compiler.abi.wire import state_packing
 from compiler.array.design import Design
@@ -28,6 +28,7 @@ from csb_format.scales import DesignError
 
 from ..link.protocol import BAUD, BUS_BITS, DRAIN_WORDS, SETTLE_READS
 from .bus import RETRIES, TIMEOUT, Bus, LinkBus, Told, patience
+from .counted import check_counter, read_counters
 from .emulator import EmulatedLine
 from .errors import (
     AcceleratorError,
@@ -194,7 +195,14 @@ class Accelerator:
             )
 
     def register(self, name: str) -> dict[str, int]:
-        """Fields of a register."""
+        """Fields of a register.
+
+        Raises
+        ------
+        AcceleratorError
+            For a counter that the target has not: its register would read 0.
+        """
+        check_counter(name, self._counted)
         declared = REGISTERS[name]
         return declared.decode(self._bus.read(declared.address)[0])
 
@@ -203,16 +211,17 @@ class Accelerator:
         declared = REGISTERS[name]
         self._bus.write(declared.address, [declared.encode(**fields)])
 
+    @property
+    def _counted(self) -> tuple[str, ...]:
+        """Counters that are there: the integer model has those of frames, if the design has."""
+        return self._known.counted if self._known else counters_of(self.design)
+
     def counters(self) -> dict[str, int]:
-        """All counters; 0 are those that the target has not.
+        """All counters that the target has; asked for another, the result raises an error.
 
         The integer model counts frames only, a compact design not all.
         """
-        words = self._bus.read(
-            next(REGISTERS[name].address for name in COUNTERS), 2 * len(COUNTERS)
-        )
-        pairs = zip(words[::2], words[1::2], strict=True)
-        return {name: low | high << 32 for name, (low, high) in zip(COUNTERS, pairs, strict=True)}
+        return read_counters(self._bus, self._counted)
 
     def clear_counters(self) -> None:
         """Set all counters to 0."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from compiler.abi.identity import COMPACT_COUNTERS, identity
+from compiler.abi.identity import counters_of, identity
 from compiler.abi.registers import COUNTERS, PACKET, PACKET_MAGIC, REGISTERS, Access
 from compiler.abi.wire import frame_inputs, frame_packing, state_packing, state_payloads
 from compiler.array.design import Design
@@ -37,6 +37,7 @@ from ..link.protocol import (
 __all__ = ["EmulatedAccelerator", "EmulatedLine"]
 
 CLOCK_HZ = 100_000_000  # told, not kept
+FRAMES = ("frames_in", "frames_out")  # counters of the integer model, which has no cycles
 OUT_WORDS = 1 << 11  # states that wait; the next frames are computed as a host takes them
 
 
@@ -106,7 +107,7 @@ class EmulatedAccelerator:
         self._program: _Program | None = None
         self._fault = self._ran = False
         self._counts = dict.fromkeys(COUNTERS, 0)
-        self._counted = COMPACT_COUNTERS if design.compact else tuple(COUNTERS)
+        self.counted = tuple(name for name in FRAMES if name in counters_of(design))
         self._high = 0
         self._reset_streams()
 
@@ -279,7 +280,7 @@ class EmulatedAccelerator:
 
     def _count(self, name: str, events: int) -> None:
         """Add to a counter that the design has, of as many bits."""
-        if name in self._counted:
+        if name in self.counted:
             self._counts[name] = (self._counts[name] + events) % (1 << self.design.counter_bits)
 
 
@@ -295,6 +296,11 @@ class EmulatedLine:
         self.accelerator = EmulatedAccelerator(design)
         self._finder, self._out = FrameFinder(), bytearray()
         self._reply: Reply | None = None
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Counters that it has."""
+        return self.accelerator.counted
 
     def know(self, image: Image) -> None:
         """Tell which image the words that will be loaded belong to."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from ..array.design import Design
-from .registers import MAGIC, VERSION, design_hash
+from .registers import COUNTERS, MAGIC, VERSION, design_hash
 from .wire import frame_packing, state_packing
 
-__all__ = ["AXI_MODULE", "COMPACT_COUNTERS", "identity"]
+__all__ = ["AXI_MODULE", "COMPACT_COUNTERS", "counters_of", "identity"]
 
 AXI_MODULE = "sparseflow_axi"  # the accelerator on its buses, as Verilog calls it
 
 
-# What a compact design counts: the other counters stay 0.
+# What a compact design counts: the other counters are not there, and their registers read 0.
 COMPACT_COUNTERS = ("cycles", "busy_cycles", "issued", "frames_out")
+
+
+def counters_of(design: Design) -> tuple[str, ...]:
+    """Counters that a design has."""
+    return COMPACT_COUNTERS if design.compact else tuple(COUNTERS)
 
 
 def identity(design: Design, in_bits: int, out_bits: int) -> dict[str, dict[str, int]]:

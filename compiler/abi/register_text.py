@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from .identity import COMPACT_COUNTERS
 from .registers import (
     MAGIC,
     PACKET,
@@ -98,7 +99,10 @@ def markdown() -> str:
         if not register.name.endswith("_high") and register.fields[0].name != "low":
             lines += _table(f"`{register.name}`, 0x{register.address:03X}", register)
     lines += ["## Counters", "", "64 bits each. Read the low word first: it keeps the high word,"]
-    lines += ["which the next read of any `_high` register gives.", "", "## Packet header", ""]
+    lines += ["which the next read of any `_high` register gives.", ""]
+    few = ", ".join(f"`{name}`" for name in COMPACT_COUNTERS)
+    lines += [f"A compact design has {few} alone; the others are not there,"]
+    lines += ["and their registers read 0.", "", "## Packet header", ""]
     lines += [PACKET.text, "", *_table("Fields", PACKET)]
     return "\n".join(lines[:-1]) + "\n"
 

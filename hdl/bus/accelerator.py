@@ -9,7 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from compiler.abi.identity import COMPACT_COUNTERS, identity
+from compiler.abi.identity import counters_of, identity
 from compiler.abi.packing import check_bus_bits
 from compiler.abi.register_text import HEADER_FILE, c_header
 from compiler.abi.registers import COUNTERS, REGISTERS
@@ -115,7 +115,7 @@ class Accelerator(wiring.Component):
         m.submodules.registers = self._registers = registers = RegisterFile(
             {"start": self.design.program_depth}, self.design.counter_bits
         )
-        kept = COMPACT_COUNTERS if self.design.compact else COUNTERS
+        kept = counters_of(self.design)
         m.submodules.counters = self._counters = Counters(self.design.counter_bits, kept)
         wiring.connect(m, slave.registers, registers.bus)
         self._take_frames(m)

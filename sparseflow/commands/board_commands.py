@@ -21,22 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["boards", "build", "fit"]
 
 ModelFile = Annotated[Path, typer.Argument(help="Model that `pack` wrote.")]
-BoardName = Annotated[str, typer.Option("--board", help="See `sparseflow boards`.")]
 DEMO = "the demo's size\n(12 inputs, 128 units, 8 banks, 1 of 2 and 2 of 16 kept, 16 bits)"
 # rows of arrays that do not fit, the nearest ones
 NEAR = 3
-SHORT = {
-    "multipliers": "DSP",
-    "block RAM": "RAM",
-    "LUT": "LUT",
-    "large RAM": "SPRAM",
-    "distributed RAM": "LUTRAM",
-}
 
 
 @derived(BoardsOptions)
 def boards(given: BoardsOptions) -> None:
-    """List the boards: device, tools, clock, link, and the largest array that fits.
+    """List the boards: device, tools, clock, link, and the array that `build` takes.
 
     **Next:** `sparseflow fit MODEL --board BOARD`
     """
@@ -46,32 +38,37 @@ def boards(given: BoardsOptions) -> None:
 
     model = load_model(given.model) if given.model else demo_sized()
     table = _table(
-        f"fits: the largest array, estimated, for {given.model.name if given.model else DEMO}"
+        "array: the fastest that fits, which `build` takes, for "
+        f"{given.model.name if given.model else DEMO}"
     )
-    for column in ("board", "device", "made with", "MHz", "link", "fits"):
+    for column in ("board", "device", "made with", "MHz", "link", "array"):
         table.add_column(column, overflow="fold")
-    for name in board_names():
+    for name in [given.board] if given.board else board_names():
         b = board(name)
         clock, link = f"{b.clock_hz / 1e6:g}", "UART" if b.baud else "AXI"
         device = f"{b.title}\n{b.part}"
-        table.add_row(name, device, b.family.made_with, clock, link, _largest(model, b))
+        table.add_row(b.name, device, b.family.made_with, clock, link, _taken(model, b))
     Console().print(table)
 
 
-def _largest(model: Model, board: Board) -> str:
-    """The largest array of a board, and what limits it."""
-    from boards.resources import choices, largest
+def _taken(model: Model, board: Board) -> str:
+    """The array that `build` takes, and what limits it."""
+    from boards.resources import choices
 
-    found = largest(model, board)
-    if found:
-        design, use = found
-        name, share = use.limit(board.has)
-        return f"{design.pes} x {design.lanes}\n{SHORT[name]} {share:.0%}"
     every = choices(model, board)
     if not every:
         return "none"
     name, share = min((c.usage.limit(board.has) for c in every), key=lambda limit: limit[1])
-    return f"none\n{SHORT[name]} {share:.0%}"
+    if not every[0].fits:
+        return f"none\n{_short(name)} {share:.0%}"
+    name, share = every[0].usage.limit(board.has)
+    return f"{every[0].design.pes} x {every[0].design.lanes}\n{_short(name)} {share:.0%}"
+
+
+def _short(name: str) -> str:
+    from boards.resources import RESOURCES
+
+    return next(resource.short for resource in RESOURCES if resource.name == name)
 
 
 @derived(FitOptions)
@@ -136,7 +133,7 @@ def _cells(c: Choice, board: Board) -> tuple[str, ...]:
     counts = {"multipliers": c.usage.multipliers, "block RAM": c.usage.block_rams}
     counts["LUT"] = c.usage.luts
     used = [f"{n} {shares[name]:>4.0%}" for name, n in counts.items()]
-    limit = SHORT[c.usage.limit(board.has)[0]]
+    limit = _short(c.usage.limit(board.has)[0])
     array = f"{c.design.pes} x {c.design.lanes}"
     speed = (str(c.cycles), f"{c.megahertz:g}", f"{c.microseconds:.2f}")
     return (array, "yes" if c.fits else "no", *used, limit, *speed)

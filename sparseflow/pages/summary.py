@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from boards.board import SIGNALS, Board
 from boards.build.bitstream import Built
-from boards.resources import Choice
+from boards.resources import RESOURCES, Choice
 from csb_format.model import Model
 
 __all__ = ["speeds", "summary"]
@@ -52,6 +52,7 @@ def summary(model: Model, board: Board, best: Choice, built: Built | None, secon
         f"- {real:.3g} GOPS, {dense:.3g} GOPS if the pruned weights counted",
     ]
     lines += _clock(board, best, built)
+    lines += [f"- {board.note}"] if board.note else []
     lines += ["", *_cells(board, best, built), "", *_result(board, built)]
     return "\n".join([*lines, f"- built in {seconds:.0f} s", ""])
 
@@ -66,17 +67,16 @@ def _clock(board: Board, best: Choice, built: Built | None) -> list[str]:
 
 def _cells(board: Board, best: Choice, built: Built | None) -> list[str]:
     """A table, its columns as wide as what is in them."""
-    part, use = board.has, best.usage
-    used = (built.dsp, built.ram, built.lut, built.distributed) if built else (None,) * 4
-    names = ("multipliers", "block RAM", "LUT", "distributed RAM")
-    guesses = (use.multipliers, use.block_rams, use.luts, use.distributed)
-    capacities = (part.multipliers, part.block_rams, part.luts, part.distributed)
     rows = [["", "estimated", "used", "of", "share"]]
-    for name, guess, found, of in zip(names, guesses, used, capacities, strict=True):
-        if not of:  # the device has none, or enough
+    for kind in RESOURCES:
+        if not (of := kind.of(board.has)):  # the device has none, or enough
             continue
-        share = f"{(guess if found is None else found) / of:.0%}"
-        rows.append([name, str(guess), "" if found is None else str(found), str(of), share])
+        guess = getattr(best.usage, kind.field)
+        found = getattr(built, kind.count) if built else None
+        known = guess if found is None else found
+        share = "" if known is None else f"{known / of:.0%}"
+        told = ("" if count is None else str(count) for count in (guess, found))
+        rows.append([kind.name, *told, str(of), share])
     widths = [max(len(row[n]) for row in rows) for n in range(5)]
     rows.insert(1, ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])])
     return [f"| {' | '.join(_padded(row, widths))} |" for row in rows]
@@ -103,6 +103,6 @@ def _result(board: Board, built: Built | None) -> list[str]:
 
 def _open_pins(board: Board) -> list[str]:
     """What has to be done before a project of a kit without a serial line is of use."""
-    known = board.located()
+    known = board.pins
     missing = [signal for signal in SIGNALS if board.baud and signal not in known]
     return [f"- choose pins for {', '.join(missing)}: the board's file has none"] if missing else []

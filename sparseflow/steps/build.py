@@ -30,7 +30,7 @@ SURELY_TOO_MUCH = 1.25
 
 def build(
     model: Model,
-    name: str,
+    name: str | Path,
     out: Path,
     array: tuple[int, int] | None = None,
     clock_mhz: float | None = None,
@@ -44,8 +44,8 @@ def build(
     Parameters
     ----------
     model : Model
-    name : str
-        Of the board.
+    name : str or path
+        Of the board, or of a file of one's own.
     out : Path
         Folder, replaced as a whole; all in it must come from an earlier build.
     array : (int, int), optional

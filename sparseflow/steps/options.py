@@ -130,6 +130,9 @@ HeadFed = Annotated[
     ),
 ]
 ModelFile = Annotated[Path, Said("Model that `pack` wrote.", argument=True)]
+BoardName = Annotated[
+    str, Said("See `sparseflow boards`; or a file of yours, my_board.toml.", name="--board")
+]
 
 
 @dataclass(frozen=True)
@@ -367,6 +370,7 @@ class BoardsOptions:
     model: Annotated[
         Path | None, Said("Model that `pack` wrote; by default of the demo's size.", argument=True)
     ] = None
+    board: Annotated[str | None, Said("Only this one, or a file of yours.", name="--board")] = None
 
 
 @dataclass(frozen=True)
@@ -374,7 +378,7 @@ class FitOptions:
     """Of ``sparseflow fit``."""
 
     model: ModelFile
-    board: Annotated[str, Said("See `sparseflow boards`.", name="--board")]
+    board: BoardName
 
 
 @dataclass(frozen=True)
@@ -382,7 +386,7 @@ class BuildOptions:
     """Of ``sparseflow build``."""
 
     model: ModelFile
-    board: Annotated[str, Said("See `sparseflow boards`.", name="--board")]
+    board: BoardName
     out: Annotated[Path, Said("Folder, replaced as a whole.")]
     pes: Annotated[int | None, Said("Default: the fastest that fits.", least=4, plain=True)] = None
     lanes: Annotated[int | None, Said("With --pes.", least=1, plain=True)] = None
@@ -437,7 +441,7 @@ class TimingOptions:
     """Of ``sparseflow timing``."""
 
     json_file: Annotated[Path, Said("The figures.", name="--json")]
-    board: Annotated[str, Said("See `sparseflow boards`.")] = "ecpix5"
+    board: BoardName = "ecpix5"
     pes: Pes = 4
     lanes: Lanes = 1
     model: Annotated[Path | None, Said("Packed model; by default of 4 units and 4 inputs.")] = None

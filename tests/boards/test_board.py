@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import boards
-from boards.board import Board, BoardError, board, board_names, clock_verilog, parse
+from boards.board import Board, BoardError, Pin, board, board_names, clock_verilog, parse
 from boards.families import FAMILIES
 
 OPEN = ("ecpix5", "icebreaker", "tang_primer_20k", "ulx3s")
@@ -23,51 +23,152 @@ def test_all_boards_are_described() -> None:
         assert {"pes", "lanes", "deep"} <= set(found.array) <= {"pes", "lanes", "deep", "compact"}
 
 
-@pytest.mark.parametrize("name", [*OPEN, "arty_a7", "de10_nano"])
-def test_pins_are_those_of_amaranth_boards(name: str) -> None:
-    pins = board(name).located()
-    assert set(pins) == {"clk", "rx", "tx", "led"}
-    assert len({pin.name for pin in pins.values()}) == 4
-    assert all(pin.standard for pin in pins.values())
-
-
-def test_pins_of_the_ulx3s() -> None:
-    pins = board("ulx3s").located()
-    assert {s: pin.name for s, pin in pins.items()} == {
-        "clk": "G2",
-        "rx": "M1",
-        "tx": "L4",
-        "led": "B2",
-    }
-
-
 def test_unknown_board() -> None:
     with pytest.raises(BoardError, match=r"board 'spartan' is not known: choose one of arria10_gx"):
         board("spartan")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def text_of(name: str) -> str:
+    return (Path(boards.__file__).parent / "data" / f"{name}.toml").read_text("utf-8")
+
+
+def test_texts_that_are_no_board() -> None:
+    for text, message in (
         ("title = ", r"board file x\.toml: Invalid value"),
-        (
-            'flow = "ecp5"\ncolour = "red"',
-            r"board file x\.toml: .*unexpected keyword argument 'colour'",
-        ),
         ('title = "X"', r"board file x\.toml: flow is missing: choose one of ecp5, ice40"),
-        ('title = "X"\nflow = "ecp5"', r"board file x\.toml: .*missing"),
+        ('title = "X"\nflow = "ecp5"', r"board file x\.toml: part is missing"),
         ('flow = "magic"', r"board file x\.toml: flow 'magic' is not known: choose one of ecp5"),
-    ],
-)
-def test_bad_files(text: str, message: str) -> None:
-    with pytest.raises(BoardError, match=message):
-        parse("x", text)
+        ("flow = 5", r"board file x\.toml: flow 5 is not known"),
+    ):
+        with pytest.raises(BoardError, match=message):
+            parse("x", text)
 
 
-def test_a_part_that_the_family_does_not_know_is_refused_as_the_file_is_read() -> None:
-    text = (Path(boards.__file__).parent / "data" / "ulx3s.toml").read_text("utf-8")
-    with pytest.raises(BoardError, match=r"part 'xck26' is not one that ecp5 knows \(LFE5U-25F, "):
-        parse("x", text.replace("LFE5U-85F", "xck26"))
+FAULTS = [
+    # a line of the ULX3S's file, what is there instead, what is said
+    ("speed = 6", 'speed = 6\ncolour = "red"', r"'colour' is not known: the keys are flow, varia"),
+    ("speed = 6", "", r"speed is missing"),
+    ("speed = 6", "speed = true", r"speed = True: must be a whole number, 0 to"),
+    ("oscillator_hz = 25_000_000", "oscillator_hz = 0", r"oscillator_hz = 0: must be 1 to 2"),
+    ("clock_hz = 100_000_000", "clock_hz = 99_999_999", r"no setting of its loop makes 99\.9999"),
+    (
+        "clock_hz = 100_000_000",
+        "clock_hz = 1e8",
+        r"clock_hz = 1e\+08|clock_hz = 100000000\.0: must",
+    ),
+    ("baud = 1_000_000", "baud = 90_000_000", r"baud = 90000000: at 1e\+08 Hz at most 25000000"),
+    ('title = "ULX3S-85F"', 'title = "a\\nendmodule"', r"title = .*: give a text of one line"),
+    ('package = "CABGA381"', 'package = "a b"', r"package = 'a b': give it as the vendor writes"),
+    ('"LFE5U-85F"', '"xck26"', r"part 'xck26' is not one that ecp5 knows \(LFE5U-12F, LFE5U-25F, "),
+    ('"LFE5U-85F"', "85", r"part = 85: give a text of one line"),
+    ("pes = 8,", "pes = 0,", r"array: pes = 0: must be 1 to"),
+    (
+        "pes = 8,",
+        "pes = 8, fast = 1,",
+        r"array: 'fast' is not known: the keys are pes, lanes, deep",
+    ),
+    ("pes = 8,", "", r"array: pes is missing"),
+    ("deep = true", "deep = 1", r"array: deep = 1: give true or false"),
+    ('"M1"', '"L4"', r"pins rx and tx are both at L4: change one"),
+    ('"M1"', '"M 1"', r"pins\.rx: pin = 'M 1': give a ball such as"),
+    ('pin = "M1", ', "", r"pins\.rx: pin is missing: give the ball"),
+    ('pin = "M1"', 'pin = "M1", pul = "up"', r"pins\.rx: 'pul' is not known: choose from pin, "),
+    (
+        'rx = { pin = "M1", standard = "LVCMOS33", pull = "up" }',
+        'rx = "M1"',
+        r"pins\.rx = 'M1': gi",
+    ),
+    ('rx = { pin = "M1", standard = "LVCMOS33", pull = "up" }', "", r"pins\.rx is missing: its to"),
+    ("rx = {", "data = {", r"pins\.data is none of clk, rx, tx, led: give it a level"),
+    ("wifi_gpio0 = {", "clock = {", r"pins\.clock cannot be held at a level: take a name"),
+    ("level = 1", "level = 2", r"pins\.wifi_gpio0: level = 2: give 0 or 1"),
+    (
+        '"M1", standard = "LVCMOS33"',
+        '"M1", standard = "LVTTL"',
+        r"pins\.rx: standard = 'LVTTL': ecp5 has LV",
+    ),
+    ('"M1", standard = "LVCMOS33", ', '"M1", ', r"pins\.rx: standard = '': ecp5 has LVTTL33, LV"),
+    ('pull = "up" }', 'pull = "high" }', r"pins\.rx: pull = 'high': choose one of up, down, none"),
+    ('pull = "up" }', "active_low = true }", r"pins\.rx: only the led can be active_low"),
+    ("drive = 4 }", "drive = 400 }", r"pins\.tx: drive = 400: must be 0 to 24 mA"),
+    ("[variants.12f]", "[variants.12F]", r"variants\.12F: give a table, its name of lower-case"),
+    ("[variants.12f]", '[variants.12f]\nflow = "ice40"', r"variants\.12f: flow cannot differ"),
+    ("[pins]", "[nails]", r"'nails' is not known"),
+]
+
+
+@pytest.mark.parametrize(("there", "instead", "message"), FAULTS, ids=lambda text: text[:24])
+def test_a_fault_of_a_file_is_named_with_its_mend(there: str, instead: str, message: str) -> None:
+    text = text_of("ulx3s")
+    parse("x", text)
+    assert there in text
+    with pytest.raises(BoardError, match=rf"^board file x\.toml: ({message})") as caught:
+        parse("x", text.replace(there, instead, 1))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_family_cannot_do_with_a_pin() -> None:
+    text = text_of("icebreaker")
+    for there, instead, message in (
+        ('pull = "up"', 'pull = "down"', r"pins\.rx: pull = 'down': ice40 has up, none"),
+        ('pull = "up"', "drive = 4", r"pins\.rx: ice40 takes no drive: leave it out"),
+        (
+            'pull = "up"',
+            'standard = "LVCMOS33"',
+            r"pins\.rx: ice40 takes no standard: leave it out",
+        ),
+    ):
+        with pytest.raises(BoardError, match=message):
+            parse("x", text.replace(there, instead, 1))
+
+
+def test_variants_differ_in_what_they_say_alone() -> None:
+    text = text_of("ulx3s")
+    small, large = parse("ulx3s", text, "12f"), parse("ulx3s", text)
+    assert small == board("ulx3s_12f")
+    assert (small.name, small.part, small.has.device) == ("ulx3s_12f", "LFE5U-12F", "12k")
+    assert (small.pins, small.source, small.baud) == (large.pins, large.source, large.baud)
+    moved = text + '\n[variants.12f.pins]\nled = { pin = "C2", standard = "LVCMOS33" }\n'
+    assert parse("x", moved, "12f").pins == large.pins | {"led": Pin("C2", "LVCMOS33")}
+    with pytest.raises(
+        BoardError, match=r"variant 13f: it is not in the file: choose one of 12f, "
+    ):
+        parse("ulx3s", text, "13f")
+    with pytest.raises(
+        BoardError, match=r"x\.toml, variant 12f: no setting of its loop makes 1 MHz"
+    ):
+        parse("x", text.replace("clock_hz = 75_000_000", "clock_hz = 1_000_000"), "12f")
+    with pytest.raises(BoardError, match=r"variant 1: it is not in the file: it has none"):
+        parse("kv260", text_of("kv260"), "1")
+
+
+def test_a_file_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text_of("ulx3s").replace("ULX3S-85F", "Mine"))
+    assert (board(file).name, board(str(file)).title) == ("mine", "Mine")
+    assert board(f"{file}:45f").name == "mine_45f"
+    for name, message in (
+        (f"{file}:46f", r"board file mine\.toml, variant 46f: it is not in the file: choose"),
+        (tmp_path / "no.toml", r"board file .*no\.toml: No such file or directory: give a file"),
+        (tmp_path, r"board '.*' is not known: choose one of .*, or give a file of your own"),
+    ):
+        with pytest.raises(BoardError, match=message):
+            board(name)
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(BoardError, match=r"folder\.toml: Is a directory: give a file to read"):
+        board(tmp_path / "folder.toml")
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(BoardError, match=r"mine\.toml is no text: write it as UTF-8"):
+        board(file)
+    file.write_bytes(b"#" * (1 << 17))
+    with pytest.raises(BoardError, match=r"mine\.toml is larger than 65536 bytes"):
+        board(file)
+
+
+def test_every_board_that_is_shipped_has_a_sentence_about_its_line() -> None:
+    for name in board_names():
+        assert board(name).note
+        assert board(name).source or name == "arria10_gx"
 
 
 def test_every_family_is_whole() -> None:

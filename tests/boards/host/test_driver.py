@@ -55,6 +55,11 @@ class FaultyLine:
         fault, self.answer = self.answer, None
         return fault(data) if fault else data
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        one = self.line
+        return one.counted if isinstance(one, EmulatedLine) else counters_of(DESIGN)
+
     def know(self, image: Any) -> None:
         if isinstance(self.line, EmulatedLine):
             self.line.know(image)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,31 @@ def test_boards_takes_the_size_of_the_demo(capsys: pytest.CaptureFixture[str]) -
     text = capsys.readouterr().out
     assert "12 inputs, 128 units, 8 banks" in text
     assert "16 x 8" in next(line for line in text.splitlines() if "ulx3s" in line)
+
+
+def test_boards_shows_what_build_takes(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board_commands.boards(model)
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.split()}
+    for name in ("arty_a7", "arty_a7_35t", "de10_nano", "kv260"):
+        board_commands.build(model, name, tmp_path / name)
+        data = json.loads((tmp_path / name / "summary.json").read_text())
+        assert f"{data['M']} x {data['N']}" in rows[name]
+
+
+def test_a_board_of_ones_own_is_known_to_all(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "my_board.toml"
+    text = resources.files("boards").joinpath("data", "ulx3s.toml").read_text("utf-8")
+    own.write_text(text.replace('"ULX3S-25F"', '"Of mine"'))
+    board_commands.boards(model, board=f"{own}:25f")
+    text = capsys.readouterr().out
+    assert "my_board_25f" in text
+    assert "icebreaker" not in text
+    board_commands.fit(model, f"{own}:25f")
+    assert "Of mine: " in capsys.readouterr().out
 
 
 def test_fit_shows_the_fastest_first(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

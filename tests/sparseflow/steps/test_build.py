@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 from boards.board import BoardError, board
 from boards.build.bitstream import Built
-from boards.resources import choice
+from boards.build.record import SUMMARY_DATA
+from boards.resources import RESOURCES, choice
 from compiler.array.design import Design
 from csb_format import Model
 from csb_format.files.ownership import PlaceError
@@ -35,7 +37,13 @@ def test_a_project_ends_with_its_summary(small: Model, tmp_path: Path) -> None:
     assert "start: `vivado -mode batch -source build.tcl` in this folder" in page
     assert "the clock is a guess" in page
     design = Design(**json.loads((out / "design.json").read_text()))
-    assert design == choice(small, board("arty_a7"), 4, 2).design
+    best = choice(small, board("arty_a7"), 4, 2)
+    assert design == best.design
+    data = json.loads((out / SUMMARY_DATA).read_text())
+    assert (data["board"], data["part"], data["M"], data["N"]) == ("arty_a7", "xc7a100t", 4, 2)
+    assert data["estimated"] == best.usage.counts(board("arty_a7").has)
+    assert data["of"]["dsp"] == 240
+    assert "ff" not in data  # only the vendor's tool counts
     build(small, "arty_a7", out, (4, 2))  # a folder of ours is replaced
     assert [path.name for path in tmp_path.iterdir()] == ["project"]
 
@@ -86,11 +94,41 @@ def test_page_of_a_bitstream(small: Model) -> None:
     rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("|")]
     cells = {row[0].strip(): [field.strip() for field in row[1:]] for row in rows}
     assert cells["LUT"][1:] == ["8364", "83640", "10%"]
+    assert cells["registers"][1:] == ["1", "83640", "0%"]
     assert cells["multipliers"][0] == str(best.usage.multipliers)
     assert len({len(line) for line in page.splitlines() if line.startswith("|")}) == 1
     assert f"bitstream x.bit, sha256 {'ab' * 32}" in page
     assert "- load: `openFPGALoader --board ulx3s sparseflow.bit` in this folder" in page
     assert "built in 61 s" in page
+
+
+@pytest.mark.parametrize("name", ["ulx3s", "icebreaker", "tang_primer_20k"])
+def test_every_kind_of_cells_of_a_device_stands_on_the_page(small: Model, name: str) -> None:
+    one = board(name)
+    best = choice(small, one, 4, 2)
+    built = Built(name, 4, 2, 8, 90.5, 100.0, 10, 11, 12, 13, 7, "ab" * 32, {}, "x", 14, 15)
+    page = summary(small, one, best, built, 1.0)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()
+            if line.startswith("|")][2:]  # fmt: skip
+    kinds = [kind for kind in RESOURCES if kind.of(one.has)]
+    assert [row[0] for row in rows] == [kind.name for kind in kinds]
+    assert [int(row[2]) for row in rows] == [getattr(built, kind.count) for kind in kinds]
+    assert [int(row[3]) for row in rows] == [kind.of(one.has) for kind in kinds]
+    wanted = best.usage.counts(one.has)
+    assert {
+        kind.count: int(row[1]) for kind, row in zip(kinds, rows, strict=True) if row[1]
+    } == wanted
+    assert ("large RAM" in page) == (name == "icebreaker")
+
+
+def test_a_board_of_ones_own_is_built_for(small: Model, tmp_path: Path) -> None:
+    text = resources.files("boards").joinpath("data", "arty_a7.toml").read_text("utf-8")
+    (tmp_path / "mine.toml").write_text(text.replace("H5", "J5"))
+    page = build(small, tmp_path / "mine.toml", tmp_path / "out", (4, 2))
+    assert page.startswith("# Arty A7-100T: 4 x 2")
+    assert "PACKAGE_PIN J5" in (tmp_path / "out" / "board.xdc").read_text()
+    build(small, f"{tmp_path / 'mine.toml'}:35t", tmp_path / "out", (4, 2))
+    assert "xc7a35t" in (tmp_path / "out" / "build.tcl").read_text()
 
 
 def test_speeds(small: Model) -> None:
