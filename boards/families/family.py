@@ -268,7 +268,7 @@ class Adapter:
         """From a board file's table; errors (`BoardError`) name the field."""
         wanted = {"loader": r"\w[\w-]*", "usb": r"[0-9a-f]{4}:[0-9a-f]{4}"}
         if not isinstance(given, dict) or set(given) - {*wanted, "uart"} or "loader" not in given:
-            raise BoardError(f'adapter: give {{ loader = ["NAME"], usb, uart }}')
+            raise BoardError('adapter: give { loader = ["NAME"], usb, uart }')
         for name, form in wanted.items():
             texts = given.get(name, [])
             if not isinstance(texts, list) or not all(re.fullmatch(form, str(t)) for t in texts):

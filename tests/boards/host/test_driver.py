@@ -22,6 +22,7 @@ from boards.host.job import Job, answers, job_of
 from boards.host.lines import Line
 from boards.link.protocol import BUS_BITS, FLAG
 from boards.link.simulation import CLOCK_HZ, SimulatedLine, emit_link
+from compiler.abi.identity import counters_of
 from compiler.abi.registers import REGISTERS
 from compiler.abi.states import outcome_of
 from compiler.array.needs import design_for
