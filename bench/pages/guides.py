@@ -112,10 +112,10 @@ def _off() -> dict[str, float]:
     rows = [(PACKED[row["case"]], row["counted"]) for row in record("fit")["rows"]]
     for row in record("boards")["rows"]:
         rows.append((PLACED[row["case"]], {name: row.get(ours, 0) for name, ours in NAMES.items()}))
-    off = dict.fromkeys(NAMES, 0.0)
+    off = dict.fromkeys((name for name in NAMES if name != "registers"), 0.0)  # not estimated
     for built, counted in rows:
         use = estimate(built.design(built.model()), board(built.board))
-        for name in (name for name in NAMES if counted[name]):
+        for name in (name for name in NAMES if counted.get(name) and name in off):
             off[name] = max(off[name], abs(getattr(use, name) / counted[name] - 1))
     return off
 
