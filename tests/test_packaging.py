@@ -138,7 +138,7 @@ def test_all_is_all_that_users_can_ask_for() -> None:
     ("module", "extra"),
     [
         ("amaranth", "generate"),
-        ("amaranth_boards.ulx3s", "dev"),
+        ("pyosys", "bitstream"),
         ("cocotbext.axi", "simulate"),
         ("llvmlite", "cpu"),
         ("torch", "train"),
