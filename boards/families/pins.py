@@ -109,7 +109,7 @@ def _checked(where: str, pin: Pin) -> Pin:
         raise BoardError(f"{where}: active_low = {shown(pin.active_low)}: give true or false")
     if pin.active_low and not where.endswith(".led"):
         raise BoardError(f"{where}: only the led can be active_low: leave it out")
-    if pin.level is not None and (isinstance(pin.level, bool) or pin.level not in LEVELS):
+    if pin.level is not None and (type(pin.level) is not int or pin.level not in LEVELS):
         raise BoardError(f"{where}: level = {shown(pin.level)}: give 0 or 1")
     try:
         whole("drive", pin.drive, 0, MOST_DRIVE)

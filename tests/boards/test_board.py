@@ -81,6 +81,7 @@ FAULTS = [
     ('rx = { pin = "M1", standard = "LVCMOS33", pull = "up" }', "", r"pins\.rx is missing: its to"),
     ("rx = {", "data = {", r"pins\.data is none of clk, rx, tx, led: give it a level"),
     ("wifi_gpio0 = {", "clock = {", r"pins\.clock cannot be held at a level: take a name"),
+    ("level = 1", "level = 1.0", r"pins\.wifi_gpio0: level = 1\.0: give 0 or 1"),
     ("level = 1", "level = 2", r"pins\.wifi_gpio0: level = 2: give 0 or 1"),
     (
         '"M1", standard = "LVCMOS33"',
