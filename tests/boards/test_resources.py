@@ -13,8 +13,9 @@ from bench.boards.bitstreams import CASES as BITSTREAMS
 from bench.boards.fit import CASES, count
 from boards import resources as fit
 from boards.board import BoardError, board
+from boards.build.open_tools import tools_of
 from boards.resources import LINK_BLOCKS, Usage, choice, choices, estimate, fastest
-from boards.tools.synth import run_yosys, synthesise_ecp5
+from boards.tools.synth import reading, run_yosys, synthesise_ecp5
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format import Model
@@ -226,6 +227,39 @@ def test_narrow_products_share_a_multiplier() -> None:
     assert estimate(narrow, tang).multipliers == estimate(narrow, ulx3s).multipliers - 9
     # the five lines of the tables, 9 by 5 bits, are three
     assert estimate(wide, tang).multipliers == estimate(wide, ulx3s).multipliers - 2
+
+
+# a lane alone, as the families' tools are told; multiplication in blocks, small ones of Gowin two
+LANES = {
+    "ulx3s": "synth_ecp5 -top sparseflow_lane -noflatten",
+    "tang_primer_20k": "synth_gowin -top sparseflow_lane -family gw2a",
+    "icebreaker": "synth_ice40 -device u -dsp -spram -top sparseflow_lane",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.synth
+@pytest.mark.parametrize("act_bits", [6, 9, 10, 12])
+@pytest.mark.parametrize("name", LANES)
+def test_multipliers_of_a_lane_are_those_of_synthesis(
+    name: str, act_bits: int, tmp_path: Path
+) -> None:
+    one = board(name)
+    given = random_model(np.random.default_rng(0), 4, 8, 2, 1, 1, value_bits=4, act_bits=act_bits)
+    design = design_for(given, 4, 1, **one.options)
+    files = emit_verilog(design, tmp_path / "verilog", compile_model(given, design))
+    for path in (tmp_path / "verilog").iterdir():
+        path.rename(tmp_path / path.name)
+    lane = "sparseflow_lane"
+    done = [LANES[name], "flatten", "tee -q -o cells.txt stat -json"]
+    run_yosys(tmp_path, [*reading(files.sources, lane), *done], 300)
+    text = (tmp_path / "cells.txt").read_text("utf-8")
+    cells = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
+    kinds = tools_of(one).cells["dsp"] if one.family.name != "ice40" else {"SB_MAC16": 1}
+    made = sum(cells.get(kind, 0) / share for kind, share in kinds.items())
+    hard = [p for p in fit.products(design) if p.lane and p.hard(one.family.costs)]
+    halves = sum(p.number for p in hard if one.has.halves and max(p.a, p.b) <= fit.NARROW)
+    assert made == sum(p.number for p in hard) - halves / 2
 
 
 @pytest.mark.parametrize(
