@@ -124,6 +124,7 @@ def _boards() -> Page:
     off, reached = _off(), {row["case"]: row["fmax_mhz"] for row in record("boards")["rows"]}
     count = len(record("fit")["rows"]) + len(record("boards")["rows"])
     small = case("boards", case="tang_primer_20k")["distributed"]
+    die = board("ulx3s_12f").has
     exact = f"{100 * off['multipliers']:.0f} %" if off["multipliers"] else "exact"
     return Page(
         ROOT / "docs/boards.md",
@@ -135,11 +136,13 @@ def _boards() -> Page:
             f"The ULX3S reaches {reached['ulx3s']:.1f} MHz with 8 x 16 at 8 bits, and "
             f"{reached['timit256']:.1f} and {reached['ptb200']:.1f} with",
             f"The bitstream of `bench/results` has {small} of them",
+            f"of its {die.luts:,} look-up tables and 32 of its {die.block_rams} block RAMs",
         ),
         (
             "more than 16,384 words a PE",
             "within 10 %, LUT within 20 %",
             "Yosys 0.70",
+            "vouches for 12,000",
             "apycula is 0.32",
             "0.35 does not install",
         ),
