@@ -112,10 +112,10 @@ def _off() -> dict[str, float]:
     rows = [(PACKED[row["case"]], row["counted"]) for row in record("fit")["rows"]]
     for row in record("boards")["rows"]:
         rows.append((PLACED[row["case"]], {name: row.get(ours, 0) for name, ours in NAMES.items()}))
-    off = dict.fromkeys((name for name in NAMES if name != "registers"), 0.0)  # not estimated
+    off = dict.fromkeys(NAMES, 0.0)
     for built, counted in rows:
         use = estimate(built.design(built.model()), board(built.board))
-        for name in (name for name in NAMES if counted.get(name) and name in off):
+        for name in (name for name in NAMES if counted.get(name)):
             off[name] = max(off[name], abs(getattr(use, name) / counted[name] - 1))
     return off
 
@@ -132,7 +132,7 @@ def _boards() -> Page:
         (
             f"On the {count} bitstreams and tops of `bench/results` block RAM is at most "
             f"{100 * off['block_rams']:.0f} % off, LUT {100 * off['luts']:.0f} %, "
-            f"multipliers {exact}",
+            f"registers {100 * off['registers']:.0f} %, multipliers {exact}",
             f"The ULX3S reaches {reached['ulx3s']:.1f} MHz with 8 x 16 at 8 bits, and "
             f"{reached['timit256']:.1f} and {reached['ptb200']:.1f} with",
             f"The bitstream of `bench/results` has {small} of them",

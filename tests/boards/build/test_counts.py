@@ -86,7 +86,7 @@ def test_the_estimate_stands_for_every_kind(report: dict[str, Any]) -> None:
     use = estimate(design, one).counts(one.has)
     assert use["dsp"] == found["dsp"]
     assert use.get("spram", 0) == found.get("spram", 0)
-    near = {"ram": 0.1, "lut": 0.2, "distributed": 0.1}
+    near = {"ram": 0.1, "lut": 0.2, "distributed": 0.1, "ff": 0.1}
     for count in near.keys() & found.keys():
         assert use[count] == pytest.approx(found[count], rel=near[count])
     data = record(one, design)
