@@ -56,7 +56,7 @@ from csb_format.files.matrixfile import PackedMatrix, load_matrices, save_matric
 from csb_format.random_models import random_network
 from csb_format.scales import DesignError
 from sim.regress.fuzz import Parser, mutated
-from sim.regress.records.records import read_history
+from sim.regress.records.history import read_history
 from sim.regress.suite.baseline import Baseline, BaselineError, read_baseline
 from sim.regress.suite.suite import SuiteError, read_suite
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -19,7 +18,8 @@ from .derived import derived
 
 if TYPE_CHECKING:
     from sim.regress.jobs.engines import Engine
-    from sim.regress.jobs.runner import Places, Run
+    from sim.regress.jobs.runner import Places
+    from sim.regress.jobs.verdicts import Run
     from sim.regress.suite.baseline import Baseline
     from sim.regress.suite.suite import Suite
 
@@ -43,14 +43,33 @@ def regress(given: RegressOptions) -> None:
     **Next:** `sparseflow regress SUITE --replay CASE` for a red case, `--accept` if the new
     figures are right.
     """
+    if given.lines and _is_command_line():
+        from sim.regress.jobs.line_coverage import from_the_start, is_measured
+
+        if not is_measured():
+            words = from_the_start()
+            os.execv(words[0], words)
+    _checked(given)
+
+
+def _is_command_line() -> bool:
+    """Whether this process is ours alone, and may begin anew."""
+    program = Path(sys.argv[0])
+    return "sparseflow" in (program.stem, program.parent.name)
+
+
+def _checked(given: RegressOptions) -> None:
+    """Read what is given, and look at every place before anything runs."""
     from csb_format.files.ownership import check_file
-    from sim.regress.records.records import check_history
+    from sim.regress.records.history import check_history
     from sim.regress.suite.sources import check_committed
     from sim.regress.suite.suite import read_suite
 
     from ..steps.checks import check_written
+    from ..steps.regression import check_together
 
     _check_suite(given.suite)
+    check_together(given)
     suite = read_suite(given.suite)
     names = [given.replay] if given.replay else given.only or []
     chosen = suite.only(*names) if names else suite
@@ -63,8 +82,10 @@ def regress(given: RegressOptions) -> None:
     if given.history:
         check_file(given.history, given.suite, path)
         check_history(given.history)
+    if given.badge:
+        check_written("--badge", given.badge, given.suite, path)
     with _own(folder, given.cache):
-        _regress(given, chosen, folder, path)
+        _regress(given, chosen, suite, folder, path)
 
 
 def _check_suite(path: Path) -> None:
@@ -94,31 +115,57 @@ def _own(folder: Path, cache: Path) -> Iterator[None]:
         yield
 
 
-def _regress(given: RegressOptions, chosen: Suite, folder: Path, path: Path) -> None:
-    from sim.regress.jobs.line_coverage import noting
+def _regress(given: RegressOptions, chosen: Suite, suite: Suite, folder: Path, path: Path) -> None:
+    from sim.regress.jobs.runner import Places
+    from sim.regress.records.artifacts import check_artifacts, keep_artifacts
+    from sim.regress.suite.baseline import read_baseline
 
-    with noting(folder / "lines") if given.lines else nullcontext():
-        from sim.regress.jobs.runner import Places
-        from sim.regress.suite.baseline import read_baseline
+    from ..steps.progress import say
+    from ..steps.regression import accept, recorded, write
 
-        places = Places(given.suite, folder, given.cache)
-        if given.replay:
-            _replay(chosen, places, given.simulator.value)
-            return
+    places = Places(given.suite, folder, given.cache, given.baseline)
+    if given.artifacts:
+        check_artifacts(given.artifacts, places)
+    with _noting(given, folder):
         was = read_baseline(path)
-        worker = _engine(given.engine, given.jobs or os.cpu_count() or 1, given.scheduler)
-        run = _run(
-            chosen, places, worker, was, fresh=given.fresh, whole=not given.only, lines=given.lines
-        )
-    if given.accept:
-        run = _accept(run, was, path, whole=not given.only)
-    _write(run, places, given.history or places.out / "history.jsonl")
+        if given.replay:
+            _replay(chosen, places, given.simulator.value, was)
+            return
+        ran, run = _result(given, chosen, suite, places, was)
+        if given.accept:
+            run = accept(run, was, path, whole=not given.only)
+        records = recorded(run, places, given.history)
+    write(records, given)
+    if given.artifacts:
+        keep_artifacts(ran, places, run, given.artifacts, given.simulator.value, say)
     _tell(run, chosen, path)
 
 
-def _run(
-    suite: Suite, places: Places, engine: Engine, was: Baseline | None, **options: bool
-) -> Run:
+def _noting(given: RegressOptions, folder: Path) -> AbstractContextManager[None]:
+    from sim.regress.jobs.line_coverage import noting
+
+    return noting(folder / "lines") if given.lines else nullcontext()
+
+
+def _result(
+    given: RegressOptions, chosen: Suite, suite: Suite, places: Places, was: Baseline | None
+) -> tuple[Suite, Run]:
+    """What was run, and what came of it: here, or on the machines of the shards."""
+    from ..steps.regression import chosen_shard, merged_run, repeated
+
+    if given.merge:
+        return suite, merged_run(suite, places, given.merge, was)
+    names = None if given.only else [case.name for case in suite.cases]
+    if given.shard:
+        chosen, first = chosen_shard(chosen, places, given.shard, given.history)
+        names = names if first else None  # cases that are gone are told once
+    chosen = repeated(chosen, given.repeat)
+    worker = _engine(given.engine, given.jobs or os.cpu_count() or 1, given.scheduler)
+    options = {"fresh": given.fresh, "lines": given.lines, "shard": given.shard}
+    return chosen, _run(chosen, places, worker, was, whole=names, **options)
+
+
+def _run(suite: Suite, places: Places, engine: Engine, was: Baseline | None, **options: Any) -> Run:
     """All cases, with a bar."""
     from sim.regress.jobs.runner import run_suite
 
@@ -164,66 +211,19 @@ def _tell(run: Run, suite: Suite, path: Path) -> None:
         say(f"red: {name} is in {path}, but not in the suite")
     passed = len(run.results) - len(run.failed)
     resumed = sum(result.resumed for result in run.results)
-    text = f"{suite.name}: {passed} of {len(run.results)} cases passed in {run.seconds:.0f} s"
+    part = f", shard {run.shard}" if run.shard else ""
+    text = f"{suite.name}{part}: {passed} of {len(run.results)} cases passed in {run.seconds:.0f} s"
     text += f", {resumed} of them before the interruption" if resumed else ""
     if not run.gated:
         text += f"; no baseline at {path}: record one with --accept"
+    if run.flaky:
+        text += f"; flaky: {', '.join(run.flaky)}"
     say(text)
     if not run.passed:
         raise typer.Exit(1)
 
 
-def _accept(run: Run, was: Baseline | None, path: Path, *, whole: bool) -> Run:
-    """Write the baseline, say what changed in it; cases that are wrong keep their figures."""
-    from sim.regress.jobs.runner import without
-    from sim.regress.suite.baseline import Baseline, accepted, compare
-
-    from ..steps.progress import say
-
-    before = was or Baseline({})
-    right = {r.case.name: r.figures for r in run.results if r.failure is None}
-    for name, figures in right.items():
-        old = before.cases.get(name)
-        if old is None:
-            say(f"new: {name}")
-        for change in compare(name, old, figures, {}) if old is not None else ():
-            say(f"accepted: {change}")
-    for name in run.gone:
-        say(f"dropped: {name}")
-    kept = {r.case.name: before.cases[r.case.name] for r in run.failed
-            if r.failure is not None and r.case.name in before.cases}  # fmt: skip
-    accepted(was, kept | right, whole).write(path, run.suite)
-    return without(run, set(right))
-
-
-def _write(run: Run, places: Places, history: Path) -> None:
-    """All files of a run."""
-    from csb_format.files.replace import replace_file
-    from sim.regress.jobs.line_coverage import combined
-    from sim.regress.records.records import append_history, as_junit, as_markdown, as_results
-
-    from ..pages.figures import versions
-    from ..pages.regress_page import page
-
-    folder = places.out / "lines"
-    lines = combined(folder) if folder.exists() else {}
-    results, markdown = as_results(run, versions(), lines), as_markdown(run, lines)
-    runs = append_history(history, run)
-    files = {
-        "results.json": json.dumps(results, indent=2, sort_keys=True, allow_nan=False).encode()
-        + b"\n",
-        "junit.xml": as_junit(run),
-        "summary.md": markdown.encode(),
-        "report.html": page(results, runs).encode(),
-    }
-    for name, content in files.items():
-        replace_file(places.out / name, content)
-    if step := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(step).open("a", encoding="utf-8") as file:
-            file.write(markdown)
-
-
-def _replay(suite: Suite, places: Places, simulator: str) -> None:
+def _replay(suite: Suite, places: Places, simulator: str, was: Baseline | None) -> None:
     from sim.regress.records.replay import replay
 
     from ..steps.progress import say
@@ -231,7 +231,7 @@ def _replay(suite: Suite, places: Places, simulator: str) -> None:
     if len(suite.cases) > 1:
         names = ", ".join(case.name for case in suite.cases[:5])
         raise ValueError(f"--replay fits {len(suite.cases)} cases: name one of {names}")
-    found = replay(suite, places, simulator)
+    found = replay(suite, places, simulator, was)
     say(found.story)
     say(f"vectors and logs: {found.folder}")
     for path in found.waves:

@@ -357,9 +357,25 @@ class RegressOptions:
     lines: Annotated[
         bool, Said("Report which lines of Python the cases have run.", name="--lines")
     ] = False
+    shard: Annotated[
+        str, Said("Run only this part of the suite, such as 2/4; each machine runs another.")
+    ] = ""
+    merge: Annotated[
+        list[Path] | None,
+        Said("Run nothing: one result of these shards' folders, or of all in this one; repeat it."),
+    ] = None
+    repeat: Annotated[
+        int, Said("Run each case so often, with seeds of their own.", least=1, most=1000)
+    ] = 1
+    artifacts: Annotated[
+        Path | None,
+        Said("Folder for what red cases need, waveforms too, and nothing else; replaced."),
+    ] = None
+    badge: Annotated[Path | None, Said("Where a badge with the verdict goes (.svg).")] = None
     replay: Annotated[str, Said("Run only this case, with waveforms, and keep everything.")] = ""
     simulator: Annotated[
-        Replayer, Said("What replays; Verilator needs liblz4-dev and zlib1g-dev.")
+        Replayer,
+        Said("What writes waveforms; Verilator needs liblz4-dev and zlib1g-dev."),
     ] = Replayer.icarus
 
 

@@ -15,7 +15,7 @@ from ...check.verify import Verification
 if TYPE_CHECKING:
     from ..suite.hardware import Hardware
 
-__all__ = ["ALL_BINS", "bins_of", "bus_bins", "covered"]
+__all__ = ["ALL_BINS", "bins_of", "bus_bins", "covered", "reachable"]
 
 _SHARES = ("none", "some", "most")
 _SHAPES = ("one layer", "two layers", "three or more", "projected", "two directions", "head")
@@ -24,6 +24,7 @@ _STATES = (
     "h zero", "h least", "h most", "c saturated low", "c saturated high", "c small",
     "waits for frame", "waits for state", "waits for room", "late frame", "next frame in time",
 )  # fmt: skip
+_TRIED = ("late frame", "next frame in time")  # only where a program looks for the next one
 _BUS = ("refused access", "bad load packet", "bad frame packet", "abandoned job", "pauses")
 ALL_BINS: tuple[str, ...] = (
     *(f"shape/{name}" for name in _SHAPES),
@@ -54,6 +55,12 @@ def bins_of(hardware: Hardware, shown: Verification | None = None) -> list[str]:
     shown : Verification, optional
         What a run has shown, with the model's states; else they are computed.
     """
+    states = (f"state/{name}" for name in _states(hardware, shown))
+    return sorted({*_given(hardware), *states})
+
+
+def _given(hardware: Hardware) -> set[str]:
+    """Bins that a network hits whatever its frames are."""
     found = {"kind/network", f"simulator/{hardware.case.simulator}"}
     shapes = list(_shapes(hardware))
     paused = hardware.case.idle or hardware.case.stall
@@ -65,8 +72,23 @@ def bins_of(hardware: Hardware, shown: Verification | None = None) -> list[str]:
     found.add(f"width/{_width(max(hardware.design.value_bits, hardware.design.act_bits))}")
     found.add(f"stall/idle {_share(hardware.case.idle)}, stall {_share(hardware.case.stall)}")
     found.add(f"memories/{_memories(hardware)}")
-    found.update(f"state/{name}" for name in _states(hardware, shown))
-    return sorted(found)
+    return found
+
+
+def reachable(hardware: Hardware) -> list[str]:
+    """Bins that a case can hit: what it is, and for a network every state it may come to.
+
+    Parameters
+    ----------
+    hardware : Hardware
+    """
+    if hardware.case.kind == "command":
+        return ["kind/command"]
+    if hardware.case.kind == "bus":
+        return bus_bins(hardware)
+    tries = any(word.frame == Frame.TRY for word in hardware.image.program)
+    states = (name for name in _STATES if tries or name not in _TRIED)
+    return sorted({*_given(hardware), *(f"state/{name}" for name in states)})
 
 
 def bus_bins(hardware: Hardware) -> list[str]:
@@ -82,17 +104,20 @@ def bus_bins(hardware: Hardware) -> list[str]:
     return sorted([*found, *["memories/in turn"] * hardware.case.reload])
 
 
-def covered(hit: Iterable[str]) -> dict[str, Any]:
+def covered(hit: Iterable[str], reach: Iterable[str] = ALL_BINS) -> dict[str, Any]:
     """How many bins were hit, by group, and the names of those that were not.
 
     Parameters
     ----------
     hit : iterable of str
         All bins of all cases.
+    reach : iterable of str
+        Bins that count, besides those that were hit; all by default.
     """
     seen = set(hit)
+    counted = seen.union(reach)
     groups: dict[str, dict[str, Any]] = {}
-    for name in ALL_BINS:
+    for name in (name for name in ALL_BINS if name in counted):
         group = groups.setdefault(name.partition("/")[0], {"bins": 0, "hit": 0, "missed": []})
         group["bins"] += 1
         if name in seen:

@@ -28,7 +28,9 @@ SLOWER = 10  # times a case's limit that a run with waveforms may take
 UNKNOWN_SPACE = 0xF0000000
 
 
-def run_bus(hardware: Hardware, work: Path, waves: str = "") -> tuple[dict[str, Any], str]:
+def run_bus(
+    hardware: Hardware, work: Path, waves: str = "", seconds: float = 0.0
+) -> tuple[dict[str, Any], str]:
     """Refused accesses, bad packets, a job that is given up; clean jobs after the recovery.
 
     With ``reload``, another model runs before and after the case's own, loaded between them
@@ -41,6 +43,8 @@ def run_bus(hardware: Hardware, work: Path, waves: str = "") -> tuple[dict[str, 
     work : Path
     waves : str
         Simulator that writes all signals to an FST file in ``work``; none by default.
+    seconds : float
+        That the simulator may take; the case's limit by default.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def run_bus(hardware: Hardware, work: Path, waves: str = "") -> tuple[dict[str, 
     chosen = [hardware.other(), hardware, hardware.other()] if case.reload else [hardware]
     clean = [(each, _clean(script, each)) for each in chosen]
     files = hardware.verilog(work)
-    simulator, seconds = waves or case.simulator, case.timeout * (SLOWER if waves else 1)
+    simulator, seconds = waves or case.simulator, seconds or case.timeout
     found = simulate_axi(
         files, script, work, simulator=simulator, timeout=seconds, waves=bool(waves),
         builds=hardware.builds,

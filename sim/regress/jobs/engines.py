@@ -131,4 +131,5 @@ def _fetched(future: Any) -> Result:
         return found
     text = f"the task ended {RETRIES} workers: {type(error).__name__}: {error}"
     failure = {"kind": "crash", "text": text, "details": {}}
-    return {"figures": {}, "times": {}, "bins": [], "failure": failure, "log": "", "work": ""}
+    return {"figures": {}, "times": {}, "bins": [], "reach": [], "failure": failure,
+            "log": "", "work": ""}  # fmt: skip

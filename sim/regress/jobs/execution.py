@@ -31,7 +31,7 @@ from ...run.scenario import Job, Progress
 from ...run.verilog import VerilogRun, simulate_verilog
 from ..suite.commands import filled
 from ..suite.hardware import Hardware
-from .bin_coverage import bins_of, bus_bins
+from .bin_coverage import bins_of, bus_bins, reachable
 from .figures import read_figures
 
 __all__ = ["Execution", "Failure", "build", "execute"]
@@ -70,12 +70,15 @@ class Execution:
     bins : list of str
         Of functional coverage.
     failure : Failure, optional
+    reach : list of str
+        Bins that it can hit; of a network also states that these frames did not bring about.
     """
 
     figures: dict[str, Any]
     times: dict[str, float]
     bins: list[str]
     failure: Failure | None = None
+    reach: list[str] = field(default_factory=list)
 
 
 def build(hardware: Hardware, work: Path) -> None:
@@ -202,7 +205,7 @@ def _network(hardware: Hardware, work: Path) -> Execution:
     if failure:
         _keep_vectors(work, simulate.jobs)
     bins = bins_of(hardware, found)
-    return Execution(_figures(runs), _times(runs), bins, failure)
+    return Execution(_figures(runs), _times(runs), bins, failure, reachable(hardware))
 
 
 def _figures(runs: list[Verification]) -> dict[str, Any]:
@@ -263,7 +266,7 @@ def _bus(hardware: Hardware, work: Path) -> Execution:
     with lock:
         figures, failed = run_bus(hardware, work)
     failure = Failure("mismatch", failed) if failed else None
-    return Execution(figures, {}, bus_bins(hardware), failure)
+    return Execution(figures, {}, bus_bins(hardware), failure, reachable(hardware))
 
 
 def _command(hardware: Hardware, work: Path) -> Execution:
@@ -271,6 +274,7 @@ def _command(hardware: Hardware, work: Path) -> Execution:
     case, out = hardware.case, (work / "figures.json").resolve()
     work.mkdir(parents=True, exist_ok=True)
     given = {"python": sys.executable, "out": str(out), "suite": str(hardware.folder.resolve())}
+    given["seed"] = str(case.seed)
     words = [filled(word, given) for word in case.command]
     log = work / "command.log"
     _check_program(words[0], hardware.folder)
@@ -290,7 +294,7 @@ def _command(hardware: Hardware, work: Path) -> Execution:
     chosen = {name: numbers[name] for name in case.figures or sorted(numbers) if name in numbers}
     missing = sorted(set(case.figures) - set(chosen))
     failure = Failure("error", f"no figure is called {', '.join(missing)}") if missing else None
-    return Execution(chosen, {}, ["kind/command"], failure)
+    return Execution(chosen, {}, ["kind/command"], failure, reachable(hardware))
 
 
 def _check_program(program: str, folder: Path) -> None:

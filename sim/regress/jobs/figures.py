@@ -73,11 +73,12 @@ def is_result(given: Any) -> bool:
     if not isinstance(given, dict) or "failure" not in given:
         return False
     texts = all(isinstance(given.get(name), str) for name in ("log", "work"))
-    bins, failure = given.get("bins"), given.get("failure")
+    bins, reach, failure = given.get("bins"), given.get("reach"), given.get("failure")
     return (
         texts
         and isinstance(bins, list)
-        and all(isinstance(name, str) for name in bins)
+        and isinstance(reach, list)
+        and all(isinstance(name, str) for name in [*bins, *reach])
         and are_figures(given.get("figures"))
         and are_figures(given.get("times"))
         and not any(isinstance(seconds, str) for seconds in given["times"].values())

@@ -34,7 +34,8 @@ def run(task: dict[str, Any], *_: object) -> dict[str, Any]:
     task : dict
         ``case``, ``recipe``, ``folder``, ``cache``, ``work``, ``action``: plain values.
         With ``lines``, a folder, line coverage is noted there.
-        Each attempt makes a folder of its own in ``work``, and leaves it only if it fails.
+        Each attempt makes a folder of its own in ``work``, and leaves it only if it fails, or
+        with ``keep``.
     *_
         Results of tasks that must be done before.
 
@@ -52,7 +53,7 @@ def run(task: dict[str, Any], *_: object) -> dict[str, Any]:
     limit = task["case"]["timeout"] * (1 + DIAGNOSIS) + START
     status = _watched(path, log, limit, task.get("lines", ""))
     found = _outcome(work, log, status, limit)
-    if not found["failure"]:
+    if not found["failure"] and not task.get("keep"):
         shutil.rmtree(work, ignore_errors=True)
     return found | {"work": str(work)}
 
@@ -69,7 +70,8 @@ def _outcome(work: Path, log: Path, status: int | None, limit: float) -> dict[st
     elif status < 0:
         ended = f"ended with signal {-status}"
     failure = {"kind": kind, "text": f"the case's process {ended}", "details": {}}
-    return {"figures": {}, "times": {}, "bins": [], "failure": failure, "log": tail(log)}
+    nothing: dict[str, Any] = {"figures": {}, "times": {}, "bins": [], "reach": []}
+    return nothing | {"failure": failure, "log": tail(log)}
 
 
 def _watched(path: Path, log: Path, limit: float, lines: str) -> int | None:

@@ -7,7 +7,7 @@ import json
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,17 @@ from typing import Any
 from csb_format.files.folders import cache_folder, shared_folder
 from csb_format.files.replace import replace_file
 
-from ..suite.baseline import NEW, Baseline, Change, compare
+from ..suite.baseline import Baseline
 from ..suite.figures import plain_json
 from ..suite.hardware import CACHED, Hardware, generator_digest
+from ..suite.sources import commit
 from ..suite.suite import Case, ModelRecipe, Suite
+from .bin_coverage import reachable
 from .engines import Engine, Task
 from .figures import is_result
+from .verdicts import Run, judged, told_flaky
 
-__all__ = ["MADE", "CaseResult", "Places", "Run", "run_suite", "without"]
+__all__ = ["MADE", "Places", "build_key", "run_suite"]
 
 Tell = Callable[[str, int, int], None]
 # what a run writes where results go
@@ -41,11 +44,14 @@ class Places:
         Results; what failed cases leave.
     cache : Path
         Verilog and simulators, kept between runs.
+    baseline : Path, optional
+        If it is not beside the suite.
     """
 
     suite: Path
     out: Path
     cache: Path
+    baseline: Path | None = None
 
     def case(self, case: Case) -> Path:
         """Folder of a case."""
@@ -55,98 +61,11 @@ class Places:
         """Its result, for a run that goes on."""
         return self.out / "finished" / f"{case.slug}.json"
 
-
-@dataclass(frozen=True)
-class CaseResult:
-    """A case and its verdict.
-
-    Parameters
-    ----------
-    case : Case
-    figures, times : dict
-    bins : list of str
-    failure : dict, optional
-        ``kind``, ``text``, ``details``: why it is red by itself.
-    log : str
-        The last lines of its process, if it failed.
-    changes : tuple of Change
-        Why it is red against the baseline.
-    replay : str
-        One command that runs just this case again, with waveforms.
-    kept : str
-        Folder with vectors and logs, if it failed.
-    resumed : bool
-        Whether it was run before an interruption.
-    """
-
-    case: Case
-    figures: dict[str, Any]
-    times: dict[str, float]
-    bins: list[str]
-    failure: dict[str, Any] | None
-    log: str
-    changes: tuple[Change, ...]
-    replay: str
-    kept: str
-    resumed: bool = False
-
-    @property
-    def passed(self) -> bool:
-        """Whether it is green."""
-        return self.failure is None and not self.changes
-
-    @property
-    def story(self) -> str:
-        """Why it is red; empty if it is not."""
-        parts = [f"{self.failure['kind']}: {self.failure['text']}"] if self.failure else []
-        return "\n".join([*parts, *(change.text for change in self.changes)])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        found = asdict(self)
-        found |= {"case": self.case.name, "parameters": self.case.parameters}
-        found |= {"verdict": "passed" if self.passed else "failed"}
-        found["changes"] = [asdict(change) for change in self.changes]
-        return found
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run of a suite.
-
-    Parameters
-    ----------
-    suite : str
-    started : float
-        Seconds since 1970.
-    seconds : float
-    results : tuple of CaseResult
-        In the suite's order.
-    gone : tuple of str
-        Cases of the baseline that the suite no longer has.
-    gated : bool
-        Whether there is a baseline.
-    hardware : int
-        Distinct simulators that the cases needed.
-    """
-
-    suite: str
-    started: float
-    seconds: float
-    results: tuple[CaseResult, ...]
-    gone: tuple[str, ...]
-    gated: bool
-    hardware: int
-
-    @property
-    def failed(self) -> tuple[CaseResult, ...]:
-        """The red cases."""
-        return tuple(result for result in self.results if not result.passed)
-
-    @property
-    def passed(self) -> bool:
-        """The verdict."""
-        return not self.failed and not self.gone
+    def replay(self, case: Case) -> str:
+        """One command that runs just this case again, with waveforms."""
+        words = ["sparseflow", "regress", self.suite, "--out", self.out, "--cache", self.cache]
+        words += ["--baseline", self.baseline] if self.baseline else []
+        return shlex.join(map(str, [*words, "--replay", case.name]))
 
 
 def run_suite(
@@ -156,7 +75,8 @@ def run_suite(
     baseline: Baseline | None = None,
     *,
     fresh: bool = False,
-    whole: bool = True,
+    whole: Collection[str] | None = None,
+    shard: str = "",
     lines: bool = False,
     tell: Tell | None = None,
 ) -> Run:
@@ -170,8 +90,11 @@ def run_suite(
     baseline : Baseline, optional
     fresh : bool
         Run everything, whatever an interrupted run has left.
-    whole : bool
-        Whether this is the whole suite, so that cases of the baseline that it lacks are gone.
+    whole : collection of str, optional
+        Names of all cases of which the suite has some: others of the baseline are gone. By
+        default nobody looks for them.
+    shard : str
+        Which part of the whole suite this is, for the records.
     lines : bool
         Note line coverage in the folder ``lines`` of ``places.out``.
     tell : callable, optional
@@ -185,7 +108,17 @@ def run_suite(
     """
     with shared_folder(places.out, MADE, living=MADE):
         cache_folder(places.cache, CACHED)
-        return _run_suite(suite, places, engine, baseline, fresh, whole, lines, tell)
+        started = time.time()
+        found, done, builds = _run_suite(suite, places, engine, baseline, fresh, lines, tell)
+    results = told_flaky(
+        suite,
+        [judged(suite, case, found[case.name], baseline, places.replay(case), case.name in done)
+         for case in suite.cases],
+    )  # fmt: skip
+    gone = baseline.gone(whole) if baseline and whole is not None else ()
+    seconds, gated = time.time() - started, baseline is not None
+    where = commit(suite.folder)
+    return Run(suite.name, started, seconds, results, gone, gated, builds, where, shard, suite.bins)
 
 
 def _run_suite(
@@ -194,11 +127,10 @@ def _run_suite(
     engine: Engine,
     baseline: Baseline | None,
     fresh: bool,
-    whole: bool,
     lines: bool,
     tell: Tell | None,
-) -> Run:
-    started = time.time()
+) -> tuple[dict[str, Any], Collection[str], int]:
+    """What each case gave, which had been run before, and how many simulators were needed."""
     done = {} if fresh else _finished(suite, places)
     if not done:
         _begin(suite, places)
@@ -217,54 +149,27 @@ def _run_suite(
         built += kind == "build"
         if kind == "case":
             assert name not in found, f"{name} came back twice"
-            found[name] = result
-            _note(by_name[name], places, result)
+            found[name] = _reaching(suite, places, by_name[name], result)
+            _note(by_name[name], places, found[name])
+            if judged(suite, by_name[name], found[name], baseline, "").passed:
+                shutil.rmtree(result["work"], ignore_errors=True)
         if tell:
             text = name if kind == "case" else f"built {built} of {builds} simulators"
             tell(text, len(found), len(suite.cases))
-    results = tuple(
-        _judged(suite, places, case, found[case.name], baseline, case.name in done)
-        for case in suite.cases
-    )
     (places.out / "run.json").unlink(missing_ok=True)  # finished: nothing to go on with
-    names = {case.name for case in suite.cases}
-    gone = tuple(sorted(set(baseline.cases) - names)) if baseline and whole else ()
-    seconds = time.time() - started
-    return Run(suite.name, started, seconds, results, gone, baseline is not None, builds)
+    return found, done.keys(), builds
 
 
-def _judged(
-    suite: Suite,
-    places: Places,
-    case: Case,
-    found: dict[str, Any],
-    baseline: Baseline | None,
-    resumed: bool,
-) -> CaseResult:
-    failure, figures = found["failure"], found["figures"]
-    changes: list[Change] = []
-    if baseline is not None and not failure:
-        was = baseline.cases.get(case.name)
-        changes = (
-            list(compare(case.name, was, figures, suite.tolerance))
-            if was is not None
-            else [Change(case.name, NEW, None, None)]
-        )
-    words = ["sparseflow", "regress", places.suite, "--out", places.out, "--cache", places.cache]
-    replay = shlex.join(map(str, [*words, "--replay", case.name]))
-    kept = found["work"] if failure else ""
-    return CaseResult(
-        case,
-        figures,
-        found["times"],
-        found["bins"],
-        failure,
-        found["log"],
-        tuple(changes),
-        replay,
-        kept,
-        resumed,
-    )
+def _reaching(suite: Suite, places: Places, case: Case, result: dict[str, Any]) -> dict[str, Any]:
+    """A result with the bins that the case can hit, also of one that ended before it told them."""
+    if result["reach"]:
+        return result
+    recipe = suite.models.get(case.model, ModelRecipe())
+    try:
+        reach = reachable(Hardware(case, recipe, suite.folder, places.cache))
+    except (ValueError, OSError):  # no hardware: the case itself tells why
+        reach = [f"kind/{case.kind}"]
+    return result | {"reach": reach}
 
 
 def _tasks(suite: Suite, places: Places, cases: list[Case]) -> Iterator[Task]:
@@ -280,19 +185,22 @@ def _tasks(suite: Suite, places: Places, cases: list[Case]) -> Iterator[Task]:
             "cache": str(places.cache.resolve()),
             "work": str(places.case(case).resolve()),
             "action": "run",
+            "keep": True,  # until the verdict
         }
         after = ""
         if case.kind == "network":
-            after = f"build:{_build_key(case, recipe, suite, places)}"
+            after = f"build:{build_key(case, suite, places)}"
         if after and after not in built:
             built[after] = case.name
             work = str((places.out / "builds" / after[6:]).resolve())
-            yield Task(after, spec | {"action": "build", "work": work})
+            yield Task(after, spec | {"action": "build", "work": work, "keep": False})
         waiting.append(Task(f"case:{case.name}", spec, after))
     yield from waiting
 
 
-def _build_key(case: Case, recipe: ModelRecipe, suite: Suite, places: Places) -> str:
+def build_key(case: Case, suite: Suite, places: Places) -> str:
+    """Names the simulator that a case needs; cases with the same one share it."""
+    recipe = suite.models.get(case.model, ModelRecipe())
     try:
         return Hardware(case, recipe, suite.folder, places.cache).build_key
     except (ValueError, OSError):  # the case itself tells what is wrong
@@ -348,12 +256,3 @@ def _noted(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def without(run: Run, names: set[str]) -> Run:
-    """A run less some cases' changes, which were accepted."""
-    results = tuple(
-        replace(result, changes=()) if result.case.name in names else result
-        for result in run.results
-    )
-    return replace(run, results=results, gone=(), gated=True)

@@ -1,26 +1,20 @@
-"""A run as files: results.json, JUnit XML, Markdown, and its line in the history."""
+"""A run as files: results.json, JUnit XML, Markdown."""
 
 from __future__ import annotations
 
 import html
-import json
+import os
 import re
-from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from csb_format.files.ownership import PlaceError
-from csb_format.files.replace import replace_file
-
 from ...run.logs import plain_text
-from ..jobs.bin_coverage import covered
-from ..jobs.runner import CaseResult, Run
-from ..suite.figures import are_figures, plain_json, printable
+from ..jobs.line_coverage import as_lines
+from ..jobs.verdicts import CaseResult, Run
 
-__all__ = [
-    "append_history", "as_junit", "as_markdown", "as_results", "check_history", "read_history",
-]  # fmt: skip
+__all__ = ["as_junit", "as_markdown", "as_results"]
 
 
 def as_results(
@@ -45,26 +39,40 @@ def as_results(
         "gated": run.gated,
         "gone": list(run.gone),
         "hardware": run.hardware,
-        "coverage": covered(bin for result in run.results for bin in result.bins),
+        "commit": run.commit,
+        "shard": run.shard,
+        "flaky": list(run.flaky),
+        "bins": run.bins,
+        "coverage": run.coverage,
         "lines": lines or {},
         "cases": [result.as_dict() for result in run.results],
     }
 
 
-def as_junit(run: Run) -> bytes:
-    """JUnit XML: a test case for each case, its parameters in name and properties."""
+def as_junit(run: Run, suite_file: Path) -> bytes:
+    """JUnit XML: a test case for each case, its parameters in name and properties.
+
+    Parameters
+    ----------
+    run : Run
+    suite_file : Path
+        The suite, ``file`` of every case; from the current folder where it lies in it.
+    """
     failures = [r for r in run.failed if not _is_error(r)]
     errors = [r for r in run.failed if _is_error(r)]
     counts = {"tests": len(run.results) + len(run.gone), "errors": len(errors)}
     counts["failures"] = len(failures) + len(run.gone)
     attributes = {key: str(value) for key, value in counts.items()}
-    root = ElementTree.Element("testsuites", attributes)
     attributes |= {"name": run.suite, "time": f"{run.seconds:.3f}"}
-    suite = _element(root, "testsuite", attributes)
+    root = ElementTree.Element("testsuites", _clean(attributes))
+    file = _short(suite_file)
+    when = datetime.fromtimestamp(run.started, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    suite = _element(root, "testsuite", attributes | {"file": file, "timestamp": when})
     for result in run.results:
-        _junit_case(suite, result, run.suite)
+        _junit_case(suite, result, run.suite, file)
     for name in run.gone:
-        case = _element(suite, "testcase", {"name": name, "classname": run.suite})
+        about = {"name": name, "classname": run.suite, "file": file, "time": "0.000"}
+        case = _element(suite, "testcase", about)
         _element(case, "failure", {"message": "in the baseline, not in the suite"})
     ElementTree.indent(root)
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -76,9 +84,16 @@ def _is_error(result: CaseResult) -> bool:
     return result.failure is not None and result.failure["kind"] in wrong
 
 
-def _junit_case(suite: ElementTree.Element, result: CaseResult, name: str) -> None:
+def _short(path: Path) -> str:
+    """A path from the current folder, as servers find it in a checkout; else as it is."""
+    whole = os.path.abspath(path)
+    inside = os.path.relpath(whole)
+    return whole if inside.startswith("..") else Path(inside).as_posix()
+
+
+def _junit_case(suite: ElementTree.Element, result: CaseResult, name: str, file: str) -> None:
     seconds = f"{result.times.get('seconds', 0.0):.3f}"
-    attributes = {"name": result.case.name, "classname": name, "time": seconds}
+    attributes = {"name": result.case.name, "classname": name, "file": file, "time": seconds}
     case = _element(suite, "testcase", attributes)
     properties = _element(case, "properties", {})
     for key, value in {**result.case.parameters, **result.figures}.items():
@@ -96,10 +111,13 @@ def _element(
     parent: ElementTree.Element, tag: str, attributes: dict[str, str], text: str = ""
 ) -> ElementTree.Element:
     """An element; XML has no way to write control characters and halves of pairs."""
-    clean = {key: plain_text(value) for key, value in attributes.items()}
-    element = ElementTree.SubElement(parent, tag, clean)
+    element = ElementTree.SubElement(parent, tag, _clean(attributes))
     element.text = plain_text(text) or None
     return element
+
+
+def _clean(attributes: dict[str, str]) -> dict[str, str]:
+    return {key: plain_text(value) for key, value in attributes.items()}
 
 
 def as_markdown(run: Run, covered_lines: dict[str, Any] | None = None) -> str:
@@ -113,13 +131,16 @@ def as_markdown(run: Run, covered_lines: dict[str, Any] | None = None) -> str:
     """
     mark = "green" if run.passed else "red"
     red = len(run.failed)
+    part = f", shard {run.shard}" if run.shard else ""
     lines = [
-        f"## Regression {_escaped(run.suite)}: {mark}",
+        f"## Regression {_escaped(run.suite)}{part}: {mark}",
         "",
         f"{len(run.results) - red} of {len(run.results)} cases passed in {run.seconds:.0f} s"
         + ("." if run.gated else "; there is no baseline yet: record one with `--accept`."),
         "",
     ]
+    if run.flaky:
+        lines += [f"Flaky: {', '.join(map(_code, run.flaky))}", ""]
     for result in run.failed:
         lines += [f"### {_escaped(result.case.name)}", "", *_fenced(result.story), ""]
         lines += [f"Again, with waveforms: {_code(result.replay)}", ""]
@@ -139,7 +160,7 @@ def as_markdown(run: Run, covered_lines: dict[str, Any] | None = None) -> str:
         name = name if result.passed else f"**{name}** (red)"
         mismatches = _escaped(str(figures.get("mismatches", "")))
         lines.append(f"| {name} | {shown} | {mismatches} | {seconds} |")
-    covering = [*_bin_lines(run), *_file_lines(covered_lines or {})]
+    covering = [*_bin_lines(run), *as_lines(covered_lines or {})]
     return "\n".join([*lines, "", *covering, ""])
 
 
@@ -171,97 +192,7 @@ def _ticks(text: str) -> int:
 def _bin_lines(run: Run) -> list[str]:
     """Functional coverage; what is not covered by name."""
     lines = ["| covered | bins | missing |", "|---|---:|---|"]
-    groups = covered(bin for result in run.results for bin in result.bins)
-    for name, group in groups.items():
+    for name, group in run.coverage.items():
         missed = "; ".join(group["missed"])
         lines.append(f"| {name} | {group['hit']} of {group['bins']} | {missed} |")
     return lines
-
-
-def _file_lines(found: dict[str, Any]) -> list[str]:
-    """Line coverage; lines that nothing ran by their numbers."""
-    if not found:
-        return []
-    part = {name: file for name, file in found["files"].items() if file["missing"]}
-    whole = len(found["files"]) - len(part)
-    lines = ["", f"Lines of Python run: {found['percent']} %"]
-    lines[-1] += f"; {whole} of {len(found['files'])} files completely"
-    lines += ["", "<details><summary>lines that nothing ran</summary>", ""]
-    lines += ["| file | % | lines |", "|---|---:|---|"]
-    for name, file in part.items():
-        lines.append(f"| {name} | {file['percent']} | {file['missing']} |")
-    return [*lines, "", "</details>"]
-
-
-def append_history(path: Path, run: Run) -> list[dict[str, Any]]:
-    """Add a run to the history; all of it, oldest first.
-
-    Parameters
-    ----------
-    path : Path
-        One JSON object a line.
-    run : Run
-    """
-    line = {
-        "started": run.started,
-        "seconds": run.seconds,
-        "passed": len(run.results) - len(run.failed),
-        "failed": len(run.failed),
-        "cases": {
-            r.case.name: {key: v for key, v in r.figures.items() if isinstance(v, int | float)}
-            | {"seconds": r.times.get("seconds", 0.0), "passed": r.passed}
-            for r in run.results
-        },
-    }
-    before = read_history(path)
-    lines = [*before, line]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(each, allow_nan=False) + "\n" for each in lines)
-    replace_file(path, text.encode())
-    return lines
-
-
-def read_history(path: Path) -> Sequence[dict[str, Any]]:
-    """All runs of a history; lines that are not one are left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [run for run in map(_run_of, lines) if run is not None]
-
-
-def check_history(path: Path) -> None:
-    """Refuse a file that holds anything but runs, as adding one would lose it.
-
-    Raises
-    ------
-    PlaceError
-        Naming the first line that is none.
-    """
-    if not path.exists():
-        return
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines, 1):
-        if _run_of(line) is None:
-            raise PlaceError(
-                f"{path}: line {number} is no run of a history, and would be lost: name another "
-                "file, or remove the line"
-            )
-
-
-def _run_of(text: str) -> dict[str, Any] | None:
-    try:
-        line = plain_json(text)
-    except ValueError:
-        return None
-    return line if isinstance(line, dict) and _is_run(line) else None
-
-
-def _is_run(line: dict[str, Any]) -> bool:
-    numbers = {name: line.get(name, 0) for name in ("started", "seconds", "passed", "failed")}
-    cases = line.get("cases")
-    return (
-        are_figures(numbers)
-        and not any(isinstance(number, str) for number in numbers.values())
-        and isinstance(cases, dict)
-        and all(printable(name) and are_figures(case) for name, case in cases.items())
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,10 @@ class Baseline:
     """
 
     cases: dict[str, Figures]
+
+    def gone(self, names: Collection[str]) -> tuple[str, ...]:
+        """Cases that are in it, and not among those of the suite."""
+        return tuple(sorted(set(self.cases) - set(names)))
 
     def write(self, path: Path, suite: str) -> None:
         """Write it as JSON, sorted, one figure a line: a diff of it can be read."""

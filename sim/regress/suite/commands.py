@@ -9,7 +9,7 @@ from .values import SuiteError
 
 __all__ = ["PLACES", "check_command", "check_keys", "filled"]
 
-PLACES = ("python", "out", "suite")
+PLACES = ("python", "out", "suite", "seed")
 OF_COMMANDS = {"command", "figures"}
 OF_ALL = {"name", "kind", "expect", "timeout"}
 # A program's text in a word may hold braces of its own; it has blanks, quotes or brackets too.

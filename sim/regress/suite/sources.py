@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .suite import Suite
 
-__all__ = ["ROOMS", "SourcesError", "check_committed", "measured", "uncommitted"]
+__all__ = ["ROOMS", "SourcesError", "check_committed", "commit", "measured", "uncommitted"]
 
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("csb_format", "compiler", "engine", "hdl", "sim")  # of networks and buses
@@ -46,16 +46,33 @@ def uncommitted(rooms: tuple[str, ...], root: Path = ROOT) -> list[str]:
     """
     if not rooms or not (root / ".git").exists():
         return []
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    git = shutil.which("git")
     words = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", *rooms]
-    done = git and subprocess.run(
-        [git, "-C", str(root), *words], capture_output=True, text=True, env=env, check=False
-    )
+    done = _git(root, *words)
     if not done or done.returncode:
         said = done.stderr.strip() if done else "git is not installed"
         raise SourcesError(f"cannot tell whether {root} is as committed: {said}; {MEND}")
     return [entry[3:] for entry in done.stdout.split("\0") if entry]
+
+
+def commit(folder: Path) -> str:
+    """The commit of a folder, with ``-dirty`` where files differ; empty where there is none.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the suite, in whatever repository.
+    """
+    done = _git(folder, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    return done.stdout.strip() if done and not done.returncode else ""
+
+
+def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[str] | None:
+    """What git says in a folder; None without git."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    if (git := shutil.which("git")) is None:
+        return None
+    line = [git, "-C", str(folder), *words]
+    return subprocess.run(line, capture_output=True, text=True, env=env, check=False)
 
 
 def check_committed(suite: Suite, root: Path = ROOT) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 import tomllib
@@ -24,6 +25,8 @@ AXES = ("model", "pes", "lanes", "simulator", "seed", "idle", "stall", "load", "
 DEFAULT_TIMEOUT = 600.0
 MOST_CASES = 10_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_REPEATED = re.compile(r"~([1-9][0-9]{0,5})$")  # no case's own name ends so
+BINS = ("touched", "all")
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,42 @@ class Case:
     @property
     def slug(self) -> str:
         """The name as a folder's."""
-        return re.sub(r"[^A-Za-z0-9_.=-]+", "_", self.name).strip("_")
+        return re.sub(r"[^A-Za-z0-9_.=~-]+", "_", self.name).strip("_")
+
+    @property
+    def base(self) -> str:
+        """The name that the suite gives it, of a repetition too."""
+        return _REPEATED.sub("", self.name)
+
+    @property
+    def repetition(self) -> int:
+        """Which of its repetitions this is, from 1."""
+        found = _REPEATED.search(self.name)
+        return int(found[1]) if found else 1
+
+    @property
+    def seeded(self) -> bool:
+        """Whether what it does depends on its seed."""
+        return self.kind != "command" or any("{seed}" in word for word in self.command)
+
+    @property
+    def reseeded(self) -> bool:
+        """Whether it has another seed than the suite says, so that figures may be others."""
+        return self.repetition > 1 and self.seeded
+
+    def repeated(self, number: int) -> Case:
+        """A repetition of it: the first is the case itself, others have seeds of their own.
+
+        Parameters
+        ----------
+        number : int
+            From 1. The same number has the same seed everywhere.
+        """
+        if number == 1:
+            return self
+        digest = hashlib.sha256(f"{self.seed} {number}".encode()).digest()
+        seed = int.from_bytes(digest[:4]) if self.seeded else self.seed
+        return replace(self, name=f"{self.name}~{number}", seed=seed)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -146,6 +184,8 @@ class Suite:
         Share by which a figure may leave its baseline; all others are exact.
     folder : Path
         Where the file lies; paths in it start there.
+    bins : {"touched", "all"}
+        Which bins functional coverage is of: those that the cases can touch, or all there are.
     """
 
     name: str
@@ -153,6 +193,12 @@ class Suite:
     cases: tuple[Case, ...]
     tolerance: dict[str, float]
     folder: Path
+    bins: str = "touched"
+
+    def repeated(self, times: int) -> Suite:
+        """Each case several times, side by side."""
+        every = (case.repeated(n) for case in self.cases for n in range(1, times + 1))
+        return replace(self, cases=tuple(every))
 
     def only(self, *patterns: str) -> Suite:
         """The cases whose name contains one of several texts, or is one of them.
@@ -162,11 +208,16 @@ class Suite:
         SuiteError
             If there is none for one of them.
         """
-        chosen = {case.name for pattern in patterns for case in self._named(pattern)}
-        return replace(self, cases=tuple(case for case in self.cases if case.name in chosen))
+        chosen = {case.name: case for pattern in patterns for case in self._named(pattern)}
+        places = {case.name: n for n, case in enumerate(self.cases)}
+        found = sorted(chosen.values(), key=lambda case: (places[case.base], case.repetition))
+        return replace(self, cases=tuple(found))
 
     def _named(self, pattern: str) -> tuple[Case, ...]:
         exact = tuple(case for case in self.cases if case.name == pattern)
+        if repeated := _REPEATED.search(pattern):
+            base, number = pattern[: repeated.start()], int(repeated[1])
+            exact = exact or tuple(c.repeated(number) for c in self.cases if c.name == base)
         found = exact or tuple(case for case in self.cases if pattern in case.name)
         if not found:
             names = ", ".join(case.name for case in self.cases[:5])
@@ -204,7 +255,10 @@ def read_suite(path: Path) -> Suite:
 
 
 def _suite(given: dict[str, Any], path: Path) -> Suite:
-    check_known(given, {"name", "timeout", "tolerance", "models", "cases"}, "the suite")
+    known = {"name", "timeout", "tolerance", "models", "cases", "bins"}
+    check_known(given, known, "the suite")
+    bins = typed(str, given.get("bins", BINS[0]), "bins")
+    check_one_of(bins, BINS, "bins")
     name = _named(typed(str, given.get("name", path.stem), "name"), "name")
     timeout = positive(given.get("timeout", DEFAULT_TIMEOUT), "timeout")
     models = {
@@ -218,7 +272,8 @@ def _suite(given: dict[str, Any], path: Path) -> Suite:
     _check_unique(cases)
     for case in cases:
         _check_case(case, models)
-    return Suite(name, models, cases, _tolerance(given.get("tolerance", {})), path.parent)
+    tolerance = _tolerance(given.get("tolerance", {}))
+    return Suite(name, models, cases, tolerance, path.parent, bins)
 
 
 def _named(name: str, where: str) -> str:

@@ -33,7 +33,8 @@ def case(name: str, **more: Any) -> dict[str, Any]:
     return {
         "case": name, "verdict": "passed", "figures": {"cycles_per_step": 33.0, "mismatches": 0},
         "times": {"seconds": 1.5, "cycles_per_second": 1234.0}, "failure": None, "changes": [],
-        "log": "", "kept": "", "replay": f"sparseflow regress s.toml --replay {name}", **more,
+        "flaky": "", "log": "", "kept": "",
+        "replay": f"sparseflow regress s.toml --replay {name}", **more,
     }  # fmt: skip
 
 
@@ -41,7 +42,8 @@ def results(*cases: dict[str, Any], **more: Any) -> dict[str, Any]:
     verdict = "failed" if any(c["verdict"] == "failed" for c in cases) else "passed"
     return {
         "suite": "s", "verdict": verdict, "started": 0.0, "seconds": 9.0, "gated": True,
-        "gone": [], "hardware": 2, "cases": list(cases), "lines": {},
+        "gone": [], "flaky": [], "commit": "", "shard": "", "bins": "touched", "hardware": 2,
+        "cases": list(cases), "lines": {},
         "coverage": {"shape": {"hit": 1, "bins": 3, "missed": ["head", "projected"]}}, **more,
     }  # fmt: skip
 

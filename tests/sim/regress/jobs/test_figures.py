@@ -18,7 +18,7 @@ from .test_runner import WRITE, Counting, command, suite_of, verdicts
 
 RESULT: dict[str, Any] = {
     "figures": {"a": 1, "b": "digest"}, "times": {"seconds": 1.5}, "bins": ["x"],
-    "failure": None, "log": "", "work": "w",
+    "reach": ["x", "y"], "failure": None, "log": "", "work": "w",
 }  # fmt: skip
 
 

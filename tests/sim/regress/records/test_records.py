@@ -8,27 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
-
-from csb_format.files.ownership import PlaceError
 from sim.regress.jobs.bin_coverage import ALL_BINS
 from sim.regress.jobs.line_coverage import combined, measuring
-from sim.regress.jobs.runner import CaseResult, Run
-from sim.regress.records.records import (
-    append_history,
-    as_junit,
-    as_markdown,
-    as_results,
-    check_history,
-    read_history,
-)
+from sim.regress.jobs.verdicts import CaseResult, Run
+from sim.regress.records.records import as_junit, as_markdown, as_results
 from sim.regress.suite.baseline import Change
 from sim.regress.suite.suite import Case
 from sim.run.processes import environment
 
+SUITE = Path("suites/s.toml")
 GREEN = CaseResult(
     Case("a[seed=1]", seed=1), {"mismatches": 0, "cycles_per_step": 33.0}, {"seconds": 1.5},
     [ALL_BINS[0]], None, "", (), "sparseflow regress s --replay 'a[seed=1]'", "",
+    reach=ALL_BINS,
 )  # fmt: skip
 MISMATCH = replace(
     GREEN,
@@ -46,7 +38,9 @@ def run_of(*results: CaseResult, gone: tuple[str, ...] = ()) -> Run:
 
 
 def test_junit_has_parameters_stories_and_replays() -> None:
-    root = ElementTree.fromstring(as_junit(run_of(GREEN, MISMATCH, CRASH, CHANGED, gone=("e",))))
+    root = ElementTree.fromstring(
+        as_junit(run_of(GREEN, MISMATCH, CRASH, CHANGED, gone=("e",)), SUITE)
+    )
     (suite,) = root
     assert suite.attrib["tests"] == "5"
     assert (suite.attrib["failures"], suite.attrib["errors"]) == ("3", "1")
@@ -62,6 +56,36 @@ def test_junit_has_parameters_stories_and_replays() -> None:
     assert cases["c"].find("error") is not None
     assert "cycles 33 -> 34" in (cases["d"].find("failure").text or "")  # type: ignore[union-attr]
     assert cases["e"].find("failure") is not None
+
+
+def test_junit_says_which_file_and_how_long() -> None:
+    run = run_of(GREEN, MISMATCH, gone=("e",))
+    root = ElementTree.fromstring(as_junit(run, Path.cwd() / SUITE))
+    (suite,) = root
+    assert (root.attrib["time"], suite.attrib["time"]) == ("2.000", "2.000")
+    assert suite.attrib["timestamp"] == "1970-01-01T00:00:00"
+    assert {case.attrib["file"] for case in suite} == {"suites/s.toml"}
+    assert [case.attrib["time"] for case in suite] == ["1.500", "1.500", "0.000"]
+    (elsewhere,) = ElementTree.fromstring(as_junit(run, Path("/other/s.toml")))
+    assert elsewhere.attrib["file"] == "/other/s.toml"
+
+
+def test_only_bins_that_the_cases_can_touch_count() -> None:
+    mine = replace(GREEN, reach=ALL_BINS[:3])
+    assert sum(group["bins"] for group in run_of(mine).coverage.values()) == 3
+    every = replace(run_of(mine), bins="all")
+    assert sum(group["bins"] for group in every.coverage.values()) == len(ALL_BINS)
+    # what was hit counts, whoever said that it cannot be
+    assert sum(g["hit"] for g in run_of(replace(GREEN, reach=())).coverage.values()) == 1
+
+
+def test_flaky_cases_are_named() -> None:
+    red = replace(MISMATCH, case=GREEN.case.repeated(2), flaky="1 of 2 runs failed")
+    run = run_of(GREEN, red)
+    assert run.flaky == ("a[seed=1]",)
+    assert "Flaky: `a[seed=1]`" in as_markdown(run)
+    assert as_results(run, {})["flaky"] == ["a[seed=1]"]
+    assert "flaky: 1 of 2 runs failed" in as_junit(run, SUITE).decode()
 
 
 def test_markdown_says_what_changed_and_what_is_not_covered() -> None:
@@ -88,11 +112,11 @@ WILD = replace(
 
 def test_junit_is_well_formed_whatever_stands_in_a_run() -> None:
     run = replace(run_of(WILD, GREEN, gone=(NASTY,)), suite=NASTY)
-    root = ElementTree.fromstring(as_junit(run))
+    root = ElementTree.fromstring(as_junit(run, SUITE))
     assert [len(suite) for suite in root] == [3]
     every = "".join(map(chr, range(0x10000))) + "\U0001f600\U0010ffff"
     wild = replace(WILD, log=every, failure={"kind": "crash", "text": every, "details": {}})
-    (suite,) = ElementTree.fromstring(as_junit(run_of(wild)))
+    (suite,) = ElementTree.fromstring(as_junit(run_of(wild), SUITE))
     assert "\U0001f600" in (suite[0].findtext("system-out") or "")
 
 
@@ -128,16 +152,6 @@ def test_results_hold_everything() -> None:
     assert (hit, hit + missed) == (1, len(ALL_BINS))
 
 
-def test_history_grows_and_survives_broken_lines(tmp_path: Path) -> None:
-    path = tmp_path / "h.jsonl"
-    append_history(path, run_of(GREEN))
-    path.write_text(path.read_text() + "not json\n[1]\n")
-    lines = append_history(path, run_of(GREEN, MISMATCH))
-    assert [(line["passed"], line["failed"]) for line in lines] == [(1, 0), (1, 1)]
-    assert lines[0]["cases"]["a[seed=1]"]["cycles_per_step"] == 33.0
-    assert len(read_history(path)) == 2
-
-
 def test_lines_that_nothing_ran_are_named(tmp_path: Path) -> None:
     """Two processes together; each has run something else of one file."""
     for text in (
@@ -156,15 +170,3 @@ def test_lines_that_nothing_ran_are_named(tmp_path: Path) -> None:
     text = as_markdown(run_of(GREEN), found)
     assert f"Lines of Python run: {found['percent']} %" in text
     assert f"| {name} | " in text
-
-
-def test_a_file_that_is_no_history_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "h.jsonl"
-    check_history(path)
-    append_history(path, run_of(GREEN))
-    check_history(path)
-    for text in ("my notes\n", '{"cases": 3}\n', "\n"):
-        path.write_text(path.read_text() + text)
-        with pytest.raises(PlaceError, match="line 2 is no run of a history"):
-            check_history(path)
-        path.write_text(path.read_text()[: -len(text)])

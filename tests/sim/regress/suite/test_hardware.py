@@ -7,6 +7,7 @@ import re
 import subprocess
 from dataclasses import replace as replaced
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pywellen import Waveform
@@ -15,8 +16,11 @@ from hdl.verilog import VerilogFiles
 from sim.regress.jobs.bin_coverage import ALL_BINS, bins_of, covered
 from sim.regress.jobs.engines import LocalEngine
 from sim.regress.jobs.runner import Places, run_suite
+from sim.regress.jobs.verdicts import CaseResult
+from sim.regress.records.artifacts import keep_artifacts
 from sim.regress.records.replay import replay
 from sim.regress.records.waves import groups
+from sim.regress.suite.baseline import Baseline
 from sim.regress.suite.hardware import Hardware
 from sim.regress.suite.suite import Suite, read_suite
 
@@ -97,6 +101,22 @@ def test_a_mismatch_is_a_story_with_a_replay(suite: tuple[Suite, Places]) -> Non
     marker = int(re.search(r"^\*\S+ (\d+)", text, re.MULTILINE)[1])  # type: ignore[index]
     assert marker > 10_000 * known["cycle"]
     assert f"cursor_set {marker}" in commands.read_text()
+    keep_artifacts(given, places, run, places.out.parent / "red", "icarus", lambda text: None)
+    assert_what_a_red_case_needs(places.out.parent / "red" / "lstm", known, result)
+
+
+def assert_what_a_red_case_needs(red: Path, known: dict[str, Any], result: CaseResult) -> None:
+    """Waveforms, the frame that went wrong, what went in, the command: nothing is run by hand."""
+    frame = json.loads((red / "frame.json").read_text())
+    assert frame | known == frame
+    assert len(frame["inputs"]) == 1
+    assert frame["step"] == known["step"]
+    assert (red / "vectors.json").read_bytes() == Path(result.kept, "vectors.json").read_bytes()
+    assert (red / "replay.txt").read_text() == result.replay + "\n"
+    assert result.story in (red / "story.txt").read_text()
+    assert (red / "simulation.log").exists()
+    assert_all_there(*(red / f"waves.{kind}" for kind in ("fst", "gtkw", "sucl")))
+    assert not [path for path in red.iterdir() if path.is_dir()]
 
 
 def test_a_green_case_leaves_nothing_heavy(suite: tuple[Suite, Places]) -> None:
@@ -106,7 +126,30 @@ def test_a_green_case_leaves_nothing_heavy(suite: tuple[Suite, Places]) -> None:
     assert run.hardware == 1
     assert not list(places.case(given.cases[0]).iterdir())
     assert run.results[0].figures["mismatches"] == 0
-    assert set(run.results[0].bins) <= set(ALL_BINS)
+    assert set(run.results[0].bins) < set(run.results[0].reach) < set(ALL_BINS)
+    # of this case alone, nobody asks for bins of cases that are not there
+    groups = run.coverage
+    assert groups["simulator"] == {"bins": 1, "hit": 1, "missed": []}
+    assert "bus" not in groups
+    assert groups["state"]["missed"]
+
+
+def test_a_replay_is_red_as_the_run_was(suite: tuple[Suite, Places]) -> None:
+    """By figures that moved, and by what the suite expects; with waveforms all the same."""
+    given, places = suite
+    run = run_suite(given, places, LocalEngine(1))
+    (case,) = given.cases
+    was = Baseline({case.name: run.results[0].figures | {"cycles": 1}})
+    found = replay(given, places, baseline=was)
+    assert not found.passed
+    assert re.search(r"^  cycles 1 -> \d+ ", found.story, re.MULTILINE)
+    assert all(path.exists() for path in found.waves)
+    same = Baseline({case.name: run.results[0].figures})
+    assert replay(given, places, baseline=same).passed
+    wants = replaced(given, cases=(replaced(case, expect={"frames": 99}),))
+    expected = replay(wants, places, baseline=same)
+    assert not expected.passed
+    assert "the suite expects 99" in expected.story
 
 
 def scopes(vcd: str) -> set[str]:

@@ -211,3 +211,59 @@ def test_a_text_beyond_the_reader_of_toml(tmp_path: Path, value: str) -> None:
     (tmp_path / "s.toml").write_text(f"timeout = {value}")
     with pytest.raises(SuiteError, match=r"s\.toml is no TOML"):
         read_suite(tmp_path / "s.toml")
+
+
+REPEATED = """
+[models.m]
+[[cases]]
+name = "a"
+model = "m"
+seed = [1, 2]
+[[cases]]
+name = "p"
+kind = "command"
+command = ["x"]
+[[cases]]
+name = "s"
+kind = "command"
+command = ["x", "--seed={seed}"]
+"""
+
+
+def test_repetitions_have_seeds_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text(REPEATED)
+    suite = read_suite(path)
+    many = suite.repeated(3)
+    assert [case.name for case in many.cases[:3]] == ["a[seed=1]", "a[seed=1]~2", "a[seed=1]~3"]
+    seeds = {case.name: case.seed for case in many.cases}
+    assert seeds["a[seed=1]"] == 1
+    assert len({seeds[name] for name in seeds if name.startswith("a")}) == 6
+    assert seeds["p~2"] == seeds["p"] == 0
+    assert seeds["s~2"] != seeds["s~3"]
+    assert many == read_suite(path).repeated(3)
+    assert len({case.slug for case in many.cases}) == len(many.cases)
+    assert [(case.base, case.repetition) for case in many.cases[2:4]] == [
+        ("a[seed=1]", 3), ("a[seed=2]", 1),
+    ]  # fmt: skip
+
+
+def test_a_repetition_is_named_alone(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text(REPEATED)
+    suite = read_suite(path)
+    (case,) = suite.only("a[seed=2]~7").cases
+    assert case == suite.only("a[seed=2]").cases[0].repeated(7)
+    with pytest.raises(SuiteError, match="no case is called 'b~2'"):
+        suite.only("b~2")
+    with pytest.raises(SuiteError, match="no case is called 'a~0'"):
+        suite.only("a~0")
+
+
+def test_a_suite_says_which_bins_count(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text('bins = "all"\n' + REPEATED)
+    assert read_suite(path).bins == "all"
+    path.write_text('bins = "none"\n' + REPEATED)
+    with pytest.raises(SuiteError, match="bins = 'none': choose one of touched, all"):
+        read_suite(path)
