@@ -124,9 +124,10 @@ def _again(suite: Suite, places: Places, result: CaseResult, place: Path, simula
             fst.unlink()
             _no_waves(place, f"they have more than {MOST_BYTES >> 20} MiB")
     except Exception as error:  # a red case may break whatever looks at it
-        _no_waves(place, f"{type(error).__name__}: {error}")
-    for log in sorted((place / "waves").rglob("simulation.log")):
-        (place / "waves.log").write_text(tail(log))
+        _no_waves(place, f"{type(error).__name__}: {error}".replace(f"{place}/", ""))
+    logs = sorted((place / "waves").rglob("simulation.log"))
+    if logs and not (place / "waves.log").exists():  # else it says why there are none
+        (place / "waves.log").write_text(tail(logs[-1]))
     shutil.rmtree(place / "waves", ignore_errors=True)
 
 

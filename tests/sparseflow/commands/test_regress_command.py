@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -63,8 +64,10 @@ def suite(folder: Path, lut: int) -> Path:
     return path
 
 
-def regress(folder: Path, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
-    words = "sparseflow regress suite.toml --out out --cache cache --jobs 1"
+def regress(
+    folder: Path, *more: str, out: str = "out", **env: str
+) -> subprocess.CompletedProcess[str]:
+    words = f"sparseflow regress suite.toml --out {out} --cache cache --jobs 1"
     return shell(" ".join([words, *more]), folder, **env)
 
 
@@ -83,7 +86,9 @@ def test_green_red_and_accepted(tmp_path: Path) -> None:
     assert "lut 10 -> 12 (+20.00 %)" in red.stderr
     replay = "sparseflow regress suite.toml --out out --cache cache --replay cells"
     assert replay in red.stderr
-    assert shell(replay, tmp_path).returncode == 0  # by itself it does as it should
+    replayed = shell(replay, tmp_path)
+    assert replayed.returncode == 1
+    assert "lut 10 -> 12 (+20.00 %)" in replayed.stderr
     assert "lut 10 -> 12" in step.read_text()
     assert "lut" in (tmp_path / "out/report.html").read_text()
     root = ElementTree.parse(tmp_path / "out/junit.xml").getroot()
@@ -255,3 +260,134 @@ def test_the_github_example_runs(tmp_path: Path) -> None:
     assert all((tmp_path / path).exists() for path in paths[:3])
     assert re.search(r"^setup:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert steps["install"]["run"] == "make setup"
+
+
+NUMBERED = "import json, sys; json.dump({'n': int(sys.argv[2])}, open(sys.argv[1], 'w'))"
+
+
+def numbered(folder: Path, *names: str, program: str = NUMBERED) -> None:
+    """A suite of cases that each give a number."""
+    text = ""
+    for number, name in enumerate(names):
+        words = json.dumps(["{python}", "-c", program, "{out}", str(number)])
+        text += f'[[cases]]\nname = "{name}"\nkind = "command"\ncommand = {words}\n'
+    (folder / "suite.toml").write_text(text)
+
+
+def test_shards_on_machines_of_their_own_are_merged(tmp_path: Path) -> None:
+    """Each in a folder of its own; the merger accepts, keeps the history, is red if one lacks."""
+    numbered(tmp_path, "a", "b", "c")
+    parts = [regress(tmp_path, f"--shard {n}/2", out=f"s/{n}") for n in (1, 2)]
+    assert [part.returncode for part in parts] == [0, 0], parts[0].stderr
+    assert "shard 1/2: 2 of 3 cases" in parts[0].stderr
+    assert not list(tmp_path.glob("s/*/history.jsonl"))
+    whole = regress(tmp_path, "--merge s --accept --badge b.svg --history h.jsonl", out="all")
+    assert whole.returncode == 0, whole.stderr
+    baseline = json.loads((tmp_path / "suite.baseline.json").read_text())
+    assert baseline["cases"] == {"a": {"n": 0}, "b": {"n": 1}, "c": {"n": 2}}
+    assert "3 of 3 passed" in (tmp_path / "b.svg").read_text()
+    assert len((tmp_path / "h.jsonl").read_text().splitlines()) == 1
+    root = ElementTree.parse(tmp_path / "all/junit.xml").getroot()
+    cases = list(root.iter("testcase"))
+    assert [case.attrib["name"] for case in cases] == ["a", "b", "c"]
+    assert {case.attrib["file"] for case in cases} == {"suite.toml"}
+    part = regress(tmp_path, "--merge s/1", out="all")
+    assert part.returncode == 1
+    assert "no shard has run it" in part.stderr
+
+
+FLAKY = """
+import json, os, sys
+if os.path.exists('seen'):
+    sys.exit('not this time')
+open('seen', 'w').close()
+json.dump({'n': 1}, open(sys.argv[1], 'w'))
+"""
+
+
+def test_a_flaky_case_is_told_and_red_and_its_logs_are_kept(tmp_path: Path) -> None:
+    numbered(tmp_path, "wild", program=FLAKY)
+    done = regress(tmp_path, "--repeat 2 --artifacts red --badge b.svg")
+    assert done.returncode == 1
+    assert "wild: 2 times, the same command" in done.stderr
+    assert "flaky: 1 of 2 runs failed, with the same command" in done.stderr
+    assert "flaky: wild" in done.stderr.splitlines()[-1]
+    assert "--replay 'wild~2'" in done.stderr
+    assert "not this time" in (tmp_path / "red/wild~2/command.log").read_text()
+    assert "1 of 2 passed, 1 flaky" in (tmp_path / "b.svg").read_text()
+    (tmp_path / "seen").unlink()
+    green = regress(tmp_path, "--artifacts red")
+    assert green.returncode == 0, green.stderr
+    assert list((tmp_path / "red").iterdir()) == []
+    assert json.loads((tmp_path / "out/results.json").read_text())["flaky"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--shard 3/2", "--shard '3/2': give part and parts, such as 2/4"),
+        ("--shard 1/2", "has 1 cases, which make no 2 parts: give fewer"),
+        ("--shard 1/1 --accept", "--shard and --accept do not go together: it has only some"),
+        (
+            "--merge s --artifacts red",
+            "--merge and --artifacts do not go together: it runs nothing",
+        ),
+        ("--replay cells --badge b.svg", "--replay and --badge do not go together"),
+        ("--merge nowhere", "nowhere: there is no results.json in it"),
+        ("--artifacts .", "is the current folder, or holds it"),
+        ("--artifacts out", "give a folder of its own"),
+        ("--badge no/b.svg", "there is no folder no: make it first"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from sparseflow.commands.cli import main
+
+    suite(tmp_path, 10)
+    monkeypatch.chdir(tmp_path)
+    line = ["sparseflow", "regress", "suite.toml", "--out", "out", "--cache", "cache"]
+    monkeypatch.setattr(sys, "argv", [*line, *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out/results.json").exists()
+
+
+def definitions(path: Path) -> set[int]:
+    """Lines of a module that run when it is imported: all but those inside functions."""
+    body = ast.parse(path.read_text()).body
+    nodes = [node for node in body if not isinstance(node, ast.Expr | ast.If)]
+    return {node.lineno for node in nodes}
+
+
+def numbers(text: str) -> set[int]:
+    """What a text such as ``3-5, 7`` names."""
+    spans = [span.partition("-") for span in text.split(", ") if span]
+    return {n for first, _, last in spans for n in range(int(first), int(last or first) + 1)}
+
+
+def test_lines_that_ran_before_the_first_case_are_counted(tmp_path: Path) -> None:
+    """Imports, definitions, and what reads the suite: all of it in the runner's own process."""
+    suite(tmp_path, 10)
+    done = regress(tmp_path, "--lines")
+    assert done.returncode == 0, done.stderr
+    files = json.loads((tmp_path / "out/results.json").read_text())["lines"]["files"]
+    for name in ("suite/suite", "suite/baseline", "jobs/runner", "jobs/engines", "records/records"):
+        path = f"sim/regress/{name}.py"
+        missing = numbers(files[path]["missing"])
+        defined = definitions(ROOT / path)
+        assert len(defined) > 10
+        assert not missing & defined, path
+    source = (ROOT / "sim/regress/suite/suite.py").read_text().splitlines()
+    (read,) = [n for n, line in enumerate(source, 1) if "tomllib.loads(" in line]
+    assert read not in numbers(files["sim/regress/suite/suite.py"]["missing"])
+    records = (ROOT / "sim/regress/records/records.py").read_text().splitlines()
+    (wrote,) = [n for n, line in enumerate(records, 1) if "ElementTree.tostring(" in line]
+    assert wrote not in numbers(files["sim/regress/records/records.py"]["missing"])
+    assert files["sim/regress/faults.py"]["percent"] == 0.0  # what nothing has run is still told
+    marker = json.loads((tmp_path / "out/.sparseflow.json").read_text())
+    left = {f"lines/{path.name}" for path in (tmp_path / "out/lines").iterdir()}
+    assert left <= set(marker["files"])  # else the next run would refuse to replace them

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from sparseflow.pages.regress_page import page
+from sparseflow.pages.regress_plots import _axes, _Axis
 
 VOID = ("meta", "br", "path", "use", "link")
 
@@ -116,3 +117,52 @@ def test_lines_that_nothing_ran_are_named() -> None:
     assert "1 of 2 files completely" in text
     assert "<td>3-5</td>" in text
     assert "y.py" not in text
+
+
+def test_runs_and_their_commits_are_counted() -> None:
+    first, second = (run() | {"commit": name} for name in ("abcdef123456", "123456abcdef"))
+    dirty = run() | {"commit": "123456abcdef-dirty"}
+    text = whole(page(results(case("a"), commit="123456abcdef"), [first, second, dirty]))
+    assert "3 runs of 2 commits in its history" in text
+    assert "commit <code>123456abcdef</code>" in text
+    assert re.search(r">abcdef1<", text)
+    assert re.search(r">123456a\*<", text)
+    assert "1 run of 1 commit in" in page(results(case("a")), [first])
+    assert "1 run in its history" in page(results(case("a")), [run()])
+
+
+def pair(one: list[float], other: list[float]) -> list[dict[str, Any]]:
+    return [run() | {"cases": {"s[seed=1]": {"n": a}, "s[seed=2]": {"n": b}}}
+            for a, b in zip(one, other, strict=True)]  # fmt: skip
+
+
+def test_lines_that_coincide_do_not_hide_each_other() -> None:
+    same = whole(page(results(case("a")), pair([33.0, 41.0], [33.0, 41.0])))
+    assert ">s[seed=1], s[seed=2]<" in same
+    meet = whole(page(results(case("a")), pair([33.0, 41.0], [34.0, 41.0])))
+    assert ">s[seed=1]<" in meet
+    widths = re.findall(r"stroke: #(?:0072b2|d55e00); stroke-width: ([\d.]+)", meet)
+    assert len(set(widths)) == 2  # the one below is the wider one
+
+
+def test_the_axis_ends_at_the_last_run() -> None:
+    for runs in (1, 2, 30, 60):
+        _, axes = _axes("cases", _Axis(5, ["abc"] * runs))
+        assert axes.get_xlim() == (5 - 0.6, 4 + runs + 0.6)
+        shown, names = _Axis(5, ["abc"] * runs).ticks()
+        assert len(shown) <= 8
+        assert shown[-1] == 4 + runs
+        assert names == [f"{shown[0]}\nabc", *map(str, shown[1:])]
+
+
+def test_flaky_cases_and_shards_are_told() -> None:
+    flaky = case("b~2", verdict="failed", flaky="1 of 2 runs failed")
+    text = whole(page(results(case("b"), flaky, flaky=["b"], shard="1/2"), [run()]))
+    assert "flaky: 1 of 2 runs failed" in text
+    assert '<b class="failed">1</b><span>flaky cases</span>' in text
+    assert "shard 1/2 of the suite" in text
+
+
+def test_the_page_says_which_bins_count() -> None:
+    assert "Of the bins that these cases can touch." in page(results(case("a")), [run()])
+    assert "Of all bins that there are." in page(results(case("a"), bins="all"), [run()])

@@ -135,7 +135,7 @@ def test_a_green_case_leaves_nothing_heavy(suite: tuple[Suite, Places]) -> None:
 
 
 def test_a_replay_is_red_as_the_run_was(suite: tuple[Suite, Places]) -> None:
-    """By figures that moved, and by what the suite expects; with waveforms all the same."""
+    """By figures that moved; with waveforms all the same."""
     given, places = suite
     run = run_suite(given, places, LocalEngine(1))
     (case,) = given.cases
@@ -144,12 +144,6 @@ def test_a_replay_is_red_as_the_run_was(suite: tuple[Suite, Places]) -> None:
     assert not found.passed
     assert re.search(r"^  cycles 1 -> \d+ ", found.story, re.MULTILINE)
     assert all(path.exists() for path in found.waves)
-    same = Baseline({case.name: run.results[0].figures})
-    assert replay(given, places, baseline=same).passed
-    wants = replaced(given, cases=(replaced(case, expect={"frames": 99}),))
-    expected = replay(wants, places, baseline=same)
-    assert not expected.passed
-    assert "the suite expects 99" in expected.story
 
 
 def scopes(vcd: str) -> set[str]:
