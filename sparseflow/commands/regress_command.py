@@ -83,7 +83,7 @@ def _checked(given: RegressOptions) -> None:
         check_file(given.history, given.suite, path)
         check_history(given.history)
     if given.badge:
-        check_written("--badge", given.badge, given.suite, path)
+        check_written("--badge", given.badge, given.suite, path, given.history)
     with _own(folder, given.cache):
         _regress(given, chosen, suite, folder, path)
 
