@@ -166,7 +166,8 @@ def check_file(path: str | os.PathLike[str], *inputs: str | os.PathLike[str] | N
     if what := special(place):
         raise PlaceError(f"{place} is {what}, which is never replaced: name a plain file")
     for given in inputs:
-        if given is not None and place.exists() and os.path.samefile(place, given):
+        there = given is not None and place.exists() and os.path.exists(given)
+        if given is not None and there and os.path.samefile(place, given):
             raise PlaceError(f"{place} is read by the same command: name another file")
     _check_parent(place.parent)
 

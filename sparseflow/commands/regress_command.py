@@ -66,7 +66,7 @@ def _checked(given: RegressOptions) -> None:
     from sim.regress.suite.suite import read_suite
 
     from ..steps.checks import check_written
-    from ..steps.regression import check_together
+    from ..steps.regress.runs import check_together
 
     _check_suite(given.suite)
     check_together(given)
@@ -121,7 +121,8 @@ def _regress(given: RegressOptions, chosen: Suite, suite: Suite, folder: Path, p
     from sim.regress.suite.baseline import read_baseline
 
     from ..steps.progress import say
-    from ..steps.regression import accept, recorded, write
+    from ..steps.regress.records import recorded, write
+    from ..steps.regress.runs import accept
 
     places = Places(given.suite, folder, given.cache, given.baseline)
     if given.artifacts:
@@ -151,7 +152,7 @@ def _result(
     given: RegressOptions, chosen: Suite, suite: Suite, places: Places, was: Baseline | None
 ) -> tuple[Suite, Run]:
     """What was run, and what came of it: here, or on the machines of the shards."""
-    from ..steps.regression import chosen_shard, merged_run, repeated
+    from ..steps.regress.runs import chosen_shard, merged_run, repeated
 
     if given.merge:
         return suite, merged_run(suite, places, given.merge, was)

@@ -1,34 +1,25 @@
-"""Steps of ``sparseflow regress``: what is run, what is accepted, what is written."""
+"""What is run of a suite, and which figures are accepted."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from csb_format.files.replace import replace_file
-from sim.regress.jobs.line_coverage import TOGETHER, combined, copied
+from sim.regress.jobs.line_coverage import TOGETHER, copied
 from sim.regress.jobs.runner import Places, build_key
 from sim.regress.jobs.verdicts import CaseResult, Run, without
-from sim.regress.records.history import last_seconds, read_history, with_run, write_history
+from sim.regress.records.history import last_seconds, read_history
 from sim.regress.records.merge import merged, result_folders
-from sim.regress.records.records import as_junit, as_markdown, as_results
 from sim.regress.suite.baseline import Baseline, accepted, compare
 from sim.regress.suite.shards import Shard, split
 from sim.regress.suite.suite import Suite
 
-from ..pages.figures import versions
-from .options import RegressOptions
-from .progress import say
+from ..options import RegressOptions
+from ..progress import say
+from .records import history_of
 
-__all__ = [
-    "Records", "accept", "check_together", "chosen_shard", "merged_run", "recorded", "repeated",
-    "write",
-]  # fmt: skip
+__all__ = ["accept", "check_together", "chosen_shard", "merged_run", "repeated"]
 
 # Options that mean nothing beside another one, and what to do instead.
 ALONE = {
@@ -79,7 +70,7 @@ def chosen_shard(
         With the times of before; that of the results by default.
     """
     shard = Shard.of(text)
-    seconds = last_seconds(read_history(_history(places, history)))
+    seconds = last_seconds(read_history(history_of(places, history)))
     keys = {c.name: build_key(c, suite, places) for c in suite.cases if c.kind != "command"}
     part = split(suite, shard.count, keys, seconds)[shard.number - 1]
     known = [seconds[case.name] for case in part.cases if case.name in seconds]
@@ -149,88 +140,3 @@ def _right(result: CaseResult, run: Run) -> bool:
     """Whether figures may be kept: of the suite's own seed, and the same when it was repeated."""
     case = result.case
     return result.failure is None and case.repetition == 1 and case.base not in run.flaky
-
-
-@dataclass(frozen=True)
-class Records:
-    """A run as it is written.
-
-    Parameters
-    ----------
-    run : Run
-    places : Places
-    history : Path
-    runs : list of dict
-        All of its history, this one last.
-    results : dict
-        As in results.json.
-    markdown : str
-    junit : bytes
-    """
-
-    run: Run
-    places: Places
-    history: Path
-    runs: list[dict[str, Any]]
-    results: dict[str, Any]
-    markdown: str
-    junit: bytes
-
-    def with_lines(self, lines: dict[str, Any]) -> Records:
-        """The same with line coverage."""
-        results = as_results(self.run, versions(), lines)
-        return replace(self, results=results, markdown=as_markdown(self.run, lines))
-
-
-def recorded(run: Run, places: Places, history: Path | None) -> Records:
-    """A run as it is written; its line is in the history from here on, but for shards.
-
-    What a history says must be the same for all shards, so only their merger adds to it.
-
-    Parameters
-    ----------
-    run : Run
-    places : Places
-    history : Path, optional
-        That of the results by default.
-    """
-    path = _history(places, history)
-    runs = with_run(path, run)
-    if not run.shard:
-        write_history(path, runs)
-    results, markdown = as_results(run, versions()), as_markdown(run)
-    return Records(run, places, path, runs, results, markdown, as_junit(run, places.suite))
-
-
-def _history(places: Places, given: Path | None) -> Path:
-    return given or places.out / "history.jsonl"
-
-
-def write(records: Records, given: RegressOptions) -> None:
-    """All files of a run.
-
-    Parameters
-    ----------
-    records : Records
-    given : RegressOptions
-    """
-    from ..pages.badge import badge
-    from ..pages.regress_page import page
-
-    out = records.places.out
-    if (out / "lines").exists():
-        records = records.with_lines(combined(out / "lines"))
-    results = json.dumps(records.results, indent=2, sort_keys=True, allow_nan=False)
-    files = {
-        out / "results.json": results + "\n",
-        out / "junit.xml": records.junit.decode(),
-        out / "summary.md": records.markdown,
-        out / "report.html": page(records.results, records.runs),
-    }
-    if given.badge:
-        files[given.badge] = badge(records.run)
-    for path, content in files.items():
-        replace_file(path, content.encode())
-    if step := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(step).open("a", encoding="utf-8") as file:
-            file.write(records.markdown)

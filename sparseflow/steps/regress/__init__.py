@@ -1,0 +1,1 @@
+"""Steps of ``sparseflow regress``: what is run and accepted, what is written."""
