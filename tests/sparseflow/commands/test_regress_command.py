@@ -372,7 +372,7 @@ def numbers(text: str) -> set[int]:
 def test_lines_that_ran_before_the_first_case_are_counted(tmp_path: Path) -> None:
     """Imports, definitions, and what reads the suite: all of it in the runner's own process."""
     suite(tmp_path, 10)
-    done = regress(tmp_path, "--lines")
+    done = regress(tmp_path, "--lines --shard 1/1")
     assert done.returncode == 0, done.stderr
     files = json.loads((tmp_path / "out/results.json").read_text())["lines"]["files"]
     for name in ("suite/suite", "suite/baseline", "jobs/runner", "jobs/engines", "records/records"):
@@ -391,3 +391,8 @@ def test_lines_that_ran_before_the_first_case_are_counted(tmp_path: Path) -> Non
     marker = json.loads((tmp_path / "out/.sparseflow.json").read_text())
     left = {f"lines/{path.name}" for path in (tmp_path / "out/lines").iterdir()}
     assert left <= set(marker["files"])  # else the next run would refuse to replace them
+    (tmp_path / "all").mkdir()  # another machine
+    (tmp_path / "out").rename(tmp_path / "all/1")
+    merged = regress(tmp_path, "--merge all")
+    assert merged.returncode == 0, merged.stderr
+    assert json.loads((tmp_path / "out/results.json").read_text())["lines"]["files"] == files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -170,3 +171,11 @@ def test_lines_that_nothing_ran_are_named(tmp_path: Path) -> None:
     text = as_markdown(run_of(GREEN), found)
     assert f"Lines of Python run: {found['percent']} %" in text
     assert f"| {name} | " in text
+
+
+def test_cases_that_start_at_the_same_time_share_their_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "lines"
+    with ThreadPoolExecutor(8) as pool:
+        each = list(pool.map(lambda _: measuring(folder), range(64)))
+    assert each == [{"COVERAGE_PROCESS_START": str(folder / "settings")}] * 64
+    assert [path.name for path in folder.iterdir()] == ["settings"]
