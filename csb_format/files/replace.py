@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
         missing = "there is no such folder: make it first"
         raise FileNotFoundError(errno.ENOENT, missing, str(target.parent))
     _sweep(target)
-    beside = target.with_name(f".{hidden(target.name)}.{os.getpid()}.sparseflow")
+    # Two threads may write the same file: each has a name of its own for it.
+    turn = f"{os.getpid()}-{threading.get_ident()}"
+    beside = target.with_name(f".{hidden(target.name)}.{turn}.sparseflow")
     try:
         with open(beside, "wb") as file:
             file.write(data)
@@ -57,7 +60,7 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
 
 def _sweep(target: Path) -> None:
     """Remove what processes that were killed have left of the same file."""
-    pattern = re.compile(rf"\.{re.escape(hidden(target.name))}\.(\d+)\.sparseflow")
+    pattern = re.compile(rf"\.{re.escape(hidden(target.name))}\.(\d+)(?:-\d+)?\.sparseflow")
     try:
         found = [match for name in os.listdir(target.parent) if (match := pattern.fullmatch(name))]
     except PermissionError:  # a folder may be written and not read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,12 @@ def test_failed_write_leaves_the_old_file(
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         replace_file(tmp_path / "nowhere" / "file", b"new")
+
+
+def test_threads_that_write_the_same_file_do_not_meet(tmp_path: Path) -> None:
+    """Cases of a regression begin side by side, and each notes the same settings."""
+    target = tmp_path / "settings"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: replace_file(target, b"same"), range(400)))
+    assert [path.name for path in tmp_path.iterdir()] == ["settings"]
+    assert target.read_bytes() == b"same"
