@@ -17,6 +17,7 @@ install() {
 
 run() {
     local status=0
+    mkdir -p "$OUT"
     sparseflow regress "$SUITE" --out "$OUT" --cache "$CACHE" --lines \
         --history "$HISTORY" --artifacts "$RED" --badge "$OUT/badge.svg" || status=$?
     if (( status < 2 )); then  # green or red; what is not even read has no summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -34,7 +35,7 @@ class Service:
 
     def cache(self, key: str) -> Path:
         """Where a cache lies: keys have characters that a name must not have."""
-        return self.root / "caches" / key.encode().hex()[-200:]
+        return self.root / "caches" / hashlib.sha256(key.encode()).hexdigest()
 
     def artifact(self, name: str) -> Path:
         return self.root / "artifacts" / name

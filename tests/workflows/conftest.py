@@ -27,17 +27,17 @@ json.dump({"lut": int(sys.argv[2])}, open(sys.argv[1], "w"))
 CASE = '[[cases]]\nname = "{name}"\nkind = "command"\ncommand = {words}\n'
 
 
-def write_tiny(folder: Path, red: bool = False) -> None:
-    """A suite of four programs that need Icarus, one of them against its baseline or none."""
+def write_tiny(folder: Path, red: bool = False, count: int = 2) -> None:
+    """A suite of some programs that need Icarus, the last against its baseline or none."""
     folder.mkdir(exist_ok=True)
     (folder / "figure.py").write_text(FIGURE)
-    cases = {f"cells{n}": n for n in range(4)}
+    cases = {f"cells{n}": n for n in range(count)}
     text = "".join(
         CASE.format(name=name, words=["{python}", "{suite}/figure.py", "{out}", str(lut)])
         for name, lut in cases.items()
     )
     (folder / "suite.toml").write_text(text)
-    baseline = {name: {"lut": lut + (red and lut == 2)} for name, lut in cases.items()}
+    baseline = {name: {"lut": lut + (red and lut == count - 1)} for name, lut in cases.items()}
     (folder / "suite.baseline.json").write_text(json.dumps({"cases": baseline}))
 
 
@@ -89,10 +89,12 @@ Hosted = Callable[..., Runner]
 def hosted(place: Path) -> Hosted:
     """Make a service with machines; ``linked`` ones have all installed that pip brings."""
 
-    def make(linked: bool = True, red: Callable[[], bool] = lambda: False) -> Runner:
+    def make(
+        linked: bool = True, red: Callable[[], bool] = lambda: False, count: int = 2
+    ) -> Runner:
         def checkout(workspace: Path) -> None:
             copy_tree(workspace)
-            write_tiny(workspace / "tiny", red())
+            write_tiny(workspace / "tiny", red(), count)
             if linked:
                 link_installed(workspace)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import signal
 import subprocess
@@ -18,42 +17,10 @@ from xml.etree import ElementTree
 import pytest
 
 from sim.regress.suite.suite import read_suite
+from tests.docs.blocks import reader_shell as shell
 
 ROOT = Path(__file__).parents[3]
-BLOCK = re.compile(r"^```sh(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WRITE = "import json, sys; json.dump({'lut': %d, 'name': 'x'}, open(sys.argv[1], 'w'))"
-
-
-def shell(script: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["bash", "-euc", script],
-        cwd=folder,
-        env=os.environ | {"PATH": tools} | more,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.mark.slow
-def test_the_tutorial_goes_from_nothing_to_green_and_red(tmp_path: Path) -> None:
-    text = (ROOT / "docs/regress.md").read_text()
-    blocks = [(marks.strip(), script) for marks, script in BLOCK.findall(text)]
-    kept = [(marks, script) for marks, script in blocks if marks != "skip"]
-    assert [marks for marks, _ in kept] == ["", "", "", "", "red", "red", "", ""]
-    for marks, script in kept:
-        done = shell(script.replace("--accept", "--accept --uncommitted"), tmp_path)
-        assert done.returncode == (1 if marks == "red" else 0), done.stdout + done.stderr
-        if marks == "red":
-            quoted = re.search(r"^cycles_per_step .*$", text, re.MULTILINE)
-            assert quoted is not None
-            assert quoted[0] in done.stderr
-    results = json.loads((tmp_path / "my/out/results.json").read_text())
-    assert results["verdict"] == "passed"
-    assert len(results["cases"]) == 4
-    (save,) = tmp_path.glob("my/out/replay/*/waves.gtkw")
-    assert "sparseflow.controller." in save.read_text()
 
 
 def suite(folder: Path, lut: int) -> Path:
