@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from tests.workflows.machine import Machine
 from tests.workflows.runner import Runner
 
 ROOT = Path(__file__).parents[2]
+PIP = Path.home() / ".config/pip"
 FIGURE = """
 import json, subprocess, sys
 subprocess.run(["iverilog", "-V"], check=True, stdout=subprocess.DEVNULL)
@@ -56,6 +58,11 @@ def link_installed(workspace: Path) -> None:
     (workspace / ".venv").mkdir()
     (workspace / ".venv/bin").symlink_to(Path(sys.executable).parent)
     (workspace / ".venv/.sparseflow-setup").touch()
+
+
+def index() -> dict[str, str]:
+    """What this place tells pip."""
+    return {name: os.environ[name] for name in os.environ if re.match(r"PIP_|SSL_CERT", name)}
 
 
 @pytest.fixture
@@ -100,11 +107,15 @@ def hosted(place: Path) -> Hosted:
 
         def machine(job: str, image: str) -> Machine:
             root = place / f"{len(list(place.iterdir()))}-{re.sub(r'[^a-z0-9]', '', job)}"
-            return Machine(root, image.replace("latest", "24.04")).start()
+            made = Machine(root, image.replace("latest", "24.04")).start()
+            if PIP.exists() and not linked:  # where packages are to be had from here
+                shutil.copytree(PIP, made.home / ".config/pip")
+                made.give(made.home)
+            return made
 
         service = Service(place / "service", checkout)
         # Installed editable, packages are found in the checkout; so they are here.
-        env = {"PYTHONPATH": ".", "OMP_WAIT_POLICY": "passive"} if linked else {}
+        env = {"PYTHONPATH": ".", "OMP_WAIT_POLICY": "passive"} if linked else index()
         return Runner(service, machine, env, {"SUITE": "tiny/suite.toml"})
 
     return make

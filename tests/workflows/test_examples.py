@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +158,21 @@ def test_gitlabs_job_runs_in_its_container(checked_out: CheckedOut) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_workflow_from_an_empty_machine(hosted: Hosted) -> None:
-    """Pip installs everything; the default suite runs, against its baseline."""
+def test_pip_installs_all_that_the_workflow_needs(hosted: Hosted) -> None:
+    """An empty machine: `make setup` makes the environment, nothing of these tests' is seen."""
     runner = hosted(linked=False)
+    (job,) = runner.run(ONE, Event()).values()
+    assert job.passed, job.text
+    assert re.search(r"^setup took \d+ s$", job.printed["install"], re.M)
+    assert "2 of 2 cases passed" in job.printed["regress"]
+
+
+@pytest.mark.slow
+def test_the_default_suite_is_green_and_uploads_no_case(hosted: Hosted) -> None:
+    runner = hosted()
     runner.change = {}
     (job,) = runner.run(ONE, Event()).values()
     assert job.passed, job.text
     assert "cases passed" in job.printed["regress"]
+    assert runner.service.artifacts == {"regress"}
     assert runner.service.warnings == []

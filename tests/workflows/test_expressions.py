@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from tests.workflows.expressions import Unknown, evaluate, filled
 
 NAMES: dict[str, Any] = {"github": {"ref": "refs/heads/a", "base_ref": ""}, "env": {}}
-FUNCTIONS = {"always": lambda: True, "hashFiles": lambda *globs: "+".join(globs)}
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "always": lambda: True,
+    "hashFiles": lambda *globs: "+".join(globs),
+}
 
 
 @pytest.mark.parametrize(
