@@ -6,10 +6,10 @@ import ast
 import importlib
 import re
 import textwrap
-from pathlib import Path
 
 import pytest
 
+from tests.docs.blocks import blocks
 from tests.test_rooms import MAY_IMPORT, ROOT
 
 NAME = re.compile(rf"(?<![\w/.-])((?:{'|'.join(MAY_IMPORT)}|bench)(?:\.[A-Za-z_]\w*)+)")
@@ -49,18 +49,17 @@ def test_dotted_names_are_there(page: str) -> None:
     assert sorted(name for name in names if not _there(name)) == []
 
 
-def _imports(page: Path) -> list[ast.stmt]:
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+def _imports(page: str) -> list[ast.stmt]:
     nodes = [
         node
-        for block in blocks
-        if "import " in block
-        for node in ast.walk(ast.parse(textwrap.dedent(block)))
+        for block in blocks(page, "python")
+        if "import " in block.text
+        for node in ast.walk(ast.parse(textwrap.dedent(block.text)))
     ]
     return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.endswith(".md")])
 def test_imports_of_the_examples_work(page: str) -> None:
-    for node in _imports(ROOT / page):
+    for node in _imports(page):
         exec(compile(ast.Module([node], []), page, "exec"), {})

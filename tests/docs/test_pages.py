@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import sparseflow
+from tests.docs.blocks import one
 from tests.test_rooms import ROOT
 
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)")
@@ -48,8 +49,7 @@ def test_recipes_name_what_the_code_calls_so(name: str) -> None:
 def test_python_of_the_front_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = one("docs/index.md", "python")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "index.md", "exec"), {})
     assert capsys.readouterr().out.startswith("0 mismatches, ")

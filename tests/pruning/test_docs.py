@@ -1,18 +1,17 @@
-import re
-from pathlib import Path
-
 import pytest
 from torch import nn
 
-GUIDE = Path(__file__).parents[2] / "docs" / "pruning.md"
+from tests.docs.blocks import blocks
+
+GUIDE = "docs/pruning.md"
 
 
 def test_every_snippet_of_the_guide_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    snippets = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    snippets = [block.text for block in blocks(GUIDE, "python")]
     assert len(snippets) == 5
     names: dict[str, object] = {}
     for snippet in snippets:
-        exec(compile(snippet, str(GUIDE), "exec"), names)
+        exec(compile(snippet, GUIDE, "exec"), names)
     printed = capsys.readouterr().out
     assert "weight_ih_l0 89.54%, 2 per group" in printed
     assert type(names["plain"]) is nn.LSTM

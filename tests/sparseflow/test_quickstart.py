@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import re
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.docs.blocks import one
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "quickstart.py"
 
@@ -28,8 +29,7 @@ def test_quickstart(
 def test_python_of_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = one("README.md", "python")
     ours = [line for line in code.splitlines() if "import" in line and "numpy" not in line]
     assert ours == ["from torch import nn", "import sparseflow as sf"]
     steps = [line for line in code.splitlines() if line.strip() and line[0] not in "#if"]

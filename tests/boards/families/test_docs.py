@@ -19,17 +19,15 @@ from boards.build.top_verilog import board_verilog
 from boards.tools.synth import run_yosys
 from compiler.array.needs import design_for
 from csb_format.random_models import random_model
+from tests.docs.blocks import one
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "boards.md").read_text("utf-8")
 
 
 def block(heading: str, language: str) -> str:
-    """The first block of code below a heading."""
-    section = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    found = re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)
-    assert found, f"{heading} has no block of {language}"
-    return found[1]
+    """The block of code below a heading."""
+    return one("docs/boards.md", language, heading)
 
 
 @pytest.fixture
