@@ -48,7 +48,7 @@ class Whole(nn.Module):
         return torch.as_tensor(self.head(self.lstm(x)[0][-1]))
 
 
-def follow(chosen: list[Block], folder: Path, say: str = "") -> str:
+def follow(chosen: list[Block], folder: Path) -> str:
     """Run blocks in their order, in one folder; all that they printed."""
     assert chosen, "the page has no such block"
     printed = ""
@@ -83,9 +83,10 @@ def test_every_command_of_the_import_guide(tmp_path: Path) -> None:
     torch.manual_seed(5)
     stacked = nn.LSTM(32, 64, num_layers=2, proj_size=32)
     torch.save(state(stacked, nn.Linear(32, CLASSES)), tmp_path / "net.pt")
-    save_file(state(nn.GRU(16, 16), None), tmp_path / "gru.safetensors")
-    whole = Whole().eval()
+    gru, whole = nn.GRU(16, 16), Whole().eval()
+    balance(gru, 8)
     balance(whole.lstm, 8)
+    save_file(state(gru, None), tmp_path / "gru.safetensors")
     torch.onnx.export(whole, (torch.zeros(5, 1, 32),), str(tmp_path / "net.onnx"), dynamo=False)
     data(tmp_path / "train.npz", 32)
     follow(blocks("docs/import.md", "sh"), tmp_path)
@@ -94,9 +95,9 @@ def test_every_command_of_the_import_guide(tmp_path: Path) -> None:
     }
 
 
-def balance(lstm: nn.LSTM, banks: int) -> None:
+def balance(network: nn.RNNBase, banks: int) -> None:
     """Keep the largest weight of each bank, as another tool may have done."""
-    for name, weight in lstm.named_parameters():
+    for name, weight in network.named_parameters():
         if name.startswith("weight"):
             parts = weight.data.view(weight.shape[0], banks, -1)
             kept = parts.abs().argmax(-1, keepdim=True)
