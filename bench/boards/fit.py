@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from boards.board import board
-from boards.build.bitstream import TIMEOUT
 from boards.build.open_tools import pack_cells, synthesise, tools_of
 from boards.build.top_verilog import emit_board
 from boards.resources import Usage, estimate
+from boards.tools.limits import TIMEOUT
 from compiler.lower.compile import compile_model
 from csb_format.files.folders import temporary_folder
 

@@ -15,6 +15,7 @@ from csb_format import Model
 from csb_format.files.folders import temporary_folder
 
 from ..board import board
+from ..tools.run import Note
 from .bitstream import BitstreamError, build_bitstream
 
 __all__ = ["measured"]
@@ -22,7 +23,14 @@ __all__ = ["measured"]
 FIGURES = ("lut", "ff", "ram", "dsp", "fmax_mhz")
 
 
-def measured(name: str, model: Model, pes: int, lanes: int, seed: int) -> dict[str, Any]:
+def measured(
+    name: str,
+    model: Model,
+    pes: int,
+    lanes: int,
+    seed: int,
+    note: Note = lambda text: None,
+) -> dict[str, Any]:
     """Place and route a model's array for a board.
 
     Parameters
@@ -34,6 +42,8 @@ def measured(name: str, model: Model, pes: int, lanes: int, seed: int) -> dict[s
         M, N.
     seed : int
         Of the placer: the same seed gives the same figures.
+    note : callable
+        Told what the tools are about.
 
     Returns
     -------
@@ -46,7 +56,7 @@ def measured(name: str, model: Model, pes: int, lanes: int, seed: int) -> dict[s
     with temporary_folder("timing") as folder:
         out = folder / "bitstream"
         try:
-            build_bitstream(chosen, design, image, out, seed=seed, tell=_say)
+            build_bitstream(chosen, design, image, out, seed=seed, tell=_say, note=note)
         except BitstreamError:  # a clock that is missed is a figure too
             if not (out / "summary.json").exists():
                 raise

@@ -149,6 +149,8 @@ class OpenTools:
         Program, arguments and, where it is no YoWASP one, the script that is the packer.
     improve : callable, optional
         Changes the netlist (JSON of Yosys, top module) before place and route.
+    placers : tuple of str
+        Placers of nextpnr, the best first: the next one is tried where one finds no places.
     """
 
     nextpnr: str
@@ -162,6 +164,7 @@ class OpenTools:
     routed: tuple[str, ...]
     pack: Callable[[Board], tuple[str, list[str], str | None]]
     improve: Callable[[dict[str, Any], str], None] | None = None
+    placers: tuple[str, ...] = ("heap",)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def synth(given: SynthOptions) -> None:
     from csb_format.random_models import demo_sized
     from hdl.verilog import emit_verilog
 
+    from ..steps.alive import news
     from ..steps.checks import check_written
 
     if given.json_file:
@@ -45,7 +46,9 @@ def synth(given: SynthOptions) -> None:
     design = design_for(chosen, given.pes, given.lanes)
     with temporary_folder("emitted") as folder:
         files = emit_verilog(design, folder / "verilog", compile_model(chosen, design))
-        report = synthesise_ecp5(files, flatten=not given.by_module, timeout=given.timeout)
+        report = synthesise_ecp5(
+            files, flatten=not given.by_module, timeout=given.timeout, note=news
+        )
     if given.json_file:
         fields = {"design": asdict(design), **report.to_dict()}
         replace_file(
@@ -86,6 +89,7 @@ def timing(given: TimingOptions) -> None:
     from csb_format.files.replace import replace_file
     from csb_format.random_models import random_model
 
+    from ..steps.alive import news
     from ..steps.checks import check_written
 
     check_written("--json", given.json_file, given.model)
@@ -96,6 +100,7 @@ def timing(given: TimingOptions) -> None:
         given.pes,
         given.lanes,
         given.seed,
+        news,
     )
     typer.echo(json.dumps(found, allow_nan=False))
     replace_file(given.json_file, (json.dumps(found, indent=2, allow_nan=False) + "\n").encode())

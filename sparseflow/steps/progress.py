@@ -1,11 +1,10 @@
-"""Progress bars on the terminal, for work that takes more than a moment."""
+"""Progress bars on the terminal, lines elsewhere, for work that takes more than a moment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,19 +15,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from .alive import alive, console, news, say, seen, stage
+
 __all__ = ["counted", "say", "show", "stages"]
-
-_console = Console(stderr=True)
-
-
-def say(text: str) -> None:
-    """Print one line, as it is."""
-    _console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def show(table: Table) -> None:
     """Print a table."""
-    _console.print(table)
+    console.print(table)
 
 
 def _bars() -> Progress:
@@ -38,7 +32,7 @@ def _bars() -> Progress:
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=console,
     )
 
 
@@ -51,6 +45,10 @@ def stages() -> Iterator[Callable[[str, int, int, float], None]]:
     callable
         To be told (stage, epoch, epochs of the stage, loss).
     """
+    if not seen():
+        with alive("training"):
+            yield _told()
+        return
     bars, tasks = _bars(), dict[str, TaskID]()
 
     def tell(stage: str, epoch: int, epochs: int, loss: float) -> None:
@@ -64,6 +62,19 @@ def stages() -> Iterator[Callable[[str, int, int, float], None]]:
     finally:
         if tasks:
             bars.stop()
+
+
+def _told() -> Callable[[str, int, int, float], None]:
+    """The same as lines."""
+    begun: set[str] = set()
+
+    def tell(name: str, epoch: int, epochs: int, loss: float) -> None:
+        if name not in begun:
+            begun.add(name)
+            stage(name)
+        news(f"epoch {epoch} of {epochs}, loss {loss:.3f}")
+
+    return tell
 
 
 @contextmanager
@@ -83,6 +94,13 @@ def counted(name: str, total: int, scale: int = 1) -> Iterator[Callable[..., Non
     callable
         To be told the count, and a note to show beside it.
     """
+    if not seen():
+        with alive(name):
+            stage(name)
+            yield lambda count, note="": news(
+                f"{min(total, count // scale)} of {total}" + (f"; {note}" if note else "")
+            )
+        return
     with _bars() as bars:
         task = bars.add_task(name, total=total, note="")
         yield lambda count, note="": bars.update(

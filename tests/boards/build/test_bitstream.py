@@ -41,10 +41,10 @@ def test_clock_that_is_missed_says_what_to_change() -> None:
 
 def test_design_that_does_not_fit_says_what_to_change() -> None:
     log = "Info: x\nERROR: Unable to place cell 'a', no BELs remaining to implement cell type 'B'\n"
-    message = why(board("ulx3s"), "nextpnr-ecp5", log)
+    message = str(why(board("ulx3s"), "nextpnr-ecp5", log))
     assert message.startswith("the design does not fit ULX3S-85F: ERROR: Unable to place cell 'a'")
     assert "sparseflow fit MODEL --board ulx3s" in message
-    assert why(board("ulx3s"), "ecppack", "ERROR: no\n") == "ecppack failed: ERROR: no"
+    assert str(why(board("ulx3s"), "ecppack", "ERROR: no\n")) == "ecppack failed: ERROR: no"
 
 
 def test_lanes_leave_the_dsps_of_a_small_device_to_the_array() -> None:
