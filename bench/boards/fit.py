@@ -28,12 +28,12 @@ from csb_format.files.folders import temporary_folder
 
 from ..record import Rows, with_others, write_record
 from .bitstreams import CASES as BITSTREAMS
-from .bitstreams import SEED, Case
+from .bitstreams import SEED, SHAKESPEARE, Case, Shipped
 
 __all__ = ["CASES", "count", "main"]
 
-CASES = {
-    f"{c.board} {c.pes}x{c.lanes} {c.inputs}-{c.hidden} {c.bits}/{c.act_bits} bits": c
+CASES: dict[str, Case | Shipped] = {
+    c.title: c
     for c in (
         BITSTREAMS["icebreaker"],
         Case("ulx3s", 4, 2, 12, 32, 8, (1, 2)),
@@ -49,6 +49,9 @@ CASES = {
         Case("icebreaker", 4, 1, 12, 64, 8, (1, 2), 8, 12),
         Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 12, 12),
         Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 8, 16),
+        # the fastest arrays of a shipped network
+        Shipped("ecpix5", 8, 8, SHAKESPEARE),
+        Shipped("ulx3s", 16, 8, SHAKESPEARE),
     )
 }
 # how `Usage` calls the kinds of cells of `boards.build.open_tools`
@@ -61,7 +64,7 @@ NAMES = {
 }
 
 
-def count(case: Case, work: Path, timeout: float = TIMEOUT) -> Usage:
+def count(case: Case | Shipped, work: Path, timeout: float = TIMEOUT) -> Usage:
     """Cells of a board's top after packing, whether they have room on its device or not.
 
     Parameters

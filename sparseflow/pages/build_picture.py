@@ -64,8 +64,9 @@ def stretches(path: CriticalPath) -> list[tuple[str, list[Hop]]]:
 
 
 def _cells(blocks: Sequence[Block]) -> Iterator[tuple[str, int]]:
-    """A row a block, a column a kind of cells: the bar is the share of all cells of this kind."""
+    """A row a block, a column a kind of cells; the longest bar is that of the largest block."""
     totals = {kind: sum(block.cells.get(kind, 0) for block in blocks) for kind in KINDS}
+    most = {kind: max((block.cells.get(kind, 0) for block in blocks), default=0) for kind in KINDS}
     kinds = [kind for kind, total in totals.items() if total]
     if not kinds:
         return
@@ -79,16 +80,16 @@ def _cells(blocks: Sequence[Block]) -> Iterator[tuple[str, int]]:
         name = block.name if block.instances == 1 else f"{block.instances} x {block.name}"
         parts = [_text(LEFT - 12, 14, name, "end")]
         for n, kind in enumerate(kinds):
-            parts.append(_bar(LEFT + n * wide, wide, block.cells.get(kind, 0), totals[kind]))
+            parts.append(_bar(LEFT + n * wide, wide, block.cells.get(kind, 0), most[kind]))
         yield "".join(parts), ROW
     yield "", 16
 
 
-def _bar(x: float, wide: float, count: int, total: int) -> str:
+def _bar(x: float, wide: float, count: int, most: int) -> str:
     """With its count behind; room is left for that."""
     if not count:
         return ""
-    length = max(1.0, (wide - 64) * count / total)
+    length = max(1.0, (wide - 64) * count / most)
     bar = f'<rect class="cells" x="{x:.1f}" y="3" width="{length:.1f}" height="14" rx="2"/>'
     return bar + _text(x + length + 5, 14, f"{count:,}", "muted")
 
