@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from ..steps.alive import alive, console, news, seen, stage
+from ..steps.progress import alive, console, news, seen, stage
 
 __all__ = ["activities"]
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
-from ..steps.alive import alive
 from ..steps.options import Said
+from ..steps.progress import alive
 
 __all__ = ["derived", "naming_files", "within"]
 

@@ -37,8 +37,8 @@ def synth(given: SynthOptions) -> None:
     from csb_format.random_models import demo_sized
     from hdl.verilog import emit_verilog
 
-    from ..steps.alive import news
     from ..steps.checks import check_written
+    from ..steps.progress import news
 
     if given.json_file:
         check_written("--json", given.json_file, given.model)
@@ -89,8 +89,8 @@ def timing(given: TimingOptions) -> None:
     from csb_format.files.replace import replace_file
     from csb_format.random_models import random_model
 
-    from ..steps.alive import news
     from ..steps.checks import check_written
+    from ..steps.progress import news
 
     check_written("--json", given.json_file, given.model)
     tiny = random_model(np.random.default_rng(0), 4, 4, banks=1, k_ih=1, k_hh=1)

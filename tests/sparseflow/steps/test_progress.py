@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sparseflow.steps import alive as signs
-from sparseflow.steps.alive import alive, news, say, stage
-from sparseflow.steps.progress import counted, stages
+from sparseflow.steps import progress as signs
+from sparseflow.steps.progress import alive, counted, news, say, stage, stages
 
 Read = Callable[[], str]
 Wait = Callable[[int], list[str]]
@@ -92,8 +91,8 @@ def test_every_command_gives_signs(tmp_path: Path) -> None:
     """One that reads for ever, in a log: a line now and then."""
     program = """
 import sys, time
-from sparseflow.steps import alive
-alive.EVERY = 0.2
+from sparseflow.steps import progress
+progress.EVERY = 0.2
 import csb_format
 csb_format.load_model = lambda path: time.sleep(1.0) or sys.exit(3)
 sys.argv = ["sparseflow", "boards", "x"]
