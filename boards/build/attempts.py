@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..board import Board
-from ..tools.errors import BitstreamError, Unplaced
+from ..tools.errors import BitstreamError, TooLong, Unplaced
 from ..tools.run import Note
 from .open_tools import REPORT, log_of, place, tools_of
 
@@ -61,7 +61,7 @@ def best_of(
     """Place and route ``netlist.json`` with every seed; the fastest result stays in the folder.
 
     A placer that finds no places gives way to the family's next one, for the seeds to come as well.
-    Where no seed has led to a result, one more is tried.
+    Where no seed has led to a result, one more is tried, unless one was ended at its limit of time.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def best_of(
     runs = _Runs(board, work, timeout, tell, note)
     for seed in seeds:
         runs.try_seed(seed)
-    if not runs.results:
+    if not runs.best and not runs.late:
         runs.try_seed((seeds[-1] + 1) % SEEDS)
     return runs.chosen(), tuple(runs.done)
 
@@ -110,22 +110,27 @@ class _Runs:
         self._tell, self._note = tell, note
         self._placers = list(tools_of(board).placers)
         self.done: list[Attempt] = []
-        self.results: list[Attempt] = []
+        self.best: Attempt | None = None
+        self.late = False
 
     def try_seed(self, seed: int) -> None:
-        """With one placer after the other, until there is a result."""
+        """With one placer after the other, until there is a result or the time is up."""
         for placer in self._candidates():
             self._tell(self._stage(seed, placer))
             written: tuple[str, ...] = ()
+            late = False
             try:
                 written = place(self._board, self._work, placer, seed, self._timeout, self._note)
                 attempt = Attempt(seed, placer, fastest(self._work / REPORT))
-            except Unplaced as error:
+            except (TooLong, Unplaced) as error:
                 attempt = Attempt(seed, placer, failure=str(error))
+                late = isinstance(error, TooLong)
             self.done.append(attempt)
             self._put_aside(attempt, (*written, log_of(self._board)))
             if written:
-                self.results.append(attempt)
+                self._compare(attempt)
+            self.late |= late
+            if written or late:
                 return
 
     def _candidates(self) -> Iterator[str]:
@@ -152,21 +157,26 @@ class _Runs:
         for name in names:
             (self._work / name).rename(folder / name)
 
+    def _compare(self, attempt: Attempt) -> None:
+        """Of the slower one only log and report stay."""
+        ranked = sorted(filter(None, (self.best, attempt)), key=lambda a: -(a.fmax_mhz or 0))
+        self.best = ranked[0]
+        for slower in ranked[1:]:
+            for path in self._folder(slower).iterdir():
+                if path.name not in (REPORT, log_of(self._board)):
+                    path.unlink()
+
     def chosen(self) -> Attempt:
-        """The fastest: its files come back, of the others logs and reports stay."""
-        if not self.results:
+        """The fastest, whose files come back."""
+        if not self.best:
             tried = "; ".join(map(str, self.done))
             raise BitstreamError(f"{PLACING} came to nothing. {tried}; {MEND}")
-        best = max(self.results, key=lambda attempt: attempt.fmax_mhz or 0)
-        for path in self._folder(best).iterdir():
+        for path in self._folder(self.best).iterdir():
             path.rename(self._work / path.name)
-        self._folder(best).rmdir()
-        for path in (self._work / ATTEMPTS).glob("*/*"):
-            if path.name not in (REPORT, log_of(self._board)):
-                path.unlink()
+        self._folder(self.best).rmdir()
         if len(self.done) == 1:
             (self._work / ATTEMPTS).rmdir()
-        return best
+        return self.best
 
 
 def fastest(report: Path) -> float:

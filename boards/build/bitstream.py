@@ -182,6 +182,9 @@ def _built(
     bits: Path,
 ) -> Built:
     report = json.loads((work / REPORT).read_text("utf-8"))
+    found = blocks(board, work / ROUTED)
+    if ROUTED not in tools_of(board).routed:  # large, and of no use to the packer
+        (work / ROUTED).unlink()
     used = {kind: entry["used"] for kind, entry in report["utilization"].items()}
     return Built(
         board=board.name,
@@ -194,7 +197,7 @@ def _built(
         placer=best.placer,
         attempts=attempts,
         paths=critical_paths(report),
-        blocks=blocks(board, work / ROUTED),
+        blocks=found,
         bitstream=bits.name,
         bitstream_sha256=hashlib.sha256(bits.read_bytes()).hexdigest(),
         tools={name: version(name) for name in tools_of(board).packages},

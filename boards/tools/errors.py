@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["BitstreamError", "Unplaced"]
+__all__ = ["BitstreamError", "TooLong", "Unplaced"]
 
 
 class BitstreamError(RuntimeError):
     """A design that does not become a bitstream; the message says what to change."""
 
     exit_status = 1
+
+
+class TooLong(BitstreamError):
+    """A tool that was ended at its limit of time."""
 
 
 class Unplaced(BitstreamError):

@@ -14,7 +14,7 @@ from sim.run.errors import Timeout, ToolFailed
 from sim.run.processes import watched
 
 from ..board import Board
-from .errors import BitstreamError, Unplaced
+from .errors import BitstreamError, TooLong, Unplaced
 
 __all__ = ["USED", "BitstreamError", "Note", "has_room", "how_far", "run_tool", "watch"]
 
@@ -76,8 +76,10 @@ def run_tool(
     ------
     Unplaced
         If it finds no place for the design, which has enough by number.
+    TooLong
+        If it is ended at its limit.
     BitstreamError
-        If it is not installed, fails otherwise or takes too long.
+        If it is not installed, or fails otherwise.
     """
     script = Path(sysconfig.get_path("scripts")) / (program or f"yowasp-{name}")
     if not script.exists():
@@ -93,7 +95,7 @@ def run_tool(
     try:
         watched(name, command, log, timeout, folder=work, look=look)
     except Timeout:
-        raise BitstreamError(
+        raise TooLong(
             f"{name} killed after {timeout:g} s: allow it more by --timeout, or choose fewer --pes "
             "or --lanes"
         ) from None

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from boards.board import board
+from boards.board import Board, board
+from boards.build import open_tools
 from boards.build.attempts import Attempt, best_of, seeds_from
-from boards.tools.errors import BitstreamError
+from boards.tools.errors import BitstreamError, TooLong
 
 ECPIX5 = board("ecpix5")
 FROZEN = "frozen: overlap of RAM 27.6 %, no less for 300 iterations"
@@ -87,6 +88,23 @@ def test_other_failures_are_not_tried_again(attempts: Run) -> None:
 def test_a_run_ends_at_its_limit(attempts: Run) -> None:
     with pytest.raises(BitstreamError, match=r"killed after 0 s: allow it more by --timeout, or"):
         attempts({"static 1": 70.0}, limit=0.0)
+
+
+def test_a_seed_that_takes_too_long_costs_no_other_result(
+    attempts: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def place(board: Board, work: Path, placer: str, seed: int, *rest: Any) -> tuple[str, ...]:
+        if seed == 2:
+            (work / "nextpnr-ecp5.log").touch()
+            raise TooLong("killed after 9 s")
+        return open_tools.place(board, work, placer, seed, *rest)
+
+    monkeypatch.setattr("boards.build.attempts.place", place)
+    plan = {"static 1": 70.0, "static 3": "frozen", "heap 3": 72.0}
+    (best, every), _ = attempts(plan, seeds=3)
+    assert best == Attempt(3, "heap", 72.0)
+    assert every[1] == Attempt(2, "static", failure="killed after 9 s")
+    assert len(every) == 4
 
 
 def test_seeds_follow_each_other() -> None:
