@@ -23,6 +23,7 @@ __all__ = ["Block", "block_of", "blocks", "signal_of"]
 SPINE = ("link", "accelerator", "core")
 NUMBER = re.compile(r"(\$?\d+|_)*$")
 TOP = "board"
+ADDED = "$nextpnr"  # such as the ends of carry chains, by place and route
 # of the ends of names that synthesis has made: types of cells, and numbers of copies
 MADE = re.compile(r"_(?:SB_)?[A-Z][A-Z0-9]{2,}.*|\$.*")
 
@@ -59,6 +60,8 @@ def block_of(cell: str) -> tuple[str, str]:
     tuple of str
         As ``("core.pe", "link.accelerator.core.pe0")``.
     """
+    if cell.startswith(ADDED):
+        return ADDED[1:], ADDED
     path = _path(cell.split("."))
     depth = next((n for n, name in enumerate(SPINE) if path[n : n + 1] != [name]), len(SPINE))
     path = path[: depth + 1]

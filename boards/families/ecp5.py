@@ -18,7 +18,7 @@ PARTS = {
     "LFE5U-25F": Part(28, 56, RAM_18K, 24288, 91, device="25k", guessed=True),
     "LFE5U-45F": Part(72, 108, RAM_18K, 43848, 91, device="45k", guessed=True),
     "LFE5U-85F": Part(156, 208, RAM_18K, 83640, 91, device="85k"),
-    "LFE5UM5G-45F": Part(72, 108, RAM_18K, 43848, 157, device="um5g-45k"),
+    "LFE5UM5G-45F": Part(72, 108, RAM_18K, 43848, 132, device="um5g-45k"),
 }
 VCO = (400e6, 800e6)
 LOOP = """    wire clock, locked;

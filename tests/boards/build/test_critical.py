@@ -28,6 +28,7 @@ CORE = "link.accelerator.core"
         ("link.master.receiver.crc.crc_LUT4_Z", "link.master", "link.master"),
         ("boot_TRELLIS_FF_Q_2", "board", ""),
         ("rx$tr_io", "board", ""),
+        ("$nextpnr_CCU2C_222$CCU2_COMB1", "nextpnr", "$nextpnr"),
     ],
 )  # fmt: skip
 def test_a_cell_tells_its_block(cell: str, block: str, path: str) -> None:
