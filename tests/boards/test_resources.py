@@ -12,7 +12,7 @@ import pytest
 from bench.boards.bitstreams import CASES as BITSTREAMS
 from bench.boards.fit import CASES, count
 from boards import resources as fit
-from boards.board import BoardError, board
+from boards.board import BoardError, board, board_names
 from boards.resources import LINK_BLOCKS, Usage, choice, choices, estimate, fastest, largest
 from boards.tools.synth import run_yosys, synthesise_ecp5
 from compiler.array.needs import design_for
@@ -225,3 +225,10 @@ def test_narrow_products_share_a_multiplier() -> None:
     wide = design_for(model(32, 8, 12), 4, 4)
     assert estimate(narrow, tang).multipliers == estimate(narrow, ulx3s).multipliers - 9
     assert estimate(wide, tang).multipliers == estimate(wide, ulx3s).multipliers
+
+
+def test_boards_of_the_shipped_network_are_as_the_page_says() -> None:
+    shipped = BITSTREAMS["shakespeare_ecpix5"].model()
+    fits = {name: any(c.fits for c in choices(shipped, board(name))) for name in board_names()}
+    made = {name for name in board_names() if board(name).family.tools}
+    assert {name for name in made if fits[name]} == {"ecpix5", "ulx3s"}

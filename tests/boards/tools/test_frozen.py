@@ -53,5 +53,5 @@ def test_half_a_line_is_read_once_it_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_placer_has_more_patience_than_a_healthy_one_needs() -> None:
-    """Of the Shakespeare network on ECPIX-5, until it froze: 80 at the start, 15 later."""
+    """Of the shipped network until it froze, and of the smallest array: 80 at first, 25 later."""
     assert PATIENCE >= 2 * 80
