@@ -49,9 +49,8 @@ CASES: dict[str, Case | Shipped] = {
         Case("icebreaker", 4, 1, 12, 64, 8, (1, 2), 8, 12),
         Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 12, 12),
         Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 8, 16),
-        # the fastest arrays of a shipped network
+        # the fastest array of a shipped network
         Shipped("ecpix5", 8, 8, SHAKESPEARE),
-        Shipped("ulx3s", 16, 8, SHAKESPEARE),
     )
 }
 # how `Usage` calls the kinds of cells of `boards.build.open_tools`
