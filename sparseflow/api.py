@@ -362,6 +362,9 @@ def build(
     array: tuple[int, int] | None = None,
     clock_mhz: float | None = None,
     seed: int = BuildOptions.seed,
+    seeds: int = BuildOptions.seeds,
+    timeout: float = BuildOptions.timeout,
+    keep: bool = BuildOptions.keep,
 ) -> str:
     """Make a bitstream with open tools, or the project of a vendor's tool.
 
@@ -378,6 +381,13 @@ def build(
         Instead of the board's, at least 1.
     seed : int
         Of place and route, 0..2**31 - 1: the same seed gives the same bitstream.
+    seeds : int
+        How many from ``seed`` on are tried, 1..100; the fastest clock is kept.
+    timeout : float
+        Seconds given to each run of a tool, at least 1.
+    keep : bool
+        Keep all files of a build that fails or is ended in a folder beside ``out``, with
+        ``.failed`` at its end; without it only logs, of one that fails.
 
     Returns
     -------
@@ -393,14 +403,15 @@ def build(
     TypeError, ValueError
         For an argument of another kind, or out of range.
     BitstreamError
-        If the design does not fit or misses its clock.
+        If the design does not fit or misses its clock; or place and route come to nothing, also
+        with another placer and another seed.
     """
     model_of("sf.build", model)
     out = place("out", out)
     with needs("bitstream"):
         from .steps.build import build as run
 
-    return run(model, board, out, array, clock_mhz, seed)
+    return run(model, board, out, array, clock_mhz, seed, seeds=seeds, timeout=timeout, keep=keep)
 
 
 def open(

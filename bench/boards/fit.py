@@ -19,21 +19,21 @@ from rich.console import Console
 from rich.table import Table
 
 from boards.board import board
-from boards.build.bitstream import TIMEOUT
 from boards.build.open_tools import pack_cells, synthesise, tools_of
 from boards.build.top_verilog import emit_board
 from boards.resources import RESOURCES, Usage, estimate
+from boards.tools.limits import TIMEOUT
 from compiler.lower.compile import compile_model
 from csb_format.files.folders import temporary_folder
 
 from ..record import Rows, with_others, write_record
 from .bitstreams import CASES as BITSTREAMS
-from .bitstreams import SEED, Case
+from .bitstreams import SEED, SHAKESPEARE, Case, Shipped
 
 __all__ = ["CASES", "count", "main"]
 
-CASES = {
-    f"{c.board} {c.pes}x{c.lanes} {c.inputs}-{c.hidden} {c.bits}/{c.act_bits} bits": c
+CASES: dict[str, Case | Shipped] = {
+    c.title: c
     for c in (
         BITSTREAMS["icebreaker"],
         Case("ulx3s", 4, 2, 12, 32, 8, (1, 2)),
@@ -49,13 +49,15 @@ CASES = {
         Case("icebreaker", 4, 1, 12, 64, 8, (1, 2), 8, 12),
         Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 12, 12),
         Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 8, 16),
+        # the fastest array of a shipped network
+        Shipped("ecpix5", 8, 8, SHAKESPEARE),
     )
 }
 # how `Usage` calls the kinds of cells of `boards.build.open_tools`
 NAMES = {kind.field: kind.count for kind in RESOURCES}
 
 
-def count(case: Case, work: Path, timeout: float = TIMEOUT) -> Usage:
+def count(case: Case | Shipped, work: Path, timeout: float = TIMEOUT) -> Usage:
     """Cells of a board's top after packing, whether they have room on its device or not.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -18,8 +18,13 @@ from csb_format.files.folders import plain_place, replaced_folder
 
 from ..board import Board, clock_verilog
 from ..link.rates import clocks_per_bit
+from ..tools.limits import TIMEOUT
 from ..tools.run import BitstreamError, Note
-from .open_tools import count_cells, nextpnr_log, pack, place, synthesise, tools_of
+from .attempts import Attempt, best_of, seeds_from
+from .blocks import Block, blocks
+from .critical import CriticalPath, critical_paths
+from .evidence import evidence
+from .open_tools import REPORT, ROUTED, count_cells, nextpnr_log, pack, synthesise, tools_of
 from .record import SUMMARY_DATA, record
 from .top_verilog import emit_board
 
@@ -28,9 +33,8 @@ __all__ = ["BitstreamError", "Built", "build_bitstream"]
 DESIGN = DESIGN_FILE  # what the driver has to know of a bitstream
 KIND = "build"  # of the folder, for its marker
 SUMMARY = "summary.md"  # what people have to know
-TIMEOUT = 7200.0  # seconds that one tool may take: large arrays are placed for an hour
 Tell = Callable[[str], None]
-Page = Callable[["Built"], str]
+Pages = Callable[["Built"], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,14 @@ class Built:
         Small memories of Gowin, each in the place of 8 look-up tables and 6 registers.
     baud : int
         Of the board's serial line.
+    placer : str
+        That found the places.
+    attempts : tuple of Attempt
+        All runs of place and route, the one that was taken among them.
+    paths : tuple of CriticalPath
+        Of each clock, the longest first.
+    blocks : tuple of Block
+        Where the cells are, the largest first.
     """
 
     board: str
@@ -78,9 +90,13 @@ class Built:
     spram: int = 0
     distributed: int = 0
     baud: int = 0
+    placer: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    paths: tuple[CriticalPath, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """A row of ``bench/results/boards.json``."""
+        """As ``summary.json`` has it."""
         return asdict(self)
 
 
@@ -91,12 +107,14 @@ def build_bitstream(
     out: Path,
     *,
     seed: int,
+    seeds: int = 1,
     timeout: float = TIMEOUT,
+    keep: bool = False,
     tell: Tell = lambda text: None,
     note: Note = lambda text: None,
-    page: Page | None = None,
+    pages: Pages | None = None,
 ) -> Built:
-    """Synthesise, place, route and pack. The same seed gives the same bitstream.
+    """Synthesise, place, route and pack. The same seeds give the same bitstream.
 
     Parameters
     ----------
@@ -110,14 +128,19 @@ def build_bitstream(
         the design's fields in ``design.json``.
     seed : int
         Of the placer.
+    seeds : int
+        How many from this one on are tried; the result with the fastest clock is taken.
     timeout : float
-        Seconds for each tool.
+        Seconds for each run of a tool.
+    keep : bool
+        Keep all files of a build that fails or is ended, not only the logs of one that fails, in
+        the folder :func:`.evidence.failed_folder`.
     tell : callable
         Told of every stage.
     note : callable
         Told what the tool of a stage is about, as its log says.
-    page : callable, optional
-        Makes the text of ``summary.md``.
+    pages : callable, optional
+        Makes more files of text, by their names.
 
     Returns
     -------
@@ -129,41 +152,58 @@ def build_bitstream(
         If a tool fails, or the design does not fit or misses the board's clock.
     """
     tools_of(board)
+    chosen = seeds_from(seed, seeds)
     with replaced_folder(out, KIND) as new:
         new.mkdir()
-        with plain_place(new) as work:
+        with plain_place(new) as work, evidence(work, out, keep=keep, tell=tell):
             tell("writing Verilog")
             files = emit_board(board, design, image, work / "verilog")
             tell("synthesis")
             synthesise(board, design, files, work, timeout, note)
-            tell("place and route")
-            place(board, work, seed, timeout, note)
+            best, attempts = best_of(board, work, chosen, timeout, tell, note)
             tell("packing")
-            built = _built(board, design, work, seed, pack(board, work, timeout))
-        (new / DESIGN).write_text(
-            json.dumps(asdict(design), indent=2, allow_nan=False) + "\n", "utf-8"
-        )
-        (new / SUMMARY_DATA).write_text(
-            json.dumps(record(board, design) | built.to_dict(), indent=2, allow_nan=False) + "\n",
-            "utf-8",
-        )
-        if page:
-            (new / SUMMARY).write_text(page(built), "utf-8")
+            built = _built(board, design, work, best, attempts, pack(board, work, timeout))
+        _write(new, board, design, built, pages)
     _check_clock(board, built)
     return built
 
 
-def _built(board: Board, design: Design, work: Path, seed: int, bits: Path) -> Built:
-    report = json.loads((work / "report.json").read_text("utf-8"))
+def _write(folder: Path, board: Board, design: Design, built: Built, pages: Pages | None) -> None:
+    """What is not written by a tool."""
+    texts = {
+        DESIGN: json.dumps(asdict(design), indent=2, allow_nan=False) + "\n",
+        SUMMARY_DATA: json.dumps(record(board, design) | built.to_dict(), indent=2, allow_nan=False)
+        + "\n",
+    }
+    for name, text in (texts | dict(pages(built) if pages else {})).items():
+        (folder / name).write_text(text, "utf-8")
+
+
+def _built(
+    board: Board,
+    design: Design,
+    work: Path,
+    best: Attempt,
+    attempts: tuple[Attempt, ...],
+    bits: Path,
+) -> Built:
+    report = json.loads((work / REPORT).read_text("utf-8"))
+    found = blocks(board, work / ROUTED)
+    if ROUTED not in tools_of(board).routed:  # large, and of no use to the packer
+        (work / ROUTED).unlink()
     used = {kind: entry["used"] for kind, entry in report["utilization"].items()}
     return Built(
         board=board.name,
         M=design.pes,
         N=design.lanes,
         multipliers=design.multipliers,
-        fmax_mhz=round(min(clock["achieved"] for clock in report["fmax"].values()), 2),
+        fmax_mhz=best.fmax_mhz or 0.0,
         clock_mhz=board.clock_hz / 1e6,
-        seed=seed,
+        seed=best.seed,
+        placer=best.placer,
+        attempts=attempts,
+        paths=critical_paths(report),
+        blocks=found,
         bitstream=bits.name,
         bitstream_sha256=hashlib.sha256(bits.read_bytes()).hexdigest(),
         tools={name: version(name) for name in tools_of(board).packages},
@@ -178,7 +218,7 @@ def _check_clock(board: Board, built: Built) -> None:
         raise BitstreamError(
             f"the design misses its clock: {built.fmax_mhz:g} MHz reached, {built.clock_mhz:g} "
             f"MHz asked for. Take {f'--clock {slower:g}' if slower else 'a lower --clock'}, "
-            "another --seed, or fewer --pes or --lanes"
+            "more --seeds, or fewer --pes or --lanes"
         )
 
 

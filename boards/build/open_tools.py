@@ -13,11 +13,15 @@ from hdl.verilog import VerilogFiles
 
 from ..board import BOARD_MODULE, Board, BoardError
 from ..families.family import OpenTools
+from ..tools.frozen import frozen
 from ..tools.run import USED, BitstreamError, Note, has_room, run_tool, watch
 from ..tools.synth import reading, run_yosys
 
 __all__ = [
+    "REPORT",
+    "ROUTED",
     "count_cells",
+    "log_of",
     "nextpnr_log",
     "pack",
     "pack_cells",
@@ -26,6 +30,8 @@ __all__ = [
     "synthesise",
     "tools_of",
 ]
+
+REPORT, ROUTED = "report.json", "routed.json"  # of nextpnr: clocks and paths, cells with names
 
 
 def tools_of(board: Board) -> OpenTools:
@@ -76,7 +82,7 @@ def _logged(name: str, log: str, patterns: tuple[str, ...]) -> int:
 
 def nextpnr_log(board: Board, work: Path) -> str:
     """What nextpnr has said in a folder."""
-    return (work / f"nextpnr-{tools_of(board).nextpnr}.log").read_text("utf-8", "replace")
+    return (work / log_of(board)).read_text("utf-8", "replace")
 
 
 def synthesis(
@@ -123,13 +129,17 @@ def synthesise(
         path.write_text(json.dumps(netlist, allow_nan=False), "utf-8")
 
 
-def place(board: Board, work: Path, seed: int, timeout: float, note: Note) -> None:
-    """Place and route ``netlist.json``; leaves ``report.json``.
+def place(
+    board: Board, work: Path, placer: str, seed: int, timeout: float, note: Note
+) -> tuple[str, ...]:
+    """Place and route ``netlist.json``.
 
     Parameters
     ----------
     board : Board
     work : Path
+    placer : str
+        One of the family's.
     seed : int
         Of the placer.
     timeout : float
@@ -137,16 +147,35 @@ def place(board: Board, work: Path, seed: int, timeout: float, note: Note) -> No
     note : callable
         Told how far it is.
 
+    Returns
+    -------
+    tuple of str
+        What it has written: ``report.json``, ``routed.json`` and what the packer takes.
+
     Raises
     ------
+    Unplaced
+        If this placer finds no places for the design.
     BitstreamError
-        If there is no place for the design; not if it misses its clock.
+        If it fails otherwise; not if the design misses its clock.
     """
-    megahertz = board.clock_hz / 1e6
-    own = ["--report", "report.json", "--seed", str(seed), "--freq", f"{megahertz:g}"]
-    tools = tools_of(board)
-    own += ["--timing-allow-fail", *tools.routed, *tools.place(board)]
-    _nextpnr(board, own, work, timeout, note, has_room(board))
+    megahertz, tools = board.clock_hz / 1e6, tools_of(board)
+    routed = dict.fromkeys(("--write", ROUTED, *tools.routed))  # the packer may take the same
+    own = ["--report", REPORT, "--seed", str(seed), "--freq", f"{megahertz:g}"]
+    own += ["--timing-allow-fail", *routed, *tools.place(board), "--placer", placer]
+    room, stuck = has_room(board), frozen()
+
+    def check(log: Path) -> None:
+        room(log)
+        stuck(log)
+
+    _nextpnr(board, own, work, timeout, note, check)
+    return tuple({REPORT, ROUTED, tools.routed[-1]})
+
+
+def log_of(board: Board) -> str:
+    """Name of the log of place and route."""
+    return f"nextpnr-{tools_of(board).nextpnr}.log"
 
 
 def pack_cells(board: Board, work: Path, timeout: float) -> dict[str, int]:

@@ -16,6 +16,7 @@ from csb_format import Model
 from csb_format.files.folders import temporary_folder
 
 from ..board import board
+from ..tools.run import Note
 from .bitstream import BitstreamError, build_bitstream
 
 __all__ = ["measured"]
@@ -23,7 +24,14 @@ __all__ = ["measured"]
 FIGURES = ("lut", "ff", "ram", "dsp", "fmax_mhz")
 
 
-def measured(name: str | Path, model: Model, pes: int, lanes: int, seed: int) -> dict[str, Any]:
+def measured(
+    name: str | Path,
+    model: Model,
+    pes: int,
+    lanes: int,
+    seed: int,
+    note: Note = lambda text: None,
+) -> dict[str, Any]:
     """Place and route a model's array for a board.
 
     Parameters
@@ -35,6 +43,8 @@ def measured(name: str | Path, model: Model, pes: int, lanes: int, seed: int) ->
         M, N.
     seed : int
         Of the placer: the same seed gives the same figures.
+    note : callable
+        Told what the tools are about.
 
     Returns
     -------
@@ -47,7 +57,7 @@ def measured(name: str | Path, model: Model, pes: int, lanes: int, seed: int) ->
     with temporary_folder("timing") as folder:
         out = folder / "bitstream"
         try:
-            build_bitstream(chosen, design, image, out, seed=seed, tell=_say)
+            build_bitstream(chosen, design, image, out, seed=seed, tell=_say, note=note)
         except BitstreamError:  # a clock that is missed is a figure too
             if not (out / "summary.json").exists():
                 raise

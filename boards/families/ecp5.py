@@ -21,8 +21,8 @@ PARTS = {
     "LFE5U-25F": Part(28, 56, RAM_18K, 24288, 91, device="25k", guessed=True),
     "LFE5U-45F": Part(72, 108, RAM_18K, 43848, 91, device="45k", guessed=True),
     "LFE5U-85F": Part(156, 208, RAM_18K, 83640, 91, device="85k"),
-    "LFE5UM5G-45F": Part(72, 108, RAM_18K, 43848, 157, device="um5g-45k"),
-    "LFE5UM5G-85F": Part(156, 208, RAM_18K, 83640, 157, device="um5g-85k", guessed=True),
+    "LFE5UM5G-45F": Part(72, 108, RAM_18K, 43848, 132, device="um5g-45k"),
+    "LFE5UM5G-85F": Part(156, 208, RAM_18K, 83640, 132, device="um5g-85k", guessed=True),
 }
 STANDARDS = ("LVTTL33", "LVCMOS33", "LVCMOS25", "LVCMOS18", "LVCMOS15", "LVCMOS12")
 VCO = (400e6, 800e6)
@@ -77,8 +77,8 @@ def _attributes(pin: Pin) -> str:
 
 
 def _place(board: Board) -> list[str]:
-    # the default placer needs half as much wire again, and router2 does not end on that
-    return ["--speed", str(board.speed), "--placer", "static", "--router", "router1"]
+    # router2 does not end on what the heap placer makes of an array
+    return ["--speed", str(board.speed), "--router", "router1"]
 
 
 def _pack(board: Board) -> tuple[str, list[str], str | None]:
@@ -102,6 +102,8 @@ TOOLS = OpenTools(
     routed=("--textcfg", "routed.config"),
     pack=_pack,
     improve=_improve,
+    # heap needs half as much wire again; static freezes where block RAM is nearly full
+    placers=("static", "heap"),
 )
 # a multiplier from 2 bits by 2 on, whatever the product
 COSTS = Costs(least=(2, 4))

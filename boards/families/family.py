@@ -156,6 +156,8 @@ class OpenTools:
         Program, arguments and, where it is no YoWASP one, the script that is the packer.
     improve : callable, optional
         Changes the netlist (JSON of Yosys, top module) before place and route.
+    placers : tuple of str
+        Placers of nextpnr, the best first: the next one is tried where one finds no places.
     """
 
     nextpnr: str
@@ -170,6 +172,7 @@ class OpenTools:
     pack: Callable[[Board], tuple[str, list[str], str | None]]
     improve: Callable[[dict[str, Any], str], None] | None = None
     logged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    placers: tuple[str, ...] = ("heap",)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from sim.run.errors import Timeout, ToolFailed
 from sim.run.processes import watched
 
 from ..board import Board
+from .errors import BitstreamError, TooLong, Unplaced
 
 __all__ = ["USED", "BitstreamError", "Note", "has_room", "how_far", "run_tool", "watch"]
 
@@ -23,12 +24,14 @@ EVERY = 1.0  # seconds between two looks
 LONG = 100_000  # characters of a log that does not say what the design takes
 # nextpnr on what a design takes, and what the device has
 USED = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", re.MULTILINE)
-TOO_LARGE = re.compile(r"Unable to place|no BELs remaining|failed to place|Unable to find legal")
+TOO_LARGE = re.compile(r"Unable to place|no BELs remaining")
+NO_PLACE = re.compile(r"failed to place|Unable to find legal")
 # what a line of a log tells, the first that matches; groups fill the text
 NEWS = (
     (re.compile(r"Executing (\w+) pass"), "{}"),
     (re.compile(r"Creating initial|Running Static placer"), "placing"),
-    (re.compile(r"overlap: COMB=([\d.]+)%"), "placing, {} % overlap"),
+    (re.compile(r"overlap: (.+%)"), "placing, overlap {}"),
+    (re.compile(r"^Info: iter=(\d+) steplen"), "placing, iteration {}"),
     (re.compile(r"Running simulated annealing"), "refining the placement"),
     (re.compile(r"at iteration #(\d+), type"), "placing, iteration {}"),
     (re.compile(r"at iteration #(\d+): temp"), "refining the placement, iteration {}"),
@@ -37,12 +40,6 @@ NEWS = (
     (re.compile(r"is routed using segments"), "routing long wires"),
     (re.compile(r"\|\s+(\d+)\|\s+[\d.]+\s+[\d.]+\|"), "routing, {} arcs left"),
 )
-
-
-class BitstreamError(RuntimeError):
-    """A design that does not become a bitstream; the message says what to change."""
-
-    exit_status = 1
 
 
 def run_tool(
@@ -73,12 +70,16 @@ def run_tool(
     program : str, optional
         Its file beside Python's; by default that of YoWASP.
     check : callable
-        Told the log's name again and again; what it raises ends the tool.
+        Told the log's name again and again, and once after the end; what it raises ends the tool.
 
     Raises
     ------
+    Unplaced
+        If it finds no place for the design, which has enough by number.
+    TooLong
+        If it is ended at its limit.
     BitstreamError
-        If it is not installed, fails, finds no place for the design or takes too long.
+        If it is not installed, or fails otherwise.
     """
     script = Path(sysconfig.get_path("scripts")) / (program or f"yowasp-{name}")
     if not script.exists():
@@ -94,12 +95,14 @@ def run_tool(
     try:
         watched(name, command, log, timeout, folder=work, look=look)
     except Timeout:
-        raise BitstreamError(
-            f"{name} killed after {timeout:g} s: allow it more, or choose fewer --pes or --lanes"
+        raise TooLong(
+            f"{name} killed after {timeout:g} s: allow it more by --timeout, or choose fewer --pes "
+            "or --lanes"
         ) from None
     except ToolFailed:
         check(log)  # it may have ended before the last look
-        raise BitstreamError(why(board, name, log.read_text("utf-8", "replace"))) from None
+        raise why(board, name, log.read_text("utf-8", "replace")) from None
+    check(log)
 
 
 def watch(log: Path, note: Note) -> Callable[[], None]:
@@ -155,10 +158,12 @@ def how_far(text: str) -> str:
     return ""
 
 
-def why(board: Board, name: str, log: str) -> str:
+def why(board: Board, name: str, log: str) -> BitstreamError:
     """What a tool said, and what to do about it."""
     errors = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-3:]
     said = " ".join(errors[-1:])
+    if NO_PLACE.search(log):
+        return Unplaced(f"{name}: {said}")
     if TOO_LARGE.search(log):
-        return too_large(board, said)
-    return f"{name} failed: {said}"
+        return BitstreamError(too_large(board, said))
+    return BitstreamError(f"{name} failed: {said}")

@@ -23,6 +23,7 @@ from sim.run.errors import SimulationError
 from sim.run.processes import tail, watched
 
 from .cells import CellReport, ModuleCells
+from .run import watch
 
 __all__ = ["SynthesisError", "reading", "run_yosys", "synthesise_ecp5"]
 
@@ -46,6 +47,7 @@ def synthesise_ecp5(
     top: str = TOP_MODULE,
     flatten: bool = True,
     timeout: float,
+    note: Callable[[str], None] = lambda text: None,
 ) -> CellReport:
     """Count the ECP5 cells of an accelerator.
 
@@ -62,6 +64,8 @@ def synthesise_ecp5(
         module once and count its instances; the sum is higher, as nothing is shared.
     timeout : float
         Seconds after which Yosys is killed.
+    note : callable
+        Told what Yosys is about.
 
     Returns
     -------
@@ -77,7 +81,8 @@ def synthesise_ecp5(
     with temporary_folder("synth") as work:
         for name in (*files.sources, *files.images):
             shutil.copy(files.folder / name, work / name)
-        run_yosys(work, ecp5_commands(files.sources, top, flatten), timeout)
+        look = watch(work / "yosys.log", note)
+        run_yosys(work, ecp5_commands(files.sources, top, flatten), timeout, look)
         modules = _modules((work / "cells.txt").read_text(encoding="utf-8"), top)
         seconds = float((work / "seconds.txt").read_text(encoding="utf-8"))
     return CellReport(modules, flatten, importlib.metadata.version("pyosys"), seconds)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from ..steps.progress import say
+from ..steps.progress import alive, console, news, seen, stage
 
 __all__ = ["activities"]
 
@@ -17,18 +15,22 @@ Told = Callable[[str], None]
 
 
 @contextmanager
-def activities() -> Iterator[tuple[Told, Told]]:
+def activities(name: str) -> Iterator[tuple[Told, Told]]:
     """A bar for every stage as it begins; lines where there is no terminal.
+
+    Parameters
+    ----------
+    name : str
+        Of the command.
 
     Yields
     ------
     tuple of callables
-        To be told that a stage begins, and what it is about.
+        To be told that a stage begins, with why behind a colon, and what it is about.
     """
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        begin = time.monotonic()
-        yield lambda name: say(f"{time.monotonic() - begin:7.1f} s  {name}"), lambda text: None
+    if not seen():
+        with alive(name):
+            yield stage, news
         return
     columns = (
         TextColumn("{task.description:<16}"),
@@ -46,6 +48,9 @@ def _tellers(bars: Progress) -> tuple[Told, Told]:
 
     def begin(name: str) -> None:
         _finish(bars)
+        name, _, why = name.partition(": ")
+        if why:
+            bars.console.print(why, highlight=False, markup=False, soft_wrap=True)
         tasks.append(bars.add_task(name, total=None, note=""))
 
     def note(text: str) -> None:

@@ -154,7 +154,7 @@ def build(given: BuildOptions) -> None:
     if (given.pes is None) != (given.lanes is None):
         raise ValueError("--pes and --lanes go together: give both or neither")
     array = (given.pes, given.lanes) if given.pes and given.lanes else None
-    with activities() as (tell, note):
+    with activities("build") as (tell, note):
         page = run(
             load_model(given.model),
             given.board,
@@ -162,6 +162,9 @@ def build(given: BuildOptions) -> None:
             array,
             given.clock,
             given.seed,
+            seeds=given.seeds,
+            timeout=given.timeout,
+            keep=given.keep,
             tell=tell,
             note=note,
         )

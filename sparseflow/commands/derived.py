@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import typer
 
 from ..steps.options import Said
+from ..steps.progress import alive
 
 __all__ = ["derived", "naming_files", "within"]
 
@@ -31,7 +32,7 @@ def derived(options: type[OptionsT]) -> Callable[[Callable[[OptionsT], None]], A
     def decorate(function: Callable[[OptionsT], None]) -> Any:
         def command(*words: Any, **given: Any) -> None:
             chosen = options(*words, **given)
-            with naming_files(chosen):
+            with alive(function.__name__), naming_files(chosen):
                 function(chosen)
 
         parameters = list(_parameters(options))

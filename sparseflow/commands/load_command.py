@@ -26,7 +26,7 @@ def load(given: LoadOptions) -> None:
     from .activity import activities
 
     board = named(given.board)
-    with activities() as (tell, note):
+    with activities("load") as (tell, note):
         tell("loading")
         made = load_bitstream(board, given.folder, given.loader, note=note)
     typer.echo(f"loaded {made.path} into {board.title}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["regress"]
 
-LOG_EVERY = 10.0  # seconds
 LOCK = ".lock"
 RECORDS = ("results.json", "junit.xml", "summary.md", "report.html", "history.jsonl", "replay")
 GROWING = ("history.jsonl", "replay")  # of them; the others are written anew by each run
@@ -173,27 +171,9 @@ def _run(suite: Suite, places: Places, engine: Engine, was: Baseline | None, **o
     from ..steps.progress import counted
 
     with counted(suite.name, len(suite.cases)) as tell:
-        log = _Log()
-
-        def both(text: str, done: int, cases: int) -> None:
-            tell(done, text)
-            log(f"{done} of {cases} cases; {text}")
-
-        return run_suite(suite, places, engine, was, **options, tell=both)
-
-
-class _Log:
-    """A line now and then, where nobody sees a bar move."""
-
-    def __init__(self) -> None:
-        self._next = time.monotonic() + LOG_EVERY
-
-    def __call__(self, text: str) -> None:
-        from ..steps.progress import say
-
-        if time.monotonic() >= self._next and not sys.stderr.isatty():
-            say(text)
-            self._next = time.monotonic() + LOG_EVERY
+        return run_suite(
+            suite, places, engine, was, **options, tell=lambda text, done, _: tell(done, text)
+        )
 
 
 def _engine(name: EngineName, jobs: int, scheduler: str) -> Engine:

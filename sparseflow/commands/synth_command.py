@@ -38,6 +38,7 @@ def synth(given: SynthOptions) -> None:
     from hdl.verilog import emit_verilog
 
     from ..steps.checks import check_written
+    from ..steps.progress import news
 
     if given.json_file:
         check_written("--json", given.json_file, given.model)
@@ -45,7 +46,9 @@ def synth(given: SynthOptions) -> None:
     design = design_for(chosen, given.pes, given.lanes)
     with temporary_folder("emitted") as folder:
         files = emit_verilog(design, folder / "verilog", compile_model(chosen, design))
-        report = synthesise_ecp5(files, flatten=not given.by_module, timeout=given.timeout)
+        report = synthesise_ecp5(
+            files, flatten=not given.by_module, timeout=given.timeout, note=news
+        )
     if given.json_file:
         fields = {"design": asdict(design), **report.to_dict()}
         replace_file(
@@ -87,6 +90,7 @@ def timing(given: TimingOptions) -> None:
     from csb_format.random_models import random_model
 
     from ..steps.checks import check_written
+    from ..steps.progress import news
 
     check_written("--json", given.json_file, given.model)
     tiny = random_model(np.random.default_rng(0), 4, 4, banks=1, k_ih=1, k_hh=1)
@@ -96,6 +100,7 @@ def timing(given: TimingOptions) -> None:
         given.pes,
         given.lanes,
         given.seed,
+        news,
     )
     typer.echo(json.dumps(found, allow_nan=False))
     replace_file(given.json_file, (json.dumps(found, indent=2, allow_nan=False) + "\n").encode())

@@ -7,6 +7,8 @@ from boards.build.bitstream import Built
 from boards.resources import RESOURCES, Choice
 from csb_format.model import Model
 
+from .build_details import details, table
+
 __all__ = ["speeds", "summary"]
 
 
@@ -54,7 +56,8 @@ def summary(model: Model, board: Board, best: Choice, built: Built | None, secon
     lines += _clock(board, best, built)
     lines += [f"- {board.note}"] if board.note else []
     lines += ["", *_cells(board, best, built), "", *_result(board, built)]
-    return "\n".join([*lines, f"- built in {seconds:.0f} s", ""])
+    lines += [f"- built in {seconds:.0f} s", ""]
+    return "\n".join(lines + (details(built) if built else []))
 
 
 def _clock(board: Board, best: Choice, built: Built | None) -> list[str]:
@@ -77,16 +80,7 @@ def _cells(board: Board, best: Choice, built: Built | None) -> list[str]:
         share = "" if known is None else f"{known / of:.0%}"
         told = ("" if count is None else str(count) for count in (guess, found))
         rows.append([kind.name, *told, str(of), share])
-    widths = [max(len(row[n]) for row in rows) for n in range(5)]
-    rows.insert(1, ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])])
-    return [f"| {' | '.join(_padded(row, widths))} |" for row in rows]
-
-
-def _padded(row: list[str], widths: list[int]) -> list[str]:
-    return [
-        row[0].ljust(widths[0]),
-        *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-    ]
+    return table(rows)
 
 
 def _result(board: Board, built: Built | None) -> list[str]:

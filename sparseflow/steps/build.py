@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 from boards.board import Board, BoardError, board
@@ -15,11 +15,13 @@ from boards.build.vendor import write_project
 from boards.resources import Choice, choice, choices, fastest
 from boards.tools.run import Note
 from compiler.lower.compile import compile_model
+from csb_format.arguments import number, whole
 from csb_format.files.ownership import check_replaceable
 from csb_format.model import Model
 
+from ..pages.build_picture import pictures
 from ..pages.summary import summary
-from .checks import array_of, check_clock, seed_of
+from .checks import MOST_SEEDS, array_of, check_clock, seed_of
 from .options import BuildOptions
 
 __all__ = ["SUMMARY", "build"]
@@ -36,6 +38,9 @@ def build(
     clock_mhz: float | None = None,
     seed: int = BuildOptions.seed,
     *,
+    seeds: int = BuildOptions.seeds,
+    timeout: float = BuildOptions.timeout,
+    keep: bool = BuildOptions.keep,
     tell: Callable[[str], None] = lambda text: None,
     note: Note = lambda text: None,
 ) -> str:
@@ -53,6 +58,12 @@ def build(
     clock_mhz : float, optional
         Instead of the board's.
     seed : int
+    seeds : int
+        How many from ``seed`` on are tried; the fastest clock is kept.
+    timeout : float
+        Seconds for each run of a tool.
+    keep : bool
+        Keep all files of a build that fails or is ended, in a folder beside ``out``.
     tell : callable
         Told of every stage.
     note : callable
@@ -74,36 +85,34 @@ def build(
     """
     begin = time.monotonic()
     array, seed, chosen = array_of(array), seed_of(seed), board(name)
+    seeds = whole("seeds", seeds, 1, MOST_SEEDS)
+    timeout = number("timeout", timeout, 1, math.inf)
     chosen = replace(chosen, clock_hz=check_clock(chosen, clock_mhz))
     check_replaceable(out, KIND)
     best = choice(model, chosen, *array) if array else fastest(model, chosen)
     _check_size(model, chosen, best)
-    page = partial(_page, model, chosen, best, begin)
     image = compile_model(model, best.design)
     if chosen.family.tools:
-        texts: list[str] = []
 
-        def written(built: Built) -> str:
-            texts.append(page(built))
-            return texts[0]
+        def pages(built: Built) -> dict[str, str]:
+            took = time.monotonic() - begin
+            page = summary(model, chosen, best, built, took)
+            return {SUMMARY: page} | pictures(built)
 
         build_bitstream(
-            chosen, best.design, image, out, seed=seed, tell=tell, note=note, page=written
-        )
-        return texts[0]
+            chosen, best.design, image, out, seed=seed, seeds=seeds, timeout=timeout, keep=keep,
+            tell=tell, note=note, pages=pages,
+        )  # fmt: skip
+        return (out / SUMMARY).read_text("utf-8")
     tell(f"writing the {chosen.family.made_with}")
     found = {DESIGN: json.dumps(asdict(best.design), indent=2, allow_nan=False) + "\n"}
 
     def more() -> dict[str, str]:
-        found[SUMMARY] = page(None)
+        found[SUMMARY] = summary(model, chosen, best, None, time.monotonic() - begin)
         return found
 
     write_project(chosen, best.design, image, out, more)
     return found[SUMMARY]
-
-
-def _page(model: Model, board: Board, best: Choice, begin: float, built: Built | None) -> str:
-    return summary(model, board, best, built, time.monotonic() - begin)
 
 
 def _check_size(model: Model, board: Board, best: Choice) -> None:

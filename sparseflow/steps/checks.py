@@ -32,6 +32,7 @@ __all__ = [
 
 SLOWEST_MHZ = 1.0
 MOST_SEED = (1 << 31) - 1  # what nextpnr takes
+MOST_SEEDS = 100  # runs of place and route, each of minutes
 
 
 def model_of(function: str, given: object) -> Model:

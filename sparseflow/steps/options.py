@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+from boards.tools.limits import TIMEOUT
 from compiler.array.design import Array
 from csb_format.precision import Balance, Precision
 
@@ -408,6 +409,22 @@ class BuildOptions:
     lanes: Annotated[int | None, Said("With --pes.", least=1, plain=True)] = None
     clock: Annotated[float | None, Said("MHz instead of the board's.", least=1, plain=True)] = None
     seed: Annotated[int, Said("Of place and route.")] = PLACER_SEED
+    seeds: Annotated[
+        int,
+        Said(
+            "Tried from --seed on; the fastest clock is kept.",
+            least=1,
+            most=100,
+            plain=True,
+        ),
+    ] = 1
+    timeout: Annotated[float, Said("Seconds given to each run of a tool.", least=1, plain=True)] = (
+        TIMEOUT
+    )
+    keep: Annotated[
+        bool,
+        Said("Keep all files of a build that fails or is ended, in OUT.failed.", name="--keep"),
+    ] = False
 
 
 @dataclass(frozen=True)

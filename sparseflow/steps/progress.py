@@ -1,7 +1,14 @@
-"""Progress bars on the terminal, for work that takes more than a moment."""
+"""Progress of work that takes more than a moment: bars on the terminal, lines elsewhere.
+
+Where nobody sees a bar, as in the log of a job, there is a line when a stage begins and one now and
+then. Every command runs within :func:`alive`; what draws bars on a terminal tells :func:`stage` and
+:func:`news` instead where there is none. Whatever a command says counts as a sign of life.
+"""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,19 +23,99 @@ from rich.progress import (
 )
 from rich.table import Table
 
-__all__ = ["counted", "say", "show", "stages"]
+__all__ = [
+    "EVERY",
+    "alive",
+    "console",
+    "counted",
+    "news",
+    "say",
+    "seen",
+    "show",
+    "stage",
+    "stages",
+]
 
-_console = Console(stderr=True)
+EVERY = 30.0  # seconds between two signs of life
+WORKING = "at work"
+
+console = Console(stderr=True)
+
+
+class _Signs(threading.Thread):
+    """Says where a command is when it has said nothing for a while."""
+
+    def __init__(self, name: str):
+        super().__init__(daemon=True)
+        self.stage, self.news = name, ""
+        self.begin = self.said = time.monotonic()
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        """Until the command ends."""
+        while not self.ended.wait(max(0.0, self.said + EVERY - time.monotonic())):
+            if time.monotonic() - self.said >= EVERY:
+                self.tell(f"{self.stage}: {self.news or WORKING}")
+
+    def tell(self, text: str) -> None:
+        """A line with the time since the command began."""
+        say(f"{time.monotonic() - self.begin:7.1f} s  {text}")
+
+
+_signs: _Signs | None = None
+
+
+@contextmanager
+def alive(name: str) -> Iterator[None]:
+    """Give signs of life until the end of the block; within another such block that one does.
+
+    Parameters
+    ----------
+    name : str
+        Of the command, until it names a stage.
+    """
+    global _signs
+    if seen() or _signs is not None:
+        yield
+        return
+    signs = _signs = _Signs(name)
+    signs.start()
+    try:
+        yield
+    finally:
+        _signs = None
+        signs.ended.set()
+        signs.join()
+
+
+def seen() -> bool:
+    """Whether somebody sees bars move."""
+    return console.is_terminal
 
 
 def say(text: str) -> None:
     """Print one line, as it is."""
-    _console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    if _signs is not None:
+        _signs.said = time.monotonic()
+
+
+def stage(name: str) -> None:
+    """Say that a stage begins."""
+    if _signs is not None:
+        _signs.stage, _signs.news = name.partition(": ")[0], ""
+        _signs.tell(name)
+
+
+def news(text: str) -> None:
+    """What the stage is about, for the next sign of life."""
+    if _signs is not None and text:
+        _signs.news = text
 
 
 def show(table: Table) -> None:
     """Print a table."""
-    _console.print(table)
+    console.print(table)
 
 
 def _bars() -> Progress:
@@ -38,7 +125,7 @@ def _bars() -> Progress:
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=console,
     )
 
 
@@ -51,6 +138,10 @@ def stages() -> Iterator[Callable[[str, int, int, float], None]]:
     callable
         To be told (stage, epoch, epochs of the stage, loss).
     """
+    if not seen():
+        with alive("training"):
+            yield _told()
+        return
     bars, tasks = _bars(), dict[str, TaskID]()
 
     def tell(stage: str, epoch: int, epochs: int, loss: float) -> None:
@@ -64,6 +155,19 @@ def stages() -> Iterator[Callable[[str, int, int, float], None]]:
     finally:
         if tasks:
             bars.stop()
+
+
+def _told() -> Callable[[str, int, int, float], None]:
+    """The same as lines."""
+    begun: set[str] = set()
+
+    def tell(name: str, epoch: int, epochs: int, loss: float) -> None:
+        if name not in begun:
+            begun.add(name)
+            stage(name)
+        news(f"epoch {epoch} of {epochs}, loss {loss:.3f}")
+
+    return tell
 
 
 @contextmanager
@@ -83,6 +187,13 @@ def counted(name: str, total: int, scale: int = 1) -> Iterator[Callable[..., Non
     callable
         To be told the count, and a note to show beside it.
     """
+    if not seen():
+        with alive(name):
+            stage(name)
+            yield lambda count, note="": news(
+                f"{min(total, count // scale)} of {total}" + (f"; {note}" if note else "")
+            )
+        return
     with _bars() as bars:
         task = bars.add_task(name, total=total, note="")
         yield lambda count, note="": bars.update(

@@ -12,7 +12,7 @@ import pytest
 from bench.boards.bitstreams import CASES as BITSTREAMS
 from bench.boards.fit import CASES, count
 from boards import resources as fit
-from boards.board import BoardError, board
+from boards.board import BoardError, board, board_names
 from boards.build.open_tools import tools_of
 from boards.resources import LINK_BLOCKS, Usage, choice, choices, estimate, fastest
 from boards.tools.synth import reading, run_yosys, synthesise_ecp5
@@ -280,3 +280,10 @@ def test_products_of_few_bits_take_no_multiplier(name: str, act_bits: int, taken
     given = random_model(np.random.default_rng(0), 4, 8, 2, 1, 1, value_bits=8, act_bits=act_bits)
     array = 4 if one.has.halves is False or act_bits > 9 else 2
     assert estimate(design_for(given, 4, 1, **one.options), one).multipliers == array + taken
+
+
+def test_boards_of_the_shipped_network_are_as_the_page_says() -> None:
+    shipped = BITSTREAMS["shakespeare_ecpix5"].model()
+    fits = {name: any(c.fits for c in choices(shipped, board(name))) for name in board_names()}
+    made = {name for name in board_names() if board(name).family.tools}
+    assert {name for name in made if fits[name]} == {"ecpix5", "ulx3s"}

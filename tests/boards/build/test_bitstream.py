@@ -41,10 +41,10 @@ def test_clock_that_is_missed_says_what_to_change() -> None:
 
 def test_design_that_does_not_fit_says_what_to_change() -> None:
     log = "Info: x\nERROR: Unable to place cell 'a', no BELs remaining to implement cell type 'B'\n"
-    message = why(board("ulx3s"), "nextpnr-ecp5", log)
+    message = str(why(board("ulx3s"), "nextpnr-ecp5", log))
     assert message.startswith("the design does not fit ULX3S-85F: ERROR: Unable to place cell 'a'")
     assert "sparseflow fit MODEL --board ulx3s" in message
-    assert why(board("ulx3s"), "ecppack", "ERROR: no\n") == "ecppack failed: ERROR: no"
+    assert str(why(board("ulx3s"), "ecppack", "ERROR: no\n")) == "ecppack failed: ERROR: no"
 
 
 def test_lanes_leave_the_dsps_of_a_small_device_to_the_array() -> None:
@@ -94,6 +94,13 @@ def test_smallest_bitstream(smallest: tuple[Path, Built, list[str]]) -> None:
     assert use.block_rams == pytest.approx(first.ram, rel=0.1)
     assert use.luts == pytest.approx(first.lut, rel=0.2)
     assert [path.name for path in out.parent.iterdir()] == ["a"]
+    assert [attempt.fmax_mhz for attempt in first.attempts] == [first.fmax_mhz]
+    # every cell is in a block, the array's in its PEs, and the path's time is that of the clock
+    for kind in ("lut", "ff", "ram", "dsp"):
+        assert sum(block.cells[kind] for block in first.blocks) == getattr(first, kind)
+    assert next(block.instances for block in first.blocks if block.name == "core.pe") == 4
+    path = first.paths[0]
+    assert 1000 / (path.ns("logic") + path.ns("routing")) == pytest.approx(first.fmax_mhz, rel=0.01)
 
 
 @pytest.mark.slow
@@ -104,4 +111,24 @@ def test_same_seed_gives_the_same_bitstream(
     given, news = image(), set[str]()
     again = build_bitstream(SMALL, given.design, given, tmp_path / "b", seed=1, note=news.add)
     assert again == smallest[1]
-    assert any("% overlap" in text for text in news)
+    assert any(text.startswith("placing, overlap COMB=") for text in news)
+
+
+# kept of 8 and 32 weights of a bank, so that four fifths of the block RAM are taken
+FULL = {"ecpix5": (1, 4), "ulx3s": (2, 10)}
+
+
+@pytest.mark.slow
+@pytest.mark.synth
+@pytest.mark.parametrize("name", FULL)
+def test_a_network_that_fills_the_memory_is_placed_and_routed(name: str, tmp_path: Path) -> None:
+    """The static placer goes round for ever on the first, as with the Shakespeare network."""
+    given, k = board(name), FULL[name]
+    model = random_model(np.random.default_rng(0), 64, 256, banks=8, k_ih=k[0], k_hh=k[1])
+    design = design_for(model, 4, 2, **given.options)
+    built = build_bitstream(given, design, compile_model(model, design), tmp_path / "a", seed=1)
+    assert built.ram >= 0.8 * given.has.block_rams
+    assert built.fmax_mhz >= built.clock_mhz
+    frozen = [attempt for attempt in built.attempts if attempt.failure.startswith("frozen")]
+    assert frozen or name != "ecpix5"
+    assert len(built.attempts) == len(frozen) + 1

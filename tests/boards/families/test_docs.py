@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from boards.board import OWN, Board, board, board_names
-from boards.build.open_tools import pack, place, synthesis
+from boards.build.open_tools import pack, place, synthesis, tools_of
 from boards.build.top_verilog import board_verilog
 from boards.tools.synth import run_yosys
 from compiler.array.needs import design_for
@@ -116,7 +116,7 @@ def made(one: Board, work: Path) -> bytes:
     design = design_for(small, 4, 1, **one.options)
     flat = ["flatten -noscopeinfo", "opt_clean -purge", "write_json netlist.json"]
     run_yosys(work, [*synthesis(one, design, ("board.v", "link.v")), *flat], 300)
-    place(one, work, 1, 300, lambda text: None)
+    place(one, work, tools_of(one).placers[0], 1, 300, lambda text: None)
     return pack(one, work, 300).read_bytes()
 
 

@@ -51,7 +51,11 @@ endmodule
             "something else",
             "routing, 7013 arcs left",
         ),
-        ("Info: overlap: COMB=99.4%, FF=99.5%, RAM=9%, MUL=9%\nInfo:", "placing, 99.4 % overlap"),
+        (
+            "Info: overlap: COMB=99.4%, FF=99.5%, RAM=9%, MUL=9%\nInfo:",
+            "placing, overlap COMB=99.4%, FF=99.5%, RAM=9%, MUL=9%",
+        ),
+        ("Info: iter=693 steplen=1.67 a=348.9 penalty=[1, 1]\n", "placing, iteration 693"),
         ("Info:     'a_LUT4_F[0]' is routed using segments.\n", "routing long wires"),
     ],
 )
@@ -117,7 +121,7 @@ def test_a_design_that_is_too_large_says_what_to_change(tmp_path: Path) -> None:
         BitstreamError,
         match=r"not fit iCEBreaker: it takes 20 ICESTORM_DSP, it has 8\. Choose fewer --pes or",
     ):
-        place(board("icebreaker"), tmp_path, 1, 300, lambda text: None)
+        place(board("icebreaker"), tmp_path, "heap", 1, 300, lambda text: None)
 
 
 def test_a_tool_that_takes_too_long(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_build_that_is_ended_leaves_nothing(model: Path, tmp_path: Path, until
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with activities() as (begin, note):
+    with activities("build") as (begin, note):
         begin("synthesis")
         note("ABC")
     assert capsys.readouterr().err.split()[1:] == ["s", "synthesis"]

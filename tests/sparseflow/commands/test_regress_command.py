@@ -34,7 +34,7 @@ def regress(
     folder: Path, *more: str, out: str = "out", **env: str
 ) -> subprocess.CompletedProcess[str]:
     words = f"sparseflow regress suite.toml --out {out} --cache cache --jobs 1"
-    return shell(" ".join([words, *more]), folder, **env)
+    return shell(" ".join([words, *more]), folder, None, **env)
 
 
 def test_green_red_and_accepted(tmp_path: Path) -> None:
@@ -192,11 +192,11 @@ def test_the_clock_of_a_tiny_array_is_held(tmp_path: Path) -> None:
 def test_the_shell_example_runs(tmp_path: Path) -> None:
     path = suite(tmp_path, 10)
     places = {"SUITE": str(path), "OUT": str(tmp_path / "o"), "CACHE": str(tmp_path / "c")}
-    done = shell(f"{ROOT / 'examples/regress/ci.sh'} run", tmp_path, **places)
+    done = shell(f"{ROOT / 'examples/regress/ci.sh'} run", tmp_path, None, **places)
     assert done.returncode == 0, done.stderr
     assert "## Regression suite: green" in done.stdout
     (tmp_path / "suite.baseline.json").write_text('{"cases": {"cells": {"lut": 11}}}')
-    done = shell(f"{ROOT / 'examples/regress/ci.sh'} run", tmp_path, **places)
+    done = shell(f"{ROOT / 'examples/regress/ci.sh'} run", tmp_path, None, **places)
     assert done.returncode == 1
     assert "## Regression suite: red" in done.stdout
 

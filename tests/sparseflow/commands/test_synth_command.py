@@ -12,6 +12,7 @@ from boards.tools.synth import SynthesisError
 from csb_format import save_model
 from csb_format.random_models import demo_sized
 from hdl.verilog import VerilogFiles
+from sparseflow.steps.progress import news
 
 Run = Callable[..., int]
 
@@ -89,4 +90,4 @@ def test_figures_of_place_and_route(
     out = tmp_path / "figures.json"
     assert run("timing", "--board", "ulx3s", "--lanes", "2", "--seed", "3", "--json", str(out)) == 0
     assert json.loads(out.read_text()) == {"lut": 10, "fmax_mhz": 83.5}
-    assert (asked[0], *asked[2:]) == ("ulx3s", 4, 2, 3)
+    assert (asked[0], *asked[2:]) == ("ulx3s", 4, 2, 3, news)

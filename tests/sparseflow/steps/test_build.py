@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from boards.board import BoardError, board
+from boards.build.attempts import Attempt
 from boards.build.bitstream import Built
+from boards.build.blocks import Block
+from boards.build.critical import CriticalPath, Hop
 from boards.build.record import SUMMARY_DATA
 from boards.resources import RESOURCES, choice
 from compiler.array.design import Design
 from csb_format import Model
 from csb_format.files.ownership import PlaceError
 from csb_format.random_models import random_model
+from sparseflow.pages.build_picture import pictures
 from sparseflow.pages.summary import speeds, summary
 from sparseflow.steps.build import SUMMARY, build
 
@@ -136,3 +142,49 @@ def test_speeds(small: Model) -> None:
     real, dense = speeds(small, cycles=64, megahertz=100.0)
     assert real == pytest.approx(2 * 32 * (2 + 2) * 100e6 / 64 / 1e9)
     assert dense == pytest.approx(2 * 32 * (4 + 8) * 100e6 / 64 / 1e9)
+
+
+def test_page_has_runs_cells_by_block_and_the_critical_path(small: Model) -> None:
+    hops = (
+        Hop("logic", 0.5, "core.pe.a", "link.accelerator.core.pe0.a_TRELLIS_FF_Q", "Q"),
+        Hop("routing", 1.25, "core.pe.b", "link.accelerator.core.pe0.b_LUT4_Z", "A"),
+        Hop("logic", 0.25, "core.pe.b", "link.accelerator.core.pe0.b_LUT4_Z", "F"),
+    )
+    cells = (
+        Block("core.pe", 4, {"lut": 1324, "ff": 8, "ram": 16, "dsp": 0}),
+        Block("link<b>", 1, {"lut": 7, "ff": 0, "ram": 0, "dsp": 0}),
+    )
+    built = Built(
+        "ecpix5", 4, 2, 8, 90.5, 75.0, 1331, 8, 16, 0, 1, "ab" * 32, {"tool": "1"}, "x.bit",
+        placer="heap", blocks=cells, paths=(CriticalPath("clk", "a.Q", "b.F", hops),),
+        attempts=(Attempt(1, "static", failure="frozen: x"), Attempt(1, "heap", 90.5)),
+    )  # fmt: skip
+    ecpix5 = board("ecpix5")
+    page = summary(small, ecpix5, choice(small, ecpix5, 4, 2), built, 61.0)
+    assert "- seed 1, static: frozen: x\n- seed 1, heap: 90.5 MHz, taken\n" in page
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("|")]
+    found = {row[0].strip(): [field.strip() for field in row[1:]] for row in rows}
+    assert found["block"] == ["number", "LUT", "FF", "RAM"]  # no multipliers: no column
+    assert found["core.pe"] == ["4", "1324", "8", "16"]
+    assert found["link<b>"] == ["1", "7", "", ""]
+    assert "- 2.00 ns: 0.75 logic, 1.25 routing" in page
+    assert found["core.pe.b"] == ["1", "0.25", "1.25"]
+    ((name, picture),) = pictures(built).items()
+    assert f"]({name})" in page
+    texts = [element.text for element in ElementTree.fromstring(picture).iter() if element.text]
+    assert {"4 x core.pe", "1,324", "link<b>", "routing, 1.25 ns", "core.pe.b"} <= set(texts)
+
+
+def test_page_without_blocks_has_no_picture(small: Model) -> None:
+    built = Built("ulx3s", 4, 2, 8, 90.5, 100.0, 8364, 1, 20, 39, 7, "ab" * 32, {"tool": "1"})
+    assert pictures(built) == {}
+    best = choice(small, board("ulx3s"), 4, 2)
+    assert "![" not in summary(small, board("ulx3s"), best, built, 61.0)
+
+
+def test_seeds_and_limits_are_checked_before_the_work(small: Model, tmp_path: Path) -> None:
+    wrong: dict[str, Any]
+    for wrong in ({"seeds": 0}, {"seeds": 101}, {"timeout": 0.5}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            build(small, "ecpix5", tmp_path / "out", (4, 2), **wrong)
+    assert not list(tmp_path.iterdir())
