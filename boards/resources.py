@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-from compiler.abi.wire import output_fields
 from compiler.array.design import Design
 from compiler.array.needs import design_for
-from compiler.array.widths import size_of
-from compiler.lower.load import Space, space_depths, space_widths
 from compiler.lower.plan import Plan
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import CycleModel
@@ -21,6 +18,7 @@ from csb_format.shape import ModelShape
 
 from .board import Board, BoardError, Part
 from .families.family import Costs
+from .memories import TABLES, large_rams, memories
 
 __all__ = [
     "LINK_BLOCKS",
@@ -37,10 +35,6 @@ __all__ = [
 ]
 
 PES = (4, 8, 16, 32, 64, 128)
-# What Yosys 0.70 reckons with on ECP5 and Gowin where it chooses between block RAM and logic: a
-# block, a bit of 16 words, and a bit of every further 16 words to choose from.
-BLOCK_COST, BIT_COST, CHOICE_COST = 128, 1.0, 0.5
-TABLES, TABLE_GUARD = 5, 3  # of an element-wise lane: sigmoid and tanh
 NARROW = 9  # bits of the operands of half a multiplier
 # LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_resources.py)
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
@@ -54,7 +48,6 @@ COMPACT_REGISTERS = (1760, 0.0, 0.0, 5.1)
 GUARD = 2  # per bit of a vector bank in blocks: Yosys lets it be read where it is written
 DEEP = 1.06  # copies of what many cells read
 LINK_BLOCKS = 2
-LARGE_WORDS, LARGE_BITS = 16384, 16  # of a memory with one port
 
 
 @dataclass(frozen=True)
@@ -173,15 +166,15 @@ def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     """Cells that a design takes on a board, with or without its link."""
     part = board.has
     luts, blocks = LINK * link, LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
-    large, distributed = _large(design) if part.large_rams else 0, 0
-    memories = _memories(design, matrices=not large)
-    if _blocks(*memories[0][:2], part) and not design.compact:
-        luts += GUARD * memories[0][0] * memories[0][2]
-    for width, depth, count in memories:
-        used = _blocks(width, depth, part)
-        blocks += used * count
-        distributed += 0 if used else count * _distributed(width, depth)
-        luts += 0 if used else count * _chosen(width, depth)
+    large, distributed = large_rams(design) if part.large_rams else 0, 0
+    banks, *others = memories(design, matrices=not large)
+    if banks.blocks(part) and not design.compact:
+        luts += GUARD * banks.width * banks.number
+    for memory in (banks, *others):
+        used = memory.blocks(part)
+        blocks += used * memory.number
+        distributed += 0 if used else memory.number * memory.distributed
+        luts += 0 if used else memory.number * round(READ * memory.chosen)
     luts += distributed * board.family.costs.distributed
     multipliers, instead = _multipliers(design, board)
     logic = (luts + _logic(design) + instead) * (DEEP if design.deep else 1)
@@ -236,56 +229,6 @@ def _multipliers(design: Design, board: Board) -> tuple[int, int]:
     halves = sum(p.number for p in hard if part.halves and max(p.a, p.b) <= NARROW)
     whole = sum(p.number for p in hard) - halves
     return whole + ceil(halves / 2), sum(p.a * p.b * p.number for p in every if p not in hard)
-
-
-def _large(design: Design) -> int:
-    """Memories of a single port: the matrices of a compact design, whatever their size."""
-    if not design.compact:
-        return 0
-    depth = space_depths(design)[Space.MATRIX]
-    return design.pes * ceil(design.piece_bits / LARGE_BITS) * ceil(depth / LARGE_WORDS)
-
-
-def _memories(design: Design, *, matrices: bool) -> list[tuple[int, int, int]]:
-    """Width, depth and number of vector banks, and of all others or all but matrices."""
-    banks = design.pes * design.lanes * design.write_ports
-    table = 2 * (design.gate.frac + TABLE_GUARD) - 1
-    tables = 1 if design.compact else TABLES
-    widths, depths = space_widths(design), space_depths(design)
-    found = [
-        (design.act_bits, ceil(design.vector_depth / design.write_ports), banks),
-        (design.acc_bits, design.slots, design.pes),
-        (widths[Space.BIAS], depths[Space.BIAS], design.units),
-        (design.state.width, design.state_depth, design.units),
-        (table, 1 << design.arithmetic.piecewise.index_bits, tables * design.units),
-        (widths[Space.PROGRAM], depths[Space.PROGRAM], 1),
-        (size_of(output_fields(design)), design.output_depth, 1),
-    ]
-    if matrices and not design.streamed:
-        found.append((widths[Space.MATRIX], depths[Space.MATRIX], design.pes))
-    if design.linear:
-        found.append((design.acc_bits, design.linear, design.projectors))
-    return found
-
-
-def _blocks(width: int, depth: int, part: Part) -> int:
-    """Block RAMs of a memory; 0 if it is too small for them."""
-    blocks = min(ceil(width / bits) * ceil(depth / words) for words, bits in part.ram_shapes)
-    if part.distributed == 0:
-        return blocks
-    rows, paid = ceil(depth / 16), ceil(width / part.ram_step) * part.ram_step
-    cost = BIT_COST * paid * rows + ceil(CHOICE_COST * width * (rows - 1))
-    return 0 if cost < BLOCK_COST * blocks else blocks
-
-
-def _distributed(width: int, depth: int) -> int:
-    """Memories of 16 words of 4 bits in the place of a larger one."""
-    return ceil(width / 4) * ceil(depth / 16)
-
-
-def _chosen(width: int, depth: int) -> int:
-    """LUT4 sites that choose among them."""
-    return round(width * READ * (ceil(depth / 16) - 1))
 
 
 def _logic(design: Design) -> int:

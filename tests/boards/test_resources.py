@@ -47,49 +47,6 @@ def test_estimate_is_near_synthesis(
     assert use.luts == pytest.approx(found["LUT4 sites"], rel=0.2)
 
 
-MEMORY = """
-module m_{w}_{d} (
-    input clk, we, input [7:0] to, from, input [{w}-1:0] in, output reg [{w}-1:0] out
-);
-    (* no_rw_check *) reg [{w}-1:0] words [0:{d}-1];
-    always @(posedge clk) begin if (we) words[to] <= in; out <= words[from]; end
-endmodule
-"""
-PORTS = ".clk(clk), .we(we), .to(to), .from(from), .in(in[{w}-1:0]), .out(out[{n}*64 +: {w}])"
-# the last and the first width for which a family takes logic and blocks; one below two blocks
-MEMORIES = {
-    "ulx3s": [(31, 48), (32, 48), (20, 64), (21, 64), (8, 128), (9, 128), (44, 64), (45, 64)],
-    "tang_primer_20k": [
-        (31, 48), (32, 48), (23, 64), (24, 64), (10, 128), (12, 128), (46, 64), (47, 64),
-    ],
-}  # fmt: skip
-
-
-@pytest.mark.synth
-@pytest.mark.parametrize("name", MEMORIES)
-def test_memories_are_of_what_synthesis_chooses(name: str, tmp_path: Path) -> None:
-    sizes, part = MEMORIES[name], board(name).has
-    made = "".join(MEMORY.format(w=w, d=d) for w, d in sizes)
-    inside = "".join(
-        f"m_{w}_{d} i{n} ({PORTS.format(w=w, n=n)});\n" for n, (w, d) in enumerate(sizes)
-    )
-    ports = (
-        f"input clk, we, input [7:0] to, from, input [63:0] in, output [{64 * len(sizes)}:0] out"
-    )
-    (tmp_path / "m.v").write_text(f"{made}module top ({ports});\n{inside}endmodule\n")
-    family = {"ecp5": "synth_ecp5", "gowin": "synth_gowin -family gw2a"}[board(name).family.name]
-    commands = ["read_verilog -sv m.v", f"{family} -top top -noflatten -run begin:map_ffram"]
-    run_yosys(tmp_path, [*commands, "tee -q -o cells.txt stat -json"], 300)
-    text = (tmp_path / "cells.txt").read_text("utf-8")
-    modules = json.loads(text[text.index("{") :])["modules"]
-    for w, d in sizes:
-        cells = modules[f"\\m_{w}_{d}"]["num_cells_by_type"]
-        blocks = sum(n for kind, n in cells.items() if kind.endswith(("DP16KD", "X9B", "DPX9")))
-        small = sum(n for kind, n in cells.items() if kind.endswith(("DPR16X4", "RAM16SDP4")))
-        assert blocks == fit._blocks(w, d, part)
-        assert small == (0 if blocks else fit._distributed(w, d))
-
-
 # hidden units, M, N, bits, deep, with the link; multipliers, block RAMs, LUT4 sites that
 # Yosys 0.70 counted, each block synthesised once
 COUNTED = [

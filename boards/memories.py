@@ -1,0 +1,108 @@
+"""Memories of a design: which become block RAM and which logic, as Yosys reckons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+from typing import NamedTuple
+
+from compiler.abi.wire import output_fields
+from compiler.array.design import Design
+from compiler.array.widths import size_of
+from compiler.lower.load import Space, space_depths, space_widths
+
+from .board import Part
+
+__all__ = ["TABLES", "Memory", "large_rams", "memories"]
+
+TABLES, TABLE_GUARD = 5, 3  # of an element-wise lane: sigmoid and tanh
+# What Yosys 0.70 (memory_libmap) reckons with on ECP5 and Gowin: a block, a bit of 16 words in
+# logic, a bit of every further 16 words to choose from, their enables, and each thing that is made
+# beside a memory. Beside logic that is the register that the word comes from; beside blocks one
+# thing, and seven where a word may be read in the cycle that writes it.
+BLOCK_COST, BIT_COST, CHOICE_COST, ENABLE_COST, BESIDE_COST = 128, 1.0, 0.5, 0.5, 2.0
+BESIDE, BESIDE_GUARDED = 1, 7
+LARGE_WORDS, LARGE_BITS = 16384, 16  # of a memory with one port
+
+
+class Memory(NamedTuple):
+    """Memories of one kind.
+
+    Parameters
+    ----------
+    width, depth : int
+        Bits of a word, and words.
+    number : int
+    guarded : bool
+        A word may be read in the cycle that writes it.
+    """
+
+    width: int
+    depth: int
+    number: int = 1
+    guarded: bool = False
+
+    def blocks(self, part: Part) -> int:
+        """Block RAMs of one; 0 if Yosys makes it of logic."""
+        shapes = part.ram_shapes
+        blocks = min(ceil(self.width / bits) * ceil(self.depth / words) for words, bits in shapes)
+        if part.distributed == 0:
+            return blocks
+        beside = BESIDE_GUARDED if self.guarded else BESIDE
+        paid = BLOCK_COST * blocks + BESIDE_COST * beside
+        return blocks if paid < int(self._logic_cost(part.ram_step)) else 0  # whole numbers
+
+    def _logic_cost(self, step: int) -> float:
+        """Of logic, whose width grows by ``step`` bits."""
+        paid = ceil(self.width / step) * step * self._rows
+        enables = self._rows if self._rows > 1 else 0
+        chosen = self.width * (self._rows - 1)
+        return BIT_COST * paid + CHOICE_COST * chosen + ENABLE_COST * enables + BESIDE_COST
+
+    @property
+    def _rows(self) -> int:
+        return ceil(self.depth / 16)
+
+    @property
+    def distributed(self) -> int:
+        """Memories of 16 words of 4 bits in the place of one."""
+        return ceil(self.width / 4) * self._rows
+
+    @property
+    def chosen(self) -> int:
+        """Bits that are chosen from those."""
+        return self.width * (self._rows - 1)
+
+
+def large_rams(design: Design) -> int:
+    """Memories of a single port: the matrices of a compact design, whatever their size."""
+    if not design.compact:
+        return 0
+    depth = space_depths(design)[Space.MATRIX]
+    return design.pes * ceil(design.piece_bits / LARGE_BITS) * ceil(depth / LARGE_WORDS)
+
+
+def memories(design: Design, *, matrices: bool) -> list[Memory]:
+    """Vector banks first, then all others, or all but matrices."""
+    banks = design.pes * design.lanes * design.write_ports
+    return [
+        Memory(design.act_bits, ceil(design.vector_depth / design.write_ports), banks, True),
+        Memory(design.acc_bits, design.slots, design.pes, True),
+        Memory(design.state.width, design.state_depth, design.units, True),
+        Memory(size_of(output_fields(design)), design.output_depth, 1, True),
+        *_loaded(design, matrices),
+    ]
+
+
+def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
+    """Those that nothing writes while an array runs, and tables."""
+    widths, depths = space_widths(design), space_depths(design)
+    table = 2 * (design.gate.frac + TABLE_GUARD) - 1
+    tables = 1 if design.compact else TABLES
+    yield Memory(widths[Space.BIAS], depths[Space.BIAS], design.units)
+    yield Memory(table, 1 << design.arithmetic.piecewise.index_bits, tables * design.units)
+    yield Memory(widths[Space.PROGRAM], depths[Space.PROGRAM])
+    if matrices and not design.streamed:
+        yield Memory(widths[Space.MATRIX], depths[Space.MATRIX], design.pes)
+    if design.linear:
+        yield Memory(design.acc_bits, design.linear, design.projectors)
