@@ -49,8 +49,9 @@ CASES: dict[str, Case | Shipped] = {
         Case("icebreaker", 4, 1, 12, 64, 8, (1, 2), 8, 12),
         Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 12, 12),
         Case("icebreaker", 4, 1, 12, 32, 8, (1, 2), 8, 16),
-        # the fastest array of a shipped network
+        # the fastest arrays of a shipped network
         Shipped("ecpix5", 8, 8, SHAKESPEARE),
+        Shipped("ulx3s", 16, 8, SHAKESPEARE),
     )
 }
 # how `Usage` calls the kinds of cells of `boards.build.open_tools`
@@ -123,7 +124,7 @@ def _table(rows: Rows) -> Table:
         case = CASES[row["case"]]
         b = board(case.board)
         use = estimate(case.design(case.model()), b)
-        cells = (_difference(row["counted"][name], getattr(use, name)) for name in NAMES)
+        cells = (_difference(row["counted"].get(name, 0), getattr(use, name)) for name in NAMES)
         table.add_row(row["case"], *cells)
     return table
 
