@@ -21,7 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from .ownership import (
+    CACHE,
     MARKER,
+    SHARED,
     Marker,
     PlaceError,
     check_replaceable,
@@ -256,7 +258,7 @@ def shared_folder(
     Raises
     ------
     PlaceError
-        If one of them is there and not ours.
+        If one of them is there and not ours, or a command replaces the folder as a whole.
     """
     place = Path(folder)
     check_shared(place, names)
@@ -268,9 +270,9 @@ def shared_folder(
     turn = f"{os.getpid()}-{next(_turns)}"
     with held(place):
         check_shared(place, names)
-        marker = Marker.of(place) or Marker("work")
+        marker = Marker.of(place) or Marker(SHARED)
         opened = marker.open | {turn: list(names)}
-        replace_file(place / MARKER, replace(marker, kind="work", open=opened).text())
+        replace_file(place / MARKER, replace(marker, kind=SHARED, open=opened).text())
     try:
         yield place
     finally:
@@ -293,13 +295,13 @@ def cache_folder(folder: str | os.PathLike[str], names: Sequence[str]) -> Path:
     Raises
     ------
     PlaceError
-        If one of them is there and not ours.
+        If one of them is there and not ours, or a command replaces the folder as a whole.
     """
     place = Path(folder)
     check_shared(place, names)
     place.mkdir(parents=True, exist_ok=True)
     with held(place):
-        marker = Marker.of(place) or Marker("cache")
+        marker = Marker.of(place) or Marker(CACHE)
         if not set(names) <= set(marker.open.get(ALWAYS, ())):
             check_shared(place, names)
             opened = marker.open | {ALWAYS: list(names)}
@@ -312,7 +314,7 @@ def _close(
 ) -> None:
     """List what was written; a folder in which nothing was is as before."""
     with suppress(FileNotFoundError), held(place):
-        marker = Marker.of(place) or Marker("work")
+        marker = Marker.of(place) or Marker(SHARED)
         done = set(names) | {n for t, each in marker.open.items() if _over(t) for n in each}
         files = {p: was for p, was in marker.files.items() if os.path.lexists(place / p)}
         files |= _states(place, done, fixed)

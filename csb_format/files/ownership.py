@@ -30,6 +30,15 @@ __all__ = [
 
 MARKER = ".sparseflow.json"
 VERSION = 1
+# Kinds of folders to which several commands add; all others are replaced as a whole.
+SHARED, CACHE = "work", "cache"
+# What messages call kinds that are not the names of commands.
+COMMANDS = {
+    SHARED: "simulate, report, regress, demo or data",
+    CACHE: "regress --cache",
+    "artifacts": "regress --artifacts",
+    "failed build": "build, of one that failed",
+}
 SPECIAL = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISFIFO, "a FIFO"),
@@ -50,7 +59,8 @@ class Marker:
     Parameters
     ----------
     kind : str
-        What made it; only the same kind replaces it as a whole.
+        What made it; only the same kind replaces it as a whole, and nothing is added to it but
+        to :data:`SHARED` and :data:`CACHE`.
     files : dict of str to str
         By their paths inside, with ``/``, the :func:`state` of all files in it as they were
         written. Empty where tools go on writing, and in markers of before there were states: the
@@ -69,6 +79,11 @@ class Marker:
         if self.open:
             fields["open"] = self.open
         return (json.dumps(fields, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+    @property
+    def command(self) -> str:
+        """What made it, as users call it."""
+        return COMMANDS.get(self.kind, self.kind)
 
     def at_work(self, path: str) -> bool:
         """Whether a file lies where a process is or was at work, and may be anything."""
@@ -234,7 +249,7 @@ def check_replaceable(folder: str | os.PathLike[str], kind: str) -> None:
     marker = Marker.of(place)
     if marker and marker.kind != kind:
         raise PlaceError(
-            f"{place} would be replaced as a whole but is of another command ({marker.kind}): "
+            f"{place} would be replaced as a whole but is of another command ({marker.command}): "
             "give a new or an empty folder"
         )
     if found := _foreign(place):
@@ -290,13 +305,19 @@ def check_shared(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
     Raises
     ------
     PlaceError
-        Naming the first that is not ours.
+        Naming the first that is not ours; or if a command replaces the folder as a whole, which
+        would refuse it with anything else in it.
     OSError
         As :func:`check_folder`.
     """
     place = Path(folder)
     check_folder(place)
     marker = Marker.of(place) if place.is_dir() else None
+    if marker and marker.kind not in (SHARED, CACHE):
+        raise PlaceError(
+            f"{place} is of another command ({marker.command}), which replaces it as a whole: "
+            "give another folder"
+        )
     for name in names:
         if what := special(place / name):
             raise PlaceError(f"{place / name} is {what}, which is never replaced: remove it")

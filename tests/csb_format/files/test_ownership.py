@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from csb_format.files import ownership
-from csb_format.files.folders import replaced_folder, shared_folder
+from csb_format.files.folders import cache_folder, replaced_folder, shared_folder
 from csb_format.files.ownership import (
     MARKER,
     Marker,
@@ -118,6 +118,38 @@ def test_another_commands_folder_is_kept(ours: Path) -> None:
         check_replaceable(ours, "build")
 
 
+@pytest.mark.parametrize("kind", ["verilog", "build", "ip", "artifacts", "failed build"])
+def test_nothing_is_added_to_a_folder_that_a_command_replaces_as_a_whole(
+    tmp_path: Path, kind: str
+) -> None:
+    with replaced_folder(tmp_path / "ours", kind) as new:
+        new.mkdir()
+        (new / "top.v").touch()
+    told = (
+        r"ours is of another command \((regress --)?%s.*\), which replaces it as a whole: give an"
+    )
+    for use in (
+        lambda: check_shared(tmp_path / "ours", ["report.html"]),
+        lambda: shared_folder(tmp_path / "ours", ["report.html"]).__enter__(),
+        lambda: cache_folder(tmp_path / "ours", ["models"]),
+    ):
+        with pytest.raises(PlaceError, match=told % kind.split()[-1]):
+            use()
+    check_replaceable(tmp_path / "ours", kind)
+
+
+def test_what_commands_add_to_is_named_by_them(tmp_path: Path) -> None:
+    with shared_folder(tmp_path, ["report.html"]):
+        (tmp_path / "report.html").touch()
+    with pytest.raises(
+        PlaceError, match=r"is of another command \(simulate, report, regress, demo"
+    ):
+        check_replaceable(tmp_path, "verilog")
+    cache_folder(tmp_path / "cache", ["models"])
+    with pytest.raises(PlaceError, match=r"is of another command \(regress --cache\): give a new"):
+        check_replaceable(tmp_path / "cache", "verilog")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -192,8 +224,11 @@ def test_a_list_without_states_is_held_by_its_names(ours: Path) -> None:
 def test_one_rule_for_what_took_the_place_of_a_file(
     ours: Path, check: Any, make: Callable[[Path], None], what: str, states: bool
 ) -> None:
-    if not states:
-        (ours / MARKER).write_bytes(Marker("verilog", dict.fromkeys(contents(ours), "")).text())
+    marker = Marker.of(ours)
+    assert marker is not None
+    files = marker.files if states else dict.fromkeys(contents(ours), "")
+    kind = "verilog" if check is check_replaceable else "work"
+    (ours / MARKER).write_bytes(Marker(kind, files).text())
     (ours / "sub" / "image.mem").unlink()
     make(ours / "sub" / "image.mem")
     with pytest.raises(PlaceError, match=rf"holds sub/image\.mem, {what}"):

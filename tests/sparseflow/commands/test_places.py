@@ -56,6 +56,21 @@ def test_verilog_keeps_the_users_own(run: Run, chain: Chain, at: Path, capsys: T
     assert everything(at / "rtl") == before
 
 
+def test_nothing_is_added_to_a_folder_of_verilog(
+    run: Run, chain: Chain, at: Path, capsys: Text
+) -> None:
+    emit = ("verilog", chain.model, "--out", "rtl", "--pes", 4, "--lanes", 4)
+    assert run(*emit) == 0
+    before = everything(at / "rtl")
+    assert run("report", "rtl", "--out", "rtl") == 2
+    told = "error: rtl is of another command (verilog), which replaces it as a whole: give another"
+    assert told in capsys.readouterr().err
+    assert run("simulate", chain.model, "--data", chain.data, "--build", "rtl") == 2
+    assert told in capsys.readouterr().err
+    assert everything(at / "rtl") == before
+    assert run(*emit) == 0
+
+
 def test_a_build_keeps_the_users_own(run: Run, chain: Chain, at: Path, capsys: Text) -> None:
     before = put(at / "out", "summary.md", "thesis.tex")  # not even beside a summary
     assert run("build", chain.model, "--board", "arty_a7", "--out", "out") == 2
