@@ -10,6 +10,7 @@ from pathlib import Path
 
 from compiler.array.design import Design
 from csb_format.files.folders import temporary_folder
+from csb_format.scales import DesignError
 from hdl.verilog import VerilogFiles, emit_verilog
 from sim.run.errors import SimulationError
 from sim.run.processes import TIMEOUT
@@ -35,7 +36,17 @@ def emit_link(design: Design, folder: Path) -> VerilogFiles:
     design : Design
     folder : Path
         As for :func:`hdl.verilog.emit_verilog`.
+
+    Raises
+    ------
+    DesignError
+        For a streamed design: behind this link nothing gives it the words of its matrices.
     """
+    if design.streamed:
+        raise DesignError(
+            "a streamed design takes its matrices from DRAM, which no link carries: compile "
+            "without streamed=True, or run it with sf.verify or sf.simulate"
+        )
     return emit_verilog(
         design,
         folder,

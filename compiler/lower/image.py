@@ -54,6 +54,26 @@ class Image(Plan):
         """Bits of a word of a memory."""
         return space_widths(self.design)[self._space(name)[0]]
 
+    def stream_payloads(self, part: int = 0) -> list[int]:
+        """What a streamed design takes from ``matrix`` for a frame, in order.
+
+        Returns
+        -------
+        list of int
+            For each group the words of all PEs, that of PE 0 lowest; above them a bit that marks
+            the first.
+        """
+        passes = self.parts[part].whole
+        size = sum(given.placement.slots * given.geometry.nonzeros for given in passes)
+        at = min(given.instruction.matrix for given in passes) // self.design.pieces
+        width = self.design.word_bits  # may be wider than a field of `join_fields`
+        groups = [
+            sum(int(word) << pe * width for pe, word in enumerate(row))
+            for row in self.matrix_words[at : at + size]
+        ]
+        groups[0] |= 1 << self.design.pes * width
+        return groups
+
     def load_words(self, part: int = 0) -> list[int]:
         """The packets that load everything and start a program; see :mod:`hdl.core.loader`.
 

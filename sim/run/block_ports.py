@@ -36,6 +36,9 @@ class BlockPorts:
         """Drive an input port for the coming edge."""
         self._context.set(self._values[name], value)
 
+    async def settle(self) -> None:
+        """Nothing: what is read has settled."""
+
     async def tick(self) -> None:
         """Pass the next rising edge."""
         await self._context.tick()

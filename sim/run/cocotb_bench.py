@@ -11,7 +11,7 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge
+from cocotb.triggers import FallingEdge, ReadOnly
 
 from hdl.keywords import spelled
 
@@ -45,6 +45,9 @@ class _Ports:
     def set(self, name: str, value: int) -> None:
         self._handle(name).value = value
 
+    async def settle(self) -> None:
+        await ReadOnly()
+
     async def tick(self) -> None:
         await self._edge
 
@@ -57,6 +60,8 @@ async def bench(dut: Any) -> None:
     job = read_job(run / "job.json")
     for name in ("frames__valid", "states__ready", "load__valid", "load__payload"):
         getattr(dut, name).value = 0
+    if job.matrix:
+        dut.matrix__valid.value = 0
     dut.frames__payload.value = 0
     dut.rst.value = 1
     Clock(dut.clk, PERIOD_NS, "ns").start(start_high=False)

@@ -251,6 +251,8 @@ class _Ready:
 def _prepared(
     files: VerilogFiles, job: Job, work: Path, timeout: float, builds: Path | None = None
 ) -> Iterator[_Ready]:
+    if job.matrix:
+        raise ValueError("a streamed design: only sim.run.verilog feeds its stream of words")
     require_simulator("verilator")
     with workplace(work, free_name(files), builds) as places:
         for image in files.images:

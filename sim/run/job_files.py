@@ -14,7 +14,10 @@ __all__ = ["read_job", "write_job"]
 
 def write_job(path: Path, job: Job) -> None:
     """Write a job as JSON."""
-    path.write_text(json.dumps(asdict(job), allow_nan=False))
+    fields = asdict(job)
+    # a payload may have more digits than Python writes in tens
+    fields["matrix"] = [f"{payload:x}" for payload in job.matrix]
+    path.write_text(json.dumps(fields, allow_nan=False))
 
 
 def read_job(path: Path) -> Job:
@@ -22,4 +25,5 @@ def read_job(path: Path) -> Job:
     fields = json.loads(path.read_text())
     for name in ("idle", "stall"):
         fields[name] = Pauses(**fields[name])
+    fields["matrix"] = [int(payload, 16) for payload in fields["matrix"]]
     return Job(**fields)

@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-__all__ = ["HEAD", "TAIL", "logged", "plain_text", "tail"]
+__all__ = ["HEAD", "TAIL", "logged", "plain_text", "tail", "telling"]
 
 HEAD, TAIL = 8 << 20, 1 << 20  # bytes kept of a log: its beginning and its end
 WINDOW, LINE = 64 << 10, 2000  # bytes of a log that are looked at for its last lines; of a line
 _CHUNK = 64 << 10
 _IDLE = 0.1  # seconds
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+# A line of cocotb's log that tells of no error, and how those that belong to it begin.
+_COCOTB = re.compile(r" *(-\.--|[\d.]+)ns (DEBUG|INFO|WARNING) +(gpi|pygpi|cocotb)")
+_CONTINUED = " " * 40
 # What neither a terminal nor XML may be given; surrogates cannot even be written.
 _CONTROL = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -110,6 +113,16 @@ def tail(log: Path, lines: int = 25) -> str:
         file.seek(max(0, size - WINDOW))
         text = plain_text(file.read(WINDOW).decode(errors="replace"))
     return "\n".join(line[:LINE] for line in text.splitlines()[-lines:])
+
+
+def telling(text: str) -> str:
+    """Lines of a simulator's log but those in which cocotb reports its own start and end."""
+    kept, ours = [], False
+    for line in text.splitlines():
+        ours = bool(_COCOTB.match(line)) or (ours and line.startswith(_CONTINUED))
+        if not ours:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def plain_text(text: str) -> str:

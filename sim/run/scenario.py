@@ -10,7 +10,7 @@ from compiler.abi.states import Outcome
 from csb_format import IntArray
 
 from .errors import Hang
-from .streams import Pauses, Ports, Sink, Source
+from .streams import Pauses, Ports, Repeated, Sink, Source
 
 if TYPE_CHECKING:  # a simulator that starts need not import Amaranth
     from compiler.abi.frames import Stimulus
@@ -43,6 +43,9 @@ class Job:
     cycles : int
         With probes: cycles to sample, after which the run ends, whatever came out by then;
         0 to end it with the last payload, as without probes.
+    matrix : list of int
+        Of a streamed design: the payloads of its ``matrix`` stream for a frame; they are on
+        offer again and again, one in every cycle.
     """
 
     frames: list[int]
@@ -53,6 +56,7 @@ class Job:
     limit: int = 100_000
     probes: list[str] = field(default_factory=list)
     cycles: int = 0
+    matrix: list[int] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -75,6 +79,7 @@ class Job:
             len(given.frames) * image.parts[given.part].beats_out,
             idle or Pauses(),
             stall or Pauses(),
+            matrix=image.stream_payloads(given.part) if image.design.streamed else [],
         )
 
 
@@ -101,6 +106,7 @@ async def run_job(job: Job, ports: Ports, progress: Progress | None = None) -> O
     loads = Source("load", job.load)
     frames = Source("frames", job.frames, job.idle)
     states = Sink("states", job.stall)
+    matrix = Repeated("matrix", job.matrix)
     probed: dict[str, list[int]] = {name: [] for name in job.probes}
     cycle = moved_at = moved = 0
     while not _over(job, states, probed):
@@ -118,6 +124,10 @@ async def run_job(job: Job, ports: Ports, progress: Progress | None = None) -> O
                 samples.append(ports.get(name))
         if progress and cycle % 4096 == 0:
             progress(len(states.payloads))
+        if job.matrix:  # whether a word is taken depends on its mark
+            matrix.offer(ports)
+            await ports.settle()
+            matrix.take(ports, cycle)
         await ports.tick()
         cycle += 1
     start = frames.first_sent_at or 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Pauses", "Ports", "Sink", "Source"]
+__all__ = ["Pauses", "Ports", "Repeated", "Sink", "Source"]
 
 
 class Ports(Protocol):
@@ -18,6 +18,9 @@ class Ports(Protocol):
 
     def set(self, name: str, value: int) -> None:
         """Drive an input port for the coming edge."""
+
+    async def settle(self) -> None:
+        """Let outputs follow inputs within the cycle; nothing may be driven until ``tick``."""
 
     async def tick(self) -> None:
         """Pass the next rising edge, until outputs have settled."""
@@ -83,17 +86,41 @@ class Source:
 
     def step(self, ports: Ports, cycle: int) -> None:
         """Drive one cycle; call between edges, before ``tick``."""
+        self.offer(ports)
+        self.take(ports, cycle)
+
+    def offer(self, ports: Ports) -> None:
+        """The first half of a step: drive the stream."""
         if not self._offering and not self.done and not self._pausing.now():
             self._offering = True
             ports.set(f"{self.name}__payload", self.payloads[self.sent])
         if self._offering != self._valid:
             self._valid = self._offering
             ports.set(f"{self.name}__valid", int(self._valid))
+
+    def take(self, ports: Ports, cycle: int) -> None:
+        """The other half, after ``settle`` where readiness depends on what is offered."""
         if self._offering and ports.get(f"{self.name}__ready") == 1:
             self._offering = False
             self.sent += 1
             if self.first_sent_at is None:
                 self.first_sent_at = cycle
+
+
+class Repeated(Source):
+    """Puts the same payloads into a stream for ever, from the first again after the last.
+
+    Parameters
+    ----------
+    name, payloads, pauses
+        As for :class:`Source`; without payloads the stream is left alone.
+    """
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing to put."""
+        self.sent %= max(1, len(self.payloads))
+        return not self.payloads
 
 
 class Sink:

@@ -18,6 +18,7 @@ from hdl.verilog import VerilogFiles
 from .builds import build_name, built, plain_sources, workplace
 from .errors import Hang, SimulationError, ToolFailed, noted
 from .job_files import write_job
+from .logs import telling
 from .processes import TIMEOUT, tail, watched
 from .scenario import Job, Progress
 
@@ -212,7 +213,8 @@ def _simulate(spec: Path, timeout: float, progress: Progress | None) -> None:
     except ToolFailed as error:
         failed = error
     if (story := noted(run)) is not None:  # cocotb ends well when a test of it fails
-        raise Hang(f"{story}\n{tail(run / 'simulation.log')}") from failed
+        log = telling(tail(run / "simulation.log"))
+        raise Hang(f"{story}\n{log}".strip()) from failed
     if failed:
         raise failed
 

@@ -197,6 +197,9 @@ class Ports:
     def set(self, name: str, value: int) -> None:
         self.ctx.set(self.find(name), value)
 
+    async def settle(self) -> None:
+        pass
+
     async def tick(self) -> None:
         await self.ctx.tick()
 

@@ -19,7 +19,6 @@ from compiler.lower.image import Image
 from compiler.timing.cycle_model import CycleModel
 from csb_format import IntArray, Model
 from csb_format.random_models import random_frames, random_network
-from csb_format.words import join_fields
 from engine.reference import IntegerModel, LayerModel
 from hdl.core.core import Core
 from hdl.verilog import emit_verilog
@@ -170,6 +169,9 @@ class Ports:
     def set(self, name: str, value: int) -> None:
         self._ctx.set(self._values[name], value)
 
+    async def settle(self) -> None:
+        pass
+
     async def tick(self) -> None:
         if self._words:
             self._words.step(self, self._cycle)
@@ -264,11 +266,10 @@ def test_words_of_a_streamed_design_may_pause(
     model, image = network.model, network.image
     sequences = random_frames(np.random.default_rng(8), model, [3, 2])
     stimulus = Stimulus.of(image, sequences)
-    words = join_fields(image.matrix_words, [image.design.word_bits] * image.design.pes)
-    width = image.design.word_bits * image.design.pes
-    each = [int(word) | int(n == 0) << width for n, word in enumerate(words)]
+    each = image.stream_payloads()
     source = Source("matrix", each * (len(stimulus.frames) + 1), Pauses(share, 3))
-    (outcome,) = Bench(image, source).run(run, [Job.of(image, stimulus)])
+    job = replace(Job.of(image, stimulus), matrix=[])  # the source has it
+    (outcome,) = Bench(image, source).run(run, [job])
     assert compare(stimulus, outcome, IntegerModel(model).run_levels(sequences)).first is None
     if share == 0:
         assert outcome.frame_cycles(image).tolist() == cycles_of(stimulus)

@@ -42,6 +42,9 @@ class Breaking(BlockPorts):
         super().__init__(core, ctx)
         self._left, self._word, self.sent = at, word, False
 
+    async def settle(self) -> None:
+        pass
+
     async def tick(self) -> None:
         if self.get("load__valid") == 0 and not self.sent:
             self._left -= 1

@@ -143,6 +143,9 @@ class Session:
     def set(self, name: str, value: int) -> None:
         self.ports.set(name, value)
 
+    async def settle(self) -> None:
+        pass
+
     async def tick(self) -> None:
         await self.ports.tick()
 

@@ -13,6 +13,7 @@ import pytest
 
 from compiler.array.latency import Latencies
 from compiler.timing.cycle_model import CycleModel
+from csb_format.random_models import random_frames
 from engine.reference import IntegerModel
 from hdl.verilog import VerilogFiles, emit_verilog
 from sim.check.verify import CycleMismatch, run_levels, verify
@@ -211,3 +212,16 @@ def test_a_verification_keeps_what_it_has_computed(
     assert found.schedule.frame_done[-1] == found.run.outcome.cycles[-1]
     assert [len(trace.hidden) for trace in found.traces[-1]] == [len(s) for s in case.sequences]
     assert counts == {"states": 1, "cycles": 1}
+
+
+@pytest.mark.parametrize("seed", [1, 25])
+def test_a_streamed_design_is_fed(seeded: Any, tmp_path: Path, seed: int) -> None:
+    """Also where a network has two programs."""
+    network, _ = seeded(seed, streamed=True)
+    assert len(network.image.parts) == 1 + (seed == 25)
+    sequences = random_frames(np.random.default_rng(8), network.model, [3, 2])
+    files = emit_verilog(network.image.design, tmp_path / "v", network.image)
+    found = verify(
+        IntegerModel(network.model), network.image, files, sequences, tmp_path, simulator="icarus"
+    )
+    assert found.exact

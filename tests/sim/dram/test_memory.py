@@ -26,6 +26,9 @@ class Master:
     def set(self, name: str, value: int) -> None:
         self.values[name] = value
 
+    async def settle(self) -> None:
+        pass
+
     async def tick(self) -> None:
         raise NotImplementedError
 

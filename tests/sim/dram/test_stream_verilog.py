@@ -65,6 +65,9 @@ class Dead:
     def set(self, name: str, value: int) -> None:
         pass
 
+    async def settle(self) -> None:
+        pass
+
     async def tick(self) -> None:
         pass
 

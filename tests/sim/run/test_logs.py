@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sim.run.errors import Timeout, ToolFailed
-from sim.run.logs import HEAD, TAIL, logged, plain_text, tail
+from sim.run.logs import HEAD, TAIL, logged, plain_text, tail, telling
 from sim.run.processes import watched
 
 LOUD = "yes abcdefghijklmnopqrstuvwxyz | head -c {bytes}; echo the end; exit 3"
@@ -84,3 +84,15 @@ def test_a_log_that_cannot_be_written_is_named_and_blocks_nobody() -> None:
     full = Path("/dev/full")
     with pytest.raises(OSError, match="/dev/full"), logged(full) as sink:
         subprocess.run(["head", "-c", "1000000", "/dev/zero"], stdout=sink, check=True, timeout=20)
+
+
+def test_a_log_without_what_cocotb_says_of_itself() -> None:
+    ours = (
+        "     -.--ns INFO     gpi                                GPI: VPI support registered\n"
+        "     0.00ns WARNING  gpi                                vpi_iterate returned NULL\n"
+        "    52.00ns WARNING  ..ocotb.regression                 bench failed\n"
+        f"{'':55}Traceback (most recent call last):\n"
+    )
+    ours = ours.replace("..ocotb", "cocotb")
+    said = "my_model.v:7: $finish called\n     1.00ns ERROR    cocotb    it broke"
+    assert telling(ours + said + "\n" + ours) == said

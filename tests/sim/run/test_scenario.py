@@ -108,6 +108,7 @@ def test_a_job_survives_its_file(case: Any, tmp_path: Path) -> None:
         limit=17,
         probes=["pe0.product1"],
         cycles=9,
+        matrix=[1 << 20_000, 7],  # more digits than Python writes in tens
     )
     write_job(tmp_path / "job.json", job)
     assert read_job(tmp_path / "job.json") == job
@@ -131,6 +132,9 @@ class Device:
 
     def set(self, name: str, value: int) -> None:
         self.inputs[name] = value
+
+    async def settle(self) -> None:
+        pass
 
     async def tick(self) -> None:
         self.cycle += 1

@@ -24,6 +24,9 @@ class FakePorts:
     def set(self, name: str, value: int) -> None:
         self.driven[name] = value
 
+    async def settle(self) -> None:
+        pass
+
     async def tick(self) -> None:
         self.cycle += 1
 
