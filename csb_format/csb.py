@@ -23,6 +23,7 @@ from .balance import (
 )
 from .fixed import IntArray
 from .geometry import Geometry
+from .words import join_limbs, split_limbs
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -86,8 +87,8 @@ class Csb:
 
     def _check_values(self, values: npt.NDArray[Any]) -> None:
         bits = self.geometry.value_bits
-        bad = outside(values, bits)
-        if bad.any():
+        if values.size and outside(np.array([values.min(), values.max()]), bits).any():
+            bad = outside(values, bits)
             row, entry, bank = (int(i) for i in np.argwhere(bad)[0])
             raise ValueError(
                 f"value {values[row, entry, bank]} of entry {entry} in row {row}, bank {bank}: "
@@ -96,8 +97,8 @@ class Csb:
 
     def _check_indices(self, indices: npt.NDArray[Any]) -> None:
         width = self.geometry.bank_width
-        bad = (indices < 0) | (indices >= width)
-        if bad.any():
+        if indices.size and not 0 <= indices.min() <= indices.max() < width:
+            bad = (indices < 0) | (indices >= width)
             row, entry, bank = (int(i) for i in np.argwhere(bad)[0])
             raise ValueError(
                 f"index {indices[row, entry, bank]} of entry {entry} in row {row}, bank {bank}: "
@@ -113,6 +114,8 @@ class Csb:
             )
 
     def _check_padding(self) -> None:
+        if not self.geometry.padding_columns:
+            return
         bad = ~self._real & (self.values != 0)
         if bad.any():
             row, entry, bank = (int(i) for i in np.argwhere(bad)[0])
@@ -161,9 +164,10 @@ class Csb:
 
     @classmethod
     def _gather(cls, dense: IntArray, banked: BoolArray, geometry: Geometry) -> Csb:
-        g = geometry
-        index: npt.NDArray[Any] = np.nonzero(banked)[2].reshape(g.rows, g.banks, g.nonzeros)
-        values = np.take_along_axis(as_banks(dense, g), index, axis=2)
+        g, kept = geometry, np.flatnonzero(banked)
+        shape = (g.rows, g.banks, g.nonzeros)
+        values: npt.NDArray[Any] = as_banks(dense, g).ravel().take(kept).reshape(shape)
+        index: npt.NDArray[Any] = (kept % g.bank_width).reshape(shape)
         return cls(g, values.transpose(0, 2, 1), index.transpose(0, 2, 1))
 
     @classmethod
@@ -303,12 +307,14 @@ class Csb:
         bytes
             ``ceil(geometry.packed_bits / 8)`` of them; unused bits of the last are 0.
         """
-        g = self.geometry
-        value = self.values.astype(np.int64) & ((1 << g.value_bits) - 1)
-        words = value | (self.indices.astype(np.int64) << g.value_bits)
-        as_bytes = words.reshape(-1, 1).astype("<u8").view(np.uint8)
-        bits = np.unpackbits(as_bytes, axis=1, bitorder="little")[:, : g.bits_per_nonzero]
-        return np.packbits(bits, bitorder="little").tobytes()
+        g, width = self.geometry, self.geometry.bits_per_nonzero
+        # Eight entries of b bits are b whole bytes: they are joined as machine words.
+        words = np.zeros(-(-g.slots // 8) * 8, np.int64)
+        words[: g.slots] = self.values.ravel() & ((1 << g.value_bits) - 1)
+        words[: g.slots] |= self.indices.ravel().astype(np.int64) << g.value_bits
+        limbs = join_limbs(words.reshape(-1, 8), [width] * 8)
+        as_bytes = np.ascontiguousarray(limbs.T, "<u8").view(np.uint8)
+        return as_bytes[:, :width].tobytes()[: -(-g.packed_bits // 8)]
 
     @classmethod
     def unpack_bits(cls, geometry: Geometry, data: bytes) -> Csb:
@@ -333,21 +339,25 @@ class Csb:
                 f"bit stream of {len(data)} bytes: this geometry takes {size}; "
                 "give the geometry that it was packed with"
             )
-        bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-        if bits[g.packed_bits :].any():
+        used = g.packed_bits % 8 or 8
+        if data and data[-1] >> used:
             raise ValueError(
                 f"bit stream has bits set after its last entry (bit {g.packed_bits}): "
                 "it is damaged or of another geometry; pack the matrix again"
             )
-        return cls._from_bits(geometry, bits[: g.packed_bits])
+        return cls._from_bits(geometry, data)
 
     @classmethod
-    def _from_bits(cls, geometry: Geometry, bits: npt.NDArray[np.uint8]) -> Csb:
-        g = geometry
-        wide = np.zeros((g.slots, 64), np.uint8)
-        wide[:, : g.bits_per_nonzero] = bits.reshape(g.slots, g.bits_per_nonzero)
-        words: npt.NDArray[Any] = np.packbits(wide, axis=1, bitorder="little").view("<u8")
-        words = words.astype(np.int64).reshape(g.rows, g.nonzeros, g.banks)
+    def _from_bits(cls, geometry: Geometry, data: bytes) -> Csb:
+        g, width = geometry, geometry.bits_per_nonzero
+        rows = -(-g.slots // 8)
+        given = np.zeros(rows * width, np.uint8)
+        given[: len(data)] = np.frombuffer(data, np.uint8)
+        wide = np.zeros((rows, -(-width // 8) * 8), np.uint8)
+        wide[:, :width] = given.reshape(rows, width)
+        limbs = np.moveaxis(wide.view("<u8"), -1, 0)
+        split = split_limbs(limbs.astype(np.uint64), [width] * 8).ravel()[: g.slots]
+        words = split.astype(np.int64).reshape(g.rows, g.nonzeros, g.banks)
         sign = 1 << (g.value_bits - 1)
         values: npt.NDArray[Any] = ((words & (2 * sign - 1)) ^ sign) - sign
         indices: npt.NDArray[Any] = words >> g.value_bits

@@ -12,6 +12,8 @@ __all__ = ["Fixed", "IntArray", "round_shift", "saturate"]
 
 IntArray = npt.NDArray[np.int64]
 
+_BLOCK = 1 << 14  # numbers at a time: what is between them stays in a core's cache
+
 
 def round_shift(value: IntArray, shift: int) -> IntArray:
     """Divide by ``2**shift`` rounding halves up, as the hardware does.
@@ -129,19 +131,33 @@ class Fixed:
         ValueError
             If a value is NaN or infinite; the message gives its position.
         """
-        array = np.asarray(real, np.float64)
-        if not np.isfinite(array).all():
+        array = np.asarray(real)
+        if not np.isfinite(_ends(array)).all():
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise ValueError(
                 f"value at {at} is {array[at]}: remove NaN and infinity before quantising"
             )
-        scaled = np.floor(np.ldexp(array, self.frac) + 0.5)
-        return np.clip(scaled, self.min, self.max).astype(np.int64)
+        integers, flat = np.empty(array.shape, np.int64), np.ravel(array)
+        whole = integers.reshape(-1)
+        for n in range(0, len(flat), _BLOCK):
+            part = self._scaled(flat[n : n + _BLOCK])
+            whole[n : n + _BLOCK] = np.clip(part, self.min, self.max, out=part)
+        return integers
 
     def saturations(self, real: npt.ArrayLike) -> int:
         """How many of the reals :meth:`quantise` would clip."""
-        scaled = np.floor(np.ldexp(np.asarray(real, np.float64), self.frac) + 0.5)
+        array = np.asarray(real)
+        low, high = self._scaled(_ends(array))
+        if self.min <= low and high <= self.max:
+            return 0
+        scaled = self._scaled(array)
         return int(np.count_nonzero((scaled < self.min) | (scaled > self.max)))
+
+    def _scaled(self, real: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """In units of the last bit, rounded, halves up."""
+        scaled = np.ldexp(real.astype(np.float64), self.frac)
+        scaled += 0.5
+        return np.floor(scaled, out=scaled)
 
     def dequantise(self, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Real values of integers in this format, exact for widths up to 48."""
@@ -149,3 +165,8 @@ class Fixed:
 
     def __str__(self) -> str:
         return f"s{self.width}.{self.frac}"
+
+
+def _ends(array: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Smallest and largest number, 0 among them; NaN if one is."""
+    return np.array([array.min(initial=0), array.max(initial=0)])

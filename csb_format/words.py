@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from .fixed import IntArray
 
-__all__ = ["join_fields", "split_fields", "split_words"]
+__all__ = ["LIMB", "join_fields", "join_limbs", "split_fields", "split_limbs", "split_words"]
 
-_LIMB = 64  # bits of a machine word
+LIMB = 64  # bits of a machine word
+Limbs = npt.NDArray[np.uint64]
 
 
 def join_fields(fields: IntArray, widths: int | Sequence[int]) -> npt.NDArray[np.object_]:
@@ -32,19 +33,51 @@ def join_fields(fields: IntArray, widths: int | Sequence[int]) -> npt.NDArray[np
     """
     count = fields.shape[-1]
     bits = [widths] * count if isinstance(widths, int) else list(widths)
-    limbs = np.zeros((-(-sum(bits) // _LIMB), *fields.shape[:-1]), np.uint64)
+    return _whole(join_limbs(fields, bits))
+
+
+def join_limbs(fields: IntArray, widths: Sequence[int]) -> Limbs:
+    """Machine words of words joined from their fields, the first field lowest.
+
+    Parameters
+    ----------
+    fields : int64 array (..., F)
+        Signed or unsigned; each is cut to its width.
+    widths : F ints
+        Bits of the fields, 1..62.
+
+    Returns
+    -------
+    uint64 array (L, ...)
+        ``L = ceil(sum(widths) / 64)``, the lowest first.
+    """
+    limbs = np.zeros((-(-sum(widths) // LIMB), *fields.shape[:-1]), np.uint64)
     place = 0
-    for field, width in zip(np.moveaxis(fields, -1, 0), bits, strict=True):
+    for field, width in zip(np.moveaxis(fields, -1, 0), widths, strict=True):
         part = field.astype(np.uint64) & np.uint64((1 << width) - 1)
-        limb, shift = divmod(place, _LIMB)
+        limb, shift = divmod(place, LIMB)
         limbs[limb] |= part << np.uint64(shift)
-        if shift + width > _LIMB:  # the rest lies in the next machine word
-            limbs[limb + 1] |= part >> np.uint64(_LIMB - shift)
+        if shift + width > LIMB:  # the rest lies in the next machine word
+            limbs[limb + 1] |= part >> np.uint64(LIMB - shift)
         place += width
-    return _whole(limbs)
+    return limbs
 
 
-def _whole(limbs: npt.NDArray[np.uint64]) -> npt.NDArray[np.object_]:
+def split_limbs(limbs: Limbs, widths: Sequence[int]) -> npt.NDArray[np.uint64]:
+    """Fields, not negative, of what :func:`join_limbs` gives: uint64 array (..., F)."""
+    fields = np.empty((*limbs.shape[1:], len(widths)), np.uint64)
+    place = 0
+    for number, width in enumerate(widths):
+        limb, shift = divmod(place, LIMB)
+        part = limbs[limb] >> np.uint64(shift)
+        if shift + width > LIMB:
+            part |= limbs[limb + 1] << np.uint64(LIMB - shift)
+        fields[..., number] = part & np.uint64((1 << width) - 1)
+        place += width
+    return fields
+
+
+def _whole(limbs: Limbs) -> npt.NDArray[np.object_]:
     """Python integers (...) of machine words (limbs, ...), the lowest first."""
     if len(limbs) == 1:
         return np.asarray(limbs[0].astype(object), object)
@@ -79,6 +112,8 @@ def split_fields(words: Sequence[int], widths: Sequence[int]) -> IntArray:
 
 def split_words(words: Sequence[int], width: int, parts: int) -> list[int]:
     """Every word as ``parts`` narrower ones of ``ceil(width / parts)`` bits, the lowest first."""
+    if parts == 1:
+        return list(words)
     bits = -(-width // parts)
     return [word >> bits * n & ((1 << bits) - 1) for word in words for n in range(parts)]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -29,18 +30,27 @@ class Image(Plan):
     Parameters
     ----------
     model : Model
-    memories : dict
-        Memory name (``matrix_000``, ``bias_000``, ``program``) to its words from 0 on.
-    matrix_words : object array (groups, M)
-        The PEs' words in the order in which a streamed design takes them.
-    matrices : dict
-        Of each program, layer in it and matrix name the matrix as the array sees it.
+    memories : Mapping
+        Memory name (``matrix_000``, ``bias_000``, ``program``) to its words from 0 on; written
+        when it is first looked into, for the cycles of a model need none.
     """
 
     model: Model
-    memories: dict[str, list[int]]
-    matrix_words: np.ndarray
-    matrices: Mapping[tuple[int, int, str], Csb] = field(repr=False)
+    memories: Mapping[str, list[int]] = field(repr=False)
+
+    @cached_property
+    def matrices(self) -> dict[tuple[int, int, str], Csb]:
+        """Of each program, layer in it and matrix name the matrix as the array sees it."""
+        return {
+            (number, *given.key): _as_seen(self.model, self, number, given)
+            for number, given in _whole(self)
+        }
+
+    @cached_property
+    def matrix_words(self) -> np.ndarray:
+        """The PEs' words (groups, M) in the order in which a streamed design takes them."""
+        placed = [(given, self.matrix(number, given)) for number, given in _whole(self)]
+        return matrix_words(self.groups, placed)
 
     def matrix(self, part: int, given: Pass) -> Csb:
         """The matrix of a pass of one of the programs, as the array sees it."""
@@ -160,19 +170,42 @@ def image_of(plan: Plan, model: Model) -> Image:
     """
     if plan.shape != model.shape:
         raise ValueError("the plan was made for a model of another shape: schedule this one")
-    design = plan.design
-    placed = [
-        (number, given, _as_seen(model, plan, number, given))
-        for number, part in enumerate(plan.parts)
-        for given in part.whole
-    ]
-    words = matrix_words(plan.groups, [(given, matrix) for _, given, matrix in placed])
-    memories = {} if design.streamed else matrix_memories(words, design)
-    biases = [(given, _bias(model, plan, number, given)) for number, given, _ in placed]
+    contents = _Contents()
+    image = Image(plan.design, plan.parts, plan.program, model, contents)
+    contents.make = partial(_memories, image)
+    return image
+
+
+class _Contents(Mapping[str, list[int]]):
+    """Memories that are written when one of them is first asked for."""
+
+    make: Callable[[], dict[str, list[int]]]
+
+    @cached_property
+    def _made(self) -> dict[str, list[int]]:
+        return self.make()
+
+    def __getitem__(self, name: str) -> list[int]:
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+def _memories(image: Image) -> dict[str, list[int]]:
+    design = image.design
+    memories = {} if design.streamed else matrix_memories(image.matrix_words, design)
+    biases = [(given, image.bias(number, given)) for number, given in _whole(image)]
     memories |= bias_memories([(p, b) for p, b in biases if b is not None], design)
-    memories["program"] = program_words(plan.program, design)
-    matrices = {(number, *given.key): matrix for number, given, matrix in placed}
-    return Image(design, plan.parts, plan.program, model, memories, words, matrices)
+    return memories | {"program": program_words(image.program, design)}
+
+
+def _whole(plan: Plan) -> Iterator[tuple[int, Pass]]:
+    """Number of the program and pass, of all."""
+    return ((number, given) for number, part in enumerate(plan.parts) for given in part.whole)
 
 
 def _as_seen(model: Model, plan: Plan, number: int, given: Pass) -> Csb:

@@ -10,7 +10,7 @@ from csb_format.extras import needs
 with needs("cpu"):
     import numba
 
-__all__ = ["compiled", "compiled_sums"]
+__all__ = ["compiled", "compiled_into", "compiled_sums"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -30,8 +30,13 @@ def compiled_sums(function: _Function) -> _Function:
     return _made(function, {"contract", "nsz", "reassoc"})
 
 
-def _made(function: _Function, freedom: set[str]) -> _Function:
-    options: dict[str, Any] = {"fastmath": freedom, "error_model": "numpy"}
+def compiled_into(function: _Function) -> _Function:
+    """As :func:`compiled`, and part of whatever calls it, so that LLVM sees its arrays there."""
+    return _made(function, {"contract"}, inline="always")
+
+
+def _made(function: _Function, freedom: set[str], **more: Any) -> _Function:
+    options: dict[str, Any] = {"fastmath": freedom, "error_model": "numpy", **more}
     try:
         made: _Function = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba finds no folder that it may write

@@ -9,26 +9,29 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from csb_format import IntArray
 
 from .compiled import compiled as _compiled
+from .compiled import compiled_into as _compiled_into
 from .product_loops import Rows
 
 __all__ = [
-    "FEW",
     "LANES",
     "UNROLL",
+    "WIDTH",
     "Activation",
     "LayerTables",
+    "Tile",
     "finish_cells",
     "finish_projection",
     "run_one",
     "run_tile",
 ]
 
-LANES = 32  # sequences side by side; a literal, so that LLVM keeps their sums in registers
-FEW = 8  # lanes worked on where no more are live
+LANES = 64  # sequences side by side, at most: two cache lines of int16
+WIDTH = 8  # lanes are worked on in multiples of it
 UNROLL = 4  # entries of a row added at a time; rows are padded to a multiple
 
 _Int = Any  # int64 in compiled code; an int or a NumPy scalar to a type checker
@@ -62,6 +65,17 @@ class LayerTables(NamedTuple):
     project_right: int
     project_max: int
     activation: Activation
+
+
+class Tile(NamedTuple):
+    """States of sequences side by side, in lanes; integers, or floats that hold them exactly."""
+
+    x: npt.NDArray[Any]  # (X, lanes): frames
+    r: npt.NDArray[Any]  # (R, lanes): recurrent states
+    c: npt.NDArray[Any]  # (H, lanes): cell states
+    h: npt.NDArray[Any]  # (H, lanes): hidden states
+    pre: npt.NDArray[Any]  # (4, lanes): gates of a unit
+    total: npt.NDArray[Any]  # (lanes,): gives the type of sums
 
 
 @_compiled
@@ -218,49 +232,44 @@ def run_one(
         output[t, at_r : at_r + len(r)] = r
 
 
-def _lanes(width: int) -> tuple[Any, Any]:
-    """Functions that work on ``width`` lanes, a constant to the compiler."""
-
-    @_compiled
-    def add_row(matrix: Any, row: int, x: Any, total: Any) -> None:
-        # int32 * float32 is a float64 product to numba
-        values, columns = matrix.values[row], matrix.columns[row]
+@_compiled_into
+def _add_row(matrix: Rows, row: int, x: Any, total: Any, width: int) -> None:
+    """Sums of a row in ``width`` lanes, in the type of ``total``."""
+    # The width stays a variable: of a constant of up to 16 LLVM unrolls the loop and leaves
+    # the lanes as scalars, at three times the time.
+    values, columns = matrix.values[row], matrix.columns[row]
+    for b in range(width):
+        total[b] = 0
+    for n in range(0, len(values), UNROLL):
+        v0, v1, v2, v3 = values[n], values[n + 1], values[n + 2], values[n + 3]
+        c0, c1, c2, c3 = columns[n], columns[n + 1], columns[n + 2], columns[n + 3]
         for b in range(width):
-            total[b] = 0.0
-        for n in range(0, len(values), UNROLL):
-            v0, v1, v2, v3 = values[n], values[n + 1], values[n + 2], values[n + 3]
-            c0, c1, c2, c3 = columns[n], columns[n + 1], columns[n + 2], columns[n + 3]
+            total[b] += v0 * x[c0, b] + v1 * x[c1, b] + v2 * x[c2, b] + v3 * x[c3, b]
+
+
+@_compiled
+def _step_tile(layer: LayerTables, lanes: Tile, width: int) -> None:
+    a, x, r, c, h, pre = layer.activation, lanes.x, lanes.r, lanes.c, lanes.h, lanes.pre
+    # Arrays of its own are known to overlap with nothing, so their loops become vectors.
+    ih, hh = np.zeros_like(lanes.total), np.zeros_like(lanes.total)
+    for u in range(len(c)):
+        for gate in range(4):
+            row = 4 * u + gate
+            _add_row(layer.ih, row, x, ih, width)
+            _add_row(layer.hh, row, r, hh, width)
             for b in range(width):
-                total[b] += v0 * x[c0, b] + v1 * x[c1, b] + v2 * x[c2, b] + v3 * x[c3, b]
-
-    @_compiled
-    def step(layer: Any, x: Any, r: Any, c: Any, h: Any, pre: Any) -> None:
-        a = layer.activation
-        ih, hh = np.zeros(width), np.zeros(width)
-        for u in range(len(c)):
-            for gate in range(4):
-                row = 4 * u + gate
-                add_row(layer.ih, row, x, ih)
-                add_row(layer.hh, row, r, hh)
-                for b in range(width):
-                    pre[gate, b] = _preactivation(np.int64(ih[b]), np.int64(hh[b]), layer, row)
-            for b in range(width):
-                i, f, o = _sigmoid(pre[0, b], a), _sigmoid(pre[1, b], a), _sigmoid(pre[3, b], a)
-                new = _cell(i, f, _tanh(pre[2, b], a), np.int64(c[u, b]), a)
-                c[u, b] = new
-                h[u, b] = _hidden(o, new, a)
-        for p in range(len(layer.hr.values)):
-            add_row(layer.hr, p, h, ih)
-            for b in range(width):
-                r[p, b] = _projected(np.int64(ih[b]), layer)
-        if len(layer.hr.values) == 0:
-            r[:, :width] = h[:, :width]
-
-    return step, add_row
-
-
-_step_few, _ = _lanes(FEW)
-_step_all, _ = _lanes(LANES)
+                pre[gate, b] = _preactivation(np.int64(ih[b]), np.int64(hh[b]), layer, row)
+        for b in range(width):
+            i, f, o = _sigmoid(pre[0, b], a), _sigmoid(pre[1, b], a), _sigmoid(pre[3, b], a)
+            new = _cell(i, f, _tanh(pre[2, b], a), np.int64(c[u, b]), a)
+            c[u, b] = new
+            h[u, b] = _hidden(o, new, a)
+    for p in range(len(layer.hr.values)):
+        _add_row(layer.hr, p, h, ih, width)
+        for b in range(width):
+            r[p, b] = _projected(np.int64(ih[b]), layer)
+    if len(layer.hr.values) == 0:
+        r[:, :width] = h[:, :width]
 
 
 @_compiled
@@ -294,16 +303,15 @@ def run_tile(
     frames: IntArray,
     spans: tuple[IntArray, IntArray],
     reverse: bool,
-    state: tuple[IntArray, IntArray],
+    lanes: Tile,
     places: tuple[int, int],
     hidden: IntArray,
     cell: IntArray,
     output: IntArray,
 ) -> None:
-    """All steps of up to ``LANES`` sequences, the longest first, side by side.
+    """All steps of some sequences, the longest first, side by side.
 
-    Products are summed in float64, from states in float32: whoever calls must know that
-    both are exact.
+    Whoever calls must know that products and sums are exact in the types of the tile.
 
     Parameters
     ----------
@@ -311,22 +319,14 @@ def run_tile(
         As in :func:`run_one`.
     spans : tuple of 2 int64 arrays (B,)
         First frame of every sequence and the frame behind its last.
-    state : tuple of int64 array (B, R) and int64 array (B, H)
-        Recurrent and cell state before the first step; only read.
+    lanes : Tile
+        At least B lanes, whole ``WIDTH``s; its states are those before the first step, and
+        afterwards those behind the last of each sequence, or later for shorter ones.
     """
     starts, ends = spans
-    r0, c0 = state
-    x = np.zeros((frames.shape[1], LANES), np.float32)
-    r = np.zeros((r0.shape[1], LANES), np.float32)
-    c, h = np.zeros((c0.shape[1], LANES), np.int32), np.zeros((c0.shape[1], LANES), np.float32)
-    pre = np.zeros((4, LANES), np.int64)
-    r[:, : len(r0)], c[:, : len(c0)] = r0.T, c0.T
     for n in range(ends[0] - starts[0]):
-        live = _load(x, frames, starts, ends, n, reverse)
-        if live <= FEW:
-            _step_few(layer, x, r, c, h, pre)
-        else:
-            _step_all(layer, x, r, c, h, pre)
-        _store(hidden, places[0], h, starts, ends, n, reverse)
-        _store(cell, places[0], c, starts, ends, n, reverse)
-        _store(output, places[1], r, starts, ends, n, reverse)
+        live = _load(lanes.x, frames, starts, ends, n, reverse)
+        _step_tile(layer, lanes, (live + WIDTH - 1) // WIDTH * WIDTH)
+        _store(hidden, places[0], lanes.h, starts, ends, n, reverse)
+        _store(cell, places[0], lanes.c, starts, ends, n, reverse)
+        _store(output, places[1], lanes.r, starts, ends, n, reverse)

@@ -286,7 +286,7 @@ def _weights(lstm: nn.LSTM, formats: Formats) -> dict[str, Saturation]:
     return found
 
 
-def _clipped(real: npt.NDArray[np.float64], fixed: Fixed) -> Saturation:
+def _clipped(real: npt.NDArray[np.floating], fixed: Fixed) -> Saturation:
     return Saturation(fixed.saturations(real), real.size, str(fixed))
 
 
@@ -296,7 +296,8 @@ def _states(lstm: nn.LSTM, formats: Formats, sequences: Frames) -> dict[str, Sat
         for end, layer in zip(suffixes(lstm), formats.layers, strict=True)
         for kind in ("pre", "cell", "output")
     }
-    weights = {name: torch.from_numpy(array) for name, array in real_tensors(lstm, None).items()}
+    given = real_tensors(lstm, None).items()
+    weights = {name: torch.from_numpy(array).double() for name, array in given}
     tally, (frames, lengths) = Tally(), padded(sequences)
     with torch.no_grad():
         HardwareExact(formats, 1 + lstm.bidirectional).levels(weights, frames, lengths, tally)

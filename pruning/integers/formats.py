@@ -31,7 +31,7 @@ __all__ = [
     "suffixes",
 ]
 
-Real = npt.NDArray[np.float64]
+Real = npt.NDArray[np.floating]
 PerGate = tuple[Fixed, Fixed, Fixed, Fixed]
 
 _HEAD_WEIGHT_BITS = 16
@@ -197,9 +197,10 @@ def _check_head(lstm: nn.LSTM, head: nn.Linear) -> None:
 
 
 def real_tensors(lstm: nn.LSTM, head: nn.Linear | None) -> dict[str, Real]:
-    """All tensors as float64 by torch's names, with ``bias_l0``, ... the sum of both biases.
+    """All tensors by torch's names, with ``bias_l0``, ... the sum of both biases.
 
-    Missing biases are zeros; the head's are ``head.weight`` and ``head.bias``.
+    Weights share the memory of those of float32 and float64; half precision is widened.
+    Biases are float64, missing ones zeros; the head's are ``head.weight`` and ``head.bias``.
 
     Raises
     ------
@@ -217,13 +218,14 @@ def real_tensors(lstm: nn.LSTM, head: nn.Linear | None) -> dict[str, Real]:
         found["head.weight"] = _array("head.weight", head.weight)
         bias = head.bias
         outputs = np.zeros(head.out_features)
-        found["head.bias"] = outputs if bias is None else _array("head.bias", bias)
+        found["head.bias"] = outputs + (0.0 if bias is None else _array("head.bias", bias))
     return found
 
 
 def _array(name: str, tensor: Tensor) -> Real:
-    array: Real = tensor.detach().cpu().double().numpy()
-    if not np.isfinite(array).all():
+    given = tensor.detach().cpu()
+    array: Real = (given.float() if given.dtype.itemsize < 4 else given).numpy()
+    if not np.isfinite([array.min(initial=0), array.max(initial=0)]).all():  # NaN is either
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(
             f"{name} at {at} is {array[at]}: train to finite weights before quantising"
@@ -316,7 +318,8 @@ class _Choice:
         return [self.fixed(part) for part in np.split(self.real[name], 4)]
 
     def fixed(self, real: Real) -> Fixed:
-        return Fixed.for_range(self.value_bits, magnitude(real[real != 0], self.percentile))
+        counted = real if self.percentile == 100 else real[real != 0]
+        return Fixed.for_range(self.value_bits, magnitude(counted, self.percentile))
 
     def told(
         self, name: str, old: list[Fixed], new: list[Fixed], lowered: dict[str, int]
@@ -349,7 +352,7 @@ def magnitude(real: npt.NDArray[np.floating], percentile: float = Precision.perc
     if not real.size:
         return 0.0
     if percentile == 100:
-        return float(np.abs(real).max())
+        return float(max(-real.min(), real.max()))
     return float(np.percentile(np.abs(real), percentile, method="higher"))
 
 
@@ -363,7 +366,8 @@ def _aligned(ih: Fixed, hh: Fixed, x: int, r: int) -> tuple[Fixed, Fixed]:
 
 
 def _check_not_lost(name: str, real: Real, fixed: Fixed) -> None:
-    if real.any() and not fixed.quantise(real).any():
+    # What lies between its smallest and its largest number rounds to nothing where they do.
+    if real.any() and not fixed.quantise([real.min(), real.max()]).any():
         raise ValueError(
             f"{name} of magnitude {magnitude(real):.3g} is all zero in {fixed}, the format that "
             "the other numbers leave it: rescale the inputs (normalise them) and train again"

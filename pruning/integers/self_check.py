@@ -205,7 +205,8 @@ class _Stages:
         if self.head is None or self.model.head is None:
             return None
         real = real_tensors(self.lstm, self.head)
-        return torch.from_numpy(real["head.weight"]), torch.from_numpy(real["head.bias"])
+        weight, bias = (torch.from_numpy(real[f"head.{name}"]) for name in ("weight", "bias"))
+        return weight.double(), bias.double()
 
     def _head_of_model(self) -> _Affine | None:
         dense = self.model.head

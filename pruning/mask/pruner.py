@@ -324,7 +324,8 @@ class Pruner(Generic[ModuleT]):
 
     def report(self) -> tuple[MatrixState, ...]:
         """Say what was asked of every matrix and what it is now."""
-        achieved = {n: 1 - float(self.mask(n).double().mean()) for n in self.matrices}
+        masks = self.masks()
+        achieved = {n: 1 - int(m.count_nonzero()) / m.numel() for n, m in masks.items()}
         return tuple(
             MatrixState(m, self.goals[n], self.keep[n], self.targets[n], achieved[n])
             for n, m in self.matrices.items()

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from csb_format import Fixed, IntArray, LstmLayer, Model
 from csb_format.random_models import random_frames, random_network
-from engine import exact
+from engine import exact, exact_layer
 from engine.exact import FastModel, State
 from engine.kernels import product_loops as csb_kernels
-from engine.kernels.exact_loops import FEW, LANES
+from engine.kernels.exact_loops import LANES, WIDTH
 from engine.reference import IntegerModel, Trace
 
 LENGTHS = [3, 7, 1, 7, 0, 4]
@@ -61,12 +61,35 @@ def test_any_network(seed: int, value_bits: int, act_bits: int, data: st.DataObj
     compare(model, random_frames(rng, model, lengths))
 
 
-@pytest.mark.parametrize("count", [1, 2, FEW, FEW + 1, LANES - 1, LANES, LANES + 1, 2 * LANES + 3])
+@pytest.mark.parametrize(
+    "count", [1, 2, WIDTH, WIDTH + 1, LANES - 1, LANES, LANES + 1, 2 * LANES + 3]
+)
 def test_any_number_of_sequences(count: int) -> None:
     model, rng = network(1, layers=2, directions=2, projection=5)
     lengths = rng.integers(0, 9, count).tolist()
     want = compare(model, random_frames(rng, model, lengths))
     assert max(np.abs(t.output).max(initial=0) for t in want) > 1000
+
+
+@pytest.mark.parametrize("fewest", [2, 3, 5])
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("act_bits", [12, 18])
+def test_what_is_left_runs_alone(
+    fewest: int, directions: int, act_bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as there are enough sequences they run side by side, then one by one."""
+    model, rng = network(5, layers=2, directions=directions, projection=4, act_bits=act_bits)
+    monkeypatch.setattr(exact_layer.ExactLayer, "_fewest", lambda layer: fewest)
+    compare(model, random_frames(rng, model, [9, 2, 7, 0, 7, 3, 12]))
+
+
+def test_the_faster_way_is_chosen() -> None:
+    """A large layer alone in registers, where there are any; a small one side by side."""
+    large, _ = network(6, input_size=512, hidden_size=512, banks=16, k=(8, 8, 0), value_bits=8)
+    small, _ = network(6, input_size=16, hidden_size=64, banks=8, k=(1, 2, 0), value_bits=8)
+    fewest = [FastModel(model)._levels[0][0].fewest for model in (small, large)]
+    assert 1 < fewest[0] <= 16
+    assert fewest[0] < fewest[1] or not csb_kernels.permutes()
 
 
 @pytest.mark.parametrize("directions", [1, 2])
@@ -76,6 +99,8 @@ def test_one_sequence_without_permutations(
     """What a CPU without AVX-512 runs; and one sequence in registers where there is one."""
     sizes: dict[str, Any] = {"layers": 2, "directions": directions, "projection": 5}
     model, rng = network(12, **sizes)
+    dear = exact_layer._Costs(1e9, 0, 0)  # else so small a network takes the plain loop
+    monkeypatch.setattr(exact_layer, "_ALONE_PLAIN", dear)
     able = csb_kernels.permutes()
     assert all(bool(level[0]._products) == able for level in FastModel(model)._levels)
     compare(model, random_frames(rng, model, [9]))
@@ -145,7 +170,7 @@ def test_wide_inputs_leave_floats(width: int) -> None:
     sequences[0][:] = 2 ** (width - 1) - 1
     sequences[1][:] = 2 ** (width - 1) - 3
     compare(model, sequences)
-    assert FastModel(model)._levels[0][0].tiled == (width == 25)
+    assert (FastModel(model)._levels[0][0].types is not None) == (width == 25)
 
 
 def test_gates_of_their_own_formats() -> None:

@@ -120,9 +120,9 @@ def test_projection_whose_output_is_too_fine() -> None:
 
 def test_memory_beyond_the_load_streams_reach() -> None:
     _, image = build()
-    longest = image.memories | {"matrix_002": [0] * 65536}
+    longest = {**image.memories, "matrix_002": [0] * 65536}
     assert len(replace(image, memories=longest).load_words()) > 65536
-    longer = image.memories | {"matrix_002": [0] * 65537}
+    longer = {**image.memories, "matrix_002": [0] * 65537}
     message = "matrix_002 has 65537 words: the load stream reaches 65536; take more PEs"
     with pytest.raises(DesignError, match=message):
         replace(image, memories=longer).load_words()

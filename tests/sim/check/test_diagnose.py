@@ -54,7 +54,7 @@ class Fault:
 def flipped(image: Image, memory: str, address: int, bit: int) -> Image:
     words = list(image.memories[memory])
     words[address] ^= 1 << bit
-    return replace(image, memories=image.memories | {memory: words})
+    return replace(image, memories={**image.memories, memory: words})
 
 
 # 9 units on 4 PEs: one unit a slot; unit (slot mod 4) * 3 + slot div 4, gate = PE
@@ -269,7 +269,7 @@ def program_fault(image: Image, place: int, **fields: Any) -> Image:
     """The image with an instruction that has other fields."""
     words = list(image.memories["program"])
     words[place] = replace(image.program[place], **fields).encode(image.design)
-    return replace(image, memories=image.memories | {"program": words})
+    return replace(image, memories={**image.memories, "program": words})
 
 
 def first_run(image: Image, name: str) -> Issued:
