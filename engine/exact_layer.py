@@ -25,7 +25,7 @@ from .kernels.exact_loops import (
     run_one,
     run_tile,
 )
-from .kernels.product_loops import Rows
+from .kernels.product_loops import MANY, Rows
 from .products import IntegerProduct, row_major
 from .reference import Trace
 
@@ -38,6 +38,10 @@ class Place(NamedTuple):
     reverse: bool = False
     hidden: int = 0
     output: int = 0
+
+    def columns(self, hidden: int, output: int) -> tuple[slice, slice]:
+        """Columns of so many hidden and output elements."""
+        return slice(self.hidden, self.hidden + hidden), slice(self.output, self.output + output)
 
 
 class _Types(NamedTuple):
@@ -54,13 +58,27 @@ _FLOAT = _Types(np.float32, np.float64, 25, 1 << 53)
 
 
 class _Run(NamedTuple):
-    """Sequences that one loop runs, from the longest on: numbers, and frames of each."""
+    """Sequences that one loop runs, the longest first: frames and states of each."""
 
-    numbers: IntArray
-    first: IntArray
-    end: IntArray
-    r: IntArray
-    c: IntArray
+    first: IntArray  # (B,)
+    end: IntArray  # (B,), behind the last
+    r: IntArray  # (B, R)
+    c: IntArray  # (B, H)
+
+    @property
+    def steps(self) -> int:
+        """Of the longest."""
+        return int(self.end[0] - self.first[0])
+
+    def frame(self, reverse: bool) -> int:
+        """The first that the longest takes."""
+        return int(self.end[0]) - 1 if reverse else int(self.first[0])
+
+    def after(self, steps: int, reverse: bool, r: IntArray, c: IntArray, n: int) -> _Run:
+        """What is left of the longest, with the states of row ``n``."""
+        first, end = self.first[:1], self.end[:1]
+        span = (first, end - steps) if reverse else (first + steps, end)
+        return _Run(*span, r[n : n + 1], c[n : n + 1])
 
 
 @dataclass(frozen=True)
@@ -89,8 +107,9 @@ class _Costs:
         )
 
 
-# Fitted to ``python -m bench.cpu.fast_model``.
+# Fitted to ``python -m bench.speed exact-model``, whose figures are in bench/results/speed.json.
 _ALONE = _Costs(call=8200, entry=0.025, unit=14)
+_MANY = _Costs(call=15000, entry=0.04, unit=64)  # sequences at once, in registers
 _ALONE_PLAIN = _Costs(call=0, entry=0.25, unit=35)
 _TILES = {
     _SHORT: _Costs(5000, 1.6, 0, 0.016, 15),
@@ -155,30 +174,74 @@ class ExactLayer:
         order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
         for n in range(0, len(order), LANES):
             some = order[n : n + LANES]
-            given = _Run(
-                some, ends[some] - lengths[some], ends[some], start.output[some], start.cell[some]
-            )
-            for alone in self._side_by_side(frames, given, results, place):
+            first = ends[some] - lengths[some]
+            given = _Run(first, ends[some], start.output[some], start.cell[some])
+            left = self._side_by_side(frames, given, results, place)
+            for alone in self._in_registers(frames, left, results, place):
                 self._alone(frames, alone, results, place)
 
     def _side_by_side(
         self, frames: IntArray, given: _Run, results: Trace, place: Place
     ) -> list[_Run]:
         """Run sequences together as long as there are enough of them; what is left of each."""
-        count = len(given.numbers)
-        if count < self.fewest:
-            return [_Run(*(part[n : n + 1] for part in given)) for n in range(count)]
+        each = [_Run(*(part[n : n + 1] for part in given)) for n in range(len(given.first))]
+        if len(each) < self.fewest:
+            return each
         steps = int((given.end - given.first)[self.fewest - 1])
         first, end = _spans(given, steps, place.reverse)
         lanes = self._tile(given)
         rest = ((place.hidden, place.output), results.hidden, results.cell, results.output)
         run_tile(self.tables, frames, (first, end), place.reverse, lanes, *rest)
-        longer = np.flatnonzero(given.end - given.first > steps)
-        return [_rest(given, lanes, int(n), steps, place.reverse) for n in longer]
+        states = (lanes.r.T.astype(np.int64), lanes.c.T.astype(np.int64))
+        left = (run.after(steps, place.reverse, *states, n) for n, run in enumerate(each))
+        return [run for run in left if run.steps > 0]
+
+    def _in_registers(
+        self, frames: IntArray, given: list[_Run], results: Trace, place: Place
+    ) -> list[_Run]:
+        """Run ``MANY`` at a time, the longest, until fewer are left; what is left of those."""
+        while self._products and len(given) >= MANY:
+            given.sort(key=lambda run: run.steps)
+            some, given = given[-MANY:], given[:-MANY]
+            steps = some[0].steps
+            states = self._run_many(frames, some, steps, results, place)
+            later = (run.after(steps, place.reverse, *states, n) for n, run in enumerate(some))
+            given += [run for run in later if run.steps]
+        return given
+
+    def _run_many(
+        self, frames: IntArray, runs: list[_Run], steps: int, results: Trace, place: Place
+    ) -> tuple[IntArray, IntArray]:
+        """So many steps of ``MANY`` sequences; recurrent and cell states afterwards."""
+        r, c = (
+            np.concatenate(part) for part in zip(*((run.r, run.c) for run in runs), strict=True)
+        )
+        h, sums = (
+            np.zeros_like(c),
+            [np.zeros((MANY, p.padded_rows), np.int64) for p in self._products],
+        )
+        ih, hh, *hr = self._products
+        at = np.array([run.frame(place.reverse) for run in runs])
+        units, outputs = place.columns(c.shape[1], r.shape[1])
+        for _ in range(steps):
+            ih.add_many(frames[at], sums[0])
+            hh.add_many(r, sums[1])
+            for n in range(MANY):
+                finish_cells(self.tables, sums[0][n], sums[1][n], c[n], h[n])
+            if hr:
+                hr[0].add_many(h, sums[2])
+                for n in range(MANY):
+                    finish_projection(self.tables, sums[2][n], r[n])
+            else:
+                r[:] = h
+            results.hidden[at, units], results.cell[at, units] = h, c
+            results.output[at, outputs] = r
+            at += -1 if place.reverse else 1
+        return r, c
 
     def _tile(self, given: _Run) -> Tile:
         assert self.types is not None
-        lanes = -(-len(given.numbers) // WIDTH) * WIDTH
+        lanes = -(-len(given.first) // WIDTH) * WIDTH
         state, total = self.types.state, self.types.sum
         sizes = (self.layer.input_size, given.r.shape[1], given.c.shape[1], given.c.shape[1])
         kinds = (state, state, np.int32, state)
@@ -207,8 +270,7 @@ class ExactLayer:
         ih, hh, *hr = self._products
         (r, c), sums = state, [np.zeros(p.padded_rows, np.int64) for p in self._products]
         h = np.zeros(len(c), np.int64)
-        units = slice(place.hidden, place.hidden + len(c))
-        outputs = slice(place.output, place.output + len(r))
+        units, outputs = place.columns(len(c), len(r))
         for t in reversed(range(*span)) if place.reverse else range(*span):
             ih.add(frames[t], sums[0])
             hh.add(r, sums[1])
@@ -225,7 +287,8 @@ class ExactLayer:
     def _fewest(self) -> int:
         if self.types is None:
             return LANES + 1
-        alone, tile = self._cost(_ALONE if self._products else _ALONE_PLAIN), _TILES[self.types]
+        tile = _TILES[self.types]
+        alone = self._cost(_MANY) / MANY if self._products else self._cost(_ALONE_PLAIN)
         counts = (n for n in range(2, LANES + 1) if self._cost(tile, n) < n * alone)
         return next(counts, LANES + 1)
 
@@ -239,14 +302,6 @@ def _spans(given: _Run, steps: int, reverse: bool) -> tuple[IntArray, IntArray]:
     if reverse:
         return np.maximum(given.first, given.end - steps), given.end
     return given.first, np.minimum(given.end, given.first + steps)
-
-
-def _rest(given: _Run, lanes: Tile, n: int, steps: int, reverse: bool) -> _Run:
-    """What is left of a sequence, from the states of its lane on."""
-    first, end = given.first[n : n + 1], given.end[n : n + 1]
-    span = (first, end - steps) if reverse else (first + steps, end)
-    states = (part[:, n].astype(np.int64)[None] for part in (lanes.r, lanes.c))
-    return _Run(given.numbers[n : n + 1], *span, *states)
 
 
 def _holds(types: _Types, layer: LstmLayer) -> bool:

@@ -147,6 +147,7 @@ class IntegerProduct(_Product):
             merged = _merged(matrix, SHORTS)
             values = merged.values.astype(np.int8 if byte else np.int16)
             loop = kernels.add_bytes if byte else kernels.add_shorts
+            self._many = kernels.add_many_bytes if byte else kernels.add_many_shorts
             super().__init__(matrix, _tiles(merged, values, SHORTS, 2), loop)
         else:
             super().__init__(matrix, row_major(matrix, matrix.values), kernels.add_rows)
@@ -174,6 +175,19 @@ class IntegerProduct(_Product):
             raise ValueError(f"vector of dtype {vector.dtype}: quantise it to integers first")
         self._check_range(vector)
         return self._product(vector.astype(np.int64))
+
+    def add_many(self, x: IntArray, y: IntArray) -> None:
+        """As :meth:`add`, of ``MANY`` vectors at once; only where it :attr:`permutes`.
+
+        Parameters
+        ----------
+        x : int64 array (MANY, columns)
+            In range; contiguous.
+        y : int64 array (MANY, padded_rows)
+            Contiguous.
+        """
+        assert isinstance(self._table, Tiles)
+        self._many(self._table, x, y)
 
     def _check_range(self, vector: npt.NDArray[Any]) -> None:
         low, high = int(vector.min()), int(vector.max())

@@ -25,11 +25,14 @@ with needs("cpu"):
 __all__ = [
     "BLOCK",
     "FLOATS",
+    "MANY",
     "SHORTS",
     "Rows",
     "Tiles",
     "add_bytes",
     "add_floats",
+    "add_many_bytes",
+    "add_many_shorts",
     "add_rows",
     "add_shorts",
     "permutes",
@@ -41,6 +44,7 @@ _intrinsic: Any = extending.intrinsic
 ROWS = 16  # side by side: one register of float32 or int32 sums
 BLOCK = 2 * ROWS  # rows of a block: two registers, so that sums do not wait for each other
 FLOATS, SHORTS = 16, 32  # columns in a register
+MANY = 4  # vectors of one pass over a matrix: their sums and banks fill the registers
 MOST_PAIRS = 128  # 256 * 255 * 2**15 < 2**31: int32 sums of low bytes cannot overflow
 
 
@@ -304,9 +308,61 @@ def _short_loop(registers: int, split: bool) -> Any:
     return loop
 
 
+def _short_loop_of_many(registers: int, split: bool) -> Any:
+    """As :func:`_short_loop`, for ``MANY`` vectors: values and places are widened once for all."""
+    pick = _short_picker(registers)
+
+    @compiled
+    def add(bank: Any, at: int, place: Any, value: Any, high: Any, low: Any) -> Any:
+        got = pick(bank, at, place)
+        if split:
+            return _add_pairs(high, _high(value), got), _add_pairs(low, _low(value), got)
+        return high, _add_pairs(low, value, got)
+
+    @compiled
+    def add_half(m: Any, banks: Any, first: int, at: int, sums: Any) -> Any:
+        place, value, size = _read_h32(m.places, at), _read_h32(m.values, at), m.banks * m.stride
+        a, b, c, d = sums
+        return (
+            add(banks, first, place, value, *a),
+            add(banks, first + size, place, value, *b),
+            add(banks, first + 2 * size, place, value, *c),
+            add(banks, first + 3 * size, place, value, *d),
+        )
+
+    @compiled
+    def flush(y: Any, rows: int, row: int, sums: Any) -> None:
+        a, b, c, d = sums
+        _flush(y, row, *a)
+        _flush(y, row + rows, *b)
+        _flush(y, row + 2 * rows, *c)
+        _flush(y, row + 3 * rows, *d)
+
+    @compiled
+    def loop(m: Any, banks: Any, y: Any) -> None:
+        pairs, at, rows = m.entries // 2, 0, len(y) // MANY
+        step = MOST_PAIRS // max(1, pairs)
+        for row in range(0, rows, BLOCK):
+            for start in range(0, m.banks, step):
+                none = (_no_sums(), _no_sums())
+                one, two = (none, none, none, none), (none, none, none, none)
+                for b in range(start, min(start + step, m.banks)):
+                    first = b * registers * SHORTS
+                    for _ in range(pairs):
+                        one = add_half(m, banks, first, at, one)
+                        two = add_half(m, banks, first, at + SHORTS, two)
+                        at += 2 * SHORTS
+                flush(y, rows, row, one)
+                flush(y, rows, row + ROWS, two)
+
+    return loop
+
+
 _float1, _float2, _float4, _float8 = (_float_loop(n) for n in (1, 2, 4, 8))
 _byte1, _byte2, _byte4 = (_short_loop(n, False) for n in (1, 2, 4))
 _short1, _short2, _short4 = (_short_loop(n, True) for n in (1, 2, 4))
+_bytes1, _bytes2, _bytes4 = (_short_loop_of_many(n, False) for n in (1, 2, 4))
+_shorts1, _shorts2, _shorts4 = (_short_loop_of_many(n, True) for n in (1, 2, 4))
 
 
 @compiled
@@ -348,6 +404,38 @@ def add_shorts(m: Tiles, x: Any, y: Any) -> None:
         _short2(m, bank, y)
     else:
         _short4(m, bank, y)
+
+
+@compiled
+def _spread_many(m: Tiles, x: Any) -> Any:
+    banks = np.zeros((MANY, m.banks * m.stride), np.int16)
+    for n in range(MANY):
+        _spread(m, x[n], banks[n])
+    return banks.ravel()
+
+
+@compiled
+def add_many_bytes(m: Tiles, x: Any, y: Any) -> None:
+    """Add ``MANY`` products: x (MANY, columns), int64 y (MANY, rows, whole blocks)."""
+    banks, sums = _spread_many(m, x), y.ravel()
+    if m.registers == 1:
+        _bytes1(m, banks, sums)
+    elif m.registers == 2:
+        _bytes2(m, banks, sums)
+    else:
+        _bytes4(m, banks, sums)
+
+
+@compiled
+def add_many_shorts(m: Tiles, x: Any, y: Any) -> None:
+    """As :func:`add_many_bytes`, of int16 values."""
+    banks, sums = _spread_many(m, x), y.ravel()
+    if m.registers == 1:
+        _shorts1(m, banks, sums)
+    elif m.registers == 2:
+        _shorts2(m, banks, sums)
+    else:
+        _shorts4(m, banks, sums)
 
 
 @compiled_sums
