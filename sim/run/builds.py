@@ -27,6 +27,8 @@ from csb_format.files.folders import (
 )
 from hdl.verilog import VerilogFiles
 
+from . import processes
+from .build_cache import builds_of_user, in_use, trim
 from .errors import SimulationError
 from .processes import environment
 
@@ -69,7 +71,8 @@ def workplace(work: Path, name: str, builds: Path | None = None) -> Iterator[Wor
     name : str
         See :func:`build_name`.
     builds : Path, optional
-        Where builds are kept, if not in ``work``.
+        Where builds are kept, if not where the user's are
+        (:func:`sim.run.build_cache.builds_of_user`), or in ``work`` where there is no such place.
 
     Raises
     ------
@@ -77,17 +80,22 @@ def workplace(work: Path, name: str, builds: Path | None = None) -> Iterator[Wor
         If something of others is there.
     """
     work = Path(work).resolve()
-    names = (BUILDS, RUNS) if builds is None else (RUNS,)
-    with shared_folder(work, names, living=names):
+    kept = builds or builds_of_user()
+    names = (BUILDS, RUNS) if kept is None else (RUNS,)
+    build = (kept or work / BUILDS).resolve() / name
+    new = not is_built(build)
+    with shared_folder(work, names, living=names), in_use(build):
         runs = work / RUNS
         runs.mkdir(parents=True, exist_ok=True)
         with private_folder(runs, RUNS) as private:
             run = private / RUNS
             run.mkdir()
             try:
-                yield Workplace((builds or work / BUILDS).resolve() / name, run)
+                yield Workplace(build, run)
             finally:
                 put(run, runs / name)
+        if builds is None and kept is not None and new and is_built(build):
+            trim(kept)
 
 
 def build_name(files: VerilogFiles, simulator: str, kind: str = "") -> str:
@@ -100,7 +108,8 @@ def build_name(files: VerilogFiles, simulator: str, kind: str = "") -> str:
     kind : str
         What else tells builds apart.
     """
-    text = json.dumps(tools(simulator), sort_keys=True, allow_nan=False)
+    made = {"make": processes.VERILATOR_MAKE} if simulator == "verilator" else {}
+    text = json.dumps(tools(simulator) | made, sort_keys=True, allow_nan=False)
     return f"{simulator}{kind}-{files.sha256[:16]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

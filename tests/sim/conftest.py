@@ -17,7 +17,7 @@ from compiler.lower.image import Image
 from engine.reference import Trace
 from hdl.core.layouts import output_layout, states_layout
 from hdl.verilog import VerilogFiles, emit_verilog
-from sim.run import processes
+from sim.run import build_cache, processes
 from sim.run.pysim import simulate_amaranth
 from sim.run.scenario import Job
 from sim.run.verilog import simulate_verilog
@@ -45,9 +45,11 @@ class Backend:
         if self.name == "amaranth":
             return simulate_amaranth(self.start, job, loaded=not blank)
         files = self.blank if blank else self.images
-        run = simulate_verilog(
-            files, job, self.work, simulator=self.name, timeout=300, builds=self.builds
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(processes, "VERILATOR_MAKE", QUICK)
+            run = simulate_verilog(
+                files, job, self.work, simulator=self.name, timeout=300, builds=self.builds
+            )
         self.build_seconds.append(run.build_seconds)
         return run.outcome
 
@@ -96,6 +98,13 @@ def make_backend(
 
 
 @pytest.fixture
+def own_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where simulators are kept that are built in this test, and by no other."""
+    monkeypatch.setenv(build_cache.FOLDER, str(tmp_path / "kept"))
+    return tmp_path / "kept" / build_cache.BUILDS
+
+
+@pytest.fixture
 def quick_builds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verilator's C++ without optimisation: jobs here are short."""
     monkeypatch.setattr(processes, "VERILATOR_MAKE", QUICK)
@@ -112,8 +121,7 @@ def verilator(
     work = tmp_path_factory.mktemp("verilator")
     backend = replace(make_backend("verilator"), work=work, build_seconds=[])
     backend.builds = shared / "builds"
-    with pytest.MonkeyPatch.context() as patch, locked(shared / "builds.lock"):
-        patch.setattr(processes, "VERILATOR_MAKE", QUICK)
+    with locked(shared / "builds.lock"):
         backend.run(Job.of(case.image, [case.sequences[0][:1]]))
     return backend
 

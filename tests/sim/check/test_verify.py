@@ -179,7 +179,9 @@ def test_networks_are_verified(
         assert level.comparison.values >= 8 * sum(sizes) > 0
 
 
-def test_verilator_verifies(case: Any, verilator: Any, files: VerilogFiles) -> None:
+def test_verilator_verifies(
+    case: Any, verilator: Any, files: VerilogFiles, quick_builds: None
+) -> None:
     shown = verify(
         case.reference, case.image, files, case.sequences, verilator.work, builds=verilator.builds
     )

@@ -18,7 +18,7 @@ import pytest
 from compiler.lower.compile import compile_model
 from csb_format.files.ownership import PlaceError
 from hdl.verilog import VerilogFiles, emit_verilog
-from sim.run import builds
+from sim.run import build_cache, builds
 from sim.run.builds import build_name, built, is_built, plain_sources, tools, workplace
 from sim.run.errors import SimulationError
 from sim.run.free_running import simulate_free_running
@@ -98,7 +98,11 @@ def test_runs_at_the_same_time_have_folders_of_their_own(tmp_path: Path) -> None
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["n"]
 
 
-def test_a_build_folder_of_others_is_left_alone(tmp_path: Path) -> None:
+def test_a_build_folder_of_others_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a user has no folder for caches, builds lie beside the run."""
+    monkeypatch.setattr(builds, "builds_of_user", lambda: None)
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "thesis.pdf").touch()
     with pytest.raises(PlaceError, match=r"holds build/thesis\.pdf"), workplace(tmp_path, "n"):
@@ -122,8 +126,11 @@ def test_two_models_of_one_design_in_one_folder(
         assert list(pool.map(run, jobs * 2)) == alone * 2
 
 
-def test_any_path_will_do(case: Any, files: VerilogFiles, tmp_path: Path) -> None:
+def test_any_path_will_do(
+    case: Any, files: VerilogFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     work, job = tmp_path / ODD, Job.of(case.image, case.sequences)
+    monkeypatch.setenv(build_cache.FOLDER, str(work / "kept"))
     odd = emit_verilog(case.image.design, work / "verilog", case.image)
     first = simulate_verilog(odd, job, work, simulator="icarus", waves=True)
     again = simulate_verilog(odd, job, work, simulator="icarus", waves=True)

@@ -97,14 +97,15 @@ def test_an_unknown_simulator_names_the_known(simulator: str) -> None:
 
 
 def processes(folder: Path) -> list[list[str]]:
-    """Command lines of running processes that mention a folder."""
+    """Command lines of running processes that mention a folder, or are at work in it."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            at = os.readlink(entry / "cwd")
         except OSError:  # it has ended
             continue
-        if any(str(folder) in word for word in command):
+        if any(str(folder) in word for word in [at, *command]):
             found.append(command)
     return found
 
@@ -164,7 +165,9 @@ def test_a_hang_in_the_simulator_is_in_the_message(case: Any, runner: Any) -> No
         runner(job, timeout=60)
 
 
-def test_broken_verilog_fails_with_the_log(case: Any, files: VerilogFiles, tmp_path: Path) -> None:
+def test_broken_verilog_fails_with_the_log(
+    case: Any, files: VerilogFiles, tmp_path: Path, own_builds: Path
+) -> None:
     shutil.copytree(files.folder, tmp_path / "broken")
     broken = replace(files, folder=tmp_path / "broken")
     with (broken.folder / "sparseflow_pe.v").open("a") as file:
@@ -172,7 +175,7 @@ def test_broken_verilog_fails_with_the_log(case: Any, files: VerilogFiles, tmp_p
     for _ in range(2):  # a build that failed is no build
         with pytest.raises(ToolFailed, match=r"(?s)^build failed \(exit 1\)\n.*syntax error"):
             simulate_verilog(broken, Job([], [], 0), tmp_path / "work", simulator="icarus")
-    assert not list(tmp_path.glob("work/build/*/built"))
+    assert not list(own_builds.glob("*/built"))
 
 
 def test_an_unknown_probe_fails_with_the_log(case: Any, runner: Any) -> None:
@@ -181,11 +184,13 @@ def test_an_unknown_probe_fails_with_the_log(case: Any, runner: Any) -> None:
         runner(job, probe=True)
 
 
-def test_a_build_is_reused_unless_it_was_interrupted(runner: Any, tmp_path: Path) -> None:
+def test_a_build_is_reused_unless_it_was_interrupted(
+    runner: Any, tmp_path: Path, own_builds: Path
+) -> None:
     first, second = (runner(folder=tmp_path) for _ in range(2))
     assert first.build_seconds > 0
     assert second.build_seconds == 0
-    (marker,) = tmp_path.glob("build/*/built")
+    (marker,) = own_builds.glob("*/built")
     marker.unlink()
     (program,) = marker.parent.glob("*.vvp")
     program.write_text("half of a program")
@@ -195,7 +200,7 @@ def test_a_build_is_reused_unless_it_was_interrupted(runner: Any, tmp_path: Path
     assert first.outcome == second.outcome == third.outcome
 
 
-def test_a_killed_build_is_done_again(runner: Any, tmp_path: Path) -> None:
+def test_a_killed_build_is_done_again(runner: Any, tmp_path: Path, own_builds: Path) -> None:
     with pytest.raises(Timeout, match=r"^build killed after 0\.1 s"):
         runner(folder=tmp_path, timeout=0.1)
     wait_until_none(tmp_path)
@@ -203,7 +208,7 @@ def test_a_killed_build_is_done_again(runner: Any, tmp_path: Path) -> None:
 
 
 def test_changed_verilog_is_built_again(
-    case: Any, files: VerilogFiles, runner: Any, tmp_path: Path
+    case: Any, files: VerilogFiles, tmp_path: Path, own_builds: Path
 ) -> None:
     shutil.copytree(files.folder, tmp_path / "changed")
     changed = replace(files, folder=tmp_path / "changed")
@@ -213,7 +218,7 @@ def test_changed_verilog_is_built_again(
         job = Job.of(case.image, case.sequences[:1])
         run = simulate_verilog(version, job, tmp_path / "work", simulator="icarus")
         assert run.build_seconds > 0
-    assert len(list(tmp_path.glob("work/build/*/built"))) == 2
+    assert len(list(own_builds.glob("*/built"))) == 2
 
 
 def test_a_stale_outcome_is_not_taken_for_a_new_one(

@@ -1,0 +1,132 @@
+"""Where built simulators are kept for every command, regression and test of a user.
+
+A build is named after its Verilog, the tools and their places, so two that have one name are
+the same. The folder is ``SPARSEFLOW_CACHE``, else ``sparseflow`` in the user's cache folder
+(``XDG_CACHE_HOME``, else ``~/.cache``). What has not been used for longest goes when all
+together take more than ``SPARSEFLOW_CACHE_GB``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from csb_format.files.folders import cache_folder
+from csb_format.files.ownership import PlaceError
+
+from .errors import SimulationError
+
+__all__ = ["FOLDER", "LIMIT", "builds_of_user", "in_use", "trim"]
+
+FOLDER, LIMIT = "SPARSEFLOW_CACHE", "SPARSEFLOW_CACHE_GB"
+BUILDS = "builds"
+GIGABYTES = 4.0
+
+
+def builds_of_user() -> Path | None:
+    """The folder of all builds, made if absent; none where the system lets us make none.
+
+    Raises
+    ------
+    PlaceError
+        If something of others is there under our name.
+    """
+    place = _place()
+    if place is None:
+        return None
+    try:
+        return cache_folder(place, (BUILDS,)).resolve() / BUILDS
+    except PlaceError as error:
+        raise PlaceError(f"{error}; or set {FOLDER}") from None
+    except OSError:  # read-only, or no home: each run keeps its builds beside it
+        return None
+
+
+def _place() -> Path | None:
+    if given := os.environ.get(FOLDER):
+        return Path(given)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sparseflow"
+    except RuntimeError:  # a user without a home
+        return None
+
+
+@contextmanager
+def in_use(build: Path) -> Iterator[None]:
+    """Keep a build from being removed; it counts as used now."""
+    build.parent.mkdir(parents=True, exist_ok=True)
+    with _mark(build).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        os.utime(file.fileno())
+        yield
+
+
+def trim(builds: Path) -> list[str]:
+    """Remove builds that nobody uses, the longest unused first, until they fit; their names.
+
+    Raises
+    ------
+    SimulationError
+        If the limit in the environment is no number.
+    """
+    found = sorted((_last_use(build), build) for build in builds.iterdir() if _is_build(build))
+    sizes = {build: _bytes(build) for _, build in found}
+    room, gone = limit_bytes() - sum(sizes.values()), list[str]()
+    for _, build in found:
+        if room >= 0:
+            break
+        if _removed(build):
+            room += sizes[build]
+            gone.append(build.name)
+    return gone
+
+
+def limit_bytes() -> int:
+    """What all builds may take together."""
+    text = os.environ.get(LIMIT, str(GIGABYTES))
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not math.isfinite(number) or number < 0:
+        raise SimulationError(f"{LIMIT}={text}: give gigabytes for built simulators, 0 or more")
+    return int(number * 1e9)
+
+
+def _is_build(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
+
+
+def _mark(build: Path) -> Path:
+    return build.with_name(f".{build.name}.used")
+
+
+def _last_use(build: Path) -> float:
+    with suppress(OSError):
+        return _mark(build).stat().st_mtime
+    return 0.0
+
+
+def _bytes(build: Path) -> int:
+    total = 0
+    for folder, _, names in os.walk(build):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_size
+    return total
+
+
+def _removed(build: Path) -> bool:
+    """Whether a build is gone; one in use, or being made, stays."""
+    with _mark(build).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        shutil.rmtree(build, ignore_errors=True)
+        return True
