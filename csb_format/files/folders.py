@@ -302,9 +302,10 @@ def cache_folder(folder: str | os.PathLike[str], names: Sequence[str]) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     with held(place):
         marker = Marker.of(place) or Marker(CACHE)
-        if not set(names) <= set(marker.open.get(ALWAYS, ())):
+        before = marker.open.get(ALWAYS, ())
+        if not set(names) <= set(before):
             check_shared(place, names)
-            opened = marker.open | {ALWAYS: list(names)}
+            opened = marker.open | {ALWAYS: sorted({*before, *names})}
             replace_file(place / MARKER, replace(marker, open=opened).text())
     return place
 

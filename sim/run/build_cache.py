@@ -21,11 +21,21 @@ from csb_format.files.ownership import PlaceError
 
 from .errors import SimulationError
 
-__all__ = ["FOLDER", "LIMIT", "builds_of_user", "in_use", "trim"]
+__all__ = ["BUILDS", "FOLDER", "LIMIT", "builds_of_user", "cache_of_user", "in_use", "trim"]
 
 FOLDER, LIMIT = "SPARSEFLOW_CACHE", "SPARSEFLOW_CACHE_GB"
 BUILDS = "builds"
 GIGABYTES = 4.0
+
+
+def cache_of_user() -> Path | None:
+    """The user's folder, which need not exist; none for a user without a home."""
+    if given := os.environ.get(FOLDER):
+        return Path(given)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sparseflow"
+    except RuntimeError:
+        return None
 
 
 def builds_of_user() -> Path | None:
@@ -36,23 +46,14 @@ def builds_of_user() -> Path | None:
     PlaceError
         If something of others is there under our name.
     """
-    place = _place()
+    place = cache_of_user()
     if place is None:
         return None
     try:
         return cache_folder(place, (BUILDS,)).resolve() / BUILDS
     except PlaceError as error:
         raise PlaceError(f"{error}; or set {FOLDER}") from None
-    except OSError:  # read-only, or no home: each run keeps its builds beside it
-        return None
-
-
-def _place() -> Path | None:
-    if given := os.environ.get(FOLDER):
-        return Path(given)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sparseflow"
-    except RuntimeError:  # a user without a home
+    except OSError:  # read-only: each run keeps its builds beside it
         return None
 
 

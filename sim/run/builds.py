@@ -94,7 +94,7 @@ def workplace(work: Path, name: str, builds: Path | None = None) -> Iterator[Wor
                 yield Workplace(build, run)
             finally:
                 put(run, runs / name)
-        if builds is None and kept is not None and new and is_built(build):
+        if kept is not None and new and is_built(build) and kept == builds_of_user():
             trim(kept)
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ def _checked(given: RegressOptions) -> None:
     from sim.regress.records.history import check_history
     from sim.regress.suite.sources import check_committed
     from sim.regress.suite.suite import read_suite
+    from sim.run.build_cache import cache_of_user
 
     from ..steps.checks import check_written
     from ..steps.regress.runs import check_together
@@ -82,8 +84,9 @@ def _checked(given: RegressOptions) -> None:
         check_history(given.history)
     if given.badge:
         check_written("--badge", given.badge, given.suite, path, given.history)
-    with _own(folder, given.cache):
-        _regress(given, chosen, suite, folder, path)
+    cache = given.cache or cache_of_user() or Path("build/regress-cache")
+    with _own(folder, cache):
+        _regress(replace(given, cache=cache), chosen, suite, folder, path)
 
 
 def _check_suite(path: Path) -> None:
@@ -122,6 +125,7 @@ def _regress(given: RegressOptions, chosen: Suite, suite: Suite, folder: Path, p
     from ..steps.regress.records import recorded, write
     from ..steps.regress.runs import accept
 
+    assert given.cache is not None
     places = Places(given.suite, folder, given.cache, given.baseline)
     if given.artifacts:
         check_artifacts(given.artifacts, places)

@@ -330,9 +330,9 @@ class RegressOptions:
         "examples/regress/default.toml"
     )
     out: Annotated[Path | None, Said("Folder for results. Default: build/regress/SUITE.")] = None
-    cache: Annotated[Path, Said("Where hardware is kept between runs.")] = Path(
-        "build/regress-cache"
-    )
+    cache: Annotated[
+        Path | None, Said("Where hardware is kept between runs. Default: the user's cache.")
+    ] = None
     baseline: Annotated[Path | None, Said("Figures to hold. Default: SUITE.baseline.json.")] = None
     history: Annotated[Path | None, Said("All runs, a line each. Default: OUT/history.jsonl.")] = (
         None

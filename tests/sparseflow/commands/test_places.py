@@ -98,9 +98,9 @@ def test_a_regression_keeps_every_name(run: Run, at: Path, name: str) -> None:
 
 def test_a_regressions_cache_keeps_the_users_own(run: Run, at: Path, capsys: Text) -> None:
     (at / "suite.toml").write_text(SUITE)
-    before = put(at, "build/thesis.pdf")
+    before = put(at, "builds/thesis.pdf")
     assert run("regress", "suite.toml", "--out", "out", "--cache", ".") == 2
-    assert "holds build/thesis.pdf" in capsys.readouterr().err
+    assert "holds builds/thesis.pdf" in capsys.readouterr().err
     assert everything(at) == before
 
 
