@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from itertools import groupby
 
 from .board import Board, Pin, board, board_names
@@ -61,8 +63,9 @@ def _meaning(one: Board, name: str, pin: Pin) -> str:
     return MEANS[name].format(one.oscillator_hz / 1e6)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print the page."""
+    argparse.ArgumentParser(description="Print the page docs/pins.md.").parse_args(argv)
     sys.stdout.write(markdown())
 
 

@@ -42,8 +42,16 @@ ORDER: dict[str, list[str]] = {
     "sim.regress": ["suite", "jobs", "records"],
     "pruning.tasks": ["data", "training", "networks", "recipes"],
     "boards": [
-        *("link", "families", "board", "pin_table", "resources"),
-        *("tools", "build", "load", "host"),
+        "link",
+        "families",
+        "board",
+        "pin_table",
+        "memories",
+        "resources",
+        "tools",
+        "build",
+        "load",
+        "host",
     ],
     "sparseflow": ["pages", "steps", "commands"],
 }

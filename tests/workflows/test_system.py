@@ -99,6 +99,7 @@ def packages() -> set[str]:
 def test_every_package_is_in_ubuntus_lists() -> None:
     named = packages()
     assert {"iverilog", "g++", "perl", "make", "liblz4-dev", "zlib1g-dev"} <= named
-    assert named == set(PACKAGES)
+    # the loader of bitstreams needs a board, which no hosted machine has
+    assert named - {"openfpgaloader"} == set(PACKAGES)
     for row in PACKAGES.values():
         assert set(IMAGES) <= set(row)

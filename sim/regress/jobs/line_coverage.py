@@ -60,8 +60,9 @@ def from_the_start() -> list[str]:
     What Python imports and reads before a measurement begins would be told as never run.
     """
     _coverage()
-    sources = json.dumps(_sources())
-    return [sys.executable, "-P", "-c", _MEASURED, json.dumps(sys.path), sources, *sys.argv[1:]]
+    paths = json.dumps(sys.path, allow_nan=False)
+    sources = json.dumps(_sources(), allow_nan=False)
+    return [sys.executable, "-P", "-c", _MEASURED, paths, sources, *sys.argv[1:]]
 
 
 def is_measured() -> bool:

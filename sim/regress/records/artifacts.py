@@ -38,7 +38,6 @@ def check_artifacts(folder: Path, places: Places) -> None:
     PlaceError
         If it holds anything that is not ours, the results or the cache.
     """
-    check_replaceable(folder, KIND)
     whole = folder.resolve()
     for other in (places.out.resolve(), places.cache.resolve(), places.suite.resolve()):
         if whole == other or whole in other.parents:
@@ -46,6 +45,7 @@ def check_artifacts(folder: Path, places: Places) -> None:
                 f"--artifacts {folder} is replaced as a whole, and {other} lies there: give a "
                 "folder of its own"
             )
+    check_replaceable(folder, KIND)
 
 
 def keep_artifacts(

@@ -36,6 +36,7 @@ LISTED = {
     "ice40_generic": "iCE40UltraPlus UP5K",
     "tangprimer20k": "Gowin GW2A",
     "arty_a7_100t": "Artix xc7a100tcsg324",
+    "arty_a7_35t": "Artix xc7a35tcsg324",
 }
 
 
@@ -185,7 +186,8 @@ def test_only_what_was_built_for_the_board(tmp_path: Path, stand_in: StandIn) ->
     (folder / "summary.json").write_text("[" * 100_000)
     with pytest.raises(BoardError, match=r"summary\.json is no summary of a build: build again"):
         load_bitstream(ulx3s, folder)
-    (built(tmp_path / "c", "ulx3s") / "sparseflow.bit").write_bytes(b"another")
+    folder = built(tmp_path / "d", "ulx3s")
+    (folder / "sparseflow.bit").write_bytes(b"another")
     with pytest.raises(BoardError, match=r"sparseflow\.bit is not the bitstream that was built"):
         load_bitstream(ulx3s, folder)
     assert called() == []

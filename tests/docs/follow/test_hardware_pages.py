@@ -18,7 +18,7 @@ from csb_format.random_models import random_frames, random_model
 from engine.reference import IntegerModel
 from hdl.dram.reader import ReadBus
 from hdl.dram.streamed_core import StreamedCore
-from tests.docs.blocks import ROOT, blocks, one, reader_shell
+from tests.docs.blocks import ROOT, one, reader_shell
 
 SMALL = random_model(np.random.default_rng(1), 6, 8, 2, 1, 1)
 OTHER = random_model(np.random.default_rng(2), 6, 8, 2, 1, 1)
@@ -123,7 +123,7 @@ def test_the_c_of_the_page_compiles_with_the_headers_it_names(tmp_path: Path) ->
     compiler = shutil.which("gcc")
     if compiler is None:
         pytest.fail("gcc is missing: sudo apt-get install -y gcc libc6-dev")
-    (command,) = [b.text for b in blocks("docs/link.md", "sh") if "c_header" in b.text]
+    command = one("docs/link.md", "sh", "In C")
     done = reader_shell(command.replace("FOLDER", "headers"), tmp_path)
     assert done.returncode == 0, done.stderr
     (tmp_path / "job.c").write_text(

@@ -62,7 +62,7 @@ def in_verilog(*blocks: Any) -> str:
 @pytest.mark.parametrize(("images", "image"), [(False, ""), (True, "weights.mem")])
 def test_verilog_gets_an_instance(images: bool, image: str) -> None:
     hierarchy = Hierarchy(instances=True, images=images)
-    text = in_verilog(Ram(12, 20, hierarchy=hierarchy, image="weights.mem", init=[0xABC]))
+    text = in_verilog(Ram(12, 20, hierarchy=hierarchy, image="weights", init=[0xABC]))
     assert re.findall(r"cell \\(\w+)", text) == ["sparseflow_ram"]
     parameters = dict(re.findall(r"parameter \\(\w+) (\S+)", text))
     assert parameters == {"WIDTH": "12", "DEPTH": "20", "ADDR": "5", "INIT": f'"{image}"'}

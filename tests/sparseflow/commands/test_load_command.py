@@ -25,6 +25,7 @@ from compiler.lower.compile import compile_model
 from csb_format import load_model
 from sparseflow.steps.given import target_at
 from tests.boards.load.test_load import HERE, built
+from tests.docs.blocks import one
 from tests.test_rooms import ROOT
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ def made(chain: Chain, tmp_path: Path) -> Path:
 
 def test_the_page_of_the_link_to_the_letter(chain: Chain, made: Path, tmp_path: Path) -> None:
     """The commands of docs/link.md, with a board behind a terminal of the system."""
-    text = (ROOT / "docs" / "link.md").read_text("utf-8")
-    (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    commands = one("docs/link.md", "sh", "The example")
     files = {"model.safetensors": chain.model, "test.npz": chain.data, "boards": ROOT / "boards"}
     for name, path in files.items():
         (tmp_path / name).symlink_to(path)
