@@ -16,8 +16,7 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from hdl.keywords import spelled
 
 from .errors import Hang, note_hang
-from .job_files import read_job
-from .scenario import run_job
+from .scenario import read_job, run_job
 
 PERIOD_NS = 10
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.abi.states import Outcome
@@ -16,7 +18,7 @@ if TYPE_CHECKING:  # a simulator that starts need not import Amaranth
     from compiler.abi.frames import Stimulus
     from compiler.lower.image import Image
 
-__all__ = ["Job", "run_job"]
+__all__ = ["Job", "read_job", "run_job", "write_job"]
 
 Progress = Callable[[int], None]
 
@@ -147,3 +149,20 @@ def _hung(job: Job, loads: Source, frames: Source, states: Sink, cycle: int) -> 
         f"{len(job.load)} words, took {frames.sent} of {len(job.frames)} frame beats, gave "
         f"{len(states.payloads)} of {job.beats_out} state beats"
     )
+
+
+def write_job(path: Path, job: Job) -> None:
+    """Write a job as JSON."""
+    fields = asdict(job)
+    # a payload may have more digits than Python writes in tens
+    fields["matrix"] = [f"{payload:x}" for payload in job.matrix]
+    path.write_text(json.dumps(fields, allow_nan=False))
+
+
+def read_job(path: Path) -> Job:
+    """Read a job that :func:`write_job` wrote."""
+    fields = json.loads(path.read_text())
+    for name in ("idle", "stall"):
+        fields[name] = Pauses(**fields[name])
+    fields["matrix"] = [int(payload, 16) for payload in fields["matrix"]]
+    return Job(**fields)

@@ -17,10 +17,9 @@ from hdl.verilog import VerilogFiles
 
 from .builds import build_name, built, plain_sources, workplace
 from .errors import Hang, SimulationError, ToolFailed, noted
-from .job_files import write_job
 from .logs import telling
 from .processes import TIMEOUT, tail, watched
-from .scenario import Job, Progress
+from .scenario import Job, Progress, write_job
 
 __all__ = [
     "SIMULATOR",

@@ -38,9 +38,10 @@ def check_artifacts(folder: Path, places: Places) -> None:
     PlaceError
         If it holds anything that is not ours, the results or the cache.
     """
-    whole = folder.resolve()
+    whole, here = folder.resolve(), Path.cwd()
+    held = whole == here or whole in here.parents  # that is told first
     for other in (places.out.resolve(), places.cache.resolve(), places.suite.resolve()):
-        if whole == other or whole in other.parents:
+        if not held and (whole == other or whole in other.parents):
             raise PlaceError(
                 f"--artifacts {folder} is replaced as a whole, and {other} lies there: give a "
                 "folder of its own"

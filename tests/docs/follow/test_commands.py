@@ -125,9 +125,9 @@ def test_what_the_page_of_folders_says_is_refused_so(tmp_path: Path) -> None:
         assert done.returncode != 0
         assert done.stderr.strip() == said
         (tmp_path / "rtl/my_top.v").unlink(missing_ok=True)
-        with (tmp_path / "rtl/top.v").open("a") as file:
+        with (tmp_path / "rtl/sparseflow_pe.v").open("a") as file:
             file.write("// mine")
-    assert (tmp_path / "rtl/top.v").read_text().endswith("// mine")
+    assert (tmp_path / "rtl/sparseflow_pe.v").read_text().endswith("// mine")
 
 
 def test_the_python_of_the_quantisation_guide() -> None:

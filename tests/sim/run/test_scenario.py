@@ -15,8 +15,7 @@ from amaranth.lib import data
 from compiler.abi.states import Outcome, WireError
 from hdl.core.layouts import frame_layout
 from sim.run.errors import Hang
-from sim.run.job_files import read_job, write_job
-from sim.run.scenario import Job, run_job
+from sim.run.scenario import Job, read_job, run_job, write_job
 from sim.run.streams import Pauses
 
 GEOMETRIES = [
