@@ -22,7 +22,7 @@ from hdl.verilog import VerilogFiles
 
 from .builds import build_name, built, plain_sources, workplace
 from .errors import Hang, ToolFailed
-from .processes import TIMEOUT, tail, watched
+from .processes import TIMEOUT, scratch, tail, watched
 from .scenario import Job, Progress
 from .verilog import VerilogRun, require_simulator
 
@@ -283,7 +283,8 @@ def _build(files: VerilogFiles, build: Path, timeout: float) -> None:
         *plain_sources([path.resolve() for path in files.paths], build),
         "../free_running.cpp",
     ]
-    watched("build", command, build / "build.log", timeout, folder=build)
+    with scratch(build / "build.log") as extra:
+        watched("build", command, build / "build.log", timeout, folder=build, extra=extra)
     (build / "objects" / "simulation").rename(build / "simulation")
 
 

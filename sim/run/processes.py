@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from csb_format.files.folders import is_plain, temporary_folder
+
 from .errors import Timeout, ToolFailed
 from .logs import logged, tail
 from .scenario import Progress
 
-__all__ = ["TIMEOUT", "environment", "hang_up", "tail", "watched"]
+__all__ = ["TIMEOUT", "environment", "hang_up", "scratch", "tail", "watched"]
 
 TIMEOUT = 3600.0  # seconds given to a build or a run where nobody says otherwise
 
@@ -104,6 +107,30 @@ def watched(
     if process.returncode:
         status = process.returncode
         raise ToolFailed(f"{action} failed (exit {status})\n{tail(log)}", status)
+
+
+@contextmanager
+def scratch(log: Path) -> Iterator[dict[str, str]]:
+    """The variable that gives tools a place for temporary files, which ends with the block.
+
+    What a killed process leaves there goes with the folder of its run, or at the next run.
+
+    Parameters
+    ----------
+    log : Path
+        The place lies beside it, if tools can take that path.
+    """
+    place = log.resolve().with_suffix(".tmp")
+    if not is_plain(place):
+        with temporary_folder("tools") as elsewhere:
+            yield {"TMPDIR": str(elsewhere)}
+        return
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    try:
+        yield {"TMPDIR": str(place)}
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 @contextmanager

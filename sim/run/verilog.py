@@ -18,7 +18,7 @@ from hdl.verilog import VerilogFiles
 from .builds import build_name, built, plain_sources, workplace
 from .errors import Hang, SimulationError, ToolFailed, noted
 from .logs import telling
-from .processes import TIMEOUT, tail, watched
+from .processes import TIMEOUT, scratch, tail, watched
 from .scenario import Job, Progress, write_job
 
 __all__ = [
@@ -229,7 +229,8 @@ def _process(
     """Run one action of :mod:`sim.run.cocotb_process`, watching its progress."""
     # -P: the folder of the user, where a file may have the name of a room, is not searched
     command = [sys.executable, "-P", "-m", "sim.run.cocotb_process", action, str(spec)]
-    watched(action, command, log, timeout, note=note, progress=progress)
+    with scratch(log) as extra:
+        watched(action, command, log, timeout, extra=extra, note=note, progress=progress)
 
 
 def _read(run: Path) -> tuple[Outcome, float]:
