@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["flag", "frames_of", "known", "number", "place", "shown", "whole"]
+__all__ = ["check_magnitude", "flag", "frames_of", "known", "number", "place", "shown", "whole"]
 
 MOST_SHOWN = 60  # characters of a value
 
@@ -169,6 +169,25 @@ def frames_of(
     return [_frames(f"{one} {n}", given, width, wanted) for n, given in enumerate(sequences)]
 
 
+def check_magnitude(name: str, array: npt.NDArray[Any]) -> None:
+    """Refuse finite numbers that float32, in which networks run, does not hold.
+
+    Raises
+    ------
+    ValueError
+        With the largest, and the mend.
+    """
+    if array.dtype.kind != "f" or array.dtype.itemsize <= np.dtype(np.float32).itemsize:
+        return
+    largest = float(np.abs(array.astype(np.float64)).max(initial=0.0))
+    most = float(np.finfo(np.float32).max)
+    if most < largest < math.inf:
+        raise ValueError(
+            f"{name} has a value of magnitude {largest:.3g}, float32 holds up to {most:.3g}: "
+            "rescale the frames (normalise them)"
+        )
+
+
 def _frames(name: str, given: Any, width: int, wanted: str) -> npt.NDArray[Any]:
     try:
         array = np.asarray(given)
@@ -185,4 +204,5 @@ def _frames(name: str, given: Any, width: int, wanted: str) -> npt.NDArray[Any]:
         raise ValueError(f"{name} has shape {array.shape}: {wanted}{alone}{batch}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds NaN or infinity: remove these frames")
+    check_magnitude(name, array)
     return array

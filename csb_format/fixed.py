@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -73,11 +74,17 @@ class Fixed:
     width: int
     frac: int
 
+    #: Range of ``frac``.
+    LEAST: ClassVar[int] = -32
+    MOST: ClassVar[int] = 64
+
     def __post_init__(self) -> None:
         if not 2 <= self.width <= 48:
             raise ValueError(f"fixed-point width {self.width}: must be 2 to 48 bits")
-        if not -32 <= self.frac <= 64:
-            raise ValueError(f"fixed-point fraction {self.frac}: must be -32 to 64 bits")
+        if not self.LEAST <= self.frac <= self.MOST:
+            raise ValueError(
+                f"fixed-point fraction {self.frac}: must be {self.LEAST} to {self.MOST} bits"
+            )
 
     @classmethod
     def for_range(cls, width: int, largest: float) -> Fixed:
@@ -93,8 +100,11 @@ class Fixed:
             raise ValueError(f"largest magnitude {largest}: must be finite and not negative")
         if largest == 0:
             return cls(width, width - 1)
-        frac = max(-32, min(64, width - 1 - math.floor(math.log2(largest)) + 1))
-        while frac > -32 and math.floor(math.ldexp(largest, frac) + 0.5) > (1 << (width - 1)) - 1:
+        frac = max(cls.LEAST, min(cls.MOST, width - 1 - math.floor(math.log2(largest)) + 1))
+        while (
+            frac > cls.LEAST
+            and math.floor(math.ldexp(largest, frac) + 0.5) > (1 << (width - 1)) - 1
+        ):
             frac -= 1
         return cls(width, frac)
 

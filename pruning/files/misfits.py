@@ -21,6 +21,8 @@ __all__ = [
     "transposed_heads",
 ]
 
+# How names of tensors begin that no network computes with: what training keeps.
+_ASIDE = ("optimizer", "optim", "scheduler", "criterion", "loss", "metric", "scaler", "ema")
 _KERAS = """
 # w, u, b: the layer's kernel, recurrent_kernel and bias; v, c: kernel and bias of its head
 state = {"rnn.weight_ih_l0": w.T, "rnn.weight_hh_l0": u.T, "rnn.bias_ih_l0": b,
@@ -44,7 +46,8 @@ def check_graph(found: Imported) -> None:
         return
     raise UnsupportedLayerError(
         f"node {reading.pooled_by}: {reading.fed}; feed the head with the output at the "
-        "last frame, y[:, -1], or with their mean, train and export again"
+        "last frame, y[:, -1] (y[-1] without batch_first=True), or with their mean, train and "
+        "export again"
     )
 
 
@@ -144,14 +147,19 @@ def told_of_rest(left: Mapping[str, Tensor], inputs: int) -> str:
     """
     if mean := next((name for name in left if name.endswith("running_mean")), ""):
         stem = mean.removesuffix("running_mean")
-        return f"; {stem}* is batch normalisation: export to ONNX, out of which it is folded"
+        return f": {stem}* is batch normalisation: export to ONNX, out of which it is folded"
     for name, tensor in left.items():
         if name.rpartition(".")[2] != "weight":
             continue
         biased = name.removesuffix("weight") + "bias" in left
         if tensor.ndim == 2 and tensor.shape[1] == inputs and not biased:
             return (
-                f"; {name} {tuple(tensor.shape)} looks like an embedding: leave it out of the "
+                f": {name} {tuple(tensor.shape)} looks like an embedding: leave it out of the "
                 "file, and give its rows as the frames of the data"
             )
-    return ""
+    if all(name.startswith(_ASIDE) for name in left):
+        return ": they take no part in what it computes, save the LSTM and its head alone"
+    return (
+        ": with other layers on the way the two alone compute something else, so train again "
+        "without them (what only scales and shifts is folded out of an ONNX file)"
+    )

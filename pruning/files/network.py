@@ -366,11 +366,12 @@ def _head(rest: Mapping[str, Tensor], recurrent: Recurrent) -> tuple[nn.Linear |
     if not fits:
         transposed_heads(rest, width)
     if len(fits) != 1 or left:
-        told = told_of_rest({name: rest[name] for name in left}, recurrent.input_size)
+        others = {name: rest[name] for name in left or fits}
+        told = told_of_rest(others, recurrent.input_size)
         raise CheckpointError(
-            f"beside the {type(recurrent).__name__}: {', '.join(left or fits)}. Only one "
-            f"linear layer with {width} columns (its output) is supported: save the two alone, or "
-            f"pack all matrices with --matrices{told}"
+            f"beside the {type(recurrent).__name__}: {', '.join(others)}. Only one linear layer "
+            f"with {width} columns (its output) is supported{told}; `pack --matrices` packs the "
+            "matrices of any network"
         )
     return _linear(rest, fits[0]), fits[0]
 

@@ -293,19 +293,36 @@ class _Choice:
         given = self.output(level - 1, end)
         output = self.output(level, end)
         ih, hh = (self.finest(f"{kind}{end}") for kind in ("weight_ih", "weight_hh"))
-        pairs = [_aligned(a, b, given.frac, output.frac) for a, b in zip(ih, hh, strict=True)]
+        gates = list(zip(ih, hh, strict=True))
+        self.check_met(end, gates, given.frac, output.frac)
+        pairs = [_aligned(a, b, given.frac, output.frac) for a, b in gates]
         chosen = [
             self.told(n, old, [p[i] for p in pairs], lowered)
             for i, (n, old) in enumerate((("weight_ih" + end, ih), ("weight_hh" + end, hh)))
         ]
         hr = f"weight_hr{end}"
-        projection = self.fixed(self.real[hr]) if hr in self.real else None
+        projection = self.fixed(hr, self.real[hr]) if hr in self.real else None
         state = Fixed(self.act_bits + 2, self.act_bits - 3)
         return LayerFormats(given, self.hidden, state, output, chosen[0], chosen[1], projection)
 
+    def check_met(self, end: str, pairs: list[tuple[Fixed, Fixed]], x: int, r: int) -> None:
+        """Refuse matrices so large that their products lie above the pre-activations."""
+        names = (f"weight_ih{end}", f"weight_hh{end}")
+        low = self.act_bits - 3 - MAX_ALIGN
+        for ih, hh in pairs:
+            if min(ih.frac + x, hh.frac + r) >= low:
+                continue
+            sizes = [f"{name} is of magnitude {magnitude(self.real[name]):.3g}" for name in names]
+            inputs = f"the input of {self.ranges.input:.3g}"
+            raise ValueError(
+                f"{', '.join(sizes)}, {inputs}: their products do not meet within {MAX_ALIGN} bits "
+                f"of the pre-activations' +-16 (binary points {ih.frac + x} and {hh.frac + r}): "
+                "train with smaller weights (weight decay, clipped gradients) on normalised inputs"
+            )
+
     def output(self, level: int, end: str) -> Fixed:
         if level < 0:
-            return Fixed.for_range(self.act_bits, self.ranges.input)
+            return _held("the input", self.act_bits, self.ranges.input, "frames (normalise them)")
         if f"weight_hr{end}" not in self.real:
             return self.hidden
         finest = Fixed.for_range(self.act_bits, self.ranges.outputs[level])
@@ -314,12 +331,12 @@ class _Choice:
 
     def finest(self, name: str) -> list[Fixed]:
         if not self.per_gate:
-            return [self.fixed(self.real[name])] * 4
-        return [self.fixed(part) for part in np.split(self.real[name], 4)]
+            return [self.fixed(name, self.real[name])] * 4
+        return [self.fixed(name, part) for part in np.split(self.real[name], 4)]
 
-    def fixed(self, real: Real) -> Fixed:
+    def fixed(self, name: str, real: Real) -> Fixed:
         counted = real if self.percentile == 100 else real[real != 0]
-        return Fixed.for_range(self.value_bits, magnitude(counted, self.percentile))
+        return _held(name, self.value_bits, magnitude(counted, self.percentile))
 
     def told(
         self, name: str, old: list[Fixed], new: list[Fixed], lowered: dict[str, int]
@@ -334,11 +351,11 @@ class _Choice:
 
     def head(self, given: Fixed, lowered: dict[str, int]) -> Fixed:
         name, bias = "head.weight", self.real["head.bias"]
-        finest = Fixed.for_range(_HEAD_WEIGHT_BITS, magnitude(self.real[name]))
+        finest = _held(name, _HEAD_WEIGHT_BITS, magnitude(self.real[name]))
         chosen = finest
         if bias.any():
             # The bias is added to the products, so it has their fraction, and must fit.
-            widest = Fixed.for_range(_HEAD_BIAS_BITS, magnitude(bias)).frac - given.frac
+            widest = _held("head.bias", _HEAD_BIAS_BITS, magnitude(bias)).frac - given.frac
             chosen = replace(finest, frac=min(finest.frac, widest))
         lowered[name] = finest.frac - chosen.frac
         _check_not_lost(name, self.real[name], chosen)
@@ -360,14 +377,32 @@ def _aligned(ih: Fixed, hh: Fixed, x: int, r: int) -> tuple[Fixed, Fixed]:
     """Formats of one gate whose products lie within ``MAX_ALIGN`` bits."""
     most = min(ih.frac + x, hh.frac + r) + MAX_ALIGN
     return (
-        replace(ih, frac=min(ih.frac, most - x)),
-        replace(hh, frac=min(hh.frac, most - r)),
+        replace(ih, frac=max(Fixed.LEAST, min(ih.frac, most - x))),
+        replace(hh, frac=max(Fixed.LEAST, min(hh.frac, most - r))),
     )
+
+
+def _held(name: str, width: int, largest: float, what: str = "weights") -> Fixed:
+    """The finest format, of what is not too large for any."""
+    found = Fixed.for_range(width, largest)
+    if found.frac == Fixed.LEAST and found.saturations([largest]):
+        mend = "rescale the" if "frames" in what else "train again with smaller"
+        raise ValueError(
+            f"{name} is of magnitude {largest:.3g}, the largest that {width} bits hold is "
+            f"{found.max * found.lsb:.3g}: {mend} {what}"
+        )
+    return found
 
 
 def _check_not_lost(name: str, real: Real, fixed: Fixed) -> None:
     # What lies between its smallest and its largest number rounds to nothing where they do.
-    if real.any() and not fixed.quantise([real.min(), real.max()]).any():
+    lost = real.any() and not fixed.quantise([real.min(), real.max()]).any()
+    if lost and fixed.frac == Fixed.MOST:
+        raise ValueError(
+            f"{name} of magnitude {magnitude(real):.3g} is all zero in {fixed}, the finest format "
+            "that there is: the weights are too small, train again with larger ones"
+        )
+    if lost:
         raise ValueError(
             f"{name} of magnitude {magnitude(real):.3g} is all zero in {fixed}, the format that "
             "the other numbers leave it: rescale the inputs (normalise them) and train again"

@@ -19,19 +19,21 @@ from torch import Tensor, nn
 from csb_format.csb import Csb
 from csb_format.model import LstmLayer, Model
 from csb_format.pooling import LAST
+from csb_format.precision import Precision
 
 from ..files.pooling import pooled
 from .calibrate import float_levels, padded
 from .formats import Formats, check_network, real_tensors, suffixes
 from .hardware_exact import HardwareExact, quantise_exact
 
-__all__ = ["STAGES", "SelfCheckError", "StageError", "dequantised", "self_check"]
+__all__ = ["STAGES", "SelfCheckError", "StageError", "adding", "dequantised", "self_check"]
 
 STAGES = ("pruned", "weights", "integer")
+# By more bits, where there are any; and otherwise.
 _MENDS = {
-    "pruned": "fine-tune after pruning, and give the fine-tuned LSTM",
-    "weights": "use more value bits, formats per gate, or fine-tune in these bits",
-    "integer": "use more activation bits, or see what saturates",
+    "pruned": ("", "fine-tune after pruning, and give the fine-tuned LSTM"),
+    "weights": ("use more value bits, or ", "use formats per gate, or fine-tune in these bits"),
+    "integer": ("use more activation bits, or ", "see what saturates"),
 }
 
 
@@ -61,10 +63,16 @@ class StageError:
     rms_error: float
     relative: float
 
-    @property
-    def mend(self) -> str:
-        """What brings this stage nearer to the float network."""
-        return _MENDS[self.stage]
+    def mend_of(self, model: Model) -> str:
+        """What brings this stage of a model nearer to the float network."""
+        layer = model.layers[0]
+        widths = {
+            "weights": (layer.weight_ih.geometry.value_bits, *Precision.value_range),
+            "integer": (layer.hidden.width, *Precision.act_range),
+        }
+        width, _, most = widths.get(self.stage, (0, 0, 0))
+        more, others = _MENDS[self.stage]
+        return f"{more}{others}" if width < most else others
 
 
 def self_check(
@@ -113,9 +121,29 @@ def self_check(
         if bound is not None and not row.relative <= bound:
             raise SelfCheckError(
                 f"stage {row.stage}, {row.output}: rms error {row.rms_error:.3g} is "
-                f"{row.relative:.1%} of the float output, above {bound:.1%}: {row.mend}"
+                f"{row.relative:.1%} of the float output, above {bound:.1%}: {row.mend_of(model)}"
             )
     return rows
+
+
+def adding(rows: Sequence[StageError], much: float) -> list[StageError]:
+    """Of the stages that are far from the float network those that the one before is not as far.
+
+    Parameters
+    ----------
+    rows : sequence of StageError
+        Of :func:`self_check`.
+    much : float
+        ``relative`` above which it is far; a stage must add half of it to the one before.
+    """
+    far = {(row.stage, row.output): row.relative for row in rows}
+    before = dict(zip(STAGES[1:], STAGES, strict=False))
+    return [
+        row
+        for row in rows
+        if row.relative > much
+        and row.relative - far.get((before.get(row.stage, ""), row.output), 0.0) > much / 2
+    ]
 
 
 def _check(

@@ -230,7 +230,8 @@ def _reason(error: Exception) -> str:
         return error.text
     # Typer's errors of use tell more than their text; its class for them depends on the release.
     text = str(getattr(error, "format_message", error.__str__)())
-    line = " ".join(text.split()) or type(error).__name__
+    # of pydantic, which Typer asks for what an option may be
+    line = " ".join(text.replace("Value error, ", "").split()) or type(error).__name__
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ... (all: sparseflow --debug)"
 
 

@@ -150,6 +150,8 @@ def pack(
 
 
 def _tell(packed: Packed, size: float) -> None:
+    from pruning.integers.self_check import adding
+
     model = packed.model
     for line in packed.read:
         say(line)
@@ -158,9 +160,8 @@ def _tell(packed: Packed, size: float) -> None:
     for name, share in figures.sparsity(model).items():
         say(f"{name}: {share:.2%} sparse, {figures.matrices(model)[name].real_nonzeros} nonzeros")
     show(_stages(packed))
-    for stage in packed.stages:
-        if stage.relative > _MUCH:
-            say(f"note: stage {stage.stage}, {stage.output}: {stage.mend}")
+    for stage in adding(packed.stages, _MUCH):
+        say(f"note: stage {stage.stage}, {stage.output}: {stage.mend_of(model)}")
     if packed.accuracy:
         before, after = packed.accuracy
         say(f"accuracy in integers: {before:.2%}, fine-tuned in them {after:.2%}")

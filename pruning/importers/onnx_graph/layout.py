@@ -13,6 +13,7 @@ __all__ = ["choose", "concatenate", "flip_axes", "pool_mean", "regroup", "squeez
 __all__ += ["axis_at"]
 
 _LAST = "feed the head with the output of the top layer at the last frame, y[:, -1]"
+_NORMALISE = "normalise the frames before they reach the network"
 _CUT = "cut sequences before they reach the network"
 _DAMAGED = "the file is damaged, export the model again"
 
@@ -128,11 +129,29 @@ def pool_mean(node: Any, data: Data, positions: Sequence[int], keep: bool) -> Da
     frames = bool(data.time) and over == [data.time] and set(data.moments) == {"every"}
     if data.softmax:
         raise refusal(node, "a mean of probabilities", "take the mean before the softmax")
+    if data.stage == "input":
+        what = "a mean over the input (normalisation by a sequence's own mean)"
+        raise refusal(node, what, f"{_NORMALISE}, train and export again")
+    if data.batch and over == [data.batch]:
+        raise refusal(node, "a mean over the sequences of a batch", _along_time(data))
     if not frames:
         raise refusal(node, "a mean over something else than the frames of the output", _LAST)
     axes = [axis if at not in gone else () for at, axis in enumerate(data.axes)]
     left = tuple(axis for at, axis in enumerate(axes) if keep or at not in gone)
     return replace(data, axes=left, moments=("mean",) * len(data.moments), node=node, pooled=node)
+
+
+def _along_time(data: Data) -> str:
+    """What to do where something is done along the batch; torch's first axis may be the time."""
+    if data.time not in data.axes or data.batch not in data.axes:
+        return _LAST
+    time, batch = data.axes.index(data.time), data.axes.index(data.batch)
+    if batch < time:
+        return f"axis {batch} is the batch here and axis {time} the time: take y[:, -1]"
+    return (
+        f"axis {time} is the time here and axis {batch} the batch: take the last frame as y[-1], "
+        "or train with batch_first=True, and export again"
+    )
 
 
 def choose(node: Any, data: Data, at: int, start: int, count: int, keep: bool) -> Data:
@@ -165,6 +184,8 @@ def _frame(node: Any, data: Data, start: int, count: int) -> Data:
 def _picked(node: Any, data: Data, axis: Axis, start: int, count: int) -> tuple[Data, Axis]:
     """What is left of an axis when layers or directions are chosen on it."""
     size = length(axis)
+    if axis and axis == data.batch and data.stage != "input":
+        raise refusal(node, f"takes sequence {start} of the batch, not a frame", _along_time(data))
     if size is None:
         mend = _CUT if data.stage == "input" else _LAST
         raise refusal(node, "takes part of what has no known size", mend)
@@ -179,7 +200,7 @@ def _picked(node: Any, data: Data, axis: Axis, start: int, count: int) -> tuple[
     if count <= each and start // each == (start + count - 1) // each:
         return _picked(node, _one(node, data, first, start // each), rest, start % each, count)
     if first.name != "layer" or start % each or count % each:
-        raise refusal(node, "takes part of its input", _CUT if data.stage == "input" else _LAST)
+        raise _part(node, data)
     chosen = data.layers[start // each : (start + count) // each]
     return replace(data, layers=chosen, node=node), (first._replace(size=len(chosen)), *rest)
 
@@ -190,7 +211,16 @@ def _one(node: Any, data: Data, atom: Atom, index: int) -> Data:
     if atom.name == "direction" and data.stage == "recurrent" and not data.affine.along:
         one = slice(index, index + 1)
         return replace(data, directions=data.directions[one], moments=data.moments[one], node=node)
-    raise refusal(node, "takes part of its input", _CUT if data.stage == "input" else _LAST)
+    raise _part(node, data)
+
+
+def _part(node: Any, data: Data) -> Exception:
+    """The error for a choice among values that stay together."""
+    if data.stage == "head":
+        return refusal(
+            node, "takes some of the classes", "leave out the choice, or train a head of these"
+        )
+    return refusal(node, "takes part of its input", _CUT if data.stage == "input" else _LAST)
 
 
 def concatenate(node: Any, parts: Sequence[Data], at: int) -> Data:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from csb_format.arguments import check_magnitude
 from csb_format.extras import brought_by
 from csb_format.files.arrays import ArrayFileError, array_headers, read_arrays
 from csb_format.files.foreign import kind_of_file
@@ -258,6 +259,7 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
             f"{file}: sequence {at} has shape (0, {frames.shape[1]}), its length is {lengths[at]}: "
             "give one frame at least"
         )
+    check_magnitude("frames", frames)
     with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
         frames = frames.astype(np.float32)
     parts = np.split(frames, np.cumsum(lengths.astype(np.int64))[:-1])

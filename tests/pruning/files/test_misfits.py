@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pruning.files.misfits import told_of_rest
 from pruning.files.network import load_network
 from pruning.importers.checkpoint import CheckpointError
 
@@ -106,7 +108,7 @@ def test_floats_of_other_sizes_are_read(tmp_path: Path, kind: torch.dtype) -> No
 
 REST: dict[str, tuple[nn.Module, str]] = {
     "emb": (nn.Embedding(20, 6), r"emb.weight \(20, 6\) looks like an embedding: leave it out"),
-    "bn": (nn.BatchNorm1d(6), r"; bn.\* is batch normalisation: export to ONNX"),
+    "bn": (nn.BatchNorm1d(6), r": bn.\* is batch normalisation: export to ONNX"),
 }
 
 
@@ -115,3 +117,14 @@ def test_what_stands_in_front_is_named(tmp_path: Path, name: str) -> None:
     module, words = REST[name]
     more = {f"{name}.{leaf}": tensor for leaf, tensor in module.state_dict().items()}
     refused(tmp_path / "c.pt", state() | more, words)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["ln.weight", "ln.bias"], r"ln.bias. .* the two alone compute something else, so train"),
+        (["loss.weight"], r"loss.weight. .* save the LSTM and its head alone"),
+    ],
+)
+def test_only_what_is_not_on_the_way_is_told_to_be_left_out(names: list[str], words: str) -> None:
+    assert re.search(words, f"{names[-1]}. " + told_of_rest({n: torch.ones(3) for n in names}, 6))

@@ -118,7 +118,27 @@ def test_lowering_touches_only_the_finer_product_and_is_told() -> None:
 
 def test_weights_that_alignment_would_erase_are_refused() -> None:
     with pytest.raises(ValueError, match=r"weight_ih_l0 of magnitude .* is all zero in .* rescale"):
-        quantise(layer(hh_scale=2.0**30), None, LAYOUT, FRAMES)
+        quantise(layer(hh_scale=2.0**26), None, LAYOUT, FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        (
+            1e30,
+            r"^weight_ih_l0 is of magnitude .*e\+29, the largest that 16 bits hold is 1.41e\+14",
+        ),
+        (1e12, r"^weight_ih_l0 is of magnitude .*, weight_hh_l0 .*, the input of 3: .* smaller w"),
+        (1e-30, r"^weight_ih_l0 of magnitude .* all zero in s16.64, .* the weights are too small"),
+    ],
+)
+def test_weights_that_no_format_holds_are_named(scale: float, words: str) -> None:
+    lstm = layer()
+    with torch.no_grad():
+        for parameter in lstm.parameters():
+            parameter.mul_(scale)
+    with pytest.raises(ValueError, match=words):
+        quantise(lstm, None, LAYOUT, FRAMES)
 
 
 def test_no_bias_is_zeros() -> None:
@@ -266,7 +286,7 @@ def test_products_out_of_reach_are_named_by_layer() -> None:
     with torch.no_grad():
         lstm.get_parameter("weight_hh_l1").mul_(2.0**14)
         lstm.get_parameter("weight_ih_l1").mul_(2.0**14)
-    with pytest.raises(ValueError, match=r"layer l1: binary points .* choose other weight formats"):
+    with pytest.raises(ValueError, match=r"^weight_ih_l1 is of magnitude 4.*e\+03, .*smaller"):
         quantise(lstm, None, layout, FRAMES, value_bits=4)
 
 

@@ -7,7 +7,14 @@ from torch import nn
 
 from csb_format.model import Model
 from pruning.integers.quantise import quantise
-from pruning.integers.self_check import STAGES, SelfCheckError, dequantised, self_check
+from pruning.integers.self_check import (
+    STAGES,
+    SelfCheckError,
+    StageError,
+    adding,
+    dequantised,
+    self_check,
+)
 from pruning.mask.masks import bank_balanced_mask
 
 OPTIONS: list[dict[str, Any]] = [
@@ -112,3 +119,21 @@ def test_nothing_to_compare() -> None:
     for given in ([], [np.zeros((0, 6))]):
         with pytest.raises(ValueError, match="no frames to compare: give sequences of at least"):
             self_check(lstm, None, packed(lstm, None), given)
+
+
+def test_a_stage_is_named_only_where_it_adds_to_the_one_before() -> None:
+    rows = [
+        StageError(s, "layer 0", 1.0, 1.0, r) for s, r in zip(STAGES, (0, 0.3, 0.31), strict=True)
+    ]
+    assert [row.stage for row in adding(rows, 0.05)] == ["weights"]
+    rows[2] = StageError("integer", "layer 0", 1.0, 1.0, 0.6)
+    assert [row.stage for row in adding(rows, 0.05)] == ["weights", "integer"]
+
+
+@pytest.mark.parametrize(("bits", "more"), [(16, True), (18, False)])
+def test_no_more_bits_than_there_are_are_asked_for(bits: int, more: bool) -> None:
+    _, lstm, _ = networks()
+    model = packed(lstm, None, act_bits=bits, value_bits=bits)
+    for stage in ("weights", "integer"):
+        told = StageError(stage, "layer 0", 1.0, 1.0, 1.0).mend_of(model)
+        assert ("more" in told) == more

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -359,3 +360,14 @@ def test_interruption_is_quiet(
     replace_pipeline(monkeypatch, demo=interrupted)
     assert run("demo") == 130
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["simulate a --data b --build c --simulator bad", "pack a --calibration b --out c --pool bad"],
+)
+def test_a_choice_that_there_is_not_is_told_without_the_librarys_words(
+    run: Any, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    assert run(*words.split()) == 2
+    assert re.search(r"value for '--\w+': 'bad' is not one of", capsys.readouterr().err)
