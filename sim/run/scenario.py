@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # a simulator that starts need not import Amaranth
 __all__ = ["Job", "run_job"]
 
 Progress = Callable[[int], None]
+Stage = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-__all__ = ["counted", "say", "show", "stages"]
+__all__ = ["bars", "counted", "say", "show", "stages"]
 
 _console = Console(stderr=True)
 
@@ -31,7 +31,8 @@ def show(table: Table) -> None:
     _console.print(table)
 
 
-def _bars() -> Progress:
+def bars() -> Progress:
+    """Bars with a name, a count, a note and the time."""
     return Progress(
         TextColumn("{task.description:<24}"),
         BarColumn(),
@@ -51,19 +52,19 @@ def stages() -> Iterator[Callable[[str, int, int, float], None]]:
     callable
         To be told (stage, epoch, epochs of the stage, loss).
     """
-    bars, tasks = _bars(), dict[str, TaskID]()
+    shown, tasks = bars(), dict[str, TaskID]()
 
     def tell(stage: str, epoch: int, epochs: int, loss: float) -> None:
         if stage not in tasks:
-            bars.start()  # not before: without a bar it would leave an empty line
-            tasks[stage] = bars.add_task(stage, total=epochs, note="")
-        bars.update(tasks[stage], completed=epoch, note=f"loss {loss:.3f}")
+            shown.start()  # not before: without a bar it would leave an empty line
+            tasks[stage] = shown.add_task(stage, total=epochs, note="")
+        shown.update(tasks[stage], completed=epoch, note=f"loss {loss:.3f}")
 
     try:
         yield tell
     finally:
         if tasks:
-            bars.stop()
+            shown.stop()
 
 
 @contextmanager
@@ -83,9 +84,9 @@ def counted(name: str, total: int, scale: int = 1) -> Iterator[Callable[..., Non
     callable
         To be told the count, and a note to show beside it.
     """
-    with _bars() as bars:
-        task = bars.add_task(name, total=total, note="")
-        yield lambda count, note="": bars.update(
+    with bars() as shown:
+        task = shown.add_task(name, total=total, note="")
+        yield lambda count, note="": shown.update(
             task, completed=min(total, count // scale), note=note
         )
-        bars.update(task, completed=total, note="")
+        shown.update(task, completed=total, note="")
