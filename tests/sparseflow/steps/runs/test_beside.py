@@ -75,8 +75,9 @@ def test_engines_that_differ_fail_the_run(
 
     def verify(*_: object, simulator: str, **__: object) -> object:
         free = simulator == FREE
-        changes = {} if free else {"run": longer}
-        return replace(finished.result, simulator=simulator, **changes)
+        return replace(
+            finished.result, simulator=simulator, run=finished.result.run if free else longer
+        )
 
     monkeypatch.setattr("sim.check.verify.verify", verify)
     data = ("--data", chain.data, "--build", tmp_path, "--icarus", 9)
