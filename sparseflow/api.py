@@ -232,8 +232,8 @@ def verify(
     sequences : sequence of arrays (T, X)
         Each from a zero state; float frames are quantised to the model's input format, integers
         are taken as they are.
-    simulator : {"verilator", "icarus"}
-        Verilator compiles first, then is far faster.
+    simulator : {"verilator-free", "verilator", "icarus"}
+        By default C++ around Verilator's model; cocotb drives the other two, far more slowly.
     work : path, optional
         Folder for Verilog and simulator, kept; by default a temporary one. Several runs may
         share it; what others have put there under ``verilog``, ``build`` or ``run`` is refused.
@@ -306,15 +306,15 @@ def simulate(
     from boards.host.states import joined
 
     with needs("simulate"):
+        from sim.check import engines
         from sim.run.scenario import Job
-        from sim.run.verilog import simulate_verilog
 
     inputs = integers_for("sf.simulate", image, sequences)
     seconds, states, cycles = 0.0, list[Any](), list[int]()
     with _folder(work) as folder, emitted(image, folder) as (files, _):
         for part in range(len(image.parts)):
             stimulus = Stimulus.of(image, inputs, part)
-            run = simulate_verilog(files, Job.of(image, stimulus), folder, simulator=simulator)
+            run = engines.simulate(files, Job.of(image, stimulus), folder, simulator=simulator)
             frames = run.outcome.emitted(image, part)
             each = (stimulus.sequence == n for n in range(len(inputs)))
             states = [joined(_rows(frames, mine), image.model.directions) for mine in each]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,10 @@ from engine.reference import IntegerModel, Trace
 from hdl.verilog import VerilogFiles
 
 from ..run.errors import Hang, SimulationError
-from ..run.scenario import Job, Progress
+from ..run.scenario import Job, Progress, Stage
 from ..run.streams import Pauses
-from ..run.verilog import SIMULATOR, VerilogRun, simulate_verilog
+from ..run.verilog import VerilogRun
+from . import engines
 from .checks import Bench
 from .compare import Comparison, Mismatch, compare
 from .diagnose import diagnose, diagnose_program
@@ -27,7 +27,7 @@ from .diagnose import diagnose, diagnose_program
 __all__ = ["CycleMismatch", "Verification", "run_levels", "verify"]
 
 Simulate = Callable[..., VerilogRun]
-WORTH_COMPILING = 20_000_000  # products; about what plain numpy does in the start-up time
+WORTH_COMPILING = 1_000_000_000  # products; plain numpy does them in about the time of compiling
 SLACK = 5000  # cycles beyond the schedule in which nothing moves, and it is not yet a hang
 
 
@@ -120,7 +120,7 @@ def verify(
     sequences: Sequence[IntArray],
     work: Path,
     *,
-    simulator: str = SIMULATOR,
+    simulator: str = engines.ENGINE,
     load: bool = False,
     idle: Pauses | None = None,
     stall: Pauses | None = None,
@@ -128,6 +128,7 @@ def verify(
     progress: Progress | None = None,
     simulate: Simulate | None = None,
     builds: Path | None = None,
+    stage: Stage | None = None,
 ) -> Verification:
     """Simulate sequences, compare every state with the model and every cycle with its schedule.
 
@@ -142,7 +143,8 @@ def verify(
         At least one, each starting from a zero state.
     work : Path
         Folder for the simulator.
-    simulator : {"verilator", "icarus"}
+    simulator : {"verilator-free", "verilator", "icarus"}
+        See :mod:`sim.check.engines`.
     load : bool
         Load the memories through the ``load`` stream first.
     idle, stall : Pauses, optional
@@ -152,10 +154,13 @@ def verify(
     progress : callable, optional
         Told the number of output beats.
     simulate : callable, optional
-        What runs a job, with the parameters of :func:`~sim.run.verilog.simulate_verilog`, which
-        runs it by default.
+        What runs a job, with the parameters of :func:`sim.check.engines.simulate`, which runs it by
+        default.
     builds : Path, optional
         Where builds are kept, if not in ``work``.
+    stage : callable, optional
+        Told ``models``, ``build``, ``run``, ``compare`` and ``diagnose`` as each begins, for every
+        level.
 
     Returns
     -------
@@ -173,11 +178,15 @@ def verify(
     WireError
         If what it gives cannot be read.
     """
+    tell = stage or (lambda name: None)
+    tell("models")
     traces = run_levels(model, sequences)
     paused = bool((idle and idle.share) or (stall and stall.share))
     bench = Bench(files, work, load=load, builds=builds)
     before: tuple[Verification, ...] = ()
     for part in range(len(image.parts)):
+        if part:
+            tell("models")
         inputs = [trace.output for trace in traces[part - 1]] if part else sequences
         stimulus = Stimulus.of(image, inputs, part, contexts=contexts)
         schedule = stimulus.schedule
@@ -186,12 +195,20 @@ def verify(
             longest = int(np.diff(schedule.frame_done, prepend=0).max())
             job = replace(job, limit=2 * longest + SLACK)
         try:
-            ask = simulate or partial(simulate_verilog, simulator=simulator, builds=builds)
-            run = ask(files, job, work, progress=progress)
+            if simulate is not None:
+                run = simulate(files, job, work, progress=progress)
+            else:
+                run = engines.simulate(
+                    files, job, work, simulator=simulator, progress=progress, builds=builds,
+                    stage=stage,
+                )  # fmt: skip
         except Hang as error:
+            tell("diagnose")
             raise _explained(error, stimulus, bench) from error
+        tell("compare")
         comparison = compare(stimulus, run.outcome, traces)
         if comparison.first is not None:
+            tell("diagnose")
             first = _diagnosed(model, stimulus, traces, comparison.first, bench)
             comparison = replace(comparison, first=first)
         cycles = run.outcome.frame_cycles(image, part)

@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from compiler.abi.states import Outcome
+from hdl.core.core import LANE_MODULE, PE_MODULE, PROJECTOR_MODULE
 from hdl.verilog import VerilogFiles
 
 from .builds import build_name, built, plain_sources, workplace
 from .errors import Hang, ToolFailed
 from .processes import TIMEOUT, scratch, tail, watched
-from .scenario import Job, Progress
+from .scenario import Job, Progress, Stage
 from .verilog import VerilogRun, require_simulator
 
 __all__ = [
@@ -36,14 +37,23 @@ __all__ = [
     "simulate_free_running",
 ]
 
+CONFIGURATION = "blocks.vlt"
 HUNG = 9  # exit status of the program after a hang
 
 FLAGS = (
     *("--cc", "--exe", "--build", "-j", "2", "-O3", "-Wno-fatal"),
     *("--x-assign", "fast", "--x-initial", "fast", "--no-timing"),
     *("--output-split", "20000", "--output-split-cfuncs", "500"),
-    *("-MAKEFLAGS", "OPT_FAST=-O1"),
+    *("-MAKEFLAGS", "OPT_FAST=-O2", "-MAKEFLAGS", "OPT_GLOBAL=-O1"),
 )
+# One C++ unit needs no precompiled headers, which cost more than a small model itself; many units
+# are compiled in less memory, and side by side.
+ONE_UNIT = ("-MAKEFLAGS", "VM_PARALLEL_BUILDS=0")
+SMALL = 400_000  # characters of the top module's Verilog; some forty PEs
+# Of many PEs even these functions, one for each, are more than caches hold. Where ports of a PE
+# stay variables, all PEs share theirs; copying words into ports costs less than that, then.
+LARGE = 1_200_000  # some hundred and fifty PEs
+SHARED = ("-fno-dfg",)  # which would look through ports
 
 
 def simulate_free_running(
@@ -54,6 +64,7 @@ def simulate_free_running(
     progress: Progress | None = None,
     timeout: float = TIMEOUT,
     builds: Path | None = None,
+    stage: Stage | None = None,
 ) -> VerilogRun:
     """Build (once for the same Verilog and tools) and run a job on Verilator without cocotb.
 
@@ -72,6 +83,8 @@ def simulate_free_running(
         Seconds after which the build or the simulation is killed.
     builds : Path, optional
         Where builds are kept, if not in ``work``.
+    stage : callable, optional
+        Told ``build`` and ``run`` as each begins.
 
     Returns
     -------
@@ -86,7 +99,7 @@ def simulate_free_running(
     """
     if job.probes:
         raise ValueError(f"probe {job.probes[0]}: only sim.run.verilog samples signals inside")
-    with _prepared(files, job, work, timeout, builds) as ready:
+    with _prepared(files, job, work, timeout, builds, stage) as ready:
         ready.run([], timeout, progress)
         return _read(ready.folder, ready.words, ready.build_seconds)
 
@@ -249,15 +262,23 @@ class _Ready:
 
 @contextmanager
 def _prepared(
-    files: VerilogFiles, job: Job, work: Path, timeout: float, builds: Path | None = None
+    files: VerilogFiles,
+    job: Job,
+    work: Path,
+    timeout: float,
+    builds: Path | None = None,
+    stage: Stage | None = None,
 ) -> Iterator[_Ready]:
     if job.matrix:
         raise ValueError("a streamed design: only sim.run.verilog feeds its stream of words")
     require_simulator("verilator")
+    tell = stage or (lambda name: None)
     with workplace(work, free_name(files), builds) as places:
         for image in files.images:
             shutil.copy(files.folder / image, places.run / image)
+        tell("build")
         seconds = built(places.build, lambda place: _build(files, place, timeout))
+        tell("run")
         words = _port_words(files)
         _write(job, places.run, words)
         yield _Ready(places.build / "simulation", places.run, words[1], seconds)
@@ -268,6 +289,31 @@ def free_name(files: VerilogFiles) -> str:
     return build_name(files, "verilator", "-free")
 
 
+def configuration(files: VerilogFiles) -> str:
+    """What Verilator is told of the design: blocks that are repeated stay functions of their own.
+
+    Inlined into one module they are code for every PE, which no cache holds.
+    """
+    repeated = (PE_MODULE, LANE_MODULE, PROJECTOR_MODULE)
+    names = (f"*_{module.rpartition('_')[2]}" for module in repeated)  # under any prefix
+    lines = (f'no_inline -module "{name}"' for name in names)
+    return "\n".join(
+        ["`verilator_config", *lines, *(_ports(files) if _size(files) >= LARGE else ())]
+    )
+
+
+def _size(files: VerilogFiles) -> int:
+    return files.paths[0].stat().st_size
+
+
+def _ports(files: VerilogFiles) -> list[str]:
+    """Inputs of a PE as variables of its own."""
+    (path,) = (path for path in files.paths if path.stem.endswith("_pe"))
+    names = re.findall(r"^  input (?:\[\d+:0\] )?(\w+);", path.read_text(), re.MULTILINE)
+    ports = [name for name in names if name not in ("clk", "rst")]
+    return [f'public_flat_rw -module "{path.stem}" -var "{name}"' for name in ports]
+
+
 def _source() -> str:
     return resources.files(__package__).joinpath("free_running.cpp").read_text()
 
@@ -275,9 +321,13 @@ def _source() -> str:
 def _build(files: VerilogFiles, build: Path, timeout: float) -> None:
     """Compile."""
     (build / "free_running.cpp").write_text(_source())
+    (build / CONFIGURATION).write_text(configuration(files) + "\n")
     command = [
         "verilator",
         *FLAGS,
+        *(ONE_UNIT if _size(files) < SMALL else ()),
+        *(SHARED if _size(files) >= LARGE else ()),
+        CONFIGURATION,
         *("--top-module", files.top, "--prefix", "Vmodel"),
         *("--Mdir", "objects", "-o", "simulation"),
         *plain_sources([path.resolve() for path in files.paths], build),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a simulator that starts need not import Amaranth
 __all__ = ["Job", "read_job", "run_job", "write_job"]
 
 Progress = Callable[[int], None]
+Stage = Callable[[str], None]
 
 
 @dataclass(frozen=True)

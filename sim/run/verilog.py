@@ -19,7 +19,7 @@ from .builds import build_name, built, plain_sources, workplace
 from .errors import Hang, SimulationError, ToolFailed, noted
 from .logs import telling
 from .processes import TIMEOUT, scratch, tail, watched
-from .scenario import Job, Progress, write_job
+from .scenario import Job, Progress, Stage, write_job
 
 __all__ = [
     "SIMULATOR",
@@ -93,6 +93,7 @@ def simulate_verilog(
     probe: bool = False,
     waves: bool = False,
     builds: Path | None = None,
+    stage: Stage | None = None,
 ) -> VerilogRun:
     """Build (once for the same Verilog and tools) and run a job.
 
@@ -114,6 +115,8 @@ def simulate_verilog(
         Write all signals to an FST file, in ``work`` (Verilator: needs liblz4-dev).
     builds : Path, optional
         Where builds are kept, if not in ``work``.
+    stage : callable, optional
+        Told ``build`` and ``run`` as each begins.
 
     Returns
     -------
@@ -137,6 +140,7 @@ def simulate_verilog(
         probe=probe,
         waves=waves,
         builds=builds,
+        stage=stage,
     )
     return VerilogRun(outcome, seconds, build_seconds)
 
@@ -154,12 +158,13 @@ def run_bench(
     probe: bool = False,
     waves: bool = False,
     builds: Path | None = None,
+    stage: Stage | None = None,
 ) -> tuple[ResultT, float]:
     """Build (once for the same Verilog and tools) and run one module of cocotb tests.
 
     Parameters
     ----------
-    files, work, simulator, progress, timeout, probe, waves, builds
+    files, work, simulator, progress, timeout, probe, waves, builds, stage
         As for :func:`simulate_verilog`.
     bench : str
         Module with the cocotb tests; the simulator's process imports it.
@@ -191,7 +196,10 @@ def run_bench(
     with workplace(work, build_name(files, simulator, kind), builds) as places:
         for image in files.images:
             shutil.copy(files.folder / image, places.run / image)
+        tell = stage or (lambda name: None)
+        tell("build")
         build_seconds = built(places.build, make)
+        tell("run")
         spec = places.run / "spec.json"
         spec.write_text(
             json.dumps(

@@ -140,8 +140,10 @@ def simulate(given: SimulateOptions) -> None:
     """Run the Verilog and compare every bit of its output with the integer model.
 
     **In:** a packed model and sequences. **Out:** in the build folder, the mismatches (0 if
-    all is well), accuracy and counted clock cycles. Another simulator on the same model, data
-    and array adds itself to the results. A mismatch ends the command with status 1 and names
+    all is well), accuracy and counted clock cycles. All sequences run on Verilator's model with
+    no Python in the loop, the first also under cocotb, which must give the same in the same
+    cycles. Another simulator on the same model, data and array adds itself to the results. A
+    mismatch ends the command with status 1 and names
     gate, row, bank and cycle.
 
     **Next:** `sparseflow report BUILD --out build/report`
@@ -157,6 +159,8 @@ def simulate(given: SimulateOptions) -> None:
         simulator=given.simulator.value,
         pes=given.pes,
         lanes=given.lanes,
+        icarus=given.icarus,
+        cocotb=given.cocotb,
         utterances=given.utterances,
         dense=given.dense,
         pruned=given.pruned,
@@ -192,7 +196,12 @@ def demo(given: DemoOptions) -> None:
     from ..steps import pipeline
 
     pipeline.demo(
-        out=given.out, seed=given.seed, pes=given.pes, lanes=given.lanes, icarus=given.icarus
+        out=given.out,
+        seed=given.seed,
+        pes=given.pes,
+        lanes=given.lanes,
+        icarus=given.icarus,
+        cocotb=given.cocotb,
     )
 
 

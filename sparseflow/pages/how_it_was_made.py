@@ -54,6 +54,8 @@ def simulation(
         "simulator": simulator,
         "pes": design.pes,
         "lanes": design.lanes,
+        # each line repeats its own row, and nothing beside
+        "icarus": 0 if simulator not in ("icarus", "verilator") else None,
         "utterances": utterances,
         "dense": "dense.safetensors" if measured else None,
         "pruned": "pruned.safetensors" if measured else None,

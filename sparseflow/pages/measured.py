@@ -52,6 +52,10 @@ class Run:
         Accuracy of the ``dense`` and ``pruned`` float checkpoints, or empty.
     seconds : dict of str to float
         Wall time by step.
+    beside : str
+        The engine on whose frames this run repeats the first; empty for a run of its own.
+    apart : str
+        Where the two differ.
     """
 
     model_path: Path
@@ -66,6 +70,8 @@ class Run:
     utterances: int | None
     floats: dict[str, float]
     seconds: dict[str, float]
+    beside: str = ""
+    apart: str = ""
 
     def collect(self) -> dict[str, Any]:
         """Everything that the report shows, keys as :data:`sparseflow.pages.report.SCHEMA`."""
@@ -116,6 +122,8 @@ class Run:
         return digests | {"verilog": self.files.sha256}
 
     def _simulator(self) -> dict[str, Any]:
+        from sim.check.engines import DRIVERS
+
         result, measured = self.result, bool(self.floats)
         cycles = sum(run.run.outcome.total for run in self.result.runs)
         seconds = sum(run.run.seconds for run in self.result.runs)
@@ -130,7 +138,11 @@ class Run:
             "cycles_per_second": cycles / seconds,
             "mismatches": result.comparison.mismatches,
             "cycles_exact": result.cycle_mismatch is None,
+            "driver": DRIVERS[result.simulator],
+            "first_frame": 0,
+            "last_frame": result.frames - 1,
             "command": commands.simulation(*names, self.image.design, self.utterances, measured),
+            **({"same_as": self.beside, "same": not self.apart} if self.beside else {}),
         }
 
     def _accuracy(self) -> dict[str, float | None]:

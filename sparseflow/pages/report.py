@@ -57,9 +57,11 @@ SCHEMA: dict[str, tuple[str, ...]] = {
 Accuracies, sparsities and the utilisation are shares, 0..1; an accuracy,
 ``sparsity_requested`` and ``seed`` are None where nobody measured or said them.
 ``simulators`` is a list of dictionaries with ``name, utterances, frames, cycles, seconds,
-cycles_per_second, mismatches`` and optionally ``cycles_exact``. ``increments`` (a list of
-``sparsity, accuracy`` after each pruning increment), ``seconds`` (wall time by step),
-``epochs`` and ``pool`` (how the head is fed, of :data:`csb_format.pooling.POOLS`) may be absent.
+cycles_per_second, mismatches`` and optionally ``cycles_exact``, ``driver`` (what ran the frames
+``first_frame`` to ``last_frame``), ``same_as`` and ``same`` (whether another simulator gave the
+same in the same cycles). ``increments`` (a list of ``sparsity, accuracy`` after each pruning
+increment), ``seconds`` (wall time by part, nothing left out), ``epochs`` and ``pool`` (how the head
+is fed, of :data:`csb_format.pooling.POOLS`) may be absent.
 """
 
 
@@ -141,6 +143,8 @@ def _verdict(report: Mapping[str, Any]) -> str:
         return f"{wrong:,} mismatches between Verilog and integer model in {frames:,} frames"
     if late := _off_schedule(report):
         return f"All bits are equal, but cycles differ from the cycle model: {', '.join(late)}"
+    if apart := _apart(report):
+        return f"Simulators differ on the same Verilog: {', '.join(apart)}"
     return f"Verilog equals the integer model, bit by bit, in {frames:,} frames"
 
 
@@ -149,8 +153,28 @@ def _off_schedule(report: Mapping[str, Any]) -> list[str]:
     return [str(run["name"]) for run in report["simulators"] if not run.get("cycles_exact", True)]
 
 
+def _apart(report: Mapping[str, Any]) -> list[str]:
+    """Simulators that did not do the same as the one that they repeat."""
+    rows = (run for run in report["simulators"] if not run.get("same", True))
+    return [f"{run['name']} and {run['same_as']}" for run in rows]
+
+
 def _good(report: Mapping[str, Any]) -> bool:
-    return not report["mismatches"] and not _off_schedule(report)
+    return not report["mismatches"] and not _off_schedule(report) and not _apart(report)
+
+
+def _checked_by(run: Mapping[str, Any]) -> str:
+    """Which frames a simulator has checked, driven by what."""
+    if "driver" not in run:
+        return f"{run['frames']:,} frames"
+    text = f"frames {run['first_frame']:,} to {run['last_frame']:,} by {run['driver']}"
+    return text + (f", the same as {run['same_as']}" if run.get("same") else "")
+
+
+def _seconds(report: Mapping[str, Any]) -> dict[str, float]:
+    """Wall time of each part, and of all of them."""
+    found = dict(report.get("seconds") or {})
+    return found | ({"in all": sum(found.values())} if found else {})
 
 
 def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -197,10 +221,11 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield (
             run["name"],
             f"{run['cycles']:,} cycles in {run['seconds']:,.1f} s "
-            f"({run['cycles_per_second']:,.0f} per s), {run['mismatches']:,} mismatches",
+            f"({run['cycles_per_second']:,.0f} per s), {run['mismatches']:,} mismatches; "
+            f"{_checked_by(run)}",
         )
-    if report.get("seconds"):
-        yield "seconds", ", ".join(f"{k} {v:,.1f}" for k, v in report["seconds"].items())
+    if seconds := _seconds(report):
+        yield "seconds", ", ".join(f"{k} {v:,.1f}" for k, v in seconds.items())
 
 
 def _share(value: float | None) -> str:
@@ -220,6 +245,8 @@ def _html(report: Mapping[str, Any]) -> str:
         verdict=_verdict(report),
         good=_good(report),
         share=_share,
+        checked_by=_checked_by,
+        seconds=_seconds(report),
         rows=list(_rows(report)),
         pictures=_pictures(report),
         flat=_flat,

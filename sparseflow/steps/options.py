@@ -71,8 +71,9 @@ class Said:
 
 
 class Simulator(StrEnum):
-    """Simulators that `simulate` can run."""
+    """Engines that `simulate` can run; see :mod:`sim.check.engines`."""
 
+    free = "verilator-free"
     verilator = "verilator"
     icarus = "icarus"
 
@@ -129,6 +130,9 @@ HeadFed = Annotated[
         "mean (over time). Default: as the file says, else last.",
         name="--pool",
     ),
+]
+Cocotb = Annotated[
+    int, Said("First sequences that cocotb runs too, on Verilator; 0 for none.", least=0)
 ]
 ModelFile = Annotated[Path, Said("Model that `pack` wrote.", argument=True)]
 BoardName = Annotated[
@@ -256,11 +260,20 @@ class SimulateOptions:
     model: ModelFile
     data: Annotated[Path, Said("Sequences (.npz) to run; labels give accuracy.")]
     build: Annotated[Path, Said("Folder for the compiled simulation and results.")]
-    simulator: Annotated[Simulator, Said("Verilator compiles first, then is far faster.")] = (
-        Simulator.verilator
-    )
+    simulator: Annotated[
+        Simulator,
+        Said("Who runs everything: C++ around Verilator's model, or cocotb on either."),
+    ] = Simulator.free
     pes: Pes = Array.pes
     lanes: Lanes = Array.lanes
+    icarus: Annotated[
+        int | None,
+        Said(
+            "First sequences that cocotb runs too, on Icarus. Default: 3, if that is quick.",
+            least=0,
+        ),
+    ] = None
+    cocotb: Cocotb = 0
     utterances: Annotated[
         int | None, Said("Run only the first so many; all by default.", least=1)
     ] = None
@@ -288,7 +301,10 @@ class DemoOptions:
     seed: Seed = SEED
     pes: Pes = Array.pes
     lanes: Lanes = Array.lanes
-    icarus: Annotated[int, Said("Utterances that Icarus runs too; 0 for none.", least=0)] = 10
+    icarus: Annotated[
+        int, Said("First utterances that cocotb runs too, on Icarus; 0 for none.", least=0)
+    ] = 3
+    cocotb: Cocotb = 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ whole or not at all.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +30,9 @@ from .hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitte
 from .hardware import SIMULATED as HARDWARE
 from .options import DemoOptions, SimulateOptions, VerilogOptions
 from .places import check_features, first, has_labels, read_sequences
-from .progress import counted, say
+from .progress import say
+from .runs.beside import beside, counts, verified
+from .runs.parts import Parts
 
 __all__ = [
     "VerificationError",
@@ -64,7 +65,6 @@ class VerificationError(RuntimeError):
 if TYPE_CHECKING:  # each step asks for the packages that it needs as it runs
     from hdl.verilog import VerilogFiles
     from pruning.tasks.recipes.recipe import Recipe
-    from sim.check.verify import Verification
 
     from .preparing import pack, pack_matrices, prune_checkpoint
 else:
@@ -144,6 +144,8 @@ def simulate(
     dense: Path | None = None,
     pruned: Path | None = None,
     seconds: Mapping[str, float] | None = None,
+    icarus: int | None = SimulateOptions.icarus,
+    cocotb: int = SimulateOptions.cocotb,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -155,7 +157,8 @@ def simulate(
     build : Path
         Folder for Verilog, simulator and ``figures.json``. A second simulator run on the
         same model, data and array adds itself to the figures.
-    simulator : {"verilator", "icarus"}
+    simulator : {"verilator-free", "verilator", "icarus"}
+        Who runs all of it; see :mod:`sim.check.engines`.
     pes, lanes : int
     utterances : int, optional
         Only the first so many.
@@ -163,6 +166,10 @@ def simulate(
         Float checkpoints, whose accuracy on the same data is reported too; both or none.
     seconds : mapping, optional
         Wall time of earlier steps, for the figures.
+    icarus, cocotb : int, optional
+        First sequences that cocotb runs beside ``verilator-free``, on Icarus and on Verilator:
+        they must give the same payloads in the same cycles. By default Icarus runs a few where
+        that takes seconds.
 
     Returns
     -------
@@ -172,15 +179,16 @@ def simulate(
     Raises
     ------
     VerificationError
-        If a state or a cycle differs; the message names the first. The figures are
-        written all the same.
+        If a state or a cycle differs, or two engines do; the message names the first. The
+        figures are written all the same.
     """
-    from sim.check.verify import verify
-    from sim.run.verilog import require_simulator
+    from sim.check.engines import FREE, require_engine
+
+    parts = Parts("read", seconds)
 
     if utterances is not None and utterances < 1:
         raise ValueError(f"utterances {utterances}: must be at least 1, or left out for all")
-    require_simulator(simulator)
+    require_engine(simulator)
     check_shared(build, SIMULATED)
     packed, subset = load_model(model), first(read_sequences(data), utterances)
     _check_data(packed, subset, data)
@@ -190,26 +198,28 @@ def simulate(
         check_classes(subset.labels, packed.head.output_size, model, subset.file)
     floats = _float_accuracy(dense, pruned, subset, data if labelled else None, packed.pool)
     frames = IntegerModel(packed).quantise(subset.sequences)
+    asked = counts(image, frames, icarus, cocotb) if simulator == FREE else {}
+    for engine in asked:
+        require_engine(engine)
+    parts.begin("emit")
     with (
         shared_folder(build, SIMULATED, living=LIVING),
-        emitted(image, build, emit) as (files, seconds_taken),
+        emitted(image, build, emit) as (files, _),
     ):
-        spent = {**(seconds or {}), "verilog": seconds_taken}
-        with counted(f"{simulator}, frames", subset.frames, image.parts[0].beats_out) as tell:
-            result = verify(
-                IntegerModel(packed), image, files, frames, build, simulator=simulator,
-                progress=tell,
-            )  # fmt: skip
-        spent[f"build {simulator}"] = result.run.build_seconds
-        spent[f"simulate {simulator}"] = result.run.seconds
         run = Run(
-            model, data, packed, subset, labelled, image, files, frames, result, utterances,
-            floats, spent,
+            model, data, packed, subset, labelled, image, files, frames,
+            verified(parts, simulator, image, files, frames, build), utterances, floats, {},
         )  # fmt: skip
+        runs = [run, *beside(parts, run, asked, build)]
+        parts.begin("figures")
         with held(build):  # another run may add its figures
-            found = joined(_earlier(build), run.collect())
+            found = joined(_earlier(build), runs[-1].collect())
+            for one in reversed(runs[:-1]):
+                found = joined(found, one.collect())
+            found["seconds"] = found["seconds"] | parts.seconds()
             _write(build, found)
-    _verdict(result)
+    for one in runs:
+        _verdict(one)
     return found
 
 
@@ -231,6 +241,7 @@ def demo(
     pes: int = DemoOptions.pes,
     lanes: int = DemoOptions.lanes,
     icarus: int = DemoOptions.icarus,
+    cocotb: int = DemoOptions.cocotb,
 ) -> None:
     """Do everything on JapaneseVowels: train, prune, pack, emit, simulate, report.
 
@@ -239,63 +250,62 @@ def demo(
     out : Path
     seed : int
     pes, lanes : int
-    icarus : int
-        Utterances that the second simulator, Icarus, runs as well; 0 is none.
+    icarus, cocotb : int
+        First utterances that cocotb runs too, on Icarus and on Verilator; 0 is none.
 
     Raises
     ------
     VerificationError
         If the hardware is wrong; figures and report are there all the same.
     """
+    parts = Parts("start")
     from pruning.tasks.recipes.recipe import Recipe
-    from sim.run.verilog import require_simulator
+    from sim.check.engines import require_engine
 
     recipe = Recipe()
     # All that could fail after a minute of training is looked at before it.
-    if icarus < 0:
-        raise ValueError(f"icarus {icarus}: give the utterances it runs, 0 for none")
-    for simulator in ("verilator", *(["icarus"] if icarus else [])):
-        require_simulator(simulator)
+    for name, count in (("icarus", icarus), ("cocotb", cocotb)):
+        if count < 0:
+            raise ValueError(f"{name} {count}: give the utterances it runs, 0 for none")
+    for simulator in (SimulateOptions.simulator, *(["icarus"] if icarus else [])):
+        require_engine(simulator)
     check_array(pes, lanes, recipe.banks)
     with shared_folder(out, DEMO, living=LIVING), locked(out / LOCK, wait=False):
-        _demo(out, seed, (pes, lanes), icarus, recipe)
+        _demo(parts, out, seed, recipe, pes=pes, lanes=lanes, icarus=icarus, cocotb=cocotb)
 
 
-def _demo(out: Path, seed: int, size: tuple[int, int], icarus: int, recipe: Recipe) -> None:
+def _demo(parts: Parts, out: Path, seed: int, recipe: Recipe, **options: int) -> None:
     from pruning.tasks.networks.sequence import accuracy
 
     from .preparing import pack
     from .training import train_and_prune
 
+    parts.begin("data")
     train, test = japanese_vowels(out)
     dense, pruned, packed = (out / name for name in NETWORKS)
     test_set = out / SPEECH[1]
     (out / FIGURES).unlink(missing_ok=True)
-    begin = time.perf_counter()
+    parts.begin("train")
     train_and_prune(train, dense, pruned, recipe, seed, lambda model: accuracy(model, test))
-    trained = time.perf_counter()
+    parts.begin("pack")
     pack(pruned, out / SPEECH[0], packed)
-    seconds = {"train": trained - begin, "pack": time.perf_counter() - trained}
-    common: dict[str, Any] = {"pes": size[0], "lanes": size[1], "seconds": seconds}
     try:
-        if icarus:
-            simulate(packed, test_set, out, "icarus", utterances=icarus, **common)
-        simulate(packed, test_set, out, "verilator", dense=dense, pruned=pruned, **common)
+        common: dict[str, Any] = {"seconds": parts.seconds(), **options}
+        simulate(packed, test_set, out, dense=dense, pruned=pruned, **common)
     finally:
         if (out / FIGURES).exists():
-            _name_demo(out, seed, size, icarus)
+            _name_demo(out, seed, **options)
             report(out, out)
 
 
-def _name_demo(out: Path, seed: int, size: tuple[int, int], icarus: int) -> None:
+def _name_demo(out: Path, seed: int, **options: int) -> None:
     """Put the one command before the single ones."""
     found = read_figures(out)
     # An absolute path is of this machine and would tell a reader nothing.
     folder = out.name if out.is_absolute() or ".." in out.parts else str(out)
-    pes, lanes = size
+    words = " ".join(f"--{name} {value}" for name, value in options.items())
     found["commands"] = [
-        f"sparseflow demo --out {folder} --seed {seed} --pes {pes} --lanes {lanes} "
-        f"--icarus {icarus}",
+        f"sparseflow demo --out {folder} --seed {seed} {words}",
         "# or in single steps, from the dense network that the demo has trained:",
         f"cd {folder}",
         "sparseflow data japanese-vowels --out .",
@@ -340,14 +350,18 @@ def _write(build: Path, found: Mapping[str, Any]) -> None:
     replace_file(build / FIGURES, text.encode())
 
 
-def _verdict(result: Verification) -> None:
+def _verdict(run: Run) -> None:
     """Say that all is well, or raise."""
+    result = run.result
     if result.first is not None:
         count = result.comparison.mismatches
         raise VerificationError(f"{count} states differ on {result.simulator}; {result.first}")
     if result.cycle_mismatch is not None:
         raise VerificationError(f"{result.simulator}: {result.cycle_mismatch}")
+    if run.apart:
+        raise VerificationError(f"two engines differ on the same Verilog: {run.apart}")
+    also = f", the same as on {run.beside}" if run.beside else ""
     say(
         f"{result.simulator}: {result.frames} frames, {result.comparison.values} states equal, "
-        f"every cycle as predicted, {result.run.cycles_per_second:,.0f} cycles/s"
+        f"every cycle as predicted{also}, {result.run.cycles_per_second:,.0f} cycles/s"
     )

@@ -26,6 +26,7 @@ from rich.table import Table
 __all__ = [
     "EVERY",
     "alive",
+    "bars",
     "console",
     "counted",
     "news",
@@ -118,7 +119,8 @@ def show(table: Table) -> None:
     console.print(table)
 
 
-def _bars() -> Progress:
+def bars() -> Progress:
+    """Bars with a name, a count, a note and the time."""
     return Progress(
         TextColumn("{task.description:<24}"),
         BarColumn(),
@@ -142,19 +144,19 @@ def stages() -> Iterator[Callable[[str, int, int, float], None]]:
         with alive("training"):
             yield _told()
         return
-    bars, tasks = _bars(), dict[str, TaskID]()
+    shown, tasks = bars(), dict[str, TaskID]()
 
     def tell(stage: str, epoch: int, epochs: int, loss: float) -> None:
         if stage not in tasks:
-            bars.start()  # not before: without a bar it would leave an empty line
-            tasks[stage] = bars.add_task(stage, total=epochs, note="")
-        bars.update(tasks[stage], completed=epoch, note=f"loss {loss:.3f}")
+            shown.start()  # not before: without a bar it would leave an empty line
+            tasks[stage] = shown.add_task(stage, total=epochs, note="")
+        shown.update(tasks[stage], completed=epoch, note=f"loss {loss:.3f}")
 
     try:
         yield tell
     finally:
         if tasks:
-            bars.stop()
+            shown.stop()
 
 
 def _told() -> Callable[[str, int, int, float], None]:
@@ -194,9 +196,9 @@ def counted(name: str, total: int, scale: int = 1) -> Iterator[Callable[..., Non
                 f"{min(total, count // scale)} of {total}" + (f"; {note}" if note else "")
             )
         return
-    with _bars() as bars:
-        task = bars.add_task(name, total=total, note="")
-        yield lambda count, note="": bars.update(
+    with bars() as shown:
+        task = shown.add_task(name, total=total, note="")
+        yield lambda count, note="": shown.update(
             task, completed=min(total, count // scale), note=note
         )
-        bars.update(task, completed=total, note="")
+        shown.update(task, completed=total, note="")

@@ -188,7 +188,7 @@ def test_build_writes_a_vendors_project(tmp_path: Path, model: Model) -> None:
 def test_the_options_are_those_of_what_is_called() -> None:
     """They are typed by name, so they must be there; their defaults stay where they are."""
     asked: dict[Callable[..., object], tuple[type, set[str]]] = {
-        verify: (VerifyOptions, _options(verify) - {"simulator", "progress", "simulate"}),
+        verify: (VerifyOptions, _options(verify) - {"simulator", "progress", "simulate", "stage"}),
         Accelerator.open: (OpenOptions, _options(Accelerator.open)),
         design_for: (ArrayOptions, (_options(design_for) | OF_DESIGN) - {"head"}),
     }

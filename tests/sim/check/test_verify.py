@@ -183,8 +183,9 @@ def test_verilator_verifies(
     case: Any, verilator: Any, files: VerilogFiles, quick_builds: None
 ) -> None:
     shown = verify(
-        case.reference, case.image, files, case.sequences, verilator.work, builds=verilator.builds
-    )
+        case.reference, case.image, files, case.sequences, verilator.work,
+        simulator="verilator", builds=verilator.builds,
+    )  # fmt: skip
     assert shown.exact
     assert shown.simulator == "verilator"
     assert shown.run.build_seconds == 0

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from compiler.array.design import Array
 from csb_format.precision import Balance, Precision
-from sim.run.verilog import SIMULATOR
+from sim.check.engines import ENGINE
 from sparseflow.commands.derived import derived, within
 from sparseflow.steps import options, pipeline, preparing
 from sparseflow.steps.options import Said
@@ -163,4 +163,4 @@ def test_options_take_precision_balance_and_array_from_where_they_stand() -> Non
     mine = Precision(pack.value_bits, pack.act_bits, pack.per_gate, pack.percentile)
     assert mine == Precision()
     assert (prune.banks, prune.sparsity) == (Balance.banks, Balance.sparsity)
-    assert (simulate.pes, simulate.lanes, simulate.simulator) == (Array.pes, Array.lanes, SIMULATOR)
+    assert (simulate.pes, simulate.lanes, simulate.simulator) == (Array.pes, Array.lanes, ENGINE)

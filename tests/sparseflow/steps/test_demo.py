@@ -32,14 +32,14 @@ def small_demo(
     )
     monkeypatch.setattr("pruning.tasks.recipes.recipe.Recipe", lambda: small)
 
-    def install(failing: str = "") -> list[dict[str, Any]]:
+    def install(failing: bool = False) -> list[dict[str, Any]]:
         calls: list[dict[str, Any]] = []
 
-        def simulate(model: Path, data: Path, build: Path, simulator: str, **given: Any) -> None:
-            calls.append({"simulator": simulator, **given})
+        def simulate(model: Path, data: Path, build: Path, **given: Any) -> None:
+            calls.append(given)
             figures = read_figures(finished.folder / "b") | {"seconds": given["seconds"]}
             (build / "figures.json").write_text(json.dumps(figures))
-            if simulator == failing:
+            if failing:
                 raise pipeline.VerificationError("layer 0: gate g, row 1, bank 2, cycle 3")
 
         monkeypatch.setattr(pipeline, "simulate", simulate)
@@ -48,22 +48,22 @@ def small_demo(
     return install
 
 
-def test_demo_runs_both_simulators_and_names_its_commands(
+def test_demo_runs_cocotb_beside_and_names_its_commands(
     run: Run, tmp_path: Path, small_demo: Callable[..., list[dict[str, Any]]]
 ) -> None:
     calls, out = small_demo(), tmp_path / "d"
-    assert run("demo", "--out", out, *ARRAY, "--icarus", 3, "--seed", 2) == 0
-    assert [(c["simulator"], c.get("utterances")) for c in calls] == [
-        ("icarus", 3),
-        ("verilator", None),
-    ]
-    assert (calls[1]["dense"], calls[1]["pruned"]) == (
+    assert run("demo", "--out", out, *ARRAY, "--icarus", 3, "--cocotb", 1, "--seed", 2) == 0
+    (call,) = calls
+    assert (call["icarus"], call["cocotb"], call.get("utterances")) == (3, 1, None)
+    assert (call["dense"], call["pruned"]) == (
         out / "dense.safetensors",
         out / "pruned.safetensors",
     )
     found = read_report(out)
-    assert set(found["seconds"]) == {"train", "pack"}
-    assert found["commands"][0] == "sparseflow demo --out d --seed 2 --pes 4 --lanes 4 --icarus 3"
+    assert set(found["seconds"]) == {"start", "data", "train", "pack"}
+    assert found["commands"][0] == (
+        "sparseflow demo --out d --seed 2 --pes 4 --lanes 4 --icarus 3 --cocotb 1"
+    )
     assert found["commands"][2:4] == ["cd d", "sparseflow data japanese-vowels --out ."]
     about = load_model(out / "model.safetensors").provenance
     assert {name: json.loads(about[name]) for name in ("banks", "seed")} == {"banks": 4, "seed": 2}
@@ -75,7 +75,7 @@ def test_demo_without_icarus(
 ) -> None:
     calls = small_demo()
     assert run("demo", "--out", tmp_path, *ARRAY, "--icarus", 0) == 0
-    assert [call["simulator"] for call in calls] == ["verilator"]
+    assert [(call["icarus"], call["cocotb"]) for call in calls] == [(0, 0)]
 
 
 def test_demo_with_wrong_hardware_still_reports(
@@ -84,7 +84,7 @@ def test_demo_with_wrong_hardware_still_reports(
     capsys: pytest.CaptureFixture[str],
     small_demo: Callable[..., list[dict[str, Any]]],
 ) -> None:
-    calls = small_demo(failing="icarus")
+    calls = small_demo(failing=True)
     assert run("demo", "--out", tmp_path, *ARRAY) == 1
     assert len(calls) == 1
     error = capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,1 @@
+"""How long people wait: each part of the project has a module, all have rows of one kind."""

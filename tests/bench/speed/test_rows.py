@@ -1,0 +1,25 @@
+"""Rows of one part stand beside those of others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bench.speed.rows import Row, write_rows
+
+
+def test_parts_are_merged_in_their_order(tmp_path: Path) -> None:
+    path, order = tmp_path / "speed.json", ["simulation", "engine"]
+    engine = Row("a step", None, 1.23456, 2.0, {"cores": 1}).plain("engine")
+    assert engine == {
+        "part": "engine", "what": "a step", "before_s": None, "after_s": 1.235, "limit_s": 2.0,
+        "cores": 1,
+    }  # fmt: skip
+    for row in (engine, Row("old", 3.0, 2.0, None).plain("simulation")):
+        write_rows(path, 0, [row], order)
+    write_rows(path, 0, [Row("new", 3.0, 1.0, None).plain("simulation")], order)
+    rows = json.loads(path.read_text())["rows"]
+    assert [(row["part"], row["what"]) for row in rows] == [
+        ("simulation", "new"),
+        ("engine", "a step"),
+    ]
