@@ -14,11 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from ..record import Rows, Smallest
-from . import simulation
+from . import exact_model, simulation, toolchain
 from .rows import write_rows
 
 SEED = 0
-PARTS = {"simulation": simulation.rows}
+PARTS = {
+    "simulation": simulation.rows,
+    "toolchain": toolchain.rows,
+    "exact-model": exact_model.rows,
+}
 
 
 def main(

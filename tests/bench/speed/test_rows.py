@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 
+import pytest
+
+from bench.speed import exact_model, toolchain
 from bench.speed.rows import Row, write_rows
 
 
@@ -23,3 +27,12 @@ def test_parts_are_merged_in_their_order(tmp_path: Path) -> None:
         ("simulation", "new"),
         ("engine", "a step"),
     ]
+
+
+@pytest.mark.parametrize("part", [toolchain, exact_model])
+def test_quick_parts_run(part: ModuleType) -> None:
+    found = part.rows(True, [""])
+    assert all(row.after_s >= 0 for row in found)
+    assert len(found) > 1
+    (first,) = part.rows(True, [found[0].what])
+    assert first.what == found[0].what
