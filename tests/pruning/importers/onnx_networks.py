@@ -182,6 +182,16 @@ NETWORKS: dict[str, Case] = {
     "last two frames": Case(
         lambda n, x: n.fc(n.rnn(x)[0][:, -2:].reshape(1, -1)), r"\(Slice\)", width=2 * UNITS
     ),
+    "last sequence of the batch": Case(
+        lambda n, x: n.fc(n.rnn(x)[0][:, -1]),
+        r"at every frame; .*\(y\[-1\] without batch_first=True\)",  # the batch is of 1
+        options={"batch_first": False},
+        swap=True,
+    ),
+    "some of the classes": Case(lambda n, x: n.fc(n.last(x))[:, :2], "takes some of the classes"),
+    "less its own mean": Case(
+        lambda n, x: n.fc(n.last(x - x.mean(1, keepdim=True))), r"a mean over the input .*normalise"
+    ),
     "cell state": Case(lambda n, x: n.fc(n.rnn(x)[1][1][-1]), "takes the cell state"),
     "projection": Case(
         lambda n, x: n.fc(n.last(x)), "contradictory shapes", options={"proj_size": 4}

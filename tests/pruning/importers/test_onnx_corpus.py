@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,12 @@ def test_torchscript(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FREE)
 def test_torchscript_with_free_sizes(name: str, tmp_path: Path) -> None:
     check(NETWORKS[name], exported(NETWORKS[name], tmp_path / "net.onnx", False, free=True))
+
+
+def test_a_choice_along_the_batch_says_which_axis_is_which(tmp_path: Path) -> None:
+    case = NETWORKS["last sequence of the batch"]
+    words = r"sequence -1 of the batch, .* axis 0 is the time here and axis 1 the batch: .* y\[-1\]"
+    check(replace(case, refused=words), exported(case, tmp_path / "net.onnx", False, free=True))
 
 
 @pytest.mark.slow
