@@ -7,7 +7,7 @@ from math import ceil
 from typing import NamedTuple
 
 from compiler.abi.wire import output_fields
-from compiler.array.design import Design
+from compiler.array.design import Design, bits_for
 from compiler.array.widths import size_of
 from compiler.lower.load import Space, space_depths, space_widths
 
@@ -44,8 +44,7 @@ class Memory(NamedTuple):
 
     def blocks(self, part: Part) -> int:
         """Block RAMs of one; 0 if Yosys makes it of logic."""
-        shapes = part.ram_shapes
-        blocks = min(ceil(self.width / bits) * ceil(self.depth / words) for words, bits in shapes)
+        blocks = min(self._shaped(*shape) for shape in part.ram_shapes)
         if part.distributed == 0:
             return blocks
         beside = BESIDE_GUARDED if self.guarded else BESIDE
@@ -62,6 +61,29 @@ class Memory(NamedTuple):
     @property
     def _rows(self) -> int:
         return ceil(self.depth / 16)
+
+    def guards(self, part: Part) -> int:
+        """Registers beside the blocks of one whose words may be read in the cycle that writes them.
+
+        The write waits a cycle, address and enable with it; its word is kept for the reader.
+        """
+        if not self.guarded or not self.blocks(part):
+            return 0
+        return 2 * self.width + bits_for(self.depth) + 2
+
+    def late(self, part: Part) -> int:
+        """Registers of words that blocks do not take in: chosen from several, or made of logic."""
+        if not self.blocks(part):
+            return self.width
+        if self.guarded:
+            return 0
+        least = self.blocks(part)
+        words = max(words for words, bits in part.ram_shapes if self._shaped(words, bits) == least)
+        return self.width if self.depth > words else 0
+
+    def _shaped(self, words: int, bits: int) -> int:
+        """Blocks of one shape that one takes."""
+        return ceil(self.width / bits) * ceil(self.depth / words)
 
     @property
     def distributed(self) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
 from compiler.array.design import Design
 from compiler.array.needs import design_for
+from compiler.lower.load import Space, space_widths
 from compiler.lower.plan import Plan
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import CycleModel
@@ -18,7 +19,7 @@ from csb_format.shape import ModelShape
 
 from .board import Board, BoardError, Part
 from .families.family import Costs
-from .memories import TABLES, large_rams, memories
+from .memories import TABLES, Memory, large_rams, memories
 
 __all__ = [
     "LINK_BLOCKS",
@@ -40,11 +41,11 @@ NARROW = 9  # bits of the operands of half a multiplier
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
 LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
 COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
-# Flip-flops of all designs with a link, and per bit of: an accumulator, a lane's activations, the
-# operands of a multiplier. Fitted to what nextpnr counted in twelve designs.
-DEEP_REGISTERS = (2790, 30.2, 0.0, 5.53)
-REGISTERS = (3530, 0.0, 121.6, 4.2)
-COMPACT_REGISTERS = (1760, 0.0, 0.0, 5.1)
+# Flip-flops but those of memories: of any design with a link, and per bit of an instruction, of a
+# lane's activations, of the operands of a multiplier. Fitted to what nextpnr counts.
+DEEP_REGISTERS = (1166, 32.2, 46.0, 6.37)
+REGISTERS = (2932, 5.8, 81.0, 4.21)
+COMPACT_REGISTERS = (1212, 28.8, 0.0, 1.26)
 GUARD = 2  # per bit of a vector bank in blocks: Yosys lets it be read where it is written
 DEEP = 1.06  # copies of what many cells read
 LINK_BLOCKS = 2
@@ -178,16 +179,22 @@ def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     luts += distributed * board.family.costs.distributed
     multipliers, instead = _multipliers(design, board)
     logic = (luts + _logic(design) + instead) * (DEEP if design.deep else 1)
-    sites, registers = round(logic * board.family.costs.sites), _registers(design) if link else None
+    sites, registers = round(logic * board.family.costs.sites), None
+    if link:
+        registers = _registers(design, part, (banks, *others))
     return Usage(multipliers, blocks, sites, large, distributed, registers)
 
 
-def _registers(design: Design) -> int:
+def _registers(design: Design, part: Part, every: Iterable[Memory]) -> int:
     """Flip-flops, the link's with them: what is left once blocks have taken theirs."""
     costs = DEEP_REGISTERS if design.deep else COMPACT_REGISTERS if design.compact else REGISTERS
     operands = design.multipliers * (design.value_bits + design.act_bits)
-    bits = (1, design.pes * design.acc_bits, design.units * design.act_bits, operands)
-    return round(sum(cost * n for cost, n in zip(costs, bits, strict=True)))
+    bits = (1, space_widths(design)[Space.PROGRAM], design.units * design.act_bits, operands)
+    found = sum(cost * n for cost, n in zip(costs, bits, strict=True))
+    for memory in every:
+        found += memory.number * memory.guards(part)
+        found += memory.number * memory.late(part) * design.deep  # others take none in at all
+    return round(found)
 
 
 class Product(NamedTuple):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from boards.board import board
-from boards.resources import estimate
+from boards.board import board, board_names
+from boards.resources import choices, estimate
 from compiler.array.latency import Latencies
 from compiler.array.needs import design_for
 from compiler.array.program import Sink
@@ -122,27 +123,39 @@ def _off() -> dict[str, float]:
 
 def _shipped() -> str:
     """Bitstreams of the network in ``examples``."""
-    heads = "board|M x N|LUT|block RAM|multipliers|seed, placer|reaches|CPU time"
-    lines = [heads.split("|")]
-    for row in record("boards")["rows"]:
-        if "model" not in row:
-            continue
+    heads = "board|M x N|LUT|registers|block RAM|multipliers|seed, placer|reaches|a step"
+    lines = [[*heads.split("|"), "CPU, wall time"]]
+    for row in _shipped_rows():
         about, guess = board(row["board"]), row["estimated"]
         lines.append([
             about.title,
             f"{row['M']} x {row['N']}",
-            *(f"{guess[kind]:,} / {row[kind]:,}" for kind in ("lut", "ram", "dsp")),
+            *(f"{guess[kind]:,} / {row[kind]:,}" for kind in ("lut", "ff", "ram", "dsp")),
             f"{row['seed']}, {row['placer']}",
-            f"{row['fmax_mhz']:.1f} MHz",
-            f"{row['cpu_seconds'] / 60:.0f} min",
+            f"{row['fmax_mhz']:.1f} of {row['clock_mhz']:g} MHz",
+            f"{row['step_us']:.1f} us",
+            f"{row['cpu_seconds'] / 60:.0f}, {row['seconds'] / 60:.0f} min",
         ])  # fmt: skip
     return table(lines)
+
+
+def _shipped_rows() -> list[dict[str, Any]]:
+    return [row for row in record("boards")["rows"] if "model" in row]
+
+
+def _where_it_fits() -> str:
+    """Boards with open tools, by whether ``fit`` has an array of them for the shipped network."""
+    model, fits = PLACED["shakespeare_ecpix5"].model(), dict[bool, list[str]]({True: [], False: []})
+    for name in board_names():
+        if board(name).family.tools:
+            fits[any(c.fits for c in choices(model, board(name)))].append(f"`{name}`")
+    yes, no = (", ".join(names[:-1]) + f" and {names[-1]}" for names in (fits[True], fits[False]))
+    return f"`fit` says yes for {yes}, no for {no}"
 
 
 def _boards() -> Page:
     off, reached = _off(), {row["case"]: row["fmax_mhz"] for row in record("boards")["rows"]}
     count = len(record("fit")["rows"]) + len(record("boards")["rows"])
-    small = case("boards", case="tang_primer_20k")["distributed"]
     die = board("ulx3s_12f").has
     exact = f"{100 * off['multipliers']:.0f} %" if off["multipliers"] else "exact"
     return Page(
@@ -152,14 +165,12 @@ def _boards() -> Page:
             f"On the {count} bitstreams and tops of `bench/results` block RAM is at most "
             f"{100 * off['block_rams']:.0f} % off, LUT {100 * off['luts']:.0f} %, "
             f"registers {100 * off['registers']:.0f} %, multipliers {exact}",
-            f"The ULX3S reaches {reached['ulx3s']:.1f} MHz with 8 x 16 at 8 bits, and "
-            f"{reached['timit256']:.1f} and {reached['ptb200']:.1f} with",
-            f"The bitstream of `bench/results` has {small} of them",
+            f"The ULX3S reaches {reached['shakespeare_ulx3s']:.1f} MHz with the shipped network",
             f"of its {die.luts:,} look-up tables and 32 of its {die.block_rams} block RAMs",
+            _where_it_fits(),
         ),
         (
             "more than 16,384 words a PE",
-            "four fifths of its block RAM",
             "within 10 %, LUT within 20 %",
             "Yosys 0.70",
             "vouches for 12,000",

@@ -20,14 +20,6 @@ _STAGES = {
     "rtl": "Verilog",
 }
 _STATES = 2 * 128  # of a frame of the demo: h and c
-_BOARDS = {
-    "ulx3s": "ULX3S-85F, slowest grade",
-    "timit256": "the same",
-    "ptb200": "the same",
-    "ecpix5": "ECPIX-5 45F",
-    "tang_primer_20k": "Tang Primer 20K",
-    "icebreaker": "iCEBreaker",
-}
 _WORKLOADS = {
     "demo-16x8": "demo 12 -> 128",
     "ptb-small-32x16": "PTB 128 -> 256 -> 256, 14x, two layers",
@@ -67,18 +59,17 @@ def _thousands(speed: float) -> str:
 def _boards() -> str:
     heads = "board|M x N|layer, bits|LUT|block RAM|multipliers|place and route reaches|a step"
     lines = [heads.split("|")]
-    for name, title in _BOARDS.items():
-        row = case("boards", case=name)
+    for row in record("boards")["rows"]:
         bits = sorted({row["value_bits"], row["act_bits"]})
         large = f" and {row['spram']} SPRAM" if row["spram"] else ""
-        of = board(row["board"]).has.multipliers
+        of = board(row["board"])
         lines.append([
-            title,
+            of.title,
             f"{row['M']} x {row['N']}",
             f"{row['layer']}, {' and '.join(map(str, bits))}",
             f"{row['lut']:,}",
             f"{row['ram']}{large}",
-            f"{row['dsp']} of {of}",
+            f"{row['dsp']} of {of.has.multipliers}",
             f"{row['fmax_mhz']:.1f} MHz",
             f"{_three(row['step_us'])} us at {_clock(row['fmax_mhz'], row['clock_mhz'])} MHz",
         ])  # fmt: skip

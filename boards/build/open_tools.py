@@ -25,6 +25,7 @@ __all__ = [
     "nextpnr_log",
     "pack",
     "pack_cells",
+    "packed_cells",
     "place",
     "synthesis",
     "synthesise",
@@ -192,8 +193,15 @@ def pack_cells(board: Board, work: Path, timeout: float) -> dict[str, int]:
         If nextpnr fails.
     """
     _nextpnr(board, ["--pack-only"], work, timeout)
-    log = nextpnr_log(board, work)
-    return count_cells(board, {kind: int(cells) for kind, cells, _ in USED.findall(log)}, log)
+    return packed_cells(board, nextpnr_log(board, work))
+
+
+def packed_cells(board: Board, log: str) -> dict[str, int]:
+    """Cells that a log of nextpnr says are packed; as :func:`count_cells` of its report."""
+    used = {kind: int(cells) for kind, cells, _ in USED.findall(log)}
+    for kind, takers in tools_of(board).reserved.items():
+        used[kind] -= sum(places * used.get(taker, 0) for taker, places in takers.items())
+    return count_cells(board, used, log)
 
 
 def _nextpnr(

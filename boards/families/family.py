@@ -158,6 +158,9 @@ class OpenTools:
         Changes the netlist (JSON of Yosys, top module) before place and route.
     placers : tuple of str
         Placers of nextpnr, the best first: the next one is tried where one finds no places.
+    reserved : dict
+        Cells that nextpnr's log counts too many of, to those that take their places; a number is
+        how many one takes.
     """
 
     nextpnr: str
@@ -173,6 +176,7 @@ class OpenTools:
     improve: Callable[[dict[str, Any], str], None] | None = None
     logged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     placers: tuple[str, ...] = ("heap",)
+    reserved: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

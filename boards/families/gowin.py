@@ -98,6 +98,7 @@ TOOLS = OpenTools(
     place=lambda board: ["--router", "router1"],
     routed=("--write", "routed.json"),
     pack=_pack,
+    reserved={"DFF": {"RAM16SDP4": 6}},
 )
 # a multiplier of 9 x 9 from 4 bits on, one of 18 x 18 from 10 by 4
 COSTS = Costs(distributed=8, least=(4, 8))

@@ -1,6 +1,6 @@
 """Placers that come no nearer to a placement, known by what nextpnr prints.
 
-The static placer moves cells until few lie upon each other. Where block memories have nearly no
+The static placer moves cells until few lie upon each other. Where many block memories have to find
 room it goes round for ever: the largest of its overlaps falls no more, while the others are long
 small. Iterations are counted, not seconds: any machine gives up on the same netlist and seed.
 """

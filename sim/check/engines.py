@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from compiler.array.design import Design
 from hdl.verilog import VerilogFiles
 
 from ..run.errors import SimulationError
@@ -12,7 +13,7 @@ from ..run.free_running import simulate_free_running
 from ..run.scenario import Job
 from ..run.verilog import SIMULATORS, VerilogRun, require_simulator, simulate_verilog
 
-__all__ = ["DRIVERS", "ENGINE", "ENGINES", "FREE", "require_engine", "simulate"]
+__all__ = ["DRIVERS", "ENGINE", "ENGINES", "FREE", "engine_for", "require_engine", "simulate"]
 
 FREE = "verilator-free"
 ENGINES = (FREE, *SIMULATORS)
@@ -30,6 +31,11 @@ def require_engine(engine: str) -> None:
     if engine not in ENGINES:
         raise SimulationError(f"simulator {engine!r}: choose one of {', '.join(ENGINES)}")
     require_simulator("verilator" if engine == FREE else engine)
+
+
+def engine_for(design: Design, engine: str) -> str:
+    """The engine, or cocotb on Verilator where C++ alone cannot feed a streamed design."""
+    return "verilator" if design.streamed and engine == FREE else engine
 
 
 def simulate(

@@ -178,7 +178,7 @@ def verify(
     WireError
         If what it gives cannot be read.
     """
-    tell = stage or (lambda name: None)
+    tell, simulator = stage or (lambda name: None), engines.engine_for(image.design, simulator)
     tell("models")
     traces = run_levels(model, sequences)
     paused = bool((idle and idle.share) or (stall and stall.share))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.boards.bitstreams import CASES, speed_of
+from boards.board import board
+from boards.resources import estimate
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.timing.cycle_model import CycleModel
@@ -16,6 +19,7 @@ from csb_format.random_models import random_network
 from sparseflow.pages.summary import speeds
 
 RESULTS = Path(__file__).parents[3] / "bench" / "results"
+ROWS = json.loads((RESULTS / "boards.json").read_text("utf-8"))["rows"]
 
 
 def test_the_projection_is_counted() -> None:
@@ -40,11 +44,17 @@ def test_a_row_has_the_speed_of_its_cycles() -> None:
     }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_committed_rows_have_the_speeds_of_their_models(name: str) -> None:
-    rows = json.loads((RESULTS / "boards.json").read_text("utf-8"))["rows"]
-    (row,) = (row for row in rows if row["case"] == name)
-    model = CASES[name].model()
-    image = compile_model(model, CASES[name].design(model))
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["case"])
+def test_committed_rows_have_the_speeds_of_their_models(row: dict[str, Any]) -> None:
+    case = CASES[row["case"]]
+    model = case.model()
+    image = compile_model(model, case.design(model))
     found = speed_of(model, image, min(row["fmax_mhz"], row["clock_mhz"]))
     assert found == {key: row[key] for key in found}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["case"])
+def test_committed_rows_have_the_estimate_of_this_checkout(row: dict[str, Any]) -> None:
+    case = CASES[row["case"]]
+    of = board(case.board)
+    assert row["estimated"] == estimate(case.design(case.model()), of).counts(of.has)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from boards.board import board
-from boards.build.open_tools import count_cells
+from boards.build.open_tools import count_cells, packed_cells
 from boards.build.record import record
 from boards.families import FAMILIES
 from boards.resources import RESOURCES, estimate
@@ -79,6 +79,12 @@ def test_report_and_log_agree_where_placing_adds_nothing(report: dict[str, Any])
     for kind in ("MULT18X18D", "DP16KD", "ICESTORM_DSP", "ICESTORM_RAM", "ICESTORM_SPRAM",
                  "MULT18X18", "MULT9X9", "BSRAM", "RAM16SDP4"):  # fmt: skip
         assert log.get(kind, 0) == report["utilization"].get(kind, {"used": 0})["used"]
+
+
+def test_packing_counts_no_places_that_other_cells_take(report: dict[str, Any]) -> None:
+    one = board(report["board"])
+    packed = packed_cells(one, "\n".join(report["log"]))
+    assert packed["ff"] == pytest.approx(counted(report)["ff"], abs=2)  # placing adds some
 
 
 def test_the_estimate_stands_for_every_kind(report: dict[str, Any]) -> None:

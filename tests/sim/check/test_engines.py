@@ -11,7 +11,15 @@ import pytest
 
 from hdl.verilog import VerilogFiles, emit_verilog
 from sim.check.agree import disagreement
-from sim.check.engines import DRIVERS, ENGINE, ENGINES, FREE, require_engine, simulate
+from sim.check.engines import (
+    DRIVERS,
+    ENGINE,
+    ENGINES,
+    FREE,
+    engine_for,
+    require_engine,
+    simulate,
+)
 from sim.check.verify import Verification, verify
 from sim.run.errors import SimulationError
 from sim.run.free_running import LARGE, configuration
@@ -142,3 +150,10 @@ def test_repeated_blocks_are_not_inlined(files: VerilogFiles, tmp_path: Path) ->
 
 
 BLOCKS = ("pe", "lane", "projector")
+
+
+def test_a_streamed_design_takes_an_engine_that_feeds_it(seeded: Any) -> None:
+    plain, streamed = (seeded(1, streamed=one)[0].image.design for one in (False, True))
+    assert engine_for(plain, FREE) == FREE
+    assert engine_for(streamed, FREE) == "verilator"
+    assert engine_for(streamed, "icarus") == "icarus"
