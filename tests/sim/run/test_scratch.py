@@ -39,7 +39,11 @@ def test_what_a_killed_run_left_goes_at_the_next(tmp_path: Path) -> None:
 
 
 def test_simulators_are_given_it(
-    case: Any, files: VerilogFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: Any,
+    files: VerilogFiles,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own_builds: Path,
 ) -> None:
     """Icarus' files lie there while it builds and runs."""
     seen: list[str] = []

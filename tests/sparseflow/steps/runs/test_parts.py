@@ -28,9 +28,14 @@ def test_nothing_is_left_out(clock: list[float]) -> None:
     assert sum(parts.seconds().values()) == 7 + 16
 
 
+@pytest.mark.parametrize("terminal", [False, True])
 def test_builds_and_runs_are_apart_for_each_engine(
-    clock: list[float], capsys: pytest.CaptureFixture[str]
+    clock: list[float],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
 ) -> None:
+    monkeypatch.setattr("sparseflow.steps.runs.parts.seen", lambda: terminal)
     parts = Parts("emit")
     with told(parts, "icarus", 10, 2) as (stage, count):
         for name in ("models", "build", "run"):
@@ -43,4 +48,4 @@ def test_builds_and_runs_are_apart_for_each_engine(
     }  # fmt: skip
     shown = capsys.readouterr().err
     assert "build icarus" in shown
-    assert "10/10" in shown
+    assert ("10/10" in shown) == terminal
