@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..board import Board
-from .open_tools import count_cells
+from .open_tools import reported_cells
 
 __all__ = ["Block", "block_of", "blocks", "signal_of"]
 
@@ -102,6 +102,6 @@ def counted(board: Board, cells: Iterable[tuple[str, str]]) -> tuple[Block, ...]
         block, path = block_of(name)
         used[block][kind] += 1
         paths[block].add(path)
-    found = [Block(name, len(paths[name]), count_cells(board, used[name])) for name in used]
+    found = [Block(name, len(paths[name]), reported_cells(board, used[name])) for name in used]
     some = [block for block in found if any(block.cells.values())]
     return tuple(sorted(some, key=lambda block: (-block.cells["lut"], block.name)))

@@ -27,6 +27,7 @@ __all__ = [
     "pack_cells",
     "packed_cells",
     "place",
+    "reported_cells",
     "synthesis",
     "synthesise",
     "tools_of",
@@ -64,12 +65,17 @@ def count_cells(board: Board, used: Mapping[str, int], log: str = "") -> dict[st
     BitstreamError
         If the log does not say it; a 0 would be read as a count.
     """
-    tools = tools_of(board)
-    found = {
+    logged = tools_of(board).logged
+    found = {name: _logged(name, log, every) for name, every in logged.items()}
+    return reported_cells(board, used) | found
+
+
+def reported_cells(board: Board, used: Mapping[str, int]) -> dict[str, int]:
+    """The same of those kinds alone that nextpnr reports as cells: what its log adds up is not."""
+    return {
         name: sum(-(-used.get(kind, 0) // share) for kind, share in kinds.items())
-        for name, kinds in tools.cells.items()
+        for name, kinds in tools_of(board).cells.items()
     }
-    return found | {name: _logged(name, log, every) for name, every in tools.logged.items()}
 
 
 def _logged(name: str, log: str, patterns: tuple[str, ...]) -> int:
