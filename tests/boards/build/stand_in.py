@@ -1,7 +1,8 @@
 """Instead of nextpnr and the packer: prints a log, and writes what the next one reads.
 
 Run as a script by :func:`boards.tools.run.run_tool`; ``plan.json`` in its folder says what becomes
-of a placer with a seed: a clock in MHz, or ``frozen``, ``unplaced`` or ``broken``.
+of a placer with a seed: a clock in MHz, or ``frozen``, ``endless``, ``unplaced`` or
+``broken``.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def main() -> int:
     if found == "frozen":
         for n in range(2000):
             print(f"Info: overlap: COMB={max(1.0, 90 - n):.1f}%, RAM=27.6%", flush=True)
+        time.sleep(300)
+    if found == "endless":
         time.sleep(300)
     if found == "unplaced":
         print("ERROR: Unable to find legal placement for all cells")

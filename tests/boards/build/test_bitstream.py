@@ -35,7 +35,9 @@ def built(fmax: float) -> Built:
 def test_clock_that_is_missed_says_what_to_change() -> None:
     ulx3s = board("ulx3s")
     _check_clock(ulx3s, built(100.0))
-    with pytest.raises(BitstreamError, match=r"99\.5 MHz reached, 100 MHz .* Take --clock 95, more --seeds, or"):
+    with pytest.raises(
+        BitstreamError, match=r"99\.5 MHz reached, 100 MHz .* Take --clock 95, more --seeds, or"
+    ):
         _check_clock(ulx3s, built(99.5))
 
 
