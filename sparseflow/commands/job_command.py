@@ -66,6 +66,11 @@ def _image(given: JobOptions, model: Model) -> Image:
     from compiler.lower.compile import compile_model
     from csb_format.scales import DesignError
 
+    if not given.folder.exists():
+        raise FileNotFoundError(
+            f"{given.folder}: there is no such folder: sparseflow build MODEL --board BOARD --out "
+            f"{given.folder} makes one"
+        )
     design = read_design(given.folder)
     try:
         return compile_model(model, design)

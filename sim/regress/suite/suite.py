@@ -220,8 +220,8 @@ class Suite:
             exact = exact or tuple(c.repeated(number) for c in self.cases if c.name == base)
         found = exact or tuple(case for case in self.cases if pattern in case.name)
         if not found:
-            names = ", ".join(case.name for case in self.cases[:5])
-            raise SuiteError(f"no case is called {pattern!r}: there are {names}, ...")
+            names = [case.name for case in self.cases[:5]] + ["..."] * (len(self.cases) > 5)
+            raise SuiteError(f"no case is called {pattern!r}: there are {', '.join(names)}")
         return found
 
 

@@ -168,3 +168,12 @@ def test_a_rate_of_the_folder_is_that_of_the_port(tmp_path: Path) -> None:
     assert target_at("serial:/dev/x?baud=9600", folder) == "serial:/dev/x?baud=9600"
     assert target_at("serial:", folder) == "serial:"
     assert target_at("model", folder) == "model"
+
+
+def test_a_job_for_a_folder_that_is_not_there_names_the_mend(
+    chain: Chain, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = tmp_path / "nowhere"
+    line = ("job", chain.model, nowhere, "--data", chain.data, "--out", tmp_path / "job.txt")
+    assert run(*line) == 2
+    assert f"--board BOARD --out {nowhere} makes one" in capsys.readouterr().err
