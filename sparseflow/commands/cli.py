@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -265,6 +266,13 @@ app.command()(synth)
 app.command()(timing)
 
 
+def _end(number: int, frame: object) -> None:
+    """Unwind, and say why: a log that only stops explains nothing."""
+    with suppress(OSError):  # the terminal may be what has gone
+        typer.echo(f"ended by {signal.Signals(number).name}", err=True)
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the command line.
 
@@ -274,7 +282,7 @@ def main() -> None:
     # What a command has begun is cleared away as after Ctrl-C: tools stopped, folders removed.
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+            signal.signal(number, _end)
     # It says what torch does inside, which changes no result.
     warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
     # Of Amaranth, about what an error or Ctrl-C has left unfinished: it would bury the error.

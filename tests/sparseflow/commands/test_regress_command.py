@@ -104,7 +104,10 @@ def test_a_run_that_is_interrupted_goes_on(
     more = f'[[cases]]\nname = "slow"\nkind = "command"\ncommand = {words}\n'
     path.write_text(path.read_text() + more)
     line = [sys.executable, "-m", "sparseflow", "regress", path.name, "--out", "out"]
-    with subprocess.Popen([*line, "--jobs", "1"], cwd=tmp_path, stderr=subprocess.DEVNULL) as run:
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen([*line, "--jobs", "1"], cwd=tmp_path, stderr=log) as run,
+    ):
         until(lambda: pid.exists() and pid.read_text() != "")
         run.send_signal(ended)
         try:
@@ -112,6 +115,8 @@ def test_a_run_that_is_interrupted_goes_on(
         finally:
             run.kill()  # or leaving this block would wait for ever
     until(lambda: not running(pid.read_text()))
+    told = f"ended by {ended.name}\n" in (tmp_path / "log").read_text()
+    assert told == (ended in (signal.SIGTERM, signal.SIGHUP))
     done = regress(tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 of 2 cases passed" in done.stderr
