@@ -44,6 +44,7 @@ def run_module() -> RunModule:
                 patch.setenv(pool, "1")
             warnings.simplefilter("ignore", RuntimeWarning)  # it is imported already
             try:
+                patch.setattr(sys, "path", ["", *sys.path])  # an entry may take the first away
                 runpy.run_module(module, run_name="__main__", alter_sys=True)
             except SystemExit as stopped:
                 return stopped.code or 0
