@@ -213,7 +213,9 @@ def _build(name: str, case: Case | Shipped, work: Path, seed: int) -> dict[str, 
     spent = _cpu()
     built: dict[str, Any]
     try:
-        built = build_bitstream(b, design, image, out, seed=seed, timeout=36000, tell=say).to_dict()
+        built = build_bitstream(
+            b, design, image, out, seed=seed, slower=True, timeout=36000, tell=say
+        ).to_dict()
     except BitstreamError as error:
         if not (out / "summary.json").exists():
             raise

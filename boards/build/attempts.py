@@ -32,12 +32,15 @@ class Attempt:
         What it reached; None if it came to nothing.
     failure : str
         Why it came to nothing.
+    clock_mhz : float, optional
+        What was asked for.
     """
 
     seed: int
     placer: str
     fmax_mhz: float | None = None
     failure: str = ""
+    clock_mhz: float | None = None
 
     def __str__(self) -> str:
         """What came out, on one line."""
@@ -174,7 +177,7 @@ class _Runs:
         for path in self._folder(self.best).iterdir():
             path.rename(self._work / path.name)
         self._folder(self.best).rmdir()
-        if len(self.done) == 1:
+        if not any((self._work / ATTEMPTS).iterdir()):
             (self._work / ATTEMPTS).rmdir()
         return self.best
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from compiler.array.design import Design
 from compiler.lower.image import Image
 from csb_format.files.folders import plain_place, replaced_folder
 
-from ..board import Board, clock_verilog
-from ..link.rates import clocks_per_bit
+from ..board import Board
 from ..tools.limits import TIMEOUT
 from ..tools.run import BitstreamError, Note
 from .attempts import Attempt, best_of, seeds_from
 from .blocks import Block, blocks
+from .clocks import check_met, settle
 from .critical import CriticalPath, critical_paths
 from .evidence import evidence
 from .open_tools import REPORT, ROUTED, count_cells, nextpnr_log, pack, synthesise, tools_of
@@ -108,6 +107,7 @@ def build_bitstream(
     *,
     seed: int,
     seeds: int = 1,
+    slower: bool = False,
     timeout: float = TIMEOUT,
     keep: bool = False,
     tell: Tell = lambda text: None,
@@ -130,6 +130,8 @@ def build_bitstream(
         Of the placer.
     seeds : int
         How many from this one on are tried; the result with the fastest clock is taken.
+    slower : bool
+        Where the board's clock is missed, build again at one that was reached.
     timeout : float
         Seconds for each run of a tool.
     keep : bool
@@ -156,15 +158,19 @@ def build_bitstream(
     with replaced_folder(out, KIND) as new:
         new.mkdir()
         with plain_place(new) as work, evidence(work, out, keep=keep, tell=tell):
-            tell("writing Verilog")
-            files = emit_board(board, design, image, work / "verilog")
-            tell("synthesis")
-            synthesise(board, design, files, work, timeout, note)
-            best, attempts = best_of(board, work, chosen, timeout, tell, note)
+
+            def routed(board: Board) -> tuple[Attempt, tuple[Attempt, ...]]:
+                tell("writing Verilog")
+                files = emit_board(board, design, image, work / "verilog")
+                tell("synthesis")
+                synthesise(board, design, files, work, timeout, note)
+                return best_of(board, work, chosen, timeout, tell, note)
+
+            board, best, attempts = settle(board, work, routed, tell if slower else None)
             tell("packing")
             built = _built(board, design, work, best, attempts, pack(board, work, timeout))
         _write(new, board, design, built, pages)
-    _check_clock(board, built)
+    check_met(board, built.fmax_mhz)
     return built
 
 
@@ -210,24 +216,3 @@ def _built(
         baud=board.baud,
         **count_cells(board, used, nextpnr_log(board, work)),
     )
-
-
-def _check_clock(board: Board, built: Built) -> None:
-    if built.fmax_mhz < built.clock_mhz:
-        slower = _reachable(board, built.fmax_mhz)
-        raise BitstreamError(
-            f"the design misses its clock: {built.fmax_mhz:g} MHz reached, {built.clock_mhz:g} "
-            f"MHz asked for. Take {f'--clock {slower:g}' if slower else 'a lower --clock'}, "
-            "more --seeds, or fewer --pes or --lanes"
-        )
-
-
-def _reachable(board: Board, megahertz: float) -> float | None:
-    """The fastest whole clock up to this that the board's loop makes."""
-    for whole in range(int(megahertz), 0, -1):
-        slower = replace(board, clock_hz=whole * 1_000_000)
-        with suppress(ValueError):
-            clock_verilog(slower)
-            clocks_per_bit(slower.clock_hz, slower.baud)
-            return whole
-    return None

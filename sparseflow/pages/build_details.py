@@ -45,9 +45,12 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 def _attempts(attempts: Sequence[Attempt], built: Built) -> Iterator[str]:
     yield from ("## Runs of place and route", "")
+    several = len({attempt.clock_mhz for attempt in attempts}) > 1
     for attempt in attempts:
-        taken = (attempt.seed, attempt.placer) == (built.seed, built.placer)
-        yield f"- {attempt}{', taken' if taken else ''}"
+        mine = (attempt.seed, attempt.placer, attempt.clock_mhz or built.clock_mhz)
+        taken = mine == (built.seed, built.placer, built.clock_mhz)
+        asked = f", asked for {attempt.clock_mhz:g} MHz" if several else ""
+        yield f"- {attempt}{asked}{', taken' if taken else ''}"
     yield ""
 
 

@@ -63,9 +63,20 @@ def summary(model: Model, board: Board, best: Choice, built: Built | None, secon
 def _clock(board: Board, best: Choice, built: Built | None) -> list[str]:
     if built:
         verdict = "met" if built.fmax_mhz >= built.clock_mhz else "MISSED"
-        return [f"- clock {verdict}: place and route reached {built.fmax_mhz:g} MHz"]
+        said = f"- clock {verdict}: place and route reached {built.fmax_mhz:g} MHz"
+        return [said + _missed(built)]
     told = "a guess" if board.has.guessed else "measured on other designs"
     return [f"- the clock is {told}; only the vendor's tool can tell"]
+
+
+def _missed(built: Built) -> str:
+    """Faster clocks that were tried before."""
+    reached: dict[float, float] = {}
+    for run in built.attempts:
+        if run.clock_mhz and run.clock_mhz != built.clock_mhz:
+            reached[run.clock_mhz] = max(reached.get(run.clock_mhz, 0), run.fmax_mhz or 0)
+    each = (f"{clock:g} MHz was missed with {most:g} MHz" for clock, most in reached.items())
+    return f"; {', '.join(each)}" if reached else ""
 
 
 def _cells(board: Board, best: Choice, built: Built | None) -> list[str]:

@@ -56,7 +56,8 @@ def build(
     array : (int, int), optional
         M and N; by default the fastest that fits.
     clock_mhz : float, optional
-        Instead of the board's.
+        Instead of the board's; by default the board's, or where that is missed one that place
+        and route has reached.
     seed : int
     seeds : int
         How many from ``seed`` on are tried; the fastest clock is kept.
@@ -96,12 +97,13 @@ def build(
 
         def pages(built: Built) -> dict[str, str]:
             took = time.monotonic() - begin
-            page = summary(model, chosen, best, built, took)
+            at = replace(chosen, clock_hz=round(built.clock_mhz * 1e6))  # that was reached
+            page = summary(model, at, best, built, took)
             return {SUMMARY: page} | pictures(built)
 
         build_bitstream(
-            chosen, best.design, image, out, seed=seed, seeds=seeds, timeout=timeout, keep=keep,
-            tell=tell, note=note, pages=pages,
+            chosen, best.design, image, out, seed=seed, seeds=seeds, slower=clock_mhz is None,
+            timeout=timeout, keep=keep, tell=tell, note=note, pages=pages,
         )  # fmt: skip
         return (out / SUMMARY).read_text("utf-8")
     tell(f"writing the {chosen.family.made_with}")

@@ -423,7 +423,14 @@ class BuildOptions:
     out: Annotated[Path, Said("Folder, replaced as a whole.")]
     pes: Annotated[int | None, Said("Default: the fastest that fits.", least=4, plain=True)] = None
     lanes: Annotated[int | None, Said("With --pes.", least=1, plain=True)] = None
-    clock: Annotated[float | None, Said("MHz instead of the board's.", least=1, plain=True)] = None
+    clock: Annotated[
+        float | None,
+        Said(
+            "MHz; by default the board's, or if that is missed one that is reached.",
+            least=1,
+            plain=True,
+        ),
+    ] = None
     seed: Annotated[int, Said("Of place and route.")] = PLACER_SEED
     seeds: Annotated[
         int,

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from boards.board import BoardError, board
-from boards.build.bitstream import BitstreamError, Built, _check_clock, build_bitstream
+from boards.build.bitstream import BitstreamError, Built, build_bitstream
+from boards.build.clocks import check_met
 from boards.build.open_tools import count_cells, synthesis
 from boards.resources import estimate
 from boards.tools.run import why
@@ -28,17 +29,13 @@ def image(hidden: int = 8, pes: int = 4, lanes: int = 1) -> Image:
     return compile_model(model, design_for(model, pes, lanes, deep=True))
 
 
-def built(fmax: float) -> Built:
-    return Built("ulx3s", 4, 1, 4, fmax, 100.0, 1, 1, 1, 1, 1, "00", {})
-
-
 def test_clock_that_is_missed_says_what_to_change() -> None:
     ulx3s = board("ulx3s")
-    _check_clock(ulx3s, built(100.0))
+    check_met(ulx3s, 100.0)
     with pytest.raises(
         BitstreamError, match=r"99\.5 MHz reached, 100 MHz .* Take --clock 95, more --seeds, or"
     ):
-        _check_clock(ulx3s, built(99.5))
+        check_met(ulx3s, 99.5)
 
 
 def test_design_that_does_not_fit_says_what_to_change() -> None:

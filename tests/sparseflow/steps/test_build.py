@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,20 @@ def test_page_has_runs_cells_by_block_and_the_critical_path(small: Model) -> Non
     assert f"]({name})" in page
     texts = [element.text for element in ElementTree.fromstring(picture).iter() if element.text]
     assert {"4 x core.pe", "1,324", "link<b>", "routing, 1.25 ns", "core.pe.b"} <= set(texts)
+
+
+def test_page_names_the_clocks_that_were_missed(small: Model) -> None:
+    runs = (Attempt(1, "heap", 81.91, clock_mhz=100.0), Attempt(1, "heap", 80.5, clock_mhz=79.0))
+    built = Built(
+        "ulx3s", 4, 2, 8, 80.5, 79.0, 8364, 1, 20, 39, 1, "ab" * 32, {"tool": "1"},
+        placer="heap", attempts=runs,
+    )  # fmt: skip
+    ulx3s = replace(board("ulx3s"), clock_hz=79_000_000)
+    page = summary(small, ulx3s, choice(small, ulx3s, 4, 2), built, 61.0)
+    reached = "- clock met: place and route reached 80.5 MHz; 100 MHz was missed with 81.91 MHz\n"
+    assert reached in page
+    assert "- seed 1, heap: 81.91 MHz, asked for 100 MHz\n" in page
+    assert "- seed 1, heap: 80.5 MHz, asked for 79 MHz, taken\n" in page
 
 
 def test_page_without_blocks_has_no_picture(small: Model) -> None:
