@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,15 @@ def test_every_folder_says_what_is_in_it() -> None:
 def test_no_file_is_called_utils() -> None:
     files = [file for room in (*MAY_IMPORT, "tests") for file in (ROOT / room).rglob("*.py")]
     assert [file for file in files if file.stem in {"util", "utils", "helpers", "misc"}] == []
+
+
+def test_every_folder_of_tests_is_collected(pytestconfig: pytest.Config) -> None:
+    """Pytest leaves out folders called ``build`` without a word, where nobody says otherwise."""
+    passed_over = pytestconfig.getini("norecursedirs")
+    folders = {file.parent for file in (ROOT / "tests").rglob("test_*.py")}
+    parts = {part for folder in folders for part in folder.relative_to(ROOT).parts}
+    assert {"boards", "build"} <= parts
+    assert [p for p in sorted(parts) if any(fnmatch(p, pattern) for pattern in passed_over)] == []
 
 
 def test_allowed_imports_have_no_cycle() -> None:
