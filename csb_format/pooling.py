@@ -16,6 +16,7 @@ Pool = Literal["last", "hn", "mean"]
 each direction (``h_n`` in torch), which for the reverse one is that at the first frame.
 ``"mean"``: the mean of the outputs over all frames."""
 
+#: All of them.
 POOLS: tuple[Pool, ...] = get_args(Pool)
 LAST: Pool = "last"
 FED: dict[Pool, str] = {

@@ -177,7 +177,7 @@ class IntegerProduct(_Product):
         return self._product(vector.astype(np.int64))
 
     def add_many(self, x: IntArray, y: IntArray) -> None:
-        """As :meth:`add`, of ``MANY`` vectors at once; only where it :attr:`permutes`.
+        """As ``add``, of ``MANY`` vectors at once; only where it ``permutes``.
 
         Parameters
         ----------

@@ -20,17 +20,14 @@ from .pins import SIGNALS, BoardError, Pin
 __all__ = [
     "BOARD_MODULE",
     "RAM_18K",
-    "SIGNALS",
     "Adapter",
     "Board",
-    "BoardError",
     "Constraints",
     "Costs",
     "Family",
     "Files",
     "OpenTools",
     "Part",
-    "Pin",
     "Project",
     "no_loop",
 ]

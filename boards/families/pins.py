@@ -10,6 +10,7 @@ from csb_format.arguments import shown, whole
 
 __all__ = ["LEVELS", "PULLS", "SIGNALS", "BoardError", "Pin", "pin_of", "pins_of"]
 
+#: Of the board itself.
 SIGNALS = ("clk", "rx", "tx", "led")
 PULLS = ("up", "down", "none")
 LEVELS = (0, 1)

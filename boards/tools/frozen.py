@@ -31,8 +31,8 @@ def frozen(patience: int = PATIENCE) -> Callable[[Path], None]:
     Returns
     -------
     callable
-        Reads what is new in the log that it is told; raises :class:`Unplaced` once the placer is
-        frozen.
+        Reads what is new in the log that it is told; raises
+        :class:`~boards.tools.errors.Unplaced` once the placer is frozen.
     """
     at, best, since = 0, float("inf"), 0
 

@@ -60,7 +60,7 @@ class Marker:
     ----------
     kind : str
         What made it; only the same kind replaces it as a whole, and nothing is added to it but
-        to :data:`SHARED` and :data:`CACHE`.
+        to ``SHARED`` and ``CACHE``.
     files : dict of str to str
         By their paths inside, with ``/``, the :func:`state` of all files in it as they were
         written. Empty where tools go on writing, and in markers of before there were states: the

@@ -320,7 +320,7 @@ def run_tile(
     spans : tuple of 2 int64 arrays (B,)
         First frame of every sequence and the frame behind its last.
     lanes : Tile
-        At least B lanes, whole ``WIDTH``s; its states are those before the first step, and
+        At least B lanes, a multiple of ``WIDTH``; its states are those before the first step, and
         afterwards those behind the last of each sequence, or later for shorter ones.
     """
     starts, ends = spans

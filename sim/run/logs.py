@@ -13,7 +13,10 @@ from typing import IO
 
 __all__ = ["HEAD", "TAIL", "logged", "plain_text", "tail", "telling"]
 
-HEAD, TAIL = 8 << 20, 1 << 20  # bytes kept of a log: its beginning and its end
+#: Bytes kept of the beginning of a log.
+HEAD = 8 << 20
+#: Bytes kept of its end.
+TAIL = 1 << 20
 WINDOW, LINE = 64 << 10, 2000  # bytes of a log that are looked at for its last lines; of a line
 _CHUNK = 64 << 10
 _IDLE = 0.1  # seconds
@@ -107,7 +110,7 @@ class _Copying(threading.Thread):
 
 
 def tail(log: Path, lines: int = 25) -> str:
-    """The last lines of a log, as :func:`plain_text`; of any size, its end alone is read."""
+    """The last lines of a log, as :func:`~sim.run.logs.plain_text`; only its end is read."""
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - WINDOW))

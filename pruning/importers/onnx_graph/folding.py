@@ -17,6 +17,7 @@ from .values import Array
 __all__ = ["FOLDED", "Folder", "constant_of"]
 
 _ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "Pow", "Equal", "Where")
+#: Types of nodes.
 FOLDED = frozenset((
     "Cast", "Concat", "DequantizeLinear", "Flatten", "Gather", "Identity", "Neg", "Reciprocal",
     "Reshape", "Slice", "Split", "Sqrt", "Squeeze", "Transpose", "Unsqueeze", *_ELEMENTWISE,

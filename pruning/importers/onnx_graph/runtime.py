@@ -21,7 +21,8 @@ from .walk import Walk
 
 __all__ = ["TOLERANCE", "compare"]
 
-TOLERANCE = 1e-4  # of the largest output
+#: Of the largest output.
+TOLERANCE = 1e-4
 _SEQUENCES, _FRAMES = 4, 256
 _LARGEST = 1 << 24  # elements of an input that is worth a try
 _LENGTHS = (9, 5)

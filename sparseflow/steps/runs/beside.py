@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FEW", "beside", "counts", "verified"]
 
+#: Sequences.
 FEW = 3
 # What Icarus does in some ten seconds, in cycles times multipliers
 WORK = 4_000_000
