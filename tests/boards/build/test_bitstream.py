@@ -80,6 +80,7 @@ def smallest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Built, lis
     return out, built, stages
 
 
+@pytest.mark.slow
 @pytest.mark.synth
 def test_smallest_bitstream(smallest: tuple[Path, Built, list[str]]) -> None:
     out, first, stages = smallest
