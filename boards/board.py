@@ -189,6 +189,7 @@ def _made(name: str, given: dict[str, Any]) -> Board:
         given["adapter"] = Adapter.of(given["adapter"])
     found = Board(name=name, family=family, pins=pins, source=source, **given)
     _check_pins(found)
+    _check_line(found)
     _check_clock(found)
     return found
 
@@ -255,6 +256,8 @@ def _check_array(value: object) -> None:
             )
     if missing := [key for key in ("pes", "lanes") if key not in value]:
         raise BoardError(f"array: {missing[0]} is missing")
+    if all(value.get(key) for key in OPTIONS):
+        raise BoardError(f"array: {' and '.join(OPTIONS)} do not go together: leave one out")
 
 
 def _check_pins(found: Board) -> None:
@@ -281,6 +284,20 @@ def _check_pin(family: Family, name: str, pin: Pin) -> None:
         )
     if pin.drive and not family.drives:
         raise BoardError(f"pins.{name}: {family.name} takes no drive: leave it out")
+    if pin.drive and pin.drive not in family.drives:
+        raise BoardError(
+            f"pins.{name}: drive = {pin.drive}: {family.name} has "
+            f"{', '.join(map(str, family.drives))} mA"
+        )
+
+
+def _check_line(found: Board) -> None:
+    """A serial line, but where a processor is between."""
+    behind = found.family.project is not None and found.family.project.packaged
+    if behind and found.baud:
+        raise BoardError(f"baud = {found.baud}: {found.family.name} has no serial line: give 0")
+    if not behind and not found.baud:
+        raise BoardError("baud = 0: the link is a serial line: give its rate, such as 1_000_000")
 
 
 def _check_clock(found: Board) -> None:

@@ -107,4 +107,6 @@ TOOLS = OpenTools(
 )
 # a multiplier from 2 bits by 2 on, whatever the product
 COSTS = Costs(least=(2, 4))
-ECP5 = Family("ecp5", "open tools", PARTS, COSTS, _loop, TOOLS, standards=STANDARDS)
+ECP5 = Family(
+    "ecp5", "open tools", PARTS, COSTS, _loop, TOOLS, standards=STANDARDS, drives=(4, 8, 12, 16)
+)

@@ -8,14 +8,14 @@ tool consists of. Nothing elsewhere asks which family it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.array.design import Design
 from csb_format.arguments import shown
 
-from .pins import SIGNALS, BoardError, Pin
+from .pins import MOST_DRIVE, SIGNALS, BoardError, Pin
 
 __all__ = [
     "BOARD_MODULE",
@@ -232,8 +232,8 @@ class Family:
         Electrical standards of a single wire, as its tools call them; empty: none is asked for.
     pulls : tuple of str
         Resistors that a pin can have.
-    drives : bool
-        A pin's current can be chosen.
+    drives : sequence of int
+        Currents of an output that can be chosen, mA; empty: none.
     """
 
     name: str
@@ -246,7 +246,7 @@ class Family:
     start: str = ""
     standards: tuple[str, ...] = ()
     pulls: tuple[str, ...] = ("up", "down", "none")
-    drives: bool = True
+    drives: Sequence[int] = range(1, MOST_DRIVE + 1)
 
 
 @dataclass(frozen=True)

@@ -89,5 +89,5 @@ ICE40 = Family(
     _loop,
     TOOLS,
     pulls=("up", "none"),
-    drives=False,
+    drives=(),
 )

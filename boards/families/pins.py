@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from csb_format.arguments import shown, whole
+from hdl.keywords import KEYWORDS
 
-__all__ = ["LEVELS", "PULLS", "SIGNALS", "BoardError", "Pin", "pin_of", "pins_of"]
+__all__ = ["LEVELS", "MOST_DRIVE", "PULLS", "SIGNALS", "BoardError", "Pin", "pin_of", "pins_of"]
 
 #: Of the board itself.
 SIGNALS = ("clk", "rx", "tx", "led")
@@ -16,7 +17,7 @@ PULLS = ("up", "down", "none")
 LEVELS = (0, 1)
 BALL = re.compile(r"[A-Z]{0,2}[0-9]{1,3}")
 SIGNAL = re.compile(r"[a-z][a-z0-9_]{0,30}")
-TAKEN = {"clock", "locked", "boot", "rst", "link", "pll"}  # names in the board's top
+TAKEN = {"clock", "locked", "boot", "rst", "link", "pll", "lit"}  # names in the board's top
 MOST_DRIVE = 24  # mA
 
 
@@ -92,6 +93,8 @@ def _check_name(name: str, held: bool) -> None:
         raise BoardError(
             f"pins.{name} is none of {', '.join(SIGNALS)}: give it a level, 0 or 1, to hold it at"
         )
+    if held and name in KEYWORDS:
+        raise BoardError(f"pins.{name} is a keyword of Verilog: choose {name}_pin")
     if held and (name in SIGNALS or name in TAKEN or not SIGNAL.fullmatch(name)):
         raise BoardError(
             f"pins.{name} cannot be held at a level: take a name of lower-case letters that is "

@@ -92,6 +92,12 @@ FAULTS = [
     ('pull = "up" }', 'pull = "high" }', r"pins\.rx: pull = 'high': choose one of up, down, none"),
     ('pull = "up" }', "active_low = true }", r"pins\.rx: only the led can be active_low"),
     ("drive = 4 }", "drive = 400 }", r"pins\.tx: drive = 400: must be 0 to 24 mA"),
+    ("drive = 4 }", "drive = 5 }", r"pins\.tx: drive = 5: ecp5 has 4, 8, 12, 16 mA"),
+    ("wifi_gpio0 = {", "module = {", r"pins\.module is a keyword of Verilog: choose module_pin"),
+    ("wifi_gpio0 = {", "logic = {", r"pins\.logic is a keyword of Verilog"),
+    ("wifi_gpio0 = {", "lit = {", r"pins\.lit cannot be held at a level: take a name"),
+    ("deep = true", "deep = true, compact = true", r"array: deep and compact do not go together"),
+    ("baud = 1_000_000", "baud = 0", r"baud = 0: the link is a serial line: give its rate"),
     ("[variants.12f]", "[variants.12F]", r"variants\.12F: give a table, its name of lower-case"),
     ("[variants.12f]", '[variants.12f]\nflow = "ice40"', r"variants\.12f: flow cannot differ"),
     ("[pins]", "[nails]", r"'nails' is not known"),
@@ -121,6 +127,12 @@ def test_what_a_family_cannot_do_with_a_pin() -> None:
     ):
         with pytest.raises(BoardError, match=message):
             parse("x", text.replace(there, instead, 1))
+
+
+def test_a_line_where_a_processor_is_between() -> None:
+    text = text_of("kv260").replace("baud = 0", "baud = 9600")
+    with pytest.raises(BoardError, match=r"baud = 9600: vivado-zynq has no serial line: give 0"):
+        parse("x", text)
 
 
 def test_variants_differ_in_what_they_say_alone() -> None:
