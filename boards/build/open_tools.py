@@ -7,12 +7,15 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from compiler.array.design import Design
 from hdl.verilog import VerilogFiles
 
 from ..board import BOARD_MODULE, Board, BoardError
 from ..families.family import OpenTools
+from ..families.pins import INPUTS
+from ..tools.errors import Refused
 from ..tools.frozen import frozen
 from ..tools.run import USED, BitstreamError, Note, has_room, run_tool, watch
 from ..tools.synth import reading, run_yosys
@@ -20,6 +23,7 @@ from ..tools.synth import reading, run_yosys
 __all__ = [
     "REPORT",
     "ROUTED",
+    "check_pins",
     "count_cells",
     "log_of",
     "nextpnr_log",
@@ -104,6 +108,8 @@ def synthesise(
 ) -> None:
     """Make ``netlist.json`` of a board's Verilog, as place and route takes it.
 
+    Before that nextpnr sees the pins alone: a ball that is not there should not cost hours.
+
     Parameters
     ----------
     board : Board
@@ -119,9 +125,12 @@ def synthesise(
 
     Raises
     ------
+    BoardError
+        If nextpnr takes no such package, speed or pin.
     SynthesisError
         If Yosys fails.
     """
+    check_pins(board, work, timeout)
     for name in (*files.images, *files.sources):
         shutil.copy(files.folder / name, work / name)
     done = [*synthesis(board, design, files.sources), "flatten -noscopeinfo", "opt_clean -purge"]
@@ -134,6 +143,30 @@ def synthesise(
         netlist = json.loads(path.read_text("utf-8"))
         improve(netlist, BOARD_MODULE)
         path.write_text(json.dumps(netlist, allow_nan=False), "utf-8")
+
+
+def check_pins(board: Board, work: Path, timeout: float) -> None:
+    """Have nextpnr look at package, speed and pins of a design that has nothing else.
+
+    Raises
+    ------
+    BoardError
+        Naming what nextpnr does not take.
+    """
+    ports: dict[str, dict[str, Any]] = {
+        signal: {"direction": "input" if signal in INPUTS else "output", "bits": [bit]}
+        for bit, signal in enumerate(board.signals, 2)  # 0 and 1 are levels
+    }
+    nets = {signal: {"bits": port["bits"], "attributes": {}} for signal, port in ports.items()}
+    top = {"attributes": {"top": "1"}, "ports": ports, "cells": {}, "netnames": nets}
+    found = {"creator": "sparseflow", "modules": {BOARD_MODULE: top}}
+    (work / "netlist.json").write_text(json.dumps(found, allow_nan=False), "utf-8")
+    try:
+        _nextpnr(board, ["--pack-only", *tools_of(board).place(board)], work, timeout)
+    except Refused as error:
+        raise BoardError(
+            f"board {board.name}: {error}: mend package, speed or pins in its file"
+        ) from None
 
 
 def place(

@@ -12,6 +12,7 @@ from hdl.core.hierarchy import Hierarchy
 from hdl.verilog import KIND, VerilogFiles, emit_verilog
 
 from ..board import BOARD_MODULE, Board, clock_verilog
+from ..families.pins import INPUTS
 from ..link.gateware import LINK_MODULE, LinkTop
 
 __all__ = ["board_verilog", "emit_board"]
@@ -49,7 +50,7 @@ def board_verilog(board: Board) -> str:
 
 
 def _direction(signal: str) -> str:
-    return "input " if signal in ("clk", "rx") else "output"
+    return "input " if signal in INPUTS else "output"
 
 
 def _active_low(board: Board) -> bool:

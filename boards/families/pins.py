@@ -9,10 +9,21 @@ from dataclasses import dataclass, fields
 from csb_format.arguments import shown, whole
 from hdl.keywords import KEYWORDS
 
-__all__ = ["LEVELS", "MOST_DRIVE", "PULLS", "SIGNALS", "BoardError", "Pin", "pin_of", "pins_of"]
+__all__ = [
+    "INPUTS",
+    "LEVELS",
+    "MOST_DRIVE",
+    "PULLS",
+    "SIGNALS",
+    "BoardError",
+    "Pin",
+    "pin_of",
+    "pins_of",
+]
 
 #: Of the board itself.
 SIGNALS = ("clk", "rx", "tx", "led")
+INPUTS = ("clk", "rx")  # of them
 PULLS = ("up", "down", "none")
 LEVELS = (0, 1)
 BALL = re.compile(r"[A-Z]{0,2}[0-9]{1,3}")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["BitstreamError", "TooLong", "Unplaced"]
+__all__ = ["BitstreamError", "Refused", "TooLong", "Unplaced"]
 
 
 class BitstreamError(RuntimeError):
     """A design that does not become a bitstream; the message says what to change."""
 
     exit_status = 1
+
+
+class Refused(BitstreamError):
+    """A tool ended with an error of its own, which the message has."""
 
 
 class TooLong(BitstreamError):

@@ -14,7 +14,7 @@ from sim.run.errors import Timeout, ToolFailed
 from sim.run.processes import watched
 
 from ..board import Board
-from .errors import BitstreamError, TooLong, Unplaced
+from .errors import BitstreamError, Refused, TooLong, Unplaced
 
 __all__ = ["USED", "BitstreamError", "Note", "has_room", "how_far", "run_tool", "watch"]
 
@@ -160,10 +160,10 @@ def how_far(text: str) -> str:
 
 def why(board: Board, name: str, log: str) -> BitstreamError:
     """What a tool said, and what to do about it."""
-    errors = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-3:]
-    said = " ".join(errors[-1:])
+    errors = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-1:]
+    said = " ".join(errors[:1])  # what follows is only that it ends
     if NO_PLACE.search(log):
         return Unplaced(f"{name}: {said}")
     if TOO_LARGE.search(log):
         return BitstreamError(too_large(board, said))
-    return BitstreamError(f"{name} failed: {said}")
+    return Refused(f"{name} failed: {said}")

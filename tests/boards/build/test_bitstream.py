@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from boards.board import BoardError, board
 from boards.build.bitstream import BitstreamError, Built, build_bitstream
 from boards.build.clocks import check_met
-from boards.build.open_tools import count_cells, synthesis
+from boards.build.open_tools import check_pins, count_cells, synthesis
 from boards.resources import estimate
 from boards.tools.run import why
 from compiler.array.design import Design
@@ -44,6 +45,36 @@ def test_design_that_does_not_fit_says_what_to_change() -> None:
     assert message.startswith("the design does not fit ULX3S-85F: ERROR: Unable to place cell 'a'")
     assert "sparseflow fit MODEL --board ulx3s" in message
     assert str(why(board("ulx3s"), "ecppack", "ERROR: no\n")) == "ecppack failed: ERROR: no"
+
+
+def test_the_first_error_of_a_tool_is_the_one_that_is_told() -> None:
+    log = "Info: x\nERROR: IO pin 'rx' at Z9\nERROR: Packing design failed.\n0 warnings, 2 errors\n"
+    said = str(why(board("ulx3s"), "nextpnr-ecp5", log))
+    assert said == "nextpnr-ecp5 failed: ERROR: IO pin 'rx' at Z9"
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "message"),
+    [
+        ("ulx3s_12f", {"package": "CABGA999"}, r"Unsupported package 'CABGA999'"),
+        ("ulx3s_12f", {"speed": 16}, r"Unsupported speed grade '16'"),
+        ("icebreaker", {"package": "sg49"}, r"Unsupported package 'sg49'"),
+    ],
+)
+def test_what_no_device_has_is_told_before_any_synthesis(
+    name: str, there: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BoardError, match=rf"{message}.*: mend package, speed or pins in its file"):
+        check_pins(replace(board(name), **there), tmp_path, 100)
+
+
+@pytest.mark.parametrize("name", ["ulx3s_12f", "icebreaker", "tang_primer_20k"])
+def test_a_ball_that_is_not_there_is_told_before_any_synthesis(name: str, tmp_path: Path) -> None:
+    found = board(name)
+    check_pins(found, tmp_path, 100)
+    pins = found.pins | {"rx": replace(found.pins["rx"], pin="Z99")}
+    with pytest.raises(BoardError, match=r"Z99.*: mend package, speed or pins in its file"):
+        check_pins(replace(found, pins=pins), tmp_path, 100)
 
 
 def test_lanes_leave_the_dsps_of_a_small_device_to_the_array() -> None:
