@@ -19,7 +19,7 @@ from pathlib import Path
 from csb_format.extras import install
 from csb_format.files.folders import is_plain, temporary_folder
 from hdl.verilog import TOP_MODULE, VerilogFiles
-from sim.run.errors import SimulationError
+from sim.run.errors import Timeout, ToolFailed
 from sim.run.processes import tail, watched
 
 from .cells import CellReport, ModuleCells
@@ -75,7 +75,7 @@ def synthesise_ecp5(
     ------
     SynthesisError
         If pyosys or a file is missing, or Yosys fails or is killed; the message ends with
-        the tail of its log.
+        its error.
     """
     _require(files)
     with temporary_folder("synth") as work:
@@ -156,10 +156,22 @@ def run_yosys(
     log, extra = work / "yosys.log", {"TMPDIR": str(work.resolve())}
     try:
         watched("Yosys", command, log, timeout, folder=work, extra=extra, look=look)
-    except SimulationError as error:
-        raise SynthesisError(str(error)) from None
+    except Timeout:
+        raise SynthesisError(
+            f"Yosys killed after {timeout:g} s: allow it more by --timeout, or choose fewer --pes "
+            "or --lanes"
+        ) from None
+    except ToolFailed as error:
+        raise SynthesisError(f"Yosys failed (exit {error.status}): {_said(log)}") from None
     if not (work / "seconds.txt").exists():
-        raise SynthesisError(f"Yosys did not finish\n{tail(log)}")
+        raise SynthesisError(f"Yosys did not finish: {_said(log)}")
+
+
+def _said(log: Path) -> str:
+    """The error in a log, or its last line: what comes before is only what it has done."""
+    lines = [line.strip() for line in tail(log).splitlines() if line.strip()]
+    errors = [line for line in lines if "ERROR" in line]
+    return (errors[:1] or lines[-1:] or ["it said nothing"])[0]
 
 
 def _modules(text: str, top: str) -> tuple[ModuleCells, ...]:
