@@ -76,14 +76,15 @@ def keep_artifacts(
     """
     with replaced_folder(folder, KIND) as new:
         new.mkdir()
-        left = MOST_KEPT
-        for number, result in enumerate(run.failed):
+        left, waves = MOST_KEPT, MOST_WAVES
+        for result in run.failed:
             place = new / result.case.slug
             place.mkdir()
             left -= _story(place, result, left)
-            if result.case.kind == "command":
+            if not result.case.traced:
                 continue
-            if number < MOST_WAVES:
+            waves -= 1
+            if waves >= 0:
                 tell(f"waveforms of {result.case.name}")
                 _again(suite, places, result, place, simulator)
             else:

@@ -101,10 +101,15 @@ def _junit_case(suite: ElementTree.Element, result: CaseResult, name: str, file:
     if result.passed:
         return
     kind = "error" if _is_error(result) else "failure"
-    again = f"{result.story}\nagain, with waveforms: {result.replay}"
+    again = f"{result.story}\nagain{_waves(result)}: {result.replay}"
     _element(case, kind, {"message": result.story.partition("\n")[0]}, again)
     if result.log:
         _element(case, "system-out", {}, result.log)
+
+
+def _waves(result: CaseResult) -> str:
+    """What the command that runs it again leaves; of a program there is nothing more to see."""
+    return ", with waveforms" if result.case.traced else ""
 
 
 def _element(
@@ -143,7 +148,7 @@ def as_markdown(run: Run, covered_lines: dict[str, Any] | None = None) -> str:
         lines += [f"Flaky: {', '.join(map(_code, run.flaky))}", ""]
     for result in run.failed:
         lines += [f"### {_escaped(result.case.name)}", "", *_fenced(result.story), ""]
-        lines += [f"Again, with waveforms: {_code(result.replay)}", ""]
+        lines += [f"Again{_waves(result)}: {_code(result.replay)}", ""]
         if result.log:
             lines += ["<details><summary>end of its log</summary>", ""]
             lines += [*_fenced(result.log), "", "</details>", ""]

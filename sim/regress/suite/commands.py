@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from .values import SuiteError
 
-__all__ = ["PLACES", "check_command", "check_keys", "filled"]
+__all__ = ["OF_ALL", "OF_COMMANDS", "PLACES", "check_command", "check_keys", "filled"]
 
 PLACES = ("python", "out", "suite", "seed")
 OF_COMMANDS = {"command", "figures"}

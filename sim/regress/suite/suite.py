@@ -13,7 +13,7 @@ from typing import Any
 
 from csb_format.precision import Precision
 
-from .commands import check_command, check_keys
+from .commands import OF_ALL, OF_COMMANDS, check_command, check_keys
 from .figures import MOST_NAME, are_figures, printable
 from .values import SuiteError, check_kind, check_known, check_one_of, positive, typed
 
@@ -141,6 +141,11 @@ class Case:
         return int(found[1]) if found else 1
 
     @property
+    def traced(self) -> bool:
+        """Whether a run of it can have waveforms."""
+        return self.kind != "command"
+
+    @property
     def seeded(self) -> bool:
         """Whether what it does depends on its seed."""
         return self.kind != "command" or any("{seed}" in word for word in self.command)
@@ -166,8 +171,12 @@ class Case:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What it is, without its name and what is empty."""
-        found = {key: value for key, value in asdict(self).items() if key != "name"}
+        """What it is, without its name, what is empty, and what means nothing to its kind."""
+        every = {field.name for field in fields(self)}
+        known = (
+            every if self.traced else OF_COMMANDS | OF_ALL | ({"seed"} if self.seeded else set())
+        )
+        found = {k: value for k, value in asdict(self).items() if k in known - {"name"}}
         return {key: value for key, value in found.items() if value not in ("", [], {})}
 
 

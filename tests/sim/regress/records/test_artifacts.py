@@ -61,6 +61,8 @@ def test_red_cases_alone_are_kept(tmp_path: Path, places: Places) -> None:
         "bad/inner-command.log",
     }  # fmt: skip
     assert "bad\n\ncrash: it fell\n" in (folder / "bad/story.txt").read_text()
+    told = (folder / "bad/story.txt").read_text()
+    assert told.endswith("\n\nkind = command\ncommand = ['x']\ntimeout = 600.0\n")
     assert (folder / "bad/replay.txt").read_text() == "again bad\n"
     green = replace(run, results=run.results[:1])
     keep_artifacts(SUITE, places, green, folder, "icarus", lambda text: None)
@@ -75,6 +77,7 @@ def test_a_case_that_breaks_what_looks_at_it_is_kept_all_the_same(
     """No hardware can be made of either; of one nobody even tries."""
     monkeypatch.setattr(artifacts, "MOST_WAVES", 1)
     cases = [(Case(name, model="m", lanes=3), FAILURE) for name in ("one", "two")]
+    cases.insert(0, (program("first"), FAILURE))  # it has no waveforms, and takes nobody's place
     told: list[str] = []
     keep_artifacts(SUITE, places, run_of(places, *cases), tmp_path / "red", "icarus", told.append)
     assert told == ["waveforms of one"]

@@ -59,6 +59,19 @@ def test_junit_has_parameters_stories_and_replays() -> None:
     assert cases["e"].find("failure") is not None
 
 
+def test_of_a_program_only_what_it_has_is_told() -> None:
+    case = Case("p", kind="command", command=["x", "{seed}"], seed=7)
+    run = run_of(replace(MISMATCH, case=case), MISMATCH)
+    (suite,) = ElementTree.fromstring(as_junit(run, SUITE))
+    program, network = suite
+    names = {p.attrib["name"] for p in program.iter("property")}
+    assert names - set(MISMATCH.figures) == {"kind", "command", "seed", "timeout"}
+    assert "again: sparseflow" in (program.find("failure").text or "")  # type: ignore[union-attr]
+    assert "again, with waveforms: " in (network.find("failure").text or "")  # type: ignore[union-attr]
+    assert as_markdown(run).count("Again, with waveforms: ") == 1
+    assert as_markdown(run).count("Again: ") == 1
+
+
 def test_junit_says_which_file_and_how_long() -> None:
     run = run_of(GREEN, MISMATCH, gone=("e",))
     root = ElementTree.fromstring(as_junit(run, Path.cwd() / SUITE))
