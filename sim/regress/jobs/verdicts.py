@@ -63,7 +63,8 @@ class CaseResult:
     def story(self) -> str:
         """Why it is red; empty if it is not."""
         parts = [f"flaky: {self.flaky}"] if self.flaky else []
-        parts += [f"{self.failure['kind']}: {self.failure['text']}"] if self.failure else []
+        if self.failure:  # a program that says nothing leaves an empty line
+            parts += [f"{self.failure['kind']}: {self.failure['text']}".rstrip()]
         return "\n".join([*parts, *(change.text for change in self.changes)])
 
     def as_dict(self) -> dict[str, Any]:

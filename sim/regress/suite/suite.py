@@ -172,11 +172,11 @@ class Case:
     @property
     def parameters(self) -> dict[str, Any]:
         """What it is, without its name, what is empty, and what means nothing to its kind."""
-        every = {field.name for field in fields(self)}
-        known = (
-            every if self.traced else OF_COMMANDS | OF_ALL | ({"seed"} if self.seeded else set())
-        )
-        found = {k: value for k, value in asdict(self).items() if k in known - {"name"}}
+        found = asdict(self)
+        del found["name"]
+        if self.kind == "command":
+            known = OF_COMMANDS | OF_ALL | ({"seed"} if self.seeded else set())
+            found = {key: value for key, value in found.items() if key in known}
         return {key: value for key, value in found.items() if value not in ("", [], {})}
 
 

@@ -61,12 +61,14 @@ def test_junit_has_parameters_stories_and_replays() -> None:
 
 def test_of_a_program_only_what_it_has_is_told() -> None:
     case = Case("p", kind="command", command=["x", "{seed}"], seed=7)
-    run = run_of(replace(MISMATCH, case=case), MISMATCH)
+    silent = {"kind": "timeout", "text": "x killed after 1 s\n", "details": {}}
+    run = run_of(replace(MISMATCH, case=case, failure=silent), MISMATCH)
+    assert run.results[0].story == "timeout: x killed after 1 s"
     (suite,) = ElementTree.fromstring(as_junit(run, SUITE))
     program, network = suite
     names = {p.attrib["name"] for p in program.iter("property")}
     assert names - set(MISMATCH.figures) == {"kind", "command", "seed", "timeout"}
-    assert "again: sparseflow" in (program.find("failure").text or "")  # type: ignore[union-attr]
+    assert "again: sparseflow" in (program.find("error").text or "")  # type: ignore[union-attr]
     assert "again, with waveforms: " in (network.find("failure").text or "")  # type: ignore[union-attr]
     assert as_markdown(run).count("Again, with waveforms: ") == 1
     assert as_markdown(run).count("Again: ") == 1
