@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -281,8 +282,19 @@ def _suite(given: dict[str, Any], path: Path) -> Suite:
     _check_unique(cases)
     for case in cases:
         _check_case(case, models)
+    _check_files(models, path.parent)
     tolerance = _tolerance(given.get("tolerance", {}))
     return Suite(name, models, cases, tolerance, path.parent, bins)
+
+
+def _check_files(models: Mapping[str, ModelRecipe], folder: Path) -> None:
+    """Packed models that are named are there: else each of their cases would be red for it."""
+    for name, model in models.items():
+        if model.file and not os.path.isfile(folder / model.file):  # pathlib's fails on some names
+            raise SuiteError(
+                f"model {name}: file = {model.file[:MOST_NAME]!r} is no file: give the path of a "
+                "packed model, from the suite's folder"
+            )
 
 
 def _named(name: str, where: str) -> str:

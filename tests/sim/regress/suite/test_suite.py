@@ -64,6 +64,8 @@ def test_a_part_of_a_suite(tmp_path: Path) -> None:
         (MODEL + CASE + CASE, r"two cases are called a"),
         (MODEL + CASE + "timeout = 0", r"timeout = 0: give seconds, above 0"),
         (MODEL + '[[cases]]\nname = "../a"\nmodel = "m"', r"name '../a': use letters"),
+        ('[models.m]\nfile = "no.st"\n' + CASE, r"model m: file = 'no\.st' is no file: give"),
+        (f'[models.m]\nfile = "{"x" * 999}"\n{CASE}', r"x' is no file: give"),
         ("[models.m]\nsize = 1\n" + CASE, r"model m has no 'size'"),
         ("[models.m]\nbanks = [1, 2]\n" + CASE, r"banks = \[1, 2\]: give a number, or three"),
         (MODEL + CASE + "[tolerance]\ncells = 2", r"tolerance: cells = 2: must be a share"),
