@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from functools import cache
 from importlib import resources
 from math import inf
@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 ENDING = ".toml"
+OUTSIDE = ("name", "family", "file")  # fields of a board that are no keys of a file
 VARIANTS = "variants"
 OWN = ("flow", VARIANTS)  # keys of a file that are no fields of a board
 VARIANT = re.compile(r"[a-z0-9_]{1,20}")
@@ -82,7 +83,7 @@ def board(name: str | Path) -> Board:
     path, _, variant = text.partition(f"{ENDING}:")
     if text.endswith(ENDING) or variant:
         file = Path(path + ENDING if variant else text)
-        return parse(file.stem, _read(file), variant)
+        return replace(parse(file.stem, _read(file), variant), file=text)
     if text not in _shipped():
         raise BoardError(
             f"board {text!r} is not known: choose one of {', '.join(board_names())}, or give a "
@@ -195,7 +196,7 @@ def _made(name: str, given: dict[str, Any]) -> Board:
 
 
 def _check_keys(given: dict[str, Any]) -> None:
-    ours = [field for field in fields(Board) if field.name not in ("name", "family")]
+    ours = [field for field in fields(Board) if field.name not in OUTSIDE]
     known = [field.name for field in ours]
     for key in given:
         if key not in known:

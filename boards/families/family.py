@@ -8,6 +8,7 @@ tool consists of. Nothing elsewhere asks which family it is.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -270,13 +271,18 @@ class Adapter:
     @classmethod
     def of(cls, given: object) -> Adapter:
         """From a board file's table; errors (`BoardError`) name the field."""
-        wanted = {"loader": r"\w[\w-]*", "usb": r"[0-9a-f]{4}:[0-9a-f]{4}"}
+        wanted = {
+            "loader": (r"\w[\w-]*", '["ulx3s"]'),
+            "usb": (r"[0-9a-f]{4}:[0-9a-f]{4}", '["0403:6010"], in lower case'),
+        }
         if not isinstance(given, dict) or set(given) - {*wanted, "uart"} or "loader" not in given:
             raise BoardError('adapter: give { loader = ["NAME"], usb, uart }')
-        for name, form in wanted.items():
+        for name, (form, such) in wanted.items():
             texts = given.get(name, [])
-            if not isinstance(texts, list) or not all(re.fullmatch(form, str(t)) for t in texts):
-                raise BoardError(f"adapter: {name} = {shown(texts)}: give texts as {form}")
+            if not isinstance(texts, list) or not all(
+                isinstance(one, str) and re.fullmatch(form, one) for one in texts
+            ):
+                raise BoardError(f"adapter: {name} = {shown(texts)}: give a list such as {such}")
         uart = given.get("uart", 0)
         if type(uart) is not int or not 0 <= uart <= 9 or not given["loader"]:
             raise BoardError("adapter: give a name of the loader, and uart 0 to 9")
@@ -314,6 +320,8 @@ class Board:
         What loads the bitstream and has the serial line.
     load : str
         What loads the bitstream of a vendor's tool, typed in the project's folder.
+    file : str
+        Where its file is if it is one's own, with the variant.
     """
 
     name: str
@@ -332,6 +340,12 @@ class Board:
     config_volts: float = 0.0
     adapter: Adapter | None = None
     load: str = ""
+    file: str = field(default="", compare=False)
+
+    @property
+    def option(self) -> str:
+        """What a shell is told behind ``--board``."""
+        return shlex.quote(self.file or self.name)
 
     @property
     def has(self) -> Part:

@@ -65,9 +65,10 @@ def read_made(board: Board, folder: Path) -> Made:
     OSError
         If it cannot be read.
     """
-    mend = f"sparseflow build MODEL --board {board.name} --out FOLDER makes one"
+    mend = f"sparseflow build MODEL --board {board.option} --out FOLDER makes one"
     if not folder.is_dir():
-        raise BoardError(f"{folder}: there is no such folder: {mend}")
+        what = "is a file, not a folder" if folder.exists() else "there is no such folder"
+        raise BoardError(f"{folder}: {what}: {mend}")
     marker = Marker.of(folder)
     if marker is None or marker.kind != KIND:
         raise BoardError(f"{folder} is no folder of a build: {mend}")

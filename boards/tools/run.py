@@ -145,7 +145,7 @@ def too_large(board: Board, said: str) -> str:
     """That a design does not fit, and what to do about it."""
     return (
         f"the design does not fit {board.title}: {said} Choose fewer --pes or --lanes, "
-        f"see `sparseflow fit MODEL --board {board.name}`"
+        f"see `sparseflow fit MODEL --board {board.option}`"
     )
 
 

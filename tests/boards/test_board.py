@@ -10,6 +10,7 @@ import pytest
 import boards
 from boards.board import Board, BoardError, Pin, board, board_names, clock_verilog, parse
 from boards.families import FAMILIES
+from boards.tools.run import too_large
 
 OPEN = ("ecpix5", "icebreaker", "tang_primer_20k", "ulx3s")
 
@@ -98,6 +99,12 @@ FAULTS = [
     ("wifi_gpio0 = {", "lit = {", r"pins\.lit cannot be held at a level: take a name"),
     ("deep = true", "deep = true, compact = true", r"array: deep and compact do not go together"),
     ("baud = 1_000_000", "baud = 0", r"baud = 0: the link is a serial line: give its rate"),
+    (
+        'loader = ["ulx3s"]',
+        "loader = [3]",
+        r"adapter: loader = \[3\]: give a list such as \[.ulx3s",
+    ),
+    ('"0403:6015"', '"0403:60AB"', r"adapter: usb = .*: give a list such as .*, in lower case"),
     ("[variants.12f]", "[variants.12F]", r"variants\.12F: give a table, its name of lower-case"),
     ("[variants.12f]", '[variants.12f]\nflow = "ice40"', r"variants\.12f: flow cannot differ"),
     ("[pins]", "[nails]", r"'nails' is not known"),
@@ -160,6 +167,9 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     file.write_text(text_of("ulx3s").replace("ULX3S-85F", "Mine"))
     assert (board(file).name, board(str(file)).title) == ("mine", "Mine")
     assert board(f"{file}:45f").name == "mine_45f"
+    assert board(f"{file}:45f").option == f"{file}:45f"
+    assert board("ulx3s_45f").option == "ulx3s_45f"
+    assert f"`sparseflow fit MODEL --board {file}`" in too_large(board(file), "it is large.")
     for name, message in (
         (f"{file}:46f", r"board file mine\.toml, variant 46f: it is not in the file: choose"),
         (tmp_path / "no.toml", r"board file .*no\.toml: No such file or directory: give a file"),

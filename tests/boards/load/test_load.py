@@ -175,6 +175,8 @@ def test_only_what_was_built_for_the_board(tmp_path: Path, stand_in: StandIn) ->
         BoardError, match=r"there is no such folder: sparseflow build MODEL --board"
     ):
         load_bitstream(ulx3s, tmp_path / "none")
+    with pytest.raises(BoardError, match=r"sparseflow\.bit: is a file, not a folder: sparseflow"):
+        load_bitstream(ulx3s, folder / "sparseflow.bit")
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "sparseflow.bit").write_bytes(BITS)
     with pytest.raises(BoardError, match=r"own is no folder of a build: sparseflow build MODEL"):
@@ -216,10 +218,10 @@ ADAPTERS = [
     ("7", r'adapter: give \{ loader = \["NAME"\], usb, uart \}'),
     ("{ usb = [] }", r'adapter: give \{ loader = \["NAME"\], usb, uart \}'),
     ("{ loader = [], uart = 0 }", "give a name of the loader, and uart 0 to 9"),
-    ('{ loader = ["a b"] }', r"loader = \['a b'\]: give texts as"),
-    ('{ loader = ["--help"] }', r"loader = \['--help'\]: give texts as"),
-    ('{ loader = "ulx3s" }', "loader = 'ulx3s': give texts as"),
-    ('{ loader = ["x"], usb = ["0403"] }', r"usb = \['0403'\]: give texts as"),
+    ('{ loader = ["a b"] }', r"loader = \['a b'\]: give a list such as"),
+    ('{ loader = ["--help"] }', r"loader = \['--help'\]: give a list such as"),
+    ('{ loader = "ulx3s" }', "loader = 'ulx3s': give a list such as"),
+    ('{ loader = ["x"], usb = ["0403"] }', r"usb = \['0403'\]: give a list such as"),
     ('{ loader = ["x"], uart = -1 }', "uart 0 to 9"),
     ('{ loader = ["x"], uart = true }', "uart 0 to 9"),
 ]
