@@ -164,9 +164,11 @@ def check_pins(board: Board, work: Path, timeout: float) -> None:
     try:
         _nextpnr(board, ["--pack-only", *tools_of(board).place(board)], work, timeout)
     except Refused as error:
+        said = str(error).replace("ERROR: ", "").rstrip(".")
         raise BoardError(
-            f"board {board.name}: {error}: mend package, speed or pins in its file"
+            f"board {board.name}: {said}: mend package, speed or pins in its file"
         ) from None
+    (work / log_of(board)).unlink()  # not to be taken for that of the design
 
 
 def place(
