@@ -78,6 +78,10 @@ def read_made(board: Board, folder: Path) -> Made:
             f"{folder} was built for {str(told.get('board', 'no board'))[:40]!r}, not for "
             f"{board.name!r}: {mend}"
         )
+    if (part := told.get("part", board.part)) != board.part:  # its file may have changed since
+        raise BoardError(
+            f"{folder} was built for {str(part)[:40]!r}, {board.name!r} has {board.part!r}: {mend}"
+        )
     name = str(told.get("bitstream", ""))
     if not _NAME.fullmatch(name) or name not in marker.files:
         raise BoardError(f"{folder} holds no bitstream that a build has made: {mend}")

@@ -177,6 +177,9 @@ def test_only_what_was_built_for_the_board(tmp_path: Path, stand_in: StandIn) ->
         load_bitstream(ulx3s, tmp_path / "none")
     with pytest.raises(BoardError, match=r"sparseflow\.bit: is a file, not a folder: sparseflow"):
         load_bitstream(ulx3s, folder / "sparseflow.bit")
+    changed = replace(ulx3s, part="LFE5U-45F")  # of one's own, after the build
+    with pytest.raises(BoardError, match=r"was built for 'LFE5U-85F', 'ulx3s' has 'LFE5U-45F': sp"):
+        load_bitstream(changed, built(tmp_path / "d", "ulx3s", part="LFE5U-85F"))
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "sparseflow.bit").write_bytes(BITS)
     with pytest.raises(BoardError, match=r"own is no folder of a build: sparseflow build MODEL"):
