@@ -22,6 +22,7 @@ from .link.rates import clocks_per_bit
 
 __all__ = [
     "BOARD_MODULE",
+    "OUTSIDE",
     "OWN",
     "SIGNALS",
     "Adapter",

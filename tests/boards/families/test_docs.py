@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boards.board import OWN, Board, board, board_names
+from boards.board import OUTSIDE, OWN, Board, board, board_names
 from boards.build.open_tools import pack, place, synthesis, tools_of
 from boards.build.top_verilog import board_verilog
 from boards.tools.synth import run_yosys
@@ -94,7 +94,7 @@ def test_a_part_of_a_known_family(copied: Path) -> None:
 
 def test_every_key_of_a_file_is_on_the_page() -> None:
     section = PAGE.partition("## A board of your own\n")[2].partition("\n## ")[0]
-    keys = {field.name for field in fields(Board)} - {"name", "family", "title"} | set(OWN)
+    keys = {field.name for field in fields(Board)} - {*OUTSIDE, "title"} | set(OWN)
     table = " ".join(line.split("|")[1] for line in section.splitlines() if line.startswith("|"))
     assert keys <= set(re.findall(r"`(\w+)`", table))
 
