@@ -143,19 +143,19 @@ def _run(
     def look() -> None:
         note(_last(_text(log)))
 
-    failed = False
+    ending = ""
     try:
         watched(PROGRAM, command, log, TIMEOUT, look=look)
     except Timeout:
         raise LoadError(
             f"{PROGRAM} killed after {TIMEOUT:g} s: plug the board in again and repeat it"
         ) from None
-    except ToolFailed:
-        failed = True
+    except ToolFailed as error:
+        ending = f"signal {-error.status}" if error.status < 0 else f"status {error.status}"
     text = _text(log)
     # for some devices it ends with status 0 after it has said that it failed
-    if failed or FAILED.search(text):
-        raise LoadError(_why(board, adapter, chosen, text))
+    if ending or FAILED.search(text):
+        raise LoadError(_why(board, adapter, chosen, text, ending))
 
 
 def _text(log: Path) -> str:
@@ -168,7 +168,7 @@ def _last(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")[:60]
 
 
-def _why(board: Board, adapter: Adapter, chosen: str, text: str) -> str:
+def _why(board: Board, adapter: Adapter, chosen: str, text: str, ending: str) -> str:
     """What it said, and what to do about it."""
     lines = [" ".join(found.split()) for found in FAILED.findall(text)] or [_last(text)]
     others = [name for name in adapter.loader if name != chosen]
@@ -178,7 +178,6 @@ def _why(board: Board, adapter: Adapter, chosen: str, text: str) -> str:
         if found := re.search(pattern, text):
             line = next(part for part in text.splitlines() if found[0] in part)
             return f"{mend.format(**filling)} ({PROGRAM}: {line.strip()[:_MOST]})"
-    return (
-        f"{PROGRAM} did not load it: {lines[-1][:_MOST] or 'it said nothing'}: plug the board in "
-        "again and repeat it"
-    )
+    ended = f", ended with {ending}" if ending else ""
+    said = lines[-1][:_MOST] or "it said nothing"
+    return f"{PROGRAM} did not load it{ended}: {said}: plug the board in again and repeat it"

@@ -53,6 +53,8 @@ OLD = "old"
 ALIVE = ".alive"  # locked as long as its process lives
 YOUNG = 60.0  # seconds in which a folder may have no lock yet
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
+# no rights, or a system's own tree
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTSUP, errno.EINVAL)
 # what make, compilers and linkers take in a path wherever it stands
 PLAIN = re.compile(r"[A-Za-z0-9_./+@-]*")
 _turns = itertools.count()
@@ -115,10 +117,26 @@ def private_folder(parent: Path, name: str) -> Iterator[Path]:
         os.close(handle)
 
 
+@contextmanager
+def _writable(parent: Path) -> Iterator[None]:
+    """Name the folder where nothing can be made, not what we would have made in it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FORBIDDEN:
+            raise
+        raise PlaceError(
+            f"{parent}: no folder can be made there ({str(error.strerror).lower()}): "
+            "give another place"
+        ) from None
+
+
 def _new(parent: Path, name: str) -> tuple[Path, int]:
     """A new folder and its lock."""
     while True:
-        path = Path(tempfile.mkdtemp(prefix=f".{hidden(name)}.", suffix=SUFFIX, dir=parent))
+        with _writable(parent):
+            made = tempfile.mkdtemp(prefix=f".{hidden(name)}.", suffix=SUFFIX, dir=parent)
+        path = Path(made)
         with suppress(FileNotFoundError):  # another process took it for a leftover
             handle = os.open(path / ALIVE, os.O_CREAT | os.O_RDWR)
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -182,11 +200,12 @@ def replaced_folder(folder: str | os.PathLike[str], kind: str) -> Iterator[Path]
     Raises
     ------
     PlaceError
-        If the folder holds anything that is not ours.
+        If the folder holds anything that is not ours, or nothing can be made where it is to be.
     """
     target = Path(os.path.abspath(folder))
     check_replaceable(target, kind)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with _writable(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
     with private_folder(target.parent, target.name) as beside:
         new = beside / target.name
         yield new

@@ -116,7 +116,11 @@ WRONG = [
     ("mismatch", "ulx3s", r"the device on the adapter is not that of ULX3S-85F, LFE5U-85F: is an"),
     ("unknown", "ecpix5", r"this release of openFPGALoader does not know the board; another rev"),
     ("quiet", "icebreaker", r"did not load it: erase sram FAIL: plug the board in again"),
-    ("crash", "ulx3s", r"did not load it: it said nothing: plug the board in again"),
+    (
+        "crash",
+        "ulx3s",
+        r"did not load it, ended with s[a-z]+ \d+: it said nothing: plug the board in again",
+    ),
 ]
 
 

@@ -258,6 +258,13 @@ def test_a_place_of_temporary_folders_that_is_none_is_named(
     assert os.listdir(folder) == []
 
 
+@pytest.mark.parametrize("place", ["/proc/x", "/proc/a/b"])
+def test_where_nothing_can_be_made_the_folder_is_named(place: str) -> None:
+    told = r"^/proc(/a)?: no folder can be made there \("
+    with pytest.raises(PlaceError, match=told), replaced_folder(place, "build"):
+        pytest.fail("it was made")
+
+
 @pytest.mark.parametrize("name", ["x" * 255, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 127])
 def test_every_name_that_a_folder_takes_is_written(tmp_path: Path, name: str) -> None:
     """The hidden ones beside it are no longer than it is."""
