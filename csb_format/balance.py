@@ -85,10 +85,10 @@ def checked_mask(mask: npt.ArrayLike, dense: IntArray) -> BoolArray:
 
 
 def as_banks(array: npt.NDArray[Any], geometry: Geometry) -> npt.NDArray[Any]:
-    """View (rows, columns) as (rows, banks, bank_width), padded with zeros."""
+    """View some rows (n, columns) as (n, banks, bank_width), padded with zeros."""
     padding = geometry.padding_columns
     padded = np.pad(array, ((0, 0), (0, padding))) if padding else np.ascontiguousarray(array)
-    return padded.reshape(geometry.rows, geometry.banks, geometry.bank_width)
+    return padded.reshape(len(array), geometry.banks, geometry.bank_width)
 
 
 def _expected(geometry: Geometry) -> IntArray:
@@ -126,6 +126,8 @@ def check_balance(banked: BoolArray, geometry: Geometry) -> None:
 
 def pad_banks(banked: BoolArray, geometry: Geometry) -> BoolArray:
     """Keep padding columns where a bank has fewer than ``nonzeros`` real ones."""
+    if not geometry.padding_columns:
+        return banked
     index = np.arange(geometry.bank_width)
     real = np.array(geometry.bank_columns)[:, None]
     return banked | ((index >= real) & (index < geometry.nonzeros))

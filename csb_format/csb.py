@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,12 @@ from .balance import (
     checked_mask,
     fill_banks,
     outside,
-    pad_banks,
     range_text,
 )
-from .fixed import IntArray
+from .bitstream import join_entries, split_entries
+from .fixed import Fixed, IntArray
+from .gathering import Entries, gather
 from .geometry import Geometry
-from .words import join_limbs, split_limbs
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -160,15 +161,53 @@ class Csb:
         if fill:
             banked = fill_banks(banked, geometry)
         check_balance(banked, geometry)
-        return cls._gather(array, pad_banks(banked, geometry), geometry)
+        rows = banked.reshape(geometry.rows, -1)[:, : geometry.columns]
+        found = gather(array, rows, geometry)
+        assert found is not None  # it is balanced
+        return cls._made(geometry, found)
 
     @classmethod
-    def _gather(cls, dense: IntArray, banked: BoolArray, geometry: Geometry) -> Csb:
-        g, kept = geometry, np.flatnonzero(banked)
-        shape = (g.rows, g.banks, g.nonzeros)
-        values: npt.NDArray[Any] = as_banks(dense, g).ravel().take(kept).reshape(shape)
-        index: npt.NDArray[Any] = (kept % g.bank_width).reshape(shape)
-        return cls(g, values.transpose(0, 2, 1), index.transpose(0, 2, 1))
+    def quantise(
+        cls,
+        real: npt.NDArray[np.floating],
+        formats: Fixed | Sequence[Fixed],
+        geometry: Geometry,
+        mask: npt.NDArray[np.bool_],
+    ) -> Csb:
+        """Round the kept weights of a matrix of reals: :meth:`pack` of all of it rounded.
+
+        Parameters
+        ----------
+        real : float array (rows, columns)
+        formats : Fixed, or sequence of Fixed
+            For all rows, or one for each equal part of them (the gates).
+        geometry : Geometry
+        mask : bool array (rows, columns)
+            True = kept; outside it reals must round to 0.
+
+        Raises
+        ------
+        UnbalancedError, ValueError
+            As :meth:`pack`; and ValueError for NaN and infinity.
+        """
+        parts = (formats,) if isinstance(formats, Fixed) else tuple(formats)
+        fits = real.shape == mask.shape == (geometry.rows, geometry.columns)
+        if fits and max(fixed.width for fixed in parts) <= geometry.value_bits:
+            found = gather(real, mask, geometry, parts)
+            if found is not None:
+                return cls._made(geometry, found)
+        split = zip(np.split(real, len(parts)), parts, strict=True)
+        return cls.pack(np.concatenate([f.quantise(r) for r, f in split]), geometry, mask)
+
+    @classmethod
+    def _made(cls, geometry: Geometry, entries: Entries) -> Csb:
+        """Of arrays that were made for it: neither copied nor checked."""
+        made = object.__new__(cls)
+        object.__setattr__(made, "geometry", geometry)
+        object.__setattr__(made, "values", entries[0])
+        object.__setattr__(made, "indices", entries[1])
+        made.values.flags.writeable = made.indices.flags.writeable = False
+        return made
 
     @classmethod
     def from_scipy(cls, matrix: Any, geometry: Geometry) -> Csb:
@@ -307,24 +346,17 @@ class Csb:
         bytes
             ``ceil(geometry.packed_bits / 8)`` of them; unused bits of the last are 0.
         """
-        g, width = self.geometry, self.geometry.bits_per_nonzero
-        # Eight entries of b bits are b whole bytes: they are joined as machine words.
-        words = np.zeros(-(-g.slots // 8) * 8, np.int64)
-        words[: g.slots] = self.values.ravel() & ((1 << g.value_bits) - 1)
-        words[: g.slots] |= self.indices.ravel().astype(np.int64) << g.value_bits
-        limbs = join_limbs(words.reshape(-1, 8), [width] * 8)
-        as_bytes = np.ascontiguousarray(limbs.T, "<u8").view(np.uint8)
-        return as_bytes[:, :width].tobytes()[: -(-g.packed_bits // 8)]
+        return join_entries(self.geometry, self.values, self.indices)
 
     @classmethod
-    def unpack_bits(cls, geometry: Geometry, data: bytes) -> Csb:
+    def unpack_bits(cls, geometry: Geometry, data: bytes | memoryview) -> Csb:
         """Read the stream that :meth:`pack_bits` writes.
 
         Parameters
         ----------
         geometry : Geometry
             The geometry it was written with; the stream does not carry it.
-        data : bytes
+        data : bytes or memoryview
             ``ceil(geometry.packed_bits / 8)`` bytes.
 
         Raises
@@ -345,23 +377,10 @@ class Csb:
                 f"bit stream has bits set after its last entry (bit {g.packed_bits}): "
                 "it is damaged or of another geometry; pack the matrix again"
             )
-        return cls._from_bits(geometry, data)
-
-    @classmethod
-    def _from_bits(cls, geometry: Geometry, data: bytes) -> Csb:
-        g, width = geometry, geometry.bits_per_nonzero
-        rows = -(-g.slots // 8)
-        given = np.zeros(rows * width, np.uint8)
-        given[: len(data)] = np.frombuffer(data, np.uint8)
-        wide = np.zeros((rows, -(-width // 8) * 8), np.uint8)
-        wide[:, :width] = given.reshape(rows, width)
-        limbs = np.moveaxis(wide.view("<u8"), -1, 0)
-        split = split_limbs(limbs.astype(np.uint64), [width] * 8).ravel()[: g.slots]
-        words = split.astype(np.int64).reshape(g.rows, g.nonzeros, g.banks)
-        sign = 1 << (g.value_bits - 1)
-        values: npt.NDArray[Any] = ((words & (2 * sign - 1)) ^ sign) - sign
-        indices: npt.NDArray[Any] = words >> g.value_bits
-        return cls(g, values, indices)
+        made = cls._made(g, split_entries(g, data))
+        made._check_indices(made.indices)
+        made._check_padding()
+        return made
 
     def equals(self, other: Csb) -> bool:
         """Whether both have the same geometry and the same entries."""

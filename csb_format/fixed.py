@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Fixed", "IntArray", "round_shift", "saturate"]
+__all__ = ["Fixed", "IntArray", "ends", "round_shift", "saturate"]
 
 IntArray = npt.NDArray[np.int64]
 
+_SEEN = 1 << 17  # numbers at a time that are read only, for their smallest and their largest
 _BLOCK = 1 << 14  # numbers at a time: what is between them stays in a core's cache
 
 
@@ -142,7 +143,7 @@ class Fixed:
             If a value is NaN or infinite; the message gives its position.
         """
         array = np.asarray(real)
-        if not np.isfinite(_ends(array)).all():
+        if not np.isfinite(ends(array)).all():
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise ValueError(
                 f"value at {at} is {array[at]}: remove NaN and infinity before quantising"
@@ -150,14 +151,19 @@ class Fixed:
         integers, flat = np.empty(array.shape, np.int64), np.ravel(array)
         whole = integers.reshape(-1)
         for n in range(0, len(flat), _BLOCK):
-            part = self._scaled(flat[n : n + _BLOCK])
-            whole[n : n + _BLOCK] = np.clip(part, self.min, self.max, out=part)
+            whole[n : n + _BLOCK] = self.rounded(flat[n : n + _BLOCK])
         return integers
+
+    def rounded(self, real: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """What :meth:`quantise` gives, as float64; NaN stays NaN. For what a core's cache holds."""
+        scaled = self._scaled(real)
+        np.clip(scaled, self.min, self.max, out=scaled)
+        return scaled
 
     def saturations(self, real: npt.ArrayLike) -> int:
         """How many of the reals :meth:`quantise` would clip."""
         array = np.asarray(real)
-        low, high = self._scaled(_ends(array))
+        low, high = self._scaled(np.array(ends(array)))
         if self.min <= low and high <= self.max:
             return 0
         scaled = self._scaled(array)
@@ -165,9 +171,13 @@ class Fixed:
 
     def _scaled(self, real: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """In units of the last bit, rounded, halves up."""
-        scaled = np.ldexp(real.astype(np.float64), self.frac)
+        # A power of two: the product is exact, as that of `ldexp`, which has no vector code.
+        scaled: npt.NDArray[np.float64] = np.multiply(
+            real, math.ldexp(1.0, self.frac), dtype=np.float64
+        )
         scaled += 0.5
-        return np.floor(scaled, out=scaled)
+        np.floor(scaled, out=scaled)
+        return scaled
 
     def dequantise(self, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Real values of integers in this format, exact for widths up to 48."""
@@ -177,6 +187,11 @@ class Fixed:
         return f"s{self.width}.{self.frac}"
 
 
-def _ends(array: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Smallest and largest number, 0 among them; NaN if one is."""
-    return np.array([array.min(initial=0), array.max(initial=0)])
+def ends(array: npt.NDArray[np.floating]) -> tuple[float, float]:
+    """Smallest and largest number of an array, 0 among them; NaN if one is."""
+    if not array.flags.c_contiguous:
+        return float(array.min(initial=0)), float(array.max(initial=0))
+    flat = array.reshape(-1)
+    parts = [flat[n : n + _SEEN] for n in range(0, max(1, len(flat)), _SEEN)]
+    pairs = np.array([(part.min(initial=0), part.max(initial=0)) for part in parts])
+    return float(pairs[:, 0].min()), float(pairs[:, 1].max())

@@ -36,12 +36,12 @@ def join_fields(fields: IntArray, widths: int | Sequence[int]) -> npt.NDArray[np
     return _whole(join_limbs(fields, bits))
 
 
-def join_limbs(fields: IntArray, widths: Sequence[int]) -> Limbs:
+def join_limbs(fields: IntArray | Limbs, widths: Sequence[int]) -> Limbs:
     """Machine words of words joined from their fields, the first field lowest.
 
     Parameters
     ----------
-    fields : int64 array (..., F)
+    fields : int64 or uint64 array (..., F)
         Signed or unsigned; each is cut to its width.
     widths : F ints
         Bits of the fields, 1..62.

@@ -153,11 +153,8 @@ def quantise(
     masks = None
     lstm: nn.LSTM | nn.LSTMCell
     if isinstance(pruned, Pruner):
-        lstm, layout = (
-            pruned.squash(),
-            (pruned.geometries(value_bits) if layout is None else layout),
-        )
-        masks = {name: mask.clone() for name, mask in pruned.masks().items()}
+        lstm, masks = pruned.squash(shared=True), pruned.masks()
+        layout = pruned.geometries(value_bits) if layout is None else layout
     else:
         module_of("sf.quantise", pruned, "what sf.prune returned, or an nn.LSTM or nn.LSTMCell")
         lstm = pruned
@@ -225,11 +222,10 @@ def pack(
     """
     value_bits = whole("value_bits", value_bits, *Precision.value_range)
     if isinstance(module, Pruner):
-        kept = {name: mask.clone() for name, mask in module.masks().items()}
         layout = module.geometries(value_bits) if banks is None else banks
-        plain = module.squash()
+        plain = module.squash(shared=True)
         _check_packed(plain, layout, masks)
-        return pack_matrices(plain, layout, value_bits=value_bits, masks=masks or kept)
+        return pack_matrices(plain, layout, value_bits=value_bits, masks=masks or module.masks())
     tensors_of(module)
     if banks is None:
         raise ValueError("no banks: give every matrix by its name to its banks")

@@ -92,7 +92,7 @@ def load_matrices(path: str | os.PathLike[str]) -> dict[str, PackedMatrix]:
         header, tensors = sealed.decode(Path(path), _KIND)
         check_claims(_geometries(header), Path(path).stat().st_size)
         matrices = _read(header, tensors)
-        sealed.check_surplus(header, tensors, _header(matrices), _tensors(matrices))
+        sealed.check_surplus(header, tensors, _header(matrices), matrices)
         return matrices
     except ModelFileError as error:
         raise ModelFileError(f"{os.fspath(path)}: {error}") from error
@@ -140,6 +140,6 @@ def _matrix(name: str, node: Any, tensors: Tensors) -> PackedMatrix:
             "bit stream: fetch or save the file again"
         )
     return PackedMatrix(
-        Csb.unpack_bits(geometry, stream.tobytes()),
+        Csb.unpack_bits(geometry, stream.data),
         Fixed(_get(fixed, "width", int), _get(fixed, "frac", int)),
     )

@@ -81,7 +81,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelFileError(f"{os.fspath(path)}: {error}") from error
 
 
-def _encode(model: Model) -> bytes:
+def _encode(model: Model) -> bytearray:
     return sealed.encode(_header(model), _tensors(model))
 
 
@@ -128,24 +128,31 @@ def _head_header(head: DenseLayer) -> dict[str, Any]:
 
 
 def _tensors(model: Model) -> Tensors:
-    tensors: Tensors = {}
+    return {
+        name: np.frombuffer(part.pack_bits(), np.uint8) if isinstance(part, Csb) else part
+        for name, part in _parts(model).items()
+    }
+
+
+def _parts(model: Model) -> dict[str, Csb | npt.NDArray[Any]]:
+    """What becomes a tensor, by its name there."""
+    parts: dict[str, Csb | npt.NDArray[Any]] = {}
     for n, layer in enumerate(model.layers):
-        tensors[f"layers.{n}.weight_ih"] = np.frombuffer(layer.weight_ih.pack_bits(), np.uint8)
-        tensors[f"layers.{n}.weight_hh"] = np.frombuffer(layer.weight_hh.pack_bits(), np.uint8)
-        tensors[f"layers.{n}.bias"] = layer.bias
+        parts[f"layers.{n}.weight_ih"] = layer.weight_ih
+        parts[f"layers.{n}.weight_hh"] = layer.weight_hh
+        parts[f"layers.{n}.bias"] = layer.bias
         if layer.projection is not None:
-            stream = layer.projection.weight.pack_bits()
-            tensors[f"layers.{n}.weight_hr"] = np.frombuffer(stream, np.uint8)
+            parts[f"layers.{n}.weight_hr"] = layer.projection.weight
     if model.head is not None:
-        tensors |= {"head.weight": model.head.weight, "head.bias": model.head.bias}
-    return tensors
+        parts |= {"head.weight": model.head.weight, "head.bias": model.head.bias}
+    return parts
 
 
 def _decode(path: Path) -> Model:
     header, tensors = sealed.decode(path, _KIND)
     check_claims(_geometries(header), path.stat().st_size)
     model = _model(header, tensors)
-    sealed.check_surplus(header, tensors, _header(model), _tensors(model))
+    sealed.check_surplus(header, tensors, _header(model), _parts(model))
     return model
 
 
@@ -214,7 +221,7 @@ def _head(node: dict[str, Any], tensors: Tensors) -> DenseLayer:
 def _matrix(node: dict[str, Any], name: str, tensors: Tensors) -> Csb:
     geometry = sealed.geometry(node)
     stream = _tensor(tensors, name, "U8", (-(-geometry.packed_bits // 8),))
-    return Csb.unpack_bits(geometry, stream.tobytes())
+    return Csb.unpack_bits(geometry, stream.data)
 
 
 def _formats(node: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

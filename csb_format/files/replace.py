@@ -17,14 +17,14 @@ __all__ = ["ended", "hidden", "replace_file"]
 LONGEST = 180  # bytes of a name; 255 less what is put around it
 
 
-def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
+def replace_file(path: str | os.PathLike[str], data: bytes | bytearray) -> None:
     """Write a file beside its destination and move it there in one step.
 
     Parameters
     ----------
     path : path
         In an existing folder; an older file is replaced.
-    data : bytes
+    data : bytes or bytearray
         All of its contents.
 
     Raises

@@ -8,6 +8,7 @@ was changed, and no release of the safetensors library is needed to check one of
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ _NO_DIGEST = "0" * 64
 _DIGEST_KEY = rb"\"sha256\":\""
 
 
-def encode(header: dict[str, Any], tensors: Tensors) -> bytes:
+def encode(header: dict[str, Any], tensors: Tensors) -> bytearray:
     """Bytes of a file.
 
     Parameters
@@ -37,13 +38,14 @@ def encode(header: dict[str, Any], tensors: Tensors) -> bytes:
 
     Returns
     -------
-    bytes
+    bytearray
         The same for equal arguments with one release of safetensors.
     """
     text = canonical_json(header | {"sha256": _NO_DIGEST})
-    data = container.encode({_KEY: text}, tensors)
+    data = bytearray(container.encode({_KEY: text}, tensors))
     at = _digest_place(data)
-    return data[:at] + _checksum(data).encode() + data[at + len(_NO_DIGEST) :]
+    data[at : at + len(_NO_DIGEST)] = _checksum(data).encode()
+    return data
 
 
 def decode(path: Path, kind: str) -> tuple[dict[str, Any], Tensors]:
@@ -70,10 +72,20 @@ def decode(path: Path, kind: str) -> tuple[dict[str, Any], Tensors]:
 
 
 def check_surplus(
-    header: dict[str, Any], tensors: Tensors, own_header: dict[str, Any], own_tensors: Tensors
+    header: dict[str, Any], tensors: Tensors, own_header: dict[str, Any], own: Iterable[str]
 ) -> None:
-    """Raise a :class:`.container.ModelFileError` if a file holds more than was understood."""
-    surplus = tensors.keys() ^ own_tensors.keys()
+    """Raise a :class:`.container.ModelFileError` if a file holds more than was understood.
+
+    Parameters
+    ----------
+    header, tensors
+        What :func:`decode` gave.
+    own_header : dict
+        That of what was made of them.
+    own : iterable of str
+        Names of its tensors.
+    """
+    surplus = tensors.keys() ^ set(own)
     if surplus or header != own_header | {"sha256": header["sha256"]}:
         raise ModelFileError(
             f"surplus contents ({', '.join(sorted(surplus)) or 'in its header'}): it was changed "
@@ -81,14 +93,16 @@ def check_surplus(
         )
 
 
-def _checksum(data: bytes) -> str:
+def _checksum(data: bytes | bytearray) -> str:
     """SHA-256 of all bytes of a file, its checksum taken as zeros."""
-    at = _digest_place(data)
-    plain = data[:at] + _NO_DIGEST.encode() + data[at + len(_NO_DIGEST) :]
-    return hashlib.sha256(plain).hexdigest()
+    at, whole = _digest_place(data), memoryview(data)
+    digest = hashlib.sha256(whole[:at])
+    digest.update(_NO_DIGEST.encode())
+    digest.update(whole[at + len(_NO_DIGEST) :])
+    return digest.hexdigest()
 
 
-def _digest_place(data: bytes) -> int:
+def _digest_place(data: bytes | bytearray) -> int:
     """Where the checksum stands: it is the last key of our header, a string in a string."""
     end = 8 + int.from_bytes(data[:8], "little")
     found = data.rfind(_DIGEST_KEY, 0, end)

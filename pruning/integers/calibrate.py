@@ -15,22 +15,15 @@ from csb_format.fixed import Fixed
 from csb_format.model import GATE_ORDER
 from csb_format.precision import Precision
 
-from .formats import (
-    Formats,
-    Ranges,
-    check_network,
-    choose_formats,
-    gates_of,
-    magnitude,
-    real_tensors,
-    suffixes,
-)
+from .formats import Formats, Ranges, check_network, choose_formats, gates_of
 from .hardware_exact import HardwareExact, Tally
+from .tensors import RealTensors, magnitude, real_tensors, suffixes
 
 __all__ = [
     "Calibration",
     "Saturation",
     "calibrate",
+    "check_sequences",
     "count_saturations",
     "float_levels",
     "measure_ranges",
@@ -178,17 +171,24 @@ def count_saturations(
 
 
 def measure_ranges(
-    lstm: nn.LSTM, sequences: Frames, percentile: float = Precision.percentile
+    lstm: nn.LSTM,
+    sequences: Frames,
+    percentile: float = Precision.percentile,
+    *,
+    real: RealTensors | None = None,
 ) -> Ranges:
     """Largest magnitudes, or those that ``percentile`` percent do not exceed.
+
+    ``real`` is what :func:`.real_tensors` gave for the same network, if it has been asked.
 
     Raises
     ------
     ValueError
         For no sequences, or one that is not finite or of another width.
     """
-    _check_sequences(sequences, lstm.input_size)
-    real_tensors(lstm, None)
+    check_sequences(sequences, lstm.input_size)
+    if real is None:
+        real_tensors(lstm, None)  # they are finite
     largest = magnitude(np.concatenate([np.ravel(frames) for frames in sequences]), percentile)
     if not lstm.proj_size:
         return Ranges(largest, (1.0,) * lstm.num_layers)
@@ -208,7 +208,8 @@ def _live_outputs(lstm: nn.LSTM, sequences: Frames) -> list[npt.NDArray[np.float
     return [out[live].numpy() for out in float_levels(lstm, frames, lengths)]
 
 
-def _check_sequences(sequences: Frames, width: int) -> None:
+def check_sequences(sequences: Frames, width: int) -> None:
+    """Raise ValueError for no sequences, or one that is not finite or of another width."""
     if not len(sequences):
         raise ValueError("calibration of 0 sequences: give some normalised training sequences")
     for number, frames in enumerate(sequences):

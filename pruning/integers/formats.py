@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize
 
 from csb_format.arguments import whole
-from csb_format.fixed import Fixed
+from csb_format.fixed import Fixed, ends
 from csb_format.model import GATE_ORDER, GateFormats, LstmLayer, Model
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
 
 from ..importers.checkpoint import UnsupportedLayerError
 from ..mask.layers import computed
+from .tensors import Real, RealTensors, magnitude, real_tensors, suffixes
 
 __all__ = [
     "Formats",
     "LayerFormats",
     "Ranges",
-    "Real",
     "check_network",
     "choose_formats",
     "gates_of",
-    "real_tensors",
-    "suffixes",
 ]
 
-Real = npt.NDArray[np.floating]
+Ends = tuple[float, float]
 PerGate = tuple[Fixed, Fixed, Fixed, Fixed]
 
 _HEAD_WEIGHT_BITS = 16
@@ -129,12 +125,6 @@ class Formats:
         return Fixed(_HEAD_BIAS_BITS, self.head.frac + self.layers[-1].output.frac)
 
 
-def suffixes(lstm: nn.LSTM) -> list[str]:
-    """Ends of torch's parameter names, layer by layer: ``_l0``, ``_l0_reverse``, ``_l1``, ..."""
-    ends = ("", "_reverse") if lstm.bidirectional else ("",)
-    return [f"_l{n}{end}" for n in range(lstm.num_layers) for end in ends]
-
-
 def gates_of(formats: GateFormats) -> PerGate:
     """Four formats, for gates i, f, g, o."""
     return (formats,) * 4 if isinstance(formats, Fixed) else formats
@@ -196,43 +186,6 @@ def _check_head(lstm: nn.LSTM, head: nn.Linear) -> None:
         )
 
 
-def real_tensors(lstm: nn.LSTM, head: nn.Linear | None) -> dict[str, Real]:
-    """All tensors by torch's names, with ``bias_l0``, ... the sum of both biases.
-
-    Weights share the memory of those of float32 and float64; half precision is widened.
-    Biases are float64, missing ones zeros; the head's are ``head.weight`` and ``head.bias``.
-
-    Raises
-    ------
-    ValueError
-        Naming the first tensor and place that is NaN or infinite.
-    """
-    found: dict[str, Real] = {}
-    kinds = ("weight_ih", "weight_hh") + ("weight_hr",) * bool(lstm.proj_size)
-    for end in suffixes(lstm):
-        found |= {kind + end: _array(kind + end, getattr(lstm, kind + end)) for kind in kinds}
-        biases = [f"bias_{side}{end}" for side in ("ih", "hh")] if lstm.bias else []
-        zeros = np.zeros(4 * lstm.hidden_size)
-        found[f"bias{end}"] = sum((_array(n, getattr(lstm, n)) for n in biases), zeros)
-    if head is not None:
-        found["head.weight"] = _array("head.weight", head.weight)
-        bias = head.bias
-        outputs = np.zeros(head.out_features)
-        found["head.bias"] = outputs + (0.0 if bias is None else _array("head.bias", bias))
-    return found
-
-
-def _array(name: str, tensor: Tensor) -> Real:
-    given = tensor.detach().cpu()
-    array: Real = (given.float() if given.dtype.itemsize < 4 else given).numpy()
-    if not np.isfinite([array.min(initial=0), array.max(initial=0)]).all():  # NaN is either
-        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(
-            f"{name} at {at} is {array[at]}: train to finite weights before quantising"
-        )
-    return array
-
-
 def choose_formats(
     lstm: nn.LSTM,
     head: nn.Linear | None,
@@ -241,6 +194,8 @@ def choose_formats(
     act_bits: int = Precision.act_bits,
     per_gate: bool = Precision.per_gate,
     percentile: float = Precision.percentile,
+    *,
+    real: RealTensors | None = None,
 ) -> Formats:
     """Power-of-two formats for weights, given the ranges of inputs and outputs.
 
@@ -255,6 +210,8 @@ def choose_formats(
     percentile : float
         Share of weights that aren't zero, in percent, that a format must hold: below 100 the
         largest saturate and the others are finer.
+    real : RealTensors, optional
+        What :func:`.real_tensors` gave for the same network, if it has been asked.
 
     Raises
     ------
@@ -264,15 +221,15 @@ def choose_formats(
     """
     whole("act_bits", act_bits, *Precision.act_range)
     whole("value_bits", value_bits, *Precision.value_range)
-    real = real_tensors(lstm, head)
-    return _Choice(real, ranges, value_bits, act_bits, per_gate, percentile).network(
+    tensors = real_tensors(lstm, head) if real is None else real
+    return _Choice(tensors, ranges, value_bits, act_bits, per_gate, percentile).network(
         suffixes(lstm), 1 + lstm.bidirectional
     )
 
 
 @dataclass(frozen=True)
 class _Choice:
-    real: Mapping[str, Real]
+    real: RealTensors
     ranges: Ranges
     value_bits: int
     act_bits: int
@@ -301,7 +258,7 @@ class _Choice:
             for i, (n, old) in enumerate((("weight_ih" + end, ih), ("weight_hh" + end, hh)))
         ]
         hr = f"weight_hr{end}"
-        projection = self.fixed(hr, self.real[hr]) if hr in self.real else None
+        projection = self.fixed(hr, self.real[hr], self.real.ends[hr]) if hr in self.real else None
         state = Fixed(self.act_bits + 2, self.act_bits - 3)
         return LayerFormats(given, self.hidden, state, output, chosen[0], chosen[1], projection)
 
@@ -331,19 +288,23 @@ class _Choice:
 
     def finest(self, name: str) -> list[Fixed]:
         if not self.per_gate:
-            return [self.fixed(name, self.real[name])] * 4
-        return [self.fixed(name, part) for part in np.split(self.real[name], 4)]
+            return [self.fixed(name, self.real[name], self.real.ends[name])] * 4
+        parts = np.split(self.real[name], 4)
+        return [self.fixed(name, part, ends(part)) for part in parts]
 
-    def fixed(self, name: str, real: Real) -> Fixed:
-        counted = real if self.percentile == 100 else real[real != 0]
-        return _held(name, self.value_bits, magnitude(counted, self.percentile))
+    def fixed(self, name: str, real: Real, ends_of_it: Ends) -> Fixed:
+        if self.percentile == 100:
+            return _held(name, self.value_bits, _largest(ends_of_it))
+        return _held(name, self.value_bits, magnitude(real[real != 0], self.percentile))
 
     def told(
         self, name: str, old: list[Fixed], new: list[Fixed], lowered: dict[str, int]
     ) -> GateFormats:
         """The formats, checked, with what they lost noted."""
-        parts = np.split(self.real[name], 4) if self.per_gate else [self.real[name]]
         names = [f"{name}.{gate}" for gate in GATE_ORDER] if self.per_gate else [name]
+        parts = [self.real.ends[name]]
+        if self.per_gate:
+            parts = [ends(part) for part in np.split(self.real[name], 4)]
         for part, label, before, after in zip(parts, names, old, new, strict=False):
             lowered[label] = before.frac - after.frac
             _check_not_lost(label, part, after)
@@ -351,26 +312,18 @@ class _Choice:
 
     def head(self, given: Fixed, lowered: dict[str, int]) -> Fixed:
         name, bias = "head.weight", self.real["head.bias"]
-        finest = _held(name, _HEAD_WEIGHT_BITS, magnitude(self.real[name]))
+        finest = _held(name, _HEAD_WEIGHT_BITS, self.real.magnitude(name))
         chosen = finest
         if bias.any():
             # The bias is added to the products, so it has their fraction, and must fit.
-            widest = _held("head.bias", _HEAD_BIAS_BITS, magnitude(bias)).frac - given.frac
+            widest = (
+                _held("head.bias", _HEAD_BIAS_BITS, self.real.magnitude("head.bias")).frac
+                - given.frac
+            )
             chosen = replace(finest, frac=min(finest.frac, widest))
         lowered[name] = finest.frac - chosen.frac
-        _check_not_lost(name, self.real[name], chosen)
+        _check_not_lost(name, self.real.ends[name], chosen)
         return chosen
-
-
-def magnitude(real: npt.NDArray[np.floating], percentile: float = Precision.percentile) -> float:
-    """Magnitude that ``percentile`` percent of the values do not exceed; 0 of none."""
-    if not 0 < percentile <= 100:
-        raise ValueError(f"percentile {percentile}: must be above 0 and at most 100")
-    if not real.size:
-        return 0.0
-    if percentile == 100:
-        return float(max(-real.min(), real.max()))
-    return float(np.percentile(np.abs(real), percentile, method="higher"))
 
 
 def _aligned(ih: Fixed, hh: Fixed, x: int, r: int) -> tuple[Fixed, Fixed]:
@@ -394,16 +347,21 @@ def _held(name: str, width: int, largest: float, what: str = "weights") -> Fixed
     return found
 
 
-def _check_not_lost(name: str, real: Real, fixed: Fixed) -> None:
+def _largest(ends: Ends) -> float:
+    """Largest magnitude of numbers between these."""
+    return max(-ends[0], ends[1])
+
+
+def _check_not_lost(name: str, ends: Ends, fixed: Fixed) -> None:
     # What lies between its smallest and its largest number rounds to nothing where they do.
-    lost = real.any() and not fixed.quantise([real.min(), real.max()]).any()
+    lost = any(ends) and not fixed.quantise(ends).any()
     if lost and fixed.frac == Fixed.MOST:
         raise ValueError(
-            f"{name} of magnitude {magnitude(real):.3g} is all zero in {fixed}, the finest format "
+            f"{name} of magnitude {_largest(ends):.3g} is all zero in {fixed}, the finest format "
             "that there is: the weights are too small, train again with larger ones"
         )
     if lost:
         raise ValueError(
-            f"{name} of magnitude {magnitude(real):.3g} is all zero in {fixed}, the format that "
+            f"{name} of magnitude {_largest(ends):.3g} is all zero in {fixed}, the format that "
             "the other numbers leave it: rescale the inputs (normalise them) and train again"
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,12 +15,15 @@ from csb_format.csb import Csb, UnbalancedError
 from csb_format.files.matrixfile import PackedMatrix
 from csb_format.fixed import Fixed
 from csb_format.geometry import Geometry
+from csb_format.model import GateFormats
 from csb_format.precision import Precision
 
 from ..mask.layers import computed
-from ..mask.masks import kept_weights, packed_geometry
+from ..mask.masks import kept_weights, packed_geometry, promised_geometry
+from .formats import gates_of
+from .tensors import Real, magnitude
 
-__all__ = ["pack_matrices"]
+__all__ = ["pack_matrices", "pack_matrix"]
 
 
 def pack_matrices(
@@ -79,13 +81,43 @@ def _packed(
     if name not in tensors or tensors[name].ndim != 2:
         matrices = ", ".join(key for key, tensor in tensors.items() if tensor.ndim == 2)
         raise ValueError(f"{name!r} is no matrix of the module: give one of {matrices or 'none'}")
-    real = tensors[name].detach().to(torch.float64).cpu().numpy()
+    given = tensors[name].detach().cpu()
+    real = (given if given.dtype == torch.float32 else given.double()).numpy()
     try:
-        kept = kept_weights(torch.from_numpy(real), mask)
-        geometry = packed_geometry(kept, layout, value_bits)
-        fixed = Fixed.for_range(value_bits, float(np.abs(real).max(initial=0.0)))
-        return PackedMatrix(Csb.pack(fixed.quantise(real), geometry, kept.numpy()), fixed)
+        fixed = Fixed.for_range(value_bits, magnitude(real))
+        return PackedMatrix(pack_matrix(real, layout, fixed, mask), fixed)
     except UnbalancedError as error:
         raise UnbalancedError(f"{name}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def pack_matrix(
+    real: Real, layout: Geometry | int, formats: GateFormats, mask: Tensor | None
+) -> Csb:
+    """Round the kept weights of one matrix, and pack them.
+
+    Parameters
+    ----------
+    real : float array (R, C)
+    layout : Geometry or int
+        Its geometry, or its number of banks; the width of the formats counts.
+    formats : Fixed or 4 Fixed
+        For all rows, or for those of each gate.
+    mask : bool Tensor (R, C), optional
+        True = kept; by default what is not zero.
+
+    Raises
+    ------
+    UnbalancedError
+        Naming row and bank.
+    ValueError
+        For NaN, infinity, a mask or a layout of another shape, or a weight outside the mask.
+    """
+    kept = kept_weights(torch.from_numpy(real), mask)
+    width = gates_of(formats)[0].width
+    try:
+        return Csb.quantise(real, formats, promised_geometry(kept, layout, width), kept.numpy())
+    except UnbalancedError:
+        packed_geometry(kept, layout, width)  # names the place, and the mend
+        raise

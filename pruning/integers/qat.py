@@ -22,9 +22,10 @@ from csb_format.pooling import LAST, check_pool
 
 from ..files.pooling import pooled
 from .calibrate import measure_ranges
-from .formats import Formats, check_network, choose_formats, suffixes
+from .formats import Formats, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally, quantise_exact
 from .quantise import build_model
+from .tensors import suffixes
 
 __all__ = [
     "Precision",

@@ -8,12 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from csb_format.csb import Csb, UnbalancedError
-from csb_format.fixed import Fixed, IntArray
 from csb_format.geometry import Geometry
 from csb_format.model import DenseLayer, GateFormats, LstmLayer, Model, Projection
 from csb_format.pooling import LAST
@@ -21,18 +19,15 @@ from csb_format.precision import Precision
 from csb_format.scales import DesignError, Scales
 
 from ..importers.checkpoint import UnsupportedLayerError
-from ..mask.masks import kept_weights, packed_geometry
-from .calibrate import measure_ranges
+from .calibrate import check_sequences, measure_ranges
 from .formats import (
     Formats,
     LayerFormats,
-    Real,
     check_network,
     choose_formats,
-    gates_of,
-    real_tensors,
-    suffixes,
 )
+from .packing import pack_matrix
+from .tensors import Real, RealTensors, real_tensors, suffixes
 
 __all__ = ["Quantised", "build_model", "lstm_of", "quantise"]
 
@@ -135,10 +130,16 @@ def quantise(
         layout, masks = _first_layer(layout), _first_layer(masks or {})
         lstm = lstm_of(lstm)
     check_network(lstm, head)
-    ranges = measure_ranges(lstm, calibration, percentile)
-    formats = choose_formats(lstm, head, ranges, value_bits, act_bits, per_gate, percentile)
-    model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance, pool=pool)
-    clipped = _saturations(real_tensors(lstm, head), formats, suffixes(lstm))
+    check_sequences(calibration, lstm.input_size)
+    real = real_tensors(lstm, head)
+    ranges = measure_ranges(lstm, calibration, percentile, real=real)
+    formats = choose_formats(
+        lstm, head, ranges, value_bits, act_bits, per_gate, percentile, real=real
+    )
+    model = build_model(
+        lstm, head, layout, formats, masks=masks, provenance=provenance, pool=pool, real=real
+    )
+    clipped = _saturations(real, formats, suffixes(lstm))
     clipped["input"] = sum(formats.layers[0].input.saturations(frames) for frames in calibration)
     return Quantised(model, clipped, formats.lowered)
 
@@ -179,10 +180,14 @@ def build_model(
     masks: Masks | None = None,
     provenance: Mapping[str, str] | None = None,
     pool: str = LAST,
+    real: RealTensors | None = None,
 ) -> Model:
-    """Quantise and pack with formats that are chosen already; see :func:`quantise`."""
+    """Quantise and pack with formats that are chosen already; see :func:`quantise`.
+
+    ``real`` is what :func:`.real_tensors` gave for the same network, if it has been asked.
+    """
     check_network(lstm, head)
-    packer = _Packer(real_tensors(lstm, head), layout, masks or {})
+    packer = _Packer(real or real_tensors(lstm, head), layout, masks or {})
     ends = zip(suffixes(lstm), formats.layers, strict=True)
     layers = tuple(packer.layer(end, chosen) for end, chosen in ends)
     dense = None if head is None else packer.head(formats)
@@ -224,10 +229,7 @@ class _Packer:
             raise ValueError(f"layout lacks {name}: give its Geometry or its number of banks")
         real = self.real[name]
         try:
-            kept = kept_weights(torch.from_numpy(real), self.masks.get(name))
-            width = gates_of(chosen)[0].width
-            geometry = packed_geometry(kept, self.layout[name], width)
-            return Csb.pack(_integers(real, chosen), geometry, kept.numpy())
+            return pack_matrix(real, self.layout[name], chosen, self.masks.get(name))
         except UnbalancedError as error:
             raise UnbalancedError(
                 f"{name}: {error}; give the masks if kept weights are exactly zero"
@@ -244,29 +246,15 @@ class _Packer:
         return DenseLayer(weight, fixed, given, bias)
 
 
-def _integers(real: Real, chosen: GateFormats) -> IntArray:
-    if isinstance(chosen, Fixed):
-        return chosen.quantise(real)
-    parts = zip(np.split(real, 4), chosen, strict=True)
-    return np.concatenate([fixed.quantise(part) for part, fixed in parts])
-
-
-def _saturations(real: Mapping[str, Real], formats: Formats, ends: list[str]) -> dict[str, int]:
+def _saturations(real: RealTensors, formats: Formats, ends: list[str]) -> dict[str, int]:
     clipped = {}
     for end, layer in zip(ends, formats.layers, strict=True):
         for kind in ("weight_ih", "weight_hh", "weight_hr", "bias"):
             if kind + end in real:
                 # The first layer's bias keeps the name that it has always had.
                 name = "bias" if kind + end == "bias_l0" else kind + end
-                clipped[name] = _clipped(real[kind + end], layer.of(kind))
+                clipped[name] = real.clipped(kind + end, layer.of(kind))
     if formats.head is not None:
-        clipped["head.weight"] = formats.head.saturations(real["head.weight"])
-        clipped["head.bias"] = formats.head_bias.saturations(real["head.bias"])
+        clipped["head.weight"] = real.clipped("head.weight", formats.head)
+        clipped["head.bias"] = real.clipped("head.bias", formats.head_bias)
     return clipped
-
-
-def _clipped(real: Real, chosen: GateFormats) -> int:
-    if isinstance(chosen, Fixed):
-        return chosen.saturations(real)
-    parts = zip(np.split(real, 4), chosen, strict=True)
-    return sum(fixed.saturations(part) for part, fixed in parts)

@@ -23,8 +23,9 @@ from csb_format.precision import Precision
 
 from ..files.pooling import pooled
 from .calibrate import float_levels, padded
-from .formats import Formats, check_network, real_tensors, suffixes
+from .formats import Formats, check_network
 from .hardware_exact import HardwareExact, quantise_exact
+from .tensors import real_tensors, suffixes
 
 __all__ = ["STAGES", "SelfCheckError", "StageError", "adding", "dequantised", "self_check"]
 

@@ -137,9 +137,9 @@ class Kept:
                 self._bits.apply(value, self.mask)
 
 
-def squashed(module: ModuleT, names: Sequence[str]) -> ModuleT:
+def squashed(module: ModuleT, names: Sequence[str], shared: bool = False) -> ModuleT:
     """A copy without the masks of these matrices; see :meth:`.Pruner.squash`."""
-    plain = copied(module)
+    plain = copied(module, shared)
     for name in names:
         owner, leaf = owner_of(plain, name)
         delattr(owner, leaf + MASK)

@@ -160,16 +160,23 @@ def computed(module: nn.Module) -> dict[str, str]:
     return found
 
 
-def copied(module: ModuleT) -> ModuleT:
+def copied(module: ModuleT, shared: bool = False) -> ModuleT:
     """A deep copy.
+
+    Parameters
+    ----------
+    module : nn.Module
+    shared : bool
+        Its parameters and buffers are those of the module, not copies.
 
     Raises
     ------
     UnprunableError
         Naming a layer whose weight another tool computes, where torch cannot copy it.
     """
+    tensors = [*module.parameters(), *module.buffers()] if shared else []
     try:
-        return copy.deepcopy(module)
+        return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
     except RuntimeError as error:  # "Only Tensors created explicitly by the user ..."
         for name, why in computed(module).items():
             raise UnprunableError(f"{name!r} cannot be copied: it {why}") from error

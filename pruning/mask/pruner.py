@@ -23,6 +23,7 @@ from .regrowth import regrown_mask
 from .resume import restore, state_of
 from .schedule import OneShot, Regrowth, Schedule, kept_at
 from .scores import SCORE, add_up, score_named
+from .selection import count
 from .views import Layout, pattern_mask
 
 __all__ = ["MatrixState", "Pruner"]
@@ -325,7 +326,7 @@ class Pruner(Generic[ModuleT]):
     def report(self) -> tuple[MatrixState, ...]:
         """Say what was asked of every matrix and what it is now."""
         masks = self.masks()
-        achieved = {n: 1 - int(m.count_nonzero()) / m.numel() for n, m in masks.items()}
+        achieved = {n: 1 - count(m) / m.numel() for n, m in masks.items()}
         return tuple(
             MatrixState(m, self.goals[n], self.keep[n], self.targets[n], achieved[n])
             for n, m in self.matrices.items()
@@ -348,22 +349,25 @@ class Pruner(Generic[ModuleT]):
         ValueError
             Naming a matrix that is pruned by another view than banks.
         """
-        check_finished(self.schedule, self.position, () if unfinished else self.report())
-        return {state.name: state.geometry(value_bits) for state in self.report()}
+        report = self.report()
+        check_finished(self.schedule, self.position, () if unfinished else report)
+        return {state.name: state.geometry(value_bits) for state in report}
 
     def sparsity(self) -> float:
         """Share of the weights of all masked matrices that is pruned now."""
-        kept = sum(int(self.mask(name).sum()) for name in self.matrices)
+        kept = sum(count(self.mask(name)) for name in self.matrices)
         return 1 - kept / sum(self.mask(name).numel() for name in self.matrices)
 
     @torch.no_grad()
-    def squash(self, *, unfinished: bool = False) -> ModuleT:
+    def squash(self, *, unfinished: bool = False, shared: bool = False) -> ModuleT:
         """Copy the module without masks, the pruned weights zero.
 
         Parameters
         ----------
         unfinished : bool
             Take the masks as they are though the schedule goes on.
+        shared : bool
+            Copy no weights: those of the copy are the module's own, to be read only.
 
         Returns
         -------
@@ -380,7 +384,7 @@ class Pruner(Generic[ModuleT]):
         """
         check_finished(self.schedule, self.position, () if unfinished else self.report())
         self.enforce()
-        return squashed(self.module, list(self.matrices))
+        return squashed(self.module, list(self.matrices), shared)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs besides module and optimizer.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["select_top"]
+__all__ = ["count", "select_top"]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -39,7 +39,7 @@ def select_top(score: Tensor, keep: int) -> Tensor:
     threshold = _threshold(score, keep)
     chosen = score >= threshold
     # A threshold alone keeps every tie. No group can have too few, so the total tells.
-    if _count(chosen) != chosen.numel() // chosen.shape[-1] * keep:
+    if count(chosen) != chosen.numel() // chosen.shape[-1] * keep:
         crowded = chosen.sum(-1, dtype=torch.int32) > keep
         chosen[crowded] = _break_ties(score[crowded], threshold[crowded], keep)
     return chosen
@@ -56,10 +56,11 @@ def _threshold(score: Tensor, keep: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(parted)).to(score.dtype)
 
 
-def _count(chosen: Tensor) -> int:
-    if chosen.device.type != "cpu":
-        return int(chosen.sum())
-    return int(np.count_nonzero(chosen.numpy()))
+def count(mask: Tensor) -> int:
+    """How many entries of a bool tensor are true; NumPy counts several times faster."""
+    if mask.device.type != "cpu":
+        return int(mask.sum())
+    return int(np.count_nonzero(mask.numpy()))
 
 
 def _break_ties(score: Tensor, threshold: Tensor, keep: int) -> Tensor:
