@@ -23,7 +23,7 @@ from .balance import (
 )
 from .bitstream import join_entries, split_entries
 from .fixed import Fixed, IntArray
-from .gathering import Entries, gather
+from .gathering import Entries, gather, scatter
 from .geometry import Geometry
 
 if TYPE_CHECKING:
@@ -256,13 +256,16 @@ class Csb:
         """Which weights are kept: bool array (rows, columns), True = kept."""
         return self._scatter(np.ones(self.values.shape, np.bool_))
 
+    def to_real(self, formats: Sequence[Fixed]) -> npt.NDArray[np.float32]:
+        """The matrix as float32 (rows, columns), exact, in a format for each equal part of rows."""
+        entries = np.empty(self.values.shape, np.float32)
+        parts = (np.split(array, len(formats)) for array in (self.values, entries))
+        for fixed, values, reals in zip(formats, *parts, strict=True):
+            reals[:] = fixed.dequantise(values)
+        return self._scatter(entries)
+
     def _scatter(self, entries: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        g = self.geometry
-        padded = np.zeros((g.rows, g.padded_columns), entries.dtype)
-        np.put_along_axis(
-            padded, self.column_indices.reshape(g.rows, -1), entries.reshape(g.rows, -1), axis=1
-        )
-        return padded[:, : g.columns].copy()
+        return scatter(self.geometry, self.indices, entries)
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """The matrix as a csr_array, int64, kept zeros stored, columns sorted."""

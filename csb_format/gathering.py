@@ -1,4 +1,4 @@
-"""Kept weights of a dense matrix in the order of CSB, some rows at a time."""
+"""Kept weights of a dense matrix in the order of CSB and back, some rows at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .balance import BoolArray, as_banks, pad_banks
 from .fixed import Fixed
 from .geometry import Geometry
 
-__all__ = ["Entries", "gather"]
+__all__ = ["Entries", "gather", "scatter"]
 
 Entries = tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]
 Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
@@ -62,6 +62,20 @@ def gather(
         _store(values[rows], kept)
         _store(indices[rows], found[1])
     return values, indices
+
+
+def scatter(
+    geometry: Geometry, indices: npt.NDArray[np.uint16], entries: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """The dense matrix (rows, columns) of entries (rows, nonzeros, banks), zero elsewhere."""
+    g = geometry
+    padded = np.zeros((g.rows, g.padded_columns), entries.dtype)
+    starts = np.arange(g.banks) * g.bank_width
+    for rows in _blocks(g, g.rows):
+        shape = (rows.stop - rows.start, g.nonzeros * g.banks)
+        columns = (indices[rows] + starts).reshape(shape)
+        np.put_along_axis(padded[rows], columns, entries[rows].reshape(shape), axis=1)
+    return padded[:, : g.columns].copy() if g.padding_columns else padded
 
 
 def _blocks(geometry: Geometry, part: int) -> Iterator[slice]:

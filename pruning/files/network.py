@@ -204,6 +204,8 @@ def load_network(
     path: str | os.PathLike[str],
     masks: str | os.PathLike[str] | None = None,
     frames: Sequence[npt.NDArray[np.floating[Any]]] = (),
+    *,
+    shared: bool = False,
 ) -> Network:
     """Load one recurrent module, and the linear layer on it if there is one.
 
@@ -213,6 +215,8 @@ def load_network(
         What :func:`.import_model` takes. The file holds one ``nn.LSTM`` or ``nn.GRU`` of any
         option, or one of their cells, and optionally one ``nn.Linear`` that takes its output.
         Nothing else, so that no layer is dropped silently.
+    shared : bool
+        The modules' weights are those of ``imported``, not copies: for what does not train.
 
     Returns
     -------
@@ -231,10 +235,10 @@ def load_network(
         raise CheckpointError(
             f"{path} holds masks alone: give the weights first and this file with --masks"
         )
-    return network_of(found)
+    return network_of(found, shared)
 
 
-def network_of(found: Imported) -> Network:
+def network_of(found: Imported, shared: bool = False) -> Network:
     """What :func:`load_network` makes of an imported file that holds weights."""
     check_graph(found)
     prefix = _prefix(found.state_dict)
@@ -242,7 +246,7 @@ def network_of(found: Imported) -> Network:
     cell = any(not _PARAMETER.fullmatch(leaf)[4] for leaf in parts)  # type: ignore[index]
     names = {(f"{leaf}_l0" if cell else leaf): prefix + leaf for leaf in parts}
     check_floats(found.state_dict, names.values())
-    recurrent = _recurrent(prefix, {leaf: found.state_dict[n] for leaf, n in names.items()})
+    recurrent = _recurrent(prefix, {leaf: found.state_dict[n] for leaf, n in names.items()}, shared)
     rest = {n: t for n, t in found.state_dict.items() if n not in names.values()}
     head, name = _head(rest, recurrent)
     origin = {f"recurrent.{leaf}": n for leaf, n in names.items()}
@@ -273,7 +277,7 @@ def _parts(tensors: Mapping[str, Tensor], prefix: str) -> list[str]:
     return [match[0].removeprefix(prefix) for match in matches if match]
 
 
-def _recurrent(prefix: str, parts: Mapping[str, Tensor]) -> Recurrent:
+def _recurrent(prefix: str, parts: Mapping[str, Tensor], shared: bool) -> Recurrent:
     """A module whose options are read off its tensors, which must then fit exactly."""
     _check_matrices(prefix, parts)
     projected = parts.get("weight_hr_l0")
@@ -292,8 +296,9 @@ def _recurrent(prefix: str, parts: Mapping[str, Tensor]) -> Recurrent:
         **options,
     )
     _check_parts(prefix, parts, module)  # before there is memory for what it claims
-    module = module.to_empty(device="cpu")
-    module.load_state_dict({leaf: tensor.float() for leaf, tensor in parts.items()})
+    if not shared:
+        module = module.to_empty(device="cpu")
+    module.load_state_dict({n: tensor.float() for n, tensor in parts.items()}, assign=shared)
     return module
 
 

@@ -218,7 +218,7 @@ class _Resolution:
     def _keep(self, base: str, weight: Tensor, mask: Tensor, source: str) -> None:
         check_mask(base, weight, mask)
         if weight.ndim == 2:
-            self.masks[base] = self.masks.get(base, mask) & mask
+            self.masks[base] = self.masks[base] & mask if base in self.masks else mask
         if source not in self.sources:
             self.sources.append(source)
 

@@ -227,14 +227,18 @@ def padded(sequences: Frames) -> tuple[Tensor, Tensor]:
     return nn.utils.rnn.pad_sequence(tensors, batch_first=True), lengths
 
 
-def float_levels(lstm: nn.LSTM, frames: Tensor, lengths: Tensor) -> list[Tensor]:
-    """Outputs of every level in float64, without dropout.
+def float_levels(
+    lstm: nn.LSTM, frames: Tensor, lengths: Tensor, weights: Mapping[str, Tensor] | None = None
+) -> list[Tensor]:
+    """Outputs of every level in float64, without dropout; one level at a time is in float64.
 
     Parameters
     ----------
     lstm : nn.LSTM
     frames : Tensor (B, T, X)
     lengths : int64 Tensor (B,)
+    weights : Mapping[str, Tensor], optional
+        Others than those of ``lstm``, by the same names, with both biases.
 
     Returns
     -------
@@ -243,32 +247,38 @@ def float_levels(lstm: nn.LSTM, frames: Tensor, lengths: Tensor) -> list[Tensor]
     """
     outputs, x = [], frames.double()
     for n in range(lstm.num_layers):
-        level = _level(lstm, n)
-        packed = nn.utils.rnn.pack_padded_sequence(
-            x, lengths, batch_first=True, enforce_sorted=False
-        )
-        with torch.no_grad():
-            x, _ = nn.utils.rnn.pad_packed_sequence(
-                level(packed)[0], batch_first=True, total_length=frames.shape[1]
-            )
+        x = _level_outputs(lstm, n, weights, x, lengths)
         outputs.append(x)
     return outputs
 
 
-def _level(lstm: nn.LSTM, n: int) -> nn.LSTM:
+@torch.no_grad()
+def _level_outputs(
+    lstm: nn.LSTM, n: int, weights: Mapping[str, Tensor] | None, x: Tensor, lengths: Tensor
+) -> Tensor:
+    level = _level(lstm, n, weights)
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    given, _ = level(packed)
+    return nn.utils.rnn.pad_packed_sequence(given, batch_first=True, total_length=x.shape[1])[0]
+
+
+def _level(lstm: nn.LSTM, n: int, weights: Mapping[str, Tensor] | None) -> nn.LSTM:
     """One level of a network as an LSTM of its own, float64."""
     given = (lstm.proj_size or lstm.hidden_size) * (1 + lstm.bidirectional)
     level = nn.LSTM(
         given if n else lstm.input_size,
         lstm.hidden_size,
-        bias=lstm.bias,
+        bias=lstm.bias or weights is not None,
         batch_first=True,
         bidirectional=lstm.bidirectional,
         proj_size=lstm.proj_size,
         dtype=torch.float64,
+        device="meta",  # no random numbers for what is replaced at once
     )
-    state = {name: getattr(lstm, name.replace("_l0", f"_l{n}")) for name in level.state_dict()}
-    level.load_state_dict({name: tensor.detach().double() for name, tensor in state.items()})
+    found = dict(lstm.named_parameters()) if weights is None else weights
+    names = {name: name.replace("_l0", f"_l{n}") for name in level.state_dict()}
+    state = {name: found[there].detach().double() for name, there in names.items()}
+    level.load_state_dict(state, assign=True)
     return level
 
 
@@ -297,8 +307,7 @@ def _states(lstm: nn.LSTM, formats: Formats, sequences: Frames) -> dict[str, Sat
         for end, layer in zip(suffixes(lstm), formats.layers, strict=True)
         for kind in ("pre", "cell", "output")
     }
-    given = real_tensors(lstm, None).items()
-    weights = {name: torch.from_numpy(array).double() for name, array in given}
+    weights = {name: torch.from_numpy(array) for name, array in real_tensors(lstm, None).items()}
     tally, (frames, lengths) = Tally(), padded(sequences)
     with torch.no_grad():
         HardwareExact(formats, 1 + lstm.bidirectional).levels(weights, frames, lengths, tally)

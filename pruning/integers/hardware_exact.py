@@ -26,6 +26,7 @@ from .formats import Formats, LayerFormats, gates_of
 __all__ = ["HardwareExact", "Tally", "gate_activations", "quantise_exact", "tanh_exact"]
 
 _EXACT_BITS = 53  # of float64
+_ROWS = 256  # of a matrix, rounded at once
 
 
 @dataclass
@@ -189,9 +190,9 @@ class HardwareExact:
 
         Parameters
         ----------
-        weights : Mapping[str, float64 Tensor]
-            By torch's names, pruned weights zero, with ``bias_l0``, ... the sum of both
-            biases. Quantised here.
+        weights : Mapping[str, Tensor]
+            By torch's names, of any float type, pruned weights zero, with ``bias_l0``, ... the
+            sum of both biases, float64. Quantised here.
         frames : Tensor
             (B, T, X), any float type; those at and after ``lengths`` are ignored.
         lengths : Tensor
@@ -247,6 +248,18 @@ def _take(x: Tensor, order: Tensor) -> Tensor:
     return torch.gather(x, 1, order[..., None].expand_as(x))
 
 
+def _matrix(real: Tensor, formats: GateFormats) -> Tensor:
+    """A weight rounded, float64; without a gradient some rows at a time, to save memory."""
+    if torch.is_grad_enabled() and real.requires_grad:
+        return quantise_exact(real.double(), formats)
+    parts = (formats,) if isinstance(formats, Fixed) else formats
+    rounded, count = torch.empty_like(real, dtype=torch.float64), len(parts)
+    for fixed, given, done in zip(parts, real.chunk(count), rounded.chunk(count), strict=True):
+        for at in range(0, len(given), _ROWS):
+            done[at : at + _ROWS] = quantise_exact(given[at : at + _ROWS].double(), fixed)
+    return rounded
+
+
 class _Layer:
     """One direction of one layer with its weights quantised."""
 
@@ -255,19 +268,19 @@ class _Layer:
     ) -> None:
         self.end, self.formats, self.tally = end, formats, tally
         self.act_bits = formats.hidden.width
-        self.ih = quantise_exact(weights[f"weight_ih{end}"], formats.weight_ih)
-        self.hh = quantise_exact(weights[f"weight_hh{end}"], formats.weight_hh).T
+        self.ih = _matrix(weights[f"weight_ih{end}"], formats.weight_ih)
+        self.hh = _matrix(weights[f"weight_hh{end}"], formats.weight_hh).T
         self.bias = quantise_exact(weights[f"bias{end}"], formats.state)
         hr = formats.weight_hr
-        self.hr = None if hr is None else quantise_exact(weights[f"weight_hr{end}"], hr).T
+        self.hr = None if hr is None else _matrix(weights[f"weight_hr{end}"], hr).T
         self._check_exact()
 
     def _check_exact(self) -> None:
         """No sum may need more bits than float64 holds."""
         x, r = self.formats.input, self.formats.output
         largest = [
-            self.ih.detach().abs().sum(1) * (-x.min * x.lsb),
-            self.hh.detach().abs().sum(0) * (-r.min * r.lsb),
+            torch.linalg.vector_norm(self.ih.detach(), 1, dim=1) * (-x.min * x.lsb),
+            torch.linalg.vector_norm(self.hh.detach(), 1, dim=0) * (-r.min * r.lsb),
             self.bias.detach().abs(),
         ]
         total = torch.stack(largest).sum(0).reshape(4, -1).amax(1).tolist()

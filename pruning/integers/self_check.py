@@ -7,8 +7,7 @@ arithmetic, bit for bit). Each is compared with the float network, layer by laye
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +24,7 @@ from ..files.pooling import pooled
 from .calibrate import float_levels, padded
 from .formats import Formats, check_network
 from .hardware_exact import HardwareExact, quantise_exact
-from .tensors import real_tensors, suffixes
+from .tensors import OnDemand, Real, real_tensors, suffixes
 
 __all__ = ["STAGES", "SelfCheckError", "StageError", "adding", "dequantised", "self_check"]
 
@@ -189,15 +188,18 @@ class _Stages:
 
     def outputs(self) -> dict[str, dict[str, Tensor]]:
         """Outputs of the real frames by stage and layer, the float network's first."""
-        quantised = dequantised(self.model)
         real, integer = self._head_of_float(), self._head_of_model()
+        reals = _reals(self.lstm, self.model)
         found = {
-            "float": (float_levels(self.lstm, self.frames, self.lengths), real),
-            "pruned": (float_levels(self._masked(), self.frames, self.lengths), real),
-            "weights": (float_levels(quantised, self.frames, self.lengths), integer),
-            "integer": (self._integer(quantised), integer),
+            "float": (self._levels(None), real),
+            "pruned": (self._levels(self._masked()), real),
+            "weights": (self._levels(reals), integer),
+            "integer": (self._integer(reals), integer),
         }
         return {s: self._named(s, levels, head) for s, (levels, head) in found.items()}
+
+    def _levels(self, weights: Mapping[str, Tensor] | None) -> list[Tensor]:
+        return float_levels(self.lstm, self.frames, self.lengths, weights)
 
     def _named(self, stage: str, levels: list[Tensor], head: _Affine | None) -> dict[str, Tensor]:
         live = torch.arange(self.frames.shape[1]) < self.lengths[:, None]
@@ -215,20 +217,26 @@ class _Stages:
             return taken
         return quantise_exact(taken, self.model.layers[-1].output)
 
-    def _masked(self) -> nn.LSTM:
-        plain = copy.deepcopy(self.lstm)
-        with torch.no_grad():
-            for end, layer in zip(suffixes(plain), self.model.layers, strict=True):
-                for kind, csb, *_ in layer.matrices:
-                    mask = torch.from_numpy(csb.to_mask())
-                    getattr(plain, kind + end).mul_(mask)
-        return plain
+    def _masked(self) -> Mapping[str, Tensor]:
+        """The float weights with the model's masks on them; biases as they are, or zero."""
+        given = dict(self.lstm.named_parameters())
+        masked = {
+            kind + end: csb
+            for end, layer in zip(suffixes(self.lstm), self.model.layers, strict=True)
+            for kind, csb, *_ in layer.matrices
+        }
 
-    def _integer(self, quantised: nn.LSTM) -> list[Tensor]:
+        def make(name: str) -> Tensor:
+            if name not in masked:
+                return given[name] if name in given else torch.zeros(4 * self.lstm.hidden_size)
+            return given[name].detach() * torch.from_numpy(masked[name].to_mask())
+
+        return OnDemand(given, make)
+
+    def _integer(self, reals: Mapping[str, Tensor]) -> list[Tensor]:
         exact = HardwareExact(Formats.of_model(self.model), self.model.directions)
-        weights = {n: torch.from_numpy(a) for n, a in real_tensors(quantised, None).items()}
         with torch.no_grad():
-            return exact.levels(weights, self.frames, self.lengths)
+            return exact.levels(reals, self.frames, self.lengths)
 
     def _head_of_float(self) -> _Affine | None:
         if self.head is None or self.model.head is None:
@@ -270,16 +278,31 @@ def dequantised(model: Model) -> nn.LSTM:
         proj_size=first.output_size if first.projection is not None else 0,
         dtype=torch.float64,
     )
+    reals = _reals(lstm, model)
     with torch.no_grad():
-        for end, layer in zip(suffixes(lstm), model.layers, strict=True):
-            _fill(lstm, end, layer)
+        for name, parameter in lstm.named_parameters():
+            parameter.copy_(reals[name])
     return lstm
 
 
-def _fill(lstm: nn.LSTM, end: str, layer: LstmLayer) -> None:
+def _reals(lstm: nn.LSTM, model: Model) -> Mapping[str, Tensor]:
+    """Weights of a model as reals, by the names of an LSTM of its size, and ``bias_l0``, ...
+
+    All of a bias is in ``bias_ih_l0``, ...; ``bias_l0`` is the sum of both.
+    """
+    layers = dict(zip(suffixes(lstm), model.layers, strict=True))
+    kinds = ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh", "bias")
+
+    def make(name: str) -> Tensor:
+        kind, _, end = name.partition("_l")
+        return torch.from_numpy(_real(layers[f"_l{end}"], kind))
+
+    return OnDemand([kind + end for end in layers for kind in kinds], make)
+
+
+def _real(layer: LstmLayer, kind: str) -> Real:
     for name, csb, formats, _ in layer.matrices:
-        parts = np.split(csb.to_dense(), len(formats))
-        reals = [f.dequantise(p) for f, p in zip(formats, parts, strict=True)]
-        getattr(lstm, name + end).copy_(torch.from_numpy(np.concatenate(reals)))
-    getattr(lstm, f"bias_ih{end}").copy_(torch.from_numpy(layer.state.dequantise(layer.bias)))
-    getattr(lstm, f"bias_hh{end}").zero_()
+        if name == kind:
+            return csb.to_real(formats)
+    bias = layer.state.dequantise(layer.bias)
+    return np.zeros_like(bias) if kind == "bias_hh" else bias

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from csb_format.fixed import Fixed, ends
 from csb_format.model import GateFormats
 from csb_format.precision import Precision
 
-__all__ = ["Real", "RealTensors", "magnitude", "real_tensors", "suffixes"]
+__all__ = ["OnDemand", "Real", "RealTensors", "magnitude", "real_tensors", "suffixes"]
 
 Real = npt.NDArray[np.floating]
 
@@ -50,6 +52,29 @@ class RealTensors(dict[str, Real]):
             return 0
         split = zip(parts, np.split(self[name], len(parts)), strict=True)
         return sum(fixed.saturations(part) for fixed, part in split)
+
+
+class OnDemand(Mapping[str, Tensor]):
+    """Tensors by torch's names, made whenever they are asked for, and not kept.
+
+    Parameters
+    ----------
+    names : iterable of str
+    make : callable
+        The tensor of a name.
+    """
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], Tensor]) -> None:
+        self._names, self._make = list(names), make
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def suffixes(lstm: nn.LSTM) -> list[str]:

@@ -151,7 +151,7 @@ def pack_checkpoint(
     SelfCheckError
         Naming the first stage beyond the bound.
     """
-    network = load_network(path, how.masks, calibration.sequences)
+    network = load_network(path, how.masks, calibration.sequences, shared=not how.qat_epochs)
     about = noted(network.imported, path)
     pool = pool_of(network, how.pool, path)
     lstm, head, masks = network.lstm(), network.head, network.masks
