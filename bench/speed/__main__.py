@@ -6,6 +6,8 @@ Contenders take turns in one run, so that ratios hold on a busy machine too.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +17,10 @@ from rich.table import Table
 
 from ..record import Rows, Smallest
 from . import exact_model, simulation, toolchain
-from .rows import write_rows
+from .rows import Row, write_rows
 
 SEED = 0
-PARTS = {
+PARTS: dict[str, Callable[[bool, list[str]], Iterable[Row]]] = {
     "simulation": simulation.rows,
     "toolchain": toolchain.rows,
     "exact-model": exact_model.rows,
@@ -29,6 +31,9 @@ def main(
     parts: Annotated[list[str] | None, typer.Argument(help="Which; all by default.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Rows whose name has this.")] = None,
+    before: Annotated[
+        Path | None, typer.Option(help="Checkout of an earlier commit, for the toolchain's rows.")
+    ] = None,
     smallest: Smallest = False,
 ) -> None:
     """Measure, print a table, write JSON."""
@@ -36,7 +41,10 @@ def main(
         raise typer.BadParameter(f"no part {unknown[0]}: choose among {', '.join(PARTS)}")
     found: Rows = []
     for part in parts or PARTS:
-        found += [row.plain(part) for row in PARTS[part](smallest, only or [""])]
+        measure = PARTS[part]
+        if part == "toolchain":
+            measure = partial(toolchain.rows, before=before)
+        found += [row.plain(part) for row in measure(smallest, only or [""])]
     Console(width=140).print(_table(found))
     if json and not only:
         write_rows(json, SEED, found, list(PARTS))
