@@ -21,9 +21,9 @@ from .balance import (
     outside,
     range_text,
 )
-from .bitstream import join_entries, split_entries
+from .entries.bitstream import join_entries, split_entries
+from .entries.gathering import Entries, gather, scatter
 from .fixed import Fixed, IntArray
-from .gathering import Entries, gather, scatter
 from .geometry import Geometry
 
 if TYPE_CHECKING:
@@ -332,7 +332,7 @@ class Csb:
         """
         geometry = self.geometry.merged(factor)
         offset = np.arange(self.geometry.banks) % factor * self.geometry.bank_width
-        index = self.indices.astype(np.int64) + offset
+        index = self.indices + offset.astype(np.uint16)  # no bank is wider than they can tell
         return Csb(geometry, self._folded(self.values, factor), self._folded(index, factor))
 
     def _folded(self, entries: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:

@@ -16,6 +16,8 @@ from .passes import Pass
 
 __all__ = ["bias_words", "matrix_memories", "matrix_words", "program_words"]
 
+_BLOCK = 1 << 17  # entries that become words at a time
+
 
 def matrix_words(groups: int, placed: Sequence[tuple[Pass, Csb]]) -> np.ndarray:
     """Words of all PEs, object array (groups, M); padding rows hold zeros.
@@ -52,10 +54,17 @@ def program_words(program: Sequence[Instruction], design: Design) -> list[int]:
 
 
 def _pass_words(given: Pass, matrix: Csb) -> np.ndarray:
-    """Object array (slots * k, M) of memory words."""
-    design, rows = given.placement.design, given.placement.rows
-    entries = np.stack([matrix.values, matrix.indices.astype(np.int64)], axis=-1)
-    placed = np.where(rows[..., None, None, None] < 0, 0, entries[rows])
+    """Object array (slots * k, M) of memory words, made of some rows at a time to save memory."""
+    design, rows, g = given.placement.design, given.placement.rows, matrix.geometry
+    step = max(1, _BLOCK // (design.pes * g.nonzeros * g.banks))
+    parts = (rows[at : at + step] for at in range(0, len(rows), step))
+    return np.concatenate([_slot_words(part, matrix, design) for part in parts])
+
+
+def _slot_words(rows: IntArray, matrix: Csb, design: Design) -> np.ndarray:
+    """Object array (n * k, M) of rows (n, M); -1 is no row, whose words are zeros."""
+    entries = np.stack([matrix.values[rows], matrix.indices[rows].astype(np.int64)], axis=-1)
+    placed = np.where(rows[..., None, None, None] < 0, 0, entries)
     widths = [design.value_bits, design.index_bits] * design.lanes
     words = join_fields(placed.reshape(*placed.shape[:3], -1), widths)
     return words.swapaxes(1, 2).reshape(-1, design.pes)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .balance import BoolArray, as_banks, pad_banks
-from .fixed import Fixed
-from .geometry import Geometry
+from ..balance import BoolArray, as_banks, pad_banks
+from ..fixed import Fixed
+from ..geometry import Geometry
 
 __all__ = ["Entries", "gather", "scatter"]
 

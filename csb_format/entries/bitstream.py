@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from .geometry import Geometry
-from .words import LIMB, join_limbs, split_limbs
+from ..geometry import Geometry
+from ..words import LIMB, join_limbs, split_limbs
 
 Limbs = npt.NDArray[np.uint64]
 

@@ -1,0 +1,1 @@
+"""Entries of packed matrices: gathered, scattered, and as a stream of bits."""
