@@ -29,6 +29,7 @@ ORDER: dict[str, list[str]] = {
         "geometry",
         "balance",
         "words",
+        "entries",
         "csb",
         "cells",
         "pooling",

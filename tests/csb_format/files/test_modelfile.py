@@ -179,9 +179,7 @@ def test_provenance_cannot_be_taken_for_the_checksum(path: Path) -> None:
     assert load_model(path).equals(model)
 
 
-def test_reading_packs_nothing(
-    path: Path, small: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reading_packs_nothing(path: Path, small: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(small)
     monkeypatch.setattr(Csb, "pack_bits", None)
     monkeypatch.setattr(Csb, "__post_init__", None)  # nor copies what was made for it
