@@ -177,10 +177,17 @@ def _commands(name: str, size: int, trees: list[Path]) -> list[Row]:
             every[-1][command][0] if len(trees) > 1 else None,
             every[0][command][0],
             None,
-            _memory(size, every[0][command][1] - of_tiny[command][1]),
+            _without_limit(command, _memory(size, every[0][command][1] - of_tiny[command][1])),
         )
         for command in COMMANDS
     ]
+
+
+def _without_limit(command: str, memory: dict[str, int]) -> dict[str, int]:
+    """Training has gradients and an optimizer's moments: three times the weights beside them."""
+    if command == "prune":
+        del memory["peak_limit_mib"]
+    return memory
 
 
 def _peaks(size: int, tree: Path) -> dict[str, tuple[float, int]]:
