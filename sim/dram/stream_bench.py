@@ -8,8 +8,8 @@ from amaranth.sim import Simulator
 
 from hdl.dram.matrix import MatrixImage, StreamedMatrix
 
-from ..run.block_ports import BlockPorts
 from ..run.errors import Hang
+from ..run.pysim import BlockPorts
 from ..run.streams import Ports
 from .memory import AxiMemory
 from .stream_cycles import Pause, no_pause

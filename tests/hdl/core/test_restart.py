@@ -18,8 +18,8 @@ from csb_format.random_models import random_frames, random_model
 from engine.reference import IntegerModel
 from hdl.core.core import Core
 from hdl.verilog import emit_verilog
-from sim.run.block_ports import BlockPorts
 from sim.run.free_running import restart_at
+from sim.run.pysim import BlockPorts
 from sim.run.scenario import Job, run_job
 
 OPTIONS = {"plain": {}, "deep": {"deep": True}, "compact": {"compact": True}}

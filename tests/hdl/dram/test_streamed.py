@@ -16,7 +16,7 @@ from hdl.dram.reader import BOUNDARY, ReadBus
 from sim.dram.memory import AxiMemory, Lateness
 from sim.dram.stream_bench import GroupTaker, run_stream, simulate_stream
 from sim.dram.stream_cycles import Pause, bursts, no_pause, stream_cycles
-from sim.run.block_ports import BlockPorts
+from sim.run.pysim import BlockPorts
 
 # M, N, E; index and value bits: groups of 20, 96, 112, 384 and 1,088 bits
 SHAPES = [(4, 1, 1, 1, 4), (8, 2, 1, 2, 4), (4, 2, 1, 2, 12), (8, 4, 1, 4, 8), (16, 4, 1, 1, 16)]

@@ -18,7 +18,7 @@ from hdl.dram.matrix import lay_out
 from hdl.dram.reader import ReadBus
 from hdl.dram.streamed_core import StreamedCore
 from sim.dram.memory import AxiMemory, Lateness
-from sim.run.block_ports import BlockPorts
+from sim.run.pysim import BlockPorts
 from sim.run.scenario import Job, run_job
 
 BASE = 1 << 16

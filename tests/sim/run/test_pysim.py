@@ -11,9 +11,8 @@ from amaranth.sim import Simulator
 
 from compiler.abi.states import Outcome
 from hdl.core.core import Core
-from sim.run.block_ports import BlockPorts
 from sim.run.errors import Hang
-from sim.run.pysim import simulate_amaranth
+from sim.run.pysim import BlockPorts, simulate_amaranth
 from sim.run.scenario import Job, run_job
 
 
