@@ -21,10 +21,23 @@ from csb_format.files.ownership import PlaceError
 
 from .errors import SimulationError
 
-__all__ = ["BUILDS", "FOLDER", "LIMIT", "builds_of_user", "cache_of_user", "in_use", "trim"]
+__all__ = [
+    "BUILDS",
+    "DONE",
+    "FOLDER",
+    "LIMIT",
+    "builds_of_user",
+    "cache_of_user",
+    "in_use",
+    "limit_bytes",
+    "trim",
+    "unwritable",
+]
 
 FOLDER, LIMIT = "SPARSEFLOW_CACHE", "SPARSEFLOW_CACHE_GB"
 BUILDS = "builds"
+DONE = "built"  # a file in builds that are finished
+TRIMMING = ".trim.lock"
 GIGABYTES = 4.0
 
 
@@ -59,25 +72,49 @@ def builds_of_user() -> Path | None:
 
 @contextmanager
 def in_use(build: Path) -> Iterator[None]:
-    """Keep a build from being removed; it counts as used now."""
-    build.parent.mkdir(parents=True, exist_ok=True)
-    with _mark(build).open("a") as file:
+    """Keep a build from being removed; it counts as used now.
+
+    Raises
+    ------
+    SimulationError
+        If nothing can be written there: no room, or no right.
+    """
+    try:
+        build.parent.mkdir(parents=True, exist_ok=True)
+        file = _mark(build).open("a")
+    except OSError as error:
+        raise SimulationError(unwritable(build.parent, error.strerror or "no room")) from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_SH)
         os.utime(file.fileno())
         yield
 
 
+def unwritable(builds: Path, why: str) -> str:
+    """What is said where builds cannot be kept."""
+    return f"{builds}: {why}, so no simulator can be kept there: make room, or set {FOLDER}"
+
+
 def trim(builds: Path) -> list[str]:
     """Remove builds that nobody uses, the longest unused first, until they fit; their names.
+
+    One process at a time: another one that removes builds now makes the same room.
 
     Raises
     ------
     SimulationError
         If the limit in the environment is no number.
     """
+    limit = limit_bytes()
+    with (builds / TRIMMING).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return _trimmed(builds, limit)
+
+
+def _trimmed(builds: Path, limit: int) -> list[str]:
     found = sorted((_last_use(build), build) for build in builds.iterdir() if _is_build(build))
     sizes = {build: _bytes(build) for _, build in found}
-    room, gone = limit_bytes() - sum(sizes.values()), list[str]()
+    room, gone = limit - sum(sizes.values()), list[str]()
     for _, build in found:
         if room >= 0:
             break
@@ -127,7 +164,10 @@ def _removed(build: Path) -> bool:
     with _mark(build).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            (build / DONE).unlink(missing_ok=True)  # first: half a build must not pass for one
+            shutil.rmtree(build)
+        except FileNotFoundError:  # somebody has removed it
+            return True
+        except OSError:  # in use, or not ours
             return False
-        shutil.rmtree(build, ignore_errors=True)
         return True

