@@ -32,6 +32,9 @@ VERILATOR_MAKE = (
 )
 
 
+# A tool begins once its guard is there: it ends at once if we are killed before.
+GATE = 'read -r go && exec "$0" "$@" </dev/null'
+
 # Variables by which a user's environment would change what tools do: cocotb's own, and those that
 # it hands on to simulators; Verilator's; of make, compilers and linkers; of Perl and Python.
 CHANGES_TOOLS = re.compile(
@@ -142,8 +145,8 @@ def _killed(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that does not outlive the block, nor do others of its group."""
     process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
+        ["sh", "-c", GATE, *command],
+        stdin=subprocess.PIPE,
         stdout=output,
         stderr=subprocess.STDOUT,
         env=environment() | dict(extra or {}),
@@ -152,6 +155,9 @@ def _killed(
     )
     try:
         with _guarded(process):
+            assert process.stdin is not None
+            with suppress(BrokenPipeError), process.stdin as gate:
+                gate.write(b"\n")
             yield process
     finally:
         with suppress(ProcessLookupError):
