@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import zip_longest
 
 from .verify import Verification
 
-__all__ = ["disagreement"]
+__all__ = ["disagreement", "with_others"]
 
 Beat = tuple[int, int]
 
@@ -38,6 +40,35 @@ def disagreement(one: Verification, other: Verification) -> str:
             found = f"{names[0]} in cycle {a.total}, {names[1]} in {b.total}"
             return f"level {level} ends on {found}"
     return ""
+
+
+def with_others(
+    found: Verification, asked: Mapping[str, int], run: Callable[[str, int], Verification]
+) -> Verification:
+    """The same with what other engines make of its first sequences.
+
+    Parameters
+    ----------
+    found : Verification
+        Where it is not exact nothing more is run.
+    asked : dict of str to int
+        Sequences, from the first on, by engine; 0 for none.
+    run : callable
+        Runs so many on an engine, with the options of ``found``.
+
+    Returns
+    -------
+    Verification
+        Up to the first engine that is not exact, or not like that of ``found``.
+    """
+    for engine, count in asked.items():
+        if count and found.exact:
+            few = min(count, found.sequences)
+            other, same = run(engine, few), found
+            if few < found.sequences:
+                same = run(found.simulator, few)
+            found = replace(found, beside=(*found.beside, other), apart=disagreement(same, other))
+    return found
 
 
 def _told(beat: Beat | None) -> str:

@@ -74,6 +74,10 @@ class Verification:
         What the model makes of it, of each level all sequences.
     before : tuple of Verification
         Of two directions each level is a run of its own: those of the levels before.
+    beside : tuple of Verification
+        Of first sequences that other engines have run too.
+    apart : str
+        Where another engine first gave something else, or in another cycle; empty if none did.
     """
 
     simulator: str
@@ -86,11 +90,14 @@ class Verification:
     stimulus: Stimulus
     traces: list[list[Trace]]
     before: tuple[Verification, ...] = ()
+    beside: tuple[Verification, ...] = ()
+    apart: str = ""
 
     @property
     def exact(self) -> bool:
-        """Whether every state and every cycle is as predicted."""
-        return self.comparison.mismatches == 0 and self.cycle_mismatch is None
+        """Whether every state and every cycle is as predicted, on all engines that ran."""
+        mine = self.comparison.mismatches == 0 and self.cycle_mismatch is None
+        return mine and not self.apart and all(other.exact for other in self.beside)
 
     @property
     def mismatches(self) -> int:

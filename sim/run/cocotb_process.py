@@ -24,10 +24,30 @@ VERILATOR_ARGS = [
 ]
 
 
-class FastVerilator(Verilator):
-    """cocotb's Verilator runner without ``--public-flat-rw``, which costs three quarters of speed.
+class LinkedVerilator(Verilator):
+    """cocotb's Verilator runner with variables for the makefile of the model.
 
-    Only top-level ports stay visible. It overrides a private method: cocotb is pinned.
+    It overrides a private method: cocotb is pinned.
+
+    Parameters
+    ----------
+    make : list of str
+        See :func:`sim.run.verilated.make_variables`.
+    """
+
+    def __init__(self, make: list[str]):
+        super().__init__()
+        self._make = make
+
+    def _build_command(self) -> Any:
+        verilate, make = super()._build_command()
+        return [verilate, [*make, *self._make]]
+
+
+class FastVerilator(LinkedVerilator):
+    """The same without ``--public-flat-rw``, which costs three quarters of speed.
+
+    Only top-level ports stay visible.
     """
 
     def _build_command(self) -> Any:
@@ -37,17 +57,20 @@ class FastVerilator(Verilator):
         return commands
 
 
-def _runner(simulator: str, probe: bool, waves: bool) -> tuple[Runner, list[str]]:
+def _runner(simulator: str, probe: bool, waves: bool, make: list[str]) -> tuple[Runner, list[str]]:
     if simulator == "icarus":
         # cocotb's dump of waveforms is SystemVerilog, which its runner sets
         return Icarus(), [] if waves else ["-g2005"]
-    return (Verilator() if probe else FastVerilator()), VERILATOR_ARGS
+    return (LinkedVerilator(make) if probe else FastVerilator(make)), VERILATOR_ARGS
 
 
 def main(action: str, path: str) -> None:
     """Run one action on a specification."""
     spec = json.loads(Path(path).read_text())
-    runner, arguments = _runner(spec["simulator"], spec["probe"] or spec["waves"], spec["waves"])
+    runner, arguments = _runner(
+        spec["simulator"], spec["probe"] or spec["waves"], spec["waves"], spec.get("make", [])
+    )
+    arguments = [*arguments, *spec.get("options", [])]
     if spec["waves"] and spec["simulator"] == "verilator":
         # the runner's is VCD; signals whose names start with _ are left out by default
         arguments = [*arguments, "--trace-fst", "--trace-structs", "--trace-underscore"]

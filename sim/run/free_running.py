@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from compiler.abi.states import Outcome
-from hdl.core.core import LANE_MODULE, PE_MODULE, PROJECTOR_MODULE
 from hdl.verilog import VerilogFiles
 
 from .builds import build_name, built, plain_sources, workplace
 from .errors import Hang, ToolFailed
 from .processes import TIMEOUT, scratch, tail, watched
 from .scenario import Job, Progress, Stage
+from .verilated import LIBRARY, bring_configuration, bring_library, make_variables, only, options_of
 from .verilog import VerilogRun, require_simulator
 
 __all__ = [
@@ -37,23 +37,14 @@ __all__ = [
     "simulate_free_running",
 ]
 
-CONFIGURATION = "blocks.vlt"
 HUNG = 9  # exit status of the program after a hang
 
 FLAGS = (
     *("--cc", "--exe", "--build", "-j", "2", "-O3", "-Wno-fatal"),
     *("--x-assign", "fast", "--x-initial", "fast", "--no-timing"),
     *("--output-split", "20000", "--output-split-cfuncs", "500"),
-    *("-MAKEFLAGS", "OPT_FAST=-O2", "-MAKEFLAGS", "OPT_GLOBAL=-O1"),
+    *("-MAKEFLAGS", "OPT_FAST=-O2"),
 )
-# One C++ unit needs no precompiled headers, which cost more than a small model itself; many units
-# are compiled in less memory, and side by side.
-ONE_UNIT = ("-MAKEFLAGS", "VM_PARALLEL_BUILDS=0")
-SMALL = 400_000  # characters of the top module's Verilog; some forty PEs
-# Of many PEs even these functions, one for each, are more than caches hold. Where ports of a PE
-# stay variables, all PEs share theirs; copying words into ports costs less than that, then.
-LARGE = 1_200_000  # some hundred and fifty PEs
-SHARED = ("-fno-dfg",)  # which would look through ports
 
 
 def simulate_free_running(
@@ -277,7 +268,7 @@ def _prepared(
         for image in files.images:
             shutil.copy(files.folder / image, places.run / image)
         tell("build")
-        seconds = built(places.build, lambda place: _build(files, place, timeout))
+        seconds = built(places.build, lambda place: _build(files, places.build, place, timeout))
         tell("run")
         words = _port_words(files)
         _write(job, places.run, words)
@@ -289,45 +280,21 @@ def free_name(files: VerilogFiles) -> str:
     return build_name(files, "verilator", "-free")
 
 
-def configuration(files: VerilogFiles) -> str:
-    """What Verilator is told of the design: blocks that are repeated stay functions of their own.
-
-    Inlined into one module they are code for every PE, which no cache holds.
-    """
-    repeated = (PE_MODULE, LANE_MODULE, PROJECTOR_MODULE)
-    names = (f"*_{module.rpartition('_')[2]}" for module in repeated)  # under any prefix
-    lines = (f'no_inline -module "{name}"' for name in names)
-    return "\n".join(
-        ["`verilator_config", *lines, *(_ports(files) if _size(files) >= LARGE else ())]
-    )
-
-
-def _size(files: VerilogFiles) -> int:
-    return files.paths[0].stat().st_size
-
-
-def _ports(files: VerilogFiles) -> list[str]:
-    """Inputs of a PE as variables of its own."""
-    (path,) = (path for path in files.paths if path.stem.endswith("_pe"))
-    names = re.findall(r"^  input (?:\[\d+:0\] )?(\w+);", path.read_text(), re.MULTILINE)
-    ports = [name for name in names if name not in ("clk", "rst")]
-    return [f'public_flat_rw -module "{path.stem}" -var "{name}"' for name in ports]
-
-
 def _source() -> str:
     return resources.files(__package__).joinpath("free_running.cpp").read_text()
 
 
-def _build(files: VerilogFiles, build: Path, timeout: float) -> None:
-    """Compile."""
+def _build(files: VerilogFiles, kept: Path, build: Path, timeout: float) -> None:
+    """Compile in a folder what is to be kept in another, or in the same."""
+    bring_library(kept, build, timeout, vpi=False)
     (build / "free_running.cpp").write_text(_source())
-    (build / CONFIGURATION).write_text(configuration(files) + "\n")
     command = [
         "verilator",
         *FLAGS,
-        *(ONE_UNIT if _size(files) < SMALL else ()),
-        *(SHARED if _size(files) >= LARGE else ()),
-        CONFIGURATION,
+        *(word for variable in make_variables(files) for word in ("-MAKEFLAGS", variable)),
+        *("-LDFLAGS", f"../{LIBRARY}"),
+        *options_of(files),
+        bring_configuration(files, build),
         *("--top-module", files.top, "--prefix", "Vmodel"),
         *("--Mdir", "objects", "-o", "simulation"),
         *plain_sources([path.resolve() for path in files.paths], build),
@@ -336,6 +303,7 @@ def _build(files: VerilogFiles, build: Path, timeout: float) -> None:
     with scratch(build / "build.log") as extra:
         watched("build", command, build / "build.log", timeout, folder=build, extra=extra)
     (build / "objects" / "simulation").rename(build / "simulation")
+    only(build, {"simulation", "build.log"})
 
 
 def _port_words(files: VerilogFiles) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from compiler.abi.states import Outcome
 from csb_format.extras import brought_by
@@ -20,6 +20,7 @@ from .errors import Hang, SimulationError, ToolFailed, noted
 from .logs import telling
 from .processes import TIMEOUT, scratch, tail, watched
 from .scenario import Job, Progress, Stage, write_job
+from .verilated import LIBRARY, bring_configuration, bring_library, make_variables, only, options_of
 
 __all__ = [
     "SIMULATOR",
@@ -185,20 +186,14 @@ def run_bench(
     fields = {"simulator": simulator, "probe": probe, "waves": waves, "bench": bench}
     fields["top"] = files.top
 
-    def make(place: Path) -> None:
-        sources = plain_sources([path.resolve() for path in files.paths], place)
-        spec = place / "spec.json"
-        spec.write_text(
-            json.dumps(fields | {"sources": sources, "build": str(place)}, allow_nan=False)
-        )
-        _process("build", spec, place / "build.log", timeout)
-
     with workplace(work, build_name(files, simulator, kind), builds) as places:
         for image in files.images:
             shutil.copy(files.folder / image, places.run / image)
         tell = stage or (lambda name: None)
         tell("build")
-        build_seconds = built(places.build, make)
+        build_seconds = built(
+            places.build, lambda place: _build(files, fields, places.build, place, timeout)
+        )
         tell("run")
         spec = places.run / "spec.json"
         spec.write_text(
@@ -209,6 +204,25 @@ def run_bench(
         prepare(places.run)
         _simulate(spec, timeout, progress)
         return read(places.run), build_seconds
+
+
+def _build(
+    files: VerilogFiles, fields: dict[str, Any], kept: Path, place: Path, timeout: float
+) -> None:
+    """Build in a folder what is to be kept in another, or in the same."""
+    told = fields | {"build": str(place)}
+    told["sources"] = plain_sources([path.resolve() for path in files.paths], place)
+    if fields["simulator"] == "verilator" and not fields["waves"]:  # which are in no library
+        bring_library(kept, place, timeout, vpi=True)
+        told["make"], told["options"] = make_variables(files), ["-LDFLAGS", LIBRARY]
+        if not fields["probe"]:
+            told["options"] += options_of(files)
+            told["sources"].append(str(place / bring_configuration(files, place)))
+    spec = place / "spec.json"
+    spec.write_text(json.dumps(told, allow_nan=False))
+    _process("build", spec, place / "build.log", timeout)
+    if fields["simulator"] == "verilator":  # objects take a hundred times as much as the program
+        only(place, {files.top, "build.log", spec.name})
 
 
 def _simulate(spec: Path, timeout: float, progress: Progress | None) -> None:

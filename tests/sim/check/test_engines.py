@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hdl.verilog import VerilogFiles, emit_verilog
-from sim.check.agree import disagreement
+from sim.check.agree import disagreement, with_others
 from sim.check.engines import (
     DRIVERS,
     ENGINE,
@@ -22,8 +22,8 @@ from sim.check.engines import (
 )
 from sim.check.verify import Verification, verify
 from sim.run.errors import SimulationError
-from sim.run.free_running import LARGE, configuration
 from sim.run.scenario import Job
+from sim.run.verilated import LARGE, configuration
 from tests.sim.conftest import locked
 
 NETWORKS: list[Any] = [
@@ -87,6 +87,24 @@ def test_where_two_engines_part_is_told(free: Verification) -> None:
     assert disagreement(free, changed(free, total=1)) == f"level 0 ends on {total}"
     more = replace(free, before=(free,))
     assert disagreement(free, more) == "verilator-free has run 1 levels, verilator-free 2"
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_engines_beside_must_give_the_same(free: Verification, late: int) -> None:
+    """Another engine runs the first sequences, and this one runs them again."""
+    ran: list[tuple[str, int]] = []
+
+    def run(engine: str, count: int) -> Verification:
+        ran.append((engine, count))
+        cycles = [cycle + late * (engine == "icarus") for cycle in free.run.outcome.cycles]
+        return replace(changed(free, cycles=cycles), simulator=engine)
+
+    found = with_others(free, {"icarus": 1, "verilator": 99, "none": 0}, run)
+    engines = ["icarus"] if late else ["icarus", "verilator"]
+    assert (found.exact, [one.simulator for one in found.beside]) == (not late, engines)
+    assert found.apart.startswith("level 0, payload 0: verilator-free gives" if late else "")
+    assert bool(found.apart) == bool(late)
+    assert ran == [("icarus", 1), (FREE, 1), ("verilator", free.sequences)][: 2 if late else 3]
 
 
 def test_a_planted_fault_is_found_and_diagnosed(
