@@ -17,7 +17,7 @@ from compiler.array.design import Array, Design
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
-from csb_format.arguments import known, place
+from csb_format.arguments import known, place, whole
 from csb_format.extras import needs
 from csb_format.files.folders import shared_folder, temporary_folder
 from csb_format.files.matrixfile import PackedMatrix, load_matrices, save_matrices
@@ -222,6 +222,8 @@ def verify(
     *,
     simulator: str = SimulateOptions.simulator,
     work: str | Path | None = None,
+    icarus: int = 0,
+    cocotb: int = SimulateOptions.cocotb,
     **options: Unpack[VerifyOptions],
 ) -> Verification:
     """Simulate the Verilog of an image and compare every state and every cycle with the models.
@@ -237,6 +239,9 @@ def verify(
     work : path, optional
         Folder for Verilog and simulator, kept; by default a temporary one. Several runs may
         share it; what others have put there under ``verilog``, ``build`` or ``run`` is refused.
+    icarus, cocotb : int
+        First sequences that cocotb runs too, on Icarus and on Verilator, from 0: they must give
+        the same payloads in the same cycles.
     **options
         ``load``, ``idle``, ``stall``, ``contexts``, ``builds``; see
         :func:`sim.check.verify.verify`.
@@ -244,7 +249,8 @@ def verify(
     Returns
     -------
     Verification
-        ``exact``, ``mismatches``, ``first`` (traced to gate, row, bank and cycle), ``steps``.
+        ``exact``, ``mismatches``, ``first`` (traced to gate, row, bank and cycle), ``steps``;
+        ``beside`` of the engines beside, ``apart`` where one of them differs.
 
     Raises
     ------
@@ -252,13 +258,22 @@ def verify(
         If a simulator cannot be run; a hang, a time-out and a failed tool are kinds of it.
     """
     with needs("simulate"):
+        from sim.check.agree import with_others
+        from sim.check.engines import require_engine
         from sim.check.verify import verify as run
 
     given = integers_for("sf.verify", image, sequences)
     check_verify(image, options, VerifyOptions.__annotations__)
+    asked = {"icarus": whole("icarus", icarus, 0), "verilator": whole("cocotb", cocotb, 0)}
+    for engine in (engine for engine, count in asked.items() if count):
+        require_engine(engine)
     model = IntegerModel(image.model)
     with _folder(work) as folder, emitted(image, folder) as (files, _):
-        return run(model, image, files, given, folder, simulator=simulator, **options)
+
+        def on(engine: str, count: int) -> Verification:
+            return run(model, image, files, given[:count], folder, simulator=engine, **options)
+
+        return with_others(on(simulator, len(given)), asked, on)
 
 
 @dataclass(frozen=True)

@@ -147,8 +147,10 @@ def test_compile_names_what_does_not_fit(model: Model) -> None:
 def test_verify_and_simulate_agree(tmp_path: Path, model: Model, frames: list[np.ndarray]) -> None:
     image = sf.compile(model, 4, 4)
     assert sf.emit(image.design, tmp_path / "blank").images == ()
-    shown = sf.verify(image, frames, simulator="icarus", work=tmp_path / "kept")
+    shown = sf.verify(image, frames, simulator="icarus", work=tmp_path / "kept", icarus=2)
     assert (shown.exact, shown.mismatches, shown.frames) == (True, 0, 7)
+    assert [(b.simulator, b.exact, b.frames) for b in shown.beside] == [("icarus", True, 7)]
+    assert shown.apart == ""
     assert (tmp_path / "kept" / "verilog" / "sparseflow.v").exists()
     found = sf.simulate(image, frames, simulator="icarus")
     assert found.cycles == shown.run.outcome.cycles[shown.stimulus.image.parts[0].beats_out - 1 ::

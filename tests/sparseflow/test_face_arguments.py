@@ -234,6 +234,8 @@ def test_images_and_places(function: Any, tmp_path: Path) -> None:
         ({"contexts": 0}, ValueError, "contexts = 0: must be at least 1"),
         ({"contexts": 2}, ValueError, r"the design keeps 1; sf\.compile\(contexts=2\)"),
         ({"load": "x"}, TypeError, "load = 'x': must be True or False"),
+        ({"icarus": -1}, ValueError, "icarus = -1: must be at least 0"),
+        ({"cocotb": "all"}, TypeError, "cocotb = 'all': must be a whole number"),
         ({"foo": 1}, TypeError, "no option 'foo': there are builds, contexts"),
     ],
 )
