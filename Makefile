@@ -83,7 +83,7 @@ lint: $(STAMP)  ## Style, format and types
 
 test: lint  ## lint, the quick cases of `make figures`, every test that is not marked slow
 	$(MAKE) --no-print-directory figures
-	@$(CLEAN_ENV) pytest -n 2 -m "not slow"
+	@$(CLEAN_ENV) pytest -n 2 -m "not slow" --cpu
 
 figures: $(STAMP)  ## The quick cases of the default suite, with the cells, against the baseline
 	@$(CLEAN_ENV) $(VENV)/bin/sparseflow regress examples/regress/default.toml --jobs 2 --fresh \

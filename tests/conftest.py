@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from csb_format.random_models import random_frames, random_model, random_network
 from csb_format.scales import DesignError
 from engine.reference import IntegerModel, Trace
 from sim.check.compare import Comparison, compare
+from tests.cpu_budget import *  # noqa: F403
 
 # Before torch is imported: spinning threads would take the cores from the simulators.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -35,6 +37,13 @@ os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
 # Examples follow from each test's source; slow machines are no failures.
 settings.register_profile("sparseflow", derandomize=True, deadline=None)
 settings.load_profile("sparseflow")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: garbage is looked for seldom, among what tests have made."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
