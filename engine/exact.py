@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from csb_format import Fixed, IntArray, Model
-from csb_format.cells.lstm import CellArithmetic
 
 from .exact_layer import ExactLayer, Place
+from .kernels.exact_loops import inside
 from .reference import Trace
 
 __all__ = ["FastModel", "State"]
@@ -151,18 +151,16 @@ class FastModel:
 
 
 def _advance(layer: ExactLayer, frames: IntArray, old: Trace) -> Trace:
-    batch, formats = len(frames), layer.layer
-    output = _checked(f"output of {layer.name}", old.output, formats.output_size, formats.output)
-    state = CellArithmetic(formats.hidden.width).state
-    cell = _checked(f"cell of {layer.name}", old.cell, formats.hidden_size, state)
-    if len(output) != batch or len(cell) != batch:
+    output = _checked(
+        f"output of {layer.name}", old.output, layer.layer.output_size, layer.layer.output
+    )
+    cell = _checked(f"cell of {layer.name}", old.cell, layer.layer.hidden_size, layer.state)
+    if len(output) != len(frames) or len(cell) != len(frames):
         raise ValueError(
-            f"x holds {batch} sequences, the state of {layer.name} {len(output)}: "
-            f"take it from start({batch})"
+            f"x holds {len(frames)} sequences, the state of {layer.name} {len(output)}: "
+            f"take it from start({len(frames)})"
         )
-    new = layer.zeros(batch)
-    layer.run(frames, np.arange(1, batch + 1), Trace(old.hidden, cell, output), new, Place())
-    return new
+    return layer.step(frames, output, cell)
 
 
 def _side_by_side(level: list[ExactLayer], frames: IntArray, ends: IntArray) -> Trace:
@@ -191,11 +189,13 @@ def _checked(name: str, array: npt.ArrayLike, size: int, fixed: Fixed) -> IntArr
         raise ValueError(f"{name} has shape {given.shape}: it must be (any number, {size})")
     if given.dtype.kind not in "iu":
         raise ValueError(f"{name} has dtype {given.dtype}: quantise it to integers first")
-    low, high = given.min(initial=0), given.max(initial=0)
-    if low < fixed.min or high > fixed.max:
+    wraps = given.dtype == np.uint64 and given.max(initial=0) > fixed.max
+    plain = np.ascontiguousarray(given, np.int64)
+    if wraps or not inside(plain, fixed.min, fixed.max):
+        low, high = given.min(), given.max()
         bad = int(low) if low < fixed.min else int(high)
         raise ValueError(
             f"{name} holds {bad}: its format {fixed} holds {fixed.min} to {fixed.max}; "
             "quantise it to this format"
         )
-    return np.ascontiguousarray(given, np.int64)
+    return plain

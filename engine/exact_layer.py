@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,19 +14,20 @@ from csb_format.cells.lstm import CellArithmetic
 from csb_format.cells.piecewise import GUARD_BITS
 from csb_format.scales import Scales
 
+from .kernels.cell_loops import Activation, Cells
 from .kernels.exact_loops import (
     LANES,
     UNROLL,
-    WIDTH,
-    Activation,
-    LayerTables,
+    Matrices,
+    Results,
+    Runs,
     Tile,
-    finish_cells,
-    finish_projection,
-    run_one,
+    run_rows,
     run_tile,
+    run_tiles,
 )
-from .kernels.product_loops import MANY, Rows
+from .kernels.lanes import WIDTH
+from .kernels.product_loops import MANY, Rows, Tiles
 from .products import IntegerProduct, row_major
 from .reference import Trace
 
@@ -39,9 +41,8 @@ class Place(NamedTuple):
     hidden: int = 0
     output: int = 0
 
-    def columns(self, hidden: int, output: int) -> tuple[slice, slice]:
-        """Columns of so many hidden and output elements."""
-        return slice(self.hidden, self.hidden + hidden), slice(self.output, self.output + output)
+
+_HERE = Place()
 
 
 class _Types(NamedTuple):
@@ -55,30 +56,6 @@ class _Types(NamedTuple):
 
 _SHORT = _Types(np.int16, np.int32, 16, 1 << 31)
 _FLOAT = _Types(np.float32, np.float64, 25, 1 << 53)
-
-
-class _Run(NamedTuple):
-    """Sequences that one loop runs, the longest first: frames and states of each."""
-
-    first: IntArray  # (B,)
-    end: IntArray  # (B,), behind the last
-    r: IntArray  # (B, R)
-    c: IntArray  # (B, H)
-
-    @property
-    def steps(self) -> int:
-        """Of the longest."""
-        return int(self.end[0] - self.first[0])
-
-    def frame(self, reverse: bool) -> int:
-        """The first that the longest takes."""
-        return int(self.end[0]) - 1 if reverse else int(self.first[0])
-
-    def after(self, steps: int, reverse: bool, r: IntArray, c: IntArray, n: int) -> _Run:
-        """What is left of the longest, with the states of row ``n``."""
-        first, end = self.first[:1], self.end[:1]
-        span = (first, end - steps) if reverse else (first + steps, end)
-        return _Run(*span, r[n : n + 1], c[n : n + 1])
 
 
 @dataclass(frozen=True)
@@ -108,12 +85,12 @@ class _Costs:
 
 
 # Fitted to ``python -m bench.speed exact-model``, whose figures are in bench/results/speed.json.
-_ALONE = _Costs(call=8200, entry=0.025, unit=14)
-_MANY = _Costs(call=15000, entry=0.04, unit=64)  # sequences at once, in registers
-_ALONE_PLAIN = _Costs(call=0, entry=0.25, unit=35)
+_ALONE = _Costs(call=2500, entry=0.03, unit=5)
+_MANY = _Costs(call=2500, entry=0.05, unit=32)  # sequences at once, in registers
+_ALONE_PLAIN = _Costs(call=2000, entry=0.27, unit=10)
 _TILES = {
-    _SHORT: _Costs(5000, 1.6, 0, 0.016, 15),
-    _FLOAT: _Costs(5000, 1.3, 0, 0.03, 17),
+    _SHORT: _Costs(5500, 1.6, 0, 0.015, 10),
+    _FLOAT: _Costs(5000, 1.1, 0, 0.043, 9),
 }
 
 
@@ -134,8 +111,11 @@ class ExactLayer:
 
     def __init__(self, layer: LstmLayer, name: str):
         self.layer, self.name = layer, name
-        self.tables = _tables(layer, name)
+        #: Format of cell states.
+        self.state = CellArithmetic(layer.hidden.width).state
+        self._cells, self._rows = _cells(layer, name), _all_rows(layer)
         self._products = _products(layer) if self._cost(_ALONE) < self._cost(_ALONE_PLAIN) else []
+        self._tiles = _tiles(self._products)
         #: Numbers of sequences side by side; none where no pair holds them exactly.
         self.types = next((t for t in (_SHORT, _FLOAT) if _holds(t, layer)), None)
         #: Sequences that are faster side by side than one by one.
@@ -146,8 +126,7 @@ class ExactLayer:
         """Bytes of weights and indices that a step of one sequence reads."""
         if self._products:
             return sum(product.bytes for product in self._products)
-        rows = (self.tables.ih, self.tables.hh, self.tables.hr)
-        return sum(part.nbytes for matrix in rows for part in matrix)
+        return sum(part.nbytes for matrix in self._rows for part in matrix)
 
     def zeros(self, batch: int) -> Trace:
         """The states of so many sequences before their first step."""
@@ -172,117 +151,69 @@ class ExactLayer:
         """
         lengths = np.diff(ends, prepend=0)
         order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
-        for n in range(0, len(order), LANES):
-            some = order[n : n + LANES]
-            first = ends[some] - lengths[some]
-            given = _Run(first, ends[some], start.output[some], start.cell[some])
-            left = self._side_by_side(frames, given, results, place)
-            for alone in self._in_registers(frames, left, results, place):
-                self._alone(frames, alone, results, place)
+        end = ends[order]
+        states = start.output[order], start.cell[order]
+        self._run(Runs(frames, end - lengths[order], end, *states, place.reverse), results, place)
 
-    def _side_by_side(
-        self, frames: IntArray, given: _Run, results: Trace, place: Place
-    ) -> list[_Run]:
+    def step(self, frames: IntArray, r: IntArray, c: IntArray) -> Trace:
+        """One step of B sequences.
+
+        Parameters
+        ----------
+        frames, r, c : int64 arrays (B, X), (B, R), (B, H)
+            Frame, recurrent and cell state of each; left as they are.
+
+        Returns
+        -------
+        Trace
+            The states afterwards.
+        """
+        first, end = _one_each(len(frames))
+        new = Trace(np.empty_like(c), np.empty_like(c), np.empty_like(r))
+        self._run(Runs(frames, first, end, r.copy(), c.copy(), False), new, _HERE)
+        return new
+
+    def _run(self, runs: Runs, results: Trace, place: Place) -> None:
+        into = Results(results.hidden, results.cell, results.output, place.hidden, place.output)
+        if self.fewest <= min(LANES, len(runs.first)):
+            runs = self._side_by_side(runs, into)
+        if self._tiles:
+            run_tiles(self._cells, self._tiles, runs, into)
+        else:
+            run_rows(self._cells, *self._rows, runs, into)
+
+    def _side_by_side(self, runs: Runs, results: Results) -> Runs:
         """Run sequences together as long as there are enough of them; what is left of each."""
-        each = [_Run(*(part[n : n + 1] for part in given)) for n in range(len(given.first))]
-        if len(each) < self.fewest:
-            return each
-        steps = int((given.end - given.first)[self.fewest - 1])
-        first, end = _spans(given, steps, place.reverse)
-        lanes = self._tile(given)
-        rest = ((place.hidden, place.output), results.hidden, results.cell, results.output)
-        run_tile(self.tables, frames, (first, end), place.reverse, lanes, *rest)
-        states = (lanes.r.T.astype(np.int64), lanes.c.T.astype(np.int64))
-        left = (run.after(steps, place.reverse, *states, n) for n, run in enumerate(each))
-        return [run for run in left if run.steps > 0]
+        frames, first, end, r, c, reverse = runs
+        done = np.zeros_like(first)
+        for n in range(0, len(done) - self.fewest + 1, LANES):
+            of = slice(n, n + LANES)
+            some = Runs(frames, first[of], end[of], r[of], c[of], reverse)
+            done[of] = self._run_tile(some, results)
+        first, end = (first, end - done) if reverse else (first + done, end)
+        left = first < end
+        return Runs(frames, first[left], end[left], r[left], c[left], reverse)
 
-    def _in_registers(
-        self, frames: IntArray, given: list[_Run], results: Trace, place: Place
-    ) -> list[_Run]:
-        """Run ``MANY`` at a time, the longest, until fewer are left; what is left of those."""
-        while self._products and len(given) >= MANY:
-            given.sort(key=lambda run: run.steps)
-            some, given = given[-MANY:], given[:-MANY]
-            steps = some[0].steps
-            states = self._run_many(frames, some, steps, results, place)
-            later = (run.after(steps, place.reverse, *states, n) for n, run in enumerate(some))
-            given += [run for run in later if run.steps]
-        return given
+    def _run_tile(self, runs: Runs, results: Results) -> IntArray:
+        """Steps of each that were run; states of ``runs`` are then those behind them."""
+        lengths = runs.end - runs.first
+        steps = np.minimum(lengths, lengths[self.fewest - 1])
+        first = runs.end - steps if runs.reverse else runs.first
+        tile = self._tile(runs)
+        given = runs._replace(first=first, end=first + steps)
+        run_tile(self._cells, *self._rows, given, tile, results)
+        runs.r[:], runs.c[:] = tile.r.T[: len(runs.r)], tile.c.T[: len(runs.c)]
+        return np.asarray(steps, np.int64)
 
-    def _run_many(
-        self, frames: IntArray, runs: list[_Run], steps: int, results: Trace, place: Place
-    ) -> tuple[IntArray, IntArray]:
-        """So many steps of ``MANY`` sequences; recurrent and cell states afterwards."""
-        r, c = (
-            np.concatenate(part) for part in zip(*((run.r, run.c) for run in runs), strict=True)
-        )
-        h, sums = (
-            np.zeros_like(c),
-            [np.zeros((MANY, p.padded_rows), np.int64) for p in self._products],
-        )
-        ih, hh, *hr = self._products
-        at = np.array([run.frame(place.reverse) for run in runs])
-        units, outputs = place.columns(c.shape[1], r.shape[1])
-        for _ in range(steps):
-            ih.add_many(frames[at], sums[0])
-            hh.add_many(r, sums[1])
-            for n in range(MANY):
-                finish_cells(self.tables, sums[0][n], sums[1][n], c[n], h[n])
-            if hr:
-                hr[0].add_many(h, sums[2])
-                for n in range(MANY):
-                    finish_projection(self.tables, sums[2][n], r[n])
-            else:
-                r[:] = h
-            results.hidden[at, units], results.cell[at, units] = h, c
-            results.output[at, outputs] = r
-            at += -1 if place.reverse else 1
-        return r, c
-
-    def _tile(self, given: _Run) -> Tile:
+    def _tile(self, runs: Runs) -> Tile:
         assert self.types is not None
-        lanes = -(-len(given.first) // WIDTH) * WIDTH
+        lanes = -(-len(runs.first) // WIDTH) * WIDTH
         state, total = self.types.state, self.types.sum
-        sizes = (self.layer.input_size, given.r.shape[1], given.c.shape[1], given.c.shape[1])
+        sizes = (self.layer.input_size, runs.r.shape[1], runs.c.shape[1], runs.c.shape[1])
         kinds = (state, state, np.int32, state)
         x, r, c, h = (np.zeros((n, lanes), kind) for n, kind in zip(sizes, kinds, strict=True))
-        r[:, : len(given.r)], c[:, : len(given.c)] = given.r.T, given.c.T
-        return Tile(x, r, c, h, np.zeros((4, lanes), np.int64), np.zeros(lanes, total))
-
-    def _alone(self, frames: IntArray, given: _Run, results: Trace, place: Place) -> None:
-        span = (int(given.first[0]), int(given.end[0]))
-        state = (given.r[0].copy(), given.c[0].copy())
-        if self._products:
-            self._run_permuted(frames, span, state, results, place)
-            return
-        rest = ((place.hidden, place.output), results.hidden, results.cell, results.output)
-        run_one(self.tables, frames, span, place.reverse, state, *rest)
-
-    def _run_permuted(
-        self,
-        frames: IntArray,
-        span: tuple[int, int],
-        state: tuple[IntArray, IntArray],
-        results: Trace,
-        place: Place,
-    ) -> None:
-        """As :func:`run_one`, with products that read banks in registers."""
-        ih, hh, *hr = self._products
-        (r, c), sums = state, [np.zeros(p.padded_rows, np.int64) for p in self._products]
-        h = np.zeros(len(c), np.int64)
-        units, outputs = place.columns(len(c), len(r))
-        for t in reversed(range(*span)) if place.reverse else range(*span):
-            ih.add(frames[t], sums[0])
-            hh.add(r, sums[1])
-            finish_cells(self.tables, sums[0], sums[1], c, h)
-            if hr:
-                hr[0].add(h, sums[2])
-                finish_projection(self.tables, sums[2], r)
-            else:
-                r[:] = h
-            results.hidden[t, units] = h
-            results.cell[t, units] = c
-            results.output[t, outputs] = r
+        r[:, : len(runs.r)], c[:, : len(runs.c)] = runs.r.T, runs.c.T
+        return Tile(x, r, c, h, np.zeros(lanes, total))
 
     def _fewest(self) -> int:
         if self.types is None:
@@ -293,15 +224,14 @@ class ExactLayer:
         return next(counts, LANES + 1)
 
     def _cost(self, costs: _Costs, lanes: int = 1) -> float:
-        rows = (self.tables.ih, self.tables.hh, self.tables.hr)
-        return costs.of(sum(m.values.size for m in rows), self.layer.hidden_size, lanes)
+        entries = sum(matrix.values.size for matrix in self._rows)
+        return costs.of(entries, self.layer.hidden_size, lanes)
 
 
-def _spans(given: _Run, steps: int, reverse: bool) -> tuple[IntArray, IntArray]:
-    """Frames of so many steps of each sequence, the first that it takes."""
-    if reverse:
-        return np.maximum(given.first, given.end - steps), given.end
-    return given.first, np.minimum(given.end, given.first + steps)
+@cache
+def _one_each(batch: int) -> tuple[IntArray, IntArray]:
+    """First frames of so many sequences of one frame, and those behind them."""
+    return np.arange(batch), np.arange(1, batch + 1)
 
 
 def _holds(types: _Types, layer: LstmLayer) -> bool:
@@ -326,11 +256,7 @@ def _bounds(layer: LstmLayer) -> list[int]:
 
 def _products(layer: LstmLayer) -> list[IntegerProduct]:
     """Products of one vector of int16 in registers; none if not all can be had."""
-    order = _unit_major(layer)
-    given = [
-        (_reordered(layer.weight_ih, order), layer.input),
-        (_reordered(layer.weight_hh, order), layer.output),
-    ]
+    given = [(layer.weight_ih, layer.input), (layer.weight_hh, layer.output)]
     if layer.projection is not None:
         given.append((layer.projection.weight, layer.hidden))
     if any(f.width > 16 for _, f in given):
@@ -339,34 +265,30 @@ def _products(layer: LstmLayer) -> list[IntegerProduct]:
     return made if all(p.permutes for p in made) else []
 
 
-def _unit_major(layer: LstmLayer) -> IntArray:
-    """Rows of the gates in the order unit, gate."""
-    return np.arange(4 * layer.hidden_size).reshape(4, -1).T.ravel()
+def _tiles(products: list[IntegerProduct]) -> Matrices | None:
+    tables = [product.table for product in products if isinstance(product.table, Tiles)]
+    if not tables:
+        return None
+    ih, hh, *hr = tables
+    return Matrices(ih, hh, hr[0] if hr else hh._replace(rows=0))
 
 
-def _reordered(matrix: Csb, order: IntArray) -> Csb:
-    return Csb(matrix.geometry, matrix.values[order], matrix.indices[order])
+def _all_rows(layer: LstmLayer) -> tuple[Rows, Rows, Rows]:
+    """Of ih, hh and the projection, which has no rows where there is none."""
+    projection = None if layer.projection is None else layer.projection.weight
+    return _rows(layer.weight_ih), _rows(layer.weight_hh), _rows(projection)
 
 
-def _tables(layer: LstmLayer, name: str) -> LayerTables:
+def _cells(layer: LstmLayer, name: str) -> Cells:
     arithmetic, scales = CellArithmetic(layer.hidden.width), Scales.of(layer)
     bounds = _bounds(layer)
     gates = zip(scales.align_ih, scales.align_hh, scales.shift, strict=True)
     for left_ih, left_hh, right in gates:
         _check_sum(name, (bounds[0] << left_ih) + (bounds[1] << left_hh), right)
-    left, right, largest = _projection(layer.projection, layer.hidden, name)
-    order = _unit_major(layer)
-    return LayerTables(
-        _rows(layer.weight_ih, order),
-        _rows(layer.weight_hh, order),
-        _rows(None if layer.projection is None else layer.projection.weight),
-        layer.bias[order],
-        np.array(scales.align_ih, np.int64),
-        np.array(scales.align_hh, np.int64),
-        np.array(scales.shift, np.int64),
-        left,
-        right,
-        largest,
+    return Cells(
+        np.ascontiguousarray(layer.bias, np.int64),
+        np.array([scales.align_ih, scales.align_hh, scales.shift], np.int64),
+        *_projection(layer.projection, layer.hidden, name),
         _activation(arithmetic),
     )
 
@@ -389,18 +311,16 @@ def _check_sum(name: str, bound: int, shift: int) -> None:
         )
 
 
-def _rows(csb: Csb | None, order: IntArray | None = None) -> Rows:
+def _rows(csb: Csb | None) -> Rows:
     if csb is None:
         return Rows(np.zeros((0, UNROLL), np.int32), np.zeros((0, UNROLL), np.uint16))
-    return row_major(csb, csb.values, order, UNROLL)
+    return row_major(csb, csb.values, UNROLL)
 
 
 def _activation(arithmetic: CellArithmetic) -> Activation:
     table = arithmetic.piecewise
-    base, rise = table.table
     return Activation(
-        base,
-        rise,
+        Activation.entries(*table.table),
         (1 << table.magnitude_bits) - 1,
         table.offset_bits,
         table.table_frac,

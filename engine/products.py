@@ -30,6 +30,11 @@ class _Product:
         self._table, self._loop = table, loop
 
     @property
+    def table(self) -> Rows | Tiles:
+        """Entries in the order in which a compiled loop reads them."""
+        return self._table
+
+    @property
     def permutes(self) -> bool:
         """Whether banks are read in registers; else by address, which any CPU can."""
         return isinstance(self._table, Tiles)
@@ -147,7 +152,6 @@ class IntegerProduct(_Product):
             merged = _merged(matrix, SHORTS)
             values = merged.values.astype(np.int8 if byte else np.int16)
             loop = kernels.add_bytes if byte else kernels.add_shorts
-            self._many = kernels.add_many_bytes if byte else kernels.add_many_shorts
             super().__init__(matrix, _tiles(merged, values, SHORTS, 2), loop)
         else:
             super().__init__(matrix, row_major(matrix, matrix.values), kernels.add_rows)
@@ -176,19 +180,6 @@ class IntegerProduct(_Product):
         self._check_range(vector)
         return self._product(vector.astype(np.int64))
 
-    def add_many(self, x: IntArray, y: IntArray) -> None:
-        """As ``add``, of ``MANY`` vectors at once; only where it ``permutes``.
-
-        Parameters
-        ----------
-        x : int64 array (MANY, columns)
-            In range; contiguous.
-        y : int64 array (MANY, padded_rows)
-            Contiguous.
-        """
-        assert isinstance(self._table, Tiles)
-        self._many(self._table, x, y)
-
     def _check_range(self, vector: npt.NDArray[Any]) -> None:
         low, high = int(vector.min()), int(vector.max())
         if low < self._vector.min or high > self._vector.max:
@@ -202,7 +193,6 @@ class IntegerProduct(_Product):
 def row_major(
     matrix: Csb,
     values: npt.NDArray[Any],
-    order: IntArray | None = None,
     multiple: int = 1,
 ) -> Rows:
     """Entries row by row, padded with zeros of column 0.
@@ -213,8 +203,6 @@ def row_major(
         Gives the columns.
     values : array (rows, nonzeros, banks)
         Of the same entries.
-    order : int array (rows,), optional
-        Row of the matrix that stands in each row of the result.
     multiple : int
         Of the entries in a row.
     """
@@ -226,7 +214,7 @@ def row_major(
     real = matrix.column_indices < g.columns
     found[:, :entries] = values.reshape(g.rows, -1)
     columns[:, :entries] = np.where(real, matrix.column_indices, 0).reshape(g.rows, -1)
-    return Rows(found, columns) if order is None else Rows(found[order], columns[order])
+    return Rows(found, columns)
 
 
 def _scaled(values: npt.NDArray[Any], scale: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -271,6 +259,7 @@ def _tiles(matrix: Csb, values: npt.NDArray[Any], lanes: int, pair: int) -> Tile
         registers * lanes,
         registers,
         g.columns,
+        -(-g.rows // BLOCK) * BLOCK,
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from csb_format.extras import needs
@@ -10,7 +13,7 @@ from csb_format.extras import needs
 with needs("cpu"):
     import numba
 
-__all__ = ["compiled", "compiled_into", "compiled_sums"]
+__all__ = ["compiled", "compiled_into", "compiled_sums", "sources"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -18,9 +21,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 def compiled(function: _Function) -> _Function:
     """``numba.njit``, cached beside the source, else in the user's cache, else not at all.
 
-    "contract" only lets LLVM fuse a product and a sum. Numba looks at the file of the
-    outermost function alone to see whether its cache is stale, so keep what calls each
-    other in one file.
+    "contract" only lets LLVM fuse a product and a sum.
     """
     return _made(function, {"contract"})
 
@@ -35,10 +36,22 @@ def compiled_into(function: _Function) -> _Function:
     return _made(function, {"contract"}, inline="always")
 
 
+@cache
+def sources() -> str:
+    """Digest of all files of loops."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+
 def _made(function: _Function, freedom: set[str], **more: Any) -> _Function:
     options: dict[str, Any] = {"fastmath": freedom, "error_model": "numpy", **more}
     try:
-        made: _Function = numba.njit(cache=True, **options)(function)
+        made: Any = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba finds no folder that it may write
         made = numba.njit(**options)(function)
-    return made
+    # Numba would look at the file of the outermost function alone to see whether its cache is
+    # stale; what it calls is in other files.
+    if index := getattr(made._cache, "_cache_file", None):
+        index._source_stamp = sources()
+    found: _Function = made
+    return found

@@ -1,7 +1,7 @@
-"""Compiled loops of :mod:`engine.exact`; they check nothing and trust their caller.
+"""Compiled loops of :mod:`engine.exact` over the steps of sequences.
 
-All are in one file, and take every constant of the formats as an argument, because numba
-only looks at the file of the outermost function to see whether its cache is stale.
+They check nothing and trust their caller. All of a run is one call: a call as such takes as
+long as a step of a small layer.
 """
 
 from __future__ import annotations
@@ -13,58 +13,59 @@ import numpy.typing as npt
 
 from csb_format import IntArray
 
+from .cell_loops import (
+    Cells,
+    finish_cells,
+    finish_projection,
+    finish_unit,
+    preactivation,
+    projected,
+)
 from .compiled import compiled as _compiled
 from .compiled import compiled_into as _compiled_into
-from .product_loops import Rows
+from .lanes import WIDTH, read_longs, write_longs
+from .product_loops import MANY, Rows, Tiles, add_integers, add_many_integers, add_rows
 
 __all__ = [
     "LANES",
     "UNROLL",
-    "WIDTH",
-    "Activation",
-    "LayerTables",
+    "Matrices",
+    "Results",
+    "Runs",
     "Tile",
-    "finish_cells",
-    "finish_projection",
-    "run_one",
+    "inside",
+    "run_rows",
     "run_tile",
+    "run_tiles",
 ]
 
 LANES = 64  # sequences side by side, at most: two cache lines of int16
-WIDTH = 8  # lanes are worked on in multiples of it
 UNROLL = 4  # entries of a row added at a time; rows are padded to a multiple
-
-_Int = Any  # int64 in compiled code; an int or a NumPy scalar to a type checker
-
-
-class Activation(NamedTuple):
-    """Table and binary points of :class:`csb_format.cells.piecewise.Piecewise` and the cell."""
-
-    base: IntArray
-    rise: IntArray
-    last: int  # largest argument of the table
-    offset_bits: int
-    table_frac: int
-    guard_bits: int
-    gate_frac: int
-    lift: int
-    state_max: int
+FEWEST = 3  # sequences that take ``MANY`` at once, some of them idle: it costs as much as two
 
 
-class LayerTables(NamedTuple):
-    """One layer; rows of its gates are in the order unit, gate."""
+class Runs(NamedTuple):
+    """Sequences of one layer, the longest first, and where their results go.
 
-    ih: Rows
-    hh: Rows
-    hr: Rows
-    bias: IntArray  # (4H,)
-    left_ih: IntArray  # (4,)
-    left_hh: IntArray  # (4,)
-    right: IntArray  # (4,)
-    project_left: int
-    project_right: int
-    project_max: int
-    activation: Activation
+    Frames of all sequences lie one after the other; a step's results lie in its frame's row.
+    """
+
+    frames: IntArray  # (F, X)
+    first: IntArray  # (B,): first frame of each
+    end: IntArray  # (B,): behind the last
+    r: IntArray  # (B, R): recurrent states before the first step; overwritten
+    c: IntArray  # (B, H): cell states; overwritten
+    reverse: bool  # from the last frame to the first
+
+
+class Results(NamedTuple):
+    """States after every step, with the columns where those of a direction begin."""
+
+    hidden: IntArray  # (F, any number)
+    cell: IntArray
+    output: IntArray
+    at: int  # in hidden and cell
+    at_output: int
 
 
 class Tile(NamedTuple):
@@ -74,162 +75,164 @@ class Tile(NamedTuple):
     r: npt.NDArray[Any]  # (R, lanes): recurrent states
     c: npt.NDArray[Any]  # (H, lanes): cell states
     h: npt.NDArray[Any]  # (H, lanes): hidden states
-    pre: npt.NDArray[Any]  # (4, lanes): gates of a unit
     total: npt.NDArray[Any]  # (lanes,): gives the type of sums
 
 
 @_compiled
-def _round(value: _Int, shift: _Int) -> _Int:
-    return (value + ((1 << shift) >> 1)) >> shift
+def inside(array: IntArray, low: int, high: int) -> bool:
+    """Whether all numbers (any, any) are within a range."""
+    outside = 0
+    for value in array.ravel():
+        outside |= (value < low) | (value > high)
+    return outside == 0
 
 
 @_compiled
-def _clip(value: _Int, largest: _Int) -> _Int:
-    return max(-largest - 1, min(value, largest))
+def _keep(results: Results, t: int, h: IntArray, c: IntArray, r: IntArray) -> None:
+    results.hidden[t, results.at : results.at + len(h)] = h
+    results.cell[t, results.at : results.at + len(c)] = c
+    results.output[t, results.at_output : results.at_output + len(r)] = r
 
 
 @_compiled
-def _magnitude(z: _Int, a: Activation) -> _Int:
-    z = min(z, a.last)
-    segment = np.uint16(z >> a.offset_bits)
-    offset = z & ((1 << a.offset_bits) - 1)
-    return a.base[segment] + _round(a.rise[segment] * offset, a.offset_bits)
-
-
-@_compiled
-def _tanh(x: _Int, a: Activation) -> _Int:
-    size = _round(_magnitude(abs(x) << 1, a), a.guard_bits)
-    size = min(size, (1 << a.gate_frac) - 1)
-    return size if x >= 0 else -size
-
-
-@_compiled
-def _sigmoid(x: _Int, a: Activation) -> _Int:
-    size = _magnitude(abs(x), a)
-    total = (1 << a.table_frac) + (size if x >= 0 else -size)
-    return min(_round(total, a.guard_bits + 1), (1 << a.gate_frac) - 1)
-
-
-@_compiled
-def _preactivation(ih: _Int, hh: _Int, layer: LayerTables, row: int) -> _Int:
-    gate = row & 3
-    total = (ih << layer.left_ih[gate]) + (hh << layer.left_hh[gate])
-    rounded = _round(total, layer.right[gate]) + layer.bias[row]
-    return _clip(rounded, layer.activation.state_max)
-
-
-@_compiled
-def _cell(i: _Int, f: _Int, g: _Int, c: _Int, a: Activation) -> _Int:
-    total = ((f * c) << a.lift) + i * g
-    return _clip(_round(total, a.gate_frac + a.lift), a.state_max)
-
-
-@_compiled
-def _hidden(o: _Int, c: _Int, a: Activation) -> _Int:
-    return _clip(_round(o * _tanh(c, a), a.gate_frac), (1 << a.gate_frac) - 1)
-
-
-@_compiled
-def _projected(total: _Int, layer: LayerTables) -> _Int:
-    rounded = _round(total << layer.project_left, layer.project_right)
-    return _clip(rounded, layer.project_max)
-
-
-@_compiled
-def _dot(matrix: Rows, row: int, x: IntArray) -> _Int:
-    total = np.int64(0)
-    values, columns = matrix.values[row], matrix.columns[row]
-    for n in range(len(values)):
-        total += values[n] * x[columns[n]]
-    return total
-
-
-@_compiled
-def finish_cells(layer: LayerTables, ih: IntArray, hh: IntArray, c: IntArray, h: IntArray) -> None:
-    """Cell and hidden state of all units from the sums of both products, which are zeroed.
+def run_rows(layer: Cells, ih: Rows, hh: Rows, hr: Rows, runs: Runs, results: Results) -> None:
+    """All steps of sequences one by one, entries read by address; int64.
 
     Parameters
     ----------
-    layer : LayerTables
-    ih, hh : int64 arrays (at least 4H,)
-        Sums, in the order unit, gate.
-    c, h : int64 arrays (H,)
-        Cell state, replaced by the new one; hidden state, written.
+    layer : Cells
+    ih, hh, hr : Rows
+        The last without rows where there is no projection.
+    runs : Runs
+    results : Results
     """
-    a = layer.activation
-    for u in range(len(c)):
-        row = 4 * u
-        i = _sigmoid(_preactivation(ih[row], hh[row], layer, row), a)
-        f = _sigmoid(_preactivation(ih[row + 1], hh[row + 1], layer, row + 1), a)
-        g = _tanh(_preactivation(ih[row + 2], hh[row + 2], layer, row + 2), a)
-        o = _sigmoid(_preactivation(ih[row + 3], hh[row + 3], layer, row + 3), a)
-        c[u] = _cell(i, f, g, c[u], a)
-        h[u] = _hidden(o, c[u], a)
-    ih[:], hh[:] = 0, 0
+    sums = np.zeros((3, len(layer.bias) + runs.r.shape[1]), np.int64)
+    for n in range(len(runs.first)):
+        r, c, h = runs.r[n], runs.c[n], np.zeros(runs.c.shape[1], np.int64)
+        for step in range(runs.end[n] - runs.first[n]):
+            t = runs.end[n] - 1 - step if runs.reverse else runs.first[n] + step
+            add_rows(ih, runs.frames[t], sums[0])
+            add_rows(hh, r, sums[1])
+            finish_cells(layer, sums[0], sums[1], c, h)
+            if len(hr.values):
+                add_rows(hr, h, sums[2])
+                finish_projection(layer, sums[2], r)
+            else:
+                r[:] = h
+            _keep(results, t, h, c, r)
+
+
+class Matrices(NamedTuple):
+    """Those of a layer, for :func:`run_tiles`."""
+
+    ih: Tiles
+    hh: Tiles
+    hr: Tiles  # with ``rows`` of 0 where there is no projection
+
+
+class _Slots(NamedTuple):
+    """``MANY`` sequences at once, and the sums of their products."""
+
+    who: IntArray  # (MANY,): sequence
+    at: IntArray  # (MANY,): its next frame
+    left: IntArray  # (MANY,): its steps; 0 of an idle slot
+    x: IntArray  # (MANY, X)
+    r: IntArray  # (MANY, R)
+    h: IntArray  # (MANY, H)
+    ih: IntArray  # (MANY, rows)
+    hh: IntArray
+    hr: IntArray
 
 
 @_compiled
-def finish_projection(layer: LayerTables, hr: IntArray, r: IntArray) -> None:
-    """Recurrent state ``r`` (R,) from the sums of the projection, which are zeroed."""
-    for p in range(len(r)):
-        r[p] = _projected(hr[p], layer)
-    hr[:] = 0
+def _slots(of: Matrices, runs: Runs, count: int) -> _Slots:
+    state = np.zeros((3, count), np.int64)
+    x = np.zeros((count, runs.frames.shape[1]), np.int64)
+    r = np.zeros((count, runs.r.shape[1]), np.int64)
+    h = np.zeros((count, runs.c.shape[1]), np.int64)
+    ih, hh = np.zeros((count, of.ih.rows), np.int64), np.zeros((count, of.hh.rows), np.int64)
+    hr = np.zeros((count, of.hr.rows), np.int64)
+    return _Slots(state[0], state[1], state[2], x, r, h, ih, hh, hr)
+
+
+@_compiled
+def _fill(slots: _Slots, runs: Runs, following: int) -> int:
+    """Give slots that are free to the sequences that follow; the one after these."""
+    for n in range(len(slots.left)):
+        if slots.left[n] == 0 and following < len(runs.first):
+            first, end = runs.first[following], runs.end[following]
+            slots.who[n], slots.left[n] = following, end - first
+            slots.at[n] = end - 1 if runs.reverse else first
+            slots.r[n] = runs.r[following]
+            following += 1
+    return following
+
+
+@_compiled
+def _keep_slot(slots: _Slots, n: int, runs: Runs, results: Results) -> None:
+    _keep(results, slots.at[n], slots.h[n], runs.c[slots.who[n]], slots.r[n])
+    slots.at[n] += -1 if runs.reverse else 1
+    slots.left[n] -= 1
+    if slots.left[n] == 0:
+        runs.r[slots.who[n]] = slots.r[n]
+
+
+@_compiled
+def _step_many(layer: Cells, of: Matrices, slots: _Slots, runs: Runs, results: Results) -> None:
+    for n in range(MANY):
+        if slots.left[n]:
+            slots.x[n] = runs.frames[slots.at[n]]
+    add_many_integers(of.ih, slots.x, slots.ih)
+    add_many_integers(of.hh, slots.r, slots.hh)
+    for n in range(MANY):
+        if slots.left[n]:
+            finish_cells(layer, slots.ih[n], slots.hh[n], runs.c[slots.who[n]], slots.h[n])
+    if of.hr.rows:
+        add_many_integers(of.hr, slots.h, slots.hr)
+        for n in range(MANY):
+            finish_projection(layer, slots.hr[n], slots.r[n])
+    else:
+        slots.r[:] = slots.h
+    for n in range(MANY):
+        if slots.left[n]:
+            _keep_slot(slots, n, runs, results)
 
 
 @_compiled
 def _step_one(
-    layer: LayerTables, x: IntArray, r: IntArray, c: IntArray, h: IntArray, sums: IntArray
+    layer: Cells, of: Matrices, slots: _Slots, n: int, runs: Runs, results: Results
 ) -> None:
-    ih, hh = sums
-    for row in range(4 * len(c)):
-        ih[row], hh[row] = _dot(layer.ih, row, x), _dot(layer.hh, row, r)
-    finish_cells(layer, ih, hh, c, h)
-    for p in range(len(layer.hr.values)):
-        r[p] = _projected(_dot(layer.hr, p, h), layer)
-    if len(layer.hr.values) == 0:
-        r[:] = h
+    add_integers(of.ih, runs.frames[slots.at[n]], slots.ih[n])
+    add_integers(of.hh, slots.r[n], slots.hh[n])
+    finish_cells(layer, slots.ih[n], slots.hh[n], runs.c[slots.who[n]], slots.h[n])
+    if of.hr.rows:
+        add_integers(of.hr, slots.h[n], slots.hr[n])
+        finish_projection(layer, slots.hr[n], slots.r[n])
+    else:
+        slots.r[n] = slots.h[n]
+    _keep_slot(slots, n, runs, results)
 
 
 @_compiled
-def run_one(
-    layer: LayerTables,
-    frames: IntArray,
-    span: tuple[int, int],
-    reverse: bool,
-    state: tuple[IntArray, IntArray],
-    places: tuple[int, int],
-    hidden: IntArray,
-    cell: IntArray,
-    output: IntArray,
-) -> None:
-    """All steps of one sequence, in int64.
+def run_tiles(layer: Cells, of: Matrices, runs: Runs, results: Results) -> None:
+    """All steps of sequences, ``MANY`` at a time as long as there are enough, then one by one.
+
+    A slot that becomes free is taken by the next sequence.
 
     Parameters
     ----------
-    layer : LayerTables
-    frames : int64 array (F, X)
-        Frames of all sequences, one after the other.
-    span : tuple of 2 int
-        First frame of the sequence and the frame behind its last.
-    reverse : bool
-        From the last frame to the first.
-    state : tuple of int64 array (R,) and int64 array (H,)
-        Recurrent and cell state before the first step; overwritten.
-    places : tuple of 2 int
-        First column of the results in hidden and cell, and in output.
-    hidden, cell, output : int64 arrays (F, any number)
-        Results, each in the row of its frame.
+    layer, runs, results
+        As in :func:`run_rows`.
+    of : Matrices
     """
-    r, c = state
-    h, sums = np.zeros(len(c), np.int64), np.zeros((2, 4 * len(c)), np.int64)
-    at, at_r = places
-    first, end = span
-    for n in range(end - first):
-        t = end - 1 - n if reverse else first + n
-        _step_one(layer, frames[t], r, c, h, sums)
-        hidden[t, at : at + len(c)] = h
-        cell[t, at : at + len(c)] = c
-        output[t, at_r : at_r + len(r)] = r
+    slots = _slots(of, runs, len(runs.first) if len(runs.first) < FEWEST else MANY)
+    following = _fill(slots, runs, 0)
+    while np.count_nonzero(slots.left) >= FEWEST:
+        _step_many(layer, of, slots, runs, results)
+        following = _fill(slots, runs, following)
+    for n in range(len(slots.left)):
+        while slots.left[n]:
+            _step_one(layer, of, slots, n, runs, results)
 
 
 @_compiled_into
@@ -248,85 +251,74 @@ def _add_row(matrix: Rows, row: int, x: Any, total: Any, width: int) -> None:
 
 
 @_compiled
-def _step_tile(layer: LayerTables, lanes: Tile, width: int) -> None:
-    a, x, r, c, h, pre = layer.activation, lanes.x, lanes.r, lanes.c, lanes.h, lanes.pre
+def _step_tile(layer: Cells, of: tuple[Rows, Rows, Rows], lanes: Tile, width: int) -> None:
+    x, r, c, h, units = lanes.x, lanes.r, lanes.c, lanes.h, len(lanes.c)
     # Arrays of its own are known to overlap with nothing, so their loops become vectors.
     ih, hh = np.zeros_like(lanes.total), np.zeros_like(lanes.total)
-    for u in range(len(c)):
+    pre = np.zeros((4, len(ih)), np.int64)
+    for u in range(units):
         for gate in range(4):
-            row = 4 * u + gate
-            _add_row(layer.ih, row, x, ih, width)
-            _add_row(layer.hh, row, r, hh, width)
-            for b in range(width):
-                pre[gate, b] = _preactivation(np.int64(ih[b]), np.int64(hh[b]), layer, row)
-        for b in range(width):
-            i, f, o = _sigmoid(pre[0, b], a), _sigmoid(pre[1, b], a), _sigmoid(pre[3, b], a)
-            new = _cell(i, f, _tanh(pre[2, b], a), np.int64(c[u, b]), a)
-            c[u, b] = new
-            h[u, b] = _hidden(o, new, a)
-    for p in range(len(layer.hr.values)):
-        _add_row(layer.hr, p, h, ih, width)
-        for b in range(width):
-            r[p, b] = _projected(np.int64(ih[b]), layer)
-    if len(layer.hr.values) == 0:
+            row = gate * units + u
+            _add_row(of[0], row, x, ih, width)
+            _add_row(of[1], row, r, hh, width)
+            for b in range(0, width, WIDTH):
+                one, two = read_longs(ih, b), read_longs(hh, b)
+                new = preactivation(one, two, layer.bias[row], gate, layer)
+                write_longs(pre[gate], b, new)
+        for b in range(0, width, WIDTH):
+            i, f = read_longs(pre[0], b), read_longs(pre[1], b)
+            g, o = read_longs(pre[2], b), read_longs(pre[3], b)
+            hidden, new = finish_unit(i, f, g, o, read_longs(c[u], b), layer.activation)
+            write_longs(c[u], b, new)
+            write_longs(h[u], b, hidden)
+    for p in range(len(of[2].values)):
+        _add_row(of[2], p, h, ih, width)
+        for b in range(0, width, WIDTH):
+            write_longs(r[p], b, projected(read_longs(ih, b), layer))
+    if len(of[2].values) == 0:
         r[:, :width] = h[:, :width]
 
 
 @_compiled
-def _store(
-    result: IntArray, at: int, lanes: Any, starts: IntArray, ends: IntArray, n: int, reverse: bool
-) -> None:
-    for b in range(len(starts)):
-        if starts[b] + n < ends[b]:
-            t = ends[b] - 1 - n if reverse else starts[b] + n
+def _store(result: IntArray, at: int, lanes: Any, runs: Runs, n: int) -> None:
+    for b in range(len(runs.first)):
+        if runs.first[b] + n < runs.end[b]:
+            t = runs.end[b] - 1 - n if runs.reverse else runs.first[b] + n
             for u in range(len(lanes)):
                 result[t, at + u] = np.int64(lanes[u, b])
 
 
 @_compiled
-def _load(
-    lanes: Any, frames: IntArray, starts: IntArray, ends: IntArray, n: int, reverse: bool
-) -> int:
+def _load(lanes: Any, runs: Runs, n: int) -> int:
     live = 0
-    for b in range(len(starts)):
-        if starts[b] + n < ends[b]:
+    for b in range(len(runs.first)):
+        if runs.first[b] + n < runs.end[b]:
             live = b + 1
-            t = ends[b] - 1 - n if reverse else starts[b] + n
+            t = runs.end[b] - 1 - n if runs.reverse else runs.first[b] + n
             for column in range(len(lanes)):
-                lanes[column, b] = frames[t, column]
+                lanes[column, b] = runs.frames[t, column]
     return live
 
 
 @_compiled
 def run_tile(
-    layer: LayerTables,
-    frames: IntArray,
-    spans: tuple[IntArray, IntArray],
-    reverse: bool,
-    lanes: Tile,
-    places: tuple[int, int],
-    hidden: IntArray,
-    cell: IntArray,
-    output: IntArray,
+    layer: Cells, ih: Rows, hh: Rows, hr: Rows, runs: Runs, lanes: Tile, results: Results
 ) -> None:
-    """All steps of some sequences, the longest first, side by side.
+    """All steps of some sequences, side by side.
 
     Whoever calls must know that products and sums are exact in the types of the tile.
 
     Parameters
     ----------
-    layer, frames, reverse, places, hidden, cell, output
-        As in :func:`run_one`.
-    spans : tuple of 2 int64 arrays (B,)
-        First frame of every sequence and the frame behind its last.
+    layer, ih, hh, hr, runs, results
+        As in :func:`run_rows`; the states of ``runs`` are neither read nor written.
     lanes : Tile
         At least B lanes, a multiple of ``WIDTH``; its states are those before the first step, and
         afterwards those behind the last of each sequence, or later for shorter ones.
     """
-    starts, ends = spans
-    for n in range(ends[0] - starts[0]):
-        live = _load(lanes.x, frames, starts, ends, n, reverse)
-        _step_tile(layer, lanes, (live + WIDTH - 1) // WIDTH * WIDTH)
-        _store(hidden, places[0], lanes.h, starts, ends, n, reverse)
-        _store(cell, places[0], lanes.c, starts, ends, n, reverse)
-        _store(output, places[1], lanes.r, starts, ends, n, reverse)
+    for n in range(runs.end[0] - runs.first[0]):
+        live = _load(lanes.x, runs, n)
+        _step_tile(layer, (ih, hh, hr), lanes, (live + WIDTH - 1) // WIDTH * WIDTH)
+        _store(results.hidden, results.at, lanes.h, runs, n)
+        _store(results.cell, results.at, lanes.c, runs, n)
+        _store(results.output, results.at_output, lanes.r, runs, n)

@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from csb_format.extras import needs
 
-from .compiled import compiled, compiled_sums
-
 with needs("cpu"):
     from llvmlite import ir
-    from numba import extending, types
+    from numba import types
     from numba.core.registry import cpu_target
+
+from .compiled import compiled, compiled_sums
+from .lanes import INT, LONG, SHORT, Lanes, call, every, intrinsic, overload, pointer, read, reader
 
 __all__ = [
     "BLOCK",
@@ -31,15 +32,14 @@ __all__ = [
     "Tiles",
     "add_bytes",
     "add_floats",
+    "add_integers",
     "add_many_bytes",
+    "add_many_integers",
     "add_many_shorts",
     "add_rows",
     "add_shorts",
     "permutes",
 ]
-
-# Numba's own annotations do not say what the decorator makes of a function.
-_intrinsic: Any = extending.intrinsic
 
 ROWS = 16  # side by side: one register of float32 or int32 sums
 BLOCK = 2 * ROWS  # rows of a block: two registers, so that sums do not wait for each other
@@ -69,6 +69,7 @@ class Tiles(NamedTuple):
     stride: int  # width as it is laid out: whole registers
     registers: int  # of a bank
     columns: int
+    rows: int  # whole blocks
 
 
 def permutes() -> bool:
@@ -77,97 +78,42 @@ def permutes() -> bool:
     return {"+avx512f", "+avx512bw"} <= set(features)
 
 
-class _Lanes(types.Type):
-    """A register of equal numbers, as a type of numba."""
-
-    def __init__(self, element: ir.Type, count: int):
-        self.vector = ir.VectorType(element, count)
-        super().__init__(name=f"Lanes({self.vector})")
+_F16 = Lanes(ir.FloatType(), FLOATS)
+_I16 = Lanes(INT, ROWS)
+_H32 = Lanes(SHORT, SHORTS)
+_read_f16, _read_i16, _read_h32 = (reader(lanes) for lanes in (_F16, _I16, _H32))
 
 
-@extending.register_model(_Lanes)
-class _LanesModel(extending.models.PrimitiveModel):
-    def __init__(self, manager: Any, lanes: _Lanes):
-        super().__init__(manager, lanes, lanes.vector)
-
-
-_BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
-_F16 = _Lanes(ir.FloatType(), FLOATS)
-_I16 = _Lanes(_INT, ROWS)
-_H32 = _Lanes(_SHORT, SHORTS)
-
-
-def _every(vector: ir.VectorType, value: float) -> ir.Constant:
-    return ir.Constant(vector, [value] * vector.count)
-
-
-def _place(context: Any, builder: Any, array: Any, value: Any, at: Any, vector: Any) -> Any:
-    data = context.make_array(array)(context, builder, value).data
-    return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
-
-
-def _read(context: Any, builder: Any, array: Any, value: Any, at: Any, vector: Any) -> Any:
-    place = _place(context, builder, array, value, at, vector)
-    return builder.load(place, align=array.dtype.bitwidth // 8)
-
-
-def _call(builder: Any, name: str, result: Any, *given: Any) -> Any:
-    kind = ir.FunctionType(result, [g.type for g in given])
-    return builder.call(builder.module.declare_intrinsic(name, (), kind), given)
-
-
-def _reader(lanes: _Lanes) -> Any:
-    """Read lanes from an array; narrower signed integers are widened."""
-
-    @_intrinsic
-    def read(typing: Any, array: Any, at: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            element = context.get_data_type(array.dtype)
-            vector = ir.VectorType(element, lanes.vector.count)
-            got = _read(context, builder, array, given[0], given[1], vector)
-            if element == lanes.vector.element:
-                return got
-            widen = builder.sext if array.dtype.signed else builder.zext
-            return widen(got, lanes.vector)
-
-        return lanes(array, types.intp), code
-
-    return read
-
-
-_read_f16, _read_i16, _read_h32 = (_reader(lanes) for lanes in (_F16, _I16, _H32))
-
-
-@_intrinsic
+@intrinsic
 def _no_sums(typing: Any) -> Any:
-    return _I16(), lambda context, builder, signature, given: _every(_I16.vector, 0)
+    return _I16(), lambda context, builder, signature, given: every(_I16.vector, 0)
 
 
-@_intrinsic
+@intrinsic
 def _write(typing: Any, array: Any, at: Any, lanes: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        place = _place(context, builder, array, given[0], given[1], lanes.vector)
-        builder.store(given[2], place, align=array.dtype.bitwidth // 8)
+        found = pointer(context, builder, array, given[0], given[1], lanes.vector)
+        builder.store(given[2], found, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes), code
 
 
-@_intrinsic
+@intrinsic
 def _fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return _call(builder, "llvm.fma.v16f32", _F16.vector, *given)
+        return call(builder, "llvm.fma.v16f32", _F16.vector, *given)
 
     return _F16(_F16, _F16, _F16), code
 
 
 def _pair_sum(builder: Any, total: Any, values: Any, picked: Any) -> Any:
     return builder.add(
-        total, _call(builder, "llvm.x86.avx512.pmaddw.d.512", _I16.vector, values, picked)
+        total, call(builder, "llvm.x86.avx512.pmaddw.d.512", _I16.vector, values, picked)
     )
 
 
-@_intrinsic
+@intrinsic
 def _add_pairs(typing: Any, total: Any, values: Any, picked: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         return _pair_sum(builder, *given)
@@ -175,51 +121,51 @@ def _add_pairs(typing: Any, total: Any, values: Any, picked: Any) -> Any:
     return _I16(_I16, _H32, _H32), code
 
 
-@_intrinsic
+@intrinsic
 def _high(typing: Any, values: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return builder.ashr(given[0], _every(_H32.vector, 8))
+        return builder.ashr(given[0], every(_H32.vector, 8))
 
     return _H32(_H32), code
 
 
-@_intrinsic
+@intrinsic
 def _low(typing: Any, values: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return builder.and_(given[0], _every(_H32.vector, 255))
+        return builder.and_(given[0], every(_H32.vector, 255))
 
     return _H32(_H32), code
 
 
-@_intrinsic
+@intrinsic
 def _flush(typing: Any, array: Any, at: Any, high: Any, low: Any) -> Any:
     """Add ``256 * high + low`` to 16 elements of an int64 array."""
 
     def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        vector = ir.VectorType(_LONG, ROWS)
-        total = _read(context, builder, array, given[0], given[1], vector)
+        vector = ir.VectorType(LONG, ROWS)
+        total = read(context, builder, array, given[0], given[1], vector)
         high, low = (builder.sext(g, vector) for g in given[2:])
-        total = builder.add(total, builder.add(builder.shl(high, _every(vector, 8)), low))
-        builder.store(total, _place(context, builder, array, given[0], given[1], vector), align=8)
+        total = builder.add(total, builder.add(builder.shl(high, every(vector, 8)), low))
+        builder.store(total, pointer(context, builder, array, given[0], given[1], vector), align=8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, _I16, _I16), code
 
 
-def _picker(lanes: _Lanes, index: _Lanes, one: str, two: str, registers: int) -> Any:
+def _picker(lanes: Lanes, index: Lanes, one: str, two: str, registers: int) -> Any:
     """Read ``registers`` registers of a bank and pick an entry for every lane."""
     count = lanes.vector.count
 
-    @_intrinsic
+    @intrinsic
     def pick(typing: Any, bank: Any, at: Any, place: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             array, at, place = given
             starts = [builder.add(at, at.type(n * count)) for n in range(registers)]
-            parts = [_read(context, builder, bank, array, n, lanes.vector) for n in starts]
+            parts = [read(context, builder, bank, array, n, lanes.vector) for n in starts]
             if registers == 1:
-                return _call(builder, one, lanes.vector, parts[0], place)
+                return call(builder, one, lanes.vector, parts[0], place)
             found = [
-                _call(builder, two, lanes.vector, parts[n], place, parts[n + 1])
+                call(builder, two, lanes.vector, parts[n], place, parts[n + 1])
                 for n in range(0, registers, 2)
             ]
             return _select(builder, found, place, 2 * count)
@@ -231,8 +177,8 @@ def _picker(lanes: _Lanes, index: _Lanes, one: str, two: str, registers: int) ->
 
 def _select(builder: Any, found: list[Any], place: Any, bit: int) -> Any:
     while len(found) > 1:
-        masked = builder.and_(place, _every(place.type, bit))
-        upper = builder.icmp_unsigned("!=", masked, _every(place.type, 0))
+        masked = builder.and_(place, every(place.type, bit))
+        upper = builder.icmp_unsigned("!=", masked, every(place.type, 0))
         pairs = zip(found[::2], found[1::2], strict=True)
         found, bit = [builder.select(upper, b, a) for a, b in pairs], 2 * bit
     return found[0]
@@ -436,6 +382,30 @@ def add_many_shorts(m: Tiles, x: Any, y: Any) -> None:
         _shorts2(m, banks, sums)
     else:
         _shorts4(m, banks, sums)
+
+
+def add_integers(m: Any, x: Any, y: Any) -> None:
+    """:func:`add_bytes` or :func:`add_shorts`, for compiled code."""
+    (add_bytes if m.values.dtype == np.int8 else add_shorts)(m, x, y)
+
+
+def add_many_integers(m: Any, x: Any, y: Any) -> None:
+    """:func:`add_many_bytes` or :func:`add_many_shorts`, for compiled code."""
+    (add_many_bytes if m.values.dtype == np.int8 else add_many_shorts)(m, x, y)
+
+
+@overload(add_integers)
+def _add_integers(m: Any, x: Any, y: Any) -> Any:
+    if m.types[0].dtype == types.int8:
+        return lambda m, x, y: add_bytes(m, x, y)
+    return lambda m, x, y: add_shorts(m, x, y)
+
+
+@overload(add_many_integers)
+def _add_many_integers(m: Any, x: Any, y: Any) -> Any:
+    if m.types[0].dtype == types.int8:
+        return lambda m, x, y: add_many_bytes(m, x, y)
+    return lambda m, x, y: add_many_shorts(m, x, y)
 
 
 @compiled_sums

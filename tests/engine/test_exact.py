@@ -19,7 +19,8 @@ from csb_format.random_models import random_frames, random_network
 from engine import exact, exact_layer
 from engine.exact import FastModel, State
 from engine.kernels import product_loops as csb_kernels
-from engine.kernels.exact_loops import LANES, WIDTH
+from engine.kernels.exact_loops import LANES
+from engine.kernels.lanes import WIDTH
 from engine.reference import IntegerModel, Trace
 
 LENGTHS = [3, 7, 1, 7, 0, 4]
@@ -83,12 +84,28 @@ def test_what_is_left_runs_alone(
     compare(model, random_frames(rng, model, [9, 2, 7, 0, 7, 3, 12]))
 
 
+@pytest.mark.parametrize("value_bits", [8, 16])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_places_that_become_free_are_taken(
+    value_bits: int, directions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In registers, four at a time; the last two of all, here of 40 and 33 steps, one by one."""
+    monkeypatch.setattr(exact_layer, "_ALONE_PLAIN", exact_layer._Costs(1e9, 0, 0))
+    monkeypatch.setattr(exact_layer.ExactLayer, "_fewest", lambda layer: LANES + 1)
+    sizes: dict[str, Any] = {"hidden_size": 19, "projection": 11, "value_bits": value_bits}
+    for projection in (11, 0):
+        sizes["projection"] = projection
+        model, rng = network(13, layers=2, directions=directions, **sizes)
+        lengths = [4, 40, 1, 0, 9, 2, 2, 33, 5, 6, 1]
+        compare(model, random_frames(rng, model, lengths))
+
+
 def test_the_faster_way_is_chosen() -> None:
     """A large layer alone in registers, where there are any; a small one side by side."""
     large, _ = network(6, input_size=512, hidden_size=512, banks=16, k=(8, 8, 0), value_bits=8)
     small, _ = network(6, input_size=16, hidden_size=64, banks=8, k=(1, 2, 0), value_bits=8)
     fewest = [FastModel(model)._levels[0][0].fewest for model in (small, large)]
-    assert 1 < fewest[0] <= 16
+    assert 1 < fewest[0] <= LANES
     assert fewest[0] < fewest[1] or not csb_kernels.permutes()
 
 
@@ -171,6 +188,7 @@ def test_wide_inputs_leave_floats(width: int) -> None:
     sequences[1][:] = 2 ** (width - 1) - 3
     compare(model, sequences)
     assert (FastModel(model)._levels[0][0].types is not None) == (width == 25)
+    compare(model, random_frames(rng, model, [2] * (LANES + 3)))
 
 
 def test_gates_of_their_own_formats() -> None:
@@ -261,8 +279,8 @@ def test_runs_where_no_folder_can_be_written(tmp_path: Path) -> None:
     code = (
         "import numba.core.caching as caching\n"
         "caching.CacheImpl._locator_classes = []\n"
-        "from engine.kernels import exact_loops as fast_kernels\n"
-        "print(type(fast_kernels._round._cache).__name__, fast_kernels._round(5, 1))\n"
+        "from engine.kernels import cell_loops\n"
+        "print(type(cell_loops._round._cache).__name__, cell_loops._round(5, 1))\n"
     )
     root = Path(exact.__file__).parents[1]
     done = subprocess.run(
