@@ -83,7 +83,7 @@ def inside(array: IntArray, low: int, high: int) -> bool:
     """Whether all numbers (any, any) are within a range."""
     outside = 0
     for value in array.ravel():
-        outside |= (value < low) | (value > high)
+        outside |= int((value < low) | (value > high))
     return outside == 0
 
 
