@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 from csb_format.files.replace import replace_file
 from sparseflow.pages.figures import versions
 
-__all__ = ["Rows", "Smallest", "with_others", "write_record"]
+__all__ = ["Rows", "Smallest", "processor", "with_others", "write_record"]
 
 Rows = list[dict[str, Any]]
 # For every bench that would take minutes: the same way through it, in seconds.
@@ -22,10 +23,23 @@ Smallest = Annotated[
 ]
 
 
+def processor() -> str:
+    """Name of this processor; with its family and model, as hypervisors often shorten names."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    of = {key.strip(): value.strip() for key, _, value in (n.partition(":") for n in lines)}
+    if "model name" not in of:
+        return platform.machine()
+    return f"{of['model name']} (family {of.get('cpu family')}, model {of.get('model')})"
+
+
 def write_record(path: Path, module: str, seed: int | list[int], rows: Any, **more: Any) -> None:
-    """Write rows beside the command, the seed and the versions that made them."""
+    """Write rows beside the command, the seed, the versions and the processor that made them."""
     command = " ".join(["python -m", module, *sys.argv[1:]])
     record = {"command": command, "seed": seed, "versions": versions(), "rows": rows} | more
+    record["cpu"] = processor()
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(
         path, (json.dumps(record, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()

@@ -33,7 +33,7 @@ from hdl.verilog import emit_verilog
 from sim.check.compare import compare
 from sim.run.free_running import simulate_free_running
 from sim.run.scenario import Job
-from sparseflow.pages.figures import floor, macs_per_cycle, matrices, weights
+from sparseflow.pages.figures import asked, floor, macs_per_cycle, matrices, weights
 from sparseflow.steps.progress import counted
 
 from ..record import Smallest, write_record
@@ -61,6 +61,8 @@ class Workload:
         Cycles that the project promised; 0 where the promise is a share.
     least : float
         Share of the multipliers that it promised.
+    sparsity : float
+        What was asked for; a bank keeps the next whole number of weights.
     options : dict
         Of :meth:`compiler.array.design.design_for`.
     """
@@ -72,6 +74,7 @@ class Workload:
     lanes: int
     most: int = 0
     least: float = 0.0
+    sparsity: float = 0.875
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -98,10 +101,14 @@ def _tiny(rng: np.random.Generator) -> Model:
 TIMIT = "TIMIT layer 153 -> 1024, projection 512"
 WORKLOADS = (
     Workload("demo-16x8", "demo 12 -> 128", _demo, 16, 8, least=0.75),
-    Workload("ptb-small-32x16", "PTB 128 -> 256 -> 256, 14x", _ptb_small, 32, 16, most=138),
+    Workload(
+        "ptb-small-32x16", "PTB 128 -> 256 -> 256, 14x", _ptb_small, 32, 16, 138, sparsity=13 / 14
+    ),
     Workload("timit-16x16", TIMIT, _timit, 16, 16, most=1552),
     Workload("timit-64x16", TIMIT, _timit, 64, 16, most=400),
-    Workload("ptb-1500-64x16", "PTB 1500 -> 1500, 80 %", _ptb_large, 64, 16, least=0.97),
+    Workload(
+        "ptb-1500-64x16", "PTB 1500 -> 1500, 80 %", _ptb_large, 64, 16, least=0.97, sparsity=0.8
+    ),
     # few products for the latencies: four places of a bank written at once, one register less
     Workload(
         "timit-256x16", TIMIT, _timit, 256, 16, most=113, options={"projectors": 64, "fan_in": 16}
@@ -169,7 +176,7 @@ def _row(workload: Workload, image: Image, cycles: int) -> dict[str, Any]:
     nonzeros, rate = weights(model)["nonzeros"], macs_per_cycle(model, cycles)
     stored = sum(matrix.geometry.packed_bits for matrix in matrices(model).values())
     used = nonzeros / (cycles * design.multipliers)
-    found = causes(image)
+    found, share = causes(image), asked(model, workload.sparsity)
     return {
         "workload": workload.name,
         "what": workload.what,
@@ -183,6 +190,9 @@ def _row(workload: Workload, image: Image, cycles: int) -> dict[str, Any]:
         "floor": math.ceil(floor(model, design)),
         "rtl_cycles": cycles,
         "utilisation": used,
+        "sparsity_requested": workload.sparsity,
+        "weights_asked": share,
+        "utilisation_asked": used * share,
         "lone_step_latency": found.lone_step,
         "cycles_by_cause": found.by_cause,
         "macs_a_cycle": rate["real"],
@@ -196,14 +206,15 @@ def _row(workload: Workload, image: Image, cycles: int) -> dict[str, Any]:
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(title="Whole LSTM steps, steady state, batch 1, Verilog on Verilator")
-    for name in ("workload", "M x N", "floor", "model", "Verilog", "used", "lone", "mismatches"):
+    names = ("workload", "M x N", "floor", "model", "Verilog", "used", "asked", "lone")
+    for name in (*names, "mismatches"):
         table.add_column(name, justify="left" if name == "workload" else "right")
     for row in rows:
         table.add_row(
             row["workload"],
             f"{row['M']} x {row['N']}",
             *(f"{row[key]:,}" for key in ("floor", "model_cycles", "rtl_cycles")),
-            f"{row['utilisation']:.1%}",
+            *(f"{row[key]:.1%}" for key in ("utilisation", "utilisation_asked")),
             *(f"{row[key]:,}" for key in ("lone_step_latency", "mismatches")),
         )
     return table

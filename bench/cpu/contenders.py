@@ -28,7 +28,18 @@ from torch import Tensor, nn
 from csb_format import LstmLayer
 from csb_format.files.folders import temporary_folder
 
-__all__ = ["Contender", "Weights", "lstm_steps", "products", "weights_of"]
+from .mkl import MklCsr
+
+__all__ = [
+    "Contender",
+    "Weights",
+    "gates_of",
+    "lstm_module",
+    "lstm_steps",
+    "products",
+    "session_of",
+    "weights_of",
+]
 
 FloatArray = npt.NDArray[np.float32]
 ONNX_VERSION, OPSET = 10, 17
@@ -70,8 +81,8 @@ def weights_of(layer: LstmLayer) -> Weights:
     return Weights(*found)  # type: ignore[arg-type]
 
 
-def products(weight: FloatArray, x: FloatArray) -> dict[str, Contender]:
-    """``weight @ x`` by everyone."""
+def products(weight: FloatArray, x: FloatArray, mkl: bool) -> dict[str, Contender]:
+    """``weight @ x`` by everyone, and by MKL where it is asked for."""
     csr, sparse, dense = _csr(weight), _torch_csr(weight), torch.from_numpy(weight)
     vector = torch.from_numpy(x)
     runtime, size = _matmul_session(weight)
@@ -80,7 +91,11 @@ def products(weight: FloatArray, x: FloatArray) -> dict[str, Contender]:
     def quantised() -> Any:
         return runtime.run_with_ort_values(None, given)[0].numpy()[0]
 
-    return {
+    others = {}
+    if mkl:
+        hinted = MklCsr(csr)
+        others["MKL CSR"] = Contender(lambda: hinted @ x, _csr_bytes(csr))
+    return others | {
         "scipy CSR": Contender(lambda: csr @ x, _csr_bytes(csr)),
         "torch CSR int32": Contender(lambda: sparse @ vector, _csr_bytes(csr)),
         "torch dense": Contender(lambda: dense @ vector, weight.nbytes),
@@ -88,19 +103,22 @@ def products(weight: FloatArray, x: FloatArray) -> dict[str, Contender]:
     }
 
 
-def lstm_steps(weights: Weights, x: FloatArray) -> dict[str, Contender]:
+def lstm_steps(weights: Weights, x: FloatArray, mkl: bool) -> dict[str, Contender]:
     """A step with input ``x`` by everyone; results are the new outputs, (R,)."""
     both = np.ascontiguousarray(np.concatenate([weights.ih, weights.hh], axis=1))
     sparse_bytes = sum(_csr_bytes(_csr(w)) for w in (both, weights.hr) if w is not None)
     dense_bytes = sum(w.nbytes for w in (both, weights.hr) if w is not None)
     runtime, size = _step_session(weights)
     found = {
-        "scipy CSR": Contender(_scipy_step(weights, both, x), sparse_bytes),
+        "scipy CSR": Contender(_scipy_step(weights, both, x, _csr), sparse_bytes),
         "torch CSR int32": Contender(_torch_step(weights, both, x, _torch_csr), sparse_bytes),
         "torch dense": Contender(_torch_step(weights, both, x, torch.from_numpy), dense_bytes),
         "torch.nn.LSTM": Contender(_module_step(weights, x), dense_bytes),
         "ONNX Runtime int8": Contender(_runtime_step(weights, runtime, x), size),
     }
+    if mkl:
+        hinted = _scipy_step(weights, both, x, lambda weight: MklCsr(_csr(weight)))
+        found["MKL CSR"] = Contender(hinted, sparse_bytes)
     if weights.hr is None:
         runtime, size = _lstm_session(weights)
         found["ONNX Runtime int8 LSTM"] = Contender(_runtime_lstm(weights, runtime, x), size)
@@ -127,8 +145,10 @@ def _torch_csr(weight: FloatArray) -> Tensor:
         )
 
 
-def _scipy_step(weights: Weights, both: FloatArray, x: FloatArray) -> Callable[[], Any]:
-    matrix, hr = _csr(both), None if weights.hr is None else _csr(weights.hr)
+def _scipy_step(
+    weights: Weights, both: FloatArray, x: FloatArray, kind: Callable[[FloatArray], Any]
+) -> Callable[[], Any]:
+    matrix, hr = kind(both), None if weights.hr is None else kind(weights.hr)
     _, units, outputs = weights.sizes
     r, c = np.zeros(outputs, np.float32), np.zeros(units, np.float32)
 
@@ -164,7 +184,8 @@ def _torch_step(
     return step
 
 
-def _module_step(weights: Weights, x: FloatArray) -> Callable[[], Any]:
+def lstm_module(weights: Weights) -> nn.LSTM:
+    """Torch's own layer."""
     inputs, units, outputs = weights.sizes
     lstm = nn.LSTM(inputs, units, proj_size=0 if weights.hr is None else outputs)
     given = {"weight_ih_l0": weights.ih, "weight_hh_l0": weights.hh, "bias_ih_l0": weights.bias}
@@ -172,6 +193,11 @@ def _module_step(weights: Weights, x: FloatArray) -> Callable[[], Any]:
     if weights.hr is not None:
         given["weight_hr_l0"] = weights.hr
     lstm.load_state_dict({name: torch.from_numpy(w) for name, w in given.items()})
+    return lstm
+
+
+def _module_step(weights: Weights, x: FloatArray) -> Callable[[], Any]:
+    lstm, (_, units, outputs) = lstm_module(weights), weights.sizes
     frame = torch.from_numpy(x[None, None])
     state = torch.zeros(1, 1, outputs), torch.zeros(1, 1, units)
     with warnings.catch_warnings():
@@ -186,10 +212,14 @@ def _module_step(weights: Weights, x: FloatArray) -> Callable[[], Any]:
     return step
 
 
-def _session(
-    nodes: list[Any], inputs: dict[str, Any], outputs: list[str], constants: dict[str, Any]
+def session_of(
+    nodes: list[Any],
+    inputs: dict[str, Any],
+    outputs: list[str],
+    constants: dict[str, Any],
+    quantised: bool = True,
 ) -> tuple[Any, int]:
-    """A graph with weights in int8, on one thread; and its weights' bytes."""
+    """A graph, with weights in int8 if they are quantised, on one thread; and their bytes."""
     graph = helper.make_graph(
         nodes,
         "step",
@@ -202,21 +232,26 @@ def _session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     with temporary_folder("bench") as folder:
-        plain, quantised = Path(folder, "plain.onnx"), Path(folder, "int8.onnx")
-        onnx.save(model, plain)
-        logging.disable(logging.WARNING)  # it would like a model simplified before
-        quantize_dynamic(plain, quantised, weight_type=QuantType.QInt8)
-        logging.disable(logging.NOTSET)
-        weights = [numpy_helper.to_array(t) for t in onnx.load(quantised).graph.initializer]
-        session = onnxruntime.InferenceSession(
-            quantised, options, providers=["CPUExecutionProvider"]
-        )
+        path = Path(folder, "plain.onnx")
+        onnx.save(model, path)
+        if quantised:
+            path = _quantised(path)
+        weights = [numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer]
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return session, sum(w.nbytes for w in weights)
+
+
+def _quantised(plain: Path) -> Path:
+    made = plain.with_name("int8.onnx")
+    logging.disable(logging.WARNING)  # it would like a model simplified before
+    quantize_dynamic(plain, made, weight_type=QuantType.QInt8)
+    logging.disable(logging.NOTSET)
+    return made
 
 
 def _matmul_session(weight: FloatArray) -> tuple[Any, int]:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
-    return _session(nodes, {"x": [1, weight.shape[1]]}, ["y"], {"w": weight.T})
+    return session_of(nodes, {"x": [1, weight.shape[1]]}, ["y"], {"w": weight.T})
 
 
 def _step_session(weights: Weights) -> tuple[Any, int]:
@@ -241,7 +276,7 @@ def _step_session(weights: Weights) -> tuple[Any, int]:
         nodes.append(node("MatMul", ["h", "hr"], ["next_r"]))
         constants["hr"] = weights.hr.T
     given = {"x": [1, inputs], "r": [1, outputs], "c": [1, units]}
-    return _session(nodes, given, ["next_r", "next_c"], constants)
+    return session_of(nodes, given, ["next_r", "next_c"], constants)
 
 
 def _runtime_step(weights: Weights, session: Any, x: FloatArray) -> Callable[[], Any]:
@@ -258,16 +293,20 @@ def _runtime_step(weights: Weights, session: Any, x: FloatArray) -> Callable[[],
 
 
 def _lstm_session(weights: Weights) -> tuple[Any, int]:
-    """ONNX's own LSTM, gates i, o, f, c."""
+    """ONNX's own LSTM, a step a call."""
     inputs, units, _ = weights.sizes
     names = ["x", "w", "r", "b", "", "h", "c"]
     node = helper.make_node("LSTM", names, ["", "next_h", "next_c"], hidden_size=units)
+    given = {"x": [1, 1, inputs], "h": [1, 1, units], "c": [1, 1, units]}
+    return session_of([node], given, ["next_h", "next_c"], gates_of(weights))
+
+
+def gates_of(weights: Weights) -> dict[str, FloatArray]:
+    """Weights of ONNX's own LSTM, gates i, o, f, c."""
     gates = {"w": weights.ih, "r": weights.hh, "b": weights.bias[:, None]}
     constants = {name: _iofc(w)[None] for name, w in gates.items()}
-    constants["b"] = np.concatenate([constants["b"][..., 0], np.zeros((1, 4 * units))], axis=1)
-    constants["b"] = constants["b"].astype(np.float32)
-    given = {"x": [1, 1, inputs], "h": [1, 1, units], "c": [1, 1, units]}
-    return _session([node], given, ["next_h", "next_c"], constants)
+    bias = constants["b"][..., 0]
+    return constants | {"b": np.concatenate([bias, np.zeros_like(bias)], axis=1)}
 
 
 def _iofc(weight: FloatArray) -> FloatArray:

@@ -8,6 +8,9 @@ bank-balanced at 87.5 %; sparse contenders have the same ones, dense ones the ze
 sums), and as steps :class:`engine.floating.FloatLstm` and :class:`engine.exact.FastModel`
 (the accelerator's integers, all checks of its public ``step`` included).
 
+Rows of sequences (:mod:`bench.cpu.sequences`) are of 20 steps a call, of one sequence and of 16.
+``--mkl`` adds MKL's sparse product with its hints.
+
 What limits a product of ours is measured beside it: ``read`` is the time in which the same
 bytes are read and summed up; ``cached`` is that of as many entries of so few rows that they
 stay in the second cache (the difference of two numbers of rows, so that the call itself does
@@ -39,6 +42,7 @@ from engine.reference import IntegerModel
 from ..record import Smallest, write_record
 from .contenders import Contender, Weights, lstm_steps, products, weights_of
 from .one_core import restart_on_one_core
+from .sequences import SEQUENCES, sequence_row
 from .turns import in_turns
 
 SEED = 0
@@ -62,6 +66,7 @@ TOLERANCE = 1e-3
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Turns; the median counts.")] = 61,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    mkl: Annotated[bool, typer.Option("--mkl", help="MKL's CSR too; sparseflow[bench].")] = False,
     smallest: Smallest = False,
 ) -> None:
     """Measure, print tables, write JSON."""
@@ -69,8 +74,10 @@ def main(
     shapes, steps = ([SMALLEST_SHAPE], [SMALLEST_STEP]) if smallest else (SHAPES, STEPS)
     cached = SMALLEST_ROWS if smallest else CACHED_ROWS
     with torch.inference_mode():
-        rows = [_product_row(*shape, rounds, cached) for shape in shapes]
-        rows += [_step_row(shape, rounds) for shape in steps]
+        rows = [_product_row(*shape, rounds, cached, mkl) for shape in shapes]
+        rows += [_step_row(shape, rounds, mkl) for shape in steps]
+        sequences = SEQUENCES[:1] if smallest else SEQUENCES
+        rows += [sequence_row(*case, -(-rounds // 4)) for case in sequences]
     console = Console(width=120)
     for row in rows:
         console.print(_table(row))
@@ -79,20 +86,14 @@ def main(
             "rounds": rounds,
             "calls_in_a_row": BLOCK,
             "threads": 1,
-            "cpu": _cpu(),
         }
         load = {"load_average": os.getloadavg()[0], "cores": os.cpu_count()}
         more |= load | {"clock": "CPU time of the process"}
         write_record(json, "bench.cpu.inference", SEED, rows, **more)
 
 
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((n.partition(": ")[2] for n in lines if n.startswith("model name")), "unknown")
-
-
 def _product_row(
-    rows: int, columns: int, banks: int, rounds: int, cached: tuple[int, int]
+    rows: int, columns: int, banks: int, rounds: int, cached: tuple[int, int], mkl: bool
 ) -> dict[str, Any]:
     rng = np.random.default_rng(SEED)
     weights = rng.standard_normal((rows, columns))
@@ -105,7 +106,7 @@ def _product_row(
     vectors = {"float32": x, "int16": vector, "int8": vector}
     _check_integers(made, matrices, vector)
     contenders = {n: Contender(_bound(p, vectors[n]), p.bytes) for n, p in made.items()}
-    contenders |= products(dense, x)
+    contenders |= products(dense, x, mkl)
     row = {"what": f"product of {rows} x {columns}, {banks} banks"}
     found = _measured(contenders, rounds) | {"errors": _errors(contenders, dense @ x)}
     limits = _limits(made, matrices, vectors, rounds, cached)
@@ -140,7 +141,7 @@ def _errors(contenders: dict[str, Contender], want: Any) -> dict[str, float]:
     return found
 
 
-def _step_row(shape: dict[str, Any], rounds: int) -> dict[str, Any]:
+def _step_row(shape: dict[str, Any], rounds: int, mkl: bool) -> dict[str, Any]:
     model = random_network(np.random.default_rng(SEED), **shape)
     narrow = random_network(np.random.default_rng(SEED), **shape, value_bits=8)
     layer = model.layers[0]
@@ -153,7 +154,7 @@ def _step_row(shape: dict[str, Any], rounds: int) -> dict[str, Any]:
         "int8": _integer_step(narrow, frame),
     }
     weights = weights_of(layer)
-    contenders |= lstm_steps(weights, x)
+    contenders |= lstm_steps(weights, x, mkl)
     size = f"{shape['input_size']} -> {shape['hidden_size']}"
     size += f" -> {shape['projection']}" if "projection" in shape else ""
     errors = _errors(contenders, _first_output(weights, x))
@@ -264,8 +265,9 @@ def _read(data: Any) -> Any:
 
 
 def _table(row: dict[str, Any]) -> Table:
-    table = Table(title=f"{row['what']}, one vector, one thread")
-    names = ("", "us", "least", f"times as fast as {YARDSTICK}", "MB", "GB/s", "off by")
+    ratios = next(key for key in row if key.startswith("times_as_fast_as"))
+    table = Table(title=f"{row['what']}, one thread")
+    names = ("", "us", "least", ratios.replace("_", " "), "MB", "GB/s", "off by")
     for name in names:
         table.add_column(name, justify="right" if name else "left")
     for name, us in row["us"].items():
@@ -274,10 +276,10 @@ def _table(row: dict[str, Any]) -> Table:
             name,
             f"{us:.1f}",
             f"{row['least_us'][name]:.1f}",
-            f"{row['times_as_fast_as_torch_csr_int32'][name]:.2f}",
+            f"{row[ratios][name]:.2f}",
             f"{size / 1e6:.2f}",
             f"{size / us / 1e3:.0f}",
-            "exact" if error is None else f"{error:.0e}",
+            "exact" if name in ("int16", "int8") else "" if error is None else f"{error:.0e}",
             style="bold" if name in OURS else None,
         )
     table.caption = _caption(row)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from boards.board import board
+from csb_format import Model
 from csb_format.random_models import random_model
-from sparseflow.pages.figures import bits_per_nonzero, sizes, sparsity
+from sparseflow.pages.figures import asked, bits_per_nonzero, sizes, sparsity
 
 from .page import Page
 from .results import ROOT, case, record, scores, table, written
@@ -19,6 +20,7 @@ _STAGES = {
     "fixed": "integer model, 16 bits",
     "rtl": "Verilog",
 }
+_ASKED = 0.875  # sparsity of the demo
 _STATES = 2 * 128  # of a frame of the demo: h and c
 _WORKLOADS = {
     "demo-16x8": "demo 12 -> 128",
@@ -31,6 +33,11 @@ _WORKLOADS = {
 _PATTERNS = ("unstructured", "banks of 100", "banks of 25", "blocks 4x4")
 
 
+def _demo() -> Model:
+    """Of the demo's shape."""
+    return random_model(np.random.default_rng(0), 12, 128, 8, 1, 2)
+
+
 def _stages() -> str:
     heads = ["stage", "accuracy, seeds 0 to 4, mean ± standard deviation"]
     found = record("seeds")["summary"]
@@ -41,14 +48,15 @@ def _stages() -> str:
 
 
 def _arrays() -> str:
-    heads = "array M x N|floor|cycle model|Verilog|multipliers busy|Verilator|Icarus|Amaranth"
-    lines = [heads.split("|")]
+    heads = "array M x N|floor|cycle model|Verilog|multipliers busy|with weights asked for|"
+    lines = [(heads + "Verilator|Icarus|Amaranth").split("|")]
+    share = asked(_demo(), _ASKED)
     for row in record("arrays")["rows"]:
         cycles = (f"{row[name]:,.0f}" for name in ("floor", "model_cycles", "rtl_cycles"))
         names = ("verilator", "icarus", "amaranth")
         speeds = (_thousands(row[f"{name}_cycles_per_second"]) for name in names)
-        busy = f"{100 * row['utilisation']:.1f} %"
-        lines.append([f"{row['M']} x {row['N']}", *cycles, busy, *speeds])
+        busy = (f"{100 * used:.1f} %" for used in (row["utilisation"], row["utilisation"] * share))
+        lines.append([f"{row['M']} x {row['N']}", *cycles, *busy, *speeds])
     return table(lines)
 
 
@@ -86,11 +94,13 @@ def _clock(reached: float, asked: float) -> str:
 
 
 def _utilisation() -> str:
-    lines = [["workload", "M x N", "floor", "Verilog", "multipliers busy"]]
+    heads = "workload|M x N|floor|Verilog|multipliers busy|with weights asked for"
+    lines = [heads.split("|")]
     for row in record("utilisation")["rows"]:
         cycles = [f"{row['floor']:,}", f"{row['rtl_cycles']:,}"]
-        size, busy = f"{row['M']} x {row['N']}", f"{100 * row['utilisation']:.1f} %"
-        lines.append([_WORKLOADS[row["workload"]], size, *cycles, busy])
+        shares = (f"{100 * row[name]:.1f} %" for name in ("utilisation", "utilisation_asked"))
+        size = f"{row['M']} x {row['N']}"
+        lines.append([_WORKLOADS[row["workload"]], size, *cycles, *shares])
     return table(lines)
 
 
@@ -112,7 +122,7 @@ def _count(number: int) -> str:
 
 
 def _sentences() -> tuple[str, ...]:
-    demo = random_model(np.random.default_rng(0), 12, 128, 8, 1, 2)
+    demo = _demo()
     achieved, size = sparsity(demo), sizes(demo)
     seeds, whole = record("seeds")["rows"], record("icarus")["rows"][0]
     differ, frames = (sum(row[name] for row in seeds) for name in ("mismatches", "frames"))

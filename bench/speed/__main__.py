@@ -32,7 +32,10 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Rows whose name has this.")] = None,
     before: Annotated[
-        Path | None, typer.Option(help="Checkout of an earlier commit, for the toolchain's rows.")
+        Path | None,
+        typer.Option(
+            help="Worktree of an earlier commit, run beside ours by toolchain, exact-model."
+        ),
     ] = None,
     smallest: Smallest = False,
 ) -> None:
@@ -40,11 +43,12 @@ def main(
     if unknown := sorted(set(parts or ()) - set(PARTS)):
         raise typer.BadParameter(f"no part {unknown[0]}: choose among {', '.join(PARTS)}")
     found: Rows = []
+    timed = PARTS | {
+        "toolchain": partial(toolchain.rows, before=before),
+        "exact-model": partial(exact_model.rows, before=before),
+    }
     for part in parts or PARTS:
-        measure = PARTS[part]
-        if part == "toolchain":
-            measure = partial(toolchain.rows, before=before)
-        found += [row.plain(part) for row in measure(smallest, only or [""])]
+        found += [row.plain(part) for row in timed[part](smallest, only or [""])]
     Console(width=140).print(_table(found))
     if json and not only:
         write_rows(json, SEED, found, list(PARTS))

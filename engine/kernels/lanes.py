@@ -1,7 +1,7 @@
 """Registers of equal numbers as types of numba: read, write, and for int64 the arithmetic.
 
-What is written of int64 scalars with ``+ - * << >> & ^``, :func:`least`, :func:`most` and
-:func:`entry` compiles for :data:`LONGS` too: a formula stands once, and is worked on by lane.
+What is written of int64 scalars with ``+ - * << >> & ^``, ``least``, ``most`` and
+``entry`` compiles for ``LONGS`` too: a formula stands once, and is worked on by lane.
 LLVM makes of a register what the CPU has: one of AVX-512, two of AVX2.
 """
 

@@ -16,6 +16,7 @@ from .. import __version__
 
 __all__ = [
     "array",
+    "asked",
     "bits_per_nonzero",
     "floor",
     "formats",
@@ -59,6 +60,19 @@ def weights(model: Model) -> dict[str, int]:
         "nonzeros": sum(matrix.real_nonzeros for matrix in kept),
         "total": sum(matrix.geometry.rows * matrix.geometry.columns for matrix in kept),
     }
+
+
+def asked(model: Model, sparsity: float) -> float:
+    """Share of the kept weights that a sparsity asks for, 0..1.
+
+    A bank keeps a whole number of weights, often more than were asked for: one where a fifth
+    of one was. Multipliers that work on those are busy, but not with what anybody wanted.
+    """
+    kept = list(matrices(model).values())
+    wanted = (
+        min(m.real_nonzeros, (1 - sparsity) * m.geometry.rows * m.geometry.columns) for m in kept
+    )
+    return sum(wanted) / max(1, weights(model)["nonzeros"])
 
 
 def macs_per_cycle(model: Model, cycles: float) -> dict[str, float]:

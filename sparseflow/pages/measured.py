@@ -113,8 +113,16 @@ class Run:
             "mismatches": result.comparison.mismatches,
             "simulators": [self._simulator()],
             "utilisation": floor / cycles,
+            "utilisation_asked": self._asked(floor / cycles),
             "utterances": result.sequences,
         }
+
+    def _asked(self, utilisation: float) -> float | None:
+        """Of the utilisation what goes into weights that were asked for; None if nobody said."""
+        sparsity = _said(self.model.provenance).get("sparsity_requested")
+        if not isinstance(sparsity, int | float):
+            return None
+        return utilisation * figures.asked(self.model, sparsity)
 
     def _hashes(self) -> dict[str, str]:
         paths = {"model": self.model_path, "data": self.data_path}

@@ -61,7 +61,8 @@ cycles_per_second, mismatches`` and optionally ``cycles_exact``, ``driver`` (wha
 ``first_frame`` to ``last_frame``), ``same_as`` and ``same`` (whether another simulator gave the
 same in the same cycles). ``increments`` (a list of ``sparsity, accuracy`` after each pruning
 increment), ``seconds`` (wall time by part, nothing left out), ``epochs`` and ``pool`` (how the head
-is fed, of :data:`csb_format.pooling.POOLS`) may be absent.
+is fed, of :data:`csb_format.pooling.POOLS`) may be absent, and so may ``utilisation_asked``, the
+utilisation by weights that were asked for: ``sparseflow.pages.figures.asked``.
 """
 
 
@@ -199,6 +200,12 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         ", ".join(f"{plots.number(cycles[k])} {v}" for k, v in _CYCLES.items()),
     )
     yield "utilisation", f"{report['utilisation']:.1%} of the products' multipliers"
+    if report.get("utilisation_asked") is not None:
+        yield (
+            "of it asked for",
+            f"{report['utilisation_asked']:.1%} of the multipliers; other weights are there "
+            "because a bank keeps a whole number",
+        )
     yield (
         "MACs per cycle",
         f"{plots.number(macs['real'])} real, {plots.number(macs['dense_equivalent'])} "
@@ -326,6 +333,8 @@ def _check_shares(report: dict[str, Any]) -> None:
     shares = {f"accuracy.{name}": report["accuracy"][name] for name in SCHEMA["accuracy"]}
     shares |= {f"sparsity.{name}": value for name, value in report["sparsity"].items()}
     shares |= {name: report[name] for name in ("sparsity_requested", "utilisation")}
+    if report.get("utilisation_asked") is not None:
+        shares["utilisation_asked"] = report["utilisation_asked"]
     for number, step in enumerate(report.get("increments", ())):
         shares |= {f"increments.{number}.{name}": step[name] for name in ("sparsity", "accuracy")}
     for name, value in shares.items():

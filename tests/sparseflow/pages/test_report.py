@@ -294,6 +294,15 @@ def test_only_measured_stages_are_drawn(
     assert ("Grey is the reference" in html) == ("dense" not in missing)
 
 
+def test_weights_that_nobody_asked_for_are_no_use(report: dict[str, Any], tmp_path: Path) -> None:
+    asked = report | {"utilisation_asked": 0.7163}
+    for shown in (page(asked, tmp_path), table(asked)):
+        assert re.search(r"of it asked for.*71\.6%", shown, re.DOTALL)
+    assert "of it asked for" not in table(report | {"utilisation_asked": None})
+    with pytest.raises(ReportError, match=r"utilisation_asked is 71\.63: give a share"):
+        write_report(report | {"utilisation_asked": 71.63}, tmp_path)
+
+
 def test_utilisation_must_be_measured(report: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="utilisation is None: give a share"):
         write_report(report | {"utilisation": None}, tmp_path)
