@@ -10,7 +10,7 @@ from csb_format.random_models import random_model
 from sparseflow.pages.figures import asked, bits_per_nonzero, sizes, sparsity
 
 from .page import Page
-from .results import ROOT, case, record, scores, table, written
+from .results import ROOT, record, scores, table, written
 
 __all__ = ["README"]
 
@@ -20,6 +20,9 @@ _STAGES = {
     "fixed": "integer model, 16 bits",
     "rtl": "Verilog",
 }
+_PROCESSORS = (
+    "us|ours, float32|ours, int8|MKL's CSR|torch's CSR|ONNX Runtime int8|ONNX Runtime float32"
+)
 _ASKED = 0.875  # sparsity of the demo
 _STATES = 2 * 128  # of a frame of the demo: h and c
 _WORKLOADS = {
@@ -104,6 +107,31 @@ def _utilisation() -> str:
     return table(lines)
 
 
+def _processors() -> str:
+    names = ("float32", "int8", "MKL CSR", "torch CSR int32", "ONNX Runtime int8")
+    lines = [_PROCESSORS.split("|")]
+    for row in record("inference")["rows"]:
+        us, what = row["us"], row["what"]
+        us["ONNX Runtime int8"] = us.get("ONNX Runtime int8 LSTM", us["ONNX Runtime int8"])
+        if "product" in what and what != "product of 4096 x 1024, 16 banks":
+            continue
+        cells = (us.get(name) for name in (*names, "ONNX Runtime float32"))
+        lines.append([what, *("" if v is None else _microseconds(v) for v in cells)])
+    return table(lines)
+
+
+def _microseconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else _three(value)
+
+
+def _earlier(what: str) -> str:
+    """The commit of a row, and how many times as fast."""
+    rows = record("speed")["rows"]
+    start = f"{what}, before: tree "
+    found = next(row for row in rows if row["what"].startswith(start))
+    return f"{found['what'].removeprefix(start)}: {found['times_as_fast']:.1f}"
+
+
 def _accuracy() -> str:
     ours, ample, wide = scores("ptb200"), scores("ptb200").ample, scores("ptb650brief")
     heads = ["network", "dense", "80 %: unstructured", *_PATTERNS[1:]]
@@ -126,7 +154,6 @@ def _sentences() -> tuple[str, ...]:
     achieved, size = sparsity(demo), sizes(demo)
     seeds, whole = record("seeds")["rows"], record("icarus")["rows"][0]
     differ, frames = (sum(row[name] for row in seeds) for name in ("mismatches", "frames"))
-    us = case("inference", what="product of 4096 x 1024, 16 banks")["us"]
     loses = (f"{i - f:z.2f}" for b in (16, 8) for i, f in scores("ptb200").bits["after", b])
     ample = {k: v[0] for k, v in scores("ptb200").ample.items()}
     gap = ample["banks of 25", 0.6] - ample["unstructured", 0.6]
@@ -137,8 +164,8 @@ def _sentences() -> tuple[str, ...]:
         f"{differ} of {_STATES * frames:,} states differ",
         f"CSB takes {size['csb']:,} bytes for both matrices, 16-bit CSR {size['csr16']:,}, dense "
         f"{size['dense16']:,}; {bits_per_nonzero(demo):.1f} bits a nonzero",
-        f"products of the same banks take {us['float32']:.0f} us in float32 where torch's CSR "
-        f"takes {us['torch CSR int32']:.0f} (4096 x 1024, 87.5 %, one thread",
+        f"one thread of {record('inference')['cpu']}, weights at 87.5 %",
+        f"beside that of commit {_earlier('1024 -> 1024, batch 16: 1,000 steps')} times as fast",
         f"with the longer fine-tuning ({gap:.2f})",
         "The integers lose {} at 16 bits and {} at 8.".format(*loses),
     )
@@ -146,7 +173,7 @@ def _sentences() -> tuple[str, ...]:
 
 README = Page(
     ROOT / "README.md",
-    (_stages(), _arrays(), _boards(), _utilisation(), _accuracy()),
+    (_stages(), _arrays(), _boards(), _utilisation(), _processors(), _accuracy()),
     _sentences(),
     ("Python 3.11", "87.5 % sparsity asked", "banks within 0.2 of unstructured", "at 60 %"),
 )

@@ -58,4 +58,8 @@ def mean(values: Sequence[float], digits: int = 2) -> str:
 def table(lines: Sequence[Sequence[str]]) -> str:
     """Rows of Markdown, heads first."""
     heads, *rest = ("| " + " | ".join(line) + " |" for line in lines)
-    return "\n".join([heads, "|" + "---|" * len(lines[0]), *rest]).replace("|  |", "| |")
+    return (
+        "\n".join([heads, "|" + "---|" * len(lines[0]), *rest])
+        .replace("|  |", "| |")
+        .replace("|  |", "| |")
+    )

@@ -38,6 +38,10 @@ def _steps(fast: FastModel, frames: Any) -> None:
 
 
 def main() -> None:
+    """Answer until there are no more cases."""
+    if sys.argv[1:]:
+        print("usage: python -m bench.speed.exact_worker < CASES", file=sys.stderr)
+        raise SystemExit(2)
     for line in sys.stdin:
         run, steps = _case(line)
         began = time.thread_time()
