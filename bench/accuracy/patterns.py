@@ -7,17 +7,25 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from pruning.budget.magnitude import global_goals
 from pruning.mask.goals import Goal, n_of_m
 from pruning.mask.layers import matrices
 from pruning.mask.views import Banks, Blocks, Layout, Unstructured, View, pattern_mask
 
+from .slices import Slices
+
 __all__ = [
+    "GLOBAL",
     "PATTERNS",
+    "SLICED",
     "SPARSITIES",
     "equal_goals",
     "fitting",
+    "goals_of",
     "lstm_shapes",
+    "plain_of",
     "retained_energy",
+    "slices_of",
     "view_of",
 ]
 
@@ -34,19 +42,39 @@ _VIEWS: dict[str, View] = {
 }
 # To find out which of the matrices banks cost something in.
 _PARTLY = {"banks in W_ih only": "weight_ih", "banks in W_hh only": "weight_hh"}
-PATTERNS = (*_VIEWS, "N:M", *_PARTLY)
+# With the weights that the pattern keeps in all matrices together where magnitude asks for them:
+# k per matrix, or per gate, or per so many units of a gate of each.
+_SHARED = ("unstructured", *(name for name in _VIEWS if name.startswith("banks of")), "8 banks")
+_GLOBAL = ", global"
+_SLICED: dict[str, int | None] = {" by gate": None, " by gate and 32 units": 32}
+SLICED = tuple(f"banks of 25{by}{_GLOBAL}" for by in _SLICED)
+GLOBAL = tuple(f"{name}{_GLOBAL}" for name in _SHARED)
+PATTERNS = (*_VIEWS, "N:M", *_PARTLY, *GLOBAL, *SLICED)
 
 
 def view_of(pattern: str, sparsity: float) -> View:
     """The view of a pattern; only that of ``N:M`` depends on the sparsity."""
-    return Banks(width=_N_OF_M[sparsity][1]) if pattern == "N:M" else _VIEWS[pattern]
+    plain = plain_of(pattern)
+    return Banks(width=_N_OF_M[sparsity][1]) if plain == "N:M" else _VIEWS[plain]
+
+
+def plain_of(pattern: str) -> str:
+    """The pattern with as many weights in every matrix."""
+    name = pattern.removesuffix(_GLOBAL)
+    return name.removesuffix(next((by for by in _SLICED if name.endswith(by)), ""))
+
+
+def slices_of(pattern: str) -> tuple[int | None, ...]:
+    """Units of the slices of a matrix (None: a gate), or nothing where matrices are whole."""
+    name = pattern.removesuffix(_GLOBAL)
+    return tuple(units for by, units in _SLICED.items() if name.endswith(by))
 
 
 def fitting(shapes: Mapping[str, tuple[int, int]]) -> list[str]:
     """Patterns whose banks are no wider than a matrix."""
     narrowest = min(columns for _, columns in shapes.values())
     widths = {name: getattr(view, "width", None) or 1 for name, view in _VIEWS.items()}
-    return [name for name in PATTERNS if widths.get(name, 1) <= narrowest]
+    return [name for name in PATTERNS if widths.get(plain_of(name), 1) <= narrowest]
 
 
 def lstm_shapes(module: nn.Module) -> dict[str, tuple[int, int]]:
@@ -86,6 +114,18 @@ def equal_goals(
     return _nearest_goals(shapes, view_of(pattern, sparsity), wanted)
 
 
+def goals_of(module: nn.Module, pattern: str, sparsity: float, main: str) -> dict[str, Goal]:
+    """As :func:`equal_goals`; what a global pattern shares goes by the magnitudes of a module.
+
+    Of a pattern that slices matrices the goals are those of the whole matrices still.
+    """
+    shapes = lstm_shapes(module)
+    if pattern == plain_of(pattern):
+        return equal_goals(shapes, pattern, sparsity, main)
+    equal = equal_goals(shapes, plain_of(pattern), sparsity, main)
+    return equal if slices_of(pattern) else global_goals(module, equal)
+
+
 def _nearest_goals(
     shapes: Mapping[str, tuple[int, int]], view: View, wanted: Mapping[str, float]
 ) -> dict[str, Goal]:
@@ -119,15 +159,28 @@ def _weights(layout: Layout, shape: tuple[int, int], keep: int) -> float:
     return (1 - layout.sparsity(min(keep, layout.units))) * shape[0] * shape[1]
 
 
-def retained_energy(module: nn.Module, goals: Mapping[str, Goal]) -> tuple[float, float]:
+def retained_energy(
+    module: nn.Module, pattern: str, sparsity: float, main: str
+) -> tuple[float, float]:
     """Share of the sum of squared weights that the masks keep, and the sparsity of the masks."""
     kept = whole = weights = count = 0.0
-    for name, goal in goals.items():
-        weight: Tensor = module.get_parameter(name).detach().double()
-        assert goal.keep is not None
-        mask = pattern_mask(goal.view, weight.abs(), goal.keep)
-        kept += float(weight.square()[mask].sum())
-        whole += float(weight.square().sum())
+    for name, mask in _masks(module, pattern, sparsity, main).items():
+        squares = module.get_parameter(name).detach().double().square()
+        kept += float(squares[mask].sum())
+        whole += float(squares.sum())
         weights += float(mask.sum())
         count += torch.numel(mask)
     return kept / whole, 1 - weights / count
+
+
+def _masks(module: nn.Module, pattern: str, sparsity: float, main: str) -> dict[str, Tensor]:
+    goals = goals_of(module, pattern, sparsity, main)
+    for units in slices_of(pattern):
+        slices = Slices(module, goals, units)
+        return slices.merged({n: _mask(slices.parts, n, g) for n, g in slices.goals.items()})
+    return {name: _mask(module, name, goal) for name, goal in goals.items()}
+
+
+def _mask(module: nn.Module, name: str, goal: Goal) -> Tensor:
+    weight = module.get_parameter(name).detach()
+    return pattern_mask(goal.view, weight.double().abs(), goal.keep or 0)

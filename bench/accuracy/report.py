@@ -23,7 +23,7 @@ from .networks import NETWORKS, Speech
 from .patterns import PATTERNS, SPARSITIES
 from .plots import Curve, plot
 from .published import PTB1500, TIMIT
-from .rows import AMPLE, BANKS, BITS, CLAIM, WAYS
+from .rows import AMPLE, BANKS, BITS, CLAIM, LONGER, WAYS
 from .run import RESULTS, read_results
 from .texts import DEVIATIONS, INTRODUCTION, TITLES
 
@@ -51,6 +51,14 @@ _WAY_NAMES = {
 }
 
 
+_TUNING = {
+    "": f"the same, {LONGER} times as long",
+    "cubic": "cubic schedule",
+    "rewound": "learning rate rewound",
+    "decayed": "decayed masks (SR-STE)",
+}
+
+
 @dataclass
 class Scores:
     """Test scores of one network, a number a seed; speech in percent."""
@@ -60,6 +68,9 @@ class Scores:
         default_factory=lambda: defaultdict(dict)
     )
     ample: dict[tuple[str, float], dict[int, float]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    ways: dict[tuple[str, float, str], dict[int, float]] = field(
         default_factory=lambda: defaultdict(dict)
     )
     trained: dict[tuple[str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -83,7 +94,10 @@ class Scores:
     def _add(self, row: Mapping[str, Any]) -> None:
         scale = 100.0 if self.percent else 1.0
         key = (row["pattern"] or "dense", row["sparsity"])
-        if row.get("times", 1) > 1:  # rows from before there was such a thing have none
+        times = row.get("times", 1)  # rows from before there was such a thing have none
+        if row["stage"] == "tuned" and (times == LONGER or row["way"]):
+            self.ways[*key, row["way"]][row["seed"]] = scale * row["test"]
+        elif times > 1:
             self.ample[key][row["seed"]] = scale * row["test"]
         elif row["stage"] == "tuned":
             self.tuned[key][row["seed"]] = scale * row["test"]
@@ -207,6 +221,20 @@ def ample_table(scores: Scores) -> str:
     return table(heads, lines)
 
 
+def ways_table(scores: Scores) -> str:
+    """Ways to fine-tune, all equally long, and what pruning costs after each."""
+    lines = []
+    patterns = sorted({key[:2] for key in scores.ways if key[0] != "dense"}, key=_by_sparsity)
+    for pattern, sparsity in patterns:
+        once = scores.tuned.get((pattern, sparsity), {})
+        cells = [list(scores.ways.get((pattern, sparsity, way), {}).values()) for way in _TUNING]
+        written_cells = map(written, (list(once.values()), *cells))
+        lines.append([pattern, f"{100 * sparsity:g} %", *written_cells])
+    dense = [list(scores.ways.get(("dense", 0.0, way), {}).values()) for way in _TUNING]
+    lines.insert(0, ["dense", "0 %", *map(written, (list(scores.dense.values()), *dense))])
+    return table(["pattern", "sparsity", "as the tables, once", *_TUNING.values()], lines)
+
+
 def _common(tests: Tests, others: Tests) -> Tests:
     """Those whose pattern, sparsity and seed the others have too."""
     return {
@@ -300,6 +328,9 @@ def _network_text(network: str, scores: Scores, pictures: Path) -> str:
     if scores.ample:
         title = f"### With {AMPLE} times the fine-tuning"
         parts.append(f"{title}\n\n{ample_table(scores)}")
+    if scores.ways:
+        title = f"### Ways to fine-tune, {LONGER} times as long"
+        parts.append(f"{title}\n\n{ways_table(scores)}")
     if scores.trained:
         parts.append("### Frame error on the training utterances, percent\n")
         parts.append(plain_table(scores.trained, 2))

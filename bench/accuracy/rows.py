@@ -6,9 +6,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from .networks import NETWORKS
-from .patterns import SPARSITIES
+from .patterns import SLICED, SPARSITIES
 
-__all__ = ["AMPLE", "BANKS", "BITS", "CLAIM", "WAYS", "Row", "rows"]
+__all__ = [
+    "AMPLE",
+    "BANKS",
+    "BITS",
+    "CLAIM",
+    "GLOBAL",
+    "LONGER",
+    "POWERS",
+    "TUNING",
+    "WAYS",
+    "Row",
+    "rows",
+]
 
 BITS = ((16, 16), (12, 12), (8, 8), (4, 8))  # weights, activations
 WAYS = ("after", "longer", "aware")
@@ -16,6 +28,10 @@ BANKS = tuple(f"banks of {width}" for width in (25, 50, 100))
 _POWERS = tuple(f"banks of {width}" for width in (8, 16, 32, 64))
 _BLOCKS = ("blocks 4x4", "blocks 8x8")
 _DIAGNOSIS = ("1 bank", "banks in W_ih only", "banks in W_hh only")
+GLOBAL = ("unstructured, global", *(f"{name}, global" for name in BANKS))
+POWERS = tuple(f"{name}, global" for name in _POWERS)
+TUNING = ("cubic", "rewound", "decayed")  # ways to fine-tune, besides that of all the tables
+LONGER = 2  # times the fine-tuning, for all of them
 AMPLE = 4  # times the fine-tuning, to see whether the gap is a matter of it
 CLAIM = (0.6, 0.7, 0.8)
 _REST = tuple(s for s in SPARSITIES if s not in CLAIM)
@@ -39,7 +55,8 @@ class Row:
     bits, act_bits : int
         Of weights and activations.
     way : str
-        ``after`` training, after ``longer`` training in float, or ``aware``.
+        Of bits: ``after`` training, after ``longer`` training in float, or ``aware``. Of
+        fine-tuning: as all patterns, or one of ``TUNING``.
     times : int
         The network's epochs of fine-tuning, so often.
     """
@@ -58,10 +75,10 @@ class Row:
     def name(self) -> str:
         """As ``--only`` takes it, without spaces."""
         what = f"{self.pattern}@{100 * self.sparsity:g}" if self.pattern else ""
-        bits = f"{self.bits}w{self.act_bits}a-{self.way}" if self.bits else ""
+        bits = f"{self.bits}w{self.act_bits}a-{self.way}" if self.bits else self.way
         times = f"{self.times}x" if self.times > 1 else ""
         parts = (self.network, f"s{self.seed}", self.stage, what, bits, times)
-        return "/".join(part for part in parts if part).replace(" ", "-")
+        return "/".join(part for part in parts if part).replace(",", "").replace(" ", "-")
 
     @property
     def start(self) -> Row | None:
@@ -75,9 +92,43 @@ class Row:
 
 
 def rows(seeds: Iterable[int]) -> list[Row]:
-    """All rows of some seeds; the first seed comes first."""
-    ordered = [row for seed in seeds for row in _of_seed(seed)]
+    """All rows of some seeds: what is claimed first, then all of the first seed."""
+    every = list(seeds)
+    ordered = [*_claimed(every), *(row for seed in every for row in _of_seed(seed))]
     return list(dict.fromkeys(ordered))
+
+
+def _claimed(seeds: list[int]) -> Iterator[Row]:
+    """What k per matrix gains, what k per gate would, and how to fine-tune."""
+    network = "ptb200"
+    for sparsity in (0.8, 0.6):
+        for seed in seeds:
+            yield Row(network, "dense", seed)
+            yield from _tuned(network, seed, ("unstructured", *GLOBAL), (sparsity,))
+    for sparsity in (0.8, 0.6, 0.9):
+        for seed in seeds:
+            yield from _tuned(network, seed, SLICED, (sparsity,))
+    for seed in seeds[:1]:
+        yield from _tuning(network, seed)
+    for seed in seeds:
+        yield from _tuned(network, seed, GLOBAL, (0.7, 0.9, 0.875))
+        yield from _tuned(network, seed, POWERS, (0.8, 0.6))
+    for seed in seeds:
+        yield from _tuned("timit256", seed, ("unstructured, global", "8 banks, global"), (0.875,))
+    for seed in seeds[:1]:
+        yield from _tuned("shakespeare256", seed, ("8 banks, global",), (0.875,))
+        yield from _tuned("ptb650brief", seed, GLOBAL, (0.8, 0.6))
+    for seed in seeds:
+        yield from _tuned(network, seed, POWERS, SPARSITIES)
+
+
+def _tuning(network: str, seed: int) -> Iterator[Row]:
+    """Ways to fine-tune, all equally long."""
+    for pattern in ("banks of 25, global", "unstructured"):
+        for way in ("", *TUNING):
+            yield Row(network, "tuned", seed, pattern, 0.8, way=way, times=LONGER)
+    for way in ("", "rewound"):
+        yield Row(network, "tuned", seed, way=way, times=LONGER)
 
 
 def _of_seed(seed: int) -> Iterator[Row]:
@@ -139,7 +190,8 @@ def _tuned(
 def _ample(network: str, seed: int) -> Iterator[Row]:
     """What the claim compares, where there is time to recover."""
     yield Row(network, "tuned", seed, times=AMPLE)
-    for row in _tuned(network, seed, ("unstructured", "banks of 25", "banks of 100"), (0.8, 0.6)):
+    patterns = ("unstructured", "banks of 25", "banks of 100", "banks of 25, global")
+    for row in _tuned(network, seed, patterns, (0.8, 0.6)):
         yield replace(row, times=AMPLE)
 
 

@@ -28,7 +28,7 @@ import fcntl
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
@@ -47,7 +47,7 @@ from pruning.tasks.training.longrun import OutOfTime
 from ..record import write_record
 from .bits import bits_result, rtl_result
 from .networks import NETWORKS, Network
-from .patterns import SPARSITIES, equal_goals, fitting, lstm_shapes, retained_energy
+from .patterns import PATTERNS, SPARSITIES, fitting, lstm_shapes, retained_energy
 from .rows import Row, rows
 from .training import Place, console, trained
 
@@ -72,7 +72,8 @@ def obtain(row: Row, place: Place) -> dict[str, Any]:
     if row.stage == "energy":
         assert row.start is not None
         main = NETWORKS[row.network].main
-        return {"energy": _energies(trained(row.start, place), main)}
+        found = _energies(trained(row.start, place), main)
+        return {"energy": found, "patterns": len(PATTERNS)}
     return _trained_result(row, place)
 
 
@@ -89,8 +90,7 @@ def _energies(module: nn.Module, main: str) -> list[dict[str, Any]]:
     shapes, found = lstm_shapes(module), []
     for pattern in fitting(shapes):
         for sparsity in SPARSITIES:
-            goals = equal_goals(shapes, pattern, sparsity, main)
-            energy, achieved = retained_energy(module, goals)
+            energy, achieved = retained_energy(module, pattern, sparsity, main)
             found.append(
                 {"pattern": pattern, "sparsity": sparsity, "achieved": achieved, "energy": energy}
             )
@@ -122,6 +122,13 @@ def read_results(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     return {row["name"]: row for row in json.loads(path.read_text())["rows"]}
+
+
+def is_done(row: Row, found: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a row has its result; energies are taken again where patterns have come in."""
+    if row.name not in found:
+        return False
+    return row.stage != "energy" or found[row.name].get("patterns") == len(PATTERNS)
 
 
 def _record(row: Row, network: Network, result: dict[str, Any], place: Place) -> dict[str, Any]:
@@ -175,21 +182,21 @@ def _chosen(every: list[Row], only: list[str] | None) -> list[Row]:
 def _show(chosen: list[Row], place: Place, path: Path) -> None:
     done = read_results(path)
     for row in chosen:
-        state = "done" if row.name in done else missing(row, place) or "to do"
+        state = "done" if is_done(row, done) else missing(row, place) or "to do"
         print(f"{row.name:60} {state}")
 
 
 def _tell_missing(chosen: list[Row], place: Place, path: Path) -> None:
     """How many rows could not be run here, by reason."""
     done = read_results(path)
-    reasons = Counter(missing(row, place) for row in chosen if row.name not in done)
+    reasons = Counter(missing(row, place) for row in chosen if not is_done(row, done))
     for reason, count in sorted((reason, n) for reason, n in reasons.items() if reason):
         print(f"{count} of {len(chosen)} rows not run: {reason}", flush=True)
 
 
 def _run_all(chosen: list[Row], place: Place, path: Path) -> None:
     for row in chosen:
-        if row.name in read_results(path) or missing(row, place):
+        if is_done(row, read_results(path)) or missing(row, place):
             continue
         if place.deadline is not None and time.monotonic() >= place.deadline:
             break

@@ -18,17 +18,22 @@ from torch.optim import Optimizer
 from csb_format.files.replace import replace_file
 from pruning.importers.files import read_torch
 from pruning.mask.pruner import Pruner
-from pruning.mask.schedule import Increments, OneShot, Schedule
+from pruning.mask.schedule import Cubic, Increments, OneShot, Schedule
 from pruning.tasks.networks.language import LanguageModel
 from pruning.tasks.training.longrun import MakePruner, Plan, Task, run
 
-from .networks import NETWORKS
-from .patterns import equal_goals, lstm_shapes
+from .decayed import DecayedPruner
+from .networks import NETWORKS, Network
+from .patterns import goals_of, slices_of
 from .rows import Row
+from .slices import SlicePruner, Slices
 
 __all__ = ["Place", "console", "further", "train_to_file", "trained"]
 
+MakeSchedule = Callable[[int], Schedule]
+
 console = Console()
+_PRUNED = 0.4  # share of the steps after which the last mask stays
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,7 @@ def trained(row: Row, place: Place) -> nn.Module:
         return train_to_file(row, place, module, network.dense, None)
     if not place.file(row, ".pt").exists():
         module.load_state_dict(trained(row.start, place).state_dict())
-    schedule = _schedule(network.increments) if row.pattern else None
-    plan = replace(network.tune, epochs=row.times * network.tune.epochs)
-    return train_to_file(row, place, module, plan, schedule and _pruner(row, schedule))
+    return train_to_file(row, place, module, *_tuning(row, network))
 
 
 def further(row: Row, place: Place) -> nn.Module:
@@ -81,19 +84,39 @@ def without_dropout(module: nn.Module) -> None:
         module.shape = replace(module.shape, dropout=0.0)
 
 
-def _schedule(increments: int) -> Callable[[int], Schedule]:
+def _increments(network: Network) -> MakeSchedule:
     """Algorithm 1 of Cao et al. (FPGA'19), over before 40 % of the steps."""
-    return lambda total: Increments(increments, max(1, int(0.4 * total) // increments))
+    count = network.increments
+    return lambda total: Increments(count, max(1, int(_PRUNED * total) // count))
 
 
-def _pruner(row: Row, schedule: Callable[[int], Schedule]) -> MakePruner:
-    def make(module: nn.Module, optimizer: Optimizer, total: int) -> Pruner[Any]:
+def _cubic(total: int) -> Schedule:
+    """Zhu & Gupta 2017, over when the increments are; as fine as masks are worth making anew."""
+    end = max(1, int(_PRUNED * total))
+    return Cubic(0, end, max(1, end // 20))
+
+
+def _pruner(row: Row, schedule: MakeSchedule) -> MakePruner:
+    def make(module: nn.Module, optimizer: Optimizer, total: int) -> Any:
         main = NETWORKS[row.network].main
-        goals = equal_goals(lstm_shapes(module), row.pattern, row.sparsity, main)
+        goals = goals_of(module, row.pattern, row.sparsity, main)
+        if row.way == "decayed":
+            return DecayedPruner(module, goals, optimizer, max(1, int(_PRUNED * total)))
+        for units in slices_of(row.pattern):
+            return SlicePruner(module, Slices(module, goals, units), schedule(total))
         # Clipping mixes gradients: those of pruned weights must not count.
         return Pruner(module, goals, schedule(total), optimizer=optimizer, mask_gradients=True)
 
     return make
+
+
+def _tuning(row: Row, network: Network) -> tuple[Plan, MakePruner | None]:
+    """How a row of the stage ``tuned`` is trained."""
+    schedule = _cubic if row.way == "cubic" else _increments(network)
+    # To train again as the dense network was, at the same number of steps (Renda et al. 2020).
+    rate = network.dense.rate if row.way == "rewound" else network.tune.rate
+    plan = replace(network.tune, epochs=row.times * network.tune.epochs, rate=rate)
+    return plan, _pruner(row, schedule) if row.pattern else None
 
 
 def train_to_file(

@@ -15,9 +15,9 @@ from csb_format.fixed import IntArray
 
 from .goals import Goal, UnreachableError
 from .layers import Matrix, find
-from .views import Layout, View, pattern_mask, unit_scores
+from .views import Layout, View, check_score, pattern_mask, unit_scores
 
-__all__ = ["Budget", "Share", "spread"]
+__all__ = ["Budget", "Share", "ranked_sums", "spread"]
 
 Loss = Callable[[nn.Module], Tensor]
 _Reals = npt.NDArray[np.float64]
@@ -247,8 +247,32 @@ def _taylor(module: nn.Module, views: Mapping[str, View], loss: Loss) -> _Costs:
 
 def _removed(view: View, weight: Tensor, gradient: Tensor) -> _Reals:
     """Sum of |w g| over what is pruned, for every k."""
-    # Units leave in the order of their magnitude, as the pruner takes them.
-    order = unit_scores(view, weight.abs()).argsort(dim=-1, descending=True, stable=True)
-    costs = view.group((weight * gradient).abs(), 0.0).sum(-1).double().gather(1, order).sum(0)
-    gone: _Reals = (costs.sum() - costs.cumsum(0)).clamp(min=0).numpy()
+    costs = ranked_sums(view, weight, (weight * gradient).abs())
+    gone: _Reals = np.clip(costs.sum() - np.cumsum(costs), 0, None)
     return gone
+
+
+def ranked_sums(view: View, weight: Tensor, value: Tensor) -> _Reals:
+    """What the largest, second largest, ... unit of every group adds up to.
+
+    Parameters
+    ----------
+    view : View
+    weight, value : Tensor
+        Shape (R, C), float32: what ranks the units, by its magnitude, as the pruner takes
+        them; and what is summed up.
+
+    Returns
+    -------
+    float64 array (units,)
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite.
+    """
+    check_score(weight)
+    order = unit_scores(view, weight.abs()).argsort(dim=-1, descending=True, stable=True)
+    sums = view.group(value, 0.0).sum(-1).double().gather(1, order).sum(0)
+    found: _Reals = sums.cpu().numpy()
+    return found

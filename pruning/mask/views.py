@@ -42,6 +42,7 @@ __all__ = [
     "Unstructured",
     "View",
     "check_pattern",
+    "check_score",
     "pattern_mask",
     "row_balanced",
 ]
@@ -294,7 +295,7 @@ def pattern_mask(view: View, score: Tensor, keep: int, among: Tensor | None = No
         If the score is no matrix, is empty or not finite, a mask has another shape, the
         view does not fit, or ``keep`` is below 1.
     """
-    _check_score(score, among)
+    check_score(score, among)
     layout = view.layout(*score.shape)
     chosen = select_top(unit_scores(view, score, among), keep)[..., None]
     return view.ungroup(chosen.expand(-1, -1, layout.size), *score.shape)
@@ -322,7 +323,15 @@ def _mean_scores(view: View, score: Tensor, among: Tensor | None) -> Tensor:
     return mean.masked_fill(~alive, torch.finfo(score.dtype).min)
 
 
-def _check_score(score: Tensor, among: Tensor | None) -> None:
+def check_score(score: Tensor, among: Tensor | None = None) -> None:
+    """Refuse what cannot be ranked.
+
+    Raises
+    ------
+    ValueError
+        For no matrix, an empty one, whole numbers, a NaN or an infinity, or a mask of another
+        shape.
+    """
     shape = tuple(score.shape)
     if score.ndim != 2 or not score.numel():
         raise ValueError(f"weight of shape {shape}: must be a matrix with rows and columns")

@@ -1,0 +1,1 @@
+"""How many weights each matrix keeps, of a number that all of them share."""
