@@ -101,13 +101,13 @@ def rows(seeds: Iterable[int]) -> list[Row]:
 def _claimed(seeds: list[int]) -> Iterator[Row]:
     """What k per matrix gains, what k per gate would, and how to fine-tune."""
     network = "ptb200"
-    for sparsity in (0.8, 0.6):
-        for seed in seeds:
-            yield Row(network, "dense", seed)
-            yield from _tuned(network, seed, ("unstructured", *GLOBAL), (sparsity,))
-    for sparsity in (0.8, 0.6, 0.9):
-        for seed in seeds:
-            yield from _tuned(network, seed, SLICED, (sparsity,))
+    for seed in seeds:
+        yield Row(network, "dense", seed)
+        yield Row(network, "energy", seed)
+        yield from _tuned(network, seed, ("unstructured", *GLOBAL, *SLICED), (0.8,))
+        yield from _tuned(network, seed, ("unstructured", *GLOBAL), (0.6,))
+    for seed in seeds:
+        yield from _tuned(network, seed, SLICED, (0.6, 0.9))
     for seed in seeds[:1]:
         yield from _tuning(network, seed)
     for seed in seeds:
