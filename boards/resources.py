@@ -10,9 +10,8 @@ from typing import NamedTuple
 from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.lower.load import Space, space_widths
-from compiler.lower.plan import Plan
 from compiler.lower.schedule import schedule
-from compiler.timing.cycle_model import CycleModel
+from compiler.timing.cycle_model import step_cycles
 from csb_format.model import Model
 from csb_format.scales import GATES, DesignError
 from csb_format.shape import ModelShape
@@ -291,14 +290,8 @@ def _choice(model: Model | ModelShape, board: Board, design: Design) -> Choice:
     usage = estimate(design, board)
     limit, share = usage.limit(board.has)
     megahertz = min(board.clock_hz / 1e6, board.has.megahertz)
-    cycles = _cycles(schedule(model, design))
+    cycles = step_cycles(schedule(model, design))
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
-
-
-def _cycles(plan: Plan) -> int:
-    """Of a step, all parts."""
-    parts = range(len(plan.parts))
-    return sum(int(CycleModel(plan, part).run(6).steps[-1]) for part in parts)
 
 
 def fastest(model: Model, board: Board) -> Choice:

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["check_magnitude", "flag", "frames_of", "known", "number", "place", "shown", "whole"]
+__all__ = [
+    "check_magnitude",
+    "flag",
+    "frames_of",
+    "known",
+    "number",
+    "one_of",
+    "place",
+    "shown",
+    "whole",
+]
 
 MOST_SHOWN = 60  # characters of a value
 
@@ -97,6 +107,24 @@ def flag(name: str, value: object) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} = {shown(value)}: must be True or False")
     return bool(value)
+
+
+def one_of(name: str, value: object, words: Collection[str]) -> str:
+    """One of some words.
+
+    Raises
+    ------
+    TypeError
+        If it is no text.
+    ValueError
+        If it is another word.
+    """
+    choice = f"must be one of {', '.join(words)}"
+    if not isinstance(value, str):
+        raise TypeError(f"{name} = {shown(value)}: {choice}")
+    if value not in words:
+        raise ValueError(f"{name} = {shown(value)}: {choice}")
+    return value
 
 
 def place(name: str, value: object) -> Path:

@@ -47,8 +47,15 @@ class Balance:
         Share of weights to remove, 0..1.
     keep_energy : float
         Least share of the present L2 energy that suggested banks keep, 0..1.
+    budget : {"global", "equal"}
+        Whether matrices that an array runs alike share their weights by magnitude, each with a
+        k of its own in as many cycles, or each keeps what the sparsity says of it.
     """
 
     banks: int = 8
     sparsity: float = 0.875
     keep_energy: float = 0.95
+    budget: str = "global"
+
+    #: What ``budget`` may be.
+    budgets: ClassVar[tuple[str, ...]] = ("global", "equal")

@@ -9,18 +9,20 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from csb_format.arguments import flag, frames_of, number, whole
+from csb_format.arguments import flag, frames_of, number, one_of, whole
 from csb_format.files.matrixfile import PackedMatrix
 from csb_format.geometry import Geometry
 from csb_format.pooling import LAST
 from csb_format.precision import Balance, Precision
 
 from .arguments import check_layout, check_masks, check_provenance, module_of, tensors_of
+from .budget.arrays import free_goals
 from .integers.formats import check_layer
 from .integers.packing import pack_matrices
 from .integers.quantise import Quantised
 from .integers.quantise import quantise as quantise_network
 from .mask.goals import Goal, goals_for
+from .mask.layers import matrices
 from .mask.pruner import Pruner
 from .mask.schedule import Increments
 from .mask.views import Banks
@@ -36,11 +38,12 @@ def prune(
     *,
     banks: int = Balance.banks,
     sparsity: float = Balance.sparsity,
+    budget: str = Balance.budget,
     by_kind: Mapping[str, Goal] | None = None,
     steps: int = 1,
     every: int = 1,
 ) -> Pruner[ModuleT]:
-    """Prune every matrix so that all banks of all rows keep equally many weights.
+    """Prune every matrix so that all banks of all of its rows keep equally many weights.
 
     The masks stay on while you train: fine-tune with ``pruner.attach(optimizer, drive=True)``,
     or call ``pruner.step()`` after each of your own. ``pruner.squash()`` gives a plain module
@@ -56,8 +59,14 @@ def prune(
         Of every row, at least 1; what the lanes of an array will have to divide.
     sparsity : float
         Share of weights to remove, 0..1.
+    budget : {"global", "equal"}
+        ``"global"``: matrices with equally many rows share the weights that the sparsity leaves
+        them, and each keeps as many a bank as its magnitudes ask for, in no more cycles than
+        ``"equal"``, which asks the sparsity of every matrix; see
+        :func:`pruning.budget.arrays.free_goals`.
     by_kind : mapping of str to Goal, optional
-        Other goals for some kinds of matrices; see :func:`pruning.mask.goals.goals_for`.
+        Other goals for some kinds of matrices, which then share nothing; see
+        :func:`pruning.mask.goals.goals_for`.
     steps, every : int
         Reach the sparsity in so many increments, one every so many steps of the optimizer
         (``drive=True``) or calls of ``pruner.step()``; by default at once.
@@ -86,7 +95,11 @@ def prune(
     module_of("sf.prune", module, "a torch.nn.Module, such as nn.LSTM(8, 16)")
     banks = whole("banks", banks, 1)
     steps, every = whole("steps", steps, 1), whole("every", every, 1)
+    one_of("budget", budget, Balance.budgets)
     goals = goals_for(module, Goal(Banks(banks), sparsity=sparsity), by_kind)
+    if budget == "global":
+        own = [n for n, matrix in matrices(module).items() if matrix.kind in (by_kind or {})]
+        goals = free_goals(module, goals, [name for name in own if name in goals])
     return Pruner(module, goals, Increments(steps, every) if steps != 1 else None)
 
 

@@ -38,7 +38,7 @@ ORDER: dict[str, list[str]] = {
     ],
     "compiler": ["array", "lower", "timing", "abi"],
     "engine": ["kernels", "products", "reference", "exact", "floating"],
-    "pruning": ["mask", "importers", "files", "integers", "doctor", "tasks"],
+    "pruning": ["mask", "budget", "importers", "files", "integers", "doctor", "tasks"],
     "hdl": ["core", "bus", "dram", "verilog"],
     "sim": ["run", "check", "bus", "dram", "regress"],
     "sim.regress": ["suite", "jobs", "records"],

@@ -18,7 +18,9 @@ from ..array.latency import Latencies, fetch_delay
 from ..array.program import Frame, Instruction, Place, Sink
 from ..lower.plan import Plan
 
-__all__ = ["CycleModel", "Issue", "Schedule"]
+__all__ = ["CycleModel", "Issue", "Schedule", "step_cycles"]
+
+_STEADY = 6  # frames after which a step takes as long as the one before
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,12 @@ class CycleModel:
             state.leaving = [t for t in state.leaving if t >= start] + leaves
             if now.final:
                 state.done.append(leaves[-1])
+
+
+def step_cycles(plan: Plan) -> int:
+    """Cycles from frame to frame once they follow each other, of all programs of a plan."""
+    parts = range(len(plan.parts))
+    return sum(int(CycleModel(plan, part).run(_STEADY).steps[-1]) for part in parts)
 
 
 class _FrameLoading:

@@ -24,7 +24,7 @@ from ..mask.goals import Goal, naming, resolve, whole_of
 from ..mask.layers import Matrix
 from ..mask.views import Layout
 
-__all__ = ["alike", "global_goals"]
+__all__ = ["alike", "global_goals", "kept"]
 
 _Reals = npt.NDArray[np.float64]
 Sharing = Callable[[Matrix], Hashable]
@@ -102,7 +102,12 @@ def global_goals(
     keep: dict[str, int] = {}
     for shares in sharers.values():
         keep |= _allotted(shares)
-    return {name: replace(chosen[name], sparsity=None, keep=keep[name]) for name in matrices}
+    return {name: kept(chosen[name], keep[name]) for name in matrices}
+
+
+def kept(goal: Goal, keep: int) -> Goal:
+    """The goal with a number to keep; its report still says what sparsity was asked for."""
+    return replace(goal, sparsity=None, keep=keep, asked=goal.sparsity or goal.asked)
 
 
 @torch.no_grad()

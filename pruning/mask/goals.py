@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -54,6 +54,8 @@ class Goal:
     tolerance : float
         Largest difference between the sparsity asked for and the one taken, 0..1;
         beyond it, attaching fails instead of pruning something else silently.
+    asked : float, optional
+        The sparsity that ``keep`` was found for, together with other matrices; for reports.
 
     Raises
     ------
@@ -65,6 +67,8 @@ class Goal:
     sparsity: float | None = None
     keep: int | None = None
     tolerance: float = 0.05
+    # States of pruners name their goals by repr: they are the same whatever was asked.
+    asked: float | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if (self.sparsity is None) == (self.keep is None):
@@ -146,8 +150,9 @@ class MatrixState:
     @property
     def requested(self) -> float:
         """Sparsity that was asked for; of a goal in units, what they come to."""
-        if self.goal.sparsity is not None:
-            return self.goal.sparsity
+        for asked in (self.goal.sparsity, self.goal.asked):
+            if asked is not None:
+                return asked
         return self._layout.sparsity(self.target)
 
     @property

@@ -53,6 +53,7 @@ def prune(given: PruneOptions) -> None:
         masks=given.masks,
         bank_width=given.bank_width,
         wishes=given.wishes or (),
+        budget=given.budget.value,
         **_fed(given.pool),
     )
     if is_lstm:

@@ -17,6 +17,7 @@ from csb_format.precision import Balance, Precision
 
 __all__ = [
     "BoardsOptions",
+    "BudgetName",
     "BuildOptions",
     "DemoOptions",
     "DoctorOptions",
@@ -95,6 +96,13 @@ class PoolName(StrEnum):
     mean = "mean"
 
 
+class BudgetName(StrEnum):
+    """How matrices share weights; the words of :class:`csb_format.precision.Balance`."""
+
+    shared = "global"
+    equal = "equal"
+
+
 class EngineName(StrEnum):
     """Who runs the cases."""
 
@@ -110,6 +118,7 @@ class Replayer(StrEnum):
 
 
 SEED = 0
+BUDGET = BudgetName(Balance.budget)
 PLACER_SEED = 1
 
 Seed = Annotated[
@@ -153,6 +162,13 @@ class PruneOptions:
     sparsity: Annotated[float, Said("Share of weights to remove, 0 to 1.", least=0, most=1)] = (
         Balance.sparsity
     )
+    budget: Annotated[
+        BudgetName,
+        Said(
+            "Weights: global (each matrix keeps what its magnitudes ask for of what equal would "
+            "keep in all, in no more cycles) or equal (the sparsity in each)."
+        ),
+    ] = BUDGET
     epochs: Annotated[int, Said("Epochs of fine-tuning, all together.", least=1)] = 70
     seed: Seed = SEED
     masks: Masks = None

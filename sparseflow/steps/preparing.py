@@ -21,6 +21,9 @@ from .places import has_labels, read_sequences
 from .progress import say, show
 
 if TYPE_CHECKING:  # torch is loaded only where it is used
+    from pruning.files.network import Network
+    from pruning.tasks.recipes.finetuning import Pruned
+
     from .packing import Packed
 
 __all__ = ["pack", "pack_matrices", "prune_checkpoint"]
@@ -41,6 +44,7 @@ def prune_checkpoint(
     bank_width: int | None = None,
     wishes: Sequence[str] = (),
     pool: str | None = None,
+    budget: str = PruneOptions.budget,
 ) -> bool:
     """Prune all matrices of a recurrent classifier in increments, fine-tuning after each.
 
@@ -65,6 +69,8 @@ def prune_checkpoint(
         For single matrices, ``weight_ih:banks=16,sparsity=0.5``.
     pool : {"last", "hn", "mean"}, optional
         How the head is fed; by default what the checkpoint says, else ``"last"``.
+    budget : {"global", "equal"}
+        As for :func:`pruning.face.prune`.
 
     Returns
     -------
@@ -81,20 +87,33 @@ def prune_checkpoint(
     increments = min(4, epochs)
     share = max(1, epochs // (increments + 3))
     recipe = Recipe(
+        budget=budget,
         increments=increments,
         step_epochs=share,
         final_epochs=epochs - share * (increments - 1),
     )
-    asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool)
+    asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool, budget)
     labelled = read_sequences(data, "fine-tuning")
     network, pruned = prune_network(checkpoint, masks, labelled, out, asked, recipe, seed)
-    for matrix in pruned.report:
-        name = network.names[matrix.name]
-        say(f"{name}: {matrix.requested:.2%} asked, {matrix.achieved:.2%} achieved")
-        if matrix.note:
-            say(f"  note: {matrix.note.removeprefix(f'{matrix.name}: ')}")
+    _tell_achieved(network, pruned)
     say(f"wrote {out} (seed {seed})")
     return network.is_lstm
+
+
+def _tell_achieved(network: Network, pruned: Pruned) -> None:
+    """Each matrix, and all of them: where they share, no request is for one of them."""
+    for matrix in pruned.report:
+        name = network.names[matrix.name]
+        kept = f"{matrix.keep} of {pruned.geometries[matrix.name].bank_width} a bank"
+        say(f"{name}: {matrix.requested:.2%} asked, {matrix.achieved:.2%} achieved, {kept}")
+        if matrix.note:
+            say(f"  note: {matrix.note.removeprefix(f'{matrix.name}: ')}")
+    weights = [matrix.matrix.shape[0] * matrix.matrix.shape[1] for matrix in pruned.report]
+    asked, achieved = (
+        sum(share * count for share, count in zip(shares, weights, strict=True)) / sum(weights)
+        for shares in ([m.requested for m in pruned.report], [m.achieved for m in pruned.report])
+    )
+    say(f"all matrices: {asked:.2%} asked, {achieved:.2%} achieved")
 
 
 def pack(

@@ -23,7 +23,7 @@ from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 
 from .progress import say, stages
 from .reading import METADATA, as_read, check_width, pool_of
-from .wishes import Wish, parse, spread
+from .wishes import Wish, is_called, parse, spread
 
 __all__ = ["Asked", "float_accuracy", "prune_network", "train_and_prune"]
 
@@ -46,6 +46,8 @@ class Asked:
         For single matrices, as :func:`sparseflow.steps.wishes.parse` reads them.
     pool : {"last", "hn", "mean"}, optional
         How the head is fed; by default what the checkpoint says, else ``"last"``.
+    budget : {"global", "equal"}
+        As :func:`pruning.face.prune` has it; a matrix whose sparsity is wished shares nothing.
     """
 
     banks: int = Balance.banks
@@ -53,6 +55,17 @@ class Asked:
     bank_width: int | None = None
     wishes: Sequence[str] = ()
     pool: str | None = None
+    budget: str = Balance.budget
+
+    def fixed(self, network: Network) -> list[str]:
+        """Matrices of the classifier whose sparsity is wished."""
+        names = {network.names[f"recurrent.{leaf}"]: leaf for leaf in network.matrices()}
+        told = [called for called, wish in parse(self.wishes) if wish.sparsity is not None]
+        return [
+            f"recurrent.{leaf}"
+            for name, leaf in names.items()
+            if any(is_called(name, called) for called in told)
+        ]
 
     def goals(self, network: Network) -> dict[str, Goal]:
         """By parameter name of the classifier."""
@@ -68,7 +81,9 @@ class Asked:
 
     def options(self) -> dict[str, Any]:
         """What was said beside the banks and sparsity of all matrices."""
+        budget = self.budget if self.budget != Balance.budget else None
         given = {"for": list(self.wishes), "bank-width": self.bank_width, "pool": self.pool}
+        given["budget"] = budget
         return {name: value for name, value in given.items() if value}
 
 
@@ -93,7 +108,8 @@ def prune_network(
         say(line)
     _tell(network, network.restore())
     with stages() as progress:
-        pruned = prune_classifier(classifier, goals, data, recipe, seed, progress)
+        fixed = asked.fixed(network)
+        pruned = prune_classifier(classifier, goals, data, recipe, seed, progress, fixed)
     about: dict[str, Any] = _about(recipe, asked.sparsity, asked.banks, seed, [])
     if options := asked.options():
         layout = {network.names[name]: _noted(goal) for name, goal in goals.items()}

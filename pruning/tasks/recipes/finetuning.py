@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from csb_format.geometry import Geometry
 
+from ...budget.arrays import free_goals
 from ...files.network import Classifier
 from ...mask.goals import Goal, MatrixState
 from ...mask.pruner import Pruner
@@ -53,6 +54,7 @@ def prune_classifier(
     recipe: Recipe,
     seed: int = 0,
     progress: Progress | None = None,
+    fixed: Collection[str] = (),
 ) -> Pruned:
     """Prune matrices of a classifier to banks (Algorithm 1 of Cao et al., FPGA'19).
 
@@ -65,18 +67,22 @@ def prune_classifier(
     data : SequenceData
         Training data as the network takes it.
     recipe : Recipe
-        Its ``increments``, ``step_epochs``, ``final_epochs`` and ``tuning`` count.
+        Its ``budget``, ``increments``, ``step_epochs``, ``final_epochs`` and ``tuning`` count.
     seed : int
         Of shuffling and noise. A one-layer LSTM gets the weights that
         :func:`pruning.tasks.recipes.recipe.prune_and_finetune` gives it.
     progress : callable, optional
         Called with (stage, epoch, epochs of the stage, mean loss).
+    fixed : collection of str
+        Matrices that share no weights with others, whatever the recipe's budget.
 
     Returns
     -------
     Pruned
     """
     model = copy.deepcopy(classifier)
+    if recipe.budget == "global":
+        goals = free_goals(model, goals, fixed)
     schedule = Increments(recipe.increments, every=1, begin=1)
     pruner = Pruner(model, goals, schedule, mask_gradients=True)
     rungs = pruner.plan(recipe.increments)

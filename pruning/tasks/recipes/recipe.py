@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 from csb_format.geometry import Geometry
 from csb_format.precision import Balance, Precision
 
+from ...budget.arrays import free_goals
 from ...mask.goals import Goal, MatrixState
 from ...mask.pruner import Pruner
 from ...mask.schedule import Increments
@@ -37,6 +39,8 @@ class Recipe:
         Banks of both matrices.
     sparsity : float
         Asked of both matrices, 0..1.
+    budget : {"global", "equal"}
+        Whether they share their weights, as :func:`pruning.face.prune` has it.
     dense_epochs : int
         Epochs before the first weight is pruned.
     increments : int
@@ -56,6 +60,7 @@ class Recipe:
     hidden_size: int = 128
     banks: int = Balance.banks
     sparsity: float = Balance.sparsity
+    budget: str = Balance.budget
     dense_epochs: int = 60
     increments: int = 4
     step_epochs: int = 10
@@ -148,37 +153,53 @@ class _Stages:
         )
         # What cannot be reached is said in the report: the demo's banks are the hardware's.
         goal = Goal(Banks(recipe.banks), recipe.sparsity, tolerance=1.0)
-        schedule = Increments(recipe.increments, every=1, begin=1)
-        # All masks are dense until the first increment, so this trains the dense model too.
-        self.pruner = Pruner(
-            self.model, dict.fromkeys(MATRICES, goal), schedule, mask_gradients=True
-        )
+        self.goals = dict.fromkeys(MATRICES, goal)
 
     def run(self, normaliser: Normaliser, watch: Watch | None) -> Outcome:
         recipe = self.recipe
         if not self.trained:
             self._train("dense", recipe.dense_epochs, 0, recipe.training)
-        dense = self.pruner.squash(unfinished=True)
-        rungs = self.pruner.plan(recipe.increments)
+        dense = copy.deepcopy(self.model)
+        pruner = self._pruner()
+        rungs = pruner.plan(recipe.increments)
         for number, rung in enumerate(rungs, 1):
-            self.pruner.prune(rung)
+            pruner.prune(rung)
             epochs = recipe.final_epochs if number == len(rungs) else recipe.step_epochs
-            self._train(f"prune {number}/{len(rungs)}", epochs, number, recipe.tuning)
+            stage = f"prune {number}/{len(rungs)}"
+            self._train(stage, epochs, number, recipe.tuning, pruner.attach)
             if watch is not None:
-                watch(self.pruner.sparsity(), self.pruner.squash(unfinished=True))
-        return self._outcome(dense, normaliser)
+                watch(pruner.sparsity(), pruner.squash(unfinished=True))
+        return self._outcome(dense, pruner, normaliser)
 
-    def _outcome(self, dense: SequenceClassifier, normaliser: Normaliser) -> Outcome:
-        pruner = self.pruner
+    def _pruner(self) -> Pruner[SequenceClassifier]:
+        """Its goals go by the magnitudes of the trained network."""
+        goals, schedule = self.goals, Increments(self.recipe.increments, every=1, begin=1)
+        if self.recipe.budget == "global":
+            goals = free_goals(self.model, goals)
+        return Pruner(self.model, goals, schedule, mask_gradients=True)
+
+    def _outcome(
+        self,
+        dense: SequenceClassifier,
+        pruner: Pruner[SequenceClassifier],
+        normaliser: Normaliser,
+    ) -> Outcome:
         geometries = pruner.geometries(self.recipe.value_bits)
         return Outcome(
             dense, pruner.squash(), normaliser, pruner.report(), geometries, pruner.masks()
         )
 
-    def _train(self, stage: str, epochs: int, number: int, settings: Training) -> None:
+    def _train(
+        self,
+        stage: str,
+        epochs: int,
+        number: int,
+        settings: Training,
+        attach: Callable[[Optimizer], None] | None = None,
+    ) -> None:
         # Stages must not repeat each other's shuffling; seeds far apart do not collide.
         seed = self.seed * 1000 + number
-        told, attach, order = self._told(stage), self.pruner.attach, biases_first(self.model)
+        told, order = self._told(stage), biases_first(self.model)
         train(self.model, self.data, epochs, seed, told, attach, settings, order)
 
     def _told(self, stage: str) -> Callable[[int, int, float], None] | None:

@@ -99,11 +99,13 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "sparsity": 0.5,
                 "epochs": 3,
                 "seed": 7,
+                "budget": "global",
                 **PRUNE,
             },
         ),
         (
-            "prune d --data x --out p --masks m --bank-width 9 --for a:banks=2 --for b:width=3",
+            "prune d --data x --out p --masks m --bank-width 9 --for a:banks=2 --for b:width=3 "
+            "--budget equal",
             "prune_checkpoint",
             {
                 "checkpoint": Path("d"),
@@ -116,6 +118,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "masks": Path("m"),
                 "bank_width": 9,
                 "wishes": ["a:banks=2", "b:width=3"],
+                "budget": "equal",
             },
         ),
         (

@@ -173,6 +173,30 @@ def test_what_the_hardware_takes_is_simulated_and_the_rest_named(
     assert read_figures(build)["mismatches"] == 0
 
 
+@pytest.mark.parametrize(("budget", "kept"), [("global", [5, 3]), ("equal", [4, 4])])
+def test_matrices_share_their_weights_unless_told_otherwise(
+    run: Run,
+    tmp_path: Path,
+    capsys: Text,
+    monkeypatch: pytest.MonkeyPatch,
+    budget: str,
+    kept: list[int],
+) -> None:
+    monkeypatch.setitem(globals(), "HIDDEN", 32)
+    files, net = Files(tmp_path, 32), Net(32)
+    with torch.no_grad():
+        net.rnn.weight_ih_l0.normal_(std=0.14)
+        net.rnn.weight_hh_l0.normal_(std=0.1)
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    assert run(*files.prune(tmp_path / "net.pt", "--budget", budget)) == run(*files.pack()) == 0
+    layer = load_model(tmp_path / "m.safetensors").layers[0]
+    assert [layer.weight_ih.geometry.nonzeros, layer.weight_hh.geometry.nonzeros] == kept
+    shown = capsys.readouterr().err
+    achieved = 1 - kept[0] / 8
+    assert f"rnn.weight_ih_l0: 50.00% asked, {achieved:.2%} achieved, {kept[0]} of 8 a b" in shown
+    assert "all matrices: 50.00% asked, 50.00% achieved" in shown
+
+
 def test_a_ragged_width_is_padded_and_told(run: Run, tmp_path: Path, capsys: Text) -> None:
     files = Files(tmp_path, 153)
     assert run(*files.prune(files.net("plain"), "--for", "weight_ih:banks=8,sparsity=0.875")) == 0

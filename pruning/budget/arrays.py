@@ -1,0 +1,156 @@
+"""What arrays make of the weights that matrices keep: cycles of a step, before any is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from compiler.array.needs import check_supported, design_for
+from compiler.lower.schedule import schedule
+from compiler.timing.cycle_model import step_cycles
+from csb_format.geometry import Geometry
+from csb_format.scales import DesignError
+from csb_format.shape import LstmShape, ModelShape, uniform_shape
+
+from ..mask.goals import Goal, resolve, whole_of
+from ..mask.layers import Matrix, find
+from ..mask.views import Banks
+from .magnitude import alike, global_goals, kept
+
+__all__ = ["PES", "Cycles", "cycles_of", "free_goals", "geometries", "shapes"]
+
+PES = (8, 16, 32, 64)
+"""PEs M of the arrays that are asked."""
+
+_LANES = 64  # at most, and any that divide all banks
+_FLOORS = (0, 1 / 2, 3 / 4)  # of equal k, where less k costs cycles somewhere
+
+Cycles = dict[tuple[int, int], int]
+"""Of a step, by (M, N)."""
+
+
+def geometries(module: nn.Module, goals: Mapping[str, Goal]) -> dict[str, Geometry]:
+    """What each matrix is packed in once its goal is reached; of those in banks alone."""
+    matrices, chosen = resolve(module, goals)
+    found = {}
+    for name, matrix in matrices.items():
+        view, keep = chosen[name].view, whole_of(matrix, chosen[name])
+        if isinstance(view, Banks):
+            found[name] = view.geometry(*matrix.shape, keep)
+    return found
+
+
+def shapes(module: nn.Module, goals: Mapping[str, Goal]) -> list[ModelShape]:
+    """Every LSTM of a module that an array could run, all of its matrices in banks."""
+    packed = geometries(module, goals)
+    found = []
+    for path, part in module.named_modules():
+        if isinstance(part, nn.LSTM):
+            prefix = f"{path}." if path else ""
+            names = [f"{prefix}{name}" for name, p in part.named_parameters() if p.ndim == 2]
+            if all(name in packed for name in names):
+                found.append(_shape(part, [packed[name] for name in names]))
+    return list(filter(_runs, found))
+
+
+def _shape(lstm: nn.LSTM, packed: list[Geometry]) -> ModelShape:
+    kinds = 2 + bool(lstm.proj_size)
+    directions = 1 + lstm.bidirectional
+    plain = uniform_shape(
+        lstm.input_size,
+        lstm.hidden_size,
+        [1] * kinds,
+        [1] * kinds,
+        layers=lstm.num_layers,
+        directions=directions,
+        projection=lstm.proj_size,
+    )
+    given = iter(packed)
+    return replace(plain, layers=tuple(_packed(layer, given) for layer in plain.layers))
+
+
+def _packed(layer: LstmShape, given: Iterator[Geometry]) -> LstmShape:
+    packed: dict[str, Any] = {name: next(given) for name in layer.geometries}
+    return replace(layer, **packed)
+
+
+def _runs(shape: ModelShape) -> bool:
+    try:
+        check_supported(shape)
+    except DesignError:
+        return False
+    return True
+
+
+def cycles_of(module: nn.Module, goals: Mapping[str, Goal]) -> Cycles:
+    """Cycles of a step of all LSTMs of a module, on every array that can carry them.
+
+    Parameters
+    ----------
+    module : nn.Module
+    goals : mapping of str to Goal
+        By parameter name.
+
+    Returns
+    -------
+    dict of (int, int) to int
+        By M and N: M of :data:`PES`, N up to 64 that divides the banks of every matrix. Empty
+        where there is no LSTM whose matrices are all in banks.
+    """
+    found = shapes(module, goals)
+    banks = math.gcd(*(g.banks for s in found for x in s.layers for g in x.geometries.values()))
+    arrays = [(m, n) for n in range(1, _LANES + 1) if banks and banks % n == 0 for m in PES]
+    asked = {array: [_cycles(shape, *array) for shape in found] for array in arrays}
+    return {array: sum(c) for array, counts in asked.items() if all(c := [*map(int, counts)])}
+
+
+def _cycles(shape: ModelShape, pes: int, lanes: int) -> int:
+    """Of a step; 0 if the array does not carry it."""
+    try:
+        return step_cycles(schedule(shape, design_for(shape, pes, lanes)))
+    except DesignError:
+        return 0
+
+
+def free_goals(
+    module: nn.Module, goals: Mapping[str, Goal], fixed: Collection[str] = ()
+) -> dict[str, Goal]:
+    """One budget of magnitude, a k for every matrix, where no array takes longer for it.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Trained; left as it is.
+    goals : mapping of str to Goal
+        As for :func:`.global_goals`.
+    fixed : collection of str
+        Matrices that keep what their own goals say.
+
+    Returns
+    -------
+    dict of str to Goal
+        Of :func:`.global_goals`. A pass of very few weights a row can be over before the
+        results of the one before are taken away: if a step of an LSTM took longer than with
+        equal k on any array of :func:`cycles_of`, no matrix keeps less than half, then three
+        quarters of equal k; else all keep equal k.
+    """
+    matrices, chosen = resolve(module, goals)
+    equal = {name: whole_of(matrix, chosen[name]) for name, matrix in matrices.items()}
+    plain = {name: kept(chosen[name], k) for name, k in equal.items()}
+    own = {find(module, name).name for name in fixed}
+
+    def sharing(matrix: Matrix) -> Hashable:
+        return matrix.name if matrix.name in own else alike(matrix)
+
+    allowed = cycles_of(module, plain)
+    for floor in _FLOORS:
+        least = {name: max(1, math.ceil(floor * k)) for name, k in equal.items()}
+        found = global_goals(module, goals, least, sharing)
+        now = cycles_of(module, found)
+        if all(now.get(array, math.inf) <= cycles for array, cycles in allowed.items()):
+            return found
+    return plain

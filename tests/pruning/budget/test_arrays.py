@@ -1,0 +1,104 @@
+"""A budget that is shared costs no cycle, on any array."""
+
+import pytest
+import torch
+from torch import nn
+
+import sparseflow as sf
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.timing.cycle_model import CycleModel
+from pruning.budget.arrays import PES, cycles_of, free_goals, geometries
+from pruning.budget.magnitude import global_goals, kept
+from pruning.mask.goals import Goal, goals_for
+from pruning.mask.views import Banks, Unstructured
+
+
+def lstm(*sizes: int, scale: float = 0.1, **options: int) -> nn.LSTM:
+    torch.manual_seed(0)
+    made = nn.LSTM(*sizes, **options)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(std=0.05)
+        made.get_parameter("weight_ih_l0").mul_(scale / 0.05)
+    return made
+
+
+def equal(module: nn.Module, goals: dict[str, Goal]) -> dict[str, Goal]:
+    shapes = {name: module.get_parameter(name).shape for name in goals}
+    return {n: kept(g, g.whole(*shapes[n])) for n, g in goals.items()}
+
+
+NETWORKS = {
+    "two layers": lstm(200, 200, 2),
+    "two directions": lstm(64, 64, 2, bidirectional=True),
+    "projected": lstm(96, 128, 1, proj_size=64),
+    "narrow input": lstm(12, 128),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("sparsity", [0.6, 0.8, 0.9])
+def test_no_array_takes_longer(name: str, sparsity: float) -> None:
+    module = NETWORKS[name]
+    goals = goals_for(module, Goal(Banks(8), sparsity, tolerance=1))
+    before, after = cycles_of(module, equal(module, goals)), free_goals(module, goals)
+    now = cycles_of(module, after)
+    assert {(m, 8) for m in PES} <= set(before)
+    assert all(now[array] <= cycles for array, cycles in before.items())
+
+
+def test_the_same_weights_are_the_same_cycles() -> None:
+    module = NETWORKS["two layers"]
+    goals = goals_for(module, Goal(Banks(8), 0.8))
+    found = free_goals(module, goals)
+    assert len({goal.keep for goal in found.values()}) > 1
+    assert sum(goal.keep or 0 for goal in found.values()) == 4 * 5
+    now, before = cycles_of(module, found), cycles_of(module, equal(module, goals))
+    assert now == before
+    assert [now[m, 8] for m in PES] == [2000, 1000, 500, 260]
+
+
+def test_cycles_are_those_of_the_compiled_model() -> None:
+    module = lstm(64, 64, scale=0.1)
+    pruner = sf.prune(module, banks=8, sparsity=0.5)
+    assert len(set(pruner.keep.values())) == 2
+    quantised = sf.quantise(pruner, None, [torch.randn(9, 64).numpy()])
+    goals = {state.name: Goal(state.goal.view, keep=state.keep) for state in pruner.report()}
+    expected = cycles_of(nn.LSTM(64, 64), goals)
+    for pes in (8, 32):
+        image = compile_model(quantised.model, design_for(quantised.model, pes, 8))
+        assert CycleModel(image).run(6).steps[-1] == expected[pes, 8]
+
+
+def test_what_would_cost_cycles_is_given_up() -> None:
+    # Four times the magnitude: alone, magnitude leaves the recurrent matrix one weight a bank,
+    # and rows of one cycle are over before 16 results of the row before are taken.
+    module = lstm(256, 256, scale=0.4)
+    goals = goals_for(module, Goal(Banks(8), 0.875))
+    most = global_goals(module, goals)
+    assert [goal.keep for goal in most.values()] == [7, 1]
+    before = cycles_of(module, equal(module, goals))
+    assert cycles_of(module, most)[64, 8] > before[64, 8]
+    found = free_goals(module, goals)
+    assert [goal.keep for goal in found.values()] == [6, 2]
+    assert cycles_of(module, found) == before
+
+
+def test_fixed_matrices_share_nothing() -> None:
+    module = lstm(64, 64, 2)
+    goals = goals_for(module, Goal(Banks(8), 0.5)) | {"weight_ih_l0": Goal(Banks(8), 0.75)}
+    found = free_goals(module, goals, ["weight_ih_l0"])
+    assert found["weight_ih_l0"].keep == 2
+    assert sum(goal.keep or 0 for goal in found.values()) == 2 + 3 * 4
+
+
+def test_where_no_array_runs_it_nothing_is_asked_of_cycles() -> None:
+    gru = nn.GRU(16, 16)
+    with torch.no_grad():
+        gru.get_parameter("weight_ih_l0").mul_(9)
+    goals = goals_for(gru, Goal(Banks(4), 0.5))
+    assert cycles_of(gru, equal(gru, goals)) == {}
+    assert [goal.keep for goal in free_goals(gru, goals).values()] == [3, 1]
+    mixed = goals_for(nn.LSTM(16, 16), Goal(Unstructured(), 0.5))
+    assert geometries(nn.LSTM(16, 16), mixed) == {}
