@@ -27,6 +27,7 @@ PES = (8, 16, 32, 64)
 """PEs M of the arrays that are asked."""
 
 _LANES = 64  # at most, and any that divide all banks
+_DEEP = 8  # PEs for each lane at most: as many as 64 x 8 has
 _FLOORS = (0, 1 / 2, 3 / 4)  # of equal k, where less k costs cycles somewhere
 
 Cycles = dict[tuple[int, int], int]
@@ -98,12 +99,13 @@ def cycles_of(module: nn.Module, goals: Mapping[str, Goal]) -> Cycles:
     Returns
     -------
     dict of (int, int) to int
-        By M and N: M of :data:`PES`, N up to 64 that divides the banks of every matrix. Empty
-        where there is no LSTM whose matrices are all in banks.
+        By M and N: M of :data:`PES`, N up to 64 that divides the banks of every matrix, M at most
+        8 N. Empty where there is no LSTM whose matrices are all in banks.
     """
     found = shapes(module, goals)
     banks = math.gcd(*(g.banks for s in found for x in s.layers for g in x.geometries.values()))
-    arrays = [(m, n) for n in range(1, _LANES + 1) if banks and banks % n == 0 for m in PES]
+    lanes = [n for n in range(1, _LANES + 1) if banks and banks % n == 0]
+    arrays = [(m, n) for n in lanes for m in PES if m <= _DEEP * n]
     asked = {array: [_cycles(shape, *array) for shape in found] for array in arrays}
     return {array: sum(c) for array, counts in asked.items() if all(c := [*map(int, counts)])}
 
