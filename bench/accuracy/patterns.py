@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from pruning.budget.magnitude import global_goals
+from pruning.budget.slices import Slices
 from pruning.mask.goals import Goal, n_of_m
 from pruning.mask.layers import matrices
 from pruning.mask.views import Banks, Blocks, Layout, Unstructured, View, pattern_mask
-
-from .slices import Slices
 
 __all__ = [
     "GLOBAL",

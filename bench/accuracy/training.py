@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from csb_format.files.replace import replace_file
+from pruning.budget.slices import Slices
 from pruning.importers.files import read_torch
 from pruning.mask.pruner import Pruner
 from pruning.mask.schedule import Cubic, Increments, OneShot, Schedule
@@ -26,7 +27,7 @@ from .decayed import DecayedPruner
 from .networks import NETWORKS, Network
 from .patterns import goals_of, slices_of
 from .rows import Row
-from .slices import SlicePruner, Slices
+from .slices import SlicePruner
 
 __all__ = ["Place", "console", "further", "train_to_file", "trained"]
 

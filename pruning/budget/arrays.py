@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
+from itertools import permutations
 from typing import Any
 
 from torch import nn
@@ -19,7 +21,7 @@ from csb_format.shape import LstmShape, ModelShape, uniform_shape
 from ..mask.goals import Goal, resolve, whole_of
 from ..mask.layers import Matrix, find
 from ..mask.views import Banks
-from .magnitude import alike, global_goals, kept
+from .magnitude import Share, alike, global_goals, kept, sharers
 
 __all__ = ["PES", "Cycles", "cycles_of", "free_goals", "geometries", "shapes"]
 
@@ -28,7 +30,7 @@ PES = (8, 16, 32, 64)
 
 _LANES = 64  # at most, and any that divide all banks
 _DEEP = 8  # PEs for each lane at most: as many as 64 x 8 has
-_FLOORS = (0, 1 / 2, 3 / 4)  # of equal k, where less k costs cycles somewhere
+_MOVES = 64  # of single units at most, where the whole freedom costs cycles somewhere
 
 Cycles = dict[tuple[int, int], int]
 """Of a step, by (M, N)."""
@@ -137,22 +139,67 @@ def free_goals(
     dict of str to Goal
         Of :func:`.global_goals`. A pass of very few weights a row can be over before the
         results of the one before are taken away: if a step of an LSTM took longer than with
-        equal k on any array of :func:`cycles_of`, no matrix keeps less than half, then three
-        quarters of equal k; else all keep equal k.
+        equal k on any array of :func:`cycles_of`, weights move from equal k one unit after the
+        other, each time the one that gains most and costs no cycle.
     """
-    matrices, chosen = resolve(module, goals)
-    equal = {name: whole_of(matrix, chosen[name]) for name, matrix in matrices.items()}
-    plain = {name: kept(chosen[name], k) for name, k in equal.items()}
-    own = {find(module, name).name for name in fixed}
+    return _Free(module, goals, fixed).goals()
 
-    def sharing(matrix: Matrix) -> Hashable:
-        return matrix.name if matrix.name in own else alike(matrix)
 
-    allowed = cycles_of(module, plain)
-    for floor in _FLOORS:
-        least = {name: max(1, math.ceil(floor * k)) for name, k in equal.items()}
-        found = global_goals(module, goals, least, sharing)
-        now = cycles_of(module, found)
-        if all(now.get(array, math.inf) <= cycles for array, cycles in allowed.items()):
+class _Free:
+    def __init__(
+        self, module: nn.Module, goals: Mapping[str, Goal], fixed: Collection[str]
+    ) -> None:
+        self.module, self.asked = module, goals
+        matrices, chosen = resolve(module, goals)
+        self.equal = {name: whole_of(matrix, chosen[name]) for name, matrix in matrices.items()}
+        self.own = {find(module, name).name for name in fixed}
+        self.chosen = chosen
+        self.allowed = cycles_of(module, self._with(self.equal))
+
+    def goals(self) -> dict[str, Goal]:
+        """The most free that cost nothing."""
+        found = global_goals(self.module, self.asked, None, self._sharing)
+        if self._costs_nothing(found):
             return found
-    return plain
+        least = {name: max(1, k - 1) for name, k in self.equal.items()}
+        near = global_goals(self.module, self.asked, least, self._sharing)
+        start = near if self._costs_nothing(near) else self._with(self.equal)
+        keep = {name: goal.keep or 0 for name, goal in start.items()}
+        for _ in range(_MOVES):
+            moved = next(filter(self._is_free, self._moves(keep)), None)
+            if moved is None:
+                break
+            keep = moved
+        return self._with(keep)
+
+    def _sharing(self, matrix: Matrix) -> Hashable:
+        return matrix.name if matrix.name in self.own else alike(matrix)
+
+    def _with(self, keep: Mapping[str, int]) -> dict[str, Goal]:
+        return {name: kept(self.chosen[name], k) for name, k in keep.items()}
+
+    def _costs_nothing(self, goals: Mapping[str, Goal]) -> bool:
+        now = cycles_of(self.module, goals)
+        return all(now.get(array, math.inf) <= cycles for array, cycles in self.allowed.items())
+
+    def _is_free(self, keep: Mapping[str, int]) -> bool:
+        return self._costs_nothing(self._with(keep))
+
+    @cached_property
+    def _shares(self) -> list[list[Share]]:
+        return sharers(self.module, self.asked, None, self._sharing)
+
+    def _moves(self, keep: Mapping[str, int]) -> list[dict[str, int]]:
+        """What a unit more of one matrix, out of another, comes to; the largest gain first."""
+        found = []
+        for shares in self._shares:
+            for giver, taker in permutations(shares, 2):
+                fewer = keep[giver.name] - -(-taker.cost // giver.cost)
+                more = keep[taker.name] + 1
+                if fewer >= 1 and more <= len(taker.gains):
+                    lost = giver.gains[fewer : keep[giver.name]].sum()
+                    gain = float(taker.gains[more - 1] - lost)
+                    moved = {**keep, giver.name: fewer, taker.name: more}
+                    found.append((gain, moved))
+        ordered = sorted((pair for pair in found if pair[0] > 0), key=lambda pair: -pair[0])
+        return [moved for _, moved in ordered]

@@ -24,7 +24,7 @@ from ..mask.goals import Goal, naming, resolve, whole_of
 from ..mask.layers import Matrix
 from ..mask.views import Layout
 
-__all__ = ["alike", "global_goals", "kept"]
+__all__ = ["Share", "Sharing", "alike", "global_goals", "kept", "sharers"]
 
 _Reals = npt.NDArray[np.float64]
 Sharing = Callable[[Matrix], Hashable]
@@ -37,7 +37,7 @@ def alike(matrix: Matrix) -> Hashable:
 
 
 @dataclass(frozen=True)
-class _Share:
+class Share:
     """A matrix that wants its part.
 
     Parameters
@@ -94,15 +94,26 @@ def global_goals(
         As :class:`pruning.mask.pruner.Pruner` does of the goals, or for weights that are not
         finite.
     """
+    keep: dict[str, int] = {}
+    for shares in sharers(module, goals, least, sharing):
+        keep |= _allotted(shares)
     matrices, chosen = resolve(module, goals)
-    sharers: dict[Hashable, list[_Share]] = defaultdict(list)
+    return {name: kept(chosen[name], keep[name]) for name in matrices}
+
+
+def sharers(
+    module: nn.Module,
+    goals: Mapping[str, Goal],
+    least: Mapping[str, int] | None = None,
+    sharing: Sharing = alike,
+) -> list[list[Share]]:
+    """Matrices that share with each other, as :func:`global_goals` sees them."""
+    matrices, chosen = resolve(module, goals)
+    found: dict[Hashable, list[Share]] = defaultdict(list)
     for name, matrix in matrices.items():
         share = _share(module.get_parameter(name), matrix, chosen[name], (least or {}).get(name, 1))
-        sharers[sharing(matrix)].append(share)
-    keep: dict[str, int] = {}
-    for shares in sharers.values():
-        keep |= _allotted(shares)
-    return {name: kept(chosen[name], keep[name]) for name in matrices}
+        found[sharing(matrix)].append(share)
+    return list(found.values())
 
 
 def kept(goal: Goal, keep: int) -> Goal:
@@ -111,7 +122,7 @@ def kept(goal: Goal, keep: int) -> Goal:
 
 
 @torch.no_grad()
-def _share(weight: nn.Parameter, matrix: Matrix, goal: Goal, least: int) -> _Share:
+def _share(weight: nn.Parameter, matrix: Matrix, goal: Goal, least: int) -> Share:
     equal, layout = whole_of(matrix, goal), goal.view.layout(*matrix.shape)
     values = weight.detach().float()
     with naming(matrix.name):
@@ -119,7 +130,7 @@ def _share(weight: nn.Parameter, matrix: Matrix, goal: Goal, least: int) -> _Sha
     # A tie of the units' means may leave a step that gains more than the one before.
     falling = np.minimum.accumulate(gains)
     cost = layout.groups * layout.size
-    return _Share(matrix.name, cost, falling, min(least, equal), equal, _wanted(layout, goal))
+    return Share(matrix.name, cost, falling, min(least, equal), equal, _wanted(layout, goal))
 
 
 def _wanted(layout: Layout, goal: Goal) -> Fraction:
@@ -133,7 +144,7 @@ def _wanted(layout: Layout, goal: Goal) -> Fraction:
     return low + max(Fraction(0), (weights - layout.kept(low)) / step if step else Fraction(0))
 
 
-def _allotted(shares: list[_Share]) -> dict[str, int]:
+def _allotted(shares: list[Share]) -> dict[str, int]:
     """Units per group of matrices that share, by name."""
     grain = math.gcd(*(share.cost for share in shares))
     wanted = math.floor(sum(share.cost * share.wanted for share in shares) / grain + Fraction(1, 2))
@@ -144,7 +155,7 @@ def _allotted(shares: list[_Share]) -> dict[str, int]:
     return {share.name: share.least + extra for share, extra in zip(shares, more, strict=True)}
 
 
-def _dearest(shares: list[_Share], room: int, grain: int) -> list[int]:
+def _dearest(shares: list[Share], room: int, grain: int) -> list[int]:
     """The units that gain most, where one costs as much as another; the first among equals."""
     gains = [share.gains[share.least :] for share in shares]
     owner = np.repeat(np.arange(len(shares)), [len(each) for each in gains])
@@ -153,7 +164,7 @@ def _dearest(shares: list[_Share], room: int, grain: int) -> list[int]:
     return counts
 
 
-def _packed(shares: list[_Share], room: int, grain: int) -> list[int]:
+def _packed(shares: list[Share], room: int, grain: int) -> list[int]:
     """The best of all ways to fill the room, where units cost differently."""
     best, choices = np.zeros(room + 1), []
     for share in shares:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from csb_format.precision import Balance
+
 from ..steps.options import DoctorOptions
 from .derived import derived
 from .hints import hint
@@ -27,7 +29,8 @@ def doctor(given: DoctorOptions) -> None:
     zeros, safetensors, ONNX. Nothing in it is executed. **Out:** for every matrix its real
     sparsity, the utilisation of arrays of N lanes with the masks as they are, the energy that
     rebalancing keeps, and the banks to prune to. With `--data` the accuracy of the network as
-    it was read.
+    it was read. With `--plan`, of a network that is to be pruned: how much of its weights' energy
+    each pattern would keep, in seconds and before any training.
 
     **Next:** `sparseflow prune CHECKPOINT --data DATA --banks BANKS --out pruned.safetensors`,
     or `pack` where the masks are balanced already
@@ -40,6 +43,11 @@ def doctor(given: DoctorOptions) -> None:
     from ..pages import doctor_report
 
     _check_places(given)
+    if given.plan:
+        _plan(given)
+        return
+    if given.sparsity is not None:
+        raise typer.BadParameter("--sparsity is that of --plan: give both, or neither")
     model = import_model(given.checkpoint, given.masks, matrices=bool(given.matrix))
     network, reason = _network(model)
     read = _read(given, network, reason)
@@ -67,6 +75,33 @@ def doctor(given: DoctorOptions) -> None:
         save_imported(given.plain, model)
     doctor_report.print_diagnosis(found, read=read)
     _next(given.checkpoint, given.masks, given.plain, model, found, network)
+
+
+def _plan(given: DoctorOptions) -> None:
+    """Patterns side by side, of the recurrent module that the file holds."""
+    from csb_format.files.replace import replace_file
+    from pruning.doctor.diagnose import CANDIDATES
+    from pruning.doctor.plan import plan
+    from pruning.files.network import load_network
+
+    from ..pages import plan_table
+
+    unused: dict[str, object] = {"--svg": given.svg, "--html": given.html, "--plain": given.plain}
+    unused |= {"--matrix": given.matrix, "--data": given.data, "--pool": given.pool}
+    if told := [name for name, value in unused.items() if value]:
+        raise typer.BadParameter(f"--plan makes a table and --json alone: leave {told[0]} out")
+    network = load_network(given.checkpoint, given.masks)
+    network.check_finite(given.checkpoint)
+    network.restore()
+    sparsity = Balance.sparsity if given.sparsity is None else given.sparsity
+    lanes = given.lanes or CANDIDATES
+    found = plan(network.recurrent, sparsity, lanes, given.pes, given.value_bits, given.keep_energy)
+    if given.json:
+        replace_file(given.json, plan_table.to_json(found).encode())
+    plan_table.print_plan(found)
+    file = (given.checkpoint, *(("--masks", given.masks) if given.masks else ()))
+    words = ("--banks", found.banks, "--sparsity", f"{sparsity:g}", "--out", "pruned.safetensors")
+    hint("prune", *file, "--data", "DATA", *words)
 
 
 def _check_places(given: DoctorOptions) -> None:

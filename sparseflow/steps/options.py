@@ -346,6 +346,18 @@ class DoctorOptions:
     matrix: Annotated[list[str] | None, Said("Parameter to examine; repeat it. Default: all.")] = (
         None
     )
+    plan: Annotated[
+        bool,
+        Said(
+            "Weigh patterns for a network that is to be pruned: what each would keep, in cycles "
+            "and bytes, and which to take.",
+            name="--plan",
+        ),
+    ] = False
+    sparsity: Annotated[
+        float | None,
+        Said(f"Share of weights that --plan removes. Default: {Balance.sparsity:g}.", 0, 1),
+    ] = None
     json: Annotated[Path | None, Said("Where the figures go as JSON.")] = None
     svg: Annotated[Path | None, Said("Where the picture goes.")] = None
     html: Annotated[Path | None, Said("Where the page goes.")] = None

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from bench.accuracy.decayed import DecayedPruner
 from bench.accuracy.patterns import equal_goals, goals_of, lstm_shapes, retained_energy, slices_of
-from bench.accuracy.slices import SlicePruner, Slices
+from bench.accuracy.slices import SlicePruner
+from pruning.budget.slices import Slices
 from pruning.mask.schedule import Increments
 from pruning.mask.views import Banks, check_pattern
 

@@ -71,8 +71,8 @@ def test_cycles_are_those_of_the_compiled_model() -> None:
         assert CycleModel(image).run(6).steps[-1] == expected[pes, 8]
 
 
-def test_what_would_cost_cycles_is_given_up() -> None:
-    # Four times the magnitude: alone, magnitude leaves the recurrent matrix one weight a bank,
+def test_units_move_one_by_one_where_the_whole_freedom_costs_cycles() -> None:
+    # Eight times the magnitude: alone, magnitude leaves the recurrent matrix one weight a bank,
     # and rows of one cycle are over before 16 results of the row before are taken.
     module = lstm(256, 256, scale=0.4)
     goals = goals_for(module, Goal(Banks(8), 0.875))

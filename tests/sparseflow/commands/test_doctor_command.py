@@ -242,3 +242,41 @@ def test_no_output_replaces_the_data_or_another_output(dense: Path, tmp_path: Pa
     assert found.exit_code == 2
     assert "two outputs" in " ".join(found.output.split())
     assert not (tmp_path / "same").exists()
+
+
+def test_a_plan_names_the_pattern_to_take_and_the_next_command(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    lstm = nn.LSTM(64, 64)
+    torch.save(lstm.state_dict(), tmp_path / "dense.pt")
+    options = ("--plan", "--sparsity", 0.75, "--lanes", 4, "--lanes", 8)
+    found = command(tmp_path / "dense.pt", *options, "--json", tmp_path / "plan.json")
+    assert found.exit_code == 0, found.output
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    rows = {row["pattern"]: row for row in plan["rows"]}
+    taken = f"{plan['banks']} banks, k per matrix"
+    assert {"8 banks, equal k", "unstructured, global", taken} <= set(rows)
+    assert f"{plan['banks']} banks, k per gate" in rows
+    assert f"take: {taken}" in found.output
+    assert f"{rows[taken]['energy']:.1%}" in found.output
+    assert f"{rows[taken]['cycles']:,}" in found.output
+    assert f"prune {tmp_path / 'dense.pt'} --data DATA --banks {plan['banks']}" in found.output
+    table = found.output.split("take:")[0]
+    assert max(map(len, table.splitlines())) <= 80
+    assert "…" not in table
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--plan", "--svg", "x.svg"], "leave --svg out"),
+        (["--sparsity", "0.5"], "--sparsity is that of --plan"),
+        (["--plan", "--sparsity", "87.5"], "87.5 must be 0 to 1"),
+        (["--plan", "--lanes", "128"], "give numbers from 1 to 24"),
+    ],
+)
+def test_what_a_plan_does_not_take_is_named(
+    checkpoint: Path, options: list[str], told: str
+) -> None:
+    found = command(checkpoint, *options)
+    assert found.exit_code != 0
+    assert told in f"{found.output} {found.exception}"

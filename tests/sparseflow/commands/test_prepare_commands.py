@@ -185,8 +185,8 @@ def test_matrices_share_their_weights_unless_told_otherwise(
     monkeypatch.setitem(globals(), "HIDDEN", 32)
     files, net = Files(tmp_path, 32), Net(32)
     with torch.no_grad():
-        net.rnn.weight_ih_l0.normal_(std=0.14)
-        net.rnn.weight_hh_l0.normal_(std=0.1)
+        net.get_parameter("rnn.weight_ih_l0").normal_(std=0.14)
+        net.get_parameter("rnn.weight_hh_l0").normal_(std=0.1)
     torch.save(net.state_dict(), tmp_path / "net.pt")
     assert run(*files.prune(tmp_path / "net.pt", "--budget", budget)) == run(*files.pack()) == 0
     layer = load_model(tmp_path / "m.safetensors").layers[0]
