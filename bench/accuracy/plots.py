@@ -15,6 +15,8 @@ from matplotlib import pyplot
 
 from csb_format.files.replace import replace_file
 
+from .patterns import plain_of, slices_of
+
 __all__ = ["Curve", "plot"]
 
 Curve = Sequence[tuple[float, float, float]]  # sparsity, mean, standard deviation
@@ -38,11 +40,15 @@ def plot(path: Path, title: str, label: str, curves: Mapping[str, Curve]) -> Non
     axes.axhline(0, color="black", linewidth=0.8, linestyle=":", label="dense")
     table = pyplot.colormaps["tab20"]
     colours = [table(n) for n in range(table.N)]
-    for (name, curve), marker, colour in zip(curves.items(), _MARKERS * 2, colours, strict=False):
+    own = {name: at for at, name in enumerate(n for n in curves if plain_of(n) == n)}
+    for name, curve in curves.items():
         if curve:
             x, y, spread = zip(*sorted(curve), strict=True)
             percent = [100 * share for share in x]
-            style: dict[str, Any] = {"marker": marker, "color": colour}
+            at = own[plain_of(name)]  # what shares its weights looks like what does not, dashed
+            style: dict[str, Any] = {"marker": _MARKERS[at % len(_MARKERS)], "color": colours[at]}
+            if name not in own:
+                style["linestyle"] = ":" if slices_of(name) else "--"
             axes.errorbar(percent, y, spread, label=name, markersize=4, capsize=2, **style)
     axes.set(title=title, xlabel="weights pruned, % (achieved)", ylabel=label)
     axes.grid(alpha=0.3)

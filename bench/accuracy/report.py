@@ -23,7 +23,7 @@ from .networks import NETWORKS, Speech
 from .patterns import PATTERNS, SPARSITIES
 from .plots import Curve, plot
 from .published import PTB1500, TIMIT
-from .rows import AMPLE, BANKS, BITS, CLAIM, LONGER, WAYS
+from .rows import AMPLE, BANKS, BITS, CLAIM, GLOBAL_BANKS, LONGER, WAYS
 from .run import RESULTS, read_results
 from .texts import DEVIATIONS, INTRODUCTION, TITLES
 
@@ -43,7 +43,17 @@ _STEPS = (
     "banks of 50",
     "banks of 25",
     "8 banks",
+    "unstructured, global",
+    "banks of 25 by gate and 32 units, global",
+    "banks of 25 by gate, global",
+    "banks of 100, global",
+    "banks of 50, global",
+    "banks of 25, global",
+    "8 banks, global",
 )
+# Of k per matrix, what must hold: perplexity above unstructured with as many in each matrix.
+_BOUNDS = {0.6: 0.2, 0.8: 0.45}
+_FREE = "unstructured, global"
 _WAY_NAMES = {
     "after": "as trained",
     "longer": "after more training in float",
@@ -169,9 +179,13 @@ def claims(scores: Scores) -> list[list[str]]:
             apart = gaps(scores.tuned, banks, "unstructured", sparsity)
             what = f"{banks} - unstructured at {at}"
             found.append([what, "at most 0.2", written(apart), _verdict(apart, lambda d: d <= 0.2)])
-        spread = _spread(scores, sparsity)
-        what = f"largest - smallest of banks of 25, 50, 100 at {at}"
-        found.append([what, "at most 0.2", written(spread), _verdict(spread, lambda d: d <= 0.2)])
+        for names in (BANKS, GLOBAL_BANKS):
+            spread = _spread(scores, names, sparsity)
+            shared = ", global," if names == GLOBAL_BANKS else ""
+            what = f"largest - smallest of banks of 25, 50, 100{shared} at {at}"
+            held = _verdict(spread, lambda d: d <= 0.2)
+            found.append([what, "at most 0.2", written(spread), held])
+        found += _global_claims(scores, sparsity)
         for block in ("blocks 4x4", "blocks 8x8"):
             worse = gaps(scores.tuned, block, "unstructured", sparsity)
             what = f"{block} - unstructured at {at}"
@@ -179,9 +193,27 @@ def claims(scores: Scores) -> list[list[str]]:
     return [line for line in found if line[2]]
 
 
-def _spread(scores: Scores, sparsity: float) -> list[float]:
+def _global_claims(scores: Scores, sparsity: float) -> list[list[str]]:
+    """Banks with k per matrix against both kinds of unstructured pruning."""
+    found, at = [], f"{100 * sparsity:g} %"
+    for banks in GLOBAL_BANKS:
+        bound = _BOUNDS.get(sparsity)
+        for free in ("unstructured", _FREE):
+            apart = gaps(scores.tuned, banks, free, sparsity)
+            line = [f"{banks} - {free} at {at}", "", written(apart), ""]
+            if bound is not None and free == "unstructured":
+                line[1], line[3] = f"at most {bound:g}", _verdict(apart, _at_most(bound))
+            found.append(line)
+    return found
+
+
+def _at_most(bound: float) -> Callable[[float], bool]:
+    return lambda apart: apart <= bound
+
+
+def _spread(scores: Scores, names: Sequence[str], sparsity: float) -> list[float]:
     """Of the means over the seeds that all three have; one number, or none."""
-    columns = [scores.tuned.get((banks, sparsity), {}) for banks in BANKS]
+    columns = [scores.tuned.get((banks, sparsity), {}) for banks in names]
     seeds = sorted(set.intersection(*(set(column) for column in columns)))
     means = [statistics.mean(column[seed] for seed in seeds) for column in columns if seeds]
     return [max(means) - min(means)] if means else []

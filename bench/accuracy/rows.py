@@ -14,6 +14,7 @@ __all__ = [
     "BITS",
     "CLAIM",
     "GLOBAL",
+    "GLOBAL_BANKS",
     "LONGER",
     "POWERS",
     "TUNING",
@@ -28,7 +29,8 @@ BANKS = tuple(f"banks of {width}" for width in (25, 50, 100))
 _POWERS = tuple(f"banks of {width}" for width in (8, 16, 32, 64))
 _BLOCKS = ("blocks 4x4", "blocks 8x8")
 _DIAGNOSIS = ("1 bank", "banks in W_ih only", "banks in W_hh only")
-GLOBAL = ("unstructured, global", *(f"{name}, global" for name in BANKS))
+GLOBAL_BANKS = tuple(f"{name}, global" for name in BANKS)
+GLOBAL = ("unstructured, global", *GLOBAL_BANKS)
 POWERS = tuple(f"{name}, global" for name in _POWERS)
 TUNING = ("cubic", "rewound", "decayed")  # ways to fine-tune, besides that of all the tables
 LONGER = 2  # times the fine-tuning, for all of them

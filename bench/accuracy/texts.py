@@ -32,6 +32,12 @@ are pruned, by magnitude. A dense copy is fine-tuned just as long. Standard devi
 seeds; a figure without one is of seed 0. Pictures show differences from the dense copy of the
 same seed.
 
+A pattern whose name ends in `, global` keeps as many weights as the same pattern without it, but
+in all matrices together: each keeps what the magnitudes of the dense network ask for, and banks
+take the same cycles ([budget.md](budget.md)). `by gate` lets every gate of a matrix have a number
+of its own, `by gate and 32 units` every 32 units of a gate: masks alone, which no array here runs.
+Both kinds of unstructured pruning are yardsticks, each with the freedom of its name.
+
 Figures in italics are published ones, of larger networks trained for longer: compare
 differences, not values. They are those of the slides of Yao, Cao et al., *Balanced Sparsity for
 Efficient DNN Inference on GPU* (AAAI'19), by the group of the FPGA'19 paper; ~ is read off a plot.

@@ -84,7 +84,7 @@ def _plan(given: DoctorOptions) -> None:
     from pruning.doctor.plan import plan
     from pruning.files.network import load_network
 
-    from ..pages import plan_table
+    from ..pages import doctor_report
 
     unused: dict[str, object] = {"--svg": given.svg, "--html": given.html, "--plain": given.plain}
     unused |= {"--matrix": given.matrix, "--data": given.data, "--pool": given.pool}
@@ -97,8 +97,8 @@ def _plan(given: DoctorOptions) -> None:
     lanes = given.lanes or CANDIDATES
     found = plan(network.recurrent, sparsity, lanes, given.pes, given.value_bits, given.keep_energy)
     if given.json:
-        replace_file(given.json, plan_table.to_json(found).encode())
-    plan_table.print_plan(found)
+        replace_file(given.json, doctor_report.plan_json(found).encode())
+    doctor_report.print_plan(found)
     file = (given.checkpoint, *(("--masks", given.masks) if given.masks else ()))
     words = ("--banks", found.banks, "--sparsity", f"{sparsity:g}", "--out", "pruned.safetensors")
     hint("prune", *file, "--data", "DATA", *words)

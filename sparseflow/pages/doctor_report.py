@@ -1,4 +1,4 @@
-"""A diagnosis as JSON, as tables, as a picture and as a page."""
+"""A diagnosis as JSON, as tables, as a picture and as a page; a plan as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from rich.text import Text
 
 if TYPE_CHECKING:  # torch, and what draws, are loaded only where they are used
     from pruning.doctor.diagnose import Diagnosis, LaneFigures, MatrixFigures
+    from pruning.doctor.plan import Plan, PlanRow
 
     from . import doctor_plots
 
-__all__ = ["page", "picture", "plain", "print_diagnosis", "to_json"]
+__all__ = ["page", "picture", "plain", "plan_json", "print_diagnosis", "print_plan", "to_json"]
 
 Loads = Mapping[str, npt.NDArray[np.int64]]
 """By matrix: nonzeros (rows, banks) at its suggested banks."""
@@ -191,3 +192,49 @@ def page(diagnosis: Diagnosis, loads: Loads) -> str:
         picture=_picture(diagnosis, loads),
         matrices=matrices,
     )
+
+
+_PLAN_HEADINGS = ("pattern", "energy\nkept", "sparsity", "array", "cycles", "bytes", "k")
+
+
+def plan_json(plan: Plan) -> str:
+    """The text of the JSON file: the fields of :class:`pruning.doctor.plan.Plan`."""
+    return json.dumps(asdict(plan), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def print_plan(plan: Plan, console: Console | None = None) -> None:
+    """Print the table, the matrices that its columns of k belong to, and what to take.
+
+    Parameters
+    ----------
+    plan : Plan
+    console : rich.console.Console, optional
+        Where to; standard output by default.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
+    for heading in _PLAN_HEADINGS:
+        side = "left" if heading in ("pattern", "k") else "right"
+        table.add_column(heading, justify=side, overflow="fold")  # type: ignore[arg-type]
+    for row in plan.rows:
+        style = "bold green" if row is plan.taken else None if row.budget else "dim"
+        table.add_row(*_plan_cells(row), style=style)
+    taken = plan.taken
+    names = ", ".join(taken.keep)
+    lines = (
+        f"{plan.asked:.2%} asked of all matrices together",
+        f"k, weights a bank, of {names}; what has none is a yardstick, no array runs it well",
+        f"take: {taken.pattern} ({plan.reason})",
+    )
+    (console or Console()).print(Group(Text(lines[0]), table, *map(Text, lines[1:])))
+
+
+def _plan_cells(row: PlanRow) -> list[str]:
+    return [
+        row.pattern,
+        f"{row.energy:.1%}",
+        f"{row.sparsity:.2%}",
+        f"{row.pes} x {row.lanes}",
+        f"{row.cycles:,}",
+        f"{row.bytes:,}",
+        " ".join(map(str, row.keep.values())),
+    ]

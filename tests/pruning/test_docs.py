@@ -8,7 +8,7 @@ GUIDE = "docs/pruning.md"
 
 def test_every_snippet_of_the_guide_runs(capsys: pytest.CaptureFixture[str]) -> None:
     snippets = [block.text for block in blocks(GUIDE, "python")]
-    assert len(snippets) == 5
+    assert len(snippets) == 6
     names: dict[str, object] = {}
     for snippet in snippets:
         exec(compile(snippet, GUIDE, "exec"), names)

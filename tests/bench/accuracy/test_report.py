@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from bench.accuracy.patterns import PATTERNS
 from bench.accuracy.report import Scores, claims, report, written
 from bench.record import write_record
 
@@ -86,6 +87,48 @@ def test_more_fine_tuning_has_a_table_of_its_own(tmp_path: Path) -> None:
     assert "| unstructured | 80 % | 107.00 | 101.00 |  |  |" in page
     assert "| banks of 25 | 80 % | 107.10 | 101.50 | 0.10 | 0.50 |" in page
     assert "4 times" not in report(ROWS, tmp_path / "results")
+
+
+def test_k_per_matrix_is_held_to_its_own_bounds() -> None:
+    shared = [
+        *tuned("unstructured, global", 0.8, [106.5, 108.5]),
+        *tuned("banks of 25, global", 0.8, [107.4, 109.4]),
+        *tuned("banks of 50, global", 0.8, [107.5, 109.5]),
+    ]
+    found = {line[0]: line[1:] for line in claims(Scores.of("ptb200", [*ROWS, *shared]))}
+    assert found["banks of 25, global - unstructured at 80 %"] == [
+        "at most 0.45",
+        "0.40 ± 0.00",
+        "yes",
+    ]
+    assert found["banks of 50, global - unstructured at 80 %"][2] == "**no**"
+    free = found["banks of 25, global - unstructured, global at 80 %"]
+    assert free == ["", "0.90 ± 0.00", ""]
+    assert "largest - smallest of banks of 25, 50, 100, global, at 80 %" not in found
+
+
+def test_ways_to_fine_tune_have_a_table(tmp_path: Path) -> None:
+    ways = [
+        *tuned("", 0.0, [101.0], times=2),
+        *tuned("banks of 25", 0.8, [104.0], times=2),
+        *tuned("banks of 25", 0.8, [103.5], times=2, way="cubic"),
+        *tuned("banks of 25", 0.8, [103.9], times=2, way="decayed"),
+    ]
+    page = report([*ROWS, *ways], tmp_path / "results")
+    begin = page.index("### Ways to fine-tune, 2 times as long")
+    lines = page[begin:].splitlines()[4:6]
+    assert lines == [
+        "| dense | 0 % | 105.50 ± 0.71 | 101.00 |  |  |  |",
+        "| banks of 25 | 80 % | 108.15 ± 1.48 | 104.00 | 103.50 |  | 103.90 |",
+    ]
+    assert "4 times" not in page
+
+
+def test_every_pattern_has_a_curve(tmp_path: Path) -> None:
+    rows = [row for name in PATTERNS for row in tuned(name, 0.8, [107.0])]
+    report([*ROWS[:3], *tuned("", 0.0, [105.0]), *rows], tmp_path / "results")
+    picture = (tmp_path / "results" / "ptb200.svg").read_text()
+    assert [name for name in PATTERNS if f"<!-- {name} -->" not in picture] == []
 
 
 @pytest.mark.parametrize(
