@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from .misfits import (
 )
 from .pooling import pooled
 
-__all__ = ["Classifier", "Network", "load_network", "network_of"]
+__all__ = ["Classifier", "Network", "load_network", "load_recurrent", "network_of"]
 
 _PARAMETER = re.compile(r"^(.*\.|)(weight|bias)_(ih|hh|hr)(_l\d+(_reverse)?)?$")
 _GATES = {4: nn.LSTM, 3: nn.GRU}
@@ -230,27 +230,42 @@ def load_network(
         For a file that cannot be read safely, masks without weights, or tensors that are
         missing, too many or of the wrong shape.
     """
-    found = import_model(path, masks, frames=frames)
+    return network_of(_with_weights(path, import_model(path, masks, frames=frames)), shared)
+
+
+def load_recurrent(
+    path: str | os.PathLike[str], masks: str | os.PathLike[str] | None = None
+) -> Network:
+    """The one recurrent module of a file alone; what lies beside it is left out."""
+    return _recurrent_of(_with_weights(path, import_model(path, masks)), shared=True)
+
+
+def _with_weights(path: str | os.PathLike[str], found: Imported) -> Imported:
     if not found.state_dict:
         raise CheckpointError(
             f"{path} holds masks alone: give the weights first and this file with --masks"
         )
-    return network_of(found, shared)
+    return found
 
 
 def network_of(found: Imported, shared: bool = False) -> Network:
     """What :func:`load_network` makes of an imported file that holds weights."""
     check_graph(found)
+    plain = _recurrent_of(found, shared)
+    rest = {n: t for n, t in found.state_dict.items() if n not in plain.names.values()}
+    head, name = _head(rest, plain.recurrent)
+    return replace(plain, head=head, names=plain.names | _head_names(head, name))
+
+
+def _recurrent_of(found: Imported, shared: bool) -> Network:
     prefix = _prefix(found.state_dict)
     parts = _parts(found.state_dict, prefix)
     cell = any(not _PARAMETER.fullmatch(leaf)[4] for leaf in parts)  # type: ignore[index]
     names = {(f"{leaf}_l0" if cell else leaf): prefix + leaf for leaf in parts}
     check_floats(found.state_dict, names.values())
     recurrent = _recurrent(prefix, {leaf: found.state_dict[n] for leaf, n in names.items()}, shared)
-    rest = {n: t for n, t in found.state_dict.items() if n not in names.values()}
-    head, name = _head(rest, recurrent)
     origin = {f"recurrent.{leaf}": n for leaf, n in names.items()}
-    return Network(recurrent, head, origin | _head_names(head, name), found, cell)
+    return Network(recurrent, None, origin, found, cell)
 
 
 def _prefix(tensors: Mapping[str, Tensor]) -> str:

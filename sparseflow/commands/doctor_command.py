@@ -82,7 +82,7 @@ def _plan(given: DoctorOptions) -> None:
     from csb_format.files.replace import replace_file
     from pruning.doctor.diagnose import CANDIDATES
     from pruning.doctor.plan import plan
-    from pruning.files.network import load_network
+    from pruning.files.network import load_recurrent
 
     from ..pages import doctor_report
 
@@ -90,7 +90,7 @@ def _plan(given: DoctorOptions) -> None:
     unused |= {"--matrix": given.matrix, "--data": given.data, "--pool": given.pool}
     if told := [name for name, value in unused.items() if value]:
         raise typer.BadParameter(f"--plan makes a table and --json alone: leave {told[0]} out")
-    network = load_network(given.checkpoint, given.masks)
+    network = load_recurrent(given.checkpoint, given.masks)
     network.check_finite(given.checkpoint)
     network.restore()
     sparsity = Balance.sparsity if given.sparsity is None else given.sparsity
@@ -99,6 +99,11 @@ def _plan(given: DoctorOptions) -> None:
     if given.json:
         replace_file(given.json, doctor_report.plan_json(found).encode())
     doctor_report.print_plan(found)
+    whole, _ = _network(network.imported)
+    if whole is None or whole.head is None:
+        own = f"sf.prune(lstm, banks={found.banks}, sparsity={sparsity:g})"
+        typer.echo(f"next: {own} in your own loop, as docs/pruning.md shows", err=True)
+        return
     file = (given.checkpoint, *(("--masks", given.masks) if given.masks else ()))
     words = ("--banks", found.banks, "--sparsity", f"{sparsity:g}", "--out", "pruned.safetensors")
     hint("prune", *file, "--data", "DATA", *words)

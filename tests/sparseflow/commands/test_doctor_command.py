@@ -247,7 +247,8 @@ def test_no_output_replaces_the_data_or_another_output(dense: Path, tmp_path: Pa
 def test_a_plan_names_the_pattern_to_take_and_the_next_command(tmp_path: Path) -> None:
     torch.manual_seed(1)
     lstm = nn.LSTM(64, 64)
-    torch.save(lstm.state_dict(), tmp_path / "dense.pt")
+    net = nn.ModuleDict({"words": nn.Embedding(9, 64), "lstm": lstm, "decoder": nn.Linear(64, 9)})
+    torch.save(net.state_dict(), tmp_path / "dense.pt")
     options = ("--plan", "--sparsity", 0.75, "--lanes", 4, "--lanes", 8)
     found = command(tmp_path / "dense.pt", *options, "--json", tmp_path / "plan.json")
     assert found.exit_code == 0, found.output
@@ -259,7 +260,12 @@ def test_a_plan_names_the_pattern_to_take_and_the_next_command(tmp_path: Path) -
     assert f"take: {taken}" in found.output
     assert f"{rows[taken]['energy']:.1%}" in found.output
     assert f"{rows[taken]['cycles']:,}" in found.output
-    assert f"prune {tmp_path / 'dense.pt'} --data DATA --banks {plan['banks']}" in found.output
+    # With an embedding beside it, it is no classifier that `prune` takes.
+    assert f"next: sf.prune(lstm, banks={plan['banks']}, sparsity=0.75) in your" in found.output
+    del net["words"]
+    torch.save(net.state_dict(), tmp_path / "dense.pt")
+    told = command(tmp_path / "dense.pt", *options).output
+    assert f"prune {tmp_path / 'dense.pt'} --data DATA --banks {plan['banks']}" in told
     table = found.output.split("take:")[0]
     assert max(map(len, table.splitlines())) <= 80
     assert "…" not in table
