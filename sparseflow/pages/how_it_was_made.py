@@ -8,6 +8,7 @@ from typing import Any
 
 from compiler.array.design import Design
 from csb_format.model import LstmLayer
+from csb_format.precision import Balance
 
 __all__ = ["preparation", "reporting", "simulation"]
 
@@ -20,9 +21,9 @@ def preparation(said: Mapping[str, Any], layer: LstmLayer, design: Design, model
     Parameters
     ----------
     said : mapping
-        The model's provenance: ``banks, sparsity_requested, epochs, seed``, and what else was
-        said in ``options`` (pruning) and ``pack``. Pruning is left out where one of the four is
-        missing: somebody else has pruned.
+        The model's provenance: ``banks, sparsity_requested, epochs, seed``, ``budget``, and what
+        else was said in ``options`` (pruning) and ``pack``. Pruning is left out where one of the
+        first four is missing: somebody else has pruned.
     layer : LstmLayer
     design : Design
     model : str
@@ -35,6 +36,9 @@ def preparation(said: Mapping[str, Any], layer: LstmLayer, design: Design, model
         "seed": said.get("seed"),
     }
     pruned = None not in options.values()
+    # Files from before matrices could share say nothing: theirs did not.
+    budget = said.get("budget", "equal")
+    options |= {"budget": budget} if budget != Balance.budget else {}
     options |= said.get("options", {})
     bits = {"value-bits": layer.weight_hh.geometry.value_bits, "act-bits": layer.hidden.width}
     bits |= said.get("pack", {})

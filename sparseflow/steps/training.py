@@ -80,10 +80,8 @@ class Asked:
         }
 
     def options(self) -> dict[str, Any]:
-        """What was said beside the banks and sparsity of all matrices."""
-        budget = self.budget if self.budget != Balance.budget else None
+        """What was said beside the banks, the sparsity and the budget of all matrices."""
         given = {"for": list(self.wishes), "bank-width": self.bank_width, "pool": self.pool}
-        given["budget"] = budget
         return {name: value for name, value in given.items() if value}
 
 
@@ -166,6 +164,7 @@ def _about(
     return {
         "banks": banks,
         "sparsity_requested": sparsity,
+        "budget": recipe.budget,
         "epochs": recipe.step_epochs * (recipe.increments - 1) + recipe.final_epochs,
         "seed": seed,
         "increments": increments,

@@ -102,3 +102,12 @@ def test_where_no_array_runs_it_nothing_is_asked_of_cycles() -> None:
     assert [goal.keep for goal in free_goals(gru, goals).values()] == [3, 1]
     mixed = goals_for(nn.LSTM(16, 16), Goal(Unstructured(), 0.5))
     assert geometries(nn.LSTM(16, 16), mixed) == {}
+
+
+def test_the_front_door_shares_unless_told_otherwise() -> None:
+    assert sum(sf.prune(lstm(64, 64), banks=8, sparsity=0.5).keep.values()) == 8
+    assert sf.prune(lstm(64, 64), banks=8, sparsity=0.5).keep["weight_ih_l0"] > 4
+    assert {*sf.prune(lstm(64, 64), banks=8, sparsity=0.5, budget="equal").keep.values()} == {4}
+    own = {"weight_hh": Goal(Banks(8), 0.75)}
+    kinds = sf.prune(lstm(64, 64), banks=8, sparsity=0.5, by_kind=own).keep
+    assert kinds == {"weight_ih_l0": 4, "weight_hh_l0": 2}

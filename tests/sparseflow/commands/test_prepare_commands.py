@@ -189,8 +189,14 @@ def test_matrices_share_their_weights_unless_told_otherwise(
         net.get_parameter("rnn.weight_hh_l0").normal_(std=0.1)
     torch.save(net.state_dict(), tmp_path / "net.pt")
     assert run(*files.prune(tmp_path / "net.pt", "--budget", budget)) == run(*files.pack()) == 0
-    layer = load_model(tmp_path / "m.safetensors").layers[0]
+    model = load_model(tmp_path / "m.safetensors")
+    layer = model.layers[0]
     assert [layer.weight_ih.geometry.nonzeros, layer.weight_hh.geometry.nonzeros] == kept
+    said = {key: json.loads(value) for key, value in model.provenance.items()}
+    prune = commands.preparation(said, layer, design_for(model, 4, 2), "m")[0]
+    assert ("--budget equal" in prune) == (budget == "equal")
+    del said["budget"]  # as files were before matrices could share
+    assert "--budget equal" in commands.preparation(said, layer, design_for(model, 4, 2), "m")[0]
     shown = capsys.readouterr().err
     achieved = 1 - kept[0] / 8
     assert f"rnn.weight_ih_l0: 50.00% asked, {achieved:.2%} achieved, {kept[0]} of 8 a b" in shown

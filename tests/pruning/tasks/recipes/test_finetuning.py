@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,3 +79,27 @@ def test_every_matrix_is_balanced_and_the_start_left_alone(
         counts = found.masks[name].reshape(len(weight), 2, -1).sum(-1)
         assert counts.unique().tolist() == [geometry.nonzeros]
         assert not torch.equal(weight[found.masks[name]], before[name][found.masks[name]])
+
+
+@pytest.mark.parametrize(
+    ("budget", "fixed", "kept"),
+    [
+        ("global", [], [5, 3]),
+        ("equal", [], [4, 4]),
+        ("global", ["recurrent.weight_hh_l0"], [4, 4]),
+    ],
+    ids=["global", "equal", "fixed"],
+)
+def test_the_budget_of_the_recipe_is_shared(budget: str, fixed: list[str], kept: list[int]) -> None:
+    torch.manual_seed(0)
+    model = Classifier(nn.LSTM(32, 32), nn.Linear(32, 3))
+    with torch.no_grad():
+        model.get_parameter("recurrent.weight_ih_l0").normal_(std=0.15)
+        model.get_parameter("recurrent.weight_hh_l0").normal_(std=0.1)
+    chosen = {
+        name: replace(goal, view=Banks(4), sparsity=0.5) for name, goal in goals(model).items()
+    }
+    recipe = replace(RECIPE, budget=budget, final_epochs=1)
+    found = prune_classifier(model, chosen, sequences(32), recipe, fixed=fixed)
+    assert [state.keep for state in found.report] == kept
+    assert [state.requested for state in found.report] == [0.5, 0.5]
