@@ -17,6 +17,7 @@ __all__ = [
     "pytest_addoption",
     "pytest_configure",
     "pytest_runtest_makereport",
+    "pytest_runtestloop",
     "pytest_sessionfinish",
 ]
 
@@ -69,6 +70,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Bill(), "cpu bill")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """What was spent until now, no test has spent."""
+    session.config._cpu_seconds = spent()  # type: ignore[attr-defined]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -76,7 +83,7 @@ def pytest_runtest_makereport(
     """Give each part of a test what was spent since the one before."""
     report = yield
     now = spent()
-    setattr(report, SPENT, now - getattr(item.config, "_cpu_seconds", now))
+    setattr(report, SPENT, now - item.config._cpu_seconds)  # type: ignore[attr-defined]
     item.config._cpu_seconds = now  # type: ignore[attr-defined]
     return report
 

@@ -7,12 +7,14 @@ import json
 import re
 import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
+from csb_format.files.ownership import PlaceError
 from hdl.core.core import LANE_MODULE, PE_MODULE, PROJECTOR_MODULE
 from hdl.verilog import VerilogFiles
 
-from .build_cache import in_use
+from .build_cache import builds_of_user, in_use
 from .builds import built, tools
 from .processes import VERILATOR_MAKE, scratch, watched
 
@@ -96,7 +98,7 @@ def bring_library(build: Path, place: Path, timeout: float, *, vpi: bool) -> Non
     Parameters
     ----------
     build : Path
-        What needs it; the library is kept beside it.
+        What needs it; the library lies with the user's builds, or beside it where there are none.
     place : Path
         Folder that gets :data:`LIBRARY`.
     timeout : float
@@ -113,10 +115,17 @@ def bring_library(build: Path, place: Path, timeout: float, *, vpi: bool) -> Non
     made = {name: what for name, what in tools("verilator").items() if name != "ours"}
     text = json.dumps([made, flags, VERILATOR_MAKE], sort_keys=True, allow_nan=False)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    kept = build.with_name(f"verilator-library{'-vpi' if vpi else ''}-{digest[:16]}")
+    kept = _home(build) / f"verilator-library{'-vpi' if vpi else ''}-{digest[:16]}"
     with in_use(kept):
         built(kept, lambda folder: _compile(folder, flags, timeout))
         shutil.copyfile(kept / LIBRARY, place / LIBRARY)
+
+
+def _home(build: Path) -> Path:
+    """Where all builds of a user find one library."""
+    with suppress(PlaceError):  # something of others is there
+        return builds_of_user() or build.parent
+    return build.parent
 
 
 def _compile(folder: Path, flags: tuple[str, ...], timeout: float) -> None:
