@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from bench.record import with_others, write_record
+from bench.record import processor, with_others, write_record
 
 
 def test_rows_of_other_cases_stay(tmp_path: Path) -> None:
@@ -14,3 +15,8 @@ def test_rows_of_other_cases_stay(tmp_path: Path) -> None:
     write_record(file, "bench.x", 0, old)
     found = with_others(file, [{"case": "b", "n": 1}], cases)
     assert [(row["case"], row["n"]) for row in found] == [("a", 0), ("b", 1), ("c", 0)]
+
+
+def test_a_record_names_the_processor(tmp_path: Path) -> None:
+    write_record(file := tmp_path / "r.json", "bench.x", 0, [])
+    assert json.loads(file.read_text("utf-8"))["cpu"] == processor() != ""

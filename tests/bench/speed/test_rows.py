@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -36,3 +37,22 @@ def test_quick_parts_run(part: ModuleType) -> None:
     assert len(found) > 1
     (first,) = part.rows(True, [found[0].what])
     assert first.what == found[0].what
+
+
+def test_an_earlier_tree_takes_turns(tmp_path: Path) -> None:
+    root = Path(exact_model.__file__).parents[2]
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    (row,) = exact_model.rows(True, ["calls of step"], before=root)
+    assert row.what.endswith(f"before: tree {commit}")
+    assert row.before_s is not None
+    assert row.before_s > 0 < row.after_s
+    assert row.more is not None
+    assert 0.1 < row.more["times_as_fast"] < 10  # itself, on a busy machine
+    with pytest.raises(SystemExit, match=r"--before .* is no worktree: git worktree add FOLDER"):
+        exact_model.rows(True, ["calls of step"], before=tmp_path)

@@ -94,6 +94,10 @@ def test_figures_agree_with_each_other(chain: Chain, finished: Finished) -> None
     assert cycles["floor"] == sum(kept.values()) / 16
     assert cycles["floor"] <= cycles["rtl"]
     assert found["utilisation"] == pytest.approx(cycles["floor"] / cycles["rtl"])
+    density = 1 - found["sparsity_requested"]
+    wanted = sum(min(kept[name], density * size[name]) for name in size)
+    assert found["utilisation_asked"] == pytest.approx(wanted / 16 / cycles["rtl"])
+    assert found["utilisation_asked"] < found["utilisation"]
     assert found["macs_per_cycle"] == {
         "real": pytest.approx(sum(kept.values()) / cycles["rtl"]),
         "dense_equivalent": pytest.approx(sum(size.values()) / cycles["rtl"]),
