@@ -51,8 +51,10 @@ def test_its_extra_is_there() -> None:
 def test_the_page_from_top_to_bottom(
     tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = random_model(np.random.default_rng(1), 4, 8, 4, 1, 1)
+    # the smallest array of every board: a full device takes the better part of an hour
+    model = random_model(np.random.default_rng(1), 4, 4, 1, 1, 1, value_bits=8, act_bits=8)
     save_model(tmp_path / "model.safetensors", model)
+    (tmp_path / "my_board.toml").write_text(one(PAGE, "toml", "A board of your own"))
     for block in blocks(PAGE, "sh"):
         if block.mark == "skip":
             continue
