@@ -32,7 +32,7 @@ are pruned, by magnitude. A dense copy is fine-tuned just as long. Standard devi
 seeds; a figure without one is of seed 0. Pictures show differences from the dense copy of the
 same seed.
 
-A pattern whose name ends in `, global` keeps as many weights as the same pattern without it, but
+A pattern whose name ends in `, global` stores as many weights as the same pattern without it, but
 in all matrices together: each keeps what the magnitudes of the dense network ask for, and banks
 take the same cycles ([budget.md](budget.md)). `by gate` lets every gate of a matrix have a number
 of its own, `by gate and 32 units` every 32 units of a gate: masks alone, which no array here runs.

@@ -154,12 +154,16 @@ class _Free:
         self.equal = {name: whole_of(matrix, chosen[name]) for name, matrix in matrices.items()}
         self.own = {find(module, name).name for name in fixed}
         self.chosen = chosen
-        self.allowed = cycles_of(module, self._with(self.equal))
+
+    @cached_property
+    def _allowed(self) -> Cycles:
+        return cycles_of(self.module, self._with(self.equal))
 
     def goals(self) -> dict[str, Goal]:
         """The most free that cost nothing."""
         found = global_goals(self.module, self.asked, None, self._sharing)
-        if self._costs_nothing(found):
+        equal = all(found[name].keep == k for name, k in self.equal.items())
+        if equal or self._costs_nothing(found):
             return found
         least = {name: max(1, k - 1) for name, k in self.equal.items()}
         near = global_goals(self.module, self.asked, least, self._sharing)
@@ -180,7 +184,7 @@ class _Free:
 
     def _costs_nothing(self, goals: Mapping[str, Goal]) -> bool:
         now = cycles_of(self.module, goals)
-        return all(now.get(array, math.inf) <= cycles for array, cycles in self.allowed.items())
+        return all(now.get(array, math.inf) <= cycles for array, cycles in self._allowed.items())
 
     def _is_free(self, keep: Mapping[str, int]) -> bool:
         return self._costs_nothing(self._with(keep))

@@ -17,12 +17,12 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..mask.budget import ranked_sums
 from ..mask.goals import Goal, naming, resolve, whole_of
 from ..mask.layers import Matrix
-from ..mask.views import Layout
+from ..mask.views import Layout, View, check_score
 
 __all__ = ["Share", "Sharing", "alike", "global_goals", "kept", "sharers"]
 
@@ -124,13 +124,22 @@ def kept(goal: Goal, keep: int) -> Goal:
 @torch.no_grad()
 def _share(weight: nn.Parameter, matrix: Matrix, goal: Goal, least: int) -> Share:
     equal, layout = whole_of(matrix, goal), goal.view.layout(*matrix.shape)
-    values = weight.detach().float()
     with naming(matrix.name):
-        gains = ranked_sums(goal.view, values, values.square())
+        gains = _gains(goal.view, layout, weight.detach().float())
     # A tie of the units' means may leave a step that gains more than the one before.
     falling = np.minimum.accumulate(gains)
     cost = layout.groups * layout.size
     return Share(matrix.name, cost, falling, min(least, equal), equal, _wanted(layout, goal))
+
+
+def _gains(view: View, layout: Layout, weight: Tensor) -> _Reals:
+    if layout.size > 1:
+        return ranked_sums(view, weight, weight.square())
+    check_score(weight)
+    # Of single weights the ranks are those of what is summed up: NumPy sorts several times faster.
+    squares = view.group(weight.square(), 0.0)[..., 0].cpu().numpy()
+    falling: _Reals = np.sort(squares, axis=-1).sum(0, dtype=np.float64)[::-1]
+    return falling
 
 
 def _wanted(layout: Layout, goal: Goal) -> Fraction:
