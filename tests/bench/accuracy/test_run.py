@@ -147,8 +147,8 @@ def test_integers_score_like_the_float_network(whole: dict[str, dict[str, Any]])
 def test_energy_falls_with_sparsity_and_with_regularity(whole: dict[str, dict[str, Any]]) -> None:
     found = {(e["pattern"], e["sparsity"]): e["energy"] for e in whole["tiny/s0/energy"]["energy"]}
     # Banks of 25 and more do not fit matrices of 16 columns.
-    whole = [name for name in PATTERNS if "only" not in name]
-    wide = [name for name in whole if (getattr(view_of(name, 0.5), "width", None) or 0) > 16]
+    both = [name for name in PATTERNS if "only" not in name]
+    wide = [name for name in both if (getattr(view_of(name, 0.5), "width", None) or 0) > 16]
     assert len(wide) == 12
     assert len(found) == (len(PATTERNS) - len(wide)) * len(SPARSITIES)
     free = [found["unstructured", s] for s in SPARSITIES]
