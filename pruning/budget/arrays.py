@@ -23,7 +23,7 @@ from ..mask.layers import Matrix, find
 from ..mask.views import Banks
 from .magnitude import Share, alike, global_goals, kept, sharers
 
-__all__ = ["PES", "Cycles", "cycles_of", "free_goals", "geometries", "shapes"]
+__all__ = ["PES", "cycles_of", "free_goals", "geometries", "shapes"]
 
 PES = (8, 16, 32, 64)
 """PEs M of the arrays that are asked."""
@@ -32,8 +32,7 @@ _LANES = 64  # at most, and any that divide all banks
 _DEEP = 8  # PEs for each lane at most: as many as 64 x 8 has
 _MOVES = 64  # of single units at most, where the whole freedom costs cycles somewhere
 
-Cycles = dict[tuple[int, int], int]
-"""Of a step, by (M, N)."""
+Cycles = dict[tuple[int, int], int]  # of a step, by (M, N)
 
 
 def geometries(module: nn.Module, goals: Mapping[str, Goal]) -> dict[str, Geometry]:

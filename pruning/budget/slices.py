@@ -73,7 +73,7 @@ def held(tensors: Mapping[str, Tensor]) -> nn.Module:
     Parameters
     ----------
     tensors : mapping of str to Tensor
-        Shape (R, C) each; :func:`layer_name` says what a parameter is called.
+        Shape (R, C) each; ``layer_name`` says what a parameter is called.
     """
     module = nn.Module()
     for name, tensor in tensors.items():

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 CONFIGURATION = "blocks.vlt"
+#: What Verilator links into every simulator.
 LIBRARY = "libverilated.a"
 EMPTY = "module empty(input clk);\nendmodule\n"
 FLAGS = ("--cc", "--build", "-j", "2", "-MAKEFLAGS", "OPT_GLOBAL=-O1", "--Mdir", "objects")
