@@ -164,4 +164,5 @@ def test_project_answers_over_its_line_where_it_lies(project: Path) -> None:
     assert replies[0].words == (board("arty_a7").clock_hz,)
     assert replies[1].words == (MAGIC,)
     (project / "program.mem").unlink()
-    assert "program.mem" in ran(project, "./bench")
+    with pytest.raises(ToolFailed, match=r"memory image program\.mem is missing"):
+        ran(project, "./bench")
