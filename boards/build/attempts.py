@@ -60,6 +60,7 @@ def best_of(
     timeout: float,
     tell: Callable[[str], None],
     note: Note,
+    earlier: Sequence[Attempt] = (),
 ) -> tuple[Attempt, tuple[Attempt, ...]]:
     """Place and route ``netlist.json`` with every seed; the fastest result stays in the folder.
 
@@ -79,6 +80,8 @@ def best_of(
         Told of every run.
     note : callable
         Told how far it is.
+    earlier : sequence of Attempt
+        At another clock: placers that came to nothing there are left out.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def best_of(
     BitstreamError
         If none comes to a result; the message lists them.
     """
-    runs = _Runs(board, work, timeout, tell, note)
+    runs = _Runs(board, work, timeout, tell, note, earlier)
     for seed in seeds:
         runs.try_seed(seed)
     if not runs.best and not runs.late:
@@ -108,10 +111,13 @@ class _Runs:
         timeout: float,
         tell: Callable[[str], None],
         note: Note,
+        earlier: Sequence[Attempt],
     ):
         self._board, self._work, self._timeout = board, work, timeout
         self._tell, self._note = tell, note
-        self._placers = list(tools_of(board).placers)
+        failed = {attempt.placer for attempt in earlier if attempt.failure}
+        *first, last = tools_of(board).placers
+        self._placers = [*(placer for placer in first if placer not in failed), last]
         self.done: list[Attempt] = []
         self.best: Attempt | None = None
         self.late = False

@@ -158,13 +158,16 @@ def build_bitstream(
     with replaced_folder(out, KIND) as new:
         new.mkdir()
         with plain_place(new) as work, evidence(work, out, keep=keep, tell=tell):
+            earlier: list[Attempt] = []
 
             def routed(board: Board) -> tuple[Attempt, tuple[Attempt, ...]]:
                 tell("writing Verilog")
                 files = emit_board(board, design, image, work / "verilog")
                 tell("synthesis")
                 synthesise(board, design, files, work, timeout, note)
-                return best_of(board, work, chosen, timeout, tell, note)
+                best, done = best_of(board, work, chosen, timeout, tell, note, earlier)
+                earlier.extend(done)
+                return best, done
 
             board, best, attempts = settle(board, work, routed, tell if slower else None)
             tell("packing")

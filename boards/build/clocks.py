@@ -16,8 +16,8 @@ from .open_tools import REPORT, log_of
 __all__ = ["check_met", "reachable", "settle"]
 
 Routed = tuple[Attempt, tuple[Attempt, ...]]
-# Of what the last clock reached, for the next: another clock is another netlist, so another place for
-# everything, and often slower by some per cent. The last one is to be met.
+# Of what the last clock reached, for the next: another clock is another netlist, so another place
+# for everything, and often slower by some per cent. The last one is to be met.
 SHARES = (0.95, 0.85)
 
 

@@ -62,6 +62,13 @@ def test_a_placer_that_froze_is_not_asked_again(attempts: Run) -> None:
     assert list(map(str, every[1:])) == ["seed 1, heap: 80 MHz", "seed 2, heap: 81 MHz"]
 
 
+def test_a_placer_that_froze_at_another_clock_is_not_asked(scripts: None, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps({"heap 1": 80.0}))
+    earlier = [Attempt(1, "static", failure=FROZEN), Attempt(1, "heap", 81.0)]
+    best, every = best_of(ECPIX5, tmp_path, (1,), 60.0, print, lambda text: None, earlier)
+    assert every == (best,) == (Attempt(1, "heap", 80.0),)
+
+
 def test_after_the_last_placer_comes_another_seed(attempts: Run) -> None:
     plan = {"static 1": "frozen", "heap 1": "unplaced", "heap 2": 75.0}
     (best, every), told = attempts(plan)
