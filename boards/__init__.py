@@ -2,4 +2,4 @@
 
 from sparseflow_rooms import check
 
-check("csb_format", "compiler")
+check("csb_format", "compiler", "hdl")

@@ -106,6 +106,9 @@ def peak_bytes() -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4 or sys.argv[1] not in MODES or not sys.argv[2].isdecimal():
+        print(f"usage: python steps.py {'|'.join(MODES)} SIZE FOLDER", file=sys.stderr)
+        raise SystemExit(2)
     torch.set_num_threads(1)
-    found = MODES[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))
-    print(json.dumps({"seconds": found, "peak": peak_bytes()}))
+    measured = MODES[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))
+    print(json.dumps({"seconds": measured, "peak": peak_bytes()}, allow_nan=False))

@@ -104,7 +104,9 @@ SMALLEST = {
         "--case 'icebreaker 4x1 12-32 12/12 bits' --json OUT/rows.json", slow=True
     ),
 }
-OTHERWISE = {"bench.masks.nni_worker"}  # has a test of its own
+# Programs that others start: by a test of its own, by `bench.speed` beside an earlier tree, and
+# by its part `toolchain`
+OTHERWISE = {"bench.masks.nni_worker", "bench.speed.exact_worker", "bench.speed.steps"}
 
 
 @pytest.fixture(autouse=True)

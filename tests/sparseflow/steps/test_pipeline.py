@@ -69,7 +69,8 @@ def test_steps_from_a_state_dict_to_a_report(chain: Chain, finished: Finished) -
 
 def test_report_has_what_was_promised(chain: Chain, finished: Finished) -> None:
     found = read_report(finished.folder / "report")
-    assert set(SCHEMA) | {"increments", "pool", "seconds"} == set(found)
+    more = {"increments", "pool", "seconds", "utilisation_asked"}
+    assert set(SCHEMA) | more == set(found)
     assert set(found["accuracy"]) == {"dense", "pruned", "fixed", "rtl"}
     assert found["accuracy"]["fixed"] == found["accuracy"]["rtl"]
     assert all(0 <= value <= 1 for value in found["accuracy"].values())
