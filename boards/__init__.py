@@ -2,4 +2,4 @@
 
 from sparseflow_rooms import check
 
-check("csb_format", "compiler", "hdl")
+check("csb_format", "compiler")

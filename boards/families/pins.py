@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from csb_format.arguments import shown, whole
-from hdl.keywords import KEYWORDS
 
 __all__ = [
     "INPUTS",
@@ -104,6 +103,8 @@ def _check_name(name: str, held: bool) -> None:
         raise BoardError(
             f"pins.{name} is none of {', '.join(SIGNALS)}: give it a level, 0 or 1, to hold it at"
         )
+    from hdl.keywords import KEYWORDS  # the driver reads boards too, and needs no hardware
+
     if held and name in KEYWORDS:
         raise BoardError(f"pins.{name} is a keyword of Verilog: choose {name}_pin")
     if held and (name in SIGNALS or name in TAKEN or not SIGNAL.fullmatch(name)):
