@@ -37,7 +37,7 @@ ORDER: dict[str, list[str]] = {
         "files",
     ],
     "compiler": ["array", "lower", "timing", "abi"],
-    "engine": ["kernels", "products", "reference", "exact", "floating"],
+    "engine": ["kernels", "products", "reference", "exact", "levels", "floating"],
     "pruning": ["mask", "budget", "importers", "files", "integers", "doctor", "tasks"],
     "hdl": ["core", "bus", "dram", "verilog"],
     "sim": ["run", "check", "bus", "dram", "regress"],

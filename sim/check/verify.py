@@ -12,6 +12,7 @@ from compiler.abi.frames import Stimulus
 from compiler.lower.image import Image
 from compiler.timing.cycle_model import Schedule
 from csb_format import IntArray
+from engine.levels import run_levels
 from engine.reference import IntegerModel, Trace
 from hdl.verilog import VerilogFiles
 
@@ -24,10 +25,9 @@ from .checks import Bench
 from .compare import Comparison, Mismatch, compare
 from .diagnose import diagnose, diagnose_program
 
-__all__ = ["CycleMismatch", "Verification", "run_levels", "verify"]
+__all__ = ["CycleMismatch", "Verification", "verify"]
 
 Simulate = Callable[..., VerilogRun]
-WORTH_COMPILING = 1_000_000_000  # products; plain numpy does them in about the time of compiling
 SLACK = 5000  # cycles beyond the schedule in which nothing moves, and it is not yet a hang
 
 
@@ -228,25 +228,6 @@ def verify(
             return now
         before = (*before, now)
     return before[-1]
-
-
-def run_levels(model: IntegerModel, sequences: Sequence[IntArray]) -> list[list[Trace]]:
-    """As :meth:`~engine.reference.IntegerModel.run_levels`, compiled where it is much work.
-
-    Compiled loops take seconds to start.
-    """
-    every = (m.matrix for layer in model.model.layers for m in layer.matrices)
-    products = sum(matrix.real_nonzeros for matrix in every)
-    if products * sum(map(len, sequences)) < WORTH_COMPILING:
-        return model.run_levels(sequences)
-    from engine.exact import FastModel
-
-    inputs, found = list(sequences), []
-    for level in model.model.levels:
-        fast = FastModel(replace(model.model, layers=tuple(level), head=None))
-        found.append(fast.run(inputs))
-        inputs = [trace.output for trace in found[-1]]
-    return found
 
 
 def _explained(error: Hang, stimulus: Stimulus, bench: Bench) -> Hang:

@@ -13,12 +13,12 @@ from compiler.abi.frames import Stimulus
 from compiler.abi.states import Outcome
 from compiler.lower.image import Image
 from compiler.lower.load import WORD
+from engine.levels import run_levels
 from engine.reference import IntegerModel
 from hdl.core.layouts import frame_layout
 from hdl.verilog import VerilogFiles
 
 from ..check.compare import compare
-from ..check.verify import run_levels
 from ..run.free_running import Damage, Flip, inject
 from ..run.scenario import Job
 

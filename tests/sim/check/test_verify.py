@@ -16,7 +16,7 @@ from compiler.timing.cycle_model import CycleModel
 from csb_format.random_models import random_frames
 from engine.reference import IntegerModel
 from hdl.verilog import VerilogFiles, emit_verilog
-from sim.check.verify import CycleMismatch, run_levels, verify
+from sim.check.verify import CycleMismatch, verify
 from sim.run.streams import Pauses
 
 
@@ -135,17 +135,6 @@ def test_a_mismatch_of_loaded_hardware_is_diagnosed(
     assert first is not None
     assert (first.step, first.gate, first.matrix) == (0, "i", "weight_hh")
     assert first.where.startswith("lane0.pre_i is ")
-
-
-def test_compiled_levels_equal_the_plain_ones(
-    make_network: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    case = make_network(5, (4, 4), (4, 0, 3), layers=2, directions=2, projection=6, head=3)
-    monkeypatch.setattr("sim.check.verify.WORTH_COMPILING", 1)
-    for fast, plain in zip(run_levels(case.reference, case.sequences), case.levels, strict=True):
-        for one, other in zip(fast, plain, strict=True):
-            for name in ("hidden", "cell", "output"):
-                np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 NETWORKS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
