@@ -163,6 +163,7 @@ def simulate(given: SimulateOptions) -> None:
         icarus=given.icarus,
         cocotb=given.cocotb,
         utterances=given.utterances,
+        seed=given.seed,
         dense=given.dense,
         pruned=given.pruned,
     )

@@ -51,16 +51,37 @@ def preparation(said: Mapping[str, Any], layer: LstmLayer, design: Design, model
 
 
 def simulation(
-    model: str, data: str, simulator: str, design: Design, utterances: int | None, measured: bool
+    model: str,
+    data: str,
+    simulator: str,
+    design: Design,
+    utterances: int | None,
+    seed: int,
+    measured: bool,
+    beside: Mapping[str, int],
 ) -> str:
-    """One run of one simulator; ``measured`` float checkpoints are named."""
+    """One run of one simulator, and what ran beside it; ``measured`` float checkpoints are named.
+
+    Parameters
+    ----------
+    model, data, simulator : str
+    design : Design
+    utterances : int, optional
+        Of which only so many were chosen, with ``seed``.
+    seed : int
+    measured : bool
+    beside : mapping of str to int
+        Sequences that cocotb ran too, by engine.
+    """
     options = {
         "simulator": simulator,
         "pes": design.pes,
         "lanes": design.lanes,
-        # each line repeats its own row, and nothing beside
-        "icarus": 0 if simulator not in ("icarus", "verilator") else None,
+        # by default some may run: the line repeats its own rows
+        "icarus": beside.get("icarus", 0) if simulator not in ("icarus", "verilator") else None,
+        "cocotb": beside.get("verilator"),
         "utterances": utterances,
+        "seed": None if utterances is None else seed,
         "dense": "dense.safetensors" if measured else None,
         "pruned": "pruned.safetensors" if measured else None,
     }

@@ -14,11 +14,11 @@ import numpy as np
 
 from compiler.lower.image import Image
 from csb_format import IntArray, Model
-from engine.reference import IntegerModel
 from pruning.tasks.data.datasets import SequenceData
 
 from . import figures
 from . import how_it_was_made as commands
+from .scores.integers import share_right
 
 if TYPE_CHECKING:
     from hdl.verilog import VerilogFiles
@@ -38,7 +38,7 @@ class Run:
     model_path, data_path : Path
     model : Model
     data : SequenceData
-        What was run.
+        What was simulated.
     labelled : bool
         Whether its labels mean something; no accuracy is measured otherwise.
     image : Image
@@ -48,8 +48,15 @@ class Run:
     result : Verification
     utterances : int, optional
         As asked for; None is all.
+    scored : dict
+        What is scored and what of it is simulated: ``sequences`` and ``frames`` of the data,
+        ``simulated`` sequences, their ``places`` (None for all) and the ``seed`` of that choice.
+    fixed : float, optional
+        Accuracy of the integer model on all of the data; None where all of it is simulated.
     floats : dict of str to float
-        Accuracy of the ``dense`` and ``pruned`` float checkpoints, or empty.
+        Accuracy of the ``dense`` and ``pruned`` float checkpoints on all of the data, or empty.
+    given : dict of str to int
+        Sequences that cocotb runs beside, by engine.
     seconds : dict of str to float
         Wall time by step.
     beside : str
@@ -68,7 +75,10 @@ class Run:
     frames: list[IntArray]
     result: Verification
     utterances: int | None
+    scored: dict[str, Any]
+    fixed: float | None
     floats: dict[str, float]
+    given: dict[str, int]
     seconds: dict[str, float]
     beside: str = ""
     apart: str = ""
@@ -106,7 +116,7 @@ class Run:
         cycles = sum(_steady(run.steps) for run in runs)
         predicted = sum(_steady(run.schedule.steps) for run in runs)
         return {
-            "accuracy": self._accuracy(),
+            **self._scores(),
             "cycles_per_step": {"floor": floor, "model": predicted, "rtl": cycles},
             "frames": result.frames,
             "macs_per_cycle": figures.macs_per_cycle(model, cycles),
@@ -135,7 +145,8 @@ class Run:
         result, measured = self.result, bool(self.floats)
         cycles = sum(run.run.outcome.total for run in self.result.runs)
         seconds = sum(run.run.seconds for run in self.result.runs)
-        names = (self.model_path.name, self.data_path.name, result.simulator)
+        # what runs beside is run by the command of what it runs beside
+        names = (self.model_path.name, self.data_path.name, self.beside or result.simulator)
         return {
             "name": result.simulator,
             "utterances": result.sequences,
@@ -149,22 +160,33 @@ class Run:
             "driver": DRIVERS[result.simulator],
             "first_frame": 0,
             "last_frame": result.frames - 1,
-            "command": commands.simulation(*names, self.image.design, self.utterances, measured),
+            "command": commands.simulation(
+                *names,
+                self.image.design,
+                self.utterances,
+                self.scored["seed"],
+                measured,
+                self.given,
+            ),
             **({"same_as": self.beside, "same": not self.apart} if self.beside else {}),
         }
 
-    def _accuracy(self) -> dict[str, float | None]:
-        """Share of sequences classified rightly, by stage; None where not measured."""
+    def _scores(self) -> dict[str, Any]:
+        """Share of sequences classified rightly, by stage, and what was scored.
+
+        An accuracy is None where it was not measured; that of the Verilog is of what was simulated.
+        """
         found: dict[str, float | None] = dict.fromkeys(("dense", "pruned", "fixed", "rtl"))
         found |= self.floats
-        reference = IntegerModel(self.model)
+        scored = dict(self.scored)
         if self.labelled and self.model.head is not None:
-            fixed = [trace.output for trace in self.result.traces[-1]]
-            for name, outputs in (("fixed", fixed), ("rtl", self._outputs())):
-                if outputs is not None:
-                    taken = np.stack([self.model.pooled(output) for output in outputs])
-                    found[name] = float(np.mean(reference.classify(taken) == self.data.labels))
-        return found
+            traces = self.result.traces[-1]
+            same = share_right(self.model, [trace.output for trace in traces], self.data)
+            scored["fixed_simulated"] = same
+            found["fixed"] = same if self.fixed is None else self.fixed
+            if (outputs := self._outputs()) is not None:
+                found["rtl"] = share_right(self.model, outputs, self.data)
+        return {"accuracy": found, "scored": scored}
 
     def _outputs(self) -> list[IntArray] | None:
         """What the Verilog gave for every sequence; None if it failed before the last layer."""
@@ -227,7 +249,12 @@ def _complete(
     return dict(found) | {
         "simulators": rows,
         "mismatches": sum(row["mismatches"] for row in rows),
-        "commands": [*prepared, *(row["command"] for row in rows), commands.reporting()],
+        # rows of one command are of one line
+        "commands": [
+            *prepared,
+            *dict.fromkeys(row["command"] for row in rows),
+            commands.reporting(),
+        ],
     }
 
 

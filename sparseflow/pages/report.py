@@ -23,6 +23,7 @@ from csb_format.files.replace import replace_file
 from csb_format.pooling import FED, LAST, check_pool
 
 from . import plots
+from .scores.told import partly
 
 __all__ = ["SCHEMA", "ReportError", "print_table", "read_report", "write_report"]
 
@@ -63,6 +64,9 @@ same in the same cycles). ``increments`` (a list of ``sparsity, accuracy`` after
 increment), ``seconds`` (wall time by part, nothing left out), ``epochs`` and ``pool`` (how the head
 is fed, of :data:`csb_format.pooling.POOLS`) may be absent, and so may ``utilisation_asked``, the
 utilisation by weights that were asked for: ``sparseflow.pages.figures.asked``.
+``scored`` (absent in figures of before) says that ``accuracy`` is of ``sequences`` in ``frames``,
+but ``accuracy.rtl`` of the ``simulated`` ones alone, which stand at ``places`` (None for all),
+chosen with ``seed``; there the integer model has ``fixed_simulated``, where that was measured.
 """
 
 
@@ -190,6 +194,8 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f"{_share(accuracy['dense'])} dense, {_share(accuracy['pruned'])} pruned, "
         f"{_share(accuracy['fixed'])} integers, {_share(accuracy['rtl'])} Verilog",
     )
+    if "scored" in report:
+        yield "scored", _scored(report["scored"])
     if "pool" in report:
         yield "head", f"fed with {FED[check_pool(report['pool'])]}"
     yield "sparsity asked", _share(report["sparsity_requested"])
@@ -235,6 +241,20 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "seconds", ", ".join(f"{k} {v:,.1f}" for k, v in seconds.items())
 
 
+def _scored(scored: Mapping[str, Any]) -> str:
+    """Of how many sequences the accuracies are, by which model."""
+    total, count = scored["sequences"], scored["simulated"]
+    if not partly(scored):
+        return f"all {total:,} sequences, by every model and the Verilog"
+    text = (
+        f"all {total:,} sequences, but by the Verilog {count:,}, spread over classes and lengths "
+        f"(seed {scored['seed']})"
+    )
+    if "fixed_simulated" not in scored:
+        return text
+    return f"{text}; on these the integers have {_share(scored['fixed_simulated'])}"
+
+
 def _share(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.2%}"
 
@@ -253,6 +273,7 @@ def _html(report: Mapping[str, Any]) -> str:
         good=_good(report),
         share=_share,
         checked_by=_checked_by,
+        partly=_partly(report),
         seconds=_seconds(report),
         rows=list(_rows(report)),
         pictures=_pictures(report),
@@ -263,6 +284,8 @@ def _html(report: Mapping[str, Any]) -> str:
 
 def _pictures(report: Mapping[str, Any]) -> dict[str, str]:
     measured = {k: v for k, v in report["accuracy"].items() if v is not None}
+    if _partly(report):  # of other sequences: not to be held against the others
+        measured.pop("rtl", None)
     drawn = {"accuracy": plots.accuracy(measured)} if measured else {}
     drawn |= {
         "cycles": plots.step_cycles(report["cycles_per_step"]),
@@ -273,6 +296,11 @@ def _pictures(report: Mapping[str, Any]) -> dict[str, str]:
         dense = report["accuracy"]["dense"]
         drawn["increments"] = plots.increments(report["increments"], dense)
     return drawn
+
+
+def _partly(report: Mapping[str, Any]) -> bool:
+    """Whether accuracies are of more than what was simulated."""
+    return "scored" in report and partly(report["scored"])
 
 
 def _flat(value: Any) -> str:
@@ -294,6 +322,8 @@ def _checked(report: Mapping[str, Any]) -> dict[str, Any]:
         _require(plain, (key,))
         for name in inner:
             _require(plain, (key, name))
+    for name in ("sequences", "frames", "simulated", "places", "seed") * ("scored" in plain):
+        _require(plain, ("scored", name))
     _check_lists(plain)
     _check_shares(plain)
     try:
@@ -335,6 +365,8 @@ def _check_shares(report: dict[str, Any]) -> None:
     shares |= {name: report[name] for name in ("sparsity_requested", "utilisation")}
     if report.get("utilisation_asked") is not None:
         shares["utilisation_asked"] = report["utilisation_asked"]
+    if "fixed_simulated" in report.get("scored", ()):
+        shares["scored.fixed_simulated"] = report["scored"]["fixed_simulated"]
     for number, step in enumerate(report.get("increments", ())):
         shares |= {f"increments.{number}.{name}": step[name] for name in ("sparsity", "accuracy")}
     for name, value in shares.items():

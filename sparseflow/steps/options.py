@@ -274,7 +274,7 @@ class SimulateOptions:
     """Of ``sparseflow simulate``."""
 
     model: ModelFile
-    data: Annotated[Path, Said("Sequences (.npz) to run; labels give accuracy.")]
+    data: Annotated[Path, Said("Sequences (.npz) to run; labels give accuracy, of all of them.")]
     build: Annotated[Path, Said("Folder for the compiled simulation and results.")]
     simulator: Annotated[
         Simulator,
@@ -291,8 +291,10 @@ class SimulateOptions:
     ] = None
     cocotb: Cocotb = 0
     utterances: Annotated[
-        int | None, Said("Run only the first so many; all by default.", least=1)
+        int | None,
+        Said("Simulate only so many, spread over classes and lengths; all by default.", least=1),
     ] = None
+    seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
     dense: Annotated[Path | None, Said("Dense checkpoint, for its accuracy; needs --pruned.")] = (
         None
     )

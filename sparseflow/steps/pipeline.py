@@ -26,13 +26,16 @@ from pruning.tasks.data.datasets import (
 from pruning.tasks.data.wrong_data import check_classes
 
 from ..pages.measured import FIGURES, Run, joined, read_figures
+from ..pages.scores.told import told
 from .hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
 from .hardware import SIMULATED as HARDWARE
 from .options import DemoOptions, SimulateOptions, VerilogOptions
-from .places import check_features, first, has_labels, read_sequences
+from .places import check_features, has_labels, read_sequences
 from .progress import say
+from .runs.accuracies import float_accuracies, whole_accuracy
 from .runs.beside import beside, counts, verified
 from .runs.parts import Parts
+from .runs.share import share_of
 
 __all__ = [
     "VerificationError",
@@ -146,8 +149,12 @@ def simulate(
     seconds: Mapping[str, float] | None = None,
     icarus: int | None = SimulateOptions.icarus,
     cocotb: int = SimulateOptions.cocotb,
+    seed: int = SimulateOptions.seed,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
+
+    Accuracies are of all the data, on the float networks and the integer model; that of the
+    Verilog is of what is simulated.
 
     Parameters
     ----------
@@ -161,15 +168,17 @@ def simulate(
         Who runs all of it; see :mod:`sim.check.engines`.
     pes, lanes : int
     utterances : int, optional
-        Only the first so many.
+        Simulate only so many, spread over classes and lengths; see :mod:`.runs.share`.
     dense, pruned : Path, optional
         Float checkpoints, whose accuracy on the same data is reported too; both or none.
     seconds : mapping, optional
         Wall time of earlier steps, for the figures.
     icarus, cocotb : int, optional
-        First sequences that cocotb runs beside ``verilator-free``, on Icarus and on Verilator:
-        they must give the same payloads in the same cycles. By default Icarus runs a few where
-        that takes seconds.
+        First of the simulated sequences that cocotb runs beside ``verilator-free``, on Icarus and
+        on Verilator: they must give the same payloads in the same cycles. By default Icarus runs a
+        few where that takes seconds.
+    seed : int
+        Of the choice of ``utterances``.
 
     Returns
     -------
@@ -190,36 +199,43 @@ def simulate(
         raise ValueError(f"utterances {utterances}: must be at least 1, or left out for all")
     require_engine(simulator)
     check_shared(build, SIMULATED)
-    packed, subset = load_model(model), first(read_sequences(data), utterances)
-    _check_data(packed, subset, data)
+    packed, whole = load_model(model), read_sequences(data)
+    share = share_of(whole, utterances, seed)
+    _check_data(packed, share.data, data)
     image = compile_array(packed, pes, lanes)
     labelled = has_labels(data)
     if labelled and packed.head is not None:
-        check_classes(subset.labels, packed.head.output_size, model, subset.file)
-    floats = _float_accuracy(dense, pruned, subset, data if labelled else None, packed.pool)
-    frames = IntegerModel(packed).quantise(subset.sequences)
+        check_classes(whole.labels, packed.head.output_size, model, whole.file)
+    floats = float_accuracies(dense, pruned, whole, data if labelled else None, packed.pool)
+    frames = IntegerModel(packed).quantise(share.data.sequences)
     asked = counts(image, frames, icarus, cocotb) if simulator == FREE else {}
     for engine in asked:
         require_engine(engine)
+    fixed = whole_accuracy(parts, packed, whole, share) if labelled else None
+    say(f"simulated: {share}")
     parts.begin("emit")
     with (
         shared_folder(build, SIMULATED, living=LIVING),
         emitted(image, build, emit) as (files, _),
     ):
         run = Run(
-            model, data, packed, subset, labelled, image, files, frames,
-            verified(parts, simulator, image, files, frames, build), utterances, floats, {},
+            model, data, packed, share.data, labelled, image, files, frames,
+            verified(parts, simulator, image, files, frames, build), utterances,
+            share.noted(whole.frames), fixed, floats, asked, {},
         )  # fmt: skip
         runs = [run, *beside(parts, run, asked, build)]
         parts.begin("figures")
         with held(build):  # another run may add its figures
-            found = joined(_earlier(build), runs[-1].collect())
-            for one in reversed(runs[:-1]):
-                found = joined(found, one.collect())
+            each = [one.collect() for one in reversed(runs)]
+            found = joined(_earlier(build), each[0])
+            for one in each[1:]:
+                found = joined(found, one)
             found["seconds"] = found["seconds"] | parts.seconds()
             _write(build, found)
-    for one in runs:
-        _verdict(one)
+    for run in runs:
+        _verdict(run)
+    for line in told(each[-1]["accuracy"], each[-1]["scored"]):
+        say(line)
     return found
 
 
@@ -318,23 +334,6 @@ def _check_data(model: Model, data: SequenceData, path: Path) -> None:
     check_features(model, data, path)
     if data.frames < 2:
         raise ValueError(f"{path}: 1 frame; a step lasts from frame to frame, give two at least")
-
-
-def _float_accuracy(
-    dense: Path | None, pruned: Path | None, data: SequenceData, labels: Path | None, pool: str
-) -> dict[str, float]:
-    """Accuracy of both float checkpoints, if they are given."""
-    if dense is None and pruned is None:
-        return {}
-    if dense is None or pruned is None:
-        missing = "dense" if dense is None else "pruned"
-        raise ValueError(f"the {missing} checkpoint is not given: give --dense and --pruned")
-    if labels is None:
-        raise ValueError("the data has no labels: add them, or leave --dense and --pruned out")
-    from .training import float_accuracy
-
-    files = {"dense": dense, "pruned": pruned}
-    return {name: float_accuracy(path, data, pool) for name, path in files.items()}
 
 
 def _earlier(build: Path) -> dict[str, Any] | None:

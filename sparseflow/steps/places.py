@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +53,7 @@ def first(data: SequenceData, count: int | None) -> SequenceData:
     """The first so many sequences; all where no number is given."""
     if count is None or count >= len(data):
         return data
-    return replace(data, sequences=data.sequences[:count], labels=data.labels[:count])
+    return data.chosen(range(count))
 
 
 def check_features(model: Model, data: SequenceData, path: Path) -> None:

@@ -92,6 +92,12 @@ class SequenceData:
         """Frames of all sequences together."""
         return sum(len(sequence) for sequence in self.sequences)
 
+    def chosen(self, places: Sequence[int]) -> SequenceData:
+        """The sequences at these places, in their order, with what belongs to them."""
+        at = list(places)
+        sequences = tuple(self.sequences[n] for n in at)
+        return replace(self, sequences=sequences, labels=self.labels[at])
+
     def __len__(self) -> int:
         return len(self.sequences)
 

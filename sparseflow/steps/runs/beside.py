@@ -98,12 +98,9 @@ def beside(parts: Parts, run: Run, asked: Mapping[str, int], build: Path) -> Ite
         again = verify(IntegerModel(run.model), *given, simulator=run.result.simulator)
         yield replace(
             run,
-            data=replace(
-                run.data, sequences=run.data.sequences[:count], labels=run.data.labels[:count]
-            ),
+            data=run.data.chosen(range(count)),
             frames=given[2],
             result=found,
-            utterances=count,
             floats={},
             beside=run.result.simulator,
             apart=disagreement(again, found),

@@ -18,6 +18,7 @@ from compiler.array.design import Design
 from compiler.lower.image import Image
 from csb_format import Model, load_model, save_model
 from csb_format.files.ownership import MARKER
+from engine.reference import IntegerModel
 from hdl.prefix import OURS
 from hdl.verilog import VerilogFiles, emit_verilog
 from pruning.tasks.data.datasets import load_japanese_vowels, load_sequences, save_sequences
@@ -69,7 +70,7 @@ def test_steps_from_a_state_dict_to_a_report(chain: Chain, finished: Finished) -
 
 def test_report_has_what_was_promised(chain: Chain, finished: Finished) -> None:
     found = read_report(finished.folder / "report")
-    more = {"increments", "pool", "seconds", "utilisation_asked"}
+    more = {"increments", "pool", "scored", "seconds", "utilisation_asked"}
     assert set(SCHEMA) | more == set(found)
     assert set(found["accuracy"]) == {"dense", "pruned", "fixed", "rtl"}
     assert found["accuracy"]["fixed"] == found["accuracy"]["rtl"]
@@ -295,6 +296,46 @@ def test_wrong_hardware_is_located_and_its_figures_kept(
     assert run("report", build, "--out", tmp_path / "r") == 0
     assert "mismatches between Verilog and integer model" in capsys.readouterr().out
     assert 'class="verdict bad"' in (tmp_path / "r" / "report.html").read_text()
+
+
+def test_all_data_is_scored_where_a_share_is_simulated(
+    run: Run,
+    chain: Chain,
+    tmp_path: Path,
+    capsys: Text,
+) -> None:
+    """Three of six labels are right: a share of one has 0 or 100 %, all of them 50 %."""
+    model, whole = load_model(chain.model), load_sequences(chain.data)
+    reference = IntegerModel(model)
+    traces = reference.run(reference.quantise(whole.sequences))
+    found = np.array([model.logits(trace.output).argmax() for trace in traces])
+    labels = np.where(np.arange(6) < 3, found, (found + 1) % 3)
+    data, build = tmp_path / "d.npz", tmp_path / "b"
+    save_sequences(data, replace(whole, labels=labels))
+    arguments = ("--data", data, "--build", build, *ARRAY, *ICARUS, "--utterances", 1, "--seed", 1)
+    assert run("simulate", chain.model, *arguments) == 0
+    shown = capsys.readouterr().err
+    scored = read_figures(build)["scored"]
+    (place,) = scored["places"]
+    rtl = float(place < 3)
+    told = "1 of 6 sequences, spread over classes and lengths (seed 1)"
+    assert f"simulated: {told}: {place}\n" in shown
+    assert "accuracy: 50.00%, integer model, 6 of 6 sequences\n" in shown
+    assert (
+        f"accuracy: {rtl:.2%}, Verilog, 1 of 6 sequences; the integer model {rtl:.2%} th" in shown
+    )
+    assert run("report", build, "--out", build) == 0
+    report = read_report(build)
+    assert report["accuracy"] == {"dense": None, "pruned": None, "fixed": 0.5, "rtl": rtl}
+    assert report["scored"] == {
+        "sequences": 6, "frames": whole.frames, "simulated": 1, "places": [place], "seed": 1,
+        "fixed_simulated": rtl,
+    }  # fmt: skip
+    assert report["commands"][-2].endswith("--utterances 1 --seed 1")
+    page = " ".join((build / "report.html").read_text().split())
+    assert "<b>50.00%</b><span>accuracy of the integers on all 6 sequences" in page
+    assert "by the Verilog 1, spread over classes and lengths (seed 1)" in page
+    assert ">Verilog, simulated<" not in page  # no bar of other sequences beside the others
 
 
 def test_frames_off_schedule_fail_the_run(

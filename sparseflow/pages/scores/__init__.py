@@ -1,0 +1,1 @@
+"""Scores on labelled data, and what they are of."""
