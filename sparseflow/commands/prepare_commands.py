@@ -54,14 +54,17 @@ def prune(given: PruneOptions) -> None:
         bank_width=given.bank_width,
         wishes=given.wishes or (),
         budget=given.budget.value,
-        **_fed(given.pool),
+        pool=_fed(given.pool),
+        val=given.val,
     )
     if is_lstm:
+        judged = () if given.val is None else ("--data", given.val)
         hint(
             "pack",
             given.out,
             "--calibration",
             given.data,
+            *judged,
             "--out",
             given.out.with_name("model.safetensors"),
         )
@@ -89,7 +92,7 @@ def pack(given: PackOptions) -> None:
             given.value_bits,
             given.masks,
             given.wishes,
-            given.calibration or given.qat_epochs or given.pool,
+            given.calibration or given.qat_epochs or given.pool or given.data,
         )
         return
     if given.calibration is None:
@@ -110,13 +113,14 @@ def pack(given: PackOptions) -> None:
         qat_epochs=given.qat_epochs,
         seed=given.seed,
         bound=given.bound,
-        **_fed(given.pool),
+        pool=_fed(given.pool),
+        data=given.data,
     )
     _after(model, given.out)
 
 
-def _fed(pool: PoolName | None) -> dict[str, str]:
-    return {} if pool is None else {"pool": pool.value}
+def _fed(pool: PoolName | None) -> str | None:
+    return None if pool is None else pool.value
 
 
 def _pack_matrices(
@@ -129,7 +133,9 @@ def _pack_matrices(
     unused: object,
 ) -> None:
     if unused:
-        raise typer.BadParameter("--matrices takes no --calibration, no --qat-epochs and no --pool")
+        raise typer.BadParameter(
+            "--matrices takes no --calibration, no --data, no --qat-epochs and no --pool"
+        )
     from ..steps import pipeline
 
     pipeline.pack_matrices(

@@ -105,6 +105,7 @@ class Run:
             "versions": figures.versions(),
             "weights": figures.weights(model),
             **({} if model.head is None else {"pool": model.pool}),
+            **({"increments_of": said["increments_of"]} if "increments_of" in said else {}),
         }
 
     def _measured(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from csb_format.files.replace import replace_file
 from csb_format.pooling import FED, LAST, check_pool
 
 from . import plots
-from .scores.told import partly
+from .scores.told import dense_of_increments, in_words, partly
 
 __all__ = ["SCHEMA", "ReportError", "print_table", "read_report", "write_report"]
 
@@ -64,6 +64,8 @@ same in the same cycles). ``increments`` (a list of ``sparsity, accuracy`` after
 increment), ``seconds`` (wall time by part, nothing left out), ``epochs`` and ``pool`` (how the head
 is fed, of :data:`csb_format.pooling.POOLS`) may be absent, and so may ``utilisation_asked``, the
 utilisation by weights that were asked for: ``sparseflow.pages.figures.asked``.
+``increments_of``: the increments were scored on so many ``sequences`` of other data than is
+reported, with what the ``dense`` network has there.
 ``scored`` (absent in figures of before) says that ``accuracy`` is of ``sequences`` in ``frames``,
 but ``accuracy.rtl`` of the ``simulated`` ones alone, which stand at ``places`` (None for all),
 chosen with ``seed``; there the integer model has ``fixed_simulated``, where that was measured.
@@ -195,7 +197,7 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f"{_share(accuracy['fixed'])} integers, {_share(accuracy['rtl'])} Verilog",
     )
     if "scored" in report:
-        yield "scored", _scored(report["scored"])
+        yield "scored", in_words(report["scored"])
     if "pool" in report:
         yield "head", f"fed with {FED[check_pool(report['pool'])]}"
     yield "sparsity asked", _share(report["sparsity_requested"])
@@ -241,20 +243,6 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "seconds", ", ".join(f"{k} {v:,.1f}" for k, v in seconds.items())
 
 
-def _scored(scored: Mapping[str, Any]) -> str:
-    """Of how many sequences the accuracies are, by which model."""
-    total, count = scored["sequences"], scored["simulated"]
-    if not partly(scored):
-        return f"all {total:,} sequences, by every model and the Verilog"
-    text = (
-        f"all {total:,} sequences, but by the Verilog {count:,}, spread over classes and lengths "
-        f"(seed {scored['seed']})"
-    )
-    if "fixed_simulated" not in scored:
-        return text
-    return f"{text}; on these the integers have {_share(scored['fixed_simulated'])}"
-
-
 def _share(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.2%}"
 
@@ -292,8 +280,8 @@ def _pictures(report: Mapping[str, Any]) -> dict[str, str]:
         "memory": plots.memory(report["bytes"]),
         "row": plots.row_banks(report["row_picture"]),
     }
-    if report.get("increments") and report["accuracy"]["dense"] is not None:
-        dense = report["accuracy"]["dense"]
+    dense = dense_of_increments(report)
+    if report.get("increments") and dense is not None:
         drawn["increments"] = plots.increments(report["increments"], dense)
     return drawn
 
@@ -365,6 +353,10 @@ def _check_shares(report: dict[str, Any]) -> None:
     shares |= {name: report[name] for name in ("sparsity_requested", "utilisation")}
     if report.get("utilisation_asked") is not None:
         shares["utilisation_asked"] = report["utilisation_asked"]
+    if "increments_of" in report:
+        _require(report, ("increments_of", "sequences"))
+        _require(report, ("increments_of", "dense"))
+        shares["increments_of.dense"] = report["increments_of"]["dense"]
     if "fixed_simulated" in report.get("scored", ()):
         shares["scored.fixed_simulated"] = report["scored"]["fixed_simulated"]
     for number, step in enumerate(report.get("increments", ())):

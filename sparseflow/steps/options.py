@@ -184,6 +184,13 @@ class PruneOptions:
         ),
     ] = None
     pool: HeadFed = None
+    val: Annotated[
+        Path | None,
+        Said(
+            "Labelled sequences (.npz) that are not trained on: scores, dense and after every "
+            "increment; the best epoch of the last one is kept."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -234,6 +241,13 @@ class PackOptions:
         Said("Pack the pruned matrices alone: GRUs, cells, linear layers too.", name="--matrices"),
     ] = False
     pool: HeadFed = None
+    data: Annotated[
+        Path | None,
+        Said(
+            "Labelled sequences (.npz): accuracy of the float network and of the integers. "
+            "Default: --calibration, if it has labels."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

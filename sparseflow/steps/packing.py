@@ -27,9 +27,10 @@ from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.networks.sequence import accuracy
 from pruning.tasks.recipes.finetune_integers import finetune_quantised
 
+from ..pages.scores.integers import integer_accuracy
 from .options import PackOptions
 from .progress import say, stages
-from .reading import as_read, check_width, noted, pool_of
+from .reading import as_read, as_read_accuracy, check_width, noted, pool_of
 from .wishes import Wish, is_called, parse, spread
 
 __all__ = ["Packed", "Packing", "pack_checkpoint", "pack_imported"]
@@ -113,6 +114,8 @@ class Packed:
         In integers before and after fine-tuning in them.
     read : tuple of str
         What the file was taken for, where that has not been said yet.
+    score : str
+        Accuracy of the float network and of the integers on the same data; empty without labels.
     """
 
     model: Model
@@ -122,10 +125,15 @@ class Packed:
     lowered: dict[str, int]
     accuracy: tuple[float, float] | None = None
     read: tuple[str, ...] = ()
+    score: str = ""
 
 
 def pack_checkpoint(
-    path: Path, calibration: SequenceData, how: Packing, labelled: bool = False
+    path: Path,
+    calibration: SequenceData,
+    how: Packing,
+    labelled: bool = False,
+    judged: SequenceData | None = None,
 ) -> Packed:
     """Quantise a pruned checkpoint to the accelerator's integers, and check every stage.
 
@@ -138,6 +146,9 @@ def pack_checkpoint(
     how : Packing
     labelled : bool
         Whether the labels mean something: then the accuracy as read is told.
+    judged : SequenceData, optional
+        Labelled; what float network and integers are scored on, by default the calibration data
+        if that is labelled.
 
     Raises
     ------
@@ -158,6 +169,8 @@ def pack_checkpoint(
     network.check_finite(path)
     check_width(network, calibration, path)
     read = as_read(network, pool, path, calibration if labelled else None)
+    judged = judged or (calibration if labelled and head is not None else None)
+    real = None if judged is None else as_read_accuracy(network, pool, path, judged)
     names = {network.names[f"recurrent.{leaf}"]: leaf for leaf in network.matrices()}
     found = _layout(network.imported, list(names), about, how, path)
     layout = {names[name]: banks for name, banks in found.items()}
@@ -185,7 +198,16 @@ def pack_checkpoint(
         formats.lowered,
         gained,
         () if how.qat_epochs else tuple(read),
+        "" if judged is None or real is None else _score(real, model, judged),
     )
+
+
+def _score(real: float, model: Model, data: SequenceData) -> str:
+    """Both on the same data, on one line."""
+    integers = integer_accuracy(model, data)
+    count = f"{len(data)} of {len(data)} sequences"
+    named = f" of {data.file}" if data.file else ""
+    return f"accuracy: {real:.2%} float, {integers:.2%} integer model, {count}{named}"
 
 
 def _finetuned(

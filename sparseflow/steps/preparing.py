@@ -45,6 +45,7 @@ def prune_checkpoint(
     wishes: Sequence[str] = (),
     pool: str | None = None,
     budget: str = PruneOptions.budget,
+    val: Path | None = None,
 ) -> bool:
     """Prune all matrices of a recurrent classifier in increments, fine-tuning after each.
 
@@ -71,6 +72,9 @@ def prune_checkpoint(
         How the head is fed; by default what the checkpoint says, else ``"last"``.
     budget : {"global", "equal"}
         As for :func:`pruning.face.prune`.
+    val : Path, optional
+        Labelled ``.npz`` that is not trained on: the score of the dense network and after every
+        increment is told and noted, and of the last increment the epoch with the best is kept.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def prune_checkpoint(
 
     if epochs < 1:
         raise ValueError(f"epochs {epochs}: must be at least 1, pruned weights need fine-tuning")
-    check_file(out, checkpoint, data, masks)
+    check_file(out, checkpoint, data, masks, val)
     increments = min(4, epochs)
     share = max(1, epochs // (increments + 3))
     recipe = Recipe(
@@ -94,7 +98,8 @@ def prune_checkpoint(
     )
     asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool, budget)
     labelled = read_sequences(data, "fine-tuning")
-    network, pruned = prune_network(checkpoint, masks, labelled, out, asked, recipe, seed)
+    judged = None if val is None else read_sequences(val, "the score while pruning (--val)")
+    network, pruned = prune_network(checkpoint, masks, labelled, out, asked, recipe, seed, judged)
     _tell_achieved(network, pruned)
     say(f"wrote {out} (seed {seed})")
     return network.is_lstm
@@ -132,6 +137,7 @@ def pack(
     seed: int = PackOptions.seed,
     bound: float | None = None,
     pool: str | None = None,
+    data: Path | None = None,
 ) -> Model:
     """Quantise a pruned checkpoint, check every stage, pack it in CSB, write the model file.
 
@@ -150,16 +156,20 @@ def pack(
         As for :func:`prune_checkpoint`; a wish has no sparsity here.
     per_gate, percentile, qat_epochs, seed, bound, pool
         As in :class:`sparseflow.steps.packing.Packing`.
+    data : Path, optional
+        Labelled ``.npz`` that the float network and the integers are scored on; by default the
+        calibration, where that has labels.
     """
     from .packing import Packing, pack_checkpoint
 
-    check_file(out, pruned, calibration, masks)
-    data = read_sequences(calibration, "fine-tuning in integers" if qat_epochs else "")
+    check_file(out, pruned, calibration, masks, data)
+    frames = read_sequences(calibration, "fine-tuning in integers" if qat_epochs else "")
+    judged = None if data is None else read_sequences(data, "the accuracy (--data)")
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
         bound, pool,
     )  # fmt: skip
-    packed = pack_checkpoint(pruned, data, how, has_labels(calibration))
+    packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged)
     size = figures.bits_per_nonzero(packed.model)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_model(out, packed.model)
@@ -184,6 +194,8 @@ def _tell(packed: Packed, size: float) -> None:
     if packed.accuracy:
         before, after = packed.accuracy
         say(f"accuracy in integers: {before:.2%}, fine-tuned in them {after:.2%}")
+    if packed.score:
+        say(packed.score)
     clipped = {n: found for n, found in packed.saturations.items() if found.clipped}
     for name, found in clipped.items():
         count = f"{found.clipped} of {found.seen} ({found.share:.2%})"

@@ -21,6 +21,8 @@ __all__ = [
     "METADATA",
     "accuracy_as_read",
     "as_read",
+    "as_read_accuracy",
+    "check_judging",
     "check_width",
     "described",
     "noted",
@@ -116,7 +118,12 @@ def unseen(network: Network) -> bool:
 
 
 def accuracy_as_read(network: Network, pool: str, path: Path, data: SequenceData) -> str:
-    """Accuracy of the network as read on labelled data, on one line.
+    """As :func:`as_read_accuracy`, on one line."""
+    return f"as read: {as_read_accuracy(network, pool, path, data):.1%} on {len(data)} sequences"
+
+
+def as_read_accuracy(network: Network, pool: str, path: Path, data: SequenceData) -> float:
+    """Accuracy of the network as read on labelled data, 0..1.
 
     Raises
     ------
@@ -126,9 +133,15 @@ def accuracy_as_read(network: Network, pool: str, path: Path, data: SequenceData
         If its labels are beyond the classes.
     """
     classifier = network.classifier(path, pool)
+    check_judging(network, data, path)
+    return accuracy(classifier, data)
+
+
+def check_judging(network: Network, data: SequenceData, path: Path) -> None:
+    """Refuse labelled data that a network with a head cannot be scored on; errors name both."""
+    assert network.head is not None
     check_width(network, data, path)
-    check_classes(data.labels, classifier.head.out_features, path, data.file)
-    return f"as read: {accuracy(classifier, data):.1%} on {len(data)} sequences"
+    check_classes(data.labels, network.head.out_features, path, data.file)
 
 
 def check_width(network: Network, data: SequenceData, path: Path) -> None:

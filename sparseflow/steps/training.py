@@ -11,7 +11,7 @@ from typing import Any
 from csb_format.pooling import LAST
 from csb_format.precision import Balance
 from pruning.doctor.readiness import hardware_note
-from pruning.files.network import Network, load_network
+from pruning.files.network import Classifier, Network, load_network
 from pruning.importers.checkpoint import save_tensors, save_weights
 from pruning.mask.goals import Goal, resolve, whole_of
 from pruning.mask.views import Banks
@@ -22,7 +22,7 @@ from pruning.tasks.recipes.finetuning import Pruned, prune_classifier
 from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 
 from .progress import say, stages
-from .reading import METADATA, as_read, check_width, pool_of
+from .reading import METADATA, as_read, check_judging, check_width, pool_of
 from .wishes import Wish, is_called, parse, spread
 
 __all__ = ["Asked", "float_accuracy", "prune_network", "train_and_prune"]
@@ -93,8 +93,13 @@ def prune_network(
     asked: Asked,
     recipe: Recipe,
     seed: int,
+    judged: SequenceData | None = None,
 ) -> tuple[Network, Pruned]:
-    """Prune and fine-tune a user's classifier, and write it under its own names."""
+    """Prune and fine-tune a user's classifier, and write it under its own names.
+
+    ``judged`` is labelled data that is not trained on: what is scored, told and noted then, and
+    chooses the epoch that is kept.
+    """
     network = load_network(checkpoint, masks, data.sequences)
     pool = pool_of(network, asked.pool, checkpoint)
     classifier = network.classifier(checkpoint, pool)
@@ -102,16 +107,24 @@ def prune_network(
     goals = asked.goals(network)
     for matrix in resolve(classifier, goals)[0].values():
         whole_of(matrix, goals[matrix.name])
+    if judged is not None:
+        check_judging(network, judged, checkpoint)
     for line in read:
         say(line)
     _tell(network, network.restore())
+    judge = None if judged is None else _Judge(classifier, judged)
     with stages() as progress:
         fixed = asked.fixed(network)
-        pruned = prune_classifier(classifier, goals, data, recipe, seed, progress, fixed)
+        pruned = prune_classifier(
+            classifier, goals, data, recipe, seed, progress, fixed,
+            None if judge is None else judge.score, None if judge is None else judge.watch,
+        )  # fmt: skip
     about: dict[str, Any] = _about(recipe, asked.sparsity, asked.banks, seed, [])
+    if judge is not None:
+        about |= judge.noted(pruned)
     if options := asked.options():
         layout = {network.names[name]: _noted(goal) for name, goal in goals.items()}
-        about |= {"options": options, "layout": layout}
+        about |= {"options": about.get("options", {}) | options, "layout": layout}
     about["pool"] = pool
     state = pruned.classifier.state_dict()
     _save(
@@ -121,6 +134,32 @@ def prune_network(
         about,
     )
     return network, pruned
+
+
+class _Judge:
+    """Scores on data that is not trained on, told as they come."""
+
+    def __init__(self, dense: Classifier, data: SequenceData) -> None:
+        self.data, self.dense = data, accuracy(dense, data)
+        named = f" of {data.file}" if data.file else ""
+        say(f"accuracy, float network, {len(data)} of {len(data)} sequences{named}:")
+        say(f"  dense: {self.dense:.2%}")
+
+    def score(self, model: Classifier) -> float:
+        """Accuracy."""
+        return accuracy(model, self.data)
+
+    def watch(self, number: int, count: int, sparsity: float, score: float) -> None:
+        """Tell an increment."""
+        say(f"  increment {number} of {count}, {sparsity:.2%} removed: {score:.2%}")
+
+    def noted(self, pruned: Pruned) -> dict[str, Any]:
+        """Tell what is kept; to be noted in the checkpoint."""
+        said = f"epoch {pruned.epoch} of the {pruned.epochs} of the last increment, its best"
+        say(f"  kept: {said}, {pruned.increments[-1][1]:.2%}")
+        increments = [{"sparsity": s, "accuracy": score} for s, score in pruned.increments]
+        of = {"sequences": len(self.data), "dense": self.dense}
+        return {"increments": increments, "increments_of": of, "options": {"val": "val.npz"}}
 
 
 def _noted(goal: Goal) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,9 @@ from .recipe import Recipe
 __all__ = ["Pruned", "prune_classifier"]
 
 Progress = Callable[[str, int, int, float], None]
+Told = Callable[[int, int, float], None]
+Score = Callable[[Classifier], float]
+Watch = Callable[[int, int, float, float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +43,20 @@ class Pruned:
         What the matrices are packed in.
     report : tuple of MatrixState
         Requested and achieved sparsity.
+    increments : tuple of (float, float)
+        Sparsity and score after every increment, where there was something to score by; of the
+        last one, what is kept.
+    epoch, epochs : int
+        Of the last increment, which epoch is kept.
     """
 
     classifier: Classifier
     masks: dict[str, Tensor]
     geometries: dict[str, Geometry]
     report: tuple[MatrixState, ...]
+    increments: tuple[tuple[float, float], ...] = ()
+    epoch: int = 0
+    epochs: int = 0
 
 
 def prune_classifier(
@@ -55,6 +67,8 @@ def prune_classifier(
     seed: int = 0,
     progress: Progress | None = None,
     fixed: Collection[str] = (),
+    score: Score | None = None,
+    watch: Watch | None = None,
 ) -> Pruned:
     """Prune matrices of a classifier to banks (Algorithm 1 of Cao et al., FPGA'19).
 
@@ -75,6 +89,11 @@ def prune_classifier(
         Called with (stage, epoch, epochs of the stage, mean loss).
     fixed : collection of str
         Matrices that share no weights with others, whatever the recipe's budget.
+    score : callable, optional
+        What a classifier is worth, more is better; on data that is not trained on. The best epoch
+        of the last increment is kept, the later of equals; without it, the last epoch.
+    watch : callable, optional
+        Called after every increment with (its number from 1, increments, sparsity, score).
 
     Returns
     -------
@@ -86,11 +105,51 @@ def prune_classifier(
     schedule = Increments(recipe.increments, every=1, begin=1)
     pruner = Pruner(model, goals, schedule, mask_gradients=True)
     rungs = pruner.plan(recipe.increments)
+    increments, last = [], len(rungs)
+    best = _Best(model, score)
     for number, rung in enumerate(rungs, 1):
         pruner.prune(rung)
-        epochs = recipe.final_epochs if number == len(rungs) else recipe.step_epochs
-        tell = None if progress is None else partial(progress, f"prune {number}/{len(rungs)}")
+        epochs = recipe.final_epochs if number == last else recipe.step_epochs
+        tell = None if progress is None else partial(progress, f"prune {number}/{last}")
         # Stages must not repeat each other's shuffling; seeds far apart do not collide.
         at, order = seed * 1000 + number, biases_first(model)
-        train(model, data, epochs, at, tell, pruner.attach, recipe.tuning, order)
-    return Pruned(pruner.squash(), pruner.masks(), pruner.geometries(), pruner.report())
+        told = best.watching(tell) if number == last else tell
+        train(model, data, epochs, at, told, pruner.attach, recipe.tuning, order)
+        if score is not None:
+            best.restore()
+            increments.append((pruner.sparsity(), score(model)))
+            if watch is not None:
+                watch(number, last, *increments[-1])
+    return Pruned(
+        pruner.squash(), pruner.masks(), pruner.geometries(), pruner.report(),
+        tuple(increments), best.epoch, recipe.final_epochs,
+    )  # fmt: skip
+
+
+class _Best:
+    """The best epoch of a training, put back at its end."""
+
+    def __init__(self, model: Classifier, score: Score | None) -> None:
+        self.model, self.score = model, score
+        self.epoch, self.found = 0, -math.inf
+        self._state: dict[str, Tensor] = {}
+
+    def watching(self, tell: Told | None) -> Told | None:
+        """What is to be told of every epoch, and tells it on."""
+        if self.score is None:
+            return tell
+        return partial(self._after, self.score, tell)
+
+    def _after(self, score: Score, tell: Told | None, epoch: int, epochs: int, loss: float) -> None:
+        if tell is not None:
+            tell(epoch, epochs, loss)
+        found = score(self.model)
+        self.model.train()
+        if found >= self.found:
+            self.found, self.epoch = found, epoch
+            self._state = {n: tensor.clone() for n, tensor in self.model.state_dict().items()}
+
+    def restore(self) -> None:
+        """Put it back, if there is one."""
+        if self._state:
+            self.model.load_state_dict(self._state)

@@ -27,6 +27,8 @@ PACK: dict[str, Any] = {
     "qat_epochs": 0,
     "seed": 0,
     "bound": None,
+    "pool": None,
+    "data": None,
 }
 
 
@@ -100,6 +102,8 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "epochs": 3,
                 "seed": 7,
                 "budget": "global",
+                "pool": None,
+                "val": None,
                 **PRUNE,
             },
         ),
@@ -119,6 +123,8 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "bank_width": 9,
                 "wishes": ["a:banks=2", "b:width=3"],
                 "budget": "equal",
+                "pool": None,
+                "val": None,
             },
         ),
         (
@@ -151,6 +157,8 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "qat_epochs": 3,
                 "seed": 4,
                 "bound": 0.1,
+                "pool": None,
+                "data": None,
             },
         ),
         (

@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from pruning.files.network import load_network
 from pruning.mask.goals import Goal, goals_for
 from pruning.mask.pruner import Pruner
 from pruning.mask.views import Banks
-from pruning.tasks.data.datasets import SequenceData, save_sequences
+from pruning.tasks.data.datasets import SequenceData, load_sequences, save_sequences
 from sparseflow.pages import how_it_was_made as commands
 from sparseflow.pages.measured import read_figures
 from sparseflow.steps.training import float_accuracy
@@ -486,3 +486,74 @@ def test_without_calibration_there_is_only_matrices(run: Run, files: Files, caps
     assert capsys.readouterr().err == (
         "error: Invalid value: give --calibration, sequences that show the inputs' range\n"
     )
+
+
+def labelled(files: Files, name: str, labels: Any) -> Path:
+    """The data with other labels."""
+    save_sequences(files.folder / name, replace(sequences(files.inputs), labels=labels))
+    return files.folder / name
+
+
+def test_pruning_is_scored_on_data_that_is_not_trained_on(
+    run: Run, files: Files, capsys: Text
+) -> None:
+    val = labelled(files, "v.npz", np.array([2, 2, 1, 0, 1, 0]))
+    dense = files.net("plain")
+    assert run(*files.prune(dense, "--val", val)) == 0
+    shown = capsys.readouterr().err
+    data = load_sequences(val)
+    assert "accuracy, float network, 6 of 6 sequences of v.npz:\n" in shown
+    before, after = (
+        float_accuracy(dense, data),
+        float_accuracy(files.folder / "p.safetensors", data),
+    )
+    assert f"\n  dense: {before:.2%}\n" in shown
+    scores = re.findall(r"  increment (\d) of 2, (\d\d\.\d\d)% removed: (.*)%\n", shown)
+    assert [number for number, *_ in scores] == ["1", "2"]
+    assert float(scores[1][2]) == pytest.approx(100 * after, abs=0.01)
+    assert re.search(
+        rf"  kept: epoch 1 of the 1 of the last increment, its best, {after:.2%}", shown
+    )
+    assert f"--data {val}" in shown  # the next step scores on the same
+    assert run(*files.pack()) == 0
+    said = load_model(files.folder / "m.safetensors").provenance
+    assert json.loads(said["increments_of"]) == {"sequences": 6, "dense": before}
+    assert json.loads(said["increments"])[1]["accuracy"] == after
+
+
+def test_packing_tells_float_against_integers_on_the_same_data(
+    run: Run, files: Files, capsys: Text
+) -> None:
+    assert run(*files.prune(files.net("plain"))) == 0
+    test = labelled(files, "t.npz", np.array([0, 0, 1, 1, 2, 2]))
+    capsys.readouterr()
+    for words, path in (((), files.data), (("--data", test), test)):
+        assert run(*files.pack(None, "--value-bits", 4, *words)) == 0
+        data = load_sequences(path)
+        real = float_accuracy(files.folder / "p.safetensors", data)
+        found = [row.argmax() for row in last_states(files.folder / "m.safetensors", data)]
+        whole = float(np.mean(found == data.labels))
+        line = f"accuracy: {real:.2%} float, {whole:.2%} integer model, 6 of 6 sequences of "
+        assert f"{line}{path.name}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--val", "--data"])
+def test_what_cannot_be_scored_is_refused_before_any_work(
+    run: Run, files: Files, capsys: Text, option: str
+) -> None:
+    wrong = labelled(files, "w.npz", np.array([0, 1, 2, 3, 1, 0]))
+    bare = files.folder / "bare.npz"
+    with np.load(wrong) as found:
+        np.savez(bare, frames=found["frames"], lengths=found["lengths"])
+    net = files.net("plain")
+    for path, error in (
+        (wrong, "w.npz: labels up to 3, but .* knows 3 classes, 0 to 2"),
+        (bare, "bare.npz: .* needs labels"),
+    ):
+        words = files.prune(net) if option == "--val" else files.pack(net, "--banks", 4)
+        assert run(*words, option, path) == 2
+        shown = capsys.readouterr().err
+        assert re.search(error, shown), shown
+        assert "epoch" not in shown
+        assert not (files.folder / "p.safetensors").exists()
+        assert not (files.folder / "m.safetensors").exists()

@@ -381,3 +381,22 @@ def test_how_the_head_is_fed_is_on_the_page(
     assert row.format(FED[pool]) in page(report | {"pool": pool}, tmp_path)
     with pytest.raises(ReportError, match="pool 'max': choose one of last, hn, mean"):
         page(report | {"pool": "max"}, tmp_path)
+
+
+def test_increments_stand_beside_the_dense_score_of_the_same_data(
+    report: dict[str, Any], tmp_path: Path
+) -> None:
+    """Those of other data are not held against what is reported, even where that has no score."""
+    other = report | {"increments_of": {"sequences": 1234, "dense": 0.875}}
+    other["accuracy"] = report["accuracy"] | {"dense": None}
+    text = " ".join(page(other, tmp_path).split())
+    assert "on 1,234 sequences that were not trained on, of which the dense network gets" in text
+    assert "gets 87.50% right" in text
+    assert "increment of sparsity and its fine-tuning." in " ".join(page(report, tmp_path).split())
+    with pytest.raises(ReportError, match=r"increments_of.dense is 1.5: give a share"):
+        page(other | {"increments_of": {"sequences": 1, "dense": 1.5}}, tmp_path)
+
+
+def test_what_was_scored_must_be_told_whole(report: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match=r"lacks 'scored\.simulated'"):
+        page(report | {"scored": {"sequences": 9, "frames": 30}}, tmp_path)

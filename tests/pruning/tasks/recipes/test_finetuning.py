@@ -103,3 +103,40 @@ def test_the_budget_of_the_recipe_is_shared(budget: str, fixed: list[str], kept:
     found = prune_classifier(model, chosen, sequences(32), recipe, fixed=fixed)
     assert [state.keep for state in found.report] == kept
     assert [state.requested for state in found.report] == [0.5, 0.5]
+
+
+def test_the_best_epoch_of_the_last_increment_is_kept() -> None:
+    """By a stand-in: the later of the two best epochs is kept, and its weights come back."""
+    recipe, model = replace(RECIPE, final_epochs=4), classifier()
+    worth, seen = iter([9.0, 1.0, 5.0, 5.0, 2.0, 5.0]), []
+
+    def score(found: Classifier) -> float:
+        seen.append({name: tensor.clone() for name, tensor in found.state_dict().items()})
+        return next(worth)
+
+    watched: list[tuple[int, int, float, float]] = []
+    found = prune_classifier(
+        model, goals(model), sequences(), recipe, score=score,
+        watch=lambda *told: watched.append(told),
+    )  # fmt: skip
+    assert (found.epoch, found.epochs) == (3, 4)  # the later of equals
+    assert [told[:2] for told in watched] == [(1, 2), (2, 2)]
+    assert [told[3] for told in watched] == [9.0, 5.0]  # that of another increment counts not
+    assert watched[0][2] < watched[1][2]
+    assert found.increments == tuple(told[2:] for told in watched)
+    kept, after = seen[3], found.classifier.state_dict()
+    assert torch.equal(after["head.weight"], kept["head.weight"])
+    assert not torch.equal(after["head.weight"], seen[4]["head.weight"])
+    assert all(torch.equal(kept[name], tensor) for name, tensor in seen[5].items())
+
+
+def test_scoring_changes_no_weight() -> None:
+    model = classifier()
+    plain = prune_classifier(model, goals(model), sequences(), RECIPE)
+    rising = iter(range(9))
+    scored = prune_classifier(
+        model, goals(model), sequences(), RECIPE, score=lambda found: float(next(rising))
+    )
+    ours = scored.classifier.state_dict()
+    for name, tensor in plain.classifier.state_dict().items():
+        assert torch.equal(ours[name], tensor), name
