@@ -320,7 +320,7 @@ class Model:
         Free notes (data set, seed, commit); saved with the model, never interpreted.
     directions : int
         1, or 2 for a bidirectional network.
-    pool : {"last", "hn", "mean"}
+    pool : {"last", "hn", "mean", "every"}
         How the head is fed; see :data:`csb_format.pooling.Pool`. The host computes it, and the
         head; where the array runs the head, it is that of the last frame.
 
@@ -365,7 +365,10 @@ class Model:
         return sum(layer.output_size for layer in self.levels[-1])
 
     def pooled(self, outputs: npt.ArrayLike) -> IntArray:
-        """What the head takes of one sequence: int (T, D * R) to int64 (D * R,)."""
+        """What the head takes of one sequence: int (T, D * R) to int64 (D * R,).
+
+        Of every frame where it is fed so: int64 (T, D * R).
+        """
         return pooled(outputs, self.pool, self.directions)
 
     def logits(self, outputs: npt.ArrayLike) -> IntArray:
@@ -378,7 +381,7 @@ class Model:
 
         Returns
         -------
-        int64 array (O,)
+        int64 array (O,), or (T, O) where the head is fed with every frame
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""How the outputs of all frames become the one vector that a head is fed with."""
+"""How the outputs of all frames become what a head is fed with."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ import numpy.typing as npt
 
 from .fixed import IntArray
 
-__all__ = ["FED", "LAST", "POOLS", "Pool", "check_pool", "pooled"]
+__all__ = ["EVERY", "FED", "LAST", "POOLS", "Pool", "check_pool", "pooled"]
 
-Pool = Literal["last", "hn", "mean"]
+Pool = Literal["last", "hn", "mean", "every"]
 """``"last"``: the output at the last frame, of both directions. ``"hn"``: the final state of
 each direction (``h_n`` in torch), which for the reverse one is that at the first frame.
-``"mean"``: the mean of the outputs over all frames."""
+``"mean"``: the mean of the outputs over all frames. ``"every"``: each frame's output, of which the
+head makes an answer a frame."""
 
 #: All of them.
 POOLS: tuple[Pool, ...] = get_args(Pool)
 LAST: Pool = "last"
+EVERY: Pool = "every"
 FED: dict[Pool, str] = {
     "last": "its output at the last frame",
     "hn": "the final state of each direction (h_n)",
     "mean": "the mean of its outputs over time",
+    "every": "its output at every frame",
 }
 """What a head is fed with, in words."""
 
@@ -42,14 +45,14 @@ def pooled(outputs: npt.ArrayLike, pool: str, directions: int) -> IntArray:
     ----------
     outputs : int array (T, D * R)
         Of the last level, both directions side by side, frame by frame as they went in.
-    pool : {"last", "hn", "mean"}
+    pool : {"last", "hn", "mean", "every"}
         See :data:`Pool`.
     directions : int
         D, 1 or 2.
 
     Returns
     -------
-    int64 array (D * R,)
+    int64 array (D * R,), or (T, D * R) for every frame
         In the format of the outputs; a mean is rounded once, halves up, as all that is rounded.
 
     Raises
@@ -65,6 +68,8 @@ def pooled(outputs: npt.ArrayLike, pool: str, directions: int) -> IntArray:
         # floor(sum / T + 1/2) without a fraction
         mean: IntArray = (2 * found.sum(axis=0) + len(found)) // (2 * len(found))
         return mean
+    if pool == "every":
+        return found.copy()
     if pool == "last" or directions == 1:
         last: IntArray = found[-1].copy()
         return last

@@ -155,7 +155,7 @@ class ModelShape:
         Takes the output of the last layer (or pair).
     directions : int
         1, or 2 for a bidirectional network.
-    pool : {"last", "hn", "mean"}
+    pool : {"last", "hn", "mean", "every"}
         How the head is fed; see :data:`csb_format.pooling.Pool`.
 
     Raises

@@ -134,7 +134,7 @@ def quantise(
         Give gates i, f, g, o of a matrix a format each.
     percentile : float
         Percent of magnitudes that formats hold, 50..100.
-    pool : {"last", "hn", "mean"}
+    pool : {"last", "hn", "mean", "every"}
         How the head is fed: the output at the last frame, the final state of each direction
         (``h_n``), or the mean over time. The model carries it, and the host computes it.
     provenance : mapping of str to str, optional

@@ -59,8 +59,8 @@ def logits(model: Model, states: States) -> IntArray:
     """Exact logits of a sequence that was run from a zero state.
 
     The host feeds the head as ``model.pool`` says (output at the last frame, final states of both
-    directions, mean over time) and computes it. Where the head ran on the array, it did so at
-    every frame, and its sums at the last one count.
+    directions, mean over time, every frame's) and computes it. Where the head ran on the array, it
+    did so at every frame, and its sums at the last one count, or all of them.
 
     Parameters
     ----------
@@ -70,11 +70,13 @@ def logits(model: Model, states: States) -> IntArray:
 
     Returns
     -------
-    int64 array (O,)
+    int64 array (O,), or (T, O) where the head is fed with every frame
 
     Raises
     ------
     ValueError
         If the model has no head.
     """
-    return model.logits(states.output) if states.linear is None else states.linear[-1]
+    if states.linear is None:
+        return model.logits(states.output)
+    return states.linear if model.pool == "every" else states.linear[-1]

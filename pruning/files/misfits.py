@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor
 
-from csb_format.pooling import POOLS
+from csb_format.pooling import EVERY, POOLS
 
 from ..importers import Imported
 from ..importers.checkpoint import CheckpointError, UnsupportedLayerError
@@ -22,6 +22,8 @@ __all__ = [
 ]
 
 # How names of tensors begin that no network computes with: what training keeps.
+# Often a mistake in a graph: y[:, -1] of a network that is not batch first is at every frame.
+ONCE = [pool for pool in POOLS if pool != EVERY]
 _ASIDE = ("optimizer", "optim", "scheduler", "criterion", "loss", "metric", "scaler", "ema")
 _KERAS = """
 # w, u, b: the layer's kernel, recurrent_kernel and bias; v, c: kernel and bias of its head
@@ -42,7 +44,7 @@ def check_graph(found: Imported) -> None:
         raise UnsupportedLayerError(found.unfit)
     reading = found.reading
     # Without a head, a graph's output is that of the recurrent module, at whatever frames.
-    if reading is None or not reading.head or reading.pool in POOLS:
+    if reading is None or not reading.head or reading.pool in ONCE:
         return
     raise UnsupportedLayerError(
         f"node {reading.pooled_by}: {reading.fed}; feed the head with the output at the "

@@ -45,7 +45,7 @@ class Classifier(nn.Module):
     recurrent : nn.LSTM or nn.GRU
         Made batch first.
     head : nn.Linear
-    pool : {"last", "hn", "mean"}
+    pool : {"last", "hn", "mean", "every"}
         How the head is fed; see :data:`csb_format.pooling.Pool`. With ``"last"`` the reverse
         direction contributes its output at that same last frame.
     """
@@ -69,7 +69,7 @@ class Classifier(nn.Module):
         Returns
         -------
         Tensor
-            float32 (B, classes).
+            float32 (B, classes); (B, T, classes) where the head is fed with every frame.
         """
         outputs = self._outputs(frames, lengths)
         directions = 1 + self.recurrent.bidirectional

@@ -17,15 +17,17 @@ def pooled(outputs: Tensor, lengths: Tensor, pool: str, directions: int) -> Tens
         (B, T, D * R); frames at and after ``lengths`` are ignored.
     lengths : Tensor
         int64 (B,), 1..T.
-    pool : {"last", "hn", "mean"}
+    pool : {"last", "hn", "mean", "every"}
     directions : int
         D, 1 or 2.
 
     Returns
     -------
     Tensor
-        (B, D * R).
+        (B, D * R); of every frame (B, T, D * R), without meaning after ``lengths``.
     """
+    if pool == "every":
+        return outputs
     each = torch.arange(len(lengths), device=outputs.device)
     if pool == "mean":
         live = torch.arange(outputs.shape[1], device=outputs.device) < lengths[:, None]

@@ -157,7 +157,7 @@ class QatClassifier(nn.Module):
     formats : Formats
         Chosen with the head.
     masks : Mapping[str, bool Tensor], optional
-    pool : {"last", "hn", "mean"}
+    pool : {"last", "hn", "mean", "every"}
         How the head is fed; see :data:`csb_format.pooling.Pool`.
     """
 
@@ -179,7 +179,7 @@ class QatClassifier(nn.Module):
         self._pool, self._taken = pool, formats.layers[-1].output
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (B, classes) in float64, as the integers give them."""
+        """Logits (B, classes), or of every frame, in float64, as the integers give them."""
         outputs = self.lstm(frames, lengths)
         taken = pooled(outputs, lengths, self._pool, 1 + self.lstm.lstm.bidirectional)
         if self._pool == "mean":  # of integers, it is rounded to one

@@ -109,7 +109,7 @@ def quantise(
     percentile : float
         Percent of magnitudes that formats must hold; see
         :func:`pruning.integers.calibrate.calibrate`.
-    pool : {"last", "hn", "mean"}
+    pool : {"last", "hn", "mean", "every"}
         How the head is fed; see :data:`csb_format.pooling.Pool`.
 
     Returns

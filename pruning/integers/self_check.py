@@ -210,7 +210,7 @@ class _Stages:
 
     def _taken(self, stage: str, outputs: Tensor, live: Tensor) -> Tensor:
         """What the head takes: every frame's output, which may be a last one, or the pooled."""
-        if self.model.pool == LAST:
+        if self.model.pool in (LAST, "every"):
             return outputs[live]
         taken = pooled(outputs, self.lengths, self.model.pool, self.model.directions)
         if stage != "integer" or self.model.pool != "mean":

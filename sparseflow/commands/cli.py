@@ -53,7 +53,7 @@ app = typer.Typer(
     speech for the single steps.
 
     Sequences are `.npz` files: `frames` (all frames, X) float, `lengths` (sequences,) int,
-    `labels` (sequences,) int, classes from 0.
+    `labels` int, classes from 0: (sequences,), or (all frames,) with -1 where none counts.
     """,
 )
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")

@@ -132,10 +132,11 @@ def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[st
                 f"could be told ({reason}): leave --data and --pool out"
             )
         return [f"no single recurrent module with a head, matrices alone: {reason}"]
-    pool = reading.pool_of(network, given.pool, given.checkpoint)
+    data = read_sequences(given.data, "the accuracy as read") if given.data else None
+    framewise = data is not None and data.framewise
+    pool = reading.pool_of(network, given.pool, given.checkpoint, framewise)
     lines = [reading.described(network, pool)]
-    if given.data:
-        data = read_sequences(given.data, "the accuracy as read")
+    if data is not None:
         return [*lines, reading.accuracy_as_read(network, pool, given.checkpoint, data)]
     note = f"note: {reading.UNSEEN} (--data)"
     return [*lines, note] if reading.unseen(network) else lines

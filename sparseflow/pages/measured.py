@@ -180,7 +180,12 @@ class Run:
         found: dict[str, float | None] = dict.fromkeys(("dense", "pruned", "fixed", "rtl"))
         found |= self.floats
         scored = dict(self.scored)
-        if self.labelled and self.model.head is not None:
+        if not (self.labelled and self.model.head is not None):
+            return {"accuracy": found, "scored": scored}
+        if self.data.framewise:
+            scored["counted_simulated"] = self.data.counted
+        found["fixed"] = self.fixed
+        if self.data.counted:  # of a share with labels of frames, perhaps none
             traces = self.result.traces[-1]
             same = share_right(self.model, [trace.output for trace in traces], self.data)
             scored["fixed_simulated"] = same

@@ -52,14 +52,16 @@ _STYLE = {
 _NO_METADATA: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def accuracy(values: Mapping[str, float]) -> str:
-    """Bars of the share of utterances classified rightly, by stage.
+def accuracy(values: Mapping[str, float], of: str = "utterances") -> str:
+    """Bars of the share of utterances, or frames, classified rightly, by stage.
 
     Parameters
     ----------
     values : mapping
         Some of the stages ``dense``, ``pruned``, ``fixed`` and ``rtl``, each 0..1; at least
         one.
+    of : str
+        What the shares are of.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def accuracy(values: Mapping[str, float]) -> str:
     }
     measured = {key: label for key, label in names.items() if key in values}
     bars = [(label, values[key], key != "dense") for key, label in measured.items()]
-    return _bars("accuracy", bars, "utterances classified rightly", share=True)
+    return _bars("accuracy", bars, f"{of} classified rightly", share=True)
 
 
 def step_cycles(values: Mapping[str, float]) -> str:

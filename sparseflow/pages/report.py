@@ -274,7 +274,8 @@ def _pictures(report: Mapping[str, Any]) -> dict[str, str]:
     measured = {k: v for k, v in report["accuracy"].items() if v is not None}
     if _partly(report):  # of other sequences: not to be held against the others
         measured.pop("rtl", None)
-    drawn = {"accuracy": plots.accuracy(measured)} if measured else {}
+    of = "frames" if "counted" in report.get("scored", ()) else "utterances"
+    drawn = {"accuracy": plots.accuracy(measured, of)} if measured else {}
     drawn |= {
         "cycles": plots.step_cycles(report["cycles_per_step"]),
         "memory": plots.memory(report["bytes"]),

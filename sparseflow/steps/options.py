@@ -94,6 +94,7 @@ class PoolName(StrEnum):
     last = "last"
     hn = "hn"
     mean = "mean"
+    every = "every"
 
 
 class BudgetName(StrEnum):
@@ -136,7 +137,8 @@ HeadFed = Annotated[
     PoolName | None,
     Said(
         "How the head is fed: last (output at the last frame), hn (final state of each direction), "
-        "mean (over time). Default: as the file says, else last.",
+        "mean (over time), every (at every frame). Default: as the file says, else last, or every "
+        "where the data has a label for each frame.",
         name="--pool",
     ),
 ]

@@ -28,6 +28,7 @@ from pruning.tasks.networks.sequence import accuracy
 from pruning.tasks.recipes.finetune_integers import finetune_quantised
 
 from ..pages.scores.integers import integer_accuracy
+from ..pages.scores.told import all_of
 from .options import PackOptions
 from .progress import say, stages
 from .reading import as_read, as_read_accuracy, check_width, noted, pool_of
@@ -63,7 +64,7 @@ class Packing:
         Of that fine-tuning.
     bound : float, optional
         Largest relative error that the self-check passes.
-    pool : {"last", "hn", "mean"}, optional
+    pool : {"last", "hn", "mean", "every"}, optional
         How the head is fed; by default what the checkpoint says, else ``"last"``.
     """
 
@@ -164,7 +165,7 @@ def pack_checkpoint(
     """
     network = load_network(path, how.masks, calibration.sequences, shared=not how.qat_epochs)
     about = noted(network.imported, path)
-    pool = pool_of(network, how.pool, path)
+    pool = pool_of(network, how.pool, path, labelled and calibration.framewise)
     lstm, head, masks = network.lstm(), network.head, network.masks
     network.check_finite(path)
     check_width(network, calibration, path)
@@ -205,9 +206,7 @@ def pack_checkpoint(
 def _score(real: float, model: Model, data: SequenceData) -> str:
     """Both on the same data, on one line."""
     integers = integer_accuracy(model, data)
-    count = f"{len(data)} of {len(data)} sequences"
-    named = f" of {data.file}" if data.file else ""
-    return f"accuracy: {real:.2%} float, {integers:.2%} integer model, {count}{named}"
+    return f"accuracy: {real:.2%} float, {integers:.2%} integer model, {all_of(data)}"
 
 
 def _finetuned(

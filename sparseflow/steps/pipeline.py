@@ -23,7 +23,7 @@ from pruning.tasks.data.datasets import (
     load_japanese_vowels,
     save_sequences,
 )
-from pruning.tasks.data.wrong_data import check_classes
+from pruning.tasks.data.wrong_data import check_classes, check_kind
 
 from ..pages.measured import FIGURES, Run, joined, read_figures
 from ..pages.scores.told import told
@@ -205,6 +205,7 @@ def simulate(
     image = compile_array(packed, pes, lanes)
     labelled = has_labels(data)
     if labelled and packed.head is not None:
+        check_kind(whole.framewise, packed.pool, model, whole.file)
         check_classes(whole.labels, packed.head.output_size, model, whole.file)
     floats = float_accuracies(dense, pruned, whole, data if labelled else None, packed.pool)
     frames = IntegerModel(packed).quantise(share.data.sequences)
@@ -221,7 +222,7 @@ def simulate(
         run = Run(
             model, data, packed, share.data, labelled, image, files, frames,
             verified(parts, simulator, image, files, frames, build), utterances,
-            share.noted(whole.frames), fixed, floats, asked, {},
+            share.noted(whole), fixed, floats, asked, {},
         )  # fmt: skip
         runs = [run, *beside(parts, run, asked, build)]
         parts.begin("figures")

@@ -32,7 +32,7 @@ def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
         if labels_for and not has_labels(path):
             raise DataSetError(
                 f"{labels_for} needs labels: add an array `labels`, int64, a class from 0 for "
-                "each sequence"
+                "each sequence, or for each frame"
             )
     except DataSetError as error:
         if str(path) in error.text:

@@ -68,7 +68,7 @@ def prune_checkpoint(
         Columns of a bank, instead of ``banks``.
     wishes : sequence of str
         For single matrices, ``weight_ih:banks=16,sparsity=0.5``.
-    pool : {"last", "hn", "mean"}, optional
+    pool : {"last", "hn", "mean", "every"}, optional
         How the head is fed; by default what the checkpoint says, else ``"last"``.
     budget : {"global", "equal"}
         As for :func:`pruning.face.prune`.

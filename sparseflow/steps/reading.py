@@ -7,12 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from csb_format.pooling import FED, LAST, check_pool
+from csb_format.pooling import EVERY, FED, LAST, check_pool
 from pruning.files.network import Network
 from pruning.importers import Imported
 from pruning.importers.checkpoint import CheckpointError
 from pruning.tasks.data.datasets import SequenceData
-from pruning.tasks.data.wrong_data import check_classes
+from pruning.tasks.data.wrong_data import check_classes, check_kind
 from pruning.tasks.networks.sequence import accuracy
 
 from .wishes import Wish
@@ -37,8 +37,10 @@ UNSEEN = (
 )
 
 
-def pool_of(network: Network, asked: str | None, path: Path) -> str:
-    """How the head is fed: as asked for, else as the file says, else the last frame's output.
+def pool_of(network: Network, asked: str | None, path: Path, framewise: bool = False) -> str:
+    """How the head is fed: as asked for, else as the file says.
+
+    Else with the output at the last frame, or at every one where the data is ``framewise``.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def pool_of(network: Network, asked: str | None, path: Path) -> str:
             f"{path} feeds its head as --pool {said} does: leave --pool out, or bring a network "
             f"that was trained with --pool {asked}"
         )
-    return asked or said or LAST
+    return asked or said or (EVERY if framewise and network.head is not None else LAST)
 
 
 def _said(network: Network, path: Path) -> str | None:
@@ -98,7 +100,7 @@ def as_read(network: Network, pool: str, path: Path, data: SequenceData | None) 
     Parameters
     ----------
     network : Network
-    pool : {"last", "hn", "mean"}
+    pool : {"last", "hn", "mean", "every"}
     path : Path
         For errors; see :func:`accuracy_as_read`.
     data : SequenceData, optional
@@ -119,7 +121,7 @@ def unseen(network: Network) -> bool:
 
 def accuracy_as_read(network: Network, pool: str, path: Path, data: SequenceData) -> str:
     """As :func:`as_read_accuracy`, on one line."""
-    return f"as read: {as_read_accuracy(network, pool, path, data):.1%} on {len(data)} sequences"
+    return f"as read: {as_read_accuracy(network, pool, path, data):.1%} on {data.scored}"
 
 
 def as_read_accuracy(network: Network, pool: str, path: Path, data: SequenceData) -> float:
@@ -130,17 +132,18 @@ def as_read_accuracy(network: Network, pool: str, path: Path, data: SequenceData
     CheckpointError
         If the data has another width, or there is no head.
     DataSetError
-        If its labels are beyond the classes.
+        If its labels are beyond the classes, or of another kind.
     """
     classifier = network.classifier(path, pool)
-    check_judging(network, data, path)
+    check_judging(network, pool, path, data)
     return accuracy(classifier, data)
 
 
-def check_judging(network: Network, data: SequenceData, path: Path) -> None:
+def check_judging(network: Network, pool: str, path: Path, data: SequenceData) -> None:
     """Refuse labelled data that a network with a head cannot be scored on; errors name both."""
     assert network.head is not None
     check_width(network, data, path)
+    check_kind(data.framewise, pool, path, data.file)
     check_classes(data.labels, network.head.out_features, path, data.file)
 
 

@@ -16,13 +16,13 @@ from pruning.importers.checkpoint import save_tensors, save_weights
 from pruning.mask.goals import Goal, resolve, whole_of
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
-from pruning.tasks.data.wrong_data import check_classes
 from pruning.tasks.networks.sequence import SequenceClassifier, accuracy
 from pruning.tasks.recipes.finetuning import Pruned, prune_classifier
 from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 
+from ..pages.scores.told import all_of
 from .progress import say, stages
-from .reading import METADATA, as_read, check_judging, check_width, pool_of
+from .reading import METADATA, as_read, as_read_accuracy, check_judging, pool_of
 from .wishes import Wish, is_called, parse, spread
 
 __all__ = ["Asked", "float_accuracy", "prune_network", "train_and_prune"]
@@ -44,7 +44,7 @@ class Asked:
         Columns of a bank, instead of their count.
     wishes : sequence of str
         For single matrices, as :func:`sparseflow.steps.wishes.parse` reads them.
-    pool : {"last", "hn", "mean"}, optional
+    pool : {"last", "hn", "mean", "every"}, optional
         How the head is fed; by default what the checkpoint says, else ``"last"``.
     budget : {"global", "equal"}
         As :func:`pruning.face.prune` has it; a matrix whose sparsity is wished shares nothing.
@@ -101,14 +101,14 @@ def prune_network(
     chooses the epoch that is kept.
     """
     network = load_network(checkpoint, masks, data.sequences)
-    pool = pool_of(network, asked.pool, checkpoint)
+    pool = pool_of(network, asked.pool, checkpoint, data.framewise)
     classifier = network.classifier(checkpoint, pool)
     read = as_read(network, pool, checkpoint, data)
     goals = asked.goals(network)
     for matrix in resolve(classifier, goals)[0].values():
         whole_of(matrix, goals[matrix.name])
     if judged is not None:
-        check_judging(network, judged, checkpoint)
+        check_judging(network, pool, checkpoint, judged)
     for line in read:
         say(line)
     _tell(network, network.restore())
@@ -141,8 +141,7 @@ class _Judge:
 
     def __init__(self, dense: Classifier, data: SequenceData) -> None:
         self.data, self.dense = data, accuracy(dense, data)
-        named = f" of {data.file}" if data.file else ""
-        say(f"accuracy, float network, {len(data)} of {len(data)} sequences{named}:")
+        say(f"accuracy, float network, {all_of(data)}:")
         say(f"  dense: {self.dense:.2%}")
 
     def score(self, model: Classifier) -> float:
@@ -159,6 +158,7 @@ class _Judge:
         say(f"  kept: {said}, {pruned.increments[-1][1]:.2%}")
         increments = [{"sparsity": s, "accuracy": score} for s, score in pruned.increments]
         of = {"sequences": len(self.data), "dense": self.dense}
+        of |= {"counted": self.data.counted} if self.data.framewise else {}
         return {"increments": increments, "increments_of": of, "options": {"val": "val.npz"}}
 
 
@@ -220,9 +220,6 @@ def _save(
 
 
 def float_accuracy(path: Path, data: SequenceData, pool: str = LAST) -> float:
-    """Share of sequences that a float checkpoint classifies rightly, its head fed in this way."""
+    """What a float checkpoint classifies rightly, 0..1, its head fed in this way."""
     network = load_network(path, frames=data.sequences)
-    model = network.classifier(path, pool_of(network, pool, path))
-    check_width(network, data, path)
-    check_classes(data.labels, model.head.out_features, path, data.file)
-    return accuracy(model, data)
+    return as_read_accuracy(network, pool_of(network, pool, path), path, data)

@@ -20,7 +20,15 @@ from csb_format.files.arrays import ArrayFileError, array_headers, read_arrays
 from csb_format.files.foreign import kind_of_file
 from csb_format.files.replace import replace_file
 
-from .wrong_data import WANTED, DataSetError, check_labels, other_arrays, other_file, whole_labels
+from .wrong_data import (
+    IGNORED,
+    WANTED,
+    DataSetError,
+    check_labels,
+    other_arrays,
+    other_file,
+    whole_labels,
+)
 
 __all__ = [
     "DataSetError",
@@ -49,10 +57,13 @@ class SequenceData:
     ----------
     sequences : tuple of float32 arrays (T, X)
         At least one; T may differ, at least 1; finite.
-    labels : int64 array (sequences,)
-        Classes from 0.
+    labels : int64 array (sequences,) or (frames,)
+        Classes from 0; of frames, those of all sequences one after the other, and ``IGNORED``
+        where a frame does not count.
     file : str
         Name of the file that it comes from, for errors; empty if it comes from none.
+    framewise : bool
+        Whether there is a label for each frame.
 
     Raises
     ------
@@ -63,12 +74,15 @@ class SequenceData:
     sequences: tuple[FloatArray, ...]
     labels: npt.NDArray[np.int64]
     file: str = ""
+    framewise: bool = False
 
     def __post_init__(self) -> None:
-        if not self.sequences or len(self.sequences) != len(self.labels):
+        if not self.sequences or self._labelled != len(self.labels):
+            what = f"{self.frames} frames" if self.framewise else f"{len(self.sequences)} sequences"
+            each = "frame of" if self.framewise else "of"
             raise ValueError(
-                f"{len(self.sequences)} sequences and {len(self.labels)} labels: "
-                "give one label for each of at least one sequence"
+                f"{what} and {len(self.labels)} labels: give one label for each {each} at least "
+                "one sequence"
             )
         for number, sequence in enumerate(self.sequences):
             self._check(number, sequence)
@@ -83,6 +97,35 @@ class SequenceData:
             raise ValueError(f"sequence {number} holds NaN or infinity: remove these frames")
 
     @property
+    def _labelled(self) -> int:
+        return self.frames if self.framewise else len(self.sequences)
+
+    @property
+    def counted(self) -> int:
+        """Labels that count."""
+        return int((self.labels != IGNORED).sum())
+
+    @property
+    def classes(self) -> npt.NDArray[np.int64]:
+        """A class of each sequence, int64 (sequences,): of its frames that which most have."""
+        if not self.framewise:
+            return self.labels
+        return np.array([_most(each[each != IGNORED]) for each in self.by_sequence])
+
+    @property
+    def scored(self) -> str:
+        """What a score of it is of, in words."""
+        if not self.framewise:
+            return f"{len(self)} sequences"
+        return f"{self.counted:,} frames of {len(self)} sequences"
+
+    @property
+    def by_sequence(self) -> list[npt.NDArray[np.int64]]:
+        """The labels of each sequence's frames; one label each where there is one a sequence."""
+        lengths = [len(s) if self.framewise else 1 for s in self.sequences]
+        return np.split(self.labels, np.cumsum(lengths)[:-1])
+
+    @property
     def width(self) -> int:
         """Features of a frame."""
         return int(self.sequences[0].shape[-1])
@@ -95,11 +138,15 @@ class SequenceData:
     def chosen(self, places: Sequence[int]) -> SequenceData:
         """The sequences at these places, in their order, with what belongs to them."""
         at = list(places)
-        sequences = tuple(self.sequences[n] for n in at)
-        return replace(self, sequences=sequences, labels=self.labels[at])
+        sequences, labels = tuple(self.sequences[n] for n in at), self.by_sequence
+        return replace(self, sequences=sequences, labels=np.concatenate([labels[n] for n in at]))
 
     def __len__(self) -> int:
         return len(self.sequences)
+
+
+def _most(labels: npt.NDArray[np.int64]) -> int:
+    return int(np.bincount(labels).argmax()) if len(labels) else IGNORED
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +266,7 @@ def save_sequences(path: str | os.PathLike[str], data: SequenceData) -> None:
         Replaced if it exists.
     data : SequenceData
         Stored as ``frames`` float32 (all frames, X), ``lengths`` int64 (sequences,) and
-        ``labels`` int64 (sequences,).
+        ``labels`` int64 (sequences,) or (all frames,).
     """
     buffer = io.BytesIO()
     lengths = np.array([len(sequence) for sequence in data.sequences], np.int64)
@@ -244,7 +291,9 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
     file = Path(path)
     arrays = _arrays(file)
     frames, lengths = arrays["frames"], arrays["lengths"]
-    labels = whole_labels(file, arrays.get("labels", np.zeros(lengths.shape, np.int64)))
+    labels = arrays.get("labels", np.zeros(lengths.shape, np.int64))
+    framewise = bool(labels.size) and labels.shape == frames.shape[:1] != lengths.shape
+    labels = whole_labels(file, labels, framewise)
     # Before sums that would overflow.
     if lengths.size and lengths.min() >= 0 and int(lengths.max()) > len(frames):
         raise DataSetError(
@@ -258,7 +307,8 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
         )
     if not len(lengths):
         raise DataSetError(f"{file} holds no sequence: give one at least")
-    check_labels(file, labels, len(lengths), len(frames))
+    if not framewise:
+        check_labels(file, labels, len(lengths))
     if lengths.min() < 1:
         at = int((lengths < 1).argmax())
         raise DataSetError(
@@ -269,7 +319,7 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
     with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
         frames = frames.astype(np.float32)
     parts = np.split(frames, np.cumsum(lengths.astype(np.int64))[:-1])
-    return SequenceData(tuple(parts), labels, file.name)
+    return SequenceData(tuple(parts), labels, file.name, framewise)
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from csb_format.files.foreign import MisreadError, kind_of_file
+from csb_format.pooling import EVERY
 
 __all__ = [
+    "IGNORED",
     "WANTED",
     "DataSetError",
     "check_classes",
+    "check_kind",
     "check_labels",
     "other_arrays",
     "other_file",
@@ -23,6 +26,8 @@ __all__ = [
     "whole_labels",
 ]
 
+#: The label of a frame that does not count.
+IGNORED = -1
 WANTED = "an .npz file with frames (all frames, X), lengths (sequences,) and labels (sequences,)"
 _SAVE = 'np.savez("data.npz", frames=frames, lengths=lengths, labels=labels)'
 _FILES = {
@@ -164,13 +169,22 @@ def _missing(path: Path, name: str, dtypes: Mapping[str, tuple[Any, Any]]) -> Da
     )
 
 
-def whole_labels(path: Path, labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def whole_labels(
+    path: Path, labels: npt.NDArray[Any], framewise: bool = False
+) -> npt.NDArray[np.int64]:
     """Labels as int64.
+
+    Parameters
+    ----------
+    path : Path
+    labels : array
+    framewise : bool
+        Whether there is one for each frame; those that do not count are ``IGNORED``.
 
     Raises
     ------
     DataSetError
-        For anything else than whole numbers, one for each sequence, from 0.
+        For anything else than whole numbers, one for each sequence or frame, from 0.
     """
     kind, shape = _named(labels.dtype), labels.shape
     change = 'd["labels"].astype(np.int64)'
@@ -182,8 +196,10 @@ def whole_labels(path: Path, labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         what, change = "are text", 'np.unique(d["labels"], return_inverse=True)[1]'
     elif labels.dtype.kind not in "iu":
         what = f"are {kind}" + (f", such as {labels[0]}" if len(labels) else "")
-    elif len(labels) and labels.min() < 0:
-        raise _negative(path, labels)
+    elif framewise and (labels == IGNORED).all():
+        raise DataSetError(f"{path}: labels are all {IGNORED}: no frame counts, give some a class")
+    elif len(labels) and labels.min() < (IGNORED if framewise else 0):
+        raise _ignored_otherwise(path, labels) if framewise else _negative(path, labels)
     elif len(labels) and labels.max() > np.iinfo(np.int64).max:
         what = f"up to {labels.max()}"
     else:
@@ -210,25 +226,62 @@ def _negative(path: Path, labels: npt.NDArray[Any]) -> DataSetError:
     )
 
 
-def check_labels(path: Path, labels: npt.NDArray[np.int64], sequences: int, frames: int) -> None:
+def _ignored_otherwise(path: Path, labels: npt.NDArray[Any]) -> DataSetError:
+    """Frames that do not count, but by another number, as torch's ignore_index is -100."""
+    lowest = int(labels.min())
+    return DataSetError(
+        f"{path}: labels lowest {lowest}: a frame that does not count has {IGNORED}",
+        _dedented(_RELABEL).format(name=path.name, change='np.maximum(d["labels"], -1)'),
+    )
+
+
+def check_labels(path: Path, labels: npt.NDArray[np.int64], sequences: int) -> None:
     """Refuse another number of labels than of sequences.
 
     Raises
     ------
     DataSetError
-        Saying so if there is one for each frame.
+        Naming both.
     """
-    if len(labels) == sequences:
-        return
-    if len(labels) == frames:
+    if len(labels) != sequences:
         raise DataSetError(
-            f"{path}: {len(labels)} labels, one for each frame, and {sequences} sequences: give "
-            "one for each sequence",
-            _dedented(_LAST_FRAME).format(name=path.name),
+            f"{path}: {sequences} sequences and {len(labels)} labels: give one label for each of "
+            "at least one sequence, or one for each frame"
+        )
+
+
+def check_kind(framewise: bool, pool: str, network: object, file: str = "") -> None:
+    """Refuse labels of frames for a head that answers once a sequence, and the other way round.
+
+    Parameters
+    ----------
+    framewise : bool
+        Whether there is a label for each frame.
+    pool : str
+        How the head is fed.
+    network : object
+        Its name.
+    file : str
+        Name of the data's file.
+
+    Raises
+    ------
+    DataSetError
+        With the mend.
+    """
+    if framewise == (pool == EVERY):
+        return
+    where = f"{file}: " if file else ""
+    if framewise:
+        raise DataSetError(
+            f"{where}one label for each frame, but the head of {network} answers once a sequence "
+            f"(--pool {pool}): give one label for each sequence, or --pool every if it answers at "
+            "every frame",
+            _dedented(_LAST_FRAME).format(name=file or "data.npz"),
         )
     raise DataSetError(
-        f"{path}: {sequences} sequences and {len(labels)} labels: give one label for each of at "
-        "least one sequence"
+        f"{where}one label for each sequence, but the head of {network} answers at every frame "
+        f"(--pool {pool}): give one label for each frame, {IGNORED} where none counts"
     )
 
 
@@ -251,7 +304,8 @@ def check_classes(
     DataSetError
         Saying so if they seem to be counted from 1.
     """
-    low, high = int(labels.min()), int(labels.max())
+    counted = labels[labels != IGNORED]
+    low, high = int(counted.min()), int(counted.max())
     if high < classes:
         return
     knows = f"{network} knows {classes} classes, 0 to {classes - 1}"

@@ -11,6 +11,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from ..data.datasets import SequenceData
+from ..data.wrong_data import IGNORED
 from ..training.numbers import reproducible
 
 __all__ = [
@@ -21,6 +22,9 @@ __all__ = [
     "biases_first",
     "train",
 ]
+
+#: Sequences whose frames are scored at a time.
+TOGETHER = 64
 
 Progress = Callable[[int, int, float], None]
 
@@ -155,9 +159,13 @@ class _Run:
     ) -> None:
         self.model, self.epochs, self.settings = model, epochs, settings
         self.frames, self.lengths = _padded(data)
-        self.labels = torch.from_numpy(data.labels)
+        self.labels = _labels(data)
         self.random = torch.Generator().manual_seed(seed)
+        self.framewise = data.framewise
         self.loss = nn.CrossEntropyLoss(label_smoothing=settings.smoothing)
+        self.total = nn.CrossEntropyLoss(
+            label_smoothing=settings.smoothing, ignore_index=IGNORED, reduction="sum"
+        )
         self.parameters = list(model.parameters() if parameters is None else parameters)
         self.optimizer = AdamW(
             self.parameters, settings.learning_rate, weight_decay=settings.weight_decay
@@ -184,12 +192,23 @@ class _Run:
         frames = self.frames[part, : int(lengths.max())]
         frames = frames + self.settings.noise * torch.randn(frames.shape, generator=self.random)
         self.optimizer.zero_grad()
-        loss: Tensor = self.loss(self.model(frames, lengths), self.labels[part])
+        loss = self.judged(self.model(frames, lengths), self.labels[part])
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
         self.optimizer.step()
         self.schedule.step()
         return float(loss.detach())
+
+    def judged(self, logits: Tensor, labels: Tensor) -> Tensor:
+        _check_answers(logits, self.framewise)
+        if not self.framewise:
+            loss: Tensor = self.loss(logits, labels)
+            return loss
+        labels = labels[:, : logits.shape[1]]
+        # A batch in which no frame counts has no mean; it moves nothing.
+        count = (labels != IGNORED).sum().clamp(min=1)
+        total: Tensor = self.total(logits.flatten(0, 1), labels.flatten()) / count
+        return total
 
 
 def biases_first(model: nn.Module) -> list[nn.Parameter]:
@@ -203,12 +222,52 @@ def biases_first(model: nn.Module) -> list[nn.Parameter]:
 
 
 def accuracy(model: nn.Module, data: SequenceData) -> float:
-    """Share of sequences whose largest logit is their label, 0..1."""
-    frames, lengths = _padded(data)
+    """Share of sequences whose largest logit is their label, 0..1; or of the frames that count."""
     model.eval()
+    if data.framewise:
+        return _frames_right(model, data) / data.counted
+    frames, lengths = _padded(data)
     with torch.no_grad(), reproducible():
-        best = model(frames, lengths).argmax(dim=1)
+        logits = model(frames, lengths)
+    _check_answers(logits, data.framewise)
+    best = logits.argmax(dim=1)
     return float((best == torch.from_numpy(data.labels)).double().mean())
+
+
+def _frames_right(model: nn.Module, data: SequenceData) -> int:
+    """Some sequences at a time: logits of all frames are many."""
+    right = 0
+    for first in range(0, len(data), TOGETHER):
+        part = data.chosen(range(first, min(first + TOGETHER, len(data))))
+        frames, lengths = _padded(part)
+        with torch.no_grad(), reproducible():
+            logits = model(frames, lengths)
+        _check_answers(logits, data.framewise)
+        best = logits.argmax(dim=-1)
+        # of frames that do not count, padding too, no class is the label
+        right += int((best == _labels(part)).sum())
+    return right
+
+
+def _check_answers(logits: Tensor, framewise: bool) -> None:
+    """Refuse one answer a sequence where frames have labels, and the other way round."""
+    if (logits.ndim == 3) != framewise:
+        answers, labels = "each sequence", "each frame"
+        if not framewise:
+            answers, labels = labels, answers
+        raise ValueError(
+            f"the network gives an answer for {answers} (logits {tuple(logits.shape)}), the data "
+            f"has a label for {labels}: feed the head otherwise (pool='every' is at every "
+            "frame), or give other labels"
+        )
+
+
+def _labels(data: SequenceData) -> Tensor:
+    """Labels (sequences,), or (sequences, T) with what does not count behind the last frame."""
+    if not data.framewise:
+        return torch.from_numpy(data.labels)
+    each = [torch.from_numpy(labels) for labels in data.by_sequence]
+    return nn.utils.rnn.pad_sequence(each, batch_first=True, padding_value=IGNORED)
 
 
 def _padded(data: SequenceData) -> tuple[Tensor, Tensor]:

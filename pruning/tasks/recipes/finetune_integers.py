@@ -43,7 +43,7 @@ def finetune_quantised(
         Of shuffling and noise.
     precision : Precision, optional
     masks : Mapping[str, bool Tensor], optional
-    pool : {"last", "hn", "mean"}
+    pool : {"last", "hn", "mean", "every"}
         How the head is fed.
     settings : Training, optional
         By default a learning rate of 2e-3.

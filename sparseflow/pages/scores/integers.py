@@ -15,7 +15,7 @@ __all__ = ["integer_accuracy", "share_right"]
 
 
 def share_right(model: Model, outputs: Iterable[IntArray], data: SequenceData) -> float:
-    """Share of sequences that are classified rightly.
+    """Share of sequences, or of frames that count, that are classified rightly.
 
     Parameters
     ----------
@@ -31,8 +31,13 @@ def share_right(model: Model, outputs: Iterable[IntArray], data: SequenceData) -
     float
         0..1.
     """
+    reference = IntegerModel(model)
+    if data.framewise:
+        classes = [reference.classify(model.pooled(output)) for output in outputs]
+        # no class is the label of a frame that does not count
+        return int((np.concatenate(classes) == data.labels).sum()) / data.counted
     taken = np.stack([model.pooled(output) for output in outputs])
-    return float(np.mean(IntegerModel(model).classify(taken) == data.labels))
+    return float(np.mean(reference.classify(taken) == data.labels))
 
 
 def integer_accuracy(model: Model, data: SequenceData) -> float:

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["dense_of_increments", "in_words", "partly", "told"]
+from pruning.tasks.data.datasets import SequenceData
+
+__all__ = ["all_of", "dense_of_increments", "in_words", "partly", "told"]
+
+
+def all_of(data: SequenceData) -> str:
+    """All of labelled data, in words."""
+    frames = f"{data.counted:,} frames of " if data.framewise else ""
+    named = f" of {data.file}" if data.file else ""
+    return f"{frames}{len(data)} of {len(data)} sequences{named}"
+
+
+def _frames(scored: Mapping[str, Any], name: str) -> str:
+    """How many frames count, where there is a label for each; their sequences follow."""
+    return f"{scored[name]:,} frames of " if name in scored else ""
 
 
 def partly(scored: Mapping[str, Any]) -> bool:
@@ -19,27 +33,29 @@ def told(accuracy: Mapping[str, float | None], scored: Mapping[str, Any]) -> lis
     Parameters
     ----------
     accuracy : mapping
-        ``fixed`` and ``rtl``; nothing is told where one was not measured.
+        ``fixed`` and ``rtl``; what was not measured is not told.
     scored : mapping
         As in :class:`sparseflow.pages.measured.Run`, and ``fixed_simulated``.
     """
-    if accuracy["fixed"] is None or accuracy["rtl"] is None:
-        return []
-    total, count = scored["sequences"], scored["simulated"]
-    same = f"; the integer model {scored['fixed_simulated']:.2%} there" * partly(scored)
-    return [
-        f"accuracy: {accuracy['fixed']:.2%}, integer model, {total} of {total} sequences",
-        f"accuracy: {accuracy['rtl']:.2%}, Verilog, {count} of {total} sequences{same}",
-    ]
+    total, count, lines = scored["sequences"], scored["simulated"], []
+    frames, few = (_frames(scored, name) for name in ("counted", "counted_simulated"))
+    if (fixed := accuracy["fixed"]) is not None:
+        lines += [f"accuracy: {fixed:.2%}, integer model, {frames}{total} of {total} sequences"]
+    if (rtl := accuracy["rtl"]) is not None:
+        same = f"; the integer model {scored['fixed_simulated']:.2%} there" * partly(scored)
+        lines += [f"accuracy: {rtl:.2%}, Verilog, {few}{count} of {total} sequences{same}"]
+    return lines
 
 
 def in_words(scored: Mapping[str, Any]) -> str:
     """Of how many sequences the accuracies are, by which model."""
     total, count = scored["sequences"], scored["simulated"]
+    whole = f"{_frames(scored, 'counted')}all {total:,} sequences"
     if not partly(scored):
-        return f"all {total:,} sequences, by every model and the Verilog"
+        return f"{whole}, by every model and the Verilog"
+    few = f"{_frames(scored, 'counted_simulated')}{count:,}"
     text = (
-        f"all {total:,} sequences, but by the Verilog {count:,}, spread over classes and lengths "
+        f"{whole}, but by the Verilog {few}, spread over classes and lengths "
         f"(seed {scored['seed']})"
     )
     if "fixed_simulated" not in scored:

@@ -36,12 +36,13 @@ class Share:
     total: int
     seed: int
 
-    def noted(self, frames: int) -> dict[str, Any]:
-        """For the figures; ``frames`` are those of the whole file."""
+    def noted(self, whole: SequenceData) -> dict[str, Any]:
+        """For the figures."""
+        counted = {"counted": whole.counted} if whole.framewise else {}
         places = None if self.places is None else list(self.places)
         return {
-            "sequences": self.total, "frames": frames, "simulated": len(self.data),
-            "places": places, "seed": self.seed,
+            "sequences": self.total, "frames": whole.frames, "simulated": len(self.data),
+            "places": places, "seed": self.seed, **counted,
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -57,10 +58,10 @@ class Share:
 def share_of(data: SequenceData, count: int | None, seed: int) -> Share:
     """So many sequences of the data, or all.
 
-    Every class has its share of them, to one sequence. A class in the order of its lengths is taken
-    from at even distances, as in systematic sampling; where that begins differs from class to
-    class, so that few of many classes are not all short. The seed moves both, and says which of
-    equal ones come first.
+    Every class has its share of them, to one sequence; that of a sequence with labels of frames is
+    the most frequent. A class in the order of its lengths is taken from at even distances, as in
+    systematic sampling; where that begins differs from class to class, so that few of many classes
+    are not all short. The seed moves both, and says which of equal ones come first.
 
     Parameters
     ----------
@@ -80,8 +81,8 @@ def share_of(data: SequenceData, count: int | None, seed: int) -> Share:
         return Share(data, None, total, seed)
     random = np.random.default_rng(seed)
     lengths = np.array([len(sequence) for sequence in data.sequences])
-    order = np.lexsort((random.permutation(total), lengths, data.labels))
-    _, sizes = np.unique(data.labels, return_counts=True)
+    order = np.lexsort((random.permutation(total), lengths, data.classes))
+    _, sizes = np.unique(data.classes, return_counts=True)
     ends = np.concatenate([[0], np.cumsum(sizes)])
     counts = np.diff((count * ends + int(random.integers(total))) // total)
     begin, places = float(random.random()), []

@@ -338,6 +338,70 @@ def test_all_data_is_scored_where_a_share_is_simulated(
     assert ">Verilog, simulated<" not in page  # no bar of other sequences beside the others
 
 
+def test_a_class_for_each_frame_from_end_to_end(
+    run: Run, chain: Chain, tmp_path: Path, capsys: Text
+) -> None:
+    """Every command takes the labels, feeds the head at every frame, and scores what counts."""
+    whole = load_sequences(chain.data)
+    random = np.random.default_rng(5)
+    labels = random.integers(-1, 3, whole.frames)
+    data = replace(whole, labels=labels, framewise=True)
+    save_sequences(tmp_path / "d.npz", data)
+    given, m = ("--data", tmp_path / "d.npz"), tmp_path / "m.safetensors"
+    prune = ("--banks", 4, "--sparsity", 0.75, "--epochs", 2, "--val", tmp_path / "d.npz")
+    assert run("doctor", chain.dense, *given) == 0
+    assert f"% on {data.counted} frames of 6 sequences" in " ".join(capsys.readouterr().out.split())
+    p = tmp_path / "p.safetensors"
+    assert run("prune", chain.dense, *given, "--out", p, *prune) == 0
+    shown = capsys.readouterr().err
+    assert "its output at every frame (--pool every)" in shown
+    assert f"accuracy, float network, {data.counted} frames of 6 of 6 sequences of d.npz:" in shown
+    assert run("pack", p, "--calibration", tmp_path / "d.npz", "--out", m) == 0
+    model = load_model(m)
+    assert model.pool == "every"
+    reference = IntegerModel(model)
+    traces = reference.run(reference.quantise(data.sequences))
+    best = np.concatenate([model.logits(trace.output).argmax(-1) for trace in traces])
+    right, counted = int((best == labels).sum()), int((labels >= 0).sum())
+    of = f"{counted} frames of 6 of 6 sequences"
+    assert f"float, {right / counted:.2%} integer model, {of} of d.npz\n" in capsys.readouterr().err
+    build = tmp_path / "b"
+    assert run("simulate", m, *given, "--build", build, *ARRAY, *ICARUS, "--utterances", 2) == 0
+    shown = capsys.readouterr().err
+    scored = read_figures(build)["scored"]
+    ends = np.cumsum([0, *map(len, data.sequences)])
+    at = np.concatenate([np.arange(ends[n], ends[n + 1]) for n in scored["places"]])
+    few = int((labels[at] >= 0).sum())
+    rtl = int((best == labels)[at].sum()) / few
+    assert f"accuracy: {right / counted:.2%}, integer model, {of}\n" in shown
+    assert f"accuracy: {rtl:.2%}, Verilog, {few} frames of 2 of 6 sequences; the in" in shown
+    assert run("report", build, "--out", build) == 0
+    page = " ".join((build / "report.html").read_text().split())
+    assert f"accuracy of the integers on {counted} frames of all 6 sequences" in page
+    assert (
+        f"{counted} frames of all 6 sequences, but by the Verilog {few} frames of 2, spread" in page
+    )
+
+
+@pytest.mark.parametrize("command", ["prune", "pack", "simulate", "doctor"])
+def test_labels_of_the_other_kind_are_refused(
+    run: Run, chain: Chain, tmp_path: Path, capsys: Text, command: str
+) -> None:
+    whole, data, out = load_sequences(chain.data), tmp_path / "d.npz", tmp_path / "o"
+    save_sequences(data, replace(whole, labels=np.zeros(whole.frames, int), framewise=True))
+    words: dict[str, tuple[object, ...]] = {
+        "prune": ("prune", chain.dense, "--data", data, "--out", out, "--pool", "last"),
+        "pack": ("pack", chain.pruned, "--calibration", data, "--out", out),
+        "simulate": ("simulate", chain.model, "--data", data, "--build", out, *ARRAY),
+        "doctor": ("doctor", chain.dense, "--data", data, "--pool", "last"),
+    }
+    assert run(*words[command]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "d.npz: one label for each frame, but the head of" in error
+    assert "answers once a sequence (--pool last): give one label for each sequence, or" in error
+    assert not out.exists()
+
+
 def test_frames_off_schedule_fail_the_run(
     run: Run, chain: Chain, tmp_path: Path, capsys: Text, replayed: Callable[..., None]
 ) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -179,3 +180,29 @@ def test_a_missing_file_stays_what_it_is(tmp_path: Path) -> None:
 def test_identity_changes_nothing() -> None:
     data = sequences([[1.5, -2.0]])
     assert Normaliser.identity(2).apply(data).sequences[0].tolist() == [[1.5, -2.0]]
+
+
+def framewise() -> SequenceData:
+    frames = tuple(np.full((n, 2), n, np.float32) for n in (3, 1, 4))
+    return SequenceData(frames, np.array([0, 1, 1, -1, 2, -1, 0, 2]), framewise=True)
+
+
+def test_a_label_for_each_frame_is_kept_and_goes_with_its_sequence(tmp_path: Path) -> None:
+    data = framewise()
+    save_sequences(tmp_path / "d.npz", data)
+    found = load_sequences(tmp_path / "d.npz")
+    assert found.framewise
+    assert found.labels.tolist() == data.labels.tolist()
+    assert (found.counted, found.scored) == (6, "6 frames of 3 sequences")
+    assert found.classes.tolist() == [1, -1, 2]
+    some = found.chosen([2, 0])
+    assert [len(sequence) for sequence in some.sequences] == [4, 3]
+    assert some.labels.tolist() == [2, -1, 0, 2, 0, 1, 1]
+    with pytest.raises(ValueError, match="8 frames and 3 labels: give one label for each frame of"):
+        replace(data, labels=data.labels[:3])
+
+
+def test_the_page_has_the_arrays_that_are_read() -> None:
+    text = (Path(__file__).parents[4] / "docs/data.md").read_text("utf-8")
+    for name in ("frames", "lengths", "labels"):
+        assert f"| `{name}` | " in text

@@ -19,7 +19,7 @@ import pytest
 
 from csb_format.files.foreign import kind_of_file
 from pruning.tasks.data.datasets import DataSetError, load_sequences
-from pruning.tasks.data.wrong_data import check_classes
+from pruning.tasks.data.wrong_data import check_classes, check_kind
 
 X = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
 RAGGED = np.array([X[0], X[1, :2]], dtype=object)
@@ -122,7 +122,18 @@ ARRAYS: dict[str, tuple[bytes, str]] = {
     "yes and no": (npz(**RIGHT | {"labels": np.ones(4, bool)}), "labels are bool, such as True"),
     "below 0": (npz(**RIGHT | {"labels": np.arange(4) - 1}), "labels lowest -1, 1 of 4 below 0"),
     "two sides": (npz(**RIGHT | {"labels": np.array([-1, 1, 1, -1])}), "labels are -1 and 1"),
-    "each frame": (npz(**RIGHT | {"labels": np.arange(24)}), "24 labels, one for each frame"),
+    "ignored otherwise": (
+        npz(**RIGHT | {"labels": np.arange(24) % 3 - 2}),
+        "labels lowest -2: a frame that does not count has -1",
+    ),
+    "nothing counts": (
+        npz(**RIGHT | {"labels": np.full(24, -1)}),
+        "labels are all -1: no frame counts",
+    ),
+    "another number": (
+        npz(**RIGHT | {"labels": np.arange(23)}),
+        "4 sequences and 23 labels: give one label for each of at least one sequence, or one for ",
+    ),
     "huge": (npz(**RIGHT | {"labels": np.full(4, 2**63, np.uint64)}), "labels up to 92233720368"),
 }
 
@@ -138,7 +149,7 @@ def test_other_arrays_are_named(tmp_path: Path, kind: str) -> None:
     assert words in caught.value.text
 
 
-MENDED_LABELS = ("float labels", "one-hot", "words", "below 0", "two sides", "each frame")
+MENDED_LABELS = ("float labels", "one-hot", "words", "below 0", "two sides", "ignored otherwise")
 MENDED: dict[str, bytes] = {
     "csv": b"1.0,2.0\n3.0,4.0\n",
     "npy": npy(X),
@@ -147,7 +158,7 @@ MENDED: dict[str, bytes] = {
     **{name: ARRAYS[name][0] for name in MENDED_LABELS},
 }
 
-LABELS = {"below 0": [0, 1, 2], "two sides": [0, 1, 1, 0], "each frame": [5, 11, 17, 23]}
+LABELS = {"below 0": [0, 1, 2], "two sides": [0, 1, 1, 0], "ignored otherwise": [-1, -1, 0] * 8}
 
 
 @pytest.mark.parametrize("kind", MENDED)
@@ -182,6 +193,28 @@ def test_arrays_that_do_not_count_are_not_read(tmp_path: Path) -> None:
 def test_labels_beyond_the_classes(labels: list[int], words: str) -> None:
     with pytest.raises(DataSetError, match=words):
         check_classes(np.array(labels), 3, "NET")
+
+
+def test_a_label_for_each_frame_needs_a_head_at_every_frame(tmp_path: Path) -> None:
+    (tmp_path / "d.npz").write_bytes(npz(**RIGHT | {"labels": np.arange(24)}))
+    data = load_sequences(tmp_path / "d.npz")
+    check_kind(data.framewise, "every", "NET", data.file)
+    with pytest.raises(
+        DataSetError, match=r"d.npz: one label for each frame, but .* NET answers o"
+    ) as caught:
+        check_kind(data.framewise, "mean", "NET", data.file)
+    subprocess.run([sys.executable, "-c", caught.value.snippet], cwd=tmp_path, check=True)
+    mended = load_sequences(tmp_path / "d.npz")
+    assert mended.labels.tolist() == [5, 11, 17, 23]
+    check_kind(mended.framewise, "mean", "NET", mended.file)
+    with pytest.raises(DataSetError, match=r"one label for each sequence, .* at every frame"):
+        check_kind(mended.framewise, "every", "NET")
+
+
+def test_frames_that_do_not_count_are_no_class() -> None:
+    check_classes(np.array([-1, 2, 0, -1]), 3, "NET")
+    with pytest.raises(DataSetError, match=r"labels from 1 to 3, .*subtract 1"):
+        check_classes(np.array([-1, 3, 1, -1]), 3, "NET")
 
 
 def test_labels_from_1_are_mended_in_the_users_own_file(tmp_path: Path) -> None:

@@ -56,3 +56,12 @@ def test_all_of_it_stays_as_it_is(count: int | None) -> None:
     assert share.data is data
     assert share.places is None
     assert str(share) == "all 60 sequences"
+
+
+def test_a_sequence_with_labels_of_frames_is_of_the_class_that_most_have() -> None:
+    frames = tuple(np.zeros((3, 1), np.float32) for _ in range(40))
+    labels = np.concatenate([[0, label, label] for label in np.repeat([0, 1, 2, 3], 10)])
+    data = SequenceData(frames, labels, framewise=True)
+    found = share_of(data, 8, 0).data
+    assert found.classes.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert len(found.labels) == 24

@@ -1,0 +1,75 @@
+"""Labels of frames: their loss, their score, and who must answer for each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from pruning.files.network import Classifier
+from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.networks import sequence
+from pruning.tasks.networks.sequence import Training, accuracy, train
+
+LENGTHS = (4, 1, 6, 2)
+LABELS = np.array([0, -1, 2, 1, -1, 0, 0, 1, 2, -1, 1, 2, 2])
+
+
+def data() -> SequenceData:
+    random = np.random.default_rng(0)
+    frames = tuple(random.normal(size=(n, 3)).astype(np.float32) for n in LENGTHS)
+    return SequenceData(frames, LABELS, framewise=True)
+
+
+def network(directions: int = 1, pool: str = "every") -> Classifier:
+    torch.manual_seed(1)
+    lstm = nn.LSTM(3, 4, bidirectional=directions == 2)
+    return Classifier(lstm, nn.Linear(4 * directions, 3), pool)
+
+
+def logits(model: Classifier) -> torch.Tensor:
+    """Of every frame, one sequence at a time: nothing is padded."""
+    each = [
+        model.head(model.recurrent(torch.from_numpy(frames)[None])[0][0])
+        for frames in data().sequences
+    ]
+    return torch.cat(each)
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_the_loss_is_the_mean_of_the_frames_that_count(directions: int) -> None:
+    model = network(directions)
+    wanted = cross_entropy(logits(model), torch.from_numpy(LABELS), ignore_index=-1).detach()
+    settings = Training(noise=0.0, smoothing=0.0, batch=9)
+    found = train(model, data(), 1, 0, settings=settings)
+    assert found == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_a_batch_in_which_no_frame_counts_moves_nothing() -> None:
+    silent = SequenceData(data().sequences[:2], np.full(5, -1), framewise=True)
+    model = network()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert train(model, silent, 2, 0, settings=Training(weight_decay=0.0)) == 0
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_the_score_is_of_the_frames_that_count(
+    directions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network(directions)
+    best, counts = logits(model).argmax(1).numpy(), LABELS != -1
+    monkeypatch.setattr(sequence, "TOGETHER", 3)
+    assert accuracy(model, data()) == pytest.approx((best == LABELS)[counts].mean())
+
+
+def test_the_network_must_answer_for_what_has_labels() -> None:
+    of_sequences = SequenceData(data().sequences, np.array([0, 1, 2, 0]))
+    with pytest.raises(ValueError, match=r"answer for each sequence .* a label for each frame"):
+        accuracy(network(pool="last"), data())
+    with pytest.raises(ValueError, match=r"answer for each sequence .* a label for each frame"):
+        train(network(pool="last"), data(), 1, 0)
+    with pytest.raises(ValueError, match=r"answer for each frame .* a label for each sequence"):
+        accuracy(network(), of_sequences)
