@@ -194,7 +194,8 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "accuracy",
         f"{_share(accuracy['dense'])} dense, {_share(accuracy['pruned'])} pruned, "
-        f"{_share(accuracy['fixed'])} integers, {_share(accuracy['rtl'])} Verilog",
+        f"{_share(accuracy['fixed'])} integers, {_share(accuracy['rtl'])} Verilog"
+        + (f" (on {report['scored']['simulated']:,} sequences)" if _partly(report) else ""),
     )
     if "scored" in report:
         yield "scored", in_words(report["scored"])

@@ -135,6 +135,12 @@ def other_arrays(path: Path, dtypes: Mapping[str, tuple[Any, tuple[int, ...]]]) 
             f"read as it could run code): give {WANTED}",
             _dedented(_PICKLED).format(name=path.name, x=name),
         )
+    if "targets" in dtypes:
+        raise DataSetError(
+            f"{path} holds targets {dtypes['targets'][1]}, numbers to be predicted, which are not "
+            "read so far: give labels, classes counted from 0, or leave targets out where nothing "
+            "is to be scored"
+        )
     missing = [name for name in ("frames", "lengths") if name not in dtypes]
     if missing:
         raise _missing(path, missing[0], dtypes)

@@ -20,6 +20,7 @@ from boards.host.driver import Accelerator, AcceleratorError, States, WrongModel
 from boards.host.emulator import EmulatedLine
 from boards.host.job import Job, answers, job_of
 from boards.host.lines import Line
+from boards.host.states import logits
 from boards.link.protocol import BUS_BITS, FLAG
 from boards.link.simulation import CLOCK_HZ, SimulatedLine, emit_link
 from compiler.abi.identity import counters_of
@@ -118,6 +119,10 @@ def test_a_sequence_is_bit_exact_and_counted(line: FaultyLine) -> None:
     assert got.linear is not None
     assert wanted.linear is not None
     assert np.array_equal(got.linear, wanted.linear)
+    each = replace(LARGE, pool="every")
+    assert np.array_equal(logits(each, got), wanted.linear)
+    assert np.array_equal(logits(each, replace(got, linear=None)), wanted.linear)
+    assert np.array_equal(logits(LARGE, got), wanted.linear[-1])
     counters = board.counters()
     assert (counters["frames_in"], counters["frames_out"]) == (4, 4)
 

@@ -335,6 +335,7 @@ def test_all_data_is_scored_where_a_share_is_simulated(
     page = " ".join((build / "report.html").read_text().split())
     assert "<b>50.00%</b><span>accuracy of the integers on all 6 sequences" in page
     assert "by the Verilog 1, spread over classes and lengths (seed 1)" in page
+    assert f"50.00% integers, {rtl:.2%} Verilog (on 1 sequences)" in page
     assert ">Verilog, simulated<" not in page  # no bar of other sequences beside the others
 
 

@@ -130,6 +130,10 @@ ARRAYS: dict[str, tuple[bytes, str]] = {
         npz(**RIGHT | {"labels": np.full(24, -1)}),
         "labels are all -1: no frame counts",
     ),
+    "numbers": (
+        npz(**RIGHT | {"targets": np.zeros((4, 2))}),
+        "holds targets (4, 2), numbers to be predicted, which are not read so far",
+    ),
     "another number": (
         npz(**RIGHT | {"labels": np.arange(23)}),
         "4 sequences and 23 labels: give one label for each of at least one sequence, or one for ",
