@@ -31,6 +31,7 @@ PES = (8, 16, 32, 64)
 _LANES = 64  # at most, and any that divide all banks
 _DEEP = 8  # PEs for each lane at most: as many as 64 x 8 has
 _MOVES = 64  # of single units at most, where the whole freedom costs cycles somewhere
+_ASKED = 1000  # steps of a layer on an array at most, to find them: seconds, whatever the network
 
 Cycles = dict[tuple[int, int], int]  # of a step, by (M, N)
 
@@ -107,8 +108,13 @@ def cycles_of(module: nn.Module, goals: Mapping[str, Goal]) -> Cycles:
     banks = math.gcd(*(g.banks for s in found for x in s.layers for g in x.geometries.values()))
     lanes = [n for n in range(1, _LANES + 1) if banks and banks % n == 0]
     arrays = [(m, n) for n in lanes for m in PES if m <= _DEEP * n]
-    asked = {array: [_cycles(shape, *array) for shape in found] for array in arrays}
-    return {array: sum(c) for array, counts in asked.items() if all(c := [*map(int, counts)])}
+    return {array: cycles for array in arrays if (cycles := _step(found, array))}
+
+
+def _step(found: list[ModelShape], array: tuple[int, int]) -> int:
+    """Cycles of a step of all of them; 0 if the array does not carry each."""
+    counts = [_cycles(shape, *array) for shape in found]
+    return sum(counts) if all(counts) else 0
 
 
 def _cycles(shape: ModelShape, pes: int, lanes: int) -> int:
@@ -139,7 +145,8 @@ def free_goals(
         Of :func:`.global_goals`. A pass of very few weights a row can be over before the
         results of the one before are taken away: if a step of an LSTM took longer than with
         equal k on any array of :func:`cycles_of`, weights move from equal k one unit after the
-        other, each time the one that gains most and costs no cycle.
+        other, each time the one that gains most and costs no cycle, up to a number that
+        bounds the time.
     """
     return _Free(module, goals, fixed).goals()
 
@@ -153,10 +160,16 @@ class _Free:
         self.equal = {name: whole_of(matrix, chosen[name]) for name, matrix in matrices.items()}
         self.own = {find(module, name).name for name in fixed}
         self.chosen = chosen
+        self.left = _ASKED
 
     @cached_property
     def _allowed(self) -> Cycles:
         return cycles_of(self.module, self._with(self.equal))
+
+    @cached_property
+    def _order(self) -> list[tuple[int, int]]:
+        """Arrays, those that have last refused a move first."""
+        return list(self._allowed)
 
     def goals(self) -> dict[str, Goal]:
         """The most free that cost nothing."""
@@ -170,7 +183,7 @@ class _Free:
         keep = {name: goal.keep or 0 for name, goal in start.items()}
         for _ in range(_MOVES):
             moved = next(filter(self._is_free, self._moves(keep)), None)
-            if moved is None:
+            if moved is None or self.left < 0:  # nobody was asked about the last
                 break
             keep = moved
         return self._with(keep)
@@ -182,8 +195,15 @@ class _Free:
         return {name: kept(self.chosen[name], k) for name, k in keep.items()}
 
     def _costs_nothing(self, goals: Mapping[str, Goal]) -> bool:
-        now = cycles_of(self.module, goals)
-        return all(now.get(array, math.inf) <= cycles for array, cycles in self._allowed.items())
+        found = shapes(self.module, goals)
+        layers = sum(len(shape.layers) for shape in found)
+        for array in self._order:
+            self.left -= layers
+            if self.left < 0 or not 0 < _step(found, array) <= self._allowed[array]:
+                self._order.remove(array)
+                self._order.insert(0, array)
+                return False
+        return True
 
     def _is_free(self, keep: Mapping[str, int]) -> bool:
         return self._costs_nothing(self._with(keep))

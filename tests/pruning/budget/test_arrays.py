@@ -8,6 +8,8 @@ import sparseflow as sf
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.timing.cycle_model import CycleModel
+from csb_format.shape import ModelShape
+from pruning.budget import arrays
 from pruning.budget.arrays import PES, cycles_of, free_goals, geometries
 from pruning.budget.magnitude import global_goals, kept
 from pruning.mask.goals import Goal, goals_for
@@ -83,6 +85,27 @@ def test_units_move_one_by_one_where_the_whole_freedom_costs_cycles() -> None:
     found = free_goals(module, goals)
     assert [goal.keep for goal in found.values()] == [6, 2]
     assert cycles_of(module, found) == before
+
+
+def test_deep_networks_take_seconds_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, asked = lstm(12, 64, 3, bidirectional=True, proj_size=32), list[int]()
+    with torch.no_grad():
+        for number, parameter in enumerate(p for p in module.parameters() if p.ndim == 2):
+            parameter.mul_(1.4**number)
+    goals = goals_for(module, Goal(Banks(4), 0.3, tolerance=1))
+    before, cycles = cycles_of(module, equal(module, goals)), arrays._cycles
+
+    def counted(shape: ModelShape, pes: int, lanes: int) -> int:
+        asked.append(len(shape.layers))
+        return cycles(shape, pes, lanes)
+
+    monkeypatch.setattr(arrays, "_cycles", counted)
+    monkeypatch.setattr(arrays, "_ASKED", 200)
+    found = free_goals(module, goals)
+    assert sum(asked) <= 200 + 6 * len(before)
+    monkeypatch.setattr(arrays, "_cycles", cycles)
+    now = cycles_of(module, found)
+    assert all(now[array] <= cycles for array, cycles in before.items())
 
 
 def test_fixed_matrices_share_nothing() -> None:
