@@ -44,7 +44,7 @@ GIGABYTES = 4.0
 def cache_of_user() -> Path | None:
     """The user's folder, which need not exist; none for a user without a home."""
     if given := os.environ.get(FOLDER):
-        return Path(given)
+        return Path(os.path.expanduser(given))  # as no shell does in settings of a CI
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sparseflow"
     except RuntimeError:

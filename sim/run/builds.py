@@ -189,11 +189,17 @@ def built(build: Path, make: Callable[[Path], None]) -> float:
         try:
             with plain_place(build) as place:
                 make(place)
-        except SimulationError as error:
+        except SimulationError as error:  # its log stays, to be read
             if NO_ROOM not in str(error):
                 raise
             shutil.rmtree(build, ignore_errors=True)  # half a build takes what others need
-            raise SimulationError(f"{unwritable(build.parent, NO_ROOM)}\n{error}") from error
+            told = unwritable(build.parent, NO_ROOM)
+            if told in str(error):  # by what this build has built first
+                raise
+            raise SimulationError(f"{told}\n{error}") from error
+        except BaseException:  # ended, by Ctrl-C or a signal
+            shutil.rmtree(build, ignore_errors=True)
+            raise
         (build / DONE).touch()
         return time.perf_counter() - started
 

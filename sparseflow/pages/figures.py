@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+from collections import defaultdict
 from importlib import metadata
 from typing import Any
 
@@ -62,17 +63,23 @@ def weights(model: Model) -> dict[str, int]:
     }
 
 
-def asked(model: Model, sparsity: float) -> float:
+def asked(model: Model, sparsity: float, budget: str = "equal") -> float:
     """Share of the kept weights that a sparsity asks for, 0..1.
 
     A bank keeps a whole number of weights, often more than were asked for: one where a fifth
-    of one was. Multipliers that work on those are busy, but not with what anybody wanted.
+    of one was. Multipliers that work on those are busy, but not with what anybody wanted. Of a
+    ``global`` budget one matrix keeps more because another keeps fewer, which was asked for; but
+    no other gives anything for the one weight a bank that each must have.
     """
-    kept = list(matrices(model).values())
-    wanted = (
-        min(m.real_nonzeros, (1 - sparsity) * m.geometry.rows * m.geometry.columns) for m in kept
-    )
-    return sum(wanted) / max(1, weights(model)["nonzeros"])
+    kept, wanted = defaultdict[object, int](int), defaultdict[object, float](float)
+    for name, matrix in matrices(model).items():
+        shape = matrix.geometry
+        shares = budget == "global" and shape.nonzeros > 1
+        group = (shape.rows, name.startswith("weight_hr")) if shares else name
+        kept[group] += matrix.real_nonzeros
+        wanted[group] += (1 - sparsity) * shape.rows * shape.columns
+    found = sum(min(count, wanted[group]) for group, count in kept.items())
+    return found / max(1, sum(kept.values()))
 
 
 def macs_per_cycle(model: Model, cycles: float) -> dict[str, float]:

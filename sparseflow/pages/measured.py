@@ -130,10 +130,11 @@ class Run:
 
     def _asked(self, utilisation: float) -> float | None:
         """Of the utilisation what goes into weights that were asked for; None if nobody said."""
-        sparsity = _said(self.model.provenance).get("sparsity_requested")
+        said = _said(self.model.provenance)
+        sparsity, budget = said.get("sparsity_requested"), str(said.get("budget", "equal"))
         if not isinstance(sparsity, int | float):
             return None
-        return utilisation * figures.asked(self.model, sparsity)
+        return utilisation * figures.asked(self.model, sparsity, budget)
 
     def _hashes(self) -> dict[str, str]:
         paths = {"model": self.model_path, "data": self.data_path}

@@ -40,6 +40,8 @@ def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert builds_of_user() == tmp_path / "home" / ".cache" / "sparseflow" / "builds"
     monkeypatch.setenv(build_cache.FOLDER, str(tmp_path / "own"))
     assert builds_of_user() == tmp_path / "own" / "builds"
+    monkeypatch.setenv(build_cache.FOLDER, "~/mine")
+    assert builds_of_user() == tmp_path / "home" / "mine" / "builds"
 
 
 def test_no_home_to_write_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,3 +185,7 @@ def test_a_full_disk_is_named_and_left_as_it_was(own_builds: Path) -> None:
     with pytest.raises(SimulationError, match=said):
         built(own_builds / "x", fills)
     assert not (own_builds / "x").exists()
+    with pytest.raises(SimulationError) as error:  # a library in the build of a model
+        built(own_builds / "model", lambda place: built(own_builds / "x", fills) and None)
+    assert str(error.value).count("so no simulator can be kept") == 1
+    assert not any(own_builds.glob("[a-z]*"))

@@ -84,6 +84,9 @@ def test_half_a_build_is_done_again(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         built(tmp_path / "b", dies)
+    assert not (tmp_path / "b").exists()  # Ctrl-C leaves nothing behind
+    (tmp_path / "b").mkdir()  # who is killed does
+    (tmp_path / "b" / "half").touch()
     assert not is_built(tmp_path / "b")
     built(tmp_path / "b", lambda place: (place / "whole").touch())
     assert not (tmp_path / "b" / "half").exists()
