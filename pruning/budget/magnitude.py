@@ -133,9 +133,16 @@ def _share(weight: nn.Parameter, matrix: Matrix, goal: Goal, least: int) -> Shar
 
 
 def _gains(view: View, layout: Layout, weight: Tensor) -> _Reals:
+    check_score(weight)
+    # A power of two, which changes no digit: squares of float32 leave float32 from 1e19 on.
+    exponent = min(max(math.frexp(float(weight.abs().max()))[1], -126), 126)
+    weight = weight * 2.0**-exponent
+    return _sums(view, layout, weight) * 4.0**exponent
+
+
+def _sums(view: View, layout: Layout, weight: Tensor) -> _Reals:
     if layout.size > 1:
         return ranked_sums(view, weight, weight.square())
-    check_score(weight)
     # Of single weights the ranks are those of what is summed up: NumPy sorts several times faster.
     squares = view.group(weight.square(), 0.0)[..., 0].cpu().numpy()
     falling: _Reals = np.sort(squares, axis=-1).sum(0, dtype=np.float64)[::-1]

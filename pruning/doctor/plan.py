@@ -112,7 +112,7 @@ def plan(
         Of them, 0..1.
     lanes : sequence of int
         Numbers of banks, and of lanes N, to try, each at least 1; those beyond the columns of a
-        matrix are left out.
+        matrix are left out. Where that leaves none of the default ones, as many as it has.
     pes : int
         M, at least 1.
     value_bits : int
@@ -143,20 +143,28 @@ class _Planner:
         self.total = sum(float(w.double().square().sum()) for w in self.weights.values())
 
     def plan(self, lanes: list[int], keep_energy: float) -> Plan:
-        fitting = [n for n in lanes if n <= min(columns for _, columns in self.shapes.values())]
-        if not fitting or fitting[0] < 1 or not 0 <= keep_energy <= 1:
-            raise ValueError(
-                f"lanes {lanes}, keep_energy {keep_energy}: give numbers from 1 to "
-                f"{min(c for _, c in self.shapes.values())} and a share, 0 to 1"
-            )
+        if not 0 <= keep_energy <= 1:
+            raise ValueError(f"keep_energy {keep_energy}: it is a share, 0 to 1")
+        fitting = self._fitting(lanes)
         free = self._free("unstructured, global", Unstructured(), fitting[0])
         rows = [row for banks in fitting for row in self._banks(banks)]
         shared = [row for row in rows if row.budget == "global"]
         banks, reason = self._take(shared, free, keep_energy)
-        beside = (*self._gates(banks), self._free("1 bank, k per matrix", Banks(1), banks))
+        rows_alone = self._free(f"{_banks(1)}, k per matrix", Banks(1), banks)
+        beside = (*self._gates(banks), *([rows_alone] if fitting[0] > 1 else ()))
         plain = self._row("unstructured", 0, banks, self._masks(self._goals(Unstructured())))
         rows += [*beside, plain, self._free("unstructured, global", Unstructured(), banks)]
         return Plan(self.sparsity, tuple(rows), banks, reason)
+
+    def _fitting(self, lanes: list[int]) -> list[int]:
+        """Those that every matrix has columns for, all columns if none of the default ones is."""
+        most = min(columns for _, columns in self.shapes.values())
+        found = [n for n in lanes if n <= most]
+        if not found and lanes == sorted(CANDIDATES):
+            return [most]
+        if not found or found[0] < 1:
+            raise ValueError(f"lanes {lanes}: give numbers from 1 to {most}, the fewest columns")
+        return found
 
     def _goals(self, view: View) -> dict[str, Goal]:
         # What cannot be reached shows in what is achieved.
@@ -168,7 +176,7 @@ class _Planner:
         for budget, title in (("global", "k per matrix"), ("equal", "equal k")):
             found = free_goals(self.module, goals) if budget == "global" else goals
             whole = {n: whole_of(m, found[n]) for n, m in self.matrices.items()}
-            row = self._row(f"{banks} banks, {title}", banks, banks, self._masks(found), whole)
+            row = self._row(f"{_banks(banks)}, {title}", banks, banks, self._masks(found), whole)
             yield replace(row, budget=budget)
 
     def _gates(self, banks: int) -> Iterator[PlanRow]:
@@ -181,7 +189,7 @@ class _Planner:
             name: _mask(slices.parts.get_parameter(name), goal)
             for name, goal in slices.goals.items()
         }
-        yield self._row(f"{banks} banks, k per gate", 0, banks, slices.merged(masks))
+        yield self._row(f"{_banks(banks)}, k per gate", 0, banks, slices.merged(masks))
 
     def _free(self, pattern: str, view: View, lanes: int) -> PlanRow:
         goals = global_goals(self.module, self._goals(view))
@@ -235,6 +243,10 @@ class _Planner:
             return best.banks, f"none keeps {keep_energy:.0%} of unstructured pruning's, these most"
         least = max(rows, key=lambda row: (row.sparsity, row.banks))
         return least.banks, "one weight a bank is more than is asked; these banks keep fewest"
+
+
+def _banks(count: int) -> str:
+    return f"{count} bank{'s' if count != 1 else ''}"
 
 
 def _mask(weight: Tensor, goal: Goal) -> Tensor:

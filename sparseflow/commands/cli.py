@@ -19,6 +19,7 @@ from ..steps.options import (
     DemoOptions,
     ReportOptions,
     SimulateOptions,
+    Simulator,
     VerilogOptions,
     VowelsOptions,
 )
@@ -151,6 +152,12 @@ def simulate(given: SimulateOptions) -> None:
     """
     if (given.dense is None) != (given.pruned is None):
         raise typer.BadParameter("give both --dense and --pruned, or none of them")
+    beside = {"--icarus": given.icarus, "--cocotb": given.cocotb}
+    if given.simulator != Simulator.free and (told := [n for n, count in beside.items() if count]):
+        raise typer.BadParameter(
+            f"{told[0]} is cocotb beside {Simulator.free.value}, and here cocotb runs everything: "
+            f"leave {told[0]} or --simulator out"
+        )
     from ..steps import pipeline
 
     pipeline.simulate(

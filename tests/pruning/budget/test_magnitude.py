@@ -42,6 +42,17 @@ def ways(goals: Mapping[str, Goal], widest: int) -> Iterator[dict[str, Goal]]:
         yield {n: Goal(g.view, keep=k) for (n, g), k in zip(goals.items(), keeps, strict=True)}
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+@pytest.mark.parametrize("view", [Banks(2), Blocks(2, 2)])
+def test_squares_beyond_float32(scale: float, view: Banks | Blocks) -> None:
+    wanted = global_goals(made := lstm(8, 8, scale=0.01), goals := goals_for(made, Goal(view, 0.5)))
+    assert len({goal.keep for goal in wanted.values()}) > 1
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.mul_(scale)
+    assert global_goals(made, goals) == wanted
+
+
 @pytest.mark.parametrize("banks", [(2, 2), (4, 2)])  # of one cost, and of two
 @pytest.mark.parametrize("sparsity", [0.5, 0.6, 0.8])
 def test_no_other_way_keeps_more(banks: tuple[int, int], sparsity: float) -> None:

@@ -92,7 +92,17 @@ def test_networks_without_gates_or_arrays_have_a_plan_too() -> None:
 def test_numbers_out_of_range_are_named() -> None:
     with pytest.raises(ValueError, match="0 PEs: must be at least 1"):
         plan(network(), 0.5, [8], pes=0)
-    with pytest.raises(ValueError, match=r"lanes \[128\], .*: give numbers from 1 to 64"):
+    with pytest.raises(ValueError, match=r"lanes \[128\]: give numbers from 1 to 64"):
         plan(network(), 0.5, [128])
     with pytest.raises(ValueError, match=r"sparsity 87\.5: must be 0 to 1"):
         plan(network(), 87.5, [8])
+
+
+def test_narrow_networks_have_a_plan_too() -> None:
+    found = plan(nn.LSTM(1, 16), 0.5)
+    assert found.banks == 1
+    patterns = [row.pattern for row in found.rows]
+    assert patterns[0] == "1 bank, k per matrix"
+    assert len({*patterns}) == len(patterns)
+    with pytest.raises(ValueError, match=r"keep_energy 2: it is a share, 0 to 1$"):
+        plan(nn.LSTM(1, 16), 0.5, keep_energy=2)

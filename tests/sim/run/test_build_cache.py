@@ -185,7 +185,11 @@ def test_a_full_disk_is_named_and_left_as_it_was(own_builds: Path) -> None:
     with pytest.raises(SimulationError, match=said):
         built(own_builds / "x", fills)
     assert not (own_builds / "x").exists()
-    with pytest.raises(SimulationError) as error:  # a library in the build of a model
-        built(own_builds / "model", lambda place: built(own_builds / "x", fills) and None)
+
+    def needs_a_library(place: Path) -> None:
+        built(own_builds / "x", fills)
+
+    with pytest.raises(SimulationError) as error:
+        built(own_builds / "model", needs_a_library)
     assert str(error.value).count("so no simulator can be kept") == 1
     assert not any(own_builds.glob("[a-z]*"))

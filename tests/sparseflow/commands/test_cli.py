@@ -339,6 +339,8 @@ def test_programming_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
         ("simulate m --data d --build b --utterances 0", "'--utterances': 0 must be at least 1"),
         ("simulate m --data d --build b --dense x", "give both --dense and --pruned, or none"),
         ("simulate m --data d --build b --pruned x", "give both --dense and --pruned, or none"),
+        ("simulate m --data d --build b --simulator icarus --icarus 2", "leave --icarus or --sim"),
+        ("simulate m --data d --build b --simulator verilator --cocotb 2", "leave --cocotb or --s"),
         ("pruen", "No such command 'pruen'"),
     ],
 )
