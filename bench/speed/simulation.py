@@ -18,7 +18,7 @@ from csb_format import Model
 from csb_format.files.folders import temporary_folder
 from csb_format.random_models import demo_sized, random_frames, random_network
 from hdl.verilog import VerilogFiles, emit_verilog
-from sim.run import free_running
+from sim.run import free_running, verilated
 from sim.run.scenario import Job
 from sim.run.verilog import VerilogRun, simulate_verilog
 
@@ -48,17 +48,29 @@ class _Case:
     work: Path
 
     def free(self, folder: str = "free") -> VerilogRun:
-        return free_running.simulate_free_running(self.files, self.job, self.work / folder)
+        work = self.work / folder
+        # builds of the user are of the tool as it is, not of what is compared here
+        return free_running.simulate_free_running(
+            self.files, self.job, work, builds=work / "builds"
+        )
 
     def inlined(self) -> VerilogRun:
         """With all blocks in one module."""
         with (
             patch.object(free_running, "FLAGS", INLINED),
-            patch.object(free_running, "ONE_UNIT", ()),
-            patch.object(free_running, "SHARED", ()),
-            patch.object(free_running, "configuration", lambda files: "`verilator_config"),
+            patch.object(free_running, "make_variables", lambda files: ()),
+            patch.object(free_running, "options_of", lambda files: ()),
+            patch.object(verilated, "configuration", lambda files: "`verilator_config"),
         ):
             return self.free("inlined")
+
+    def threaded(self) -> VerilogRun:
+        """By two threads, with what Verilator's library has for them."""
+        with (
+            patch.object(free_running, "FLAGS", (*free_running.FLAGS, "--threads", "2")),
+            patch.object(free_running, "make_variables", lambda files: ()),
+        ):
+            return self.free("threaded")
 
 
 def rows(smallest: bool, only: Sequence[str]) -> Iterator[Row]:
@@ -78,6 +90,12 @@ def rows(smallest: bool, only: Sequence[str]) -> Iterator[Row]:
         **{
             f"PEs, {size[0]} x {size[1]}": partial(
                 _outlined, size=size, frames=frames or 150_000 // size[0]
+            )
+            for size in sizes
+        },
+        **{
+            f"threads, {size[0]} x {size[1]}": partial(
+                _threaded, size=size, frames=frames or 150_000 // size[0]
             )
             for size in sizes
         },
@@ -112,7 +130,10 @@ def _demo(name: str, work: Path, frames: int) -> Iterator[Row]:
     """The demo's frames: under cocotb, as it was, and free."""
     size = (4, 4) if frames < FRAMES else (16, 8)
     case = _case(demo_sized(), size, frames, work)
-    built, old = case.free(), simulate_verilog(case.files, case.job, work / "cocotb")
+    built, old = (
+        case.free(),
+        simulate_verilog(case.files, case.job, work / "cocotb", builds=work / "cocotb" / "builds"),
+    )
     run = min((case.free() for _ in range(TURNS)), key=lambda run: run.seconds)
     if run.outcome.payloads != old.outcome.payloads or run.outcome.cycles != old.outcome.cycles:
         raise SystemExit("cocotb and the free-running engine differ")
@@ -147,6 +168,16 @@ def _outlined(name: str, work: Path, size: tuple[int, int], frames: int) -> Iter
     what = f"{name}: {cycles} cycles, inlined before"
     yield Row(what, before, after, limit, {"cycles_per_second": round(cycles / after)})
     yield Row(f"{name}: CPU seconds of the build", builds[0], builds[1], None)
+
+
+def _threaded(name: str, work: Path, size: tuple[int, int], frames: int) -> Iterator[Row]:
+    """One thread, and two, in turns."""
+    case = _case(_network(), size, frames, work)
+    runs = [(case.free(), case.threaded()) for _ in range(TURNS)]
+    if any(a.outcome != b.outcome for a, b in runs):
+        raise SystemExit("one thread and two differ")
+    one, two = (min(run.seconds for run in column) for column in zip(*runs, strict=True))
+    yield Row(f"{name}: {runs[0][0].outcome.total} cycles, one thread before two", one, two, None)
 
 
 def _ptb(name: str, work: Path, smallest: bool) -> Iterator[Row]:
