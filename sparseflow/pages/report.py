@@ -209,12 +209,10 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         ", ".join(f"{plots.number(cycles[k])} {v}" for k, v in _CYCLES.items()),
     )
     yield "utilisation", f"{report['utilisation']:.1%} of the products' multipliers"
-    if report.get("utilisation_asked") is not None:
-        yield (
-            "of it asked for",
-            f"{report['utilisation_asked']:.1%} of the multipliers; other weights are there "
-            "because a bank keeps a whole number",
-        )
+    if (wanted := report.get("utilisation_asked")) is not None:
+        others = "; other weights are there because a bank keeps a whole number"
+        more = f"{wanted:.1%}" != f"{report['utilisation']:.1%}"
+        yield "of it asked for", f"{wanted:.1%} of the multipliers{others if more else ''}"
     yield (
         "MACs per cycle",
         f"{plots.number(macs['real'])} real, {plots.number(macs['dense_equivalent'])} "

@@ -299,6 +299,8 @@ def test_weights_that_nobody_asked_for_are_no_use(report: dict[str, Any], tmp_pa
     for shown in (page(asked, tmp_path), table(asked)):
         assert re.search(r"of it asked for.*71\.6%", shown, re.DOTALL)
     assert "of it asked for" not in table(report | {"utilisation_asked": None})
+    assert "other weights" in table(asked)
+    assert "other weights" not in table(report | {"utilisation_asked": report["utilisation"]})
     with pytest.raises(ReportError, match=r"utilisation_asked is 71\.63: give a share"):
         write_report(report | {"utilisation_asked": 71.63}, tmp_path)
 
