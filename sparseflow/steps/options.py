@@ -167,8 +167,8 @@ class PruneOptions:
     budget: Annotated[
         BudgetName,
         Said(
-            "Weights: global (each matrix keeps what its magnitudes ask for of what equal would "
-            "keep in all, in no more cycles) or equal (the sparsity in each)."
+            "Weights: global (each matrix keeps what its magnitudes ask for of what the sparsity "
+            "leaves all, in no more cycles) or equal (the sparsity in each)."
         ),
     ] = BUDGET
     epochs: Annotated[int, Said("Epochs of fine-tuning, all together.", least=1)] = 70
