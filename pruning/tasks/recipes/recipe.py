@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 from torch.optim import Optimizer
 
+from csb_format.arguments import one_of
 from csb_format.geometry import Geometry
 from csb_format.precision import Balance, Precision
 
@@ -21,6 +22,7 @@ from ..data.datasets import Normaliser, SequenceData
 from ..networks.sequence import SequenceClassifier, Training, biases_first, train
 
 __all__ = ["Outcome", "Recipe", "prune_and_finetune"]
+
 
 MATRICES = ("lstm.weight_ih_l0", "lstm.weight_hh_l0")
 StageProgress = Callable[[str, int, int, float], None]
@@ -40,7 +42,7 @@ class Recipe:
     sparsity : float
         Asked of both matrices, 0..1.
     budget : {"global", "equal"}
-        Whether they share their weights, as :func:`pruning.face.prune` has it.
+        Anything else is a ValueError. Whether they share their weights, as :func:`pruning.face.prune` has it.
     dense_epochs : int
         Epochs before the first weight is pruned.
     increments : int
@@ -68,6 +70,9 @@ class Recipe:
     value_bits: int = Precision.value_bits
     training: Training = field(default_factory=Training)
     tuning: Training = field(default_factory=lambda: Training(learning_rate=3e-3))
+
+    def __post_init__(self) -> None:
+        one_of("budget", self.budget, Balance.budgets)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,11 @@ SMALL = Recipe(
 )
 
 
+def test_a_budget_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="budget"):
+        Recipe(budget="everything")
+
+
 def toy(seed: int) -> SequenceData:
     """Three classes told apart by the sign and the channel of a drift; lengths vary."""
     random = np.random.default_rng(seed)
