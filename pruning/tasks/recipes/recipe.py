@@ -42,7 +42,8 @@ class Recipe:
     sparsity : float
         Asked of both matrices, 0..1.
     budget : {"global", "equal"}
-        Anything else is a ValueError. Whether they share their weights, as :func:`pruning.face.prune` has it.
+        Whether they share their weights, as :func:`pruning.face.prune` has it; another is a
+        ValueError.
     dense_epochs : int
         Epochs before the first weight is pruned.
     increments : int
