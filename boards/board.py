@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, replace
 from functools import cache
 from importlib import resources
@@ -34,6 +35,7 @@ __all__ = [
     "board_names",
     "clock_verilog",
     "parse",
+    "reachable",
 ]
 
 ENDING = ".toml"
@@ -328,3 +330,13 @@ def clock_verilog(board: Board) -> str:
             f"here, take the oscillator's {board.oscillator_hz / 1e6:.9g} MHz"
         )
     return board.family.clock(board)
+
+
+def reachable(board: Board, megahertz: float) -> int | None:
+    """The fastest whole clock in MHz up to this that the board's loop makes."""
+    for clock in range(int(megahertz), 0, -1):
+        slower = replace(board, clock_hz=clock * 1_000_000)
+        with suppress(ValueError):
+            _check_clock(slower)
+            return clock
+    return None

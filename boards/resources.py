@@ -16,7 +16,7 @@ from csb_format.model import Model
 from csb_format.scales import GATES, DesignError
 from csb_format.shape import ModelShape
 
-from .board import Board, BoardError, Part
+from .board import Board, BoardError, Part, reachable
 from .families.family import Costs
 from .memories import TABLES, Memory, large_rams, memories
 
@@ -289,7 +289,9 @@ def choice(model: Model, board: Board, pes: int, lanes: int) -> Choice:
 def _choice(model: Model | ModelShape, board: Board, design: Design) -> Choice:
     usage = estimate(design, board)
     limit, share = usage.limit(board.has)
-    megahertz = min(board.clock_hz / 1e6, board.has.megahertz)
+    megahertz = board.clock_hz / 1e6
+    if board.has.megahertz < megahertz:  # what its loop makes of what place and route reached
+        megahertz = float(reachable(board, board.has.megahertz) or board.has.megahertz)
     cycles = step_cycles(schedule(model, design))
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
 

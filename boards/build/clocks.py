@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..board import Board, clock_verilog
-from ..link.rates import clocks_per_bit
+from ..board import Board, reachable
 from ..tools.errors import BitstreamError
 from .attempts import ATTEMPTS, Attempt
 from .open_tools import REPORT, log_of
 
-__all__ = ["check_met", "reachable", "settle"]
+__all__ = ["check_met", "settle"]
 
 Routed = tuple[Attempt, tuple[Attempt, ...]]
 # Of what the last clock reached, for the next: another clock is another netlist, so another place
@@ -94,14 +92,3 @@ def check_met(board: Board, reached: float) -> None:
             f"MHz asked for. Take {f'--clock {slower:g}' if slower else 'a lower --clock'}, "
             "more --seeds, or fewer --pes or --lanes"
         )
-
-
-def reachable(board: Board, megahertz: float) -> int | None:
-    """The fastest whole clock in MHz up to this that the board's loop makes."""
-    for whole in range(int(megahertz), 0, -1):
-        slower = replace(board, clock_hz=whole * 1_000_000)
-        with suppress(ValueError):
-            clock_verilog(slower)
-            clocks_per_bit(slower.clock_hz, slower.baud)
-            return whole
-    return None

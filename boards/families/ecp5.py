@@ -17,12 +17,12 @@ __all__ = ["ECP5", "PARTS"]
 # capacities: nextpnr 0.11; `device` is its option. A 12F is the die of a 25F under another
 # IDCODE: the vendor vouches for half of its look-up tables and 32 of its block RAMs.
 PARTS = {
-    "LFE5U-12F": Part(28, 56, RAM_18K, 24288, 73, device="12k", guessed=True),
-    "LFE5U-25F": Part(28, 56, RAM_18K, 24288, 73, device="25k", guessed=True),
-    "LFE5U-45F": Part(72, 108, RAM_18K, 43848, 73, device="45k"),
-    "LFE5U-85F": Part(156, 208, RAM_18K, 83640, 81, device="85k"),
-    "LFE5UM5G-45F": Part(72, 108, RAM_18K, 43848, 130, device="um5g-45k"),
-    "LFE5UM5G-85F": Part(156, 208, RAM_18K, 83640, 130, device="um5g-85k", guessed=True),
+    "LFE5U-12F": Part(28, 56, RAM_18K, 24288, 80, device="12k", guessed=True),
+    "LFE5U-25F": Part(28, 56, RAM_18K, 24288, 80, device="25k", guessed=True),
+    "LFE5U-45F": Part(72, 108, RAM_18K, 43848, 80, device="45k"),
+    "LFE5U-85F": Part(156, 208, RAM_18K, 83640, 84, device="85k"),
+    "LFE5UM5G-45F": Part(72, 108, RAM_18K, 43848, 124, device="um5g-45k"),
+    "LFE5UM5G-85F": Part(156, 208, RAM_18K, 83640, 130, device="um5g-85k"),
 }
 STANDARDS = ("LVTTL33", "LVCMOS33", "LVCMOS25", "LVCMOS18", "LVCMOS15", "LVCMOS12")
 VCO = (400e6, 800e6)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from boards.board import Board, board
+from boards.board import Board, board, reachable
 from boards.build.attempts import Attempt
-from boards.build.clocks import SHARES, reachable, settle
+from boards.build.clocks import SHARES, settle
 
 ULX3S = board("ulx3s")
 Tried = tuple[Attempt, tuple[Attempt, ...]]
