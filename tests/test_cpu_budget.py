@@ -48,6 +48,14 @@ def test_the_dearest_come_first_and_workers_count() -> None:
     assert 1000 < float(rest[-1].split()[0]) < 1001 + spent()
 
 
+def test_workers_do_not_count_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    bill = Bill()
+    monkeypatch.setattr("tests.cpu_budget.os.times", lambda: (1.0, 2.0, 600.0, 400.0, 0.0))
+    assert summary(bill, 10**6)[-1].split()[0] == "1003"  # no workers: children are the tests' own
+    bill.pytest_testnodedown(SimpleNamespace(workeroutput={SPENT: 1000.0}), None)
+    assert summary(bill, 10**6)[-1].split()[0] == "1003"
+
+
 def test_above_the_budget_is_a_warning() -> None:
     assert not any("WARNING" in line for line in summary(Bill(), 10**6))
     assert re.match(r"WARNING: \d+ s above the budget: make tests cheaper", summary(Bill(), 0)[-1])
