@@ -12,7 +12,7 @@ from ..tools.errors import BitstreamError, TooLong, Unplaced
 from ..tools.run import Note
 from .open_tools import REPORT, log_of, place, tools_of
 
-__all__ = ["ATTEMPTS", "Attempt", "best_of", "seeds_from"]
+__all__ = ["ATTEMPTS", "Attempt", "best_of", "folder_of", "seeds_from"]
 
 ATTEMPTS = "attempts"  # folder of the logs and reports of all that were not taken
 SEEDS = 2**31  # that nextpnr knows
@@ -46,6 +46,11 @@ class Attempt:
         """What came out, on one line."""
         found = self.failure if self.fmax_mhz is None else f"{self.fmax_mhz:g} MHz"
         return f"seed {self.seed}, {self.placer}: {found}"
+
+
+def folder_of(work: Path, attempt: Attempt) -> Path:
+    """Where log and report of a run lie that was not taken."""
+    return work / ATTEMPTS / f"seed{attempt.seed}-{attempt.placer}"
 
 
 def seeds_from(seed: int, count: int) -> tuple[int, ...]:
@@ -157,7 +162,7 @@ class _Runs:
         return f"{PLACING}, seed {seed}, {placer}: {self.done[-1]}"
 
     def _folder(self, attempt: Attempt) -> Path:
-        return self._work / ATTEMPTS / f"seed{attempt.seed}-{attempt.placer}"
+        return folder_of(self._work, attempt)
 
     def _put_aside(self, attempt: Attempt, names: Iterable[str]) -> None:
         """The next run writes files of the same names."""

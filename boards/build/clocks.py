@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..board import Board, reachable
 from ..tools.errors import BitstreamError
-from .attempts import ATTEMPTS, Attempt
+from .attempts import Attempt, folder_of
 from .open_tools import REPORT, log_of
 
 __all__ = ["check_met", "settle"]
@@ -60,14 +60,12 @@ def settle(
 
 def _put_aside(board: Board, work: Path, best: Attempt) -> None:
     """Names of runs at the next clock are the same."""
-    tried = work / ATTEMPTS
-    tried.mkdir(exist_ok=True)
-    mine = tried / f"seed{best.seed}-{best.placer}"
-    mine.mkdir()
+    mine = folder_of(work, best)
+    mine.mkdir(parents=True)
     for name in (REPORT, log_of(board)):
         (work / name).rename(mine / name)
-    for folder in list(tried.glob("seed*")):
-        folder.rename(tried / f"{best.clock_mhz:g}MHz-{folder.name}")
+    for folder in list(mine.parent.glob("seed*")):
+        folder.rename(folder.with_name(f"{best.clock_mhz:g}MHz-{folder.name}"))
 
 
 def check_met(board: Board, reached: float) -> None:
