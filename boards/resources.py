@@ -255,7 +255,8 @@ def choices(model: Model | ModelShape, board: Board) -> list[Choice]:
 
     The first is what :func:`fastest`, and with it every command that is given no array, takes.
     """
-    found = [_choice(model, board, design) for design in _designs(model, board)]
+    clock = _megahertz(board)
+    found = [_choice(model, board, design, clock) for design in _designs(model, board)]
     return sorted(found, key=lambda c: (not c.fits, c.microseconds, c.usage.multipliers))
 
 
@@ -283,15 +284,19 @@ def choice(model: Model, board: Board, pes: int, lanes: int) -> Choice:
         If this one cannot carry the model.
     """
     _check_kind(model, board)
-    return _choice(model, board, design_for(model, pes, lanes, **board.options))
+    design = design_for(model, pes, lanes, **board.options)
+    return _choice(model, board, design, _megahertz(board))
 
 
-def _choice(model: Model | ModelShape, board: Board, design: Design) -> Choice:
+def _megahertz(board: Board) -> float:
+    """The board's clock, or what its loop makes of what place and route has reached."""
+    clock, reached = board.clock_hz / 1e6, board.has.megahertz
+    return clock if reached >= clock else float(reachable(board, reached) or reached)
+
+
+def _choice(model: Model | ModelShape, board: Board, design: Design, megahertz: float) -> Choice:
     usage = estimate(design, board)
     limit, share = usage.limit(board.has)
-    megahertz = board.clock_hz / 1e6
-    if board.has.megahertz < megahertz:  # what its loop makes of what place and route reached
-        megahertz = float(reachable(board, board.has.megahertz) or board.has.megahertz)
     cycles = step_cycles(schedule(model, design))
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
 
