@@ -16,7 +16,7 @@ from csb_format.pooling import LAST
 from csb_format.precision import Balance, Precision
 
 from .arguments import check_layout, check_masks, check_provenance, module_of, tensors_of
-from .budget.arrays import free_goals
+from .budget.arrays import goals_by
 from .integers.formats import check_layer
 from .integers.packing import pack_matrices
 from .integers.quantise import Quantised
@@ -97,9 +97,8 @@ def prune(
     steps, every = whole("steps", steps, 1), whole("every", every, 1)
     one_of("budget", budget, Balance.budgets)
     goals = goals_for(module, Goal(Banks(banks), sparsity=sparsity), by_kind)
-    if budget == "global":
-        own = [n for n, matrix in matrices(module).items() if matrix.kind in (by_kind or {})]
-        goals = free_goals(module, goals, [name for name in own if name in goals])
+    own = [n for n, matrix in matrices(module).items() if matrix.kind in (by_kind or {})]
+    goals = goals_by(budget, module, goals, [name for name in own if name in goals])
     return Pruner(module, goals, Increments(steps, every) if steps != 1 else None)
 
 

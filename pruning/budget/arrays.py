@@ -23,7 +23,7 @@ from ..mask.layers import Matrix, find
 from ..mask.views import Banks
 from .magnitude import Share, alike, global_goals, kept, sharers
 
-__all__ = ["PES", "cycles_of", "free_goals", "geometries", "shapes"]
+__all__ = ["PES", "cycles_of", "free_goals", "geometries", "goals_by", "shapes"]
 
 PES = (8, 16, 32, 64)
 """PEs M of the arrays that are asked."""
@@ -149,6 +149,13 @@ def free_goals(
         bounds the time.
     """
     return _Free(module, goals, fixed).goals()
+
+
+def goals_by(
+    budget: str, module: nn.Module, goals: Mapping[str, Goal], fixed: Collection[str] = ()
+) -> dict[str, Goal]:
+    """Those of :func:`free_goals` if the budget is ``global``; if it is ``equal``, as they are."""
+    return free_goals(module, goals, fixed) if budget == "global" else dict(goals)
 
 
 class _Free:

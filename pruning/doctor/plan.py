@@ -137,6 +137,7 @@ class _Planner:
         if pes < 1:
             raise ValueError(f"{pes} PEs: must be at least 1")
         self.module, self.sparsity, self.pes, self.bits = module, sparsity, pes, value_bits
+        self._chosen: dict[int, dict[str, Goal]] = {}  # k per matrix by banks: seconds of deep ones
         self.matrices = resolve(module, self._goals(Unstructured()))[0]
         self.shapes = {name: matrix.shape for name, matrix in self.matrices.items()}
         self.weights = {n: module.get_parameter(n).detach().float() for n in self.matrices}
@@ -172,9 +173,10 @@ class _Planner:
 
     def _banks(self, banks: int) -> Iterator[PlanRow]:
         """K per matrix, and the same k in all of them."""
-        goals = self._goals(Banks(banks))
+        self._chosen[banks] = free_goals(self.module, self._goals(Banks(banks)))
+        each = {"global": self._chosen[banks], "equal": self._goals(Banks(banks))}
         for budget, title in (("global", "k per matrix"), ("equal", "equal k")):
-            found = free_goals(self.module, goals) if budget == "global" else goals
+            found = each[budget]
             whole = {n: whole_of(m, found[n]) for n, m in self.matrices.items()}
             row = self._row(f"{_banks(banks)}, {title}", banks, banks, self._masks(found), whole)
             yield replace(row, budget=budget)
@@ -183,8 +185,7 @@ class _Planner:
         gates = {nn.LSTM: 4, nn.LSTMCell: 4, nn.GRU: 3, nn.GRUCell: 3}.get(type(self.module))
         if gates is None or getattr(self.module, "proj_size", False):
             return  # a projection has no gates
-        goals = free_goals(self.module, self._goals(Banks(banks)))
-        slices = Slices(self.module, goals, gates=gates)
+        slices = Slices(self.module, self._chosen[banks], gates=gates)
         masks = {
             name: _mask(slices.parts.get_parameter(name), goal)
             for name, goal in slices.goals.items()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from csb_format.geometry import Geometry
 
-from ...budget.arrays import free_goals
+from ...budget.arrays import goals_by
 from ...files.network import Classifier
 from ...mask.goals import Goal, MatrixState
 from ...mask.pruner import Pruner
@@ -100,8 +100,7 @@ def prune_classifier(
     Pruned
     """
     model = copy.deepcopy(classifier)
-    if recipe.budget == "global":
-        goals = free_goals(model, goals, fixed)
+    goals = goals_by(recipe.budget, model, goals, fixed)
     schedule = Increments(recipe.increments, every=1, begin=1)
     pruner = Pruner(model, goals, schedule, mask_gradients=True)
     rungs = pruner.plan(recipe.increments)

@@ -13,7 +13,7 @@ from csb_format.arguments import one_of
 from csb_format.geometry import Geometry
 from csb_format.precision import Balance, Precision
 
-from ...budget.arrays import free_goals
+from ...budget.arrays import goals_by
 from ...mask.goals import Goal, MatrixState
 from ...mask.pruner import Pruner
 from ...mask.schedule import Increments
@@ -179,9 +179,8 @@ class _Stages:
 
     def _pruner(self) -> Pruner[SequenceClassifier]:
         """Its goals go by the magnitudes of the trained network."""
-        goals, schedule = self.goals, Increments(self.recipe.increments, every=1, begin=1)
-        if self.recipe.budget == "global":
-            goals = free_goals(self.model, goals)
+        goals = goals_by(self.recipe.budget, self.model, self.goals)
+        schedule = Increments(self.recipe.increments, every=1, begin=1)
         return Pruner(self.model, goals, schedule, mask_gradients=True)
 
     def _outcome(
