@@ -317,6 +317,13 @@ class SimulateOptions:
     pruned: Annotated[Path | None, Said("Pruned checkpoint, for its accuracy; needs --dense.")] = (
         None
     )
+    board: Annotated[
+        str | None,
+        Said(
+            "Board whose microseconds the report tells first, by name or file. Default: the "
+            "fastest of all that fit."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.networks.sequence import accuracy
 from pruning.tasks.recipes.finetune_integers import finetune_quantised
 
+from ..pages.made.typed import with_command
 from ..pages.scores.integers import integer_accuracy
 from ..pages.scores.told import all_of
 from .options import PackOptions
@@ -165,6 +166,7 @@ def pack_checkpoint(
     """
     network = load_network(path, how.masks, calibration.sequences, shared=not how.qat_epochs)
     about = noted(network.imported, path)
+    about |= with_command(about)
     pool = pool_of(network, how.pool, path, labelled and calibration.framewise)
     lstm, head, masks = network.lstm(), network.head, network.masks
     network.check_finite(path)

@@ -20,9 +20,10 @@ from pruning.tasks.networks.sequence import SequenceClassifier, accuracy
 from pruning.tasks.recipes.finetuning import Pruned, prune_classifier
 from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 
+from ..pages.made.typed import with_command
 from ..pages.scores.told import all_of
 from .progress import say, stages
-from .reading import METADATA, as_read, as_read_accuracy, check_judging, pool_of
+from .reading import METADATA, as_read, as_read_accuracy, check_judging, noted, pool_of
 from .wishes import Wish, is_called, parse, spread
 
 __all__ = ["Asked", "float_accuracy", "prune_network", "train_and_prune"]
@@ -126,6 +127,7 @@ def prune_network(
         layout = {network.names[name]: _noted(goal) for name, goal in goals.items()}
         about |= {"options": about.get("options", {}) | options, "layout": layout}
     about["pool"] = pool
+    about |= with_command(noted(network.imported, checkpoint))
     state = pruned.classifier.state_dict()
     _save(
         out,
