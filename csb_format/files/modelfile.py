@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..cells import CELLS, LSTM, cell_named
 from ..csb import Csb
 from ..fixed import Fixed
 from ..geometry import Geometry
-from ..model import GATE_ORDER, DenseLayer, GateFormats, LstmLayer, Model, Projection
+from ..model import DenseLayer, GateFormats, LstmLayer, Model, Projection
 from ..pooling import LAST
 from . import container, sealed
 from .claims import check_claims
@@ -89,12 +90,18 @@ def _header(model: Model) -> dict[str, Any]:
     return {
         "kind": _KIND,
         "format_version": FORMAT_VERSION,
-        "gate_order": GATE_ORDER,
+        "gate_order": cell_named(model.cell).gate_names,
         "layers": [_layer_header(layer) for layer in model.layers],
         "head": None if model.head is None else _head_header(model.head),
         "provenance": model.provenance,
         "directions": model.directions,
-    } | ({} if model.pool == LAST else {"pool": model.pool})  # files of before have no such key
+    } | _younger(model)
+
+
+def _younger(model: Model) -> dict[str, Any]:
+    """Keys that files of before do not have, where they say something else than those mean."""
+    cell = {} if model.cell == LSTM else {"cell": model.cell}
+    return cell | ({} if model.pool == LAST else {"pool": model.pool})
 
 
 def _layer_header(layer: LstmLayer) -> dict[str, Any]:
@@ -108,7 +115,7 @@ def _layer_header(layer: LstmLayer) -> dict[str, Any]:
 
 
 def _gates_header(found: GateFormats) -> Any:
-    """One format for all gates, or a list of four."""
+    """One format for all gates, or a list of one for each."""
     return asdict(found) if isinstance(found, Fixed) else [asdict(fixed) for fixed in found]
 
 
@@ -171,10 +178,9 @@ def _geometries(header: dict[str, Any]) -> dict[str, Geometry]:
 
 def _model(header: dict[str, Any], tensors: Tensors) -> Model:
     try:
-        if _get(header, "gate_order", str) != GATE_ORDER:
-            raise ModelFileError(f"gate order {header['gate_order']!r}: must be {GATE_ORDER!r}")
+        cell = _cell(header)
         nodes = _get(header, "layers", list)
-        layers = tuple(_layer(node, f"layers.{n}", tensors) for n, node in enumerate(nodes))
+        layers = tuple(_layer(node, f"layers.{n}", tensors, cell) for n, node in enumerate(nodes))
         head = None if header.get("head") is None else _head(_get(header, "head", dict), tensors)
         provenance = _get(header, "provenance", dict)
         pool = _get(header, "pool", str) if "pool" in header else LAST
@@ -185,15 +191,34 @@ def _model(header: dict[str, Any], tensors: Tensors) -> Model:
         raise ModelFileError(f"invalid contents: {error}") from error
 
 
-def _layer(node: Any, name: str, tensors: Tensors) -> LstmLayer:
+def _cell(header: dict[str, Any]) -> str:
+    """The cell of all layers; a file that names none holds LSTMs."""
+    name = _get(header, "cell", str) if "cell" in header else LSTM
+    if name not in CELLS:
+        raise ModelFileError(
+            f"cell {name[:40]!a}: this version knows {', '.join(CELLS)}; update sparseflow"
+        )
+    order = cell_named(name).gate_names
+    if _get(header, "gate_order", str) != order:
+        raise ModelFileError(f"gate order {header['gate_order']!r}: must be {order!r}")
+    return name
+
+
+def _layer(node: Any, name: str, tensors: Tensors, cell: str) -> LstmLayer:
     weight_ih = _matrix(_get(node, "weight_ih", dict), f"{name}.weight_ih", tensors)
     weight_hh = _matrix(_get(node, "weight_hh", dict), f"{name}.weight_hh", tensors)
-    bias = _tensor(tensors, f"{name}.bias", "I64", (weight_hh.geometry.rows,))
-    formats = _formats(node, _LAYER_FORMATS) | {k: _gates(node, k) for k in _GATE_FORMATS}
+    gates, sums = len(cell_named(cell).gate_names), len(cell_named(cell).sums)
+    units, torn = divmod(weight_hh.geometry.rows, gates)
+    if torn:
+        raise ModelFileError(
+            f"{name}.weight_hh has {weight_hh.geometry.rows} rows: it must have {gates} a unit"
+        )
+    bias = _tensor(tensors, f"{name}.bias", "I64", (sums * units,))
+    formats = _formats(node, _LAYER_FORMATS) | {k: _gates(node, k, gates) for k in _GATE_FORMATS}
     projection = None
     if node.get("projection") is not None:
         projection = _projection(_get(node, "projection", dict), name, tensors)
-    return LstmLayer(weight_ih, weight_hh, bias, **formats, projection=projection)
+    return LstmLayer(weight_ih, weight_hh, bias, **formats, projection=projection, cell=cell)
 
 
 def _projection(node: dict[str, Any], name: str, tensors: Tensors) -> Projection:
@@ -201,14 +226,15 @@ def _projection(node: dict[str, Any], name: str, tensors: Tensors) -> Projection
     return Projection(weight, **_formats(node, _PROJECTION_FORMATS))
 
 
-def _gates(node: dict[str, Any], name: str) -> GateFormats:
+def _gates(node: dict[str, Any], name: str, gates: int) -> GateFormats:
     found = _get(node, "formats", dict).get(name)
     if not isinstance(found, list):
         return _fixed(_get(_get(node, "formats", dict), name, dict))
-    if len(found) != len(GATE_ORDER):
-        raise ModelFileError(f"header field {name!r} has {len(found)} formats: it must have 4")
-    i, f, g, o = (_fixed(entry) for entry in found)
-    return i, f, g, o
+    if len(found) != gates:
+        raise ModelFileError(
+            f"header field {name!r} has {len(found)} formats: it must have {gates}"
+        )
+    return tuple(_fixed(entry) for entry in found)
 
 
 def _head(node: dict[str, Any], tensors: Tensors) -> DenseLayer:
