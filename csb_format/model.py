@@ -14,6 +14,7 @@ from .cells.cell import Cell
 from .cells.lstm import CellArithmetic
 from .csb import Csb
 from .fixed import Fixed, IntArray
+from .inputs.scale import InputScale, check_label_names
 from .pooling import LAST, pooled
 from .shape import DenseShape, LstmShape, ModelShape, check_width
 
@@ -352,11 +353,18 @@ class Model:
     provenance: dict[str, str] = field(default_factory=dict)
     directions: int = 1
     pool: str = LAST
+    input_scale: InputScale | None = None
+    label_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "provenance", dict(self.provenance))
         _ = self.shape  # checks that all fit each other
+        outputs = 0 if self.head is None else self.head.output_size
+        object.__setattr__(self, "label_names", check_label_names(self.label_names, outputs))
+        scale, width = self.input_scale, self.layers[0].input_size
+        if scale is not None and len(scale) != width:
+            raise ValueError(f"a scale of {len(scale)} inputs, and a model of {width}: fit another")
         for key, value in self.provenance.items():
             if not (isinstance(key, str) and isinstance(value, str)):
                 raise ValueError(f"provenance {key!r}: {value!r}: both must be str; convert them")
@@ -422,7 +430,13 @@ class Model:
             and all(a.equals(b) for a, b in zip(self.layers, other.layers, strict=True))
             and (heads[0].equals(heads[1]) if heads[0] and heads[1] else heads == (None, None))
             and self.provenance == other.provenance
+            and self.label_names == other.label_names
+            and _same_scale(self.input_scale, other.input_scale)
         )
+
+
+def _same_scale(one: InputScale | None, other: InputScale | None) -> bool:
+    return one.equals(other) if one and other else one is other
 
 
 def _integers(name: str, array: Any, shape: tuple[int, ...], width: int) -> IntArray:

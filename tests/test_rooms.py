@@ -33,6 +33,7 @@ ORDER: dict[str, list[str]] = {
         "csb",
         "cells",
         "pooling",
+        "inputs",
         "model",
         "files",
     ],

@@ -198,9 +198,7 @@ class Needs:
         if not self.units:
             object.__setattr__(self, "units", self._fewest_units)
         if not self.projectors and self._rounded:
-            fewest = fewest_lanes(
-                self.pes, self.lanes, min(self._rounded), projectors=True
-            )
+            fewest = fewest_lanes(self.pes, self.lanes, min(self._rounded), projectors=True)
             object.__setattr__(self, "projectors", fewest)
 
     @property

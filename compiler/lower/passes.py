@@ -136,9 +136,7 @@ def layer_passes(needs: Needs, design: Design, program: int, index: int, slot: i
     entry = index == 0 or needs.model.directions == 2
     scales = Scales.of(layer)
     placement = Placement(design, layer.hidden_size, shape.hidden)
-    common = Instruction(
-        Op.PASS, slot=slot, slots=placement.slots, last_turn=placement.turns - 1
-    )
+    common = Instruction(Op.PASS, slot=slot, slots=placement.slots, last_turn=placement.turns - 1)
     recurrent = replace(
         common,
         source=regions.states[index],

@@ -1,7 +1,8 @@
 """Model files: a safetensors container of packed matrices, readable without this package.
 
 Tensors: ``layers.N.weight_ih`` and ``layers.N.weight_hh`` are CSB bit streams (uint8),
-``layers.N.bias``, ``head.weight`` and ``head.bias`` are int64. The metadata key
+``layers.N.bias``, ``head.weight`` and ``head.bias`` are int64; ``input.mean`` and
+``input.factor``, float64, are there where the model takes raw features. The metadata key
 ``sparseflow`` holds a JSON header with geometries, formats and provenance, and the
 SHA-256 of the whole file, in which the checksum itself counts as zeros. Equal models give
 equal files with the same release of safetensors; every release reads all of them.
@@ -21,6 +22,7 @@ from ..cells import CELLS, LSTM, cell_named
 from ..csb import Csb
 from ..fixed import Fixed
 from ..geometry import Geometry
+from ..inputs.scale import InputScale
 from ..model import DenseLayer, GateFormats, LstmLayer, Model, Projection
 from ..pooling import LAST
 from . import container, sealed
@@ -87,7 +89,7 @@ def _encode(model: Model) -> bytearray:
 
 
 def _header(model: Model) -> dict[str, Any]:
-    return {
+    always = {
         "kind": _KIND,
         "format_version": FORMAT_VERSION,
         "gate_order": cell_named(model.cell).gate_names,
@@ -95,13 +97,22 @@ def _header(model: Model) -> dict[str, Any]:
         "head": None if model.head is None else _head_header(model.head),
         "provenance": model.provenance,
         "directions": model.directions,
-    } | _younger(model)
+    }
+    return always | _younger(model)
 
 
 def _younger(model: Model) -> dict[str, Any]:
     """Keys that files of before do not have, where they say something else than those mean."""
-    cell = {} if model.cell == LSTM else {"cell": model.cell}
-    return cell | ({} if model.pool == LAST else {"pool": model.pool})
+    younger: dict[str, Any] = {}
+    if model.cell != LSTM:
+        younger["cell"] = model.cell
+    if model.pool != LAST:
+        younger["pool"] = model.pool
+    if model.input_scale is not None:
+        younger["input_scale"] = {"inputs": len(model.input_scale)}
+    if model.label_names:
+        younger["label_names"] = list(model.label_names)
+    return younger
 
 
 def _layer_header(layer: LstmLayer) -> dict[str, Any]:
@@ -152,6 +163,8 @@ def _parts(model: Model) -> dict[str, Csb | npt.NDArray[Any]]:
             parts[f"layers.{n}.weight_hr"] = layer.projection.weight
     if model.head is not None:
         parts |= {"head.weight": model.head.weight, "head.bias": model.head.bias}
+    if (scale := model.input_scale) is not None:
+        parts |= {"input.mean": scale.mean, "input.factor": scale.factor}
     return parts
 
 
@@ -184,7 +197,9 @@ def _model(header: dict[str, Any], tensors: Tensors) -> Model:
         head = None if header.get("head") is None else _head(_get(header, "head", dict), tensors)
         provenance = _get(header, "provenance", dict)
         pool = _get(header, "pool", str) if "pool" in header else LAST
-        return Model(layers, head, provenance, _get(header, "directions", int), pool)
+        names = _get(header, "label_names", list) if "label_names" in header else []
+        directions, scale = _get(header, "directions", int), _scale(header, tensors)
+        return Model(layers, head, provenance, directions, pool, scale, tuple(names))
     except ModelFileError:
         raise
     except (ValueError, OverflowError, MemoryError) as error:
@@ -202,6 +217,14 @@ def _cell(header: dict[str, Any]) -> str:
     if _get(header, "gate_order", str) != order:
         raise ModelFileError(f"gate order {header['gate_order']!r}: must be {order!r}")
     return name
+
+
+def _scale(header: dict[str, Any], tensors: Tensors) -> InputScale | None:
+    if "input_scale" not in header:
+        return None
+    inputs = _get(_get(header, "input_scale", dict), "inputs", int)
+    names = ("input.mean", "input.factor")
+    return InputScale(*(_tensor(tensors, name, "F64", (inputs,)) for name in names))
 
 
 def _layer(node: Any, name: str, tensors: Tensors, cell: str) -> LstmLayer:

@@ -123,7 +123,7 @@ def _check_places(given: DoctorOptions) -> None:
 def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[str]:
     """The network that the file was taken for, and its accuracy, a line each."""
     from ..steps import reading
-    from ..steps.places import read_sequences
+    from ..steps.places import read_scaled
 
     if network is None:
         if given.data or given.pool:
@@ -132,7 +132,10 @@ def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[st
                 f"could be told ({reason}): leave --data and --pool out"
             )
         return [f"no single recurrent module with a head, matrices alone: {reason}"]
-    data = read_sequences(given.data, "the accuracy as read") if given.data else None
+    data = None
+    if given.data:
+        known = reading.noted_inputs(network, given.checkpoint)
+        data, _ = read_scaled(given.data, "the accuracy as read", known, given.checkpoint)
     framewise = data is not None and data.framewise
     pool = reading.pool_of(network, given.pool, given.checkpoint, framewise)
     lines = [reading.described(network, pool)]

@@ -31,10 +31,12 @@ def job(given: JobOptions) -> None:
     from csb_format.files.replace import replace_file
     from engine.reference import IntegerModel
 
-    from ..steps.places import check_features, first, read_sequences
+    from ..steps.places import check_features, first, known_to, read_scaled
 
     _check_places(given)
-    model, data = load_model(given.model), first(read_sequences(given.data), given.utterances)
+    model = load_model(given.model)
+    whole, _ = read_scaled(given.data, other=known_to(model), what=given.model)
+    data = first(whole, given.utterances)
     check_features(model, data, given.data)
     image = _image(given, model)
     frames = IntegerModel(model).quantise(data.sequences)

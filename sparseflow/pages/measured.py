@@ -18,6 +18,7 @@ from pruning.tasks.data.datasets import SequenceData
 
 from . import figures
 from . import how_it_was_made as commands
+from .scores.by_class import by_class
 from .scores.integers import share_right
 
 if TYPE_CHECKING:
@@ -187,12 +188,15 @@ class Run:
             scored["counted_simulated"] = self.data.counted
         found["fixed"] = self.fixed
         if self.data.counted:  # of a share with labels of frames, perhaps none
-            traces = self.result.traces[-1]
-            same = share_right(self.model, [trace.output for trace in traces], self.data)
+            traces = [trace.output for trace in self.result.traces[-1]]
+            same = share_right(self.model, traces, self.data)
             scored["fixed_simulated"] = same
             found["fixed"] = same if self.fixed is None else self.fixed
             if (outputs := self._outputs()) is not None:
                 found["rtl"] = share_right(self.model, outputs, self.data)
+            if self.model.label_names:
+                classes = by_class(self.model, traces, self.data)
+                return {"accuracy": found, "scored": scored, "by_class": classes}
         return {"accuracy": found, "scored": scored}
 
     def _outputs(self) -> list[IntArray] | None:

@@ -23,6 +23,7 @@ from csb_format.files.replace import replace_file
 from csb_format.pooling import FED, LAST, check_pool
 
 from . import plots
+from .scores.by_class import classes_in_words
 from .scores.told import dense_of_increments, in_words, partly
 
 __all__ = ["SCHEMA", "ReportError", "print_table", "read_report", "write_report"]
@@ -69,6 +70,8 @@ reported, with what the ``dense`` network has there.
 ``scored`` (absent in figures of before) says that ``accuracy`` is of ``sequences`` in ``frames``,
 but ``accuracy.rtl`` of the ``simulated`` ones alone, which stand at ``places`` (None for all),
 chosen with ``seed``; there the integer model has ``fixed_simulated``, where that was measured.
+``by_class`` is a list of ``name``, ``right`` and ``of`` for every class of a model that has names,
+of the simulated sequences by the integer model.
 """
 
 
@@ -199,6 +202,8 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     )
     if "scored" in report:
         yield "scored", in_words(report["scored"])
+    if report.get("by_class"):
+        yield "right by class", f"{classes_in_words(report['by_class'])}, of what is simulated"
     if "pool" in report:
         yield "head", f"fed with {FED[check_pool(report['pool'])]}"
     yield "sparsity asked", _share(report["sparsity_requested"])
@@ -336,6 +341,9 @@ def _check_lists(report: dict[str, Any]) -> None:
     for number in range(len(report["simulators"])):
         for name in ("name", *_COUNTS):
             _require(report, ("simulators", number, name))
+    for number in range(len(report.get("by_class", ()))):
+        for name in ("name", "right", "of"):
+            _require(report, ("by_class", number, name))
     for number in range(len(report.get("increments", ()))):
         for name in ("sparsity", "accuracy"):
             _require(report, ("increments", number, name))

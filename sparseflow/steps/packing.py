@@ -24,6 +24,7 @@ from pruning.integers.quantise import build_model
 from pruning.integers.self_check import StageError, self_check
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.data.inputs import Inputs, joined
 from pruning.tasks.networks.sequence import accuracy
 from pruning.tasks.recipes.finetune_integers import finetune_quantised
 
@@ -31,7 +32,15 @@ from ..pages.scores.integers import integer_accuracy
 from ..pages.scores.told import all_of
 from .options import PackOptions
 from .progress import say, stages
-from .reading import as_read, as_read_accuracy, check_width, noted, pool_of
+from .reading import (
+    as_read,
+    as_read_accuracy,
+    check_names,
+    check_width,
+    noted,
+    noted_inputs,
+    pool_of,
+)
 from .wishes import Wish, is_called, parse, spread
 
 __all__ = ["Packed", "Packing", "pack_checkpoint", "pack_imported"]
@@ -135,6 +144,7 @@ def pack_checkpoint(
     how: Packing,
     labelled: bool = False,
     judged: SequenceData | None = None,
+    inputs: Inputs | None = None,
 ) -> Packed:
     """Quantise a pruned checkpoint to the accelerator's integers, and check every stage.
 
@@ -150,6 +160,8 @@ def pack_checkpoint(
     judged : SequenceData, optional
         Labelled; what float network and integers are scored on, by default the calibration data
         if that is labelled.
+    inputs : Inputs, optional
+        What the calibration data says of its frames; the model carries it on.
 
     Raises
     ------
@@ -160,11 +172,16 @@ def pack_checkpoint(
         are not finite.
     UnbalancedError
         Naming matrix, row and bank.
+    ScaleMismatchError
+        If the checkpoint was pruned on data of another scale.
     SelfCheckError
         Naming the first stage beyond the bound.
     """
     network = load_network(path, how.masks, calibration.sequences, shared=not how.qat_epochs)
     about = noted(network.imported, path)
+    of_prune = noted_inputs(network, path)
+    known = joined(inputs or Inputs(), of_prune, calibration.file or "the calibration data", path)
+    check_names(network, known, path, calibration.file)
     pool = pool_of(network, how.pool, path, labelled and calibration.framewise)
     lstm, head, masks = network.lstm(), network.head, network.masks
     network.check_finite(path)
@@ -175,9 +192,8 @@ def pack_checkpoint(
     names = {network.names[f"recurrent.{leaf}"]: leaf for leaf in network.matrices()}
     found = _layout(network.imported, list(names), about, how, path)
     layout = {names[name]: banks for name, banks in found.items()}
-    provenance = {
-        key: json.dumps(value, allow_nan=False) for key, value in about.items() if key != "layout"
-    }
+    own = {key: value for key, value in about.items() if key not in ("layout", "inputs")}
+    provenance = {key: json.dumps(value, allow_nan=False) for key, value in own.items()}
     if options := how.options():
         provenance["pack"] = json.dumps(options, allow_nan=False)
     formats, gained = how.precision.formats(lstm, head, calibration.sequences), None
@@ -190,6 +206,7 @@ def pack_checkpoint(
         lstm, head, formats = tuned.lstm.pruned(), tuned.head, tuned.lstm.formats
         model = tuned.to_model(layout, provenance)
     sample = _sample(calibration, lstm.hidden_size)
+    model = replace(model, input_scale=known.scale, label_names=known.label_names)
     checked = self_check(lstm, head, model, sample, how.bound)
     return Packed(
         model,

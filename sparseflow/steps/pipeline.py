@@ -26,11 +26,12 @@ from pruning.tasks.data.datasets import (
 from pruning.tasks.data.wrong_data import check_classes, check_kind
 
 from ..pages.measured import FIGURES, Run, joined, read_figures
+from ..pages.scores.by_class import classes_in_words
 from ..pages.scores.told import told
 from .hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
 from .hardware import SIMULATED as HARDWARE
 from .options import DemoOptions, SimulateOptions, VerilogOptions
-from .places import check_features, has_labels, read_sequences
+from .places import check_features, has_labels, known_to, read_scaled
 from .progress import say
 from .runs.accuracies import float_accuracies, whole_accuracy
 from .runs.beside import beside, counts, verified
@@ -199,7 +200,8 @@ def simulate(
         raise ValueError(f"utterances {utterances}: must be at least 1, or left out for all")
     require_engine(simulator)
     check_shared(build, SIMULATED)
-    packed, whole = load_model(model), read_sequences(data)
+    packed = load_model(model)
+    whole, _ = read_scaled(data, other=known_to(packed), what=model)
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
     image = compile_array(packed, pes, lanes)
@@ -237,6 +239,8 @@ def simulate(
         _verdict(run)
     for line in told(each[-1]["accuracy"], each[-1]["scored"]):
         say(line)
+    if each[-1].get("by_class"):
+        say(f"right by class: {classes_in_words(each[-1]['by_class'])}")
     return found
 
 

@@ -8,8 +8,11 @@ import numpy as np
 
 from csb_format.model import Model
 from pruning.tasks.data.datasets import DataSetError, SequenceData, load_sequences
+from pruning.tasks.data.inputs import Inputs, inputs_of, scaled_as
 
-__all__ = ["check_features", "first", "has_labels", "read_sequences"]
+from .progress import say
+
+__all__ = ["check_features", "first", "has_labels", "known_to", "read_scaled", "read_sequences"]
 
 
 def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
@@ -41,6 +44,30 @@ def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
     except ValueError as error:
         raise DataSetError(f"{path}: {error}") from error
     return data
+
+
+def read_scaled(
+    path: Path, labels_for: str = "", other: Inputs | None = None, what: object = ""
+) -> tuple[SequenceData, Inputs]:
+    """As :func:`read_sequences`, frames as the network takes them; and what the file says of them.
+
+    Parameters
+    ----------
+    path, labels_for
+        As there.
+    other, what
+        As for :func:`pruning.tasks.data.inputs.scaled_as`; what is done is said.
+    """
+    data, of = read_sequences(path, labels_for), inputs_of(path)
+    data, told = scaled_as(data, of, other, path, what)
+    for line in told:
+        say(line)
+    return data, of
+
+
+def known_to(model: Model) -> Inputs:
+    """What a model knows of its inputs."""
+    return Inputs(model.input_scale, None, model.label_names)
 
 
 def has_labels(path: Path) -> bool:

@@ -17,7 +17,7 @@ from csb_format.scales import DesignError
 
 from ..pages import figures
 from .options import PackOptions, PruneOptions
-from .places import has_labels, read_sequences
+from .places import has_labels, read_scaled
 from .progress import say, show
 
 if TYPE_CHECKING:  # torch is loaded only where it is used
@@ -97,9 +97,13 @@ def prune_checkpoint(
         final_epochs=epochs - share * (increments - 1),
     )
     asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool, budget)
-    labelled = read_sequences(data, "fine-tuning")
-    judged = None if val is None else read_sequences(val, "the score while pruning (--val)")
-    network, pruned = prune_network(checkpoint, masks, labelled, out, asked, recipe, seed, judged)
+    labelled, inputs = read_scaled(data, "fine-tuning")
+    judged = None
+    if val is not None:
+        judged, _ = read_scaled(val, "the score while pruning (--val)", inputs, data)
+    network, pruned = prune_network(
+        checkpoint, masks, labelled, out, asked, recipe, seed, judged, inputs
+    )
     _tell_achieved(network, pruned)
     say(f"wrote {out} (seed {seed})")
     return network.is_lstm
@@ -163,13 +167,15 @@ def pack(
     from .packing import Packing, pack_checkpoint
 
     check_file(out, pruned, calibration, masks, data)
-    frames = read_sequences(calibration, "fine-tuning in integers" if qat_epochs else "")
-    judged = None if data is None else read_sequences(data, "the accuracy (--data)")
+    frames, inputs = read_scaled(calibration, "fine-tuning in integers" if qat_epochs else "")
+    judged = None
+    if data is not None:
+        judged, _ = read_scaled(data, "the accuracy (--data)", inputs, calibration)
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
         bound, pool,
     )  # fmt: skip
-    packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged)
+    packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged, inputs)
     size = figures.bits_per_nonzero(packed.model)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_model(out, packed.model)
@@ -196,6 +202,10 @@ def _tell(packed: Packed, size: float) -> None:
         say(f"accuracy in integers: {before:.2%}, fine-tuned in them {after:.2%}")
     if packed.score:
         say(packed.score)
+    if model.input_scale is not None:
+        say(f"the scale of {len(model.input_scale)} raw features goes with the model")
+    if model.label_names:
+        say(f"classes: {', '.join(model.label_names)}")
     clipped = {n: found for n, found in packed.saturations.items() if found.clipped}
     for name, found in clipped.items():
         count = f"{found.clipped} of {found.seen} ({found.share:.2%})"

@@ -12,7 +12,8 @@ from pruning.files.network import Network
 from pruning.importers import Imported
 from pruning.importers.checkpoint import CheckpointError
 from pruning.tasks.data.datasets import SequenceData
-from pruning.tasks.data.wrong_data import check_classes, check_kind
+from pruning.tasks.data.inputs import Inputs
+from pruning.tasks.data.wrong_data import DataSetError, check_classes, check_kind
 from pruning.tasks.networks.sequence import accuracy
 
 from .wishes import Wish
@@ -23,9 +24,11 @@ __all__ = [
     "as_read",
     "as_read_accuracy",
     "check_judging",
+    "check_names",
     "check_width",
     "described",
     "noted",
+    "noted_inputs",
     "pool_of",
     "unseen",
 ]
@@ -182,6 +185,28 @@ def noted(imported: Imported, path: Path) -> dict[str, Any]:
     if not all(_is_count(count) for count in counts):
         raise CheckpointError(f"{path}: its metadata names {counts} banks: prune again")
     return about
+
+
+def noted_inputs(network: Network, path: Path) -> Inputs | None:
+    """What ``prune`` has noted of the inputs; None where the checkpoint comes from elsewhere."""
+    about = noted(network.imported, path)
+    return Inputs.of_note(about.get("inputs", {}), path) if "sparsity_requested" in about else None
+
+
+def check_names(network: Network, inputs: Inputs, path: Path, data: str) -> None:
+    """Refuse names of classes that are not one for each output of the head.
+
+    Raises
+    ------
+    DataSetError
+        Naming both.
+    """
+    count = 0 if network.head is None else network.head.out_features
+    if inputs.label_names and len(inputs.label_names) != count:
+        raise DataSetError(
+            f"{data} has names of {len(inputs.label_names)} classes, {path} {count} outputs: give "
+            "the data that it was trained on"
+        )
 
 
 def _no_constant(name: str) -> object:

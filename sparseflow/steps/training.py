@@ -16,13 +16,14 @@ from pruning.importers.checkpoint import save_tensors, save_weights
 from pruning.mask.goals import Goal, resolve, whole_of
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.data.inputs import Inputs
 from pruning.tasks.networks.sequence import SequenceClassifier, accuracy
 from pruning.tasks.recipes.finetuning import Pruned, prune_classifier
 from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 
 from ..pages.scores.told import all_of
 from .progress import say, stages
-from .reading import METADATA, as_read, as_read_accuracy, check_judging, pool_of
+from .reading import METADATA, as_read, as_read_accuracy, check_judging, check_names, pool_of
 from .wishes import Wish, is_called, parse, spread
 
 __all__ = ["Asked", "float_accuracy", "prune_network", "train_and_prune"]
@@ -94,15 +95,18 @@ def prune_network(
     recipe: Recipe,
     seed: int,
     judged: SequenceData | None = None,
+    inputs: Inputs | None = None,
 ) -> tuple[Network, Pruned]:
     """Prune and fine-tune a user's classifier, and write it under its own names.
 
     ``judged`` is labelled data that is not trained on: what is scored, told and noted then, and
-    chooses the epoch that is kept.
+    chooses the epoch that is kept. ``inputs``, what the data says of its frames, is noted.
     """
     network = load_network(checkpoint, masks, data.sequences)
     pool = pool_of(network, asked.pool, checkpoint, data.framewise)
     classifier = network.classifier(checkpoint, pool)
+    inputs = inputs or Inputs()
+    check_names(network, inputs, checkpoint, data.file)
     read = as_read(network, pool, checkpoint, data)
     goals = asked.goals(network)
     for matrix in resolve(classifier, goals)[0].values():
@@ -126,6 +130,8 @@ def prune_network(
         layout = {network.names[name]: _noted(goal) for name, goal in goals.items()}
         about |= {"options": about.get("options", {}) | options, "layout": layout}
     about["pool"] = pool
+    if known := inputs.noted():
+        about["inputs"] = known
     state = pruned.classifier.state_dict()
     _save(
         out,

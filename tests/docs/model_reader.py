@@ -162,7 +162,19 @@ class Network:
         )
         self.directions = header["directions"]
         self.layers = [Layer(n, f"layers.{i}", tensors) for i, n in enumerate(header["layers"])]
+        self.scale = None
+        if "input_scale" in header:
+            self.scale = (tensors["input.mean"], tensors["input.factor"])
+        self.names = header.get("label_names", [])
+        self.input = header["layers"][0]["formats"]["input"]
         self.head = (tensors["head.weight"], tensors["head.bias"]) if header["head"] else None
+
+    def frames(self, raw: Any) -> Ints:
+        """Frames of raw features."""
+        assert self.scale is not None
+        scaled = ((np.float64(raw) - self.scale[0]) * self.scale[1]).astype(np.float32)
+        v = np.float64(scaled) * 2.0 ** self.input["frac"] + 0.5
+        return clip(np.floor(v).astype(np.int64), self.input["width"])
 
     def run(self, frames: Ints) -> tuple[Ints, Ints, Ints]:
         """Hidden state, cell state and output of the last layer, directions side by side."""

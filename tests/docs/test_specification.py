@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from csb_format import Model, save_model
+from csb_format import InputScale, Model, save_model
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.cells.piecewise import Piecewise
 from csb_format.random_models import random_frames, random_model, random_network
@@ -63,6 +64,20 @@ def test_a_reader_from_the_page_equals_the_integer_model(model: Model, tmp_path:
     assert len(np.unique(hidden)) > 4
     if model.head is not None:
         assert np.array_equal(reader.logits(output), model.head.logits(output))
+
+
+def test_a_reader_from_the_page_scales_raw_features_as_we_do(tmp_path: Path) -> None:
+    random, plain = RNG(8), one(3, 8, 8, 3)
+    inputs = plain.layers[0].input_size
+    scale = InputScale(random.normal(0, 50, inputs), random.lognormal(-4, 2, inputs))
+    model = replace(plain, input_scale=scale, label_names=("one", "zw\u00f6lf", "3"))
+    save_model(tmp_path / "model.safetensors", model)
+    reader = READER["Network"](tmp_path / "model.safetensors")
+    assert reader.names == list(model.label_names)
+    raw = random.normal(0, 60, (200, inputs))
+    found = reader.frames(raw)
+    assert np.array_equal(found, plain.layers[0].input.quantise(scale.apply(raw)))
+    assert len(np.unique(found)) > 50
 
 
 @pytest.mark.parametrize("act", range(6, 19))

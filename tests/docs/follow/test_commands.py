@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import sparseflow as sf
-from csb_format import save_model
+from csb_format import InputScale, save_model
 from csb_format.random_models import random_model, random_network
 from pruning.integers.quantise import quantise
 from pruning.tasks.data.datasets import SequenceData, save_sequences
@@ -148,7 +148,9 @@ def test_a_model_file_holds_what_its_page_lists(tmp_path: Path) -> None:
     first = {name: re.findall(r"^\| ([^|]*) \|", text, re.M) for name, text in parts.items()}
     rows = {name: set(re.findall(r"`([^`]+)`", " ".join(c))) for name, c in first.items()}
     drawn = random_network(np.random.default_rng(1), 8, 8, 2, (1, 1, 1), projection=4, head=3)
-    save_model(tmp_path / "model", replace(drawn, pool="mean"))
+    scale = InputScale(np.zeros(8), np.ones(8))
+    named = replace(drawn, pool="mean", input_scale=scale, label_names=("a", "b", "c"))
+    save_model(tmp_path / "model", named)
     with safetensors.safe_open(tmp_path / "model", "numpy") as file:
         names, header = set(file.keys()), json.loads(file.metadata()["sparseflow"])
     assert {name.replace("layers.0", "layers.N") for name in names} == rows["tensors"]
