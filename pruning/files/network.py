@@ -82,7 +82,7 @@ class Classifier(nn.Module):
             outputs: Tensor = self.recurrent(frames)[0]
             return outputs
         packed = nn.utils.rnn.pack_padded_sequence(
-            frames, lengths, batch_first=True, enforce_sorted=False
+            frames, lengths.cpu(), batch_first=True, enforce_sorted=False
         )
         return nn.utils.rnn.pad_packed_sequence(self.recurrent(packed)[0], batch_first=True)[0]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..steps.options import PackOptions, PoolName, PruneOptions, VerilogOptions
+from ..steps.tuning.controls import Controls
 from .derived import derived
 from .hints import hint
 
@@ -36,7 +37,8 @@ def prune(given: PruneOptions) -> None:
     `nn.Linear` on its output at the last frame. It may be pruned by another tool already, or
     be an ONNX model. **Out:** a checkpoint under the same names, its masks included. Sparsity
     grows in increments with fine-tuning between them; what is achieved is printed, as whole
-    weights per bank may not meet the request exactly.
+    weights per bank may not meet the request exactly. `--log` and `--tensorboard` write every
+    step down as it is taken.
 
     **Next:** `sparseflow pack OUT --calibration DATA --out model.safetensors`
     """
@@ -56,6 +58,7 @@ def prune(given: PruneOptions) -> None:
         budget=given.budget.value,
         pool=_fed(given.pool),
         val=given.val,
+        controls=Controls(**{name: getattr(given, name) for name in Controls.__annotations__}),
     )
     if is_lstm:
         judged = () if given.val is None else ("--data", given.val)

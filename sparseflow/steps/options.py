@@ -15,6 +15,8 @@ from boards.tools.limits import TIMEOUT
 from compiler.array.design import Array
 from csb_format.precision import Balance, Precision
 
+from .tuning.controls import Controls, OptimizerName, ScheduleName
+
 __all__ = [
     "BoardsOptions",
     "BudgetName",
@@ -193,6 +195,32 @@ class PruneOptions:
             "increment; the best epoch of the last one is kept."
         ),
     ] = None
+    lr: Annotated[float, Said("Highest learning rate.", least=1e-9, most=100)] = Controls.lr
+    batch: Annotated[int, Said("Sequences a step.", least=1)] = Controls.batch
+    optimizer: Annotated[OptimizerName, Said("Who takes the steps.")] = OptimizerName.adamw
+    schedule: Annotated[
+        ScheduleName,
+        Said("Of the learning rate in each increment: up and down, down, or none."),
+    ] = ScheduleName.onecycle
+    weight_decay: Annotated[float, Said("Of the optimizer.", least=0)] = Controls.weight_decay
+    noise: Annotated[
+        float,
+        Said("Standard deviation of noise on the frames of a step, in their own units.", least=0),
+    ] = Controls.noise
+    device: Annotated[str, Said("Where it trains, as PyTorch names it: cpu, cuda, mps.")] = (
+        Controls.device
+    )
+    patience: Annotated[
+        int | None,
+        Said(
+            "Ends the last increment after so many epochs without a better score; needs --val.",
+            least=1,
+        ),
+    ] = None
+    log: Annotated[
+        Path | None, Said("Where every step goes as a line of JSON (.jsonl); written anew.")
+    ] = None
+    tensorboard: Annotated[Path | None, Said("Folder for TensorBoard.")] = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ..pages import figures
 from .options import PackOptions, PruneOptions
 from .places import has_labels, read_scaled
 from .progress import say, show
+from .tuning.controls import Controls
 
 if TYPE_CHECKING:  # torch is loaded only where it is used
     from pruning.files.network import Network
@@ -46,6 +47,7 @@ def prune_checkpoint(
     pool: str | None = None,
     budget: str = PruneOptions.budget,
     val: Path | None = None,
+    controls: Controls | None = None,
 ) -> bool:
     """Prune all matrices of a recurrent classifier in increments, fine-tuning after each.
 
@@ -75,6 +77,8 @@ def prune_checkpoint(
     val : Path, optional
         Labelled ``.npz`` that is not trained on: the score of the dense network and after every
         increment is told and noted, and of the last increment the epoch with the best is kept.
+    controls : Controls, optional
+        Learning rate, batch, optimizer, schedule, device, early stop; where steps are noted.
 
     Returns
     -------
@@ -87,7 +91,14 @@ def prune_checkpoint(
 
     if epochs < 1:
         raise ValueError(f"epochs {epochs}: must be at least 1, pruned weights need fine-tuning")
+    chosen = controls or Controls()
+    if chosen.patience is not None and val is None:
+        raise ValueError(
+            f"patience {chosen.patience} waits for a better score: give --val, labelled sequences "
+            "that are not trained on"
+        )
     check_file(out, checkpoint, data, masks, val)
+    chosen.check(checkpoint, data, masks, val, out)
     increments = min(4, epochs)
     share = max(1, epochs // (increments + 3))
     recipe = Recipe(
@@ -95,6 +106,7 @@ def prune_checkpoint(
         increments=increments,
         step_epochs=share,
         final_epochs=epochs - share * (increments - 1),
+        tuning=chosen.training(),
     )
     asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool, budget)
     labelled, inputs = read_scaled(data, "fine-tuning")
@@ -102,10 +114,13 @@ def prune_checkpoint(
     if val is not None:
         judged, _ = read_scaled(val, "the score while pruning (--val)", inputs, data)
     network, pruned = prune_network(
-        checkpoint, masks, labelled, out, asked, recipe, seed, judged, inputs
+        checkpoint, masks, labelled, out, asked, recipe, seed, judged, inputs, chosen
     )
     _tell_achieved(network, pruned)
     say(f"wrote {out} (seed {seed})")
+    for place in (chosen.log, chosen.tensorboard):
+        if place is not None:
+            say(f"wrote {place}")
     return network.is_lstm
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 from ..pages.scores.told import all_of
 from .progress import say, stages
 from .reading import METADATA, as_read, as_read_accuracy, check_judging, check_names, pool_of
+from .tuning.controls import Controls
 from .wishes import Wish, is_called, parse, spread
 
 __all__ = ["Asked", "float_accuracy", "prune_network", "train_and_prune"]
@@ -96,6 +97,7 @@ def prune_network(
     seed: int,
     judged: SequenceData | None = None,
     inputs: Inputs | None = None,
+    controls: Controls | None = None,
 ) -> tuple[Network, Pruned]:
     """Prune and fine-tune a user's classifier, and write it under its own names.
 
@@ -117,18 +119,29 @@ def prune_network(
         say(line)
     _tell(network, network.restore())
     judge = None if judged is None else _Judge(classifier, judged)
-    with stages() as progress:
+    chosen = controls or Controls()
+    with chosen.noting() as note, stages() as progress:
         fixed = asked.fixed(network)
+        if note is not None:
+            note("began", _settings(recipe, asked, seed, checkpoint, data))
         pruned = prune_classifier(
             classifier, goals, data, recipe, seed, progress, fixed,
             None if judge is None else judge.score, None if judge is None else judge.watch,
+            note, chosen.patience,
         )  # fmt: skip
+        if note is not None:
+            note("ended", {"epoch": pruned.epoch or pruned.epochs, "epochs": pruned.epochs})
     about: dict[str, Any] = _about(recipe, asked.sparsity, asked.banks, seed, [])
+    if pruned.epochs < recipe.final_epochs:
+        ended = f"after epoch {pruned.epochs} of {recipe.final_epochs} of the last increment"
+        say(f"  ended {ended}: nothing better for {chosen.patience}")
     if judge is not None:
         about |= judge.noted(pruned)
     if options := asked.options():
         layout = {network.names[name]: _noted(goal) for name, goal in goals.items()}
         about |= {"options": about.get("options", {}) | options, "layout": layout}
+    if training := chosen.options():
+        about["options"] = about.get("options", {}) | training
     about["pool"] = pool
     if known := inputs.noted():
         about["inputs"] = known
@@ -166,6 +179,17 @@ class _Judge:
         of = {"sequences": len(self.data), "dense": self.dense}
         of |= {"counted": self.data.counted} if self.data.framewise else {}
         return {"increments": increments, "increments_of": of, "options": {"val": "val.npz"}}
+
+
+def _settings(
+    recipe: Recipe, asked: Asked, seed: int, checkpoint: Path, data: SequenceData
+) -> dict[str, Any]:
+    """What a log begins with: enough to do it again."""
+    settings = {"checkpoint": checkpoint.name, "sequences": len(data), "seed": seed}
+    settings |= {"banks": asked.banks, "sparsity": asked.sparsity, "budget": asked.budget}
+    epochs = ("increments", "step_epochs", "final_epochs")
+    settings |= {name: getattr(recipe, name) for name in epochs}
+    return settings | {"training": asdict(recipe.tuning)} | {"asked": asked.options()}
 
 
 def _noted(goal: Goal) -> dict[str, int]:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim import Optimizer
+
+from csb_format.arguments import number, one_of, whole
 
 from ..data.datasets import SequenceData
 from ..data.wrong_data import IGNORED
+from ..training.controls import OPTIMIZERS, SCHEDULES, device_of, optimizer_of, schedule_of
 from ..training.numbers import reproducible
+from ..training.record import Step
 
 __all__ = [
     "Progress",
@@ -25,6 +28,8 @@ __all__ = [
 
 #: Sequences whose frames are scored at a time.
 TOGETHER = 64
+
+LEAST_RATE = 1e-12  # a rate of 0 trains nothing
 
 Progress = Callable[[int, int, float], None]
 
@@ -77,9 +82,9 @@ class Training:
     Parameters
     ----------
     learning_rate : float
-        Peak of a one-cycle schedule of AdamW.
+        Its peak, above 0.
     weight_decay : float
-        Of AdamW.
+        Of the optimizer.
     batch : int
         Sequences per step.
     noise : float
@@ -91,6 +96,17 @@ class Training:
     threads : int
         Threads of torch during training. One is fastest for layers this small, and leaves
         nothing to an order of summation.
+    optimizer : {"adamw", "adam", "sgd", "rmsprop"}
+    schedule : {"onecycle", "cosine", "constant"}
+        Of the learning rate, over all steps of a training.
+    device : str
+        As torch names it. Shuffling and noise are drawn on the CPU, so that a seed means the same
+        everywhere; sums differ in their last bits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a number out of range, another optimizer or schedule, or a device that is not there.
     """
 
     learning_rate: float = 5e-3
@@ -100,6 +116,21 @@ class Training:
     smoothing: float = 0.1
     clip: float = 1.0
     threads: int = 1
+    optimizer: str = "adamw"
+    schedule: str = "onecycle"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        number("learning_rate", self.learning_rate, LEAST_RATE)
+        number("clip", self.clip, LEAST_RATE)
+        for name in ("weight_decay", "noise"):
+            number(name, getattr(self, name), 0.0)
+        number("smoothing", self.smoothing, 0.0, 1.0)
+        whole("batch", self.batch, 1)
+        whole("threads", self.threads, 1)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("schedule", self.schedule, SCHEDULES)
+        device_of(self.device)
 
 
 def train(
@@ -111,6 +142,8 @@ def train(
     on_optimizer: Callable[[Optimizer], None] | None = None,
     settings: Training | None = None,
     parameters: Sequence[nn.Parameter] | None = None,
+    on_step: Callable[[Step], None] | None = None,
+    enough: Callable[[], bool] | None = None,
 ) -> float:
     """Train in place with cross entropy.
 
@@ -132,18 +165,31 @@ def train(
     parameters : sequence of nn.Parameter, optional
         What to train, by default all. Their order is that in which squares are added to the
         norm of the gradient: another one changes the last bit.
+    on_step : callable, optional
+        Called after every step of the optimizer.
+    enough : callable, optional
+        Asked after every epoch, when ``progress`` has been told: true ends the training.
 
     Returns
     -------
     float
         Mean loss of the last epoch.
+
+    Notes
+    -----
+    The model is trained on the device of the settings, and comes back to where it was.
     """
     if epochs < 1:
         raise ValueError(f"{epochs} epochs: must be at least 1")
     chosen = settings or Training()
+    home, device = _place_of(model), device_of(chosen.device)
     with reproducible(chosen.threads):
-        run = _Run(model, data, epochs, seed, chosen, on_optimizer, parameters)
-        return run.run(progress)
+        try:
+            model.to(device)
+            run = _Run(model, data, epochs, seed, chosen, on_optimizer, parameters, on_step)
+            return run.run(progress, enough)
+        finally:
+            model.to(home)
 
 
 class _Run:
@@ -156,8 +202,10 @@ class _Run:
         settings: Training,
         on_optimizer: Callable[[Optimizer], None] | None,
         parameters: Sequence[nn.Parameter] | None,
+        on_step: Callable[[Step], None] | None = None,
     ) -> None:
         self.model, self.epochs, self.settings = model, epochs, settings
+        self.device, self.on_step = torch.device(settings.device), on_step
         self.frames, self.lengths = _padded(data)
         self.labels = _labels(data)
         self.random = torch.Generator().manual_seed(seed)
@@ -167,23 +215,28 @@ class _Run:
             label_smoothing=settings.smoothing, ignore_index=IGNORED, reduction="sum"
         )
         self.parameters = list(model.parameters() if parameters is None else parameters)
-        self.optimizer = AdamW(
-            self.parameters, settings.learning_rate, weight_decay=settings.weight_decay
+        rate = settings.learning_rate
+        self.optimizer = optimizer_of(
+            settings.optimizer, self.parameters, rate, settings.weight_decay
         )
         if on_optimizer is not None:
             on_optimizer(self.optimizer)
         steps = epochs * -(-len(data) // settings.batch)
-        self.schedule = OneCycleLR(self.optimizer, settings.learning_rate, steps)
+        self.schedule = schedule_of(settings.schedule, self.optimizer, rate, steps)
+        self.epoch = self.steps = 0
 
-    def run(self, progress: Progress | None) -> float:
+    def run(self, progress: Progress | None, enough: Callable[[], bool] | None) -> float:
         self.model.train()
         mean = 0.0
         for epoch in range(1, self.epochs + 1):
+            self.epoch = epoch
             order = torch.randperm(len(self.labels), generator=self.random)
             parts = torch.split(order, self.settings.batch)
             mean = sum([self.step(part) * len(part) for part in parts], 0.0) / len(order)
             if progress is not None:
                 progress(epoch, self.epochs, mean)
+            if enough is not None and enough():
+                break
         self.model.eval()
         return mean
 
@@ -192,12 +245,20 @@ class _Run:
         frames = self.frames[part, : int(lengths.max())]
         frames = frames + self.settings.noise * torch.randn(frames.shape, generator=self.random)
         self.optimizer.zero_grad()
-        loss = self.judged(self.model(frames, lengths), self.labels[part])
+        logits = self.model(frames.to(self.device), lengths.to(self.device))
+        loss = self.judged(logits, self.labels[part].to(self.device))
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
         self.optimizer.step()
+        self._tell(float(loss.detach()), norm)
         self.schedule.step()
         return float(loss.detach())
+
+    def _tell(self, loss: float, norm: Tensor) -> None:
+        self.steps += 1
+        if self.on_step is not None:
+            rate = float(self.optimizer.param_groups[0]["lr"])
+            self.on_step(Step(self.epoch, self.steps, loss, rate, float(norm)))
 
     def judged(self, logits: Tensor, labels: Tensor) -> Tensor:
         _check_answers(logits, self.framewise)
@@ -226,10 +287,7 @@ def accuracy(model: nn.Module, data: SequenceData) -> float:
     model.eval()
     if data.framewise:
         return _frames_right(model, data) / data.counted
-    frames, lengths = _padded(data)
-    with torch.no_grad(), reproducible():
-        logits = model(frames, lengths)
-    _check_answers(logits, data.framewise)
+    logits = _logits(model, data)
     best = logits.argmax(dim=1)
     return float((best == torch.from_numpy(data.labels)).double().mean())
 
@@ -239,14 +297,24 @@ def _frames_right(model: nn.Module, data: SequenceData) -> int:
     right = 0
     for first in range(0, len(data), TOGETHER):
         part = data.chosen(range(first, min(first + TOGETHER, len(data))))
-        frames, lengths = _padded(part)
-        with torch.no_grad(), reproducible():
-            logits = model(frames, lengths)
-        _check_answers(logits, data.framewise)
-        best = logits.argmax(dim=-1)
+        best = _logits(model, part).argmax(dim=-1)
         # of frames that do not count, padding too, no class is the label
         right += int((best == _labels(part)).sum())
     return right
+
+
+def _logits(model: nn.Module, data: SequenceData) -> Tensor:
+    """What a model says, on the CPU; it runs where it is."""
+    device = _place_of(model)
+    frames, lengths = (tensor.to(device) for tensor in _padded(data))
+    with torch.no_grad(), reproducible():
+        logits: Tensor = model(frames, lengths).cpu()
+    _check_answers(logits, data.framewise)
+    return logits
+
+
+def _place_of(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def _check_answers(logits: Tensor, framewise: bool) -> None:
