@@ -28,7 +28,7 @@ from .derived import derived
 from .doctor_command import doctor
 from .hints import hint
 from .ip_command import ip
-from .job_command import job
+from .job_command import c_header, job
 from .load_command import load
 from .prepare_commands import pack, prune
 from .regress_command import regress
@@ -253,6 +253,7 @@ app.command()(fit)
 app.command()(build)
 app.command()(load)
 app.command()(job)
+app.command("c-header")(c_header)
 app.command()(synth)
 app.command()(timing)
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..steps.options import JobOptions
+from ..steps.options import CHeaderOptions, JobOptions
 from .derived import derived
 
 if TYPE_CHECKING:
     from compiler.lower.image import Image
     from csb_format import Model
 
-__all__ = ["job"]
+__all__ = ["c_header", "job"]
 
 
 @derived(JobOptions)
@@ -49,6 +49,31 @@ def job(given: JobOptions) -> None:
     typer.echo(f"{given.out}: {packets} sequences at {made.baud} baud, {out} words to come back")
 
 
+@derived(CHeaderOptions)
+def c_header(given: CHeaderOptions) -> None:
+    """Write a model as a C header, for a processor that drives a board.
+
+    **In:** a packed model, and the folder of a build that it fits. **Out:** a header with what is
+    loaded, the scale of raw features, their places in a frame and the names of classes;
+    `boards/c/sparseflow_input.c` makes packets of raw features with it, bit for bit as Python does.
+
+    **Next:** include it beside `boards/c/sparseflow.h` ([docs/link.md](link.md))
+    """
+    from boards.host.c_model import model_header
+    from csb_format import load_model
+    from csb_format.files.replace import replace_file
+
+    from ..steps.checks import check_written
+
+    check_written("--out", given.out, given.model)
+    model = load_model(given.model)
+    image = _image(given, model)
+    replace_file(given.out, model_header(image, given.name).encode())
+    scale = "no scale" if model.input_scale is None else "their scale"
+    named = ", ".join(model.label_names) or "no names of classes"
+    typer.echo(f"{given.out}: {model.layers[0].input_size} features, {scale}; {named}")
+
+
 def _check_places(given: JobOptions) -> None:
     """Refuse what cannot be written before any work."""
     from csb_format.files.ownership import PlaceError
@@ -62,7 +87,7 @@ def _check_places(given: JobOptions) -> None:
             raise PlaceError(f"--out and --words are both {given.out}: name two files")
 
 
-def _image(given: JobOptions, model: Model) -> Image:
+def _image(given: JobOptions | CHeaderOptions, model: Model) -> Image:
     """The model as the bitstream takes it."""
     from compiler.abi.design_file import read_design
     from compiler.lower.compile import compile_model

@@ -21,6 +21,7 @@ __all__ = [
     "BoardsOptions",
     "BudgetName",
     "BuildOptions",
+    "CHeaderOptions",
     "DemoOptions",
     "DoctorOptions",
     "EngineName",
@@ -548,6 +549,16 @@ class JobOptions:
         int | None, Said("Run only the first so many; all by default.", least=1)
     ] = None
     baud: Annotated[int | None, Said("Of the line, instead of the board's.", least=1)] = None
+
+
+@dataclass(frozen=True)
+class CHeaderOptions:
+    """Of ``sparseflow c-header``."""
+
+    model: ModelFile
+    folder: Annotated[Path, Said("Folder of a `build`, or its design.json.", argument=True)]
+    out: Annotated[Path, Said("Where the header goes (.h).")]
+    name: Annotated[str, Said("What its identifiers begin with.")] = "sparseflow_model"
 
 
 @dataclass(frozen=True)
