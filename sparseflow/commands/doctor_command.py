@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from csb_format.precision import Balance
 from ..steps.options import DoctorOptions
 from .derived import derived
 from .hints import hint
+from .prepare_commands import cut_of
 
 if TYPE_CHECKING:
     from pruning.doctor.diagnose import Diagnosis, MatrixFigures
@@ -48,7 +50,9 @@ def doctor(given: DoctorOptions) -> None:
         return
     if given.sparsity is not None:
         raise typer.BadParameter("--sparsity is that of --plan: give both, or neither")
-    model = import_model(given.checkpoint, given.masks, matrices=bool(given.matrix))
+    model = import_model(
+        given.checkpoint, given.masks, matrices=bool(given.matrix), cut=cut_of(given)
+    )
     network, reason = _network(model)
     read = _read(given, network, reason)
     found = diagnose(
@@ -90,7 +94,7 @@ def _plan(given: DoctorOptions) -> None:
     unused |= {"--matrix": given.matrix, "--data": given.data, "--pool": given.pool}
     if told := [name for name, value in unused.items() if value]:
         raise typer.BadParameter(f"--plan makes a table and --json alone: leave {told[0]} out")
-    network = load_recurrent(given.checkpoint, given.masks)
+    network = load_recurrent(given.checkpoint, given.masks, cut_of(given))
     network.check_finite(given.checkpoint)
     network.restore()
     sparsity = Balance.sparsity if given.sparsity is None else given.sparsity
@@ -104,7 +108,8 @@ def _plan(given: DoctorOptions) -> None:
         own = f"sf.prune(lstm, banks={found.banks}, sparsity={sparsity:g})"
         typer.echo(f"next: {own} in your own loop, as docs/pruning.md shows", err=True)
         return
-    file = (given.checkpoint, *(("--masks", given.masks) if given.masks else ()))
+    cut = shlex.split(network.imported.cut.words())
+    file = (given.checkpoint, *(("--masks", given.masks) if given.masks else ()), *cut)
     words = ("--banks", found.banks, "--sparsity", f"{sparsity:g}", "--out", "pruned.safetensors")
     hint("prune", *file, "--data", "DATA", *words)
 
@@ -158,7 +163,8 @@ def _next(
     banks = min(each.suggested for each in counted)
     dense = all(each.dense for each in counted)
     balanced = not dense and all(_is_balanced(model, each.name, banks) for each in counted)
-    file: tuple[object, ...] = (plain or checkpoint,)
+    cut = () if plain else shlex.split(model.cut.words())
+    file: tuple[object, ...] = (plain or checkpoint, *cut)
     if masks is not None and plain is None:
         file += ("--masks", masks)
     if not model.state_dict:

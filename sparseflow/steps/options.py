@@ -145,6 +145,18 @@ HeadFed = Annotated[
         name="--pool",
     ),
 ]
+LstmName = Annotated[
+    str | None,
+    Said(
+        "Of a larger network's state dict, the recurrent module for the array by its name: "
+        "encoder.lstm; cells for cells.0, cells.1, ...; docs/partial.md has more."
+    ),
+]
+HeadName = Annotated[str | None, Said("Of a larger network, the linear layer on its output.")]
+Ignored = Annotated[
+    list[str] | None,
+    Said("Modules or patterns of tensors to leave out ('norm*', '*'), which is told; repeat it."),
+]
 Cocotb = Annotated[
     int, Said("First sequences that cocotb runs too, on Verilator; 0 for none.", least=0)
 ]
@@ -222,6 +234,9 @@ class PruneOptions:
         Path | None, Said("Where every step goes as a line of JSON (.jsonl); written anew.")
     ] = None
     tensorboard: Annotated[Path | None, Said("Folder for TensorBoard.")] = None
+    lstm: LstmName = None
+    head: HeadName = None
+    ignore: Ignored = None
 
 
 @dataclass(frozen=True)
@@ -279,6 +294,9 @@ class PackOptions:
             "Default: --calibration, if it has labels."
         ),
     ] = None
+    lstm: LstmName = None
+    head: HeadName = None
+    ignore: Ignored = None
 
 
 @dataclass(frozen=True)
@@ -411,6 +429,9 @@ class DoctorOptions:
     plain: Annotated[
         Path | None, Said("Where weights and masks go in one plain file (.safetensors).")
     ] = None
+    lstm: LstmName = None
+    head: HeadName = None
+    ignore: Ignored = None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from csb_format.geometry import Geometry
 from csb_format.pooling import LAST
 from pruning.files.layouts import balanced_over, layout_of
 from pruning.files.network import Network, load_network
-from pruning.importers import Imported, import_model
+from pruning.importers import Cut, Imported, import_model
 from pruning.importers.checkpoint import CheckpointError
+from pruning.importers.cut import METADATA as CUT
 from pruning.importers.imported import is_float, no_floats
 from pruning.integers.calibrate import Saturation, count_saturations
 from pruning.integers.packing import pack_matrices
@@ -39,6 +40,7 @@ from .reading import (
     check_width,
     noted,
     noted_inputs,
+    of_part,
     pool_of,
 )
 from .wishes import Wish, is_called, parse, spread
@@ -75,6 +77,8 @@ class Packing:
         Largest relative error that the self-check passes.
     pool : {"last", "hn", "mean", "every"}, optional
         How the head is fed; by default what the checkpoint says, else ``"last"``.
+    cut : Cut, optional
+        What of a larger network's state dict is taken; by default what the file notes.
     """
 
     masks: Path | None = None
@@ -88,6 +92,7 @@ class Packing:
     seed: int = PackOptions.seed
     bound: float | None = None
     pool: str | None = None
+    cut: Cut | None = None
 
     @property
     def precision(self) -> Precision:
@@ -102,6 +107,7 @@ class Packing:
             "qat-epochs": self.qat_epochs,
             "seed": self.seed if self.qat_epochs else None,
             "pool": self.pool,
+            **(self.cut.options() if self.cut else {}),
         }
         return {name: value for name, value in given.items() if value not in (None, False, 0)}
 
@@ -177,7 +183,8 @@ def pack_checkpoint(
     SelfCheckError
         Naming the first stage beyond the bound.
     """
-    network = load_network(path, how.masks, calibration.sequences, shared=not how.qat_epochs)
+    shared = not how.qat_epochs
+    network = load_network(path, how.masks, calibration.sequences, shared=shared, cut=how.cut)
     about = noted(network.imported, path)
     of_prune = noted_inputs(network, path)
     known = joined(inputs or Inputs(), of_prune, calibration.file or "the calibration data", path)
@@ -196,6 +203,8 @@ def pack_checkpoint(
     provenance = {key: json.dumps(value, allow_nan=False) for key, value in own.items()}
     if options := how.options():
         provenance["pack"] = json.dumps(options, allow_nan=False)
+    if network.imported.cut:
+        provenance[CUT] = network.imported.cut.text()
     formats, gained = how.precision.formats(lstm, head, calibration.sequences), None
     # Before any time is spent: what is not balanced ends here.
     model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance, pool=pool)
@@ -216,7 +225,7 @@ def pack_checkpoint(
         formats.lowered,
         gained,
         () if how.qat_epochs else tuple(read),
-        "" if judged is None or real is None else _score(real, model, judged),
+        "" if judged is None or real is None else _score(real, model, judged) + of_part(network),
     )
 
 

@@ -209,7 +209,7 @@ def simulate(
     if labelled and packed.head is not None:
         check_kind(whole.framewise, packed.pool, model, whole.file)
         check_classes(whole.labels, packed.head.output_size, model, whole.file)
-    floats = float_accuracies(dense, pruned, whole, data if labelled else None, packed.pool)
+    floats = float_accuracies(dense, pruned, whole, data if labelled else None, packed)
     frames = IntegerModel(packed).quantise(share.data.sequences)
     asked = counts(image, frames, icarus, cocotb) if simulator == FREE else {}
     for engine in asked:

@@ -23,6 +23,7 @@ from .tuning.controls import Controls
 
 if TYPE_CHECKING:  # torch is loaded only where it is used
     from pruning.files.network import Network
+    from pruning.importers import Cut
     from pruning.tasks.recipes.finetuning import Pruned
 
     from .packing import Packed
@@ -48,6 +49,7 @@ def prune_checkpoint(
     budget: str = PruneOptions.budget,
     val: Path | None = None,
     controls: Controls | None = None,
+    cut: Cut | None = None,
 ) -> bool:
     """Prune all matrices of a recurrent classifier in increments, fine-tuning after each.
 
@@ -79,6 +81,9 @@ def prune_checkpoint(
         increment is told and noted, and of the last increment the epoch with the best is kept.
     controls : Controls, optional
         Learning rate, batch, optimizer, schedule, device, early stop; where steps are noted.
+    cut : Cut, optional
+        What of a larger network's state dict is taken: then ``data`` is what its recurrent module
+        takes. The rest is kept in ``out`` as it was, and the cut is noted there.
 
     Returns
     -------
@@ -108,7 +113,7 @@ def prune_checkpoint(
         final_epochs=epochs - share * (increments - 1),
         tuning=chosen.training(),
     )
-    asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool, budget)
+    asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool, budget, cut)
     labelled, inputs = read_scaled(data, "fine-tuning")
     judged = None
     if val is not None:
@@ -157,6 +162,7 @@ def pack(
     bound: float | None = None,
     pool: str | None = None,
     data: Path | None = None,
+    cut: Cut | None = None,
 ) -> Model:
     """Quantise a pruned checkpoint, check every stage, pack it in CSB, write the model file.
 
@@ -178,6 +184,8 @@ def pack(
     data : Path, optional
         Labelled ``.npz`` that the float network and the integers are scored on; by default the
         calibration, where that has labels.
+    cut : Cut, optional
+        What of a larger network's state dict is taken; by default what ``prune`` has noted.
     """
     from .packing import Packing, pack_checkpoint
 
@@ -188,7 +196,7 @@ def pack(
         judged, _ = read_scaled(data, "the accuracy (--data)", inputs, calibration)
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
-        bound, pool,
+        bound, pool, cut,
     )  # fmt: skip
     packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged, inputs)
     size = figures.bits_per_nonzero(packed.model)

@@ -29,6 +29,7 @@ __all__ = [
     "described",
     "noted",
     "noted_inputs",
+    "of_part",
     "pool_of",
     "unseen",
 ]
@@ -124,7 +125,13 @@ def unseen(network: Network) -> bool:
 
 def accuracy_as_read(network: Network, pool: str, path: Path, data: SequenceData) -> str:
     """As :func:`as_read_accuracy`, on one line."""
-    return f"as read: {as_read_accuracy(network, pool, path, data):.1%} on {data.scored}"
+    score = as_read_accuracy(network, pool, path, data)
+    return f"as read: {score:.1%} on {data.scored}{of_part(network)}"
+
+
+def of_part(network: Network) -> str:
+    """What follows a score where the network is part of a larger one."""
+    return ", of the part that is cut out alone" if network.imported.cut else ""
 
 
 def as_read_accuracy(network: Network, pool: str, path: Path, data: SequenceData) -> float:
@@ -162,7 +169,11 @@ def check_width(network: Network, data: SequenceData, path: Path) -> None:
     if data.width != width:
         raise CheckpointError(
             f"{path} takes {width} features a frame, the data has {data.width}: give the data "
-            "that it was trained on"
+            + (
+                "that its module takes, the output of what stands before it"
+                if network.imported.cut
+                else "that it was trained on"
+            )
         )
 
 

@@ -12,7 +12,9 @@ from csb_format.pooling import LAST
 from csb_format.precision import Balance
 from pruning.doctor.readiness import hardware_note
 from pruning.files.network import Classifier, Network, load_network
+from pruning.importers import Cut
 from pruning.importers.checkpoint import save_tensors, save_weights
+from pruning.importers.cut import METADATA as CUT
 from pruning.mask.goals import Goal, resolve, whole_of
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
@@ -23,7 +25,15 @@ from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 
 from ..pages.scores.told import all_of
 from .progress import say, stages
-from .reading import METADATA, as_read, as_read_accuracy, check_judging, check_names, pool_of
+from .reading import (
+    METADATA,
+    as_read,
+    as_read_accuracy,
+    check_judging,
+    check_names,
+    of_part,
+    pool_of,
+)
 from .tuning.controls import Controls
 from .wishes import Wish, is_called, parse, spread
 
@@ -50,6 +60,8 @@ class Asked:
         How the head is fed; by default what the checkpoint says, else ``"last"``.
     budget : {"global", "equal"}
         As :func:`pruning.face.prune` has it; a matrix whose sparsity is wished shares nothing.
+    cut : Cut, optional
+        What of a larger network's state dict is taken; by default what the file notes.
     """
 
     banks: int = Balance.banks
@@ -58,6 +70,7 @@ class Asked:
     wishes: Sequence[str] = ()
     pool: str | None = None
     budget: str = Balance.budget
+    cut: Cut | None = None
 
     def fixed(self, network: Network) -> list[str]:
         """Matrices of the classifier whose sparsity is wished."""
@@ -84,6 +97,7 @@ class Asked:
     def options(self) -> dict[str, Any]:
         """What was said beside the banks, the sparsity and the budget of all matrices."""
         given = {"for": list(self.wishes), "bank-width": self.bank_width, "pool": self.pool}
+        given |= self.cut.options() if self.cut else {}
         return {name: value for name, value in given.items() if value}
 
 
@@ -104,7 +118,7 @@ def prune_network(
     ``judged`` is labelled data that is not trained on: what is scored, told and noted then, and
     chooses the epoch that is kept. ``inputs``, what the data says of its frames, is noted.
     """
-    network = load_network(checkpoint, masks, data.sequences)
+    network = load_network(checkpoint, masks, data.sequences, cut=asked.cut)
     pool = pool_of(network, asked.pool, checkpoint, data.framewise)
     classifier = network.classifier(checkpoint, pool)
     inputs = inputs or Inputs()
@@ -118,7 +132,7 @@ def prune_network(
     for line in read:
         say(line)
     _tell(network, network.restore())
-    judge = None if judged is None else _Judge(classifier, judged)
+    judge = None if judged is None else _Judge(classifier, judged, of_part(network))
     chosen = controls or Controls()
     with chosen.noting() as note, stages() as progress:
         fixed = asked.fixed(network)
@@ -146,11 +160,13 @@ def prune_network(
     if known := inputs.noted():
         about["inputs"] = known
     state = pruned.classifier.state_dict()
+    found = network.imported
     _save(
         out,
-        {network.names[name]: tensor for name, tensor in state.items()},
+        found.aside | {network.names[name]: tensor for name, tensor in state.items()},
         {network.names[name]: mask for name, mask in pruned.masks.items()},
         about,
+        found.cut,
     )
     return network, pruned
 
@@ -158,9 +174,9 @@ def prune_network(
 class _Judge:
     """Scores on data that is not trained on, told as they come."""
 
-    def __init__(self, dense: Classifier, data: SequenceData) -> None:
+    def __init__(self, dense: Classifier, data: SequenceData, part: str = "") -> None:
         self.data, self.dense = data, accuracy(dense, data)
-        say(f"accuracy, float network, {all_of(data)}:")
+        say(f"accuracy, float network, {all_of(data)}{part}:")
         say(f"  dense: {self.dense:.2%}")
 
     def score(self, model: Classifier) -> float:
@@ -241,15 +257,20 @@ def _about(
 
 
 def _save(
-    out: Path, tensors: Mapping[str, Any], masks: Mapping[str, Any], about: Mapping[str, Any]
+    out: Path,
+    tensors: Mapping[str, Any],
+    masks: Mapping[str, Any],
+    about: Mapping[str, Any],
+    cut: Cut | None = None,
 ) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_tensors(
-        out, tensors, masks, {METADATA: json.dumps(about, sort_keys=True, allow_nan=False)}
-    )
+    noted = {METADATA: json.dumps(about, sort_keys=True, allow_nan=False)}
+    save_tensors(out, tensors, masks, noted | ({CUT: cut.text()} if cut else {}))
 
 
-def float_accuracy(path: Path, data: SequenceData, pool: str = LAST) -> float:
+def float_accuracy(
+    path: Path, data: SequenceData, pool: str = LAST, cut: Cut | None = None
+) -> float:
     """What a float checkpoint classifies rightly, 0..1, its head fed in this way."""
-    network = load_network(path, frames=data.sequences)
+    network = load_network(path, frames=data.sequences, cut=cut)
     return as_read_accuracy(network, pool_of(network, pool, path), path, data)

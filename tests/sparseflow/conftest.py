@@ -44,11 +44,10 @@ def classifier() -> dict[str, Tensor]:
     return tensors | {f"net.out.{name}": tensor for name, tensor in out.state_dict().items()}
 
 
-def sequences(count: int = 6) -> SequenceData:
+def sequences(count: int = 6, width: int = INPUTS) -> SequenceData:
     random = np.random.default_rng(3)
     frames = [
-        random.normal(0, 1, (random.integers(3, 6), INPUTS)).astype(np.float32)
-        for _ in range(count)
+        random.normal(0, 1, (random.integers(3, 6), width)).astype(np.float32) for _ in range(count)
     ]
     return SequenceData(tuple(frames), np.arange(count, dtype=np.int64) % CLASSES)
 

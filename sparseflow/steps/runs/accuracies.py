@@ -15,9 +15,9 @@ __all__ = ["float_accuracies", "whole_accuracy"]
 
 
 def float_accuracies(
-    dense: Path | None, pruned: Path | None, data: SequenceData, labels: Path | None, pool: str
+    dense: Path | None, pruned: Path | None, data: SequenceData, labels: Path | None, packed: Model
 ) -> dict[str, float]:
-    """Accuracy of both float checkpoints, if they are given."""
+    """Accuracy of both float checkpoints, if they are given, read as the model was."""
     if dense is None and pruned is None:
         return {}
     if dense is None or pruned is None:
@@ -25,10 +25,12 @@ def float_accuracies(
         raise ValueError(f"the {missing} checkpoint is not given: give --dense and --pruned")
     if labels is None:
         raise ValueError("the data has no labels: add them, or leave --dense and --pruned out")
+    from pruning.importers import Cut
+
     from ..training import float_accuracy
 
-    files = {"dense": dense, "pruned": pruned}
-    return {name: float_accuracy(path, data, pool) for name, path in files.items()}
+    files, cut = {"dense": dense, "pruned": pruned}, Cut.noted(packed.provenance)
+    return {name: float_accuracy(path, data, packed.pool, cut) for name, path in files.items()}
 
 
 def whole_accuracy(parts: Parts, packed: Model, data: SequenceData, share: Share) -> float | None:
