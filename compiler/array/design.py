@@ -316,8 +316,9 @@ class Design:
 def check_pes(pes: int, cell: str = LSTM) -> None:
     """Raise a :class:`.DesignError` unless the gates of a unit fit side by side."""
     abreast = cell_named(cell).abreast
-    if pes % abreast:
-        raise DesignError(f"pes = {pes}: must be a multiple of {abreast}, one PE a gate")
+    if pes < 1 or pes % abreast:
+        wanted = f"a multiple of {abreast}, one PE a gate" if abreast > 1 else "at least 1"
+        raise DesignError(f"pes = {pes}: must be {wanted}")
 
 
 def check_counts(counts: Mapping[str, object], least: int = 1) -> dict[str, int]:

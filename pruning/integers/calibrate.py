@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from csb_format.fixed import Fixed
-from csb_format.model import GATE_ORDER
 from csb_format.precision import Precision
 
-from .formats import Formats, Ranges, check_network, choose_formats, gates_of
+from .formats import Formats, Ranges, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally
-from .tensors import RealTensors, magnitude, real_tensors, suffixes
+from .tensors import RealTensors, Recurrent, magnitude, real_tensors, suffixes
 
 __all__ = [
     "Calibration",
@@ -99,7 +98,7 @@ def _written(value: Fixed | Sequence[Fixed] | None) -> str | list[str] | None:
 
 
 def calibrate(
-    lstm: nn.LSTM,
+    lstm: Recurrent,
     sequences: Frames,
     head: nn.Linear | None = None,
     *,
@@ -112,7 +111,7 @@ def calibrate(
 
     Parameters
     ----------
-    lstm : nn.LSTM
+    lstm : nn.LSTM or nn.GRU
         Any option, pruned, without parametrisations.
     sequences : sequence of float arrays (T, X)
         Frames as the accelerator will be fed, normalised.
@@ -122,7 +121,7 @@ def calibrate(
     act_bits : int
         Width of activations, 6..18.
     per_gate : bool
-        Give gates i, f, g, o of a matrix a format each.
+        Give the gates of a matrix a format each.
     percentile : float
         Percent of the magnitudes of inputs, of projected states, and of weights that are
         not zero, that their formats must hold; above 0, 100 for all.
@@ -134,7 +133,7 @@ def calibrate(
     Raises
     ------
     UnsupportedLayerError
-        For another cell than ``nn.LSTM``.
+        For another layer than these.
     ValueError
         For NaN, no sequences, or widths or a percentile out of range.
     """
@@ -145,13 +144,13 @@ def calibrate(
 
 
 def count_saturations(
-    lstm: nn.LSTM, formats: Formats, sequences: Frames, head: nn.Linear | None = None
+    lstm: Recurrent, formats: Formats, sequences: Frames, head: nn.Linear | None = None
 ) -> dict[str, Saturation]:
     """Count what formats clip of weights and, in the exact arithmetic, of states.
 
     Parameters
     ----------
-    lstm : nn.LSTM
+    lstm : nn.LSTM or nn.GRU
     formats : Formats
     sequences : sequence of float arrays (T, X)
     head : nn.Linear, optional
@@ -171,7 +170,7 @@ def count_saturations(
 
 
 def measure_ranges(
-    lstm: nn.LSTM,
+    lstm: Recurrent,
     sequences: Frames,
     percentile: float = Precision.percentile,
     *,
@@ -202,7 +201,7 @@ def _batches(sequences: Frames, size: int = 64) -> list[Frames]:
     return [sequences[n : n + size] for n in range(0, len(sequences), size)]
 
 
-def _live_outputs(lstm: nn.LSTM, sequences: Frames) -> list[npt.NDArray[np.float64]]:
+def _live_outputs(lstm: Recurrent, sequences: Frames) -> list[npt.NDArray[np.float64]]:
     frames, lengths = padded(sequences)
     live = torch.arange(frames.shape[1]) < lengths[:, None]
     return [out[live].numpy() for out in float_levels(lstm, frames, lengths)]
@@ -228,13 +227,13 @@ def padded(sequences: Frames) -> tuple[Tensor, Tensor]:
 
 
 def float_levels(
-    lstm: nn.LSTM, frames: Tensor, lengths: Tensor, weights: Mapping[str, Tensor] | None = None
+    lstm: Recurrent, frames: Tensor, lengths: Tensor, weights: Mapping[str, Tensor] | None = None
 ) -> list[Tensor]:
     """Outputs of every level in float64, without dropout; one level at a time is in float64.
 
     Parameters
     ----------
-    lstm : nn.LSTM
+    lstm : nn.LSTM or nn.GRU
     frames : Tensor (B, T, X)
     lengths : int64 Tensor (B,)
     weights : Mapping[str, Tensor], optional
@@ -254,7 +253,7 @@ def float_levels(
 
 @torch.no_grad()
 def _level_outputs(
-    lstm: nn.LSTM, n: int, weights: Mapping[str, Tensor] | None, x: Tensor, lengths: Tensor
+    lstm: Recurrent, n: int, weights: Mapping[str, Tensor] | None, x: Tensor, lengths: Tensor
 ) -> Tensor:
     level = _level(lstm, n, weights)
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
@@ -262,16 +261,17 @@ def _level_outputs(
     return nn.utils.rnn.pad_packed_sequence(given, batch_first=True, total_length=x.shape[1])[0]
 
 
-def _level(lstm: nn.LSTM, n: int, weights: Mapping[str, Tensor] | None) -> nn.LSTM:
-    """One level of a network as an LSTM of its own, float64."""
+def _level(lstm: Recurrent, n: int, weights: Mapping[str, Tensor] | None) -> Recurrent:
+    """One level of a network as a module of its own, float64."""
     given = (lstm.proj_size or lstm.hidden_size) * (1 + lstm.bidirectional)
-    level = nn.LSTM(
+    projected = {"proj_size": lstm.proj_size} if lstm.proj_size else {}
+    level = type(lstm)(
         given if n else lstm.input_size,
         lstm.hidden_size,
         bias=lstm.bias or weights is not None,
         batch_first=True,
         bidirectional=lstm.bidirectional,
-        proj_size=lstm.proj_size,
+        **projected,
         dtype=torch.float64,
         device="meta",  # no random numbers for what is replaced at once
     )
@@ -282,14 +282,14 @@ def _level(lstm: nn.LSTM, n: int, weights: Mapping[str, Tensor] | None) -> nn.LS
     return level
 
 
-def _weights(lstm: nn.LSTM, formats: Formats) -> dict[str, Saturation]:
+def _weights(lstm: Recurrent, formats: Formats) -> dict[str, Saturation]:
     real = real_tensors(lstm, None)
     found: dict[str, Saturation] = {}
     for end, layer in zip(suffixes(lstm), formats.layers, strict=True):
         for kind in ("weight_ih", "weight_hh"):
-            parts = zip(
-                GATE_ORDER, np.split(real[kind + end], 4), gates_of(layer.of(kind)), strict=True
-            )
+            names = layer.arithmetic.gate_names
+            split = np.split(real[kind + end], len(names))
+            parts = zip(names, split, layer.gates(kind), strict=True)
             found |= {f"{kind}{end}.{gate}": _clipped(part, at) for gate, part, at in parts}
         if layer.weight_hr is not None:
             found[f"weight_hr{end}"] = _clipped(real[f"weight_hr{end}"], layer.weight_hr)
@@ -301,7 +301,7 @@ def _clipped(real: npt.NDArray[np.floating], fixed: Fixed) -> Saturation:
     return Saturation(fixed.saturations(real), real.size, str(fixed))
 
 
-def _states(lstm: nn.LSTM, formats: Formats, sequences: Frames) -> dict[str, Saturation]:
+def _states(lstm: Recurrent, formats: Formats, sequences: Frames) -> dict[str, Saturation]:
     used: Mapping[str, Fixed] = {"input": formats.layers[0].input} | {
         f"{kind}{end}": layer.output if kind == "output" else layer.state
         for end, layer in zip(suffixes(lstm), formats.layers, strict=True)

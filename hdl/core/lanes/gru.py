@@ -86,6 +86,11 @@ class GruLane(wiring.Component):
             }
         )
 
+    @staticmethod
+    def pre_signal(name: str) -> str:
+        """The signal with the pre-activation of a sum, ``pre_delay`` cycles after ``unit``."""
+        return "pre_nx" if name == "nx" else "pre"
+
     def elaborate(self, platform: object) -> Module:
         """Pre-activations, gates, candidate, state: each a few registers."""
         m = Module()

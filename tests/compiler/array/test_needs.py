@@ -69,7 +69,7 @@ def test_merged() -> None:
 def test_fewest_lanes_that_keep_up(
     pes: int, lanes: int, groups: int, rows: int, fewest: int
 ) -> None:
-    found = fewest_lanes(pes, lanes, groups, rows=rows)
+    found = fewest_lanes(pes, lanes, groups, rows=rows, projectors=rows == 1)
     assert found == fewest
     assert pes // rows % found == 0
 
@@ -77,7 +77,7 @@ def test_fewest_lanes_that_keep_up(
 @given(st.integers(1, 64), st.sampled_from([1, 2, 3, 4, 8, 16]), st.integers(1, 20))
 def test_fewest_lanes_always_fit(quarter: int, lanes: int, groups: int) -> None:
     for rows in (4, 1):
-        found = fewest_lanes(4 * quarter, lanes, groups, rows=rows)
+        found = fewest_lanes(4 * quarter, lanes, groups, rows=rows, projectors=rows == 1)
         assert 4 * quarter // rows % found == 0
         assert lanes % found == 0 or (rows == 1 and found in (2 * lanes, 4 * lanes, 8 * lanes))
 
