@@ -127,28 +127,27 @@ class Network:
         }
 
     @property
-    def is_lstm(self) -> bool:
-        """Whether it is an ``nn.LSTM``, the only one that has integers for the accelerator."""
-        return isinstance(self.recurrent, nn.LSTM) and not self.cell
+    def has_integers(self) -> bool:
+        """Whether it is a module that has integers for the accelerator, and no cell."""
+        return not self.cell
 
-    def lstm(self) -> nn.LSTM:
-        """The recurrent module, which must be an ``nn.LSTM``.
+    def packable(self) -> Recurrent:
+        """The recurrent module, which must have integers for the accelerator.
 
         Raises
         ------
         UnsupportedLayerError
-            For a GRU or a cell, naming the mend.
+            For a cell, naming the mend.
         """
-        if isinstance(self.recurrent, nn.LSTM) and not self.cell:
+        if not self.cell:
             return self.recurrent
-        kind = type(self.recurrent).__name__ + "Cell" * self.cell
-        mend = "train torch.nn.LSTM"
-        if kind == "LSTMCell":
-            prefix = self.names["recurrent.weight_hh_l0"].removesuffix("weight_hh")
-            mend = f"take it for one layer that runs frame by frame, --lstm {module_of(prefix)}"
+        kind = type(self.recurrent).__name__
+        name = self.names["recurrent.weight_hh_l0"]
+        module = module_of(name.removesuffix("weight_hh"))
         raise UnsupportedLayerError(
-            f"tensor {self.names['recurrent.weight_hh_l0']} is that of an nn.{kind}: only nn.LSTM "
-            f"has integers for the accelerator; pack its matrices alone with --matrices, or {mend}"
+            f"tensor {name} is that of an nn.{kind}Cell: only nn.LSTM and nn.GRU have integers for "
+            "the accelerator; pack its matrices alone with --matrices, or take it for one layer "
+            f"that runs frame by frame, --lstm {module}"
         )
 
     @property

@@ -169,7 +169,7 @@ def _next(
         file += ("--masks", masks)
     if not model.state_dict:
         file = ("CHECKPOINT", "--masks", checkpoint)
-    if balanced and (network is None or not network.is_lstm):
+    if balanced and (network is None or not network.has_integers):
         hint("pack", *file, "--matrices", "--banks", banks, "--out", "matrices.safetensors")
     elif balanced:
         words = ("--calibration", "DATA", "--banks", banks, "--out", "model.safetensors")

@@ -46,7 +46,7 @@ def prune(given: PruneOptions) -> None:
     """
     from ..steps import pipeline
 
-    is_lstm = pipeline.prune_checkpoint(
+    has_integers = pipeline.prune_checkpoint(
         checkpoint=given.checkpoint,
         data=given.data,
         out=given.out,
@@ -63,7 +63,7 @@ def prune(given: PruneOptions) -> None:
         controls=Controls(**{name: getattr(given, name) for name in Controls.__annotations__}),
         cut=cut_of(given),
     )
-    if is_lstm:
+    if has_integers:
         judged = () if given.val is None else ("--data", given.val)
         hint(
             "pack",

@@ -172,7 +172,7 @@ def pack_checkpoint(
     Raises
     ------
     UnsupportedLayerError
-        For another cell than ``nn.LSTM``.
+        For a cell that is stepped, as ``nn.LSTMCell``.
     CheckpointError
         If neither the checkpoint nor the caller says how many banks there are, or weights
         are not finite.
@@ -190,7 +190,7 @@ def pack_checkpoint(
     known = joined(inputs or Inputs(), of_prune, calibration.file or "the calibration data", path)
     check_names(network, known, path, calibration.file)
     pool = pool_of(network, how.pool, path, labelled and calibration.framewise)
-    lstm, head, masks = network.lstm(), network.head, network.masks
+    lstm, head, masks = network.packable(), network.head, network.masks
     network.check_finite(path)
     check_width(network, calibration, path)
     read = as_read(network, pool, path, calibration if labelled else None)
@@ -239,7 +239,7 @@ def _finetuned(
     network: Network, data: SequenceData, how: Packing, path: Path
 ) -> tuple[QatClassifier, tuple[float, float]]:
     classifier = network.classifier(path)
-    lstm, head, masks = network.lstm(), classifier.head, network.masks
+    lstm, head, masks = network.packable(), classifier.head, network.masks
     pool = how.pool or LAST
     formats = how.precision.formats(lstm, head, data.sequences)
     before = QatClassifier(lstm, head, formats, masks, pool)

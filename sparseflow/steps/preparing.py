@@ -88,7 +88,7 @@ def prune_checkpoint(
     Returns
     -------
     bool
-        Whether it can be packed as a model: an ``nn.LSTM``.
+        Whether it can be packed as a model: an ``nn.LSTM`` or ``nn.GRU``.
     """
     from pruning.tasks.recipes.recipe import Recipe
 
@@ -126,7 +126,7 @@ def prune_checkpoint(
     for place in (chosen.log, chosen.tensorboard):
         if place is not None:
             say(f"wrote {place}")
-    return network.is_lstm
+    return network.has_integers
 
 
 def _tell_achieved(network: Network, pruned: Pruned) -> None:
