@@ -222,8 +222,11 @@ def _said(provenance: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _steady(steps: IntArray) -> float:
-    """Cycles of a step: of all when they are equal, else their mean; whole where it is whole."""
-    mean = float(np.mean(steps))
+    """Cycles of a step: of all when they are equal, else their mean; whole where it is whole.
+
+    Without the last step, if there are others: no frame follows it whose products fill its waits.
+    """
+    mean = float(np.mean(steps[:-1] if len(steps) > 1 else steps))
     return int(mean) if mean.is_integer() else mean
 
 
