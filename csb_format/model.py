@@ -312,6 +312,11 @@ class DenseLayer:
         h = _integers("hidden state", h, h.shape, self.input.width)
         return h @ self.weight.T + self.bias
 
+    @property
+    def last_bit(self) -> float:
+        """What a logit of 1 stands for: logits times it are numbers, exact below 2**53."""
+        return float(2.0 ** -(self.weight_format.frac + self.input.frac))
+
     def equals(self, other: DenseLayer) -> bool:
         """Whether both hold the same integers in the same formats."""
         return (
@@ -420,6 +425,28 @@ class Model:
         if self.head is None:
             raise ValueError("the model has no head: pack it with its classifier to classify")
         return self.head.logits(self.pooled(outputs))
+
+    def numbers(self, outputs: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """The same as numbers, in the units in which the network was trained.
+
+        Parameters
+        ----------
+        outputs
+            As for :meth:`logits`.
+
+        Returns
+        -------
+        float64 array (O,) or (T, O)
+            What a network that predicts numbers says.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`logits`.
+        """
+        logits = self.logits(outputs)
+        assert self.head is not None
+        return np.asarray(logits * self.head.last_bit)
 
     def equals(self, other: Model) -> bool:
         """Whether both hold the same integers, formats and provenance."""

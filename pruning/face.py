@@ -169,7 +169,9 @@ def quantise(
         lstm, masks = pruned.squash(shared=True), pruned.masks()
         layout = pruned.geometries(value_bits) if layout is None else layout
     else:
-        module_of("sf.quantise", pruned, "what sf.prune returned, or an nn.LSTM, nn.GRU or nn.LSTMCell")
+        module_of(
+            "sf.quantise", pruned, "what sf.prune returned, or an nn.LSTM, nn.GRU or nn.LSTMCell"
+        )
         lstm = pruned
     check_layer(lstm)
     if layout is None:

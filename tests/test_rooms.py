@@ -43,7 +43,7 @@ ORDER: dict[str, list[str]] = {
     "hdl": ["core", "bus", "dram", "verilog"],
     "sim": ["run", "check", "bus", "dram", "regress"],
     "sim.regress": ["suite", "jobs", "records"],
-    "pruning.tasks": ["data", "training", "networks", "recipes"],
+    "pruning.tasks": ["data", "scores", "training", "networks", "recipes"],
     "boards": [
         "link",
         "families",

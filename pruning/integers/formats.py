@@ -9,17 +9,26 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from csb_format.arguments import whole
-from csb_format.fixed import Fixed, ends
 from csb_format.cells import cell_named
 from csb_format.cells.cell import Cell
 from csb_format.cells.lstm import CellArithmetic
+from csb_format.fixed import Fixed, ends
 from csb_format.model import GateFormats, LstmLayer, Model
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
 
 from ..importers.checkpoint import UnsupportedLayerError
 from ..mask.layers import computed
-from .tensors import CELL_OF, Real, RealTensors, Recurrent, cell_of, magnitude, real_tensors, suffixes
+from .tensors import (
+    CELL_OF,
+    Real,
+    RealTensors,
+    Recurrent,
+    cell_of,
+    magnitude,
+    real_tensors,
+    suffixes,
+)
 
 __all__ = [
     "Formats",
@@ -171,7 +180,8 @@ def check_network(lstm: nn.Module, head: nn.Module | None) -> None:
         raise UnsupportedLayerError(
             f"layer of type {type(lstm).__name__}: train torch.nn.LSTM or torch.nn.GRU, whose "
             "cells there are"
-            + "; copy a cell's weights into it" * isinstance(lstm, nn.LSTMCell | nn.GRUCell)
+            + "; copy a cell's weights into it"
+            * isinstance(lstm, nn.LSTMCell | nn.GRUCell)
         )
     if parametrize.is_parametrized(lstm):
         raise UnsupportedLayerError(

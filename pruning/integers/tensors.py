@@ -115,9 +115,7 @@ def joined_bias(cell: type[Cell], ih: Sequence[Any], hh: Sequence[Any]) -> list[
     ih, hh : sequence of G arrays or Tensors (H,)
     """
     return [
-        ih[s.gate] + hh[s.gate]
-        if s.input and s.recurrent
-        else (ih if s.input else hh)[s.gate]
+        ih[s.gate] + hh[s.gate] if s.input and s.recurrent else (ih if s.input else hh)[s.gate]
         for s in cell.sums
     ]
 

@@ -138,9 +138,7 @@ def _origin(replay: Replay, wrong: ElementCheck, got: int | str, bench: Bench) -
         return replace(found, where=where)
     return replace(
         found,
-        gate=None
-        if first.gate is None
-        else replay.image.design.arithmetic.gate_names[first.gate],
+        gate=None if first.gate is None else replay.image.design.arithmetic.gate_names[first.gate],
         row=first.row,
         bank=first.bank,
         matrix=first.matrix,

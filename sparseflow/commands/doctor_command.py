@@ -133,19 +133,20 @@ def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[st
     if network is None:
         if given.data or given.pool:
             raise typer.BadParameter(
-                f"{given.checkpoint} is not one recurrent module with one head, whose accuracy "
+                f"{given.checkpoint} is not one recurrent module with one head, whose score "
                 f"could be told ({reason}): leave --data and --pool out"
             )
         return [f"no single recurrent module with a head, matrices alone: {reason}"]
     data = None
     if given.data:
         known = reading.noted_inputs(network, given.checkpoint)
-        data, _ = read_scaled(given.data, "the accuracy as read", known, given.checkpoint)
+        data, _ = read_scaled(given.data, "the score as read", known, given.checkpoint)
     framewise = data is not None and data.framewise
     pool = reading.pool_of(network, given.pool, given.checkpoint, framewise)
     lines = [reading.described(network, pool)]
     if data is not None:
-        return [*lines, reading.accuracy_as_read(network, pool, given.checkpoint, data)]
+        found = reading.answers_as_read(network, pool, given.checkpoint, data).score()
+        return [*lines, reading.score_as_read(network, found, data)]
     note = f"note: {reading.UNSEEN} (--data)"
     return [*lines, note] if reading.unseen(network) else lines
 

@@ -15,10 +15,10 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import Model, load_model
+from csb_format.cells import LSTM
 from csb_format.files.folders import private_folder, put, replaced_folder
 from csb_format.files.images import write_image
 from csb_format.files.ownership import check_replaceable
-from csb_format.cells import LSTM
 from csb_format.scales import DesignError
 
 from .options import IpOptions, VerilogOptions

@@ -173,7 +173,7 @@ class PruneOptions:
     checkpoint: Annotated[
         Path, Said("A classifier: state dict (torch.save, safetensors) or ONNX.", argument=True)
     ]
-    data: Annotated[Path, Said("Labelled sequences (.npz) to fine-tune on.")]
+    data: Annotated[Path, Said("Sequences (.npz) with labels or targets, to fine-tune on.")]
     out: Annotated[Path, Said("Where the pruned checkpoint goes (.safetensors).")]
     banks: Annotated[int, Said("Banks in every row of every matrix.", least=1)] = Balance.banks
     sparsity: Annotated[float, Said("Share of weights to remove, 0 to 1.", least=0, most=1)] = (
@@ -217,8 +217,12 @@ class PruneOptions:
     ] = ScheduleName.onecycle
     weight_decay: Annotated[float, Said("Of the optimizer.", least=0)] = Controls.weight_decay
     noise: Annotated[
-        float,
-        Said("Standard deviation of noise on the frames of a step, in their own units.", least=0),
+        float | None,
+        Said(
+            "Standard deviation of noise on the frames of a step, in their own units; by default "
+            "0.6, and none where targets are numbers.",
+            least=0,
+        ),
     ] = Controls.noise
     device: Annotated[str, Said("Where it trains, as PyTorch names it: cpu, cuda, mps.")] = (
         Controls.device
@@ -276,7 +280,10 @@ class PackOptions:
     ] = Precision.percentile
     qat_epochs: Annotated[
         int,
-        Said("Epochs of fine-tuning in these integers, on --calibration with its labels.", least=0),
+        Said(
+            "Epochs of fine-tuning in these integers, on --calibration with its labels or targets.",
+            least=0,
+        ),
     ] = 0
     seed: Seed = SEED
     bound: Annotated[
@@ -290,8 +297,8 @@ class PackOptions:
     data: Annotated[
         Path | None,
         Said(
-            "Labelled sequences (.npz): accuracy of the float network and of the integers. "
-            "Default: --calibration, if it has labels."
+            "Sequences (.npz) with labels or targets: score of the float network and of the "
+            "integers. Default: --calibration, if it has some."
         ),
     ] = None
     lstm: LstmName = None
@@ -337,7 +344,9 @@ class SimulateOptions:
     """Of ``sparseflow simulate``."""
 
     model: ModelFile
-    data: Annotated[Path, Said("Sequences (.npz) to run; labels give accuracy, of all of them.")]
+    data: Annotated[
+        Path, Said("Sequences (.npz) to run; labels or targets give scores, of all of them.")
+    ]
     build: Annotated[Path, Said("Folder for the compiled simulation and results.")]
     simulator: Annotated[
         Simulator,
@@ -358,12 +367,8 @@ class SimulateOptions:
         Said("Simulate only so many, spread over classes and lengths; all by default.", least=1),
     ] = None
     seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
-    dense: Annotated[Path | None, Said("Dense checkpoint, for its accuracy; needs --pruned.")] = (
-        None
-    )
-    pruned: Annotated[Path | None, Said("Pruned checkpoint, for its accuracy; needs --dense.")] = (
-        None
-    )
+    dense: Annotated[Path | None, Said("Dense checkpoint, for its score; needs --pruned.")] = None
+    pruned: Annotated[Path | None, Said("Pruned checkpoint, for its score; needs --dense.")] = None
 
 
 @dataclass(frozen=True)
@@ -397,7 +402,8 @@ class DoctorOptions:
     ]
     masks: Masks = None
     data: Annotated[
-        Path | None, Said("Labelled sequences (.npz): the accuracy of the network as read.")
+        Path | None,
+        Said("Sequences (.npz) with labels or targets: the score of the network as read."),
     ] = None
     pool: HeadFed = None
     lanes: Annotated[

@@ -26,16 +26,17 @@ from pruning.integers.self_check import StageError, self_check
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.inputs import Inputs, joined
-from pruning.tasks.networks.sequence import accuracy
+from pruning.tasks.networks.sequence import answers
 from pruning.tasks.recipes.finetune_integers import finetune_quantised
+from pruning.tasks.scores.score import Score
 
-from ..pages.scores.integers import integer_accuracy
+from ..pages.scores.integers import integer_answers
 from ..pages.scores.told import all_of
 from .options import PackOptions
 from .progress import say, stages
 from .reading import (
+    answers_as_read,
     as_read,
-    as_read_accuracy,
     check_names,
     check_width,
     noted,
@@ -126,12 +127,12 @@ class Packed:
     saturations : dict of str to Saturation
     lowered : dict of str to int
         Fraction bits that weight formats gave up so that products meet.
-    accuracy : tuple of (float, float), optional
+    tuned : tuple of (Score, Score), optional
         In integers before and after fine-tuning in them.
     read : tuple of str
         What the file was taken for, where that has not been said yet.
     score : str
-        Accuracy of the float network and of the integers on the same data; empty without labels.
+        That of the float network and of the integers on the same data; empty without labels.
     """
 
     model: Model
@@ -139,7 +140,7 @@ class Packed:
     stages: list[StageError]
     saturations: dict[str, Saturation]
     lowered: dict[str, int]
-    accuracy: tuple[float, float] | None = None
+    tuned: tuple[Score, Score] | None = None
     read: tuple[str, ...] = ()
     score: str = ""
 
@@ -195,7 +196,7 @@ def pack_checkpoint(
     check_width(network, calibration, path)
     read = as_read(network, pool, path, calibration if labelled else None)
     judged = judged or (calibration if labelled and head is not None else None)
-    real = None if judged is None else as_read_accuracy(network, pool, path, judged)
+    real = None if judged is None else answers_as_read(network, pool, path, judged).score()
     names = {network.names[f"recurrent.{leaf}"]: leaf for leaf in network.matrices()}
     found = _layout(network.imported, list(names), about, how, path)
     layout = {names[name]: banks for name, banks in found.items()}
@@ -229,28 +230,30 @@ def pack_checkpoint(
     )
 
 
-def _score(real: float, model: Model, data: SequenceData) -> str:
+def _score(real: Score, model: Model, data: SequenceData) -> str:
     """Both on the same data, on one line."""
-    integers = integer_accuracy(model, data)
-    return f"accuracy: {real:.2%} float, {integers:.2%} integer model, {all_of(data)}"
+    integers = integer_answers(model, data).score()
+    if real.accuracy is None:
+        return f"score: float {real}; integer model {integers}; {all_of(data)}"
+    return f"accuracy: {real} float, {integers} integer model, {all_of(data)}"
 
 
 def _finetuned(
     network: Network, data: SequenceData, how: Packing, path: Path
-) -> tuple[QatClassifier, tuple[float, float]]:
+) -> tuple[QatClassifier, tuple[Score, Score]]:
     classifier = network.classifier(path)
     lstm, head, masks = network.packable(), classifier.head, network.masks
     pool = how.pool or LAST
     formats = how.precision.formats(lstm, head, data.sequences)
     before = QatClassifier(lstm, head, formats, masks, pool)
-    first = accuracy(before, data)
+    first = answers(before, data).score()
     with stages() as progress:
         tuned = finetune_quantised(
             lstm, head, data, how.qat_epochs, how.seed, precision=how.precision, masks=masks,
             pool=pool,
             progress=lambda epoch, epochs, loss: progress("fine-tune", epoch, epochs, loss),
         )  # fmt: skip
-    return tuned, (first, accuracy(tuned, data))
+    return tuned, (first, answers(tuned, data).score())
 
 
 def _sample(data: SequenceData, hidden: int) -> list[Any]:

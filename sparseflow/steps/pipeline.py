@@ -23,19 +23,18 @@ from pruning.tasks.data.datasets import (
     load_japanese_vowels,
     save_sequences,
 )
-from pruning.tasks.data.wrong_data import check_classes, check_kind
+from pruning.tasks.scores.answers import check_answers
 
 from ..pages.measured import FIGURES, Run, joined, read_figures
-from ..pages.scores.by_class import classes_in_words
 from ..pages.scores.told import told
 from .hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
 from .hardware import SIMULATED as HARDWARE
 from .options import DemoOptions, SimulateOptions, VerilogOptions
 from .places import check_features, has_labels, known_to, read_scaled
 from .progress import say
-from .runs.accuracies import float_accuracies, whole_accuracy
 from .runs.beside import beside, counts, verified
 from .runs.parts import Parts
+from .runs.scored import float_scores, whole_answers
 from .runs.share import share_of
 
 __all__ = [
@@ -154,14 +153,14 @@ def simulate(
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
-    Accuracies are of all the data, on the float networks and the integer model; that of the
+    Scores are of all the data, on the float networks and the integer model; that of the
     Verilog is of what is simulated.
 
     Parameters
     ----------
     model, data : Path
-        Without labels in the data, or a head in the model, all states are compared and no
-        accuracy is measured.
+        Without labels in the data, or a head in the model, all states are compared and nothing
+        is scored.
     build : Path
         Folder for Verilog, simulator and ``figures.json``. A second simulator run on the
         same model, data and array adds itself to the figures.
@@ -207,14 +206,13 @@ def simulate(
     image = compile_array(packed, pes, lanes)
     labelled = has_labels(data)
     if labelled and packed.head is not None:
-        check_kind(whole.framewise, packed.pool, model, whole.file)
-        check_classes(whole.labels, packed.head.output_size, model, whole.file)
-    floats = float_accuracies(dense, pruned, whole, data if labelled else None, packed)
+        check_answers(whole, packed.head.output_size, packed.pool, model)
+    floats = float_scores(dense, pruned, whole, data if labelled else None, packed)
     frames = IntegerModel(packed).quantise(share.data.sequences)
     asked = counts(image, frames, icarus, cocotb) if simulator == FREE else {}
     for engine in asked:
         require_engine(engine)
-    fixed = whole_accuracy(parts, packed, whole, share) if labelled else None
+    answers = whole_answers(parts, packed, whole, share) if labelled else None
     say(f"simulated: {share}")
     parts.begin("emit")
     with (
@@ -224,7 +222,7 @@ def simulate(
         run = Run(
             model, data, packed, share.data, labelled, image, files, frames,
             verified(parts, simulator, image, files, frames, build), utterances,
-            share.noted(whole), fixed, floats, asked, {},
+            share.noted(whole), None if answers is None else (answers, whole), floats, asked, {},
         )  # fmt: skip
         runs = [run, *beside(parts, run, asked, build)]
         parts.begin("figures")
@@ -237,10 +235,8 @@ def simulate(
             _write(build, found)
     for run in runs:
         _verdict(run)
-    for line in told(each[-1]["accuracy"], each[-1]["scored"]):
+    for line in told(each[-1]):
         say(line)
-    if each[-1].get("by_class"):
-        say(f"right by class: {classes_in_words(each[-1]['by_class'])}")
     return found
 
 

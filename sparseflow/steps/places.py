@@ -35,7 +35,7 @@ def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
         if labels_for and not has_labels(path):
             raise DataSetError(
                 f"{labels_for} needs labels: add an array `labels`, int64, a class from 0 for "
-                "each sequence, or for each frame"
+                "each sequence, or for each frame; or `targets`, numbers to be predicted"
             )
     except DataSetError as error:
         if str(path) in error.text:
@@ -71,9 +71,9 @@ def known_to(model: Model) -> Inputs:
 
 
 def has_labels(path: Path) -> bool:
-    """Whether an ``.npz`` holds labels."""
+    """Whether an ``.npz`` holds labels or targets."""
     with np.load(path, allow_pickle=False) as file:
-        return "labels" in file.files
+        return not {"labels", "targets"}.isdisjoint(file.files)
 
 
 def first(data: SequenceData, count: int | None) -> SequenceData:

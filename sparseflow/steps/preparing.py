@@ -193,7 +193,7 @@ def pack(
     frames, inputs = read_scaled(calibration, "fine-tuning in integers" if qat_epochs else "")
     judged = None
     if data is not None:
-        judged, _ = read_scaled(data, "the accuracy (--data)", inputs, calibration)
+        judged, _ = read_scaled(data, "the score (--data)", inputs, calibration)
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
         bound, pool, cut,
@@ -220,9 +220,10 @@ def _tell(packed: Packed, size: float) -> None:
     show(_stages(packed))
     for stage in adding(packed.stages, _MUCH):
         say(f"note: stage {stage.stage}, {stage.output}: {stage.mend_of(model)}")
-    if packed.accuracy:
-        before, after = packed.accuracy
-        say(f"accuracy in integers: {before:.2%}, fine-tuned in them {after:.2%}")
+    if packed.tuned:
+        before, after = packed.tuned
+        what = "score" if before.accuracy is None else "accuracy"
+        say(f"{what} in integers: {before}, fine-tuned in them {after}")
     if packed.score:
         say(packed.score)
     if model.input_scale is not None:

@@ -13,16 +13,17 @@ from pruning.importers import Imported
 from pruning.importers.checkpoint import CheckpointError
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.inputs import Inputs
-from pruning.tasks.data.wrong_data import DataSetError, check_classes, check_kind
-from pruning.tasks.networks.sequence import accuracy
+from pruning.tasks.data.wrong_data import DataSetError
+from pruning.tasks.networks.sequence import answers
+from pruning.tasks.scores.answers import Answers, check_answers
+from pruning.tasks.scores.score import Score, in_words
 
 from .wishes import Wish
 
 __all__ = [
     "METADATA",
-    "accuracy_as_read",
+    "answers_as_read",
     "as_read",
-    "as_read_accuracy",
     "check_judging",
     "check_names",
     "check_width",
@@ -31,6 +32,7 @@ __all__ = [
     "noted_inputs",
     "of_part",
     "pool_of",
+    "score_as_read",
     "unseen",
 ]
 
@@ -99,23 +101,26 @@ def described(network: Network, pool: str) -> str:
 
 
 def as_read(network: Network, pool: str, path: Path, data: SequenceData | None) -> list[str]:
-    """What the file was taken for, and the accuracy of that network, a line each.
+    """What the file was taken for, and the score of that network, a line each.
 
     Parameters
     ----------
     network : Network
     pool : {"last", "hn", "mean", "every"}
     path : Path
-        For errors; see :func:`accuracy_as_read`.
+        For errors; see :func:`score_as_read`.
     data : SequenceData, optional
-        Labelled; without it nobody can know the accuracy, which is said.
+        With labels or targets; without it nobody can know the score, which is said.
     """
     lines = [f"read as {network.imported.source}: {described(network, pool)}"]
     if network.head is None:
         return lines
     if data is None:
         return [*lines, f"note: {UNSEEN}; labels in the data show it"] if unseen(network) else lines
-    return [*lines, accuracy_as_read(network, pool, path, data)]
+    return [
+        *lines,
+        score_as_read(network, answers_as_read(network, pool, path, data).score(), data),
+    ]
 
 
 def unseen(network: Network) -> bool:
@@ -123,10 +128,9 @@ def unseen(network: Network) -> bool:
     return network.head is not None and network.imported.reading is None
 
 
-def accuracy_as_read(network: Network, pool: str, path: Path, data: SequenceData) -> str:
-    """As :func:`as_read_accuracy`, on one line."""
-    score = as_read_accuracy(network, pool, path, data)
-    return f"as read: {score:.1%} on {data.scored}{of_part(network)}"
+def score_as_read(network: Network, score: Score, data: SequenceData) -> str:
+    """The score of a network as it was read, on one line."""
+    return f"as read: {in_words(score.figures, 1)} on {data.scored}{of_part(network)}"
 
 
 def of_part(network: Network) -> str:
@@ -134,27 +138,27 @@ def of_part(network: Network) -> str:
     return ", of the part that is cut out alone" if network.imported.cut else ""
 
 
-def as_read_accuracy(network: Network, pool: str, path: Path, data: SequenceData) -> float:
-    """Accuracy of the network as read on labelled data, 0..1.
+def answers_as_read(network: Network, pool: str, path: Path, data: SequenceData) -> Answers:
+    """What the network as read answers to data with labels or targets.
 
     Raises
     ------
     CheckpointError
         If the data has another width, or there is no head.
     DataSetError
-        If its labels are beyond the classes, or of another kind.
+        If its labels are beyond the classes, its targets of another width, or either of another
+        kind.
     """
     classifier = network.classifier(path, pool)
     check_judging(network, pool, path, data)
-    return accuracy(classifier, data)
+    return answers(classifier, data)
 
 
 def check_judging(network: Network, pool: str, path: Path, data: SequenceData) -> None:
-    """Refuse labelled data that a network with a head cannot be scored on; errors name both."""
+    """Refuse data that a network with a head cannot be scored on; errors name both."""
     assert network.head is not None
     check_width(network, data, path)
-    check_kind(data.framewise, pool, path, data.file)
-    check_classes(data.labels, network.head.out_features, path, data.file)
+    check_answers(data, network.head.out_features, pool, path)
 
 
 def check_width(network: Network, data: SequenceData, path: Path) -> None:

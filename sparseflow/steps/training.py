@@ -19,16 +19,18 @@ from pruning.mask.goals import Goal, resolve, whole_of
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.inputs import Inputs
-from pruning.tasks.networks.sequence import SequenceClassifier, accuracy
+from pruning.tasks.networks.sequence import SequenceClassifier, answers
 from pruning.tasks.recipes.finetuning import Pruned, prune_classifier
 from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
+from pruning.tasks.scores.answers import Answers
+from pruning.tasks.scores.score import Score
 
 from ..pages.scores.told import all_of
 from .progress import say, stages
 from .reading import (
     METADATA,
+    answers_as_read,
     as_read,
-    as_read_accuracy,
     check_judging,
     check_names,
     of_part,
@@ -37,7 +39,7 @@ from .reading import (
 from .tuning.controls import Controls
 from .wishes import Wish, is_called, parse, spread
 
-__all__ = ["Asked", "float_accuracy", "prune_network", "train_and_prune"]
+__all__ = ["Asked", "float_answers", "prune_network", "train_and_prune"]
 
 Evaluate = Callable[[SequenceClassifier], float]
 
@@ -175,24 +177,28 @@ class _Judge:
     """Scores on data that is not trained on, told as they come."""
 
     def __init__(self, dense: Classifier, data: SequenceData, part: str = "") -> None:
-        self.data, self.dense = data, accuracy(dense, data)
-        say(f"accuracy, float network, {all_of(data)}{part}:")
-        say(f"  dense: {self.dense:.2%}")
+        self.data = data
+        self.dense = self.score(dense)
+        what = "score" if self.dense.accuracy is None else "accuracy"
+        say(f"{what}, float network, {all_of(data)}{part}:")
+        say(f"  dense: {self.dense}")
 
-    def score(self, model: Classifier) -> float:
-        """Accuracy."""
-        return accuracy(model, self.data)
+    def score(self, model: Classifier) -> Score:
+        """Accuracy or errors."""
+        return answers(model, self.data).score()
 
-    def watch(self, number: int, count: int, sparsity: float, score: float) -> None:
+    def watch(self, number: int, count: int, sparsity: float, score: Score) -> None:
         """Tell an increment."""
-        say(f"  increment {number} of {count}, {sparsity:.2%} removed: {score:.2%}")
+        say(f"  increment {number} of {count}, {sparsity:.2%} removed: {score}")
 
     def noted(self, pruned: Pruned) -> dict[str, Any]:
         """Tell what is kept; to be noted in the checkpoint."""
         said = f"epoch {pruned.epoch} of the {pruned.epochs} of the last increment, its best"
-        say(f"  kept: {said}, {pruned.increments[-1][1]:.2%}")
-        increments = [{"sparsity": s, "accuracy": score} for s, score in pruned.increments]
-        of = {"sequences": len(self.data), "dense": self.dense}
+        say(f"  kept: {said}, {pruned.increments[-1][1]}")
+        increments = [{"sparsity": s, **score.figures} for s, score in pruned.increments]
+        of: dict[str, Any] = {"sequences": len(self.data), "dense": self.dense.accuracy}
+        if set(self.dense.figures) != {"accuracy"}:
+            of |= {"dense_score": dict(self.dense.figures)}
         of |= {"counted": self.data.counted} if self.data.framewise else {}
         return {"increments": increments, "increments_of": of, "options": {"val": "val.npz"}}
 
@@ -268,9 +274,9 @@ def _save(
     save_tensors(out, tensors, masks, noted | ({CUT: cut.text()} if cut else {}))
 
 
-def float_accuracy(
+def float_answers(
     path: Path, data: SequenceData, pool: str = LAST, cut: Cut | None = None
-) -> float:
-    """What a float checkpoint classifies rightly, 0..1, its head fed in this way."""
+) -> Answers:
+    """What a float checkpoint answers, its head fed in this way."""
     network = load_network(path, frames=data.sequences, cut=cut)
-    return as_read_accuracy(network, pool_of(network, pool, path), path, data)
+    return answers_as_read(network, pool_of(network, pool, path), path, data)

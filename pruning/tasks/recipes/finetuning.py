@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -24,8 +24,8 @@ from .recipe import Recipe
 __all__ = ["Pruned", "prune_classifier"]
 
 Progress = Callable[[str, int, int, float], None]
-Score = Callable[[Classifier], float]
-Watch = Callable[[int, int, float, float], None]
+Score = Callable[[Classifier], Any]
+Watch = Callable[[int, int, float, Any], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Pruned:
         What the matrices are packed in.
     report : tuple of MatrixState
         Requested and achieved sparsity.
-    increments : tuple of (float, float)
+    increments : tuple of (float, score)
         Sparsity and score after every increment, where there was something to score by; of the
         last one, what is kept.
     epoch, epochs : int
@@ -53,7 +53,7 @@ class Pruned:
     masks: dict[str, Tensor]
     geometries: dict[str, Geometry]
     report: tuple[MatrixState, ...]
-    increments: tuple[tuple[float, float], ...] = ()
+    increments: tuple[tuple[float, Any], ...] = ()
     epoch: int = 0
     epochs: int = 0
 
@@ -91,8 +91,9 @@ def prune_classifier(
     fixed : collection of str
         Matrices that share no weights with others, whatever the recipe's budget.
     score : callable, optional
-        What a classifier is worth, more is better; on data that is not trained on. The best epoch
-        of the last increment is kept, the later of equals; without it, the last epoch.
+        What a classifier is worth on data that is not trained on: a number, or a
+        :class:`pruning.tasks.scores.score.Score`; the better is the greater. The best epoch of the
+        last increment is kept, the later of equals; without it, the last epoch.
     watch : callable, optional
         Called after every increment with (its number from 1, increments, sparsity, score).
     note : callable, optional
@@ -130,11 +131,11 @@ def prune_classifier(
             model, data, epochs, at, told.epoch, pruner.attach, recipe.tuning, order,
             told.step if note is not None else None, told.enough,
         )  # fmt: skip
-        found = {"number": number, "of": last, "sparsity": pruner.sparsity()}
+        found: dict[str, Any] = {"number": number, "of": last, "sparsity": pruner.sparsity()}
         if score is not None:
             best.restore()
             increments.append((pruner.sparsity(), score(model)))
-            found["score"] = increments[-1][1]
+            found |= _noted(increments[-1][1])
             if watch is not None:
                 watch(number, last, *increments[-1])
         if note is not None:
@@ -143,6 +144,12 @@ def prune_classifier(
         pruner.squash(), pruner.masks(), pruner.geometries(), pruner.report(),
         tuple(increments), best.epoch, best.epochs,
     )  # fmt: skip
+
+
+def _noted(score: Any) -> dict[str, Any]:
+    """``score``, of which more is better, and the figures that it has besides."""
+    worth = getattr(score, "worth", score)
+    return {"score": worth, **getattr(score, "figures", {})}
 
 
 class _Told:
@@ -160,9 +167,14 @@ class _Told:
     def epoch(self, epoch: int, epochs: int, loss: float) -> None:
         if self._progress is not None:
             self._progress(self._stage, epoch, epochs, loss)
-        figures = {"stage": self._stage, "epoch": epoch, "epochs": epochs, "loss": loss}
+        figures: dict[str, Any] = {
+            "stage": self._stage,
+            "epoch": epoch,
+            "epochs": epochs,
+            "loss": loss,
+        }
         if self._best is not None and (found := self._best.look(epoch)) is not None:
-            figures["score"] = found
+            figures |= _noted(found)
         if self._note is not None:
             self._note("epoch", figures)
 
@@ -175,20 +187,21 @@ class _Best:
 
     def __init__(self, model: Classifier, score: Score | None, patience: int | None) -> None:
         self.model, self.score, self.patience = model, score, patience
-        self.epoch, self.epochs, self.found = 0, 0, -math.inf
+        self.epoch, self.epochs = 0, 0
+        self.found: Any = None
         self._risen = 0  # the first epoch of the best score
         self._state: dict[str, Tensor] = {}
 
-    def look(self, epoch: int) -> float | None:
+    def look(self, epoch: int) -> Any:
         """Score an epoch; the later of equals is kept, but only a better one is progress."""
         self.epochs = epoch
         if self.score is None:
             return None
         found = self.score(self.model)
         self.model.train()
-        if found > self.found:
+        if self.found is None or found > self.found:
             self._risen = epoch
-        if found >= self.found:
+        if self.found is None or found >= self.found:
             self.found, self.epoch = found, epoch
             self._state = {n: tensor.clone() for n, tensor in self.model.state_dict().items()}
         return found

@@ -64,7 +64,7 @@ class Controls:
     optimizer: str = OptimizerName.adamw
     schedule: str = ScheduleName.onecycle
     weight_decay: float = 1e-2
-    noise: float = 0.6
+    noise: float | None = None
     device: str = "cpu"
     patience: int | None = None
     log: Path | None = None

@@ -61,7 +61,7 @@ def test_what_the_error_suggests_takes_the_part_out(tmp_path: Path, kind: str) -
     own = module.get_submodule(cut.lstm or "")
     if isinstance(own, nn.LSTM):
         found.recurrent.batch_first = True
-        assert torch.equal(found.lstm()(frames)[0], own(frames)[0])
+        assert torch.equal(found.packable()(frames)[0], own(frames)[0])
 
 
 def test_cells_of_a_list_are_layers(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_cells_of_a_list_are_layers(tmp_path: Path) -> None:
     module = Cells()
     cut = Cut("cells", "out", ("scale",))
     found = load_network(saved(tmp_path / "net.pt", module), cut=cut)
-    assert (found.lstm().num_layers, found.cell) == (2, False)
+    assert (found.packable().num_layers, found.cell) == (2, False)
     assert found.names["recurrent.weight_hh_l1"] == "cells.1.weight_hh"
     frames = torch.randn(2, 5, 8)
     whole = found.classifier("net.pt", "every")(frames, torch.tensor([5, 5]))
@@ -89,8 +89,8 @@ def test_modules_that_do_not_stand_on_each_other(tmp_path: Path) -> None:
 def test_the_cell_of_nobody_knows_which_loop_has_the_mend(tmp_path: Path) -> None:
     path = saved(tmp_path / "net.pt", nn.LSTMCell(6, 8))
     with pytest.raises(UnsupportedLayerError, match=r"frame by frame, --lstm \."):
-        load_network(path).lstm()
-    assert load_network(path, cut=Cut(".")).lstm().hidden_size == 8
+        load_network(path).packable()
+    assert load_network(path, cut=Cut(".")).packable().hidden_size == 8
 
 
 @pytest.mark.parametrize(

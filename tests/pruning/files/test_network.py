@@ -65,7 +65,8 @@ def test_classifier_round_trip(tmp_path: Path) -> None:
 def test_half_precision_becomes_float32(tmp_path: Path) -> None:
     tensors = {name: tensor.half() for name, tensor in state().items()}
     assert (
-        load_network(write(tmp_path / "m.pt", tensors)).packable().weight_hh_l0.dtype == torch.float32
+        load_network(write(tmp_path / "m.pt", tensors)).packable().weight_hh_l0.dtype
+        == torch.float32
     )
 
 

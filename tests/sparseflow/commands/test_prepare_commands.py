@@ -31,7 +31,7 @@ from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData, load_sequences, save_sequences
 from sparseflow.pages import how_it_was_made as commands
 from sparseflow.pages.measured import read_figures
-from sparseflow.steps.training import float_accuracy
+from sparseflow.steps.training import float_answers
 
 Run = Callable[..., int]
 Text = pytest.CaptureFixture[str]
@@ -441,7 +441,7 @@ def test_accuracy_of_a_bidirectional_checkpoint(files: Files) -> None:
     net = Net(files.inputs, bidirectional=True)
     best = [int(net(torch.from_numpy(frames)[None]).argmax()) for frames in data.sequences]
     share = float(np.mean(np.array(best) == data.labels))
-    assert float_accuracy(files.net("bidirectional"), data) == share
+    assert float_answers(files.net("bidirectional"), data).score().accuracy == share
 
 
 @pytest.mark.parametrize(
@@ -506,9 +506,11 @@ def test_pruning_is_scored_on_data_that_is_not_trained_on(
     data = load_sequences(val)
     assert "accuracy, float network, 6 of 6 sequences of v.npz:\n" in shown
     before, after = (
-        float_accuracy(dense, data),
-        float_accuracy(files.folder / "p.safetensors", data),
+        float_answers(dense, data).score().accuracy,
+        float_answers(files.folder / "p.safetensors", data).score().accuracy,
     )
+    assert before is not None
+    assert after is not None
     assert f"\n  dense: {before:.2%}\n" in shown
     scores = re.findall(r"  increment (\d) of 2, (\d\d\.\d\d)% removed: (.*)%\n", shown)
     assert [number for number, *_ in scores] == ["1", "2"]
@@ -567,7 +569,7 @@ def test_packing_tells_float_against_integers_on_the_same_data(
     for words, path in (((), files.data), (("--data", test), test)):
         assert run(*files.pack(None, "--value-bits", 4, *words)) == 0
         data = load_sequences(path)
-        real = float_accuracy(files.folder / "p.safetensors", data)
+        real = float_answers(files.folder / "p.safetensors", data).score().accuracy
         found = [row.argmax() for row in last_states(files.folder / "m.safetensors", data)]
         whole = float(np.mean(found == data.labels))
         line = f"accuracy: {real:.2%} float, {whole:.2%} integer model, 6 of 6 sequences of "

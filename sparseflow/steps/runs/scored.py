@@ -1,4 +1,4 @@
-"""Accuracies of a simulation that no simulator tells: of float networks, and of all the data."""
+"""Scores of a simulation that no simulator tells: of float networks, and of all the data."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from pathlib import Path
 
 from csb_format import Model
 from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.scores.answers import Answers
+from pruning.tasks.scores.score import Score
 
-from ...pages.scores.integers import integer_accuracy
+from ...pages.scores.integers import integer_answers
 from .parts import Parts
 from .share import Share
 
-__all__ = ["float_accuracies", "whole_accuracy"]
+__all__ = ["float_scores", "whole_answers"]
 
 
-def float_accuracies(
+def float_scores(
     dense: Path | None, pruned: Path | None, data: SequenceData, labels: Path | None, packed: Model
-) -> dict[str, float]:
-    """Accuracy of both float checkpoints, if they are given, read as the model was."""
+) -> dict[str, Score]:
+    """Scores of both float checkpoints, if they are given, read as the model was."""
     if dense is None and pruned is None:
         return {}
     if dense is None or pruned is None:
@@ -27,15 +29,16 @@ def float_accuracies(
         raise ValueError("the data has no labels: add them, or leave --dense and --pruned out")
     from pruning.importers import Cut
 
-    from ..training import float_accuracy
+    from ..training import float_answers
 
     files, cut = {"dense": dense, "pruned": pruned}, Cut.noted(packed.provenance)
-    return {name: float_accuracy(path, data, packed.pool, cut) for name, path in files.items()}
+    read = (float_answers(path, data, packed.pool, cut) for path in files.values())
+    return dict(zip(files, (answers.score() for answers in read), strict=True))
 
 
-def whole_accuracy(parts: Parts, packed: Model, data: SequenceData, share: Share) -> float | None:
+def whole_answers(parts: Parts, packed: Model, data: SequenceData, share: Share) -> Answers | None:
     """Of the integer model; None where the simulation needs all the same states, which tell it."""
     if packed.head is None or share.places is None:
         return None
     parts.begin("score")
-    return integer_accuracy(packed, data)
+    return integer_answers(packed, data)
