@@ -46,6 +46,9 @@ class Reading:
         What stands behind the head: ``""``, ``"softmax"`` or ``"log_softmax"``.
     folded : tuple of str
         Nodes whose scale and shift have become part of weights and biases.
+    batched : bool
+        Whether the output keeps the axis of the sequences. Where it does not, a head at every frame
+        may be ``y[:, -1]`` of a network whose second axis is a batch of one.
     unchecked : str
         Why the file was not run beside what was read; empty where both gave the same.
     """
@@ -55,6 +58,7 @@ class Reading:
     pooled_by: str = ""
     softmax: str = ""
     folded: tuple[str, ...] = ()
+    batched: bool = True
     unchecked: str = "not compared"
 
     @property

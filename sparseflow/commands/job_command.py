@@ -31,12 +31,15 @@ def job(given: JobOptions) -> None:
     from csb_format.files.replace import replace_file
     from engine.reference import IntegerModel
 
-    from ..steps.places import check_features, first, known_to, read_scaled
+    from ..steps.places import check_features, known_to, read_scaled
+    from ..steps.progress import say
+    from ..steps.runs.share import share_of
 
     _check_places(given)
     model = load_model(given.model)
     whole, _ = read_scaled(given.data, other=known_to(model), what=given.model)
-    data = first(whole, given.utterances)
+    share = share_of(whole, given.utterances, given.seed)
+    data = share.data
     check_features(model, data, given.data)
     image = _image(given, model)
     frames = IntegerModel(model).quantise(data.sequences)
@@ -45,6 +48,8 @@ def job(given: JobOptions) -> None:
     replace_file(given.out, made.text().encode())
     if given.words is not None:
         replace_file(given.words, expected.encode())
+    if share.places is not None:
+        say(f"in the job: {share}")
     packets, out = len(made.packets), sum(count for _, count in made.packets)
     typer.echo(f"{given.out}: {packets} sequences at {made.baud} baud, {out} words to come back")
 

@@ -573,8 +573,10 @@ class JobOptions:
     out: Annotated[Path, Said("Where the job goes, a text.")]
     words: Annotated[Path | None, Said("Where the words go that the board must answer.")] = None
     utterances: Annotated[
-        int | None, Said("Run only the first so many; all by default.", least=1)
+        int | None,
+        Said("Run only so many, spread over classes and lengths; all by default.", least=1),
     ] = None
+    seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
     baud: Annotated[int | None, Said("Of the line, instead of the board's.", least=1)] = None
 
 

@@ -12,7 +12,7 @@ from pruning.tasks.data.inputs import Inputs, inputs_of, scaled_as
 
 from .progress import say
 
-__all__ = ["check_features", "first", "has_labels", "known_to", "read_scaled", "read_sequences"]
+__all__ = ["check_features", "has_labels", "known_to", "read_scaled", "read_sequences"]
 
 
 def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
@@ -74,13 +74,6 @@ def has_labels(path: Path) -> bool:
     """Whether an ``.npz`` holds labels or targets."""
     with np.load(path, allow_pickle=False) as file:
         return not {"labels", "targets"}.isdisjoint(file.files)
-
-
-def first(data: SequenceData, count: int | None) -> SequenceData:
-    """The first so many sequences; all where no number is given."""
-    if count is None or count >= len(data):
-        return data
-    return data.chosen(range(count))
 
 
 def check_features(model: Model, data: SequenceData, path: Path) -> None:
