@@ -128,8 +128,8 @@ def test_every_package_stands_in_one_extra_with_its_reason() -> None:
 def test_all_is_all_that_users_can_ask_for() -> None:
     extras = set(PROJECT["optional-dependencies"])
     assert extras == {"all", "bench", "bitstream", "cpu", "demo", "dev", "docs", "generate",
-                      "lightning", "onnx", "regress", "report", "score", "simulate", "tensorboard",
-                      "train", "transformers"}  # fmt: skip
+                      "huggingface", "lightning", "onnx", "regress", "report", "score", "simulate",
+                      "sounds", "tables", "tensorboard", "train", "transformers"}  # fmt: skip
     for extra in extras - {"bench", "dev", "docs"}:
         assert needed(extra) <= needed("all")
     assert needed("generate") < needed("simulate") < needed("regress")

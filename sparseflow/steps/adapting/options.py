@@ -9,7 +9,23 @@ from typing import Annotated
 
 from ..options import SEED, Said, Seed
 
-__all__ = ["AdaptOptions", "CsvOptions", "PerName", "ScaleName", "TableOptions"]
+__all__ = [
+    "AdaptOptions",
+    "CsvOptions",
+    "FeaturesName",
+    "HuggingFaceOptions",
+    "KindName",
+    "PaddedOptions",
+    "ParquetOptions",
+    "PerName",
+    "ScaleName",
+    "TableOptions",
+    "WavOptions",
+]
+
+
+Classes = Annotated[str, Said("Names of the classes in their order, a,b; else sorted.")]
+Ignore = Annotated[str, Said("Labels that do not count, a,b.")]
 
 
 class ScaleName(StrEnum):
@@ -25,6 +41,20 @@ class PerName(StrEnum):
 
     sequence = "sequence"
     frame = "frame"
+
+
+class FeaturesName(StrEnum):
+    """Features of sounds; the words of :data:`pruning.tasks.data.adapters.wav_folder.KINDS`."""
+
+    mfcc = "mfcc"
+    logmel = "logmel"
+
+
+class KindName(StrEnum):
+    """What answers are."""
+
+    labels = "labels"
+    targets = "targets"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +105,8 @@ class TableOptions(AdaptOptions):
     horizon: Annotated[
         int, Said("Predict label or target of so many frames later, of every frame.", least=0)
     ] = 0
-    classes: Annotated[str, Said("Names of the classes in their order, a,b; else sorted.")] = ""
-    ignore: Annotated[str, Said("Labels that do not count, a,b.")] = ""
+    classes: Classes = ""
+    ignore: Ignore = ""
     split_by: Annotated[
         str, Said("Column, such as a person: what has one value is never divided.")
     ] = ""
@@ -94,3 +124,77 @@ class CsvOptions(TableOptions):
     no_header: Annotated[bool, Said("There are no names in the first row.", name="--no-header")] = (
         False
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParquetOptions(TableOptions):
+    """Of ``sparseflow data from-parquet``."""
+
+    files: Annotated[
+        list[Path],
+        Said("Parquet files: a frame in each row, or a sequence as lists.", argument=True),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceOptions(TableOptions):
+    """Of ``sparseflow data from-hf``."""
+
+    dataset: Annotated[
+        str, Said("Folder of save_to_disk, or hub:OWNER/NAME, which is fetched.", argument=True)
+    ]
+    part: Annotated[str, Said("Part of the data set, such as train.")] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaddedOptions(AdaptOptions):
+    """Of ``sparseflow data from-padded``."""
+
+    file: Annotated[
+        Path, Said("X (sequences, frames, features): .npy, or in an .npz.", argument=True)
+    ]
+    x: Annotated[str, Said("Name of X in an .npz; by default its only one of three axes.")] = ""
+    y: Annotated[str, Said("Name of the answers in an .npz, or their .npy. Default: y.")] = ""
+    lengths: Annotated[str, Said("Name of the real lengths, or their .npy.")] = ""
+    pad: Annotated[
+        float | None, Said("Frames at the end that are all this value are padding; or nan.")
+    ] = None
+    front: Annotated[bool, Said("The padding is in front.", name="--front")] = False
+    kind: Annotated[
+        KindName | None, Said("What y is; by default whole numbers and text are labels.")
+    ] = None
+    per: Annotated[
+        PerName | None, Said("What has a label or target, where shapes do not tell.")
+    ] = None
+    classes: Classes = ""
+    ignore: Ignore = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WavOptions(AdaptOptions):
+    """Of ``sparseflow data from-wav``."""
+
+    folder: Annotated[Path, Said("Folder with a folder of sounds for each class.", argument=True)]
+    labels: Annotated[Path | None, Said("CSV of file,label in each row, instead of folders.")] = (
+        None
+    )
+    features: Annotated[
+        FeaturesName, Said("mfcc (cepstral coefficients) or logmel (energies of mel bands).")
+    ] = FeaturesName.mfcc
+    count: Annotated[
+        int | None, Said("Coefficients or bands; 13 or 40 by default.", least=1, most=128)
+    ] = None
+    deltas: Annotated[int, Said("Orders of differences in time beside them.", least=0, most=2)] = 0
+    frame_ms: Annotated[float, Said("Length of a frame in milliseconds.")] = 25.0
+    hop_ms: Annotated[float, Said("From frame to frame in milliseconds.")] = 10.0
+    per: Annotated[PerName, Said("What has a label: sequence (or window), frame.")] = (
+        PerName.sequence
+    )
+    classes: Classes = ""
+    ignore: Ignore = ""
+    split_by: Annotated[
+        str,
+        Said(
+            "Mark such as _: what stands before it in a file's name, a speaker, is never divided."
+        ),
+    ] = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -14,6 +15,7 @@ import numpy as np
 from csb_format.files.claims import check_regular
 
 from ..wrong_data import DataSetError
+from .recordings import check_values
 from .table import Coded, Columns, Table, places_of
 
 __all__ = ["read_csv"]
@@ -121,8 +123,8 @@ class _Reading:
             raise DataSetError(
                 f"{self.path}: line {self._at} has numbers, no names of columns: --no-header"
             )
-        twice = next((n for i, n in enumerate(self.header) if n in set(self.header[:i])), None)
-        if len(self.header) < 5000 and twice is not None:
+        if len(set(self.header)) < len(self.header):
+            twice = Counter(self.header).most_common(1)[0][0]
             raise DataSetError(f"{self.path}: two columns are called {twice!r}: rename one")
 
     @property
@@ -142,6 +144,7 @@ class _Reading:
                 f"{self.path}: line {line} has {len(row)} columns, the first {len(self.header)}"
             )
         self.line.append(line)
+        check_values(len(self.line) * len(places["features"]))
         for name, values in numbers.items():
             try:
                 found = [float(row[n]) for n in places[name]]

@@ -10,11 +10,22 @@ import numpy.typing as npt
 
 from ..wrong_data import IGNORED, DataSetError
 
-__all__ = ["MOST_CLASSES", "MOST_FEATURES", "Recordings", "ahead", "one_each", "windows"]
+__all__ = [
+    "MOST_CLASSES",
+    "MOST_FEATURES",
+    "MOST_VALUES",
+    "Recordings",
+    "ahead",
+    "check_values",
+    "one_each",
+    "windows",
+]
 
 #: More are no features of one frame, and no classes.
 MOST_FEATURES = 4096
 MOST_CLASSES = 65536
+#: Numbers of all frames together, 2 GB of them.
+MOST_VALUES = 1 << 28
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -65,6 +76,21 @@ class Recordings:
         return replace(self, sequences=sequences, answers=answers, sources=sources, called=called)  # type: ignore[arg-type]
 
 
+def check_values(count: int) -> None:
+    """Refuse more numbers than memory is meant for; a small file may claim any number.
+
+    Raises
+    ------
+    DataSetError
+        Naming both.
+    """
+    if count > MOST_VALUES:
+        raise DataSetError(
+            f"{count:,} numbers, at most {MOST_VALUES:,}: give fewer rows, fewer features, or "
+            "larger strides"
+        )
+
+
 def ahead(given: Recordings, frames: int) -> tuple[Recordings, list[str]]:
     """Every frame with the answer of so many frames later; the last ones have none and go.
 
@@ -104,6 +130,7 @@ def windows(given: Recordings, size: int, stride: int) -> tuple[Recordings, list
         for n, sequence in enumerate(given.sequences)
         for at in range(0, len(sequence) - size + 1, stride)
     ]
+    check_values(len(places) * size * given.sequences[0].shape[1])
     if not places:
         longest = max(map(len, given.sequences))
         raise DataSetError(f"--window {size}: the longest recording has {longest} frames")
