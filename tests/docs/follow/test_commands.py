@@ -106,10 +106,14 @@ def balance(network: nn.RNNBase, banks: int) -> None:
 
 def test_the_reference_of_the_face_has_every_function() -> None:
     text = one("docs/face.md", "{eval-rst}")
-    named = re.findall(r"^\.\. autofunction:: sparseflow\.(\w+)$", text, re.M)
+    named = re.findall(r"^\.\. auto(?:function|class):: sparseflow\.(\w+)$", text, re.M)
     assert sorted([*named, "Accelerator"]) == sorted(sf.__all__)  # a class, told of in words
     assert "``sparseflow.Accelerator``" in (ROOT / "docs/face.md").read_text("utf-8")
-    assert all(callable(getattr(sf, name)) for name in named)
+    callbacks = {
+        "LightningPruning",
+        "TransformersPruning",
+    }  # behind extras, with tests of their own
+    assert all(callable(getattr(sf, name)) for name in set(named) - callbacks)
 
 
 def test_what_the_page_of_folders_says_is_refused_so(tmp_path: Path) -> None:
