@@ -38,7 +38,7 @@ ORDER: dict[str, list[str]] = {
         "files",
     ],
     "compiler": ["array", "lower", "timing", "abi"],
-    "engine": ["kernels", "products", "reference", "exact", "levels", "floating"],
+    "engine": ["kernels", "products", "reference", "native", "exact", "levels", "floating"],
     "pruning": ["mask", "budget", "importers", "files", "integers", "doctor", "tasks", "callbacks"],
     "hdl": ["core", "bus", "dram", "verilog"],
     "sim": ["run", "check", "bus", "dram", "regress"],

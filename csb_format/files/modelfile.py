@@ -32,7 +32,7 @@ from .replace import replace_file
 from .sealed import FORMAT_VERSION
 from .sealed import field as _get
 
-__all__ = ["FORMAT_VERSION", "ModelFileError", "load_model", "save_model"]
+__all__ = ["FORMAT_VERSION", "ModelFileError", "load_model", "model_bytes", "save_model"]
 
 _KIND = "model"
 _LAYER_FORMATS = ("input", "hidden", "state")
@@ -55,7 +55,7 @@ def save_model(path: str | os.PathLike[str], model: Model) -> None:
     OSError
         If it cannot be written.
     """
-    replace_file(path, _encode(model))
+    replace_file(path, model_bytes(model))
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
@@ -84,7 +84,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelFileError(f"{os.fspath(path)}: {error}") from error
 
 
-def _encode(model: Model) -> bytearray:
+def model_bytes(model: Model) -> bytearray:
+    """What :func:`save_model` writes."""
     return sealed.encode(_header(model), _tensors(model))
 
 
