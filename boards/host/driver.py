@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -42,6 +43,7 @@ from .errors import (
 from .inputs import Given, integers_of
 from .lines import SerialLine, port_and_baud
 from .states import States, joined
+from .stream import Stream
 
 __all__ = ["Accelerator", "AcceleratorError", "States", "WrongModelError"]
 
@@ -352,8 +354,7 @@ class Accelerator:
             raise AcceleratorError("no model is loaded: call load() first")
         model = self._image.model
         inputs, kind = integers_of(model, frames, given)
-        if not 0 <= context < self.design.contexts:
-            raise ValueError(f"context {context}: the bitstream keeps {self.design.contexts}")
+        self._check_context(context)
         if keep and (model.directions == 2 or context not in self._kept):
             raise ValueError(
                 "keep=True needs a state: run a sequence of this context before, with a "
@@ -364,6 +365,34 @@ class Accelerator:
             states = joined(emitted, model.directions)
             inputs = states.output
         return replace(states, given=kind)
+
+    def stream(self, context: int = 0) -> Stream:
+        """A sequence whose frames are not all there yet: a frame in, a result out.
+
+        Parameters
+        ----------
+        context : int
+            Whose state is kept: streams of different contexts go on side by side.
+
+        Returns
+        -------
+        Stream
+
+        Raises
+        ------
+        AcceleratorError
+            If no model is loaded.
+        ValueError
+            For a model of two directions, or a context that the bitstream has not.
+        """
+        if self._image is None:
+            raise AcceleratorError("no model is loaded: call load() first")
+        self._check_context(context)
+        return Stream(partial(self.run, context=context), self._image.model)
+
+    def _check_context(self, context: int) -> None:
+        if not 0 <= context < self.design.contexts:
+            raise ValueError(f"context {context}: the bitstream keeps {self.design.contexts}")
 
     def _run_part(self, part: int, frames: IntArray, keep: bool, context: int) -> list[Emitted]:
         """One program on all frames."""
