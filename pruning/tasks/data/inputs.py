@@ -210,9 +210,9 @@ def joined(data: Inputs, noted: Inputs | None, where: object, what: object) -> I
     """
     if noted is None:
         return data
-    check_same(data, noted, where, what)
     if data.scale is not None and noted.scale is None:
         raise ScaleMismatchError(
             f"{where} has a scale, and {what} was pruned on data without one: give data like that"
         )
+    check_same(data, noted, where, what)
     return Inputs(noted.scale, None, noted.label_names or data.label_names)

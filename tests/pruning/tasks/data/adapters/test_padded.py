@@ -45,16 +45,16 @@ def test_padding_is_left_out(tmp_path: Path, arrays: dict[str, Any], said: Padde
 def test_answers_of_frames_and_numbers(tmp_path: Path) -> None:
     np.save(tmp_path / "X.npy", X)
     for y, said, shape in [
-        (np.arange(12).reshape(3, 4) % 3 - 1, {}, (3,)),
-        (np.ones((3, 4, 5)), {}, (3, 5)),
-        (np.ones((3, 4)), {"framewise": True}, (3, 1)),
-        (np.ones((3, 4)), {"framewise": False}, (3, 4)),
+        (np.arange(12).reshape(3, 4) % 3 - 1, None, (3,)),
+        (np.ones((3, 4, 5)), None, (3, 5)),
+        (np.ones((3, 4)), True, (3, 1)),
+        (np.ones((3, 4)), False, (3, 4)),
     ]:
         np.save(tmp_path / "y.npy", y)
-        where = Padded(y=str(tmp_path / "y.npy"), pad=0.0, **said)
+        where = Padded(y=str(tmp_path / "y.npy"), pad=0.0, framewise=said)
         found, framewise, _ = read_padded(tmp_path / "X.npy", where)
         assert found.answers[0].shape == shape
-        assert framewise == (said != {"framewise": False})
+        assert framewise == (said is not False)
 
 
 WRONG: list[tuple[dict[str, Any], Padded, str]] = [
@@ -88,7 +88,7 @@ def test_files_that_lie(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     buffer = io.BytesIO()
     header = {"descr": "<f8", "fortran_order": False, "shape": (1 << 20, 1 << 10, 1 << 4)}
-    np.lib.format.write_array_header_1_0(buffer, header)  # type: ignore[no-untyped-call]
+    np.lib.format.write_array_header_1_0(buffer, header)
     for content in (buffer.getvalue() + bytes(64), pickle.dumps(X), b"", b"PK\x03\x04"):
         path.write_bytes(content)
         with pytest.raises(DataSetError, match="no array of numbers"):
