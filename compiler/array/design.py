@@ -171,8 +171,8 @@ class Design:
                 raise DesignError(f"{name} = {value}: a compact design has none; leave it out")
         if self.pes != self.abreast * self.units:
             raise DesignError(
-                f"units = {self.units}: a compact design has a lane for every {self.abreast} of its "
-                f"pes = {self.pes}"
+                f"units = {self.units}: a compact design has a lane for every {self.abreast} of "
+                f"its pes = {self.pes}"
             )
 
     def _check_projectors(self) -> None:

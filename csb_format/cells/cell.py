@@ -1,4 +1,4 @@
-"""What every recurrent cell brings: gates, sums, formats and integers; and which cells there are."""
+"""What every recurrent cell brings: its gates, sums, formats and integers."""
 
 from __future__ import annotations
 

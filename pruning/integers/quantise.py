@@ -77,8 +77,8 @@ def quantise(
 
     Weights, inputs and projected states take the finest format that holds their largest
     magnitude, the hidden state ``Fixed(act_bits, act_bits - 1)``, the pre-activations, bias
-    and an LSTM's cell state ``Fixed(act_bits + 2, act_bits - 3)``: +-16. What the accelerator cannot
-    run yet is refused by :func:`~compiler.array.needs.check_supported`, not here.
+    and an LSTM's cell state ``Fixed(act_bits + 2, act_bits - 3)``: +-16. What the accelerator
+    cannot run yet is refused by :func:`~compiler.array.needs.check_supported`, not here.
 
     Parameters
     ----------

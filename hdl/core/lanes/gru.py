@@ -197,7 +197,7 @@ class GruLane(wiring.Component):
 
     def _state(self, m: Module, z: Value, candidate: Signal) -> None:
         """Keep ``n + z * (h - n)``, and round it to h."""
-        design, gate, kept = self.design, self.design.gate, self.design.arithmetic.kept
+        gate, kept = self.design.gate, self.design.arithmetic.kept
         read_ahead = self._candidate_delay - self._gates_delay
         old = self._old(m)
         n = candidate << GUARD
