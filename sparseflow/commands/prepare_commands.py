@@ -98,7 +98,12 @@ def pack(given: PackOptions) -> None:
             given.value_bits,
             given.masks,
             given.wishes,
-            given.calibration or given.qat_epochs or given.pool or given.data or cut_of(given),
+            given.calibration
+            or given.qat_epochs
+            or given.pool
+            or given.data
+            or given.json_file
+            or cut_of(given),
         )
         return
     if given.calibration is None:
@@ -122,6 +127,7 @@ def pack(given: PackOptions) -> None:
         pool=_fed(given.pool),
         data=given.data,
         cut=cut_of(given),
+        figures_file=given.json_file,
     )
     _after(model, given.out)
 
@@ -148,8 +154,8 @@ def _pack_matrices(
 ) -> None:
     if unused:
         raise typer.BadParameter(
-            "--matrices takes no --calibration, no --data, no --qat-epochs, no --pool, no --lstm, "
-            "no --head and no --ignore"
+            "--matrices takes no --calibration, no --data, no --qat-epochs, no --pool, no --json, "
+            "no --lstm, no --head and no --ignore"
         )
     from ..steps import pipeline
 

@@ -88,7 +88,7 @@ class Run:
     def collect(self) -> dict[str, Any]:
         """Everything that the report shows, keys as :data:`sparseflow.pages.report.SCHEMA`."""
         said = _said(self.model.provenance)
-        model, design = self.model, self.image.design
+        model, design, clipped = self.model, self.image.design, said.get("saturation")
         prepared = commands.preparation(said, model.layers[0], design, self.model_path.name)
         return self._measured() | {
             "array": figures.array(design),
@@ -107,7 +107,7 @@ class Run:
             "versions": figures.versions(),
             "weights": figures.weights(model),
             **({} if model.head is None else {"pool": model.pool}),
-            **({"saturation": said["saturation"]} if "saturation" in said else {}),
+            **({"saturation": clipped} if isinstance(clipped, dict) else {}),
             **({"increments_of": said["increments_of"]} if "increments_of" in said else {}),
         }
 

@@ -75,8 +75,8 @@ chosen with ``seed``; there the integer model has ``fixed_simulated``, where tha
 "numbers"), ``each`` ("sequence" or "frame"), ``models``, the figures of
 :class:`pruning.tasks.scores.score.Score` by the names of ``accuracy``, None where not measured; the
 ``fixed_simulated`` ones; and of the integer model on all data what
-:func:`pruning.tasks.scores.details.details` says. ``saturation``: what :func:`.packing.saturation`
-says, where `pack` has noted it.
+:func:`pruning.tasks.scores.details.details` says. ``saturation``: by name of a tensor or a state
+``clipped, seen, format``, where ``pack`` has noted it.
 """
 
 

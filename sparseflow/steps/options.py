@@ -304,6 +304,10 @@ class PackOptions:
     lstm: LstmName = None
     head: HeadName = None
     ignore: Ignored = None
+    json_file: Annotated[
+        Path | None,
+        Said("Scores, saturation and distances, for programs; not for --matrices.", name="--json"),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.inputs import Inputs, joined
 from pruning.tasks.networks.sequence import answers
 from pruning.tasks.recipes.finetune_integers import finetune_quantised
-from pruning.tasks.scores.score import Score
+from pruning.tasks.scores.score import Score, in_words
 
+from ..pages.scores.figures import MODELS, described
 from ..pages.scores.integers import integer_answers
 from ..pages.scores.told import all_of
 from .options import PackOptions
@@ -46,7 +48,7 @@ from .reading import (
 )
 from .wishes import Wish, is_called, parse, spread
 
-__all__ = ["Packed", "Packing", "pack_checkpoint", "pack_imported"]
+__all__ = ["Packed", "Packing", "pack_checkpoint", "pack_imported", "saturation"]
 
 # Values of one layer that the self-check may hold at once.
 _SAMPLE = 1 << 22
@@ -131,8 +133,11 @@ class Packed:
         In integers before and after fine-tuning in them.
     read : tuple of str
         What the file was taken for, where that has not been said yet.
-    score : str
-        That of the float network and of the integers on the same data; empty without labels.
+    scores : dict
+        Of the float network (``pruned``) and of the integers (``fixed``) on the same data, as
+        ``scores`` of :data:`sparseflow.pages.report.SCHEMA`; empty without labels and targets.
+    judged : str
+        That data in words.
     """
 
     model: Model
@@ -142,7 +147,46 @@ class Packed:
     lowered: dict[str, int]
     tuned: tuple[Score, Score] | None = None
     read: tuple[str, ...] = ()
-    score: str = ""
+    scores: dict[str, Any] = field(default_factory=dict)
+    judged: str = ""
+
+    @property
+    def score(self) -> str:
+        """Both scores on one line; empty without them."""
+        if not self.scores:
+            return ""
+        real, integers = (in_words(self.scores["models"][name]) for name in ("pruned", "fixed"))
+        if self.scores["kind"] == "numbers":
+            return f"score: float {real}; integer model {integers}; {self.judged}"
+        return f"accuracy: {real} float, {integers} integer model, {self.judged}"
+
+    def figures(self) -> dict[str, Any]:
+        """What ``pack --json`` writes, keys as docs/data.md has them."""
+        return {
+            "distances": [_distance(stage) for stage in self.stages],
+            "saturation": saturation(self.saturations),
+            "lowered": self.lowered,
+            **({"scores": self.scores} if self.scores else {}),
+            **({"tuned": [dict(score.figures) for score in self.tuned]} if self.tuned else {}),
+        }
+
+
+def saturation(found: Mapping[str, Saturation]) -> dict[str, dict[str, Any]]:
+    """Of every tensor and state how many values of those ``seen`` its ``format`` has ``clipped``.
+
+    Weights and biases are all seen; states are those of the sequences of the self-check.
+    """
+    return {
+        name: {"clipped": one.clipped, "seen": one.seen, "format": one.format}
+        for name, one in found.items()
+    }
+
+
+def _distance(stage: StageError) -> dict[str, Any]:
+    """A stage as JSON has it; a distance that is infinite, or of nothing, is null."""
+    numbers = {name: float(getattr(stage, name)) for name in ("max_error", "rms_error", "relative")}
+    known = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    return {"stage": stage.stage, "output": stage.output, **known}
 
 
 def pack_checkpoint(
@@ -218,24 +262,27 @@ def pack_checkpoint(
     sample = _sample(calibration, lstm.hidden_size)
     model = replace(model, input_scale=known.scale, label_names=known.label_names)
     checked = self_check(lstm, head, model, sample, how.bound)
+    clipped = count_saturations(lstm, formats, sample, head)
+    noted_too = {"saturation": json.dumps(saturation(clipped), allow_nan=False)}
     return Packed(
-        model,
+        replace(model, provenance={**model.provenance, **noted_too}),
         network,
         checked,
-        count_saturations(lstm, formats, sample, head),
+        clipped,
         formats.lowered,
         gained,
         () if how.qat_epochs else tuple(read),
-        "" if judged is None or real is None else _score(real, model, judged) + of_part(network),
+        {} if judged is None or real is None else _scores(real, model, judged),
+        "" if judged is None else all_of(judged) + of_part(network),
     )
 
 
-def _score(real: Score, model: Model, data: SequenceData) -> str:
-    """Both on the same data, on one line."""
-    integers = integer_answers(model, data).score()
-    if real.accuracy is None:
-        return f"score: float {real}; integer model {integers}; {all_of(data)}"
-    return f"accuracy: {real} float, {integers} integer model, {all_of(data)}"
+def _scores(real: Score, model: Model, data: SequenceData) -> dict[str, Any]:
+    """Of both, on the same data."""
+    integers = integer_answers(model, data)
+    models: dict[str, Any] = dict.fromkeys(MODELS)
+    models |= {"pruned": dict(real.figures), "fixed": dict(integers.score().figures)}
+    return {"models": models, **described(integers, data)}
 
 
 def _finetuned(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from compiler.array.needs import check_supported
 from csb_format import Model, save_model
 from csb_format.files.matrixfile import PackedMatrix, save_matrices
 from csb_format.files.ownership import check_file
+from csb_format.files.replace import replace_file
 from csb_format.scales import DesignError
 
 from ..pages import figures
@@ -163,6 +165,7 @@ def pack(
     pool: str | None = None,
     data: Path | None = None,
     cut: Cut | None = None,
+    figures_file: Path | None = None,
 ) -> Model:
     """Quantise a pruned checkpoint, check every stage, pack it in CSB, write the model file.
 
@@ -186,10 +189,14 @@ def pack(
         calibration, where that has labels.
     cut : Cut, optional
         What of a larger network's state dict is taken; by default what ``prune`` has noted.
+    figures_file : Path, optional
+        Where scores, saturation and distances go, as JSON.
     """
     from .packing import Packing, pack_checkpoint
 
     check_file(out, pruned, calibration, masks, data)
+    if figures_file is not None:
+        check_file(figures_file, pruned, calibration, masks, data, out)
     frames, inputs = read_scaled(calibration, "fine-tuning in integers" if qat_epochs else "")
     judged = None
     if data is not None:
@@ -202,6 +209,9 @@ def pack(
     size = figures.bits_per_nonzero(packed.model)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_model(out, packed.model)
+    if figures_file is not None:
+        text = json.dumps(packed.figures(), indent=2, sort_keys=True, allow_nan=False)
+        replace_file(figures_file, f"{text}\n".encode())
     _tell(packed, size)
     say(f"wrote {out}")
     return packed.model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,8 @@ def errors(model: Model, data: SequenceData) -> tuple[float, float]:
 def test_numbers_for_each_frame_are_pruned_and_packed(
     run: Run, chain: Chain, tmp_path: Path, capsys: Text
 ) -> None:
-    d, p, m = (tmp_path / name for name in ("d.npz", "p.safetensors", "m.safetensors"))
+    names = ("d.npz", "p.safetensors", "m.safetensors", "j.json")
+    d, p, m, j = (tmp_path / name for name in names)
     data, given = numbers(chain, d, framewise=True), ("--data", d)
     assert run("doctor", chain.dense, *given) == 0
     assert "as read: MSE" in " ".join(capsys.readouterr().out.split())
@@ -56,11 +58,22 @@ def test_numbers_for_each_frame_are_pruned_and_packed(
     shown = capsys.readouterr().err
     assert f"score, float network, {data.frames} frames of 6 of 6 sequences of d.npz:" in shown
     assert "kept: epoch 1 of the 1 of the last increment, its best, MSE" in shown
-    assert run("pack", p, "--calibration", d, "--out", m, "--qat-epochs", 1) == 0
+    assert run("pack", p, "--calibration", d, "--out", m, "--qat-epochs", 1, "--json", j) == 0
     shown = capsys.readouterr().err
     model = load_model(m)
     mse, mae = errors(model, data)
     assert f"integer model MSE {mse:.4g}, MAE {mae:.4g}, R2" in shown
+    found = json.loads(j.read_text())
+    assert found["scores"]["models"]["fixed"]["mse"] == pytest.approx(mse)
+    assert found["scores"]["models"]["pruned"]["mse"] > 0
+    assert len(found["tuned"]) == 2
+    assert json.loads(model.provenance["saturation"]) == found["saturation"]
+    assert found["saturation"]["cell_l0"] == {
+        "clipped": 0,
+        "seen": data.frames * 16,
+        "format": "s18.13",
+    }
+    assert {each["stage"] for each in found["distances"]} == {"pruned", "weights", "integer"}
 
 
 def test_the_verilog_is_scored_in_the_units_of_the_targets(
