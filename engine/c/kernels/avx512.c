@@ -26,7 +26,7 @@ struct window {
     __m512i low[2], high[2];
 };
 
-static inline __attribute__((always_inline)) struct window window_of(const uint8_t *x,
+INLINE struct window window_of(const uint8_t *x,
                                                                      size_t stride, int planes,
                                                                      int wide)
 {
@@ -38,7 +38,7 @@ static inline __attribute__((always_inline)) struct window window_of(const uint8
     return w;
 }
 
-static inline __attribute__((always_inline)) __m512i pick(const __m512i *of, __m512i place,
+INLINE __m512i pick(const __m512i *of, __m512i place,
                                                           int wide)
 {
     return wide ? _mm512_permutex2var_epi8(of[0], place, of[1])
@@ -46,7 +46,7 @@ static inline __attribute__((always_inline)) __m512i pick(const __m512i *of, __m
 }
 
 /* Digits of 64 rows of a block; all but the pointers are constants where this is inlined. */
-static inline __attribute__((always_inline)) void sum(const struct tiles *t, uint32_t block,
+INLINE void sum(const struct tiles *t, uint32_t block,
                                                       const uint8_t *x, size_t stride,
                                                       int32_t *sums, int planes, int weights,
                                                       int wide)
@@ -117,8 +117,15 @@ static int usable(void)
 }
 
 const struct kernel KERNEL_AVX512 = {
-    "avx512", usable,  {64, 128}, {1.0f, 1.05f}, {{0, 0}, {0, 0}}, 0,
-    product,  finish, project,   spread,
+    .name = "avx512",
+    .usable = usable,
+    .windows = {64, 128},
+    .costs = {1.0f, 1.05f},
+    .flip = {{0, 0}, {0, 0}},
+    .product = product,
+    .finish = finish,
+    .project = project,
+    .spread = spread,
 };
 
 #endif

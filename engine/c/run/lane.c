@@ -65,14 +65,30 @@ void layer_take(const struct layer *layer, struct lane *lane, const int32_t *fra
         memcpy(lane->frame, frame, layer->inputs * sizeof *frame);
 }
 
+/* Digits of a block's sums. */
+static void product(const struct kernel *kernel, const struct tiles *tiles, uint32_t block,
+                    const struct planes *planes, const uint8_t *x, int32_t *sums)
+{
+    kernel->product(tiles, block, x, planes->stride, planes->count, sums);
+    for (size_t n = tiles->rests[block]; n < tiles->rests[block + 1]; n++) {
+        const struct rest *rest = &tiles->rest[n];
+        for (uint32_t p = 0; p < planes->count; p++) {
+            uint8_t byte = x[p * planes->stride + rest->column];
+            int32_t digit = planes->flip[p] ? (int8_t)byte : byte;
+            uint32_t more = (uint32_t)(digit * rest->value);
+            sums[p * BLOCK + rest->place] = (int32_t)((uint32_t)sums[p * BLOCK + rest->place] + more);
+        }
+    }
+}
+
 static void tiled_gates(const struct layer *layer, struct lane *lane, uint32_t block)
 {
     const struct kernel *kernel = layer->kernel;
     int32_t ih[MOST_DIGITS * BLOCK] __attribute__((aligned(ALIGNED)));
     int32_t hh[MOST_DIGITS * BLOCK] __attribute__((aligned(ALIGNED)));
     size_t at = (size_t)block * LANES;
-    kernel->product(&layer->ih, block, lane->x, layer->x.stride, layer->x.count, ih);
-    kernel->product(&layer->hh, block, lane->r, layer->r.stride, layer->r.count, hh);
+    product(kernel, &layer->ih, block, &layer->x, lane->x, ih);
+    product(kernel, &layer->hh, block, &layer->r, lane->r, hh);
     kernel->finish(&layer->cells, block, ih, layer->ih.digits, hh, layer->hh.digits,
                    lane->c + at, lane->hidden + at);
     if (layer->out_blocks)
@@ -86,7 +102,7 @@ static void tiled_project(const struct layer *layer, struct lane *lane, uint32_t
     const struct kernel *kernel = layer->kernel;
     int32_t sums[MOST_DIGITS * BLOCK] __attribute__((aligned(ALIGNED)));
     size_t at = (size_t)block * BLOCK;
-    kernel->product(&layer->hr, block, lane->h, layer->h.stride, layer->h.count, sums);
+    product(kernel, &layer->hr, block, &layer->h, lane->h, sums);
     kernel->project(&layer->projection, block, sums, layer->hr.digits, lane->out + at);
     kernel->spread(&layer->r, lane->out + at, BLOCK, lane->next + at);
 }

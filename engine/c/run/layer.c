@@ -106,7 +106,7 @@ static struct planes planes_of(const struct kernel *kernel, struct sparseflow_ru
     return p;
 }
 
-/* What a number is more than its digits as the kernel takes them. */
+/* What a number is more than its digits, as a kernel takes them. */
 static int64_t surplus(const struct planes *p)
 {
     int64_t found = -p->offset;
@@ -116,13 +116,9 @@ static int64_t surplus(const struct planes *p)
 }
 
 /* Whether no digit of a row's sums leaves 32 bits. */
-static int digits_fit(const struct kernel *kernel, const struct planes *p, const struct tiles *t,
-                      struct row_sums s)
+static int digits_fit(const struct tiles *t, struct row_sums s)
 {
-    double each = kernel->whole_states && p->count > 1 ? 65536 : 256;
-    double low = t->weight_digits > 1 ? s.low : s.size, high = t->weight_digits > 1 ? s.high : 0;
-    double most = kernel->whole_states ? (low > high ? low : high) : low + high;
-    return each * most < 2.1e9;
+    return 256 * (t->weight_digits > 1 ? s.low + s.high : s.size) < 2.1e9;
 }
 
 static int32_t table(struct cells *k)
@@ -163,8 +159,8 @@ static int gate_rows(struct layer *layer, const struct file_layer *of)
         k->bias[at] = (int32_t)bias;
         if (right < 31)
             k->add[at] = (int32_t)(uint32_t)(moved + (uint64_t)half + ((uint64_t)bias << right));
-        fit = fit && digits_fit(layer->kernel, &layer->x, &layer->ih, ih) &&
-              digits_fit(layer->kernel, &layer->r, &layer->hh, hh);
+        fit = fit && digits_fit(&layer->ih, ih) &&
+              digits_fit(&layer->hh, hh);
     }
     return fit || k->narrow;
 }
@@ -182,7 +178,7 @@ static int project_rows(struct layer *layer, const struct file_layer *of)
         p->narrow = p->narrow && p->right < 31 && bound < 2.1e9;
         p->add_wide[at] = (int64_t)(moved + (uint64_t)half);
         p->add[at] = (int32_t)(uint32_t)(moved + (uint64_t)half);
-        fit = fit && digits_fit(layer->kernel, &layer->h, &layer->hr, hr);
+        fit = fit && digits_fit(&layer->hr, hr);
     }
     return fit || p->narrow;
 }

@@ -21,6 +21,13 @@ struct planes {
     uint8_t flip[2]; /* xor of each digit: 0x80 where a kernel takes it as signed */
 };
 
+/* What digits cannot hold of a weight. */
+struct rest {
+    uint16_t place; /* in the block */
+    int16_t value;
+    uint32_t column;
+};
+
 /* A sparse matrix for products in registers.
  *
  * A block has 64 rows; its columns are cut into windows. What a block adds in a window lies
@@ -35,6 +42,9 @@ struct tiles {
     uint8_t *data;
     size_t bytes;
     uint64_t entries;                /* those that only fill included */
+    size_t *rests;                   /* (blocks + 1): where those of a block begin */
+    struct rest *rest;
+    int no_least;                    /* as the kernel's */
 };
 
 /* Any matrix, read by address: what is left where no tiles can be had. */
@@ -70,7 +80,7 @@ struct kernel {
     uint32_t windows[2]; /* widths that it picks from; 0: none */
     float costs[2];      /* of a quad in each, in any unit */
     uint8_t flip[2][2];  /* of vectors of one digit and of two */
-    int whole_states;    /* digits of a vector are joined before they are multiplied */
+    int no_least;        /* no digit of a weight may be -128 */
     void (*product)(const struct tiles *tiles, uint32_t block, const uint8_t *x, size_t stride,
                     uint32_t planes, int32_t *sums);
     /* Sums of both products of a block to its 16 cells and hidden states. */

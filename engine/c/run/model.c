@@ -5,11 +5,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-extern const struct kernel KERNEL_AVX512;
+extern const struct kernel KERNEL_AVX512, KERNEL_AVX2, KERNEL_DOTPROD, KERNEL_NEON;
 
 const struct kernel *const KERNELS[] = {
 #if defined(__x86_64__)
     &KERNEL_AVX512,
+    &KERNEL_AVX2,
+#endif
+#if defined(__aarch64__)
+#if defined(__linux__)
+    &KERNEL_DOTPROD,
+#endif
+    &KERNEL_NEON,
 #endif
     NULL,
 };

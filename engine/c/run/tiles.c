@@ -5,6 +5,7 @@
 #include "layer.h"
 
 #define LARGEST 32639 /* of two signed digits: 127 * 256 + 127 */
+#define LEAST (-128)  /* low digit that some kernels cannot take */
 #define LOAD 1.0f     /* cost of a window's registers, in quads */
 
 void *aligned(size_t bytes)
@@ -25,6 +26,29 @@ size_t tiles_row(const struct rows *rows, int gates, uint32_t block, uint32_t pl
     return unit < units ? group * units + unit : count;
 }
 
+static int32_t low_digit(int32_t value)
+{
+    return ((value + 128) & 255) - 128;
+}
+
+/* As much of a weight as two signed digits hold, or the digits of a kernel without -128. */
+static int32_t held(const struct tiles *t, int32_t value)
+{
+    if (t->weight_digits > 1 && value > LARGEST)
+        return LARGEST;
+    if (t->no_least && t->weight_digits > 1 && value < -LARGEST)
+        return -LARGEST;
+    return t->no_least && low_digit(value) == LEAST ? value + 1 : value;
+}
+
+static size_t rests_of(const struct tiles *t, const struct rows *rows)
+{
+    size_t count = 0;
+    for (size_t n = 0; n < rows->starts[rows->of.rows]; n++)
+        count += held(t, rows->values[n]) != rows->values[n];
+    return count;
+}
+
 static uint32_t digits_of(const struct rows *rows)
 {
     for (size_t n = 0; n < rows->starts[rows->of.rows]; n++)
@@ -42,11 +66,6 @@ static void cut(struct tiles *t, uint32_t width, uint32_t step, uint32_t columns
         t->first[n] = n * step;
 }
 
-static uint32_t parts(const struct tiles *t, int32_t value)
-{
-    return t->weight_digits > 1 && value > LARGEST ? 2 : 1;
-}
-
 /* Quads of each window of a block: enough for the fullest of its rows. */
 static void count_block(const struct tiles *t, const struct rows *rows, int gates, uint32_t block,
                         uint32_t step, uint32_t *quads)
@@ -61,7 +80,7 @@ static void count_block(const struct tiles *t, const struct rows *rows, int gate
             uint32_t at = rows->columns[n] / step;
             count = at == window ? count : 0;
             window = at;
-            count += parts(t, rows->values[n]);
+            count++;
             uint32_t need = (count + QUAD - 1) / QUAD;
             quads[at] = quads[at] < need ? need : quads[at];
         }
@@ -109,7 +128,7 @@ static void put(uint8_t *at, const struct tiles *t, uint32_t group, uint32_t lan
 {
     uint8_t *quad = at + ((size_t)(entry / QUAD) * GROUPS + group) * 64 * (1 + t->weight_digits);
     size_t byte = (size_t)lane * QUAD + entry % QUAD;
-    int32_t low = ((value + 128) & 255) - 128;
+    int32_t low = low_digit(value);
     quad[byte] = (uint8_t)place;
     quad[64 + byte] = (uint8_t)low;
     if (t->weight_digits > 1)
@@ -128,11 +147,11 @@ static void fill_row(struct tiles *t, const struct rows *rows, size_t row, uint3
         for (; window < column / step; window++, entry = 0)
             at += quads[window] * quad;
         int32_t value = rows->values[n];
-        if (parts(t, value) > 1) {
-            put(at, t, place / LANES, place % LANES, entry++, column % step, LARGEST);
-            value -= LARGEST;
-        }
-        put(at, t, place / LANES, place % LANES, entry++, column % step, value);
+        int32_t first = held(t, value);
+        put(at, t, place / LANES, place % LANES, entry++, column % step, first);
+        if (first != value)
+            t->rest[t->rests[block + 1]++] =
+                (struct rest){(uint16_t)place, (int16_t)(value - first), column};
     }
 }
 
@@ -151,12 +170,14 @@ static int32_t fill(struct tiles *t, const struct rows *rows, int gates, uint32_
     t->data = aligned(t->bytes);
     if (!t->data)
         return SPARSEFLOW_RUN_MEMORY;
-    for (uint32_t block = 0; block < t->blocks; block++)
+    for (uint32_t block = 0; block < t->blocks; block++) {
+        t->rests[block + 1] = t->rests[block];
         for (uint32_t place = 0; place < BLOCK; place++) {
             size_t row = tiles_row(rows, gates, block, place);
             if (row < (size_t)rows->of.rows)
                 fill_row(t, rows, row, block, place, step);
         }
+    }
     return SPARSEFLOW_RUN_OK;
 }
 
@@ -170,11 +191,14 @@ int32_t tiles_make(struct tiles *t, const struct rows *rows, const struct kernel
     if (gates)
         t->blocks = (uint32_t)((count / GATES + LANES - 1) / LANES);
     t->weight_digits = digits_of(rows);
-    t->digits = t->weight_digits + (kernel->whole_states ? 0 : planes - 1);
+    t->digits = t->weight_digits + planes - 1;
+    t->no_least = kernel->no_least;
     t->first = calloc(most, sizeof *t->first);
     t->quads = calloc((size_t)t->blocks * most, sizeof *t->quads);
     t->starts = calloc(t->blocks, sizeof *t->starts);
-    if (!t->first || !t->quads || !t->starts)
+    t->rests = calloc((size_t)t->blocks + 1, sizeof *t->rests);
+    t->rest = calloc(rests_of(t, rows) + 1, sizeof *t->rest);
+    if (!t->first || !t->quads || !t->starts || !t->rests || !t->rest)
         return SPARSEFLOW_RUN_MEMORY;
     return fill(t, rows, gates, choose(t, rows, kernel, gates));
 }
@@ -185,5 +209,7 @@ void tiles_free(struct tiles *t)
     free(t->quads);
     free(t->starts);
     free(t->data);
+    free(t->rests);
+    free(t->rest);
     memset(t, 0, sizeof *t);
 }

@@ -146,11 +146,12 @@ def test_bytes_run_what_they_can_hold() -> None:
     assert (narrow.state_digits, narrow.weight_digits) == (2, 2)
 
 
-def test_a_full_weight_becomes_two_entries() -> None:
-    """Above 32639 two signed digits cannot hold a weight of 16 bits."""
+def test_what_digits_cannot_hold_is_added() -> None:
+    """Above 32639 two signed digits hold no weight; AVX2 has none of -128, at either end."""
     gate, weight = CellArithmetic(16), Fixed(16, 15)
     dense = np.full((32, 8), weight.max)
     dense[::2] = 32639
+    dense[1::4], dense[3::8] = -32768, -128
     matrix = Csb.pack(dense, Geometry(32, 8, 1, 8, 16))
     layer = LstmLayer(
         matrix, matrix, np.zeros(32, int), gate.gate, gate.gate, weight, weight, gate.state
