@@ -32,7 +32,7 @@ def frames_of(found: Recordings) -> set[float]:
     st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(1, 6), st.integers(1, 6),
     st.floats(0.05, 0.9), st.integers(0, 99),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_frame_is_on_both_sides(
     lengths: list[int], size: int, stride: int, share: float, seed: int
 ) -> None:
