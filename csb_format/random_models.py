@@ -90,6 +90,7 @@ def random_network(
     act_bits: int = Precision.act_bits,
     head: int | None = None,
     cell: str = LSTM,
+    reach: int = Precision.reach,
 ) -> Model:
     """Stacked, bidirectional and projected layers with random weights and formats.
 
@@ -113,6 +114,8 @@ def random_network(
         Classes of a classifier; none by default.
     cell : str
         A name of :data:`csb_format.cells.CELLS`.
+    reach : int
+        Of its states; see :class:`csb_format.cells.cell.Cell`.
 
     Returns
     -------
@@ -124,7 +127,7 @@ def random_network(
         If the sizes make no :class:`~csb_format.geometry.Geometry`; the message says why.
     """
     given = (banks, banks, banks) if isinstance(banks, int) else banks
-    arithmetic = cell_named(cell)(act_bits)
+    arithmetic = cell_named(cell)(act_bits, reach)
     recipe = _Recipe(rng, hidden_size, given, k, projection, value_bits, arithmetic)
     output = recipe.output_format()
     made, size, fixed = [], input_size, recipe.drawn_format()

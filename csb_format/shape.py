@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .cells import LSTM, cell_named
-from .cells.cell import Cell
+from .cells.cell import Cell, reach_of
 from .fixed import Fixed
 from .geometry import Geometry
 from .pooling import LAST, check_pool
@@ -64,6 +64,11 @@ class LstmShape:
 
     def __post_init__(self) -> None:
         self._check_rows()
+        if self.arithmetic.state != self.state:
+            raise ValueError(
+                f"states are in {self.state} beside h of {self.hidden.width} bits: they must have "
+                f"{self.arithmetic.state.width} bits"
+            )
         gates = self.arithmetic.gate_names
         for name in ("weight_ih", "weight_hh"):
             formats = getattr(self, f"{name}_formats")
@@ -106,7 +111,7 @@ class LstmShape:
     @property
     def arithmetic(self) -> Cell:
         """The cell in its integers."""
-        return cell_named(self.cell)(self.hidden.width)
+        return cell_named(self.cell)(self.hidden.width, reach_of(self.state))
 
     @property
     def shape(self) -> LstmShape:
@@ -242,6 +247,7 @@ def uniform_shape(
     value_bits: int = Precision.value_bits,
     act_bits: int = Precision.act_bits,
     cell: str = LSTM,
+    reach: int = Precision.reach,
 ) -> ModelShape:
     """A stack of equal layers, to ask what it would take before it is trained.
 
@@ -260,13 +266,15 @@ def uniform_shape(
         Width of weights, 4..18, and of inputs, gates and states, 6..18.
     cell : str
         A name of :data:`csb_format.cells.CELLS`.
+    reach : int
+        Of its states; see :class:`csb_format.cells.cell.Cell`.
 
     Raises
     ------
     ValueError
         If the sizes make no :class:`~csb_format.geometry.Geometry`; the message says why.
     """
-    arithmetic = cell_named(cell)(act_bits)
+    arithmetic = cell_named(cell)(act_bits, reach)
     gates = len(arithmetic.gate_names)
     weight = Fixed(value_bits, value_bits - 1)
     output, gate = projection or hidden_size, arithmetic.gate

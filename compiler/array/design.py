@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from csb_format.arguments import flag, shown, whole
 from csb_format.cells import CELLS, LSTM, cell_named
-from csb_format.cells.cell import Cell
+from csb_format.cells.cell import Cell, reaches
 from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN, DesignError
@@ -85,6 +85,8 @@ class Design:
         Largest left shift of a product sum that the array can make, 0..7.
     cell : str
         Of the element-wise lanes, a name of :data:`csb_format.cells.CELLS`.
+    reach : int
+        Of their pre-activations, biases and cell states; see :class:`csb_format.cells.cell.Cell`.
 
     Raises
     ------
@@ -115,6 +117,7 @@ class Design:
     compact: bool = False
     max_align: int = MAX_ALIGN
     cell: str = LSTM
+    reach: int = Precision.reach
 
     def __post_init__(self) -> None:
         fields = asdict(self)
@@ -138,6 +141,11 @@ class Design:
             raise DesignError(f"value_bits = {self.value_bits}: must be 4 to 18")
         if not 6 <= self.act_bits <= 18:
             raise DesignError(f"act_bits = {self.act_bits}: must be 6 to 18")
+        if self.reach not in (there := reaches(self.act_bits)):
+            raise DesignError(
+                f"reach = {self.reach}: must be one of {', '.join(map(str, there))} at act_bits = "
+                f"{self.act_bits}"
+            )
         if self.index_bits > 16:
             raise DesignError(f"index_bits = {self.index_bits}: must be 1 to 16")
 
@@ -245,7 +253,7 @@ class Design:
     @property
     def arithmetic(self) -> Cell:
         """Formats and bit-exact functions of the element-wise lanes."""
-        return cell_named(self.cell)(self.act_bits)
+        return cell_named(self.cell)(self.act_bits, self.reach)
 
     @property
     def gate(self) -> Fixed:

@@ -75,7 +75,7 @@ def _check_fit(shape: ModelShape, design: Design, needs: Needs) -> None:
             raise DesignError(
                 f"the model's formats are x {layer.input}, h {layer.hidden}, c {layer.state}; "
                 f"the design computes h {design.gate}, c {design.state}: quantise for "
-                f"act_bits = {design.act_bits}"
+                f"act_bits = {design.act_bits} and reach = {design.reach}"
             )
 
 

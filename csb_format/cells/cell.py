@@ -9,7 +9,7 @@ from ..fixed import Fixed, IntArray, round_shift, saturate
 from ..precision import Precision
 from .piecewise import Piecewise
 
-__all__ = ["Cell", "Sum"]
+__all__ = ["Cell", "Sum", "reach_of", "reaches"]
 
 
 class Sum(NamedTuple):
@@ -30,6 +30,16 @@ class Sum(NamedTuple):
     recurrent: bool = True
 
 
+def reaches(act_bits: int) -> tuple[int, ...]:
+    """What ``Cell.reach`` may be at a width of activations: 3 fraction bits are left."""
+    return tuple(reach for reach in Precision.reaches if reach <= 1 << (act_bits - 2))
+
+
+def reach_of(state: Fixed) -> int:
+    """The reach that a format of states has: 16 of [-16, 16)."""
+    return 1 << max(0, state.width - 1 - state.frac)
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell: its gates, and rounding and saturation points of the element-wise unit.
@@ -42,14 +52,18 @@ class Cell:
     ----------
     act_bits : int
         Width of activations, 6 to 18.
+    reach : int
+        Of pre-activations and biases, and of the cell state of an LSTM: they lie in
+        [-reach, reach). 8, 16, 32, 64 or 128, and at most ``2**(act_bits - 2)``.
 
     Raises
     ------
     ValueError
-        For another width.
+        For another width or reach.
     """
 
     act_bits: int = Precision.act_bits
+    reach: int = Precision.reach
 
     #: Of the cell, where lanes, latencies and files are chosen by it.
     name: ClassVar[str]
@@ -75,6 +89,12 @@ class Cell:
     def __post_init__(self) -> None:
         if not 6 <= self.act_bits <= 18:
             raise ValueError(f"activation width {self.act_bits}: choose 6 to 18 bits")
+        there = reaches(self.act_bits)
+        if self.reach not in there:
+            raise ValueError(
+                f"reach {self.reach} of the cell's states, at {self.act_bits} bits of activations: "
+                f"choose {', '.join(map(str, there))}"
+            )
 
     @property
     def turns(self) -> int:
@@ -93,8 +113,8 @@ class Cell:
 
     @property
     def state(self) -> Fixed:
-        """Format of pre-activations and biases, [-16, 16)."""
-        return Fixed(self.act_bits + 2, self.act_bits - 3)
+        """Format of pre-activations and biases, [-reach, reach)."""
+        return Fixed(self.act_bits + 2, self.act_bits + 2 - self.reach.bit_length())
 
     @property
     def kept(self) -> Fixed:
