@@ -52,7 +52,8 @@ def test_mix_is_the_rounded_exact_sum_and_never_leaves_its_range(act_bits: int) 
     n[-4:], kept[-4:] = a.gate.min, a.kept.max
     n[-8:-4], kept[-8:-4] = a.gate.max, a.kept.min
     found = a.mix(z, n, kept)
-    assert found.min() >= a.kept.min and found.max() <= a.kept.max
+    assert found.min() >= a.kept.min
+    assert found.max() <= a.kept.max
     one = 1 << a.gate.frac
     for k in range(len(z)):
         total = int(z[k]) * int(kept[k]) + (one - int(z[k])) * (int(n[k]) << 2)
@@ -60,7 +61,7 @@ def test_mix_is_the_rounded_exact_sum_and_never_leaves_its_range(act_bits: int) 
 
 
 def test_a_slow_unit_moves_where_its_own_format_would_stand_still() -> None:
-    """z near 1, n near 1: a change below half of h's last bit a step adds up."""
+    """With z near 1 and n small: a change below half of h's last bit a step adds up."""
     a = GruCell(8)
     z, n, kept = np.array([126]), np.array([12]), np.array([0])
     for _ in range(40):
@@ -76,4 +77,5 @@ def test_a_slow_unit_moves_where_its_own_format_would_stand_still() -> None:
 def test_a_padded_unit_stays_at_zero() -> None:
     zero = np.zeros(3, np.int64)
     h, kept = GruCell(16).step((zero,) * 4, zero)
-    assert not h.any() and not kept.any()
+    assert not h.any()
+    assert not kept.any()
