@@ -8,6 +8,7 @@
 ``sf.TransformersPruning``  and of the Trainer of Hugging Face's transformers
 ``sf.quantise``             integers in compressed sparse banks
 ``sf.pack``                 any pruned matrices alone
+``sf.score``                accuracy of the integers, errors of numbers, where they come from
 ``sf.load``, ``sf.save``  files that no longer need PyTorch, and run no code when they are read
 ``sf.compile``              the program and memories of an array of M x N multipliers
 ``sf.emit``                 its Verilog
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from pruning.callbacks.transformers import TransformersPruning
     from pruning.face import pack, prune, quantise
 
-    from .api import build, compile, emit, estimate, load, open, save, simulate, verify
+    from .api import build, compile, emit, estimate, load, open, save, score, simulate, verify
 
 __all__ = [
     "Accelerator",
@@ -52,6 +53,7 @@ __all__ = [
     "prune",
     "quantise",
     "save",
+    "score",
     "simulate",
     "verify",
 ]
@@ -68,6 +70,7 @@ _NEEDS = {
     **dict.fromkeys(("Accelerator", "estimate", "open"), ("boards",)),
     **dict.fromkeys(("simulate", "verify"), ("hdl", "sim")),
     "build": ("hdl", "sim", "boards"),
+    "score": ("pruning",),
     "emit": ("hdl",),
 }
 
