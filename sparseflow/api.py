@@ -313,7 +313,7 @@ def score(
         For labels beyond the classes, targets of another width, NaN or infinity, another number of
         either than sequences or frames, or a model without a head.
     """
-    from .steps.scoring import scored
+    from .steps.runs.arrays import scored
 
     return scored(model_of("sf.score", model), sequences, labels, targets)
 

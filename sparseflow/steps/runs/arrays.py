@@ -19,9 +19,9 @@ from pruning.tasks.data.targets import numbers
 from pruning.tasks.data.wrong_data import DataSetError, check_labels, whole_labels
 from pruning.tasks.scores.answers import check_answers
 
-from ..pages.scores.figures import described
-from ..pages.scores.integers import answers_of
-from .given import integers_of
+from ...pages.scores.figures import described
+from ...pages.scores.integers import answers_of
+from ..given import integers_of
 
 __all__ = ["scored"]
 
