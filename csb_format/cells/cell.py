@@ -1,4 +1,4 @@
-"""What every recurrent cell brings: its gates, sums, formats and integers."""
+"""What every recurrent cell brings: gates, sums, formats, integers; and which cells there are."""
 
 from __future__ import annotations
 

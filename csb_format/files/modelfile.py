@@ -25,6 +25,7 @@ from ..geometry import Geometry
 from ..inputs.scale import InputScale
 from ..model import DenseLayer, GateFormats, LstmLayer, Model, Projection
 from ..pooling import LAST
+from ..precision import Precision
 from . import container, sealed
 from .claims import check_claims
 from .container import ModelFileError, Tensors
@@ -107,6 +108,9 @@ def _younger(model: Model) -> dict[str, Any]:
     younger: dict[str, Any] = {}
     if model.cell != LSTM:
         younger["cell"] = model.cell
+    reaches = [layer.arithmetic.reach for layer in model.layers]
+    if set(reaches) != {Precision.reach}:  # a reader of before computes with that one alone
+        younger["reach"] = reaches
     if model.pool != LAST:
         younger["pool"] = model.pool
     if model.input_scale is not None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from csb_format.cells.cell import reaches
 from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 
@@ -22,6 +23,7 @@ __all__ = [
     "Calibration",
     "Saturation",
     "calibrate",
+    "calibrated",
     "check_sequences",
     "count_saturations",
     "float_levels",
@@ -141,6 +143,51 @@ def calibrate(
     ranges = measure_ranges(lstm, sequences, percentile)
     formats = choose_formats(lstm, head, ranges, value_bits, act_bits, per_gate, percentile)
     return Calibration(formats, ranges, count_saturations(lstm, formats, sequences))
+
+
+def calibrated(lstm: Recurrent, formats: Formats, sequences: Frames) -> Formats:
+    """Formats whose states reach as far as data asks for.
+
+    Where no pre-activation and no cell state saturates, the formats stay. Else the smallest reach
+    in which none does, or the largest that there is, is taken for all layers, as an array has one
+    for all; unless the outputs of the last level are further from the float network with it: a
+    larger range has larger steps, and tanh is 1 at its ends anyway.
+
+    Parameters
+    ----------
+    lstm : nn.LSTM or nn.GRU
+    formats : Formats
+        Of this network.
+    sequences : sequence of float arrays (T, X)
+
+    Returns
+    -------
+    Formats
+        Other than those given in ``state`` alone.
+    """
+    clipped, error = _judged(lstm, formats, sequences)
+    first, found, nearer = formats.layers[0].arithmetic, formats, error
+    for reach in reaches(first.act_bits):
+        if clipped and reach > first.reach:
+            found = formats.reaching(reach)
+            clipped, nearer = _judged(lstm, found, sequences)
+    return found if nearer < error else formats
+
+
+def _judged(lstm: Recurrent, formats: Formats, sequences: Frames) -> tuple[int, float]:
+    """Saturated states, and the squared error of the outputs of the last level."""
+    tally, error = Tally(), 0.0
+    weights = _real_weights(lstm)
+    for part in _batches(sequences):
+        frames, lengths = padded(part)
+        with torch.no_grad():
+            exact = HardwareExact(formats, 1 + lstm.bidirectional)
+            found = exact.levels(weights, frames, lengths, tally)[-1]
+        live = torch.arange(frames.shape[1]) < lengths[:, None]
+        wanted = float_levels(lstm, frames, lengths)[-1]
+        error += float((found - wanted)[live].square().sum())
+    of_states = (n for name, n in tally.clipped.items() if name.startswith(("pre_", "cell_")))
+    return sum(of_states), error
 
 
 def count_saturations(
@@ -301,13 +348,17 @@ def _clipped(real: npt.NDArray[np.floating], fixed: Fixed) -> Saturation:
     return Saturation(fixed.saturations(real), real.size, str(fixed))
 
 
+def _real_weights(lstm: Recurrent) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in real_tensors(lstm, None).items()}
+
+
 def _states(lstm: Recurrent, formats: Formats, sequences: Frames) -> dict[str, Saturation]:
     used: Mapping[str, Fixed] = {"input": formats.layers[0].input} | {
         f"{kind}{end}": layer.output if kind == "output" else layer.state
         for end, layer in zip(suffixes(lstm), formats.layers, strict=True)
         for kind in ("pre", "cell", "output")
     }
-    weights = {name: torch.from_numpy(array) for name, array in real_tensors(lstm, None).items()}
+    weights = _real_weights(lstm)
     tally, (frames, lengths) = Tally(), padded(sequences)
     with torch.no_grad():
         HardwareExact(formats, 1 + lstm.bidirectional).levels(weights, frames, lengths, tally)

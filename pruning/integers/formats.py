@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from csb_format.arguments import whole
 from csb_format.cells import cell_named
-from csb_format.cells.cell import Cell
+from csb_format.cells.cell import Cell, reach_of
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed, ends
 from csb_format.model import GateFormats, LstmLayer, Model
@@ -104,7 +104,7 @@ class LayerFormats:
     @property
     def arithmetic(self) -> Cell:
         """The cell in its integers."""
-        return cell_named(self.cell)(self.hidden.width)
+        return cell_named(self.cell)(self.hidden.width, reach_of(self.state))
 
     def gates(self, kind: str) -> PerGate:
         """Formats of all gates of ``"weight_ih"`` or ``"weight_hh"``."""
@@ -135,6 +135,13 @@ class Formats:
     layers: tuple[LayerFormats, ...]
     head: Fixed | None
     lowered: dict[str, int]
+
+    def reaching(self, reach: int) -> Formats:
+        """The same with other states; see :class:`csb_format.cells.cell.Cell`."""
+        layers = tuple(
+            replace(f, state=replace(f.arithmetic, reach=reach).state) for f in self.layers
+        )
+        return replace(self, layers=layers)
 
     @classmethod
     def of_model(cls, model: Model) -> Formats:
@@ -220,6 +227,7 @@ def choose_formats(
     percentile: float = Precision.percentile,
     *,
     real: RealTensors | None = None,
+    reach: int = Precision.reach,
 ) -> Formats:
     """Power-of-two formats for weights, given the ranges of inputs and outputs.
 
@@ -236,17 +244,20 @@ def choose_formats(
         largest saturate and the others are finer.
     real : RealTensors, optional
         What :func:`.real_tensors` gave for the same network, if it has been asked.
+    reach : int
+        Of pre-activations, biases and an LSTM's cell state; see
+        :class:`csb_format.cells.cell.Cell`.
 
     Raises
     ------
     ValueError
-        For widths or a percentile out of range, or a tensor that its format would make
+        For widths, a reach or a percentile out of range, or a tensor that its format would make
         all zero.
     """
     whole("act_bits", act_bits, *Precision.act_range)
     whole("value_bits", value_bits, *Precision.value_range)
     tensors = real_tensors(lstm, head) if real is None else real
-    cell = cell_of(lstm)
+    cell = cell_of(lstm)(act_bits, reach)
     return _Choice(tensors, ranges, value_bits, act_bits, per_gate, percentile, cell).network(
         suffixes(lstm), 1 + lstm.bidirectional
     )
@@ -260,7 +271,7 @@ class _Choice:
     act_bits: int
     per_gate: bool
     percentile: float
-    cell: type[Cell]
+    cell: Cell
 
     @property
     def hidden(self) -> Fixed:
@@ -279,7 +290,7 @@ class _Choice:
         gates = list(zip(ih, hh, strict=True))
         self.check_met(end, gates, given.frac, output.frac)
         # a format of all gates serves those whose products meet
-        free = self.cell(self.act_bits).apart if self.per_gate else ()
+        free = self.cell.apart if self.per_gate else ()
         pairs = [
             pair if n in free else _aligned(*pair, given.frac, output.frac)
             for n, pair in enumerate(gates)
@@ -290,15 +301,21 @@ class _Choice:
         ]
         hr = f"weight_hr{end}"
         projection = self.fixed(hr, self.real[hr], self.real.ends[hr]) if hr in self.real else None
-        state = Fixed(self.act_bits + 2, self.act_bits - 3)
         return LayerFormats(
-            given, self.hidden, state, output, chosen[0], chosen[1], projection, self.cell.name
+            given,
+            self.hidden,
+            self.cell.state,
+            output,
+            chosen[0],
+            chosen[1],
+            projection,
+            self.cell.name,
         )
 
     def check_met(self, end: str, pairs: list[tuple[Fixed, Fixed]], x: int, r: int) -> None:
         """Refuse matrices so large that their products lie above the pre-activations."""
         names = (f"weight_ih{end}", f"weight_hh{end}")
-        low = self.act_bits - 3 - MAX_ALIGN
+        low = self.cell.state.frac - MAX_ALIGN
         for ih, hh in pairs:
             if min(ih.frac + x, hh.frac + r) >= low:
                 continue
@@ -306,7 +323,7 @@ class _Choice:
             inputs = f"the input of {self.ranges.input:.3g}"
             raise ValueError(
                 f"{', '.join(sizes)}, {inputs}: their products do not meet within {MAX_ALIGN} bits "
-                f"of the pre-activations' +-16 (binary points {ih.frac + x} and {hh.frac + r}): "
+                f"of the pre-activations' +-{self.cell.reach} (binary points {ih.frac + x} and {hh.frac + r}): "
                 "train with smaller weights (weight decay, clipped gradients) on normalised inputs"
             )
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from csb_format.cells.cell import Cell
 from csb_format.cells.gru import GruCell
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed
@@ -78,10 +79,10 @@ class _Gates(torch.autograd.Function):
     """Piecewise activations of i, f, g, o side by side; the gradient is the smooth one's."""
 
     @staticmethod
-    def forward(ctx: Any, pre: Tensor, act_bits: int) -> Tensor:
+    def forward(ctx: Any, pre: Tensor, states: Cell) -> Tensor:
         ctx.save_for_backward(pre)
-        sigmoid, tanh = _tables(act_bits, pre.device)
-        at = _places(pre, act_bits)
+        sigmoid, tanh = _tables(states, pre.device)
+        at = _places(pre, states)
         size = pre.shape[-1] // 4
         gates = sigmoid[at]
         gates[..., 2 * size : 3 * size] = tanh[at[..., 2 * size : 3 * size]]
@@ -100,9 +101,9 @@ class _Gates(torch.autograd.Function):
 
 class _Sigmoid(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, pre: Tensor, act_bits: int) -> Tensor:
+    def forward(ctx: Any, pre: Tensor, states: Cell) -> Tensor:
         ctx.save_for_backward(pre)
-        return _tables(act_bits, pre.device)[0][_places(pre, act_bits)]
+        return _tables(states, pre.device)[0][_places(pre, states)]
 
     @staticmethod
     @once_differentiable
@@ -114,9 +115,9 @@ class _Sigmoid(torch.autograd.Function):
 
 class _Tanh(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, cell: Tensor, act_bits: int) -> Tensor:
+    def forward(ctx: Any, cell: Tensor, states: Cell) -> Tensor:
         ctx.save_for_backward(cell)
-        return _tables(act_bits, cell.device)[1][_places(cell, act_bits)]
+        return _tables(states, cell.device)[1][_places(cell, states)]
 
     @staticmethod
     @once_differentiable
@@ -126,18 +127,17 @@ class _Tanh(torch.autograd.Function):
 
 
 @lru_cache(maxsize=8)
-def _tables(act_bits: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _tables(states: Cell, device: torch.device) -> tuple[Tensor, Tensor]:
     """Sigmoid and tanh of every state, from the hardware's own definition of them."""
-    arithmetic = CellArithmetic(act_bits)
-    state, gate = arithmetic.state, arithmetic.gate
+    state, gate = states.state, states.gate
     every = torch.arange(state.min, state.max + 1).numpy()
-    functions = (arithmetic.piecewise.sigmoid, arithmetic.piecewise.tanh)
+    functions = (states.piecewise.sigmoid, states.piecewise.tanh)
     sigmoid, tanh = (torch.from_numpy(gate.dequantise(f(every))).to(device) for f in functions)
     return sigmoid, tanh
 
 
-def _places(state: Tensor, act_bits: int) -> Tensor:
-    fixed = CellArithmetic(act_bits).state
+def _places(state: Tensor, states: Cell) -> Tensor:
+    fixed = states.state
     return (state * 2.0**fixed.frac).long() - fixed.min
 
 
@@ -169,21 +169,21 @@ def quantise_exact(real: Tensor, formats: GateFormats) -> Tensor:
     return done
 
 
-def gate_activations(pre: Tensor, act_bits: int) -> Tensor:
+def gate_activations(pre: Tensor, states: Cell) -> Tensor:
     """Gates i, f, g, o (..., 4H) of pre-activations in ``state`` format, float64."""
-    gates: Tensor = _Gates.apply(pre, act_bits)  # type: ignore[no-untyped-call]
+    gates: Tensor = _Gates.apply(pre, states)  # type: ignore[no-untyped-call]
     return gates
 
 
-def tanh_exact(cell: Tensor, act_bits: int) -> Tensor:
+def tanh_exact(cell: Tensor, states: Cell) -> Tensor:
     """Piecewise tanh of cell states in ``state`` format, float64."""
-    done: Tensor = _Tanh.apply(cell, act_bits)  # type: ignore[no-untyped-call]
+    done: Tensor = _Tanh.apply(cell, states)  # type: ignore[no-untyped-call]
     return done
 
 
-def sigmoid_exact(pre: Tensor, act_bits: int) -> Tensor:
+def sigmoid_exact(pre: Tensor, states: Cell) -> Tensor:
     """Piecewise sigmoid of pre-activations in ``state`` format, float64."""
-    done: Tensor = _Sigmoid.apply(pre, act_bits)  # type: ignore[no-untyped-call]
+    done: Tensor = _Sigmoid.apply(pre, states)  # type: ignore[no-untyped-call]
     return done
 
 
@@ -296,7 +296,6 @@ class _Layer:
     ) -> None:
         self.end, self.formats, self.tally = end, formats, tally
         self.arithmetic = formats.arithmetic
-        self.act_bits = formats.hidden.width
         self.ih = _matrix(weights[f"weight_ih{end}"], formats.weight_ih)
         self.hh = _matrix(weights[f"weight_hh{end}"], formats.weight_hh).T
         self.bias = quantise_exact(weights[f"bias{end}"], formats.state)
@@ -345,11 +344,11 @@ class _Layer:
         total = torch.addmm(given, r, self.hh)
         self._count_pre(total, live)
         pre = quantise_exact(total, self.formats.state)
-        i, f, g, o = gate_activations(pre, self.act_bits).chunk(4, dim=-1)
+        i, f, g, o = gate_activations(pre, self.arithmetic).chunk(4, dim=-1)
         cell = f * c + i * g
         self._count(f"cell{self.end}", cell, self.formats.state, live)
         c = quantise_exact(cell, self.formats.state)
-        h = quantise_exact(o * tanh_exact(c, self.act_bits), self.formats.hidden)
+        h = quantise_exact(o * tanh_exact(c, self.arithmetic), self.formats.hidden)
         return self._project(h, live), c
 
     def _count_pre(self, total: Tensor, live: Tensor) -> None:
@@ -379,17 +378,17 @@ class _GruLayer(_Layer):
         return nn.functional.pad(products, (0, units)) + self.bias
 
     def _step(self, given: Tensor, r: Tensor, c: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
-        state, bits, units = self.formats.state, self.act_bits, c.shape[-1]
+        state, units = self.formats.state, c.shape[-1]
         from_state = r @ self.hh
         joint, apart = from_state[..., : 2 * units], from_state[..., 2 * units :]
         total = given + torch.cat((joint, torch.zeros_like(apart), apart), dim=-1)
         self._count_pre(total, live)
         pre = quantise_exact(total, state)
-        reset, z = sigmoid_exact(pre[..., : 2 * units], bits).chunk(2, dim=-1)
+        reset, z = sigmoid_exact(pre[..., : 2 * units], self.arithmetic).chunk(2, dim=-1)
         nx, nh = pre[..., 2 * units :].chunk(2, dim=-1)
         argument = nx + reset * nh
         self._count(f"pre{self.end}.n", argument, state, live)
-        n = tanh_exact(quantise_exact(argument, state), bits)
+        n = tanh_exact(quantise_exact(argument, state), self.arithmetic)
         kept = quantise_exact(z * c + (1 - z) * n, self.arithmetic.kept)
         return quantise_exact(kept, self.formats.hidden), kept
 

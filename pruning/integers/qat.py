@@ -21,7 +21,7 @@ from csb_format.model import Model
 from csb_format.pooling import LAST, check_pool
 
 from ..files.pooling import pooled
-from .calibrate import measure_ranges
+from .calibrate import calibrated, measure_ranges
 from .formats import Formats, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally, quantise_exact
 from .quantise import build_model
@@ -36,7 +36,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Precision(precision.Precision):
-    """How to choose formats; see :func:`pruning.integers.calibrate.calibrate`."""
+    """How to choose formats; see :func:`pruning.integers.calibrate.calibrate`.
+
+    Parameters
+    ----------
+    value_bits, act_bits, per_gate, percentile, reach
+        As :class:`csb_format.precision.Precision`.
+    calibrated : bool
+        Another reach is taken where states saturate on calibration data; see
+        :func:`pruning.integers.calibrate.calibrated`.
+    """
+
+    calibrated: bool = False
 
     def formats(
         self,
@@ -47,9 +58,11 @@ class Precision(precision.Precision):
         """Formats of a network on calibration data."""
         check_network(lstm, head)
         ranges = measure_ranges(lstm, sequences, self.percentile)
-        return choose_formats(
-            lstm, head, ranges, self.value_bits, self.act_bits, self.per_gate, self.percentile
-        )
+        found = choose_formats(
+            lstm, head, ranges, self.value_bits, self.act_bits, self.per_gate, self.percentile,
+            reach=self.reach,
+        )  # fmt: skip
+        return calibrated(lstm, found, sequences) if self.calibrated else found
 
 
 class QatLstm(nn.Module):

@@ -128,6 +128,7 @@ def pack(given: PackOptions) -> None:
         data=given.data,
         cut=cut_of(given),
         figures_file=given.json_file,
+        cell_range=given.cell_range,
     )
     _after(model, given.out)
 

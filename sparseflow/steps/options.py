@@ -285,6 +285,16 @@ class PackOptions:
             least=0,
         ),
     ] = 0
+    cell_range: Annotated[
+        int | None,
+        Said(
+            "Cell states and pre-activations lie in [-N, N): 8, 16, 32, 64 or 128. Default: 16; "
+            "where they saturate on --calibration, the least in which they do not, if the outputs "
+            "come nearer to the float network so.",
+            least=8,
+            most=128,
+        ),
+    ] = None
     seed: Seed = SEED
     bound: Annotated[
         float | None, Said("Refuse a stage further from the float network, e.g. 0.05.", least=0)

@@ -80,6 +80,9 @@ class Packing:
         Largest relative error that the self-check passes.
     pool : {"last", "hn", "mean", "every"}, optional
         How the head is fed; by default what the checkpoint says, else ``"last"``.
+    cell_range : int, optional
+        Of pre-activations and cell states; see :class:`csb_format.cells.cell.Cell`. By default 16,
+        or more where the calibration data asks for it.
     cut : Cut, optional
         What of a larger network's state dict is taken; by default what the file notes.
     """
@@ -95,12 +98,16 @@ class Packing:
     seed: int = PackOptions.seed
     bound: float | None = None
     pool: str | None = None
+    cell_range: int | None = None
     cut: Cut | None = None
 
     @property
     def precision(self) -> Precision:
         """What chooses the formats."""
-        return Precision(self.value_bits, self.act_bits, self.per_gate, self.percentile)
+        reach, calibrated = self.cell_range or Precision.reach, self.cell_range is None
+        return Precision(
+            self.value_bits, self.act_bits, self.per_gate, self.percentile, reach, calibrated
+        )
 
     def options(self) -> dict[str, Any]:
         """What was said beside bits and banks, for the report's commands."""
@@ -110,6 +117,7 @@ class Packing:
             "qat-epochs": self.qat_epochs,
             "seed": self.seed if self.qat_epochs else None,
             "pool": self.pool,
+            "cell-range": self.cell_range,
             **(self.cut.options() if self.cut else {}),
         }
         return {name: value for name, value in given.items() if value not in (None, False, 0)}
@@ -138,6 +146,8 @@ class Packed:
         ``scores`` of :data:`sparseflow.pages.report.SCHEMA`; empty without labels and targets.
     judged : str
         That data in words.
+    asked_range : bool
+        Whether the range of states was given.
     """
 
     model: Model
@@ -149,6 +159,7 @@ class Packed:
     read: tuple[str, ...] = ()
     scores: dict[str, Any] = field(default_factory=dict)
     judged: str = ""
+    asked_range: bool = False
 
     @property
     def score(self) -> str:
@@ -274,6 +285,7 @@ def pack_checkpoint(
         () if how.qat_epochs else tuple(read),
         {} if judged is None or real is None else _scores(real, model, judged),
         "" if judged is None else all_of(judged) + of_part(network),
+        how.cell_range is not None,
     )
 
 

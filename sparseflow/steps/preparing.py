@@ -15,6 +15,7 @@ from csb_format import Model, save_model
 from csb_format.files.matrixfile import PackedMatrix, save_matrices
 from csb_format.files.ownership import check_file
 from csb_format.files.replace import replace_file
+from csb_format.precision import Precision
 from csb_format.scales import DesignError
 
 from ..pages import figures
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # torch is loaded only where it is used
 
 __all__ = ["pack", "pack_matrices", "prune_checkpoint"]
 
+_STATES = ("pre_", "cell_")
 _MUCH = 0.05  # relative error of a stage that is worth a word
 
 
@@ -166,6 +168,7 @@ def pack(
     data: Path | None = None,
     cut: Cut | None = None,
     figures_file: Path | None = None,
+    cell_range: int | None = None,
 ) -> Model:
     """Quantise a pruned checkpoint, check every stage, pack it in CSB, write the model file.
 
@@ -203,7 +206,7 @@ def pack(
         judged, _ = read_scaled(data, "the score (--data)", inputs, calibration)
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
-        bound, pool, cut,
+        bound, pool, cell_range, cut,
     )  # fmt: skip
     packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged, inputs)
     size = figures.bits_per_nonzero(packed.model)
@@ -240,6 +243,8 @@ def _tell(packed: Packed, size: float) -> None:
         say(f"the scale of {len(model.input_scale)} raw features goes with the model")
     if model.label_names:
         say(f"classes: {', '.join(model.label_names)}")
+    if said := _range(packed):
+        say(f"cell states and pre-activations: {said}")
     clipped = {n: found for n, found in packed.saturations.items() if found.clipped}
     for name, found in clipped.items():
         count = f"{found.clipped} of {found.seen} ({found.share:.2%})"
@@ -251,6 +256,19 @@ def _tell(packed: Packed, size: float) -> None:
         check_supported(model)
     except DesignError as error:
         say(f"note: {error}")
+
+
+def _range(packed: Packed) -> str:
+    """What they are in, and why, where that is not plain."""
+    arithmetic, usual = packed.model.layers[0].arithmetic, Precision.reach
+    given = f"[-{arithmetic.reach}, {arithmetic.reach}) in {arithmetic.state}"
+    if packed.asked_range:
+        return f"{given}, as asked"
+    if arithmetic.reach != usual:
+        return f"{given}: in [-{usual}, {usual}) they saturate, further from the float network"
+    if any(found.clipped for n, found in packed.saturations.items() if n.startswith(_STATES)):
+        return f"{given}: they saturate, but wider steps are no nearer to the float network"
+    return ""
 
 
 def _stages(packed: Packed) -> Table:

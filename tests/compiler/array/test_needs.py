@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.array.needs import LayerShape, Needs, fewest_lanes, merged, programs
+from compiler.array.needs import LayerShape, Needs, design_for, fewest_lanes, merged, programs
 from csb_format import Csb, Fixed, Geometry, LstmLayer, Model
 from csb_format.model import DenseLayer, Projection
 from csb_format.scales import DesignError
@@ -178,3 +178,12 @@ def test_other_numbers_of_bits_and_missing_heads_are_refused() -> None:
     narrow = replace(layer, input=Fixed(8, 7))
     refused("x of layer 0 has 8 bits", model_of(narrow), 8, 2)
     refused("lanes = 4 does not divide the 2 banks", model_of(layer), 8, 4)
+
+
+def test_an_array_has_one_range_for_the_states_of_all_layers() -> None:
+    far = layer_of(8, 8, (2, 2, 2), 1)
+    far = replace(far, state=replace(far.arithmetic, reach=64).state, bias=far.bias // 4)
+    assert design_for(model_of(far), 8, 2).reach == 64
+    assert design_for(model_of(far), 8, 2).state == far.state
+    near = layer_of(8, 8, (2, 2, 2), 1)
+    refused("states of layer 1 are in .* has one range", model_of(far, near), 8, 2)
