@@ -176,6 +176,7 @@ def test_a_command_names_the_extra_that_is_missing(
     words = {
         "prune": ["x", "--data", "y", "--out", "z"],
         "pack": ["x", "--calibration", "y", "--out", "z"],
+        "cut": ["x", "--data", "y", "--out", "z"],
         "doctor": ["x"],
         "verilog": ["m", "--out", "z"],
         "ip": ["m", "--out", "z"],

@@ -23,6 +23,7 @@ from ..steps.options import (
     VerilogOptions,
 )
 from .board_commands import boards, build, fit
+from .cut_command import cut
 from .data_commands import data_app
 from .derived import derived
 from .doctor_command import doctor
@@ -80,7 +81,7 @@ def options(
     del version, debug
 
 
-for command in (prune, pack):
+for command in (prune, pack, cut):
     app.command()(command)
 
 
@@ -202,6 +203,7 @@ _LONGEST = 1000
 EXTRAS = {
     "prune": "train",
     "pack": "train",
+    "cut": "train",  # and onnx, which it names itself
     "doctor": "train",
     "data": "demo",
     "verilog": "generate",

@@ -22,6 +22,7 @@ __all__ = [
     "BudgetName",
     "BuildOptions",
     "CHeaderOptions",
+    "CutOptions",
     "DemoOptions",
     "DoctorOptions",
     "EngineName",
@@ -318,6 +319,33 @@ class PackOptions:
         Path | None,
         Said("Scores, saturation and distances, for programs; not for --matrices.", name="--json"),
     ] = None
+
+
+@dataclass(frozen=True)
+class CutOptions:
+    """Of ``sparseflow cut``."""
+
+    model: Annotated[Path, Said("ONNX model of the whole network.", argument=True)]
+    data: Annotated[
+        Path,
+        Said("Arrays (.npz) by the names of the graph's inputs; or sequences, frames and lengths."),
+    ]
+    out: Annotated[Path, Said("Folder, replaced as a whole.")]
+    source: Annotated[
+        str | None,
+        Said("Tensor that the array's part takes. Default: that of the only LSTM.", name="--from"),
+    ] = None
+    targets: Annotated[
+        list[str] | None,
+        Said("Tensor that it gives; repeat it. Default: what is read of the LSTM.", name="--to"),
+    ] = None
+    banks: Annotated[int, Said("Banks that its matrices are packed in.", least=1)] = Balance.banks
+    value_bits: Annotated[int, Said("Bits of a weight, 4 to 18.", least=4, most=18)] = (
+        Precision.value_bits
+    )
+    act_bits: Annotated[
+        int, Said("Bits of inputs and hidden state, 6 to 18.", least=6, most=18)
+    ] = Precision.act_bits
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["KINDS", "Attention", "Cells", "Crnn", "Seq2Seq", "Tagger"]
+__all__ = ["KINDS", "Attention", "Cells", "Crnn", "Seq2Seq", "States", "Tagger", "Words"]
 
 WORDS, WIDTH, HIDDEN, CLASSES = 20, 8, 16, 3
 
@@ -23,6 +23,35 @@ class Tagger(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         outputs = self.lstm(self.embedding(words))[0]
         logits: Tensor = self.mlp(self.norm(outputs[:, -1]))
+        return logits
+
+
+class Words(nn.Module):
+    """Embedding, LSTM, and a head on the last output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(WORDS, WIDTH)
+        self.lstm = nn.LSTM(WIDTH, HIDDEN, batch_first=True)
+        self.fc = nn.Linear(HIDDEN, CLASSES)
+
+    def forward(self, words: Tensor) -> Tensor:
+        outputs = self.lstm(self.embedding(words))[0]
+        return torch.log_softmax(self.fc(outputs[:, -1]), -1)
+
+
+class States(nn.Module):
+    """The last states of the top of two layers into an MLP."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(WORDS, WIDTH)
+        self.lstm = nn.LSTM(WIDTH, HIDDEN, 2, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(HIDDEN, 6), nn.Tanh(), nn.Linear(6, CLASSES))
+
+    def forward(self, words: Tensor) -> Tensor:
+        _, (hidden, cell) = self.lstm(self.embedding(words))
+        logits: Tensor = self.mlp(hidden[-1] + cell[-1])
         return logits
 
 
