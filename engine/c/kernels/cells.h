@@ -7,9 +7,6 @@
 
 #include "../run/layer.h"
 
-#define RISE 13 /* bits of a table's entry that are the rise */
-#define PARTS (LANES / VEC)
-
 typedef int32_t vec __attribute__((vector_size(4 * VEC)));
 typedef uint32_t uvec __attribute__((vector_size(4 * VEC)));
 typedef int32_t half __attribute__((vector_size(2 * VEC)));
@@ -102,39 +99,58 @@ static __attribute__((noinline)) void wide_gate(const struct cells *k, int gate,
     }
 }
 
-/* Table values of arguments that are not negative. */
-INLINE vec magnitude(const struct cells *k, vec z)
+/* A kernel may look up all gates at once. */
+#ifndef LOOK_UP_GATES
+#define LOOK_UP_GATES(k, at, entry)                                                            \
+    for (int gate = 0; gate < GATES; gate++)                                                   \
+    (entry)[gate] = LOOK_UP((k)->table, (at)[gate])
+#endif
+
+/* The table's argument of a state: its magnitude, twice that for tanh. */
+INLINE vec argument(const struct cells *k, vec x, int tanh)
 {
-    z = MIN(z, every(k->last));
-    uvec entry = LOOK_UP(k->table, z >> k->offset_bits);
-    vec at = z & ((1 << k->offset_bits) - 1), rise = (vec)(entry & ((1u << RISE) - 1));
-    return (vec)(entry >> RISE) + ((rise * at + (1 << (k->offset_bits - 1))) >> k->offset_bits);
+    return MIN(signed_as(x, x >> 31) << tanh, every(k->last));
 }
 
-INLINE vec sigmoid(const struct cells *k, vec x)
+/* The line of a segment at an argument. */
+INLINE vec magnitude(const struct cells *k, vec z, uvec entry)
 {
-    vec sign = x >> 31, m = magnitude(k, signed_as(x, sign));
-    return MIN((signed_as(m, sign) + ((1 << (k->bits + 1)) + 4)) >> 3,
-               every((1 << (k->bits - 1)) - 1));
+    vec at = z & ((1 << k->offset_bits) - 1), rise = (vec)(entry & ((1u << k->rise_bits) - 1));
+    vec more = (rise * at + (1 << (k->offset_bits - 1))) >> k->offset_bits;
+    return (vec)(entry >> k->rise_bits) + more;
 }
 
-INLINE vec tanh_of(const struct cells *k, vec x)
+INLINE vec sigmoid(const struct cells *k, vec x, vec z, uvec entry)
 {
-    vec sign = x >> 31, m = magnitude(k, signed_as(x, sign) << 1);
-    return signed_as(MIN((m + 2) >> 2, every((1 << (k->bits - 1)) - 1)), sign);
+    vec m = signed_as(magnitude(k, z, entry), x >> 31);
+    return MIN((m + ((1 << (k->bits + 1)) + 4)) >> 3, every((1 << (k->bits - 1)) - 1));
+}
+
+INLINE vec tanh_of(const struct cells *k, vec x, vec z, uvec entry)
+{
+    vec size = (magnitude(k, z, entry) + 2) >> 2;
+    return signed_as(MIN(size, every((1 << (k->bits - 1)) - 1)), x >> 31);
 }
 
 /* From pre-activations of i, f, g, o to cells and hidden states. */
 INLINE void update(const struct cells *k, const vec pre[GATES], int32_t *c, int32_t *h)
 {
     int32_t a = k->bits;
-    vec i = sigmoid(k, pre[0]), f = sigmoid(k, pre[1]), g = tanh_of(k, pre[2]);
-    vec o = sigmoid(k, pre[3]), old = read(c);
+    vec z[GATES], at[GATES];
+    uvec entry[GATES];
+    for (int gate = 0; gate < GATES; gate++) {
+        z[gate] = argument(k, pre[gate], gate == 2);
+        at[gate] = z[gate] >> k->offset_bits;
+    }
+    LOOK_UP_GATES(k, at, entry);
+    vec i = sigmoid(k, pre[0], z[0], entry[0]), f = sigmoid(k, pre[1], z[1], entry[1]);
+    vec g = tanh_of(k, pre[2], z[2], entry[2]), o = sigmoid(k, pre[3], z[3], entry[3]);
     /* ((f * c << 2) + i * g + half) >> (a + 1), c in two parts so that 32 bits hold all. */
-    vec low = ((f * (old & 15)) << 2) + i * g + (1 << a);
+    vec old = read(c), low = ((f * (old & 15)) << 2) + i * g + (1 << a);
     vec new = clip((f * (old >> 4) + (low >> 6)) >> (a - 5), (1 << (a + 1)) - 1);
     write(c, new);
-    vec product = o * tanh_of(k, new);
+    vec last = argument(k, new, 1);
+    vec product = o * tanh_of(k, new, last, LOOK_UP(k->table, last >> k->offset_bits));
     write(h, clip((product + (1 << (a - 2))) >> (a - 1), (1 << (a - 1)) - 1));
 }
 

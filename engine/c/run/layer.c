@@ -7,7 +7,8 @@
 
 #define MOST_ALIGN 7
 #define MOST_BITS 16 /* of states and weights, where kernels of bytes take them */
-#define RISE 13
+#define NARROWEST 8 /* bits of states up to which two bytes hold an entry of the table */
+#define TABLE 256
 #define SAFE 4.6e18  /* below 2**62; a bound in double is a little off */
 
 /* What is known of a row: its sum, and how large each digit's sum can be. */
@@ -124,15 +125,20 @@ static int digits_fit(const struct tiles *t, struct row_sums s)
 static int32_t table(struct cells *k)
 {
     int count = 1 << table_bits(k->bits);
-    uint32_t *entries = aligned((size_t)count * sizeof *entries);
-    if (!entries)
+    uint32_t *entries = aligned(TABLE * sizeof *entries);
+    uint8_t *bytes = aligned(TABLE * sizeof *entries);
+    k->table = entries;
+    k->bytes = bytes;
+    k->rise_bits = k->bits <= NARROWEST ? 5 : 13;
+    if (!entries || !bytes)
         return SPARSEFLOW_RUN_MEMORY;
     for (int n = 0; n < count; n++) {
         int64_t base, rise;
         table_entry(k->bits, n, &base, &rise);
-        entries[n] = (uint32_t)(base << RISE | rise);
+        entries[n] = (uint32_t)(base << k->rise_bits | rise);
+        for (int byte = 0; byte < 4; byte++)
+            bytes[byte * TABLE + n] = (uint8_t)(entries[n] >> 8 * byte);
     }
-    k->table = entries;
     return SPARSEFLOW_RUN_OK;
 }
 
@@ -203,6 +209,7 @@ static void tiled_free(struct layer *layer)
     tiles_free(&layer->hh);
     tiles_free(&layer->hr);
     free((void *)(uintptr_t)layer->cells.table);
+    free((void *)(uintptr_t)layer->cells.bytes);
     free(layer->cells.add);
     free(layer->cells.add_wide);
     free(layer->cells.bias);

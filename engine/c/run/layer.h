@@ -9,6 +9,8 @@
 #define BLOCK (LANES * GROUPS)
 #define QUAD 4    /* entries of a row that are added at a time, all of one window */
 #define MOST_DIGITS 3
+#define MOST_SUMS (MOST_DIGITS * BLOCK)
+#define MOST_MANY 4
 #define MOST_WINDOW 256
 #define SLACK MOST_WINDOW /* bytes behind a vector that a window may reach into */
 #define ALIGNED 64
@@ -59,7 +61,9 @@ struct cells {
     int32_t bits;        /* a, of gates and hidden states */
     int32_t offset_bits; /* of the table's argument: the place inside a segment */
     int32_t last;        /* largest argument of the table */
-    const uint32_t *table; /* base, and in the lower 13 bits rise, of each segment */
+    int32_t rise_bits;   /* of an entry of the table, the lowest */
+    const uint32_t *table; /* base and rise of each segment */
+    const uint8_t *bytes;  /* (4, 256): the same, the lowest bytes of all entries first */
     int32_t left_ih[GATES], left_hh[GATES], right[GATES];
     int narrow;          /* all sums fit 32 bits */
     int32_t *add;        /* (blocks, 64), narrow: rounding, bias and offsets in one */
@@ -81,8 +85,12 @@ struct kernel {
     float costs[2];      /* of a quad in each, in any unit */
     uint8_t flip[2][2];  /* of vectors of one digit and of two */
     int no_least;        /* no digit of a weight may be -128 */
+    uint32_t many[MOST_DIGITS + 1]; /* sequences that `products` takes, by digits of the sums */
     void (*product)(const struct tiles *tiles, uint32_t block, const uint8_t *x, size_t stride,
                     uint32_t planes, int32_t *sums);
+    /* The same of as many sequences as `many` says; NULL: one at a time. */
+    void (*products)(const struct tiles *tiles, uint32_t block, const uint8_t *const *x,
+                     size_t stride, uint32_t planes, int32_t (*sums)[MOST_SUMS]);
     /* Sums of both products of a block to its 16 cells and hidden states. */
     void (*finish)(const struct cells *cells, uint32_t block, const int32_t *ih,
                    uint32_t ih_digits, const int32_t *hh, uint32_t hh_digits, int32_t *c,
