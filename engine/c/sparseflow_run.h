@@ -132,7 +132,8 @@ SPARSEFLOW_RUN_PUBLIC void sparseflow_run_reset(struct sparseflow_run_stream *st
 SPARSEFLOW_RUN_PUBLIC int32_t sparseflow_run_step(struct sparseflow_run_stream *stream, const int32_t *frames,
                             int32_t *outputs, struct sparseflow_run_error *error);
 
-/* States of the last level now: hidden (batch, units), cell (batch, units); each may be NULL. */
+/* States of the last level now: hidden (batch, units), cell (batch, units); each may be NULL.
+ * The cell of a GRU is its state with two more fraction bits. */
 SPARSEFLOW_RUN_PUBLIC void sparseflow_run_states(const struct sparseflow_run_stream *stream, int32_t *hidden,
                            int32_t *cell);
 
@@ -151,8 +152,11 @@ SPARSEFLOW_RUN_PUBLIC int32_t sparseflow_run_logits(const struct sparseflow_run_
                               const int32_t *outputs, int64_t *logits,
                               struct sparseflow_run_error *error);
 
-/* An entry of the tanh table for activations of 6 to 18 bits, for whoever checks it. */
-SPARSEFLOW_RUN_PUBLIC int32_t sparseflow_run_table(uint32_t bits, uint32_t segment, int64_t *base, int64_t *rise);
+/* An entry of the tanh table of 2**segments segments, 6 to 8, for activations of 6 to 18 bits,
+ * for whoever checks it. */
+SPARSEFLOW_RUN_PUBLIC int32_t sparseflow_run_table(uint32_t bits, uint32_t segments,
+                                                   uint32_t segment, int64_t *base,
+                                                   int64_t *rise);
 
 #ifdef __cplusplus
 }

@@ -132,8 +132,30 @@ INLINE vec tanh_of(const struct cells *k, vec x, vec z, uvec entry)
     return signed_as(MIN(size, every((1 << (k->bits - 1)) - 1)), x >> 31);
 }
 
+/* round(x * y / 2**shift), y in two parts so that 32 bits hold all; shift at least 5. */
+INLINE vec product_of(vec x, vec y, int32_t shift)
+{
+    vec low = x * (y & 15) + (1 << (shift - 1));
+    return (x * (y >> 4) + (low >> 4)) >> (shift - 4);
+}
+
+/* From sums r, z, n of the input and n of the state to what is kept, h with two bits more. */
+INLINE void gru(const struct cells *k, const vec pre[GATES], int32_t *kept, int32_t *h)
+{
+    int32_t a = k->bits;
+    vec zr = argument(k, pre[0], 0), zz = argument(k, pre[1], 0);
+    vec r = sigmoid(k, pre[0], zr, LOOK_UP(k->table, zr >> k->offset_bits));
+    vec z = sigmoid(k, pre[1], zz, LOOK_UP(k->table, zz >> k->offset_bits));
+    vec sum = clip(pre[2] + product_of(r, pre[3], a - 1), (1 << (a + 1)) - 1);
+    vec zn = argument(k, sum, 1);
+    vec n = tanh_of(k, sum, zn, LOOK_UP(k->table, zn >> k->offset_bits)) << 2;
+    vec new = n + product_of(z, read(kept) - n, a - 1);
+    write(kept, new);
+    write(h, clip((new + 2) >> 2, (1 << (a - 1)) - 1));
+}
+
 /* From pre-activations of i, f, g, o to cells and hidden states. */
-INLINE void update(const struct cells *k, const vec pre[GATES], int32_t *c, int32_t *h)
+INLINE void lstm(const struct cells *k, const vec pre[GATES], int32_t *c, int32_t *h)
 {
     int32_t a = k->bits;
     vec z[GATES], at[GATES];
@@ -145,9 +167,10 @@ INLINE void update(const struct cells *k, const vec pre[GATES], int32_t *c, int3
     LOOK_UP_GATES(k, at, entry);
     vec i = sigmoid(k, pre[0], z[0], entry[0]), f = sigmoid(k, pre[1], z[1], entry[1]);
     vec g = tanh_of(k, pre[2], z[2], entry[2]), o = sigmoid(k, pre[3], z[3], entry[3]);
-    /* ((f * c << 2) + i * g + half) >> (a + 1), c in two parts so that 32 bits hold all. */
-    vec old = read(c), low = ((f * (old & 15)) << 2) + i * g + (1 << a);
-    vec new = clip((f * (old >> 4) + (low >> 6)) >> (a - 5), (1 << (a + 1)) - 1);
+    /* (f * c << lift) + i * g, rounded, c in two parts so that 32 bits hold all. */
+    int32_t lift = k->lift;
+    vec old = read(c), low = ((f * (old & 15)) << lift) + i * g + (1 << (a - 2 + lift));
+    vec new = clip((f * (old >> 4) + (low >> (4 + lift))) >> (a - 5), (1 << (a + 1)) - 1);
     write(c, new);
     vec last = argument(k, new, 1);
     vec product = o * tanh_of(k, new, last, LOOK_UP(k->table, last >> k->offset_bits));
@@ -170,7 +193,10 @@ static void finish(const struct cells *k, uint32_t block, const int32_t *ih, uin
             struct sums s = {ih + gate * LANES, hh + gate * LANES, ih_digits, hh_digits};
             pre[gate] = k->narrow ? narrow_gate(k, gate, at, lane, s) : read(kept[gate] + lane);
         }
-        update(k, pre, c + lane, h + lane);
+        if (k->cell == CELL_GRU)
+            gru(k, pre, c + lane, h + lane);
+        else
+            lstm(k, pre, c + lane, h + lane);
     }
 }
 

@@ -172,7 +172,7 @@ int32_t container_tensor(const struct container *c, const char *name, const char
     const struct json_node *span = json_member(j, node, "data_offsets");
     const struct json_node *from = json_first(j, span);
     int64_t size = axes[1] < 0 ? axes[0] : axes[0] * axes[1];
-    size *= type[0] == 'I' ? 8 : 1;
+    size *= type[0] == 'U' ? 1 : 8;
     if (!json_is(json_member(j, node, "dtype"), type) ||
         !shape_is(j, json_member(j, node, "shape"), axes) ||
         json_next(j, from)->number - from->number != size)

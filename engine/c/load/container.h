@@ -16,7 +16,7 @@ int32_t container_read(struct container *c, const uint8_t *bytes, size_t count,
                        struct sparseflow_run_error *error);
 void container_free(struct container *c);
 
-/* Bytes of a tensor if its type ("U8", "I64") and shape are these, one or two axes; else an
+/* Bytes of a tensor if its type ("U8", "I64", "F64") and shape are these, one or two axes; else an
  * error. `axes[1]` of -1: one axis. */
 int32_t container_tensor(const struct container *c, const char *name, const char *type,
                          const int64_t axes[2], const uint8_t **bytes,

@@ -14,6 +14,8 @@
 
 struct source {
     struct container c;
+    enum cell cell;
+    int gates; /* of a cell, whose rows a matrix has */
     struct sparseflow_run_error *error;
     int64_t places;
 };
@@ -78,15 +80,15 @@ static int format_of(struct source *s, const struct json_node *node,
     return 1;
 }
 
-/* One format for all gates, or a list of four. */
+/* One format for all gates, or a list of one for each. */
 static int formats_of(struct source *s, const struct json_node *node,
                       struct sparseflow_run_format formats[GATES])
 {
     if (node && node->kind == JSON_ARRAY) {
         const struct json_node *n = json_first(&s->c.header, node);
-        if (node->count != GATES)
+        if (node->count != (uint32_t)s->gates)
             return 0;
-        for (int gate = 0; gate < GATES; gate++, n = json_next(&s->c.header, n))
+        for (int gate = 0; gate < s->gates; gate++, n = json_next(&s->c.header, n))
             if (!format_of(s, n, &formats[gate]))
                 return 0;
         return 1;
@@ -164,17 +166,17 @@ static int32_t projection_of(struct source *s, const struct json_node *node, con
     return matrix_of(s, member(s, node, "weight_hr"), tensor, &layer->hr);
 }
 
-static int sizes_right(struct file_layer *layer)
+static int sizes_right(struct file_layer *layer, int gates)
 {
     const struct geometry *ih = &layer->ih.of, *hh = &layer->hh.of, *hr = &layer->hr.of;
-    int64_t units = hh->rows / GATES;
-    int right = hh->rows % GATES == 0 && ih->rows == hh->rows;
+    int64_t units = hh->rows / gates;
+    int right = hh->rows % gates == 0 && ih->rows == hh->rows;
     if (layer->hr.starts)
-        right = right && hr->rows == hh->columns && hr->columns == units &&
+        right = right && layer->cell == CELL_LSTM && hr->rows == hh->columns && hr->columns == units &&
                 hr->value_bits == layer->hr_format.bits;
     else
         right = right && hh->columns == units;
-    for (int gate = 0; gate < GATES; gate++)
+    for (int gate = 0; gate < gates; gate++)
         right = right && layer->ih_format[gate].bits == ih->value_bits &&
                 layer->hh_format[gate].bits == hh->value_bits;
     layer->inputs = (uint32_t)ih->columns;
@@ -183,12 +185,13 @@ static int sizes_right(struct file_layer *layer)
     return right;
 }
 
-/* The formats that a cell of a width has: no other is computed by anything of ours. */
+/* The formats that a cell of a width has: no other is computed by anything of ours. States
+ * reach from 8 to 128, and have 3 bits of fraction at least. */
 static int cell_right(const struct file_layer *layer)
 {
-    int32_t a = layer->hidden.bits;
+    int32_t a = layer->hidden.bits, fraction = layer->state.fraction;
     return a >= 6 && a <= 18 && layer->hidden.fraction == a - 1 && layer->state.bits == a + 2 &&
-           layer->state.fraction == a - 3;
+           fraction <= a - 2 && fraction >= a - 6 && fraction >= 3;
 }
 
 static int layer_formats(struct source *s, const struct json_node *node, struct file_layer *layer)
@@ -223,13 +226,15 @@ static int32_t layer_of(struct source *s, const struct json_node *node, uint32_t
         code = projection_of(s, projection, name, layer);
     if (code)
         return code;
-    if (!sizes_right(layer))
+    layer->cell = s->cell;
+    if (!sizes_right(layer, s->gates))
         return bad(s, name, "has matrices that do not fit each other");
     if (!cell_right(layer))
         return file_error(s->error, SPARSEFLOW_RUN_UNSUPPORTED,
-                          "%s has cells of %d bits with %d of fraction: they have 6 to 18, all "
-                          "but the sign fraction; pack the model again",
-                          name, layer->hidden.bits, layer->hidden.fraction);
+                          "%s has gates of %d bits and states of %d, %d and %d of them fraction: "
+                          "no cell has these; pack the model again",
+                          name, layer->hidden.bits, layer->state.bits, layer->hidden.fraction,
+                          layer->state.fraction);
     snprintf(tensor, sizeof tensor, "%s.bias", name);
     return integers_of(s, tensor, GATES * (int64_t)layer->units, -1, layer->state.bits,
                        &layer->bias);
@@ -309,30 +314,62 @@ static int pool_of(struct source *s, const struct json_node *node, uint32_t *poo
     return !node || json_is(node, names[*pool]);
 }
 
-/* Names of tensors are those of the layers and the head: nothing more is in the file. */
-static int tensors_known(struct source *s, const struct file_model *m)
+/* Names of tensors are those of layers, head and scale: nothing more is in the file. */
+static int tensors_known(struct source *s, const struct file_model *m, int scaled)
 {
-    uint32_t count = 1 + (m->head.outputs ? 2 : 0); /* the metadata is one key */
+    uint32_t count = 1 + (m->head.outputs ? 2 : 0) + (scaled ? 2 : 0); /* 1: the metadata */
     for (uint32_t n = 0; n < m->layers; n++)
         count += m->layer[n].hr.starts ? 4 : 3;
     return s->c.outer.nodes[0].count == count;
 }
 
+/* The cell of all layers; a file that names none holds LSTMs. */
 static int32_t check_cell(struct source *s, const struct json_node *root)
 {
     const struct json_node *order = member(s, root, "gate_order");
-    if (json_is(order, "ifgo"))
-        return SPARSEFLOW_RUN_OK;
-    if (json_is(order, "rzn") || json_is(member(s, root, "cell"), "gru"))
+    const struct json_node *cell = member(s, root, "cell");
+    s->cell = json_is(cell, "gru") ? CELL_GRU : CELL_LSTM;
+    s->gates = s->cell == CELL_GRU ? 3 : 4;
+    if (cell && !json_is(cell, "gru") && !json_is(cell, "lstm"))
         return file_error(s->error, SPARSEFLOW_RUN_UNSUPPORTED,
-                          "GRU: not in the C library yet; run it with the integer model in Python");
-    return bad(s, "its gate order", "is not 'ifgo'");
+                          "cell '%.40s': this library knows lstm and gru; build a newer one",
+                          cell->kind == JSON_TEXT ? cell->text : "?");
+    if (!json_is(order, s->cell == CELL_GRU ? "rzn" : "ifgo"))
+        return bad(s, "its gate order", "is not that of its cell");
+    return SPARSEFLOW_RUN_OK;
+}
+
+/* A name for each output of the head, which nothing here needs. */
+static int names_right(struct source *s, const struct json_node *names, const struct file_head *head)
+{
+    const struct json_node *n = json_first(&s->c.header, names);
+    for (; n; n = json_next(&s->c.header, n))
+        if (n->kind != JSON_TEXT)
+            return 0;
+    return !names || (names->kind == JSON_ARRAY && names->count == head->outputs);
+}
+
+/* The scale of raw features, which the caller applies: docs/specification.md. */
+static int32_t check_scale(struct source *s, const struct json_node *scale, uint32_t inputs)
+{
+    static const char *const keys[] = {"inputs", NULL};
+    static const char *const tensors[] = {"input.mean", "input.factor"};
+    int64_t size, axes[2] = {inputs, -1};
+    const uint8_t *bytes;
+    if (!scale)
+        return SPARSEFLOW_RUN_OK;
+    if (scale->kind != JSON_OBJECT || !only(s, scale, keys) ||
+        !whole(s, scale, "inputs", inputs, inputs, &size))
+        return bad(s, "its input scale", "does not fit the first layer");
+    int32_t code = container_tensor(&s->c, tensors[0], "F64", axes, &bytes, s->error);
+    return code ? code : container_tensor(&s->c, tensors[1], "F64", axes, &bytes, s->error);
 }
 
 static int32_t model_of(struct source *s, struct file_model *m)
 {
     static const char *const keys[] = {"kind", "format_version", "gate_order", "layers", "head",
-                                       "provenance", "directions", "pool", "sha256", NULL};
+                                       "provenance", "directions", "pool", "sha256", "cell",
+                                       "input_scale", "label_names", NULL};
     const struct json_node *root = &s->c.header.nodes[0], *layers = member(s, root, "layers");
     int64_t directions;
     int32_t code = check_cell(s, root);
@@ -354,7 +391,12 @@ static int32_t model_of(struct source *s, struct file_model *m)
         code = head_of(s, head, &m->head);
     if (!code)
         code = check_joints(s, m);
-    if (!code && !tensors_known(s, m))
+    const struct json_node *scale = member(s, root, "input_scale");
+    if (!code)
+        code = check_scale(s, scale, m->layer[0].inputs);
+    if (!code && !names_right(s, member(s, root, "label_names"), &m->head))
+        code = bad(s, "its label names", "are not one text for each output of the head");
+    if (!code && !tensors_known(s, m, scale != NULL))
         code = bad(s, "it", "has tensors that no model has");
     return code;
 }

@@ -45,20 +45,29 @@ static int32_t most_of(int32_t a, int32_t b)
     return a > b ? a : b;
 }
 
+/* Shifts of the sum of one group, which may be of one product alone. */
+static int scale(struct wide_cells *k, const struct file_layer *of, int group)
+{
+    int x = order_of(of->cell, 0).gate[group], r = order_of(of->cell, 1).gate[group];
+    int32_t ih = x < 0 ? INT32_MIN : of->ih_format[x].fraction + of->input.fraction;
+    int32_t hh = r < 0 ? INT32_MIN : of->hh_format[r].fraction + of->output.fraction;
+    int32_t point = most_of(most_of(ih, hh), of->state.fraction);
+    k->left_ih[group] = x < 0 ? 0 : point - ih;
+    k->left_hh[group] = r < 0 ? 0 : point - hh;
+    k->right[group] = point - of->state.fraction;
+    return k->left_ih[group] <= MOST_ALIGN && k->left_hh[group] <= MOST_ALIGN;
+}
+
 static int32_t scales(struct wide_cells *k, const struct file_layer *of)
 {
-    for (int gate = 0; gate < GATES; gate++) {
-        int32_t ih = of->ih_format[gate].fraction + of->input.fraction;
-        int32_t hh = of->hh_format[gate].fraction + of->output.fraction;
-        int32_t point = most_of(most_of(ih, hh), of->state.fraction);
-        k->left_ih[gate] = point - ih;
-        k->left_hh[gate] = point - hh;
-        k->right[gate] = point - of->state.fraction;
-        if (point - ih > MOST_ALIGN || point - hh > MOST_ALIGN)
+    for (int group = 0; group < GROUPS; group++)
+        if (!scale(k, of, group))
             return SPARSEFLOW_RUN_UNSUPPORTED;
-    }
+    k->cell = of->cell;
     k->bits = of->hidden.bits;
-    k->offset_bits = k->bits + 1 - table_bits(k->bits);
+    k->lift = of->hidden.fraction - of->state.fraction;
+    k->segments = table_bits(of->state.fraction);
+    k->offset_bits = of->state.fraction + 4 - k->segments;
     if (of->hr.starts) {
         int32_t shift = of->hr_format.fraction + of->hidden.fraction - of->output.fraction;
         k->project_left = shift < 0 ? -shift : 0;
@@ -68,14 +77,31 @@ static int32_t scales(struct wide_cells *k, const struct file_layer *of)
     return SPARSEFLOW_RUN_OK;
 }
 
-/* The largest size of a row's sum before it is shifted right. */
-static double gate_bound(const struct wide_cells *k, const struct file_layer *of, int gate,
-                         size_t row)
+/* Sums of the rows of both products that meet in a place of a block. */
+struct meeting {
+    struct row_sums ih, hh;
+    int64_t bias;
+};
+
+static struct meeting meeting_of(const struct file_layer *of, uint32_t at)
 {
-    double ih = sums_of(&of->ih, row).size * power(of->input.bits - 1);
-    double hh = sums_of(&of->hh, row).size * power(of->output.bits - 1);
-    return ih * power(k->left_ih[gate]) + hh * power(k->left_hh[gate]) +
-           power(k->right[gate] - 1);
+    struct order x = order_of(of->cell, 0), r = order_of(of->cell, 1);
+    uint32_t block = at / BLOCK, place = at % BLOCK;
+    size_t unit = (size_t)block * LANES + place % LANES, group = place / LANES;
+    struct meeting m = {sums_of(&of->ih, tiles_row(&of->ih, &x, block, place)),
+                        sums_of(&of->hh, tiles_row(&of->hh, &r, block, place)), 0};
+    if (unit < of->units)
+        m.bias = of->bias[group * of->units + unit];
+    return m;
+}
+
+/* The largest size of a sum before it is shifted right. */
+static double gate_bound(const struct wide_cells *k, const struct file_layer *of, int group,
+                         struct meeting m)
+{
+    return m.ih.size * power(of->input.bits - 1 + k->left_ih[group]) +
+           m.hh.size * power(of->output.bits - 1 + k->left_hh[group]) +
+           power(k->right[group] - 1);
 }
 
 static double project_bound(const struct wide_cells *k, const struct file_layer *of, size_t row)
@@ -90,8 +116,8 @@ static int exact(const struct wide_cells *k, const struct file_layer *of)
     int good = k->project_right < 63;
     for (int gate = 0; gate < GATES; gate++)
         good = good && k->right[gate] < 63;
-    for (size_t row = 0; good && row < (size_t)of->hh.of.rows; row++)
-        good = gate_bound(k, of, (int)(row / of->units), row) < SAFE;
+    for (uint32_t at = 0; good && at < (of->units + LANES - 1) / LANES * BLOCK; at++)
+        good = gate_bound(k, of, (int)(at % BLOCK / LANES), meeting_of(of, at)) < SAFE;
     for (size_t row = 0; good && of->hr.starts && row < of->outputs; row++)
         good = project_bound(k, of, row) < SAFE;
     return good;
@@ -122,19 +148,19 @@ static int digits_fit(const struct tiles *t, struct row_sums s)
     return 256 * (t->weight_digits > 1 ? s.low + s.high : s.size) < 2.1e9;
 }
 
-static int32_t table(struct cells *k)
+static int32_t table(struct cells *k, int segments)
 {
     int count = 1 << table_bits(k->bits);
     uint32_t *entries = aligned(TABLE * sizeof *entries);
     uint8_t *bytes = aligned(TABLE * sizeof *entries);
     k->table = entries;
     k->bytes = bytes;
-    k->rise_bits = k->bits <= NARROWEST ? 5 : 13;
+    k->rise_bits = k->bits <= NARROWEST && segments == 8 ? 5 : 13;
     if (!entries || !bytes)
         return SPARSEFLOW_RUN_MEMORY;
     for (int n = 0; n < count; n++) {
         int64_t base, rise;
-        table_entry(k->bits, n, &base, &rise);
+        table_entry(k->bits, segments, n, &base, &rise);
         entries[n] = (uint32_t)(base << k->rise_bits | rise);
         for (int byte = 0; byte < 4; byte++)
             bytes[byte * TABLE + n] = (uint8_t)(entries[n] >> 8 * byte);
@@ -149,24 +175,20 @@ static int gate_rows(struct layer *layer, const struct file_layer *of)
     int fit = 1;
     k->narrow = 1;
     for (uint32_t at = 0; at < layer->blocks * BLOCK; at++) {
-        int gate = (int)(at % BLOCK / LANES);
-        size_t row = tiles_row(&of->hh, 1, at / BLOCK, at % BLOCK);
-        struct row_sums ih = sums_of(&of->ih, row), hh = sums_of(&of->hh, row);
-        int64_t bias = row < (size_t)of->hh.of.rows ? of->bias[row] : 0;
-        int32_t right = k->right[gate];
+        int group = (int)(at % BLOCK / LANES);
+        struct meeting m = meeting_of(of, at);
+        int32_t right = k->right[group];
         int64_t half = right ? (int64_t)1 << (right - 1) : 0;
-        double bound = ih.size * power(of->input.bits - 1 + k->left_ih[gate]) +
-                       hh.size * power(of->output.bits - 1 + k->left_hh[gate]) + (double)half +
-                       (double)(bias < 0 ? -bias : bias) * power(right);
-        uint64_t moved = ((uint64_t)(ih.all * surplus(&layer->x)) << k->left_ih[gate]) +
-                         ((uint64_t)(hh.all * surplus(&layer->r)) << k->left_hh[gate]);
+        double bound = gate_bound(&layer->wide, of, group, m) +
+                       (double)(m.bias < 0 ? -m.bias : m.bias) * power(right);
+        uint64_t moved = ((uint64_t)(m.ih.all * surplus(&layer->x)) << k->left_ih[group]) +
+                         ((uint64_t)(m.hh.all * surplus(&layer->r)) << k->left_hh[group]);
         k->narrow = k->narrow && right < 31 && bound < 2.1e9;
         k->add_wide[at] = (int64_t)(moved + (uint64_t)half);
-        k->bias[at] = (int32_t)bias;
+        k->bias[at] = (int32_t)m.bias;
         if (right < 31)
-            k->add[at] = (int32_t)(uint32_t)(moved + (uint64_t)half + ((uint64_t)bias << right));
-        fit = fit && digits_fit(&layer->ih, ih) &&
-              digits_fit(&layer->hh, hh);
+            k->add[at] = (int32_t)(uint32_t)(moved + (uint64_t)half + ((uint64_t)m.bias << right));
+        fit = fit && digits_fit(&layer->ih, m.ih) && digits_fit(&layer->hh, m.hh);
     }
     return fit || k->narrow;
 }
@@ -200,7 +222,7 @@ static int32_t room(struct layer *layer)
     if (!layer->cells.add || !layer->cells.add_wide || !layer->cells.bias ||
         !layer->projection.add || !layer->projection.add_wide)
         return SPARSEFLOW_RUN_MEMORY;
-    return table(&layer->cells);
+    return table(&layer->cells, layer->wide.segments);
 }
 
 static void tiled_free(struct layer *layer)
@@ -223,9 +245,11 @@ static void constants(struct layer *layer)
 {
     const struct wide_cells *w = &layer->wide;
     struct cells *k = &layer->cells;
+    k->cell = w->cell;
     k->bits = w->bits;
+    k->lift = w->lift;
     k->offset_bits = w->offset_bits;
-    k->last = (1 << (w->bits + 1)) - 1;
+    k->last = (1 << (w->segments + w->offset_bits)) - 1;
     memcpy(k->left_ih, w->left_ih, sizeof k->left_ih);
     memcpy(k->left_hh, w->left_hh, sizeof k->left_hh);
     memcpy(k->right, w->right, sizeof k->right);
@@ -253,10 +277,11 @@ static int32_t tiled_make(struct layer *layer, const struct file_layer *of)
     layer->r = planes_of(kernel, of->output, layer->outputs);
     layer->h = planes_of(kernel, of->hidden, layer->units);
     constants(layer);
-    int32_t code = tiles_make(&layer->ih, &of->ih, kernel, layer->x.count, 1);
-    code = code ? code : tiles_make(&layer->hh, &of->hh, kernel, layer->r.count, 1);
+    struct order x = order_of(of->cell, 0), r = order_of(of->cell, 1);
+    int32_t code = tiles_make(&layer->ih, &of->ih, kernel, layer->x.count, &x);
+    code = code ? code : tiles_make(&layer->hh, &of->hh, kernel, layer->r.count, &r);
     if (!code && of->hr.starts)
-        code = tiles_make(&layer->hr, &of->hr, kernel, layer->h.count, 0);
+        code = tiles_make(&layer->hr, &of->hr, kernel, layer->h.count, &ROWS_IN_TURN);
     layer->blocks = layer->hh.blocks;
     layer->out_blocks = layer->hr.blocks;
     code = code ? code : room(layer);
@@ -277,6 +302,8 @@ int32_t layer_make(struct layer *layer, const struct file_layer *of, const struc
     layer->input = of->input;
     layer->hidden = of->hidden;
     layer->state = of->state;
+    if (of->cell == CELL_GRU)
+        layer->state = (struct sparseflow_run_format){of->hidden.bits + 2, of->hidden.bits + 1};
     layer->output = of->output;
     layer->weights = of->ih.starts[of->ih.of.rows] + of->hh.starts[of->hh.of.rows] +
                      (of->hr.starts ? of->hr.starts[of->hr.of.rows] : 0);

@@ -58,7 +58,9 @@ struct plain {
 
 /* How sums become pre-activations, and these states; rows of a block in the order of tiles. */
 struct cells {
+    enum cell cell;
     int32_t bits;        /* a, of gates and hidden states */
+    int32_t lift;        /* fraction bits of a gate beyond those of a state */
     int32_t offset_bits; /* of the table's argument: the place inside a segment */
     int32_t last;        /* largest argument of the table */
     int32_t rise_bits;   /* of an entry of the table, the lowest */
@@ -105,14 +107,15 @@ struct wide_cells {
     const int64_t *base, *rise;
     int64_t *bias;
     int32_t right[GATES], left_ih[GATES], left_hh[GATES];
-    int32_t bits, offset_bits;
+    enum cell cell;
+    int32_t bits, lift, segments, offset_bits;
     int32_t project_left, project_right, project_bits;
 };
 
 struct layer {
     uint32_t inputs, units, outputs;
     uint32_t blocks, out_blocks; /* of units, and of a projection's rows; 0 without one */
-    struct sparseflow_run_format input, hidden, state, output;
+    struct sparseflow_run_format input, hidden, state, output; /* state: what is kept */
     const struct kernel *kernel; /* NULL: plain */
     struct planes x, r, h;
     struct tiles ih, hh, hr;
@@ -138,11 +141,22 @@ int32_t layer_make(struct layer *layer, const struct file_layer *of, const struc
 void layer_free(struct layer *layer);
 size_t layer_bytes(const struct layer *layer);
 
+/* The rows of a matrix that each group of a block has. */
+struct order {
+    int grouped;        /* by units; else 64 rows of a block follow each other */
+    int gates;          /* of the matrix */
+    int gate[GROUPS];   /* -1: none of them */
+};
+
+extern const struct order ROWS_IN_TURN;
+struct order order_of(enum cell cell, int recurrent);
+
 int32_t tiles_make(struct tiles *tiles, const struct rows *rows, const struct kernel *kernel,
-                   uint32_t planes, int gates);
+                   uint32_t planes, const struct order *order);
 void tiles_free(struct tiles *tiles);
 /* The row of a matrix that a place in a block stands for; past the last for padding. */
-size_t tiles_row(const struct rows *rows, int gates, uint32_t block, uint32_t place);
+size_t tiles_row(const struct rows *rows, const struct order *order, uint32_t block,
+                 uint32_t place);
 
 /* Memory of one lane, zeroed; NULL without any. */
 int lane_make(struct lane *lane, const struct layer *layer);
@@ -158,8 +172,8 @@ void layer_project(const struct layer *layer, struct lane *const *lanes, size_t 
 void layer_keep(const struct layer *layer, struct lane *lane);
 
 /* Entries of tables for a width of activations. */
-int table_bits(int32_t bits);
-int32_t table_entry(int32_t bits, int32_t segment, int64_t *base, int64_t *rise);
+int table_bits(int32_t fraction); /* of a state: segments, as a power of two */
+int32_t table_entry(int32_t bits, int segments, int32_t segment, int64_t *base, int64_t *rise);
 void *aligned(size_t bytes);
 
 #endif

@@ -19,12 +19,12 @@ static int copy(struct plain *to, const struct rows *from)
 
 static int table(struct wide_cells *k)
 {
-    int count = 1 << table_bits(k->bits);
+    int count = 1 << k->segments;
     int64_t *base = malloc((size_t)count * sizeof *base), *rise = malloc((size_t)count * sizeof *rise);
     k->base = base;
     k->rise = rise;
     for (int n = 0; base && rise && n < count; n++)
-        table_entry(k->bits, n, &base[n], &rise[n]);
+        table_entry(k->bits, k->segments, n, &base[n], &rise[n]);
     return base && rise;
 }
 
@@ -84,7 +84,7 @@ static int64_t lifted(int64_t value, int32_t shift)
 
 static int64_t magnitude(const struct wide_cells *k, int64_t z)
 {
-    int64_t last = ((int64_t)1 << (k->bits + 1)) - 1;
+    int64_t last = ((int64_t)1 << (k->segments + k->offset_bits)) - 1;
     z = z < last ? z : last;
     int64_t at = z >> k->offset_bits, place = z & (((int64_t)1 << k->offset_bits) - 1);
     return k->base[at] + rounded(k->rise[at] * place, k->offset_bits);
@@ -106,13 +106,39 @@ static int64_t sigmoid(const struct wide_cells *k, int64_t x)
     return y < top ? y : top;
 }
 
-static void update(const struct wide_cells *k, const int64_t pre[GATES], int32_t *c, int32_t *h)
+static void lstm(const struct wide_cells *k, const int64_t pre[GATES], int32_t *c, int32_t *h)
 {
     int64_t i = sigmoid(k, pre[0]), f = sigmoid(k, pre[1]), g = tanh_of(k, pre[2]);
     int64_t o = sigmoid(k, pre[3]);
-    int64_t cell = rounded(lifted(f * *c, 2) + i * g, k->bits + 1);
+    int64_t cell = rounded(lifted(f * *c, k->lift) + i * g, k->bits - 1 + k->lift);
     *c = (int32_t)clip(cell, k->bits + 2);
     *h = (int32_t)clip(rounded(o * tanh_of(k, *c), k->bits - 1), k->bits);
+}
+
+/* `kept` is h with two more fraction bits. */
+static void gru(const struct wide_cells *k, const int64_t pre[GATES], int32_t *kept, int32_t *h)
+{
+    int64_t reset = rounded(sigmoid(k, pre[0]) * pre[3], k->bits - 1), z = sigmoid(k, pre[1]);
+    int64_t n = lifted(tanh_of(k, clip(pre[2] + reset, k->bits + 2)), 2);
+    *kept = (int32_t)(n + rounded(z * (*kept - n), k->bits - 1));
+    *h = (int32_t)clip(rounded(*kept, 2), k->bits);
+}
+
+/* The sum of one group of a unit; rows that a matrix has not are 0. */
+static int64_t total(const struct layer *layer, const struct lane *lane, int group, size_t unit)
+{
+    const struct wide_cells *k = &layer->wide;
+    struct order ih = order_of(k->cell, 0), hh = order_of(k->cell, 1);
+    int64_t found = 0;
+    if (ih.gate[group] >= 0)
+        found += lifted(sum(&layer->plain_ih, (size_t)ih.gate[group] * layer->units + unit,
+                            lane->frame),
+                        k->left_ih[group]);
+    if (hh.gate[group] >= 0)
+        found += lifted(sum(&layer->plain_hh, (size_t)hh.gate[group] * layer->units + unit,
+                            lane->out),
+                        k->left_hh[group]);
+    return found;
 }
 
 void plain_gates(const struct layer *layer, struct lane *lane, uint32_t first, uint32_t end)
@@ -121,13 +147,12 @@ void plain_gates(const struct layer *layer, struct lane *lane, uint32_t first, u
     size_t last = (size_t)end * LANES < layer->units ? (size_t)end * LANES : layer->units;
     for (size_t unit = (size_t)first * LANES; unit < last; unit++) {
         int64_t pre[GATES];
-        for (int gate = 0; gate < GATES; gate++) {
-            size_t row = (size_t)gate * layer->units + unit;
-            int64_t total = lifted(sum(&layer->plain_ih, row, lane->frame), k->left_ih[gate]) +
-                            lifted(sum(&layer->plain_hh, row, lane->out), k->left_hh[gate]);
-            pre[gate] = clip(rounded(total, k->right[gate]) + k->bias[row], k->bits + 2);
+        for (int group = 0; group < GATES; group++) {
+            int64_t bias = k->bias[(size_t)group * layer->units + unit];
+            pre[group] = clip(rounded(total(layer, lane, group, unit), k->right[group]) + bias,
+                              k->bits + 2);
         }
-        update(k, pre, &lane->c[unit], &lane->hidden[unit]);
+        (k->cell == CELL_GRU ? gru : lstm)(k, pre, &lane->c[unit], &lane->hidden[unit]);
     }
 }
 

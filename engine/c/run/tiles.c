@@ -17,13 +17,25 @@ void *aligned(size_t bytes)
     return found;
 }
 
-size_t tiles_row(const struct rows *rows, int gates, uint32_t block, uint32_t place)
+const struct order ROWS_IN_TURN = {0, 1, {0, 0, 0, 0}};
+
+/* Sums of a GRU: r and z of both products, then n of the input's and of the state's alone. */
+struct order order_of(enum cell cell, int recurrent)
 {
-    size_t count = (size_t)rows->of.rows, lane = place % LANES, group = place / LANES;
-    if (!gates)
+    static const struct order lstm = {1, 4, {0, 1, 2, 3}};
+    static const struct order gru[2] = {{1, 3, {0, 1, 2, -1}}, {1, 3, {0, 1, -1, 2}}};
+    return cell == CELL_GRU ? gru[recurrent] : lstm;
+}
+
+size_t tiles_row(const struct rows *rows, const struct order *order, uint32_t block,
+                 uint32_t place)
+{
+    size_t count = (size_t)rows->of.rows;
+    if (!order->grouped)
         return (size_t)block * BLOCK + place;
-    size_t units = count / GATES, unit = (size_t)block * LANES + lane;
-    return unit < units ? group * units + unit : count;
+    int gate = order->gate[place / LANES];
+    size_t units = count / (size_t)order->gates, unit = (size_t)block * LANES + place % LANES;
+    return unit < units && gate >= 0 ? (size_t)gate * units + unit : count;
 }
 
 static int32_t low_digit(int32_t value)
@@ -67,12 +79,12 @@ static void cut(struct tiles *t, uint32_t width, uint32_t step, uint32_t columns
 }
 
 /* Quads of each window of a block: enough for the fullest of its rows. */
-static void count_block(const struct tiles *t, const struct rows *rows, int gates, uint32_t block,
+static void count_block(const struct tiles *t, const struct rows *rows, const struct order *order, uint32_t block,
                         uint32_t step, uint32_t *quads)
 {
     memset(quads, 0, t->windows * sizeof *quads);
     for (uint32_t place = 0; place < BLOCK; place++) {
-        size_t row = tiles_row(rows, gates, block, place);
+        size_t row = tiles_row(rows, order, block, place);
         if (row >= (size_t)rows->of.rows)
             continue;
         uint32_t window = 0, count = 0;
@@ -87,12 +99,12 @@ static void count_block(const struct tiles *t, const struct rows *rows, int gate
     }
 }
 
-static float cost_of(struct tiles *t, const struct rows *rows, int gates, uint32_t step,
+static float cost_of(struct tiles *t, const struct rows *rows, const struct order *order, uint32_t step,
                      float each)
 {
     float cost = 0;
     for (uint32_t block = 0; block < t->blocks; block++) {
-        count_block(t, rows, gates, block, step, t->quads);
+        count_block(t, rows, order, block, step, t->quads);
         for (uint32_t n = 0; n < t->windows; n++)
             cost += t->quads[n] ? LOAD + GROUPS * each * (float)t->quads[n] : 0;
     }
@@ -101,7 +113,7 @@ static float cost_of(struct tiles *t, const struct rows *rows, int gates, uint32
 
 /* The cheapest of all ways to cut: whole windows, or as many whole banks as one holds. */
 static uint32_t choose(struct tiles *t, const struct rows *rows, const struct kernel *kernel,
-                       int gates)
+                       const struct order *order)
 {
     uint32_t columns = (uint32_t)rows->of.columns, bank = (uint32_t)rows->of.bank_width;
     uint32_t step = 0, width = 0;
@@ -112,7 +124,7 @@ static uint32_t choose(struct tiles *t, const struct rows *rows, const struct ke
             if (!each || (banked && each == wide))
                 continue;
             cut(t, wide, each, columns);
-            float cost = cost_of(t, rows, gates, each, kernel->costs[n]);
+            float cost = cost_of(t, rows, order, each, kernel->costs[n]);
             if (!step || cost < least) {
                 least = cost;
                 step = each;
@@ -155,12 +167,12 @@ static void fill_row(struct tiles *t, const struct rows *rows, size_t row, uint3
     }
 }
 
-static int32_t fill(struct tiles *t, const struct rows *rows, int gates, uint32_t step)
+static int32_t fill(struct tiles *t, const struct rows *rows, const struct order *order, uint32_t step)
 {
     size_t quads = 0, each = (size_t)GROUPS * 64 * (1 + t->weight_digits);
     for (uint32_t block = 0; block < t->blocks; block++) {
         uint32_t *of = t->quads + (size_t)block * t->windows;
-        count_block(t, rows, gates, block, step, of);
+        count_block(t, rows, order, block, step, of);
         t->starts[block] = quads * each;
         for (uint32_t n = 0; n < t->windows; n++)
             quads += of[n];
@@ -173,7 +185,7 @@ static int32_t fill(struct tiles *t, const struct rows *rows, int gates, uint32_
     for (uint32_t block = 0; block < t->blocks; block++) {
         t->rests[block + 1] = t->rests[block];
         for (uint32_t place = 0; place < BLOCK; place++) {
-            size_t row = tiles_row(rows, gates, block, place);
+            size_t row = tiles_row(rows, order, block, place);
             if (row < (size_t)rows->of.rows)
                 fill_row(t, rows, row, block, place, step);
         }
@@ -182,14 +194,14 @@ static int32_t fill(struct tiles *t, const struct rows *rows, int gates, uint32_
 }
 
 int32_t tiles_make(struct tiles *t, const struct rows *rows, const struct kernel *kernel,
-                   uint32_t planes, int gates)
+                   uint32_t planes, const struct order *order)
 {
     size_t count = (size_t)rows->of.rows, columns = (size_t)rows->of.columns;
     size_t most = columns / 8 + 2; /* windows: none is narrower than 8 columns */
     memset(t, 0, sizeof *t);
     t->blocks = (uint32_t)((count + BLOCK - 1) / BLOCK);
-    if (gates)
-        t->blocks = (uint32_t)((count / GATES + LANES - 1) / LANES);
+    if (order->grouped)
+        t->blocks = (uint32_t)((count / (size_t)order->gates + LANES - 1) / LANES);
     t->weight_digits = digits_of(rows);
     t->digits = t->weight_digits + planes - 1;
     t->no_least = kernel->no_least;
@@ -200,7 +212,7 @@ int32_t tiles_make(struct tiles *t, const struct rows *rows, const struct kernel
     t->rest = calloc(rests_of(t, rows) + 1, sizeof *t->rest);
     if (!t->first || !t->quads || !t->starts || !t->rests || !t->rest)
         return SPARSEFLOW_RUN_MEMORY;
-    return fill(t, rows, gates, choose(t, rows, kernel, gates));
+    return fill(t, rows, order, choose(t, rows, kernel, order));
 }
 
 void tiles_free(struct tiles *t)

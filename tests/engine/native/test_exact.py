@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from csb_format.cells import CELLS
+from csb_format.cells.cell import reaches
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.csb import Csb
 from csb_format.fixed import Fixed, IntArray
@@ -57,6 +59,17 @@ def test_banks_of_any_width(width: int) -> None:
     compare(model, random_frames(rng, model, [4, 2]))
 
 
+@pytest.mark.parametrize("act_bits", [6, 8, 16, 18])
+@pytest.mark.parametrize("cell", CELLS)
+def test_states_of_any_reach(cell: str, act_bits: int) -> None:
+    for reach in reaches(act_bits):
+        rng = np.random.default_rng(reach)
+        model = random_network(
+            rng, 7, 18, 2, (2, 3, 0), value_bits=8, act_bits=act_bits, cell=cell, reach=reach
+        )
+        compare(model, random_frames(rng, model, [9]))
+
+
 @pytest.mark.parametrize("bits", [(4, 6), (8, 8), (8, 16), (16, 8), (16, 16), (18, 18)])
 def test_ends_of_every_range(bits: tuple[int, int]) -> None:
     """Largest inputs, weights and biases: gates at their ends, full cells, sums beyond 32 bits."""
@@ -82,12 +95,10 @@ def test_many_sequences_side_by_side() -> None:
 
 
 @pytest.mark.parametrize("kernel", kernels())
-@pytest.mark.parametrize("projection", [0, 21])
-def test_streams_keep_their_states(kernel: str, projection: int) -> None:
+@pytest.mark.parametrize("more", [{}, {"projection": 21}, {"cell": "gru"}], ids=str)
+def test_streams_keep_their_states(kernel: str, more: dict[str, Any]) -> None:
     rng = np.random.default_rng(5)
-    model = random_network(
-        rng, 12, 40, 4, (2, 3, 3), layers=2, projection=projection, value_bits=8, act_bits=12
-    )
+    model = random_network(rng, 12, 40, 4, (2, 3, 3), layers=2, value_bits=8, act_bits=12, **more)
     sequences = random_frames(rng, model, [6, 6, 6])
     want = IntegerModel(model).run(sequences)
     native = NativeModel(model, kernel)
@@ -124,13 +135,14 @@ def test_the_mean_of_states_below_zero_is_rounded_up() -> None:
 
 @pytest.mark.parametrize("bits", range(6, 19))
 def test_tables_are_those_of_the_cell(bits: int) -> None:
-    table = CellArithmetic(bits).piecewise.table
     base, rise = ctypes.c_int64(), ctypes.c_int64()
     read = library().sparseflow_run_table
-    for n, want in enumerate(zip(*table, strict=True)):
-        assert read(bits, n, ctypes.byref(base), ctypes.byref(rise)) == 0
-        assert (base.value, rise.value) == want
-    assert read(bits, len(table[0]), ctypes.byref(base), ctypes.byref(rise)) != 0
+    for reach in reaches(bits):
+        piecewise = CellArithmetic(bits, reach).piecewise
+        for n, want in enumerate(zip(*piecewise.table, strict=True)):
+            got = read(bits, piecewise.index_bits, n, ctypes.byref(base), ctypes.byref(rise))
+            assert (got, base.value, rise.value) == (0, *want)
+    assert read(bits, 8, 256, ctypes.byref(base), ctypes.byref(rise)) != 0
 
 
 def test_bytes_run_what_they_can_hold() -> None:

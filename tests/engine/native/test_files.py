@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from csb_format.files import sealed
 from csb_format.files.container import canonical_json
 from csb_format.files.container import encode as contain
 from csb_format.files.modelfile import ModelFileError, model_bytes, save_model
+from csb_format.inputs.scale import InputScale
 from csb_format.random_models import random_network
 from engine.native.library import NativeError
 from engine.native.model import NativeModel
@@ -92,13 +94,13 @@ def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("format_version", 2, "format version 2 is newer than 1"),
         ("format_version", 0, "no format_version"),
         ("kind", "matrices", "holds no model"),
-        ("gate_order", "iofg", "gate order is not 'ifgo'"),
+        ("gate_order", "iofg", "gate order is not that of its cell"),
         ("directions", 2, "names something that no model has"),
         ("directions", 3, "names something that no model has"),
         ("pool", "first", "names something that no model has"),
         ("surplus", 1, "names something that no model has"),
         ("layers", [], "names something that no model has"),
-        ("layers.0.formats.hidden.frac", 8, "cells of 16 bits with 8 of fraction"),
+        ("layers.0.formats.hidden.frac", 8, "gates of 16 bits and states of 18, 8 and 13"),
         ("layers.0.formats.input.width", 49, "layers.0 has no possible formats"),
         ("layers.0.formats.input.width", 8.5, "layers.0 has no possible formats"),
         ("layers.0.formats.more", 8, "layers.0 has no possible formats"),
@@ -122,11 +124,29 @@ def test_headers_that_no_model_has(path: Path, key: str, value: Any, text: str) 
         NativeModel(path)
 
 
-def test_a_gru_is_named(path: Path) -> None:
+def test_cells_are_known_by_name(path: Path) -> None:
     header, tensors = parts(path)
-    write(path, header | {"gate_order": "rzn"}, tensors)
-    with pytest.raises(NativeError, match="GRU: not in the C library yet"):
-        NativeModel(path)
+    for more, text in (
+        ({"gate_order": "rzn"}, "gate order is not that of its cell"),
+        ({"cell": "gru"}, "gate order is not that of its cell"),
+        ({"cell": "gru", "gate_order": "rzn"}, "no possible formats|do not fit"),
+        ({"cell": "mgu"}, "cell 'mgu': this library knows lstm and gru"),
+    ):
+        write(path, header | more, tensors)
+        with pytest.raises((ModelFileError, NativeError), match=text):
+            NativeModel(path)
+
+
+def test_scale_and_names_are_read_over(path: Path) -> None:
+    """The caller scales raw features; what is in the file must fit all the same."""
+    scale = InputScale(np.zeros(5), np.ones(5))
+    save_model(path, replace(MODEL, input_scale=scale, label_names=("yes", "no")))
+    assert NativeModel(path).shape.inputs == 5
+    header, tensors = parts(path)
+    for key, value in (("label_names", ["yes"]), ("input_scale", {"inputs": 4})):
+        write(path, header | {key: value}, tensors)
+        with pytest.raises(ModelFileError, match=r"label names|input scale"):
+            NativeModel(path)
 
 
 def test_tensors_that_no_model_has(path: Path) -> None:
