@@ -10,12 +10,13 @@ from compiler.abi.wire import output_fields
 from compiler.array.design import Design, bits_for
 from compiler.array.widths import size_of
 from compiler.lower.load import Space, space_depths, space_widths
+from csb_format.cells import cell_named
 
 from .board import Part
 
-__all__ = ["TABLES", "Memory", "large_rams", "memories"]
+__all__ = ["Memory", "large_rams", "memories"]
 
-TABLES, TABLE_GUARD = 5, 3  # of an element-wise lane: sigmoid and tanh
+TABLE_GUARD = 3  # of the tables of an element-wise lane: sigmoid and tanh
 # What Yosys 0.70 (memory_libmap) reckons with on ECP5 and Gowin: a block, a bit of 16 words in
 # logic, a bit of every further 16 words to choose from, their enables, and each thing that is made
 # beside a memory. Beside logic that is the register that the word comes from; beside blocks one
@@ -111,16 +112,24 @@ def memories(design: Design, *, matrices: bool) -> list[Memory]:
         Memory(design.act_bits, ceil(design.vector_depth / design.write_ports), banks, True),
         Memory(design.acc_bits, design.slots, design.pes, True),
         Memory(design.state.width, design.state_depth, design.units, True),
+        *_between_turns(design),
         Memory(size_of(output_fields(design)), design.output_depth, 1, True),
         *_loaded(design, matrices),
     ]
+
+
+def _between_turns(design: Design) -> Iterator[Memory]:
+    """Gates that a lane keeps until the last row of a unit comes."""
+    if design.turns > 1:
+        depth = max(2, design.units_per_slot)
+        yield Memory(design.act_bits, depth, (design.turns - 1) * design.units, True)
 
 
 def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
     """Those that nothing writes while an array runs, and tables."""
     widths, depths = space_widths(design), space_depths(design)
     table = 2 * (design.gate.frac + TABLE_GUARD) - 1
-    tables = 1 if design.compact else TABLES
+    tables = 1 if design.compact else cell_named(design.cell).tables
     yield Memory(widths[Space.BIAS], depths[Space.BIAS], design.units)
     yield Memory(table, 1 << design.arithmetic.piecewise.index_bits, tables * design.units)
     yield Memory(widths[Space.PROGRAM], depths[Space.PROGRAM])

@@ -13,12 +13,13 @@ from compiler.lower.load import Space, space_widths
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
 from csb_format.model import Model
-from csb_format.scales import GATES, DesignError
+from csb_format.cells import LSTM, cell_named
+from csb_format.scales import DesignError
 from csb_format.shape import ModelShape
 
 from .board import Board, BoardError, Part, reachable
 from .families.family import Costs
-from .memories import TABLES, Memory, large_rams, memories
+from .memories import Memory, large_rams, memories
 
 __all__ = [
     "LINK_BLOCKS",
@@ -214,14 +215,16 @@ def products(design: Design) -> list[Product]:
     """Of the array, and of the element-wise lanes."""
     line = design.arithmetic.piecewise
     rise = int(line.table[1].max()).bit_length()
-    tables = 1 if design.compact else TABLES
+    cell = cell_named(design.cell)
+    tables = 1 if design.compact else cell.tables
     found = [
         Product(design.value_bits, design.act_bits, design.multipliers, lane=False),
         Product(rise, line.offset_bits, tables * design.units),
     ]
     if not design.compact:  # whose other products are made of adders
-        found.append(Product(design.act_bits, design.act_bits, 2 * design.units))
-        found.append(Product(design.act_bits, design.state.width, design.units))
+        narrow, wide = (n * design.units for n in (cell.narrow_products, cell.wide_products))
+        found.append(Product(design.act_bits, design.act_bits, narrow))
+        found.append(Product(design.act_bits, design.state.width, wide))
     return found
 
 
@@ -244,8 +247,14 @@ def _logic(design: Design) -> int:
     if design.compact:  # registers alone in a cell count as well
         small = COMPACT_LANE * design.act_bits + COMPACT_SUMS * design.acc_bits
         return round(design.pes * pe * COMPACT_PE + design.units * small) + COMPACT_CONTROL
-    lane: float = LANE * design.act_bits + SUMS * GATES * design.acc_bits
-    lane += GATES * design.acc_bits * (design.units_per_slot - 1) / 2
+    # fitted to an LSTM's lane, and taken for a share of it that others have tables and sums of
+    cell, lstm = cell_named(design.cell), cell_named(LSTM)
+    sums = design.abreast * (2 if design.arithmetic.apart else 1)
+    lane: float = LANE * design.act_bits * cell.tables / lstm.tables
+    lane += SUMS * sums * design.acc_bits
+    lane += sums * design.acc_bits * (design.units_per_slot - 1) / 2
+    if design.arithmetic.apart:
+        pe += design.acc_bits  # the register beside the result
     projectors = design.projectors * 6 * design.acc_bits
     return round(design.pes * pe + design.units * lane + projectors) + CONTROL
 

@@ -7,6 +7,7 @@ from .files.matrixfile import PackedMatrix, load_matrices, save_matrices
 from .files.modelfile import FORMAT_VERSION, ModelFileError, load_model, save_model
 from .fixed import Fixed, IntArray, round_shift, saturate
 from .geometry import MAX_VALUE_BITS, MIN_VALUE_BITS, Geometry
+from .inputs.scale import InputScale, ScaleError
 from .model import GATE_ORDER, DenseLayer, GateFormats, LstmLayer, Model, Projection
 from .scales import MAX_ALIGN, DesignError, Scales
 from .words import join_fields, split_fields
@@ -25,6 +26,7 @@ __all__ = [
     "GateFormats",
     "Gates",
     "Geometry",
+    "InputScale",
     "IntArray",
     "LstmLayer",
     "Model",
@@ -32,6 +34,7 @@ __all__ = [
     "PackedMatrix",
     "Piecewise",
     "Projection",
+    "ScaleError",
     "Scales",
     "UnbalancedError",
     "join_fields",

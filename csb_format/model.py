@@ -1,4 +1,4 @@
-"""A quantised LSTM as training hands it to hardware: integers and formats, nothing else."""
+"""A quantised network as training hands it to hardware: integers and formats, nothing else."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .cells import LSTM, cell_named
+from .cells.cell import Cell
 from .cells.lstm import CellArithmetic
 from .csb import Csb
 from .fixed import Fixed, IntArray
+from .inputs.scale import InputScale, check_label_names
 from .pooling import LAST, pooled
 from .shape import DenseShape, LstmShape, ModelShape, check_width
 
@@ -26,7 +29,7 @@ __all__ = [
 ]
 
 GATE_ORDER = CellArithmetic.gate_names
-GateFormats = Fixed | tuple[Fixed, Fixed, Fixed, Fixed]
+GateFormats = Fixed | tuple[Fixed, ...]
 _HEAD_BIAS_BITS = 48
 
 
@@ -71,7 +74,7 @@ class LayerMatrix(NamedTuple):
         Torch's, without the layer.
     matrix : Csb
     formats : tuple of Fixed
-        Of its weights: one for each gate i, f, g, o, or the one of a projection.
+        Of its weights: one for each gate, or the one of a projection.
     reads : {"input", "state", "hidden"}
         The vector that it multiplies: x, the output of the step before, or h before a
         projection.
@@ -85,26 +88,31 @@ class LayerMatrix(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LstmLayer:
-    """One direction of one LSTM layer without peepholes; rows in torch gate order i, f, g, o.
+    """One direction of one layer of an LSTM without peepholes, or of another cell.
+
+    Rows are in torch's order of gates: i, f, g, o of an LSTM; r, z, n of a GRU. G are the gates of
+    the cell, S its sums: 4 and 4 of an LSTM, 3 and 4 of a GRU.
 
     Parameters
     ----------
-    weight_ih : Csb (4H, X)
+    weight_ih : Csb (G * H, X)
         Input weights, ``value_bits`` equal to the width of ``weight_ih_format``.
-    weight_hh : Csb (4H, R)
+    weight_hh : Csb (G * H, R)
         Recurrent weights, ``value_bits`` equal to the width of ``weight_hh_format``; R is
         H, or P with a projection.
-    bias : int64 array (4H,)
-        ``b_ih + b_hh``, summed in float and then quantised to ``state``. Made read-only.
+    bias : int64 array (S * H,)
+        ``b_ih + b_hh``, summed in float and then quantised to ``state``; of a sum that has the
+        products of one matrix alone, the bias of that. Made read-only.
     input, hidden : Fixed
         Formats of x and of h before a projection.
-    weight_ih_format, weight_hh_format : Fixed or 4 Fixed
-        Formats of the weights; one for each gate i, f, g, o if there are four, all of one
-        width.
+    weight_ih_format, weight_hh_format : Fixed or G Fixed
+        Formats of the weights; one for each gate if there are several, all of one width.
     state : Fixed
-        Format of pre-activations, bias and cell state.
+        Format of pre-activations, bias and, in an LSTM, cell state.
     projection : Projection, optional
         What turns h into the layer's output and recurrent state; none by default.
+    cell : str
+        A name of :data:`csb_format.cells.CELLS`.
 
     Raises
     ------
@@ -121,10 +129,11 @@ class LstmLayer:
     weight_hh_format: GateFormats
     state: Fixed
     projection: Projection | None = None
+    cell: str = LSTM
 
     def __post_init__(self) -> None:
         formats, width = self.shape, self.state.width
-        shape = (4 * formats.hidden_size,)
+        shape = (len(self.arithmetic.sums) * formats.hidden_size,)
         object.__setattr__(self, "bias", _integers("bias", self.bias, shape, width))
 
     @cached_property
@@ -142,7 +151,13 @@ class LstmLayer:
             projection.weight.geometry if projection else None,
             projection.weight_format if projection else None,
             projection.output if projection else None,
+            self.cell,
         )
+
+    @cached_property
+    def arithmetic(self) -> Cell:
+        """The cell in its integers."""
+        return self.shape.arithmetic
 
     @property
     def matrices(self) -> tuple[LayerMatrix, ...]:
@@ -163,8 +178,8 @@ class LstmLayer:
 
     @property
     def hidden_size(self) -> int:
-        """Units, the elements of h and c."""
-        return self.weight_hh.geometry.rows // 4
+        """Units, the elements of h."""
+        return self.shape.hidden_size
 
     @property
     def output_size(self) -> int:
@@ -176,10 +191,11 @@ class LstmLayer:
         """Format of the output and recurrent state."""
         return self.hidden if self.projection is None else self.projection.output
 
-    def gate_formats(self, name: str) -> tuple[Fixed, Fixed, Fixed, Fixed]:
-        """Formats of gates i, f, g, o of ``"weight_ih"`` or ``"weight_hh"``."""
+    def gate_formats(self, name: str) -> tuple[Fixed, ...]:
+        """Formats of all gates of ``"weight_ih"`` or ``"weight_hh"``."""
         found: GateFormats = getattr(self, f"{name}_format")
-        return (found, found, found, found) if isinstance(found, Fixed) else found
+        gates = len(cell_named(self.cell).gate_names)
+        return (found,) * gates if isinstance(found, Fixed) else tuple(found)
 
     def equals(self, other: LstmLayer) -> bool:
         """Whether both hold the same integers in the same formats."""
@@ -189,6 +205,7 @@ class LstmLayer:
             and self.weight_hh.equals(other.weight_hh)
             and np.array_equal(self.bias, other.bias)
             and self._formats == other._formats
+            and self.cell == other.cell
             and (mine.equals(theirs) if mine and theirs else mine is theirs)
         )
 
@@ -205,7 +222,7 @@ class LstmLayer:
 
 @dataclass(frozen=True, eq=False)
 class DenseLayer:
-    """The classifier after the last LSTM layer; it runs on the host, in exact integers.
+    """The classifier after the last layer; it runs on the host, in exact integers.
 
     Parameters
     ----------
@@ -295,6 +312,11 @@ class DenseLayer:
         h = _integers("hidden state", h, h.shape, self.input.width)
         return h @ self.weight.T + self.bias
 
+    @property
+    def last_bit(self) -> float:
+        """What a logit of 1 stands for: logits times it are numbers, exact below 2**53."""
+        return float(2.0 ** -(self.weight_format.frac + self.input.frac))
+
     def equals(self, other: DenseLayer) -> bool:
         """Whether both hold the same integers in the same formats."""
         return (
@@ -306,7 +328,7 @@ class DenseLayer:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """LSTM layers, an optional head, and where they come from.
+    """Recurrent layers, an optional head, and where they come from.
 
     Parameters
     ----------
@@ -336,11 +358,18 @@ class Model:
     provenance: dict[str, str] = field(default_factory=dict)
     directions: int = 1
     pool: str = LAST
+    input_scale: InputScale | None = None
+    label_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "provenance", dict(self.provenance))
         _ = self.shape  # checks that all fit each other
+        outputs = 0 if self.head is None else self.head.output_size
+        object.__setattr__(self, "label_names", check_label_names(self.label_names, outputs))
+        scale, width = self.input_scale, self.layers[0].input_size
+        if scale is not None and len(scale) != width:
+            raise ValueError(f"a scale of {len(scale)} inputs, and a model of {width}: fit another")
         for key, value in self.provenance.items():
             if not (isinstance(key, str) and isinstance(value, str)):
                 raise ValueError(f"provenance {key!r}: {value!r}: both must be str; convert them")
@@ -352,6 +381,11 @@ class Model:
         return ModelShape(
             tuple(layer.shape for layer in self.layers), head, self.directions, self.pool
         )
+
+    @property
+    def cell(self) -> str:
+        """Name of the cell of all layers."""
+        return self.layers[0].cell
 
     @property
     def levels(self) -> tuple[tuple[LstmLayer, ...], ...]:
@@ -392,6 +426,28 @@ class Model:
             raise ValueError("the model has no head: pack it with its classifier to classify")
         return self.head.logits(self.pooled(outputs))
 
+    def numbers(self, outputs: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """The same as numbers, in the units in which the network was trained.
+
+        Parameters
+        ----------
+        outputs
+            As for :meth:`logits`.
+
+        Returns
+        -------
+        float64 array (O,) or (T, O)
+            What a network that predicts numbers says.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`logits`.
+        """
+        logits = self.logits(outputs)
+        assert self.head is not None
+        return np.asarray(logits * self.head.last_bit)
+
     def equals(self, other: Model) -> bool:
         """Whether both hold the same integers, formats and provenance."""
         heads = (self.head, other.head)
@@ -401,7 +457,13 @@ class Model:
             and all(a.equals(b) for a, b in zip(self.layers, other.layers, strict=True))
             and (heads[0].equals(heads[1]) if heads[0] and heads[1] else heads == (None, None))
             and self.provenance == other.provenance
+            and self.label_names == other.label_names
+            and _same_scale(self.input_scale, other.input_scale)
         )
+
+
+def _same_scale(one: InputScale | None, other: InputScale | None) -> bool:
+    return one.equals(other) if one and other else one is other
 
 
 def _integers(name: str, array: Any, shape: tuple[int, ...], width: int) -> IntArray:

@@ -22,17 +22,22 @@ class Precision:
         Gates i, f, g, o of a matrix have a format each.
     percentile : float
         Percent of magnitudes that formats hold, 50..100.
+    reach : int
+        Pre-activations, biases and the cell state of an LSTM lie in [-reach, reach): a power of
+        two, 8..128.
     """
 
     value_bits: int = 16
     act_bits: int = 16
     per_gate: bool = False
     percentile: float = 100.0
+    reach: int = 16
 
     #: Least and most of each, both included.
     value_range: ClassVar[tuple[int, int]] = (4, 18)
     act_range: ClassVar[tuple[int, int]] = (6, 18)
     percentile_range: ClassVar[tuple[float, float]] = (50, 100)
+    reaches: ClassVar[tuple[int, ...]] = (8, 16, 32, 64, 128)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import Csb, DenseLayer, Fixed, GateFormats, Geometry, IntArray, LstmLayer, Model, Projection
+from .cells import LSTM, cell_named
+from .cells.cell import Cell
 from .cells.lstm import CellArithmetic
 from .csb import BoolArray
 from .precision import Precision
@@ -87,6 +89,8 @@ def random_network(
     value_bits: int = Precision.value_bits,
     act_bits: int = Precision.act_bits,
     head: int | None = None,
+    cell: str = LSTM,
+    reach: int = Precision.reach,
 ) -> Model:
     """Stacked, bidirectional and projected layers with random weights and formats.
 
@@ -108,6 +112,10 @@ def random_network(
         Width of weights, 4..18, and of inputs, gates and states, 6..18.
     head : int, optional
         Classes of a classifier; none by default.
+    cell : str
+        A name of :data:`csb_format.cells.CELLS`.
+    reach : int
+        Of its states; see :class:`csb_format.cells.cell.Cell`.
 
     Returns
     -------
@@ -119,7 +127,8 @@ def random_network(
         If the sizes make no :class:`~csb_format.geometry.Geometry`; the message says why.
     """
     given = (banks, banks, banks) if isinstance(banks, int) else banks
-    recipe = _Recipe(rng, hidden_size, given, k, projection, value_bits, act_bits)
+    arithmetic = cell_named(cell)(act_bits, reach)
+    recipe = _Recipe(rng, hidden_size, given, k, projection, value_bits, arithmetic)
     output = recipe.output_format()
     made, size, fixed = [], input_size, recipe.drawn_format()
     for _ in range(layers):
@@ -139,29 +148,31 @@ class _Recipe:
     k: tuple[int, int, int]
     projection: int
     value_bits: int
-    act_bits: int
+    cell: Cell
 
     def drawn_format(self) -> Fixed:
-        return Fixed(self.act_bits, self.act_bits - 1 - int(self.rng.integers(0, 3)))
+        bits = self.cell.act_bits
+        return Fixed(bits, bits - 1 - int(self.rng.integers(0, 3)))
 
     def output_format(self) -> Fixed:
-        gate = CellArithmetic(self.act_bits).gate
-        return self.drawn_format() if self.projection else gate
+        return self.drawn_format() if self.projection else self.cell.gate
 
     def layer(self, size: int, given: Fixed, output: Fixed) -> LstmLayer:
-        arithmetic, rows = CellArithmetic(self.act_bits), 4 * self.hidden_size
-        state = arithmetic.state
+        arithmetic, state = self.cell, self.cell.state
+        rows = len(arithmetic.gate_names) * self.hidden_size
+        biases = len(arithmetic.sums) * self.hidden_size
         ih, hh = self._geometry(0, rows, size), self._geometry(1, rows, self._output_size)
         return LstmLayer(
             _matrix(self.rng, ih),
             _matrix(self.rng, hh),
-            self.rng.integers(state.min // 8, state.max // 8 + 1, rows),
+            self.rng.integers(state.min // 8, state.max // 8 + 1, biases),
             given,
             arithmetic.gate,
             self._formats(ih, hh),
             self._formats(ih, hh),
             state,
             self._projected(output) if self.projection else None,
+            arithmetic.name,
         )
 
     @property
@@ -176,7 +187,7 @@ class _Recipe:
     def _formats(self, *matrices: Geometry) -> GateFormats:
         # sums of n products grow with the root of n
         spread = max(max(g.banks * g.nonzeros, 1) for g in matrices).bit_length() // 2
-        drawn = self.value_bits - 1 + spread + self.rng.integers(0, 3, 4)
+        drawn = self.value_bits - 1 + spread + self.rng.integers(0, 3, len(self.cell.gate_names))
         return _gate_formats(self.value_bits, drawn.tolist())
 
     def _projected(self, output: Fixed) -> Projection:
@@ -207,8 +218,7 @@ def random_frames(rng: np.random.Generator, model: Model, lengths: list[int]) ->
 
 
 def _gate_formats(value_bits: int, fractions: list[int]) -> GateFormats:
-    i, f, g, o = (Fixed(value_bits, frac) for frac in fractions)
-    return i, f, g, o
+    return tuple(Fixed(value_bits, frac) for frac in fractions)
 
 
 def _matrix(rng: np.random.Generator, geometry: Geometry) -> Csb:

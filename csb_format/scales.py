@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .cells.lstm import CellArithmetic
+from .cells import cell_named
 
 if TYPE_CHECKING:
     from .model import LstmLayer
     from .shape import LstmShape
 
-__all__ = ["GATES", "MAX_ALIGN", "DesignError", "PerGate", "Scales"]
-
+__all__ = ["MAX_ALIGN", "DesignError", "PerGate", "Scales"]
 
 MAX_ALIGN = 7  # largest left shift of a product sum, a 3-bit field of the program
-GATES = len(CellArithmetic.gate_names)
-PerGate = tuple[int, int, int, int]
+PerGate = tuple[int, ...]
 
 
 class DesignError(ValueError):
@@ -29,11 +27,11 @@ class Scales:
 
     Parameters
     ----------
-    align_ih, align_hh : tuple of 4 int
-        For gates i, f, g, o: left shift of the input and the recurrent sum,
+    align_ih, align_hh : tuple of int
+        For every gate of the cell: left shift of the input and the recurrent sum,
         0..``MAX_ALIGN``.
-    shift : tuple of 4 int
-        Right shift from the accumulator to ``state`` format, 0..63.
+    shift : tuple of int
+        For every sum of the cell: right shift from the accumulator to ``state`` format, 0..63.
     """
 
     align_ih: PerGate
@@ -57,12 +55,21 @@ class Scales:
         """
         given = layer.shape
         gates = zip(given.weight_ih_formats, given.weight_hh_formats, strict=True)
-        found = [
-            _meet(ih.frac + given.input.frac, hh.frac + given.output.frac, given.state.frac)
-            for ih, hh in gates
-        ]
-        align_ih, align_hh, shift = zip(*found, strict=True)
-        return cls(align_ih, align_hh, shift)
+        points = [(ih.frac + given.input.frac, hh.frac + given.output.frac) for ih, hh in gates]
+        align_ih, align_hh = [0] * len(points), [0] * len(points)
+        shift = []
+        for _, gate, reads_input, reads_state in cell_named(given.cell).sums:
+            # a sum of one product alone has its binary point to itself
+            ih, hh = points[gate]
+            left_ih, left_hh, right = _meet(
+                ih if reads_input else hh, hh if reads_state else ih, given.state.frac
+            )
+            if reads_input:
+                align_ih[gate] = left_ih
+            if reads_state:
+                align_hh[gate] = left_hh
+            shift.append(right)
+        return cls(tuple(align_ih), tuple(align_hh), tuple(shift))
 
 
 def _meet(ih: int, hh: int, state: int) -> tuple[int, int, int]:

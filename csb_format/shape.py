@@ -10,83 +10,108 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .cells.lstm import CellArithmetic
+from .cells import LSTM, cell_named
+from .cells.cell import Cell, reach_of
 from .fixed import Fixed
 from .geometry import Geometry
 from .pooling import LAST, check_pool
 from .precision import Precision
 
-__all__ = ["DenseShape", "FourFormats", "LstmShape", "ModelShape", "uniform_shape"]
+__all__ = ["DenseShape", "LstmShape", "ModelShape", "PerGateFormats", "uniform_shape"]
 
-FourFormats = tuple[Fixed, Fixed, Fixed, Fixed]
+PerGateFormats = tuple[Fixed, ...]
 
 
 @dataclass(frozen=True)
 class LstmShape:
-    """One direction of one LSTM layer, as :class:`~csb_format.model.LstmLayer` without numbers.
+    """One direction of one layer, as :class:`~csb_format.model.LstmLayer` without numbers.
 
     Parameters
     ----------
-    weight_ih : Geometry (4H, X)
-    weight_hh : Geometry (4H, R)
+    weight_ih : Geometry (G * H, X)
+        G gates of the cell: 4 of an LSTM.
+    weight_hh : Geometry (G * H, R)
     input, hidden : Fixed
         Formats of x and of h before a projection.
-    weight_ih_formats, weight_hh_formats : tuple of 4 Fixed
-        Formats of the weights of gates i, f, g, o.
+    weight_ih_formats, weight_hh_formats : tuple of G Fixed
+        Formats of the weights of every gate, in the cell's order.
     state : Fixed
-        Format of pre-activations, bias and cell state.
+        Format of pre-activations, bias and, in an LSTM, cell state.
     weight_hr : Geometry (R, H), optional
         Of a projection.
     weight_hr_format, projected : Fixed, optional
         With it: formats of its weights and of its output.
+    cell : str
+        A name of :data:`csb_format.cells.CELLS`.
 
     Raises
     ------
     ValueError
-        For shapes or widths that do not agree.
+        For shapes or widths that do not agree, or another cell.
     """
 
     weight_ih: Geometry
     weight_hh: Geometry
     input: Fixed
     hidden: Fixed
-    weight_ih_formats: FourFormats
-    weight_hh_formats: FourFormats
+    weight_ih_formats: PerGateFormats
+    weight_hh_formats: PerGateFormats
     state: Fixed
     weight_hr: Geometry | None = None
     weight_hr_format: Fixed | None = None
     projected: Fixed | None = None
+    cell: str = LSTM
 
     def __post_init__(self) -> None:
         self._check_rows()
+        if self.arithmetic.state != self.state:
+            raise ValueError(
+                f"states are in {self.state} beside h of {self.hidden.width} bits: they must have "
+                f"{self.arithmetic.state.width} bits"
+            )
+        gates = self.arithmetic.gate_names
         for name in ("weight_ih", "weight_hh"):
-            for fixed in getattr(self, f"{name}_formats"):
+            formats = getattr(self, f"{name}_formats")
+            if len(formats) != len(gates):
+                raise ValueError(
+                    f"{name} has {len(formats)} formats: give one, or one for each of the gates "
+                    f"{', '.join(gates)}"
+                )
+            for fixed in formats:
                 check_width(name, getattr(self, name), fixed)
         if self.weight_hr is not None and self.weight_hr_format is not None:
             check_width("weight_hr", self.weight_hr, self.weight_hr_format)
 
     def _check_rows(self) -> None:
         ih, hh = self.weight_ih, self.weight_hh
+        cell, gates = self.arithmetic, len(self.arithmetic.gate_names)
         if self.weight_hr is not None:
             self._check_projection(self.weight_hr, hh)
-        elif hh.rows != 4 * hh.columns:
+        elif hh.rows != gates * hh.columns:
             raise ValueError(
-                f"weight_hh is {hh.rows} x {hh.columns}: it must be 4H x H, "
-                f"{4 * hh.columns} rows for a hidden size of {hh.columns}"
+                f"weight_hh is {hh.rows} x {hh.columns}: it must be {gates}H x H, "
+                f"{gates * hh.columns} rows for a hidden size of {hh.columns}"
             )
         if ih.rows != hh.rows:
             raise ValueError(
-                f"weight_ih has {ih.rows} rows and weight_hh {hh.rows}: "
-                "both need four gates of every unit, take them from the same layer"
+                f"weight_ih has {ih.rows} rows and weight_hh {hh.rows}: both need gates "
+                f"{', '.join(cell.gate_names)} of every unit, take them from the same layer"
             )
 
-    @staticmethod
-    def _check_projection(hr: Geometry, hh: Geometry) -> None:
-        if hr.rows != hh.columns or 4 * hr.columns != hh.rows:
+    def _check_projection(self, hr: Geometry, hh: Geometry) -> None:
+        gates = len(self.arithmetic.gate_names)
+        if not self.arithmetic.projects:
+            raise ValueError(f"weight_hr beside {self.arithmetic.title}: only an LSTM has one")
+        if hr.rows != hh.columns or gates * hr.columns != hh.rows:
             raise ValueError(
                 f"weight_hr is {hr.rows} x {hr.columns} beside weight_hh {hh.rows} x {hh.columns}: "
-                "it must be P x H beside 4H x P, take them from the same layer"
+                f"it must be P x H beside {gates}H x P, take them from the same layer"
             )
+
+    @property
+    def arithmetic(self) -> Cell:
+        """The cell in its integers."""
+        return cell_named(self.cell)(self.hidden.width, reach_of(self.state))
 
     @property
     def shape(self) -> LstmShape:
@@ -106,8 +131,8 @@ class LstmShape:
 
     @property
     def hidden_size(self) -> int:
-        """Units, the elements of h and c."""
-        return self.weight_hh.rows // 4
+        """Units, the elements of h."""
+        return self.weight_hh.rows // len(self.arithmetic.gate_names)
 
     @property
     def output_size(self) -> int:
@@ -177,6 +202,10 @@ class ModelShape:
                 f"{len(self.layers)} layers in {self.directions} directions: give 1 direction, "
                 "or 2 and a reverse layer for every forward one"
             )
+        if len(cells := sorted({layer.cell for layer in self.layers})) > 1:
+            raise ValueError(
+                f"layers of {' and '.join(cells)} cells in one model: make one model of each"
+            )
         for n, level in enumerate(self.levels[1:], 1):
             for layer in level:
                 _check_joint(f"layer {n}", layer, self.levels[n - 1])
@@ -188,6 +217,11 @@ class ModelShape:
     def shape(self) -> ModelShape:
         """Itself: what asks a model for its shape takes one that is nothing else."""
         return self
+
+    @property
+    def cell(self) -> str:
+        """Name of the cell of all layers."""
+        return self.layers[0].cell
 
     @property
     def levels(self) -> tuple[tuple[LstmShape, ...], ...]:
@@ -212,6 +246,8 @@ def uniform_shape(
     projection: int = 0,
     value_bits: int = Precision.value_bits,
     act_bits: int = Precision.act_bits,
+    cell: str = LSTM,
+    reach: int = Precision.reach,
 ) -> ModelShape:
     """A stack of equal layers, to ask what it would take before it is trained.
 
@@ -228,13 +264,18 @@ def uniform_shape(
         P, elements of a layer's output; 0 for no projection.
     value_bits, act_bits : int
         Width of weights, 4..18, and of inputs, gates and states, 6..18.
+    cell : str
+        A name of :data:`csb_format.cells.CELLS`.
+    reach : int
+        Of its states; see :class:`csb_format.cells.cell.Cell`.
 
     Raises
     ------
     ValueError
         If the sizes make no :class:`~csb_format.geometry.Geometry`; the message says why.
     """
-    arithmetic = CellArithmetic(act_bits)
+    arithmetic = cell_named(cell)(act_bits, reach)
+    gates = len(arithmetic.gate_names)
     weight = Fixed(value_bits, value_bits - 1)
     output, gate = projection or hidden_size, arithmetic.gate
 
@@ -243,12 +284,12 @@ def uniform_shape(
         return Geometry(rows, columns, banks[which], k, value_bits)
 
     def layer(size: int) -> LstmShape:
-        rows, formats = 4 * hidden_size, (weight, weight, weight, weight)
+        rows, formats = gates * hidden_size, (weight,) * gates
         ih, hh = geometry(0, rows, size), geometry(1, rows, output)
         plain = (ih, hh, gate, gate, formats, formats, arithmetic.state)
         if not projection:
-            return LstmShape(*plain)
-        return LstmShape(*plain, geometry(2, projection, hidden_size), weight, gate)
+            return LstmShape(*plain, cell=cell)
+        return LstmShape(*plain, geometry(2, projection, hidden_size), weight, gate, cell)
 
     sizes = [input_size] + [directions * output] * (layers - 1)
     made = (layer(size) for size in sizes for _ in range(directions))

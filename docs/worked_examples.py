@@ -24,7 +24,7 @@ from compiler.array.needs import design_for
 from compiler.array.program import instruction_fields
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
-from csb_format import Csb, Geometry, Model, load_model, save_model
+from csb_format import Csb, Fixed, Geometry, InputScale, Model, load_model, save_model
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.random_models import random_frames, random_model
 from csb_format.scales import Scales, _meet
@@ -53,6 +53,7 @@ def examples() -> dict[str, str]:
         "functions": _functions(),
         "cell": _cell(),
         "scales": _scales(),
+        "scale": _scale(),
         "csb": _csb(),
         "file": _file(),
         "run": _run(),
@@ -71,6 +72,19 @@ def with_examples(page: str) -> str:
         lambda place: f"<!-- example {place[1]} -->\n```text\n{made[place[1]]}\n```\n<!-- end -->",
         page,
     )
+
+
+def _scale() -> str:
+    """Raw features to a frame of 8 bits, 6 of them fraction."""
+    scale, fixed = InputScale(np.array([21.5, -0.1]), np.array([0.3, 1 / 3])), Fixed(8, 6)
+    raw = [[20.0, 0.0], [23.75, 0.7], [99.0, -0.1]]
+    scaled = scale.apply(raw)
+    rows = [
+        f"mean        {scale.mean[n].hex()}    factor {scale.factor[n].hex()}" for n in range(2)
+    ]
+    for u, v, x in zip(raw, scaled, fixed.quantise(scaled), strict=True):
+        rows.append(f"raw {u}  binary32 {[float(one).hex() for one in v]}  x {x.tolist()}")
+    return "\n".join(rows)
 
 
 def _row(name: str, values: Iterable[object]) -> str:

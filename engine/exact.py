@@ -154,7 +154,7 @@ def _advance(layer: ExactLayer, frames: IntArray, old: Trace) -> Trace:
     output = _checked(
         f"output of {layer.name}", old.output, layer.layer.output_size, layer.layer.output
     )
-    cell = _checked(f"cell of {layer.name}", old.cell, layer.layer.hidden_size, layer.state)
+    cell = _checked(f"cell of {layer.name}", old.cell, layer.layer.hidden_size, layer.kept)
     if len(output) != len(frames) or len(cell) != len(frames):
         raise ValueError(
             f"x holds {len(frames)} sequences, the state of {layer.name} {len(output)}: "

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from csb_format import Csb, Fixed, IntArray, LstmLayer, Projection
-from csb_format.cells.lstm import CellArithmetic
+from csb_format.cells.cell import Cell
+from csb_format.cells.gru import GruCell
 from csb_format.cells.piecewise import GUARD_BITS
 from csb_format.scales import Scales
 
-from .kernels.cell_loops import Activation, Cells
+from .kernels.cell_loops import GRU, LSTM, Activation, Cells
 from .kernels.exact_loops import (
     LANES,
     UNROLL,
@@ -111,8 +112,8 @@ class ExactLayer:
 
     def __init__(self, layer: LstmLayer, name: str):
         self.layer, self.name = layer, name
-        #: Format of cell states.
-        self.state = CellArithmetic(layer.hidden.width).state
+        #: Format of the states that are kept.
+        self.kept = layer.arithmetic.kept
         self._cells, self._rows = _cells(layer, name), _all_rows(layer)
         self._products = _products(layer) if self._cost(_ALONE) < self._cost(_ALONE_PLAIN) else []
         self._tiles = _tiles(self._products)
@@ -280,16 +281,20 @@ def _all_rows(layer: LstmLayer) -> tuple[Rows, Rows, Rows]:
 
 
 def _cells(layer: LstmLayer, name: str) -> Cells:
-    arithmetic, scales = CellArithmetic(layer.hidden.width), Scales.of(layer)
+    arithmetic, scales = layer.arithmetic, Scales.of(layer)
     bounds = _bounds(layer)
-    gates = zip(scales.align_ih, scales.align_hh, scales.shift, strict=True)
-    for left_ih, left_hh, right in gates:
-        _check_sum(name, (bounds[0] << left_ih) + (bounds[1] << left_hh), right)
+    left_ih, left_hh = (
+        [lefts[s.gate] for s in arithmetic.sums] for lefts in (scales.align_ih, scales.align_hh)
+    )
+    for s, left, also, right in zip(arithmetic.sums, left_ih, left_hh, scales.shift, strict=True):
+        total = (bounds[0] << left) * s.input + (bounds[1] << also) * s.recurrent
+        _check_sum(name, total, right)
     return Cells(
         np.ascontiguousarray(layer.bias, np.int64),
-        np.array([scales.align_ih, scales.align_hh, scales.shift], np.int64),
+        np.array([left_ih, left_hh, scales.shift], np.int64),
         *_projection(layer.projection, layer.hidden, name),
         _activation(arithmetic),
+        GRU if layer.cell == GruCell.name else LSTM,
     )
 
 
@@ -317,7 +322,7 @@ def _rows(csb: Csb | None) -> Rows:
     return row_major(csb, csb.values, UNROLL)
 
 
-def _activation(arithmetic: CellArithmetic) -> Activation:
+def _activation(arithmetic: Cell) -> Activation:
     table = arithmetic.piecewise
     return Activation(
         Activation.entries(*table.table),

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from csb_format import Fixed, IntArray, LstmLayer, Model, round_shift, saturate
-from csb_format.cells.lstm import CellArithmetic
 from csb_format.scales import PerGate, Scales
 
 __all__ = ["IntegerModel", "LayerModel", "Trace"]
@@ -22,7 +21,8 @@ class Trace:
     Parameters
     ----------
     hidden, cell : int64 arrays (T, D * H)
-        In ``hidden`` and ``state`` format of the layer.
+        In ``hidden`` format of the layer, and what its lanes keep: the cell state of an LSTM in
+        ``state`` format, the state of a GRU with more bits, in the cell's ``kept`` format.
     output : int64 array (T, D * R)
         The projected state, in ``output`` format; the hidden state itself without
         projection.
@@ -34,7 +34,7 @@ class Trace:
 
 
 class LayerModel:
-    """One direction of one layer: exact sums, then :class:`csb_format.cells.lstm.CellArithmetic`.
+    """One direction of one layer: exact sums, then its :class:`csb_format.cells.cell.Cell`.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class LayerModel:
     def __init__(self, layer: LstmLayer):
         self.layer = layer
         self.scales = Scales.of(layer)
-        self.arithmetic = CellArithmetic(layer.hidden.width)
+        self.arithmetic = layer.arithmetic
 
     def gate_sums(self, x: IntArray, r: IntArray) -> IntArray:
         """Exact accumulator contents.
@@ -62,24 +62,33 @@ class LayerModel:
 
         Returns
         -------
-        int64 array (..., 4H)
+        int64 array (..., S * H)
+            H of each of the cell's sums.
         """
         ih = self.layer.weight_ih.matvec(x) << self._by_row(self.scales.align_ih)
-        return ih + (self.layer.weight_hh.matvec(r) << self._by_row(self.scales.align_hh))
+        hh = self.layer.weight_hh.matvec(r) << self._by_row(self.scales.align_hh)
+        gates = len(self.arithmetic.gate_names)
+        given = [np.split(products, gates, axis=-1) for products in (ih, hh)]
+        found = [
+            given[0][s.gate] * s.input + given[1][s.gate] * s.recurrent
+            for s in self.arithmetic.sums
+        ]
+        return np.concatenate(found, axis=-1)
 
     def _by_row(self, shifts: PerGate) -> IntArray:
         return np.repeat(np.array(shifts, np.int64), self.layer.hidden_size)
 
     def update(self, sums: IntArray, c: IntArray) -> tuple[IntArray, IntArray]:
-        """Hidden and cell state (..., H) from the sums (..., 4H) and the old cell state."""
-        gates = zip(
-            np.split(sums, 4, axis=-1),
-            np.split(self.layer.bias, 4),
+        """Hidden and kept state (..., H) from the sums (..., S * H) and the old kept state."""
+        count = len(self.arithmetic.sums)
+        each = zip(
+            np.split(sums, count, axis=-1),
+            np.split(self.layer.bias, count),
             self.scales.shift,
             strict=True,
         )
-        i, f, g, o = (self.arithmetic.preactivation(*gate) for gate in gates)
-        return self.arithmetic.step((i, f, g, o), c)
+        pre = tuple(self.arithmetic.preactivation(*one) for one in each)
+        return self.arithmetic.step(pre, c)
 
     def project(self, h: IntArray) -> IntArray:
         """Output (..., R) of hidden states (..., H): rounded and saturated once."""

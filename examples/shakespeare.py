@@ -52,12 +52,11 @@ def write(model: Model, alphabet: list[str], table: IntArray, text: str, length:
     """Draw characters from what the network holds likely after a text."""
     fast, random, head = FastModel(model), np.random.default_rng(0), model.head
     assert head is not None
-    last_bit = 2.0 ** -(head.weight_format.frac + head.input.frac)
     state, written = fast.start(), ""
     for n in range(len(text) + length - 1):
         state = fast.step(table[[alphabet.index((text + written)[n])]], state)
         if n >= len(text) - 1:
-            logits = head.logits(state.output[0]) * last_bit
+            logits = head.logits(state.output[0]) * head.last_bit
             chances = np.exp(logits - logits.max())
             written += alphabet[random.choice(len(alphabet), p=chances / chances.sum())]
     return written

@@ -21,6 +21,7 @@ from .integers.formats import check_layer
 from .integers.packing import pack_matrices
 from .integers.quantise import Quantised
 from .integers.quantise import quantise as quantise_network
+from .integers.tensors import Recurrent
 from .mask.goals import Goal, goals_for
 from .mask.layers import matrices
 from .mask.pruner import Pruner
@@ -103,7 +104,7 @@ def prune(
 
 
 def quantise(
-    pruned: Pruner[nn.LSTM] | nn.LSTM | nn.LSTMCell,
+    pruned: Pruner[nn.LSTM] | Pruner[nn.GRU] | Recurrent | nn.LSTMCell,
     head: nn.Linear | None,
     calibration: Sequence[npt.NDArray[np.floating]],
     *,
@@ -115,11 +116,11 @@ def quantise(
     pool: str = LAST,
     provenance: Mapping[str, str] | None = None,
 ) -> Quantised:
-    """Turn a pruned LSTM into integers in compressed sparse banks.
+    """Turn a pruned LSTM or GRU into integers in compressed sparse banks.
 
     Parameters
     ----------
-    pruned : Pruner or nn.LSTM or nn.LSTMCell
+    pruned : Pruner, nn.LSTM, nn.GRU or nn.LSTMCell
         What :func:`prune` returned, or a module that was balanced elsewhere.
     head : nn.Linear, optional
         The classifier on the output of the last layer.
@@ -130,7 +131,7 @@ def quantise(
     value_bits, act_bits : int
         Width of weights, 4..18, and of inputs and states, 6..18.
     per_gate : bool
-        Give gates i, f, g, o of a matrix a format each.
+        Give the gates of a matrix a format each.
     percentile : float
         Percent of magnitudes that formats hold, 50..100.
     pool : {"last", "hn", "mean", "every"}
@@ -147,7 +148,7 @@ def quantise(
     Raises
     ------
     UnsupportedLayerError
-        For another cell than an LSTM.
+        For another layer than these.
     UnbalancedError
         Naming parameter, row and bank of the first unbalanced one.
     UnfinishedError
@@ -163,12 +164,14 @@ def quantise(
     percentile = number("percentile", percentile, *Precision.percentile_range)
     check_provenance({} if provenance is None else provenance)
     masks = None
-    lstm: nn.LSTM | nn.LSTMCell
+    lstm: Recurrent | nn.LSTMCell
     if isinstance(pruned, Pruner):
         lstm, masks = pruned.squash(shared=True), pruned.masks()
         layout = pruned.geometries(value_bits) if layout is None else layout
     else:
-        module_of("sf.quantise", pruned, "what sf.prune returned, or an nn.LSTM or nn.LSTMCell")
+        module_of(
+            "sf.quantise", pruned, "what sf.prune returned, or an nn.LSTM, nn.GRU or nn.LSTMCell"
+        )
         lstm = pruned
     check_layer(lstm)
     if layout is None:

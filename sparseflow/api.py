@@ -50,6 +50,7 @@ __all__ = [
     "load",
     "open",
     "save",
+    "score",
     "simulate",
     "verify",
 ]
@@ -274,6 +275,47 @@ def verify(
             return run(model, image, files, given[:count], folder, simulator=engine, **options)
 
         return with_others(on(simulator, len(given)), asked, on)
+
+
+def score(
+    model: Model,
+    sequences: Frames,
+    *,
+    labels: npt.ArrayLike | None = None,
+    targets: npt.ArrayLike | None = None,
+) -> dict[str, Any]:
+    """What the integers, and so the hardware to the bit, are worth on data.
+
+    Parameters
+    ----------
+    model : Model
+        With a head.
+    sequences : sequence of arrays (T, X)
+        Real frames, as in training, or integers in the model's input format.
+    labels : int array (sequences,) or (all frames,), optional
+        Classes from 0; of frames -1 where one does not count. The head answers every frame if it
+        was quantised with ``pool="every"``, else every sequence.
+    targets : array (sequences, Y) or (all frames, Y), optional
+        Numbers to be predicted, instead of labels.
+
+    Returns
+    -------
+    dict
+        ``accuracy`` (0..1), and of frames ``perplexity``; or ``mse``, ``mae``, ``r2``. The rest
+        takes them apart: ``by_length``, ``by_class``, ``confusion``, ``by_output``, as
+        docs/data.md has them.
+
+    Raises
+    ------
+    TypeError
+        For what is no model, no arrays of numbers, both labels and targets, or none.
+    ValueError
+        For labels beyond the classes, targets of another width, NaN or infinity, another number of
+        either than sequences or frames, or a model without a head.
+    """
+    from .steps.runs.arrays import scored
+
+    return scored(model_of("sf.score", model), sequences, labels, targets)
 
 
 @dataclass(frozen=True)

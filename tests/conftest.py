@@ -21,6 +21,7 @@ from compiler.array.program import Instruction, Place, Sink
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from compiler.timing.cycle_model import CycleModel, Schedule
+from csb_format.cells import cell_named
 from csb_format.fixed import IntArray
 from csb_format.model import Model
 from csb_format.random_models import random_frames, random_model, random_network
@@ -84,11 +85,13 @@ class Network:
 
 def draw_network(pick: Pick, **fixed: Any) -> Network:
     """Layers, directions, projection, head, contexts, widths and array, all as ``pick`` says."""
+    cell = fixed.get("cell", "lstm")
     layers = fixed.get("layers") or pick(1, 3)
     directions = fixed.get("directions") or (pick(0, 3) == 0) + 1
     lanes = 1 << pick(0, 3)
     given, hidden = lanes + pick(0, 9), lanes + pick(0, 9)
     projection = lanes + pick(0, 7) if fixed.get("projection", pick(0, 2) == 0) else 0
+    projection *= cell == "lstm"
     output = projection or hidden
     columns = (min(given, directions * output), output, hidden)
     times = [pick(1, size // lanes) for size in columns]
@@ -106,14 +109,16 @@ def draw_network(pick: Pick, **fixed: Any) -> Network:
         pick(4, 18),
         pick(6, 18),
         head=pick(1, 9) if directions == 1 and pick(0, 1) else None,
+        cell=cell,
     )
     return _on_array(model, lanes, pick, fixed)
 
 
 def _on_array(model: Model, lanes: int, pick: Pick, fixed: dict[str, Any]) -> Network:
     """With an array and lanes of random size."""
-    pes, contexts = 4 * pick(1, 8), pick(1, 3)
-    units = [n for n in range(1, lanes + 1) if lanes % n == 0 and pes // 4 % n == 0]
+    abreast = cell_named(model.cell).abreast
+    pes, contexts = abreast * pick(1, 8), pick(1, 3)
+    units = [n for n in range(1, lanes + 1) if lanes % n == 0 and pes // abreast % n == 0]
     projectors = [n for n in range(1, lanes + 1) if lanes % n == 0 and pes % n == 0]
     projectors += [n * lanes for n in (2, 4, 8) if pes % (n * lanes) == 0]
     chosen: dict[str, Any] = {"head": model.head is not None, "contexts": contexts}

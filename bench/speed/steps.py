@@ -87,7 +87,7 @@ def _checkpoint(size: int, folder: Path) -> dict[str, float]:
     """CPU seconds from a checkpoint on disk to memory images on disk."""
     torch.save(_lstm(size).state_dict(), folder / "net.pt")
     began = time.process_time()
-    lstm = load_network(folder / "net.pt").lstm()
+    lstm = load_network(folder / "net.pt").packable()
     pruner = sf.prune(lstm, banks=BANKS, sparsity=SPARSITY)
     image = sf.compile(sf.quantise(pruner, None, _inputs(size)).model, PES, LANES)
     for name, words in image.memories.items():

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -39,8 +40,10 @@ from .errors import (
     UnsettledError,
     WrongModelError,
 )
+from .inputs import Given, integers_of
 from .lines import SerialLine, port_and_baud
 from .states import States, joined
+from .stream import Stream
 
 __all__ = ["Accelerator", "AcceleratorError", "States", "WrongModelError"]
 
@@ -309,17 +312,28 @@ class Accelerator:
             texts = (f"{name}: {REGISTERS['errors'].field(name).text}" for name in found)
             raise AcceleratorError(f"{' '.join(texts)} Call reset() and run again")
 
-    def run(self, frames: npt.ArrayLike, *, keep: bool = False, context: int = 0) -> States:
+    def run(
+        self,
+        frames: npt.ArrayLike,
+        *,
+        keep: bool = False,
+        context: int = 0,
+        given: Given | None = None,
+    ) -> States:
         """Run a sequence through the loaded model.
 
         Parameters
         ----------
-        frames : int array (T, X)
-            In the first layer's input format.
+        frames : array (T, X)
+            Integers in the first layer's input format, or floats: raw features, which the
+            model's scale makes frames of, if it has one. ``States.given`` says which it was.
         keep : bool
             Go on from the state after the last call of this context, instead of zero.
         context : int
             Stream whose state is kept.
+        given : {"integers", "raw", "scaled"}, optional
+            What the frames are, where their type does not tell: raw features that are whole
+            numbers, or floats that are scaled already, which are not scaled again.
 
         Returns
         -------
@@ -328,7 +342,8 @@ class Accelerator:
         Raises
         ------
         ValueError
-            For frames of another shape or outside the format, or a state that is not kept.
+            For frames of another shape or outside the format, floats that the model has no
+            scale for, or a state that is not kept.
         AcceleratorError
             If the accelerator reports an error, or gives nothing for ``timeout`` seconds.
         LinkError
@@ -337,35 +352,47 @@ class Accelerator:
         """
         if self._image is None:
             raise AcceleratorError("no model is loaded: call load() first")
-        model, given = self._image.model, self._checked(frames, context)
+        model = self._image.model
+        inputs, kind = integers_of(model, frames, given)
+        self._check_context(context)
         if keep and (model.directions == 2 or context not in self._kept):
             raise ValueError(
                 "keep=True needs a state: run a sequence of this context before, with a "
                 "model of one direction"
             )
         for part in range(len(self._image.parts)):
-            emitted = self._run_part(part, given, keep, context)
+            emitted = self._run_part(part, inputs, keep, context)
             states = joined(emitted, model.directions)
-            given = states.output
-        return states
+            inputs = states.output
+        return replace(states, given=kind)
 
-    def _checked(self, frames: npt.ArrayLike, context: int) -> IntArray:
-        assert self._image is not None
-        layer, given = self._image.model.layers[0], np.asarray(frames)
-        if given.ndim != 2 or given.shape[1] != layer.input_size or not len(given):
-            raise ValueError(
-                f"frames have shape {given.shape}: give (T, {layer.input_size}), T at least 1"
-            )
-        if given.dtype.kind not in "iu":
-            raise ValueError(f"frames are {given.dtype}: quantise them to integers first")
-        if given.min() < layer.input.min or given.max() > layer.input.max:
-            raise ValueError(
-                f"frames reach from {given.min()} to {given.max()}, their format from "
-                f"{layer.input.min} to {layer.input.max}: quantise them to it"
-            )
+    def stream(self, context: int = 0) -> Stream:
+        """A sequence whose frames are not all there yet: a frame in, a result out.
+
+        Parameters
+        ----------
+        context : int
+            Whose state is kept: streams of different contexts go on side by side.
+
+        Returns
+        -------
+        Stream
+
+        Raises
+        ------
+        AcceleratorError
+            If no model is loaded.
+        ValueError
+            For a model of two directions, or a context that the bitstream has not.
+        """
+        if self._image is None:
+            raise AcceleratorError("no model is loaded: call load() first")
+        self._check_context(context)
+        return Stream(partial(self.run, context=context), self._image.model)
+
+    def _check_context(self, context: int) -> None:
         if not 0 <= context < self.design.contexts:
             raise ValueError(f"context {context}: the bitstream keeps {self.design.contexts}")
-        return given.astype(np.int64)
 
     def _run_part(self, part: int, frames: IntArray, keep: bool, context: int) -> list[Emitted]:
         """One program on all frames."""

@@ -9,6 +9,8 @@ import numpy as np
 from compiler.abi.states import Emitted
 from csb_format import IntArray, Model
 
+from .inputs import Given
+
 __all__ = ["States", "joined", "logits"]
 
 
@@ -24,12 +26,15 @@ class States:
         After a projection; ``hidden`` without one.
     linear : int64 array (T, O), optional
         Exact sums of a linear output layer that runs on the array.
+    given : {"integers", "raw", "scaled"}
+        What the driver took the frames for; ``"raw"``: the model's scale was applied.
     """
 
     hidden: IntArray
     cell: IntArray
     output: IntArray
     linear: IntArray | None = None
+    given: Given = "integers"
 
 
 def joined(emitted: list[Emitted], directions: int) -> States:

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 
+from csb_format.cells import LSTM
+from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
 
 from ..array.design import Design
@@ -271,7 +273,13 @@ REGISTERS: Mapping[str, Register] = MappingProxyType(
 
 
 # fields of a design that came after the first bitstreams, as those were
-YOUNGER = {"pieces": 1, "compact": False, "max_align": MAX_ALIGN}
+YOUNGER = {
+    "pieces": 1,
+    "compact": False,
+    "max_align": MAX_ALIGN,
+    "cell": LSTM,
+    "reach": Precision.reach,
+}
 
 
 def design_hash(design: Design) -> int:

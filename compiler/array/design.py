@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from csb_format.arguments import flag, shown, whole
-from csb_format.cells.lstm import CellArithmetic
+from csb_format.cells import CELLS, LSTM, cell_named
+from csb_format.cells.cell import Cell, reaches
 from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN, DesignError
 
-__all__ = ["Array", "Design", "bits_for", "check_counts", "check_flags"]
+__all__ = ["Array", "Design", "bits_for", "check_counts", "check_flags", "check_pes"]
 
 
 def bits_for(count: int) -> int:
@@ -40,11 +41,12 @@ class Design:
     Parameters
     ----------
     pes : int
-        M, rows worked on at once; a multiple of 4 (the gates of a unit lie side by side).
+        M, rows worked on at once; of an LSTM a multiple of 4 (the gates of a unit lie side by
+        side).
     lanes : int
         N, multipliers of a PE and banks of a vector.
     units : int
-        E, element-wise lanes; divides ``lanes`` and ``pes / 4``.
+        E, element-wise lanes; divides ``lanes`` and ``pes``, of an LSTM ``pes / 4``.
     value_bits, index_bits : int
         Width of a weight (4..18) and of its place in a bank (1..16).
     act_bits : int
@@ -81,6 +83,10 @@ class Design:
         only some counters are there, of 32 bits. M = 4 E, no projectors.
     max_align : int
         Largest left shift of a product sum that the array can make, 0..7.
+    cell : str
+        Of the element-wise lanes, a name of :data:`csb_format.cells.CELLS`.
+    reach : int
+        Of their pre-activations, biases and cell states; see :class:`csb_format.cells.cell.Cell`.
 
     Raises
     ------
@@ -110,9 +116,12 @@ class Design:
     pieces: int = 1
     compact: bool = False
     max_align: int = MAX_ALIGN
+    cell: str = LSTM
+    reach: int = Precision.reach
 
     def __post_init__(self) -> None:
         fields = asdict(self)
+        self._check_cell(fields.pop("cell"))
         flags = {name: fields.pop(name) for name in ("streamed", "deep", "compact")}
         optional = {name: fields.pop(name) for name in ("projectors", "linear", "max_align")}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
@@ -121,21 +130,29 @@ class Design:
             object.__setattr__(self, name, value)
         self._check_projectors()
         self._check_narrow()
-        if self.pes % self.gates:
-            raise DesignError(
-                f"pes = {self.pes}: must be a multiple of {self.gates}, one PE a gate"
-            )
-        if self.lanes % self.units or (self.pes // self.gates) % self.units:
+        check_pes(self.pes, self.cell)
+        if self.lanes % self.units or (self.pes // self.abreast) % self.units:
+            share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
             raise DesignError(
                 f"units = {self.units}: must divide lanes = {self.lanes} "
-                f"and pes / {self.gates} = {self.pes // self.gates}"
+                f"and {share} = {self.pes // self.abreast}"
             )
         if not 4 <= self.value_bits <= 18:
             raise DesignError(f"value_bits = {self.value_bits}: must be 4 to 18")
         if not 6 <= self.act_bits <= 18:
             raise DesignError(f"act_bits = {self.act_bits}: must be 6 to 18")
+        if self.reach not in (there := reaches(self.act_bits)):
+            raise DesignError(
+                f"reach = {self.reach}: must be one of {', '.join(map(str, there))} at act_bits = "
+                f"{self.act_bits}"
+            )
         if self.index_bits > 16:
             raise DesignError(f"index_bits = {self.index_bits}: must be 1 to 16")
+
+    @staticmethod
+    def _check_cell(name: object) -> None:
+        if not isinstance(name, str) or name not in CELLS:
+            raise DesignError(f"cell = {shown(name)}: must be one of {', '.join(CELLS)}")
 
     def _check_narrow(self) -> None:
         if self.max_align > MAX_ALIGN:
@@ -152,13 +169,18 @@ class Design:
             )
         if not self.compact:
             return
+        if not self.arithmetic.compact:
+            raise DesignError(
+                f"compact = True: a compact design has no lane for {self.arithmetic.title}; "
+                "leave it out, or take an LSTM"
+            )
         for name in ("deep", "streamed", "projectors"):
             if value := getattr(self, name):
                 raise DesignError(f"{name} = {value}: a compact design has none; leave it out")
-        if self.pes != self.gates * self.units:
+        if self.pes != self.abreast * self.units:
             raise DesignError(
-                f"units = {self.units}: a compact design has a lane for every {self.gates} of its "
-                f"pes = {self.pes}"
+                f"units = {self.units}: a compact design has a lane for every {self.abreast} of "
+                f"its pes = {self.pes}"
             )
 
     def _check_projectors(self) -> None:
@@ -176,7 +198,22 @@ class Design:
     @property
     def gates(self) -> int:
         """Rows of a matrix for each unit: gates of the cell."""
-        return len(CellArithmetic.gate_names)
+        return len(cell_named(self.cell).gate_names)
+
+    @property
+    def abreast(self) -> int:
+        """Rows of a unit that PEs side by side work on at once."""
+        return cell_named(self.cell).abreast
+
+    @property
+    def turns(self) -> int:
+        """Slots in which the rows of a unit follow each other."""
+        return self.gates // self.abreast
+
+    @property
+    def sums(self) -> int:
+        """Sums of products, and biases, of each unit."""
+        return len(cell_named(self.cell).sums)
 
     @property
     def multipliers(self) -> int:
@@ -185,11 +222,13 @@ class Design:
 
     @property
     def elementwise_multipliers(self) -> int:
-        """Multipliers of the element-wise lanes: 5 interpolations and 3 products each.
+        """Multipliers of the element-wise lanes: of an LSTM 5 interpolations and 3 products each.
 
         A compact lane has one interpolation; its products are made of adders.
         """
-        return self.units if self.compact else 8 * self.units
+        cell = cell_named(self.cell)
+        products = cell.tables + cell.narrow_products + cell.wide_products
+        return self.units if self.compact else products * self.units
 
     @property
     def write_ports(self) -> int:
@@ -208,13 +247,13 @@ class Design:
 
     @property
     def units_per_slot(self) -> int:
-        """Units that one element-wise lane takes at the end of a slot, M / 4E."""
-        return self.pes // (self.gates * self.units)
+        """Units whose rows one element-wise lane takes at the end of a slot: M / 4E of an LSTM."""
+        return self.pes // (self.abreast * self.units)
 
     @property
-    def arithmetic(self) -> CellArithmetic:
+    def arithmetic(self) -> Cell:
         """Formats and bit-exact functions of the element-wise lanes."""
-        return CellArithmetic(self.act_bits)
+        return cell_named(self.cell)(self.act_bits, self.reach)
 
     @property
     def gate(self) -> Fixed:
@@ -223,7 +262,7 @@ class Design:
 
     @property
     def state(self) -> Fixed:
-        """Format of pre-activations, biases and cell state."""
+        """Format of pre-activations, biases and an LSTM's cell state."""
         return self.arithmetic.state
 
     @property
@@ -278,8 +317,16 @@ class Design:
 
     @property
     def bias_bits(self) -> int:
-        """Bits of one word of a bias memory: the four biases of a unit."""
-        return self.gates * self.state.width
+        """Bits of one word of a bias memory: the biases of a unit."""
+        return self.sums * self.state.width
+
+
+def check_pes(pes: int, cell: str = LSTM) -> None:
+    """Raise a :class:`.DesignError` unless the gates of a unit fit side by side."""
+    abreast = cell_named(cell).abreast
+    if pes < 1 or pes % abreast:
+        wanted = f"a multiple of {abreast}, one PE a gate" if abreast > 1 else "at least 1"
+        raise DesignError(f"pes = {pes}: must be {wanted}")
 
 
 def check_counts(counts: Mapping[str, object], least: int = 1) -> dict[str, int]:

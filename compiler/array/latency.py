@@ -22,8 +22,10 @@ __all__ = [
     "activation_delay",
     "block_stage",
     "cell_delay",
+    "candidate_delay",
     "fetch_delay",
     "gates_delay",
+    "gru_latency",
     "home_delay",
     "issue_delay",
     "lane_latency",
@@ -32,6 +34,7 @@ __all__ = [
     "pre_delay",
     "product_delay",
     "read_delay",
+    "reset_delay",
     "serial_latency",
     "tree_latency",
 ]
@@ -170,8 +173,31 @@ def serial_latency(design: Design) -> int:
     return SERIAL.hidden
 
 
+# Of a GRU: results of a unit come from its last row, which is that of n. The rows of r and z take
+# the same way as far as their gates.
+
+
+def reset_delay(design: Design) -> int:
+    """Cycles from ``unit`` to the argument of tanh: reset gate times sum; sum; rounding."""
+    return gates_delay(design) + 3 + design.deep
+
+
+def candidate_delay(design: Design) -> int:
+    """Cycles from ``unit`` to its candidate state."""
+    return reset_delay(design) + activation_delay(design.deep)
+
+
+def gru_latency(design: Design) -> int:
+    """Cycles from ``unit`` to its hidden state: difference; product; sum; rounding; once more."""
+    return candidate_delay(design) + 5 + design.deep
+
+
 # of the cell's lane, plain and compact
-LANES = {("lstm", False): lane_latency, ("lstm", True): serial_latency}
+LANES = {
+    ("lstm", False): lane_latency,
+    ("lstm", True): serial_latency,
+    ("gru", False): gru_latency,
+}
 
 
 def issue_delay(design: Design) -> int:

@@ -9,9 +9,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from csb_format.arguments import known
-from csb_format.scales import GATES, DesignError, Scales
+from csb_format.cells import cell_named
+from csb_format.scales import DesignError, Scales
 
-from .design import Design, check_counts, check_flags
+from .design import Design, check_counts, check_flags, check_pes
 from .regions import LayerWidths, Regions
 
 if TYPE_CHECKING:
@@ -63,8 +64,10 @@ def merged(geometry: Geometry, lanes: int) -> Geometry:
     return replace(seen, nonzeros=max(1, seen.nonzeros))
 
 
-def fewest_lanes(pes: int, lanes: int, groups: int, *, rows: int = GATES) -> int:
-    """Fewest element-wise lanes (or projectors, ``rows=1``) that keep up with the products.
+def fewest_lanes(
+    pes: int, lanes: int, groups: int, *, rows: int = 1, projectors: bool = False
+) -> int:
+    """Fewest element-wise lanes (or projectors) that keep up with the products.
 
     Every slot they take ``pes / rows`` results in ``groups`` cycles or more; they must
     divide these results and the vector lanes, so that each serves banks of its own. Where
@@ -72,7 +75,7 @@ def fewest_lanes(pes: int, lanes: int, groups: int, *, rows: int = GATES) -> int
     """
     results = pes // rows
     fitting = [n for n in range(1, lanes + 1) if lanes % n == 0 and results % n == 0]
-    if rows == 1:  # more than N: several places of a bank are written at once
+    if projectors:  # more than N: several places of a bank are written at once
         fitting += [n for n in (2 * lanes, 4 * lanes, 8 * lanes) if results % n == 0]
     return next((n for n in fitting if results // n <= groups), fitting[-1] if fitting else 1)
 
@@ -86,11 +89,14 @@ class LayerShape:
     ih, hh : Geometry
     hr : Geometry or None
         Of the projection.
+    turns : int
+        Slots in which the rows of a unit follow each other.
     """
 
     ih: Geometry
     hh: Geometry
     hr: Geometry | None
+    turns: int = 1
 
     @classmethod
     def of(cls, layer: LstmShape, lanes: int) -> LayerShape:
@@ -99,6 +105,7 @@ class LayerShape:
             merged(layer.weight_ih, lanes),
             merged(layer.weight_hh, lanes),
             merged(layer.weight_hr, lanes) if layer.weight_hr else None,
+            layer.arithmetic.turns,
         )
 
     @property
@@ -128,7 +135,8 @@ class LayerShape:
 
     def slots(self, pes: int) -> int:
         """Rows of each gate matrix that every PE works on."""
-        return -(-self.gates * self.lanes * self.hidden // pes)
+        abreast = self.gates // self.turns
+        return self.turns * -(-abreast * self.lanes * self.hidden // pes)
 
     def projection_slots(self, pes: int) -> int:
         """Rows of the projection that every PE works on; 0 without one."""
@@ -188,10 +196,15 @@ class Needs:
         for shapes in self.programs:
             self._check_joints(shapes)
         if not self.units:
-            object.__setattr__(self, "units", fewest_lanes(self.pes, self.lanes, self._least))
+            object.__setattr__(self, "units", self._fewest_units)
         if not self.projectors and self._rounded:
-            fewest = fewest_lanes(self.pes, self.lanes, min(self._rounded), rows=1)
+            fewest = fewest_lanes(self.pes, self.lanes, min(self._rounded), projectors=True)
             object.__setattr__(self, "projectors", fewest)
+
+    @property
+    def _fewest_units(self) -> int:
+        abreast = cell_named(self.model.shape.cell).abreast
+        return fewest_lanes(self.pes, self.lanes, self._least, rows=abreast)
 
     @cached_property
     def programs(self) -> tuple[tuple[LayerShape, ...], ...]:
@@ -307,10 +320,12 @@ class Needs:
         if options.get("compact"):
             options = self._compact | options
         act_bits = self.model.shape.layers[0].hidden.width
-        fixed: Mapping[str, int | bool] = {
+        fixed: Mapping[str, int | bool | str] = {
             **sizes,
             **depths,
             "act_bits": act_bits,
+            "cell": self.model.shape.cell,
+            "reach": self.model.shape.layers[0].arithmetic.reach,
             **options,
         }
         return Design(pes=self.pes, lanes=self.lanes, units=self.units, **fixed)  # type: ignore[arg-type]
@@ -382,10 +397,10 @@ def design_for(
     found = check_counts(counts | {name: n for name, n in given.items() if n is not None})
     flags = {name: value for name, value in options.items() if name in FLAGS}
     check_flags(flags | {"head": head})
-    if found["pes"] % GATES:
-        raise DesignError(f"pes = {pes}: must be a multiple of {GATES}, one PE a gate")
+    cell = model.shape.cell
+    check_pes(found["pes"], cell)
     if options.get("compact"):
-        found.setdefault("units", found["pes"] // GATES)
+        found.setdefault("units", found["pes"] // cell_named(cell).abreast)
     return Needs(model, **found, head=bool(head)).design(**options)
 
 
@@ -400,6 +415,12 @@ def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
                     f"{name} of layer {n} has {fixed.width} bits, h of the first layer {width}: "
                     "the array has one width; quantise all activations with the same act_bits"
                 )
+        if layer.state != layers[0].state:
+            raise DesignError(
+                f"states of layer {n} are in {layer.state}, those of the first in "
+                f"{layers[0].state}: the array has one range for all layers; quantise with one "
+                "reach (--cell-range)"
+            )
     if head and model.head is None:
         raise DesignError("the model has no linear output layer: pack it with its classifier")
     if head and model.directions == 2:

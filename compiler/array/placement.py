@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from csb_format.fixed import IntArray
-from csb_format.scales import GATES
-
 from .design import Design
 
 __all__ = ["PADDING", "Placement", "dealt", "row_order"]
@@ -93,13 +91,33 @@ class Placement:
     bank_width : int
         w, its places in a bank.
     gates : int
-        Rows of the matrix for each element: 4 for units, 1 for outputs.
+        Rows of the matrix for each element: those of the cell for units, by default; 1 for
+        outputs.
     """
 
     design: Design
     size: int
     bank_width: int
-    gates: int = GATES
+    gates: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.gates:
+            object.__setattr__(self, "gates", self.design.gates)
+
+    @property
+    def turns(self) -> int:
+        """Slots in which the rows of an element follow each other in a PE."""
+        return self.design.turns if self.gates == self.design.gates else 1
+
+    @property
+    def abreast(self) -> int:
+        """Rows of an element that PEs side by side work on at once."""
+        return self.gates // self.turns
+
+    @property
+    def rounds(self) -> int:
+        """How often ``turns`` slots make elements ready."""
+        return -(-self.abreast * self.elements // self.design.pes)
 
     @property
     def elements(self) -> int:
@@ -119,21 +137,22 @@ class Placement:
     @property
     def slots(self) -> int:
         """Rows that every PE works on in a pass."""
-        return -(-self.gates * self.elements // self.design.pes)
+        return self.turns * self.rounds
 
     @property
     def order(self) -> IntArray:
         """Element at each place of the processing order, int64, -1 for padding."""
         order = dealt(self.size, self.bank_width, self.design.lanes)
-        places = self.slots * self.design.pes // self.gates
+        places = self.rounds * self.design.pes // self.abreast
         return np.pad(order, (0, places - len(order)), constant_values=PADDING)
 
     @property
     def rows(self) -> IntArray:
         """Row of the matrix in each slot and PE, int64 (slots, M), -1 for padding."""
-        element = self.order.reshape(self.slots, -1, 1)
-        row = element + np.arange(self.gates) * self.size
-        return np.where(element < 0, PADDING, row).reshape(self.slots, self.design.pes)
+        element = self.order.reshape(self.rounds, 1, -1, 1)
+        gate = np.arange(self.gates).reshape(self.turns, 1, self.abreast)
+        row = np.where(element < 0, PADDING, element + gate * self.size)
+        return row.reshape(self.slots, self.design.pes)
 
     @property
     def _dealt(self) -> IntArray:

@@ -10,6 +10,8 @@ advance           the frame taken last becomes the current one
 recurrent         the vector is the state of the step before: zero at a sequence's first
                   frame
 parked            rows start from the parked sums
+swapped           these are of the recurrent matrix; only in designs whose cell takes sums of the
+                  two matrices apart
 sink              ``PARK``: sums are parked; ``UNITS``: they go to the element-wise lanes;
                   ``PROJECT``: to the projectors
 write             results are written to ``target``
@@ -22,8 +24,10 @@ source, target    vector read, vector written: region in the banks; of the two s
                   regions of the context the ``OLD`` or the ``NEW`` one, in the frame's
                   buffer (``FRAME``) or as it is (``FIXED``)
 source_span       binary logarithm of the size of the state regions; target_span as well
-align             left shift of the sums of gates i, f, g, o
-shift             for each gate: right shift from the accumulator
+last_turn         last of the slots, from 0 on, in which the rows of a unit follow each other;
+                  only in designs whose cell has several
+align             left shift of the sums of each gate
+shift             for each sum of the cell: right shift from the accumulator
 beats             beats in which the results come home
 bias              first place in the bias and cell memories
 lead, lead_other  the pass starts when no more beats than this are on their way home;
@@ -38,7 +42,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -98,6 +102,7 @@ class Instruction:
     advance: bool = False
     recurrent: bool = False
     parked: bool = False
+    swapped: bool = False
     sink: Sink = Sink.PARK
     write: bool = False
     emit: bool = False
@@ -113,6 +118,7 @@ class Instruction:
     target: int = 0
     target_kind: Place = Place.FIXED
     target_span: int = 0
+    last_turn: int = 0
     align: PerGate = (0, 0, 0, 0)
     shift: PerGate = (0, 0, 0, 0)
     beats: int = 0
@@ -127,6 +133,26 @@ class Instruction:
         """Cycles in which the pass issues."""
         return self.slots * self.interval
 
+    @property
+    def turns(self) -> int:
+        """Slots in which the rows of a unit follow each other."""
+        return self.last_turn + 1
+
+    def ready_slot(self, beat: Any, per_slot: int) -> Any:
+        """The slot that completes a beat of results, ``per_slot`` of which get ready at once.
+
+        Of one number or of an array of them.
+        """
+        return beat // per_slot * self.turns + self.last_turn
+
+    def sized(self, design: Design) -> Instruction:
+        """With as many aligns and shifts as the cell of a design has, zeros where none are said."""
+        return replace(
+            self,
+            align=(*self.align, *[0] * design.gates)[: design.gates],
+            shift=(*self.shift, *[0] * design.sums)[: design.sums],
+        )
+
     def encode(self, design: Design) -> int:
         """The word of the program memory.
 
@@ -136,8 +162,9 @@ class Instruction:
             If a field does not fit; the message names it.
         """
         word = place = 0
+        given = self.sized(design)
         for field in instruction_fields(design):
-            value = getattr(self, field.name)
+            value = getattr(given, field.name)
             for part in value if field.is_array else (value,):
                 number = int(part)
                 if number < 0 or number >> field.width:
@@ -186,6 +213,7 @@ def instruction_fields(design: Design) -> tuple[Field, ...]:
         Field("advance", 1),
         Field("recurrent", 1),
         Field("parked", 1),
+        *([Field("swapped", 1)] if design.arithmetic.apart else []),
         Field("sink", 2),
         Field("write", 1),
         Field("emit", 1),
@@ -201,8 +229,9 @@ def instruction_fields(design: Design) -> tuple[Field, ...]:
         Field("target", vector),
         Field("target_kind", 2),
         Field("target_span", bits_for(vector + 1)),
+        *([Field("last_turn", bits_for(design.turns))] if design.turns > 1 else []),
         Field("align", align_bits(design), design.gates),
-        Field("shift", SHIFT_BITS, design.gates),
+        Field("shift", SHIFT_BITS, design.sums),
         Field("beats", beats_bits(design)),
         Field("bias", bits_for(max(design.cells, design.linear))),
         Field("lead", lead_bits(design)),

@@ -83,7 +83,7 @@ def space_depths(design: Design) -> dict[Space, int]:
     """Words of the memories of each space."""
     return {
         Space.MATRIX: design.matrix_depth * design.pieces,
-        Space.BIAS: design.cells * (design.gates if design.compact else 1),
+        Space.BIAS: design.cells * (design.sums if design.compact else 1),
         Space.PROGRAM: design.program_depth * design.program_pieces,
         Space.LINEAR: design.linear,
         Space.VECTOR: design.vector_depth,

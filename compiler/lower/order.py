@@ -43,13 +43,14 @@ class Timing:
     def _first_home(self) -> int:
         """When the first beat is home."""
         now = self.given.instruction
-        behind = (now.slots - 1) * now.interval
+        behind = (now.slots - now.turns) * now.interval
         return self._last_group - behind + self.latencies.home(self.given.sink)
 
     def home(self, beat: int) -> int:
         """First cycle in which a group may be issued that reads a beat; later for later beats."""
+        now = self.given.instruction
         slot, place = divmod(beat, self._per_slot)
-        return self._first_home + slot * self.given.instruction.interval + place
+        return self._first_home + slot * now.turns * now.interval + place
 
     @property
     def last_dealt(self) -> int:
@@ -60,8 +61,8 @@ class Timing:
     def last_gone(self) -> int:
         """Cycle in which the last beat has passed the write port and the output buffer."""
         now, sink = self.given.instruction, self.given.sink
-        slots = (now.beats - 1) // self.latencies.beats(sink)
-        beats = (now.beats - 1) % self.latencies.beats(sink)
+        slots = now.ready_slot(now.beats - 1, self._per_slot)
+        beats = (now.beats - 1) % self._per_slot
         written = self._last_group - (now.slots - 1 - slots) * now.interval
         return written + self.latencies.written(sink) + beats + 1
 
@@ -233,7 +234,8 @@ class _Filling:
 def _split(given: Pass, cycles: int) -> tuple[Pass, Pass | None]:
     """The first slots that take at least so many cycles, and the rest."""
     now = given.instruction
-    slots = min(now.slots, -(-cycles // now.interval))
+    # all rows of a unit, as the first of a pass is the first of a unit
+    slots = min(now.slots, -(-cycles // (now.interval * now.turns)) * now.turns)
     if slots == now.slots:
         return given, None
     return given.chunk(0, slots), given.chunk(slots, now.slots - slots)

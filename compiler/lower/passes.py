@@ -136,7 +136,7 @@ def layer_passes(needs: Needs, design: Design, program: int, index: int, slot: i
     entry = index == 0 or needs.model.directions == 2
     scales = Scales.of(layer)
     placement = Placement(design, layer.hidden_size, shape.hidden)
-    common = Instruction(Op.PASS, slot=slot, slots=placement.slots)
+    common = Instruction(Op.PASS, slot=slot, slots=placement.slots, last_turn=placement.turns - 1)
     recurrent = replace(
         common,
         source=regions.states[index],
@@ -181,6 +181,7 @@ def _finishing(
     done = given.at(
         sink=Sink.UNITS,
         parked=True,
+        swapped=given.matrix == "weight_ih",
         write=True,
         target=regions.hidden[index] if shape.hr else regions.states[index],
         target_kind=Place.FIXED if shape.hr else Place.NEW,
@@ -213,7 +214,7 @@ def _projection(
         target=regions.states[index],
         target_kind=Place.NEW,
         target_span=regions.span(index),
-        shift=(shift,) * 4,
+        shift=(shift,) * design.sums,
         beats=placement.beats,
     )
     reads, writes = ("hidden", index), ("state", index)

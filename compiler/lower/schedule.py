@@ -63,13 +63,19 @@ def _check_fit(shape: ModelShape, design: Design, needs: Needs) -> None:
             f"the model aligns its products by {most} bits, the design by up to "
             f"{design.max_align}: choose other weight formats, or another design"
         )
+    if shape.cell != design.cell:
+        wanted = shape.layers[0].arithmetic.title
+        raise DesignError(
+            f"the model is of {wanted}, the lanes of the design are for "
+            f"{design.arithmetic.title}: generate a design for this model"
+        )
     for layer in shape.layers:
         formats = (layer.hidden, layer.state)
         if formats != (design.gate, design.state) or layer.input.width != design.act_bits:
             raise DesignError(
                 f"the model's formats are x {layer.input}, h {layer.hidden}, c {layer.state}; "
                 f"the design computes h {design.gate}, c {design.state}: quantise for "
-                f"act_bits = {design.act_bits}"
+                f"act_bits = {design.act_bits} and reach = {design.reach}"
             )
 
 
@@ -115,7 +121,7 @@ class _Builder:
             bases[given.key] = (self._groups * self._design.pieces, self._cells if units else 0)
             self._groups += given.placement.slots * given.geometry.nonzeros
             if units:
-                dealt = given.instruction.slots * self._design.units_per_slot
+                dealt = given.placement.rounds * self._design.units_per_slot
                 self._cells += max(given.placement.beats, dealt)
         return bases
 

@@ -71,21 +71,21 @@ def _slot_words(rows: IntArray, matrix: Csb, design: Design) -> np.ndarray:
 
 
 def bias_words(biases: Sequence[tuple[Pass, IntArray]], design: Design) -> dict[str, list[int]]:
-    """Words of the bias memories of lanes (gate i lowest) and of projectors."""
+    """Words of the bias memories of lanes (the first sum lowest) and of projectors."""
     lanes = np.zeros((design.cells, design.units), object)
     linear = np.zeros((design.linear, design.projectors), object)
     for given, bias in biases:
         placement, base = given.placement, given.instruction.bias
         if given.sink == Sink.UNITS:
-            by_unit = bias.reshape(design.gates, -1)
-            placed = np.stack([placement.to_order(gate) for gate in by_unit], axis=-1)
+            by_unit = bias.reshape(design.sums, -1)
+            placed = np.stack([placement.to_order(of_sum) for of_sum in by_unit], axis=-1)
             words = join_fields(placed, design.state.width).reshape(-1, design.units)
             lanes[base : base + len(words)] = words
         else:
             placed = placement.to_order(bias)
             words = join_fields(placed[:, None], design.acc_bits)
             linear[base : base + placement.beats] = words.reshape(-1, design.projectors)
-    parts = design.gates if design.compact else 1
+    parts = design.sums if design.compact else 1
     found = {
         f"bias_{e:03d}": split_words(lanes[:, e].tolist(), design.bias_bits, parts)
         for e in range(design.units)

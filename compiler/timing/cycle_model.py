@@ -188,7 +188,8 @@ class CycleModel:
             return
         per_slot = self.latencies.beats(now.sink)
         beat = np.arange(now.beats)
-        done = start + beat // per_slot * now.interval + now.groups - 1 + beat % per_slot
+        slot = now.ready_slot(beat, per_slot)
+        done = start + slot * now.interval + now.groups - 1 + beat % per_slot
         state.homes = [t for t in state.homes if t > start]
         state.homes += (done + self.latencies.home(now.sink)).tolist()
         if now.write:

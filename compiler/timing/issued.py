@@ -61,7 +61,7 @@ class Issued:
     def last_groups(self, latencies: Latencies) -> IntArray:
         """For each beat of its results the issue of its slot's last group, int64 (beats,)."""
         now = self.instruction
-        slot = np.arange(now.beats) // latencies.beats(now.sink)
+        slot = now.ready_slot(np.arange(now.beats), latencies.beats(now.sink))
         return np.asarray(self.issue.start + slot * now.interval + now.groups - 1, np.int64)
 
     def deals(self, latencies: Latencies) -> IntArray:

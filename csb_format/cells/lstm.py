@@ -11,9 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..fixed import Fixed, IntArray, round_shift, saturate
-from ..precision import Precision
-from .piecewise import Piecewise
+from ..fixed import IntArray, round_shift, saturate
+from .cell import Cell, Sum
 
 __all__ = ["CellArithmetic", "Gates"]
 
@@ -21,67 +20,19 @@ Gates = tuple[IntArray, IntArray, IntArray, IntArray]
 
 
 @dataclass(frozen=True)
-class CellArithmetic:
-    """The cell: its gates, and rounding and saturation points of the element-wise unit.
+class CellArithmetic(Cell):
+    """The cell; see :class:`~csb_format.cells.cell.Cell`. A lane keeps the cell state c."""
 
-    A cell names its gates and computes in integers; :mod:`compiler.array.latency` and
-    :mod:`hdl.core.lanes` have the latency and the lane of each by its ``name``.
-
-    Parameters
-    ----------
-    act_bits : int
-        Width of activations, 6 to 18.
-
-    Raises
-    ------
-    ValueError
-        For another width.
-    """
-
-    act_bits: int = Precision.act_bits
-
-    #: Of the cell, where lanes, latencies and files are chosen by it.
     name: ClassVar[str] = "lstm"
-    #: Gates in the order of the rows of a matrix: H rows of each, as ``torch.nn.LSTM`` has them.
+    title: ClassVar[str] = "an LSTM"
     gate_names: ClassVar[str] = "ifgo"
-
-    def __post_init__(self) -> None:
-        if not 6 <= self.act_bits <= 18:
-            raise ValueError(f"activation width {self.act_bits}: choose 6 to 18 bits")
-
-    @property
-    def gate(self) -> Fixed:
-        """Format of gates and hidden state, [-1, 1)."""
-        return Fixed(self.act_bits, self.act_bits - 1)
-
-    @property
-    def state(self) -> Fixed:
-        """Format of pre-activations, biases and cell state, [-16, 16)."""
-        return Fixed(self.act_bits + 2, self.act_bits - 3)
-
-    @property
-    def piecewise(self) -> Piecewise:
-        """Sigmoid and tanh between these formats."""
-        return Piecewise(self.state, self.gate)
-
-    def preactivation(self, total: IntArray, bias: IntArray, shift: int) -> IntArray:
-        """Round exact sums to ``state`` format and add the bias.
-
-        Parameters
-        ----------
-        total : int64 array
-            Sums of products, ``state.frac + shift`` fraction bits.
-        bias : int64 array
-            In ``state`` format.
-        shift : int
-            0..63.
-
-        Returns
-        -------
-        int64 array
-            Saturated to ``state``.
-        """
-        return saturate(round_shift(total, shift) + bias, self.state.width)
+    sums: ClassVar[tuple[Sum, ...]] = tuple(Sum(name, n) for n, name in enumerate("ifgo"))
+    abreast: ClassVar[int] = 4
+    projects: ClassVar[bool] = True
+    compact: ClassVar[bool] = True
+    tables: ClassVar[int] = 5
+    narrow_products: ClassVar[int] = 2
+    wide_products: ClassVar[int] = 1
 
     def gates(self, pre: Gates) -> Gates:
         """Activate the pre-activations of i, f, g, o (``state``) to gates (``gate``)."""
@@ -101,21 +52,9 @@ class CellArithmetic:
         product = o * self.piecewise.tanh(c)
         return saturate(round_shift(product, self.gate.frac), self.gate.width)
 
-    def step(self, pre: Gates, c: IntArray) -> tuple[IntArray, IntArray]:
-        """One update of any number of units.
-
-        Parameters
-        ----------
-        pre : four int64 arrays
-            Pre-activations of i, f, g, o in ``state`` format.
-        c : int64 array
-            Cell state in ``state`` format.
-
-        Returns
-        -------
-        h, c : int64 arrays
-            In ``gate`` and ``state`` format.
-        """
-        gates = self.gates(pre)
-        c = self.cell(gates, np.asarray(c, np.int64))
+    def step(self, pre: tuple[IntArray, ...], kept: IntArray) -> tuple[IntArray, IntArray]:
+        """One update of any number of units; see :meth:`.Cell.step`."""
+        i, f, g, o = pre
+        gates = self.gates((i, f, g, o))
+        c = self.cell(gates, np.asarray(kept, np.int64))
         return self.hidden(gates[3], c), c

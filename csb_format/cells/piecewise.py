@@ -76,12 +76,12 @@ class Piecewise:
         edges = np.linspace(0, 2.0**DOMAIN_BITS, (1 << self.index_bits) + 1)
         low, high = np.tanh(edges[:-1]), np.tanh(edges[1:])
         scale = 2.0**self.table_frac
-        base = np.floor((low + self._chord_error(edges) / 2) * scale + 0.5).astype(np.int64)
+        base = np.floor((low + self.chord_error(edges) / 2) * scale + 0.5).astype(np.int64)
         base[0] = 0
         return base, np.floor((high - low) * scale + 0.5).astype(np.int64)
 
     @staticmethod
-    def _chord_error(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def chord_error(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Largest distance of tanh above the chord of each segment, where tanh' = its slope."""
         low, high = np.tanh(edges[:-1]), np.tanh(edges[1:])
         slope = (high - low) / np.diff(edges)

@@ -29,7 +29,11 @@ __all__ = [
 
 Tensors = dict[str, npt.NDArray[Any]]
 
-_DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "I64": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "U8": np.dtype("u1"),
+    "I64": np.dtype("<i8"),
+    "F64": np.dtype("<f8"),
+}
 _OTHERS = ("torch", "Torch", "Keras", "NumPy", "pickle", "table", "WAV")
 _UNREADABLE = {
     "a safetensors file": "a truncated or damaged safetensors file",
@@ -71,8 +75,8 @@ def parse_json(text: str, what: str) -> dict[str, Any]:
 
 
 def dtype_name(array: npt.NDArray[Any]) -> str:
-    """Name of a uint8 or int64 dtype in the container: ``U8`` or ``I64``."""
-    return {"u1": "U8", "i8": "I64"}[array.dtype.str[1:]]
+    """Name of a dtype in the container: ``U8`` of uint8, ``I64`` of int64, ``F64`` of float64."""
+    return {"u1": "U8", "i8": "I64", "f8": "F64"}[array.dtype.str[1:]]
 
 
 def encode(metadata: dict[str, str], tensors: Tensors) -> bytes:
@@ -82,7 +86,7 @@ def encode(metadata: dict[str, str], tensors: Tensors) -> bytes:
     ----------
     metadata : dict of str to str
         At most one entry: the library writes several in random order.
-    tensors : dict of str to uint8 or int64 arrays
+    tensors : dict of str to uint8, int64 or float64 arrays
 
     Returns
     -------
@@ -109,7 +113,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def read_tensors(path: str | os.PathLike[str]) -> Tensors:
-    """All tensors of a file, uint8 and int64 arrays.
+    """All tensors of a file, uint8, int64 and float64 arrays.
 
     Raises
     ------
@@ -144,7 +148,7 @@ def _tensor(file: Any, name: str) -> npt.NDArray[Any]:
     dtype = file.get_slice(name).get_dtype()
     if dtype not in _DTYPES:
         raise ModelFileError(
-            f"tensor {name!r} is {dtype}, it must be {' or '.join(_DTYPES)}: "
+            f"tensor {name!r} is {dtype}, it must be one of {', '.join(_DTYPES)}: "
             "fetch or save the file again"
         )
     try:

@@ -1,7 +1,8 @@
 """Model files: a safetensors container of packed matrices, readable without this package.
 
 Tensors: ``layers.N.weight_ih`` and ``layers.N.weight_hh`` are CSB bit streams (uint8),
-``layers.N.bias``, ``head.weight`` and ``head.bias`` are int64. The metadata key
+``layers.N.bias``, ``head.weight`` and ``head.bias`` are int64; ``input.mean`` and
+``input.factor``, float64, are there where the model takes raw features. The metadata key
 ``sparseflow`` holds a JSON header with geometries, formats and provenance, and the
 SHA-256 of the whole file, in which the checksum itself counts as zeros. Equal models give
 equal files with the same release of safetensors; every release reads all of them.
@@ -17,11 +18,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..cells import CELLS, LSTM, cell_named
 from ..csb import Csb
 from ..fixed import Fixed
 from ..geometry import Geometry
-from ..model import GATE_ORDER, DenseLayer, GateFormats, LstmLayer, Model, Projection
+from ..inputs.scale import InputScale
+from ..model import DenseLayer, GateFormats, LstmLayer, Model, Projection
 from ..pooling import LAST
+from ..precision import Precision
 from . import container, sealed
 from .claims import check_claims
 from .container import ModelFileError, Tensors
@@ -29,7 +33,7 @@ from .replace import replace_file
 from .sealed import FORMAT_VERSION
 from .sealed import field as _get
 
-__all__ = ["FORMAT_VERSION", "ModelFileError", "load_model", "save_model"]
+__all__ = ["FORMAT_VERSION", "ModelFileError", "load_model", "model_bytes", "save_model"]
 
 _KIND = "model"
 _LAYER_FORMATS = ("input", "hidden", "state")
@@ -52,7 +56,7 @@ def save_model(path: str | os.PathLike[str], model: Model) -> None:
     OSError
         If it cannot be written.
     """
-    replace_file(path, _encode(model))
+    replace_file(path, model_bytes(model))
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
@@ -81,20 +85,39 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelFileError(f"{os.fspath(path)}: {error}") from error
 
 
-def _encode(model: Model) -> bytearray:
+def model_bytes(model: Model) -> bytearray:
+    """What :func:`save_model` writes."""
     return sealed.encode(_header(model), _tensors(model))
 
 
 def _header(model: Model) -> dict[str, Any]:
-    return {
+    always = {
         "kind": _KIND,
         "format_version": FORMAT_VERSION,
-        "gate_order": GATE_ORDER,
+        "gate_order": cell_named(model.cell).gate_names,
         "layers": [_layer_header(layer) for layer in model.layers],
         "head": None if model.head is None else _head_header(model.head),
         "provenance": model.provenance,
         "directions": model.directions,
-    } | ({} if model.pool == LAST else {"pool": model.pool})  # files of before have no such key
+    }
+    return always | _younger(model)
+
+
+def _younger(model: Model) -> dict[str, Any]:
+    """Keys that files of before do not have, where they say something else than those mean."""
+    younger: dict[str, Any] = {}
+    if model.cell != LSTM:
+        younger["cell"] = model.cell
+    reaches = [layer.arithmetic.reach for layer in model.layers]
+    if set(reaches) != {Precision.reach}:  # a reader of before computes with that one alone
+        younger["reach"] = reaches
+    if model.pool != LAST:
+        younger["pool"] = model.pool
+    if model.input_scale is not None:
+        younger["input_scale"] = {"inputs": len(model.input_scale)}
+    if model.label_names:
+        younger["label_names"] = list(model.label_names)
+    return younger
 
 
 def _layer_header(layer: LstmLayer) -> dict[str, Any]:
@@ -108,7 +131,7 @@ def _layer_header(layer: LstmLayer) -> dict[str, Any]:
 
 
 def _gates_header(found: GateFormats) -> Any:
-    """One format for all gates, or a list of four."""
+    """One format for all gates, or a list of one for each."""
     return asdict(found) if isinstance(found, Fixed) else [asdict(fixed) for fixed in found]
 
 
@@ -145,6 +168,8 @@ def _parts(model: Model) -> dict[str, Csb | npt.NDArray[Any]]:
             parts[f"layers.{n}.weight_hr"] = layer.projection.weight
     if model.head is not None:
         parts |= {"head.weight": model.head.weight, "head.bias": model.head.bias}
+    if (scale := model.input_scale) is not None:
+        parts |= {"input.mean": scale.mean, "input.factor": scale.factor}
     return parts
 
 
@@ -171,29 +196,57 @@ def _geometries(header: dict[str, Any]) -> dict[str, Geometry]:
 
 def _model(header: dict[str, Any], tensors: Tensors) -> Model:
     try:
-        if _get(header, "gate_order", str) != GATE_ORDER:
-            raise ModelFileError(f"gate order {header['gate_order']!r}: must be {GATE_ORDER!r}")
+        cell = _cell(header)
         nodes = _get(header, "layers", list)
-        layers = tuple(_layer(node, f"layers.{n}", tensors) for n, node in enumerate(nodes))
+        layers = tuple(_layer(node, f"layers.{n}", tensors, cell) for n, node in enumerate(nodes))
         head = None if header.get("head") is None else _head(_get(header, "head", dict), tensors)
         provenance = _get(header, "provenance", dict)
         pool = _get(header, "pool", str) if "pool" in header else LAST
-        return Model(layers, head, provenance, _get(header, "directions", int), pool)
+        names = _get(header, "label_names", list) if "label_names" in header else []
+        directions, scale = _get(header, "directions", int), _scale(header, tensors)
+        return Model(layers, head, provenance, directions, pool, scale, tuple(names))
     except ModelFileError:
         raise
     except (ValueError, OverflowError, MemoryError) as error:
         raise ModelFileError(f"invalid contents: {error}") from error
 
 
-def _layer(node: Any, name: str, tensors: Tensors) -> LstmLayer:
+def _cell(header: dict[str, Any]) -> str:
+    """The cell of all layers; a file that names none holds LSTMs."""
+    name = _get(header, "cell", str) if "cell" in header else LSTM
+    if name not in CELLS:
+        raise ModelFileError(
+            f"cell {name[:40]!a}: this version knows {', '.join(CELLS)}; update sparseflow"
+        )
+    order = cell_named(name).gate_names
+    if _get(header, "gate_order", str) != order:
+        raise ModelFileError(f"gate order {header['gate_order']!r}: must be {order!r}")
+    return name
+
+
+def _scale(header: dict[str, Any], tensors: Tensors) -> InputScale | None:
+    if "input_scale" not in header:
+        return None
+    inputs = _get(_get(header, "input_scale", dict), "inputs", int)
+    names = ("input.mean", "input.factor")
+    return InputScale(*(_tensor(tensors, name, "F64", (inputs,)) for name in names))
+
+
+def _layer(node: Any, name: str, tensors: Tensors, cell: str) -> LstmLayer:
     weight_ih = _matrix(_get(node, "weight_ih", dict), f"{name}.weight_ih", tensors)
     weight_hh = _matrix(_get(node, "weight_hh", dict), f"{name}.weight_hh", tensors)
-    bias = _tensor(tensors, f"{name}.bias", "I64", (weight_hh.geometry.rows,))
-    formats = _formats(node, _LAYER_FORMATS) | {k: _gates(node, k) for k in _GATE_FORMATS}
+    gates, sums = len(cell_named(cell).gate_names), len(cell_named(cell).sums)
+    units, torn = divmod(weight_hh.geometry.rows, gates)
+    if torn:
+        raise ModelFileError(
+            f"{name}.weight_hh has {weight_hh.geometry.rows} rows: it must have {gates} a unit"
+        )
+    bias = _tensor(tensors, f"{name}.bias", "I64", (sums * units,))
+    formats = _formats(node, _LAYER_FORMATS) | {k: _gates(node, k, gates) for k in _GATE_FORMATS}
     projection = None
     if node.get("projection") is not None:
         projection = _projection(_get(node, "projection", dict), name, tensors)
-    return LstmLayer(weight_ih, weight_hh, bias, **formats, projection=projection)
+    return LstmLayer(weight_ih, weight_hh, bias, **formats, projection=projection, cell=cell)
 
 
 def _projection(node: dict[str, Any], name: str, tensors: Tensors) -> Projection:
@@ -201,14 +254,15 @@ def _projection(node: dict[str, Any], name: str, tensors: Tensors) -> Projection
     return Projection(weight, **_formats(node, _PROJECTION_FORMATS))
 
 
-def _gates(node: dict[str, Any], name: str) -> GateFormats:
+def _gates(node: dict[str, Any], name: str, gates: int) -> GateFormats:
     found = _get(node, "formats", dict).get(name)
     if not isinstance(found, list):
         return _fixed(_get(_get(node, "formats", dict), name, dict))
-    if len(found) != len(GATE_ORDER):
-        raise ModelFileError(f"header field {name!r} has {len(found)} formats: it must have 4")
-    i, f, g, o = (_fixed(entry) for entry in found)
-    return i, f, g, o
+    if len(found) != gates:
+        raise ModelFileError(
+            f"header field {name!r} has {len(found)} formats: it must have {gates}"
+        )
+    return tuple(_fixed(entry) for entry in found)
 
 
 def _head(node: dict[str, Any], tensors: Tensors) -> DenseLayer:

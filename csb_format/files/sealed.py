@@ -34,7 +34,7 @@ def encode(header: dict[str, Any], tensors: Tensors) -> bytearray:
     ----------
     header : dict
         Plain JSON with at least ``kind`` and ``format_version``; no key above ``sha256``.
-    tensors : dict of str to uint8 or int64 arrays
+    tensors : dict of str to uint8, int64 or float64 arrays
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Compiled arithmetic of a layer behind its sums; it checks nothing and trusts its caller.
 
-It is that of :class:`csb_format.cells.lstm.CellArithmetic`, of one unit or of as many as there
-are lanes in a register. Every constant of the formats is an argument.
+It is that of the cells of :mod:`csb_format.cells`, of one unit or of as many as there are lanes
+in a register. Every constant of the formats is an argument.
 """
 
 from __future__ import annotations
@@ -15,7 +15,18 @@ from csb_format import IntArray
 from .compiled import compiled
 from .lanes import WIDTH, entry, least, most, read_longs, write_longs
 
-__all__ = ["Activation", "Cells", "finish_cells", "finish_projection", "finish_unit", "projected"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Activation",
+    "Cells",
+    "finish_cells",
+    "finish_gru_unit",
+    "finish_projection",
+    "finish_unit",
+    "preactivation",
+    "projected",
+]
 
 _Int = Any  # int64 or lanes of it in compiled code; an int or a NumPy scalar to a type checker
 _HALF = 32  # bits of each half of an entry of the table
@@ -42,12 +53,17 @@ class Activation(NamedTuple):
 class Cells(NamedTuple):
     """What a layer makes of its sums; rows of gates in the order gate, unit."""
 
-    bias: IntArray  # (4H,)
-    shifts: IntArray  # (3, 4): of a gate, left of ih and of hh, right of both
+    bias: IntArray  # (S * H,)
+    shifts: IntArray  # (3, S): of a sum, left of ih and of hh, right of both
     project_left: int
     project_right: int
     project_max: int
     activation: Activation
+    kind: int  # LSTM or GRU
+
+
+LSTM, GRU = 0, 1
+GUARD = 2  # bits of :mod:`csb_format.cells.gru`
 
 
 @compiled
@@ -113,6 +129,15 @@ def finish_unit(i: _Int, f: _Int, g: _Int, o: _Int, c: _Int, a: Activation) -> _
 
 
 @compiled
+def finish_gru_unit(r: _Int, z: _Int, nx: _Int, nh: _Int, kept: _Int, a: Activation) -> _Int:
+    """Hidden and kept state from pre-activations and the kept state before."""
+    argument = nx + _round(_sigmoid(r, a) * nh, a.gate_frac)
+    n = _tanh(_clip(argument, a.state_max), a) << GUARD
+    new = _round(_sigmoid(z, a) * (kept - n) + (n << a.gate_frac), a.gate_frac)
+    return _clip(_round(new, GUARD), (1 << a.gate_frac) - 1), new
+
+
+@compiled
 def projected(total: _Int, layer: Cells) -> _Int:
     """Recurrent state from a sum of the projection."""
     return _clip(_round(total << layer.project_left, layer.project_right), layer.project_max)
@@ -133,16 +158,25 @@ def _gate(layer: Cells, ih: IntArray, hh: IntArray, u: int, gate: int) -> _Int:
 
 @compiled
 def finish_cells(layer: Cells, ih: IntArray, hh: IntArray, c: IntArray, h: IntArray) -> None:
-    """Cell and hidden state of all units from the sums of both products, which are zeroed.
+    """Kept and hidden state of all units from the sums of both products, which are zeroed.
 
     Parameters
     ----------
     layer : Cells
-    ih, hh : int64 arrays (at least 4H,)
+    ih, hh : int64 arrays (at least G * H,)
         Sums, in the order gate, unit.
     c, h : int64 arrays (H,)
-        Cell state, replaced by the new one; hidden state, written.
+        Cell state of an LSTM, kept state of a GRU, replaced by the new one; hidden state, written.
     """
+    if layer.kind == GRU:
+        _finish_gru(layer, ih, hh, c, h)
+    else:
+        _finish_lstm(layer, ih, hh, c, h)
+    ih[:], hh[:] = 0, 0
+
+
+@compiled
+def _finish_lstm(layer: Cells, ih: IntArray, hh: IntArray, c: IntArray, h: IntArray) -> None:
     a, whole = layer.activation, len(c) // WIDTH * WIDTH
     for u in range(0, whole, WIDTH):
         i, f = _gate_lanes(layer, ih, hh, u, 0), _gate_lanes(layer, ih, hh, u, 1)
@@ -154,7 +188,27 @@ def finish_cells(layer: Cells, ih: IntArray, hh: IntArray, c: IntArray, h: IntAr
         i, f = _gate(layer, ih, hh, u, 0), _gate(layer, ih, hh, u, 1)
         g, o = _gate(layer, ih, hh, u, 2), _gate(layer, ih, hh, u, 3)
         h[u], c[u] = finish_unit(i, f, g, o, c[u], a)
-    ih[:], hh[:] = 0, 0
+
+
+@compiled
+def _finish_gru(layer: Cells, ih: IntArray, hh: IntArray, c: IntArray, h: IntArray) -> None:
+    a, size = layer.activation, len(c)
+    whole, nothing = size // WIDTH * WIDTH, np.zeros(WIDTH, np.int64)
+    none = read_longs(nothing, 0)
+    for u in range(0, whole, WIDTH):
+        r, z = _gate_lanes(layer, ih, hh, u, 0), _gate_lanes(layer, ih, hh, u, 1)
+        at, bias = 2 * size + u, layer.bias
+        nx = preactivation(read_longs(ih, at), none, read_longs(bias, at), 2, layer)
+        nh = preactivation(none, read_longs(hh, at), read_longs(bias, at + size), 3, layer)
+        hidden, new = finish_gru_unit(r, z, nx, nh, read_longs(c, u), a)
+        write_longs(c, u, new)
+        write_longs(h, u, hidden)
+    for u in range(whole, size):
+        r, z = _gate(layer, ih, hh, u, 0), _gate(layer, ih, hh, u, 1)
+        at = 2 * size + u
+        nx = preactivation(ih[at], 0, layer.bias[at], 2, layer)
+        nh = preactivation(0, hh[at], layer.bias[at + size], 3, layer)
+        h[u], c[u] = finish_gru_unit(r, z, nx, nh, c[u], a)
 
 
 @compiled

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from csb_format import IntArray
 
 from .cell_loops import (
+    GRU,
     Cells,
     finish_cells,
+    finish_gru_unit,
     finish_projection,
     finish_unit,
     preactivation,
@@ -256,8 +258,9 @@ def _step_tile(layer: Cells, of: tuple[Rows, Rows, Rows], lanes: Tile, width: in
     # Arrays of its own are known to overlap with nothing, so their loops become vectors.
     ih, hh = np.zeros_like(lanes.total), np.zeros_like(lanes.total)
     pre = np.zeros((4, len(ih)), np.int64)
+    joint = 2 if layer.kind == GRU else 4
     for u in range(units):
-        for gate in range(4):
+        for gate in range(joint):
             row = gate * units + u
             _add_row(of[0], row, x, ih, width)
             _add_row(of[1], row, r, hh, width)
@@ -265,10 +268,23 @@ def _step_tile(layer: Cells, of: tuple[Rows, Rows, Rows], lanes: Tile, width: in
                 one, two = read_longs(ih, b), read_longs(hh, b)
                 new = preactivation(one, two, layer.bias[row], gate, layer)
                 write_longs(pre[gate], b, new)
+        if layer.kind == GRU:
+            row = 2 * units + u
+            _add_row(of[0], row, x, ih, width)
+            _add_row(of[1], row, r, hh, width)
+            for b in range(0, width, WIDTH):
+                one, two = read_longs(ih, b), read_longs(hh, b)
+                new = preactivation(one, 0, layer.bias[row], 2, layer)
+                write_longs(pre[2], b, new)
+                new = preactivation(0, two, layer.bias[row + units], 3, layer)
+                write_longs(pre[3], b, new)
         for b in range(0, width, WIDTH):
             i, f = read_longs(pre[0], b), read_longs(pre[1], b)
             g, o = read_longs(pre[2], b), read_longs(pre[3], b)
-            hidden, new = finish_unit(i, f, g, o, read_longs(c[u], b), layer.activation)
+            if layer.kind == GRU:
+                hidden, new = finish_gru_unit(i, f, g, o, read_longs(c[u], b), layer.activation)
+            else:
+                hidden, new = finish_unit(i, f, g, o, read_longs(c[u], b), layer.activation)
             write_longs(c[u], b, new)
             write_longs(h[u], b, hidden)
     for p in range(len(of[2].values)):

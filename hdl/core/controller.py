@@ -308,6 +308,7 @@ class Controller(wiring.Component):
         row_ends = self._step == self._last_step
         ending = issuing & self._pass_ends(now)
         valid = issuing & (self._step < now.groups)
+        aligns = self._aligns(m, now, issuing & row_ends)
         m.d.comb += [
             self.address.eq(Mux(starting, now.matrix, place)),
             self.word_take.eq(valid),
@@ -317,7 +318,7 @@ class Controller(wiring.Component):
             self.group.parked.eq(now.parked),
             self.group.park.eq(now.sink == Sink.PARK),
             self.group.slot.eq(now.slot + self._slot),
-            self.aligns.eq(now.align),
+            self.aligns.eq(aligns),
             self.slot_first.eq(self._slot == 0),
             self.frame_release.eq(ending & now.release_frame),
         ]
@@ -330,6 +331,31 @@ class Controller(wiring.Component):
         with m.If(self.restart):
             m.d.sync += [self._step.eq(0), self._slot.eq(0)]
         return ending
+
+    def _aligns(self, m: Module, now: data.View, row_ends: Value) -> data.View:
+        """Of the rows that a slot has of its units; and which these are, if others follow them."""
+        design = self.design
+        if design.turns == 1:
+            return now.align
+        aligns = Signal.like(self.aligns, name="aligns_now")
+        turn = Signal.like(now.last_turn)
+        last, abreast = turn == now.last_turn, design.abreast
+        with m.If(row_ends):
+            m.d.sync += turn.eq(Mux(last, 0, turn + 1))
+        with m.If(self.restart):
+            m.d.sync += turn.eq(0)
+        with m.Switch(turn):
+            for n in range(design.turns):
+                with m.Case(n):
+                    for row in range(abreast):
+                        m.d.comb += aligns[row].eq(now.align[n * abreast + row])
+        m.d.comb += [self.update.turn.eq(turn), self.update.ready.eq(last)]
+        if design.arithmetic.apart:
+            m.d.comb += [
+                self.group.apart.eq((now.sink == Sink.UNITS) & last),
+                self.update.swapped.eq(now.swapped),
+            ]
+        return aligns
 
     def _address(self, m: Module, now: data.View, frame: data.View) -> None:
         """Regions of the vectors, and what the takers of the results are told."""

@@ -22,6 +22,7 @@ from .layouts import (
     frame_layout,
     output_layout,
     states_layout,
+    turn_fields,
     vector_write_layout,
     words_layout,
 )
@@ -124,9 +125,11 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.frames), frames.frames)
         self._control(m, controller, frames)
         write = Signal(vector_write_layout(self.design))
-        results = self._elements(m, controller, write)
+        elements = self._elements(m, controller, write)
+        results = [pe.result for pe in elements]
+        beside = [pe.beside for pe in elements] if self.design.arithmetic.apart else []
         units = self._sequencer(m, controller, Sink.UNITS)
-        lanes = self._lanes(m, units, results)
+        lanes = self._lanes(m, units, results, beside)
         values = [lane.hidden for lane in lanes]
         homes = [(units.writeback, values)]
         beats = [(units.writeback, self._states_beat(m, lanes))]
@@ -235,23 +238,25 @@ class Core(wiring.Component):
         ]
         return sequencer
 
-    def _elements(self, m: Module, controller: Controller, write: data.View) -> list[Signal]:
-        """M PEs with their matrix memories; their results."""
+    def _elements(
+        self, m: Module, controller: Controller, write: data.View
+    ) -> list[wiring.Component]:
+        """M PEs with their matrix memories."""
         group = delayed(m, controller.group, self.latencies.issue, reset=True, clear=self._clear)
         aligns = delayed(m, controller.aligns, self.latencies.issue)
         words, group = self._gathered(m, self._words(m, controller), group)
-        results = []
+        elements = []
         for i in range(self.design.pes):
             pe = self.hierarchy.place(PE_MODULE, lambda: ProcessingElement(self.design))
             m.submodules[f"pe{i}"] = pe
             m.d.comb += [
                 pe.word.eq(words[i]),
                 pe.group.eq(group),
-                pe.group.align.eq(aligns[i % self.design.gates]),
+                pe.group.align.eq(aligns[i % self.design.abreast]),
                 pe.write.eq(write),
             ]
-            results.append(pe.result)
-        return results
+            elements.append(pe)
+        return elements
 
     def _gathered(
         self, m: Module, words: list[Value], group: data.View
@@ -309,7 +314,7 @@ class Core(wiring.Component):
         return self.misaligned
 
     def _lanes(
-        self, m: Module, sequencer: Sequencer, results: list[Signal]
+        self, m: Module, sequencer: Sequencer, results: list[Signal], beside: list[Signal]
     ) -> list[wiring.Component]:
         """E element-wise lanes; lane e serves units e, e + E, ... of a slot."""
         lanes, loader = [], self._loader
@@ -334,11 +339,14 @@ class Core(wiring.Component):
                 lane.load.addr.eq(loader.write_addr),
                 lane.load.data.eq(loader.write_data),
             ]
+            abreast = self.design.abreast
             for i in range(self.design.units_per_slot):
-                unit = self.design.gates * (i * self.design.units + e)
-                for gate in range(self.design.gates):
-                    taken = lane.sums if compact else lane.sums[i]
-                    m.d.comb += taken[gate].eq(results[unit + gate])
+                unit = abreast * (i * self.design.units + e)
+                taken = lane.sums if compact else lane.sums[i]
+                found = results[unit : unit + abreast] + beside[unit : unit + abreast]
+                m.d.comb += [one.eq(result) for one, result in zip(taken, found, strict=True)]
+            for name in turn_fields(self.design):
+                m.d.comb += lane.unit[name].eq(now[name])
             lanes.append(lane)
         return lanes
 

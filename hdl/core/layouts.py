@@ -24,6 +24,7 @@ __all__ = [
     "projected_layout",
     "shifts_layout",
     "states_layout",
+    "turn_fields",
     "unit_layout",
     "update_layout",
     "vector_write_layout",
@@ -62,14 +63,18 @@ def group_layout(design: Design) -> data.StructLayout:
     """What a PE is told about a CSB group.
 
     ``first`` and ``last`` frame a row; ``parked`` starts it from the parked sum, ``park``
-    parks its result instead of presenting it; ``zero`` takes the vector as zero.
+    parks its result instead of presenting it; ``zero`` takes the vector as zero. Where the cell
+    takes sums of the two matrices apart, ``apart`` starts a parked row from zero all the same
+    and presents the parked sum beside it.
     """
+    apart = {"apart": 1} if design.arithmetic.apart else {}
     return data.StructLayout(
         {
             "valid": 1,
             "first": 1,
             "last": 1,
             "parked": 1,
+            **apart,
             "park": 1,
             "zero": 1,
             "base": bits_for(design.vector_depth),
@@ -80,13 +85,24 @@ def group_layout(design: Design) -> data.StructLayout:
 
 
 def aligns_layout(design: Design) -> data.ArrayLayout:
-    """Left shift of the sums of gates i, f, g, o."""
-    return data.ArrayLayout(align_bits(design), 4)
+    """Left shift of the sums of the rows of a unit that PEs side by side work on."""
+    return data.ArrayLayout(align_bits(design), design.abreast)
 
 
-def shifts_layout() -> data.ArrayLayout:
-    """Right shift of the sums of gates i, f, g, o to ``state`` format."""
-    return data.ArrayLayout(SHIFT_BITS, 4)
+def shifts_layout(design: Design) -> data.ArrayLayout:
+    """Right shift of the sums of a unit to ``state`` format."""
+    return data.ArrayLayout(SHIFT_BITS, design.sums)
+
+
+def turn_fields(design: Design) -> dict[str, int]:
+    """What is told of a slot where the rows of a unit follow each other.
+
+    ``turn``: which of the unit's rows; ``ready``: the last of them; ``swapped``: where sums of
+    the two matrices come apart, the parked ones are of the recurrent matrix.
+    """
+    if design.turns == 1:
+        return {}
+    return {"turn": bits_for(design.turns), "ready": 1, "swapped": 1}
 
 
 def update_layout(design: Design) -> data.StructLayout:
@@ -106,7 +122,8 @@ def update_layout(design: Design) -> data.StructLayout:
             "base": bits_for(design.vector_depth),
             "bias": bits_for(max(design.cells, design.linear)),
             "cell": bits_for(design.state_depth),
-            "shift": shifts_layout(),
+            "shift": shifts_layout(design),
+            **turn_fields(design),
         }
     )
 
@@ -119,7 +136,8 @@ def unit_layout(design: Design) -> data.StructLayout:
             "zero": 1,
             "select": bits_for(design.units_per_slot),
             "cell": bits_for(design.state_depth),
-            "shift": shifts_layout(),
+            "shift": shifts_layout(design),
+            **turn_fields(design),
         }
     )
 
@@ -139,13 +157,14 @@ def writeback_layout(design: Design, beat: int) -> data.StructLayout:
 
 
 def gate_sums_layout(design: Design) -> data.ArrayLayout:
-    """Sums of products of gates i, f, g, o of one unit."""
-    return data.ArrayLayout(signed(design.acc_bits), 4)
+    """Sums of products of one unit that PEs present at once, those beside them last."""
+    count = design.abreast * (2 if design.arithmetic.apart else 1)
+    return data.ArrayLayout(signed(design.acc_bits), count)
 
 
 def bias_layout(design: Design) -> data.ArrayLayout:
-    """Biases of gates i, f, g, o of one unit."""
-    return data.ArrayLayout(signed(design.state.width), 4)
+    """Biases of the sums of one unit."""
+    return data.ArrayLayout(signed(design.state.width), design.sums)
 
 
 def cell_write_layout(design: Design) -> data.StructLayout:

@@ -38,6 +38,9 @@ class ProcessingElement(wiring.Component):
     result : Out
         Sum of the last row that was not parked, ``acc_bits`` wide, held until the next.
         It appears ``latency`` cycles after the row's last group.
+    beside : Out
+        Where the cell takes sums of the two matrices apart: the parked sum of the last row that
+        was ``apart``, from its first group on.
     """
 
     word: Signal
@@ -58,6 +61,7 @@ class ProcessingElement(wiring.Component):
                 "group": In(group_layout(design)),
                 "write": In(vector_write_layout(design)),
                 "result": Out(signed(design.acc_bits)),
+                **({"beside": Out(signed(design.acc_bits))} if design.arithmetic.apart else {}),
             }
         )
 
@@ -144,6 +148,8 @@ class ProcessingElement(wiring.Component):
             old = self._read_early(m, parked, early, group, before, acc)
         else:
             old = self._read_late(m, parked, group, now)
+        if self.design.arithmetic.apart:
+            old = self._apart(m, old, now)
         parked_now = group.parked & parking & (now.slot == group.slot)
         goes_on = registered(m, ~group.first | parked_now)
         m.d.comb += [
@@ -159,6 +165,19 @@ class ProcessingElement(wiring.Component):
             done, found = registered(m, done, reset=True), acc
         with m.If(done):
             m.d.sync += self.result.eq(found)
+
+    def _apart(self, m: Module, old: Value, now: data.View) -> Value:
+        """Present the sum that a row was parked with instead of going on from it.
+
+        It was parked some slots before, so that it is in the memory.
+        """
+        found, starts = old, now.valid & now.first & now.apart
+        if self.design.deep:  # as late as the row's result
+            found = registered(m, found)
+            starts = registered(m, starts, reset=True)
+        with m.If(starts):
+            m.d.sync += self.beside.eq(found)
+        return Mux(now.apart, 0, old)
 
     # The parked sum that a row goes on from, or 0, one cycle after its group. Where the wires are
     # long nothing but a register may lie before the adder.

@@ -8,7 +8,7 @@ from compiler.array.design import Design
 from compiler.array.latency import home_delay
 
 from .layouts import update_layout, writeback_layout
-from .pipeline import carried, delayed
+from .pipeline import carried, delayed, registered
 
 __all__ = ["Sequencer"]
 
@@ -94,17 +94,20 @@ class Sequencer(wiring.Component):
         ]
         now = Signal.like(self.writeback)
         m.d.comb += [
-            now.valid.eq(deal),
+            # of rows whose units are not ready yet nothing comes home
+            now.valid.eq(deal & told.ready if self._design.turns > 1 else deal),
             now.write.eq(told.write),
             now.emit.eq(told.emit),
             now.last.eq(told.final & (count == told.beats - 1)),
             now.place.eq(told.base | place),
             now.turn.eq(turn),
         ]
-        home = home_delay(self._design, self._latency)
+        home, coming = home_delay(self._design, self._latency), self.deal
+        if self._design.turns > 1:
+            coming = registered(m, now.valid, reset=True)
         m.d.comb += [
             self.writeback.eq(self._later(m, now)),
-            self.home.eq(delayed(m, self.deal, home, reset=True)),
+            self.home.eq(delayed(m, coming, home, reset=True)),
         ]
         return m
 
@@ -147,7 +150,10 @@ class Sequencer(wiring.Component):
         """(number of the beat, its turn among the banks, its place in the bank)."""
         count = Signal.like(self.update.beats)
         turn, place = Signal.like(self.writeback.turn), Signal.like(self.writeback.place)
-        now = [Mux(start, 0, counter) for counter in (count, turn, place)]
+        counters = [count, turn, place]
+        if self._design.turns > 1:
+            counters = self._again(m, counters, start)
+        now = [Mux(start, 0, counter) for counter in counters]
         with m.If(active):
             m.d.sync += count.eq(now[0] + 1)
             with m.If(now[1] == self._turns - 1):
@@ -155,3 +161,12 @@ class Sequencer(wiring.Component):
             with m.Else():
                 m.d.sync += [turn.eq(now[1] + 1), place.eq(now[2])]
         return now[0], now[1], now[2]
+
+    def _again(self, m: Module, counters: list[Signal], start: Value) -> list[Value]:
+        """The counters of a slot: those of the slot before, if it made nothing ready."""
+        again, kept = Signal(), [Signal.like(counter) for counter in counters]
+        now = [Mux(self.slot_done & again, *of) for of in zip(kept, counters, strict=True)]
+        with m.If(self.slot_done):
+            m.d.sync += again.eq(~self.update.ready)
+            m.d.sync += [one.eq(Mux(start, 0, value)) for one, value in zip(kept, now, strict=True)]
+        return now

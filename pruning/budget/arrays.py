@@ -18,6 +18,7 @@ from csb_format.geometry import Geometry
 from csb_format.scales import DesignError
 from csb_format.shape import LstmShape, ModelShape, uniform_shape
 
+from ..integers.tensors import CELL_OF, Recurrent, cell_of
 from ..mask.goals import Goal, resolve, whole_of
 from ..mask.layers import Matrix, find
 from ..mask.views import Banks
@@ -48,11 +49,11 @@ def geometries(module: nn.Module, goals: Mapping[str, Goal]) -> dict[str, Geomet
 
 
 def shapes(module: nn.Module, goals: Mapping[str, Goal]) -> list[ModelShape]:
-    """Every LSTM of a module that an array could run, all of its matrices in banks."""
+    """Every LSTM and GRU of a module that an array could run, all of its matrices in banks."""
     packed = geometries(module, goals)
     found = []
     for path, part in module.named_modules():
-        if isinstance(part, nn.LSTM):
+        if isinstance(part, tuple(CELL_OF)):
             prefix = f"{path}." if path else ""
             names = [f"{prefix}{name}" for name, p in part.named_parameters() if p.ndim == 2]
             if all(name in packed for name in names):
@@ -60,7 +61,7 @@ def shapes(module: nn.Module, goals: Mapping[str, Goal]) -> list[ModelShape]:
     return list(filter(_runs, found))
 
 
-def _shape(lstm: nn.LSTM, packed: list[Geometry]) -> ModelShape:
+def _shape(lstm: Recurrent, packed: list[Geometry]) -> ModelShape:
     kinds = 2 + bool(lstm.proj_size)
     directions = 1 + lstm.bidirectional
     plain = uniform_shape(
@@ -71,6 +72,7 @@ def _shape(lstm: nn.LSTM, packed: list[Geometry]) -> ModelShape:
         layers=lstm.num_layers,
         directions=directions,
         projection=lstm.proj_size,
+        cell=cell_of(lstm).name,
     )
     given = iter(packed)
     return replace(plain, layers=tuple(_packed(layer, given) for layer in plain.layers))

@@ -6,7 +6,6 @@ import copy
 
 import numpy as np
 import torch
-from torch import nn
 
 from compiler.array.needs import check_supported
 from csb_format.model import Model
@@ -15,6 +14,7 @@ from csb_format.scales import DesignError
 from ..files.network import Network
 from ..importers.checkpoint import UnsupportedLayerError
 from ..integers.quantise import quantise
+from ..integers.tensors import Recurrent
 
 __all__ = ["hardware_note"]
 
@@ -22,7 +22,7 @@ __all__ = ["hardware_note"]
 def hardware_note(network: Network) -> str:
     """Why the accelerator does not run a network of this kind and size; empty if it does."""
     try:
-        lstm = network.lstm()
+        lstm = network.packable()
     except UnsupportedLayerError as error:
         return str(error)
     try:
@@ -32,7 +32,7 @@ def hardware_note(network: Network) -> str:
     return ""
 
 
-def _like(lstm: nn.LSTM) -> Model:
+def _like(lstm: Recurrent) -> Model:
     """A model of the same build; its numbers mean nothing."""
     shapes = {name: p.shape for name, p in lstm.named_parameters() if p.ndim == 2}
     twin = copy.deepcopy(lstm)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor
 
-from csb_format.pooling import EVERY, POOLS
+from csb_format.pooling import EVERY
 
 from ..importers import Imported
 from ..importers.checkpoint import CheckpointError, UnsupportedLayerError
@@ -22,8 +22,6 @@ __all__ = [
 ]
 
 # How names of tensors begin that no network computes with: what training keeps.
-# Often a mistake in a graph: y[:, -1] of a network that is not batch first is at every frame.
-ONCE = [pool for pool in POOLS if pool != EVERY]
 _ASIDE = ("optimizer", "optim", "scheduler", "criterion", "loss", "metric", "scaler", "ema")
 _KERAS = """
 # w, u, b: the layer's kernel, recurrent_kernel and bias; v, c: kernel and bias of its head
@@ -33,7 +31,7 @@ torch.save({name: tensor.contiguous() for name, tensor in state.items()}, "weigh
 
 
 def check_graph(found: Imported) -> None:
-    """Refuse a graph that has no recurrent layer, or feeds its head as nothing here does.
+    """Refuse a graph that has no recurrent layer, or a head at every frame that may be a mistake.
 
     Raises
     ------
@@ -44,13 +42,20 @@ def check_graph(found: Imported) -> None:
         raise UnsupportedLayerError(found.unfit)
     reading = found.reading
     # Without a head, a graph's output is that of the recurrent module, at whatever frames.
-    if reading is None or not reading.head or reading.pool in ONCE:
+    if reading is None or not reading.head or reading.pool != EVERY:
         return
-    raise UnsupportedLayerError(
-        f"node {reading.pooled_by}: {reading.fed}; feed the head with the output at the "
-        "last frame, y[:, -1] (y[-1] without batch_first=True), or with their mean, train and "
-        "export again"
-    )
+    if not reading.batched:
+        raise UnsupportedLayerError(
+            f"node {reading.pooled_by}: {reading.fed}, but the output has no axis for the "
+            "sequences: keep it for an answer at every frame, and export with a free batch size; "
+            "or feed the head with the output at the last frame, y[:, -1] (y[-1] without "
+            "batch_first=True), train and export again"
+        )
+    if not reading.checked:
+        raise UnsupportedLayerError(
+            f"node {reading.pooled_by}: {reading.fed}, which could not be checked against the file "
+            f"({reading.unchecked})"
+        )
 
 
 def check_floats(state: Mapping[str, Tensor], names: Iterable[str]) -> None:

@@ -16,21 +16,17 @@ from torch import Tensor, nn
 
 from csb_format.pooling import LAST, check_pool
 
-from ..importers import Imported, import_model
+from ..importers import Cut, Imported, import_model
 from ..importers.checkpoint import CheckpointError, UnsupportedLayerError
-from .misfits import (
-    check_floats,
-    check_graph,
-    check_orientation,
-    foreign_names,
-    told_of_rest,
-    transposed_heads,
-)
+from ..importers.cut import module_of, recurrent_modules
+from .heads import head_of
+from .members import members
+from .misfits import check_floats, check_graph, check_orientation
 from .pooling import pooled
 
 __all__ = ["Classifier", "Network", "load_network", "load_recurrent", "network_of"]
 
-_PARAMETER = re.compile(r"^(.*\.|)(weight|bias)_(ih|hh|hr)(_l\d+(_reverse)?)?$")
+_LAYER = re.compile(r"_l\d+(_reverse)?$")
 _GATES = {4: nn.LSTM, 3: nn.GRU}
 _FIRST = ("weight_ih_l0", "weight_hh_l0")
 
@@ -82,7 +78,7 @@ class Classifier(nn.Module):
             outputs: Tensor = self.recurrent(frames)[0]
             return outputs
         packed = nn.utils.rnn.pack_padded_sequence(
-            frames, lengths, batch_first=True, enforce_sorted=False
+            frames, lengths.cpu(), batch_first=True, enforce_sorted=False
         )
         return nn.utils.rnn.pad_packed_sequence(self.recurrent(packed)[0], batch_first=True)[0]
 
@@ -131,27 +127,27 @@ class Network:
         }
 
     @property
-    def is_lstm(self) -> bool:
-        """Whether it is an ``nn.LSTM``, the only one that has integers for the accelerator."""
-        return isinstance(self.recurrent, nn.LSTM) and not self.cell
+    def has_integers(self) -> bool:
+        """Whether it is a module that has integers for the accelerator, and no cell."""
+        return not self.cell
 
-    def lstm(self) -> nn.LSTM:
-        """The recurrent module, which must be an ``nn.LSTM``.
+    def packable(self) -> Recurrent:
+        """The recurrent module, which must have integers for the accelerator.
 
         Raises
         ------
         UnsupportedLayerError
-            For a GRU or a cell, naming the mend.
+            For a cell, naming the mend.
         """
-        if isinstance(self.recurrent, nn.LSTM) and not self.cell:
+        if not self.cell:
             return self.recurrent
-        kind = type(self.recurrent).__name__ + "Cell" * self.cell
-        mend = "train torch.nn.LSTM"
-        if kind == "LSTMCell":
-            mend = "give its tensors the names of nn.LSTM (weight_ih_l0, ...)"
+        kind = type(self.recurrent).__name__
+        name = self.names["recurrent.weight_hh_l0"]
+        module = module_of(name.removesuffix("weight_hh"))
         raise UnsupportedLayerError(
-            f"tensor {self.names['recurrent.weight_hh_l0']} is that of an nn.{kind}: only nn.LSTM "
-            f"has integers for the accelerator; pack its matrices alone with --matrices, or {mend}"
+            f"tensor {name} is that of an nn.{kind}Cell: only nn.LSTM and nn.GRU have integers for "
+            "the accelerator; pack its matrices alone with --matrices, or take it for one layer "
+            f"that runs frame by frame, --lstm {module}"
         )
 
     @property
@@ -206,6 +202,7 @@ def load_network(
     frames: Sequence[npt.NDArray[np.floating[Any]]] = (),
     *,
     shared: bool = False,
+    cut: Cut | None = None,
 ) -> Network:
     """Load one recurrent module, and the linear layer on it if there is one.
 
@@ -217,6 +214,9 @@ def load_network(
         Nothing else, so that no layer is dropped silently.
     shared : bool
         The modules' weights are those of ``imported``, not copies: for what does not train.
+    cut : Cut, optional
+        What of a larger network's state dict is taken, by its modules' names; all else that it
+        ignores is in ``imported.aside``. By default what the file notes.
 
     Returns
     -------
@@ -230,14 +230,17 @@ def load_network(
         For a file that cannot be read safely, masks without weights, or tensors that are
         missing, too many or of the wrong shape.
     """
-    return network_of(_with_weights(path, import_model(path, masks, frames=frames)), shared)
+    found = import_model(path, masks, frames=frames, cut=cut)
+    return network_of(_with_weights(path, found), shared)
 
 
 def load_recurrent(
-    path: str | os.PathLike[str], masks: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | None = None,
+    cut: Cut | None = None,
 ) -> Network:
     """The one recurrent module of a file alone; what lies beside it is left out."""
-    return _recurrent_of(_with_weights(path, import_model(path, masks)), shared=True)
+    return _recurrent_of(_with_weights(path, import_model(path, masks, cut=cut)), shared=True)
 
 
 def _with_weights(path: str | os.PathLike[str], found: Imported) -> Imported:
@@ -253,43 +256,26 @@ def network_of(found: Imported, shared: bool = False) -> Network:
     check_graph(found)
     plain = _recurrent_of(found, shared)
     rest = {n: t for n, t in found.state_dict.items() if n not in plain.names.values()}
-    head, name = _head(rest, plain.recurrent)
-    return replace(plain, head=head, names=plain.names | _head_names(head, name))
+    head, names = head_of(rest, plain.recurrent, plain.names, found)
+    return replace(plain, head=head, names=plain.names | names)
 
 
 def _recurrent_of(found: Imported, shared: bool) -> Network:
-    prefix = _prefix(found.state_dict)
-    parts = _parts(found.state_dict, prefix)
-    cell = any(not _PARAMETER.fullmatch(leaf)[4] for leaf in parts)  # type: ignore[index]
-    names = {(f"{leaf}_l0" if cell else leaf): prefix + leaf for leaf in parts}
+    names = members(found)
+    # The user vouches for the loop around cells that are named; of others nobody knows it.
+    cell = found.cut.lstm is None and not _LAYER.search(next(iter(names.values())))
     check_floats(found.state_dict, names.values())
-    recurrent = _recurrent(prefix, {leaf: found.state_dict[n] for leaf, n in names.items()}, shared)
+    parts = {leaf: found.state_dict[name] for leaf, name in names.items()}
+    recurrent = _recurrent(_prefix(found, names), parts, shared)
     origin = {f"recurrent.{leaf}": n for leaf, n in names.items()}
     return Network(recurrent, None, origin, found, cell)
 
 
-def _prefix(tensors: Mapping[str, Tensor]) -> str:
-    matches = {name: _PARAMETER.fullmatch(name) for name in tensors}
-    found = list(dict.fromkeys(match[1] for match in matches.values() if match))
-    if not found and (error := foreign_names(tensors)):
-        raise error
-    if len(found) != 1:
-        named = ", ".join(f"{prefix}weight_ih..." for prefix in found)
-        raise CheckpointError(
-            f"{len(found)} recurrent modules ({named or 'found: ' + _some(tensors)}): a checkpoint "
-            "must hold exactly one nn.LSTM or nn.GRU, named as torch names its parameters; pack "
-            "the matrices of other networks with --matrices"
-        )
-    return found[0]
-
-
-def _some(names: Mapping[str, Tensor]) -> str:
-    return ", ".join(list(names)[:5]) or "no tensors"
-
-
-def _parts(tensors: Mapping[str, Tensor], prefix: str) -> list[str]:
-    matches = [_PARAMETER.fullmatch(name) for name in tensors]
-    return [match[0].removeprefix(prefix) for match in matches if match]
+def _prefix(found: Imported, names: Mapping[str, str]) -> str:
+    """What stands before a parameter's name in messages."""
+    if found.cut.lstm is not None and len(recurrent_modules(names.values())) > 1:
+        return f"{found.cut.lstm}: "
+    return next(iter(recurrent_modules(names.values())))
 
 
 def _recurrent(prefix: str, parts: Mapping[str, Tensor], shared: bool) -> Recurrent:
@@ -370,47 +356,3 @@ def _check_parts(prefix: str, parts: Mapping[str, Tensor], module: Recurrent) ->
                 f"tensor {prefix}{name} of shape {tuple(tensor.shape)}: {module} needs "
                 f"{wanted[name]}"
             )
-
-
-def _head(rest: Mapping[str, Tensor], recurrent: Recurrent) -> tuple[nn.Linear | None, str]:
-    if not rest:
-        return None, ""
-    width = (recurrent.proj_size or recurrent.hidden_size) * (1 + recurrent.bidirectional)
-    fits = [
-        n
-        for n, t in rest.items()
-        if n.rpartition(".")[2] == "weight" and t.ndim == 2 and t.shape[1] == width and len(t)
-    ]
-    known = {name for fit in fits for name in (fit, fit.removesuffix("weight") + "bias")}
-    left = [name for name in rest if name not in known]
-    if not fits:
-        transposed_heads(rest, width)
-    if len(fits) != 1 or left:
-        others = {name: rest[name] for name in left or fits}
-        told = told_of_rest(others, recurrent.input_size)
-        raise CheckpointError(
-            f"beside the {type(recurrent).__name__}: {', '.join(others)}. Only one linear layer "
-            f"with {width} columns (its output) is supported{told}; `pack --matrices` packs the "
-            "matrices of any network"
-        )
-    return _linear(rest, fits[0]), fits[0]
-
-
-def _linear(rest: Mapping[str, Tensor], name: str) -> nn.Linear:
-    weight, bias = rest[name], rest.get(name.removesuffix("weight") + "bias")
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise CheckpointError(
-            f"bias of {name} has shape {tuple(bias.shape)}: it must be ({weight.shape[0]},)"
-        )
-    rows, columns = weight.shape
-    linear = nn.Linear(columns, rows, bias=bias is not None, device="meta").to_empty(device="cpu")
-    state = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-    linear.load_state_dict({key: tensor.float() for key, tensor in state.items()})
-    return linear
-
-
-def _head_names(head: nn.Linear | None, name: str) -> dict[str, str]:
-    if head is None:
-        return {}
-    stem = name.removesuffix("weight")
-    return {f"head.{leaf}": stem + leaf for leaf, _ in head.named_parameters()}

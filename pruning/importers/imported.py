@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint import CheckpointError, save_tensors
+from .cut import Cut
 
 __all__ = [
     "Imported", "Reading", "as_mask", "check_dense", "check_mask", "is_float", "no_floats",
@@ -45,6 +46,9 @@ class Reading:
         What stands behind the head: ``""``, ``"softmax"`` or ``"log_softmax"``.
     folded : tuple of str
         Nodes whose scale and shift have become part of weights and biases.
+    batched : bool
+        Whether the output keeps the axis of the sequences. Where it does not, a head at every frame
+        may be ``y[:, -1]`` of a network whose second axis is a batch of one.
     unchecked : str
         Why the file was not run beside what was read; empty where both gave the same.
     """
@@ -54,6 +58,7 @@ class Reading:
     pooled_by: str = ""
     softmax: str = ""
     folded: tuple[str, ...] = ()
+    batched: bool = True
     unchecked: str = "not compared"
 
     @property
@@ -91,6 +96,10 @@ class Imported:
         dicts, or where matrices were read alone.
     unfit : str
         Why it is no recurrent module with a head, where the file tells; else empty.
+    cut : Cut
+        What of a larger network was asked for; empty for all of it.
+    aside : dict of str to Tensor
+        What the cut leaves out, as the file has it.
     """
 
     state_dict: dict[str, Tensor]
@@ -101,6 +110,8 @@ class Imported:
     metadata: dict[str, str] = field(default_factory=dict)
     reading: Reading | None = None
     unfit: str = ""
+    cut: Cut = Cut()  # noqa: RUF009  it is frozen
+    aside: dict[str, Tensor] = field(default_factory=dict)
 
     def mask(self, name: str) -> Tensor:
         """The mask of a matrix, bool; its nonzero weights where it has no mask.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,15 @@ class MaskFile:
     masks: dict[str, Tensor]
     source: str
     notes: tuple[str, ...] = ()
+
+    def without(self, names: Collection[str]) -> MaskFile:
+        """All but the masks of parameters that are not read, told."""
+        plain = {re.sub(r"(_orig|\.mask|_mask)$", "", name) for name in names}
+        left = [name for name in self.masks if name in plain]
+        if not left:
+            return self
+        kept = {name: mask for name, mask in self.masks.items() if name not in plain}
+        return MaskFile(kept, self.source, (*self.notes, f"masks left out: {', '.join(left)}"))
 
 
 def find_masks(content: Mapping[str, Any]) -> MaskFile | None:

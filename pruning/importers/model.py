@@ -14,6 +14,7 @@ import numpy.typing as npt
 from csb_format.extras import install
 
 from .checkpoint import CheckpointError
+from .cut import Cut, told_aside
 from .files import kind_of, read_safetensors, read_torch, refuse_part
 from .imported import Imported
 from .mask_file import MaskFile, find_masks, plain_masks
@@ -31,6 +32,7 @@ def import_model(
     *,
     matrices: bool = False,
     frames: Sequence[Array] = (),
+    cut: Cut | None = None,
 ) -> Imported:
     """Read weights and masks of any supported tool; what it is, the content tells.
 
@@ -54,6 +56,9 @@ def import_model(
     frames : sequence of float array (T, X), optional
         The first of them are run through an ONNX file and through what was read of it, beside
         random ones.
+    cut : Cut, optional
+        What of a state dict is read, where it is that of a larger network; by default what the
+        file notes, else all of it. The rest is in ``aside``, and told in the notes.
 
     Returns
     -------
@@ -72,23 +77,38 @@ def import_model(
     file = Path(path)
     kind = kind_of(file)
     if kind == "onnx":
+        _refuse_cut(file, cut)
         found = _import_onnx(file, outside, matrices, frames)
     else:
-        found = _import_tensors(file, kind, outside)
+        found = _import_tensors(file, kind, outside, cut)
     if not found.state_dict and not found.masks:
         raise CheckpointError(f"{file} holds no tensors: save the state dict of a module")
     return found
 
 
-def _import_tensors(path: Path, kind: str, outside: MaskFile) -> Imported:
+def _refuse_cut(path: Path, cut: Cut | None) -> None:
+    if cut:
+        raise CheckpointError(
+            f"{path} is an ONNX model, {cut.words()} is for state dicts: `sparseflow cut` takes "
+            "the array's part out of it"
+        )
+
+
+def _import_tensors(path: Path, kind: str, outside: MaskFile, cut: Cut | None) -> Imported:
     refuse_part(path)
     content, metadata = _read(path, kind)
     alone = find_masks(content)
     if alone is None:
         tensors, notes = unwrap(content, path.name)
-        found = resolve(tensors, outside)
+        cut = cut or Cut.noted(metadata) or Cut()
+        kept, aside = cut.split(tensors)
+        found = resolve(kept, outside.without(aside))
         named = f"{kind}: {found.source}"
-        return replace(found, source=named, notes=(*notes, *found.notes), metadata=metadata)
+        notes = [*told_aside(aside), *notes]
+        return replace(
+            found, source=named, notes=(*notes, *found.notes), metadata=metadata, cut=cut,
+            aside=aside,
+        )  # fmt: skip
     if outside.masks:
         raise CheckpointError(f"{path} holds masks alone: give the weights first, then the masks")
     matrices = {name: mask for name, mask in alone.masks.items() if mask.ndim == 2}

@@ -257,7 +257,13 @@ def _no_mask_parametrisation(name: str) -> UnsupportedLayerError:
     return UnsupportedLayerError(
         f"tensor {name}: a parametrisation that is no mask; remove it "
         "(torch.nn.utils.parametrize.remove_parametrizations) before saving"
+        f"{_left_out(name.partition('.parametrizations.')[0])}"
     )
+
+
+def _left_out(module: str) -> str:
+    """The mend where it is no part of what the array takes."""
+    return f", or leave it out, --ignore {module}" if module else ""
 
 
 def _refuse_computed(tensors: Mapping[str, Tensor]) -> None:
@@ -267,12 +273,13 @@ def _refuse_computed(tensors: Mapping[str, Tensor]) -> None:
         if name.endswith("_g") and f"{base}_v" in tensors:
             raise UnsupportedLayerError(
                 f"tensor {name}: weight normalisation; call torch.nn.utils.remove_weight_norm "
-                "before saving"
+                f"before saving{_left_out(base.rpartition('.')[0])}"
             )
         if name.endswith("_orig") and f"{base}_u" in tensors and f"{base}_mask" not in tensors:
             raise UnsupportedLayerError(
                 f"tensor {name}: spectral normalisation; call "
                 "torch.nn.utils.remove_spectral_norm before saving"
+                f"{_left_out(base.rpartition('.')[0])}"
             )
         if name.endswith("_raw") and (base in tensors or _RECURRENT.search(base)):
             raise UnsupportedLayerError(

@@ -11,18 +11,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from csb_format.cells.cell import reaches
 from csb_format.fixed import Fixed
-from csb_format.model import GATE_ORDER
 from csb_format.precision import Precision
 
-from .formats import Formats, Ranges, check_network, choose_formats, gates_of
+from .formats import Formats, Ranges, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally
-from .tensors import RealTensors, magnitude, real_tensors, suffixes
+from .tensors import RealTensors, Recurrent, magnitude, real_tensors, suffixes
 
 __all__ = [
     "Calibration",
     "Saturation",
     "calibrate",
+    "calibrated",
     "check_sequences",
     "count_saturations",
     "float_levels",
@@ -99,7 +100,7 @@ def _written(value: Fixed | Sequence[Fixed] | None) -> str | list[str] | None:
 
 
 def calibrate(
-    lstm: nn.LSTM,
+    lstm: Recurrent,
     sequences: Frames,
     head: nn.Linear | None = None,
     *,
@@ -112,7 +113,7 @@ def calibrate(
 
     Parameters
     ----------
-    lstm : nn.LSTM
+    lstm : nn.LSTM or nn.GRU
         Any option, pruned, without parametrisations.
     sequences : sequence of float arrays (T, X)
         Frames as the accelerator will be fed, normalised.
@@ -122,7 +123,7 @@ def calibrate(
     act_bits : int
         Width of activations, 6..18.
     per_gate : bool
-        Give gates i, f, g, o of a matrix a format each.
+        Give the gates of a matrix a format each.
     percentile : float
         Percent of the magnitudes of inputs, of projected states, and of weights that are
         not zero, that their formats must hold; above 0, 100 for all.
@@ -134,7 +135,7 @@ def calibrate(
     Raises
     ------
     UnsupportedLayerError
-        For another cell than ``nn.LSTM``.
+        For another layer than these.
     ValueError
         For NaN, no sequences, or widths or a percentile out of range.
     """
@@ -144,14 +145,59 @@ def calibrate(
     return Calibration(formats, ranges, count_saturations(lstm, formats, sequences))
 
 
+def calibrated(lstm: Recurrent, formats: Formats, sequences: Frames) -> Formats:
+    """Formats whose states reach as far as data asks for.
+
+    Where no pre-activation and no cell state saturates, the formats stay. Else the smallest reach
+    in which none does, or the largest that there is, is taken for all layers, as an array has one
+    for all; unless the outputs of the last level are further from the float network with it: a
+    larger range has larger steps, and tanh is 1 at its ends anyway.
+
+    Parameters
+    ----------
+    lstm : nn.LSTM or nn.GRU
+    formats : Formats
+        Of this network.
+    sequences : sequence of float arrays (T, X)
+
+    Returns
+    -------
+    Formats
+        Other than those given in ``state`` alone.
+    """
+    clipped, error = _judged(lstm, formats, sequences)
+    first, found, nearer = formats.layers[0].arithmetic, formats, error
+    for reach in reaches(first.act_bits):
+        if clipped and reach > first.reach:
+            found = formats.reaching(reach)
+            clipped, nearer = _judged(lstm, found, sequences)
+    return found if nearer < error else formats
+
+
+def _judged(lstm: Recurrent, formats: Formats, sequences: Frames) -> tuple[int, float]:
+    """Saturated states, and the squared error of the outputs of the last level."""
+    tally, error = Tally(), 0.0
+    weights = _real_weights(lstm)
+    for part in _batches(sequences):
+        frames, lengths = padded(part)
+        with torch.no_grad():
+            exact = HardwareExact(formats, 1 + lstm.bidirectional)
+            found = exact.levels(weights, frames, lengths, tally)[-1]
+        live = torch.arange(frames.shape[1]) < lengths[:, None]
+        wanted = float_levels(lstm, frames, lengths)[-1]
+        error += float((found - wanted)[live].square().sum())
+    of_states = (n for name, n in tally.clipped.items() if name.startswith(("pre_", "cell_")))
+    return sum(of_states), error
+
+
 def count_saturations(
-    lstm: nn.LSTM, formats: Formats, sequences: Frames, head: nn.Linear | None = None
+    lstm: Recurrent, formats: Formats, sequences: Frames, head: nn.Linear | None = None
 ) -> dict[str, Saturation]:
     """Count what formats clip of weights and, in the exact arithmetic, of states.
 
     Parameters
     ----------
-    lstm : nn.LSTM
+    lstm : nn.LSTM or nn.GRU
     formats : Formats
     sequences : sequence of float arrays (T, X)
     head : nn.Linear, optional
@@ -171,7 +217,7 @@ def count_saturations(
 
 
 def measure_ranges(
-    lstm: nn.LSTM,
+    lstm: Recurrent,
     sequences: Frames,
     percentile: float = Precision.percentile,
     *,
@@ -202,7 +248,7 @@ def _batches(sequences: Frames, size: int = 64) -> list[Frames]:
     return [sequences[n : n + size] for n in range(0, len(sequences), size)]
 
 
-def _live_outputs(lstm: nn.LSTM, sequences: Frames) -> list[npt.NDArray[np.float64]]:
+def _live_outputs(lstm: Recurrent, sequences: Frames) -> list[npt.NDArray[np.float64]]:
     frames, lengths = padded(sequences)
     live = torch.arange(frames.shape[1]) < lengths[:, None]
     return [out[live].numpy() for out in float_levels(lstm, frames, lengths)]
@@ -228,13 +274,13 @@ def padded(sequences: Frames) -> tuple[Tensor, Tensor]:
 
 
 def float_levels(
-    lstm: nn.LSTM, frames: Tensor, lengths: Tensor, weights: Mapping[str, Tensor] | None = None
+    lstm: Recurrent, frames: Tensor, lengths: Tensor, weights: Mapping[str, Tensor] | None = None
 ) -> list[Tensor]:
     """Outputs of every level in float64, without dropout; one level at a time is in float64.
 
     Parameters
     ----------
-    lstm : nn.LSTM
+    lstm : nn.LSTM or nn.GRU
     frames : Tensor (B, T, X)
     lengths : int64 Tensor (B,)
     weights : Mapping[str, Tensor], optional
@@ -254,7 +300,7 @@ def float_levels(
 
 @torch.no_grad()
 def _level_outputs(
-    lstm: nn.LSTM, n: int, weights: Mapping[str, Tensor] | None, x: Tensor, lengths: Tensor
+    lstm: Recurrent, n: int, weights: Mapping[str, Tensor] | None, x: Tensor, lengths: Tensor
 ) -> Tensor:
     level = _level(lstm, n, weights)
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
@@ -262,16 +308,17 @@ def _level_outputs(
     return nn.utils.rnn.pad_packed_sequence(given, batch_first=True, total_length=x.shape[1])[0]
 
 
-def _level(lstm: nn.LSTM, n: int, weights: Mapping[str, Tensor] | None) -> nn.LSTM:
-    """One level of a network as an LSTM of its own, float64."""
+def _level(lstm: Recurrent, n: int, weights: Mapping[str, Tensor] | None) -> Recurrent:
+    """One level of a network as a module of its own, float64."""
     given = (lstm.proj_size or lstm.hidden_size) * (1 + lstm.bidirectional)
-    level = nn.LSTM(
+    projected = {"proj_size": lstm.proj_size} if lstm.proj_size else {}
+    level = type(lstm)(
         given if n else lstm.input_size,
         lstm.hidden_size,
         bias=lstm.bias or weights is not None,
         batch_first=True,
         bidirectional=lstm.bidirectional,
-        proj_size=lstm.proj_size,
+        **projected,
         dtype=torch.float64,
         device="meta",  # no random numbers for what is replaced at once
     )
@@ -282,14 +329,14 @@ def _level(lstm: nn.LSTM, n: int, weights: Mapping[str, Tensor] | None) -> nn.LS
     return level
 
 
-def _weights(lstm: nn.LSTM, formats: Formats) -> dict[str, Saturation]:
+def _weights(lstm: Recurrent, formats: Formats) -> dict[str, Saturation]:
     real = real_tensors(lstm, None)
     found: dict[str, Saturation] = {}
     for end, layer in zip(suffixes(lstm), formats.layers, strict=True):
         for kind in ("weight_ih", "weight_hh"):
-            parts = zip(
-                GATE_ORDER, np.split(real[kind + end], 4), gates_of(layer.of(kind)), strict=True
-            )
+            names = layer.arithmetic.gate_names
+            split = np.split(real[kind + end], len(names))
+            parts = zip(names, split, layer.gates(kind), strict=True)
             found |= {f"{kind}{end}.{gate}": _clipped(part, at) for gate, part, at in parts}
         if layer.weight_hr is not None:
             found[f"weight_hr{end}"] = _clipped(real[f"weight_hr{end}"], layer.weight_hr)
@@ -301,13 +348,17 @@ def _clipped(real: npt.NDArray[np.floating], fixed: Fixed) -> Saturation:
     return Saturation(fixed.saturations(real), real.size, str(fixed))
 
 
-def _states(lstm: nn.LSTM, formats: Formats, sequences: Frames) -> dict[str, Saturation]:
+def _real_weights(lstm: Recurrent) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in real_tensors(lstm, None).items()}
+
+
+def _states(lstm: Recurrent, formats: Formats, sequences: Frames) -> dict[str, Saturation]:
     used: Mapping[str, Fixed] = {"input": formats.layers[0].input} | {
         f"{kind}{end}": layer.output if kind == "output" else layer.state
         for end, layer in zip(suffixes(lstm), formats.layers, strict=True)
         for kind in ("pre", "cell", "output")
     }
-    weights = {name: torch.from_numpy(array) for name, array in real_tensors(lstm, None).items()}
+    weights = _real_weights(lstm)
     tally, (frames, lengths) = Tally(), padded(sequences)
     with torch.no_grad():
         HardwareExact(formats, 1 + lstm.bidirectional).levels(weights, frames, lengths, tally)

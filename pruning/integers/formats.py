@@ -9,14 +9,26 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from csb_format.arguments import whole
+from csb_format.cells import cell_named
+from csb_format.cells.cell import Cell, reach_of
+from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed, ends
-from csb_format.model import GATE_ORDER, GateFormats, LstmLayer, Model
+from csb_format.model import GateFormats, LstmLayer, Model
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
 
 from ..importers.checkpoint import UnsupportedLayerError
 from ..mask.layers import computed
-from .tensors import Real, RealTensors, magnitude, real_tensors, suffixes
+from .tensors import (
+    CELL_OF,
+    Real,
+    RealTensors,
+    Recurrent,
+    cell_of,
+    magnitude,
+    real_tensors,
+    suffixes,
+)
 
 __all__ = [
     "Formats",
@@ -24,11 +36,10 @@ __all__ = [
     "Ranges",
     "check_network",
     "choose_formats",
-    "gates_of",
 ]
 
 Ends = tuple[float, float]
-PerGate = tuple[Fixed, Fixed, Fixed, Fixed]
+PerGate = tuple[Fixed, ...]
 
 _HEAD_WEIGHT_BITS = 16
 _HEAD_BIAS_BITS = 48
@@ -59,10 +70,12 @@ class LayerFormats:
     input, hidden, state, output : Fixed
         Of x, of h before a projection, of pre-activations, bias and cell state, and of the
         output and recurrent state.
-    weight_ih, weight_hh : Fixed or 4 Fixed
-        One for all gates, or one for each of i, f, g, o.
+    weight_ih, weight_hh : Fixed or tuple of Fixed
+        One for all gates, or one for each.
     weight_hr : Fixed, optional
         Of the projection's weights.
+    cell : str
+        A name of :data:`csb_format.cells.CELLS`.
     """
 
     input: Fixed
@@ -72,6 +85,7 @@ class LayerFormats:
     weight_ih: GateFormats
     weight_hh: GateFormats
     weight_hr: Fixed | None = None
+    cell: str = CellArithmetic.name
 
     @classmethod
     def of_layer(cls, layer: LstmLayer) -> LayerFormats:
@@ -84,7 +98,18 @@ class LayerFormats:
             layer.weight_ih_format,
             layer.weight_hh_format,
             None if layer.projection is None else layer.projection.weight_format,
+            layer.cell,
         )
+
+    @property
+    def arithmetic(self) -> Cell:
+        """The cell in its integers."""
+        return cell_named(self.cell)(self.hidden.width, reach_of(self.state))
+
+    def gates(self, kind: str) -> PerGate:
+        """Formats of all gates of ``"weight_ih"`` or ``"weight_hh"``."""
+        found, gates = self.of(kind), len(cell_named(self.cell).gate_names)
+        return (found,) * gates if isinstance(found, Fixed) else tuple(found)
 
     def of(self, kind: str) -> GateFormats:
         """Format of ``"weight_ih"``, ``"weight_hh"``, ``"weight_hr"`` (if any) or ``"bias"``."""
@@ -104,12 +129,19 @@ class Formats:
         Of the classifier's weights.
     lowered : dict of str to int
         Fraction bits that a weight format gave up, beyond what its range needs, by parameter
-        name (with ``.i``, ``.f``, ``.g``, ``.o`` where gates have their own formats).
+        name (with ``.i``, ``.f``, ... where gates have their own formats).
     """
 
     layers: tuple[LayerFormats, ...]
     head: Fixed | None
     lowered: dict[str, int]
+
+    def reaching(self, reach: int) -> Formats:
+        """The same with other states; see :class:`csb_format.cells.cell.Cell`."""
+        layers = tuple(
+            replace(f, state=replace(f.arithmetic, reach=reach).state) for f in self.layers
+        )
+        return replace(self, layers=layers)
 
     @classmethod
     def of_model(cls, model: Model) -> Formats:
@@ -125,22 +157,18 @@ class Formats:
         return Fixed(_HEAD_BIAS_BITS, self.head.frac + self.layers[-1].output.frac)
 
 
-def gates_of(formats: GateFormats) -> PerGate:
-    """Four formats, for gates i, f, g, o."""
-    return (formats,) * 4 if isinstance(formats, Fixed) else formats
-
-
 def check_layer(lstm: object) -> None:
-    """Refuse another layer than an LSTM, or the cell of one.
+    """Refuse another layer than an LSTM, the cell of one, or a GRU.
 
     Raises
     ------
     UnsupportedLayerError
         Naming its type.
     """
-    if not isinstance(lstm, nn.LSTM | nn.LSTMCell):
+    if not isinstance(lstm, (nn.LSTMCell, *CELL_OF)):
         raise UnsupportedLayerError(
-            f"layer of type {type(lstm).__name__}: train torch.nn.LSTM, the only cell supported"
+            f"layer of type {type(lstm).__name__}: train torch.nn.LSTM or torch.nn.GRU, whose "
+            "cells there are"
         )
 
 
@@ -150,19 +178,22 @@ def check_network(lstm: nn.Module, head: nn.Module | None) -> None:
     Raises
     ------
     UnsupportedLayerError
-        For another cell than ``nn.LSTM``, parametrisations, or another head than
-        ``nn.Linear``; the message names the mend.
+        For another layer than ``nn.LSTM`` and ``nn.GRU``, parametrisations, or another head
+        than ``nn.Linear``; the message names the mend.
     ValueError
         For a head of another width.
     """
-    if not isinstance(lstm, nn.LSTM):
+    if not isinstance(lstm, tuple(CELL_OF)):
         raise UnsupportedLayerError(
-            f"layer of type {type(lstm).__name__}: train torch.nn.LSTM, the only cell supported"
-            + "; copy a cell's weights into it" * isinstance(lstm, nn.LSTMCell)
+            f"layer of type {type(lstm).__name__}: train torch.nn.LSTM or torch.nn.GRU, whose "
+            "cells there are"
+            + "; copy a cell's weights into it"
+            * isinstance(lstm, nn.LSTMCell | nn.GRUCell)
         )
     if parametrize.is_parametrized(lstm):
         raise UnsupportedLayerError(
-            "LSTM with parametrisations (a pruner's masks?): quantise what squash() returns"
+            f"{type(lstm).__name__} with parametrisations (a pruner's masks?): quantise what "
+            "squash() returns"
         )
     for layer in filter(None, (lstm, head)):
         for name, why in computed(layer).items():
@@ -174,20 +205,20 @@ def check_network(lstm: nn.Module, head: nn.Module | None) -> None:
     _check_head(lstm, head)
 
 
-def _check_head(lstm: nn.LSTM, head: nn.Linear) -> None:
+def _check_head(lstm: Recurrent, head: nn.Linear) -> None:
     wanted = (lstm.proj_size or lstm.hidden_size) * (1 + lstm.bidirectional)
     if head.in_features != wanted:
         size = f"hidden_size {lstm.hidden_size}"
         if wanted != lstm.hidden_size:
             size += f", proj_size {lstm.proj_size} and bidirectional={lstm.bidirectional}"
         raise ValueError(
-            f"head takes {head.in_features} features, the LSTM has {size}: "
+            f"head takes {head.in_features} features, the {type(lstm).__name__} has {size}: "
             f"give it in_features={wanted}"
         )
 
 
 def choose_formats(
-    lstm: nn.LSTM,
+    lstm: Recurrent,
     head: nn.Linear | None,
     ranges: Ranges,
     value_bits: int = Precision.value_bits,
@@ -196,33 +227,38 @@ def choose_formats(
     percentile: float = Precision.percentile,
     *,
     real: RealTensors | None = None,
+    reach: int = Precision.reach,
 ) -> Formats:
     """Power-of-two formats for weights, given the ranges of inputs and outputs.
 
     Parameters
     ----------
-    lstm, head : nn.LSTM, nn.Linear
+    lstm, head : nn.LSTM or nn.GRU, nn.Linear
     ranges : Ranges
     value_bits, act_bits : int
-        Width of LSTM weights, 4..18, and of inputs, hidden and projected states, 6..18.
+        Width of recurrent weights, 4..18, and of inputs, hidden and projected states, 6..18.
     per_gate : bool
-        Give gates i, f, g, o of a matrix a format each.
+        Give the gates of a matrix a format each.
     percentile : float
         Share of weights that aren't zero, in percent, that a format must hold: below 100 the
         largest saturate and the others are finer.
     real : RealTensors, optional
         What :func:`.real_tensors` gave for the same network, if it has been asked.
+    reach : int
+        Of pre-activations, biases and an LSTM's cell state; see
+        :class:`csb_format.cells.cell.Cell`.
 
     Raises
     ------
     ValueError
-        For widths or a percentile out of range, or a tensor that its format would make
+        For widths, a reach or a percentile out of range, or a tensor that its format would make
         all zero.
     """
     whole("act_bits", act_bits, *Precision.act_range)
     whole("value_bits", value_bits, *Precision.value_range)
     tensors = real_tensors(lstm, head) if real is None else real
-    return _Choice(tensors, ranges, value_bits, act_bits, per_gate, percentile).network(
+    cell = cell_of(lstm)(act_bits, reach)
+    return _Choice(tensors, ranges, value_bits, act_bits, per_gate, percentile, cell).network(
         suffixes(lstm), 1 + lstm.bidirectional
     )
 
@@ -235,6 +271,7 @@ class _Choice:
     act_bits: int
     per_gate: bool
     percentile: float
+    cell: Cell
 
     @property
     def hidden(self) -> Fixed:
@@ -252,20 +289,33 @@ class _Choice:
         ih, hh = (self.finest(f"{kind}{end}") for kind in ("weight_ih", "weight_hh"))
         gates = list(zip(ih, hh, strict=True))
         self.check_met(end, gates, given.frac, output.frac)
-        pairs = [_aligned(a, b, given.frac, output.frac) for a, b in gates]
+        # a format of all gates serves those whose products meet
+        free = self.cell.apart if self.per_gate else ()
+        pairs = [
+            pair if n in free else _aligned(*pair, given.frac, output.frac)
+            for n, pair in enumerate(gates)
+        ]
         chosen = [
             self.told(n, old, [p[i] for p in pairs], lowered)
             for i, (n, old) in enumerate((("weight_ih" + end, ih), ("weight_hh" + end, hh)))
         ]
         hr = f"weight_hr{end}"
         projection = self.fixed(hr, self.real[hr], self.real.ends[hr]) if hr in self.real else None
-        state = Fixed(self.act_bits + 2, self.act_bits - 3)
-        return LayerFormats(given, self.hidden, state, output, chosen[0], chosen[1], projection)
+        return LayerFormats(
+            given,
+            self.hidden,
+            self.cell.state,
+            output,
+            chosen[0],
+            chosen[1],
+            projection,
+            self.cell.name,
+        )
 
     def check_met(self, end: str, pairs: list[tuple[Fixed, Fixed]], x: int, r: int) -> None:
         """Refuse matrices so large that their products lie above the pre-activations."""
         names = (f"weight_ih{end}", f"weight_hh{end}")
-        low = self.act_bits - 3 - MAX_ALIGN
+        low = self.cell.state.frac - MAX_ALIGN
         for ih, hh in pairs:
             if min(ih.frac + x, hh.frac + r) >= low:
                 continue
@@ -273,7 +323,7 @@ class _Choice:
             inputs = f"the input of {self.ranges.input:.3g}"
             raise ValueError(
                 f"{', '.join(sizes)}, {inputs}: their products do not meet within {MAX_ALIGN} bits "
-                f"of the pre-activations' +-16 (binary points {ih.frac + x} and {hh.frac + r}): "
+                f"of the pre-activations' +-{self.cell.reach} (binary points {ih.frac + x} and {hh.frac + r}): "
                 "train with smaller weights (weight decay, clipped gradients) on normalised inputs"
             )
 
@@ -287,9 +337,10 @@ class _Choice:
         return replace(finest, frac=min(finest.frac, self.act_bits + MAX_ALIGN))
 
     def finest(self, name: str) -> list[Fixed]:
+        gates = len(self.cell.gate_names)
         if not self.per_gate:
-            return [self.fixed(name, self.real[name], self.real.ends[name])] * 4
-        parts = np.split(self.real[name], 4)
+            return [self.fixed(name, self.real[name], self.real.ends[name])] * gates
+        parts = np.split(self.real[name], gates)
         return [self.fixed(name, part, ends(part)) for part in parts]
 
     def fixed(self, name: str, real: Real, ends_of_it: Ends) -> Fixed:
@@ -301,14 +352,15 @@ class _Choice:
         self, name: str, old: list[Fixed], new: list[Fixed], lowered: dict[str, int]
     ) -> GateFormats:
         """The formats, checked, with what they lost noted."""
-        names = [f"{name}.{gate}" for gate in GATE_ORDER] if self.per_gate else [name]
+        gates = self.cell.gate_names
+        names = [f"{name}.{gate}" for gate in gates] if self.per_gate else [name]
         parts = [self.real.ends[name]]
         if self.per_gate:
-            parts = [ends(part) for part in np.split(self.real[name], 4)]
+            parts = [ends(part) for part in np.split(self.real[name], len(gates))]
         for part, label, before, after in zip(parts, names, old, new, strict=False):
             lowered[label] = before.frac - after.frac
             _check_not_lost(label, part, after)
-        return (new[0], new[1], new[2], new[3]) if self.per_gate else new[0]
+        return tuple(new) if self.per_gate else new[0]
 
     def head(self, given: Fixed, lowered: dict[str, int]) -> Fixed:
         name, bias = "head.weight", self.real["head.bias"]

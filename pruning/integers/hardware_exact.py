@@ -14,16 +14,25 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from csb_format.cells.cell import Cell
+from csb_format.cells.gru import GruCell
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed
-from csb_format.model import GATE_ORDER, GateFormats
+from csb_format.model import GateFormats
 
-from .formats import Formats, LayerFormats, gates_of
+from .formats import Formats, LayerFormats
 
-__all__ = ["HardwareExact", "Tally", "gate_activations", "quantise_exact", "tanh_exact"]
+__all__ = [
+    "HardwareExact",
+    "Tally",
+    "gate_activations",
+    "quantise_exact",
+    "sigmoid_exact",
+    "tanh_exact",
+]
 
 _EXACT_BITS = 53  # of float64
 _ROWS = 256  # of a matrix, rounded at once
@@ -70,10 +79,10 @@ class _Gates(torch.autograd.Function):
     """Piecewise activations of i, f, g, o side by side; the gradient is the smooth one's."""
 
     @staticmethod
-    def forward(ctx: Any, pre: Tensor, act_bits: int) -> Tensor:
+    def forward(ctx: Any, pre: Tensor, states: Cell) -> Tensor:
         ctx.save_for_backward(pre)
-        sigmoid, tanh = _tables(act_bits, pre.device)
-        at = _places(pre, act_bits)
+        sigmoid, tanh = _tables(states, pre.device)
+        at = _places(pre, states)
         size = pre.shape[-1] // 4
         gates = sigmoid[at]
         gates[..., 2 * size : 3 * size] = tanh[at[..., 2 * size : 3 * size]]
@@ -90,11 +99,25 @@ class _Gates(torch.autograd.Function):
         return gradient * slope, None
 
 
+class _Sigmoid(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, pre: Tensor, states: Cell) -> Tensor:
+        ctx.save_for_backward(pre)
+        return _tables(states, pre.device)[0][_places(pre, states)]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (pre,) = ctx.saved_tensors
+        smooth = torch.sigmoid(pre)
+        return gradient * smooth * (1 - smooth), None
+
+
 class _Tanh(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, cell: Tensor, act_bits: int) -> Tensor:
+    def forward(ctx: Any, cell: Tensor, states: Cell) -> Tensor:
         ctx.save_for_backward(cell)
-        return _tables(act_bits, cell.device)[1][_places(cell, act_bits)]
+        return _tables(states, cell.device)[1][_places(cell, states)]
 
     @staticmethod
     @once_differentiable
@@ -104,18 +127,17 @@ class _Tanh(torch.autograd.Function):
 
 
 @lru_cache(maxsize=8)
-def _tables(act_bits: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _tables(states: Cell, device: torch.device) -> tuple[Tensor, Tensor]:
     """Sigmoid and tanh of every state, from the hardware's own definition of them."""
-    arithmetic = CellArithmetic(act_bits)
-    state, gate = arithmetic.state, arithmetic.gate
+    state, gate = states.state, states.gate
     every = torch.arange(state.min, state.max + 1).numpy()
-    functions = (arithmetic.piecewise.sigmoid, arithmetic.piecewise.tanh)
+    functions = (states.piecewise.sigmoid, states.piecewise.tanh)
     sigmoid, tanh = (torch.from_numpy(gate.dequantise(f(every))).to(device) for f in functions)
     return sigmoid, tanh
 
 
-def _places(state: Tensor, act_bits: int) -> Tensor:
-    fixed = CellArithmetic(act_bits).state
+def _places(state: Tensor, states: Cell) -> Tensor:
+    fixed = states.state
     return (state * 2.0**fixed.frac).long() - fixed.min
 
 
@@ -125,9 +147,9 @@ def quantise_exact(real: Tensor, formats: GateFormats) -> Tensor:
     Parameters
     ----------
     real : Tensor
-        float64, finite. With four formats, (4H, ...): a quarter of the rows for each gate.
-    formats : Fixed or 4 Fixed
-        Four must be equally wide.
+        float64, finite. With G formats, (G * H, ...): as many rows for each gate.
+    formats : Fixed or G Fixed
+        Several must be equally wide.
 
     Returns
     -------
@@ -138,7 +160,7 @@ def quantise_exact(real: Tensor, formats: GateFormats) -> Tensor:
     if isinstance(formats, Fixed):
         scale, width = torch.tensor(2.0**formats.frac, dtype=torch.float64), formats.width
     else:
-        rows = real.shape[0] // 4
+        rows = real.shape[0] // len(formats)
         fractions = torch.tensor([fixed.frac for fixed in formats], dtype=torch.float64)
         scale = torch.exp2(fractions).repeat_interleave(rows)
         scale, width = scale.reshape(-1, *(1,) * (real.ndim - 1)), formats[0].width
@@ -147,15 +169,21 @@ def quantise_exact(real: Tensor, formats: GateFormats) -> Tensor:
     return done
 
 
-def gate_activations(pre: Tensor, act_bits: int) -> Tensor:
+def gate_activations(pre: Tensor, states: Cell) -> Tensor:
     """Gates i, f, g, o (..., 4H) of pre-activations in ``state`` format, float64."""
-    gates: Tensor = _Gates.apply(pre, act_bits)  # type: ignore[no-untyped-call]
+    gates: Tensor = _Gates.apply(pre, states)  # type: ignore[no-untyped-call]
     return gates
 
 
-def tanh_exact(cell: Tensor, act_bits: int) -> Tensor:
+def tanh_exact(cell: Tensor, states: Cell) -> Tensor:
     """Piecewise tanh of cell states in ``state`` format, float64."""
-    done: Tensor = _Tanh.apply(cell, act_bits)  # type: ignore[no-untyped-call]
+    done: Tensor = _Tanh.apply(cell, states)  # type: ignore[no-untyped-call]
+    return done
+
+
+def sigmoid_exact(pre: Tensor, states: Cell) -> Tensor:
+    """Piecewise sigmoid of pre-activations in ``state`` format, float64."""
+    done: Tensor = _Sigmoid.apply(pre, states)  # type: ignore[no-untyped-call]
     return done
 
 
@@ -177,7 +205,7 @@ class HardwareExact:
     def __init__(self, formats: Formats, directions: int = 1) -> None:
         self.formats, self.directions = formats, directions
         for layer in formats.layers:
-            CellArithmetic(layer.hidden.width)
+            _ = layer.arithmetic
 
     def levels(
         self,
@@ -192,7 +220,7 @@ class HardwareExact:
         ----------
         weights : Mapping[str, Tensor]
             By torch's names, of any float type, pruned weights zero, with ``bias_l0``, ... the
-            sum of both biases, float64. Quantised here.
+            biases of the cell's sums, float64. Quantised here.
         frames : Tensor
             (B, T, X), any float type; those at and after ``lengths`` are ignored.
         lengths : Tensor
@@ -231,7 +259,7 @@ class HardwareExact:
     ) -> Tensor:
         formats = self.formats.layers[level * self.directions + side]
         end = f"_l{level}" + "_reverse" * side
-        layer = _Layer(weights, end, formats, tally)
+        layer = _LAYERS[formats.cell](weights, end, formats, tally)
         if not side:
             return layer.run(x, live)
         order = _reversed(lengths, x.shape[1])
@@ -267,7 +295,7 @@ class _Layer:
         self, weights: Mapping[str, Tensor], end: str, formats: LayerFormats, tally: Tally | None
     ) -> None:
         self.end, self.formats, self.tally = end, formats, tally
-        self.act_bits = formats.hidden.width
+        self.arithmetic = formats.arithmetic
         self.ih = _matrix(weights[f"weight_ih{end}"], formats.weight_ih)
         self.hh = _matrix(weights[f"weight_hh{end}"], formats.weight_hh).T
         self.bias = quantise_exact(weights[f"bias{end}"], formats.state)
@@ -278,14 +306,17 @@ class _Layer:
     def _check_exact(self) -> None:
         """No sum may need more bits than float64 holds."""
         x, r = self.formats.input, self.formats.output
-        largest = [
+        gates, sums = len(self.arithmetic.gate_names), self.arithmetic.sums
+        products = (
             torch.linalg.vector_norm(self.ih.detach(), 1, dim=1) * (-x.min * x.lsb),
             torch.linalg.vector_norm(self.hh.detach(), 1, dim=0) * (-r.min * r.lsb),
-            self.bias.detach().abs(),
-        ]
-        total = torch.stack(largest).sum(0).reshape(4, -1).amax(1).tolist()
-        pairs = zip(gates_of(self.formats.weight_ih), gates_of(self.formats.weight_hh), strict=True)
-        for value, (ih, hh) in zip(total, pairs, strict=True):
+        )
+        from_ih, from_hh = (p.reshape(gates, -1) for p in products)
+        biases = self.bias.detach().abs().reshape(len(sums), -1)
+        formats = self.formats.gates("weight_ih"), self.formats.gates("weight_hh")
+        for s, bias in zip(sums, biases, strict=True):
+            largest = from_ih[s.gate] * s.input + from_hh[s.gate] * s.recurrent + bias
+            value, ih, hh = float(largest.max()), formats[0][s.gate], formats[1][s.gate]
             frac = max(ih.frac + x.frac, hh.frac + r.frac, self.formats.state.frac) + 1
             if value * 2.0**frac >= 2.0**_EXACT_BITS:
                 raise ValueError(
@@ -295,8 +326,8 @@ class _Layer:
 
     def run(self, x: Tensor, live: Tensor) -> Tensor:
         """Outputs (B, T, R) of inputs (B, T, X), from a zero state."""
-        sums = x @ self.ih.T + self.bias
-        c = x.new_zeros(len(x), self.bias.numel() // 4)
+        sums = self._given(x)
+        c = x.new_zeros(len(x), self.bias.numel() // len(self.arithmetic.sums))
         r = x.new_zeros(len(x), self.hh.shape[0])
         outputs = []
         for t, given in enumerate(sums.unbind(1)):
@@ -304,18 +335,26 @@ class _Layer:
             outputs.append(r)
         return torch.stack(outputs, dim=1)
 
+    def _given(self, x: Tensor) -> Tensor:
+        """What the frames give to the sums, (B, T, X) to (B, T, S * H)."""
+        return x @ self.ih.T + self.bias
+
     def _step(self, given: Tensor, r: Tensor, c: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
         # The bias is a multiple of the state's last bit: adding it before rounding is the same.
         total = torch.addmm(given, r, self.hh)
-        for name, part in zip(GATE_ORDER, total.chunk(4, dim=-1), strict=True):
-            self._count(f"pre{self.end}.{name}", part, self.formats.state, live)
+        self._count_pre(total, live)
         pre = quantise_exact(total, self.formats.state)
-        i, f, g, o = gate_activations(pre, self.act_bits).chunk(4, dim=-1)
+        i, f, g, o = gate_activations(pre, self.arithmetic).chunk(4, dim=-1)
         cell = f * c + i * g
         self._count(f"cell{self.end}", cell, self.formats.state, live)
         c = quantise_exact(cell, self.formats.state)
-        h = quantise_exact(o * tanh_exact(c, self.act_bits), self.formats.hidden)
+        h = quantise_exact(o * tanh_exact(c, self.arithmetic), self.formats.hidden)
         return self._project(h, live), c
+
+    def _count_pre(self, total: Tensor, live: Tensor) -> None:
+        sums = self.arithmetic.sums
+        for given, part in zip(sums, total.chunk(len(sums), dim=-1), strict=True):
+            self._count(f"pre{self.end}.{given.name}", part, self.formats.state, live)
 
     def _project(self, h: Tensor, live: Tensor) -> Tensor:
         if self.hr is None:
@@ -327,3 +366,31 @@ class _Layer:
     def _count(self, name: str, real: Tensor, fixed: Fixed, live: Tensor) -> None:
         if self.tally is not None:
             self.tally.add(name, real, fixed, live)
+
+
+class _GruLayer(_Layer):
+    """One direction of one layer of a GRU; see :class:`csb_format.cells.gru.GruCell`."""
+
+    def _given(self, x: Tensor) -> Tensor:
+        """Sums r, z and n of the input with their biases, and the bias of n of the state."""
+        products = x @ self.ih.T
+        units = products.shape[-1] // 3
+        return nn.functional.pad(products, (0, units)) + self.bias
+
+    def _step(self, given: Tensor, r: Tensor, c: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
+        state, units = self.formats.state, c.shape[-1]
+        from_state = r @ self.hh
+        joint, apart = from_state[..., : 2 * units], from_state[..., 2 * units :]
+        total = given + torch.cat((joint, torch.zeros_like(apart), apart), dim=-1)
+        self._count_pre(total, live)
+        pre = quantise_exact(total, state)
+        reset, z = sigmoid_exact(pre[..., : 2 * units], self.arithmetic).chunk(2, dim=-1)
+        nx, nh = pre[..., 2 * units :].chunk(2, dim=-1)
+        argument = nx + reset * nh
+        self._count(f"pre{self.end}.n", argument, state, live)
+        n = tanh_exact(quantise_exact(argument, state), self.arithmetic)
+        kept = quantise_exact(z * c + (1 - z) * n, self.arithmetic.kept)
+        return quantise_exact(kept, self.formats.hidden), kept
+
+
+_LAYERS = {CellArithmetic.name: _Layer, GruCell.name: _GruLayer}

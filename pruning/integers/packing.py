@@ -20,7 +20,6 @@ from csb_format.precision import Precision
 
 from ..mask.layers import computed
 from ..mask.masks import kept_weights, packed_geometry, promised_geometry
-from .formats import gates_of
 from .tensors import Real, magnitude
 
 __all__ = ["pack_matrices", "pack_matrix"]
@@ -102,7 +101,7 @@ def pack_matrix(
     real : float array (R, C)
     layout : Geometry or int
         Its geometry, or its number of banks; the width of the formats counts.
-    formats : Fixed or 4 Fixed
+    formats : Fixed or tuple of Fixed
         For all rows, or for those of each gate.
     mask : bool Tensor (R, C), optional
         True = kept; by default what is not zero.
@@ -115,7 +114,7 @@ def pack_matrix(
         For NaN, infinity, a mask or a layout of another shape, or a weight outside the mask.
     """
     kept = kept_weights(torch.from_numpy(real), mask)
-    width = gates_of(formats)[0].width
+    width = (formats if isinstance(formats, Fixed) else formats[0]).width
     try:
         return Csb.quantise(real, formats, promised_geometry(kept, layout, width), kept.numpy())
     except UnbalancedError:

@@ -21,11 +21,11 @@ from csb_format.model import Model
 from csb_format.pooling import LAST, check_pool
 
 from ..files.pooling import pooled
-from .calibrate import measure_ranges
+from .calibrate import calibrated, measure_ranges
 from .formats import Formats, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally, quantise_exact
 from .quantise import build_model
-from .tensors import suffixes
+from .tensors import Recurrent, cell_of, joined_bias, suffixes
 
 __all__ = [
     "Precision",
@@ -36,28 +36,41 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Precision(precision.Precision):
-    """How to choose formats; see :func:`pruning.integers.calibrate.calibrate`."""
+    """How to choose formats; see :func:`pruning.integers.calibrate.calibrate`.
+
+    Parameters
+    ----------
+    value_bits, act_bits, per_gate, percentile, reach
+        As :class:`csb_format.precision.Precision`.
+    calibrated : bool
+        Another reach is taken where states saturate on calibration data; see
+        :func:`pruning.integers.calibrate.calibrated`.
+    """
+
+    calibrated: bool = False
 
     def formats(
         self,
-        lstm: nn.LSTM,
+        lstm: Recurrent,
         head: nn.Linear | None,
         sequences: Sequence[npt.NDArray[np.floating]],
     ) -> Formats:
         """Formats of a network on calibration data."""
         check_network(lstm, head)
         ranges = measure_ranges(lstm, sequences, self.percentile)
-        return choose_formats(
-            lstm, head, ranges, self.value_bits, self.act_bits, self.per_gate, self.percentile
-        )
+        found = choose_formats(
+            lstm, head, ranges, self.value_bits, self.act_bits, self.per_gate, self.percentile,
+            reach=self.reach,
+        )  # fmt: skip
+        return calibrated(lstm, found, sequences) if self.calibrated else found
 
 
 class QatLstm(nn.Module):
-    """An LSTM whose forward pass is the accelerator's, with gradients for training.
+    """An LSTM or GRU whose forward pass is the accelerator's, with gradients for training.
 
     Parameters
     ----------
-    lstm : nn.LSTM
+    lstm : nn.LSTM or nn.GRU
         Any option, without parametrisations; trained in place. Dropout is not applied.
     formats : Formats
         Stay as they are in training: a weight that grows out of its format is clipped, and
@@ -67,14 +80,14 @@ class QatLstm(nn.Module):
     """
 
     def __init__(
-        self, lstm: nn.LSTM, formats: Formats, masks: Mapping[str, Tensor] | None = None
+        self, lstm: Recurrent, formats: Formats, masks: Mapping[str, Tensor] | None = None
     ) -> None:
         super().__init__()
         check_network(lstm, None)
         if len(formats.layers) != len(suffixes(lstm)):
             raise ValueError(
-                f"formats of {len(formats.layers)} layers for an LSTM of {len(suffixes(lstm))}: "
-                "choose them with this LSTM"
+                f"formats of {len(formats.layers)} layers for {len(suffixes(lstm))} of the "
+                f"{type(lstm).__name__}: choose them with it"
             )
         self.lstm, self.formats = lstm, formats
         self._exact = HardwareExact(formats, 1 + lstm.bidirectional)
@@ -96,14 +109,15 @@ class QatLstm(nn.Module):
         return {name: self.get_buffer(f"mask_{name}") for name in self._matrices()}
 
     def weights(self) -> dict[str, Tensor]:
-        """Masked float64 weights and summed biases, as :class:`.HardwareExact` takes them."""
+        """Masked float64 weights and joined biases, as :class:`.HardwareExact` takes them."""
         found = {name: getattr(self.lstm, name).double() * m for name, m in self.masks.items()}
         for end in suffixes(self.lstm):
             weight = found[f"weight_ih{end}"]
-            found[f"bias{end}"] = weight.new_zeros(len(weight))
+            cell, sides = cell_of(self.lstm), [weight.new_zeros(len(weight))] * 2
             if self.lstm.bias:
-                biases = (getattr(self.lstm, f"bias_{side}{end}").double() for side in ("ih", "hh"))
-                found[f"bias{end}"] = sum(biases, found[f"bias{end}"])
+                sides = [getattr(self.lstm, f"bias_{side}{end}").double() for side in ("ih", "hh")]
+            ih, hh = (side.chunk(len(cell.gate_names)) for side in sides)
+            found[f"bias{end}"] = torch.cat(joined_bias(cell, ih, hh))
         return found
 
     def levels(self, frames: Tensor, lengths: Tensor, tally: Tally | None = None) -> list[Tensor]:
@@ -127,7 +141,7 @@ class QatLstm(nn.Module):
         """
         return self.levels(frames, lengths)[-1]
 
-    def pruned(self) -> nn.LSTM:
+    def pruned(self) -> Recurrent:
         """A plain copy with pruned weights at zero."""
         plain = copy.deepcopy(self.lstm)
         with torch.no_grad():
@@ -152,7 +166,7 @@ class QatClassifier(nn.Module):
 
     Parameters
     ----------
-    lstm, head : nn.LSTM, nn.Linear
+    lstm, head : nn.LSTM or nn.GRU, nn.Linear
         Trained in place.
     formats : Formats
         Chosen with the head.
@@ -163,7 +177,7 @@ class QatClassifier(nn.Module):
 
     def __init__(
         self,
-        lstm: nn.LSTM,
+        lstm: Recurrent,
         head: nn.Linear,
         formats: Formats,
         masks: Mapping[str, Tensor] | None = None,

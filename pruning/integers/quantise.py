@@ -27,7 +27,7 @@ from .formats import (
     choose_formats,
 )
 from .packing import pack_matrix
-from .tensors import Real, RealTensors, real_tensors, suffixes
+from .tensors import Real, RealTensors, Recurrent, real_tensors, suffixes
 
 __all__ = ["Quantised", "build_model", "lstm_of", "quantise"]
 
@@ -60,7 +60,7 @@ class Quantised:
 
 
 def quantise(
-    lstm: nn.LSTM | nn.LSTMCell,
+    lstm: Recurrent | nn.LSTMCell,
     head: nn.Linear | None,
     layout: Layout,
     calibration: Sequence[npt.NDArray[np.floating]],
@@ -73,16 +73,16 @@ def quantise(
     percentile: float = Precision.percentile,
     pool: str = LAST,
 ) -> Quantised:
-    """Quantise a pruned LSTM of any option, with power-of-two scales.
+    """Quantise a pruned LSTM or GRU of any option, with power-of-two scales.
 
     Weights, inputs and projected states take the finest format that holds their largest
     magnitude, the hidden state ``Fixed(act_bits, act_bits - 1)``, the pre-activations, bias
-    and cell state ``Fixed(act_bits + 2, act_bits - 3)``: +-16. What the accelerator cannot
-    run yet is refused by :func:`~compiler.array.needs.check_supported`, not here.
+    and an LSTM's cell state ``Fixed(act_bits + 2, act_bits - 3)``: +-16. What the accelerator
+    cannot run yet is refused by :func:`~compiler.array.needs.check_supported`, not here.
 
     Parameters
     ----------
-    lstm : nn.LSTM or nn.LSTMCell
+    lstm : nn.LSTM, nn.GRU or nn.LSTMCell
         Squashed; any number of layers, both directions, projections, with or without bias.
         A cell is taken as the LSTM of one layer that it is; its matrices are ``weight_ih`` and
         ``weight_hh`` in ``layout`` and ``masks``.
@@ -96,7 +96,7 @@ def quantise(
     calibration : sequence of float arrays (T, X)
         Frames as the accelerator will be fed, normalised.
     value_bits : int
-        Width of LSTM weights, 4..18.
+        Width of recurrent weights, 4..18.
     act_bits : int
         Width of inputs, hidden and projected states, 6..18.
     provenance : Mapping[str, str], optional
@@ -105,7 +105,7 @@ def quantise(
         Kept weights by parameter name; by default those that are not zero. Needed when
         training left a kept weight at exactly zero.
     per_gate : bool
-        Give gates i, f, g, o of a matrix a format each.
+        Give the gates of a matrix a format each.
     percentile : float
         Percent of magnitudes that formats must hold; see
         :func:`pruning.integers.calibrate.calibrate`.
@@ -119,7 +119,7 @@ def quantise(
     Raises
     ------
     UnsupportedLayerError
-        For another cell than ``nn.LSTM``, or a parametrised one.
+        For another layer than these, or a parametrised one.
     UnbalancedError
         Naming parameter, row and bank of the first unbalanced one.
     ValueError
@@ -172,7 +172,7 @@ def _first_layer(of_cell: Mapping[str, ValueT]) -> dict[str, ValueT]:
 
 
 def build_model(
-    lstm: nn.LSTM,
+    lstm: Recurrent,
     head: nn.Linear | None,
     layout: Layout,
     formats: Formats,
@@ -211,6 +211,7 @@ class _Packer:
             chosen.weight_hh,
             chosen.state,
             self.projection(end, chosen),
+            chosen.cell,
         )
         try:
             Scales.of(made)

@@ -1,4 +1,4 @@
-"""Every stage from float LSTM to integers, compared on data.
+"""Every stage from float network to integers, compared on data.
 
 Stages: ``pruned`` (float arithmetic, the model's masks on the float weights), ``weights``
 (float arithmetic, the model's quantised weights) and ``integer`` (the accelerator's
@@ -24,14 +24,23 @@ from ..files.pooling import pooled
 from .calibrate import float_levels, padded
 from .formats import Formats, check_network
 from .hardware_exact import HardwareExact, quantise_exact
-from .tensors import OnDemand, Real, real_tensors, suffixes
+from .tensors import (
+    CELL_OF,
+    OnDemand,
+    Real,
+    Recurrent,
+    apart_biases,
+    cell_of,
+    real_tensors,
+    suffixes,
+)
 
 __all__ = ["STAGES", "SelfCheckError", "StageError", "adding", "dequantised", "self_check"]
 
 STAGES = ("pruned", "weights", "integer")
 # By more bits, where there are any; and otherwise.
 _MENDS = {
-    "pruned": ("", "fine-tune after pruning, and give the fine-tuned LSTM"),
+    "pruned": ("", "fine-tune after pruning, and give the fine-tuned network"),
     "weights": ("use more value bits, or ", "use formats per gate, or fine-tune in these bits"),
     "integer": ("use more activation bits, or ", "see what saturates"),
 }
@@ -76,7 +85,7 @@ class StageError:
 
 
 def self_check(
-    lstm: nn.LSTM,
+    lstm: Recurrent,
     head: nn.Linear | None,
     model: Model,
     sequences: Sequence[npt.NDArray[np.floating]],
@@ -86,7 +95,7 @@ def self_check(
 
     Parameters
     ----------
-    lstm, head : nn.LSTM, nn.Linear
+    lstm, head : nn.LSTM or nn.GRU, nn.Linear
         The float network: the dense one, or the fine-tuned pruned one that the model was
         quantised from, whose stage ``pruned`` then has no error.
     model : Model
@@ -147,7 +156,7 @@ def adding(rows: Sequence[StageError], much: float) -> list[StageError]:
 
 
 def _check(
-    lstm: nn.LSTM,
+    lstm: Recurrent,
     head: nn.Linear | None,
     model: Model,
     sequences: Sequence[npt.NDArray[np.floating]],
@@ -155,10 +164,12 @@ def _check(
     check_network(lstm, head)
     shapes = [tuple(getattr(lstm, f"weight_{k}{e}").shape) for e in suffixes(lstm) for k in _KINDS]
     packed = [_shape(m.matrix) for layer in model.layers for m in layer.matrices[: len(_KINDS)]]
-    if shapes != packed or 1 + lstm.bidirectional != model.directions:
+    kind = type(lstm).__name__
+    directions = 1 + lstm.bidirectional
+    if shapes != packed or (directions, cell_of(lstm).name) != (model.directions, model.cell):
         raise ValueError(
-            f"the LSTM's matrices {shapes} are not the model's {packed}: "
-            "give the LSTM that the model was made from"
+            f"the {kind}'s matrices {shapes} are not the model's {packed}: "
+            f"give the {kind} that the model was made from"
         )
     if not len(sequences) or not all(len(frames) for frames in sequences):
         raise ValueError("no frames to compare: give sequences of at least one frame")
@@ -180,7 +191,7 @@ def _row(stage: str, name: str, output: Tensor, reference: Tensor) -> StageError
 
 @dataclass
 class _Stages:
-    lstm: nn.LSTM
+    lstm: Recurrent
     head: nn.Linear | None
     model: Model
     frames: Tensor
@@ -228,7 +239,8 @@ class _Stages:
 
         def make(name: str) -> Tensor:
             if name not in masked:
-                return given[name] if name in given else torch.zeros(4 * self.lstm.hidden_size)
+                gates = len(cell_of(self.lstm).gate_names)
+                return given[name] if name in given else torch.zeros(gates * self.lstm.hidden_size)
             return given[name].detach() * torch.from_numpy(masked[name].to_mask())
 
         return OnDemand(given, make)
@@ -257,25 +269,27 @@ class _Stages:
 _Affine = tuple[Tensor, Tensor]
 
 
-def dequantised(model: Model) -> nn.LSTM:
-    """The LSTM of a model's integers as real weights, float64, batch first.
+def dequantised(model: Model) -> Recurrent:
+    """The network of a model's integers with real weights, float64, batch first.
 
     Raises
     ------
     ValueError
-        If the layers differ in hidden or projected size, which ``nn.LSTM`` cannot have.
+        If the layers differ in hidden or projected size, which torch's modules cannot have.
     """
     first = model.layers[0]
     sizes = {(layer.hidden_size, layer.output_size) for layer in model.layers}
     if len(sizes) != 1:
-        raise ValueError(f"layers of sizes {sorted(sizes)}: nn.LSTM has one size, split the model")
-    lstm = nn.LSTM(
+        raise ValueError(f"layers of sizes {sorted(sizes)}: a module has one size, split the model")
+    projected = {} if first.projection is None else {"proj_size": first.output_size}
+    kind = next(kind for kind, name in CELL_OF.items() if name == model.cell)
+    lstm: Recurrent = kind(
         first.input_size,
         first.hidden_size,
         len(model.levels),
         batch_first=True,
         bidirectional=model.directions == 2,
-        proj_size=first.output_size if first.projection is not None else 0,
+        **projected,
         dtype=torch.float64,
     )
     reals = _reals(lstm, model)
@@ -285,10 +299,11 @@ def dequantised(model: Model) -> nn.LSTM:
     return lstm
 
 
-def _reals(lstm: nn.LSTM, model: Model) -> Mapping[str, Tensor]:
-    """Weights of a model as reals, by the names of an LSTM of its size, and ``bias_l0``, ...
+def _reals(lstm: Recurrent, model: Model) -> Mapping[str, Tensor]:
+    """Weights of a model as reals, by the names of a module of its size, and ``bias_l0``, ...
 
-    All of a bias is in ``bias_ih_l0``, ...; ``bias_l0`` is the sum of both.
+    Of a sum of both products all of the bias is in ``bias_ih_l0``, ...; ``bias_l0`` has those of
+    all sums.
     """
     layers = dict(zip(suffixes(lstm), model.layers, strict=True))
     kinds = ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh", "bias")
@@ -305,4 +320,7 @@ def _real(layer: LstmLayer, kind: str) -> Real:
         if name == kind:
             return csb.to_real(formats)
     bias = layer.state.dequantise(layer.bias)
-    return np.zeros_like(bias) if kind == "bias_hh" else bias
+    if kind == "bias":
+        return bias
+    ih, hh = apart_biases(type(layer.arithmetic), bias)
+    return ih if kind == "bias_ih" else hh

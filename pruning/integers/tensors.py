@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from csb_format.cells import cell_named
+from csb_format.cells.cell import Cell
 from csb_format.fixed import Fixed, ends
 from csb_format.model import GateFormats
 from csb_format.precision import Precision
 
-__all__ = ["OnDemand", "Real", "RealTensors", "magnitude", "real_tensors", "suffixes"]
+__all__ = [
+    "CELL_OF",
+    "OnDemand",
+    "Real",
+    "RealTensors",
+    "Recurrent",
+    "apart_biases",
+    "cell_of",
+    "joined_bias",
+    "magnitude",
+    "real_tensors",
+    "suffixes",
+]
 
 Real = npt.NDArray[np.floating]
+Recurrent = nn.LSTM | nn.GRU
+#: Torch's modules that have integers, and the names of their cells.
+CELL_OF: dict[type[nn.Module], str] = {nn.LSTM: "lstm", nn.GRU: "gru"}
+
+
+def cell_of(recurrent: nn.Module) -> type[Cell]:
+    """The cell in integers of a module of torch."""
+    return cell_named(next(n for kind, n in CELL_OF.items() if isinstance(recurrent, kind)))
 
 
 class RealTensors(dict[str, Real]):
@@ -46,7 +69,7 @@ class RealTensors(dict[str, Real]):
         return max(-low, high)
 
     def clipped(self, name: str, formats: GateFormats) -> int:
-        """How many numbers a format clips; or four, each of a quarter of the rows."""
+        """How many numbers a format clips; or several, each of as many of the rows."""
         parts = (formats,) if isinstance(formats, Fixed) else formats
         if not any(fixed.saturations(self.ends[name]) for fixed in parts):
             return 0
@@ -77,14 +100,40 @@ class OnDemand(Mapping[str, Tensor]):
         return len(self._names)
 
 
-def suffixes(lstm: nn.LSTM) -> list[str]:
+def suffixes(lstm: Recurrent) -> list[str]:
     """Ends of torch's parameter names, layer by layer: ``_l0``, ``_l0_reverse``, ``_l1``, ..."""
     ends_of_layer = ("", "_reverse") if lstm.bidirectional else ("",)
     return [f"_l{n}{end}" for n in range(lstm.num_layers) for end in ends_of_layer]
 
 
-def real_tensors(lstm: nn.LSTM, head: nn.Linear | None) -> RealTensors:
-    """All tensors by torch's names, with ``bias_l0``, ... the sum of both biases.
+def joined_bias(cell: type[Cell], ih: Sequence[Any], hh: Sequence[Any]) -> list[Any]:
+    """Biases of all sums of a cell, from those of every gate of both matrices.
+
+    Parameters
+    ----------
+    cell : type of Cell
+    ih, hh : sequence of G arrays or Tensors (H,)
+    """
+    return [
+        ih[s.gate] + hh[s.gate] if s.input and s.recurrent else (ih if s.input else hh)[s.gate]
+        for s in cell.sums
+    ]
+
+
+def apart_biases(cell: type[Cell], bias: Real) -> tuple[Real, Real]:
+    """Biases of both matrices that :func:`joined_bias` makes these of: (G * H,) each.
+
+    What is the sum of two is all of it in that of ``weight_ih``.
+    """
+    each = np.split(bias, len(cell.sums))
+    ih, hh = ([np.zeros_like(each[0]) for _ in cell.gate_names] for _ in range(2))
+    for given, s in zip(each, cell.sums, strict=True):
+        (ih if s.input else hh)[s.gate] = given
+    return np.concatenate(ih), np.concatenate(hh)
+
+
+def real_tensors(lstm: Recurrent, head: nn.Linear | None) -> RealTensors:
+    """All tensors by torch's names, with ``bias_l0``, ... those of the cell's sums.
 
     Weights share the memory of those of float32 and float64; half precision is widened.
     Biases are float64, missing ones zeros; the head's are ``head.weight`` and ``head.bias``.
@@ -96,12 +145,18 @@ def real_tensors(lstm: nn.LSTM, head: nn.Linear | None) -> RealTensors:
     """
     found = RealTensors()
     kinds = ("weight_ih", "weight_hh") + ("weight_hr",) * bool(lstm.proj_size)
+    cell = cell_of(lstm)
+    gates = len(cell.gate_names)
     for end in suffixes(lstm):
         for kind in kinds:
             found.put(kind + end, _array(getattr(lstm, kind + end)))
-        biases = [f"bias_{side}{end}" for side in ("ih", "hh")] if lstm.bias else []
-        zeros = np.zeros(4 * lstm.hidden_size)
-        found.put(f"bias{end}", sum((_finite(n, getattr(lstm, n)) for n in biases), zeros))
+        sides = []
+        for side in ("ih", "hh"):
+            name = f"bias_{side}{end}"
+            zeros = np.zeros(gates * lstm.hidden_size)
+            sides.append(zeros + _finite(name, getattr(lstm, name)) if lstm.bias else zeros)
+        ih, hh = (np.split(side, gates) for side in sides)
+        found.put(f"bias{end}", np.concatenate(joined_bias(cell, ih, hh)))
     if head is not None:
         found.put("head.weight", _array(head.weight))
         bias = head.bias

@@ -9,13 +9,13 @@ import numpy as np
 
 from compiler.abi.frames import Stimulus
 from compiler.abi.states import Outcome
+from compiler.array.latency import RAM, pre_delay
 from compiler.array.program import Sink
 from compiler.timing.issued import Issued
 from csb_format import Csb, IntArray
-from csb_format.scales import GATES
 from engine.reference import Trace
 from hdl.core.hierarchy import Ram
-from hdl.core.lanes.lstm import ElementwiseLane
+from hdl.core.lanes import LANES
 from hdl.core.pe import ProcessingElement
 
 from .checks import Bench, Check, ElementCheck, ProgramCheck, Replay, first_wrong
@@ -23,7 +23,6 @@ from .compare import Mismatch
 
 __all__ = ["diagnose", "diagnose_program"]
 
-GATE_NAMES = "ifgo"
 NOT_AGAIN = "right in replays without pauses, of its sequence alone and of all frames up to it"
 
 
@@ -139,7 +138,7 @@ def _origin(replay: Replay, wrong: ElementCheck, got: int | str, bench: Bench) -
         return replace(found, where=where)
     return replace(
         found,
-        gate=None if first.gate is None else GATE_NAMES[first.gate],
+        gate=None if first.gate is None else replay.image.design.arithmetic.gate_names[first.gate],
         row=first.row,
         bank=first.bank,
         matrix=first.matrix,
@@ -165,12 +164,12 @@ class _Making:
     def __init__(self, replay: Replay, wrong: ElementCheck):
         self._replay, self._wrong, self._run = replay, wrong, wrong.run
         self._design = replay.image.design
-        self._gates = GATES if wrong.run.given.sink == Sink.UNITS else 1
+        self._units = wrong.run.given.sink == Sink.UNITS
         placement = wrong.run.given.placement
-        place = int(np.flatnonzero(placement.order == wrong.element)[0])
-        self._slot, column = divmod(place, self._design.pes // self._gates)
-        self._pes = range(self._gates * column, self._gates * (column + 1))
-        self._rows = [gate * placement.size + wrong.element for gate in range(self._gates)]
+        self._rows = [gate * placement.size + wrong.element for gate in range(placement.gates)]
+        # slot and PE of each of the rows
+        places = [np.argwhere(placement.rows == row)[0].tolist() for row in self._rows]
+        self._places = [(int(slot), int(pe)) for slot, pe in places]
         self._matrix = self._run.given.matrix
         self._bias = replay.image.bias(replay.part, self._run.given)
 
@@ -179,43 +178,47 @@ class _Making:
 
     def checks(self) -> Iterator[_Origin]:
         """Products, sums, biases, pre-activations."""
-        feeding = list(self._feeding())
-        sums = np.zeros(self._gates, np.int64)
-        for run in feeding:
+        # of each row: what was parked, and what the last pass added
+        parked = np.zeros(len(self._rows), np.int64)
+        added = np.zeros_like(parked)
+        for run, gates in self._feeding():
             vector = self._replay.vector(run)
             if vector is None:
                 continue
             total = self._csb(run).matvec(vector)[self._rows]
-            sums += total << np.array(run.instruction.align[: self._gates])
-            yield from self._products(run, vector)
-        yield from self._sums(sums)
-        if self._gates == GATES:
-            yield from self._lane(sums)
+            sums = parked if run.given.sink == Sink.PARK else added
+            sums[gates] = (total << np.array(run.instruction.align[: len(self._rows)]))[gates]
+            yield from self._products(run, vector, gates)
+        yield from self._sums(parked, added)
+        if self._units:
+            yield from self._lane(parked, added)
         elif not self._run.instruction.write:
             yield from self._linear()
 
-    def _feeding(self) -> Iterator[Issued]:
-        """The passes whose products are in the element's sums."""
-        if self._gates == 1:
-            yield self._run
+    def _feeding(self) -> Iterator[tuple[Issued, list[int]]]:
+        """The passes whose products are in the element's sums, and the gates that they have."""
+        if not self._units:
+            yield self._run, [0]
             return
         base = self._run.given.instruction.slot  # of the layer's parked sums, so its own
         for run in self._replay.runs:
             same = run.given.instruction.slot == base and run.given.sink != Sink.PROJECT
-            if same and run.frame == self._run.frame and self._slot in run.slots:
-                yield run
+            gates = [n for n, (slot, _) in enumerate(self._places) if slot in run.slots]
+            if same and run.frame == self._run.frame and gates:
+                yield run, gates
 
-    def _products(self, run: Issued, vector: IntArray) -> Iterator[_Origin]:
+    def _products(self, run: Issued, vector: IntArray, gates: list[int]) -> Iterator[_Origin]:
         design, image = self._design, self._replay.image
         matrix, width = self._csb(run), design.value_bits + design.act_bits
         padded = np.zeros(matrix.geometry.padded_columns, np.int64)
         padded[: len(vector)] = vector
         banks = padded.reshape(design.lanes, -1)
-        for pe, row, gate in zip(self._pes, self._rows, range(self._gates), strict=True):
+        for gate in gates:
+            row, (slot, pe) = self._rows[gate], self._places[gate]
             operands = banks[np.arange(design.lanes), matrix.indices[row].astype(np.int64)]
             for group, products in enumerate((matrix.values[row] * operands).tolist()):
-                place = run.word(self._slot, group)
-                issue = run.cycle(self._slot, group) + self._replay.latencies.issue
+                place = run.word(slot, group)
+                issue = run.cycle(slot, group) + self._replay.latencies.issue
                 stored = int(image.matrix_words[place, pe])
                 word = Check(f"pe{pe}.word", issue, stored, design.word_bits, False)
                 cycle = (
@@ -231,7 +234,7 @@ class _Making:
                         True,
                         matrix=run.given.matrix,
                         row=row,
-                        gate=gate if self._gates > 1 else None,
+                        gate=gate if self._units else None,
                         bank=lane,
                         word=word,
                         memory=memory,
@@ -243,37 +246,45 @@ class _Making:
             **asdict(check),
             matrix=self._matrix,
             row=self._rows[gate],
-            gate=gate if self._gates > 1 else None,
+            gate=gate if self._units else None,
             memory=memory,
         )
 
-    def _sums(self, sums: IntArray) -> Iterator[_Origin]:
-        last = self._run.cycle(self._slot, self._run.instruction.groups - 1)
-        cycle = last + self._replay.latencies.row
-        for gate, (pe, total) in enumerate(zip(self._pes, sums.tolist(), strict=True)):
-            width = self._design.acc_bits
-            yield self._origin(Check(f"pe{pe}.result", cycle, total, width, True), gate)
+    def _sums(self, parked: IntArray, added: IntArray) -> Iterator[_Origin]:
+        width, apart = self._design.acc_bits, self._design.arithmetic.apart if self._units else ()
+        for gate, (slot, pe) in enumerate(self._places):
+            last = self._run.cycle(slot, self._run.instruction.groups - 1)
+            cycle = last + self._replay.latencies.row
+            together = int(added[gate] if gate in apart else parked[gate] + added[gate])
+            yield self._origin(Check(f"pe{pe}.result", cycle, together, width, True), gate)
+            if gate in apart:
+                beside = Check(f"pe{pe}.beside", cycle, int(parked[gate]), width, True)
+                yield self._origin(beside, gate)
 
     @property
     def _deal(self) -> int:
         return int(self._run.deals(self._replay.latencies)[self._wrong.beat])
 
-    def _lane(self, sums: IntArray) -> Iterator[_Origin]:
-        """Biases and pre-activations of the four gates."""
-        wrong, state = self._wrong, self._design.state
+    def _lane(self, parked: IntArray, added: IntArray) -> Iterator[_Origin]:
+        """Biases and pre-activations of all sums."""
+        wrong, design, now = self._wrong, self._design, self._run.given.instruction
         assert self._bias is not None
-        biases = self._bias[self._rows].tolist()
-        shifts, arithmetic = self._run.given.instruction.shift, self._design.arithmetic
-        bias_at = self._deal + ElementwiseLane.bias_delay
-        pre_at = self._deal + ElementwiseLane.pre_delay(self._design)
-        memory = f"look at word {self._run.instruction.bias + wrong.beat} of bias_{wrong.lane:03d}"
-        for gate, (name, bias) in enumerate(zip(GATE_NAMES, biases, strict=True)):
-            bits = state.width
-            found = Check(f"lane{wrong.lane}.bias", bias_at, bias, bits, True, gate * bits)
-            yield self._origin(found, gate, memory)
-            pre = int(arithmetic.preactivation(sums[gate], np.array(bias), shifts[gate]))
-            signal = f"lane{wrong.lane}.pre_{name}"
-            yield self._origin(Check(signal, pre_at, pre, bits, True), gate)
+        arithmetic, bits = design.arithmetic, design.state.width
+        lane = LANES[arithmetic.name, design.compact]
+        biases = self._bias.reshape(len(arithmetic.sums), -1)[:, wrong.element].tolist()
+        memory = f"look at word {now.bias + wrong.beat} of bias_{wrong.lane:03d}"
+        last = self._places[-1][0]
+        for n, (given, bias) in enumerate(zip(arithmetic.sums, biases, strict=True)):
+            # rows before the last are dealt whole slots earlier
+            deal = self._deal - (last - self._places[given.gate][0]) * now.interval
+            found = Check(f"lane{wrong.lane}.bias", deal + RAM, bias, bits, True, n * bits)
+            yield self._origin(found, given.gate, memory)
+            ih, hh = (parked, added) if self._run.given.matrix == "weight_hh" else (added, parked)
+            total = np.array(ih[given.gate] * given.input + hh[given.gate] * given.recurrent)
+            pre = int(arithmetic.preactivation(total, np.array(bias), now.shift[n]))
+            signal = f"lane{wrong.lane}.{lane.pre_signal(given.name)}"
+            check = Check(signal, deal + pre_delay(design), pre, bits, True)
+            yield self._origin(check, given.gate)
 
     def _linear(self) -> Iterator[_Origin]:
         """The bias of an output of a linear layer."""

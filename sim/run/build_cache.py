@@ -1,9 +1,8 @@
 """Where built simulators are kept for every command, regression and test of a user.
 
 A build is named after its Verilog, the tools and their places, so two that have one name are
-the same. The folder is ``SPARSEFLOW_CACHE``, else ``sparseflow`` in the user's cache folder
-(``XDG_CACHE_HOME``, else ``~/.cache``). What has not been used for longest goes when all
-together take more than ``SPARSEFLOW_CACHE_GB``.
+the same. They lie in the folder of :mod:`csb_format.files.cache`. What has not been used for
+longest goes when all together take more than ``SPARSEFLOW_CACHE_GB``.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from csb_format.files.folders import cache_folder
-from csb_format.files.ownership import PlaceError
+from csb_format.files.cache import FOLDER, place_of_user
 
 from .errors import SimulationError
 
@@ -27,28 +25,17 @@ __all__ = [
     "FOLDER",
     "LIMIT",
     "builds_of_user",
-    "cache_of_user",
     "in_use",
     "limit_bytes",
     "trim",
     "unwritable",
 ]
 
-FOLDER, LIMIT = "SPARSEFLOW_CACHE", "SPARSEFLOW_CACHE_GB"
+LIMIT = "SPARSEFLOW_CACHE_GB"
 BUILDS = "builds"
 DONE = "built"  # a file in builds that are finished
 TRIMMING = ".trim.lock"
 GIGABYTES = 4.0
-
-
-def cache_of_user() -> Path | None:
-    """The user's folder, which need not exist; none for a user without a home."""
-    if given := os.environ.get(FOLDER):
-        return Path(os.path.expanduser(given))  # as no shell does in settings of a CI
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sparseflow"
-    except RuntimeError:
-        return None
 
 
 def builds_of_user() -> Path | None:
@@ -59,15 +46,7 @@ def builds_of_user() -> Path | None:
     PlaceError
         If something of others is there under our name.
     """
-    place = cache_of_user()
-    if place is None:
-        return None
-    try:
-        return cache_folder(place, (BUILDS,)).resolve() / BUILDS
-    except PlaceError as error:
-        raise PlaceError(f"{error}; or set {FOLDER}") from None
-    except OSError:  # read-only: each run keeps its builds beside it
-        return None
+    return place_of_user(BUILDS)
 
 
 @contextmanager

@@ -22,14 +22,15 @@ from ..steps.options import (
     SimulateOptions,
     Simulator,
     VerilogOptions,
-    VowelsOptions,
 )
 from .board_commands import boards, build, fit
+from .cut_command import cut
+from .data_commands import data_app
 from .derived import derived
 from .doctor_command import doctor
 from .hints import hint
 from .ip_command import ip
-from .job_command import job
+from .job_command import c_header, job
 from .load_command import load
 from .prepare_commands import pack, prune
 from .regress_command import regress
@@ -58,8 +59,7 @@ app = typer.Typer(
     `labels` int, classes from 0: (sequences,), or (all frames,) with -1 where none counts.
     """,
 )
-data_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
-app.add_typer(data_app, name="data", help="Write a data set that comes with a package.")
+app.add_typer(data_app, name="data", help="Write data files: from your files, or from a package.")
 
 
 def _version(wanted: bool) -> None:
@@ -82,23 +82,7 @@ def options(
     del version, debug
 
 
-@data_app.command("japanese-vowels")
-@derived(VowelsOptions)
-def japanese_vowels(given: VowelsOptions) -> None:
-    """Write the demo's speech: nine speakers told apart by one vowel.
-
-    **In:** nothing; the recordings come with an installed package. **Out:** `train.npz` and
-    `test.npz`, normalised, 12 features a frame, 270 and 370 utterances.
-
-    **Next:** `sparseflow prune CHECKPOINT --data OUT/train.npz --out pruned.safetensors`
-    """
-    from ..steps import pipeline
-
-    pipeline.japanese_vowels(out=given.out)
-    hint("prune", "CHECKPOINT", "--data", given.out / "train.npz", "--out", "pruned.safetensors")
-
-
-for command in (prune, pack):
+for command in (prune, pack, cut):
     app.command()(command)
 
 
@@ -221,6 +205,7 @@ _LONGEST = 1000
 EXTRAS = {
     "prune": "train",
     "pack": "train",
+    "cut": "train",  # and onnx, which it names itself
     "doctor": "train",
     "data": "demo",
     "verilog": "generate",
@@ -272,6 +257,7 @@ app.command()(fit)
 app.command()(build)
 app.command()(load)
 app.command()(job)
+app.command("c-header")(c_header)
 app.command()(synth)
 app.command()(timing)
 

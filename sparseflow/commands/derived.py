@@ -17,6 +17,7 @@ from ..steps.progress import alive
 
 __all__ = ["derived", "naming_files", "within"]
 
+_EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
 OptionsT = TypeVar("OptionsT")
 
 
@@ -94,7 +95,8 @@ def _parameters(options: type) -> Iterator[inspect.Parameter]:
         default = inspect.Parameter.empty if field.default is MISSING else field.default
         yield inspect.Parameter(
             field.name,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            # those of a base class come first, with their defaults
+            inspect.Parameter.KEYWORD_ONLY if field.kw_only else _EITHER,
             default=default,
             annotation=Annotated[kind, _told(field, said)],
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from ..pages.made.typed import typed
 from ..steps.options import DoctorOptions
 from .derived import derived
 from .hints import hint
+from .prepare_commands import cut_of
 
 if TYPE_CHECKING:
     from pruning.doctor.diagnose import Diagnosis, MatrixFigures
@@ -49,7 +51,9 @@ def doctor(given: DoctorOptions) -> None:
         return
     if given.sparsity is not None:
         raise typer.BadParameter("--sparsity is that of --plan: give both, or neither")
-    model = import_model(given.checkpoint, given.masks, matrices=bool(given.matrix))
+    model = import_model(
+        given.checkpoint, given.masks, matrices=bool(given.matrix), cut=cut_of(given)
+    )
     network, reason = _network(model)
     read = _read(given, network, reason)
     found = diagnose(
@@ -91,7 +95,7 @@ def _plan(given: DoctorOptions) -> None:
     unused |= {"--matrix": given.matrix, "--data": given.data, "--pool": given.pool}
     if told := [name for name, value in unused.items() if value]:
         raise typer.BadParameter(f"--plan makes a table and --json alone: leave {told[0]} out")
-    network = load_recurrent(given.checkpoint, given.masks)
+    network = load_recurrent(given.checkpoint, given.masks, cut_of(given))
     network.check_finite(given.checkpoint)
     network.restore()
     sparsity = Balance.sparsity if given.sparsity is None else given.sparsity
@@ -105,7 +109,8 @@ def _plan(given: DoctorOptions) -> None:
         own = f"sf.prune(lstm, banks={found.banks}, sparsity={sparsity:g})"
         typer.echo(f"next: {own} in your own loop, as docs/pruning.md shows", err=True)
         return
-    file = (given.checkpoint, *(("--masks", given.masks) if given.masks else ()))
+    cut = shlex.split(network.imported.cut.words())
+    file = (given.checkpoint, *(("--masks", given.masks) if given.masks else ()), *cut)
     words = ("--banks", found.banks, "--sparsity", f"{sparsity:g}", "--out", "pruned.safetensors")
     hint("prune", *file, "--data", "DATA", *words)
 
@@ -124,21 +129,25 @@ def _check_places(given: DoctorOptions) -> None:
 def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[str]:
     """The network that the file was taken for, and its accuracy, a line each."""
     from ..steps import reading
-    from ..steps.places import read_sequences
+    from ..steps.places import read_scaled
 
     if network is None:
         if given.data or given.pool:
             raise typer.BadParameter(
-                f"{given.checkpoint} is not one recurrent module with one head, whose accuracy "
+                f"{given.checkpoint} is not one recurrent module with one head, whose score "
                 f"could be told ({reason}): leave --data and --pool out"
             )
         return [f"no single recurrent module with a head, matrices alone: {reason}"]
-    data = read_sequences(given.data, "the accuracy as read") if given.data else None
+    data = None
+    if given.data:
+        known = reading.noted_inputs(network, given.checkpoint)
+        data, _ = read_scaled(given.data, "the score as read", known, given.checkpoint)
     framewise = data is not None and data.framewise
     pool = reading.pool_of(network, given.pool, given.checkpoint, framewise)
     lines = [reading.described(network, pool)]
     if data is not None:
-        return [*lines, reading.accuracy_as_read(network, pool, given.checkpoint, data)]
+        found = reading.answers_as_read(network, pool, given.checkpoint, data).score()
+        return [*lines, reading.score_as_read(network, found, data)]
     note = f"note: {reading.UNSEEN} (--data)"
     return [*lines, note] if reading.unseen(network) else lines
 
@@ -156,12 +165,13 @@ def _next(
     banks = min(each.suggested for each in counted)
     dense = all(each.dense for each in counted)
     balanced = not dense and all(_is_balanced(model, each.name, banks) for each in counted)
-    file: tuple[object, ...] = (plain or checkpoint,)
+    cut = () if plain else shlex.split(model.cut.words())
+    file: tuple[object, ...] = (plain or checkpoint, *cut)
     if masks is not None and plain is None:
         file += ("--masks", masks)
     if not model.state_dict:
         file = ("CHECKPOINT", "--masks", checkpoint)
-    if balanced and (network is None or not network.is_lstm):
+    if balanced and (network is None or not network.has_integers):
         hint("pack", *file, "--matrices", "--banks", banks, "--out", "matrices.safetensors")
     elif balanced:
         words = ("--calibration", "DATA", "--banks", banks, "--out", "model.safetensors")

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..steps.options import JobOptions
+from ..steps.options import CHeaderOptions, JobOptions
 from .derived import derived
 
 if TYPE_CHECKING:
     from compiler.lower.image import Image
     from csb_format import Model
 
-__all__ = ["job"]
+__all__ = ["c_header", "job"]
 
 
 @derived(JobOptions)
@@ -31,10 +31,15 @@ def job(given: JobOptions) -> None:
     from csb_format.files.replace import replace_file
     from engine.reference import IntegerModel
 
-    from ..steps.places import check_features, first, read_sequences
+    from ..steps.places import check_features, known_to, read_scaled
+    from ..steps.progress import say
+    from ..steps.runs.share import share_of
 
     _check_places(given)
-    model, data = load_model(given.model), first(read_sequences(given.data), given.utterances)
+    model = load_model(given.model)
+    whole, _ = read_scaled(given.data, other=known_to(model), what=given.model)
+    share = share_of(whole, given.utterances, given.seed)
+    data = share.data
     check_features(model, data, given.data)
     image = _image(given, model)
     frames = IntegerModel(model).quantise(data.sequences)
@@ -43,8 +48,35 @@ def job(given: JobOptions) -> None:
     replace_file(given.out, made.text().encode())
     if given.words is not None:
         replace_file(given.words, expected.encode())
+    if share.places is not None:
+        say(f"in the job: {share}")
     packets, out = len(made.packets), sum(count for _, count in made.packets)
     typer.echo(f"{given.out}: {packets} sequences at {made.baud} baud, {out} words to come back")
+
+
+@derived(CHeaderOptions)
+def c_header(given: CHeaderOptions) -> None:
+    """Write a model as a C header, for a processor that drives a board.
+
+    **In:** a packed model, and the folder of a build that it fits. **Out:** a header with what is
+    loaded, the scale of raw features, their places in a frame and the names of classes;
+    `boards/c/sparseflow_input.c` makes packets of raw features with it, bit for bit as Python does.
+
+    **Next:** include it beside `boards/c/sparseflow.h` ([docs/link.md](link.md))
+    """
+    from boards.host.c_model import model_header
+    from csb_format import load_model
+    from csb_format.files.replace import replace_file
+
+    from ..steps.checks import check_written
+
+    check_written("--out", given.out, given.model)
+    model = load_model(given.model)
+    image = _image(given, model)
+    replace_file(given.out, model_header(image, given.name).encode())
+    scale = "no scale" if model.input_scale is None else "their scale"
+    named = ", ".join(model.label_names) or "no names of classes"
+    typer.echo(f"{given.out}: {model.layers[0].input_size} features, {scale}; {named}")
 
 
 def _check_places(given: JobOptions) -> None:
@@ -60,7 +92,7 @@ def _check_places(given: JobOptions) -> None:
             raise PlaceError(f"--out and --words are both {given.out}: name two files")
 
 
-def _image(given: JobOptions, model: Model) -> Image:
+def _image(given: JobOptions | CHeaderOptions, model: Model) -> Image:
     """The model as the bitstream takes it."""
     from compiler.abi.design_file import read_design
     from compiler.lower.compile import compile_model

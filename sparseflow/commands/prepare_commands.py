@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..steps.options import PackOptions, PoolName, PruneOptions, VerilogOptions
+from ..steps.options import DoctorOptions, PackOptions, PoolName, PruneOptions, VerilogOptions
+from ..steps.tuning.controls import Controls
 from .derived import derived
 from .hints import hint
 
 if TYPE_CHECKING:
     from csb_format import Model
+    from pruning.importers import Cut
 
-__all__ = ["pack", "prune"]
+__all__ = ["cut_of", "pack", "prune"]
 
 # Commands import `pipeline` when they run: it loads the simulators' and the generator's
 # libraries, and --help must not wait for them.
@@ -34,15 +36,17 @@ def prune(given: PruneOptions) -> None:
     `nn.GRU` of any option (layers, directions, projection), or a cell, under torch's names
     (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, ...; any prefix), and one
     `nn.Linear` on its output at the last frame. It may be pruned by another tool already, or
-    be an ONNX model. **Out:** a checkpoint under the same names, its masks included. Sparsity
+    be an ONNX model. Out of a larger network `--lstm`, `--head` and `--ignore` take that part.
+    **Out:** a checkpoint under the same names, its masks included. Sparsity
     grows in increments with fine-tuning between them; what is achieved is printed, as whole
-    weights per bank may not meet the request exactly.
+    weights per bank may not meet the request exactly. `--log` and `--tensorboard` write every
+    step down as it is taken.
 
     **Next:** `sparseflow pack OUT --calibration DATA --out model.safetensors`
     """
     from ..steps import pipeline
 
-    is_lstm = pipeline.prune_checkpoint(
+    has_integers = pipeline.prune_checkpoint(
         checkpoint=given.checkpoint,
         data=given.data,
         out=given.out,
@@ -56,8 +60,10 @@ def prune(given: PruneOptions) -> None:
         budget=given.budget.value,
         pool=_fed(given.pool),
         val=given.val,
+        controls=Controls(**{name: getattr(given, name) for name in Controls.__annotations__}),
+        cut=cut_of(given),
     )
-    if is_lstm:
+    if has_integers:
         judged = () if given.val is None else ("--data", given.val)
         hint(
             "pack",
@@ -92,7 +98,12 @@ def pack(given: PackOptions) -> None:
             given.value_bits,
             given.masks,
             given.wishes,
-            given.calibration or given.qat_epochs or given.pool or given.data,
+            given.calibration
+            or given.qat_epochs
+            or given.pool
+            or given.data
+            or given.json_file
+            or cut_of(given),
         )
         return
     if given.calibration is None:
@@ -115,8 +126,18 @@ def pack(given: PackOptions) -> None:
         bound=given.bound,
         pool=_fed(given.pool),
         data=given.data,
+        cut=cut_of(given),
+        figures_file=given.json_file,
+        cell_range=given.cell_range,
     )
     _after(model, given.out)
+
+
+def cut_of(given: PruneOptions | PackOptions | DoctorOptions) -> Cut | None:
+    """What of a larger network was asked for; None for all that the file holds, or notes."""
+    from pruning.importers import Cut
+
+    return Cut(given.lstm, given.head, tuple(given.ignore or ())) or None
 
 
 def _fed(pool: PoolName | None) -> str | None:
@@ -134,7 +155,8 @@ def _pack_matrices(
 ) -> None:
     if unused:
         raise typer.BadParameter(
-            "--matrices takes no --calibration, no --data, no --qat-epochs and no --pool"
+            "--matrices takes no --calibration, no --data, no --qat-epochs, no --pool, no --json, "
+            "no --lstm, no --head and no --ignore"
         )
     from ..steps import pipeline
 

@@ -59,11 +59,11 @@ def _is_command_line() -> bool:
 
 def _checked(given: RegressOptions) -> None:
     """Read what is given, and look at every place before anything runs."""
+    from csb_format.files.cache import cache_of_user
     from csb_format.files.ownership import check_file
     from sim.regress.records.history import check_history
     from sim.regress.suite.sources import check_committed
     from sim.regress.suite.suite import read_suite
-    from sim.run.build_cache import cache_of_user
 
     from ..steps.checks import check_written
     from ..steps.regress.runs import check_together

@@ -15,12 +15,14 @@ import numpy as np
 from compiler.lower.image import Image
 from csb_format import IntArray, Model
 from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.scores.answers import Answers
+from pruning.tasks.scores.score import Score
 
 from . import figures
 from .hardware.beside import dense_cycles, on_boards
 from .hardware.matrices import matrices
 from .made import how_it_was_made as commands
-from .scores.integers import share_right
+from .scores.figures import MODELS, scores
 
 if TYPE_CHECKING:
     from hdl.verilog import VerilogFiles
@@ -42,7 +44,7 @@ class Run:
     data : SequenceData
         What was simulated.
     labelled : bool
-        Whether its labels mean something; no accuracy is measured otherwise.
+        Whether its labels or targets mean something; nothing is scored otherwise.
     image : Image
     files : VerilogFiles
     frames : list of int64 arrays
@@ -53,10 +55,10 @@ class Run:
     scored : dict
         What is scored and what of it is simulated: ``sequences`` and ``frames`` of the data,
         ``simulated`` sequences, their ``places`` (None for all) and the ``seed`` of that choice.
-    fixed : float, optional
-        Accuracy of the integer model on all of the data; None where all of it is simulated.
-    floats : dict of str to float
-        Accuracy of the ``dense`` and ``pruned`` float checkpoints on all of the data, or empty.
+    whole : (Answers, SequenceData), optional
+        Of the integer model to all of the data; None where all of it is simulated.
+    floats : dict of str to Score
+        Of the ``dense`` and ``pruned`` float checkpoints on all of the data, or empty.
     given : dict of str to int
         Sequences that cocotb runs beside, by engine.
     seconds : dict of str to float
@@ -82,8 +84,8 @@ class Run:
     result: Verification
     utterances: int | None
     scored: dict[str, Any]
-    fixed: float | None
-    floats: dict[str, float]
+    whole: tuple[Answers, SequenceData] | None
+    floats: dict[str, Score]
     given: dict[str, int]
     seconds: dict[str, float]
     beside: str = ""
@@ -94,7 +96,7 @@ class Run:
     def collect(self) -> dict[str, Any]:
         """Everything that the report shows, keys as :data:`sparseflow.pages.report.SCHEMA`."""
         said = _said(self.model.provenance)
-        model, design = self.model, self.image.design
+        model, design, clipped = self.model, self.image.design, said.get("saturation")
         prepared = commands.preparation(said, model.layers[0], self.model_path.name)
         return self._measured() | {
             "array": figures.array(design),
@@ -116,6 +118,7 @@ class Run:
             "versions": figures.versions(),
             "weights": figures.weights(model),
             **({} if model.head is None else {"pool": model.pool}),
+            **({"saturation": clipped} if isinstance(clipped, dict) else {}),
             **({"increments_of": said["increments_of"]} if "increments_of" in said else {}),
         }
 
@@ -186,26 +189,23 @@ class Run:
         }
 
     def _scores(self) -> dict[str, Any]:
-        """Share of sequences classified rightly, by stage, and what was scored.
+        """Scores by stage, taken apart, and what was scored.
 
         An accuracy is None where it was not measured; that of the Verilog is of what was simulated.
         """
-        found: dict[str, float | None] = dict.fromkeys(("dense", "pruned", "fixed", "rtl"))
-        found |= self.floats
         scored = dict(self.scored)
         if not (self.labelled and self.model.head is not None):
-            return {"accuracy": found, "scored": scored}
+            return {"accuracy": dict.fromkeys(MODELS), "scored": scored}
+        traces = [trace.output for trace in self.result.traces[-1]]
+        given = (self.data, traces, self._outputs(), self.floats, self.whole)
         if self.data.framewise:
             scored["counted_simulated"] = self.data.counted
-        found["fixed"] = self.fixed
-        if self.data.counted:  # of a share with labels of frames, perhaps none
-            traces = self.result.traces[-1]
-            same = share_right(self.model, [trace.output for trace in traces], self.data)
-            scored["fixed_simulated"] = same
-            found["fixed"] = same if self.fixed is None else self.fixed
-            if (outputs := self._outputs()) is not None:
-                found["rtl"] = share_right(self.model, outputs, self.data)
-        return {"accuracy": found, "scored": scored}
+        found = scores(self.model, *given)
+        if "accuracy" in found.get("fixed_simulated", ()):
+            scored["fixed_simulated"] = found["fixed_simulated"]["accuracy"]
+        models = found.get("models", {})
+        accuracy = {name: (models.get(name) or {}).get("accuracy") for name in MODELS}
+        return {"accuracy": accuracy, "scored": scored, **({"scores": found} if found else {})}
 
     def _outputs(self) -> list[IntArray] | None:
         """What the Verilog gave for every sequence; None if it failed before the last layer."""
@@ -230,8 +230,11 @@ def _said(provenance: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _steady(steps: IntArray) -> float:
-    """Cycles of a step: of all when they are equal, else their mean; whole where it is whole."""
-    mean = float(np.mean(steps))
+    """Cycles of a step: of all when they are equal, else their mean; whole where it is whole.
+
+    Without the last step, if there are others: no frame follows it whose products fill its waits.
+    """
+    mean = float(np.mean(steps[:-1] if len(steps) > 1 else steps))
     return int(mean) if mean.is_integer() else mean
 
 
@@ -257,9 +260,16 @@ def joined(old: Mapping[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]
     wider, other = (new, old) if new["frames"] >= old["frames"] else (old, new)
     found = dict(wider) | {"seconds": {**old.get("seconds", {}), **new["seconds"]}}
     if other["frames"] == wider["frames"]:
-        measured = {k: v for k, v in wider["accuracy"].items() if v is not None}
-        found["accuracy"] = {**other["accuracy"], **measured}
+        found["accuracy"] = _measured(other["accuracy"], wider["accuracy"])
+        if "scores" in wider and "scores" in other:
+            models = _measured(other["scores"]["models"], wider["scores"]["models"])
+            found["scores"] = wider["scores"] | {"models": models}
     return _complete(found, new["commands"], rows)
+
+
+def _measured(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured now, and of the rest what was measured before."""
+    return {**before, **{name: value for name, value in now.items() if value is not None}}
 
 
 def _complete(

@@ -23,7 +23,9 @@ from csb_format.pooling import FED, LAST, check_pool
 
 from . import plots
 from .report_page import html
-from .scores.told import in_words, partly
+from .scores.rows import NAMES
+from .scores.rows import rows as scores_rows
+from .scores.told import partly
 
 __all__ = ["SCHEMA", "ReportError", "print_table", "read_report", "write_report"]
 
@@ -72,6 +74,12 @@ chosen with ``seed``; there the integer model has ``fixed_simulated``, where tha
 ``dense_cycles_per_step`` (absent in figures of before; None where no array of this size carries it)
 is of the network with nothing removed, on the same array; ``boards`` as
 :func:`.hardware.beside.on_boards` and ``matrices`` as :func:`.hardware.matrices.matrices` say.
+``scores`` (absent where nothing was scored, and in figures of before): ``kind`` ("classes" or
+"numbers"), ``each`` ("sequence" or "frame"), ``models``, the figures of
+:class:`pruning.tasks.scores.score.Score` by the names of ``accuracy``, None where not measured; the
+``fixed_simulated`` ones; and of the integer model on all data what
+:func:`pruning.tasks.scores.details.details` says. ``saturation``: by name of a tensor or a state
+``clipped, seen, format``, where ``pack`` has noted it.
 """
 
 
@@ -189,19 +197,12 @@ def _seconds(report: Mapping[str, Any]) -> dict[str, float]:
 
 def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Figure and value, as text, in the order they are read."""
-    accuracy, cycles, size = report["accuracy"], report["cycles_per_step"], report["bytes"]
+    cycles, size = report["cycles_per_step"], report["bytes"]
     array, multipliers = report["array"], report["multipliers"]
     macs, weights = report["macs_per_cycle"], report["weights"]
     yield "mismatches", f"{report['mismatches']:,}"
     yield "compared", f"{report['frames']:,} frames of {report['utterances']:,} utterances"
-    yield (
-        "accuracy",
-        f"{_share(accuracy['dense'])} dense, {_share(accuracy['pruned'])} pruned, "
-        f"{_share(accuracy['fixed'])} integers, {_share(accuracy['rtl'])} Verilog"
-        + (f" (on {report['scored']['simulated']:,} sequences)" if _partly(report) else ""),
-    )
-    if "scored" in report:
-        yield "scored", in_words(report["scored"])
+    yield from scores_rows(report)
     if "pool" in report:
         yield "head", f"fed with {FED[check_pool(report['pool'])]}"
     yield "sparsity asked", _share(report["sparsity_requested"])
@@ -273,6 +274,8 @@ def _checked(report: Mapping[str, Any]) -> dict[str, Any]:
             _require(plain, (key, name))
     for name in ("sequences", "frames", "simulated", "places", "seed") * ("scored" in plain):
         _require(plain, ("scored", name))
+    for path in (("kind",), *(("models", name) for name in NAMES)) * ("scores" in plain):
+        _require(plain, ("scores", *path))
     _check_lists(plain)
     _check_shares(plain)
     try:
@@ -297,8 +300,8 @@ def _check_lists(report: dict[str, Any]) -> None:
     for number in range(len(report["simulators"])):
         for name in ("name", *_COUNTS):
             _require(report, ("simulators", number, name))
-    for number in range(len(report.get("increments", ()))):
-        for name in ("sparsity", "accuracy"):
+    for number, step in enumerate(report.get("increments", ())):
+        for name in ("sparsity", "mse" if "mse" in step else "accuracy"):
             _require(report, ("increments", number, name))
     picture = report["row_picture"]
     if len(picture["kept"]) != len(picture["values"]):
@@ -317,11 +320,13 @@ def _check_shares(report: dict[str, Any]) -> None:
     if "increments_of" in report:
         _require(report, ("increments_of", "sequences"))
         _require(report, ("increments_of", "dense"))
-        shares["increments_of.dense"] = report["increments_of"]["dense"]
+        if report["increments_of"]["dense"] is not None:  # of numbers there is no share
+            shares["increments_of.dense"] = report["increments_of"]["dense"]
     if "fixed_simulated" in report.get("scored", ()):
         shares["scored.fixed_simulated"] = report["scored"]["fixed_simulated"]
     for number, step in enumerate(report.get("increments", ())):
-        shares |= {f"increments.{number}.{name}": step[name] for name in ("sparsity", "accuracy")}
+        names = [name for name in ("sparsity", "accuracy") if name in step]
+        shares |= {f"increments.{number}.{name}": step[name] for name in names}
     for name, value in shares.items():
         unknown = value is None and name.startswith(("accuracy.", "sparsity_requested"))
         if not unknown and not (isinstance(value, int | float) and 0 <= value <= 1):

@@ -144,7 +144,7 @@ def _pictures(report: Report) -> dict[str, str]:
     }
     steps = report.get("increments")
     if steps and "mse" in steps[0]:
-        if (dense := report.get("increments_of", {}).get("mse")) is not None:
+        if (dense := report.get("increments_of", {}).get("dense_score", {}).get("mse")) is not None:
             drawn["increments"] = plots.increments(steps, dense, "mse")
     elif steps and (dense := dense_of_increments(report)) is not None:
         drawn["increments"] = plots.increments(steps, dense)

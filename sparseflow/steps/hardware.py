@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.abi.packing import check_bus_bits
+from compiler.array.design import check_pes
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import Model, load_model
+from csb_format.cells import LSTM
 from csb_format.files.folders import private_folder, put, replaced_folder
 from csb_format.files.images import write_image
 from csb_format.files.ownership import check_replaceable
-from csb_format.scales import GATES, DesignError
+from csb_format.scales import DesignError
 
 from .options import IpOptions, VerilogOptions
 
@@ -43,7 +45,7 @@ SUFFIXES = {"mem": "mem", "coe": "coe", "mif": "mif", "ihex": "hex"}
 """Formats of memory images and how their file names end."""
 
 
-def check_array(pes: int, lanes: int, banks: int | None = None) -> None:
+def check_array(pes: int, lanes: int, banks: int | None = None, cell: str = LSTM) -> None:
     """Refuse an array that cannot exist, or that a model of ``banks`` banks does not fit.
 
     Raises
@@ -51,8 +53,7 @@ def check_array(pes: int, lanes: int, banks: int | None = None) -> None:
     DesignError
         Naming the value.
     """
-    if pes < GATES or pes % GATES:
-        raise DesignError(f"pes = {pes}: must be a multiple of {GATES}, one PE a gate")
+    check_pes(pes, cell)
     if lanes < 1 or (banks is not None and banks % lanes):
         allowed = "at least 1" if banks is None else f"a divisor of {banks}, the model's banks"
         raise DesignError(f"lanes = {lanes}: must be {allowed}")
@@ -66,7 +67,7 @@ def compile_array(model: Model, pes: int, lanes: int) -> Image:
     DesignError
         If there is none.
     """
-    check_array(pes, lanes)
+    check_array(pes, lanes, cell=model.cell)
     return compile_model(model, design_for(model, pes, lanes))
 
 

@@ -15,10 +15,14 @@ from boards.tools.limits import TIMEOUT
 from compiler.array.design import Array
 from csb_format.precision import Balance, Precision
 
+from .tuning.controls import Controls, OptimizerName, ScheduleName
+
 __all__ = [
     "BoardsOptions",
     "BudgetName",
     "BuildOptions",
+    "CHeaderOptions",
+    "CutOptions",
     "DemoOptions",
     "DoctorOptions",
     "EngineName",
@@ -142,6 +146,18 @@ HeadFed = Annotated[
         name="--pool",
     ),
 ]
+LstmName = Annotated[
+    str | None,
+    Said(
+        "Of a larger network's state dict, the recurrent module for the array by its name: "
+        "encoder.lstm; cells for cells.0, cells.1, ...; docs/partial.md has more."
+    ),
+]
+HeadName = Annotated[str | None, Said("Of a larger network, the linear layer on its output.")]
+Ignored = Annotated[
+    list[str] | None,
+    Said("Modules or patterns of tensors to leave out ('norm*', '*'), which is told; repeat it."),
+]
 Cocotb = Annotated[
     int, Said("First sequences that cocotb runs too, on Verilator; 0 for none.", least=0)
 ]
@@ -158,7 +174,7 @@ class PruneOptions:
     checkpoint: Annotated[
         Path, Said("A classifier: state dict (torch.save, safetensors) or ONNX.", argument=True)
     ]
-    data: Annotated[Path, Said("Labelled sequences (.npz) to fine-tune on.")]
+    data: Annotated[Path, Said("Sequences (.npz) with labels or targets, to fine-tune on.")]
     out: Annotated[Path, Said("Where the pruned checkpoint goes (.safetensors).")]
     banks: Annotated[int, Said("Banks in every row of every matrix.", least=1)] = Balance.banks
     sparsity: Annotated[float, Said("Share of weights to remove, 0 to 1.", least=0, most=1)] = (
@@ -193,6 +209,39 @@ class PruneOptions:
             "increment; the best epoch of the last one is kept."
         ),
     ] = None
+    lr: Annotated[float, Said("Highest learning rate.", least=1e-9, most=100)] = Controls.lr
+    batch: Annotated[int, Said("Sequences a step.", least=1)] = Controls.batch
+    optimizer: Annotated[OptimizerName, Said("Who takes the steps.")] = OptimizerName.adamw
+    schedule: Annotated[
+        ScheduleName,
+        Said("Of the learning rate in each increment: up and down, down, or none."),
+    ] = ScheduleName.onecycle
+    weight_decay: Annotated[float, Said("Of the optimizer.", least=0)] = Controls.weight_decay
+    noise: Annotated[
+        float | None,
+        Said(
+            "Standard deviation of noise on the frames of a step, in their own units; by default "
+            "0.6, and none where targets are numbers.",
+            least=0,
+        ),
+    ] = Controls.noise
+    device: Annotated[str, Said("Where it trains, as PyTorch names it: cpu, cuda, mps.")] = (
+        Controls.device
+    )
+    patience: Annotated[
+        int | None,
+        Said(
+            "Ends the last increment after so many epochs without a better score; needs --val.",
+            least=1,
+        ),
+    ] = None
+    log: Annotated[
+        Path | None, Said("Where every step goes as a line of JSON (.jsonl); written anew.")
+    ] = None
+    tensorboard: Annotated[Path | None, Said("Folder for TensorBoard.")] = None
+    lstm: LstmName = None
+    head: HeadName = None
+    ignore: Ignored = None
 
 
 @dataclass(frozen=True)
@@ -232,8 +281,21 @@ class PackOptions:
     ] = Precision.percentile
     qat_epochs: Annotated[
         int,
-        Said("Epochs of fine-tuning in these integers, on --calibration with its labels.", least=0),
+        Said(
+            "Epochs of fine-tuning in these integers, on --calibration with its labels or targets.",
+            least=0,
+        ),
     ] = 0
+    cell_range: Annotated[
+        int | None,
+        Said(
+            "Cell states and pre-activations lie in [-N, N): 8, 16, 32, 64 or 128. Default: 16; "
+            "where they saturate on --calibration, the least in which they do not, if the outputs "
+            "come nearer to the float network so.",
+            least=8,
+            most=128,
+        ),
+    ] = None
     seed: Seed = SEED
     bound: Annotated[
         float | None, Said("Refuse a stage further from the float network, e.g. 0.05.", least=0)
@@ -246,10 +308,44 @@ class PackOptions:
     data: Annotated[
         Path | None,
         Said(
-            "Labelled sequences (.npz): accuracy of the float network and of the integers. "
-            "Default: --calibration, if it has labels."
+            "Sequences (.npz) with labels or targets: score of the float network and of the "
+            "integers. Default: --calibration, if it has some."
         ),
     ] = None
+    lstm: LstmName = None
+    head: HeadName = None
+    ignore: Ignored = None
+    json_file: Annotated[
+        Path | None,
+        Said("Scores, saturation and distances, for programs; not for --matrices.", name="--json"),
+    ] = None
+
+
+@dataclass(frozen=True)
+class CutOptions:
+    """Of ``sparseflow cut``."""
+
+    model: Annotated[Path, Said("ONNX model of the whole network.", argument=True)]
+    data: Annotated[
+        Path,
+        Said("Arrays (.npz) by the names of the graph's inputs; or sequences, frames and lengths."),
+    ]
+    out: Annotated[Path, Said("Folder, replaced as a whole.")]
+    source: Annotated[
+        str | None,
+        Said("Tensor that the array's part takes. Default: that of the only LSTM.", name="--from"),
+    ] = None
+    targets: Annotated[
+        list[str] | None,
+        Said("Tensor that it gives; repeat it. Default: what is read of the LSTM.", name="--to"),
+    ] = None
+    banks: Annotated[int, Said("Banks that its matrices are packed in.", least=1)] = Balance.banks
+    value_bits: Annotated[int, Said("Bits of a weight, 4 to 18.", least=4, most=18)] = (
+        Precision.value_bits
+    )
+    act_bits: Annotated[
+        int, Said("Bits of inputs and hidden state, 6 to 18.", least=6, most=18)
+    ] = Precision.act_bits
 
 
 @dataclass(frozen=True)
@@ -290,7 +386,9 @@ class SimulateOptions:
     """Of ``sparseflow simulate``."""
 
     model: ModelFile
-    data: Annotated[Path, Said("Sequences (.npz) to run; labels give accuracy, of all of them.")]
+    data: Annotated[
+        Path, Said("Sequences (.npz) to run; labels or targets give scores, of all of them.")
+    ]
     build: Annotated[Path, Said("Folder for the compiled simulation and results.")]
     simulator: Annotated[
         Simulator,
@@ -311,12 +409,8 @@ class SimulateOptions:
         Said("Simulate only so many, spread over classes and lengths; all by default.", least=1),
     ] = None
     seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
-    dense: Annotated[Path | None, Said("Dense checkpoint, for its accuracy; needs --pruned.")] = (
-        None
-    )
-    pruned: Annotated[Path | None, Said("Pruned checkpoint, for its accuracy; needs --dense.")] = (
-        None
-    )
+    dense: Annotated[Path | None, Said("Dense checkpoint, for its score; needs --pruned.")] = None
+    pruned: Annotated[Path | None, Said("Pruned checkpoint, for its score; needs --dense.")] = None
     board: Annotated[
         str | None,
         Said(
@@ -357,7 +451,8 @@ class DoctorOptions:
     ]
     masks: Masks = None
     data: Annotated[
-        Path | None, Said("Labelled sequences (.npz): the accuracy of the network as read.")
+        Path | None,
+        Said("Sequences (.npz) with labels or targets: the score of the network as read."),
     ] = None
     pool: HeadFed = None
     lanes: Annotated[
@@ -389,6 +484,9 @@ class DoctorOptions:
     plain: Annotated[
         Path | None, Said("Where weights and masks go in one plain file (.safetensors).")
     ] = None
+    lstm: LstmName = None
+    head: HeadName = None
+    ignore: Ignored = None
 
 
 @dataclass(frozen=True)
@@ -524,9 +622,21 @@ class JobOptions:
     out: Annotated[Path, Said("Where the job goes, a text.")]
     words: Annotated[Path | None, Said("Where the words go that the board must answer.")] = None
     utterances: Annotated[
-        int | None, Said("Run only the first so many; all by default.", least=1)
+        int | None,
+        Said("Run only so many, spread over classes and lengths; all by default.", least=1),
     ] = None
+    seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
     baud: Annotated[int | None, Said("Of the line, instead of the board's.", least=1)] = None
+
+
+@dataclass(frozen=True)
+class CHeaderOptions:
+    """Of ``sparseflow c-header``."""
+
+    model: ModelFile
+    folder: Annotated[Path, Said("Folder of a `build`, or its design.json.", argument=True)]
+    out: Annotated[Path, Said("Where the header goes (.h).")]
+    name: Annotated[str, Said("What its identifiers begin with.")] = "sparseflow_model"
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from csb_format.geometry import Geometry
 from csb_format.pooling import LAST
 from pruning.files.layouts import balanced_over, layout_of
 from pruning.files.network import Network, load_network
-from pruning.importers import Imported, import_model
+from pruning.importers import Cut, Imported, import_model
 from pruning.importers.checkpoint import CheckpointError
+from pruning.importers.cut import METADATA as CUT
 from pruning.importers.imported import is_float, no_floats
 from pruning.integers.calibrate import Saturation, count_saturations
 from pruning.integers.packing import pack_matrices
@@ -24,18 +26,30 @@ from pruning.integers.quantise import build_model
 from pruning.integers.self_check import StageError, self_check
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
-from pruning.tasks.networks.sequence import accuracy
+from pruning.tasks.data.inputs import Inputs, joined
+from pruning.tasks.networks.sequence import answers
 from pruning.tasks.recipes.finetune_integers import finetune_quantised
+from pruning.tasks.scores.score import Score, in_words
 
 from ..pages.made.typed import with_command
-from ..pages.scores.integers import integer_accuracy
+from ..pages.scores.figures import MODELS, described
+from ..pages.scores.integers import integer_answers
 from ..pages.scores.told import all_of
 from .options import PackOptions
 from .progress import say, stages
-from .reading import as_read, as_read_accuracy, check_width, noted, pool_of
+from .reading import (
+    answers_as_read,
+    as_read,
+    check_names,
+    check_width,
+    noted,
+    noted_inputs,
+    of_part,
+    pool_of,
+)
 from .wishes import Wish, is_called, parse, spread
 
-__all__ = ["Packed", "Packing", "pack_checkpoint", "pack_imported"]
+__all__ = ["Packed", "Packing", "pack_checkpoint", "pack_imported", "saturation"]
 
 # Values of one layer that the self-check may hold at once.
 _SAMPLE = 1 << 22
@@ -67,6 +81,11 @@ class Packing:
         Largest relative error that the self-check passes.
     pool : {"last", "hn", "mean", "every"}, optional
         How the head is fed; by default what the checkpoint says, else ``"last"``.
+    cell_range : int, optional
+        Of pre-activations and cell states; see :class:`csb_format.cells.cell.Cell`. By default 16,
+        or more where the calibration data asks for it.
+    cut : Cut, optional
+        What of a larger network's state dict is taken; by default what the file notes.
     """
 
     masks: Path | None = None
@@ -80,11 +99,16 @@ class Packing:
     seed: int = PackOptions.seed
     bound: float | None = None
     pool: str | None = None
+    cell_range: int | None = None
+    cut: Cut | None = None
 
     @property
     def precision(self) -> Precision:
         """What chooses the formats."""
-        return Precision(self.value_bits, self.act_bits, self.per_gate, self.percentile)
+        reach, calibrated = self.cell_range or Precision.reach, self.cell_range is None
+        return Precision(
+            self.value_bits, self.act_bits, self.per_gate, self.percentile, reach, calibrated
+        )
 
     def options(self) -> dict[str, Any]:
         """What was said beside bits and banks, for the report's commands."""
@@ -94,6 +118,8 @@ class Packing:
             "qat-epochs": self.qat_epochs,
             "seed": self.seed if self.qat_epochs else None,
             "pool": self.pool,
+            "cell-range": self.cell_range,
+            **(self.cut.options() if self.cut else {}),
         }
         return {name: value for name, value in given.items() if value not in (None, False, 0)}
 
@@ -112,12 +138,17 @@ class Packed:
     saturations : dict of str to Saturation
     lowered : dict of str to int
         Fraction bits that weight formats gave up so that products meet.
-    accuracy : tuple of (float, float), optional
+    tuned : tuple of (Score, Score), optional
         In integers before and after fine-tuning in them.
     read : tuple of str
         What the file was taken for, where that has not been said yet.
-    score : str
-        Accuracy of the float network and of the integers on the same data; empty without labels.
+    scores : dict
+        Of the float network (``pruned``) and of the integers (``fixed``) on the same data, as
+        ``scores`` of :data:`sparseflow.pages.report.SCHEMA`; empty without labels and targets.
+    judged : str
+        That data in words.
+    asked_range : bool
+        Whether the range of states was given.
     """
 
     model: Model
@@ -125,9 +156,49 @@ class Packed:
     stages: list[StageError]
     saturations: dict[str, Saturation]
     lowered: dict[str, int]
-    accuracy: tuple[float, float] | None = None
+    tuned: tuple[Score, Score] | None = None
     read: tuple[str, ...] = ()
-    score: str = ""
+    scores: dict[str, Any] = field(default_factory=dict)
+    judged: str = ""
+    asked_range: bool = False
+
+    @property
+    def score(self) -> str:
+        """Both scores on one line; empty without them."""
+        if not self.scores:
+            return ""
+        real, integers = (in_words(self.scores["models"][name]) for name in ("pruned", "fixed"))
+        if self.scores["kind"] == "numbers":
+            return f"score: float {real}; integer model {integers}; {self.judged}"
+        return f"accuracy: {real} float, {integers} integer model, {self.judged}"
+
+    def figures(self) -> dict[str, Any]:
+        """What ``pack --json`` writes, keys as docs/data.md has them."""
+        return {
+            "distances": [_distance(stage) for stage in self.stages],
+            "saturation": saturation(self.saturations),
+            "lowered": self.lowered,
+            **({"scores": self.scores} if self.scores else {}),
+            **({"tuned": [dict(score.figures) for score in self.tuned]} if self.tuned else {}),
+        }
+
+
+def saturation(found: Mapping[str, Saturation]) -> dict[str, dict[str, Any]]:
+    """Of every tensor and state how many values of those ``seen`` its ``format`` has ``clipped``.
+
+    Weights and biases are all seen; states are those of the sequences of the self-check.
+    """
+    return {
+        name: {"clipped": one.clipped, "seen": one.seen, "format": one.format}
+        for name, one in found.items()
+    }
+
+
+def _distance(stage: StageError) -> dict[str, Any]:
+    """A stage as JSON has it; a distance that is infinite, or of nothing, is null."""
+    numbers = {name: float(getattr(stage, name)) for name in ("max_error", "rms_error", "relative")}
+    known = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    return {"stage": stage.stage, "output": stage.output, **known}
 
 
 def pack_checkpoint(
@@ -136,6 +207,7 @@ def pack_checkpoint(
     how: Packing,
     labelled: bool = False,
     judged: SequenceData | None = None,
+    inputs: Inputs | None = None,
 ) -> Packed:
     """Quantise a pruned checkpoint to the accelerator's integers, and check every stage.
 
@@ -151,37 +223,46 @@ def pack_checkpoint(
     judged : SequenceData, optional
         Labelled; what float network and integers are scored on, by default the calibration data
         if that is labelled.
+    inputs : Inputs, optional
+        What the calibration data says of its frames; the model carries it on.
 
     Raises
     ------
     UnsupportedLayerError
-        For another cell than ``nn.LSTM``.
+        For a cell that is stepped, as ``nn.LSTMCell``.
     CheckpointError
         If neither the checkpoint nor the caller says how many banks there are, or weights
         are not finite.
     UnbalancedError
         Naming matrix, row and bank.
+    ScaleMismatchError
+        If the checkpoint was pruned on data of another scale.
     SelfCheckError
         Naming the first stage beyond the bound.
     """
-    network = load_network(path, how.masks, calibration.sequences, shared=not how.qat_epochs)
+    shared = not how.qat_epochs
+    network = load_network(path, how.masks, calibration.sequences, shared=shared, cut=how.cut)
     about = noted(network.imported, path)
     about |= with_command(about)
+    of_prune = noted_inputs(network, path)
+    known = joined(inputs or Inputs(), of_prune, calibration.file or "the calibration data", path)
+    check_names(network, known, path, calibration.file)
     pool = pool_of(network, how.pool, path, labelled and calibration.framewise)
-    lstm, head, masks = network.lstm(), network.head, network.masks
+    lstm, head, masks = network.packable(), network.head, network.masks
     network.check_finite(path)
     check_width(network, calibration, path)
     read = as_read(network, pool, path, calibration if labelled else None)
     judged = judged or (calibration if labelled and head is not None else None)
-    real = None if judged is None else as_read_accuracy(network, pool, path, judged)
+    real = None if judged is None else answers_as_read(network, pool, path, judged).score()
     names = {network.names[f"recurrent.{leaf}"]: leaf for leaf in network.matrices()}
     found = _layout(network.imported, list(names), about, how, path)
     layout = {names[name]: banks for name, banks in found.items()}
-    provenance = {
-        key: json.dumps(value, allow_nan=False) for key, value in about.items() if key != "layout"
-    }
+    own = {key: value for key, value in about.items() if key not in ("layout", "inputs")}
+    provenance = {key: json.dumps(value, allow_nan=False) for key, value in own.items()}
     if options := how.options():
         provenance["pack"] = json.dumps(options, allow_nan=False)
+    if network.imported.cut:
+        provenance[CUT] = network.imported.cut.text()
     formats, gained = how.precision.formats(lstm, head, calibration.sequences), None
     # Before any time is spent: what is not balanced ends here.
     model = build_model(lstm, head, layout, formats, masks=masks, provenance=provenance, pool=pool)
@@ -192,41 +273,48 @@ def pack_checkpoint(
         lstm, head, formats = tuned.lstm.pruned(), tuned.head, tuned.lstm.formats
         model = tuned.to_model(layout, provenance)
     sample = _sample(calibration, lstm.hidden_size)
+    model = replace(model, input_scale=known.scale, label_names=known.label_names)
     checked = self_check(lstm, head, model, sample, how.bound)
+    clipped = count_saturations(lstm, formats, sample, head)
+    noted_too = {"saturation": json.dumps(saturation(clipped), allow_nan=False)}
     return Packed(
-        model,
+        replace(model, provenance={**model.provenance, **noted_too}),
         network,
         checked,
-        count_saturations(lstm, formats, sample, head),
+        clipped,
         formats.lowered,
         gained,
         () if how.qat_epochs else tuple(read),
-        "" if judged is None or real is None else _score(real, model, judged),
+        {} if judged is None or real is None else _scores(real, model, judged),
+        "" if judged is None else all_of(judged) + of_part(network),
+        how.cell_range is not None,
     )
 
 
-def _score(real: float, model: Model, data: SequenceData) -> str:
-    """Both on the same data, on one line."""
-    integers = integer_accuracy(model, data)
-    return f"accuracy: {real:.2%} float, {integers:.2%} integer model, {all_of(data)}"
+def _scores(real: Score, model: Model, data: SequenceData) -> dict[str, Any]:
+    """Of both, on the same data."""
+    integers = integer_answers(model, data)
+    models: dict[str, Any] = dict.fromkeys(MODELS)
+    models |= {"pruned": dict(real.figures), "fixed": dict(integers.score().figures)}
+    return {"models": models, **described(integers, data)}
 
 
 def _finetuned(
     network: Network, data: SequenceData, how: Packing, path: Path
-) -> tuple[QatClassifier, tuple[float, float]]:
+) -> tuple[QatClassifier, tuple[Score, Score]]:
     classifier = network.classifier(path)
-    lstm, head, masks = network.lstm(), classifier.head, network.masks
+    lstm, head, masks = network.packable(), classifier.head, network.masks
     pool = how.pool or LAST
     formats = how.precision.formats(lstm, head, data.sequences)
     before = QatClassifier(lstm, head, formats, masks, pool)
-    first = accuracy(before, data)
+    first = answers(before, data).score()
     with stages() as progress:
         tuned = finetune_quantised(
             lstm, head, data, how.qat_epochs, how.seed, precision=how.precision, masks=masks,
             pool=pool,
             progress=lambda epoch, epochs, loss: progress("fine-tune", epoch, epochs, loss),
         )  # fmt: skip
-    return tuned, (first, accuracy(tuned, data))
+    return tuned, (first, answers(tuned, data).score())
 
 
 def _sample(data: SequenceData, hidden: int) -> list[Any]:

@@ -26,7 +26,7 @@ from pruning.tasks.data.datasets import (
     load_japanese_vowels,
     save_sequences,
 )
-from pruning.tasks.data.wrong_data import check_classes, check_kind
+from pruning.tasks.scores.answers import check_answers
 
 from ..pages.made.how_it_was_made import EXAMPLES, reporting
 from ..pages.made.typed import as_told, as_typed, typed
@@ -35,11 +35,11 @@ from ..pages.scores.told import told
 from .hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
 from .hardware import SIMULATED as HARDWARE
 from .options import DemoOptions, SimulateOptions, VerilogOptions
-from .places import check_features, has_labels, read_sequences
+from .places import check_features, has_labels, known_to, read_scaled
 from .progress import say
-from .runs.accuracies import float_accuracies, whole_accuracy
 from .runs.beside import beside, counts, verified
 from .runs.parts import Parts
+from .runs.scored import float_scores, whole_answers
 from .runs.share import share_of
 
 __all__ = [
@@ -159,14 +159,14 @@ def simulate(
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
-    Accuracies are of all the data, on the float networks and the integer model; that of the
+    Scores are of all the data, on the float networks and the integer model; that of the
     Verilog is of what is simulated.
 
     Parameters
     ----------
     model, data : Path
-        Without labels in the data, or a head in the model, all states are compared and no
-        accuracy is measured.
+        Without labels in the data, or a head in the model, all states are compared and nothing
+        is scored.
     build : Path
         Folder for Verilog, simulator and ``figures.json``. A second simulator run on the
         same model, data and array adds itself to the figures.
@@ -207,7 +207,8 @@ def simulate(
         raise ValueError(f"utterances {utterances}: must be at least 1, or left out for all")
     require_engine(simulator)
     check_shared(build, SIMULATED)
-    packed, whole = load_model(model), read_sequences(data)
+    packed = load_model(model)
+    whole, _ = read_scaled(data, other=known_to(packed), what=model)
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
     image = compile_array(packed, pes, lanes)
@@ -215,14 +216,13 @@ def simulate(
         choice(packed, board_of(board), pes, lanes)  # an unknown one ends here, before the work
     labelled = has_labels(data)
     if labelled and packed.head is not None:
-        check_kind(whole.framewise, packed.pool, model, whole.file)
-        check_classes(whole.labels, packed.head.output_size, model, whole.file)
-    floats = float_accuracies(dense, pruned, whole, data if labelled else None, packed.pool)
+        check_answers(whole, packed.head.output_size, packed.pool, model)
+    floats = float_scores(dense, pruned, whole, data if labelled else None, packed)
     frames = IntegerModel(packed).quantise(share.data.sequences)
     asked = counts(image, frames, icarus, cocotb) if simulator == FREE else {}
     for engine in asked:
         require_engine(engine)
-    fixed = whole_accuracy(parts, packed, whole, share) if labelled else None
+    answers = whole_answers(parts, packed, whole, share) if labelled else None
     say(f"simulated: {share}")
     parts.begin("emit")
     with (
@@ -232,7 +232,8 @@ def simulate(
         run = Run(
             model, data, packed, share.data, labelled, image, files, frames,
             verified(parts, simulator, image, files, frames, build), utterances,
-            share.noted(whole), fixed, floats, asked, {}, command=typed(), board=board,
+            share.noted(whole), None if answers is None else (answers, whole), floats, asked, {},
+            command=typed(), board=board,
         )  # fmt: skip
         runs = [run, *beside(parts, run, asked, build)]
         parts.begin("figures")
@@ -245,7 +246,7 @@ def simulate(
             _write(build, found)
     for run in runs:
         _verdict(run)
-    for line in told(each[-1]["accuracy"], each[-1]["scored"]):
+    for line in told(each[-1]):
         say(line)
     return found
 

@@ -8,8 +8,11 @@ import numpy as np
 
 from csb_format.model import Model
 from pruning.tasks.data.datasets import DataSetError, SequenceData, load_sequences
+from pruning.tasks.data.inputs import Inputs, inputs_of, scaled_as
 
-__all__ = ["check_features", "first", "has_labels", "read_sequences"]
+from .progress import say
+
+__all__ = ["check_features", "has_labels", "known_to", "read_scaled", "read_sequences"]
 
 
 def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
@@ -32,7 +35,7 @@ def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
         if labels_for and not has_labels(path):
             raise DataSetError(
                 f"{labels_for} needs labels: add an array `labels`, int64, a class from 0 for "
-                "each sequence, or for each frame"
+                "each sequence, or for each frame; or `targets`, numbers to be predicted"
             )
     except DataSetError as error:
         if str(path) in error.text:
@@ -43,17 +46,34 @@ def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
     return data
 
 
+def read_scaled(
+    path: Path, labels_for: str = "", other: Inputs | None = None, what: object = ""
+) -> tuple[SequenceData, Inputs]:
+    """As :func:`read_sequences`, frames as the network takes them; and what the file says of them.
+
+    Parameters
+    ----------
+    path, labels_for
+        As there.
+    other, what
+        As for :func:`pruning.tasks.data.inputs.scaled_as`; what is done is said.
+    """
+    data, of = read_sequences(path, labels_for), inputs_of(path)
+    data, told = scaled_as(data, of, other, path, what)
+    for line in told:
+        say(line)
+    return data, of
+
+
+def known_to(model: Model) -> Inputs:
+    """What a model knows of its inputs."""
+    return Inputs(model.input_scale, None, model.label_names)
+
+
 def has_labels(path: Path) -> bool:
-    """Whether an ``.npz`` holds labels."""
+    """Whether an ``.npz`` holds labels or targets."""
     with np.load(path, allow_pickle=False) as file:
-        return "labels" in file.files
-
-
-def first(data: SequenceData, count: int | None) -> SequenceData:
-    """The first so many sequences; all where no number is given."""
-    if count is None or count >= len(data):
-        return data
-    return data.chosen(range(count))
+        return not {"labels", "targets"}.isdisjoint(file.files)
 
 
 def check_features(model: Model, data: SequenceData, path: Path) -> None:

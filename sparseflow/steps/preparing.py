@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,21 +14,26 @@ from compiler.array.needs import check_supported
 from csb_format import Model, save_model
 from csb_format.files.matrixfile import PackedMatrix, save_matrices
 from csb_format.files.ownership import check_file
+from csb_format.files.replace import replace_file
+from csb_format.precision import Precision
 from csb_format.scales import DesignError
 
 from ..pages import figures
 from .options import PackOptions, PruneOptions
-from .places import has_labels, read_sequences
+from .places import has_labels, read_scaled
 from .progress import say, show
+from .tuning.controls import Controls
 
 if TYPE_CHECKING:  # torch is loaded only where it is used
     from pruning.files.network import Network
+    from pruning.importers import Cut
     from pruning.tasks.recipes.finetuning import Pruned
 
     from .packing import Packed
 
 __all__ = ["pack", "pack_matrices", "prune_checkpoint"]
 
+_STATES = ("pre_", "cell_")
 _MUCH = 0.05  # relative error of a stage that is worth a word
 
 
@@ -46,6 +52,8 @@ def prune_checkpoint(
     pool: str | None = None,
     budget: str = PruneOptions.budget,
     val: Path | None = None,
+    controls: Controls | None = None,
+    cut: Cut | None = None,
 ) -> bool:
     """Prune all matrices of a recurrent classifier in increments, fine-tuning after each.
 
@@ -75,11 +83,16 @@ def prune_checkpoint(
     val : Path, optional
         Labelled ``.npz`` that is not trained on: the score of the dense network and after every
         increment is told and noted, and of the last increment the epoch with the best is kept.
+    controls : Controls, optional
+        Learning rate, batch, optimizer, schedule, device, early stop; where steps are noted.
+    cut : Cut, optional
+        What of a larger network's state dict is taken: then ``data`` is what its recurrent module
+        takes. The rest is kept in ``out`` as it was, and the cut is noted there.
 
     Returns
     -------
     bool
-        Whether it can be packed as a model: an ``nn.LSTM``.
+        Whether it can be packed as a model: an ``nn.LSTM`` or ``nn.GRU``.
     """
     from pruning.tasks.recipes.recipe import Recipe
 
@@ -87,7 +100,14 @@ def prune_checkpoint(
 
     if epochs < 1:
         raise ValueError(f"epochs {epochs}: must be at least 1, pruned weights need fine-tuning")
+    chosen = controls or Controls()
+    if chosen.patience is not None and val is None:
+        raise ValueError(
+            f"patience {chosen.patience} waits for a better score: give --val, labelled sequences "
+            "that are not trained on"
+        )
     check_file(out, checkpoint, data, masks, val)
+    chosen.check(checkpoint, data, masks, val, out)
     increments = min(4, epochs)
     share = max(1, epochs // (increments + 3))
     recipe = Recipe(
@@ -95,14 +115,22 @@ def prune_checkpoint(
         increments=increments,
         step_epochs=share,
         final_epochs=epochs - share * (increments - 1),
+        tuning=chosen.training(),
     )
-    asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool, budget)
-    labelled = read_sequences(data, "fine-tuning")
-    judged = None if val is None else read_sequences(val, "the score while pruning (--val)")
-    network, pruned = prune_network(checkpoint, masks, labelled, out, asked, recipe, seed, judged)
+    asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool, budget, cut)
+    labelled, inputs = read_scaled(data, "fine-tuning")
+    judged = None
+    if val is not None:
+        judged, _ = read_scaled(val, "the score while pruning (--val)", inputs, data)
+    network, pruned = prune_network(
+        checkpoint, masks, labelled, out, asked, recipe, seed, judged, inputs, chosen
+    )
     _tell_achieved(network, pruned)
     say(f"wrote {out} (seed {seed})")
-    return network.is_lstm
+    for place in (chosen.log, chosen.tensorboard):
+        if place is not None:
+            say(f"wrote {place}")
+    return network.has_integers
 
 
 def _tell_achieved(network: Network, pruned: Pruned) -> None:
@@ -138,6 +166,9 @@ def pack(
     bound: float | None = None,
     pool: str | None = None,
     data: Path | None = None,
+    cut: Cut | None = None,
+    figures_file: Path | None = None,
+    cell_range: int | None = None,
 ) -> Model:
     """Quantise a pruned checkpoint, check every stage, pack it in CSB, write the model file.
 
@@ -159,20 +190,31 @@ def pack(
     data : Path, optional
         Labelled ``.npz`` that the float network and the integers are scored on; by default the
         calibration, where that has labels.
+    cut : Cut, optional
+        What of a larger network's state dict is taken; by default what ``prune`` has noted.
+    figures_file : Path, optional
+        Where scores, saturation and distances go, as JSON.
     """
     from .packing import Packing, pack_checkpoint
 
     check_file(out, pruned, calibration, masks, data)
-    frames = read_sequences(calibration, "fine-tuning in integers" if qat_epochs else "")
-    judged = None if data is None else read_sequences(data, "the accuracy (--data)")
+    if figures_file is not None:
+        check_file(figures_file, pruned, calibration, masks, data, out)
+    frames, inputs = read_scaled(calibration, "fine-tuning in integers" if qat_epochs else "")
+    judged = None
+    if data is not None:
+        judged, _ = read_scaled(data, "the score (--data)", inputs, calibration)
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
-        bound, pool,
+        bound, pool, cell_range, cut,
     )  # fmt: skip
-    packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged)
+    packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged, inputs)
     size = figures.bits_per_nonzero(packed.model)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_model(out, packed.model)
+    if figures_file is not None:
+        text = json.dumps(packed.figures(), indent=2, sort_keys=True, allow_nan=False)
+        replace_file(figures_file, f"{text}\n".encode())
     _tell(packed, size)
     say(f"wrote {out}")
     return packed.model
@@ -191,11 +233,18 @@ def _tell(packed: Packed, size: float) -> None:
     show(_stages(packed))
     for stage in adding(packed.stages, _MUCH):
         say(f"note: stage {stage.stage}, {stage.output}: {stage.mend_of(model)}")
-    if packed.accuracy:
-        before, after = packed.accuracy
-        say(f"accuracy in integers: {before:.2%}, fine-tuned in them {after:.2%}")
+    if packed.tuned:
+        before, after = packed.tuned
+        what = "score" if before.accuracy is None else "accuracy"
+        say(f"{what} in integers: {before}, fine-tuned in them {after}")
     if packed.score:
         say(packed.score)
+    if model.input_scale is not None:
+        say(f"the scale of {len(model.input_scale)} raw features goes with the model")
+    if model.label_names:
+        say(f"classes: {', '.join(model.label_names)}")
+    if said := _range(packed):
+        say(f"cell states and pre-activations: {said}")
     clipped = {n: found for n, found in packed.saturations.items() if found.clipped}
     for name, found in clipped.items():
         count = f"{found.clipped} of {found.seen} ({found.share:.2%})"
@@ -207,6 +256,19 @@ def _tell(packed: Packed, size: float) -> None:
         check_supported(model)
     except DesignError as error:
         say(f"note: {error}")
+
+
+def _range(packed: Packed) -> str:
+    """What they are in, and why, where that is not plain."""
+    arithmetic, usual = packed.model.layers[0].arithmetic, Precision.reach
+    given = f"[-{arithmetic.reach}, {arithmetic.reach}) in {arithmetic.state}"
+    if packed.asked_range:
+        return f"{given}, as asked"
+    if arithmetic.reach != usual:
+        return f"{given}: in [-{usual}, {usual}) they saturate, further from the float network"
+    if any(found.clipped for n, found in packed.saturations.items() if n.startswith(_STATES)):
+        return f"{given}: they saturate, but wider steps are no nearer to the float network"
+    return ""
 
 
 def _stages(packed: Packed) -> Table:

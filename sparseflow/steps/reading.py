@@ -12,21 +12,27 @@ from pruning.files.network import Network
 from pruning.importers import Imported
 from pruning.importers.checkpoint import CheckpointError
 from pruning.tasks.data.datasets import SequenceData
-from pruning.tasks.data.wrong_data import check_classes, check_kind
-from pruning.tasks.networks.sequence import accuracy
+from pruning.tasks.data.inputs import Inputs
+from pruning.tasks.data.wrong_data import DataSetError
+from pruning.tasks.networks.sequence import answers
+from pruning.tasks.scores.answers import Answers, check_answers
+from pruning.tasks.scores.score import Score, in_words
 
 from .wishes import Wish
 
 __all__ = [
     "METADATA",
-    "accuracy_as_read",
+    "answers_as_read",
     "as_read",
-    "as_read_accuracy",
     "check_judging",
+    "check_names",
     "check_width",
     "described",
     "noted",
+    "noted_inputs",
+    "of_part",
     "pool_of",
+    "score_as_read",
     "unseen",
 ]
 
@@ -95,23 +101,26 @@ def described(network: Network, pool: str) -> str:
 
 
 def as_read(network: Network, pool: str, path: Path, data: SequenceData | None) -> list[str]:
-    """What the file was taken for, and the accuracy of that network, a line each.
+    """What the file was taken for, and the score of that network, a line each.
 
     Parameters
     ----------
     network : Network
     pool : {"last", "hn", "mean", "every"}
     path : Path
-        For errors; see :func:`accuracy_as_read`.
+        For errors; see :func:`score_as_read`.
     data : SequenceData, optional
-        Labelled; without it nobody can know the accuracy, which is said.
+        With labels or targets; without it nobody can know the score, which is said.
     """
     lines = [f"read as {network.imported.source}: {described(network, pool)}"]
     if network.head is None:
         return lines
     if data is None:
         return [*lines, f"note: {UNSEEN}; labels in the data show it"] if unseen(network) else lines
-    return [*lines, accuracy_as_read(network, pool, path, data)]
+    return [
+        *lines,
+        score_as_read(network, answers_as_read(network, pool, path, data).score(), data),
+    ]
 
 
 def unseen(network: Network) -> bool:
@@ -119,32 +128,37 @@ def unseen(network: Network) -> bool:
     return network.head is not None and network.imported.reading is None
 
 
-def accuracy_as_read(network: Network, pool: str, path: Path, data: SequenceData) -> str:
-    """As :func:`as_read_accuracy`, on one line."""
-    return f"as read: {as_read_accuracy(network, pool, path, data):.1%} on {data.scored}"
+def score_as_read(network: Network, score: Score, data: SequenceData) -> str:
+    """The score of a network as it was read, on one line."""
+    return f"as read: {in_words(score.figures, 1)} on {data.scored}{of_part(network)}"
 
 
-def as_read_accuracy(network: Network, pool: str, path: Path, data: SequenceData) -> float:
-    """Accuracy of the network as read on labelled data, 0..1.
+def of_part(network: Network) -> str:
+    """What follows a score where the network is part of a larger one."""
+    return ", of the part that is cut out alone" if network.imported.cut else ""
+
+
+def answers_as_read(network: Network, pool: str, path: Path, data: SequenceData) -> Answers:
+    """What the network as read answers to data with labels or targets.
 
     Raises
     ------
     CheckpointError
         If the data has another width, or there is no head.
     DataSetError
-        If its labels are beyond the classes, or of another kind.
+        If its labels are beyond the classes, its targets of another width, or either of another
+        kind.
     """
     classifier = network.classifier(path, pool)
     check_judging(network, pool, path, data)
-    return accuracy(classifier, data)
+    return answers(classifier, data)
 
 
 def check_judging(network: Network, pool: str, path: Path, data: SequenceData) -> None:
-    """Refuse labelled data that a network with a head cannot be scored on; errors name both."""
+    """Refuse data that a network with a head cannot be scored on; errors name both."""
     assert network.head is not None
     check_width(network, data, path)
-    check_kind(data.framewise, pool, path, data.file)
-    check_classes(data.labels, network.head.out_features, path, data.file)
+    check_answers(data, network.head.out_features, pool, path)
 
 
 def check_width(network: Network, data: SequenceData, path: Path) -> None:
@@ -159,7 +173,11 @@ def check_width(network: Network, data: SequenceData, path: Path) -> None:
     if data.width != width:
         raise CheckpointError(
             f"{path} takes {width} features a frame, the data has {data.width}: give the data "
-            "that it was trained on"
+            + (
+                "that its module takes, the output of what stands before it"
+                if network.imported.cut
+                else "that it was trained on"
+            )
         )
 
 
@@ -182,6 +200,28 @@ def noted(imported: Imported, path: Path) -> dict[str, Any]:
     if not all(_is_count(count) for count in counts):
         raise CheckpointError(f"{path}: its metadata names {counts} banks: prune again")
     return about
+
+
+def noted_inputs(network: Network, path: Path) -> Inputs | None:
+    """What ``prune`` has noted of the inputs; None where the checkpoint comes from elsewhere."""
+    about = noted(network.imported, path)
+    return Inputs.of_note(about.get("inputs", {}), path) if "sparsity_requested" in about else None
+
+
+def check_names(network: Network, inputs: Inputs, path: Path, data: str) -> None:
+    """Refuse names of classes that are not one for each output of the head.
+
+    Raises
+    ------
+    DataSetError
+        Naming both.
+    """
+    count = 0 if network.head is None else network.head.out_features
+    if inputs.label_names and len(inputs.label_names) != count:
+        raise DataSetError(
+            f"{data} has names of {len(inputs.label_names)} classes, {path} {count} outputs: give "
+            "the data that it was trained on"
+        )
 
 
 def _no_constant(name: str) -> object:

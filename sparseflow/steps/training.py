@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,36 @@ from csb_format.pooling import LAST
 from csb_format.precision import Balance
 from pruning.doctor.readiness import hardware_note
 from pruning.files.network import Classifier, Network, load_network
+from pruning.importers import Cut
 from pruning.importers.checkpoint import save_tensors, save_weights
+from pruning.importers.cut import METADATA as CUT
 from pruning.mask.goals import Goal, resolve, whole_of
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
-from pruning.tasks.networks.sequence import SequenceClassifier, accuracy
+from pruning.tasks.data.inputs import Inputs
+from pruning.tasks.networks.sequence import SequenceClassifier, answers
 from pruning.tasks.recipes.finetuning import Pruned, prune_classifier
 from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
+from pruning.tasks.scores.answers import Answers
+from pruning.tasks.scores.score import Score
 
 from ..pages.made.typed import with_command
 from ..pages.scores.told import all_of
 from .progress import say, stages
-from .reading import METADATA, as_read, as_read_accuracy, check_judging, noted, pool_of
+from .reading import (
+    METADATA,
+    answers_as_read,
+    as_read,
+    check_judging,
+    check_names,
+    noted,
+    of_part,
+    pool_of,
+)
+from .tuning.controls import Controls
 from .wishes import Wish, is_called, parse, spread
 
-__all__ = ["Asked", "float_accuracy", "prune_network", "train_and_prune"]
+__all__ = ["Asked", "float_answers", "prune_network", "train_and_prune"]
 
 Evaluate = Callable[[SequenceClassifier], float]
 
@@ -49,6 +64,8 @@ class Asked:
         How the head is fed; by default what the checkpoint says, else ``"last"``.
     budget : {"global", "equal"}
         As :func:`pruning.face.prune` has it; a matrix whose sparsity is wished shares nothing.
+    cut : Cut, optional
+        What of a larger network's state dict is taken; by default what the file notes.
     """
 
     banks: int = Balance.banks
@@ -57,6 +74,7 @@ class Asked:
     wishes: Sequence[str] = ()
     pool: str | None = None
     budget: str = Balance.budget
+    cut: Cut | None = None
 
     def fixed(self, network: Network) -> list[str]:
         """Matrices of the classifier whose sparsity is wished."""
@@ -83,6 +101,7 @@ class Asked:
     def options(self) -> dict[str, Any]:
         """What was said beside the banks, the sparsity and the budget of all matrices."""
         given = {"for": list(self.wishes), "bank-width": self.bank_width, "pool": self.pool}
+        given |= self.cut.options() if self.cut else {}
         return {name: value for name, value in given.items() if value}
 
 
@@ -95,15 +114,19 @@ def prune_network(
     recipe: Recipe,
     seed: int,
     judged: SequenceData | None = None,
+    inputs: Inputs | None = None,
+    controls: Controls | None = None,
 ) -> tuple[Network, Pruned]:
     """Prune and fine-tune a user's classifier, and write it under its own names.
 
     ``judged`` is labelled data that is not trained on: what is scored, told and noted then, and
-    chooses the epoch that is kept.
+    chooses the epoch that is kept. ``inputs``, what the data says of its frames, is noted.
     """
-    network = load_network(checkpoint, masks, data.sequences)
+    network = load_network(checkpoint, masks, data.sequences, cut=asked.cut)
     pool = pool_of(network, asked.pool, checkpoint, data.framewise)
     classifier = network.classifier(checkpoint, pool)
+    inputs = inputs or Inputs()
+    check_names(network, inputs, checkpoint, data.file)
     read = as_read(network, pool, checkpoint, data)
     goals = asked.goals(network)
     for matrix in resolve(classifier, goals)[0].values():
@@ -113,27 +136,42 @@ def prune_network(
     for line in read:
         say(line)
     _tell(network, network.restore())
-    judge = None if judged is None else _Judge(classifier, judged)
-    with stages() as progress:
+    judge = None if judged is None else _Judge(classifier, judged, of_part(network))
+    chosen = controls or Controls()
+    with chosen.noting() as note, stages() as progress:
         fixed = asked.fixed(network)
+        if note is not None:
+            note("began", _settings(recipe, asked, seed, checkpoint, data))
         pruned = prune_classifier(
             classifier, goals, data, recipe, seed, progress, fixed,
             None if judge is None else judge.score, None if judge is None else judge.watch,
+            note, chosen.patience,
         )  # fmt: skip
+        if note is not None:
+            note("ended", {"epoch": pruned.epoch or pruned.epochs, "epochs": pruned.epochs})
     about: dict[str, Any] = _about(recipe, asked.sparsity, asked.banks, seed, [])
+    if pruned.epochs < recipe.final_epochs:
+        ended = f"after epoch {pruned.epochs} of {recipe.final_epochs} of the last increment"
+        say(f"  ended {ended}: nothing better for {chosen.patience}")
     if judge is not None:
         about |= judge.noted(pruned)
     if options := asked.options():
         layout = {network.names[name]: _noted(goal) for name, goal in goals.items()}
         about |= {"options": about.get("options", {}) | options, "layout": layout}
+    if training := chosen.options():
+        about["options"] = about.get("options", {}) | training
     about["pool"] = pool
     about |= with_command(noted(network.imported, checkpoint))
+    if known := inputs.noted():
+        about["inputs"] = known
     state = pruned.classifier.state_dict()
+    found = network.imported
     _save(
         out,
-        {network.names[name]: tensor for name, tensor in state.items()},
+        found.aside | {network.names[name]: tensor for name, tensor in state.items()},
         {network.names[name]: mask for name, mask in pruned.masks.items()},
         about,
+        found.cut,
     )
     return network, pruned
 
@@ -141,27 +179,42 @@ def prune_network(
 class _Judge:
     """Scores on data that is not trained on, told as they come."""
 
-    def __init__(self, dense: Classifier, data: SequenceData) -> None:
-        self.data, self.dense = data, accuracy(dense, data)
-        say(f"accuracy, float network, {all_of(data)}:")
-        say(f"  dense: {self.dense:.2%}")
+    def __init__(self, dense: Classifier, data: SequenceData, part: str = "") -> None:
+        self.data = data
+        self.dense = self.score(dense)
+        what = "score" if self.dense.accuracy is None else "accuracy"
+        say(f"{what}, float network, {all_of(data)}{part}:")
+        say(f"  dense: {self.dense}")
 
-    def score(self, model: Classifier) -> float:
-        """Accuracy."""
-        return accuracy(model, self.data)
+    def score(self, model: Classifier) -> Score:
+        """Accuracy or errors."""
+        return answers(model, self.data).score()
 
-    def watch(self, number: int, count: int, sparsity: float, score: float) -> None:
+    def watch(self, number: int, count: int, sparsity: float, score: Score) -> None:
         """Tell an increment."""
-        say(f"  increment {number} of {count}, {sparsity:.2%} removed: {score:.2%}")
+        say(f"  increment {number} of {count}, {sparsity:.2%} removed: {score}")
 
     def noted(self, pruned: Pruned) -> dict[str, Any]:
         """Tell what is kept; to be noted in the checkpoint."""
         said = f"epoch {pruned.epoch} of the {pruned.epochs} of the last increment, its best"
-        say(f"  kept: {said}, {pruned.increments[-1][1]:.2%}")
-        increments = [{"sparsity": s, "accuracy": score} for s, score in pruned.increments]
-        of = {"sequences": len(self.data), "dense": self.dense}
+        say(f"  kept: {said}, {pruned.increments[-1][1]}")
+        increments = [{"sparsity": s, **score.figures} for s, score in pruned.increments]
+        of: dict[str, Any] = {"sequences": len(self.data), "dense": self.dense.accuracy}
+        if set(self.dense.figures) != {"accuracy"}:
+            of |= {"dense_score": dict(self.dense.figures)}
         of |= {"counted": self.data.counted} if self.data.framewise else {}
         return {"increments": increments, "increments_of": of, "options": {"val": "val.npz"}}
+
+
+def _settings(
+    recipe: Recipe, asked: Asked, seed: int, checkpoint: Path, data: SequenceData
+) -> dict[str, Any]:
+    """What a log begins with: enough to do it again."""
+    settings = {"checkpoint": checkpoint.name, "sequences": len(data), "seed": seed}
+    settings |= {"banks": asked.banks, "sparsity": asked.sparsity, "budget": asked.budget}
+    epochs = ("increments", "step_epochs", "final_epochs")
+    settings |= {name: getattr(recipe, name) for name in epochs}
+    return settings | {"training": asdict(recipe.tuning)} | {"asked": asked.options()}
 
 
 def _noted(goal: Goal) -> dict[str, int]:
@@ -213,15 +266,20 @@ def _about(
 
 
 def _save(
-    out: Path, tensors: Mapping[str, Any], masks: Mapping[str, Any], about: Mapping[str, Any]
+    out: Path,
+    tensors: Mapping[str, Any],
+    masks: Mapping[str, Any],
+    about: Mapping[str, Any],
+    cut: Cut | None = None,
 ) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_tensors(
-        out, tensors, masks, {METADATA: json.dumps(about, sort_keys=True, allow_nan=False)}
-    )
+    noted = {METADATA: json.dumps(about, sort_keys=True, allow_nan=False)}
+    save_tensors(out, tensors, masks, noted | ({CUT: cut.text()} if cut else {}))
 
 
-def float_accuracy(path: Path, data: SequenceData, pool: str = LAST) -> float:
-    """What a float checkpoint classifies rightly, 0..1, its head fed in this way."""
-    network = load_network(path, frames=data.sequences)
-    return as_read_accuracy(network, pool_of(network, pool, path), path, data)
+def float_answers(
+    path: Path, data: SequenceData, pool: str = LAST, cut: Cut | None = None
+) -> Answers:
+    """What a float checkpoint answers, its head fed in this way."""
+    network = load_network(path, frames=data.sequences, cut=cut)
+    return answers_as_read(network, pool_of(network, pool, path), path, data)

@@ -82,10 +82,12 @@ def c_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with resources.as_file(resources.files("boards") / "c") as sources:
         strict = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
         strict += [f"-I{folder}", f"-I{sources}"]
-        bare = [*strict, "-Wconversion", "-ffreestanding", "-c", str(sources / "sparseflow.c")]
-        subprocess.run([*bare, "-o", str(folder / "bare.o")], check=True)
+        for part in ("sparseflow", "sparseflow_input"):
+            bare = [*strict, "-Wconversion", "-ffreestanding", "-c", str(sources / f"{part}.c")]
+            subprocess.run([*bare, "-o", str(folder / f"{part}.o")], check=True)
         names = sorted(str(path) for path in sources.glob("*.c"))
         subprocess.run([*strict, "-Wconversion", *names, "-o", str(folder / "host")], check=True)
-    undefined = subprocess.run(["nm", "-u", folder / "bare.o"], capture_output=True, check=True)
+    objects = [folder / "sparseflow.o", folder / "sparseflow_input.o"]
+    undefined = subprocess.run(["nm", "-u", "-A", *objects], capture_output=True, check=True)
     assert undefined.stdout.split() == []  # no C library
     return folder / "host"

@@ -26,9 +26,9 @@ def clip(value: Ints, width: int) -> Ints:
     return np.clip(value, -(1 << (width - 1)), (1 << (width - 1)) - 1)
 
 
-def table(act: int) -> tuple[Ints, Ints, int]:
-    """Base, rise and offset bits of the tanh table for activations of so many bits."""
-    index = min(8, act)
+def table(act: int, point: int) -> tuple[Ints, Ints, int]:
+    """Base, rise and offset bits of the tanh table for activations and states of so many bits."""
+    index = min(8, point + 3)
     segments = 1 << index
     base, rise = [], []
     for n in range(segments):
@@ -40,18 +40,18 @@ def table(act: int) -> tuple[Ints, Ints, int]:
         base.append(math.floor((low + max(0.0, bulge) / 2) * 2.0 ** (act + 1) + 0.5))
         rise.append(math.floor((high - low) * 2.0 ** (act + 1) + 0.5))
     base[0] = 0
-    return np.array(base), np.array(rise), act + 1 - index
+    return np.array(base), np.array(rise), point + 4 - index
 
 
 class Cell:
-    """Sigmoid, tanh and the update, for activations of ``act`` bits."""
+    """Sigmoid, tanh and the update: bits of activations, and of a state's fraction."""
 
-    def __init__(self, act: int):
-        self.act = act
-        self.base, self.rise, self.offset = table(act)
+    def __init__(self, act: int, point: int):
+        self.act, self.point = act, point
+        self.base, self.rise, self.offset = table(act, point)
 
     def magnitude(self, z: Ints) -> Ints:
-        z = np.minimum(z, (1 << (self.act + 1)) - 1)
+        z = np.minimum(z, (1 << (self.point + 4)) - 1)
         segment, inside = z >> self.offset, z & ((1 << self.offset) - 1)
         return self.base[segment] + shift_round(self.rise[segment] * inside, self.offset)
 
@@ -67,7 +67,8 @@ class Cell:
     def update(self, pre: list[Ints], c: Ints) -> tuple[Ints, Ints]:
         """Hidden and cell state from the pre-activations of i, f, g, o."""
         i, f, g, o = self.sigmoid(pre[0]), self.sigmoid(pre[1]), self.tanh(pre[2]), pre[3]
-        c = clip(shift_round(4 * f * c + i * g, self.act + 1), self.act + 2)
+        lift = self.act - 1 - self.point
+        c = clip(shift_round((f * c << lift) + i * g, self.act - 1 + lift), self.act + 2)
         h = clip(shift_round(self.sigmoid(o) * self.tanh(c), self.act - 1), self.act)
         return h, c
 
@@ -105,7 +106,8 @@ class Layer:
         self.ih = matrix(tensors[f"{name}.weight_ih"], node["weight_ih"])
         self.hh = matrix(tensors[f"{name}.weight_hh"], node["weight_hh"])
         self.bias = np.split(tensors[f"{name}.bias"], 4)
-        self.units, self.cell = len(self.bias[0]), Cell(formats["hidden"]["width"])
+        self.cell = Cell(formats["hidden"]["width"], formats["state"]["frac"])
+        self.units = len(self.bias[0])
         self.hr: Ints = None
         output = formats["hidden"]
         if node["projection"] is not None:
@@ -162,7 +164,19 @@ class Network:
         )
         self.directions = header["directions"]
         self.layers = [Layer(n, f"layers.{i}", tensors) for i, n in enumerate(header["layers"])]
+        self.scale = None
+        if "input_scale" in header:
+            self.scale = (tensors["input.mean"], tensors["input.factor"])
+        self.names = header.get("label_names", [])
+        self.input = header["layers"][0]["formats"]["input"]
         self.head = (tensors["head.weight"], tensors["head.bias"]) if header["head"] else None
+
+    def frames(self, raw: Any) -> Ints:
+        """Frames of raw features."""
+        assert self.scale is not None
+        scaled = ((np.float64(raw) - self.scale[0]) * self.scale[1]).astype(np.float32)
+        v = np.float64(scaled) * 2.0 ** self.input["frac"] + 0.5
+        return clip(np.floor(v).astype(np.int64), self.input["width"])
 
     def run(self, frames: Ints) -> tuple[Ints, Ints, Ints]:
         """Hidden state, cell state and output of the last layer, directions side by side."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from csb_format import Model, save_model
+from csb_format import InputScale, Model, save_model
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.cells.piecewise import Piecewise
 from csb_format.random_models import random_frames, random_model, random_network
@@ -37,10 +38,16 @@ def network(
     )  # fmt: skip
 
 
+def reaching(seed: int, act_bits: int, reach: int) -> Model:
+    """States of another range."""
+    return random_network(RNG(seed), 7, 6, 3, (2, 1, 1), act_bits=act_bits, reach=reach)
+
+
 MODELS = [
     *[one(n, bits, act, 3) for n, (bits, act) in enumerate([(16, 16), (4, 8), (8, 6), (18, 18)])],
     one(9, 8, 7),
     one(10, 12, 9),
+    *[reaching(30 + n, act, reach) for n, (act, reach) in enumerate([(9, 128), (12, 8), (16, 64)])],
     *[
         network(20 + n, *shape)
         for n, shape in enumerate(
@@ -65,11 +72,27 @@ def test_a_reader_from_the_page_equals_the_integer_model(model: Model, tmp_path:
         assert np.array_equal(reader.logits(output), model.head.logits(output))
 
 
-@pytest.mark.parametrize("act", range(6, 19))
-def test_the_table_and_both_functions_at_every_argument(act: int) -> None:
-    arithmetic = CellArithmetic(act)
+def test_a_reader_from_the_page_scales_raw_features_as_we_do(tmp_path: Path) -> None:
+    random, plain = RNG(8), one(3, 8, 8, 3)
+    inputs = plain.layers[0].input_size
+    scale = InputScale(random.normal(0, 50, inputs), random.lognormal(-4, 2, inputs))
+    model = replace(plain, input_scale=scale, label_names=("one", "zw\u00f6lf", "3"))
+    save_model(tmp_path / "model.safetensors", model)
+    reader = READER["Network"](tmp_path / "model.safetensors")
+    assert reader.names == list(model.label_names)
+    raw = random.normal(0, 60, (200, inputs))
+    found = reader.frames(raw)
+    assert np.array_equal(found, plain.layers[0].input.quantise(scale.apply(raw)))
+    assert len(np.unique(found)) > 50
+
+
+@pytest.mark.parametrize(
+    ("act", "reach"), [*[(act, 16) for act in range(6, 19)], (6, 8), (9, 128), (13, 64), (16, 32)]
+)
+def test_the_table_and_both_functions_at_every_argument(act: int, reach: int) -> None:
+    arithmetic = CellArithmetic(act, reach)
     known: Piecewise = arithmetic.piecewise
-    cell = READER["Cell"](act)
+    cell = READER["Cell"](act, arithmetic.state.frac)
     assert np.array_equal(cell.base, known.table[0])
     assert np.array_equal(cell.rise, known.table[1])
     x = np.arange(arithmetic.state.min, arithmetic.state.max + 1, 1 if act < 14 else 7)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csb_format import Fixed, IntArray, LstmLayer, Model
+from csb_format.cells.cell import reaches
 from csb_format.random_models import random_frames, random_network
 from engine import exact, exact_layer
 from engine.exact import FastModel, State
@@ -57,7 +58,10 @@ def test_any_network(seed: int, value_bits: int, act_bits: int, data: st.DataObj
     k = tuple(data.draw(st.integers(0, 5)) for _ in banks)
     rng = np.random.default_rng(seed)
     assert len(banks) == len(k) == 3
-    model = random_network(rng, x, h, banks, k, layers, directions, p, value_bits, act_bits)
+    reach = data.draw(st.sampled_from(reaches(act_bits)))
+    model = random_network(
+        rng, x, h, banks, k, layers, directions, p, value_bits, act_bits, reach=reach
+    )
     lengths = data.draw(st.lists(st.integers(0, 6), max_size=6))
     compare(model, random_frames(rng, model, lengths))
 

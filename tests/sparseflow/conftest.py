@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from compiler.array.design import Design
+from compiler.lower.image import Image
+from hdl.prefix import OURS
+from hdl.verilog import VerilogFiles
 from pruning.tasks.data.datasets import SequenceData, save_sequences
 from sim.check.verify import Verification, verify
 from sparseflow.commands import cli
@@ -44,11 +49,10 @@ def classifier() -> dict[str, Tensor]:
     return tensors | {f"net.out.{name}": tensor for name, tensor in out.state_dict().items()}
 
 
-def sequences(count: int = 6) -> SequenceData:
+def sequences(count: int = 6, width: int = INPUTS) -> SequenceData:
     random = np.random.default_rng(3)
     frames = [
-        random.normal(0, 1, (random.integers(3, 6), INPUTS)).astype(np.float32)
-        for _ in range(count)
+        random.normal(0, 1, (random.integers(3, 6), width)).astype(np.float32) for _ in range(count)
     ]
     return SequenceData(tuple(frames), np.arange(count, dtype=np.int64) % CLASSES)
 
@@ -119,6 +123,36 @@ def finished(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Finished
                 cli.main()
             assert not ended.value.code, shown.getvalue()
     return Finished(at, seen[0], shown.getvalue())
+
+
+@pytest.fixture
+def copied(finished: Finished) -> Callable[..., VerilogFiles]:
+    """`emit_verilog` without its seconds of work, for the one design of these tests."""
+
+    def emit(
+        design: Design, folder: Path, image: Image | None = None, prefix: str = OURS
+    ) -> VerilogFiles:
+        assert prefix == OURS
+        kept = finished.folder / "b" / "verilog"
+        shutil.copytree(kept, folder)
+        names = sorted(path.name for path in kept.iterdir())
+        return VerilogFiles(folder, tuple(n for n in names if n.endswith(".v")), ())
+
+    return emit
+
+
+@pytest.fixture
+def replayed(
+    finished: Finished, copied: Callable[..., VerilogFiles], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Let `simulate` show the finished run again, where the simulator is not what is tested."""
+
+    def replay(**changes: Any) -> None:
+        result = replace(finished.result, **changes)
+        monkeypatch.setattr("sim.check.verify.verify", lambda *_, **__: result)
+        monkeypatch.setattr("hdl.verilog.emit_verilog", copied)
+
+    return replay
 
 
 @pytest.fixture

@@ -213,6 +213,31 @@ SEQUENCES: list[tuple[Any, type[Exception], str]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ({}, TypeError, "sf.score takes labels, classes from 0, or targets, numbers: give one"),
+        ({"labels": [0], "targets": [[0.0]]}, TypeError, "sf.score takes labels, classes"),
+        ({"labels": [3]}, ValueError, "labels up to 3, but the model knows 3 classes"),
+        ({"labels": ["a"]}, ValueError, "sf.score: labels are text: give one class"),
+        ({"labels": [0, 0]}, ValueError, r"one label for each frame, .* \(pool=last\)"),
+        ({"labels": [0, 0, 0]}, ValueError, "1 sequences and 3 labels: give one label for each"),
+        ({"targets": [[0.0]]}, ValueError, "targets of 1 numbers, .* 3 outputs"),
+        ({"targets": [[0.0, NAN, 1.0]]}, ValueError, r"targets\[0, 1\] is nan, 1 of 3 like it"),
+        ({"targets": [[0.0], [1, 2]]}, TypeError, "targets = .*: give an array"),
+        ({"targets": [None]}, TypeError, "targets = .*: give an array of numbers"),
+    ],
+)
+def test_score(given: dict[str, Any], kind: type[Exception], words: str) -> None:
+    network = random_model(np.random.default_rng(0), 8, 8, banks=4, k_ih=1, k_hh=1, head=3)
+    check(lambda: sf.score(network, frames(), **given), kind, words)
+
+
+def test_score_of_no_classifier() -> None:
+    check(lambda: sf.score(model(), frames(), labels=[0]), ValueError, "has no head: give")
+    check(lambda: sf.score("m", frames(), labels=[0]), TypeError, "sf.score takes a model")
+
+
 @pytest.mark.parametrize("function", [sf.verify, sf.simulate])
 @pytest.mark.parametrize(("given", "kind", "words"), SEQUENCES)
 def test_sequences(function: Any, given: Any, kind: type[Exception], words: str) -> None:

@@ -84,6 +84,11 @@ class ElementwiseLane(wiring.Component):
             }
         )
 
+    @staticmethod
+    def pre_signal(name: str) -> str:
+        """The signal with the pre-activation of a sum, ``pre_delay`` cycles after ``unit``."""
+        return f"pre_{name}"
+
     def elaborate(self, platform: object) -> Module:
         """Pre-activation, gates, cell, hidden: each a few registers."""
         m = Module()

@@ -82,6 +82,11 @@ class SerialLane(wiring.Component):
     latency = staticmethod(serial_latency)
 
     @staticmethod
+    def pre_signal(name: str) -> str:
+        """The signal that pre-activations go through."""
+        return "pre"
+
+    @staticmethod
     def bias_gate(cycle: int) -> int | None:
         """The gate whose bias is on ``bias``, so many cycles after ``unit``; None for no one's."""
         wanted = {at + RAM: gate for gate, at in enumerate(SELECT)}

@@ -142,7 +142,8 @@ def _network(
             tensors[f"{prefix}.bias"] = head.bias
     where = result.pooled or (done.head or done.layers[-1]).node
     softmax, folded = result.softmax, tuple(done.folded)
-    reading = Reading(head is not None, result.moment, label(where), softmax, folded)
+    pool, batched = result.moment, _batched(done, result)
+    reading = Reading(head is not None, pool, label(where), softmax, folded, batched)
     return OnnxNetwork(
         {name: torch.from_numpy(np.array(array)) for name, array in tensors.items()},
         (*notes, *_unused(model, done)),
@@ -154,6 +155,15 @@ def _network(
         tuple(names),
         prefix,
     )
+
+
+def _batched(done: Walk, result: Data) -> bool:
+    """Whether the axis of the sequences is still there; one of a single sequence has no name."""
+    if result.batch:
+        return result.batch in result.axes
+    values = (done.values.get(name) for node in done.nodes for name in node.input)
+    given = (v for v in values if isinstance(v, Data) and v.stage == "input")
+    return len(result.axes) >= len(next(given).axes)
 
 
 def _recurrent_tensors(layers: list[Recurrent]) -> tuple[dict[str, Any], list[tuple[str, int]]]:

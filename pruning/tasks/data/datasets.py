@@ -20,6 +20,7 @@ from csb_format.files.arrays import ArrayFileError, array_headers, read_arrays
 from csb_format.files.foreign import kind_of_file
 from csb_format.files.replace import replace_file
 
+from .targets import NumberArray, numbers
 from .wrong_data import (
     IGNORED,
     WANTED,
@@ -51,7 +52,7 @@ _SHA256 = {
 
 @dataclass(frozen=True, eq=False)
 class SequenceData:
-    """Labelled sequences of one feature width.
+    """Sequences of one feature width, with labels or with targets.
 
     Parameters
     ----------
@@ -63,7 +64,9 @@ class SequenceData:
     file : str
         Name of the file that it comes from, for errors; empty if it comes from none.
     framewise : bool
-        Whether there is a label for each frame.
+        Whether there is a label, or a target, for each frame.
+    targets : float64 array (sequences, Y) or (frames, Y), optional
+        Numbers to be predicted instead of classes, finite; labels are all 0 then.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class SequenceData:
     labels: npt.NDArray[np.int64]
     file: str = ""
     framewise: bool = False
+    targets: NumberArray | None = None
 
     def __post_init__(self) -> None:
         if not self.sequences or self._labelled != len(self.labels):
@@ -83,6 +87,13 @@ class SequenceData:
             raise ValueError(
                 f"{what} and {len(self.labels)} labels: give one label for each {each} at least "
                 "one sequence"
+            )
+        if self.targets is not None and (
+            self.targets.ndim != 2 or len(self.targets) != len(self.labels)
+        ):
+            raise ValueError(
+                f"targets have shape {self.targets.shape}: give ({len(self.labels)}, Y), as many "
+                "as labels"
             )
         for number, sequence in enumerate(self.sequences):
             self._check(number, sequence)
@@ -102,7 +113,7 @@ class SequenceData:
 
     @property
     def counted(self) -> int:
-        """Labels that count."""
+        """Labels, or targets, that count."""
         return int((self.labels != IGNORED).sum())
 
     @property
@@ -122,8 +133,12 @@ class SequenceData:
     @property
     def by_sequence(self) -> list[npt.NDArray[np.int64]]:
         """The labels of each sequence's frames; one label each where there is one a sequence."""
+        return self.split(self.labels)
+
+    def split(self, each: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """An array with an entry for each label, cut into sequences."""
         lengths = [len(s) if self.framewise else 1 for s in self.sequences]
-        return np.split(self.labels, np.cumsum(lengths)[:-1])
+        return np.split(each, np.cumsum(lengths)[:-1])
 
     @property
     def width(self) -> int:
@@ -138,8 +153,14 @@ class SequenceData:
     def chosen(self, places: Sequence[int]) -> SequenceData:
         """The sequences at these places, in their order, with what belongs to them."""
         at = list(places)
-        sequences, labels = tuple(self.sequences[n] for n in at), self.by_sequence
-        return replace(self, sequences=sequences, labels=np.concatenate([labels[n] for n in at]))
+        parts = self.split(np.arange(len(self.labels)))
+        rows = np.concatenate([parts[n] for n in at])
+        return replace(
+            self,
+            sequences=tuple(self.sequences[n] for n in at),
+            labels=self.labels[rows],
+            targets=None if self.targets is None else self.targets[rows],
+        )
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -266,12 +287,15 @@ def save_sequences(path: str | os.PathLike[str], data: SequenceData) -> None:
         Replaced if it exists.
     data : SequenceData
         Stored as ``frames`` float32 (all frames, X), ``lengths`` int64 (sequences,) and
-        ``labels`` int64 (sequences,) or (all frames,).
+        ``labels`` int64 (sequences,) or (all frames,), or ``targets`` float64, Y more.
     """
     buffer = io.BytesIO()
     lengths = np.array([len(sequence) for sequence in data.sequences], np.int64)
     frames = np.concatenate(data.sequences)
-    np.savez(buffer, frames=frames, lengths=lengths, labels=data.labels)
+    answers: dict[str, Any] = {"labels": data.labels}
+    if data.targets is not None:
+        answers = {"targets": data.targets}
+    np.savez(buffer, frames=frames, lengths=lengths, **answers)
     replace_file(path, buffer.getvalue())
 
 
@@ -281,7 +305,8 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
     Parameters
     ----------
     path : path
-        With arrays as :func:`save_sequences` writes them; ``labels`` may be absent (all 0).
+        With arrays as :func:`save_sequences` writes them; ``labels`` and ``targets`` may be absent
+        (labels are all 0 then).
 
     Raises
     ------
@@ -291,7 +316,7 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
     file = Path(path)
     arrays = _arrays(file)
     frames, lengths = arrays["frames"], arrays["lengths"]
-    labels = arrays.get("labels", np.zeros(lengths.shape, np.int64))
+    targets, labels = None, arrays.get("labels", np.zeros(lengths.shape, np.int64))
     framewise = bool(labels.size) and labels.shape == frames.shape[:1] != lengths.shape
     labels = whole_labels(file, labels, framewise)
     # Before sums that would overflow.
@@ -307,7 +332,10 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
         )
     if not len(lengths):
         raise DataSetError(f"{file} holds no sequence: give one at least")
-    if not framewise:
+    if "targets" in arrays:
+        targets, framewise = numbers(file, arrays["targets"], len(lengths), len(frames))
+        labels = np.zeros(len(targets), np.int64)
+    elif not framewise:
         check_labels(file, labels, len(lengths))
     if lengths.min() < 1:
         at = int((lengths < 1).argmax())
@@ -319,7 +347,7 @@ def load_sequences(path: str | os.PathLike[str]) -> SequenceData:
     with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
         frames = frames.astype(np.float32)
     parts = np.split(frames, np.cumsum(lengths.astype(np.int64))[:-1])
-    return SequenceData(tuple(parts), labels, file.name, framewise)
+    return SequenceData(tuple(parts), labels, file.name, framewise, targets)
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -332,7 +360,7 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise other_file(path)
     try:
         other_arrays(path, array_headers(path))
-        return read_arrays(path, ("frames", "lengths", "labels"))
+        return read_arrays(path, ("frames", "lengths", "labels", "targets"))
     except MemoryError as error:
         raise DataSetError(f"{path} does not fit the memory: give fewer sequences") from error
     except DataSetError:

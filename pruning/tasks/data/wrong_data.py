@@ -83,7 +83,7 @@ _WITHOUT = """
 _LAST_FRAME = """
     import numpy as np
     d = dict(np.load({name!r}))
-    d["labels"] = d["labels"][np.cumsum(d["lengths"]) - 1]  # that of each last frame
+    d["{array}"] = d["{array}"][np.cumsum(d["lengths"]) - 1]  # that of each last frame
     np.savez({name!r}, **d)"""
 
 
@@ -127,7 +127,7 @@ def other_arrays(path: Path, dtypes: Mapping[str, tuple[Any, tuple[int, ...]]]) 
         Saying what is there, what is wanted, and how to make it.
     """
     objects = [name for name, (dtype, _) in dtypes.items() if dtype.hasobject]
-    wanted = [name for name in objects if name in ("frames", "lengths", "labels")]
+    wanted = [name for name in objects if name in ("frames", "lengths", "labels", "targets")]
     if wanted or (objects and "frames" not in dtypes):
         name = (wanted or objects)[0]
         raise DataSetError(
@@ -135,11 +135,10 @@ def other_arrays(path: Path, dtypes: Mapping[str, tuple[Any, tuple[int, ...]]]) 
             f"read as it could run code): give {WANTED}",
             _dedented(_PICKLED).format(name=path.name, x=name),
         )
-    if "targets" in dtypes:
+    if {"labels", "targets"} <= set(dtypes):
         raise DataSetError(
-            f"{path} holds targets {dtypes['targets'][1]}, numbers to be predicted, which are not "
-            "read so far: give labels, classes counted from 0, or leave targets out where nothing "
-            "is to be scored"
+            f"{path} holds labels {dtypes['labels'][1]} and targets {dtypes['targets'][1]}: give "
+            "labels, classes counted from 0, or targets, numbers to be predicted, not both"
         )
     missing = [name for name in ("frames", "lengths") if name not in dtypes]
     if missing:
@@ -256,7 +255,9 @@ def check_labels(path: Path, labels: npt.NDArray[np.int64], sequences: int) -> N
         )
 
 
-def check_kind(framewise: bool, pool: str, network: object, file: str = "") -> None:
+def check_kind(
+    framewise: bool, pool: str, network: object, file: str = "", what: str = "label"
+) -> None:
     """Refuse labels of frames for a head that answers once a sequence, and the other way round.
 
     Parameters
@@ -269,6 +270,7 @@ def check_kind(framewise: bool, pool: str, network: object, file: str = "") -> N
         Its name.
     file : str
         Name of the data's file.
+    what : {"label", "target"}
 
     Raises
     ------
@@ -280,14 +282,15 @@ def check_kind(framewise: bool, pool: str, network: object, file: str = "") -> N
     where = f"{file}: " if file else ""
     if framewise:
         raise DataSetError(
-            f"{where}one label for each frame, but the head of {network} answers once a sequence "
-            f"(--pool {pool}): give one label for each sequence, or --pool every if it answers at "
+            f"{where}one {what} for each frame, but the head of {network} answers once a sequence "
+            f"(--pool {pool}): give one {what} for each sequence, or --pool every if it answers at "
             "every frame",
-            _dedented(_LAST_FRAME).format(name=file or "data.npz"),
+            _dedented(_LAST_FRAME).format(name=file or "data.npz", array=f"{what}s"),
         )
+    none = f", {IGNORED} where none counts" if what == "label" else ""
     raise DataSetError(
-        f"{where}one label for each sequence, but the head of {network} answers at every frame "
-        f"(--pool {pool}): give one label for each frame, {IGNORED} where none counts"
+        f"{where}one {what} for each sequence, but the head of {network} answers at every frame "
+        f"(--pool {pool}): give one {what} for each frame{none}"
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from csb_format.pooling import LAST
 
 from ...integers.qat import Precision, QatClassifier
+from ...integers.tensors import Recurrent
 from ..data.datasets import SequenceData
 from ..networks.sequence import Progress, Training, train
 
@@ -17,7 +18,7 @@ __all__ = ["finetune_quantised"]
 
 
 def finetune_quantised(
-    lstm: nn.LSTM,
+    lstm: Recurrent,
     head: nn.Linear,
     data: SequenceData,
     epochs: int,
@@ -33,7 +34,7 @@ def finetune_quantised(
 
     Parameters
     ----------
-    lstm, head : nn.LSTM, nn.Linear
+    lstm, head : nn.LSTM or nn.GRU, nn.Linear
         Left as they are; copies are trained.
     data : SequenceData
         Normalised training data; the formats are chosen on it, once, before training.

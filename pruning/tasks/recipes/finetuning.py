@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 from torch import Tensor
 
@@ -19,14 +18,14 @@ from ...mask.pruner import Pruner
 from ...mask.schedule import Increments
 from ..data.datasets import SequenceData
 from ..networks.sequence import biases_first, train
+from ..training.record import Note, Step
 from .recipe import Recipe
 
 __all__ = ["Pruned", "prune_classifier"]
 
 Progress = Callable[[str, int, int, float], None]
-Told = Callable[[int, int, float], None]
-Score = Callable[[Classifier], float]
-Watch = Callable[[int, int, float, float], None]
+Score = Callable[[Classifier], Any]
+Watch = Callable[[int, int, float, Any], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,18 +42,18 @@ class Pruned:
         What the matrices are packed in.
     report : tuple of MatrixState
         Requested and achieved sparsity.
-    increments : tuple of (float, float)
+    increments : tuple of (float, score)
         Sparsity and score after every increment, where there was something to score by; of the
         last one, what is kept.
     epoch, epochs : int
-        Of the last increment, which epoch is kept.
+        Of the last increment, which epoch is kept, and how many there were.
     """
 
     classifier: Classifier
     masks: dict[str, Tensor]
     geometries: dict[str, Geometry]
     report: tuple[MatrixState, ...]
-    increments: tuple[tuple[float, float], ...] = ()
+    increments: tuple[tuple[float, Any], ...] = ()
     epoch: int = 0
     epochs: int = 0
 
@@ -69,6 +68,8 @@ def prune_classifier(
     fixed: Collection[str] = (),
     score: Score | None = None,
     watch: Watch | None = None,
+    note: Note | None = None,
+    patience: int | None = None,
 ) -> Pruned:
     """Prune matrices of a classifier to banks (Algorithm 1 of Cao et al., FPGA'19).
 
@@ -90,63 +91,124 @@ def prune_classifier(
     fixed : collection of str
         Matrices that share no weights with others, whatever the recipe's budget.
     score : callable, optional
-        What a classifier is worth, more is better; on data that is not trained on. The best epoch
-        of the last increment is kept, the later of equals; without it, the last epoch.
+        What a classifier is worth on data that is not trained on: a number, or a
+        :class:`pruning.tasks.scores.score.Score`; the better is the greater. The best epoch of the
+        last increment is kept, the later of equals; without it, the last epoch.
     watch : callable, optional
         Called after every increment with (its number from 1, increments, sparsity, score).
+    note : callable, optional
+        Told of every step, epoch and increment; see :mod:`pruning.tasks.training.record`.
+    patience : int, optional
+        The last increment ends after so many epochs without a better score, at least 1.
 
     Returns
     -------
     Pruned
+
+    Raises
+    ------
+    ValueError
+        For patience without ``score``.
     """
+    if patience is not None and score is None:
+        raise ValueError(
+            f"patience = {patience}: there is no score to get better; give data to score on"
+        )
     model = copy.deepcopy(classifier)
     goals = goals_by(recipe.budget, model, goals, fixed)
     schedule = Increments(recipe.increments, every=1, begin=1)
     pruner = Pruner(model, goals, schedule, mask_gradients=True)
     rungs = pruner.plan(recipe.increments)
     increments, last = [], len(rungs)
-    best = _Best(model, score)
+    best = _Best(model, score, patience)
     for number, rung in enumerate(rungs, 1):
         pruner.prune(rung)
         epochs = recipe.final_epochs if number == last else recipe.step_epochs
-        tell = None if progress is None else partial(progress, f"prune {number}/{last}")
+        told = _Told(f"prune {number}/{last}", progress, note, best if number == last else None)
         # Stages must not repeat each other's shuffling; seeds far apart do not collide.
         at, order = seed * 1000 + number, biases_first(model)
-        told = best.watching(tell) if number == last else tell
-        train(model, data, epochs, at, told, pruner.attach, recipe.tuning, order)
+        train(
+            model, data, epochs, at, told.epoch, pruner.attach, recipe.tuning, order,
+            told.step if note is not None else None, told.enough,
+        )  # fmt: skip
+        found: dict[str, Any] = {"number": number, "of": last, "sparsity": pruner.sparsity()}
         if score is not None:
             best.restore()
             increments.append((pruner.sparsity(), score(model)))
+            found |= _noted(increments[-1][1])
             if watch is not None:
                 watch(number, last, *increments[-1])
+        if note is not None:
+            note("increment", found)
     return Pruned(
         pruner.squash(), pruner.masks(), pruner.geometries(), pruner.report(),
-        tuple(increments), best.epoch, recipe.final_epochs,
+        tuple(increments), best.epoch, best.epochs,
     )  # fmt: skip
+
+
+def _noted(score: Any) -> dict[str, Any]:
+    """``score``, of which more is better, and the figures that it has besides."""
+    worth = getattr(score, "worth", score)
+    return {"score": worth, **getattr(score, "figures", {})}
+
+
+class _Told:
+    """What a stage tells, and whom."""
+
+    def __init__(
+        self, stage: str, progress: Progress | None, note: Note | None, best: _Best | None
+    ) -> None:
+        self._stage, self._progress, self._note, self._best = stage, progress, note, best
+
+    def step(self, step: Step) -> None:
+        if self._note is not None:
+            self._note("step", step.figures(self._stage))
+
+    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
+        if self._progress is not None:
+            self._progress(self._stage, epoch, epochs, loss)
+        figures: dict[str, Any] = {
+            "stage": self._stage,
+            "epoch": epoch,
+            "epochs": epochs,
+            "loss": loss,
+        }
+        if self._best is not None and (found := self._best.look(epoch)) is not None:
+            figures |= _noted(found)
+        if self._note is not None:
+            self._note("epoch", figures)
+
+    def enough(self) -> bool:
+        return self._best is not None and self._best.enough()
 
 
 class _Best:
     """The best epoch of a training, put back at its end."""
 
-    def __init__(self, model: Classifier, score: Score | None) -> None:
-        self.model, self.score = model, score
-        self.epoch, self.found = 0, -math.inf
+    def __init__(self, model: Classifier, score: Score | None, patience: int | None) -> None:
+        self.model, self.score, self.patience = model, score, patience
+        self.epoch, self.epochs = 0, 0
+        self.found: Any = None
+        self._risen = 0  # the first epoch of the best score
         self._state: dict[str, Tensor] = {}
 
-    def watching(self, tell: Told | None) -> Told | None:
-        """What is to be told of every epoch, and tells it on."""
+    def look(self, epoch: int) -> Any:
+        """Score an epoch; the later of equals is kept, but only a better one is progress."""
+        self.epochs = epoch
         if self.score is None:
-            return tell
-        return partial(self._after, self.score, tell)
-
-    def _after(self, score: Score, tell: Told | None, epoch: int, epochs: int, loss: float) -> None:
-        if tell is not None:
-            tell(epoch, epochs, loss)
-        found = score(self.model)
+            return None
+        found = self.score(self.model)
         self.model.train()
-        if found >= self.found:
+        if self.found is None or found > self.found:
+            self._risen = epoch
+        if self.found is None or found >= self.found:
             self.found, self.epoch = found, epoch
             self._state = {n: tensor.clone() for n, tensor in self.model.state_dict().items()}
+        return found
+
+    def enough(self) -> bool:
+        """Whether nothing has got better for too long."""
+        return self.patience is not None and self.epochs - self._risen >= self.patience
 
     def restore(self) -> None:
         """Put it back, if there is one."""

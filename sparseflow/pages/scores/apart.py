@@ -15,8 +15,9 @@ Report = Mapping[str, Any]
 
 def _names(report: Report, count: int) -> list[str]:
     """Of classes: those that the model knows, else their numbers."""
-    named = list(report.get("label_names") or ())
-    return [named[n] if n < len(named) else str(n) for n in range(count)]
+    rows = report.get("scores", {}).get("by_class", [])
+    named = {row["class"]: str(row["name"]) for row in rows if "name" in row}
+    return [named.get(n, str(n)) for n in range(count)]
 
 
 def classes(report: Report) -> list[dict[str, Any]]:

@@ -10,12 +10,13 @@ from csb_format import IntArray, Model
 from engine.levels import last_outputs
 from engine.reference import IntegerModel
 from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.scores.answers import Answers
 
-__all__ = ["integer_accuracy", "share_right"]
+__all__ = ["answers_of", "integer_answers"]
 
 
-def share_right(model: Model, outputs: Iterable[IntArray], data: SequenceData) -> float:
-    """Share of sequences, or of frames that count, that are classified rightly.
+def answers_of(model: Model, outputs: Iterable[IntArray], data: SequenceData) -> Answers:
+    """What the head says to every sequence, or to every frame.
 
     Parameters
     ----------
@@ -24,23 +25,14 @@ def share_right(model: Model, outputs: Iterable[IntArray], data: SequenceData) -
     outputs : iterable of int64 arrays (T, D * R)
         Of the last level, for every sequence of the data.
     data : SequenceData
-        With labels that mean something.
-
-    Returns
-    -------
-    float
-        0..1.
+        With labels or targets that mean something.
     """
-    reference = IntegerModel(model)
-    if data.framewise:
-        classes = [reference.classify(model.pooled(output)) for output in outputs]
-        # no class is the label of a frame that does not count
-        return int((np.concatenate(classes) == data.labels).sum()) / data.counted
-    taken = np.stack([model.pooled(output) for output in outputs])
-    return float(np.mean(reference.classify(taken) == data.labels))
+    assert model.head is not None
+    logits = (np.atleast_2d(model.logits(output)) for output in outputs)
+    return Answers.of(data, logits, model.head.last_bit)
 
 
-def integer_accuracy(model: Model, data: SequenceData) -> float:
-    """The same of what the integer model makes of all of the data; see :func:`share_right`."""
+def integer_answers(model: Model, data: SequenceData) -> Answers:
+    """The same of what the integer model makes of all of the data; see :func:`answers_of`."""
     reference = IntegerModel(model)
-    return share_right(model, last_outputs(reference, reference.quantise(data.sequences)), data)
+    return answers_of(model, last_outputs(reference, reference.quantise(data.sequences)), data)

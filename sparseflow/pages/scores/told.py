@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pruning.tasks.data.datasets import SequenceData
+from pruning.tasks.scores.score import in_words as score_in_words
 
-__all__ = ["all_of", "dense_of_increments", "in_words", "partly", "told"]
+__all__ = ["all_of", "classes_in_words", "dense_of_increments", "in_words", "partly", "told"]
+
+_SHOWN = 20  # classes on a line
 
 
 def all_of(data: SequenceData) -> str:
@@ -27,24 +30,38 @@ def partly(scored: Mapping[str, Any]) -> bool:
     return int(scored["simulated"]) < int(scored["sequences"])
 
 
-def told(accuracy: Mapping[str, float | None], scored: Mapping[str, Any]) -> list[str]:
-    """Accuracy of integers and Verilog, with what of how much was scored by whom, a line each.
+def told(found: Mapping[str, Any]) -> list[str]:
+    """Scores of integers and Verilog, with what of how much was scored by whom, a line each.
 
     Parameters
     ----------
-    accuracy : mapping
-        ``fixed`` and ``rtl``; what was not measured is not told.
-    scored : mapping
-        As in :class:`sparseflow.pages.measured.Run`, and ``fixed_simulated``.
+    found : mapping
+        ``scored``, and ``scores`` where something was scored, as
+        :data:`sparseflow.pages.report.SCHEMA` has them.
     """
-    total, count, lines = scored["sequences"], scored["simulated"], []
+    if "scores" not in found:
+        return []
+    scored, scores, lines = found["scored"], found["scores"], []
+    total, count = scored["sequences"], scored["simulated"]
     frames, few = (_frames(scored, name) for name in ("counted", "counted_simulated"))
-    if (fixed := accuracy["fixed"]) is not None:
-        lines += [f"accuracy: {fixed:.2%}, integer model, {frames}{total} of {total} sequences"]
-    if (rtl := accuracy["rtl"]) is not None:
-        same = f"; the integer model {scored['fixed_simulated']:.2%} there" * partly(scored)
-        lines += [f"accuracy: {rtl:.2%}, Verilog, {few}{count} of {total} sequences{same}"]
+    what = "accuracy" if scores["kind"] == "classes" else "score"
+    models = {name: score_in_words(each) for name, each in scores["models"].items() if each}
+    if "fixed" in models:
+        lines += [f"{what}: {models['fixed']}, integer model, {frames}{total} of {total} sequences"]
+    if "rtl" in models:
+        fixed = score_in_words(scores["fixed_simulated"])
+        same = f"; the integer model {fixed} there" * partly(scored)
+        lines += [f"{what}: {models['rtl']}, Verilog, {few}{count} of {total} sequences{same}"]
+    if (classes := classes_in_words(scores)) is not None:
+        lines += [f"right by class, integers: {classes}"]
     return lines
+
+
+def classes_in_words(scores: Mapping[str, Any]) -> str | None:
+    """How many of each class are right, on one line; None where classes have no names."""
+    rows = [row for row in scores.get("by_class", ()) if "name" in row and row["count"]]
+    each = [f"{row['name']} {row['right']:,} of {row['count']:,}" for row in rows[:_SHOWN]]
+    return ", ".join(each) + ", ..." * (len(rows) > _SHOWN) if each else None
 
 
 def in_words(scored: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from boards.host.emulator import EmulatedLine
 from boards.host.job import Job, answers, job_of
 from boards.host.lines import Line
 from boards.host.states import logits
+from boards.host.stream import Stream
 from boards.link.protocol import BUS_BITS, FLAG
 from boards.link.simulation import CLOCK_HZ, SimulatedLine, emit_link
 from compiler.abi.identity import counters_of
@@ -136,6 +137,45 @@ def test_state_is_kept_between_calls_and_apart_from_other_contexts(line: FaultyL
     hidden = np.concatenate([first.hidden, rest.hidden])
     assert np.array_equal(hidden, expected(LARGE, given).hidden)
     assert same(board.run(given[:1]), expected(LARGE, given[:1]))  # from zero again
+
+
+def test_streams_side_by_side_are_their_whole_sequences(line: FaultyLine) -> None:
+    board, model = connect(line), replace(LARGE, pool="every")
+    board.load(model)
+    given = [frames(model, 4, seed) for seed in (3, 4)]
+    wanted = [expected(model, sequence) for sequence in given]
+    streams, head = [board.stream(context) for context in (0, 1)], model.head
+    assert head is not None
+    for at in range(4):
+        for stream, sequence, whole in zip(streams, given, wanted, strict=True):
+            # real numbers are those that training had
+            frame = sequence[at] * 2.0 ** -model.layers[0].input.frac if at % 2 else sequence[at]
+            got = stream.step(frame)
+            assert np.array_equal(got.output[0], whole.output[at])
+            assert np.array_equal(got.cell[0], whole.cell[at])
+            assert whole.linear is not None
+            assert np.array_equal(stream.numbers(got), whole.linear[at] * head.last_bit)
+    streams[0].restart()
+    assert same(streams[0].step(given[1]), wanted[1])  # several at once, from zero
+
+
+def test_what_is_no_stream_is_named(line: FaultyLine) -> None:
+    board = connect(line)
+    with pytest.raises(AcceleratorError, match="no model is loaded"):
+        board.stream()
+    board.load(replace(LARGE, pool="mean"))
+    with pytest.raises(ValueError, match="context 2: the bitstream keeps 2"):
+        board.stream(2)
+    stream = board.stream()
+    with pytest.raises(ValueError, match="the frame holds NaN or infinity: leave it out"):
+        stream.step(np.full(6, np.nan))
+    with pytest.raises(ValueError, match=r"frames have shape \(1, 5\): give \(T, 6\)"):
+        stream.step(np.zeros(5))
+    with pytest.raises(ValueError, match="the head takes the mean over all frames: keep"):
+        stream.numbers(stream.step(np.zeros(6)))
+    both = replace(LARGE, layers=LARGE.layers * 2, directions=2, head=None)
+    with pytest.raises(ValueError, match="2 directions, and one of them begins at the last"):
+        Stream(board.run, both)
 
 
 def test_two_networks_in_turn_on_one_bitstream(line: FaultyLine) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.array.needs import LayerShape, Needs, fewest_lanes, merged, programs
+from compiler.array.needs import LayerShape, Needs, design_for, fewest_lanes, merged, programs
 from csb_format import Csb, Fixed, Geometry, LstmLayer, Model
 from csb_format.model import DenseLayer, Projection
 from csb_format.scales import DesignError
@@ -69,7 +69,7 @@ def test_merged() -> None:
 def test_fewest_lanes_that_keep_up(
     pes: int, lanes: int, groups: int, rows: int, fewest: int
 ) -> None:
-    found = fewest_lanes(pes, lanes, groups, rows=rows)
+    found = fewest_lanes(pes, lanes, groups, rows=rows, projectors=rows == 1)
     assert found == fewest
     assert pes // rows % found == 0
 
@@ -77,7 +77,7 @@ def test_fewest_lanes_that_keep_up(
 @given(st.integers(1, 64), st.sampled_from([1, 2, 3, 4, 8, 16]), st.integers(1, 20))
 def test_fewest_lanes_always_fit(quarter: int, lanes: int, groups: int) -> None:
     for rows in (4, 1):
-        found = fewest_lanes(4 * quarter, lanes, groups, rows=rows)
+        found = fewest_lanes(4 * quarter, lanes, groups, rows=rows, projectors=rows == 1)
         assert 4 * quarter // rows % found == 0
         assert lanes % found == 0 or (rows == 1 and found in (2 * lanes, 4 * lanes, 8 * lanes))
 
@@ -178,3 +178,12 @@ def test_other_numbers_of_bits_and_missing_heads_are_refused() -> None:
     narrow = replace(layer, input=Fixed(8, 7))
     refused("x of layer 0 has 8 bits", model_of(narrow), 8, 2)
     refused("lanes = 4 does not divide the 2 banks", model_of(layer), 8, 4)
+
+
+def test_an_array_has_one_range_for_the_states_of_all_layers() -> None:
+    far = layer_of(8, 8, (2, 2, 2), 1)
+    far = replace(far, state=replace(far.arithmetic, reach=64).state, bias=far.bias // 4)
+    assert design_for(model_of(far), 8, 2).reach == 64
+    assert design_for(model_of(far), 8, 2).state == far.state
+    near = layer_of(8, 8, (2, 2, 2), 1)
+    refused("states of layer 1 are in .* has one range", model_of(far, near), 8, 2)

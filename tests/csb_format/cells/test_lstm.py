@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from csb_format import Fixed, IntArray
+from csb_format.cells.cell import reach_of
 from csb_format.cells.lstm import CellArithmetic, Gates
 
 WIDTHS = [6, 8, 12, 16, 18]
@@ -27,6 +28,33 @@ def test_formats(act_bits: int) -> None:
     assert a.state == Fixed(act_bits + 2, act_bits - 3)
     assert a.state.max * a.state.lsb == 16 - a.state.lsb
     assert (a.piecewise.state, a.piecewise.gate) == (a.state, a.gate)
+
+
+@pytest.mark.parametrize("reach", [8, 16, 32, 64, 128])
+def test_states_reach_as_far_as_asked(reach: int) -> None:
+    a, rng = CellArithmetic(12, reach), np.random.default_rng(reach)
+    assert a.state.min * a.state.lsb == -reach
+    assert a.state.width == 14
+    assert reach_of(a.state) == reach
+    # a cell of one step less than its range is kept, and none beyond it
+    i, f, g, o = (uniform(rng, a.state, 500) for _ in range(4))
+    h, new = a.step((i, f, g, o), uniform(rng, a.state, 500))
+    assert np.abs(new).max() <= a.state.max + 1
+    assert new.max() * a.state.lsb > reach / 2
+    real = np.tanh(a.state.dequantise(new)) * sigmoid(a.state.dequantise(o))
+    p = a.piecewise
+    assert np.abs(a.gate.dequantise(h) - real).max() <= (
+        p.tanh_bound + p.sigmoid_bound + a.gate.lsb / 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("act_bits", "reach", "there"),
+    [(6, 32, "8, 16"), (16, 24, "128"), (16, 4, "8"), (8, 128, "64")],
+)
+def test_reaches_that_are_refused(act_bits: int, reach: int, there: str) -> None:
+    with pytest.raises(ValueError, match=f"reach {reach} of .* {act_bits} bits .*{there}"):
+        CellArithmetic(act_bits, reach)
 
 
 @pytest.mark.parametrize("act_bits", [0, 5, 19, -16])

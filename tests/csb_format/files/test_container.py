@@ -120,10 +120,10 @@ def test_wrongly_described_tensor(path: Path, entry: Any) -> None:
 @pytest.mark.parametrize(
     ("dtype", "shape", "message"),
     [
-        ("F64", [8], r"is F64, it must be U8 or I64: fetch or save"),
-        ("U64", [8], r"is U64, it must be U8 or I64"),
-        ("BF16", [32], r"is BF16, it must be U8 or I64"),
-        ("F8_E4M3", [64], r"is F8_E4M3, it must be U8 or I64"),
+        ("F32", [16], r"is F32, it must be one of U8, I64, F64: fetch or save"),
+        ("U64", [8], r"is U64, it must be one of U8, I64, F64"),
+        ("BF16", [32], r"is BF16, it must be one of U8, I64, F64"),
+        ("F8_E4M3", [64], r"is F8_E4M3, it must be one of U8, I64, F64"),
         ("I64", [8] + [1] * 99, r"cannot be an array, its shape is beyond NumPy's: fetch"),
     ],
 )

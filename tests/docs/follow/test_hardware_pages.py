@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from boards.host.c_model import model_header
 from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
 from csb_format.random_models import random_frames, random_model
 from engine.reference import IntegerModel
 from hdl.dram.reader import ReadBus
@@ -59,6 +61,15 @@ SNIPPET
     return result;
 }
 """
+RAW = """
+#include "model.h"
+#define FRAMES 5
+int scaled(struct sparseflow board, const double *raw);
+int scaled(struct sparseflow board, const double *raw) {
+SNIPPET
+    return result;
+}
+"""
 
 
 def compiled(page: str) -> CodeType:
@@ -86,7 +97,6 @@ def test_the_register_for_tuser_marks_the_first_word(tmp_path: Path) -> None:
 
 
 def test_the_matrix_is_laid_out_and_the_block_is_made() -> None:
-    from compiler.lower.compile import compile_model
     from hdl.dram.matrix import lay_out
 
     names: dict[str, Any] = {
@@ -127,8 +137,11 @@ def test_the_c_of_the_page_compiles_with_the_headers_it_names(tmp_path: Path) ->
     done = reader_shell(command.replace("FOLDER", "headers"), tmp_path)
     assert done.returncode == 0, done.stderr
     (tmp_path / "job.c").write_text(
-        JOB.replace("SNIPPET", indent(one("docs/link.md", "c"), "    "))
+        JOB.replace("SNIPPET", indent(one("docs/link.md", "c", "In C"), "    "))
+        + RAW.replace("SNIPPET", indent(one("docs/link.md", "c", "Raw features in C"), "    "))
     )
+    image = compile_model(SMALL, design_for(SMALL, 4, 2))
+    (tmp_path / "headers/model.h").write_text(model_header(image))
     words = [compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", "-c", "job.c"]
     words += ["-I", "headers", "-I", str(ROOT / "boards/c")]
     made = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)

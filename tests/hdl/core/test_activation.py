@@ -31,11 +31,13 @@ def arguments(piecewise: Piecewise) -> IntArray:
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("function", ["sigmoid", "tanh"])
-@pytest.mark.parametrize("act_bits", [6, 8, 12, 16, 18])
+@pytest.mark.parametrize(
+    ("act_bits", "reach"), [(6, 16), (8, 16), (9, 128), (10, 8), (12, 16), (16, 16), (18, 16)]
+)
 def test_every_argument_gives_the_models_value(
-    play: Any, act_bits: int, function: str, deep: bool
+    play: Any, act_bits: int, reach: int, function: str, deep: bool
 ) -> None:
-    piecewise = CellArithmetic(act_bits).piecewise
+    piecewise = CellArithmetic(act_bits, reach).piecewise
     x = np.random.default_rng(act_bits).permutation(arguments(piecewise))
     cycles = [{"argument": int(v)} for v in x]
     block, latency = Activation(piecewise, function, deep), Activation.delay(deep)

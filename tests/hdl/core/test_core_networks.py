@@ -87,6 +87,30 @@ def test_late_frames_and_a_slow_sink_change_nothing(seeded: Any, seed: int) -> N
     check(network, sequences, network.contexts, **PAUSES[1 + seed % 3])
 
 
+GRUS: dict[int, dict[str, Any]] = {
+    0: {"layers": 2, "directions": 1},
+    1: {"layers": 1, "directions": 2},
+    2: {"layers": 1, "directions": 1, "streamed": True},
+}
+
+
+@pytest.mark.parametrize("seed", GRUS)
+def test_random_networks_of_a_gru(seeded: Any, seed: int) -> None:
+    network, _ = seeded(seed, cell="gru", **GRUS[seed])
+    assert network.image.design.cell == "gru"
+    check(network, frames_of(network, seed, [2, 1]), network.contexts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(10))
+def test_a_hundred_random_networks_of_a_gru(seeded: Any, block: int) -> None:
+    for seed in range(10 * block, 10 * block + 10):
+        network, pick = seeded(1000 + seed, cell="gru")
+        lengths = [pick(1, 4) for _ in range(pick(1, 4))]
+        contexts = pick(1, network.contexts)
+        check(network, frames_of(network, seed, lengths), contexts, **PAUSES[seed % 4])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(20))
 def test_many_random_networks(seeded: Any, block: int) -> None:

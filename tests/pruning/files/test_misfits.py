@@ -76,7 +76,7 @@ def test_names_of_keras(tmp_path: Path) -> None:
     snippet = error.snippet.replace("weights.pt", str(tmp_path / "w.pt"))
     exec(snippet, {"torch": torch, **turned, **head})
     found = load_network(tmp_path / "w.pt")
-    assert torch.equal(found.lstm().state_dict()["weight_hh_l0"], wanted["rnn.weight_hh_l0"])
+    assert torch.equal(found.packable().state_dict()["weight_hh_l0"], wanted["rnn.weight_hh_l0"])
 
 
 TYPES = {
@@ -102,7 +102,7 @@ def test_weights_that_are_no_floats(tmp_path: Path, kind: torch.dtype) -> None:
 def test_floats_of_other_sizes_are_read(tmp_path: Path, kind: torch.dtype) -> None:
     torch.save({name: tensor.to(kind) for name, tensor in state().items()}, tmp_path / "c.pt")
     found = load_network(tmp_path / "c.pt")
-    weight = found.lstm().state_dict()["weight_hh_l0"]
+    weight = found.packable().state_dict()["weight_hh_l0"]
     assert torch.equal(weight, state()["rnn.weight_hh_l0"].to(kind).float())
 
 

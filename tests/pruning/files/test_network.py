@@ -35,8 +35,8 @@ def test_layer_and_prefix(tmp_path: Path, name: str, prefix: str, bias: bool) ->
     tensors = state(prefix, bias)
     found = load_network(write(tmp_path / name, tensors))
     assert found.names == {f"recurrent.{key.removeprefix(prefix)}": key for key in tensors}
-    assert (found.head, found.is_lstm) == (None, True)
-    loaded = found.lstm().state_dict()
+    assert (found.head, found.has_integers) == (None, True)
+    loaded = found.packable().state_dict()
     assert set(loaded) == {key.removeprefix(prefix) for key in tensors}
     assert all(torch.equal(loaded[key.removeprefix(prefix)], t) for key, t in tensors.items())
 
@@ -58,14 +58,15 @@ def test_classifier_round_trip(tmp_path: Path) -> None:
     save_weights(tmp_path / "m.safetensors", model)
     found = load_network(tmp_path / "m.safetensors")
     frames = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(found.lstm()(frames)[0], model.lstm(frames)[0])
+    assert torch.equal(found.packable()(frames)[0], model.lstm(frames)[0])
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
 
 
 def test_half_precision_becomes_float32(tmp_path: Path) -> None:
     tensors = {name: tensor.half() for name, tensor in state().items()}
     assert (
-        load_network(write(tmp_path / "m.pt", tensors)).lstm().weight_hh_l0.dtype == torch.float32
+        load_network(write(tmp_path / "m.pt", tensors)).packable().weight_hh_l0.dtype
+        == torch.float32
     )
 
 
@@ -134,7 +135,7 @@ OPTIONS = [
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_every_option_is_read_off_the_tensors(tmp_path: Path, options: dict[str, Any]) -> None:
     layer = nn.LSTM(6, 8, **options)
-    found = load_network(write(tmp_path / "m.pt", layer.state_dict())).lstm()
+    found = load_network(write(tmp_path / "m.pt", layer.state_dict())).packable()
     assert str(found) == str(layer)
     frames = torch.randn(5, 2, 6)
     assert torch.equal(found(frames)[0], layer(frames)[0])
@@ -147,7 +148,7 @@ def test_a_gru_is_read_and_has_no_integers(tmp_path: Path, options: dict[str, An
     frames = torch.randn(5, 2, 6)
     assert torch.equal(found.recurrent(frames)[0], layer(frames)[0])
     with pytest.raises(UnsupportedLayerError, match=r"weight_hh_l0 .* nn\.GRU: only nn\.LSTM has"):
-        found.lstm()
+        found.packable()
 
 
 @pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell])
@@ -162,7 +163,7 @@ def test_a_cell_is_a_module_of_one_layer(tmp_path: Path, kind: type[nn.LSTMCell]
     output = step[0] if isinstance(step, tuple) else step
     assert torch.allclose(found.recurrent(frame[None])[0][0], output)
     with pytest.raises(UnsupportedLayerError, match=f"nn.{kind.__name__}: .*--matrices, or "):
-        found.lstm()
+        found.packable()
 
 
 def test_random_numbers_are_left_alone(tmp_path: Path) -> None:
@@ -295,7 +296,7 @@ def test_masks_and_metadata_are_read_back(tmp_path: Path) -> None:
     assert torch.equal(found.masks["weight_hh_l0"], masks["lstm.weight_hh_l0"])
     assert found.imported.metadata == {"note": "text"}
     name = "weight_hh_l0"
-    assert torch.equal(found.lstm().get_parameter(name), model.lstm.get_parameter(name))
+    assert torch.equal(found.packable().get_parameter(name), model.lstm.get_parameter(name))
     again = tmp_path / "again.safetensors"
     pruned(again)
     assert again.read_bytes() == path.read_bytes()

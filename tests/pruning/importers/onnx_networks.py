@@ -173,10 +173,18 @@ NETWORKS: dict[str, Case] = {
     "states by view": Case(_both_ends_by_view, options=BI | {"num_layers": 2}),
     "mean": Case(lambda n, x: n.fc(n.rnn(x)[0].mean(1))),
     "mean of logits": Case(lambda n, x: n.fc(n.rnn(x)[0]).mean(1)),
+    "every frame": Case(lambda n, x: n.fc(n.rnn(x)[0])),
+    "every frame, softmax": Case(lambda n, x: n.fc(n.rnn(x)[0]).softmax(-1), options=BI),
+    "every frame, time first": Case(
+        lambda n, x: n.fc(n.rnn(x)[0]), options={"batch_first": False}, swap=True
+    ),
     # Refused by name.
     "greatest": Case(lambda n, x: n.fc(n.rnn(x)[0].amax(1)), r"\(ReduceMax\)"),
     "sum": Case(lambda n, x: n.fc(n.rnn(x)[0].sum(1)), r"\(ReduceSum\)"),
-    "every frame": Case(lambda n, x: n.fc(n.rnn(x)[0]), "the head is applied at every frame"),
+    "every frame, flattened": Case(
+        lambda n, x: n.fc(n.rnn(x)[0]).reshape(-1, CLASSES),
+        "the head is applied at every frame, but the output has no axis for the sequences",
+    ),
     "first frame": Case(lambda n, x: n.fc(n.rnn(x)[0][:, 0]), r"\(Gather\).*first frame"),
     "middle frame": Case(lambda n, x: n.fc(n.rnn(x)[0][:, 3]), r"\(Gather\).*at frame 3"),
     "last two frames": Case(
@@ -184,7 +192,7 @@ NETWORKS: dict[str, Case] = {
     ),
     "last sequence of the batch": Case(
         lambda n, x: n.fc(n.rnn(x)[0][:, -1]),
-        r"at every frame; .*\(y\[-1\] without batch_first=True\)",  # the batch is of 1
+        r"at every frame, but .*\(y\[-1\] without batch_first=True\)",  # the batch is of 1
         options={"batch_first": False},
         swap=True,
     ),

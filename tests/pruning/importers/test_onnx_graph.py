@@ -333,6 +333,25 @@ def test_without_the_runtime_it_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     )
 
 
+def test_a_head_at_every_frame_is_read_where_the_runtime_agrees_and_no_axis_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = [op("MatMul", "f FT", "q"), op("Add", "q b", "y")]
+    for axis, kept in ((1, True), (2, False)):  # of the one direction; of the one sequence too
+        frames = [op("Squeeze", "Y one", "g"), *([op("Squeeze", "g one", "f")] * (axis == 2))]
+        frames[-1].output[0] = "f"
+        path = saved(tmp_path, [LSTM, *frames, *head], one=np.array([1]))
+        if kept:
+            assert load_network(path).fed == "every"
+            with monkeypatch.context() as patch:
+                patch.setitem(sys.modules, "onnxruntime", None)
+                with pytest.raises(UnsupportedLayerError, match="could not be checked against"):
+                    load_network(path)
+        else:
+            with pytest.raises(UnsupportedLayerError, match="no axis for the sequences: keep it"):
+                load_network(path)
+
+
 def test_a_huge_declared_input_is_not_tried(tmp_path: Path) -> None:
     found = import_model(saved(tmp_path, [LSTM, SQUEEZE, GEMM], shape=(1 << 30, 1, X)))
     assert "too large to be tried" in found.notes[0]

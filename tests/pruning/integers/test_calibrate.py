@@ -9,7 +9,15 @@ from torch import nn
 from csb_format.fixed import Fixed
 from csb_format.model import GATE_ORDER
 from pruning.importers.checkpoint import UnsupportedLayerError
-from pruning.integers.calibrate import calibrate, float_levels, padded
+from pruning.integers.calibrate import (
+    calibrate,
+    calibrated,
+    count_saturations,
+    float_levels,
+    measure_ranges,
+    padded,
+)
+from pruning.integers.formats import choose_formats
 
 
 def sequences(scale: float = 1.0, lengths: Sequence[int] = (4, 9, 2)) -> list[np.ndarray]:
@@ -61,6 +69,37 @@ def test_a_cell_that_only_counts_up_saturates() -> None:
     assert found.clipped in (8 * 14, 8 * 13)
     assert found.share == found.clipped / 240
     assert found.format == "s18.13"
+
+
+def counter(sequences_of: int, steps: int) -> tuple[nn.LSTM, list[np.ndarray]]:
+    """A network of one unit that counts up, and down again: c is the sum of its inputs."""
+    lstm = nn.LSTM(1, 1)
+    with torch.no_grad():
+        for parameter in lstm.parameters():
+            parameter.zero_()
+        lstm.bias_ih_l0.copy_(torch.tensor([12.0, 12.0, 0.0, 12.0]))  # all gates are open
+        lstm.weight_ih_l0[2] = 4.0
+    way = np.repeat([1.0, -1.0], steps)[:, None]
+    return lstm, [way] * sequences_of
+
+
+@pytest.mark.parametrize(("steps", "reach"), [(10, 16), (24, 32), (60, 64), (110, 128)])
+def test_states_reach_as_far_as_the_data_asks_for(steps: int, reach: int) -> None:
+    lstm, data = counter(2, steps)
+    plain = choose_formats(lstm, None, measure_ranges(lstm, data))
+    found = calibrated(lstm, plain, data)
+    assert [layer.arithmetic.reach for layer in found.layers] == [reach]
+    assert found == plain.reaching(reach)
+    assert not count_saturations(lstm, found, data)["cell_l0"].clipped
+
+
+def test_a_range_that_costs_more_than_it_gains_is_not_taken() -> None:
+    """A cell that only counts up: its tanh is 1 at 16 already, and larger steps are coarser."""
+    lstm, data = counter(1, 40)
+    up = [frames[:40] for frames in data]
+    plain = choose_formats(lstm, None, measure_ranges(lstm, up), act_bits=10)
+    assert count_saturations(lstm, plain, up)["cell_l0"].clipped
+    assert calibrated(lstm, plain, up) == plain
 
 
 def test_a_percentile_gives_finer_formats_and_saturates_the_rest() -> None:

@@ -122,10 +122,12 @@ def sequences(scale: float = 1.0) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("bits", [(16, 16), (8, 8), (4, 6)])
-def test_every_option_is_the_integer_model(options: dict[str, Any], bits: tuple[int, int]) -> None:
+@pytest.mark.parametrize("bits", [(16, 16), (8, 8, 64), (4, 6, 8)])
+def test_every_option_is_the_integer_model(options: dict[str, Any], bits: tuple[int, ...]) -> None:
     lstm = network(**options)
-    exact = QatLstm(lstm, Precision(*bits, per_gate=True).formats(lstm, None, sequences()))
+    reach = bits[2] if len(bits) == 3 else Precision.reach
+    precision = Precision(*bits[:2], per_gate=True, reach=reach)
+    exact = QatLstm(lstm, precision.formats(lstm, None, sequences()))
     model = exact.to_model(dict.fromkeys(exact.masks, 2))
     # Larger than what was calibrated: saturation must agree too.
     assert different_bits(exact, model, sequences(3.0)) == 0
@@ -178,18 +180,18 @@ def test_quantise_exact_is_fixed_quantise(values: list[float], width: int, frac:
     assert set(real.grad.tolist()) <= {0.0, 1.0}
 
 
-@pytest.mark.parametrize("act_bits", [6, 8, 12, 16])
-def test_activations_are_the_table_on_every_state(act_bits: int) -> None:
-    arithmetic = CellArithmetic(act_bits)
+@pytest.mark.parametrize(("act_bits", "reach"), [(6, 16), (8, 16), (9, 128), (12, 8), (16, 16)])
+def test_activations_are_the_table_on_every_state(act_bits: int, reach: int) -> None:
+    arithmetic = CellArithmetic(act_bits, reach)
     state, gate = arithmetic.state, arithmetic.gate
     every = np.arange(state.min, state.max + 1)
     real = torch.from_numpy(state.dequantise(every))[:, None].repeat(1, 4).requires_grad_()
-    gates = gate_activations(real, act_bits)
+    gates = gate_activations(real, arithmetic)
     sigmoid, tanh = arithmetic.piecewise.sigmoid(every), arithmetic.piecewise.tanh(every)
     stored = np.ldexp(gates.detach().numpy(), gate.frac)
     for column, wanted in enumerate((sigmoid, sigmoid, tanh, sigmoid)):
         assert np.array_equal(stored[:, column], wanted)
-    alone = tanh_exact(real[:, 0].detach(), act_bits).numpy()
+    alone = tanh_exact(real[:, 0].detach(), arithmetic).numpy()
     assert np.array_equal(np.ldexp(alone, gate.frac), tanh)
     gates.sum().backward()
     smooth = real.detach().clone().requires_grad_()

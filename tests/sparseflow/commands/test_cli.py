@@ -14,6 +14,7 @@ import sparseflow
 from csb_format.extras import install
 from csb_format.random_models import random_model
 from sparseflow.commands import cli
+from sparseflow.steps.tuning.controls import Controls
 
 COMMANDS = ["prune", "pack", "verilog", "simulate", "report", "demo"]
 ALL = [*COMMANDS, "data japanese-vowels"]
@@ -104,12 +105,14 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "budget": "global",
                 "pool": None,
                 "val": None,
+                "controls": Controls(),
                 **PRUNE,
             },
         ),
         (
             "prune d --data x --out p --masks m --bank-width 9 --for a:banks=2 --for b:width=3 "
-            "--budget equal",
+            "--budget equal --lr 0.1 --batch 4 --optimizer sgd --schedule cosine --device cuda "
+            "--weight-decay 0 --noise 0 --val v --patience 5 --log l.jsonl --tensorboard t",
             "prune_checkpoint",
             {
                 "checkpoint": Path("d"),
@@ -124,7 +127,10 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "wishes": ["a:banks=2", "b:width=3"],
                 "budget": "equal",
                 "pool": None,
-                "val": None,
+                "val": Path("v"),
+                "controls": Controls(
+                    0.1, 4, "sgd", "cosine", 0.0, 0.0, "cuda", 5, Path("l.jsonl"), Path("t")
+                ),
             },
         ),
         (

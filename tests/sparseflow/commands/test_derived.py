@@ -19,6 +19,7 @@ from sim.check.engines import ENGINE
 from sparseflow.commands.derived import derived, within
 from sparseflow.steps import options, pipeline, preparing
 from sparseflow.steps.options import Said
+from sparseflow.steps.tuning.controls import Controls, OptimizerName, ScheduleName
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,16 @@ def test_the_front_door_and_the_steps_have_no_default_of_an_option() -> None:
 def test_literal_defaults_are_found() -> None:
     text = "def f(a, b=2, *, c='x', d=None, e=E.e): ...\nclass G:\n    h: int = 3\n    i: int = E.i"
     assert list(literal_defaults(text)) == ["b", "c", "h"]
+
+
+def test_a_training_is_by_default_that_of_the_recipe() -> None:
+    from pruning.tasks.networks.sequence import Training
+    from pruning.tasks.recipes.recipe import Recipe
+    from pruning.tasks.training.controls import OPTIMIZERS, SCHEDULES
+
+    assert Controls().training() == Recipe().tuning != Training()
+    assert [*OptimizerName] == [*OPTIMIZERS]
+    assert [*ScheduleName] == [*SCHEDULES]
 
 
 def test_options_take_precision_balance_and_array_from_where_they_stand() -> None:

@@ -107,7 +107,7 @@ def test_plain_copy_is_what_the_other_commands_read(checkpoint: Path, tmp_path: 
     assert "next: prune to 4 banks in your own loop, as docs/pruning.md shows" in found.output
     loaded = load_network(file)
     assert loaded.masks["weight_hh_l0"].sum() == 1024
-    assert torch.count_nonzero(loaded.lstm().get_parameter("weight_hh_l0")) == 1024
+    assert torch.count_nonzero(loaded.packable().get_parameter("weight_hh_l0")) == 1024
 
 
 def test_masks_alone_have_no_plain_copy(tmp_path: Path) -> None:

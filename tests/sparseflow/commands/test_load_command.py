@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from boards.board import board, board_names
@@ -23,7 +24,9 @@ from boards.host.line_settings import rate_now
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format import load_model
+from pruning.tasks.data.datasets import load_sequences, save_sequences
 from sparseflow.steps.given import target_at
+from sparseflow.steps.runs.share import share_of
 from tests.boards.load.test_load import HERE, built
 from tests.docs.blocks import one
 from tests.test_rooms import ROOT
@@ -145,6 +148,23 @@ def test_a_job_for_what_does_not_fit_is_refused(
     assert run("job", chain.model, made, *data, "--out", job) == 2
     assert "does not fit the bitstream of" in capsys.readouterr().err
     assert not job.exists()
+
+
+def test_a_share_in_the_job_is_that_of_simulate(
+    run: Run, chain: Chain, made: Path, tmp_path: Path, capsys: Text
+) -> None:
+    whole = load_sequences(chain.data)
+    numbers = replace(whole, labels=whole.labels * 0, targets=np.ones((len(whole), 3)))
+    share = share_of(numbers, 2, 3)
+    assert share.places not in (None, (0, 1))
+    files = {"all": numbers, "some": share.data}
+    for name, data in files.items():
+        save_sequences(tmp_path / f"{name}.npz", data)
+        few = ("--utterances", 2, "--seed", 3) if name == "all" else ()
+        given = ("--data", tmp_path / f"{name}.npz", "--out", tmp_path / f"{name}.txt", *few)
+        assert run("job", chain.model, made, *given) == 0
+        assert (f"in the job: {share}\n" in capsys.readouterr().err) == (name == "all")
+    assert (tmp_path / "all.txt").read_text() == (tmp_path / "some.txt").read_text()
 
 
 @pytest.mark.parametrize("name", board_names())

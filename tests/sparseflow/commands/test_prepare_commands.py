@@ -31,7 +31,7 @@ from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData, load_sequences, save_sequences
 from sparseflow.pages.made import how_it_was_made as commands
 from sparseflow.pages.measured import read_figures
-from sparseflow.steps.training import float_accuracy
+from sparseflow.steps.training import float_answers
 
 Run = Callable[..., int]
 Text = pytest.CaptureFixture[str]
@@ -450,7 +450,7 @@ def test_accuracy_of_a_bidirectional_checkpoint(files: Files) -> None:
     net = Net(files.inputs, bidirectional=True)
     best = [int(net(torch.from_numpy(frames)[None]).argmax()) for frames in data.sequences]
     share = float(np.mean(np.array(best) == data.labels))
-    assert float_accuracy(files.net("bidirectional"), data) == share
+    assert float_answers(files.net("bidirectional"), data).score().accuracy == share
 
 
 @pytest.mark.parametrize(
@@ -507,15 +507,19 @@ def test_pruning_is_scored_on_data_that_is_not_trained_on(
     run: Run, files: Files, capsys: Text
 ) -> None:
     val = labelled(files, "v.npz", np.array([2, 2, 1, 0, 1, 0]))
-    dense = files.net("plain")
-    assert run(*files.prune(dense, "--val", val)) == 0
+    dense, log = files.net("plain"), files.folder / "log.jsonl"
+    trained = ("--optimizer", "sgd", "--batch", 3, "--noise", 0, "--log", log)
+    assert run(*files.prune(dense, "--val", val, *trained)) == 0
+    check_log(log)
     shown = capsys.readouterr().err
     data = load_sequences(val)
     assert "accuracy, float network, 6 of 6 sequences of v.npz:\n" in shown
     before, after = (
-        float_accuracy(dense, data),
-        float_accuracy(files.folder / "p.safetensors", data),
+        float_answers(dense, data).score().accuracy,
+        float_answers(files.folder / "p.safetensors", data).score().accuracy,
     )
+    assert before is not None
+    assert after is not None
     assert f"\n  dense: {before:.2%}\n" in shown
     scores = re.findall(r"  increment (\d) of 2, (\d\d\.\d\d)% removed: (.*)%\n", shown)
     assert [number for number, *_ in scores] == ["1", "2"]
@@ -528,6 +532,41 @@ def test_pruning_is_scored_on_data_that_is_not_trained_on(
     said = load_model(files.folder / "m.safetensors").provenance
     assert json.loads(said["increments_of"]) == {"sequences": 6, "dense": before}
     assert json.loads(said["increments"])[1]["accuracy"] == after
+    # to do it again; where it was written down says nothing of how it was made
+    asked = {"batch": 3, "optimizer": "sgd", "noise": 0.0, "val": "val.npz"}
+    assert json.loads(said["options"]) == asked
+
+
+def check_log(log: Path) -> None:
+    """A line an event, with all that a training of two increments of an epoch is."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    each = ["step", "step", "epoch", "increment"]
+    assert [line["event"] for line in lines] == ["began", *each, *each, "ended"]
+    assert lines[0]["training"]["optimizer"] == "sgd"
+    assert (lines[0]["training"]["batch"], lines[0]["seed"]) == (3, 0)
+    assert "score" in lines[7]
+    assert "score" not in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--patience", 2), "patience 2 waits for a better score: give --val"),
+        (("--device", "abacus"), "device 'abacus': PyTorch .* sees cpu"),
+        (("--log", "p.safetensors"), "p.safetensors is written by the same command"),
+        (("--lr", 0), "0.0 must be 1e-09 to 100"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_before_any_work(
+    run: Run, files: Files, capsys: Text, monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, object], told: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(files.folder)
+    assert run(*files.prune(files.net("plain"), *words)) == 2
+    shown = capsys.readouterr().err
+    assert re.search(told, shown), shown
+    assert "as read" not in shown
+    assert not (files.folder / "p.safetensors").exists()
 
 
 def test_packing_tells_float_against_integers_on_the_same_data(
@@ -539,7 +578,7 @@ def test_packing_tells_float_against_integers_on_the_same_data(
     for words, path in (((), files.data), (("--data", test), test)):
         assert run(*files.pack(None, "--value-bits", 4, *words)) == 0
         data = load_sequences(path)
-        real = float_accuracy(files.folder / "p.safetensors", data)
+        real = float_answers(files.folder / "p.safetensors", data).score().accuracy
         found = [row.argmax() for row in last_states(files.folder / "m.safetensors", data)]
         whole = float(np.mean(found == data.labels))
         line = f"accuracy: {real:.2%} float, {whole:.2%} integer model, 6 of 6 sequences of "

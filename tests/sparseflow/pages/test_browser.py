@@ -75,7 +75,10 @@ def _scores(classes: int) -> dict[str, Any]:
         "kind": "classes", "each": "sequence", "count": int(counts.sum()),
         "models": {key: {"accuracy": 0.97} for key in ("dense", "pruned", "fixed", "rtl")},
         "by_length": [{"from": 7, "to": 11, "sequences": 70, "count": 70, "accuracy": 0.971}],
-        "by_class": [{"class": n, "count": of, "right": r} for n, (of, r) in enumerate(rows)],
+        "by_class": [
+            {"class": n, "name": f"phone {n}", "count": of, "right": right}
+            for n, (of, right) in enumerate(rows)
+        ],
         "confusion": counts.tolist(),
     }  # fmt: skip
 
@@ -93,10 +96,9 @@ def _reports(folder: Path) -> Iterator[tuple[str, Path]]:
         "dense_cycles_per_step": dense_cycles(model, design), "commands": [long, "# said", long],
         "saturation": {"cell_l0": {"format": "s18.13", "clipped": 3, "seen": 1000}},
     }  # fmt: skip
-    names = {"label_names": [f"phone {n}" for n in range(9)]}
     kinds: dict[str, dict[str, Any]] = {
         "plain": {},
-        "nine": more | names | {"scores": _scores(9)},
+        "nine": more | {"scores": _scores(9)},
         "many": more | {"scores": _scores(61)},
         "equal": more | {"accuracy": dict.fromkeys(("dense", "pruned", "fixed", "rtl"), 1.0)},
         "unscored": {"accuracy": dict.fromkeys(("dense", "pruned", "fixed", "rtl"))},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 
-from compiler.array.design import Design
 from compiler.lower.image import Image
 from csb_format import Model, load_model, save_model
 from csb_format.files.ownership import MARKER
 from engine.reference import IntegerModel
-from hdl.prefix import OURS
 from hdl.verilog import VerilogFiles, emit_verilog
 from pruning.tasks.data.datasets import load_japanese_vowels, load_sequences, save_sequences
 from sim.check.verify import CycleMismatch
@@ -39,18 +37,6 @@ ICARUS = ("--simulator", "icarus")
 @pytest.fixture
 def simulated(finished: Finished) -> Path:
     return finished.folder / "b"
-
-
-@pytest.fixture
-def replayed(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let `simulate` show the finished run again, where the simulator is not what is tested."""
-
-    def replay(**changes: Any) -> None:
-        result = replace(finished.result, **changes)
-        monkeypatch.setattr("sim.check.verify.verify", lambda *_, **__: result)
-        monkeypatch.setattr("hdl.verilog.emit_verilog", copied(finished))
-
-    return replay
 
 
 def but_commands(path: Path) -> tuple[dict[str, Any], bytes]:
@@ -92,7 +78,7 @@ def test_steps_from_a_state_dict_to_a_report(chain: Chain, finished: Finished) -
 
 def test_report_has_what_was_promised(chain: Chain, finished: Finished) -> None:
     found = read_report(finished.folder / "report")
-    more = {"increments", "pool", "scored", "seconds", "utilisation_asked"}
+    more = {"increments", "pool", "saturation", "scored", "scores", "seconds", "utilisation_asked"}
     more |= {"boards", "dense_cycles_per_step", "matrices"}
     assert set(SCHEMA) | more == set(found)
     assert set(found["accuracy"]) == {"dense", "pruned", "fixed", "rtl"}
@@ -171,12 +157,12 @@ def test_next_commands_work_as_they_are_printed(
 def test_first_hints_work_as_they_are_printed(
     run: Run,
     chain: Chain,
-    finished: Finished,
+    copied: Callable[..., VerilogFiles],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: Text,
 ) -> None:
-    monkeypatch.setattr("hdl.verilog.emit_verilog", copied(finished))
+    monkeypatch.setattr("hdl.verilog.emit_verilog", copied)
     out = tmp_path / "new" / "pruned.safetensors"
     prune = ("--banks", 4, "--epochs", 1)
     assert run("prune", chain.dense, "--data", chain.data, "--out", out, *prune) == 0
@@ -199,10 +185,10 @@ def test_images_are_written_in_another_format_too(
     tmp_path: Path,
     images: str,
     suffix: str,
-    finished: Finished,
+    copied: Callable[..., VerilogFiles],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hdl.verilog.emit_verilog", copied(finished))
+    monkeypatch.setattr("hdl.verilog.emit_verilog", copied)
     pipeline.verilog(chain.model, tmp_path / "v", 4, 4, images)
     found = contents(tmp_path / "v")
     assert {f"matrix_00{pe}.{suffix}" for pe in range(4)} <= set(found)
@@ -210,30 +196,15 @@ def test_images_are_written_in_another_format_too(
     assert [path.name for path in tmp_path.iterdir()] == ["v"]
 
 
-def copied(finished: Finished) -> Callable[..., VerilogFiles]:
-    """`emit_verilog` without its seconds of work, for the one design of these tests."""
-
-    def emit(
-        design: Design, folder: Path, image: Image | None = None, prefix: str = OURS
-    ) -> VerilogFiles:
-        assert prefix == OURS
-        kept = finished.folder / "b" / "verilog"
-        shutil.copytree(kept, folder)
-        names = sorted(path.name for path in kept.iterdir())
-        return VerilogFiles(folder, tuple(n for n in names if n.endswith(".v")), ())
-
-    return emit
-
-
 def test_generated_folder_is_replaced_and_no_other(
     run: Run,
     chain: Chain,
-    finished: Finished,
+    copied: Callable[..., VerilogFiles],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: Text,
 ) -> None:
-    monkeypatch.setattr("hdl.verilog.emit_verilog", copied(finished))
+    monkeypatch.setattr("hdl.verilog.emit_verilog", copied)
     out = tmp_path / "v"
     pipeline.verilog(chain.model, out, 4, 4, "ihex")
     pipeline.verilog(chain.model, out, 4, 4)
@@ -376,7 +347,8 @@ def test_a_class_for_each_frame_from_end_to_end(
     given, m = ("--data", tmp_path / "d.npz"), tmp_path / "m.safetensors"
     prune = ("--banks", 4, "--sparsity", 0.75, "--epochs", 2, "--val", tmp_path / "d.npz")
     assert run("doctor", chain.dense, *given) == 0
-    assert f"% on {data.counted} frames of 6 sequences" in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert re.search(rf"% \(perplexity [\d.]+\) on {data.counted} frames of 6 sequences", shown)
     p = tmp_path / "p.safetensors"
     assert run("prune", chain.dense, *given, "--out", p, *prune) == 0
     shown = capsys.readouterr().err
@@ -387,20 +359,32 @@ def test_a_class_for_each_frame_from_end_to_end(
     assert model.pool == "every"
     reference = IntegerModel(model)
     traces = reference.run(reference.quantise(data.sequences))
-    best = np.concatenate([model.logits(trace.output).argmax(-1) for trace in traces])
+    logits = np.concatenate([model.numbers(trace.output) for trace in traces])
+    best = logits.argmax(-1)
+    lost = -log_softmax(logits, -1)[np.arange(len(labels)), labels][labels >= 0]
     right, counted = int((best == labels).sum()), int((labels >= 0).sum())
     of = f"{counted} frames of 6 of 6 sequences"
-    assert f"float, {right / counted:.2%} integer model, {of} of d.npz\n" in capsys.readouterr().err
+    score = f"{right / counted:.2%} (perplexity {np.exp(lost.mean()):.4g})"
+    assert f"float, {score} integer model, {of} of d.npz\n" in capsys.readouterr().err
     build = tmp_path / "b"
     assert run("simulate", m, *given, "--build", build, *ARRAY, *ICARUS, "--utterances", 2) == 0
     shown = capsys.readouterr().err
-    scored = read_figures(build)["scored"]
+    found = read_figures(build)
+    scored, scores = found["scored"], found["scores"]
+    assert (scores["kind"], scores["each"], scores["count"]) == ("classes", "frame", counted)
+    counts = [(row["count"], row["given"]) for row in scores["by_class"]]
+    of_class = [(labels == n, (best == n) & (labels >= 0)) for n in range(3)]
+    assert counts == [(int(a.sum()), int(b.sum())) for a, b in of_class]
+    assert np.sum(scores["confusion"]) == counted
+    assert np.trace(scores["confusion"]) == right
+    assert sum(row["count"] for row in scores["by_length"]) == counted
     ends = np.cumsum([0, *map(len, data.sequences)])
     at = np.concatenate([np.arange(ends[n], ends[n + 1]) for n in scored["places"]])
     few = int((labels[at] >= 0).sum())
     rtl = int((best == labels)[at].sum()) / few
-    assert f"accuracy: {right / counted:.2%}, integer model, {of}\n" in shown
-    assert f"accuracy: {rtl:.2%}, Verilog, {few} frames of 2 of 6 sequences; the in" in shown
+    assert f"accuracy: {score}, integer model, {of}\n" in shown
+    verilog = rf"{rtl:.2%} \(perplexity [\d.]+\), Verilog"
+    assert re.search(rf"accuracy: {verilog}, {few} frames of 2 of 6 sequences; the in", shown)
     assert run("report", build, "--out", build) == 0
     page = " ".join((build / "report.html").read_text().split())
     assert f"accuracy of the integers on {counted} frames of all 6 sequences" in page

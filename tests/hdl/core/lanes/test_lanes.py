@@ -6,7 +6,6 @@ from compiler.array import latency
 from compiler.array.design import Design
 from csb_format import GATE_ORDER
 from csb_format.cells.lstm import CellArithmetic
-from csb_format.scales import GATES
 from hdl.core.lanes import LANES, lane_for
 
 
@@ -20,4 +19,4 @@ def test_every_lane_has_a_latency(design: Design) -> None:
 
 def test_gates_are_those_of_the_cell(design: Design) -> None:
     assert CellArithmetic.gate_names == GATE_ORDER == "ifgo"
-    assert design.gates == GATES == len(GATE_ORDER)
+    assert design.gates == design.sums == len(GATE_ORDER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,14 @@ def test_steps_follow_the_model(play: Any, design: Design) -> None:
     middle = design.value_bits  # about what a program asks for
     for step in range(8):
         scenario.step(zero=step in (0, 5), shift=middle)
+    scenario.check(play)
+
+
+@pytest.mark.parametrize("reach", [8, 128])
+def test_states_reach_as_far_as_the_design_says(play: Any, design: Design, reach: int) -> None:
+    scenario = Scenario(replace(design, act_bits=12, reach=reach), seed=7)
+    for step in range(3):
+        scenario.step(zero=step == 0, shift=design.value_bits)
     scenario.check(play)
 
 

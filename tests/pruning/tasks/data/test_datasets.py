@@ -135,6 +135,35 @@ def test_sequences_are_read_back(tmp_path: Path) -> None:
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
+@pytest.mark.parametrize("each", ["sequence", "frame"])
+def test_targets_are_read_back(tmp_path: Path, each: str) -> None:
+    targets = np.arange(12.0).reshape(6, 2) / 3
+    frames = tuple(np.full((n, 3), n, np.float32) for n in (1, 2, 3))
+    framewise = each == "frame"
+    targets = targets if framewise else targets[:3]
+    labels = np.zeros(len(targets), np.int64)
+    save_sequences(tmp_path / "d.npz", SequenceData(frames, labels, "", framewise, targets))
+    found = load_sequences(tmp_path / "d.npz")
+    assert found.targets is not None
+    assert found.targets.tolist() == targets.tolist()
+    assert (found.framewise, found.counted) == (framewise, len(targets))
+    part = found.chosen([2, 0]).targets
+    assert part is not None
+    assert part.tolist() == targets[[3, 4, 5, 0] if framewise else [2, 0]].tolist()
+
+
+def test_one_output_needs_no_axis(tmp_path: Path) -> None:
+    given = {"frames": np.zeros((3, 2)), "lengths": np.array([1, 2])}
+    for targets in (np.arange(2), np.arange(3)):
+        found = load_sequences(arrays(tmp_path / "d.npz", **given, targets=targets))
+        assert found.targets is not None
+        assert found.targets.tolist() == [[float(n)] for n in targets]
+    with pytest.raises(ValueError, match=r"targets have shape \(3, 1\): give \(2, Y\)"):
+        SequenceData(
+            tuple(map(np.zeros, [(1, 2), (2, 2)])), np.zeros(2, int), targets=np.eye(3)[:, :1]
+        )
+
+
 def arrays(path: Path, **given: object) -> Path:
     np.savez(path, **given)  # type: ignore[arg-type]
     return path

@@ -28,6 +28,7 @@ RIGHT: dict[str, Any] = {
     "lengths": np.full(4, 6),
     "labels": np.arange(4),
 }
+WITHOUT = {name: array for name, array in RIGHT.items() if name != "labels"}
 
 
 def npz(**arrays: Any) -> bytes:
@@ -132,7 +133,28 @@ ARRAYS: dict[str, tuple[bytes, str]] = {
     ),
     "numbers": (
         npz(**RIGHT | {"targets": np.zeros((4, 2))}),
-        "holds targets (4, 2), numbers to be predicted, which are not read so far",
+        "holds labels (4,) and targets (4, 2): give labels, classes counted from 0, or targets",
+    ),
+    "targets of others": (
+        npz(**WITHOUT | {"targets": np.zeros((5, 2))}),
+        "targets has shape (5, 2), but there are 4 sequences in 24 frames: targets must be",
+    ),
+    "targets too deep": (npz(**WITHOUT | {"targets": X}), "targets has shape (4, 6, 3): targets"),
+    "targets of nothing": (
+        npz(**WITHOUT | {"targets": np.zeros((4, 0))}),
+        "targets has shape (4, 0): targets must be (sequences, Y) or (all frames, Y)",
+    ),
+    "targets are text": (
+        npz(**WITHOUT | {"targets": np.array(list("abcd"))}),
+        "targets is an array of <U1: give numbers",
+    ),
+    "targets unknown": (
+        npz(**WITHOUT | {"targets": np.array([[1, 2], [3, np.nan], [np.inf, 1], [0, 0]])}),
+        "targets[1, 1] is nan, 2 of 8 like it: leave out sequences whose targets are not known",
+    ),
+    "targets beyond float32": (
+        npz(**WITHOUT | {"targets": np.array([1, -1e39, 0, 0])}),
+        "targets[1, 0] is -1e+39, 1 of 4 like it: float32 does not hold it",
     ),
     "another number": (
         npz(**RIGHT | {"labels": np.arange(23)}),

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from pruning.files.network import Classifier
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.networks import sequence
-from pruning.tasks.networks.sequence import Training, accuracy, train
+from pruning.tasks.networks.sequence import Training, accuracy, answers, train
 
 LENGTHS = (4, 1, 6, 2)
 LABELS = np.array([0, -1, 2, 1, -1, 0, 0, 1, 2, -1, 1, 2, 2])
@@ -63,6 +63,29 @@ def test_the_score_is_of_the_frames_that_count(
     best, counts = logits(model).argmax(1).numpy(), LABELS != -1
     monkeypatch.setattr(sequence, "TOGETHER", 3)
     assert accuracy(model, data()) == pytest.approx((best == LABELS)[counts].mean())
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_the_loss_of_numbers_is_their_mean_square_in_units_of_their_spread(directions: int) -> None:
+    model, spread = network(directions), 1e6
+    targets = np.random.default_rng(1).normal(0, spread, (len(LABELS), 3))
+    numbers = SequenceData(data().sequences, np.zeros(len(LABELS), int), "", True, targets)
+    squares = (logits(model).detach().double().numpy() - targets) ** 2
+    assert answers(model, numbers).score().figures["mse"] == pytest.approx(squares.mean())
+    found = train(model, numbers, 1, 0, settings=Training(batch=9))
+    assert found == pytest.approx(squares.mean() / targets.var(axis=0).mean(), rel=1e-5)
+
+
+def test_training_brings_numbers_nearer() -> None:
+    sequences = data().sequences
+    targets = np.array([[frames.sum() * 100] * 3 for frames in sequences]).astype(np.float64)
+    numbers = SequenceData(sequences, np.zeros(len(sequences), int), targets=targets)
+    model = network(pool="last")
+    before = answers(model, numbers).score().worth
+    train(model, numbers, 20, 0, settings=Training(0.1, weight_decay=0.0))
+    assert answers(model, numbers).score().worth > before
+    with pytest.raises(ValueError, match=r"targets are numbers, which are not right or wrong"):
+        accuracy(model, numbers)
 
 
 def test_the_network_must_answer_for_what_has_labels() -> None:

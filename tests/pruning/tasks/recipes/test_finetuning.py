@@ -140,3 +140,30 @@ def test_scoring_changes_no_weight() -> None:
     ours = scored.classifier.state_dict()
     for name, tensor in plain.classifier.state_dict().items():
         assert torch.equal(ours[name], tensor), name
+
+
+def test_it_ends_where_nothing_gets_better_and_notes_every_step() -> None:
+    """By a stand-in: of 9, 5, 5, 5 the first is best, two others in a row are enough."""
+    recipe, model = replace(RECIPE, final_epochs=8), classifier()
+    worth = iter([1.0, 4.0, 5.0, 5.0, 5.0, 5.0])
+    told: list[tuple[str, dict[str, Any]]] = []
+    found = prune_classifier(
+        model, goals(model), sequences(), recipe, score=lambda _: next(worth), patience=2,
+        note=lambda event, figures: told.append((event, dict(figures))),
+    )  # fmt: skip
+    assert (found.epoch, found.epochs) == (4, 4)
+    assert [event for event, _ in told if event != "step"] == [
+        "epoch", "increment", *["epoch"] * 4, "increment",
+    ]  # fmt: skip
+    steps = [figures for event, figures in told if event == "step"]
+    assert [(s["stage"], s["epoch"], s["step"]) for s in steps] == [
+        *[("prune 1/2", 1, n) for n in (1, 2)],
+        *[("prune 2/2", (n + 1) // 2, n) for n in range(1, 9)],
+    ]
+    assert told[-1][1] == {"number": 2, "of": 2, "sparsity": found.increments[-1][0], "score": 5.0}
+
+
+def test_patience_needs_a_score() -> None:
+    model = classifier()
+    with pytest.raises(ValueError, match="patience = 3: there is no score"):
+        prune_classifier(model, goals(model), sequences(), RECIPE, patience=3)

@@ -1,0 +1,163 @@
+"""What every recurrent cell brings: gates, sums, formats, integers; and which cells there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from ..fixed import Fixed, IntArray, round_shift, saturate
+from ..precision import Precision
+from .piecewise import Piecewise
+
+__all__ = ["Cell", "Sum", "reach_of", "reaches"]
+
+
+class Sum(NamedTuple):
+    """A sum of products that the element-wise lane takes of a unit, with a bias of its own.
+
+    Parameters
+    ----------
+    name : str
+    gate : int
+        Whose row it is, among ``Cell.gate_names``.
+    input, recurrent : bool
+        Whether the products of ``weight_ih`` and of ``weight_hh`` are in it.
+    """
+
+    name: str
+    gate: int
+    input: bool = True
+    recurrent: bool = True
+
+
+def reaches(act_bits: int) -> tuple[int, ...]:
+    """What ``Cell.reach`` may be at a width of activations: 3 fraction bits are left."""
+    return tuple(reach for reach in Precision.reaches if reach <= 1 << (act_bits - 2))
+
+
+def reach_of(state: Fixed) -> int:
+    """The reach that a format of states has: 16 of [-16, 16)."""
+    return 1 << max(0, state.width - 1 - state.frac)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its gates, and rounding and saturation points of the element-wise unit.
+
+    A cell names its gates and sums, says how the array deals them, and computes in integers;
+    :mod:`compiler.array.latency` and :mod:`hdl.core.lanes` have the latency and the lane of each
+    by its ``name``.
+
+    Parameters
+    ----------
+    act_bits : int
+        Width of activations, 6 to 18.
+    reach : int
+        Of pre-activations and biases, and of the cell state of an LSTM: they lie in
+        [-reach, reach). 8, 16, 32, 64 or 128, and at most ``2**(act_bits - 2)``.
+
+    Raises
+    ------
+    ValueError
+        For another width or reach.
+    """
+
+    act_bits: int = Precision.act_bits
+    reach: int = Precision.reach
+
+    #: Of the cell, where lanes, latencies and files are chosen by it.
+    name: ClassVar[str]
+    #: For people, with its article.
+    title: ClassVar[str]
+    #: Gates in the order of the rows of a matrix: H rows of each, as torch has them.
+    gate_names: ClassVar[str]
+    #: What a lane takes of a unit. Biases, shifts and pre-activations are in this order.
+    sums: ClassVar[tuple[Sum, ...]]
+    #: Rows of a unit that PEs side by side work on at once. The others follow in later slots of
+    #: the same PEs, and the unit is ready with the last of these.
+    abreast: ClassVar[int]
+    #: Whether ``weight_hr`` may follow it, as in ``torch.nn.LSTM``.
+    projects: ClassVar[bool] = False
+    #: Whether a compact design has a lane for it.
+    compact: ClassVar[bool] = False
+    #: Of a lane: tables, products of two gates, and products of a gate and a number of ``state``
+    #: width.
+    tables: ClassVar[int]
+    narrow_products: ClassVar[int]
+    wide_products: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        if not 6 <= self.act_bits <= 18:
+            raise ValueError(f"activation width {self.act_bits}: choose 6 to 18 bits")
+        there = reaches(self.act_bits)
+        if self.reach not in there:
+            raise ValueError(
+                f"reach {self.reach} of the cell's states, at {self.act_bits} bits of activations: "
+                f"choose {', '.join(map(str, there))}"
+            )
+
+    @property
+    def turns(self) -> int:
+        """Slots in which the rows of a unit follow each other."""
+        return len(self.gate_names) // self.abreast
+
+    @property
+    def apart(self) -> tuple[int, ...]:
+        """Gates whose two products do not meet: both sums go to the lane."""
+        return tuple(s.gate for s in self.sums if not s.input)
+
+    @property
+    def gate(self) -> Fixed:
+        """Format of gates and hidden state, [-1, 1)."""
+        return Fixed(self.act_bits, self.act_bits - 1)
+
+    @property
+    def state(self) -> Fixed:
+        """Format of pre-activations and biases, [-reach, reach)."""
+        return Fixed(self.act_bits + 2, self.act_bits + 2 - self.reach.bit_length())
+
+    @property
+    def kept(self) -> Fixed:
+        """Format of what a lane keeps of a unit from step to step, as wide as ``state``."""
+        return self.state
+
+    @property
+    def piecewise(self) -> Piecewise:
+        """Sigmoid and tanh between these formats."""
+        return Piecewise(self.state, self.gate)
+
+    def preactivation(self, total: IntArray, bias: IntArray, shift: int) -> IntArray:
+        """Round exact sums to ``state`` format and add the bias.
+
+        Parameters
+        ----------
+        total : int64 array
+            Sums of products, ``state.frac + shift`` fraction bits.
+        bias : int64 array
+            In ``state`` format.
+        shift : int
+            0..63.
+
+        Returns
+        -------
+        int64 array
+            Saturated to ``state``.
+        """
+        return saturate(round_shift(total, shift) + bias, self.state.width)
+
+    def step(self, pre: tuple[IntArray, ...], kept: IntArray) -> tuple[IntArray, IntArray]:
+        """One update of any number of units.
+
+        Parameters
+        ----------
+        pre : int64 arrays
+            Pre-activations of the sums in ``state`` format.
+        kept : int64 array
+            In ``kept`` format.
+
+        Returns
+        -------
+        h, kept : int64 arrays
+            In ``gate`` and ``kept`` format.
+        """
+        raise NotImplementedError

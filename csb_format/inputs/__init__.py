@@ -1,0 +1,1 @@
+"""What a model knows of the world around it: scales of raw features, names of classes."""

@@ -1,0 +1,240 @@
+/* The work behind products, on vectors of as many lanes as a register of the kernel holds.
+ *
+ * Every kernel includes this once, under its instruction set, with VEC, MIN, MAX and LOOK_UP
+ * defined. The arithmetic is that of csb_format.cells.lstm, for 6 to 16 bits, in 32 bits
+ * throughout but for sums that need 64. Unsigned vectors wrap around, as sums modulo 2**32 must. */
+#include <string.h>
+
+#include "../run/layer.h"
+
+typedef int32_t vec __attribute__((vector_size(4 * VEC)));
+typedef uint32_t uvec __attribute__((vector_size(4 * VEC)));
+typedef int32_t half __attribute__((vector_size(2 * VEC)));
+typedef int64_t longs __attribute__((vector_size(4 * VEC)));
+typedef uint64_t ulongs __attribute__((vector_size(4 * VEC)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec read(const int32_t *from)
+{
+    vec v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+INLINE void write(int32_t *to, vec v)
+{
+    memcpy(to, &v, sizeof v);
+}
+
+INLINE longs read_wide(const int32_t *from)
+{
+    half v;
+    memcpy(&v, from, sizeof v);
+    return __builtin_convertvector(v, longs);
+}
+
+INLINE vec every(int32_t value)
+{
+    return (vec){0} + value;
+}
+
+INLINE vec clip(vec v, int32_t most)
+{
+    return MAX(MIN(v, every(most)), every(-most - 1));
+}
+
+/* A value with the sign of `sign`, which is 0 or -1. */
+INLINE vec signed_as(vec size, vec sign)
+{
+    return (size ^ sign) - sign;
+}
+
+/* The sum of a row's digits, modulo 2**32: right wherever the sum itself fits. */
+INLINE uvec narrow_sums(const int32_t *sums, uint32_t digits)
+{
+    uvec total = (uvec)read(sums);
+    if (digits > 1)
+        total += (uvec)read(sums + BLOCK) << 8;
+    if (digits > 2)
+        total += (uvec)read(sums + 2 * BLOCK) << 16;
+    return total;
+}
+
+INLINE ulongs wide_sums(const int32_t *sums, uint32_t digits)
+{
+    ulongs total = (ulongs)read_wide(sums);
+    if (digits > 1)
+        total += (ulongs)read_wide(sums + BLOCK) << 8;
+    if (digits > 2)
+        total += (ulongs)read_wide(sums + 2 * BLOCK) << 16;
+    return total;
+}
+
+/* Both products of some rows of a gate. */
+struct sums {
+    const int32_t *ih, *hh;
+    uint32_t ih_digits, hh_digits;
+};
+
+INLINE vec narrow_gate(const struct cells *k, int gate, size_t at, size_t lane, struct sums s)
+{
+    uvec total = narrow_sums(s.ih + lane, s.ih_digits) << k->left_ih[gate];
+    total += narrow_sums(s.hh + lane, s.hh_digits) << k->left_hh[gate];
+    total += (uvec)read(k->add + at + lane);
+    return clip((vec)total >> k->right[gate], (1 << (k->bits + 1)) - 1);
+}
+
+static __attribute__((noinline)) void wide_gate(const struct cells *k, int gate, size_t at,
+                                                struct sums s, int32_t *pre)
+{
+    int64_t most = ((int64_t)1 << (k->bits + 1)) - 1;
+    for (size_t lane = 0; lane < LANES; lane += VEC / 2) {
+        ulongs add, total = wide_sums(s.ih + lane, s.ih_digits) << k->left_ih[gate];
+        memcpy(&add, k->add_wide + at + lane, sizeof add);
+        total += (wide_sums(s.hh + lane, s.hh_digits) << k->left_hh[gate]) + add;
+        longs v = ((longs)total >> k->right[gate]) + read_wide(k->bias + at + lane);
+        for (size_t n = 0; n < VEC / 2; n++)
+            pre[lane + n] = (int32_t)(v[n] > most ? most : v[n] < -most - 1 ? -most - 1 : v[n]);
+    }
+}
+
+/* A kernel may look up all gates at once. */
+#ifndef LOOK_UP_GATES
+#define LOOK_UP_GATES(k, at, entry)                                                            \
+    for (int gate = 0; gate < GATES; gate++)                                                   \
+    (entry)[gate] = LOOK_UP((k)->table, (at)[gate])
+#endif
+
+/* The table's argument of a state: its magnitude, twice that for tanh. */
+INLINE vec argument(const struct cells *k, vec x, int tanh)
+{
+    return MIN(signed_as(x, x >> 31) << tanh, every(k->last));
+}
+
+/* The line of a segment at an argument. */
+INLINE vec magnitude(const struct cells *k, vec z, uvec entry)
+{
+    vec at = z & ((1 << k->offset_bits) - 1), rise = (vec)(entry & ((1u << k->rise_bits) - 1));
+    vec more = (rise * at + (1 << (k->offset_bits - 1))) >> k->offset_bits;
+    return (vec)(entry >> k->rise_bits) + more;
+}
+
+INLINE vec sigmoid(const struct cells *k, vec x, vec z, uvec entry)
+{
+    vec m = signed_as(magnitude(k, z, entry), x >> 31);
+    return MIN((m + ((1 << (k->bits + 1)) + 4)) >> 3, every((1 << (k->bits - 1)) - 1));
+}
+
+INLINE vec tanh_of(const struct cells *k, vec x, vec z, uvec entry)
+{
+    vec size = (magnitude(k, z, entry) + 2) >> 2;
+    return signed_as(MIN(size, every((1 << (k->bits - 1)) - 1)), x >> 31);
+}
+
+/* round(x * y / 2**shift), y in two parts so that 32 bits hold all; shift at least 5. */
+INLINE vec product_of(vec x, vec y, int32_t shift)
+{
+    vec low = x * (y & 15) + (1 << (shift - 1));
+    return (x * (y >> 4) + (low >> 4)) >> (shift - 4);
+}
+
+/* From sums r, z, n of the input and n of the state to what is kept, h with two bits more. */
+INLINE void gru(const struct cells *k, const vec pre[GATES], int32_t *kept, int32_t *h)
+{
+    int32_t a = k->bits;
+    vec zr = argument(k, pre[0], 0), zz = argument(k, pre[1], 0);
+    vec r = sigmoid(k, pre[0], zr, LOOK_UP(k->table, zr >> k->offset_bits));
+    vec z = sigmoid(k, pre[1], zz, LOOK_UP(k->table, zz >> k->offset_bits));
+    vec sum = clip(pre[2] + product_of(r, pre[3], a - 1), (1 << (a + 1)) - 1);
+    vec zn = argument(k, sum, 1);
+    vec n = tanh_of(k, sum, zn, LOOK_UP(k->table, zn >> k->offset_bits)) << 2;
+    vec new = n + product_of(z, read(kept) - n, a - 1);
+    write(kept, new);
+    write(h, clip((new + 2) >> 2, (1 << (a - 1)) - 1));
+}
+
+/* From pre-activations of i, f, g, o to cells and hidden states. */
+INLINE void lstm(const struct cells *k, const vec pre[GATES], int32_t *c, int32_t *h)
+{
+    int32_t a = k->bits;
+    vec z[GATES], at[GATES];
+    uvec entry[GATES];
+    for (int gate = 0; gate < GATES; gate++) {
+        z[gate] = argument(k, pre[gate], gate == 2);
+        at[gate] = z[gate] >> k->offset_bits;
+    }
+    LOOK_UP_GATES(k, at, entry);
+    vec i = sigmoid(k, pre[0], z[0], entry[0]), f = sigmoid(k, pre[1], z[1], entry[1]);
+    vec g = tanh_of(k, pre[2], z[2], entry[2]), o = sigmoid(k, pre[3], z[3], entry[3]);
+    /* (f * c << lift) + i * g, rounded, c in two parts so that 32 bits hold all. */
+    int32_t lift = k->lift;
+    vec old = read(c), low = ((f * (old & 15)) << lift) + i * g + (1 << (a - 2 + lift));
+    vec new = clip((f * (old >> 4) + (low >> (4 + lift))) >> (a - 5), (1 << (a + 1)) - 1);
+    write(c, new);
+    vec last = argument(k, new, 1);
+    vec product = o * tanh_of(k, new, last, LOOK_UP(k->table, last >> k->offset_bits));
+    write(h, clip((product + (1 << (a - 2))) >> (a - 1), (1 << (a - 1)) - 1));
+}
+
+static void finish(const struct cells *k, uint32_t block, const int32_t *ih, uint32_t ih_digits,
+                   const int32_t *hh, uint32_t hh_digits, int32_t *c, int32_t *h)
+{
+    int32_t kept[GATES][LANES];
+    for (int gate = 0; !k->narrow && gate < GATES; gate++) {
+        size_t at = (size_t)block * BLOCK + (size_t)gate * LANES;
+        struct sums s = {ih + gate * LANES, hh + gate * LANES, ih_digits, hh_digits};
+        wide_gate(k, gate, at, s, kept[gate]);
+    }
+    for (size_t lane = 0; lane < LANES; lane += VEC) {
+        vec pre[GATES];
+        for (int gate = 0; gate < GATES; gate++) {
+            size_t at = (size_t)block * BLOCK + (size_t)gate * LANES;
+            struct sums s = {ih + gate * LANES, hh + gate * LANES, ih_digits, hh_digits};
+            pre[gate] = k->narrow ? narrow_gate(k, gate, at, lane, s) : read(kept[gate] + lane);
+        }
+        if (k->cell == CELL_GRU)
+            gru(k, pre, c + lane, h + lane);
+        else
+            lstm(k, pre, c + lane, h + lane);
+    }
+}
+
+static __attribute__((noinline)) void wide_project(const struct projection *p, size_t at,
+                                                   const int32_t *sums, uint32_t digits,
+                                                   int32_t *out)
+{
+    int64_t most = p->most;
+    for (size_t lane = 0; lane < BLOCK; lane += VEC / 2) {
+        ulongs add;
+        memcpy(&add, p->add_wide + at + lane, sizeof add);
+        longs v = (longs)((wide_sums(sums + lane, digits) << p->left) + add) >> p->right;
+        for (size_t n = 0; n < VEC / 2; n++)
+            out[lane + n] = (int32_t)(v[n] > most ? most : v[n] < -most - 1 ? -most - 1 : v[n]);
+    }
+}
+
+static void project(const struct projection *p, uint32_t block, const int32_t *sums,
+                    uint32_t digits, int32_t *out)
+{
+    size_t at = (size_t)block * BLOCK;
+    if (!p->narrow) {
+        wide_project(p, at, sums, digits, out);
+        return;
+    }
+    for (size_t lane = 0; lane < BLOCK; lane += VEC) {
+        uvec total = (narrow_sums(sums + lane, digits) << p->left) + (uvec)read(p->add + at + lane);
+        write(out + lane, clip((vec)total >> p->right, p->most));
+    }
+}
+
+static void spread(const struct planes *p, const int32_t *x, size_t count, uint8_t *to)
+{
+    uint32_t offset = (uint32_t)p->offset;
+    uint8_t low = p->flip[0], high = p->flip[1];
+    for (size_t n = 0; n < count; n++)
+        to[n] = (uint8_t)(((uint32_t)x[n] + offset) ^ low);
+    if (p->count > 1)
+        for (size_t n = 0; n < count; n++)
+            to[p->stride + n] = (uint8_t)((((uint32_t)x[n] + offset) >> 8) ^ high);
+}

@@ -1,0 +1,65 @@
+/* A model file as numbers: checked in full, laid out for no kernel yet. */
+#ifndef SPARSEFLOW_FILE_H
+#define SPARSEFLOW_FILE_H
+
+#include "../sparseflow_run.h"
+
+#define GATES 4 /* of an LSTM, and sums of a unit of any cell */
+
+enum cell { CELL_LSTM, CELL_GRU };
+
+struct geometry {
+    int64_t rows, columns, banks, bank_width, nonzeros, value_bits;
+};
+
+/* A sparse matrix row by row, columns increasing; entries in padding columns are left out. */
+struct rows {
+    struct geometry of;
+    size_t *starts; /* (rows + 1) */
+    int32_t *values;
+    uint32_t *columns;
+};
+
+struct file_layer {
+    struct rows ih, hh, hr; /* `hr.starts` is NULL without a projection */
+    enum cell cell;
+    int64_t *bias;          /* (4H): i, f, g, o; of a GRU r, z, n of inputs, n of states */
+    struct sparseflow_run_format input, hidden, state, output;
+    struct sparseflow_run_format ih_format[GATES], hh_format[GATES], hr_format;
+    uint32_t inputs, units, outputs;
+};
+
+struct file_head {
+    uint32_t outputs, inputs; /* 0 without a head */
+    int64_t *weight, *bias;
+    struct sparseflow_run_format weight_format, input;
+};
+
+struct file_model {
+    uint32_t layers, directions, pool;
+    struct file_layer *layer;
+    struct file_head head;
+};
+
+/* Set an error and give its code. */
+int32_t file_error(struct sparseflow_run_error *error, int32_t code, const char *text, ...)
+    __attribute__((format(printf, 3, 4)));
+
+int32_t file_read(struct file_model *model, const uint8_t *bytes, size_t count,
+                  struct sparseflow_run_error *error);
+void file_free(struct file_model *model);
+
+/* The entries of a bit stream; `name` is for errors. */
+int32_t rows_read(struct rows *rows, const struct geometry *of, const uint8_t *bytes, size_t count,
+                  const char *name, struct sparseflow_run_error *error);
+void rows_free(struct rows *rows);
+int64_t packed_bits(const struct geometry *of);
+
+/* Whether a number has so many bits, the sign included. */
+static inline int fits(int64_t value, int32_t bits)
+{
+    int64_t half = (int64_t)1 << (bits - 1);
+    return -half <= value && value < half;
+}
+
+#endif

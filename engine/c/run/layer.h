@@ -1,0 +1,179 @@
+/* A layer laid out for one kernel, and what a kernel must offer. */
+#ifndef SPARSEFLOW_LAYER_H
+#define SPARSEFLOW_LAYER_H
+
+#include "../load/file.h"
+
+#define LANES 16  /* rows side by side: one register of 512 bits, or several narrower ones */
+#define GROUPS 4  /* of lanes in a block: the gates of 16 units, or 64 rows of a projection */
+#define BLOCK (LANES * GROUPS)
+#define QUAD 4    /* entries of a row that are added at a time, all of one window */
+#define MOST_DIGITS 3
+#define MOST_SUMS (MOST_DIGITS * BLOCK)
+#define MOST_MANY 4
+#define MOST_WINDOW 256
+#define SLACK MOST_WINDOW /* bytes behind a vector that a window may reach into */
+#define ALIGNED 64
+
+/* A vector as bytes: numbers plus `offset` are not negative, a plane has one digit of each. */
+struct planes {
+    uint32_t count;  /* 1 or 2: digits of a number */
+    size_t stride;   /* bytes from one plane to the next */
+    int32_t offset;
+    uint8_t flip[2]; /* xor of each digit: 0x80 where a kernel takes it as signed */
+};
+
+/* What digits cannot hold of a weight. */
+struct rest {
+    uint16_t place; /* in the block */
+    int16_t value;
+    uint32_t column;
+};
+
+/* A sparse matrix for products in registers.
+ *
+ * A block has 64 rows; its columns are cut into windows. What a block adds in a window lies
+ * quad by quad: for each group of 16 rows 64 places in the window, then 64 low digits of
+ * weights, then, of weights of two digits, 64 high ones; byte 4 * lane + entry. */
+struct tiles {
+    uint32_t blocks, windows, width; /* columns of a window, at most */
+    uint32_t weight_digits, digits;  /* of weights, and of the sums */
+    uint32_t *first;                 /* (windows): first column */
+    uint32_t *quads;                 /* (blocks, windows) */
+    size_t *starts;                  /* (blocks): where a block begins in `data` */
+    uint8_t *data;
+    size_t bytes;
+    uint64_t entries;                /* those that only fill included */
+    size_t *rests;                   /* (blocks + 1): where those of a block begin */
+    struct rest *rest;
+    int no_least;                    /* as the kernel's */
+};
+
+/* Any matrix, read by address: what is left where no tiles can be had. */
+struct plain {
+    size_t *starts;
+    int32_t *values;
+    uint32_t *columns;
+};
+
+/* How sums become pre-activations, and these states; rows of a block in the order of tiles. */
+struct cells {
+    enum cell cell;
+    int32_t bits;        /* a, of gates and hidden states */
+    int32_t lift;        /* fraction bits of a gate beyond those of a state */
+    int32_t offset_bits; /* of the table's argument: the place inside a segment */
+    int32_t last;        /* largest argument of the table */
+    int32_t rise_bits;   /* of an entry of the table, the lowest */
+    const uint32_t *table; /* base and rise of each segment */
+    const uint8_t *bytes;  /* (4, 256): the same, the lowest bytes of all entries first */
+    int32_t left_ih[GATES], left_hh[GATES], right[GATES];
+    int narrow;          /* all sums fit 32 bits */
+    int32_t *add;        /* (blocks, 64), narrow: rounding, bias and offsets in one */
+    int64_t *add_wide;   /* rounding and offsets */
+    int32_t *bias;       /* (blocks, 64), wide */
+};
+
+struct projection {
+    int32_t left, right, most; /* shifts, and the largest result */
+    int narrow;
+    int32_t *add;
+    int64_t *add_wide;
+};
+
+struct kernel {
+    const char *name;
+    int (*usable)(void);
+    uint32_t windows[2]; /* widths that it picks from; 0: none */
+    float costs[2];      /* of a quad in each, in any unit */
+    uint8_t flip[2][2];  /* of vectors of one digit and of two */
+    int no_least;        /* no digit of a weight may be -128 */
+    uint32_t many[MOST_DIGITS + 1]; /* sequences that `products` takes, by digits of the sums */
+    void (*product)(const struct tiles *tiles, uint32_t block, const uint8_t *x, size_t stride,
+                    uint32_t planes, int32_t *sums);
+    /* The same of as many sequences as `many` says; NULL: one at a time. */
+    void (*products)(const struct tiles *tiles, uint32_t block, const uint8_t *const *x,
+                     size_t stride, uint32_t planes, int32_t (*sums)[MOST_SUMS]);
+    /* Sums of both products of a block to its 16 cells and hidden states. */
+    void (*finish)(const struct cells *cells, uint32_t block, const int32_t *ih,
+                   uint32_t ih_digits, const int32_t *hh, uint32_t hh_digits, int32_t *c,
+                   int32_t *h);
+    void (*project)(const struct projection *p, uint32_t block, const int32_t *sums,
+                    uint32_t digits, int32_t *out);
+    void (*spread)(const struct planes *planes, const int32_t *x, size_t count, uint8_t *to);
+};
+
+/* Arithmetic of a cell in 64 bits, for the plain way. */
+struct wide_cells {
+    const int64_t *base, *rise;
+    int64_t *bias;
+    int32_t right[GATES], left_ih[GATES], left_hh[GATES];
+    enum cell cell;
+    int32_t bits, lift, segments, offset_bits;
+    int32_t project_left, project_right, project_bits;
+};
+
+struct layer {
+    uint32_t inputs, units, outputs;
+    uint32_t blocks, out_blocks; /* of units, and of a projection's rows; 0 without one */
+    struct sparseflow_run_format input, hidden, state, output; /* state: what is kept */
+    const struct kernel *kernel; /* NULL: plain */
+    struct planes x, r, h;
+    struct tiles ih, hh, hr;
+    struct cells cells;
+    struct projection projection;
+    struct plain plain_ih, plain_hh, plain_hr;
+    struct wide_cells wide;
+    uint64_t weights;
+};
+
+/* The state of one sequence in one layer. */
+struct lane {
+    uint8_t *x, *r, *next, *h; /* planes */
+    int32_t *c, *hidden, *out; /* padded to whole blocks */
+    int32_t *frame;            /* of the plain way */
+    int64_t *sums;
+};
+
+extern const struct kernel *const KERNELS[];
+
+int32_t layer_make(struct layer *layer, const struct file_layer *of, const struct kernel *kernel,
+                   uint32_t n, struct sparseflow_run_error *error);
+void layer_free(struct layer *layer);
+size_t layer_bytes(const struct layer *layer);
+
+/* The rows of a matrix that each group of a block has. */
+struct order {
+    int grouped;        /* by units; else 64 rows of a block follow each other */
+    int gates;          /* of the matrix */
+    int gate[GROUPS];   /* -1: none of them */
+};
+
+extern const struct order ROWS_IN_TURN;
+struct order order_of(enum cell cell, int recurrent);
+
+int32_t tiles_make(struct tiles *tiles, const struct rows *rows, const struct kernel *kernel,
+                   uint32_t planes, const struct order *order);
+void tiles_free(struct tiles *tiles);
+/* The row of a matrix that a place in a block stands for; past the last for padding. */
+size_t tiles_row(const struct rows *rows, const struct order *order, uint32_t block,
+                 uint32_t place);
+
+/* Memory of one lane, zeroed; NULL without any. */
+int lane_make(struct lane *lane, const struct layer *layer);
+void lane_free(struct lane *lane);
+void lane_reset(struct lane *lane, const struct layer *layer);
+
+void layer_take(const struct layer *layer, struct lane *lane, const int32_t *frame);
+/* Blocks `first` to `end` - 1 of the gates, or of the projection, of many lanes. */
+void layer_gates(const struct layer *layer, struct lane *const *lanes, size_t count,
+                 uint32_t first, uint32_t end);
+void layer_project(const struct layer *layer, struct lane *const *lanes, size_t count,
+                   uint32_t first, uint32_t end);
+void layer_keep(const struct layer *layer, struct lane *lane);
+
+/* Entries of tables for a width of activations. */
+int table_bits(int32_t fraction); /* of a state: segments, as a power of two */
+int32_t table_entry(int32_t bits, int segments, int32_t segment, int64_t *base, int64_t *rise);
+void *aligned(size_t bytes);
+
+#endif

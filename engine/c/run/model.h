@@ -1,0 +1,26 @@
+/* Whole networks: layers, directions, the head. */
+#ifndef SPARSEFLOW_MODEL_H
+#define SPARSEFLOW_MODEL_H
+
+#include "layer.h"
+
+struct sparseflow_run_model {
+    uint32_t layers, levels, directions, pool, threads;
+    struct layer *layer;
+    struct file_head head;
+};
+
+struct sparseflow_run_stream {
+    const struct sparseflow_run_model *model;
+    uint32_t batch;
+    struct lane *lane;   /* (levels, batch) */
+    struct lane **lanes; /* the same, for calls */
+};
+
+/* One step of lanes in a layer that have taken their frames. */
+void step_layer(const struct sparseflow_run_model *model, const struct layer *layer,
+                struct lane *const *lanes, size_t count);
+int32_t check_frames(const struct layer *layer, const int32_t *frames, size_t count,
+                     struct sparseflow_run_error *error);
+
+#endif

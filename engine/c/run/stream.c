@@ -1,0 +1,330 @@
+/* Steps of streams, whole sequences, and the head. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "model.h"
+
+#define SIDE 32 /* sequences side by side in sparseflow_run_sequences */
+
+void step_layer(const struct sparseflow_run_model *model, const struct layer *layer,
+                struct lane *const *lanes, size_t count)
+{
+    (void)model;
+    layer_gates(layer, lanes, count, 0, layer->blocks);
+    if (layer->out_blocks)
+        layer_project(layer, lanes, count, 0, layer->out_blocks);
+    for (size_t n = 0; n < count; n++)
+        layer_keep(layer, lanes[n]);
+}
+
+int32_t check_frames(const struct layer *layer, const int32_t *frames, size_t count,
+                     struct sparseflow_run_error *error)
+{
+    int32_t most = (int32_t)(((int64_t)1 << (layer->input.bits - 1)) - 1), outside = 0;
+    for (size_t n = 0; n < count; n++)
+        outside |= (frames[n] > most) | (frames[n] < -most - 1);
+    for (size_t n = 0; outside && n < count; n++)
+        if (!fits(frames[n], layer->input.bits))
+            return file_error(error, SPARSEFLOW_RUN_RANGE,
+                              "input %zu of frame %zu is %d: its format holds %d to %d; quantise "
+                              "it to this format",
+                              n % layer->inputs, n / layer->inputs, frames[n], -most - 1, most);
+    return SPARSEFLOW_RUN_OK;
+}
+
+int32_t sparseflow_run_start(const struct sparseflow_run_model *model, uint32_t batch,
+                             struct sparseflow_run_stream **stream,
+                             struct sparseflow_run_error *error)
+{
+    file_error(error, SPARSEFLOW_RUN_OK, "%s", "");
+    if (!model || !stream)
+        return file_error(error, SPARSEFLOW_RUN_USAGE, "model, stream: give both");
+    *stream = NULL;
+    if (model->directions != 1)
+        return file_error(error, SPARSEFLOW_RUN_USAGE,
+                          "the model has 2 directions: it cannot run step by step; give whole "
+                          "sequences");
+    if (!batch || batch > 65536)
+        return file_error(error, SPARSEFLOW_RUN_USAGE, "batch %u: must be 1 to 65536", batch);
+    struct sparseflow_run_stream *made = calloc(1, sizeof *made);
+    size_t count = (size_t)model->levels * batch;
+    int good = made != NULL;
+    if (good) {
+        made->model = model;
+        made->batch = batch;
+        made->lane = calloc(count, sizeof *made->lane);
+        made->lanes = calloc(count, sizeof *made->lanes);
+        good = made->lane && made->lanes;
+    }
+    for (size_t n = 0; good && n < count; n++) {
+        made->lanes[n] = &made->lane[n];
+        good = lane_make(&made->lane[n], &model->layer[n / batch]);
+    }
+    if (!good) {
+        sparseflow_run_end(made);
+        return file_error(error, SPARSEFLOW_RUN_MEMORY, "no memory for a stream of %u", batch);
+    }
+    *stream = made;
+    return SPARSEFLOW_RUN_OK;
+}
+
+void sparseflow_run_end(struct sparseflow_run_stream *stream)
+{
+    if (!stream)
+        return;
+    for (size_t n = 0; stream->lane && n < (size_t)stream->model->levels * stream->batch; n++)
+        lane_free(&stream->lane[n]);
+    free(stream->lane);
+    free(stream->lanes);
+    free(stream);
+}
+
+void sparseflow_run_reset(struct sparseflow_run_stream *stream, uint32_t which)
+{
+    for (uint32_t level = 0; which < stream->batch && level < stream->model->levels; level++)
+        lane_reset(&stream->lane[(size_t)level * stream->batch + which],
+                   &stream->model->layer[level]);
+}
+
+int32_t sparseflow_run_step(struct sparseflow_run_stream *stream, const int32_t *frames,
+                            int32_t *outputs, struct sparseflow_run_error *error)
+{
+    const struct sparseflow_run_model *model = stream->model;
+    size_t batch = stream->batch, inputs = model->layer[0].inputs;
+    int32_t code = check_frames(&model->layer[0], frames, batch * inputs, error);
+    if (code)
+        return code;
+    for (uint32_t level = 0; level < model->levels; level++) {
+        const struct layer *layer = &model->layer[level];
+        struct lane *const *lanes = stream->lanes + level * batch;
+        for (size_t n = 0; n < batch; n++)
+            layer_take(layer, lanes[n], level ? lanes[n - batch]->out : frames + n * inputs);
+        step_layer(model, layer, lanes, batch);
+    }
+    const struct layer *last = &model->layer[model->layers - 1];
+    for (size_t n = 0; outputs && n < batch; n++)
+        memcpy(outputs + n * last->outputs, stream->lanes[(model->levels - 1) * batch + n]->out,
+               last->outputs * sizeof *outputs);
+    return SPARSEFLOW_RUN_OK;
+}
+
+void sparseflow_run_states(const struct sparseflow_run_stream *stream, int32_t *hidden,
+                           int32_t *cell)
+{
+    const struct sparseflow_run_model *model = stream->model;
+    size_t units = model->layer[model->layers - 1].units;
+    for (size_t n = 0; n < stream->batch; n++) {
+        const struct lane *lane = stream->lanes[(model->levels - 1) * (size_t)stream->batch + n];
+        if (hidden)
+            memcpy(hidden + n * units, lane->hidden, units * sizeof *hidden);
+        if (cell)
+            memcpy(cell + n * units, lane->c, units * sizeof *cell);
+    }
+}
+
+/* One layer over whole sequences: where its frames come from, and where results go. */
+struct pass {
+    const struct sparseflow_run_model *model;
+    const struct layer *layer;
+    const int32_t *frames;
+    int32_t *hidden, *cell, *outputs; /* of this direction: its first column */
+    size_t in, units, out;            /* numbers from one frame to the next */
+    int reverse;
+};
+
+struct run {
+    size_t first, length;
+};
+
+static void keep(const struct pass *p, const struct lane *lane, size_t at)
+{
+    size_t units = p->layer->units, outputs = p->layer->outputs;
+    if (p->hidden)
+        memcpy(p->hidden + at * p->units, lane->hidden, units * sizeof *p->hidden);
+    if (p->cell)
+        memcpy(p->cell + at * p->units, lane->c, units * sizeof *p->cell);
+    if (p->outputs)
+        memcpy(p->outputs + at * p->out, lane->out, outputs * sizeof *p->outputs);
+}
+
+/* Sequences side by side, the longest first: those that have ended are the last. */
+static void pass_some(const struct pass *p, const struct run *runs, size_t count,
+                      struct lane *const *lanes)
+{
+    size_t live = count;
+    for (size_t n = 0; n < count; n++)
+        lane_reset(lanes[n], p->layer);
+    for (size_t t = 0; live && t < runs[0].length; t++) {
+        while (live && runs[live - 1].length <= t)
+            live--;
+        for (size_t n = 0; n < live; n++) {
+            size_t at = runs[n].first + (p->reverse ? runs[n].length - 1 - t : t);
+            layer_take(p->layer, lanes[n], p->frames + at * p->in);
+        }
+        step_layer(p->model, p->layer, lanes, live);
+        for (size_t n = 0; n < live; n++)
+            keep(p, lanes[n], runs[n].first + (p->reverse ? runs[n].length - 1 - t : t));
+    }
+}
+
+static int32_t pass_all(const struct pass *p, const struct run *runs, size_t count)
+{
+    struct lane lane[SIDE], *lanes[SIDE];
+    size_t most = count < SIDE ? count : SIDE, made = 0;
+    int good = 1;
+    for (; good && made < most; made++) {
+        lanes[made] = &lane[made];
+        good = lane_make(&lane[made], p->layer);
+    }
+    for (size_t n = 0; good && n < count; n += most)
+        pass_some(p, runs + n, count - n < most ? count - n : most, lanes);
+    while (made)
+        lane_free(&lane[--made]);
+    return good ? SPARSEFLOW_RUN_OK : SPARSEFLOW_RUN_MEMORY;
+}
+
+static int longer(const void *a, const void *b)
+{
+    const struct run *one = a, *two = b;
+    if (one->length != two->length)
+        return one->length < two->length ? 1 : -1;
+    return one->first < two->first ? -1 : one->first > two->first;
+}
+
+/* All layers of a level; outputs of all directions lie side by side. */
+static int32_t level_run(const struct sparseflow_run_model *model, uint32_t level,
+                         const struct run *runs, size_t count, const int32_t *frames,
+                         int32_t *hidden, int32_t *cell, int32_t *outputs)
+{
+    uint32_t directions = model->directions, units = 0, out = 0;
+    const struct layer *of = &model->layer[level * directions];
+    struct pass p = {.model = model, .frames = frames, .in = of->inputs};
+    for (uint32_t d = 0; d < directions; d++) {
+        p.units += of[d].units;
+        p.out += of[d].outputs;
+    }
+    for (uint32_t d = 0; d < directions; d++) {
+        p.layer = &of[d];
+        p.reverse = (int)d;
+        p.hidden = hidden ? hidden + units : NULL;
+        p.cell = cell ? cell + units : NULL;
+        p.outputs = outputs ? outputs + out : NULL;
+        units += of[d].units;
+        out += of[d].outputs;
+        int32_t code = pass_all(&p, runs, count);
+        if (code)
+            return code;
+    }
+    return SPARSEFLOW_RUN_OK;
+}
+
+static int32_t levels_run(const struct sparseflow_run_model *model, const struct run *runs,
+                          size_t count, size_t total, const int32_t *frames, int32_t *hidden,
+                          int32_t *cell, int32_t *outputs)
+{
+    int32_t *given = NULL, code = SPARSEFLOW_RUN_OK;
+    for (uint32_t level = 0; !code && level < model->levels; level++) {
+        int last = level + 1 == model->levels;
+        size_t width = last ? 0 : model->layer[(level + 1) * model->directions].inputs;
+        int32_t *between = last ? NULL : malloc((total * width + 1) * sizeof *between);
+        if (last || between)
+            code = level_run(model, level, runs, count, given ? given : frames,
+                             last ? hidden : NULL, last ? cell : NULL, last ? outputs : between);
+        else
+            code = SPARSEFLOW_RUN_MEMORY;
+        free(given);
+        given = between;
+    }
+    free(given);
+    return code;
+}
+
+int32_t sparseflow_run_sequences(const struct sparseflow_run_model *model, size_t count,
+                                 const size_t *lengths, const int32_t *frames, int32_t *hidden,
+                                 int32_t *cell, int32_t *outputs,
+                                 struct sparseflow_run_error *error)
+{
+    size_t total = 0;
+    file_error(error, SPARSEFLOW_RUN_OK, "%s", "");
+    if (!model || (count && !lengths))
+        return file_error(error, SPARSEFLOW_RUN_USAGE, "model, lengths: give both");
+    struct run *runs = malloc((count + 1) * sizeof *runs);
+    for (size_t n = 0; runs && n < count; n++) {
+        runs[n].first = total;
+        runs[n].length = lengths[n];
+        total += lengths[n];
+    }
+    int32_t code = runs ? SPARSEFLOW_RUN_OK : SPARSEFLOW_RUN_MEMORY;
+    if (!code && total) {
+        code = check_frames(&model->layer[0], frames, total * model->layer[0].inputs, error);
+        if (code) {
+            free(runs);
+            return code;
+        }
+        qsort(runs, count, sizeof *runs, longer);
+        code = levels_run(model, runs, count, total, frames, hidden, cell, outputs);
+    }
+    free(runs);
+    if (code)
+        file_error(error, code, "no memory for %zu sequences: give fewer at a time", count);
+    return code;
+}
+
+/* The sum of one class of one vector: wrong for none, as the file was checked. */
+static void logits_of(const struct file_head *head, const int32_t *x, int64_t *logits)
+{
+    for (uint32_t o = 0; o < head->outputs; o++) {
+        int64_t total = head->bias[o];
+        for (uint32_t n = 0; n < head->inputs; n++)
+            total += head->weight[(size_t)o * head->inputs + n] * x[n];
+        logits[o] = total;
+    }
+}
+
+static int64_t halves_up(int64_t sum, int64_t count)
+{
+    int64_t twice = 2 * sum + count, by = 2 * count, found = twice / by;
+    return found - (twice % by < 0);
+}
+
+/* What the head takes of a sequence, in `x`. */
+static void pool(const struct sparseflow_run_model *model, size_t length, const int32_t *outputs,
+                 int32_t *x)
+{
+    size_t size = model->head.inputs, forward = model->layer[model->layers - 1].outputs;
+    const int32_t *last = outputs + (length - 1) * size;
+    memcpy(x, last, size * sizeof *x);
+    if (model->pool == SPARSEFLOW_RUN_HN && model->directions == 2)
+        memcpy(x + size - forward, outputs + size - forward, forward * sizeof *x);
+    for (size_t n = 0; model->pool == SPARSEFLOW_RUN_MEAN && n < size; n++) {
+        int64_t sum = 0;
+        for (size_t t = 0; t < length; t++)
+            sum += outputs[t * size + n];
+        x[n] = (int32_t)halves_up(sum, (int64_t)length);
+    }
+}
+
+int32_t sparseflow_run_logits(const struct sparseflow_run_model *model, size_t length,
+                              const int32_t *outputs, int64_t *logits,
+                              struct sparseflow_run_error *error)
+{
+    file_error(error, SPARSEFLOW_RUN_OK, "%s", "");
+    if (!model->head.outputs)
+        return file_error(error, SPARSEFLOW_RUN_USAGE,
+                          "the model has no head: pack it with its classifier");
+    if (!length || !outputs || !logits)
+        return file_error(error, SPARSEFLOW_RUN_USAGE, "length, outputs, logits: give at least "
+                                                       "one frame");
+    size_t size = model->head.inputs;
+    for (size_t t = 0; model->pool == SPARSEFLOW_RUN_EVERY && t < length; t++)
+        logits_of(&model->head, outputs + t * size, logits + t * model->head.outputs);
+    if (model->pool == SPARSEFLOW_RUN_EVERY)
+        return SPARSEFLOW_RUN_OK;
+    int32_t *x = malloc(size * sizeof *x);
+    if (!x)
+        return file_error(error, SPARSEFLOW_RUN_MEMORY, "no memory for a vector");
+    pool(model, length, outputs, x);
+    logits_of(&model->head, x, logits);
+    free(x);
+    return SPARSEFLOW_RUN_OK;
+}

@@ -1,0 +1,1 @@
+"""A packed model through the C library of ``engine/c``: built at first use, bit for bit."""

@@ -1,0 +1,303 @@
+"""A packed model on this CPU through the C library, bit for bit the integer model."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from csb_format.files.modelfile import ModelFileError, load_model, model_bytes
+from csb_format.fixed import Fixed, IntArray
+from csb_format.model import Model
+
+from ..reference import Trace
+from .library import Error, Layer, NativeError, Options, Shape, kernels, library
+
+__all__ = ["LayerPlan", "NativeModel", "NativeStream"]
+
+Ints = npt.NDArray[np.int32]
+_FILE, _FORMAT, _USAGE, _RANGE = -1, -2, -5, -6
+_MOST_THREADS = 64
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """How the library runs a layer.
+
+    Parameters
+    ----------
+    kernel : str
+        ``plain`` where bytes cannot hold the layer's numbers.
+    window : int
+        Columns that are picked from at a time; 0 where entries are read by address.
+    state_digits, weight_digits : int
+        Bytes of a state and of a weight as products take them.
+    weights, entries : int
+        Kept, and worked on: those that fill quads and windows are among them.
+    bytes : int
+        That a step of one stream reads.
+    """
+
+    kernel: str
+    window: int
+    state_digits: int
+    weight_digits: int
+    weights: int
+    entries: int
+    bytes: int
+
+
+class NativeModel:
+    """A whole network in C.
+
+    Parameters
+    ----------
+    model : Model or path
+        A path is read by the library itself.
+    kernel : str, optional
+        One of :func:`engine.native.library.kernels`; by default the fastest of this CPU.
+    threads : int
+        That work on one step.
+
+    Raises
+    ------
+    ModelFileError
+        For a file that is none, damaged, or of a later format.
+    NativeError
+        If there is no compiler, or the library does not run such a model.
+    ValueError
+        For an unknown kernel or number of threads.
+    OSError
+        If the file cannot be read.
+    """
+
+    def __init__(
+        self, model: Model | str | os.PathLike[str], kernel: str | None = None, threads: int = 1
+    ):
+        if kernel is not None and kernel not in kernels():
+            raise ValueError(f"kernel {kernel!r}: this CPU has {', '.join(kernels())}")
+        if not 1 <= threads <= _MOST_THREADS:
+            raise ValueError(f"threads {threads}: must be 1 to {_MOST_THREADS}")
+        self._library, self._handle = library(), ctypes.c_void_p()
+        options = Options(kernel.encode() if kernel else None, threads)
+        self._path = "" if isinstance(model, Model) else os.fspath(model)
+        self._open(model, options)
+        self.shape = Shape()
+        self._library.sparseflow_run_shape(self._handle, ctypes.byref(self.shape))
+        self._model = model if isinstance(model, Model) else None
+
+    def _open(self, model: Any, options: Options) -> None:
+        error, native = Error(), self._library
+        more = (ctypes.byref(options), ctypes.byref(self._handle), ctypes.byref(error))
+        if isinstance(model, Model):
+            data = bytes(model_bytes(model))
+            native.sparseflow_run_read(data, len(data), *more)
+        else:
+            native.sparseflow_run_open(os.fsencode(model), *more)
+        _check(error, self._path)
+
+    def __del__(self) -> None:
+        if handle := getattr(self, "_handle", None):
+            self._library.sparseflow_run_close(handle)
+
+    @property
+    def model(self) -> Model:
+        """The model in Python; one that was read from a file is read again."""
+        if self._model is None:
+            self._model = load_model(self._path)
+        return self._model
+
+    @property
+    def input(self) -> Fixed:
+        """Format of input frames."""
+        return Fixed(self.shape.input.bits, self.shape.input.fraction)
+
+    @property
+    def layers(self) -> list[LayerPlan]:
+        """How each layer is run."""
+        found, one = list[LayerPlan](), Layer()
+        while self._library.sparseflow_run_layer(self._handle, len(found), ctypes.byref(one)):
+            numbers = (getattr(one, field.name) for field in fields(LayerPlan)[1:])
+            found.append(LayerPlan(one.kernel.decode(), *numbers))
+        return found
+
+    def run(self, sequences: Sequence[npt.ArrayLike]) -> list[Trace]:
+        """All states of many sequences, each from a zero state.
+
+        Parameters
+        ----------
+        sequences : sequence of int arrays (T_i, X)
+            In the first layer's input format.
+
+        Returns
+        -------
+        list of Trace
+            Of the last level, equal to those of :meth:`~engine.reference.IntegerModel.run`.
+
+        Raises
+        ------
+        ValueError
+            For another shape, a dtype that is not integer, or values outside the format.
+        """
+        shape = self.shape
+        checked = [self._frames(f"sequence {n}", s) for n, s in enumerate(sequences)]
+        lengths = np.array([len(s) for s in checked], np.uintp)
+        frames = np.concatenate(checked) if checked else np.zeros((0, shape.inputs), np.int32)
+        sizes = (shape.units, shape.units, shape.outputs)
+        results = [np.empty((len(frames), size), np.int32) for size in sizes]
+        error = Error()
+        arrays = (_at(a) for a in (lengths, frames, *results))
+        self._library.sparseflow_run_sequences(
+            self._handle, len(checked), *arrays, ctypes.byref(error)
+        )
+        _check(error)
+        ends = np.cumsum(lengths).astype(int)[:-1] if len(checked) else np.zeros(0, int)
+        parts = [np.split(a.astype(np.int64), ends) for a in results]
+        return [Trace(*of) for of in zip(*parts, strict=True)][: len(checked)]
+
+    def start(self, batch: int = 1) -> NativeStream:
+        """The zero state of ``batch`` sequences that go on side by side.
+
+        Raises
+        ------
+        ValueError
+            For a bidirectional model, whose reverse layers start at the end, or a batch out of
+            range.
+        """
+        return NativeStream(self, batch)
+
+    def logits(self, outputs: npt.ArrayLike) -> IntArray:
+        """Logits of one sequence, as :meth:`csb_format.model.Model.logits`.
+
+        Parameters
+        ----------
+        outputs : int array (T, D * R)
+            Of the last level.
+
+        Returns
+        -------
+        int64 array (O,), or (T, O) where the head is fed with every frame
+
+        Raises
+        ------
+        ValueError
+            Without a head, without frames, or for another shape.
+        """
+        shape, given = self.shape, np.ascontiguousarray(outputs, np.int32)
+        if given.ndim != 2 or given.shape[1] != shape.outputs:
+            raise ValueError(
+                f"outputs have shape {given.shape}: give (T, {shape.outputs}), T at least 1"
+            )
+        every = shape.pool == 3
+        found = np.empty((len(given) if every else 1, shape.classes), np.int64)
+        error = Error()
+        self._library.sparseflow_run_logits(
+            self._handle, len(given), _at(given), _at(found), ctypes.byref(error)
+        )
+        _check(error)
+        return found if every else found[0]
+
+    def _frames(self, name: str, array: npt.ArrayLike) -> Ints:
+        given = np.asarray(array)
+        if given.ndim != 2 or given.shape[1] != self.shape.inputs:
+            raise ValueError(
+                f"{name} has shape {given.shape}: it must be (any number, {self.shape.inputs})"
+            )
+        if given.dtype.kind not in "iu":
+            raise ValueError(f"{name} has dtype {given.dtype}: quantise it to integers first")
+        if given.dtype.itemsize >= 4:  # what int32 would wrap around is out of any range
+            limits = np.iinfo(np.int32)
+            given = np.clip(given, limits.min if given.dtype.kind == "i" else 0, limits.max)
+        return np.ascontiguousarray(given, np.int32)
+
+
+class NativeStream:
+    """Sequences that go on step by step, their states kept in the library.
+
+    Parameters
+    ----------
+    model : NativeModel
+    batch : int
+        1 to 65536.
+    """
+
+    def __init__(self, model: NativeModel, batch: int = 1):
+        self.model, self.batch = model, batch
+        self._library, self._handle, self._error = model._library, ctypes.c_void_p(), Error()
+        if not 1 <= batch <= 65536:
+            raise ValueError(f"batch {batch}: must be 1 to 65536")
+        self._library.sparseflow_run_start(
+            model._handle, batch, ctypes.byref(self._handle), ctypes.byref(self._error)
+        )
+        _check(self._error)
+        self._output = np.empty((batch, model.shape.outputs), np.int32)
+
+    def __del__(self) -> None:
+        if handle := getattr(self, "_handle", None):
+            self._library.sparseflow_run_end(handle)
+
+    def step(self, x: npt.ArrayLike) -> IntArray:
+        """One step of all sequences.
+
+        Parameters
+        ----------
+        x : int array (B, X)
+            In the first layer's input format.
+
+        Returns
+        -------
+        int64 array (B, R)
+            Outputs of the last layer.
+
+        Raises
+        ------
+        ValueError
+            For another shape, a dtype that is not integer, or values outside the format; no
+            state has changed then.
+        """
+        frames = self.model._frames("x", x)
+        if len(frames) != self.batch:
+            raise ValueError(f"x holds {len(frames)} frames: this stream has {self.batch}")
+        failed = self._library.sparseflow_run_step(
+            self._handle, _at(frames), _at(self._output), ctypes.byref(self._error)
+        )
+        if failed:
+            _check(self._error)
+        return self._output.astype(np.int64)
+
+    def reset(self, which: int | None = None) -> None:
+        """Back to the zero state: one sequence, or all."""
+        for n in range(self.batch) if which is None else (which,):
+            if not 0 <= n < self.batch:
+                raise ValueError(f"sequence {n}: this stream has 0 to {self.batch - 1}")
+            self._library.sparseflow_run_reset(self._handle, n)
+
+    @property
+    def states(self) -> tuple[IntArray, IntArray]:
+        """Hidden and cell states of the last layer now, int64 arrays (B, H)."""
+        size = (self.batch, self.model.shape.units)
+        hidden, cell = np.empty(size, np.int32), np.empty(size, np.int32)
+        self._library.sparseflow_run_states(self._handle, _at(hidden), _at(cell))
+        return hidden.astype(np.int64), cell.astype(np.int64)
+
+
+def _at(array: npt.NDArray[Any]) -> int:
+    return int(array.ctypes.data)
+
+
+def _check(error: Error, path: str = "") -> None:
+    """Raise what an error of the library is in Python."""
+    text = error.text.decode(errors="replace")
+    if error.code == _FILE:
+        raise OSError(text)
+    if error.code == _FORMAT:
+        raise ModelFileError(f"{path}: {text}" if path else text)
+    if error.code in (_USAGE, _RANGE):
+        raise ValueError(text)
+    if error.code:
+        raise NativeError(f"{path}: {text}" if path else text)

@@ -1,0 +1,98 @@
+"""The linear layer on a recurrent module's output, and what lies beside both in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from ..importers import Imported
+from ..importers.checkpoint import CheckpointError
+from ..importers.cut import module_of, recurrent_modules
+from .members import cutting, heads
+from .misfits import told_of_rest, transposed_heads
+
+__all__ = ["head_of"]
+
+
+def head_of(
+    rest: Mapping[str, Tensor],
+    recurrent: nn.LSTM | nn.GRU,
+    names: Mapping[str, str],
+    found: Imported,
+) -> tuple[nn.Linear | None, dict[str, str]]:
+    """The head, and its parameters' names in the file; none where nothing is left.
+
+    Parameters
+    ----------
+    rest : Mapping[str, Tensor]
+        What the recurrent module has left.
+    recurrent : nn.LSTM or nn.GRU
+    names : Mapping[str, str]
+        Of its parameters, with those in the file.
+    found : Imported
+
+    Raises
+    ------
+    CheckpointError
+        For anything that is not one linear layer on its output, with what leaves it out.
+    """
+    if not rest:
+        return None, {}
+    width = (recurrent.proj_size or recurrent.hidden_size) * (1 + recurrent.bidirectional)
+    fits = heads(rest, width)
+    if found.cut.head is not None:
+        fits = [_named(found.cut.head, rest, fits, width)]
+    known = {name for fit in fits for name in (fit, fit.removesuffix("weight") + "bias")}
+    left = [name for name in rest if name not in known]
+    if not fits:
+        transposed_heads(rest, width)
+    if len(fits) != 1 or left:
+        others = {name: rest[name] for name in left or fits}
+        told = told_of_rest(others, recurrent.input_size)
+        words, module = _cutting(found, names, others)
+        raise CheckpointError(
+            f"beside the {type(recurrent).__name__}: {', '.join(others)}. Only one linear layer "
+            f"with {width} columns (its output) is supported{told}; `{words}` takes {module} out "
+            "of it as a part (docs/partial.md), `pack --matrices` packs the matrices of any network"
+        )
+    head, stem = _linear(rest, fits[0]), fits[0].removesuffix("weight")
+    return head, {f"head.{leaf}": stem + leaf for leaf, _ in head.named_parameters()}
+
+
+def _named(named: str, rest: Mapping[str, Tensor], fits: Sequence[str], width: int) -> str:
+    name = f"{named}.weight"
+    if name not in fits:
+        shape = tuple(rest[name].shape) if name in rest else "none"
+        raise CheckpointError(
+            f"--head {named}: its weight has shape {shape} and the recurrent module gives {width} "
+            f"values: name a linear layer with {width} columns, or leave it out with --ignore "
+            f"{named}"
+        )
+    return name
+
+
+def _cutting(
+    found: Imported, names: Mapping[str, str], others: Mapping[str, Tensor]
+) -> tuple[str, str]:
+    """The options that leave out what is too much, and the module that stays."""
+    module = recurrent_modules(names.values())[0]
+    if not found.cut:
+        return cutting(found.state_dict, module_of(module)), module_of(module)
+    more = dict.fromkeys(name.rpartition(".")[0] or name for name in others)
+    cut = replace(found.cut, ignore=(*found.cut.ignore, *more))
+    return cut.words(), found.cut.lstm or module_of(module)
+
+
+def _linear(rest: Mapping[str, Tensor], name: str) -> nn.Linear:
+    weight, bias = rest[name], rest.get(name.removesuffix("weight") + "bias")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise CheckpointError(
+            f"bias of {name} has shape {tuple(bias.shape)}: it must be ({weight.shape[0]},)"
+        )
+    rows, columns = weight.shape
+    linear = nn.Linear(columns, rows, bias=bias is not None, device="meta").to_empty(device="cpu")
+    state = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    linear.load_state_dict({key: tensor.float() for key, tensor in state.items()})
+    return linear

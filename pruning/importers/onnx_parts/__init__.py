@@ -1,0 +1,1 @@
+"""ONNX: the array's part cut out of a larger graph."""

@@ -1,0 +1,229 @@
+"""A user's whole module with its recurrent part on packed integers, the rest as it is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from csb_format.fixed import IntArray
+from csb_format.model import LstmLayer, Model
+
+from ..importers.checkpoint import UnsupportedLayerError
+
+__all__ = ["IntegerCell", "IntegerLstm", "LayerArithmetic", "replaced"]
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+Both = tuple[Tensor, Tensor]
+
+
+class LayerArithmetic(Protocol):
+    """One direction of a layer in integers, :class:`engine.reference.LayerModel`."""
+
+    layer: LstmLayer
+
+    def gate_sums(self, x: IntArray, r: IntArray) -> IntArray:
+        """Exact sums of all gates."""
+
+    def update(self, sums: IntArray, c: IntArray) -> tuple[IntArray, IntArray]:
+        """Hidden and cell state."""
+
+    def project(self, h: IntArray) -> IntArray:
+        """Output of a hidden state."""
+
+
+Arithmetic = Callable[[LstmLayer], LayerArithmetic]
+
+
+class IntegerLstm(nn.Module):
+    """What an ``nn.LSTM`` does, on packed integers: the same calls, the accelerator's bits.
+
+    Inputs and states given are rounded to their formats and saturate; what comes out is the
+    integers' exact values. There are no gradients, and no dropout between layers.
+
+    Parameters
+    ----------
+    model : Model
+        Without its head, which stays with the host.
+    arithmetic : callable
+        Makes the arithmetic of a layer.
+    batch_first : bool
+        As of ``nn.LSTM``.
+    """
+
+    def __init__(self, model: Model, arithmetic: Arithmetic, batch_first: bool = False) -> None:
+        super().__init__()
+        self.model, self.batch_first = model, batch_first
+        self._levels = [[arithmetic(layer) for layer in level] for level in model.levels]
+
+    def forward(
+        self, frames: Tensor | PackedSequence, states: Both | None = None
+    ) -> tuple[Tensor | PackedSequence, Both]:
+        """As ``nn.LSTM``.
+
+        Parameters
+        ----------
+        frames : Tensor or PackedSequence
+            (T, B, X), (B, T, X) if batch first, or (T, X).
+        states : (Tensor, Tensor), optional
+            ``h_0`` and ``c_0``, (layers * D, B, ...).
+
+        Returns
+        -------
+        outputs, (h_n, c_n)
+        """
+        if isinstance(frames, PackedSequence):
+            padded, lengths = pad_packed_sequence(frames, batch_first=True)
+            outputs, ends = self._run(padded, lengths.numpy(), states)
+            packed = pack_padded_sequence(outputs, lengths, batch_first=True, enforce_sorted=False)
+            return packed, ends
+        single = frames.ndim == 2
+        turned = frames[None] if single else frames if self.batch_first else frames.transpose(0, 1)
+        if single and states is not None:
+            states = states[0][:, None], states[1][:, None]
+        every = np.full(len(turned), turned.shape[1])
+        outputs, (h, c) = self._run(turned, every, states)
+        if single:
+            return outputs[0], (h[:, 0], c[:, 0])
+        return (outputs if self.batch_first else outputs.transpose(0, 1)), (h, c)
+
+    def _run(self, frames: Tensor, lengths: IntArray, states: Both | None) -> tuple[Tensor, Both]:
+        """Outputs (B, T, D * R) and last states of frames (B, T, X)."""
+        first = self.model.layers[0].input
+        ints = first.quantise(frames.detach().cpu().double().numpy())
+        outputs, cells = [], []
+        for number, level in enumerate(self._levels):
+            found = []
+            for way, one in enumerate(level):
+                at = number * len(level) + way
+                given = None if states is None else (states[0][at], states[1][at])
+                r, c = _initial(one.layer, given, len(ints))
+                found.append(_layer(one, ints, lengths, r, c, backwards=way == 1))
+            ints = np.concatenate([each[0] for each in found], -1)
+            outputs += [
+                _real(each[1], one.layer.output, frames)
+                for each, one in zip(found, level, strict=True)
+            ]
+            cells += [
+                _real(each[2], one.layer.state, frames)
+                for each, one in zip(found, level, strict=True)
+            ]
+        whole = _real(ints, self.model.layers[-1].output, frames)
+        return whole, (torch.stack(outputs), torch.stack(cells))
+
+
+class IntegerCell(nn.Module):
+    """What an ``nn.LSTMCell`` does, on the packed integers of a layer.
+
+    Parameters
+    ----------
+    one : LayerArithmetic
+    """
+
+    def __init__(self, one: LayerArithmetic) -> None:
+        super().__init__()
+        self._one = one
+
+    def forward(self, frame: Tensor, states: Both | None = None) -> Both:
+        """As ``nn.LSTMCell``: frames (B, X) or (X,), states (B, H) or (H,)."""
+        layer, batch = self._one.layer, frame if frame.ndim == 2 else frame[None]
+        given = None if states is None else tuple(s.reshape(len(batch), -1) for s in states)
+        h, c = _initial(layer, given, len(batch))  # type: ignore[arg-type]
+        x = layer.input.quantise(batch.detach().cpu().double().numpy())
+        h, c = self._one.update(self._one.gate_sums(x, h), c)
+        shape = (*frame.shape[:-1], -1)
+        return (
+            _real(h, layer.hidden, frame).reshape(shape),
+            _real(c, layer.state, frame).reshape(shape),
+        )
+
+
+def _initial(layer: LstmLayer, given: Both | None, batch: int) -> tuple[IntArray, IntArray]:
+    if given is None:
+        sizes = (layer.output_size, layer.hidden_size)
+        r, c = (np.zeros((batch, size), np.int64) for size in sizes)
+        return r, c
+    r, c = (each.detach().cpu().double().numpy() for each in given)
+    return layer.output.quantise(r), layer.state.quantise(c)
+
+
+def _layer(
+    one: LayerArithmetic, x: IntArray, lengths: IntArray, r: IntArray, c: IntArray, backwards: bool
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Outputs (B, T, R) of a direction, and its last output and cell state."""
+    order = np.tile(np.arange(x.shape[1]), (len(x), 1))
+    if backwards:
+        order = np.where(order < lengths[:, None], lengths[:, None] - 1 - order, order)
+    outputs = np.zeros((*x.shape[:2], one.layer.output_size), np.int64)
+    rows = np.arange(len(x))
+    for t in range(x.shape[1]):
+        live = rows[lengths > t]
+        at = order[live, t]
+        h, c[live] = one.update(one.gate_sums(x[live, at], r[live]), c[live])
+        r[live] = one.project(h)
+        outputs[live, at] = r[live]
+    return outputs, r, c
+
+
+def _real(ints: IntArray, fixed: Any, like: Tensor) -> Tensor:
+    return torch.from_numpy(fixed.dequantise(ints)).to(like.device, like.dtype)
+
+
+def replaced(module: ModuleT, name: str, model: Model, arithmetic: Arithmetic) -> ModuleT:
+    """A copy of a module whose recurrent submodule runs on integers; see ``sparseflow.replace``."""
+    try:
+        old = module.get_submodule(name)
+    except AttributeError as error:
+        there = [n for n, each in module.named_modules() if isinstance(each, nn.RNNBase)]
+        there += [n for n, each in module.named_modules() if isinstance(each, nn.RNNCellBase)]
+        named = ", ".join(there) or "there is none"
+        raise ValueError(f"there is no submodule {name!r}; recurrent ones: {named}") from error
+    if old is module:
+        raise ValueError("the module itself is recurrent: give one that holds it, and its name")
+    new = _new(old, name, model, arithmetic)
+    made = copy.deepcopy(module, {id(old): new})  # it takes the old one for copied already
+    return made
+
+
+def _new(old: nn.Module, name: str, model: Model, arithmetic: Arithmetic) -> nn.Module:
+    if isinstance(old, nn.LSTM):
+        _check(name, _sizes([old]), model)
+        return IntegerLstm(model, arithmetic, old.batch_first)
+    members = [old] if isinstance(old, nn.LSTMCell) else list(old.children())
+    if members and all(isinstance(each, nn.LSTMCell) for each in members):
+        _check(name, _sizes(members), model)
+        cells = [IntegerCell(arithmetic(layer)) for layer in model.layers]
+        return cells[0] if isinstance(old, nn.LSTMCell) else nn.ModuleList(cells)
+    raise UnsupportedLayerError(
+        f"{name} is {type(old).__name__}: only an nn.LSTM, an nn.LSTMCell or a list of them has "
+        "integers"
+    )
+
+
+Sizes = tuple[list[tuple[int, int]], int, int]
+
+
+def _sizes(modules: Sequence[Any]) -> Sizes:
+    """Inputs and units of every level, directions, and outputs of one; of what torch holds."""
+    first = modules[0]
+    if not isinstance(first, nn.LSTM):
+        return [(m.input_size, m.hidden_size) for m in modules], 1, first.hidden_size
+    ways, outputs = 1 + first.bidirectional, first.proj_size or first.hidden_size
+    above = [(ways * outputs, first.hidden_size)] * (first.num_layers - 1)
+    return [(first.input_size, first.hidden_size), *above], ways, outputs
+
+
+def _check(name: str, wanted: Sizes, model: Model) -> None:
+    levels = [(level[0].input_size, level[0].hidden_size) for level in model.levels]
+    found = levels, model.directions, model.layers[-1].output_size
+    if found != wanted:
+        told = [
+            f"layers {s[0]} (inputs, units), {s[1]} directions, {s[2]} outputs of each"
+            for s in (wanted, found)
+        ]
+        raise ValueError(f"{name} has {told[0]}, the model {told[1]}: give the one packed of it")

@@ -1,0 +1,1 @@
+"""From files that people have to sequences with answers, scales and names."""

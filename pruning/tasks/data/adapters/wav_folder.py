@@ -1,0 +1,241 @@
+"""A folder of sounds: features of each by kaldi-native-fbank, classes by folder or by a list."""
+
+from __future__ import annotations
+
+import csv
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from csb_format.extras import needs
+from csb_format.files.claims import check_regular
+
+from ..wrong_data import DataSetError
+from .classes import Labels, classes_of
+from .recordings import Recordings, check_values
+
+__all__ = ["KINDS", "Sounds", "read_sounds"]
+
+KINDS = ("mfcc", "logmel")
+MOST_FILES = 1_000_000
+LARGEST = 1 << 30  # bytes of a sound
+LONGEST_MS = 1000
+_CHUNKS = 1000
+_FULL_SCALE = 32768.0  # Kaldi's features are of samples as 16-bit integers
+_BINS = 40
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """How sounds become frames.
+
+    Parameters
+    ----------
+    kind : {"mfcc", "logmel"}
+    count : int
+        Coefficients, or mel bands.
+    deltas : int
+        Orders of differences in time beside them, 0..2.
+    frame_ms, hop_ms : float
+        Length of a frame, and from frame to frame.
+    labels : Path or None
+        CSV with ``file`` and ``label`` in each row, files from the folder on; by default the class
+        of a sound is the folder that it is in.
+    speaker : str
+        What stands before this mark in a file's name is never divided; empty for none.
+    classes : Labels
+    """
+
+    kind: str = "mfcc"
+    count: int = 13
+    deltas: int = 0
+    frame_ms: float = 25.0
+    hop_ms: float = 10.0
+    labels: Path | None = None
+    speaker: str = ""
+    classes: Labels = field(default_factory=Labels)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise DataSetError(f"--features {self.kind}: choose one of {', '.join(KINDS)}")
+        for name, value in (("frame-ms", self.frame_ms), ("hop-ms", self.hop_ms)):
+            if not 1 <= value <= LONGEST_MS:
+                raise DataSetError(f"--{name} {value:g}: give 1 to {LONGEST_MS} milliseconds")
+
+
+def read_sounds(folder: Path, how: Sounds) -> tuple[Recordings, list[str]]:
+    """Features of all ``.wav`` files below a folder, in the order of their names.
+
+    Returns
+    -------
+    Recordings, list of str
+        And what was left out, in words.
+
+    Raises
+    ------
+    DataSetError
+        Naming the sound that cannot be read, or is of another rate than the others.
+    """
+    files = _files(folder)
+    found = _listed(folder, how.labels) if how.labels else {f: f.parent.name for f in files}
+    if how.labels:
+        files = [file for file in files if file in found]
+    elif loose := next((file for file in files if file.parent == folder), None):
+        raise DataSetError(
+            f"{loose} is in no folder of a class: put sounds into {folder}/CLASS, or list them in "
+            "a CSV of file,label, --labels"
+        )
+    kinds = list(dict.fromkeys(found[file] for file in files))
+    numbers, names = classes_of(kinds, how.classes)
+    of = dict(zip(kinds, numbers.tolist(), strict=True))
+    return _recordings(folder, files, {f: of[found[f]] for f in files}, names, how)
+
+
+def _recordings(
+    folder: Path, files: Sequence[Path], classes: Mapping[Path, int], names: tuple[str, ...],
+    how: Sounds,
+) -> tuple[Recordings, list[str]]:  # fmt: skip
+    sequences, answers, sources, called = [], [], [], []
+    first, short, values = (0, files[0]), list[Path](), 0
+    for file in files:
+        rate, samples = _samples(file)
+        first = first if first[0] else (rate, file)
+        if rate != first[0]:
+            raise DataSetError(
+                f"{file} has {rate} samples a second, {first[1]} {first[0]}: convert one, such as "
+                f"sox in.wav -r {first[0]} out.wav"
+            )
+        frames = _features(rate, samples, how)
+        if not len(frames):
+            short.append(file)
+            continue
+        values += frames.size
+        check_values(values)
+        name = str(file.relative_to(folder))
+        sequences.append(frames)
+        answers.append(np.full(len(frames), classes[file], np.int64))
+        sources.append(file.name.partition(how.speaker)[0] if how.speaker else name)
+        called.append(name)
+    if not sequences:
+        raise DataSetError(f"{folder}: every sound is shorter than a frame of {how.frame_ms:g} ms")
+    made = f"{how.count} {how.kind}, every {how.hop_ms:g} ms"
+    told = [f"{len(files)} sounds at {first[0]} Hz: {made}"]
+    if short:
+        told.append(f"{len(short)} sounds shorter than a frame are left out, such as {short[0]}")
+    found = Recordings(tuple(sequences), tuple(answers), tuple(sources), tuple(called), names)
+    return found, told
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataSetError(f"{folder} is no folder: give one with a folder of sounds per class")
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        found += [Path(place, name) for name in sorted(names) if name.lower().endswith(".wav")]
+        if len(found) > MOST_FILES:
+            raise DataSetError(f"{folder} holds more than {MOST_FILES:,} sounds: give fewer")
+    if not found:
+        raise DataSetError(f"{folder} holds no .wav file: convert sounds to WAV first")
+    return found
+
+
+def _listed(folder: Path, listing: Path) -> dict[Path, str]:
+    """The class of each file of a list."""
+    check_regular(listing)
+    found: dict[Path, str] = {}
+    with open(listing, encoding="utf-8-sig", newline="") as file:
+        for row in (rows := csv.reader(file)):
+            if not row or (rows.line_num == 1 and row[:2] == ["file", "label"]):
+                continue
+            place = folder / row[0]
+            if len(row) != 2 or not row[1].strip() or not place.is_file():
+                raise DataSetError(
+                    f"{listing}: line {rows.line_num} names no file of {folder} and its label: "
+                    "give file,label in each row"
+                )
+            found[place] = row[1].strip()
+    if not found:
+        raise DataSetError(f"{listing} is empty: give file,label in each row")
+    return found
+
+
+def _samples(path: Path) -> tuple[int, npt.NDArray[np.float32]]:
+    """Rate and samples, in -1..1."""
+    from scipy.io import wavfile
+
+    check_regular(path)
+    _check_claims(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # chunks that are no sound
+            rate, found = wavfile.read(path)
+    except Exception as error:  # A damaged file makes the reader fail in any way.
+        raise DataSetError(f"{path} is no WAV sound that can be read ({error})") from error
+    if found.ndim != 1:
+        raise DataSetError(
+            f"{path} has {found.shape[1]} channels: give one, such as sox in.wav out.wav remix 1"
+        )
+    samples = found.astype(np.float64)
+    if found.dtype.kind == "u":
+        samples -= 128
+    if found.dtype.kind in "iu":
+        samples /= 2.0 ** (8 * found.dtype.itemsize - 1)
+    if not np.isfinite(samples).all():
+        raise DataSetError(f"{path} holds NaN or infinity: write it again")
+    return int(rate), samples.astype(np.float32)
+
+
+def _check_claims(path: Path) -> None:
+    """What the headers of chunks claim, against the bytes that are there."""
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise DataSetError(f"{path} has {size:,} bytes, at most {LARGEST:,}: cut it")
+    with open(path, "rb") as file:
+        head = file.read(12)
+        if head[:4] not in (b"RIFF", b"RIFX") or head[8:12] != b"WAVE":
+            raise DataSetError(f"{path} is no WAV sound: convert it")
+        order, at = ("little" if head[:4] == b"RIFF" else "big"), 12
+        for _ in range(_CHUNKS):
+            file.seek(at)
+            chunk = file.read(8)
+            if len(chunk) < 8:
+                return
+            claimed = int.from_bytes(chunk[4:], order)  # type: ignore[arg-type]
+            if at + 8 + claimed > size:
+                raise DataSetError(
+                    f"{path}: its header claims {claimed:,} bytes, {size - at - 8:,} are there: it "
+                    "is cut off or was never finished, write it again"
+                )
+            at += 8 + claimed + claimed % 2
+    raise DataSetError(f"{path} has more than {_CHUNKS} chunks: write it again")
+
+
+def _features(rate: int, samples: npt.NDArray[np.float32], how: Sounds) -> npt.NDArray[np.float64]:
+    """Frames (T, X) of one sound; none of one that is shorter than a frame."""
+    with needs("sounds"):
+        import kaldi_native_fbank as kaldi
+
+    options: Any = kaldi.MfccOptions() if how.kind == "mfcc" else kaldi.FbankOptions()
+    options.frame_opts.samp_freq = rate
+    options.frame_opts.frame_length_ms = how.frame_ms
+    options.frame_opts.frame_shift_ms = how.hop_ms
+    options.frame_opts.dither = 0  # noise that would differ from run to run
+    options.mel_opts.num_bins = how.count if how.kind == "logmel" else max(_BINS, how.count)
+    if how.kind == "mfcc":
+        options.num_ceps, options.use_energy = how.count, False
+        made: Any = kaldi.OnlineMfcc(options)
+    else:
+        made = kaldi.OnlineFbank(options)
+    made.accept_waveform(rate, samples * np.float32(_FULL_SCALE))
+    made.input_finished()
+    frames = np.array([made.get_frame(n) for n in range(made.num_frames_ready)], np.float32)
+    if how.deltas and len(frames):
+        frames = kaldi.compute_deltas(kaldi.DeltaOptions(order=how.deltas, window=2), frames)
+    return frames.astype(np.float64)

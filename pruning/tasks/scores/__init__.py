@@ -1,0 +1,1 @@
+"""What answers of a model are worth on labelled data."""

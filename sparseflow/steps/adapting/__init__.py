@@ -1,0 +1,1 @@
+"""The commands ``sparseflow data from-...``: from files that people have to data files."""

@@ -1,0 +1,81 @@
+"""GruCell against real numbers and Python integers, and its state that does not stand still."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from csb_format import Fixed, IntArray
+from csb_format.cells import CELLS, cell_named
+from csb_format.cells.gru import GruCell
+
+WIDTHS = [6, 8, 16, 18]
+
+
+def uniform(rng: np.random.Generator, form: Fixed, size: int) -> IntArray:
+    drawn: IntArray = rng.integers(form.min, form.max + 1, size)
+    return drawn
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+def test_cells_are_found_by_name() -> None:
+    assert cell_named("gru") is GruCell
+    assert (GruCell(16).turns, GruCell(16).apart, CELLS["lstm"](16).turns) == (3, (2,), 1)
+    with pytest.raises(ValueError, match="cell 'rnn': choose among 'lstm', 'gru'"):
+        cell_named("rnn")
+
+
+@pytest.mark.parametrize("act_bits", WIDTHS)
+def test_step_is_near_the_real_one(act_bits: int) -> None:
+    a, rng, n = GruCell(act_bits), np.random.default_rng(act_bits), 20_000
+    pre = tuple(uniform(rng, a.state, n) // 4 for _ in range(4))
+    kept = uniform(rng, a.kept, n)
+    h, new = a.step(pre, kept)
+    r, z, nx, nh = (a.state.dequantise(p) for p in pre)
+    real = np.tanh(nx + sigmoid(r) * nh)
+    exact = (1 - sigmoid(z)) * real + sigmoid(z) * a.kept.dequantise(kept)
+    p = a.piecewise
+    # r's error meets nh up to 4; z's the difference of two states, at most 2
+    bound = 4 * p.sigmoid_bound + a.state.lsb / 2 + p.tanh_bound + 2 * p.sigmoid_bound
+    assert np.abs(a.kept.dequantise(new) - exact).max() <= bound + a.kept.lsb / 2
+    assert np.abs(a.gate.dequantise(h) - exact).max() <= bound + a.gate.lsb
+
+
+@pytest.mark.parametrize("act_bits", WIDTHS)
+def test_mix_is_the_rounded_exact_sum_and_never_leaves_its_range(act_bits: int) -> None:
+    a, rng = GruCell(act_bits), np.random.default_rng(1)
+    z = np.concatenate([uniform(rng, Fixed(act_bits, 0), 500) & a.gate.max, [0, a.gate.max] * 4])
+    n, kept = uniform(rng, a.gate, 508), uniform(rng, a.kept, 508)
+    n[-4:], kept[-4:] = a.gate.min, a.kept.max
+    n[-8:-4], kept[-8:-4] = a.gate.max, a.kept.min
+    found = a.mix(z, n, kept)
+    assert found.min() >= a.kept.min
+    assert found.max() <= a.kept.max
+    one = 1 << a.gate.frac
+    for k in range(len(z)):
+        total = int(z[k]) * int(kept[k]) + (one - int(z[k])) * (int(n[k]) << 2)
+        assert found[k] == (2 * total + one) // (2 * one)
+
+
+def test_a_slow_unit_moves_where_its_own_format_would_stand_still() -> None:
+    """With z near 1 and n small: a change below half of h's last bit a step adds up."""
+    a = GruCell(8)
+    z, n, kept = np.array([126]), np.array([12]), np.array([0])
+    for _ in range(40):
+        kept = a.mix(z, n, kept)
+    assert a.hidden(kept)[0] > 0
+    # the same with h's bits alone
+    h = 0
+    for _ in range(40):
+        h = (126 * h + 2 * 12 + 64) >> 7
+    assert h == 0
+
+
+def test_a_padded_unit_stays_at_zero() -> None:
+    zero = np.zeros(3, np.int64)
+    h, kept = GruCell(16).step((zero,) * 4, zero)
+    assert not h.any()
+    assert not kept.any()

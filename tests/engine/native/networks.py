@@ -1,0 +1,33 @@
+"""Networks of every kind, for what must be exact on all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from csb_format.cells import LSTM
+from csb_format.cells.cell import reaches
+from csb_format.cells.gru import GruCell
+from csb_format.fixed import IntArray
+from csb_format.model import Model
+from csb_format.random_models import random_frames, random_network
+
+WIDTHS = (4, 8, 12, 16, 18)  # of weights
+STATES = (6, 8, 12, 16, 18)
+
+
+def any_network(seed: int) -> tuple[Model, list[IntArray]]:
+    """Of any cell, size, depth, width and reach, projected or not; and sequences for it."""
+    rng = np.random.default_rng(seed)
+    x, h = int(rng.integers(1, 200)), int(rng.integers(1, 80))
+    p = int(rng.integers(0, h + 1)) if rng.random() < 0.5 else 0
+    cell = GruCell.name if not p and rng.random() < 0.5 else LSTM
+    layers, directions = int(rng.integers(1, 4)), int(rng.integers(1, 3))
+    narrowest = [min(x, directions * (p or h)) if layers > 1 else x, p or h, h]
+    a, b, c = (int(rng.integers(1, n + 1)) for n in narrowest)
+    i, j, k = (int(rng.integers(0, 9)) for _ in range(3))
+    value_bits, act_bits = int(rng.choice(WIDTHS)), int(rng.choice(STATES))
+    reach = int(rng.choice(reaches(act_bits)))
+    model = random_network(
+        rng, x, h, (a, b, c), (i, j, k), layers, directions, p, value_bits, act_bits, 3, cell, reach
+    )
+    return model, random_frames(rng, model, rng.integers(0, 7, 5).tolist())

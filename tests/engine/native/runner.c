@@ -1,0 +1,87 @@
+/* runner kernels                       names of the kernels of this CPU
+ * runner MODEL KERNEL LENGTH... < F    states of sequences: hidden, cell, outputs, int32
+ * runner MODEL KERNEL step < F         the same by steps of one stream, outputs only
+ * Frames F come as int32 on the standard input. */
+#include <sparseflow_run.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int fail(const struct sparseflow_run_error *error)
+{
+    fprintf(stderr, "error: %s\n", error->text);
+    return 2;
+}
+
+static int steps(struct sparseflow_run_model *model, struct sparseflow_run_shape shape)
+{
+    struct sparseflow_run_stream *stream;
+    struct sparseflow_run_error error;
+    if (sparseflow_run_start(model, 1, &stream, &error))
+        return fail(&error);
+    int32_t *frame = calloc(shape.inputs, sizeof *frame);
+    int32_t *output = calloc(shape.outputs, sizeof *output);
+    int code = 0;
+    while (!code && fread(frame, sizeof *frame, shape.inputs, stdin) == shape.inputs) {
+        if (sparseflow_run_step(stream, frame, output, &error))
+            code = fail(&error);
+        else
+            fwrite(output, sizeof *output, shape.outputs, stdout);
+    }
+    free(frame);
+    free(output);
+    sparseflow_run_end(stream);
+    return code;
+}
+
+static int sequences(struct sparseflow_run_model *model, struct sparseflow_run_shape shape,
+                     size_t count, char **words)
+{
+    struct sparseflow_run_error error;
+    size_t *lengths = calloc(count + 1, sizeof *lengths), total = 0;
+    for (size_t n = 0; n < count; n++)
+        total += lengths[n] = strtoul(words[n], NULL, 10);
+    int32_t *frames = calloc(total * shape.inputs + 1, sizeof *frames);
+    int32_t *hidden = calloc(total * shape.units + 1, sizeof *hidden);
+    int32_t *cell = calloc(total * shape.units + 1, sizeof *cell);
+    int32_t *outputs = calloc(total * shape.outputs + 1, sizeof *outputs);
+    size_t got = fread(frames, sizeof *frames, total * shape.inputs, stdin);
+    int code = got != total * shape.inputs ? 3 : 0;
+    if (!code &&
+        sparseflow_run_sequences(model, count, lengths, frames, hidden, cell, outputs, &error))
+        code = fail(&error);
+    if (!code) {
+        fwrite(hidden, sizeof *hidden, total * shape.units, stdout);
+        fwrite(cell, sizeof *cell, total * shape.units, stdout);
+        fwrite(outputs, sizeof *outputs, total * shape.outputs, stdout);
+    }
+    free(lengths);
+    free(frames);
+    free(hidden);
+    free(cell);
+    free(outputs);
+    return code;
+}
+
+int main(int count, char **words)
+{
+    struct sparseflow_run_model *model;
+    struct sparseflow_run_shape shape;
+    struct sparseflow_run_error error;
+    const char *name;
+    if (count == 2) {
+        for (uint32_t n = 0; (name = sparseflow_run_kernel(n)) != NULL; n++)
+            puts(name);
+        return 0;
+    }
+    struct sparseflow_run_options options = {.kernel = words[2]};
+    if (sparseflow_run_open(words[1], &options, &model, &error))
+        return fail(&error);
+    sparseflow_run_shape(model, &shape);
+    int code = count == 4 && !strcmp(words[3], "step")
+                   ? steps(model, shape)
+                   : sequences(model, shape, (size_t)count - 3, words + 3);
+    sparseflow_run_close(model);
+    return code;
+}

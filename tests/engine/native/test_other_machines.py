@@ -1,0 +1,92 @@
+"""The C library on other processors, under qemu, and under the compilers' sanitisers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from csb_format.files.modelfile import save_model
+from csb_format.fixed import IntArray
+from csb_format.model import Model
+from engine.native.library import FLAGS, SOURCES, sources
+from engine.reference import IntegerModel
+from tests.engine.native.networks import any_network
+
+RUNNER = Path(__file__).with_name("runner.c")
+OPTIONS = [flag for flag in FLAGS if flag not in ("-shared", "-fPIC")]
+# Compiler, and what runs its programs; the last word chooses a processor.
+MACHINES = {
+    "dotprod": ("aarch64-linux-gnu-gcc", ["qemu-aarch64", "-cpu", "max"]),
+    "neon": ("aarch64-linux-gnu-gcc", ["qemu-aarch64", "-cpu", "cortex-a53"]),
+}
+SANITISERS = {
+    "address": "-fsanitize=address,undefined",
+    "undefined": "-fsanitize=undefined",
+}
+
+
+def build(folder: Path, compiler: str, *more: str) -> Path:
+    program = folder / "runner"
+    words = [compiler, *OPTIONS, *more, "-I", str(SOURCES), str(RUNNER), *map(str, sources())]
+    subprocess.run([*words, "-o", str(program)], check=True)
+    return program
+
+
+def states(
+    run: list[str], path: Path, kernel: str, model: Model, sequences: list[IntArray]
+) -> list[IntArray]:
+    """Hidden and cell states and outputs of all frames."""
+    words = [*run, str(path), kernel, *(str(len(s)) for s in sequences)]
+    given = np.concatenate(sequences).astype("<i4").tobytes()
+    done = subprocess.run(words, input=given, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    frames = sum(map(len, sequences))
+    units = sum(layer.hidden_size for layer in model.levels[-1])
+    sizes = np.cumsum([frames * units, frames * units])
+    parts = np.split(np.frombuffer(done.stdout, "<i4").astype(np.int64), sizes)
+    return [part.reshape(frames, -1) if frames else part for part in parts]
+
+
+def check(run: list[str], folder: Path, kernel: str, seeds: range) -> None:
+    for seed in seeds:
+        model, sequences = any_network(seed)
+        if not sum(map(len, sequences)):
+            continue
+        path = folder / "model.safetensors"
+        save_model(path, model)
+        want = IntegerModel(model).run(sequences)
+        got = states(run, path, kernel, model, sequences)
+        for name, array in zip(("hidden", "cell", "output"), got, strict=True):
+            all_of = np.concatenate([getattr(trace, name) for trace in want])
+            np.testing.assert_array_equal(array, all_of, f"{kernel}, seed {seed}, {name}")
+
+
+def names(run: list[str]) -> list[str]:
+    done = subprocess.run([*run, "kernels"], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", MACHINES)
+def test_arm(machine: str, tmp_path: Path) -> None:
+    compiler, emulator = MACHINES[machine]
+    if not (shutil.which(compiler) and shutil.which(emulator[0])):
+        pytest.skip("sudo apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user")
+    run = [*emulator, str(build(tmp_path, compiler, "-static"))]
+    assert names(run) == (["dotprod"] if machine == "dotprod" else []) + ["neon", "plain"]
+    check(run, tmp_path, machine, range(200))
+    check(run, tmp_path, "plain", range(20))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sanitiser", SANITISERS)
+def test_sanitisers(sanitiser: str, tmp_path: Path) -> None:
+    """Neither a byte outside its array nor arithmetic that C leaves open, on any kernel."""
+    words = [SANITISERS[sanitiser], "-fno-sanitize-recover=all", "-O1", "-g"]
+    program = build(tmp_path, "gcc", *words)
+    for kernel in names([str(program)]):
+        check([str(program)], tmp_path, kernel, range(60))

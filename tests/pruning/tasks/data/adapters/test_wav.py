@@ -1,0 +1,102 @@
+"""Sounds: features are Kaldi's, headers that lie are refused before memory is asked for."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from pruning.tasks.data.adapters.wav_folder import Sounds, read_sounds
+from pruning.tasks.data.wrong_data import DataSetError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes, one pitch each, by two speakers."""
+    for name, pitch in (("high", 3000), ("low", 300)):
+        (tmp_path / name).mkdir()
+        for n in range(2):
+            time = np.arange(4000 + 800 * n) / 8000
+            sound = np.sin(2 * np.pi * pitch * time) * 8000
+            wavfile.write(tmp_path / name / f"sp{n}_x.wav", 8000, sound.astype(np.int16))
+    return tmp_path
+
+
+def test_classes_are_folders_and_features_tell_pitches_apart(folder: Path) -> None:
+    found, told = read_sounds(folder, Sounds("logmel", 40, speaker="_"))
+    assert [s.shape for s in found.sequences] == [(48, 40), (58, 40)] * 2
+    assert [int(a[0]) for a in found.answers] == [0, 0, 1, 1]
+    assert (found.label_names, found.sources) == (("high", "low"), ("sp0", "sp1") * 2)
+    peaks = [int(s.mean(axis=0).argmax()) for s in found.sequences]
+    assert peaks[0] == peaks[1] > peaks[2] == peaks[3]
+    assert told == ["4 sounds at 8000 Hz: 40 logmel, every 10 ms"]
+    again, _ = read_sounds(folder, Sounds("logmel", 40))
+    assert np.array_equal(again.sequences[3], found.sequences[3])
+
+
+def test_coefficients_with_differences_in_time(folder: Path) -> None:
+    found, _ = read_sounds(folder, Sounds(deltas=2))
+    plain, _ = read_sounds(folder, Sounds())
+    one = found.sequences[0]
+    assert one.shape == (48, 39)
+    assert np.array_equal(one[:, :13], plain.sequences[0])
+    padded = np.pad(plain.sequences[0], ((2, 2), (0, 0)), "edge")
+    slope = sum(j * padded[2 + j : 50 + j] for j in range(-2, 3)) / 10
+    assert one[:, 13:26] == pytest.approx(slope, abs=1e-4)
+
+
+def test_a_list_of_files(folder: Path) -> None:
+    (folder / "list.csv").write_text("file,label\nhigh/sp0_x.wav,b\nlow/sp1_x.wav,a\n")
+    found, _ = read_sounds(folder, Sounds(labels=folder / "list.csv"))
+    assert ([int(a[0]) for a in found.answers], found.label_names) == ([1, 0], ("a", "b"))
+    (folder / "list.csv").write_text("high/sp0_x.wav,b\nnone.wav,a\n")
+    with pytest.raises(DataSetError, match="line 2 names no file"):
+        read_sounds(folder, Sounds(labels=folder / "list.csv"))
+
+
+def header(claimed: int, rate: int = 8000, channels: int = 1) -> bytes:
+    form = struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * 2 * channels, 2 * channels, 16)
+    return b"RIFF" + struct.pack("<I", 2**32 - 1) + b"WAVEfmt " + form + b"data" + struct.pack(
+        "<I", claimed
+    )  # fmt: skip
+
+
+LIES = [
+    (header(2**32 - 40) + bytes(64), "claims 4,294,967,256 bytes, 64 are there"),
+    (header(1000) + bytes(998), "claims 1,000 bytes, 998"),
+    (header(8, channels=2) + bytes(8), "has 2 channels"),
+    (header(2000, rate=16000) + bytes(2000), "8000: convert one"),
+    (b"RIFF", "is no WAV sound"),
+    (b"OggS" + bytes(60), "is no WAV sound"),
+    (b"RIFF" + bytes(4) + b"WAVE" + b"junk" * 2, "claims"),
+    (b"RIFF" + bytes(4) + b"WAVE" + (b"a" * 4 + bytes(4)) * 2000, "more than 1000 chunks"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), LIES, ids=range(len(LIES)))
+def test_sounds_that_lie(folder: Path, content: bytes, message: str) -> None:
+    (folder / "low" / "sp1_x.wav").write_bytes(content)
+    with pytest.raises(DataSetError, match=message):
+        read_sounds(folder, Sounds())
+
+
+def test_what_is_too_short_is_left_out_and_told(folder: Path) -> None:
+    wavfile.write(folder / "low" / "tick.wav", 8000, np.zeros(100, np.int16))
+    found, told = read_sounds(folder, Sounds())
+    assert len(found.sequences) == 4
+    assert "1 sounds shorter than a frame are left out" in told[1]
+
+
+def test_folders_without_classes(folder: Path, tmp_path: Path) -> None:
+    wavfile.write(folder / "loose.wav", 8000, np.zeros(4000, np.int16))
+    with pytest.raises(DataSetError, match="is in no folder of a class"):
+        read_sounds(folder, Sounds())
+    (tmp_path / "empty").mkdir()
+    for place, message in [("empty", "holds no .wav"), ("nowhere", "is no folder")]:
+        with pytest.raises(DataSetError, match=message):
+            read_sounds(tmp_path / place, Sounds())
+    with pytest.raises(DataSetError, match="--frame-ms nan"):
+        Sounds(frame_ms=float("nan"))
