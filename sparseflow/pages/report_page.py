@@ -16,6 +16,13 @@ from .scores.told import dense_of_increments, partly
 __all__ = ["html", "templates"]
 
 Report = Mapping[str, Any]
+MEASURES = (
+    ("accuracy", "accuracy"),
+    ("perplexity", "perplexity"),
+    ("mse", "MSE"),
+    ("mae", "MAE"),
+    ("r2", "R2"),
+)
 
 
 def templates() -> Environment:
@@ -73,6 +80,8 @@ def html(
             confusion=confusion(report),
             confused=confused(report),
             models=_models(report),
+            measures=MEASURES,
+            measure=_measure,
             of=_of(report),
             flat=_flat,
             number=plots.number,
@@ -167,6 +176,13 @@ def _of(report: Report) -> str:
 def _partly(report: Report) -> bool:
     """Whether accuracies are of more than what was simulated."""
     return "scored" in report and partly(report["scored"])
+
+
+def _measure(name: str, value: float | None) -> str:
+    """A figure of a score as text."""
+    if value is None:
+        return "none"
+    return f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
 
 
 def _share(value: float | None) -> str:

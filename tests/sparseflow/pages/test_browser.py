@@ -83,6 +83,22 @@ def _scores(classes: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _numbers() -> dict[str, Any]:
+    """What is another in the report of a forecast."""
+    errors = {"mse": 0.02, "mae": 0.1, "r2": 0.97}
+    scores = {
+        "kind": "numbers", "each": "frame", "count": 1234,
+        "models": {key: errors for key in ("dense", "pruned", "fixed", "rtl")},
+        "by_length": [{"from": 20, "to": 20, "sequences": 100, "count": 100, **errors}],
+        "by_output": [{"output": n, **errors, "r2": None} for n in range(3)],
+    }  # fmt: skip
+    return {
+        "accuracy": dict.fromkeys(("dense", "pruned", "fixed", "rtl")), "scores": scores,
+        "increments": [{"sparsity": 0.5, "mse": 0.019}, {"sparsity": 0.8, "mse": 0.03}],
+        "increments_of": {"sequences": 9, "dense": None, "dense_score": errors},
+    }  # fmt: skip
+
+
 def _reports(folder: Path) -> Iterator[tuple[str, Path]]:
     """As users have them: scored by class, of many classes, all equal, of long commands."""
     from csb_format.random_models import random_network
@@ -102,6 +118,7 @@ def _reports(folder: Path) -> Iterator[tuple[str, Path]]:
         "many": more | {"scores": _scores(61)},
         "equal": more | {"accuracy": dict.fromkeys(("dense", "pruned", "fixed", "rtl"), 1.0)},
         "unscored": {"accuracy": dict.fromkeys(("dense", "pruned", "fixed", "rtl"))},
+        "numbers": more | _numbers(),
     }
     for name, kind in kinds.items():
         write_report(example() | kind, folder / name)
