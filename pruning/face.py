@@ -104,7 +104,7 @@ def prune(
 
 
 def quantise(
-    pruned: Pruner[nn.LSTM] | Pruner[nn.GRU] | Recurrent | nn.LSTMCell,
+    pruned: Pruner[nn.LSTM] | Pruner[nn.GRU] | Pruner[Recurrent] | Recurrent | nn.LSTMCell,
     head: nn.Linear | None,
     calibration: Sequence[npt.NDArray[np.floating]],
     *,

@@ -20,7 +20,7 @@ from csb_format.scales import MAX_ALIGN
 from ..importers.checkpoint import UnsupportedLayerError
 from ..mask.layers import computed
 from .tensors import (
-    CELL_OF,
+    RECURRENT,
     Real,
     RealTensors,
     Recurrent,
@@ -165,7 +165,7 @@ def check_layer(lstm: object) -> None:
     UnsupportedLayerError
         Naming its type.
     """
-    if not isinstance(lstm, (nn.LSTMCell, *CELL_OF)):
+    if not isinstance(lstm, (nn.LSTMCell, *RECURRENT)):
         raise UnsupportedLayerError(
             f"layer of type {type(lstm).__name__}: train torch.nn.LSTM or torch.nn.GRU, whose "
             "cells there are"
@@ -183,7 +183,7 @@ def check_network(lstm: nn.Module, head: nn.Module | None) -> None:
     ValueError
         For a head of another width.
     """
-    if not isinstance(lstm, tuple(CELL_OF)):
+    if not isinstance(lstm, RECURRENT):
         raise UnsupportedLayerError(
             f"layer of type {type(lstm).__name__}: train torch.nn.LSTM or torch.nn.GRU, whose "
             "cells there are"

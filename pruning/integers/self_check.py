@@ -283,7 +283,7 @@ def dequantised(model: Model) -> Recurrent:
         raise ValueError(f"layers of sizes {sorted(sizes)}: a module has one size, split the model")
     projected = {} if first.projection is None else {"proj_size": first.output_size}
     kind = next(kind for kind, name in CELL_OF.items() if name == model.cell)
-    lstm: Recurrent = kind(
+    lstm = kind(
         first.input_size,
         first.hidden_size,
         len(model.levels),

@@ -17,6 +17,7 @@ from csb_format.precision import Precision
 
 __all__ = [
     "CELL_OF",
+    "RECURRENT",
     "OnDemand",
     "Real",
     "RealTensors",
@@ -32,7 +33,8 @@ __all__ = [
 Real = npt.NDArray[np.floating]
 Recurrent = nn.LSTM | nn.GRU
 #: Torch's modules that have integers, and the names of their cells.
-CELL_OF: dict[type[nn.Module], str] = {nn.LSTM: "lstm", nn.GRU: "gru"}
+CELL_OF: dict[type[nn.LSTM] | type[nn.GRU], str] = {nn.LSTM: "lstm", nn.GRU: "gru"}
+RECURRENT = (nn.LSTM, nn.GRU)
 
 
 def cell_of(recurrent: nn.Module) -> type[Cell]:
