@@ -173,6 +173,6 @@ def test_nan_weights_are_named() -> None:
         calibrate(lstm, sequences())
 
 
-def test_another_cell_is_refused() -> None:
+def test_another_layer_is_refused() -> None:
     with pytest.raises(UnsupportedLayerError, match=r"layer of type RNN: train torch\.nn\.LSTM"):
         calibrate(nn.RNN(6, 8), sequences())  # type: ignore[arg-type]
