@@ -3,7 +3,8 @@
 ``python -m bench.array.utilisation --json bench/results/utilisation.json [--only ROW]`` builds the
 accelerator of every workload, runs its Verilog on Verilator, holds all its outputs against the
 integer model and its cycles against the cycle model, and writes a table (``.md``) and a plot
-(``.svg``) beside the JSON. Rows that were not asked for stay as the JSON has them. Weights are random: cycles do not depend on their values.
+(``.svg``) beside the JSON. Rows that were not asked for stay as the JSON has them. Weights are
+random: cycles do not depend on their values.
 """
 
 from __future__ import annotations

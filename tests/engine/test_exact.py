@@ -86,7 +86,8 @@ def test_a_gru(count: int) -> None:
     ih, hh = ((Fixed(6, 3), Fixed(6, 4), Fixed(6, n)) for n in (-3, -6))
     layer = replace(model.layers[0], weight_ih_format=ih, weight_hh_format=hh, input=Fixed(10, 7))
     scales = Scales.of(layer)
-    assert scales.align_ih[2] > 0 and scales.align_hh[2] > scales.align_ih[2]
+    assert scales.align_ih[2] > 0
+    assert scales.align_hh[2] > scales.align_ih[2]
     compare(replace(model, layers=(layer,)), random_frames(rng, model, [3] * count))
 
 
