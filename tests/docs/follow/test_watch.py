@@ -39,7 +39,8 @@ def test_numbers_and_texts_of_a_pickle_without_loading_it(example: dict[str, Any
     frames = np.random.default_rng(0).normal(size=(300, 6))
     held = np.empty(2, object)
     held[:] = [frames, np.asfortranarray(frames[:5])]
-    wanted: list[dict[str, Any]] = [
+    names, numbers = ["ax", "ay"], np.arange(300, dtype=np.int32)
+    wanted: list[dict[str, Any]] = [{"X": held, "y": numbers, "names": names}]
         {"X": held, "y": np.arange(300, dtype=np.int32), "names": ["ax", "ay"]}
     ]
     text = pickle.dumps(wanted, 2).replace(b"numpy._core", b"numpy.core")
@@ -53,7 +54,7 @@ def test_numbers_and_texts_of_a_pickle_without_loading_it(example: dict[str, Any
 def test_nothing_in_a_pickle_is_run(example: dict[str, Any]) -> None:
     with pytest.raises(SystemExit, match=r"asks for \w+ exec: it is not the known one"):
         example["followed"](pickle.dumps(["fine", Spy()], 2))
-    with pytest.raises(SystemExit, match="opcode STACK_GLOBAL: it is not the known one"):
+    with pytest.raises(SystemExit, match=r"opcode FRAME: it is not the known one"):
         example["followed"](pickle.dumps(Spy(), 4))
 
 
