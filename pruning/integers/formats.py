@@ -323,7 +323,8 @@ class _Choice:
             inputs = f"the input of {self.ranges.input:.3g}"
             raise ValueError(
                 f"{', '.join(sizes)}, {inputs}: their products do not meet within {MAX_ALIGN} bits "
-                f"of the pre-activations' +-{self.cell.reach} (binary points {ih.frac + x} and {hh.frac + r}): "
+                f"of the pre-activations' +-{self.cell.reach} (binary points {ih.frac + x} and "
+                f"{hh.frac + r}): "
                 "train with smaller weights (weight decay, clipped gradients) on normalised inputs"
             )
 
