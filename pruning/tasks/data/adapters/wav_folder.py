@@ -22,6 +22,7 @@ from .recordings import Recordings, check_values
 
 __all__ = ["KINDS", "Sounds", "read_sounds"]
 
+#: Features of sounds.
 KINDS = ("mfcc", "logmel")
 MOST_FILES = 1_000_000
 LARGEST = 1 << 30  # bytes of a sound
