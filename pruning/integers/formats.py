@@ -18,17 +18,9 @@ from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
 
 from ..importers.checkpoint import UnsupportedLayerError
+from ..mask.cells import RECURRENT, Recurrent, cell_of
 from ..mask.layers import computed
-from .tensors import (
-    RECURRENT,
-    Real,
-    RealTensors,
-    Recurrent,
-    cell_of,
-    magnitude,
-    real_tensors,
-    suffixes,
-)
+from .tensors import Real, RealTensors, magnitude, real_tensors, suffixes
 
 __all__ = [
     "Formats",
