@@ -99,7 +99,7 @@ def _runs(data: Path, whole: Any) -> list[Run]:
     try:
         with np.load(data, allow_pickle=False) as file:
             given = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, OSError):
             raise
         raise DataSetError(f"{data} is no .npz of arrays: write it with np.savez") from error
