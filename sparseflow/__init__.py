@@ -35,7 +35,7 @@ from sparseflow_rooms import check
 
 if TYPE_CHECKING:
     from boards.host.driver import Accelerator
-    from boards.host.hosted import Hosted
+    from boards.host.whole.hosted import Hosted
     from pruning.callbacks.lightning import LightningPruning
     from pruning.callbacks.transformers import TransformersPruning
     from pruning.face import pack, prune, quantise
@@ -91,7 +91,7 @@ if not TYPE_CHECKING:  # else any name would pass a type checker
         if name == "Accelerator":
             return importlib.import_module("boards.host.driver").Accelerator
         if name == "Hosted":
-            return importlib.import_module("boards.host.hosted").Hosted
+            return importlib.import_module("boards.host.whole.hosted").Hosted
         if name == "replace":
             return importlib.import_module(f"{__name__}.hosting").replace
         if name not in _TRAINING and name not in _CALLBACKS:

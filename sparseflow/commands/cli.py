@@ -23,7 +23,6 @@ from ..steps.options import (
     VerilogOptions,
 )
 from .board_commands import boards, build, fit
-from .cut_command import cut
 from .data_commands import data_app
 from .derived import derived
 from .doctor_command import doctor
@@ -31,7 +30,7 @@ from .hints import hint
 from .ip_command import ip
 from .job_command import c_header, job
 from .load_command import load
-from .prepare_commands import pack, prune
+from .prepare_commands import cut, pack, prune
 from .regress_command import regress
 from .synth_command import synth, timing
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from boards.host.hosted import Hosted, run_graph, session_of
+from boards.host.whole.hosted import Hosted, run_graph, session_of
 from csb_format import save_model
 from csb_format.extras import needs
 from csb_format.files.cutfile import NAMES, Seam, save_seam

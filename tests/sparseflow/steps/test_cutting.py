@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import sparseflow as sf
-from boards.host.hosted import run_graph, session_of
+from boards.host.whole.hosted import run_graph, session_of
 from csb_format.files.cutfile import NAMES, CutFileError, Port, load_seam
 from pruning.importers.checkpoint import CheckpointError, UnsupportedLayerError
 from sparseflow.steps.cutting.cut import cut

@@ -15,7 +15,7 @@ from csb_format.extras import needs
 from csb_format.files.cutfile import NAMES, CutFileError, Port, load_seam
 from engine.reference import IntegerModel
 
-from .driver import Accelerator
+from ..driver import Accelerator
 
 __all__ = ["Hosted", "run_graph", "session_of"]
 
