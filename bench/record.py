@@ -46,9 +46,9 @@ def write_record(path: Path, module: str, seed: int | list[int], rows: Any, **mo
     )
 
 
-def with_others(path: Path, rows: Rows, cases: Iterable[str]) -> Rows:
+def with_others(path: Path, rows: Rows, cases: Iterable[str], key: str = "case") -> Rows:
     """Rows beside those that a file has of other cases, all in the order of ``cases``."""
-    order, new = list(cases), {row["case"] for row in rows}
+    order, new = list(cases), {row[key] for row in rows}
     kept = json.loads(path.read_text("utf-8"))["rows"] if path.exists() else []
-    others = [row for row in kept if row["case"] in order and row["case"] not in new]
-    return sorted(others + rows, key=lambda row: order.index(row["case"]))
+    others = [row for row in kept if row[key] in order and row[key] not in new]
+    return sorted(others + rows, key=lambda row: order.index(row[key]))

@@ -12,8 +12,8 @@ from compiler.array.needs import design_for
 from compiler.lower.load import Space, space_widths
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
-from csb_format.model import Model
 from csb_format.cells import LSTM, cell_named
+from csb_format.model import Model
 from csb_format.scales import DesignError
 from csb_format.shape import ModelShape
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from .shape import DenseShape, LstmShape, ModelShape, check_width
 
 __all__ = [
     "GATE_ORDER",
+    "RUNNERS",
     "DenseLayer",
     "GateFormats",
     "LayerMatrix",
@@ -30,6 +32,8 @@ __all__ = [
 
 GATE_ORDER = CellArithmetic.gate_names
 GateFormats = Fixed | tuple[Fixed, ...]
+#: Who runs a model, by the target of :meth:`Model.on`: rooms above this one enter what they can.
+RUNNERS: dict[str, Callable[..., Any]] = {}
 _HEAD_BIAS_BITS = 48
 
 
@@ -447,6 +451,26 @@ class Model:
         logits = self.logits(outputs)
         assert self.head is not None
         return np.asarray(logits * self.head.last_bit)
+
+    def on(self, target: str, **options: Any) -> Any:
+        """The model on something that runs it.
+
+        Parameters
+        ----------
+        target : str
+            ``"cpu"``: :class:`engine.native.model.NativeModel`, after ``import sparseflow``.
+        **options
+            Of that class.
+
+        Raises
+        ------
+        ValueError
+            For an unknown target.
+        """
+        if target not in RUNNERS:
+            known = ", ".join(map(repr, RUNNERS)) or "none before `import sparseflow`"
+            raise ValueError(f"target {target!r}: there is {known}")
+        return RUNNERS[target](self, **options)
 
     def equals(self, other: Model) -> bool:
         """Whether both hold the same integers, formats and provenance."""

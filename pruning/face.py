@@ -21,7 +21,7 @@ from .integers.formats import check_layer
 from .integers.packing import pack_matrices
 from .integers.quantise import Quantised
 from .integers.quantise import quantise as quantise_network
-from .integers.tensors import Recurrent
+from .mask.cells import Recurrent
 from .mask.goals import Goal, goals_for
 from .mask.layers import matrices
 from .mask.pruner import Pruner
@@ -104,7 +104,7 @@ def prune(
 
 
 def quantise(
-    pruned: Pruner[nn.LSTM] | Pruner[nn.GRU] | Recurrent | nn.LSTMCell,
+    pruned: Pruner[nn.LSTM] | Pruner[nn.GRU] | Pruner[Recurrent] | Recurrent | nn.LSTMCell,
     head: nn.Linear | None,
     calibration: Sequence[npt.NDArray[np.floating]],
     *,

@@ -2,7 +2,26 @@
 
 ``import sparseflow as sf`` gives the whole way:
 
-==========================  ============================================================
+==========================  ===================================================================
+``sf.prune``                masks with equally many weights in every bank, while you train
+``sf.LightningPruning``     the same as a callback of Lightning's trainer
+``sf.TransformersPruning``  and of the Trainer of Hugging Face's transformers
+``sf.quantise``             integers in compressed sparse banks
+``sf.pack``                 any pruned matrices alone
+``sf.score``                accuracy of the integers, errors of numbers, where they come from
+``sf.replace``              your whole torch module with its recurrent part in integers
+``sf.load``, ``sf.save``    files that no longer need PyTorch, and run no code when they are read
+``sf.compile``              the program and memories of an array of M x N multipliers
+``sf.emit``                 its Verilog
+``sf.verify``               every state and every cycle of the simulated Verilog against the models
+``sf.simulate``             what the Verilog computes
+``sf.estimate``             which arrays fit a board, how fast they are
+``sf.build``                a bitstream, or the project of a vendor's tool
+``sf.open``                 the driver of a board, of its simulation, of the integer model
+``sf.Accelerator``          that driver; all of it is in :mod:`sparseflow.driver`
+``sf.Hosted``               a larger network: a part on the array, the rest in ONNX Runtime
+==========================  ===================================================================
+
 Each is imported when it is first used, so that a host that only drives a board needs neither
 PyTorch nor a simulator; where a package is missing, the error names the extra that brings it.
 """
@@ -16,7 +35,7 @@ from sparseflow_rooms import check
 
 if TYPE_CHECKING:
     from boards.host.driver import Accelerator
-    from boards.host.hosted import Hosted
+    from boards.host.whole.hosted import Hosted
     from pruning.callbacks.lightning import LightningPruning
     from pruning.callbacks.transformers import TransformersPruning
     from pruning.face import pack, prune, quantise
@@ -72,7 +91,7 @@ if not TYPE_CHECKING:  # else any name would pass a type checker
         if name == "Accelerator":
             return importlib.import_module("boards.host.driver").Accelerator
         if name == "Hosted":
-            return importlib.import_module("boards.host.hosted").Hosted
+            return importlib.import_module("boards.host.whole.hosted").Hosted
         if name == "replace":
             return importlib.import_module(f"{__name__}.hosting").replace
         if name not in _TRAINING and name not in _CALLBACKS:

@@ -24,7 +24,7 @@ from csb_format.files.matrixfile import PackedMatrix, load_matrices, save_matric
 from csb_format.files.modelfile import ModelFileError, load_model, save_model
 from csb_format.files.ownership import check_replaceable
 from csb_format.fixed import IntArray
-from csb_format.model import Model
+from csb_format.model import RUNNERS, Model
 from csb_format.shape import ModelShape
 from engine.reference import IntegerModel
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # these need extras, which only the functions that use them a
     from boards.host.driver import Accelerator
     from boards.host.states import States
     from boards.resources import Choice
+    from engine.native.model import NativeModel
     from hdl.verilog import VerilogFiles
     from sim.check.verify import Verification
     from sim.run.streams import Pauses
@@ -119,6 +120,15 @@ def load(path: str | Path) -> Model | dict[str, PackedMatrix]:
             return load_matrices(path)
         except ValueError:
             raise error from None
+
+
+def _on_cpu(model: Model, **options: Any) -> NativeModel:
+    from engine.native.model import NativeModel
+
+    return NativeModel(model, **options)
+
+
+RUNNERS["cpu"] = _on_cpu
 
 
 def save(what: Model | Mapping[str, PackedMatrix], path: str | Path) -> None:

@@ -27,8 +27,8 @@ def replace(module: ModuleT, name: str, model: Model) -> ModuleT:
     module : nn.Module
         Stays as it is.
     name : str
-        Of the submodule, as ``get_submodule`` takes it: an ``nn.LSTM``, an ``nn.LSTMCell``, or a
-        list of cells, which are the layers of the model.
+        Of the submodule, as ``get_submodule`` takes it: an ``nn.LSTM``, an ``nn.GRU``, a
+        cell of theirs, or a list of cells, which are the layers of the model.
     model : Model
         That was packed of it, ``sf.quantise(...).model``; its head, if it has one, is left out.
 

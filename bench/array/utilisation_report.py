@@ -24,7 +24,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Multiplier utilisation",
         "",
-        "Whole LSTM steps in the steady state, batch 1, Verilog on Verilator; written by",
+        "Whole steps in the steady state, batch 1, Verilog on Verilator; written by",
         "`python -m bench.array.utilisation --json bench/results/utilisation.json`.",
         "Utilisation is real nonzero products / (cycles x multipliers); no value differed from",
         "the integer model. A bank keeps a whole number of weights, more than the sparsity asks",

@@ -9,6 +9,7 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -49,7 +50,7 @@ def main() -> None:
 
 
 def measured(
-    more: dict[str, int], count: int, seed: int
+    more: dict[str, Any], count: int, seed: int
 ) -> tuple[list[dict[str, int | str]], float, list[int]]:
     rng = np.random.default_rng(seed)
     model = random_network(rng, 12, 16, 4, (1, 1, 1), **more)

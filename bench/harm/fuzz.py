@@ -171,7 +171,13 @@ def foreign_parsers(folder: Path) -> list[Parser]:
 
 def parsers(folder: Path) -> list[Parser]:
     """All that read files which others may have written."""
-    sizes = {"layers": 2, "projection": 3, "value_bits": 8, "act_bits": 8, "head": 3}
+    sizes: dict[str, Any] = {
+        "layers": 2,
+        "projection": 3,
+        "value_bits": 8,
+        "act_bits": 8,
+        "head": 3,
+    }
     model = random_network(np.random.default_rng(0), 4, 5, (2, 3, 1), (1, 1, 1), **sizes)
     words = [random.Random(1).getrandbits(36) for _ in range(20)]
     design = design_for(random_network(np.random.default_rng(0), 8, 8, 4, (1, 1, 1)), 4, 4)

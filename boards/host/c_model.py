@@ -122,7 +122,7 @@ def _input(image: Image, name: str) -> Iterable[str]:
     yield from _array("uint32_t", f"{name}_places", [f"{one}u" for one in at])
     both = ("NULL", "NULL") if scale is None else (f"{name}_mean", f"{name}_factor")
     yield f"static const struct sparseflow_input {name}_input = {{"
-    yield f"    {model.layers[0].input_size}u, {', '.join(both)}, {fixed.lsb**-1:.1f},"
+    yield f"    {model.layers[0].input_size}u, {', '.join(both)}, {(1 / fixed.lsb).hex()},"
     yield f"    {fixed.min}, {fixed.max}, {model.directions}u, {name}_places, {bits}u, {words}u}};"
 
 
@@ -137,7 +137,7 @@ def _array(kind: str, name: str, values: Sequence[str]) -> Iterable[str]:
     line = ""
     for value in values:
         if line and len(line) + len(value) > 90:
-            yield f"    {line}"
+            yield f"    {line.rstrip()}"
             line = ""
         line += f"{value}, "
     yield f"    {line.removesuffix(', ')}}};"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from csb_format.fixed import IntArray
+
 from .design import Design
 
 __all__ = ["PADDING", "Placement", "dealt", "row_order"]

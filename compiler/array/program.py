@@ -185,7 +185,8 @@ class Instruction:
             values[field.name] = parts if field.is_array else parts[0]
             word >>= field.size
         for name, kind in _KINDS.items():
-            values[name] = kind(values[name])
+            if name in values:  # of some cells there are fewer fields
+                values[name] = kind(values[name])
         return cls(**values)
 
 

@@ -64,7 +64,7 @@ class Timing:
         slots = now.ready_slot(now.beats - 1, self._per_slot)
         beats = (now.beats - 1) % self._per_slot
         written = self._last_group - (now.slots - 1 - slots) * now.interval
-        return written + self.latencies.written(sink) + beats + 1
+        return int(written + self.latencies.written(sink) + beats + 1)
 
     def beat_of(self, place: int) -> int:
         """The beat that completes a place of all banks."""

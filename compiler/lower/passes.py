@@ -181,7 +181,7 @@ def _finishing(
     done = given.at(
         sink=Sink.UNITS,
         parked=True,
-        swapped=given.matrix == "weight_ih",
+        swapped=bool(given.placement.design.arithmetic.apart) and given.matrix == "weight_ih",
         write=True,
         target=regions.hidden[index] if shape.hr else regions.states[index],
         target_kind=Place.FIXED if shape.hr else Place.NEW,

@@ -145,7 +145,8 @@ class _Builder:
         self._parts.append(part)
         # input passes read what no pass writes
         entry = [p.at(lead=limit, lead_other=limit) for p in order.entry]
-        self._program += _linked_up(part, entry, frame, late)
+        linked = _linked_up(part, entry, frame, late)
+        self._program += [now.sized(self._design) for now in linked]
 
 
 _Bases = dict[tuple[int, str], tuple[int, int]]

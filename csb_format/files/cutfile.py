@@ -70,10 +70,12 @@ class Port:
         Raises
         ------
         ValueError
-            For another number of axes.
+            For another number of axes, or no frames.
         """
         if tensor.ndim != len(self.axes):
             raise ValueError(f"{self.name} has shape {tensor.shape}: {len(self.axes)} axes wanted")
+        if not tensor.size:
+            raise ValueError(f"{self.name} has shape {tensor.shape}: give at least one frame")
         named = [axis[0] for axis in self.axes if axis]
         kept = tensor.reshape([n for n, axis in zip(tensor.shape, self.axes, strict=True) if axis])
         if "batch" not in named:

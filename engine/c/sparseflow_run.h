@@ -137,6 +137,12 @@ SPARSEFLOW_RUN_PUBLIC int32_t sparseflow_run_step(struct sparseflow_run_stream *
 SPARSEFLOW_RUN_PUBLIC void sparseflow_run_states(const struct sparseflow_run_stream *stream, int32_t *hidden,
                            int32_t *cell);
 
+/* Nanoseconds of each of so many steps, each (steps), on frames (count, batch, inputs) in turn. */
+SPARSEFLOW_RUN_PUBLIC int32_t sparseflow_run_time(struct sparseflow_run_stream *stream,
+                                                  const int32_t *frames, size_t count,
+                                                  size_t steps, uint32_t *each,
+                                                  struct sparseflow_run_error *error);
+
 /* Whole sequences, each from a zero state; frames of all lie one after the other.
  *
  * lengths (count): frames of each, 0 allowed. frames (F, inputs). hidden, cell (F, units) and

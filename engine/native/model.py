@@ -131,8 +131,9 @@ class NativeModel:
 
         Parameters
         ----------
-        sequences : sequence of int arrays (T_i, X)
-            In the first layer's input format.
+        sequences : sequence of arrays (T_i, X)
+            Float frames are quantised to the first layer's input format, integers taken as they
+            are.
 
         Returns
         -------
@@ -142,7 +143,7 @@ class NativeModel:
         Raises
         ------
         ValueError
-            For another shape, a dtype that is not integer, or values outside the format.
+            For another shape or kind, or integers outside the format.
         """
         shape = self.shape
         checked = [self._frames(f"sequence {n}", s) for n, s in enumerate(sequences)]
@@ -208,8 +209,10 @@ class NativeModel:
             raise ValueError(
                 f"{name} has shape {given.shape}: it must be (any number, {self.shape.inputs})"
             )
+        if given.dtype.kind == "f":
+            given = self.input.quantise(given)
         if given.dtype.kind not in "iu":
-            raise ValueError(f"{name} has dtype {given.dtype}: quantise it to integers first")
+            raise ValueError(f"{name} has dtype {given.dtype}: give integers or floats")
         if given.dtype.itemsize >= 4:  # what int32 would wrap around is out of any range
             limits = np.iinfo(np.int32)
             given = np.clip(given, limits.min if given.dtype.kind == "i" else 0, limits.max)
@@ -246,8 +249,8 @@ class NativeStream:
 
         Parameters
         ----------
-        x : int array (B, X)
-            In the first layer's input format.
+        x : array (B, X)
+            As in :meth:`NativeModel.run`.
 
         Returns
         -------
@@ -257,8 +260,7 @@ class NativeStream:
         Raises
         ------
         ValueError
-            For another shape, a dtype that is not integer, or values outside the format; no
-            state has changed then.
+            For another shape or kind, or integers outside the format; no state has changed then.
         """
         frames = self.model._frames("x", x)
         if len(frames) != self.batch:
@@ -276,6 +278,34 @@ class NativeStream:
             if not 0 <= n < self.batch:
                 raise ValueError(f"sequence {n}: this stream has 0 to {self.batch - 1}")
             self._library.sparseflow_run_reset(self._handle, n)
+
+    def time(self, frames: npt.ArrayLike, steps: int) -> npt.NDArray[np.float64]:
+        """How long steps take, measured in the library: no call of Python is in it.
+
+        Parameters
+        ----------
+        frames : array (T, X)
+            Each is given to all sequences, in turn.
+        steps : int
+            At least 1.
+
+        Returns
+        -------
+        float64 array (steps,)
+            Microseconds.
+        """
+        given = np.repeat(self.model._frames("frames", frames), self.batch, axis=0)
+        each = np.empty(steps, np.uint32)
+        self._library.sparseflow_run_time(
+            self._handle,
+            _at(given),
+            len(given) // self.batch,
+            steps,
+            _at(each),
+            ctypes.byref(self._error),
+        )
+        _check(self._error)
+        return each / 1e3
 
     @property
     def states(self) -> tuple[IntArray, IntArray]:

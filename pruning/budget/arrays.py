@@ -18,7 +18,7 @@ from csb_format.geometry import Geometry
 from csb_format.scales import DesignError
 from csb_format.shape import LstmShape, ModelShape, uniform_shape
 
-from ..integers.tensors import CELL_OF, Recurrent, cell_of
+from ..mask.cells import RECURRENT, Recurrent, cell_of
 from ..mask.goals import Goal, resolve, whole_of
 from ..mask.layers import Matrix, find
 from ..mask.views import Banks
@@ -53,7 +53,7 @@ def shapes(module: nn.Module, goals: Mapping[str, Goal]) -> list[ModelShape]:
     packed = geometries(module, goals)
     found = []
     for path, part in module.named_modules():
-        if isinstance(part, tuple(CELL_OF)):
+        if isinstance(part, RECURRENT):
             prefix = f"{path}." if path else ""
             names = [f"{prefix}{name}" for name, p in part.named_parameters() if p.ndim == 2]
             if all(name in packed for name in names):

@@ -14,7 +14,7 @@ from csb_format.scales import DesignError
 from ..files.network import Network
 from ..importers.checkpoint import UnsupportedLayerError
 from ..integers.quantise import quantise
-from ..integers.tensors import Recurrent
+from ..mask.cells import Recurrent
 
 __all__ = ["hardware_note"]
 

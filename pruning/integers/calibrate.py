@@ -15,9 +15,10 @@ from csb_format.cells.cell import reaches
 from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 
+from ..mask.cells import Recurrent
 from .formats import Formats, Ranges, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally
-from .tensors import RealTensors, Recurrent, magnitude, real_tensors, suffixes
+from .tensors import RealTensors, magnitude, real_tensors, suffixes
 
 __all__ = [
     "Calibration",

@@ -18,17 +18,9 @@ from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
 
 from ..importers.checkpoint import UnsupportedLayerError
+from ..mask.cells import RECURRENT, Recurrent, cell_of
 from ..mask.layers import computed
-from .tensors import (
-    CELL_OF,
-    Real,
-    RealTensors,
-    Recurrent,
-    cell_of,
-    magnitude,
-    real_tensors,
-    suffixes,
-)
+from .tensors import Real, RealTensors, magnitude, real_tensors, suffixes
 
 __all__ = [
     "Formats",
@@ -165,7 +157,7 @@ def check_layer(lstm: object) -> None:
     UnsupportedLayerError
         Naming its type.
     """
-    if not isinstance(lstm, (nn.LSTMCell, *CELL_OF)):
+    if not isinstance(lstm, (nn.LSTMCell, *RECURRENT)):
         raise UnsupportedLayerError(
             f"layer of type {type(lstm).__name__}: train torch.nn.LSTM or torch.nn.GRU, whose "
             "cells there are"
@@ -183,7 +175,7 @@ def check_network(lstm: nn.Module, head: nn.Module | None) -> None:
     ValueError
         For a head of another width.
     """
-    if not isinstance(lstm, tuple(CELL_OF)):
+    if not isinstance(lstm, RECURRENT):
         raise UnsupportedLayerError(
             f"layer of type {type(lstm).__name__}: train torch.nn.LSTM or torch.nn.GRU, whose "
             "cells there are"
@@ -323,7 +315,8 @@ class _Choice:
             inputs = f"the input of {self.ranges.input:.3g}"
             raise ValueError(
                 f"{', '.join(sizes)}, {inputs}: their products do not meet within {MAX_ALIGN} bits "
-                f"of the pre-activations' +-{self.cell.reach} (binary points {ih.frac + x} and {hh.frac + r}): "
+                f"of the pre-activations' +-{self.cell.reach} (binary points {ih.frac + x} and "
+                f"{hh.frac + r}): "
                 "train with smaller weights (weight decay, clipped gradients) on normalised inputs"
             )
 

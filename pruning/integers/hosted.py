@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from csb_format.fixed import IntArray
+from csb_format.fixed import Fixed, IntArray
 from csb_format.model import LstmLayer, Model
 
 from ..importers.checkpoint import UnsupportedLayerError
 
-__all__ = ["IntegerCell", "IntegerLstm", "LayerArithmetic", "replaced"]
+__all__ = ["IntegerCell", "IntegerLayers", "LayerArithmetic", "replaced"]
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Both = tuple[Tensor, Tensor]
@@ -37,14 +37,16 @@ class LayerArithmetic(Protocol):
         """Output of a hidden state."""
 
 
+_CELLS = nn.LSTMCell | nn.GRUCell
 Arithmetic = Callable[[LstmLayer], LayerArithmetic]
 
 
-class IntegerLstm(nn.Module):
-    """What an ``nn.LSTM`` does, on packed integers: the same calls, the accelerator's bits.
+class IntegerLayers(nn.Module):
+    """What an ``nn.LSTM`` or ``nn.GRU`` does, on packed integers: the accelerator's bits.
 
     Inputs and states given are rounded to their formats and saturate; what comes out is the
-    integers' exact values. There are no gradients, and no dropout between layers.
+    integers' exact values. There are no gradients, and no dropout between layers. A GRU keeps two
+    bits more than its outputs have; a state that is given has none of them.
 
     Parameters
     ----------
@@ -53,30 +55,40 @@ class IntegerLstm(nn.Module):
     arithmetic : callable
         Makes the arithmetic of a layer.
     batch_first : bool
-        As of ``nn.LSTM``.
+        As of ``nn.LSTM`` and ``nn.GRU``.
     """
 
     def __init__(self, model: Model, arithmetic: Arithmetic, batch_first: bool = False) -> None:
         super().__init__()
         self.model, self.batch_first = model, batch_first
+        self._gru = model.layers[0].arithmetic.name == "gru"
         self._levels = [[arithmetic(layer) for layer in level] for level in model.levels]
 
     def forward(
-        self, frames: Tensor | PackedSequence, states: Both | None = None
-    ) -> tuple[Tensor | PackedSequence, Both]:
-        """As ``nn.LSTM``.
+        self, frames: Tensor | PackedSequence, states: Both | Tensor | None = None
+    ) -> tuple[Tensor | PackedSequence, Both | Tensor]:
+        """As ``nn.LSTM`` or ``nn.GRU``.
 
         Parameters
         ----------
         frames : Tensor or PackedSequence
             (T, B, X), (B, T, X) if batch first, or (T, X).
-        states : (Tensor, Tensor), optional
-            ``h_0`` and ``c_0``, (layers * D, B, ...).
+        states : (Tensor, Tensor), or Tensor, optional
+            ``h_0`` and ``c_0``, (layers * D, B, ...); of a GRU ``h_0``.
 
         Returns
         -------
         outputs, (h_n, c_n)
+            Of a GRU outputs, h_n.
         """
+        if isinstance(states, Tensor):
+            states = states, states
+        outputs, ends = self._outputs(frames, states)
+        return outputs, ends[0] if self._gru else ends
+
+    def _outputs(
+        self, frames: Tensor | PackedSequence, states: Both | None
+    ) -> tuple[Tensor | PackedSequence, Both]:
         if isinstance(frames, PackedSequence):
             padded, lengths = pad_packed_sequence(frames, batch_first=True)
             outputs, ends = self._run(padded, lengths.numpy(), states)
@@ -110,7 +122,7 @@ class IntegerLstm(nn.Module):
                 for each, one in zip(found, level, strict=True)
             ]
             cells += [
-                _real(each[2], one.layer.state, frames)
+                _real(each[2], _kept(one.layer), frames)
                 for each, one in zip(found, level, strict=True)
             ]
         whole = _real(ints, self.model.layers[-1].output, frames)
@@ -118,7 +130,7 @@ class IntegerLstm(nn.Module):
 
 
 class IntegerCell(nn.Module):
-    """What an ``nn.LSTMCell`` does, on the packed integers of a layer.
+    """What an ``nn.LSTMCell`` or ``nn.GRUCell`` does, on the packed integers of a layer.
 
     Parameters
     ----------
@@ -129,18 +141,20 @@ class IntegerCell(nn.Module):
         super().__init__()
         self._one = one
 
-    def forward(self, frame: Tensor, states: Both | None = None) -> Both:
-        """As ``nn.LSTMCell``: frames (B, X) or (X,), states (B, H) or (H,)."""
+    def forward(self, frame: Tensor, states: Both | Tensor | None = None) -> Both | Tensor:
+        """As the cell: frames (B, X) or (X,), states (B, H) or (H,)."""
+        if isinstance(states, Tensor):
+            states = states, states
         layer, batch = self._one.layer, frame if frame.ndim == 2 else frame[None]
         given = None if states is None else tuple(s.reshape(len(batch), -1) for s in states)
         h, c = _initial(layer, given, len(batch))  # type: ignore[arg-type]
         x = layer.input.quantise(batch.detach().cpu().double().numpy())
         h, c = self._one.update(self._one.gate_sums(x, h), c)
         shape = (*frame.shape[:-1], -1)
-        return (
-            _real(h, layer.hidden, frame).reshape(shape),
-            _real(c, layer.state, frame).reshape(shape),
-        )
+        hidden = _real(h, layer.hidden, frame).reshape(shape)
+        if layer.arithmetic.name == "gru":
+            return hidden
+        return hidden, _real(c, _kept(layer), frame).reshape(shape)
 
 
 def _initial(layer: LstmLayer, given: Both | None, batch: int) -> tuple[IntArray, IntArray]:
@@ -149,7 +163,12 @@ def _initial(layer: LstmLayer, given: Both | None, batch: int) -> tuple[IntArray
         r, c = (np.zeros((batch, size), np.int64) for size in sizes)
         return r, c
     r, c = (each.detach().cpu().double().numpy() for each in given)
-    return layer.output.quantise(r), layer.state.quantise(c)
+    return layer.output.quantise(r), _kept(layer).quantise(c)
+
+
+def _kept(layer: LstmLayer) -> Fixed:
+    """Format of what a cell keeps."""
+    return layer.arithmetic.kept
 
 
 def _layer(
@@ -170,7 +189,7 @@ def _layer(
     return outputs, r, c
 
 
-def _real(ints: IntArray, fixed: Any, like: Tensor) -> Tensor:
+def _real(ints: IntArray, fixed: Fixed, like: Tensor) -> Tensor:
     return torch.from_numpy(fixed.dequantise(ints)).to(like.device, like.dtype)
 
 
@@ -191,17 +210,18 @@ def replaced(module: ModuleT, name: str, model: Model, arithmetic: Arithmetic) -
 
 
 def _new(old: nn.Module, name: str, model: Model, arithmetic: Arithmetic) -> nn.Module:
-    if isinstance(old, nn.LSTM):
-        _check(name, _sizes([old]), model)
-        return IntegerLstm(model, arithmetic, old.batch_first)
-    members = [old] if isinstance(old, nn.LSTMCell) else list(old.children())
-    if members and all(isinstance(each, nn.LSTMCell) for each in members):
-        _check(name, _sizes(members), model)
+    members = [old] if isinstance(old, _CELLS | nn.RNNBase) else list(old.children())
+    kind = model.layers[0].arithmetic.name.upper()
+    if isinstance(old, nn.LSTM | nn.GRU):
+        _check(name, members, kind, model)
+        return IntegerLayers(model, arithmetic, old.batch_first)
+    if members and all(isinstance(each, _CELLS) for each in members):
+        _check(name, members, f"{kind}Cell", model)
         cells = [IntegerCell(arithmetic(layer)) for layer in model.layers]
-        return cells[0] if isinstance(old, nn.LSTMCell) else nn.ModuleList(cells)
+        return cells[0] if isinstance(old, _CELLS) else nn.ModuleList(cells)
     raise UnsupportedLayerError(
-        f"{name} is {type(old).__name__}: only an nn.LSTM, an nn.LSTMCell or a list of them has "
-        "integers"
+        f"{name} is {type(old).__name__}: only an nn.LSTM, an nn.GRU, their cells or a list of "
+        "cells have integers"
     )
 
 
@@ -211,14 +231,20 @@ Sizes = tuple[list[tuple[int, int]], int, int]
 def _sizes(modules: Sequence[Any]) -> Sizes:
     """Inputs and units of every level, directions, and outputs of one; of what torch holds."""
     first = modules[0]
-    if not isinstance(first, nn.LSTM):
+    if not isinstance(first, nn.RNNBase):
         return [(m.input_size, m.hidden_size) for m in modules], 1, first.hidden_size
     ways, outputs = 1 + first.bidirectional, first.proj_size or first.hidden_size
     above = [(ways * outputs, first.hidden_size)] * (first.num_layers - 1)
     return [(first.input_size, first.hidden_size), *above], ways, outputs
 
 
-def _check(name: str, wanted: Sizes, model: Model) -> None:
+def _check(name: str, members: Sequence[nn.Module], kind: str, model: Model) -> None:
+    wanted, mine = _sizes(members), {type(each).__name__ for each in members}
+    if mine != {kind}:
+        raise ValueError(
+            f"{name} is {', '.join(sorted(mine))}, the model one of {kind}: give the one packed of "
+            "it"
+        )
     levels = [(level[0].input_size, level[0].hidden_size) for level in model.levels]
     found = levels, model.directions, model.layers[-1].output_size
     if found != wanted:

@@ -21,11 +21,12 @@ from csb_format.model import Model
 from csb_format.pooling import LAST, check_pool
 
 from ..files.pooling import pooled
+from ..mask.cells import Recurrent, cell_of
 from .calibrate import calibrated, measure_ranges
 from .formats import Formats, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally, quantise_exact
 from .quantise import build_model
-from .tensors import Recurrent, cell_of, joined_bias, suffixes
+from .tensors import joined_bias, suffixes
 
 __all__ = [
     "Precision",

@@ -19,6 +19,7 @@ from csb_format.precision import Precision
 from csb_format.scales import DesignError, Scales
 
 from ..importers.checkpoint import UnsupportedLayerError
+from ..mask.cells import Recurrent
 from .calibrate import check_sequences, measure_ranges
 from .formats import (
     Formats,
@@ -27,7 +28,7 @@ from .formats import (
     choose_formats,
 )
 from .packing import pack_matrix
-from .tensors import Real, RealTensors, Recurrent, real_tensors, suffixes
+from .tensors import Real, RealTensors, real_tensors, suffixes
 
 __all__ = ["Quantised", "build_model", "lstm_of", "quantise"]
 

@@ -21,19 +21,11 @@ from csb_format.pooling import LAST
 from csb_format.precision import Precision
 
 from ..files.pooling import pooled
+from ..mask.cells import CELL_OF, Recurrent, cell_of
 from .calibrate import float_levels, padded
 from .formats import Formats, check_network
 from .hardware_exact import HardwareExact, quantise_exact
-from .tensors import (
-    CELL_OF,
-    OnDemand,
-    Real,
-    Recurrent,
-    apart_biases,
-    cell_of,
-    real_tensors,
-    suffixes,
-)
+from .tensors import OnDemand, Real, apart_biases, real_tensors, suffixes
 
 __all__ = ["STAGES", "SelfCheckError", "StageError", "adding", "dequantised", "self_check"]
 
@@ -283,7 +275,7 @@ def dequantised(model: Model) -> Recurrent:
         raise ValueError(f"layers of sizes {sorted(sizes)}: a module has one size, split the model")
     projected = {} if first.projection is None else {"proj_size": first.output_size}
     kind = next(kind for kind, name in CELL_OF.items() if name == model.cell)
-    lstm: Recurrent = kind(
+    lstm = kind(
         first.input_size,
         first.hidden_size,
         len(model.levels),

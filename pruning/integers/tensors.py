@@ -9,20 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from csb_format.cells import cell_named
 from csb_format.cells.cell import Cell
 from csb_format.fixed import Fixed, ends
 from csb_format.model import GateFormats
 from csb_format.precision import Precision
 
+from ..mask.cells import Recurrent, cell_of
+
 __all__ = [
-    "CELL_OF",
     "OnDemand",
     "Real",
     "RealTensors",
-    "Recurrent",
     "apart_biases",
-    "cell_of",
     "joined_bias",
     "magnitude",
     "real_tensors",
@@ -30,14 +28,6 @@ __all__ = [
 ]
 
 Real = npt.NDArray[np.floating]
-Recurrent = nn.LSTM | nn.GRU
-#: Torch's modules that have integers, and the names of their cells.
-CELL_OF: dict[type[nn.Module], str] = {nn.LSTM: "lstm", nn.GRU: "gru"}
-
-
-def cell_of(recurrent: nn.Module) -> type[Cell]:
-    """The cell in integers of a module of torch."""
-    return cell_named(next(n for kind, n in CELL_OF.items() if isinstance(recurrent, kind)))
 
 
 class RealTensors(dict[str, Real]):

@@ -1,4 +1,4 @@
-"""The commands that know boards: what fits, bitstreams, projects of vendor tools."""
+"""What hardware is made for: boards, bitstreams, vendor tools, a block of a larger system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..steps.options import BoardsOptions, BuildOptions, FitOptions
+from ..steps.options import BoardsOptions, BuildOptions, FitOptions, IpOptions
 from .derived import derived
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from boards.resources import Choice
     from csb_format import Model
 
-__all__ = ["boards", "build", "fit"]
+__all__ = ["boards", "build", "fit", "ip"]
 
 ModelFile = Annotated[Path, typer.Argument(help="Model that `pack` wrote.")]
 DEMO = "the demo's size\n(12 inputs, 128 units, 8 banks, 1 of 2 and 2 of 16 kept, 16 bits)"
@@ -170,3 +170,20 @@ def build(given: BuildOptions) -> None:
         )
     Console().print(page, highlight=False, markup=False, soft_wrap=True)
     Console().print(f"all of it in {given.out}", highlight=False, markup=False, soft_wrap=True)
+
+
+@derived(IpOptions)
+def ip(given: IpOptions) -> None:
+    """Package the accelerator with AXI buses for a larger system: FuseSoC core and IP-XACT.
+
+    **In:** a packed model and the size of the array. **Out:** a folder with Verilog, memory
+    images, lint waivers, a test bench, a `.core` file and `component.xml`. All names begin with
+    a prefix of the model's own, so that several accelerators fit into one system.
+
+    **Next:** name the core that it prints in the `depend` of your own.
+    """
+    from ..steps.hardware import package
+
+    block = package(given.model, given.out, given.pes, given.lanes, given.bits, given.prefix)
+    for line in (f"module {block.module}, core {block.core}", f"all of it in {given.out}"):
+        Console().print(line, highlight=False, markup=False, soft_wrap=True)

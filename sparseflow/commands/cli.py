@@ -23,16 +23,15 @@ from ..steps.options import (
     Simulator,
     VerilogOptions,
 )
-from .board_commands import boards, build, fit
-from .cut_command import cut
+from .board_commands import boards, build, fit, ip
+from .cpu_commands import cpu_app
 from .data_commands import data_app
 from .derived import derived
 from .doctor_command import doctor
 from .hints import hint
-from .ip_command import ip
 from .job_command import c_header, job
 from .load_command import load
-from .prepare_commands import pack, prune
+from .prepare_commands import cut, pack, prune
 from .regress_command import regress
 from .synth_command import synth, timing
 
@@ -60,6 +59,7 @@ app = typer.Typer(
     """,
 )
 app.add_typer(data_app, name="data", help="Write data files: from your files, or from a package.")
+app.add_typer(cpu_app, name="cpu", help="Run, time and plan a packed model on this processor.")
 
 
 def _version(wanted: bool) -> None:

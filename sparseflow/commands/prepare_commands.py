@@ -1,4 +1,4 @@
-"""The commands ``sparseflow prune`` and ``sparseflow pack``."""
+"""The commands ``sparseflow prune``, ``sparseflow pack`` and ``sparseflow cut``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..steps.options import DoctorOptions, PackOptions, PoolName, PruneOptions, VerilogOptions
+from ..steps.options import (
+    CutOptions,
+    DoctorOptions,
+    PackOptions,
+    PoolName,
+    PruneOptions,
+    VerilogOptions,
+)
 from ..steps.tuning.controls import Controls
 from .derived import derived
 from .hints import hint
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
     from csb_format import Model
     from pruning.importers import Cut
 
-__all__ = ["cut_of", "pack", "prune"]
+__all__ = ["cut", "cut_of", "pack", "prune"]
 
 # Commands import `pipeline` when they run: it loads the simulators' and the generator's
 # libraries, and --help must not wait for them.
@@ -185,3 +192,33 @@ def _after(model: Model, out: Path) -> None:
     lanes = math.gcd(banks, VerilogOptions.lanes)
     option = () if lanes == VerilogOptions.lanes else ("--lanes", lanes)
     hint("verilog", out, "--out", out.with_name("verilog"), *option)
+
+
+@derived(CutOptions)
+def cut(given: CutOptions) -> None:
+    """Cut the array's part out of a larger ONNX network; the rest runs on the host.
+
+    **In:** an ONNX model of the whole network (`torch.onnx.export(model.eval(), ...)`) and data: an
+    `.npz` with an array for each of its inputs. **Out:** a folder with `before.onnx`, the part
+    (`part.onnx`, and its integers `model.safetensors`), `after.onnx`, and what `sf.Hosted` needs to
+    run them as one. Printed is how far the three are from the whole, in floats and with the part in
+    integers.
+
+    **Next:** `sparseflow verilog OUT/model.safetensors --out build/verilog`
+    """
+    from csb_format.files.cutfile import NAMES
+
+    from ..steps.cutting.cut import cut as run
+
+    run(
+        model=given.model,
+        data=given.data,
+        out=given.out,
+        source=given.source,
+        targets=given.targets or (),
+        banks=given.banks,
+        value_bits=given.value_bits,
+        act_bits=given.act_bits,
+    )
+    if (given.out / NAMES["model"]).is_file():
+        hint("verilog", given.out / NAMES["model"], "--out", given.out.with_name("verilog"))

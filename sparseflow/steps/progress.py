@@ -17,18 +17,23 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 __all__ = [
     "EVERY",
+    "Pace",
     "alive",
     "bars",
     "console",
     "counted",
+    "counting",
     "news",
     "say",
     "seen",
@@ -38,9 +43,41 @@ __all__ = [
 ]
 
 EVERY = 30.0  # seconds between two signs of life
+SURE = 5.0  # seconds of a stage before what is left of it is told: earlier it would be a guess
 WORKING = "at work"
 
 console = Console(stderr=True)
+
+
+class Pace:
+    """What is left of a stage whose steps are counted, by those that are done."""
+
+    def __init__(self) -> None:
+        self.begin = time.monotonic()
+
+    def left(self, done: int, total: int) -> str:
+        """In words, with a comma before; empty at the beginning and at the end."""
+        passed = time.monotonic() - self.begin
+        if passed < SURE or not 0 < done < total:
+            return ""
+        return f", {_left(passed * (total - done) / done)}"
+
+
+def _left(seconds: float) -> str:
+    """Never more exact than it can be."""
+    if seconds < 60:
+        return f"about {max(1, round(seconds))} s left"
+    return f"about {round(seconds / 60)} min left"
+
+
+class _Left(ProgressColumn):
+    """What is left of a bar whose end is known; nothing of one that only turns."""
+
+    def render(self, task: Task) -> Text:
+        """Empty where nobody can know."""
+        known = None if task.total is None or task.finished else task.time_remaining
+        sure = known is not None and (task.elapsed or 0.0) >= SURE
+        return Text(_left(known) if known is not None and sure else "")
 
 
 class _Signs(threading.Thread):
@@ -127,6 +164,7 @@ def bars() -> Progress:
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
+        _Left(),
         console=console,
     )
 
@@ -161,15 +199,23 @@ def stages() -> Iterator[Callable[[str, int, int, float], None]]:
 
 def _told() -> Callable[[str, int, int, float], None]:
     """The same as lines."""
-    begun: set[str] = set()
+    begun: dict[str, Pace] = {}
 
     def tell(name: str, epoch: int, epochs: int, loss: float) -> None:
         if name not in begun:
-            begun.add(name)
+            begun[name] = Pace()
             stage(name)
-        news(f"epoch {epoch} of {epochs}, loss {loss:.3f}")
+        # the first epoch was over before its stage was told
+        left = begun[name].left(epoch - 1, epochs - 1)
+        news(f"epoch {epoch} of {epochs}, loss {loss:.3f}{left}")
 
     return tell
+
+
+def counting(pace: Pace, count: int, total: int, scale: int = 1) -> str:
+    """How far it is: so many of all, and what is left."""
+    left = pace.left(min(count, total * scale), total * scale)
+    return f"{min(total, count // scale)} of {total}{left}"
 
 
 @contextmanager
@@ -192,8 +238,9 @@ def counted(name: str, total: int, scale: int = 1) -> Iterator[Callable[..., Non
     if not seen():
         with alive(name):
             stage(name)
+            pace = Pace()
             yield lambda count, note="": news(
-                f"{min(total, count // scale)} of {total}" + (f"; {note}" if note else "")
+                counting(pace, count, total, scale) + (f"; {note}" if note else "")
             )
         return
     with bars() as shown:

@@ -24,6 +24,7 @@ __all__ = [
     "METADATA",
     "answers_as_read",
     "as_read",
+    "check_alike",
     "check_judging",
     "check_names",
     "check_width",
@@ -159,6 +160,22 @@ def check_judging(network: Network, pool: str, path: Path, data: SequenceData) -
     assert network.head is not None
     check_width(network, data, path)
     check_answers(data, network.head.out_features, pool, path)
+
+
+def check_alike(data: SequenceData, judged: SequenceData) -> None:
+    """Refuse to fine-tune on classes what is scored by numbers, and the other way round.
+
+    Raises
+    ------
+    DataSetError
+        Naming both files.
+    """
+    kinds = ["labels" if each.targets is None else "targets" for each in (data, judged)]
+    if kinds[0] != kinds[1]:
+        raise DataSetError(
+            f"{data.file} has {kinds[0]} and {judged.file} {kinds[1]}: the network is scored on "
+            f"what it is fine-tuned on, give {kinds[0]} in both"
+        )
 
 
 def check_width(network: Network, data: SequenceData, path: Path) -> None:

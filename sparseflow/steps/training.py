@@ -32,6 +32,7 @@ from .reading import (
     METADATA,
     answers_as_read,
     as_read,
+    check_alike,
     check_judging,
     check_names,
     noted,
@@ -133,6 +134,7 @@ def prune_network(
         whole_of(matrix, goals[matrix.name])
     if judged is not None:
         check_judging(network, pool, checkpoint, judged)
+        check_alike(data, judged)
     for line in read:
         say(line)
     _tell(network, network.restore())

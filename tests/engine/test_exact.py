@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from csb_format import Fixed, IntArray, LstmLayer, Model
 from csb_format.cells.cell import reaches
 from csb_format.random_models import random_frames, random_network
+from csb_format.scales import Scales
 from engine import exact, exact_layer
 from engine.exact import FastModel, State
 from engine.kernels import product_loops as csb_kernels
@@ -74,6 +75,20 @@ def test_any_number_of_sequences(count: int) -> None:
     lengths = rng.integers(0, 9, count).tolist()
     want = compare(model, random_frames(rng, model, lengths))
     assert max(np.abs(t.output).max(initial=0) for t in want) > 1000
+
+
+@pytest.mark.parametrize("count", [1, 3, LANES + 2])
+def test_a_gru(count: int) -> None:
+    """Also where the sums of n, which do not meet, are shifted left."""
+    model, rng = network(3, layers=2, directions=2, cell="gru")
+    compare(model, random_frames(rng, model, rng.integers(0, 5, count).tolist()))
+    model, rng = network(4, cell="gru", value_bits=6, act_bits=10)
+    ih, hh = ((Fixed(6, 3), Fixed(6, 4), Fixed(6, n)) for n in (-3, -6))
+    layer = replace(model.layers[0], weight_ih_format=ih, weight_hh_format=hh, input=Fixed(10, 7))
+    scales = Scales.of(layer)
+    assert scales.align_ih[2] > 0
+    assert scales.align_hh[2] > scales.align_ih[2]
+    compare(replace(model, layers=(layer,)), random_frames(rng, model, [3] * count))
 
 
 @pytest.mark.parametrize("fewest", [2, 3, 5])

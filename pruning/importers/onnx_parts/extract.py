@@ -31,6 +31,8 @@ def graph_of(path: Path) -> Any:
     CheckpointError
         For a file that is no model, or a damaged one.
     """
+    if not path.is_file():
+        raise CheckpointError(f"{path} is no file: give an ONNX model of the whole network")
     try:
         model = onnx.load(str(path))
         onnx.checker.check_model(model)
@@ -59,6 +61,11 @@ def part_of(path: Path, graph: Any, source: str | None, targets: Sequence[str]) 
     if source and targets:
         nodes, _ = reached(graph, list(targets), {source})
         inside = tuple(node for node in graph.node if node in nodes and node.op_type in _CELLS)
+        if not inside:
+            raise CheckpointError(
+                f"{path} has no LSTM or GRU between {source} and {', '.join(targets)}; there are "
+                f"{named}"
+            )
         return Chain(inside, source, tuple(targets))
     fits = [c for c in there if source in (None, c.source) and set(targets) <= set(c.targets)]
     if len(fits) == 1:

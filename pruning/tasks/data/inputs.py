@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from csb_format.files.arrays import ArrayFileError, array_headers, read_arrays
+from csb_format.files.claims import check_regular
 from csb_format.inputs.scale import InputScale, ScaleError, check_label_names
 
 from .datasets import SequenceData
@@ -90,6 +91,7 @@ def inputs_of(path: Path) -> Inputs:
     DataSetError
         If it says so wrongly: a half of a scale, objects, names that are none.
     """
+    check_regular(path)
     try:
         headers = array_headers(path)
         present = [name for name in _NAMES if name in headers]
@@ -101,6 +103,10 @@ def inputs_of(path: Path) -> Inputs:
         raise
     except (ScaleError, ArrayFileError, ValueError) as error:
         raise DataSetError(f"{path}: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:  # A damaged archive makes the reader fail in any way.
+        raise DataSetError(f"{path} is no data file (.npz), or a damaged one") from error
 
 
 def _check_header(path: Path, name: str, header: tuple[Any, tuple[int, ...]], all_: object) -> None:

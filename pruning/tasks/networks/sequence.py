@@ -275,7 +275,7 @@ def _loss(data: SequenceData, smoothing: float) -> Callable[[Tensor, Tensor], Te
     """What is made small: cross entropy of classes, the mean squared error of numbers."""
     if data.targets is not None:
         # In units of what a constant would have: whatever the targets' units, one learning rate.
-        spread = float(data.targets.var(axis=0).mean()) or 1.0
+        spread = float(data.targets.var(axis=0).mean()) ** 0.5 or 1.0
         return partial(_squares, spread)
     if not data.framewise:
         return nn.CrossEntropyLoss(label_smoothing=smoothing)
@@ -285,7 +285,9 @@ def _loss(data: SequenceData, smoothing: float) -> Callable[[Tensor, Tensor], Te
 
 def _squares(spread: float, given: Tensor, targets: Tensor) -> Tensor:
     counts = ~targets.isnan()
-    return nn.functional.mse_loss(given[counts], targets[counts].to(given.dtype)) / spread
+    # Divided before they are squared: float32 holds the square of no number beyond 1e19.
+    off = (given[counts] - targets[counts].to(given.dtype)) / spread
+    return off.square().mean()
 
 
 def _of_frames(total: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from csb_format.pooling import LAST
 
 from ...integers.qat import Precision, QatClassifier
-from ...integers.tensors import Recurrent
+from ...mask.cells import Recurrent
 from ..data.datasets import SequenceData
 from ..networks.sequence import Progress, Training, train
 

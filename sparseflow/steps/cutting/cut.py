@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from boards.host.hosted import Hosted, run_graph, session_of
+from boards.host.whole.hosted import Hosted, run_graph, session_of
 from csb_format import save_model
 from csb_format.extras import needs
 from csb_format.files.cutfile import NAMES, Seam, save_seam
@@ -99,7 +99,7 @@ def _runs(data: Path, whole: Any) -> list[Run]:
     try:
         with np.load(data, allow_pickle=False) as file:
             given = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, OSError):
             raise
         raise DataSetError(f"{data} is no .npz of arrays: write it with np.savez") from error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from boards.host.hosted import run_graph, session_of
+from boards.host.whole.hosted import run_graph, session_of
 from csb_format.files.cutfile import NAMES, Seam
 
 __all__ = ["why_no_stream"]

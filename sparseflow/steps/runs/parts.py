@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..progress import alive, bars, news, seen
+from ..progress import Pace, alive, bars, counting, news, seen
 from ..progress import stage as stage_begins
 
 if TYPE_CHECKING:
@@ -105,10 +105,13 @@ def _label(name: str, engine: str) -> str:
 def _lines(
     parts: Parts, engine: str, frames: int, scale: int
 ) -> tuple[Callable[[str], None], Callable[[int], None]]:
-    """The same as lines, where nobody sees bars move."""
+    """The same as lines, where nobody sees bars move; each part by its own clock."""
+    pace = Pace()
 
     def stage(name: str) -> None:
+        nonlocal pace
         parts.begin(_label(name, engine))
         stage_begins(_label(name, engine))
+        pace = Pace()
 
-    return stage, lambda payloads: news(f"{min(frames, payloads // scale)} of {frames}")
+    return stage, lambda payloads: news(counting(pace, payloads, frames, scale))

@@ -19,7 +19,7 @@ from compiler.abi.frames import Stimulus, frame_packets
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
-from csb_format import DesignError, InputScale, Model
+from csb_format import DesignError, Fixed, InputScale, Model
 from csb_format.random_models import random_model, random_network
 
 HERE = Path(__file__).parent
@@ -107,6 +107,18 @@ def test_the_largest_that_python_takes(tmp_path: Path) -> None:
         else:
             with pytest.raises(ValueError, match="no finite float32"):
                 integers_of(model, raw)
+
+
+def test_coarse_formats_keep_their_unit() -> None:
+    """2**-3 is no 0.1 and no 0.0."""
+    (layer,) = NETWORKS[1][0].layers
+    finer = [Fixed(f.width, f.frac + layer.input.frac + 3) for f in layer.gate_formats("weight_ih")]
+    i, f, g, o = finer
+    coarse = replace(layer, input=Fixed(16, -3), weight_ih_format=(i, f, g, o))
+    model = replace(NETWORKS[1][0], layers=(coarse,))
+    text = model_header(compile_model(model, design_for(model, 4, 2)))
+    assert "NULL, NULL, 0x1.0000000000000p-3," in text
+    assert not [line for line in text.splitlines() if line != line.rstrip()]
 
 
 def test_without_a_scale_c_says_so_and_needs_none(tmp_path: Path) -> None:

@@ -56,7 +56,17 @@ def instructions(draw: st.DrawFn, design: Design) -> Instruction:
 
 def test_every_field_is_tried() -> None:
     tried = {*LARGEST, *LARGEST_PER_GATE, *FLAGS, *KINDS, "frame_bases"}
-    assert tried == {f.name for f in fields(Instruction)}
+    of_a_gru = {"last_turn", "swapped"}
+    assert tried | of_a_gru == {f.name for f in fields(Instruction)}
+
+
+def test_fields_of_a_gru() -> None:
+    """Three aligns, four shifts, and what only its passes have."""
+    design = Design(3, 2, 1, 5, 12, 16, 3, 6, 6, 2, 8, 8, program_depth=8, cell="gru")
+    given = Instruction(Op.PASS, last_turn=2, swapped=True, align=(1, 2, 7), shift=(1, 2, 3, 63))
+    assert Instruction.decode(given.encode(design), design) == given
+    assert Instruction.decode(Instruction().encode(design), design).align == (0, 0, 0)
+    assert Instruction.decode(given.encode(SMALL), SMALL).last_turn == 0
 
 
 @given(instructions(SMALL))

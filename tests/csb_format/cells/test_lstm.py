@@ -68,7 +68,7 @@ def test_step_is_near_the_real_one(act_bits: int) -> None:
     a, rng, n = CellArithmetic(act_bits), np.random.default_rng(act_bits), 20_000
     pre = tuple(uniform(rng, a.state, n) // 4 for _ in range(4))
     c = uniform(rng, a.state, n) // 2  # at most 8: f * c + i * g does not saturate
-    h, new = a.step(pre, c)  # type: ignore[arg-type]
+    h, new = a.step(pre, c)
     i, f, g, o = (a.state.dequantise(p) for p in pre)
     old = a.state.dequantise(c)
     exact = sigmoid(f) * old + sigmoid(i) * np.tanh(g)

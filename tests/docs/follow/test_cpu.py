@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,16 @@ def test_the_program_of_the_page(tmp_path: Path) -> None:
     words += [str(built), f"-Wl,-rpath,{built.parent}", "-o", "app"]
     subprocess.run(words, cwd=tmp_path, check=True)
     check(tmp_path / "app")
+
+
+def test_python_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_model(tmp_path / "model.safetensors", MODEL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(one(PAGE, "python"), PAGE, "exec"), names)
+    want = IntegerModel(MODEL).run([np.zeros((5, 6), np.int64)])[0].output
+    np.testing.assert_array_equal(names["outputs"], want)
+    np.testing.assert_array_equal(names["output"], [want[-1], want[-1]])
 
 
 @pytest.mark.slow

@@ -210,12 +210,15 @@ def test_frames_out_of_range_are_refused() -> None:
         (np.full((1, 5), 1 << 15), "its format holds -32768 to 32767"),
         (np.full((1, 5), 1 << 40), "its format holds"),
         (np.full((1, 5), np.uint64(1 << 63)), "its format holds"),
-        (np.zeros((1, 5)), "quantise it to integers first"),
+        (np.zeros((1, 5), complex), "give integers or floats"),
         (np.zeros((1, 4), int), "it must be"),
         (np.zeros((2, 5), int), "x holds 2 frames: this stream has 1"),
     ):
         with pytest.raises(ValueError, match=text):
             stream.step(wrong)
+    stream.reset()
+    floats = native.input.dequantise(frame)
+    np.testing.assert_array_equal(stream.step(floats), before)
     stream.reset()
     np.testing.assert_array_equal(stream.step(frame), before)
     with pytest.raises(ValueError, match="sequence 1: this stream has 0 to 0"):

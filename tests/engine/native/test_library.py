@@ -28,7 +28,9 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str = "return 1;
     """Sources that take no time to compile."""
     folder = tmp_path / "c"
     folder.mkdir()
-    names = "kernel read open close shape layer start end reset step states sequences logits table"
+    names = (
+        "kernel read open close shape layer start end reset step states time sequences logits table"
+    )
     text = "".join(f"void sparseflow_run_{name}(void) {{}}\n" for name in names.split())
     export = '__attribute__((visibility("default")))'
     text = text.replace("void spa", f"{export} void spa")

@@ -16,7 +16,7 @@ from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from compiler.timing.cycle_model import CycleModel
 from csb_format import IntArray, Model, round_shift, saturate
-from csb_format.cells.lstm import Gates
+from csb_format.cells.lstm import CellArithmetic, Gates
 from csb_format.random_models import random_frames, random_model
 from csb_format.scales import DesignError, Scales
 from csb_format.words import split_words
@@ -142,6 +142,7 @@ def four(values: Any) -> Gates:
 
 def clips(design: Design, sums: Gates, bias: Gates, shift: Any, c: IntArray) -> int:
     arithmetic = design.arithmetic
+    assert isinstance(arithmetic, CellArithmetic)
     gate, state = arithmetic.gate, arithmetic.state
     exact = [round_shift(s, n) + b for s, b, n in zip(sums, bias, shift, strict=True)]
     pre = [saturate(value, state.width) for value in exact]

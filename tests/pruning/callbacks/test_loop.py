@@ -30,7 +30,7 @@ def test_only_the_part_is_pruned_and_the_optimizer_drives() -> None:
     assert loop.pruner.position == 2
     plain = loop.squash()
     assert isinstance(plain, nn.LSTM)
-    assert plain.weight_hh_l0.count_nonzero() == 8 * 32 / 2
+    assert plain.get_parameter("weight_hh_l0").count_nonzero() == 8 * 32 / 2
     assert module["head"].get_parameter("weight").all()
 
 

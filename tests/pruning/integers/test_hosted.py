@@ -19,7 +19,7 @@ from tests.pruning.importers.larger_networks import Attention, Cells, Seq2Seq, T
 WORDS = torch.arange(24).reshape(3, 8) * 7 % 20
 
 
-def packed(lstm: nn.LSTM, head: nn.Linear | None = None) -> Model:
+def packed(lstm: nn.LSTM | nn.GRU, head: nn.Linear | None = None) -> Model:
     frames = [np.random.default_rng(n).normal(size=(6, lstm.input_size)) for n in range(4)]
     layout = {n: 4 for n, _ in lstm.named_parameters() if n.startswith("weight")}
     return sf.quantise(lstm, head, frames, layout=layout, per_gate=True).model
@@ -63,6 +63,26 @@ def test_whatever_torch_calls_it_with(options: dict[str, Any]) -> None:
         assert mine[0].shape == theirs[0].shape
         assert [s.shape for s in mine[1]] == [s.shape for s in theirs[1]]
         torch.testing.assert_close(mine[0], theirs[0], atol=2e-2, rtol=0)
+
+
+def test_a_gru_and_its_cell() -> None:
+    torch.manual_seed(0)
+    whole = nn.ModuleDict({"rnn": nn.GRU(8, 16, 2, bidirectional=True)})
+    gru, model = whole["rnn"], packed(whole["rnn"])  # type: ignore[arg-type]
+    integers, frames = sf.replace(whole, "rnn", model)["rnn"], torch.randn(6, 2, 8)
+    (outputs, h), (real, real_h) = integers(frames), gru(frames)
+    exact = IntegerModel(model)
+    given = exact.quantise(frames.transpose(0, 1).double().numpy())
+    for found, trace in zip(outputs.transpose(0, 1), exact.run(given), strict=True):
+        assert np.array_equal(model.layers[-1].output.quantise(found.numpy()), trace.output)
+    torch.testing.assert_close(outputs, real, atol=2e-2, rtol=0)
+    torch.testing.assert_close(h, real_h, atol=2e-2, rtol=0)
+    torch.testing.assert_close(integers(frames, h)[0], gru(frames, real_h)[0], atol=3e-2, rtol=0)
+    cells = nn.ModuleDict({"cell": nn.GRUCell(8, 16)})
+    one = sf.replace(cells, "cell", packed(nn.GRU(8, 16)))["cell"]
+    assert one(frames[1], one(frames[0])).shape == (2, 16)
+    with pytest.raises(ValueError, match="cell is GRUCell, the model one of LSTMCell: give the"):
+        sf.replace(cells, "cell", packed(nn.LSTM(8, 16)))
 
 
 def test_states_that_are_given_go_on() -> None:
@@ -127,7 +147,7 @@ def test_cells_in_a_loop_are_the_layers_of_a_model() -> None:
     [
         ("rnn", ValueError, r"no submodule 'rnn'; recurrent ones: lstm$"),
         ("", ValueError, r"the module itself|is Tagger"),
-        ("norm", UnsupportedLayerError, r"norm is LayerNorm: only an nn\.LSTM"),
+        ("norm", UnsupportedLayerError, r"norm is LayerNorm: only an nn\.LSTM, an nn\.GRU"),
         ("lstm", ValueError, r"lstm has layers \[\(8, 16\)\].*, the model layers \[\(6, 16\)\]"),
     ],
 )

@@ -126,7 +126,7 @@ def sequences(scale: float = 1.0) -> list[np.ndarray]:
 def test_every_option_is_the_integer_model(options: dict[str, Any], bits: tuple[int, ...]) -> None:
     lstm = network(**options)
     reach = bits[2] if len(bits) == 3 else Precision.reach
-    precision = Precision(*bits[:2], per_gate=True, reach=reach)
+    precision = Precision(bits[0], bits[1], per_gate=True, reach=reach)
     exact = QatLstm(lstm, precision.formats(lstm, None, sequences()))
     model = exact.to_model(dict.fromkeys(exact.masks, 2))
     # Larger than what was calibrated: saturation must agree too.

@@ -155,7 +155,7 @@ def test_unsupported_network(refused: Refused, chain: Chain, folder: Path, step:
     refused(command, "2 recurrent modules (a.weight_ih..., b.", "--matrices")
 
 
-@pytest.mark.parametrize("layer", [nn.GRU(5, 16), nn.LSTMCell(5, 16)], ids=["GRU", "cell"])
+@pytest.mark.parametrize("layer", [nn.GRUCell(5, 16), nn.LSTMCell(5, 16)], ids=["GRU", "LSTM"])
 def test_network_that_has_no_integers(
     refused: Refused, chain: Chain, folder: Path, layer: nn.Module
 ) -> None:

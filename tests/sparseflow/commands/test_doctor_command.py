@@ -135,7 +135,7 @@ def saved(path: Path, layer: nn.Module, balanced: bool, head: bool = True) -> Pa
         (nn.LSTM(16, 16), True, False, "sparseflow pack {} --calibration DATA --banks 8 --out m"),
         (nn.LSTM(16, 16), False, True, "sparseflow prune {} --data DATA --banks 8 --out p"),
         (nn.LSTM(16, 16), False, False, "prune to 8 banks in your own loop"),
-        (nn.GRU(16, 16), True, True, "sparseflow pack {} --matrices --banks 8 --out m"),
+        (nn.GRU(16, 16), True, True, "sparseflow pack {} --calibration DATA --banks 8 --out m"),
         (nn.GRU(16, 16), False, True, "sparseflow prune {} --data DATA --banks 8 --out p"),
         (nn.Linear(16, 16), True, False, "sparseflow pack {} --matrices --banks 8 --out m"),
         (nn.Linear(16, 16), False, False, "prune to 8 banks in your own loop"),

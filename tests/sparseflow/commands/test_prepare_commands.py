@@ -367,9 +367,9 @@ def test_what_another_tool_has_removed_takes_part_again(
     assert found.reshape(-1, 4, 2).sum(-1).unique().tolist() == [1]
 
 
-@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTMCell])
+@pytest.mark.parametrize("kind", [nn.GRUCell, nn.LSTMCell])
 def test_other_cells_are_pruned_and_packed_as_matrices(
-    run: Run, files: Files, kind: type[nn.GRU], capsys: Text
+    run: Run, files: Files, kind: type[nn.GRUCell], capsys: Text
 ) -> None:
     torch.manual_seed(1)
     parts = {"cell": kind(files.inputs, HIDDEN), "fc": nn.Linear(HIDDEN, CLASSES)}
@@ -379,7 +379,7 @@ def test_other_cells_are_pruned_and_packed_as_matrices(
     shown = capsys.readouterr().err
     hint = re.search(r"next: sparseflow (.*)", shown)
     assert hint
-    assert f"is that of an nn.{kind.__name__}: only nn.LSTM has integers" in shown
+    assert f"is that of an nn.{kind.__name__}: only nn.LSTM and nn.GRU have integers" in shown
     assert run(*files.pack()) == 2
     assert "pack its matrices alone with --matrices" in capsys.readouterr().err
     assert run(*shlex.split(hint[1])[:-1], out, "--value-bits", 8) == 0

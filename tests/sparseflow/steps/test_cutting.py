@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import sparseflow as sf
-from boards.host.hosted import run_graph, session_of
+from boards.host.whole.hosted import run_graph, session_of
 from csb_format.files.cutfile import NAMES, CutFileError, Port, load_seam
 from pruning.importers.checkpoint import CheckpointError, UnsupportedLayerError
 from sparseflow.steps.cutting.cut import cut
@@ -253,12 +253,20 @@ def test_a_tensor_lies_as_the_graph_has_it() -> None:
         Port("y", (("time",), ("unit",))).tensor(sequences, 1)
 
 
-def test_a_head_at_every_frame_is_for_the_host(
-    tmp_path: Path, exported: Callable[[str], Whole], capsys: pytest.CaptureFixture[str]
+def test_a_head_at_every_frame_and_other_models(
+    tmp_path: Path, exported: Callable[[str], Whole]
 ) -> None:
     whole, folder = exported("Crnn"), tmp_path / "cut"
     cut(whole.model, whole.data, folder, source="/rnn/Transpose_output_0", targets=["y"])
-    assert "note: no integers are made: node /ctc/MatMul" in "".join(capsys.readouterr())
+    network = sf.Hosted(folder)
+    assert network.seam.outputs[0].moment == network.model.pool == "every"
+    found = network.run(whole.given)["y"]
+    np.testing.assert_allclose(found, whole.outputs()["y"], atol=2e-2)
+    with pytest.raises(ValueError, match="the model feeds its head as last, the part as every"):
+        sf.Hosted(folder, model=replace(network.model, pool="last"))
+    with pytest.raises(ValueError, match="the model has no head and the part one: pack part"):
+        sf.Hosted(folder, model=replace(network.model, head=None))
+    (folder / NAMES["model"]).unlink()
     with pytest.raises(CutFileError, match=r"has no model\.safetensors: pack part\.onnx"):
         sf.Hosted(folder)
 

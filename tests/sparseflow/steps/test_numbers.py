@@ -102,6 +102,17 @@ def test_the_verilog_is_scored_in_the_units_of_the_targets(
     assert "mean squared error of the integers on" in (build / "report.html").read_text()
 
 
+def test_numbers_are_not_scored_by_classes(
+    run: Run, chain: Chain, tmp_path: Path, capsys: Text
+) -> None:
+    d, out = tmp_path / "d.npz", tmp_path / "o"
+    numbers(chain, d, framewise=False)
+    given = ("--data", d, "--val", chain.data, "--banks", 4, "--sparsity", 0.75)
+    assert run("prune", chain.dense, *given, "--out", out) == 2
+    assert "d.npz has targets and data.npz labels: the network is" in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("command", ["prune", "pack", "simulate", "doctor"])
 def test_numbers_that_do_not_fit_are_refused(
     run: Run, chain: Chain, tmp_path: Path, capsys: Text, command: str

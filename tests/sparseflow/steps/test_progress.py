@@ -67,6 +67,36 @@ def test_training_says_its_epochs(wait: Wait) -> None:
         assert wait(2)[:2] == ["prune", "prune: epoch 2 of 20, loss 0.250"]
 
 
+def test_what_is_left_is_told_where_it_can_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(signs.time, "monotonic", lambda: now)
+    pace = signs.Pace()
+    now += 4
+    assert signs.counting(pace, 3, 10) == "3 of 10"  # too early to say
+    now += 2
+    assert signs.counting(pace, 3, 10) == "3 of 10, about 14 s left"
+    assert signs.counting(pace, 61, 10, scale=20) == "3 of 10, about 14 s left"
+    assert signs.counting(pace, 0, 10) == "0 of 10"
+    assert signs.counting(pace, 10, 10) == "10 of 10"
+    now += 594
+    assert signs.counting(pace, 5, 10) == "5 of 10, about 10 min left"
+
+
+def test_a_bar_says_what_is_left_only_where_its_end_is_known() -> None:
+    shown = signs.bars()
+    counts, turns = shown.add_task("run", total=10, note=""), shown.add_task("build", note="")
+    tasks = {task.id: task for task in shown.tasks}
+    tasks[turns].total = None
+    column = signs._Left()
+    assert [column.render(tasks[n]).plain for n in (counts, turns)] == ["", ""]
+    tasks[counts].start_time = time.monotonic() - 60
+    shown.update(counts, completed=2)
+    time.sleep(0.01)
+    shown.update(counts, completed=4)
+    assert "left" in column.render(tasks[counts]).plain
+    assert column.render(tasks[turns]).plain == ""
+
+
 def test_nothing_is_said_after_the_end(wait: Wait, capsys: pytest.CaptureFixture[str]) -> None:
     with alive("fit"):
         pass

@@ -167,6 +167,8 @@ class _Reading:
         n = next(n for n in places if not (_is_number(row[n]) and math.isfinite(float(row[n]))))
         column, value = self.header[n], row[n].strip()
         what = f"{value[:40]!r}, no finite number" if value else "nothing"
+        if _is_number(value.replace(",", ".", 1)):
+            what += " (decimals are marked by a point)" * ("," in value)
         return DataSetError(
             f"{self.path}: line {line} has {what} in column {column!r}: fill missing values in, or "
             "leave the row or the column out"

@@ -22,10 +22,12 @@ from .recordings import Recordings, check_values
 
 __all__ = ["KINDS", "Sounds", "read_sounds"]
 
+#: Features of sounds.
 KINDS = ("mfcc", "logmel")
 MOST_FILES = 1_000_000
 LARGEST = 1 << 30  # bytes of a sound
 LONGEST_MS = 1000
+HIGHEST_RATE = 1_000_000  # Hz
 _CHUNKS = 1000
 _FULL_SCALE = 32768.0  # Kaldi's features are of samples as 16-bit integers
 _BINS = 40
@@ -111,7 +113,14 @@ def _recordings(
                 f"{file} has {rate} samples a second, {first[1]} {first[0]}: convert one, such as "
                 f"sox in.wav -r {first[0]} out.wav"
             )
-        frames = _features(rate, samples, how)
+        _check_rate(file, rate, how)
+        try:
+            frames = _features(rate, samples, how)
+        except (RuntimeError, ValueError) as error:  # of kaldi-native-fbank
+            raise DataSetError(
+                f"{file}: no {how.count} {how.kind} of frames of {how.frame_ms:g} ms at {rate} Hz "
+                f"({error}): give a smaller --count, or a longer --frame-ms"
+            ) from error
         if not len(frames):
             short.append(file)
             continue
@@ -130,6 +139,18 @@ def _recordings(
         told.append(f"{len(short)} sounds shorter than a frame are left out, such as {short[0]}")
     found = Recordings(tuple(sequences), tuple(answers), tuple(sources), tuple(called), names)
     return found, told
+
+
+def _check_rate(file: Path, rate: int, how: Sounds) -> None:
+    if (
+        rate * how.hop_ms < LONGEST_MS
+        or rate * how.frame_ms < 4 * LONGEST_MS
+        or rate > HIGHEST_RATE
+    ):
+        raise DataSetError(
+            f"{file} has {rate} samples a second, too few or too many for frames of "
+            f"{how.frame_ms:g} ms every {how.hop_ms:g} ms: give others, or convert it"
+        )
 
 
 def _files(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import pytest
 
 from compiler.array.design import Design
 from csb_format import IntArray, round_shift, saturate
-from csb_format.cells.lstm import Gates
+from csb_format.cells.lstm import CellArithmetic, Gates
 from hdl.core.lanes.lstm import ElementwiseLane
 
 
@@ -105,6 +105,7 @@ class Scenario:
 def clips(lane: ElementwiseLane, sums: Gates, bias: Gates, shift: Any, c: IntArray) -> int:
     """Whether a pre-activation, the cell state or the hidden state does not fit."""
     arithmetic = lane.design.arithmetic
+    assert isinstance(arithmetic, CellArithmetic)
     gate, state = arithmetic.gate, arithmetic.state
     exact = [round_shift(s, n) + b for s, b, n in zip(sums, bias, shift, strict=True)]
     pre = [saturate(value, state.width) for value in exact]

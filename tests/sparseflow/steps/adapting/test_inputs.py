@@ -168,6 +168,13 @@ def test_what_cannot_be_asked(tmp_path: Path, words: list[str], message: str) ->
     assert not (tmp_path / "d.npz").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"PK\x03\x04", bytes(100)])
+def test_like_what_is_no_data_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "like.npz").write_bytes(content)
+    with pytest.raises(DataSetError, match=r"like\.npz is no data file"):
+        data(tmp_path, "d.npz", "--like", str(tmp_path / "like.npz"))
+
+
 def test_a_model_that_is_scaled_in_python(tmp_path: Path, chain: Path) -> None:
     model = load_model(chain / "model")
     scale = InputScale.fit([RAW], "minmax")

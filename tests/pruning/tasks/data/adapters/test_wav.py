@@ -69,6 +69,7 @@ LIES = [
     (header(1000) + bytes(998), "claims 1,000 bytes, 998"),
     (header(8, channels=2) + bytes(8), "has 2 channels"),
     (header(2000, rate=16000) + bytes(2000), "8000: convert one"),
+    (header(600, rate=50) + bytes(600), "50 samples a second, too few or|8000: convert one"),
     (b"RIFF", "is no WAV sound"),
     (b"OggS" + bytes(60), "is no WAV sound"),
     (b"RIFF" + bytes(4) + b"WAVE" + b"junk" * 2, "claims"),
@@ -98,5 +99,12 @@ def test_folders_without_classes(folder: Path, tmp_path: Path) -> None:
     for place, message in [("empty", "holds no .wav"), ("nowhere", "is no folder")]:
         with pytest.raises(DataSetError, match=message):
             read_sounds(tmp_path / place, Sounds())
+    for how, message in [
+        (Sounds("logmel", 128, frame_ms=2.0), "no 128 logmel of frames of 2 ms at 8000 Hz"),
+        (Sounds(frame_ms=1.0, hop_ms=1.0), "no 13 mfcc"),
+    ]:
+        (folder / "loose.wav").unlink(missing_ok=True)
+        with pytest.raises(DataSetError, match=message):
+            read_sounds(folder, how)
     with pytest.raises(DataSetError, match="--frame-ms nan"):
         Sounds(frame_ms=float("nan"))

@@ -15,7 +15,7 @@ from csb_format.extras import needs
 from csb_format.files.cutfile import NAMES, CutFileError, Port, load_seam
 from engine.reference import IntegerModel
 
-from .driver import Accelerator
+from ..driver import Accelerator
 
 __all__ = ["Hosted", "run_graph", "session_of"]
 
@@ -154,7 +154,13 @@ class Hosted:
 
     def frames(self, inputs: Mapping[str, Array]) -> list[IntArray]:
         """What the array is given: int64 (T, X), one a sequence."""
-        return [self._integers.input.quantise(each) for each in self.real_frames(inputs)]
+        real, width = self.real_frames(inputs), self.model.layers[0].input_size
+        if real[0].shape[1] != width:
+            raise ValueError(
+                f"{self.seam.input.name} has {real[0].shape[1]} features a frame, the model takes "
+                f"{width}: give the model that was packed of {NAMES['part']}"
+            )
+        return [self._integers.input.quantise(each) for each in real]
 
     def real_frames(self, inputs: Mapping[str, Array]) -> list[Array]:
         """The same before they are rounded: float (T, X), one a sequence."""
@@ -204,6 +210,12 @@ class Hosted:
             raise ValueError(
                 f"the model has {'a' if self.model.head else 'no'} head and the part "
                 f"{'one' if 'logits' in kinds else 'none'}: pack {NAMES['part']} of the folder"
+            )
+        fed = next((port.moment for port in self.seam.outputs if port.kind == "logits"), None)
+        if fed not in (None, self.model.pool):
+            raise ValueError(
+                f"the model feeds its head as {self.model.pool}, the part as {fed}: pack "
+                f"{NAMES['part']} of the folder"
             )
 
 

@@ -1,0 +1,1 @@
+"""A larger network around the array, run as one."""

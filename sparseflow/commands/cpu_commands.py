@@ -1,0 +1,153 @@
+"""``sparseflow cpu run``, ``bench`` and ``plan``: a packed model on this processor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ..steps.cpu.options import CpuBenchOptions, CpuPlanOptions, CpuRunOptions
+from .derived import derived
+from .hints import hint
+
+__all__ = ["cpu_app"]
+
+BATCHES = (1, 4, 16, 64)
+
+cpu_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+
+
+@cpu_app.command("run")
+@derived(CpuRunOptions)
+def run(given: CpuRunOptions) -> None:
+    """Run sequences through a packed model, bit for bit what the accelerator computes.
+
+    **In:** a packed model and sequences. **Out:** the time of a frame and, with labels or targets,
+    the score; with `--out` outputs of all frames and the head's answers. A C library runs it, which
+    a C compiler builds at first use. `--check` holds every state against the integer model; one
+    that differs ends the command with status 1.
+
+    **Next:** `sparseflow cpu bench MODEL`
+    """
+    from pruning.tasks.scores.score import in_words
+
+    from ..pages.scores.told import classes_in_words
+    from ..steps.checks import check_written
+    from ..steps.cpu import running
+
+    for name, path in (("--out", given.out), ("--json", given.json)):
+        if path is not None:
+            check_written(name, path, given.model, given.data)
+    found = running.run(given)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{found['frames']:,} frames of {found['sequences']:,} sequences, "
+        f"{found['us_per_frame']:.2f} us a frame ({found['kernel']}, one thread)"
+    )
+    if given.check:
+        console.print(f"{found['compared']:,} frames are the integer model's in every bit")
+    if (score := found.get("score")) is not None:
+        console.print(f"{'score' if 'mse' in score else 'accuracy'}: {in_words(score)}")
+        if (classes := classes_in_words(found["scored"])) is not None:
+            console.print(f"right by class: {classes}")
+    _write(given.json, found)
+    hint("cpu", "bench", given.model)
+
+
+@cpu_app.command("bench")
+@derived(CpuBenchOptions)
+def bench(given: CpuBenchOptions) -> None:
+    """Time a packed model here: a stream's latencies, and streams side by side.
+
+    **In:** a packed model. **Out:** a table, and JSON. Times are those of the clock, measured in
+    the library with frames over the whole input format; other work on the machine lengthens them.
+
+    **Next:** `sparseflow cpu plan MODEL`
+    """
+    from engine.native.model import NativeModel
+
+    from ..steps.checks import check_written
+    from ..steps.cpu.timing import latencies, random_frames_of, throughput
+
+    if given.json is not None:
+        check_written("--json", given.json, given.model)
+    native = NativeModel(given.model, given.kernel)
+    if native.shape.directions != 1:
+        raise typer.BadParameter(
+            f"{given.model} has two directions: it has no steps to time; `sparseflow cpu run` "
+            "tells the time of its frames"
+        )
+    frames, kernel = random_frames_of(native, given.seed), native.layers[0].kernel
+    found: dict[str, Any] = {"model": given.model.name, "kernel": kernel, "seed": given.seed}
+    found |= {"steps": given.steps, "latency_us": latencies(native, frames, given.steps)}
+    found["batches"] = {
+        str(batch): throughput(native, frames, batch) for batch in given.batch or BATCHES
+    }
+    told = ", ".join(f"{name} {us:.2f}" for name, us in found["latency_us"].items())
+    table = _table(f"{given.model}, {kernel}, one thread; a stream alone, us a step: {told}")
+    for column in ("streams", "us a step of each", "steps a second"):
+        table.add_column(column, justify="right")
+    for batch, us in found["batches"].items():
+        table.add_row(batch, f"{us:.2f}", f"{1e6 / us:,.0f}")
+    Console().print(table)
+    _write(given.json, found)
+    hint("cpu", "plan", given.model)
+
+
+@cpu_app.command("plan")
+@derived(CpuPlanOptions)
+def plan(given: CpuPlanOptions) -> None:
+    """Show how a packed model is laid out here, and what every kernel makes of it.
+
+    **In:** a packed model. **Out:** for every layer the kernel, the columns that it picks from at a
+    time, bytes of a state and of a weight, and entries worked on for each weight kept; and the
+    measured time of a step with every kernel that this processor has.
+
+    **Next:** `sparseflow cpu run MODEL --data DATA --check`
+    """
+    from ..steps.checks import check_written
+    from ..steps.cpu.timing import planned
+
+    if given.json is not None:
+        check_written("--json", given.json, given.model)
+    found = planned(given.model, given.kernel)
+    told = ", ".join(f"{name} {us:.2f}" for name, us in found["kernels"].items())
+    table = _table(f"{given.model}: us a step of one stream by kernel: {told}")
+    for column in ("layer", "kernel", "window", "bytes: state", "weight", "kept", "worked", "kB"):
+        table.add_column(column, justify="left" if column == "kernel" else "right")
+    for n, layer in enumerate(found["layers"]):
+        table.add_row(*_layer(n, layer))
+    Console().print(table)
+    _write(given.json, found)
+    hint("cpu", "run", given.model, "--data", "DATA", "--check")
+
+
+def _layer(n: int, layer: Mapping[str, Any]) -> list[str]:
+    size = [layer["window"], layer["state_digits"], layer["weight_digits"]]
+    share = layer["entries"] / max(layer["weights"], 1)
+    return [
+        str(n),
+        layer["kernel"],
+        *(str(number) if number else "" for number in size),
+        f"{layer['weights']:,}",
+        f"{share:.2f}",
+        f"{layer['bytes'] / 1000:,.1f}",
+    ]
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1))
+
+
+def _write(path: Path | None, found: Mapping[str, Any]) -> None:
+    from csb_format.files.replace import replace_file
+
+    if path is not None:
+        text = json.dumps(found, indent=2, sort_keys=True, allow_nan=False)
+        replace_file(path, f"{text}\n".encode())

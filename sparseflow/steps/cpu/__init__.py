@@ -1,0 +1,1 @@
+"""What `sparseflow cpu` does: run, time and plan a packed model on this processor."""

@@ -1,0 +1,80 @@
+"""How fast a model runs here: every figure is measured, none is promised."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from csb_format.fixed import IntArray
+from engine.native.library import kernels
+from engine.native.model import NativeModel
+
+__all__ = ["POINTS", "latencies", "planned", "random_frames_of", "throughput"]
+
+POINTS = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9, "most": 100.0}
+FRAMES = 64  # that are given in turn
+ROUNDS, STEPS = 9, 200
+SECONDS = 0.05  # of one round, about
+
+
+def random_frames_of(native: NativeModel, seed: int) -> IntArray:
+    """Frames (FRAMES, X) over the whole input format."""
+    rng, fixed = np.random.default_rng(seed), native.input
+    return rng.integers(fixed.min, fixed.max + 1, (FRAMES, native.shape.inputs))
+
+
+def latencies(native: NativeModel, frames: IntArray, steps: int) -> dict[str, float]:
+    """Microseconds of a step of one stream: percentiles of all steps but the first few."""
+    stream = native.start()
+    stream.time(frames, min(steps, STEPS))
+    each = stream.time(frames, steps)
+    return {name: float(np.percentile(each, point)) for name, point in POINTS.items()}
+
+
+def throughput(native: NativeModel, frames: IntArray, batch: int) -> float:
+    """Microseconds of a step of one sequence among ``batch``: the median of rounds of means."""
+    stream = native.start(batch)
+    once = float(stream.time(frames, 3).min())
+    steps = int(np.clip(1e6 * SECONDS / max(once, 0.1), 3, STEPS))
+    rounds = [float(stream.time(frames, steps).mean()) for _ in range(ROUNDS)]
+    return statistics.median(rounds) / batch
+
+
+def planned(path: Path, kernel: str | None) -> dict[str, Any]:
+    """What each layer of a model becomes, and how long a step takes with every kernel there is.
+
+    Steps of a bidirectional model are those of whole sequences.
+    """
+    native = NativeModel(path, kernel)
+    return {
+        "model": path.name,
+        "cores": os.cpu_count(),
+        "kernels": {name: _step(NativeModel(path, name)) for name in kernels()},
+        "layers": [vars(layer) for layer in native.layers],
+        "weights": native.shape.weights,
+        "bytes": native.shape.bytes,
+    }
+
+
+def _step(native: NativeModel) -> float:
+    """Microseconds of a step of one sequence."""
+    frames = random_frames_of(native, 0)
+    if native.shape.directions == 1:
+        return throughput(native, frames, 1)
+    return _sequence_step(native, frames)
+
+
+def _sequence_step(native: NativeModel, frames: IntArray) -> float:
+    """Microseconds of a frame of a whole sequence."""
+    native.run([frames])
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        native.run([frames])
+        times.append(time.perf_counter() - start)
+    return 1e6 * statistics.median(times) / len(frames)
