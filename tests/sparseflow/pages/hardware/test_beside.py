@@ -14,9 +14,9 @@ from csb_format.random_models import random_network
 from sparseflow.pages.hardware.beside import dense_cycles, on_boards, shown
 
 
-def network(*kept: int) -> Model:
+def network(ih: int, hh: int) -> Model:
     """Four banks of four columns in both matrices."""
-    return random_network(np.random.default_rng(0), 16, 16, 4, (*kept, 1))
+    return random_network(np.random.default_rng(0), 16, 16, 4, (ih, hh, 1))
 
 
 def test_the_dense_network_takes_what_one_with_all_weights_takes() -> None:
