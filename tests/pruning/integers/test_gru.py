@@ -86,7 +86,7 @@ def test_gradients_reach_all_weights_and_train() -> None:
     for _ in range(25):
         loss = nn.functional.cross_entropy(qat(frames, lengths), torch.tensor([0, 1, 2]))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         losses.append(float(loss))
     assert all(p.grad is not None and p.grad.any() for p in gru.parameters())
