@@ -145,8 +145,13 @@ class MatrixFigures:
         return self.nonzeros == self.rows * self.columns
 
     def comparable(self, figures: LaneFigures) -> bool:
-        """Whether the rebalanced matrix has at most :data:`MORE_WEIGHTS` times the weights."""
-        return figures.kept <= MORE_WEIGHTS * self.nonzeros
+        """Whether the rebalanced matrix has at most :data:`MORE_WEIGHTS` times the weights.
+
+        Of a dense matrix, times the fewest that any lanes keep: where banks are too narrow to be
+        pruned as far, more is kept, which is no merit of theirs.
+        """
+        least = min(each.kept for each in self.lanes) if self.dense else self.nonzeros
+        return figures.kept <= MORE_WEIGHTS * least
 
     def at(self, lanes: int) -> LaneFigures:
         """The figures of one number of lanes."""

@@ -15,6 +15,7 @@ from csb_format.files.foreign import MisreadError
 from sparseflow_rooms import ShadowedError, check
 
 from .. import __version__
+from ..pages.made.typed import as_typed
 from ..steps.options import (
     DemoOptions,
     ReportOptions,
@@ -157,6 +158,7 @@ def simulate(given: SimulateOptions) -> None:
         seed=given.seed,
         dense=given.dense,
         pruned=given.pruned,
+        board=given.board,
     )
     hint("report", given.build, "--out", given.build / "report")
 
@@ -282,7 +284,8 @@ def main() -> None:
     # Of Amaranth, about what an error or Ctrl-C has left unfinished: it would bury the error.
     warnings.filterwarnings("ignore", ".* created but never used")
     try:
-        sys.exit(app(standalone_mode=False))
+        with as_typed(sys.argv[1:]):
+            sys.exit(app(standalone_mode=False))
     except typer.Abort:  # by Ctrl-C, in some releases of Typer; others return 130 themselves
         sys.exit(130)
     except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:

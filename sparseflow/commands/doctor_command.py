@@ -10,6 +10,7 @@ import typer
 
 from csb_format.precision import Balance
 
+from ..pages.made.typed import typed
 from ..steps.options import DoctorOptions
 from .derived import derived
 from .hints import hint
@@ -71,7 +72,7 @@ def doctor(given: DoctorOptions) -> None:
     if given.svg:
         files[given.svg] = doctor_report.picture(found, loads)
     if given.html:
-        files[given.html] = doctor_report.page(found, loads)
+        files[given.html] = doctor_report.page(found, loads, typed())
     for path, text in files.items():
         if path:
             replace_file(path, text.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any
 
@@ -13,9 +14,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from .plots import EMPTY, INK, LINE, MINUS, MUTED, OTHER, OURS, _style, _svg
+from .plots import INK, LINE, MINUS, MUTED, OTHER, OURS, _style, _svg, draw_lines, together
 
-__all__ = ["Curves", "picture", "standalone", "trade"]
+__all__ = ["Curves", "busy", "energy", "loads", "picture", "standalone"]
 
 # ``lanes``, and by them, as shares: ``one`` (utilisation of one PE), ``all`` (of M PEs) and
 # ``energy`` (L2 kept by rebalancing; NaN where that would take notably more weights).
@@ -31,11 +32,109 @@ svg { background: var(--page); }
 </style>"""
 # A picture element cannot follow the page: these are read on light and dark ground.
 _LOADS = LinearSegmentedColormap.from_list("loads", ["#e8eef5", "#2468b0", "#0d2742"])
-_MOST_ROWS = 64
+_MOST_ROWS, MOST_LINES = 64, 6
 
 
-def trade(name: str, curves: Curves, pes: int, suggested: int) -> str:
-    """Utilisation as the masks are, and energy kept if they are rebalanced, over banks.
+def busy(matrices: Mapping[str, Curves], suggested: Mapping[str, int], pes: int) -> str:
+    """Utilisation of an array by its lanes, a line a matrix.
+
+    Parameters
+    ----------
+    matrices : mapping of str to Curves
+        By name. Those whose lines are the same, to a per cent, are one line.
+    suggested : mapping of str to int
+        One of the lanes of each, ringed.
+    pes : int
+        M.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    name, label = "busy", f"Share of cycles in which the multipliers of {pes} PEs are busy"
+    return _of_all(name, label, {n: (c, c["all"]) for n, c in matrices.items()}, suggested)
+
+
+def energy(matrices: Mapping[str, Curves], suggested: Mapping[str, int]) -> str:
+    """L2 energy kept by rebalancing; parameters as in :func:`busy`.
+
+    Lanes at which notably more weights would be kept have no point.
+    """
+    name, label = "energy", "L2 energy kept by rebalancing"
+    return _of_all(name, label, {n: (c, c["energy"]) for n, c in matrices.items()}, suggested)
+
+
+def _of_all(
+    name: str,
+    label: str,
+    curves: Mapping[str, tuple[Curves, list[float]]],
+    suggested: Mapping[str, int],
+) -> str:
+    every = sorted({lanes for each, _ in curves.values() for lanes in each["lanes"]})
+    lines = {n: _over(every, each, values) for n, (each, values) in curves.items()}
+    chosen = list(together(lines, letters=44))[:MOST_LINES]
+    with _style(name):
+        figure = _figure(4.8, 2.9 + 0.2 * sum(1 + text.count("\n") for text, _ in chosen))
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        draw_lines(axes, range(len(every)), chosen)
+        for n, line in lines.items():
+            at = every.index(suggested[n])
+            if (value := line[at]) is not None:
+                axes.plot([at], [value], marker="o", markersize=17, fillstyle="none", color=INK)
+        top = max([1.0, *(value for line in lines.values() for value in line if value)])
+        axes.set_ylim(0, 1.09 * top)  # rings at the top are whole
+        axes.set_xlim(-0.4, len(every) - 0.6)
+        axes.set_xticks(range(len(every)), [f"{lanes:.0f}" for lanes in every])
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
+        axes.grid(axis="y", color=LINE, linewidth=0.8)
+        axes.set_xlabel("banks = lanes (ringed: suggested)")
+        figure.legend(loc="outside lower left", fontsize=10)
+        return _svg(figure, name, f"{label}. {_told(every, lines)}")
+
+
+def _over(every: Sequence[float], curves: Curves, values: Sequence[float]) -> list[float | None]:
+    """A value for each of all lanes, to a per cent; None where there is none."""
+    known = dict(zip(curves["lanes"], values, strict=True))
+    given = (known.get(lanes) for lanes in every)
+    return [None if value is None or isnan(value) else round(value, 2) for value in given]
+
+
+def _told(every: Sequence[float], lines: Mapping[str, Sequence[float | None]]) -> str:
+    """The picture in words."""
+    parts = (
+        f"{name}: "
+        + ", ".join(
+            f"{value:.0%} at {lanes:.0f} banks"
+            for lanes, value in zip(every, line, strict=True)
+            if value is not None
+        )
+        for name, line in lines.items()
+    )
+    return "; ".join(parts)
+
+
+def loads(name: str, counts: npt.NDArray[np.int64]) -> str:
+    """The nonzeros in every bank of a matrix, row by row; parameters as in :func:`picture`."""
+    key = _key("loads", name)
+    with _style(key):
+        figure = _figure(4.8, 3.6)
+        _draw_loads(figure, figure.add_subplot(), counts)
+        most, least = int(counts.max(initial=0)), int(counts.min(initial=0))
+        said = f"Nonzeros in each bank of each row of {name}: {least} to {most}"
+        return _svg(figure, key, said)
+
+
+def picture(
+    name: str,
+    curves: Curves,
+    pes: int,
+    suggested: int,
+    counts: npt.NDArray[np.int64],
+) -> str:
+    """Utilisation and energy of a matrix over banks, and the nonzeros in every bank, row by row.
 
     Parameters
     ----------
@@ -45,34 +144,8 @@ def trade(name: str, curves: Curves, pes: int, suggested: int) -> str:
     pes : int
         M, for the legend.
     suggested : int
-        One of the lanes, marked.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
-    """
-    key = _key("trade", name)
-    with _style(key):
-        figure = _figure(5.4, 3.0)
-        _draw_trade(figure.add_subplot(), curves, pes, suggested)
-        return _svg(figure, key, _in_words(name, curves))
-
-
-def picture(
-    name: str,
-    curves: Curves,
-    pes: int,
-    suggested: int,
-    loads: npt.NDArray[np.int64],
-) -> str:
-    """The same beside the nonzeros in every bank, row by row.
-
-    Parameters
-    ----------
-    name, curves, pes, suggested
-        As in :func:`trade`.
-    loads : int64 array (rows, banks)
+        One of the lanes, ringed.
+    counts : int64 array (rows, banks)
         At most 64 rows are shown, evenly spread.
 
     Returns
@@ -85,8 +158,8 @@ def picture(
         figure = _figure(9.6, 3.6)
         left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
         _draw_trade(left, curves, pes, suggested)
-        left.set_title(name, loc="left", color=INK, fontsize=11, pad=22)
-        _draw_loads(figure, right, loads)
+        left.set_title(name, loc="left", color=INK, fontsize=11)
+        _draw_loads(figure, right, counts)
         return _svg(figure, key, _in_words(name, curves))
 
 
@@ -114,26 +187,29 @@ def _draw_trade(axes: Axes, curves: Curves, pes: int, suggested: int) -> None:
     axes.patch.set_alpha(0)
     x = range(len(curves["lanes"]))
     at = curves["lanes"].index(suggested)
-    axes.axvspan(at - 0.3, at + 0.3, color=EMPTY, linewidth=0)
-    line: dict[str, Any] = {"marker": "o", "linewidth": 2, "clip_on": False}
-    axes.plot(x, curves["energy"], color=OURS, label="L2 energy kept", **line)
-    axes.plot(x, curves["one"], color=MINUS, label="busy, 1 PE", **line)
-    axes.plot(
-        x, curves["all"], color=OTHER, linestyle=(0, (4, 2)), label=f"busy, {pes} PEs", **line
-    )
-    axes.set_ylim(0, max([1.0, *(value for value in curves["energy"] if not isnan(value))]))
+    line: dict[str, Any] = {"marker": "o", "clip_on": False}
+    # where two lines meet, the wider one shows on both sides of the other
+    drawn = [("energy", OURS, "L2 energy kept", 2.0), ("one", MINUS, "busy, 1 PE", 5.0)]
+    for key, colour, label, width in [*drawn, ("all", OTHER, f"busy, {pes} PEs", 2.0)]:
+        size = 5 + width
+        axes.plot(
+            x, curves[key], color=colour, label=label, linewidth=width, markersize=size, **line
+        )
+        axes.plot([at], [curves[key][at]], marker="o", markersize=17, fillstyle="none", color=INK,
+                  clip_on=False)  # fmt: skip
+    axes.set_ylim(0, 1.09 * max([1.0, *(v for v in curves["energy"] if not isnan(v))]))
     axes.set_xlim(-0.4, len(x) - 0.6)
     axes.set_xticks(x, [f"{lanes:.0f}" for lanes in curves["lanes"]])
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
     axes.grid(axis="y", color=LINE, linewidth=0.8)
     missing = any(map(isnan, curves["energy"]))
     axes.set_xlabel(
-        "banks = lanes (shaded: suggested)"
+        "banks = lanes (ringed: suggested)"
         + ("\nno energy: needs over 5 % more weights" if missing else "")
     )
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, fontsize=8.5, borderaxespad=0.2,
-        handlelength=1.6, columnspacing=1, borderpad=0,
+    axes.figure.legend(
+        handles=axes.get_legend_handles_labels()[0], loc="outside lower left", ncols=3, fontsize=10,
     )  # fmt: skip
 
 
@@ -153,7 +229,7 @@ def _draw_loads(figure: Figure, axes: Axes, loads: npt.NDArray[np.int64]) -> Non
     axes.tick_params(length=0)
     axes.set_xlabel(f"bank ({banks})", color=MUTED)
     axes.set_ylabel("row" if len(shown) == rows else f"row ({len(shown)} of {rows:,})", color=MUTED)
-    axes.set_title("nonzeros per bank: a row waits for its fullest", loc="left", fontsize=9)
+    axes.set_title("nonzeros per bank: a row waits for its fullest", loc="left", fontsize=10)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.locator = MaxNLocator(5, integer=True)
     bar.update_ticks()

@@ -161,36 +161,47 @@ def _curves(matrix: MatrixFigures) -> doctor_plots.Curves:
     }
 
 
-def page(diagnosis: Diagnosis, loads: Loads) -> str:
-    """One HTML page: the picture, then a table and a chart for every matrix.
+def page(diagnosis: Diagnosis, loads: Loads, command: str = "") -> str:
+    """One HTML page: pictures of all matrices together, then a table for each.
 
     Parameters
     ----------
     diagnosis, loads
         As in :func:`picture`.
+    command : str
+        That has made it, if one has.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from . import doctor_plots
+    from .report_page import templates
 
     matrices = [
         {
             "title": _title(matrix),
             "advice": _advice(matrix),
             "rows": [(_cells(matrix, f), f.lanes == matrix.suggested) for f in matrix.lanes],
-            "chart": doctor_plots.trade(
-                matrix.name, _curves(matrix), diagnosis.pes, matrix.suggested
-            ),
         }
         for matrix in diagnosis.matrices
     ]
-    loader = PackageLoader("sparseflow.pages")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("doctor.html.j2").render(
-        diagnosis=diagnosis,
-        headings=[heading.format(pes=diagnosis.pes) for heading in _HEADINGS],
-        picture=_picture(diagnosis, loads),
-        matrices=matrices,
+    curves = {matrix.name: _curves(matrix) for matrix in diagnosis.matrices}
+    suggested = {matrix.name: matrix.suggested for matrix in diagnosis.matrices}
+    worst = _worst(diagnosis).name
+    found = loads[worst]
+    return (
+        templates()
+        .get_template("doctor.html.j2")
+        .render(
+            diagnosis=diagnosis,
+            headings=[heading.format(pes=diagnosis.pes) for heading in _HEADINGS],
+            busy=doctor_plots.busy(curves, suggested, diagnosis.pes),
+            energy=doctor_plots.energy(curves, suggested),
+            loads=doctor_plots.loads(worst, found) if found.min() < found.max() else "",
+            load=int(found.max()),
+            worst=worst,
+            dense=any(matrix.dense for matrix in diagnosis.matrices),
+            matrices=matrices,
+            most_lines=doctor_plots.MOST_LINES,
+            command=command,
+        )
     )
 
 

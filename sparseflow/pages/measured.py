@@ -19,7 +19,9 @@ from pruning.tasks.scores.answers import Answers
 from pruning.tasks.scores.score import Score
 
 from . import figures
-from . import how_it_was_made as commands
+from .hardware.beside import dense_cycles, on_boards
+from .hardware.matrices import matrices
+from .made import how_it_was_made as commands
 from .scores.figures import MODELS, scores
 
 if TYPE_CHECKING:
@@ -65,6 +67,10 @@ class Run:
         The engine on whose frames this run repeats the first; empty for a run of its own.
     apart : str
         Where the two differ.
+    command : str
+        That the user typed; empty for a run from Python.
+    board : str or Path, optional
+        That the user means; it comes first of those that the report shows.
     """
 
     model_path: Path
@@ -84,20 +90,25 @@ class Run:
     seconds: dict[str, float]
     beside: str = ""
     apart: str = ""
+    command: str = ""
+    board: str | Path | None = None
 
     def collect(self) -> dict[str, Any]:
         """Everything that the report shows, keys as :data:`sparseflow.pages.report.SCHEMA`."""
         said = _said(self.model.provenance)
         model, design, clipped = self.model, self.image.design, said.get("saturation")
-        prepared = commands.preparation(said, model.layers[0], design, self.model_path.name)
+        prepared = commands.preparation(said, model.layers[0], self.model_path.name)
         return self._measured() | {
             "array": figures.array(design),
             "bits_per_nonzero": figures.bits_per_nonzero(model),
+            "boards": on_boards(model, design, self.board),
             "bytes": figures.sizes(model),
             "commands": prepared,
+            "dense_cycles_per_step": dense_cycles(model, design),
             "formats": figures.formats(model),
             "hashes": self._hashes(),
             "increments": said.get("increments", []),
+            "matrices": matrices(model),
             "multipliers": figures.multipliers(design),
             "row_picture": figures.row_picture(model),
             "seconds": self.seconds,
@@ -165,7 +176,8 @@ class Run:
             "driver": DRIVERS[result.simulator],
             "first_frame": 0,
             "last_frame": result.frames - 1,
-            "command": commands.simulation(
+            "command": self.command
+            or commands.simulation(
                 *names,
                 self.image.design,
                 self.utterances,
@@ -270,7 +282,6 @@ def _complete(
         "commands": [
             *prepared,
             *dict.fromkeys(row["command"] for row in rows),
-            commands.reporting(),
         ],
     }
 

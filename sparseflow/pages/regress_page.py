@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from .regress_plots import plots
+from .report_page import templates
 
 __all__ = ["page"]
 
@@ -19,7 +18,7 @@ _BINS = {
 }
 
 
-def page(results: dict[str, Any], history: Sequence[dict[str, Any]]) -> str:
+def page(results: dict[str, Any], history: Sequence[dict[str, Any]], command: str = "") -> str:
     """The page; it needs no network.
 
     Parameters
@@ -28,9 +27,10 @@ def page(results: dict[str, Any], history: Sequence[dict[str, Any]]) -> str:
         As in results.json.
     history : sequence of dict
         All runs, oldest first, this one last.
+    command : str
+        That was typed, if one was.
     """
-    loader = PackageLoader("sparseflow.pages")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment = templates()
     environment.globals["short"] = _short
     when = datetime.fromtimestamp(results["started"], UTC).strftime("%Y-%m-%d %H:%M UTC")
     groups = results["coverage"].values()
@@ -42,6 +42,7 @@ def page(results: dict[str, Any], history: Sequence[dict[str, Any]]) -> str:
         plots=plots(history),
         runs=_runs(history),
         bins_of=_BINS[results["bins"]],
+        command=command,
     )
 
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .plots import LINE, MINUS, OURS, PLUS, _canvas, _style, _svg
+from .plots import BAD, GOOD, LINE, OURS, _canvas, _style, _svg, draw_lines, together
 
 __all__ = ["plots"]
 
 MOST_RUNS, MOST_PLOTS, MOST_LINES = 60, 6, 6
 MOST_TICKS = 7  # of an axis
 LEAST_BARS = 8  # with fewer runs bars are as narrow as with so many
-MOST_NAMES, LEGEND = 4, 60  # cases of a line in the legend; letters of a line of it
-# Okabe and Ito's, which stay apart for the colour-blind, on light and on dark ground
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 NOT_FIGURES = ("seconds", "passed")
 Lines = dict[str, list[float | None]]
 """Values of each case, a place for each run; None where it has none."""
@@ -49,7 +45,7 @@ def plots(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
     changed = list(_changed(shown))
     for n, (figure, lines) in enumerate(changed[:MOST_PLOTS]):
         caption = f"Changed in {len(lines)} case{'s' * (len(lines) > 1)}"
-        different = len(list(_together(lines)))
+        different = len(list(together(lines)))
         caption += f"; {MOST_LINES} of {different} lines are shown" * (different > MOST_LINES) + "."
         title = f"{_words(figure)} by run"
         title = title if "." in figure else title[0].upper() + title[1:]
@@ -115,8 +111,8 @@ def _verdicts(history: Sequence[dict[str, Any]], axis: _Axis) -> str:
         green = [run.get("passed", 0) for run in history]
         red = [run.get("failed", 0) for run in history]
         width = 0.6 * min(1, len(history) / LEAST_BARS)  # few runs are no blocks
-        axes.bar(axis.runs, green, width=width, color=PLUS)
-        axes.bar(axis.runs, red, width=width, bottom=green, color=MINUS)
+        axes.bar(axis.runs, green, width=width, color=GOOD)
+        axes.bar(axis.runs, red, width=width, bottom=green, color=BAD)
         axes.set_ylim(0, 1.08 * max(*map(sum, zip(green, red, strict=True)), 1))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         return _svg(figure, "verdicts", f"Last run: {green[-1]} passed, {red[-1]} failed")
@@ -133,31 +129,17 @@ def _seconds(history: Sequence[dict[str, Any]], axis: _Axis) -> str:
 
 
 def _figure(number: int, title: str, lines: Lines, axis: _Axis) -> str:
-    name, chosen = f"figure{number}", list(_together(lines))[:MOST_LINES]
+    name, chosen = f"figure{number}", list(together(lines))[:MOST_LINES]
     with _style(name):
         figure, axes = _axes(
             _words(title), axis, rows=sum(1 + label.count("\n") for label, _ in chosen)
         )
-        for n, (colour, (label, values)) in enumerate(zip(COLOURS, chosen, strict=False)):
-            given = [(run, v) for run, v in zip(axis.runs, values, strict=True) if v is not None]
-            # where lines meet, the one below shows on both sides of the one above
-            size = len(chosen) - n - 1
-            axes.plot(*zip(*given, strict=True), marker="o", color=colour, label=label,
-                      linewidth=2 + 1.2 * size, markersize=6 + 1.6 * size)  # fmt: skip
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
-        figure.legend(loc="outside lower left", fontsize=9)
+        draw_lines(axes, axis.runs, chosen)
+        every = [v for _, values in chosen for v in values if v is not None]
+        whole = all(float(v).is_integer() for v in every)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=whole))
+        figure.legend(loc="outside lower left", fontsize=10)
         return _svg(figure, name, f"{_words(title)} of {', '.join(lines)}")
-
-
-def _together(lines: Lines) -> Iterator[tuple[str, list[float | None]]]:
-    """Lines that are the same in all runs as one, with the names of all their cases."""
-    groups: dict[tuple[float | None, ...], list[str]] = {}
-    for case, values in lines.items():
-        groups.setdefault(tuple(values), []).append(case)
-    for same, cases in groups.items():
-        more = len(cases) - MOST_NAMES
-        name = ", ".join(cases[:MOST_NAMES]) + f" and {more} more" * (more > 0)
-        yield "\n".join(wrap(name, LEGEND, break_on_hyphens=False)), list(same)
 
 
 def _axes(label: str, axis: _Axis, rows: int = 0) -> tuple[Figure, Axes]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -23,9 +22,10 @@ from csb_format.files.replace import replace_file
 from csb_format.pooling import FED, LAST, check_pool
 
 from . import plots
+from .report_page import html
 from .scores.rows import NAMES
 from .scores.rows import rows as scores_rows
-from .scores.told import dense_of_increments, partly
+from .scores.told import partly
 
 __all__ = ["SCHEMA", "ReportError", "print_table", "read_report", "write_report"]
 
@@ -71,6 +71,9 @@ reported, with what the ``dense`` network has there.
 ``scored`` (absent in figures of before) says that ``accuracy`` is of ``sequences`` in ``frames``,
 but ``accuracy.rtl`` of the ``simulated`` ones alone, which stand at ``places`` (None for all),
 chosen with ``seed``; there the integer model has ``fixed_simulated``, where that was measured.
+``dense_cycles_per_step`` (absent in figures of before; None where no array of this size carries it)
+is of the network with nothing removed, on the same array; ``boards`` as
+:func:`.hardware.beside.on_boards` and ``matrices`` as :func:`.hardware.matrices.matrices` say.
 ``scores`` (absent where nothing was scored, and in figures of before): ``kind`` ("classes" or
 "numbers"), ``each`` ("sequence" or "frame"), ``models``, the figures of
 :class:`pruning.tasks.scores.score.Score` by the names of ``accuracy``, None where not measured; the
@@ -248,55 +251,13 @@ def _share(value: float | None) -> str:
 
 
 def _html(report: Mapping[str, Any]) -> str:
-    environment = Environment(
-        loader=PackageLoader("sparseflow.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        verdict=_verdict(report),
-        good=_good(report),
-        share=_share,
-        checked_by=_checked_by,
-        partly=_partly(report),
-        seconds=_seconds(report),
-        rows=list(_rows(report)),
-        pictures=_pictures(report),
-        flat=_flat,
-        number=plots.number,
-    )
-
-
-def _pictures(report: Mapping[str, Any]) -> dict[str, str]:
-    measured = {k: v for k, v in report["accuracy"].items() if v is not None}
-    if _partly(report):  # of other sequences: not to be held against the others
-        measured.pop("rtl", None)
-    of = "frames" if "counted" in report.get("scored", ()) else "utterances"
-    drawn = {"accuracy": plots.accuracy(measured, of)} if measured else {}
-    drawn |= {
-        "cycles": plots.step_cycles(report["cycles_per_step"]),
-        "memory": plots.memory(report["bytes"]),
-        "row": plots.row_banks(report["row_picture"]),
-    }
-    dense = dense_of_increments(report)
-    if report.get("increments") and dense is not None:
-        drawn["increments"] = plots.increments(report["increments"], dense)
-    return drawn
+    rows, seconds = _rows(report), _seconds(report)
+    return html(report, _verdict(report), _good(report), rows, seconds, _checked_by)
 
 
 def _partly(report: Mapping[str, Any]) -> bool:
     """Whether accuracies are of more than what was simulated."""
     return "scored" in report and partly(report["scored"])
-
-
-def _flat(value: Any) -> str:
-    """A value of ``formats``, which may be nested, on one line."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
-    return ", ".join(map(_flat, value)) if isinstance(value, list) else str(value)
 
 
 def _json(report: Mapping[str, Any]) -> str:

@@ -411,6 +411,13 @@ class SimulateOptions:
     seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
     dense: Annotated[Path | None, Said("Dense checkpoint, for its score; needs --pruned.")] = None
     pruned: Annotated[Path | None, Said("Pruned checkpoint, for its score; needs --dense.")] = None
+    board: Annotated[
+        str | None,
+        Said(
+            "Board whose microseconds the report tells first, by name or file. Default: the "
+            "fastest of all that fit."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

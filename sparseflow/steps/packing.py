@@ -31,6 +31,7 @@ from pruning.tasks.networks.sequence import answers
 from pruning.tasks.recipes.finetune_integers import finetune_quantised
 from pruning.tasks.scores.score import Score, in_words
 
+from ..pages.made.typed import with_command
 from ..pages.scores.figures import MODELS, described
 from ..pages.scores.integers import integer_answers
 from ..pages.scores.told import all_of
@@ -242,6 +243,7 @@ def pack_checkpoint(
     shared = not how.qat_epochs
     network = load_network(path, how.masks, calibration.sequences, shared=shared, cut=how.cut)
     about = noted(network.imported, path)
+    about |= with_command(about)
     of_prune = noted_inputs(network, path)
     known = joined(inputs or Inputs(), of_prune, calibration.file or "the calibration data", path)
     check_names(network, known, path, calibration.file)

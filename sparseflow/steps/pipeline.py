@@ -7,10 +7,13 @@ whole or not at all.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boards.board import board as board_of
+from boards.resources import choice
 from csb_format import Model, load_model
 from csb_format.files.folders import held, locked, shared_folder
 from csb_format.files.ownership import check_replaceable, check_shared
@@ -25,6 +28,8 @@ from pruning.tasks.data.datasets import (
 )
 from pruning.tasks.scores.answers import check_answers
 
+from ..pages.made.how_it_was_made import EXAMPLES, reporting
+from ..pages.made.typed import as_told, as_typed, typed
 from ..pages.measured import FIGURES, Run, joined, read_figures
 from ..pages.scores.told import told
 from .hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
@@ -150,6 +155,7 @@ def simulate(
     icarus: int | None = SimulateOptions.icarus,
     cocotb: int = SimulateOptions.cocotb,
     seed: int = SimulateOptions.seed,
+    board: str | Path | None = SimulateOptions.board,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -179,6 +185,8 @@ def simulate(
         few where that takes seconds.
     seed : int
         Of the choice of ``utterances``.
+    board : str or Path, optional
+        That the report tells the microseconds of; by default the fastest that fits.
 
     Returns
     -------
@@ -204,6 +212,8 @@ def simulate(
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
     image = compile_array(packed, pes, lanes)
+    if board is not None:
+        choice(packed, board_of(board), pes, lanes)  # an unknown one ends here, before the work
     labelled = has_labels(data)
     if labelled and packed.head is not None:
         check_answers(whole, packed.head.output_size, packed.pool, model)
@@ -223,6 +233,7 @@ def simulate(
             model, data, packed, share.data, labelled, image, files, frames,
             verified(parts, simulator, image, files, frames, build), utterances,
             share.noted(whole), None if answers is None else (answers, whole), floats, asked, {},
+            command=typed(), board=board,
         )  # fmt: skip
         runs = [run, *beside(parts, run, asked, build)]
         parts.begin("figures")
@@ -246,6 +257,8 @@ def report(run_dir: Path, out: Path) -> None:
 
     check_shared(out, REPORTED)
     found = read_figures(run_dir)
+    if isinstance(lines := found.get("commands"), list):
+        found["commands"] = [*lines, typed() or reporting()]
     with shared_folder(out, REPORTED):
         write_report(found, out)
     print_table(found)
@@ -287,11 +300,13 @@ def demo(
     for simulator in (SimulateOptions.simulator, *(["icarus"] if icarus else [])):
         require_engine(simulator)
     check_array(pes, lanes, recipe.banks)
-    with shared_folder(out, DEMO, living=LIVING), locked(out / LOCK, wait=False):
-        _demo(parts, out, seed, recipe, pes=pes, lanes=lanes, icarus=icarus, cocotb=cocotb)
+    whole = typed() or _whole_demo(out, seed, pes=pes, lanes=lanes, icarus=icarus, cocotb=cocotb)
+    with shared_folder(out, DEMO, living=LIVING), locked(out / LOCK, wait=False), as_typed(()):
+        options = {"pes": pes, "lanes": lanes, "icarus": icarus, "cocotb": cocotb}
+        _demo(parts, out, seed, recipe, whole, **options)
 
 
-def _demo(parts: Parts, out: Path, seed: int, recipe: Recipe, **options: int) -> None:
+def _demo(parts: Parts, out: Path, seed: int, recipe: Recipe, whole: str, **options: int) -> None:
     from pruning.tasks.networks.sequence import accuracy
 
     from .preparing import pack
@@ -311,22 +326,27 @@ def _demo(parts: Parts, out: Path, seed: int, recipe: Recipe, **options: int) ->
         simulate(packed, test_set, out, dense=dense, pruned=pruned, **common)
     finally:
         if (out / FIGURES).exists():
-            _name_demo(out, seed, **options)
+            _name_demo(out, whole)
             report(out, out)
 
 
-def _name_demo(out: Path, seed: int, **options: int) -> None:
-    """Put the one command before the single ones."""
+def _whole_demo(out: Path, seed: int, **options: int) -> str:
+    """The one command, where Python has asked for a demo."""
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return as_told(["demo", "--out", str(out), "--seed", str(seed), *words])
+
+
+def _name_demo(out: Path, whole: str) -> None:
+    """Put the one command before the single ones, whose files are the demo's: no examples."""
     found = read_figures(out)
     # An absolute path is of this machine and would tell a reader nothing.
     folder = out.name if out.is_absolute() or ".." in out.parts else str(out)
-    words = " ".join(f"--{name} {value}" for name, value in options.items())
     found["commands"] = [
-        f"sparseflow demo --out {folder} --seed {seed} {words}",
+        whole,
         "# or in single steps, from the dense network that the demo has trained:",
-        f"cd {folder}",
+        f"cd {shlex.quote(folder)}",
         "sparseflow data japanese-vowels --out .",
-        *found["commands"],
+        *(line for line in found["commands"] if line != EXAMPLES),
     ]
     _write(out, found)
 

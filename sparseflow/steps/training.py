@@ -25,6 +25,7 @@ from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 from pruning.tasks.scores.answers import Answers
 from pruning.tasks.scores.score import Score
 
+from ..pages.made.typed import with_command
 from ..pages.scores.told import all_of
 from .progress import say, stages
 from .reading import (
@@ -34,6 +35,7 @@ from .reading import (
     check_alike,
     check_judging,
     check_names,
+    noted,
     of_part,
     pool_of,
 )
@@ -161,6 +163,7 @@ def prune_network(
     if training := chosen.options():
         about["options"] = about.get("options", {}) | training
     about["pool"] = pool
+    about |= with_command(noted(network.imported, checkpoint))
     if known := inputs.noted():
         about["inputs"] = known
     state = pruned.classifier.state_dict()

@@ -16,6 +16,7 @@ from sim.regress.records.history import with_run, write_history
 from sim.regress.records.records import as_junit, as_markdown, as_results
 
 from ...pages.figures import versions
+from ...pages.made.typed import typed
 from ..options import RegressOptions
 
 __all__ = ["Records", "history_of", "recorded", "write"]
@@ -96,7 +97,7 @@ def write(records: Records, given: RegressOptions) -> None:
         out / "results.json": results + "\n",
         out / "junit.xml": records.junit.decode(),
         out / "summary.md": records.markdown,
-        out / "report.html": page(records.results, records.runs),
+        out / "report.html": page(records.results, records.runs, typed()),
     }
     if given.badge:
         files[given.badge] = badge(records.run)

@@ -83,7 +83,7 @@ def test_page_holds_every_matrix_once(checkpoint: Path, tmp_path: Path) -> None:
     file = tmp_path / "d.html"
     assert command(checkpoint, "--html", file).exit_code == 0
     page = file.read_text()
-    assert page.count("<h2>weight_") == page.count("<table>") == 2
+    assert page.count("<h2>weight_") == page.count('<table class="lanes">') == 2
     assert page.count("<svg") == 3
     identifiers = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(identifiers) == len(set(identifiers))

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from compiler.array.needs import check_supported, design_for
-from csb_format import Fixed, load_model
+from compiler.array.needs import check_supported
+from csb_format import Fixed, LstmLayer, load_model
 from csb_format.files.matrixfile import load_matrices
 from csb_format.scales import DesignError
 from engine.reference import IntegerModel
@@ -29,7 +29,7 @@ from pruning.mask.goals import Goal, goals_for
 from pruning.mask.pruner import Pruner
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData, load_sequences, save_sequences
-from sparseflow.pages import how_it_was_made as commands
+from sparseflow.pages.made import how_it_was_made as commands
 from sparseflow.pages.measured import read_figures
 from sparseflow.steps.training import float_answers
 
@@ -64,6 +64,14 @@ def sequences(inputs: int, count: int = 6) -> SequenceData:
     random = np.random.default_rng(3)
     frames = [random.normal(size=(3 + n % 2, inputs)).astype(np.float32) for n in range(count)]
     return SequenceData(tuple(frames), np.arange(count, dtype=np.int64) % CLASSES)
+
+
+def composed(said: dict[str, Any], layer: LstmLayer) -> list[str]:
+    """Commands that do the same as those that nobody has typed."""
+    notes = {name: value for name, value in said.items() if name != "commands"}
+    lines = commands.preparation(notes, layer, "m")
+    assert lines[::2] == [commands.EXAMPLES] * (len(lines) // 2)
+    return lines[1::2]
 
 
 @dataclass(frozen=True)
@@ -193,10 +201,10 @@ def test_matrices_share_their_weights_unless_told_otherwise(
     layer = model.layers[0]
     assert [layer.weight_ih.geometry.nonzeros, layer.weight_hh.geometry.nonzeros] == kept
     said = {key: json.loads(value) for key, value in model.provenance.items()}
-    prune = commands.preparation(said, layer, design_for(model, 4, 2), "m")[0]
+    prune = composed(said, layer)[0]
     assert ("--budget equal" in prune) == (budget == "equal")
     del said["budget"]  # as files were before matrices could share
-    assert "--budget equal" in commands.preparation(said, layer, design_for(model, 4, 2), "m")[0]
+    assert "--budget equal" in composed(said, layer)[0]
     shown = capsys.readouterr().err
     achieved = 1 - kept[0] / 8
     assert f"rnn.weight_ih_l0: 50.00% asked, {achieved:.2%} achieved, {kept[0]} of 8 a b" in shown
@@ -421,8 +429,8 @@ def test_fine_tuning_in_the_integers(run: Run, files: Files, capsys: Text) -> No
     assert not isinstance(tuned.layers[0].weight_hh_format, Fixed)
     assert json.loads(tuned.provenance["pack"]) == {"per-gate": True, "qat-epochs": 3, "seed": 1}
     said = {key: json.loads(value) for key, value in tuned.provenance.items()}
-    design = design_for(tuned, 4, 4)
-    lines = commands.preparation(said, tuned.layers[0], design, "m.safetensors")
+    assert any("--qat-epochs 3" in line for line in said["commands"])  # as it was typed
+    lines = composed(said, tuned.layers[0])
     assert "--value-bits 4 --act-bits 8 --per-gate --qat-epochs 3 --seed 1" in lines[1]
 
 
@@ -431,7 +439,8 @@ def test_single_wishes_are_in_the_commands_of_the_report(run: Run, files: Files)
     assert run(*files.prune(files.net("plain"), "--for", wish)) == run(*files.pack()) == 0
     model = load_model(files.folder / "m.safetensors")
     said = {key: json.loads(value) for key, value in model.provenance.items()}
-    lines = commands.preparation(said, model.layers[0], design_for(model, 4, 2), "m")
+    assert f"--for {wish}" in said["commands"][0]
+    lines = composed(said, model.layers[0])
     assert lines[0].endswith(f"--banks 4 --sparsity 0.5 --epochs 2 --seed 0 --for {wish}")
     assert [layer.weight_ih.geometry.banks for layer in model.layers] == [2]
 

@@ -62,7 +62,7 @@ def test_demo_runs_cocotb_beside_and_names_its_commands(
     found = read_report(out)
     assert set(found["seconds"]) == {"start", "data", "train", "pack"}
     assert found["commands"][0] == (
-        "sparseflow demo --out d --seed 2 --pes 4 --lanes 4 --icarus 3 --cocotb 1"
+        "sparseflow demo --out d --pes 4 --lanes 4 --icarus 3 --cocotb 1 --seed 2"
     )
     assert found["commands"][2:4] == ["cd d", "sparseflow data japanese-vowels --out ."]
     about = load_model(out / "model.safetensors").provenance

@@ -39,6 +39,29 @@ def simulated(finished: Finished) -> Path:
     return finished.folder / "b"
 
 
+def but_commands(path: Path) -> tuple[dict[str, Any], bytes]:
+    """All of a safetensors file but the commands that are noted in it, and the sum over that."""
+    raw = path.read_bytes()
+    end = 8 + int.from_bytes(raw[:8], "little")
+    head = json.loads(raw[8:end])
+    notes = {name: _as_json(text) for name, text in head.pop("__metadata__").items()}
+    return {"head": head, "notes": _but_commands(notes)}, raw[end:]
+
+
+def _as_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _but_commands(note: Any) -> Any:
+    if not isinstance(note, dict):
+        return note
+    left = {name: each for name, each in note.items() if name not in ("commands", "sha256")}
+    return {name: _but_commands(each) for name, each in left.items()}
+
+
 def test_steps_from_a_state_dict_to_a_report(chain: Chain, finished: Finished) -> None:
     at = finished.folder
     assert "75.00% asked, 75.00% achieved" in finished.shown
@@ -47,9 +70,9 @@ def test_steps_from_a_state_dict_to_a_report(chain: Chain, finished: Finished) -
     assert found["mismatches"] == 0
     assert found["cycles_per_step"]["rtl"] == found["cycles_per_step"]["model"]
     assert (at / "v" / "matrix_000.coe").exists()
-    # Same inputs, same seed: same bytes, whatever the folder.
-    assert (at / "p.safetensors").read_bytes() == chain.pruned.read_bytes()
-    assert (at / "m.safetensors").read_bytes() == chain.model.read_bytes()
+    # Same inputs, same seed: same bytes, whatever the folder, but for the command that was typed.
+    assert but_commands(at / "p.safetensors") == but_commands(chain.pruned)
+    assert but_commands(at / "m.safetensors") == but_commands(chain.model)
     verilog = {name: text for name, text in contents(at / "v").items() if name[-4:] != ".coe"}
     assert verilog == contents(at / "b" / "verilog")
 
@@ -57,6 +80,7 @@ def test_steps_from_a_state_dict_to_a_report(chain: Chain, finished: Finished) -
 def test_report_has_what_was_promised(chain: Chain, finished: Finished) -> None:
     found = read_report(finished.folder / "report")
     more = {"increments", "pool", "saturation", "scored", "scores", "seconds", "utilisation_asked"}
+    more |= {"boards", "dense_cycles_per_step", "matrices"}
     assert set(SCHEMA) | more == set(found)
     assert set(found["accuracy"]) == {"dense", "pruned", "fixed", "rtl"}
     assert found["accuracy"]["fixed"] == found["accuracy"]["rtl"]
@@ -99,10 +123,12 @@ def test_figures_agree_with_each_other(chain: Chain, finished: Finished) -> None
 
 def test_commands_of_the_report_hold_no_path_of_this_machine(finished: Finished) -> None:
     lines = read_report(finished.folder / "report")["commands"]
-    assert [line.split()[1] for line in lines] == [
-        "prune", "pack", "verilog", "simulate", "report",
-    ]  # fmt: skip
-    assert lines[0].endswith("--banks 4 --sparsity 0.75 --epochs 2 --seed 0")
+    assert [line.split()[1] for line in lines] == ["prune", "pack", "simulate", "report"]
+    said = "--banks 4 --sparsity 0.75 --epochs 2 --seed 0"
+    assert lines[0] == (
+        f"sparseflow prune dense.pt --data data.npz --out p.safetensors {said}"  # as it was typed
+    )
+    assert lines[2].startswith("sparseflow simulate m.safetensors --data data.npz --build b --pes")
     assert "/" not in " ".join(lines)
 
 
@@ -199,7 +225,7 @@ def test_a_second_simulator_joins_the_first(simulated: Path) -> None:
         "simulators": [other],
         "frames": 2,
         "accuracy": dict.fromkeys(first["accuracy"], 0.0),
-        "commands": first["commands"][:3],
+        "commands": first["commands"][:2],
         "seconds": {"simulate verilator": 1.0},
     }
     both = joined(first, second)
@@ -207,7 +233,7 @@ def test_a_second_simulator_joins_the_first(simulated: Path) -> None:
     assert (both["frames"], both["mismatches"]) == (first["frames"], 3)
     assert both["accuracy"] == first["accuracy"]
     assert set(both["seconds"]) == {*first["seconds"], "simulate verilator"}
-    assert both["commands"][3:5] == ["second", row["command"]]
+    assert both["commands"][2:] == ["second", row["command"]]
     again = joined(both, second | {"simulators": [other | {"mismatches": 0}]})
     assert again["mismatches"] == 0
     assert len(again["simulators"]) == 2

@@ -54,7 +54,7 @@ def test_all_frames_run_free_and_the_first_under_cocotb_too(
     assert (icarus["same_as"], icarus["same"], free.get("same_as")) == (FREE, True, None)
     assert found["mismatches"] == 0
     assert {"build verilator-free", "run verilator-free", "run icarus"} <= set(found["seconds"])
-    assert free["command"].endswith("--icarus 2")  # one line for the rows of one command
+    assert "--icarus 2" in free["command"]  # one line for the rows of one command
     assert [line for line in found["commands"] if " simulate " in line] == [free["command"]]
     assert run("report", tmp_path, "--out", tmp_path / "r") == 0
     text = " ".join((tmp_path / "r" / "report.html").read_text().split())

@@ -1,31 +1,37 @@
-"""The single commands that lead to a run's figures, for its report: file names only, no paths."""
+"""The commands that lead to a run's figures, for its report.
+
+They are those that the user typed, where files say so. What was done from Python, or before files
+said it, is told as the command that does the same, with file names that are examples: a comment
+says which those are.
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compiler.array.design import Design
 from csb_format.model import LstmLayer
 from csb_format.precision import Balance
 
-__all__ = ["preparation", "reporting", "simulation"]
+__all__ = ["EXAMPLES", "preparation", "reporting", "simulation"]
+
+EXAMPLES = "# nobody typed the next, so its file names are examples:"
 
 _PRUNE = "prune dense.safetensors --data train.npz --out pruned.safetensors"
 
 
-def preparation(said: Mapping[str, Any], layer: LstmLayer, design: Design, model: str) -> list[str]:
-    """From the dense checkpoint to Verilog.
+def preparation(said: Mapping[str, Any], layer: LstmLayer, model: str) -> list[str]:
+    """From the dense checkpoint to the packed model.
 
     Parameters
     ----------
     said : mapping
         The model's provenance: ``banks, sparsity_requested, epochs, seed``, ``budget``, and what
         else was said in ``options`` (pruning) and ``pack``. Pruning is left out where one of the
-        first four is missing: somebody else has pruned.
+        first four is missing: somebody else has pruned. ``commands``: what was typed.
     layer : LstmLayer
-    design : Design
     model : str
         File name of the packed model.
     """
@@ -43,11 +49,24 @@ def preparation(said: Mapping[str, Any], layer: LstmLayer, design: Design, model
     bits = {"value-bits": layer.weight_hh.geometry.value_bits, "act-bits": layer.hidden.width}
     bits |= said.get("pack", {})
     name = shlex.quote(model)
+    packed = _line(f"pack pruned.safetensors --calibration train.npz --out {name}", bits)
+    noted = _noted(said.get("commands"))
     return [
-        *([_line(_PRUNE, options)] if pruned else []),
-        _line(f"pack pruned.safetensors --calibration train.npz --out {name}", bits),
-        _line(f"verilog {name} --out verilog", {"pes": design.pes, "lanes": design.lanes}),
+        *_typed(noted, "prune", _line(_PRUNE, options) if pruned else ""),
+        *_typed(noted, "pack", packed),
     ]
+
+
+def _noted(commands: Any) -> list[str]:
+    """What a model says of commands; notes of others may be anything."""
+    lines = commands if isinstance(commands, list) else []
+    return [line for line in lines if isinstance(line, str) and line.startswith("sparseflow ")]
+
+
+def _typed(noted: Sequence[str], step: str, instead: str) -> list[str]:
+    """Commands of a step, or one that does the same; of neither, nothing."""
+    found = [line for line in noted if line.split()[1:2] == [step]]
+    return found or ([EXAMPLES, instead] if instead else [])
 
 
 def simulation(

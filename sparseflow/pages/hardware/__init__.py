@@ -1,0 +1,1 @@
+"""What a report says of the array beside its figures: its matrices, boards, a dense network."""

@@ -1,0 +1,1 @@
+"""The commands that made what a page shows."""
