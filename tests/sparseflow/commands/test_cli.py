@@ -221,6 +221,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "seed": 0,
                 "dense": None,
                 "pruned": None,
+                "board": None,
             },
         ),
         (
@@ -239,6 +240,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "seed": 0,
                 "dense": Path("d.st"),
                 "pruned": Path("p.st"),
+                "board": None,
             },
         ),
         ("data japanese-vowels --out d", "japanese_vowels", {"out": Path("d")}),
