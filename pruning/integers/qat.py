@@ -20,8 +20,8 @@ from csb_format.geometry import Geometry
 from csb_format.model import Model
 from csb_format.pooling import LAST, check_pool
 
+from ..cells import Recurrent, cell_of
 from ..files.pooling import pooled
-from ..mask.cells import Recurrent, cell_of
 from .calibrate import calibrated, measure_ranges
 from .formats import Formats, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally, quantise_exact

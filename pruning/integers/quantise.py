@@ -18,8 +18,8 @@ from csb_format.pooling import LAST
 from csb_format.precision import Precision
 from csb_format.scales import DesignError, Scales
 
+from ..cells import Recurrent
 from ..importers.checkpoint import UnsupportedLayerError
-from ..mask.cells import Recurrent
 from .calibrate import calibrated, check_sequences, measure_ranges
 from .formats import (
     Formats,

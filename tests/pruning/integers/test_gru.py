@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from engine.reference import IntegerModel
+from pruning.cells import cell_of
 from pruning.integers.calibrate import calibrate, padded
 from pruning.integers.qat import Precision, QatClassifier
 from pruning.integers.quantise import quantise
 from pruning.integers.self_check import dequantised, self_check
 from pruning.integers.tensors import apart_biases, joined_bias
-from pruning.mask.cells import cell_of
 
 FRAMES = [np.random.default_rng(n).standard_normal((6, 10)) for n in range(3)]
 
