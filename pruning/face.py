@@ -17,11 +17,11 @@ from csb_format.precision import Balance, Precision
 
 from .arguments import check_layout, check_masks, check_provenance, module_of, tensors_of
 from .budget.arrays import goals_by
+from .cells import Recurrent
 from .integers.formats import check_layer
 from .integers.packing import pack_matrices
 from .integers.quantise import Quantised
 from .integers.quantise import quantise as quantise_network
-from .mask.cells import Recurrent
 from .mask.goals import Goal, goals_for
 from .mask.layers import matrices
 from .mask.pruner import Pruner
@@ -30,6 +30,7 @@ from .mask.views import Banks
 
 __all__ = ["pack", "prune", "quantise"]
 
+_REACHES = min(Precision.reaches), max(Precision.reaches)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Layout = Mapping[str, Geometry | int]
 
@@ -115,6 +116,7 @@ def quantise(
     percentile: float = Precision.percentile,
     pool: str = LAST,
     provenance: Mapping[str, str] | None = None,
+    reach: int | None = Precision.reach,
 ) -> Quantised:
     """Turn a pruned LSTM or GRU into integers in compressed sparse banks.
 
@@ -139,6 +141,9 @@ def quantise(
         (``h_n``), or the mean over time. The model carries it, and the host computes it.
     provenance : mapping of str to str, optional
         Stored with the model.
+    reach : int, optional
+        Pre-activations and an LSTM's cell state lie in [-reach, reach): 8, 16, 32, 64 or 128; None
+        for 16, or more where ``calibration`` saturates and the outputs come nearer so.
 
     Returns
     -------
@@ -194,6 +199,7 @@ def quantise(
         per_gate=flag("per_gate", per_gate),
         percentile=percentile,
         pool=pool,
+        reach=reach if reach is None else whole("reach", reach, *_REACHES),
     )
 
 

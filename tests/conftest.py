@@ -300,6 +300,7 @@ def draw_case_network(seed: int) -> Case:
             "value_bits": int(rng.choice([4, 8, 12, 16])),
             "act_bits": int(rng.choice([8, 16])),
             "head": 5 if head else None,
+            "reach": (16, 16, 8, 64)[seed % 4],
         }
         lengths = [int(rng.integers(1, 4)), *(int(n) for n in rng.integers(0, 3, 3))]
         array = (int(rng.choice([4, 8, 12, 16])), lanes)

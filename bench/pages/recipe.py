@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from statistics import stdev
 
 from csb_format.geometry import Geometry
+from pruning.tasks.networks.sequence import NOISE
+from pruning.tasks.training.controls import MOMENTUM
+from sparseflow.steps.tuning.controls import Controls
 
 from .page import Page
 from .results import ROOT, above, mean, scores, table, tests
@@ -91,6 +94,15 @@ def _speech() -> list[str]:
     ]
 
 
+def _controls() -> tuple[str, ...]:
+    """Defaults of training, and the momentum that torch is given."""
+    return (
+        f"| {Controls.lr:g}, {Controls.batch}, {Controls.weight_decay:g} | peak of the",
+        f"(momentum {MOMENTUM:g})",
+        f"| `--noise` | {NOISE:g}; none where",
+    )
+
+
 def _sentences() -> tuple[str, ...]:
     whole = _achieved(256, (5, 4, 3))
     padded = _achieved(153, (3, 2))
@@ -98,7 +110,7 @@ def _sentences() -> tuple[str, ...]:
         f"8 banks (32 columns each) comes to {', '.join(whole)} %",
         f"(20 each, the last has 13) to {' and '.join(padded)} % and nothing",
     )
-    return (*_ptb(), *_energies(), *_speech(), *banks)
+    return (*_ptb(), *_energies(), *_speech(), *banks, *_controls())
 
 
 RECIPE = Page(

@@ -18,7 +18,7 @@ from csb_format.geometry import Geometry
 from csb_format.scales import DesignError
 from csb_format.shape import LstmShape, ModelShape, uniform_shape
 
-from ..mask.cells import RECURRENT, Recurrent, cell_of
+from ..cells import RECURRENT, Recurrent, cell_of
 from ..mask.goals import Goal, resolve, whole_of
 from ..mask.layers import Matrix, find
 from ..mask.views import Banks

@@ -11,10 +11,10 @@ from compiler.array.needs import check_supported
 from csb_format.model import Model
 from csb_format.scales import DesignError
 
+from ..cells import Recurrent
 from ..files.network import Network
 from ..importers.checkpoint import UnsupportedLayerError
 from ..integers.quantise import quantise
-from ..mask.cells import Recurrent
 
 __all__ = ["hardware_note"]
 

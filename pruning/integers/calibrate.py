@@ -15,7 +15,7 @@ from csb_format.cells.cell import reaches
 from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 
-from ..mask.cells import Recurrent
+from ..cells import Recurrent
 from .formats import Formats, Ranges, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally
 from .tensors import RealTensors, magnitude, real_tensors, suffixes

@@ -17,8 +17,8 @@ from csb_format.model import GateFormats, LstmLayer, Model
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
 
+from ..cells import RECURRENT, Recurrent, cell_of
 from ..importers.checkpoint import UnsupportedLayerError
-from ..mask.cells import RECURRENT, Recurrent, cell_of
 from ..mask.layers import computed
 from .tensors import Real, RealTensors, magnitude, real_tensors, suffixes
 

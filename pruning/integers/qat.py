@@ -20,8 +20,8 @@ from csb_format.geometry import Geometry
 from csb_format.model import Model
 from csb_format.pooling import LAST, check_pool
 
+from ..cells import Recurrent, cell_of
 from ..files.pooling import pooled
-from ..mask.cells import Recurrent, cell_of
 from .calibrate import calibrated, measure_ranges
 from .formats import Formats, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally, quantise_exact
@@ -87,8 +87,8 @@ class QatLstm(nn.Module):
         check_network(lstm, None)
         if len(formats.layers) != len(suffixes(lstm)):
             raise ValueError(
-                f"formats of {len(formats.layers)} layers for {len(suffixes(lstm))} of the "
-                f"{type(lstm).__name__}: choose them with it"
+                f"formats of {len(formats.layers)} layers for a module of {len(suffixes(lstm))}: "
+                f"choose them with this {type(lstm).__name__}"
             )
         self.lstm, self.formats = lstm, formats
         self._exact = HardwareExact(formats, 1 + lstm.bidirectional)

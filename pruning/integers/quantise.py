@@ -18,9 +18,9 @@ from csb_format.pooling import LAST
 from csb_format.precision import Precision
 from csb_format.scales import DesignError, Scales
 
+from ..cells import Recurrent
 from ..importers.checkpoint import UnsupportedLayerError
-from ..mask.cells import Recurrent
-from .calibrate import check_sequences, measure_ranges
+from .calibrate import calibrated, check_sequences, measure_ranges
 from .formats import (
     Formats,
     LayerFormats,
@@ -73,12 +73,13 @@ def quantise(
     per_gate: bool = Precision.per_gate,
     percentile: float = Precision.percentile,
     pool: str = LAST,
+    reach: int | None = Precision.reach,
 ) -> Quantised:
     """Quantise a pruned LSTM or GRU of any option, with power-of-two scales.
 
     Weights, inputs and projected states take the finest format that holds their largest
     magnitude, the hidden state ``Fixed(act_bits, act_bits - 1)``, the pre-activations, bias
-    and an LSTM's cell state ``Fixed(act_bits + 2, act_bits - 3)``: +-16. What the accelerator
+    and an LSTM's cell state two bits more, in [-reach, reach). What the accelerator
     cannot run yet is refused by :func:`~compiler.array.needs.check_supported`, not here.
 
     Parameters
@@ -112,6 +113,9 @@ def quantise(
         :func:`pruning.integers.calibrate.calibrate`.
     pool : {"last", "hn", "mean", "every"}
         How the head is fed; see :data:`csb_format.pooling.Pool`.
+    reach : int, optional
+        Of pre-activations and an LSTM's cell state; None for what the calibration data asks for,
+        see :func:`pruning.integers.calibrate.calibrated`.
 
     Returns
     -------
@@ -135,8 +139,11 @@ def quantise(
     real = real_tensors(lstm, head)
     ranges = measure_ranges(lstm, calibration, percentile, real=real)
     formats = choose_formats(
-        lstm, head, ranges, value_bits, act_bits, per_gate, percentile, real=real
-    )
+        lstm, head, ranges, value_bits, act_bits, per_gate, percentile, real=real,
+        reach=Precision.reach if reach is None else reach,
+    )  # fmt: skip
+    if reach is None:
+        formats = calibrated(lstm, formats, calibration)
     model = build_model(
         lstm, head, layout, formats, masks=masks, provenance=provenance, pool=pool, real=real
     )

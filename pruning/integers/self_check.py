@@ -20,8 +20,8 @@ from csb_format.model import LstmLayer, Model
 from csb_format.pooling import LAST
 from csb_format.precision import Precision
 
+from ..cells import CELL_OF, Recurrent, cell_of
 from ..files.pooling import pooled
-from ..mask.cells import CELL_OF, Recurrent, cell_of
 from .calibrate import float_levels, padded
 from .formats import Formats, check_network
 from .hardware_exact import HardwareExact, quantise_exact

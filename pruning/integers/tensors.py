@@ -14,7 +14,7 @@ from csb_format.fixed import Fixed, ends
 from csb_format.model import GateFormats
 from csb_format.precision import Precision
 
-from ..mask.cells import Recurrent, cell_of
+from ..cells import Recurrent, cell_of
 
 __all__ = [
     "OnDemand",

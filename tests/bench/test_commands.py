@@ -115,7 +115,7 @@ def subcommand(name: str, words: str) -> tuple[click.Command | None, str]:
     """A command of sparseflow, or of a group of its commands."""
     group: Any = typer.main.get_command(app)
     found = group.commands.get(name)
-    if isinstance(found, click.Group):
+    if hasattr(found, "commands") and words.split():
         inner = words.split()[0]
         return found.commands.get(inner), f"{name} {inner}"
     return found, name

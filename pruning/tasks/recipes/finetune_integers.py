@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from csb_format.pooling import LAST
 
+from ...cells import Recurrent
 from ...integers.qat import Precision, QatClassifier
-from ...mask.cells import Recurrent
 from ..data.datasets import SequenceData
 from ..networks.sequence import Progress, Training, train
 

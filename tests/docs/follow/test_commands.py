@@ -154,8 +154,12 @@ def test_a_model_file_holds_what_its_page_lists(tmp_path: Path) -> None:
     drawn = random_network(np.random.default_rng(1), 8, 8, 2, (1, 1, 1), projection=4, head=3)
     scale = InputScale(np.zeros(8), np.ones(8))
     named = replace(drawn, pool="mean", input_scale=scale, label_names=("a", "b", "c"))
+    gru = random_network(np.random.default_rng(1), 8, 8, 2, (1, 1, 1), cell="gru", reach=32)
     save_model(tmp_path / "model", named)
     with safetensors.safe_open(tmp_path / "model", "numpy") as file:
         names, header = set(file.keys()), json.loads(file.metadata()["sparseflow"])
+    save_model(tmp_path / "gru", gru)
+    with safetensors.safe_open(tmp_path / "gru", "numpy") as file:
+        header |= json.loads(file.metadata()["sparseflow"])
     assert {name.replace("layers.0", "layers.N") for name in names} == rows["tensors"]
     assert set(header) == rows["header"]

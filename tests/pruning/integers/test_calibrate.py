@@ -18,6 +18,7 @@ from pruning.integers.calibrate import (
     padded,
 )
 from pruning.integers.formats import choose_formats
+from pruning.integers.quantise import quantise
 
 
 def sequences(scale: float = 1.0, lengths: Sequence[int] = (4, 9, 2)) -> list[np.ndarray]:
@@ -93,6 +94,10 @@ def test_states_reach_as_far_as_the_data_asks_for(steps: int, reach: int) -> Non
     assert [layer.arithmetic.reach for layer in found.layers] == [reach]
     assert found == plain.reaching(reach)
     assert not count_saturations(lstm, found, data)["cell_l0"].clipped
+    layout = {"weight_ih_l0": 1, "weight_hh_l0": 1}
+    masks = {name: torch.ones(4, 1, dtype=torch.bool) for name in layout}
+    model = quantise(lstm, None, layout, data, masks=masks, reach=None).model
+    assert model.layers[0].state == found.layers[0].state
 
 
 def test_a_range_that_costs_more_than_it_gains_is_not_taken() -> None:

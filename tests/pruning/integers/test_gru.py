@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from engine.reference import IntegerModel
+from pruning.cells import cell_of
 from pruning.integers.calibrate import calibrate, padded
 from pruning.integers.qat import Precision, QatClassifier
 from pruning.integers.quantise import quantise
 from pruning.integers.self_check import dequantised, self_check
 from pruning.integers.tensors import apart_biases, joined_bias
-from pruning.mask.cells import cell_of
 
 FRAMES = [np.random.default_rng(n).standard_normal((6, 10)) for n in range(3)]
 
@@ -86,7 +86,7 @@ def test_gradients_reach_all_weights_and_train() -> None:
     for _ in range(25):
         loss = nn.functional.cross_entropy(qat(frames, lengths), torch.tensor([0, 1, 2]))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         losses.append(float(loss))
     assert all(p.grad is not None and p.grad.any() for p in gru.parameters())

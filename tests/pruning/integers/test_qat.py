@@ -218,7 +218,7 @@ def test_sums_beyond_float64_are_refused() -> None:
 
 def test_formats_of_another_network() -> None:
     formats = Precision().formats(network(), None, sequences())
-    with pytest.raises(ValueError, match="formats of 1 layers for an LSTM of 2: choose them with"):
+    with pytest.raises(ValueError, match="formats of 1 layers for a module of 2: choose them with"):
         QatLstm(network(num_layers=2), formats)
     with pytest.raises(ValueError, match="the formats have no head: choose them with"):
         QatClassifier(network(), nn.Linear(8, 2), formats)

@@ -237,5 +237,6 @@ def test_the_random_networks_in_ci_have_everything(random_case: Any) -> None:
     assert {bool(case.image.design.linear) for case in cases} == {True, False}
     assert {case.image.design.contexts for case in cases} == {1, 2, 3}
     assert {model.layers[0].hidden.width for model in models} == {8, 16}
+    assert {case.image.design.reach for case in cases} == {8, 16, 64}
     assert {model.layers[0].weight_ih.geometry.value_bits for model in models} == {4, 8, 12, 16}
     assert {case.image.design.lanes for case in cases} == {1, 2, 4, 8}

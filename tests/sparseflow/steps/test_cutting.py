@@ -1,4 +1,4 @@
-"""Larger ONNX networks: the array's part cut out, run as one with the rest, against the whole."""
+"""Larger ONNX networks (docs/partial.md): the part cut out, run with the rest, against the whole."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_training_says_its_epochs(wait: Wait) -> None:
 
 def test_what_is_left_is_told_where_it_can_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(signs.time, "monotonic", lambda: now)
+    monkeypatch.setattr("sparseflow.steps.progress.time.monotonic", lambda: now)
     pace = signs.Pace()
     now += 4
     assert signs.counting(pace, 3, 10) == "3 of 10"  # too early to say
