@@ -127,9 +127,9 @@ def _score(report: Report) -> tuple[str, str]:
     if scores is not None and scores["kind"] == "numbers":
         models = scores["models"]
         dense = models["dense"] and f"; dense float network: {models['dense']['mse']:.4g}"
-        simulated = f"; Verilog simulated on {scored['simulated']:,} of the sequences" * few
+        share = f"; Verilog simulated on {scored['simulated']:,} of the sequences" if few else ""
         text = f"mean squared error of the integers on {scores['count']:,} {scores['each']}s"
-        return f"{models['fixed']['mse']:.4g}", text + (dense or "") + simulated
+        return f"{models['fixed']['mse']:.4g}", text + (dense or "") + share
     dense = f"dense float network: {_share(accuracy['dense'])}"
     if few:
         frames = f"{scored['counted']:,} frames of " if "counted" in scored else ""

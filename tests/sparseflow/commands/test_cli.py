@@ -95,6 +95,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
             "prune d.st --data x.ts --out p.st --banks 16 --sparsity 0.5 --epochs 3 --seed 7",
             "prune_checkpoint",
             {
+                "cut": None,
                 "checkpoint": Path("d.st"),
                 "data": Path("x.ts"),
                 "out": Path("p.st"),
@@ -115,6 +116,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
             "--weight-decay 0 --noise 0 --val v --patience 5 --log l.jsonl --tensorboard t",
             "prune_checkpoint",
             {
+                "cut": None,
                 "checkpoint": Path("d"),
                 "data": Path("x"),
                 "out": Path("p"),
@@ -150,6 +152,9 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
             "--qat-epochs 3 --seed 4 --bound 0.1",
             "pack",
             {
+                "cut": None,
+                "figures_file": None,
+                "cell_range": None,
                 "pruned": Path("p"),
                 "calibration": Path("x"),
                 "out": Path("m"),
@@ -171,6 +176,9 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
             "pack p.st --calibration x.ts --out m.st",
             "pack",
             {
+                "cut": None,
+                "figures_file": None,
+                "cell_range": None,
                 "pruned": Path("p.st"),
                 "calibration": Path("x.ts"),
                 "out": Path("m.st"),
@@ -184,6 +192,9 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
             "pack p.st --calibration x.ts --out m.st --banks 4 --value-bits 8 --act-bits 12",
             "pack",
             {
+                "cut": None,
+                "figures_file": None,
+                "cell_range": None,
                 "pruned": Path("p.st"),
                 "calibration": Path("x.ts"),
                 "out": Path("m.st"),
