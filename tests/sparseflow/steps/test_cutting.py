@@ -1,4 +1,4 @@
-"""Larger ONNX networks (docs/partial.md): the part cut out, run with the rest, against the whole."""
+"""Larger ONNX networks (docs/partial.md): the part cut out and run with the rest."""
 
 from __future__ import annotations
 
