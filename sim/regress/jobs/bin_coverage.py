@@ -189,7 +189,7 @@ def _memories(hardware: Hardware) -> str:
 
 def _states(hardware: Hardware, shown: Verification | None) -> Iterable[str]:
     """What the model's states were, and what its schedule waited for."""
-    gate, state = hardware.design.gate, hardware.design.state
+    gate, state = hardware.design.gate, hardware.design.arithmetic.kept
     levels = shown.traces if shown else hardware.levels
     for traces in levels:
         hidden = np.concatenate([trace.hidden for trace in traces])

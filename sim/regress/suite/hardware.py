@@ -20,6 +20,7 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import IntArray, LstmLayer, Model, load_model
+from csb_format.cells.gru import GruCell
 from csb_format.files.folders import cache_folder, locked
 from csb_format.files.images import write_mem
 from csb_format.random_models import random_frames, random_network
@@ -62,6 +63,7 @@ def make_model(recipe: ModelRecipe, folder: Path) -> Model:
         recipe.value_bits,
         recipe.act_bits,
         recipe.classes or None,
+        cell=recipe.cell,
     )
     if not recipe.saturating:
         return model
@@ -69,9 +71,15 @@ def make_model(recipe: ModelRecipe, folder: Path) -> Model:
 
 
 def _saturating(layer: LstmLayer) -> LstmLayer:
-    """Gates i, f and o open, g at one end in even units and at the other in odd ones."""
-    bias, least, most = layer.bias.copy().reshape(4, -1), layer.state.min, layer.state.max
+    """States go to one end in even units and to the other in odd ones.
+
+    Of an LSTM gates i, f and o are open; of a GRU z is closed.
+    """
+    sums = layer.arithmetic.sums
+    bias, least, most = layer.bias.copy().reshape(len(sums), -1), layer.state.min, layer.state.max
     bias[:] = most
+    if layer.cell == GruCell.name:
+        bias[1] = least
     bias[2, 1::2] = least
     return replace(layer, bias=bias.reshape(-1))
 

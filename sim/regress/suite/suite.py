@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from csb_format.cells import CELLS, LSTM, cell_named
 from csb_format.precision import Precision
 
 from .commands import OF_ALL, OF_COMMANDS, check_command, check_keys
@@ -48,6 +49,8 @@ class ModelRecipe:
         Whether biases drive cell states to both ends of their range, in some twenty frames.
     file : str
         A packed model instead, its path from the suite's folder.
+    cell : str
+        ``"lstm"`` or ``"gru"``.
     """
 
     input_size: int = 8
@@ -63,6 +66,7 @@ class ModelRecipe:
     seed: int = 0
     saturating: bool = False
     file: str = ""
+    cell: str = LSTM
 
 
 @dataclass(frozen=True)
@@ -309,7 +313,8 @@ def _model(name: str, given: Any) -> ModelRecipe:
     table = typed(dict, given, where)
     check_known(table, {f.name for f in fields(ModelRecipe)}, where)
     kinds: dict[str, Any] = {f.name: (int,) for f in fields(ModelRecipe)}
-    kinds |= {"banks": (int, list), "k": (int, list), "file": (str,), "saturating": (bool,)}
+    kinds |= {"banks": (int, list), "k": (int, list), "saturating": (bool,)}
+    kinds |= {"file": (str,), "cell": (str,)}
     for key, value in table.items():
         check_kind(kinds[key], value, f"{where}: {key}")
         if isinstance(value, list) and not (
@@ -318,7 +323,11 @@ def _model(name: str, given: Any) -> ModelRecipe:
             raise SuiteError(f"{where}: {key} = {value}: give a number, or three")
         if isinstance(value, int) and not 0 <= value < 1 << 20:
             raise SuiteError(f"{where}: {key} = {value}: must be 0 to {(1 << 20) - 1}")
-    return ModelRecipe(**table)
+    recipe = ModelRecipe(**table)
+    check_one_of(recipe.cell, CELLS, f"{where}: cell")
+    if recipe.projection and not cell_named(recipe.cell).projects:
+        raise SuiteError(f"{where}: projection = {recipe.projection}: only an LSTM has one")
+    return recipe
 
 
 def _cases(given: Any, number: int, timeout: float) -> Iterator[Case]:
