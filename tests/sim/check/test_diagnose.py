@@ -383,3 +383,31 @@ def test_verilator_finds_the_same(case: Any, broken: Any, work: Path) -> None:
     found = diagnose(stimulus, case.levels, first, Bench(faulty, work, "icarus"))
     assert found.gate is not None
     assert diagnose(stimulus, case.levels, first, Bench(faulty, work, "verilator")) == found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_fault_of_a_gru_is_found(
+    make_network: Any, broken: Any, work: Path, tmp_path: Path, layer: int
+) -> None:
+    """Of every row, also of n, whose two sums go apart; and a bias of the state."""
+    case = make_network(3, (3, 4), (2, 2), cell="gru", layers=2)
+    files = emit_verilog(case.image.design, tmp_path / "gru", case.image)
+    placement = case.image.parts[0].whole[0].placement
+    for matrix in ("weight_ih", "weight_hh"):
+        for slot in range(3):
+            name = f"layer {layer} {matrix}"
+            fault = Fault(name, "value", pe=1, slot=slot, group=0, lane=1, bit=15)
+            shown = verified(case, broken(fault.inject(case.image), files), work)
+            shutil.rmtree(tmp_path / "faulty")
+            assert shown.first is not None
+            found, row = shown.first, int(placement.rows[slot, 1])
+            assert (found.gate, found.row, found.bank) == ("rzn"[slot], row, 1)
+            assert (found.matrix, found.layer) == (matrix, layer)
+    finish = next(p for p in case.image.parts[0].whole if p.layer == layer and p.biased)
+    width = case.image.design.state.width
+    image = flipped(case.image, "bias_000", finish.instruction.bias, 3 * width + width - 2)
+    shown = verified(case, broken(image, files), work)
+    assert shown.first is not None
+    assert shown.first.gate == "n"
+    assert "bias_000" in shown.first.where
