@@ -73,6 +73,17 @@ class Cell:
         return h, c
 
 
+class Gru(Cell):
+    """Of a GRU: the kept state in the place of c, which has two bits more than h."""
+
+    def update(self, pre: list[Ints], c: Ints) -> tuple[Ints, Ints]:
+        """Hidden and kept state from the pre-activations of r, z, n of the input, n of the state."""
+        r, z, frac = self.sigmoid(pre[0]), self.sigmoid(pre[1]), self.act - 1
+        n = self.tanh(clip(pre[2] + shift_round(r * pre[3], frac), self.act + 2))
+        c = shift_round(z * c + ((1 << frac) - z) * (n << 2), frac)
+        return clip(shift_round(c, 2), self.act), c
+
+
 def meet(ih: int, hh: int, state: int) -> tuple[int, int, int]:
     """Left shifts of both sums and right shift of what they add up to."""
     point = max(ih, hh, state)
@@ -101,12 +112,14 @@ def matrix(stream: Ints, node: dict[str, int]) -> Ints:
 class Layer:
     """One direction of one layer."""
 
-    def __init__(self, node: dict[str, Any], name: str, tensors: dict[str, Ints]):
+    def __init__(self, node: dict[str, Any], name: str, tensors: dict[str, Ints], gates: int):
+        self.gates = gates
         formats = node["formats"]
         self.ih = matrix(tensors[f"{name}.weight_ih"], node["weight_ih"])
         self.hh = matrix(tensors[f"{name}.weight_hh"], node["weight_hh"])
         self.bias = np.split(tensors[f"{name}.bias"], 4)
-        self.cell = Cell(formats["hidden"]["width"], formats["state"]["frac"])
+        kind = Gru if gates == 3 else Cell
+        self.cell = kind(formats["hidden"]["width"], formats["state"]["frac"])
         self.units = len(self.bias[0])
         self.hr: Ints = None
         output = formats["hidden"]
@@ -118,16 +131,20 @@ class Layer:
             self.hr_shift = weight["frac"] + formats["hidden"]["frac"] - output["frac"]
             self.width = output["width"]
         both = [formats["weight_ih_format"], formats["weight_hh_format"]]
-        ih, hh = ([f["frac"] for f in (x if isinstance(x, list) else [x] * 4)] for x in both)
+        ih, hh = ([f["frac"] for f in (x if isinstance(x, list) else [x] * gates)] for x in both)
         state = formats["state"]["frac"]
-        self.scales = [
-            meet(a + formats["input"]["frac"], b + output["frac"], state)
-            for a, b in zip(ih, hh, strict=True)
+        points = [
+            (a + formats["input"]["frac"], b + output["frac"]) for a, b in zip(ih, hh, strict=True)
         ]
+        if gates == 3:  # the products of n do not meet
+            points[2:] = [(points[2][0],) * 2, (points[2][1],) * 2]
+        self.scales = [meet(a, b, state) for a, b in points]
 
     def step(self, x: Ints, r: Ints, c: Ints) -> tuple[Ints, Ints, Ints]:
         """Hidden state, cell state and output."""
-        ih, hh = np.split(self.ih @ x, 4), np.split(self.hh @ r, 4)
+        ih, hh = np.split(self.ih @ x, self.gates), np.split(self.hh @ r, self.gates)
+        if self.gates == 3:
+            ih, hh = [*ih, 0 * ih[2]], [*hh[:2], 0 * hh[2], hh[2]]
         pre = [
             clip(shift_round((ih[n] << a) + (hh[n] << b), shift) + self.bias[n], self.cell.act + 2)
             for n, (a, b, shift) in enumerate(self.scales)
@@ -157,13 +174,13 @@ class Network:
         header = json.loads(text)
         data, digest = path.read_bytes(), header["sha256"].encode()
         assert hashlib.sha256(data.replace(digest, b"0" * 64)).hexdigest().encode() == digest
-        assert (header["kind"], header["format_version"], header["gate_order"]) == (
-            "model",
-            1,
-            "ifgo",
-        )
+        assert (header["kind"], header["format_version"]) == ("model", 1)
+        cell, gates = header.get("cell", "lstm"), len(header["gate_order"])
+        assert (cell, header["gate_order"]) in [("lstm", "ifgo"), ("gru", "rzn")]
         self.directions = header["directions"]
-        self.layers = [Layer(n, f"layers.{i}", tensors) for i, n in enumerate(header["layers"])]
+        self.layers = [
+            Layer(n, f"layers.{i}", tensors, gates) for i, n in enumerate(header["layers"])
+        ]
         self.scale = None
         if "input_scale" in header:
             self.scale = (tensors["input.mean"], tensors["input.factor"])

@@ -43,10 +43,22 @@ def reaching(seed: int, act_bits: int, reach: int) -> Model:
     return random_network(RNG(seed), 7, 6, 3, (2, 1, 1), act_bits=act_bits, reach=reach)
 
 
+def grus(seed: int, layers: int, directions: int, value_bits: int, act_bits: int) -> Model:
+    """Of a GRU."""
+    return random_network(
+        RNG(seed), 7, 6, (3, 2, 2), (2, 1, 1), layers, directions, 0, value_bits, act_bits,
+        2 if directions == 1 else None, "gru",
+    )  # fmt: skip
+
+
 MODELS = [
     *[one(n, bits, act, 3) for n, (bits, act) in enumerate([(16, 16), (4, 8), (8, 6), (18, 18)])],
     one(9, 8, 7),
     one(10, 12, 9),
+    *[
+        grus(40 + n, *shape)
+        for n, shape in enumerate([(1, 1, 16, 16), (2, 2, 8, 9), (2, 1, 4, 18)])
+    ],
     *[reaching(30 + n, act, reach) for n, (act, reach) in enumerate([(9, 128), (12, 8), (16, 64)])],
     *[
         network(20 + n, *shape)
