@@ -77,7 +77,7 @@ class Gru(Cell):
     """Of a GRU: the kept state in the place of c, which has two bits more than h."""
 
     def update(self, pre: list[Ints], c: Ints) -> tuple[Ints, Ints]:
-        """Hidden and kept state from the pre-activations of r, z, n of the input, n of the state."""
+        """Hidden and kept state from pre-activations r, z, n of the input, n of the state."""
         r, z, frac = self.sigmoid(pre[0]), self.sigmoid(pre[1]), self.act - 1
         n = self.tanh(clip(pre[2] + shift_round(r * pre[3], frac), self.act + 2))
         c = shift_round(z * c + ((1 << frac) - z) * (n << 2), frac)
