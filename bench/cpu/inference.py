@@ -149,7 +149,7 @@ def _step_row(shape: dict[str, Any], rounds: int, mkl: bool) -> dict[str, Any]:
     x = layer.input.dequantise(frame[0]).astype(np.float32)
     ours = FloatLstm(layer)
     contenders = {
-        "float32": Contender(_float_step(ours, x), sum(p.bytes for p in ours.products)),
+        "float32": Contender(float_step(ours, x), sum(p.bytes for p in ours.products)),
         "int16": _integer_step(model, frame),
         "int8": _integer_step(narrow, frame),
     }
@@ -161,7 +161,7 @@ def _step_row(shape: dict[str, Any], rounds: int, mkl: bool) -> dict[str, Any]:
     return {"what": f"LSTM step, {size}"} | _measured(contenders, rounds) | {"errors": errors}
 
 
-def _float_step(ours: FloatLstm, x: Any) -> Callable[[], Any]:
+def float_step(ours: FloatLstm, x: Any) -> Callable[[], Any]:
     state = ours.start()
 
     def step() -> Any:

@@ -17,7 +17,7 @@ from engine.reference import IntegerModel
 from .contenders import Contender, Weights, gates_of, lstm_module, session_of, weights_of
 from .turns import in_turns
 
-__all__ = ["SEQUENCES", "YARDSTICK", "sequence_row"]
+__all__ = ["SEQUENCES", "STEPS", "YARDSTICK", "others", "sequence_row"]
 
 STEPS, SEED = 20, 0
 # Inputs, units, and what is kept in a bank: 87.5 %.
@@ -57,13 +57,18 @@ def sequence_row(shape: dict[str, Any], batch: int, rounds: int) -> dict[str, An
 
 
 def _all(model: Model, frames: list[Any]) -> dict[str, Contender]:
-    fast, weights = FastModel(model), weights_of(model.layers[0])
-    x = model.layers[0].input.dequantise(np.stack(frames, axis=1)).astype(np.float32)
-    found = {"int8": Contender(lambda: fast.run(frames), fast.bytes)}
-    found |= {f"ONNX Runtime {n}": _runtime(weights, x, n == "int8") for n in ("int8", "float32")}
-    found["torch.nn.LSTM"] = _torch(weights, x)
+    fast = FastModel(model)
+    found = {"int8": Contender(lambda: fast.run(frames), fast.bytes)} | others(model, frames)
     _check(model, frames, found)
     return found
+
+
+def others(model: Model, frames: list[Any]) -> dict[str, Contender]:
+    """The sequences by ONNX Runtime and torch, with the weights of the first layer."""
+    weights = weights_of(model.layers[0])
+    x = model.layers[0].input.dequantise(np.stack(frames, axis=1)).astype(np.float32)
+    found = {f"ONNX Runtime {n}": _runtime(weights, x, n == "int8") for n in ("int8", "float32")}
+    return found | {"torch.nn.LSTM": _torch(weights, x)}
 
 
 def _check(model: Model, frames: list[Any], found: dict[str, Contender]) -> None:

@@ -78,6 +78,7 @@ SMALLEST = {
     "bench.array.lowering": Smallest("--runs 1 --json OUT/rows.json"),
     "bench.cpu.fast_model": Smallest("--smallest --runs 1 --json OUT/rows.json"),
     "bench.cpu.inference": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
+    "bench.cpu.native": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.harm.fuzz": Smallest("--minutes 0 --json OUT/rows.json"),
     "bench.masks.cost": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.masks.pretrained": Smallest(

@@ -1,0 +1,211 @@
+"""The C library of ``engine/c`` beside ONNX Runtime, torch and MKL, on one thread.
+
+``python -m bench.cpu.native [--json FILE]``. All contenders of a row take turns; CPU time of the
+process counts, and ratios are taken within a round (:mod:`bench.cpu.turns`). Ours are exact: every
+row's result is held against the integer model first. A row is of one kernel of the library, and of
+weights and states of so many bits; others have the same weights as their float32 or 8-bit numbers,
+dense ones the zeros too. Calls come from Python for everyone.
+
+``product`` rows time a layer without recurrent weights, so the cells behind the product are in our
+time, and not in that of the others.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import statistics
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from csb_format import Model
+from csb_format.random_models import random_frames, random_network
+from engine.floating import FloatLstm
+from engine.native.library import Error, kernels, library
+from engine.native.model import NativeModel
+from engine.reference import IntegerModel
+
+from ..record import Smallest, processor, write_record
+from .contenders import lstm_steps, products, weights_of
+from .inference import float_step
+from .one_core import restart_on_one_core
+from .sequences import SEQUENCES, STEPS, others
+from .turns import in_turns
+
+SEED = 0
+BITS = ((8, 8), (8, 16), (16, 16))  # of weights and states
+PRODUCT: dict[str, Any] = {"input_size": 1024, "hidden_size": 1024, "banks": 16, "k": (8, 0, 0)}
+TIMIT: dict[str, Any] = {
+    "input_size": 153,
+    "hidden_size": 1024,
+    "projection": 512,
+    "banks": 16,
+    "k": (1, 4, 8),
+}
+DEMO: dict[str, Any] = {"input_size": 12, "hidden_size": 128, "banks": 8, "k": (1, 2, 0)}
+BLOCK = 10  # calls in a row
+Call = Callable[[], Any]
+
+
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="Turns; the median counts.")] = 31,
+    json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    mkl: Annotated[bool, typer.Option("--mkl", help="MKL's CSR too; sparseflow[bench].")] = False,
+    smallest: Smallest = False,
+) -> None:
+    """Measure, print a table, write JSON."""
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        rows = list(_rows(rounds, mkl, smallest))
+    Console(width=130).print(_table(rows))
+    if json:
+        more: dict[str, Any] = {"rounds": rounds, "calls_in_a_row": BLOCK}
+        more |= {"load_average": os.getloadavg()[0], "cores": os.cpu_count()}
+        more |= {"clock": "CPU time of the process"}
+        write_record(json, "bench.cpu.native", SEED, rows, **more)
+
+
+def _rows(rounds: int, mkl: bool, smallest: bool) -> Iterator[dict[str, Any]]:
+    if smallest:
+        yield from _step_rows("step", DEMO, rounds, mkl, BITS[:1])
+        return
+    yield from _step_rows("product", PRODUCT, rounds, mkl)
+    yield from _step_rows("step", TIMIT, rounds, mkl)
+    yield from _step_rows("step", DEMO, rounds, mkl)
+    for shape, batch in SEQUENCES:
+        yield from _sequence_rows(shape, batch, -(-rounds // 2))
+
+
+def _size(shape: dict[str, Any]) -> str:
+    size = f"{shape['input_size']} -> {shape['hidden_size']}"
+    return size + (f" -> {shape['projection']}" if "projection" in shape else "")
+
+
+def _step_rows(
+    what: str, shape: dict[str, Any], rounds: int, mkl: bool, bits: Any = BITS
+) -> Iterator[dict[str, Any]]:
+    """A step of one sequence, or a product of one vector, with every kernel."""
+    made = {pair: _network(shape, *pair) for pair in bits}
+    model = made[bits[0]]
+    layer, frame = model.layers[0], _frames(model, [1])[0]
+    x = layer.input.dequantise(frame[0]).astype(np.float32)
+    weights = weights_of(layer)
+    if what == "product":
+        found = products(weights.ih, x, mkl)
+        name = f"product of {len(weights.ih)} x {weights.ih.shape[1]}"
+    else:
+        found, name = lstm_steps(weights, x, mkl), f"LSTM step, {_size(shape)}"
+    calls = {n: c.call for n, c in found.items()}
+    if what == "step":
+        calls["ours in float32"] = float_step(FloatLstm(layer), x)
+    yield from _measured(name, 1, made, _step, calls, rounds, BLOCK, 1)
+
+
+def _sequence_rows(shape: dict[str, Any], batch: int, rounds: int) -> Iterator[dict[str, Any]]:
+    made = {pair: _network(shape, *pair) for pair in BITS}
+    model = made[BITS[0]]
+    calls = {n: c.call for n, c in others(model, _frames(model, [STEPS] * batch)).items()}
+    name = f"{STEPS} steps a call, {_size(shape)}"
+
+    def ours(model: Model, kernel: str) -> Call:
+        return _sequences(model, kernel, batch)
+
+    yield from _measured(name, batch, made, ours, calls, rounds, 1, STEPS)
+
+
+def _measured(
+    name: str,
+    batch: int,
+    made: dict[tuple[int, int], Model],
+    ours: Callable[[Model, str], Call],
+    calls: dict[str, Call],
+    rounds: int,
+    block: int,
+    steps: int,
+) -> Iterator[dict[str, Any]]:
+    """A row for each width and kernel, all timed in the same turns."""
+    names = [name for name in kernels() if batch == 1 or name != "plain"]
+    mine = {(pair, name): ours(model, name) for pair, model in made.items() for name in names}
+    every = calls | {f"{pair} {kernel}": call for (pair, kernel), call in mine.items()}
+    times = in_turns(every, rounds, block)
+    for pair, kernel in mine:
+        spent = times[f"{pair} {kernel}"]
+        yield {
+            "what": f"{name}, weights of {pair[0]} bits, states of {pair[1]}",
+            "batch": batch,
+            "threads": 1,
+            "kernel": kernel,
+            "cpu": processor(),
+            "us": 1e6 * statistics.median(spent) / steps,
+            "times_as_fast": {
+                other: statistics.median(a / b for a, b in zip(times[other], spent, strict=True))
+                for other in calls
+            },
+        }
+
+
+def _network(shape: dict[str, Any], value_bits: int, act_bits: int) -> Model:
+    rng = np.random.default_rng(SEED)
+    return random_network(rng, **shape, value_bits=value_bits, act_bits=act_bits)
+
+
+def _frames(model: Model, lengths: list[int]) -> list[Any]:
+    return random_frames(np.random.default_rng(SEED), model, lengths)
+
+
+def _step(model: Model, kernel: str) -> Call:
+    """One step, a call of the library."""
+    native, frame = NativeModel(model, kernel), _frames(model, [1])[0]
+    stream = native.start()
+    want = IntegerModel(model).run([np.tile(frame, (3, 1))])[0].output
+    if not all(np.array_equal(stream.step(frame)[0], w) for w in want):
+        raise SystemExit("error: the step differs from the integer model")
+    given, out = frame.astype(np.int32), np.empty(native.shape.outputs, np.int32)
+    function, error = library().sparseflow_run_step, ctypes.byref(Error())
+    ends, handle = (given.ctypes.data, out.ctypes.data), stream._handle
+
+    def step() -> Any:
+        function(handle, *ends, error)
+        return stream, given, out
+
+    return step
+
+
+def _sequences(model: Model, kernel: str, batch: int) -> Call:
+    """Whole sequences, a call of the library."""
+    native, frames = NativeModel(model, kernel), _frames(model, [STEPS] * batch)
+    want = IntegerModel(model).run(frames[:1])[0].output
+    if not np.array_equal(native.run(frames)[0].output, want):
+        raise SystemExit("error: sequences differ from the integer model")
+    given, lengths = np.concatenate(frames).astype(np.int32), np.full(batch, STEPS, np.uintp)
+    out = np.empty((len(given), native.shape.outputs), np.int32)
+    function, error = library().sparseflow_run_sequences, ctypes.byref(Error())
+    handle, ends = native._handle, (lengths.ctypes.data, given.ctypes.data, 0, 0, out.ctypes.data)
+
+    def run() -> Any:
+        function(handle, batch, *ends, error)
+        return native, lengths, given, out
+
+    return run
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="one thread; us a step of the whole batch, times as fast as others")
+    for name in ("what", "batch", "kernel", "us", "times as fast as"):
+        table.add_column(name, justify="right" if name == "us" else "left")
+    for row in rows:
+        ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in row["times_as_fast"].items())
+        table.add_row(row["what"], str(row["batch"]), row["kernel"], f"{row['us']:.2f}", ratios)
+    return table
+
+
+if __name__ == "__main__":
+    restart_on_one_core("bench.cpu.native")
+    typer.run(main)
