@@ -6,6 +6,10 @@ row's result is held against the integer model first. A row is of one kernel of 
 weights and states of so many bits; others have the same weights as their float32 or 8-bit numbers,
 dense ones the zeros too. Calls come from Python for everyone.
 
+Rows of two threads are of the clock: steps of one and of two threads in turns, of each the fastest
+hundredth, which is what they take while both cores are theirs; ``all steps`` is the mean of all,
+with whatever else the machine does.
+
 ``product`` rows time a layer without recurrent weights, so the cells behind the product are in our
 time, and not in that of the others.
 """
@@ -50,7 +54,9 @@ TIMIT: dict[str, Any] = {
     "k": (1, 4, 8),
 }
 DEMO: dict[str, Any] = {"input_size": 12, "hidden_size": 128, "banks": 8, "k": (1, 2, 0)}
+LARGE: dict[str, Any] = {"input_size": 1024, "hidden_size": 1024, "banks": 16, "k": (8, 8, 0)}
 BLOCK = 10  # calls in a row
+TURN = 1000  # steps of one stream
 Call = Callable[[], Any]
 
 
@@ -79,6 +85,7 @@ def _rows(rounds: int, mkl: bool, smallest: bool) -> Iterator[dict[str, Any]]:
     yield from _step_rows("product", PRODUCT, rounds, mkl)
     yield from _step_rows("step", TIMIT, rounds, mkl)
     yield from _step_rows("step", DEMO, rounds, mkl)
+    yield from (_two_threads(*pair, rounds) for pair in BITS)
     for shape, batch in SEQUENCES:
         yield from _sequence_rows(shape, batch, -(-rounds // 2))
 
@@ -149,6 +156,27 @@ def _measured(
                 for other in calls
             },
         }
+
+
+def _two_threads(value_bits: int, act_bits: int, rounds: int) -> dict[str, Any]:
+    model = _network(LARGE, value_bits, act_bits)
+    streams = {n: NativeModel(model, threads=n).start() for n in (1, 2)}
+    frames = _frames(model, [32])[0]
+    turns = [{n: s.time(frames, TURN) for n, s in streams.items()} for _ in range(rounds)]
+    each = {n: np.concatenate([turn[n] for turn in turns]) for n in streams}
+    least = {n: float(np.percentile(times, 1)) for n, times in each.items()}
+    return {
+        "what": f"LSTM step, {_size(LARGE)}, weights of {value_bits} bits, states of {act_bits}",
+        "batch": 1,
+        "threads": 2,
+        "kernel": kernels()[0],
+        "cpu": processor(),
+        "us": least[2],
+        "times_as_fast": {
+            "one thread": least[1] / least[2],
+            "one thread, all steps": float(each[1].mean() / each[2].mean()),
+        },
+    }
 
 
 def _network(shape: dict[str, Any], value_bits: int, act_bits: int) -> Model:

@@ -48,7 +48,7 @@ def run(given: CpuRunOptions) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{found['frames']:,} frames of {found['sequences']:,} sequences, "
-        f"{found['us_per_frame']:.2f} us a frame ({found['kernel']}, one thread)"
+        f"{found['us_per_frame']:.2f} us a frame ({_how(found)})"
     )
     if given.check:
         console.print(f"{found['compared']:,} frames are the integer model's in every bit")
@@ -77,7 +77,7 @@ def bench(given: CpuBenchOptions) -> None:
 
     if given.json is not None:
         check_written("--json", given.json, given.model)
-    native = NativeModel(given.model, given.kernel)
+    native = NativeModel(given.model, given.kernel, given.threads)
     if native.shape.directions != 1:
         raise typer.BadParameter(
             f"{given.model} has two directions: it has no steps to time; `sparseflow cpu run` "
@@ -85,12 +85,13 @@ def bench(given: CpuBenchOptions) -> None:
         )
     frames, kernel = random_frames_of(native, given.seed), native.layers[0].kernel
     found: dict[str, Any] = {"model": given.model.name, "kernel": kernel, "seed": given.seed}
+    found |= {"threads": given.threads}
     found |= {"steps": given.steps, "latency_us": latencies(native, frames, given.steps)}
     found["batches"] = {
         str(batch): throughput(native, frames, batch) for batch in given.batch or BATCHES
     }
     told = ", ".join(f"{name} {us:.2f}" for name, us in found["latency_us"].items())
-    table = _table(f"{given.model}, {kernel}, one thread; a stream alone, us a step: {told}")
+    table = _table(f"{given.model}, {_how(found)}; a stream alone, us a step: {told}")
     for column in ("streams", "us a step of each", "steps a second"):
         table.add_column(column, justify="right")
     for batch, us in found["batches"].items():
@@ -126,6 +127,10 @@ def plan(given: CpuPlanOptions) -> None:
     Console().print(table)
     _write(given.json, found)
     hint("cpu", "run", given.model, "--data", "DATA", "--check")
+
+
+def _how(found: Mapping[str, Any]) -> str:
+    return f"{found['kernel']}, {found['threads']} thread{'s' * (found['threads'] > 1)}"
 
 
 def _layer(n: int, layer: Mapping[str, Any]) -> list[str]:

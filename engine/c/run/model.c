@@ -61,7 +61,10 @@ static int32_t make(struct sparseflow_run_model *model, struct file_model *file,
                           "kernel '%.32s': this CPU or this library has none of that name; ask "
                           "sparseflow_run_kernel, or give none",
                           options->kernel);
-    model->threads = 1;
+    model->threads = options && options->threads ? options->threads : 1;
+    if (model->threads > MOST_THREADS)
+        return file_error(error, SPARSEFLOW_RUN_USAGE, "threads %u: give at most %d",
+                          model->threads, MOST_THREADS);
     model->directions = file->directions;
     model->pool = file->pool;
     model->levels = file->layers / file->directions;
@@ -158,6 +161,14 @@ void sparseflow_run_close(struct sparseflow_run_model *model)
     free(model);
 }
 
+size_t model_bytes(const struct sparseflow_run_model *model)
+{
+    size_t bytes = 0;
+    for (uint32_t n = 0; n < model->layers; n++)
+        bytes += layer_bytes(&model->layer[n]);
+    return bytes;
+}
+
 void sparseflow_run_shape(const struct sparseflow_run_model *model,
                           struct sparseflow_run_shape *shape)
 {
@@ -180,10 +191,9 @@ void sparseflow_run_shape(const struct sparseflow_run_model *model,
         shape->logits.bits = 64;
         shape->logits.fraction = model->head.weight_format.fraction + model->head.input.fraction;
     }
-    for (uint32_t n = 0; n < model->layers; n++) {
+    for (uint32_t n = 0; n < model->layers; n++)
         shape->weights += model->layer[n].weights;
-        shape->bytes += layer_bytes(&model->layer[n]);
-    }
+    shape->bytes = model_bytes(model);
 }
 
 int32_t sparseflow_run_layer(const struct sparseflow_run_model *model, uint32_t n,

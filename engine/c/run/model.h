@@ -3,6 +3,7 @@
 #define SPARSEFLOW_MODEL_H
 
 #include "layer.h"
+#include "team.h"
 
 struct sparseflow_run_model {
     uint32_t layers, levels, directions, pool, threads;
@@ -15,11 +16,14 @@ struct sparseflow_run_stream {
     uint32_t batch;
     struct lane *lane;   /* (levels, batch) */
     struct lane **lanes; /* the same, for calls */
+    struct team *team;   /* NULL: the caller alone */
 };
 
 /* One step of lanes in a layer that have taken their frames. */
-void step_layer(const struct sparseflow_run_model *model, const struct layer *layer,
-                struct lane *const *lanes, size_t count);
+void step_layer(struct team *team, const struct layer *layer, struct lane *const *lanes,
+                size_t count);
+/* Bytes of weights that a step of one sequence reads. */
+size_t model_bytes(const struct sparseflow_run_model *model);
 int32_t check_frames(const struct layer *layer, const int32_t *frames, size_t count,
                      struct sparseflow_run_error *error);
 

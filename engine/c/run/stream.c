@@ -6,13 +6,12 @@
 
 #define SIDE 32 /* sequences side by side in sparseflow_run_sequences */
 
-void step_layer(const struct sparseflow_run_model *model, const struct layer *layer,
-                struct lane *const *lanes, size_t count)
+void step_layer(struct team *team, const struct layer *layer, struct lane *const *lanes,
+                size_t count)
 {
-    (void)model;
-    layer_gates(layer, lanes, count, 0, layer->blocks);
+    team_run(team, layer, lanes, count, 0);
     if (layer->out_blocks)
-        layer_project(layer, lanes, count, 0, layer->out_blocks);
+        team_run(team, layer, lanes, count, 1);
     for (size_t n = 0; n < count; n++)
         layer_keep(layer, lanes[n]);
 }
@@ -60,6 +59,8 @@ int32_t sparseflow_run_start(const struct sparseflow_run_model *model, uint32_t 
         made->lanes[n] = &made->lane[n];
         good = lane_make(&made->lane[n], &model->layer[n / batch]);
     }
+    if (good)
+        made->team = team_make(model->threads, model_bytes(model) * batch);
     if (!good) {
         sparseflow_run_end(made);
         return file_error(error, SPARSEFLOW_RUN_MEMORY, "no memory for a stream of %u", batch);
@@ -72,6 +73,7 @@ void sparseflow_run_end(struct sparseflow_run_stream *stream)
 {
     if (!stream)
         return;
+    team_end(stream->team);
     for (size_t n = 0; stream->lane && n < (size_t)stream->model->levels * stream->batch; n++)
         lane_free(&stream->lane[n]);
     free(stream->lane);
@@ -99,8 +101,9 @@ int32_t sparseflow_run_step(struct sparseflow_run_stream *stream, const int32_t 
         struct lane *const *lanes = stream->lanes + level * batch;
         for (size_t n = 0; n < batch; n++)
             layer_take(layer, lanes[n], level ? lanes[n - batch]->out : frames + n * inputs);
-        step_layer(model, layer, lanes, batch);
+        step_layer(stream->team, layer, lanes, batch);
     }
+    team_rest(stream->team);
     const struct layer *last = &model->layer[model->layers - 1];
     for (size_t n = 0; outputs && n < batch; n++)
         memcpy(outputs + n * last->outputs, stream->lanes[(model->levels - 1) * batch + n]->out,
@@ -124,7 +127,7 @@ void sparseflow_run_states(const struct sparseflow_run_stream *stream, int32_t *
 
 /* One layer over whole sequences: where its frames come from, and where results go. */
 struct pass {
-    const struct sparseflow_run_model *model;
+    struct team *team;
     const struct layer *layer;
     const int32_t *frames;
     int32_t *hidden, *cell, *outputs; /* of this direction: its first column */
@@ -161,7 +164,8 @@ static void pass_some(const struct pass *p, const struct run *runs, size_t count
             size_t at = runs[n].first + (p->reverse ? runs[n].length - 1 - t : t);
             layer_take(p->layer, lanes[n], p->frames + at * p->in);
         }
-        step_layer(p->model, p->layer, lanes, live);
+        step_layer(p->team, p->layer, lanes, live);
+        team_rest(p->team);
         for (size_t n = 0; n < live; n++)
             keep(p, lanes[n], runs[n].first + (p->reverse ? runs[n].length - 1 - t : t));
     }
@@ -192,13 +196,13 @@ static int longer(const void *a, const void *b)
 }
 
 /* All layers of a level; outputs of all directions lie side by side. */
-static int32_t level_run(const struct sparseflow_run_model *model, uint32_t level,
-                         const struct run *runs, size_t count, const int32_t *frames,
+static int32_t level_run(const struct sparseflow_run_model *model, struct team *team,
+                         uint32_t level, const struct run *runs, size_t count, const int32_t *frames,
                          int32_t *hidden, int32_t *cell, int32_t *outputs)
 {
     uint32_t directions = model->directions, units = 0, out = 0;
     const struct layer *of = &model->layer[level * directions];
-    struct pass p = {.model = model, .frames = frames, .in = of->inputs};
+    struct pass p = {.team = team, .frames = frames, .in = of->inputs};
     for (uint32_t d = 0; d < directions; d++) {
         p.units += of[d].units;
         p.out += of[d].outputs;
@@ -223,12 +227,13 @@ static int32_t levels_run(const struct sparseflow_run_model *model, const struct
                           int32_t *cell, int32_t *outputs)
 {
     int32_t *given = NULL, code = SPARSEFLOW_RUN_OK;
+    struct team *team = team_make(model->threads, model_bytes(model) * (count < SIDE ? count : SIDE));
     for (uint32_t level = 0; !code && level < model->levels; level++) {
         int last = level + 1 == model->levels;
         size_t width = last ? 0 : model->layer[(level + 1) * model->directions].inputs;
         int32_t *between = last ? NULL : malloc((total * width + 1) * sizeof *between);
         if (last || between)
-            code = level_run(model, level, runs, count, given ? given : frames,
+            code = level_run(model, team, level, runs, count, given ? given : frames,
                              last ? hidden : NULL, last ? cell : NULL, last ? outputs : between);
         else
             code = SPARSEFLOW_RUN_MEMORY;
@@ -236,6 +241,7 @@ static int32_t levels_run(const struct sparseflow_run_model *model, const struct
         given = between;
     }
     free(given);
+    team_end(team);
     return code;
 }
 

@@ -13,6 +13,7 @@ __all__ = ["CpuBenchOptions", "CpuPlanOptions", "CpuRunOptions"]
 Kernel = Annotated[
     str | None, Said("Instructions to use, a name that `cpu plan` prints. Default: the fastest.")
 ]
+Threads = Annotated[int, Said("That work on one step, each on a core.", least=1, most=64)]
 Json = Annotated[Path | None, Said("Where the figures go as JSON.")]
 
 
@@ -26,6 +27,7 @@ class CpuRunOptions:
         Path | None, Said("Where outputs of all frames, and the head's answers, go (.npz).")
     ] = None
     kernel: Kernel = None
+    threads: Threads = 1
     check: Annotated[
         bool, Said("Compare every bit of every state with the integer model.", name="--check")
     ] = False
@@ -44,6 +46,7 @@ class CpuBenchOptions:
         list[int] | None, Said("Streams side by side; repeat it. Default: 1 4 16 64.")
     ] = None
     kernel: Kernel = None
+    threads: Threads = 1
     seed: Annotated[int, Said("Of the frames, which are random.", least=0, most=2**32 - 1)] = 0
     json: Json = None
 

@@ -40,7 +40,7 @@ def run(given: CpuRunOptions) -> dict[str, Any]:
     CpuMismatchError
         If ``--check`` finds another state, naming sequence, frame and element.
     """
-    native = NativeModel(given.model, given.kernel)
+    native = NativeModel(given.model, given.kernel, given.threads)
     model = native.model
     data, _ = read_scaled(given.data, other=known_to(model), what=given.model)
     check_features(model, data, given.data)
@@ -57,6 +57,7 @@ def run(given: CpuRunOptions) -> dict[str, Any]:
     found: dict[str, Any] = {
         "model": given.model.name,
         "kernel": native.layers[0].kernel,
+        "threads": given.threads,
         "sequences": len(frames),
         "frames": count,
         "us_per_frame": 1e6 * seconds / max(count, 1),

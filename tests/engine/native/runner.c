@@ -1,7 +1,7 @@
 /* runner kernels                       names of the kernels of this CPU
  * runner MODEL KERNEL LENGTH... < F    states of sequences: hidden, cell, outputs, int32
  * runner MODEL KERNEL step < F         the same by steps of one stream, outputs only
- * Frames F come as int32 on the standard input. */
+ * KERNEL may be followed by a colon and a number of threads. Frames F come as int32 on the standard input. */
 #include <sparseflow_run.h>
 
 #include <stdio.h>
@@ -76,6 +76,11 @@ int main(int count, char **words)
         return 0;
     }
     struct sparseflow_run_options options = {.kernel = words[2]};
+    char *colon = strchr(words[2], ':');
+    if (colon) {
+        options.threads = (uint32_t)strtoul(colon + 1, NULL, 10);
+        *colon = 0;
+    }
     if (sparseflow_run_open(words[1], &options, &model, &error))
         return fail(&error);
     sparseflow_run_shape(model, &shape);

@@ -115,6 +115,31 @@ def test_streams_keep_their_states(kernel: str, more: dict[str, Any]) -> None:
     assert not np.array_equal(again[0], want[0].output[0])
 
 
+@pytest.mark.parametrize("kernel", [kernels()[0], "plain"])
+@pytest.mark.parametrize("more", [{}, {"projection": 90}, {"cell": "gru"}], ids=str)
+def test_threads_share_blocks(kernel: str, more: dict[str, Any]) -> None:
+    """Of a network large enough to be shared: more threads than cores, and than blocks."""
+    rng = np.random.default_rng(6)
+    model = random_network(rng, 300, 320, 10, (20, 9, 9), layers=2, value_bits=8, **more)
+    sequences = random_frames(rng, model, [5, 3])
+    want = IntegerModel(model).run(sequences)
+    for threads in (2, 3, 40):
+        native = NativeModel(model, kernel, threads)
+        assert_equal(native.run(sequences), want)
+        stream = native.start()
+        for t in range(5):
+            np.testing.assert_array_equal(
+                stream.step(sequences[0][t : t + 1])[0], want[0].output[t]
+            )
+
+
+def test_threads_that_cannot_be_are_refused() -> None:
+    model, _ = any_network(0)
+    for threads in (0, 65):
+        with pytest.raises(ValueError, match=f"threads {threads}: must be 1 to 64"):
+            NativeModel(model, threads=threads)
+
+
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("directions", [1, 2])
 def test_logits(pool: str, directions: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from csb_format.files.modelfile import save_model
 from csb_format.fixed import IntArray
 from csb_format.model import Model
+from csb_format.random_models import random_frames, random_network
 from engine.native.library import FLAGS, SOURCES, sources
 from engine.reference import IntegerModel
 from tests.engine.native.networks import any_network
@@ -80,6 +82,22 @@ def test_arm(machine: str, tmp_path: Path) -> None:
     assert names(run) == (["dotprod"] if machine == "dotprod" else []) + ["neon", "plain"]
     check(run, tmp_path, machine, range(200))
     check(run, tmp_path, "plain", range(20))
+
+
+@pytest.mark.slow
+def test_no_thread_reads_what_another_writes(tmp_path: Path) -> None:
+    """On layers large enough to be shared; whole sequences, and steps of a stream."""
+    words = ["-fsanitize=thread", "-fno-sanitize-recover=all", "-O1", "-g"]
+    program, path = str(build(tmp_path, "gcc", *words)), tmp_path / "model.safetensors"
+    rng = np.random.default_rng(1)
+    cases: tuple[dict[str, Any], ...] = ({"projection": 90}, {"cell": "gru", "directions": 2})
+    for more in cases:
+        model = random_network(rng, 300, 320, 10, (20, 9, 9), layers=2, value_bits=8, **more)
+        sequences = random_frames(rng, model, [9, 5])
+        save_model(path, model)
+        want = IntegerModel(model).run(sequences)
+        got = states([program], path, f"{names([program])[0]}:3", model, sequences)
+        np.testing.assert_array_equal(got[2], np.concatenate([trace.output for trace in want]))
 
 
 @pytest.mark.slow
