@@ -32,6 +32,9 @@ static size_t digest_place(const uint8_t *bytes, size_t end)
 static int digest_right(const struct json_node *given, const uint8_t *bytes, size_t count,
                         size_t at)
 {
+#ifdef SPARSEFLOW_RUN_ANY_CHECKSUM /* for fuzzing */
+    return 1;
+#endif
     char zeros[DIGEST], found[DIGEST];
     struct sha256 s;
     memset(zeros, '0', DIGEST);

@@ -15,10 +15,10 @@ WIDTHS = (4, 8, 12, 16, 18)  # of weights
 STATES = (6, 8, 12, 16, 18)
 
 
-def any_network(seed: int) -> tuple[Model, list[IntArray]]:
+def any_network(seed: int, most: int = 200) -> tuple[Model, list[IntArray]]:
     """Of any cell, size, depth, width and reach, projected or not; and sequences for it."""
     rng = np.random.default_rng(seed)
-    x, h = int(rng.integers(1, 200)), int(rng.integers(1, 80))
+    x, h = int(rng.integers(1, most)), int(rng.integers(1, min(most, 80)))
     p = int(rng.integers(0, h + 1)) if rng.random() < 0.5 else 0
     cell = GruCell.name if not p and rng.random() < 0.5 else LSTM
     layers, directions = int(rng.integers(1, 4)), int(rng.integers(1, 3))

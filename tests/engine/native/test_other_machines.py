@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -82,6 +83,31 @@ def test_arm(machine: str, tmp_path: Path) -> None:
     assert names(run) == (["dotprod"] if machine == "dotprod" else []) + ["neon", "plain"]
     check(run, tmp_path, machine, range(200))
     check(run, tmp_path, "plain", range(20))
+
+
+@pytest.mark.slow
+def test_any_bytes_are_refused_or_run(tmp_path: Path) -> None:
+    """A minute of libFuzzer on the reader and what it lets through; SECONDS=600 for ten."""
+    if shutil.which("clang") is None:
+        pytest.skip("sudo apt-get install clang libclang-rt-14-dev")
+    program, corpus = tmp_path / "fuzz", tmp_path / "corpus"
+    words = ["clang", *OPTIONS, "-O1", "-g", "-fsanitize=fuzzer,address,undefined"]
+    words += ["-fno-sanitize-recover=all", "-DSPARSEFLOW_RUN_ANY_CHECKSUM", "-I", str(SOURCES)]
+    files = [str(RUNNER.with_name("fuzz.c")), *map(str, sources())]
+    made = subprocess.run(
+        [*words, *files, "-o", str(program)], capture_output=True, text=True, check=False
+    )
+    if "libclang_rt" in made.stderr:
+        pytest.skip("sudo apt-get install libclang-rt-14-dev")
+    assert made.returncode == 0, made.stderr
+    corpus.mkdir()
+    for seed in range(20):
+        save_model(corpus / str(seed), any_network(seed, 9)[0])
+    seconds = os.environ.get("SECONDS", "60")
+    limits = ["-rss_limit_mb=2000", "-timeout=20", f"-max_total_time={seconds}", "-max_len=9000"]
+    run = [str(program), *limits, str(corpus)]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.slow
