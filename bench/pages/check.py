@@ -17,13 +17,14 @@ from csb_format.files.replace import replace_file
 from .accuracy import RESULTS
 from .guides import GUIDES
 from .page import Page
+from .processors import PROCESSORS
 from .readme import README
 from .recipe import RECIPE
 from .results import ROOT
 
 __all__ = ["PAGES", "main"]
 
-PAGES: tuple[Page, ...] = (README, RECIPE, RESULTS, *GUIDES)
+PAGES: tuple[Page, ...] = (README, RECIPE, RESULTS, PROCESSORS, *GUIDES)
 
 
 def main(

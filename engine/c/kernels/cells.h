@@ -71,6 +71,14 @@ INLINE ulongs wide_sums(const int32_t *sums, uint32_t digits)
     return total;
 }
 
+INLINE void write_clipped(int32_t *to, longs v, int64_t most)
+{
+    longs top = (longs){0} + most, above = v > top, below = v < ~top;
+    half found = __builtin_convertvector((top & above) | (~top & below) | (v & ~(above | below)),
+                                         half);
+    memcpy(to, &found, sizeof found);
+}
+
 /* Both products of some rows of a gate. */
 struct sums {
     const int32_t *ih, *hh;
@@ -94,8 +102,7 @@ static __attribute__((noinline)) void wide_gate(const struct cells *k, int gate,
         memcpy(&add, k->add_wide + at + lane, sizeof add);
         total += (wide_sums(s.hh + lane, s.hh_digits) << k->left_hh[gate]) + add;
         longs v = ((longs)total >> k->right[gate]) + read_wide(k->bias + at + lane);
-        for (size_t n = 0; n < VEC / 2; n++)
-            pre[lane + n] = (int32_t)(v[n] > most ? most : v[n] < -most - 1 ? -most - 1 : v[n]);
+        write_clipped(pre + lane, v, most);
     }
 }
 
@@ -209,8 +216,7 @@ static __attribute__((noinline)) void wide_project(const struct projection *p, s
         ulongs add;
         memcpy(&add, p->add_wide + at + lane, sizeof add);
         longs v = (longs)((wide_sums(sums + lane, digits) << p->left) + add) >> p->right;
-        for (size_t n = 0; n < VEC / 2; n++)
-            out[lane + n] = (int32_t)(v[n] > most ? most : v[n] < -most - 1 ? -most - 1 : v[n]);
+        write_clipped(out + lane, v, most);
     }
 }
 
