@@ -34,11 +34,13 @@ def _rows() -> str:
 
 def _two_threads() -> str:
     row = next(row for row in record("cpu")["rows"] if row["threads"] == 2)
-    return f"take {row['times_as_fast']['one thread']:.1f} times less with two threads than with one"
+    times = row["times_as_fast"]["one thread"]
+    return f"take {times:.1f} times less with two threads than with one"
 
 
 PROCESSORS = Page(
     ROOT / "docs/cpu.md",
     (_rows(),),
     (_two_threads(), f"one thread of {record('cpu')['cpu']}"),
+    ("p99, p99.9", "Armv8.2"),
 )
