@@ -339,6 +339,22 @@ static int32_t check_cell(struct source *s, const struct json_node *root)
     return SPARSEFLOW_RUN_OK;
 }
 
+/* The range of each layer's states; a file that says nothing has 16 everywhere. */
+static int reach_right(struct source *s, const struct json_node *given, const struct file_model *m)
+{
+    const struct json_node *n = json_first(&s->c.header, given);
+    if (given && (given->kind != JSON_ARRAY || given->count != m->layers))
+        return 0;
+    for (uint32_t layer = 0; layer < m->layers; layer++) {
+        const struct file_layer *of = &m->layer[layer];
+        int64_t reach = (int64_t)1 << (of->state.bits - 1 - of->state.fraction);
+        if (given ? n->kind != JSON_INTEGER || n->number != reach : reach != 16)
+            return 0;
+        n = given ? json_next(&s->c.header, n) : NULL;
+    }
+    return 1;
+}
+
 /* A name for each output of the head, which nothing here needs. */
 static int names_right(struct source *s, const struct json_node *names, const struct file_head *head)
 {
@@ -369,7 +385,7 @@ static int32_t model_of(struct source *s, struct file_model *m)
 {
     static const char *const keys[] = {"kind", "format_version", "gate_order", "layers", "head",
                                        "provenance", "directions", "pool", "sha256", "cell",
-                                       "input_scale", "label_names", NULL};
+                                       "input_scale", "label_names", "reach", NULL};
     const struct json_node *root = &s->c.header.nodes[0], *layers = member(s, root, "layers");
     int64_t directions;
     int32_t code = check_cell(s, root);
@@ -391,6 +407,8 @@ static int32_t model_of(struct source *s, struct file_model *m)
         code = head_of(s, head, &m->head);
     if (!code)
         code = check_joints(s, m);
+    if (!code && !reach_right(s, member(s, root, "reach"), m))
+        code = bad(s, "its reach", "is not that of its states");
     const struct json_node *scale = member(s, root, "input_scale");
     if (!code)
         code = check_scale(s, scale, m->layer[0].inputs);

@@ -137,6 +137,22 @@ def test_cells_are_known_by_name(path: Path) -> None:
             NativeModel(path)
 
 
+def test_the_reach_of_states_stands_in_the_file(path: Path) -> None:
+    wide = random_network(np.random.default_rng(1), 5, 4, 2, (1, 1, 0), layers=2, reach=64)
+    save_model(path, wide)
+    assert NativeModel(path).shape.cell.fraction == wide.layers[1].state.frac
+    header, tensors = parts(path)
+    assert header["reach"] == [64, 64]
+    for reach in ([64, 16], [64], 64, [64, "64"]):
+        write(path, header | {"reach": reach}, tensors)
+        with pytest.raises(ModelFileError, match="its reach is not that of its states"):
+            NativeModel(path)
+    del header["reach"]
+    write(path, header, tensors)
+    with pytest.raises(ModelFileError, match="its reach is not that of its states"):
+        NativeModel(path)
+
+
 def test_scale_and_names_are_read_over(path: Path) -> None:
     """The caller scales raw features; what is in the file must fit all the same."""
     scale = InputScale(np.zeros(5), np.ones(5))
