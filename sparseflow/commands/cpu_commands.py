@@ -38,12 +38,9 @@ def run(given: CpuRunOptions) -> None:
     from pruning.tasks.scores.score import in_words
 
     from ..pages.scores.told import classes_in_words
-    from ..steps.checks import check_written
     from ..steps.cpu import running
 
-    for name, path in (("--out", given.out), ("--json", given.json)):
-        if path is not None:
-            check_written(name, path, given.model, given.data)
+    _check_places(given)
     found = running.run(given)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
@@ -58,6 +55,19 @@ def run(given: CpuRunOptions) -> None:
             console.print(f"right by class: {classes}")
     _write(given.json, found)
     hint("cpu", "bench", given.model)
+
+
+def _check_places(given: CpuRunOptions) -> None:
+    """Refuse what cannot be written before any work."""
+    from csb_format.files.ownership import PlaceError
+
+    from ..steps.checks import check_written
+
+    for name, path in (("--out", given.out), ("--json", given.json)):
+        if path is not None:
+            check_written(name, path, given.model, given.data)
+    if given.out and given.json and given.out.resolve() == given.json.resolve():
+        raise PlaceError(f"--out and --json are both {given.out}: name two files")
 
 
 @cpu_app.command("bench")

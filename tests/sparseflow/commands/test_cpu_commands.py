@@ -93,6 +93,9 @@ def test_what_cannot_be_is_refused(files: tuple[str, str], tmp_path: Path) -> No
         run("plan", files[0], "--kernel", "mmx")
     with pytest.raises(ValueError, match="batch 0: must be 1 to 65536"):
         run("bench", files[0], "--steps", "100", "--batch", "0")
+    twice = ("--out", str(tmp_path / "x"), "--json", str(tmp_path / "x"))
+    with pytest.raises(PlaceError, match="--out and --json are both"):
+        run("run", files[0], "--data", files[1], *twice)
     with pytest.raises(PlaceError, match="is read by the same command"):
         run("plan", files[0], "--json", files[0])
 
