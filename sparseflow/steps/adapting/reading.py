@@ -56,6 +56,8 @@ def from_hugging_face(given: HuggingFaceOptions) -> None:
 
 def from_padded(given: PaddedOptions) -> None:
     """Padded arrays."""
+    if given.front and not given.lengths and given.pad is None:
+        raise ValueError("--front without --lengths or --pad: say which frames are padding")
     like = check_adapting(given, [given.file])
     said = Padded(
         given.x, given.y, given.lengths, given.pad, given.front,
@@ -64,6 +66,9 @@ def from_padded(given: PaddedOptions) -> None:
         _labels(given, like),
     )  # fmt: skip
     found, framewise, told = read_padded(given.file, said)
+    if (given.classes or given.ignore) and not found.classes:
+        has = "numbers to be predicted" if found.answers else "no answers"
+        raise ValueError(f"--classes or --ignore: {given.file} has {has}; say --y or --kind labels")
     for line in told:
         say(line)
     write_parts(found, given, like, PerName.frame if framewise else PerName.sequence)

@@ -52,8 +52,12 @@ def classes_of(found: Sequence[str], said: Labels) -> tuple[npt.NDArray[np.int64
     Raises
     ------
     DataSetError
-        For labels that are no class, or not among the names.
+        For labels that are no class, or not among the names; for ignored ones that do not occur.
     """
+    if absent := [label for label in said.ignore if label not in found]:
+        raise DataSetError(
+            f"--ignore {absent[0]}: no label is called so; there are {', '.join(found[:20])}"
+        )
     counted = [label for label in found if label not in said.ignore]
     if not counted:
         raise DataSetError("no label counts: name others with --ignore")

@@ -147,7 +147,7 @@ class _Reading:
         check_values(len(self.line) * len(places["features"]))
         for name, values in numbers.items():
             try:
-                found = [float(row[n]) for n in places[name]]
+                found = [_number(row[n]) for n in places[name]]
             except ValueError:
                 found = [math.nan]
             if not all(map(math.isfinite, found)):
@@ -194,9 +194,15 @@ def _numbers(count: int) -> list[str]:
     return [str(n + 1) for n in range(count)]
 
 
+def _number(text: str) -> float:
+    if "_" in text:  # Python's 1_000: in a table it is a name, not a number
+        raise ValueError(text)
+    return float(text)
+
+
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        _number(text)
     except ValueError:
         return False
     return True

@@ -37,7 +37,8 @@ class Padded:
     targets : bool or None
         Whether ``y`` holds numbers to be predicted; None: floats do.
     framewise : bool or None
-        Whether ``y`` has an answer a frame; None where its shape tells.
+        Whether an answer a frame is wanted; None: as the shape of ``y`` tells. False with an answer
+        a frame in ``y``: that of all frames of a sequence is its answer.
     labels : Labels
     """
 
@@ -113,7 +114,8 @@ def _arrays(path: Path, said: Padded) -> tuple[Any, Any, Any, list[str]]:
         if not y:
             long = [n for n, (_, shape) in headers.items() if shape[:1] == (count,)]
             fits = [n for n in long if n not in (x, lengths)]
-            y = next((n for n in ("y", "labels", "targets") if n in fits), "")
+            # by its name alone: one of another length is an error, not left out
+            y = next((n for n in ("y", "labels", "targets") if n in headers and n != x), "")
             if not y and fits:
                 raise DataSetError(f"{path}: which of {', '.join(fits)} are the answers? say --y")
         wanted = [name for name in (x, y, lengths) if name]
@@ -199,7 +201,7 @@ def _answers(
     else:
         given, names = _classes(path, y, said)
     if framewise:
-        return True, list(given), names
+        return said.framewise is not False, list(given), names
     return False, [np.broadcast_to(one, (x.shape[1], *one.shape)) for one in given], names
 
 

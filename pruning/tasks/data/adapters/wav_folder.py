@@ -29,6 +29,7 @@ LARGEST = 1 << 30  # bytes of a sound
 LONGEST_MS = 1000
 HIGHEST_RATE = 1_000_000  # Hz
 _CHUNKS = 1000
+_OTHERS = (".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".sph")
 _FULL_SCALE = 32768.0  # Kaldi's features are of samples as 16-bit integers
 _BINS = 40
 
@@ -84,19 +85,30 @@ def read_sounds(folder: Path, how: Sounds) -> tuple[Recordings, list[str]]:
     DataSetError
         Naming the sound that cannot be read, or is of another rate than the others.
     """
-    files = _files(folder)
-    found = _listed(folder, how.labels) if how.labels else {f: f.parent.name for f in files}
+    files, told = _files(folder)
     if how.labels:
+        found = _listed(folder, how.labels, files)
+        if rest := [file for file in files if file not in found]:
+            told.append(f"{len(rest)} sounds are not in {how.labels}, left out, such as {rest[0]}")
         files = [file for file in files if file in found]
-    elif loose := next((file for file in files if file.parent == folder), None):
+    else:
+        found = _by_folder(folder, files)
+    if how.speaker and not any(how.speaker in file.name for file in files):
+        raise DataSetError(f"--split-by {how.speaker}: no such mark in a name, such as {files[0]}")
+    kinds = list(dict.fromkeys(found[file] for file in files))
+    numbers, names = classes_of(kinds, how.classes)
+    of = dict(zip(kinds, numbers.tolist(), strict=True))
+    recordings, more = _recordings(folder, files, {f: of[found[f]] for f in files}, names, how)
+    return recordings, more + told
+
+
+def _by_folder(folder: Path, files: Sequence[Path]) -> dict[Path, str]:
+    if loose := next((file for file in files if file.parent == folder), None):
         raise DataSetError(
             f"{loose} is in no folder of a class: put sounds into {folder}/CLASS, or list them in "
             "a CSV of file,label, --labels"
         )
-    kinds = list(dict.fromkeys(found[file] for file in files))
-    numbers, names = classes_of(kinds, how.classes)
-    of = dict(zip(kinds, numbers.tolist(), strict=True))
-    return _recordings(folder, files, {f: of[found[f]] for f in files}, names, how)
+    return {file: file.parent.name for file in files}
 
 
 def _recordings(
@@ -153,35 +165,50 @@ def _check_rate(file: Path, rate: int, how: Sounds) -> None:
         )
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path) -> tuple[list[Path], list[str]]:
+    """Sounds, and what is said of sounds in other formats."""
     if not folder.is_dir():
         raise DataSetError(f"{folder} is no folder: give one with a folder of sounds per class")
     found: list[Path] = []
-    for place, folders, names in os.walk(folder):
+    others: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=_raise):
         folders.sort()
+        others += [Path(place, name) for name in names if name.lower().endswith(_OTHERS)]
         found += [Path(place, name) for name in sorted(names) if name.lower().endswith(".wav")]
         if len(found) > MOST_FILES:
             raise DataSetError(f"{folder} holds more than {MOST_FILES:,} sounds: give fewer")
     if not found:
         raise DataSetError(f"{folder} holds no .wav file: convert sounds to WAV first")
-    return found
+    told = f"{len(others)} sounds are no WAV, left out, such as {min(others)}" if others else ""
+    return found, [told] * bool(told)
 
 
-def _listed(folder: Path, listing: Path) -> dict[Path, str]:
+def _raise(error: OSError) -> None:
+    """A folder that cannot be read is no empty one."""
+    raise error
+
+
+def _listed(folder: Path, listing: Path, files: Sequence[Path]) -> dict[Path, str]:
     """The class of each file of a list."""
     check_regular(listing)
+    below = {os.path.abspath(file): file for file in files}
     found: dict[Path, str] = {}
     with open(listing, encoding="utf-8-sig", newline="") as file:
         for row in (rows := csv.reader(file)):
             if not row or (rows.line_num == 1 and row[:2] == ["file", "label"]):
                 continue
-            place = folder / row[0]
-            if len(row) != 2 or not row[1].strip() or not place.is_file():
+            place = below.get(os.path.abspath(folder / row[0]))
+            if len(row) != 2 or not row[1].strip() or place is None:
                 raise DataSetError(
                     f"{listing}: line {rows.line_num} names no file of {folder} and its label: "
-                    "give file,label in each row"
+                    "give file,label in each row, a .wav file from that folder on"
                 )
-            found[place] = row[1].strip()
+            label = row[1].strip()
+            if found.setdefault(place, label) != label:
+                raise DataSetError(
+                    f"{listing}: line {rows.line_num} calls {row[0]} {label!r}, a line before it "
+                    f"{found[place]!r}: leave one out"
+                )
     if not found:
         raise DataSetError(f"{listing} is empty: give file,label in each row")
     return found

@@ -182,3 +182,22 @@ def test_a_model_that_is_scaled_in_python(tmp_path: Path, chain: Path) -> None:
     loaded = load_model(tmp_path / "model").input_scale
     assert loaded is not None
     assert loaded.equals(scale)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--front"], "--front without --lengths or --pad"),
+        (["--classes", "a,b"], "has numbers to be predicted; say --y or --kind labels"),
+        (["--ignore", "1"], "has numbers to be predicted"),
+    ],
+)
+def test_options_that_padded_arrays_have_no_use_for(
+    tmp_path: Path, words: list[str], message: str
+) -> None:
+    np.savez(tmp_path / "p.npz", X=np.ones((2, 3, 1)), y=[0.0, 1.0])
+    out = str(tmp_path / "d.npz")
+    command = ["data", "from-padded", str(tmp_path / "p.npz"), *words, "--out", out]
+    done = CliRunner().invoke(app, command)
+    assert message in str(done.exception)
+    assert not (tmp_path / "d.npz").exists()

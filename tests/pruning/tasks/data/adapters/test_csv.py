@@ -66,6 +66,7 @@ def test_rows_that_are_not_together_are_joined_only_where_that_is_said(tmp_path:
 WRONG = [
     (ROWS.replace("3,4", ",4"), "line 3 has nothing in column 'x': fill missing"),
     (ROWS.replace("3,4", "NaN,4"), "line 3 has 'NaN', no finite number in column 'x'"),
+    (ROWS.replace("3,4", "3_0,4"), "line 3 has '3_0', no finite number in column 'x'"),
     (ROWS.replace("5,6", "5,1e999"), "line 4 has '1e999', no finite number in column 'y'"),
     (ROWS.replace("3,4", "3"), "line 3 has 3 columns, the first 4"),
     (ROWS.replace("5,6,walk", "5,6,"), "line 4 has nothing in column 'kind'"),
@@ -105,6 +106,9 @@ def test_numbers_that_are_no_class(tmp_path: Path, label: str, message: str) -> 
 def test_a_label_that_has_no_name(tmp_path: Path) -> None:
     said = Columns(sequence="id", label="kind", labels=Labels(("run",)))
     with pytest.raises(DataSetError, match="label 'walk' is none of the classes run: name it"):
+        recordings(tmp_path, ROWS, said)
+    said = Columns(sequence="id", label="kind", labels=Labels(ignore=("wlak",)))
+    with pytest.raises(DataSetError, match="--ignore wlak: no label is called so; there are run"):
         recordings(tmp_path, ROWS, said)
 
 

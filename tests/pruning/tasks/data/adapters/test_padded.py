@@ -49,6 +49,7 @@ def test_answers_of_frames_and_numbers(tmp_path: Path) -> None:
         (np.ones((3, 4, 5)), None, (3, 5)),
         (np.ones((3, 4)), True, (3, 1)),
         (np.ones((3, 4)), False, (3, 4)),
+        (np.ones((3, 4), int), False, (3,)),  # the same at each frame: for one a sequence
     ]:
         np.save(tmp_path / "y.npy", y)
         where = Padded(y=str(tmp_path / "y.npy"), pad=0.0, framewise=said)
@@ -71,6 +72,7 @@ WRONG: list[tuple[dict[str, Any], Padded, str]] = [
     ({"X": X, "y": [0.5, 1, 2]}, Padded(targets=False), "no classes: --kind targets"),
     ({"X": X, "y": [0.5, np.inf, 2]}, Padded(), "finite numbers"),
     ({"X": X, "y": [0, -5, 2]}, Padded(), "label -5: classes are counted from 0"),
+    ({"X": X, "y": [0, 1]}, Padded(), r"y has shape \(2,\)"),
     ({"X": X, "p": [1, 2, 3], "q": [1, 2, 3]}, Padded(), "which of p, q are the answers"),
 ]
 

@@ -57,6 +57,26 @@ def test_a_list_of_files(folder: Path) -> None:
         read_sounds(folder, Sounds(labels=folder / "list.csv"))
 
 
+def test_what_a_list_leaves_out_names_twice_or_from_elsewhere(folder: Path) -> None:
+    how = Sounds(labels=folder / "list.csv")
+    (folder / "list.csv").write_text(f"{folder}/high/../high/sp0_x.wav,b\n")
+    (folder / "high" / "other.MP3").write_bytes(b"ID3")
+    told = read_sounds(folder, how)[1]
+    assert told[1:] == [
+        f"1 sounds are no WAV, left out, such as {folder}/high/other.MP3",
+        f"3 sounds are not in {folder}/list.csv, left out, such as {folder}/high/sp1_x.wav",
+    ]
+    for text, message in [
+        ("high/sp0_x.wav,a\nhigh/./sp0_x.wav,b\n", r"line 2 calls .* 'b', a line before it 'a'"),
+        ("list.csv,a\n", "line 1 names no file"),
+    ]:
+        (folder / "list.csv").write_text(text)
+        with pytest.raises(DataSetError, match=message):
+            read_sounds(folder, how)
+    with pytest.raises(DataSetError, match="--split-by %: no such mark in a name"):
+        read_sounds(folder, Sounds(speaker="%"))
+
+
 def header(claimed: int, rate: int = 8000, channels: int = 1) -> bytes:
     form = struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * 2 * channels, 2 * channels, 16)
     return b"RIFF" + struct.pack("<I", 2**32 - 1) + b"WAVEfmt " + form + b"data" + struct.pack(
