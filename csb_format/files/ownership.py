@@ -166,7 +166,7 @@ def check_file(path: str | os.PathLike[str], *inputs: str | os.PathLike[str] | N
     ----------
     path : path
     *inputs : path
-        What the same command reads, and must therefore not replace.
+        What the same command reads, and must therefore not replace; other files that it writes.
 
     Raises
     ------
@@ -181,9 +181,13 @@ def check_file(path: str | os.PathLike[str], *inputs: str | os.PathLike[str] | N
     if what := special(place):
         raise PlaceError(f"{place} is {what}, which is never replaced: name a plain file")
     for given in inputs:
-        there = given is not None and place.exists() and os.path.exists(given)
-        if given is not None and there and os.path.samefile(place, given):
-            raise PlaceError(f"{place} is read by the same command: name another file")
+        if given is None:
+            continue
+        if place.exists() and os.path.exists(given):
+            if os.path.samefile(place, given):
+                raise PlaceError(f"{place} is read by the same command: name another file")
+        elif os.path.realpath(place) == os.path.realpath(given):  # two outputs, not there yet
+            raise PlaceError(f"{place} is written by the same command: name another file")
     _check_parent(place.parent)
 
 

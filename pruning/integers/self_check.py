@@ -122,7 +122,8 @@ def self_check(
         if bound is not None and not row.relative <= bound:
             raise SelfCheckError(
                 f"stage {row.stage}, {row.output}: rms error {row.rms_error:.3g} is "
-                f"{row.relative:.1%} of the float output, above {bound:.1%}: {row.mend_of(model)}"
+                f"{100 * row.relative:.3g}% of the float output, above {100 * bound:.3g}%: "
+                f"{row.mend_of(model)}"
             )
     return rows
 

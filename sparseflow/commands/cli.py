@@ -286,7 +286,9 @@ def main() -> None:
     try:
         with as_typed(sys.argv[1:]):
             sys.exit(app(standalone_mode=False))
-    except typer.Abort:  # by Ctrl-C, in some releases of Typer; others return 130 themselves
+    except typer.Abort as error:  # by Ctrl-C, in some releases of Typer; others return 130
+        if isinstance(error.__cause__, EOFError):  # a reader's: Typer takes it for Ctrl-D
+            _fail(error.__cause__, 2)
         sys.exit(130)
     except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:
         _fail(error, getattr(error, "exit_status", 2))

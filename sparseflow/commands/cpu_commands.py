@@ -53,6 +53,8 @@ def run(given: CpuRunOptions) -> None:
         console.print(f"{'score' if 'mse' in score else 'accuracy'}: {in_words(score)}")
         if (classes := classes_in_words(found["scored"])) is not None:
             console.print(f"right by class: {classes}")
+    if given.out is not None:
+        console.print(f"wrote {given.out}")
     _write(given.json, found)
     hint("cpu", "bench", given.model)
 
@@ -166,3 +168,4 @@ def _write(path: Path | None, found: Mapping[str, Any]) -> None:
     if path is not None:
         text = json.dumps(found, indent=2, sort_keys=True, allow_nan=False)
         replace_file(path, f"{text}\n".encode())
+        Console(highlight=False, markup=False, soft_wrap=True).print(f"wrote {path}")

@@ -12,10 +12,11 @@ from rich.table import Table
 
 from compiler.array.needs import check_supported
 from csb_format import Model, save_model
+from csb_format.cells import LSTM
 from csb_format.files.matrixfile import PackedMatrix, save_matrices
 from csb_format.files.ownership import check_file
 from csb_format.files.replace import replace_file
-from csb_format.precision import Precision
+from csb_format.precision import Balance, Precision
 from csb_format.scales import DesignError
 
 from ..pages import figures
@@ -117,6 +118,8 @@ def prune_checkpoint(
         final_epochs=epochs - share * (increments - 1),
         tuning=chosen.training(),
     )
+    if bank_width is not None and banks != Balance.banks:
+        raise ValueError(f"--banks {banks} and --bank-width {bank_width}: give one of them")
     asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool, budget, cut)
     labelled, inputs = read_scaled(data, "fine-tuning")
     judged = None
@@ -216,7 +219,7 @@ def pack(
         text = json.dumps(packed.figures(), indent=2, sort_keys=True, allow_nan=False)
         replace_file(figures_file, f"{text}\n".encode())
     _tell(packed, size)
-    say(f"wrote {out}")
+    say(f"wrote {out}" if figures_file is None else f"wrote {out} and {figures_file}")
     return packed.model
 
 
@@ -244,7 +247,9 @@ def _tell(packed: Packed, size: float) -> None:
     if model.label_names:
         say(f"classes: {', '.join(model.label_names)}")
     if said := _range(packed):
-        say(f"cell states and pre-activations: {said}")
+        # a GRU keeps its state in [-1, 1), whatever this range is
+        what = "cell states and pre-activations" if model.cell == LSTM else "pre-activations"
+        say(f"{what}: {said}")
     clipped = {n: found for n, found in packed.saturations.items() if found.clipped}
     for name, found in clipped.items():
         count = f"{found.clipped} of {found.seen} ({found.share:.2%})"

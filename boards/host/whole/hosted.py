@@ -54,6 +54,8 @@ class Hosted:
         If its model cannot be read.
     ValueError
         If the model takes other frames than the part.
+    TypeError
+        If the model is none.
     MissingExtraError
         Without ONNX Runtime, naming the extra that brings it.
 
@@ -71,6 +73,8 @@ class Hosted:
         model: Model | None = None,
     ) -> None:
         folder = place("folder", folder)
+        if model is not None and not isinstance(model, Model):
+            raise TypeError(f"model {str(model)[:60]!r}: give a model, csb_format.load_model(path)")
         self.seam = load_seam(folder)
         self.model = model or _model(folder)
         self._integers, self._accelerator = IntegerModel(self.model), accelerator
@@ -280,18 +284,26 @@ def run_graph(session: Any, given: Mapping[str, Array]) -> dict[str, Array]:
     Raises
     ------
     ValueError
-        If ONNX Runtime does not take them.
+        If ONNX Runtime does not take them, one of them is empty, or one would be rounded.
     """
-    fed = {
-        each.name: np.asarray(given[each.name], _TYPES.get(each.type))
-        for each in session.get_inputs()
-    }
+    fed = {each.name: _fed(each, given[each.name]) for each in session.get_inputs()}
     names = [each.name for each in session.get_outputs()]
     try:
         return dict(zip(names, session.run(names, fed), strict=True))
     except Exception as error:  # The runtime's errors have no common class.
         shapes = ", ".join(f"{name} {array.shape}" for name, array in fed.items())
         raise ValueError(f"ONNX Runtime does not take {shapes}: {_first(error)}") from error
+
+
+def _fed(wanted: Any, given: Array) -> Array:
+    """An array in the type of the graph, as long as that changes nothing but the last bits."""
+    array = np.asarray(given)
+    if not array.size:  # ONNX Runtime's LSTM ends the whole process
+        raise ValueError(f"{wanted.name} has shape {array.shape}: give at least one of each axis")
+    kind = np.dtype(_TYPES.get(wanted.type, array.dtype))
+    if kind.kind in "iu" and array.dtype.kind == "f" and (array != np.floor(array)).any():
+        raise ValueError(f"{wanted.name} is {array.dtype} with fractions: the graph takes {kind}")
+    return array.astype(kind, copy=False)
 
 
 def _first(error: Exception) -> str:

@@ -70,6 +70,8 @@ def part_of(path: Path, graph: Any, source: str | None, targets: Sequence[str]) 
     fits = [c for c in there if source in (None, c.source) and set(targets) <= set(c.targets)]
     if len(fits) == 1:
         return Chain(fits[0].nodes, fits[0].source, tuple(targets) or fits[0].targets)
+    if not there:
+        raise CheckpointError(f"{path} has no LSTM or GRU node: the array can take nothing")
     said = "names" if source or targets else "has"
     raise CheckpointError(
         f"{path}: what is to be cut is not clear, it {said} {len(fits)} parts for the array; "

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from boards.host.whole.hosted import Hosted, run_graph, session_of
 from csb_format import save_model
 from csb_format.extras import needs
+from csb_format.files.arrays import ArrayFileError, array_headers, read_arrays
 from csb_format.files.cutfile import NAMES, Seam, save_seam
 from csb_format.files.folders import replaced_folder
 from csb_format.files.ownership import check_replaceable
@@ -97,17 +98,18 @@ def _runs(data: Path, whole: Any) -> list[Run]:
     """What the whole graph is fed, once for each sequence of a data file, or once."""
     inputs = {each.name: each for each in whole.get_inputs()}
     try:
-        with np.load(data, allow_pickle=False) as file:
-            given = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, OSError):
-            raise
-        raise DataSetError(f"{data} is no .npz of arrays: write it with np.savez") from error
+        given = read_arrays(data, [*inputs, "frames", "lengths"])
+        names = [*given] or [*array_headers(data)]
+    except ArrayFileError as error:
+        raise DataSetError(f"{data}: {error}") from error
+    for name in set(inputs) & set(given):
+        if given[name].dtype.kind == "f" and not np.isfinite(given[name]).all():
+            raise DataSetError(f"{data}: {name} holds NaN or infinity: leave these sequences out")
     if set(inputs) <= set(given):
         return [{name: given[name] for name in inputs}]
     if len(inputs) > 1 or "frames" not in given or "lengths" not in given:
         raise DataSetError(
-            f"{data} holds {', '.join(given) or 'nothing'}: the graph takes {', '.join(inputs)}, "
+            f"{data} holds {', '.join(names) or 'nothing'}: the graph takes {', '.join(inputs)}, "
             "so give an array of each of these names, as the graph takes it",
             "np.savez(" + ", ".join([repr(data.name), *(f"{name}=..." for name in inputs)]) + ")",
         )

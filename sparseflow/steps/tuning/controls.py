@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from csb_format.files.ownership import PlaceError, check_file, check_folder
+from csb_format.files.ownership import check_file, check_folder
 
 if TYPE_CHECKING:
     from pruning.tasks.networks.sequence import Training
@@ -105,8 +105,6 @@ class Controls:
         """
         if self.log is not None:
             check_file(self.log, *inputs)
-            if self.log.resolve() in [place.resolve() for place in inputs if place is not None]:
-                raise PlaceError(f"--log {self.log} is written by the same command: name another")
         if self.tensorboard is not None:
             check_folder(self.tensorboard)
 

@@ -88,6 +88,8 @@ def test_an_input_is_not_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     check_file(tmp_path / "other.pt", tmp_path / "net.pt", None)
     check_file(tmp_path / "net.pt", tmp_path / "absent.pt")
+    with pytest.raises(PlaceError, match=r"new\.pt is written by the same command"):
+        check_file(tmp_path / "new.pt", tmp_path / "." / "new.pt")
     with pytest.raises(PlaceError, match=r"net\.pt is read by the same command: name another"):
         check_file(tmp_path / "sub" / ".." / "net.pt", None, tmp_path / "net.pt")
 

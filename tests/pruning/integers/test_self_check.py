@@ -67,7 +67,7 @@ def test_against_the_dense_network_pruning_is_seen() -> None:
     rows = self_check(dense, head, packed(lstm, head), frames(), bound=None)
     assert rows[0].stage == "pruned"
     assert rows[0].relative > 0.1
-    with pytest.raises(SelfCheckError, match=r"stage pruned, layer 0: .* above 10.0%: fine-tune"):
+    with pytest.raises(SelfCheckError, match=r"stage pruned, layer 0: .* above 10%: fine-tune"):
         self_check(dense, head, packed(lstm, head), frames(), bound=0.1)
 
 

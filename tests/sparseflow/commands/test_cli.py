@@ -416,3 +416,14 @@ def test_a_choice_that_there_is_not_is_told_without_the_librarys_words(
 ) -> None:
     assert run(*words.split()) == 2
     assert re.search(r"value for '--\w+': 'bad' is not one of", capsys.readouterr().err)
+
+
+def test_a_reader_at_the_end_of_its_file_is_no_ctrl_d(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(**given: object) -> None:
+        raise EOFError("d.npz ends too early")
+
+    replace_pipeline(monkeypatch, prune_checkpoint=read)
+    assert run("prune", "d.st", "--data", "x.npz", "--out", "p.st") == 2
+    assert "error: d.npz ends too early" in capsys.readouterr().err

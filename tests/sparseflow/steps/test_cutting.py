@@ -183,8 +183,16 @@ def test_other_data_and_other_files(tmp_path: Path, exported: Callable[[str], Wh
         ({"x": WORDS}, r"holds x: the graph takes words"),
         ({"frames": WORDS[0], "lengths": [9]}, r"lengths do not add up to its 8 frames"),
         ({"words": WORDS * 9}, r"ONNX Runtime does not take words \(3, 8\)"),
+        ({"words": WORDS[:0]}, r"words has shape \(0, 8\): give at least one"),  # a crash of theirs
+        ({"words": WORDS + 0.5}, "words is float64 with fractions: the graph takes int64"),
+        ({"words": WORDS * np.nan}, "words holds NaN"),
+        ({}, "holds nothing"),
+        (None, "no .npz file or a damaged one"),
     ):
-        np.savez(tmp_path / "d.npz", **given)
+        if given is None:
+            (tmp_path / "d.npz").write_bytes(b"")
+        else:
+            np.savez(tmp_path / "d.npz", **given)
         with pytest.raises(ValueError, match=message):
             cut(whole.model, tmp_path / "d.npz", tmp_path / "cut", banks=4)
     (tmp_path / "net.onnx").write_bytes(whole.model.read_bytes()[:-400])
