@@ -103,7 +103,12 @@ def _image(given: JobOptions | CHeaderOptions, model: Model) -> Image:
             f"{given.folder}: there is no such folder: sparseflow build MODEL --board BOARD --out "
             f"{given.folder} makes one"
         )
-    design = read_design(given.folder)
+    try:
+        design = read_design(given.folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{given.folder} has no design.json: give a folder that sparseflow build made"
+        ) from error
     try:
         return compile_model(model, design)
     except DesignError as error:

@@ -197,3 +197,6 @@ def test_a_job_for_a_folder_that_is_not_there_names_the_mend(
     line = ("job", chain.model, nowhere, "--data", chain.data, "--out", tmp_path / "job.txt")
     assert run(*line) == 2
     assert f"--board BOARD --out {nowhere} makes one" in capsys.readouterr().err
+    nowhere.mkdir()
+    assert run(*line) == 2
+    assert f"{nowhere} has no design.json: give a folder" in capsys.readouterr().err
