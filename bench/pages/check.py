@@ -15,6 +15,7 @@ import typer
 from csb_format.files.replace import replace_file
 
 from .accuracy import RESULTS
+from .examples import EXAMPLES
 from .guides import GUIDES
 from .page import Page
 from .processors import PROCESSORS
@@ -24,7 +25,7 @@ from .results import ROOT
 
 __all__ = ["PAGES", "main"]
 
-PAGES: tuple[Page, ...] = (README, RECIPE, RESULTS, PROCESSORS, *GUIDES)
+PAGES: tuple[Page, ...] = (README, RECIPE, RESULTS, PROCESSORS, *GUIDES, *EXAMPLES)
 
 
 def main(

@@ -53,6 +53,28 @@ def shakespeare(folder: Path) -> list[str]:
     return ["--shakespeare", str(path), "--work", str(folder / "work")]
 
 
+def glucose(folder: Path) -> list[str]:
+    """What the commands of a page leave, in small."""
+    run = folder / "work" / "glucose"
+    (run / "build").mkdir(parents=True)
+    save_model(run / "model.safetensors", random_model(np.random.default_rng(0), 4, 8, 2, 1, 1))
+    (run / "told.txt").write_text("linear: MSE 1\n")
+    score = {"mse": 1.0, "mae": 1.0, "r2": 0.0}
+    scored = {"counted": 9, "counted_simulated": 4, "sequences": 3, "simulated": 1}
+    figures = {
+        "scores": {"models": {"fixed": score, "rtl": score}, "fixed_simulated": score},
+        "increments_of": {"dense_score": score},
+        "increments": [score | {"sparsity": 0.5}],
+        "weights": {"nonzeros": 1, "total": 2},
+        "scored": scored,
+        "array": {"M": 4, "N": 1},
+        "cycles_per_step": {"rtl": 1},
+        "mismatches": 0,
+    }
+    (run / "build/figures.json").write_text(json.dumps(figures))
+    return ["--work", str(folder / "work")]
+
+
 def place(folder: Path) -> list[str]:
     return ["--work", str(folder / "work")]
 
@@ -79,6 +101,8 @@ SMALLEST = {
     "bench.cpu.fast_model": Smallest("--smallest --runs 1 --json OUT/rows.json"),
     "bench.cpu.inference": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.cpu.native": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
+    # Its commands train networks: here it reads what a run has left.
+    "bench.examples.run": Smallest("--case glucose --read --json OUT/rows.json", prepare=glucose),
     "bench.harm.fuzz": Smallest("--minutes 0 --json OUT/rows.json"),
     "bench.masks.cost": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.masks.pretrained": Smallest(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 import runpy
 import shlex
 from dataclasses import replace
@@ -76,15 +75,6 @@ def test_the_table_becomes_the_data_of_the_page(
     assert done.exit_code == 0, done.output
     assert "divided by source: 8 train, 2 validate (seed 0)" in done.output
     assert [len(load_sequences(tmp_path / f"watch-{n}.npz")) for n in ("train", "val")] == [48, 12]
-
-
-def test_every_option_of_the_page_is_there() -> None:
-    for words in commands():
-        if words[0] == "sparseflow" and words[1] != "data":
-            shown = CliRunner().invoke(app, [words[1], "--help"], env={"COLUMNS": "200"}).output
-            plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
-            for option in (word for word in words if word.startswith("--")):
-                assert re.search(rf"{option}\b", plain), (words[1], option)
 
 
 def test_the_python_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,94 @@
+"""What the pages of the examples say of their scores and of boards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from boards.board import board
+
+from .page import Page
+from .results import ROOT, case, table
+
+__all__ = ["EXAMPLES", "scores_of"]
+
+
+def scores_of(row: Mapping[str, Any], baselines: Mapping[str, str] | None = None) -> str:
+    """A table of what a network is worth in float, in integers and in Verilog."""
+    found, scored = row["scores"], row["scored"]
+    numbers = "mse" in found["fixed"]
+    lines = [["", "MSE", "MAE", "R2", "of"] if numbers else ["", "right", "perplexity", "of"]]
+    every, share = (f"{scored[key]:,} frames" for key in ("counted", "counted_simulated"))
+    lines += [
+        [name, *text.replace("MSE ", "").replace("MAE ", "").replace("R2 ", "").split(", "), every]
+        for name, text in (baselines or {}).items()
+    ]
+    removed = f"{1 - row['kept'] / row['weights']:.2%} removed"
+    names = {
+        "dense, float": ("dense", every),
+        f"pruned, {removed}, float": ("pruned", every),
+        "integers": ("fixed", every),
+        "Verilog": ("rtl", share),
+        "integers on the same": ("fixed_simulated", share),
+    }
+    for name, (key, of) in names.items():
+        lines.append([name, *_figures(found[key]), of])
+    return table(lines)
+
+
+def _figures(score: Mapping[str, float]) -> list[str]:
+    if "mse" in score:
+        return [f"{score[name]:.4g}" for name in ("mse", "mae", "r2")]
+    return [f"{score['accuracy']:.2%}", f"{score['perplexity']:.4g}"]
+
+
+def _fits(row: Mapping[str, Any]) -> str:
+    lines = [["board", "array that fits", "cycles", "MHz", "a step"]]
+    for name, fit in row["fit"].items():
+        if fit is None:
+            lines.append([board(name).title, "none", "", "", ""])
+            continue
+        step = f"{fit['microseconds']:.2f} us"
+        lines.append([board(name).title, f"{fit['M']} x {fit['N']}", str(fit["cycles"]),
+                      f"{fit['megahertz']:.4g}", step])  # fmt: skip
+    return table(lines)
+
+
+def _phones() -> Page:
+    row = case("examples", case="phones")
+    said, majority = (_line(row, start) for start in ("phones.csv: ", "always pau: "))
+    return Page(
+        ROOT / "docs/phones.md",
+        (scores_of(row), _fits(row)),
+        (
+            said,
+            f"To say silence always would be right in {majority} of the frames",
+        ),
+    )
+
+
+def _line(row: Mapping[str, Any], start: str) -> str:
+    """What follows these words in what the example printed."""
+    (found,) = (line for line in row["told"] if line.startswith(start))
+    return str(found.removeprefix(start))
+
+
+def _glucose() -> Page:
+    row = case("examples", case="glucose")
+    simple = dict(line.split(": ", 1) for line in row["told"] if "MSE" in line)
+    linear = float(simple["linear"].split(", ")[0].removeprefix("MSE "))
+    found = row["scores"]
+    less = {key: 1 - found[key]["mse"] / linear for key in ("dense", "fixed")}
+    runs = [line.partition(": ")[2] for line in row["told"] if "readings" in line]
+    return Page(
+        ROOT / "docs/glucose.md",
+        (scores_of(row, simple), _fits(row)),
+        (
+            *runs,
+            f"The squared error of the integers is {less['fixed']:.1%} below that of the linear "
+            f"forecast, of the dense network {less['dense']:.1%}",
+        ),
+    )
+
+
+EXAMPLES = (_phones(), _glucose())
