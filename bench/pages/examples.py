@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from boards.board import board
+from csb_format import load_model
 
+from ..examples.run import CASES
+from ..masks.pretrained import NETWORK
 from .page import Page
-from .results import ROOT, case, table
+from .results import ROOT, case, record, scores, table
 
 __all__ = ["EXAMPLES", "scores_of"]
 
@@ -23,15 +26,15 @@ def scores_of(row: Mapping[str, Any], baselines: Mapping[str, str] | None = None
         [name, *text.replace("MSE ", "").replace("MAE ", "").replace("R2 ", "").split(", "), every]
         for name, text in (baselines or {}).items()
     ]
-    removed = f"{1 - row['kept'] / row['weights']:.2%} removed"
+    removed = f"pruned, {1 - row['kept'] / row['weights']:.2%} removed, float"
     names = {
         "dense, float": ("dense", every),
-        f"pruned, {removed}, float": ("pruned", every),
+        removed: ("pruned", every),
         "integers": ("fixed", every),
         "Verilog": ("rtl", share),
         "integers on the same": ("fixed_simulated", share),
     }
-    for name, (key, of) in names.items():
+    for name, (key, of) in ((n, way) for n, way in names.items() if way[0] in found):
         lines.append([name, *_figures(found[key]), of])
     return table(lines)
 
@@ -91,4 +94,31 @@ def _glucose() -> Page:
     )
 
 
-EXAMPLES = (_phones(), _glucose())
+def _placed() -> str:
+    """Bitstreams of the shipped network, in brief; docs/boards.md has more of them."""
+    lines = [["board, bitstream", "M x N", "LUT", "reaches", "a character"]]
+    for row in (row for row in record("boards")["rows"] if "model" in row):
+        reaches = f"{row['fmax_mhz']:.1f} of {row['clock_mhz']:g} MHz"
+        array = f"{row['M']} x {row['N']}"
+        step = f"{row['step_us']:.1f} us"
+        lines.append([board(row["board"]).title, array, f"{row['lut']:,}", reaches, step])
+    return table(lines)
+
+
+def _shakespeare() -> Page:
+    row = case("examples", case="shakespeare")
+    model = load_model(ROOT / CASES["shakespeare"].model)
+    whole = float(model.provenance["test perplexity"].partition(" ")[0])
+    return Page(
+        ROOT / "docs/shakespeare.md",
+        (scores_of(row), _placed(), _fits(row)),
+        (
+            _line(row, "hamlet.npz: "),
+            f"All of Hamlet in one go, the integers come to {whole:.2f} and the dense network to "
+            f"{scores(NETWORK).dense[0]:.2f}",
+        ),
+        ("87.5 % pruned",),
+    )
+
+
+EXAMPLES = (_phones(), _glucose(), _shakespeare())

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import sparseflow as sf
 from compiler.array.needs import design_for
 from csb_format import load_model
 from engine.exact import FastModel
+from pruning.tasks.data.corpora import Corpus
+from pruning.tasks.data.datasets import load_sequences
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Hamlet is not among the works that it was trained on.
@@ -34,6 +37,27 @@ def test_it_guesses_characters_far_better_than_chance(example: dict[str, Any]) -
     loss = -logs[np.arange(len(logs)), places[1:]].mean()
     assert len(alphabet) == 84
     assert np.exp(loss) < 7  # 84 without any learning
+
+
+def test_a_play_as_a_data_file(
+    example: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/shakespeare.md: the label of a frame is the next character, over the ends of pieces."""
+    model = load_model(EXAMPLES / "shakespeare" / "model.safetensors")
+    alphabet, table = example["characters"](model)
+    text = np.array([alphabet.index(c) for c in TEXT * 8])
+    corpus = Corpus("", text, text, text, tuple(alphabet))
+    monkeypatch.setattr("pruning.tasks.data.corpora.load_shakespeare", lambda archive: corpus)
+    monkeypatch.setitem(example["write_data"].__globals__, "PIECES", 2)
+    example["write_data"](Path("archive"), tmp_path / "hamlet.npz")
+    data = load_sequences(tmp_path / "hamlet.npz")
+    assert [len(frames) for frames in data.sequences] == [250, 250]
+    assert np.array_equal(data.labels, text[1:501])
+    frames = model.layers[0].input.quantise(np.concatenate(data.sequences))
+    assert np.array_equal(frames, table[text[:500]])
+    assert model.pool == "every"
+    found = sf.score(model, data.sequences, labels=data.labels)
+    assert found["perplexity"] < 10  # 84 without any learning
 
 
 def test_the_integers_are_those_of_the_float_network() -> None:

@@ -1,4 +1,4 @@
-"""The pages of examples (watch, phones, glucose): commands as far as they take moments."""
+"""The pages of examples (watch, phones, ...): commands as far as they take moments."""
 
 from __future__ import annotations
 
