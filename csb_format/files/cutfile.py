@@ -135,7 +135,7 @@ class Seam:
 
 def save_seam(folder: Path, seam: Seam) -> None:
     """Write it beside the graphs."""
-    text = json.dumps({"version": 1, **asdict(seam)}, indent=1, sort_keys=True)
+    text = json.dumps({"version": 1, **asdict(seam)}, indent=1, sort_keys=True, allow_nan=False)
     replace_file(folder / NAMES["seam"], text.encode())
 
 

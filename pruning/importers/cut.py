@@ -70,7 +70,7 @@ class Cut:
 
     def text(self) -> str:
         """For a file's metadata."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod
     def noted(cls, metadata: Mapping[str, str]) -> Cut | None:

@@ -99,7 +99,8 @@ def packages() -> set[str]:
 def test_every_package_is_in_ubuntus_lists() -> None:
     named = packages()
     assert {"iverilog", "g++", "perl", "make", "liblz4-dev", "zlib1g-dev"} <= named
-    # the loader of bitstreams needs a board, which no hosted machine has
-    assert named - {"openfpgaloader"} == set(PACKAGES)
+    # the loader of bitstreams needs a board, which no hosted machine has; a browser looks at pages
+    # in slow tests alone
+    assert named - {"openfpgaloader", "chromium"} == set(PACKAGES)
     for row in PACKAGES.values():
         assert set(IMAGES) <= set(row)

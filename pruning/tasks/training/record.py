@@ -116,7 +116,9 @@ class _Board:
     def __call__(self, event: str, figures: Mapping[str, Any]) -> None:
         self._step += event == "step"
         if event == "began":
-            self._writer.add_text("settings", f"```\n{json.dumps(dict(figures), indent=1)}\n```")
+            known = {name: _finite(figure) for name, figure in figures.items()}
+            text = json.dumps(known, indent=1, allow_nan=False)
+            self._writer.add_text("settings", f"```\n{text}\n```")
             return
         for name, figure in figures.items():
             if isinstance(figure, float):
