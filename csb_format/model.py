@@ -95,7 +95,8 @@ class LstmLayer:
     """One direction of one layer of an LSTM without peepholes, or of another cell.
 
     Rows are in torch's order of gates: i, f, g, o of an LSTM; r, z, n of a GRU. G are the gates of
-    the cell, S its sums: 4 and 4 of an LSTM, 3 and 4 of a GRU.
+    the cell, S its sums: 4 and 4 of an LSTM, 3 and 4 of a GRU, 3 and 3 of one whose reset comes
+    first (``gru0``).
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class Scales:
         points = [(ih.frac + given.input.frac, hh.frac + given.output.frac) for ih, hh in gates]
         align_ih, align_hh = [0] * len(points), [0] * len(points)
         shift = []
-        for _, gate, reads_input, reads_state in cell_named(given.cell).sums:
+        for _, gate, reads_input, reads_state, _ in cell_named(given.cell).sums:
             # a sum of one product alone has its binary point to itself
             ih, hh = points[gate]
             left_ih, left_hh, right = _meet(

@@ -53,7 +53,8 @@ class FastModel:
     Raises
     ------
     DesignError
-        If the products of a layer lie too far apart; see :class:`csb_format.scales.Scales`.
+        If the products of a layer lie too far apart; see :class:`csb_format.scales.Scales`; or
+        for a cell that :mod:`engine.reference` alone runs.
     ValueError
         If a sum could leave 64 bits.
     """

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from csb_format import Csb, Fixed, IntArray, LstmLayer, Projection
+from csb_format.cells import why_not_run
 from csb_format.cells.cell import Cell
 from csb_format.cells.gru import GruCell
 from csb_format.cells.piecewise import GUARD_BITS
-from csb_format.scales import Scales
+from csb_format.scales import DesignError, Scales
 
 from .kernels.cell_loops import GRU, LSTM, Activation, Cells
 from .kernels.exact_loops import (
@@ -111,6 +112,8 @@ class ExactLayer:
     """
 
     def __init__(self, layer: LstmLayer, name: str):
+        if why := why_not_run(layer.cell, "compiled loops"):
+            raise DesignError(why)
         self.layer, self.name = layer, name
         #: Format of the states that are kept.
         self.kept = layer.arithmetic.kept

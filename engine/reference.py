@@ -51,7 +51,11 @@ class LayerModel:
         self.scales = Scales.of(layer)
         self.arithmetic = layer.arithmetic
 
-    def gate_sums(self, x: IntArray, r: IntArray) -> IntArray:
+    def step(self, x: IntArray, r: IntArray, c: IntArray) -> tuple[IntArray, IntArray]:
+        """Hidden and kept state (..., H) after a frame; of sums :meth:`gate_sums`."""
+        return self.update(self.gate_sums(x, r, c), c)
+
+    def gate_sums(self, x: IntArray, r: IntArray, c: IntArray) -> IntArray:
         """Exact accumulator contents.
 
         Parameters
@@ -59,6 +63,8 @@ class LayerModel:
         x : int64 array (..., X)
         r : int64 array (..., R)
             Recurrent state: h, or what the projection made of it.
+        c : int64 array (..., H)
+            Kept state, which only cells with :attr:`~csb_format.cells.cell.Cell.resets` need.
 
         Returns
         -------
@@ -66,7 +72,9 @@ class LayerModel:
             H of each of the cell's sums.
         """
         ih = self.layer.weight_ih.matvec(x) << self._by_row(self.scales.align_ih)
-        hh = self.layer.weight_hh.matvec(r) << self._by_row(self.scales.align_hh)
+        hh = self._recurrent(r)
+        if self.arithmetic.resets:
+            hh = self._reset(ih, hh, c)
         gates = len(self.arithmetic.gate_names)
         given = [np.split(products, gates, axis=-1) for products in (ih, hh)]
         found = [
@@ -74,6 +82,17 @@ class LayerModel:
             for s in self.arithmetic.sums
         ]
         return np.concatenate(found, axis=-1)
+
+    def _recurrent(self, vector: IntArray) -> IntArray:
+        return self.layer.weight_hh.matvec(vector) << self._by_row(self.scales.align_hh)
+
+    def _reset(self, ih: IntArray, hh: IntArray, c: IntArray) -> IntArray:
+        """Products of ``weight_hh``, those of gates that wait for r with ``r * h``."""
+        units, cell = self.layer.hidden_size, self.arithmetic
+        bias, shift = self.layer.bias[:units], self.scales.shift[0]
+        r = cell.preactivation((ih + hh)[..., :units], bias, shift)
+        waits = np.repeat([n in cell.resets for n in range(len(cell.gate_names))], units)
+        return np.where(waits, self._recurrent(cell.reset(r, c)), hh)
 
     def _by_row(self, shifts: PerGate) -> IntArray:
         return np.repeat(np.array(shifts, np.int64), self.layer.hidden_size)
@@ -111,7 +130,7 @@ class LayerModel:
         for t in range(lengths.max(initial=0)):
             live = order[: np.count_nonzero(lengths > t)]
             x = np.stack([sequences[s][t] for s in live])
-            h, c = self.update(self.gate_sums(x, r[: len(live)]), c[: len(live)])
+            h, c = self.step(x, r[: len(live)], c[: len(live)])
             r = self.project(h)
             for row, s in enumerate(live):
                 for kept, new in zip(states[s], (h, c, r), strict=True):
@@ -146,9 +165,9 @@ class IntegerModel:
         """Format of input frames."""
         return self.layer.input
 
-    def gate_sums(self, x: IntArray, h: IntArray) -> IntArray:
+    def gate_sums(self, x: IntArray, h: IntArray, c: IntArray) -> IntArray:
         """Exact accumulator contents of the first layer; see :meth:`LayerModel.gate_sums`."""
-        return self.levels[0][0].gate_sums(x, h)
+        return self.levels[0][0].gate_sums(x, h, c)
 
     def step(self, x: IntArray, h: IntArray, c: IntArray) -> tuple[IntArray, IntArray]:
         """One step of the first layer, of any number of sequences at once.
@@ -164,8 +183,7 @@ class IntegerModel:
         h, c : int64 arrays (B, H)
             Before a projection.
         """
-        first = self.levels[0][0]
-        return first.update(first.gate_sums(x, h), c)
+        return self.levels[0][0].step(x, h, c)
 
     def run(self, sequences: Sequence[IntArray]) -> list[Trace]:
         """All states of many sequences, each from a zero state.

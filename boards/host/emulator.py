@@ -59,7 +59,7 @@ class _Program:
         for n, layer in enumerate(self.layers):
             parallel = self.image.model.directions == 2
             x = inputs[n] if parallel or n == 0 else now[n - 1][2]
-            h, c = layer.update(layer.gate_sums(x, now[n][2]), now[n][1])
+            h, c = layer.step(x, now[n][2], now[n][1])
             now[n] = h, c, layer.project(h)
         return [word for payload in self._payloads(now) for word in self._packing.pack(payload)]
 

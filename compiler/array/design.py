@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from csb_format.arguments import flag, shown, whole
-from csb_format.cells import CELLS, LSTM, cell_named
+from csb_format.cells import ARRAY_CELLS, LSTM, cell_named
 from csb_format.cells.cell import Cell, reaches
 from csb_format.fixed import Fixed
 from csb_format.precision import Precision
@@ -84,7 +84,7 @@ class Design:
     max_align : int
         Largest left shift of a product sum that the array can make, 0..7.
     cell : str
-        Of the element-wise lanes, a name of :data:`csb_format.cells.CELLS`.
+        Of the element-wise lanes, a name of :data:`csb_format.cells.ARRAY_CELLS`.
     reach : int
         Of their pre-activations, biases and cell states; see :class:`csb_format.cells.cell.Cell`.
 
@@ -151,8 +151,8 @@ class Design:
 
     @staticmethod
     def _check_cell(name: object) -> None:
-        if not isinstance(name, str) or name not in CELLS:
-            raise DesignError(f"cell = {shown(name)}: must be one of {', '.join(CELLS)}")
+        if not isinstance(name, str) or name not in ARRAY_CELLS:
+            raise DesignError(f"cell = {shown(name)}: must be one of {', '.join(ARRAY_CELLS)}")
 
     def _check_narrow(self) -> None:
         if self.max_align > MAX_ALIGN:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from csb_format.arguments import known
-from csb_format.cells import cell_named
+from csb_format.cells import cell_named, why_not_run
 from csb_format.scales import DesignError, Scales
 
 from .design import Design, check_counts, check_flags, check_pes
@@ -407,6 +407,8 @@ def design_for(
 def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
     """Raise a :class:`.DesignError` that names what the accelerator cannot run, if anything."""
     layers = model.shape.layers
+    if why := why_not_run(model.shape.cell, "arrays"):
+        raise DesignError(why)
     for n, layer in enumerate(layers):
         width = layers[0].hidden.width
         for name, fixed in (("x", layer.input), ("h", layer.hidden), ("output", layer.output)):

@@ -22,12 +22,15 @@ class Sum(NamedTuple):
         Whose row it is, among ``Cell.gate_names``.
     input, recurrent : bool
         Whether the products of ``weight_ih`` and of ``weight_hh`` are in it.
+    reset : bool
+        Whether those of ``weight_hh`` are with ``r * h``, not with h; see :meth:`Cell.reset`.
     """
 
     name: str
     gate: int
     input: bool = True
     recurrent: bool = True
+    reset: bool = False
 
 
 def reaches(act_bits: int) -> tuple[int, ...]:
@@ -78,6 +81,8 @@ class Cell:
     abreast: ClassVar[int]
     #: Whether ``weight_hr`` may follow it, as in ``torch.nn.LSTM``.
     projects: ClassVar[bool] = False
+    #: Whether arrays and the compiled loops run it; else :mod:`engine.reference` alone does.
+    runs: ClassVar[bool] = True
     #: Whether a compact design has a lane for it.
     compact: ClassVar[bool] = False
     #: Of a lane: tables, products of two gates, and products of a gate and a number of ``state``
@@ -105,6 +110,11 @@ class Cell:
     def apart(self) -> tuple[int, ...]:
         """Gates whose two products do not meet: both sums go to the lane."""
         return tuple(s.gate for s in self.sums if not s.input)
+
+    @property
+    def resets(self) -> tuple[int, ...]:
+        """Gates whose rows of ``weight_hh`` wait for r, as they take ``r * h``."""
+        return tuple(s.gate for s in self.sums if s.reset)
 
     @property
     def gate(self) -> Fixed:
@@ -144,6 +154,23 @@ class Cell:
             Saturated to ``state``.
         """
         return saturate(round_shift(total, shift) + bias, self.state.width)
+
+    def reset(self, r: IntArray, kept: IntArray) -> IntArray:
+        """What the rows of :attr:`resets` take in the place of h.
+
+        Parameters
+        ----------
+        r : int64 array
+            Pre-activations of the first sum in ``state`` format.
+        kept : int64 array
+            In ``kept`` format.
+
+        Returns
+        -------
+        int64 array
+            In ``gate`` format.
+        """
+        raise NotImplementedError
 
     def step(self, pre: tuple[IntArray, ...], kept: IntArray) -> tuple[IntArray, IntArray]:
         """One update of any number of units.

@@ -1,7 +1,9 @@
-"""The GRU cell on integers, as ``torch.nn.GRU``: ONNX's with ``linear_before_reset`` of 1.
+"""The two GRU cells on integers: as ``torch.nn.GRU``, and ONNX's with another place of r.
 
 ``r = sigmoid(x_r + h_r)``, ``z = sigmoid(x_z + h_z)``, ``n = tanh(x_n + r * h_n)``,
-``h' = (1 - z) * n + z * h``, where ``x`` and ``h`` are rows of both products with their biases.
+``h' = (1 - z) * n + z * h``, where ``x`` and ``h`` are rows of both products with their biases:
+ONNX's with ``linear_before_reset`` of 1. With 0 ``h_n`` are rows of the product with ``r * h``, and
+``n = tanh(x_n + h_n)``.
 docs/gru.md says why the formats are what they are.
 """
 
@@ -15,7 +17,7 @@ import numpy as np
 from ..fixed import Fixed, IntArray, round_shift, saturate
 from .cell import Cell, Sum
 
-__all__ = ["GruCell"]
+__all__ = ["GruCell", "ResetFirstGruCell"]
 
 GUARD = 2  # fraction bits of the kept state beyond those of h
 
@@ -67,4 +69,29 @@ class GruCell(Cell):
         table = self.piecewise
         n = self.candidate(table.sigmoid(r), nx, nh)
         new = self.mix(table.sigmoid(z), n, np.asarray(kept, np.int64))
+        return self.hidden(new), new
+
+
+@dataclass(frozen=True)
+class ResetFirstGruCell(GruCell):
+    """ONNX's GRU with ``linear_before_reset`` of 0: ``weight_hh`` takes ``r * h`` in rows n.
+
+    As both products of n meet, a unit has three sums. ``r * h`` is made of the kept state: it is
+    rounded once, where h's own would be rounded twice.
+    """
+
+    name: ClassVar[str] = "gru0"
+    title: ClassVar[str] = "a GRU with linear_before_reset of 0"
+    sums: ClassVar[tuple[Sum, ...]] = (Sum("r", 0), Sum("z", 1), Sum("n", 2, reset=True))
+    runs: ClassVar[bool] = False
+
+    def reset(self, r: IntArray, kept: IntArray) -> IntArray:
+        """``r * h`` in ``gate`` format; see :meth:`.Cell.reset`. As r < 1, it stays in range."""
+        return round_shift(self.piecewise.sigmoid(r) * kept, self.gate.frac + GUARD)
+
+    def step(self, pre: tuple[IntArray, ...], kept: IntArray) -> tuple[IntArray, IntArray]:
+        """One update of any number of units; see :meth:`.Cell.step`. r is in n already."""
+        _, z, n = pre
+        table = self.piecewise
+        new = self.mix(table.sigmoid(z), table.tanh(n), np.asarray(kept, np.int64))
         return self.hidden(new), new

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from csb_format.cells import LSTM
 from csb_format.fixed import Fixed, IntArray
 from csb_format.model import LstmLayer, Model
 
@@ -27,11 +28,8 @@ class LayerArithmetic(Protocol):
 
     layer: LstmLayer
 
-    def gate_sums(self, x: IntArray, r: IntArray) -> IntArray:
-        """Exact sums of all gates."""
-
-    def update(self, sums: IntArray, c: IntArray) -> tuple[IntArray, IntArray]:
-        """Hidden and cell state."""
+    def step(self, x: IntArray, r: IntArray, c: IntArray) -> tuple[IntArray, IntArray]:
+        """Hidden and kept state after a frame."""
 
     def project(self, h: IntArray) -> IntArray:
         """Output of a hidden state."""
@@ -61,7 +59,7 @@ class IntegerLayers(nn.Module):
     def __init__(self, model: Model, arithmetic: Arithmetic, batch_first: bool = False) -> None:
         super().__init__()
         self.model, self.batch_first = model, batch_first
-        self._gru = model.layers[0].arithmetic.name == "gru"
+        self._gru = model.cell != LSTM
         self._levels = [[arithmetic(layer) for layer in level] for level in model.levels]
 
     def forward(
@@ -149,10 +147,10 @@ class IntegerCell(nn.Module):
         given = None if states is None else tuple(s.reshape(len(batch), -1) for s in states)
         h, c = _initial(layer, given, len(batch))  # type: ignore[arg-type]
         x = layer.input.quantise(batch.detach().cpu().double().numpy())
-        h, c = self._one.update(self._one.gate_sums(x, h), c)
+        h, c = self._one.step(x, h, c)
         shape = (*frame.shape[:-1], -1)
         hidden = _real(h, layer.hidden, frame).reshape(shape)
-        if layer.arithmetic.name == "gru":
+        if layer.cell != LSTM:
             return hidden
         return hidden, _real(c, _kept(layer), frame).reshape(shape)
 
@@ -183,7 +181,7 @@ def _layer(
     for t in range(x.shape[1]):
         live = rows[lengths > t]
         at = order[live, t]
-        h, c[live] = one.update(one.gate_sums(x[live, at], r[live]), c[live])
+        h, c[live] = one.step(x[live, at], r[live], c[live])
         r[live] = one.project(h)
         outputs[live, at] = r[live]
     return outputs, r, c

@@ -84,6 +84,21 @@ class Gru(Cell):
         return clip(shift_round(c, 2), self.act), c
 
 
+class ResetFirst(Gru):
+    """Of a GRU whose reset comes first."""
+
+    def reset(self, r: Ints, c: Ints) -> Ints:
+        """What rows n of the recurrent matrix take, from the pre-activation of r."""
+        return shift_round(self.sigmoid(r) * c, self.act + 1)
+
+    def update(self, pre: list[Ints], c: Ints) -> tuple[Ints, Ints]:
+        """Hidden and kept state from pre-activations r, z, n."""
+        return super().update([pre[0], pre[1], pre[2], 0 * pre[2]], c)
+
+
+KINDS = {"lstm": Cell, "gru": Gru, "gru0": ResetFirst}
+
+
 def meet(ih: int, hh: int, state: int) -> tuple[int, int, int]:
     """Left shifts of both sums and right shift of what they add up to."""
     point = max(ih, hh, state)
@@ -112,14 +127,13 @@ def matrix(stream: Ints, node: dict[str, int]) -> Ints:
 class Layer:
     """One direction of one layer."""
 
-    def __init__(self, node: dict[str, Any], name: str, tensors: dict[str, Ints], gates: int):
-        self.gates = gates
+    def __init__(self, node: dict[str, Any], name: str, tensors: dict[str, Ints], cell: str):
+        self.gates = gates = 4 if cell == "lstm" else 3
         formats = node["formats"]
         self.ih = matrix(tensors[f"{name}.weight_ih"], node["weight_ih"])
         self.hh = matrix(tensors[f"{name}.weight_hh"], node["weight_hh"])
-        self.bias = np.split(tensors[f"{name}.bias"], 4)
-        kind = Gru if gates == 3 else Cell
-        self.cell = kind(formats["hidden"]["width"], formats["state"]["frac"])
+        self.bias = np.split(tensors[f"{name}.bias"], 3 if cell == "gru0" else 4)
+        self.cell = KINDS[cell](formats["hidden"]["width"], formats["state"]["frac"])
         self.units = len(self.bias[0])
         self.hr: Ints = None
         output = formats["hidden"]
@@ -136,23 +150,30 @@ class Layer:
         points = [
             (a + formats["input"]["frac"], b + output["frac"]) for a, b in zip(ih, hh, strict=True)
         ]
-        if gates == 3:  # the products of n do not meet
+        self.apart = cell == "gru"
+        if self.apart:  # the products of n do not meet
             points[2:] = [(points[2][0],) * 2, (points[2][1],) * 2]
         self.scales = [meet(a, b, state) for a, b in points]
 
     def step(self, x: Ints, r: Ints, c: Ints) -> tuple[Ints, Ints, Ints]:
         """Hidden state, cell state and output."""
         ih, hh = np.split(self.ih @ x, self.gates), np.split(self.hh @ r, self.gates)
-        if self.gates == 3:
+        if self.apart:
             ih, hh = [*ih, 0 * ih[2]], [*hh[:2], 0 * hh[2], hh[2]]
-        pre = [
-            clip(shift_round((ih[n] << a) + (hh[n] << b), shift) + self.bias[n], self.cell.act + 2)
-            for n, (a, b, shift) in enumerate(self.scales)
-        ]
+        if isinstance(self.cell, ResetFirst):
+            v = self.cell.reset(self.pre(0, ih, hh), c)
+            hh[2] = np.split(self.hh @ v, self.gates)[2]
+        pre = [self.pre(n, ih, hh) for n in range(len(self.scales))]
         h, c = self.cell.update(pre, c)
         if self.hr is None:
             return h, c, h
         return h, c, clip(shift_round(self.hr @ h, self.hr_shift), self.width)
+
+    def pre(self, n: int, ih: list[Ints], hh: list[Ints]) -> Ints:
+        """Pre-activation of a sum."""
+        left, also, right = self.scales[n]
+        total = (ih[n] << left) + (hh[n] << also)
+        return clip(shift_round(total, right) + self.bias[n], self.cell.act + 2)
 
     def run(self, frames: Ints) -> tuple[Ints, Ints, Ints]:
         c = np.zeros(self.units, np.int64)
@@ -175,11 +196,11 @@ class Network:
         data, digest = path.read_bytes(), header["sha256"].encode()
         assert hashlib.sha256(data.replace(digest, b"0" * 64)).hexdigest().encode() == digest
         assert (header["kind"], header["format_version"]) == ("model", 1)
-        cell, gates = header.get("cell", "lstm"), len(header["gate_order"])
-        assert (cell, header["gate_order"]) in [("lstm", "ifgo"), ("gru", "rzn")]
+        cell = header.get("cell", "lstm")
+        assert header["gate_order"] == ("ifgo" if cell == "lstm" else "rzn")
         self.directions = header["directions"]
         self.layers = [
-            Layer(n, f"layers.{i}", tensors, gates) for i, n in enumerate(header["layers"])
+            Layer(n, f"layers.{i}", tensors, cell) for i, n in enumerate(header["layers"])
         ]
         self.scale = None
         if "input_scale" in header:

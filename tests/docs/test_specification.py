@@ -43,11 +43,13 @@ def reaching(seed: int, act_bits: int, reach: int) -> Model:
     return random_network(RNG(seed), 7, 6, 3, (2, 1, 1), act_bits=act_bits, reach=reach)
 
 
-def grus(seed: int, layers: int, directions: int, value_bits: int, act_bits: int) -> Model:
+def grus(
+    seed: int, layers: int, directions: int, value_bits: int, act_bits: int, cell: str = "gru"
+) -> Model:
     """Of a GRU."""
     return random_network(
         RNG(seed), 7, 6, (3, 2, 2), (2, 1, 1), layers, directions, 0, value_bits, act_bits,
-        2 if directions == 1 else None, "gru",
+        2 if directions == 1 else None, cell,
     )  # fmt: skip
 
 
@@ -57,7 +59,15 @@ MODELS = [
     one(10, 12, 9),
     *[
         grus(40 + n, *shape)
-        for n, shape in enumerate([(1, 1, 16, 16), (2, 2, 8, 9), (2, 1, 4, 18)])
+        for n, shape in enumerate(
+            [
+                (1, 1, 16, 16),
+                (2, 2, 8, 9),
+                (2, 1, 4, 18),
+                (2, 2, 8, 9, "gru0"),
+                (1, 1, 16, 16, "gru0"),
+            ]
+        )
     ],
     *[reaching(30 + n, act, reach) for n, (act, reach) in enumerate([(9, 128), (12, 8), (16, 64)])],
     *[

@@ -12,7 +12,10 @@ import numpy.typing as npt
 import pytest
 
 from csb_format import DenseLayer, Fixed, LstmLayer, Model
-from csb_format.random_models import random_frames, random_model
+from csb_format.random_models import random_frames, random_model, random_network
+from csb_format.scales import DesignError
+from engine import levels
+from engine.exact import FastModel
 from engine.reference import IntegerModel
 
 FloatArray = npt.NDArray[np.float64]
@@ -232,7 +235,7 @@ def test_gate_sums_are_exact_on_the_common_scale() -> None:
     model, rng = drawn(22, MODELS[4])
     layer, integer = model.layers[0], IntegerModel(model)
     x, h = rng.integers(-2000, 2000, 20), rng.integers(-2000, 2000, 12)
-    sums = integer.gate_sums(x, h)
+    sums = integer.gate_sums(x, h, np.zeros(12, np.int64))
     ih, hh = layer.weight_ih.to_dense().astype(object), layer.weight_hh.to_dense().astype(object)
     for row in range(48):
         gate = row // 12
@@ -286,3 +289,52 @@ def test_quantise_rounds_and_saturates_to_the_input_format() -> None:
     first, second = integer.quantise(frames)
     assert first.tolist() == [[1, 0, largest]]
     assert second.tolist() == [[2, integer.input.min, 0]]
+
+
+def float_reset_first(layer: LstmLayer, frames: FloatArray) -> FloatArray:
+    """ONNX's GRU with ``linear_before_reset`` of 0 as its specification states it, in float64."""
+    units = layer.hidden_size
+    ih, hh = (
+        m.matrix.to_real(m.formats).astype(float).reshape(3, units, -1) for m in layer.matrices
+    )
+    bias = layer.state.dequantise(layer.bias).reshape(3, units)
+    h, found = np.zeros(units), []
+    for x in frames:
+        r, z = (1 / (1 + np.exp(-(ih[n] @ x + hh[n] @ h + bias[n]))) for n in range(2))
+        n = np.tanh(ih[2] @ x + hh[2] @ (r * h) + bias[2])
+        h = (1 - z) * n + z * h
+        found.append(h)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_reset_first_gru_is_near_the_real_one(reverse: bool) -> None:
+    rng = np.random.default_rng(11)
+    model = random_network(
+        rng, 10, 9, 3, (2, 2, 1), directions=1 + reverse, value_bits=12, act_bits=18, cell="gru0"
+    )
+    (frames,) = random_frames(rng, model, [12])
+    layer = model.layers[-1]
+    turned = frames[::-1] if reverse else frames
+    real = float_reset_first(layer, layer.input.dequantise(turned))
+    got = layer.hidden.dequantise(IntegerModel(model).run([frames])[0].output)[:, -9:]
+    assert np.abs(got - (real[::-1] if reverse else real)).max() < 1e-3
+    # the other form is another network
+    other = replace(layer, cell="gru", bias=np.pad(layer.bias, (0, 9)))
+    (trace,) = IntegerModel(Model((other,))).run([turned])
+    assert np.abs(layer.hidden.dequantise(trace.output) - real).max() > 2e-2
+
+
+def test_nothing_but_the_integer_model_runs_a_reset_first_gru() -> None:
+    rng = np.random.default_rng(12)
+    model = random_network(rng, 8, 8, 2, (1, 1, 1), cell="gru0")
+    refused = r"compiled loops do not run a GRU with linear_before_reset of 0 \(cell 'gru0'\)"
+    with pytest.raises(DesignError, match=refused):
+        FastModel(model)
+    frames = random_frames(rng, model, [3])
+    few = levels.run_levels(IntegerModel(model), frames)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(levels, "WORTH_COMPILING", 0)
+        assert np.array_equal(
+            levels.run_levels(IntegerModel(model), frames)[0][0].output, few[0][0].output
+        )

@@ -332,7 +332,7 @@ static int32_t check_cell(struct source *s, const struct json_node *root)
     s->gates = s->cell == CELL_GRU ? 3 : 4;
     if (cell && !json_is(cell, "gru") && !json_is(cell, "lstm"))
         return file_error(s->error, SPARSEFLOW_RUN_UNSUPPORTED,
-                          "cell '%.40s': this library knows lstm and gru; build a newer one",
+                          "cell '%.40s': this library knows lstm and gru; train one of these",
                           cell->kind == JSON_TEXT ? cell->text : "?");
     if (!json_is(order, s->cell == CELL_GRU ? "rzn" : "ifgo"))
         return bad(s, "its gate order", "is not that of its cell");

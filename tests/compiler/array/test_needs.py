@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from compiler.array.needs import LayerShape, Needs, design_for, fewest_lanes, merged, programs
 from csb_format import Csb, Fixed, Geometry, LstmLayer, Model
 from csb_format.model import DenseLayer, Projection
+from csb_format.random_models import random_network
 from csb_format.scales import DesignError
 
 
@@ -187,3 +188,11 @@ def test_an_array_has_one_range_for_the_states_of_all_layers() -> None:
     assert design_for(model_of(far), 8, 2).state == far.state
     near = layer_of(8, 8, (2, 2, 2), 1)
     refused("states of layer 1 are in .* has one range", model_of(far, near), 8, 2)
+
+
+def test_a_cell_that_the_integer_model_alone_runs_is_refused_by_name() -> None:
+    model = random_network(np.random.default_rng(1), 8, 8, 4, (1, 1, 1), cell="gru0")
+    with pytest.raises(DesignError, match="arrays do not run a GRU with linear_before_reset of 0"):
+        design_for(model, 4, 4)
+    with pytest.raises(DesignError, match="cell = 'gru0': must be one of lstm, gru"):
+        replace(design_for(model_of(layer_of(8, 8, (4, 4, 4), 1)), 4, 4), cell="gru0")

@@ -7,7 +7,7 @@ import pytest
 
 from csb_format import Fixed, IntArray
 from csb_format.cells import CELLS, cell_named
-from csb_format.cells.gru import GruCell
+from csb_format.cells.gru import GruCell, ResetFirstGruCell
 
 WIDTHS = [6, 8, 16, 18]
 
@@ -24,7 +24,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 def test_cells_are_found_by_name() -> None:
     assert cell_named("gru") is GruCell
     assert (GruCell(16).turns, GruCell(16).apart, CELLS["lstm"](16).turns) == (3, (2,), 1)
-    with pytest.raises(ValueError, match="cell 'rnn': choose among 'lstm', 'gru'"):
+    with pytest.raises(ValueError, match="cell 'rnn': choose among 'lstm', 'gru', 'gru0'"):
         cell_named("rnn")
 
 
@@ -79,3 +79,25 @@ def test_a_padded_unit_stays_at_zero() -> None:
     h, kept = GruCell(16).step((zero,) * 4, zero)
     assert not h.any()
     assert not kept.any()
+
+
+@pytest.mark.parametrize("act_bits", WIDTHS)
+def test_reset_is_the_rounded_exact_product_and_never_leaves_the_range_of_h(act_bits: int) -> None:
+    a, rng = ResetFirstGruCell(act_bits), np.random.default_rng(2)
+    pre, kept = uniform(rng, a.state, 502), uniform(rng, a.kept, 502)
+    pre[:2], kept[:2] = a.state.max, (a.kept.min, a.kept.max)
+    found, r, last = a.reset(pre, kept), a.piecewise.sigmoid(pre), 1 << (a.gate.frac + 2)
+    assert a.gate.min <= found.min() <= found.max() <= a.gate.max
+    for k in range(len(pre)):
+        assert found[k] == (2 * int(r[k]) * int(kept[k]) + last) // (2 * last)
+
+
+def test_a_reset_first_unit_mixes_as_the_other_and_needs_no_r_any_more() -> None:
+    a, rng = ResetFirstGruCell(12), np.random.default_rng(3)
+    r, z, n = (uniform(rng, a.state, 200) for _ in range(3))
+    kept = uniform(rng, a.kept, 200)
+    h, new = a.step((r, z, n), kept)
+    want = GruCell(12).step((r, z, n, 0 * n), kept)
+    assert np.array_equal(h, want[0])
+    assert np.array_equal(new, want[1])
+    assert (a.resets, a.apart, a.turns, GruCell(12).resets) == ((2,), (), 3, ())

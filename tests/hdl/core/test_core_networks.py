@@ -144,7 +144,7 @@ def run_from(model: Model, states: list[State], frames: IntArray) -> Iterator[li
     for x in frames:
         for n, layer in enumerate(layers):
             cell, output = states[n]
-            hidden, cell = layer.update(layer.gate_sums(x, output), cell)
+            hidden, cell = layer.step(x, output, cell)
             x = layer.project(hidden)
             states[n] = cell, x
         yield list(states)
