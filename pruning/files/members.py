@@ -9,6 +9,7 @@ from torch import Tensor
 from ..importers import Cut, Imported
 from ..importers.checkpoint import CheckpointError
 from ..importers.cut import PARAMETER, module_of, recurrent_modules
+from ..reset_first import MARK
 from .misfits import foreign_names
 
 __all__ = ["cutting", "heads", "members"]
@@ -82,6 +83,7 @@ def cutting(state: Mapping[str, Tensor], called: str) -> str:
     """The options that take a module, and its head if one fits, out of a larger network."""
     prefixes = Cut(called).prefixes(state)
     own = {n for n in state if (m := PARAMETER.match(n)) and m[1] in prefixes}
+    own |= {prefix + MARK for prefix in prefixes} & set(state)
     rest = {name: tensor for name, tensor in state.items() if name not in own}
     head = _last(rest, heads(rest, _width(state, prefixes[-1])))
     kept = own | ({f"{head}.weight", f"{head}.bias"} if head else set())

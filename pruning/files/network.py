@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from csb_format.pooling import LAST, check_pool
 
+from ..cells import Recurrent
 from ..importers import Cut, Imported, import_model
 from ..importers.checkpoint import CheckpointError, UnsupportedLayerError
 from ..importers.cut import module_of, recurrent_modules
+from ..reset_first import MARK, ResetFirstGRU
 from .heads import head_of
 from .members import members
 from .misfits import check_floats, check_graph, check_orientation
@@ -29,8 +31,6 @@ __all__ = ["Classifier", "Network", "load_network", "load_recurrent", "network_o
 _LAYER = re.compile(r"_l\d+(_reverse)?$")
 _GATES = {4: nn.LSTM, 3: nn.GRU}
 _FIRST = ("weight_ih_l0", "weight_hh_l0")
-
-Recurrent = nn.LSTM | nn.GRU
 
 
 class Classifier(nn.Module):
@@ -255,7 +255,8 @@ def network_of(found: Imported, shared: bool = False) -> Network:
     """What :func:`load_network` makes of an imported file that holds weights."""
     check_graph(found)
     plain = _recurrent_of(found, shared)
-    rest = {n: t for n, t in found.state_dict.items() if n not in plain.names.values()}
+    found, own = plain.imported, plain.names.values()
+    rest = {n: t for n, t in found.state_dict.items() if n not in own}
     head, names = head_of(rest, plain.recurrent, plain.names, found)
     return replace(plain, head=head, names=plain.names | names)
 
@@ -266,9 +267,42 @@ def _recurrent_of(found: Imported, shared: bool) -> Network:
     cell = found.cut.lstm is None and not _LAYER.search(next(iter(names.values())))
     check_floats(found.state_dict, names.values())
     parts = {leaf: found.state_dict[name] for leaf, name in names.items()}
-    recurrent = _recurrent(_prefix(found, names), parts, shared)
+    prefix = _prefix(found, names)
+    recurrent = _recurrent(prefix, parts, shared, _reset_first(found, names))
     origin = {f"recurrent.{leaf}": n for leaf, n in names.items()}
+    if isinstance(recurrent, ResetFirstGRU):
+        first, *others = (p + MARK for p in recurrent_modules(names.values()))
+        origin[f"recurrent.{MARK}"] = first
+        found = _set_aside(found, others)  # one module, one mark
     return Network(recurrent, None, origin, found, cell)
+
+
+def _set_aside(found: Imported, names: Sequence[str]) -> Imported:
+    kept = {name: tensor for name, tensor in found.state_dict.items() if name not in names}
+    aside = found.aside | {name: found.state_dict[name] for name in names}
+    return replace(found, state_dict=kept, aside=aside)
+
+
+def _reset_first(found: Imported, names: Mapping[str, str]) -> bool:
+    """Whether the modules are marked as GRUs whose reset comes first.
+
+    Raises
+    ------
+    CheckpointError
+        If some are and others not, or for another mark.
+    """
+    prefixes = list(recurrent_modules(names.values()))
+    marks = [found.state_dict.get(prefix + MARK) for prefix in prefixes]
+    if all(mark is None for mark in marks):
+        return False
+    for prefix, mark in zip(prefixes, marks, strict=True):
+        if mark is None or mark.numel() != 1 or mark.item() != 0:
+            said = "lacks it" if mark is None else f"has {mark.reshape(-1)[:3].tolist()}"
+            raise CheckpointError(
+                f"{prefix}{MARK}: a GRU whose reset comes first is marked with 0, this module "
+                f"{said}; leave it out of a torch.nn.GRU, and give all layers one form"
+            )
+    return True
 
 
 def _prefix(found: Imported, names: Mapping[str, str]) -> str:
@@ -278,12 +312,14 @@ def _prefix(found: Imported, names: Mapping[str, str]) -> str:
     return next(iter(recurrent_modules(names.values())))
 
 
-def _recurrent(prefix: str, parts: Mapping[str, Tensor], shared: bool) -> Recurrent:
+def _recurrent(
+    prefix: str, parts: Mapping[str, Tensor], shared: bool, reset_first: bool
+) -> Recurrent:
     """A module whose options are read off its tensors, which must then fit exactly."""
     _check_matrices(prefix, parts)
     projected = parts.get("weight_hr_l0")
     hidden = int(parts["weight_hh_l0" if projected is None else "weight_hr_l0"].shape[-1])
-    kind = _kind(prefix, parts["weight_hh_l0"], hidden)
+    kind = _kind(prefix, parts["weight_hh_l0"], hidden, reset_first)
     options = {} if projected is None else {"proj_size": int(projected.shape[0])}
     _check_projection(prefix, options.get("proj_size", 0), hidden, kind)
     # On no device first: no random numbers are drawn for weights that are replaced at once.
@@ -299,7 +335,9 @@ def _recurrent(prefix: str, parts: Mapping[str, Tensor], shared: bool) -> Recurr
     _check_parts(prefix, parts, module)  # before there is memory for what it claims
     if not shared:
         module = module.to_empty(device="cpu")
-    module.load_state_dict({n: tensor.float() for n, tensor in parts.items()}, assign=shared)
+    given = {n: tensor.float() for n, tensor in parts.items()}
+    marks = {n: torch.zeros_like(mark, device="cpu") for n, mark in module.named_buffers()}
+    module.load_state_dict(given | marks, assign=shared)
     return module
 
 
@@ -318,7 +356,9 @@ def _check_matrices(prefix: str, parts: Mapping[str, Tensor]) -> None:
     check_orientation(prefix, parts)
 
 
-def _kind(prefix: str, recurrent: Tensor, hidden: int) -> type[Recurrent]:
+def _kind(
+    prefix: str, recurrent: Tensor, hidden: int, reset_first: bool
+) -> type[nn.LSTM] | type[nn.GRU]:
     gates = recurrent.shape[0] / hidden
     if gates == 1:
         raise UnsupportedLayerError(
@@ -330,10 +370,15 @@ def _kind(prefix: str, recurrent: Tensor, hidden: int) -> type[Recurrent]:
             f"tensor {prefix}weight_hh_l0 of shape {tuple(recurrent.shape)} for {hidden} units: "
             f"an LSTM needs {4 * hidden} rows, a GRU {3 * hidden}"
         )
-    return _GATES[math.floor(gates)]
+    kind = _GATES[math.floor(gates)]
+    if not reset_first:
+        return kind
+    if kind is not nn.GRU:
+        raise CheckpointError(f"{prefix}{MARK} beside an LSTM: it marks a GRU; leave it out")
+    return ResetFirstGRU
 
 
-def _check_projection(prefix: str, size: int, hidden: int, kind: type[Recurrent]) -> None:
+def _check_projection(prefix: str, size: int, hidden: int, kind: type[nn.Module]) -> None:
     if size and not (kind is nn.LSTM and size < hidden):
         raise CheckpointError(
             f"tensor {prefix}weight_hr_l0 projects {hidden} units of an nn.{kind.__name__} to "

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from ..reset_first import MARK
 from .checkpoint import CheckpointError
 
 __all__ = ["METADATA", "PARAMETER", "Cut", "module_of", "recurrent_modules", "told_aside"]
@@ -127,6 +128,9 @@ class Cut:
         chosen = self._chosen(list(tensors))
         out = {name for p in self.ignore for name in self._ignored(p, tensors, chosen)}
         kept = {name: value for name, value in tensors.items() if name not in out}
+        for mark in {prefix + MARK for prefix in recurrent_modules(kept)} & out:
+            kept[mark] = tensors[mark]  # without it another network would be read
+            out.remove(mark)
         there = recurrent_modules(tensors)
         if there and not recurrent_modules(kept):
             raise CheckpointError(

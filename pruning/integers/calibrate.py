@@ -324,9 +324,9 @@ def _level(lstm: Recurrent, n: int, weights: Mapping[str, Tensor] | None) -> Rec
         device="meta",  # no random numbers for what is replaced at once
     )
     found = dict(lstm.named_parameters()) if weights is None else weights
-    names = {name: name.replace("_l0", f"_l{n}") for name in level.state_dict()}
+    names = {name: name.replace("_l0", f"_l{n}") for name, _ in level.named_parameters()}
     state = {name: found[there].detach().double() for name, there in names.items()}
-    level.load_state_dict(state, assign=True)
+    level.load_state_dict(state, strict=False, assign=True)  # marks are no parameters
     return level
 
 

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from csb_format.cells.cell import Cell
-from csb_format.cells.gru import GruCell
+from csb_format.cells.gru import GruCell, ResetFirstGruCell
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed
 from csb_format.model import GateFormats
 
+from ..reset_first import in_order, turned
 from .formats import Formats, LayerFormats
 
 __all__ = [
@@ -262,18 +263,8 @@ class HardwareExact:
         layer = _LAYERS[formats.cell](weights, end, formats, tally)
         if not side:
             return layer.run(x, live)
-        order = _reversed(lengths, x.shape[1])
-        return _take(layer.run(_take(x, order), live), order)
-
-
-def _reversed(lengths: Tensor, steps: int) -> Tensor:
-    """Index (B, T) that turns every sequence round within its own length."""
-    t = torch.arange(steps, device=lengths.device).expand(len(lengths), steps)
-    return torch.where(t < lengths[:, None], lengths[:, None] - 1 - t, t)
-
-
-def _take(x: Tensor, order: Tensor) -> Tensor:
-    return torch.gather(x, 1, order[..., None].expand_as(x))
+        order = turned(lengths, x.shape[1])
+        return in_order(layer.run(in_order(x, order), live), order)
 
 
 def _matrix(real: Tensor, formats: GateFormats) -> Tensor:
@@ -393,4 +384,23 @@ class _GruLayer(_Layer):
         return quantise_exact(kept, self.formats.hidden), kept
 
 
-_LAYERS = {CellArithmetic.name: _Layer, GruCell.name: _GruLayer}
+class _ResetFirstLayer(_Layer):
+    """One direction of one layer of a GRU whose reset comes first: three sums, all of both."""
+
+    def _step(self, given: Tensor, r: Tensor, c: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
+        cell, state, both = self.arithmetic, self.formats.state, 2 * c.shape[-1]
+        gates = given[..., :both] + r @ self.hh[:, :both]
+        reset, z = sigmoid_exact(quantise_exact(gates, state), cell).chunk(2, dim=-1)
+        h = quantise_exact(reset * c, self.formats.hidden)
+        argument = given[..., both:] + h @ self.hh[:, both:]
+        self._count_pre(torch.cat((gates, argument), dim=-1), live)
+        n = tanh_exact(quantise_exact(argument, state), cell)
+        kept = quantise_exact(z * c + (1 - z) * n, cell.kept)
+        return quantise_exact(kept, self.formats.hidden), kept
+
+
+_LAYERS = {
+    CellArithmetic.name: _Layer,
+    GruCell.name: _GruLayer,
+    ResetFirstGruCell.name: _ResetFirstLayer,
+}

@@ -15,6 +15,7 @@ from csb_format.cells import LSTM
 from csb_format.fixed import Fixed, IntArray
 from csb_format.model import LstmLayer, Model
 
+from ..cells import module_of_cell
 from ..importers.checkpoint import UnsupportedLayerError
 
 __all__ = ["IntegerCell", "IntegerLayers", "LayerArithmetic", "replaced"]
@@ -209,7 +210,7 @@ def replaced(module: ModuleT, name: str, model: Model, arithmetic: Arithmetic) -
 
 def _new(old: nn.Module, name: str, model: Model, arithmetic: Arithmetic) -> nn.Module:
     members = [old] if isinstance(old, _CELLS | nn.RNNBase) else list(old.children())
-    kind = model.layers[0].arithmetic.name.upper()
+    kind = module_of_cell(model.cell).__name__
     if isinstance(old, nn.LSTM | nn.GRU):
         _check(name, members, kind, model)
         return IntegerLayers(model, arithmetic, old.batch_first)

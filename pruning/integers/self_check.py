@@ -20,7 +20,7 @@ from csb_format.model import LstmLayer, Model
 from csb_format.pooling import LAST
 from csb_format.precision import Precision
 
-from ..cells import CELL_OF, Recurrent, cell_of
+from ..cells import Recurrent, cell_of, module_of_cell
 from ..files.pooling import pooled
 from .calibrate import float_levels, padded
 from .formats import Formats, check_network
@@ -275,8 +275,7 @@ def dequantised(model: Model) -> Recurrent:
     if len(sizes) != 1:
         raise ValueError(f"layers of sizes {sorted(sizes)}: a module has one size, split the model")
     projected = {} if first.projection is None else {"proj_size": first.output_size}
-    kind = next(kind for kind, name in CELL_OF.items() if name == model.cell)
-    lstm = kind(
+    lstm = module_of_cell(model.cell)(
         first.input_size,
         first.hidden_size,
         len(model.levels),

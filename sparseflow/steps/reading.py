@@ -11,6 +11,7 @@ from csb_format.pooling import EVERY, FED, LAST, check_pool
 from pruning.files.network import Network
 from pruning.importers import Imported
 from pruning.importers.checkpoint import CheckpointError
+from pruning.reset_first import ResetFirstGRU
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.inputs import Inputs
 from pruning.tasks.data.wrong_data import DataSetError
@@ -84,12 +85,14 @@ def _check(said: object, path: Path) -> None:
 def described(network: Network, pool: str) -> str:
     """What a file was taken for, on one line."""
     recurrent, head = network.recurrent, network.head
-    kind = type(recurrent).__name__ + "Cell" * network.cell
+    first = isinstance(recurrent, ResetFirstGRU)
+    kind = ("GRU" if first else type(recurrent).__name__) + "Cell" * network.cell
     options = [
         f"{recurrent.num_layers} layers" if recurrent.num_layers > 1 else "",
         "both directions" if recurrent.bidirectional else "",
         f"projected to {recurrent.proj_size}" if recurrent.proj_size else "",
         "" if recurrent.bias else "no bias",
+        "linear_before_reset of 0" if first else "",
     ]
     sizes = f"nn.{kind}({recurrent.input_size}, {recurrent.hidden_size})"
     network_text = ", ".join([sizes, *filter(None, options)])

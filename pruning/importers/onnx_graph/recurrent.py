@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
+from ...reset_first import MARK, ResetFirstGRU
 from ..checkpoint import CheckpointError, UnsupportedLayerError
 from .graph import Graph, attributes, label, refusal, value_name, wanted
 from .values import Affine, Array, Atom, Axis, Data, Dim, Known, Spread, Value, length
@@ -54,19 +56,28 @@ class Recurrent:
         """Units H of one direction."""
         return int(self.recurrence.shape[2])
 
+    @property
+    def module(self) -> type[nn.LSTM] | type[nn.GRU]:
+        """The module that computes it."""
+        if self.node.op_type == "LSTM":
+            return nn.LSTM
+        return nn.GRU if attributes(self.node).get("linear_before_reset") else ResetFirstGRU
+
     def stacks_with(self, above: Recurrent) -> bool:
-        """Whether torch can hold both in one module, ``above`` on top."""
-        alike = (above.node.op_type, above.directions, above.hidden, above.weight.shape[2])
+        """Whether one module can hold both, ``above`` on top."""
+        alike = (above.module, above.directions, above.hidden, above.weight.shape[2])
         return alike == (
-            self.node.op_type,
+            self.module,
             self.directions,
             self.hidden,
             self.directions * self.hidden,
         )
 
     def tensors(self, layer: int, biased: bool) -> dict[str, Array]:
-        """Torch's parameters of this layer; zero biases where only other layers have some."""
+        """Parameters of this layer by torch's names; zero biases where only others have some."""
         found: dict[str, Array] = {}
+        if self.module is ResetFirstGRU:
+            found[MARK] = np.zeros((), np.uint8)
         for number in range(self.directions):
             end = f"_l{layer}" + ("_reverse" if number else "")
             found[f"weight_ih{end}"] = self._torch_order(self.weight[number])
@@ -129,7 +140,6 @@ def _refuse_attributes(node: Any) -> None:
         f"clip={said.get('clip')}": "clip" in said,
         f"activations={','.join(functions)}": functions != usual,
         "input_forget=1": bool(said.get("input_forget")),
-        "linear_before_reset=0": cell == "GRU" and not said.get("linear_before_reset"),
         f"layout={said.get('layout')}": said.get("layout", 0) != 0,
     }
     for what, wrong in refused.items():

@@ -205,14 +205,13 @@ def _layers(
         end = f"_l{number}"
         own = {n: t for n, t in state.items() if n.startswith(prefix) and end in n}
         leaves = {n.removeprefix(prefix).replace(end, "_l0"): t.float() for n, t in own.items()}
-        kind = nn.LSTM if layer.node.op_type == "LSTM" else nn.GRU
-        module = kind(
+        module = layer.module(
             layer.weight.shape[2],
             layer.hidden,
             bias="bias_ih_l0" in leaves,
             bidirectional=layer.directions == 2,
         )
-        module.load_state_dict(leaves)
+        module.load_state_dict(dict(module.named_buffers()) | leaves)
         with torch.no_grad():
             frames = module(frames)[0]
         yield frames

@@ -15,8 +15,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from pruning.files.network import load_network
 from pruning.importers import import_model
 from pruning.importers.checkpoint import CheckpointError, UnsupportedLayerError
+from pruning.reset_first import ResetFirstGRU
 
 GATES = {"LSTM": 4, "GRU": 3}
 
@@ -157,9 +159,21 @@ def test_default_activations_may_be_spelled_out(tmp_path: Path) -> None:
     assert len(import_model(path).state_dict) == 4
 
 
-def test_gru_with_reset_before_the_product_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedLayerError, match="nothing like linear_before_reset=0"):
-        import_model(single(tmp_path, "GRU"))
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_gru_with_reset_before_the_product(tmp_path: Path, direction: str) -> None:
+    both = direction == "bidirectional"
+    path = single(tmp_path, "GRU", 1 + both, direction=direction)
+    module, found = ResetFirstGRU(5, 3, bidirectional=both), import_model(path)
+    assert found.reading is not None
+    assert found.reading.checked
+    state = {n.removeprefix("gru."): t for n, t in found.state_dict.items()}
+    module.load_state_dict(state)
+    torch.testing.assert_close(module(frames())[0], merged(run(path, frames())))
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*linear_before_reset"):
+        nn.GRU(5, 3, bidirectional=both).load_state_dict(state)
+    network = load_network(path)
+    assert isinstance(network.recurrent, ResetFirstGRU)
+    torch.testing.assert_close(network.recurrent(frames())[0], module(frames())[0])
 
 
 def with_inputs(path: Path, inputs: list[str], **constants: Any) -> Path:
