@@ -206,7 +206,10 @@ def cut(given: CutOptions) -> None:
 
     **Next:** `sparseflow verilog OUT/model.safetensors --out build/verilog`
     """
+    from compiler.array.needs import check_supported
     from csb_format.files.cutfile import NAMES
+    from csb_format.files.modelfile import load_model
+    from csb_format.scales import DesignError
 
     from ..steps.cutting.cut import cut as run
 
@@ -220,5 +223,12 @@ def cut(given: CutOptions) -> None:
         value_bits=given.value_bits,
         act_bits=given.act_bits,
     )
-    if (given.out / NAMES["model"]).is_file():
-        hint("verilog", given.out / NAMES["model"], "--out", given.out.with_name("verilog"))
+    packed = given.out / NAMES["model"]
+    if not packed.is_file():
+        return
+    try:
+        check_supported(load_model(packed))
+    except DesignError as error:
+        typer.echo(f"note: {error}", err=True)
+    else:
+        hint("verilog", packed, "--out", given.out.with_name("verilog"))

@@ -29,6 +29,7 @@ from pruning.files.network import load_network
 from pruning.mask.goals import Goal, goals_for
 from pruning.mask.pruner import Pruner
 from pruning.mask.views import Banks
+from pruning.reset_first import ResetFirstGRU
 from pruning.tasks.data.datasets import SequenceData, load_sequences, save_sequences
 from sparseflow.pages.made import how_it_was_made as commands
 from sparseflow.pages.measured import read_figures
@@ -138,6 +139,24 @@ def test_every_lstm_from_checkpoint_to_integers(
     for frames, logits in zip(data.sequences, integers, strict=True):
         reals = net(torch.from_numpy(frames)[None])[0].detach().numpy()
         assert np.abs(reals - logits).max() < 2e-3
+
+
+def test_a_gru_whose_reset_comes_first_stays_one_to_its_integers(
+    run: Run, files: Files, capsys: Text
+) -> None:
+    net = Net(files.inputs, ResetFirstGRU)
+    safetensors.torch.save_file(net.state_dict(), files.folder / "gru0.safetensors")
+    assert run(*files.prune(files.folder / "gru0.safetensors")) == run(*files.pack()) == 0
+    shown = capsys.readouterr().err
+    assert f"nn.GRU({files.inputs}, {HIDDEN}), linear_before_reset of 0; head" in shown
+    net.load_state_dict(load_network(files.folder / "p.safetensors").imported.state_dict)
+    data, model = sequences(files.inputs), files.folder / "m.safetensors"
+    for frames, logits in zip(data.sequences, last_states(model, data), strict=True):
+        reals = net(torch.from_numpy(frames)[None])[0].detach().numpy()
+        assert np.abs(reals - logits).max() < 2e-3
+    assert refusal(model).startswith("arrays do not run a GRU with linear_before_reset of 0")
+    assert f"note: {refusal(model)}" in shown
+    assert "next: sparseflow verilog" not in shown
 
 
 def refusal(model: Path) -> str:
