@@ -59,16 +59,9 @@ MODELS = [
     one(10, 12, 9),
     *[
         grus(40 + n, *shape)
-        for n, shape in enumerate(
-            [
-                (1, 1, 16, 16),
-                (2, 2, 8, 9),
-                (2, 1, 4, 18),
-                (2, 2, 8, 9, "gru0"),
-                (1, 1, 16, 16, "gru0"),
-            ]
-        )
+        for n, shape in enumerate([(1, 1, 16, 16), (2, 2, 8, 9), (2, 1, 4, 18)])
     ],
+    *[grus(43 + n, *shape, "gru0") for n, shape in enumerate([(2, 2, 8, 9), (1, 1, 16, 16)])],
     *[reaching(30 + n, act, reach) for n, (act, reach) in enumerate([(9, 128), (12, 8), (16, 64)])],
     *[
         network(20 + n, *shape)
