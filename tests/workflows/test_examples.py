@@ -67,6 +67,7 @@ def passed(runner: Runner) -> list[int]:
     return [json.loads(line)["passed"] for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_history_grows_run_by_run_and_only_red_cases_are_uploaded(hosted: Hosted) -> None:
     """Red first: what `actions/cache` does by itself keeps nothing of such a run."""
     red = True

@@ -104,6 +104,7 @@ def whole(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
         yield run(folder, patch)
 
 
+@pytest.mark.slow
 def test_every_row_that_can_run_has_a_result(whole: dict[str, dict[str, Any]]) -> None:
     assert set(whole) == {row.name for row in CHAIN if row.network == "tiny"}
     banks, free = whole["tiny/s0/tuned/8-banks@50"], whole["tiny/s0/tuned/unstructured@50"]
@@ -115,6 +116,7 @@ def test_every_row_that_can_run_has_a_result(whole: dict[str, dict[str, Any]]) -
         assert 2 < whole[name]["test"] < 14
 
 
+@pytest.mark.slow
 def test_more_fine_tuning_is_a_row_of_its_own(whole: dict[str, dict[str, Any]]) -> None:
     once, more = (whole[f"tiny/s0/tuned/8-banks@50{times}"] for times in ("", "/3x"))
     assert (once["epochs"], more["epochs"]) == (2, 6)
@@ -122,10 +124,12 @@ def test_more_fine_tuning_is_a_row_of_its_own(whole: dict[str, dict[str, Any]]) 
     assert once["test"] != more["test"]
 
 
+@pytest.mark.slow
 def test_a_global_row_keeps_as_many(whole: dict[str, dict[str, Any]]) -> None:
     assert whole["tiny/s0/tuned/banks-of-8-global@50"]["weights"] == 4 * 64 * 8
 
 
+@pytest.mark.slow
 def test_energies_are_taken_again_when_patterns_come_in(whole: dict[str, dict[str, Any]]) -> None:
     row = CHAIN[3]
     assert accuracy.is_done(row, whole)
@@ -133,6 +137,7 @@ def test_energies_are_taken_again_when_patterns_come_in(whole: dict[str, dict[st
     assert not accuracy.is_done(row, older)
 
 
+@pytest.mark.slow
 def test_integers_score_like_the_float_network(whole: dict[str, dict[str, Any]]) -> None:
     after = whole["tiny/s0/bits/8-banks@50/16w16a-after"]
     assert after["float_test"] == whole["tiny/s0/tuned/8-banks@50"]["test"]
@@ -144,6 +149,7 @@ def test_integers_score_like_the_float_network(whole: dict[str, dict[str, Any]])
     assert whole["tiny/s0/bits/8-banks@50/6w8a-aware"]["test"] < 1.1 * after["float_test"]
 
 
+@pytest.mark.slow
 def test_energy_falls_with_sparsity_and_with_regularity(whole: dict[str, dict[str, Any]]) -> None:
     found = {(e["pattern"], e["sparsity"]): e["energy"] for e in whole["tiny/s0/energy"]["energy"]}
     # Banks of 25 and more do not fit matrices of 16 columns.
@@ -157,6 +163,7 @@ def test_energy_falls_with_sparsity_and_with_regularity(whole: dict[str, dict[st
     assert found["unstructured, global", 0.8] > found["unstructured", 0.8]
 
 
+@pytest.mark.slow
 def test_stopped_and_gone_on_it_has_the_same_figures(
     whole: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +243,7 @@ def test_banks_in_one_matrix_leave_the_other_free() -> None:
 
 
 @pytest.mark.usefixtures("whole")
+@pytest.mark.slow
 def test_pruned_networks_have_their_pattern(folder: Path) -> None:
     module = LanguageModel(20, TINY.shape)
     shapes = lstm_shapes(module)
@@ -264,6 +272,7 @@ def test_dropout_is_gone_from_every_layer() -> None:
 
 
 @pytest.mark.usefixtures("whole")
+@pytest.mark.slow
 def test_the_network_that_ships_is_that_of_its_row(folder: Path, tmp_path: Path) -> None:
     row = CHAIN[4]
     place = accuracy_training.Place(folder / "work", {"ptb": folder}, "cpu")

@@ -30,7 +30,7 @@ def test_parts_are_merged_in_their_order(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("part", [toolchain, exact_model])
+@pytest.mark.parametrize("part", [toolchain, pytest.param(exact_model, marks=pytest.mark.slow)])
 def test_quick_parts_run(part: ModuleType) -> None:
     found = part.rows(True, [""])
     assert all(row.after_s >= 0 for row in found)

@@ -194,6 +194,7 @@ def test_the_clock_of_a_tiny_array_is_held(tmp_path: Path) -> None:
     assert again["fmax_mhz"] == pytest.approx(figures["fmax_mhz"] / 1.04)
 
 
+@pytest.mark.slow
 def test_the_shell_example_runs(tmp_path: Path) -> None:
     path = suite(tmp_path, 10)
     places = {"SUITE": str(path), "OUT": str(tmp_path / "o"), "CACHE": str(tmp_path / "c")}
@@ -313,6 +314,7 @@ def numbers(text: str) -> set[int]:
     return {n for first, _, last in spans for n in range(int(first), int(last or first) + 1)}
 
 
+@pytest.mark.slow
 def test_lines_that_ran_before_the_first_case_are_counted(tmp_path: Path) -> None:
     """Imports, definitions, and what reads the suite: all of it in the runner's own process."""
     suite(tmp_path, 10)
