@@ -88,6 +88,7 @@ def test_activations_read_block_ram(by_module: dict[str, ModuleCells]) -> None:
         assert by_module[f"sparseflow_lane.activation_{name}"].cells["DP16KD"] == 1
 
 
+@pytest.mark.slow
 def test_flattening_shares_but_keeps_hard_blocks(
     flat: CellReport, by_module: dict[str, ModuleCells]
 ) -> None:

@@ -113,6 +113,7 @@ def test_a_build_folder_of_others_is_left_alone(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["build"]
 
 
+@pytest.mark.slow
 def test_two_models_of_one_design_in_one_folder(
     case: Any, files: VerilogFiles, other: tuple[VerilogFiles, Any], tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def test_boards_takes_the_size_of_the_demo(capsys: pytest.CaptureFixture[str]) -
     assert "16 x 8" in next(line for line in text.splitlines() if "ulx3s" in line)
 
 
+@pytest.mark.slow
 def test_boards_shows_what_build_takes(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,7 @@ def words(chain: Any, finished: Any) -> dict[str, list[object]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     ["prune", "pack", "doctor", "verilog", "ip", "simulate", "report", "regress", "build"],

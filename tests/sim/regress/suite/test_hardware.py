@@ -134,6 +134,7 @@ def test_a_green_case_leaves_nothing_heavy(suite: tuple[Suite, Places]) -> None:
     assert groups["state"]["missed"]
 
 
+@pytest.mark.slow
 def test_a_replay_is_red_as_the_run_was(suite: tuple[Suite, Places]) -> None:
     """By figures that moved; with waveforms all the same."""
     given, places = suite
