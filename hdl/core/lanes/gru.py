@@ -3,7 +3,6 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import Design
 from compiler.array.latency import (
@@ -19,8 +18,8 @@ from compiler.array.widths import SHIFT_BITS
 from csb_format.cells.gru import GUARD
 
 from ..activation import Activation, rounded, saturated
-from ..layouts import bias_layout, cell_write_layout, gate_sums_layout, unit_layout
 from ..pipeline import delayed
+from .ports import lane_ports
 
 __all__ = ["GruLane"]
 
@@ -73,18 +72,7 @@ class GruLane(wiring.Component):
         self._deep = int(design.deep)
         self._gates_delay, self._reset_delay = gates_delay(design), reset_delay(design)
         self._candidate_delay, self._latency = candidate_delay(design), self.latency(design)
-        sums = data.ArrayLayout(gate_sums_layout(design), design.units_per_slot)
-        super().__init__(
-            {
-                "sums": In(sums),
-                "unit": In(unit_layout(design)),
-                "bias": In(bias_layout(design)),
-                "load": In(cell_write_layout(design)),
-                "hidden": Out(signed(design.gate.width)),
-                "cell": Out(signed(design.state.width)),
-                "clipped": Out(1),
-            }
-        )
+        super().__init__(lane_ports(design))
 
     @staticmethod
     def pre_signal(name: str) -> str:

@@ -3,7 +3,6 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import Design
 from compiler.array.latency import (
@@ -20,8 +19,8 @@ from csb_format.fixed import IntArray
 from csb_format.scales import PerGate
 
 from ..activation import Activation, rounded, saturated
-from ..layouts import bias_layout, cell_write_layout, gate_sums_layout, unit_layout
 from ..pipeline import delayed
+from .ports import lane_ports
 
 __all__ = ["ElementwiseLane"]
 
@@ -71,18 +70,7 @@ class ElementwiseLane(wiring.Component):
         self._gates_delay = self.gates_delay(design)
         self._cell_delay = self.cell_delay(design)
         self._latency = self.latency(design)
-        sums = data.ArrayLayout(gate_sums_layout(design), design.units_per_slot)
-        super().__init__(
-            {
-                "sums": In(sums),
-                "unit": In(unit_layout(design)),
-                "bias": In(bias_layout(design)),
-                "load": In(cell_write_layout(design)),
-                "hidden": Out(signed(design.gate.width)),
-                "cell": Out(signed(design.state.width)),
-                "clipped": Out(1),
-            }
-        )
+        super().__init__(lane_ports(design))
 
     @staticmethod
     def pre_signal(name: str) -> str:
