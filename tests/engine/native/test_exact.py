@@ -155,14 +155,15 @@ def test_sequences_that_are_none_are_refused() -> None:
     rng = np.random.default_rng(7)
     model = random_network(rng, 3, 4, 1, (1, 1, 0))
     stream = NativeModel(model).start(3)
-    for which, match in [
+    cases: list[tuple[Any, str]] = [
         ([0, 3], "sequences 0 to 3: this has 3"),
         ([-1, 0], "sequences -1 to 0: this has 3"),
         ([1, 1], r"which\[1\] is 1: give numbers below 3, each above"),
         ([2, 0], r"which\[1\] is 0: give numbers below 3, each above"),
         ([0], r"which has shape \(1,\): give an integer for each frame"),
         ([0.0, 1.0], "give an integer for each frame"),
-    ]:
+    ]
+    for which, match in cases:
         with pytest.raises(ValueError, match=match):
             stream.step_some(which, np.zeros((2, 3)))
     least = model.layers[0].input.min
