@@ -165,8 +165,9 @@ def test_autocast_to_bfloat16_trains_sparse_float32_weights() -> None:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):
             # not the module: oneDNN has a bfloat16 LSTM on some processors only
-            made = nn.functional.linear(frames(), module.weight_ih_l0)
-            made = nn.functional.linear(made[..., : module.hidden_size], module.weight_hh_l0)
+            matrices = [module.get_parameter(name) for name in ("weight_ih_l0", "weight_hh_l0")]
+            made = nn.functional.linear(frames(), matrices[0])
+            made = nn.functional.linear(made[..., : module.hidden_size], matrices[1])
         assert made.dtype == torch.bfloat16
         made.float().square().sum().backward()
         optimizer.step()
