@@ -318,7 +318,7 @@ def pack_matrices(
     for name, found in packed.items():
         shape = found.matrix.geometry
         say(
-            f"{name}: {shape.rows} x {shape.columns}, {shape.nonzeros} in each of {shape.banks} "
+            f"{name}: {shape.rows} x {shape.columns}, {shape.kept_text} in each of {shape.banks} "
             f"banks, {shape.sparsity:.2%} sparse, {found.fixed}, "
             f"{-(-shape.packed_bits // 8):,} bytes"
         )

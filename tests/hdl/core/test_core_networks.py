@@ -81,6 +81,15 @@ def test_random_networks(seeded: Any, seed: int) -> None:
 
 
 @pytest.mark.quick(2)
+@pytest.mark.parametrize("seed", range(6))
+def test_random_networks_with_k_per_gate(seeded: Any, seed: int) -> None:
+    cell = ("lstm", "gru")[seed % 2]
+    network, _ = seeded(seed, by_gate=True, cell=cell, layers=1 + seed % 2, directions=1)
+    assert any(g.parts for s in network.model.shape.layers for g in s.geometries.values())
+    check(network, frames_of(network, seed, [2, 1, 2]), network.contexts)
+
+
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_late_frames_and_a_slow_sink_change_nothing(seeded: Any, seed: int) -> None:
     """Frames that come late take the other path of the program."""
