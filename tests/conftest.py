@@ -66,6 +66,8 @@ def role_of(image: Image, number: int, now: Instruction) -> tuple[str, int]:
     regions, shapes = part.needs.regions(number), part.needs.programs[number]
     if now.source_kind == Place.FRAME:
         return "ih", now.source // regions.part
+    if now.source_kind == Place.FIXED and any(s.resets for s in shapes):
+        return "hh", regions.reset.index(now.source)
     if now.source_kind == Place.FIXED:
         hidden = [at if s.hr else -1 for s, at in zip(shapes, regions.hidden, strict=True)]
         return "hr", hidden.index(now.source)

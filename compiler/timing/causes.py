@@ -154,8 +154,8 @@ def causes(image: Image, part: int = 0, *, contexts: int = 1) -> Causes:
     return Causes(
         {name: Fraction(total[name], multipliers * frames) for name in CAUSES},
         multipliers,
-        sum(m.real_nonzeros for _, m in _matrices(image, part)),
-        sum(m.geometry.rows * m.geometry.columns for _, m in _matrices(image, part)),
+        sum(m.real_nonzeros for m in _matrices(image, part).values()),
+        sum(m.geometry.rows * m.geometry.columns for m in _matrices(image, part).values()),
         int(lone.frame_done[0] - lone.frame_in[0]),
     )
 
@@ -174,14 +174,17 @@ def _steady(runs: Sequence[Issued]) -> tuple[range, int]:
     return range(begins[half], begins[-1]), len(begins) - 1 - half
 
 
-def _matrices(image: Image, part: int) -> Iterator[tuple[tuple[int, str], Csb]]:
-    """Key of the pass and matrix as it was pruned; the linear layer's as the array sees it."""
+def _matrices(image: Image, part: int) -> dict[tuple[int, str], Csb]:
+    """By layer and name each matrix as it was pruned; the linear layer's as the array sees it."""
+    found = {}
     for given in image.parts[part].whole:
+        key = given.layer, given.matrix
         if given.matrix == HEAD:
-            yield given.key, image.matrix(part, given)
+            found[key] = image.matrix(part, given)
             continue
         layer = image.model.layers[image.parts[part].layers[given.layer]]
-        yield given.key, next(m.matrix for m in layer.matrices if m.name == given.matrix)
+        found[key] = next(m.matrix for m in layer.matrices if m.name == given.matrix)
+    return found
 
 
 class _Counting:
@@ -190,7 +193,7 @@ class _Counting:
     def __init__(self, image: Image, part: int, runs: Sequence[Issued]):
         self._latencies = Latencies(image.design)
         self._multipliers = image.design.multipliers
-        self._kept = {n: _kept(m) for n, m in _matrices(image, part)}
+        self._kept = {key: _kept(m) for key, m in _matrices(image, part).items()}
         self._homes = {home: beat for run in runs for home, *beat in self._beats(run)}
 
     def _beats(self, run: Issued) -> Iterator[tuple[int, int, int]]:
@@ -210,7 +213,8 @@ class _Counting:
         issued = geometry.banks * geometry.nonzeros
         rows = run.given.placement.rows[run.slots.start : run.slots.stop]
         real = rows[rows >= 0]
-        kept, stored = int(self._kept[run.given.key][real].sum()), _stored(geometry, real)
+        kept = int(self._kept[run.given.layer, run.given.matrix][real].sum())
+        stored = _stored(geometry, real)
         waiting = now.slots * (now.interval - now.groups) * self._multipliers
         return {
             "products": kept,

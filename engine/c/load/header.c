@@ -256,8 +256,8 @@ static int32_t layer_of(struct source *s, const struct json_node *node, uint32_t
                           name, layer->hidden.bits, layer->state.bits, layer->hidden.fraction,
                           layer->state.fraction);
     snprintf(tensor, sizeof tensor, "%s.bias", name);
-    return integers_of(s, tensor, GATES * (int64_t)layer->units, -1, layer->state.bits,
-                       &layer->bias);
+    int64_t sums = layer->cell == CELL_RESET_FIRST ? 3 : GATES;
+    return integers_of(s, tensor, sums * layer->units, -1, layer->state.bits, &layer->bias);
 }
 
 static int bit_length(uint32_t value)
@@ -348,13 +348,15 @@ static int32_t check_cell(struct source *s, const struct json_node *root)
 {
     const struct json_node *order = member(s, root, "gate_order");
     const struct json_node *cell = member(s, root, "cell");
-    s->cell = json_is(cell, "gru") ? CELL_GRU : CELL_LSTM;
-    s->gates = s->cell == CELL_GRU ? 3 : 4;
-    if (cell && !json_is(cell, "gru") && !json_is(cell, "lstm"))
+    s->cell = json_is(cell, "gru")    ? CELL_GRU
+              : json_is(cell, "gru0") ? CELL_RESET_FIRST
+                                      : CELL_LSTM;
+    s->gates = s->cell == CELL_LSTM ? 4 : 3;
+    if (cell && s->cell == CELL_LSTM && !json_is(cell, "lstm"))
         return file_error(s->error, SPARSEFLOW_RUN_UNSUPPORTED,
-                          "cell '%.40s': this library knows lstm and gru; train one of these",
+                          "cell '%.40s': this library knows lstm, gru and gru0; train one of these",
                           cell->kind == JSON_TEXT ? cell->text : "?");
-    if (!json_is(order, s->cell == CELL_GRU ? "rzn" : "ifgo"))
+    if (!json_is(order, s->cell == CELL_LSTM ? "ifgo" : "rzn"))
         return bad(s, "its gate order", "is not that of its cell");
     return SPARSEFLOW_RUN_OK;
 }

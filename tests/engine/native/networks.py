@@ -6,7 +6,7 @@ import numpy as np
 
 from csb_format.cells import LSTM, cell_named
 from csb_format.cells.cell import reaches
-from csb_format.cells.gru import GruCell
+from csb_format.cells.gru import GruCell, ResetFirstGruCell
 from csb_format.fixed import IntArray
 from csb_format.model import Model
 from csb_format.random_models import Kept, random_frames, random_network
@@ -20,7 +20,8 @@ def any_network(seed: int, most: int = 200) -> tuple[Model, list[IntArray]]:
     rng = np.random.default_rng(seed)
     x, h = int(rng.integers(1, most)), int(rng.integers(1, min(most, 80)))
     p = int(rng.integers(0, h + 1)) if rng.random() < 0.5 else 0
-    cell = GruCell.name if not p and rng.random() < 0.5 else LSTM
+    gru = (GruCell, ResetFirstGruCell)[seed % 2].name
+    cell = gru if not p and rng.random() < 0.5 else LSTM
     layers, directions = int(rng.integers(1, 4)), int(rng.integers(1, 3))
     narrowest = [min(x, directions * (p or h)) if layers > 1 else x, p or h, h]
     a, b, c = (int(rng.integers(1, n + 1)) for n in narrowest)
