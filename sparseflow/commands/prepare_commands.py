@@ -43,7 +43,8 @@ def prune(given: PruneOptions) -> None:
     `nn.GRU` of any option (layers, directions, projection), or a cell, under torch's names
     (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, ...; any prefix), and one
     `nn.Linear` on its output at the last frame. It may be pruned by another tool already, or
-    be an ONNX model. Out of a larger network `--lstm`, `--head` and `--ignore` take that part.
+    be an ONNX model. Without a head it is fine-tuned to its own outputs. Out of a larger
+    network `--lstm`, `--head` and `--ignore` take that part.
     **Out:** a checkpoint under the same names, its masks included. Sparsity
     grows in increments with fine-tuning between them; what is achieved is printed, as whole
     weights per bank may not meet the request exactly. `--log` and `--tensorboard` write every
@@ -53,7 +54,7 @@ def prune(given: PruneOptions) -> None:
     """
     from ..steps import pipeline
 
-    has_integers = pipeline.prune_checkpoint(
+    network = pipeline.prune_checkpoint(
         checkpoint=given.checkpoint,
         data=given.data,
         out=given.out,
@@ -70,8 +71,9 @@ def prune(given: PruneOptions) -> None:
         controls=Controls(**{name: getattr(given, name) for name in Controls.__annotations__}),
         cut=cut_of(given),
     )
-    if has_integers:
-        judged = () if given.val is None else ("--data", given.val)
+    if network.has_integers:
+        scored = given.val is not None and network.head is not None
+        judged = ("--data", given.val) if scored else ()
         hint(
             "pack",
             given.out,

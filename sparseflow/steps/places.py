@@ -12,7 +12,14 @@ from pruning.tasks.data.inputs import Inputs, inputs_of, scaled_as
 
 from .progress import say
 
-__all__ = ["check_features", "has_labels", "known_to", "read_scaled", "read_sequences"]
+__all__ = [
+    "check_features",
+    "has_labels",
+    "known_to",
+    "need_labels",
+    "read_scaled",
+    "read_sequences",
+]
 
 
 def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
@@ -32,11 +39,8 @@ def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
     """
     try:
         data = load_sequences(path)
-        if labels_for and not has_labels(path):
-            raise DataSetError(
-                f"{labels_for} needs labels: add an array `labels`, int64, a class from 0 for "
-                "each sequence, or for each frame; or `targets`, numbers to be predicted"
-            )
+        if labels_for:
+            need_labels(path, labels_for)
     except DataSetError as error:
         if str(path) in error.text:
             raise
@@ -74,6 +78,21 @@ def has_labels(path: Path) -> bool:
     """Whether an ``.npz`` holds labels or targets."""
     with np.load(path, allow_pickle=False) as file:
         return not {"labels", "targets"}.isdisjoint(file.files)
+
+
+def need_labels(path: Path, what: str) -> None:
+    """Refuse a file without labels and targets.
+
+    Raises
+    ------
+    DataSetError
+        Naming it, what needs them, and the mend.
+    """
+    if not has_labels(path):
+        raise DataSetError(
+            f"{path}: {what} needs labels: add an array `labels`, int64, a class from 0 for "
+            "each sequence, or for each frame; or `targets`, numbers to be predicted"
+        )
 
 
 def check_features(model: Model, data: SequenceData, path: Path) -> None:

@@ -21,7 +21,7 @@ from csb_format.scales import DesignError
 
 from ..pages import figures
 from .options import PackOptions, PruneOptions
-from .places import has_labels, read_scaled
+from .places import has_labels, need_labels, read_scaled
 from .progress import say, show
 from .tuning.controls import Controls
 
@@ -55,7 +55,7 @@ def prune_checkpoint(
     val: Path | None = None,
     controls: Controls | None = None,
     cut: Cut | None = None,
-) -> bool:
+) -> Network:
     """Prune all matrices of a recurrent classifier in increments, fine-tuning after each.
 
     Parameters
@@ -65,6 +65,8 @@ def prune_checkpoint(
         (see :func:`pruning.files.network.load_network`).
     data : Path
         ``.npz`` of labelled sequences (see :func:`pruning.tasks.data.datasets.load_sequences`).
+        A recurrent module without a head needs no labels: it is fine-tuned to its own dense
+        outputs at every frame.
     out : Path
         Pruned checkpoint, with its masks, under the names that the checkpoint has.
     banks, sparsity, seed
@@ -92,9 +94,10 @@ def prune_checkpoint(
 
     Returns
     -------
-    bool
-        Whether it can be packed as a model: an ``nn.LSTM`` or ``nn.GRU``.
+    Network
+        What was pruned; whether it ``has_integers`` says if it can be packed as a model.
     """
+    from pruning.files.network import load_network
     from pruning.tasks.recipes.recipe import Recipe
 
     from .training import Asked, prune_network
@@ -121,19 +124,23 @@ def prune_checkpoint(
     if bank_width is not None and banks != Balance.banks:
         raise ValueError(f"--banks {banks} and --bank-width {bank_width}: give one of them")
     asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool, budget, cut)
-    labelled, inputs = read_scaled(data, "fine-tuning")
+    frames, inputs = read_scaled(data)
+    network = load_network(checkpoint, masks, frames.sequences, cut=cut)
+    if network.head is not None:
+        need_labels(data, "fine-tuning")
     judged = None
     if val is not None:
-        judged, _ = read_scaled(val, "the score while pruning (--val)", inputs, data)
-    network, pruned = prune_network(
-        checkpoint, masks, labelled, out, asked, recipe, seed, judged, inputs, chosen
+        wanted = "the score while pruning (--val)" if network.head is not None else ""
+        judged, _ = read_scaled(val, wanted, inputs, data)
+    pruned = prune_network(
+        network, checkpoint, frames, out, asked, recipe, seed, judged, inputs, chosen
     )
     _tell_achieved(network, pruned)
     say(f"wrote {out} (seed {seed})")
     for place in (chosen.log, chosen.tensorboard):
         if place is not None:
             say(f"wrote {place}")
-    return network.has_integers
+    return network
 
 
 def _tell_achieved(network: Network, pruned: Pruned) -> None:

@@ -512,6 +512,36 @@ def test_fine_tuning_needs_labels_and_a_head(run: Run, files: Files, capsys: Tex
     assert run(*files.pack(path, "--banks", 4)) == 0
 
 
+@pytest.mark.parametrize("kind", ["plain", "everything"])
+def test_a_part_without_a_head_is_fine_tuned_to_its_own_outputs(
+    run: Run, files: Files, kind: str, capsys: Text
+) -> None:
+    net = Net(files.inputs, **KINDS[kind])
+    path = files.saved({f"a.{name}": tensor for name, tensor in net.rnn.state_dict().items()})
+    with np.load(files.data) as file:
+        arrays = {name: file[name] for name in ("frames", "lengths")}
+    np.savez(files.data, **arrays)  # no labels
+    assert run(*files.prune(path, "--sparsity", 0.75, "--epochs", 60, "--val", files.data)) == 0
+    shown = capsys.readouterr().err
+    assert "no head: fine-tuned to its own dense outputs at every frame" in shown
+    assert "dense: MSE 0, " in shown
+    errors = [
+        float(e) for e in re.findall(r"increment \d of \d, .* removed: MSE ([\d.e-]+)", shown)
+    ]
+    assert "next: sparseflow pack" in shown
+    assert "--data" not in shown.split("next:")[1]
+    assert run(*files.pack()) == 0
+    dense, found = net.rnn.eval(), load_network(files.folder / "p.safetensors")
+    assert found.head is None
+    frames = [torch.from_numpy(s)[None] for s in sequences(files.inputs).sequences]
+    with torch.no_grad():
+        off = torch.cat([(dense(f)[0] - found.recurrent(f.transpose(0, 1))[0].transpose(0, 1))[0]
+                         for f in frames]).square().mean().item()  # fmt: skip
+    assert off == pytest.approx(errors[-1], rel=0.02)
+    worst = torch.cat([dense(f)[0][0] for f in frames]).square().mean().item()
+    assert off < worst / 2  # fine-tuning has made good what pruning took
+
+
 def test_without_calibration_there_is_only_matrices(run: Run, files: Files, capsys: Text) -> None:
     assert run("pack", files.net("plain"), "--out", files.folder / "m.safetensors") == 2
     assert capsys.readouterr().err == (

@@ -96,7 +96,7 @@ def read_sounds(folder: Path, how: Sounds) -> tuple[Recordings, list[str]]:
     if how.speaker and not any(how.speaker in file.name for file in files):
         raise DataSetError(f"--split-by {how.speaker}: no such mark in a name, such as {files[0]}")
     kinds = list(dict.fromkeys(found[file] for file in files))
-    numbers, names = classes_of(kinds, how.classes)
+    numbers, names = classes_of(kinds, how.classes, told)
     of = dict(zip(kinds, numbers.tolist(), strict=True))
     recordings, more = _recordings(folder, files, {f: of[found[f]] for f in files}, names, how)
     return recordings, more + told
