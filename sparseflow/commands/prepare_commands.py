@@ -16,7 +16,7 @@ from ..steps.options import (
     PruneOptions,
     VerilogOptions,
 )
-from ..steps.tuning.controls import Controls
+from ..steps.tuning.controls import QAT
 from .derived import derived
 from .hints import hint
 
@@ -68,7 +68,7 @@ def prune(given: PruneOptions) -> None:
         budget=given.budget.value,
         pool=_fed(given.pool),
         val=given.val,
-        controls=Controls(**{name: getattr(given, name) for name in Controls.__annotations__}),
+        controls=given.controls,
         cut=cut_of(given),
     )
     if network.has_integers:
@@ -109,6 +109,8 @@ def pack(given: PackOptions) -> None:
             given.wishes,
             given.calibration
             or given.qat_epochs
+            or given.val
+            or given.controls != QAT
             or given.pool
             or given.data
             or given.json_file
@@ -131,6 +133,8 @@ def pack(given: PackOptions) -> None:
         per_gate=given.per_gate,
         percentile=given.percentile,
         qat_epochs=given.qat_epochs,
+        val=given.val,
+        controls=given.controls,
         seed=given.seed,
         bound=given.bound,
         pool=_fed(given.pool),
@@ -164,8 +168,8 @@ def _pack_matrices(
 ) -> None:
     if unused:
         raise typer.BadParameter(
-            "--matrices takes no --calibration, no --data, no --qat-epochs, no --pool, no --json, "
-            "no --lstm, no --head and no --ignore"
+            "--matrices takes no --calibration, no --data, no --qat-epochs and nothing of it, "
+            "no --pool, no --json, no --lstm, no --head and no --ignore"
         )
     from ..steps import pipeline
 
