@@ -35,6 +35,7 @@ from ..pages.scores.figures import MODELS, described
 from ..pages.scores.integers import integer_answers
 from ..pages.scores.told import all_of
 from .options import PackOptions
+from .places import SOUNDS
 from .progress import say
 from .reading import (
     answers_as_read,
@@ -271,6 +272,8 @@ def pack_checkpoint(
     provenance = {key: json.dumps(value, allow_nan=False) for key, value in own.items()}
     if options := how.options() | ({} if val is None else {"val": "val.npz"}):
         provenance["pack"] = json.dumps(options, allow_nan=False)
+    if known.sounds:
+        provenance[SOUNDS] = known.sounds.text()
     if network.imported.cut:
         provenance[CUT] = network.imported.cut.text()
     formats, gained = how.precision.formats(lstm, head, calibration.sequences), None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from csb_format.inputs.sounds import SoundFeatures
 from csb_format.model import Model
 from pruning.tasks.data.datasets import DataSetError, SequenceData, load_sequences
 from pruning.tasks.data.inputs import Inputs, inputs_of, scaled_as
@@ -13,6 +14,7 @@ from pruning.tasks.data.inputs import Inputs, inputs_of, scaled_as
 from .progress import say
 
 __all__ = [
+    "SOUNDS",
     "check_features",
     "has_labels",
     "known_to",
@@ -20,6 +22,9 @@ __all__ = [
     "read_scaled",
     "read_sequences",
 ]
+
+SOUNDS = "sound_features"
+"""Key of a model's provenance under which `pack` notes how frames were made of sounds."""
 
 
 def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
@@ -71,7 +76,9 @@ def read_scaled(
 
 def known_to(model: Model) -> Inputs:
     """What a model knows of its inputs."""
-    return Inputs(model.input_scale, None, model.label_names)
+    noted = model.provenance.get(SOUNDS)
+    sounds = None if noted is None else SoundFeatures.of(noted)
+    return Inputs(model.input_scale, None, model.label_names, sounds)
 
 
 def has_labels(path: Path) -> bool:

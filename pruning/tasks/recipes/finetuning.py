@@ -16,6 +16,7 @@ from ...files.network import Classifier
 from ...mask.goals import Goal, MatrixState
 from ...mask.pruner import Pruner
 from ...mask.schedule import Increments
+from ...mask.views import Banks
 from ..data.datasets import SequenceData
 from ..networks.sequence import biases_first, train
 from ..training.record import Note
@@ -38,7 +39,7 @@ class Pruned:
     masks : dict of str to bool Tensor
         Kept weights by parameter name of the classifier.
     geometries : dict of str to Geometry
-        What the matrices are packed in.
+        What the matrices are packed in; empty unless all are pruned in banks.
     report : tuple of MatrixState
         Requested and achieved sparsity.
     increments : tuple of (float, score)
@@ -77,7 +78,8 @@ def prune_classifier(
     classifier : Classifier
         Trained; left as it is.
     goals : Mapping[str, Goal]
-        By parameter name; views are :class:`pruning.mask.views.Banks`.
+        By parameter name. Views other than :class:`pruning.mask.views.Banks` are for measurements:
+        such matrices are packed in nothing, and want a recipe whose budget is ``equal``.
     data : SequenceData
         Training data as the network takes it.
     recipe : Recipe
@@ -139,7 +141,8 @@ def prune_classifier(
                 watch(number, last, *increments[-1])
         if note is not None:
             note("increment", found)
+    banks = all(isinstance(goal.view, Banks) for goal in goals.values())
     return Pruned(
-        pruner.squash(), pruner.masks(), pruner.geometries(), pruner.report(),
+        pruner.squash(), pruner.masks(), pruner.geometries() if banks else {}, pruner.report(),
         tuple(increments), best.epoch, best.epochs,
     )  # fmt: skip
