@@ -140,7 +140,7 @@ def test_threads_share_blocks(kernel: str, more: dict[str, Any]) -> None:
 def test_threads_that_cannot_be_are_refused() -> None:
     model, _ = any_network(0)
     for threads in (0, 65):
-        with pytest.raises(ValueError, match=f"threads {threads}: must be 1 to 64"):
+        with pytest.raises(ValueError, match=f"threads = {threads}: must be 1 to 64"):
             NativeModel(model, threads=threads)
 
 
