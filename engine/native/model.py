@@ -292,7 +292,10 @@ class NativeStream:
         ValueError
             As :meth:`step`, and for numbers that are no sequences, or do not rise.
         """
-        frames, rows = self.model._frames("x", x), np.asarray(which)
+        width = self.model.shape.inputs
+        wanted = f"give an array (S, {width}), a frame of each of the sequences"
+        frames = self.model._integers(array_of("x", x, width, wanted))
+        rows = np.asarray(which)
         if rows.shape != (len(frames),) or rows.dtype.kind not in "iu":
             raise ValueError(f"which has shape {rows.shape}: give an integer for each frame")
         if rows.size and not 0 <= rows.min() <= rows.max() < self.batch:
