@@ -294,11 +294,13 @@ class NativeStream:
         """
         width = self.model.shape.inputs
         wanted = f"give an array (S, {width}), a frame of each of the sequences"
-        frames = self.model._integers(array_of("x", x, width, wanted))
         rows = np.asarray(which)
+        if not rows.size:  # of a moment in which no sequence has a frame
+            return np.empty((0, self.model.shape.outputs), np.int64)
+        frames = self.model._integers(array_of("x", x, width, wanted))
         if rows.shape != (len(frames),) or rows.dtype.kind not in "iu":
             raise ValueError(f"which has shape {rows.shape}: give an integer for each frame")
-        if rows.size and not 0 <= rows.min() <= rows.max() < self.batch:
+        if not 0 <= rows.min() <= rows.max() < self.batch:
             raise ValueError(f"sequences {rows.min()} to {rows.max()}: this has {self.batch}")
         numbers = np.ascontiguousarray(rows, np.uint32)
         output = np.empty((len(frames), self.model.shape.outputs), np.int32)
