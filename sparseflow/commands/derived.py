@@ -115,4 +115,6 @@ def _told(field: Field[Any], said: Said) -> Any:
         about["callback"] = within(said.least, said.most, said.multiple)
     if said.argument:
         return typer.Argument(**about)
+    if said.panel:
+        about["rich_help_panel"] = said.panel
     return typer.Option(*([said.name] if said.name else []), **about)

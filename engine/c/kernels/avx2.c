@@ -85,6 +85,8 @@ const struct kernel KERNEL_AVX2 = {
     .product = product,
     .finish = finish,
     .project = project,
+    .reset = reset,
+    .renew = renew,
     .spread = spread,
 };
 

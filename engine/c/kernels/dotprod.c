@@ -41,6 +41,8 @@ const struct kernel KERNEL_DOTPROD = {
     .product = product,
     .finish = finish,
     .project = project,
+    .reset = reset,
+    .renew = renew,
     .spread = spread,
 };
 

@@ -29,6 +29,8 @@ const struct kernel KERNEL_NEON = {
     .product = product,
     .finish = finish,
     .project = project,
+    .reset = reset,
+    .renew = renew,
     .spread = spread,
 };
 

@@ -13,12 +13,17 @@ static size_t out_room(const struct layer *layer)
 
 int lane_make(struct lane *lane, const struct layer *layer)
 {
-    size_t units = (size_t)layer->blocks * LANES;
+    size_t units = out_room(layer); /* whole blocks of both phases */
     memset(lane, 0, sizeof *lane);
     lane->c = aligned(units * sizeof *lane->c);
     lane->hidden = aligned(units * sizeof *lane->hidden);
-    lane->out = aligned(out_room(layer) * sizeof *lane->out);
+    lane->out = aligned(units * sizeof *lane->out);
     int good = lane->c && lane->hidden && lane->out;
+    if (layer->wide.cell == CELL_RESET_FIRST) {
+        lane->z = aligned(units * sizeof *lane->z);
+        lane->part = aligned(units * sizeof *lane->part);
+        good = good && lane->z && lane->part;
+    }
     if (layer->kernel) {
         lane->x = aligned(layer->x.count * layer->x.stride);
         lane->r = aligned(layer->r.count * layer->r.stride);
@@ -44,6 +49,8 @@ void lane_free(struct lane *lane)
     free(lane->hidden);
     free(lane->out);
     free(lane->frame);
+    free(lane->z);
+    free(lane->part);
     memset(lane, 0, sizeof *lane);
 }
 
@@ -109,8 +116,12 @@ static void tiled_gates(const struct layer *layer, struct lane *const *lanes, si
     products(kernel, &layer->hh, block, &layer->r, r, count, hh);
     for (size_t n = 0; n < count; n++) {
         struct lane *lane = lanes[n];
-        kernel->finish(&layer->cells, block, ih[n], layer->ih.digits, hh[n], layer->hh.digits,
-                       lane->c + at, lane->hidden + at);
+        if (layer->wide.cell == CELL_RESET_FIRST)
+            kernel->reset(&layer->cells, block, ih[n], layer->ih.digits, hh[n], layer->hh.digits,
+                          lane->c + at, lane->hidden + at, lane->z + at, lane->part + at);
+        else
+            kernel->finish(&layer->cells, block, ih[n], layer->ih.digits, hh[n], layer->hh.digits,
+                           lane->c + at, lane->hidden + at);
         if (layer->out_blocks)
             kernel->spread(&layer->h, lane->hidden + at, LANES, lane->h + at);
         else
@@ -130,7 +141,11 @@ static void tiled_project(const struct layer *layer, struct lane *const *lanes, 
     products(kernel, &layer->hr, block, &layer->h, h, count, sums);
     for (size_t n = 0; n < count; n++) {
         struct lane *lane = lanes[n];
-        kernel->project(&layer->projection, block, sums[n], layer->hr.digits, lane->out + at);
+        if (layer->wide.cell == CELL_RESET_FIRST)
+            kernel->renew(&layer->cells, block, sums[n], layer->hr.digits, lane->z + at,
+                          lane->part + at, lane->c + at, lane->out + at);
+        else
+            kernel->project(&layer->projection, block, sums[n], layer->hr.digits, lane->out + at);
         kernel->spread(&layer->r, lane->out + at, BLOCK, lane->next + at);
     }
 }
@@ -166,6 +181,8 @@ void layer_keep(const struct layer *layer, struct lane *lane)
     uint8_t *old = lane->r;
     lane->r = lane->next;
     lane->next = old;
-    if (!layer->out_blocks)
+    if (layer->wide.cell == CELL_RESET_FIRST)
+        memcpy(lane->hidden, lane->out, layer->units * sizeof *lane->out);
+    else if (!layer->out_blocks)
         memcpy(lane->out, lane->hidden, layer->units * sizeof *lane->out);
 }

@@ -95,7 +95,9 @@ def test_many_sequences_side_by_side() -> None:
 
 
 @pytest.mark.parametrize("kernel", kernels())
-@pytest.mark.parametrize("more", [{}, {"projection": 21}, {"cell": "gru"}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{}, {"projection": 21}, {"cell": "gru"}, {"cell": "gru0"}], ids=str
+)
 def test_streams_keep_their_states(kernel: str, more: dict[str, Any]) -> None:
     rng = np.random.default_rng(5)
     model = random_network(rng, 12, 40, 4, (2, 3, 3), layers=2, value_bits=8, act_bits=12, **more)
@@ -173,7 +175,9 @@ def test_sequences_that_are_none_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kernel", [kernels()[0], "plain"])
-@pytest.mark.parametrize("more", [{}, {"projection": 90}, {"cell": "gru"}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{}, {"projection": 90}, {"cell": "gru"}, {"cell": "gru0"}], ids=str
+)
 def test_threads_share_blocks(kernel: str, more: dict[str, Any]) -> None:
     """Of a network large enough to be shared: more threads than cores, and than blocks."""
     rng = np.random.default_rng(6)
@@ -193,7 +197,7 @@ def test_threads_share_blocks(kernel: str, more: dict[str, Any]) -> None:
 def test_threads_that_cannot_be_are_refused() -> None:
     model, _ = any_network(0)
     for threads in (0, 65):
-        with pytest.raises(ValueError, match=f"threads {threads}: must be 1 to 64"):
+        with pytest.raises(ValueError, match=f"threads = {threads}: must be 1 to 64"):
             NativeModel(model, threads=threads)
 
 
