@@ -155,21 +155,17 @@ class Batching:
                 self._hand_out(job)
 
     def _hand_out(self, job: Job) -> None:
-        now = self._loop.time()
+        now, error = self._loop.time(), job.error
         for row in job.rows:
-            self._settle(row, job.error, now)
-        self._done.pop(job)(job.error or job.asked)
-
-    def _settle(self, row: Row, error: Refused | None, now: float) -> None:
-        stream = row.stream
-        if stream is None:
-            return
-        if stream.id is None or error is None:
-            self.streams.give_back(stream, now, end=row.end)
-        elif error.status >= 500:  # nobody knows where it stands
-            self.streams.give_back(stream, now, end=True, why="fault")
-        else:
-            self.streams.take_back(stream, now)
+            if row.stream is None:
+                continue
+            if error is None or row.stream.id is None:
+                self.streams.give_back(row.stream, now, end=row.end)
+            elif error.status >= 500:  # nobody knows where it stands
+                self.streams.give_back(row.stream, now, end=True, why="fault")
+            else:
+                self.streams.take_back(row.stream, now)
+        self._done.pop(job)(error or job.asked)
 
     def _refuse_late(self, job: Job, now: float) -> None:
         waited = now - job.received
