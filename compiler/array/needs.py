@@ -57,8 +57,9 @@ def merged(geometry: Geometry, lanes: int) -> Geometry:
     """
     if geometry.banks % lanes:
         raise DesignError(
-            f"lanes = {lanes} does not divide the {geometry.banks} banks that the matrix was "
-            f"pruned with: choose a divisor of {geometry.banks}, or prune with other banks"
+            f"lanes = {lanes} does not divide the {geometry.banks} banks that the matrix of "
+            f"{geometry.rows} x {geometry.columns} was pruned with: choose a divisor of "
+            f"{geometry.banks}, or prune with other banks"
         )
     seen = geometry.merged(geometry.banks // lanes)
     return replace(seen, nonzeros=max(1, seen.nonzeros))

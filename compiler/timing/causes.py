@@ -6,7 +6,8 @@ A cycle in which a pass runs is split by what its M x N multipliers do:
 products      kept weights times their operands
 padding rows  rows that exist only to fill the banks of a vector or the PEs
 padded banks  entries of real rows that exist only to fill a bank
-slack         no group is issued as a pass's ``interval`` is longer than its ``groups``
+slack         no group is issued as a pass's ``interval`` is longer than its ``groups``, or one
+              of zeros as the row's gate keeps fewer weights than others
 ============  =======================================================================
 
 A cycle between two passes belongs to what the later pass waited for longest:
@@ -37,7 +38,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from csb_format import Csb
+from csb_format import Csb, Geometry, IntArray
 
 from ..array.latency import Latencies
 from ..array.program import Sink
@@ -192,8 +193,7 @@ class _Counting:
     def __init__(self, image: Image, part: int, runs: Sequence[Issued]):
         self._latencies = Latencies(image.design)
         self._multipliers = image.design.multipliers
-        matrices = _matrices(image, part)
-        self._kept = {n: m.real_nonzeros // m.geometry.rows for n, m in matrices.items()}
+        self._kept = {key: _kept(m) for key, m in _matrices(image, part).items()}
         self._homes = {home: beat for run in runs for home, *beat in self._beats(run)}
 
     def _beats(self, run: Issued) -> Iterator[tuple[int, int, int]]:
@@ -210,14 +210,17 @@ class _Counting:
     def busy(self, run: Issued) -> dict[str, int]:
         """Of a pass that runs."""
         now, geometry = run.instruction, run.given.geometry
-        stored = geometry.banks * geometry.nonzeros
+        issued = geometry.banks * geometry.nonzeros
         rows = run.given.placement.rows[run.slots.start : run.slots.stop]
-        real, kept = int(np.count_nonzero(rows >= 0)), self._kept[run.given.layer, run.given.matrix]
+        real = rows[rows >= 0]
+        kept = int(self._kept[run.given.layer, run.given.matrix][real].sum())
+        stored = _stored(geometry, real)
+        waiting = now.slots * (now.interval - now.groups) * self._multipliers
         return {
-            "products": real * kept,
-            "padded banks": real * (stored - kept),
-            "padding rows": (rows.size - real) * stored,
-            "slack": now.slots * (now.interval - now.groups) * self._multipliers,
+            "products": kept,
+            "padded banks": stored - kept,
+            "padding rows": (rows.size - real.size) * issued,
+            "slack": waiting + real.size * issued - stored,
         }
 
     def idle(self, before: Issued, after: Issued) -> dict[str, int]:
@@ -235,3 +238,17 @@ class _Counting:
         if read <= last + self._latencies.row:
             return "drain"
         return "element-wise" if read <= result else "write-back"
+
+
+def _kept(matrix: Csb) -> IntArray:
+    """Kept weights of each row, int64 (rows,)."""
+    real = matrix.column_indices < matrix.geometry.columns
+    return np.asarray(np.count_nonzero(real, axis=(1, 2)), np.int64)
+
+
+def _stored(geometry: Geometry, rows: IntArray) -> int:
+    """Entries of some rows, padding of their banks included."""
+    if not geometry.parts:
+        return rows.size * geometry.banks * geometry.nonzeros
+    k = np.repeat(geometry.parts, geometry.split[0].rows)
+    return int(k[rows].sum()) * geometry.banks

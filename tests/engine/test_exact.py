@@ -56,7 +56,9 @@ def test_any_network(seed: int, value_bits: int, act_bits: int, data: st.DataObj
     layers, directions = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 2))
     narrowest = [min(x, directions * (p or h)) if layers > 1 else x, p or h, h]
     banks = tuple(data.draw(st.integers(1, n)) for n in narrowest)
-    k = tuple(data.draw(st.integers(0, 5)) for _ in banks)
+    kept = st.integers(0, 5)
+    by_gate = st.one_of(kept, st.tuples(kept, kept, kept, kept))
+    k = (data.draw(by_gate), data.draw(by_gate), data.draw(kept))
     rng = np.random.default_rng(seed)
     assert len(banks) == len(k) == 3
     reach = data.draw(st.sampled_from(reaches(act_bits)))

@@ -10,7 +10,14 @@ enum cell { CELL_LSTM, CELL_GRU, CELL_RESET_FIRST };
 
 struct geometry {
     int64_t rows, columns, banks, bank_width, nonzeros, value_bits;
+    int64_t parts, part[GATES]; /* k of each equal part of the rows, where it differs */
 };
+
+/* Weights kept in a bank of a row. */
+static inline int64_t kept_in(const struct geometry *of, int64_t row)
+{
+    return of->parts ? of->part[row / (of->rows / of->parts)] : of->nonzeros;
+}
 
 /* A sparse matrix row by row, columns increasing; entries in padding columns are left out. */
 struct rows {

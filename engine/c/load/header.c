@@ -100,10 +100,30 @@ static int formats_of(struct source *s, const struct json_node *node,
     return 1;
 }
 
+/* k of each gate, if they differ: the largest is that of the matrix. */
+static int parts_of(struct source *s, const struct json_node *node, struct geometry *of)
+{
+    of->parts = 0;
+    if (!node)
+        return 1;
+    if (node->kind != JSON_ARRAY || node->count != (uint32_t)s->gates || of->rows % s->gates)
+        return 0;
+    int64_t most = 0, least = INT64_MAX;
+    const struct json_node *n = json_first(&s->c.header, node);
+    for (of->parts = 0; n; n = json_next(&s->c.header, n)) {
+        if (n->kind != JSON_INTEGER || n->number < 0)
+            return 0;
+        of->part[of->parts++] = n->number;
+        most = n->number > most ? n->number : most;
+        least = n->number < least ? n->number : least;
+    }
+    return most == of->nonzeros && least < most;
+}
+
 static int geometry_of(struct source *s, const struct json_node *node, struct geometry *of)
 {
     static const char *const keys[] = {"rows",     "columns",    "banks", "bank_width",
-                                       "nonzeros", "value_bits", NULL};
+                                       "nonzeros", "value_bits", "parts", NULL};
     const int64_t most = INT32_MAX;
     if (!only(s, node, keys) || !whole(s, node, "rows", 1, most, &of->rows) ||
         !whole(s, node, "columns", 1, most, &of->columns) ||
@@ -112,7 +132,7 @@ static int geometry_of(struct source *s, const struct json_node *node, struct ge
         !whole(s, node, "nonzeros", 0, of->bank_width, &of->nonzeros) ||
         !whole(s, node, "value_bits", 4, 18, &of->value_bits))
         return 0;
-    return of->banks * of->bank_width >= of->columns;
+    return of->banks * of->bank_width >= of->columns && parts_of(s, member(s, node, "parts"), of);
 }
 
 /* A matrix by its geometry: claims are checked before memory is taken for them. */

@@ -192,9 +192,8 @@ def test_an_array_has_one_range_for_the_states_of_all_layers() -> None:
 
 def test_needs_of_a_cell_whose_reset_comes_first() -> None:
     """A vector more a layer, more instructions, and lanes that keep up with every pass."""
-    sizes: tuple[int, ...] = (16, 16, 4)
     other, model = (
-        Needs(random_network(np.random.default_rng(1), *sizes, (1, 4, 1), 2, cell=cell), 16, 4)  # type: ignore[arg-type]
+        Needs(random_network(np.random.default_rng(1), 16, 16, 4, (1, 4, 1), 2, cell=cell), 16, 4)
         for cell in ("gru", "gru0")
     )
     assert model.sizes["vector_depth"] == other.sizes["vector_depth"] + 2 * 4
