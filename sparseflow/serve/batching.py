@@ -85,6 +85,13 @@ class Batching:
             for job in late:
                 self._refuse_late(job, now)
 
+    def give_up(self) -> None:
+        """Tell those that are left that there is no time; their states are lost with the server."""
+        while self._done:
+            _, done = self._done.popitem()
+            done(Refused(503, "the server has ended before this request was done", "draining"))
+        self._waiting.clear()
+
     def end(self) -> None:
         """Let the thread end behind what it does."""
         self._inbox.put(None)
@@ -140,6 +147,7 @@ class Batching:
     def _finish(self, jobs: list[Job]) -> None:
         """Hand out what is done, go on with the rest."""
         self._running = False
+        jobs = [job for job in jobs if job in self._done]  # others were given up
         self._going = [job for job in jobs if not job.done]
         self._go()  # the thread works while answers are written
         for job in jobs:

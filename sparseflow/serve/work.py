@@ -142,8 +142,9 @@ class Worker:
         live = sorted((row for row in rows if row.left), key=_slot)
         while live:
             slots = [_slot(row) for row in live]
-            frames = np.stack([row.frames[len(row.outputs)] for row in live])  # type: ignore[index]
-            outputs = self._states.step_some(slots, frames).astype(np.int32)
+            frames = [row.frames[len(row.outputs)] for row in live]  # type: ignore[index]
+            given = np.concatenate(frames).reshape(len(live), -1)  # sooner than `stack`
+            outputs = self._states.step_some(slots, given).astype(np.int32)
             for row, output in zip(live, outputs, strict=True):
                 row.outputs.append(output)
                 row.left -= 1
