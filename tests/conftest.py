@@ -29,6 +29,7 @@ from csb_format.scales import DesignError
 from engine.reference import IntegerModel, Trace
 from sim.check.compare import Comparison, compare
 from tests.cpu_budget import *  # noqa: F403
+from tests.quick import *  # noqa: F403
 
 # Before torch is imported: spinning threads would take the cores from the simulators.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -128,9 +128,10 @@ def test_every_package_stands_in_one_extra_with_its_reason() -> None:
 def test_all_is_all_that_users_can_ask_for() -> None:
     extras = set(PROJECT["optional-dependencies"])
     assert extras == {"all", "bench", "bitstream", "cpu", "demo", "dev", "docs", "generate",
-                      "huggingface", "lightning", "onnx", "regress", "report", "score", "simulate",
-                      "sounds", "tables", "tensorboard", "train", "transformers"}  # fmt: skip
-    for extra in extras - {"bench", "dev", "docs"}:
+                      "huggingface", "lightning", "onnx", "regress", "report", "score",
+                      "simulate", "slow", "sounds", "tables", "tensorboard", "train",
+                      "transformers"}  # fmt: skip
+    for extra in extras - {"bench", "dev", "docs", "slow"}:
         assert needed(extra) <= needed("all")
     assert needed("generate") < needed("simulate") < needed("regress")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from csb_format.cells import CELLS
+from csb_format.cells import ARRAY_CELLS
 from csb_format.cells.cell import reaches
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.csb import Csb
@@ -60,7 +60,7 @@ def test_banks_of_any_width(width: int) -> None:
 
 
 @pytest.mark.parametrize("act_bits", [6, 8, 16, 18])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ARRAY_CELLS)
 def test_states_of_any_reach(cell: str, act_bits: int) -> None:
     for reach in reaches(act_bits):
         rng = np.random.default_rng(reach)

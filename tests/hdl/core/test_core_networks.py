@@ -73,12 +73,14 @@ def frames_of(network: Any, seed: int, lengths: Sequence[int]) -> list[IntArray]
     return random_frames(np.random.default_rng(seed), network.model, list(lengths))
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("seed", range(12))
 def test_random_networks(seeded: Any, seed: int) -> None:
     network, _ = seeded(seed, **FIXED.get(seed, {}))
     check(network, frames_of(network, seed, [2, 1, 2]), network.contexts)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_late_frames_and_a_slow_sink_change_nothing(seeded: Any, seed: int) -> None:
     """Frames that come late take the other path of the program."""
@@ -277,6 +279,7 @@ def test_contexts_do_not_mix(more: dict[str, Any], pauses: dict[str, Any]) -> No
     assert compare(stimulus, outcome, levels).first is None
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("seed", [1, 6])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
 def test_words_of_a_streamed_design_may_pause(

@@ -96,6 +96,7 @@ def product_cycle(image: Image, fault: Fault, step: int) -> int:
 QUICK_FAULTS = ("input value", "recurrent index")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK_FAULTS)) for n in FAULTS],
@@ -185,6 +186,7 @@ def test_a_wrong_sum_of_right_products_is_found(case: Any, broken: Any, work: Pa
     assert re.match(r"pe0\.result is -?\d+, should be -?\d+$", found.where)
 
 
+@pytest.mark.slow
 def test_a_wrong_element_of_right_sums_points_to_its_lane(
     case: Any, broken: Any, work: Path
 ) -> None:
@@ -229,6 +231,7 @@ QUICK = ("layer 0 weight_hr", "layer 1 weight_ih", "head")
 MARKED = [pytest.param(f, marks=[pytest.mark.slow] * (f.name not in QUICK)) for f in NETWORK_FAULTS]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("fault", MARKED, ids=lambda f: f.name)
 def test_a_fault_in_any_matrix_is_found(
     network: Any, network_files: VerilogFiles, broken: Any, work: Path, fault: Fault
@@ -252,6 +255,7 @@ def test_a_fault_in_any_matrix_is_found(
     assert found.cycle == mine.cycle(fault.slot, fault.group) + PRODUCT
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_a_linear_layers_bias_is_found(
     network: Any, network_files: VerilogFiles, broken: Any, work: Path
 ) -> None:
@@ -335,6 +339,7 @@ def test_a_program_that_never_starts_is_told(
         verified(network, broken(never, network_files), work)
 
 
+@pytest.mark.slow
 def test_a_fault_in_the_second_direction_of_the_second_level_is_found(
     make_network: Any, work: Path, tmp_path: Path
 ) -> None:
