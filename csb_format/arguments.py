@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "array_of",
     "check_magnitude",
     "flag",
     "frames_of",
@@ -164,7 +165,7 @@ _WANTED = "give a list of arrays (frames, {width}), one for each sequence"
 
 
 def frames_of(
-    sequences: Sequence[Any], width: int, one: str = "sequence"
+    sequences: Sequence[Any], width: int, one: str = "sequence", least: int = 1
 ) -> list[npt.NDArray[Any]]:
     """Sequences as arrays.
 
@@ -175,6 +176,8 @@ def frames_of(
         X, that the model takes.
     one : str
         What one of them is called.
+    least : int
+        Sequences, and frames of each, that there must be: 0 or 1.
 
     Raises
     ------
@@ -192,9 +195,10 @@ def frames_of(
     listed = hasattr(sequences, "__len__") and not isinstance(sequences, Mapping | set | type)
     if not listed or getattr(sequences, "ndim", 1) == 0:
         raise TypeError(f"{one}s are {shown(sequences)}, no list: {wanted}")
-    if not len(sequences):
+    if len(sequences) < least:
         raise ValueError(f"no {one}s: {wanted}")
-    return [_frames(f"{one} {n}", given, width, wanted) for n, given in enumerate(sequences)]
+    named = ((f"{one} {n}", given) for n, given in enumerate(sequences))
+    return [array_of(name, given, width, wanted, least) for name, given in named]
 
 
 def check_magnitude(name: str, array: npt.NDArray[Any]) -> None:
@@ -216,7 +220,27 @@ def check_magnitude(name: str, array: npt.NDArray[Any]) -> None:
         )
 
 
-def _frames(name: str, given: Any, width: int, wanted: str) -> npt.NDArray[Any]:
+def array_of(name: str, given: Any, width: int, wanted: str, least: int = 1) -> npt.NDArray[Any]:
+    """Frames as one array (T, ``width``), finite numbers.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    given : array (T, width)
+    width : int
+    wanted : str
+        What is to be given, for messages.
+    least : int
+        Of T.
+
+    Raises
+    ------
+    TypeError
+        For what is no array of numbers.
+    ValueError
+        For another shape, NaN or infinity.
+    """
     try:
         array = np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -226,7 +250,7 @@ def _frames(name: str, given: Any, width: int, wanted: str) -> npt.NDArray[Any]:
         ) from error
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} holds {array.dtype}, no numbers: {wanted}")
-    if array.ndim != 2 or not len(array) or array.shape[1] != width:
+    if array.ndim != 2 or len(array) < least or array.shape[1] != width:
         alone = "; one sequence alone stands in brackets, [frames]" if array.ndim == 1 else ""
         batch = "; of a batch give list(batch)" if array.ndim == 3 else ""
         raise ValueError(f"{name} has shape {array.shape}: {wanted}{alone}{batch}")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import shown
 from .cells import LSTM, cell_named
 from .cells.cell import Cell
 from .cells.lstm import CellArithmetic
@@ -468,9 +469,9 @@ class Model:
         ValueError
             For an unknown target.
         """
-        if target not in RUNNERS:
+        if not isinstance(target, str) or target not in RUNNERS:
             known = ", ".join(map(repr, RUNNERS)) or "none before `import sparseflow`"
-            raise ValueError(f"target {target!r}: there is {known}")
+            raise ValueError(f"target {shown(target)}: there is {known}")
         return RUNNERS[target](self, **options)
 
     def equals(self, other: Model) -> bool:

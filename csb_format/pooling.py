@@ -7,9 +7,10 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import shown
 from .fixed import IntArray
 
-__all__ = ["EVERY", "FED", "LAST", "POOLS", "Pool", "check_pool", "pooled"]
+__all__ = ["EVERY", "FED", "LAST", "POOLS", "Pool", "check_pool", "outputs_of", "pooled"]
 
 Pool = Literal["last", "hn", "mean", "every"]
 """``"last"``: the output at the last frame, of both directions. ``"hn"``: the final state of
@@ -57,13 +58,13 @@ def pooled(outputs: npt.ArrayLike, pool: str, directions: int) -> IntArray:
 
     Raises
     ------
+    TypeError
+        For what is no array of integers.
     ValueError
         For an unknown way, or no frames.
     """
     check_pool(pool)
-    found = np.asarray(outputs, np.int64)
-    if found.ndim != 2 or not len(found):
-        raise ValueError(f"outputs have shape {found.shape}: give (T, D * R), T at least 1")
+    found = outputs_of(outputs)
     if pool == "mean":
         # floor(sum / T + 1/2) without a fraction
         mean: IntArray = (2 * found.sum(axis=0) + len(found)) // (2 * len(found))
@@ -75,3 +76,25 @@ def pooled(outputs: npt.ArrayLike, pool: str, directions: int) -> IntArray:
         return last
     forward = found.shape[1] // 2
     return np.concatenate([found[-1, :forward], found[0, forward:]])
+
+
+def outputs_of(outputs: npt.ArrayLike) -> IntArray:
+    """Outputs of one sequence, int64 (T, D * R); nothing is rounded or wraps around.
+
+    Raises
+    ------
+    TypeError
+        For what is no array of integers.
+    ValueError
+        For other axes, or no frames.
+    """
+    wanted = "give (T, D * R), T at least 1, integers as the model's run gives them"
+    try:
+        found = np.asarray(outputs)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise TypeError(f"outputs are {shown(outputs)}, no array: {wanted}") from error
+    if found.dtype.kind not in "iu" and found.size:
+        raise TypeError(f"outputs are {shown(outputs)} of {found.dtype}: {wanted}")
+    if found.ndim != 2 or not len(found):
+        raise ValueError(f"outputs have shape {found.shape}: {wanted}")
+    return found.astype(np.int64)

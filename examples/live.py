@@ -82,4 +82,7 @@ def trained() -> Model:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Forecasts of an LSTM, frame by frame.")
     parser.add_argument("--target", default="model", help="model, sim, serial:PORT, pynq:FILE.bit")
-    raise SystemExit(main(parser.parse_args().target) > 0)
+    try:
+        raise SystemExit(main(parser.parse_args().target) > 0)
+    except (OSError, ValueError) as error:  # no such target, or nobody answers there
+        raise SystemExit(f"error: {error}") from None

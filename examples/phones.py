@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from csb_format.files.replace import replace_file
+from csb_format.inputs.sounds import SoundFeatures
 from pruning.tasks.data.adapters.wav_folder import Sounds, read_sounds
 
 HOP, CENTRE = 0.010, 0.0125  # seconds; frames are 25 ms long
@@ -54,7 +55,7 @@ def sounds(voice: Path, count: int) -> Iterator[tuple[str, np.ndarray]]:
     with tempfile.NamedTemporaryFile("w", suffix=".csv", newline="") as listing:
         csv.writer(listing).writerows((f"wav/{name}.wav", name) for name in names)
         listing.flush()
-        found, told = read_sounds(voice, Sounds(count=FEATURES, labels=Path(listing.name)))
+        found, told = read_sounds(voice, Sounds(SoundFeatures(count=FEATURES), Path(listing.name)))
     print(*told, sep="\n")
     for called, frames in zip(found.called, found.sequences, strict=True):
         yield Path(called).stem, frames
@@ -87,4 +88,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:  # a file that is not there, or something else
+        raise SystemExit(f"error: {error}") from None

@@ -100,4 +100,7 @@ def started() -> None:
 
 
 if __name__ == "__main__":
-    started()
+    try:
+        started()
+    except (OSError, ValueError) as error:  # a file that is not there, or something else
+        raise SystemExit(f"error: {error}") from None

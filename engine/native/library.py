@@ -207,6 +207,7 @@ def declare(loaded: ctypes.CDLL) -> None:
         "end": ((pointer,), None),
         "reset": ((pointer, number), None),
         "step": ((pointer, pointer, pointer, error), ctypes.c_int32),
+        "step_some": ((pointer, number, pointer, pointer, pointer, error), ctypes.c_int32),
         "time": ((pointer, pointer, size, size, pointer, error), ctypes.c_int32),
         "states": ((pointer, pointer, pointer), None),
         "sequences": ((pointer, size, *(pointer,) * 5, error), ctypes.c_int32),

@@ -6,14 +6,17 @@ import ctypes
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from threading import RLock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from csb_format.arguments import array_of, frames_of, whole
 from csb_format.files.modelfile import ModelFileError, load_model, model_bytes
 from csb_format.fixed import Fixed, IntArray
 from csb_format.model import Model
+from csb_format.pooling import outputs_of
 
 from ..reference import Trace
 from .library import Error, Layer, NativeError, Options, Shape, kernels, library
@@ -22,7 +25,7 @@ __all__ = ["LayerPlan", "NativeModel", "NativeStream"]
 
 Ints = npt.NDArray[np.int32]
 _FILE, _FORMAT, _USAGE, _RANGE = -1, -2, -5, -6
-_MOST_THREADS = 64
+_MOST_THREADS, _MOST_STREAMS = 64, 65536
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,7 @@ class NativeModel:
     ):
         if kernel is not None and kernel not in kernels():
             raise ValueError(f"kernel {kernel!r}: this CPU has {', '.join(kernels())}")
-        if not 1 <= threads <= _MOST_THREADS:
-            raise ValueError(f"threads {threads}: must be 1 to {_MOST_THREADS}")
+        threads = whole("threads", threads, 1, _MOST_THREADS)
         self._library, self._handle = library(), ctypes.c_void_p()
         options = Options(kernel.encode() if kernel else None, threads)
         self._path = "" if isinstance(model, Model) else os.fspath(model)
@@ -90,6 +92,7 @@ class NativeModel:
         self.shape = Shape()
         self._library.sparseflow_run_shape(self._handle, ctypes.byref(self.shape))
         self._model = model if isinstance(model, Model) else None
+        self._users = _Users(self._library, self._handle)
 
     def _open(self, model: Any, options: Options) -> None:
         error, native = Error(), self._library
@@ -102,8 +105,8 @@ class NativeModel:
         _check(error, self._path)
 
     def __del__(self) -> None:
-        if handle := getattr(self, "_handle", None):
-            self._library.sparseflow_run_close(handle)
+        if users := getattr(self, "_users", None):
+            users.leave()
 
     @property
     def model(self) -> Model:
@@ -142,11 +145,14 @@ class NativeModel:
 
         Raises
         ------
+        TypeError
+            For what is no list of arrays of numbers.
         ValueError
-            For another shape or kind, or integers outside the format.
+            For another shape, NaN, or integers outside the format.
         """
         shape = self.shape
-        checked = [self._frames(f"sequence {n}", s) for n, s in enumerate(sequences)]
+        given = frames_of(sequences, shape.inputs, least=0)
+        checked = [self._integers(array) for array in given]
         lengths = np.array([len(s) for s in checked], np.uintp)
         frames = np.concatenate(checked) if checked else np.zeros((0, shape.inputs), np.int32)
         sizes = (shape.units, shape.units, shape.outputs)
@@ -186,11 +192,13 @@ class NativeModel:
 
         Raises
         ------
+        TypeError
+            For what is no array of integers.
         ValueError
             Without a head, without frames, or for another shape.
         """
-        shape, given = self.shape, np.ascontiguousarray(outputs, np.int32)
-        if given.ndim != 2 or given.shape[1] != shape.outputs:
+        shape, given = self.shape, _in_int32(outputs_of(outputs))
+        if given.shape[1] != shape.outputs:
             raise ValueError(
                 f"outputs have shape {given.shape}: give (T, {shape.outputs}), T at least 1"
             )
@@ -203,20 +211,8 @@ class NativeModel:
         _check(error)
         return found if every else found[0]
 
-    def _frames(self, name: str, array: npt.ArrayLike) -> Ints:
-        given = np.asarray(array)
-        if given.ndim != 2 or given.shape[1] != self.shape.inputs:
-            raise ValueError(
-                f"{name} has shape {given.shape}: it must be (any number, {self.shape.inputs})"
-            )
-        if given.dtype.kind == "f":
-            given = self.input.quantise(given)
-        if given.dtype.kind not in "iu":
-            raise ValueError(f"{name} has dtype {given.dtype}: give integers or floats")
-        if given.dtype.itemsize >= 4:  # what int32 would wrap around is out of any range
-            limits = np.iinfo(np.int32)
-            given = np.clip(given, limits.min if given.dtype.kind == "i" else 0, limits.max)
-        return np.ascontiguousarray(given, np.int32)
+    def _integers(self, given: npt.NDArray[Any]) -> Ints:
+        return _in_int32(self.input.quantise(given) if given.dtype.kind == "f" else given)
 
 
 class NativeStream:
@@ -230,19 +226,19 @@ class NativeStream:
     """
 
     def __init__(self, model: NativeModel, batch: int = 1):
-        self.model, self.batch = model, batch
+        self.model, self.batch = model, whole("batch", batch, 1, _MOST_STREAMS)
         self._library, self._handle, self._error = model._library, ctypes.c_void_p(), Error()
-        if not 1 <= batch <= 65536:
-            raise ValueError(f"batch {batch}: must be 1 to 65536")
         self._library.sparseflow_run_start(
-            model._handle, batch, ctypes.byref(self._handle), ctypes.byref(self._error)
+            model._handle, self.batch, ctypes.byref(self._handle), ctypes.byref(self._error)
         )
         _check(self._error)
-        self._output = np.empty((batch, model.shape.outputs), np.int32)
+        model._users.come()
+        self._output = np.empty((self.batch, model.shape.outputs), np.int32)
 
     def __del__(self) -> None:
         if handle := getattr(self, "_handle", None):
             self._library.sparseflow_run_end(handle)
+            self.model._users.leave()
 
     def step(self, x: npt.ArrayLike) -> IntArray:
         """One step of all sequences.
@@ -259,10 +255,14 @@ class NativeStream:
 
         Raises
         ------
+        TypeError
+            For what is no array of numbers.
         ValueError
-            For another shape or kind, or integers outside the format; no state has changed then.
+            For another shape, NaN, or integers outside the format; no state has changed then.
         """
-        frames = self.model._frames("x", x)
+        width = self.model.shape.inputs
+        wanted = f"give an array ({self.batch}, {width}), a frame of each sequence"
+        frames = self.model._integers(array_of("x", x, width, wanted))
         if len(frames) != self.batch:
             raise ValueError(f"x holds {len(frames)} frames: this stream has {self.batch}")
         failed = self._library.sparseflow_run_step(
@@ -272,11 +272,52 @@ class NativeStream:
             _check(self._error)
         return self._output.astype(np.int64)
 
+    def step_some(self, which: npt.ArrayLike, x: npt.ArrayLike) -> IntArray:
+        """One step of some sequences; the others stay where they are.
+
+        Parameters
+        ----------
+        which : int array (S,)
+            Numbers of sequences, 0 to B - 1, rising.
+        x : array (S, X)
+            As in :meth:`NativeModel.run`.
+
+        Returns
+        -------
+        int64 array (S, R)
+            Outputs of the last layer.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`step`, and for numbers that are no sequences, or do not rise.
+        """
+        width = self.model.shape.inputs
+        wanted = f"give an array (S, {width}), a frame of each of the sequences"
+        rows = np.asarray(which)
+        if not rows.size:  # of a moment in which no sequence has a frame
+            return np.empty((0, self.model.shape.outputs), np.int64)
+        frames = self.model._integers(array_of("x", x, width, wanted))
+        if rows.shape != (len(frames),) or rows.dtype.kind not in "iu":
+            raise ValueError(f"which has shape {rows.shape}: give an integer for each frame")
+        if not 0 <= rows.min() <= rows.max() < self.batch:
+            raise ValueError(f"sequences {rows.min()} to {rows.max()}: this has {self.batch}")
+        numbers = np.ascontiguousarray(rows, np.uint32)
+        output = np.empty((len(frames), self.model.shape.outputs), np.int32)
+        if self._library.sparseflow_run_step_some(
+            self._handle,
+            len(frames),
+            *(_at(array) for array in (numbers, frames, output)),
+            ctypes.byref(self._error),
+        ):
+            _check(self._error)
+        return output.astype(np.int64)
+
     def reset(self, which: int | None = None) -> None:
         """Back to the zero state: one sequence, or all."""
-        for n in range(self.batch) if which is None else (which,):
-            if not 0 <= n < self.batch:
-                raise ValueError(f"sequence {n}: this stream has 0 to {self.batch - 1}")
+        for n in (
+            range(self.batch) if which is None else (whole("which", which, 0, self.batch - 1),)
+        ):
             self._library.sparseflow_run_reset(self._handle, n)
 
     def time(self, frames: npt.ArrayLike, steps: int) -> npt.NDArray[np.float64]:
@@ -294,7 +335,9 @@ class NativeStream:
         float64 array (steps,)
             Microseconds.
         """
-        given = np.repeat(self.model._frames("frames", frames), self.batch, axis=0)
+        width, steps = self.model.shape.inputs, whole("steps", steps, 1)
+        found = array_of("frames", frames, width, f"give an array (T, {width}), T at least 1")
+        given = np.repeat(self.model._integers(found), self.batch, axis=0)
         each = np.empty(steps, np.uint32)
         self._library.sparseflow_run_time(
             self._handle,
@@ -314,6 +357,32 @@ class NativeStream:
         hidden, cell = np.empty(size, np.int32), np.empty(size, np.int32)
         self._library.sparseflow_run_states(self._handle, _at(hidden), _at(cell))
         return hidden.astype(np.int64), cell.astype(np.int64)
+
+
+def _in_int32(given: npt.NDArray[Any]) -> Ints:
+    if given.dtype.itemsize >= 4:  # what int32 would wrap around is out of any range
+        limits = np.iinfo(np.int32)
+        given = np.clip(given, limits.min if given.dtype.kind == "i" else 0, limits.max)
+    return np.ascontiguousarray(given, np.int32)
+
+
+class _Users:
+    """Of a model in C: it is closed behind the last, in whatever order Python lets go of them."""
+
+    def __init__(self, native: ctypes.CDLL, handle: ctypes.c_void_p):
+        self._library, self._handle, self._count = native, handle, 1
+        self._lock = RLock()  # the collector may come by while it is held
+
+    def come(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            last = not self._count
+        if last:
+            self._library.sparseflow_run_close(self._handle)
 
 
 def _at(array: npt.NDArray[Any]) -> int:

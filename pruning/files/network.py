@@ -41,6 +41,7 @@ class Classifier(nn.Module):
     recurrent : nn.LSTM or nn.GRU
         Made batch first.
     head : nn.Linear
+        Or ``nn.Identity``, for the outputs themselves.
     pool : {"last", "hn", "mean", "every"}
         How the head is fed; see :data:`csb_format.pooling.Pool`. With ``"last"`` the reverse
         direction contributes its output at that same last frame.

@@ -144,12 +144,15 @@ class Cut:
         found = {n for n in names if (match := PARAMETER.match(n)) and match[1] in own}
         if self.head is None:
             return found
-        head = [n for n in names if re.match(rf"{re.escape(self.head)}\.{_LINEAR}", n)]
+        called = [n for n in names if re.match(rf"{re.escape(self.head)}\.{_LINEAR}", n)]
+        head = [n for n in called if not PARAMETER.match(n)]
         if not head:
             linear = [n.removesuffix(".weight") for n in names if n.endswith(".weight")]
+            what = "that is a recurrent module" if called else "there is no such linear layer"
+            twice = ", which --lstm names too: one name cannot be both" * (f"{self.head}." in own)
             raise CheckpointError(
-                f"--head {self.head}: there is no such linear layer; name one of "
-                f"{', '.join(linear) or 'none: the file has none'}"
+                f"--head {self.head}: {what}{twice}; name one of "
+                f"{', '.join(linear) or 'none: the file has no linear layer'}"
             )
         return found | set(head)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -79,7 +78,7 @@ def doctor(given: DoctorOptions) -> None:
     if given.plain:
         save_imported(given.plain, model)
     doctor_report.print_diagnosis(found, read=read)
-    _next(given.checkpoint, given.masks, given.plain, model, found, network)
+    _next(given, model, found, network)
 
 
 def _plan(given: DoctorOptions) -> None:
@@ -105,7 +104,7 @@ def _plan(given: DoctorOptions) -> None:
         replace_file(given.json, doctor_report.plan_json(found).encode())
     doctor_report.print_plan(found)
     whole, _ = _network(network.imported)
-    if whole is None or whole.head is None:
+    if whole is None:
         own = f"sf.prune(lstm, banks={found.banks}, sparsity={sparsity:g})"
         typer.echo(f"next: {own} in your own loop, as docs/pruning.md shows", err=True)
         return
@@ -152,35 +151,60 @@ def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[st
     return [*lines, note] if reading.unseen(network) else lines
 
 
-def _next(
-    checkpoint: Path,
-    masks: Path | None,
-    plain: Path | None,
-    model: Imported,
-    found: Diagnosis,
-    network: Network | None,
-) -> None:
+def _next(given: DoctorOptions, model: Imported, found: Diagnosis, network: Network | None) -> None:
     # One number of banks for all matrices: fewer banks are always the milder demand.
     counted = _counted(found, network)
     banks = min(each.suggested for each in counted)
     dense = all(each.dense for each in counted)
     balanced = not dense and all(_is_balanced(model, each.name, banks) for each in counted)
-    cut = () if plain else shlex.split(model.cut.words())
-    file: tuple[object, ...] = (plain or checkpoint, *cut)
-    if masks is not None and plain is None:
-        file += ("--masks", masks)
-    if not model.state_dict:
-        file = ("CHECKPOINT", "--masks", checkpoint)
+    file = _file(given, model)
+    fed = () if given.pool is None else ("--pool", given.pool.value)
     if balanced and (network is None or not network.has_integers):
-        hint("pack", *file, "--matrices", "--banks", banks, "--out", "matrices.safetensors")
+        hint(
+            "pack",
+            *file,
+            "--matrices",
+            "--banks",
+            banks,
+            "--out",
+            "matrices.safetensors",
+            *_bits(given),
+        )
     elif balanced:
-        words = ("--calibration", "DATA", "--banks", banks, "--out", "model.safetensors")
-        hint("pack", *file, *words)
-    elif not model.state_dict or (network and network.head):
-        hint("prune", *file, "--data", "DATA", "--banks", banks, "--out", "pruned.safetensors")
+        data = ("--calibration", given.data or "DATA")
+        hint(
+            "pack",
+            *file,
+            *data,
+            "--banks",
+            banks,
+            *fed,
+            "--out",
+            "model.safetensors",
+            *_bits(given),
+        )
+    elif network or not model.state_dict:
+        # what scored the network is not to be trained on
+        data = ("--data", "DATA", *(() if given.data is None else ("--val", given.data)))
+        hint("prune", *file, *data, "--banks", banks, *fed, "--out", "pruned.safetensors")
     else:
         text = f"next: prune to {banks} banks in your own loop, as docs/pruning.md shows"
         typer.echo(text, err=True)
+
+
+def _file(given: DoctorOptions, model: Imported) -> tuple[object, ...]:
+    """The checkpoint as the next command takes it, with what belongs to it."""
+    if given.plain:
+        return (given.plain,)
+    if not model.state_dict:
+        return ("CHECKPOINT", "--masks", given.checkpoint)
+    masks = () if given.masks is None else ("--masks", given.masks)
+    return (given.checkpoint, *shlex.split(model.cut.words()), *masks)
+
+
+def _bits(given: DoctorOptions) -> tuple[object, ...]:
+    usual = given.value_bits == DoctorOptions.value_bits
+    return () if usual else ("--value-bits", given.value_bits)
 
 
 def _counted(found: Diagnosis, network: Network | None) -> list[MatrixFigures]:

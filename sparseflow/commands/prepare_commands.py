@@ -16,7 +16,7 @@ from ..steps.options import (
     PruneOptions,
     VerilogOptions,
 )
-from ..steps.tuning.controls import Controls
+from ..steps.tuning.controls import QAT
 from .derived import derived
 from .hints import hint
 
@@ -43,7 +43,8 @@ def prune(given: PruneOptions) -> None:
     `nn.GRU` of any option (layers, directions, projection), or a cell, under torch's names
     (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, ...; any prefix), and one
     `nn.Linear` on its output at the last frame. It may be pruned by another tool already, or
-    be an ONNX model. Out of a larger network `--lstm`, `--head` and `--ignore` take that part.
+    be an ONNX model. Without a head it is fine-tuned to its own outputs. Out of a larger
+    network `--lstm`, `--head` and `--ignore` take that part.
     **Out:** a checkpoint under the same names, its masks included. Sparsity
     grows in increments with fine-tuning between them; what is achieved is printed, as whole
     weights per bank may not meet the request exactly. `--log` and `--tensorboard` write every
@@ -53,7 +54,7 @@ def prune(given: PruneOptions) -> None:
     """
     from ..steps import pipeline
 
-    has_integers = pipeline.prune_checkpoint(
+    network = pipeline.prune_checkpoint(
         checkpoint=given.checkpoint,
         data=given.data,
         out=given.out,
@@ -67,11 +68,12 @@ def prune(given: PruneOptions) -> None:
         budget=given.budget.value,
         pool=_fed(given.pool),
         val=given.val,
-        controls=Controls(**{name: getattr(given, name) for name in Controls.__annotations__}),
+        controls=given.controls,
         cut=cut_of(given),
     )
-    if has_integers:
-        judged = () if given.val is None else ("--data", given.val)
+    if network.has_integers:
+        scored = given.val is not None and network.head is not None
+        judged = ("--data", given.val) if scored else ()
         hint(
             "pack",
             given.out,
@@ -107,6 +109,8 @@ def pack(given: PackOptions) -> None:
             given.wishes,
             given.calibration
             or given.qat_epochs
+            or given.val
+            or given.controls != QAT
             or given.pool
             or given.data
             or given.json_file
@@ -129,6 +133,8 @@ def pack(given: PackOptions) -> None:
         per_gate=given.per_gate,
         percentile=given.percentile,
         qat_epochs=given.qat_epochs,
+        val=given.val,
+        controls=given.controls,
         seed=given.seed,
         bound=given.bound,
         pool=_fed(given.pool),
@@ -162,8 +168,8 @@ def _pack_matrices(
 ) -> None:
     if unused:
         raise typer.BadParameter(
-            "--matrices takes no --calibration, no --data, no --qat-epochs, no --pool, no --json, "
-            "no --lstm, no --head and no --ignore"
+            "--matrices takes no --calibration, no --data, no --qat-epochs and nothing of it, "
+            "no --pool, no --json, no --lstm, no --head and no --ignore"
         )
     from ..steps import pipeline
 

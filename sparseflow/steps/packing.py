@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,6 @@ from pruning.integers.self_check import StageError, self_check
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.inputs import Inputs, joined
-from pruning.tasks.networks.sequence import answers
-from pruning.tasks.recipes.finetune_integers import finetune_quantised
 from pruning.tasks.scores.score import Score, in_words
 
 from ..pages.made.typed import with_command
@@ -36,10 +35,13 @@ from ..pages.scores.figures import MODELS, described
 from ..pages.scores.integers import integer_answers
 from ..pages.scores.told import all_of
 from .options import PackOptions
-from .progress import say, stages
+from .places import SOUNDS
+from .progress import say
 from .reading import (
     answers_as_read,
     as_read,
+    check_alike,
+    check_judging,
     check_names,
     check_width,
     noted,
@@ -47,6 +49,8 @@ from .reading import (
     of_part,
     pool_of,
 )
+from .tuning.controls import QAT, Controls
+from .tuning.integers import finetuned
 from .wishes import Wish, is_called, parse, spread
 
 __all__ = ["Packed", "Packing", "pack_checkpoint", "pack_imported", "saturation"]
@@ -77,6 +81,8 @@ class Packing:
         Epochs of fine-tuning in these integers; 0 for none.
     seed : int
         Of that fine-tuning.
+    controls : Controls
+        How it runs.
     bound : float, optional
         Largest relative error that the self-check passes.
     pool : {"last", "hn", "mean", "every"}, optional
@@ -101,6 +107,7 @@ class Packing:
     pool: str | None = None
     cell_range: int | None = None
     cut: Cut | None = None
+    controls: Controls = QAT
 
     @property
     def precision(self) -> Precision:
@@ -121,7 +128,8 @@ class Packing:
             "cell-range": self.cell_range,
             **(self.cut.options() if self.cut else {}),
         }
-        return {name: value for name, value in given.items() if value not in (None, False, 0)}
+        said = {name: value for name, value in given.items() if value not in (None, False, 0)}
+        return said | self.controls.options(QAT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +216,7 @@ def pack_checkpoint(
     labelled: bool = False,
     judged: SequenceData | None = None,
     inputs: Inputs | None = None,
+    val: SequenceData | None = None,
 ) -> Packed:
     """Quantise a pruned checkpoint to the accelerator's integers, and check every stage.
 
@@ -225,6 +234,8 @@ def pack_checkpoint(
         if that is labelled.
     inputs : Inputs, optional
         What the calibration data says of its frames; the model carries it on.
+    val : SequenceData, optional
+        Labelled, for epochs of fine-tuning: chooses the one that is kept.
 
     Raises
     ------
@@ -259,8 +270,10 @@ def pack_checkpoint(
     layout = {names[name]: banks for name, banks in found.items()}
     own = {key: value for key, value in about.items() if key not in ("layout", "inputs")}
     provenance = {key: json.dumps(value, allow_nan=False) for key, value in own.items()}
-    if options := how.options():
+    if options := how.options() | ({} if val is None else {"val": "val.npz"}):
         provenance["pack"] = json.dumps(options, allow_nan=False)
+    if known.sounds:
+        provenance[SOUNDS] = known.sounds.text()
     if network.imported.cut:
         provenance[CUT] = network.imported.cut.text()
     formats, gained = how.precision.formats(lstm, head, calibration.sequences), None
@@ -269,7 +282,10 @@ def pack_checkpoint(
     if how.qat_epochs:
         for line in read:
             say(line)
-        tuned, gained = _finetuned(network, calibration, replace(how, pool=pool), path)
+        if val is not None:
+            check_judging(network, pool, path, val)
+            check_alike(calibration, val)
+        tuned, gained = _finetuned(network, calibration, replace(how, pool=pool), path, val)
         lstm, head, formats = tuned.lstm.pruned(), tuned.head, tuned.lstm.formats
         model = tuned.to_model(layout, provenance)
     sample = _sample(calibration, lstm.hidden_size)
@@ -300,21 +316,16 @@ def _scores(real: Score, model: Model, data: SequenceData) -> dict[str, Any]:
 
 
 def _finetuned(
-    network: Network, data: SequenceData, how: Packing, path: Path
+    network: Network, data: SequenceData, how: Packing, path: Path, val: SequenceData | None
 ) -> tuple[QatClassifier, tuple[Score, Score]]:
     classifier = network.classifier(path)
-    lstm, head, masks = network.packable(), classifier.head, network.masks
-    pool = how.pool or LAST
+    lstm, head = network.packable(), classifier.head
     formats = how.precision.formats(lstm, head, data.sequences)
-    before = QatClassifier(lstm, head, formats, masks, pool)
-    first = answers(before, data).score()
-    with stages() as progress:
-        tuned = finetune_quantised(
-            lstm, head, data, how.qat_epochs, how.seed, precision=how.precision, masks=masks,
-            pool=pool,
-            progress=lambda epoch, epochs, loss: progress("fine-tune", epoch, epochs, loss),
-        )  # fmt: skip
-    return tuned, (first, answers(tuned, data).score())
+    own = copy.deepcopy(lstm), copy.deepcopy(head)
+    model = QatClassifier(*own, formats, network.masks, how.pool or LAST)
+    about = {"checkpoint": path.name, "value_bits": how.value_bits, "act_bits": how.act_bits}
+    about |= {"asked": how.options()}
+    return model, finetuned(model, data, how.qat_epochs, how.seed, how.controls, about, val)
 
 
 def _sample(data: SequenceData, hidden: int) -> list[Any]:

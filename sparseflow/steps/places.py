@@ -6,13 +6,25 @@ from pathlib import Path
 
 import numpy as np
 
+from csb_format.inputs.sounds import SoundFeatures
 from csb_format.model import Model
 from pruning.tasks.data.datasets import DataSetError, SequenceData, load_sequences
 from pruning.tasks.data.inputs import Inputs, inputs_of, scaled_as
 
 from .progress import say
 
-__all__ = ["check_features", "has_labels", "known_to", "read_scaled", "read_sequences"]
+__all__ = [
+    "SOUNDS",
+    "check_features",
+    "has_labels",
+    "known_to",
+    "need_labels",
+    "read_scaled",
+    "read_sequences",
+]
+
+SOUNDS = "sound_features"
+"""Key of a model's provenance under which `pack` notes how frames were made of sounds."""
 
 
 def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
@@ -32,11 +44,8 @@ def read_sequences(path: Path, labels_for: str = "") -> SequenceData:
     """
     try:
         data = load_sequences(path)
-        if labels_for and not has_labels(path):
-            raise DataSetError(
-                f"{labels_for} needs labels: add an array `labels`, int64, a class from 0 for "
-                "each sequence, or for each frame; or `targets`, numbers to be predicted"
-            )
+        if labels_for:
+            need_labels(path, labels_for)
     except DataSetError as error:
         if str(path) in error.text:
             raise
@@ -67,13 +76,30 @@ def read_scaled(
 
 def known_to(model: Model) -> Inputs:
     """What a model knows of its inputs."""
-    return Inputs(model.input_scale, None, model.label_names)
+    noted = model.provenance.get(SOUNDS)
+    sounds = None if noted is None else SoundFeatures.of(noted)
+    return Inputs(model.input_scale, None, model.label_names, sounds)
 
 
 def has_labels(path: Path) -> bool:
     """Whether an ``.npz`` holds labels or targets."""
     with np.load(path, allow_pickle=False) as file:
         return not {"labels", "targets"}.isdisjoint(file.files)
+
+
+def need_labels(path: Path, what: str) -> None:
+    """Refuse a file without labels and targets.
+
+    Raises
+    ------
+    DataSetError
+        Naming it, what needs them, and the mend.
+    """
+    if not has_labels(path):
+        raise DataSetError(
+            f"{path}: {what} needs labels: add an array `labels`, int64, a class from 0 for "
+            "each sequence, or for each frame; or `targets`, numbers to be predicted"
+        )
 
 
 def check_features(model: Model, data: SequenceData, path: Path) -> None:

@@ -21,9 +21,9 @@ from csb_format.scales import DesignError
 
 from ..pages import figures
 from .options import PackOptions, PruneOptions
-from .places import has_labels, read_scaled
+from .places import has_labels, need_labels, read_scaled
 from .progress import say, show
-from .tuning.controls import Controls
+from .tuning.controls import QAT, Controls, patience_needs_val
 
 if TYPE_CHECKING:  # torch is loaded only where it is used
     from pruning.files.network import Network
@@ -55,7 +55,7 @@ def prune_checkpoint(
     val: Path | None = None,
     controls: Controls | None = None,
     cut: Cut | None = None,
-) -> bool:
+) -> Network:
     """Prune all matrices of a recurrent classifier in increments, fine-tuning after each.
 
     Parameters
@@ -65,6 +65,8 @@ def prune_checkpoint(
         (see :func:`pruning.files.network.load_network`).
     data : Path
         ``.npz`` of labelled sequences (see :func:`pruning.tasks.data.datasets.load_sequences`).
+        A recurrent module without a head needs no labels: it is fine-tuned to its own dense
+        outputs at every frame.
     out : Path
         Pruned checkpoint, with its masks, under the names that the checkpoint has.
     banks, sparsity, seed
@@ -92,9 +94,10 @@ def prune_checkpoint(
 
     Returns
     -------
-    bool
-        Whether it can be packed as a model: an ``nn.LSTM`` or ``nn.GRU``.
+    Network
+        What was pruned; whether it ``has_integers`` says if it can be packed as a model.
     """
+    from pruning.files.network import load_network
     from pruning.tasks.recipes.recipe import Recipe
 
     from .training import Asked, prune_network
@@ -103,10 +106,7 @@ def prune_checkpoint(
         raise ValueError(f"epochs {epochs}: must be at least 1, pruned weights need fine-tuning")
     chosen = controls or Controls()
     if chosen.patience is not None and val is None:
-        raise ValueError(
-            f"patience {chosen.patience} waits for a better score: give --val, labelled sequences "
-            "that are not trained on"
-        )
+        raise ValueError(patience_needs_val(chosen.patience))
     check_file(out, checkpoint, data, masks, val)
     chosen.check(checkpoint, data, masks, val, out)
     increments = min(4, epochs)
@@ -121,19 +121,23 @@ def prune_checkpoint(
     if bank_width is not None and banks != Balance.banks:
         raise ValueError(f"--banks {banks} and --bank-width {bank_width}: give one of them")
     asked = Asked(banks, sparsity, bank_width, tuple(wishes), pool, budget, cut)
-    labelled, inputs = read_scaled(data, "fine-tuning")
+    frames, inputs = read_scaled(data)
+    network = load_network(checkpoint, masks, frames.sequences, cut=cut)
+    if network.head is not None:
+        need_labels(data, "fine-tuning")
     judged = None
     if val is not None:
-        judged, _ = read_scaled(val, "the score while pruning (--val)", inputs, data)
-    network, pruned = prune_network(
-        checkpoint, masks, labelled, out, asked, recipe, seed, judged, inputs, chosen
+        wanted = "the score while pruning (--val)" if network.head is not None else ""
+        judged, _ = read_scaled(val, wanted, inputs, data)
+    pruned = prune_network(
+        network, checkpoint, frames, out, asked, recipe, seed, judged, inputs, chosen
     )
     _tell_achieved(network, pruned)
     say(f"wrote {out} (seed {seed})")
     for place in (chosen.log, chosen.tensorboard):
         if place is not None:
             say(f"wrote {place}")
-    return network.has_integers
+    return network
 
 
 def _tell_achieved(network: Network, pruned: Pruned) -> None:
@@ -172,6 +176,8 @@ def pack(
     cut: Cut | None = None,
     figures_file: Path | None = None,
     cell_range: int | None = None,
+    val: Path | None = None,
+    controls: Controls | None = None,
 ) -> Model:
     """Quantise a pruned checkpoint, check every stage, pack it in CSB, write the model file.
 
@@ -197,21 +203,39 @@ def pack(
         What of a larger network's state dict is taken; by default what ``prune`` has noted.
     figures_file : Path, optional
         Where scores, saturation and distances go, as JSON.
+    val : Path, optional
+        Labelled ``.npz`` that is not trained on: of the epochs of fine-tuning that with the best
+        score is kept.
+    controls : Controls, optional
+        Of the fine-tuning, as for :func:`prune_checkpoint`; by default
+        :data:`sparseflow.steps.tuning.controls.QAT`.
+
+    Raises
+    ------
+    ValueError
+        For ``val`` or ``controls`` without epochs of fine-tuning, or patience without ``val``.
     """
     from .packing import Packing, pack_checkpoint
 
+    chosen = controls or QAT
+    _check_tuning(qat_epochs, val, chosen)
     check_file(out, pruned, calibration, masks, data)
     if figures_file is not None:
         check_file(figures_file, pruned, calibration, masks, data, out)
+    chosen.check(pruned, calibration, masks, data, val, out, figures_file)
+    chosen.training()
     frames, inputs = read_scaled(calibration, "fine-tuning in integers" if qat_epochs else "")
     judged = None
     if data is not None:
         judged, _ = read_scaled(data, "the score (--data)", inputs, calibration)
+    held = None
+    if val is not None:
+        held, _ = read_scaled(val, "the score while fine-tuning (--val)", inputs, calibration)
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
-        bound, pool, cell_range, cut,
+        bound, pool, cell_range, cut, chosen,
     )  # fmt: skip
-    packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged, inputs)
+    packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged, inputs, held)
     size = figures.bits_per_nonzero(packed.model)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_model(out, packed.model)
@@ -219,8 +243,26 @@ def pack(
         text = json.dumps(packed.figures(), indent=2, sort_keys=True, allow_nan=False)
         replace_file(figures_file, f"{text}\n".encode())
     _tell(packed, size)
-    say(f"wrote {out}" if figures_file is None else f"wrote {out} and {figures_file}")
+    for place in filter(None, (out, figures_file, chosen.log, chosen.tensorboard)):
+        say(f"wrote {place}")
     return packed.model
+
+
+def _check_tuning(epochs: int, val: Path | None, chosen: Controls) -> None:
+    """Refuse what would do nothing."""
+    given = {
+        "val": val,
+        **chosen.options(QAT),
+        "log": chosen.log,
+        "tensorboard": chosen.tensorboard,
+    }
+    told = [name for name, value in given.items() if value is not None]
+    if told and not epochs:
+        raise ValueError(
+            f"--{told[0]} is of fine-tuning in integers: give --qat-epochs, or no --{told[0]}"
+        )
+    if chosen.patience is not None and val is None:
+        raise ValueError(patience_needs_val(chosen.patience))
 
 
 def _tell(packed: Packed, size: float) -> None:
@@ -318,7 +360,7 @@ def pack_matrices(
     for name, found in packed.items():
         shape = found.matrix.geometry
         say(
-            f"{name}: {shape.rows} x {shape.columns}, {shape.nonzeros} in each of {shape.banks} "
+            f"{name}: {shape.rows} x {shape.columns}, {shape.kept_text} in each of {shape.banks} "
             f"banks, {shape.sparsity:.2%} sparse, {found.fixed}, "
             f"{-(-shape.packed_bits // 8):,} bytes"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.inputs import Inputs
 from pruning.tasks.networks.sequence import SequenceClassifier, answers
+from pruning.tasks.recipes.bare import bare, with_own_outputs
 from pruning.tasks.recipes.finetuning import Pruned, prune_classifier
 from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
 from pruning.tasks.scores.answers import Answers
@@ -35,10 +36,12 @@ from .reading import (
     check_alike,
     check_judging,
     check_names,
+    check_width,
     noted,
     of_part,
     pool_of,
 )
+from .tuning.banks import check_banks, uneven
 from .tuning.controls import Controls
 from .wishes import Wish, is_called, parse, spread
 
@@ -107,8 +110,8 @@ class Asked:
 
 
 def prune_network(
+    network: Network,
     checkpoint: Path,
-    masks: Path | None,
     data: SequenceData,
     out: Path,
     asked: Asked,
@@ -117,27 +120,30 @@ def prune_network(
     judged: SequenceData | None = None,
     inputs: Inputs | None = None,
     controls: Controls | None = None,
-) -> tuple[Network, Pruned]:
+) -> Pruned:
     """Prune and fine-tune a user's classifier, and write it under its own names.
 
-    ``judged`` is labelled data that is not trained on: what is scored, told and noted then, and
-    chooses the epoch that is kept. ``inputs``, what the data says of its frames, is noted.
+    A network without a head is fine-tuned to what it gave before. ``judged`` is labelled data that
+    is not trained on: what is scored, told and noted then, and chooses the epoch that is kept.
+    ``inputs``, what the data says of its frames, is noted.
     """
-    network = load_network(checkpoint, masks, data.sequences, cut=asked.cut)
     pool = pool_of(network, asked.pool, checkpoint, data.framewise)
-    classifier = network.classifier(checkpoint, pool)
-    inputs = inputs or Inputs()
+    headless, inputs = network.head is None, inputs or Inputs()
+    classifier = bare(network, checkpoint) if headless else network.classifier(checkpoint, pool)
+    if headless:
+        inputs = replace(inputs, label_names=())
     check_names(network, inputs, checkpoint, data.file)
+    _check(network, pool, checkpoint, data, judged)
     read = as_read(network, pool, checkpoint, data)
     goals = asked.goals(network)
-    for matrix in resolve(classifier, goals)[0].values():
-        whole_of(matrix, goals[matrix.name])
-    if judged is not None:
-        check_judging(network, pool, checkpoint, judged)
-        check_alike(data, judged)
-    for line in read:
+    notes = _grouped(network, classifier, goals)
+    for line in [*read, *notes]:
         say(line)
     _tell(network, network.restore())
+    if headless:
+        say("no head: fine-tuned to its own dense outputs at every frame, by their squared error")
+        data = with_own_outputs(classifier, data)
+        judged = None if judged is None else with_own_outputs(classifier, judged)
     judge = None if judged is None else _Judge(classifier, judged, of_part(network))
     chosen = controls or Controls()
     with chosen.noting() as note, stages() as progress:
@@ -162,7 +168,8 @@ def prune_network(
         about |= {"options": about.get("options", {}) | options, "layout": layout}
     if training := chosen.options():
         about["options"] = about.get("options", {}) | training
-    about["pool"] = pool
+    if not headless:
+        about["pool"] = pool
     about |= with_command(noted(network.imported, checkpoint))
     if known := inputs.noted():
         about["inputs"] = known
@@ -175,7 +182,29 @@ def prune_network(
         about,
         found.cut,
     )
-    return network, pruned
+    return pruned
+
+
+def _check(
+    network: Network, pool: str, path: Path, data: SequenceData, judged: SequenceData | None
+) -> None:
+    """Refuse data that the network cannot be fine-tuned on, or scored on."""
+    if network.head is None:
+        for each in filter(None, (data, judged)):
+            check_width(network, each, path)
+    elif judged is not None:
+        check_judging(network, pool, path, judged)
+        check_alike(data, judged)
+
+
+def _grouped(network: Network, classifier: Classifier, goals: Mapping[str, Goal]) -> list[str]:
+    """What is to be said of banks; errors are of all matrices, by their names in the file."""
+    sizes = {network.names[f"recurrent.{leaf}"]: size for leaf, size in network.matrices().items()}
+    views = {network.names[name]: _view(goal) for name, goal in goals.items()}
+    check_banks(sizes, views)
+    for matrix in resolve(classifier, goals)[0].values():
+        whole_of(matrix, goals[matrix.name])
+    return [f"note: {line}" for line in uneven(sizes, views)]
 
 
 class _Judge:
@@ -219,9 +248,13 @@ def _settings(
     return settings | {"training": asdict(recipe.tuning)} | {"asked": asked.options()}
 
 
+def _view(goal: Goal) -> Banks:
+    assert isinstance(goal.view, Banks)
+    return goal.view
+
+
 def _noted(goal: Goal) -> dict[str, int]:
-    view = goal.view
-    assert isinstance(view, Banks)
+    view = _view(goal)
     return {"banks": view.count} if view.width is None else {"width": view.width}  # type: ignore[dict-item]
 
 
@@ -231,7 +264,7 @@ def _tell(network: Network, restored: Sequence[str]) -> None:
         say(f"note: {', '.join(restored)}: what {network.imported.source} had removed takes part")
     for note in network.imported.notes:
         say(f"note: {note}")
-    head = network.names["head.weight"]
+    head = network.names.get("head.weight")
     if head in network.imported.masks:
         say(f"note: {head} runs dense on the host: its zeros are not kept in fine-tuning")
     if note := hardware_note(network):

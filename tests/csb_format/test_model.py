@@ -159,3 +159,9 @@ def test_equality_sees_every_part() -> None:
 
 def test_models_without_head_can_be_equal() -> None:
     assert Model((layer(),)).equals(Model((layer(),)))
+
+
+@pytest.mark.parametrize("target", ["gpu", None, ["cpu"]])
+def test_a_target_that_is_not_there(target: Any) -> None:
+    with pytest.raises(ValueError, match=r"target .*: there is "):
+        Model((layer(),), None).on(target)

@@ -76,3 +76,9 @@ def test_an_unknown_pool_in_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(sealed.encode(header, _tensors(_model())))
     with pytest.raises(ModelFileError, match="pool 'max': choose one of"):
         load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("outputs", [None, [[0.5, 1.0]], [[1], [1, 2]], [["a"]]])
+def test_what_is_no_array_of_integers_is_refused(outputs: Any) -> None:
+    with pytest.raises(TypeError, match=r"outputs are .*: give \(T, D \* R\)"):
+        pooled(outputs, "last", 1)

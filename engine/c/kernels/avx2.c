@@ -187,6 +187,8 @@ const struct kernel KERNEL_AVX2 = {
     .gather = gather,
     .beside = beside,
     .project = project,
+    .reset = reset,
+    .renew = renew,
     .spread = spread,
 };
 

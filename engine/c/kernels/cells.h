@@ -237,6 +237,89 @@ static void finish(const struct cells *k, uint32_t block, const int32_t *ih, uin
     }
 }
 
+/* Of a GRU whose reset comes first: r * h, rounded once, and z. */
+INLINE void reset_unit(const struct cells *k, vec pre_r, vec pre_z, const int32_t *kept,
+                       int32_t *reset, int32_t *z)
+{
+    vec zr = argument(k, pre_r, 0), zz = argument(k, pre_z, 0);
+    vec r = sigmoid(k, pre_r, zr, LOOK_UP(k->table, zr >> k->offset_bits));
+    write(reset, product_of(r, read(kept), k->bits + 1));
+    write(z, sigmoid(k, pre_z, zz, LOOK_UP(k->table, zz >> k->offset_bits)));
+}
+
+/* What is known of the sums of n before r * h is: the input's, rounding and offsets. */
+static void part_of(const struct cells *k, size_t at, struct sums s, int64_t *part)
+{
+    for (size_t lane = 0; k->reach == NARROW_SUMS && lane < LANES; lane += VEC) {
+        uvec total = narrow_sums(s.ih + lane, s.ih_digits) << k->left_ih[2];
+        write((int32_t *)part + lane, (vec)(total + (uvec)read(k->add + at + lane)));
+    }
+    for (size_t lane = 0; k->reach != NARROW_SUMS && lane < LANES; lane += VEC / 2) {
+        ulongs add;
+        memcpy(&add, k->add_wide + at + lane, sizeof add);
+        add += wide_sums(s.ih + lane, s.ih_digits) << k->left_ih[2];
+        memcpy(part + lane, &add, sizeof add);
+    }
+}
+
+static void reset(const struct cells *k, uint32_t block, const int32_t *ih, uint32_t ih_digits,
+                  const int32_t *hh, uint32_t hh_digits, const int32_t *c, int32_t *found,
+                  int32_t *z, int64_t *part)
+{
+    int32_t pre[2][LANES];
+    size_t at = (size_t)block * BLOCK;
+    for (int gate = 0; gate < 2; gate++) {
+        struct sums s = {ih + gate * LANES, hh + gate * LANES, ih_digits, hh_digits};
+        size_t first = at + (size_t)gate * LANES;
+        for (size_t lane = 0; k->reach == NARROW_SUMS && lane < LANES; lane += VEC)
+            write(pre[gate] + lane, narrow_gate(k, gate, first, lane, s));
+        if (k->reach != NARROW_SUMS)
+            wide_gate(k, gate, first, s, pre[gate]);
+    }
+    for (size_t lane = 0; lane < LANES; lane += VEC)
+        reset_unit(k, read(pre[0] + lane), read(pre[1] + lane), c + lane, found + lane, z + lane);
+    part_of(k, at + 2 * LANES, (struct sums){ih + 2 * LANES, NULL, ih_digits, 0}, part);
+}
+
+/* The pre-activations of n of 16 units; `at` is where their constants are. */
+static void last_gate(const struct cells *k, size_t at, const int32_t *hn, uint32_t digits,
+                      const int64_t *part, int32_t *pre)
+{
+    int64_t most = ((int64_t)1 << (k->bits + 1)) - 1;
+    for (size_t lane = 0; k->reach == NARROW_SUMS && lane < LANES; lane += VEC) {
+        uvec total = narrow_sums(hn + lane, digits) << k->left_hh[2];
+        total += (uvec)read((const int32_t *)part + lane);
+        write(pre + lane, clip((vec)total >> k->right[2], (int32_t)most));
+    }
+    for (size_t lane = 0; k->reach != NARROW_SUMS && lane < LANES; lane += VEC / 2) {
+        ulongs total;
+        memcpy(&total, part + lane, sizeof total);
+        total += wide_sums(hn + lane, digits) << k->left_hh[2];
+        longs v = ((longs)total >> k->right[2]) + read_wide(k->bias + at + lane);
+        write_clipped(pre + lane, v, most);
+    }
+}
+
+static void renew(const struct cells *k, uint32_t block, const int32_t *hn, uint32_t digits,
+                  const int32_t *z, const int64_t *part, int32_t *c, int32_t *h)
+{
+    int32_t a = k->bits, pre[LANES];
+    for (size_t first = 0; first < BLOCK; first += LANES) {
+        size_t at = ((size_t)block * GROUPS + first / LANES) * BLOCK + 2 * LANES;
+        if (at >= k->rows)
+            return;
+        last_gate(k, at, hn + first, digits, part + first, pre);
+        for (size_t lane = 0; lane < LANES; lane += VEC) {
+            size_t unit = first + lane;
+            vec x = read(pre + lane), zn = argument(k, x, 1);
+            vec n = tanh_of(k, x, zn, LOOK_UP(k->table, zn >> k->offset_bits)) << 2;
+            vec new = n + product_of(read(z + unit), read(c + unit) - n, a - 1);
+            write(c + unit, new);
+            write(h + unit, clip((new + 2) >> 2, (1 << (a - 1)) - 1));
+        }
+    }
+}
+
 static __attribute__((noinline)) void wide_project(const struct projection *p, size_t at,
                                                    const int32_t *sums, uint32_t digits,
                                                    int32_t *out)

@@ -44,6 +44,8 @@ const struct kernel KERNEL_DOTPROD = {
     .gather = gather,
     .beside = beside,
     .project = project,
+    .reset = reset,
+    .renew = renew,
     .spread = spread,
 };
 

@@ -32,6 +32,8 @@ const struct kernel KERNEL_NEON = {
     .gather = gather,
     .beside = beside,
     .project = project,
+    .reset = reset,
+    .renew = renew,
     .spread = spread,
 };
 

@@ -13,12 +13,17 @@ static size_t out_room(const struct layer *layer)
 
 int lane_make(struct lane *lane, const struct layer *layer)
 {
-    size_t units = (size_t)layer->blocks * LANES;
+    size_t units = out_room(layer); /* whole blocks of both phases */
     memset(lane, 0, sizeof *lane);
     lane->c = aligned(units * sizeof *lane->c);
     lane->hidden = aligned(units * sizeof *lane->hidden);
-    lane->out = aligned(out_room(layer) * sizeof *lane->out);
+    lane->out = aligned(units * sizeof *lane->out);
     int good = lane->c && lane->hidden && lane->out;
+    if (layer->wide.cell == CELL_RESET_FIRST) {
+        lane->z = aligned(units * sizeof *lane->z);
+        lane->part = aligned(units * sizeof *lane->part);
+        good = good && lane->z && lane->part;
+    }
     if (layer->kernel) {
         lane->x = aligned(layer->x.count * layer->x.stride);
         lane->r = aligned(layer->r.count * layer->r.stride);
@@ -44,6 +49,8 @@ void lane_free(struct lane *lane)
     free(lane->hidden);
     free(lane->out);
     free(lane->frame);
+    free(lane->z);
+    free(lane->part);
     memset(lane, 0, sizeof *lane);
 }
 
@@ -93,6 +100,25 @@ static void products(const struct kernel *kernel, const struct tiles *tiles, uin
         add_rests(tiles, block, planes, x[n], sums[n]);
 }
 
+/* Sums of a block of both products. */
+struct both {
+    const int32_t *ih, *hh;
+    uint32_t ih_digits, hh_digits;
+};
+
+/* Cells of a block, or what there is of them before a reset is multiplied. */
+static void finish_one(const struct layer *layer, const struct cells *k, struct lane *lane,
+                       uint32_t block, struct both s)
+{
+    size_t at = (size_t)block * LANES;
+    if (layer->wide.cell == CELL_RESET_FIRST)
+        layer->kernel->reset(k, block, s.ih, s.ih_digits, s.hh, s.hh_digits, lane->c + at,
+                             lane->hidden + at, lane->z + at, lane->part + at);
+    else
+        layer->kernel->finish(k, block, s.ih, s.ih_digits, s.hh, s.hh_digits, lane->c + at,
+                              lane->hidden + at);
+}
+
 /* Hidden states of a block, as bytes of what comes next: a projection, or the next step. */
 static void spread_hidden(const struct layer *layer, struct lane *lane, size_t at)
 {
@@ -117,18 +143,22 @@ static void tiled_gates(const struct layer *layer, struct lane *const *lanes, si
     products(kernel, &layer->ih, block, &layer->x, x, count, ih);
     products(kernel, &layer->hh, block, &layer->r, r, count, hh);
     for (size_t n = 0; n < count; n++) {
-        struct lane *lane = lanes[n];
-        kernel->finish(&layer->cells, block, ih[n], layer->ih.digits, hh[n], layer->hh.digits,
-                       lane->c + at, lane->hidden + at);
-        spread_hidden(layer, lane, at);
+        finish_one(layer, &layer->cells, lanes[n], block,
+                   (struct both){ih[n], hh[n], layer->ih.digits, layer->hh.digits});
+        spread_hidden(layer, lanes[n], at);
     }
 }
 
-static void project_one(const struct layer *layer, struct lane *lane, const struct projection *p,
-                        uint32_t block, const int32_t *sums, uint32_t digits)
+static void project_one(const struct layer *layer, const struct cells *k,
+                        const struct projection *p, struct lane *lane, uint32_t block,
+                        const int32_t *sums, uint32_t digits)
 {
     size_t at = (size_t)block * BLOCK;
-    layer->kernel->project(p, block, sums, digits, lane->out + at);
+    if (layer->wide.cell == CELL_RESET_FIRST)
+        layer->kernel->renew(k, block, sums, digits, lane->z + at, lane->part + at, lane->c + at,
+                             lane->out + at);
+    else
+        layer->kernel->project(p, block, sums, digits, lane->out + at);
     layer->kernel->spread(&layer->r, lane->out + at, BLOCK, lane->next + at);
 }
 
@@ -142,7 +172,8 @@ static void tiled_project(const struct layer *layer, struct lane *const *lanes, 
         h[n] = lanes[n]->h;
     products(kernel, &layer->hr, block, &layer->h, h, count, sums);
     for (size_t n = 0; n < count; n++)
-        project_one(layer, lanes[n], &layer->projection, block, sums[n], layer->hr.digits);
+        project_one(layer, &layer->cells, &layer->projection, lanes[n], block, sums[n],
+                    layer->hr.digits);
 }
 
 static uint32_t digits_beside(const struct tiles *tiles, enum reach reach)
@@ -231,9 +262,8 @@ static void gates_beside(const struct layer *layer, struct pass_lanes of, uint32
     kernel->beside(&layer->ih, block, of.words, x, ih);
     kernel->beside(&layer->hh, block, of.words + columns_of(layer).x * BESIDE, r, hh);
     for (size_t n = 0; n < of.count; n++) {
-        struct lane *lane = of.lanes[n];
-        kernel->finish(k, block, ih[n], x, hh[n], r, lane->c + at, lane->hidden + at);
-        spread_hidden(layer, lane, at);
+        finish_one(layer, k, of.lanes[n], block, (struct both){ih[n], hh[n], x, r});
+        spread_hidden(layer, of.lanes[n], at);
     }
 }
 
@@ -241,11 +271,13 @@ static void project_beside(const struct layer *layer, struct pass_lanes of, uint
 {
     int32_t sums[BESIDE][MOST_SUMS] __attribute__((aligned(ALIGNED)));
     const struct projection *p = &layer->projection_beside;
+    const struct cells *k = &layer->cells_beside;
     struct columns c = columns_of(layer);
-    uint32_t digits = digits_beside(&layer->hr, p->reach);
+    int renewed = layer->wide.cell == CELL_RESET_FIRST;
+    uint32_t digits = digits_beside(&layer->hr, renewed ? k->reach : p->reach);
     layer->kernel->beside(&layer->hr, block, of.words + (c.x + c.r) * BESIDE, digits, sums);
     for (size_t n = 0; n < of.count; n++)
-        project_one(layer, of.lanes[n], p, block, sums[n], digits);
+        project_one(layer, k, p, of.lanes[n], block, sums[n], digits);
 }
 
 static size_t some(size_t left)
@@ -287,6 +319,8 @@ void layer_keep(const struct layer *layer, struct lane *lane)
     uint8_t *old = lane->r;
     lane->r = lane->next;
     lane->next = old;
-    if (!layer->out_blocks)
+    if (layer->wide.cell == CELL_RESET_FIRST)
+        memcpy(lane->hidden, lane->out, layer->units * sizeof *lane->out);
+    else if (!layer->out_blocks)
         memcpy(lane->out, lane->hidden, layer->units * sizeof *lane->out);
 }

@@ -90,7 +90,7 @@ static struct meeting meeting_of(const struct file_layer *of, uint32_t at)
     size_t unit = (size_t)block * LANES + place % LANES, group = place / LANES;
     struct meeting m = {sums_of(&of->ih, tiles_row(&of->ih, &x, block, place)),
                         sums_of(&of->hh, tiles_row(&of->hh, &r, block, place)), 0};
-    if (unit < of->units)
+    if (unit < of->units && (group < 3 || of->cell != CELL_RESET_FIRST))
         m.bias = of->bias[group * of->units + unit];
     return m;
 }
@@ -233,6 +233,7 @@ static int gate_rows(struct layer *layer, const struct file_layer *of)
     struct cells *k = &layer->cells, *beside = &layer->cells_beside;
     uint32_t rows = layer->blocks * BLOCK;
     int fit = 1;
+    k->rows = rows;
     layer->words_fit = 1;
     for (uint32_t at = 0; at < rows; at++) {
         int group = (int)(at % BLOCK / LANES);
@@ -247,9 +248,14 @@ static int gate_rows(struct layer *layer, const struct file_layer *of)
         k->bias[at] = (int32_t)m.bias;
         k->add_wide[at] = (int64_t)(moved + half);
         beside->add_wide[at] = (int64_t)half;
-        fit = fit && digits_fit(&layer->ih, m.ih) && digits_fit(&layer->hh, m.hh);
+        const struct tiles *hh = &layer->hh;
+        if (of->cell == CELL_RESET_FIRST && group == 2)
+            hh = &layer->hr;
+        fit = fit && digits_fit(&layer->ih, m.ih) && digits_fit(hh, m.hh);
         layer->words_fit = layer->words_fit && words_fit(m.ih) && words_fit(m.hh);
     }
+    if (of->cell == CELL_RESET_FIRST && k->reach == SPLIT_SUMS)
+        k->reach = WIDE_SUMS; /* what it keeps between its phases is a whole sum */
     gate_adds(k, rows);
     return fit || k->reach != WIDE_SUMS;
 }
@@ -373,6 +379,15 @@ static int bytes_hold(const struct file_layer *of)
            (!projected || of->hr.of.value_bits <= MOST_BITS);
 }
 
+/* Rows n of weight_hh, which follow those of r and z. */
+static struct rows last_gate(const struct file_layer *of)
+{
+    struct rows rows = of->hh;
+    rows.starts += 2 * (size_t)of->units;
+    rows.of.rows = of->units;
+    return rows;
+}
+
 /* Lay a layer out for its kernel; without one where its sums are too large for it. */
 static int32_t tiled_make(struct layer *layer, const struct file_layer *of)
 {
@@ -383,7 +398,12 @@ static int32_t tiled_make(struct layer *layer, const struct file_layer *of)
     constants(layer);
     struct order x = order_of(of->cell, 0), r = order_of(of->cell, 1);
     int32_t code = tiles_make(&layer->ih, &of->ih, kernel, layer->x.count, &x);
-    code = code ? code : tiles_make(&layer->hh, &of->hh, kernel, layer->r.count, &r);
+    int split = of->cell == CELL_RESET_FIRST;
+    struct rows n = last_gate(of);
+    code = code ? code : tiles_make(&layer->hh, &of->hh, kernel, layer->r.count,
+                                    split ? &ROWS_OF_R_AND_Z : &r);
+    if (!code && split)
+        code = tiles_make(&layer->hr, &n, kernel, layer->h.count, &ROWS_IN_TURN);
     if (!code && of->hr.starts)
         code = tiles_make(&layer->hr, &of->hr, kernel, layer->h.count, &ROWS_IN_TURN);
     layer->blocks = layer->hh.blocks;
@@ -408,7 +428,7 @@ int32_t layer_make(struct layer *layer, const struct file_layer *of, const struc
     layer->input = of->input;
     layer->hidden = of->hidden;
     layer->state = of->state;
-    if (of->cell == CELL_GRU)
+    if (of->cell != CELL_LSTM)
         layer->state = (struct sparseflow_run_format){of->hidden.bits + 2, of->hidden.bits + 1};
     layer->output = of->output;
     layer->weights = of->ih.starts[of->ih.of.rows] + of->hh.starts[of->hh.of.rows] +
@@ -429,7 +449,8 @@ int32_t layer_make(struct layer *layer, const struct file_layer *of, const struc
     int32_t code = layer->kernel ? tiled_make(layer, of) : SPARSEFLOW_RUN_OK;
     if (!code && !layer->kernel) {
         layer->blocks = (layer->units + LANES - 1) / LANES;
-        layer->out_blocks = of->hr.starts ? (layer->outputs + BLOCK - 1) / BLOCK : 0;
+        int follows = of->hr.starts || of->cell == CELL_RESET_FIRST;
+        layer->out_blocks = follows ? (layer->outputs + BLOCK - 1) / BLOCK : 0;
         code = plain_make(layer, of);
     }
     if (code)

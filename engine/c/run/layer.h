@@ -73,6 +73,7 @@ struct cells {
     const uint8_t *bytes;  /* (4, 256): the same, the lowest bytes of all entries first */
     int32_t left_ih[GATES], left_hh[GATES], right[GATES];
     enum reach reach;
+    size_t rows;         /* of these, blocks * 64 */
     int32_t *add;        /* (blocks, 64), narrow: rounding, bias and offsets in one */
     int32_t *add_low;    /* split: the last 8 bits of add_wide; `add` has those above them */
     int64_t *add_wide;   /* rounding and offsets */
@@ -114,6 +115,13 @@ struct kernel {
                    int32_t *h);
     void (*project)(const struct projection *p, uint32_t block, const int32_t *sums,
                     uint32_t digits, int32_t *out);
+    /* Where the reset comes first: sums of a block to r * h of its 16 cells, z and what is known of
+     * n; then, of 64 cells, products with r * h to cells and hidden states. */
+    void (*reset)(const struct cells *cells, uint32_t block, const int32_t *ih,
+                  uint32_t ih_digits, const int32_t *hh, uint32_t hh_digits, const int32_t *c,
+                  int32_t *reset, int32_t *z, int64_t *part);
+    void (*renew)(const struct cells *cells, uint32_t block, const int32_t *hn, uint32_t digits,
+                  const int32_t *z, const int64_t *part, int32_t *c, int32_t *h);
     void (*spread)(const struct planes *planes, const int32_t *x, size_t count, uint8_t *to);
 };
 
@@ -133,7 +141,8 @@ struct layer {
     struct sparseflow_run_format input, hidden, state, output; /* state: what is kept */
     const struct kernel *kernel; /* NULL: plain */
     struct planes x, r, h;
-    struct tiles ih, hh, hr;
+    struct tiles ih, hh, hr; /* hr: a projection; or, where the reset comes first, rows n of hh,
+                              * whose vector is r * h: `hidden` and `h` hold it between phases */
     struct cells cells, cells_beside; /* that of words: their numbers have no offset */
     struct projection projection, projection_beside;
     int words_fit;        /* sums of words and of digits of weights fit 32 bits */
@@ -149,6 +158,8 @@ struct lane {
     int32_t *c, *hidden, *out; /* padded to whole blocks */
     int32_t *frame;            /* of the plain way */
     int64_t *sums;
+    int32_t *z;    /* where the reset comes first: gates, and sums of n of the input */
+    int64_t *part; /* (of narrow sums the first half) */
 };
 
 extern const struct kernel *const KERNELS[];
@@ -165,7 +176,7 @@ struct order {
     int gate[GROUPS];   /* -1: none of them */
 };
 
-extern const struct order ROWS_IN_TURN;
+extern const struct order ROWS_IN_TURN, ROWS_OF_R_AND_Z;
 struct order order_of(enum cell cell, int recurrent);
 
 int32_t tiles_make(struct tiles *tiles, const struct rows *rows, const struct kernel *kernel,

@@ -15,9 +15,10 @@ struct sparseflow_run_stream {
     const struct sparseflow_run_model *model;
     uint32_t batch;
     struct lane *lane;   /* (levels, batch) */
-    struct lane **lanes; /* the same, for calls */
+    struct lane **lanes; /* (batch): those of a call */
     int16_t *words;      /* of the level at work */
     struct team *team;   /* NULL: the caller alone */
+    size_t bytes;        /* that a step of one sequence reads */
 };
 
 /* One step of lanes in a layer that have taken their frames. */

@@ -192,9 +192,14 @@ static int add_member(struct team *t, uint32_t which)
     return 1;
 }
 
+int team_worth(size_t bytes)
+{
+    return bytes >= LEAST_BYTES;
+}
+
 struct team *team_make(uint32_t threads, size_t bytes)
 {
-    if (threads < 2 || bytes < LEAST_BYTES)
+    if (threads < 2 || !team_worth(bytes))
         return NULL;
     struct team *t = aligned(sizeof *t);
     if (!t)

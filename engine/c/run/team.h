@@ -13,6 +13,8 @@
 
 struct team;
 
+/* Whether a step that reads so much is worth sharing. */
+int team_worth(size_t bytes);
 /* NULL for one thread, for work that is too small to share, and where no thread can be made. */
 struct team *team_make(uint32_t threads, size_t bytes);
 void team_end(struct team *team);

@@ -1,4 +1,4 @@
-"""What a data file says of its frames beside their numbers: their scale, names of classes."""
+"""What a data file says of its frames: their scale, names of classes, how they were made."""
 
 from __future__ import annotations
 
@@ -13,18 +13,31 @@ import numpy.typing as npt
 from csb_format.files.arrays import ArrayFileError, array_headers, read_arrays
 from csb_format.files.claims import check_regular
 from csb_format.inputs.scale import InputScale, ScaleError, check_label_names
+from csb_format.inputs.sounds import SoundError, SoundFeatures
 
 from .datasets import SequenceData
 from .wrong_data import DataSetError
 
-__all__ = ["Inputs", "ScaleMismatchError", "check_same", "inputs_of", "joined", "scaled_as"]
+__all__ = [
+    "FeatureMismatchError",
+    "Inputs",
+    "ScaleMismatchError",
+    "check_same",
+    "inputs_of",
+    "joined",
+    "scaled_as",
+]
 
-_NAMES = ("scale_mean", "scale_factor", "scaled", "label_names")
+_NAMES = ("scale_mean", "scale_factor", "scaled", "label_names", "sound_features")
 _SCALE = _NAMES[:3]
 
 
 class ScaleMismatchError(DataSetError):
     """Frames that were scaled otherwise than the network's, or would be scaled twice."""
+
+
+class FeatureMismatchError(DataSetError):
+    """Frames that were made of sounds otherwise than the network's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +51,14 @@ class Inputs:
     scaled : bool, optional
         Whether the frames of a data file are scaled; None where there is no scale.
     label_names : tuple of str
+    sounds : SoundFeatures, optional
+        How frames were made of sounds.
     """
 
     scale: InputScale | None = None
     scaled: bool | None = None
     label_names: tuple[str, ...] = ()
+    sounds: SoundFeatures | None = None
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """As a data file has them; nothing where nothing is known."""
@@ -52,6 +68,8 @@ class Inputs:
             found["scaled"] = np.array(bool(self.scaled))
         if self.label_names:
             found["label_names"] = np.array(self.label_names, np.str_)
+        if self.sounds is not None:
+            found["sound_features"] = np.array(self.sounds.text(), np.str_)
         return found
 
     def noted(self) -> dict[str, Any]:
@@ -59,6 +77,7 @@ class Inputs:
         found: dict[str, Any] = {}
         if self.scale is not None:
             found["scale"] = {n: getattr(self.scale, n).tolist() for n in ("mean", "factor")}
+        found |= {"sounds": self.sounds.text()} if self.sounds else {}
         return found | ({"label_names": list(self.label_names)} if self.label_names else {})
 
     @classmethod
@@ -78,7 +97,8 @@ class Inputs:
                 if scale is None
                 else InputScale(*(np.array(scale[n]) for n in ("mean", "factor")))
             )
-            return cls(made, None, check_label_names(about.get("label_names", ())))
+            sounds = SoundFeatures.of(about["sounds"]) if "sounds" in about else None
+            return cls(made, None, check_label_names(about.get("label_names", ())), sounds)
         except (KeyError, TypeError, ValueError) as error:
             raise DataSetError(f"{where}: damaged metadata of its inputs: prune again") from error
 
@@ -101,7 +121,7 @@ def inputs_of(path: Path) -> Inputs:
         return _inputs(found)
     except DataSetError:
         raise
-    except (ScaleError, ArrayFileError, ValueError) as error:
+    except (ScaleError, SoundError, ArrayFileError, ValueError) as error:
         raise DataSetError(f"{path}: {error}") from error
     except OSError:
         raise
@@ -117,7 +137,8 @@ def _check_header(path: Path, name: str, header: tuple[Any, tuple[int, ...]], al
         raise DataSetError(
             f"{path} has {name} and no {missing[0]}: give {', '.join(_SCALE)} together, or none"
         )
-    kinds, axes = {"scaled": ("b", 0), "label_names": ("U", 1)}.get(name, ("fiu", 1))
+    known = {"scaled": ("b", 0), "label_names": ("U", 1), "sound_features": ("U", 0)}
+    kinds, axes = known.get(name, ("fiu", 1))
     if dtype.hasobject or dtype.kind not in kinds or len(shape) != axes:
         raise DataSetError(
             f"{path}: {name} is {dtype} of shape {shape}: sparseflow data writes it as it must be"
@@ -126,10 +147,11 @@ def _check_header(path: Path, name: str, header: tuple[Any, tuple[int, ...]], al
 
 def _inputs(found: Mapping[str, npt.NDArray[Any]]) -> Inputs:
     names = check_label_names(found["label_names"].tolist()) if "label_names" in found else ()
+    sounds = SoundFeatures.of(str(found["sound_features"])) if "sound_features" in found else None
     if "scaled" not in found:
-        return Inputs(None, None, names)
+        return Inputs(None, None, names, sounds)
     scale = InputScale(found["scale_mean"], found["scale_factor"])
-    return Inputs(scale, bool(found["scaled"]), names)
+    return Inputs(scale, bool(found["scaled"]), names, sounds)
 
 
 def scaled_as(
@@ -156,6 +178,8 @@ def scaled_as(
     ------
     ScaleMismatchError
         If both have scales or names, and others, or raw frames meet no scale.
+    FeatureMismatchError
+        If both say how they were made of sounds, and otherwise.
     """
     if of.scale is not None and len(of.scale) != data.width:
         raise DataSetError(f"{where}: a scale of {len(of.scale)} inputs, frames of {data.width}")
@@ -178,9 +202,13 @@ def check_same(of: Inputs, other: Inputs, where: object, what: object) -> None:
 
     Raises
     ------
-    ScaleMismatchError
+    ScaleMismatchError, FeatureMismatchError
         With the mend.
     """
+    if of.sounds and other.sounds and of.sounds != other.sounds:
+        raise FeatureMismatchError(
+            f"{where} has {of.sounds}, {what} {other.sounds}: make it with --like the training data"
+        )
     if of.scale is not None and other.scale is None and not of.scaled:
         raise ScaleMismatchError(
             f"{where} has raw frames and a scale, and {what} knows no scale: pack with this data "
@@ -221,4 +249,5 @@ def joined(data: Inputs, noted: Inputs | None, where: object, what: object) -> I
             f"{where} has a scale, and {what} was pruned on data without one: give data like that"
         )
     check_same(data, noted, where, what)
-    return Inputs(noted.scale, None, noted.label_names or data.label_names)
+    names, sounds = noted.label_names or data.label_names, noted.sounds or data.sounds
+    return Inputs(noted.scale, None, names, sounds)

@@ -16,15 +16,15 @@ from ...files.network import Classifier
 from ...mask.goals import Goal, MatrixState
 from ...mask.pruner import Pruner
 from ...mask.schedule import Increments
+from ...mask.views import Banks
 from ..data.datasets import SequenceData
 from ..networks.sequence import biases_first, train
-from ..training.record import Note, Step
+from ..training.record import Note
 from .recipe import Recipe
+from .watching import Best, Progress, Score, Told, noted_score
 
 __all__ = ["Pruned", "prune_classifier"]
 
-Progress = Callable[[str, int, int, float], None]
-Score = Callable[[Classifier], Any]
 Watch = Callable[[int, int, float, Any], None]
 
 
@@ -39,7 +39,7 @@ class Pruned:
     masks : dict of str to bool Tensor
         Kept weights by parameter name of the classifier.
     geometries : dict of str to Geometry
-        What the matrices are packed in.
+        What the matrices are packed in; empty unless all are pruned in banks.
     report : tuple of MatrixState
         Requested and achieved sparsity.
     increments : tuple of (float, score)
@@ -78,7 +78,8 @@ def prune_classifier(
     classifier : Classifier
         Trained; left as it is.
     goals : Mapping[str, Goal]
-        By parameter name; views are :class:`pruning.mask.views.Banks`.
+        By parameter name. Views other than :class:`pruning.mask.views.Banks` are for measurements:
+        such matrices are packed in nothing, and want a recipe whose budget is ``equal``.
     data : SequenceData
         Training data as the network takes it.
     recipe : Recipe
@@ -120,11 +121,11 @@ def prune_classifier(
     pruner = Pruner(model, goals, schedule, mask_gradients=True)
     rungs = pruner.plan(recipe.increments)
     increments, last = [], len(rungs)
-    best = _Best(model, score, patience)
+    best = Best(model, score, patience)
     for number, rung in enumerate(rungs, 1):
         pruner.prune(rung)
         epochs = recipe.final_epochs if number == last else recipe.step_epochs
-        told = _Told(f"prune {number}/{last}", progress, note, best if number == last else None)
+        told = Told(f"prune {number}/{last}", progress, note, best if number == last else None)
         # Stages must not repeat each other's shuffling; seeds far apart do not collide.
         at, order = seed * 1000 + number, biases_first(model)
         train(
@@ -135,82 +136,13 @@ def prune_classifier(
         if score is not None:
             best.restore()
             increments.append((pruner.sparsity(), score(model)))
-            found |= _noted(increments[-1][1])
+            found |= noted_score(increments[-1][1])
             if watch is not None:
                 watch(number, last, *increments[-1])
         if note is not None:
             note("increment", found)
+    banks = all(isinstance(goal.view, Banks) for goal in goals.values())
     return Pruned(
-        pruner.squash(), pruner.masks(), pruner.geometries(), pruner.report(),
+        pruner.squash(), pruner.masks(), pruner.geometries() if banks else {}, pruner.report(),
         tuple(increments), best.epoch, best.epochs,
     )  # fmt: skip
-
-
-def _noted(score: Any) -> dict[str, Any]:
-    """``score``, of which more is better, and the figures that it has besides."""
-    worth = getattr(score, "worth", score)
-    return {"score": worth, **getattr(score, "figures", {})}
-
-
-class _Told:
-    """What a stage tells, and whom."""
-
-    def __init__(
-        self, stage: str, progress: Progress | None, note: Note | None, best: _Best | None
-    ) -> None:
-        self._stage, self._progress, self._note, self._best = stage, progress, note, best
-
-    def step(self, step: Step) -> None:
-        if self._note is not None:
-            self._note("step", step.figures(self._stage))
-
-    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
-        if self._progress is not None:
-            self._progress(self._stage, epoch, epochs, loss)
-        figures: dict[str, Any] = {
-            "stage": self._stage,
-            "epoch": epoch,
-            "epochs": epochs,
-            "loss": loss,
-        }
-        if self._best is not None and (found := self._best.look(epoch)) is not None:
-            figures |= _noted(found)
-        if self._note is not None:
-            self._note("epoch", figures)
-
-    def enough(self) -> bool:
-        return self._best is not None and self._best.enough()
-
-
-class _Best:
-    """The best epoch of a training, put back at its end."""
-
-    def __init__(self, model: Classifier, score: Score | None, patience: int | None) -> None:
-        self.model, self.score, self.patience = model, score, patience
-        self.epoch, self.epochs = 0, 0
-        self.found: Any = None
-        self._risen = 0  # the first epoch of the best score
-        self._state: dict[str, Tensor] = {}
-
-    def look(self, epoch: int) -> Any:
-        """Score an epoch; the later of equals is kept, but only a better one is progress."""
-        self.epochs = epoch
-        if self.score is None:
-            return None
-        found = self.score(self.model)
-        self.model.train()
-        if self.found is None or found > self.found:
-            self._risen = epoch
-        if self.found is None or found >= self.found:
-            self.found, self.epoch = found, epoch
-            self._state = {n: tensor.clone() for n, tensor in self.model.state_dict().items()}
-        return found
-
-    def enough(self) -> bool:
-        """Whether nothing has got better for too long."""
-        return self.patience is not None and self.epochs - self._risen >= self.patience
-
-    def restore(self) -> None:
-        """Put it back, if there is one."""
-        if self._state:
-            self.model.load_state_dict(self._state)

@@ -79,7 +79,11 @@ class AdaptOptions:
              "the training part tells."),
     ] = ScaleName.standard  # fmt: skip
     like: Annotated[
-        Path | None, Said("Data file whose scale and class names are taken instead (.npz).")
+        Path | None,
+        Said(
+            "Data file (.npz) or model whose scale, names of classes and features of sounds are "
+            "taken instead."
+        ),
     ] = None
     raw: Annotated[
         bool, Said("Write frames as they are beside their scale, not scaled.", name="--raw")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
+from csb_format.inputs.sounds import SoundFeatures
 from pruning.tasks.data.adapters.arrow import read_hugging_face, read_parquet
 from pruning.tasks.data.adapters.classes import Labels
 from pruning.tasks.data.adapters.csv_file import read_csv
@@ -9,7 +12,7 @@ from pruning.tasks.data.adapters.padded import Padded, read_padded
 from pruning.tasks.data.adapters.recordings import Recordings
 from pruning.tasks.data.adapters.table import Columns, recordings_of
 from pruning.tasks.data.adapters.wav_folder import Sounds, read_sounds
-from pruning.tasks.data.inputs import Inputs
+from pruning.tasks.data.inputs import FeatureMismatchError, Inputs
 
 from ..progress import say
 from .options import (
@@ -25,7 +28,7 @@ from .options import (
 )
 from .writing import check_adapting, write_parts
 
-__all__ = ["from_csv", "from_hugging_face", "from_padded", "from_parquet", "from_wav"]
+__all__ = ["from_csv", "from_hugging_face", "from_padded", "from_parquet", "from_wav", "sounds_of"]
 
 _MARKS = {"\\t": "\t", "tab": "\t"}
 
@@ -79,15 +82,35 @@ def from_wav(given: WavOptions) -> None:
     like = check_adapting(given, [] if given.labels is None else [given.labels])
     if given.split_by and given.split is None:
         raise ValueError("--split-by without --split: say which share is for validation")
-    count = given.count or (13 if given.features == FeaturesName.mfcc else 40)
-    how = Sounds(
-        given.features.value, count, given.deltas, given.frame_ms, given.hop_ms, given.labels,
-        given.split_by, _labels(given, like),
-    )  # fmt: skip
+    settings = sounds_of(given, like)
+    how = Sounds(settings, given.labels, given.split_by, _labels(given, like))
     found, told = read_sounds(given.folder, how)
     for line in told:
         say(line)
     write_parts(found, given, like, given.per)
+
+
+def sounds_of(given: WavOptions, like: Inputs) -> SoundFeatures:
+    """What was asked for; of ``--like`` what that says, which must not differ.
+
+    Raises
+    ------
+    FeatureMismatchError
+        Naming both.
+    """
+    count = given.count or (13 if given.features == FeaturesName.mfcc else 40)
+    asked = SoundFeatures(given.features.value, count, given.deltas, given.frame_ms, given.hop_ms)
+    if like.sounds is None:
+        return asked
+    plain = {each.name: each.default for each in fields(WavOptions)}
+    names = ("features", "count", "deltas", "frame_ms", "hop_ms")
+    said = [name for name in names if getattr(given, name) != plain[name]]
+    if said and asked != replace(like.sounds, rate=0):
+        raise FeatureMismatchError(
+            f"{asked}, and --like {given.like} has {like.sounds}: leave --"
+            f"{said[0].replace('_', '-')} out"
+        )
+    return like.sounds
 
 
 def _check_asked(given: TableOptions) -> None:

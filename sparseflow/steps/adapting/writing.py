@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from csb_format.files.modelfile import load_model
 from csb_format.files.ownership import PlaceError
 from csb_format.inputs.scale import InputScale
 from pruning.tasks.data.adapters.dividing import divided
@@ -16,6 +17,7 @@ from pruning.tasks.data.inputs import Inputs, inputs_of
 from pruning.tasks.data.wrong_data import IGNORED, DataSetError
 
 from ..checks import check_written
+from ..places import known_to
 from ..progress import say
 from .options import AdaptOptions, PerName, ScaleName
 
@@ -38,7 +40,14 @@ def check_adapting(given: AdaptOptions, read: Sequence[Path]) -> Inputs:
         check_written("--out", path, given.like, *read)
     if given.raw and given.scale == ScaleName.none:
         raise ValueError("--raw and --scale none: without a scale frames are as they are anyway")
-    return Inputs() if given.like is None else inputs_of(given.like)
+    return Inputs() if given.like is None else _like(given.like)
+
+
+def _like(path: Path) -> Inputs:
+    """What a data file says, or a model."""
+    if path.suffix == ".npz":
+        return inputs_of(path)
+    return known_to(load_model(path))
 
 
 def parts(given: AdaptOptions) -> list[Path]:

@@ -1,4 +1,4 @@
-"""How a fine-tuning of `prune` runs, and where it is written down; no PyTorch is loaded for it."""
+"""How a fine-tuning of `prune` or `pack` runs, and where it is noted; it loads no PyTorch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pruning.tasks.networks.sequence import Training
     from pruning.tasks.training.record import Note
 
-__all__ = ["Controls", "OptimizerName", "ScheduleName"]
+__all__ = ["QAT", "Controls", "OptimizerName", "ScheduleName", "patience_needs_val"]
 
 
 class OptimizerName(StrEnum):
@@ -108,9 +108,15 @@ class Controls:
         if self.tensorboard is not None:
             check_folder(self.tensorboard)
 
-    def options(self) -> dict[str, Any]:
-        """What is other than by default, by the name of its option."""
-        plain = Controls()
+    def options(self, plain: Controls | None = None) -> dict[str, Any]:
+        """What is other than by default, by the name of its option.
+
+        Parameters
+        ----------
+        plain : Controls, optional
+            The default, if it is another: :data:`QAT`.
+        """
+        plain = plain or Controls()
         own = {
             "lr": self.lr,
             "batch": self.batch,
@@ -130,3 +136,15 @@ class Controls:
 
         with noted(self.log, self.tensorboard) as note:
             yield note
+
+
+QAT = Controls(lr=2e-3)
+"""The default of a fine-tuning in integers."""
+
+
+def patience_needs_val(patience: int) -> str:
+    """What is wrong with patience that waits for no score."""
+    return (
+        f"patience {patience} waits for a better score: give --val, labelled sequences that are "
+        "not trained on"
+    )

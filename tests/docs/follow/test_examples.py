@@ -89,6 +89,20 @@ def test_a_voice_becomes_the_data_of_the_page(
     assert np.flatnonzero(np.diff(labels)).tolist() == [4, 53]
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["dense.py no.npz out.safetensors", "glucose.py baselines no.npz no.npz",
+     "watch.py train no.npz out.safetensors"],
+)  # fmt: skip
+def test_data_that_is_not_there_is_one_clear_error(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, *rest = words.split()
+    with pytest.raises(SystemExit, match=r"^error: .*No such file or directory: 'no\.npz'"):
+        start(f"examples/{name}", monkeypatch)(["python", name, *rest])
+
+
 def test_labels_that_are_none_are_an_error(tmp_path: Path) -> None:
     ends = runpy.run_path(str(ROOT / "examples/phones.py"))["ends"]
     (label := tmp_path / "a.lab").write_text("#\n0.5 125\n")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from csb_format import FORMAT_VERSION
 from csb_format.files import sealed
 from csb_format.files.container import canonical_json
 from csb_format.files.container import encode as contain
@@ -91,7 +92,11 @@ def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("key", "value", "text"),
     [
-        ("format_version", 2, "format version 2 is newer than 1"),
+        (
+            "format_version",
+            FORMAT_VERSION + 1,
+            f"format version {FORMAT_VERSION + 1} is newer than",
+        ),
         ("format_version", 0, "no format_version"),
         ("kind", "matrices", "holds no model"),
         ("gate_order", "iofg", "gate order is not that of its cell"),
@@ -130,8 +135,9 @@ def test_cells_are_known_by_name(path: Path) -> None:
         ({"gate_order": "rzn"}, "gate order is not that of its cell"),
         ({"cell": "gru"}, "gate order is not that of its cell"),
         ({"cell": "gru", "gate_order": "rzn"}, "no possible formats|do not fit"),
-        ({"cell": "gru0", "gate_order": "rzn"}, "cell 'gru0': this library knows lstm and gru"),
-        ({"cell": "mgu"}, "cell 'mgu': this library knows lstm and gru"),
+        ({"cell": "gru0", "gate_order": "rzn"}, "no possible formats|do not fit"),
+        ({"cell": "gru0", "gate_order": "ifgo"}, "gate order is not that of its cell"),
+        ({"cell": "mgu"}, "cell 'mgu': this library knows lstm, gru and gru0"),
     ):
         write(path, header | more, tensors)
         with pytest.raises((ModelFileError, NativeError), match=text):
@@ -227,8 +233,8 @@ def test_frames_out_of_range_are_refused() -> None:
         (np.full((1, 5), 1 << 15), "its format holds -32768 to 32767"),
         (np.full((1, 5), 1 << 40), "its format holds"),
         (np.full((1, 5), np.uint64(1 << 63)), "its format holds"),
-        (np.zeros((1, 5), complex), "give integers or floats"),
-        (np.zeros((1, 4), int), "it must be"),
+        (np.zeros((1, 4), int), r"x has shape \(1, 4\): give an array \(1, 5\)"),
+        (np.full((1, 5), np.nan), "x holds NaN"),
         (np.zeros((2, 5), int), "x holds 2 frames: this stream has 1"),
     ):
         with pytest.raises(ValueError, match=text):
@@ -238,12 +244,36 @@ def test_frames_out_of_range_are_refused() -> None:
     np.testing.assert_array_equal(stream.step(floats), before)
     stream.reset()
     np.testing.assert_array_equal(stream.step(frame), before)
-    with pytest.raises(ValueError, match="sequence 1: this stream has 0 to 0"):
+    with pytest.raises(ValueError, match="which = 1: must be 0 to 0"):
         stream.reset(1)
-    with pytest.raises(ValueError, match="batch 0: must be 1"):
+    with pytest.raises(ValueError, match="batch = 0: must be 1"):
         native.start(0)
     with pytest.raises(ValueError, match="kernel 'mmx': this CPU has"):
         NativeModel(MODEL, "mmx")
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda c: c.run(None), "sequences are None, no list: give a list of arrays"),
+        (lambda c: c.run("data.npz"), "sequences are the path 'data.npz'"),
+        (lambda c: c.run([None]), "sequence 0 holds object, no numbers"),
+        (lambda c: c.run([[[1, 2], [3]]]), "sequence 0 is a list that is no array"),
+        (lambda c: c.start().step(None), "x holds object, no numbers: give an array"),
+        (lambda c: c.start().step(np.zeros((1, 5), complex)), "x holds complex128, no numbers"),
+        (lambda c: c.start("two"), "batch = 'two': must be a whole number, 1 to 65536"),
+        (lambda c: c.start().reset("all"), "which = 'all': must be a whole number"),
+        (lambda c: c.start().time(None, 3), "frames holds object, no numbers"),
+        (lambda c: c.start().time(np.zeros((1, 5), int), 1.5), "steps = 1.5: must be a whole"),
+        (lambda c: c.logits(None), "outputs are None of object: give"),
+        (lambda c: c.logits(np.full((1, 4), 0.7)), "outputs are a ndarray of float64: give"),
+        (lambda _: NativeModel(MODEL, threads="all"), "threads = 'all': must be a whole"),  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_wrong_kinds_are_one_clear_error(call: Callable[[NativeModel], object], text: str) -> None:
+    native = NativeModel(MODEL)
+    with pytest.raises(TypeError, match=text):
+        call(native)
 
 
 def test_two_directions_run_whole_sequences_only() -> None:

@@ -102,6 +102,11 @@ def test_the_cell_of_nobody_knows_which_loop_has_the_mend(tmp_path: Path) -> Non
             "--head fc",
             r"--head fc: there is no such linear layer; name one of embedding, norm, mlp.0",
         ),
+        (
+            "--lstm lstm --head lstm",
+            r"--head lstm: that is a recurrent module, which --lstm names "
+            "too: one name cannot be both; name one of embedding, norm, mlp.0",
+        ),
         ("--head mlp.2 --ignore embedding", r"shape \(3, 12\) .* name a linear layer with 16 col"),
         ("--ignore '*'", r"leaves no recurrent module: name the one that is meant, --lstm lstm$"),
         ("--ignore lstm", r"leaves no recurrent module"),

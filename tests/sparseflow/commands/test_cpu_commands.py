@@ -91,7 +91,7 @@ def test_what_cannot_be_is_refused(files: tuple[str, str], tmp_path: Path) -> No
     assert done.exit_code
     with pytest.raises(ValueError, match="kernel 'mmx': this CPU has"):
         run("plan", files[0], "--kernel", "mmx")
-    with pytest.raises(ValueError, match="batch 0: must be 1 to 65536"):
+    with pytest.raises(ValueError, match="batch = 0: must be 1 to 65536"):
         run("bench", files[0], "--steps", "100", "--batch", "0")
     twice = ("--out", str(tmp_path / "x"), "--json", str(tmp_path / "x"))
     with pytest.raises(PlaceError, match="--out and --json are both"):

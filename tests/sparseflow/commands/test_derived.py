@@ -19,7 +19,7 @@ from sim.check.engines import ENGINE
 from sparseflow.commands.derived import derived, within
 from sparseflow.steps import options, pipeline, preparing
 from sparseflow.steps.options import Said
-from sparseflow.steps.tuning.controls import Controls, OptimizerName, ScheduleName
+from sparseflow.steps.tuning.controls import QAT, Controls, OptimizerName, ScheduleName
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def is_literal(value: ast.expr) -> bool:
 
 @pytest.mark.parametrize("name", ONCE)
 def test_a_default_stands_in_one_place(name: str) -> None:
-    root = Path(options.__file__).parents[2]
+    root = Path(options.__file__).parents[3]
     files = [path for room in ROOMS for path in (root / room).rglob("*.py")]
     found = [
         path.relative_to(root).as_posix()
@@ -144,12 +144,11 @@ def test_a_default_stands_in_one_place(name: str) -> None:
 
 
 def test_the_front_door_and_the_steps_have_no_default_of_an_option() -> None:
-    root = Path(options.__file__).parents[2]
+    root = Path(options.__file__).parents[3]
     said = {field.name for found in CLASSES for field in fields(found)} | {"array"}
     files = [root / "sparseflow" / "api.py", root / "pruning" / "face.py"]
     files += [*(root / "sparseflow" / "commands").glob("*.py")]
-    files += [path for path in (root / "sparseflow" / "steps").glob("*.py")]
-    files.remove(Path(options.__file__))
+    files += [*(root / "sparseflow" / "steps").glob("*.py")]
     for path in files:
         assert not said & set(literal_defaults(path.read_text("utf-8"))), path
 
@@ -161,10 +160,13 @@ def test_literal_defaults_are_found() -> None:
 
 def test_a_training_is_by_default_that_of_the_recipe() -> None:
     from pruning.tasks.networks.sequence import Training
+    from pruning.tasks.recipes.finetune_integers import TUNING
     from pruning.tasks.recipes.recipe import Recipe
     from pruning.tasks.training.controls import OPTIMIZERS, SCHEDULES
 
     assert Controls().training() == Recipe().tuning != Training()
+    assert QAT.training() == TUNING
+    assert (options.PruneOptions.lr, options.PackOptions.lr) == (Controls().lr, QAT.lr)
     assert [*OptimizerName] == [*OPTIMIZERS]
     assert [*ScheduleName] == [*SCHEDULES]
 

@@ -103,8 +103,8 @@ def test_files_are_the_same_every_time(checkpoint: Path, tmp_path: Path) -> None
 def test_plain_copy_is_what_the_other_commands_read(checkpoint: Path, tmp_path: Path) -> None:
     file = tmp_path / "plain.safetensors"
     found = command(checkpoint, "--plain", file)
-    # A bare LSTM has no head to train with.
-    assert "next: prune to 4 banks in your own loop, as docs/pruning.md shows" in found.output
+    # A bare LSTM has no head: `prune` fine-tunes it to its own outputs.
+    assert f"next: sparseflow prune {file} --data DATA --banks 4" in found.output
     loaded = load_network(file)
     assert loaded.masks["weight_hh_l0"].sum() == 1024
     assert torch.count_nonzero(loaded.packable().get_parameter("weight_hh_l0")) == 1024
@@ -134,7 +134,7 @@ def saved(path: Path, layer: nn.Module, balanced: bool, head: bool = True) -> Pa
         (nn.LSTM(16, 16), True, True, "sparseflow pack {} --calibration DATA --banks 8 --out m"),
         (nn.LSTM(16, 16), True, False, "sparseflow pack {} --calibration DATA --banks 8 --out m"),
         (nn.LSTM(16, 16), False, True, "sparseflow prune {} --data DATA --banks 8 --out p"),
-        (nn.LSTM(16, 16), False, False, "prune to 8 banks in your own loop"),
+        (nn.LSTM(16, 16), False, False, "sparseflow prune {} --data DATA --banks 8 --out p"),
         (nn.GRU(16, 16), True, True, "sparseflow pack {} --calibration DATA --banks 8 --out m"),
         (nn.GRU(16, 16), False, True, "sparseflow prune {} --data DATA --banks 8 --out p"),
         (nn.Linear(16, 16), True, False, "sparseflow pack {} --matrices --banks 8 --out m"),
@@ -147,6 +147,22 @@ def test_next_step_depends_on_masks_and_network(
     path = saved(tmp_path / "model.pt", layer, balanced, head)
     found = command(path, "--lanes", 4, "--lanes", 8)
     assert f"next: {words.format(path)}" in found.output
+
+
+@pytest.mark.parametrize(
+    ("balanced", "words"),
+    [
+        (True, "pack {0} --calibration {1} --banks 8 --pool mean --out model.safetensors "
+         "--value-bits 8"),
+        (False, "prune {0} --data DATA --val {1} --banks 8 --pool mean --out pruned.safetensors"),
+    ],
+)  # fmt: skip
+def test_what_was_given_is_in_the_next_step(tmp_path: Path, balanced: bool, words: str) -> None:
+    path, data = saved(tmp_path / "model.pt", nn.LSTM(16, 16), balanced), tmp_path / "test.npz"
+    np.savez(data, frames=np.ones((4, 16), np.float32), lengths=[2, 2], labels=[0, 1])
+    own = ("--data", data, "--pool", "mean", "--value-bits", 8)
+    found = command(path, *own, "--lanes", 4, "--lanes", 8)
+    assert f"next: sparseflow {words.format(path, data)}\n" in found.output
 
 
 def test_masks_of_a_file_of_their_own_are_in_the_next_step(tmp_path: Path) -> None:

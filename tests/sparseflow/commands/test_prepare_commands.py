@@ -456,6 +456,60 @@ def test_fine_tuning_in_the_integers(run: Run, files: Files, capsys: Text) -> No
     assert "--value-bits 4 --act-bits 8 --per-gate --qat-epochs 3 --seed 1" in lines[1]
 
 
+def test_fine_tuning_in_the_integers_has_the_controls_of_pruning(
+    run: Run, files: Files, capsys: Text
+) -> None:
+    assert run(*files.prune(files.net("plain"))) == 0
+    val, log = labelled(files, "v.npz", np.array([2, 2, 1, 0, 1, 0])), files.folder / "log.jsonl"
+    capsys.readouterr()
+    said = ("--lr", 0.05, "--batch", 3, "--optimizer", "sgd", "--noise", 0, "--log", log)
+    ends = ("--val", val, "--patience", 2, "--qat-epochs", 9)
+    assert run(*files.pack(None, *said, *ends)) == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    began, ended = lines[0], lines[-1]
+    assert (began["epochs"], began["training"]["learning_rate"]) == (9, 0.05)
+    assert (began["training"]["optimizer"], began["training"]["batch"]) == ("sgd", 3)
+    epochs = [line for line in lines if line["event"] == "epoch"]
+    assert len(epochs) == ended["epochs"] <= 9
+    assert [line["event"] for line in lines].count("step") == 2 * ended["epochs"]
+    best = max(line["score"] for line in epochs)
+    assert epochs[ended["epoch"] - 1]["score"] == best
+    shown = capsys.readouterr().err
+    assert f"kept: epoch {ended['epoch']} of the {ended['epochs']} in integers" in shown
+    assert f"wrote {log}" in shown
+    # what is kept is what is written
+    model, data = load_model(files.folder / "m.safetensors"), load_sequences(val)
+    found = [row.argmax() for row in last_states(files.folder / "m.safetensors", data)]
+    assert float(np.mean(found == data.labels)) == pytest.approx(best)
+    asked = json.loads(model.provenance["pack"])
+    assert asked == {"qat-epochs": 9, "lr": 0.05, "batch": 3, "optimizer": "sgd", "noise": 0.0,
+                     "patience": 2, "val": "val.npz"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--lr", 0.01), "--lr is of fine-tuning in integers: give --qat-epochs"),
+        (("--log", "l.jsonl"), "--log is of fine-tuning in integers: give --qat-epochs"),
+        (("--qat-epochs", 2, "--patience", 2), "patience 2 waits for a better score: give --val"),
+        (("--qat-epochs", 2, "--device", "abacus"), "device 'abacus': PyTorch .* sees cpu"),
+        (("--qat-epochs", 2, "--log", "m.safetensors"), "is written by the same command"),
+        (("--matrices", "--batch", 3), "nothing of it"),
+    ],
+)
+def test_a_fine_tuning_in_integers_that_cannot_be(
+    run: Run, files: Files, capsys: Text, monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, object], told: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(files.folder)
+    files.saved(squashed(pruned_net(12)), "p.safetensors")
+    assert run(*files.pack(None, "--banks", 4, *words)) == 2
+    shown = capsys.readouterr().err
+    assert re.search(told, " ".join(shown.split())), shown
+    assert "as read" not in shown
+    assert not (files.folder / "m.safetensors").exists()
+
+
 def test_single_wishes_are_in_the_commands_of_the_report(run: Run, files: Files) -> None:
     wish = "weight_ih:banks=2,sparsity=0.5"
     assert run(*files.prune(files.net("plain"), "--for", wish)) == run(*files.pack()) == 0
@@ -510,6 +564,36 @@ def test_fine_tuning_needs_labels_and_a_head(run: Run, files: Files, capsys: Tex
     assert run(*files.pack(path, "--banks", 4, "--qat-epochs", 1)) == 2
     assert "fine-tuning in integers needs labels" in capsys.readouterr().err
     assert run(*files.pack(path, "--banks", 4)) == 0
+
+
+@pytest.mark.parametrize("kind", ["plain", "everything"])
+def test_a_part_without_a_head_is_fine_tuned_to_its_own_outputs(
+    run: Run, files: Files, kind: str, capsys: Text
+) -> None:
+    net = Net(files.inputs, **KINDS[kind])
+    path = files.saved({f"a.{name}": tensor for name, tensor in net.rnn.state_dict().items()})
+    with np.load(files.data) as file:
+        arrays = {name: file[name] for name in ("frames", "lengths")}
+    np.savez(files.data, **arrays)  # no labels
+    assert run(*files.prune(path, "--sparsity", 0.75, "--epochs", 60, "--val", files.data)) == 0
+    shown = capsys.readouterr().err
+    assert "no head: fine-tuned to its own dense outputs at every frame" in shown
+    assert "dense: MSE 0, " in shown
+    errors = [
+        float(e) for e in re.findall(r"increment \d of \d, .* removed: MSE ([\d.e-]+)", shown)
+    ]
+    assert "next: sparseflow pack" in shown
+    assert "--data" not in shown.split("next:")[1]
+    assert run(*files.pack()) == 0
+    dense, found = net.rnn.eval(), load_network(files.folder / "p.safetensors")
+    assert found.head is None
+    frames = [torch.from_numpy(s)[None] for s in sequences(files.inputs).sequences]
+    with torch.no_grad():
+        off = torch.cat([(dense(f)[0] - found.recurrent(f.transpose(0, 1))[0].transpose(0, 1))[0]
+                         for f in frames]).square().mean().item()  # fmt: skip
+    assert off == pytest.approx(errors[-1], rel=0.02)
+    worst = torch.cat([dense(f)[0][0] for f in frames]).square().mean().item()
+    assert off < worst / 2  # fine-tuning has made good what pruning took
 
 
 def test_without_calibration_there_is_only_matrices(run: Run, files: Files, capsys: Text) -> None:

@@ -122,7 +122,7 @@ def of_arrow(tables: Sequence[tuple[str, str, Any]], said: Columns) -> tuple[Rec
     if len(set(nested)) > 1:
         raise DataSetError("some tables have a frame in each row, some a sequence: give one kind")
     if nested[0]:
-        return _sequences(tables, said), []
+        return _sequences(tables, said)
     flat = [_flat(where, name, table, said) for where, name, table in tables]
     return recordings_of(flat, said)
 
@@ -240,7 +240,9 @@ def _lists(where: str, table: Any, name: str) -> list[npt.NDArray[np.float64]]:
     return np.split(flat, ends[1:-1])
 
 
-def _sequences(tables: Sequence[tuple[str, str, Any]], said: Columns) -> Recordings:
+def _sequences(
+    tables: Sequence[tuple[str, str, Any]], said: Columns
+) -> tuple[Recordings, list[str]]:
     """A sequence in each row."""
     parts = [_rows_of(where, name, table, said) for where, name, table in tables]
     found: dict[str, list[Any]] = {key: [] for key in parts[0]}
@@ -248,10 +250,10 @@ def _sequences(tables: Sequence[tuple[str, str, Any]], said: Columns) -> Recordi
         for key, values in part.items():
             found[key] += values
     names: tuple[str, ...] = ()
-    answers = found["answers"]
+    answers, told = found["answers"], list[str]()
     if said.label and answers:
         texts = list(dict.fromkeys(one for row in answers for one in row))
-        classes, names = classes_of(texts, said.labels)
+        classes, names = classes_of(texts, said.labels, told)
         of = dict(zip(texts, classes.tolist(), strict=True))
         answers = [np.array([of[one] for one in row], np.int64) for row in answers]
     answers = [
@@ -264,7 +266,7 @@ def _sequences(tables: Sequence[tuple[str, str, Any]], said: Columns) -> Recordi
         if len(answer) != len(sequence):
             raise DataSetError(f"{called}: {len(answer)} answers and {len(sequence)} frames")
     sequences, sources, called_ = (tuple(found[k]) for k in ("sequences", "sources", "called"))
-    return Recordings(sequences, tuple(answers), sources, called_, names)
+    return Recordings(sequences, tuple(answers), sources, called_, names), told
 
 
 def _rows_of(where: str, name: str, table: Any, said: Columns) -> dict[str, list[Any]]:

@@ -35,7 +35,9 @@ class Labels:
     ignore: tuple[str, ...] = ()
 
 
-def classes_of(found: Sequence[str], said: Labels) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+def classes_of(
+    found: Sequence[str], said: Labels, told: list[str]
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """The class of each label, and the names of classes.
 
     Parameters
@@ -43,6 +45,8 @@ def classes_of(found: Sequence[str], said: Labels) -> tuple[npt.NDArray[np.int64
     found : sequence of str
         Labels that occur, each once.
     said : Labels
+    told : list of str
+        Gets a line where an ignored label does not occur.
 
     Returns
     -------
@@ -52,11 +56,12 @@ def classes_of(found: Sequence[str], said: Labels) -> tuple[npt.NDArray[np.int64
     Raises
     ------
     DataSetError
-        For labels that are no class, or not among the names; for ignored ones that do not occur.
+        For labels that are no class, or not among the names.
     """
     if absent := [label for label in said.ignore if label not in found]:
-        raise DataSetError(
-            f"--ignore {absent[0]}: no label is called so; there are {', '.join(found[:20])}"
+        there = ", ".join(found[:20]) + ", ..." * (len(found) > 20)
+        told.append(
+            f"note: --ignore {','.join(absent)}: no label here is called so; there are {there}"
         )
     counted = [label for label in found if label not in said.ignore]
     if not counted:

@@ -76,7 +76,7 @@ def read_padded(path: Path, said: Padded) -> tuple[Recordings, bool, list[str]]:
         )
     check_values(x.size)
     kept = _kept(path, x, lengths, said)
-    framewise, answers, names = _answers(path, x, y, said)
+    framewise, answers, names = _answers(path, x, y, said, told)
     sequences = [np.asarray(one[a:b], np.float64) for one, (a, b) in zip(x, kept, strict=True)]
     for n, sequence in enumerate(sequences):
         if not np.isfinite(sequence).all():
@@ -186,7 +186,7 @@ def _size(path: Path, n: int, one: npt.NDArray[Any], said: Padded) -> int:
 
 
 def _answers(
-    path: Path, x: Any, y: Any, said: Padded
+    path: Path, x: Any, y: Any, said: Padded, told: list[str]
 ) -> tuple[bool, list[npt.NDArray[Any]] | None, tuple[str, ...]]:
     """An answer at every frame of every sequence, and names of classes."""
     if y is None:
@@ -199,7 +199,7 @@ def _answers(
             raise DataSetError(f"{path}: y holds {y.dtype}, NaN or infinity: give finite numbers")
         given = y.astype(np.float64).reshape(*y.shape[: 1 + framewise], -1)
     else:
-        given, names = _classes(path, y, said)
+        given, names = _classes(path, y, said, told)
     if framewise:
         return said.framewise is not False, list(given), names
     return False, [np.broadcast_to(one, (x.shape[1], *one.shape)) for one in given], names
@@ -224,7 +224,7 @@ def _framewise(path: Path, x: Any, y: Any, said: Padded, targets: bool) -> bool:
 
 
 def _classes(
-    path: Path, y: npt.NDArray[Any], said: Padded
+    path: Path, y: npt.NDArray[Any], said: Padded, told: list[str]
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     if y.dtype.kind not in "iuUfb":
         raise DataSetError(f"{path}: y holds {y.dtype}: give classes as whole numbers or names")
@@ -232,5 +232,5 @@ def _classes(
         raise DataSetError(f"{path}: y holds numbers that are no classes: --kind targets")
     plain = y if y.dtype.kind == "U" else y.astype(np.int64)
     found, at = np.unique(plain, return_inverse=True)
-    classes, names = classes_of([str(one) for one in found], said.labels)
+    classes, names = classes_of([str(one) for one in found], said.labels, told)
     return classes[at].reshape(y.shape), names

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from csb_format.inputs.sounds import SoundFeatures
+
 from ..wrong_data import IGNORED, DataSetError
 
 __all__ = [
@@ -49,6 +51,8 @@ class Recordings:
         Of the classes, where they have names.
     one_each : bool
         Whether the answers have been joined: shapes are () and (Y,) then.
+    sounds : SoundFeatures, optional
+        How frames were made of sounds.
     """
 
     sequences: tuple[FloatArray, ...]
@@ -57,6 +61,7 @@ class Recordings:
     called: tuple[str, ...]
     label_names: tuple[str, ...] = ()
     one_each: bool = False
+    sounds: SoundFeatures | None = None
 
     @property
     def classes(self) -> bool:
@@ -140,6 +145,7 @@ def windows(given: Recordings, size: int, stride: int) -> tuple[Recordings, list
         tuple(given.sources[n] for n, _ in places),
         tuple(f"{given.called[n]}, frames {at} to {at + size - 1}" for n, at in places),
         given.label_names,
+        sounds=given.sounds,
     )
     short = sum(len(sequence) < size for sequence in given.sequences)
     told = [f"{len(given.sequences)} recordings make {len(places)} windows of {size} frames"]

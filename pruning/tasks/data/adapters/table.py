@@ -153,20 +153,23 @@ def recordings_of(tables: Sequence[Table], said: Columns) -> tuple[Recordings, l
     DataSetError
         If rows of a sequence are not together, or labels are none.
     """
-    classes, names = _classes(tables, said)
+    told = list[str]()
+    classes, names = _classes(tables, said, told)
     parts = [_of_table(table, said, classes, len(tables) > 1) for table in tables]
-    told = [line for _, lines in parts for line in lines]
+    told += [line for _, lines in parts for line in lines]
     every = [one for found, _ in parts for one in found]
     sequences, answers, sources, called = zip(*every, strict=True)
     has = bool(said.label or said.targets)
     return Recordings(sequences, answers if has else (), sources, called, names), told
 
 
-def _classes(tables: Sequence[Table], said: Columns) -> tuple[dict[str, int], tuple[str, ...]]:
+def _classes(
+    tables: Sequence[Table], said: Columns, told: list[str]
+) -> tuple[dict[str, int], tuple[str, ...]]:
     if not said.label:
         return {}, ()
     found = list(dict.fromkeys(n for t in tables if t.label is not None for n in t.label.names))
-    classes, names = classes_of(found, said.labels)
+    classes, names = classes_of(found, said.labels, told)
     return dict(zip(found, classes.tolist(), strict=True)), names
 
 

@@ -6,7 +6,7 @@ import csv
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,16 @@ import numpy.typing as npt
 
 from csb_format.extras import needs
 from csb_format.files.claims import check_regular
+from csb_format.inputs.sounds import HIGHEST_RATE, LONGEST_MS, SoundFeatures
 
 from ..wrong_data import DataSetError
 from .classes import Labels, classes_of
 from .recordings import Recordings, check_values
 
-__all__ = ["KINDS", "Sounds", "read_sounds"]
+__all__ = ["Sounds", "frames_of_sound", "read_sounds"]
 
-#: Features of sounds.
-KINDS = ("mfcc", "logmel")
 MOST_FILES = 1_000_000
 LARGEST = 1 << 30  # bytes of a sound
-LONGEST_MS = 1000
-HIGHEST_RATE = 1_000_000  # Hz
 _CHUNKS = 1000
 _OTHERS = (".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".sph")
 _FULL_SCALE = 32768.0  # Kaldi's features are of samples as 16-bit integers
@@ -40,13 +37,8 @@ class Sounds:
 
     Parameters
     ----------
-    kind : {"mfcc", "logmel"}
-    count : int
-        Coefficients, or mel bands.
-    deltas : int
-        Orders of differences in time beside them, 0..2.
-    frame_ms, hop_ms : float
-        Length of a frame, and from frame to frame.
+    features : SoundFeatures
+        Their rate is that of the sounds; one that is set must be.
     labels : Path or None
         CSV with ``file`` and ``label`` in each row, files from the folder on; by default the class
         of a sound is the folder that it is in.
@@ -55,21 +47,10 @@ class Sounds:
     classes : Labels
     """
 
-    kind: str = "mfcc"
-    count: int = 13
-    deltas: int = 0
-    frame_ms: float = 25.0
-    hop_ms: float = 10.0
+    features: SoundFeatures = field(default_factory=SoundFeatures)
     labels: Path | None = None
     speaker: str = ""
     classes: Labels = field(default_factory=Labels)
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise DataSetError(f"--features {self.kind}: choose one of {', '.join(KINDS)}")
-        for name, value in (("frame-ms", self.frame_ms), ("hop-ms", self.hop_ms)):
-            if not 1 <= value <= LONGEST_MS:
-                raise DataSetError(f"--{name} {value:g}: give 1 to {LONGEST_MS} milliseconds")
 
 
 def read_sounds(folder: Path, how: Sounds) -> tuple[Recordings, list[str]]:
@@ -96,7 +77,7 @@ def read_sounds(folder: Path, how: Sounds) -> tuple[Recordings, list[str]]:
     if how.speaker and not any(how.speaker in file.name for file in files):
         raise DataSetError(f"--split-by {how.speaker}: no such mark in a name, such as {files[0]}")
     kinds = list(dict.fromkeys(found[file] for file in files))
-    numbers, names = classes_of(kinds, how.classes)
+    numbers, names = classes_of(kinds, how.classes, told)
     of = dict(zip(kinds, numbers.tolist(), strict=True))
     recordings, more = _recordings(folder, files, {f: of[found[f]] for f in files}, names, how)
     return recordings, more + told
@@ -116,22 +97,23 @@ def _recordings(
     how: Sounds,
 ) -> tuple[Recordings, list[str]]:  # fmt: skip
     sequences, answers, sources, called = [], [], [], []
-    first, short, values = (0, files[0]), list[Path](), 0
+    settings, short, values = how.features, list[Path](), 0
     for file in files:
         rate, samples = _samples(file)
-        first = first if first[0] else (rate, file)
-        if rate != first[0]:
+        if settings.rate and rate != settings.rate:
+            other = "the settings say" if how.features.rate else f"{files[0]} has"
             raise DataSetError(
-                f"{file} has {rate} samples a second, {first[1]} {first[0]}: convert one, such as "
-                f"sox in.wav -r {first[0]} out.wav"
+                f"{file} has {rate} samples a second, {other} {settings.rate}: convert one, "
+                f"such as sox in.wav -r {settings.rate} out.wav"
             )
-        _check_rate(file, rate, how)
+        _check_rate(file, rate, settings)
+        settings = replace(settings, rate=rate)
         try:
-            frames = _features(rate, samples, how)
+            frames = frames_of_sound(samples, settings)
         except (RuntimeError, ValueError) as error:  # of kaldi-native-fbank
             raise DataSetError(
-                f"{file}: no {how.count} {how.kind} of frames of {how.frame_ms:g} ms at {rate} Hz "
-                f"({error}): give a smaller --count, or a longer --frame-ms"
+                f"{file}: no {settings.count} {settings.kind} of frames of {settings.frame_ms:g} "
+                f"ms at {rate} Hz ({error}): give a smaller --count, or a longer --frame-ms"
             ) from error
         if not len(frames):
             short.append(file)
@@ -144,16 +126,15 @@ def _recordings(
         sources.append(file.name.partition(how.speaker)[0] if how.speaker else name)
         called.append(name)
     if not sequences:
-        raise DataSetError(f"{folder}: every sound is shorter than a frame of {how.frame_ms:g} ms")
-    made = f"{how.count} {how.kind}, every {how.hop_ms:g} ms"
-    told = [f"{len(files)} sounds at {first[0]} Hz: {made}"]
+        raise DataSetError(f"{folder}: every sound is shorter than {settings.frame_ms:g} ms")
+    told = [f"{len(files)} sounds: {settings}"]
     if short:
         told.append(f"{len(short)} sounds shorter than a frame are left out, such as {short[0]}")
     found = Recordings(tuple(sequences), tuple(answers), tuple(sources), tuple(called), names)
-    return found, told
+    return replace(found, sounds=settings), told
 
 
-def _check_rate(file: Path, rate: int, how: Sounds) -> None:
+def _check_rate(file: Path, rate: int, how: SoundFeatures) -> None:
     if (
         rate * how.hop_ms < LONGEST_MS
         or rate * how.frame_ms < 4 * LONGEST_MS
@@ -265,13 +246,35 @@ def _check_claims(path: Path) -> None:
     raise DataSetError(f"{path} has more than {_CHUNKS} chunks: write it again")
 
 
-def _features(rate: int, samples: npt.NDArray[np.float32], how: Sounds) -> npt.NDArray[np.float64]:
-    """Frames (T, X) of one sound; none of one that is shorter than a frame."""
+def frames_of_sound(
+    samples: npt.NDArray[np.floating], how: SoundFeatures
+) -> npt.NDArray[np.float64]:
+    """Frames of one sound, as a data file has them before they are scaled.
+
+    Parameters
+    ----------
+    samples : float array (N,)
+        In -1..1.
+    how : SoundFeatures
+        As a data file or a model says; its rate is that of the samples.
+
+    Returns
+    -------
+    float64 array (T, X)
+        Without a frame where the sound is shorter than one.
+
+    Raises
+    ------
+    MissingExtraError
+        Without the extra ``sounds``.
+    RuntimeError, ValueError
+        Of kaldi-native-fbank, for more bands than the rate has.
+    """
     with needs("sounds"):
         import kaldi_native_fbank as kaldi
 
     options: Any = kaldi.MfccOptions() if how.kind == "mfcc" else kaldi.FbankOptions()
-    options.frame_opts.samp_freq = rate
+    options.frame_opts.samp_freq = how.rate
     options.frame_opts.frame_length_ms = how.frame_ms
     options.frame_opts.frame_shift_ms = how.hop_ms
     options.frame_opts.dither = 0  # noise that would differ from run to run
@@ -281,7 +284,7 @@ def _features(rate: int, samples: npt.NDArray[np.float32], how: Sounds) -> npt.N
         made: Any = kaldi.OnlineMfcc(options)
     else:
         made = kaldi.OnlineFbank(options)
-    made.accept_waveform(rate, samples * np.float32(_FULL_SCALE))
+    made.accept_waveform(how.rate, samples.astype(np.float32) * np.float32(_FULL_SCALE))
     made.input_finished()
     frames = np.array([made.get_frame(n) for n in range(made.num_frames_ready)], np.float32)
     if how.deltas and len(frames):

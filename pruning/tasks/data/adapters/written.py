@@ -58,7 +58,8 @@ class Adapted:
 
 def adapted(given: Recordings, scale: InputScale | None, scaled: bool) -> Adapted:
     """What is written of recordings."""
-    return Adapted(given, Inputs(scale, scaled if scale else None, given.label_names))
+    known = Inputs(scale, scaled if scale else None, given.label_names, given.sounds)
+    return Adapted(given, known)
 
 
 def write_adapted(path: str | os.PathLike[str], what: Adapted) -> None:

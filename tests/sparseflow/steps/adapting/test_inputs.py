@@ -9,13 +9,22 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.io import wavfile
 from torch import nn
 from typer.testing import CliRunner
 
 from csb_format import InputScale, load_model, save_model
 from csb_format.inputs.scale import ScaleError
+from csb_format.inputs.sounds import SoundFeatures
+from pruning.tasks.data.adapters.wav_folder import frames_of_sound
 from pruning.tasks.data.datasets import load_sequences
-from pruning.tasks.data.inputs import Inputs, ScaleMismatchError, inputs_of, joined
+from pruning.tasks.data.inputs import (
+    FeatureMismatchError,
+    Inputs,
+    ScaleMismatchError,
+    inputs_of,
+    joined,
+)
 from pruning.tasks.data.wrong_data import DataSetError
 from sparseflow.commands.cli import app
 from sparseflow.steps.pipeline import simulate
@@ -201,3 +210,60 @@ def test_options_that_padded_arrays_have_no_use_for(
     done = CliRunner().invoke(app, command)
     assert message in str(done.exception)
     assert not (tmp_path / "d.npz").exists()
+
+
+def sounds(folder: Path, rate: int = 8000) -> Path:
+    """Two classes of noise."""
+    random = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for n in range(3):
+            noise = random.integers(-9000, 9000, rate // 2, np.int16)
+            wavfile.write(folder / name / f"{n}.wav", rate, noise)
+    return folder
+
+
+def from_wav(folder: Path, out: Path, *words: object) -> str:
+    command = ["data", "from-wav", folder, *words, "--out", out]
+    done = CliRunner().invoke(app, [str(word) for word in command])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.output
+
+
+def test_how_frames_were_made_of_sounds_goes_with_the_model(tmp_path: Path) -> None:
+    folder, data, model = sounds(tmp_path / "s"), tmp_path / "d.npz", tmp_path / "m.safetensors"
+    from_wav(folder, data, "--features", "logmel", "--count", 8, "--hop-ms", 20)
+    made = SoundFeatures("logmel", 8, 0, 25.0, 20.0, 8000)
+    assert inputs_of(data).sounds == made
+    torch.manual_seed(0)
+    tensors = {f"lstm.{n}": t for n, t in nn.LSTM(8, 4).state_dict().items()}
+    save_file(tensors | {"head.weight": torch.randn(2, 4)}, tmp_path / "dense.safetensors")
+    prune_checkpoint(tmp_path / "dense.safetensors", data, tmp_path / "p", 2, 0.5, 1)
+    pack(tmp_path / "p", data, model)
+    known = known_to(load_model(model))
+    assert known.sounds == made
+    # The same again, by the model alone: bit for bit.
+    again = tmp_path / "again.npz"
+    assert "6 sounds: 8 logmel, frames of 25 ms every 20 ms at 8000 Hz" in from_wav(
+        folder, again, "--like", model
+    )
+    both = [load_sequences(path) for path in (data, again)]
+    for one, other in zip(*(each.sequences for each in both), strict=True):
+        assert np.array_equal(one, other)
+    # And by hand, of one sound.
+    rate, samples = wavfile.read(folder / "a" / "0.wav")
+    assert rate == made.rate
+    assert known.scale is not None
+    frames = known.scale.apply(frames_of_sound(samples / 2.0**15, made))
+    assert np.array_equal(frames, both[0].sequences[0])
+    other = tmp_path / "other.npz"
+    from_wav(folder, other, "--features", "logmel", "--count", 8)
+    with pytest.raises(FeatureMismatchError, match=r"other.npz has 8 logmel, .* every 10 ms at"):
+        simulate(model, other, tmp_path / "build")
+    with pytest.raises(FeatureMismatchError, match=r"8 logmel, .* every 20 ms .*: make it with"):
+        pack(tmp_path / "p", other, tmp_path / "refused")
+    with pytest.raises(FeatureMismatchError, match=r"has 8 logmel, .*: leave --count out"):
+        from_wav(folder, other, "--like", model, "--count", 9)
+    with pytest.raises(DataSetError, match="16000 samples a second, the settings say 8000"):
+        from_wav(sounds(tmp_path / "fast", 16_000), other, "--like", model)

@@ -107,9 +107,13 @@ def test_a_label_that_has_no_name(tmp_path: Path) -> None:
     said = Columns(sequence="id", label="kind", labels=Labels(("run",)))
     with pytest.raises(DataSetError, match="label 'walk' is none of the classes run: name it"):
         recordings(tmp_path, ROWS, said)
+
+
+def test_an_ignored_label_that_does_not_occur_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(ROWS)
     said = Columns(sequence="id", label="kind", labels=Labels(ignore=("wlak",)))
-    with pytest.raises(DataSetError, match="--ignore wlak: no label is called so; there are run"):
-        recordings(tmp_path, ROWS, said)
+    _, told = recordings_of([read_csv(tmp_path / "t.csv", said)], said)
+    assert told == ["note: --ignore wlak: no label here is called so; there are run, walk"]
 
 
 def test_no_utf8(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from csb_format.inputs.sounds import SoundError, SoundFeatures
 from pruning.tasks.data.adapters.wav_folder import Sounds, read_sounds
 from pruning.tasks.data.wrong_data import DataSetError
 
@@ -26,19 +27,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_classes_are_folders_and_features_tell_pitches_apart(folder: Path) -> None:
-    found, told = read_sounds(folder, Sounds("logmel", 40, speaker="_"))
+    found, told = read_sounds(folder, Sounds(SoundFeatures("logmel", 40), speaker="_"))
     assert [s.shape for s in found.sequences] == [(48, 40), (58, 40)] * 2
     assert [int(a[0]) for a in found.answers] == [0, 0, 1, 1]
     assert (found.label_names, found.sources) == (("high", "low"), ("sp0", "sp1") * 2)
     peaks = [int(s.mean(axis=0).argmax()) for s in found.sequences]
     assert peaks[0] == peaks[1] > peaks[2] == peaks[3]
-    assert told == ["4 sounds at 8000 Hz: 40 logmel, every 10 ms"]
-    again, _ = read_sounds(folder, Sounds("logmel", 40))
+    assert told == ["4 sounds: 40 logmel, frames of 25 ms every 10 ms at 8000 Hz"]
+    again, _ = read_sounds(folder, Sounds(SoundFeatures("logmel", 40)))
     assert np.array_equal(again.sequences[3], found.sequences[3])
 
 
 def test_coefficients_with_differences_in_time(folder: Path) -> None:
-    found, _ = read_sounds(folder, Sounds(deltas=2))
+    found, _ = read_sounds(folder, Sounds(SoundFeatures(deltas=2)))
     plain, _ = read_sounds(folder, Sounds())
     one = found.sequences[0]
     assert one.shape == (48, 39)
@@ -120,11 +121,11 @@ def test_folders_without_classes(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(DataSetError, match=message):
             read_sounds(tmp_path / place, Sounds())
     for how, message in [
-        (Sounds("logmel", 128, frame_ms=2.0), "no 128 logmel of frames of 2 ms at 8000 Hz"),
-        (Sounds(frame_ms=1.0, hop_ms=1.0), "no 13 mfcc"),
+        (SoundFeatures("logmel", 128, frame_ms=2.0), "no 128 logmel of frames of 2 ms at 8000 Hz"),
+        (SoundFeatures(frame_ms=1.0, hop_ms=1.0), "no 13 mfcc"),
     ]:
         (folder / "loose.wav").unlink(missing_ok=True)
         with pytest.raises(DataSetError, match=message):
-            read_sounds(folder, how)
-    with pytest.raises(DataSetError, match="--frame-ms nan"):
-        Sounds(frame_ms=float("nan"))
+            read_sounds(folder, Sounds(how))
+    with pytest.raises(SoundError, match="--frame-ms nan"):
+        SoundFeatures(frame_ms=float("nan"))

@@ -1,0 +1,91 @@
+"""Options that several commands have, with their defaults and ranges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from .said import Said
+from .words import PoolName
+
+__all__ = [
+    "PLACER_SEED",
+    "SEED",
+    "BoardName",
+    "Cocotb",
+    "HeadFed",
+    "HeadName",
+    "Ignored",
+    "Lanes",
+    "LstmName",
+    "Masks",
+    "ModelFile",
+    "Pes",
+    "Seed",
+]
+
+SEED = 0
+
+
+PLACER_SEED = 1
+
+
+Seed = Annotated[
+    int, Said("Of every random choice; same seed, same result.", least=0, most=2**32 - 1)
+]
+
+
+Pes = Annotated[
+    int,
+    Said("Processing elements (M): rows worked on at once; a multiple of 4.", least=4, multiple=4),
+]
+
+
+Lanes = Annotated[
+    int, Said("Multipliers in each (N); must divide the banks of the model.", least=1)
+]
+
+
+Masks = Annotated[Path | None, Said("Masks kept in a file of their own (NNI, torch.ao.pruning).")]
+
+
+HeadFed = Annotated[
+    PoolName | None,
+    Said(
+        "How the head is fed: last (output at the last frame), hn (final state of each direction), "
+        "mean (over time), every (at every frame). Default: as the file says, else last, or every "
+        "where the data has a label for each frame.",
+        name="--pool",
+    ),
+]
+
+
+LstmName = Annotated[
+    str | None,
+    Said(
+        "Of a larger network's state dict, the recurrent module for the array by its name: "
+        "encoder.lstm; cells for cells.0, cells.1, ...; docs/partial.md has more."
+    ),
+]
+
+
+HeadName = Annotated[str | None, Said("Of a larger network, the linear layer on its output.")]
+
+
+Ignored = Annotated[
+    list[str] | None,
+    Said("Modules or patterns of tensors to leave out ('norm*', '*'), which is told; repeat it."),
+]
+
+
+Cocotb = Annotated[
+    int, Said("First sequences that cocotb runs too, on Verilator; 0 for none.", least=0)
+]
+
+
+ModelFile = Annotated[Path, Said("Model that `pack` wrote.", argument=True)]
+
+
+BoardName = Annotated[
+    str, Said("See `sparseflow boards`; or a file of yours, my_board.toml.", name="--board")
+]

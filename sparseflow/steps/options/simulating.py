@@ -1,0 +1,123 @@
+"""Of ``verilog``, ``ip``, ``simulate``, ``report``, ``demo`` and the demo's data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from compiler.array.design import Array
+
+from .said import Said
+from .shared import SEED, Cocotb, Lanes, ModelFile, Pes, Seed
+from .words import Images, Simulator
+
+__all__ = [
+    "DemoOptions",
+    "IpOptions",
+    "ReportOptions",
+    "SimulateOptions",
+    "VerilogOptions",
+    "VowelsOptions",
+]
+
+
+@dataclass(frozen=True)
+class VerilogOptions:
+    """Of ``sparseflow verilog``."""
+
+    model: ModelFile
+    out: Annotated[Path, Said("Folder for the Verilog and the memory images.")]
+    pes: Pes = Array.pes
+    lanes: Lanes = Array.lanes
+    images: Annotated[Images, Said("Format of the memory images; mem is always written.")] = (
+        Images.mem
+    )
+    prefix: Annotated[
+        str, Said("What names of modules, files and images begin with, for several in a system.")
+    ] = "sparseflow"
+
+
+@dataclass(frozen=True)
+class IpOptions:
+    """Of ``sparseflow ip``."""
+
+    model: ModelFile
+    out: Annotated[Path, Said("Folder, replaced as a whole.")]
+    pes: Pes = Array.pes
+    lanes: Lanes = Array.lanes
+    bits: Annotated[
+        int, Said("Of tdata of both streams: 32, 64, 128, 256, 512 or 1024.", least=32, most=1024)
+    ] = 64
+    prefix: Annotated[
+        str | None,
+        Said("What all names begin with. Default: sparseflow_ and the name of the model's file."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """Of ``sparseflow simulate``."""
+
+    model: ModelFile
+    data: Annotated[
+        Path, Said("Sequences (.npz) to run; labels or targets give scores, of all of them.")
+    ]
+    build: Annotated[Path, Said("Folder for the compiled simulation and results.")]
+    simulator: Annotated[
+        Simulator,
+        Said("Who runs everything: C++ around Verilator's model, or cocotb on either."),
+    ] = Simulator.free
+    pes: Pes = Array.pes
+    lanes: Lanes = Array.lanes
+    icarus: Annotated[
+        int | None,
+        Said(
+            "First sequences that cocotb runs too, on Icarus. Default: 3, if that is quick.",
+            least=0,
+        ),
+    ] = None
+    cocotb: Cocotb = 0
+    utterances: Annotated[
+        int | None,
+        Said("Simulate only so many, spread over classes and lengths; all by default.", least=1),
+    ] = None
+    seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
+    dense: Annotated[Path | None, Said("Dense checkpoint, for its score; needs --pruned.")] = None
+    pruned: Annotated[Path | None, Said("Pruned checkpoint, for its score; needs --dense.")] = None
+    board: Annotated[
+        str | None,
+        Said(
+            "Board whose microseconds the report tells first, by name or file. Default: the "
+            "fastest of all that fit."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Of ``sparseflow report``."""
+
+    run_dir: Annotated[Path, Said("Folder of a finished run.", argument=True)]
+    out: Annotated[Path, Said("Folder for report.json and report.html.")]
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """Of ``sparseflow demo``."""
+
+    out: Annotated[Path, Said("Folder for everything that is made.")] = Path("build/demo")
+    seed: Seed = SEED
+    pes: Pes = Array.pes
+    lanes: Lanes = Array.lanes
+    icarus: Annotated[
+        int, Said("First utterances that cocotb runs too, on Icarus; 0 for none.", least=0)
+    ] = 3
+    cocotb: Cocotb = 0
+
+
+@dataclass(frozen=True)
+class VowelsOptions:
+    """Of ``sparseflow data japanese-vowels``."""
+
+    out: Annotated[Path, Said("Folder for train.npz and test.npz.")]

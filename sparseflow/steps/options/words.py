@@ -1,0 +1,54 @@
+"""Words that options take: each an enumeration that the command line lists."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["BudgetName", "EngineName", "Images", "PoolName", "Replayer", "Simulator"]
+
+
+class Simulator(StrEnum):
+    """Engines that `simulate` can run; see :mod:`sim.check.engines`."""
+
+    free = "verilator-free"
+    verilator = "verilator"
+    icarus = "icarus"
+
+
+class Images(StrEnum):
+    """Formats of memory images."""
+
+    mem = "mem"
+    coe = "coe"
+    mif = "mif"
+    ihex = "ihex"
+
+
+class PoolName(StrEnum):
+    """How the head is fed; the words of :data:`csb_format.pooling.POOLS`."""
+
+    last = "last"
+    hn = "hn"
+    mean = "mean"
+    every = "every"
+
+
+class BudgetName(StrEnum):
+    """How matrices share weights; the words of :class:`csb_format.precision.Balance`."""
+
+    shared = "global"
+    equal = "equal"
+
+
+class EngineName(StrEnum):
+    """Who runs the cases."""
+
+    local = "local"
+    dask = "dask"
+
+
+class Replayer(StrEnum):
+    """Simulators that write waveforms."""
+
+    icarus = "icarus"
+    verilator = "verilator"
