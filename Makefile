@@ -30,7 +30,7 @@ CLEAN_ENV := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' Makefile | expand -t 10
-	echo "          (tests marked slow: $(VENV)/bin/pytest -m slow)"
+	echo "          (tests marked slow: $(VENV)/bin/pip install -e '.[slow]' && $(VENV)/bin/pytest -m slow)"
 
 setup: $(STAMP)  ## Install everything into .venv; again when pyproject.toml changed
 
@@ -61,13 +61,14 @@ system:
 	    "$${as_root[@]}" apt-get install -y --no-install-recommends "$${missing[@]}"
 	fi
 
+# Python compiles the modules that are imported; pip would compile all of them.
 # `pip install torch` stands alone so that the wheel your pip configuration offers (a
 # CPU build, for instance) is taken before anything else can ask for torch.
 $(STAMP): pyproject.toml | system
 	@begin=$$SECONDS
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --progress-bar off torch==2.13.0
-	$(VENV)/bin/python -m pip install --progress-bar off -e '.[dev]'
+	$(VENV)/bin/python -m pip install --progress-bar off --no-compile torch==2.13.0
+	$(VENV)/bin/python -m pip install --progress-bar off --no-compile -e '.[dev]'
 	touch $(STAMP)
 	echo "setup took $$((SECONDS - begin)) s"
 

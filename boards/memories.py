@@ -119,7 +119,10 @@ def memories(design: Design, *, matrices: bool) -> list[Memory]:
 
 
 def _between_turns(design: Design) -> Iterator[Memory]:
-    """Gates that a lane keeps until the last row of a unit comes."""
+    """Gates that a lane keeps until the last row of a unit comes, in this pass or a later one."""
+    cell = design.arithmetic
+    if waiting := sum(not cell.gives(kind) for kind in range(design.passes)):
+        yield Memory(design.act_bits, design.cells, waiting * design.units, True)
     if design.turns > 1:
         depth = max(2, design.units_per_slot)
         yield Memory(design.act_bits, depth, (design.turns - 1) * design.units, True)

@@ -92,7 +92,10 @@ def as_banks(array: npt.NDArray[Any], geometry: Geometry) -> npt.NDArray[Any]:
 
 
 def _expected(geometry: Geometry) -> IntArray:
-    return np.minimum(geometry.nonzeros, np.array(geometry.bank_columns, np.int64))
+    """Weights that each bank keeps: int64 (rows, banks)."""
+    parts = np.array([part.nonzeros for part in geometry.split], np.int64)
+    kept = np.repeat(parts, geometry.rows // len(parts))[:, None]
+    return np.minimum(kept, np.array(geometry.bank_columns, np.int64))
 
 
 def fill_banks(banked: BoolArray, geometry: Geometry) -> BoolArray:
@@ -111,15 +114,15 @@ def _counts(banked: BoolArray) -> IntArray:
 
 
 def check_balance(banked: BoolArray, geometry: Geometry) -> None:
-    """Raise UnbalancedError unless every bank keeps ``min(nonzeros, its real columns)``."""
+    """Raise UnbalancedError unless every bank keeps ``min(k, its real columns)``."""
     counts, expected = _counts(banked), _expected(geometry)
     wrong = np.argwhere(counts != expected)
     if wrong.size:
         row, bank = (int(i) for i in wrong[0])
-        more = counts[row, bank] > expected[bank]
+        more = counts[row, bank] > expected[row, bank]
         raise UnbalancedError(
             f"row {row}, bank {bank} keeps {counts[row, bank]} weights, expected "
-            f"{expected[bank]} ({len(wrong)} such banks): "
+            f"{expected[row, bank]} ({len(wrong)} such banks): "
             + ("prune the matrix to this geometry" if more else "give the mask, or fill=True")
         )
 

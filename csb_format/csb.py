@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from .balance import (
 )
 from .entries.bitstream import join_entries, split_entries
 from .entries.gathering import Entries, gather, scatter
+from .entries.stored import pieces, stored, widened
 from .fixed import Fixed, IntArray
 from .geometry import Geometry
 
@@ -45,6 +46,9 @@ class Csb:
 
     A bank with fewer real columns than ``nonzeros`` is filled with padding entries:
     value 0, index of a padding column. :meth:`to_mask` is exact because of that.
+
+    Where parts of the rows keep fewer (``geometry.parts``), what lies beyond their k in the arrays
+    is value 0 and index 0. It is not stored: no stream, no count of entries has it.
 
     Parameters
     ----------
@@ -71,6 +75,7 @@ class Csb:
         self._check_array("indices", self.indices)
         self._check_values(np.asarray(self.values))
         self._check_indices(np.asarray(self.indices))
+        self._check_unused()
         object.__setattr__(self, "values", _frozen(self.values, np.int32))
         object.__setattr__(self, "indices", _frozen(self.indices, np.uint16))
         self._check_padding()
@@ -107,11 +112,24 @@ class Csb:
             )
         # Not np.diff: it would wrap around on unsigned arrays.
         bad = indices[:, 1:] <= indices[:, :-1]
+        if self.geometry.parts:
+            bad &= stored(self.geometry)[:, 1:]
         if bad.any():
             row, entry, bank = (int(i) for i in np.argwhere(bad)[0])
             raise ValueError(
                 f"indices of row {row}, bank {bank} do not increase at entry {entry + 1}: "
                 "sort the entries of every bank by index and keep each column once"
+            )
+
+    def _check_unused(self) -> None:
+        if not self.geometry.parts:
+            return
+        bad = ~stored(self.geometry) & ((self.values != 0) | (self.indices != 0))
+        if bad.any():
+            row, entry, bank = (int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"entry {entry} of row {row}, bank {bank} lies beyond the k of its part of "
+                f"{self.geometry.parts}: value and index must be 0 there"
             )
 
     def _check_padding(self) -> None:
@@ -142,7 +160,8 @@ class Csb:
         dense : int array (rows, columns)
             Any integer dtype, within ``geometry.value_bits``.
         geometry : Geometry
-            Every bank of every row must keep ``min(nonzeros, its real columns)`` weights.
+            Every bank of every row must keep ``min(k, its real columns)`` weights, k being
+            ``nonzeros`` or that of the row's part.
         mask : bool array (rows, columns), optional
             True = kept; dense must be 0 elsewhere. Default: where dense is not 0.
         fill : bool
@@ -233,9 +252,14 @@ class Csb:
 
     @cached_property
     def column_indices(self) -> IntArray:
-        """Columns of all entries, int64 (rows, nonzeros, banks); padding is >= columns."""
+        """Columns of all entries, int64 (rows, nonzeros, banks); padding is >= columns.
+
+        So are entries beyond the k of their part of the rows.
+        """
         g = self.geometry
         columns = self.indices.astype(np.int64) + np.arange(g.banks) * g.bank_width
+        if g.parts:
+            columns = np.where(stored(g), columns, g.padded_columns)
         columns.flags.writeable = False
         return columns
 
@@ -333,13 +357,15 @@ class Csb:
         geometry = self.geometry.merged(factor)
         offset = np.arange(self.geometry.banks) % factor * self.geometry.bank_width
         index = self.indices + offset.astype(np.uint16)  # no bank is wider than they can tell
-        return Csb(geometry, self._folded(self.values, factor), self._folded(index, factor))
+        folded = (
+            widened(geometry, [_folded(g, a[r, : g.nonzeros], factor) for g, r in self._pieces])
+            for a in (self.values, index)
+        )
+        return Csb(geometry, *folded)
 
-    def _folded(self, entries: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
-        g = self.geometry
-        split = entries.reshape(g.rows, g.nonzeros, g.banks // factor, factor)
-        # The lower bank's entries come first, so indices stay increasing.
-        return split.transpose(0, 3, 1, 2).reshape(g.rows, factor * g.nonzeros, g.banks // factor)
+    @property
+    def _pieces(self) -> Iterator[tuple[Geometry, slice]]:
+        return pieces(self.geometry)
 
     def pack_bits(self) -> bytes:
         """The exact bit stream: entries in order, each value then index, LSB first.
@@ -392,6 +418,14 @@ class Csb:
             and np.array_equal(self.values, other.values)
             and np.array_equal(self.indices, other.indices)
         )
+
+
+def _folded(geometry: Geometry, entries: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
+    """Entries of rows with one k where ``factor`` adjacent banks are one."""
+    g = geometry
+    split = entries.reshape(g.rows, g.nonzeros, g.banks // factor, factor)
+    # The lower bank's entries come first, so indices stay increasing.
+    return split.transpose(0, 3, 1, 2).reshape(g.rows, factor * g.nonzeros, g.banks // factor)
 
 
 def _frozen(array: npt.ArrayLike, dtype: type[np.generic]) -> npt.NDArray[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 
 from .precision import Precision
@@ -38,6 +39,10 @@ class Geometry:
         Columns in a bank, padding included, at most 65536. 0 (the default) takes
         ``ceil(columns / banks)``; only :meth:`merged` needs a larger one, because merged
         banks keep the padding of the banks they are made of.
+    parts : tuple of int
+        k of each equal part of the rows, from the first row on, where parts differ: of the gates
+        of a cell. ``nonzeros`` is the largest of them. Empty (the default) where all rows keep
+        ``nonzeros``; parts that are all equal become that.
 
     Raises
     ------
@@ -51,13 +56,16 @@ class Geometry:
     nonzeros: int
     value_bits: int = Precision.value_bits
     bank_width: int = 0
+    parts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            object.__setattr__(self, field.name, _whole(field.name, getattr(self, field.name)))
+            if field.name != "parts":
+                object.__setattr__(self, field.name, _whole(field.name, getattr(self, field.name)))
         self._check_shape()
         self._set_bank_width()
         self._check_entries()
+        self._set_parts()
 
     def _check_shape(self) -> None:
         for name in ("rows", "columns"):
@@ -97,6 +105,41 @@ class Geometry:
             raise ValueError(
                 f"value_bits {self.value_bits}: must be {MIN_VALUE_BITS} to {MAX_VALUE_BITS}"
             )
+
+    def _set_parts(self) -> None:
+        parts = tuple(_whole("parts", k) for k in self.parts)
+        if parts and (self.rows % len(parts) or max(parts) != self.nonzeros or min(parts) < 0):
+            raise ValueError(
+                f"parts {parts}: give k of each equal part of the {self.rows} rows, none below 0 "
+                f"and the largest of them as nonzeros, which is {self.nonzeros}"
+            )
+        object.__setattr__(self, "parts", parts if len(set(parts)) > 1 else ())
+
+    @classmethod
+    def of_parts(
+        cls,
+        rows: int,
+        columns: int,
+        banks: int,
+        parts: Sequence[int],
+        value_bits: int = Precision.value_bits,
+        bank_width: int = 0,
+    ) -> Geometry:
+        """The geometry of a matrix whose equal parts of rows keep ``parts`` weights a bank.
+
+        Parameters
+        ----------
+        rows, columns, banks, value_bits, bank_width : int
+            As in :class:`Geometry`.
+        parts : sequence of int
+            At least one; as many as divide the rows.
+
+        Raises
+        ------
+        ValueError
+            As :class:`Geometry`.
+        """
+        return cls(rows, columns, banks, max(parts), value_bits, bank_width, tuple(parts))
 
     @classmethod
     def nearest(
@@ -172,7 +215,16 @@ class Geometry:
             self.nonzeros * factor,
             self.value_bits,
             self.bank_width * factor,
+            tuple(k * factor for k in self.parts),
         )
+
+    @property
+    def split(self) -> tuple[Geometry, ...]:
+        """Geometries of the parts of the rows, each with one k; of one k, itself."""
+        if not self.parts:
+            return (self,)
+        rows = self.rows // len(self.parts)
+        return tuple(replace(self, rows=rows, nonzeros=k, parts=()) for k in self.parts)
 
     @property
     def padded_columns(self) -> int:
@@ -196,9 +248,14 @@ class Geometry:
         return (self.bank_width - 1).bit_length()
 
     @property
+    def kept_text(self) -> str:
+        """The k for people: ``"5"``, or ``"5/3/4/6"`` of parts."""
+        return "/".join(map(str, self.parts or [self.nonzeros]))
+
+    @property
     def slots(self) -> int:
-        """Stored entries, padding entries included: ``rows * banks * nonzeros``."""
-        return self.rows * self.banks * self.nonzeros
+        """Stored entries, padding entries included: ``rows * banks * nonzeros`` of each part."""
+        return sum(part.rows * part.banks * part.nonzeros for part in self.split)
 
     @property
     def real_nonzeros(self) -> int:
@@ -206,7 +263,8 @@ class Geometry:
 
         A matrix whose banks were merged may keep fewer, see :attr:`.Csb.real_nonzeros`.
         """
-        return self.rows * sum(min(self.nonzeros, size) for size in self.bank_columns)
+        sizes = self.bank_columns
+        return sum(g.rows * sum(min(g.nonzeros, size) for size in sizes) for g in self.split)
 
     @property
     def sparsity(self) -> float:
@@ -220,7 +278,7 @@ class Geometry:
 
     @property
     def packed_bits(self) -> int:
-        """Exact size of the packed matrix; there are no row pointers, k is constant."""
+        """Exact size of the packed matrix; there are no row pointers, k is constant in a part."""
         return self.slots * self.bits_per_nonzero
 
 

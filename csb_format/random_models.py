@@ -15,6 +15,8 @@ from .precision import Precision
 
 __all__ = ["demo_sized", "random_frames", "random_model", "random_network"]
 
+Kept = int | tuple[int, ...]  # weights in a bank, of all gates or of each
+
 
 def random_model(
     rng: np.random.Generator,
@@ -82,7 +84,7 @@ def random_network(
     input_size: int,
     hidden_size: int,
     banks: int | tuple[int, int, int],
-    k: tuple[int, int, int],
+    k: tuple[Kept, Kept, Kept],
     layers: int = 1,
     directions: int = 1,
     projection: int = 0,
@@ -103,7 +105,8 @@ def random_network(
     banks : int or tuple of 3 int
         Banks of ``weight_ih``, ``weight_hh`` and ``weight_hr``, 1..columns.
     k : tuple of 3 int
-        Weights kept in a bank of each; fewer in a matrix whose banks are narrower.
+        Weights kept in a bank of each; fewer in a matrix whose banks are narrower. A tuple in
+        the place of a number is of the gates.
     layers, directions : int
         Levels, and 1 or 2 directions of each.
     projection : int
@@ -145,7 +148,7 @@ class _Recipe:
     rng: np.random.Generator
     hidden_size: int
     banks: tuple[int, int, int]
-    k: tuple[int, int, int]
+    k: tuple[Kept, Kept, Kept]
     projection: int
     value_bits: int
     cell: Cell
@@ -181,8 +184,9 @@ class _Recipe:
 
     def _geometry(self, which: int, rows: int, columns: int) -> Geometry:
         banks = self.banks[which]
-        k = min(self.k[which], -(-columns // banks))
-        return Geometry(rows, columns, banks, k, self.value_bits)
+        k, width = self.k[which], -(-columns // banks)
+        parts = [min(each, width) for each in ((k,) if isinstance(k, int) else k)]
+        return Geometry.of_parts(rows, columns, banks, parts, self.value_bits)
 
     def _formats(self, *matrices: Geometry) -> GateFormats:
         # sums of n products grow with the root of n
@@ -229,13 +233,14 @@ def _matrix(rng: np.random.Generator, geometry: Geometry) -> Csb:
 
 
 def _mask(rng: np.random.Generator, geometry: Geometry) -> BoolArray:
-    """``nonzeros`` random columns of every bank, real ones before padding."""
+    """Random columns of every bank, as many as it keeps, real ones before padding."""
     g = geometry
     rank = rng.random((g.rows, g.padded_columns))
     rank[:, g.columns :] = 2.0
     banked = rank.reshape(g.rows, g.banks, g.bank_width)
     order = np.argsort(np.argsort(banked, axis=2), axis=2)
-    mask: BoolArray = (order < g.nonzeros).reshape(g.rows, -1)[:, : g.columns]
+    kept = np.repeat([part.nonzeros for part in g.split], g.split[0].rows)
+    mask: BoolArray = (order < kept[:, None, None]).reshape(g.rows, -1)[:, : g.columns]
     return mask
 
 

@@ -85,6 +85,10 @@ class LstmShape:
     def _check_rows(self) -> None:
         ih, hh = self.weight_ih, self.weight_hh
         cell, gates = self.arithmetic, len(self.arithmetic.gate_names)
+        for name, geometry in self.geometries.items():
+            wanted = "one k" if name == "weight_hr" else f"one k, or one for each of {gates} gates"
+            if len(geometry.parts) not in (0, gates if name != "weight_hr" else 0):
+                raise ValueError(f"{name} has k of {geometry.parts} in parts: give {wanted}")
         if self.weight_hr is not None:
             self._check_projection(self.weight_hr, hh)
         elif hh.rows != gates * hh.columns:

@@ -26,6 +26,7 @@ from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import Csb, Fixed, Geometry, InputScale, Model, load_model, save_model
 from csb_format.cells.lstm import CellArithmetic
+from csb_format.files.sealed import geometry_header
 from csb_format.random_models import random_frames, random_model
 from csb_format.scales import Scales, _meet
 
@@ -154,7 +155,7 @@ def _csb() -> str:
     return "\n".join(
         [
             _row("matrix", dense.tolist()),
-            _row("geometry", [json.dumps(vars(geometry))]),
+            _row("geometry", [json.dumps(geometry_header(geometry))]),
             _row("values", packed.values.ravel().tolist()),
             _row("indices", packed.indices.ravel().tolist()),
             _row("bytes", [packed.pack_bits().hex(" ")]),

@@ -53,8 +53,7 @@ class FastModel:
     Raises
     ------
     DesignError
-        If the products of a layer lie too far apart; see :class:`csb_format.scales.Scales`; or
-        for a cell that :mod:`engine.reference` alone runs.
+        If the products of a layer lie too far apart; see :class:`csb_format.scales.Scales`.
     ValueError
         If a sum could leave 64 bits.
     """

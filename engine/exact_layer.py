@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from csb_format import Csb, Fixed, IntArray, LstmLayer, Projection
-from csb_format.cells import why_not_run
 from csb_format.cells.cell import Cell
-from csb_format.cells.gru import GruCell
+from csb_format.cells.gru import GruCell, ResetFirstGruCell
 from csb_format.cells.piecewise import GUARD_BITS
-from csb_format.scales import DesignError, Scales
+from csb_format.geometry import Geometry
+from csb_format.scales import Scales
 
-from .kernels.cell_loops import GRU, LSTM, Activation, Cells
+from .kernels.cell_loops import GRU, LSTM, RESET_FIRST, Activation, Cells
 from .kernels.exact_loops import (
     LANES,
     UNROLL,
@@ -90,6 +91,8 @@ class _Costs:
 _ALONE = _Costs(call=2500, entry=0.03, unit=5)
 _MANY = _Costs(call=2500, entry=0.05, unit=32)  # sequences at once, in registers
 _ALONE_PLAIN = _Costs(call=2000, entry=0.27, unit=10)
+#: Loops of the cells.
+_KINDS = {GruCell.name: GRU, ResetFirstGruCell.name: RESET_FIRST}
 _TILES = {
     _SHORT: _Costs(5500, 1.6, 0, 0.015, 10),
     _FLOAT: _Costs(5000, 1.1, 0, 0.043, 9),
@@ -112,8 +115,6 @@ class ExactLayer:
     """
 
     def __init__(self, layer: LstmLayer, name: str):
-        if why := why_not_run(layer.cell, "compiled loops"):
-            raise DesignError(why)
         self.layer, self.name = layer, name
         #: Format of the states that are kept.
         self.kept = layer.arithmetic.kept
@@ -217,7 +218,8 @@ class ExactLayer:
         kinds = (state, state, np.int32, state)
         x, r, c, h = (np.zeros((n, lanes), kind) for n, kind in zip(sizes, kinds, strict=True))
         r[:, : len(runs.r)], c[:, : len(runs.c)] = runs.r.T, runs.c.T
-        return Tile(x, r, c, h, np.zeros(lanes, total))
+        z = np.zeros((len(c) if self._cells.kind == RESET_FIRST else 0, lanes), state)
+        return Tile(x, r, c, h, z, np.zeros(lanes, total))
 
     def _fewest(self) -> int:
         if self.types is None:
@@ -260,9 +262,10 @@ def _bounds(layer: LstmLayer) -> list[int]:
 
 def _products(layer: LstmLayer) -> list[IntegerProduct]:
     """Products of one vector of int16 in registers; none if not all can be had."""
-    given = [(layer.weight_ih, layer.input), (layer.weight_hh, layer.output)]
-    if layer.projection is not None:
-        given.append((layer.projection.weight, layer.hidden))
+    ih, hh, hr = _matrices(layer)
+    given = [(ih, layer.input), (hh, layer.output)]
+    if hr is not None:
+        given.append((hr, layer.hidden))
     if any(f.width > 16 for _, f in given):
         return []
     made = [IntegerProduct(matrix, fixed.width) for matrix, fixed in given]
@@ -278,9 +281,30 @@ def _tiles(products: list[IntegerProduct]) -> Matrices | None:
 
 
 def _all_rows(layer: LstmLayer) -> tuple[Rows, Rows, Rows]:
-    """Of ih, hh and the projection, which has no rows where there is none."""
+    """Of ih, hh and what follows them, which has no rows where there is nothing."""
+    ih, hh, hr = _matrices(layer)
+    return _rows(ih), _rows(hh), _rows(hr)
+
+
+def _matrices(layer: LstmLayer) -> tuple[Csb, Csb, Csb | None]:
+    """Those with x and r, and the one with what is made of them: a projection, or rows n."""
+    waiting = layer.arithmetic.resets
+    if waiting:
+        first = waiting[0] * layer.hidden_size
+        hh = _some_rows(layer.weight_hh, slice(first))
+        return layer.weight_ih, hh, _some_rows(layer.weight_hh, slice(first, None))
     projection = None if layer.projection is None else layer.projection.weight
-    return _rows(layer.weight_ih), _rows(layer.weight_hh), _rows(projection)
+    return layer.weight_ih, layer.weight_hh, projection
+
+
+def _some_rows(matrix: Csb, rows: slice) -> Csb:
+    g = matrix.geometry
+    kept = np.repeat([part.nonzeros for part in g.split], g.split[0].rows)[rows]
+    count = gcd(len(kept), g.split[0].rows)  # so many rows have one k
+    parts = [int(k) for k in kept[::count]]
+    shape = Geometry.of_parts(len(kept), g.columns, g.banks, parts, g.value_bits, g.bank_width)
+    k = shape.nonzeros
+    return Csb(shape, matrix.values[rows, :k], matrix.indices[rows, :k])
 
 
 def _cells(layer: LstmLayer, name: str) -> Cells:
@@ -297,7 +321,7 @@ def _cells(layer: LstmLayer, name: str) -> Cells:
         np.array([left_ih, left_hh, scales.shift], np.int64),
         *_projection(layer.projection, layer.hidden, name),
         _activation(arithmetic),
-        GRU if layer.cell == GruCell.name else LSTM,
+        _KINDS.get(layer.cell, LSTM),
     )
 
 

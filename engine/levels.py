@@ -7,7 +7,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from csb_format import IntArray
-from csb_format.cells import cell_named
 
 from .reference import IntegerModel, Trace
 
@@ -21,13 +20,12 @@ HELD = 1 << 22
 def run_levels(model: IntegerModel, sequences: Sequence[IntArray]) -> list[list[Trace]]:
     """As :meth:`~engine.reference.IntegerModel.run_levels`, compiled where it is much work.
 
-    Compiled loops take seconds to start. Without Numba nothing is compiled, nor is a cell that
-    they do not run.
+    Compiled loops take seconds to start. Without Numba nothing is compiled.
     """
     every = (m.matrix for layer in model.model.layers for m in layer.matrices)
     products = sum(matrix.real_nonzeros for matrix in every)
     few = products * sum(map(len, sequences)) < WORTH_COMPILING
-    if few or not cell_named(model.model.cell).runs or find_spec("numba") is None:
+    if few or find_spec("numba") is None:
         return model.run_levels(sequences)
     from .exact import FastModel
 

@@ -74,7 +74,8 @@ class LayerModel:
         ih = self.layer.weight_ih.matvec(x) << self._by_row(self.scales.align_ih)
         hh = self._recurrent(r)
         if self.arithmetic.resets:
-            hh = self._reset(ih, hh, c)
+            waits = self._waiting
+            hh = np.where(waits, self._recurrent(self._reset(ih, hh, c)), hh)
         gates = len(self.arithmetic.gate_names)
         given = [np.split(products, gates, axis=-1) for products in (ih, hh)]
         found = [
@@ -86,13 +87,26 @@ class LayerModel:
     def _recurrent(self, vector: IntArray) -> IntArray:
         return self.layer.weight_hh.matvec(vector) << self._by_row(self.scales.align_hh)
 
+    def reset(self, x: IntArray, r: IntArray, c: IntArray) -> IntArray:
+        """What rows that wait for the reset gate take in the place of h, int64 (..., H).
+
+        Of the arguments of :meth:`gate_sums`, for cells with
+        :attr:`~csb_format.cells.cell.Cell.resets`.
+        """
+        ih = self.layer.weight_ih.matvec(x) << self._by_row(self.scales.align_ih)
+        return self._reset(ih, self._recurrent(r), c)
+
     def _reset(self, ih: IntArray, hh: IntArray, c: IntArray) -> IntArray:
-        """Products of ``weight_hh``, those of gates that wait for r with ``r * h``."""
         units, cell = self.layer.hidden_size, self.arithmetic
         bias, shift = self.layer.bias[:units], self.scales.shift[0]
-        r = cell.preactivation((ih + hh)[..., :units], bias, shift)
-        waits = np.repeat([n in cell.resets for n in range(len(cell.gate_names))], units)
-        return np.where(waits, self._recurrent(cell.reset(r, c)), hh)
+        return cell.reset(cell.preactivation((ih + hh)[..., :units], bias, shift), c)
+
+    @property
+    def _waiting(self) -> npt.NDArray[np.bool_]:
+        """Whether a row of ``weight_hh`` waits for the reset gate, bool (G * H,)."""
+        cell = self.arithmetic
+        waits = [n in cell.resets for n in range(len(cell.gate_names))]
+        return np.repeat(waits, self.layer.hidden_size)
 
     def _by_row(self, shifts: PerGate) -> IntArray:
         return np.repeat(np.array(shifts, np.int64), self.layer.hidden_size)

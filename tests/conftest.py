@@ -29,6 +29,7 @@ from csb_format.scales import DesignError
 from engine.reference import IntegerModel, Trace
 from sim.check.compare import Comparison, compare
 from tests.cpu_budget import *  # noqa: F403
+from tests.quick import *  # noqa: F403
 
 # Before torch is imported: spinning threads would take the cores from the simulators.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -65,6 +66,8 @@ def role_of(image: Image, number: int, now: Instruction) -> tuple[str, int]:
     regions, shapes = part.needs.regions(number), part.needs.programs[number]
     if now.source_kind == Place.FRAME:
         return "ih", now.source // regions.part
+    if now.source_kind == Place.FIXED and any(s.resets for s in shapes):
+        return "hh", regions.reset.index(now.source)
     if now.source_kind == Place.FIXED:
         hidden = [at if s.hr else -1 for s, at in zip(shapes, regions.hidden, strict=True)]
         return "hr", hidden.index(now.source)
@@ -102,7 +105,7 @@ def draw_network(pick: Pick, **fixed: Any) -> Network:
         given,
         hidden,
         (lanes * times[0], lanes * times[1], lanes * times[2]),
-        (pick(0, 4), pick(0, 4), pick(0, 4)),
+        (drawn_k(pick, cell, fixed), drawn_k(pick, cell, fixed), pick(0, 4)),
         layers,
         directions,
         projection,
@@ -112,6 +115,13 @@ def draw_network(pick: Pick, **fixed: Any) -> Network:
         cell=cell,
     )
     return _on_array(model, lanes, pick, fixed)
+
+
+def drawn_k(pick: Pick, cell: str, fixed: dict[str, Any]) -> int | tuple[int, ...]:
+    """Of all gates, or with ``by_gate`` of each."""
+    if not fixed.get("by_gate"):
+        return pick(0, 4)
+    return tuple(pick(0, 4) for _ in cell_named(cell).gate_names)
 
 
 def _on_array(model: Model, lanes: int, pick: Pick, fixed: dict[str, Any]) -> Network:

@@ -128,9 +128,10 @@ def test_every_package_stands_in_one_extra_with_its_reason() -> None:
 def test_all_is_all_that_users_can_ask_for() -> None:
     extras = set(PROJECT["optional-dependencies"])
     assert extras == {"all", "bench", "bitstream", "cpu", "demo", "dev", "docs", "generate",
-                      "huggingface", "lightning", "onnx", "regress", "report", "score", "simulate",
-                      "sounds", "tables", "tensorboard", "train", "transformers"}  # fmt: skip
-    for extra in extras - {"bench", "dev", "docs"}:
+                      "huggingface", "lightning", "onnx", "regress", "report", "score", "serve",
+                      "simulate", "slow", "sounds", "tables", "tensorboard", "train",
+                      "transformers"}  # fmt: skip
+    for extra in extras - {"bench", "dev", "docs", "slow"}:
         assert needed(extra) <= needed("all")
     assert needed("generate") < needed("simulate") < needed("regress")
 
@@ -147,6 +148,7 @@ def test_all_is_all_that_users_can_ask_for() -> None:
         ("onnx", "onnx"),
         ("distributed", "regress"),
         ("sktime", "demo"),
+        ("httptools", "serve"),
         ("pytest", "dev"),
         ("numpy", ""),
         ("of_another", ""),
@@ -185,10 +187,12 @@ def test_a_command_names_the_extra_that_is_missing(
         "regress": [str(ROOT / "examples/regress/default.toml")],
         "build": ["m", "--board", "ulx3s", "--out", "z"],
         "timing": ["--json", "z"],
+        "serve": ["m"],
     }
     if command == "data":  # tells how to get the recordings themselves
         return
     missing = ["torch", "amaranth", "cocotb", "jinja2", "matplotlib", "numba", "pyosys"]
+    missing += ["httptools", "msgspec", "prometheus_client"]
     code = RUN.format(missing=missing, words=[command, *words.get(command, [])])
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -66,7 +66,7 @@ ORDER: dict[str, list[str]] = {
         "load",
         "host",
     ],
-    "sparseflow": ["pages", "steps", "commands"],
+    "sparseflow": ["pages", "steps", "serve", "commands"],
 }
 # Whoever builds hardware needs neither a training framework nor a simulator for the format.
 LIGHT = {"numpy", "scipy", "safetensors", "intelhex", "sparseflow_rooms"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from csb_format.arguments import flag, shown, whole
-from csb_format.cells import ARRAY_CELLS, LSTM, cell_named
+from csb_format.cells import CELLS, LSTM, cell_named
 from csb_format.cells.cell import Cell, reaches
 from csb_format.fixed import Fixed
 from csb_format.precision import Precision
@@ -84,7 +84,7 @@ class Design:
     max_align : int
         Largest left shift of a product sum that the array can make, 0..7.
     cell : str
-        Of the element-wise lanes, a name of :data:`csb_format.cells.ARRAY_CELLS`.
+        Of the element-wise lanes, a name of :data:`csb_format.cells.CELLS`.
     reach : int
         Of their pre-activations, biases and cell states; see :class:`csb_format.cells.cell.Cell`.
 
@@ -151,8 +151,8 @@ class Design:
 
     @staticmethod
     def _check_cell(name: object) -> None:
-        if not isinstance(name, str) or name not in ARRAY_CELLS:
-            raise DesignError(f"cell = {shown(name)}: must be one of {', '.join(ARRAY_CELLS)}")
+        if not isinstance(name, str) or name not in CELLS:
+            raise DesignError(f"cell = {shown(name)}: must be one of {', '.join(CELLS)}")
 
     def _check_narrow(self) -> None:
         if self.max_align > MAX_ALIGN:
@@ -207,8 +207,24 @@ class Design:
 
     @property
     def turns(self) -> int:
-        """Slots in which the rows of a unit follow each other."""
-        return self.gates // self.abreast
+        """Most slots in which the rows of a unit follow each other in a pass."""
+        return self.arithmetic.turns
+
+    @property
+    def passes(self) -> int:
+        """Passes over a matrix, each of some of its gates."""
+        return len(cell_named(self.cell).passes)
+
+    @property
+    def aligns(self) -> int:
+        """Most rows of a unit in a pass."""
+        return self.turns * self.abreast
+
+    @property
+    def shifts(self) -> int:
+        """Most sums of a unit that an element-wise lane takes in a pass."""
+        cell = self.arithmetic
+        return max(len(cell.sums_of(kind)) for kind in range(self.passes))
 
     @property
     def sums(self) -> int:

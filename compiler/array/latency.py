@@ -35,6 +35,7 @@ __all__ = [
     "product_delay",
     "read_delay",
     "reset_delay",
+    "reset_first_latency",
     "serial_latency",
     "tree_latency",
 ]
@@ -187,6 +188,14 @@ def candidate_delay(design: Design) -> int:
     return reset_delay(design) + activation_delay(design.deep)
 
 
+def reset_first_latency(design: Design) -> int:
+    """Cycles from ``unit`` to ``r * h`` or a state: difference; product; sum; rounding; once more.
+
+    Of a cell whose three gates come in passes of their own, through one table and multiplier.
+    """
+    return gates_delay(design) + 5 + design.deep
+
+
 def gru_latency(design: Design) -> int:
     """Cycles from ``unit`` to its hidden state: difference; product; sum; rounding; once more."""
     return candidate_delay(design) + 5 + design.deep
@@ -197,6 +206,7 @@ LANES = {
     ("lstm", False): lane_latency,
     ("lstm", True): serial_latency,
     ("gru", False): gru_latency,
+    ("gru0", False): reset_first_latency,
 }
 
 

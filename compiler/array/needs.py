@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from csb_format.arguments import known
-from csb_format.cells import cell_named, why_not_run
+from csb_format.cells import cell_named
 from csb_format.scales import DesignError, Scales
 
 from .design import Design, check_counts, check_flags, check_pes
@@ -90,14 +90,17 @@ class LayerShape:
     ih, hh : Geometry
     hr : Geometry or None
         Of the projection.
-    turns : int
-        Slots in which the rows of a unit follow each other.
+    abreast : int
+        Rows of a unit that PEs side by side work on at once.
+    resets : bool
+        Whether rows of ``hh`` read ``r * h``.
     """
 
     ih: Geometry
     hh: Geometry
     hr: Geometry | None
-    turns: int = 1
+    abreast: int = 4
+    resets: bool = False
 
     @classmethod
     def of(cls, layer: LstmShape, lanes: int) -> LayerShape:
@@ -106,7 +109,8 @@ class LayerShape:
             merged(layer.weight_ih, lanes),
             merged(layer.weight_hh, lanes),
             merged(layer.weight_hr, lanes) if layer.weight_hr else None,
-            layer.arithmetic.turns,
+            layer.arithmetic.abreast,
+            bool(layer.arithmetic.resets),
         )
 
     @property
@@ -127,7 +131,8 @@ class LayerShape:
     @property
     def widths(self) -> LayerWidths:
         """Places in a bank of its vectors."""
-        return LayerWidths(self.hh.bank_width, self.hr.bank_width if self.hr else 0)
+        hidden = self.hr.bank_width if self.hr else 0
+        return LayerWidths(self.hh.bank_width, hidden, self.hidden if self.resets else 0)
 
     @property
     def hidden(self) -> int:
@@ -136,8 +141,8 @@ class LayerShape:
 
     def slots(self, pes: int) -> int:
         """Rows of each gate matrix that every PE works on."""
-        abreast = self.gates // self.turns
-        return self.turns * -(-abreast * self.lanes * self.hidden // pes)
+        turns = self.gates // self.abreast
+        return turns * -(-self.abreast * self.lanes * self.hidden // pes)
 
     def projection_slots(self, pes: int) -> int:
         """Rows of the projection that every PE works on; 0 without one."""
@@ -224,12 +229,9 @@ class Needs:
     def _least(self) -> int:
         """Fewest groups of a pass that feeds the element-wise lanes."""
         entry = len(self.programs[0]) if self.model.directions == 2 else 1
-        finishing = [
-            shape.hh.nonzeros if n < entry else shape.ih.nonzeros
-            for program in self.programs
-            for n, shape in enumerate(program)
-        ]
-        return min(finishing)
+        shapes = [(n, shape) for program in self.programs for n, shape in enumerate(program)]
+        finishing = [s.hh.nonzeros if n < entry else s.ih.nonzeros for n, s in shapes]
+        return min(finishing + [s.hh.nonzeros for _, s in shapes if s.resets])
 
     @property
     def _rounded(self) -> list[int]:
@@ -294,6 +296,7 @@ class Needs:
         head_index = (self.head_groups - 1).bit_length() if head else 0
         head_bits = head.weight_format.width if head else 0
         rows = [s.ih.nonzeros + s.hh.nonzeros for s in shapes] + self._rounded
+        passes = len(cell_named(self.model.shape.cell).passes)
         return {
             "value_bits": max(head_bits, *(m.value_bits for m in matrices)),
             "index_bits": max(1, head_index, *(m.index_bits for m in matrices)),
@@ -304,7 +307,7 @@ class Needs:
             "vector_depth": max(self.regions(n).depth for n in range(len(self.programs))),
             "cells": sum(s.cells(pes, self.units) for s in shapes),
             "output_depth": self.output_beats,
-            "program_depth": sum(8 * len(program) + 12 for program in self.programs),
+            "program_depth": sum(8 * passes * len(program) + 12 for program in self.programs),
             "projectors": self.projectors,
             "linear": self.head_beats,
             "contexts": self.contexts,
@@ -408,8 +411,6 @@ def design_for(
 def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
     """Raise a :class:`.DesignError` that names what the accelerator cannot run, if anything."""
     layers = model.shape.layers
-    if why := why_not_run(model.shape.cell, "arrays"):
-        raise DesignError(why)
     for n, layer in enumerate(layers):
         width = layers[0].hidden.width
         for name, fixed in (("x", layer.input), ("h", layer.hidden), ("output", layer.output)):

@@ -94,26 +94,38 @@ class Placement:
     gates : int
         Rows of the matrix for each element: those of the cell for units, by default; 1 for
         outputs.
+    kind : int
+        Of units: which of the cell's passes, as each has the rows of its own gates.
     """
 
     design: Design
     size: int
     bank_width: int
     gates: int = 0
+    kind: int = 0
 
     def __post_init__(self) -> None:
         if not self.gates:
             object.__setattr__(self, "gates", self.design.gates)
 
     @property
+    def _units(self) -> bool:
+        return self.gates == self.design.gates
+
+    @property
+    def rows_of(self) -> tuple[int, ...]:
+        """Which of the rows of an element are worked on, in the order of their turns."""
+        return self.design.arithmetic.kinds[self.kind] if self._units else (0,)
+
+    @property
     def turns(self) -> int:
         """Slots in which the rows of an element follow each other in a PE."""
-        return self.design.turns if self.gates == self.design.gates else 1
+        return len(self.rows_of) // self.abreast
 
     @property
     def abreast(self) -> int:
         """Rows of an element that PEs side by side work on at once."""
-        return self.gates // self.turns
+        return self.design.abreast if self._units else 1
 
     @property
     def rounds(self) -> int:
@@ -128,7 +140,7 @@ class Placement:
     @property
     def lanes(self) -> int:
         """Results of a beat: E, or Q where there is one row an element."""
-        return self.design.units if self.gates == self.design.gates else self.design.projectors
+        return self.design.units if self._units else self.design.projectors
 
     @property
     def beats(self) -> int:
@@ -151,7 +163,7 @@ class Placement:
     def rows(self) -> IntArray:
         """Row of the matrix in each slot and PE, int64 (slots, M), -1 for padding."""
         element = self.order.reshape(self.rounds, 1, -1, 1)
-        gate = np.arange(self.gates).reshape(self.turns, 1, self.abreast)
+        gate = np.array(self.rows_of).reshape(self.turns, 1, self.abreast)
         row = np.where(element < 0, PADDING, element + gate * self.size)
         return row.reshape(self.slots, self.design.pes)
 

@@ -24,10 +24,12 @@ source, target    vector read, vector written: region in the banks; of the two s
                   regions of the context the ``OLD`` or the ``NEW`` one, in the frame's
                   buffer (``FRAME``) or as it is (``FIXED``)
 source_span       binary logarithm of the size of the state regions; target_span as well
+kind              which of the cell's passes over a matrix, each with the rows of its gates; only in
+                  designs whose cell makes several
 last_turn         last of the slots, from 0 on, in which the rows of a unit follow each other;
                   only in designs whose cell has several
-align             left shift of the sums of each gate
-shift             for each sum of the cell: right shift from the accumulator
+align             left shift of the sums of each gate of the pass
+shift             for each sum of the pass: right shift from the accumulator
 beats             beats in which the results come home
 bias              first place in the bias and cell memories
 lead, lead_other  the pass starts when no more beats than this are on their way home;
@@ -118,6 +120,7 @@ class Instruction:
     target: int = 0
     target_kind: Place = Place.FIXED
     target_span: int = 0
+    kind: int = 0
     last_turn: int = 0
     align: PerGate = (0, 0, 0, 0)
     shift: PerGate = (0, 0, 0, 0)
@@ -146,11 +149,11 @@ class Instruction:
         return beat // per_slot * self.turns + self.last_turn
 
     def sized(self, design: Design) -> Instruction:
-        """With as many aligns and shifts as the cell of a design has, zeros where none are said."""
+        """With as many aligns and shifts as a design has, zeros where none are said."""
         return replace(
             self,
-            align=(*self.align, *[0] * design.gates)[: design.gates],
-            shift=(*self.shift, *[0] * design.sums)[: design.sums],
+            align=(*self.align, *[0] * design.aligns)[: design.aligns],
+            shift=(*self.shift, *[0] * design.shifts)[: design.shifts],
         )
 
     def encode(self, design: Design) -> int:
@@ -230,9 +233,10 @@ def instruction_fields(design: Design) -> tuple[Field, ...]:
         Field("target", vector),
         Field("target_kind", 2),
         Field("target_span", bits_for(vector + 1)),
+        *([Field("kind", bits_for(design.passes))] if design.passes > 1 else []),
         *([Field("last_turn", bits_for(design.turns))] if design.turns > 1 else []),
-        Field("align", align_bits(design), design.gates),
-        Field("shift", SHIFT_BITS, design.sums),
+        Field("align", align_bits(design), design.aligns),
+        Field("shift", SHIFT_BITS, design.shifts),
         Field("beats", beats_bits(design)),
         Field("bias", bits_for(max(design.cells, design.linear))),
         Field("lead", lead_bits(design)),

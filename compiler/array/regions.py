@@ -23,10 +23,13 @@ class LayerWidths:
         Of the state that is fed back: h, or what the projection makes of it.
     hidden : int
         Of h before a projection; 0 without one.
+    reset : int
+        Of ``r * h``, where the cell's rows wait for it; 0 elsewhere.
     """
 
     output: int
     hidden: int = 0
+    reset: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class Regions:
         Places from one part of a frame to the next (two directions: two parts).
     sizes : tuple of int
         For each layer the places of one state region.
+    reset : tuple of int
+        For each layer ``r * h``; 0 where nothing waits for it. One region for all contexts, as
+        no step reads what another wrote.
     """
 
     frames: tuple[int, int]
@@ -59,6 +65,7 @@ class Regions:
     depth: int
     part: int
     sizes: tuple[int, ...]
+    reset: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -88,6 +95,8 @@ class Regions:
         for n, layer in enumerate(layers):
             if layer.hidden:
                 blocks["hidden", n] = max(region(layer.hidden), smallest)
+            if layer.reset:
+                blocks["reset", n] = max(region(layer.reset), smallest)
         start: dict[tuple[str, int], int] = {}
         depth = 0
         for name, size in sorted(blocks.items(), key=lambda block: -block[1]):
@@ -101,6 +110,7 @@ class Regions:
             depth,
             part,
             tuple(sizes),
+            tuple(start.get(("reset", n), 0) for n in range(len(layers))),
         )
 
     def span(self, layer: int) -> int:

@@ -42,7 +42,7 @@ class Image(Plan):
     def matrices(self) -> dict[tuple[int, int, str], Csb]:
         """Of each program, layer in it and matrix name the matrix as the array sees it."""
         return {
-            (number, *given.key): _as_seen(self.model, self, number, given)
+            (number, given.layer, given.matrix): _as_seen(self.model, self, number, given)
             for number, given in _whole(self)
         }
 
@@ -54,7 +54,7 @@ class Image(Plan):
 
     def matrix(self, part: int, given: Pass) -> Csb:
         """The matrix of a pass of one of the programs, as the array sees it."""
-        return self.matrices[part, *given.key]
+        return self.matrices[part, given.layer, given.matrix]
 
     def bias(self, part: int, given: Pass) -> IntArray | None:
         """What its results meet in the lanes, int64 (rows,); None if nothing."""

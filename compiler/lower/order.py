@@ -134,12 +134,14 @@ def put_in_order(
     parallel : bool
         Layers are the two directions of one level.
     """
-    entry = [layer.park for layer in (layers if parallel else layers[:1])]
+    first = layers if parallel else layers[:1]
+    entry = [
+        park for parks in zip(*(layer.parks for layer in first), strict=True) for park in parks
+    ]
     entry[0] = entry[0].at(frame=Frame.WAIT)
-    chain = _chain(layers, head, parallel)
     later = [] if parallel else list(layers[1:])
-    filled = _Filling(design, later, entry if not design.streamed else [])
-    for given in chain:
+    filled = _Filling(design, later, entry if not design.streamed else [], len(first))
+    for given in _chain(layers, head, parallel):
         filled.put(given)
     return filled.order(tuple(_released(entry)))
 
@@ -147,9 +149,9 @@ def put_in_order(
 def _chain(layers: Sequence[LayerPasses], head: Pass | None, parallel: bool) -> list[Pass]:
     """The passes that depend on one another."""
     if parallel:
-        projections = [layer.project for layer in layers if layer.project]
-        return [layer.finish for layer in layers] + projections
-    chain = [p for layer in layers for p in (layer.finish, layer.project) if p is not None]
+        steps = zip(*(layer.chain for layer in layers), strict=True)
+        return [given for step in steps for given in step]
+    chain = [given for layer in layers for given in layer.chain]
     return chain + ([head] if head else [])
 
 
@@ -162,15 +164,16 @@ def _released(entry: list[Pass]) -> Iterator[Pass]:
 class _Filling:
     """The order as it grows."""
 
-    def __init__(self, design: Design, later: list[LayerPasses], entry: list[Pass]):
+    def __init__(self, design: Design, later: list[LayerPasses], entry: list[Pass], entries: int):
         self._latencies = Latencies(design)
         self._streamed = design.streamed
-        self._rest = {id(layer.finish): layer.park for layer in later}
-        self._finishes = [layer.finish for layer in later]
+        # by the pass that takes their sums, in the order of these
+        self._rest = {taker: park for layer in later for taker, park in layer.early.items()}
+        self._takers = list(self._rest)
         self._next = list(entry)
         self._tried_at: int | None = None
         self._out: list[Pass] = []
-        self._entries = max(1, len(entry))
+        self._entries = entries  # layers that take input frames
 
     def put(self, given: Pass) -> None:
         """Append a pass of the chain, behind what can run while it would wait."""
@@ -208,19 +211,17 @@ class _Filling:
 
     def _fill(self, wait: int) -> None:
         """Passes of later layers first, then of the next frame's input."""
-        for finish in self._finishes:
-            if wait > 0 and id(finish) in self._rest:
-                park = self._rest[id(finish)]
-                piece, left = _split(park, wait)
+        for taker in self._takers:
+            if wait > 0 and taker in self._rest:
+                piece, left = _split(self._rest[taker], wait)
                 wait -= piece.cycles
                 self._out.append(piece)
                 if left is None:
                     # an empty rest: nothing is left to run before the layer finishes
-                    del self._rest[id(finish)]
+                    del self._rest[taker]
                 else:
-                    self._rest[id(finish)] = left
-        ready = sum(1 for p in self._out if p.instruction.parked and p.reads[0] == "state")
-        while wait > 0 and self._next and ready >= self._entries:
+                    self._rest[taker] = left
+        while wait > 0 and self._next and self._taken(self._next[0].kind):
             if self._tried_at is None:
                 self._tried_at = len(self._out)
                 self._next[0] = self._next[0].at(frame=Frame.TRY)
@@ -229,6 +230,11 @@ class _Filling:
             self._out.append(piece)
             if left is not None:
                 self._next.insert(0, left.at(frame=Frame.NONE))
+
+    def _taken(self, kind: int) -> bool:
+        """Whether the frame has taken its own sums of input passes of a kind."""
+        takers = [p for p in self._out if p.instruction.parked and p.kind == kind]
+        return len(takers) >= self._entries
 
 
 def _split(given: Pass, cycles: int) -> tuple[Pass, Pass | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from csb_format.geometry import Geometry
 from csb_format.scales import DesignError, Scales
@@ -37,7 +38,8 @@ class Pass:
     instruction : Instruction
         Without addresses of matrix, bias and program, and without leads.
     reads : (str, int)
-        The vector: ``("frame", part)``, ``("state", layer)`` or ``("hidden", layer)``.
+        The vector: ``("frame", part)``, ``("state", layer)``, ``("hidden", layer)`` or
+        ``("reset", layer)``, which is ``r * h``.
     writes : (str, int) or None
     """
 
@@ -50,14 +52,23 @@ class Pass:
     writes: Vector | None = None
 
     @property
-    def key(self) -> tuple[int, str]:
-        """Layer and matrix: the same of all chunks of a pass, and of no other in a program."""
-        return self.layer, self.matrix
+    def kind(self) -> int:
+        """Which of the cell's passes over the matrix; 0 of other matrices."""
+        return self.placement.kind
+
+    @property
+    def key(self) -> tuple[int, str, int]:
+        """Layer, matrix, kind: the same of all chunks of a pass, and of no other in a program."""
+        return self.layer, self.matrix, self.kind
 
     @property
     def name(self) -> str:
-        """For people: layer and matrix."""
-        return self.matrix if self.matrix == HEAD else f"layer {self.layer} {self.matrix}"
+        """For people: layer and matrix, and the gates where these have passes of their own."""
+        if self.matrix == HEAD:
+            return self.matrix
+        gates = self.placement.design.arithmetic.passes
+        rows = f" {gates[self.kind]}" if len(gates) > 1 else ""
+        return f"layer {self.layer} {self.matrix}{rows}"
 
     @property
     def biased(self) -> bool:
@@ -68,6 +79,11 @@ class Pass:
     def sink(self) -> Sink:
         """Who takes its results."""
         return self.instruction.sink
+
+    @property
+    def below(self) -> bool:
+        """Whether it reads what the layer before gives for the same frame."""
+        return self.matrix == "weight_ih" and self.reads[0] == "state"
 
     @property
     def cycles(self) -> int:
@@ -96,31 +112,44 @@ class LayerPasses:
 
     Parameters
     ----------
-    park : Pass
-        Its sums are parked: the one that can run early.
-    finish : Pass
-        Adds to them and feeds the element-wise lanes.
+    parks : tuple of Pass
+        Their sums are parked; one for each of the cell's passes over a matrix.
+    finishes : tuple of Pass
+        Each adds to those of one of them and feeds the element-wise lanes.
     project : Pass or None
     """
 
-    park: Pass
-    finish: Pass
+    parks: tuple[Pass, ...]
+    finishes: tuple[Pass, ...]
     project: Pass | None
 
     def __iter__(self) -> Iterator[Pass]:
-        return (p for p in (self.park, self.finish, self.project) if p is not None)
+        pairs = zip(self.parks, self.finishes, strict=True)
+        return (p for p in (*(p for pair in pairs for p in pair), self.project) if p is not None)
+
+    @property
+    def early(self) -> dict[int, Pass]:
+        """Passes that can run early, by the ``id`` of the one that takes their sums."""
+        pairs = zip(self.parks, self.finishes, strict=True)
+        return {id(finish): park for park, finish in pairs if not park.below}
+
+    @property
+    def chain(self) -> list[Pass]:
+        """The others, each of which may read what one before it writes."""
+        early = {id(park) for park in self.early.values()}
+        return [given for given in self if id(given) not in early]
 
     @property
     def output(self) -> Pass:
         """The pass that writes the layer's state."""
-        return self.project or self.finish
+        return self.project or self.finishes[-1]
 
 
 def layer_passes(needs: Needs, design: Design, program: int, index: int, slot: int) -> LayerPasses:
     """Passes of a layer.
 
     An entry layer parks the input's sums, as the next frame is there early; a later layer
-    parks those of its own last state.
+    parks those of its own last state, and of the input where the state's wait for ``r * h``.
 
     Parameters
     ----------
@@ -131,66 +160,103 @@ def layer_passes(needs: Needs, design: Design, program: int, index: int, slot: i
     slot : int
         First of its parked sums.
     """
-    layer = programs(needs.model.shape)[program][index]
-    regions, shape = needs.regions(program), needs.programs[program][index]
+    layer, shape = programs(needs.model.shape)[program][index], needs.programs[program][index]
+    made = _Making(layer, shape, design, needs.regions(program), index)
     entry = index == 0 or needs.model.directions == 2
-    scales = Scales.of(layer)
-    placement = Placement(design, layer.hidden_size, shape.hidden)
-    common = Instruction(Op.PASS, slot=slot, slots=placement.slots, last_turn=placement.turns - 1)
-    recurrent = replace(
-        common,
-        source=regions.states[index],
-        source_kind=Place.OLD,
-        source_span=regions.span(index),
-        recurrent=True,
-        align=scales.align_hh,
-    )
-    given, feeds = _feeding(replace(common, align=scales.align_ih), regions, index, entry)
-    ih = Pass(index, "weight_ih", shape.ih, placement, given, feeds)
-    hh = Pass(index, "weight_hh", shape.hh, placement, recurrent, ("state", index))
-    park, finish = (ih, hh) if entry else (hh, ih)
+    pairs = []
+    for kind in range(design.passes):
+        ih, hh, waits = made.input(kind, slot, entry), *made.recurrent(kind, slot)
+        pairs.append((ih, hh) if entry or waits else (hh, ih))
+        slot += ih.instruction.slots
     return LayerPasses(
-        _timed(park),
-        _finishing(finish, shape, scales, regions, index),
-        _projection(layer, design, shape, regions, index),
+        tuple(_timed(park) for park, _ in pairs),
+        tuple(made.finishing(finish) for _, finish in pairs),
+        _projection(layer, design, shape, needs.regions(program), index),
     )
 
 
-def _feeding(
-    common: Instruction, regions: Regions, index: int, entry: bool
-) -> tuple[Instruction, Vector]:
-    """The instruction of a pass over a layer's input, and the vector that this is."""
-    if entry:
-        part = index * regions.part
-        return replace(common, source=part, source_kind=Place.FRAME), ("frame", index)
-    before = index - 1
-    given = replace(
-        common,
-        source=regions.states[before],
-        source_kind=Place.NEW,
-        source_span=regions.span(before),
-    )
-    return given, ("state", before)
+@dataclass(frozen=True)
+class _Making:
+    """The passes over ``weight_ih`` and ``weight_hh`` of a layer."""
 
+    layer: LstmShape
+    shape: LayerShape
+    design: Design
+    regions: Regions
+    index: int
 
-def _finishing(
-    given: Pass, shape: LayerShape, scales: Scales, regions: Regions, index: int
-) -> Pass:
-    """The pass that feeds the element-wise lanes."""
-    vector: Vector = ("hidden" if shape.hr else "state", index)
-    done = given.at(
-        sink=Sink.UNITS,
-        parked=True,
-        swapped=bool(given.placement.design.arithmetic.apart) and given.matrix == "weight_ih",
-        write=True,
-        target=regions.hidden[index] if shape.hr else regions.states[index],
-        target_kind=Place.FIXED if shape.hr else Place.NEW,
-        target_span=regions.span(index),
-        beats=given.placement.beats,
-        shift=scales.shift,
-        advance=index == 0,
-    )
-    return _timed(replace(done, writes=vector))
+    def _pass(self, matrix: str, kind: int, slot: int, reads: Vector, **fields: object) -> Pass:
+        """One of the cell's passes over a matrix."""
+        cell, scales = self.design.arithmetic, Scales.of(self.layer)
+        placement = Placement(self.design, self.layer.hidden_size, self.shape.hidden, kind=kind)
+        geometry, align = {
+            "weight_ih": (self.shape.ih, scales.align_ih),
+            "weight_hh": (self.shape.hh, scales.align_hh),
+        }[matrix]
+        common = Instruction(
+            Op.PASS,
+            slot=slot,
+            slots=placement.slots,
+            kind=kind,
+            last_turn=placement.turns - 1,
+            align=tuple(align[gate] for gate in cell.kinds[kind]),
+        )
+        return Pass(self.index, matrix, geometry, placement, common, reads).at(**fields)
+
+    def input(self, kind: int, slot: int, entry: bool) -> Pass:
+        """Over the layer's input."""
+        given, before = partial(self._pass, "weight_ih", kind, slot), self.index - 1
+        if entry:
+            part = self.index * self.regions.part
+            return given(("frame", self.index), source=part, source_kind=Place.FRAME)
+        return given(
+            ("state", before),
+            source=self.regions.states[before],
+            source_kind=Place.NEW,
+            source_span=self.regions.span(before),
+        )
+
+    def recurrent(self, kind: int, slot: int) -> tuple[Pass, bool]:
+        """Over the layer's own state, or over ``r * h``; and whether it is that."""
+        given, index = partial(self._pass, "weight_hh", kind, slot), self.index
+        cell = self.design.arithmetic
+        if set(cell.resets) & set(cell.kinds[kind]):
+            return given(("reset", index), source=self.regions.reset[index]), True
+        state = given(
+            ("state", index),
+            source=self.regions.states[index],
+            source_kind=Place.OLD,
+            source_span=self.regions.span(index),
+            recurrent=True,
+        )
+        return state, False
+
+    def finishing(self, given: Pass) -> Pass:
+        """The pass as the one that feeds the element-wise lanes."""
+        cell, kind = self.design.arithmetic, given.kind
+        shift = Scales.of(self.layer).shift
+        done = given.at(
+            sink=Sink.UNITS,
+            parked=True,
+            swapped=bool(cell.apart) and given.matrix == "weight_ih",
+            beats=given.placement.beats,
+            shift=tuple(shift[n] for n in cell.sums_of(kind)),
+            advance=self.index == 0 and kind == 0,
+        )
+        return _timed(self._writing(done, cell.gives(kind)))
+
+    def _writing(self, given: Pass, what: str) -> Pass:
+        """With the vector that it writes, if any."""
+        regions, index = self.regions, self.index
+        fixed = {"hidden": regions.hidden, "reset": regions.reset}
+        name = "hidden" if what == "state" and self.shape.hr else what
+        if not name:
+            return given
+        place = Place.FIXED if name in fixed else Place.NEW
+        target = fixed.get(name, regions.states)[index]
+        span = regions.span(index)
+        written = given.at(write=True, target=target, target_kind=place, target_span=span)
+        return replace(written, writes=(name, index))
 
 
 def _projection(
@@ -214,7 +280,7 @@ def _projection(
         target=regions.states[index],
         target_kind=Place.NEW,
         target_span=regions.span(index),
-        shift=(shift,) * design.sums,
+        shift=(shift,) * design.shifts,
         beats=placement.beats,
     )
     reads, writes = ("hidden", index), ("state", index)

@@ -108,21 +108,24 @@ class _Builder:
         slot = 0
         for index in range(len(self._needs.programs[number])):
             made = layer_passes(self._needs, self._design, number, index, slot)
-            slot += made.park.instruction.slots
+            slot += sum(park.instruction.slots for park in made.parks)
             yield made
 
     def _bases(self, order: Order) -> _Bases:
         """Addresses of matrices and biases, in the order in which passes run."""
         bases: _Bases = {}
+        cells: dict[int, int] = {}  # of layers, whatever the pass
         for given in (*order.entry, *order.frame):
             if given.key in bases:
                 continue
             units = given.sink == Sink.UNITS
-            bases[given.key] = (self._groups * self._design.pieces, self._cells if units else 0)
-            self._groups += given.placement.slots * given.geometry.nonzeros
-            if units:
+            if units and given.layer not in cells:
+                cells[given.layer] = self._cells
                 dealt = given.placement.rounds * self._design.units_per_slot
                 self._cells += max(given.placement.beats, dealt)
+            cell = cells[given.layer] if units else 0
+            bases[given.key] = (self._groups * self._design.pieces, cell)
+            self._groups += given.placement.slots * given.geometry.nonzeros
         return bases
 
     def _emit(self, number: int, order: Order, whole: tuple[Pass, ...]) -> None:
@@ -149,7 +152,7 @@ class _Builder:
         self._program += [now.sized(self._design) for now in linked]
 
 
-_Bases = dict[tuple[int, str], tuple[int, int]]
+_Bases = dict[tuple[int, str, int], tuple[int, int]]
 
 
 def _settle(given: Pass, bases: _Bases) -> Pass:
@@ -185,9 +188,11 @@ def _linked_up(
 def _emitting(passes: tuple[Pass, ...], directions: int) -> list[Pass]:
     """Passes with their marks: the top layers' results leave, and linear layers'."""
     top = max(p.writes[1] for p in passes if p.writes)
-    chosen = {p.key for p in passes if p.sink != Sink.PARK and not p.writes}
+    chosen = {p.key for p in passes if p.sink == Sink.PROJECT and not p.writes}
     for p in passes:
-        if p.writes and (directions == 2 or p.writes[1] == top):
+        if not p.writes or p.writes[0] == "reset":
+            continue
+        if directions == 2 or p.writes[1] == top:
             chosen.add(p.key)
     out = [p.at(emit=p.key in chosen) for p in passes]
     final = max(n for n, p in enumerate(out) if p.instruction.emit)

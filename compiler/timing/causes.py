@@ -6,7 +6,8 @@ A cycle in which a pass runs is split by what its M x N multipliers do:
 products      kept weights times their operands
 padding rows  rows that exist only to fill the banks of a vector or the PEs
 padded banks  entries of real rows that exist only to fill a bank
-slack         no group is issued as a pass's ``interval`` is longer than its ``groups``
+slack         no group is issued as a pass's ``interval`` is longer than its ``groups``, or one
+              of zeros as the row's gate keeps fewer weights than others
 ============  =======================================================================
 
 A cycle between two passes belongs to what the later pass waited for longest:
@@ -37,7 +38,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from csb_format import Csb
+from csb_format import Csb, Geometry, IntArray
 
 from ..array.latency import Latencies
 from ..array.program import Sink
@@ -153,8 +154,8 @@ def causes(image: Image, part: int = 0, *, contexts: int = 1) -> Causes:
     return Causes(
         {name: Fraction(total[name], multipliers * frames) for name in CAUSES},
         multipliers,
-        sum(m.real_nonzeros for _, m in _matrices(image, part)),
-        sum(m.geometry.rows * m.geometry.columns for _, m in _matrices(image, part)),
+        sum(m.real_nonzeros for m in _matrices(image, part).values()),
+        sum(m.geometry.rows * m.geometry.columns for m in _matrices(image, part).values()),
         int(lone.frame_done[0] - lone.frame_in[0]),
     )
 
@@ -173,14 +174,17 @@ def _steady(runs: Sequence[Issued]) -> tuple[range, int]:
     return range(begins[half], begins[-1]), len(begins) - 1 - half
 
 
-def _matrices(image: Image, part: int) -> Iterator[tuple[tuple[int, str], Csb]]:
-    """Key of the pass and matrix as it was pruned; the linear layer's as the array sees it."""
+def _matrices(image: Image, part: int) -> dict[tuple[int, str], Csb]:
+    """By layer and name each matrix as it was pruned; the linear layer's as the array sees it."""
+    found = {}
     for given in image.parts[part].whole:
+        key = given.layer, given.matrix
         if given.matrix == HEAD:
-            yield given.key, image.matrix(part, given)
+            found[key] = image.matrix(part, given)
             continue
         layer = image.model.layers[image.parts[part].layers[given.layer]]
-        yield given.key, next(m.matrix for m in layer.matrices if m.name == given.matrix)
+        found[key] = next(m.matrix for m in layer.matrices if m.name == given.matrix)
+    return found
 
 
 class _Counting:
@@ -189,7 +193,7 @@ class _Counting:
     def __init__(self, image: Image, part: int, runs: Sequence[Issued]):
         self._latencies = Latencies(image.design)
         self._multipliers = image.design.multipliers
-        self._kept = {n: m.real_nonzeros // m.geometry.rows for n, m in _matrices(image, part)}
+        self._kept = {key: _kept(m) for key, m in _matrices(image, part).items()}
         self._homes = {home: beat for run in runs for home, *beat in self._beats(run)}
 
     def _beats(self, run: Issued) -> Iterator[tuple[int, int, int]]:
@@ -206,14 +210,17 @@ class _Counting:
     def busy(self, run: Issued) -> dict[str, int]:
         """Of a pass that runs."""
         now, geometry = run.instruction, run.given.geometry
-        stored = geometry.banks * geometry.nonzeros
+        issued = geometry.banks * geometry.nonzeros
         rows = run.given.placement.rows[run.slots.start : run.slots.stop]
-        real, kept = int(np.count_nonzero(rows >= 0)), self._kept[run.given.key]
+        real = rows[rows >= 0]
+        kept = int(self._kept[run.given.layer, run.given.matrix][real].sum())
+        stored = _stored(geometry, real)
+        waiting = now.slots * (now.interval - now.groups) * self._multipliers
         return {
-            "products": real * kept,
-            "padded banks": real * (stored - kept),
-            "padding rows": (rows.size - real) * stored,
-            "slack": now.slots * (now.interval - now.groups) * self._multipliers,
+            "products": kept,
+            "padded banks": stored - kept,
+            "padding rows": (rows.size - real.size) * issued,
+            "slack": waiting + real.size * issued - stored,
         }
 
     def idle(self, before: Issued, after: Issued) -> dict[str, int]:
@@ -231,3 +238,17 @@ class _Counting:
         if read <= last + self._latencies.row:
             return "drain"
         return "element-wise" if read <= result else "write-back"
+
+
+def _kept(matrix: Csb) -> IntArray:
+    """Kept weights of each row, int64 (rows,)."""
+    real = matrix.column_indices < matrix.geometry.columns
+    return np.asarray(np.count_nonzero(real, axis=(1, 2)), np.int64)
+
+
+def _stored(geometry: Geometry, rows: IntArray) -> int:
+    """Entries of some rows, padding of their banks included."""
+    if not geometry.parts:
+        return rows.size * geometry.banks * geometry.nonzeros
+    k = np.repeat(geometry.parts, geometry.split[0].rows)
+    return int(k[rows].sum()) * geometry.banks

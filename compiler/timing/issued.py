@@ -80,6 +80,6 @@ def issued(plan: Plan, part: int, schedule: Schedule) -> list[Issued]:
     return found
 
 
-def _key(instruction: Instruction) -> tuple[int, int, int]:
-    """No two passes of a program have the same vector and the same taker."""
-    return instruction.source_kind, instruction.source, instruction.sink
+def _key(instruction: Instruction) -> tuple[int, ...]:
+    """No two passes of a program are of one kind and have the same vector and the same taker."""
+    return instruction.source_kind, instruction.source, instruction.sink, instruction.kind

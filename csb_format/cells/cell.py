@@ -74,15 +74,15 @@ class Cell:
     title: ClassVar[str]
     #: Gates in the order of the rows of a matrix: H rows of each, as torch has them.
     gate_names: ClassVar[str]
-    #: What a lane takes of a unit. Biases, shifts and pre-activations are in this order.
+    #: What a lane takes of a unit. Biases and pre-activations are in this order.
     sums: ClassVar[tuple[Sum, ...]]
+    #: Passes that an array makes over a matrix, and the gates of each in the order of their rows.
+    passes: ClassVar[tuple[str, ...]]
     #: Rows of a unit that PEs side by side work on at once. The others follow in later slots of
     #: the same PEs, and the unit is ready with the last of these.
     abreast: ClassVar[int]
     #: Whether ``weight_hr`` may follow it, as in ``torch.nn.LSTM``.
     projects: ClassVar[bool] = False
-    #: Whether arrays and the compiled loops run it; else :mod:`engine.reference` alone does.
-    runs: ClassVar[bool] = True
     #: Whether a compact design has a lane for it.
     compact: ClassVar[bool] = False
     #: Of a lane: tables, products of two gates, and products of a gate and a number of ``state``
@@ -102,9 +102,27 @@ class Cell:
             )
 
     @property
+    def kinds(self) -> tuple[tuple[int, ...], ...]:
+        """Gates of each of :attr:`passes`, by their numbers."""
+        return tuple(tuple(map(self.gate_names.index, names)) for names in self.passes)
+
+    @property
     def turns(self) -> int:
-        """Slots in which the rows of a unit follow each other."""
-        return len(self.gate_names) // self.abreast
+        """Most slots in which the rows of a unit follow each other in a pass."""
+        return max(map(len, self.kinds)) // self.abreast
+
+    def sums_of(self, kind: int) -> tuple[int, ...]:
+        """Numbers of the sums that a lane takes of a unit in a pass."""
+        return tuple(n for g in self.kinds[kind] for n, s in enumerate(self.sums) if s.gate == g)
+
+    def gives(self, kind: int) -> str:
+        """What a lane puts out in a pass: ``"state"``, ``"reset"`` or nothing, a gate to keep.
+
+        The last pass gives the new state, the one with the first sum what :meth:`reset` makes.
+        """
+        if kind == len(self.passes) - 1:
+            return "state"
+        return "reset" if self.resets and 0 in self.sums_of(kind) else ""
 
     @property
     def apart(self) -> tuple[int, ...]:

@@ -39,6 +39,7 @@ class GruCell(Cell):
         Sum("nx", 2, recurrent=False),
         Sum("nh", 2, input=False),
     )
+    passes: ClassVar[tuple[str, ...]] = ("rzn",)
     abreast: ClassVar[int] = 1
     tables: ClassVar[int] = 2
     narrow_products: ClassVar[int] = 0
@@ -83,7 +84,9 @@ class ResetFirstGruCell(GruCell):
     name: ClassVar[str] = "gru0"
     title: ClassVar[str] = "a GRU with linear_before_reset of 0"
     sums: ClassVar[tuple[Sum, ...]] = (Sum("r", 0), Sum("z", 1), Sum("n", 2, reset=True))
-    runs: ClassVar[bool] = False
+    passes: ClassVar[tuple[str, ...]] = ("r", "z", "n")
+    tables: ClassVar[int] = 1
+    wide_products: ClassVar[int] = 1
 
     def reset(self, r: IntArray, kept: IntArray) -> IntArray:
         """``r * h`` in ``gate`` format; see :meth:`.Cell.reset`. As r < 1, it stays in range."""

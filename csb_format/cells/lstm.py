@@ -27,6 +27,7 @@ class CellArithmetic(Cell):
     title: ClassVar[str] = "an LSTM"
     gate_names: ClassVar[str] = "ifgo"
     sums: ClassVar[tuple[Sum, ...]] = tuple(Sum(name, n) for n, name in enumerate("ifgo"))
+    passes: ClassVar[tuple[str, ...]] = ("ifgo",)
     abreast: ClassVar[int] = 4
     projects: ClassVar[bool] = True
     compact: ClassVar[bool] = True

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..geometry import Geometry
 from ..words import LIMB, join_limbs, split_limbs
+from .stored import flat, shaped
 
 Limbs = npt.NDArray[np.uint64]
 
@@ -29,8 +30,7 @@ def join_entries(
     Parameters
     ----------
     geometry : Geometry
-    values, indices : int32 array, uint16 array
-        ``geometry.slots`` of each.
+    values, indices : int32 array, uint16 array (rows, nonzeros, banks)
 
     Returns
     -------
@@ -39,11 +39,11 @@ def join_entries(
     """
     g, width = geometry, geometry.bits_per_nonzero
     stream = np.zeros(-(-g.slots // 8) * width + LIMB // 8, np.uint8)
-    flat, places = values.reshape(-1), indices.reshape(-1)
+    entries, places = flat(g, values), flat(g, indices)
     for part in _blocks(g.slots):
         words = np.zeros(-(-(part.stop - part.start) // 8) * 8, np.uint64)
         used = words[: part.stop - part.start]
-        used[:] = flat[part].view(np.uint32)
+        used[:] = entries[part].view(np.uint32)
         used &= np.uint64((1 << g.value_bits) - 1)
         used |= places[part].astype(np.uint64) << np.uint64(g.value_bits)
         _join(stream, part.start // 8 * width, words, width)
@@ -55,9 +55,7 @@ def split_entries(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]:
     """Values and indices, each (rows, nonzeros, banks), of what :func:`join_entries` gives."""
     g, width = geometry, geometry.bits_per_nonzero
-    shape = (g.rows, g.nonzeros, g.banks)
-    values, indices = np.empty(shape, np.int32), np.empty(shape, np.uint16)
-    flat, places = values.reshape(-1), indices.reshape(-1)
+    values, indices = np.empty(g.slots, np.int32), np.empty(g.slots, np.uint16)
     sign = np.int32(1 << (g.value_bits - 1))
     stream = np.zeros(-(-g.slots // 8) * width + LIMB // 8, np.uint8)
     stream[: len(data)] = np.frombuffer(data, np.uint8)
@@ -65,9 +63,9 @@ def split_entries(
         words = _split(stream, part.start // 8 * width, part.stop - part.start, width)
         value = (words & np.uint64((1 << g.value_bits) - 1)).astype(np.int32)
         value ^= sign
-        np.subtract(value, sign, out=flat[part])
-        places[part] = words >> np.uint64(g.value_bits)
-    return values, indices
+        np.subtract(value, sign, out=values[part])
+        indices[part] = words >> np.uint64(g.value_bits)
+    return shaped(g, values), shaped(g, indices)
 
 
 def _blocks(slots: int) -> Iterator[slice]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..balance import BoolArray, as_banks, pad_banks
 from ..fixed import Fixed
 from ..geometry import Geometry
+from .stored import pieces, widened
 
 __all__ = ["Entries", "gather", "scatter"]
 
@@ -42,9 +43,34 @@ def gather(
     Returns
     -------
     (int32 array, uint16 array), or None
-        None if a bank does not keep ``min(nonzeros, its real columns)``, a real is not finite,
-        or one that is not kept is not 0.
+        None if a bank does not keep ``min(k, its real columns)``, a real is not finite,
+        or one that is not kept is not 0; and for formats of other parts than ``geometry.parts``.
     """
+    if not geometry.parts:
+        return _gathered(dense, mask, geometry, formats)
+    if len(formats) > 1 and len(formats) % len(geometry.parts):
+        return None  # whose parts are not whole ones of the rows with one k
+    found = []
+    for (piece, rows), used in zip(pieces(geometry), _shared(formats, geometry), strict=True):
+        if (entries := _gathered(dense[rows], mask[rows], piece, used)) is None:
+            return None
+        found.append(entries)
+    values, indices = (widened(geometry, [e[which] for e in found]) for which in (0, 1))
+    return values, indices
+
+
+def _shared(formats: Sequence[Fixed], geometry: Geometry) -> list[Sequence[Fixed]]:
+    """The formats of each part of the rows: there are as many parts, or as many formats."""
+    parts, each = len(geometry.parts), max(1, len(formats) // len(geometry.parts))
+    if len(formats) <= 1:
+        return [formats] * parts
+    return [formats[n * each : (n + 1) * each] for n in range(parts)]
+
+
+def _gathered(
+    dense: npt.NDArray[Any], mask: BoolArray, geometry: Geometry, formats: Sequence[Fixed]
+) -> Entries | None:
+    """What :func:`gather` gives, of rows with one k."""
     g = geometry
     shape = (g.rows, g.nonzeros, g.banks)
     values, indices = np.empty(shape, np.int32), np.empty(shape, np.uint16)
@@ -68,6 +94,12 @@ def scatter(
     geometry: Geometry, indices: npt.NDArray[np.uint16], entries: npt.NDArray[Any]
 ) -> npt.NDArray[Any]:
     """The dense matrix (rows, columns) of entries (rows, nonzeros, banks), zero elsewhere."""
+    if geometry.parts:
+        kept = (
+            scatter(g, indices[rows, : g.nonzeros], entries[rows, : g.nonzeros])
+            for g, rows in pieces(geometry)
+        )
+        return np.concatenate(list(kept))
     g = geometry
     padded = np.zeros((g.rows, g.padded_columns), entries.dtype)
     starts = np.arange(g.banks) * g.bank_width

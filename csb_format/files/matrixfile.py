@@ -17,7 +17,6 @@ from . import sealed
 from .claims import check_claims
 from .container import ModelFileError, Tensors
 from .replace import replace_file
-from .sealed import FORMAT_VERSION
 from .sealed import field as _get
 
 __all__ = ["PackedMatrix", "load_matrices", "save_matrices"]
@@ -100,10 +99,14 @@ def load_matrices(path: str | os.PathLike[str]) -> dict[str, PackedMatrix]:
 
 def _header(matrices: Mapping[str, PackedMatrix]) -> dict[str, Any]:
     nodes = {
-        name: {"geometry": asdict(packed.matrix.geometry), "format": asdict(packed.fixed)}
+        name: {
+            "geometry": sealed.geometry_header(packed.matrix.geometry),
+            "format": asdict(packed.fixed),
+        }
         for name, packed in matrices.items()
     }
-    return {"kind": _KIND, "format_version": FORMAT_VERSION, "matrices": nodes}
+    version = sealed.version_of(packed.matrix.geometry for packed in matrices.values())
+    return {"kind": _KIND, "format_version": version, "matrices": nodes}
 
 
 def _tensors(matrices: Mapping[str, PackedMatrix]) -> Tensors:

@@ -93,7 +93,7 @@ def model_bytes(model: Model) -> bytearray:
 def _header(model: Model) -> dict[str, Any]:
     always = {
         "kind": _KIND,
-        "format_version": FORMAT_VERSION,
+        "format_version": sealed.version_of(_matrices(model)),
         "gate_order": cell_named(model.cell).gate_names,
         "layers": [_layer_header(layer) for layer in model.layers],
         "head": None if model.head is None else _head_header(model.head),
@@ -101,6 +101,10 @@ def _header(model: Model) -> dict[str, Any]:
         "directions": model.directions,
     }
     return always | _younger(model)
+
+
+def _matrices(model: Model) -> list[Geometry]:
+    return [one.matrix.geometry for layer in model.layers for one in layer.matrices]
 
 
 def _younger(model: Model) -> dict[str, Any]:
@@ -122,8 +126,8 @@ def _younger(model: Model) -> dict[str, Any]:
 
 def _layer_header(layer: LstmLayer) -> dict[str, Any]:
     return {
-        "weight_ih": asdict(layer.weight_ih.geometry),
-        "weight_hh": asdict(layer.weight_hh.geometry),
+        "weight_ih": sealed.geometry_header(layer.weight_ih.geometry),
+        "weight_hh": sealed.geometry_header(layer.weight_hh.geometry),
         "formats": {name: asdict(getattr(layer, name)) for name in _LAYER_FORMATS}
         | {name: _gates_header(getattr(layer, name)) for name in _GATE_FORMATS},
         "projection": None if layer.projection is None else _projection_header(layer.projection),
@@ -137,7 +141,7 @@ def _gates_header(found: GateFormats) -> Any:
 
 def _projection_header(projection: Projection) -> dict[str, Any]:
     return {
-        "weight_hr": asdict(projection.weight.geometry),
+        "weight_hr": sealed.geometry_header(projection.weight.geometry),
         "formats": {name: asdict(getattr(projection, name)) for name in _PROJECTION_FORMATS},
     }
 

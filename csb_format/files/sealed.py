@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,21 @@ from . import container
 from .claims import check_regular
 from .container import ModelFileError, Tensors, canonical_json
 
-__all__ = ["FORMAT_VERSION", "check_surplus", "decode", "encode", "field", "geometry"]
+__all__ = [
+    "FORMAT_VERSION",
+    "check_surplus",
+    "decode",
+    "encode",
+    "field",
+    "geometry",
+    "geometry_header",
+    "version_of",
+]
 
-FORMAT_VERSION = 1
+#: The newest that is read. A file says the oldest that has what it holds.
+FORMAT_VERSION = 2
+# k of each part of the rows
+_PARTS_SINCE = 2
 
 _KEY = "sparseflow"
 _NO_DIGEST = "0" * 64
@@ -145,11 +157,27 @@ def geometry(node: dict[str, Any]) -> Geometry:
     ModelFileError
         For a field that is missing, of another kind or out of range.
     """
-    given = {f.name: field(node, f.name, int) for f in fields(Geometry)}
+    names = (f.name for f in fields(Geometry) if f.name != "parts")
+    given = {name: field(node, name, int) for name in names}
+    parts = field(node, "parts", list) if "parts" in node else []
+    if any(type(k) is not int for k in parts):
+        raise ModelFileError(f"header field 'parts' is {parts!r}: it must be whole numbers")
     try:
-        return Geometry(**given)
+        return Geometry(**given, parts=tuple(parts))
     except ValueError as error:
         raise ModelFileError(f"invalid contents: {error}") from error
+
+
+def geometry_header(given: Geometry) -> dict[str, Any]:
+    """What a header says of a matrix; :func:`geometry` reads it."""
+    found = asdict(given)
+    parts = list(found.pop("parts"))
+    return found | ({"parts": parts} if parts else {})
+
+
+def version_of(geometries: Iterable[Geometry]) -> int:
+    """The format version that a file with these matrices says."""
+    return _PARTS_SINCE if any(g.parts for g in geometries) else 1
 
 
 def field(node: Any, key: str, kind: type) -> Any:

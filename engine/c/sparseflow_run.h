@@ -132,6 +132,12 @@ SPARSEFLOW_RUN_PUBLIC void sparseflow_run_reset(struct sparseflow_run_stream *st
 SPARSEFLOW_RUN_PUBLIC int32_t sparseflow_run_step(struct sparseflow_run_stream *stream, const int32_t *frames,
                             int32_t *outputs, struct sparseflow_run_error *error);
 
+/* The same of some sequences, whose frames and outputs (count, ...) lie in the order of `which`:
+ * numbers of sequences, rising. The others stay where they are. */
+SPARSEFLOW_RUN_PUBLIC int32_t sparseflow_run_step_some(struct sparseflow_run_stream *stream, uint32_t count,
+                                 const uint32_t *which, const int32_t *frames, int32_t *outputs,
+                                 struct sparseflow_run_error *error);
+
 /* States of the last level now: hidden (batch, units), cell (batch, units); each may be NULL.
  * The cell of a GRU is its state with two more fraction bits. */
 SPARSEFLOW_RUN_PUBLIC void sparseflow_run_states(const struct sparseflow_run_stream *stream, int32_t *hidden,

@@ -18,14 +18,18 @@ from .lanes import WIDTH, entry, least, most, read_longs, write_longs
 __all__ = [
     "GRU",
     "LSTM",
+    "RESET_FIRST",
     "Activation",
     "Cells",
     "finish_cells",
     "finish_gru_unit",
     "finish_projection",
+    "finish_reset",
+    "finish_reset_unit",
     "finish_unit",
     "preactivation",
     "projected",
+    "start_reset_unit",
 ]
 
 _Int = Any  # int64 or lanes of it in compiled code; an int or a NumPy scalar to a type checker
@@ -59,10 +63,10 @@ class Cells(NamedTuple):
     project_right: int
     project_max: int
     activation: Activation
-    kind: int  # LSTM or GRU
+    kind: int  # LSTM, GRU or RESET_FIRST
 
 
-LSTM, GRU = 0, 1
+LSTM, GRU, RESET_FIRST = 0, 1, 2
 GUARD = 2  # bits of :mod:`csb_format.cells.gru`
 
 
@@ -132,8 +136,21 @@ def finish_unit(i: _Int, f: _Int, g: _Int, o: _Int, c: _Int, a: Activation) -> _
 def finish_gru_unit(r: _Int, z: _Int, nx: _Int, nh: _Int, kept: _Int, a: Activation) -> _Int:
     """Hidden and kept state from pre-activations and the kept state before."""
     argument = nx + _round(_sigmoid(r, a) * nh, a.gate_frac)
-    n = _tanh(_clip(argument, a.state_max), a) << GUARD
-    new = _round(_sigmoid(z, a) * (kept - n) + (n << a.gate_frac), a.gate_frac)
+    n = _clip(argument, a.state_max)
+    return finish_reset_unit(_sigmoid(z, a), n, kept, a)
+
+
+@compiled
+def start_reset_unit(r: _Int, z: _Int, kept: _Int, a: Activation) -> _Int:
+    """``r * h`` and gate z from pre-activations and the kept state."""
+    return _round(_sigmoid(r, a) * kept, a.gate_frac + GUARD), _sigmoid(z, a)
+
+
+@compiled
+def finish_reset_unit(z: _Int, n: _Int, kept: _Int, a: Activation) -> _Int:
+    """Hidden and kept state from gate z, the pre-activation of n and the kept state before."""
+    n = _tanh(n, a) << GUARD
+    new = _round(z * (kept - n) + (n << a.gate_frac), a.gate_frac)
     return _clip(_round(new, GUARD), (1 << a.gate_frac) - 1), new
 
 
@@ -167,7 +184,13 @@ def finish_cells(layer: Cells, ih: IntArray, hh: IntArray, c: IntArray, h: IntAr
         Sums, in the order gate, unit.
     c, h : int64 arrays (H,)
         Cell state of an LSTM, kept state of a GRU, replaced by the new one; hidden state, written.
+        Of a GRU whose reset comes first ``h`` is ``r * h``: ``c`` and ``ih``, in which z takes the
+        place of its sums, are for :func:`finish_reset`.
     """
+    if layer.kind == RESET_FIRST:
+        _start_reset(layer, ih, hh, c, h)
+        hh[:] = 0
+        return
     if layer.kind == GRU:
         _finish_gru(layer, ih, hh, c, h)
     else:
@@ -209,6 +232,56 @@ def _finish_gru(layer: Cells, ih: IntArray, hh: IntArray, c: IntArray, h: IntArr
         nx = preactivation(ih[at], 0, layer.bias[at], 2, layer)
         nh = preactivation(0, hh[at], layer.bias[at + size], 3, layer)
         h[u], c[u] = finish_gru_unit(r, z, nx, nh, c[u], a)
+
+
+@compiled
+def _row_lanes(layer: Cells, ih: IntArray, row: int, hh: IntArray, at: int, gate: int) -> _Int:
+    """Pre-activations of a row and those behind it; ``at``: where ``hh`` has its sums."""
+    sums = read_longs(ih, row), read_longs(hh, at)
+    return preactivation(sums[0], sums[1], read_longs(layer.bias, row), gate, layer)
+
+
+@compiled
+def _start_reset(layer: Cells, ih: IntArray, hh: IntArray, c: IntArray, h: IntArray) -> None:
+    a, size = layer.activation, len(c)
+    whole = size // WIDTH * WIDTH
+    for u in range(0, whole, WIDTH):
+        r = _row_lanes(layer, ih, u, hh, u, 0)
+        z = _row_lanes(layer, ih, size + u, hh, size + u, 1)
+        reset, gate = start_reset_unit(r, z, read_longs(c, u), a)
+        write_longs(h, u, reset)
+        write_longs(ih, size + u, gate)
+    for u in range(whole, size):
+        at = size + u
+        r = preactivation(ih[u], hh[u], layer.bias[u], 0, layer)
+        z = preactivation(ih[at], hh[at], layer.bias[at], 1, layer)
+        h[u], ih[at] = start_reset_unit(r, z, c[u], a)
+
+
+@compiled
+def finish_reset(layer: Cells, ih: IntArray, hn: IntArray, c: IntArray, h: IntArray) -> None:
+    """Kept and hidden state of a GRU whose reset comes first, behind :func:`finish_cells`.
+
+    Parameters
+    ----------
+    layer : Cells
+    ih, hn : int64 arrays (at least 3 * H,) and (at least H,)
+        What is left of the sums of the input, and products of rows n with ``r * h``; zeroed.
+    c, h : int64 arrays (H,)
+        Kept state, replaced by the new one; hidden state, written.
+    """
+    a, size = layer.activation, len(c)
+    whole = size // WIDTH * WIDTH
+    for u in range(0, whole, WIDTH):
+        n = _row_lanes(layer, ih, 2 * size + u, hn, u, 2)
+        hidden, new = finish_reset_unit(read_longs(ih, size + u), n, read_longs(c, u), a)
+        write_longs(c, u, new)
+        write_longs(h, u, hidden)
+    for u in range(whole, size):
+        at = 2 * size + u
+        n = preactivation(ih[at], hn[u], layer.bias[at], 2, layer)
+        h[u], c[u] = finish_reset_unit(ih[size + u], n, c[u], a)
+    ih[:], hn[:] = 0, 0
 
 
 @compiled

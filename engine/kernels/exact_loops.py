@@ -15,13 +15,17 @@ from csb_format import IntArray
 
 from .cell_loops import (
     GRU,
+    RESET_FIRST,
     Cells,
     finish_cells,
     finish_gru_unit,
     finish_projection,
+    finish_reset,
+    finish_reset_unit,
     finish_unit,
     preactivation,
     projected,
+    start_reset_unit,
 )
 from .compiled import compiled as _compiled
 from .compiled import compiled_into as _compiled_into
@@ -77,6 +81,7 @@ class Tile(NamedTuple):
     r: npt.NDArray[Any]  # (R, lanes): recurrent states
     c: npt.NDArray[Any]  # (H, lanes): cell states
     h: npt.NDArray[Any]  # (H, lanes): hidden states
+    z: npt.NDArray[Any]  # (H, lanes): gates of a GRU whose reset comes first; else none
     total: npt.NDArray[Any]  # (lanes,): gives the type of sums
 
 
@@ -104,7 +109,8 @@ def run_rows(layer: Cells, ih: Rows, hh: Rows, hr: Rows, runs: Runs, results: Re
     ----------
     layer : Cells
     ih, hh, hr : Rows
-        The last without rows where there is no projection.
+        The last without rows where there is no projection. Of a GRU whose reset comes first ``hh``
+        has the rows of r and z, and ``hr`` those of n, which follow as a projection would.
     runs : Runs
     results : Results
     """
@@ -116,7 +122,11 @@ def run_rows(layer: Cells, ih: Rows, hh: Rows, hr: Rows, runs: Runs, results: Re
             add_rows(ih, runs.frames[t], sums[0])
             add_rows(hh, r, sums[1])
             finish_cells(layer, sums[0], sums[1], c, h)
-            if len(hr.values):
+            if layer.kind == RESET_FIRST:
+                add_rows(hr, h, sums[2])
+                finish_reset(layer, sums[0], sums[2], c, h)
+                r[:] = h
+            elif len(hr.values):
                 add_rows(hr, h, sums[2])
                 finish_projection(layer, sums[2], r)
             else:
@@ -129,7 +139,7 @@ class Matrices(NamedTuple):
 
     ih: Tiles
     hh: Tiles
-    hr: Tiles  # with ``rows`` of 0 where there is no projection
+    hr: Tiles  # with ``rows`` of 0 where there is no projection; see :func:`run_rows`
 
 
 class _Slots(NamedTuple):
@@ -191,6 +201,13 @@ def _step_many(layer: Cells, of: Matrices, slots: _Slots, runs: Runs, results: R
             finish_cells(layer, slots.ih[n], slots.hh[n], runs.c[slots.who[n]], slots.h[n])
     if of.hr.rows:
         add_many_integers(of.hr, slots.h, slots.hr)
+    if layer.kind == RESET_FIRST:
+        for n in range(MANY):
+            if slots.left[n]:
+                c = runs.c[slots.who[n]]
+                finish_reset(layer, slots.ih[n], slots.hr[n], c, slots.h[n])
+        slots.r[:] = slots.h
+    elif of.hr.rows:
         for n in range(MANY):
             finish_projection(layer, slots.hr[n], slots.r[n])
     else:
@@ -209,6 +226,10 @@ def _step_one(
     finish_cells(layer, slots.ih[n], slots.hh[n], runs.c[slots.who[n]], slots.h[n])
     if of.hr.rows:
         add_integers(of.hr, slots.h[n], slots.hr[n])
+    if layer.kind == RESET_FIRST:
+        finish_reset(layer, slots.ih[n], slots.hr[n], runs.c[slots.who[n]], slots.h[n])
+        slots.r[n] = slots.h[n]
+    elif of.hr.rows:
         finish_projection(layer, slots.hr[n], slots.r[n])
     else:
         slots.r[n] = slots.h[n]
@@ -250,6 +271,40 @@ def _add_row(matrix: Rows, row: int, x: Any, total: Any, width: int) -> None:
         c0, c1, c2, c3 = columns[n], columns[n + 1], columns[n + 2], columns[n + 3]
         for b in range(width):
             total[b] += v0 * x[c0, b] + v1 * x[c1, b] + v2 * x[c2, b] + v3 * x[c3, b]
+
+
+@_compiled
+def _step_reset(layer: Cells, of: tuple[Rows, Rows, Rows], lanes: Tile, width: int) -> None:
+    """A step of a GRU whose reset comes first: ``r * h`` of all units, then their states."""
+    x, r, c, h, units = lanes.x, lanes.r, lanes.c, lanes.h, len(lanes.c)
+    ih, hh = np.zeros_like(lanes.total), np.zeros_like(lanes.total)
+    pre = np.zeros((2, len(ih)), np.int64)
+    for u in range(units):
+        for gate in range(2):
+            row = gate * units + u
+            _add_row(of[0], row, x, ih, width)
+            _add_row(of[1], row, r, hh, width)
+            for b in range(0, width, WIDTH):
+                one, two = read_longs(ih, b), read_longs(hh, b)
+                new = preactivation(one, two, layer.bias[row], gate, layer)
+                write_longs(pre[gate], b, new)
+        for b in range(0, width, WIDTH):
+            one, two = read_longs(pre[0], b), read_longs(pre[1], b)
+            reset, z = start_reset_unit(one, two, read_longs(c[u], b), layer.activation)
+            write_longs(h[u], b, reset)
+            write_longs(lanes.z[u], b, z)
+    for u in range(units):
+        row = 2 * units + u
+        _add_row(of[0], row, x, ih, width)
+        _add_row(of[2], u, h, hh, width)
+        for b in range(0, width, WIDTH):
+            one, two = read_longs(ih, b), read_longs(hh, b)
+            n = preactivation(one, two, layer.bias[row], 2, layer)
+            z, old = read_longs(lanes.z[u], b), read_longs(c[u], b)
+            hidden, new = finish_reset_unit(z, n, old, layer.activation)
+            write_longs(c[u], b, new)
+            write_longs(r[u], b, hidden)
+    h[:, :width] = r[:, :width]
 
 
 @_compiled
@@ -334,7 +389,11 @@ def run_tile(
     """
     for n in range(runs.end[0] - runs.first[0]):
         live = _load(lanes.x, runs, n)
-        _step_tile(layer, (ih, hh, hr), lanes, (live + WIDTH - 1) // WIDTH * WIDTH)
+        width = (live + WIDTH - 1) // WIDTH * WIDTH
+        if layer.kind == RESET_FIRST:
+            _step_reset(layer, (ih, hh, hr), lanes, width)
+        else:
+            _step_tile(layer, (ih, hh, hr), lanes, width)
         _store(results.hidden, results.at, lanes.h, runs, n)
         _store(results.cell, results.at, lanes.c, runs, n)
         _store(results.output, results.at_output, lanes.r, runs, n)

@@ -6,6 +6,7 @@ import ctypes
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,7 @@ class NativeModel:
         self.shape = Shape()
         self._library.sparseflow_run_shape(self._handle, ctypes.byref(self.shape))
         self._model = model if isinstance(model, Model) else None
+        self._users = _Users(self._library, self._handle)
 
     def _open(self, model: Any, options: Options) -> None:
         error, native = Error(), self._library
@@ -103,8 +105,8 @@ class NativeModel:
         _check(error, self._path)
 
     def __del__(self) -> None:
-        if handle := getattr(self, "_handle", None):
-            self._library.sparseflow_run_close(handle)
+        if users := getattr(self, "_users", None):
+            users.leave()
 
     @property
     def model(self) -> Model:
@@ -230,11 +232,13 @@ class NativeStream:
             model._handle, self.batch, ctypes.byref(self._handle), ctypes.byref(self._error)
         )
         _check(self._error)
+        model._users.come()
         self._output = np.empty((self.batch, model.shape.outputs), np.int32)
 
     def __del__(self) -> None:
         if handle := getattr(self, "_handle", None):
             self._library.sparseflow_run_end(handle)
+            self.model._users.leave()
 
     def step(self, x: npt.ArrayLike) -> IntArray:
         """One step of all sequences.
@@ -267,6 +271,47 @@ class NativeStream:
         if failed:
             _check(self._error)
         return self._output.astype(np.int64)
+
+    def step_some(self, which: npt.ArrayLike, x: npt.ArrayLike) -> IntArray:
+        """One step of some sequences; the others stay where they are.
+
+        Parameters
+        ----------
+        which : int array (S,)
+            Numbers of sequences, 0 to B - 1, rising.
+        x : array (S, X)
+            As in :meth:`NativeModel.run`.
+
+        Returns
+        -------
+        int64 array (S, R)
+            Outputs of the last layer.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`step`, and for numbers that are no sequences, or do not rise.
+        """
+        width = self.model.shape.inputs
+        wanted = f"give an array (S, {width}), a frame of each of the sequences"
+        rows = np.asarray(which)
+        if not rows.size:  # of a moment in which no sequence has a frame
+            return np.empty((0, self.model.shape.outputs), np.int64)
+        frames = self.model._integers(array_of("x", x, width, wanted))
+        if rows.shape != (len(frames),) or rows.dtype.kind not in "iu":
+            raise ValueError(f"which has shape {rows.shape}: give an integer for each frame")
+        if not 0 <= rows.min() <= rows.max() < self.batch:
+            raise ValueError(f"sequences {rows.min()} to {rows.max()}: this has {self.batch}")
+        numbers = np.ascontiguousarray(rows, np.uint32)
+        output = np.empty((len(frames), self.model.shape.outputs), np.int32)
+        if self._library.sparseflow_run_step_some(
+            self._handle,
+            len(frames),
+            *(_at(array) for array in (numbers, frames, output)),
+            ctypes.byref(self._error),
+        ):
+            _check(self._error)
+        return output.astype(np.int64)
 
     def reset(self, which: int | None = None) -> None:
         """Back to the zero state: one sequence, or all."""
@@ -319,6 +364,25 @@ def _in_int32(given: npt.NDArray[Any]) -> Ints:
         limits = np.iinfo(np.int32)
         given = np.clip(given, limits.min if given.dtype.kind == "i" else 0, limits.max)
     return np.ascontiguousarray(given, np.int32)
+
+
+class _Users:
+    """Of a model in C: it is closed behind the last, in whatever order Python lets go of them."""
+
+    def __init__(self, native: ctypes.CDLL, handle: ctypes.c_void_p):
+        self._library, self._handle, self._count = native, handle, 1
+        self._lock = RLock()  # the collector may come by while it is held
+
+    def come(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            last = not self._count
+        if last:
+            self._library.sparseflow_run_close(self._handle)
 
 
 def _at(array: npt.NDArray[Any]) -> int:

@@ -132,7 +132,7 @@ class Activation(wiring.Component):
         if self.function != "both":
             return self._symmetric(m, size, negative, self.function)
         tanh, sigmoid = (self._symmetric(m, size, negative, f) for f in ("tanh", "sigmoid"))
-        return Mux(delayed(m, self.tanh, 4), tanh, sigmoid)
+        return Mux(delayed(m, self.tanh, 4 + 2 * self.deep), tanh, sigmoid)
 
     def _symmetric(self, m: Module, size: Signal, negative: Value, function: str) -> Value:
         table = self.piecewise

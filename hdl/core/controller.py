@@ -335,6 +335,8 @@ class Controller(wiring.Component):
     def _aligns(self, m: Module, now: data.View, row_ends: Value) -> data.View:
         """Of the rows that a slot has of its units; and which these are, if others follow them."""
         design = self.design
+        if design.passes > 1:
+            m.d.comb += self.update.kind.eq(now.kind)
         if design.turns == 1:
             return now.align
         aligns = Signal.like(self.aligns, name="aligns_now")

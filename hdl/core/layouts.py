@@ -90,16 +90,19 @@ def aligns_layout(design: Design) -> data.ArrayLayout:
 
 
 def shifts_layout(design: Design) -> data.ArrayLayout:
-    """Right shift of the sums of a unit to ``state`` format."""
-    return data.ArrayLayout(SHIFT_BITS, design.sums)
+    """Right shift of the sums of a unit that come in a pass, to ``state`` format."""
+    return data.ArrayLayout(SHIFT_BITS, design.shifts)
 
 
 def turn_fields(design: Design) -> dict[str, int]:
-    """What is told of a slot where the rows of a unit follow each other.
+    """What is told of a slot where the rows of a unit follow each other, or come in more passes.
 
     ``turn``: which of the unit's rows; ``ready``: the last of them; ``swapped``: where sums of
-    the two matrices come apart, the parked ones are of the recurrent matrix.
+    the two matrices come apart, the parked ones are of the recurrent matrix; ``kind``: which of the
+    cell's passes it is.
     """
+    if design.passes > 1:
+        return {"kind": bits_for(design.passes)}
     if design.turns == 1:
         return {}
     return {"turn": bits_for(design.turns), "ready": 1, "swapped": 1}

@@ -111,15 +111,27 @@ def check_balanced(mask: Tensor, banks: int | Banks, expected: int | None = None
     counts = _counts(bank_view(mask, banks))
     real = _counts(bank_view(torch.ones_like(mask[:1]), banks))
     k = _usual(counts[:, real[0] == real.max()]) if expected is None else expected
-    wrong = counts != real.clamp(max=k)
+    _compare(counts, real.clamp(max=k))
+    return k
+
+
+def _check_parts(mask: Tensor, banks: Banks, geometry: Geometry) -> None:
+    """Raise UnbalancedError unless the banks of each part of the rows keep its k."""
+    counts = _counts(bank_view(mask, banks))
+    real = _counts(bank_view(torch.ones_like(mask[:1]), banks))
+    kept = torch.tensor(geometry.parts).repeat_interleave(len(mask) // len(geometry.parts))
+    _compare(counts, torch.minimum(real.cpu(), kept[:, None]).to(counts.device))
+
+
+def _compare(counts: Tensor, expected: Tensor) -> None:
+    wrong = counts != expected
     if wrong.any():
         row, bank = torch.nonzero(wrong)[0].tolist()
         raise UnbalancedError(
             f"row {row}, bank {bank} keeps {int(counts[row, bank])} weights, expected "
-            f"{min(k, int(real[0, bank]))}: prune with pruning.mask.pruner.Pruner over "
-            f"{counts.shape[1]} banks"
+            f"{int(expected.expand_as(counts)[row, bank])}: prune with "
+            f"pruning.mask.pruner.Pruner over {counts.shape[1]} banks"
         )
-    return k
 
 
 def kept_weights(weight: Tensor, mask: Tensor | None) -> Tensor:
@@ -163,6 +175,9 @@ def packed_geometry(mask: Tensor, layout: Geometry | int, value_bits: int) -> Ge
     view = Banks(geometry.banks)
     if geometry.bank_width != -(-geometry.columns // geometry.banks):
         view = Banks(width=geometry.bank_width)
+    if geometry.parts:
+        _check_parts(mask, view, geometry)
+        return geometry
     known = None if isinstance(layout, int) else layout.nonzeros
     return replace(geometry, nonzeros=check_balanced(mask, view, known))
 

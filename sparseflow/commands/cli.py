@@ -24,7 +24,7 @@ from ..steps.options import (
     VerilogOptions,
 )
 from .board_commands import boards, build, fit, ip
-from .cpu_commands import cpu_app
+from .cpu_commands import cpu_app, serve
 from .data_commands import data_app
 from .derived import derived
 from .doctor_command import doctor
@@ -217,6 +217,7 @@ EXTRAS = {
     "build": "bitstream",
     "synth": "bitstream",
     "timing": "bitstream",
+    "serve": "serve",
 }
 
 
@@ -257,6 +258,7 @@ app.command()(fit)
 app.command()(build)
 app.command()(load)
 app.command()(job)
+app.command()(serve)
 app.command("c-header")(c_header)
 app.command()(synth)
 app.command()(timing)

@@ -1,4 +1,4 @@
-"""``sparseflow cpu run``, ``bench`` and ``plan``: a packed model on this processor."""
+"""``sparseflow cpu run``, ``bench``, ``plan`` and ``serve``: a packed model on this processor."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from .. import __version__
+from ..serve.options import ServeOptions
 from ..steps.cpu.options import CpuBenchOptions, CpuPlanOptions, CpuRunOptions
 from .derived import derived
 from .hints import hint
 
-__all__ = ["cpu_app"]
+__all__ = ["cpu_app", "serve"]
 
 BATCHES = (1, 4, 16, 64)
 
@@ -139,6 +141,40 @@ def plan(given: CpuPlanOptions) -> None:
     Console().print(table)
     _write(given.json, found)
     hint("cpu", "run", given.model, "--data", "DATA", "--check")
+
+
+@derived(ServeOptions, ends=False)
+def serve(given: ServeOptions) -> None:
+    """Serve a packed model over HTTP: the Open Inference Protocol, as Triton and KServe speak it.
+
+    **In:** a packed model. **Out:** nothing, until a signal (Ctrl-C, SIGTERM) ends it; requests
+    in work are answered first. Streams keep their states between requests, and those that have
+    a frame at the same time run together, bit for bit the integer model.
+
+    **Next:** `curl http://127.0.0.1:8000/v2/models/MODEL`
+    """
+    from ..serve.served import Served
+    from ..serve.server import serve as run
+
+    name, limits = given.served_name, given.limits
+    served = Served(given.model, name, given.kernel, given.threads)
+
+    def told(port: int) -> None:
+        where = f"http://{f'[{given.host}]' if ':' in given.host else given.host}:{port}"
+        typer.echo(f"serving {given.model} at {where}/v2/models/{name}; Ctrl-C ends it")
+        if not _is_loopback(given.host):
+            typer.echo(f"{given.host}: whoever reaches it may ask; there is no password", err=True)
+
+    run(served, limits, __version__, given.host, given.port, told)
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _how(found: Mapping[str, Any]) -> str:

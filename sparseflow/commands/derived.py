@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
@@ -21,19 +21,23 @@ _EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
 OptionsT = TypeVar("OptionsT")
 
 
-def derived(options: type[OptionsT]) -> Callable[[Callable[[OptionsT], None]], Any]:
+def derived(
+    options: type[OptionsT], *, ends: bool = True
+) -> Callable[[Callable[[OptionsT], None]], Any]:
     """Make a command of a function that takes the options as one object.
 
     Parameters
     ----------
     options : type
         A frozen dataclass whose fields are annotated with :class:`~sparseflow.steps.options.Said`.
+    ends : bool
+        Whether it comes to an end by itself, so that signs of life tell something.
     """
 
     def decorate(function: Callable[[OptionsT], None]) -> Any:
         def command(*words: Any, **given: Any) -> None:
             chosen = options(*words, **given)
-            with alive(function.__name__), naming_files(chosen):
+            with alive(function.__name__) if ends else nullcontext(), naming_files(chosen):
                 function(chosen)
 
         parameters = list(_parameters(options))

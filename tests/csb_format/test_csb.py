@@ -33,15 +33,21 @@ SHAPES = [
 def geometries(draw: st.DrawFn) -> Geometry:
     columns = draw(st.integers(1, 24))
     banks = draw(st.integers(1, columns))
-    nonzeros = draw(st.integers(0, -(-columns // banks)))
-    return Geometry(draw(st.integers(1, 6)), columns, banks, nonzeros, draw(st.integers(4, 18)))
+    kept = st.integers(0, -(-columns // banks))
+    parts = draw(st.lists(kept, min_size=1, max_size=4))
+    rows = len(parts) * draw(st.integers(1, 6 // len(parts)))
+    return Geometry.of_parts(rows, columns, banks, parts, draw(st.integers(4, 18)))
+
+
+def k_of(g: Geometry, row: int) -> int:
+    return g.parts[row * len(g.parts) // g.rows] if g.parts else g.nonzeros
 
 
 def random_mask(g: Geometry, rng: np.random.Generator) -> Array:
     mask = np.zeros((g.rows, g.padded_columns), np.bool_)
     for bank, size in enumerate(g.bank_columns):
         for row in range(g.rows):
-            kept = rng.permutation(size)[: g.nonzeros]
+            kept = rng.permutation(size)[: k_of(g, row)]
             mask[row, bank * g.bank_width + kept] = True
     return mask[:, : g.columns]
 
@@ -60,15 +66,15 @@ def naive_entries(dense: Array, mask: Array, g: Geometry) -> list[tuple[int, int
     """(value, index) in the paper's order, straight from its words."""
     entries = []
     for row in range(g.rows):
-        banks = []
+        banks, k = [], k_of(g, row)
         for bank, size in enumerate(g.bank_columns):
             start = bank * g.bank_width
             kept = [i for i in range(size) if mask[row, start + i]]
-            padding = list(range(size, g.bank_width))[: g.nonzeros - len(kept)]
+            padding = list(range(size, g.bank_width))[: k - len(kept)]
             banks.append(
                 [(int(dense[row, start + i]), i) for i in kept] + [(0, i) for i in padding]
             )
-        entries += [bank[j] for j in range(g.nonzeros) for bank in banks]
+        entries += [bank[j] for j in range(k) for bank in banks]
     return entries
 
 
@@ -94,8 +100,14 @@ def test_dense_and_mask_round_trip(matrix: tuple[Geometry, int]) -> None:
 def test_order_is_the_papers(matrix: tuple[Geometry, int]) -> None:
     dense, mask = random_matrix(*matrix)
     csb = Csb.pack(dense, matrix[0], mask)
-    entries = list(zip(csb.values.ravel().tolist(), csb.indices.ravel().tolist(), strict=True))
-    assert entries == naive_entries(dense, mask, matrix[0])
+    g = matrix[0]
+    kept = np.array([k_of(g, row) for row in range(g.rows)])
+    stored = np.broadcast_to(np.arange(g.nonzeros)[:, None] < kept[:, None, None], csb.values.shape)
+    values, indices = csb.values[stored].tolist(), csb.indices[stored].tolist()
+    assert list(zip(values, indices, strict=True)) == naive_entries(dense, mask, g)
+    assert not csb.values[~stored].any()
+    assert not csb.indices[~stored].any()
+    assert Csb(g, csb.values, csb.indices).equals(csb)
 
 
 @for_all_shapes

@@ -18,14 +18,9 @@ from csb_format import Geometry
 def geometries(draw: st.DrawFn) -> Geometry:
     columns = draw(st.integers(1, 40))
     banks = draw(st.integers(1, columns))
-    width = -(-columns // banks)
-    return Geometry(
-        draw(st.integers(1, 9)),
-        columns,
-        banks,
-        draw(st.integers(0, width)),
-        draw(st.integers(4, 18)),
-    )
+    parts = draw(st.lists(st.integers(0, -(-columns // banks)), min_size=1, max_size=4))
+    rows = len(parts) * draw(st.integers(1, 9 // len(parts)))
+    return Geometry.of_parts(rows, columns, banks, parts, draw(st.integers(4, 18)))
 
 
 def test_entry_of_the_paper_takes_22_bits() -> None:
@@ -66,7 +61,7 @@ def test_equal_geometries_are_equal_and_hash_alike(g: Geometry) -> None:
 
 def test_numpy_integers_become_plain() -> None:
     g = Geometry(np.int64(2), np.uint8(6), np.int32(3), np.int16(1))  # type: ignore[arg-type]
-    assert all(type(value) is int for value in dataclasses.astuple(g))
+    assert all(type(value) is int for value in dataclasses.astuple(g)[:-1])
 
 
 @pytest.mark.parametrize(
@@ -98,7 +93,8 @@ def test_refusals_name_value_and_mend(fields: dict[str, Any], message: str) -> N
 def test_nearest_is_no_further_than_any_other(g: Geometry, sparsity: float, minimum: int) -> None:
     best = Geometry.nearest(g.rows, g.columns, g.banks, sparsity, g.value_bits, minimum)
     others = [
-        dataclasses.replace(best, nonzeros=k).sparsity for k in range(minimum, g.bank_width + 1)
+        dataclasses.replace(best, nonzeros=k, parts=()).sparsity
+        for k in range(minimum, g.bank_width + 1)
     ]
     distance = min(abs(other - sparsity) for other in others)
     assert math.isclose(abs(best.sparsity - sparsity), distance, abs_tol=1e-12)
@@ -146,6 +142,26 @@ def test_merging_keeps_padded_width_and_slots(g: Geometry, factor: int) -> None:
     assert (merged.rows, merged.columns, merged.slots) == (g.rows, g.columns, g.slots)
     assert merged.padded_columns == g.padded_columns
     assert merged.bank_width == factor * g.bank_width
+
+
+def test_parts_keep_a_k_each() -> None:
+    g = Geometry.of_parts(8, 16, 2, (3, 1, 0, 4))
+    assert (g.nonzeros, g.parts) == (4, (3, 1, 0, 4))
+    assert [(part.rows, part.nonzeros, part.parts) for part in g.split] == [
+        (2, 3, ()), (2, 1, ()), (2, 0, ()), (2, 4, ()),
+    ]  # fmt: skip
+    assert (g.slots, g.sparsity) == (2 * 2 * 8, 0.75)
+    assert g.merged(2).parts == (6, 2, 0, 8)
+
+
+def test_parts_that_are_equal_are_one_k() -> None:
+    assert Geometry.of_parts(8, 16, 2, (3, 3)) == Geometry(8, 16, 2, 3)
+
+
+@pytest.mark.parametrize("parts", [(3, 1, 4), (3, 1), (5, 4), (4, -1), (4, 1.5)])
+def test_parts_that_cannot_be(parts: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueError, match=r"parts .*(each equal part of the 8 rows|whole number)"):
+        Geometry(8, 16, 2, 4, parts=parts)
 
 
 def test_merge_keeps_pure_padding() -> None:

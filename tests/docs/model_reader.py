@@ -107,13 +107,14 @@ def meet(ih: int, hh: int, state: int) -> tuple[int, int, int]:
     return point - ih, point - hh, point - state
 
 
-def matrix(stream: Ints, node: dict[str, int]) -> Ints:
+def matrix(stream: Ints, node: dict[str, Any]) -> Ints:
     """Dense matrix of a CSB bit stream."""
     index_bits = (node["bank_width"] - 1).bit_length()
     number, size = int.from_bytes(stream.tobytes(), "little"), node["value_bits"]
     dense = np.zeros((node["rows"], node["columns"]), np.int64)
+    kept = node.get("parts", [node["nonzeros"]])
     for row in range(node["rows"]):
-        for _ in range(node["nonzeros"]):
+        for _ in range(kept[row * len(kept) // node["rows"]]):
             for bank in range(node["banks"]):
                 value = number & ((1 << size) - 1)
                 index = number >> size & ((1 << index_bits) - 1)
@@ -195,7 +196,8 @@ class Network:
         header = json.loads(text)
         data, digest = path.read_bytes(), header["sha256"].encode()
         assert hashlib.sha256(data.replace(digest, b"0" * 64)).hexdigest().encode() == digest
-        assert (header["kind"], header["format_version"]) == ("model", 1)
+        assert header["kind"] == "model"
+        assert header["format_version"] in (1, 2)
         cell = header.get("cell", "lstm")
         assert header["gate_order"] == ("ifgo" if cell == "lstm" else "rzn")
         self.directions = header["directions"]

@@ -53,7 +53,14 @@ def grus(
     )  # fmt: skip
 
 
+def by_gate(seed: int, cell: str, ih: tuple[int, ...], hh: tuple[int, ...]) -> Model:
+    """Gates that keep different numbers of weights."""
+    return random_network(RNG(seed), 7, 6, 2, (ih, hh, 1), 2, 1, 0, 8, 12, 2, cell)
+
+
 MODELS = [
+    by_gate(50, "lstm", (2, 1, 3, 0), (1, 3, 2, 2)),
+    by_gate(51, "gru", (2, 1, 3), (0, 3, 1)),
     *[one(n, bits, act, 3) for n, (bits, act) in enumerate([(16, 16), (4, 8), (8, 6), (18, 18)])],
     one(9, 8, 7),
     one(10, 12, 9),

@@ -56,7 +56,9 @@ def test_any_network(seed: int, value_bits: int, act_bits: int, data: st.DataObj
     layers, directions = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 2))
     narrowest = [min(x, directions * (p or h)) if layers > 1 else x, p or h, h]
     banks = tuple(data.draw(st.integers(1, n)) for n in narrowest)
-    k = tuple(data.draw(st.integers(0, 5)) for _ in banks)
+    kept = st.integers(0, 5)
+    by_gate = st.one_of(kept, st.tuples(kept, kept, kept, kept))
+    k = (data.draw(by_gate), data.draw(by_gate), data.draw(kept))
     rng = np.random.default_rng(seed)
     assert len(banks) == len(k) == 3
     reach = data.draw(st.sampled_from(reaches(act_bits)))
@@ -89,6 +91,30 @@ def test_a_gru(count: int) -> None:
     assert scales.align_ih[2] > 0
     assert scales.align_hh[2] > scales.align_ih[2]
     compare(replace(model, layers=(layer,)), random_frames(rng, model, [3] * count))
+
+
+@pytest.mark.parametrize("count", [1, 3, LANES + 2])
+def test_a_gru_whose_reset_comes_first(count: int) -> None:
+    model, rng = network(3, layers=2, directions=2, cell="gru0")
+    compare(model, random_frames(rng, model, rng.integers(0, 5, count).tolist()))
+    model, rng = network(4, cell="gru0", value_bits=6, act_bits=18)
+    compare(model, random_frames(rng, model, [3] * count))
+    # rows n of weight_hh are a matrix of their own, whatever each gate keeps
+    model, rng = network(5, cell="gru0", hidden_size=12, k=((3, 1, 2), (2, 3, 1), 1))
+    assert model.layers[0].weight_hh.geometry.parts == (2, 3, 1)
+    compare(model, random_frames(rng, model, [3] * count))
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["side by side", "in registers"])
+def test_every_way_of_a_gru_whose_reset_comes_first(
+    many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left runs alone; places that become free are taken."""
+    monkeypatch.setattr(exact_layer, "_ALONE_PLAIN", exact_layer._Costs(1e9, 0, 0))
+    fewest = LANES + 1 if many else 3
+    monkeypatch.setattr(exact_layer.ExactLayer, "_fewest", lambda layer: fewest)
+    model, rng = network(13, layers=2, hidden_size=19, value_bits=8, cell="gru0")
+    compare(model, random_frames(rng, model, [4, 40, 1, 0, 9, 2, 2, 33, 5, 6, 1]))
 
 
 @pytest.mark.parametrize("fewest", [2, 3, 5])

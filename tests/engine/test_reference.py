@@ -13,9 +13,6 @@ import pytest
 
 from csb_format import DenseLayer, Fixed, LstmLayer, Model
 from csb_format.random_models import random_frames, random_model, random_network
-from csb_format.scales import DesignError
-from engine import levels
-from engine.exact import FastModel
 from engine.reference import IntegerModel
 
 FloatArray = npt.NDArray[np.float64]
@@ -323,18 +320,3 @@ def test_a_reset_first_gru_is_near_the_real_one(reverse: bool) -> None:
     other = replace(layer, cell="gru", bias=np.pad(layer.bias, (0, 9)))
     (trace,) = IntegerModel(Model((other,))).run([turned])
     assert np.abs(layer.hidden.dequantise(trace.output) - real).max() > 2e-2
-
-
-def test_nothing_but_the_integer_model_runs_a_reset_first_gru() -> None:
-    rng = np.random.default_rng(12)
-    model = random_network(rng, 8, 8, 2, (1, 1, 1), cell="gru0")
-    refused = r"compiled loops do not run a GRU with linear_before_reset of 0 \(cell 'gru0'\)"
-    with pytest.raises(DesignError, match=refused):
-        FastModel(model)
-    frames = random_frames(rng, model, [3])
-    few = levels.run_levels(IntegerModel(model), frames)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(levels, "WORTH_COMPILING", 0)
-        assert np.array_equal(
-            levels.run_levels(IntegerModel(model), frames)[0][0].output, few[0][0].output
-        )

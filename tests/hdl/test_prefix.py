@@ -83,6 +83,7 @@ def test_names_of_users_stay() -> None:
     assert named("p", "sparseflower") == "sparseflower"
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("options", [{"compact": True}, {"streamed": True}])
 def test_every_name_begins_with_the_prefix_and_ends_as_a_known_block(
     make_case: Any, tmp_path: Path, options: dict[str, bool]

@@ -160,6 +160,7 @@ def test_an_old_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["v"]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", ["my_top.v", "calib.hex", "thesis.tex"])
 def test_a_folder_with_files_of_others_is_left_as_it_is(tmp_path: Path, name: str) -> None:
     folder, image = tmp_path / "rtl", small_image()

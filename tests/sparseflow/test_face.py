@@ -179,6 +179,7 @@ def test_verify_and_simulate_agree(tmp_path: Path, model: Model, frames: list[np
         np.testing.assert_array_equal(states.cell, trace.cell)
 
 
+@pytest.mark.slow
 def test_simulate_runs_both_directions() -> None:
     rng = np.random.default_rng(2)
     model = random_network(rng, 8, 8, 4, (1, 1, 1), layers=2, directions=2)

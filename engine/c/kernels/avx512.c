@@ -198,6 +198,8 @@ const struct kernel KERNEL_AVX512 = {
     .products = products,
     .finish = finish,
     .project = project,
+    .reset = reset,
+    .renew = renew,
     .spread = spread,
 };
 

@@ -93,6 +93,34 @@ INLINE vec narrow_gate(const struct cells *k, int gate, size_t at, size_t lane, 
     return clip((vec)total >> k->right[gate], (1 << (k->bits + 1)) - 1);
 }
 
+/* What lies above the lowest digit. */
+INLINE uvec upper_sums(const int32_t *sums, uint32_t digits)
+{
+    uvec total = {0};
+    if (digits > 1)
+        total += (uvec)read(sums + BLOCK);
+    if (digits > 2)
+        total += (uvec)read(sums + 2 * BLOCK) << 8;
+    return total;
+}
+
+/* (low + 256 * high) >> right, right at least 8; only the lowest digits must fit. */
+INLINE vec split(uvec low, uvec high, int32_t right)
+{
+    return (vec)(high + (uvec)((vec)low >> 8)) >> (right - 8);
+}
+
+INLINE vec split_gate(const struct cells *k, int gate, size_t at, size_t lane, struct sums s)
+{
+    uvec low = (uvec)read(s.ih + lane) << k->left_ih[gate];
+    uvec high = upper_sums(s.ih + lane, s.ih_digits) << k->left_ih[gate];
+    low += ((uvec)read(s.hh + lane) << k->left_hh[gate]) + (uvec)read(k->add_low + at + lane);
+    high += upper_sums(s.hh + lane, s.hh_digits) << k->left_hh[gate];
+    high += (uvec)read(k->add + at + lane);
+    vec v = split(low, high, k->right[gate]) + read(k->bias + at + lane);
+    return clip(v, (1 << (k->bits + 1)) - 1);
+}
+
 static __attribute__((noinline)) void wide_gate(const struct cells *k, int gate, size_t at,
                                                 struct sums s, int32_t *pre)
 {
@@ -188,7 +216,7 @@ static void finish(const struct cells *k, uint32_t block, const int32_t *ih, uin
                    const int32_t *hh, uint32_t hh_digits, int32_t *c, int32_t *h)
 {
     int32_t kept[GATES][LANES];
-    for (int gate = 0; !k->narrow && gate < GATES; gate++) {
+    for (int gate = 0; k->reach == WIDE_SUMS && gate < GATES; gate++) {
         size_t at = (size_t)block * BLOCK + (size_t)gate * LANES;
         struct sums s = {ih + gate * LANES, hh + gate * LANES, ih_digits, hh_digits};
         wide_gate(k, gate, at, s, kept[gate]);
@@ -198,12 +226,97 @@ static void finish(const struct cells *k, uint32_t block, const int32_t *ih, uin
         for (int gate = 0; gate < GATES; gate++) {
             size_t at = (size_t)block * BLOCK + (size_t)gate * LANES;
             struct sums s = {ih + gate * LANES, hh + gate * LANES, ih_digits, hh_digits};
-            pre[gate] = k->narrow ? narrow_gate(k, gate, at, lane, s) : read(kept[gate] + lane);
+            pre[gate] = k->reach == NARROW_SUMS  ? narrow_gate(k, gate, at, lane, s)
+                        : k->reach == SPLIT_SUMS ? split_gate(k, gate, at, lane, s)
+                                                 : read(kept[gate] + lane);
         }
         if (k->cell == CELL_GRU)
             gru(k, pre, c + lane, h + lane);
         else
             lstm(k, pre, c + lane, h + lane);
+    }
+}
+
+/* Of a GRU whose reset comes first: r * h, rounded once, and z. */
+INLINE void reset_unit(const struct cells *k, vec pre_r, vec pre_z, const int32_t *kept,
+                       int32_t *reset, int32_t *z)
+{
+    vec zr = argument(k, pre_r, 0), zz = argument(k, pre_z, 0);
+    vec r = sigmoid(k, pre_r, zr, LOOK_UP(k->table, zr >> k->offset_bits));
+    write(reset, product_of(r, read(kept), k->bits + 1));
+    write(z, sigmoid(k, pre_z, zz, LOOK_UP(k->table, zz >> k->offset_bits)));
+}
+
+/* What is known of the sums of n before r * h is: the input's, rounding and offsets. */
+static void part_of(const struct cells *k, size_t at, struct sums s, int64_t *part)
+{
+    for (size_t lane = 0; k->reach == NARROW_SUMS && lane < LANES; lane += VEC) {
+        uvec total = narrow_sums(s.ih + lane, s.ih_digits) << k->left_ih[2];
+        write((int32_t *)part + lane, (vec)(total + (uvec)read(k->add + at + lane)));
+    }
+    for (size_t lane = 0; k->reach != NARROW_SUMS && lane < LANES; lane += VEC / 2) {
+        ulongs add;
+        memcpy(&add, k->add_wide + at + lane, sizeof add);
+        add += wide_sums(s.ih + lane, s.ih_digits) << k->left_ih[2];
+        memcpy(part + lane, &add, sizeof add);
+    }
+}
+
+static void reset(const struct cells *k, uint32_t block, const int32_t *ih, uint32_t ih_digits,
+                  const int32_t *hh, uint32_t hh_digits, const int32_t *c, int32_t *found,
+                  int32_t *z, int64_t *part)
+{
+    int32_t pre[2][LANES];
+    size_t at = (size_t)block * BLOCK;
+    for (int gate = 0; gate < 2; gate++) {
+        struct sums s = {ih + gate * LANES, hh + gate * LANES, ih_digits, hh_digits};
+        size_t first = at + (size_t)gate * LANES;
+        for (size_t lane = 0; k->reach == NARROW_SUMS && lane < LANES; lane += VEC)
+            write(pre[gate] + lane, narrow_gate(k, gate, first, lane, s));
+        if (k->reach != NARROW_SUMS)
+            wide_gate(k, gate, first, s, pre[gate]);
+    }
+    for (size_t lane = 0; lane < LANES; lane += VEC)
+        reset_unit(k, read(pre[0] + lane), read(pre[1] + lane), c + lane, found + lane, z + lane);
+    part_of(k, at + 2 * LANES, (struct sums){ih + 2 * LANES, NULL, ih_digits, 0}, part);
+}
+
+/* The pre-activations of n of 16 units; `at` is where their constants are. */
+static void last_gate(const struct cells *k, size_t at, const int32_t *hn, uint32_t digits,
+                      const int64_t *part, int32_t *pre)
+{
+    int64_t most = ((int64_t)1 << (k->bits + 1)) - 1;
+    for (size_t lane = 0; k->reach == NARROW_SUMS && lane < LANES; lane += VEC) {
+        uvec total = narrow_sums(hn + lane, digits) << k->left_hh[2];
+        total += (uvec)read((const int32_t *)part + lane);
+        write(pre + lane, clip((vec)total >> k->right[2], (int32_t)most));
+    }
+    for (size_t lane = 0; k->reach != NARROW_SUMS && lane < LANES; lane += VEC / 2) {
+        ulongs total;
+        memcpy(&total, part + lane, sizeof total);
+        total += wide_sums(hn + lane, digits) << k->left_hh[2];
+        longs v = ((longs)total >> k->right[2]) + read_wide(k->bias + at + lane);
+        write_clipped(pre + lane, v, most);
+    }
+}
+
+static void renew(const struct cells *k, uint32_t block, const int32_t *hn, uint32_t digits,
+                  const int32_t *z, const int64_t *part, int32_t *c, int32_t *h)
+{
+    int32_t a = k->bits, pre[LANES];
+    for (size_t first = 0; first < BLOCK; first += LANES) {
+        size_t at = ((size_t)block * GROUPS + first / LANES) * BLOCK + 2 * LANES;
+        if (at >= k->rows)
+            return;
+        last_gate(k, at, hn + first, digits, part + first, pre);
+        for (size_t lane = 0; lane < LANES; lane += VEC) {
+            size_t unit = first + lane;
+            vec x = read(pre + lane), zn = argument(k, x, 1);
+            vec n = tanh_of(k, x, zn, LOOK_UP(k->table, zn >> k->offset_bits)) << 2;
+            vec new = n + product_of(read(z + unit), read(c + unit) - n, a - 1);
+            write(c + unit, new);
+            write(h + unit, clip((new + 2) >> 2, (1 << (a - 1)) - 1));
+        }
     }
 }
 
@@ -220,17 +333,30 @@ static __attribute__((noinline)) void wide_project(const struct projection *p, s
     }
 }
 
+INLINE vec narrow_row(const struct projection *p, size_t at, const int32_t *sums, uint32_t digits)
+{
+    return (vec)((narrow_sums(sums, digits) << p->left) + (uvec)read(p->add + at)) >> p->right;
+}
+
+INLINE vec split_row(const struct projection *p, size_t at, const int32_t *sums, uint32_t digits)
+{
+    uvec low = ((uvec)read(sums) << p->left) + (uvec)read(p->add_low + at);
+    uvec high = (upper_sums(sums, digits) << p->left) + (uvec)read(p->add + at);
+    return split(low, high, p->right);
+}
+
 static void project(const struct projection *p, uint32_t block, const int32_t *sums,
                     uint32_t digits, int32_t *out)
 {
     size_t at = (size_t)block * BLOCK;
-    if (!p->narrow) {
+    if (p->reach == WIDE_SUMS) {
         wide_project(p, at, sums, digits, out);
         return;
     }
     for (size_t lane = 0; lane < BLOCK; lane += VEC) {
-        uvec total = (narrow_sums(sums + lane, digits) << p->left) + (uvec)read(p->add + at + lane);
-        write(out + lane, clip((vec)total >> p->right, p->most));
+        vec v = p->reach == NARROW_SUMS ? narrow_row(p, at + lane, sums + lane, digits)
+                                        : split_row(p, at + lane, sums + lane, digits);
+        write(out + lane, clip(v, p->most));
     }
 }
 

@@ -40,7 +40,12 @@ const struct kernel KERNEL_DOTPROD = {
     .flip = {{0x80, 0x80}, {0x80, 0x80}},
     .product = product,
     .finish = finish,
+    .beside_from = {{0, 0}, {0, 12}},
+    .gather = gather,
+    .beside = beside,
     .project = project,
+    .reset = reset,
+    .renew = renew,
     .spread = spread,
 };
 

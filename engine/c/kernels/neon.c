@@ -28,7 +28,12 @@ const struct kernel KERNEL_NEON = {
     .flip = {{0x80, 0x80}, {0x80, 0x80}},
     .product = product,
     .finish = finish,
+    .beside_from = {{12, 7}, {7, 6}},
+    .gather = gather,
+    .beside = beside,
     .project = project,
+    .reset = reset,
+    .renew = renew,
     .spread = spread,
 };
 

@@ -6,6 +6,7 @@
 #include "file.h"
 #include "sha256.h"
 
+#define NEWEST 2 /* format version; 2 brought k of each gate */
 #define MOST_HEADER ((uint64_t)16 << 20)
 #define DIGEST 64
 #define AGAIN "fetch or save the file again"
@@ -65,11 +66,11 @@ static int32_t check_version(const struct container *c, struct sparseflow_run_er
                           "pack CHECKPOINT --calibration DATA --out model.safetensors`");
     if (!integer_of(json_member(&c->header, root, "format_version"), &version) || version < 1)
         return bad(error, "its header has no format_version: " AGAIN);
-    if (version > 1)
+    if (version > NEWEST)
         return file_error(error, SPARSEFLOW_RUN_FORMAT,
-                          "format version %lld is newer than 1, the newest that this library "
+                          "format version %lld is newer than %d, the newest that this library "
                           "reads: build a newer one",
-                          (long long)version);
+                          (long long)version, NEWEST);
     if (!json_is(json_member(&c->header, root, "kind"), "model"))
         return bad(error, "it holds no model: give a file that sparseflow pack wrote");
     return SPARSEFLOW_RUN_OK;

@@ -14,7 +14,10 @@ static int index_bits(int64_t width)
 
 int64_t packed_bits(const struct geometry *of)
 {
-    return of->rows * of->banks * of->nonzeros * (of->value_bits + index_bits(of->bank_width));
+    int64_t kept = of->parts ? 0 : of->rows * of->nonzeros;
+    for (int64_t n = 0; n < of->parts; n++)
+        kept += of->rows / of->parts * of->part[n];
+    return kept * of->banks * (of->value_bits + index_bits(of->bank_width));
 }
 
 struct stream {
@@ -38,13 +41,14 @@ static uint64_t take(struct stream *s, int width)
 }
 
 /* Entries of a row, bank by bank, from the stream, which has them entry by entry. */
-static const char *row_read(struct stream *s, const struct geometry *of, int bits, uint64_t *row)
+static const char *row_read(struct stream *s, const struct geometry *of, int64_t k, int bits,
+                            uint64_t *row)
 {
     int width = (int)of->value_bits + bits;
-    for (int64_t j = 0; j < of->nonzeros; j++)
+    for (int64_t j = 0; j < k; j++)
         for (int64_t bank = 0; bank < of->banks; bank++) {
             uint64_t entry = take(s, width), index = entry >> of->value_bits;
-            uint64_t *place = &row[bank * of->nonzeros + j];
+            uint64_t *place = &row[bank * k + j];
             if ((int64_t)index >= of->bank_width)
                 return "has an index beyond its bank";
             if (j && index <= place[-1] >> of->value_bits)
@@ -61,8 +65,9 @@ static const char *row_keep(struct rows *rows, size_t row, const uint64_t *entri
     uint64_t mask = ((uint64_t)1 << of->value_bits) - 1;
     int32_t sign = (int32_t)1 << (of->value_bits - 1);
     size_t to = rows->starts[row];
-    for (int64_t n = 0; n < of->banks * of->nonzeros; n++) {
-        int64_t bank = n / of->nonzeros, index = (int64_t)(entries[n] >> of->value_bits);
+    int64_t k = kept_in(of, (int64_t)row);
+    for (int64_t n = 0; n < of->banks * k; n++) {
+        int64_t bank = n / k, index = (int64_t)(entries[n] >> of->value_bits);
         int64_t column = bank * of->bank_width + index;
         int32_t value = ((int32_t)(entries[n] & mask) ^ sign) - sign;
         if (column < of->columns) {
@@ -80,7 +85,7 @@ static const char *all_read(struct rows *rows, struct stream *s, uint64_t *row)
 {
     int bits = index_bits(rows->of.bank_width);
     for (size_t r = 0; r < (size_t)rows->of.rows; r++) {
-        const char *wrong = row_read(s, &rows->of, bits, row);
+        const char *wrong = row_read(s, &rows->of, kept_in(&rows->of, (int64_t)r), bits, row);
         wrong = wrong ? wrong : row_keep(rows, r, row);
         if (wrong)
             return wrong;

@@ -6,11 +6,18 @@
 
 #define GATES 4 /* of an LSTM, and sums of a unit of any cell */
 
-enum cell { CELL_LSTM, CELL_GRU };
+enum cell { CELL_LSTM, CELL_GRU, CELL_RESET_FIRST };
 
 struct geometry {
     int64_t rows, columns, banks, bank_width, nonzeros, value_bits;
+    int64_t parts, part[GATES]; /* k of each equal part of the rows, where it differs */
 };
+
+/* Weights kept in a bank of a row. */
+static inline int64_t kept_in(const struct geometry *of, int64_t row)
+{
+    return of->parts ? of->part[row / (of->rows / of->parts)] : of->nonzeros;
+}
 
 /* A sparse matrix row by row, columns increasing; entries in padding columns are left out. */
 struct rows {
@@ -23,7 +30,8 @@ struct rows {
 struct file_layer {
     struct rows ih, hh, hr; /* `hr.starts` is NULL without a projection */
     enum cell cell;
-    int64_t *bias;          /* (4H): i, f, g, o; of a GRU r, z, n of inputs, n of states */
+    int64_t *bias;          /* (4H): i, f, g, o; of a GRU r, z, n of inputs, n of states; or, where
+                             * its reset comes first, (3H): r, z, n */
     struct sparseflow_run_format input, hidden, state, output;
     struct sparseflow_run_format ih_format[GATES], hh_format[GATES], hr_format;
     uint32_t inputs, units, outputs;

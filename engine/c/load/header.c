@@ -100,10 +100,30 @@ static int formats_of(struct source *s, const struct json_node *node,
     return 1;
 }
 
+/* k of each gate, if they differ: the largest is that of the matrix. */
+static int parts_of(struct source *s, const struct json_node *node, struct geometry *of)
+{
+    of->parts = 0;
+    if (!node)
+        return 1;
+    if (node->kind != JSON_ARRAY || node->count != (uint32_t)s->gates || of->rows % s->gates)
+        return 0;
+    int64_t most = 0, least = INT64_MAX;
+    const struct json_node *n = json_first(&s->c.header, node);
+    for (of->parts = 0; n; n = json_next(&s->c.header, n)) {
+        if (n->kind != JSON_INTEGER || n->number < 0)
+            return 0;
+        of->part[of->parts++] = n->number;
+        most = n->number > most ? n->number : most;
+        least = n->number < least ? n->number : least;
+    }
+    return most == of->nonzeros && least < most;
+}
+
 static int geometry_of(struct source *s, const struct json_node *node, struct geometry *of)
 {
     static const char *const keys[] = {"rows",     "columns",    "banks", "bank_width",
-                                       "nonzeros", "value_bits", NULL};
+                                       "nonzeros", "value_bits", "parts", NULL};
     const int64_t most = INT32_MAX;
     if (!only(s, node, keys) || !whole(s, node, "rows", 1, most, &of->rows) ||
         !whole(s, node, "columns", 1, most, &of->columns) ||
@@ -112,7 +132,7 @@ static int geometry_of(struct source *s, const struct json_node *node, struct ge
         !whole(s, node, "nonzeros", 0, of->bank_width, &of->nonzeros) ||
         !whole(s, node, "value_bits", 4, 18, &of->value_bits))
         return 0;
-    return of->banks * of->bank_width >= of->columns;
+    return of->banks * of->bank_width >= of->columns && parts_of(s, member(s, node, "parts"), of);
 }
 
 /* A matrix by its geometry: claims are checked before memory is taken for them. */
@@ -236,8 +256,8 @@ static int32_t layer_of(struct source *s, const struct json_node *node, uint32_t
                           name, layer->hidden.bits, layer->state.bits, layer->hidden.fraction,
                           layer->state.fraction);
     snprintf(tensor, sizeof tensor, "%s.bias", name);
-    return integers_of(s, tensor, GATES * (int64_t)layer->units, -1, layer->state.bits,
-                       &layer->bias);
+    int64_t sums = layer->cell == CELL_RESET_FIRST ? 3 : GATES;
+    return integers_of(s, tensor, sums * layer->units, -1, layer->state.bits, &layer->bias);
 }
 
 static int bit_length(uint32_t value)
@@ -328,13 +348,15 @@ static int32_t check_cell(struct source *s, const struct json_node *root)
 {
     const struct json_node *order = member(s, root, "gate_order");
     const struct json_node *cell = member(s, root, "cell");
-    s->cell = json_is(cell, "gru") ? CELL_GRU : CELL_LSTM;
-    s->gates = s->cell == CELL_GRU ? 3 : 4;
-    if (cell && !json_is(cell, "gru") && !json_is(cell, "lstm"))
+    s->cell = json_is(cell, "gru")    ? CELL_GRU
+              : json_is(cell, "gru0") ? CELL_RESET_FIRST
+                                      : CELL_LSTM;
+    s->gates = s->cell == CELL_LSTM ? 4 : 3;
+    if (cell && s->cell == CELL_LSTM && !json_is(cell, "lstm"))
         return file_error(s->error, SPARSEFLOW_RUN_UNSUPPORTED,
-                          "cell '%.40s': this library knows lstm and gru; train one of these",
+                          "cell '%.40s': this library knows lstm, gru and gru0; train one of these",
                           cell->kind == JSON_TEXT ? cell->text : "?");
-    if (!json_is(order, s->cell == CELL_GRU ? "rzn" : "ifgo"))
+    if (!json_is(order, s->cell == CELL_LSTM ? "ifgo" : "rzn"))
         return bad(s, "its gate order", "is not that of its cell");
     return SPARSEFLOW_RUN_OK;
 }

@@ -30,7 +30,8 @@ static int table(struct wide_cells *k)
 
 int32_t plain_make(struct layer *layer, const struct file_layer *of)
 {
-    size_t size = (size_t)layer->units * GATES * sizeof(int64_t);
+    size_t sums = of->cell == CELL_RESET_FIRST ? 3 : GATES;
+    size_t size = (size_t)layer->units * sums * sizeof(int64_t);
     int good = copy(&layer->plain_ih, &of->ih) && copy(&layer->plain_hh, &of->hh) &&
                (!of->hr.starts || copy(&layer->plain_hr, &of->hr)) && table(&layer->wide);
     layer->wide.bias = malloc(size);
@@ -124,8 +125,10 @@ static void gru(const struct wide_cells *k, const int64_t pre[GATES], int32_t *k
     *h = (int32_t)clip(rounded(*kept, 2), k->bits);
 }
 
-/* The sum of one group of a unit; rows that a matrix has not are 0. */
-static int64_t total(const struct layer *layer, const struct lane *lane, int group, size_t unit)
+/* The pre-activation of one group of a unit; rows that a matrix has not are 0. `state` is what the
+ * rows of weight_hh take. */
+static int64_t pre_of(const struct layer *layer, const struct lane *lane, int group, size_t unit,
+                      const int32_t *state)
 {
     const struct wide_cells *k = &layer->wide;
     struct order ih = order_of(k->cell, 0), hh = order_of(k->cell, 1);
@@ -136,9 +139,28 @@ static int64_t total(const struct layer *layer, const struct lane *lane, int gro
                         k->left_ih[group]);
     if (hh.gate[group] >= 0)
         found += lifted(sum(&layer->plain_hh, (size_t)hh.gate[group] * layer->units + unit,
-                            lane->out),
+                            state),
                         k->left_hh[group]);
-    return found;
+    int64_t bias = k->bias[(size_t)group * layer->units + unit];
+    return clip(rounded(found, k->right[group]) + bias, k->bits + 2);
+}
+
+/* r * h of a unit whose reset comes first, and its z. */
+static void reset(const struct layer *layer, struct lane *lane, size_t unit)
+{
+    const struct wide_cells *k = &layer->wide;
+    int64_t r = sigmoid(k, pre_of(layer, lane, 0, unit, lane->out));
+    lane->hidden[unit] = (int32_t)rounded(r * lane->c[unit], k->bits + 1);
+    lane->z[unit] = (int32_t)sigmoid(k, pre_of(layer, lane, 1, unit, lane->out));
+}
+
+/* Its new state, in `out`. */
+static void renew(const struct layer *layer, struct lane *lane, size_t unit)
+{
+    const struct wide_cells *k = &layer->wide;
+    int64_t n = lifted(tanh_of(k, pre_of(layer, lane, 2, unit, lane->hidden)), 2);
+    lane->c[unit] = (int32_t)(n + rounded(lane->z[unit] * (lane->c[unit] - n), k->bits - 1));
+    lane->out[unit] = (int32_t)clip(rounded(lane->c[unit], 2), k->bits);
 }
 
 void plain_gates(const struct layer *layer, struct lane *lane, uint32_t first, uint32_t end)
@@ -147,11 +169,12 @@ void plain_gates(const struct layer *layer, struct lane *lane, uint32_t first, u
     size_t last = (size_t)end * LANES < layer->units ? (size_t)end * LANES : layer->units;
     for (size_t unit = (size_t)first * LANES; unit < last; unit++) {
         int64_t pre[GATES];
-        for (int group = 0; group < GATES; group++) {
-            int64_t bias = k->bias[(size_t)group * layer->units + unit];
-            pre[group] = clip(rounded(total(layer, lane, group, unit), k->right[group]) + bias,
-                              k->bits + 2);
+        if (k->cell == CELL_RESET_FIRST) {
+            reset(layer, lane, unit);
+            continue;
         }
+        for (int group = 0; group < GATES; group++)
+            pre[group] = pre_of(layer, lane, group, unit, lane->out);
         (k->cell == CELL_GRU ? gru : lstm)(k, pre, &lane->c[unit], &lane->hidden[unit]);
     }
 }
@@ -161,6 +184,10 @@ void plain_project(const struct layer *layer, struct lane *lane, uint32_t first,
     const struct wide_cells *k = &layer->wide;
     size_t last = (size_t)end * BLOCK < layer->outputs ? (size_t)end * BLOCK : layer->outputs;
     for (size_t row = (size_t)first * BLOCK; row < last; row++) {
+        if (k->cell == CELL_RESET_FIRST) {
+            renew(layer, lane, row);
+            continue;
+        }
         int64_t total = lifted(sum(&layer->plain_hr, row, lane->hidden), k->project_left);
         lane->out[row] = (int32_t)clip(rounded(total, k->project_right), k->project_bits);
     }

@@ -7,11 +7,15 @@
 #define SIDE 32 /* sequences side by side in sparseflow_run_sequences */
 
 void step_layer(struct team *team, const struct layer *layer, struct lane *const *lanes,
-                size_t count)
+                size_t count, int16_t *words)
 {
-    team_run(team, layer, lanes, count, 0);
-    if (layer->out_blocks)
-        team_run(team, layer, lanes, count, 1);
+    struct batch batch = batch_of(layer, lanes, count, words);
+    batch_gather(layer, &batch, 0);
+    team_run(team, layer, &batch, 0);
+    if (layer->out_blocks) {
+        batch_gather(layer, &batch, 1);
+        team_run(team, layer, &batch, 1);
+    }
     for (size_t n = 0; n < count; n++)
         layer_keep(layer, lanes[n]);
 }
@@ -29,6 +33,17 @@ int32_t check_frames(const struct layer *layer, const int32_t *frames, size_t co
                               "it to this format",
                               n % layer->inputs, n / layer->inputs, frames[n], -most - 1, most);
     return SPARSEFLOW_RUN_OK;
+}
+
+/* Bytes of words that any level needs. */
+static size_t room_of(const struct sparseflow_run_model *model, size_t batch)
+{
+    size_t most = 0;
+    for (uint32_t n = 0; n < model->layers; n++) {
+        size_t room = batch_room(&model->layer[n], batch);
+        most = most < room ? room : most;
+    }
+    return most;
 }
 
 int32_t sparseflow_run_start(const struct sparseflow_run_model *model, uint32_t batch,
@@ -52,15 +67,16 @@ int32_t sparseflow_run_start(const struct sparseflow_run_model *model, uint32_t 
         made->model = model;
         made->batch = batch;
         made->lane = calloc(count, sizeof *made->lane);
-        made->lanes = calloc(count, sizeof *made->lanes);
-        good = made->lane && made->lanes;
+        made->lanes = calloc(batch, sizeof *made->lanes);
+        made->words = aligned(room_of(model, batch));
+        good = made->lane && made->lanes && made->words;
     }
-    for (size_t n = 0; good && n < count; n++) {
-        made->lanes[n] = &made->lane[n];
+    for (size_t n = 0; good && n < count; n++)
         good = lane_make(&made->lane[n], &model->layer[n / batch]);
+    if (good) {
+        made->bytes = model_bytes(model);
+        made->team = team_make(model->threads, made->bytes * batch);
     }
-    if (good)
-        made->team = team_make(model->threads, model_bytes(model) * batch);
     if (!good) {
         sparseflow_run_end(made);
         return file_error(error, SPARSEFLOW_RUN_MEMORY, "no memory for a stream of %u", batch);
@@ -78,6 +94,7 @@ void sparseflow_run_end(struct sparseflow_run_stream *stream)
         lane_free(&stream->lane[n]);
     free(stream->lane);
     free(stream->lanes);
+    free(stream->words);
     free(stream);
 }
 
@@ -88,27 +105,66 @@ void sparseflow_run_reset(struct sparseflow_run_stream *stream, uint32_t which)
                    &stream->model->layer[level]);
 }
 
+/* Refuse a number past the last sequence, and one that is given twice. */
+static int32_t check_which(const struct sparseflow_run_stream *stream, uint32_t count,
+                           const uint32_t *which, struct sparseflow_run_error *error)
+{
+    for (uint32_t n = 0; n < count; n++)
+        if (which[n] >= stream->batch || (n && which[n] <= which[n - 1]))
+            return file_error(error, SPARSEFLOW_RUN_USAGE,
+                              "which[%u] is %u: give numbers below %u, each above the one before",
+                              n, which[n], stream->batch);
+    return SPARSEFLOW_RUN_OK;
+}
+
+/* One step of these sequences in one layer; of the first their frames, of others what is below. */
+static void step_level(struct sparseflow_run_stream *stream, struct team *team, uint32_t level,
+                       uint32_t count, const uint32_t *which, const int32_t *frames)
+{
+    const struct layer *layer = &stream->model->layer[level];
+    size_t batch = stream->batch, first = level * batch;
+    for (uint32_t n = 0; n < count; n++) {
+        struct lane *lane = &stream->lane[first + (which ? which[n] : n)];
+        layer_take(layer, lane, level ? (lane - batch)->out : frames + (size_t)n * layer->inputs);
+        stream->lanes[n] = lane;
+    }
+    step_layer(team, layer, stream->lanes, count, stream->words);
+}
+
+static int32_t step_of(struct sparseflow_run_stream *stream, uint32_t count,
+                       const uint32_t *which, const int32_t *frames, int32_t *outputs,
+                       struct sparseflow_run_error *error)
+{
+    const struct sparseflow_run_model *model = stream->model;
+    int32_t code = check_frames(&model->layer[0], frames, (size_t)count * model->layer[0].inputs,
+                                error);
+    if (code)
+        return code;
+    struct team *team = team_worth(stream->bytes * count) ? stream->team : NULL;
+    for (uint32_t level = 0; level < model->levels; level++)
+        step_level(stream, team, level, count, which, frames);
+    team_rest(team);
+    size_t size = model->layer[model->layers - 1].outputs;
+    for (uint32_t n = 0; outputs && n < count; n++)
+        memcpy(outputs + n * size, stream->lanes[n]->out, size * sizeof *outputs);
+    return SPARSEFLOW_RUN_OK;
+}
+
 int32_t sparseflow_run_step(struct sparseflow_run_stream *stream, const int32_t *frames,
                             int32_t *outputs, struct sparseflow_run_error *error)
 {
-    const struct sparseflow_run_model *model = stream->model;
-    size_t batch = stream->batch, inputs = model->layer[0].inputs;
-    int32_t code = check_frames(&model->layer[0], frames, batch * inputs, error);
-    if (code)
-        return code;
-    for (uint32_t level = 0; level < model->levels; level++) {
-        const struct layer *layer = &model->layer[level];
-        struct lane *const *lanes = stream->lanes + level * batch;
-        for (size_t n = 0; n < batch; n++)
-            layer_take(layer, lanes[n], level ? lanes[n - batch]->out : frames + n * inputs);
-        step_layer(stream->team, layer, lanes, batch);
-    }
-    team_rest(stream->team);
-    const struct layer *last = &model->layer[model->layers - 1];
-    for (size_t n = 0; outputs && n < batch; n++)
-        memcpy(outputs + n * last->outputs, stream->lanes[(model->levels - 1) * batch + n]->out,
-               last->outputs * sizeof *outputs);
-    return SPARSEFLOW_RUN_OK;
+    return step_of(stream, stream->batch, NULL, frames, outputs, error);
+}
+
+int32_t sparseflow_run_step_some(struct sparseflow_run_stream *stream, uint32_t count,
+                                 const uint32_t *which, const int32_t *frames, int32_t *outputs,
+                                 struct sparseflow_run_error *error)
+{
+    file_error(error, SPARSEFLOW_RUN_OK, "%s", "");
+    if (count && (!which || !frames))
+        return file_error(error, SPARSEFLOW_RUN_USAGE, "which, frames: give both");
+    int32_t code = check_which(stream, count, which, error);
+    return code || !count ? code : step_of(stream, count, which, frames, outputs, error);
 }
 
 void sparseflow_run_states(const struct sparseflow_run_stream *stream, int32_t *hidden,
@@ -117,7 +173,7 @@ void sparseflow_run_states(const struct sparseflow_run_stream *stream, int32_t *
     const struct sparseflow_run_model *model = stream->model;
     size_t units = model->layer[model->layers - 1].units;
     for (size_t n = 0; n < stream->batch; n++) {
-        const struct lane *lane = stream->lanes[(model->levels - 1) * (size_t)stream->batch + n];
+        const struct lane *lane = &stream->lane[(model->levels - 1) * (size_t)stream->batch + n];
         if (hidden)
             memcpy(hidden + n * units, lane->hidden, units * sizeof *hidden);
         if (cell)
@@ -129,6 +185,7 @@ void sparseflow_run_states(const struct sparseflow_run_stream *stream, int32_t *
 struct pass {
     struct team *team;
     const struct layer *layer;
+    int16_t *words;
     const int32_t *frames;
     int32_t *hidden, *cell, *outputs; /* of this direction: its first column */
     size_t in, units, out;            /* numbers from one frame to the next */
@@ -164,7 +221,7 @@ static void pass_some(const struct pass *p, const struct run *runs, size_t count
             size_t at = runs[n].first + (p->reverse ? runs[n].length - 1 - t : t);
             layer_take(p->layer, lanes[n], p->frames + at * p->in);
         }
-        step_layer(p->team, p->layer, lanes, live);
+        step_layer(p->team, p->layer, lanes, live, p->words);
         team_rest(p->team);
         for (size_t n = 0; n < live; n++)
             keep(p, lanes[n], runs[n].first + (p->reverse ? runs[n].length - 1 - t : t));
@@ -175,13 +232,16 @@ static int32_t pass_all(const struct pass *p, const struct run *runs, size_t cou
 {
     struct lane lane[SIDE], *lanes[SIDE];
     size_t most = count < SIDE ? count : SIDE, made = 0;
-    int good = 1;
+    struct pass own = *p;
+    own.words = aligned(batch_room(p->layer, most));
+    int good = own.words != NULL;
     for (; good && made < most; made++) {
         lanes[made] = &lane[made];
         good = lane_make(&lane[made], p->layer);
     }
     for (size_t n = 0; good && n < count; n += most)
-        pass_some(p, runs + n, count - n < most ? count - n : most, lanes);
+        pass_some(&own, runs + n, count - n < most ? count - n : most, lanes);
+    free(own.words);
     while (made)
         lane_free(&lane[--made]);
     return good ? SPARSEFLOW_RUN_OK : SPARSEFLOW_RUN_MEMORY;

@@ -13,13 +13,15 @@
 
 struct team;
 
+/* Whether a step that reads so much is worth sharing. */
+int team_worth(size_t bytes);
 /* NULL for one thread, for work that is too small to share, and where no thread can be made. */
 struct team *team_make(uint32_t threads, size_t bytes);
 void team_end(struct team *team);
 
 /* The gates, or the projection, of all lanes. `team` may be NULL. */
-void team_run(struct team *team, const struct layer *layer, struct lane *const *lanes,
-              size_t count, int project);
+void team_run(struct team *team, const struct layer *layer, const struct batch *batch,
+              int project);
 /* Behind every step. */
 void team_rest(struct team *team);
 

@@ -4,7 +4,6 @@
 
 #include "layer.h"
 
-#define LARGEST 32639 /* of two signed digits: 127 * 256 + 127 */
 #define LEAST (-128)  /* low digit that some kernels cannot take */
 #define LOAD 1.0f     /* cost of a window's registers, in quads */
 
@@ -19,12 +18,16 @@ void *aligned(size_t bytes)
 
 const struct order ROWS_IN_TURN = {0, 1, {0, 0, 0, 0}};
 
-/* Sums of a GRU: r and z of both products, then n of the input's and of the state's alone. */
+/* Of a GRU whose reset comes first: rows n take another vector than h. */
+const struct order ROWS_OF_R_AND_Z = {1, 3, {0, 1, -1, -1}};
+
+/* Sums of a GRU: r and z of both products, then n of the input's and of the state's alone; where
+ * its reset comes first n of both. */
 struct order order_of(enum cell cell, int recurrent)
 {
     static const struct order lstm = {1, 4, {0, 1, 2, 3}};
     static const struct order gru[2] = {{1, 3, {0, 1, 2, -1}}, {1, 3, {0, 1, -1, 2}}};
-    return cell == CELL_GRU ? gru[recurrent] : lstm;
+    return cell == CELL_LSTM ? lstm : gru[cell == CELL_GRU && recurrent];
 }
 
 size_t tiles_row(const struct rows *rows, const struct order *order, uint32_t block,

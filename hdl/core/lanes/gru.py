@@ -1,7 +1,7 @@
 """The element-wise lane of a GRU: it takes the rows of a unit one after the other."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
 from compiler.array.design import Design
@@ -14,12 +14,12 @@ from compiler.array.latency import (
     pre_delay,
     reset_delay,
 )
-from compiler.array.widths import SHIFT_BITS
 from csb_format.cells.gru import GUARD
 
 from ..activation import Activation, rounded, saturated
 from ..pipeline import delayed
 from .ports import lane_ports
+from .preactivation import preactivation
 
 __all__ = ["GruLane"]
 
@@ -111,29 +111,11 @@ class GruLane(wiring.Component):
     ) -> Signal:
         """Shift a sum, add its bias, saturate; ``chosen`` are turns and the sums they have."""
         design = self.design
-        selected = Signal(signed(design.acc_bits), name=f"sum_{name}", reset_less=True)
-        shift = Signal(SHIFT_BITS, name=f"shift_{name}", reset_less=True)
-        whole = data.StructLayout({"sum": signed(design.acc_bits + 1), "shift": SHIFT_BITS})
-        coarse = Signal(whole, name=f"coarse_{name}", reset_less=True)
-        doubled = Signal(signed(design.acc_bits + 1), name=f"shifted_{name}", reset_less=True)
-        biased = Signal(signed(design.acc_bits + 1), name=f"biased_{name}", reset_less=True)
-        pre = Signal(signed(design.state.width), name=name, reset_less=True)
         of_sum = _choice(m, self.unit.turn, [(t, self.unit.shift[s]) for t, s in chosen], name)
         late = delayed(m, self.bias, self.pre_delay(design) - 2 - self.bias_delay)
         bias = _choice(m, turn, [(t, late[s]) for t, s in chosen], f"bias_{name}")
-        clipped = saturated(m, biased, design.state.width, f"clipped_{name}")
-        self._clips.append((self.pre_delay(design) - 1, clipped != biased, only_last))
-        m.d.sync += [
-            selected.eq(given),
-            shift.eq(of_sum),
-            # in two steps: multiples of 4 bits, then the rest
-            coarse.sum.eq((selected << 1) >> Cat(Const(0, 2), shift[2:])),
-            coarse.shift.eq(shift[:2]),
-            # one bit more than the result, so that a half can be rounded up below
-            doubled.eq(coarse.sum >> coarse.shift if design.deep else (selected << 1) >> shift),
-            biased.eq(rounded(doubled, 1) + bias),
-            pre.eq(clipped),
-        ]
+        pre, clips = preactivation(m, design, (name, name), given, of_sum, bias)
+        self._clips.append((self.pre_delay(design) - 1, clips, only_last))
         return pre
 
     def _gates(self, m: Module, pre: Signal) -> tuple[Value, Value]:

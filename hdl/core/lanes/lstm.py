@@ -1,7 +1,7 @@
 """The element-wise lane: from four sums of products to a hidden and a cell state."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
 from compiler.array.design import Design
@@ -13,7 +13,6 @@ from compiler.array.latency import (
     lane_latency,
     pre_delay,
 )
-from compiler.array.widths import SHIFT_BITS
 from csb_format.cells.lstm import CellArithmetic, Gates
 from csb_format.fixed import IntArray
 from csb_format.scales import PerGate
@@ -21,6 +20,7 @@ from csb_format.scales import PerGate
 from ..activation import Activation, rounded, saturated
 from ..pipeline import delayed
 from .ports import lane_ports
+from .preactivation import preactivation
 
 __all__ = ["ElementwiseLane"]
 
@@ -96,27 +96,10 @@ class ElementwiseLane(wiring.Component):
     def _gate(self, m: Module, index: int, name: str) -> Signal:
         """Select, shift, add the bias, saturate, activate."""
         design = self.design
-        selected = Signal(signed(design.acc_bits), name=f"sum_{name}", reset_less=True)
-        whole = data.StructLayout({"sum": signed(design.acc_bits + 1), "shift": SHIFT_BITS})
-        coarse = Signal(whole, name=f"coarse_{name}", reset_less=True)
-        doubled = Signal(signed(design.acc_bits + 1), name=f"shifted_{name}", reset_less=True)
-        biased = Signal(signed(design.acc_bits + 1), name=f"biased_{name}", reset_less=True)
-        pre = Signal(signed(design.state.width), name=f"pre_{name}", reset_less=True)
-        shift = Signal.like(self.unit.shift[index], name=f"shift_{name}", reset_less=True)
+        total, shift = self.sums[self.unit.select][index], self.unit.shift[index]
         bias = delayed(m, self.bias[index], self.pre_delay(design) - 2 - self.bias_delay)
-        clipped = saturated(m, biased, design.state.width, f"clipped_{name}")
-        self._clips.append((self.pre_delay(design) - 1, clipped != biased))
-        m.d.sync += [
-            selected.eq(self.sums[self.unit.select][index]),
-            shift.eq(self.unit.shift[index]),
-            # in two steps: multiples of 4 bits, then the rest
-            coarse.sum.eq((selected << 1) >> Cat(Const(0, 2), shift[2:])),
-            coarse.shift.eq(shift[:2]),
-            # one bit more than the result, so that a half can be rounded up below
-            doubled.eq(coarse.sum >> coarse.shift if design.deep else (selected << 1) >> shift),
-            biased.eq(rounded(doubled, 1) + bias),
-            pre.eq(clipped),
-        ]
+        pre, clips = preactivation(m, design, (f"pre_{name}", name), total, shift, bias)
+        self._clips.append((self.pre_delay(design) - 1, clips))
         function = "tanh" if name == "g" else "sigmoid"
         m.submodules[f"activation_{name}"] = activation = Activation(
             design.arithmetic.piecewise, function, design.deep

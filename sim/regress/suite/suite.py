@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from csb_format.cells import ARRAY_CELLS, LSTM, cell_named
+from csb_format.cells import CELLS, LSTM, cell_named
 from csb_format.precision import Precision
 
 from .commands import OF_ALL, OF_COMMANDS, check_command, check_keys
@@ -50,7 +50,7 @@ class ModelRecipe:
     file : str
         A packed model instead, its path from the suite's folder.
     cell : str
-        ``"lstm"`` or ``"gru"``.
+        ``"lstm"``, ``"gru"`` or ``"gru0"``.
     """
 
     input_size: int = 8
@@ -324,7 +324,7 @@ def _model(name: str, given: Any) -> ModelRecipe:
         if isinstance(value, int) and not 0 <= value < 1 << 20:
             raise SuiteError(f"{where}: {key} = {value}: must be 0 to {(1 << 20) - 1}")
     recipe = ModelRecipe(**table)
-    check_one_of(recipe.cell, ARRAY_CELLS, f"{where}: cell")
+    check_one_of(recipe.cell, tuple(CELLS), f"{where}: cell")
     if recipe.projection and not cell_named(recipe.cell).projects:
         raise SuiteError(f"{where}: projection = {recipe.projection}: only an LSTM has one")
     return recipe

@@ -46,7 +46,9 @@ def _kept_whole(shape: ModelShape) -> ModelShape:
 def _whole(layer: LstmShape) -> LstmShape:
     """A layer of that shape with every weight."""
     given = layer.geometries
-    kept: dict[str, Any] = {n: replace(g, nonzeros=g.bank_width) for n, g in given.items()}
+    kept: dict[str, Any] = {
+        n: replace(g, nonzeros=g.bank_width, parts=()) for n, g in given.items()
+    }
     return replace(layer, **kept)
 
 

@@ -41,7 +41,7 @@ def _figures(name: str, matrix: Csb) -> dict[str, Any]:
         "columns": shape.columns,
         "banks": shape.banks,
         "bank_width": shape.bank_width,
-        "kept": shape.nonzeros,
+        "kept": shape.kept_text,
         "nonzeros": matrix.real_nonzeros,
         "bytes": -(-shape.packed_bits // 8),
         "shown": end,

@@ -39,6 +39,7 @@ def test_quick_parts_run(part: ModuleType) -> None:
     assert first.what == found[0].what
 
 
+@pytest.mark.slow
 def test_an_earlier_tree_takes_turns(tmp_path: Path) -> None:
     root = Path(exact_model.__file__).parents[2]
     commit = subprocess.run(

@@ -200,6 +200,7 @@ def writes(cases: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 def test_names_of_two_accelerators_are_disjoint(system: Path) -> None:
     modules, files = {}, {}
     for name in SIZES:

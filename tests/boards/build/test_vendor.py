@@ -63,6 +63,7 @@ def image() -> Image:
     return compile_model(model, design_for(model, 4, 2))
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("name", "first", "known"),
     [

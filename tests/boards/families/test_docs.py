@@ -69,6 +69,7 @@ print(best.design.pes, best.design.lanes, len(files.sources))
 """
 
 
+@pytest.mark.slow
 def test_a_board_that_is_shipped(copied: Path) -> None:
     (copied / "boards/data/mine.toml").write_text(block("A board of your own", "toml"))
     done = run(copied, USE.format(name="mine"))
@@ -78,6 +79,7 @@ def test_a_board_that_is_shipped(copied: Path) -> None:
     assert "mine_85f" in listed.stdout, listed.stderr
 
 
+@pytest.mark.slow
 def test_a_part_of_a_known_family(copied: Path) -> None:
     text = block("A board of your own", "toml").replace("LFE5U-25F", "LFE5UM-85F")
     (copied / "boards/data/mine.toml").write_text(text)

@@ -62,6 +62,7 @@ def flat(files: VerilogFiles) -> CellReport:
     return synthesise_ecp5(files, timeout=300)
 
 
+@pytest.mark.slow
 def test_multipliers_are_hard_ones(design: Design, by_module: dict[str, ModuleCells]) -> None:
     pe = by_module["sparseflow_pe"]
     assert pe.instances == design.pes

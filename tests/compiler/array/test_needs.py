@@ -190,9 +190,17 @@ def test_an_array_has_one_range_for_the_states_of_all_layers() -> None:
     refused("states of layer 1 are in .* has one range", model_of(far, near), 8, 2)
 
 
-def test_a_cell_that_the_integer_model_alone_runs_is_refused_by_name() -> None:
-    model = random_network(np.random.default_rng(1), 8, 8, 4, (1, 1, 1), cell="gru0")
-    with pytest.raises(DesignError, match="arrays do not run a GRU with linear_before_reset of 0"):
-        design_for(model, 4, 4)
-    with pytest.raises(DesignError, match="cell = 'gru0': must be one of lstm, gru"):
-        replace(design_for(model_of(layer_of(8, 8, (4, 4, 4), 1)), 4, 4), cell="gru0")
+def test_needs_of_a_cell_whose_reset_comes_first() -> None:
+    """A vector more a layer, more instructions, and lanes that keep up with every pass."""
+    other, model = (
+        Needs(random_network(np.random.default_rng(1), 16, 16, 4, (1, 4, 1), 2, cell=cell), 16, 4)
+        for cell in ("gru", "gru0")
+    )
+    assert model.sizes["vector_depth"] == other.sizes["vector_depth"] + 2 * 4
+    assert model.sizes["program_depth"] > other.sizes["program_depth"]
+    assert (model.sizes["slots"], model.units) == (other.sizes["slots"], 4)
+    # in a later layer both matrices feed the lanes
+    shapes = [[shape.ih.nonzeros, shape.hh.nonzeros] for shape in model.shapes]
+    assert shapes == [[1, 4], [1, 4]]
+    with pytest.raises(DesignError, match="cell = 'mgu': must be one of lstm, gru, gru0"):
+        replace(design_for(model_of(layer_of(8, 8, (4, 4, 4), 1)), 4, 4), cell="mgu")

@@ -56,7 +56,7 @@ def instructions(draw: st.DrawFn, design: Design) -> Instruction:
 
 def test_every_field_is_tried() -> None:
     tried = {*LARGEST, *LARGEST_PER_GATE, *FLAGS, *KINDS, "frame_bases"}
-    of_a_gru = {"last_turn", "swapped"}
+    of_a_gru = {"last_turn", "swapped", "kind"}
     assert tried | of_a_gru == {f.name for f in fields(Instruction)}
 
 
@@ -67,6 +67,16 @@ def test_fields_of_a_gru() -> None:
     assert Instruction.decode(given.encode(design), design) == given
     assert Instruction.decode(Instruction().encode(design), design).align == (0, 0, 0)
     assert Instruction.decode(given.encode(SMALL), SMALL).last_turn == 0
+
+
+def test_fields_of_a_cell_of_three_passes() -> None:
+    """Each has the rows of one gate: one align, one shift, and its number."""
+    design = Design(3, 2, 1, 5, 12, 16, 3, 6, 6, 2, 8, 8, program_depth=8, cell="gru0")
+    given = Instruction(Op.PASS, kind=2, align=(7,), shift=(63,))
+    assert Instruction.decode(given.encode(design), design) == given
+    assert Instruction.decode(given.encode(SMALL), SMALL).kind == 0
+    with pytest.raises(DesignError, match="field kind = 4: the design allows 0 to 3"):
+        Instruction(Op.PASS, kind=4).encode(design)
 
 
 @given(instructions(SMALL))
@@ -88,11 +98,13 @@ def test_word_is_as_wide_as_the_layout_and_halts_when_zero() -> None:
 
 
 def test_layout_has_the_instructions_fields() -> None:
-    of_a_gru = {"last_turn", "swapped"}
+    found = {"lstm": {"last_turn", "swapped", "kind"}, "gru": {"kind"}}
+    found["gru0"] = {"last_turn", "swapped"}
     every = [f.name for f in fields(Instruction)]
-    assert list(instruction_layout(SMALL).members) == [n for n in every if n not in of_a_gru]
-    gru = Design(3, 2, 1, 5, 12, 16, 3, 6, 6, 2, 8, 8, program_depth=8, cell="gru")
-    assert list(instruction_layout(gru).members) == every
+    for cell, without in found.items():
+        sizes = 4, 2, 1, 5, 12, 16, 3, 6, 6, 2, 8, 8
+        layout = instruction_layout(Design(*sizes, program_depth=8, cell=cell))
+        assert list(layout.members) == [n for n in every if n not in without]
 
 
 def with_field(name: str, value: Any) -> Instruction:

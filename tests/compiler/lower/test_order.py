@@ -65,6 +65,7 @@ class Replay:
         self.steps: dict[int, int] = {}  # frame that a context saw last
         self.parked: dict[int, tuple[int, int]] = {}
         self.cells: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        self.gates: dict[int, list[tuple[int, int]]] = {}  # z of a cell whose reset comes first
         self.homes: set[int] = set()
         self.port: dict[int, tuple[int, IntArray, int]] = {}
         self.out: dict[int, Hashable] = {}
@@ -206,7 +207,7 @@ class Replay:
             step = before if before >= 0 else ("given", self.context)
             return None if self.first else self.version("state", layer, step)
         if now.source_kind == Place.FIXED:
-            return self.version("hidden", layer, self.current)
+            return self.version("hidden" if matrix == "hr" else "reset", layer, self.current)
         return self.version("state", layer - (matrix == "ih"), self.current)
 
     def issue(self, now: Instruction, slot: int, step: int, t: int) -> None:
@@ -244,7 +245,8 @@ class Replay:
             assert home not in self.homes  # one pulse would count for two
             self.homes.add(home)
             if units:
-                self.cell(now, beat, at)
+                look = self.reset_first if design.cell == "gru0" else self.cell
+                look(now, beat, at)
             if now.write:
                 self.write(now, layer, beat, at + latency + 1)
             if now.emit:
@@ -259,7 +261,8 @@ class Replay:
         lanes = self.design.units if now.sink == Sink.UNITS else self.design.projectors
         place, bank = divmod(beat * lanes, self.design.lanes)
         base = self.region(now.target_kind, now.target, now.target_span) | place
-        kind = "hidden" if now.target_kind == Place.FIXED else "state"
+        fixed = "reset" if self.image.design.cell == "gru0" else "hidden"
+        kind = fixed if now.target_kind == Place.FIXED else "state"
         self.port[at] = (base, bank + np.arange(lanes), self.version(kind, layer, self.current))
 
     def cell(self, now: Instruction, beat: int, at: int) -> None:
@@ -270,6 +273,21 @@ class Replay:
         if not self.first:
             assert known[-1] == self.steps.get(self.context, -1)
         history.append((at + ElementwiseLane.cell_delay(self.design), self.current))
+
+    def reset_first(self, now: Instruction, beat: int, at: int) -> None:
+        """Rows r and n find the state of the step before, rows n find z of their own step."""
+        r, z, n = range(3)
+        place, gate = now.bias + beat, at + ElementwiseLane.gates_delay(self.design)
+        kept = self.cells.setdefault((place, self.context), [(-1, -1)])
+        if now.kind in (r, n) and not self.first:
+            before = [frame for when, frame in kept if when < gate - 1]
+            assert before[-1] == self.steps.get(self.context, -1)
+        gates = self.gates.setdefault(place, [])
+        if now.kind == z:
+            gates.append((gate, self.current))
+        if now.kind == n:
+            assert [frame for when, frame in gates if when < gate][-1] == self.current
+            kept.append((at + self.latencies.lane(Sink.UNITS) - 1, self.current))
 
     def check_end(self) -> None:
         """Every slot of every matrix once a frame, and everything that leaves in its order."""
@@ -327,20 +345,33 @@ QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.
 def test_random_networks_in_random_worlds(
     draw: Any, role: Any, streamed: bool, data: st.DataObject
 ) -> None:
+    in_a_random_world(draw, role, data, streamed=streamed)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=QUIET, derandomize=True)
+@given(data=st.data())
+def test_random_networks_whose_reset_comes_first(draw: Any, role: Any, data: st.DataObject) -> None:
+    in_a_random_world(draw, role, data, cell="gru0", streamed=data.draw(st.booleans()))
+
+
+def in_a_random_world(draw: Any, role: Any, data: st.DataObject, **fixed: Any) -> None:
     def pick(low: int, high: int) -> int:
         return data.draw(st.integers(low, high))
 
-    network = draw(pick, streamed=streamed)
+    network = draw(pick, **fixed)
     for replay in replay_all(network, role, pick):
         event("late" if replay.missed else "never late")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("streamed", [False, True], ids=["on chip", "streamed"])
+@pytest.mark.parametrize("cell", ["lstm", "gru0"])
 @pytest.mark.parametrize("block", range(10))
-def test_many_random_networks(seeded: Any, role: Any, streamed: bool, block: int) -> None:
+def test_many_random_networks(
+    seeded: Any, role: Any, streamed: bool, cell: str, block: int
+) -> None:
     for seed in range(100 * block, 100 * block + 100):
-        network, pick = seeded(seed, streamed=streamed)
+        network, pick = seeded(seed, streamed=streamed, cell=cell)
         replay_all(network, role, pick)
 
 

@@ -18,6 +18,8 @@ from compiler.array.program import Frame, Op, Place, Sink
 from compiler.lower.compile import compile_model
 from compiler.lower.order import Order, Timing, leads, put_in_order
 from compiler.lower.passes import LayerPasses, Pass, layer_passes
+from compiler.lower.schedule import schedule
+from compiler.timing.cycle_model import step_cycles
 from csb_format.random_models import random_network
 from csb_format.scales import Scales
 
@@ -26,7 +28,7 @@ def layers_of(design: Design, needs: Needs, number: int = 0) -> list[LayerPasses
     found, slot = [], 0
     for index in range(len(needs.programs[number])):
         found.append(layer_passes(needs, design, number, index, slot))
-        slot += found[-1].park.instruction.slots
+        slot += sum(p.instruction.slots for p in found[-1].parks)
     return found
 
 
@@ -41,35 +43,38 @@ def build(pes: int = 8, lanes: int = 2, **options: Any) -> tuple[Design, list[La
 
 def test_an_entry_layer_parks_the_inputs_sums() -> None:
     _, (layer,), needs = build()
-    scales, instruction = Scales.of(needs.model.layers[0]), layer.park.instruction
-    assert (layer.park.reads, layer.park.writes) == (("frame", 0), None)
+    scales, instruction = Scales.of(needs.model.layers[0]), layer.parks[0].instruction
+    assert (layer.parks[0].reads, layer.parks[0].writes) == (("frame", 0), None)
     assert (instruction.sink, instruction.source_kind) == (Sink.PARK, Place.FRAME)
     assert instruction.align == scales.align_ih
-    assert (layer.finish.reads, layer.finish.writes) == (("state", 0), ("state", 0))
-    finish = layer.finish.instruction
+    assert (layer.finishes[0].reads, layer.finishes[0].writes) == (("state", 0), ("state", 0))
+    finish = layer.finishes[0].instruction
     assert (finish.parked, finish.recurrent, finish.advance, finish.write) == (True,) * 4
     assert (finish.source_kind, finish.target_kind) == (Place.OLD, Place.NEW)
     assert (finish.align, finish.shift) == (scales.align_hh, scales.shift)
-    assert list(layer) == [layer.park, layer.finish]
-    assert layer.output is layer.finish
+    assert list(layer) == [layer.parks[0], layer.finishes[0]]
+    assert layer.output is layer.finishes[0]
 
 
 def test_a_later_layer_parks_its_own_last_state() -> None:
     _, (first, second), _ = build(layers=2)
-    assert (second.park.reads, second.finish.reads) == (("state", 1), ("state", 0))
-    assert second.park.instruction.recurrent
-    assert not second.finish.instruction.recurrent
-    assert second.finish.instruction.source_kind == Place.NEW
-    assert (first.finish.instruction.advance, second.finish.instruction.advance) == (True, False)
+    assert (second.parks[0].reads, second.finishes[0].reads) == (("state", 1), ("state", 0))
+    assert second.parks[0].instruction.recurrent
+    assert not second.finishes[0].instruction.recurrent
+    assert second.finishes[0].instruction.source_kind == Place.NEW
+    assert (first.finishes[0].instruction.advance, second.finishes[0].instruction.advance) == (
+        True,
+        False,
+    )
     # parked sums lie behind each other
-    assert second.park.instruction.slot == first.park.instruction.slots
-    assert second.finish.instruction.slot == second.park.instruction.slot
+    assert second.parks[0].instruction.slot == first.parks[0].instruction.slots
+    assert second.finishes[0].instruction.slot == second.parks[0].instruction.slot
 
 
 def test_a_projection_stands_between_hidden_state_and_state() -> None:
     _, (layer,), needs = build(projection=4)
     assert layer.project is not None
-    assert (layer.finish.writes, layer.project.reads) == (("hidden", 0), ("hidden", 0))
+    assert (layer.finishes[0].writes, layer.project.reads) == (("hidden", 0), ("hidden", 0))
     assert (layer.project.writes, layer.output) == (("state", 0), layer.project)
     shape, now = needs.model.shape.layers[0], layer.project.instruction
     assert shape.weight_hr_format is not None
@@ -78,25 +83,54 @@ def test_a_projection_stands_between_hidden_state_and_state() -> None:
     assert (now.sink, now.source_kind, now.target_kind) == (Sink.PROJECT, Place.FIXED, Place.NEW)
 
 
+def test_rows_that_wait_for_the_reset_have_passes_of_their_own() -> None:
+    """Rows r write what rows n read, rows z nothing; the state is written once, by the last."""
+    _, (layer, above), needs = build(cell="gru0", layers=2)
+    reset, state = ("reset", 0), ("state", 0)
+    assert [p.reads for p in layer.parks] == [("frame", 0)] * 3
+    assert [(p.reads, p.writes) for p in layer.finishes] == [
+        (state, reset), (state, None), (reset, state)
+    ]  # fmt: skip
+    now = [p.instruction for p in layer.finishes]
+    assert [p.advance for p in now] == [True, False, False]
+    assert [p.recurrent for p in now] == [True, True, False]
+    assert [p.write for p in now] == [True, False, True]
+    assert (now[0].target, now[0].target_kind) == (needs.regions(0).reset[0], Place.FIXED)
+    assert (now[2].source, now[2].source_kind) == (now[0].target, Place.FIXED)
+    scales = Scales.of(needs.model.shape.layers[0])
+    assert [(p.align, p.shift) for p in now] == [
+        ((scales.align_hh[n],), (scales.shift[n],)) for n in range(3)
+    ]
+    assert layer.output is layer.finishes[2]
+    # above, rows n of the input are parked as well, when the layer below is done
+    assert [p.reads for p in above.parks] == [("state", 1), ("state", 1), state]
+    assert [p.reads for p in above.finishes] == [state, state, ("reset", 1)]
+    assert [p.name for p in above.chain] == [
+        f"layer 1 weight_{one}" for one in ("ih r", "ih z", "ih n", "hh n")
+    ]
+    slots = [p.instruction.slot for one in (layer, above) for p in one.parks]
+    assert slots == [now[0].slots * n for n in range(6)]
+
+
 def test_directions_read_their_part_of_the_frame() -> None:
     _, layers, needs = build(directions=2)
-    assert [layer.park.reads for layer in layers] == [("frame", 0), ("frame", 1)]
+    assert [layer.parks[0].reads for layer in layers] == [("frame", 0), ("frame", 1)]
     part = needs.regions(0).part
-    assert [layer.park.instruction.source for layer in layers] == [0, part]
-    assert [layer.finish.instruction.advance for layer in layers] == [True, False]
+    assert [layer.parks[0].instruction.source for layer in layers] == [0, part]
+    assert [layer.finishes[0].instruction.advance for layer in layers] == [True, False]
 
 
 @pytest.mark.parametrize(("pes", "interval"), [(8, 2), (16, 4), (64, 8)])
 def test_rows_are_as_far_apart_as_their_results_take(pes: int, interval: int) -> None:
     needs = Needs(build()[2].model, pes, 2, units=1)
     (layer,) = layers_of(needs.design(), needs)
-    assert layer.park.instruction.interval == layer.park.instruction.groups == 2
-    assert layer.finish.instruction.interval == max(2, pes // 4) >= interval
+    assert layer.parks[0].instruction.interval == layer.parks[0].instruction.groups == 2
+    assert layer.finishes[0].instruction.interval == max(2, pes // 4) >= interval
 
 
 def test_a_chunk_is_some_of_the_slots() -> None:
     _, (layer,), _ = build()
-    whole = layer.park.at(matrix=100, slot=3)
+    whole = layer.parks[0].at(matrix=100, slot=3)
     part = whole.chunk(1, 2)
     assert (part.instruction.slot, part.instruction.slots, part.instruction.matrix) == (4, 2, 102)
     assert part.cycles == 2 * whole.instruction.interval
@@ -112,11 +146,14 @@ SHAPES = st.fixed_dictionaries(
         "k": st.tuples(*[st.integers(1, 4)] * 3),
         "pes": st.sampled_from([4, 8, 16, 32]),
         "streamed": st.booleans(),
+        "cell": st.sampled_from(["lstm", "lstm", "gru", "gru0"]),
     }
 )
 
 
 def ordered(shape: dict[str, Any]) -> tuple[Design, list[LayerPasses], Order]:
+    if shape.get("cell", "lstm") != "lstm":
+        shape = shape | {"projection": 0}
     design, layers, needs = build(**shape)
     parallel = needs.model.directions == 2
     return design, layers, put_in_order(layers, None, design, parallel=parallel)
@@ -162,15 +199,15 @@ def test_marks_of_frames(shape: dict[str, Any]) -> None:
 def test_sums_are_parked_before_they_are_taken(shape: dict[str, Any]) -> None:
     """Also those of the next frame: only behind the pass that takes this frame's."""
     _, layers, order = ordered(shape)
+    names = [p.name for p in order.frame]
     for layer in layers:
-        names = [p.name for p in order.frame]
-        if layer.park.reads[0] == "frame":
-            finish = names.index(layer.finish.name)
-            assert layer.park.name not in names[:finish]
-        else:
-            last = max(n for n, name in enumerate(names) if name == layer.park.name)
-            assert last < names.index(layer.finish.name)
-            assert names.index(layer.park.name) > names.index(layers[0].finish.name)
+        for park, finish in zip(layer.parks, layer.finishes, strict=True):
+            taken = names.index(finish.name)
+            if park.reads[0] == "frame":
+                assert park.name not in names[:taken]
+            else:
+                assert max(n for n, name in enumerate(names) if name == park.name) < taken
+                assert names.index(park.name) > names.index(layers[0].finishes[0].name)
 
 
 def test_a_streamed_design_runs_its_matrices_one_after_the_other() -> None:
@@ -183,7 +220,7 @@ def test_a_streamed_design_runs_its_matrices_one_after_the_other() -> None:
         "layer 1 weight_ih",
         "layer 1 weight_hr",
     ]
-    assert layers[0].park.name == order.entry[0].name
+    assert layers[0].parks[0].name == order.entry[0].name
 
 
 @settings(max_examples=60, deadline=None)
@@ -213,6 +250,33 @@ def test_a_lead_holds_a_pass_until_its_cycle(shape: dict[str, Any], start: int) 
         assert homes[beats - 1 - lead] >= start
         if not design.streamed and lead + 1 < beats:
             assert homes[beats - 2 - lead] < start
+
+
+def test_a_streamed_design_runs_each_pass_of_a_cell_whose_reset_comes_first() -> None:
+    _, _, order = ordered({"layers": 2, "streamed": True, "cell": "gru0"})
+    gates = [p.name.removeprefix("layer ") for p in (*order.entry, *order.frame)]
+    assert [name.replace(" weight", "") for name in gates] == [
+        "0_ih r", "0_ih z", "0_ih n", "0_hh r", "0_hh z", "0_hh n",
+        "1_hh r", "1_ih r", "1_hh z", "1_ih z", "1_ih n", "1_hh n",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cell", "deep", "large"), [("gru", 434, 221), ("gru0", 438, 213)], ids=["gru", "gru0"]
+)
+def test_a_gru_of_that_size_fills_its_waits(cell: str, deep: int, large: int) -> None:
+    """Rows z fill the wait of rows n for ``r * h``; a large array waits for its lanes.
+
+    docs/gru.md has these cycles.
+    """
+    sizes = {"input_size": 153, "hidden_size": 1024, "banks": 16, "k": (1, 8, 1)}
+    shape = random_network(np.random.default_rng(1), **sizes, cell=cell).shape  # type: ignore[arg-type]
+
+    def cycles(pes: int, **options: bool) -> int:
+        return step_cycles(schedule(shape, design_for(shape, pes, 16, **options)))
+
+    assert cycles(64) == 3 * 16 * (1 + 8) == 432
+    assert (cycles(64, deep=True), cycles(256)) == (deep, large)
 
 
 def test_the_timit_layer_fills_its_waits() -> None:

@@ -100,6 +100,15 @@ def test_lanes_slower_than_products_leave_slack(make_case: Any) -> None:
     assert causes(make_case(1, (10, 9, 4, 2, 2), (4, 4)).image).shares["slack"] == 0
 
 
+def test_gates_that_keep_fewer_leave_slack(make_network: Any) -> None:
+    """8 units on 4 PEs: the four gates of a unit lie abreast and wait for the fullest."""
+    shape = {"input_size": 8, "hidden_size": 8, "banks": 4, "layers": 1}
+    found = causes(make_network(1, (4, 4), k=((2, 1, 1, 0), (1, 2, 2, 1), 1), **shape).image)
+    assert found.shares["products"] == 8 * 4 * (4 + 6) / 16
+    assert found.shares["slack"] == 8 * (4 + 2) / 4
+    assert found.floor == found.shares["products"]
+
+
 def test_an_exposed_wait_is_the_end_of_the_chain(make_case: Any) -> None:
     """One slot: the chain is drain, lane, write; the input pass hides its first cycles."""
     image = make_case(1, (4, 16, 4, 1, 4), (64, 4)).image

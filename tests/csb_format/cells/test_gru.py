@@ -100,4 +100,14 @@ def test_a_reset_first_unit_mixes_as_the_other_and_needs_no_r_any_more() -> None
     want = GruCell(12).step((r, z, n, 0 * n), kept)
     assert np.array_equal(h, want[0])
     assert np.array_equal(new, want[1])
-    assert (a.resets, a.apart, a.turns, GruCell(12).resets) == ((2,), (), 3, ())
+    assert (a.resets, a.apart, a.turns, GruCell(12).resets) == ((2,), (), 1, ())
+
+
+def test_a_reset_first_cell_has_a_pass_for_each_gate() -> None:
+    a, others = ResetFirstGruCell(12), [GruCell(12), CELLS["lstm"](12)]
+    assert a.kinds == ((0,), (1,), (2,))
+    assert [a.sums_of(kind) for kind in range(3)] == [(0,), (1,), (2,)]
+    assert [a.gives(kind) for kind in range(3)] == ["reset", "", "state"]
+    assert [(len(one.kinds), one.sums_of(0), one.gives(0)) for one in others] == [
+        (1, (0, 1, 2, 3), "state")
+    ] * 2

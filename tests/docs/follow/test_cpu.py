@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from csb_format.random_models import random_frames, random_model
 from engine.native.library import SOURCES, compiler, library
 from engine.reference import IntegerModel
 from tests.docs.blocks import ROOT, one, reader_shell
+from tests.installed import program
 
 PAGE = "docs/cpu.md"
 MODEL = random_model(np.random.default_rng(1), 6, 8, 2, 1, 1)
@@ -55,8 +55,8 @@ def test_python_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.slow
 def test_it_is_installed_as_the_page_says(tmp_path: Path) -> None:
-    if not (shutil.which("cmake") and shutil.which("pkg-config")):
-        pytest.skip("cmake or pkg-config is not installed")
+    program("cmake", "cmake")
+    program("pkg-config", "pkg-config")
     (tmp_path / "engine").symlink_to(ROOT / "engine")
     (tmp_path / "app.c").write_text(one(PAGE, "c"))
     done = reader_shell(one(PAGE, "sh", "From C"), tmp_path, HOME=str(tmp_path))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from csb_format.cells import LSTM
+from csb_format.cells import LSTM, cell_named
 from csb_format.cells.cell import reaches
-from csb_format.cells.gru import GruCell
+from csb_format.cells.gru import GruCell, ResetFirstGruCell
 from csb_format.fixed import IntArray
 from csb_format.model import Model
-from csb_format.random_models import random_frames, random_network
+from csb_format.random_models import Kept, random_frames, random_network
 
 WIDTHS = (4, 8, 12, 16, 18)  # of weights
 STATES = (6, 8, 12, 16, 18)
@@ -20,14 +20,21 @@ def any_network(seed: int, most: int = 200) -> tuple[Model, list[IntArray]]:
     rng = np.random.default_rng(seed)
     x, h = int(rng.integers(1, most)), int(rng.integers(1, min(most, 80)))
     p = int(rng.integers(0, h + 1)) if rng.random() < 0.5 else 0
-    cell = GruCell.name if not p and rng.random() < 0.5 else LSTM
+    gru = (GruCell, ResetFirstGruCell)[seed % 2].name
+    cell = gru if not p and rng.random() < 0.5 else LSTM
     layers, directions = int(rng.integers(1, 4)), int(rng.integers(1, 3))
     narrowest = [min(x, directions * (p or h)) if layers > 1 else x, p or h, h]
     a, b, c = (int(rng.integers(1, n + 1)) for n in narrowest)
     i, j, k = (int(rng.integers(0, 9)) for _ in range(3))
+    kept: tuple[Kept, Kept, Kept] = (i, j, k)
+    if seed % 3 == 2:  # of each gate
+        gates = len(cell_named(cell).gate_names)
+        ih, hh = np.random.default_rng(seed).integers(0, 9, (2, gates)).tolist()
+        kept = (tuple(ih), tuple(hh), k)
     value_bits, act_bits = int(rng.choice(WIDTHS)), int(rng.choice(STATES))
     reach = int(rng.choice(reaches(act_bits)))
     model = random_network(
-        rng, x, h, (a, b, c), (i, j, k), layers, directions, p, value_bits, act_bits, 3, cell, reach
+        rng, x, h, (a, b, c), kept, layers, directions, p, value_bits, act_bits, 3, cell, reach
     )
-    return model, random_frames(rng, model, rng.integers(0, 7, 5).tolist())
+    count = 21 if seed % 2 else 5  # many of them side by side, or too few for that
+    return model, random_frames(rng, model, rng.integers(0, 7, count).tolist())

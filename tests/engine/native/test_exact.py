@@ -95,7 +95,9 @@ def test_many_sequences_side_by_side() -> None:
 
 
 @pytest.mark.parametrize("kernel", kernels())
-@pytest.mark.parametrize("more", [{}, {"projection": 21}, {"cell": "gru"}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{}, {"projection": 21}, {"cell": "gru"}, {"cell": "gru0"}], ids=str
+)
 def test_streams_keep_their_states(kernel: str, more: dict[str, Any]) -> None:
     rng = np.random.default_rng(5)
     model = random_network(rng, 12, 40, 4, (2, 3, 3), layers=2, value_bits=8, act_bits=12, **more)
@@ -115,8 +117,67 @@ def test_streams_keep_their_states(kernel: str, more: dict[str, Any]) -> None:
     assert not np.array_equal(again[0], want[0].output[0])
 
 
+@pytest.mark.parametrize("kernel", kernels())
+@pytest.mark.parametrize("more", [{}, {"projection": 21}, {"cell": "gru"}], ids=str)
+def test_some_sequences_step_and_the_others_stay(kernel: str, more: dict[str, Any]) -> None:
+    rng = np.random.default_rng(6)
+    model = random_network(rng, 12, 40, 4, (2, 3, 3), layers=2, value_bits=8, act_bits=12, **more)
+    sequences = random_frames(rng, model, [8] * 7)
+    want = IntegerModel(model).run(sequences)
+    stream, at = NativeModel(model, kernel).start(7), np.zeros(7, int)
+    while (live := np.flatnonzero(at < 8)).size:
+        which = np.sort(rng.choice(live, rng.integers(1, live.size + 1), replace=False))
+        got = stream.step_some(which, np.stack([sequences[n][at[n]] for n in which]))
+        hidden, cell = stream.states
+        for row, n in enumerate(which):
+            for state, name in zip((hidden[n], cell[n], got[row]), FIELDS, strict=True):
+                np.testing.assert_array_equal(state, getattr(want[n], name)[at[n]])
+        at[which] += 1
+    nobody = np.zeros(0, int)
+    assert stream.step_some(nobody, np.zeros((0, 12), int)).shape == (0, model.output_size)
+
+
+def test_a_stream_outlives_its_model_in_a_circle() -> None:
+    """The collector takes objects of a circle in any order; a crash would end the process."""
+    model = random_network(np.random.default_rng(8), 3, 4, 1, (1, 1, 0))
+    for order in ("model", "stream"), ("stream", "model"):
+        native = NativeModel(model)
+        held: dict[str, Any] = {"model": native, "stream": native.start(2)}
+        users = native._users
+        assert users._count == 2
+        del native
+        for name in order:  # as the collector does, objects still there
+            held[name].__del__()
+        assert users._count == 0
+        for name in order:
+            held[name].__dict__.clear()
+
+
+def test_sequences_that_are_none_are_refused() -> None:
+    rng = np.random.default_rng(7)
+    model = random_network(rng, 3, 4, 1, (1, 1, 0))
+    stream = NativeModel(model).start(3)
+    cases: list[tuple[Any, str]] = [
+        ([0, 3], "sequences 0 to 3: this has 3"),
+        ([-1, 0], "sequences -1 to 0: this has 3"),
+        ([1, 1], r"which\[1\] is 1: give numbers below 3, each above"),
+        ([2, 0], r"which\[1\] is 0: give numbers below 3, each above"),
+        ([0], r"which has shape \(1,\): give an integer for each frame"),
+        ([0.0, 1.0], "give an integer for each frame"),
+    ]
+    for which, match in cases:
+        with pytest.raises(ValueError, match=match):
+            stream.step_some(which, np.zeros((2, 3)))
+    least = model.layers[0].input.min
+    with pytest.raises(ValueError, match="input 1 of frame 1 is"):
+        stream.step_some([0, 2], np.array([[0, 0, 0], [0, least - 1, 0]]))
+    assert not np.concatenate(stream.states).any()
+
+
 @pytest.mark.parametrize("kernel", [kernels()[0], "plain"])
-@pytest.mark.parametrize("more", [{}, {"projection": 90}, {"cell": "gru"}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{}, {"projection": 90}, {"cell": "gru"}, {"cell": "gru0"}], ids=str
+)
 def test_threads_share_blocks(kernel: str, more: dict[str, Any]) -> None:
     """Of a network large enough to be shared: more threads than cores, and than blocks."""
     rng = np.random.default_rng(6)

@@ -29,7 +29,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str = "return 1;
     folder = tmp_path / "c"
     folder.mkdir()
     names = (
-        "kernel read open close shape layer start end reset step states time sequences logits table"
+        "kernel read open close shape layer start end reset step step_some states time sequences "
+        "logits table"
     )
     text = "".join(f"void sparseflow_run_{name}(void) {{}}\n" for name in names.split())
     export = '__attribute__((visibility("default")))'

@@ -116,7 +116,11 @@ def test_no_thread_reads_what_another_writes(tmp_path: Path) -> None:
     words = ["-fsanitize=thread", "-fno-sanitize-recover=all", "-O1", "-g"]
     program, path = str(build(tmp_path, "gcc", *words)), tmp_path / "model.safetensors"
     rng = np.random.default_rng(1)
-    cases: tuple[dict[str, Any], ...] = ({"projection": 90}, {"cell": "gru", "directions": 2})
+    cases: tuple[dict[str, Any], ...] = (
+        {"projection": 90},
+        {"cell": "gru", "directions": 2},
+        {"cell": "gru0"},
+    )
     for more in cases:
         model = random_network(rng, 300, 320, 10, (20, 9, 9), layers=2, value_bits=8, **more)
         sequences = random_frames(rng, model, [9, 5])

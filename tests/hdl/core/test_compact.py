@@ -52,6 +52,7 @@ def expected(model: Model, sequences: list[IntArray]) -> tuple[IntArray, IntArra
     return hidden, np.concatenate([trace.cell for trace in traces])
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("name", "load"), [("the iCEBreaker's array", False), *((name, True) for name in CASES)]
 )

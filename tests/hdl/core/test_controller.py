@@ -241,6 +241,7 @@ SHARES: dict[str, dict[str, float]] = {
 CYCLES = 700
 
 
+@pytest.mark.quick(32)
 @pytest.mark.parametrize("restarts", [False, True], ids=["", "restarts"])
 @pytest.mark.parametrize("share", SHARES.values(), ids=SHARES)
 def test_random_programs(

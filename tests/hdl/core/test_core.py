@@ -84,6 +84,7 @@ def test_states_equal_the_integer_model(case: tuple[int, ...]) -> None:
     assert_same(outcome.states(image), expected)
 
 
+@pytest.mark.quick(6)
 def test_states_are_the_same_when_streams_pause(case: tuple[int, ...]) -> None:
     model, image = build(case, seed=3, deep=True)
     sequences = random_frames(np.random.default_rng(4), model, LENGTHS)
@@ -94,6 +95,7 @@ def test_states_are_the_same_when_streams_pause(case: tuple[int, ...]) -> None:
     assert_same(outcome.states(image), expected)
 
 
+@pytest.mark.quick(6)
 def test_states_are_the_same_where_memories_lie_in_blocks(case: tuple[int, ...]) -> None:
     """Whatever the model: its array may have been made for a larger one."""
     model, image = build(case, seed=7, deep=True)
@@ -112,6 +114,7 @@ def test_states_are_the_same_where_memories_lie_in_blocks(case: tuple[int, ...])
     )
 
 
+@pytest.mark.quick(6)
 def test_states_are_the_same_when_memories_are_loaded(case: tuple[int, ...]) -> None:
     model, image = build(case, seed=5)
     sequences = random_frames(np.random.default_rng(6), model, LENGTHS[:2])

@@ -73,12 +73,23 @@ def frames_of(network: Any, seed: int, lengths: Sequence[int]) -> list[IntArray]
     return random_frames(np.random.default_rng(seed), network.model, list(lengths))
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("seed", range(12))
 def test_random_networks(seeded: Any, seed: int) -> None:
     network, _ = seeded(seed, **FIXED.get(seed, {}))
     check(network, frames_of(network, seed, [2, 1, 2]), network.contexts)
 
 
+@pytest.mark.quick(2)
+@pytest.mark.parametrize("seed", range(6))
+def test_random_networks_with_k_per_gate(seeded: Any, seed: int) -> None:
+    cell = ("lstm", "gru")[seed % 2]
+    network, _ = seeded(seed, by_gate=True, cell=cell, layers=1 + seed % 2, directions=1)
+    assert any(g.parts for s in network.model.shape.layers for g in s.geometries.values())
+    check(network, frames_of(network, seed, [2, 1, 2]), network.contexts)
+
+
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_late_frames_and_a_slow_sink_change_nothing(seeded: Any, seed: int) -> None:
     """Frames that come late take the other path of the program."""
@@ -94,18 +105,21 @@ GRUS: dict[int, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("cell", ["gru", "gru0"])
 @pytest.mark.parametrize("seed", GRUS)
-def test_random_networks_of_a_gru(seeded: Any, seed: int) -> None:
-    network, _ = seeded(seed, cell="gru", **GRUS[seed])
-    assert network.image.design.cell == "gru"
+def test_random_networks_of_a_gru(seeded: Any, seed: int, cell: str) -> None:
+    network, _ = seeded(seed, cell=cell, **GRUS[seed])
+    assert network.image.design.cell == cell
     check(network, frames_of(network, seed, [2, 1]), network.contexts)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cell", ["gru", "gru0"])
 @pytest.mark.parametrize("block", range(10))
-def test_a_hundred_random_networks_of_a_gru(seeded: Any, block: int) -> None:
+def test_a_hundred_random_networks_of_a_gru(seeded: Any, block: int, cell: str) -> None:
     for seed in range(10 * block, 10 * block + 10):
-        network, pick = seeded(1000 + seed, cell="gru")
+        fixed = {"streamed": seed % 5 == 4} if cell == "gru0" else {}
+        network, pick = seeded(1000 + seed, cell=cell, **fixed)
         lengths = [pick(1, 4) for _ in range(pick(1, 4))]
         contexts = pick(1, network.contexts)
         check(network, frames_of(network, seed, lengths), contexts, **PAUSES[seed % 4])
@@ -132,6 +146,28 @@ def test_random_networks_in_verilog(seeded: Any, seed: int, tmp_path: Path) -> N
     options = {"contexts": network.contexts}
     found = verify(reference, image, files, sequences, tmp_path / "work", **options)
     assert (found.exact, found.first, found.cycle_mismatch) == (True, None, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(10))
+def test_a_hundred_networks_whose_reset_comes_first_in_verilog(
+    seeded: Any, block: int, tmp_path: Path
+) -> None:
+    """Bits and cycles of each, also stacked, of two directions, of several streams."""
+    for seed in range(10 * block, 10 * block + 10):
+        network, pick = seeded(3000 + seed, cell="gru0")
+        files = emit_verilog(network.image.design, tmp_path / f"v{seed}", network.image)
+        sequences = frames_of(network, seed, [pick(1, 4) for _ in range(pick(1, 4))])
+        found = verify(
+            IntegerModel(network.model),
+            network.image,
+            files,
+            sequences,
+            tmp_path / f"work{seed}",
+            simulator="icarus",
+            contexts=pick(1, network.contexts),
+        )
+        assert (found.exact, found.first, found.cycle_mismatch) == (True, None, None)
 
 
 State = tuple[IntArray, IntArray]  # cell, output
@@ -277,6 +313,7 @@ def test_contexts_do_not_mix(more: dict[str, Any], pauses: dict[str, Any]) -> No
     assert compare(stimulus, outcome, levels).first is None
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("seed", [1, 6])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
 def test_words_of_a_streamed_design_may_pause(

@@ -58,6 +58,7 @@ class Breaking(BlockPorts):
         await super().tick()
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("options", list(OPTIONS.values()), ids=list(OPTIONS))
 @pytest.mark.parametrize("at", [2, 12, 31, 40, 57])
 def test_a_start_in_the_middle_of_a_job_leaves_nothing_behind(

@@ -66,6 +66,7 @@ class Board:
         assert self.memory.traffic.violations == []
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("bus", "late"),
     [

@@ -210,6 +210,7 @@ class GreedyGearbox(Gearbox):
 
 # pieces of a group and of a word: 3 and 2, 1 and 1, 3 and 4 (two groups a row), 3 and 1;
 # cycles: until the ring has been written all around
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("group", "word", "cycles"), [(6, 4, 9), (4, 4, 9), (6, 8, 8), (12, 4, 15)]
 )

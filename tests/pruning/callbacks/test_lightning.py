@@ -12,13 +12,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import sparseflow as sf
 from pruning.mask.resume import ResumeError
+from tests.installed import brought
 
 pytestmark = pytest.mark.slow
-pl = pytest.importorskip("lightning.pytorch")
+pl: Any = brought("lightning.pytorch")
 
 
 def module() -> Any:
-    class Net(pl.LightningModule):  # type: ignore[name-defined]
+    class Net(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
             torch.manual_seed(0)

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 import sparseflow as sf
 from pruning.mask.resume import ResumeError
+from tests.installed import brought
 
 pytestmark = pytest.mark.slow
-hf = pytest.importorskip("transformers")
-pytest.importorskip("accelerate")
+hf = brought("transformers")
 
 
 class Net(nn.Module):

@@ -186,3 +186,13 @@ def test_nothing_to_balance(shape: tuple[int, ...]) -> None:
         check_balanced(torch.ones(shape, dtype=torch.bool), 1)
     with pytest.raises(ValueError, match="must be a matrix with rows and columns"):
         bank_balanced_mask(torch.ones(shape), 1, 1)
+
+
+def test_parts_keep_a_k_each() -> None:
+    geometry = Geometry.of_parts(6, 8, 2, (3, 1, 2), 8)
+    weight = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
+    kept = zip(weight.split(2), geometry.parts, strict=True)
+    mask = torch.cat([bank_balanced_mask(part, 2, k) for part, k in kept])
+    assert packed_geometry(mask, geometry, 8) == geometry
+    with pytest.raises(UnbalancedError, match="row 2, bank 0 keeps 1 weights, expected 2"):
+        packed_geometry(mask, Geometry.of_parts(6, 8, 2, (3, 2, 2), 8), 8)

@@ -253,6 +253,7 @@ def test_a_reset_in_the_middle_of_a_job(run: Run, axi_case: Any, delay: int) -> 
     assert_exact(axi_case, outcome.results[-2])
 
 
+@pytest.mark.slow
 def test_other_bus_widths(make_case: Any, tmp_path: Path) -> None:
     case = small(make_case, seed=2)
 
@@ -268,6 +269,7 @@ def test_other_bus_widths(make_case: Any, tmp_path: Path) -> None:
     assert comparison.mismatches == 0
 
 
+@pytest.mark.slow
 def test_a_deep_design(make_network: Any, tmp_path: Path) -> None:
     case = make_network(5, (4, 2), (3, 2), options={"deep": True}, layers=1)
 

@@ -96,6 +96,7 @@ def product_cycle(image: Image, fault: Fault, step: int) -> int:
 QUICK_FAULTS = ("input value", "recurrent index")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK_FAULTS)) for n in FAULTS],
@@ -185,6 +186,7 @@ def test_a_wrong_sum_of_right_products_is_found(case: Any, broken: Any, work: Pa
     assert re.match(r"pe0\.result is -?\d+, should be -?\d+$", found.where)
 
 
+@pytest.mark.slow
 def test_a_wrong_element_of_right_sums_points_to_its_lane(
     case: Any, broken: Any, work: Path
 ) -> None:
@@ -229,6 +231,7 @@ QUICK = ("layer 0 weight_hr", "layer 1 weight_ih", "head")
 MARKED = [pytest.param(f, marks=[pytest.mark.slow] * (f.name not in QUICK)) for f in NETWORK_FAULTS]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("fault", MARKED, ids=lambda f: f.name)
 def test_a_fault_in_any_matrix_is_found(
     network: Any, network_files: VerilogFiles, broken: Any, work: Path, fault: Fault
@@ -252,6 +255,7 @@ def test_a_fault_in_any_matrix_is_found(
     assert found.cycle == mine.cycle(fault.slot, fault.group) + PRODUCT
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_a_linear_layers_bias_is_found(
     network: Any, network_files: VerilogFiles, broken: Any, work: Path
 ) -> None:
@@ -335,6 +339,7 @@ def test_a_program_that_never_starts_is_told(
         verified(network, broken(never, network_files), work)
 
 
+@pytest.mark.slow
 def test_a_fault_in_the_second_direction_of_the_second_level_is_found(
     make_network: Any, work: Path, tmp_path: Path
 ) -> None:
@@ -410,4 +415,32 @@ def test_a_fault_of_a_gru_is_found(
     shown = verified(case, broken(image, files), work)
     assert shown.first is not None
     assert shown.first.gate == "n"
+    assert "bias_000" in shown.first.where
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_fault_of_a_gru_whose_reset_comes_first_is_found(
+    make_network: Any, broken: Any, work: Path, tmp_path: Path, layer: int
+) -> None:
+    """Of the pass of every gate: ``r * h`` is looked at itself, z with the state that it mixes."""
+    case = make_network(3, (3, 4), (2, 2), cell="gru0", layers=2)
+    files = emit_verilog(case.image.design, tmp_path / "gru0", case.image)
+    for gate, state in zip("rzn", "vhh", strict=True):
+        for matrix in ("weight_ih", "weight_hh"):
+            name = f"layer {layer} {matrix} {gate}"
+            given = next(p for p in case.image.parts[0].whole if p.name == name)
+            fault = Fault(name, "value", pe=1, slot=0, group=0, lane=1, bit=15)
+            shown = verified(case, broken(fault.inject(case.image), files), work)
+            shutil.rmtree(tmp_path / "faulty")
+            assert shown.first is not None
+            found, row = shown.first, int(given.placement.rows[0, 1])
+            assert (found.gate, found.row, found.bank) == (gate, row, 1)
+            assert (found.matrix, found.layer, found.state) == (matrix, layer, state)
+    width = case.image.design.state.width
+    finish = next(p for p in case.image.parts[0].whole if p.layer == layer and p.biased)
+    image = flipped(case.image, "bias_000", finish.instruction.bias, width + width - 2)
+    shown = verified(case, broken(image, files), work)
+    assert shown.first is not None
+    assert shown.first.gate == "z"
     assert "bias_000" in shown.first.where

@@ -129,6 +129,7 @@ def test_a_planted_fault_is_found_and_diagnosed(
     assert found.first.where.startswith("pe3.product")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(("network", "options"), NETWORKS)
 def test_networks_run_the_same_on_both(
     make_network: Any,

@@ -145,6 +145,7 @@ NETWORKS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 ]
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(("network", "options", "load"), NETWORKS)
 def test_networks_are_verified(
     make_network: Any,
@@ -206,6 +207,7 @@ def test_a_verification_keeps_what_it_has_computed(
     assert counts == {"states": 1, "cycles": 1}
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("seed", [1, 25])
 def test_a_streamed_design_is_fed(seeded: Any, tmp_path: Path, seed: int) -> None:
     """Also where a network has two programs."""

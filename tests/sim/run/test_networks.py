@@ -207,6 +207,7 @@ def check_hardware(case: Any, seed: int, folder: Path, simulator: str) -> None:
     assert len(shown.comparison.outputs[max(emitted)]) == frames
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("seed", range(12))
 def test_random_networks_on_icarus(random_case: Any, seed: int, tmp_path: Path) -> None:
     check_hardware(random_case(seed), seed, tmp_path, "icarus")

@@ -155,9 +155,8 @@ def test_a_gru_whose_reset_comes_first_stays_one_to_its_integers(
     for frames, logits in zip(data.sequences, last_states(model, data), strict=True):
         reals = net(torch.from_numpy(frames)[None])[0].detach().numpy()
         assert np.abs(reals - logits).max() < 2e-3
-    assert refusal(model).startswith("arrays do not run a GRU with linear_before_reset of 0")
-    assert f"note: {refusal(model)}" in shown
-    assert "next: sparseflow verilog" not in shown
+    assert refusal(model) == ""
+    assert "next: sparseflow verilog" in shown
 
 
 def refusal(model: Path) -> str:

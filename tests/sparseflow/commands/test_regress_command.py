@@ -93,6 +93,7 @@ def heard() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
 def test_a_run_that_is_interrupted_goes_on(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,13 @@ from sparseflow.pages import doctor_report, regress_page
 from sparseflow.pages.hardware.beside import dense_cycles, on_boards
 from sparseflow.pages.hardware.matrices import matrices
 from sparseflow.pages.report import write_report
+from tests.installed import brought, program
 
 from .test_regress_page import case, results, run
 from .test_report import example
 
 pytestmark = pytest.mark.slow
-sync_api = pytest.importorskip("playwright.sync_api", reason="pages are looked at in a browser")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+sync_api = brought("playwright.sync_api")
 WIDTHS, SCHEMES = (400, 1400), ("light", "dark")
 LONG = "a_module_with_quite_a_long_name.of_its_own.recurrent_0"
 LEAST = 8.5  # pixels of a letter in a picture
@@ -166,11 +165,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium here: apt-get install chromium")
+    chromium = program("chromium chromium-browser", "chromium")
     with sync_api.sync_playwright() as driver:
         # as root, a container's usual user, Chromium refuses its own sandbox
-        shown = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        shown = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield shown
         shown.close()
 
@@ -218,7 +216,7 @@ def test_pages_are_readable_and_nothing_is_cut_off(pages: dict[str, Path], windo
 
 def test_pages_are_for_everybody(pages: dict[str, Path], window: Any) -> None:
     """What axe-core knows: contrast, names of pictures, order of headings, heads of tables."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    axe = brought("axe_playwright_python.sync_playwright")
     for name, path in pages.items():
         _open(window, path)
         found = axe.Axe().run(window).response["violations"]

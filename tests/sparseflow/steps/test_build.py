@@ -128,6 +128,7 @@ def test_every_kind_of_cells_of_a_device_stands_on_the_page(small: Model, name: 
     assert ("large RAM" in page) == (name == "icebreaker")
 
 
+@pytest.mark.slow
 def test_a_board_of_ones_own_is_built_for(small: Model, tmp_path: Path) -> None:
     text = resources.files("boards").joinpath("data", "arty_a7.toml").read_text("utf-8")
     (tmp_path / "mine.toml").write_text(text.replace("H5", "J5"))

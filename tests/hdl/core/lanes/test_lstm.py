@@ -139,6 +139,7 @@ def test_states_reach_as_far_as_the_design_says(play: Any, design: Design, reach
     scenario.check(play)
 
 
+@pytest.mark.quick(16)
 @pytest.mark.parametrize("shifts", [range(0, 20), range(20, 41), (47, 55, 63)])
 def test_every_shift(play: Any, design: Design, shifts: range) -> None:
     scenario = Scenario(design, seed=2)

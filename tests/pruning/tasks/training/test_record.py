@@ -9,6 +9,7 @@ import pytest
 
 from csb_format.extras import MissingExtraError
 from pruning.tasks.training.record import Step, noted
+from tests.installed import brought
 
 STEP = Step(1, 1, 0.5, 0.01, math.inf)
 
@@ -47,9 +48,7 @@ def test_without_tensorboard_the_extra_is_named_and_nothing_made(
 
 @pytest.mark.slow
 def test_tensorboard_reads_what_was_noted(tmp_path: Path) -> None:
-    accumulate = pytest.importorskip(
-        "tensorboard.backend.event_processing.event_accumulator"
-    ).EventAccumulator
+    accumulate = brought("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
     with noted(board=tmp_path) as note:
         assert note is not None
         note("began", {"seed": 0})

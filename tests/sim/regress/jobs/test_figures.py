@@ -85,6 +85,7 @@ def test_bad_figures_are_red_at_once_and_harm_no_other_case(tmp_path: Path) -> N
     assert len(by["loud"].story) < 100_000
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "damage",
     ["case", "{}", "[]", '{"case": CASE}', '{"case": CASE, "result": {}}',

@@ -121,6 +121,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     assert len(third.keys) == 3  # a run that ended is over
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("broken", ["", "{", "[]", '{"fingerprint": 3}'])
 def test_a_broken_note_starts_from_the_beginning(tmp_path: Path, broken: str) -> None:
     suite, places = suite_of(tmp_path, command("a", "pass"), command("b", "pass"))

@@ -74,6 +74,7 @@ def assert_all_there(fst: Path, save: Path, commands: Path) -> None:
     assert [name.partition("[")[0] for name in shown] == added
 
 
+@pytest.mark.slow
 def test_a_mismatch_is_a_story_with_a_replay(suite: tuple[Suite, Places]) -> None:
     given, places = suite
     hardware(given, places).verilog(places.out / "first")

@@ -19,7 +19,7 @@ def test_figures_and_picture_are_those_of_the_masks() -> None:
     for each in found:
         mask, banks = masks[each["name"]], each["banks"]
         assert (each["rows"], each["columns"]) == mask.shape
-        assert each["nonzeros"] == mask.sum() == mask.shape[0] * banks * each["kept"]
+        assert each["nonzeros"] == mask.sum() == mask.shape[0] * banks * int(each["kept"])
         assert each["shown"] % each["bank_width"] == 0
         assert each["shown"] <= PLACES
         shown = mask[:ROWS, : each["shown"]]

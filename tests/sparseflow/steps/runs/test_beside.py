@@ -62,6 +62,7 @@ def test_all_frames_run_free_and_the_first_under_cocotb_too(
     assert ">in all<" in text
 
 
+@pytest.mark.slow
 def test_engines_that_differ_fail_the_run(
     run: Callable[..., int],
     chain: Chain,
