@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from csb_format import Csb, Fixed, IntArray, LstmLayer, Projection
 from csb_format.cells.cell import Cell
 from csb_format.cells.gru import GruCell, ResetFirstGruCell
 from csb_format.cells.piecewise import GUARD_BITS
+from csb_format.geometry import Geometry
 from csb_format.scales import Scales
 
 from .kernels.cell_loops import GRU, LSTM, RESET_FIRST, Activation, Cells
@@ -296,8 +298,13 @@ def _matrices(layer: LstmLayer) -> tuple[Csb, Csb, Csb | None]:
 
 
 def _some_rows(matrix: Csb, rows: slice) -> Csb:
-    values, indices = matrix.values[rows], matrix.indices[rows]
-    return Csb(replace(matrix.geometry, rows=len(values)), values, indices)
+    g = matrix.geometry
+    kept = np.repeat([part.nonzeros for part in g.split], g.split[0].rows)[rows]
+    count = gcd(len(kept), g.split[0].rows)  # so many rows have one k
+    parts = [int(k) for k in kept[::count]]
+    shape = Geometry.of_parts(len(kept), g.columns, g.banks, parts, g.value_bits, g.bank_width)
+    k = shape.nonzeros
+    return Csb(shape, matrix.values[rows, :k], matrix.indices[rows, :k])
 
 
 def _cells(layer: LstmLayer, name: str) -> Cells:

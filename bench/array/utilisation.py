@@ -95,6 +95,10 @@ def _gru(rng: np.random.Generator) -> Model:
     return random_network(rng, 153, 1024, 16, (1, 8, 1), cell="gru")
 
 
+def _reset_first(rng: np.random.Generator) -> Model:
+    return random_network(rng, 153, 1024, 16, (1, 8, 1), cell="gru0")
+
+
 def _demo(rng: np.random.Generator) -> Model:
     return random_model(rng, 12, 128, 8, 1, 2)
 
@@ -115,6 +119,7 @@ WORKLOADS = (
         "ptb-1500-64x16", "PTB 1500 -> 1500, 80 %", _ptb_large, 64, 16, least=0.97, sparsity=0.8
     ),
     Workload("gru-64x16", "GRU layer 153 -> 1024", _gru, 64, 16, least=0.95),
+    Workload("gru0-64x16", "GRU, reset first, 153 -> 1024", _reset_first, 64, 16, least=0.95),
     # few products for the latencies: four places of a bank written at once, one register less
     Workload(
         "timit-256x16", TIMIT, _timit, 256, 16, most=113, options={"projectors": 64, "fan_in": 16}

@@ -32,6 +32,7 @@ _WORKLOADS = {
     "timit-64x16": "TIMIT",
     "ptb-1500-64x16": "PTB 1500 -> 1500 at 80 %",
     "gru-64x16": "GRU 153 -> 1024",
+    "gru0-64x16": "GRU, reset first, 153 -> 1024",
     "timit-256x16": "TIMIT",
 }
 _PATTERNS = ("unstructured", "banks of 100", "banks of 25", "blocks 4x4")

@@ -15,7 +15,7 @@ from compiler.array.latency import Latencies
 from compiler.array.program import Instruction, Place, Sink
 from compiler.timing.issued import Issued, issued
 from csb_format import IntArray
-from engine.reference import Trace
+from engine.reference import LayerModel, Trace
 from hdl.core.layouts import instruction_layout
 from hdl.core.projector import Projector
 from hdl.verilog import VerilogFiles
@@ -89,7 +89,8 @@ class ElementCheck(Check):
     beat, lane : int
     element : int
         Of the vector.
-    state : {"h", "c", "r", "y"}
+    state : {"h", "c", "r", "y", "v"}
+        As in :class:`~sim.check.compare.Mismatch`.
     """
 
     run: Issued
@@ -176,9 +177,24 @@ class Replay:
     def states(self, layer: int, state: str) -> IntArray:
         """Of every frame a state of a layer; see :func:`~sim.check.compare.expected_states`."""
         if (layer, state) not in self._states:
-            found = expected_states(self.stimulus, layer, state, self._traces)
-            self._states[layer, state] = found
+            made = self._resets if state == "v" else self._given
+            self._states[layer, state] = made(layer, state)
         return self._states[layer, state]
+
+    def _given(self, layer: int, state: str) -> IntArray:
+        return expected_states(self.stimulus, layer, state, self._traces)
+
+    def _resets(self, layer: int, state: str) -> IntArray:
+        """Of every frame ``r * h``, from its input and the states of the step before."""
+        layers, fed = self.image.parts[self.part].layers, self.image.model.directions == 2
+        index = layers.index(layer)
+        frames = np.asarray(self.stimulus.frames)[:, index if fed else 0]
+        x = frames if fed or index == 0 else self.states(layers[index - 1], "r")
+        before = replace(self.stimulus, step=np.maximum(self.stimulus.step - 1, 0))
+        r, c = (expected_states(before, layer, name, self._traces) for name in "rc")
+        first = np.asarray(self.stimulus.first, bool)[:, None]
+        r, c = np.where(first, 0, r), np.where(first, 0, c)
+        return LayerModel(self.image.model.layers[layer]).reset(x, r, c)
 
     def vector(self, run: Issued) -> IntArray | None:
         """What a pass reads, int64 (columns,); None where the state before is taken as zero."""
@@ -188,7 +204,8 @@ class Replay:
             return np.asarray(self.stimulus.frames[frame, index])
         layer = self.image.parts[self.part].layers[index]
         if run.instruction.source_kind != Place.OLD:
-            return np.asarray(self.states(layer, "h" if kind == "hidden" else "r")[frame])
+            name = {"hidden": "h", "reset": "v", "state": "r"}[kind]
+            return np.asarray(self.states(layer, name)[frame])
         if self.stimulus.first[frame]:
             return None
         now = self.stimulus.only(np.array([frame]))
@@ -224,6 +241,10 @@ class Replay:
         design = self.image.design
         if run.given.sink == Sink.UNITS:
             after = self.latencies.lane(Sink.UNITS)
+            if run.given.writes is None:  # a gate, which stays in the lanes
+                return []
+            if run.given.writes[0] == "reset":
+                return [("lane{}.hidden", "v", after, design.gate.width)]
             return [
                 ("lane{}.hidden", "h", after, design.gate.width),
                 ("lane{}.cell", "c", after, design.state.width),

@@ -23,8 +23,9 @@ class Mismatch:
     ----------
     layer, sequence, step, unit : int
         The state.
-    state : {"h", "c", "r", "y"}
-        Hidden, cell, projected state; sum of a linear layer.
+    state : {"h", "c", "r", "y", "v"}
+        Hidden, cell, projected state; sum of a linear layer; after diagnosis also ``r * h``, where
+        rows of a matrix wait for it.
     expected, got : int
         After diagnosis ``got`` may be ``"unknown"``: bits were X.
     cycle : int
@@ -150,7 +151,7 @@ def expected_states(
     layer : int
         Of the model.
     state : {"h", "c", "r", "y"}
-        As in :class:`Mismatch`.
+        But for the last as in :class:`Mismatch`.
     traces : sequence of sequences of Trace
         Of each level all sequences.
 

@@ -128,7 +128,9 @@ def _origin(replay: Replay, wrong: ElementCheck, got: int | str, bench: Bench) -
         got,
         wrong.cycle,
     )
-    checks = list(_Making(replay, wrong).checks())
+    checks = [
+        check for run in _makers(replay, wrong) for check in _Making(replay, wrong, run).checks()
+    ]
     words = [check.word for check in checks if check.word is not None]
     outcome = bench.probe(given, [*checks, *words])
     first = first_wrong(outcome, checks)
@@ -158,15 +160,26 @@ def _where(wrong: _Origin, outcome: Outcome) -> str:
     return f"{text}; {wrong.memory} is {shown}, should be 0x{wrong.word.value:x}"
 
 
-class _Making:
-    """What one element of a vector is made of."""
+def _makers(replay: Replay, wrong: ElementCheck) -> list[Issued]:
+    """The pass that gives an element, and those before it whose gates it is made of."""
+    now = wrong.run
+    if now.given.sink != Sink.UNITS:
+        return [now]
+    upto = replay.runs[: replay.runs.index(now) + 1]
+    same = [run for run in upto if (run.frame, run.given.layer) == (now.frame, now.given.layer)]
+    return [run for run in same if run.given.sink == Sink.UNITS]
 
-    def __init__(self, replay: Replay, wrong: ElementCheck):
-        self._replay, self._wrong, self._run = replay, wrong, wrong.run
+
+class _Making:
+    """What one pass adds to an element of a vector."""
+
+    def __init__(self, replay: Replay, wrong: ElementCheck, run: Issued):
+        self._replay, self._wrong, self._run = replay, wrong, run
         self._design = replay.image.design
-        self._units = wrong.run.given.sink == Sink.UNITS
-        placement = wrong.run.given.placement
-        self._rows = [gate * placement.size + wrong.element for gate in range(placement.gates)]
+        self._units = run.given.sink == Sink.UNITS
+        placement = run.given.placement
+        self._gates = placement.rows_of
+        self._rows = [gate * placement.size + wrong.element for gate in self._gates]
         # slot and PE of each of the rows
         places = [np.argwhere(placement.rows == row)[0].tolist() for row in self._rows]
         self._places = [(int(slot), int(pe)) for slot, pe in places]
@@ -234,7 +247,7 @@ class _Making:
                         True,
                         matrix=run.given.matrix,
                         row=row,
-                        gate=gate if self._units else None,
+                        gate=self._gates[gate] if self._units else None,
                         bank=lane,
                         word=word,
                         memory=memory,
@@ -246,20 +259,21 @@ class _Making:
             **asdict(check),
             matrix=self._matrix,
             row=self._rows[gate],
-            gate=gate if self._units else None,
+            gate=self._gates[gate] if self._units else None,
             memory=memory,
         )
 
     def _sums(self, parked: IntArray, added: IntArray) -> Iterator[_Origin]:
         width, apart = self._design.acc_bits, self._design.arithmetic.apart if self._units else ()
-        for gate, (slot, pe) in enumerate(self._places):
+        for n, (slot, pe) in enumerate(self._places):
+            gate = self._gates[n]
             last = self._run.cycle(slot, self._run.instruction.groups - 1)
             cycle = last + self._replay.latencies.row
-            together = int(added[gate] if gate in apart else parked[gate] + added[gate])
-            yield self._origin(Check(f"pe{pe}.result", cycle, together, width, True), gate)
+            together = int(added[n] if gate in apart else parked[n] + added[n])
+            yield self._origin(Check(f"pe{pe}.result", cycle, together, width, True), n)
             if gate in apart:
-                beside = Check(f"pe{pe}.beside", cycle, int(parked[gate]), width, True)
-                yield self._origin(beside, gate)
+                beside = Check(f"pe{pe}.beside", cycle, int(parked[n]), width, True)
+                yield self._origin(beside, n)
 
     @property
     def _deal(self) -> int:
@@ -274,17 +288,19 @@ class _Making:
         biases = self._bias.reshape(len(arithmetic.sums), -1)[:, wrong.element].tolist()
         memory = f"look at word {now.bias + wrong.beat} of bias_{wrong.lane:03d}"
         last = self._places[-1][0]
-        for n, (given, bias) in enumerate(zip(arithmetic.sums, biases, strict=True)):
+        for shift, n in zip(now.shift, arithmetic.sums_of(self._run.given.kind), strict=False):
+            given, bias = arithmetic.sums[n], biases[n]
+            row = self._gates.index(given.gate)
             # rows before the last are dealt whole slots earlier
-            deal = self._deal - (last - self._places[given.gate][0]) * now.interval
+            deal = self._deal - (last - self._places[row][0]) * now.interval
             found = Check(f"lane{wrong.lane}.bias", deal + RAM, bias, bits, True, n * bits)
-            yield self._origin(found, given.gate, memory)
+            yield self._origin(found, row, memory)
             ih, hh = (parked, added) if self._run.given.matrix == "weight_hh" else (added, parked)
-            total = np.array(ih[given.gate] * given.input + hh[given.gate] * given.recurrent)
-            pre = int(arithmetic.preactivation(total, np.array(bias), now.shift[n]))
+            total = np.array(ih[row] * given.input + hh[row] * given.recurrent)
+            pre = int(arithmetic.preactivation(total, np.array(bias), shift))
             signal = f"lane{wrong.lane}.{lane.pre_signal(given.name)}"
             check = Check(signal, deal + pre_delay(design), pre, bits, True)
-            yield self._origin(check, given.gate)
+            yield self._origin(check, row)
 
     def _linear(self) -> Iterator[_Origin]:
         """The bias of an output of a linear layer."""

@@ -99,6 +99,10 @@ def test_a_gru_whose_reset_comes_first(count: int) -> None:
     compare(model, random_frames(rng, model, rng.integers(0, 5, count).tolist()))
     model, rng = network(4, cell="gru0", value_bits=6, act_bits=18)
     compare(model, random_frames(rng, model, [3] * count))
+    # rows n of weight_hh are a matrix of their own, whatever each gate keeps
+    model, rng = network(5, cell="gru0", hidden_size=12, k=((3, 1, 2), (2, 3, 1), 1))
+    assert model.layers[0].weight_hh.geometry.parts == (2, 3, 1)
+    compare(model, random_frames(rng, model, [3] * count))
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["side by side", "in registers"])

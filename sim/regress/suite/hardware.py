@@ -20,7 +20,6 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import IntArray, LstmLayer, Model, load_model
-from csb_format.cells.gru import GruCell
 from csb_format.files.folders import cache_folder, locked
 from csb_format.files.images import write_mem
 from csb_format.random_models import random_frames, random_network
@@ -78,7 +77,7 @@ def _saturating(layer: LstmLayer) -> LstmLayer:
     sums = layer.arithmetic.sums
     bias, least, most = layer.bias.copy().reshape(len(sums), -1), layer.state.min, layer.state.max
     bias[:] = most
-    if layer.cell == GruCell.name:
+    if "z" in layer.arithmetic.gate_names:
         bias[1] = least
     bias[2, 1::2] = least
     return replace(layer, bias=bias.reshape(-1))

@@ -12,6 +12,7 @@ from compiler.abi.registers import REGISTERS
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format.random_models import random_frames, random_network
+from engine.reference import IntegerModel
 
 MODEL = random_network(np.random.default_rng(0), 4, 4, 2, (1, 1, 1))
 DESIGN = design_for(MODEL, 4, 2)
@@ -71,3 +72,16 @@ def test_nobody_takes_what_comes_out() -> None:
     assert sent < 400 * len(PACKET)
     board.receive(128)
     assert board.send(PACKET[:1], False) == 1
+
+
+@pytest.mark.parametrize("cell", ["gru", "gru0"])
+def test_networks_of_a_gru_run_through_the_driver(cell: str) -> None:
+    """Stacked, of two directions: what comes home is the integer model's."""
+    rng = np.random.default_rng(2)
+    model = random_network(rng, 5, 6, 2, (1, 2, 1), layers=2, directions=2, cell=cell)
+    design = design_for(model, 6, 2)
+    accelerator = Accelerator.on(EmulatedLine(design), design)
+    accelerator.load(compile_model(model, design))
+    sequences = random_frames(rng, model, [4, 1, 3])
+    for frames, want in zip(sequences, IntegerModel(model).run(sequences), strict=True):
+        np.testing.assert_array_equal(accelerator.run(frames).output, want.output)

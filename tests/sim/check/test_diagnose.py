@@ -416,3 +416,31 @@ def test_a_fault_of_a_gru_is_found(
     assert shown.first is not None
     assert shown.first.gate == "n"
     assert "bias_000" in shown.first.where
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_fault_of_a_gru_whose_reset_comes_first_is_found(
+    make_network: Any, broken: Any, work: Path, tmp_path: Path, layer: int
+) -> None:
+    """Of the pass of every gate: ``r * h`` is looked at itself, z with the state that it mixes."""
+    case = make_network(3, (3, 4), (2, 2), cell="gru0", layers=2)
+    files = emit_verilog(case.image.design, tmp_path / "gru0", case.image)
+    for gate, state in zip("rzn", "vhh", strict=True):
+        for matrix in ("weight_ih", "weight_hh"):
+            name = f"layer {layer} {matrix} {gate}"
+            given = next(p for p in case.image.parts[0].whole if p.name == name)
+            fault = Fault(name, "value", pe=1, slot=0, group=0, lane=1, bit=15)
+            shown = verified(case, broken(fault.inject(case.image), files), work)
+            shutil.rmtree(tmp_path / "faulty")
+            assert shown.first is not None
+            found, row = shown.first, int(given.placement.rows[0, 1])
+            assert (found.gate, found.row, found.bank) == (gate, row, 1)
+            assert (found.matrix, found.layer, found.state) == (matrix, layer, state)
+    width = case.image.design.state.width
+    finish = next(p for p in case.image.parts[0].whole if p.layer == layer and p.biased)
+    image = flipped(case.image, "bias_000", finish.instruction.bias, width + width - 2)
+    shown = verified(case, broken(image, files), work)
+    assert shown.first is not None
+    assert shown.first.gate == "z"
+    assert "bias_000" in shown.first.where
