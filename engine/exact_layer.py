@@ -303,7 +303,8 @@ def _some_rows(matrix: Csb, rows: slice) -> Csb:
     count = gcd(len(kept), g.split[0].rows)  # so many rows have one k
     parts = [int(k) for k in kept[::count]]
     shape = Geometry.of_parts(len(kept), g.columns, g.banks, parts, g.value_bits, g.bank_width)
-    return Csb(shape, *(a[rows, : shape.nonzeros] for a in (matrix.values, matrix.indices)))
+    k = shape.nonzeros
+    return Csb(shape, matrix.values[rows, :k], matrix.indices[rows, :k])
 
 
 def _cells(layer: LstmLayer, name: str) -> Cells:
