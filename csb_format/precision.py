@@ -52,9 +52,10 @@ class Balance:
         Share of weights to remove, 0..1.
     keep_energy : float
         Least share of the present L2 energy that suggested banks keep, 0..1.
-    budget : {"global", "equal"}
+    budget : {"global", "gate", "equal"}
         Whether matrices that an array runs alike share their weights by magnitude, each with a
-        k of its own in as many cycles, or each keeps what the sparsity says of it.
+        k of its own in as many cycles; or their gates do, each with its own k, in the cycles of
+        the fullest; or each keeps what the sparsity says of it.
     """
 
     banks: int = 8
@@ -63,4 +64,4 @@ class Balance:
     budget: str = "global"
 
     #: What ``budget`` may be.
-    budgets: ClassVar[tuple[str, ...]] = ("global", "equal")
+    budgets: ClassVar[tuple[str, ...]] = ("global", "gate", "equal")

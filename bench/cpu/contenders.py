@@ -114,7 +114,7 @@ def lstm_steps(weights: Weights, x: FloatArray, mkl: bool) -> dict[str, Contende
         "torch CSR int32": Contender(_torch_step(weights, both, x, _torch_csr), sparse_bytes),
         "torch dense": Contender(_torch_step(weights, both, x, torch.from_numpy), dense_bytes),
         "torch.nn.LSTM": Contender(_module_step(weights, x), dense_bytes),
-        "ONNX Runtime int8": Contender(_runtime_step(weights, runtime, x), size),
+        "ONNX Runtime int8": Contender(_runtime_step(weights, runtime, x[None]), size),
     }
     if mkl:
         hinted = _scipy_step(weights, both, x, lambda weight: MklCsr(_csr(weight)))
@@ -254,7 +254,7 @@ def _matmul_session(weight: FloatArray) -> tuple[Any, int]:
     return session_of(nodes, {"x": [1, weight.shape[1]]}, ["y"], {"w": weight.T})
 
 
-def _step_session(weights: Weights) -> tuple[Any, int]:
+def _step_session(weights: Weights, batch: int = 1) -> tuple[Any, int]:
     """The equations of a step, one node each: an ONNX LSTM cannot have a projection."""
     inputs, units, outputs = weights.sizes
     node = helper.make_node
@@ -275,13 +275,14 @@ def _step_session(weights: Weights) -> tuple[Any, int]:
     if weights.hr is not None:
         nodes.append(node("MatMul", ["h", "hr"], ["next_r"]))
         constants["hr"] = weights.hr.T
-    given = {"x": [1, inputs], "r": [1, outputs], "c": [1, units]}
+    given = {"x": [batch, inputs], "r": [batch, outputs], "c": [batch, units]}
     return session_of(nodes, given, ["next_r", "next_c"], constants)
 
 
 def _runtime_step(weights: Weights, session: Any, x: FloatArray) -> Callable[[], Any]:
+    """For frames (B, X); the new outputs of the first."""
     _, units, outputs = weights.sizes
-    values = [x[None], np.zeros((1, outputs), np.float32), np.zeros((1, units), np.float32)]
+    values = [x, *(np.zeros((len(x), n), np.float32) for n in (outputs, units))]
     frame, r, c = (onnxruntime.OrtValue.ortvalue_from_numpy(v) for v in values)
 
     def step() -> Any:

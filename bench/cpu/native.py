@@ -6,9 +6,10 @@ row's result is held against the integer model first. A row is of one kernel of 
 weights and states of so many bits; others have the same weights as their float32 or 8-bit numbers,
 dense ones the zeros too. Calls come from Python for everyone.
 
-Rows of two threads are of the clock: steps of one and of two threads in turns, of each the fastest
-hundredth, which is what they take while both cores are theirs; ``all steps`` is the mean of all,
-with whatever else the machine does.
+Rows of two threads are of the clock (:mod:`bench.cpu.cores`): steps of one and of two threads in
+turns, of each the fastest hundredth, which is what they take while both cores are theirs, or the
+mean of all. Widths of banks, the limit of a product and a million steps of a small network are in
+:mod:`bench.cpu.forms`, dense contenders of batches in :mod:`bench.cpu.batches`.
 
 ``product`` rows time a layer without recurrent weights, so the cells behind the product are in our
 time, and not in that of the others.
@@ -37,6 +38,8 @@ from engine.native.model import NativeModel
 from engine.reference import IntegerModel
 
 from ..record import Smallest, processor, write_record
+from . import cores, forms
+from .batches import many_products, many_steps
 from .contenders import lstm_steps, products, weights_of
 from .inference import float_step
 from .one_core import restart_on_one_core
@@ -56,7 +59,6 @@ TIMIT: dict[str, Any] = {
 DEMO: dict[str, Any] = {"input_size": 12, "hidden_size": 128, "banks": 8, "k": (1, 2, 0)}
 LARGE: dict[str, Any] = {"input_size": 1024, "hidden_size": 1024, "banks": 16, "k": (8, 8, 0)}
 BLOCK = 10  # calls in a row
-TURN = 1000  # steps of one stream
 Call = Callable[[], Any]
 
 
@@ -81,11 +83,19 @@ def main(
 def _rows(rounds: int, mkl: bool, smallest: bool) -> Iterator[dict[str, Any]]:
     if smallest:
         yield from _step_rows("step", DEMO, rounds, mkl, BITS[:1])
+        yield from _many_rows(DEMO, 16, rounds)
         return
     yield from _step_rows("product", PRODUCT, rounds, mkl)
     yield from _step_rows("step", TIMIT, rounds, mkl)
     yield from _step_rows("step", DEMO, rounds, mkl)
-    yield from (_two_threads(*pair, rounds) for pair in BITS)
+    for pair in BITS:
+        model = _network(LARGE, *pair)
+        name = f"LSTM step, {_size(LARGE)}, weights of {pair[0]} bits, states of {pair[1]}"
+        yield from cores.rows(model, name, _frames(model, [32])[0], rounds, pair == BITS[0])
+    yield from forms.rows(DEMO, rounds)
+    for shape in (PRODUCT, TIMIT):
+        for batch in (16, 64):
+            yield from _many_rows(shape, batch, rounds)
     for shape, batch in SEQUENCES:
         yield from _sequence_rows(shape, batch, -(-rounds // 2))
 
@@ -113,6 +123,23 @@ def _step_rows(
     if what == "step":
         calls["ours in float32"] = float_step(FloatLstm(layer), x)
     yield from _measured(name, 1, made, _step, calls, rounds, BLOCK, 1)
+
+
+def _many_rows(shape: dict[str, Any], batch: int, rounds: int) -> Iterator[dict[str, Any]]:
+    """A step of many streams; in a product nothing is kept from step to step."""
+    made = {pair: _network(shape, *pair) for pair in BITS}
+    layer = made[BITS[0]].layers[0]
+    frames = _frames(made[BITS[0]], [batch])[0]
+    x, weights = layer.input.dequantise(frames).astype(np.float32), weights_of(layer)
+    if shape is PRODUCT:
+        name, calls = f"product of {len(weights.ih)} x {x.shape[1]}", many_products(weights.ih, x)
+    else:
+        name, calls = f"LSTM step, {_size(shape)}", many_steps(weights, x)
+
+    def ours(model: Model, kernel: str) -> Call:
+        return _step(model, kernel, batch)
+
+    yield from _measured(name, batch, made, ours, calls, -(-rounds // 2), 1, 1)
 
 
 def _sequence_rows(shape: dict[str, Any], batch: int, rounds: int) -> Iterator[dict[str, Any]]:
@@ -158,27 +185,6 @@ def _measured(
         }
 
 
-def _two_threads(value_bits: int, act_bits: int, rounds: int) -> dict[str, Any]:
-    model = _network(LARGE, value_bits, act_bits)
-    streams = {n: NativeModel(model, threads=n).start() for n in (1, 2)}
-    frames = _frames(model, [32])[0]
-    turns = [{n: s.time(frames, TURN) for n, s in streams.items()} for _ in range(rounds)]
-    each = {n: np.concatenate([turn[n] for turn in turns]) for n in streams}
-    least = {n: float(np.percentile(times, 1)) for n, times in each.items()}
-    return {
-        "what": f"LSTM step, {_size(LARGE)}, weights of {value_bits} bits, states of {act_bits}",
-        "batch": 1,
-        "threads": 2,
-        "kernel": kernels()[0],
-        "cpu": processor(),
-        "us": least[2],
-        "times_as_fast": {
-            "one thread": least[1] / least[2],
-            "one thread, all steps": float(each[1].mean() / each[2].mean()),
-        },
-    }
-
-
 def _network(shape: dict[str, Any], value_bits: int, act_bits: int) -> Model:
     rng = np.random.default_rng(SEED)
     return random_network(rng, **shape, value_bits=value_bits, act_bits=act_bits)
@@ -188,14 +194,14 @@ def _frames(model: Model, lengths: list[int]) -> list[Any]:
     return random_frames(np.random.default_rng(SEED), model, lengths)
 
 
-def _step(model: Model, kernel: str) -> Call:
-    """One step, a call of the library."""
-    native, frame = NativeModel(model, kernel), _frames(model, [1])[0]
-    stream = native.start()
-    want = IntegerModel(model).run([np.tile(frame, (3, 1))])[0].output
+def _step(model: Model, kernel: str, batch: int = 1) -> Call:
+    """One step of some streams, a call of the library."""
+    native, frame = NativeModel(model, kernel), _frames(model, [batch])[0]
+    stream = native.start(batch)
+    want = IntegerModel(model).run([np.tile(frame[:1], (3, 1))])[0].output
     if not all(np.array_equal(stream.step(frame)[0], w) for w in want):
         raise SystemExit("error: the step differs from the integer model")
-    given, out = frame.astype(np.int32), np.empty(native.shape.outputs, np.int32)
+    given, out = frame.astype(np.int32), np.empty((batch, native.shape.outputs), np.int32)
     function, error = library().sparseflow_run_step, ctypes.byref(Error())
     ends, handle = (given.ctypes.data, out.ctypes.data), stream._handle
 

@@ -18,14 +18,14 @@ from .accuracy import RESULTS
 from .examples import EXAMPLES
 from .guides import GUIDES
 from .page import Page
-from .processors import PROCESSORS
+from .processors import PROCESSORS, SERVING
 from .readme import README
 from .recipe import RECIPE
 from .results import ROOT
 
 __all__ = ["PAGES", "main"]
 
-PAGES: tuple[Page, ...] = (README, RECIPE, RESULTS, PROCESSORS, *GUIDES, *EXAMPLES)
+PAGES: tuple[Page, ...] = (README, RECIPE, RESULTS, PROCESSORS, SERVING, *GUIDES, *EXAMPLES)
 
 
 def main(

@@ -27,6 +27,7 @@ __all__ = [
     "Options",
     "Shape",
     "compiler",
+    "declare",
     "kernels",
     "library",
     "sources",
@@ -121,7 +122,7 @@ def library() -> ctypes.CDLL:
     if sys.byteorder != "little":
         raise NativeError("this CPU is big-endian: run models on it with the integer model alone")
     loaded = _loaded()
-    _declare(loaded)
+    declare(loaded)
     if loaded.sparseflow_run_abi() != ABI:
         raise NativeError(f"the built library has another interface than {ABI}: remove {FOLDER}")
     return loaded
@@ -190,7 +191,7 @@ def _compile(command: str, target: Path) -> None:
         )
 
 
-def _declare(loaded: ctypes.CDLL) -> None:
+def declare(loaded: ctypes.CDLL) -> None:
     """Types of all functions: a pointer that ctypes takes for an int loses its upper half."""
     pointer, number, size = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_size_t
     error = ctypes.POINTER(Error)

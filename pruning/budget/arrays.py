@@ -22,6 +22,7 @@ from ..cells import RECURRENT, Recurrent, cell_of
 from ..mask.goals import Goal, resolve, whole_of
 from ..mask.layers import Matrix, find
 from ..mask.views import Banks
+from .gates import gate_goals
 from .magnitude import Share, alike, global_goals, kept, sharers
 
 __all__ = ["PES", "cycles_of", "free_goals", "geometries", "goals_by", "shapes"]
@@ -156,7 +157,13 @@ def free_goals(
 def goals_by(
     budget: str, module: nn.Module, goals: Mapping[str, Goal], fixed: Collection[str] = ()
 ) -> dict[str, Goal]:
-    """Those of :func:`free_goals` if the budget is ``global``; if it is ``equal``, as they are."""
+    """Goals of a budget.
+
+    ``global``: those of :func:`free_goals`; ``gate``: those of :func:`.gate_goals`, which an
+    array runs in the cycles of the fullest gate; ``equal``: as they are.
+    """
+    if budget == "gate":
+        return gate_goals(module, goals, fixed)
     return free_goals(module, goals, fixed) if budget == "global" else dict(goals)
 
 

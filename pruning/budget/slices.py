@@ -1,6 +1,6 @@
 """Matrices cut into slices of rows, each with a k of its own: what gates, or parts of them, gain.
 
-No array runs them: this says what one that did would keep.
+Of gates :mod:`pruning.budget.gates` makes goals; no array runs smaller slices.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Slices:
     ----------
     module : nn.Module
     goals : mapping of str to Goal
-        Of the whole matrices, each with a ``keep``: what all slices share.
+        Of the whole matrices: what they come to together, all slices share.
     units : int, optional
         Units of a slice; by default all of a gate.
     gates : int

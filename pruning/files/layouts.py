@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+
+from torch import Tensor
 
 from csb_format.csb import UnbalancedError
 from csb_format.geometry import Geometry
@@ -13,6 +16,7 @@ from ..mask.views import Banks
 
 __all__ = ["balanced_over", "layout_of"]
 
+_GATES = (4, 3)  # of an LSTM and a GRU
 _CANDIDATES = (64, 32, 16, 8, 4, 2)
 
 
@@ -39,11 +43,25 @@ def layout_of(imported: Imported, name: str, view: Banks) -> Geometry | int:
         keep = check_balanced(mask, view)
         return view.geometry(rows, columns, keep) if view.count is None else view.count
     except UnbalancedError as error:
+        if (by_gate := _by_gate(mask, view)) is not None:
+            return by_gate
         counts = balanced_over(imported, [name])
         known = f"it is balanced over {counts} banks; give those, or" if counts else "so"
         raise UnbalancedError(f"{name}: {error} ({known} use sparseflow prune)") from error
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _by_gate(mask: Tensor, view: Banks) -> Geometry | None:
+    """The geometry of a mask whose gates keep different numbers of weights, or nothing."""
+    rows, columns = mask.shape
+    banks, width = view.shape(columns)
+    for gates in _GATES:
+        if rows % gates == 0:
+            with suppress(UnbalancedError):
+                parts = [check_balanced(part, view) for part in mask.chunk(gates)]
+                return Geometry.of_parts(rows, columns, banks, parts, bank_width=width)
+    return None
 
 
 def balanced_over(imported: Imported, names: Iterable[str]) -> int | None:

@@ -58,16 +58,19 @@ class Layout:
         Shape of the grouped matrix, padding included.
     real : tuple of (int, int)
         ``(units that are not all padding, number of groups that have so many)``.
+    added : int
+        Of these units of all groups, how many stand for no weight and are always kept.
     """
 
     groups: int
     units: int
     size: int
     real: tuple[tuple[int, int], ...]
+    added: int = 0
 
     def kept(self, keep: int) -> int:
         """Real units kept in the whole matrix with ``keep`` in every group."""
-        return sum(min(keep, units) * groups for units, groups in self.real)
+        return max(0, sum(min(keep, units) * groups for units, groups in self.real) - self.added)
 
     def sparsity(self, keep: int) -> float:
         """Share of real units that is pruned with ``keep`` in every group."""

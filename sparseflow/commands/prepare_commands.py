@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from csb_format import Model
     from pruning.importers import Cut
 
-__all__ = ["cut", "cut_of", "pack", "prune"]
+__all__ = ["cut", "cut_of", "lanes_of", "pack", "prune"]
 
 # Commands import `pipeline` when they run: it loads the simulators' and the generator's
 # libraries, and --help must not wait for them.
@@ -195,9 +195,14 @@ def _after(model: Model, out: Path) -> None:
     except DesignError:  # `pack` has told why
         return
     banks = math.gcd(*(matrix.geometry.banks for matrix in figures.matrices(model).values()))
-    lanes = math.gcd(banks, VerilogOptions.lanes)
+    lanes = lanes_of(banks)
     option = () if lanes == VerilogOptions.lanes else ("--lanes", lanes)
     hint("verilog", out, "--out", out.with_name("verilog"), *option)
+
+
+def lanes_of(banks: int) -> int:
+    """The most lanes, up to the default, that divide the banks."""
+    return max(n for n in range(1, VerilogOptions.lanes + 1) if banks % n == 0)
 
 
 @derived(CutOptions)

@@ -74,7 +74,7 @@ def asked(model: Model, sparsity: float, budget: str = "equal") -> float:
     kept, wanted = defaultdict[object, int](int), defaultdict[object, float](float)
     for name, matrix in matrices(model).items():
         shape = matrix.geometry
-        shares = budget == "global" and shape.nonzeros > 1
+        shares = budget != "equal" and shape.nonzeros > 1
         group = (shape.rows, name.startswith("weight_hr")) if shares else name
         kept[group] += matrix.real_nonzeros
         wanted[group] += (1 - sparsity) * shape.rows * shape.columns

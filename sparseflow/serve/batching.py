@@ -85,6 +85,13 @@ class Batching:
             for job in late:
                 self._refuse_late(job, now)
 
+    def give_up(self) -> None:
+        """Tell those that are left that there is no time; their states are lost with the server."""
+        while self._done:
+            _, done = self._done.popitem()
+            done(Refused(503, "the server has ended before this request was done", "draining"))
+        self._waiting.clear()
+
     def end(self) -> None:
         """Let the thread end behind what it does."""
         self._inbox.put(None)
@@ -140,6 +147,7 @@ class Batching:
     def _finish(self, jobs: list[Job]) -> None:
         """Hand out what is done, go on with the rest."""
         self._running = False
+        jobs = [job for job in jobs if job in self._done]  # others were given up
         self._going = [job for job in jobs if not job.done]
         self._go()  # the thread works while answers are written
         for job in jobs:
@@ -147,21 +155,17 @@ class Batching:
                 self._hand_out(job)
 
     def _hand_out(self, job: Job) -> None:
-        now = self._loop.time()
+        now, error = self._loop.time(), job.error
         for row in job.rows:
-            self._settle(row, job.error, now)
-        self._done.pop(job)(job.error or job.asked)
-
-    def _settle(self, row: Row, error: Refused | None, now: float) -> None:
-        stream = row.stream
-        if stream is None:
-            return
-        if stream.id is None or error is None:
-            self.streams.give_back(stream, now, end=row.end)
-        elif error.status >= 500:  # nobody knows where it stands
-            self.streams.give_back(stream, now, end=True, why="fault")
-        else:
-            self.streams.take_back(stream, now)
+            if row.stream is None:
+                continue
+            if error is None or row.stream.id is None:
+                self.streams.give_back(row.stream, now, end=row.end)
+            elif error.status >= 500:  # nobody knows where it stands
+                self.streams.give_back(row.stream, now, end=True, why="fault")
+            else:
+                self.streams.take_back(row.stream, now)
+        self._done.pop(job)(error or job.asked)
 
     def _refuse_late(self, job: Job, now: float) -> None:
         waited = now - job.received

@@ -202,11 +202,14 @@ def _turns_of(given: Mapping[str, Any], arrays: Mapping[str, Array], rows: int) 
             raise Refused(400, f"input {name!r}: give {rows} {told}, one for each sequence")
     if SEQUENCE not in arrays:
         raise Refused(400, f"{FLAGS[0]} and {FLAGS[1]} need a {SEQUENCE}")
-    numbers = [_checked(number) for number in arrays[SEQUENCE].tolist()]
+    given_ids = arrays[SEQUENCE]
+    numbers = given_ids.tolist()
+    if given_ids.dtype == object or (given_ids <= 0).any():
+        numbers = [_checked(number) for number in numbers]
     if len(set(numbers)) < rows:
         raise Refused(400, f"a {SEQUENCE} is there twice: a request has each stream once")
     flags = [arrays[f].tolist() if f in arrays else [False] * rows for f in FLAGS]
-    return [Turn(*of) for of in zip(numbers, *flags, strict=True)]
+    return list(map(Turn, numbers, *flags))
 
 
 def _checked(number: Any) -> Id:

@@ -23,6 +23,7 @@ __all__ = ["Server", "serve"]
 
 TICK = 0.25  # seconds between looks at what takes too long
 BACKLOG = 1024
+FLUSH = 0.1  # seconds for the last answers
 FILES = 64  # that are open beside connections
 SWITCH = 0.002  # seconds that a thread keeps Python: the loop and the one that computes take turns
 COLLECT = 20_000  # objects made before the collector looks: requests leave hardly any circles
@@ -77,6 +78,9 @@ class Server:
         until = self._loop.time() + self.limits.drain
         while (self.batching.busy or self.connections.open) and self._loop.time() < until:
             await asyncio.sleep(0.02)
+        if self.batching.busy:
+            self.batching.give_up()
+            await asyncio.sleep(FLUSH)
         self.connections.abort()
         if self._tick is not None:
             self._tick.cancel()

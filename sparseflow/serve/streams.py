@@ -56,7 +56,7 @@ class Streams:
 
     def __init__(self, most: int, idle: float):
         self.most, self.idle = most, idle
-        self.open: dict[Id, Stream] = {}  # the longest unused first
+        self.open: dict[Id, Stream] = {}
         self.ended = dict.fromkeys(("end", "idle", "fault"), 0)
         self.started = 0
         self._free = list(range(most))[::-1]
@@ -74,10 +74,12 @@ class Streams:
         Refused
             404 for one that is not open, 409 for one that is in work, 429 where none is free.
         """
-        for turn in turns:
-            self._check(turn)
-        self._check_room(sum(turn.id not in self.open for turn in turns), len(turns))
-        return [self._take(turn, now) for turn in turns]
+        found = [self.open.get(turn.id) for turn in turns]
+        for turn, stream in zip(turns, found, strict=True):
+            if stream is None or stream.busy:
+                self._check(turn, stream)
+        self._check_room(found.count(None), len(turns))
+        return [self._take(*of, now) for of in zip(turns, found, strict=True)]
 
     def lend(self, count: int, now: float) -> list[Stream]:
         """Places for whole sequences.
@@ -104,17 +106,13 @@ class Streams:
 
     def reap(self, now: float) -> int:
         """Forget streams that were idle too long; how many."""
-        old = []
-        for stream in self.open.values():
-            if not stream.busy and now - stream.seen <= self.idle:
-                break
-            old += [] if stream.busy else [stream]
+        since = now - self.idle
+        old = [stream for stream in self.open.values() if stream.seen < since and not stream.busy]
         for stream in old:
             self._end(stream, "idle")
         return len(old)
 
-    def _check(self, turn: Turn) -> None:
-        stream = self.open.get(turn.id)
+    def _check(self, turn: Turn, stream: Stream | None) -> None:
         if stream is None and not turn.start:
             raise Refused(
                 404,
@@ -133,13 +131,11 @@ class Streams:
             text = f"{self.most} streams are open, the most that are kept: come again later"
             raise Refused(429, text, "streams")
 
-    def _take(self, turn: Turn, now: float) -> Stream:
-        stream = self.open.pop(turn.id, None)
+    def _take(self, turn: Turn, stream: Stream | None, now: float) -> Stream:
         if stream is None:
-            stream = Stream(turn.id, self._free.pop(), now)
+            stream = self.open[turn.id] = Stream(turn.id, self._free.pop(), now)
             self.started += 1
-        stream.busy, stream.seen = True, now
-        self.open[turn.id] = stream
+        stream.busy = True
         return stream
 
     def _end(self, stream: Stream, why: str) -> None:

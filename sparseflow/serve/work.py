@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from .wire import Refused
 
 __all__ = ["Job", "Row", "Worker"]
 
+_SLOT = attrgetter("stream.slot")
 PLAIN = {"output", "position"}  # what needs no head
 SLICE = 0.005  # seconds after which rows that go on make room for others
 
@@ -139,11 +141,12 @@ class Worker:
     def _run_steps(self, rows: list[Row], until: float) -> None:
         """One frame of every row, and again while there is time."""
         assert self._states is not None
-        live = sorted((row for row in rows if row.left), key=_slot)
+        live = sorted((row for row in rows if row.left), key=_SLOT)
         while live:
-            slots = [_slot(row) for row in live]
-            frames = np.stack([row.frames[len(row.outputs)] for row in live])  # type: ignore[index]
-            outputs = self._states.step_some(slots, frames).astype(np.int32)
+            slots = list(map(_SLOT, live))
+            frames = [row.frames[len(row.outputs)] for row in live]  # type: ignore[index]
+            given = np.concatenate(frames).reshape(len(live), -1)  # sooner than `stack`
+            outputs = self._states.step_some(slots, given).astype(np.int32)
             for row, output in zip(live, outputs, strict=True):
                 row.outputs.append(output)
                 row.left -= 1
@@ -214,8 +217,3 @@ class Worker:
             return (2 * row.total + row.position)[None] // (2 * row.position)
         outputs = row.outputs if self._served.every or row.stream is None else row.outputs[-1:]
         return pooled(outputs, model.pool, model.directions).reshape(-1, self._served.size)
-
-
-def _slot(row: Row) -> int:
-    assert row.stream is not None
-    return row.stream.slot

@@ -81,7 +81,7 @@ def prune_checkpoint(
         For single matrices, ``weight_ih:banks=16,sparsity=0.5``.
     pool : {"last", "hn", "mean", "every"}, optional
         How the head is fed; by default what the checkpoint says, else ``"last"``.
-    budget : {"global", "equal"}
+    budget : {"global", "gate", "equal"}
         As for :func:`pruning.face.prune`.
     val : Path, optional
         Labelled ``.npz`` that is not trained on: the score of the dense network and after every
@@ -144,7 +144,8 @@ def _tell_achieved(network: Network, pruned: Pruned) -> None:
     """Each matrix, and all of them: where they share, no request is for one of them."""
     for matrix in pruned.report:
         name = network.names[matrix.name]
-        kept = f"{matrix.keep} of {pruned.geometries[matrix.name].bank_width} a bank"
+        packed = pruned.geometries[matrix.name]
+        kept = f"{packed.kept_text} of {packed.bank_width} a bank"
         say(f"{name}: {matrix.requested:.2%} asked, {matrix.achieved:.2%} achieved, {kept}")
         if matrix.note:
             say(f"  note: {matrix.note.removeprefix(f'{matrix.name}: ')}")

@@ -66,7 +66,7 @@ class Asked:
         For single matrices, as :func:`sparseflow.steps.wishes.parse` reads them.
     pool : {"last", "hn", "mean", "every"}, optional
         How the head is fed; by default what the checkpoint says, else ``"last"``.
-    budget : {"global", "equal"}
+    budget : {"global", "gate", "equal"}
         As :func:`pruning.face.prune` has it; a matrix whose sparsity is wished shares nothing.
     cut : Cut, optional
         What of a larger network's state dict is taken; by default what the file notes.

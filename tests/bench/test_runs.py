@@ -101,6 +101,7 @@ SMALLEST = {
     "bench.cpu.fast_model": Smallest("--smallest --runs 1 --json OUT/rows.json"),
     "bench.cpu.inference": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.cpu.native": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
+    "bench.cpu.serving": Smallest("--smallest --json OUT/rows.json"),
     # Its commands train networks: here it reads what a run has left.
     "bench.examples.run": Smallest("--case glucose --read --json OUT/rows.json", prepare=glucose),
     "bench.harm.fuzz": Smallest("--minutes 0 --json OUT/rows.json"),

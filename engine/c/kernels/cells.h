@@ -93,6 +93,34 @@ INLINE vec narrow_gate(const struct cells *k, int gate, size_t at, size_t lane, 
     return clip((vec)total >> k->right[gate], (1 << (k->bits + 1)) - 1);
 }
 
+/* What lies above the lowest digit. */
+INLINE uvec upper_sums(const int32_t *sums, uint32_t digits)
+{
+    uvec total = {0};
+    if (digits > 1)
+        total += (uvec)read(sums + BLOCK);
+    if (digits > 2)
+        total += (uvec)read(sums + 2 * BLOCK) << 8;
+    return total;
+}
+
+/* (low + 256 * high) >> right, right at least 8; only the lowest digits must fit. */
+INLINE vec split(uvec low, uvec high, int32_t right)
+{
+    return (vec)(high + (uvec)((vec)low >> 8)) >> (right - 8);
+}
+
+INLINE vec split_gate(const struct cells *k, int gate, size_t at, size_t lane, struct sums s)
+{
+    uvec low = (uvec)read(s.ih + lane) << k->left_ih[gate];
+    uvec high = upper_sums(s.ih + lane, s.ih_digits) << k->left_ih[gate];
+    low += ((uvec)read(s.hh + lane) << k->left_hh[gate]) + (uvec)read(k->add_low + at + lane);
+    high += upper_sums(s.hh + lane, s.hh_digits) << k->left_hh[gate];
+    high += (uvec)read(k->add + at + lane);
+    vec v = split(low, high, k->right[gate]) + read(k->bias + at + lane);
+    return clip(v, (1 << (k->bits + 1)) - 1);
+}
+
 static __attribute__((noinline)) void wide_gate(const struct cells *k, int gate, size_t at,
                                                 struct sums s, int32_t *pre)
 {
@@ -188,7 +216,7 @@ static void finish(const struct cells *k, uint32_t block, const int32_t *ih, uin
                    const int32_t *hh, uint32_t hh_digits, int32_t *c, int32_t *h)
 {
     int32_t kept[GATES][LANES];
-    for (int gate = 0; !k->narrow && gate < GATES; gate++) {
+    for (int gate = 0; k->reach == WIDE_SUMS && gate < GATES; gate++) {
         size_t at = (size_t)block * BLOCK + (size_t)gate * LANES;
         struct sums s = {ih + gate * LANES, hh + gate * LANES, ih_digits, hh_digits};
         wide_gate(k, gate, at, s, kept[gate]);
@@ -198,7 +226,9 @@ static void finish(const struct cells *k, uint32_t block, const int32_t *ih, uin
         for (int gate = 0; gate < GATES; gate++) {
             size_t at = (size_t)block * BLOCK + (size_t)gate * LANES;
             struct sums s = {ih + gate * LANES, hh + gate * LANES, ih_digits, hh_digits};
-            pre[gate] = k->narrow ? narrow_gate(k, gate, at, lane, s) : read(kept[gate] + lane);
+            pre[gate] = k->reach == NARROW_SUMS  ? narrow_gate(k, gate, at, lane, s)
+                        : k->reach == SPLIT_SUMS ? split_gate(k, gate, at, lane, s)
+                                                 : read(kept[gate] + lane);
         }
         if (k->cell == CELL_GRU)
             gru(k, pre, c + lane, h + lane);
@@ -220,11 +250,11 @@ INLINE void reset_unit(const struct cells *k, vec pre_r, vec pre_z, const int32_
 /* What is known of the sums of n before r * h is: the input's, rounding and offsets. */
 static void part_of(const struct cells *k, size_t at, struct sums s, int64_t *part)
 {
-    for (size_t lane = 0; k->narrow && lane < LANES; lane += VEC) {
+    for (size_t lane = 0; k->reach == NARROW_SUMS && lane < LANES; lane += VEC) {
         uvec total = narrow_sums(s.ih + lane, s.ih_digits) << k->left_ih[2];
         write((int32_t *)part + lane, (vec)(total + (uvec)read(k->add + at + lane)));
     }
-    for (size_t lane = 0; !k->narrow && lane < LANES; lane += VEC / 2) {
+    for (size_t lane = 0; k->reach != NARROW_SUMS && lane < LANES; lane += VEC / 2) {
         ulongs add;
         memcpy(&add, k->add_wide + at + lane, sizeof add);
         add += wide_sums(s.ih + lane, s.ih_digits) << k->left_ih[2];
@@ -241,9 +271,9 @@ static void reset(const struct cells *k, uint32_t block, const int32_t *ih, uint
     for (int gate = 0; gate < 2; gate++) {
         struct sums s = {ih + gate * LANES, hh + gate * LANES, ih_digits, hh_digits};
         size_t first = at + (size_t)gate * LANES;
-        for (size_t lane = 0; k->narrow && lane < LANES; lane += VEC)
+        for (size_t lane = 0; k->reach == NARROW_SUMS && lane < LANES; lane += VEC)
             write(pre[gate] + lane, narrow_gate(k, gate, first, lane, s));
-        if (!k->narrow)
+        if (k->reach != NARROW_SUMS)
             wide_gate(k, gate, first, s, pre[gate]);
     }
     for (size_t lane = 0; lane < LANES; lane += VEC)
@@ -256,12 +286,12 @@ static void last_gate(const struct cells *k, size_t at, const int32_t *hn, uint3
                       const int64_t *part, int32_t *pre)
 {
     int64_t most = ((int64_t)1 << (k->bits + 1)) - 1;
-    for (size_t lane = 0; k->narrow && lane < LANES; lane += VEC) {
+    for (size_t lane = 0; k->reach == NARROW_SUMS && lane < LANES; lane += VEC) {
         uvec total = narrow_sums(hn + lane, digits) << k->left_hh[2];
         total += (uvec)read((const int32_t *)part + lane);
         write(pre + lane, clip((vec)total >> k->right[2], (int32_t)most));
     }
-    for (size_t lane = 0; !k->narrow && lane < LANES; lane += VEC / 2) {
+    for (size_t lane = 0; k->reach != NARROW_SUMS && lane < LANES; lane += VEC / 2) {
         ulongs total;
         memcpy(&total, part + lane, sizeof total);
         total += wide_sums(hn + lane, digits) << k->left_hh[2];
@@ -303,17 +333,30 @@ static __attribute__((noinline)) void wide_project(const struct projection *p, s
     }
 }
 
+INLINE vec narrow_row(const struct projection *p, size_t at, const int32_t *sums, uint32_t digits)
+{
+    return (vec)((narrow_sums(sums, digits) << p->left) + (uvec)read(p->add + at)) >> p->right;
+}
+
+INLINE vec split_row(const struct projection *p, size_t at, const int32_t *sums, uint32_t digits)
+{
+    uvec low = ((uvec)read(sums) << p->left) + (uvec)read(p->add_low + at);
+    uvec high = (upper_sums(sums, digits) << p->left) + (uvec)read(p->add + at);
+    return split(low, high, p->right);
+}
+
 static void project(const struct projection *p, uint32_t block, const int32_t *sums,
                     uint32_t digits, int32_t *out)
 {
     size_t at = (size_t)block * BLOCK;
-    if (!p->narrow) {
+    if (p->reach == WIDE_SUMS) {
         wide_project(p, at, sums, digits, out);
         return;
     }
     for (size_t lane = 0; lane < BLOCK; lane += VEC) {
-        uvec total = (narrow_sums(sums + lane, digits) << p->left) + (uvec)read(p->add + at + lane);
-        write(out + lane, clip((vec)total >> p->right, p->most));
+        vec v = p->reach == NARROW_SUMS ? narrow_row(p, at + lane, sums + lane, digits)
+                                        : split_row(p, at + lane, sums + lane, digits);
+        write(out + lane, clip(v, p->most));
     }
 }
 

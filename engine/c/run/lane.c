@@ -100,6 +100,34 @@ static void products(const struct kernel *kernel, const struct tiles *tiles, uin
         add_rests(tiles, block, planes, x[n], sums[n]);
 }
 
+/* Sums of a block of both products. */
+struct both {
+    const int32_t *ih, *hh;
+    uint32_t ih_digits, hh_digits;
+};
+
+/* Cells of a block, or what there is of them before a reset is multiplied. */
+static void finish_one(const struct layer *layer, const struct cells *k, struct lane *lane,
+                       uint32_t block, struct both s)
+{
+    size_t at = (size_t)block * LANES;
+    if (layer->wide.cell == CELL_RESET_FIRST)
+        layer->kernel->reset(k, block, s.ih, s.ih_digits, s.hh, s.hh_digits, lane->c + at,
+                             lane->hidden + at, lane->z + at, lane->part + at);
+    else
+        layer->kernel->finish(k, block, s.ih, s.ih_digits, s.hh, s.hh_digits, lane->c + at,
+                              lane->hidden + at);
+}
+
+/* Hidden states of a block, as bytes of what comes next: a projection, or the next step. */
+static void spread_hidden(const struct layer *layer, struct lane *lane, size_t at)
+{
+    if (layer->out_blocks)
+        layer->kernel->spread(&layer->h, lane->hidden + at, LANES, lane->h + at);
+    else
+        layer->kernel->spread(&layer->r, lane->hidden + at, LANES, lane->next + at);
+}
+
 static void tiled_gates(const struct layer *layer, struct lane *const *lanes, size_t count,
                         uint32_t block)
 {
@@ -115,18 +143,23 @@ static void tiled_gates(const struct layer *layer, struct lane *const *lanes, si
     products(kernel, &layer->ih, block, &layer->x, x, count, ih);
     products(kernel, &layer->hh, block, &layer->r, r, count, hh);
     for (size_t n = 0; n < count; n++) {
-        struct lane *lane = lanes[n];
-        if (layer->wide.cell == CELL_RESET_FIRST)
-            kernel->reset(&layer->cells, block, ih[n], layer->ih.digits, hh[n], layer->hh.digits,
-                          lane->c + at, lane->hidden + at, lane->z + at, lane->part + at);
-        else
-            kernel->finish(&layer->cells, block, ih[n], layer->ih.digits, hh[n], layer->hh.digits,
-                           lane->c + at, lane->hidden + at);
-        if (layer->out_blocks)
-            kernel->spread(&layer->h, lane->hidden + at, LANES, lane->h + at);
-        else
-            kernel->spread(&layer->r, lane->hidden + at, LANES, lane->next + at);
+        finish_one(layer, &layer->cells, lanes[n], block,
+                   (struct both){ih[n], hh[n], layer->ih.digits, layer->hh.digits});
+        spread_hidden(layer, lanes[n], at);
     }
+}
+
+static void project_one(const struct layer *layer, const struct cells *k,
+                        const struct projection *p, struct lane *lane, uint32_t block,
+                        const int32_t *sums, uint32_t digits)
+{
+    size_t at = (size_t)block * BLOCK;
+    if (layer->wide.cell == CELL_RESET_FIRST)
+        layer->kernel->renew(k, block, sums, digits, lane->z + at, lane->part + at, lane->c + at,
+                             lane->out + at);
+    else
+        layer->kernel->project(p, block, sums, digits, lane->out + at);
+    layer->kernel->spread(&layer->r, lane->out + at, BLOCK, lane->next + at);
 }
 
 static void tiled_project(const struct layer *layer, struct lane *const *lanes, size_t count,
@@ -135,19 +168,116 @@ static void tiled_project(const struct layer *layer, struct lane *const *lanes, 
     const struct kernel *kernel = layer->kernel;
     int32_t sums[MOST_MANY][MOST_SUMS] __attribute__((aligned(ALIGNED)));
     const uint8_t *h[MOST_MANY];
-    size_t at = (size_t)block * BLOCK;
     for (size_t n = 0; n < count; n++)
         h[n] = lanes[n]->h;
     products(kernel, &layer->hr, block, &layer->h, h, count, sums);
-    for (size_t n = 0; n < count; n++) {
-        struct lane *lane = lanes[n];
-        if (layer->wide.cell == CELL_RESET_FIRST)
-            kernel->renew(&layer->cells, block, sums[n], layer->hr.digits, lane->z + at,
-                          lane->part + at, lane->c + at, lane->out + at);
-        else
-            kernel->project(&layer->projection, block, sums[n], layer->hr.digits, lane->out + at);
-        kernel->spread(&layer->r, lane->out + at, BLOCK, lane->next + at);
+    for (size_t n = 0; n < count; n++)
+        project_one(layer, &layer->cells, &layer->projection, lanes[n], block, sums[n],
+                    layer->hr.digits);
+}
+
+static uint32_t digits_beside(const struct tiles *tiles, enum reach reach)
+{
+    return reach == NARROW_SUMS ? 1 : tiles->weight_digits;
+}
+
+/* Columns of vectors as words, each kind whole tiles of BESIDE. */
+struct columns {
+    size_t x, r, h, all;
+};
+
+static size_t whole(size_t count)
+{
+    return (count + BESIDE - 1) / BESIDE * BESIDE;
+}
+
+static struct columns columns_of(const struct layer *layer)
+{
+    struct columns c = {whole(layer->inputs), whole(layer->outputs), 0, 0};
+    c.h = layer->out_blocks ? whole(layer->units) : 0;
+    c.all = c.x + c.r + c.h;
+    return c;
+}
+
+static size_t passes_of(const struct layer *layer, size_t count)
+{
+    if (!layer->kernel || !layer->beside_from)
+        return 0;
+    return count / BESIDE + (count % BESIDE >= layer->beside_from);
+}
+
+size_t batch_room(const struct layer *layer, size_t count)
+{
+    return passes_of(layer, count) * columns_of(layer).all * BESIDE * sizeof(int16_t);
+}
+
+struct batch batch_of(const struct layer *layer, struct lane *const *lanes, size_t count,
+                      int16_t *words)
+{
+    return (struct batch){lanes, count, words ? passes_of(layer, count) : 0, words};
+}
+
+/* Lanes of a pass, and their words. */
+struct pass_lanes {
+    struct lane *const *lanes;
+    size_t count;
+    int16_t *words;
+};
+
+static struct pass_lanes pass_lanes(const struct layer *layer, const struct batch *batch, size_t n)
+{
+    size_t left = batch->count - n * BESIDE;
+    return (struct pass_lanes){batch->lanes + n * BESIDE, left < BESIDE ? left : BESIDE,
+                               batch->words + n * columns_of(layer).all * BESIDE};
+}
+
+void batch_gather(const struct layer *layer, const struct batch *batch, int project)
+{
+    struct columns c = columns_of(layer);
+    for (size_t n = 0; n < batch->passes; n++) {
+        struct pass_lanes of = pass_lanes(layer, batch, n);
+        const uint8_t *x[BESIDE], *r[BESIDE], *h[BESIDE];
+        for (size_t m = 0; m < of.count; m++) {
+            x[m] = of.lanes[m]->x;
+            r[m] = of.lanes[m]->r;
+            h[m] = of.lanes[m]->h;
+        }
+        if (project) {
+            layer->kernel->gather(&layer->h, h, of.count, c.h, of.words + (c.x + c.r) * BESIDE);
+            continue;
+        }
+        layer->kernel->gather(&layer->x, x, of.count, c.x, of.words);
+        layer->kernel->gather(&layer->r, r, of.count, c.r, of.words + c.x * BESIDE);
     }
+}
+
+static void gates_beside(const struct layer *layer, struct pass_lanes of, uint32_t block)
+{
+    const struct kernel *kernel = layer->kernel;
+    const struct cells *k = &layer->cells_beside;
+    int32_t ih[BESIDE][MOST_SUMS] __attribute__((aligned(ALIGNED)));
+    int32_t hh[BESIDE][MOST_SUMS] __attribute__((aligned(ALIGNED)));
+    uint32_t x = digits_beside(&layer->ih, k->reach), r = digits_beside(&layer->hh, k->reach);
+    size_t at = (size_t)block * LANES;
+    kernel->beside(&layer->ih, block, of.words, x, ih);
+    kernel->beside(&layer->hh, block, of.words + columns_of(layer).x * BESIDE, r, hh);
+    for (size_t n = 0; n < of.count; n++) {
+        finish_one(layer, k, of.lanes[n], block, (struct both){ih[n], hh[n], x, r});
+        spread_hidden(layer, of.lanes[n], at);
+    }
+}
+
+static void project_beside(const struct layer *layer, struct pass_lanes of, uint32_t block)
+{
+    int32_t sums[BESIDE][MOST_SUMS] __attribute__((aligned(ALIGNED)));
+    const struct projection *p = &layer->projection_beside;
+    const struct cells *k = &layer->cells_beside;
+    struct columns c = columns_of(layer);
+    int renewed = layer->wide.cell == CELL_RESET_FIRST;
+    uint32_t digits = digits_beside(&layer->hr, renewed ? k->reach : p->reach);
+    layer->kernel->beside(&layer->hr, block, of.words + (c.x + c.r) * BESIDE, digits, sums);
+    for (size_t n = 0; n < of.count; n++)
+        project_one(layer, k, p, of.lanes[n], block, sums[n], digits);
 }
 
 static size_t some(size_t left)
@@ -156,24 +286,32 @@ static size_t some(size_t left)
 }
 
 /* Block by block, so that its weights are read once for all lanes. */
-void layer_gates(const struct layer *layer, struct lane *const *lanes, size_t count,
-                 uint32_t first, uint32_t end)
+void layer_gates(const struct layer *layer, const struct batch *batch, uint32_t first,
+                 uint32_t end)
 {
-    for (uint32_t block = first; layer->kernel && block < end; block++)
-        for (size_t n = 0; n < count; n += MOST_MANY)
-            tiled_gates(layer, lanes + n, some(count - n), block);
+    size_t count = batch->count;
+    for (uint32_t block = first; layer->kernel && block < end; block++) {
+        for (size_t n = 0; n < batch->passes; n++)
+            gates_beside(layer, pass_lanes(layer, batch, n), block);
+        for (size_t n = batch->passes * BESIDE; n < count; n += MOST_MANY)
+            tiled_gates(layer, batch->lanes + n, some(count - n), block);
+    }
     for (size_t n = 0; !layer->kernel && n < count; n++)
-        plain_gates(layer, lanes[n], first, end);
+        plain_gates(layer, batch->lanes[n], first, end);
 }
 
-void layer_project(const struct layer *layer, struct lane *const *lanes, size_t count,
-                   uint32_t first, uint32_t end)
+void layer_project(const struct layer *layer, const struct batch *batch, uint32_t first,
+                   uint32_t end)
 {
-    for (uint32_t block = first; layer->kernel && block < end; block++)
-        for (size_t n = 0; n < count; n += MOST_MANY)
-            tiled_project(layer, lanes + n, some(count - n), block);
+    size_t count = batch->count;
+    for (uint32_t block = first; layer->kernel && block < end; block++) {
+        for (size_t n = 0; n < batch->passes; n++)
+            project_beside(layer, pass_lanes(layer, batch, n), block);
+        for (size_t n = batch->passes * BESIDE; n < count; n += MOST_MANY)
+            tiled_project(layer, batch->lanes + n, some(count - n), block);
+    }
     for (size_t n = 0; !layer->kernel && n < count; n++)
-        plain_project(layer, lanes[n], first, end);
+        plain_project(layer, batch->lanes[n], first, end);
 }
 
 void layer_keep(const struct layer *layer, struct lane *lane)

@@ -26,7 +26,7 @@ static struct row_sums sums_of(const struct rows *rows, size_t row)
         int32_t value = rows->values[n], low = ((value + 128) & 255) - 128;
         s.all += value;
         s.size += abs(value);
-        s.low += abs(low);
+        s.low += value > LARGEST ? 255 : abs(low); /* the largest digit and what it lacks */
         s.high += abs((value - low) / 256) + 1;
     }
     return s;
@@ -168,65 +168,167 @@ static int32_t table(struct cells *k, int segments)
     return SPARSEFLOW_RUN_OK;
 }
 
+static enum reach further(enum reach one, enum reach other)
+{
+    return one > other ? one : other;
+}
+
+/* Where sums of such bounds fit, `low` of their lowest digits. */
+static enum reach reach_of(double bound, double low, int32_t right)
+{
+    if (right < 31 && bound < 2.1e9)
+        return NARROW_SUMS;
+    return right >= 8 && right < 39 && bound < 2.7e11 && low < 2.1e9 ? SPLIT_SUMS : WIDE_SUMS;
+}
+
+/* The largest digit of a vector, as bytes or as words. */
+static double digit_bound(int32_t bits)
+{
+    return power(most_of(bits - 1, 8));
+}
+
+/* The largest size of the sum of lowest digits, words_fit's too. */
+static double low_bound(const struct cells *k, const struct file_layer *of, int group,
+                        struct meeting m)
+{
+    return m.ih.low * digit_bound(of->input.bits) * power(k->left_ih[group]) +
+           m.hh.low * digit_bound(of->output.bits) * power(k->left_hh[group]) + 256;
+}
+
+/* Whether sums of words and digits of weights stay within 32 bits. */
+static int words_fit(struct row_sums s)
+{
+    return 32768 * s.low < 2.1e9 && 32768 * s.high < 2.1e9;
+}
+
+static void split_add(int64_t wide, int32_t *low, int32_t *high)
+{
+    *low = (int32_t)(wide & 255);
+    *high = (int32_t)(wide >> 8);
+}
+
+/* What each row adds to its sums, where their reach is known. */
+static void gate_adds(const struct cells *k, uint32_t rows)
+{
+    for (uint32_t at = 0; at < rows; at++) {
+        int32_t right = k->right[at % BLOCK / LANES];
+        split_add(k->add_wide[at], &k->add_low[at], &k->add[at]);
+        if (k->reach == NARROW_SUMS)
+            k->add[at] = (int32_t)((uint32_t)k->add_wide[at] + ((uint32_t)k->bias[at] << right));
+    }
+}
+
+static void project_adds(const struct projection *p, uint32_t rows)
+{
+    for (uint32_t at = 0; at < rows; at++) {
+        split_add(p->add_wide[at], &p->add_low[at], &p->add[at]);
+        if (p->reach == NARROW_SUMS)
+            p->add[at] = (int32_t)(uint32_t)p->add_wide[at];
+    }
+}
+
 /* Constants of every row of the gates; 0 if kernels of bytes cannot hold its sums. */
 static int gate_rows(struct layer *layer, const struct file_layer *of)
 {
-    struct cells *k = &layer->cells;
+    struct cells *k = &layer->cells, *beside = &layer->cells_beside;
+    uint32_t rows = layer->blocks * BLOCK;
     int fit = 1;
-    k->narrow = 1;
-    k->rows = (size_t)layer->blocks * BLOCK;
-    for (uint32_t at = 0; at < layer->blocks * BLOCK; at++) {
+    k->rows = rows;
+    layer->words_fit = 1;
+    for (uint32_t at = 0; at < rows; at++) {
         int group = (int)(at % BLOCK / LANES);
         struct meeting m = meeting_of(of, at);
         int32_t right = k->right[group];
-        int64_t half = right ? (int64_t)1 << (right - 1) : 0;
+        uint64_t half = right ? (uint64_t)1 << (right - 1) : 0;
         double bound = gate_bound(&layer->wide, of, group, m) +
                        (double)(m.bias < 0 ? -m.bias : m.bias) * power(right);
         uint64_t moved = ((uint64_t)(m.ih.all * surplus(&layer->x)) << k->left_ih[group]) +
                          ((uint64_t)(m.hh.all * surplus(&layer->r)) << k->left_hh[group]);
-        k->narrow = k->narrow && right < 31 && bound < 2.1e9;
-        k->add_wide[at] = (int64_t)(moved + (uint64_t)half);
+        k->reach = further(k->reach, reach_of(bound, low_bound(k, of, group, m), right));
         k->bias[at] = (int32_t)m.bias;
-        if (right < 31)
-            k->add[at] = (int32_t)(uint32_t)(moved + (uint64_t)half + ((uint64_t)m.bias << right));
+        k->add_wide[at] = (int64_t)(moved + half);
+        beside->add_wide[at] = (int64_t)half;
         const struct tiles *hh = &layer->hh;
         if (of->cell == CELL_RESET_FIRST && group == 2)
             hh = &layer->hr;
         fit = fit && digits_fit(&layer->ih, m.ih) && digits_fit(hh, m.hh);
+        layer->words_fit = layer->words_fit && words_fit(m.ih) && words_fit(m.hh);
     }
-    return fit || k->narrow;
+    if (of->cell == CELL_RESET_FIRST && k->reach == SPLIT_SUMS)
+        k->reach = WIDE_SUMS; /* what it keeps between its phases is a whole sum */
+    gate_adds(k, rows);
+    return fit || k->reach != WIDE_SUMS;
 }
 
 static int project_rows(struct layer *layer, const struct file_layer *of)
 {
     struct projection *p = &layer->projection;
+    uint32_t rows = layer->out_blocks * BLOCK;
     int fit = 1;
-    p->narrow = 1;
-    for (uint32_t at = 0; at < layer->out_blocks * BLOCK; at++) {
+    for (uint32_t at = 0; at < rows; at++) {
         struct row_sums hr = sums_of(&of->hr, at);
-        int64_t half = p->right ? (int64_t)1 << (p->right - 1) : 0;
+        uint64_t half = p->right ? (uint64_t)1 << (p->right - 1) : 0;
         double bound = hr.size * power(of->hidden.bits - 1 + p->left) + (double)half;
+        double low = hr.low * digit_bound(of->hidden.bits) * power(p->left) + 256;
         uint64_t moved = (uint64_t)(hr.all * surplus(&layer->h)) << p->left;
-        p->narrow = p->narrow && p->right < 31 && bound < 2.1e9;
-        p->add_wide[at] = (int64_t)(moved + (uint64_t)half);
-        p->add[at] = (int32_t)(uint32_t)(moved + (uint64_t)half);
+        p->reach = further(p->reach, reach_of(bound, low, p->right));
+        p->add_wide[at] = (int64_t)(moved + half);
+        layer->projection_beside.add_wide[at] = (int64_t)half;
         fit = fit && digits_fit(&layer->hr, hr);
+        layer->words_fit = layer->words_fit && words_fit(hr);
     }
-    return fit || p->narrow;
+    project_adds(p, rows);
+    return fit || p->reach != WIDE_SUMS;
+}
+
+/* Words beside bytes: the same cells with constants of their own, as words have no offset. */
+static void besides(struct layer *layer)
+{
+    struct cells k = layer->cells;
+    struct projection p = layer->projection;
+    k.add = layer->cells_beside.add;
+    k.add_low = layer->cells_beside.add_low;
+    k.add_wide = layer->cells_beside.add_wide;
+    p.add = layer->projection_beside.add;
+    p.add_low = layer->projection_beside.add_low;
+    p.add_wide = layer->projection_beside.add_wide;
+    layer->cells_beside = k;
+    layer->projection_beside = p;
+    gate_adds(&k, layer->blocks * BLOCK);
+    project_adds(&p, layer->out_blocks * BLOCK);
+    if (layer->words_fit || (k.reach != WIDE_SUMS && p.reach != WIDE_SUMS))
+        layer->beside_from =
+            layer->kernel->beside_from[layer->hh.weight_digits - 1][layer->r.count - 1];
+}
+
+static int add_room(size_t rows, int32_t **narrow, int32_t **low, int64_t **wide)
+{
+    *narrow = aligned(rows * sizeof **narrow);
+    *low = aligned(rows * sizeof **low);
+    *wide = aligned(rows * sizeof **wide);
+    return *narrow && *low && *wide;
+}
+
+static void adds_free(int32_t *narrow, int32_t *low, int64_t *wide)
+{
+    free(narrow);
+    free(low);
+    free(wide);
 }
 
 static int32_t room(struct layer *layer)
 {
     size_t rows = (size_t)layer->blocks * BLOCK, more = (size_t)layer->out_blocks * BLOCK;
-    layer->cells.add = aligned(rows * sizeof(int32_t));
-    layer->cells.add_wide = aligned(rows * sizeof(int64_t));
-    layer->cells.bias = aligned(rows * sizeof(int32_t));
-    layer->projection.add = aligned(more * sizeof(int32_t));
-    layer->projection.add_wide = aligned(more * sizeof(int64_t));
-    if (!layer->cells.add || !layer->cells.add_wide || !layer->cells.bias ||
-        !layer->projection.add || !layer->projection.add_wide)
-        return SPARSEFLOW_RUN_MEMORY;
-    return table(&layer->cells, layer->wide.segments);
+    struct cells *k = &layer->cells, *beside = &layer->cells_beside;
+    struct projection *p = &layer->projection, *p_beside = &layer->projection_beside;
+    k->bias = aligned(rows * sizeof *k->bias);
+    beside->bias = k->bias;
+    int good = k->bias != NULL;
+    good &= add_room(rows, &k->add, &k->add_low, &k->add_wide);
+    good &= add_room(rows, &beside->add, &beside->add_low, &beside->add_wide);
+    good &= add_room(more, &p->add, &p->add_low, &p->add_wide);
+    good &= add_room(more, &p_beside->add, &p_beside->add_low, &p_beside->add_wide);
+    return good ? table(k, layer->wide.segments) : SPARSEFLOW_RUN_MEMORY;
 }
 
 static void tiled_free(struct layer *layer)
@@ -236,13 +338,17 @@ static void tiled_free(struct layer *layer)
     tiles_free(&layer->hr);
     free((void *)(uintptr_t)layer->cells.table);
     free((void *)(uintptr_t)layer->cells.bytes);
-    free(layer->cells.add);
-    free(layer->cells.add_wide);
     free(layer->cells.bias);
-    free(layer->projection.add);
-    free(layer->projection.add_wide);
+    adds_free(layer->cells.add, layer->cells.add_low, layer->cells.add_wide);
+    adds_free(layer->projection.add, layer->projection.add_low, layer->projection.add_wide);
+    struct cells *k = &layer->cells_beside;
+    struct projection *p = &layer->projection_beside;
+    adds_free(k->add, k->add_low, k->add_wide);
+    adds_free(p->add, p->add_low, p->add_wide);
     memset(&layer->cells, 0, sizeof layer->cells);
+    memset(&layer->cells_beside, 0, sizeof layer->cells_beside);
     memset(&layer->projection, 0, sizeof layer->projection);
+    memset(&layer->projection_beside, 0, sizeof layer->projection_beside);
 }
 
 static void constants(struct layer *layer)
@@ -307,6 +413,8 @@ static int32_t tiled_make(struct layer *layer, const struct file_layer *of)
         tiled_free(layer);
         layer->kernel = NULL;
     }
+    if (!code && layer->kernel)
+        besides(layer);
     return code;
 }
 

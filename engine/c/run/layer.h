@@ -10,7 +10,9 @@
 #define QUAD 4    /* entries of a row that are added at a time, all of one window */
 #define MOST_DIGITS 3
 #define MOST_SUMS (MOST_DIGITS * BLOCK)
+#define LARGEST 32639 /* of two signed digits: 127 * 256 + 127 */
 #define MOST_MANY 4
+#define BESIDE 16 /* sequences that `beside` takes side by side */
 #define MOST_WINDOW 256
 #define SLACK MOST_WINDOW /* bytes behind a vector that a window may reach into */
 #define ALIGNED 64
@@ -56,6 +58,9 @@ struct plain {
     uint32_t *columns;
 };
 
+/* Where sums fit: SPLIT is what can be added up as 8 bits and what lies above them. */
+enum reach { NARROW_SUMS, SPLIT_SUMS, WIDE_SUMS };
+
 /* How sums become pre-activations, and these states; rows of a block in the order of tiles. */
 struct cells {
     enum cell cell;
@@ -67,17 +72,18 @@ struct cells {
     const uint32_t *table; /* base and rise of each segment */
     const uint8_t *bytes;  /* (4, 256): the same, the lowest bytes of all entries first */
     int32_t left_ih[GATES], left_hh[GATES], right[GATES];
-    int narrow;          /* all sums fit 32 bits */
+    enum reach reach;
     size_t rows;         /* of these, blocks * 64 */
     int32_t *add;        /* (blocks, 64), narrow: rounding, bias and offsets in one */
+    int32_t *add_low;    /* split: the last 8 bits of add_wide; `add` has those above them */
     int64_t *add_wide;   /* rounding and offsets */
-    int32_t *bias;       /* (blocks, 64), wide */
+    int32_t *bias;       /* (blocks, 64), where it is not in `add` */
 };
 
 struct projection {
     int32_t left, right, most; /* shifts, and the largest result */
-    int narrow;
-    int32_t *add;
+    enum reach reach;
+    int32_t *add, *add_low;
     int64_t *add_wide;
 };
 
@@ -94,6 +100,15 @@ struct kernel {
     /* The same of as many sequences as `many` says; NULL: one at a time. */
     void (*products)(const struct tiles *tiles, uint32_t block, const uint8_t *const *x,
                      size_t stride, uint32_t planes, int32_t (*sums)[MOST_SUMS]);
+    /* How many sequences are worth a pass of BESIDE, by digits of weights and of states less 1;
+     * 0: none. */
+    uint32_t beside_from[2][2];
+    /* Numbers (columns, BESIDE) of some sequences' planes; `count` is a number of columns. */
+    void (*gather)(const struct planes *planes, const uint8_t *const *x, size_t sequences,
+                   size_t count, int16_t *to);
+    /* Digits of the sums of BESIDE sequences; one digit: sums modulo 2**32. */
+    void (*beside)(const struct tiles *tiles, uint32_t block, const int16_t *x, uint32_t digits,
+                   int32_t (*sums)[MOST_SUMS]);
     /* Sums of both products of a block to its 16 cells and hidden states. */
     void (*finish)(const struct cells *cells, uint32_t block, const int32_t *ih,
                    uint32_t ih_digits, const int32_t *hh, uint32_t hh_digits, int32_t *c,
@@ -128,8 +143,10 @@ struct layer {
     struct planes x, r, h;
     struct tiles ih, hh, hr; /* hr: a projection; or, where the reset comes first, rows n of hh,
                               * whose vector is r * h: `hidden` and `h` hold it between phases */
-    struct cells cells;
-    struct projection projection;
+    struct cells cells, cells_beside; /* that of words: their numbers have no offset */
+    struct projection projection, projection_beside;
+    int words_fit;        /* sums of words and of digits of weights fit 32 bits */
+    uint32_t beside_from; /* sequences that are worth a pass of BESIDE; 0: none */
     struct plain plain_ih, plain_hh, plain_hr;
     struct wide_cells wide;
     uint64_t weights;
@@ -175,11 +192,26 @@ void lane_free(struct lane *lane);
 void lane_reset(struct lane *lane, const struct layer *layer);
 
 void layer_take(const struct layer *layer, struct lane *lane, const int32_t *frame);
+
+/* Lanes that take a step together. */
+struct batch {
+    struct lane *const *lanes;
+    size_t count;
+    size_t passes;  /* of BESIDE lanes, the first ones; the others go on one by one */
+    int16_t *words; /* (passes, columns of all matrices, BESIDE): what a pass multiplies */
+};
+
+/* Bytes of the words of so many lanes. */
+size_t batch_room(const struct layer *layer, size_t count);
+struct batch batch_of(const struct layer *layer, struct lane *const *lanes, size_t count,
+                      int16_t *words);
+/* Words of frames and states, before the gates; of hidden states, before a projection. */
+void batch_gather(const struct layer *layer, const struct batch *batch, int project);
 /* Blocks `first` to `end` - 1 of the gates, or of the projection, of many lanes. */
-void layer_gates(const struct layer *layer, struct lane *const *lanes, size_t count,
-                 uint32_t first, uint32_t end);
-void layer_project(const struct layer *layer, struct lane *const *lanes, size_t count,
-                   uint32_t first, uint32_t end);
+void layer_gates(const struct layer *layer, const struct batch *batch, uint32_t first,
+                 uint32_t end);
+void layer_project(const struct layer *layer, const struct batch *batch, uint32_t first,
+                   uint32_t end);
 void layer_keep(const struct layer *layer, struct lane *lane);
 
 /* Entries of tables for a width of activations. */

@@ -7,11 +7,15 @@
 #define SIDE 32 /* sequences side by side in sparseflow_run_sequences */
 
 void step_layer(struct team *team, const struct layer *layer, struct lane *const *lanes,
-                size_t count)
+                size_t count, int16_t *words)
 {
-    team_run(team, layer, lanes, count, 0);
-    if (layer->out_blocks)
-        team_run(team, layer, lanes, count, 1);
+    struct batch batch = batch_of(layer, lanes, count, words);
+    batch_gather(layer, &batch, 0);
+    team_run(team, layer, &batch, 0);
+    if (layer->out_blocks) {
+        batch_gather(layer, &batch, 1);
+        team_run(team, layer, &batch, 1);
+    }
     for (size_t n = 0; n < count; n++)
         layer_keep(layer, lanes[n]);
 }
@@ -29,6 +33,17 @@ int32_t check_frames(const struct layer *layer, const int32_t *frames, size_t co
                               "it to this format",
                               n % layer->inputs, n / layer->inputs, frames[n], -most - 1, most);
     return SPARSEFLOW_RUN_OK;
+}
+
+/* Bytes of words that any level needs. */
+static size_t room_of(const struct sparseflow_run_model *model, size_t batch)
+{
+    size_t most = 0;
+    for (uint32_t n = 0; n < model->layers; n++) {
+        size_t room = batch_room(&model->layer[n], batch);
+        most = most < room ? room : most;
+    }
+    return most;
 }
 
 int32_t sparseflow_run_start(const struct sparseflow_run_model *model, uint32_t batch,
@@ -53,7 +68,8 @@ int32_t sparseflow_run_start(const struct sparseflow_run_model *model, uint32_t 
         made->batch = batch;
         made->lane = calloc(count, sizeof *made->lane);
         made->lanes = calloc(batch, sizeof *made->lanes);
-        good = made->lane && made->lanes;
+        made->words = aligned(room_of(model, batch));
+        good = made->lane && made->lanes && made->words;
     }
     for (size_t n = 0; good && n < count; n++)
         good = lane_make(&made->lane[n], &model->layer[n / batch]);
@@ -78,6 +94,7 @@ void sparseflow_run_end(struct sparseflow_run_stream *stream)
         lane_free(&stream->lane[n]);
     free(stream->lane);
     free(stream->lanes);
+    free(stream->words);
     free(stream);
 }
 
@@ -111,7 +128,7 @@ static void step_level(struct sparseflow_run_stream *stream, struct team *team, 
         layer_take(layer, lane, level ? (lane - batch)->out : frames + (size_t)n * layer->inputs);
         stream->lanes[n] = lane;
     }
-    step_layer(team, layer, stream->lanes, count);
+    step_layer(team, layer, stream->lanes, count, stream->words);
 }
 
 static int32_t step_of(struct sparseflow_run_stream *stream, uint32_t count,
@@ -168,6 +185,7 @@ void sparseflow_run_states(const struct sparseflow_run_stream *stream, int32_t *
 struct pass {
     struct team *team;
     const struct layer *layer;
+    int16_t *words;
     const int32_t *frames;
     int32_t *hidden, *cell, *outputs; /* of this direction: its first column */
     size_t in, units, out;            /* numbers from one frame to the next */
@@ -203,7 +221,7 @@ static void pass_some(const struct pass *p, const struct run *runs, size_t count
             size_t at = runs[n].first + (p->reverse ? runs[n].length - 1 - t : t);
             layer_take(p->layer, lanes[n], p->frames + at * p->in);
         }
-        step_layer(p->team, p->layer, lanes, live);
+        step_layer(p->team, p->layer, lanes, live, p->words);
         team_rest(p->team);
         for (size_t n = 0; n < live; n++)
             keep(p, lanes[n], runs[n].first + (p->reverse ? runs[n].length - 1 - t : t));
@@ -214,13 +232,16 @@ static int32_t pass_all(const struct pass *p, const struct run *runs, size_t cou
 {
     struct lane lane[SIDE], *lanes[SIDE];
     size_t most = count < SIDE ? count : SIDE, made = 0;
-    int good = 1;
+    struct pass own = *p;
+    own.words = aligned(batch_room(p->layer, most));
+    int good = own.words != NULL;
     for (; good && made < most; made++) {
         lanes[made] = &lane[made];
         good = lane_make(&lane[made], p->layer);
     }
     for (size_t n = 0; good && n < count; n += most)
-        pass_some(p, runs + n, count - n < most ? count - n : most, lanes);
+        pass_some(&own, runs + n, count - n < most ? count - n : most, lanes);
+    free(own.words);
     while (made)
         lane_free(&lane[--made]);
     return good ? SPARSEFLOW_RUN_OK : SPARSEFLOW_RUN_MEMORY;

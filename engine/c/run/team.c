@@ -31,8 +31,7 @@ struct team {
     struct share share[MOST_THREADS];
     double weight[MOST_THREADS]; /* of the shares, 1 together */
     const struct layer *layer;   /* of the phase; written before its shares are */
-    struct lane *const *lanes;
-    size_t count;
+    const struct batch *batch;
     int project;
     _Atomic uint32_t phase, finished, sleepers, stop;
     uint32_t steps;
@@ -64,11 +63,36 @@ static uint64_t now(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void work(const struct layer *layer, struct lane *const *lanes, size_t count, int project,
-                 uint32_t first, uint32_t end)
+static void work(const struct layer *layer, const struct batch *batch, int project, uint32_t first,
+                 uint32_t end)
 {
-    (project ? layer_project : layer_gates)(layer, lanes, count, first, end);
+    (project ? layer_project : layer_gates)(layer, batch, first, end);
 }
+
+/* Unequal cores out of equal ones, for bench.cpu.cores: all threads but the caller's do everything
+ * twice. A step changes cells and nothing else that it reads; they are put back before. */
+static void work_as(const struct team *t, uint32_t mine, uint32_t first, uint32_t end)
+{
+#ifdef SPARSEFLOW_RUN_SLOW
+    static _Thread_local int32_t kept[1 << 16];
+    size_t at = (size_t)first * LANES, count = (size_t)(end - first) * LANES;
+    int twice = mine && !t->project && t->batch->count == 1 && count <= 1 << 16;
+    if (twice) {
+        memcpy(kept, t->batch->lanes[0]->c + at, count * sizeof *kept);
+        work(t->layer, t->batch, t->project, first, end);
+        memcpy(t->batch->lanes[0]->c + at, kept, count * sizeof *kept);
+    }
+#else
+    (void)mine;
+#endif
+    work(t->layer, t->batch, t->project, first, end);
+}
+
+#ifdef SPARSEFLOW_RUN_EQUAL
+#define EQUAL 1 /* shares stay as they are, and nobody takes of others */
+#else
+#define EQUAL 0
+#endif
 
 /* Take blocks of a share of a phase until it is empty, or of a later one. */
 static void empty(struct team *t, uint32_t mine, uint32_t whose, uint32_t phase)
@@ -85,7 +109,7 @@ static void empty(struct team *t, uint32_t mine, uint32_t whose, uint32_t phase)
         if (!atomic_compare_exchange_strong_explicit(&share->next, &seen, taken,
                                                      memory_order_acq_rel, memory_order_acquire))
             continue;
-        work(t->layer, t->lanes, t->count, t->project, first, end);
+        work_as(t, mine, first, end);
         atomic_fetch_add_explicit(&t->share[mine].done, part, memory_order_relaxed);
         atomic_fetch_add_explicit(&t->finished, part, memory_order_release);
         seen = atomic_load_explicit(&share->next, memory_order_acquire);
@@ -94,7 +118,7 @@ static void empty(struct team *t, uint32_t mine, uint32_t whose, uint32_t phase)
 
 static void take_part(struct team *t, uint32_t mine, uint32_t phase)
 {
-    for (uint32_t n = 0; n < t->threads; n++)
+    for (uint32_t n = 0; n < (EQUAL ? 1 : t->threads); n++)
         empty(t, mine, (mine + n) % t->threads, phase);
 }
 
@@ -249,17 +273,15 @@ static void await(struct team *t, uint32_t blocks)
         t->alone_until = now() + ALONE * waited;
 }
 
-void team_run(struct team *t, const struct layer *layer, struct lane *const *lanes, size_t count,
-              int project)
+void team_run(struct team *t, const struct layer *layer, const struct batch *batch, int project)
 {
     uint32_t blocks = project ? layer->out_blocks : layer->blocks;
     if (!t || t->alone_until) {
-        work(layer, lanes, count, project, 0, blocks);
+        work(layer, batch, project, 0, blocks);
         return;
     }
     t->layer = layer;
-    t->lanes = lanes;
-    t->count = count;
+    t->batch = batch;
     t->project = project;
     t->opened = now();
     open_phase(t, blocks);
@@ -293,6 +315,7 @@ void team_rest(struct team *t)
             t->alone_until = 0;
     } else if (++t->steps == LEARN) {
         t->steps = 0;
-        deal(t);
+        if (!EQUAL)
+            deal(t);
     }
 }

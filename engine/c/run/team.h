@@ -20,8 +20,8 @@ struct team *team_make(uint32_t threads, size_t bytes);
 void team_end(struct team *team);
 
 /* The gates, or the projection, of all lanes. `team` may be NULL. */
-void team_run(struct team *team, const struct layer *layer, struct lane *const *lanes,
-              size_t count, int project);
+void team_run(struct team *team, const struct layer *layer, const struct batch *batch,
+              int project);
 /* Behind every step. */
 void team_rest(struct team *team);
 

@@ -4,7 +4,6 @@
 
 #include "layer.h"
 
-#define LARGEST 32639 /* of two signed digits: 127 * 256 + 127 */
 #define LEAST (-128)  /* low digit that some kernels cannot take */
 #define LOAD 1.0f     /* cost of a window's registers, in quads */
 

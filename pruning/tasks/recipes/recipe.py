@@ -41,7 +41,7 @@ class Recipe:
         Banks of both matrices.
     sparsity : float
         Asked of both matrices, 0..1.
-    budget : {"global", "equal"}
+    budget : {"global", "gate", "equal"}
         Whether they share their weights, as :func:`pruning.face.prune` has it; another is a
         ValueError.
     dense_epochs : int

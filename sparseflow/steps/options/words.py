@@ -37,6 +37,7 @@ class BudgetName(StrEnum):
     """How matrices share weights; the words of :class:`csb_format.precision.Balance`."""
 
     shared = "global"
+    by_gate = "gate"
     equal = "equal"
 
 

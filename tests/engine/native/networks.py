@@ -36,4 +36,5 @@ def any_network(seed: int, most: int = 200) -> tuple[Model, list[IntArray]]:
     model = random_network(
         rng, x, h, (a, b, c), kept, layers, directions, p, value_bits, act_bits, 3, cell, reach
     )
-    return model, random_frames(rng, model, rng.integers(0, 7, 5).tolist())
+    count = 21 if seed % 2 else 5  # many of them side by side, or too few for that
+    return model, random_frames(rng, model, rng.integers(0, 7, count).tolist())

@@ -31,6 +31,7 @@ from pruning.mask.pruner import Pruner
 from pruning.mask.views import Banks
 from pruning.reset_first import ResetFirstGRU
 from pruning.tasks.data.datasets import SequenceData, load_sequences, save_sequences
+from sparseflow.commands.prepare_commands import lanes_of
 from sparseflow.pages.made import how_it_was_made as commands
 from sparseflow.pages.measured import read_figures
 from sparseflow.steps.training import float_answers
@@ -507,6 +508,11 @@ def test_a_fine_tuning_in_integers_that_cannot_be(
     assert re.search(told, " ".join(shown.split())), shown
     assert "as read" not in shown
     assert not (files.folder / "m.safetensors").exists()
+
+
+@pytest.mark.parametrize(("banks", "lanes"), [(8, 8), (16, 8), (6, 6), (5, 5), (12, 6), (11, 1)])
+def test_the_next_command_has_the_most_lanes_that_fit(banks: int, lanes: int) -> None:
+    assert lanes_of(banks) == lanes
 
 
 def test_single_wishes_are_in_the_commands_of_the_report(run: Run, files: Files) -> None:

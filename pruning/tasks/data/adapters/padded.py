@@ -193,6 +193,11 @@ def _answers(
         return False, None, ()
     targets = y.dtype.kind == "f" if said.targets is None else said.targets
     framewise = _framewise(path, x, y, said, targets)
+    if said.targets is None and _one_hot(y):
+        raise DataSetError(
+            f"{path}: y of shape {y.shape} is one-hot, a 1 in each row and else 0: of classes give "
+            "y.argmax(-1), of numbers say --kind targets"
+        )
     names: tuple[str, ...] = ()
     if targets:
         if y.dtype.kind not in "fiu" or not np.isfinite(y).all():
@@ -203,6 +208,13 @@ def _answers(
     if framewise:
         return said.framewise is not False, list(given), names
     return False, [np.broadcast_to(one, (x.shape[1], *one.shape)) for one in given], names
+
+
+def _one_hot(y: npt.NDArray[Any]) -> bool:
+    """Whether floats are classes in disguise."""
+    if y.dtype.kind != "f" or y.ndim < 2 or y.shape[-1] < 2:
+        return False
+    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=-1) == 1).all())
 
 
 def _framewise(path: Path, x: Any, y: Any, said: Padded, targets: bool) -> bool:

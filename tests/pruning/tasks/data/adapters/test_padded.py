@@ -62,6 +62,7 @@ WRONG: list[tuple[dict[str, Any], Padded, str]] = [
     ({"X": X, "o": np.array([{}, None])}, Padded(), "o holds Python objects, and no pickle"),
     ({"X": X, "Z": X}, Padded(), "2 arrays may be X"),
     ({"X": X}, Padded("Q"), "no array 'Q'"),
+    ({"X": X, "y": np.eye(3)}, Padded(), "is one-hot, a 1 in each row .* say --kind targets"),
     ({"X": X, "y": np.eye(3, dtype=int)}, Padded(), "one-hot classes give y.argmax"),
     ({"X": X, "y": np.ones((3, 4))}, Padded(), "say --per sequence or --per frame"),
     ({"X": X, "n": [3, 1, 9]}, Padded(lengths="n"), "lengths from 1 to 9: give 1 to 4"),
