@@ -76,7 +76,10 @@ def _thirds(labels: Labels) -> Labels:
 
 def _cut(frames: Sequence[npt.NDArray[np.float32]], labels: Sequence[Labels]) -> SequenceData:
     places = [(n, at) for n, f in enumerate(frames) for at in range(0, len(f) - WINDOW + 1, WINDOW)]
-    return _whole(*([part[n][at : at + WINDOW] for n, at in places] for part in (frames, labels)))
+    return _whole(
+        [frames[n][at : at + WINDOW] for n, at in places],
+        [labels[n][at : at + WINDOW] for n, at in places],
+    )
 
 
 def _whole(frames: Sequence[npt.NDArray[np.float32]], labels: Sequence[Labels]) -> SequenceData:
