@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 import typer
