@@ -77,8 +77,9 @@ def fitting(shapes: Mapping[str, tuple[int, int]]) -> list[str]:
 
 
 def lstm_shapes(module: nn.Module) -> dict[str, tuple[int, int]]:
-    """Matrices of the LSTM, which are the ones pruned, recurrent ones first."""
-    found = {n: m.shape for n, m in matrices(module).items() if n.startswith("lstm.")}
+    """Matrices of the recurrent module, which are the ones pruned, recurrent ones first."""
+    own = ("lstm.", "recurrent.")
+    found = {n: m.shape for n, m in matrices(module).items() if n.startswith(own)}
     return {n: found[n] for n in sorted(found, key=lambda n: ("weight_ih" in n, n))}
 
 

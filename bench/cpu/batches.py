@@ -63,7 +63,7 @@ def _linears(weight: FloatArray, bias: FloatArray | None) -> dict[str, Linear]:
         linear.weight.copy_(torch.from_numpy(weight))
         linear.bias.copy_(torch.zeros(len(weight)) if bias is None else torch.from_numpy(bias))
     found: dict[str, Linear] = {}
-    if torch.backends.mkldnn.is_available():
+    if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         laid_out = mkldnn.to_mkldnn(linear)  # type: ignore[no-untyped-call]
         found["oneDNN float32"] = lambda x: laid_out(x.to_mkldnn()).to_dense()
     if "onednn" in torch.backends.quantized.supported_engines:
@@ -76,9 +76,10 @@ def _quantised(linear: nn.Linear) -> Linear:
     torch.backends.quantized.engine = "onednn"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.ao has a successor elsewhere
-        model = torch.ao.quantization.quantize_dynamic(nn.Sequential(linear), {nn.Linear})
+        quantise: Any = torch.ao.quantization.quantize_dynamic
+        model: Linear = quantise(nn.Sequential(linear), {nn.Linear})
     torch.backends.quantized.engine = before
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _torch_step(weights: Weights, gates: Linear, last: Linear | None, x: Tensor) -> Call:
@@ -87,7 +88,7 @@ def _torch_step(weights: Weights, gates: Linear, last: Linear | None, x: Tensor)
 
     def step() -> Any:
         nonlocal r, c
-        i, f, g, o = gates(torch.cat([x, r], 1)).split(units, 1)
+        i, f, g, o = gates(torch.cat([x, r], 1)).chunk(4, 1)
         c = torch.addcmul(f.sigmoid() * c, i.sigmoid(), g.tanh())
         h = o.sigmoid() * c.tanh()
         r = h if last is None else last(h)

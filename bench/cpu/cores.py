@@ -175,15 +175,15 @@ def _unequal(model: Model, frames: Any, rounds: int) -> dict[str, Any]:
 @contextmanager
 def _built(*flags: str) -> Iterator[None]:
     """Models that are made meanwhile run on a library of their own."""
-    usual = native_model.library
+    usual = native.library
     with temporary_folder("cores") as folder:
         made = folder / native.NAME
         words = [native.compiler(), *native.FLAGS, *flags, "-o", str(made)]
         subprocess.run([*words, *map(str, native.sources())], check=True)
         other = ctypes.CDLL(str(made))
         native.declare(other)
-        native_model.library = lambda: other
+        vars(native_model)["library"] = lambda: other
         try:
             yield
         finally:
-            native_model.library = usual
+            vars(native_model)["library"] = usual

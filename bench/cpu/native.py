@@ -21,6 +21,7 @@ import ctypes
 import os
 import statistics
 from collections.abc import Callable, Iterator
+from json import loads as load
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,11 +60,14 @@ TIMIT: dict[str, Any] = {
 DEMO: dict[str, Any] = {"input_size": 12, "hidden_size": 128, "banks": 8, "k": (1, 2, 0)}
 LARGE: dict[str, Any] = {"input_size": 1024, "hidden_size": 1024, "banks": 16, "k": (8, 8, 0)}
 BLOCK = 10  # calls in a row
+# of a run whose rows are kept
+KNOWN = ("command", "cpu", "versions", "rounds", "load_average", "cores", "calls_in_a_row")
 Call = Callable[[], Any]
 
 
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Turns; the median counts.")] = 31,
+    runs: Annotated[int, typer.Option(min=1, help="All again; the median of these, too.")] = 1,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     mkl: Annotated[bool, typer.Option("--mkl", help="MKL's CSR too; sparseflow[bench].")] = False,
     smallest: Smallest = False,
@@ -71,13 +75,38 @@ def main(
     """Measure, print a table, write JSON."""
     torch.set_num_threads(1)
     with torch.inference_mode():
-        rows = list(_rows(rounds, mkl, smallest))
+        rows = medians([list(_rows(rounds, mkl, smallest)) for _ in range(runs)])
     Console(width=130).print(_table(rows))
     if json:
-        more: dict[str, Any] = {"rounds": rounds, "calls_in_a_row": BLOCK}
+        more: dict[str, Any] = {"rounds": rounds, "runs": runs, "calls_in_a_row": BLOCK}
         more |= {"load_average": os.getloadavg()[0], "cores": os.cpu_count()}
         more |= {"clock": "CPU time of the process"}
-        write_record(json, "bench.cpu.native", SEED, rows, **more)
+        kept, earlier = elsewhere(json)
+        write_record(json, "bench.cpu.native", SEED, rows + kept, **more, earlier=earlier)
+
+
+def medians(runs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows of several runs as one: each number is the median of its own."""
+    together = zip(*runs, strict=True)
+    return [{key: _median([row[key] for row in rows]) for key in rows[0]} for rows in together]
+
+
+def _median(values: list[Any]) -> Any:
+    if isinstance(values[0], dict):
+        return {key: _median([value[key] for value in values]) for key in values[0]}
+    return statistics.median(values) if isinstance(values[0], float) else values[0]
+
+
+def elsewhere(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of kernels that this processor lacks, and what is known of those runs."""
+    if not path.exists():
+        return [], []
+    old = load(path.read_text("utf-8"))
+    here = kernels()
+    rows = [row for row in old["rows"] if row["kernel"] not in here]
+    runs = [*old.get("earlier", []), {key: old[key] for key in KNOWN if key in old}]
+    named = {row["cpu"] for row in rows}
+    return rows, [run for run in runs if run["cpu"] in named]
 
 
 def _rows(rounds: int, mkl: bool, smallest: bool) -> Iterator[dict[str, Any]]:

@@ -8,8 +8,9 @@ from statistics import stdev
 from csb_format.geometry import Geometry
 from pruning.tasks.networks.sequence import NOISE
 from pruning.tasks.training.controls import MOMENTUM
-from sparseflow.steps.tuning.controls import Controls
+from sparseflow.steps.tuning.controls import QAT, Controls
 
+from .kinds import kinds_sentences, kinds_table
 from .page import Page
 from .results import ROOT, above, mean, scores, table, tests
 
@@ -99,6 +100,7 @@ def _controls() -> tuple[str, ...]:
     return (
         f"| {Controls.lr:g}, {Controls.batch}, {Controls.weight_decay:g} | peak of the",
         f"(momentum {MOMENTUM:g})",
+        f"but for a learning rate of {QAT.lr:g} by",
         f"| `--noise` | {NOISE:g}; none where",
     )
 
@@ -110,12 +112,12 @@ def _sentences() -> tuple[str, ...]:
         f"8 banks (32 columns each) comes to {', '.join(whole)} %",
         f"(20 each, the last has 13) to {' and '.join(padded)} % and nothing",
     )
-    return (*_ptb(), *_energies(), *_speech(), *banks, *_controls())
+    return (*_ptb(), *_energies(), *_speech(), *banks, *_controls(), *kinds_sentences())
 
 
 RECIPE = Page(
     ROOT / "docs/recipe.md",
-    (_index_bits(),),
+    (_index_bits(), kinds_table()),
     _sentences(),
     (
         "Try 60, 80 and 87.5 % first",

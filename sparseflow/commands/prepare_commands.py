@@ -188,16 +188,20 @@ def _after(model: Model, out: Path) -> None:
     from compiler.array.needs import check_supported
     from csb_format.scales import DesignError
 
-    from ..pages import figures
-
     try:
         check_supported(model)
     except DesignError:  # `pack` has told why
         return
+    _hint_verilog(model, out, out.with_name("verilog"))
+
+
+def _hint_verilog(model: Model, path: Path, out: Path) -> None:
+    from ..pages import figures
+
     banks = math.gcd(*(matrix.geometry.banks for matrix in figures.matrices(model).values()))
     lanes = lanes_of(banks)
     option = () if lanes == VerilogOptions.lanes else ("--lanes", lanes)
-    hint("verilog", out, "--out", out.with_name("verilog"), *option)
+    hint("verilog", path, "--out", out, *option)
 
 
 def lanes_of(banks: int) -> int:
@@ -238,8 +242,8 @@ def cut(given: CutOptions) -> None:
     if not packed.is_file():
         return
     try:
-        check_supported(load_model(packed))
+        check_supported(made := load_model(packed))
     except DesignError as error:
         typer.echo(f"note: {error}", err=True)
     else:
-        hint("verilog", packed, "--out", given.out.with_name("verilog"))
+        _hint_verilog(made, packed, given.out.with_name("verilog"))

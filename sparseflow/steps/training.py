@@ -141,7 +141,9 @@ def prune_network(
         say(line)
     _tell(network, network.restore())
     if headless:
-        say("no head: fine-tuned to its own dense outputs at every frame, by their squared error")
+        unused = data.targets is not None or data.labels.any()
+        more = "; labels and targets are not used" if unused else ""
+        say(f"no head: fine-tuned to its own dense outputs at every frame, by squared error{more}")
         data = with_own_outputs(classifier, data)
         judged = None if judged is None else with_own_outputs(classifier, judged)
     judge = None if judged is None else _Judge(classifier, judged, of_part(network))

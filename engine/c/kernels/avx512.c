@@ -4,10 +4,15 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
+#ifdef SPARSEFLOW_RUN_EMULATED /* a header with these instructions in C, for tests */
+#include SPARSEFLOW_RUN_EMULATED
+#else
 #include <immintrin.h>
+#endif
 
 #define FEATURES "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni,avx2,bmi2"
-#ifdef __clang__
+#ifdef SPARSEFLOW_RUN_EMULATED
+#elif defined(__clang__)
 #pragma clang attribute push(__attribute__((target(FEATURES))), apply_to = function)
 #else
 #pragma GCC push_options
@@ -174,7 +179,8 @@ static void products(const struct tiles *t, uint32_t block, const uint8_t *const
     }
 }
 
-#ifdef __clang__
+#ifdef SPARSEFLOW_RUN_EMULATED
+#elif defined(__clang__)
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options
@@ -182,6 +188,9 @@ static void products(const struct tiles *t, uint32_t block, const uint8_t *const
 
 static int usable(void)
 {
+#ifdef SPARSEFLOW_RUN_EMULATED
+    return 1;
+#endif
     return __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2");

@@ -16,7 +16,7 @@
 #define LEARN 64           /* steps after which shares are dealt anew */
 #define LATE 50000         /* nanoseconds that nobody should be waited for */
 #define YIELD 100000       /* looks, some milliseconds of them, before the core is given away */
-#define ALONE 50           /* times as long as it waited the caller then works alone */
+#define ALONE 100          /* times as long as it waited the caller then works alone */
 
 /* A share: the phase that it is of in the upper half, the next block in the lower. */
 struct share {

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from bench.cpu import cores, forms
+from bench.cpu import cores, forms, native
 from csb_format.random_models import random_frames, random_network
 
 DEMO = {"input_size": 12, "hidden_size": 128, "banks": 8, "k": (1, 2, 0)}
@@ -34,6 +34,15 @@ def test_shares_of_a_mean_and_of_the_fastest() -> None:
     assert (row["us"], row["times_as_fast"]["one thread"]) == (2.0, 2.0)
     steps = np.arange(1.0, 102.0)
     assert cores._ratio([2 * steps], [steps], least=True) == 2.0
+
+
+def test_runs_are_one_by_their_medians() -> None:
+    runs = [
+        [{"what": "x", "batch": 1, "us": us, "times_as_fast": {"y": 2 * us}}]
+        for us in (1.0, 9.0, 2.0)
+    ]
+    want = {"what": "x", "batch": 1, "us": 2.0, "times_as_fast": {"y": 4.0}}
+    assert native.medians(runs) == [want]
 
 
 @pytest.mark.slow

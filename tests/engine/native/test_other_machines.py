@@ -86,6 +86,18 @@ def test_arm(machine: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_avx512_where_there_is_none(tmp_path: Path) -> None:
+    """Its kernel with instructions in C: bits as on a processor that has them."""
+    header = RUNNER.with_name("emulated.h")
+    if not Path("/usr/include/simde/x86/avx512.h").exists():
+        pytest.skip("sudo apt-get install libsimde-dev")
+    words = [f'-DSPARSEFLOW_RUN_EMULATED="{header}"', "-O2", "-Wno-psabi"]
+    run = [str(build(tmp_path, "gcc", *words))]
+    assert names(run)[0] == "avx512"
+    check(run, tmp_path, "avx512", range(200))
+
+
+@pytest.mark.slow
 def test_any_bytes_are_refused_or_run(tmp_path: Path) -> None:
     """A minute of libFuzzer on the reader and what it lets through; SECONDS=600 for ten."""
     if shutil.which("clang") is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -211,7 +212,7 @@ def test_sequences_are_fed_one_by_one(
     assert run("cut", whole.model, *words) == 0
     told = capsys.readouterr()
     assert "fed to words as a batch of one, batch first" in "".join(told)
-    assert "next: sparseflow verilog" in told.err
+    assert re.search(r"next: sparseflow verilog .* --lanes 4\n", told.err)  # of 4 banks
     with np.load(tmp_path / "cut" / NAMES["frames"]) as file:
         assert file["lengths"].tolist() == [10, 8, 6]
     assert run("pack", whole.model, "--lstm", "lstm", "--calibration", data, "--out", "m") == 2
