@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.installed import brought
 from tests.sparseflow.serve.conftest import MODEL, Client, X, features, wanted
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("binary", [True, False])
 def test_tritons_client(client: Client, binary: bool) -> None:
-    http: Any = pytest.importorskip("tritonclient.http", reason="it comes with sparseflow[dev]")
+    http: Any = brought("tritonclient.http")
     triton = http.InferenceServerClient(f"127.0.0.1:{client.port}")
     assert triton.is_server_live()
     assert triton.is_server_ready()
