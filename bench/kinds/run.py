@@ -83,7 +83,7 @@ class Case:
         """Untrained; the global generator is left alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            options = {"bidirectional": self.bidirectional}
+            options: dict[str, Any] = {"bidirectional": self.bidirectional}
             options |= {"proj_size": units // 2} if self.projected else {}
             module = self.kind(speech.FEATURES, units, batch_first=True, **options)
             width = (module.proj_size or units) * (1 + module.bidirectional)
