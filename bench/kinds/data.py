@@ -76,9 +76,11 @@ def _thirds(labels: Labels) -> Labels:
 
 def _cut(frames: Sequence[npt.NDArray[np.float32]], labels: Sequence[Labels]) -> SequenceData:
     places = [(n, at) for n, f in enumerate(frames) for at in range(0, len(f) - WINDOW + 1, WINDOW)]
+    cut = [slice(at, at + WINDOW) for _, at in places]
+    whose = [n for n, _ in places]
     return _whole(
-        [frames[n][at : at + WINDOW] for n, at in places],
-        [labels[n][at : at + WINDOW] for n, at in places],
+        [frames[n][part] for n, part in zip(whose, cut, strict=True)],
+        [labels[n][part] for n, part in zip(whose, cut, strict=True)],
     )
 
 
