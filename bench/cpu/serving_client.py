@@ -185,7 +185,9 @@ class _Clients:
             inputs += [_flags("sequence_start", start, count), _flags("sequence_end", end, count)]
             inputs.append(_tensor("sequence_id", "UINT64", client.ids))
         wanted = [{"name": "output"}, {"name": "position"}]
-        text = json.dumps({"inputs": inputs, "parameters": about, "outputs": wanted}).encode()
+        text = json.dumps(
+            {"inputs": inputs, "parameters": about, "outputs": wanted}, allow_nan=False
+        ).encode()
         sizes = f"content-length: {len(text) + len(raw)}\r\n{LENGTH.decode()}: {len(text)}\r\n\r\n"
         return b"".join([self._head, sizes.encode(), text, raw])
 

@@ -83,8 +83,8 @@ PRUNE: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (lstm, {"every": -1}, ValueError, "every = -1: must be at least 1"),
     (lstm, {"by_kind": {"weight_ih": 0.5}}, TypeError, r"by_kind\['weight_ih'\] = 0\.5: give a"),
     (lstm, {"by_kind": 3}, TypeError, "by_kind = 3: give a Goal by kind"),
-    (lstm, {"budget": "mine"}, ValueError, "budget = 'mine': must be one of global, equal"),
-    (lstm, {"budget": None}, TypeError, "budget = None: must be one of global, equal"),
+    (lstm, {"budget": "mine"}, ValueError, "budget = 'mine': must be one of global, gate, equal"),
+    (lstm, {"budget": None}, TypeError, "budget = None: must be one of global, gate, equal"),
     (lstm, {"sparsity": 0.75}, UnreachableError, r": 4 banks come no .*\(fewer banks\)$"),
 ]
 

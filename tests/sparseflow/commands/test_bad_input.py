@@ -164,13 +164,6 @@ def test_network_that_has_no_integers(
     refused(steps(folder / "c.pt", chain, folder)["pack"], *words)
 
 
-def test_network_without_head_cannot_be_pruned(
-    refused: Refused, chain: Chain, folder: Path
-) -> None:
-    torch.save(nn.LSTM(5, 16).state_dict(), folder / "c.pt")
-    refused(steps(folder / "c.pt", chain, folder)["prune"], "save the classifier with its head")
-
-
 def test_unbalanced_network(refused: Refused, chain: Chain, folder: Path) -> None:
     def spoil(tensors: dict[str, Tensor]) -> None:
         tensors["net.rnn.weight_hh_l0"][7, 9] = 0

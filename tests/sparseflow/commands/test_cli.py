@@ -14,7 +14,7 @@ import sparseflow
 from csb_format.extras import install
 from csb_format.random_models import random_model
 from sparseflow.commands import cli
-from sparseflow.steps.tuning.controls import Controls
+from sparseflow.steps.tuning.controls import QAT, Controls
 
 COMMANDS = ["prune", "pack", "verilog", "simulate", "report", "demo"]
 ALL = [*COMMANDS, "data japanese-vowels"]
@@ -30,6 +30,8 @@ PACK: dict[str, Any] = {
     "bound": None,
     "pool": None,
     "data": None,
+    "val": None,
+    "controls": QAT,
 }
 
 
@@ -39,7 +41,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     made: list[tuple[str, dict[str, Any]]] = []
 
     model = random_model(np.random.default_rng(0), 4, 4, banks=4, k_ih=1, k_hh=1)
-    returned = {"pack": model, "prune_checkpoint": True}
+    returned = {"pack": model, "prune_checkpoint": SimpleNamespace(has_integers=True, head=None)}
 
     def note(name: str) -> Callable[..., object]:
         def called(**given: Any) -> object:
@@ -170,6 +172,8 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "bound": 0.1,
                 "pool": None,
                 "data": None,
+                "val": None,
+                "controls": QAT,
             },
         ),
         (
