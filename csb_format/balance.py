@@ -21,6 +21,7 @@ __all__ = [
     "outside",
     "pad_banks",
     "range_text",
+    "row_nonzeros",
 ]
 
 BoolArray = npt.NDArray[np.bool_]
@@ -91,10 +92,15 @@ def as_banks(array: npt.NDArray[Any], geometry: Geometry) -> npt.NDArray[Any]:
     return padded.reshape(len(array), geometry.banks, geometry.bank_width)
 
 
+def row_nonzeros(geometry: Geometry) -> IntArray:
+    """The k of each row: int64 (rows,)."""
+    parts = geometry.split
+    return np.repeat(np.array([part.nonzeros for part in parts], np.int64), parts[0].rows)
+
+
 def _expected(geometry: Geometry) -> IntArray:
     """Weights that each bank keeps: int64 (rows, banks)."""
-    parts = np.array([part.nonzeros for part in geometry.split], np.int64)
-    kept = np.repeat(parts, geometry.rows // len(parts))[:, None]
+    kept = row_nonzeros(geometry)[:, None]
     return np.minimum(kept, np.array(geometry.bank_columns, np.int64))
 
 

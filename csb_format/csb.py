@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -358,14 +358,12 @@ class Csb:
         offset = np.arange(self.geometry.banks) % factor * self.geometry.bank_width
         index = self.indices + offset.astype(np.uint16)  # no bank is wider than they can tell
         folded = (
-            widened(geometry, [_folded(g, a[r, : g.nonzeros], factor) for g, r in self._pieces])
+            widened(
+                geometry, [_folded(g, a[r, : g.nonzeros], factor) for g, r in pieces(self.geometry)]
+            )
             for a in (self.values, index)
         )
         return Csb(geometry, *folded)
-
-    @property
-    def _pieces(self) -> Iterator[tuple[Geometry, slice]]:
-        return pieces(self.geometry)
 
     def pack_bits(self) -> bytes:
         """The exact bit stream: entries in order, each value then index, LSB first.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import Csb, DenseLayer, Fixed, GateFormats, Geometry, IntArray, LstmLayer, Model, Projection
+from .balance import row_nonzeros
 from .cells import LSTM, cell_named
 from .cells.cell import Cell
 from .cells.lstm import CellArithmetic
@@ -239,7 +240,7 @@ def _mask(rng: np.random.Generator, geometry: Geometry) -> BoolArray:
     rank[:, g.columns :] = 2.0
     banked = rank.reshape(g.rows, g.banks, g.bank_width)
     order = np.argsort(np.argsort(banked, axis=2), axis=2)
-    kept = np.repeat([part.nonzeros for part in g.split], g.split[0].rows)
+    kept = row_nonzeros(g)
     mask: BoolArray = (order < kept[:, None, None]).reshape(g.rows, -1)[:, : g.columns]
     return mask
 

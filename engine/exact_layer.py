@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from csb_format import Csb, Fixed, IntArray, LstmLayer, Projection
+from csb_format.balance import row_nonzeros
 from csb_format.cells.cell import Cell
 from csb_format.cells.gru import GruCell, ResetFirstGruCell
 from csb_format.cells.piecewise import GUARD_BITS
@@ -299,7 +300,7 @@ def _matrices(layer: LstmLayer) -> tuple[Csb, Csb, Csb | None]:
 
 def _some_rows(matrix: Csb, rows: slice) -> Csb:
     g = matrix.geometry
-    kept = np.repeat([part.nonzeros for part in g.split], g.split[0].rows)[rows]
+    kept = row_nonzeros(g)[rows]
     count = gcd(len(kept), g.split[0].rows)  # so many rows have one k
     parts = [int(k) for k in kept[::count]]
     shape = Geometry.of_parts(len(kept), g.columns, g.banks, parts, g.value_bits, g.bank_width)

@@ -39,6 +39,7 @@ from itertools import pairwise
 import numpy as np
 
 from csb_format import Csb, Geometry, IntArray
+from csb_format.balance import row_nonzeros
 
 from ..array.latency import Latencies
 from ..array.program import Sink
@@ -248,7 +249,4 @@ def _kept(matrix: Csb) -> IntArray:
 
 def _stored(geometry: Geometry, rows: IntArray) -> int:
     """Entries of some rows, padding of their banks included."""
-    if not geometry.parts:
-        return rows.size * geometry.banks * geometry.nonzeros
-    k = np.repeat(geometry.parts, geometry.split[0].rows)
-    return int(k[rows].sum()) * geometry.banks
+    return int(row_nonzeros(geometry)[rows].sum()) * geometry.banks

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..balance import row_nonzeros
 from ..geometry import Geometry
 
 __all__ = ["flat", "pieces", "shaped", "stored", "widened"]
@@ -28,7 +29,7 @@ def pieces(geometry: Geometry) -> Iterator[tuple[Geometry, slice]]:
 
 def stored(geometry: Geometry) -> npt.NDArray[np.bool_]:
     """Of each row whether its entries are stored: bool (rows, nonzeros, 1)."""
-    kept = np.repeat([part.nonzeros for part in geometry.split], geometry.split[0].rows)
+    kept = row_nonzeros(geometry)
     return np.asarray(np.arange(geometry.nonzeros) < kept[:, None])[..., None]
 
 

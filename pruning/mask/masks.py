@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from csb_format.balance import row_nonzeros
 from csb_format.csb import UnbalancedError
 from csb_format.geometry import Geometry
 
@@ -119,7 +120,7 @@ def _check_parts(mask: Tensor, banks: Banks, geometry: Geometry) -> None:
     """Raise UnbalancedError unless the banks of each part of the rows keep its k."""
     counts = _counts(bank_view(mask, banks))
     real = _counts(bank_view(torch.ones_like(mask[:1]), banks))
-    kept = torch.tensor(geometry.parts).repeat_interleave(len(mask) // len(geometry.parts))
+    kept = torch.from_numpy(row_nonzeros(geometry))
     _compare(counts, torch.minimum(real.cpu(), kept[:, None]).to(counts.device))
 
 
