@@ -90,14 +90,22 @@ class Timing:
     def readable(self, reader: Pass) -> int:
         """First cycle in which a pass may start that reads what this one writes.
 
-        A row's entries in a bank are in ascending order of their places, so group ``g`` of
-        ``k`` reads none above ``w - k + g``.
+        A row's entries in a bank are in ascending order of their places, so group ``g`` of ``k``
+        that a row keeps reads none above ``w - k + g``. Rows of a gate that keeps fewer than
+        others do so in its first groups.
         """
         pieces = self.given.placement.design.pieces
-        k = reader.instruction.groups // pieces
-        top = self.given.placement.bank_width - 1
-        needs = (((g + 1) * pieces - 1, max(0, min(top, top + 1 - k + g))) for g in range(k))
-        return max(self.home(self.beat_of(place)) - cycle for cycle, place in needs)
+        width = self.given.placement.bank_width
+        slot, needs = reader.instruction.interval, dict[int, int]()
+        for turn, kept in enumerate(reader.kept):
+            for k in kept:
+                for g in range(k):
+                    cycle = turn * slot + (g + 1) * pieces - 1
+                    place = max(0, min(width - 1, width - k + g))
+                    needs[cycle] = max(needs.get(cycle, 0), place)
+        # of rows that keep nothing there is none
+        found = (self.home(self.beat_of(place)) - cycle for cycle, place in needs.items())
+        return max(found, default=1)
 
 
 @dataclass(frozen=True)

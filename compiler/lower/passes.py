@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
 from csb_format.geometry import Geometry
 from csb_format.scales import DesignError, Scales
 from csb_format.shape import LstmShape
@@ -84,6 +86,15 @@ class Pass:
     def below(self) -> bool:
         """Whether it reads what the layer before gives for the same frame."""
         return self.matrix == "weight_ih" and self.reads[0] == "state"
+
+    @property
+    def kept(self) -> tuple[set[int], ...]:
+        """The numbers of weights a bank that the rows of each slot of a unit keep."""
+        place, parts = self.placement, self.geometry.parts
+        if not parts:
+            return ({self.geometry.nonzeros},) * place.turns
+        of_slots = np.reshape(place.rows_of, (place.turns, place.abreast)).tolist()
+        return tuple({parts[gate] for gate in gates} for gates in of_slots)
 
     @property
     def cycles(self) -> int:
