@@ -264,7 +264,8 @@ def _logic(design: Design) -> int:
 def choices(model: Model | ModelShape, board: Board) -> list[Choice]:
     """Every array of a usual shape that can carry the model, the fastest that fits first.
 
-    Where slots of one gate do not fit, the array without them is among these as well. The first is what :func:`fastest`, and with it every command that is given no array, takes.
+    Where slots of one gate do not fit, the array without them is among these as well. The first
+    is what :func:`fastest`, and with it every command that is given no array, takes.
     """
     clock, found = _megahertz(board), list[Choice]()
     for design in _designs(model, board):
