@@ -32,11 +32,16 @@ async def asked(app: App, method: str, path: str, body: bytes = b"") -> tuple[in
 
 
 def test_a_model_answers_and_what_is_wrong_is_refused(tmp_path: Path) -> None:
-    save_model(tmp_path / "model", random_model(np.random.default_rng(0), 2, 8, 4, 1, 1))
+    save_model(tmp_path / "model", random_model(np.random.default_rng(0), 4, 8, 2, 1, 1))
 
     async def all_of_it() -> None:
         app, infer = App(tmp_path / "model", Limits()), "/v2/models/model/infer"
-        tensor = {"name": "frames", "datatype": "FP32", "shape": [1, 1, 2], "data": [0.5, -0.5]}
+        tensor = {
+            "name": "frames",
+            "datatype": "FP32",
+            "shape": [1, 1, 4],
+            "data": [0.5, -0.5, 0, 1],
+        }
         status, found = await asked(app, "POST", infer, json.dumps({"inputs": [tensor]}).encode())
         assert status == 200
         assert {output["name"] for output in found["outputs"]} >= {"output", "position"}
