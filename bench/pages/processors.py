@@ -8,7 +8,7 @@ from typing import Any
 from .page import Page
 from .results import ROOT, record, table
 
-__all__ = ["PROCESSORS", "SERVING"]
+__all__ = ["PROCESSORS", "RUNTIME", "SERVING", "beside_others"]
 
 Row = dict[str, Any]
 RUNTIME = "ONNX Runtime int8"
@@ -24,7 +24,7 @@ def _name(row: Row) -> str:
     return f"{what}, {weights} / {states}"
 
 
-def _beside_others(kernel: str, here: bool) -> list[Row]:
+def beside_others(kernel: str, here: bool) -> list[Row]:
     """Rows of one thread, of this processor or of those that have no faster kernel."""
     return [
         row
@@ -68,6 +68,20 @@ def _of_here(threads: int) -> list[Row]:
 def _row(words: str, kernel: str) -> Row:
     rows = _of_here(threads=1)
     return next(row for row in rows if words in row["what"] and row["kernel"] == kernel)
+
+
+def _portable() -> str:
+    """Numba's kernels, in microseconds."""
+    heads = "us|float32|int8|MKL's CSR|torch's CSR|ONNX Runtime int8|ONNX Runtime float32"
+    names = ("float32", "int8", "MKL CSR", "torch CSR int32", RUNTIME, "ONNX Runtime float32")
+    lines = [heads.split("|")]
+    for row in record("inference")["rows"]:
+        us, what = row["us"], row["what"]
+        us[RUNTIME] = us.get(f"{RUNTIME} LSTM", us[RUNTIME])
+        if "product" not in what or what == "product of 4096 x 1024, 16 banks":
+            cells = (f"{us[name]:,.1f}" if name in us else "" for name in names)
+            lines.append([what, *cells])
+    return table(lines)
 
 
 def _limits() -> str:
@@ -119,17 +133,19 @@ def _odd() -> str:
 PROCESSORS = Page(
     ROOT / "docs/cpu.md",
     (
-        _rows(_beside_others("avx512", here=True), "what, weights and states"),
-        _rows(_beside_others("avx2", here=False), "what, AVX2"),
+        _rows(beside_others("avx512", here=True), "what, weights and states"),
+        _rows(beside_others("avx2", here=False), "what, AVX2"),
         _threads(),
+        _portable(),
     ),
     (
         f"one thread of {record('cpu')['cpu']}",
-        f"one thread of {_beside_others('avx2', here=False)[0]['cpu']}",
+        f"one thread of {beside_others('avx2', here=False)[0]['cpu']}",
         _limits(),
         _latency(),
         _widths(),
         _odd(),
+        f"one thread of {record('inference')['cpu']}: the portable reference",
     ),
     (
         "p99, p99.9",
