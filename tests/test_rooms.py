@@ -61,7 +61,7 @@ ORDER: dict[str, list[str]] = {
         "callbacks",
     ],
     "hdl": ["core", "bus", "dram", "verilog"],
-    "sim": ["run", "check", "bus", "dram", "regress"],
+    "sim": ["run", "check", "dram", "bus", "regress"],
     "sim.regress": ["suite", "jobs", "records"],
     "pruning.tasks": ["data", "scores", "training", "networks", "recipes"],
     "boards": [

@@ -184,6 +184,8 @@ def ip(given: IpOptions) -> None:
     """
     from ..steps.hardware import package
 
-    block = package(given.model, given.out, given.pes, given.lanes, given.bits, given.prefix)
+    block = package(
+        given.model, given.out, given.pes, given.lanes, given.bits, given.prefix, given.top.value
+    )
     for line in (f"module {block.module}, core {block.core}", f"all of it in {given.out}"):
         Console().print(line, highlight=False, markup=False, soft_wrap=True)
