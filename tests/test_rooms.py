@@ -38,7 +38,16 @@ ORDER: dict[str, list[str]] = {
         "files",
     ],
     "compiler": ["array", "lower", "timing", "abi"],
-    "engine": ["kernels", "products", "reference", "native", "exact", "levels", "floating"],
+    "engine": [
+        "kernels",
+        "products",
+        "reference",
+        "native",
+        "exact",
+        "levels",
+        "floating",
+        "learn",
+    ],
     "pruning": [
         "cells",
         "mask",
