@@ -48,6 +48,7 @@ ORDER: dict[str, list[str]] = {
         "exact",
         "levels",
         "floating",
+        "learn",
     ],
     "pruning": [
         "cells",
