@@ -304,6 +304,7 @@ YOUNGER = {
     "max_align": MAX_ALIGN,
     "cell": LSTM,
     "reach": Precision.reach,
+    "by_gate": False,
 }
 
 
