@@ -279,6 +279,7 @@ YOUNGER = {
     "max_align": MAX_ALIGN,
     "cell": LSTM,
     "reach": Precision.reach,
+    "by_gate": False,
 }
 
 

@@ -87,6 +87,9 @@ class Design:
         Of the element-wise lanes, a name of :data:`csb_format.cells.CELLS`.
     reach : int
         Of their pre-activations, biases and cell states; see :class:`csb_format.cells.cell.Cell`.
+    by_gate : bool
+        Rows of one gate in a slot, which takes the cycles of what this gate keeps. Of cells whose
+        gates would lie side by side PEs keep the sums of a unit until its last is there.
 
     Raises
     ------
@@ -118,11 +121,12 @@ class Design:
     max_align: int = MAX_ALIGN
     cell: str = LSTM
     reach: int = Precision.reach
+    by_gate: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
         self._check_cell(fields.pop("cell"))
-        flags = {name: fields.pop(name) for name in ("streamed", "deep", "compact")}
+        flags = {name: fields.pop(name) for name in ("streamed", "deep", "compact", "by_gate")}
         optional = {name: fields.pop(name) for name in ("projectors", "linear", "max_align")}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
         found = check_counts(fields) | check_counts(optional, least=0) | check_flags(flags)
@@ -130,6 +134,7 @@ class Design:
             object.__setattr__(self, name, value)
         self._check_projectors()
         self._check_narrow()
+        self._check_by_gate()
         check_pes(self.pes, self.cell)
         if self.lanes % self.units or (self.pes // self.abreast) % self.units:
             share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
@@ -183,6 +188,15 @@ class Design:
                 f"its pes = {self.pes}"
             )
 
+    def _check_by_gate(self) -> None:
+        if self.by_gate and self.compact:
+            raise DesignError("by_gate = True: a compact design has none; leave it out")
+        if self.by_gate and self.passes > 1:
+            raise DesignError(
+                f"by_gate = True: in a design for {self.arithmetic.title} each gate has passes of "
+                "its own already; leave it out"
+            )
+
     def _check_projectors(self) -> None:
         q, n = self.projectors, self.lanes
         if q and (self.pes % q or not (n % q == 0 or (q % n == 0 and (q // n).bit_count() == 1))):
@@ -206,9 +220,24 @@ class Design:
         return cell_named(self.cell).abreast
 
     @property
+    def collects(self) -> bool:
+        """Whether PEs keep the sums of the gates of a unit, as these come in slots of their own."""
+        return self.by_gate and self.abreast > 1
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether a lane takes the rows of a unit one after the other, not all at once."""
+        return self.arithmetic.turns > 1
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of units that a round makes ready; see :class:`~compiler.array.rounds.Round`."""
+        return self.abreast if self.collects else 1
+
+    @property
     def turns(self) -> int:
-        """Most slots in which the rows of a unit follow each other in a pass."""
-        return self.arithmetic.turns
+        """Most slots of a round, in which the rows of a unit follow each other."""
+        return self.arithmetic.turns * self.blocks
 
     @property
     def passes(self) -> int:
@@ -218,7 +247,7 @@ class Design:
     @property
     def aligns(self) -> int:
         """Most rows of a unit in a pass."""
-        return self.turns * self.abreast
+        return max(map(len, self.arithmetic.kinds))
 
     @property
     def shifts(self) -> int:
@@ -263,8 +292,13 @@ class Design:
 
     @property
     def units_per_slot(self) -> int:
-        """Units whose rows one element-wise lane takes at the end of a slot: M / 4E of an LSTM."""
+        """Units of a block that one element-wise lane takes: M / 4E of an LSTM."""
         return self.pes // (self.abreast * self.units)
+
+    @property
+    def units_per_round(self) -> int:
+        """Most units that one element-wise lane takes at the end of a slot."""
+        return self.units_per_slot * self.blocks
 
     @property
     def arithmetic(self) -> Cell:

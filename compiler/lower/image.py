@@ -74,7 +74,7 @@ class Image(Plan):
             the first.
         """
         passes = self.parts[part].whole
-        size = sum(given.placement.slots * given.geometry.nonzeros for given in passes)
+        size = sum(given.words for given in passes)
         at = min(given.instruction.matrix for given in passes) // self.design.pieces
         width = self.design.word_bits  # may be wider than a field of `join_fields`
         groups = [

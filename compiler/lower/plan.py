@@ -122,4 +122,4 @@ class Plan:
     def groups(self) -> int:
         """Words of the matrix memories of a PE, whole CSB groups."""
         passes = (given for part in self.parts for given in part.whole)
-        return sum(given.placement.slots * given.geometry.nonzeros for given in passes)
+        return sum(given.words for given in passes)

@@ -41,7 +41,7 @@ def schedule(model: Model | ModelShape, design: Design, *, head: bool = False) -
         If the model does not fit; the message names the memory and what it needs.
     """
     array = (design.pes, design.lanes, design.units, design.projectors, design.contexts)
-    needs = Needs(model.shape, *array, head)
+    needs = Needs(model.shape, *array, head, design.by_gate)
     _check_fit(model.shape, design, needs)
     builder = _Builder(needs, design)
     for number in range(len(needs.programs)):
@@ -121,11 +121,11 @@ class _Builder:
             units = given.sink == Sink.UNITS
             if units and given.layer not in cells:
                 cells[given.layer] = self._cells
-                dealt = given.placement.rounds * self._design.units_per_slot
+                dealt = given.placement.blocks * self._design.units_per_slot
                 self._cells += max(given.placement.beats, dealt)
             cell = cells[given.layer] if units else 0
             bases[given.key] = (self._groups * self._design.pieces, cell)
-            self._groups += given.placement.slots * given.geometry.nonzeros
+            self._groups += given.words
         return bases
 
     def _emit(self, number: int, order: Order, whole: tuple[Pass, ...]) -> None:

@@ -186,10 +186,8 @@ class CycleModel:
         state.issues.append(Issue(frame, state.address, start, state.end, waited, idle))
         if now.sink == Sink.PARK:
             return
-        per_slot = self.latencies.beats(now.sink)
-        beat = np.arange(now.beats)
-        slot = now.ready_slot(beat, per_slot)
-        done = start + slot * now.interval + now.groups - 1 + beat % per_slot
+        slots, places = self.latencies.ready(now)
+        done = start + now.walk.lasts[slots] + places
         state.homes = [t for t in state.homes if t > start]
         state.homes += (done + self.latencies.home(now.sink)).tolist()
         if now.write:

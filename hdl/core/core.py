@@ -17,6 +17,7 @@ from .controller import Controller
 from .frames import FrameLoader
 from .hierarchy import Hierarchy, Ram
 from .lanes import lane_for
+from .lanes.projector import Projector
 from .layouts import (
     events_layout,
     frame_layout,
@@ -30,7 +31,6 @@ from .loader import Loader
 from .output import OutputBuffer
 from .pe import ProcessingElement
 from .pipeline import carried, delayed
-from .projector import Projector
 from .sequencer import Sequencer
 from .words import WordGuard
 
@@ -215,11 +215,15 @@ class Core(wiring.Component):
         """The sequencer of the lanes or of the projectors, told when a slot is done."""
         latencies = self.latencies
         lanes = {Sink.UNITS: self.design.units, Sink.PROJECT: self.design.projectors}[sink]
-        plain = Sequencer(self.design, lanes, latencies.beats(sink), latencies.lane(sink))
+        collects = self.design.collects and sink == Sink.UNITS
+        beats, lane = latencies.beats(sink), latencies.lane(sink)
+        plain = Sequencer(self.design, lanes, beats, lane, collects=collects)
         sequencer: Sequencer = ResetInserter(self._clear)(plain)
         m.submodules[f"{sink.name.lower()}_sequencer"] = sequencer
         group = controller.group
         done = group.valid & group.last & (controller.sink == sink)
+        if collects:
+            done &= group.ready
         cycles, period = latencies.row - 1, self.design.lane_period
         slot_done = delayed(m, done, cycles, reset=True, clear=self._clear)
         if period == 1:
@@ -244,6 +248,8 @@ class Core(wiring.Component):
         """M PEs with their matrix memories."""
         group = delayed(m, controller.group, self.latencies.issue, reset=True, clear=self._clear)
         aligns = delayed(m, controller.aligns, self.latencies.issue)
+        collects = self.design.collects
+        gates = delayed(m, controller.gates, self.latencies.issue) if collects else []
         words, group = self._gathered(m, self._words(m, controller), group)
         elements = []
         for i in range(self.design.pes):
@@ -255,6 +261,8 @@ class Core(wiring.Component):
                 pe.group.align.eq(aligns[i % self.design.abreast]),
                 pe.write.eq(write),
             ]
+            if collects:
+                m.d.comb += pe.group.gate.eq(gates[i % self.design.abreast])
             elements.append(pe)
         return elements
 
@@ -347,6 +355,8 @@ class Core(wiring.Component):
                 m.d.comb += [one.eq(result) for one, result in zip(taken, found, strict=True)]
             for name in turn_fields(self.design):
                 m.d.comb += lane.unit[name].eq(now[name])
+            if self.design.collects:
+                m.d.comb += lane.unit.places.eq(sequencer.places)
             lanes.append(lane)
         return lanes
 
@@ -354,7 +364,7 @@ class Core(wiring.Component):
         self, m: Module, sequencer: Sequencer, results: list[Signal]
     ) -> list[wiring.Component]:
         """Q projectors; projector q serves results q, q + Q, ... of a slot."""
-        projectors = []
+        projectors, collects = [], self.design.collects
         for q in range(self.design.projectors):
             lane = self.hierarchy.place(PROJECTOR_MODULE, lambda: Projector(self.design))
             m.submodules[f"projector{q}"] = lane
@@ -370,7 +380,10 @@ class Core(wiring.Component):
                     lane.bias.eq(bias.read_data),
                 ]
             for i in range(self.design.results_per_slot):
-                m.d.comb += lane.sums[i].eq(results[i * self.design.projectors + q])
+                pe = i * self.design.projectors + q
+                # a row without gates is where that of its PE would be
+                own = pe % self.design.abreast
+                m.d.comb += lane.sums[i].eq(results[pe][own] if collects else results[pe])
             projectors.append(lane)
         return projectors
 
