@@ -420,11 +420,14 @@ class Core(wiring.Component):
         """Write a beat of results: part of a place, a whole one, or several."""
         lanes, ports, beat = self.design.lanes, self.design.write_ports, len(values)
         m.d.sync += write.row.eq(home.place >> _log2(ports))
+        covered = max(1, beat // lanes)  # places of a beat
         for port in range(ports):
-            here = 1 if beat > lanes else (home.place & (ports - 1)) == port
+            first = port - port % covered
+            all_of = beat > lanes and covered == ports
+            here = 1 if all_of else (home.place & (ports - covered)) == first
             for bank in range(lanes):
                 at = port * lanes + bank
-                turn, lane = divmod(at if beat > lanes else bank, beat)
+                turn, lane = divmod(port % covered * lanes + bank, beat)
                 m.d.sync += [
                     write.en[at].eq(here & (home.turn == turn)),
                     write.data[at].eq(values[lane]),
