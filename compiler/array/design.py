@@ -284,6 +284,11 @@ class Design:
         return max(1, self.projectors // self.lanes, self.units // self.lanes)
 
     @property
+    def frame_ports(self) -> int:
+        """Places of a bank that a beat of input fills: as many as a beat of states."""
+        return max(1, self.units // self.lanes)
+
+    @property
     def results_per_slot(self) -> int:
         """Results that one projector takes at the end of a slot, floor(M / Q); 0 without them."""
         return self.pes // self.projectors if self.projectors else 0

@@ -408,7 +408,8 @@ class Core(wiring.Component):
         with m.Elif(loading):
             self._put_all(m, write, loader.write_addr, loader.write_data)
         with m.Elif(frames.write_en):
-            self._put_all(m, write, frames.write_addr, frames.write_data)
+            covered = self.design.frame_ports
+            self._put_all(m, write, frames.write_addr, frames.write_data, covered)
         if len(writing) > 1:
             with m.If(writing[0] & writing[1]):
                 m.d.sync += collision.eq(1)
@@ -433,16 +434,19 @@ class Core(wiring.Component):
                     write.data[at].eq(values[lane]),
                 ]
 
-    def _put_all(self, m: Module, write: data.View, place: Value, values: Value) -> None:
-        """Write one place of all banks."""
+    def _put_all(
+        self, m: Module, write: data.View, place: Value, values: Value, covered: int = 1
+    ) -> None:
+        """Write ``covered`` places of all banks."""
         ports = self.design.write_ports
+        size = write.data.shape().size // ports * covered
         m.d.sync += [
             write.row.eq(place >> _log2(ports)),
-            write.data.eq(Cat(*[Value.cast(values)[: write.data.shape().size // ports]] * ports)),
+            write.data.eq(Cat(*[Value.cast(values)[:size]] * (ports // covered))),
         ]
         for port in range(ports):
             every = (1 << self.design.lanes) - 1
-            here = (place & (ports - 1)) == port
+            here = (place & (ports - covered)) == port - port % covered
             m.d.sync += write.en.word_select(port, self.design.lanes).eq(Mux(here, every, 0))
 
     def _states_beat(self, m: Module, lanes: list[wiring.Component]) -> Value:
