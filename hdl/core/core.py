@@ -418,7 +418,8 @@ class Core(wiring.Component):
         with m.Elif(loading):
             self._put_all(m, write, loader.write_addr, loader.write_data)
         with m.Elif(frames.write_en):
-            self._put_all(m, write, frames.write_addr, frames.write_data)
+            covered = self.design.frame_ports
+            self._put_all(m, write, frames.write_addr, frames.write_data, covered)
         if len(writing) > 1:
             with m.If(writing[0] & writing[1]):
                 m.d.sync += collision.eq(1)
@@ -430,26 +431,32 @@ class Core(wiring.Component):
         """Write a beat of results: part of a place, a whole one, or several."""
         lanes, ports, beat = self.design.lanes, self.design.write_ports, len(values)
         m.d.sync += write.row.eq(home.place >> _log2(ports))
+        covered = max(1, beat // lanes)  # places of a beat
         for port in range(ports):
-            here = 1 if beat > lanes else (home.place & (ports - 1)) == port
+            first = port - port % covered
+            all_of = beat > lanes and covered == ports
+            here = 1 if all_of else (home.place & (ports - covered)) == first
             for bank in range(lanes):
                 at = port * lanes + bank
-                turn, lane = divmod(at if beat > lanes else bank, beat)
+                turn, lane = divmod(port % covered * lanes + bank, beat)
                 m.d.sync += [
                     write.en[at].eq(here & (home.turn == turn)),
                     write.data[at].eq(values[lane]),
                 ]
 
-    def _put_all(self, m: Module, write: data.View, place: Value, values: Value) -> None:
-        """Write one place of all banks."""
+    def _put_all(
+        self, m: Module, write: data.View, place: Value, values: Value, covered: int = 1
+    ) -> None:
+        """Write ``covered`` places of all banks."""
         ports = self.design.write_ports
+        size = write.data.shape().size // ports * covered
         m.d.sync += [
             write.row.eq(place >> _log2(ports)),
-            write.data.eq(Cat(*[Value.cast(values)[: write.data.shape().size // ports]] * ports)),
+            write.data.eq(Cat(*[Value.cast(values)[:size]] * (ports // covered))),
         ]
         for port in range(ports):
             every = (1 << self.design.lanes) - 1
-            here = (place & (ports - 1)) == port
+            here = (place & (ports - covered)) == port - port % covered
             m.d.sync += write.en.word_select(port, self.design.lanes).eq(Mux(here, every, 0))
 
     def _states_beat(self, m: Module, lanes: list[wiring.Component]) -> Value:

@@ -168,7 +168,7 @@ def test_bad_goals(make: Callable[[], Goal], message: str) -> None:
     ("goals", "message"),
     [
         ({}, "no goals: name at least one matrix"),
-        ({"weight_ih_l0": Goal(Banks(13), 0.5)}, "weight_ih_l0: 13 banks for 12 columns"),
+        ({"weight_ih_l0": Goal(Banks(65), 0.5)}, "weight_ih_l0: 65 banks for 12 columns"),
         ({"weight_ih_l0": Goal(Banks(2), keep=7)}, "weight_ih_l0: keep 7 of 6 units"),
         ({"weight_ih_l0": Goal(Blocks(65, 1), 0.5)}, "weight_ih_l0: blocks of 65 x 1 for a 64"),
     ],
