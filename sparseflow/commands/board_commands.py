@@ -182,7 +182,7 @@ def ip(given: IpOptions) -> None:
 
     **Next:** name the core that it prints in the `depend` of your own.
     """
-    from ..steps.hardware import package
+    from ..steps.generating.hardware import package
 
     block = package(
         given.model, given.out, given.pes, given.lanes, given.bits, given.prefix, given.top.value

@@ -99,7 +99,7 @@ def verilog(given: VerilogOptions) -> None:
     **Next:** `sparseflow simulate MODEL --data DATA --build build/simulation`
     """
     from ..steps import pipeline
-    from ..steps.tops import top_of
+    from ..steps.generating.tops import top_of
 
     array = {name: getattr(given, name) for name in ("contexts", "head", "deep", "streamed")}
     pipeline.verilog(

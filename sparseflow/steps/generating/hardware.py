@@ -21,7 +21,7 @@ from csb_format.files.images import write_image
 from csb_format.files.ownership import check_replaceable
 from csb_format.scales import DesignError
 
-from .options import IpOptions, VerilogOptions
+from ..options import IpOptions, VerilogOptions
 
 if TYPE_CHECKING:
     from hdl.verilog import VerilogFiles
