@@ -46,7 +46,9 @@ class Design:
     lanes : int
         N, multipliers of a PE and banks of a vector.
     units : int
-        E, element-wise lanes; divides ``lanes`` and ``pes``, of an LSTM ``pes / 4``.
+        E, element-wise lanes; at most the units whose rows PEs have room for, ``pes`` or, of an
+        LSTM, ``pes / 4``. Divides ``lanes`` or is a power-of-two multiple of it: then a bank has
+        ``E / N`` write ports. PEs beyond a multiple of E have no rows.
     value_bits, index_bits : int
         Width of a weight (4..18) and of its place in a bank (1..16).
     act_bits : int
@@ -59,8 +61,7 @@ class Design:
         the program (instructions) and in the output buffer (beats).
     projectors : int
         Q, lanes that round sums without a cell: projections and linear layers; 0 for
-        none. Divides ``pes``, and divides ``lanes`` or is a power-of-two multiple of it:
-        then a bank has ``Q / N`` write ports.
+        none. At most ``pes``; else as ``units``.
     linear : int
         Places in the bias memory of a projector (beats of linear layers); 0 for none.
     contexts : int
@@ -136,12 +137,8 @@ class Design:
         self._check_narrow()
         self._check_by_gate()
         check_pes(self.pes, self.cell)
-        if self.lanes % self.units or (self.pes // self.abreast) % self.units:
-            share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
-            raise DesignError(
-                f"units = {self.units}: must divide lanes = {self.lanes} "
-                f"and {share} = {self.pes // self.abreast}"
-            )
+        share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
+        self._check_beat("units", self.units, share, self.pes // self.abreast)
         if not 4 <= self.value_bits <= 18:
             raise DesignError(f"value_bits = {self.value_bits}: must be 4 to 18")
         if not 6 <= self.act_bits <= 18:
@@ -182,10 +179,10 @@ class Design:
         for name in ("deep", "streamed", "projectors"):
             if value := getattr(self, name):
                 raise DesignError(f"{name} = {value}: a compact design has none; leave it out")
-        if self.pes != self.abreast * self.units:
+        if self.pes != self.abreast * self.units or self.lanes % self.units:
             raise DesignError(
                 f"units = {self.units}: a compact design has a lane for every {self.abreast} of "
-                f"its pes = {self.pes}"
+                f"its pes = {self.pes}, and these divide its lanes = {self.lanes}"
             )
 
     def _check_by_gate(self) -> None:
@@ -198,16 +195,22 @@ class Design:
             )
 
     def _check_projectors(self) -> None:
-        q, n = self.projectors, self.lanes
-        if q and (self.pes % q or not (n % q == 0 or (q % n == 0 and (q // n).bit_count() == 1))):
-            raise DesignError(
-                f"projectors = {q}: must divide pes = {self.pes}, and divide lanes = {n} "
-                "or be a power-of-two multiple of them"
-            )
+        q = self.projectors
+        if q:
+            self._check_beat("projectors", q, "pes", self.pes)
         if self.linear and not q:
             raise DesignError(f"linear = {self.linear}: linear layers need projectors")
         if self.fan_in < 2:
             raise DesignError(f"fan_in = {self.fan_in}: a tree adds at least 2 operands")
+
+    def _check_beat(self, name: str, count: int, share: str, most: int) -> None:
+        """Results of a beat lie in banks side by side, or in places side by side of all banks."""
+        n, ports = self.lanes, count // self.lanes
+        if count > most or not (n % count == 0 or (count % n == 0 and ports.bit_count() == 1)):
+            raise DesignError(
+                f"{name} = {count}: must be at most {share} = {most}, and divide lanes = {n} "
+                "or be a power-of-two multiple of them"
+            )
 
     @property
     def gates(self) -> int:
@@ -278,11 +281,16 @@ class Design:
     @property
     def write_ports(self) -> int:
         """Places of a vector bank that one beat writes."""
-        return max(1, self.projectors // self.lanes)
+        return max(1, self.projectors // self.lanes, self.units // self.lanes)
+
+    @property
+    def frame_ports(self) -> int:
+        """Places of a bank that a beat of input fills: as many as a beat of states."""
+        return max(1, self.units // self.lanes)
 
     @property
     def results_per_slot(self) -> int:
-        """Results that one projector takes at the end of a slot, M / Q; 0 without them."""
+        """Results that one projector takes at the end of a slot, floor(M / Q); 0 without them."""
         return self.pes // self.projectors if self.projectors else 0
 
     @property
@@ -292,7 +300,7 @@ class Design:
 
     @property
     def units_per_slot(self) -> int:
-        """Units of a block that one element-wise lane takes: M / 4E of an LSTM."""
+        """Units of a block that one element-wise lane takes: floor(M / 4E) of an LSTM."""
         return self.pes // (self.abreast * self.units)
 
     @property

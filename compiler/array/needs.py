@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from operator import add
@@ -82,15 +83,20 @@ def fewest_lanes(
 ) -> int:
     """Fewest element-wise lanes (or projectors) that keep up with the products.
 
-    Every slot they take ``pes / rows`` results in ``groups`` cycles or more; they must
-    divide these results and the vector lanes, so that each serves banks of its own. Where
-    none keeps up, the most that are possible.
+    Every slot they take up to ``pes / rows`` results in ``groups`` cycles or more. They divide the
+    vector lanes, so that each serves banks of its own, or are a multiple of these: several places
+    of a bank are then written at once. PEs beyond whole beats have no rows; where none keeps up
+    with all PEs, those that take the most results a cycle.
     """
     results = pes // rows
-    fitting = [n for n in range(1, lanes + 1) if lanes % n == 0 and results % n == 0]
-    if projectors:  # more than N: several places of a bank are written at once
-        fitting += [n for n in (2 * lanes, 4 * lanes, 8 * lanes) if results % n == 0]
-    return next((n for n in fitting if results // n <= groups), fitting[-1] if fitting else 1)
+    wide = (2, 4, 8) if projectors else (2, 4)
+    fitting = [n for n in range(1, lanes + 1) if lanes % n == 0] + [n * lanes for n in wide]
+
+    def taken(lanes: int) -> Fraction:
+        beats = results // lanes
+        return Fraction(lanes * beats, max(groups, beats))
+
+    return max((n for n in fitting if n <= results), key=taken, default=1)
 
 
 @dataclass(frozen=True)
@@ -170,11 +176,11 @@ class LayerShape:
         """Rows of the projection that every PE works on; 0 without one."""
         return -(-self.lanes * self.hh.bank_width // pes) if self.hr else 0
 
-    def groups(self, pes: int) -> int:
-        """CSB groups that every PE stores."""
+    def groups(self, pes: int, projecting: int) -> int:
+        """CSB groups that every PE stores, of ``projecting`` PEs those of the projection."""
         kept = self.kept(self.ih), self.kept(self.hh)
         gates = sum(rounds.groups(k) for rounds in self.rounds(pes) for k in kept)
-        return gates + self.projection_slots(pes) * (self.hr.nonzeros if self.hr else 0)
+        return gates + self.projection_slots(projecting) * (self.hr.nonzeros if self.hr else 0)
 
     def kept(self, matrix: Geometry) -> tuple[int, ...]:
         """Groups of the rows of each gate: of the fullest, where slots have more than one gate."""
@@ -298,7 +304,7 @@ class Needs:
     @property
     def head_slots(self) -> int:
         """Rows of the linear output layer that every PE works on."""
-        return -(-self._head_elements // self.pes)
+        return -(-self._head_elements // self._rounding)
 
     @property
     def head_beats(self) -> int:
@@ -308,7 +314,7 @@ class Needs:
     @property
     def write_ports(self) -> int:
         """Places of a bank that one beat writes."""
-        return max(1, self.projectors // self.lanes)
+        return max(1, self.projectors // self.lanes, self.units // self.lanes)
 
     def regions(self, program: int) -> Regions:
         """Where a program's vectors lie."""
@@ -329,12 +335,23 @@ class Needs:
     @property
     def _parked(self) -> int:
         """Rows of every PE whose sums are parked."""
-        return max(sum(s.slots(self.pes) for s in program) for program in self.programs)
+        return max(sum(s.slots(self._working) for s in program) for program in self.programs)
+
+    @property
+    def _working(self) -> int:
+        """PEs that have rows of units: those of whole beats."""
+        beat = cell_named(self.model.shape.cell).abreast * self.units
+        return self.pes // beat * beat
+
+    @property
+    def _rounding(self) -> int:
+        """PEs that have rows of projections and linear layers."""
+        return self.pes // self.projectors * self.projectors if self.projectors else self.pes
 
     @property
     def sizes(self) -> dict[str, int]:
         """The least value of every size of a :class:`~compiler.array.design.Design`."""
-        pes, shapes = self.pes, self.shapes
+        pes, rounding, shapes = self._working, self._rounding, self.shapes
         matrices = [matrix for shape in shapes for matrix in shape.matrices]
         head = self.model.head if self.head else None
         head_index = (self.head_groups - 1).bit_length() if head else 0
@@ -345,8 +362,10 @@ class Needs:
             "value_bits": max(head_bits, *(m.value_bits for m in matrices)),
             "index_bits": max(1, head_index, *(m.index_bits for m in matrices)),
             "row_groups": max(rows),
-            "slots": max(self._parked, self.head_slots, *(s.projection_slots(pes) for s in shapes)),
-            "matrix_depth": sum(s.groups(pes) for s in shapes)
+            "slots": max(
+                self._parked, self.head_slots, *(s.projection_slots(rounding) for s in shapes)
+            ),
+            "matrix_depth": sum(s.groups(pes, rounding) for s in shapes)
             + self.head_slots * self.head_groups * bool(head),
             "vector_depth": max(self.regions(n).depth for n in range(len(self.programs))),
             "cells": sum(s.cells(pes, self.units) for s in shapes),

@@ -124,9 +124,15 @@ class Placement:
         return self.design.abreast if self._units else 1
 
     @property
+    def block(self) -> int:
+        """Elements whose rows abreast PEs have room for at once, in whole beats of the lanes."""
+        design = self.design
+        return self.lanes * (design.units_per_slot if self._units else design.results_per_slot)
+
+    @property
     def blocks(self) -> int:
-        """Parts of the elements whose rows abreast PEs have room for at once."""
-        return -(-self.abreast * self.elements // self.design.pes)
+        """Parts of the elements that PEs work on at once."""
+        return -(-self.elements // self.block)
 
     @property
     def rounds(self) -> Rounds:
@@ -158,7 +164,7 @@ class Placement:
     def order(self) -> IntArray:
         """Element at each place of the processing order, int64, -1 for padding."""
         order = dealt(self.size, self.bank_width, self.design.lanes)
-        places = self.blocks * self.design.pes // self.abreast
+        places = self.blocks * self.block
         return np.pad(order, (0, places - len(order)), constant_values=PADDING)
 
     @property
@@ -168,7 +174,9 @@ class Placement:
         of_block = self.order.reshape(self.blocks, -1)
         element = of_block[rounds.places].swapaxes(1, 2)  # slot, unit of a block, job
         row = np.where(element < 0, PADDING, element + rounds.gates[:, None] * self.size)
-        return row.reshape(self.slots, self.design.pes)
+        placed = row.reshape(self.slots, -1)
+        idle = self.design.pes - placed.shape[1]
+        return np.pad(placed, ((0, 0), (0, idle)), constant_values=PADDING)
 
     @property
     def _dealt(self) -> IntArray:

@@ -22,6 +22,7 @@ from .layouts import (
     events_layout,
     frame_layout,
     output_layout,
+    rows_layout,
     states_layout,
     turn_fields,
     vector_write_layout,
@@ -54,6 +55,8 @@ class Core(wiring.Component):
         Contents of the memories at start; without it they are loaded through ``load``.
     hierarchy : Hierarchy, optional
         How blocks and memories are placed; by default for Amaranth's simulator.
+    wide : bool
+        Whether there is ``rows``.
 
     Members
     -------
@@ -67,6 +70,9 @@ class Core(wiring.Component):
         Packets of :mod:`hdl.core.loader`, while no frame is under way.
         A start leaves the beats of whole frames that nobody has taken, and forgets a frame that
         is under way.
+    rows : In
+        :func:`~hdl.core.layouts.rows_layout`: a row of all matrix memories a cycle, while no
+        frame is under way and ``load`` is silent.
     matrix : In, stream
         Of a streamed design: :func:`~hdl.core.layouts.words_layout`, one for each group,
         ``first`` with the first of each frame.
@@ -93,8 +99,10 @@ class Core(wiring.Component):
         design: Design,
         image: Image | None = None,
         hierarchy: Hierarchy | None = None,
+        *,
+        wide: bool = False,
     ):
-        self.design, self.image = design, image
+        self.design, self.image, self._wide = design, image, wide
         self.hierarchy = hierarchy or Hierarchy()
         members = {
             "frames": In(stream.Signature(frame_layout(design))),
@@ -107,6 +115,8 @@ class Core(wiring.Component):
         if design.streamed:
             members["matrix"] = In(stream.Signature(words_layout(design.pes * design.word_bits)))
             members["misaligned"] = Out(1)
+        if wide:
+            members["rows"] = In(rows_layout(design))
         super().__init__(members)
 
     @property
@@ -408,7 +418,8 @@ class Core(wiring.Component):
         with m.Elif(loading):
             self._put_all(m, write, loader.write_addr, loader.write_data)
         with m.Elif(frames.write_en):
-            self._put_all(m, write, frames.write_addr, frames.write_data)
+            covered = self.design.frame_ports
+            self._put_all(m, write, frames.write_addr, frames.write_data, covered)
         if len(writing) > 1:
             with m.If(writing[0] & writing[1]):
                 m.d.sync += collision.eq(1)
@@ -420,26 +431,32 @@ class Core(wiring.Component):
         """Write a beat of results: part of a place, a whole one, or several."""
         lanes, ports, beat = self.design.lanes, self.design.write_ports, len(values)
         m.d.sync += write.row.eq(home.place >> _log2(ports))
+        covered = max(1, beat // lanes)  # places of a beat
         for port in range(ports):
-            here = 1 if beat > lanes else (home.place & (ports - 1)) == port
+            first = port - port % covered
+            all_of = beat > lanes and covered == ports
+            here = 1 if all_of else (home.place & (ports - covered)) == first
             for bank in range(lanes):
                 at = port * lanes + bank
-                turn, lane = divmod(at if beat > lanes else bank, beat)
+                turn, lane = divmod(port % covered * lanes + bank, beat)
                 m.d.sync += [
                     write.en[at].eq(here & (home.turn == turn)),
                     write.data[at].eq(values[lane]),
                 ]
 
-    def _put_all(self, m: Module, write: data.View, place: Value, values: Value) -> None:
-        """Write one place of all banks."""
+    def _put_all(
+        self, m: Module, write: data.View, place: Value, values: Value, covered: int = 1
+    ) -> None:
+        """Write ``covered`` places of all banks."""
         ports = self.design.write_ports
+        size = write.data.shape().size // ports * covered
         m.d.sync += [
             write.row.eq(place >> _log2(ports)),
-            write.data.eq(Cat(*[Value.cast(values)[: write.data.shape().size // ports]] * ports)),
+            write.data.eq(Cat(*[Value.cast(values)[:size]] * (ports // covered))),
         ]
         for port in range(ports):
             every = (1 << self.design.lanes) - 1
-            here = (place & (ports - 1)) == port
+            here = (place & (ports - covered)) == port - port % covered
             m.d.sync += write.en.word_select(port, self.design.lanes).eq(Mux(here, every, 0))
 
     def _states_beat(self, m: Module, lanes: list[wiring.Component]) -> Value:
@@ -486,12 +503,22 @@ class Core(wiring.Component):
             read_stage=int(self.design.deep and space == Space.MATRIX),
         )
         chosen = (loader.space == space) & (loader.target == target)
+        write = loader.write_en & chosen, loader.write_addr, loader.write_data
+        if self._wide and space is Space.MATRIX:
+            write = self._row_write(target, *write)
         m.d.comb += [
-            ram.write_en.eq(loader.write_en & chosen),
-            ram.write_addr.eq(loader.write_addr),
-            ram.write_data.eq(loader.write_data),
+            port.eq(value)
+            for port, value in zip(
+                (ram.write_en, ram.write_addr, ram.write_data), write, strict=True
+            )
         ]
         return ram
+
+    def _row_write(self, pe: int, en: Value, addr: Value, word: Value) -> tuple[Value, ...]:
+        """A write of a PE's matrix memory by the loader, or with those of all others."""
+        rows = self.rows
+        mine = rows.words.word_select(pe, self.design.piece_bits)
+        return en | rows.en, Mux(rows.en, rows.row, addr), Mux(rows.en, mine, word)
 
 
 def _log2(ports: int) -> int:

@@ -132,9 +132,14 @@ SMALLEST = {
         "--case 'icebreaker 4x1 12-32 12/12 bits' --json OUT/rows.json", slow=True
     ),
 }
-# Programs that others start: by a test of its own, by `bench.speed` beside an earlier tree, and
-# by its part `toolchain`
-OTHERWISE = {"bench.masks.nni_worker", "bench.speed.exact_worker", "bench.speed.steps"}
+# Programs that others start: by a test of its own, by `bench.speed` beside an earlier tree, by its
+# part `toolchain`, and by `bench.cpu.serving`
+OTHERWISE = {
+    "bench.masks.nni_worker",
+    "bench.speed.exact_worker",
+    "bench.speed.steps",
+    "bench.cpu.asgi",
+}
 
 
 @pytest.fixture(autouse=True)
