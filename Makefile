@@ -70,7 +70,7 @@ $(STAMP): pyproject.toml | system
 	$(VENV)/bin/python -m pip install --progress-bar off --no-compile torch==2.13.0
 	$(VENV)/bin/python -m pip install --progress-bar off --no-compile -e '.[dev]'
 	touch $(STAMP)
-	echo "setup took $$((SECONDS - begin)) s"
+	echo "setup took $$((SECONDS - begin)) s; source $(VENV)/bin/activate gives you sparseflow"
 
 demo: $(STAMP)  ## Train, prune, pack, simulate and report: build/demo/report.html
 	@begin=$$SECONDS

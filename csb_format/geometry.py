@@ -9,7 +9,14 @@ from fractions import Fraction
 
 from .precision import Precision
 
-__all__ = ["MAX_BANK_WIDTH", "MAX_SPARE", "MAX_VALUE_BITS", "MIN_VALUE_BITS", "Geometry", "most_banks"]
+__all__ = [
+    "MAX_BANK_WIDTH",
+    "MAX_SPARE",
+    "MAX_VALUE_BITS",
+    "MIN_VALUE_BITS",
+    "Geometry",
+    "most_banks",
+]
 
 MIN_VALUE_BITS = 4
 # Two 18-bit operands are what one multiplier of the common FPGA families takes.

@@ -212,6 +212,7 @@ def declare(loaded: ctypes.CDLL) -> None:
         "states": ((pointer, pointer, pointer), None),
         "sequences": ((pointer, size, *(pointer,) * 5, error), ctypes.c_int32),
         "logits": ((pointer, size, pointer, pointer, error), ctypes.c_int32),
+        "top": ((pointer, size, pointer, number, number, *(pointer,) * 3, error), ctypes.c_int32),
         "table": ((number, number, number, pointer, pointer), ctypes.c_int32),
     }
     for name, (arguments, result) in given.items():

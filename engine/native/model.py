@@ -19,6 +19,7 @@ from csb_format.model import Model
 from csb_format.pooling import outputs_of
 
 from ..reference import Trace
+from ..screened import MOST_TOP, PROOF, Top
 from .library import Error, Layer, NativeError, Options, Shape, kernels, library
 
 __all__ = ["LayerPlan", "NativeModel", "NativeStream"]
@@ -26,6 +27,10 @@ __all__ = ["LayerPlan", "NativeModel", "NativeStream"]
 Ints = npt.NDArray[np.int32]
 _FILE, _FORMAT, _USAGE, _RANGE = -1, -2, -5, -6
 _MOST_THREADS, _MOST_STREAMS = 64, 65536
+_EVERY = 3  # of the library's pools
+# sparseflow_run_read
+_COUNTS = {"first": "u4", "second": "u4", "exact": "u4", "bytes": "u8"}
+_READ = np.dtype(list(_COUNTS.items()), align=True)
 
 
 @dataclass(frozen=True)
@@ -197,19 +202,61 @@ class NativeModel:
         ValueError
             Without a head, without frames, or for another shape.
         """
+        given, rows = self._outputs(outputs)
+        found, error = np.empty((rows, self.shape.classes), np.int64), Error()
+        self._library.sparseflow_run_logits(
+            self._handle, len(given), _at(given), _at(found), ctypes.byref(error)
+        )
+        _check(error)
+        return found if self.shape.pool == _EVERY else found[0]
+
+    def top(self, outputs: npt.ArrayLike, k: int, margin: int = PROOF) -> Top:
+        """The largest logits of one sequence, and what they cost.
+
+        Of a head that ``sparseflow pack --screen`` has laid in planes few rows are read; of
+        another all of them.
+
+        Parameters
+        ----------
+        outputs : int array (T, D * R)
+            As :meth:`logits`.
+        k : int
+            1..8, at most the outputs of the head.
+        margin : int
+            1..256; less than 256 is a guess, see :class:`engine.screened.Top`.
+
+        Returns
+        -------
+        Top
+            Of one vector, or of T where the head is fed with every frame.
+
+        Raises
+        ------
+        TypeError
+            For what is no array of integers.
+        ValueError
+            As :meth:`logits`, and for numbers out of range.
+        """
+        k, margin = whole("k", k, 1, MOST_TOP), whole("margin", margin, 1, PROOF)
+        given, rows = self._outputs(outputs)
+        indices, logits = np.empty((rows, k), np.uint32), np.empty((rows, k), np.int64)
+        read, error = np.empty(rows, _READ), Error()
+        arrays = (_at(array) for array in (indices, logits, read))
+        self._library.sparseflow_run_top(
+            self._handle, len(given), _at(given), k, margin, *arrays, ctypes.byref(error)
+        )
+        _check(error)
+        first, second, exact, size = (read[name].astype(np.int64) for name in _COUNTS)
+        return Top(indices.astype(np.int64), logits, first, second, exact, size, margin)
+
+    def _outputs(self, outputs: npt.ArrayLike) -> tuple[Ints, int]:
+        """Outputs of a sequence, and how many vectors of them the head takes."""
         shape, given = self.shape, _in_int32(outputs_of(outputs))
         if given.shape[1] != shape.outputs:
             raise ValueError(
                 f"outputs have shape {given.shape}: give (T, {shape.outputs}), T at least 1"
             )
-        every = shape.pool == 3
-        found = np.empty((len(given) if every else 1, shape.classes), np.int64)
-        error = Error()
-        self._library.sparseflow_run_logits(
-            self._handle, len(given), _at(given), _at(found), ctypes.byref(error)
-        )
-        _check(error)
-        return found if every else found[0]
+        return given, len(given) if shape.pool == _EVERY else 1
 
     def _integers(self, given: npt.NDArray[Any]) -> Ints:
         return _in_int32(self.input.quantise(given) if given.dtype.kind == "f" else given)

@@ -22,6 +22,7 @@ from .layouts import (
     events_layout,
     frame_layout,
     output_layout,
+    rows_layout,
     states_layout,
     turn_fields,
     vector_write_layout,
@@ -54,6 +55,8 @@ class Core(wiring.Component):
         Contents of the memories at start; without it they are loaded through ``load``.
     hierarchy : Hierarchy, optional
         How blocks and memories are placed; by default for Amaranth's simulator.
+    wide : bool
+        Whether there is ``rows``.
 
     Members
     -------
@@ -67,6 +70,9 @@ class Core(wiring.Component):
         Packets of :mod:`hdl.core.loader`, while no frame is under way.
         A start leaves the beats of whole frames that nobody has taken, and forgets a frame that
         is under way.
+    rows : In
+        :func:`~hdl.core.layouts.rows_layout`: a row of all matrix memories a cycle, while no
+        frame is under way and ``load`` is silent.
     matrix : In, stream
         Of a streamed design: :func:`~hdl.core.layouts.words_layout`, one for each group,
         ``first`` with the first of each frame.
@@ -93,8 +99,10 @@ class Core(wiring.Component):
         design: Design,
         image: Image | None = None,
         hierarchy: Hierarchy | None = None,
+        *,
+        wide: bool = False,
     ):
-        self.design, self.image = design, image
+        self.design, self.image, self._wide = design, image, wide
         self.hierarchy = hierarchy or Hierarchy()
         members = {
             "frames": In(stream.Signature(frame_layout(design))),
@@ -107,6 +115,8 @@ class Core(wiring.Component):
         if design.streamed:
             members["matrix"] = In(stream.Signature(words_layout(design.pes * design.word_bits)))
             members["misaligned"] = Out(1)
+        if wide:
+            members["rows"] = In(rows_layout(design))
         super().__init__(members)
 
     @property
@@ -493,12 +503,22 @@ class Core(wiring.Component):
             read_stage=int(self.design.deep and space == Space.MATRIX),
         )
         chosen = (loader.space == space) & (loader.target == target)
+        write = loader.write_en & chosen, loader.write_addr, loader.write_data
+        if self._wide and space is Space.MATRIX:
+            write = self._row_write(target, *write)
         m.d.comb += [
-            ram.write_en.eq(loader.write_en & chosen),
-            ram.write_addr.eq(loader.write_addr),
-            ram.write_data.eq(loader.write_data),
+            port.eq(value)
+            for port, value in zip(
+                (ram.write_en, ram.write_addr, ram.write_data), write, strict=True
+            )
         ]
         return ram
+
+    def _row_write(self, pe: int, en: Value, addr: Value, word: Value) -> tuple[Value, ...]:
+        """A write of a PE's matrix memory by the loader, or with those of all others."""
+        rows = self.rows
+        mine = rows.words.word_select(pe, self.design.piece_bits)
+        return en | rows.en, Mux(rows.en, rows.row, addr), Mux(rows.en, mine, word)
 
 
 def _log2(ports: int) -> int:

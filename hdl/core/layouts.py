@@ -24,6 +24,7 @@ __all__ = [
     "output_layout",
     "projected_layout",
     "result_layout",
+    "rows_layout",
     "shifts_layout",
     "states_layout",
     "turn_fields",
@@ -43,6 +44,13 @@ def entry_layout(design: Design) -> data.StructLayout:
 def words_layout(bits: int) -> data.StructLayout:
     """A streamed word of all PEs, that of PE 0 lowest; ``first`` marks the first of a frame."""
     return data.StructLayout({"words": bits, "first": 1})
+
+
+def rows_layout(design: Design) -> data.StructLayout:
+    """Words for one address of all matrix memories at once, that of PE 0 lowest."""
+    depth = design.matrix_depth * design.pieces
+    words = design.pes * design.piece_bits
+    return data.StructLayout({"en": 1, "row": bits_for(depth), "words": words})
 
 
 def vector_write_layout(design: Design) -> data.StructLayout:

@@ -182,8 +182,10 @@ def ip(given: IpOptions) -> None:
 
     **Next:** name the core that it prints in the `depend` of your own.
     """
-    from ..steps.hardware import package
+    from ..steps.generating.hardware import package
 
-    block = package(given.model, given.out, given.pes, given.lanes, given.bits, given.prefix)
+    block = package(
+        given.model, given.out, given.pes, given.lanes, given.bits, given.prefix, given.top.value
+    )
     for line in (f"module {block.module}, core {block.core}", f"all of it in {given.out}"):
         Console().print(line, highlight=False, markup=False, soft_wrap=True)

@@ -112,6 +112,7 @@ def pack(given: PackOptions) -> None:
             or given.val
             or given.controls != QAT
             or given.pool
+            or given.screen
             or given.data
             or given.json_file
             or cut_of(given),
@@ -142,6 +143,7 @@ def pack(given: PackOptions) -> None:
         cut=cut_of(given),
         figures_file=given.json_file,
         cell_range=given.cell_range,
+        screen=given.screen,
     )
     _after(model, given.out)
 

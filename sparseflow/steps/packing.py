@@ -49,6 +49,7 @@ from .reading import (
     of_part,
     pool_of,
 )
+from .screening import screened
 from .tuning.controls import QAT, Controls
 from .tuning.integers import finetuned
 from .wishes import Wish, is_called, parse, spread
@@ -92,6 +93,10 @@ class Packing:
         or more where the calibration data asks for it.
     cut : Cut, optional
         What of a larger network's state dict is taken; by default what the file notes.
+    controls : Controls
+        Of the fine-tuning.
+    screen : bool
+        Whether the head is stored in planes; see :mod:`csb_format.screening`.
     """
 
     masks: Path | None = None
@@ -108,6 +113,7 @@ class Packing:
     cell_range: int | None = None
     cut: Cut | None = None
     controls: Controls = QAT
+    screen: bool = PackOptions.screen
 
     @property
     def precision(self) -> Precision:
@@ -126,6 +132,7 @@ class Packing:
             "seed": self.seed if self.qat_epochs else None,
             "pool": self.pool,
             "cell-range": self.cell_range,
+            "screen": self.screen,
             **(self.cut.options() if self.cut else {}),
         }
         said = {name: value for name, value in given.items() if value not in (None, False, 0)}
@@ -157,6 +164,8 @@ class Packed:
         That data in words.
     asked_range : bool
         Whether the range of states was given.
+    screened : str
+        On a head in planes; empty for another.
     """
 
     model: Model
@@ -169,6 +178,7 @@ class Packed:
     scores: dict[str, Any] = field(default_factory=dict)
     judged: str = ""
     asked_range: bool = False
+    screened: str = ""
 
     @property
     def score(self) -> str:
@@ -292,6 +302,7 @@ def pack_checkpoint(
     model = replace(model, input_scale=known.scale, label_names=known.label_names)
     checked = self_check(lstm, head, model, sample, how.bound)
     clipped = count_saturations(lstm, formats, sample, head)
+    model, told = screened(model, sample) if how.screen else (model, "")
     noted_too = {"saturation": json.dumps(saturation(clipped), allow_nan=False)}
     return Packed(
         replace(model, provenance={**model.provenance, **noted_too}),
@@ -304,6 +315,7 @@ def pack_checkpoint(
         {} if judged is None or real is None else _scores(real, model, judged),
         "" if judged is None else all_of(judged) + of_part(network),
         how.cell_range is not None,
+        told,
     )
 
 

@@ -186,6 +186,29 @@ class Layer:
         return np.array(hidden), np.array(cell), np.array(output)
 
 
+def fields(rows: Ints, bits: int, count: int) -> Ints:
+    """Whole numbers of so many bits, the lowest bit first, in rows of bytes."""
+    flat = np.unpackbits(rows, axis=1, bitorder="little")[:, : bits * count]
+    return flat.reshape(len(rows), count, bits) @ (1 << np.arange(bits))
+
+
+def head_of(node: Any, tensors: Any) -> tuple[Ints, Ints]:
+    """Weight and bias of the head."""
+    if "screen" not in node:
+        return tensors["head.weight"], tensors["head.bias"]
+    bits, inputs, v = node["screen"]["bits"], node["inputs"], np.int64(0)
+    for n, width in enumerate(w for w in (2, 2, bits - 4) if w):
+        v = v << width | fields(tensors[f"head.planes.{n}"], width, inputs)
+    v = v - (v >> (bits - 1) << bits)
+    width = 1 + (tensors["head.second"][:, 1:].astype(np.int64) & 15)
+    weight = np.empty_like(v)
+    order = tensors["head.order"].astype(np.int64) @ (256 ** np.arange(4))
+    weight[order] = np.where(
+        width >= bits, v << np.maximum(width - bits, 0), v >> np.maximum(bits - width, 0)
+    )
+    return weight, tensors["head.bias"]
+
+
 class Network:
     """A model file."""
 
@@ -197,7 +220,7 @@ class Network:
         data, digest = path.read_bytes(), header["sha256"].encode()
         assert hashlib.sha256(data.replace(digest, b"0" * 64)).hexdigest().encode() == digest
         assert header["kind"] == "model"
-        assert header["format_version"] in (1, 2)
+        assert header["format_version"] in (1, 2, 3)
         cell = header.get("cell", "lstm")
         assert header["gate_order"] == ("ifgo" if cell == "lstm" else "rzn")
         self.directions = header["directions"]
@@ -209,7 +232,7 @@ class Network:
             self.scale = (tensors["input.mean"], tensors["input.factor"])
         self.names = header.get("label_names", [])
         self.input = header["layers"][0]["formats"]["input"]
-        self.head = (tensors["head.weight"], tensors["head.bias"]) if header["head"] else None
+        self.head = head_of(header["head"], tensors) if header["head"] else None
 
     def frames(self, raw: Any) -> Ints:
         """Frames of raw features."""

@@ -37,10 +37,28 @@ struct file_layer {
     uint32_t inputs, units, outputs;
 };
 
+/* A head in planes, in the order in which its rows are read; docs/specification.md has the fields. */
+struct file_screen {
+    int32_t bits, prior_shift, far_shift, norm_shift;
+    int64_t typical;
+    uint32_t *first; /* (O): prior, scale, norm, exponent */
+    uint16_t *second;
+    uint32_t *order;
+    uint32_t *blocks; /* (O / 16, rounded up) */
+    int16_t *weight;  /* (O, H); NULL without a screen */
+};
+
+#define SCREEN_BLOCK 16    /* rows that have one bound before any digit */
+#define SCREEN_FRACTION 8  /* bits of a bound beyond those of a logit */
+#define SCREEN_COLUMNS 4096
+#define SCREEN_SHARE_1 4   /* parts of a row that norms cover, after each plane */
+#define SCREEN_SHARE_2 16
+
 struct file_head {
     uint32_t outputs, inputs; /* 0 without a head */
-    int64_t *weight, *bias;
+    int64_t *weight, *bias;   /* `weight` is NULL where there is a screen */
     struct sparseflow_run_format weight_format, input;
+    struct file_screen screen;
 };
 
 struct file_model {
@@ -48,6 +66,32 @@ struct file_model {
     struct file_layer *layer;
     struct file_head head;
 };
+
+/* Fields of a row, and of a block. */
+static inline int32_t screen_prior(uint32_t first)
+{
+    return (int32_t)(first << 20) >> 20;
+}
+
+static inline int32_t screen_width(uint16_t second)
+{
+    return (second >> 8 & 15) + 1;
+}
+
+/* 2**lift is at least the root of the columns. */
+static inline int screen_lift(uint32_t columns)
+{
+    int lift = 0;
+    while ((uint32_t)1 << 2 * lift < columns)
+        lift++;
+    return lift;
+}
+
+/* The smallest whole number whose square is at least this, 0 to 2**62. */
+int64_t root_above(int64_t square);
+/* NULL, or what is wrong: what numbers must be for bounds to prove anything. */
+const char *screen_wrong(const struct file_head *head);
+void screen_free(struct file_screen *screen);
 
 /* Set an error and give its code. */
 int32_t file_error(struct sparseflow_run_error *error, int32_t code, const char *text, ...)

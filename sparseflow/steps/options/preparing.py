@@ -122,6 +122,14 @@ class PackOptions(TrainingOptions):
             most=128,
         ),
     ] = None
+    screen: Annotated[
+        bool,
+        Said(
+            "Store the head in planes of bits: its largest logits are found, and proven, from few "
+            "bits a weight.",
+            name="--screen",
+        ),
+    ] = False
     seed: Seed = SEED
     bound: Annotated[
         float | None, Said("Refuse a stage further from the float network, e.g. 0.05.", least=0)

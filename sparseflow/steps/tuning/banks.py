@@ -37,8 +37,8 @@ def check_banks(sizes: Mapping[str, tuple[int, int]], views: Mapping[str, Banks]
     option = "--banks" if first.width is None else "--bank-width"
     raise ValueError(
         f"{_asked(first)} {what}: more than there can be of {told}; {option} of 1 to "
-        f"{_most(first, least)} fits all matrices, {_divisors(least)} divide the columns of {name}; "
-        f"--for {name}:banks=N is for one"
+        f"{_most(first, least)} fits all matrices, {_divisors(least)} divide the columns of "
+        f"{name}; --for {name}:banks=N is for one"
     )
 
 

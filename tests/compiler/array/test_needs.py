@@ -98,7 +98,7 @@ def test_shape_of_a_projected_layer_by_hand() -> None:
     assert [m.bank_width for m in shape.matrices] == [6, 4, 10]
     assert (shape.lanes, shape.hidden, shape.widths.output, shape.widths.hidden) == (2, 10, 4, 10)
     assert (shape.slots(8), shape.projection_slots(8)) == (10, 1)
-    assert shape.groups(8) == 10 * 4 + 1 * 2
+    assert shape.groups(8, 8) == 10 * 4 + 1 * 2
     assert (shape.units(2), shape.projected(4)) == (10, 2)
     assert (shape.cells(8, 1), shape.cells(64, 2)) == (20, 16)
 

@@ -137,7 +137,7 @@ def test_attention_output_is_a_linear_layer() -> None:
     ("goal", "message"),
     [
         (Goal(Banks(8), 0.875), r"weight_ih_l0: sparsity 87.50% of a 64 x 12 matrix: .* 50.00%"),
-        (Goal(Banks(2), 0.99), r"no nearer than 83.33% \(1 of 6 units per group\)"),
+        (Goal(Banks(2), 0.99), r"no nearer than 83.33% \(1 of 6 in every bank or group\)"),
     ],
 )
 def test_a_sparsity_out_of_reach_is_refused_not_rounded(goal: Goal, message: str) -> None:

