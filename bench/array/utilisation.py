@@ -107,7 +107,7 @@ def _reset_first(rng: np.random.Generator) -> Model:
 PTB_GATES = (((4, 2, 13, 5), (2, 1, 5, 3)), ((7, 3, 11, 9), (3, 2, 6, 4)))
 
 
-def _ptb_gates(rng: np.random.Generator) -> Model:
+def ptb_gates(rng: np.random.Generator) -> Model:
     made = [random_network(rng, 200, 200, 8, (*k, 1), layers=2) for k in PTB_GATES]
     return Model(tuple(model.layers[n] for n, model in enumerate(made)))
 
@@ -144,11 +144,11 @@ WORKLOADS = (
         "timit-256x16", TIMIT, _timit, 256, 16, most=113, options={"projectors": 64, "fan_in": 16}
     ),
     # at most 1.03 of the ideal, and the ideal where M divides the units
-    Workload("ptb-gates-8x8", GATES, _ptb_gates, 8, 8, most=2000, **BY_GATE),
-    Workload("ptb-gates-16x8", GATES, _ptb_gates, 16, 8, most=1030, **BY_GATE),
-    Workload("ptb-gates-32x8", GATES, _ptb_gates, 32, 8, most=515, **BY_GATE),
+    Workload("ptb-gates-8x8", GATES, ptb_gates, 8, 8, most=2000, **BY_GATE),
+    Workload("ptb-gates-16x8", GATES, ptb_gates, 16, 8, most=1030, **BY_GATE),
+    Workload("ptb-gates-32x8", GATES, ptb_gates, 32, 8, most=515, **BY_GATE),
     # 200 units on 64 PEs are padded to 208, and a quarter of the last rows waits for the fullest
-    Workload("ptb-gates-64x8", GATES, _ptb_gates, 64, 8, least=0.9, **BY_GATE),
+    Workload("ptb-gates-64x8", GATES, ptb_gates, 64, 8, least=0.9, **BY_GATE),
     Workload(
         "gru-gates-16x8",
         "GRU 64 -> 256, k per gate",

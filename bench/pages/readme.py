@@ -34,6 +34,11 @@ _WORKLOADS = {
     "gru-64x16": "GRU 153 -> 1024",
     "gru0-64x16": "GRU, reset first, 153 -> 1024",
     "timit-256x16": "TIMIT",
+    "ptb-gates-8x8": "PTB 200 -> 200 -> 200 at 80 %, k per gate",
+    "ptb-gates-16x8": "PTB 200, k per gate",
+    "ptb-gates-32x8": "PTB 200, k per gate",
+    "ptb-gates-64x8": "PTB 200, k per gate",
+    "gru-gates-16x8": "GRU 64 -> 256, k per gate",
 }
 _PATTERNS = ("unstructured", "banks of 100", "banks of 25", "blocks 4x4")
 

@@ -127,6 +127,7 @@ SMALLEST = {
     "bench.boards.bitstreams": Smallest(
         "--smallest --no-stand-ins --json OUT/rows.json", prepare=place, slow=True
     ),
+    "bench.boards.gates": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.fit": Smallest(
         "--case 'icebreaker 4x1 12-32 12/12 bits' --json OUT/rows.json", slow=True
     ),

@@ -420,6 +420,35 @@ def test_a_fault_of_a_gru_is_found(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", [0, 1])
+def test_a_fault_in_a_slot_of_one_gate_is_found(
+    make_network: Any, broken: Any, work: Path, tmp_path: Path, layer: int
+) -> None:
+    """Of a row of each gate, in a short round and in a whole one; and a bias."""
+    k = (1, 2, 3, 2), (2, 1, 2, 3), 1
+    case = make_network(3, (8, 4), (2, 2), layers=2, k=k, projection=6)
+    assert case.image.design.collects
+    files = emit_verilog(case.image.design, tmp_path / "gates", case.image)
+    placement = case.image.parts[0].whole[0].placement
+    assert [one.blocks for one in placement.rounds.each] == [2, 4]
+    for matrix, slot in [("weight_ih", 0), ("weight_hh", 1), ("weight_ih", 4), ("weight_hh", 5)]:
+        fault = Fault(f"layer {layer} {matrix}", "value", pe=1, slot=slot, group=0, lane=1, bit=15)
+        shown = verified(case, broken(fault.inject(case.image), files), work)
+        shutil.rmtree(tmp_path / "faulty")
+        assert shown.first is not None
+        found, row = shown.first, int(placement.rows[slot, 1])
+        assert (found.gate, found.row, found.bank) == ("ifgo"[row // 9], row, 1)
+        assert (found.matrix, found.layer) == (matrix, layer)
+    finish = next(p for p in case.image.parts[0].whole if p.layer == layer and p.biased)
+    width = case.image.design.state.width
+    image = flipped(case.image, "bias_000", finish.instruction.bias, 3 * width + width - 2)
+    shown = verified(case, broken(image, files), work)
+    assert shown.first is not None
+    assert shown.first.gate == "o"
+    assert "bias_000" in shown.first.where
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [0, 1])
 def test_a_fault_of_a_gru_whose_reset_comes_first_is_found(
     make_network: Any, broken: Any, work: Path, tmp_path: Path, layer: int
 ) -> None:
