@@ -20,6 +20,9 @@ def bits_for(count: int) -> int:
     return max(1, (count - 1).bit_length())
 
 
+MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
+
+
 @dataclass(frozen=True)
 class Array:
     """The array that is taken where nobody says otherwise.
@@ -282,6 +285,14 @@ class Design:
     def write_ports(self) -> int:
         """Places of a vector bank that one beat writes."""
         return max(1, self.projectors // self.lanes, self.units // self.lanes)
+
+    @property
+    def frames_back(self) -> int:
+        """How far back the last frame of a frame's stream is, at most: all further ones are alike.
+
+        With one context or two the one before, or another.
+        """
+        return max(2, min(self.contexts, MOST_BACK))
 
     @property
     def frame_ports(self) -> int:

@@ -377,10 +377,13 @@ class Needs:
         }
 
     def design(self, **options: int | bool) -> Design:
-        """The smallest design that holds the model; the output buffer takes two frames."""
+        """The smallest design that holds the model.
+
+        The output buffer takes two frames, or one of each context.
+        """
         sizes = self.sizes
         depths = {
-            "output_depth": 2 * sizes["output_depth"],
+            "output_depth": max(2, self.contexts) * sizes["output_depth"],
             # a power of two: what lies beyond the program halts
             "program_depth": 1 << (max(16, sizes["program_depth"]) - 1).bit_length(),
         }
