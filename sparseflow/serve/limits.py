@@ -16,7 +16,8 @@ class Limits:
     Parameters
     ----------
     streams : int
-        States that are kept; a whole sequence takes one while it runs.
+        States that are kept; a whole sequence takes one while it is in work, also where the model
+        has two directions and none is kept.
     connections : int
         Open at a time.
     request_bytes : int

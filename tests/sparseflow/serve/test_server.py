@@ -19,7 +19,15 @@ import pytest
 
 from csb_format.files.modelfile import save_model
 from sparseflow.serve.served import Served
-from tests.sparseflow.serve.conftest import MODEL, Client, Starter, features, request, wanted
+from tests.sparseflow.serve.conftest import (
+    MODEL,
+    Client,
+    Starter,
+    features,
+    network,
+    request,
+    wanted,
+)
 from tests.sparseflow.serve.test_http import read_all
 
 
@@ -97,6 +105,20 @@ def test_queue_deadline_and_busy_streams(start: Starter, monkeypatch: pytest.Mon
     assert list(client.server.batching.streams.open) == [1]
     assert client.server.batching.streams.taken == 1
     assert client.metric('sparseflow_refused_total{reason="deadline"}') == 3
+
+
+def test_sequences_of_two_directions_are_bounded_over_all_requests(
+    start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network(directions=2)
+    client, gate = start(model, streams=3), Gate(monkeypatch)
+    first = in_a_thread(lambda: other(client).infer(features(1, 2, 1)))
+    assert gate.reached.wait(20)
+    told = client.error(request(features(1, 2, 1)), 429)
+    assert told == "3 streams are open, the most that are kept: come again later"
+    gate.open.set()
+    assert first()["position"].tolist() == [1, 1]
+    assert client.server.batching.streams.taken == 0
 
 
 def test_a_long_request_lets_others_through(start: Starter) -> None:
