@@ -65,6 +65,11 @@ class Connections:
         for connection in tuple(self.open):
             connection.rest()
 
+    def refuse_halves(self) -> None:
+        """Refuse requests that have begun to come in and are not here."""
+        for connection in tuple(self.open):
+            connection.refuse_half()
+
     def abort(self) -> None:
         """Cut all that are left."""
         for connection in tuple(self.open):
@@ -326,6 +331,13 @@ class Connection(asyncio.Protocol):
         """End it if it has no request; one that is half here gets an answer."""
         if not (self._working or self._waiting or self._begun or self._refused):
             self._close()
+
+    def refuse_half(self) -> None:
+        """Refuse a request of which a part is missing; one before it is answered, and the last."""
+        if self._begun and not (self._working or self._waiting or self._refused):
+            self._refuse(
+                Refused(503, "the server is ending: a part of this is missing", "draining")
+            )
 
     def abort(self) -> None:
         """Cut it."""
