@@ -15,7 +15,7 @@ from csb_format.cells import cell_named
 from csb_format.cells.cell import Cell
 from csb_format.scales import DesignError, Scales
 
-from .design import Design, check_counts, check_flags, check_pes
+from .design import MOST_BACK, Design, check_counts, check_flags, check_pes
 from .regions import LayerWidths, Regions
 from .rounds import Rounds
 
@@ -379,11 +379,11 @@ class Needs:
     def design(self, **options: int | bool) -> Design:
         """The smallest design that holds the model.
 
-        The output buffer takes two frames, or one of each context.
+        The output buffer takes two frames, or one of each context whose frames may be under way.
         """
         sizes = self.sizes
         depths = {
-            "output_depth": max(2, self.contexts) * sizes["output_depth"],
+            "output_depth": max(2, min(self.contexts, MOST_BACK)) * sizes["output_depth"],
             # a power of two: what lies beyond the program halts
             "program_depth": 1 << (max(16, sizes["program_depth"]) - 1).bit_length(),
         }
