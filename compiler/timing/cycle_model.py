@@ -19,7 +19,7 @@ from ..array.latency import Latencies, fetch_delay
 from ..array.program import Frame, Instruction, Place, Sink
 from ..lower.plan import Plan
 
-__all__ = ["CycleModel", "Issue", "Schedule", "step_cycles"]
+__all__ = ["CycleModel", "Issue", "Schedule", "mean_cycles", "step_cycles"]
 
 _STEADY = 6  # frames after which a step takes as long as the one before
 _TURNS = 8  # of all streams after that, whose mean is taken
@@ -217,12 +217,25 @@ def step_cycles(plan: Plan, contexts: int = 1) -> float:
     ----------
     plan : Plan
     contexts : int
-        Streams that take turns: of so many frames the mean; whole where it is whole.
+        Streams that take turns: more than one as :func:`mean_cycles`.
+    """
+    if contexts > 1:
+        return mean_cycles(plan, contexts)
+    parts = range(len(plan.parts))
+    return sum(int(CycleModel(plan, part).run(_STEADY).steps[-1]) for part in parts)
+
+
+def mean_cycles(plan: Plan, contexts: int = 1) -> float:
+    """Cycles from frame to frame where steps may alternate: their mean, whole where it is whole.
+
+    Parameters
+    ----------
+    plan : Plan
+    contexts : int
+        Streams that take turns, a frame of each.
     """
     models = [CycleModel(plan, part) for part in range(len(plan.parts))]
     contexts = min(contexts, MOST_BACK + 1)  # more change nothing
-    if contexts == 1:
-        return sum(int(model.run(_STEADY).steps[-1]) for model in models)
     order = np.arange((_STEADY + _TURNS) * contexts)
     first, streams = (order < contexts).tolist(), (order % contexts).tolist()
     # the last turn lacks the next as filler

@@ -237,7 +237,9 @@ def simulate(
     _check_data(packed, share.data, data)
     image = compile_array(packed, pes, lanes, contexts=contexts)
     if board is not None:
-        choice(packed, board_of(board), pes, lanes, contexts)  # an unknown one ends here, before the work
+        choice(
+            packed, board_of(board), pes, lanes, contexts
+        )  # an unknown one ends here, before the work
     labelled = has_labels(data)
     if labelled and packed.head is not None:
         check_answers(whole, packed.head.output_size, packed.pool, model)

@@ -92,9 +92,7 @@ def check(case: Case, **pauses: Any) -> None:
     for part in range(len(image.parts)):
         inputs = [trace.output for trace in levels[part - 1]] if part else sequences
         stimulus = Stimulus.of(image, inputs, part, contexts=image.design.contexts)
-        outcome = simulate_amaranth(
-            image, replace(Job.of(image, stimulus, **pauses), limit=20_000)
-        )
+        outcome = simulate_amaranth(image, replace(Job.of(image, stimulus, **pauses), limit=20_000))
         comparison = compare(stimulus, outcome, levels)
         assert comparison.values
         assert comparison.first is None, str(comparison.first)
