@@ -133,9 +133,8 @@ def _on_array(model: Model, lanes: int, pick: Pick, fixed: dict[str, Any]) -> Ne
     projectors += [n * lanes for n in (2, 4, 8) if pes % (n * lanes) == 0]
     if fixed.get("uneven"):
         pes, contexts = pes + abreast * pick(0, 2 * lanes), pick(1, 6)
-        units = [
-            n for n in range(1, 4 * lanes + 1) if lanes % n == 0 or n in (2 * lanes, 4 * lanes)
-        ]
+        several = (2 * lanes, 4 * lanes)
+        units = [n for n in range(1, 4 * lanes + 1) if lanes % n == 0 or n in several]
         units = [n for n in units if n <= pes // abreast]
         projectors = [n for n in projectors if n <= pes]
     chosen: dict[str, Any] = {"head": model.head is not None, "contexts": contexts}

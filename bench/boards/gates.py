@@ -1,8 +1,8 @@
 """What slots of one gate cost: cells of a PE and of a lane, with and without them.
 
 ``python -m bench.boards.gates [--case NAME ...] [--json FILE]`` synthesises both modules for ECP5,
-of arrays for networks whose gates keep different numbers of weights. Everything else is the same but
-for the controller. A case takes two minutes on an idle core.
+of arrays for networks whose gates keep different numbers of weights. Everything else is the same
+but for the controller. A case takes two minutes on an idle core.
 """
 
 from __future__ import annotations

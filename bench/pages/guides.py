@@ -255,27 +255,8 @@ def _by_gate() -> str:
     return table(lines)
 
 
-def _cells() -> str:
-    heads = "M x N|slots of|E|LUT of a PE|flip-flops|LUT of a lane|LUT of all|flip-flops of all"
-    lines = [heads.split("|")]
-    for row in record("gates")["rows"]:
-        counts = (
-            f"{row[part][n]:,}"
-            for part, n in (
-                ("pe", "lut"),
-                ("pe", "ff"),
-                ("lane", "lut"),
-                ("all", "lut"),
-                ("all", "ff"),
-            )
-        )
-        slots = "one gate" if row["by_gate"] else "all gates"
-        lines.append([f"{row['M']} x {row['N']}", slots, str(row["E"]), *counts])
-    return table(lines)
-
-
 def _budget() -> Page:
-    return Page(ROOT / "docs/budget.md", (_by_gate(), _cells()), ())
+    return Page(ROOT / "docs/budget.md", (_by_gate(),), ())
 
 
 GUIDES = (_schedule(), _streaming(), _boards(), _quantisation(), _architecture(), _budget())

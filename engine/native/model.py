@@ -251,8 +251,11 @@ class NativeModel:
 
     def _outputs(self, outputs: npt.ArrayLike) -> tuple[Ints, int]:
         """Outputs of a sequence, and how many vectors of them the head takes."""
-        shape, given = self.shape, _in_int32(outputs_of(outputs))
-        if given.shape[1] != shape.outputs:
+        shape, given = self.shape, outputs
+        if not (isinstance(given, np.ndarray) and given.dtype == np.int32 and given.ndim == 2):
+            given = outputs_of(outputs)
+        given = _in_int32(given)
+        if not len(given) or given.shape[1] != shape.outputs:
             raise ValueError(
                 f"outputs have shape {given.shape}: give (T, {shape.outputs}), T at least 1"
             )
@@ -407,7 +410,13 @@ class NativeStream:
 
 
 def _in_int32(given: npt.NDArray[Any]) -> Ints:
-    if given.dtype.itemsize >= 4:  # what int32 would wrap around is out of any range
+    if given.dtype == np.int32:
+        return np.ascontiguousarray(given)
+    if given.dtype.itemsize >= 4:
+        narrow = given.astype(np.int32)
+        if (narrow == given).all():  # as nearly always
+            return np.ascontiguousarray(narrow)
+        # what int32 would wrap around is out of any range
         limits = np.iinfo(np.int32)
         given = np.clip(given, limits.min if given.dtype.kind == "i" else 0, limits.max)
     return np.ascontiguousarray(given, np.int32)

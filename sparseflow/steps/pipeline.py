@@ -34,6 +34,7 @@ from ..pages.measured import FIGURES, Run, joined, read_figures
 from ..pages.scores.told import told
 from .generating.hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
 from .generating.hardware import SIMULATED as HARDWARE
+from .generating.tops import emit_top
 from .options import DemoOptions, SimulateOptions, VerilogOptions
 from .places import check_features, has_labels, known_to, read_scaled
 from .progress import say
@@ -41,7 +42,6 @@ from .runs.beside import beside, counts, verified
 from .runs.parts import Parts
 from .runs.scored import float_scores, whole_answers
 from .runs.share import share_of
-from .generating.tops import emit_top
 
 __all__ = [
     "VerificationError",

@@ -104,12 +104,15 @@ def test_arguments_are_checked() -> None:
         (lambda h, t: t.update({"head.blocks": t["head.blocks"] * 0}), "block that does not cover"),
         (
             lambda h, t: t.update({"head.second": t["head.second"] | 0xF0}),
-            "a width that no row has",
+            "cells that no row has",
         ),
-        (lambda h, t: t.update({"head.planes.0": t["head.planes.0"] | 0xC0}), "bits set"),
+        (
+            lambda h, t: t.update({"head.planes.0": t["head.planes.0"] ^ 1}),
+            "digits that no weight has",
+        ),
         (lambda h, t: t.update({"head.blocks": t["head.blocks"][:2]}), "type and shape"),
         (lambda h, t: t.pop("head.planes.1"), "'head.planes.1' is missing"),
-        (lambda h, t: h["head"]["screen"].update(bits=17), "no possible numbers"),
+        (lambda h, t: h["head"]["screen"].update(bits=18), "no possible numbers"),
         (lambda h, t: h["head"]["screen"].update(far=41), "no possible numbers"),
         (lambda h, t: h["head"]["screen"].update(other=1), "no possible numbers"),
         (lambda h, t: h.update(format_version=2), "no possible numbers"),
