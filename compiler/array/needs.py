@@ -15,7 +15,7 @@ from csb_format.cells import cell_named
 from csb_format.cells.cell import Cell
 from csb_format.scales import DesignError, Scales
 
-from .design import Design, check_counts, check_flags, check_pes
+from .design import MOST_BACK, Design, check_counts, check_flags, check_pes
 from .regions import LayerWidths, Regions
 from .rounds import Rounds
 
@@ -254,7 +254,29 @@ class Needs:
     @property
     def _fewest_units(self) -> int:
         abreast = cell_named(self.model.shape.cell).abreast
-        return fewest_lanes(self.pes, self.lanes, self._least, rows=abreast)
+        found = fewest_lanes(self.pes, self.lanes, self._least, rows=abreast)
+        most = min(4 * self.lanes, self.pes // abreast)
+        # banks have several ports already: as many as frames and results come in by
+        while self.lanes < found <= most // 2 and self._port_bound(found):
+            found *= 2
+        return found
+
+    def _port_bound(self, units: int) -> bool:
+        """Whether a program's vectors take longer to be written than its passes."""
+        needs = replace(self, units=units)
+        return any(needs._written(n) > needs._issued(n) for n in range(len(self.programs)))
+
+    def _written(self, program: int) -> int:
+        """Cycles in which the write port is taken, each frame."""
+        shapes = self.programs[program]
+        places = self.regions(program).part * (self.model.directions - 1) + shapes[0].ih.bank_width
+        results = sum(s.units(self.units) * (1 + s.resets) for s in shapes)
+        return -(-places * self.lanes // max(self.lanes, self.units)) + results
+
+    def _issued(self, program: int) -> int:
+        """Cycles of the passes of a frame, at least."""
+        pes = self._working
+        return sum(s.groups(pes, self._rounding) for s in self.programs[program])
 
     @cached_property
     def programs(self) -> tuple[tuple[LayerShape, ...], ...]:
@@ -341,12 +363,13 @@ class Needs:
     def _working(self) -> int:
         """PEs that have rows of units: those of whole beats."""
         beat = cell_named(self.model.shape.cell).abreast * self.units
-        return self.pes // beat * beat
+        return max(1, self.pes // beat) * beat
 
     @property
     def _rounding(self) -> int:
         """PEs that have rows of projections and linear layers."""
-        return self.pes // self.projectors * self.projectors if self.projectors else self.pes
+        beat = max(1, self.projectors)
+        return max(1, self.pes // beat) * beat
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -379,11 +402,11 @@ class Needs:
     def design(self, **options: int | bool) -> Design:
         """The smallest design that holds the model.
 
-        The output buffer takes two frames, or one of each context.
+        The output buffer takes two frames, or one of each context whose frames may be under way.
         """
         sizes = self.sizes
         depths = {
-            "output_depth": max(2, self.contexts) * sizes["output_depth"],
+            "output_depth": max(2, min(self.contexts, MOST_BACK)) * sizes["output_depth"],
             # a power of two: what lies beyond the program halts
             "program_depth": 1 << (max(16, sizes["program_depth"]) - 1).bit_length(),
         }

@@ -114,6 +114,7 @@ def verilog(given: VerilogOptions) -> None:
         **array,
     )
     plain = given.top is TopName.core
+    contexts = array.pop("contexts")
     if not plain or array != {name: getattr(VerilogOptions, name) for name in array}:
         return  # `simulate` runs the bare core of a plain array
     build = given.out.with_name("simulation")
@@ -128,6 +129,7 @@ def verilog(given: VerilogOptions) -> None:
         given.pes,
         "--lanes",
         given.lanes,
+        *(("--contexts", contexts) if contexts > 1 else ()),
     )
 
 
@@ -169,6 +171,7 @@ def simulate(given: SimulateOptions) -> None:
         dense=given.dense,
         pruned=given.pruned,
         board=given.board,
+        contexts=given.contexts,
     )
     hint("report", given.build, "--out", given.build / "report")
 
