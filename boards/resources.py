@@ -191,6 +191,8 @@ def _registers(design: Design, part: Part, every: Iterable[Memory]) -> int:
     operands = design.multipliers * (design.value_bits + design.act_bits)
     bits = (1, space_widths(design)[Space.PROGRAM], design.units * design.act_bits, operands)
     found = sum(cost * n for cost, n in zip(costs, bits, strict=True))
+    if design.collects:  # sums of each gate, kept and shown, in the place of one
+        found += design.pes * design.acc_bits * (2 * design.abreast - 1)
     for memory in every:
         found += memory.number * memory.guards(part)
         found += memory.number * memory.late(part) * design.deep  # others take none in at all
@@ -252,7 +254,7 @@ def _logic(design: Design) -> int:
     sums = design.abreast * (2 if design.arithmetic.apart else 1)
     lane: float = LANE * design.act_bits * cell.tables / lstm.tables
     lane += SUMS * sums * design.acc_bits
-    lane += sums * design.acc_bits * (design.units_per_slot - 1) / 2
+    lane += sums * design.acc_bits * (design.units_per_round - 1) / 2
     if design.arithmetic.apart:
         pe += design.acc_bits  # the register beside the result
     projectors = design.projectors * 6 * design.acc_bits
@@ -262,10 +264,15 @@ def _logic(design: Design) -> int:
 def choices(model: Model | ModelShape, board: Board) -> list[Choice]:
     """Every array of a usual shape that can carry the model, the fastest that fits first.
 
-    The first is what :func:`fastest`, and with it every command that is given no array, takes.
+    Where slots of one gate do not fit, the array without them is among these as well. The first
+    is what :func:`fastest`, and with it every command that is given no array, takes.
     """
-    clock = _megahertz(board)
-    found = [_choice(model, board, design, clock) for design in _designs(model, board)]
+    clock, found = _megahertz(board), list[Choice]()
+    for design in _designs(model, board):
+        found.append(_choice(model, board, design, clock))
+        if design.by_gate and not found[-1].fits:
+            smaller = design_for(model, design.pes, design.lanes, by_gate=False, **board.options)
+            found.append(_choice(model, board, smaller, clock))
     return sorted(found, key=lambda c: (not c.fits, c.microseconds, c.usage.multipliers))
 
 

@@ -48,6 +48,7 @@ ORDER: dict[str, list[str]] = {
         "exact",
         "levels",
         "floating",
+        "learn",
     ],
     "pruning": [
         "cells",
@@ -61,7 +62,7 @@ ORDER: dict[str, list[str]] = {
         "callbacks",
     ],
     "hdl": ["core", "bus", "dram", "verilog"],
-    "sim": ["run", "check", "bus", "dram", "regress"],
+    "sim": ["run", "check", "dram", "bus", "regress"],
     "sim.regress": ["suite", "jobs", "records"],
     "pruning.tasks": ["data", "scores", "training", "networks", "recipes"],
     "boards": [

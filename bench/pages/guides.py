@@ -15,6 +15,8 @@ from compiler.array.needs import design_for
 from compiler.array.program import Sink
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
+from compiler.lower.schedule import schedule
+from compiler.timing.cycle_model import step_cycles
 from csb_format.cells.piecewise import Piecewise
 from csb_format.fixed import Fixed
 from hdl.dram.reader import ReadBus
@@ -238,4 +240,23 @@ def _up(bound: float) -> str:
     return f"{math.ceil(bound * 1e6) / 10:g}e-5"
 
 
-GUIDES = (_schedule(), _streaming(), _boards(), _quantisation(), _architecture())
+def _by_gate() -> str:
+    heads = "M x N|E|ideal|by gate|of ideal|padded|of ideal"
+    lines = [heads.split("|")]
+    for row in record("utilisation")["rows"]:
+        if not row["workload"].startswith("ptb-gates"):
+            continue
+        (given,) = (workload for workload in WORKLOADS if workload.name == row["workload"])
+        shape = given.model(np.random.default_rng(SEED)).shape
+        padded = step_cycles(schedule(shape, design_for(shape, row["M"], row["N"], by_gate=False)))
+        cycles = ((n, n / row["floor"]) for n in (row["rtl_cycles"], padded))
+        measured = [text for n, share in cycles for text in (f"{n:,}", f"{share:.3f}")]
+        lines.append([f"{row['M']} x {row['N']}", str(row["E"]), f"{row['floor']:,}", *measured])
+    return table(lines)
+
+
+def _budget() -> Page:
+    return Page(ROOT / "docs/budget.md", (_by_gate(),), ())
+
+
+GUIDES = (_schedule(), _streaming(), _boards(), _quantisation(), _architecture(), _budget())

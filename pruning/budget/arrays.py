@@ -159,8 +159,8 @@ def goals_by(
 ) -> dict[str, Goal]:
     """Goals of a budget.
 
-    ``global``: those of :func:`free_goals`; ``gate``: those of :func:`.gate_goals`, which an
-    array runs in the cycles of the fullest gate; ``equal``: as they are.
+    ``global``: those of :func:`free_goals`; ``gate``: those of :func:`.gate_goals`, for an
+    array with slots of one gate (``Design.by_gate``); ``equal``: as they are.
     """
     if budget == "gate":
         return gate_goals(module, goals, fixed)

@@ -137,6 +137,27 @@ def test_choices_are_in_order_and_name_their_limit() -> None:
     assert fastest(given, board("ecpix5")) == found[0]
 
 
+def test_slots_of_one_gate_where_a_model_asks_and_a_board_has_room() -> None:
+    k = (4, 2, 13, 5), (2, 1, 5, 3)
+    given = random_network(np.random.default_rng(0), 200, 200, 8, (*k, 1))
+    found = choices(given, board("ulx3s"))
+    assert found[0].design.by_gate
+    assert found[0].fits
+    arrays = {(c.design.pes, c.design.lanes, c.design.by_gate): c for c in found}
+    for (pes, lanes, by_gate), c in arrays.items():
+        if by_gate:
+            assert c.fits != ((pes, lanes, False) in arrays)
+        else:
+            own = arrays[pes, lanes, True]
+            assert c.cycles > own.cycles
+            fewer, more = c.usage.registers, own.usage.registers
+            assert fewer is not None
+            assert more is not None
+            assert fewer < more
+    assert not any(c.design.by_gate for c in choices(given, board("icebreaker")))
+    assert not any(c.design.by_gate for c in choices(model(32), board("ulx3s")))
+
+
 def test_link_has_blocks_of_its_own() -> None:
     design = design_for(model(32), 4, 2)
     alone, linked = (estimate(design, board("ulx3s"), link=link) for link in (False, True))

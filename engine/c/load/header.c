@@ -124,10 +124,10 @@ static int geometry_of(struct source *s, const struct json_node *node, struct ge
 {
     static const char *const keys[] = {"rows",     "columns",    "banks", "bank_width",
                                        "nonzeros", "value_bits", "parts", NULL};
-    const int64_t most = INT32_MAX;
+    const int64_t most = INT32_MAX, spare = 64; /* banks of a narrow input that are padding */
     if (!only(s, node, keys) || !whole(s, node, "rows", 1, most, &of->rows) ||
         !whole(s, node, "columns", 1, most, &of->columns) ||
-        !whole(s, node, "banks", 1, of->columns, &of->banks) ||
+        !whole(s, node, "banks", 1, of->columns > spare ? of->columns : spare, &of->banks) ||
         !whole(s, node, "bank_width", 1, 65536, &of->bank_width) ||
         !whole(s, node, "nonzeros", 0, of->bank_width, &of->nonzeros) ||
         !whole(s, node, "value_bits", 4, 18, &of->value_bits))

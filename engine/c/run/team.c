@@ -33,6 +33,8 @@ struct team {
     const struct layer *layer;   /* of the phase; written before its shares are */
     const struct batch *batch;
     int project;
+    void (*task)(const void *given, uint32_t first, uint32_t end); /* NULL: of the layer */
+    const void *given;
     _Atomic uint32_t phase, finished, sleepers, stop;
     uint32_t steps;
     uint64_t opened, alone_until; /* nanoseconds; 0: together */
@@ -73,6 +75,10 @@ static void work(const struct layer *layer, const struct batch *batch, int proje
  * twice. A step changes cells and nothing else that it reads; they are put back before. */
 static void work_as(const struct team *t, uint32_t mine, uint32_t first, uint32_t end)
 {
+    if (t->task) {
+        t->task(t->given, first, end);
+        return;
+    }
 #ifdef SPARSEFLOW_RUN_SLOW
     static _Thread_local int32_t kept[1 << 16];
     size_t at = (size_t)first * LANES, count = (size_t)(end - first) * LANES;
@@ -273,6 +279,15 @@ static void await(struct team *t, uint32_t blocks)
         t->alone_until = now() + ALONE * waited;
 }
 
+/* What the team was just told, in blocks. */
+static void together(struct team *t, uint32_t blocks)
+{
+    t->opened = now();
+    open_phase(t, blocks);
+    take_part(t, 0, atomic_load_explicit(&t->phase, memory_order_relaxed));
+    await(t, blocks);
+}
+
 void team_run(struct team *t, const struct layer *layer, const struct batch *batch, int project)
 {
     uint32_t blocks = project ? layer->out_blocks : layer->blocks;
@@ -283,10 +298,20 @@ void team_run(struct team *t, const struct layer *layer, const struct batch *bat
     t->layer = layer;
     t->batch = batch;
     t->project = project;
-    t->opened = now();
-    open_phase(t, blocks);
-    take_part(t, 0, atomic_load_explicit(&t->phase, memory_order_relaxed));
-    await(t, blocks);
+    t->task = NULL;
+    together(t, blocks);
+}
+
+void team_share(struct team *t, void (*task)(const void *given, uint32_t first, uint32_t end),
+                const void *given, uint32_t count)
+{
+    if (!t || t->alone_until) {
+        task(given, 0, count);
+        return;
+    }
+    t->task = task;
+    t->given = given;
+    together(t, count);
 }
 
 /* Shares follow what each thread got done; none goes to nothing, so that it can come back. */

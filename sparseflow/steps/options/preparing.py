@@ -37,8 +37,8 @@ class PruneOptions(TrainingOptions):
         BudgetName,
         Said(
             "Weights: global (each matrix keeps what its magnitudes ask for of what the sparsity "
-            "leaves all, in no more cycles), gate (each gate does, in the cycles of the "
-            "fullest) or equal (the sparsity in each)."
+            "leaves all, in no more cycles), gate (each gate does, for arrays that run gates "
+            "one after the other) or equal (the sparsity in each)."
         ),
     ] = BUDGET
     epochs: Annotated[int, Said("Epochs of fine-tuning, all together.", least=1)] = 70

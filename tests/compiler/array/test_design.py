@@ -80,6 +80,22 @@ def test_designs_that_cannot_exist(changes: dict[str, Any], match: str) -> None:
         replace(FINE, **changes)
 
 
+def test_slots_of_one_gate() -> None:
+    design = replace(FINE, pes=64, by_gate=True)
+    assert (design.blocks, design.turns, design.aligns, design.collects) == (4, 4, 4, True)
+    assert (design.units_per_slot, design.units_per_round, design.takes_rows) == (8, 32, False)
+    plain = replace(FINE, pes=64)
+    assert (plain.blocks, plain.turns, plain.aligns, plain.collects) == (1, 1, 4, False)
+    gru = replace(FINE, cell="gru", by_gate=True)
+    assert (gru.blocks, gru.turns, gru.collects, gru.takes_rows) == (1, 3, False, True)
+    with pytest.raises(DesignError, match=r"by_gate = True: .* each gate has passes of its own"):
+        replace(FINE, cell="gru0", by_gate=True)
+    with pytest.raises(DesignError, match="by_gate = True: a compact design has none"):
+        replace(FINE, compact=True, by_gate=True, projectors=0, units=2)
+    with pytest.raises(DesignError, match="by_gate = 3: "):
+        replace(FINE, by_gate=3)  # type: ignore[arg-type]
+
+
 def test_derived_numbers() -> None:
     assert (FINE.multipliers, FINE.elementwise_multipliers, FINE.units_per_slot) == (32, 16, 1)
     assert (FINE.entry_bits, FINE.word_bits, FINE.bias_bits) == (19, 76, 72)

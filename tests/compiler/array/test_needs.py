@@ -98,7 +98,7 @@ def test_shape_of_a_projected_layer_by_hand() -> None:
     assert [m.bank_width for m in shape.matrices] == [6, 4, 10]
     assert (shape.lanes, shape.hidden, shape.widths.output, shape.widths.hidden) == (2, 10, 4, 10)
     assert (shape.slots(8), shape.projection_slots(8)) == (10, 1)
-    assert shape.groups(8) == 10 * 4 + 1 * 2
+    assert shape.groups(8, 8) == 10 * 4 + 1 * 2
     assert (shape.units(2), shape.projected(4)) == (10, 2)
     assert (shape.cells(8, 1), shape.cells(64, 2)) == (20, 16)
 
@@ -130,6 +130,35 @@ def test_a_stacked_projected_model_by_hand() -> None:
     larger = {"output_depth", "program_depth"}
     kept = {name: getattr(design, name) for name in sizes if name not in larger}
     assert kept == {name: value for name, value in sizes.items() if name not in larger}
+
+
+def gates_model(k: Any = ((3, 1, 2, 6), (2, 1, 1, 2)), **more: Any) -> Model:
+    sizes = {"input_size": 24, "hidden_size": 24, "banks": 2} | more
+    return random_network(np.random.default_rng(0), k=(*k, 1), **sizes)
+
+
+def test_k_per_gate_asks_for_slots_of_one_gate() -> None:
+    """24 units on 8 PEs are three rounds of four slots."""
+    design = design_for(gates_model(), 8, 2)
+    assert design.by_gate
+    assert (design.slots, design.matrix_depth) == (12, 3 * (12 + 6))
+    assert design.row_groups == 8  # of gate o; all gates of the fullest would be as many here
+    assert not design_for(gates_model(((3, 3, 3, 3), (2, 2, 2, 2))), 8, 2).by_gate
+    padded = design_for(gates_model(), 8, 2, by_gate=False)
+    assert (padded.by_gate, padded.matrix_depth) == (False, 12 * (6 + 2))
+    compact = design_for(gates_model(), 8, 2, compact=True)
+    assert (compact.by_gate, compact.matrix_depth) == (False, 12 * (6 + 2))
+    first = design_for(gates_model(((3, 1, 2), (2, 1, 1)), cell="gru0"), 8, 2)
+    assert (first.by_gate, first.matrix_depth) == (False, 3 * (6 + 4))  # any array of it does
+
+
+def test_lanes_keep_up_with_all_gates_of_a_unit() -> None:
+    """16 PEs give 16 units in the cycles of all four gates of them."""
+    k = (5, 5, 5, 5), (1, 1, 5, 1)
+    assert design_for(gates_model(k, banks=4), 32, 4).units == 4  # 8 groups for 32 units
+    assert design_for(gates_model(((5,) * 4, (9, 1, 1, 5)), banks=2), 32, 2).units == 2
+    rows = gates_model(((5, 5, 5), (1, 2, 4)), banks=4, cell="gru")
+    assert design_for(rows, 8, 4).units == 4  # of the row that has fewest groups
 
 
 def test_rows_of_a_head_may_outnumber_parked_sums() -> None:
