@@ -23,6 +23,7 @@ from ..steps.options import (
     Simulator,
     VerilogOptions,
 )
+from .adapt_command import adapt
 from .board_commands import boards, build, fit, ip
 from .cpu_commands import cpu_app, serve
 from .data_commands import data_app
@@ -218,6 +219,7 @@ EXTRAS = {
     "synth": "bitstream",
     "timing": "bitstream",
     "serve": "serve",
+    "adapt": "report",
 }
 
 
@@ -259,6 +261,7 @@ app.command()(build)
 app.command()(load)
 app.command()(job)
 app.command()(serve)
+app.command()(adapt)
 app.command("c-header")(c_header)
 app.command()(synth)
 app.command()(timing)
