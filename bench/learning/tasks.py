@@ -196,5 +196,4 @@ TASKS = {
     "speakers": Task("TIMIT's sample, other speakers", speakers, 10, 0.25),
     "scratch": Task("JapaneseVowels, from random weights", scratch, 60, 0.25, ("all",)),
     "recall12": Task("recall the first of 12 symbols", recall(12), 80, 0.5, ("all",), 0.99),
-    "recall30": Task("recall the first of 30 symbols", recall(30), 120, 0.5, ("all",), 0.99),
 }

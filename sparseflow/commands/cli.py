@@ -23,9 +23,8 @@ from ..steps.options import (
     Simulator,
     VerilogOptions,
 )
-from .adapt_command import adapt
 from .board_commands import boards, build, fit, ip
-from .cpu_commands import cpu_app, serve
+from .cpu_commands import adapt, cpu_app, serve
 from .data_commands import data_app
 from .derived import derived
 from .doctor_command import doctor
@@ -219,7 +218,6 @@ EXTRAS = {
     "synth": "bitstream",
     "timing": "bitstream",
     "serve": "serve",
-    "adapt": "report",
 }
 
 

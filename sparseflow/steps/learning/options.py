@@ -13,6 +13,8 @@ from ..options import SEED, ModelFile, Said, Seed
 
 __all__ = ["AdaptOptions", "ModeName", "TargetName", "bytes_of"]
 
+EPOCHS = 12  # few: what has learnt much already is adapted
+
 
 class ModeName(StrEnum):
     """What moves; the words of :data:`engine.learn.learner.MODES`."""
@@ -48,7 +50,7 @@ class AdaptOptions:
         Said("Share of --data, of every class, that is held out where --val is not given.",
              least=0.01, most=0.9),
     ] = 0.25  # fmt: skip
-    epochs: Annotated[int, Said("Times that the data is gone through.", least=1)] = 12
+    epochs: Annotated[int, Said("Times that the data is gone through.", least=1)] = EPOCHS
     batch: Annotated[int, Said("Sequences a step.", least=1)] = 32
     rate: Annotated[
         float, Said("Of the descent, on a batch's mean gradient.", least=1e-6, most=1000)
