@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from compiler.array.design import Design
 from compiler.array.needs import design_for
@@ -284,12 +284,12 @@ def choices(model: Model | ModelShape, board: Board, contexts: int = 1) -> list[
 
 def _cheaper(model: Model | ModelShape, board: Board, design: Design) -> Iterator[Design]:
     """Arrays of the same size that take less of a device, and more cycles."""
-    less: list[dict[str, int | bool]] = [{"by_gate": False}] if design.by_gate else []
+    less: list[dict[str, Any]] = [{"by_gate": False}] if design.by_gate else []
     if design.units > design.lanes:
         less += [{"units": design.lanes}, *({"units": design.lanes, **each} for each in less)]
-    size = (model, design.pes, design.lanes)
+    same: dict[str, Any] = {"contexts": design.contexts, **board.options}
     for options in less:
-        yield design_for(*size, contexts=design.contexts, **board.options, **options)
+        yield design_for(model, design.pes, design.lanes, **same, **options)
 
 
 def _designs(model: Model | ModelShape, board: Board, contexts: int) -> Iterator[Design]:

@@ -120,7 +120,7 @@ def _step(found: list[ModelShape], array: tuple[int, int]) -> int:
     return sum(counts) if all(counts) else 0
 
 
-def _cycles(shape: ModelShape, pes: int, lanes: int) -> int:
+def _cycles(shape: ModelShape, pes: int, lanes: int) -> float:
     """Of a step; 0 if the array does not carry it."""
     try:
         return step_cycles(schedule(shape, design_for(shape, pes, lanes)))
