@@ -120,10 +120,10 @@ def _step(found: list[ModelShape], array: tuple[int, int]) -> int:
     return sum(counts) if all(counts) else 0
 
 
-def _cycles(shape: ModelShape, pes: int, lanes: int) -> float:
+def _cycles(shape: ModelShape, pes: int, lanes: int) -> int:
     """Of a step; 0 if the array does not carry it."""
     try:
-        return step_cycles(schedule(shape, design_for(shape, pes, lanes)))
+        return int(step_cycles(schedule(shape, design_for(shape, pes, lanes))))  # one stream's
     except DesignError:
         return 0
 

@@ -95,7 +95,7 @@ def test_deep_networks_take_seconds_too(monkeypatch: pytest.MonkeyPatch) -> None
     goals = goals_for(module, Goal(Banks(4), 0.3, tolerance=1))
     before, cycles = cycles_of(module, equal(module, goals)), arrays._cycles
 
-    def counted(shape: ModelShape, pes: int, lanes: int) -> float:
+    def counted(shape: ModelShape, pes: int, lanes: int) -> int:
         asked.append(len(shape.layers))
         return cycles(shape, pes, lanes)
 
