@@ -45,13 +45,15 @@ class Text:
         Whether Shakespeare's words come behind those of the Penn Treebank: a large vocabulary.
     network : Language
         Its shape and training.
-    seed : int
+    seed, tokens : int
+        Tokens of the test text that are tried.
     """
 
     words: int
     both: bool
     network: Language
     seed: int = 0
+    tokens: int = 12_000
 
 
 _PTB = NETWORKS["ptb200"]
@@ -70,6 +72,7 @@ NAMES: dict[str, Text] = {
             adam=True,
             clip=1.0,
         ),
+        tokens=2000,
     ),
 }
 
