@@ -1,8 +1,8 @@
 """Heads in planes on real language models: what is read, whether it is exact, how long it takes.
 
 ``python -m bench.screening --ptb FILE --shakespeare FILE --work FOLDER`` takes networks that are in
-FOLDER, trains those that are not (hours; ``bench.screening.networks`` trains one), and writes
-``bench/results/screening.json`` and ``screening.svg``.
+FOLDER, trains those that are not (an hour and more of a core), and writes
+``bench/results/screening.json`` and ``screening.svg``. ``--only NAME`` takes one.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def _largest(logits: IntArray, most: int) -> IntArray:
     tokens, outputs = np.nonzero(logits >= least)
     order = np.lexsort((outputs, -logits[tokens, outputs], tokens))
     begin = np.searchsorted(tokens[order], np.arange(len(logits)))
-    return outputs[order][begin[:, None] + np.arange(most)]
+    return np.asarray(outputs[order][begin[:, None] + np.arange(most)])
 
 
 def _nats(logits: Any, targets: IntArray) -> float:
