@@ -12,7 +12,7 @@ from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN, DesignError
 
-__all__ = ["Array", "Design", "bits_for", "check_counts", "check_flags", "check_pes"]
+__all__ = ["MOST_BACK", "Array", "Design", "bits_for", "check_counts", "check_flags", "check_pes"]
 
 
 def bits_for(count: int) -> int:

@@ -42,8 +42,8 @@ lead, lead_other  the pass starts when no more beats than this are on their way 
                   ``lead_other`` counts if the frame is of another context than the one
                   before, or the first of a sequence
 lead_more         of designs of more contexts than two, where ``lead_other`` is only for a frame
-                  whose context's last one is two back: for those that are three back and more, the last
-                  for all further ones and the first of a sequence
+                  whose context's last one is two back: for those that are three back and more,
+                  the last for all further ones and the first of a sequence
 frame_beats       SETUP: beats of a frame
 frame_bases       SETUP: the two input buffers
 ================  =====================================================================

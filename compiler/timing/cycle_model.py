@@ -14,13 +14,15 @@ import numpy as np
 
 from csb_format import IntArray
 
+from ..array.design import MOST_BACK
 from ..array.latency import Latencies, fetch_delay
 from ..array.program import Frame, Instruction, Place, Sink
 from ..lower.plan import Plan
 
-__all__ = ["CycleModel", "Issue", "Schedule", "step_cycles"]
+__all__ = ["CycleModel", "Issue", "Schedule", "mean_cycles", "step_cycles"]
 
 _STEADY = 6  # frames after which a step takes as long as the one before
+_TURNS = 8  # of all streams after that, whose mean is taken
 
 
 @dataclass(frozen=True)
@@ -208,10 +210,39 @@ class CycleModel:
                 state.done.append(leaves[-1])
 
 
-def step_cycles(plan: Plan) -> int:
-    """Cycles from frame to frame once they follow each other, of all programs of a plan."""
+def step_cycles(plan: Plan, contexts: int = 1) -> float:
+    """Cycles from frame to frame once they follow each other, of all programs of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    contexts : int
+        Streams that take turns: more than one as :func:`mean_cycles`.
+    """
+    if contexts > 1:
+        return mean_cycles(plan, contexts)
     parts = range(len(plan.parts))
     return sum(int(CycleModel(plan, part).run(_STEADY).steps[-1]) for part in parts)
+
+
+def mean_cycles(plan: Plan, contexts: int = 1) -> float:
+    """Cycles from frame to frame where steps may alternate: their mean, whole where it is whole.
+
+    Parameters
+    ----------
+    plan : Plan
+    contexts : int
+        Streams that take turns, a frame of each.
+    """
+    models = [CycleModel(plan, part) for part in range(len(plan.parts))]
+    contexts = min(contexts, MOST_BACK + 1)  # more change nothing
+    order = np.arange((_STEADY + _TURNS) * contexts)
+    first, streams = (order < contexts).tolist(), (order % contexts).tolist()
+    # the last turn lacks the next as filler
+    runs = (model.run(len(order), first, streams).frame_done[:-contexts] for model in models)
+    taken = _TURNS * contexts
+    mean = sum(int(done[-1] - done[-1 - taken]) for done in runs) / taken
+    return int(mean) if mean.is_integer() else mean
 
 
 class _FrameLoading:

@@ -177,6 +177,7 @@ def simulate(
     cocotb: int = SimulateOptions.cocotb,
     seed: int = SimulateOptions.seed,
     board: str | Path | None = SimulateOptions.board,
+    contexts: int = SimulateOptions.contexts,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -208,6 +209,8 @@ def simulate(
         Of the choice of ``utterances``.
     board : str or Path, optional
         That the report tells the microseconds of; by default the fastest that fits.
+    contexts : int
+        Sequences that run at a time, a frame of each in turn.
 
     Returns
     -------
@@ -232,9 +235,11 @@ def simulate(
     whole, _ = read_scaled(data, other=known_to(packed), what=model)
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
-    image = compile_array(packed, pes, lanes)
+    image = compile_array(packed, pes, lanes, contexts=contexts)
     if board is not None:
-        choice(packed, board_of(board), pes, lanes)  # an unknown one ends here, before the work
+        choice(
+            packed, board_of(board), pes, lanes, contexts
+        )  # an unknown one ends here, before the work
     labelled = has_labels(data)
     if labelled and packed.head is not None:
         check_answers(whole, packed.head.output_size, packed.pool, model)

@@ -84,7 +84,7 @@ def instruction(values: dict[str, Any], d: Design) -> int:
     widths: list[int] = []
     for name, width, count in fields(d):
         value = values[name]
-        numbers += value if count > 1 else [value]
+        numbers += value if isinstance(value, tuple | list) else [value]
         widths += [width] * count
     return join(numbers, widths)
 
