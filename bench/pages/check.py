@@ -17,6 +17,7 @@ from csb_format.files.replace import replace_file
 from .accuracy import RESULTS
 from .examples import EXAMPLES
 from .guides import GUIDES
+from .learning import LEARNING
 from .page import Page
 from .processors import PROCESSORS, SERVING
 from .readme import README
@@ -25,7 +26,9 @@ from .results import ROOT
 
 __all__ = ["PAGES", "main"]
 
-PAGES: tuple[Page, ...] = (README, RECIPE, RESULTS, PROCESSORS, SERVING, *GUIDES, *EXAMPLES)
+PAGES: tuple[Page, ...] = (
+    README, RECIPE, RESULTS, PROCESSORS, SERVING, LEARNING, *GUIDES, *EXAMPLES
+)  # fmt: skip
 
 
 def main(
