@@ -15,7 +15,19 @@ __all__ = ["BLOCKS", "OURS", "check_prefix", "image_name", "named", "prefix_of",
 
 OURS = "sparseflow"  # of an accelerator that is alone
 BLOCKS = frozenset(
-    {"axi", "board", "column", "lane", "link", "mark", "pe", "projector", "ram", "registers"}
+    {
+        "axi",
+        "board",
+        "column",
+        "dram",
+        "lane",
+        "link",
+        "mark",
+        "pe",
+        "projector",
+        "ram",
+        "registers",
+    }
     | {"single", "streamed", "tb"}
 )
 """Last words of the names of modules and files that a prefix goes before."""

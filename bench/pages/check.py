@@ -23,12 +23,21 @@ from .processors import PROCESSORS, SERVING
 from .readme import README
 from .recipe import RECIPE
 from .results import ROOT
+from .screening import SCREENING
 
 __all__ = ["PAGES", "main"]
 
 PAGES: tuple[Page, ...] = (
-    README, RECIPE, RESULTS, PROCESSORS, SERVING, LEARNING, *GUIDES, *EXAMPLES
-)  # fmt: skip
+    README,
+    RECIPE,
+    RESULTS,
+    PROCESSORS,
+    SERVING,
+    SCREENING,
+    LEARNING,
+    *GUIDES,
+    *EXAMPLES,
+)
 
 
 def main(

@@ -5,6 +5,7 @@ All names in it begin with a prefix (:mod:`hdl.prefix`), so that several fit int
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,20 +13,21 @@ from xml.etree import ElementTree
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 
-from compiler.abi.identity import AXI_MODULE
 from compiler.abi.registers import MAGIC, REGISTERS, design_hash
 from compiler.array.design import Design
 from compiler.lower.image import Image
 from csb_format.files.folders import replaced_folder
-from hdl.bus.accelerator import Accelerator
 from hdl.core.hierarchy import Hierarchy
 from hdl.prefix import OURS, named, waivers_file
 from hdl.verilog import VerilogFiles, emit_verilog
 
-__all__ = ["BITS", "BUSES", "KIND", "component_xml", "core_file", "vlnv", "write_ip"]
+from .tops.memory import memory_files
+from .tops.readme import README, readme
+from .tops.tops import BITS, Top
+
+__all__ = ["BITS", "BUSES", "KIND", "component_xml", "core_file", "vlnv", "write_block", "write_ip"]
 
 KIND = "ip"  # of the folder, for its marker
-BITS = 64  # of both streams
 COMPONENT_FILE = "component.xml"
 VERSION = "1.0"
 TESTBENCH = f"{OURS}_tb"
@@ -37,6 +39,7 @@ BUSES = {
     "s_axis": ("axis", "slave"),
     "m_axis": ("axis", "master"),
     "s_axis_matrix": ("axis", "slave"),
+    "m_axi": ("aximm", "master"),
 }
 
 TB = """// Resets the accelerator, reads what it says it is over AXI4-Lite, and says PASS.
@@ -87,7 +90,7 @@ endmodule
 
 CORE = """CAPI=2:
 name: "{vlnv}"
-description: "Bank-balanced sparse LSTM accelerator, {pes} x {lanes} multipliers, AXI buses"
+description: "Bank-balanced sparse LSTM accelerator, {pes} x {lanes} multipliers{buses}"
 
 filesets:
   rtl:
@@ -130,7 +133,12 @@ targets:
 
 
 def write_ip(
-    design: Design, image: Image, folder: Path, bits: int = BITS, prefix: str = OURS
+    design: Design,
+    image: Image,
+    folder: Path,
+    bits: int = BITS,
+    prefix: str = OURS,
+    top: Top | None = None,
 ) -> VerilogFiles:
     """Write the Verilog, its images, a ``.core`` file, a test bench and ``component.xml``.
 
@@ -146,23 +154,57 @@ def write_ip(
         What the names of modules, files, images, core and component begin with; see
         :func:`hdl.prefix.check_prefix`. Those of registers and their C header are the same for
         every accelerator, as one driver serves them all.
+    top : Top, optional
+        By default the accelerator on AXI buses, with streams of ``bits``.
     """
-    made: list[Accelerator] = []
+    with replaced_folder(folder, KIND) as new:
+        files = write_block(design, image, new, top or Top("axi", bits), prefix)
+    return replace(files, folder=folder)
 
-    def top(design: Design, image: Image | None, hierarchy: Hierarchy) -> Accelerator:
-        made.append(Accelerator(design, image, hierarchy, in_bits=bits, out_bits=bits))
+
+def write_block(
+    design: Design,
+    image: Image,
+    folder: Path,
+    top: Top,
+    prefix: str = OURS,
+    base: int | None = None,
+) -> VerilogFiles:
+    """Write a top with all that lies beside it into a folder that is made meanwhile.
+
+    The bare core has nothing beside it; what needs AXI buses is left out behind a serial line.
+
+    Parameters
+    ----------
+    design, image, prefix
+        As for :func:`write_ip`.
+    folder : Path
+    top : Top
+    base : int, optional
+        Of ``dram`` where the model is to lie in memory: its bytes and a C header go beside.
+    """
+    top.check(design)
+    made: list[wiring.Component] = []
+
+    def component(design: Design, image: Image | None, hierarchy: Hierarchy) -> wiring.Component:
+        made.append(top.maker()(design, image, hierarchy))
         return made[0]
 
-    with replaced_folder(folder, KIND) as new:
-        files = emit_verilog(design, new, image, top=top, name=AXI_MODULE, prefix=prefix)
-        (block,) = made
-        for name, text in (
-            (f"{prefix}.core", core_file(design, files, prefix)),
-            (f"{named(prefix, TESTBENCH)}.v", testbench(design, block, prefix)),
-            (COMPONENT_FILE, component_xml(block, files)),
-        ):
-            (new / name).write_text(text, encoding="utf-8")
-    return replace(files, folder=folder)
+    files = emit_verilog(design, folder, image, top=component, name=top.module, prefix=prefix)
+    if top.kind == "core":
+        return files
+    (block,) = made
+    texts = {f"{prefix}.core": core_file(design, files, prefix, bench=top.kind != "link")}
+    if top.kind != "link":
+        texts[f"{named(prefix, TESTBENCH)}.v"] = testbench(design, block, files.top, prefix)
+        texts[COMPONENT_FILE] = component_xml(block, files)
+    texts[README] = readme(top, image, files, _ports(block), placed=base is not None)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    if base is not None:
+        for name, data in memory_files(image, base, top.bus.data_bits, prefix).items():
+            (folder / name).write_bytes(data)
+    return files
 
 
 def vlnv(module: str) -> str:
@@ -170,14 +212,18 @@ def vlnv(module: str) -> str:
     return f"sparseflow:accelerator:{module}:{VERSION}"
 
 
-def core_file(design: Design, files: VerilogFiles, prefix: str = OURS) -> str:
-    """FuseSoC's description (CAPI 2)."""
+def core_file(
+    design: Design, files: VerilogFiles, prefix: str = OURS, *, bench: bool = True
+) -> str:
+    """FuseSoC's description (CAPI 2), with or without a test bench."""
     images = "\n".join(f"      - {name}: {{copyto: {name}}}" for name in files.images)
-    return CORE.format(
+    text = CORE if bench else "".join(map(_without_bench, CORE.partition("targets:")))
+    return text.format(
         module=files.top,
         vlnv=vlnv(files.top),
         pes=design.pes,
         lanes=design.lanes,
+        buses=", AXI buses" if bench else ", serial line",
         sources="\n".join(f"      - {name}" for name in files.sources),
         images=images,
         waivers=waivers_file(prefix),
@@ -185,7 +231,12 @@ def core_file(design: Design, files: VerilogFiles, prefix: str = OURS) -> str:
     )
 
 
-def testbench(design: Design, block: Accelerator, prefix: str) -> str:
+def _without_bench(text: str) -> str:
+    """Part of a core file without what is of the test bench, which comes last there."""
+    return re.sub(r"^  (tb|sim):\n(    .*\n)+", "", text, flags=re.M)
+
+
+def testbench(design: Design, block: wiring.Component, module: str, prefix: str) -> str:
     """Verilog that needs nothing of ours: identity of the accelerator over its registers."""
     wanted = {"magic": MAGIC, "design_hash": design_hash(design)}
     lines = [
@@ -200,7 +251,7 @@ def testbench(design: Design, block: Accelerator, prefix: str) -> str:
     idle += f",\n        .s_axi_arprot({ports['s_axi_arprot'][1]}'d0)"
     return TB.format(
         tb=named(prefix, TESTBENCH),
-        module=named(prefix, AXI_MODULE),
+        module=module,
         top=ports["s_axi_araddr"][1] - 1,
         idle=idle,
         checks="\n".join(lines),
@@ -222,7 +273,7 @@ def _ports(block: wiring.Component) -> dict[str, tuple[str, int]]:
     }
 
 
-def component_xml(block: Accelerator, files: VerilogFiles) -> str:
+def component_xml(block: wiring.Component, files: VerilogFiles) -> str:
     """IP-XACT (IEEE 1685-2009, the version that Vivado reads)."""
     ElementTree.register_namespace("spirit", SPIRIT)
     root = ElementTree.Element(f"{{{SPIRIT}}}component")
@@ -235,6 +286,8 @@ def component_xml(block: Accelerator, files: VerilogFiles) -> str:
         if f"{bus}_tdata" in ports or f"{bus}_araddr" in ports:
             _bus(buses, bus, [p for p in ports if _of_bus(p, bus)])
     _clocks(buses, [bus for bus in BUSES if any(_of_bus(p, bus) for p in ports)])
+    if "m_axi_araddr" in ports:
+        _space(root, ports)
     maps = _add(_add(root, "memoryMaps"), "memoryMap")
     _add(maps, "name", "s_axi")
     block_of = _add(maps, "addressBlock")
@@ -248,6 +301,14 @@ def component_xml(block: Accelerator, files: VerilogFiles) -> str:
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
+
+
+def _space(root: ElementTree.Element, ports: dict[str, tuple[str, int]]) -> None:
+    """What the port to memory reaches."""
+    space = _add(_add(root, "addressSpaces"), "addressSpace")
+    _add(space, "name", "m_axi")
+    _add(space, "range", str(1 << ports["m_axi_araddr"][1]))
+    _add(space, "width", str(ports["m_axi_rdata"][1]))
 
 
 def _add(parent: ElementTree.Element, tag: str, text: str | None = None) -> ElementTree.Element:
@@ -277,8 +338,8 @@ def _bus(buses: ElementTree.Element, bus: str, ports: list[str]) -> None:
     _kind(interface, "abstractionType", "interface", f"{kind}_rtl")
     used = _add(interface, mode)
     if kind == "aximm":
-        reference = _add(used, "memoryMapRef")
-        reference.set(f"{{{SPIRIT}}}memoryMapRef", bus)
+        tag = "memoryMapRef" if mode == "slave" else "addressSpaceRef"
+        _add(used, tag).set(f"{{{SPIRIT}}}{tag}", bus)
     _map(interface, {port.removeprefix(f"{bus}_").upper(): port for port in ports})
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from compiler.abi.identity import counters_of, identity
-from compiler.abi.registers import COUNTERS, PACKET, PACKET_MAGIC, REGISTERS, Access
+from compiler.abi.registers import COUNTERS, PACKET, PACKET_MAGIC, REGISTERS, Access, registers_of
 from compiler.abi.wire import frame_inputs, frame_packing, state_packing, state_payloads
 from compiler.array.design import Design
 from compiler.lower.image import Image
@@ -101,7 +101,7 @@ class EmulatedAccelerator:
         self._targets = {int(space): n for space, n in space_targets(design).items()}
         self._memories: dict[tuple[int, int], dict[int, int]] = {}
         self._packet: list[int] = []
-        self._values = {register.address: register.reset for register in REGISTERS.values()}
+        self._values = {register.address: register.reset for register in registers_of().values()}
         for name, fields in identity(design, BUS_BITS, BUS_BITS).items():
             self._values[REGISTERS[name].address] = REGISTERS[name].encode(**fields)
         self._program: _Program | None = None
@@ -121,7 +121,7 @@ class EmulatedAccelerator:
 
     def read(self, address: int) -> int | None:
         """A register; None where it is refused."""
-        register = next((r for r in REGISTERS.values() if r.address == address), None)
+        register = next((r for r in registers_of().values() if r.address == address), None)
         if register is None or not register.readable:
             self._refuse("bad_address", address, write=0)
             return None
@@ -140,7 +140,7 @@ class EmulatedAccelerator:
 
     def write(self, address: int, word: int) -> bool:
         """Write a register; whether it was accepted."""
-        register = next((r for r in REGISTERS.values() if r.address == address), None)
+        register = next((r for r in registers_of().values() if r.address == address), None)
         if register is None or not register.writable:
             return self._refuse("bad_address" if register is None else "read_only", address)
         if register.idle and self._out:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..array.design import Design
-from .registers import COUNTERS, MAGIC, VERSION, design_hash
+from .registers import COUNTERS, FEATURES_MINOR, MAGIC, VERSION, design_hash
 from .wire import frame_packing, state_packing
 
 __all__ = ["AXI_MODULE", "COMPACT_COUNTERS", "counters_of", "identity"]
@@ -20,13 +22,15 @@ def counters_of(design: Design) -> tuple[str, ...]:
     return COMPACT_COUNTERS if design.compact else tuple(COUNTERS)
 
 
-def identity(design: Design, in_bits: int, out_bits: int) -> dict[str, dict[str, int]]:
+def identity(
+    design: Design, in_bits: int, out_bits: int, features: Collection[str] = ()
+) -> dict[str, dict[str, int]]:
     """Fields of the registers that never change, of an accelerator with these buses."""
     arriving, leaving = frame_packing(design, in_bits), state_packing(design, out_bits)
     depths = ("matrix_depth", "vector_depth", "program_depth", "output_depth")
     return {
         "magic": {"magic": MAGIC},
-        "version": {"major": VERSION[0], "minor": VERSION[1]},
+        "version": {"major": VERSION[0], "minor": FEATURES_MINOR if features else VERSION[1]},
         "design_hash": {"hash": design_hash(design)},
         "array": {"pes": design.pes, "lanes": design.lanes},
         "units": {"units": design.units, "projectors": design.projectors},

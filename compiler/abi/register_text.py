@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from .dma_registers import DMA, ENTRY_BYTES
 from .identity import COMPACT_COUNTERS
 from .registers import (
     MAGIC,
@@ -25,6 +26,7 @@ __all__ = ["HEADER_FILE", "c_header", "main", "markdown"]
 
 PREFIX = "SPARSEFLOW"
 HEADER_FILE = "sparseflow_registers.h"
+FEATURES = {DMA: "with a port to memory"}
 ACCESSES = {
     Access.READ: "read only",
     Access.WRITE: "write only",
@@ -44,6 +46,7 @@ def c_header() -> str:
         _define("VERSION_MAJOR_VALUE", VERSION[0]),
         _define("VERSION_MINOR_VALUE", VERSION[1]),
         _define("PACKET_MAGIC_VALUE", PACKET_MAGIC),
+        _define("DMA_ENTRY_BYTES", ENTRY_BYTES),
     ]
     for register in REGISTERS.values():
         lines += ["", f"/* {register.text} {_rules(register)} */"]
@@ -74,6 +77,8 @@ def _rules(register: Register) -> str:
         rules.append("all four bytes")
     if register.idle:
         rules.append("only while idle")
+    if register.feature:
+        rules.append(f"only {FEATURES[register.feature]}")
     return f"({', '.join(rules)})"
 
 
@@ -112,7 +117,10 @@ def _table(title: str, word: Word) -> list[str]:
     for field in word.fields:
         top = field.offset + field.width - 1
         bits = f"{top}..{field.offset}" if field.width > 1 else f"{top}"
-        lines.append(f"| {bits} | `{field.name}` | {field.reset} | {field.text} |")
+        text = field.text
+        if field.feature:
+            text += f" Only {FEATURES[field.feature]}."
+        lines.append(f"| {bits} | `{field.name}` | {field.reset} | {text} |")
     return [*lines, ""]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 __all__ = ["BITS", "Access", "BitField", "Register", "RegisterError", "Word"]
 
@@ -37,6 +38,8 @@ class BitField:
         What it means, in one sentence.
     reset : int
         Value after reset.
+    feature : str
+        What an accelerator must have for it to be there; "" for nothing.
     """
 
     name: str
@@ -44,6 +47,7 @@ class BitField:
     width: int
     text: str
     reset: int = 0
+    feature: str = ""
 
     @property
     def mask(self) -> int:
@@ -130,12 +134,20 @@ class Register(Word):
         A write while the accelerator is busy is refused.
     whole : bool
         A write must bring all four bytes.
+    feature : str
+        As of a field.
     """
 
     address: int = 0
     access: Access = Access.READ
     idle: bool = False
     whole: bool = False
+    feature: str = ""
+
+    def with_features(self, features: Collection[str]) -> Register:
+        """The register as an accelerator with these features has it."""
+        there = ("", *features)
+        return replace(self, fields=tuple(f for f in self.fields if f.feature in there))
 
     @property
     def readable(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 
@@ -18,6 +18,7 @@ from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
 
 from ..array.design import Design
+from .dma_registers import DMA, DMA_REGISTERS
 from .register_types import BITS, Access, BitField, Register, RegisterError, Word
 
 __all__ = [
@@ -33,10 +34,12 @@ __all__ = [
     "RegisterError",
     "Word",
     "design_hash",
+    "registers_of",
 ]
 
 MAGIC = int.from_bytes(b"SPFL")
 VERSION = (1, 1)  # of this map: major changes break drivers, minor ones add to it
+FEATURES_MINOR = 2  # of one with registers that not every accelerator has
 PACKET_MAGIC = 0xF5
 TIMEOUT = 1 << 24  # longer than any step of a sensible array, a sixth of a second at 100 MHz
 
@@ -141,7 +144,7 @@ _IDENTITY = (
     Register("output_depth", "Output buffer.", _number("depth", "In beats of the core."), 0x02C),
 )
 
-_ERRORS = _flags(
+_COMMON_ERRORS = _flags(
     bad_address="An access to an address without a register, or a read of a write-only one.",
     read_only="A write to a read-only register.",
     partial="A write without all four bytes where they are needed.",
@@ -154,6 +157,10 @@ _ERRORS = _flags(
     timeout="Nothing moved for `timeout.cycles` cycles.",
     misaligned="A frame met another word of `s_axis_matrix` than the marked first of an image, "
     "or met that one later.",
+)
+_ERRORS = (
+    *_COMMON_ERRORS,
+    BitField("dma", 11, 1, "A transfer failed; `dma_status` tells why.", feature=DMA),
 )
 
 _CONTROL = (
@@ -237,18 +244,24 @@ _CONTROL = (
     Register(
         "irq_enable",
         "Which bits of `irq_status` raise the interrupt.",
-        _flags(frame="`frame`.", idle="`idle`.", halted="`halted`.", error="`error`."),
+        (
+            *_flags(frame="`frame`.", idle="`idle`.", halted="`halted`.", error="`error`."),
+            BitField("loaded", 4, 1, "`loaded`.", feature=DMA),
+        ),
         0x060,
         Access.BOTH,
     ),
     Register(
         "irq_status",
         "Events; sticky, write 1 to clear.",
-        _flags(
-            frame="The last beat of a frame left on `m_axis`.",
-            idle="The last frame under way has left.",
-            halted="The program reached `HALT`.",
-            error="A bit of `errors` was set.",
+        (
+            *_flags(
+                frame="The last beat of a frame left on `m_axis`.",
+                idle="The last frame under way has left.",
+                halted="The program reached `HALT`.",
+                error="A bit of `errors` was set.",
+            ),
+            BitField("loaded", 4, 1, "A transfer, or a list of them, is done.", feature=DMA),
         ),
         0x064,
         Access.CLEAR,
@@ -267,9 +280,21 @@ def _counters() -> Iterator[Register]:
 REGISTERS: Mapping[str, Register] = MappingProxyType(
     {
         register.name: register
-        for register in sorted((*_IDENTITY, *_CONTROL, *_counters()), key=lambda r: r.address)
+        for register in sorted(
+            (*_IDENTITY, *_CONTROL, *DMA_REGISTERS, *_counters()), key=lambda r: r.address
+        )
     }
 )
+"""All that an accelerator may have, those of features among them; in order of address."""
+
+
+def registers_of(features: Collection[str] = ()) -> Mapping[str, Register]:
+    """What an accelerator with these features has, in order of address."""
+    return {
+        name: register.with_features(features)
+        for name, register in REGISTERS.items()
+        if register.feature in ("", *features)
+    }
 
 
 # fields of a design that came after the first bitstreams, as those were
@@ -279,6 +304,7 @@ YOUNGER = {
     "max_align": MAX_ALIGN,
     "cell": LSTM,
     "reach": Precision.reach,
+    "by_gate": False,
 }
 
 

@@ -73,19 +73,30 @@ class Image(Plan):
             For each group the words of all PEs, that of PE 0 lowest; above them a bit that marks
             the first.
         """
-        passes = self.parts[part].whole
-        size = sum(given.placement.slots * given.geometry.nonzeros for given in passes)
-        at = min(given.instruction.matrix for given in passes) // self.design.pieces
         width = self.design.word_bits  # may be wider than a field of `join_fields`
         groups = [
             sum(int(word) << pe * width for pe, word in enumerate(row))
-            for row in self.matrix_words[at : at + size]
+            for row in self.part_words(part)
         ]
         groups[0] |= 1 << self.design.pes * width
         return groups
 
-    def load_words(self, part: int = 0) -> list[int]:
+    def part_words(self, part: int = 0) -> np.ndarray:
+        """Those of :attr:`matrix_words` (groups, M) that a frame of a program takes."""
+        passes = self.parts[part].whole
+        size = sum(given.words for given in passes)
+        at = min(given.instruction.matrix for given in passes) // self.design.pieces
+        return self.matrix_words[at : at + size]
+
+    def load_words(self, part: int = 0, *, matrix: bool = True) -> list[int]:
         """The packets that load everything and start a program; see :mod:`hdl.core.loader`.
+
+        Parameters
+        ----------
+        part : int
+            Number of the program.
+        matrix : bool
+            False: without the matrix memories, which are filled in another way.
 
         Raises
         ------
@@ -95,7 +106,8 @@ class Image(Plan):
         words: list[int] = []
         for name, contents in self.memories.items():
             space, target = self._space(name)
-            words += packet(space, target, 0, contents, self.width(name), name)
+            if matrix or space is not Space.MATRIX:
+                words += packet(space, target, 0, contents, self.width(name), name)
         return [*words, *self.start_words(part)]
 
     def start_words(self, part: int = 0) -> list[int]:

@@ -71,6 +71,8 @@ class Accelerator(wiring.Component):
         If a bus cannot have this width.
     """
 
+    features: tuple[str, ...] = ()  # registers that not every accelerator has
+
     aclk: Signal
     aresetn: Signal
     irq: Signal
@@ -88,17 +90,25 @@ class Accelerator(wiring.Component):
         check_bus_bits("out_bits", out_bits)
         self.design, self.hierarchy = design, hierarchy or Hierarchy()
         self._widths = in_bits, out_bits
-        self._core = self.hierarchy.place(CORE_MODULE, lambda: Core(design, image, self.hierarchy))
+        self._core = self.hierarchy.place(CORE_MODULE, lambda: self._core_of(image))
         self._input, self._output = FrameInput(design, in_bits), StateOutput(design, out_bits)
         members = {"aclk": In(1), "aresetn": In(1), "irq": Out(1)}
         members |= {f"s_axi_{name}": flow for name, flow in axi_lite_members().items()}
         members |= _flat("s_axis", self._input.axis.signature)
         members |= _flat("m_axis", self._output.axis.signature)
-        if self._streamed:
-            bits = len(self._core.matrix.payload.words)
-            members |= {"s_axis_matrix_tdata": In(-(-bits // 8) * 8), "s_axis_matrix_tuser": In(1)}
-            members |= {"s_axis_matrix_tvalid": In(1), "s_axis_matrix_tready": Out(1)}
-        super().__init__(members)
+        super().__init__(members | self._beside())
+
+    def _core_of(self, image: Image | None) -> Core:
+        """The core inside."""
+        return Core(self.design, image, self.hierarchy)
+
+    def _beside(self) -> dict[str, Any]:
+        """Members besides those that every accelerator has."""
+        if not self._streamed:
+            return {}
+        bits = len(self._core.matrix.payload.words)
+        words = {"s_axis_matrix_tdata": In(-(-bits // 8) * 8), "s_axis_matrix_tuser": In(1)}
+        return words | {"s_axis_matrix_tvalid": In(1), "s_axis_matrix_tready": Out(1)}
 
     @property
     def _streamed(self) -> bool:
@@ -113,7 +123,7 @@ class Accelerator(wiring.Component):
         m.submodules.input, m.submodules.output = self._input, self._output
         m.submodules.slave = slave = AxiLiteSlave()
         m.submodules.registers = self._registers = registers = RegisterFile(
-            {"start": self.design.program_depth}, self.design.counter_bits
+            {"start": self.design.program_depth}, self.design.counter_bits, self.features
         )
         kept = counters_of(self.design)
         m.submodules.counters = self._counters = Counters(self.design.counter_bits, kept)
@@ -146,6 +156,10 @@ class Accelerator(wiring.Component):
         _wire(m, self, "s_axi", slave.bus)
         _wire(m, self, "s_axis", self._input.axis)
         _wire(m, self, "m_axis", self._output.axis)
+        self._memory(m)
+
+    def _memory(self, m: Module) -> None:
+        """Where the words of a streamed matrix come from."""
         if self._streamed:
             matrix = self._core.matrix
             m.d.comb += [
@@ -174,7 +188,7 @@ class Accelerator(wiring.Component):
 
     def _constants(self, m: Module) -> None:
         """Registers that tell what this hardware is."""
-        for name, values in identity(self.design, *self._widths).items():
+        for name, values in identity(self.design, *self._widths, self.features).items():
             word = Value.cast(getattr(self._registers, name))
             m.d.comb += word.eq(REGISTERS[name].encode(**values))
 
@@ -190,12 +204,23 @@ class Accelerator(wiring.Component):
         registers, load, ran = self._registers, self._core.load, Signal()
         self._loading = registers.load_write | registers.start_write
         start = header(Space.START) | registers.start.address
+        word: Value = Mux(registers.load_write, registers.load.word, start)
+        for valid, other in self._words():
+            self._loading, word = self._loading | valid, Mux(valid, other, word)
         with m.If(~self._core.halted):
             m.d.sync += ran.eq(1)
         m.d.sync += [
             load.valid.eq(self._loading | (self._soft_reset & ran)),
-            load.payload.eq(Mux(registers.load_write, registers.load.word, start)),
+            load.payload.eq(word),
         ]
+
+    def _words(self) -> list[tuple[Value, Value]]:
+        """Other sources of words for the loader: whether one comes, the word."""
+        return []
+
+    def _occupied(self) -> list[Value]:
+        """Reasons besides frames why memories must not be loaded nor packets begin."""
+        return []
 
     def _under_way(self, m: Module) -> Signal:
         """Whether a packet or a frame is anywhere between the two streams."""
@@ -245,13 +270,16 @@ class Accelerator(wiring.Component):
         new_source = Signal()
         # a write sees `busy` as it is: no packet begins in the cycle in which it happens
         shut = self._settling | registers.writing | renewed | self._loading | self._core.halted
+        refusing: Value = busy
+        for reason in self._occupied():
+            shut, refusing = shut | reason, refusing | reason
         m.d.sync += [
             new_source.eq(registers.control.new_source),
             self._input.open.eq(~shut),
             self._input.stop.eq(self._core.fault | self._timed_out),
         ]
         m.d.comb += [
-            registers.busy.eq(busy),
+            registers.busy.eq(refusing),
             self._input.beats.eq(registers.frame.beats),
             self._input.reset.eq(self._soft_reset),
             self._input.new_source.eq(new_source),
@@ -264,13 +292,18 @@ class Accelerator(wiring.Component):
         kept, enabled = Value.cast(registers.irq_status), Value.cast(registers.irq_enable)
         errors, events = self._errors(m, stuck), self._happened(m, busy)
         m.d.comb += [
-            Value.cast(registers.errors_set).eq(_word("errors", errors)),
-            Value.cast(registers.irq_status_set).eq(_word("irq_status", events)),
+            Value.cast(registers.errors_set).eq(self._word("errors", errors)),
+            Value.cast(registers.irq_status_set).eq(self._word("irq_status", events)),
             self.irq.eq((kept & enabled).any()),
         ]
-        m.d.sync += Value.cast(registers.status).eq(_word("status", self._status(busy)))
+        m.d.sync += Value.cast(registers.status).eq(self._word("status", self._status(busy)))
 
-    def _errors(self, m: Module, stuck: Signal) -> dict[str, Value]:
+    def _word(self, name: str, bits: dict[str, Value]) -> Value:
+        """A register's one-bit fields, those not given 0."""
+        fields = self._registers.declared[name].fields
+        return Cat(bits.get(field.name, Const(0)) for field in fields)
+
+    def _errors(self, m: Module, stuck: Value) -> dict[str, Value]:
         """Bits of ``errors`` to set; a fault soon after a loaded word is a packet's."""
         loaded, window = self._core.load.valid, Signal(LOAD_FAULT)
         m.d.sync += window.eq(Cat(loaded, window))
@@ -301,7 +334,7 @@ class Accelerator(wiring.Component):
             "settling": self._settling | self._loading,
         }
 
-    def _happened(self, m: Module, busy: Signal) -> dict[str, Value]:
+    def _happened(self, m: Module, busy: Value) -> dict[str, Value]:
         """Bits of ``irq_status`` to set."""
         errors = Value.cast(self._registers.errors)
         return {
@@ -335,11 +368,6 @@ class Accelerator(wiring.Component):
             self._counters.clear.eq(clear),
             self._registers.counters.eq(self._counters.values),
         ]
-
-
-def _word(name: str, bits: dict[str, Value]) -> Value:
-    """A register's one-bit fields, those not given 0."""
-    return Cat(bits.get(field.name, Const(0)) for field in REGISTERS[name].fields)
 
 
 def _flat(prefix: str, signature: wiring.Signature) -> dict[str, wiring.Member]:

@@ -11,7 +11,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from compiler.abi.registers import COUNTERS, REGISTERS, Access, Register, Word
+from compiler.abi.registers import COUNTERS, Access, Register, Word, registers_of
 
 from ..core.pipeline import registered
 from .axi_lite import register_bus
@@ -82,6 +82,9 @@ class RegisterFile(wiring.Component):
         Of a register the least value that is refused.
     counter_bits : int
         Of :class:`Counters`, 32 to 64; bits above read as 0.
+    features : collection of str
+        What the accelerator has beside what all have; see
+        :func:`compiler.abi.registers.registers_of`.
 
     Members
     -------
@@ -104,16 +107,20 @@ class RegisterFile(wiring.Component):
     """
 
     def __init__(
-        self, limits: Mapping[str, int] | None = None, counter_bits: int = COUNTER_BITS
+        self,
+        limits: Mapping[str, int] | None = None,
+        counter_bits: int = COUNTER_BITS,
+        features: Collection[str] = (),
     ) -> None:
         self._limits, self._counter_bits = limits or {}, counter_bits
+        self.declared = registers_of(features)
         members: dict[str, Any] = {
             "bus": In(register_bus()),
             "busy": In(1),
             "writing": Out(1),
             "counters": In(data.ArrayLayout(counter_bits, len(COUNTERS))),
         }
-        for register in _plain():
+        for register in self._plain():
             layout = word_layout(register)
             if register.access is Access.READ:
                 members[register.name] = In(layout)
@@ -124,7 +131,7 @@ class RegisterFile(wiring.Component):
             if register.access is Access.WRITE:
                 members[f"{register.name}_write"] = Out(1)
         # read by everyone, written here
-        members["rejected"] = Out(word_layout(REGISTERS["rejected"]))
+        members["rejected"] = Out(word_layout(self.declared["rejected"]))
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -140,7 +147,7 @@ class RegisterFile(wiring.Component):
             self.writing.eq(bus.write | self._asked),
             bus.write_error.eq(registered(m, refused)),
         ]
-        for register in _plain():
+        for register in self._plain():
             if register.writable:
                 hit = self._asked & self._write_at[register.name] & ~refused
                 chosen = registered(m, hit, reset=True)
@@ -150,20 +157,32 @@ class RegisterFile(wiring.Component):
 
     def _decode(self, m: Module) -> None:
         """Which register the addresses of a cycle ago are; what need not be told apart is not."""
-        write, read = _decoded(m, self.bus.write_addr), _decoded(m, self.bus.read_addr)
-        every = REGISTERS.values()
+        write, read = self._decoded(m, self.bus.write_addr), self._decoded(m, self.bus.read_addr)
+        every = self.declared.values()
         constant = _any(write[r.name] for r in every if not r.writable)
         readable = _any(read[r.name] for r in every if r.readable)
         self._write_at = {r.name: registered(m, write[r.name]) for r in every if r.writable}
         self._read_at = {r.name: registered(m, read[r.name]) for r in every if r.readable}
         self._constant, self._unreadable = registered(m, constant), registered(m, ~readable)
 
+    def _plain(self) -> list[Register]:
+        """Registers that are no counters."""
+        counters = {name + suffix for name in COUNTERS for suffix in ("", "_high")}
+        return [register for name, register in self.declared.items() if name not in counters]
+
+    def _decoded(self, m: Module, address: Value) -> dict[str, Signal]:
+        """For each register whether the address is its own."""
+        found = {name: Signal(name=f"at_{name}") for name in self.declared}
+        for name, hit in found.items():
+            m.d.comb += hit.eq(address[2:] == self.declared[name].address >> 2)
+        return found
+
     def _refused(self, m: Module) -> Value:
         """Whether to refuse the write; notes the last refused access, and why, as it happens."""
         bus = self.bus
         at = self._write_at
-        whole = _any(hit for name, hit in at.items() if REGISTERS[name].whole)
-        idle = _any(hit for name, hit in at.items() if REGISTERS[name].idle)
+        whole = _any(hit for name, hit in at.items() if self.declared[name].whole)
+        idle = _any(hit for name, hit in at.items() if self.declared[name].idle)
         why = {
             "bad_address": ~_any(at.values()) & ~self._constant,
             "read_only": self._constant,
@@ -208,14 +227,14 @@ class RegisterFile(wiring.Component):
 
     def _access_errors(self) -> Value:
         """Bits of `errors` for accesses that were refused."""
-        errors = REGISTERS["errors"]
+        errors = self.declared["errors"]
         return _any(bit << errors.field(name).offset for name, bit in self._rejections.items())
 
     def _read(self, m: Module) -> None:
         """The read multiplexer, and the high word that a counter's low word keeps."""
         bits = self._counter_bits
         bus, kept = self.bus, Signal(bits - 32)
-        words = {r.name: Value.cast(getattr(self, r.name)) for r in _plain() if r.readable}
+        words = {r.name: Value.cast(getattr(self, r.name)) for r in self._plain() if r.readable}
         at = self._read_at
         counter = _any(
             self.counters[i] & at[name].replicate(bits) for i, name in enumerate(COUNTERS)
@@ -228,20 +247,6 @@ class RegisterFile(wiring.Component):
         ]
         with m.If(self._reading & _any(at[name] for name in COUNTERS)):
             m.d.sync += kept.eq(counter[32:])
-
-
-def _plain() -> list[Register]:
-    """Registers that are no counters."""
-    counters = {name + suffix for name in COUNTERS for suffix in ("", "_high")}
-    return [register for register in REGISTERS.values() if register.name not in counters]
-
-
-def _decoded(m: Module, address: Value) -> dict[str, Signal]:
-    """For each register whether the address is its own."""
-    found = {name: Signal(name=f"at_{name}") for name in REGISTERS}
-    for name, hit in found.items():
-        m.d.comb += hit.eq(address[2:] == REGISTERS[name].address >> 2)
-    return found
 
 
 def _any(terms: Iterable[Value]) -> Value:

@@ -17,10 +17,12 @@ from .controller import Controller
 from .frames import FrameLoader
 from .hierarchy import Hierarchy, Ram
 from .lanes import lane_for
+from .lanes.projector import Projector
 from .layouts import (
     events_layout,
     frame_layout,
     output_layout,
+    rows_layout,
     states_layout,
     turn_fields,
     vector_write_layout,
@@ -30,7 +32,6 @@ from .loader import Loader
 from .output import OutputBuffer
 from .pe import ProcessingElement
 from .pipeline import carried, delayed
-from .projector import Projector
 from .sequencer import Sequencer
 from .words import WordGuard
 
@@ -54,6 +55,8 @@ class Core(wiring.Component):
         Contents of the memories at start; without it they are loaded through ``load``.
     hierarchy : Hierarchy, optional
         How blocks and memories are placed; by default for Amaranth's simulator.
+    wide : bool
+        Whether there is ``rows``.
 
     Members
     -------
@@ -67,6 +70,9 @@ class Core(wiring.Component):
         Packets of :mod:`hdl.core.loader`, while no frame is under way.
         A start leaves the beats of whole frames that nobody has taken, and forgets a frame that
         is under way.
+    rows : In
+        :func:`~hdl.core.layouts.rows_layout`: a row of all matrix memories a cycle, while no
+        frame is under way and ``load`` is silent.
     matrix : In, stream
         Of a streamed design: :func:`~hdl.core.layouts.words_layout`, one for each group,
         ``first`` with the first of each frame.
@@ -93,8 +99,10 @@ class Core(wiring.Component):
         design: Design,
         image: Image | None = None,
         hierarchy: Hierarchy | None = None,
+        *,
+        wide: bool = False,
     ):
-        self.design, self.image = design, image
+        self.design, self.image, self._wide = design, image, wide
         self.hierarchy = hierarchy or Hierarchy()
         members = {
             "frames": In(stream.Signature(frame_layout(design))),
@@ -107,6 +115,8 @@ class Core(wiring.Component):
         if design.streamed:
             members["matrix"] = In(stream.Signature(words_layout(design.pes * design.word_bits)))
             members["misaligned"] = Out(1)
+        if wide:
+            members["rows"] = In(rows_layout(design))
         super().__init__(members)
 
     @property
@@ -215,11 +225,15 @@ class Core(wiring.Component):
         """The sequencer of the lanes or of the projectors, told when a slot is done."""
         latencies = self.latencies
         lanes = {Sink.UNITS: self.design.units, Sink.PROJECT: self.design.projectors}[sink]
-        plain = Sequencer(self.design, lanes, latencies.beats(sink), latencies.lane(sink))
+        collects = self.design.collects and sink == Sink.UNITS
+        beats, lane = latencies.beats(sink), latencies.lane(sink)
+        plain = Sequencer(self.design, lanes, beats, lane, collects=collects)
         sequencer: Sequencer = ResetInserter(self._clear)(plain)
         m.submodules[f"{sink.name.lower()}_sequencer"] = sequencer
         group = controller.group
         done = group.valid & group.last & (controller.sink == sink)
+        if collects:
+            done &= group.ready
         cycles, period = latencies.row - 1, self.design.lane_period
         slot_done = delayed(m, done, cycles, reset=True, clear=self._clear)
         if period == 1:
@@ -244,6 +258,8 @@ class Core(wiring.Component):
         """M PEs with their matrix memories."""
         group = delayed(m, controller.group, self.latencies.issue, reset=True, clear=self._clear)
         aligns = delayed(m, controller.aligns, self.latencies.issue)
+        collects = self.design.collects
+        gates = delayed(m, controller.gates, self.latencies.issue) if collects else []
         words, group = self._gathered(m, self._words(m, controller), group)
         elements = []
         for i in range(self.design.pes):
@@ -255,6 +271,8 @@ class Core(wiring.Component):
                 pe.group.align.eq(aligns[i % self.design.abreast]),
                 pe.write.eq(write),
             ]
+            if collects:
+                m.d.comb += pe.group.gate.eq(gates[i % self.design.abreast])
             elements.append(pe)
         return elements
 
@@ -347,6 +365,8 @@ class Core(wiring.Component):
                 m.d.comb += [one.eq(result) for one, result in zip(taken, found, strict=True)]
             for name in turn_fields(self.design):
                 m.d.comb += lane.unit[name].eq(now[name])
+            if self.design.collects:
+                m.d.comb += lane.unit.places.eq(sequencer.places)
             lanes.append(lane)
         return lanes
 
@@ -354,7 +374,7 @@ class Core(wiring.Component):
         self, m: Module, sequencer: Sequencer, results: list[Signal]
     ) -> list[wiring.Component]:
         """Q projectors; projector q serves results q, q + Q, ... of a slot."""
-        projectors = []
+        projectors, collects = [], self.design.collects
         for q in range(self.design.projectors):
             lane = self.hierarchy.place(PROJECTOR_MODULE, lambda: Projector(self.design))
             m.submodules[f"projector{q}"] = lane
@@ -370,7 +390,10 @@ class Core(wiring.Component):
                     lane.bias.eq(bias.read_data),
                 ]
             for i in range(self.design.results_per_slot):
-                m.d.comb += lane.sums[i].eq(results[i * self.design.projectors + q])
+                pe = i * self.design.projectors + q
+                # a row without gates is where that of its PE would be
+                own = pe % self.design.abreast
+                m.d.comb += lane.sums[i].eq(results[pe][own] if collects else results[pe])
             projectors.append(lane)
         return projectors
 
@@ -395,7 +418,8 @@ class Core(wiring.Component):
         with m.Elif(loading):
             self._put_all(m, write, loader.write_addr, loader.write_data)
         with m.Elif(frames.write_en):
-            self._put_all(m, write, frames.write_addr, frames.write_data)
+            covered = self.design.frame_ports
+            self._put_all(m, write, frames.write_addr, frames.write_data, covered)
         if len(writing) > 1:
             with m.If(writing[0] & writing[1]):
                 m.d.sync += collision.eq(1)
@@ -407,26 +431,32 @@ class Core(wiring.Component):
         """Write a beat of results: part of a place, a whole one, or several."""
         lanes, ports, beat = self.design.lanes, self.design.write_ports, len(values)
         m.d.sync += write.row.eq(home.place >> _log2(ports))
+        covered = max(1, beat // lanes)  # places of a beat
         for port in range(ports):
-            here = 1 if beat > lanes else (home.place & (ports - 1)) == port
+            first = port - port % covered
+            all_of = beat > lanes and covered == ports
+            here = 1 if all_of else (home.place & (ports - covered)) == first
             for bank in range(lanes):
                 at = port * lanes + bank
-                turn, lane = divmod(at if beat > lanes else bank, beat)
+                turn, lane = divmod(port % covered * lanes + bank, beat)
                 m.d.sync += [
                     write.en[at].eq(here & (home.turn == turn)),
                     write.data[at].eq(values[lane]),
                 ]
 
-    def _put_all(self, m: Module, write: data.View, place: Value, values: Value) -> None:
-        """Write one place of all banks."""
+    def _put_all(
+        self, m: Module, write: data.View, place: Value, values: Value, covered: int = 1
+    ) -> None:
+        """Write ``covered`` places of all banks."""
         ports = self.design.write_ports
+        size = write.data.shape().size // ports * covered
         m.d.sync += [
             write.row.eq(place >> _log2(ports)),
-            write.data.eq(Cat(*[Value.cast(values)[: write.data.shape().size // ports]] * ports)),
+            write.data.eq(Cat(*[Value.cast(values)[:size]] * (ports // covered))),
         ]
         for port in range(ports):
             every = (1 << self.design.lanes) - 1
-            here = (place & (ports - 1)) == port
+            here = (place & (ports - covered)) == port - port % covered
             m.d.sync += write.en.word_select(port, self.design.lanes).eq(Mux(here, every, 0))
 
     def _states_beat(self, m: Module, lanes: list[wiring.Component]) -> Value:
@@ -473,12 +503,22 @@ class Core(wiring.Component):
             read_stage=int(self.design.deep and space == Space.MATRIX),
         )
         chosen = (loader.space == space) & (loader.target == target)
+        write = loader.write_en & chosen, loader.write_addr, loader.write_data
+        if self._wide and space is Space.MATRIX:
+            write = self._row_write(target, *write)
         m.d.comb += [
-            ram.write_en.eq(loader.write_en & chosen),
-            ram.write_addr.eq(loader.write_addr),
-            ram.write_data.eq(loader.write_data),
+            port.eq(value)
+            for port, value in zip(
+                (ram.write_en, ram.write_addr, ram.write_data), write, strict=True
+            )
         ]
         return ram
+
+    def _row_write(self, pe: int, en: Value, addr: Value, word: Value) -> tuple[Value, ...]:
+        """A write of a PE's matrix memory by the loader, or with those of all others."""
+        rows = self.rows
+        mine = rows.words.word_select(pe, self.design.piece_bits)
+        return en | rows.en, Mux(rows.en, rows.row, addr), Mux(rows.en, mine, word)
 
 
 def _log2(ports: int) -> int:

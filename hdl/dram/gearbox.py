@@ -163,6 +163,11 @@ class Gearbox(wiring.Component):
         )
 
     @property
+    def level(self) -> Signal:
+        """Pieces that are in the ring."""
+        return self._level
+
+    @property
     def pieces(self) -> int:
         """Pieces that the ring holds."""
         return self.rows * self.ratio.row

@@ -150,7 +150,7 @@ def read_errors_layout() -> data.StructLayout:
 
 
 class DramReader(wiring.Component):
-    """An AXI4 read master for one image that is read cyclically.
+    """An AXI4 read master for one image that is read cyclically, or once.
 
     Bursts are cut at multiples of ``burst_beats`` and at the end of the image, so none
     crosses 4 KiB. A burst is asked for only when the buffer has places for all of its beats;
@@ -160,6 +160,8 @@ class DramReader(wiring.Component):
     ----------
     bus : ReadBus
     hierarchy : Hierarchy
+    stops : bool
+        Whether there is ``once``.
 
     Members
     -------
@@ -172,6 +174,8 @@ class DramReader(wiring.Component):
     base, length : In
         First byte and bytes of the image, multiples of the bus width; looked at while
         ``start`` is high.
+    once : In
+        Looked at with them: read the image once. It stays ``running`` until ``stop``.
     running : Out
         Reading ahead, from two cycles after ``start`` or when the old bursts have drained.
     busy : Out
@@ -186,8 +190,8 @@ class DramReader(wiring.Component):
     # taken, freed, asked again and through the buffer
     loop = 1 + BeatFifo.latency
 
-    def __init__(self, bus: ReadBus, hierarchy: Hierarchy):
-        self.bus = bus
+    def __init__(self, bus: ReadBus, hierarchy: Hierarchy, *, stops: bool = False):
+        self.bus, self._stops = bus, stops
         self._low = bus.beat_bytes.bit_length() - 1
         self._fifo = BeatFifo(bus.data_bits, bus.fifo_beats, hierarchy)
         # bursts of the old image end where that one does, also while a new one waits for them
@@ -208,6 +212,7 @@ class DramReader(wiring.Component):
                 "errors": Out(read_errors_layout()),
                 "beats": Out(stream.Signature(BeatFifo.layout(bus.data_bits))),
             }
+            | ({"once": In(1)} if stops else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -263,15 +268,15 @@ class DramReader(wiring.Component):
         """The address channel; high with every burst asked for."""
         bus, walk, asked = self.bus, self._asked, Signal()
         count = Signal(range(bus.burst_beats + 1))
-        m.d.comb += [
-            count.eq(walk.to_cut),
-            asked.eq(
-                self.running
-                & (~self.m_axi_arvalid | self.m_axi_arready)
-                & (self._free >= bus.burst_beats)
-                & (self._outstanding < bus.outstanding)
-            ),
-        ]
+        may = (
+            self.running
+            & (~self.m_axi_arvalid | self.m_axi_arready)
+            & (self._free >= bus.burst_beats)
+            & (self._outstanding < bus.outstanding)
+        )
+        if self._stops:
+            may &= ~self._all_asked(m, load, asked & (walk.left == count))
+        m.d.comb += [count.eq(walk.to_cut), asked.eq(may)]
         with m.If(asked):
             m.d.sync += [
                 self.m_axi_araddr.eq(walk.address << self._low),
@@ -285,6 +290,17 @@ class DramReader(wiring.Component):
             walk.begin(m, self._coming)
             m.d.sync += self._free.eq(bus.fifo_beats)
         return asked
+
+    def _all_asked(self, m: Module, load: Value, last: Value) -> Signal:
+        """Whether all of an image that is read once was asked for."""
+        once, done = Signal(), Signal()
+        with m.If(self.start):
+            m.d.sync += once.eq(self.once)
+        with m.If(last & once):
+            m.d.sync += done.eq(1)
+        with m.If(load):
+            m.d.sync += done.eq(0)
+        return done
 
     def _receive(self, m: Module, load: Value) -> Signal:
         """The data channel; high with every burst's last beat."""

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compiler.abi.dma import Entry
 from compiler.abi.registers import REGISTERS
+from hdl.dram.reader import ReadBus
 from hdl.verilog import VerilogFiles
 
 from ..run.errors import Hang, Mismatched, SimulationError
@@ -22,9 +24,34 @@ if TYPE_CHECKING:
 __all__ = [
     "AxiOutcome",
     "AxiScript",
+    "Memory",
     "read_script",
     "simulate_axi",
 ]
+
+MEMORY = "memory.bin"  # beside a script
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a top reads models from.
+
+    Parameters
+    ----------
+    data : bytes
+    base : int
+        Address of the first of them.
+    bus : ReadBus, optional
+        With it a :class:`~sim.dram.memory.AxiMemory` answers, whose latency is known; without it
+        the memory of cocotbext-axi.
+    latency : tuple of 2 int
+        Of that one, least and most cycles.
+    """
+
+    data: bytes
+    base: int
+    bus: ReadBus | None = None
+    latency: tuple[int, int] = (20, 20)
 
 
 @dataclass
@@ -40,6 +67,8 @@ class AxiScript:
         has a seed of its own.
     limit : int
         Cycles that a step may take.
+    memory : Memory, optional
+        Behind the port to memory of a top that has one.
     steps : list of dict
         Made by the methods; plain values, for JSON.
     """
@@ -48,6 +77,7 @@ class AxiScript:
     out_bits: int
     pauses: Pauses = Pauses()
     limit: int = 20_000
+    memory: Memory | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, register: str, word: int = 0, **fields: int) -> AxiScript:
@@ -89,6 +119,18 @@ class AxiScript:
     def sent(self) -> AxiScript:
         """Wait until all queued packets were taken."""
         return self._step("sent")
+
+    def transfer(self, entry: Entry) -> AxiScript:
+        """Start a transfer: its registers are written, that of the start last."""
+        words = entry.words()
+        start = words.pop("dma_start")
+        for name, word in words.items():
+            self.write(name, word)
+        return self.write("dma_start", start)
+
+    def cycle(self) -> AxiScript:
+        """The result is the number of clock edges so far."""
+        return self._step("cycle")
 
     def idle(self, cycles: int) -> AxiScript:
         """Let time pass."""
@@ -142,6 +184,10 @@ class AxiOutcome:
 def read_script(path: Path) -> AxiScript:
     """Read a script as :func:`simulate_axi` writes it."""
     fields = json.loads(path.read_text())
+    if memory := fields["memory"]:
+        bus = ReadBus(**memory["bus"]) if memory["bus"] else None
+        data = path.with_name(MEMORY).read_bytes()
+        fields["memory"] = Memory(data, memory["base"], bus, tuple(memory["latency"]))
     return AxiScript(**{**fields, "pauses": Pauses(**fields["pauses"])})
 
 
@@ -207,4 +253,7 @@ def _read(run: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, script: AxiScript) -> None:
-    path.write_text(json.dumps(asdict(script), allow_nan=False))
+    fields = asdict(script)
+    if fields["memory"]:
+        path.with_name(MEMORY).write_bytes(fields["memory"].pop("data"))
+    path.write_text(json.dumps(fields, allow_nan=False))

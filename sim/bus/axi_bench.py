@@ -18,14 +18,18 @@ from cocotb.triggers import FallingEdge, RisingEdge, SimTimeoutError, with_timeo
 from cocotbext.axi import (
     AxiLiteBus,
     AxiLiteMaster,
+    AxiRamRead,
+    AxiReadBus,
     AxiStreamBus,
     AxiStreamFrame,
     AxiStreamSink,
     AxiStreamSource,
 )
 
+from ..dram.memory import AxiMemory, Lateness
+from ..run.cocotb_bench import _Ports
 from ..run.streams import Pauses
-from .axi import AxiScript, read_script
+from .axi import AxiScript, Memory, read_script
 
 PERIOD_NS = 10
 # source-driven signals that must hold from valid until ready
@@ -45,6 +49,7 @@ class Masters:
     source: AxiStreamSource
     sink: AxiStreamSink
     limit: int
+    watch: Watch
 
     @classmethod
     def on(cls, dut: Any, script: AxiScript) -> Masters:
@@ -60,7 +65,9 @@ class Masters:
         if script.pauses.share:
             for i, end in enumerate(ends):
                 end.set_pause_generator(_pauses(script.pauses, i))
-        return cls(dut, lite, source, sink, script.limit)
+        if script.memory:
+            answer(dut, script.memory, reset, script.pauses)
+        return cls(dut, lite, source, sink, script.limit, Watch(dut))
 
     async def write(self, step: dict[str, Any]) -> int:
         """The response code."""
@@ -106,6 +113,10 @@ class Masters:
         """Whole packets, in beats."""
         return [list((await self.sink.recv()).tdata) for _ in range(step["packets"])]
 
+    async def cycle(self, step: dict[str, Any]) -> int:
+        """Clock edges so far."""
+        return self.watch.cycles
+
     async def idle(self, step: dict[str, Any]) -> None:
         """Pass cycles."""
         for _ in range(step["cycles"]):
@@ -123,6 +134,30 @@ def _pauses(pauses: Pauses, channel: int) -> Iterator[bool]:
     generator = pausing.generator()
     while True:
         yield generator.now()
+
+
+def answer(dut: Any, memory: Memory, reset: tuple[Any, ...], pauses: Pauses) -> None:
+    """Let a memory answer the accelerator's reads."""
+    if memory.bus:
+        late = AxiMemory(memory.bus, memory.data, memory.base, Lateness(memory.latency))
+        cocotb.start_soon(_late(dut, late))
+        return
+    size = 1 << (memory.base + len(memory.data)).bit_length()
+    ram = AxiRamRead(AxiReadBus.from_prefix(dut, "m_axi"), *reset, size=size)
+    ram.write(memory.base, memory.data)
+    if pauses.share:
+        for number, channel in enumerate((ram.ar_channel, ram.r_channel)):
+            channel.set_pause_generator(_pauses(pauses, 10 + number))
+
+
+async def _late(dut: Any, memory: AxiMemory) -> None:
+    """Step a memory between clock edges; stop where a rule is broken."""
+    ports, cycle = _Ports(dut, "aclk"), 0
+    while True:
+        await FallingEdge(dut.aclk)
+        memory.step(ports, cycle)
+        cycle += 1
+        assert not memory.traffic.violations, memory.traffic.violations
 
 
 class Watch:
@@ -172,7 +207,8 @@ async def bench(dut: Any) -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # cocotbext-axi's own
     dut.aresetn.value = 0
     Clock(dut.aclk, PERIOD_NS, "ns").start(start_high=False)
-    masters, watch = Masters.on(dut, script), Watch(dut)
+    masters = Masters.on(dut, script)
+    watch = masters.watch
     for _ in range(4):
         await FallingEdge(dut.aclk)
     dut.aresetn.value = 1

@@ -24,10 +24,10 @@ PERIOD_NS = 10
 class _Ports:
     """Top-level ports; falling edges lie where outputs have settled and inputs may change."""
 
-    def __init__(self, dut: Any):
+    def __init__(self, dut: Any, clock: str = "clk"):
         self._dut = dut
         self._handles: dict[str, Any] = {}
-        self._edge = FallingEdge(dut.clk)
+        self._edge = FallingEdge(getattr(dut, clock))
 
     def _handle(self, name: str) -> Any:
         if name not in self._handles:

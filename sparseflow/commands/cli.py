@@ -21,6 +21,7 @@ from ..steps.options import (
     ReportOptions,
     SimulateOptions,
     Simulator,
+    TopName,
     VerilogOptions,
 )
 from .board_commands import boards, build, fit, ip
@@ -92,12 +93,15 @@ def verilog(given: VerilogOptions) -> None:
     """Emit the accelerator for a model: Verilog and memory images.
 
     **In:** a packed model and the size of the array. **Out:** a folder with the Verilog and
-    the images of weights, biases and program, ready for simulation and synthesis.
+    the images of weights, biases and program, ready for simulation and synthesis. Tops other than
+    the core have a README, a FuseSoC core, C headers and IP-XACT beside them; docs/integration.md.
 
     **Next:** `sparseflow simulate MODEL --data DATA --build build/simulation`
     """
     from ..steps import pipeline
+    from ..steps.generating.tops import top_of
 
+    array = {name: getattr(given, name) for name in ("contexts", "head", "deep", "streamed")}
     pipeline.verilog(
         model=given.model,
         out=given.out,
@@ -105,7 +109,14 @@ def verilog(given: VerilogOptions) -> None:
         lanes=given.lanes,
         images=given.images.value,
         prefix=given.prefix,
+        top=top_of(given),
+        base=given.base,
+        **array,
     )
+    plain = given.top is TopName.core
+    contexts = array.pop("contexts")
+    if not plain or array != {name: getattr(VerilogOptions, name) for name in array}:
+        return  # `simulate` runs the bare core of a plain array
     build = given.out.with_name("simulation")
     hint(
         "simulate",
@@ -118,6 +129,7 @@ def verilog(given: VerilogOptions) -> None:
         given.pes,
         "--lanes",
         given.lanes,
+        *(("--contexts", contexts) if contexts > 1 else ()),
     )
 
 
@@ -159,6 +171,7 @@ def simulate(given: SimulateOptions) -> None:
         dense=given.dense,
         pruned=given.pruned,
         board=given.board,
+        contexts=given.contexts,
     )
     hint("report", given.build, "--out", given.build / "report")
 

@@ -50,7 +50,7 @@ def run(given: CpuRunOptions) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{found['frames']:,} frames of {found['sequences']:,} sequences, "
-        f"{found['us_per_frame']:.2f} us a frame ({_how(found)})"
+        f"{found['us_per_frame']:.2f} us a frame, Python's part in it ({_how(found)})"
     )
     if given.check:
         console.print(f"{found['compared']:,} frames are the integer model's in every bit")

@@ -32,8 +32,9 @@ from ..pages.made.how_it_was_made import EXAMPLES, reporting
 from ..pages.made.typed import as_told, as_typed, typed
 from ..pages.measured import FIGURES, Run, joined, read_figures
 from ..pages.scores.told import told
-from .hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
-from .hardware import SIMULATED as HARDWARE
+from .generating.hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
+from .generating.hardware import SIMULATED as HARDWARE
+from .generating.tops import emit_top
 from .options import DemoOptions, SimulateOptions, VerilogOptions
 from .places import check_features, has_labels, known_to, read_scaled
 from .progress import say
@@ -71,6 +72,7 @@ class VerificationError(RuntimeError):
 
 
 if TYPE_CHECKING:  # each step asks for the packages that it needs as it runs
+    from boards.build.tops.tops import Top
     from hdl.verilog import VerilogFiles
     from pruning.tasks.recipes.recipe import Recipe
 
@@ -117,6 +119,11 @@ def verilog(
     lanes: int = VerilogOptions.lanes,
     images: str = VerilogOptions.images,
     prefix: str = VerilogOptions.prefix,
+    *,
+    top: Top | None = None,
+    base: int | None = VerilogOptions.base,
+    head: bool = VerilogOptions.head,
+    **array: int | bool,
 ) -> VerilogFiles:
     """Emit Verilog and memory images of an accelerator for a model.
 
@@ -131,12 +138,26 @@ def verilog(
         Another format than ``.mem`` is written beside it.
     prefix : str
         What all names begin with; see :mod:`hdl.prefix`.
+    top : Top, optional
+        By default the bare core.
+    base : int, optional
+        Of a top with a port to memory: where the model will lie.
+    head : bool
+        Whether the linear output layer runs on the array too.
+    **array
+        As :func:`.hardware.compile_array` takes them.
     """
     check_prefix(prefix)
     if images not in SUFFIXES:
         raise ValueError(f"images {images!r}: choose one of {', '.join(SUFFIXES)}")
     check_replaceable(out, "verilog")
-    files = emit(compile_array(load_model(model), pes, lanes), out, images, prefix)
+    image = compile_array(load_model(model), pes, lanes, head=head, **array)
+    if top is None or top.kind == "core":
+        files = emit(image, out, images, prefix)
+    else:
+        if images != VerilogOptions.images:
+            raise ValueError(f"images {images!r}: the bare core alone has them in other formats")
+        files = emit_top(image, out, top, prefix, base)
     say(f"wrote {len(files.sources)} Verilog files and {len(files.images)} images to {out}")
     return files
 
@@ -156,6 +177,7 @@ def simulate(
     cocotb: int = SimulateOptions.cocotb,
     seed: int = SimulateOptions.seed,
     board: str | Path | None = SimulateOptions.board,
+    contexts: int = SimulateOptions.contexts,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -187,6 +209,8 @@ def simulate(
         Of the choice of ``utterances``.
     board : str or Path, optional
         That the report tells the microseconds of; by default the fastest that fits.
+    contexts : int
+        Sequences that run at a time, a frame of each in turn.
 
     Returns
     -------
@@ -211,9 +235,11 @@ def simulate(
     whole, _ = read_scaled(data, other=known_to(packed), what=model)
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
-    image = compile_array(packed, pes, lanes)
+    image = compile_array(packed, pes, lanes, contexts=contexts)
     if board is not None:
-        choice(packed, board_of(board), pes, lanes)  # an unknown one ends here, before the work
+        choice(
+            packed, board_of(board), pes, lanes, contexts
+        )  # an unknown one ends here, before the work
     labelled = has_labels(data)
     if labelled and packed.head is not None:
         check_answers(whole, packed.head.output_size, packed.pool, model)

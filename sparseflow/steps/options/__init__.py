@@ -29,7 +29,7 @@ from .simulating import (
     VowelsOptions,
 )
 from .training import TrainingOptions
-from .words import BudgetName, EngineName, Images, PoolName, Replayer, Simulator
+from .words import BudgetName, EngineName, Images, PoolName, Replayer, Simulator, TopName
 
 __all__ = [
     "SEED",
@@ -59,6 +59,7 @@ __all__ = [
     "Simulator",
     "SynthOptions",
     "TimingOptions",
+    "TopName",
     "TrainingOptions",
     "VerilogOptions",
     "VowelsOptions",

@@ -9,8 +9,8 @@ from typing import Annotated
 from compiler.array.design import Array
 
 from .said import Said
-from .shared import SEED, Cocotb, Lanes, ModelFile, Pes, Seed
-from .words import Images, Simulator
+from .shared import SEED, Cocotb, Contexts, Lanes, ModelFile, Pes, Seed
+from .words import Images, Simulator, TopName
 
 __all__ = [
     "DemoOptions",
@@ -20,6 +20,9 @@ __all__ = [
     "VerilogOptions",
     "VowelsOptions",
 ]
+
+
+ARRAY, TOP = "The array", "The top"  # under which options stand in the help
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,41 @@ class VerilogOptions:
     prefix: Annotated[
         str, Said("What names of modules, files and images begin with, for several in a system.")
     ] = "sparseflow"
+    top: Annotated[
+        TopName,
+        Said("core, axi (registers and streams), dram (and a port to memory), link (serial line)."),
+    ] = TopName.core
+    contexts: Annotated[
+        int, Said("Streams whose states the array keeps.", least=1, most=65536, panel=ARRAY)
+    ] = 1
+    head: Annotated[
+        bool, Said("The linear output layer runs on the array too.", name="--head", panel=ARRAY)
+    ] = False
+    deep: Annotated[
+        bool, Said("More registers: a higher clock, more cycles.", name="--deep", panel=ARRAY)
+    ] = False
+    streamed: Annotated[
+        bool,
+        Said("The matrices come from memory for every frame.", name="--streamed", panel=ARRAY),
+    ] = False
+    bits: Annotated[
+        int | None,
+        Said("Of s_axis and m_axis: 32 to 1024. Default: 64.", least=32, most=1024, panel=TOP),
+    ] = None
+    bus_bits: Annotated[
+        int | None,
+        Said("Of the port to memory: 64 to 512. Default: 128.", least=64, most=512, panel=TOP),
+    ] = None
+    base: Annotated[
+        int | None,
+        Said("Of dram: address at which the model will lie; its bytes go beside.", panel=TOP),
+    ] = None
+    clock: Annotated[
+        float | None, Said("MHz of link. Default: 100.", least=1, most=1000, panel=TOP)
+    ] = None
+    baud: Annotated[
+        int | None, Said("Of the line of link. Default: 1000000.", least=300, panel=TOP)
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +84,7 @@ class IpOptions:
     out: Annotated[Path, Said("Folder, replaced as a whole.")]
     pes: Pes = Array.pes
     lanes: Lanes = Array.lanes
+    contexts: Contexts = 1
     bits: Annotated[
         int, Said("Of tdata of both streams: 32, 64, 128, 256, 512 or 1024.", least=32, most=1024)
     ] = 64
@@ -53,6 +92,7 @@ class IpOptions:
         str | None,
         Said("What all names begin with. Default: sparseflow_ and the name of the model's file."),
     ] = None
+    top: Annotated[TopName, Said("axi, or dram with a port to memory too.")] = TopName.axi
 
 
 @dataclass(frozen=True)
@@ -70,6 +110,7 @@ class SimulateOptions:
     ] = Simulator.free
     pes: Pes = Array.pes
     lanes: Lanes = Array.lanes
+    contexts: Contexts = 1
     icarus: Annotated[
         int | None,
         Said(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["BudgetName", "EngineName", "Images", "PoolName", "Replayer", "Simulator"]
+__all__ = ["BudgetName", "EngineName", "Images", "PoolName", "Replayer", "Simulator", "TopName"]
 
 
 class Simulator(StrEnum):
@@ -53,3 +53,12 @@ class Replayer(StrEnum):
 
     icarus = "icarus"
     verilator = "verilator"
+
+
+class TopName(StrEnum):
+    """Tops of the Verilog; the words of :data:`boards.build.tops.tops.TOPS`."""
+
+    core = "core"
+    axi = "axi"
+    dram = "dram"
+    link = "link"

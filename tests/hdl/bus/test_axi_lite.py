@@ -11,11 +11,12 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from compiler.abi.registers import COUNTERS, REGISTERS, Access
+from compiler.abi.registers import COUNTERS, Access, registers_of
 from hdl.bus.axi_lite import AxiLiteSlave, axi_lite_members
 from hdl.bus.register_file import Counters, RegisterFile
 
 OKAY, SLVERR = 0, 2
+REGISTERS = registers_of()
 
 
 class Bench(wiring.Component):

@@ -16,6 +16,7 @@ from hdl.dram.reader import BOUNDARY, DramReader, ReadBus
 from sim.check.proof import ProofError, prove_by_induction, prove_up_to
 
 INPUTS = ("start", "stop", "base", "length", "m_axi_arready", "m_axi_rvalid", "m_axi_rlast")
+ONCE = "once"
 
 
 def holds(m: Module, *facts: Value) -> None:
@@ -37,13 +38,16 @@ class ReaderSpec(wiring.Component):
 
     def __init__(self, bus: ReadBus, reader: Callable[[ReadBus], DramReader]):
         self.reader = reader(bus)
-        members = {n: In(m.shape) for n, m in self.reader.signature.members.items() if n in INPUTS}
+        members = {
+            n: In(m.shape) for n, m in self.reader.signature.members.items() if n in (*INPUTS, ONCE)
+        }
         super().__init__(members | {"take": In(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.reader = r = self.reader
-        m.d.comb += [getattr(r, name).eq(getattr(self, name)) for name in INPUTS]
+        names = [name for name in (*INPUTS, ONCE) if name in r.signature.members]
+        m.d.comb += [getattr(r, name).eq(getattr(self, name)) for name in names]
         m.d.comb += r.beats.ready.eq(self.take)
         owed = Signal(12)
         accepted = r.m_axi_arvalid & r.m_axi_arready
@@ -127,6 +131,10 @@ def honest(bus: ReadBus) -> DramReader:
 @pytest.mark.parametrize("bus", BUSES, ids=lambda b: f"{b.burst_beats}x{b.outstanding}")
 def test_the_reader_never_loses_or_overruns(bus: ReadBus) -> None:
     prove_by_induction(ReaderSpec(bus, honest))
+
+
+def test_one_that_may_read_once_neither() -> None:
+    prove_by_induction(ReaderSpec(BUSES[0], lambda bus: DramReader(bus, Hierarchy(), stops=True)))
 
 
 class HastyReader(DramReader):

@@ -69,3 +69,38 @@ def test_verilog_takes_a_prefix_and_other_images_follow(run: Run, at: Path) -> N
     # another command's folder is not replaced
     assert run("ip", "my net.safetensors", "--out", "v", *ARRAY) == 2
     assert (at / "v" / "net.v").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--top", "axi", "--bus-bits", 64], "--bus-bits is of --top dram: leave it out for axi"),
+        (["--bits", 64], "--bits is of --top axi and dram: leave it out for core"),
+        (["--top", "dram", "--bus-bits", 96], "data_bits = 96: must be 64, 128, 256 or 512"),
+        (["--top", "axi", "--bits", 48], "bits = 48: take 32, 64, 128, 256, 512 or 1024 bits"),
+        (["--top", "dram", "--base", 100], "--base 100: must be a multiple of 4096"),
+        (["--top", "link", "--streamed"], "carries no words of a matrix"),
+        (["--top", "axi", "--images", "coe"], "images 'coe': the bare core alone"),
+        (["--head"], "has no linear output layer"),
+    ],
+    ids=str,
+)
+def test_a_top_that_cannot_be_is_one_error(
+    run: Run, at: Path, capsys: Text, more: list[Any], told: str
+) -> None:
+    assert run("verilog", "my net.safetensors", "--out", "v", *ARRAY, *more) == 2
+    assert told in capsys.readouterr().err
+    assert not (at / "v").exists()
+
+
+@pytest.mark.quick(2)
+@pytest.mark.parametrize("top", ["link", "dram", "axi"])
+def test_tops_have_beside_them_what_they_need(run: Run, at: Path, top: str) -> None:
+    words = ["--prefix", "net", "--top", top, "--contexts", 2, "--deep"]
+    assert run("verilog", "my net.safetensors", "--out", "v", *ARRAY, *words) == 0
+    names = {path.name for path in (at / "v").iterdir()}
+    assert {"README.md", "net.core", "sparseflow_registers.h", f"net_{top}.v"} <= names
+    assert {"component.xml", "net_tb.v"} <= names or top == "link"
+    core = (at / "v" / "net.core").read_text()
+    assert all(f"- {name}\n" in core for name in names if name.endswith(".v"))
+    assert f"| `net_{top}.v` and the other `.v` |" in (at / "v" / "README.md").read_text()

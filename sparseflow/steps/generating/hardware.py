@@ -21,7 +21,7 @@ from csb_format.files.images import write_image
 from csb_format.files.ownership import check_replaceable
 from csb_format.scales import DesignError
 
-from .options import IpOptions, VerilogOptions
+from ..options import IpOptions, VerilogOptions
 
 if TYPE_CHECKING:
     from hdl.verilog import VerilogFiles
@@ -59,8 +59,19 @@ def check_array(pes: int, lanes: int, banks: int | None = None, cell: str = LSTM
         raise DesignError(f"lanes = {lanes}: must be {allowed}")
 
 
-def compile_array(model: Model, pes: int, lanes: int) -> Image:
+def compile_array(
+    model: Model, pes: int, lanes: int, *, head: bool = False, **options: int | bool
+) -> Image:
     """Memory contents and program of the smallest array of this size for a model.
+
+    Parameters
+    ----------
+    model : Model
+    pes, lanes : int
+    head : bool
+        Whether its linear output layer runs on the array too.
+    **options
+        As :func:`compiler.array.needs.design_for` takes them.
 
     Raises
     ------
@@ -68,7 +79,7 @@ def compile_array(model: Model, pes: int, lanes: int) -> Image:
         If there is none.
     """
     check_array(pes, lanes, cell=model.cell)
-    return compile_model(model, design_for(model, pes, lanes))
+    return compile_model(model, design_for(model, pes, lanes, head=head, **options), head=head)
 
 
 def emit(
@@ -125,6 +136,8 @@ def package(
     lanes: int = IpOptions.lanes,
     bits: int = IpOptions.bits,
     prefix: str | None = IpOptions.prefix,
+    top: str = "axi",
+    contexts: int = IpOptions.contexts,
 ) -> Block:
     """Package the accelerator with AXI buses for FuseSoC and for tools that read IP-XACT.
 
@@ -139,16 +152,23 @@ def package(
         Of ``tdata`` of both streams: 32, 64, ... 1024.
     prefix : str, optional
         What all names begin with; by default that of :func:`hdl.prefix.prefix_of`.
+    top : {"axi", "dram"}
+        The second has a port to memory too.
+    contexts : int
+        Streams whose states are kept.
     """
     from hdl.prefix import check_prefix, prefix_of
 
     prefix = prefix_of(model) if prefix is None else check_prefix(prefix)
     check_bus_bits("bits", bits)
     from boards.build.ip import KIND, vlnv, write_ip
+    from boards.build.tops.tops import Top
 
+    if top not in ("axi", "dram"):
+        raise DesignError(f"top {top!r}: choose axi or dram")
     check_replaceable(out, KIND)
-    image = compile_array(load_model(model), pes, lanes)
-    files = write_ip(image.design, image, out, bits, prefix)
+    image = compile_array(load_model(model), pes, lanes, contexts=contexts)
+    files = write_ip(image.design, image, out, bits, prefix, Top(top, bits))
     return Block(files.top, vlnv(files.top), files)
 
 

@@ -1,0 +1,1 @@
+"""The tops in which an accelerator is delivered, and what lies beside each."""

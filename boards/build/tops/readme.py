@@ -1,0 +1,124 @@
+"""A page beside the Verilog of a top: its files, its ports, and how a model runs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from compiler.abi.register_text import HEADER_FILE
+from compiler.lower.image import Image
+from hdl.verilog import VerilogFiles
+
+from .tops import Top
+
+__all__ = ["README", "readme"]
+
+README = "README.md"
+TEXT = """# {module}
+
+An LSTM or GRU accelerator of {pes} x {lanes} multipliers. Pages named here are those of Sparseflow.
+
+| file | what |
+|---|---|
+{files}
+
+| bus or port | bits | what |
+|---|---|---|
+{ports}
+
+{run}
+"""
+BUSES = {
+    "s_axi": "AXI4-Lite slave: registers, one page of 4 KiB (docs/registers.md)",
+    "s_axis": "AXI4-Stream slave: packets of frames (docs/bus.md)",
+    "m_axis": "AXI4-Stream master: packets of states, one a frame",
+    "s_axis_matrix": "AXI4-Stream slave: words of the matrix, `tuser` with the first of an image",
+    "m_axi": "AXI4 read master: models in memory (docs/integration.md)",
+}
+PINS = {
+    "aclk": "clock of all buses",
+    "aresetn": "reset, synchronous, active low",
+    "irq": "level interrupt",
+    "clk": "clock",
+    "rst": "reset, synchronous",
+    "rx": "serial line, in",
+    "tx": "serial line, out",
+    "led": "changes with every request that is carried out",
+}
+RUN = {
+    "axi": """Write `frame` = {beats}, the words of `Image.load_words()` to `load`, then send
+packets. Where memories start from the `.mem` files nothing needs to be loaded.""",
+    "dram": """Put the model into memory: {where}. Write its list to `dma_base` and
+`dma_base_high`, `frame` = {beats}, then `dma_start` = 3. When `dma_status.loading` falls, or
+`irq_status.loaded` comes, send packets. In Python
+`compiler.abi.dma.place` lays out any models of this design, one or several.""",
+    "link": """`sf.open("serial:PORT", design)` drives it, or `boards/c/sparseflow.h` in C
+(docs/link.md). The line runs at {baud} baud with a clock of {clock_hz:.0f} Hz.""",
+}
+
+# Whether bytes of the model lie beside.
+WHERE = {
+    True: "copy `{prefix}_model.bin` to the base that `{prefix}_model.h` names",
+    False: "`sparseflow verilog --base` writes its bytes",
+}
+
+
+def readme(
+    top: Top,
+    image: Image,
+    files: VerilogFiles,
+    ports: Mapping[str, tuple[str, int]],
+    *,
+    placed: bool,
+) -> str:
+    """The page.
+
+    Parameters
+    ----------
+    top : Top
+    image : Image
+    files : VerilogFiles
+    ports : mapping
+        Direction and width of each.
+    placed : bool
+        Whether bytes of the model lie beside.
+    """
+    prefix = files.top.removesuffix(f"_{top.kind}")
+    return TEXT.format(
+        module=files.top,
+        pes=image.design.pes,
+        lanes=image.design.lanes,
+        files="\n".join(f"| {name} | {what} |" for name, what in _files(top, files, placed)),
+        ports="\n".join(_ports(ports)),
+        run=RUN[top.kind].format(
+            where=WHERE[placed].format(prefix=prefix),
+            beats=image.parts[0].frame_beats,
+            baud=top.baud,
+            clock_hz=top.clock_hz,
+        ),
+    )
+
+
+def _files(top: Top, files: VerilogFiles, placed: bool) -> list[tuple[str, str]]:
+    prefix = files.top.removesuffix(f"_{top.kind}")
+    found = [(f"`{files.sources[0]}` and the other `.v`", "Verilog-2005, a module a file")]
+    if files.images:
+        found.append(("`*.mem`", "what its memories start from"))
+    found += [(f"`{HEADER_FILE}`", "registers for C"), (f"`{prefix}.core`", "FuseSoC")]
+    if top.kind != "link":
+        found += [("`component.xml`", "IP-XACT"), (f"`{prefix}_tb.v`", "a test bench")]
+    if placed:
+        found += [(f"`{prefix}_model.bin`, `{prefix}_model.h`", "the model for memory, for C")]
+        found += [("`design.json`", "the design, for other models")]
+    return [*found, (f"`{prefix}.vlt`", "waivers for Verilator's lint, with reasons")]
+
+
+def _ports(ports: Mapping[str, tuple[str, int]]) -> list[str]:
+    lines = []
+    for bus, what in BUSES.items():
+        width = next((ports[f"{bus}_{d}"][1] for d in _DATA if f"{bus}_{d}" in ports), None)
+        if width is not None:
+            lines.append(f"| `{bus}_*` | {width} | {what} |")
+    return lines + [f"| `{pin}` | 1 | {what} |" for pin, what in PINS.items() if pin in ports]
+
+
+_DATA = ("tdata", "rdata")

@@ -1,0 +1,156 @@
+"""Models in memory: the bytes that an accelerator with a port to it loads by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from csb_format.scales import DesignError
+
+from ..lower.groups import MatrixImage, lay_out, rows_of
+from ..lower.image import Image
+from .dma_registers import ENTRY, ENTRY_BYTES, Kind
+
+__all__ = ["PAGE", "Entry", "Placed", "place"]
+
+PAGE = 4096  # bytes: no burst is cut short where data begin at a multiple of it
+_ADDRESSES = 1 << 64
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A transfer, as an entry of a list or as registers.
+
+    Parameters
+    ----------
+    kind : Kind
+    base, length : int
+        First byte and bytes, multiples of the bus width.
+    padding : int
+        Bits at the top of the last beat that are thrown away.
+    row : int
+        Of the matrix memories, the first that is written.
+    last : bool
+        Whether the list ends with it.
+    """
+
+    kind: Kind
+    base: int
+    length: int = 0
+    padding: int = 0
+    row: int = 0
+    last: bool = False
+
+    def words(self) -> dict[str, int]:
+        """Name of each register of the transfer and the word that it gets, that of the start first.
+
+        Raises
+        ------
+        RegisterError
+            If a number does not fit.
+        """
+        fields = {
+            "dma_start": {"kind": int(self.kind), "last": int(self.last)},
+            "dma_base": {"low": self.base & 0xFFFFFFFF},
+            "dma_base_high": {"high": self.base >> 32},
+            "dma_length": {"bytes": self.length},
+            "dma_padding": {"bits": self.padding},
+            "dma_row": {"row": self.row},
+        }
+        return {register.name: register.encode(**fields[register.name]) for register in ENTRY}
+
+    def encode(self) -> bytes:
+        """The bytes of an entry of a list, ``ENTRY_BYTES``."""
+        data = np.array(list(self.words().values()), "<u4").tobytes()
+        return data + bytes(ENTRY_BYTES - len(data))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Models in memory.
+
+    Parameters
+    ----------
+    base : int
+        Address of the first byte.
+    data : bytes
+    lists : tuple of tuple of int
+        Of each model and each of its programs the address of the list that starts it. The first
+        program's list loads the model too.
+    """
+
+    base: int
+    data: bytes
+    lists: tuple[tuple[int, ...], ...]
+
+
+def place(images: Sequence[Image], base: int, data_bits: int) -> Placed:
+    """Lay out models one behind the other.
+
+    Parameters
+    ----------
+    images : sequence of Image
+        All of one design.
+    base : int
+        Where they will lie, a multiple of ``PAGE``.
+    data_bits : int
+        Width of the bus to memory.
+
+    Raises
+    ------
+    DesignError
+        If the images are of different designs, or the address is none.
+    """
+    if base % PAGE or not 0 <= base < _ADDRESSES:
+        raise DesignError(f"base = {base:#x}: must be a multiple of {PAGE} below 2**64")
+    if any(image.design != images[0].design for image in images):
+        raise DesignError("the images are of different designs: one accelerator runs one design")
+    memory = _Memory(base, data_bits)
+    lists = tuple(
+        tuple(memory.program(image, n) for n in range(len(image.parts))) for image in images
+    )
+    return Placed(base, bytes(memory.data), lists)
+
+
+class _Memory:
+    """Bytes from an address on, page by page."""
+
+    def __init__(self, base: int, data_bits: int):
+        self.base, self.data_bits, self.data = base, data_bits, bytearray()
+
+    def program(self, image: Image, part: int) -> int:
+        """Put what loads a program there, and its list; address of the list."""
+        entries = list(self._entries(image, part))
+        whole = b"".join(
+            Entry(kind, at, length, padding, last=n == len(entries) - 1).encode()
+            for n, (kind, at, length, padding) in enumerate(entries)
+        )
+        return self._put(whole)
+
+    def _entries(self, image: Image, part: int) -> Iterator[tuple[Kind, int, int, int]]:
+        streamed = image.design.streamed
+        if not streamed and part == 0:
+            yield self._groups(Kind.ROWS, rows_of(image, self.data_bits))
+        words = image.load_words(part, matrix=False) if part == 0 else image.start_words(part)
+        yield self._words(words)
+        if streamed:
+            matrix = lay_out(image.part_words(part), image.design, self.data_bits)
+            yield self._groups(Kind.MATRIX, matrix)
+
+    def _groups(self, kind: Kind, groups: MatrixImage) -> tuple[Kind, int, int, int]:
+        return kind, self._put(groups.data), groups.length, groups.padding
+
+    def _words(self, words: Sequence[int]) -> tuple[Kind, int, int, int]:
+        data = np.array(words, "<u4").tobytes()
+        padding = -len(data) % (self.data_bits // 8)
+        at = self._put(data + bytes(padding))
+        return Kind.WORDS, at, len(data) + padding, padding * 8
+
+    def _put(self, data: bytes) -> int:
+        """Address of the bytes, at the start of a page."""
+        self.data += bytes(-len(self.data) % PAGE)
+        at = self.base + len(self.data)
+        self.data += data
+        return at

@@ -1,0 +1,78 @@
+"""Which top a command asks for, and its folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compiler.abi.dma import PAGE
+from compiler.lower.image import Image
+from csb_format.files.folders import replaced_folder
+from csb_format.scales import DesignError
+
+from ..options import TopName, VerilogOptions
+
+if TYPE_CHECKING:
+    from boards.build.tops.tops import Top
+    from hdl.verilog import VerilogFiles
+
+__all__ = ["emit_top", "top_of"]
+
+# Of each option the tops that have it.
+HAVE = {
+    "bits": (TopName.axi, TopName.dram),
+    "bus_bits": (TopName.dram,),
+    "base": (TopName.dram,),
+    "clock": (TopName.link,),
+    "baud": (TopName.link,),
+}
+
+
+def top_of(given: VerilogOptions) -> Top:
+    """The top that the options ask for.
+
+    Raises
+    ------
+    DesignError
+        For an option that another top has, or a value that it cannot have.
+    """
+    from boards.build.tops.tops import Top
+    from hdl.dram.reader import ReadBus
+
+    for name, tops in HAVE.items():
+        if getattr(given, name) is not None and given.top not in tops:
+            raise DesignError(
+                f"--{name.replace('_', '-')} is of --top {' and '.join(tops)}: leave it out for "
+                f"{given.top}"
+            )
+    if given.base is not None and (given.base < 0 or given.base % PAGE):
+        raise DesignError(f"--base {given.base}: must be a multiple of {PAGE}")
+    return Top(
+        given.top.value,
+        Top.bits if given.bits is None else given.bits,
+        ReadBus() if given.bus_bits is None else ReadBus(given.bus_bits),
+        Top.clock_hz if given.clock is None else given.clock * 1e6,
+        Top.baud if given.baud is None else given.baud,
+    )
+
+
+def emit_top(image: Image, out: Path, top: Top, prefix: str, base: int | None) -> VerilogFiles:
+    """Write a top and what lies beside it to a folder, as a whole or not at all.
+
+    Parameters
+    ----------
+    image : Image
+    out : Path
+    top : Top
+    prefix : str
+        What all names begin with; see :mod:`hdl.prefix`.
+    base : int or None
+        Of ``dram``: where the model will lie in memory.
+    """
+    from boards.build.ip import write_block
+    from hdl.verilog import KIND
+
+    with replaced_folder(out, KIND) as folder:
+        files = write_block(image.design, image, folder, top, prefix, base)
+    return replace(files, folder=out)

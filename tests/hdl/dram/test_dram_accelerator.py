@@ -1,0 +1,296 @@
+"""The accelerator with a port to memory: it loads models along lists, and says what went wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compiler.abi.dma import PAGE, Entry, Placed, place
+from compiler.abi.dma_registers import Kind
+from compiler.abi.frames import Stimulus, frame_packets
+from compiler.abi.registers import REGISTERS
+from compiler.abi.states import outcome_of
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from csb_format.random_models import random_frames, random_model
+from csb_format.scales import DesignError
+from engine.reference import IntegerModel
+from hdl.dram.accelerator import DramAccelerator
+from hdl.dram.reader import ReadBus
+from sim.check.compare import compare
+from sim.dram.memory import AxiMemory, Lateness
+from sim.run.pysim import BlockPorts
+
+OKAY, SLVERR = 0, 2
+BASE = 16 * PAGE
+NARROW = ReadBus(64, 32, 8, 4, 64)
+BUSES = {64: NARROW, 128: ReadBus(128, 40, 16, 2, 32), 512: ReadBus(512, 32, 4, 2, 16)}
+
+
+def images(design: dict[str, Any] | None = None, count: int = 2) -> list[Image]:
+    """Models of the same shape on one array."""
+    options = {"pes": 4, "lanes": 2, **(design or {})}
+    models = [random_model(np.random.default_rng(n), 6, 5, 2, 1, 2) for n in range(count)]
+    return [compile_model(m, design_for(models[0], **options)) for m in models]
+
+
+class Board:
+    """An accelerator, its memory, a processor and what leaves."""
+
+    def __init__(
+        self,
+        made: list[Image],
+        bus: ReadBus = NARROW,
+        late: Lateness | None = None,
+        placed: Placed | None = None,
+    ):
+        self.images = made
+        self.placed = placed or place(made, BASE, bus.data_bits)
+        self.memory = AxiMemory(bus, self.placed.data, BASE, late or Lateness((5, 20), seed=3))
+        self.dut = DramAccelerator(made[0].design, bus=bus)
+        self.got: list[list[int]] = []
+
+    async def remember(self, ctx: Any) -> None:
+        ports, cycle = BlockPorts(self.dut, ctx), 0
+        while True:
+            self.memory.step(ports, cycle)
+            await ctx.tick()
+            cycle += 1
+
+    async def collect(self, ctx: Any) -> None:
+        dut, beats = self.dut, list[int]()
+        watch = (dut.m_axis_tvalid, dut.m_axis_tready, dut.m_axis_tdata, dut.m_axis_tlast)
+        async for _, _, valid, ready, data, last in ctx.tick().sample(*watch):
+            if valid and ready:
+                beats.append(data)
+                if last:
+                    self.got.append(beats)
+                    beats = []
+
+    def play(self, run: Any, script: Any) -> None:
+        async def host(ctx: Any) -> None:
+            for name in ("aresetn", "s_axi_bready", "s_axi_rready", "m_axis_tready"):
+                ctx.set(getattr(self.dut, name), 1)
+            self.ctx = ctx
+            await script()
+
+        run(self.dut, host, background=[self.remember, self.collect])
+        assert self.memory.traffic.violations == []
+
+    async def write(self, name: str, data: int) -> int:
+        ctx, dut = self.ctx, self.dut
+        ctx.set(dut.s_axi_awaddr, REGISTERS[name].address)
+        ctx.set(dut.s_axi_wdata, data)
+        ctx.set(dut.s_axi_wstrb, 15)
+        for channel in ("aw", "w"):
+            ctx.set(getattr(dut, f"s_axi_{channel}valid"), 1)
+        await ctx.tick()
+        for channel in ("aw", "w"):
+            ctx.set(getattr(dut, f"s_axi_{channel}valid"), 0)
+        (response,) = (await ctx.tick().sample(dut.s_axi_bresp).until(dut.s_axi_bvalid))[:1]
+        return int(response)
+
+    async def read(self, name: str) -> dict[str, int]:
+        ctx, dut = self.ctx, self.dut
+        ctx.set(dut.s_axi_araddr, REGISTERS[name].address)
+        ctx.set(dut.s_axi_arvalid, 1)
+        await ctx.tick()
+        ctx.set(dut.s_axi_arvalid, 0)
+        (data,) = (await ctx.tick().sample(dut.s_axi_rdata).until(dut.s_axi_rvalid))[:1]
+        return REGISTERS[name].decode(int(data))
+
+    async def transfer(self, entry: Entry) -> dict[str, int]:
+        """Do a transfer; the status at its end."""
+        words = dict(entry.words())
+        start = words.pop("dma_start")
+        for name, word in words.items():
+            assert await self.write(name, word) == OKAY
+        assert await self.write("dma_start", start) == OKAY
+        while (status := await self.read("dma_status"))["loading"]:
+            pass
+        while (await self.read("status"))["settling"]:
+            pass
+        return status
+
+    async def load(self, number: int, part: int = 0) -> dict[str, int]:
+        await self.write("frame", self.images[number].parts[part].frame_beats)
+        return await self.transfer(Entry(Kind.LIST, self.placed.lists[number][part]))
+
+    async def send(self, packets: list[list[int]]) -> None:
+        ctx, dut = self.ctx, self.dut
+        for packet in packets:
+            for i, beat in enumerate(packet):
+                ctx.set(dut.s_axis_tdata, beat)
+                ctx.set(dut.s_axis_tlast, int(i == len(packet) - 1))
+                ctx.set(dut.s_axis_tvalid, 1)
+                await ctx.tick().until(dut.s_axis_tready)
+            ctx.set(dut.s_axis_tvalid, 0)
+
+    async def job(self, number: int, seed: int = 0) -> None:
+        """Load a model along its list, run frames, compare."""
+        self.got.clear()
+        image = self.images[number]
+        status = await self.load(number)
+        assert status["streaming"] == image.design.streamed
+        assert await self.read("errors") == dict.fromkeys(await self.read("errors"), 0)
+        sequences = random_frames(np.random.default_rng(seed), image.model, [3, 2])
+        stimulus = Stimulus.of(image, sequences)
+        await self.send(frame_packets(stimulus, 64))
+        while (await self.read("status"))["busy"]:
+            pass
+        levels = IntegerModel(image.model).run_levels(sequences)
+        assert compare(stimulus, outcome_of(image, self.got, 64), levels).mismatches == 0
+
+
+@pytest.mark.quick(2)
+@pytest.mark.parametrize(
+    ("design", "bits"),
+    [({}, 64), ({"streamed": True}, 64), ({}, 128), ({}, 512), ({"streamed": True}, 512)],
+    ids=str,
+)
+def test_models_load_along_their_lists_and_run_bit_exact(
+    run: Any, bits: int, design: dict[str, Any]
+) -> None:
+    board = Board(images(design), BUSES[bits])
+
+    async def script() -> None:
+        for number in (0, 1):
+            await board.job(number, number)
+        assert (await board.read("dma_bus"))["data_bits"] == bits
+        assert (await board.read("irq_status"))["loaded"] == 1
+
+    board.play(run, script)
+
+
+@pytest.mark.quick(1)
+@pytest.mark.parametrize("design", [{"compact": True}, {"deep": True}, {"pieces": 2}], ids=str)
+def test_other_arrays(run: Any, design: dict[str, Any]) -> None:
+    board = Board(images(design, 1))
+    board.play(run, lambda: board.job(0))
+
+
+def test_pieces_of_a_matrix_anywhere_in_memory(run: Any) -> None:
+    """Rows end anywhere in a piece, and a list goes on elsewhere."""
+    made = images(count=1)
+    placed = place(made, BASE, 64)
+    (first,) = placed.lists[0]
+    data = bytearray(placed.data)
+    at = first - BASE
+    whole = np.frombuffer(data[at : at + 64], "<u4")
+    base, length, padding = int(whole[1]), int(whole[3]), int(whole[4])
+    second = Entry(Kind.LIST, first + 64)
+    cut = [Entry(Kind.ROWS, base, 16), Entry(Kind.ROWS, base + 16, length - 16, padding)]
+    row_bits = made[0].design.pes * made[0].design.piece_bits
+    cut[1] = Entry(Kind.ROWS, base + 16, length - 16, padding, row=128 // row_bits)
+    assert 128 % row_bits
+    data += bytes(-len(data) % PAGE)
+    lists = ((BASE + len(data),),)
+    data += b"".join(entry.encode() for entry in (*cut, second))
+    board = Board(made, placed=Placed(BASE, bytes(data), lists))
+    board.play(run, lambda: board.job(0))
+
+
+def entry(board: Board, **changes: Any) -> Entry:
+    whole = np.frombuffer(board.placed.data[board.placed.lists[0][0] - BASE :][:64], "<u4")
+    given = {"kind": Kind(int(whole[0]) & 3), "base": int(whole[1]), "length": int(whole[3])}
+    return Entry(**{**given, "padding": int(whole[4]), **changes})
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"kind": Kind.MATRIX}, "entry"),
+    ({"row": 1 << 20}, "entry"),
+    ({"row": 1}, "entry"),
+    ({"padding": 64}, "entry"),
+    ({"padding": 0}, "entry"),
+    ({"base": 1 << 32}, "entry"),
+    ({"length": 0}, "setup"),
+    ({"base": BASE + 4}, "setup"),
+    ({"base": 0}, "decode"),
+    ({"kind": Kind.LIST, "base": 0}, "decode"),
+]
+
+
+def test_what_cannot_be_done_is_told_and_the_next_job_is_clean(run: Any) -> None:
+    board = Board(images(count=1))
+
+    async def script() -> None:
+        for changes, why in WRONG:
+            status = await board.transfer(entry(board, **changes))
+            assert ([name for name, flag in status.items() if flag], changes) == ([why], changes)
+            assert (await board.read("errors"))["dma"] == 1
+            assert (await board.read("irq_status"))["loaded"] == 0
+            assert (await board.read("status"))["halted"] == 1
+            await board.write("errors", 0xFFFFFFFF)
+        await board.job(0)
+
+    board.play(run, script)
+
+
+def test_a_word_that_memory_cannot_give_starts_nothing(run: Any) -> None:
+    board = Board(images(count=1), BUSES[512])
+    words = np.frombuffer(board.placed.data[board.placed.lists[0][0] - BASE + 64 :][:64], "<u4")
+    end = int(words[1]) + int(words[3])
+    board.memory.broken = lambda address: address == end - 64
+
+    async def script() -> None:
+        assert (await board.load(0))["slave"] == 1
+        assert (await board.read("status"))["halted"] == 1
+        board.memory.broken = lambda address: False
+        await board.write("control", REGISTERS["control"].encode(soft_reset=1))
+        await board.write("errors", 0xFFFFFFFF)
+        await board.job(0)
+
+    board.play(run, script)
+
+
+@pytest.mark.parametrize("way", ["dma_stop", "control"])
+def test_a_load_that_is_given_up(run: Any, way: str) -> None:
+    board = Board(images(count=1), late=Lateness((60, 90), seed=1))
+
+    async def script() -> None:
+        words = Entry(Kind.LIST, board.placed.lists[0][0]).words()
+        start = words.pop("dma_start")
+        for after in (30, 70, 140, 210):
+            for name, word in words.items():
+                await board.write(name, word)
+            await board.write("dma_start", start)
+            assert await board.write("load", 0) == SLVERR
+            assert await board.write("dma_start", start) == SLVERR
+            await board.ctx.tick().repeat(after)
+            await board.write(way, 1)
+            await board.write("control", REGISTERS["control"].encode(soft_reset=1))
+            assert not (await board.read("dma_status"))["loading"]
+        await board.write("errors", 0xFFFFFFFF)
+        await board.job(0)
+
+    board.play(run, script)
+
+
+def test_a_soft_reset_leaves_the_stream_of_the_matrix(run: Any) -> None:
+    board = Board(images({"streamed": True}, 1))
+
+    async def script() -> None:
+        await board.job(0)
+        frames = random_frames(np.random.default_rng(3), board.images[0].model, [2])
+        packets = frame_packets(Stimulus.of(board.images[0], frames), 64)
+        board.ctx.set(board.dut.m_axis_tready, 0)
+        await board.send(packets)
+        await board.write("control", REGISTERS["control"].encode(soft_reset=1))
+        board.ctx.set(board.dut.m_axis_tready, 1)
+        assert (await board.read("dma_status"))["streaming"] == 1
+        await board.ctx.tick().repeat(40)
+        board.got.clear()
+        await board.job(0, 5)
+
+    board.play(run, script)
+
+
+def test_models_that_do_not_belong_together() -> None:
+    one, two = images(count=1), images({"deep": True}, 1)
+    with pytest.raises(DesignError, match=r"different designs: one accelerator runs one design"):
+        place([*one, *two], BASE, 64)
+    with pytest.raises(DesignError, match=r"base = 0x1001: must be a multiple of 4096"):
+        place(one, 0x1001, 64)
