@@ -282,9 +282,9 @@ def _cheaper(model: Model | ModelShape, board: Board, design: Design) -> Iterato
     less: list[dict[str, int | bool]] = [{"by_gate": False}] if design.by_gate else []
     if design.units > design.lanes:
         less += [{"units": design.lanes}, *({"units": design.lanes, **each} for each in less)]
-    size = (model, design.pes, design.lanes)
+    kept = {"contexts": design.contexts, **board.options}
     for options in less:
-        yield design_for(*size, contexts=design.contexts, **board.options, **options)
+        yield design_for(model, design.pes, design.lanes, **(kept | options))  # type: ignore[arg-type]
 
 
 def _designs(model: Model | ModelShape, board: Board, contexts: int) -> Iterator[Design]:
