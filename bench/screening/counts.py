@@ -38,15 +38,20 @@ def full_of(made: Screened, states: IntArray, targets: IntArray) -> Full:
     assert np.array_equal(made.native.logits(states[:20]), made.head.logits(states[:20]))
     for start in range(0, len(states), _PART):
         every = made.native.logits(states[start : start + _PART])
-        rows = np.arange(len(every))[:, None]
-        # Among the most and what equals the last of them, by logit, then by output.
-        least = np.partition(every, -most, axis=1)[:, -most, None]
-        keys = np.where(every >= least, -every, np.iinfo(np.int64).max)
-        found = np.argsort(keys, axis=1, kind="stable")[:, :most]
+        found = _largest(every, most)
         indices.append(found)
-        logits.append(every[rows, found])
+        logits.append(np.take_along_axis(every, found, axis=1))
         nats += _nats(every * made.head.last_bit, targets[start : start + _PART])
     return Full(np.concatenate(indices), np.concatenate(logits), nats / len(states))
+
+
+def _largest(logits: IntArray, most: int) -> IntArray:
+    """By logit, then by output: among the most and what equals the last of them."""
+    least = np.partition(logits, -most, axis=1)[:, -most, None]
+    tokens, outputs = np.nonzero(logits >= least)
+    order = np.lexsort((outputs, -logits[tokens, outputs], tokens))
+    begin = np.searchsorted(tokens[order], np.arange(len(logits)))
+    return np.asarray(outputs[order][begin[:, None] + np.arange(most)])
 
 
 def _nats(logits: Any, targets: IntArray) -> float:

@@ -16,7 +16,7 @@ from engine.native.model import NativeModel
 
 __all__ = ["STATES", "hard_cases"]
 
-STATES = 500  # of every head
+STATES = 2000  # of every head
 
 
 def hard_cases(heads: int, seed: int) -> dict[str, Any]:

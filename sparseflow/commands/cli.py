@@ -25,7 +25,7 @@ from ..steps.options import (
     VerilogOptions,
 )
 from .board_commands import boards, build, fit, ip
-from .cpu_commands import cpu_app, serve
+from .cpu_commands import adapt, cpu_app, serve
 from .data_commands import data_app
 from .derived import derived
 from .doctor_command import doctor
@@ -272,6 +272,7 @@ app.command()(build)
 app.command()(load)
 app.command()(job)
 app.command()(serve)
+app.command()(adapt)
 app.command("c-header")(c_header)
 app.command()(synth)
 app.command()(timing)

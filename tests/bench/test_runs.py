@@ -122,6 +122,7 @@ SMALLEST = {
     "bench.array.utilisation": Smallest(
         "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place, slow=True
     ),
+    "bench.screening": Smallest("--smallest --json OUT/rows.json", ("rows.json", "rows.svg")),
     "bench.speed": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.harm.faults": Smallest("--count 7 --json OUT/rows.json", slow=True),
     # So do synthesis, place and route of a board's top.

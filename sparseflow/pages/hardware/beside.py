@@ -20,14 +20,14 @@ from csb_format.shape import LstmShape, ModelShape
 __all__ = ["dense_cycles", "on_boards", "shown"]
 
 
-def dense_cycles(model: Model, design: Design) -> int | None:
+def dense_cycles(model: Model, design: Design) -> float | None:
     """Cycles of a step of the same network with every weight kept, on an array of this size.
 
     Multipliers, lanes and formats are the same; its memories hold all the weights.
 
     Returns
     -------
-    int or None
+    float or None
         None where no array of this size carries the dense network.
     """
     try:

@@ -272,7 +272,7 @@ def test_a_gru_of_that_size_fills_its_waits(cell: str, deep: int, large: int) ->
     sizes = {"input_size": 153, "hidden_size": 1024, "banks": 16, "k": (1, 8, 1)}
     shape = random_network(np.random.default_rng(1), **sizes, cell=cell).shape  # type: ignore[arg-type]
 
-    def cycles(pes: int, **options: bool) -> int:
+    def cycles(pes: int, **options: bool) -> float:
         return step_cycles(schedule(shape, design_for(shape, pes, 16, **options)))
 
     assert cycles(64) == 3 * 16 * (1 + 8) == 432
