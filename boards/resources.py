@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from compiler.array.design import Design
 from compiler.array.needs import design_for
@@ -156,7 +156,7 @@ class Choice:
 
     design: Design
     usage: Usage
-    cycles: int
+    cycles: float
     megahertz: float
     fits: bool
     limit: str
@@ -266,22 +266,33 @@ def _logic(design: Design) -> int:
     return round(design.pes * pe + design.units * lane + projectors) + CONTROL
 
 
-def choices(model: Model | ModelShape, board: Board) -> list[Choice]:
+def choices(model: Model | ModelShape, board: Board, contexts: int = 1) -> list[Choice]:
     """Every array of a usual shape that can carry the model, the fastest that fits first.
 
-    Where slots of one gate do not fit, the array without them is among these as well. The first
-    is what :func:`fastest`, and with it every command that is given no array, takes.
+    Where slots of one gate, or more element-wise lanes than banks, do not fit, the array without
+    them is among these as well. The first is what :func:`fastest`, and with it every command that
+    is given no array, takes. Cycles are those of as many streams as there are ``contexts``.
     """
     clock, found = _megahertz(board), list[Choice]()
-    for design in _designs(model, board):
+    for design in _designs(model, board, contexts):
         found.append(_choice(model, board, design, clock))
-        if design.by_gate and not found[-1].fits:
-            smaller = design_for(model, design.pes, design.lanes, by_gate=False, **board.options)
-            found.append(_choice(model, board, smaller, clock))
+        if not found[-1].fits:
+            smaller = _cheaper(model, board, design)
+            found += (_choice(model, board, each, clock) for each in smaller)
     return sorted(found, key=lambda c: (not c.fits, c.microseconds, c.usage.multipliers))
 
 
-def _designs(model: Model | ModelShape, board: Board) -> Iterator[Design]:
+def _cheaper(model: Model | ModelShape, board: Board, design: Design) -> Iterator[Design]:
+    """Arrays of the same size that take less of a device, and more cycles."""
+    less: list[dict[str, Any]] = [{"by_gate": False}] if design.by_gate else []
+    if design.units > design.lanes:
+        less += [{"units": design.lanes}, *({"units": design.lanes, **each} for each in less)]
+    same: dict[str, Any] = {"contexts": design.contexts, **board.options}
+    for options in less:
+        yield design_for(model, design.pes, design.lanes, **same, **options)
+
+
+def _designs(model: Model | ModelShape, board: Board, contexts: int) -> Iterator[Design]:
     """Arrays of a usual shape that can carry the model."""
     banks = {g.banks for x in model.shape.layers for g in (x.weight_ih, x.weight_hh)}
     for pes in PES:
@@ -289,13 +300,13 @@ def _designs(model: Model | ModelShape, board: Board) -> Iterator[Design]:
             if any(b % lanes for b in banks) or pes * lanes > 4 * board.has.multipliers:
                 continue
             try:
-                yield design_for(model, pes, lanes, **board.options)
+                yield design_for(model, pes, lanes, contexts=contexts, **board.options)
             except DesignError:
                 continue
 
 
-def choice(model: Model, board: Board, pes: int, lanes: int) -> Choice:
-    """One array.
+def choice(model: Model, board: Board, pes: int, lanes: int, contexts: int = 1) -> Choice:
+    """One array; where it does not fit, the first cheaper one of its size that does.
 
     Raises
     ------
@@ -305,8 +316,13 @@ def choice(model: Model, board: Board, pes: int, lanes: int) -> Choice:
         If this one cannot carry the model.
     """
     _check_kind(model, board)
-    design = design_for(model, pes, lanes, **board.options)
-    return _choice(model, board, design, _megahertz(board))
+    design = design_for(model, pes, lanes, contexts=contexts, **board.options)
+    clock = _megahertz(board)
+    found = _choice(model, board, design, clock)
+    if found.fits:
+        return found
+    cheaper = (_choice(model, board, each, clock) for each in _cheaper(model, board, design))
+    return next((each for each in cheaper if each.fits), found)
 
 
 def _megahertz(board: Board) -> float:
@@ -318,11 +334,11 @@ def _megahertz(board: Board) -> float:
 def _choice(model: Model | ModelShape, board: Board, design: Design, megahertz: float) -> Choice:
     usage = estimate(design, board)
     limit, share = usage.limit(board.has)
-    cycles = step_cycles(schedule(model, design))
+    cycles = step_cycles(schedule(model, design), design.contexts)
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
 
 
-def fastest(model: Model, board: Board) -> Choice:
+def fastest(model: Model, board: Board, contexts: int = 1) -> Choice:
     """The best array of a board.
 
     Raises
@@ -333,7 +349,7 @@ def fastest(model: Model, board: Board) -> Choice:
         If none can carry the model, whatever the size of the device.
     """
     # without any, the error of the smallest tells why
-    found = choices(model, board) or [choice(model, board, PES[0], 1)]
+    found = choices(model, board, contexts) or [choice(model, board, PES[0], 1, contexts)]
     if not found[0].fits:
         least = min(found, key=lambda c: c.usage.luts)
         name, share = least.usage.limit(board.has)

@@ -100,7 +100,7 @@ def _one(
     query = query_of(np.asarray(hidden, np.int64), margin)
     blocks = layer.blocks.bounds(query.norm)
     first = layer.first_bounds(query)
-    second = layer.second_bounds(query, np.arange(layer.output_size))
+    second = layer.second_bounds(query)
     best: Pairs = []
     counts = [0, 0, 0]
     for block, bound in enumerate(blocks.tolist()):

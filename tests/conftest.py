@@ -125,12 +125,18 @@ def drawn_k(pick: Pick, cell: str, fixed: dict[str, Any]) -> int | tuple[int, ..
 
 
 def _on_array(model: Model, lanes: int, pick: Pick, fixed: dict[str, Any]) -> Network:
-    """With an array and lanes of random size."""
+    """With an array and lanes of random size, with ``uneven`` such that not all PEs have rows."""
     abreast = cell_named(model.cell).abreast
     pes, contexts = abreast * pick(1, 8), pick(1, 3)
     units = [n for n in range(1, lanes + 1) if lanes % n == 0 and pes // abreast % n == 0]
     projectors = [n for n in range(1, lanes + 1) if lanes % n == 0 and pes % n == 0]
     projectors += [n * lanes for n in (2, 4, 8) if pes % (n * lanes) == 0]
+    if fixed.get("uneven"):
+        pes, contexts = pes + abreast * pick(0, 2 * lanes), pick(1, 6)
+        several = (2 * lanes, 4 * lanes)
+        units = [n for n in range(1, 4 * lanes + 1) if lanes % n == 0 or n in several]
+        units = [n for n in units if n <= pes // abreast]
+        projectors = [n for n in projectors if n <= pes]
     chosen: dict[str, Any] = {"head": model.head is not None, "contexts": contexts}
     if pick(0, 1):
         chosen["units"] = units[pick(0, len(units) - 1)]

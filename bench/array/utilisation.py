@@ -4,7 +4,8 @@
 accelerator of every workload, runs its Verilog on Verilator, holds all its outputs against the
 integer model and its cycles against the cycle model, and writes a table (``.md``) and a plot
 (``.svg``) beside the JSON. Rows that were not asked for stay as the JSON has them. Weights are
-random: cycles do not depend on their values.
+random: cycles do not depend on their values. Held-out shapes are always counted anew, by the cycle
+model; ``--only shapes`` simulates nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from sparseflow.pages.figures import asked, floor, macs_per_cycle, matrices, wei
 from sparseflow.steps.progress import counted
 
 from ..record import Smallest, with_others, write_record
+from .shapes import measured
 from .utilisation_published import PUBLISHED
 from .utilisation_report import markdown, plot
 
@@ -171,17 +173,18 @@ def main(
 ) -> None:
     """Measure, print a table, write JSON, Markdown and a plot."""
     names = [workload.name for workload in WORKLOADS]
-    if unknown := sorted(set(only or ()) - set(names)):
-        raise typer.BadParameter(f"no row {unknown[0]}: choose among {', '.join(names)}")
+    if unknown := sorted(set(only or ()) - {*names, "shapes"}):
+        raise typer.BadParameter(f"no row {unknown[0]}: choose among {', '.join(names)}, shapes")
     chosen = [w for w in WORKLOADS if not only or w.name in only]
     rows = [_measure(w, work) for w in ([SMALLEST] if smallest else chosen)]
     Console(width=140).print(_table(rows))
     if json:
         rows = rows if smallest else with_others(json, rows, names, "workload")
+        shapes, published = list(measured()), [asdict(p) for p in PUBLISHED]
         write_record(
-            json, "bench.array.utilisation", SEED, rows, published=[asdict(p) for p in PUBLISHED]
+            json, "bench.array.utilisation", SEED, rows, published=published, shapes=shapes
         )
-        replace_file(json.with_suffix(".md"), markdown(rows).encode())
+        replace_file(json.with_suffix(".md"), markdown(rows, shapes).encode())
         plot(rows, json.with_suffix(".svg"))
     missed = [row["workload"] for row in rows if not row["reached"]]
     if missed:

@@ -17,15 +17,27 @@ from csb_format.files.replace import replace_file
 from .accuracy import RESULTS
 from .examples import EXAMPLES
 from .guides import GUIDES
+from .learning import LEARNING
 from .page import Page
 from .processors import PROCESSORS, SERVING
 from .readme import README
 from .recipe import RECIPE
 from .results import ROOT
+from .screening import SCREENING
 
 __all__ = ["PAGES", "main"]
 
-PAGES: tuple[Page, ...] = (README, RECIPE, RESULTS, PROCESSORS, SERVING, *GUIDES, *EXAMPLES)
+PAGES: tuple[Page, ...] = (
+    README,
+    RECIPE,
+    RESULTS,
+    PROCESSORS,
+    SERVING,
+    SCREENING,
+    LEARNING,
+    *GUIDES,
+    *EXAMPLES,
+)
 
 
 def main(

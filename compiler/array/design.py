@@ -12,12 +12,15 @@ from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN, DesignError
 
-__all__ = ["Array", "Design", "bits_for", "check_counts", "check_flags", "check_pes"]
+__all__ = ["MOST_BACK", "Array", "Design", "bits_for", "check_counts", "check_flags", "check_pes"]
 
 
 def bits_for(count: int) -> int:
     """Bits of an address of ``count`` places, at least 1."""
     return max(1, (count - 1).bit_length())
+
+
+MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
 
 
 @dataclass(frozen=True)
@@ -282,6 +285,14 @@ class Design:
     def write_ports(self) -> int:
         """Places of a vector bank that one beat writes."""
         return max(1, self.projectors // self.lanes, self.units // self.lanes)
+
+    @property
+    def frames_back(self) -> int:
+        """How far back the last frame of a frame's stream is, at most: all further ones are alike.
+
+        With one context or two the one before, or another.
+        """
+        return max(2, min(self.contexts, MOST_BACK))
 
     @property
     def frame_ports(self) -> int:

@@ -15,7 +15,7 @@ from csb_format.cells import cell_named
 from csb_format.cells.cell import Cell
 from csb_format.scales import DesignError, Scales
 
-from .design import Design, check_counts, check_flags, check_pes
+from .design import MOST_BACK, Design, check_counts, check_flags, check_pes
 from .regions import LayerWidths, Regions
 from .rounds import Rounds
 
@@ -28,6 +28,7 @@ __all__ = [
     "LayerShape",
     "Needs",
     "asks_by_gate",
+    "beat_sizes",
     "check_supported",
     "design_for",
     "fewest_lanes",
@@ -89,14 +90,18 @@ def fewest_lanes(
     with all PEs, those that take the most results a cycle.
     """
     results = pes // rows
-    wide = (2, 4, 8) if projectors else (2, 4)
-    fitting = [n for n in range(1, lanes + 1) if lanes % n == 0] + [n * lanes for n in wide]
+    fitting = beat_sizes(lanes) if projectors else beat_sizes(lanes)[:-1]
 
     def taken(lanes: int) -> Fraction:
         beats = results // lanes
         return Fraction(lanes * beats, max(groups, beats))
 
     return max((n for n in fitting if n <= results), key=taken, default=1)
+
+
+def beat_sizes(lanes: int) -> list[int]:
+    """Results that may come home at once: in some of the banks, or in up to eight places of all."""
+    return [n for n in range(1, lanes + 1) if lanes % n == 0] + [n * lanes for n in (2, 4, 8)]
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,22 @@ class LayerShape:
         gates = sum(rounds.groups(k) for rounds in self.rounds(pes) for k in kept)
         return gates + self.projection_slots(projecting) * (self.hr.nonzeros if self.hr else 0)
 
+    def cycles(self, pes: int, beats: int, *, early: bool) -> tuple[int, int]:
+        """Of passes that feed the lanes, which take a slot's units in some beats, and that park.
+
+        Parameters
+        ----------
+        pes : int
+            That have rows.
+        beats : int
+        early : bool
+            The input's sums are parked, and those of the state feed the lanes.
+        """
+        parked, fed = map(self.kept, (self.ih, self.hh) if early else (self.hh, self.ih))
+        rounds = self.rounds(pes)
+        taken = sum(max(sum(r.groups(fed)), beats * r.turns) for one in rounds for r in one.each)
+        return taken, sum(one.groups(parked) for one in rounds)
+
     def kept(self, matrix: Geometry) -> tuple[int, ...]:
         """Groups of the rows of each gate: of the fullest, where slots have more than one gate."""
         own = self.by_gate or len(self.cell.passes) > 1
@@ -254,7 +275,44 @@ class Needs:
     @property
     def _fewest_units(self) -> int:
         abreast = cell_named(self.model.shape.cell).abreast
-        return fewest_lanes(self.pes, self.lanes, self._least, rows=abreast)
+        found = fewest_lanes(self.pes, self.lanes, self._least, rows=abreast)
+        if self.pes // abreast // found > self._least or self.pes % (abreast * found):
+            # not all PEs have rows, or these wait: what is left over in the last slot counts too
+            fitting = (n for n in beat_sizes(self.lanes) if n <= self.pes // abreast)
+            found = min(fitting, key=self._time)
+        most = min(4 * self.lanes, self.pes // abreast)
+        # banks have several ports already: as many as frames and results come in by
+        while self.lanes < found <= most // 2 and self._port_bound(found):
+            found *= 2
+        return found
+
+    def _time(self, units: int) -> tuple[int, int]:
+        """Cycles of all passes, then of those that must wait for one another."""
+        fed, parked = replace(self, units=units)._issued
+        return fed + parked, fed
+
+    def _port_bound(self, units: int) -> bool:
+        """Whether a program's vectors take longer to be written than its passes."""
+        needs = replace(self, units=units)
+        return sum(map(needs._written, range(len(self.programs)))) > sum(needs._issued)
+
+    def _written(self, program: int) -> int:
+        """Cycles in which the write port is taken, each frame."""
+        shapes = self.programs[program]
+        places = self.regions(program).part * (self.model.directions - 1) + shapes[0].ih.bank_width
+        results = sum(s.units(self.units) * (1 + s.resets) for s in shapes)
+        return -(-places * self.lanes // max(self.lanes, self.units)) + results
+
+    @property
+    def _issued(self) -> tuple[int, int]:
+        """Cycles of the passes that feed the lanes and of those that park, of all programs."""
+        entry = len(self.programs[0]) if self.model.directions == 2 else 1
+        each = [(n, shape) for program in self.programs for n, shape in enumerate(program)]
+        beats = self._working // (cell_named(self.model.shape.cell).abreast * self.units)
+        found = [
+            shape.cycles(self._working, beats, early=n < entry or shape.resets) for n, shape in each
+        ]
+        return sum(fed for fed, _ in found), sum(parked for _, parked in found)
 
     @cached_property
     def programs(self) -> tuple[tuple[LayerShape, ...], ...]:
@@ -341,12 +399,13 @@ class Needs:
     def _working(self) -> int:
         """PEs that have rows of units: those of whole beats."""
         beat = cell_named(self.model.shape.cell).abreast * self.units
-        return self.pes // beat * beat
+        return max(1, self.pes // beat) * beat
 
     @property
     def _rounding(self) -> int:
         """PEs that have rows of projections and linear layers."""
-        return self.pes // self.projectors * self.projectors if self.projectors else self.pes
+        beat = max(1, self.projectors)
+        return max(1, self.pes // beat) * beat
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -377,10 +436,13 @@ class Needs:
         }
 
     def design(self, **options: int | bool) -> Design:
-        """The smallest design that holds the model; the output buffer takes two frames."""
+        """The smallest design that holds the model.
+
+        The output buffer takes two frames, or one of each context whose frames may be under way.
+        """
         sizes = self.sizes
         depths = {
-            "output_depth": 2 * sizes["output_depth"],
+            "output_depth": max(2, min(self.contexts, MOST_BACK)) * sizes["output_depth"],
             # a power of two: what lies beyond the program halts
             "program_depth": 1 << (max(16, sizes["program_depth"]) - 1).bit_length(),
         }

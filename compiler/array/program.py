@@ -41,6 +41,9 @@ bias              first place in the bias and cell memories
 lead, lead_other  the pass starts when no more beats than this are on their way home;
                   ``lead_other`` counts if the frame is of another context than the one
                   before, or the first of a sequence
+lead_more         of designs of more contexts than two, where ``lead_other`` is only for a frame
+                  whose context's last one is two back: for those that are three back and more,
+                  the last for all further ones and the first of a sequence
 frame_beats       SETUP: beats of a frame
 frame_bases       SETUP: the two input buffers
 ================  =====================================================================
@@ -49,7 +52,7 @@ frame_bases       SETUP: the two input buffers
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -140,6 +143,7 @@ class Instruction:
     bias: int = 0
     lead: int = 0
     lead_other: int = 0
+    lead_more: tuple[int, ...] = ()
     frame_beats: int = 0
     frame_bases: tuple[int, int] = (0, 0)
 
@@ -150,6 +154,16 @@ class Instruction:
         opening = list(zip(self.opening_groups, self.opening_intervals, strict=True))
         same = [(self.groups, self.interval)] * self.turns
         return Walk.of(self.slots, opening[: self.opening], whole or same)
+
+    @property
+    def leads(self) -> tuple[int, ...]:
+        """By how many frames back, less one, the last frame of the stream is."""
+        return self.lead, self.lead_other, *self.lead_more
+
+    def at_lead(self, leads: Sequence[int]) -> Instruction:
+        """With other leads."""
+        same, other, *more = leads
+        return replace(self, lead=same, lead_other=other, lead_more=tuple(more))
 
     @property
     def cycles(self) -> int:
@@ -219,6 +233,7 @@ def _parts(word: int, field: Field) -> Iterator[int]:
 def instruction_fields(design: Design) -> tuple[Field, ...]:
     """Fields of an instruction, the lowest first; the module's table has their meaning."""
     vector, program = bits_for(design.vector_depth), bits_for(design.program_depth)
+    more = design.frames_back - 2
     return (
         Field("op", 2),
         Field("next", program),
@@ -252,6 +267,7 @@ def instruction_fields(design: Design) -> tuple[Field, ...]:
         Field("bias", bits_for(max(design.cells, design.linear))),
         Field("lead", lead_bits(design)),
         Field("lead_other", lead_bits(design)),
+        *([Field("lead_more", lead_bits(design), more)] if more else []),
         Field("frame_beats", bits_for(design.vector_depth + 1)),
         Field("frame_bases", vector, 2),
     )

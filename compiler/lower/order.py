@@ -251,8 +251,8 @@ def _split(given: Pass, cycles: int) -> tuple[Pass, Pass | None]:
     return given.chunk(0, slots), given.chunk(slots, now.slots - slots)
 
 
-def leads(order: Sequence[Pass], design: Design) -> list[tuple[int, int]]:
-    """``lead`` and ``lead_other`` of every pass of a frame, which follows one like it.
+def leads(order: Sequence[Pass], design: Design) -> list[tuple[int, ...]]:
+    """Leads of every pass of a frame, which follows some like it.
 
     Parameters
     ----------
@@ -268,20 +268,20 @@ def leads(order: Sequence[Pass], design: Design) -> list[tuple[int, int]]:
 
 def _leads(
     given: Pass, at: int, order: Sequence[Pass], writers: list[Pass], latencies: Latencies
-) -> tuple[int, int]:
-    """Leads of the pass at a place in the order."""
+) -> tuple[int, ...]:
+    """Leads of the pass at a place in the order, by how far back its stream's last frame is."""
     before = [p for p in order[:at] if p.sink != Sink.PARK]
-    # two frames back: one for states of the step before, one more for another context
-    past = [*writers, *writers, *before]
+    # one frame for states of the step before, one more for each of other contexts between
+    frames = latencies.design.frames_back
+    past = [*writers * frames, *before]
     this_frame = len(past) - len(before)
     busy = _not_before(given, past, latencies)
-    same, other = busy, busy
+    if given.reads[0] == "frame":
+        return (busy,) * frames
     recurrent = given.instruction.recurrent
-    if given.reads[0] != "frame":
-        found = _producers(given, past, this_frame if recurrent else len(past))
-        same = min(same, _after(given, past, found[0], latencies))
-        other = min(other, _after(given, past, found[1], latencies)) if recurrent else same
-    return same, other
+    found = _producers(given, past, this_frame if recurrent else len(past))
+    chosen = found[:frames] if recurrent else found[:1] * frames
+    return tuple(min(busy, _after(given, past, producer, latencies)) for producer in chosen)
 
 
 def _producers(given: Pass, past: list[Pass], before: int) -> list[int]:

@@ -147,7 +147,8 @@ class _Builder:
         )
         self._parts.append(part)
         # input passes read what no pass writes
-        entry = [p.at(lead=limit, lead_other=limit) for p in order.entry]
+        free = (limit,) * self._design.frames_back
+        entry = [replace(p, instruction=p.instruction.at_lead(free)) for p in order.entry]
         linked = _linked_up(part, entry, frame, late)
         self._program += [now.sized(self._design) for now in linked]
 
@@ -204,8 +205,8 @@ def _led(passes: list[Pass], design: Design, limit: int) -> list[Pass]:
     """Passes with their leads."""
     found = leads(passes, design)
     return [
-        p.at(lead=min(same, limit), lead_other=min(other, limit))
-        for p, (same, other) in zip(passes, found, strict=True)
+        replace(p, instruction=p.instruction.at_lead([min(lead, limit) for lead in each]))
+        for p, each in zip(passes, found, strict=True)
     ]
 
 

@@ -44,8 +44,8 @@ _LAYER_FORMATS = ("input", "hidden", "state")
 _GATE_FORMATS = ("weight_ih_format", "weight_hh_format")
 _HEAD_FORMATS = ("weight_format", "input")
 _PROJECTION_FORMATS = ("weight_format", "output")
-# bytes of a block or a row in each tensor
-_SCREEN_SIZES = {"blocks": 4, "first": 4, "second": 2, "order": 4}
+# four bytes of every block, then of every row
+_SCREEN_PARTS = ("blocks", "first", "second", "order")
 
 
 def save_model(path: str | os.PathLike[str], model: Model) -> None:
@@ -191,7 +191,7 @@ def _head_parts(head: DenseLayer) -> dict[str, npt.NDArray[Any]]:
         return {"head.weight": head.weight, "head.bias": head.bias}
     planes, *fields = head.parts()
     named = {f"head.planes.{n}": plane for n, plane in enumerate(planes)}
-    named |= {f"head.{name}": part for name, part in zip(_SCREEN_SIZES, fields, strict=True)}
+    named |= {f"head.{name}": part for name, part in zip(_SCREEN_PARTS, fields, strict=True)}
     return named | {"head.bias": head.bias}
 
 
@@ -301,7 +301,7 @@ def _screened(
 ) -> ScreenedLayer:
     given = _get(node, "screen", dict)
     shifts = Shifts(**{name: _get(given, name, int) for name in Shifts._fields})
-    if not LEAST_BITS <= shifts.bits <= MOST_BITS or inputs < 1:
+    if not LEAST_BITS <= shifts.bits <= MOST_BITS + 1 or inputs < 1:
         raise ModelFileError(f"a head of {shifts.bits} bits and {inputs} inputs is none of ours")
     planes = [
         _tensor(tensors, f"head.planes.{n}", "U8", (len(bias), -(-bits * inputs // 8)))
@@ -309,8 +309,8 @@ def _screened(
     ]
     counts = {"blocks": -(-len(bias) // BLOCK)}
     fields = (
-        _tensor(tensors, f"head.{name}", "U8", (counts.get(name, len(bias)), size))
-        for name, size in _SCREEN_SIZES.items()
+        _tensor(tensors, f"head.{name}", "U8", (counts.get(name, len(bias)), 4))
+        for name in _SCREEN_PARTS
     )
     formats = _formats(node, _HEAD_FORMATS)
     both = (formats["weight_format"], formats["input"])

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..fixed import Fixed, IntArray
 from ..model import DenseLayer
-from .planes import LEAST_BITS, MOST_BITS
+from .planes import MOST_BITS
 
 __all__ = ["adversarial_head", "adversarial_states"]
 
@@ -24,7 +24,7 @@ def adversarial_head(
     """
     rows = outputs or int(rng.integers(1, 71))
     columns = inputs or int(rng.integers(1, 41))
-    weight = Fixed(int(rng.integers(LEAST_BITS, MOST_BITS + 1)), int(rng.integers(0, 20)))
+    weight = Fixed(int(rng.integers(4, MOST_BITS + 1)), int(rng.integers(0, 20)))
     given = Fixed(int(rng.integers(6, MOST_BITS + 1)), int(rng.integers(0, 16)))
     return DenseLayer(_weights(rng, rows, columns, weight), weight, given, _biases(rng, rows))
 

@@ -19,12 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..fixed import IntArray, round_shift
-from .planes import FIRST, chunks, middles
+from .planes import LEAST_BITS, MOST_FOLD, Cells, chunks
 
 __all__ = [
     "BLOCK",
     "FRACTION",
-    "SECOND",
     "SHARES",
     "Blocks",
     "Query",
@@ -35,6 +34,7 @@ __all__ = [
     "query_of",
     "root_above",
     "rows_of",
+    "second_shift",
 ]
 
 #: Rows that are left or read together, with one bound before any digit.
@@ -43,11 +43,9 @@ BLOCK = 16
 FRACTION = 8
 #: What a norm of a row covers of the whole row, after the first plane and after the second.
 SHARES = (4, 16)
-#: A second norm counts ``2**(width + lift - SECOND)`` of a logit's last bit.
-SECOND = 12
 _DIGITS = 8  # bits of a hidden state as the first planes take it
 _PRIOR_BITS, _FAR_BITS = 12, 16
-_BYTE = 255
+_BYTE, _WORD = 255, 65535
 _MOST_EXPONENT = 15
 
 
@@ -86,14 +84,14 @@ class Rows:
     prior_shift : int
         0..40.
     scale, norm, exponent : int64 arrays (O,)
-        8, 8 and 4 bits, not negative: the first digits d of a row stand for
-        ``(2 d + 1) * scale * 2**(exponent - FRACTION)``, what they leave has a norm of at most
+        8, 8 and 4 bits, not negative: the first digits of a row, -3 to 3, stand for
+        ``scale * 2**(exponent - FRACTION)`` times as much, what they leave has a norm of at most
         ``norm * 2**(exponent + lift - FRACTION)``.
-    width : int64 array (O,)
-        Bits from a row's leading bit to the layer's last, 4..16.
+    cells : Cells
+        What digits mean.
     second : int64 array (O,)
-        8 bits, not negative: four digits leave a norm of at most
-        ``second * 2**(width + lift - 12)``.
+        16 bits, not negative: both planes leave a norm of at most
+        ``second * 2**(second_shift - FRACTION)``.
     """
 
     prior: IntArray
@@ -101,7 +99,7 @@ class Rows:
     scale: IntArray
     norm: IntArray
     exponent: IntArray
-    width: IntArray
+    cells: Cells
     second: IntArray
 
     def check(self, weight: IntArray, bias: IntArray) -> None:
@@ -118,21 +116,33 @@ class Rows:
             For norms or priors that are too small, or a field that is out of range.
         """
         half = 1 << (_PRIOR_BITS - 1)
-        _check_ranges(self, len(weight), prior=(-half, half - 1), scale=(0, _BYTE), norm=(0, _BYTE),
-                      exponent=(0, _MOST_EXPONENT), width=(4, 16), second=(0, _BYTE))  # fmt: skip
+        count, byte = len(weight), (0, _BYTE)
+        _check_ranges(self, count, prior=(-half, half - 1), scale=byte, norm=byte)
+        _check_ranges(self, count, exponent=(0, _MOST_EXPONENT), second=(0, _WORD))
+        _check_ranges(self.cells, count, width=(LEAST_BITS, 16), shift=(0, 11), fold=(0, MOST_FOLD))
+        if (self.cells.fold > self.cells.width - LEAST_BITS).any():
+            raise ValueError(f"fold of a screen: give at most the width less {LEAST_BITS}")
         _check_shift("prior shift", self.prior_shift)
         _check_covers("prior", (self.prior << self.prior_shift) >= bias)
         for part in chunks(*weight.shape):
             self._check_norms(part, weight[part])
 
     def _check_norms(self, part: slice, weight: IntArray) -> None:
-        width, exponent, lift = self.width[part], self.exponent[part], lift_of(weight.shape[1])
-        if (abs(2 * weight + 1).max(axis=1) >> width).any():
+        cells, exponent, lift = self.cells.of(part), self.exponent[part], lift_of(weight.shape[1])
+        moved = weight >> cells.shift[:, None]
+        if (moved << cells.shift[:, None] != weight).any():
+            raise ValueError("shift of a screen is too large for a row")
+        if (abs(2 * moved + 1).max(axis=1) >> cells.width).any():
             raise ValueError("width of a screen is too small for a row")
         held = self.norm[part] << (exponent + lift)
-        _check_covers("norm", held >= _first_norm(weight, width, self.scale[part] << exponent))
-        held = self.second[part] << (width + lift - SECOND + FRACTION)
-        _check_covers("second norm", held >= _second_norm(weight, width))
+        _check_covers("norm", held >= _first_norm(weight, cells, self.scale[part] << exponent))
+        held = self.second[part] << second_shift(cells, lift)
+        _check_covers("second norm", held >= _second_norm(weight, cells))
+
+
+def second_shift(cells: Cells, lift: int) -> IntArray:
+    """What a second norm counts, in units of a bound: powers of two."""
+    return np.asarray(np.maximum(cells.width + cells.shift + lift - 11, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,42 +221,57 @@ def _by_block(norms: IntArray, bias: IntArray, typical: int) -> tuple[IntArray, 
     return far, np.maximum.reduceat(norms, starts), np.minimum.reduceat(norms, starts)
 
 
-def rows_of(weight: IntArray, widths: IntArray, bias: IntArray) -> Rows:
+def rows_of(weight: IntArray, width: IntArray, shift: IntArray, bias: IntArray) -> Rows:
     """The tightest numbers of every row.
 
     Parameters
     ----------
     weight : int64 array (O, H)
         In the order in which rows are read.
-    widths, bias : int64 arrays (O,)
+    width, shift, bias : int64 arrays (O,)
+        Of each; see :func:`.planes.widths_of`.
     """
     lift = lift_of(weight.shape[1])
-    fields = np.zeros((4, len(weight)), np.int64)
+    fields = np.zeros((5, len(weight)), np.int64)
     for part in chunks(*weight.shape):
-        fields[:, part] = _fields(weight[part], widths[part], lift)
-    scale, norm, exponent, second = fields
-    shift = _least_shift(bias, _PRIOR_BITS)
-    return Rows(_up(bias, shift), shift, scale, norm, exponent, widths, second)
+        fields[:, part] = _fields(weight[part], width[part], shift[part], lift)
+    scale, norm, exponent, fold, second = fields
+    by = _least_shift(bias, _PRIOR_BITS)
+    cells = Cells(width, shift, fold)
+    return Rows(_up(bias, by), by, scale, norm, exponent, cells, second)
 
 
-def _fields(weight: IntArray, widths: IntArray, lift: int) -> IntArray:
-    """Scale, norm, exponent and second norm of some rows."""
-    best = _best_scales(weight, widths)
+def _fields(weight: IntArray, width: IntArray, shift: IntArray, lift: int) -> IntArray:
+    """Scale, norm, exponent, fold and second norm of some rows: with the fold that leaves least."""
+    found = np.zeros((5, len(weight)), np.int64)
+    least = np.full(len(weight), np.iinfo(np.int64).max)
+    for fold in range(MOST_FOLD + 1):
+        cells = Cells(width, shift, np.minimum(fold, width - LEAST_BITS))
+        scale, norm, exponent = _first_fields(weight, cells, lift)
+        second = _up(_second_norm(weight, cells), second_shift(cells, lift))
+        better = (norm << exponent < least) & (second <= _WORD)
+        least = np.where(better, norm << exponent, least)
+        fields = np.stack([scale, norm, exponent, cells.fold, second])
+        found = np.where(better, fields, found)
+    return found
+
+
+def _first_fields(weight: IntArray, cells: Cells, lift: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Scale, norm and exponent."""
+    best = _best_scales(weight, cells)
     exponent = np.zeros(len(weight), np.int64)
     while True:  # exponents go up until norms fit
         scale = np.rint(best / 2.0**exponent).astype(np.int64)
-        norm = _up(_first_norm(weight, widths, scale << exponent), exponent + lift)
+        norm = _up(_first_norm(weight, cells, scale << exponent), exponent + lift)
         over = (scale > _BYTE) | (norm > _BYTE)
         if not over.any():
-            break
+            return scale, norm, exponent
         exponent += over
-    second = _up(_second_norm(weight, widths), widths + lift - SECOND + FRACTION)
-    return np.stack([scale, norm, exponent, second])
 
 
-def _best_scales(weight: IntArray, widths: IntArray) -> npt.NDArray[np.float64]:
+def _best_scales(weight: IntArray, cells: Cells) -> npt.NDArray[np.float64]:
     """Factors of the first digits that leave least, with FRACTION more bits."""
-    digits = middles(weight, widths, FIRST)
+    digits = cells.first(weight)
     best = (weight * digits).sum(axis=1) / (digits * digits).sum(axis=1) * 2.0**FRACTION
     return np.asarray(np.maximum(best, 0))  # a row of zeros has digits, and 0 leaves least
 
@@ -264,17 +289,15 @@ def _least_shift(value: IntArray, bits: int) -> int:
     return shift
 
 
-def _first_norm(weight: IntArray, widths: IntArray, scale: IntArray) -> IntArray:
+def _first_norm(weight: IntArray, cells: Cells, scale: IntArray) -> IntArray:
     """The norm that the first plane must be given, with FRACTION more bits."""
     full = weight << FRACTION
-    left = full - scale[:, None] * middles(weight, widths, FIRST)
-    return _covering(left, full, SHARES[0])
+    return _covering(full - scale[:, None] * cells.first(weight), full, SHARES[0])
 
 
-def _second_norm(weight: IntArray, widths: IntArray) -> IntArray:
-    full, digits = weight << FRACTION, 2 * FIRST
-    unit = widths - digits - 1 + FRACTION
-    left = full - (middles(weight, widths, digits) << unit[:, None])
+def _second_norm(weight: IntArray, cells: Cells) -> IntArray:
+    full = weight << FRACTION
+    left = full - (cells.second(weight) << (cells.unit + FRACTION)[:, None])
     return _covering(left, full, SHARES[1])
 
 
@@ -283,7 +306,7 @@ def _covering(left: IntArray, full: IntArray, share: int) -> IntArray:
     return np.maximum(root_above((left * left).sum(axis=1)), whole)
 
 
-def _check_ranges(of: Rows | Blocks, count: int, **ranges: tuple[int, int]) -> None:
+def _check_ranges(of: Rows | Blocks | Cells, count: int, **ranges: tuple[int, int]) -> None:
     for name, (least, most) in ranges.items():
         array = getattr(of, name)
         if array.shape != (count,) or array.min() < least or array.max() > most:

@@ -13,7 +13,6 @@ from ..fixed import Fixed, IntArray
 from ..model import DenseLayer
 from .bounds import (
     FRACTION,
-    SECOND,
     Blocks,
     Query,
     Rows,
@@ -21,27 +20,16 @@ from .bounds import (
     lift_of,
     norms_of,
     rows_of,
+    second_shift,
 )
-from .planes import (
-    FIRST,
-    MOST_BITS,
-    Bytes,
-    aligned,
-    joined_planes,
-    middles,
-    plane_bits,
-    planes_of,
-    row_widths,
-    stored_bits,
-    weights_of,
-)
+from .planes import LEAST_BITS, MOST_BITS, MOST_FOLD, Bytes, Cells, plane_bits, widths_of
 
 __all__ = ["MOST_COLUMNS", "FileParts", "ScreenedLayer", "Shifts"]
 
 MOST_COLUMNS = 4096
 #: What is stored beside digits: of a block, and of a row with its first plane, with its second, and
 #: with the whole row (its bias and its place).
-BLOCK_BYTES, FIRST_BYTES, SECOND_BYTES, EXACT_BYTES = 4, 4, 2, 8 + 4
+BLOCK_BYTES, FIRST_BYTES, SECOND_BYTES, EXACT_BYTES = 4, 4, 4, 8 + 4
 
 
 class FileParts(NamedTuple):
@@ -134,7 +122,7 @@ class ScreenedLayer(DenseLayer):
         norms = norms_of(dense.weight)
         order = np.argsort(-(dense.bias + norms * typical), kind="stable")
         weight, bias = dense.weight[order], dense.bias[order]
-        rows = rows_of(weight, row_widths(weight), bias)
+        rows = rows_of(weight, *widths_of(weight), bias)
         parts = (dense.weight, dense.weight_format, dense.input, dense.bias)
         return cls(*parts, order, rows, blocks_of(norms[order], bias, typical))
 
@@ -148,16 +136,15 @@ class ScreenedLayer(DenseLayer):
         """The same layer without its screen."""
         return DenseLayer(self.weight, self.weight_format, self.input, self.bias)
 
-    @cached_property
+    @property
     def bits(self) -> int:
-        """Stored bits of a weight, 4 to 16."""
-        return stored_bits(self.stored, self.rows.width)
+        """Stored bits of a weight, 5 to 17: those of a weight, and one where rows are folded."""
+        return self.rows.cells.bits
 
     @cached_property
-    def middles(self) -> tuple[IntArray, IntArray]:
-        """First digits of all stored rows, and first four, as :func:`.planes.middles`."""
-        widths = self.rows.width
-        return middles(self.stored, widths, FIRST), middles(self.stored, widths, 2 * FIRST)
+    def digits(self) -> tuple[IntArray, IntArray]:
+        """What the first plane says of all stored rows, and both: see :class:`.planes.Cells`."""
+        return self.rows.cells.first(self.stored), self.rows.cells.second(self.stored)
 
     def first_bounds(self, query: Query) -> IntArray:
         """What the logits of all stored rows cannot exceed, after the first plane.
@@ -168,19 +155,17 @@ class ScreenedLayer(DenseLayer):
             With ``FRACTION`` more fraction bits than logits.
         """
         rows, lift = self.rows, lift_of(self.input_size)
-        sums = (self.middles[0] @ query.digits) << query.shift
+        sums = (self.digits[0] @ query.digits) << query.shift
         reach = (rows.norm << lift) * query.reaches[0]
         sums = (rows.scale * sums + reach) << rows.exponent
         return np.asarray(sums + self._prior_bounds)
 
-    def second_bounds(self, query: Query, which: IntArray) -> IntArray:
-        """The same after the second plane, of some stored rows."""
-        rows, lift = self.rows, lift_of(self.input_size)
-        unit = rows.width[which] - 2 * FIRST - 1 + FRACTION
-        sums = (self.middles[1][which] @ query.digits) << query.shift
-        reach = rows.second[which] * query.reaches[1]
-        held = reach << (rows.width[which] + lift - SECOND + FRACTION)
-        return (sums << unit) + held + self._prior_bounds[which]
+    def second_bounds(self, query: Query) -> IntArray:
+        """The same after the second plane."""
+        rows = self.rows
+        sums = (self.digits[1] @ query.digits) << (query.shift + rows.cells.unit + FRACTION)
+        held = rows.second << second_shift(rows.cells, lift_of(self.input_size))
+        return np.asarray(sums + held * query.reaches[1] + self._prior_bounds)
 
     @cached_property
     def _prior_bounds(self) -> IntArray:
@@ -210,11 +195,11 @@ class ScreenedLayer(DenseLayer):
         """What files hold; :meth:`read` takes it."""
         rows, blocks = self.rows, self.blocks
         words = rows.prior & 0xFFF | rows.scale << 12 | rows.norm << 20 | rows.exponent << 28
-        second = rows.second | (rows.width - 1) << 8
+        cells = rows.cells
+        second = rows.second | (cells.width - 1) << 16 | cells.shift << 20 | cells.fold << 24
         whole = blocks.far & 0xFFFF | blocks.most << 16 | blocks.least << 24
-        planes = planes_of(aligned(self.stored, rows.width, self.bits), self.bits)
-        fields = ((whole, 4), (words, 4), (second, 2), (self.order, 4))
-        return FileParts(planes, *(_octets(*field) for field in fields))
+        fields = (whole, words, second, self.order)
+        return FileParts(cells.planes(self.stored), *map(_octets, fields))
 
     @classmethod
     def read(
@@ -239,19 +224,16 @@ class ScreenedLayer(DenseLayer):
             words >> 12 & 0xFF,
             words >> 20 & 0xFF,
             words >> 28,
-            (second >> 8) + 1,
-            second & 0xFF,
+            Cells((second >> 16 & 15) + 1, second >> 20 & 15, second >> 24),
+            second & 0xFFFF,
         )
+        _check_cells(rows.cells, shifts.bits)
         far, most, least = _signed(whole & 0xFFFF, 16), whole >> 16 & 0xFF, whole >> 24
         blocks = Blocks(far, shifts.far, most, least, shifts.norm, shifts.typical)
         _check_order(order, len(bias))
         weight = np.empty((len(order), columns), np.int64)
-        moved = joined_planes(parts.planes, shifts.bits, columns)
-        weight[order] = weights_of(moved, rows.width, shifts.bits)
-        made = cls(weight, *formats, bias, order, rows, blocks)
-        if made.bits != shifts.bits:
-            raise ValueError(f"planes of {shifts.bits} bits for weights of {made.bits}")
-        return made
+        weight[order] = rows.cells.weights(parts.planes, columns)
+        return cls(weight, *formats, bias, order, rows, blocks)
 
     @property
     def shifts(self) -> Shifts:
@@ -282,6 +264,16 @@ def _check_formats(layer: DenseLayer) -> None:
         )
 
 
+def _check_cells(cells: Cells, bits: int) -> None:
+    """Before planes are read by them; the rest is checked with the weights."""
+    if cells.width.min() < LEAST_BITS:
+        raise ValueError(f"width of a screen: give {LEAST_BITS} to {MOST_BITS}")
+    if cells.fold.max() > MOST_FOLD or (cells.fold > cells.width - LEAST_BITS).any():
+        raise ValueError(f"fold of a screen: give at most {MOST_FOLD}, and what a width has")
+    if cells.bits != bits:
+        raise ValueError(f"planes of {bits} bits for rows that take {cells.bits}")
+
+
 def _check_order(order: IntArray, outputs: int) -> None:
     if order.shape != (outputs,) or not np.array_equal(np.sort(order), np.arange(outputs)):
         raise ValueError(f"order of a screen: give each of the {outputs} outputs once")
@@ -292,9 +284,9 @@ def _signed(number: IntArray, bits: int) -> IntArray:
     return (number ^ half) - half
 
 
-def _octets(numbers: IntArray, size: int) -> Bytes:
-    """Whole numbers as bytes, the lowest first: uint8 (O, size)."""
-    return np.ascontiguousarray(numbers.astype("<u4").view(np.uint8).reshape(-1, 4)[:, :size])
+def _octets(numbers: IntArray) -> Bytes:
+    """Whole numbers as bytes, the lowest first: uint8 (O, 4)."""
+    return numbers.astype("<u4").view(np.uint8).reshape(-1, 4)
 
 
 def _numbers(octets: Bytes) -> IntArray:

@@ -4,7 +4,7 @@
  * C library and POSIX threads. docs/cpu.md says how it works.
  *
  * A model is read once and never changes: any number of threads may use it at a time. A stream
- * belongs to one thread at a time. No function allocates after `sparseflow_run_start` but
+ * belongs to one thread at a time; in a child of fork it goes on, on one thread. No function allocates after `sparseflow_run_start` but
  * `sparseflow_run_sequences`, and none prints, exits or keeps state of its own.
  */
 #ifndef SPARSEFLOW_RUN_H

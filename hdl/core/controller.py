@@ -1,6 +1,6 @@
 """Runs the program: issues CSB groups and waits for frames, states, room and words."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -147,7 +147,8 @@ class Controller(wiring.Component):
                     "first": 1,  # of a sequence
                     "context": context_bits(design),
                     "phase": 1,  # which of the context's two state regions is the new one
-                    "other": 1,  # no step of the frame before must be waited for
+                    # how far back the stream's last frame is, less one; the most for a first one
+                    "other": bits_for(design.frames_back),
                 }
             )
         )
@@ -244,10 +245,27 @@ class Controller(wiring.Component):
             offered.first.eq(incoming.first),
             offered.context.eq(incoming.context),
             offered.phase.eq(~phases.bit_select(incoming.context, 1)),
-            offered.other.eq(incoming.first | (incoming.context != current.context)),
+            offered.other.eq(self._back(m, incoming)),
             frame.eq(Mux(now.advance & ~self._started, offered, current)),
         ]
         return frame
+
+    def _back(self, m: Module, incoming: data.View) -> Value:
+        """How many frames were taken since the last one of a frame's stream, as far as is told."""
+        current, most = self._current, self.design.frames_back - 1
+        if most == 1:
+            return incoming.first | (incoming.context != current.context)
+        back = Signal(range(most + 1))
+        past = [Signal.like(current.context, name=f"context{n}_back") for n in range(2, most + 1)]
+        with m.If(self._starting & self._now.advance):
+            m.d.sync += Cat(past).eq(Cat(current.context, *past[:-1]))
+        with m.If(self.restart):
+            m.d.sync += Cat(past).eq(0)
+        m.d.comb += back.eq(most)
+        for n, context in reversed([*enumerate([current.context, *past])]):
+            with m.If(~incoming.first & (incoming.context == context)):
+                m.d.comb += back.eq(n)
+        return back
 
     def _advance(self, m: Module, now: data.View, frame: data.View, starting: Value) -> None:
         """The frame taken last becomes the current one; its context's regions change places."""
@@ -272,6 +290,8 @@ class Controller(wiring.Component):
         started = self._started
         flying, starting = self._flying, self._starting
         lead = Mux(frame.other, now.lead_other, now.lead)
+        if self.design.frames_back > 2:
+            lead = Array([now.lead, now.lead_other, *now.lead_more])[frame.other]
         busy, full = flying > lead, now.emit & (self.room < now.beats)
         waiting = loaded & (now.op == Op.PASS) & ~started
         if self.design.deep:

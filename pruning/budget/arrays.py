@@ -123,7 +123,7 @@ def _step(found: list[ModelShape], array: tuple[int, int]) -> int:
 def _cycles(shape: ModelShape, pes: int, lanes: int) -> int:
     """Of a step; 0 if the array does not carry it."""
     try:
-        return step_cycles(schedule(shape, design_for(shape, pes, lanes)))
+        return int(step_cycles(schedule(shape, design_for(shape, pes, lanes))))  # one stream's
     except DesignError:
         return 0
 

@@ -77,16 +77,18 @@ def _short(name: str) -> str:
 def fit(given: FitOptions) -> None:
     """Say before any synthesis which arrays fit a board, what limits, and the fastest.
 
-    **In:** a packed model. **Out:** a table, the fastest first; cells and clock are estimates.
+    **In:** a packed model. **Out:** a table, the fastest first; cells and clock are estimates. Then
+    whether the fastest is too large for the model, and what streams side by side would bring.
 
     **Next:** `sparseflow build MODEL --board BOARD --out FOLDER`
     """
+    from boards.advice import advise
     from boards.board import board as named
     from boards.resources import choices, fastest
     from csb_format import load_model
 
     model, found = load_model(given.model), named(given.board)
-    every = choices(model, found)
+    every = choices(model, found, given.contexts)
     title = _headline(every[0], found) if every and every[0].fits else "nothing fits"
     clock = "a guess" if found.has.guessed else "as measured, at most the clock of the board"
     padded = f"\n{PADDED}: {PADDED_TEXT}." if any(_padded(c, model) for c in every) else ""
@@ -101,7 +103,10 @@ def fit(given: FitOptions) -> None:
         table.add_row(*_cells(c, found, padded=_padded(c, model)))
     if every:
         Console().print(table)
-    fastest(model, found)  # an error that says what to do where nothing fits
+    if advice := advise(model, found, every):
+        for line in advice.lines:
+            Console().print(line, highlight=False, markup=False)
+    fastest(model, found, given.contexts)  # an error that says what to do where nothing fits
 
 
 def _table(caption: str, title: str | None = None) -> Table:
@@ -145,7 +150,7 @@ def _cells(c: Choice, board: Board, *, padded: bool) -> tuple[str, ...]:
     used = [f"{n} {shares[name]:>4.0%}" for name, n in counts.items()]
     limit = _short(c.usage.limit(board.has)[0])
     array = f"{c.design.pes} x {c.design.lanes}" + f" {PADDED}" * padded
-    speed = (str(c.cycles), f"{c.megahertz:g}", f"{c.microseconds:.2f}")
+    speed = (f"{c.cycles:g}", f"{c.megahertz:g}", f"{c.microseconds:.2f}")
     return (array, "yes" if c.fits else "no", *used, limit, *speed)
 
 
@@ -175,6 +180,7 @@ def build(given: BuildOptions) -> None:
             seeds=given.seeds,
             timeout=given.timeout,
             keep=given.keep,
+            contexts=given.contexts,
             tell=tell,
             note=note,
         )
@@ -195,7 +201,8 @@ def ip(given: IpOptions) -> None:
     from ..steps.generating.hardware import package
 
     block = package(
-        given.model, given.out, given.pes, given.lanes, given.bits, given.prefix, given.top.value
-    )
+        given.model, given.out, given.pes, given.lanes, given.bits, given.prefix, given.top.value,
+        given.contexts,
+    )  # fmt: skip
     for line in (f"module {block.module}, core {block.core}", f"all of it in {given.out}"):
         Console().print(line, highlight=False, markup=False, soft_wrap=True)

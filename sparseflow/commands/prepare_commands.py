@@ -113,6 +113,7 @@ def pack(given: PackOptions) -> None:
             or given.controls != QAT
             or given.pool
             or given.screen
+            or given.head_bits != PackOptions.head_bits
             or given.data
             or given.json_file
             or cut_of(given),
@@ -144,6 +145,7 @@ def pack(given: PackOptions) -> None:
         figures_file=given.json_file,
         cell_range=given.cell_range,
         screen=given.screen,
+        head_bits=given.head_bits,
     )
     _after(model, given.out)
 

@@ -97,6 +97,8 @@ class Packing:
         Of the fine-tuning.
     screen : bool
         Whether the head is stored in planes; see :mod:`csb_format.screening`.
+    head_bits : int
+        Leading bits of every row of the head that its weights are rounded to, 4..16.
     """
 
     masks: Path | None = None
@@ -114,14 +116,16 @@ class Packing:
     cut: Cut | None = None
     controls: Controls = QAT
     screen: bool = PackOptions.screen
+    head_bits: int = PackOptions.head_bits
 
     @property
     def precision(self) -> Precision:
         """What chooses the formats."""
         reach, calibrated = self.cell_range or Precision.reach, self.cell_range is None
         return Precision(
-            self.value_bits, self.act_bits, self.per_gate, self.percentile, reach, calibrated
-        )
+            self.value_bits, self.act_bits, self.per_gate, self.percentile, reach, calibrated,
+            self.head_bits,
+        )  # fmt: skip
 
     def options(self) -> dict[str, Any]:
         """What was said beside bits and banks, for the report's commands."""
@@ -132,6 +136,7 @@ class Packing:
             "seed": self.seed if self.qat_epochs else None,
             "pool": self.pool,
             "cell-range": self.cell_range,
+            "head-bits": self.head_bits if self.head_bits != PackOptions.head_bits else None,
             "screen": self.screen,
             **(self.cut.options() if self.cut else {}),
         }

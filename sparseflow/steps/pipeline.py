@@ -29,7 +29,7 @@ from pruning.tasks.data.datasets import (
 from pruning.tasks.scores.answers import check_answers
 
 from ..pages.made.how_it_was_made import EXAMPLES, reporting
-from ..pages.made.typed import as_told, as_typed, typed
+from ..pages.made.typed import as_argument, as_told, as_typed, typed
 from ..pages.measured import FIGURES, Run, joined, read_figures
 from ..pages.scores.told import told
 from .generating.hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
@@ -177,6 +177,7 @@ def simulate(
     cocotb: int = SimulateOptions.cocotb,
     seed: int = SimulateOptions.seed,
     board: str | Path | None = SimulateOptions.board,
+    contexts: int = SimulateOptions.contexts,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -208,6 +209,8 @@ def simulate(
         Of the choice of ``utterances``.
     board : str or Path, optional
         That the report tells the microseconds of; by default the fastest that fits.
+    contexts : int
+        Sequences that run at a time, a frame of each in turn.
 
     Returns
     -------
@@ -232,9 +235,11 @@ def simulate(
     whole, _ = read_scaled(data, other=known_to(packed), what=model)
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
-    image = compile_array(packed, pes, lanes)
+    image = compile_array(packed, pes, lanes, contexts=contexts)
     if board is not None:
-        choice(packed, board_of(board), pes, lanes)  # an unknown one ends here, before the work
+        choice(
+            packed, board_of(board), pes, lanes, contexts
+        )  # an unknown one ends here, before the work
     labelled = has_labels(data)
     if labelled and packed.head is not None:
         check_answers(whole, packed.head.output_size, packed.pool, model)
@@ -365,7 +370,7 @@ def _name_demo(out: Path, whole: str) -> None:
     found["commands"] = [
         whole,
         "# or in single steps, from the dense network that the demo has trained:",
-        f"cd {shlex.quote(folder)}",
+        f"cd {shlex.quote(as_argument(folder))}",
         "sparseflow data japanese-vowels --out .",
         *(line for line in found["commands"] if line != EXAMPLES),
     ]

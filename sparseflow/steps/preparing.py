@@ -182,6 +182,7 @@ def pack(
     val: Path | None = None,
     controls: Controls | None = None,
     screen: bool = PackOptions.screen,
+    head_bits: int = PackOptions.head_bits,
 ) -> Model:
     """Quantise a pruned checkpoint, check every stage, pack it in CSB, write the model file.
 
@@ -215,6 +216,8 @@ def pack(
         :data:`sparseflow.steps.tuning.controls.QAT`.
     screen : bool
         Whether the head is stored in planes; see :mod:`csb_format.screening`.
+    head_bits : int
+        Leading bits of every row of the head that its weights are rounded to, 4..16.
 
     Raises
     ------
@@ -240,7 +243,7 @@ def pack(
         held, _ = read_scaled(val, "the score while fine-tuning (--val)", inputs, calibration)
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
-        bound, pool, cell_range, cut, chosen, screen,
+        bound, pool, cell_range, cut, chosen, screen, head_bits,
     )  # fmt: skip
     packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged, inputs, held)
     size = figures.bits_per_nonzero(packed.model)

@@ -98,8 +98,9 @@ SMALLEST = {
         "--array 4x4 --simulator icarus --json OUT/rows.json", prepare=demo
     ),
     "bench.array.lowering": Smallest("--runs 1 --json OUT/rows.json"),
-    "bench.cpu.fast_model": Smallest("--smallest --runs 1 --json OUT/rows.json"),
-    "bench.cpu.inference": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
+    # Numba's compiler takes as long as what they measure.
+    "bench.cpu.fast_model": Smallest("--smallest --runs 1 --json OUT/rows.json", slow=True),
+    "bench.cpu.inference": Smallest("--smallest --rounds 1 --json OUT/rows.json", slow=True),
     "bench.cpu.native": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.cpu.serving": Smallest("--smallest --json OUT/rows.json"),
     # Its commands train networks: here it reads what a run has left.
@@ -121,6 +122,7 @@ SMALLEST = {
     "bench.array.utilisation": Smallest(
         "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place, slow=True
     ),
+    "bench.screening": Smallest("--smallest --json OUT/rows.json", ("rows.json", "rows.svg")),
     "bench.speed": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.harm.faults": Smallest("--count 7 --json OUT/rows.json", slow=True),
     # So do synthesis, place and route of a board's top.

@@ -169,7 +169,10 @@ def test_slots_of_one_gate_where_a_model_asks_and_a_board_has_room() -> None:
         else:
             own = arrays[pes, lanes, True]
             assert c.cycles > own.cycles
-            assert (c.usage.registers or 0) < (own.usage.registers or 0)
+            fewer, more = c.usage.registers, own.usage.registers
+            assert fewer is not None
+            assert more is not None
+            assert fewer < more
     assert not any(c.design.by_gate for c in choices(given, board("icebreaker")))
     assert not any(c.design.by_gate for c in choices(model(32), board("ulx3s")))
 

@@ -196,16 +196,19 @@ def head_of(node: Any, tensors: Any) -> tuple[Ints, Ints]:
     """Weight and bias of the head."""
     if "screen" not in node:
         return tensors["head.weight"], tensors["head.bias"]
-    bits, inputs, v = node["screen"]["bits"], node["inputs"], np.int64(0)
-    for n, width in enumerate(w for w in (2, 2, bits - 4) if w):
-        v = v << width | fields(tensors[f"head.planes.{n}"], width, inputs)
-    v = v - (v >> (bits - 1) << bits)
-    width = 1 + (tensors["head.second"][:, 1:].astype(np.int64) & 15)
-    weight = np.empty_like(v)
-    order = tensors["head.order"].astype(np.int64) @ (256 ** np.arange(4))
-    weight[order] = np.where(
-        width >= bits, v << np.maximum(width - bits, 0), v >> np.maximum(bits - width, 0)
+    inputs, rest_bits = node["inputs"], node["screen"]["bits"] - 5
+    p, q = (fields(tensors[f"head.planes.{n}"], 2 + n, inputs) for n in (0, 1))
+    rest = fields(tensors["head.planes.2"], rest_bits, inputs) if rest_bits else np.int64(0)
+    second, order = (
+        tensors[name].astype(np.int64) @ (256 ** np.arange(4))
+        for name in ("head.second", "head.order")
     )
+    w, z, f = (part[:, None] for part in ((second >> 16 & 15) + 1, second >> 20 & 15, second >> 24))
+    below, large = p >= 2, (p == 1) | (p == 2)
+    fine = (q + 8 * (large & (f == 0)) << w - 5 - f) + rest
+    size = np.where(large & (f > 0), (q << w - 4) + rest, fine)
+    weight = np.empty_like(size)
+    weight[order] = np.where(below, -1 - size, size) << z
     return weight, tensors["head.bias"]
 
 

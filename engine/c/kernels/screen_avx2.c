@@ -53,16 +53,16 @@ INLINE int64_t added(__m256i of)
     return sum;
 }
 
-/* Pairs of 15 * 127 * 2, low and high nibbles together, stay within 16 bits. */
+/* Products take one factor without a sign: sizes of digits, whose signs the middles get. Pairs of
+ * 127 * 120 * 2 stay within 16 bits. */
 static int32_t second(const struct screen *s, const struct query *q, uint32_t row)
 {
-    const uint8_t *at = s->nibbles + (size_t)row * s->nibble_bytes;
-    __m256i total = _mm256_setzero_si256(), four = _mm256_set1_epi8(15);
-    for (uint32_t n = 0; n < s->nibble_bytes; n += 32) {
-        const int8_t *digits = q->digits + n / 64 * SCREEN_NIBBLES + n % 64;
-        __m256i held = LOAD(at + n), upper = _mm256_and_si256(_mm256_srli_epi16(held, 4), four);
-        __m256i pairs = _mm256_maddubs_epi16(_mm256_and_si256(held, four), LOAD(digits));
-        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(upper, LOAD(digits + 64)));
+    const int8_t *at = s->middles + (size_t)row * s->bytes;
+    __m256i total = _mm256_setzero_si256();
+    for (uint32_t n = 0; n < s->bytes; n += 32) {
+        __m256i digits = LOAD(q->digits + n);
+        __m256i signs = _mm256_sign_epi8(LOAD(at + n), digits);
+        __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(digits), signs);
         total = _mm256_add_epi32(total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     }
     return (int32_t)added(total);

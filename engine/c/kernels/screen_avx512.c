@@ -72,18 +72,15 @@ static uint32_t first(const struct screen *s, const struct query *q, uint32_t bl
     return low | high << 8;
 }
 
+/* Products take one factor without a sign: 128 more, and its sum with the digits less. */
 static int32_t second(const struct screen *s, const struct query *q, uint32_t row)
 {
-    const uint8_t *at = s->nibbles + (size_t)row * s->nibble_bytes;
-    __m512i low = _mm512_setzero_si512(), high = low, four = _mm512_set1_epi8(15);
-    for (uint32_t n = 0; n < s->nibble_bytes; n += 64) {
-        __m512i held = _mm512_load_si512(at + n);
-        low = _mm512_dpbusd_epi32(low, _mm512_and_si512(held, four),
-                                  _mm512_load_si512(q->digits + 2 * n));
-        high = _mm512_dpbusd_epi32(high, _mm512_and_si512(_mm512_srli_epi16(held, 4), four),
-                                   _mm512_load_si512(q->digits + 2 * n + 64));
-    }
-    return _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+    const int8_t *at = s->middles + (size_t)row * s->bytes;
+    __m512i sum = _mm512_setzero_si512(), least = _mm512_set1_epi8((char)0x80);
+    for (uint32_t n = 0; n < s->bytes; n += SCREEN_BYTES)
+        sum = _mm512_dpbusd_epi32(sum, _mm512_xor_si512(_mm512_load_si512(at + n), least),
+                                  _mm512_load_si512(q->digits + n));
+    return _mm512_reduce_add_epi32(sum) - 128 * q->sum;
 }
 
 /* 4,096 columns of the largest numbers still fit 32 bits in each half of a state. */

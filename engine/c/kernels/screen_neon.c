@@ -42,16 +42,10 @@ static uint32_t first(const struct screen *s, const struct query *q, uint32_t bl
 
 static int32_t second(const struct screen *s, const struct query *q, uint32_t row)
 {
-    const uint8_t *at = s->nibbles + (size_t)row * s->nibble_bytes;
+    const int8_t *at = s->middles + (size_t)row * s->bytes;
     int32x4_t total = vdupq_n_s32(0);
-    for (uint32_t n = 0; n < s->nibble_bytes; n += 16) {
-        const int8_t *digits = q->digits + n / 64 * SCREEN_NIBBLES + n % 64;
-        uint8x16_t held = vld1q_u8(at + n);
-        int8x16_t low = vreinterpretq_s8_u8(vandq_u8(held, vdupq_n_u8(15)));
-        int8x16_t high = vreinterpretq_s8_u8(vshrq_n_u8(held, 4));
-        total = add_quads(total, low, vld1q_s8(digits));
-        total = add_quads(total, high, vld1q_s8(digits + 64));
-    }
+    for (uint32_t n = 0; n < s->bytes; n += 16)
+        total = add_quads(total, vld1q_s8(at + n), vld1q_s8(q->digits + n));
     return vaddvq_s32(total);
 }
 

@@ -44,12 +44,14 @@ INLINE vec diced(vec v, int32_t shift)
 }
 
 /* Saturated, and seen. */
-INLINE vec settled(vec v, int32_t bits, vec *seen, vec *lost)
+INLINE vec settled(vec v, int32_t bits, uint32_t watch, vec *seen, vec *lost)
 {
     int32_t most = (1 << (bits - 1)) - 1;
-    vec size = chosen(v < V(0), -v, v);
-    *seen |= size;
-    *lost -= size > V(most);
+    if (watch) {
+        vec size = chosen(v < V(0), -v, v);
+        *seen |= size;
+        *lost -= size > V(most);
+    }
     return within(v, -most, most);
 }
 
@@ -102,7 +104,7 @@ static void outputs(const struct learn_layer *k, uint32_t step, uint32_t first, 
             if (at)
                 v += from_sums(k->recurrent, (int)k->hh.wide, (size_t)row * k->lanes + lane,
                                of->shift[1][at], 1) & there;
-            v = settled(v, of->bits, &w.seen, &w.lost);
+            v = settled(v, of->bits, k->watch, &w.seen, &w.lost);
             narrowed(k->dr + place(k, row, step, lane), v);
             narrowed(k->now_dr + (size_t)row * k->lanes + lane, v);
         }
@@ -124,7 +126,7 @@ INLINE vec hidden_gradient(const struct learn_layer *k, uint32_t u, uint32_t ste
         if (at)
             v += from_sums(k->recurrent, (int)k->hh.wide, here, of->shift[1][at], 0);
     }
-    return settled(v & there, of->bits, &w->seen, &w->lost);
+    return settled(v & there, of->bits, k->watch, &w->seen, &w->lost);
 }
 
 INLINE vec slope(vec gate, int32_t a)
@@ -172,14 +174,14 @@ static void backward(const struct learn_layer *k, uint32_t step, uint32_t first,
             vec dc = part(dh * of_c, k->of_c.shift[0][at]);
             if (at)
                 dc += part(read(carried) & there, k->of_c.shift[1][at]);
-            dc = settled(dc, k->of_c.bits, &wc.seen, &wc.lost);
+            dc = settled(dc, k->of_c.bits, k->watch, &wc.seen, &wc.lost);
             d[0] = diced(dc * rounded(slope(gate[0], a) * gate[2], a), by_c);
             d[1] = diced(dc * forget_factor(gate[1], before, a, p, k->state_bits), by_c);
             d[2] = diced(dc * rounded(flatness(gate[2], a) * gate[0], a), by_c);
             d[3] = diced(dh * rounded(slope(gate[3], a) * squashed, a), by_h);
             write(carried, dc * gate[1]);
             for (int g = 0; g < LEARN_GATES; g++) {
-                vec v = settled(d[g], k->of_d.bits, &wd.seen, &wd.lost);
+                vec v = settled(d[g], k->of_d.bits, k->watch, &wd.seen, &wd.lost);
                 narrowed(kept[g], v);
                 narrowed(k->now_d + ((size_t)g * k->units + u) * k->lanes + lane, v);
                 bias[g] += v;

@@ -49,7 +49,7 @@ static void frames(const struct learn_layer *k, uint32_t step, uint32_t first, u
         for (uint32_t lane = 0; lane < k->lanes; lane += LEARN_LANES) {
             vec v = from_sums(k->below, (int)k->ih.wide, (size_t)n * k->lanes + lane,
                               k->of_x.shift[0][at], 0);
-            v = settled(v, k->of_x.bits, &w.seen, &w.lost);
+            v = settled(v, k->of_x.bits, k->watch, &w.seen, &w.lost);
             write(k->down + ((size_t)n * k->steps + step) * k->lanes + lane, v);
         }
     note(k, &k->of_x, 0, &w);

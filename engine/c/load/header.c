@@ -274,7 +274,7 @@ static int32_t screen_of(struct source *s, const struct json_node *node, struct 
     static const char *const keys[] = {"bits", "prior", "far", "norm", "typical", NULL};
     int64_t bits, prior, far, norm, version;
     if (node->kind != JSON_OBJECT || !only(s, node, keys) ||
-        !whole(s, node, "bits", 4, 16, &bits) || !whole(s, node, "prior", 0, 40, &prior) ||
+        !whole(s, node, "bits", 5, 17, &bits) || !whole(s, node, "prior", 0, 40, &prior) ||
         !whole(s, node, "far", 0, 40, &far) || !whole(s, node, "norm", 0, 40, &norm) ||
         !whole(s, node, "typical", 0, (1 << 24) - 1, &head->screen.typical) ||
         !whole(s, &s->c.header.nodes[0], "format_version", 3, 3, &version) ||
@@ -362,7 +362,7 @@ static int tensors_known(struct source *s, const struct file_model *m, int scale
 {
     uint32_t count = 1 + (m->head.outputs ? 2 : 0) + (scaled ? 2 : 0); /* 1: the metadata */
     if (m->head.screen.weight)
-        count += m->head.screen.bits > 4 ? 6 : 5;
+        count += m->head.screen.bits > SCREEN_LEAST ? 6 : 5;
     for (uint32_t n = 0; n < m->layers; n++)
         count += m->layer[n].hr.starts ? 4 : 3;
     return s->c.outer.nodes[0].count == count;

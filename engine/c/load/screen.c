@@ -71,36 +71,63 @@ static int padded(const struct plane *p, size_t row, uint32_t columns)
     return used % 8 && p->bytes[(row + 1) * p->size - 1] >> used % 8;
 }
 
+/* What no weight is. */
+#define NO_WEIGHT INT32_MIN
+
+static int32_t weight_of(struct cells_of_row of, uint32_t first, uint32_t second, uint32_t rest)
+{
+    int below = first >> 1, large = (int)(first & 1) ^ below, folded = large && of.fold;
+    int low = folded ? of.width - 4 : of.width - SCREEN_LEAST - of.fold;
+    int32_t size = (int32_t)(((second + (large && !of.fold ? 8u : 0u)) << low) + rest);
+    if (rest >> low || (size >> (of.width - 2 - of.fold) != 0) != large)
+        return NO_WEIGHT;
+    return (below ? ~size : size) * (1 << of.shift);
+}
+
 /* A row's weights; 0 if bits are set that must not be. */
 static int row_of(const struct plane *planes, size_t row, const struct file_head *head)
 {
-    const struct file_screen *s = &head->screen;
-    int32_t move = screen_width(s->second[row]) - s->bits, half = 1 << (s->bits - 1);
-    int16_t *to = s->weight + row * head->inputs;
+    struct cells_of_row of = screen_cells(head->screen.second[row]);
+    int16_t *to = head->screen.weight + row * head->inputs;
     for (int n = 0; n < PLANES; n++)
         if (planes[n].bits && padded(&planes[n], row, head->inputs))
             return 0;
     for (uint32_t column = 0; column < head->inputs; column++) {
-        int32_t value = 0;
+        uint32_t fields[PLANES];
         for (int n = 0; n < PLANES; n++)
-            value = value << planes[n].bits |
-                    (int32_t)field(planes[n].bytes + row * planes[n].size,
-                                   (size_t)planes[n].bits * column, planes[n].bits);
-        value = (value ^ half) - half;
-        if (move < 0 && value & ((1 << -move) - 1))
+            fields[n] = field(planes[n].bytes + row * planes[n].size,
+                              (size_t)planes[n].bits * column, planes[n].bits);
+        int32_t weight = weight_of(of, fields[0], fields[1], fields[2]);
+        if (!fits(weight, head->weight_format.bits))
             return 0;
-        to[column] = (int16_t)(move < 0 ? value >> -move : value * (1 << move));
+        to[column] = (int16_t)weight;
     }
     return 1;
+}
+
+/* Whether all rows have cells, and these take as many bits as there are. */
+static int cells_right(const struct file_head *head)
+{
+    int32_t most = 0;
+    for (uint32_t row = 0; row < head->outputs; row++) {
+        struct cells_of_row of = screen_cells(head->screen.second[row]);
+        int32_t bits = of.width + (of.fold > 0);
+        if (of.width < SCREEN_LEAST || of.shift > 11 || of.fold > SCREEN_FOLD ||
+            of.fold > of.width - SCREEN_LEAST)
+            return 0;
+        most = bits > most ? bits : most;
+    }
+    return most == head->screen.bits;
 }
 
 static int32_t planes_of(const struct container *c, struct plane *planes, struct file_head *head,
                          struct sparseflow_run_error *error)
 {
     static const char *const names[PLANES] = {"head.planes.0", "head.planes.1", "head.planes.2"};
+    const int bits[PLANES] = {2, 3, head->screen.bits - SCREEN_LEAST};
     int32_t code = SPARSEFLOW_RUN_OK;
     for (int n = 0; !code && n < PLANES; n++) {
-        planes[n].bits = n < 2 ? 2 : head->screen.bits - 4;
+        planes[n].bits = bits[n];
         planes[n].size = ((size_t)planes[n].bits * head->inputs + 7) / 8;
         int64_t axes[2] = {head->outputs, (int64_t)planes[n].size};
         if (planes[n].bits)
@@ -118,7 +145,7 @@ int32_t screen_read(const struct container *c, struct file_head *head,
     memset(planes, 0, sizeof planes);
     int32_t code = planes_of(c, planes, head, error);
     code = code ? code : rows_of(c, "head.first", rows, 4, (void **)&s->first, error);
-    code = code ? code : rows_of(c, "head.second", rows, 2, (void **)&s->second, error);
+    code = code ? code : rows_of(c, "head.second", rows, 4, (void **)&s->second, error);
     code = code ? code : rows_of(c, "head.order", rows, 4, (void **)&s->order, error);
     code = code ? code : rows_of(c, "head.blocks", blocks, 4, (void **)&s->blocks, error);
     if (code)
@@ -126,10 +153,13 @@ int32_t screen_read(const struct container *c, struct file_head *head,
     s->weight = malloc((size_t)rows * head->inputs * sizeof *s->weight);
     if (!s->weight)
         return file_error(error, SPARSEFLOW_RUN_MEMORY, "no memory for the head");
+    if (!cells_right(head))
+        return file_error(error, SPARSEFLOW_RUN_FORMAT,
+                          "its screen has cells that no row has: " AGAIN);
     int right = 1;
     for (size_t row = 0; right && row < (size_t)rows; row++)
         right = row_of(planes, row, head);
-    const char *wrong = right ? screen_wrong(head) : "has bits set where there are none";
+    const char *wrong = right ? screen_wrong(head) : "has digits that no weight has";
     return wrong ? file_error(error, SPARSEFLOW_RUN_FORMAT, "its screen %s: " AGAIN, wrong)
                  : SPARSEFLOW_RUN_OK;
 }
@@ -148,7 +178,7 @@ static int permutation(const uint32_t *order, uint32_t count)
 }
 
 /* Squared norms of a row, and of what its first digits and its first four leave, all of weights
- * with SCREEN_FRACTION more bits; -1 if the row is wider than it says. */
+ * with SCREEN_FRACTION more bits. */
 struct left {
     int64_t all, first, second;
 };
@@ -157,15 +187,14 @@ static struct left left_of(const struct file_head *head, size_t row)
 {
     const struct file_screen *s = &head->screen;
     const int16_t *weight = s->weight + row * head->inputs;
-    int width = screen_width(s->second[row]);
+    struct cells_of_row of = screen_cells(s->second[row]);
+    int unit = of.width - 6 - of.fold + of.shift + SCREEN_FRACTION;
     int64_t scale = (int64_t)(s->first[row] >> 12 & 255) << (s->first[row] >> 28);
     struct left sum = {0, 0, 0};
     for (uint32_t column = 0; column < head->inputs; column++) {
-        int32_t w = weight[column], half = 1 << (width - 1);
-        if (w < -half || w >= half)
-            return (struct left){-1, 0, 0};
-        int64_t full = (int64_t)w * 256, one = full - scale * (2 * (w >> (width - 2)) + 1);
-        int64_t two = full - (int64_t)(2 * (w >> (width - 4)) + 1) * (1 << (width + 3));
+        int32_t w = weight[column];
+        int64_t full = (int64_t)w * 256, one = full - scale * screen_first(of, w);
+        int64_t two = full - (int64_t)screen_second(of, w) * (1 << unit);
         sum.all += full * full;
         sum.first += one * one;
         sum.second += two * two;
@@ -183,18 +212,15 @@ static int covers(int64_t norm, int shift, int64_t left, int64_t all, int64_t sh
 static const char *row_wrong(const struct file_head *head, size_t row)
 {
     const struct file_screen *s = &head->screen;
-    int lift = screen_lift(head->inputs), width = screen_width(s->second[row]);
+    int lift = screen_lift(head->inputs);
+    int second = screen_second_shift(screen_cells(s->second[row]), lift);
     uint32_t first = s->first[row];
-    if (width < 4 || s->second[row] >> 12)
-        return "has a width that no row has";
     struct left left = left_of(head, row);
-    if (left.all < 0)
-        return "has a row that is wider than it says";
     if ((int64_t)screen_prior(first) * ((int64_t)1 << s->prior_shift) < head->bias[s->order[row]])
         return "has a prior that does not cover its row";
     if (!covers(first >> 20 & 255, (int)(first >> 28) + lift, left.first, left.all,
                 SCREEN_SHARE_1) ||
-        !covers(s->second[row] & 255, width + lift - 4, left.second, left.all, SCREEN_SHARE_2))
+        !covers(s->second[row] & 0xffff, second, left.second, left.all, SCREEN_SHARE_2))
         return "has a norm that does not cover its row";
     return NULL;
 }

@@ -28,12 +28,10 @@ static uint32_t plain_first(const struct screen *s, const struct query *q, uint3
 
 static int32_t plain_second(const struct screen *s, const struct query *q, uint32_t row)
 {
-    const uint8_t *at = s->nibbles + (size_t)row * s->nibble_bytes;
+    const int8_t *at = s->middles + (size_t)row * s->bytes;
     int32_t total = 0;
-    for (uint32_t n = 0; n < s->nibble_bytes; n++) {
-        const int8_t *digits = q->digits + n / 64 * SCREEN_NIBBLES + n % 64;
-        total += (at[n] & 15) * digits[0] + (at[n] >> 4) * digits[64];
-    }
+    for (uint32_t n = 0; n < s->bytes; n++)
+        total += at[n] * q->digits[n];
     return total;
 }
 
@@ -73,25 +71,18 @@ static const struct screener *screener_of(const char *kernel)
     return &PLAIN;
 }
 
-static int digit(const struct file_head *head, size_t row, uint32_t column, int bits)
-{
-    const struct file_screen *s = &head->screen;
-    int32_t w = column < head->inputs ? s->weight[row * head->inputs + column] : 0;
-    return (w >> (screen_width(s->second[row]) - bits)) + (1 << (bits - 1));
-}
-
 static void planes_lay(struct screen *s, const struct file_head *head, size_t row)
 {
+    struct cells_of_row of = screen_cells(head->screen.second[row]);
+    const int16_t *weight = head->screen.weight + row * head->inputs;
     uint8_t *at = s->planes + row / SCREEN_BLOCK * s->groups * 64 + row % SCREEN_BLOCK * 4;
-    for (uint32_t column = 0; column < head->inputs; column++)
+    for (uint32_t column = 0; column < head->inputs; column++) {
+        int digit = (screen_first(of, weight[column]) + 3) / 2;
         at[column / SCREEN_GROUP * 64 + column % 4] |=
-            (uint8_t)(digit(head, row, column, 2) << 2 * (column % SCREEN_GROUP / 4));
-    at = s->nibbles + row * s->nibble_bytes;
-    for (uint32_t column = 0; column < head->inputs; column++)
-        at[column / SCREEN_NIBBLES * 64 + column % 64] |=
-            (uint8_t)(digit(head, row, column, 4) << (column % SCREEN_NIBBLES / 64 * 4));
-    memcpy(s->weight + row * s->words, head->screen.weight + row * head->inputs,
-           head->inputs * sizeof *s->weight);
+            (uint8_t)(digit << 2 * (column % SCREEN_GROUP / 4));
+        s->middles[row * s->bytes + column] = (int8_t)screen_second(of, weight[column]);
+    }
+    memcpy(s->weight + row * s->words, weight, head->inputs * sizeof *s->weight);
 }
 
 static void blocks_lay(struct screen *s, const struct file_screen *of)
@@ -113,23 +104,24 @@ static int room(struct screen *s)
 {
     size_t rows = (size_t)s->blocks * SCREEN_BLOCK;
     s->planes = cleared((size_t)s->blocks * s->groups * 64);
-    s->nibbles = cleared(rows * s->nibble_bytes);
+    s->middles = cleared(rows * s->bytes);
     s->weight = cleared(rows * s->words * sizeof *s->weight);
     s->first = cleared(rows * sizeof *s->first);
     s->second = cleared(rows * sizeof *s->second);
     s->far = cleared(s->blocks * sizeof *s->far);
     s->slopes = cleared(2 * s->blocks * sizeof *s->slopes);
-    return s->planes && s->nibbles && s->weight && s->first && s->second && s->far && s->slopes;
+    return s->planes && s->middles && s->weight && s->first && s->second && s->far && s->slopes;
 }
 
 static void sizes(struct screen *s, int32_t bits)
 {
     uint64_t two = (2 * (uint64_t)s->inputs + 7) / 8;
-    uint64_t rest = ((uint64_t)(bits - 4) * s->inputs + 7) / 8;
+    uint64_t three = (3 * (uint64_t)s->inputs + 7) / 8;
+    uint64_t rest = ((uint64_t)(bits - SCREEN_LEAST) * s->inputs + 7) / 8;
     s->sizes[0] = 4;
     s->sizes[1] = two + 4;
-    s->sizes[2] = two + 2;
-    s->sizes[3] = 2 * two + rest + 12; /* all of a row, its bias and its place */
+    s->sizes[2] = three + 4;
+    s->sizes[3] = two + three + rest + 12; /* all of a row, its bias and its place */
 }
 
 int32_t screen_make(struct screen *s, const struct file_head *head, const char *kernel,
@@ -141,7 +133,7 @@ int32_t screen_make(struct screen *s, const struct file_head *head, const char *
     s->inputs = head->inputs;
     s->blocks = (head->outputs + SCREEN_BLOCK - 1) / SCREEN_BLOCK;
     s->groups = (head->inputs + SCREEN_GROUP - 1) / SCREEN_GROUP;
-    s->nibble_bytes = (head->inputs + SCREEN_NIBBLES - 1) / SCREEN_NIBBLES * 64;
+    s->bytes = (head->inputs + SCREEN_BYTES - 1) / SCREEN_BYTES * SCREEN_BYTES;
     s->words = (head->inputs + SCREEN_WORDS - 1) / SCREEN_WORDS * SCREEN_WORDS;
     s->lift = screen_lift(head->inputs);
     s->prior_shift = of->prior_shift;
@@ -163,7 +155,7 @@ int32_t screen_make(struct screen *s, const struct file_head *head, const char *
 void screen_drop(struct screen *s)
 {
     free(s->planes);
-    free(s->nibbles);
+    free(s->middles);
     free(s->weight);
     free(s->first);
     free(s->second);
@@ -212,13 +204,13 @@ static void query_of(const struct screen *s, const int32_t *x, uint32_t margin, 
 
 static int64_t second_bound(const struct screen *s, const struct query *q, uint32_t row)
 {
-    int64_t sum = 2 * (int64_t)s->kernel->second(s, q, row) - 15 * (int64_t)q->sum;
-    int width = screen_width(s->second[row]);
-    int64_t held = (int64_t)(s->second[row] & 255) * q->reaches[1];
+    struct cells_of_row of = screen_cells(s->second[row]);
+    int unit = of.width - 6 - of.fold + of.shift + SCREEN_FRACTION;
+    int64_t sum = s->kernel->second(s, q, row) * ((int64_t)1 << (q->shift + unit));
+    int64_t held = (int64_t)(s->second[row] & 0xffff) * q->reaches[1];
     int64_t prior = (int64_t)screen_prior(s->first[row]) *
                     ((int64_t)1 << (s->prior_shift + SCREEN_FRACTION));
-    sum *= (int64_t)1 << (q->shift + width - 5 + SCREEN_FRACTION);
-    return sum + held * ((int64_t)1 << (width + s->lift - 12 + SCREEN_FRACTION)) + prior;
+    return sum + held * ((int64_t)1 << screen_second_shift(of, s->lift)) + prior;
 }
 
 void best_add(struct best *best, int64_t logit, uint32_t output)

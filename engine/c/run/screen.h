@@ -4,25 +4,26 @@
 
 #include "../load/file.h"
 
-#define SCREEN_GROUP 16   /* columns of a block that lie in 64 bytes, 2 bits each */
-#define SCREEN_NIBBLES 128 /* columns of a row that lie in 64 bytes, 4 bits each */
-#define SCREEN_WORDS 32   /* columns of a row in 64 bytes, 16 bits each */
+#define SCREEN_GROUP 16 /* columns of a block that lie in 64 bytes, 2 bits each */
+#define SCREEN_BYTES 64 /* columns of a row in 64 bytes, 8 bits each */
+#define SCREEN_WORDS 32 /* and of 16 bits */
 #define SCREEN_TOP 8
 
 /* A head for kernels, rows in the order in which they are read.
  *
  * `planes`: of each block, of each 16 columns, 64 bytes: byte 4 * row + n has the first digits of
- * columns n, 4 + n, 8 + n, 12 + n, the first lowest, each 0 to 3. `nibbles`: of each row, of each
- * 128 columns, 64 bytes: byte n has the first four digits of columns n and 64 + n, 0 to 15. */
+ * columns n, 4 + n, 8 + n, 12 + n, the first lowest, each 0 to 3 for -3, -1,
+ * 1, 3. `middles`: of each row, what both planes say of its columns. */
 struct screen {
     uint32_t outputs, inputs, blocks;
-    uint32_t groups, nibble_bytes, words; /* of a block; of a row */
+    uint32_t groups, bytes, words; /* of a block; of a row */
     int32_t lift, prior_shift;
     int64_t typical;
-    uint8_t *planes, *nibbles;
+    uint8_t *planes;
+    int8_t *middles; /* (rows, bytes) */
     int16_t *weight; /* (rows, words) */
     uint32_t *first; /* (blocks * 16) */
-    uint16_t *second;
+    uint32_t *second;
     const uint32_t *order;
     const int64_t *bias;  /* by output */
     int64_t *far, *slopes; /* (blocks), (blocks, 2): below and above the typical norm */
@@ -43,7 +44,7 @@ struct screener {
     /* Bounds of a block's rows after the first plane, and which are at least `tau`. */
     uint32_t (*first)(const struct screen *s, const struct query *q, uint32_t block, int64_t tau,
                       int64_t bounds[SCREEN_BLOCK]);
-    /* A row's sum of first four digits, 0 to 15, times those of the state. */
+    /* A row's sum of what both planes say, times the state's digits. */
     int32_t (*second)(const struct screen *s, const struct query *q, uint32_t row);
     int64_t (*exact)(const struct screen *s, const struct query *q, uint32_t row);
 };

@@ -42,7 +42,27 @@ struct team {
     uint32_t made;
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    uint32_t forks; /* of the process, before it was made */
 };
+
+/* A child of fork has the memory of a team and none of its threads: its steps go on alone. */
+static _Atomic uint32_t forks;
+static pthread_once_t watched = PTHREAD_ONCE_INIT;
+
+static void forked(void)
+{
+    atomic_fetch_add(&forks, 1);
+}
+
+static void watch(void)
+{
+    pthread_atfork(NULL, NULL, forked);
+}
+
+static int orphaned(const struct team *t)
+{
+    return t->forks != atomic_load_explicit(&forks, memory_order_relaxed);
+}
 
 struct member {
     struct team *team;
@@ -210,6 +230,8 @@ struct team *team_make(uint32_t threads, size_t bytes)
     struct team *t = aligned(sizeof *t);
     if (!t)
         return NULL;
+    pthread_once(&watched, watch);
+    t->forks = atomic_load(&forks);
     t->threads = threads < MOST_THREADS ? threads : MOST_THREADS;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->wake, NULL);
@@ -227,6 +249,10 @@ void team_end(struct team *t)
 {
     if (!t)
         return;
+    if (orphaned(t)) { /* lock and condition may be in any state */
+        free(t);
+        return;
+    }
     pthread_mutex_lock(&t->lock);
     atomic_store(&t->stop, 1);
     pthread_cond_broadcast(&t->wake);
@@ -291,7 +317,7 @@ static void together(struct team *t, uint32_t blocks)
 void team_run(struct team *t, const struct layer *layer, const struct batch *batch, int project)
 {
     uint32_t blocks = project ? layer->out_blocks : layer->blocks;
-    if (!t || t->alone_until) {
+    if (!t || t->alone_until || orphaned(t)) {
         work(layer, batch, project, 0, blocks);
         return;
     }
@@ -305,7 +331,7 @@ void team_run(struct team *t, const struct layer *layer, const struct batch *bat
 void team_share(struct team *t, void (*task)(const void *given, uint32_t first, uint32_t end),
                 const void *given, uint32_t count)
 {
-    if (!t || t->alone_until) {
+    if (!t || t->alone_until || orphaned(t)) {
         task(given, 0, count);
         return;
     }

@@ -122,6 +122,14 @@ class PackOptions(TrainingOptions):
             most=128,
         ),
     ] = None
+    head_bits: Annotated[
+        int,
+        Said(
+            "Leading bits of every row of the head that its weights are rounded to, 4 to 16.",
+            least=4,
+            most=16,
+        ),
+    ] = 16
     screen: Annotated[
         bool,
         Said(

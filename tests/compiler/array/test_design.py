@@ -60,14 +60,15 @@ def test_every_number_is_whole_and_positive(name: str, value: Any) -> None:
     [
         ({"pes": 6}, r"pes = 6: must be a multiple of 4"),
         ({"pes": 1, "units": 1}, r"pes = 1: must be a multiple of 4"),
-        ({"units": 4}, r"units = 4: must divide lanes = 4 and pes / 4 = 2"),
-        ({"lanes": 3}, r"units = 2: must divide lanes = 3 and pes / 4 = 2"),
+        ({"units": 4}, r"units = 4: must be at most pes / 4 = 2, and divide lanes = 4"),
+        ({"lanes": 3}, r"units = 2: must be at most pes / 4 = 2, and divide lanes = 3"),
+        ({"pes": 64, "units": 12}, r"units = 12: .* or be a power-of-two multiple"),
         ({"value_bits": 3}, r"value_bits = 3: must be 4 to 18"),
         ({"value_bits": 19}, r"value_bits = 19: must be 4 to 18"),
         ({"act_bits": 5}, r"act_bits = 5: must be 6 to 18"),
         ({"act_bits": 19}, r"act_bits = 19: must be 6 to 18"),
-        ({"projectors": 3}, r"projectors = 3: must divide pes = 8, and divide lanes = 4"),
-        ({"projectors": 16}, r"projectors = 16: must divide pes = 8"),
+        ({"projectors": 3}, r"projectors = 3: must be at most pes = 8, and divide lanes = 4"),
+        ({"projectors": 16}, r"projectors = 16: must be at most pes = 8"),
         ({"pes": 24, "projectors": 12}, r"projectors = 12: .* or be a power-of-two multiple"),
         ({"projectors": -1}, r"projectors = -1: must be a whole number of at least 0"),
         ({"linear": 3}, r"linear = 3: linear layers need projectors"),
@@ -199,7 +200,7 @@ def test_for_model_refuses_odd_arrays() -> None:
         design_for(model_of(), 6, 4)
     with pytest.raises(DesignError, match="lanes = 3 does not divide the 4 banks"):
         design_for(model_of(), 8, 3)
-    with pytest.raises(DesignError, match="units = 3: must divide lanes = 4"):
+    with pytest.raises(DesignError, match="units = 3: must be at most pes / 4 = 2"):
         design_for(model_of(), 8, 4, 3)
 
 

@@ -61,7 +61,8 @@ class Replay:
         self.reading: dict[int, tuple[int, int, int, Any]] = {}
         self.phases: dict[int, int] = {}
         self.taken, self.current, self.first, self.context = 0, -1, False, 0
-        self.other = False
+        self.back = 1  # frames since the last one of this context
+        self.past = [0] * 8  # contexts of the frames before, the latest first
         self.steps: dict[int, int] = {}  # frame that a context saw last
         self.parked: dict[int, tuple[int, int]] = {}
         self.cells: dict[tuple[int, int], list[tuple[int, int]]] = {}
@@ -121,8 +122,9 @@ class Replay:
         if frame >= len(self.free) or t < max(self.due, self.free[frame]):
             return
         base = self.regions.frames[frame % 2]
-        banks = np.arange(self.design.lanes)
-        self.port[t + 1] = (base + self.beat, banks, self.version("frame", frame))
+        ports = self.design.frame_ports
+        banks = np.arange(self.design.lanes * ports)
+        self.port[t + 1] = (base + self.beat * ports, banks, self.version("frame", frame))
         self.beat += 1
         if self.beat == setup:
             self.beat, self.filled = 0, frame + 1
@@ -185,16 +187,18 @@ class Replay:
             self.missed += 1
             self.pc, self.at = now.other, t + 1 + Controller.fetch
             return False
-        known = self.offered[2] if now.advance else self.other
+        back = self.offered[2] if now.advance else self.back
         flying = self.known if self.design.deep else self.flying
-        free = flying <= (now.lead_other if known else now.lead)
+        free = flying <= now.leads[back - 1]
         return (there or not now.frame) and free and (not now.emit or t >= self.hold)
 
     @property
-    def offered(self) -> tuple[bool, int, bool]:
-        """First, context, and whether no step of the frame before counts, of the frame taken."""
+    def offered(self) -> tuple[bool, int, int]:
+        """First, context, and how far back its last frame is, of the frame taken."""
         first, context = self.world.frames[self.taken - 1]
-        return first, context, first or context != self.context
+        most = self.design.frames_back
+        past = self.past[: most - 1]
+        return first, context, most if first or context not in past else past.index(context) + 1
 
     def begin(self, now: Instruction) -> None:
         """A pass starts."""
@@ -203,7 +207,8 @@ class Replay:
         self.taken += now.frame != Frame.NONE
         if now.advance:
             self.steps[self.context] = self.current
-            self.first, self.context, self.other = self.offered
+            self.first, self.context, self.back = self.offered
+            self.past = [self.context, *self.past][:8]
             self.current += 1
             assert self.taken == self.current + 1  # the frame taken last, and each in turn
             self.phases[self.context] = 1 - self.phases.get(self.context, 0)
@@ -390,6 +395,16 @@ def test_random_networks_with_k_per_gate(
     draw: Any, role: Any, cell: str, data: st.DataObject
 ) -> None:
     in_a_random_world(draw, role, data, cell=cell, by_gate=True, streamed=data.draw(st.booleans()))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru0"])
+@settings(max_examples=12, deadline=None, suppress_health_check=QUIET, derandomize=True)
+@given(data=st.data())
+def test_random_networks_on_uneven_arrays(
+    draw: Any, role: Any, cell: str, data: st.DataObject
+) -> None:
+    """Idle PEs, more lanes than banks, many contexts."""
+    in_a_random_world(draw, role, data, cell=cell, uneven=True)
 
 
 def in_a_random_world(draw: Any, role: Any, data: st.DataObject, **fixed: Any) -> None:

@@ -150,7 +150,7 @@ def test_an_exposed_wait_is_the_end_of_the_chain(make_case: Any) -> None:
 def test_waits_of_other_kinds_have_their_names(make_case: Any, make_network: Any) -> None:
     tiny = {"input_size": 4, "hidden_size": 4, "k": (1, 1, 1)}
     short = causes(make_network(1, (16, 4), layers=3, **tiny).image)  # passes of one cycle
-    frames = causes(make_case(1, (90, 8, 2, 1, 1), (16, 2)).image)
+    frames = causes(make_case(1, (90, 8, 2, 1, 1), (8, 2)).image)
     room = causes(make_case(1, (8, 20, 2, 2, 2), (8, 2), output_depth=20).image)
     assert short.shares["fetch"] > 0
     assert frames.shares["frame"] > frames.shares["products"]
@@ -160,8 +160,8 @@ def test_waits_of_other_kinds_have_their_names(make_case: Any, make_network: Any
 
 
 def test_steps_that_alternate_are_a_mean(make_network: Any) -> None:
-    """Four streams that take turns fill an output buffer of two frames."""
-    tiny = {"input_size": 3, "hidden_size": 2, "banks": 1, "k": (1, 1, 1)}
+    """Four streams that take turns fill an output buffer of four frames."""
+    tiny = {"input_size": 3, "hidden_size": 4, "banks": 1, "k": (1, 1, 1)}
     image = make_network(0, (8, 1), options={"contexts": 4}, **tiny).image
     found = causes(image, contexts=4)
     marks = [n < 4 for n in range(40)], [n % 4 for n in range(40)]

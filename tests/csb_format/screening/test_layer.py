@@ -15,7 +15,7 @@ from csb_format.random_models import random_model
 from csb_format.screening.adversaries import adversarial_head, adversarial_states
 from csb_format.screening.bounds import FRACTION, query_of, root_above
 from csb_format.screening.layer import ScreenedLayer
-from csb_format.screening.planes import pack_rows, plane_bits, stored_bits, unpack_rows
+from csb_format.screening.planes import Cells, pack_rows, plane_bits, unpack_rows
 
 RNG = np.random.default_rng
 
@@ -35,9 +35,8 @@ def test_bounds_are_never_below_a_logit(seed: int) -> None:
         logits = layer.logits(state)[layer.order] << FRACTION
         query = query_of(state)
         blocks = np.repeat(layer.blocks.bounds(query.norm), 16)[: len(logits)]
-        everything = np.arange(len(logits))
         assert (layer.first_bounds(query) >= logits).all()
-        assert (layer.second_bounds(query, everything) >= logits).all()
+        assert (layer.second_bounds(query) >= logits).all()
         assert (blocks >= logits).all()
 
 
@@ -63,9 +62,41 @@ def test_narrow_rows_are_stored_from_their_leading_bit() -> None:
     dense = head()
     narrow = replace(dense, weight=dense.weight >> np.arange(40)[:, None] % 9)
     layer = ScreenedLayer.of(narrow)
-    assert layer.rows.width.min() < layer.rows.width.max() <= layer.bits
-    rounded = replace(dense, weight=dense.weight >> 8 << 8)
-    assert ScreenedLayer.of(rounded).bits == stored_bits(rounded.weight, np.full(40, 14)) < 8
+    assert layer.rows.cells.width.min() < layer.rows.cells.width.max() <= layer.bits
+    rounded = ScreenedLayer.of(replace(dense, weight=dense.weight >> 8 << 8))
+    assert rounded.rows.cells.shift.min() == 8
+    assert rounded.bits < 9
+
+
+@pytest.mark.parametrize("fold", [0, 1, 2])
+@pytest.mark.parametrize("width", [5, 6, 7, 9, 16])
+def test_every_number_of_a_row_comes_back_and_lies_in_its_cell(width: int, fold: int) -> None:
+    """All numbers of a width, against cells that are counted out one by one."""
+    if fold > width - 5:
+        pytest.skip("no such cells")
+    half = 1 << width - 1
+    numbers = np.arange(-half, half)[None] << 3
+    cells = Cells(np.array([width]), np.array([3]), np.array([fold]))
+    planes = cells.planes(numbers)
+    assert np.array_equal(cells.weights(planes, 2 * half), numbers)
+    first, second = cells.first(numbers)[0], cells.second(numbers)[0]
+    assert abs(second).max() < 128
+    unit = 2.0 ** cells.unit[0]
+    for n, number in enumerate(numbers[0] // 8):
+        size = number if number >= 0 else -number - 1
+        limit = 1 << width - 2 - fold
+        assert abs(first[n]) == (3 if size >= limit else 1)
+        assert (first[n] > 0) == (second[n] > 0) == (number >= 0)
+        wide = (half if size >= limit and fold else limit) / 8
+        assert abs(second[n] * unit - (number + 0.5) * 8) <= 8 * wide / 2
+
+
+def test_cells_of_most_weights_are_folded() -> None:
+    """A row whose weights are small beside its largest has its first threshold among them."""
+    dense = head(3, inputs=200)
+    weight = dense.weight.copy()
+    weight[:, 0] = 16000
+    assert (ScreenedLayer.of(replace(dense, weight=weight)).rows.cells.fold > 0).all()
 
 
 @pytest.mark.parametrize("bits", [2, 3, 8, 12])
@@ -92,7 +123,7 @@ def test_roots_are_rounded_up() -> None:
 
 @pytest.mark.parametrize(
     ("field", "row", "what"),
-    [("norm", 3, "norm"), ("second", 5, "second norm"), ("prior", 2, "prior"), ("width", 0, "wi")],
+    [("norm", 3, "norm"), ("second", 5, "second norm"), ("prior", 2, "prior")],
 )
 def test_rows_that_prove_nothing_are_refused(field: str, row: int, what: str) -> None:
     layer = ScreenedLayer.of(head())
@@ -100,6 +131,21 @@ def test_rows_that_prove_nothing_are_refused(field: str, row: int, what: str) ->
     values[row] -= 1
     with pytest.raises(ValueError, match=what):
         replace(layer, rows=replace(layer.rows, **{field: values}))
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "message"),
+    [
+        ("width", -1, "width of a screen is too small"),
+        ("shift", 1, "shift of a screen is too large"),
+        ("fold", 3, "fold of a screen: give"),
+    ],
+)
+def test_cells_that_no_row_has_are_refused(field: str, change: int, message: str) -> None:
+    layer = ScreenedLayer.of(head())
+    cells = replace(layer.rows.cells, **{field: getattr(layer.rows.cells, field) + change})
+    with pytest.raises(ValueError, match=message):
+        replace(layer, rows=replace(layer.rows, cells=cells))
 
 
 @pytest.mark.parametrize(("field", "change"), [("far", -1), ("most", -1), ("least", 1)])
@@ -124,12 +170,12 @@ def test_what_cannot_be_screened_is_refused() -> None:
 
 
 def test_bytes_that_a_token_reads() -> None:
-    layer = ScreenedLayer.of(head())  # 40 rows of 24 weights of 16 bits: 6, 6 and 36 bytes
-    assert plane_bits(layer.bits) == (2, 2, layer.bits - 4)
-    rest = -(-(layer.bits - 4) * 24 // 8)
-    assert layer.row_bytes() == (6 + 4, 6 + 2, 12 + rest + 12)
+    layer = ScreenedLayer.of(head())  # 40 rows of 24 weights: 6 and 9 bytes, and the rest
+    assert plane_bits(layer.bits) == (2, 3, layer.bits - 5)
+    rest = -(-(layer.bits - 5) * 24 // 8)
+    assert layer.row_bytes() == (6 + 4, 9 + 4, 15 + rest + 12)
     one = layer.bytes_read(np.array([32]), np.array([3]), np.array([1]))
-    assert one.tolist() == [3 * 4 + 32 * 10 + 3 * 8 + 24 + rest]
+    assert one.tolist() == [3 * 4 + 32 * 10 + 3 * 13 + 27 + rest]
 
 
 def screened_model(seed: int = 0, **more: Any) -> Any:
@@ -150,7 +196,7 @@ def test_files_hold_screens(tmp_path: Path) -> None:
     sizes = {name: tensor.shape for name, tensor in tensors.items() if name.startswith("head")}
     assert sizes["head.blocks"] == (3, 4)
     assert sizes["head.first"] == (37, 4)
-    assert sizes["head.second"] == (37, 2)
+    assert sizes["head.second"] == (37, 4)
     assert sizes["head.order"] == (37, 4)
     assert sizes["head.planes.0"] == (37, 2)
     assert "head.weight" not in sizes
@@ -172,7 +218,9 @@ def test_a_plain_head_is_written_as_ever(tmp_path: Path) -> None:
         (lambda h, t: t.update({"head.order": t["head.order"] * 0}), "each of the 37 outputs once"),
         (lambda h, t: t.update({"head.blocks": t["head.blocks"][:2]}), "shape"),
         (lambda h, t: t.pop("head.planes.1"), "'head.planes.1' is missing"),
-        (lambda h, t: h["head"]["screen"].update(bits=17), "17 bits"),
+        (lambda h, t: t.update({"head.planes.0": t["head.planes.0"] ^ 1}), "that no weight has"),
+        (lambda h, t: t.update({"head.second": t["head.second"] | 240}), "fold|width|rows that"),
+        (lambda h, t: h["head"]["screen"].update(bits=18), "18 bits"),
         (lambda h, t: h["head"]["screen"].update(prior=-1), "prior shift -1"),
         (lambda h, t: h["head"]["screen"].update(far=41), "far shift 41"),
         (lambda h, t: h["head"]["screen"].pop("norm"), "'norm' is None"),

@@ -89,7 +89,7 @@ def test_arguments_are_checked() -> None:
         native.top(states, 6)
     with pytest.raises(ValueError, match="k = 9: must be 1 to 8"):
         native.top(states, 9)
-    with pytest.raises(ValueError, match=r"output 70000 does not fit \d+ bits"):
+    with pytest.raises(ValueError, match="outputs from 70000 to 70000: the model's are"):
         native.top(states * 0 + 70000, 1)
     headless = NativeModel(replace(model, head=None))
     with pytest.raises(ValueError, match="the model has no head"):
@@ -104,12 +104,15 @@ def test_arguments_are_checked() -> None:
         (lambda h, t: t.update({"head.blocks": t["head.blocks"] * 0}), "block that does not cover"),
         (
             lambda h, t: t.update({"head.second": t["head.second"] | 0xF0}),
-            "a width that no row has",
+            "cells that no row has",
         ),
-        (lambda h, t: t.update({"head.planes.0": t["head.planes.0"] | 0xC0}), "bits set"),
+        (
+            lambda h, t: t.update({"head.planes.0": t["head.planes.0"] ^ 1}),
+            "digits that no weight has",
+        ),
         (lambda h, t: t.update({"head.blocks": t["head.blocks"][:2]}), "type and shape"),
         (lambda h, t: t.pop("head.planes.1"), "'head.planes.1' is missing"),
-        (lambda h, t: h["head"]["screen"].update(bits=17), "no possible numbers"),
+        (lambda h, t: h["head"]["screen"].update(bits=18), "no possible numbers"),
         (lambda h, t: h["head"]["screen"].update(far=41), "no possible numbers"),
         (lambda h, t: h["head"]["screen"].update(other=1), "no possible numbers"),
         (lambda h, t: h.update(format_version=2), "no possible numbers"),

@@ -28,7 +28,8 @@ class Model:
         self.phases = [0] * design.contexts
         self.setup: tuple[int, tuple[int, int]] = (0, (0, 0))
         self.incoming = (0, 0)  # first, context
-        self.current = (0, 0, 0, 0)  # first, context, phase, other
+        self.current = (0, 0, 0, 0)  # first, context, phase, frames back
+        self.past = [0] * 8  # contexts of the frames before, the latest first
 
     def cycle(self, t: int, given: Condition) -> dict[str, Any]:
         """All outputs of a cycle; a restart in it counts from the next on."""
@@ -51,6 +52,7 @@ class Model:
         self.pc, self.at, self.step = address, t + 1 + Controller.fetch, -1
         self.flying = self.fault = 0
         self.phases, self.current = [0] * self.design.contexts, (0, 0, 0, 0)
+        self.past = [0] * 8
         self.setup = 0, self.setup[1]
 
     def go_on(self, address: int, t: int) -> None:
@@ -90,7 +92,7 @@ class Model:
         return sent
 
     def waits(self, now: Instruction, frame: tuple[int, ...], given: Condition) -> list[bool]:
-        lead = now.lead_other if frame[3] else now.lead
+        lead = now.leads[frame[3]]
         return [
             bool(now.frame) and not given["frame_ready"],
             self.flying > lead,
@@ -99,12 +101,15 @@ class Model:
 
     def offered(self) -> tuple[int, int, int, int]:
         first, context = self.incoming
-        other = first or context != self.current[1]
-        return first, context, 1 - self.phases[context], int(other)
+        most = self.design.frames_back - 1
+        past = [self.current[1], *self.past][:most]
+        known = not first and context in past
+        return first, context, 1 - self.phases[context], past.index(context) if known else most
 
     def begin(self, now: Instruction, given: Condition, frame: Any, out: dict[str, Any]) -> int:
         self.step = 0
         if now.advance:
+            self.past = [self.current[1], *self.past][:-1]
             self.current = frame
             self.phases[frame[1]] = frame[2]
         if now.frame:
@@ -239,6 +244,7 @@ def random_pass(rng: np.random.Generator, design: Design, frame: Frame) -> Instr
         bias=int(rng.integers(design.cells)),
         lead=int(rng.integers(12)),
         lead_other=int(rng.integers(12)),
+        lead_more=tuple(rng.integers(12, size=design.frames_back - 2).tolist()),
     )
 
 

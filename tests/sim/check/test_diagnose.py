@@ -127,6 +127,7 @@ def test_a_flipped_bit_of_a_weight_is_found(case: Any, broken: Any, work: Path, 
     assert shown.cycle_mismatch is None
 
 
+@pytest.mark.slow
 def test_the_cycle_is_that_of_the_product(
     case: Any, files: VerilogFiles, broken: Any, work: Path
 ) -> None:
@@ -143,6 +144,7 @@ def test_the_cycle_is_that_of_the_product(
     assert differs[0] == product_cycle(case.image, fault, 0)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_a_bias_is_found(case: Any, work: Path, tmp_path: Path) -> None:
     place, gate = 5, 2
     image = flipped(case.image, "bias_000", place, gate * 18 + 16)
@@ -298,6 +300,7 @@ def test_a_wrong_field_of_the_program_is_named(
     assert shown.first.cycle == run.issue.start
 
 
+@pytest.mark.slow
 def test_a_longer_interval_is_named_with_its_cycle(
     network: Any, network_files: VerilogFiles, broken: Any, work: Path
 ) -> None:

@@ -209,6 +209,7 @@ def check_hardware(case: Any, seed: int, folder: Path, simulator: str) -> None:
 
 @pytest.mark.quick(4)
 @pytest.mark.parametrize("seed", range(12))
+@pytest.mark.quick(2)
 def test_random_networks_on_icarus(random_case: Any, seed: int, tmp_path: Path) -> None:
     check_hardware(random_case(seed), seed, tmp_path, "icarus")
 

@@ -22,6 +22,7 @@ from torch.nn.utils import prune
 from compiler.array.needs import check_supported
 from csb_format import Fixed, LstmLayer, load_model
 from csb_format.files.matrixfile import load_matrices
+from csb_format.fixed import round_rows
 from csb_format.precision import Balance
 from csb_format.scales import DesignError
 from csb_format.screening.layer import ScreenedLayer
@@ -468,7 +469,7 @@ def test_a_head_in_planes_says_the_same_and_how_little_it_reads(
     model = load_model(files.folder / "m.safetensors")
     said = capsys.readouterr().err
     assert re.search(
-        r"head: 3 x 8 in planes of 2 \+ 2 \+ \d+ bits; the top 3 of --calibration read "
+        r"head: 3 x 8 in planes of 2 \+ 3 \+ \d+ bits; the top 3 of --calibration read "
         r"\d+\.\d\d bits a weight, p99 \d",
         said,
     )
@@ -476,6 +477,12 @@ def test_a_head_in_planes_says_the_same_and_how_little_it_reads(
     assert plain.head is not None
     assert model.head.dense.equals(plain.head)
     assert json.loads(model.provenance["pack"]) == {"screen": True}
+    assert run(*files.pack(None, "--screen", "--head-bits", 6)) == 0
+    narrow = load_model(files.folder / "m.safetensors")
+    assert isinstance(narrow.head, ScreenedLayer)
+    assert np.array_equal(narrow.head.weight, round_rows(plain.head.weight, 6))
+    assert narrow.head.bits <= 7  # and one where rows are folded
+    assert json.loads(narrow.provenance["pack"]) == {"head-bits": 6, "screen": True}
     bare = {n.removeprefix("rnn."): t for n, t in squashed(pruned_net(12)).items() if "fc" not in n}
     assert run(*files.pack(files.saved(bare), "--banks", 4, "--screen")) == 2
     assert "--screen is of a head, and this network has none" in capsys.readouterr().err
