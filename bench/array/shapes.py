@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from compiler.array.design import Design
@@ -18,7 +19,16 @@ from compiler.timing.cycle_model import mean_cycles
 from csb_format.cells import LSTM
 from csb_format.shape import ModelShape, uniform_shape
 
-__all__ = ["ARRAYS", "SHAPES", "STREAMS", "HeldOut", "measured", "shapes_markdown"]
+__all__ = [
+    "ARRAYS",
+    "SHAPES",
+    "STREAMS",
+    "HeldOut",
+    "cliffs_table",
+    "measured",
+    "measured_of",
+    "shapes_markdown",
+]
 
 ARRAYS = ((16, 8), (64, 16), (256, 16))
 STREAMS = (1, 2, 4)
@@ -99,8 +109,13 @@ SHAPES = (
 def measured() -> Iterator[dict[str, Any]]:
     """A row for each shape and array: cycles of a step, and the share that is kept weights."""
     for held in SHAPES:
-        for pes, lanes in ARRAYS:
-            yield _row(held, pes, lanes)
+        yield from measured_of(held)
+
+
+def measured_of(held: HeldOut) -> Iterator[dict[str, Any]]:
+    """The rows of one shape."""
+    for pes, lanes in ARRAYS:
+        yield _row(held, pes, lanes)
 
 
 def _row(held: HeldOut, pes: int, lanes: int) -> dict[str, Any]:
@@ -119,6 +134,25 @@ def _row(held: HeldOut, pes: int, lanes: int) -> dict[str, Any]:
         "cycles": {str(n): count for n, count in cycles.items()},
         "utilisation": {str(n): kept / (count * pes * lanes) for n, count in cycles.items()},
     }
+
+
+def cliffs_table(rows: list[dict[str, Any]]) -> str:
+    """Medians of all shapes by streams, and shapes that once had a cliff."""
+    arrays = [f"{pes} x {lanes}" for pes, lanes in ARRAYS]
+    lines = [f"| busy, 87.5 % sparse | {' | '.join(arrays)} |", "|---|" + "---:|" * len(arrays)]
+    for n in STREAMS:
+        shares = (
+            median(row["utilisation"][str(n)] for row in rows if (row["M"], row["N"]) == array)
+            for array in ARRAYS
+        )
+        many = f"{n} streams" if n > 1 else "one stream"
+        cells = " | ".join(f"{share:.0%}" for share in shares)
+        lines.append(f"| median of {len(SHAPES)} shapes, {many} | {cells} |")
+    for name in ("ECG, 1 channel", "cliff: 128 units", "cliff: 256 units, two directions"):
+        found = [row["utilisation"] for row in rows if row["shape"] == name]
+        cells = " | ".join(" / ".join(f"{share:.0%}" for share in of.values()) for of in found)
+        lines.append(f"| {name.removeprefix('cliff: ')}, 1 / 2 / 4 streams | {cells} |")
+    return "\n".join(lines)
 
 
 def shapes_markdown(rows: list[dict[str, Any]]) -> list[str]:

@@ -22,6 +22,7 @@ from csb_format.fixed import Fixed
 from hdl.dram.reader import ReadBus
 
 from ..array.dram import TIMIT, Shape
+from ..array.shapes import cliffs_table
 from ..array.utilisation import PTB_GATES, SEED, WORKLOADS
 from ..boards.bitstreams import CASES as PLACED
 from ..boards.fit import CASES as PACKED
@@ -205,7 +206,7 @@ def _schedule() -> Page:
     late = Latencies(_image("timit-64x16").design)
     return Page(
         ROOT / "docs/schedule.md",
-        (),
+        (cliffs_table(record("utilisation")["shapes"]),),
         (
             f"h (and c), E of a beat | row + {late.lane(Sink.UNITS)} |",
             f"exact logits, Q of a beat | row + {late.lane(Sink.PROJECT)} |",

@@ -265,7 +265,7 @@ def test_a_streamed_design_runs_each_pass_of_a_cell_whose_reset_comes_first() ->
     ("cell", "deep", "large"), [("gru", 434, 129), ("gru0", 438, 121)], ids=["gru", "gru0"]
 )
 def test_a_gru_of_that_size_fills_its_waits(cell: str, deep: int, large: int) -> None:
-    """Rows z fill the wait of rows n for ``r * h``; a large array, four lanes a bank, nearly.
+    """Rows z fill the wait of rows n for ``r * h``; a large array, two lanes a bank, nearly.
 
     docs/gru.md has these cycles.
     """
