@@ -106,6 +106,9 @@ SMALLEST = {
     # Its commands train networks: here it reads what a run has left.
     "bench.examples.run": Smallest("--case glucose --read --json OUT/rows.json", prepare=glucose),
     "bench.harm.fuzz": Smallest("--minutes 0 --json OUT/rows.json"),
+    "bench.learning": Smallest(
+        "--task recall12 --arithmetic int8 --seeds 1 --smallest --json OUT/rows.json"
+    ),
     "bench.kinds.run": Smallest("--smallest --case gru --work OUT/work --json OUT/rows.json"),
     "bench.masks.cost": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.masks.pretrained": Smallest(
