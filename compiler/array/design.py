@@ -87,6 +87,9 @@ class Design:
         Of the element-wise lanes, a name of :data:`csb_format.cells.CELLS`.
     reach : int
         Of their pre-activations, biases and cell states; see :class:`csb_format.cells.cell.Cell`.
+    checked : bool
+        A parity bit with every word of the matrix, bias, program and vector memories, with every
+        beat of a frame, and a check word behind every load packet; :mod:`compiler.lower.parity`.
 
     Raises
     ------
@@ -118,11 +121,12 @@ class Design:
     max_align: int = MAX_ALIGN
     cell: str = LSTM
     reach: int = Precision.reach
+    checked: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
         self._check_cell(fields.pop("cell"))
-        flags = {name: fields.pop(name) for name in ("streamed", "deep", "compact")}
+        flags = {name: fields.pop(name) for name in ("streamed", "deep", "compact", "checked")}
         optional = {name: fields.pop(name) for name in ("projectors", "linear", "max_align")}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
         found = check_counts(fields) | check_counts(optional, least=0) | check_flags(flags)
@@ -166,6 +170,11 @@ class Design:
             raise DesignError(
                 f"pieces = {self.pieces}: a deep design is not proven to gather words; "
                 "take pieces = 1 or leave deep out"
+            )
+        if self.checked and (self.streamed or self.compact):
+            kind = "streamed" if self.streamed else "compact"
+            raise DesignError(
+                f"checked = True: a {kind} design keeps no parity; leave one of the two out"
             )
         if not self.compact:
             return

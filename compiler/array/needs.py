@@ -30,7 +30,7 @@ __all__ = [
     "programs",
 ]
 
-FLAGS = ("streamed", "deep", "compact")
+FLAGS = ("streamed", "deep", "compact", "checked")
 OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align")  # of a design, besides its sizes
 PIECE_BITS = 16  # of the single-port memories of iCE40
 
@@ -387,8 +387,8 @@ def design_for(
     head : bool
         Whether the model's linear output layer runs on the array too.
     **options
-        ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``; the
-        last and ``pieces`` are what the model needs if the design is compact.
+        ``fan_in``, ``streamed``, ``deep``, ``checked``, ``pieces``, ``compact``, ``max_align``;
+        the last and ``pieces`` are what the model needs if the design is compact.
 
     Raises
     ------
