@@ -70,7 +70,7 @@ $(STAMP): pyproject.toml | system
 	$(VENV)/bin/python -m pip install --progress-bar off --no-compile torch==2.13.0
 	$(VENV)/bin/python -m pip install --progress-bar off --no-compile -e '.[dev]'
 	touch $(STAMP)
-	echo "setup took $$((SECONDS - begin)) s"
+	echo "setup took $$((SECONDS - begin)) s; source $(VENV)/bin/activate gives you sparseflow"
 
 demo: $(STAMP)  ## Train, prune, pack, simulate and report: build/demo/report.html
 	@begin=$$SECONDS
@@ -82,9 +82,10 @@ lint: $(STAMP)  ## Style, format and types
 	ruff format --check
 	mypy
 
-test: lint  ## lint, the quick cases of `make figures`, every test that is not marked slow
-	$(MAKE) --no-print-directory figures
-	@$(CLEAN_ENV) pytest -n 2 -m "not slow" --cpu
+# mypy has one process: figures have the other core meanwhile.
+test: $(STAMP)  ## lint, the quick cases of `make figures`, every test that is not marked slow
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint figures
+	$(CLEAN_ENV) pytest -n 2 -m "not slow" --cpu
 
 figures: $(STAMP)  ## The quick cases of the default suite, with the cells, against the baseline
 	@$(CLEAN_ENV) $(VENV)/bin/sparseflow regress examples/regress/default.toml --jobs 2 --fresh \

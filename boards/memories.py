@@ -123,7 +123,7 @@ def _between_turns(design: Design) -> Iterator[Memory]:
     cell = design.arithmetic
     if waiting := sum(not cell.gives(kind) for kind in range(design.passes)):
         yield Memory(design.act_bits, design.cells, waiting * design.units, True)
-    if design.turns > 1:
+    if design.takes_rows:
         depth = max(2, design.units_per_slot)
         yield Memory(design.act_bits, depth, (design.turns - 1) * design.units, True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from compiler.array.design import Design
 from compiler.array.needs import design_for
@@ -40,6 +40,10 @@ NARROW = 9  # bits of the operands of half a multiplier
 # LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_resources.py)
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
 LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
+SUMS_CHOSEN, SUMS_KEPT = (
+    0.5,
+    0.75,
+)  # a choice among more takes more for each (bench/results/gates.json)
 COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
 # Flip-flops but those of memories: of any design with a link, and per bit of an instruction, of a
 # lane's activations, of the operands of a multiplier. Fitted to what nextpnr counts.
@@ -152,7 +156,7 @@ class Choice:
 
     design: Design
     usage: Usage
-    cycles: int
+    cycles: float
     megahertz: float
     fits: bool
     limit: str
@@ -191,6 +195,8 @@ def _registers(design: Design, part: Part, every: Iterable[Memory]) -> int:
     operands = design.multipliers * (design.value_bits + design.act_bits)
     bits = (1, space_widths(design)[Space.PROGRAM], design.units * design.act_bits, operands)
     found = sum(cost * n for cost, n in zip(costs, bits, strict=True))
+    if design.collects:  # sums of each gate, kept and shown, in the place of one
+        found += design.pes * design.acc_bits * (2 * design.abreast - 1)
     for memory in every:
         found += memory.number * memory.guards(part)
         found += memory.number * memory.late(part) * design.deep  # others take none in at all
@@ -252,24 +258,41 @@ def _logic(design: Design) -> int:
     sums = design.abreast * (2 if design.arithmetic.apart else 1)
     lane: float = LANE * design.act_bits * cell.tables / lstm.tables
     lane += SUMS * sums * design.acc_bits
-    lane += sums * design.acc_bits * (design.units_per_slot - 1) / 2
+    choice = SUMS_KEPT if design.collects else SUMS_CHOSEN
+    lane += choice * sums * design.acc_bits * (design.units_per_round - 1)
     if design.arithmetic.apart:
         pe += design.acc_bits  # the register beside the result
     projectors = design.projectors * 6 * design.acc_bits
     return round(design.pes * pe + design.units * lane + projectors) + CONTROL
 
 
-def choices(model: Model | ModelShape, board: Board) -> list[Choice]:
+def choices(model: Model | ModelShape, board: Board, contexts: int = 1) -> list[Choice]:
     """Every array of a usual shape that can carry the model, the fastest that fits first.
 
-    The first is what :func:`fastest`, and with it every command that is given no array, takes.
+    Where slots of one gate, or more element-wise lanes than banks, do not fit, the array without
+    them is among these as well. The first is what :func:`fastest`, and with it every command that
+    is given no array, takes. Cycles are those of as many streams as there are ``contexts``.
     """
-    clock = _megahertz(board)
-    found = [_choice(model, board, design, clock) for design in _designs(model, board)]
+    clock, found = _megahertz(board), list[Choice]()
+    for design in _designs(model, board, contexts):
+        found.append(_choice(model, board, design, clock))
+        if not found[-1].fits:
+            smaller = _cheaper(model, board, design)
+            found += (_choice(model, board, each, clock) for each in smaller)
     return sorted(found, key=lambda c: (not c.fits, c.microseconds, c.usage.multipliers))
 
 
-def _designs(model: Model | ModelShape, board: Board) -> Iterator[Design]:
+def _cheaper(model: Model | ModelShape, board: Board, design: Design) -> Iterator[Design]:
+    """Arrays of the same size that take less of a device, and more cycles."""
+    less: list[dict[str, Any]] = [{"by_gate": False}] if design.by_gate else []
+    if design.units > design.lanes:
+        less += [{"units": design.lanes}, *({"units": design.lanes, **each} for each in less)]
+    same: dict[str, Any] = {"contexts": design.contexts, **board.options}
+    for options in less:
+        yield design_for(model, design.pes, design.lanes, **same, **options)
+
+
+def _designs(model: Model | ModelShape, board: Board, contexts: int) -> Iterator[Design]:
     """Arrays of a usual shape that can carry the model."""
     banks = {g.banks for x in model.shape.layers for g in (x.weight_ih, x.weight_hh)}
     for pes in PES:
@@ -277,13 +300,13 @@ def _designs(model: Model | ModelShape, board: Board) -> Iterator[Design]:
             if any(b % lanes for b in banks) or pes * lanes > 4 * board.has.multipliers:
                 continue
             try:
-                yield design_for(model, pes, lanes, **board.options)
+                yield design_for(model, pes, lanes, contexts=contexts, **board.options)
             except DesignError:
                 continue
 
 
-def choice(model: Model, board: Board, pes: int, lanes: int) -> Choice:
-    """One array.
+def choice(model: Model, board: Board, pes: int, lanes: int, contexts: int = 1) -> Choice:
+    """One array; where it does not fit, the first cheaper one of its size that does.
 
     Raises
     ------
@@ -293,8 +316,13 @@ def choice(model: Model, board: Board, pes: int, lanes: int) -> Choice:
         If this one cannot carry the model.
     """
     _check_kind(model, board)
-    design = design_for(model, pes, lanes, **board.options)
-    return _choice(model, board, design, _megahertz(board))
+    design = design_for(model, pes, lanes, contexts=contexts, **board.options)
+    clock = _megahertz(board)
+    found = _choice(model, board, design, clock)
+    if found.fits:
+        return found
+    cheaper = (_choice(model, board, each, clock) for each in _cheaper(model, board, design))
+    return next((each for each in cheaper if each.fits), found)
 
 
 def _megahertz(board: Board) -> float:
@@ -306,11 +334,11 @@ def _megahertz(board: Board) -> float:
 def _choice(model: Model | ModelShape, board: Board, design: Design, megahertz: float) -> Choice:
     usage = estimate(design, board)
     limit, share = usage.limit(board.has)
-    cycles = step_cycles(schedule(model, design))
+    cycles = step_cycles(schedule(model, design), design.contexts)
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
 
 
-def fastest(model: Model, board: Board) -> Choice:
+def fastest(model: Model, board: Board, contexts: int = 1) -> Choice:
     """The best array of a board.
 
     Raises
@@ -321,7 +349,7 @@ def fastest(model: Model, board: Board) -> Choice:
         If none can carry the model, whatever the size of the device.
     """
     # without any, the error of the smallest tells why
-    found = choices(model, board) or [choice(model, board, PES[0], 1)]
+    found = choices(model, board, contexts) or [choice(model, board, PES[0], 1, contexts)]
     if not found[0].fits:
         least = min(found, key=lambda c: c.usage.luts)
         name, share = least.usage.limit(board.has)

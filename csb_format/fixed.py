@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Fixed", "IntArray", "ends", "round_shift", "saturate"]
+__all__ = ["Fixed", "IntArray", "ends", "round_rows", "round_shift", "saturate"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -52,6 +52,28 @@ def saturate(value: IntArray, width: int) -> IntArray:
         In ``[-2**(width-1), 2**(width-1) - 1]``.
     """
     return np.clip(value, -(1 << (width - 1)), (1 << (width - 1)) - 1)
+
+
+def round_rows(value: IntArray, bits: int) -> IntArray:
+    """Round each row to its own leading bits: a power-of-two shift a row, halves up.
+
+    Parameters
+    ----------
+    value : int64 array (R, C)
+        Below ``2**40`` in size.
+    bits : int
+        That stay of each number, sign included, at least 2.
+
+    Returns
+    -------
+    int64 array (R, C)
+        In units of the same last bit; rows that ``bits`` hold stay as they are.
+    """
+    largest = np.maximum(value.max(axis=1), ~value.min(axis=1))
+    widths = np.frexp(largest.astype(np.float64))[1].astype(np.int64) + 1
+    shift = np.maximum(widths - bits, 0)[:, None]
+    rounded = (value + ((1 << shift) >> 1)) >> shift
+    return np.asarray(saturate(rounded, bits) << shift)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,27 @@ from fractions import Fraction
 
 from .precision import Precision
 
-__all__ = ["MAX_BANK_WIDTH", "MAX_VALUE_BITS", "MIN_VALUE_BITS", "Geometry"]
+__all__ = [
+    "MAX_BANK_WIDTH",
+    "MAX_SPARE",
+    "MAX_VALUE_BITS",
+    "MIN_VALUE_BITS",
+    "Geometry",
+    "most_banks",
+]
 
 MIN_VALUE_BITS = 4
 # Two 18-bit operands are what one multiplier of the common FPGA families takes.
 MAX_VALUE_BITS = 18
 # In-bank indices are stored as uint16.
 MAX_BANK_WIDTH = 1 << 16
+# Banks that a matrix of fewer columns may have, for arrays of so many lanes; every row stores them.
+MAX_SPARE = 64
+
+
+def most_banks(columns: int) -> int:
+    """Most banks of a row: one a column, or as many as a narrow input on wide arrays may have."""
+    return max(columns, MAX_SPARE)
 
 
 @dataclass(frozen=True)
@@ -30,7 +44,7 @@ class Geometry:
     rows, columns : int
         Shape of the dense matrix, each at least 1.
     banks : int
-        Banks in a row, 1..columns.
+        Banks in a row, 1 to :func:`most_banks`. Those beyond the columns are padding.
     nonzeros : int
         Weights kept in every bank of every row (the paper's k), 0..bank_width.
     value_bits : int
@@ -71,12 +85,11 @@ class Geometry:
         for name in ("rows", "columns"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)}: must be at least 1")
-        if not 1 <= self.banks <= self.columns:
+        most = most_banks(self.columns)
+        if not 1 <= self.banks <= most:
+            mend = "choose fewer banks" if self.banks > most else "use 1 for a single bank"
             raise ValueError(
-                f"banks {self.banks}: must be 1 to {self.columns} (the columns); "
-                "every bank needs at least one column, choose fewer banks"
-                if self.banks > self.columns
-                else f"banks {self.banks}: must be 1 to {self.columns}; use 1 for a single bank"
+                f"banks {self.banks}: must be 1 to {most} for {self.columns} columns; {mend}"
             )
 
     def _set_bank_width(self) -> None:

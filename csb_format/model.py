@@ -460,7 +460,8 @@ class Model:
         Parameters
         ----------
         target : str
-            ``"cpu"``: :class:`engine.native.model.NativeModel`, after ``import sparseflow``.
+            ``"cpu"``: :class:`engine.native.model.NativeModel`, after ``import sparseflow.api``,
+            which ``sf.load`` does.
         **options
             Of that class.
 
@@ -470,7 +471,7 @@ class Model:
             For an unknown target.
         """
         if not isinstance(target, str) or target not in RUNNERS:
-            known = ", ".join(map(repr, RUNNERS)) or "none before `import sparseflow`"
+            known = ", ".join(map(repr, RUNNERS)) or "none before `import sparseflow.api`"
             raise ValueError(f"target {shown(target)}: there is {known}")
         return RUNNERS[target](self, **options)
 

@@ -54,8 +54,8 @@ class Balance:
         Least share of the present L2 energy that suggested banks keep, 0..1.
     budget : {"global", "gate", "equal"}
         Whether matrices that an array runs alike share their weights by magnitude, each with a
-        k of its own in as many cycles; or their gates do, each with its own k, in the cycles of
-        the fullest; or each keeps what the sparsity says of it.
+        k of its own in as many cycles; or their gates do, each with its own k, for arrays that
+        run gates one after the other; or each keeps what the sparsity says of it.
     """
 
     banks: int = 8

@@ -104,7 +104,8 @@ def random_network(
     input_size, hidden_size : int
         X and H; layers after the first take all outputs of the one before.
     banks : int or tuple of 3 int
-        Banks of ``weight_ih``, ``weight_hh`` and ``weight_hr``, 1..columns.
+        Banks of ``weight_ih``, ``weight_hh`` and ``weight_hr``, 1 to
+        :func:`csb_format.geometry.most_banks`.
     k : tuple of 3 int
         Weights kept in a bank of each; fewer in a matrix whose banks are narrower. A tuple in
         the place of a number is of the gates.

@@ -65,8 +65,8 @@ def prune(
         ``"global"``: matrices with equally many rows share the weights that the sparsity leaves
         them, and each keeps as many a bank as its magnitudes ask for, in no more cycles than
         ``"equal"``, which asks the sparsity of every matrix; see
-        :func:`pruning.budget.arrays.free_goals`. ``"gate"``: every gate does, and an array takes
-        the cycles of the fullest; see :func:`pruning.budget.gates.gate_goals`.
+        :func:`pruning.budget.arrays.free_goals`. ``"gate"``: every gate does, for arrays with
+        slots of one gate; see :func:`pruning.budget.gates.gate_goals`.
     by_kind : mapping of str to Goal, optional
         Other goals for some kinds of matrices, which then share nothing; see
         :func:`pruning.mask.goals.goals_for`.

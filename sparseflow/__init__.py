@@ -8,6 +8,7 @@
 ``sf.TransformersPruning``  and of the Trainer of Hugging Face's transformers
 ``sf.quantise``             integers in compressed sparse banks
 ``sf.pack``                 any pruned matrices alone
+``sf.adapt``                the integers go on learning from new data
 ``sf.score``                accuracy of the integers, errors of numbers, where they come from
 ``sf.replace``              your whole torch module with its recurrent part in integers
 ``sf.load``, ``sf.save``    files that no longer need PyTorch, and run no code when they are read
@@ -42,12 +43,14 @@ if TYPE_CHECKING:
 
     from .api import build, compile, emit, estimate, load, open, save, score, simulate, verify
     from .hosting import replace
+    from .learning import adapt
 
 __all__ = [
     "Accelerator",
     "Hosted",
     "LightningPruning",
     "TransformersPruning",
+    "adapt",
     "build",
     "compile",
     "emit",
@@ -69,6 +72,7 @@ __version__ = "0.2.0"
 _TRAINING = ("pack", "prune", "quantise")
 # Callbacks, by the extra and the module that bring them.
 _CALLBACKS = {"LightningPruning": "lightning", "TransformersPruning": "transformers"}
+_MODULES = {"replace": "hosting", "adapt": "learning"}  # beside api
 # Rooms that a name needs besides; for all the rest these are enough.
 _ALWAYS = ("csb_format", "compiler", "engine")
 _NEEDS = {
@@ -92,8 +96,8 @@ if not TYPE_CHECKING:  # else any name would pass a type checker
             return importlib.import_module("boards.host.driver").Accelerator
         if name == "Hosted":
             return importlib.import_module("boards.host.whole.hosted").Hosted
-        if name == "replace":
-            return importlib.import_module(f"{__name__}.hosting").replace
+        if name in _MODULES:
+            return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
         if name not in _TRAINING and name not in _CALLBACKS:
             return getattr(importlib.import_module(f"{__name__}.api"), name)
         from csb_format.extras import needs

@@ -29,8 +29,8 @@ from csb_format.shape import ModelShape
 from engine.reference import IntegerModel
 
 from .steps.checks import design_of, matrices_of, model_of, shape_of
+from .steps.generating.hardware import LIVING, SIMULATED, emitted
 from .steps.given import check_verify, design_at, integers_for, target_at
-from .steps.hardware import LIVING, SIMULATED, emitted
 from .steps.options import BuildOptions, SimulateOptions
 
 if TYPE_CHECKING:  # these need extras, which only the functions that use them ask for

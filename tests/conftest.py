@@ -125,12 +125,18 @@ def drawn_k(pick: Pick, cell: str, fixed: dict[str, Any]) -> int | tuple[int, ..
 
 
 def _on_array(model: Model, lanes: int, pick: Pick, fixed: dict[str, Any]) -> Network:
-    """With an array and lanes of random size."""
+    """With an array and lanes of random size, with ``uneven`` such that not all PEs have rows."""
     abreast = cell_named(model.cell).abreast
     pes, contexts = abreast * pick(1, 8), pick(1, 3)
     units = [n for n in range(1, lanes + 1) if lanes % n == 0 and pes // abreast % n == 0]
     projectors = [n for n in range(1, lanes + 1) if lanes % n == 0 and pes % n == 0]
     projectors += [n * lanes for n in (2, 4, 8) if pes % (n * lanes) == 0]
+    if fixed.get("uneven"):
+        pes, contexts = pes + abreast * pick(0, 2 * lanes), pick(1, 6)
+        several = (2 * lanes, 4 * lanes)
+        units = [n for n in range(1, 4 * lanes + 1) if lanes % n == 0 or n in several]
+        units = [n for n in units if n <= pes // abreast]
+        projectors = [n for n in projectors if n <= pes]
     chosen: dict[str, Any] = {"head": model.head is not None, "contexts": contexts}
     if pick(0, 1):
         chosen["units"] = units[pick(0, len(units) - 1)]
@@ -138,6 +144,8 @@ def _on_array(model: Model, lanes: int, pick: Pick, fixed: dict[str, Any]) -> Ne
         chosen["projectors"] = projectors[pick(0, len(projectors) - 1)]
     streamed = fixed.get("streamed", False)
     options = {"fan_in": pick(2, 6), "streamed": streamed, "deep": bool(pick(0, 1))}
+    if fixed.get("padded"):  # gates that keep fewer wait for others
+        options["by_gate"] = False
     design = design_for(model, pes, lanes, **chosen, **options)
     return Network(model, compile_model(model, design, head=chosen["head"]), contexts)
 
@@ -289,9 +297,14 @@ def make_network() -> MakeCase:
     return build_network
 
 
-def draw_case_network(seed: int) -> Case:
-    """A network and an array from a seed; drawn again until the array can carry it."""
-    rng = np.random.default_rng([4, seed])
+def draw_case_network(seed: int, *, by_gate: bool = False) -> Case:
+    """A network and an array from a seed; drawn again until the array can carry it.
+
+    With ``by_gate`` k is drawn for each gate, and every third is a GRU.
+    """
+    rng = np.random.default_rng([5 if by_gate else 4, seed])
+    cell = "gru" if by_gate and seed % 3 == 2 else "lstm"
+    gates = len(cell_named(cell).gate_names)
     while True:
         lanes = int(rng.choice([1, 2, 4, 8]))
         banks, x, h = lanes * int(rng.choice([1, 2])), *(int(n) for n in rng.integers(9, 24, 2))
@@ -299,11 +312,19 @@ def draw_case_network(seed: int) -> Case:
         directions = int(rng.choice([1, 1, 2]))
         head = directions == 1 and rng.random() < 0.3
         options = {"contexts": int(rng.choice([1, 1, 2, 3])), "fan_in": int(rng.choice([2, 4]))}
+        if by_gate:
+            projection *= cell == "lstm"
+            options["deep"] = bool(rng.integers(2))
         network = {
+            "cell": cell,
             "input_size": x,
             "hidden_size": h,
             "banks": banks,
-            "k": tuple(int(k) for k in rng.integers(0, 4, 3)),
+            "k": (
+                (*map(tuple, rng.integers(0, 5, (2, gates)).tolist()), int(rng.integers(4)))
+                if by_gate
+                else tuple(int(k) for k in rng.integers(0, 4, 3))
+            ),
             "layers": int(rng.integers(1, 4)),
             "directions": directions,
             "projection": projection,
@@ -319,13 +340,15 @@ def draw_case_network(seed: int) -> Case:
         if head:
             options["head"] = True
         try:
-            return build_network(seed, array, lengths, options=options, **network)
+            case = build_network(seed, array, lengths, options=options, **network)
         except DesignError:  # these vectors or lanes do not fit together
             continue
+        if case.image.design.by_gate == by_gate:
+            return case
 
 
 @pytest.fixture(scope="session")
-def random_case() -> Callable[[int], Case]:
+def random_case() -> Callable[..., Case]:
     """See :func:`draw_case_network`."""
     return draw_case_network
 

@@ -171,6 +171,7 @@ main()
 
 
 @pytest.mark.parametrize(("command", "extra"), EXTRAS.items())
+@pytest.mark.quick(5)
 def test_a_command_names_the_extra_that_is_missing(
     command: str, extra: str, tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ from pruning.tasks.networks.language import LanguageModel, LanguageTask, log_los
 from pruning.tasks.networks.speech import FrameClassifier, count_errors, delayed
 from pruning.tasks.training.longrun import Task
 from sim.check.verify import verify
-from sparseflow.steps.hardware import emit
+from sparseflow.steps.generating.hardware import emit
 
 from ..boards.bitstreams import CASES
 from .aware import AwareNetwork, WarmTask

@@ -35,7 +35,9 @@ same seed.
 A pattern whose name ends in `, global` stores as many weights as the same pattern without it, but
 in all matrices together: each keeps what the magnitudes of the dense network ask for, and banks
 take the same cycles ([budget.md](budget.md)). `by gate` lets every gate of a matrix have a number
-of its own, `by gate and 32 units` every 32 units of a gate: masks alone, which no array here runs.
+of its own, which arrays with slots of one gate run
+([budget.md](budget.md#how-an-array-runs-k-per-gate)), `by gate and 32 units` every 32 units of a
+gate: masks alone, which no array here runs.
 Both kinds of unstructured pruning are yardsticks, each with the freedom of its name.
 
 Figures in italics are published ones, of larger networks trained for longer: compare

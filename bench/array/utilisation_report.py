@@ -14,12 +14,13 @@ import matplotlib.pyplot as plt
 from compiler.timing.causes import CAUSES
 from csb_format.files.replace import replace_file
 
+from .shapes import shapes_markdown
 from .utilisation_published import PUBLISHED
 
 __all__ = ["markdown", "plot"]
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
+def markdown(rows: list[dict[str, Any]], shapes: list[dict[str, Any]]) -> str:
     """Tables of what was measured, where the cycles went, and what others published."""
     lines = [
         "# Multiplier utilisation",
@@ -41,6 +42,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         shares = (f"{row['cycles_by_cause'][name]:g}" for name in CAUSES)
         lines.append(f"| {row['workload']} | {' | '.join(shares)} |")
+    lines += ["", *shapes_markdown(shapes)]
     lines += ["", "Published:", "", "| who | what | share of multipliers | batch | source |"]
     lines += ["|---|---|---:|---:|---|"]
     for other in PUBLISHED:

@@ -98,15 +98,15 @@ def _median(values: list[Any]) -> Any:
 
 
 def elsewhere(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of kernels that this processor lacks, and what is known of those runs."""
+    """What processors with another fastest kernel took with it, and what is known of those runs."""
     if not path.exists():
         return [], []
     old = load(path.read_text("utf-8"))
-    here = kernels()
-    rows = [row for row in old["rows"] if row["kernel"] not in here]
+    fastest = {row["cpu"]: row["kernel"] for row in reversed(old["rows"])}  # the first of each
+    others = {cpu: kernel for cpu, kernel in fastest.items() if kernel != kernels()[0]}
+    rows = [row for row in old["rows"] if others.get(row["cpu"]) == row["kernel"]]
     runs = [*old.get("earlier", []), {key: old[key] for key in KNOWN if key in old}]
-    named = {row["cpu"] for row in rows}
-    return rows, [run for run in runs if run["cpu"] in named]
+    return rows, [run for run in runs if run["cpu"] in others]
 
 
 def _rows(rounds: int, mkl: bool, smallest: bool) -> Iterator[dict[str, Any]]:

@@ -50,6 +50,7 @@ def main(
     deaths: Annotated[float, typer.Option(min=0, help="Clients that die, a second.")] = 1.0,
     together: Annotated[int, typer.Option(min=1, help="Streams in one request.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of model, frames and deaths.")] = 0,
+    uvicorn: Annotated[bool, typer.Option("--uvicorn", help="Its HTTP, not ours.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the row here, beside others.")] = None,
     smallest: Smallest = False,
 ) -> None:
@@ -61,7 +62,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         save_model(path, model)
-        with _server(path, 3 * streams + 100) as port:
+        with _server(path, 3 * streams + 100, uvicorn) as port:
             plan = Plan(
                 port,
                 "/v2/models/model/infer",
@@ -77,7 +78,7 @@ def main(
             found, used = _asked(plan)
             told = _metrics(port)
     told |= {"client": used} | {n: told[n] - value for n, value in before.items()}
-    row = _row(plan, found, told)
+    row = _row(plan, found, told, " behind uvicorn" * uvicorn)
     print("\n".join(f"{name}: {value}" for name, value in row.items()))
     if json:
         case = str(row["case"])
@@ -99,12 +100,14 @@ def _material(model: Model, streams: int, seed: int) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _server(path: Path, most: int) -> Iterator[int]:
-    """``sparseflow serve`` in another process; its port."""
-    words = ["serve", str(path), "--port", "0", "--max-streams", str(most), "--idle-timeout", "20"]
-    words += ["--max-connections", str(2 * most)]
+def _server(path: Path, most: int, uvicorn: bool) -> Iterator[int]:
+    """``sparseflow serve`` in another process, or its routes behind uvicorn; its port."""
+    words = ["sparseflow", "serve", str(path), "--port", "0", "--max-streams", str(most)]
+    words += ["--idle-timeout", "20", "--max-connections", str(2 * most)]
+    if uvicorn:
+        words = ["bench.cpu.asgi", str(path), str(most)]
     server = subprocess.Popen(
-        [sys.executable, "-m", "sparseflow", *words],
+        [sys.executable, "-m", *words],
         stdout=subprocess.PIPE,
         start_new_session=True,  # as from a terminal of its own
         text=True,
@@ -118,7 +121,7 @@ def _server(path: Path, most: int) -> Iterator[int]:
     finally:
         server.send_signal(signal.SIGTERM)
         status = server.wait(60)
-    if status:
+    if status not in {0, -signal.SIGTERM * uvicorn}:  # uvicorn hands its signal on
         raise SystemExit(f"error: the server ended with status {status}")
 
 
@@ -143,11 +146,11 @@ def _metrics(port: int) -> dict[str, float]:
     return {name: float(value) for name, value in pairs}
 
 
-def _row(plan: Plan, found: Found, told: dict[str, float]) -> dict[str, Any]:
+def _row(plan: Plan, found: Found, told: dict[str, float], how: str) -> dict[str, Any]:
     count = len(plan.frames)
     each = "each" if plan.together == 1 else f"{plan.together} a request"
     return {
-        "case": f"{count} streams, {plan.rate:g} frames a second, {plan.seconds:g} s, {each}",
+        "case": f"{count} streams, {plan.rate:g} frames a second, {plan.seconds:g} s, {each}{how}",
         "streams": count,
         "frames_a_second_of_each": plan.rate,
         "seconds": plan.seconds,

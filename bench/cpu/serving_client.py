@@ -120,7 +120,8 @@ class _Client(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABRUPT)
         self.owed.clear()
         self.all.found.killed += 1
-        self.transport.abort()
+        dead, self.transport = self.transport, None  # nothing is sent on it before the loop tells
+        dead.abort()
 
     def data_received(self, data: bytes) -> None:
         self.answer += data

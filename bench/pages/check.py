@@ -22,10 +22,20 @@ from .processors import PROCESSORS, SERVING
 from .readme import README
 from .recipe import RECIPE
 from .results import ROOT
+from .screening import SCREENING
 
 __all__ = ["PAGES", "main"]
 
-PAGES: tuple[Page, ...] = (README, RECIPE, RESULTS, PROCESSORS, SERVING, *GUIDES, *EXAMPLES)
+PAGES: tuple[Page, ...] = (
+    README,
+    RECIPE,
+    RESULTS,
+    PROCESSORS,
+    SERVING,
+    SCREENING,
+    *GUIDES,
+    *EXAMPLES,
+)
 
 
 def main(

@@ -8,14 +8,12 @@ from typing import Any
 from .page import Page
 from .results import ROOT, record, table
 
-__all__ = ["PROCESSORS", "SERVING"]
+__all__ = ["PROCESSORS", "RUNTIME", "SERVING", "beside_others"]
 
 Row = dict[str, Any]
 RUNTIME = "ONNX Runtime int8"
-WIDE = ("torch CSR int32", "ours in float32")
-NARROW = ("MKL CSR", "torch CSR int32", "oneDNN int8", "ours in float32")
-WIDE_HEADS = "torch CSR|our float32"
-NARROW_HEADS = "MKL's CSR|torch CSR|oneDNN int8|our float32"
+OTHERS = ("MKL CSR", "torch CSR int32", "oneDNN int8", "ours in float32")
+HEADS = f"us a step|{RUNTIME}|MKL's CSR|torch CSR|oneDNN int8|our float32"
 ROWS: list[Row] = record("cpu")["rows"]
 
 
@@ -26,20 +24,24 @@ def _name(row: Row) -> str:
     return f"{what}, {weights} / {states}"
 
 
-def _beside_others(kernel: str) -> list[Row]:
+def beside_others(kernel: str, here: bool) -> list[Row]:
+    """Rows of one thread, of this processor or of those that have no faster kernel."""
     return [
         row
         for row in ROWS
-        if row["kernel"] == kernel and row["threads"] == 1 and RUNTIME in row["times_as_fast"]
+        if row["kernel"] == kernel
+        and row["threads"] == 1
+        and RUNTIME in row["times_as_fast"]
+        and (row["cpu"] == record("cpu")["cpu"]) == here
     ]
 
 
-def _rows(kernel: str, heads: str, others: Sequence[str]) -> str:
-    lines = [heads.split("|")]
-    for row in _beside_others(kernel):
+def _rows(found_rows: Sequence[Row], what: str) -> str:
+    lines = [f"{what}|batch|{HEADS}".split("|")]
+    for row in found_rows:
         times = row["times_as_fast"]
         found = times | {RUNTIME: times.get(f"{RUNTIME} LSTM", times[RUNTIME])}
-        cells = (f"{found[name]:.1f}" if name in found else "" for name in (RUNTIME, *others))
+        cells = (f"{found[name]:.1f}" if name in found else "" for name in (RUNTIME, *OTHERS))
         lines.append([_name(row), str(row["batch"]), f"{row['us']:.1f}", *cells])
     return table(lines)
 
@@ -63,73 +65,98 @@ def _of_here(threads: int) -> list[Row]:
     return [row for row in ROWS if row["threads"] == threads and row["cpu"] == here]
 
 
-def _row(words: str, kernel: str = "avx2") -> Row:
+def _row(words: str, kernel: str) -> Row:
     rows = _of_here(threads=1)
     return next(row for row in rows if words in row["what"] and row["kernel"] == kernel)
 
 
-def _two_there() -> str:
-    """Two threads on the processor with AVX-512."""
-    row = next(r for r in ROWS if r["threads"] == 2 and r["kernel"] == "avx512")
-    return f"two threads took {row['times_as_fast']['one thread']:.2f} times less there"
+def _portable() -> str:
+    """Numba's kernels, in microseconds."""
+    heads = "us|float32|int8|MKL's CSR|torch's CSR|ONNX Runtime int8|ONNX Runtime float32"
+    names = ("float32", "int8", "MKL CSR", "torch CSR int32", RUNTIME, "ONNX Runtime float32")
+    lines = [heads.split("|")]
+    for row in record("inference")["rows"]:
+        us, what = row["us"], row["what"]
+        us[RUNTIME] = us.get(f"{RUNTIME} LSTM", us[RUNTIME])
+        if "product" not in what or what == "product of 4096 x 1024, 16 banks":
+            cells = (f"{us[name]:,.1f}" if name in us else "" for name in names)
+            lines.append([what, *cells])
+    return table(lines)
 
 
-def _limit() -> str:
-    row = _row("its limit")
-    return f"takes {row['times_as_fast']['our product']:.2f} times as long as its limit"
+def _limits() -> str:
+    wide, narrow = (_row("its limit", name)["times_as_fast"] for name in ("avx512", "avx2"))
+    return (
+        f"takes {wide['our product']:.2f} times as long as its limit, with AVX2 "
+        f"{narrow['our product']:.2f} times"
+    )
 
 
 def _latency() -> str:
-    row = _row("steps, 12 -> 128")
+    row = _row("steps, 12 -> 128", "avx512")
     return (
         f"a million steps of 12 -> 128: p50 {row['p50']:.1f} us, p99 {row['p99']:.1f} us, "
         f"p99.9 {row['p99.9']:.1f} us"
     )
 
 
+def _width(width: int, beside: int, kernel: str) -> float:
+    """Times that a weight takes longer in banks of one width than of another."""
+    times = {n: _row(f"banks of {n}, ", kernel)["times_as_fast"] for n in {width, beside} - {64}}
+    speed = {n: found["banks of 64"] for n, found in times.items()} | {64: 1.0}
+    return float(speed[beside] / speed[width])
+
+
 def _widths() -> str:
-    wide, wider = (_row(f"banks of {width}, ")["us"] for width in (128, 129))
-    over = 1 / _row("banks of 65, ")["times_as_fast"]["banks of 64"]
+    pairs = ((65, 64), (129, 128), (257, 128))
+    wide, narrow = ([f"{_width(*pair, name):.2f}" for pair in pairs] for name in ("avx512", "avx2"))
     return (
-        f"Banks of 129 columns take {wider / wide:.2f} times what those of 128 take, with the same "
-        f"weights; those of 65 take {over:.2f} times what those of 64 take"
+        f"A weight in banks of 65 columns takes {wide[0]} times what it takes in those of 64, and "
+        f"in those of 129 and 257 {wide[1]} and {wide[2]} times what it takes in those of 128; "
+        f"with AVX2 {narrow[0]}, {narrow[1]} and {narrow[2]}"
     )
 
 
-def _kept() -> str:
-    each = {k: _row(f"banks of 64, {k} of each kept")["times_as_fast"] for k in (5, 6, 7)}
-    costs = [f"{1 / next(iter(times.values())):.2f}" for times in each.values()]
-    return f"a weight costs {costs[0]}, {costs[1]} and {costs[2]} times as much with 5, 6 and 7"
+def _kept(kernel: str) -> str:
+    each = [_row(f"banks of 64, {k} of each kept", kernel)["times_as_fast"] for k in (5, 6, 7)]
+    costs = [f"{1 / next(iter(times.values())):.2f}" for times in each]
+    return f"{costs[0]}, {costs[1]} and {costs[2]}"
+
+
+def _odd() -> str:
+    return (
+        f"a weight costs {_kept('avx512')} times as much with 5, 6 and 7 of them kept as with 8, "
+        f"with AVX2 {_kept('avx2')} times"
+    )
 
 
 PROCESSORS = Page(
     ROOT / "docs/cpu.md",
     (
-        _rows("avx2", f"what, weights and states|batch|us a step|{RUNTIME}|{NARROW_HEADS}", NARROW),
-        _rows("avx512", f"what, AVX-512|batch|us a step|{RUNTIME}|{WIDE_HEADS}", WIDE),
+        _rows(beside_others("avx512", here=True), "what, weights and states"),
+        _rows(beside_others("avx2", here=False), "what, AVX2"),
         _threads(),
+        _portable(),
     ),
     (
         f"one thread of {record('cpu')['cpu']}",
-        f"one thread of {_beside_others('avx512')[0]['cpu']}",
-        _two_there(),
-        _limit(),
+        f"one thread of {beside_others('avx2', here=False)[0]['cpu']}",
+        _limits(),
         _latency(),
         _widths(),
-        _kept(),
+        _odd(),
+        f"one thread of {record('inference')['cpu']}: the portable reference",
     ),
     (
         "p99, p99.9",
         "Armv8.2",
         "to 20 % of",
         "throttled to 20 %",
-        "below 1.6",
-        "below 1.35, where 1.5 is ideal",
     ),
 )
 
 
-LOAD = "streams|frames a second of each|streams in a request|for|p50|p99|p99.9|longest"
+LOAD = "streams|frames a second of each|HTTP|for|p50|p99|p99.9|longest"
 COST = "frames a batch|us of server a frame|clients killed|mixed up|lost"
 
 
@@ -140,7 +167,7 @@ def _load_rows() -> str:
         lines.append([
             f"{row['streams']:,}",
             f"{row['frames_a_second_of_each']:g}",
-            str(row["streams_in_a_request"]),
+            "uvicorn" if row["case"].endswith("uvicorn") else "ours",
             f"{row['seconds']:g} s",
             *(f"{ms[name]:,.0f} ms" for name in ("p50", "p99", "p99.9", "most")),
             f"{row['frames_a_batch']:.0f}",
@@ -152,23 +179,17 @@ def _load_rows() -> str:
     return table(lines)
 
 
-def _cores(row: dict[str, Any]) -> float:
-    """Of the server, for what a row asks of it."""
-    asked = row["streams"] * row["frames_a_second_of_each"]
-    return float(asked * row["server_cpu_seconds"] / row["frames_right"])
-
-
 def _served() -> tuple[str, ...]:
     rows = record("serving")["rows"]
     row = max(rows, key=lambda row: row["seconds"])
-    fast = max(rows, key=lambda row: row["frames_a_second_of_each"])
+    theirs = next(row for row in rows if row["case"].endswith("uvicorn"))
+    ours = next(r for r in rows if f"{r['case']} behind uvicorn" == theirs["case"])
     rate, minutes = row["frames_a_second_of_each"], row["seconds"] / 60
     return (
         f"{row['streams']:,} streams of {rate:g} frames a second each for {minutes:g} minutes, "
         f"{row['frames_right']:,} frames: p99 {row['ms_from_due']['p99']:,.0f} ms",
         f"on {record('serving')['cpu']}",
-        f"{fast['frames_a_second_of_each']:g} frames a second of each take {_cores(fast):.2f} of a "
-        "core of the server",
+        f"take {theirs['server_cpu_seconds'] / ours['server_cpu_seconds']:.1f} times the processor",
     )
 
 

@@ -10,6 +10,7 @@ from csb_format.random_models import random_model
 from sparseflow.pages.figures import asked, bits_per_nonzero, sizes, sparsity
 
 from .page import Page
+from .processors import RUNTIME, beside_others
 from .results import ROOT, record, scores, table, written
 
 __all__ = ["README"]
@@ -20,9 +21,8 @@ _STAGES = {
     "fixed": "integer model, 16 bits",
     "rtl": "Verilog",
 }
-_PROCESSORS = (
-    "us|ours, float32|ours, int8|MKL's CSR|torch's CSR|ONNX Runtime int8|ONNX Runtime float32"
-)
+_PROCESSORS = "8 bits|batch|us a step|ONNX Runtime int8|MKL's CSR|torch's CSR|torch.nn.LSTM"
+_OTHERS = ("MKL CSR", "torch CSR int32", "torch.nn.LSTM")
 _ASKED = 0.875  # sparsity of the demo
 _STATES = 2 * 128  # of a frame of the demo: h and c
 _WORKLOADS = {
@@ -34,6 +34,11 @@ _WORKLOADS = {
     "gru-64x16": "GRU 153 -> 1024",
     "gru0-64x16": "GRU, reset first, 153 -> 1024",
     "timit-256x16": "TIMIT",
+    "ptb-gates-8x8": "PTB 200 -> 200 -> 200 at 80 %, k per gate",
+    "ptb-gates-16x8": "PTB 200, k per gate",
+    "ptb-gates-32x8": "PTB 200, k per gate",
+    "ptb-gates-64x8": "PTB 200, k per gate",
+    "gru-gates-16x8": "GRU 64 -> 256, k per gate",
 }
 _PATTERNS = ("unstructured", "banks of 100", "banks of 25", "blocks 4x4")
 
@@ -110,20 +115,17 @@ def _utilisation() -> str:
 
 
 def _processors() -> str:
-    names = ("float32", "int8", "MKL CSR", "torch CSR int32", "ONNX Runtime int8")
+    """The C library with weights and states of 8 bits, beside others."""
     lines = [_PROCESSORS.split("|")]
-    for row in record("inference")["rows"]:
-        us, what = row["us"], row["what"]
-        us["ONNX Runtime int8"] = us.get("ONNX Runtime int8 LSTM", us["ONNX Runtime int8"])
-        if "product" in what and what != "product of 4096 x 1024, 16 banks":
+    for row in beside_others("avx512", here=True):
+        times = row["times_as_fast"]
+        if not row["what"].endswith("weights of 8 bits, states of 8") or row["batch"] == 64:
             continue
-        cells = (us.get(name) for name in (*names, "ONNX Runtime float32"))
-        lines.append([what, *("" if v is None else _microseconds(v) for v in cells)])
+        what = row["what"].partition(", weights")[0]
+        found = times | {RUNTIME: times.get(f"{RUNTIME} LSTM", times[RUNTIME])}
+        cells = (f"{found[name]:.1f}" if name in found else "" for name in (RUNTIME, *_OTHERS))
+        lines.append([what, str(row["batch"]), f"{row['us']:.1f}", *cells])
     return table(lines)
-
-
-def _microseconds(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else _three(value)
 
 
 def _earlier(what: str) -> str:
@@ -166,7 +168,7 @@ def _sentences() -> tuple[str, ...]:
         f"{differ} of {_STATES * frames:,} states differ",
         f"CSB takes {size['csb']:,} bytes for both matrices, 16-bit CSR {size['csr16']:,}, dense "
         f"{size['dense16']:,}; {bits_per_nonzero(demo):.1f} bits a nonzero",
-        f"one thread of {record('inference')['cpu']}, weights at 87.5 %",
+        f"one thread of {record('cpu')['cpu']}, weights at 87.5 %",
         f"beside that of commit {_earlier('1024 -> 1024, batch 16: 1,000 steps')} times as fast",
         f"with the longer fine-tuning ({gap:.2f})",
         "The integers lose {} at 16 bits and {} at 8.".format(*loses),

@@ -31,7 +31,6 @@ def measured(
     lanes: int,
     seed: int,
     note: Note = lambda text: None,
-    **options: Any,
 ) -> dict[str, Any]:
     """Place and route a model's array for a board.
 
@@ -46,8 +45,6 @@ def measured(
         Of the placer: the same seed gives the same figures.
     note : callable
         Told what the tools are about.
-    **options
-        Of the array, besides those of the board; see :func:`compiler.array.needs.design_for`.
 
     Returns
     -------
@@ -55,7 +52,7 @@ def measured(
         ``lut``, ``ff``, ``ram``, ``dsp`` and ``fmax_mhz``.
     """
     chosen = board(name)
-    design = design_for(model, pes, lanes, **{**chosen.options, **options})
+    design = design_for(model, pes, lanes, **chosen.options)
     image = compile_model(model, design)
     with temporary_folder("timing") as folder:
         out = folder / "bitstream"

@@ -310,6 +310,7 @@ YOUNGER = {
     "cell": LSTM,
     "reach": Precision.reach,
     "checked": False,
+    "by_gate": False,
 }
 
 

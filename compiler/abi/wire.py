@@ -40,11 +40,12 @@ __all__ = [
 def frame_fields(design: Design) -> tuple[Field, ...]:
     """A beat of input: one element for every bank, place 0 of all banks first.
 
+    Where banks have several ports, ``frame_ports`` places follow each other in a beat.
     ``first`` marks the first frame of a sequence, ``context`` names its stream (both on all
     beats of the frame). In a checked design ``check`` makes the count of ones of a beat even.
     """
     fields = (
-        Field("data", design.act_bits, design.lanes, signed=True),
+        Field("data", design.act_bits, design.lanes * design.frame_ports, signed=True),
         Field("first", 1),
         Field("context", context_bits(design)),
     )
@@ -85,7 +86,9 @@ def state_packing(design: Design, bits: int) -> Packing:
 
 
 def to_beats(part: Part, frames: IntArray) -> IntArray:
-    """Input frames as beats (T, beats, N): bank b of a part holds x[b * w : b * w + w].
+    """Input frames as beats (T, beats, P * N): bank b of a part holds x[b * w : b * w + w].
+
+    P places of all banks are a beat.
 
     Parameters
     ----------
@@ -97,10 +100,10 @@ def to_beats(part: Part, frames: IntArray) -> IntArray:
     padded = np.zeros((len(given), parts, lanes * width), np.int64)
     padded[..., : part.input_size] = given
     banks = padded.reshape(len(given), parts, lanes, width).swapaxes(2, 3)
-    out = np.zeros((len(given), part.frame_beats, lanes), np.int64)
+    out = np.zeros((len(given), part.frame_beats * part.frame_ports, lanes), np.int64)
     for n, at in enumerate(part.input_places):
         out[:, at : at + width] = banks[:, n]
-    return out
+    return out.reshape(len(given), part.frame_beats, -1)
 
 
 def from_beats(part: Part, beats: IntArray) -> list[IntArray]:
@@ -109,10 +112,11 @@ def from_beats(part: Part, beats: IntArray) -> list[IntArray]:
     Parameters
     ----------
     part : Part
-    beats : int64 array (beats, N)
+    beats : int64 array (beats, P * N)
     """
     width, size = part.input_width, part.input_size
-    return [beats[at : at + width].T.ravel()[:size] for at in part.input_places]
+    places = beats.reshape(-1, part.needs.lanes)
+    return [places[at : at + width].T.ravel()[:size] for at in part.input_places]
 
 
 def frame_payloads(

@@ -12,12 +12,15 @@ from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN, DesignError
 
-__all__ = ["Array", "Design", "bits_for", "check_counts", "check_flags", "check_pes"]
+__all__ = ["MOST_BACK", "Array", "Design", "bits_for", "check_counts", "check_flags", "check_pes"]
 
 
 def bits_for(count: int) -> int:
     """Bits of an address of ``count`` places, at least 1."""
     return max(1, (count - 1).bit_length())
+
+
+MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class Design:
     lanes : int
         N, multipliers of a PE and banks of a vector.
     units : int
-        E, element-wise lanes; divides ``lanes`` and ``pes``, of an LSTM ``pes / 4``.
+        E, element-wise lanes; at most the units whose rows PEs have room for, ``pes`` or, of an
+        LSTM, ``pes / 4``. Divides ``lanes`` or is a power-of-two multiple of it: then a bank has
+        ``E / N`` write ports. PEs beyond a multiple of E have no rows.
     value_bits, index_bits : int
         Width of a weight (4..18) and of its place in a bank (1..16).
     act_bits : int
@@ -59,8 +64,7 @@ class Design:
         the program (instructions) and in the output buffer (beats).
     projectors : int
         Q, lanes that round sums without a cell: projections and linear layers; 0 for
-        none. Divides ``pes``, and divides ``lanes`` or is a power-of-two multiple of it:
-        then a bank has ``Q / N`` write ports.
+        none. At most ``pes``; else as ``units``.
     linear : int
         Places in the bias memory of a projector (beats of linear layers); 0 for none.
     contexts : int
@@ -87,6 +91,9 @@ class Design:
         Of the element-wise lanes, a name of :data:`csb_format.cells.CELLS`.
     reach : int
         Of their pre-activations, biases and cell states; see :class:`csb_format.cells.cell.Cell`.
+    by_gate : bool
+        Rows of one gate in a slot, which takes the cycles of what this gate keeps. Of cells whose
+        gates would lie side by side PEs keep the sums of a unit until its last is there.
     checked : bool
         A parity bit with every word of the matrix, bias, program and vector memories, with every
         beat of a frame, and a check word behind every load packet; :mod:`compiler.lower.parity`.
@@ -121,12 +128,15 @@ class Design:
     max_align: int = MAX_ALIGN
     cell: str = LSTM
     reach: int = Precision.reach
+    by_gate: bool = False
     checked: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
         self._check_cell(fields.pop("cell"))
-        flags = {name: fields.pop(name) for name in ("streamed", "deep", "compact", "checked")}
+        flags = {
+            name: fields.pop(name) for name in ("streamed", "deep", "compact", "by_gate", "checked")
+        }
         optional = {name: fields.pop(name) for name in ("projectors", "linear", "max_align")}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
         found = check_counts(fields) | check_counts(optional, least=0) | check_flags(flags)
@@ -134,13 +144,10 @@ class Design:
             object.__setattr__(self, name, value)
         self._check_projectors()
         self._check_narrow()
+        self._check_by_gate()
         check_pes(self.pes, self.cell)
-        if self.lanes % self.units or (self.pes // self.abreast) % self.units:
-            share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
-            raise DesignError(
-                f"units = {self.units}: must divide lanes = {self.lanes} "
-                f"and {share} = {self.pes // self.abreast}"
-            )
+        share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
+        self._check_beat("units", self.units, share, self.pes // self.abreast)
         if not 4 <= self.value_bits <= 18:
             raise DesignError(f"value_bits = {self.value_bits}: must be 4 to 18")
         if not 6 <= self.act_bits <= 18:
@@ -186,23 +193,38 @@ class Design:
         for name in ("deep", "streamed", "projectors"):
             if value := getattr(self, name):
                 raise DesignError(f"{name} = {value}: a compact design has none; leave it out")
-        if self.pes != self.abreast * self.units:
+        if self.pes != self.abreast * self.units or self.lanes % self.units:
             raise DesignError(
                 f"units = {self.units}: a compact design has a lane for every {self.abreast} of "
-                f"its pes = {self.pes}"
+                f"its pes = {self.pes}, and these divide its lanes = {self.lanes}"
+            )
+
+    def _check_by_gate(self) -> None:
+        if self.by_gate and self.compact:
+            raise DesignError("by_gate = True: a compact design has none; leave it out")
+        if self.by_gate and self.passes > 1:
+            raise DesignError(
+                f"by_gate = True: in a design for {self.arithmetic.title} each gate has passes of "
+                "its own already; leave it out"
             )
 
     def _check_projectors(self) -> None:
-        q, n = self.projectors, self.lanes
-        if q and (self.pes % q or not (n % q == 0 or (q % n == 0 and (q // n).bit_count() == 1))):
-            raise DesignError(
-                f"projectors = {q}: must divide pes = {self.pes}, and divide lanes = {n} "
-                "or be a power-of-two multiple of them"
-            )
+        q = self.projectors
+        if q:
+            self._check_beat("projectors", q, "pes", self.pes)
         if self.linear and not q:
             raise DesignError(f"linear = {self.linear}: linear layers need projectors")
         if self.fan_in < 2:
             raise DesignError(f"fan_in = {self.fan_in}: a tree adds at least 2 operands")
+
+    def _check_beat(self, name: str, count: int, share: str, most: int) -> None:
+        """Results of a beat lie in banks side by side, or in places side by side of all banks."""
+        n, ports = self.lanes, count // self.lanes
+        if count > most or not (n % count == 0 or (count % n == 0 and ports.bit_count() == 1)):
+            raise DesignError(
+                f"{name} = {count}: must be at most {share} = {most}, and divide lanes = {n} "
+                "or be a power-of-two multiple of them"
+            )
 
     @property
     def gates(self) -> int:
@@ -215,9 +237,24 @@ class Design:
         return cell_named(self.cell).abreast
 
     @property
+    def collects(self) -> bool:
+        """Whether PEs keep the sums of the gates of a unit, as these come in slots of their own."""
+        return self.by_gate and self.abreast > 1
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether a lane takes the rows of a unit one after the other, not all at once."""
+        return self.arithmetic.turns > 1
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of units that a round makes ready; see :class:`~compiler.array.rounds.Round`."""
+        return self.abreast if self.collects else 1
+
+    @property
     def turns(self) -> int:
-        """Most slots in which the rows of a unit follow each other in a pass."""
-        return self.arithmetic.turns
+        """Most slots of a round, in which the rows of a unit follow each other."""
+        return self.arithmetic.turns * self.blocks
 
     @property
     def passes(self) -> int:
@@ -227,7 +264,7 @@ class Design:
     @property
     def aligns(self) -> int:
         """Most rows of a unit in a pass."""
-        return self.turns * self.abreast
+        return max(map(len, self.arithmetic.kinds))
 
     @property
     def shifts(self) -> int:
@@ -258,11 +295,24 @@ class Design:
     @property
     def write_ports(self) -> int:
         """Places of a vector bank that one beat writes."""
-        return max(1, self.projectors // self.lanes)
+        return max(1, self.projectors // self.lanes, self.units // self.lanes)
+
+    @property
+    def frames_back(self) -> int:
+        """How far back the last frame of a frame's stream is, at most: all further ones are alike.
+
+        With one context or two the one before, or another.
+        """
+        return max(2, min(self.contexts, MOST_BACK))
+
+    @property
+    def frame_ports(self) -> int:
+        """Places of a bank that a beat of input fills: as many as a beat of states."""
+        return max(1, self.units // self.lanes)
 
     @property
     def results_per_slot(self) -> int:
-        """Results that one projector takes at the end of a slot, M / Q; 0 without them."""
+        """Results that one projector takes at the end of a slot, floor(M / Q); 0 without them."""
         return self.pes // self.projectors if self.projectors else 0
 
     @property
@@ -272,8 +322,13 @@ class Design:
 
     @property
     def units_per_slot(self) -> int:
-        """Units whose rows one element-wise lane takes at the end of a slot: M / 4E of an LSTM."""
+        """Units of a block that one element-wise lane takes: floor(M / 4E) of an LSTM."""
         return self.pes // (self.abreast * self.units)
+
+    @property
+    def units_per_round(self) -> int:
+        """Most units that one element-wise lane takes at the end of a slot."""
+        return self.units_per_slot * self.blocks
 
     @property
     def arithmetic(self) -> Cell:

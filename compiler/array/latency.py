@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from csb_format.fixed import IntArray
+
 from .design import Design
-from .program import Sink
+from .program import Instruction, Sink
 
 __all__ = [
     "FETCH",
@@ -83,7 +87,8 @@ def product_delay(design: Design) -> int:
 def pe_latency(design: Design) -> int:
     """Cycles from a row's last group to its result: products, tree, align, sum, the way out."""
     tree = tree_latency(design.lanes, design.fan_in)
-    return product_delay(design) + tree + 2 + int(design.deep)
+    # sums of a unit that were kept are shown together, a cycle after the last of them
+    return product_delay(design) + tree + 2 + int(design.deep) + int(design.collects)
 
 
 def activation_delay(deep: bool) -> int:
@@ -270,13 +275,40 @@ class Latencies:
         return self.row + self.lane(Sink.UNITS)
 
     def beats(self, sink: Sink) -> int:
-        """Beats of a slot's results: cycles in which they are dealt."""
+        """Beats of a slot's results, or of a block's: cycles in which they are dealt."""
         units = sink == Sink.UNITS
         return self.design.units_per_slot if units else self.design.results_per_slot
 
-    def dealing(self, sink: Sink) -> int:
-        """Cycles in which a slot's results are needed."""
-        return max(self.beats(sink), self.design.lane_pause if sink == Sink.UNITS else 1)
+    def beats_of(self, now: Instruction) -> IntArray:
+        """Beats that get ready with each round of a pass, int64 (rounds,)."""
+        blocks = now.walk.turns if self._collected(now) else np.ones_like(now.walk.turns)
+        return np.asarray(blocks * self.beats(now.sink), np.int64)
+
+    def ready(self, now: Instruction) -> tuple[IntArray, IntArray]:
+        """For each beat of a pass the slot that completes it, and its place among the slot's.
+
+        Returns
+        -------
+        slots, places : int64 arrays (beats,)
+        """
+        beats = self.beats_of(now)
+        slots = np.repeat(now.walk.ends, beats)[: now.beats]
+        places = np.arange(int(beats.sum())) - np.repeat(np.cumsum(beats) - beats, beats)
+        return slots, places[: now.beats]
+
+    def first_results(self, now: Instruction) -> int:
+        """Cycles of a pass up to the last group of its first results."""
+        first = now.walk.ends[0] if self._collected(now) else 0
+        return int(now.walk.lasts[first]) + 1
+
+    def _collected(self, now: Instruction) -> bool:
+        """Whether the results of a pass are units whose sums PEs keep."""
+        return self.design.collects and now.sink == Sink.UNITS
+
+    def dealing(self, now: Instruction) -> int:
+        """Cycles in which the results of a pass's last slot are needed."""
+        pause = self.design.lane_pause if now.sink == Sink.UNITS else 1
+        return max(int(self.beats_of(now)[-1]), pause)
 
     def home(self, sink: Sink) -> int:
         """From the issue of a slot's last group to the first group that may read its first beat."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
+from operator import add
 from typing import TYPE_CHECKING
 
 from csb_format.arguments import known
 from csb_format.cells import cell_named
+from csb_format.cells.cell import Cell
 from csb_format.scales import DesignError, Scales
 
-from .design import Design, check_counts, check_flags, check_pes
+from .design import MOST_BACK, Design, check_counts, check_flags, check_pes
 from .regions import LayerWidths, Regions
+from .rounds import Rounds
 
 if TYPE_CHECKING:
     from csb_format.geometry import Geometry
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LayerShape",
     "Needs",
+    "asks_by_gate",
+    "beat_sizes",
     "check_supported",
     "design_for",
     "fewest_lanes",
@@ -30,7 +36,7 @@ __all__ = [
     "programs",
 ]
 
-FLAGS = ("streamed", "deep", "compact", "checked")
+FLAGS = ("streamed", "deep", "compact", "by_gate", "checked")
 OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align")  # of a design, besides its sizes
 PIECE_BITS = 16  # of the single-port memories of iCE40
 
@@ -65,20 +71,37 @@ def merged(geometry: Geometry, lanes: int) -> Geometry:
     return replace(seen, nonzeros=max(1, seen.nonzeros))
 
 
+def asks_by_gate(model: ModelShape | Model) -> bool:
+    """Whether gates of a model keep different numbers of weights, and slots of their own help."""
+    shape = model.shape
+    matrices = (geometry for layer in shape.layers for geometry in layer.geometries.values())
+    # where each gate has passes of its own any array does
+    return len(cell_named(shape.cell).passes) == 1 and any(g.parts for g in matrices)
+
+
 def fewest_lanes(
     pes: int, lanes: int, groups: int, *, rows: int = 1, projectors: bool = False
 ) -> int:
     """Fewest element-wise lanes (or projectors) that keep up with the products.
 
-    Every slot they take ``pes / rows`` results in ``groups`` cycles or more; they must
-    divide these results and the vector lanes, so that each serves banks of its own. Where
-    none keeps up, the most that are possible.
+    Every slot they take up to ``pes / rows`` results in ``groups`` cycles or more. They divide the
+    vector lanes, so that each serves banks of its own, or are a multiple of these: several places
+    of a bank are then written at once. PEs beyond whole beats have no rows; where none keeps up
+    with all PEs, those that take the most results a cycle.
     """
     results = pes // rows
-    fitting = [n for n in range(1, lanes + 1) if lanes % n == 0 and results % n == 0]
-    if projectors:  # more than N: several places of a bank are written at once
-        fitting += [n for n in (2 * lanes, 4 * lanes, 8 * lanes) if results % n == 0]
-    return next((n for n in fitting if results // n <= groups), fitting[-1] if fitting else 1)
+    fitting = beat_sizes(lanes) if projectors else beat_sizes(lanes)[:-1]
+
+    def taken(lanes: int) -> Fraction:
+        beats = results // lanes
+        return Fraction(lanes * beats, max(groups, beats))
+
+    return max((n for n in fitting if n <= results), key=taken, default=1)
+
+
+def beat_sizes(lanes: int) -> list[int]:
+    """Results that may come home at once: in some of the banks, or in up to eight places of all."""
+    return [n for n in range(1, lanes + 1) if lanes % n == 0] + [n * lanes for n in (2, 4, 8)]
 
 
 @dataclass(frozen=True)
@@ -90,28 +113,32 @@ class LayerShape:
     ih, hh : Geometry
     hr : Geometry or None
         Of the projection.
-    abreast : int
-        Rows of a unit that PEs side by side work on at once.
-    resets : bool
-        Whether rows of ``hh`` read ``r * h``.
+    cell : Cell
+    by_gate : bool
+        Whether a slot has the rows of one gate.
     """
 
     ih: Geometry
     hh: Geometry
     hr: Geometry | None
-    abreast: int = 4
-    resets: bool = False
+    cell: Cell
+    by_gate: bool = False
 
     @classmethod
-    def of(cls, layer: LstmShape, lanes: int) -> LayerShape:
+    def of(cls, layer: LstmShape, lanes: int, *, by_gate: bool = False) -> LayerShape:
         """Shapes of a layer on ``lanes`` multipliers a PE."""
         return cls(
             merged(layer.weight_ih, lanes),
             merged(layer.weight_hh, lanes),
             merged(layer.weight_hr, lanes) if layer.weight_hr else None,
-            layer.arithmetic.abreast,
-            bool(layer.arithmetic.resets),
+            layer.arithmetic,
+            by_gate,
         )
+
+    @property
+    def resets(self) -> bool:
+        """Whether rows of ``hh`` read ``r * h``."""
+        return bool(self.cell.resets)
 
     @property
     def lanes(self) -> int:
@@ -121,7 +148,7 @@ class LayerShape:
     @property
     def gates(self) -> int:
         """Rows of ``ih`` for each unit."""
-        return self.ih.rows // (self.hr or self.hh).columns
+        return len(self.cell.gate_names)
 
     @property
     def matrices(self) -> tuple[Geometry, ...]:
@@ -139,19 +166,54 @@ class LayerShape:
         """Places of h in a bank."""
         return (self.hr or self.hh).bank_width
 
+    def rounds(self, pes: int) -> list[Rounds]:
+        """How the rows of a gate matrix follow each other in each of the cell's passes."""
+        abreast = self.cell.abreast
+        blocks = -(-abreast * self.lanes * self.hidden // pes)
+        most = abreast if self.by_gate else 1
+        return [Rounds(rows, abreast, blocks, most) for rows in self.cell.kinds]
+
     def slots(self, pes: int) -> int:
         """Rows of each gate matrix that every PE works on."""
-        turns = self.gates // self.abreast
-        return turns * -(-self.abreast * self.lanes * self.hidden // pes)
+        return sum(rounds.slots for rounds in self.rounds(pes))
 
     def projection_slots(self, pes: int) -> int:
         """Rows of the projection that every PE works on; 0 without one."""
         return -(-self.lanes * self.hh.bank_width // pes) if self.hr else 0
 
-    def groups(self, pes: int) -> int:
-        """CSB groups that every PE stores."""
-        gates = self.slots(pes) * (self.ih.nonzeros + self.hh.nonzeros)
-        return gates + self.projection_slots(pes) * (self.hr.nonzeros if self.hr else 0)
+    def groups(self, pes: int, projecting: int) -> int:
+        """CSB groups that every PE stores, of ``projecting`` PEs those of the projection."""
+        kept = self.kept(self.ih), self.kept(self.hh)
+        gates = sum(rounds.groups(k) for rounds in self.rounds(pes) for k in kept)
+        return gates + self.projection_slots(projecting) * (self.hr.nonzeros if self.hr else 0)
+
+    def cycles(self, pes: int, beats: int, *, early: bool) -> tuple[int, int]:
+        """Of passes that feed the lanes, which take a slot's units in some beats, and that park.
+
+        Parameters
+        ----------
+        pes : int
+            That have rows.
+        beats : int
+        early : bool
+            The input's sums are parked, and those of the state feed the lanes.
+        """
+        parked, fed = map(self.kept, (self.ih, self.hh) if early else (self.hh, self.ih))
+        rounds = self.rounds(pes)
+        taken = sum(max(sum(r.groups(fed)), beats * r.turns) for one in rounds for r in one.each)
+        return taken, sum(one.groups(parked) for one in rounds)
+
+    def kept(self, matrix: Geometry) -> tuple[int, ...]:
+        """Groups of the rows of each gate: of the fullest, where slots have more than one gate."""
+        own = self.by_gate or len(self.cell.passes) > 1
+        parts = matrix.parts if own else ()
+        return tuple(max(1, k) for k in parts or (matrix.nonzeros,) * self.gates)
+
+    @property
+    def row_groups(self) -> int:
+        """Most groups that one accumulator sums up."""
+        found: list[int] = list(map(add, self.kept(self.ih), self.kept(self.hh)))
+        return max(found)
 
     def units(self, units: int) -> int:
         """Beats of ``units`` results in which h comes home."""
@@ -181,6 +243,8 @@ class Needs:
     contexts : int
     head : bool
         Whether the model's linear output layer runs on the array.
+    by_gate : bool
+        Whether a slot has the rows of one gate.
 
     Raises
     ------
@@ -195,6 +259,7 @@ class Needs:
     projectors: int = 0
     contexts: int = 1
     head: bool = False
+    by_gate: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model.shape)
@@ -210,13 +275,50 @@ class Needs:
     @property
     def _fewest_units(self) -> int:
         abreast = cell_named(self.model.shape.cell).abreast
-        return fewest_lanes(self.pes, self.lanes, self._least, rows=abreast)
+        found = fewest_lanes(self.pes, self.lanes, self._least, rows=abreast)
+        if self.pes // abreast // found > self._least or self.pes % (abreast * found):
+            # not all PEs have rows, or these wait: what is left over in the last slot counts too
+            fitting = (n for n in beat_sizes(self.lanes) if n <= self.pes // abreast)
+            found = min(fitting, key=self._time)
+        most = min(4 * self.lanes, self.pes // abreast)
+        # banks have several ports already: as many as frames and results come in by
+        while self.lanes < found <= most // 2 and self._port_bound(found):
+            found *= 2
+        return found
+
+    def _time(self, units: int) -> tuple[int, int]:
+        """Cycles of all passes, then of those that must wait for one another."""
+        fed, parked = replace(self, units=units)._issued
+        return fed + parked, fed
+
+    def _port_bound(self, units: int) -> bool:
+        """Whether a program's vectors take longer to be written than its passes."""
+        needs = replace(self, units=units)
+        return sum(map(needs._written, range(len(self.programs)))) > sum(needs._issued)
+
+    def _written(self, program: int) -> int:
+        """Cycles in which the write port is taken, each frame."""
+        shapes = self.programs[program]
+        places = self.regions(program).part * (self.model.directions - 1) + shapes[0].ih.bank_width
+        results = sum(s.units(self.units) * (1 + s.resets) for s in shapes)
+        return -(-places * self.lanes // max(self.lanes, self.units)) + results
+
+    @property
+    def _issued(self) -> tuple[int, int]:
+        """Cycles of the passes that feed the lanes and of those that park, of all programs."""
+        entry = len(self.programs[0]) if self.model.directions == 2 else 1
+        each = [(n, shape) for program in self.programs for n, shape in enumerate(program)]
+        beats = self._working // (cell_named(self.model.shape.cell).abreast * self.units)
+        found = [
+            shape.cycles(self._working, beats, early=n < entry or shape.resets) for n, shape in each
+        ]
+        return sum(fed for fed, _ in found), sum(parked for _, parked in found)
 
     @cached_property
     def programs(self) -> tuple[tuple[LayerShape, ...], ...]:
         """Shapes of the layers of every program."""
         return tuple(
-            tuple(LayerShape.of(layer, self.lanes) for layer in layers)
+            tuple(LayerShape.of(x, self.lanes, by_gate=self.by_gate) for x in layers)
             for layers in programs(self.model.shape)
         )
 
@@ -227,11 +329,17 @@ class Needs:
 
     @property
     def _least(self) -> int:
-        """Fewest groups of a pass that feeds the element-wise lanes."""
+        """Fewest groups of a row of a pass that feeds the element-wise lanes.
+
+        Where lanes take all rows of a unit together, the mean of its gates.
+        """
         entry = len(self.programs[0]) if self.model.directions == 2 else 1
         shapes = [(n, shape) for program in self.programs for n, shape in enumerate(program)]
-        finishing = [s.hh.nonzeros if n < entry else s.ih.nonzeros for n, s in shapes]
-        return min(finishing + [s.hh.nonzeros for _, s in shapes if s.resets])
+        kept = [s.kept(s.hh if n < entry else s.ih) for n, s in shapes]
+        kept += [s.kept(s.hh) for _, s in shapes if s.resets]
+        if cell_named(self.model.shape.cell).abreast > 1:
+            return min(sum(gates) // len(gates) for gates in kept)
+        return min(min(gates) for gates in kept)
 
     @property
     def _rounded(self) -> list[int]:
@@ -254,7 +362,7 @@ class Needs:
     @property
     def head_slots(self) -> int:
         """Rows of the linear output layer that every PE works on."""
-        return -(-self._head_elements // self.pes)
+        return -(-self._head_elements // self._rounding)
 
     @property
     def head_beats(self) -> int:
@@ -264,7 +372,7 @@ class Needs:
     @property
     def write_ports(self) -> int:
         """Places of a bank that one beat writes."""
-        return max(1, self.projectors // self.lanes)
+        return max(1, self.projectors // self.lanes, self.units // self.lanes)
 
     def regions(self, program: int) -> Regions:
         """Where a program's vectors lie."""
@@ -285,24 +393,38 @@ class Needs:
     @property
     def _parked(self) -> int:
         """Rows of every PE whose sums are parked."""
-        return max(sum(s.slots(self.pes) for s in program) for program in self.programs)
+        return max(sum(s.slots(self._working) for s in program) for program in self.programs)
+
+    @property
+    def _working(self) -> int:
+        """PEs that have rows of units: those of whole beats."""
+        beat = cell_named(self.model.shape.cell).abreast * self.units
+        return max(1, self.pes // beat) * beat
+
+    @property
+    def _rounding(self) -> int:
+        """PEs that have rows of projections and linear layers."""
+        beat = max(1, self.projectors)
+        return max(1, self.pes // beat) * beat
 
     @property
     def sizes(self) -> dict[str, int]:
         """The least value of every size of a :class:`~compiler.array.design.Design`."""
-        pes, shapes = self.pes, self.shapes
+        pes, rounding, shapes = self._working, self._rounding, self.shapes
         matrices = [matrix for shape in shapes for matrix in shape.matrices]
         head = self.model.head if self.head else None
         head_index = (self.head_groups - 1).bit_length() if head else 0
         head_bits = head.weight_format.width if head else 0
-        rows = [s.ih.nonzeros + s.hh.nonzeros for s in shapes] + self._rounded
+        rows = [shape.row_groups for shape in shapes] + self._rounded
         passes = len(cell_named(self.model.shape.cell).passes)
         return {
             "value_bits": max(head_bits, *(m.value_bits for m in matrices)),
             "index_bits": max(1, head_index, *(m.index_bits for m in matrices)),
             "row_groups": max(rows),
-            "slots": max(self._parked, self.head_slots, *(s.projection_slots(pes) for s in shapes)),
-            "matrix_depth": sum(s.groups(pes) for s in shapes)
+            "slots": max(
+                self._parked, self.head_slots, *(s.projection_slots(rounding) for s in shapes)
+            ),
+            "matrix_depth": sum(s.groups(pes, rounding) for s in shapes)
             + self.head_slots * self.head_groups * bool(head),
             "vector_depth": max(self.regions(n).depth for n in range(len(self.programs))),
             "cells": sum(s.cells(pes, self.units) for s in shapes),
@@ -314,10 +436,13 @@ class Needs:
         }
 
     def design(self, **options: int | bool) -> Design:
-        """The smallest design that holds the model; the output buffer takes two frames."""
+        """The smallest design that holds the model.
+
+        The output buffer takes two frames, or one of each context whose frames may be under way.
+        """
         sizes = self.sizes
         depths = {
-            "output_depth": 2 * sizes["output_depth"],
+            "output_depth": max(2, min(self.contexts, MOST_BACK)) * sizes["output_depth"],
             # a power of two: what lies beyond the program halts
             "program_depth": 1 << (max(16, sizes["program_depth"]) - 1).bit_length(),
         }
@@ -330,6 +455,7 @@ class Needs:
             "act_bits": act_bits,
             "cell": self.model.shape.cell,
             "reach": self.model.shape.layers[0].arithmetic.reach,
+            "by_gate": self.by_gate,
             **options,
         }
         return Design(pes=self.pes, lanes=self.lanes, units=self.units, **fixed)  # type: ignore[arg-type]
@@ -387,8 +513,9 @@ def design_for(
     head : bool
         Whether the model's linear output layer runs on the array too.
     **options
-        ``fan_in``, ``streamed``, ``deep``, ``checked``, ``pieces``, ``compact``, ``max_align``;
-        the last and ``pieces`` are what the model needs if the design is compact.
+        ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
+        ``checked``; ``max_align`` and ``pieces`` are what the model needs if the design is compact,
+        ``by_gate`` is what :func:`asks_by_gate` says if it is not.
 
     Raises
     ------
@@ -405,7 +532,8 @@ def design_for(
     check_pes(found["pes"], cell)
     if options.get("compact"):
         found.setdefault("units", found["pes"] // cell_named(cell).abreast)
-    return Needs(model, **found, head=bool(head)).design(**options)
+    by_gate = options.pop("by_gate", asks_by_gate(model) and not options.get("compact"))
+    return Needs(model, **found, head=bool(head), by_gate=bool(by_gate)).design(**options)
 
 
 def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:

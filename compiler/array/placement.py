@@ -11,6 +11,7 @@ import numpy as np
 from csb_format.fixed import IntArray
 
 from .design import Design
+from .rounds import Rounds
 
 __all__ = ["PADDING", "Placement", "dealt", "row_order"]
 
@@ -118,19 +119,26 @@ class Placement:
         return self.design.arithmetic.kinds[self.kind] if self._units else (0,)
 
     @property
-    def turns(self) -> int:
-        """Slots in which the rows of an element follow each other in a PE."""
-        return len(self.rows_of) // self.abreast
-
-    @property
     def abreast(self) -> int:
         """Rows of an element that PEs side by side work on at once."""
         return self.design.abreast if self._units else 1
 
     @property
-    def rounds(self) -> int:
-        """How often ``turns`` slots make elements ready."""
-        return -(-self.abreast * self.elements // self.design.pes)
+    def block(self) -> int:
+        """Elements whose rows abreast PEs have room for at once, in whole beats of the lanes."""
+        design = self.design
+        return self.lanes * (design.units_per_slot if self._units else design.results_per_slot)
+
+    @property
+    def blocks(self) -> int:
+        """Parts of the elements that PEs work on at once."""
+        return -(-self.elements // self.block)
+
+    @property
+    def rounds(self) -> Rounds:
+        """How the rows follow each other."""
+        most = self.design.blocks if self._units else 1
+        return Rounds(self.rows_of, self.abreast, self.blocks, most)
 
     @property
     def elements(self) -> int:
@@ -150,22 +158,25 @@ class Placement:
     @property
     def slots(self) -> int:
         """Rows that every PE works on in a pass."""
-        return self.turns * self.rounds
+        return self.rounds.slots
 
     @property
     def order(self) -> IntArray:
         """Element at each place of the processing order, int64, -1 for padding."""
         order = dealt(self.size, self.bank_width, self.design.lanes)
-        places = self.rounds * self.design.pes // self.abreast
+        places = self.blocks * self.block
         return np.pad(order, (0, places - len(order)), constant_values=PADDING)
 
     @property
     def rows(self) -> IntArray:
         """Row of the matrix in each slot and PE, int64 (slots, M), -1 for padding."""
-        element = self.order.reshape(self.rounds, 1, -1, 1)
-        gate = np.array(self.rows_of).reshape(self.turns, 1, self.abreast)
-        row = np.where(element < 0, PADDING, element + gate * self.size)
-        return row.reshape(self.slots, self.design.pes)
+        rounds = self.rounds
+        of_block = self.order.reshape(self.blocks, -1)
+        element = of_block[rounds.places].swapaxes(1, 2)  # slot, unit of a block, job
+        row = np.where(element < 0, PADDING, element + rounds.gates[:, None] * self.size)
+        placed = row.reshape(self.slots, -1)
+        idle = self.design.pes - placed.shape[1]
+        return np.pad(placed, ((0, 0), (0, idle)), constant_values=PADDING)
 
     @property
     def _dealt(self) -> IntArray:

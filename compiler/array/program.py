@@ -19,6 +19,12 @@ emit, final       results leave the accelerator; they are the frame's last
 slot, slots       first of the parked sums; rows of every PE
 groups            CSB groups of a row
 interval          cycles from row to row, at least ``groups`` and the beats of a slot
+turn_groups, turn_intervals
+                  in their place in a design with ``by_gate``: of each slot of a round
+opening           slots of the first round, if these are fewer than those of the others, else 0;
+                  only in designs whose PEs keep the sums of a unit, as what follows
+opening_groups, opening_intervals
+                  of each of these slots
 matrix            first word in the matrix memories
 source, target    vector read, vector written: region in the banks; of the two state
                   regions of the context the ``OLD`` or the ``NEW`` one, in the frame's
@@ -35,6 +41,9 @@ bias              first place in the bias and cell memories
 lead, lead_other  the pass starts when no more beats than this are on their way home;
                   ``lead_other`` counts if the frame is of another context than the one
                   before, or the first of a sequence
+lead_more         of designs of more contexts than two, where ``lead_other`` is only for a frame
+                  whose context's last one is two back: for those that are three back and more,
+                  the last for all further ones and the first of a sequence
 frame_beats       SETUP: beats of a frame
 frame_bases       SETUP: the two input buffers
 ================  =====================================================================
@@ -43,14 +52,15 @@ frame_bases       SETUP: the two input buffers
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from csb_format.scales import DesignError, PerGate
 
 from .design import Design, bits_for
+from .rounds import Walk
 from .widths import SHIFT_BITS, Field, align_bits, beats_bits, lead_bits, size_of
 
 __all__ = ["Frame", "Instruction", "Op", "Place", "Sink", "instruction_bits", "instruction_fields"]
@@ -122,39 +132,56 @@ class Instruction:
     target_span: int = 0
     kind: int = 0
     last_turn: int = 0
+    opening: int = 0
+    turn_groups: tuple[int, ...] = ()
+    turn_intervals: tuple[int, ...] = ()
+    opening_groups: tuple[int, ...] = ()
+    opening_intervals: tuple[int, ...] = ()
     align: PerGate = (0, 0, 0, 0)
     shift: PerGate = (0, 0, 0, 0)
     beats: int = 0
     bias: int = 0
     lead: int = 0
     lead_other: int = 0
+    lead_more: tuple[int, ...] = ()
     frame_beats: int = 0
     frame_bases: tuple[int, int] = (0, 0)
+
+    @cached_property
+    def walk(self) -> Walk:
+        """When it issues what."""
+        whole = list(zip(self.turn_groups, self.turn_intervals, strict=True))[: self.turns]
+        opening = list(zip(self.opening_groups, self.opening_intervals, strict=True))
+        same = [(self.groups, self.interval)] * self.turns
+        return Walk.of(self.slots, opening[: self.opening], whole or same)
+
+    @property
+    def leads(self) -> tuple[int, ...]:
+        """By how many frames back, less one, the last frame of the stream is."""
+        return self.lead, self.lead_other, *self.lead_more
+
+    def at_lead(self, leads: Sequence[int]) -> Instruction:
+        """With other leads."""
+        same, other, *more = leads
+        return replace(self, lead=same, lead_other=other, lead_more=tuple(more))
 
     @property
     def cycles(self) -> int:
         """Cycles in which the pass issues."""
-        return self.slots * self.interval
+        return self.walk.cycles
 
     @property
     def turns(self) -> int:
-        """Slots in which the rows of a unit follow each other."""
+        """Slots of a round, in which the rows of a unit follow each other."""
         return self.last_turn + 1
 
-    def ready_slot(self, beat: Any, per_slot: int) -> Any:
-        """The slot that completes a beat of results, ``per_slot`` of which get ready at once.
-
-        Of one number or of an array of them.
-        """
-        return beat // per_slot * self.turns + self.last_turn
-
     def sized(self, design: Design) -> Instruction:
-        """With as many aligns and shifts as a design has, zeros where none are said."""
-        return replace(
-            self,
-            align=(*self.align, *[0] * design.aligns)[: design.aligns],
-            shift=(*self.shift, *[0] * design.shifts)[: design.shifts],
-        )
+        """With as many of all arrays as a design has, zeros where none are said."""
+        sizes = {field.name: field.count for field in instruction_fields(design) if field.is_array}
+        arrays: dict[str, Any] = {
+            name: (*getattr(self, name), *[0] * size)[:size] for name, size in sizes.items()
+        }
+        return replace(self, **arrays)
 
     def encode(self, design: Design) -> int:
         """The word of the program memory.
@@ -206,8 +233,7 @@ def _parts(word: int, field: Field) -> Iterator[int]:
 def instruction_fields(design: Design) -> tuple[Field, ...]:
     """Fields of an instruction, the lowest first; the module's table has their meaning."""
     vector, program = bits_for(design.vector_depth), bits_for(design.program_depth)
-    per_slot = max(design.units_per_slot, design.results_per_slot)
-    interval = max(design.lane_interval(design.row_cycles), per_slot)
+    more = design.frames_back - 2
     return (
         Field("op", 2),
         Field("next", program),
@@ -224,8 +250,7 @@ def instruction_fields(design: Design) -> tuple[Field, ...]:
         Field("final", 1),
         Field("slot", bits_for(design.slots)),
         Field("slots", bits_for(design.slots + 1)),
-        Field("groups", bits_for(design.row_cycles + 1)),
-        Field("interval", bits_for(interval + 1)),
+        *_row_fields(design),
         Field("matrix", bits_for(design.matrix_depth * design.pieces)),
         Field("source", vector),
         Field("source_kind", 2),
@@ -235,15 +260,36 @@ def instruction_fields(design: Design) -> tuple[Field, ...]:
         Field("target_span", bits_for(vector + 1)),
         *([Field("kind", bits_for(design.passes))] if design.passes > 1 else []),
         *([Field("last_turn", bits_for(design.turns))] if design.turns > 1 else []),
+        *([Field("opening", bits_for(design.turns))] if design.collects else []),
         Field("align", align_bits(design), design.aligns),
         Field("shift", SHIFT_BITS, design.shifts),
         Field("beats", beats_bits(design)),
         Field("bias", bits_for(max(design.cells, design.linear))),
         Field("lead", lead_bits(design)),
         Field("lead_other", lead_bits(design)),
+        *([Field("lead_more", lead_bits(design), more)] if more else []),
         Field("frame_beats", bits_for(design.vector_depth + 1)),
         Field("frame_bases", vector, 2),
     )
+
+
+def _row_fields(design: Design) -> list[Field]:
+    """Groups of a row, and cycles from row to row."""
+    per_slot = max(design.units_per_round, design.results_per_slot)
+    longest = design.row_cycles + per_slot if design.by_gate else per_slot
+    interval = max(design.lane_interval(design.row_cycles), longest)
+    sizes = {"groups": bits_for(design.row_cycles + 1), "interval": bits_for(interval + 1)}
+    if not design.by_gate:
+        return [Field(name, size) for name, size in sizes.items()]
+    counts = {"turn": design.turns}
+    if design.collects:
+        counts["opening"] = design.turns - 1
+    many = {"groups": "groups", "interval": "intervals"}
+    return [
+        Field(f"{of}_{many[name]}", size, count)
+        for of, count in counts.items()
+        for name, size in sizes.items()
+    ]
 
 
 def instruction_bits(design: Design) -> int:

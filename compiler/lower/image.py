@@ -85,7 +85,7 @@ class Image(Plan):
     def part_words(self, part: int = 0) -> np.ndarray:
         """Those of :attr:`matrix_words` (groups, M) that a frame of a program takes."""
         passes = self.parts[part].whole
-        size = sum(given.placement.slots * given.geometry.nonzeros for given in passes)
+        size = sum(given.words for given in passes)
         at = min(given.instruction.matrix for given in passes) // self.design.pieces
         return self.matrix_words[at : at + size]
 

@@ -13,6 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
+from csb_format.fixed import IntArray
+
 from ..array.design import Design
 from ..array.latency import Latencies
 from ..array.program import Frame, Sink
@@ -28,43 +32,34 @@ class Timing:
     latencies: Latencies
     given: Pass
 
-    @property
-    def _last_group(self) -> int:
-        """The last slot's last group."""
+    @cached_property
+    def _dealt(self) -> IntArray:
+        """When the last group of each beat's slot is issued, and its turn among the slot's."""
         now = self.given.instruction
-        return now.groups - now.interval
+        slots, places = self.latencies.ready(now)
+        return np.asarray(now.walk.lasts[slots] - (now.cycles - 1) + places, np.int64)
 
     @cached_property
-    def _per_slot(self) -> int:
-        """Beats of a slot."""
-        return self.latencies.beats(self.given.sink)
-
-    @cached_property
-    def _first_home(self) -> int:
-        """When the first beat is home."""
-        now = self.given.instruction
-        behind = (now.slots - now.turns) * now.interval
-        return self._last_group - behind + self.latencies.home(self.given.sink)
+    def _homes(self) -> list[int]:
+        """First cycle in which a group may be issued that reads each beat."""
+        found: list[int] = (self._dealt + self.latencies.home(self.given.sink)).tolist()
+        return found
 
     def home(self, beat: int) -> int:
         """First cycle in which a group may be issued that reads a beat; later for later beats."""
-        now = self.given.instruction
-        slot, place = divmod(beat, self._per_slot)
-        return self._first_home + slot * now.turns * now.interval + place
+        return self._homes[beat]
 
     @property
     def last_dealt(self) -> int:
         """Cycle, without the latency of a row, in which the results are needed no longer."""
-        return self._last_group + self.latencies.dealing(self.given.sink)
+        now = self.given.instruction
+        last = int(now.walk.lasts[-1]) - (now.cycles - 1)
+        return last + self.latencies.dealing(now)
 
     @property
     def last_gone(self) -> int:
         """Cycle in which the last beat has passed the write port and the output buffer."""
-        now, sink = self.given.instruction, self.given.sink
-        slots = now.ready_slot(now.beats - 1, self._per_slot)
-        beats = (now.beats - 1) % self._per_slot
-        written = self._last_group - (now.slots - 1 - slots) * now.interval
-        return int(written + self.latencies.written(sink) + beats + 1)
+        return int(self._dealt[-1]) + self.latencies.written(self.given.sink) + 1
 
     def beat_of(self, place: int) -> int:
         """The beat that completes a place of all banks."""
@@ -80,24 +75,31 @@ class Timing:
         home earlier than without; only beats of the last slot tell the time then.
         """
         now, design = self.given.instruction, self.given.placement.design
-        # beats come home one after the other: a slot's within the interval from slot to slot
-        first = bisect_left(range(now.beats), start, key=self.home)
-        found = max(0, now.beats - 1 - first)
+        # beats come home one after the other: a slot's before those of the next
+        found = max(0, now.beats - 1 - bisect_left(self._homes, start))
         if design.streamed and start > 1:
-            return min(found, (now.beats - 1) % self._per_slot)
+            _, places = self.latencies.ready(now)
+            return min(found, int(places[-1]))
         return found
 
     def readable(self, reader: Pass) -> int:
         """First cycle in which a pass may start that reads what this one writes.
 
-        A row's entries in a bank are in ascending order of their places, so group ``g`` of
-        ``k`` reads none above ``w - k + g``.
+        A row's entries in a bank are in ascending order of their places, so group ``g`` of ``k``
+        that a row keeps reads none above ``w - k + g``. Rows of a gate that keeps fewer than
+        others do so in its first groups.
         """
         pieces = self.given.placement.design.pieces
-        k = reader.instruction.groups // pieces
-        top = self.given.placement.bank_width - 1
-        needs = (((g + 1) * pieces - 1, max(0, min(top, top + 1 - k + g))) for g in range(k))
-        return max(self.home(self.beat_of(place)) - cycle for cycle, place in needs)
+        width = self.given.placement.bank_width
+        needs: dict[int, int] = {}  # place by the cycle in which it must be there
+        for start, slot in zip(reader.instruction.walk.starts.tolist(), reader.kept, strict=False):
+            for k, group in ((most, n) for most in slot for n in range(most)):
+                cycle = start + (group + 1) * pieces - 1
+                place = max(0, min(width - 1, width - k + group))
+                needs[cycle] = max(needs.get(cycle, 0), place)
+        # of rows that keep nothing there is none
+        found = (self.home(self.beat_of(place)) - cycle for cycle, place in needs.items())
+        return max(found, default=1)
 
 
 @dataclass(frozen=True)
@@ -241,14 +243,16 @@ def _split(given: Pass, cycles: int) -> tuple[Pass, Pass | None]:
     """The first slots that take at least so many cycles, and the rest."""
     now = given.instruction
     # all rows of a unit, as the first of a pass is the first of a unit
-    slots = min(now.slots, -(-cycles // (now.interval * now.turns)) * now.turns)
-    if slots == now.slots:
+    rounds = now.walk.ends[:-1] + 1
+    long = now.walk.starts[rounds] >= cycles
+    if not long.any():
         return given, None
+    slots = int(rounds[long][0])
     return given.chunk(0, slots), given.chunk(slots, now.slots - slots)
 
 
-def leads(order: Sequence[Pass], design: Design) -> list[tuple[int, int]]:
-    """``lead`` and ``lead_other`` of every pass of a frame, which follows one like it.
+def leads(order: Sequence[Pass], design: Design) -> list[tuple[int, ...]]:
+    """Leads of every pass of a frame, which follows some like it.
 
     Parameters
     ----------
@@ -264,20 +268,20 @@ def leads(order: Sequence[Pass], design: Design) -> list[tuple[int, int]]:
 
 def _leads(
     given: Pass, at: int, order: Sequence[Pass], writers: list[Pass], latencies: Latencies
-) -> tuple[int, int]:
-    """Leads of the pass at a place in the order."""
+) -> tuple[int, ...]:
+    """Leads of the pass at a place in the order, by how far back its stream's last frame is."""
     before = [p for p in order[:at] if p.sink != Sink.PARK]
-    # two frames back: one for states of the step before, one more for another context
-    past = [*writers, *writers, *before]
+    # one frame for states of the step before, one more for each of other contexts between
+    frames = latencies.design.frames_back
+    past = [*writers * frames, *before]
     this_frame = len(past) - len(before)
     busy = _not_before(given, past, latencies)
-    same, other = busy, busy
+    if given.reads[0] == "frame":
+        return (busy,) * frames
     recurrent = given.instruction.recurrent
-    if given.reads[0] != "frame":
-        found = _producers(given, past, this_frame if recurrent else len(past))
-        same = min(same, _after(given, past, found[0], latencies))
-        other = min(other, _after(given, past, found[1], latencies)) if recurrent else same
-    return same, other
+    found = _producers(given, past, this_frame if recurrent else len(past))
+    chosen = found[:frames] if recurrent else found[:1] * frames
+    return tuple(min(busy, _after(given, past, producer, latencies)) for producer in chosen)
 
 
 def _producers(given: Pass, past: list[Pass], before: int) -> list[int]:
@@ -314,9 +318,10 @@ def _free(timing: Timing, given: Pass) -> int:
     if given.sink == Sink.PARK:
         return 1
     # its first result takes the PEs' registers when the last was dealt from them
-    start = timing.last_dealt - given.instruction.groups + 1
+    groups = timing.latencies.first_results(given.instruction)
+    start = timing.last_dealt - groups + 1
     if timing.given.sink != given.sink:
         # ... and the write port when the last beat has passed it
         written = timing.latencies.written(given.sink)
-        start = max(start, timing.last_gone - written - given.instruction.groups + 2)
+        start = max(start, timing.last_gone - written - groups + 2)
     return start

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 from csb_format.geometry import Geometry
 from csb_format.scales import DesignError, Scales
@@ -15,6 +16,7 @@ from ..array.needs import LayerShape, Needs, programs
 from ..array.placement import Placement
 from ..array.program import Instruction, Op, Place, Sink
 from ..array.regions import Regions
+from ..array.rounds import Round
 
 __all__ = ["HEAD", "LayerPasses", "Pass", "head_pass", "layer_passes"]
 
@@ -41,6 +43,8 @@ class Pass:
         The vector: ``("frame", part)``, ``("state", layer)``, ``("hidden", layer)`` or
         ``("reset", layer)``, which is ``r * h``.
     writes : (str, int) or None
+    groups : tuple of int
+        CSB groups in which the rows of each gate are run; one of a matrix that has none.
     """
 
     layer: int
@@ -50,6 +54,7 @@ class Pass:
     instruction: Instruction
     reads: Vector
     writes: Vector | None = None
+    groups: tuple[int, ...] = (1,)
 
     @property
     def kind(self) -> int:
@@ -86,18 +91,32 @@ class Pass:
         return self.matrix == "weight_ih" and self.reads[0] == "state"
 
     @property
+    def kept(self) -> list[set[int]]:
+        """Of each slot of its first round the numbers of weights that rows keep in a bank."""
+        rounds, now = self.placement.rounds, self.instruction
+        first = rounds.opening if now.opening and rounds.opening else rounds.whole
+        parts = self.geometry.parts or (self.geometry.nonzeros,) * (1 + max(first.rows))
+        return [{parts[gate] for gate in gates} for gates in first.gates.tolist()]
+
+    @property
+    def words(self) -> int:
+        """CSB groups of a PE that the whole pass takes."""
+        return self.placement.rounds.groups(self.groups)
+
+    @property
     def cycles(self) -> int:
         """Cycles in which it issues."""
         return self.instruction.cycles
 
     def chunk(self, first: int, slots: int) -> Pass:
-        """Some of its slots."""
+        """Some of its rounds, by their slots."""
         now = self.instruction
         part = replace(
             now,
             slot=now.slot + first,
             slots=slots,
-            matrix=now.matrix + first * now.groups,
+            matrix=now.matrix + int(now.walk.groups[:first].sum()),
+            opening=now.opening * (first == 0),
         )
         return replace(self, instruction=part)
 
@@ -198,10 +217,12 @@ class _Making:
             slot=slot,
             slots=placement.slots,
             kind=kind,
-            last_turn=placement.turns - 1,
+            last_turn=placement.rounds.whole.turns - 1,
             align=tuple(align[gate] for gate in cell.kinds[kind]),
         )
-        return Pass(self.index, matrix, geometry, placement, common, reads).at(**fields)
+        groups = self.shape.kept(geometry)
+        made = Pass(self.index, matrix, geometry, placement, common, reads, groups=groups)
+        return made.at(**fields)
 
     def input(self, kind: int, slot: int, entry: bool) -> Pass:
         """Over the layer's input."""
@@ -284,7 +305,8 @@ def _projection(
         beats=placement.beats,
     )
     reads, writes = ("hidden", index), ("state", index)
-    return _timed(Pass(index, "weight_hr", shape.hr, placement, instruction, reads, writes))
+    groups = (shape.hr.nonzeros,)
+    return _timed(Pass(index, "weight_hr", shape.hr, placement, instruction, reads, writes, groups))
 
 
 def head_pass(needs: Needs, design: Design, program: int, index: int) -> Pass:
@@ -308,16 +330,40 @@ def head_pass(needs: Needs, design: Design, program: int, index: int) -> Pass:
         source_span=regions.span(index),
         beats=placement.beats,
     )
-    return _timed(Pass(index, HEAD, geometry, placement, instruction, ("state", index)))
+    reads, rows = ("state", index), (groups,)
+    return _timed(Pass(index, HEAD, geometry, placement, instruction, reads, groups=rows))
 
 
 def _timed(given: Pass) -> Pass:
     """With groups, and the cycles from row to row."""
+    design, rounds = given.placement.design, given.placement.rounds
+    opening = _of_round(given, rounds.opening) if rounds.opening else []
+    whole = _of_round(given, rounds.whole)
+    if not design.by_gate:
+        (groups, interval), *_ = whole
+        return given.at(groups=groups, interval=interval)
+    return given.at(
+        opening=len(opening),
+        turn_groups=tuple(groups for groups, _ in whole),
+        turn_intervals=tuple(interval for _, interval in whole),
+        opening_groups=tuple(groups for groups, _ in opening),
+        opening_intervals=tuple(interval for _, interval in opening),
+    )
+
+
+def _of_round(given: Pass, dealt: Round) -> list[tuple[int, int]]:
+    """Groups and cycles of each slot of a round."""
     design = given.placement.design
-    groups = given.geometry.nonzeros * design.pieces
-    interval = {
-        Sink.PARK: groups,
-        Sink.UNITS: max(design.lane_interval(groups), design.units_per_slot),
-        Sink.PROJECT: max(groups, design.results_per_slot),
-    }
-    return given.at(groups=groups, interval=interval[given.sink])
+    groups = [n * design.pieces for n in dealt.groups(given.groups)]
+    if given.sink == Sink.PARK:
+        return [(n, n) for n in groups]
+    if given.sink == Sink.PROJECT:
+        return [(n, max(n, design.results_per_slot)) for n in groups]
+    if design.collects:
+        # lanes take the units of the round before, at most those of a whole one
+        waits = design.units_per_round - sum(groups) if dealt.blocks == design.blocks else 0
+        return [(groups[0], groups[0] + max(0, waits)), *((n, n) for n in groups[1:])]
+    # ... the rows of a slot, until the last groups of the next
+    least = [design.units_per_slot + now - then for now, then in pairwise([*groups, groups[0]])]
+    paired = zip(groups, least, strict=True)
+    return [(now, max(design.lane_interval(now), wanted)) for now, wanted in paired]

@@ -89,9 +89,14 @@ class Part:
         return range(0, part * self.directions, part)
 
     @property
+    def frame_ports(self) -> int:
+        """Places that a beat fills."""
+        return max(1, self.needs.units // self.needs.lanes)
+
+    @property
     def frame_beats(self) -> int:
         """Beats of a frame: those between its parts carry nothing."""
-        return self.input_places[-1] + self.input_width
+        return -(-(self.input_places[-1] + self.input_width) // self.frame_ports)
 
 
 @dataclass(frozen=True)
@@ -122,4 +127,4 @@ class Plan:
     def groups(self) -> int:
         """Words of the matrix memories of a PE, whole CSB groups."""
         passes = (given for part in self.parts for given in part.whole)
-        return sum(given.placement.slots * given.geometry.nonzeros for given in passes)
+        return sum(given.words for given in passes)

@@ -41,7 +41,7 @@ def schedule(model: Model | ModelShape, design: Design, *, head: bool = False) -
         If the model does not fit; the message names the memory and what it needs.
     """
     array = (design.pes, design.lanes, design.units, design.projectors, design.contexts)
-    needs = Needs(model.shape, *array, head)
+    needs = Needs(model.shape, *array, head, design.by_gate)
     _check_fit(model.shape, design, needs)
     builder = _Builder(needs, design)
     for number in range(len(needs.programs)):
@@ -121,11 +121,11 @@ class _Builder:
             units = given.sink == Sink.UNITS
             if units and given.layer not in cells:
                 cells[given.layer] = self._cells
-                dealt = given.placement.rounds * self._design.units_per_slot
+                dealt = given.placement.blocks * self._design.units_per_slot
                 self._cells += max(given.placement.beats, dealt)
             cell = cells[given.layer] if units else 0
             bases[given.key] = (self._groups * self._design.pieces, cell)
-            self._groups += given.placement.slots * given.geometry.nonzeros
+            self._groups += given.words
         return bases
 
     def _emit(self, number: int, order: Order, whole: tuple[Pass, ...]) -> None:
@@ -147,7 +147,8 @@ class _Builder:
         )
         self._parts.append(part)
         # input passes read what no pass writes
-        entry = [p.at(lead=limit, lead_other=limit) for p in order.entry]
+        free = (limit,) * self._design.frames_back
+        entry = [replace(p, instruction=p.instruction.at_lead(free)) for p in order.entry]
         linked = _linked_up(part, entry, frame, late)
         self._program += [now.sized(self._design) for now in linked]
 
@@ -204,8 +205,8 @@ def _led(passes: list[Pass], design: Design, limit: int) -> list[Pass]:
     """Passes with their leads."""
     found = leads(passes, design)
     return [
-        p.at(lead=min(same, limit), lead_other=min(other, limit))
-        for p, (same, other) in zip(passes, found, strict=True)
+        replace(p, instruction=p.instruction.at_lead([min(lead, limit) for lead in each]))
+        for p, each in zip(passes, found, strict=True)
     ]
 
 

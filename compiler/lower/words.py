@@ -54,20 +54,27 @@ def program_words(program: Sequence[Instruction], design: Design) -> list[int]:
 
 
 def _pass_words(given: Pass, matrix: Csb) -> np.ndarray:
-    """Object array (slots * k, M) of memory words, made of some rows at a time to save memory."""
+    """Object array (groups, M) of memory words, made of some rows at a time to save memory."""
     design, rows, g = given.placement.design, given.placement.rows, matrix.geometry
+    groups = given.instruction.walk.groups // design.pieces
     step = max(1, _BLOCK // (design.pes * g.nonzeros * g.banks))
-    parts = (rows[at : at + step] for at in range(0, len(rows), step))
-    return np.concatenate([_slot_words(part, matrix, design) for part in parts])
+    starts = range(0, len(rows), step)
+    parts = (_slot_words(rows[n : n + step], groups[n : n + step], matrix, design) for n in starts)
+    return np.concatenate(list(parts))
 
 
-def _slot_words(rows: IntArray, matrix: Csb, design: Design) -> np.ndarray:
-    """Object array (n * k, M) of rows (n, M); -1 is no row, whose words are zeros."""
-    entries = np.stack([matrix.values[rows], matrix.indices[rows].astype(np.int64)], axis=-1)
-    placed = np.where(rows[..., None, None, None] < 0, 0, entries)
+def _slot_words(rows: IntArray, groups: IntArray, matrix: Csb, design: Design) -> np.ndarray:
+    """Object array (n, M) of rows (slots, M) with the first groups of each.
+
+    -1 is no row, whose words are zeros.
+    """
+    most = int(groups.max())
+    values, indices = matrix.values[rows, :most], matrix.indices[rows, :most].astype(np.int64)
+    placed = np.where(rows[..., None, None, None] < 0, 0, np.stack([values, indices], axis=-1))
     widths = [design.value_bits, design.index_bits] * design.lanes
-    words = join_fields(placed.reshape(*placed.shape[:3], -1), widths)
-    return words.swapaxes(1, 2).reshape(-1, design.pes)
+    words = join_fields(placed.reshape(*placed.shape[:3], -1), widths).swapaxes(1, 2)
+    issued = np.arange(most) < groups[:, None]
+    return np.asarray(words[issued])
 
 
 def bias_words(biases: Sequence[tuple[Pass, IntArray]], design: Design) -> dict[str, list[int]]:

@@ -211,17 +211,19 @@ class _Counting:
     def busy(self, run: Issued) -> dict[str, int]:
         """Of a pass that runs."""
         now, geometry = run.instruction, run.given.geometry
-        issued = geometry.banks * geometry.nonzeros
         rows = run.given.placement.rows[run.slots.start : run.slots.stop]
+        # entries of a row of each slot
+        issued = now.walk.groups // run.given.placement.design.pieces * geometry.banks
         real = rows[rows >= 0]
         kept = int(self._kept[run.given.layer, run.given.matrix][real].sum())
         stored = _stored(geometry, real)
-        waiting = now.slots * (now.interval - now.groups) * self._multipliers
+        padding = int((issued * (rows < 0).sum(axis=1)).sum())
+        waiting = (now.cycles - int(now.walk.groups.sum())) * self._multipliers
         return {
             "products": kept,
             "padded banks": stored - kept,
-            "padding rows": (rows.size - real.size) * issued,
-            "slack": waiting + real.size * issued - stored,
+            "padding rows": padding,
+            "slack": waiting + int(issued.sum()) * rows.shape[1] - padding - stored,
         }
 
     def idle(self, before: Issued, after: Issued) -> dict[str, int]:

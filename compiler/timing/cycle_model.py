@@ -14,13 +14,15 @@ import numpy as np
 
 from csb_format import IntArray
 
+from ..array.design import MOST_BACK
 from ..array.latency import Latencies, fetch_delay
 from ..array.program import Frame, Instruction, Place, Sink
 from ..lower.plan import Plan
 
-__all__ = ["CycleModel", "Issue", "Schedule", "step_cycles"]
+__all__ = ["CycleModel", "Issue", "Schedule", "mean_cycles", "step_cycles"]
 
 _STEADY = 6  # frames after which a step takes as long as the one before
+_TURNS = 8  # of all streams after that, whose mean is taken
 
 
 @dataclass(frozen=True)
@@ -162,8 +164,8 @@ class CycleModel:
             waits["frame"] = loader.ready_at(state.taken)
         # `advance` makes the frame current; until then the one before it is
         known = frame if now.source_kind != Place.FRAME else state.current
-        apart = known < 1 or first[known] or context[known] != context[known - 1]
-        waits["state"] = _least(state.homes, now.lead_other if apart else now.lead)
+        lead = now.leads[self._back(known, first, context) - 1]
+        waits["state"] = _least(state.homes, lead)
         if now.emit:
             room = self.plan.design.output_depth - now.beats
             waits["room"] = _least(state.leaving, room) + 1 + self._settle
@@ -179,6 +181,15 @@ class CycleModel:
         state.load(max(state.end + 1, begun + self._fetch), self._settle)
         state.address = now.next
 
+    def _back(self, frame: int, first: list[bool], context: list[int]) -> int:
+        """How many frames back the last one of a frame's stream is, as far as that is told."""
+        most = self.plan.design.frames_back
+        if frame < 0 or first[frame]:
+            return most
+        # before the first frame the array takes all for frames of context 0
+        past = [context[n] if n >= 0 else 0 for n in range(frame - 1, frame - most, -1)]
+        return past.index(context[frame]) + 1 if context[frame] in past else most
+
     def _issue(self, state: _State, now: Instruction, frame: int, start: int, waited: str) -> None:
         """Note when a pass runs, and when its results are where."""
         idle = start - state.end - 1
@@ -186,10 +197,8 @@ class CycleModel:
         state.issues.append(Issue(frame, state.address, start, state.end, waited, idle))
         if now.sink == Sink.PARK:
             return
-        per_slot = self.latencies.beats(now.sink)
-        beat = np.arange(now.beats)
-        slot = now.ready_slot(beat, per_slot)
-        done = start + slot * now.interval + now.groups - 1 + beat % per_slot
+        slots, places = self.latencies.ready(now)
+        done = start + now.walk.lasts[slots] + places
         state.homes = [t for t in state.homes if t > start]
         state.homes += (done + self.latencies.home(now.sink)).tolist()
         if now.write:
@@ -201,10 +210,39 @@ class CycleModel:
                 state.done.append(leaves[-1])
 
 
-def step_cycles(plan: Plan) -> int:
-    """Cycles from frame to frame once they follow each other, of all programs of a plan."""
+def step_cycles(plan: Plan, contexts: int = 1) -> float:
+    """Cycles from frame to frame once they follow each other, of all programs of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    contexts : int
+        Streams that take turns: more than one as :func:`mean_cycles`.
+    """
+    if contexts > 1:
+        return mean_cycles(plan, contexts)
     parts = range(len(plan.parts))
     return sum(int(CycleModel(plan, part).run(_STEADY).steps[-1]) for part in parts)
+
+
+def mean_cycles(plan: Plan, contexts: int = 1) -> float:
+    """Cycles from frame to frame where steps may alternate: their mean, whole where it is whole.
+
+    Parameters
+    ----------
+    plan : Plan
+    contexts : int
+        Streams that take turns, a frame of each.
+    """
+    models = [CycleModel(plan, part) for part in range(len(plan.parts))]
+    contexts = min(contexts, MOST_BACK + 1)  # more change nothing
+    order = np.arange((_STEADY + _TURNS) * contexts)
+    first, streams = (order < contexts).tolist(), (order % contexts).tolist()
+    # the last turn lacks the next as filler
+    runs = (model.run(len(order), first, streams).frame_done[:-contexts] for model in models)
+    taken = _TURNS * contexts
+    mean = sum(int(done[-1] - done[-1 - taken]) for done in runs) / taken
+    return int(mean) if mean.is_integer() else mean
 
 
 class _FrameLoading:

@@ -51,23 +51,26 @@ class Issued:
 
     def cycle(self, slot: int, group: int = 0) -> int:
         """Cycle in which a group of a slot of the pass is issued."""
-        return self.issue.start + (slot - self.first) * self.instruction.interval + group
+        return int(self.issue.start + self.instruction.walk.starts[slot - self.first] + group)
+
+    def groups(self, slot: int) -> int:
+        """Groups of a slot of the pass."""
+        return int(self.instruction.walk.groups[slot - self.first])
 
     def word(self, slot: int, group: int = 0) -> int:
         """Its place in the matrix memories."""
         now = self.instruction
-        return now.matrix + (slot - self.first) * now.groups + group
+        return int(now.matrix + now.walk.words[slot - self.first] + group)
 
     def last_groups(self, latencies: Latencies) -> IntArray:
         """For each beat of its results the issue of its slot's last group, int64 (beats,)."""
-        now = self.instruction
-        slot = now.ready_slot(np.arange(now.beats), latencies.beats(now.sink))
-        return np.asarray(self.issue.start + slot * now.interval + now.groups - 1, np.int64)
+        slots, _ = latencies.ready(self.instruction)
+        return np.asarray(self.issue.start + self.instruction.walk.lasts[slots], np.int64)
 
     def deals(self, latencies: Latencies) -> IntArray:
         """Cycle in which each beat is dealt to the lanes, int64 (beats,)."""
-        turn = np.arange(self.instruction.beats) % latencies.beats(self.instruction.sink)
-        return self.last_groups(latencies) + latencies.row + turn
+        _, places = latencies.ready(self.instruction)
+        return self.last_groups(latencies) + latencies.row + places
 
 
 def issued(plan: Plan, part: int, schedule: Schedule) -> list[Issued]:

@@ -1,8 +1,9 @@
 """Model files: a safetensors container of packed matrices, readable without this package.
 
 Tensors: ``layers.N.weight_ih`` and ``layers.N.weight_hh`` are CSB bit streams (uint8),
-``layers.N.bias``, ``head.weight`` and ``head.bias`` are int64; ``input.mean`` and
-``input.factor``, float64, are there where the model takes raw features. The metadata key
+``layers.N.bias``, ``head.weight`` and ``head.bias`` are int64; a screened head has planes of bits
+instead of its weight; ``input.mean`` and ``input.factor``, float64, are there where the model takes
+raw features. The metadata key
 ``sparseflow`` holds a JSON header with geometries, formats and provenance, and the
 SHA-256 of the whole file, in which the checksum itself counts as zeros. Equal models give
 equal files with the same release of safetensors; every release reads all of them.
@@ -26,6 +27,9 @@ from ..inputs.scale import InputScale
 from ..model import DenseLayer, GateFormats, LstmLayer, Model, Projection
 from ..pooling import LAST
 from ..precision import Precision
+from ..screening.bounds import BLOCK
+from ..screening.layer import FileParts, ScreenedLayer, Shifts
+from ..screening.planes import LEAST_BITS, MOST_BITS, plane_bits
 from . import container, sealed
 from .claims import check_claims
 from .container import ModelFileError, Tensors
@@ -40,6 +44,8 @@ _LAYER_FORMATS = ("input", "hidden", "state")
 _GATE_FORMATS = ("weight_ih_format", "weight_hh_format")
 _HEAD_FORMATS = ("weight_format", "input")
 _PROJECTION_FORMATS = ("weight_format", "output")
+# four bytes of every block, then of every row
+_SCREEN_PARTS = ("blocks", "first", "second", "order")
 
 
 def save_model(path: str | os.PathLike[str], model: Model) -> None:
@@ -93,7 +99,9 @@ def model_bytes(model: Model) -> bytearray:
 def _header(model: Model) -> dict[str, Any]:
     always = {
         "kind": _KIND,
-        "format_version": sealed.version_of(_matrices(model)),
+        "format_version": sealed.version_of(
+            _matrices(model), screened=isinstance(model.head, ScreenedLayer)
+        ),
         "gate_order": cell_named(model.cell).gate_names,
         "layers": [_layer_header(layer) for layer in model.layers],
         "head": None if model.head is None else _head_header(model.head),
@@ -147,7 +155,8 @@ def _projection_header(projection: Projection) -> dict[str, Any]:
 
 
 def _head_header(head: DenseLayer) -> dict[str, Any]:
-    return {
+    screened = {"screen": head.shifts._asdict()} if isinstance(head, ScreenedLayer) else {}
+    return screened | {
         "outputs": head.output_size,
         "inputs": head.input_size,
         "formats": {name: asdict(getattr(head, name)) for name in _HEAD_FORMATS},
@@ -171,10 +180,19 @@ def _parts(model: Model) -> dict[str, Csb | npt.NDArray[Any]]:
         if layer.projection is not None:
             parts[f"layers.{n}.weight_hr"] = layer.projection.weight
     if model.head is not None:
-        parts |= {"head.weight": model.head.weight, "head.bias": model.head.bias}
+        parts |= _head_parts(model.head)
     if (scale := model.input_scale) is not None:
         parts |= {"input.mean": scale.mean, "input.factor": scale.factor}
     return parts
+
+
+def _head_parts(head: DenseLayer) -> dict[str, npt.NDArray[Any]]:
+    if not isinstance(head, ScreenedLayer):
+        return {"head.weight": head.weight, "head.bias": head.bias}
+    planes, *fields = head.parts()
+    named = {f"head.planes.{n}": plane for n, plane in enumerate(planes)}
+    named |= {f"head.{name}": part for name, part in zip(_SCREEN_PARTS, fields, strict=True)}
+    return named | {"head.bias": head.bias}
 
 
 def _decode(path: Path) -> Model:
@@ -271,9 +289,32 @@ def _gates(node: dict[str, Any], name: str, gates: int) -> GateFormats:
 
 def _head(node: dict[str, Any], tensors: Tensors) -> DenseLayer:
     outputs, inputs = _get(node, "outputs", int), _get(node, "inputs", int)
-    weight = _tensor(tensors, "head.weight", "I64", (outputs, inputs))
     bias = _tensor(tensors, "head.bias", "I64", (outputs,))
+    if "screen" in node:
+        return _screened(node, tensors, inputs, bias)
+    weight = _tensor(tensors, "head.weight", "I64", (outputs, inputs))
     return DenseLayer(weight=weight, bias=bias, **_formats(node, _HEAD_FORMATS))
+
+
+def _screened(
+    node: dict[str, Any], tensors: Tensors, inputs: int, bias: npt.NDArray[np.int64]
+) -> ScreenedLayer:
+    given = _get(node, "screen", dict)
+    shifts = Shifts(**{name: _get(given, name, int) for name in Shifts._fields})
+    if not LEAST_BITS <= shifts.bits <= MOST_BITS + 1 or inputs < 1:
+        raise ModelFileError(f"a head of {shifts.bits} bits and {inputs} inputs is none of ours")
+    planes = [
+        _tensor(tensors, f"head.planes.{n}", "U8", (len(bias), -(-bits * inputs // 8)))
+        for n, bits in enumerate(plane_bits(shifts.bits))
+    ]
+    counts = {"blocks": -(-len(bias) // BLOCK)}
+    fields = (
+        _tensor(tensors, f"head.{name}", "U8", (counts.get(name, len(bias)), 4))
+        for name in _SCREEN_PARTS
+    )
+    formats = _formats(node, _HEAD_FORMATS)
+    both = (formats["weight_format"], formats["input"])
+    return ScreenedLayer.read(FileParts(planes, *fields), shifts, inputs, both, bias)
 
 
 def _matrix(node: dict[str, Any], name: str, tensors: Tensors) -> Csb:

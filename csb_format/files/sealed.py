@@ -30,9 +30,9 @@ __all__ = [
 ]
 
 #: The newest that is read. A file says the oldest that has what it holds.
-FORMAT_VERSION = 2
-# k of each part of the rows
-_PARTS_SINCE = 2
+FORMAT_VERSION = 3
+# k of each part of the rows; heads that are stored in planes
+_PARTS_SINCE, _SCREENS_SINCE = 2, 3
 
 _KEY = "sparseflow"
 _NO_DIGEST = "0" * 64
@@ -175,8 +175,10 @@ def geometry_header(given: Geometry) -> dict[str, Any]:
     return found | ({"parts": parts} if parts else {})
 
 
-def version_of(geometries: Iterable[Geometry]) -> int:
-    """The format version that a file with these matrices says."""
+def version_of(geometries: Iterable[Geometry], *, screened: bool = False) -> int:
+    """The format version that a file with these matrices, and such a head, says."""
+    if screened:
+        return _SCREENS_SINCE
     return _PARTS_SINCE if any(g.parts for g in geometries) else 1
 
 

@@ -4,7 +4,7 @@
  * C library and POSIX threads. docs/cpu.md says how it works.
  *
  * A model is read once and never changes: any number of threads may use it at a time. A stream
- * belongs to one thread at a time. No function allocates after `sparseflow_run_start` but
+ * belongs to one thread at a time; in a child of fork it goes on, on one thread. No function allocates after `sparseflow_run_start` but
  * `sparseflow_run_sequences`, and none prints, exits or keeps state of its own.
  */
 #ifndef SPARSEFLOW_RUN_H
@@ -163,6 +163,27 @@ SPARSEFLOW_RUN_PUBLIC int32_t sparseflow_run_sequences(const struct sparseflow_r
 SPARSEFLOW_RUN_PUBLIC int32_t sparseflow_run_logits(const struct sparseflow_run_model *model, size_t length,
                               const int32_t *outputs, int64_t *logits,
                               struct sparseflow_run_error *error);
+
+/* What the largest logits have cost: rows of a head that `sparseflow pack --screen` has laid in
+ * planes, and bytes of weights, norms, biases and places. */
+struct sparseflow_run_read {
+    uint32_t first, second, exact; /* rows whose first plane was read, whose second, all of which */
+    uint64_t bytes;
+};
+
+#define SPARSEFLOW_RUN_PROOF 256u
+
+/* The `k` largest of these logits, 1 to 8 and at most the classes: indices and logits (k), or
+ * (length, k) of a model whose head is fed with every frame, the largest first, of equal ones the
+ * lower index first. `read` (1, or length) may be NULL.
+ *
+ * margin: 0 or SPARSEFLOW_RUN_PROOF: they are those of the full layer, by proof. 1 to 255: so many
+ * 256ths of the proven bound are taken, which reads less and is a guess. */
+SPARSEFLOW_RUN_PUBLIC int32_t sparseflow_run_top(const struct sparseflow_run_model *model,
+                                                 size_t length, const int32_t *outputs,
+                                                 uint32_t k, uint32_t margin, uint32_t *indices,
+                                                 int64_t *logits, struct sparseflow_run_read *read,
+                                                 struct sparseflow_run_error *error);
 
 /* An entry of the tanh table of 2**segments segments, 6 to 8, for activations of 6 to 18 bits,
  * for whoever checks it. */

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from csb_format.files.cache import place_of_user
 from csb_format.files.folders import locked, private_folder, temporary_folder
+from csb_format.files.replace import replace_file
 
 __all__ = [
     "ABI",
@@ -38,7 +39,7 @@ SOURCES = Path(__file__).resolve().parents[1] / "c"
 # Wrapping is written as unsigned arithmetic; shifts of negative numbers are those of GNU C.
 FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread")
 COMPILERS = ("cc", "gcc", "clang")
-FOLDER, NAME = "engine", "libsparseflow_run.so"
+FOLDER, NAME, SUM = "engine", "libsparseflow_run.so", ".sha256"
 # of the environment, what would make it another library than ours
 CHANGES_COMPILERS = ("CPATH", "C_INCLUDE_PATH", "LIBRARY_PATH", "GCC_EXEC_PREFIX", "COMPILER_PATH")
 _TEXT = 400
@@ -137,34 +138,66 @@ def kernels() -> list[str]:
 
 
 def _loaded() -> ctypes.CDLL:
-    command = compiler()
     place = place_of_user(FOLDER)
     if place is not None:
-        return ctypes.CDLL(str(_kept(command, place)))
+        return ctypes.CDLL(str(_kept(place)))
+    command = compiler()
     with temporary_folder("engine") as folder:  # for this process: what is loaded stays so
         _compile(command, folder / NAME)
         return ctypes.CDLL(str(folder / NAME))
 
 
-def _kept(command: str, place: Path) -> Path:
-    """The library in the user's folder, built by one process at a time."""
-    digest = _digest(command)
+def _kept(place: Path) -> Path:
+    """The library in the user's folder, built by one process at a time.
+
+    Without a compiler any that another one has built of these sources.
+    """
+    sources_digest = _digest()
+    try:
+        command = compiler()
+    except NativeError:
+        for target in sorted(place.glob(f"{sources_digest}-*/{NAME}")):
+            if _is_whole(target):
+                return target
+        raise
+    digest = f"{sources_digest}-{_version(command)}"
     target = place / digest / NAME
-    if not target.exists():
+    if not _is_whole(target):
         with locked(place / f".{digest}.lock"), private_folder(place, digest) as beside:
-            if not target.exists():
+            if not _is_whole(target):
                 _compile(command, beside / NAME)
                 target.parent.mkdir(exist_ok=True)
-                os.replace(beside / NAME, target)
+                built = (beside / NAME).read_bytes()
+                replace_file(target, built)
+                replace_file(target.with_suffix(SUM), hashlib.sha256(built).hexdigest().encode())
     return target
 
 
-def _digest(command: str) -> str:
-    said = subprocess.run([command, "--version"], capture_output=True, check=False, env=_clean())
-    digest = hashlib.sha256(said.stdout + platform.machine().encode() + repr(FLAGS).encode())
+def _is_whole(target: Path) -> bool:
+    """Whether it is what was built: half of a library ends the process that loads it."""
+    try:
+        told = target.with_suffix(SUM).read_text("ascii", errors="replace")
+        return hashlib.sha256(target.read_bytes()).hexdigest() == told
+    except OSError:
+        return False
+
+
+def _digest() -> str:
+    """Of the sources and flags, for this kind of processor."""
+    digest = hashlib.sha256(platform.machine().encode() + repr(FLAGS).encode())
     for path in _all_files():
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:24]
+
+
+def _version(command: str) -> str:
+    try:
+        done = subprocess.run(
+            [command, "--version"], capture_output=True, check=False, env=_clean()
+        )
+    except OSError as error:
+        raise NativeError(f"{command}: {error.strerror}: install a C compiler that runs") from error
+    return hashlib.sha256(done.stdout).hexdigest()[:8]
 
 
 def _all_files() -> Iterator[Path]:
@@ -189,6 +222,8 @@ def _compile(command: str, target: Path) -> None:
             f"{command} could not build the library for this CPU: {why}: install a GCC of 10 or "
             "later, or Clang 14, with the headers of the C library (libc6-dev)"
         )
+    if not target.exists():
+        raise NativeError(f"{command} said nothing and built nothing: install GCC or Clang")
 
 
 def declare(loaded: ctypes.CDLL) -> None:
@@ -212,6 +247,7 @@ def declare(loaded: ctypes.CDLL) -> None:
         "states": ((pointer, pointer, pointer), None),
         "sequences": ((pointer, size, *(pointer,) * 5, error), ctypes.c_int32),
         "logits": ((pointer, size, pointer, pointer, error), ctypes.c_int32),
+        "top": ((pointer, size, pointer, number, number, *(pointer,) * 3, error), ctypes.c_int32),
         "table": ((number, number, number, pointer, pointer), ctypes.c_int32),
     }
     for name, (arguments, result) in given.items():

@@ -19,6 +19,7 @@ from csb_format.model import Model
 from csb_format.pooling import outputs_of
 
 from ..reference import Trace
+from ..screened import MOST_TOP, PROOF, Top
 from .library import Error, Layer, NativeError, Options, Shape, kernels, library
 
 __all__ = ["LayerPlan", "NativeModel", "NativeStream"]
@@ -26,6 +27,10 @@ __all__ = ["LayerPlan", "NativeModel", "NativeStream"]
 Ints = npt.NDArray[np.int32]
 _FILE, _FORMAT, _USAGE, _RANGE = -1, -2, -5, -6
 _MOST_THREADS, _MOST_STREAMS = 64, 65536
+_EVERY = 3  # of the library's pools
+# sparseflow_run_read
+_COUNTS = {"first": "u4", "second": "u4", "exact": "u4", "bytes": "u8"}
+_READ = np.dtype(list(_COUNTS.items()), align=True)
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class NativeModel:
         self._library, self._handle = library(), ctypes.c_void_p()
         options = Options(kernel.encode() if kernel else None, threads)
         self._path = "" if isinstance(model, Model) else os.fspath(model)
+        self._seen = _identity(self._path)
         self._open(model, options)
         self.shape = Shape()
         self._library.sparseflow_run_shape(self._handle, ctypes.byref(self.shape))
@@ -104,15 +110,27 @@ class NativeModel:
             native.sparseflow_run_open(os.fsencode(model), *more)
         _check(error, self._path)
 
+    def __reduce__(self) -> str:
+        raise TypeError("a model in C cannot be copied or pickled: open it again")
+
     def __del__(self) -> None:
         if users := getattr(self, "_users", None):
             users.leave()
 
     @property
     def model(self) -> Model:
-        """The model in Python; one that was read from a file is read again."""
+        """The model in Python; one that was read from a file is read again.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is another one now.
+        """
         if self._model is None:
             self._model = load_model(self._path)
+            if _identity(self._path) != self._seen:
+                self._model = None
+                raise ModelFileError(f"{self._path} has changed since it was opened: open it again")
         return self._model
 
     @property
@@ -195,28 +213,90 @@ class NativeModel:
         TypeError
             For what is no array of integers.
         ValueError
-            Without a head, without frames, or for another shape.
+            Without a head, without frames, for another shape, or numbers out of range.
         """
-        shape, given = self.shape, _in_int32(outputs_of(outputs))
-        if given.shape[1] != shape.outputs:
-            raise ValueError(
-                f"outputs have shape {given.shape}: give (T, {shape.outputs}), T at least 1"
-            )
-        every = shape.pool == 3
-        found = np.empty((len(given) if every else 1, shape.classes), np.int64)
-        error = Error()
+        given, rows = self._outputs(outputs)
+        found, error = np.empty((rows, self.shape.classes), np.int64), Error()
         self._library.sparseflow_run_logits(
             self._handle, len(given), _at(given), _at(found), ctypes.byref(error)
         )
         _check(error)
-        return found if every else found[0]
+        return found if self.shape.pool == _EVERY else found[0]
+
+    def top(self, outputs: npt.ArrayLike, k: int, margin: int = PROOF) -> Top:
+        """The largest logits of one sequence, and what they cost.
+
+        Of a head that ``sparseflow pack --screen`` has laid in planes few rows are read; of
+        another all of them.
+
+        Parameters
+        ----------
+        outputs : int array (T, D * R)
+            As :meth:`logits`.
+        k : int
+            1..8, at most the outputs of the head.
+        margin : int
+            1..256; less than 256 is a guess, see :class:`engine.screened.Top`.
+
+        Returns
+        -------
+        Top
+            Of one vector, or of T where the head is fed with every frame.
+
+        Raises
+        ------
+        TypeError
+            For what is no array of integers.
+        ValueError
+            As :meth:`logits`, and for numbers out of range.
+        """
+        k, margin = whole("k", k, 1, MOST_TOP), whole("margin", margin, 1, PROOF)
+        given, rows = self._outputs(outputs)
+        indices, logits = np.empty((rows, k), np.uint32), np.empty((rows, k), np.int64)
+        read, error = np.empty(rows, _READ), Error()
+        arrays = (_at(array) for array in (indices, logits, read))
+        self._library.sparseflow_run_top(
+            self._handle, len(given), _at(given), k, margin, *arrays, ctypes.byref(error)
+        )
+        _check(error)
+        first, second, exact, size = (read[name].astype(np.int64) for name in _COUNTS)
+        return Top(indices.astype(np.int64), logits, first, second, exact, size, margin)
+
+    def _outputs(self, outputs: npt.ArrayLike) -> tuple[Ints, int]:
+        """Outputs of a sequence, and how many vectors of them the head takes."""
+        shape, given = self.shape, outputs
+        if not (isinstance(given, np.ndarray) and given.dtype == np.int32 and given.ndim == 2):
+            given = outputs_of(outputs)
+        if not len(given) or given.shape[1] != shape.outputs:
+            raise ValueError(
+                f"outputs have shape {given.shape}: give (T, {shape.outputs}), T at least 1"
+            )
+        form = Fixed(shape.output.bits, shape.output.fraction)
+        if given.min() < form.min or given.max() > form.max:
+            raise ValueError(
+                f"outputs from {given.min()} to {given.max()}: the model's are {form.min} to "
+                f"{form.max}"
+            )
+        given = _in_int32(given)
+        return given, len(given) if shape.pool == _EVERY else 1
 
     def _integers(self, given: npt.NDArray[Any]) -> Ints:
-        return _in_int32(self.input.quantise(given) if given.dtype.kind == "f" else given)
+        if given.dtype.kind == "f":
+            return _in_int32(self.input.quantise(given))
+        narrow = _in_int32(given)
+        if given.dtype.itemsize >= 4 and not np.array_equal(narrow, given):  # the library sees ends
+            frame, number = np.argwhere(narrow != given)[0]
+            raise ValueError(
+                f"input {number} of frame {frame} is {given[frame, number]}: its format holds "
+                f"{self.input.min} to {self.input.max}; quantise it to this format"
+            )
+        return narrow
 
 
 class NativeStream:
     """Sequences that go on step by step, their states kept in the library.
+
+    A stream belongs to one thread at a time; in a child of ``fork`` it goes on, on one thread.
 
     Parameters
     ----------
@@ -234,6 +314,9 @@ class NativeStream:
         _check(self._error)
         model._users.come()
         self._output = np.empty((self.batch, model.shape.outputs), np.int32)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a stream cannot be copied or pickled: model.start() begins another")
 
     def __del__(self) -> None:
         if handle := getattr(self, "_handle", None):
@@ -360,10 +443,25 @@ class NativeStream:
 
 
 def _in_int32(given: npt.NDArray[Any]) -> Ints:
-    if given.dtype.itemsize >= 4:  # what int32 would wrap around is out of any range
+    if given.dtype == np.int32:
+        return np.ascontiguousarray(given)
+    if given.dtype.itemsize >= 4:
+        narrow = given.astype(np.int32)
+        if (narrow == given).all():  # as nearly always
+            return np.ascontiguousarray(narrow)
+        # what int32 would wrap around is out of any range
         limits = np.iinfo(np.int32)
         given = np.clip(given, limits.min if given.dtype.kind == "i" else 0, limits.max)
     return np.ascontiguousarray(given, np.int32)
+
+
+def _identity(path: str) -> tuple[int, ...]:
+    """Of the file that a path leads to now; nothing of one that cannot be read."""
+    try:
+        found = os.stat(path) if path else None
+    except OSError:
+        found = None
+    return () if found is None else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 class _Users:

@@ -1,6 +1,6 @@
 """Runs the program: issues CSB groups and waits for frames, states, room and words."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,8 +9,9 @@ from compiler.array.latency import FETCH, fetch_delay
 from compiler.array.program import Frame, Op, Place, Sink
 from compiler.array.widths import beats_bits, context_bits, lead_bits
 
-from .layouts import aligns_layout, group_layout, instruction_layout, update_layout
+from .layouts import aligns_layout, gates_layout, group_layout, instruction_layout, update_layout
 from .pipeline import registered
+from .turns import Turns
 
 __all__ = ["Controller"]
 
@@ -49,10 +50,12 @@ class Controller(wiring.Component):
         which a row is longer than its groups.
     address : Out
         Word of the matrix memories; ``group`` is its control, in the same cycle, but for
-        its ``align``: ``aligns`` has one for the PEs of each gate.
+        its ``align``: ``aligns`` has one for each of the PEs abreast.
+    gates : Out
+        Of a design that ``collects``: in the place of ``gate``, likewise.
     slot_first, sink, update : Out
-        With every group: it is of the pass's first slot; who takes the slot's results, and
-        what they are told.
+        With every group: it is of the pass's first slot, or its first round where PEs collect; who
+        takes the slot's results, and what they are told.
     home : In
         A beat of results can be read by groups that are issued in the next cycle or later.
     room : In, promise : Out
@@ -129,6 +132,7 @@ class Controller(wiring.Component):
                 "waits": Out(data.StructLayout({"frame": 1, "state": 1, "room": 1, "word": 1})),
                 "halted": Out(1),
                 "fault": Out(1),
+                **({"gates": Out(gates_layout(design))} if design.collects else {}),
             }
         )
         # sim.check.checks probes it
@@ -136,14 +140,15 @@ class Controller(wiring.Component):
         # cycles since pc changed, up to the latency
         self.age = Signal(range(self.fetch_delay(design)))
         self._flying = Signal(lead_bits(design))  # beats on their way home
-        self._starting = Signal()  # the pass issues its first group
+        self.starting = self._starting = Signal()  # the pass issues its first group
         self._current = Signal(
             data.StructLayout(
                 {
                     "first": 1,  # of a sequence
                     "context": context_bits(design),
                     "phase": 1,  # which of the context's two state regions is the new one
-                    "other": 1,  # no step of the frame before must be waited for
+                    # how far back the stream's last frame is, less one; the most for a first one
+                    "other": bits_for(design.frames_back),
                 }
             )
         )
@@ -152,16 +157,20 @@ class Controller(wiring.Component):
         """Fetch, then walk slots and groups of a pass."""
         m = Module()
         now = self._now
-        self._slot, self._step = Signal.like(now.slots), Signal.like(now.interval)
+        interval = now.turn_intervals[0] if self.design.by_gate else now.interval
+        self._slot, self._step = Signal.like(now.slots), Signal.like(interval)
         self._started = Signal()  # the pass has issued before this cycle
         self._fresh = Signal()  # it is in its first cycle
-        self._last_slot, self._last_step = Signal.like(now.slots), Signal.like(now.interval)
+        self._last_slot, self._last_step = Signal.like(now.slots), Signal.like(interval)
         self._buffer = Signal()  # of the frame taken last
         loaded = Signal()  # `now` holds an instruction that has not ended
         done = Signal()  # ... and ends in this cycle
         skipped = Signal()  # ... by going on at `other`
         halt = Signal()
         m.d.comb += self.halted.eq(halt | self._held if self._holds else halt)
+        self._turns = Turns(self.design, now, self._last_step) if self.design.by_gate else None
+        if self._turns:
+            self._turns.advance(m)
         self._fetch(m, now, loaded, done, skipped)
         frame = self._frames(m, now)
         issuing, starting = self._start(m, now, loaded, frame, skipped)
@@ -211,10 +220,13 @@ class Controller(wiring.Component):
             m.d.sync += [
                 now.eq(self.instruction),
                 self._last_slot.eq(self.instruction.slots - 1),
-                self._last_step.eq(self.instruction.interval - 1),
                 loaded.eq(1),
                 self._fresh.eq(1),
             ]
+            if self._turns:
+                self._turns.load(m, self.instruction)
+            else:
+                m.d.sync += self._last_step.eq(self.instruction.interval - 1)
             if not late:
                 m.d.sync += [self.pc.eq(self.instruction.next), age.eq(0)]
         with m.If(skipped):
@@ -233,10 +245,27 @@ class Controller(wiring.Component):
             offered.first.eq(incoming.first),
             offered.context.eq(incoming.context),
             offered.phase.eq(~phases.bit_select(incoming.context, 1)),
-            offered.other.eq(incoming.first | (incoming.context != current.context)),
+            offered.other.eq(self._back(m, incoming)),
             frame.eq(Mux(now.advance & ~self._started, offered, current)),
         ]
         return frame
+
+    def _back(self, m: Module, incoming: data.View) -> Value:
+        """How many frames were taken since the last one of a frame's stream, as far as is told."""
+        current, most = self._current, self.design.frames_back - 1
+        if most == 1:
+            return incoming.first | (incoming.context != current.context)
+        back = Signal(range(most + 1))
+        past = [Signal.like(current.context, name=f"context{n}_back") for n in range(2, most + 1)]
+        with m.If(self._starting & self._now.advance):
+            m.d.sync += Cat(past).eq(Cat(current.context, *past[:-1]))
+        with m.If(self.restart):
+            m.d.sync += Cat(past).eq(0)
+        m.d.comb += back.eq(most)
+        for n, context in reversed([*enumerate([current.context, *past])]):
+            with m.If(~incoming.first & (incoming.context == context)):
+                m.d.comb += back.eq(n)
+        return back
 
     def _advance(self, m: Module, now: data.View, frame: data.View, starting: Value) -> None:
         """The frame taken last becomes the current one; its context's regions change places."""
@@ -261,6 +290,8 @@ class Controller(wiring.Component):
         started = self._started
         flying, starting = self._flying, self._starting
         lead = Mux(frame.other, now.lead_other, now.lead)
+        if self.design.frames_back > 2:
+            lead = Array([now.lead, now.lead_other, *now.lead_more])[frame.other]
         busy, full = flying > lead, now.emit & (self.room < now.beats)
         waiting = loaded & (now.op == Op.PASS) & ~started
         if self.design.deep:
@@ -276,7 +307,7 @@ class Controller(wiring.Component):
         m.d.comb += [
             starting.eq(waiting & ready),
             self.word_first.eq(waiting & now.frame.any()),
-            self.word_idle.eq(self._step >= now.groups),
+            self.word_idle.eq(self._step >= self._groups(now)),
         ]
         issuing = starting | (started & self.word_ready)
         m.d.comb += [
@@ -302,24 +333,31 @@ class Controller(wiring.Component):
     def _pass_ends(self, now: data.View) -> Value:
         return (self._slot == self._last_slot) & (self._step == self._last_step)
 
+    def _groups(self, now: data.View) -> Value:
+        """Groups of a row of the slot."""
+        return self._turns.groups if self._turns else now.groups
+
     def _walk(self, m: Module, now: data.View, issuing: Value, starting: Value) -> Value:
         """Step through slots and groups; the result is high in the pass's last cycle."""
         place = Signal.like(self.address)
         row_ends = self._step == self._last_step
         ending = issuing & self._pass_ends(now)
-        valid = issuing & (self._step < now.groups)
+        groups = self._groups(now)
+        valid = issuing & (self._step < groups)
         aligns = self._aligns(m, now, issuing & row_ends)
         m.d.comb += [
             self.address.eq(Mux(starting, now.matrix, place)),
             self.word_take.eq(valid),
             self.group.valid.eq(valid),
             self.group.first.eq(self._step == 0),
-            self.group.last.eq(self._step == now.groups - 1),
+            self.group.last.eq(self._step == groups - 1),
             self.group.parked.eq(now.parked),
             self.group.park.eq(now.sink == Sink.PARK),
             self.group.slot.eq(now.slot + self._slot),
             self.aligns.eq(aligns),
-            self.slot_first.eq(self._slot == 0),
+            self.slot_first.eq(
+                self._turns.first if self._turns and self.design.collects else self._slot == 0
+            ),
             self.frame_release.eq(ending & now.release_frame),
         ]
         with m.If(issuing):
@@ -339,13 +377,18 @@ class Controller(wiring.Component):
             m.d.comb += self.update.kind.eq(now.kind)
         if design.turns == 1:
             return now.align
+        if self._turns:
+            m.d.comb += self._turns.row_ends.eq(row_ends)
         aligns = Signal.like(self.aligns, name="aligns_now")
-        turn = Signal.like(now.last_turn)
+        if design.collects:
+            return self._collected(m, now, aligns)
+        turn = self._turns.turn if self._turns else Signal.like(now.last_turn)
         last, abreast = turn == now.last_turn, design.abreast
-        with m.If(row_ends):
-            m.d.sync += turn.eq(Mux(last, 0, turn + 1))
-        with m.If(self.restart):
-            m.d.sync += turn.eq(0)
+        if not self._turns:
+            with m.If(row_ends):
+                m.d.sync += turn.eq(Mux(last, 0, turn + 1))
+            with m.If(self.restart):
+                m.d.sync += turn.eq(0)
         with m.Switch(turn):
             for n in range(design.turns):
                 with m.Case(n):
@@ -357,6 +400,19 @@ class Controller(wiring.Component):
                 self.group.apart.eq((now.sink == Sink.UNITS) & last),
                 self.update.swapped.eq(now.swapped),
             ]
+        return aligns
+
+    def _collected(self, m: Module, now: data.View, aligns: data.View) -> data.View:
+        """Of the rows of a slot, and which they are for PEs and for who takes the sums."""
+        turns = self._turns
+        assert turns is not None
+        gates = turns.gates(m)
+        m.d.comb += [aligns[n].eq(now.align[gates[n]]) for n in range(self.design.abreast)]
+        m.d.comb += [
+            self.gates.eq(gates),
+            self.group.ready.eq(turns.last),
+            self.update.block.eq(turns.block),
+        ]
         return aligns
 
     def _address(self, m: Module, now: data.View, frame: data.View) -> None:

@@ -17,6 +17,7 @@ from .controller import Controller
 from .frames import FrameLoader
 from .hierarchy import Hierarchy, Ram
 from .lanes import lane_for
+from .lanes.projector import Projector
 from .layouts import (
     damage_layout,
     events_layout,
@@ -32,7 +33,6 @@ from .loader import Loader
 from .output import OutputBuffer
 from .pe import ProcessingElement
 from .pipeline import carried, delayed
-from .projector import Projector
 from .sequencer import Sequencer
 from .words import WordGuard
 
@@ -238,11 +238,15 @@ class Core(wiring.Component):
         """The sequencer of the lanes or of the projectors, told when a slot is done."""
         latencies = self.latencies
         lanes = {Sink.UNITS: self.design.units, Sink.PROJECT: self.design.projectors}[sink]
-        plain = Sequencer(self.design, lanes, latencies.beats(sink), latencies.lane(sink))
+        collects = self.design.collects and sink == Sink.UNITS
+        beats, lane = latencies.beats(sink), latencies.lane(sink)
+        plain = Sequencer(self.design, lanes, beats, lane, collects=collects)
         sequencer: Sequencer = ResetInserter(self._clear)(plain)
         m.submodules[f"{sink.name.lower()}_sequencer"] = sequencer
         group = controller.group
         done = group.valid & group.last & (controller.sink == sink)
+        if collects:
+            done &= group.ready
         cycles, period = latencies.row - 1, self.design.lane_period
         slot_done = delayed(m, done, cycles, reset=True, clear=self._clear)
         if period == 1:
@@ -267,6 +271,8 @@ class Core(wiring.Component):
         """M PEs with their matrix memories."""
         group = delayed(m, controller.group, self.latencies.issue, reset=True, clear=self._clear)
         aligns = delayed(m, controller.aligns, self.latencies.issue)
+        collects = self.design.collects
+        gates = delayed(m, controller.gates, self.latencies.issue) if collects else []
         read = self._words(m, controller)
         if self.design.checked:
             for word in read:
@@ -282,6 +288,8 @@ class Core(wiring.Component):
                 pe.group.align.eq(aligns[i % self.design.abreast]),
                 pe.write.eq(write),
             ]
+            if collects:
+                m.d.comb += pe.group.gate.eq(gates[i % self.design.abreast])
             elements.append(pe)
         if self.design.checked:
             self._changed += [pe.damaged for pe in elements]
@@ -410,6 +418,8 @@ class Core(wiring.Component):
                 m.d.comb += [one.eq(result) for one, result in zip(taken, found, strict=True)]
             for name in turn_fields(self.design):
                 m.d.comb += lane.unit[name].eq(now[name])
+            if self.design.collects:
+                m.d.comb += lane.unit.places.eq(sequencer.places)
             lanes.append(lane)
         return lanes
 
@@ -417,7 +427,7 @@ class Core(wiring.Component):
         self, m: Module, sequencer: Sequencer, results: list[Signal]
     ) -> list[wiring.Component]:
         """Q projectors; projector q serves results q, q + Q, ... of a slot."""
-        projectors = []
+        projectors, collects = [], self.design.collects
         for q in range(self.design.projectors):
             lane = self.hierarchy.place(PROJECTOR_MODULE, lambda: Projector(self.design))
             m.submodules[f"projector{q}"] = lane
@@ -436,7 +446,10 @@ class Core(wiring.Component):
                     linear = self._dealt(m, sequencer) & lane.linear
                     self._used(m, bias.read_data, linear)
             for i in range(self.design.results_per_slot):
-                m.d.comb += lane.sums[i].eq(results[i * self.design.projectors + q])
+                pe = i * self.design.projectors + q
+                # a row without gates is where that of its PE would be
+                own = pe % self.design.abreast
+                m.d.comb += lane.sums[i].eq(results[pe][own] if collects else results[pe])
             projectors.append(lane)
         return projectors
 
@@ -461,10 +474,10 @@ class Core(wiring.Component):
         with m.Elif(loading):
             self._put_all(m, write, loader.write_addr, loader.write_data)
         with m.Elif(frames.write_en):
-            places = Value.cast(frames.write_data)
+            covered, places = self.design.frame_ports, Value.cast(frames.write_data)
             if self.design.checked:
                 places = Cat(self._evened(element) for element in frames.write_data)
-            self._put_all(m, write, frames.write_addr, places)
+            self._put_all(m, write, frames.write_addr, places, covered)
         if len(writing) > 1:
             with m.If(writing[0] & writing[1]):
                 m.d.sync += collision.eq(1)
@@ -476,26 +489,32 @@ class Core(wiring.Component):
         """Write a beat of results: part of a place, a whole one, or several."""
         lanes, ports, beat = self.design.lanes, self.design.write_ports, len(values)
         m.d.sync += write.row.eq(home.place >> _log2(ports))
+        covered = max(1, beat // lanes)  # places of a beat
         for port in range(ports):
-            here = 1 if beat > lanes else (home.place & (ports - 1)) == port
+            first = port - port % covered
+            all_of = beat > lanes and covered == ports
+            here = 1 if all_of else (home.place & (ports - covered)) == first
             for bank in range(lanes):
                 at = port * lanes + bank
-                turn, lane = divmod(at if beat > lanes else bank, beat)
+                turn, lane = divmod(port % covered * lanes + bank, beat)
                 m.d.sync += [
                     write.en[at].eq(here & (home.turn == turn)),
                     write.data[at].eq(self._evened(values[lane])),
                 ]
 
-    def _put_all(self, m: Module, write: data.View, place: Value, values: Value) -> None:
-        """Write one place of all banks."""
+    def _put_all(
+        self, m: Module, write: data.View, place: Value, values: Value, covered: int = 1
+    ) -> None:
+        """Write ``covered`` places of all banks."""
         ports = self.design.write_ports
+        size = write.data.shape().size // ports * covered
         m.d.sync += [
             write.row.eq(place >> _log2(ports)),
-            write.data.eq(Cat(*[Value.cast(values)[: write.data.shape().size // ports]] * ports)),
+            write.data.eq(Cat(*[Value.cast(values)[:size]] * (ports // covered))),
         ]
         for port in range(ports):
             every = (1 << self.design.lanes) - 1
-            here = (place & (ports - 1)) == port
+            here = (place & (ports - covered)) == port - port % covered
             m.d.sync += write.en.word_select(port, self.design.lanes).eq(Mux(here, every, 0))
 
     def _states_beat(self, m: Module, lanes: list[wiring.Component]) -> Value:

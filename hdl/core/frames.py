@@ -30,7 +30,7 @@ class FrameLoader(wiring.Component):
     blocked : In
         The write port is taken this cycle.
     write_en, write_addr, write_data : Out
-        A beat for all banks, in the cycle in which it is taken.
+        A beat for all banks, in the cycle in which it is taken, and its first place.
     ready, first, context, buffer : Out
         A whole frame waits; ``first`` tells whether it starts a sequence, ``context`` its
         stream, ``buffer`` in which of the two it lies.
@@ -88,14 +88,14 @@ class FrameLoader(wiring.Component):
         m = Module()
         free, waiting, beat = self._free, self._waiting, self._beat
         fill, drain = self._fill, self._drain
-        firsts = Signal(2)
+        firsts, ports = Signal(2), (self.design.frame_ports - 1).bit_length()
         contexts = [Signal.like(self.context, name=f"context{n}") for n in range(2)]
         taken = self.frames.valid & self.frames.ready
         whole = taken & (beat == self.beats - 1)
         m.d.comb += [
             self.frames.ready.eq((free != 0) & self.beats.any() & ~self.blocked & ~self.restart),
             self.write_en.eq(taken),
-            self.write_addr.eq(self.bases[fill] | beat),
+            self.write_addr.eq(self.bases[fill] | (beat << ports if ports else beat)),
             self.write_data.eq(self.frames.payload.data),
             self.first.eq(firsts.bit_select(drain, 1)),
             self.context.eq(Mux(drain, contexts[1], contexts[0])),

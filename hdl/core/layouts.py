@@ -20,10 +20,12 @@ __all__ = [
     "events_layout",
     "frame_layout",
     "gate_sums_layout",
+    "gates_layout",
     "group_layout",
     "instruction_layout",
     "output_layout",
     "projected_layout",
+    "result_layout",
     "rows_layout",
     "shifts_layout",
     "states_layout",
@@ -82,9 +84,11 @@ def group_layout(design: Design) -> data.StructLayout:
     ``first`` and ``last`` frame a row; ``parked`` starts it from the parked sum, ``park``
     parks its result instead of presenting it; ``zero`` takes the vector as zero. Where the cell
     takes sums of the two matrices apart, ``apart`` starts a parked row from zero all the same
-    and presents the parked sum beside it.
+    and presents the parked sum beside it. Where PEs keep the sums of a unit, ``gate`` says which
+    of them a row is, and ``ready`` presents all with the last row of a round.
     """
     apart = {"apart": 1} if design.arithmetic.apart else {}
+    kept = {"gate": bits_for(design.abreast), "ready": 1} if design.collects else {}
     return data.StructLayout(
         {
             "valid": 1,
@@ -97,8 +101,20 @@ def group_layout(design: Design) -> data.StructLayout:
             "base": bits_for(design.vector_depth),
             "slot": bits_for(design.slots),
             "align": align_bits(design),
+            **kept,
         }
     )
+
+
+def gates_layout(design: Design) -> data.ArrayLayout:
+    """Gates of the rows that PEs side by side work on, or which of these PEs has each gate."""
+    return data.ArrayLayout(bits_for(design.abreast), design.abreast)
+
+
+def result_layout(design: Design) -> Shape | data.ArrayLayout:
+    """What a PE presents: the sum of a row, or the sums of all gates where it keeps them."""
+    shape = signed(design.acc_bits)
+    return data.ArrayLayout(shape, design.abreast) if design.collects else shape
 
 
 def aligns_layout(design: Design) -> data.ArrayLayout:
@@ -120,7 +136,7 @@ def turn_fields(design: Design) -> dict[str, int]:
     """
     if design.passes > 1:
         return {"kind": bits_for(design.passes)}
-    if design.turns == 1:
+    if not design.takes_rows:
         return {}
     return {"turn": bits_for(design.turns), "ready": 1, "swapped": 1}
 
@@ -130,7 +146,8 @@ def update_layout(design: Design) -> data.StructLayout:
 
     ``zero``: the old cell state is zero; ``beats`` in which results come home, from
     ``base`` on if ``write``; ``bias`` and ``cell``: first places in the memories; ``emit``:
-    they leave the accelerator, ``final``: and end the frame.
+    they leave the accelerator, ``final``: and end the frame. Where PEs keep the sums of a unit,
+    ``block`` is the last of the blocks that a round makes ready.
     """
     return data.StructLayout(
         {
@@ -144,12 +161,16 @@ def update_layout(design: Design) -> data.StructLayout:
             "cell": bits_for(design.state_depth),
             "shift": shifts_layout(design),
             **turn_fields(design),
+            **({"block": bits_for(design.blocks)} if design.collects else {}),
         }
     )
 
 
 def unit_layout(design: Design) -> data.StructLayout:
-    """What an element-wise lane is told about a unit."""
+    """What an element-wise lane is told about a unit.
+
+    Where PEs keep the sums of a unit, ``places`` says which of those side by side has each gate.
+    """
     return data.StructLayout(
         {
             "valid": 1,
@@ -158,6 +179,7 @@ def unit_layout(design: Design) -> data.StructLayout:
             "cell": bits_for(design.state_depth),
             "shift": shifts_layout(design),
             **turn_fields(design),
+            **({"places": gates_layout(design)} if design.collects else {}),
         }
     )
 
@@ -177,7 +199,12 @@ def writeback_layout(design: Design, beat: int) -> data.StructLayout:
 
 
 def gate_sums_layout(design: Design) -> data.ArrayLayout:
-    """Sums of products of one unit that PEs present at once, those beside them last."""
+    """Sums that PEs side by side present at once: of a unit, those beside them last.
+
+    Where PEs keep the sums of a unit, all of each PE: those of as many units.
+    """
+    if design.collects:
+        return data.ArrayLayout(result_layout(design), design.abreast)
     count = design.abreast * (2 if design.arithmetic.apart else 1)
     return data.ArrayLayout(signed(design.acc_bits), count)
 

@@ -10,7 +10,7 @@ from compiler.array.design import Design
 from compiler.array.latency import operand_stage, pe_latency, product_delay, read_delay
 from csb_format.fixed import IntArray
 
-from .layouts import entry_layout, group_layout, vector_write_layout
+from .layouts import entry_layout, group_layout, result_layout, vector_write_layout
 from .pipeline import delayed, registered
 
 __all__ = ["ProcessingElement"]
@@ -37,7 +37,8 @@ class ProcessingElement(wiring.Component):
         behind their groups. (A deep design registers all inputs first, reads and writes alike.)
     result : Out
         Sum of the last row that was not parked, ``acc_bits`` wide, held until the next.
-        It appears ``latency`` cycles after the row's last group.
+        It appears ``latency`` cycles after the row's last group. In a design that ``collects``
+        those of all gates, as late behind the last row of a round.
     damaged : Out, of a checked design
         An element of a vector that was used had changed in its memory (a pulse).
     beside : Out
@@ -63,7 +64,7 @@ class ProcessingElement(wiring.Component):
                 "word": In(data.ArrayLayout(entry_layout(design), design.lanes)),
                 "group": In(group_layout(design)),
                 "write": In(vector_write_layout(design)),
-                "result": Out(signed(design.acc_bits)),
+                "result": Out(result_layout(design)),
                 **({"beside": Out(signed(design.acc_bits))} if design.arithmetic.apart else {}),
                 **({"damaged": Out(1)} if design.checked else {}),
             }
@@ -176,8 +177,25 @@ class ProcessingElement(wiring.Component):
         done, found = now.valid & now.last & ~now.park, total
         if self.design.deep:
             done, found = registered(m, done, reset=True), acc
+        if self.design.collects:
+            gate, ready = (delayed(m, v, int(self.design.deep)) for v in (now.gate, now.ready))
+            self._collect(m, done, found, gate, ready)
+            return
         with m.If(done):
             m.d.sync += self.result.eq(found)
+
+    def _collect(self, m: Module, done: Value, found: Value, gate: Value, ready: Value) -> None:
+        """Keep the sum of a gate, and present all of them a cycle after the last.
+
+        So they are held while the sums of the next units come.
+        """
+        kept = Signal.like(self.result, name="kept", reset_less=True)
+        with m.If(done), m.Switch(gate):
+            for n in range(self.design.abreast):
+                with m.Case(n):
+                    m.d.sync += kept[n].eq(found)
+        with m.If(registered(m, done & ready, reset=True)):
+            m.d.sync += self.result.eq(kept)
 
     def _apart(self, m: Module, old: Value, now: data.View) -> Value:
         """Present the sum that a row was parked with instead of going on from it.

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from compiler.array.design import Design
 from compiler.array.latency import home_delay
 
-from .layouts import update_layout, writeback_layout
+from .layouts import gates_layout, update_layout, writeback_layout
 from .pipeline import carried, delayed, registered
 
 __all__ = ["Sequencer"]
@@ -29,6 +29,8 @@ class Sequencer(wiring.Component):
         Beats of a slot.
     latency : int
         Cycles from a beat's deal until the lanes have its results, at least 1.
+    collects : bool
+        Of units whose sums PEs keep.
 
     Members
     -------
@@ -39,6 +41,9 @@ class Sequencer(wiring.Component):
     deal, select, bias, cell, now : Out
         A beat is dealt, up to ``beats`` cycles in a row from the cycle after ``slot_done``
         on; which of the slot's; its places in the memories; and the pass's description.
+    places : Out
+        Where PEs keep the sums of a unit: which of those abreast has each gate. Beats of a slot are
+        then ``beats`` of each block up to ``update.block``.
     writeback : Out
         Where the lanes' results go, ``latency`` cycles after the deal.
     home : Out
@@ -57,11 +62,14 @@ class Sequencer(wiring.Component):
     writeback: Signal
     home: Signal
 
-    def __init__(self, design: Design, lanes: int, beats: int, latency: int):
+    def __init__(
+        self, design: Design, lanes: int, beats: int, latency: int, *, collects: bool = False
+    ):
         self._design = design
         self._lanes, self._beats, self._latency = lanes, beats, latency
         self._turns = max(1, design.lanes // lanes)
         self._places = max(1, lanes // design.lanes)
+        self._collects = collects
         update = update_layout(design)
         super().__init__(
             {
@@ -75,6 +83,7 @@ class Sequencer(wiring.Component):
                 "now": Out(update),
                 "writeback": Out(writeback_layout(design, lanes)),
                 "home": Out(1),
+                **({"places": Out(gates_layout(design))} if self._collects else {}),
             }
         )
 
@@ -82,7 +91,7 @@ class Sequencer(wiring.Component):
         """A counter over the beats of a slot, one over those of a pass, and delays."""
         m = Module()
         told = self._told(m)
-        active = self._walk_slot(m)
+        active = self._walk_round(m, told) if self._collects else self._walk_slot(m)
         count, turn, place = self._walk_pass(m, active, self.slot_done & self.first_slot)
         deal = active & (count < told.beats)
         kind = m.d.comb if self._design.compact else m.d.sync  # held outside
@@ -95,7 +104,7 @@ class Sequencer(wiring.Component):
         now = Signal.like(self.writeback)
         m.d.comb += [
             # of rows whose units are not ready yet nothing comes home
-            now.valid.eq(deal & told.ready if self._design.turns > 1 else deal),
+            now.valid.eq(deal & told.ready if self._design.takes_rows else deal),
             now.write.eq(told.write),
             now.emit.eq(told.emit),
             now.last.eq(told.final & (count == told.beats - 1)),
@@ -103,7 +112,7 @@ class Sequencer(wiring.Component):
             now.turn.eq(turn),
         ]
         home, coming = home_delay(self._design, self._latency), self.deal
-        if self._design.turns > 1:
+        if self._design.takes_rows:
             coming = registered(m, now.valid, reset=True)
         m.d.comb += [
             self.writeback.eq(self._later(m, now)),
@@ -146,12 +155,32 @@ class Sequencer(wiring.Component):
             m.d.sync += rest.eq(rest - 1)
         return self.slot_done | rest.any()
 
+    def _walk_round(self, m: Module, told: Signal) -> Value:
+        """Likewise, block by block; and which PEs have the gates of the block's units.
+
+        The rows of a round lie in its slots one gate after the other: of B blocks that of gate
+        g of block b is row ``g * B + b``, so it is with PE ``(g * B + b) mod abreast``.
+        """
+        abreast, last = self._design.abreast, self._beats - 1
+        select, block, active = Signal.like(self.select), Signal.like(told.block), Signal()
+        now = [Mux(self.slot_done, 0, counter) for counter in (select, block)]
+        ends, busy = now[0] == last, self.slot_done | active
+        m.d.sync += [
+            self.select.eq(now[0]),
+            select.eq(Mux(ends, 0, now[0] + 1)),
+            block.eq(now[1] + ends),
+            active.eq(busy & ~(ends & (now[1] == told.block))),
+        ]
+        for gate in range(abreast):
+            m.d.sync += self.places[gate].eq(now[1] + gate * (told.block + 1))
+        return busy
+
     def _walk_pass(self, m: Module, active: Value, start: Value) -> tuple[Value, Value, Value]:
         """(number of the beat, its turn among the banks, its place in the bank)."""
         count = Signal.like(self.update.beats)
         turn, place = Signal.like(self.writeback.turn), Signal.like(self.writeback.place)
         counters = [count, turn, place]
-        if self._design.turns > 1:
+        if self._design.takes_rows:
             counters = self._again(m, counters, start)
         now = [Mux(start, 0, counter) for counter in counters]
         with m.If(active):

@@ -123,7 +123,7 @@ def _step(found: list[ModelShape], array: tuple[int, int]) -> int:
 def _cycles(shape: ModelShape, pes: int, lanes: int) -> int:
     """Of a step; 0 if the array does not carry it."""
     try:
-        return step_cycles(schedule(shape, design_for(shape, pes, lanes)))
+        return int(step_cycles(schedule(shape, design_for(shape, pes, lanes))))  # one stream's
     except DesignError:
         return 0
 
@@ -159,8 +159,8 @@ def goals_by(
 ) -> dict[str, Goal]:
     """Goals of a budget.
 
-    ``global``: those of :func:`free_goals`; ``gate``: those of :func:`.gate_goals`, which an
-    array runs in the cycles of the fullest gate; ``equal``: as they are.
+    ``global``: those of :func:`free_goals`; ``gate``: those of :func:`.gate_goals`, for an
+    array with slots of one gate (``Design.by_gate``); ``equal``: as they are.
     """
     if budget == "gate":
         return gate_goals(module, goals, fixed)

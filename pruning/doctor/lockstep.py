@@ -26,7 +26,7 @@ def utilisation(mask: Tensor, lanes: int, pes: int = 1) -> float:
     mask : Tensor
         Bool (R, C), true = kept.
     lanes : int
-        N: banks, 1..C.
+        N: banks, at least 1.
     pes : int
         M, at least 1; missing rows of the last slot count as idle.
 

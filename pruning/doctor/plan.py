@@ -111,8 +111,8 @@ def plan(
     sparsity : float
         Of them, 0..1.
     lanes : sequence of int
-        Numbers of banks, and of lanes N, to try, each at least 1; those beyond the columns of a
-        matrix are left out. Where that leaves none of the default ones, as many as it has.
+        Numbers of banks, and of lanes N, to try, each at least 1; those beyond the columns of
+        every matrix are left out. Where that leaves none of the default ones, as many as these.
     pes : int
         M, at least 1.
     value_bits : int
@@ -158,13 +158,13 @@ class _Planner:
         return Plan(self.sparsity, tuple(rows), banks, reason)
 
     def _fitting(self, lanes: list[int]) -> list[int]:
-        """Those that every matrix has columns for, all columns if none of the default ones is."""
-        most = min(columns for _, columns in self.shapes.values())
+        """Those that some matrix has columns for, all columns if none of the default ones is."""
+        most = max(columns for _, columns in self.shapes.values())
         found = [n for n in lanes if n <= most]
         if not found and lanes == sorted(CANDIDATES):
             return [most]
         if not found or found[0] < 1:
-            raise ValueError(f"lanes {lanes}: give numbers from 1 to {most}, the fewest columns")
+            raise ValueError(f"lanes {lanes}: give numbers from 1 to {most}, the most columns")
         return found
 
     def _goals(self, view: View) -> dict[str, Goal]:

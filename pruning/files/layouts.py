@@ -35,7 +35,7 @@ def layout_of(imported: Imported, name: str, view: Banks) -> Geometry | int:
     UnbalancedError
         Naming matrix, row and bank.
     ValueError
-        If there are more banks than columns.
+        If there are more banks than the matrix can have.
     """
     mask = imported.mask(name)
     rows, columns = mask.shape
@@ -71,7 +71,7 @@ def balanced_over(imported: Imported, names: Iterable[str]) -> int | None:
         try:
             for mask in masks:
                 check_balanced(mask, count)
-        except ValueError:  # unbalanced, or more banks than columns
+        except ValueError:  # unbalanced, or more banks than there can be
             continue
         return count
     return None

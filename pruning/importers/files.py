@@ -134,8 +134,9 @@ def kind_of(path: Path) -> str:
         return "onnx"
     if kind and head:
         raise _other(path, kind)
+    what = f"begins with {head[:8]!r}" if head else "is empty"
     raise CheckpointError(
-        f"{path} begins with {head[:8]!r}: it is no file of torch.save, safetensors or ONNX; "
+        f"{path} {what}: it is no file of torch.save, safetensors or ONNX; "
         "save model.state_dict() or export the model to ONNX"
     )
 

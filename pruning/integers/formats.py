@@ -12,7 +12,7 @@ from csb_format.arguments import whole
 from csb_format.cells import cell_named
 from csb_format.cells.cell import Cell, reach_of
 from csb_format.cells.lstm import CellArithmetic
-from csb_format.fixed import Fixed, ends
+from csb_format.fixed import Fixed, IntArray, ends, round_rows
 from csb_format.model import GateFormats, LstmLayer, Model
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
@@ -23,6 +23,7 @@ from ..mask.layers import computed
 from .tensors import Real, RealTensors, magnitude, real_tensors, suffixes
 
 __all__ = [
+    "HEAD_BITS",
     "Formats",
     "LayerFormats",
     "Ranges",
@@ -33,7 +34,8 @@ __all__ = [
 Ends = tuple[float, float]
 PerGate = tuple[Fixed, ...]
 
-_HEAD_WEIGHT_BITS = 16
+HEAD_BITS = _HEAD_WEIGHT_BITS = 16
+_LEAST_HEAD_BITS = 4
 _HEAD_BIAS_BITS = 48
 
 
@@ -122,11 +124,14 @@ class Formats:
     lowered : dict of str to int
         Fraction bits that a weight format gave up, beyond what its range needs, by parameter
         name (with ``.i``, ``.f``, ... where gates have their own formats).
+    head_bits : int
+        Leading bits of every row of the classifier that its weights are rounded to, 4..16.
     """
 
     layers: tuple[LayerFormats, ...]
     head: Fixed | None
     lowered: dict[str, int]
+    head_bits: int = HEAD_BITS
 
     def reaching(self, reach: int) -> Formats:
         """The same with other states; see :class:`csb_format.cells.cell.Cell`."""
@@ -138,8 +143,10 @@ class Formats:
     @classmethod
     def of_model(cls, model: Model) -> Formats:
         """Formats of a quantised model."""
-        head = None if model.head is None else model.head.weight_format
-        return cls(tuple(LayerFormats.of_layer(layer) for layer in model.layers), head, {})
+        layers = tuple(LayerFormats.of_layer(layer) for layer in model.layers)
+        if model.head is None:
+            return cls(layers, None, {})
+        return cls(layers, model.head.weight_format, {}, _head_bits(model.head.weight))
 
     @property
     def head_bias(self) -> Fixed:
@@ -147,6 +154,14 @@ class Formats:
         if self.head is None:
             raise ValueError("the formats have no head: choose them with the classifier")
         return Fixed(_HEAD_BIAS_BITS, self.head.frac + self.layers[-1].output.frac)
+
+
+def _head_bits(weight: IntArray) -> int:
+    """The least leading bits of rows that hold a head's weights as they are."""
+    for bits in range(_LEAST_HEAD_BITS, HEAD_BITS):
+        if np.array_equal(round_rows(weight, bits), weight):
+            return bits
+    return HEAD_BITS
 
 
 def check_layer(lstm: object) -> None:

@@ -21,6 +21,7 @@ from csb_format.cells.cell import Cell
 from csb_format.cells.gru import GruCell, ResetFirstGruCell
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed
+from csb_format.fixed import round_rows as fixed_rows
 from csb_format.model import GateFormats
 
 from ..reset_first import in_order, turned
@@ -31,6 +32,7 @@ __all__ = [
     "Tally",
     "gate_activations",
     "quantise_exact",
+    "round_rows",
     "sigmoid_exact",
     "tanh_exact",
 ]
@@ -140,6 +142,30 @@ def _tables(states: Cell, device: torch.device) -> tuple[Tensor, Tensor]:
 def _places(state: Tensor, states: Cell) -> Tensor:
     fixed = states.state
     return (state * 2.0**fixed.frac).long() - fixed.min
+
+
+def round_rows(real: Tensor, fixed: Fixed, bits: int) -> Tensor:
+    """Round as :func:`csb_format.fixed.round_rows`, with straight-through gradient.
+
+    Parameters
+    ----------
+    real : Tensor (R, C)
+        float64, as :func:`quantise_exact` gives it in this format.
+    fixed : Fixed
+    bits : int
+        Leading bits of every row that stay, at least 2.
+
+    Returns
+    -------
+    Tensor (R, C)
+        float64; rows that ``bits`` hold as they are. The gradient is 1.
+    """
+    if bits >= fixed.width:
+        return real
+    integers = (real.detach() * 2.0**fixed.frac).long().cpu().numpy()
+    rounded = torch.from_numpy(fixed_rows(integers, bits)).to(real) * 2.0**-fixed.frac
+    done: Tensor = real + (rounded - real.detach())
+    return done
 
 
 def quantise_exact(real: Tensor, formats: GateFormats) -> Tensor:

@@ -23,8 +23,8 @@ from csb_format.pooling import LAST, check_pool
 from ..cells import Recurrent, cell_of
 from ..files.pooling import pooled
 from .calibrate import calibrated, measure_ranges
-from .formats import Formats, check_network, choose_formats
-from .hardware_exact import HardwareExact, Tally, quantise_exact
+from .formats import HEAD_BITS, Formats, check_network, choose_formats
+from .hardware_exact import HardwareExact, Tally, quantise_exact, round_rows
 from .quantise import build_model
 from .tensors import joined_bias, suffixes
 
@@ -46,9 +46,12 @@ class Precision(precision.Precision):
     calibrated : bool
         Another reach is taken where states saturate on calibration data; see
         :func:`pruning.integers.calibrate.calibrated`.
+    head_bits : int
+        Leading bits of every row of the head that its weights are rounded to, 4..16.
     """
 
     calibrated: bool = False
+    head_bits: int = HEAD_BITS
 
     def formats(
         self,
@@ -63,7 +66,8 @@ class Precision(precision.Precision):
             lstm, head, ranges, self.value_bits, self.act_bits, self.per_gate, self.percentile,
             reach=self.reach,
         )  # fmt: skip
-        return calibrated(lstm, found, sequences) if self.calibrated else found
+        found = calibrated(lstm, found, sequences) if self.calibrated else found
+        return replace(found, head_bits=self.head_bits)
 
 
 class QatLstm(nn.Module):
@@ -192,6 +196,7 @@ class QatClassifier(nn.Module):
         self.lstm, self.head = QatLstm(lstm, formats, masks), head
         self._weight, self._bias = formats.head, formats.head_bias
         self._pool, self._taken = pool, formats.layers[-1].output
+        self._head_bits = formats.head_bits
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Logits (B, classes), or of every frame, in float64, as the integers give them."""
@@ -199,7 +204,8 @@ class QatClassifier(nn.Module):
         taken = pooled(outputs, lengths, self._pool, 1 + self.lstm.lstm.bidirectional)
         if self._pool == "mean":  # of integers, it is rounded to one
             taken = quantise_exact(taken, self._taken)
-        logits: Tensor = taken @ quantise_exact(self.head.weight.double(), self._weight).T
+        weight = quantise_exact(self.head.weight.double(), self._weight)
+        logits: Tensor = taken @ round_rows(weight, self._weight, self._head_bits).T
         if self.head.bias is None:
             return logits
         return logits + quantise_exact(self.head.bias.double(), self._bias)

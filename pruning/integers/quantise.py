@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from csb_format.csb import Csb, UnbalancedError
+from csb_format.fixed import round_rows
 from csb_format.geometry import Geometry
 from csb_format.model import DenseLayer, GateFormats, LstmLayer, Model, Projection
 from csb_format.pooling import LAST
@@ -250,7 +251,7 @@ class _Packer:
         fixed, given = formats.head, formats.layers[-1].output
         if fixed is None:
             raise ValueError("the formats have no head: choose them with the classifier")
-        weight = fixed.quantise(self.real["head.weight"])
+        weight = round_rows(fixed.quantise(self.real["head.weight"]), formats.head_bits)
         bias = formats.head_bias.quantise(self.real["head.bias"])
         return DenseLayer(weight, fixed, given, bias)
 

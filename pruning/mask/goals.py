@@ -114,8 +114,8 @@ class Goal:
         if abs(layout.sparsity(near) - self.sparsity) > self.tolerance + 1e-12:
             raise UnreachableError(
                 f"sparsity {self.sparsity:.2%} of a {rows} x {columns} matrix: {self.view} come "
-                f"no nearer than {layout.sparsity(near):.2%} ({near} of {layout.units} units per "
-                "group); ask for that, or choose larger groups (fewer banks)"
+                f"no nearer than {layout.sparsity(near):.2%} ({near} of {layout.units} in "
+                "every bank or group); ask for that, or choose larger ones (fewer banks)"
             )
         return near
 
@@ -168,7 +168,7 @@ class MatrixState:
             return ""
         return (
             f"{self.name}: {self.requested:.2%} asked, {most:.2%} is the most with 1 of "
-            f"{self._layout.units} units in every group; choose larger groups (fewer banks)"
+            f"{self._layout.units} in every bank or group; choose larger ones (fewer banks)"
         )
 
     @property

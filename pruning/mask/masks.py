@@ -32,7 +32,7 @@ def bank_view(matrix: Tensor, banks: int | Banks, fill: float = 0.0) -> Tensor:
     matrix : Tensor
         Shape (R, C), any dtype, any strides.
     banks : int or Banks
-        Their count, 1..C, or the view. Column c lies in bank ``c // width``, by default
+        Their count, at least 1, or the view. Column c lies in bank ``c // width``, by default
         ``width = ceil(C / banks)``; the last banks may be partly or wholly padding.
     fill : float
         Value of the padded positions.

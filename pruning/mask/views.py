@@ -29,7 +29,7 @@ from torch.nn.functional import pad
 
 from csb_format.arguments import shown
 from csb_format.csb import UnbalancedError
-from csb_format.geometry import Geometry
+from csb_format.geometry import Geometry, most_banks
 from csb_format.precision import Precision
 
 from .selection import select_top
@@ -116,7 +116,8 @@ class Banks:
     Parameters
     ----------
     count : int, optional
-        Banks in a row, 1..columns; their width is ``ceil(columns / count)``.
+        Banks in a row, 1 to :func:`csb_format.geometry.most_banks`; their width is
+        ``ceil(columns / count)``, and the last may be wholly padding.
     width : int, optional
         Columns of a bank, 1..columns, instead of a count. N:M sparsity is ``width=M``.
         The last bank may be partly padding.
@@ -142,9 +143,10 @@ class Banks:
         """Banks and their width for so many columns."""
         value = self.count if self.width is None else self.width
         assert value is not None
-        if not 1 <= value <= columns:
-            what = "banks" if self.width is None else "columns in a bank"
-            raise ValueError(f"{value} {what} for {columns} columns: choose 1 to {columns} {what}")
+        what = "banks" if self.width is None else "columns in a bank"
+        most = most_banks(columns) if self.width is None else columns
+        if not 1 <= value <= most:
+            raise ValueError(f"{value} {what} for {columns} columns: choose 1 to {most} {what}")
         return (
             (value, -(-columns // value)) if self.width is None else (-(-columns // value), value)
         )

@@ -16,8 +16,8 @@ from compiler.array.program import Instruction, Place, Sink
 from compiler.timing.issued import Issued, issued
 from csb_format import IntArray
 from engine.reference import LayerModel, Trace
+from hdl.core.lanes.projector import Projector
 from hdl.core.layouts import instruction_layout
-from hdl.core.projector import Projector
 from hdl.verilog import VerilogFiles
 
 from ..run.scenario import Job
@@ -261,7 +261,7 @@ class Replay:
             start, word = run.issue.start, words[run.issue.address]
             yield ProgramCheck("controller.now", start, word, width, False, run=run)
             for slot in run.slots:
-                for group in range(run.instruction.groups):
+                for group in range(run.groups(slot)):
                     cycle, place = run.cycle(slot, group), run.word(slot, group)
                     # the lowest bit of `group` is `valid`
                     yield ProgramCheck("controller.group", cycle, 1, 1, False, run=run)

@@ -110,6 +110,7 @@ def compare(stimulus: Stimulus, outcome: Outcome, traces: Sequence[Sequence[Trac
     found: list[Mismatch] = []
     outputs: dict[int, IntArray] = {}
     values = mismatches = 0
+    whole = np.lexsort((stimulus.step, stimulus.sequence))  # streams take turns
     cycles = outcome.frame_cycles(image, part)
     for emitted in outcome.emitted(image, part):
         layer = emitted.emission.layer
@@ -122,7 +123,7 @@ def compare(stimulus: Stimulus, outcome: Outcome, traces: Sequence[Sequence[Trac
                 pair = int(want[frame, unit]), int(got[frame, unit])
                 found.append(_mismatch(stimulus, layer, frame, unit, state, pair, cycles))
             if state != "c":
-                outputs[-1 if state == "y" else layer] = got
+                outputs[-1 if state == "y" else layer] = got[whole]
     first = min(found, key=lambda m: (m.cycle, m.layer), default=None)
     return Comparison(outputs, values, mismatches, first)
 

@@ -229,7 +229,8 @@ class _Making:
         for gate in gates:
             row, (slot, pe) = self._rows[gate], self._places[gate]
             operands = banks[np.arange(design.lanes), matrix.indices[row].astype(np.int64)]
-            for group, products in enumerate((matrix.values[row] * operands).tolist()):
+            issued = (matrix.values[row] * operands)[: run.groups(slot)]
+            for group, products in enumerate(issued.tolist()):
                 place = run.word(slot, group)
                 issue = run.cycle(slot, group) + self._replay.latencies.issue
                 stored = int(image.matrix_words[place, pe])
@@ -267,10 +268,15 @@ class _Making:
         width, apart = self._design.acc_bits, self._design.arithmetic.apart if self._units else ()
         for n, (slot, pe) in enumerate(self._places):
             gate = self._gates[n]
-            last = self._run.cycle(slot, self._run.instruction.groups - 1)
-            cycle = last + self._replay.latencies.row
+            cycle = self._last_group(slot) + self._replay.latencies.row
+            # sums that are kept are shown with the unit's last, each at a place of its own
+            low = 0
+            if self._design.collects:
+                low = width * (gate if self._units else pe % self._design.abreast)
+            if self._design.collects and self._units:
+                cycle = self._deal - self._place
             together = int(added[n] if gate in apart else parked[n] + added[n])
-            yield self._origin(Check(f"pe{pe}.result", cycle, together, width, True), n)
+            yield self._origin(Check(f"pe{pe}.result", cycle, together, width, True, low), n)
             if gate in apart:
                 beside = Check(f"pe{pe}.beside", cycle, int(parked[n]), width, True)
                 yield self._origin(beside, n)
@@ -278,6 +284,15 @@ class _Making:
     @property
     def _deal(self) -> int:
         return int(self._run.deals(self._replay.latencies)[self._wrong.beat])
+
+    @property
+    def _place(self) -> int:
+        """Cycles from the results of a slot to the deal of the element's beat."""
+        _, places = self._replay.latencies.ready(self._run.instruction)
+        return int(places[self._wrong.beat])
+
+    def _last_group(self, slot: int) -> int:
+        return self._run.cycle(slot, self._run.groups(slot) - 1)
 
     def _lane(self, parked: IntArray, added: IntArray) -> Iterator[_Origin]:
         """Biases and pre-activations of all sums."""
@@ -287,12 +302,13 @@ class _Making:
         lane = LANES[arithmetic.name, design.compact]
         biases = self._bias.reshape(len(arithmetic.sums), -1)[:, wrong.element].tolist()
         memory = f"look at word {now.bias + wrong.beat} of bias_{wrong.lane:03d}"
-        last = self._places[-1][0]
+        last = self._last_group(self._places[-1][0])
         for shift, n in zip(now.shift, arithmetic.sums_of(self._run.given.kind), strict=False):
             given, bias = arithmetic.sums[n], biases[n]
             row = self._gates.index(given.gate)
-            # rows before the last are dealt whole slots earlier
-            deal = self._deal - (last - self._places[row][0]) * now.interval
+            # where lanes take rows those before the last are dealt earlier
+            earlier = last - self._last_group(self._places[row][0]) if design.takes_rows else 0
+            deal = self._deal - earlier
             found = Check(f"lane{wrong.lane}.bias", deal + RAM, bias, bits, True, n * bits)
             yield self._origin(found, row, memory)
             ih, hh = (parked, added) if self._run.given.matrix == "weight_hh" else (added, parked)

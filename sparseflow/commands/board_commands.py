@@ -24,6 +24,8 @@ ModelFile = Annotated[Path, typer.Argument(help="Model that `pack` wrote.")]
 DEMO = "the demo's size\n(12 inputs, 128 units, 8 banks, 1 of 2 and 2 of 16 kept, 16 bits)"
 # rows of arrays that do not fit, the nearest ones
 NEAR = 3
+# arrays for a model whose gates keep different numbers of weights, without slots of one gate
+PADDED, PADDED_TEXT = "padded", "gates wait for the one that keeps most weights"
 
 
 @derived(BoardsOptions)
@@ -75,30 +77,36 @@ def _short(name: str) -> str:
 def fit(given: FitOptions) -> None:
     """Say before any synthesis which arrays fit a board, what limits, and the fastest.
 
-    **In:** a packed model. **Out:** a table, the fastest first; cells and clock are estimates.
+    **In:** a packed model. **Out:** a table, the fastest first; cells and clock are estimates. Then
+    whether the fastest is too large for the model, and what streams side by side would bring.
 
     **Next:** `sparseflow build MODEL --board BOARD --out FOLDER`
     """
+    from boards.advice import advise
     from boards.board import board as named
     from boards.resources import choices, fastest
     from csb_format import load_model
 
     model, found = load_model(given.model), named(given.board)
-    every = choices(model, found)
+    every = choices(model, found, given.contexts)
     title = _headline(every[0], found) if every and every[0].fits else "nothing fits"
     clock = "a guess" if found.has.guessed else "as measured, at most the clock of the board"
+    padded = f"\n{PADDED}: {PADDED_TEXT}." if any(_padded(c, model) for c in every) else ""
     table = _table(
-        f"Estimates, shares of {found.part}. Cycles and us: of a step.\nMHz: {clock}.",
+        f"Estimates, shares of {found.part}. Cycles and us: of a step.\nMHz: {clock}.{padded}",
         title,
     )
     for column in ("M x N", "fits", "DSP", "RAM", "LUT", "limit", "cycles", "MHz", "us"):
         right = column not in ("M x N", "fits", "limit")
         table.add_column(column, justify="right" if right else "left", no_wrap=True)
     for c in _shown(every, found):
-        table.add_row(*_cells(c, found))
+        table.add_row(*_cells(c, found, padded=_padded(c, model)))
     if every:
         Console().print(table)
-    fastest(model, found)  # an error that says what to do where nothing fits
+    if advice := advise(model, found, every):
+        for line in advice.lines:
+            Console().print(line, highlight=False, markup=False)
+    fastest(model, found, given.contexts)  # an error that says what to do where nothing fits
 
 
 def _table(caption: str, title: str | None = None) -> Table:
@@ -127,15 +135,22 @@ def _headline(best: Choice, board: Board) -> str:
     )
 
 
-def _cells(c: Choice, board: Board) -> tuple[str, ...]:
+def _padded(c: Choice, model: Model) -> bool:
+    """Whether gates that keep fewer weights wait for the fullest."""
+    from compiler.array.needs import asks_by_gate
+
+    return asks_by_gate(model) and not c.design.by_gate
+
+
+def _cells(c: Choice, board: Board, *, padded: bool) -> tuple[str, ...]:
     """A row of the table."""
     shares = c.usage.limits(board.has)
     counts = {"multipliers": c.usage.multipliers, "block RAM": c.usage.block_rams}
     counts["LUT"] = c.usage.luts
     used = [f"{n} {shares[name]:>4.0%}" for name, n in counts.items()]
     limit = _short(c.usage.limit(board.has)[0])
-    array = f"{c.design.pes} x {c.design.lanes}"
-    speed = (str(c.cycles), f"{c.megahertz:g}", f"{c.microseconds:.2f}")
+    array = f"{c.design.pes} x {c.design.lanes}" + f" {PADDED}" * padded
+    speed = (f"{c.cycles:g}", f"{c.megahertz:g}", f"{c.microseconds:.2f}")
     return (array, "yes" if c.fits else "no", *used, limit, *speed)
 
 
@@ -165,6 +180,7 @@ def build(given: BuildOptions) -> None:
             seeds=given.seeds,
             timeout=given.timeout,
             keep=given.keep,
+            contexts=given.contexts,
             tell=tell,
             note=note,
         )
@@ -182,10 +198,11 @@ def ip(given: IpOptions) -> None:
 
     **Next:** name the core that it prints in the `depend` of your own.
     """
-    from ..steps.hardware import package
+    from ..steps.generating.hardware import package
 
     block = package(
-        given.model, given.out, given.pes, given.lanes, given.bits, given.prefix, given.top.value
-    )
+        given.model, given.out, given.pes, given.lanes, given.bits, given.prefix, given.top.value,
+        given.contexts,
+    )  # fmt: skip
     for line in (f"module {block.module}, core {block.core}", f"all of it in {given.out}"):
         Console().print(line, highlight=False, markup=False, soft_wrap=True)

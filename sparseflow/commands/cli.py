@@ -25,7 +25,7 @@ from ..steps.options import (
     VerilogOptions,
 )
 from .board_commands import boards, build, fit, ip
-from .cpu_commands import cpu_app, serve
+from .cpu_commands import adapt, cpu_app, serve
 from .data_commands import data_app
 from .derived import derived
 from .doctor_command import doctor
@@ -99,7 +99,7 @@ def verilog(given: VerilogOptions) -> None:
     **Next:** `sparseflow simulate MODEL --data DATA --build build/simulation`
     """
     from ..steps import pipeline
-    from ..steps.tops import top_of
+    from ..steps.generating.tops import top_of
 
     array = {
         name: getattr(given, name) for name in ("contexts", "head", "deep", "streamed", "checked")
@@ -116,6 +116,7 @@ def verilog(given: VerilogOptions) -> None:
         **array,
     )
     plain = given.top is TopName.core
+    contexts = array.pop("contexts")
     if not plain or array != {name: getattr(VerilogOptions, name) for name in array}:
         return  # `simulate` runs the bare core of a plain array
     build = given.out.with_name("simulation")
@@ -130,6 +131,7 @@ def verilog(given: VerilogOptions) -> None:
         given.pes,
         "--lanes",
         given.lanes,
+        *(("--contexts", contexts) if contexts > 1 else ()),
     )
 
 
@@ -171,6 +173,7 @@ def simulate(given: SimulateOptions) -> None:
         dense=given.dense,
         pruned=given.pruned,
         board=given.board,
+        contexts=given.contexts,
     )
     hint("report", given.build, "--out", given.build / "report")
 
@@ -271,6 +274,7 @@ app.command()(build)
 app.command()(load)
 app.command()(job)
 app.command()(serve)
+app.command()(adapt)
 app.command("c-header")(c_header)
 app.command()(synth)
 app.command()(timing)

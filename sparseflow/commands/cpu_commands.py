@@ -1,4 +1,4 @@
-"""``sparseflow cpu run``, ``bench``, ``plan`` and ``serve``: a packed model on this processor."""
+"""``sparseflow cpu ...``, ``serve`` and ``adapt``: a packed model on this processor."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from csb_format.extras import needs
+
 from .. import __version__
 from ..serve.options import ServeOptions
 from ..steps.cpu.options import CpuBenchOptions, CpuPlanOptions, CpuRunOptions
+from ..steps.learning.options import AdaptOptions
 from .derived import derived
 from .hints import hint
 
-__all__ = ["cpu_app", "serve"]
+__all__ = ["adapt", "cpu_app", "serve"]
 
 BATCHES = (1, 4, 16, 64)
 
@@ -47,7 +50,7 @@ def run(given: CpuRunOptions) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{found['frames']:,} frames of {found['sequences']:,} sequences, "
-        f"{found['us_per_frame']:.2f} us a frame ({_how(found)})"
+        f"{found['us_per_frame']:.2f} us a frame, Python's part in it ({_how(found)})"
     )
     if given.check:
         console.print(f"{found['compared']:,} frames are the integer model's in every bit")
@@ -166,6 +169,69 @@ def serve(given: ServeOptions) -> None:
             typer.echo(f"{given.host}: whoever reaches it may ask; there is no password", err=True)
 
     run(served, limits, __version__, given.host, given.port, told)
+
+
+@derived(AdaptOptions)
+def adapt(given: AdaptOptions) -> None:
+    """Let a packed model go on learning from new data, in integers, on this processor.
+
+    **In:** a packed model with a head, and labelled sequences: another speaker, another
+    microphone, a sensor that drifts. **Out:** a model file with the same masks, formats and
+    geometry, which every array that it fitted takes; with `--page` a page about what was learnt.
+    Only kept weights move. What is held out judges: the best epoch is kept, and if none is better
+    than before, all is rolled back, which is said. The model that is read is never touched.
+
+    **Next:** `sparseflow cpu run OUT --data DATA --check`
+    """
+    from ..steps.learning import adapting
+
+    _check_written(given)
+    found = adapting.adapt(given)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(_learnt(found))
+    console.print(f"wrote {given.out}")
+    for path in (given.page, given.json):
+        if path is not None:
+            console.print(f"wrote {path}")
+    hint("cpu", "run", given.out, "--data", given.data, "--check")
+
+
+def _learnt(found: Mapping[str, Any]) -> str:
+    from pruning.tasks.scores.score import in_words
+
+    before, after = (in_words(found[when]["score"]) for when in ("before", "after"))
+    if found["rolled_back"]:
+        return (
+            f"rolled back: none of {len(found['epochs'])} epochs was better on held-out data than "
+            f"before, {before}; the file holds the model as it was"
+        )
+    return (
+        f"held-out data: {before} before, {after} after epoch {found['kept_epoch']} of "
+        f"{len(found['epochs'])} (seed {found['options']['seed']})"
+    )
+
+
+def _check_written(given: AdaptOptions) -> None:
+    """Refuse what cannot be written, or said, before any work."""
+    from csb_format.files.ownership import PlaceError
+
+    from ..steps.checks import check_written
+
+    _ = given.settings
+    if given.page is not None:
+        with needs("report"):  # not after all the work
+            import jinja2
+            import matplotlib
+
+            del jinja2, matplotlib
+    read = [path for path in (given.model, given.data, given.val) if path is not None]
+    written = {"--out": given.out, "--page": given.page, "--json": given.json}
+    named = {name: path for name, path in written.items() if path is not None}
+    for name, path in named.items():
+        check_written(name, path, *read)
+    places = [path.resolve() for path in named.values()]
+    if len(set(places)) < len(places):
+        raise PlaceError(f"{' and '.join(named)} name one file twice: name different ones")
 
 
 def _is_loopback(host: str) -> bool:

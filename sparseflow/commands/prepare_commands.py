@@ -112,6 +112,8 @@ def pack(given: PackOptions) -> None:
             or given.val
             or given.controls != QAT
             or given.pool
+            or given.screen
+            or given.head_bits != PackOptions.head_bits
             or given.data
             or given.json_file
             or cut_of(given),
@@ -142,6 +144,8 @@ def pack(given: PackOptions) -> None:
         cut=cut_of(given),
         figures_file=given.json_file,
         cell_range=given.cell_range,
+        screen=given.screen,
+        head_bits=given.head_bits,
     )
     _after(model, given.out)
 

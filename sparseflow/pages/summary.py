@@ -12,13 +12,13 @@ from .build_details import details, table
 __all__ = ["speeds", "summary"]
 
 
-def speeds(model: Model, cycles: int, megahertz: float) -> tuple[float, float]:
+def speeds(model: Model, cycles: float, megahertz: float) -> tuple[float, float]:
     """Real and dense-equivalent 10^9 operations a second; a product and its sum are two.
 
     Parameters
     ----------
     model : Model
-    cycles : int
+    cycles : float
         Of a step.
     megahertz : float
     """

@@ -100,8 +100,6 @@ class Batching:
     def _rows(self, asked: Asked) -> list[Row]:
         (count, length, _), now = asked.frames.shape, self._loop.time()
         if asked.turns is None:
-            if not self._served.streams:
-                return [Row(None, True, True, length) for _ in range(count)]
             return [Row(stream, True, True, length) for stream in self.streams.lend(count, now)]
         if not self._served.streams:
             text = "the model has two directions: it takes whole sequences, without a sequence_id"
@@ -157,8 +155,6 @@ class Batching:
     def _hand_out(self, job: Job) -> None:
         now, error = self._loop.time(), job.error
         for row in job.rows:
-            if row.stream is None:
-                continue
             if error is None or row.stream.id is None:
                 self.streams.give_back(row.stream, now, end=row.end)
             elif error.status >= 500:  # nobody knows where it stands
@@ -172,6 +168,5 @@ class Batching:
         text = f"it waited {waited:.3g} seconds and has not begun: states are as they were"
         job.error = Refused(504, text, "deadline")
         for row in job.rows:
-            if row.stream is not None:
-                self.streams.take_back(row.stream, now)
+            self.streams.take_back(row.stream, now)
         self._done.pop(job)(job.error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -15,9 +16,12 @@ from .wire import Handler, Refused, Request, Response, refusal
 __all__ = ["Connection", "Connections"]
 
 MOST_HEAD = 1 << 14  # bytes of a request's line and headers
+PIECE = 1 << 12  # bytes that the parser is given at a time: so finely heads are counted
 MOST_WAITING = 16  # requests that a connection may send ahead
 SPARE = 5.0  # seconds without a request, after which a connection makes room for another
 LINGER = 2.0  # seconds for a refused client to read why
+_VERSIONS = ("1.0", "1.1")
+_PLACE = re.compile(rb"https?://[^/]*", re.IGNORECASE)  # before the path of an absolute target
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -61,6 +65,11 @@ class Connections:
         for connection in tuple(self.open):
             connection.rest()
 
+    def refuse_halves(self) -> None:
+        """Refuse requests that have begun to come in and are not here."""
+        for connection in tuple(self.open):
+            connection.refuse_half()
+
     def abort(self) -> None:
         """Cut all that are left."""
         for connection in tuple(self.open):
@@ -83,14 +92,15 @@ class Connection(asyncio.Protocol):
         self._since = self._loop.time()  # of what `sweep` looks at
         self._stalled: float | None = None  # since when nobody reads what we write
         self._held = 0  # bytes of ours in `of.bytes`
+        self._moved = False  # whether what is read last was of use
         self._fresh()
 
     def _fresh(self) -> None:
         """Before a request."""
         self._url, self._headers = b"", dict[bytes, bytes]()
         self._parts: list[bytes] = []
-        self._head = self._raw = self._size = 0  # bytes: of its head, as read, of its body
-        self._begun = self._in_body = False
+        self._head = self._raw = self._size = 0  # bytes: of its head, without a use, of its body
+        self._begun = False
 
     # What the loop calls
 
@@ -107,21 +117,12 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
-        if self._refused:
-            return
         if not self._begun and not self._working:
             self._since = self._loop.time()
-        self._begun = True
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._ended = True  # no other protocol is spoken here
-        except httptools.HttpParserError:
-            self._refuse(Refused(400, "this is no HTTP/1.1", "http"))
-        if self._begun and not self._in_body:
-            self._raw += len(data)
-        if self._raw > MOST_HEAD:
-            self._refuse(_too_long())
+        for at in range(0, len(data), PIECE):
+            if self._refused or self._ended:
+                break
+            self._read(data[at : at + PIECE])
         self._next()
 
     def eof_received(self) -> bool:
@@ -148,6 +149,18 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
             self._next()
 
+    def _read(self, piece: bytes) -> None:
+        self._begun, self._moved = True, False
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            self._ended = True  # no other protocol is spoken here
+        except httptools.HttpParserError:
+            self._refuse(Refused(400, "this is no HTTP/1.1", "http"))
+        self._raw = 0 if self._moved else self._raw + len(piece)
+        if self._raw > MOST_HEAD:  # of a head, or of what may stand around a body
+            self._refuse(_too_long())
+
     # What the parser calls
 
     def on_url(self, url: bytes) -> None:
@@ -160,10 +173,12 @@ class Connection(asyncio.Protocol):
         """The last of a name counts."""
         self._headers[name.lower()] = value
         self._head += len(name) + len(value)
+        if self._head > MOST_HEAD:  # also behind a body
+            self._refuse(_too_long())
 
     def on_headers_complete(self) -> None:
         """Refuse what needs no body to be refused."""
-        self._in_body = True
+        self._moved = True
         try:
             self._check_head()
         except Refused as refused:
@@ -176,6 +191,7 @@ class Connection(asyncio.Protocol):
         """A part of it."""
         if self._refused:
             return
+        self._moved = True
         self._size += len(part)
         self._held += len(part)
         self._of.bytes += len(part)
@@ -188,10 +204,11 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """A request is here."""
+        self._moved = True
         if self._refused:
             return
         last = not self._parser.should_keep_alive() or self._parser.get_http_version() != "1.1"
-        path = self._url.partition(b"?")[0].decode("latin-1")
+        path = _path(self._url)
         method = self._parser.get_method().decode("latin-1")
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         now = self._loop.time()
@@ -209,12 +226,13 @@ class Connection(asyncio.Protocol):
 
     def _check_head(self) -> None:
         headers = self._headers
-        if self._head > MOST_HEAD:
-            raise _too_long()
+        if (version := self._parser.get_http_version()) not in _VERSIONS:
+            raise Refused(505, f"HTTP/{version} is not spoken here: send HTTP/1.1", "http")
         length = headers.get(b"content-length", b"0").strip()[:20]
         if length.isdigit() and int(length) > self._of.limits.request_bytes:
             raise self._too_large(length.decode())
-        if headers.get(b"content-encoding", b"identity") != b"identity":
+        codings = headers.get(b"content-encoding", b"").lower().split(b",")
+        if not {coding.strip() for coding in codings} <= {b"", b"identity"}:
             raise Refused(415, "content-encoding: send bodies as they are", "http")
         if b"origin" in headers:
             raise Refused(403, "pages of browsers may not ask this server", "origin")
@@ -314,10 +332,25 @@ class Connection(asyncio.Protocol):
         if not (self._working or self._waiting or self._begun or self._refused):
             self._close()
 
+    def refuse_half(self) -> None:
+        """Refuse a request of which a part is missing; one before it is answered, and the last."""
+        if self._begun and not (self._working or self._waiting or self._refused):
+            self._refuse(
+                Refused(503, "the server is ending: a part of this is missing", "draining")
+            )
+
     def abort(self) -> None:
         """Cut it."""
         self._closed = True
         self._transport.abort()
+
+
+def _path(url: bytes) -> str:
+    """Of a target: without its query, and without the server's name as proxies send it."""
+    path = url.partition(b"?")[0]
+    if place := _PLACE.match(path):
+        path = path[place.end() :] or b"/"
+    return path.decode("latin-1")
 
 
 def _too_long() -> Refused:

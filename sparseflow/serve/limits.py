@@ -16,7 +16,8 @@ class Limits:
     Parameters
     ----------
     streams : int
-        States that are kept; a whole sequence takes one while it runs.
+        States that are kept; a whole sequence takes one while it is in work, also where the model
+        has two directions and none is kept.
     connections : int
         Open at a time.
     request_bytes : int
@@ -31,6 +32,8 @@ class Limits:
         That a request may wait before it begins.
     drain : float
         That requests in work have when the server is told to end.
+    finish : float
+        Of that, for requests that are half here then.
     receive : float
         In which a request must have come in, and an answer be taken.
     keep_alive : float
@@ -45,6 +48,7 @@ class Limits:
     idle: float = 60.0
     deadline: float = 10.0
     drain: float = 10.0
+    finish: float = 2.0
     receive: float = 10.0
     keep_alive: float = 75.0
 

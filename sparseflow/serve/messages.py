@@ -17,6 +17,7 @@ HEADER_LENGTH = "inference-header-content-length"
 FRAMES, SEQUENCE = "frames", "sequence_id"
 FLAGS = ("sequence_start", "sequence_end")
 LONGEST = 128  # characters of an id
+MOST_TIMEOUT = (1 << 63) - 1  # microseconds
 _KNOWN = {SEQUENCE, *FLAGS, "timeout", "binary_data_output"}
 Id = int | str
 
@@ -224,8 +225,8 @@ def _checked(number: Any) -> Id:
 def _timeout(given: Mapping[str, Any]) -> float:
     """Seconds, of microseconds."""
     timeout = given.get("timeout", 0)
-    if type(timeout) is not int or timeout < 0:
-        raise Refused(400, f"timeout {str(timeout)[:40]}: give microseconds, from 0")
+    if type(timeout) is not int or not 0 <= timeout <= MOST_TIMEOUT:
+        raise Refused(400, f"timeout {str(timeout)[:40]}: give microseconds, 0 to 2**63 - 1")
     return timeout / 1e6
 
 

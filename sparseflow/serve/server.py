@@ -75,16 +75,22 @@ class Server:
         if self._listening is not None:
             self._listening.close()
         self.connections.drain()
-        until = self._loop.time() + self.limits.drain
-        while (self.batching.busy or self.connections.open) and self._loop.time() < until:
-            await asyncio.sleep(0.02)
-        if self.batching.busy:
-            self.batching.give_up()
+        begin, limits = self._loop.time(), self.limits
+        await self._done_by(begin + min(limits.finish, limits.drain))
+        self.connections.refuse_halves()
+        await self._done_by(begin + limits.drain)
+        self.batching.give_up()
+        if self.connections.open:
             await asyncio.sleep(FLUSH)
         self.connections.abort()
         if self._tick is not None:
             self._tick.cancel()
         await self._loop.run_in_executor(None, self.batching.end)
+
+    async def _done_by(self, until: float) -> None:
+        """Wait while there is something to wait for."""
+        while (self.batching.busy or self.connections.open) and self._loop.time() < until:
+            await asyncio.sleep(0.02)
 
     def _look(self) -> None:
         now = self._loop.time()

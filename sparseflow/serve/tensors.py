@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -68,7 +69,7 @@ def read_tensor(tensor: Tensor, raw: bytes | memoryview | None, most: int) -> Ar
     raw : bytes, optional
         Its elements, where they lie behind the JSON; little-endian, rows one after the other.
     most : int
-        Elements that it may have.
+        Elements that it may have; a size of 0 counts as 1, as other sizes beside it bind us too.
 
     Returns
     -------
@@ -106,19 +107,25 @@ def _named(tensor: Tensor) -> str:
 
 def _count(tensor: Tensor, most: int) -> int:
     """Elements that the shape asks for: Python's integers do not wrap around."""
-    count = 1
-    if not 0 < len(tensor.shape) <= _MOST_AXES or any(size < 0 for size in tensor.shape):
-        told = f"{tensor.shape[: _MOST_AXES + 1]}"
-        raise Refused(
-            400, f"{_named(tensor)} has shape {told}: give 1 to {_MOST_AXES} sizes from 0"
-        )
-    for size in tensor.shape:
-        count *= size
+    shape = tensor.shape
+    told = f"{_named(tensor)} has shape [{', '.join(map(_clipped, shape[: _MOST_AXES + 1]))}]"
+    if not 0 < len(shape) <= _MOST_AXES or min(shape) < 0:
+        raise Refused(400, f"{told}: give 1 to {_MOST_AXES} sizes from 0")
+    count = math.prod(shape)
     if count > most:
-        raise Refused(
-            400, f"{_named(tensor)} has {count} elements: {most} are taken at most in a request"
-        )
+        text = f"{told}, {_clipped(count)} elements: {most} are taken at most in a request"
+        raise Refused(400, text)
+    if math.prod(size or 1 for size in shape) > most:
+        text = f"{told}: its sizes beside a 0, multiplied, are {most} at most"
+        raise Refused(400, text)
     return count
+
+
+def _clipped(number: int) -> str:
+    """As text; Python refuses to write numbers of thousands of digits."""
+    if abs(number) < 1 << 128:
+        return str(number)
+    return f"{'-' * (number < 0)}2**{number.bit_length() - 1}..."
 
 
 def _from_bytes(tensor: Tensor, raw: bytes | memoryview | None) -> Array:
@@ -153,7 +160,10 @@ def _from_json(tensor: Tensor, raw: bytes | memoryview | None) -> Array:
         with np.errstate(over="ignore"):
             return np.array(values, dtype)
     except OverflowError:
-        raise Refused(400, f"{_named(tensor)} has a number that is no {tensor.datatype}") from None
+        limits = np.iinfo(dtype)
+        bad = next(value for value in values if not limits.min <= value <= limits.max)
+        text = f"{_named(tensor)} has {_clipped(bad)}: {tensor.datatype} holds {limits.min} to"
+        raise Refused(400, f"{text} {limits.max}") from None
 
 
 def _flat(tensor: Tensor, kind: Any) -> list[Any]:

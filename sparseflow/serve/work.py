@@ -30,8 +30,8 @@ class Row:
 
     Parameters
     ----------
-    stream : Stream or None
-        None for whole sequences of a model of two directions.
+    stream : Stream
+        One without an id for a whole sequence.
     start : bool
         From the zero state.
     end : bool
@@ -46,7 +46,7 @@ class Row:
         Frames of its stream, with this row's.
     """
 
-    stream: Stream | None
+    stream: Stream
     start: bool
     end: bool
     left: int
@@ -134,8 +134,9 @@ class Worker:
             for row in job.rows:
                 row.frames = frames[at : at + length]
                 at += length
-                if row.start and row.stream is not None and self._states is not None:
-                    self._states.reset(row.stream.slot)
+                if row.start:
+                    if self._states is not None:
+                        self._states.reset(row.stream.slot)
                     row.stream.frames, row.stream.total = 0, None
 
     def _run_steps(self, rows: list[Row], until: float) -> None:
@@ -199,11 +200,8 @@ class Worker:
     def _count(self, row: Row) -> None:
         """Where the stream stands behind this row."""
         stream, length = row.stream, len(row.outputs)
-        row.position = length
-        if stream is None:
-            return
         stream.frames = row.position = stream.frames + length
-        if self._means and length:
+        if self._means and self._states is not None and length:
             total = np.array(row.outputs, np.int64).sum(axis=0)
             row.total = total if stream.total is None else stream.total + total
             stream.total = row.total
@@ -215,5 +213,6 @@ class Worker:
             return np.zeros((0, self._served.size), np.int64)
         if row.total is not None:
             return (2 * row.total + row.position)[None] // (2 * row.position)
-        outputs = row.outputs if self._served.every or row.stream is None else row.outputs[-1:]
+        alone = self._served.every or self._states is None
+        outputs = row.outputs if alone else row.outputs[-1:]
         return pooled(outputs, model.pool, model.directions).reshape(-1, self._served.size)

@@ -41,6 +41,7 @@ def build(
     seeds: int = BuildOptions.seeds,
     timeout: float = BuildOptions.timeout,
     keep: bool = BuildOptions.keep,
+    contexts: int = BuildOptions.contexts,
     tell: Callable[[str], None] = lambda text: None,
     note: Note = lambda text: None,
 ) -> str:
@@ -65,6 +66,8 @@ def build(
         Seconds for each run of a tool.
     keep : bool
         Keep all files of a build that fails or is ended, in a folder beside ``out``.
+    contexts : int
+        Streams whose states are kept.
     tell : callable
         Told of every stage.
     note : callable
@@ -90,7 +93,7 @@ def build(
     timeout = number("timeout", timeout, 1, math.inf)
     chosen = replace(chosen, clock_hz=check_clock(chosen, clock_mhz))
     check_replaceable(out, KIND)
-    best = choice(model, chosen, *array) if array else fastest(model, chosen)
+    best = choice(model, chosen, *array, contexts) if array else fastest(model, chosen, contexts)
     _check_size(model, chosen, best)
     image = compile_model(model, best.design)
     if chosen.family.tools:
@@ -122,7 +125,7 @@ def _check_size(model: Model, board: Board, best: Choice) -> None:
     name, share = best.usage.limit(board.has)
     if share <= SURELY_TOO_MUCH:
         return
-    fitting = [c.design for c in choices(model, board) if c.fits]
+    fitting = [c.design for c in choices(model, board, best.design.contexts) if c.fits]
     mend = (
         f"take --pes {fitting[0].pes} --lanes {fitting[0].lanes}, the fastest that fits"
         if fitting

@@ -49,6 +49,7 @@ from .reading import (
     of_part,
     pool_of,
 )
+from .screening import screened
 from .tuning.controls import QAT, Controls
 from .tuning.integers import finetuned
 from .wishes import Wish, is_called, parse, spread
@@ -92,6 +93,12 @@ class Packing:
         or more where the calibration data asks for it.
     cut : Cut, optional
         What of a larger network's state dict is taken; by default what the file notes.
+    controls : Controls
+        Of the fine-tuning.
+    screen : bool
+        Whether the head is stored in planes; see :mod:`csb_format.screening`.
+    head_bits : int
+        Leading bits of every row of the head that its weights are rounded to, 4..16.
     """
 
     masks: Path | None = None
@@ -108,14 +115,17 @@ class Packing:
     cell_range: int | None = None
     cut: Cut | None = None
     controls: Controls = QAT
+    screen: bool = PackOptions.screen
+    head_bits: int = PackOptions.head_bits
 
     @property
     def precision(self) -> Precision:
         """What chooses the formats."""
         reach, calibrated = self.cell_range or Precision.reach, self.cell_range is None
         return Precision(
-            self.value_bits, self.act_bits, self.per_gate, self.percentile, reach, calibrated
-        )
+            self.value_bits, self.act_bits, self.per_gate, self.percentile, reach, calibrated,
+            self.head_bits,
+        )  # fmt: skip
 
     def options(self) -> dict[str, Any]:
         """What was said beside bits and banks, for the report's commands."""
@@ -126,6 +136,8 @@ class Packing:
             "seed": self.seed if self.qat_epochs else None,
             "pool": self.pool,
             "cell-range": self.cell_range,
+            "head-bits": self.head_bits if self.head_bits != PackOptions.head_bits else None,
+            "screen": self.screen,
             **(self.cut.options() if self.cut else {}),
         }
         said = {name: value for name, value in given.items() if value not in (None, False, 0)}
@@ -157,6 +169,8 @@ class Packed:
         That data in words.
     asked_range : bool
         Whether the range of states was given.
+    screened : str
+        On a head in planes; empty for another.
     """
 
     model: Model
@@ -169,6 +183,7 @@ class Packed:
     scores: dict[str, Any] = field(default_factory=dict)
     judged: str = ""
     asked_range: bool = False
+    screened: str = ""
 
     @property
     def score(self) -> str:
@@ -292,6 +307,7 @@ def pack_checkpoint(
     model = replace(model, input_scale=known.scale, label_names=known.label_names)
     checked = self_check(lstm, head, model, sample, how.bound)
     clipped = count_saturations(lstm, formats, sample, head)
+    model, told = screened(model, sample) if how.screen else (model, "")
     noted_too = {"saturation": json.dumps(saturation(clipped), allow_nan=False)}
     return Packed(
         replace(model, provenance={**model.provenance, **noted_too}),
@@ -304,6 +320,7 @@ def pack_checkpoint(
         {} if judged is None or real is None else _scores(real, model, judged),
         "" if judged is None else all_of(judged) + of_part(network),
         how.cell_range is not None,
+        told,
     )
 
 

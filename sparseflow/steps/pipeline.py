@@ -32,8 +32,9 @@ from ..pages.made.how_it_was_made import EXAMPLES, reporting
 from ..pages.made.typed import as_told, as_typed, typed
 from ..pages.measured import FIGURES, Run, joined, read_figures
 from ..pages.scores.told import told
-from .hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
-from .hardware import SIMULATED as HARDWARE
+from .generating.hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
+from .generating.hardware import SIMULATED as HARDWARE
+from .generating.tops import emit_top
 from .options import DemoOptions, SimulateOptions, VerilogOptions
 from .places import check_features, has_labels, known_to, read_scaled
 from .progress import say
@@ -41,7 +42,6 @@ from .runs.beside import beside, counts, verified
 from .runs.parts import Parts
 from .runs.scored import float_scores, whole_answers
 from .runs.share import share_of
-from .tops import emit_top
 
 __all__ = [
     "VerificationError",
@@ -177,6 +177,7 @@ def simulate(
     cocotb: int = SimulateOptions.cocotb,
     seed: int = SimulateOptions.seed,
     board: str | Path | None = SimulateOptions.board,
+    contexts: int = SimulateOptions.contexts,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -208,6 +209,8 @@ def simulate(
         Of the choice of ``utterances``.
     board : str or Path, optional
         That the report tells the microseconds of; by default the fastest that fits.
+    contexts : int
+        Sequences that run at a time, a frame of each in turn.
 
     Returns
     -------
@@ -232,9 +235,11 @@ def simulate(
     whole, _ = read_scaled(data, other=known_to(packed), what=model)
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
-    image = compile_array(packed, pes, lanes)
+    image = compile_array(packed, pes, lanes, contexts=contexts)
     if board is not None:
-        choice(packed, board_of(board), pes, lanes)  # an unknown one ends here, before the work
+        choice(
+            packed, board_of(board), pes, lanes, contexts
+        )  # an unknown one ends here, before the work
     labelled = has_labels(data)
     if labelled and packed.head is not None:
         check_answers(whole, packed.head.output_size, packed.pool, model)

@@ -147,6 +147,8 @@ def _tell_achieved(network: Network, pruned: Pruned) -> None:
         packed = pruned.geometries[matrix.name]
         kept = f"{packed.kept_text} of {packed.bank_width} a bank"
         say(f"{name}: {matrix.requested:.2%} asked, {matrix.achieved:.2%} achieved, {kept}")
+        if matrix.achieved == 0 < matrix.requested:
+            say("  note: all are larger than what went elsewhere; --budget equal asks each")
         if matrix.note:
             say(f"  note: {matrix.note.removeprefix(f'{matrix.name}: ')}")
     weights = [matrix.matrix.shape[0] * matrix.matrix.shape[1] for matrix in pruned.report]
@@ -179,6 +181,8 @@ def pack(
     cell_range: int | None = None,
     val: Path | None = None,
     controls: Controls | None = None,
+    screen: bool = PackOptions.screen,
+    head_bits: int = PackOptions.head_bits,
 ) -> Model:
     """Quantise a pruned checkpoint, check every stage, pack it in CSB, write the model file.
 
@@ -210,11 +214,16 @@ def pack(
     controls : Controls, optional
         Of the fine-tuning, as for :func:`prune_checkpoint`; by default
         :data:`sparseflow.steps.tuning.controls.QAT`.
+    screen : bool
+        Whether the head is stored in planes; see :mod:`csb_format.screening`.
+    head_bits : int
+        Leading bits of every row of the head that its weights are rounded to, 4..16.
 
     Raises
     ------
     ValueError
-        For ``val`` or ``controls`` without epochs of fine-tuning, or patience without ``val``.
+        For ``val`` or ``controls`` without epochs of fine-tuning, or patience without ``val``; for
+        ``screen`` without a head.
     """
     from .packing import Packing, pack_checkpoint
 
@@ -234,7 +243,7 @@ def pack(
         held, _ = read_scaled(val, "the score while fine-tuning (--val)", inputs, calibration)
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
-        bound, pool, cell_range, cut, chosen,
+        bound, pool, cell_range, cut, chosen, screen, head_bits,
     )  # fmt: skip
     packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged, inputs, held)
     size = figures.bits_per_nonzero(packed.model)
@@ -289,6 +298,8 @@ def _tell(packed: Packed, size: float) -> None:
         say(f"the scale of {len(model.input_scale)} raw features goes with the model")
     if model.label_names:
         say(f"classes: {', '.join(model.label_names)}")
+    if packed.screened:
+        say(packed.screened)
     if said := _range(packed):
         # a GRU keeps its state in [-1, 1), whatever this range is
         what = "cell states and pre-activations" if model.cell == LSTM else "pre-activations"

@@ -98,8 +98,9 @@ SMALLEST = {
         "--array 4x4 --simulator icarus --json OUT/rows.json", prepare=demo
     ),
     "bench.array.lowering": Smallest("--runs 1 --json OUT/rows.json"),
-    "bench.cpu.fast_model": Smallest("--smallest --runs 1 --json OUT/rows.json"),
-    "bench.cpu.inference": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
+    # Numba's compiler takes as long as what they measure.
+    "bench.cpu.fast_model": Smallest("--smallest --runs 1 --json OUT/rows.json", slow=True),
+    "bench.cpu.inference": Smallest("--smallest --rounds 1 --json OUT/rows.json", slow=True),
     "bench.cpu.native": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.cpu.serving": Smallest("--smallest --json OUT/rows.json"),
     # Its commands train networks: here it reads what a run has left.
@@ -114,6 +115,7 @@ SMALLEST = {
     "bench.masks.quantisation": Smallest("--smallest --seeds 1 --epochs 1 --json OUT/rows.json"),
     # Builds by Verilator take ten seconds each, and more.
     "bench.array.dram": Smallest("--array 4x4 --bits 512 --json OUT/rows.json", slow=True),
+    "bench.array.load": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.array.seeds": Smallest("--seeds 2 --json OUT/rows.json", prepare=place, slow=True),
     "bench.array.simulation": Smallest(
         "--pes 4 --lanes 4 --frames 9 --turns 1 --cocotb 0 --json OUT/rows.json", slow=True
@@ -121,19 +123,26 @@ SMALLEST = {
     "bench.array.utilisation": Smallest(
         "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place, slow=True
     ),
+    "bench.screening": Smallest("--smallest --json OUT/rows.json", ("rows.json", "rows.svg")),
     "bench.speed": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.harm.faults": Smallest("--count 7 --json OUT/rows.json", slow=True),
     # So do synthesis, place and route of a board's top.
     "bench.boards.bitstreams": Smallest(
         "--smallest --no-stand-ins --json OUT/rows.json", prepare=place, slow=True
     ),
+    "bench.boards.gates": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.fit": Smallest(
         "--case 'icebreaker 4x1 12-32 12/12 bits' --json OUT/rows.json", slow=True
     ),
 }
-# Programs that others start: by a test of its own, by `bench.speed` beside an earlier tree, and
-# by its part `toolchain`
-OTHERWISE = {"bench.masks.nni_worker", "bench.speed.exact_worker", "bench.speed.steps"}
+# Programs that others start: by a test of its own, by `bench.speed` beside an earlier tree, by its
+# part `toolchain`, and by `bench.cpu.serving`
+OTHERWISE = {
+    "bench.masks.nni_worker",
+    "bench.speed.exact_worker",
+    "bench.speed.steps",
+    "bench.cpu.asgi",
+}
 
 
 @pytest.fixture(autouse=True)

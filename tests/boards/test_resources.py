@@ -12,6 +12,7 @@ import pytest
 
 from bench.boards.bitstreams import CASES as BITSTREAMS
 from bench.boards.fit import CASES, count
+from bench.boards.gates import CASES as GATES
 from boards import resources as fit
 from boards.board import BoardError, board, board_names
 from boards.build.open_tools import tools_of
@@ -135,6 +136,45 @@ def test_choices_are_in_order_and_name_their_limit() -> None:
         assert max(shares, key=lambda n: shares[n]) == name
         assert (float(share.rstrip("%")) <= 100.5) == (c.fits or max(shares.values()) < 1.005)
     assert fastest(given, board("ecpix5")) == found[0]
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_slots_of_one_gate_take_what_synthesis_has_counted(name: str) -> None:
+    """Beside the padded array; flip-flops of the sums that PEs keep, choices of the lanes."""
+    rows = json.loads((Path(__file__).parents[2] / "bench/results/gates.json").read_text("utf-8"))[
+        "rows"
+    ]
+    padded, own = (row for row in rows if row["case"] == name)
+    given = GATES[name].model(np.random.default_rng(0))
+    arrays = (design_for(given, r["M"], r["N"], by_gate=r["by_gate"]) for r in (padded, own))
+    before, after = (estimate(design, board("ecpix5")) for design in arrays)
+    more = {n: own["all"][n] - padded["all"][n] for n in ("lut", "ff")}
+    lane = abs(own["E"] - padded["E"]) * own["lane"]["lut"]  # whose estimate is another's
+    assert after.luts - before.luts == pytest.approx(more["lut"], rel=0.2, abs=0.6 * lane)
+    assert before.registers is not None
+    assert after.registers is not None
+    assert after.registers - before.registers == pytest.approx(more["ff"], rel=0.3)
+
+
+def test_slots_of_one_gate_where_a_model_asks_and_a_board_has_room() -> None:
+    k = (4, 2, 13, 5), (2, 1, 5, 3)
+    given = random_network(np.random.default_rng(0), 200, 200, 8, (*k, 1))
+    found = choices(given, board("ulx3s"))
+    assert found[0].design.by_gate
+    assert found[0].fits
+    arrays = {(c.design.pes, c.design.lanes, c.design.by_gate): c for c in found}
+    for (pes, lanes, by_gate), c in arrays.items():
+        if by_gate:
+            assert c.fits != ((pes, lanes, False) in arrays)
+        else:
+            own = arrays[pes, lanes, True]
+            assert c.cycles > own.cycles
+            fewer, more = c.usage.registers, own.usage.registers
+            assert fewer is not None
+            assert more is not None
+            assert fewer < more
+    assert not any(c.design.by_gate for c in choices(given, board("icebreaker")))
+    assert not any(c.design.by_gate for c in choices(model(32), board("ulx3s")))
 
 
 def test_link_has_blocks_of_its_own() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csb_format import Fixed, round_shift, saturate
+from csb_format.fixed import round_rows
 
 formats = st.builds(Fixed, st.integers(2, 48), st.integers(-32, 64))
 
@@ -101,3 +102,19 @@ def test_for_range_of_no_magnitude(largest: float) -> None:
 def test_quantise_names_the_place_of_nan_and_infinity(bad: float) -> None:
     with pytest.raises(ValueError, match=rf"at \(1, 0\) is {bad}: remove NaN"):
         Fixed(16, 8).quantise([[0.0, 1.0], [bad, 0.0]])
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 12])
+def test_rows_are_rounded_to_their_leading_bits(bits: int) -> None:
+    rows = (
+        np.random.default_rng(bits).integers(-32768, 32768, (40, 9)) >> np.arange(40)[:, None] % 15
+    )
+    found = round_rows(rows, bits)
+    for row, before in zip(found, rows, strict=True):
+        width = max(int(v if v >= 0 else ~v).bit_length() + 1 for v in before)
+        step = 1 << max(width - bits, 0)
+        wanted = [math.floor(v / step + 0.5) for v in before]
+        most = (1 << bits - 1) - 1
+        assert row.tolist() == [step * min(v, most) for v in wanted]
+    assert np.array_equal(round_rows(found, bits), found)
+    assert np.array_equal(round_rows(rows, 16), rows)

@@ -69,8 +69,9 @@ def test_numpy_integers_become_plain() -> None:
     [
         ({"rows": 0}, r"rows 0: must be at least 1"),
         ({"columns": -2}, r"columns -2: must be at least 1"),
-        ({"banks": 0}, r"banks 0: must be 1 to 10; use 1 for a single bank"),
-        ({"banks": 11}, r"banks 11: must be 1 to 10 \(the columns\).*choose fewer banks"),
+        ({"banks": 0}, r"banks 0: must be 1 to 64 for 10 columns; use 1 for a single bank"),
+        ({"banks": 65}, r"banks 65: must be 1 to 64 for 10 columns; choose fewer banks"),
+        ({"banks": 71, "columns": 70}, r"banks 71: must be 1 to 70 for 70 columns"),
         ({"nonzeros": 6}, r"nonzeros 6: a bank is 5 columns wide, so keep 0 to 5.*fewer banks"),
         ({"nonzeros": -1}, r"nonzeros -1: .*keep 0 to 5"),
         ({"value_bits": 3}, r"value_bits 3: must be 4 to 18"),

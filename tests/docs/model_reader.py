@@ -186,6 +186,32 @@ class Layer:
         return np.array(hidden), np.array(cell), np.array(output)
 
 
+def fields(rows: Ints, bits: int, count: int) -> Ints:
+    """Whole numbers of so many bits, the lowest bit first, in rows of bytes."""
+    flat = np.unpackbits(rows, axis=1, bitorder="little")[:, : bits * count]
+    return flat.reshape(len(rows), count, bits) @ (1 << np.arange(bits))
+
+
+def head_of(node: Any, tensors: Any) -> tuple[Ints, Ints]:
+    """Weight and bias of the head."""
+    if "screen" not in node:
+        return tensors["head.weight"], tensors["head.bias"]
+    inputs, rest_bits = node["inputs"], node["screen"]["bits"] - 5
+    p, q = (fields(tensors[f"head.planes.{n}"], 2 + n, inputs) for n in (0, 1))
+    rest = fields(tensors["head.planes.2"], rest_bits, inputs) if rest_bits else np.int64(0)
+    second, order = (
+        tensors[name].astype(np.int64) @ (256 ** np.arange(4))
+        for name in ("head.second", "head.order")
+    )
+    w, z, f = (part[:, None] for part in ((second >> 16 & 15) + 1, second >> 20 & 15, second >> 24))
+    below, large = p >= 2, (p == 1) | (p == 2)
+    fine = (q + 8 * (large & (f == 0)) << w - 5 - f) + rest
+    size = np.where(large & (f > 0), (q << w - 4) + rest, fine)
+    weight = np.empty_like(size)
+    weight[order] = np.where(below, -1 - size, size) << z
+    return weight, tensors["head.bias"]
+
+
 class Network:
     """A model file."""
 
@@ -197,7 +223,7 @@ class Network:
         data, digest = path.read_bytes(), header["sha256"].encode()
         assert hashlib.sha256(data.replace(digest, b"0" * 64)).hexdigest().encode() == digest
         assert header["kind"] == "model"
-        assert header["format_version"] in (1, 2)
+        assert header["format_version"] in (1, 2, 3)
         cell = header.get("cell", "lstm")
         assert header["gate_order"] == ("ifgo" if cell == "lstm" else "rzn")
         self.directions = header["directions"]
@@ -209,7 +235,7 @@ class Network:
             self.scale = (tensors["input.mean"], tensors["input.factor"])
         self.names = header.get("label_names", [])
         self.input = header["layers"][0]["formats"]["input"]
-        self.head = (tensors["head.weight"], tensors["head.bias"]) if header["head"] else None
+        self.head = head_of(header["head"], tensors) if header["head"] else None
 
     def frames(self, raw: Any) -> Ints:
         """Frames of raw features."""

@@ -50,6 +50,8 @@ def compiled(model: Model, pes: int, lanes: int, **options: Any) -> Image:
 IMAGES = {
     "one": compiled(ONE, 8, 4),
     "merged banks, contexts": compiled(ONE, 8, 2, contexts=3),
+    "idle PEs": compiled(ONE, 20, 2, units=2),
+    "lanes of two places": compiled(ONE, 32, 2, units=4, contexts=5),
     "stacked, projected": compiled(TWO, 8, 2),
     "two directions": compiled(BOTH, 4, 2),
     "compact, in pieces": compact(),
@@ -127,14 +129,18 @@ def test_load_packets(image: Image) -> None:
 
 
 def test_frames_of_one_direction() -> None:
-    for name in ("one", "merged banks, contexts", "stacked, projected", "compact, in pieces"):
+    names = ("one", "merged banks, contexts", "stacked, projected", "lanes of two places")
+    for name in (*names, "compact, in pieces"):
         image = IMAGES[name]
         (frames,) = random_frames(RNG(3), image.model, [3])
         (packet,) = frame_packets(Stimulus.of(image, [frames]), 32)
         assert WRITER["frame_packet"](frames.tolist(), 1, 0, plain(image.design)) == packet
 
 
-@pytest.mark.parametrize("name", ["one", "merged banks, contexts", "compact, in pieces", "head"])
+NAMES = ["one", "merged banks, contexts", "compact, in pieces", "head", "lanes of two places"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_states_that_leave(name: str) -> None:
     image = IMAGES[name]
     design = image.design

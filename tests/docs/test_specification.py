@@ -15,6 +15,7 @@ from csb_format.cells.lstm import CellArithmetic
 from csb_format.cells.piecewise import Piecewise
 from csb_format.random_models import random_frames, random_model, random_network
 from csb_format.scales import MAX_ALIGN, DesignError, _meet
+from csb_format.screening.layer import ScreenedLayer
 from docs.worked_examples import PAGES, examples, with_examples
 from engine.reference import IntegerModel
 
@@ -58,7 +59,16 @@ def by_gate(seed: int, cell: str, ih: tuple[int, ...], hh: tuple[int, ...]) -> M
     return random_network(RNG(seed), 7, 6, 2, (ih, hh, 1), 2, 1, 0, 8, 12, 2, cell)
 
 
+def screened(seed: int, value_bits: int, act_bits: int) -> Model:
+    """A head in planes, some of its rows narrower than others."""
+    model = one(seed, value_bits, act_bits, 21)
+    assert model.head is not None
+    weight = model.head.weight >> np.arange(21)[:, None] % 7
+    return replace(model, head=ScreenedLayer.of(replace(model.head, weight=weight)))
+
+
 MODELS = [
+    *[screened(60 + n, bits, act) for n, (bits, act) in enumerate([(16, 16), (4, 8), (9, 12)])],
     by_gate(50, "lstm", (2, 1, 3, 0), (1, 3, 2, 2)),
     by_gate(51, "gru", (2, 1, 3), (0, 3, 1)),
     *[one(n, bits, act, 3) for n, (bits, act) in enumerate([(16, 16), (4, 8), (8, 6), (18, 18)])],

@@ -53,7 +53,7 @@ def accumulator(d: Design) -> int:
 def fields(d: Design) -> list[tuple[str, int, int]]:
     """Name, width and number of elements of every field of an instruction, lowest first."""
     vector, program = bits(d["vector_depth"]), bits(d["program_depth"])
-    units = d["pes"] // (4 * d["units"])
+    units, more = d["pes"] // (4 * d["units"]), min(d["contexts"], 8) - 2
     per_slot = max(units, d["pes"] // d["projectors"] if d["projectors"] else 0)
     rows = d["row_groups"] * d["pieces"]
     least = rows
@@ -73,6 +73,7 @@ def fields(d: Design) -> list[tuple[str, int, int]]:
         *[("align", max(1, d["max_align"].bit_length()), 4), ("shift", 6, 4)],
         *[("beats", beats, 1), ("bias", bits(max(d["cells"], d["linear"])), 1)],
         *[("lead", lead, 1), ("lead_other", lead, 1)],
+        *([("lead_more", lead, more)] if more > 0 else []),
         *[("frame_beats", bits(d["vector_depth"] + 1), 1), ("frame_bases", vector, 2)],
     ]
 
@@ -83,7 +84,7 @@ def instruction(values: dict[str, Any], d: Design) -> int:
     widths: list[int] = []
     for name, width, count in fields(d):
         value = values[name]
-        numbers += value if count > 1 else [value]
+        numbers += value if isinstance(value, tuple | list) else [value]
         widths += [width] * count
     return join(numbers, widths)
 
@@ -104,6 +105,12 @@ def dealt(size: int, width: int, lanes: int, places: int) -> list[int]:
     return [element if element < size else -1 for element in found]
 
 
+def working(gates: int, d: Design) -> int:
+    """PEs that have rows: those of whole beats."""
+    beat = gates * d["units"] if gates > 1 else d["projectors"]
+    return int(d["pes"] // beat * beat)
+
+
 def matrix_words(
     entries: Sequence[Sequence[Sequence[tuple[int, int]]]],
     gates: int,
@@ -112,12 +119,14 @@ def matrix_words(
 ) -> list[list[int]]:
     """Words of every PE for one pass: ``entries[row][group][lane]`` is value and index."""
     size, pes, widths = len(entries) // gates, d["pes"], [d["value_bits"], d["index_bits"]]
-    slots = -(-gates * d["lanes"] * bank_width // pes)
-    order = dealt(size, bank_width, d["lanes"], slots * pes // gates)
+    busy = working(gates, d)
+    slots = -(-gates * d["lanes"] * bank_width // busy)
+    order = dealt(size, bank_width, d["lanes"], slots * busy // gates)
     words: list[list[int]] = [[] for _ in range(pes)]
     for slot in range(slots):
         for pe in range(pes):
-            element, gate = order[(slot * pes + pe) // gates], pe % gates
+            element = order[(slot * busy + pe) // gates] if pe < busy else -1
+            gate = pe % gates
             for group in range(len(entries[0])):
                 row = entries[element + gate * size][group] if element >= 0 else None
                 flat = [n for pair in row for n in pair] if row else [0] * 2 * d["lanes"]
@@ -130,8 +139,9 @@ def bias_words(bias: Sequence[int], bank_width: int, d: Design) -> list[list[int
     """Words of every lane for the units of one layer: gates i, f, g, o of a unit, i lowest."""
     size, units, state = len(bias) // 4, d["units"], d["act_bits"] + 2
     beats = -(-d["lanes"] * bank_width // units)
-    slots = -(-4 * d["lanes"] * bank_width // d["pes"])
-    order = dealt(size, bank_width, d["lanes"], slots * d["pes"] // 4)
+    busy = working(4, d)
+    slots = -(-4 * d["lanes"] * bank_width // busy)
+    order = dealt(size, bank_width, d["lanes"], slots * busy // 4)
     words: list[list[int]] = [[] for _ in range(units)]
     for place, element in enumerate(order[: beats * units]):
         four = [bias[gate * size + element] if element >= 0 else 0 for gate in range(4)]
@@ -183,9 +193,13 @@ def frame_packet(frames: Sequence[Sequence[int]], first: int, context: int, d: D
     for frame in frames:
         width = -(-len(frame) // d["lanes"])
         padded = list(frame) + [0] * (d["lanes"] * width - len(frame))
-        for place in range(width):
-            banks = [padded[bank * width + place] for bank in range(d["lanes"])]
-            words += beat_words(banks, d["act_bits"])
+        ports = max(1, d["units"] // d["lanes"])
+        for first_place in range(0, width, ports):
+            beat: list[int] = []
+            for place in range(first_place, first_place + ports):
+                there = place < width
+                beat += [padded[b * width + place] if there else 0 for b in range(d["lanes"])]
+            words += beat_words(beat, d["act_bits"])
     return words
 
 

@@ -120,9 +120,9 @@ class Machine(Elaboratable):
         now = self.draw(restart) | fixed
         for name in INPUTS:
             ctx.set(getattr(self.controller, name), now[name])
-        seen = {name: ctx.get(getattr(self.controller, name)) for name in OUTPUTS}
-        group, parks = seen["group"], seen["sink"] == Sink.PARK
-        starts = group.valid and group.first and seen["slot_first"] and not parks
+        watched = OUTPUTS + ["gates"] * self.design.collects
+        seen = {name: ctx.get(getattr(self.controller, name)) for name in watched}
+        starts = ctx.get(self.controller.starting) and seen["sink"] != Sink.PARK
         self.flying += seen["update"].beats * bool(starts) - now["home"]
         self.flying *= restart is None
         await ctx.tick()

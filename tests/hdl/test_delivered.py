@@ -68,6 +68,7 @@ def verilator() -> str:
     return str(shutil.which("verilator", path=environment()["PATH"]))
 
 
+@pytest.mark.quick(2)
 def test_icarus_takes_it(delivered: VerilogFiles) -> None:
     accepted("iverilog", "-g2005", "-s", delivered.top, "-o", "out.vvp", *delivered.sources,
              cwd=delivered.folder)  # fmt: skip

@@ -29,8 +29,9 @@ from sim.check.verify import verify
 from sparseflow.api import ArrayOptions, OpenOptions, VerifyOptions
 
 CALLBACKS = ["LightningPruning", "TransformersPruning"]
-FACE = ["Accelerator", "Hosted", *CALLBACKS, "build", "compile", "emit", "estimate", "load", "open",
-        "pack", "prune", "quantise", "replace", "save", "score", "simulate", "verify"]  # fmt: skip
+FACE = ["Accelerator", "Hosted", *CALLBACKS, "adapt", "build", "compile", "emit", "estimate",
+        "load", "open", "pack", "prune", "quantise", "replace", "save", "score", "simulate",
+        "verify"]  # fmt: skip
 OF_DESIGN = {"fan_in", "streamed", "deep", "pieces", "compact", "max_align"}
 HEAVY = ["torch", "amaranth", "numpy", "numba", "cocotb", "typer", "jinja2", "matplotlib"]
 

@@ -1,6 +1,7 @@
 """The network that ships: it must know its text, and run on the accelerator as it is."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.numpy import load_file
 import sparseflow as sf
 from compiler.array.needs import design_for
 from csb_format import load_model
+from csb_format.screening.layer import ScreenedLayer
 from engine.exact import FastModel
 from pruning.tasks.data.corpora import Corpus
 from pruning.tasks.data.datasets import load_sequences
@@ -37,6 +39,32 @@ def test_it_guesses_characters_far_better_than_chance(example: dict[str, Any]) -
     loss = -logs[np.arange(len(logs)), places[1:]].mean()
     assert len(alphabet) == 84
     assert np.exp(loss) < 7  # 84 without any learning
+
+
+@pytest.mark.parametrize("k", [1, 5, 8])
+def test_the_likeliest_write_the_same_text_from_planes(example: dict[str, Any], k: int) -> None:
+    """docs/shakespeare.md: from a head in planes as from the full layer, for the same seed."""
+    model = load_model(EXAMPLES / "shakespeare" / "model.safetensors")
+    alphabet, table = example["characters"](model)
+    assert model.head is not None
+    planes = replace(model, head=ScreenedLayer.of(model.head))
+    written, bits = example["write_top"](planes, alphabet, table, "To be", 120, k)
+    full, _ = example["write_top"](model, alphabet, table, "To be", 120, k)
+    assert written == full
+    assert len(set(written)) > 4
+    assert bits < 16
+
+    # and by sorting what the compiled loops give
+    fast, random = FastModel(model), np.random.default_rng(0)
+    state, sorted_text = fast.start(), ""
+    for n in range(124):
+        state = fast.step(table[[alphabet.index(("To be" + sorted_text)[n])]], state)
+        if n >= 4:
+            logits = model.head.logits(state.output[0])
+            best = np.argsort(-logits, kind="stable")[:k]
+            chances = np.exp((logits[best] - logits[best[0]]) * model.head.last_bit)
+            sorted_text += alphabet[best[random.choice(k, p=chances / chances.sum())]]
+    assert written == sorted_text
 
 
 def test_a_play_as_a_data_file(

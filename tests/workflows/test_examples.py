@@ -164,7 +164,7 @@ def test_pip_installs_all_that_the_workflow_needs(hosted: Hosted) -> None:
     runner = hosted(linked=False)
     (job,) = runner.run(ONE, Event()).values()
     assert job.passed, job.text
-    assert re.search(r"^setup took \d+ s$", job.printed["install"], re.M)
+    assert re.search(r"^setup took \d+ s; source \.venv/bin/activate", job.printed["install"], re.M)
     assert "2 of 2 cases passed" in job.printed["regress"]
 
 

@@ -6,7 +6,7 @@
 #include "file.h"
 #include "sha256.h"
 
-#define NEWEST 2 /* format version; 2 brought k of each gate */
+#define NEWEST 3 /* format version; 2 brought k of each gate, 3 heads in planes */
 #define MOST_HEADER ((uint64_t)16 << 20)
 #define DIGEST 64
 #define AGAIN "fetch or save the file again"

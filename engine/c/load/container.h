@@ -22,4 +22,10 @@ int32_t container_tensor(const struct container *c, const char *name, const char
                          const int64_t axes[2], const uint8_t **bytes,
                          struct sparseflow_run_error *error);
 
+struct file_head;
+
+/* The tensors of a head in planes, whose shifts are known; screen.c. */
+int32_t screen_read(const struct container *c, struct file_head *head,
+                    struct sparseflow_run_error *error);
+
 #endif

@@ -37,10 +37,30 @@ struct file_layer {
     uint32_t inputs, units, outputs;
 };
 
+/* A head in planes, in the order in which its rows are read; docs/specification.md has the fields. */
+struct file_screen {
+    int32_t bits, prior_shift, far_shift, norm_shift;
+    int64_t typical;
+    uint32_t *first; /* (O): prior, scale, norm, exponent */
+    uint32_t *second; /* (O): second norm, width, shift, fold */
+    uint32_t *order;
+    uint32_t *blocks; /* (O / 16, rounded up) */
+    int16_t *weight;  /* (O, H); NULL without a screen */
+};
+
+#define SCREEN_BLOCK 16    /* rows that have one bound before any digit */
+#define SCREEN_FRACTION 8  /* bits of a bound beyond those of a logit */
+#define SCREEN_COLUMNS 4096
+#define SCREEN_LEAST 5     /* bits of the first two planes, and of a row */
+#define SCREEN_FOLD 2
+#define SCREEN_SHARE_1 4   /* parts of a row that norms cover, after each plane */
+#define SCREEN_SHARE_2 16
+
 struct file_head {
     uint32_t outputs, inputs; /* 0 without a head */
-    int64_t *weight, *bias;
+    int64_t *weight, *bias;   /* `weight` is NULL where there is a screen */
     struct sparseflow_run_format weight_format, input;
+    struct file_screen screen;
 };
 
 struct file_model {
@@ -48,6 +68,69 @@ struct file_model {
     struct file_layer *layer;
     struct file_head head;
 };
+
+/* Fields of a row, and of a block. */
+static inline int32_t screen_prior(uint32_t first)
+{
+    return (int32_t)(first << 20) >> 20;
+}
+
+/* What the digits of a row mean: csb_format.screening.planes.Cells. */
+struct cells_of_row {
+    int32_t width, shift, fold;
+};
+
+static inline struct cells_of_row screen_cells(uint32_t second)
+{
+    return (struct cells_of_row){(int32_t)(second >> 16 & 15) + 1, (int32_t)(second >> 20 & 15),
+                                 (int32_t)(second >> 24)};
+}
+
+/* What the first plane says of a weight, -3 to 3, and both, in units of 2**(width - 6 - fold). */
+static inline int32_t screen_size(struct cells_of_row of, int32_t weight)
+{
+    int32_t moved = weight >> of.shift;
+    return moved < 0 ? ~moved : moved;
+}
+
+static inline int32_t screen_first(struct cells_of_row of, int32_t weight)
+{
+    int32_t found = screen_size(of, weight) >> (of.width - 2 - of.fold) ? 3 : 1;
+    return weight < 0 ? -found : found;
+}
+
+static inline int32_t screen_second(struct cells_of_row of, int32_t weight)
+{
+    int32_t size = screen_size(of, weight), step = 4 << of.fold;
+    int32_t found = 2 * (size >> (of.width - SCREEN_LEAST - of.fold)) + 1;
+    if (of.fold && size >> (of.width - 2 - of.fold)) {
+        int32_t cell = size >> (of.width - 4), low = cell * step < 16 ? 16 : cell * step;
+        found = (low + (cell + 1) * step) >> 1;
+    }
+    return weight < 0 ? -found : found;
+}
+
+/* A second norm counts 2**this in units of a bound. */
+static inline int screen_second_shift(struct cells_of_row of, int lift)
+{
+    int shift = of.width + of.shift + lift - 11;
+    return shift < 0 ? 0 : shift;
+}
+
+/* 2**lift is at least the root of the columns. */
+static inline int screen_lift(uint32_t columns)
+{
+    int lift = 0;
+    while ((uint32_t)1 << 2 * lift < columns)
+        lift++;
+    return lift;
+}
+
+/* The smallest whole number whose square is at least this, 0 to 2**62. */
+int64_t root_above(int64_t square);
+/* NULL, or what is wrong: what numbers must be for bounds to prove anything. */
+const char *screen_wrong(const struct file_head *head);
+void screen_free(struct file_screen *screen);
 
 /* Set an error and give its code. */
 int32_t file_error(struct sparseflow_run_error *error, int32_t code, const char *text, ...)

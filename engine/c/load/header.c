@@ -124,10 +124,10 @@ static int geometry_of(struct source *s, const struct json_node *node, struct ge
 {
     static const char *const keys[] = {"rows",     "columns",    "banks", "bank_width",
                                        "nonzeros", "value_bits", "parts", NULL};
-    const int64_t most = INT32_MAX;
+    const int64_t most = INT32_MAX, spare = 64; /* banks of a narrow input that are padding */
     if (!only(s, node, keys) || !whole(s, node, "rows", 1, most, &of->rows) ||
         !whole(s, node, "columns", 1, most, &of->columns) ||
-        !whole(s, node, "banks", 1, of->columns, &of->banks) ||
+        !whole(s, node, "banks", 1, of->columns > spare ? of->columns : spare, &of->banks) ||
         !whole(s, node, "bank_width", 1, 65536, &of->bank_width) ||
         !whole(s, node, "nonzeros", 0, of->bank_width, &of->nonzeros) ||
         !whole(s, node, "value_bits", 4, 18, &of->value_bits))
@@ -268,12 +268,32 @@ static int bit_length(uint32_t value)
     return bits;
 }
 
+/* Shifts of a head in planes; its tensors are read in screen.c. */
+static int32_t screen_of(struct source *s, const struct json_node *node, struct file_head *head)
+{
+    static const char *const keys[] = {"bits", "prior", "far", "norm", "typical", NULL};
+    int64_t bits, prior, far, norm, version;
+    if (node->kind != JSON_OBJECT || !only(s, node, keys) ||
+        !whole(s, node, "bits", 5, 17, &bits) || !whole(s, node, "prior", 0, 40, &prior) ||
+        !whole(s, node, "far", 0, 40, &far) || !whole(s, node, "norm", 0, 40, &norm) ||
+        !whole(s, node, "typical", 0, (1 << 24) - 1, &head->screen.typical) ||
+        !whole(s, &s->c.header.nodes[0], "format_version", 3, 3, &version) ||
+        head->weight_format.bits > 16 || head->input.bits > 16 || head->inputs > SCREEN_COLUMNS)
+        return bad(s, "its screen", "has no possible numbers");
+    head->screen.bits = (int32_t)bits;
+    head->screen.prior_shift = (int32_t)prior;
+    head->screen.far_shift = (int32_t)far;
+    head->screen.norm_shift = (int32_t)norm;
+    return screen_read(&s->c, head, s->error);
+}
+
 static int32_t head_of(struct source *s, const struct json_node *node, struct file_head *head)
 {
-    static const char *const keys[] = {"outputs", "inputs", "formats", NULL};
+    static const char *const keys[] = {"outputs", "inputs", "formats", "screen", NULL};
     static const char *const format_keys[] = {"weight_format", "input", NULL};
     const struct json_node *formats = member(s, node, "formats");
     int64_t outputs, inputs, most = 1 << 24;
+    const struct json_node *screen = member(s, node, "screen");
     if (node->kind != JSON_OBJECT || !only(s, node, keys) || !only(s, formats, format_keys) ||
         !whole(s, node, "outputs", 1, most, &outputs) ||
         !whole(s, node, "inputs", 1, most, &inputs) ||
@@ -283,9 +303,12 @@ static int32_t head_of(struct source *s, const struct json_node *node, struct fi
         return bad(s, "head", "has no possible sizes or formats");
     head->outputs = (uint32_t)outputs;
     head->inputs = (uint32_t)inputs;
-    int32_t code = integers_of(s, "head.weight", outputs, inputs, head->weight_format.bits,
-                               &head->weight);
-    return code ? code : integers_of(s, "head.bias", outputs, -1, 48, &head->bias);
+    int32_t code = integers_of(s, "head.bias", outputs, -1, 48, &head->bias);
+    if (code)
+        return code;
+    return screen ? screen_of(s, screen, head)
+                  : integers_of(s, "head.weight", outputs, inputs, head->weight_format.bits,
+                                &head->weight);
 }
 
 static int same(struct sparseflow_run_format a, struct sparseflow_run_format b)
@@ -338,6 +361,8 @@ static int pool_of(struct source *s, const struct json_node *node, uint32_t *poo
 static int tensors_known(struct source *s, const struct file_model *m, int scaled)
 {
     uint32_t count = 1 + (m->head.outputs ? 2 : 0) + (scaled ? 2 : 0); /* 1: the metadata */
+    if (m->head.screen.weight)
+        count += m->head.screen.bits > SCREEN_LEAST ? 6 : 5;
     for (uint32_t n = 0; n < m->layers; n++)
         count += m->layer[n].hr.starts ? 4 : 3;
     return s->c.outer.nodes[0].count == count;
@@ -464,5 +489,6 @@ void file_free(struct file_model *model)
     free(model->layer);
     free(model->head.weight);
     free(model->head.bias);
+    screen_free(&model->head.screen);
     memset(model, 0, sizeof *model);
 }

@@ -77,7 +77,11 @@ static int32_t make(struct sparseflow_run_model *model, struct file_model *file,
         code = layer_make(&model->layer[n], &file->layer[n], kernel, n, error);
     }
     model->head = file->head;
-    file->head.weight = file->head.bias = NULL; /* they are the model's now */
+    memset(&file->head, 0, sizeof file->head); /* it is the model's now */
+    if (!code && model->head.screen.weight)
+        code = screen_make(&model->screen, &model->head, kernel ? kernel->name : PLAIN, error);
+    free(model->head.screen.weight); /* laid out now */
+    model->head.screen.weight = NULL;
     return code;
 }
 
@@ -158,6 +162,8 @@ void sparseflow_run_close(struct sparseflow_run_model *model)
     free(model->layer);
     free(model->head.weight);
     free(model->head.bias);
+    screen_free(&model->head.screen);
+    screen_drop(&model->screen);
     free(model);
 }
 

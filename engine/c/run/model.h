@@ -3,12 +3,14 @@
 #define SPARSEFLOW_MODEL_H
 
 #include "layer.h"
+#include "screen.h"
 #include "team.h"
 
 struct sparseflow_run_model {
     uint32_t layers, levels, directions, pool, threads;
     struct layer *layer;
     struct file_head head;
+    struct screen screen; /* `planes` is NULL where the head has none */
 };
 
 struct sparseflow_run_stream {

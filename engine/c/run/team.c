@@ -33,6 +33,8 @@ struct team {
     const struct layer *layer;   /* of the phase; written before its shares are */
     const struct batch *batch;
     int project;
+    void (*task)(const void *given, uint32_t first, uint32_t end); /* NULL: of the layer */
+    const void *given;
     _Atomic uint32_t phase, finished, sleepers, stop;
     uint32_t steps;
     uint64_t opened, alone_until; /* nanoseconds; 0: together */
@@ -40,7 +42,27 @@ struct team {
     uint32_t made;
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    uint32_t forks; /* of the process, before it was made */
 };
+
+/* A child of fork has the memory of a team and none of its threads: its steps go on alone. */
+static _Atomic uint32_t forks;
+static pthread_once_t watched = PTHREAD_ONCE_INIT;
+
+static void forked(void)
+{
+    atomic_fetch_add(&forks, 1);
+}
+
+static void watch(void)
+{
+    pthread_atfork(NULL, NULL, forked);
+}
+
+static int orphaned(const struct team *t)
+{
+    return t->forks != atomic_load_explicit(&forks, memory_order_relaxed);
+}
 
 struct member {
     struct team *team;
@@ -73,6 +95,10 @@ static void work(const struct layer *layer, const struct batch *batch, int proje
  * twice. A step changes cells and nothing else that it reads; they are put back before. */
 static void work_as(const struct team *t, uint32_t mine, uint32_t first, uint32_t end)
 {
+    if (t->task) {
+        t->task(t->given, first, end);
+        return;
+    }
 #ifdef SPARSEFLOW_RUN_SLOW
     static _Thread_local int32_t kept[1 << 16];
     size_t at = (size_t)first * LANES, count = (size_t)(end - first) * LANES;
@@ -204,6 +230,8 @@ struct team *team_make(uint32_t threads, size_t bytes)
     struct team *t = aligned(sizeof *t);
     if (!t)
         return NULL;
+    pthread_once(&watched, watch);
+    t->forks = atomic_load(&forks);
     t->threads = threads < MOST_THREADS ? threads : MOST_THREADS;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->wake, NULL);
@@ -221,6 +249,10 @@ void team_end(struct team *t)
 {
     if (!t)
         return;
+    if (orphaned(t)) { /* lock and condition may be in any state */
+        free(t);
+        return;
+    }
     pthread_mutex_lock(&t->lock);
     atomic_store(&t->stop, 1);
     pthread_cond_broadcast(&t->wake);
@@ -273,20 +305,39 @@ static void await(struct team *t, uint32_t blocks)
         t->alone_until = now() + ALONE * waited;
 }
 
+/* What the team was just told, in blocks. */
+static void together(struct team *t, uint32_t blocks)
+{
+    t->opened = now();
+    open_phase(t, blocks);
+    take_part(t, 0, atomic_load_explicit(&t->phase, memory_order_relaxed));
+    await(t, blocks);
+}
+
 void team_run(struct team *t, const struct layer *layer, const struct batch *batch, int project)
 {
     uint32_t blocks = project ? layer->out_blocks : layer->blocks;
-    if (!t || t->alone_until) {
+    if (!t || t->alone_until || orphaned(t)) {
         work(layer, batch, project, 0, blocks);
         return;
     }
     t->layer = layer;
     t->batch = batch;
     t->project = project;
-    t->opened = now();
-    open_phase(t, blocks);
-    take_part(t, 0, atomic_load_explicit(&t->phase, memory_order_relaxed));
-    await(t, blocks);
+    t->task = NULL;
+    together(t, blocks);
+}
+
+void team_share(struct team *t, void (*task)(const void *given, uint32_t first, uint32_t end),
+                const void *given, uint32_t count)
+{
+    if (!t || t->alone_until || orphaned(t)) {
+        task(given, 0, count);
+        return;
+    }
+    t->task = task;
+    t->given = given;
+    together(t, count);
 }
 
 /* Shares follow what each thread got done; none goes to nothing, so that it can come back. */

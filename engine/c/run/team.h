@@ -22,6 +22,9 @@ void team_end(struct team *team);
 /* The gates, or the projection, of all lanes. `team` may be NULL. */
 void team_run(struct team *team, const struct layer *layer, const struct batch *batch,
               int project);
+/* Any other work, in parts of `count`. */
+void team_share(struct team *team, void (*task)(const void *given, uint32_t first, uint32_t end),
+                const void *given, uint32_t count);
 /* Behind every step. */
 void team_rest(struct team *team);
 

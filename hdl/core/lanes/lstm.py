@@ -35,10 +35,11 @@ class ElementwiseLane(wiring.Component):
     Members
     -------
     sums : In
-        Gate sums of the ``units_per_slot`` units that this lane serves in a slot.
+        Gate sums of the ``units_per_slot`` units that this lane serves in a slot. In a design that
+        ``collects``, those that as many PEs four abreast present, each of all gates.
     unit : In
-        Control of one unit: which of the sums (``select``), its cell, whether its old
-        state is zero, its gates' shifts to ``state`` format. No backpressure.
+        Control of one unit: which of the sums (``select``, and of the PEs abreast ``places``), its
+        cell, whether its old state is zero, its gates' shifts to ``state`` format. No backpressure.
     load : In
         Writes a cell state, while no unit is under way.
     bias : In
@@ -96,7 +97,8 @@ class ElementwiseLane(wiring.Component):
     def _gate(self, m: Module, index: int, name: str) -> Signal:
         """Select, shift, add the bias, saturate, activate."""
         design = self.design
-        total, shift = self.sums[self.unit.select][index], self.unit.shift[index]
+        sums, shift = self.sums[self.unit.select], self.unit.shift[index]
+        total = sums[self.unit.places[index]][index] if design.collects else sums[index]
         bias = delayed(m, self.bias[index], self.pre_delay(design) - 2 - self.bias_delay)
         pre, clips = preactivation(m, design, (f"pre_{name}", name), total, shift, bias)
         self._clips.append((self.pre_delay(design) - 1, clips))

@@ -20,14 +20,14 @@ from csb_format.shape import LstmShape, ModelShape
 __all__ = ["dense_cycles", "on_boards", "shown"]
 
 
-def dense_cycles(model: Model, design: Design) -> int | None:
+def dense_cycles(model: Model, design: Design) -> float | None:
     """Cycles of a step of the same network with every weight kept, on an array of this size.
 
     Multipliers, lanes and formats are the same; its memories hold all the weights.
 
     Returns
     -------
-    int or None
+    float or None
         None where no array of this size carries the dense network.
     """
     try:
@@ -59,7 +59,7 @@ def on_boards(model: Model, design: Design, chosen: str | Path | None) -> list[d
     ----------
     model : Model
     design : Design
-        Of which M and N count.
+        Of which M, N and the contexts count.
     chosen : str or path, optional
         Board that the user means: it comes first, and an error is one.
 
@@ -88,8 +88,8 @@ def on_boards(model: Model, design: Design, chosen: str | Path | None) -> list[d
     return sorted(found, key=lambda row: (not row["chosen"], not row["fits"], row["microseconds"]))
 
 
-def _size(design: Design) -> tuple[int, int]:
-    return design.pes, design.lanes
+def _size(design: Design) -> tuple[int, int, int]:
+    return design.pes, design.lanes, design.contexts
 
 
 def _row(board: Board, choice: Choice, chosen: bool) -> dict[str, Any]:

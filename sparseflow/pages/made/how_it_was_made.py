@@ -96,6 +96,7 @@ def simulation(
         "simulator": simulator,
         "pes": design.pes,
         "lanes": design.lanes,
+        "contexts": design.contexts if design.contexts > 1 else None,
         # by default some may run: the line repeats its own rows
         "icarus": beside.get("icarus", 0) if simulator not in ("icarus", "verilator") else None,
         "cocotb": beside.get("verilator"),

@@ -134,7 +134,16 @@ def said_of(one: Adapted) -> Iterator[str]:
     if inputs.scale is None:
         yield "frames as they were, no scale"
     else:
+        yield from _constant(given)
         yield f"frames {'scaled' if inputs.scaled else 'raw'}, their scale beside them"
+
+
+def _constant(given: Recordings) -> Iterator[str]:
+    frames = np.concatenate(given.sequences)
+    found = [str(n + 1) for n in np.flatnonzero(np.ptp(frames, axis=0) == 0)]
+    if found:
+        which = ", ".join(found[:_SHOWN]) + ", ..." * (len(found) > _SHOWN)
+        yield f"note: the same in all frames, and tells nothing: feature {which} (the first is 1)"
 
 
 def _classes(given: Recordings) -> str:
@@ -143,4 +152,8 @@ def _classes(given: Recordings) -> str:
     named = given.label_names or [str(n) for n in range(len(counts))]
     each = [f"{n} {name}" if given.label_names else name for n, name in enumerate(named)]
     shown = [f"{name}: {count:,}" for name, count in zip(each, counts, strict=True)][:_SHOWN]
-    return "classes " + ", ".join(shown) + ", ..." * (len(counts) > _SHOWN)
+    told = "classes " + ", ".join(shown) + ", ..." * (len(counts) > _SHOWN)
+    empty = [str(n) for n in np.flatnonzero(counts == 0)]
+    if not empty or given.label_names:
+        return told
+    return f"{told}; none of class {', '.join(empty[:_SHOWN])}: is 0 the first of your labels?"

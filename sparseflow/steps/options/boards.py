@@ -9,7 +9,7 @@ from typing import Annotated
 from boards.tools.limits import TIMEOUT
 
 from .said import Said
-from .shared import PLACER_SEED, SEED, BoardName, Lanes, ModelFile, Pes
+from .shared import PLACER_SEED, SEED, BoardName, Contexts, Lanes, ModelFile, Pes
 
 __all__ = [
     "BoardsOptions",
@@ -39,6 +39,7 @@ class FitOptions:
 
     model: ModelFile
     board: BoardName
+    contexts: Contexts = 1
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class BuildOptions:
     out: Annotated[Path, Said("Folder, replaced as a whole.")]
     pes: Annotated[int | None, Said("Default: the fastest that fits.", least=4, plain=True)] = None
     lanes: Annotated[int | None, Said("With --pes.", least=1, plain=True)] = None
+    contexts: Contexts = 1
     clock: Annotated[
         float | None,
         Said(

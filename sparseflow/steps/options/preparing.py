@@ -37,8 +37,8 @@ class PruneOptions(TrainingOptions):
         BudgetName,
         Said(
             "Weights: global (each matrix keeps what its magnitudes ask for of what the sparsity "
-            "leaves all, in no more cycles), gate (each gate does, in the cycles of the "
-            "fullest) or equal (the sparsity in each)."
+            "leaves all, in no more cycles), gate (each gate does, for arrays that run gates "
+            "one after the other) or equal (the sparsity in each)."
         ),
     ] = BUDGET
     epochs: Annotated[int, Said("Epochs of fine-tuning, all together.", least=1)] = 70
@@ -122,6 +122,22 @@ class PackOptions(TrainingOptions):
             most=128,
         ),
     ] = None
+    head_bits: Annotated[
+        int,
+        Said(
+            "Leading bits of every row of the head that its weights are rounded to, 4 to 16.",
+            least=4,
+            most=16,
+        ),
+    ] = 16
+    screen: Annotated[
+        bool,
+        Said(
+            "Store the head in planes of bits: its largest logits are found, and proven, from few "
+            "bits a weight.",
+            name="--screen",
+        ),
+    ] = False
     seed: Seed = SEED
     bound: Annotated[
         float | None, Said("Refuse a stage further from the float network, e.g. 0.05.", least=0)

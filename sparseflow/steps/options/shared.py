@@ -13,6 +13,7 @@ __all__ = [
     "SEED",
     "BoardName",
     "Cocotb",
+    "Contexts",
     "HeadFed",
     "HeadName",
     "Ignored",
@@ -43,6 +44,16 @@ Pes = Annotated[
 
 Lanes = Annotated[
     int, Said("Multipliers in each (N); must divide the banks of the model.", least=1)
+]
+
+
+Contexts = Annotated[
+    int,
+    Said(
+        "Streams whose states the array keeps: their frames fill each other's waits (see fit).",
+        least=1,
+        most=65536,
+    ),
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from compiler.array.design import Array
 
 from .said import Said
-from .shared import SEED, Cocotb, Lanes, ModelFile, Pes, Seed
+from .shared import SEED, Cocotb, Contexts, Lanes, ModelFile, Pes, Seed
 from .words import Images, Simulator, TopName
 
 __all__ = [
@@ -88,6 +88,7 @@ class IpOptions:
     out: Annotated[Path, Said("Folder, replaced as a whole.")]
     pes: Pes = Array.pes
     lanes: Lanes = Array.lanes
+    contexts: Contexts = 1
     bits: Annotated[
         int, Said("Of tdata of both streams: 32, 64, 128, 256, 512 or 1024.", least=32, most=1024)
     ] = 64
@@ -113,6 +114,7 @@ class SimulateOptions:
     ] = Simulator.free
     pes: Pes = Array.pes
     lanes: Lanes = Array.lanes
+    contexts: Contexts = 1
     icarus: Annotated[
         int | None,
         Said(

@@ -80,7 +80,7 @@ def verified(
     with told(parts, engine, sum(map(len, frames)), image.parts[0].beats_out) as (stage, count):
         return verify(
             IntegerModel(image.model), image, files, frames, build, simulator=engine,
-            progress=count, stage=stage,
+            contexts=image.design.contexts, progress=count, stage=stage,
         )  # fmt: skip
 
 
@@ -95,7 +95,10 @@ def beside(parts: Parts, run: Run, asked: Mapping[str, int], build: Path) -> Ite
         given = (run.image, run.files, run.frames[:count], build)
         found = verified(parts, engine, *given)
         parts.begin("compare")
-        again = verify(IntegerModel(run.model), *given, simulator=run.result.simulator)
+        again = verify(
+            IntegerModel(run.model), *given, simulator=run.result.simulator,
+            contexts=run.image.design.contexts,
+        )  # fmt: skip
         yield replace(
             run,
             data=run.data.chosen(range(count)),

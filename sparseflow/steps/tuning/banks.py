@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from csb_format.geometry import most_banks
 from pruning.mask.views import Banks
 
 __all__ = ["check_banks", "uneven"]
@@ -12,7 +13,7 @@ _SHOWN = 12  # divisors
 
 
 def check_banks(sizes: Mapping[str, tuple[int, int]], views: Mapping[str, Banks]) -> None:
-    """Refuse more banks, or wider ones, than a matrix has columns.
+    """Refuse more banks than a matrix may have, or wider ones than it has columns.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ def check_banks(sizes: Mapping[str, tuple[int, int]], views: Mapping[str, Banks]
     ValueError
         Naming every such matrix with its size, and the counts that fit and divide.
     """
-    narrow = {name: view for name, view in views.items() if _asked(view) > sizes[name][1]}
+    narrow = {n: view for n, view in views.items() if _asked(view) > _most(view, sizes[n][1])}
     if not narrow:
         return
     told = ", ".join(f"{name} ({_size(sizes[name])})" for name in narrow)
@@ -35,8 +36,9 @@ def check_banks(sizes: Mapping[str, tuple[int, int]], views: Mapping[str, Banks]
     what = "banks" if first.width is None else "columns in a bank"
     option = "--banks" if first.width is None else "--bank-width"
     raise ValueError(
-        f"{_asked(first)} {what}: more than the columns of {told}; {option} of 1 to {least} fits "
-        f"all matrices, {_divisors(least)} divide those of {name}; --for {name}:banks=N is for one"
+        f"{_asked(first)} {what}: more than there can be of {told}; {option} of 1 to "
+        f"{_most(first, least)} fits all matrices, {_divisors(least)} divide the columns of "
+        f"{name}; --for {name}:banks=N is for one"
     )
 
 
@@ -53,6 +55,11 @@ def uneven(sizes: Mapping[str, tuple[int, int]], views: Mapping[str, Banks]) -> 
 
 def _asked(view: Banks) -> int:
     return view.count or view.width or 0
+
+
+def _most(view: Banks, columns: int) -> int:
+    """Most that can be asked for: banks may be wholly padding, a bank is not wider than a row."""
+    return most_banks(columns) if view.width is None else columns
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -46,7 +46,8 @@ def test_the_results_are_what_the_report_writes(tmp_path: Path) -> None:
 
 def test_the_utilisation_is_what_the_bench_writes() -> None:
     file = ROOT / "bench/results/utilisation.json"
-    made = markdown(json.loads(file.read_text("utf-8"))["rows"])
+    record = json.loads(file.read_text("utf-8"))
+    made = markdown(record["rows"], record["shapes"])
     assert made == file.with_suffix(".md").read_text("utf-8")
 
 

@@ -24,7 +24,7 @@ from compiler.abi.frames import Stimulus, frame_packets
 from compiler.abi.registers import REGISTERS
 from compiler.abi.states import outcome_of
 from csb_format import save_model
-from sparseflow.steps.hardware import compile_array
+from sparseflow.steps.generating.hardware import compile_array
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples" / "fusesoc"

@@ -103,6 +103,7 @@ def test_zynq_project_is_what_the_driver_talks_to(image: Image, tmp_path: Path) 
     assert {int(high) + 1 for high in ports} == {BUS_BITS}
 
 
+@pytest.mark.slow
 def test_project_replaces_the_folder_as_a_whole(image: Image, tmp_path: Path) -> None:
     out = tmp_path / "project"
     write_project(board("arty_a7"), image.design, image, out, lambda: {"old": ""})

@@ -100,6 +100,7 @@ def test_flattening_shares_but_keeps_hard_blocks(
     assert 0 < flat.usage["registers"] <= apart["registers"]
 
 
+@pytest.mark.slow
 def test_only_known_cells_are_left(flat: CellReport) -> None:
     assert all(kind.isupper() or kind[-1].isdigit() for kind in flat.cells)
     assert not any(kind.startswith("$") for kind in flat.cells)

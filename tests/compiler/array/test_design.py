@@ -60,14 +60,15 @@ def test_every_number_is_whole_and_positive(name: str, value: Any) -> None:
     [
         ({"pes": 6}, r"pes = 6: must be a multiple of 4"),
         ({"pes": 1, "units": 1}, r"pes = 1: must be a multiple of 4"),
-        ({"units": 4}, r"units = 4: must divide lanes = 4 and pes / 4 = 2"),
-        ({"lanes": 3}, r"units = 2: must divide lanes = 3 and pes / 4 = 2"),
+        ({"units": 4}, r"units = 4: must be at most pes / 4 = 2, and divide lanes = 4"),
+        ({"lanes": 3}, r"units = 2: must be at most pes / 4 = 2, and divide lanes = 3"),
+        ({"pes": 64, "units": 12}, r"units = 12: .* or be a power-of-two multiple"),
         ({"value_bits": 3}, r"value_bits = 3: must be 4 to 18"),
         ({"value_bits": 19}, r"value_bits = 19: must be 4 to 18"),
         ({"act_bits": 5}, r"act_bits = 5: must be 6 to 18"),
         ({"act_bits": 19}, r"act_bits = 19: must be 6 to 18"),
-        ({"projectors": 3}, r"projectors = 3: must divide pes = 8, and divide lanes = 4"),
-        ({"projectors": 16}, r"projectors = 16: must divide pes = 8"),
+        ({"projectors": 3}, r"projectors = 3: must be at most pes = 8, and divide lanes = 4"),
+        ({"projectors": 16}, r"projectors = 16: must be at most pes = 8"),
         ({"pes": 24, "projectors": 12}, r"projectors = 12: .* or be a power-of-two multiple"),
         ({"projectors": -1}, r"projectors = -1: must be a whole number of at least 0"),
         ({"linear": 3}, r"linear = 3: linear layers need projectors"),
@@ -78,6 +79,22 @@ def test_every_number_is_whole_and_positive(name: str, value: Any) -> None:
 def test_designs_that_cannot_exist(changes: dict[str, Any], match: str) -> None:
     with pytest.raises(DesignError, match=match):
         replace(FINE, **changes)
+
+
+def test_slots_of_one_gate() -> None:
+    design = replace(FINE, pes=64, by_gate=True)
+    assert (design.blocks, design.turns, design.aligns, design.collects) == (4, 4, 4, True)
+    assert (design.units_per_slot, design.units_per_round, design.takes_rows) == (8, 32, False)
+    plain = replace(FINE, pes=64)
+    assert (plain.blocks, plain.turns, plain.aligns, plain.collects) == (1, 1, 4, False)
+    gru = replace(FINE, cell="gru", by_gate=True)
+    assert (gru.blocks, gru.turns, gru.collects, gru.takes_rows) == (1, 3, False, True)
+    with pytest.raises(DesignError, match=r"by_gate = True: .* each gate has passes of its own"):
+        replace(FINE, cell="gru0", by_gate=True)
+    with pytest.raises(DesignError, match="by_gate = True: a compact design has none"):
+        replace(FINE, compact=True, by_gate=True, projectors=0, units=2)
+    with pytest.raises(DesignError, match="by_gate = 3: "):
+        replace(FINE, by_gate=3)  # type: ignore[arg-type]
 
 
 def test_derived_numbers() -> None:
@@ -183,7 +200,7 @@ def test_for_model_refuses_odd_arrays() -> None:
         design_for(model_of(), 6, 4)
     with pytest.raises(DesignError, match="lanes = 3 does not divide the 4 banks"):
         design_for(model_of(), 8, 3)
-    with pytest.raises(DesignError, match="units = 3: must divide lanes = 4"):
+    with pytest.raises(DesignError, match="units = 3: must be at most pes / 4 = 2"):
         design_for(model_of(), 8, 4, 3)
 
 

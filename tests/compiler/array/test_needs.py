@@ -57,7 +57,8 @@ def test_merged() -> None:
         (64, 16, 8, 4, 2),
         (64, 16, 16, 4, 1),
         (64, 16, 1, 4, 16),
-        (64, 4, 1, 4, 4),  # more would keep up, but four is what the lanes allow
+        (64, 4, 1, 4, 16),  # four places of a bank at once
+        (60, 8, 2, 4, 4),  # of 15 units 12: more than two beats of eight, or seven of two
         (24, 4, 2, 4, 2),  # three would do, but does not divide four
         (64, 16, 8, 1, 8),
         (64, 16, 2, 1, 32),  # several places of a bank at once
@@ -72,15 +73,21 @@ def test_fewest_lanes_that_keep_up(
 ) -> None:
     found = fewest_lanes(pes, lanes, groups, rows=rows, projectors=rows == 1)
     assert found == fewest
-    assert pes // rows % found == 0
 
 
 @given(st.integers(1, 64), st.sampled_from([1, 2, 3, 4, 8, 16]), st.integers(1, 20))
 def test_fewest_lanes_always_fit(quarter: int, lanes: int, groups: int) -> None:
     for rows in (4, 1):
         found = fewest_lanes(4 * quarter, lanes, groups, rows=rows, projectors=rows == 1)
-        assert 4 * quarter // rows % found == 0
-        assert lanes % found == 0 or (rows == 1 and found in (2 * lanes, 4 * lanes, 8 * lanes))
+        results = 4 * quarter // rows
+        assert found <= results
+        assert lanes % found == 0 or found in [
+            n * lanes for n in (2, 4, 8)[: 3 if rows == 1 else 2]
+        ]
+
+        beats = {n: results // n for n in range(1, results + 1) if lanes % n == 0 or n == found}
+        cycles = {n: max(groups, each) / (each * n) for n, each in beats.items()}
+        assert cycles[found] == min(cycles.values())
 
 
 def test_programs_are_all_layers_or_the_directions_of_a_level() -> None:
@@ -98,7 +105,7 @@ def test_shape_of_a_projected_layer_by_hand() -> None:
     assert [m.bank_width for m in shape.matrices] == [6, 4, 10]
     assert (shape.lanes, shape.hidden, shape.widths.output, shape.widths.hidden) == (2, 10, 4, 10)
     assert (shape.slots(8), shape.projection_slots(8)) == (10, 1)
-    assert shape.groups(8) == 10 * 4 + 1 * 2
+    assert shape.groups(8, 8) == 10 * 4 + 1 * 2
     assert (shape.units(2), shape.projected(4)) == (10, 2)
     assert (shape.cells(8, 1), shape.cells(64, 2)) == (20, 16)
 
@@ -130,6 +137,35 @@ def test_a_stacked_projected_model_by_hand() -> None:
     larger = {"output_depth", "program_depth"}
     kept = {name: getattr(design, name) for name in sizes if name not in larger}
     assert kept == {name: value for name, value in sizes.items() if name not in larger}
+
+
+def gates_model(k: Any = ((3, 1, 2, 6), (2, 1, 1, 2)), **more: Any) -> Model:
+    sizes = {"input_size": 24, "hidden_size": 24, "banks": 2} | more
+    return random_network(np.random.default_rng(0), k=(*k, 1), **sizes)
+
+
+def test_k_per_gate_asks_for_slots_of_one_gate() -> None:
+    """24 units on 8 PEs are three rounds of four slots."""
+    design = design_for(gates_model(), 8, 2)
+    assert design.by_gate
+    assert (design.slots, design.matrix_depth) == (12, 3 * (12 + 6))
+    assert design.row_groups == 8  # of gate o; all gates of the fullest would be as many here
+    assert not design_for(gates_model(((3, 3, 3, 3), (2, 2, 2, 2))), 8, 2).by_gate
+    padded = design_for(gates_model(), 8, 2, by_gate=False)
+    assert (padded.by_gate, padded.matrix_depth) == (False, 12 * (6 + 2))
+    compact = design_for(gates_model(), 8, 2, compact=True)
+    assert (compact.by_gate, compact.matrix_depth) == (False, 12 * (6 + 2))
+    first = design_for(gates_model(((3, 1, 2), (2, 1, 1)), cell="gru0"), 8, 2)
+    assert (first.by_gate, first.matrix_depth) == (False, 3 * (6 + 4))  # any array of it does
+
+
+def test_lanes_keep_up_with_all_gates_of_a_unit() -> None:
+    """16 PEs give 16 units in the cycles of all four gates of them."""
+    k = (5, 5, 5, 5), (1, 1, 5, 1)
+    assert design_for(gates_model(k, banks=4), 32, 4).units == 4  # 8 groups for 32 units
+    assert design_for(gates_model(((5,) * 4, (9, 1, 1, 5)), banks=2), 32, 2).units == 2
+    rows = gates_model(((5, 5, 5), (1, 2, 4)), banks=4, cell="gru")
+    assert design_for(rows, 8, 4).units == 8  # of the row that has fewest groups
 
 
 def test_rows_of_a_head_may_outnumber_parked_sums() -> None:
@@ -198,7 +234,7 @@ def test_needs_of_a_cell_whose_reset_comes_first() -> None:
     )
     assert model.sizes["vector_depth"] == other.sizes["vector_depth"] + 2 * 4
     assert model.sizes["program_depth"] > other.sizes["program_depth"]
-    assert (model.sizes["slots"], model.units) == (other.sizes["slots"], 4)
+    assert (model.sizes["slots"], model.units) == (other.sizes["slots"], 16)
     # in a later layer both matrices feed the lanes
     shapes = [[shape.ih.nonzeros, shape.hh.nonzeros] for shape in model.shapes]
     assert shapes == [[1, 4], [1, 4]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,6 +54,27 @@ def test_every_row_once_and_the_gates_of_a_unit_side_by_side(placement: Placemen
     steps = np.arange(placement.gates) * placement.size
     np.testing.assert_array_equal(real - real[:, :1], np.broadcast_to(steps, real.shape))
     np.testing.assert_array_equal(units[:, 0], placement.order)
+
+
+@given(placements())
+def test_slots_of_one_gate_hold_the_same_rows(placement: Placement) -> None:
+    """Units come in the same order; a slot of four has the rows that four slots had."""
+    by_gate = replace(placement, design=replace(placement.design, by_gate=True))
+    np.testing.assert_array_equal(by_gate.order, placement.order)
+    assert by_gate.slots == placement.slots
+    if placement.gates == 1:
+        np.testing.assert_array_equal(by_gate.rows, placement.rows)
+        return
+    first = placement.slots % 4
+    np.testing.assert_array_equal(
+        np.sort(by_gate.rows[:first].ravel()), np.sort(placement.rows[:first].ravel())
+    )
+    for slot in range(first, placement.slots, 4):
+        four = slice(slot, slot + 4)
+        for n, rows in enumerate(by_gate.rows[four]):
+            assert {row // placement.size for row in rows.tolist() if row != PADDING} <= {n}
+        found, wanted = (np.sort(p.rows[four].ravel()) for p in (by_gate, placement))
+        np.testing.assert_array_equal(found, wanted)
 
 
 @given(placements())

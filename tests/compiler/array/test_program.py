@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.array.design import Design
-from compiler.array.program import Frame, Instruction, Op, Place, Sink
+from compiler.array.program import Frame, Instruction, Op, Place, Sink, instruction_fields
+from compiler.array.widths import size_of
 from csb_format.scales import DesignError
 from hdl.core.layouts import instruction_layout
 
@@ -56,8 +57,8 @@ def instructions(draw: st.DrawFn, design: Design) -> Instruction:
 
 def test_every_field_is_tried() -> None:
     tried = {*LARGEST, *LARGEST_PER_GATE, *FLAGS, *KINDS, "frame_bases"}
-    of_a_gru = {"last_turn", "swapped", "kind"}
-    assert tried | of_a_gru == {f.name for f in fields(Instruction)}
+    of_a_gru = {"last_turn", "swapped", "kind", "lead_more"}
+    assert tried | of_a_gru | {"opening", *BY_TURN} == {f.name for f in fields(Instruction)}
 
 
 def test_fields_of_a_gru() -> None:
@@ -77,6 +78,35 @@ def test_fields_of_a_cell_of_three_passes() -> None:
     assert Instruction.decode(given.encode(SMALL), SMALL).kind == 0
     with pytest.raises(DesignError, match="field kind = 4: the design allows 0 to 3"):
         Instruction(Op.PASS, kind=4).encode(design)
+
+
+BY_TURN = ("turn_groups", "turn_intervals", "opening_groups", "opening_intervals")
+
+
+def test_fields_of_slots_of_one_gate() -> None:
+    """Groups and cycles of each slot of a round; those of an LSTM may begin with fewer."""
+    design = replace(SMALL, by_gate=True)
+    more: dict[str, Any] = {"last_turn": 3, "opening": 3}
+    more |= {"turn_groups": (1, 5, 2, 3), "turn_intervals": (1, 6, 2, 6)}
+    more |= {"opening_groups": (5, 4, 3), "opening_intervals": (5, 4, 3)}
+    given = Instruction(Op.PASS, slots=3, **more)
+    assert Instruction.decode(given.encode(design), design) == given
+    assert instruction_layout(design).size == size_of(instruction_fields(design))
+    names = list(instruction_layout(design).members)
+    assert [n for n in names if n in BY_TURN or n in ("groups", "interval")] == list(BY_TURN)
+    gru = Design(3, 2, 1, 5, 12, 16, 3, 6, 6, 2, 8, 8, program_depth=8, cell="gru", by_gate=True)
+    assert {"opening", *BY_TURN[2:], "groups"}.isdisjoint(instruction_layout(gru).members)
+    assert Instruction.decode(Instruction().encode(gru), gru).turn_groups == (0, 0, 0)
+
+
+def test_when_slots_of_one_gate_are_issued() -> None:
+    turns: dict[str, Any] = {"turn_groups": (1, 5, 2, 3), "turn_intervals": (1, 6, 2, 3)}
+    first: dict[str, Any] = {"opening_groups": (5, 4, 0), "opening_intervals": (6, 4, 0)}
+    given = Instruction(Op.PASS, slots=6, last_turn=3, opening=2, **turns, **first)
+    assert given.walk.starts.tolist() == [0, 6, 10, 11, 17, 19]
+    assert (given.walk.ends.tolist(), given.cycles) == ([1, 5], 22)
+    same = Instruction(Op.PASS, slots=4, last_turn=1, groups=2, interval=3)
+    assert (same.walk.starts.tolist(), same.walk.ends.tolist()) == ([0, 3, 6, 9], [1, 3])
 
 
 @given(instructions(SMALL))
@@ -100,7 +130,9 @@ def test_word_is_as_wide_as_the_layout_and_halts_when_zero() -> None:
 def test_layout_has_the_instructions_fields() -> None:
     found = {"lstm": {"last_turn", "swapped", "kind"}, "gru": {"kind"}}
     found["gru0"] = {"last_turn", "swapped"}
-    every = [f.name for f in fields(Instruction)]
+    every = [
+        f.name for f in fields(Instruction) if f.name not in ("opening", "lead_more", *BY_TURN)
+    ]
     for cell, without in found.items():
         sizes = 4, 2, 1, 5, 12, 16, 3, 6, 6, 2, 8, 8
         layout = instruction_layout(Design(*sizes, program_depth=8, cell=cell))

@@ -86,7 +86,11 @@ class Stored:
     def row_of(self, design: Design, slot: int, pe: int) -> int | None:
         """Row that a PE works on in a slot, from the architecture's formula."""
         abreast = self.gates if self.alone is None else 1
-        t = (slot * design.pes + pe) // abreast
+        lanes = design.units if self.gates == design.gates else design.projectors
+        whole = design.pes // abreast // lanes * lanes  # beats that are not whole have no rows
+        if pe // abreast >= whole:
+            return None
+        t = slot * whole + pe // abreast
         element = (t % design.lanes) * self.width + t // design.lanes
         if t >= design.lanes * self.width or element >= self.size:
             return None
@@ -290,7 +294,9 @@ def test_beats_put_every_element_at_its_bank_and_place(compiled: Compiled) -> No
         size = (4, model.directions, part.input_size)
         frames = np.random.default_rng(3).integers(1, 100, size)
         beats = to_beats(part, frames)
-        assert beats.shape == (4, part.frame_beats, image.design.lanes)
+        lanes, ports = image.design.lanes, part.frame_ports
+        assert beats.shape == (4, part.frame_beats, ports * lanes)
+        beats = beats.reshape(4, -1, lanes)  # ports of a beat, one place behind the other
         assert np.count_nonzero(beats) == frames.size
         step = part.needs.regions(number).part
         for direction in range(model.directions):

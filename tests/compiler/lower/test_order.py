@@ -25,7 +25,7 @@ from compiler.lower.image import Image
 from csb_format import IntArray
 from hdl.core.controller import Controller
 from hdl.core.lanes.lstm import ElementwiseLane
-from hdl.core.projector import Projector
+from hdl.core.lanes.projector import Projector
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class World:
     gap: int = 0
     stall: int = 0
     dry: float = 0.0
-    limit: int = 60_000
+    limit: int = 120_000
 
 
 class Replay:
@@ -61,7 +61,8 @@ class Replay:
         self.reading: dict[int, tuple[int, int, int, Any]] = {}
         self.phases: dict[int, int] = {}
         self.taken, self.current, self.first, self.context = 0, -1, False, 0
-        self.other = False
+        self.back = 1  # frames since the last one of this context
+        self.past = [0] * 8  # contexts of the frames before, the latest first
         self.steps: dict[int, int] = {}  # frame that a context saw last
         self.parked: dict[int, tuple[int, int]] = {}
         self.cells: dict[tuple[int, int], list[tuple[int, int]]] = {}
@@ -72,7 +73,8 @@ class Replay:
         self.issued: Counter[tuple[Any, ...]] = Counter()
         self.addresses: list[int] = []
         self.tried = self.missed = 0
-        self.start: int | None = None
+        self.started = False
+        self.slot = self.step = self.turn = self.round = self.dealt = self.words_read = 0
         self.hold = self.beat = self.filled = self.due = 0
         # cycles from which frames may be loaded, and taken
         self.free, self.ready = [0, 0], list[int]()
@@ -120,8 +122,9 @@ class Replay:
         if frame >= len(self.free) or t < max(self.due, self.free[frame]):
             return
         base = self.regions.frames[frame % 2]
-        banks = np.arange(self.design.lanes)
-        self.port[t + 1] = (base + self.beat, banks, self.version("frame", frame))
+        ports = self.design.frame_ports
+        banks = np.arange(self.design.lanes * ports)
+        self.port[t + 1] = (base + self.beat * ports, banks, self.version("frame", frame))
         self.beat += 1
         if self.beat == setup:
             self.beat, self.filled = 0, frame + 1
@@ -137,25 +140,42 @@ class Replay:
             self.step_to(now.next, t)
             return
         assert now.op == Op.PASS
-        if self.start is None and not self.may_start(now, t):
+        if not self.started and not self.may_start(now, t):
             return
         if self.random.random() < self.world.dry:
             return
-        if self.start is None:
+        if not self.started:
             self.begin(now)
-            self.start = 0
-        slot, step = divmod(self.start, now.interval)
-        if step < now.groups:
-            self.issue(now, slot, step, t)
-        self.start += 1
-        if self.start == now.cycles:
+        groups, interval = self.row(now)
+        if self.step < groups:
+            self.issue(now, self.slot, self.step, t)
+            self.words_read += 1
+        self.step += 1
+        if self.step < interval:
+            return
+        self.step, self.slot, self.turn = 0, self.slot + 1, self.turn + 1
+        if self.turn == self.turns(now):
+            self.turn, self.round = 0, self.round + 1
+        if self.slot == now.slots:
             if now.release_frame:
                 self.free.append(t + self.latencies.read + 1)
             self.step_to(now.next, t)
 
+    def row(self, now: Instruction) -> tuple[int, int]:
+        """Groups and cycles of a row of the slot."""
+        if not self.design.by_gate:
+            return now.groups, now.interval
+        if self.round == 0 and now.opening:
+            return now.opening_groups[self.turn], now.opening_intervals[self.turn]
+        return now.turn_groups[self.turn], now.turn_intervals[self.turn]
+
+    def turns(self, now: Instruction) -> int:
+        """Slots of the round."""
+        return now.opening if self.round == 0 and now.opening else now.last_turn + 1
+
     def step_to(self, address: int, t: int) -> None:
         self.pc, self.at = address, max(t + 1, self.at + Controller.fetch)
-        self.start = None
+        self.started = False
         self.hold = t + 1 + self.random.randint(0, self.world.stall)
 
     def may_start(self, now: Instruction, t: int) -> bool:
@@ -167,23 +187,28 @@ class Replay:
             self.missed += 1
             self.pc, self.at = now.other, t + 1 + Controller.fetch
             return False
-        known = self.offered[2] if now.advance else self.other
+        back = self.offered[2] if now.advance else self.back
         flying = self.known if self.design.deep else self.flying
-        free = flying <= (now.lead_other if known else now.lead)
+        free = flying <= now.leads[back - 1]
         return (there or not now.frame) and free and (not now.emit or t >= self.hold)
 
     @property
-    def offered(self) -> tuple[bool, int, bool]:
-        """First, context, and whether no step of the frame before counts, of the frame taken."""
+    def offered(self) -> tuple[bool, int, int]:
+        """First, context, and how far back its last frame is, of the frame taken."""
         first, context = self.world.frames[self.taken - 1]
-        return first, context, first or context != self.context
+        most = self.design.frames_back
+        past = self.past[: most - 1]
+        return first, context, most if first or context not in past else past.index(context) + 1
 
     def begin(self, now: Instruction) -> None:
         """A pass starts."""
+        self.started = True
+        self.slot = self.step = self.turn = self.round = self.dealt = self.words_read = 0
         self.taken += now.frame != Frame.NONE
         if now.advance:
             self.steps[self.context] = self.current
-            self.first, self.context, self.other = self.offered
+            self.first, self.context, self.back = self.offered
+            self.past = [self.context, *self.past][:8]
             self.current += 1
             assert self.taken == self.current + 1  # the frame taken last, and each in turn
             self.phases[self.context] = 1 - self.phases.get(self.context, 0)
@@ -213,7 +238,7 @@ class Replay:
     def issue(self, now: Instruction, slot: int, step: int, t: int) -> None:
         """A group: what it reads, and at the row's ends where sums come from and go."""
         matrix, layer = self.role(now)
-        address = now.matrix + slot * now.groups + step
+        address = now.matrix + self.words_read
         self.addresses.append(address)
         frame = self.taken - 1 if now.source_kind == Place.FRAME else self.current
         self.issued[frame, matrix, layer, now.slot + slot, address] += 1
@@ -224,29 +249,38 @@ class Replay:
             self.reading[t + self.latencies.read] = base, address, expected, where
         if step == 0 and now.parked:
             assert self.parked.pop(now.slot + slot) == (layer, frame)
-        if step == now.groups - 1 and now.sink == Sink.PARK:
+        last = step == self.row(now)[0] - 1
+        if last and now.sink == Sink.PARK:
             assert now.slot + slot not in self.parked
             self.parked[now.slot + slot] = layer, frame
-        if step == now.groups - 1 and now.sink != Sink.PARK:
-            self.deal(now, layer, slot, t)
+        if last and now.sink != Sink.PARK:
+            self.deal(now, layer, t)
 
-    def deal(self, now: Instruction, layer: int, slot: int, t: int) -> None:
-        """The results of a slot on their way."""
+    def deal(self, now: Instruction, layer: int, t: int) -> None:
+        """The results of a slot on their way: each row's, or with the last those of whole units."""
         design, units = self.design, now.sink == Sink.UNITS
-        done = t + self.latencies.row
+        done, turns = t + self.latencies.row, self.turns(now)
         per_slot = design.units_per_slot if units else design.results_per_slot
+        kept = units and design.by_gate and design.cell == "lstm"
+        if kept and self.turn < turns - 1:
+            return
         assert done >= self.free_at  # the results before have been dealt
         latency = self.latencies.lane(now.sink)
-        beats = range(slot * per_slot, min(now.beats, (slot + 1) * per_slot))
+        first, last = self.dealt, self.dealt + per_slot * (turns if kept else 1)
+        beats = range(first, min(now.beats, last))
         self.free_at = done + len(beats)
+        if self.turn < turns - 1:
+            return  # of a gate that stays in the lanes
+        self.dealt = last
         for beat in beats:
-            at = done + beat - slot * per_slot
+            at = done + beat - first
             home = at + home_delay(design, latency)
             assert home not in self.homes  # one pulse would count for two
             self.homes.add(home)
             if units:
-                look = self.reset_first if design.cell == "gru0" else self.cell
-                look(now, beat, at)
+                looks = {"lstm": self.cell, "gru0": self.reset_first}
+                if look := looks.get(design.cell):
+                    look(now, beat, at)
             if now.write:
                 self.write(now, layer, beat, at + latency + 1)
             if now.emit:
@@ -354,6 +388,25 @@ def test_random_networks_whose_reset_comes_first(draw: Any, role: Any, data: st.
     in_a_random_world(draw, role, data, cell="gru0", streamed=data.draw(st.booleans()))
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru0"])
+@settings(max_examples=12, deadline=None, suppress_health_check=QUIET, derandomize=True)
+@given(data=st.data())
+def test_random_networks_with_k_per_gate(
+    draw: Any, role: Any, cell: str, data: st.DataObject
+) -> None:
+    in_a_random_world(draw, role, data, cell=cell, by_gate=True, streamed=data.draw(st.booleans()))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru0"])
+@settings(max_examples=12, deadline=None, suppress_health_check=QUIET, derandomize=True)
+@given(data=st.data())
+def test_random_networks_on_uneven_arrays(
+    draw: Any, role: Any, cell: str, data: st.DataObject
+) -> None:
+    """Idle PEs, more lanes than banks, many contexts."""
+    in_a_random_world(draw, role, data, cell=cell, uneven=True)
+
+
 def in_a_random_world(draw: Any, role: Any, data: st.DataObject, **fixed: Any) -> None:
     def pick(low: int, high: int) -> int:
         return data.draw(st.integers(low, high))
@@ -373,6 +426,26 @@ def test_many_random_networks(
     for seed in range(100 * block, 100 * block + 100):
         network, pick = seeded(seed, streamed=streamed, cell=cell)
         replay_all(network, role, pick)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru0"])
+@pytest.mark.parametrize("block", range(4))
+def test_many_random_networks_with_k_per_gate(
+    seeded: Any, role: Any, cell: str, block: int
+) -> None:
+    for seed in range(100 * block, 100 * block + 100):
+        network, pick = seeded(seed, streamed=seed % 3 == 0, cell=cell, by_gate=True)
+        replay_all(network, role, pick)
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["slots of one gate", "padded"])
+def test_rows_of_fewer_weights_do_not_read_too_early(seeded: Any, role: Any, padded: bool) -> None:
+    """Their first groups read places that the first groups of full rows do not."""
+    images = [seeded(seed, by_gate=True, padded=padded)[0].image for seed in range(12)]
+    assert any(image.design.by_gate for image in images) != padded
+    for image in images:
+        Replay(image, 0, FOUR, role).run()
 
 
 @pytest.mark.parametrize("contexts", [False, True], ids=["one context", "interleaved"])

@@ -262,17 +262,17 @@ def test_a_streamed_design_runs_each_pass_of_a_cell_whose_reset_comes_first() ->
 
 
 @pytest.mark.parametrize(
-    ("cell", "deep", "large"), [("gru", 434, 221), ("gru0", 438, 213)], ids=["gru", "gru0"]
+    ("cell", "deep", "large"), [("gru", 434, 129), ("gru0", 438, 121)], ids=["gru", "gru0"]
 )
 def test_a_gru_of_that_size_fills_its_waits(cell: str, deep: int, large: int) -> None:
-    """Rows z fill the wait of rows n for ``r * h``; a large array waits for its lanes.
+    """Rows z fill the wait of rows n for ``r * h``; a large array, four lanes a bank, nearly.
 
     docs/gru.md has these cycles.
     """
     sizes = {"input_size": 153, "hidden_size": 1024, "banks": 16, "k": (1, 8, 1)}
     shape = random_network(np.random.default_rng(1), **sizes, cell=cell).shape  # type: ignore[arg-type]
 
-    def cycles(pes: int, **options: bool) -> int:
+    def cycles(pes: int, **options: bool) -> float:
         return step_cycles(schedule(shape, design_for(shape, pes, 16, **options)))
 
     assert cycles(64) == 3 * 16 * (1 + 8) == 432

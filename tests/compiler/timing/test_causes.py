@@ -103,10 +103,28 @@ def test_lanes_slower_than_products_leave_slack(make_case: Any) -> None:
 def test_gates_that_keep_fewer_leave_slack(make_network: Any) -> None:
     """8 units on 4 PEs: the four gates of a unit lie abreast and wait for the fullest."""
     shape = {"input_size": 8, "hidden_size": 8, "banks": 4, "layers": 1}
-    found = causes(make_network(1, (4, 4), k=((2, 1, 1, 0), (1, 2, 2, 1), 1), **shape).image)
+    k = ((2, 1, 1, 0), (1, 2, 2, 1), 1)
+    padded = {"by_gate": False}
+    found = causes(make_network(1, (4, 4), k=k, options=padded, **shape).image)
     assert found.shares["products"] == 8 * 4 * (4 + 6) / 16
     assert found.shares["slack"] == 8 * (4 + 2) / 4
     assert found.floor == found.shares["products"]
+
+
+def test_gates_in_slots_of_their_own_leave_none(make_network: Any) -> None:
+    """8 units on 4 PEs: two rounds of four slots; of a gate that keeps nothing a group of 0."""
+    shape = {"input_size": 8, "hidden_size": 8, "banks": 4, "layers": 1}
+    found = causes(make_network(1, (4, 4), k=((2, 1, 1, 0), (1, 2, 2, 1), 1), **shape).image)
+    assert found.shares["products"] == 8 * (4 + 6) / 4
+    assert found.shares["slack"] == 8 * 1 / 4
+
+
+def test_a_round_of_fewer_slots_waits_for_the_fullest(make_network: Any) -> None:
+    """9 units on 4 PEs: first a slot of all gates of one of them."""
+    shape = {"input_size": 9, "hidden_size": 9, "banks": 1, "layers": 1}
+    found = causes(make_network(1, (4, 1), k=((2, 1, 1, 3), (1, 2, 2, 1), 1), **shape).image)
+    assert found.shares["products"] == Fraction(9 * (7 + 6), 4)
+    assert found.shares["slack"] == (3 + 2) - Fraction(7 + 6, 4)
 
 
 def test_an_exposed_wait_is_the_end_of_the_chain(make_case: Any) -> None:
@@ -132,7 +150,7 @@ def test_an_exposed_wait_is_the_end_of_the_chain(make_case: Any) -> None:
 def test_waits_of_other_kinds_have_their_names(make_case: Any, make_network: Any) -> None:
     tiny = {"input_size": 4, "hidden_size": 4, "k": (1, 1, 1)}
     short = causes(make_network(1, (16, 4), layers=3, **tiny).image)  # passes of one cycle
-    frames = causes(make_case(1, (90, 8, 2, 1, 1), (16, 2)).image)
+    frames = causes(make_case(1, (90, 8, 2, 1, 1), (8, 2)).image)
     room = causes(make_case(1, (8, 20, 2, 2, 2), (8, 2), output_depth=20).image)
     assert short.shares["fetch"] > 0
     assert frames.shares["frame"] > frames.shares["products"]
@@ -142,8 +160,8 @@ def test_waits_of_other_kinds_have_their_names(make_case: Any, make_network: Any
 
 
 def test_steps_that_alternate_are_a_mean(make_network: Any) -> None:
-    """Four streams that take turns fill an output buffer of two frames."""
-    tiny = {"input_size": 3, "hidden_size": 2, "banks": 1, "k": (1, 1, 1)}
+    """Four streams that take turns fill an output buffer of four frames."""
+    tiny = {"input_size": 3, "hidden_size": 4, "banks": 1, "k": (1, 1, 1)}
     image = make_network(0, (8, 1), options={"contexts": 4}, **tiny).image
     found = causes(image, contexts=4)
     marks = [n < 4 for n in range(40)], [n % 4 for n in range(40)]

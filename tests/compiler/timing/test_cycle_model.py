@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from compiler.array.latency import Latencies
+from compiler.array.needs import design_for
 from compiler.array.program import Frame, Sink
 from compiler.lower.image import Image
 from compiler.lower.passes import Pass
-from compiler.timing.cycle_model import CycleModel
+from compiler.lower.schedule import schedule
+from compiler.timing.cycle_model import CycleModel, mean_cycles, step_cycles
 from csb_format.scales import DesignError
+from csb_format.shape import uniform_shape
 from sim.run.pysim import simulate_amaranth
 from sim.run.scenario import Job
 
@@ -209,3 +212,33 @@ def test_the_formula_is_tried_with_and_without_a_bubble(make_case: Any) -> None:
 def test_no_frames_have_no_schedule(case: Any, frames: int) -> None:
     with pytest.raises(ValueError, match=rf"frames {frames}: schedule at least one"):
         CycleModel(case.image).run(frames)
+
+
+UNEVEN = {
+    "120 units": (uniform_shape(120, 120, (8, 8), (2, 2)), 8),
+    "projected": (uniform_shape(40, 100, (4, 4, 4), (2, 2, 2), projection=48), 4),
+    "GRU": (uniform_shape(12, 60, (4, 4), (1, 2), cell="gru"), 4),
+    "reset first": (uniform_shape(12, 60, (4, 4), (1, 2), cell="gru0"), 4),
+    "one channel": (uniform_shape(1, 32, (8, 8), (1, 1)), 8),
+}
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_more_pes_are_never_slower(name: str) -> None:
+    shape, lanes = UNEVEN[name]
+    fewest = 4 if shape.cell == "lstm" else 1
+    designs = [design_for(shape, pes, lanes) for pes in range(fewest, 73, 4)]
+    cycles = [step_cycles(schedule(shape, design)) for design in designs]
+    assert cycles == sorted(cycles, reverse=True)
+
+
+@pytest.mark.parametrize(("inputs", "least"), [(128, 1.0), (40, 0.93)])
+def test_more_streams_are_never_slower(inputs: int, least: float) -> None:
+    """128 units on 64 x 16: half of the cycles are waits for one stream, none for four."""
+    shape = uniform_shape(inputs, 128, (16, 16), (1, 1))
+    made = [(n, design_for(shape, 64, 16, contexts=n)) for n in (1, 2, 3, 4, 6, 9)]
+    cycles = [mean_cycles(schedule(shape, design), n) for n, design in made]
+    assert cycles == sorted(cycles, reverse=True)
+    assert (cycles[0], cycles[3]) == (34, 16)
+    kept = sum(g.real_nonzeros for g in shape.layers[0].geometries.values())
+    assert kept / (cycles[3] * 64 * 16) >= least

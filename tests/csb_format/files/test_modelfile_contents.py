@@ -118,7 +118,7 @@ FORGERIES: dict[str, tuple[Callable[[Header, Tensors], object], str]] = {
     ),
     "geometry": (
         lambda h, t: h["layers"][0]["weight_ih"].update(banks=99),
-        r"invalid contents: banks 99: must be 1 to 5",
+        r"invalid contents: banks 99: must be 1 to 64 for 5 columns",
     ),
     "geometry field": (
         lambda h, t: h["layers"][0]["weight_ih"].pop("rows"),

@@ -17,6 +17,7 @@ from torch import nn
 import sparseflow as sf
 from csb_format import InputScale, save_model
 from csb_format.random_models import random_model, random_network
+from csb_format.screening.layer import ScreenedLayer
 from pruning.integers.quantise import quantise
 from pruning.tasks.data.datasets import SequenceData, save_sequences
 from tests.docs.blocks import ROOT, Block, blocks, one, reader_shell
@@ -160,6 +161,12 @@ def test_a_model_file_holds_what_its_page_lists(tmp_path: Path) -> None:
         names, header = set(file.keys()), json.loads(file.metadata()["sparseflow"])
     save_model(tmp_path / "gru", gru)
     with safetensors.safe_open(tmp_path / "gru", "numpy") as file:
+        header |= json.loads(file.metadata()["sparseflow"])
+    assert drawn.head is not None
+    screened = ScreenedLayer.of(drawn.head)  # planes instead of weights
+    save_model(tmp_path / "screened", replace(drawn, head=screened))
+    with safetensors.safe_open(tmp_path / "screened", "numpy") as file:
+        names |= set(file.keys())
         header |= json.loads(file.metadata()["sparseflow"])
     assert {name.replace("layers.0", "layers.N") for name in names} == rows["tensors"]
     assert set(header) == rows["header"]

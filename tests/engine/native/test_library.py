@@ -30,7 +30,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str = "return 1;
     folder.mkdir()
     names = (
         "kernel read open close shape layer start end reset step step_some states time sequences "
-        "logits table"
+        "logits top table"
     )
     text = "".join(f"void sparseflow_run_{name}(void) {{}}\n" for name in names.split())
     export = '__attribute__((visibility("default")))'
@@ -47,7 +47,55 @@ def test_it_is_built_once(fresh: Path, tmp_path: Path, monkeypatch: pytest.Monke
     library.cache_clear()
     library()
     assert built.stat().st_mtime_ns == before
-    assert {path.name for path in built.parent.iterdir()} == {built.name}
+    assert {path.suffix for path in built.parent.iterdir()} == {".so", ".sha256"}
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x7fELF", None])
+def test_half_of_a_library_is_built_again(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
+) -> None:
+    tiny(tmp_path, monkeypatch)
+    library()
+    library.cache_clear()
+    (built,) = fresh.rglob("*.so")
+    whole = built.read_bytes()
+    beside = built.with_name("half")
+    beside.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    beside.replace(built)  # this process has the other one loaded
+    assert library().sparseflow_run_abi() == 1
+    assert built.read_bytes() == whole
+
+
+def test_a_machine_without_a_compiler_takes_what_it_has(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny(tmp_path, monkeypatch)
+    library()
+    library.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert library().sparseflow_run_abi() == 1
+    library.cache_clear()
+    (fresh / next(fresh.rglob("*.so"))).unlink()
+    with pytest.raises(NativeError, match=r"no C compiler .* apt-get install gcc"):
+        library()
+
+
+def test_a_compiler_that_makes_nothing_is_named(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny(tmp_path, monkeypatch)
+    for number, (text, told) in enumerate(
+        [("#!/bin/sh\n", "built nothing"), ("#!/no/such/shell\n", "install a C compiler that runs")]
+    ):
+        folder = tmp_path / f"bin{number}"
+        folder.mkdir()
+        (folder / "cc").write_text(text)
+        (folder / "cc").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+        library.cache_clear()
+        with pytest.raises(NativeError, match=told):
+            library()
+    assert not list(fresh.rglob("*.so"))
 
 
 def test_other_sources_are_another_library(

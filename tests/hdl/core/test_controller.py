@@ -28,7 +28,8 @@ class Model:
         self.phases = [0] * design.contexts
         self.setup: tuple[int, tuple[int, int]] = (0, (0, 0))
         self.incoming = (0, 0)  # first, context
-        self.current = (0, 0, 0, 0)  # first, context, phase, other
+        self.current = (0, 0, 0, 0)  # first, context, phase, frames back
+        self.past = [0] * 8  # contexts of the frames before, the latest first
 
     def cycle(self, t: int, given: Condition) -> dict[str, Any]:
         """All outputs of a cycle; a restart in it counts from the next on."""
@@ -51,6 +52,7 @@ class Model:
         self.pc, self.at, self.step = address, t + 1 + Controller.fetch, -1
         self.flying = self.fault = 0
         self.phases, self.current = [0] * self.design.contexts, (0, 0, 0, 0)
+        self.past = [0] * 8
         self.setup = 0, self.setup[1]
 
     def go_on(self, address: int, t: int) -> None:
@@ -76,18 +78,21 @@ class Model:
         if not word:
             out["waits"] = (0, 0, 0, 1)
             return sent
-        slot, step = divmod(self.step, now.interval)
-        if step < now.groups:
+        rows = slots_of(self.design, now)
+        starts = np.cumsum([0, *(interval for _, interval, *_ in rows)])
+        slot = int(np.searchsorted(starts, self.step, "right")) - 1
+        step = self.step - int(starts[slot])
+        if step < rows[slot][0]:
             # what was taken with this pass counts from its first group on
             out["group"] = self.group(now, slot, step)
         self.step += 1
-        if self.step == now.cycles:
+        if self.step == starts[-1]:
             out["release"] = int(now.release_frame)
             self.go_on(now.next, t)
         return sent
 
     def waits(self, now: Instruction, frame: tuple[int, ...], given: Condition) -> list[bool]:
-        lead = now.lead_other if frame[3] else now.lead
+        lead = now.leads[frame[3]]
         return [
             bool(now.frame) and not given["frame_ready"],
             self.flying > lead,
@@ -96,12 +101,15 @@ class Model:
 
     def offered(self) -> tuple[int, int, int, int]:
         first, context = self.incoming
-        other = first or context != self.current[1]
-        return first, context, 1 - self.phases[context], int(other)
+        most = self.design.frames_back - 1
+        past = [self.current[1], *self.past][:most]
+        known = not first and context in past
+        return first, context, 1 - self.phases[context], past.index(context) if known else most
 
     def begin(self, now: Instruction, given: Condition, frame: Any, out: dict[str, Any]) -> int:
         self.step = 0
         if now.advance:
+            self.past = [self.current[1], *self.past][:-1]
             self.current = frame
             self.phases[frame[1]] = frame[2]
         if now.frame:
@@ -115,10 +123,12 @@ class Model:
         cell = now.bias
         if self.design.contexts > 1:
             cell |= context << bits_for(self.design.cells)
+        rows = slots_of(self.design, now)
+        groups, _, turn, turns = rows[slot]
         found: dict[str, Any] = {
-            "address": now.matrix + slot * now.groups + step,
+            "address": now.matrix + sum(row[0] for row in rows[:slot]) + step,
             "first": step == 0,
-            "last": step == now.groups - 1,
+            "last": step == groups - 1,
             "parked": now.parked,
             "park": now.sink == Sink.PARK,
             "zero": now.recurrent and first,
@@ -131,6 +141,14 @@ class Model:
         told = {name: getattr(now, name) for name in ("write", "emit", "final", "beats", "bias")}
         target = self.region(now.target_kind, now.target, now.target_span)
         update = told | {"zero": first, "base": target, "cell": cell, "shift": now.shift}
+        if self.design.collects:
+            gates = tuple((4 * turn + pe) // turns for pe in range(4))
+            found |= {"gates": gates, "aligns": tuple(now.align[gate] for gate in gates)}
+            found |= {"ready": turn == turns - 1, "slot_first": slot == turn}
+            update["block"] = turns - 1
+        elif self.design.by_gate:
+            found["aligns"] = (now.align[turn],)
+            update |= {"turn": turn, "ready": turn == turns - 1}
         return {k: v if isinstance(v, tuple) else int(v) for k, v in found.items()} | {
             "update": {k: v if isinstance(v, tuple) else int(v) for k, v in update.items()}
         }
@@ -144,6 +162,21 @@ class Model:
             Place.NEW: (2 * context + phase) << span,
         }
         return (given | region[kind]) & ((1 << bits_for(self.design.vector_depth)) - 1)
+
+
+def slots_of(design: Design, now: Instruction) -> list[tuple[int, int, int, int]]:
+    """Of each slot its groups and cycles, its turn in its round and how many these are."""
+    if not design.by_gate:
+        return [(now.groups, now.interval, 0, 1)] * now.slots
+    found: list[tuple[int, int, int, int]] = []
+    for turn in range(now.opening):
+        each = now.opening_groups[turn], now.opening_intervals[turn]
+        found.append((*each, turn, now.opening))
+    while len(found) < now.slots:
+        for turn in range(now.last_turn + 1):
+            each = now.turn_groups[turn], now.turn_intervals[turn]
+            found.append((*each, turn, now.last_turn + 1))
+    return found
 
 
 def check(machine: Any, program: list[Instruction]) -> None:
@@ -169,7 +202,7 @@ def plain(value: Any) -> Any:
 
 
 def seen_group(out: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
-    own = ("address", "aligns", "slot_first", "sink")
+    own = ("address", "aligns", "gates", "slot_first", "sink")
     if not like:
         return {}
     names = like.keys() - {"update"}
@@ -211,7 +244,31 @@ def random_pass(rng: np.random.Generator, design: Design, frame: Frame) -> Instr
         bias=int(rng.integers(design.cells)),
         lead=int(rng.integers(12)),
         lead_other=int(rng.integers(12)),
+        lead_more=tuple(rng.integers(12, size=design.frames_back - 2).tolist()),
     )
+
+
+def with_turns(rng: np.random.Generator, design: Design, given: Instruction) -> Instruction:
+    """The pass with slots that have groups of their own."""
+
+    def drawn(count: int) -> dict[str, tuple[int, ...]]:
+        groups = rng.integers(1, design.row_groups + 1, count)
+        longest = design.row_groups + design.units_per_round
+        return {
+            "groups": tuple(groups.tolist()),
+            "intervals": tuple(rng.integers(groups, longest + 1).tolist()),
+        }
+
+    last = int(rng.integers(design.turns))
+    opening = int(rng.integers(last + 1)) if design.collects else 0
+    rounds = int(rng.integers(not opening, (design.slots - opening) // (last + 1) + 1))
+    fields = {f"turn_{name}": values for name, values in drawn(design.turns).items()}
+    if design.collects:
+        fields |= {f"opening_{n}": values for n, values in drawn(design.turns - 1).items()}
+    more: dict[str, Any] = {"last_turn": last, "opening": opening, **fields}
+    slots = opening + rounds * (last + 1)
+    slot = int(rng.integers(design.slots - slots + 1))
+    return replace(given, groups=0, interval=0, slots=slots, slot=slot, matrix=0, **more)
 
 
 def random_program(rng: np.random.Generator, design: Design) -> list[Instruction]:
@@ -220,7 +277,10 @@ def random_program(rng: np.random.Generator, design: Design) -> list[Instruction
     bases = tuple(int(v) for v in rng.integers(0, vector, 2))
     setup = Instruction(Op.SETUP, frame_beats=int(rng.integers(1, vector)), frame_bases=bases)  # type: ignore[arg-type]
     kinds = [Frame.WAIT, Frame.TRY, Frame.NONE, Frame.NONE, Frame.TRY, Frame.NONE]
-    code = [setup, *(random_pass(rng, design, kind) for kind in kinds)]
+    passes = [random_pass(rng, design, kind) for kind in kinds]
+    if design.by_gate:
+        passes = [with_turns(rng, design, given) for given in passes]
+    code = [setup, *passes]
     places = [0, *(1 + rng.permutation(len(kinds))).tolist()]
     program = [Instruction()] * design.program_depth
     for i, instruction in enumerate(code):
@@ -239,6 +299,22 @@ SHARES: dict[str, dict[str, float]] = {
     "all": {"frame_ready": 0.2, "home": 0.3, "room": 0.2, "word_ready": 0.7},
 }
 CYCLES = 700
+
+
+# of an LSTM, deep and not, and of a GRU
+BY_GATE = [
+    Design(8, 2, 2, 5, 90, 32, 12, 8, 9, 4, 8, 8, program_depth=8, by_gate=True),
+    Design(
+        16, 4, 1, 4, 90, 16, 9, 5, 5, 2, 8, 8, program_depth=8, contexts=3, deep=True, by_gate=True
+    ),
+    Design(3, 2, 1, 5, 90, 32, 12, 8, 9, 4, 8, 8, program_depth=8, cell="gru", by_gate=True),
+]
+
+
+@pytest.mark.parametrize("by_gate", BY_GATE, ids=lambda d: f"{d.cell}-M{d.pes}")
+@pytest.mark.parametrize("share", ["free", "all"])
+def test_slots_of_one_gate(run: Any, make_machine: Any, by_gate: Design, share: str) -> None:
+    test_random_programs(run, make_machine, by_gate, SHARES[share], share == "all")
 
 
 @pytest.mark.quick(32)

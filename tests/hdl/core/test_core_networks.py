@@ -80,13 +80,28 @@ def test_random_networks(seeded: Any, seed: int) -> None:
     check(network, frames_of(network, seed, [2, 1, 2]), network.contexts)
 
 
-@pytest.mark.quick(2)
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.quick(4)
+@pytest.mark.parametrize("seed", range(12))
 def test_random_networks_with_k_per_gate(seeded: Any, seed: int) -> None:
-    cell = ("lstm", "gru")[seed % 2]
-    network, _ = seeded(seed, by_gate=True, cell=cell, layers=1 + seed % 2, directions=1)
+    """Gates in slots of their own, in passes of their own, and padded."""
+    cell, layers = ("lstm", "gru", "lstm", "gru0")[seed % 4], 1 + seed // 2 % 2
+    fixed = {"directions": 1 + (seed == 6), "streamed": seed == 4, "padded": seed in (8, 9)}
+    network, _ = seeded(seed, by_gate=True, cell=cell, layers=layers, **fixed)
     assert any(g.parts for s in network.model.shape.layers for g in s.geometries.values())
+    assert network.image.design.by_gate == (cell != "gru0" and not fixed["padded"])
     check(network, frames_of(network, seed, [2, 1, 2]), network.contexts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(10))
+def test_a_hundred_random_networks_with_k_per_gate(seeded: Any, block: int) -> None:
+    for seed in range(10 * block, 10 * block + 10):
+        cell = ("lstm", "lstm", "gru", "lstm", "gru0")[seed % 5]
+        fixed = {"streamed": seed % 4 == 3, "padded": seed % 8 == 7}
+        network, pick = seeded(2000 + seed, cell=cell, by_gate=True, **fixed)
+        lengths = [pick(1, 4) for _ in range(pick(1, 4))]
+        contexts = pick(1, network.contexts)
+        check(network, frames_of(network, seed, lengths), contexts, **PAUSES[seed % 4])
 
 
 @pytest.mark.quick(2)

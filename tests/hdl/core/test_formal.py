@@ -168,14 +168,18 @@ class Starts(Harness):
             Assume(given.groups.any()),
             Assume(given.interval >= given.groups),
         ]
-        least = Mux(now.lead < now.lead_other, now.lead, now.lead_other)
-        most = Mux(now.lead > now.lead_other, now.lead, now.lead_other)
+        leads = [now.lead, now.lead_other]
+        if block.design.frames_back > 2:
+            leads += now.lead_more
+        least, most = leads[0], leads[0]
+        for lead in leads[1:]:
+            least, most = Mux(lead < least, lead, least), Mux(lead > most, lead, most)
         pulses = (block.frame_take, block.promise.any())
         m.d.comb += [
             # it knows how many beats are on their way, and starts at no more than its lead
             Assert(block._flying == flying),
             Assert(~starts | (flying <= most)),
-            Assert(~(starts & ~block._current.other & ~now.advance) | (flying <= now.lead)),
+            Assert(~(starts & (block._current.other == 0) & ~now.advance) | (flying <= now.lead)),
             Assert(~(starts & block._current.first) | (flying <= most)),
             # what a pass takes is there, and it takes it in the cycle of its first group
             *(Assert(~pulse | (starts & block.group.valid)) for pulse in pulses),

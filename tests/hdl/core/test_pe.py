@@ -22,7 +22,9 @@ class Scenario:
     design: Design
     rng: np.random.Generator
     cycles: list[dict[str, Any]] = field(default_factory=list)
-    results: dict[int, int] = field(default_factory=dict)
+    results: dict[int, Any] = field(default_factory=dict)
+
+    nothing: Any = 0
 
     def __post_init__(self) -> None:
         self.vector = np.zeros((self.design.lanes, self.design.vector_depth), np.int64)
@@ -63,6 +65,7 @@ class Scenario:
             operands[j] = self.vector[read]
             control = {"valid": 1, "first": j == 0, "last": j == groups - 1, "park": park}
             control |= {"parked": parked, "zero": zero, "base": base, "slot": slot, "align": align}
+            control |= self.told()
             self.cycle(control, word_of(values[j], indices[j]))
             if ProcessingElement.read_delay(d):  # behind that cycle's writes
                 operands[j] = self.vector[read]
@@ -72,11 +75,20 @@ class Scenario:
             self.parked[slot] = total
             self.parked_groups[slot] = groups + self.parked_groups[slot] * parked
         else:
-            self.results[len(self.cycles) - 1] = int(total)
+            self.note(int(total))
 
-    def expected(self) -> list[int]:
+    def told(self) -> dict[str, int]:
+        """What else a group says."""
+        return {}
+
+    def note(self, total: int) -> None:
+        """A result that the last cycle has ended."""
+        self.results[len(self.cycles) - 1] = total
+
+    def expected(self) -> list[Any]:
         """The result port: each result from ``latency`` cycles after its last group on."""
-        latency, held, port = ProcessingElement.latency(self.design), 0, [0] * len(self.cycles)
+        latency, port = ProcessingElement.latency(self.design), [self.nothing] * len(self.cycles)
+        held = self.nothing
         for t in range(len(self.cycles)):
             held = self.results.get(t - latency, held)
             port[t] = held
@@ -88,7 +100,33 @@ class Scenario:
             self.gap()
         seen = play(ProcessingElement(self.design), self.cycles, ["result"])
         assert self.results
-        assert [result for (result,) in seen] == self.expected()
+        assert [plain(result) for (result,) in seen] == self.expected()
+
+
+@dataclass
+class Collected(Scenario):
+    """Sums of the gates of a unit, which are shown with the last of them."""
+
+    nothing: Any = field(default_factory=lambda: [0] * 4)
+    gate: int = 0
+    ready: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.kept = [0] * 4
+
+    def told(self) -> dict[str, int]:
+        return {"gate": self.gate, "ready": self.ready}
+
+    def note(self, total: int) -> None:
+        self.kept[self.gate] = total
+        if self.ready:
+            self.results[len(self.cycles) - 1] = list(self.kept)
+
+
+def plain(value: Any) -> Any:
+    """A number, or the numbers of an array."""
+    return value if isinstance(value, int) else list(value)
 
 
 def signed(rng: np.random.Generator, bits: int, size: Any) -> IntArray:
@@ -120,6 +158,22 @@ def test_random_rows_give_the_models_sums(
         groups = int(rng.integers(1, design.row_groups + 1))
         park, parked, zero = (bool(rng.random() < share) for share in (0.4, 0.5, 0.15))
         scenario.row(groups, park, parked, zero, gaps)
+    scenario.check(play)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_sums_of_a_unit_are_kept_until_its_last(play: Any, deep: bool) -> None:
+    """In any order, some parked among them, rows of one group too."""
+    design = Design(8, 2, 1, 6, 24, 32, 4, 8, 16, 4, 8, 8, deep=deep, by_gate=True)
+    scenario = Collected(design, np.random.default_rng(4))
+    for n in range(40):
+        gates = scenario.rng.permutation(4)[: int(scenario.rng.integers(1, 5))].tolist()
+        for gate in gates:
+            scenario.gate, scenario.ready = gate, int(gate == gates[-1])
+            groups = 1 if n % 2 else int(scenario.rng.integers(1, 4))
+            scenario.row(groups, False, bool(gate % 2), False, 0.0 if n % 3 else 0.3)
+        if n % 5 == 0:
+            scenario.row(2, park=True, parked=False, zero=False, gaps=0)
     scenario.check(play)
 
 

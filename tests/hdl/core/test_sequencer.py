@@ -11,7 +11,7 @@ from compiler.array.design import Design, bits_for
 from compiler.array.latency import home_delay
 from hdl.core.hierarchy import Ram
 from hdl.core.lanes.lstm import ElementwiseLane
-from hdl.core.projector import Projector
+from hdl.core.lanes.projector import Projector
 from hdl.core.sequencer import Sequencer
 
 WATCH = ["deal", "select", "bias", "cell", "now", "writeback", "home"]
@@ -42,6 +42,7 @@ class Scenario:
         self.cycles: list[dict[str, Any]] = []
         self.deals: dict[int, dict[str, Any]] = {}
         self.places: dict[int, dict[str, int]] = {}
+        self.gates: dict[int, list[int]] = {}  # which PE has them
 
     def update(self, beats: int) -> dict[str, Any]:
         """A description of a pass with random fields."""
@@ -120,6 +121,42 @@ def test_beats_of_several_passes(play: Any, design: Design, gaps: float, early: 
             most = min(design.cells, design.lanes * design.vector_depth // scenario.lanes)
             scenario.run_pass(int(scenario.rng.integers(1, most + 1)), gaps, early)
         scenario.check(play)
+
+
+class Collected(Scenario):
+    """Blocks of units whose sums PEs keep: those of a round one after the other."""
+
+    def run_rounds(self, beats: int, blocks: list[int]) -> None:
+        """All rounds of a pass, so many blocks each; the next begins when the last is dealt."""
+        update, first = self.update(beats), 0
+        for n, most in enumerate(blocks):
+            start = len(self.cycles)
+            told = update | {"block": most - 1}
+            dealt = min(most * self.beats, beats - first)
+            for i in range(dealt):
+                self.note(start + i, first + i, i % self.beats, told)
+                places = [(gate * most + i // self.beats) % 4 for gate in range(4)]
+                self.gates[start + i + 1] = places
+            for i in range(dealt):
+                pulse = {"slot_done": int(i == 0), "first_slot": int(n == 0 and i == 0)}
+                self.cycles.append(pulse | {"update": told if i == 0 else self.update(1)})
+            first += most * self.beats
+
+
+@pytest.mark.parametrize("pes", [16, 32])
+def test_blocks_of_units(play: Any, pes: int) -> None:
+    """Beats of each block, and which of four PEs has each of its gates."""
+    design = Design(pes, 4, 2, 6, 24, 32, 8, 64, 64, 4, 8, 8, by_gate=True)
+    scenario = Collected(design, "units", seed=4)
+    latency = ElementwiseLane.latency(design)
+    scenario.block = Sequencer(design, 2, design.units_per_slot, latency, collects=True)
+    for blocks in ([4, 4], [1, 4], [2], [3, 4, 4], [1], [2, 4]):
+        beats = sum(blocks) * scenario.beats - int(scenario.rng.integers(scenario.beats))
+        scenario.run_rounds(beats, blocks)
+    seen = play(scenario.block, scenario.cycles, ["deal", "places"], latency)
+    found = {t: list(places) for t, (deal, places) in enumerate(seen) if deal}
+    assert found == scenario.gates
+    scenario.check(play)
 
 
 @pytest.mark.parametrize("design", WIDE, ids=lambda d: f"{d.projectors}-to-{d.lanes}")

@@ -100,9 +100,10 @@ def test_numbers_out_of_range_are_named() -> None:
 
 def test_narrow_networks_have_a_plan_too() -> None:
     found = plan(nn.LSTM(1, 16), 0.5)
-    assert found.banks == 1
+    assert found.banks == 8  # of the input's seven are padding; the states have two places in each
     patterns = [row.pattern for row in found.rows]
-    assert patterns[0] == "1 bank, k per matrix"
+    assert patterns[0] == "4 banks, k per matrix"
+    assert plan(nn.LSTM(1, 3), 0.5).banks == 3
     assert len({*patterns}) == len(patterns)
     with pytest.raises(ValueError, match=r"keep_energy 2: it is a share, 0 to 1$"):
         plan(nn.LSTM(1, 16), 0.5, keep_energy=2)

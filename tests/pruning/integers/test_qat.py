@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from csb_format.cells.lstm import CellArithmetic
-from csb_format.fixed import Fixed
+from csb_format.fixed import Fixed, round_rows
 from csb_format.model import Model
 from engine.reference import IntegerModel
 from pruning.integers.calibrate import padded
+from pruning.integers.formats import Formats
 from pruning.integers.hardware_exact import gate_activations, quantise_exact, tanh_exact
 from pruning.integers.qat import Precision, QatClassifier, QatLstm
 from pruning.integers.quantise import quantise
@@ -62,13 +63,16 @@ def test_the_fine_tuning_forward_is_the_integer_model_on_all_test_data(
     trained: Trained, bits: tuple[int, int]
 ) -> None:
     start, masks, data, test = trained
-    precision = Precision(*bits, per_gate=bits[0] == 4)
+    head_bits = {8: 8, 4: 5}.get(bits[0], 16)
+    precision = Precision(*bits, per_gate=bits[0] == 4, head_bits=head_bits)
     tuned = finetune_quantised(start.lstm, start.head, data, 1, precision=precision, masks=masks)
     model = tuned.to_model(LAYOUT)
     assert different_bits(tuned.lstm, model, test.sequences) == 0
     integers = IntegerModel(model)
     traces = integers.run(integers.quantise(test.sequences))
     assert model.head is not None
+    assert np.array_equal(round_rows(model.head.weight, head_bits), model.head.weight)
+    assert Formats.of_model(model).head_bits <= head_bits
     exact = model.head.logits(np.stack([trace.output[-1] for trace in traces]))
     with torch.no_grad():
         logits = tuned(*padded(test.sequences)).numpy()

@@ -77,6 +77,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
 
 
+@pytest.mark.slow
 def test_two_ranks_with_other_data_have_identical_masks(tmp_path: Path) -> None:
     # One launch for all scores: starting Python and torch costs most of the time.
     script = tmp_path / "worker.py"

@@ -23,8 +23,8 @@ def test_report_sets_requested_beside_achieved() -> None:
     assert [first.name, second.name] == list(goals)
     assert (first.requested, first.achieved) == (0.875, 0.5)  # 12 columns: 6 banks of 2, k = 1
     assert first.note == (
-        "weight_ih_l0: 87.50% asked, 50.00% is the most with 1 of 2 units in every group; "
-        "choose larger groups (fewer banks)"
+        "weight_ih_l0: 87.50% asked, 50.00% is the most with 1 of 2 in every bank or group; "
+        "choose larger ones (fewer banks)"
     )
 
 

@@ -137,7 +137,7 @@ def test_attention_output_is_a_linear_layer() -> None:
     ("goal", "message"),
     [
         (Goal(Banks(8), 0.875), r"weight_ih_l0: sparsity 87.50% of a 64 x 12 matrix: .* 50.00%"),
-        (Goal(Banks(2), 0.99), r"no nearer than 83.33% \(1 of 6 units per group\)"),
+        (Goal(Banks(2), 0.99), r"no nearer than 83.33% \(1 of 6 in every bank or group\)"),
     ],
 )
 def test_a_sparsity_out_of_reach_is_refused_not_rounded(goal: Goal, message: str) -> None:
@@ -168,7 +168,7 @@ def test_bad_goals(make: Callable[[], Goal], message: str) -> None:
     ("goals", "message"),
     [
         ({}, "no goals: name at least one matrix"),
-        ({"weight_ih_l0": Goal(Banks(13), 0.5)}, "weight_ih_l0: 13 banks for 12 columns"),
+        ({"weight_ih_l0": Goal(Banks(65), 0.5)}, "weight_ih_l0: 65 banks for 12 columns"),
         ({"weight_ih_l0": Goal(Banks(2), keep=7)}, "weight_ih_l0: keep 7 of 6 units"),
         ({"weight_ih_l0": Goal(Blocks(65, 1), 0.5)}, "weight_ih_l0: blocks of 65 x 1 for a 64"),
     ],

@@ -107,9 +107,9 @@ def test_not_finite_is_refused(bad: float) -> None:
         bank_balanced_mask(weight, banks=2, nonzeros=1)
 
 
-@pytest.mark.parametrize("banks", [0, -1, 5])
+@pytest.mark.parametrize("banks", [0, -1, 65])
 def test_banks_out_of_range(banks: int) -> None:
-    with pytest.raises(ValueError, match=rf"{banks} banks for 4 columns: choose 1 to 4"):
+    with pytest.raises(ValueError, match=rf"{banks} banks for 4 columns: choose 1 to 64"):
         bank_view(torch.zeros(2, 4), banks)
 
 

@@ -163,7 +163,7 @@ def test_not_finite_is_refused(view: View, bad: float) -> None:
 @pytest.mark.parametrize(
     ("view", "message"),
     [
-        (Banks(5), "5 banks for 4 columns: choose 1 to 4 banks"),
+        (Banks(65), "65 banks for 4 columns: choose 1 to 64 banks"),
         (Banks(0), "0 banks for 4 columns"),
         (Banks(width=5), "5 columns in a bank for 4 columns"),
         (Blocks(4, 1), "blocks of 4 x 1 for a 3 x 4 matrix: choose blocks of 1 x 1 to 3 x 4"),

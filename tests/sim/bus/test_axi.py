@@ -148,6 +148,7 @@ def test_refused_accesses_leave_the_job_alone(run: Run, axi_case: Any) -> None:
     assert results[at + 10] == [OKAY, REGISTERS["load"].address | 1 << 16]
 
 
+@pytest.mark.slow
 def test_after_each_error_the_next_job_runs_clean(run: Run, axi_case: Any) -> None:
     """One after the other on the same hardware, each with its cause."""
     case, job = axi_case, script(0.3, seed=3)

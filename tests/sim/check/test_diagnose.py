@@ -127,6 +127,7 @@ def test_a_flipped_bit_of_a_weight_is_found(case: Any, broken: Any, work: Path, 
     assert shown.cycle_mismatch is None
 
 
+@pytest.mark.slow
 def test_the_cycle_is_that_of_the_product(
     case: Any, files: VerilogFiles, broken: Any, work: Path
 ) -> None:
@@ -143,6 +144,7 @@ def test_the_cycle_is_that_of_the_product(
     assert differs[0] == product_cycle(case.image, fault, 0)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_a_bias_is_found(case: Any, work: Path, tmp_path: Path) -> None:
     place, gate = 5, 2
     image = flipped(case.image, "bias_000", place, gate * 18 + 16)
@@ -298,6 +300,7 @@ def test_a_wrong_field_of_the_program_is_named(
     assert shown.first.cycle == run.issue.start
 
 
+@pytest.mark.slow
 def test_a_longer_interval_is_named_with_its_cycle(
     network: Any, network_files: VerilogFiles, broken: Any, work: Path
 ) -> None:
@@ -415,6 +418,35 @@ def test_a_fault_of_a_gru_is_found(
     shown = verified(case, broken(image, files), work)
     assert shown.first is not None
     assert shown.first.gate == "n"
+    assert "bias_000" in shown.first.where
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_fault_in_a_slot_of_one_gate_is_found(
+    make_network: Any, broken: Any, work: Path, tmp_path: Path, layer: int
+) -> None:
+    """Of a row of each gate, in a short round and in a whole one; and a bias."""
+    k = (1, 2, 3, 2), (2, 1, 2, 3), 1
+    case = make_network(3, (8, 4), (2, 2), layers=2, k=k, projection=6)
+    assert case.image.design.collects
+    files = emit_verilog(case.image.design, tmp_path / "gates", case.image)
+    placement = case.image.parts[0].whole[0].placement
+    assert [one.blocks for one in placement.rounds.each] == [2, 4]
+    for matrix, slot in [("weight_ih", 0), ("weight_hh", 1), ("weight_ih", 4), ("weight_hh", 5)]:
+        fault = Fault(f"layer {layer} {matrix}", "value", pe=1, slot=slot, group=0, lane=1, bit=15)
+        shown = verified(case, broken(fault.inject(case.image), files), work)
+        shutil.rmtree(tmp_path / "faulty")
+        assert shown.first is not None
+        found, row = shown.first, int(placement.rows[slot, 1])
+        assert (found.gate, found.row, found.bank) == ("ifgo"[row // 9], row, 1)
+        assert (found.matrix, found.layer) == (matrix, layer)
+    finish = next(p for p in case.image.parts[0].whole if p.layer == layer and p.biased)
+    width = case.image.design.state.width
+    image = flipped(case.image, "bias_000", finish.instruction.bias, 3 * width + width - 2)
+    shown = verified(case, broken(image, files), work)
+    assert shown.first is not None
+    assert shown.first.gate == "o"
     assert "bias_000" in shown.first.where
 
 

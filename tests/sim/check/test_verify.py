@@ -60,6 +60,7 @@ def test_a_frame_out_of_schedule_is_reported(
     )
 
 
+@pytest.mark.slow
 def test_a_longer_bubble_is_noticed_at_the_second_frame(
     case: Any, files: VerilogFiles, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +170,7 @@ def test_networks_are_verified(
         assert level.comparison.values >= 8 * sum(sizes) > 0
 
 
+@pytest.mark.slow
 def test_verilator_verifies(
     case: Any, verilator: Any, files: VerilogFiles, quick_builds: None
 ) -> None:

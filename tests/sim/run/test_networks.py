@@ -209,6 +209,7 @@ def check_hardware(case: Any, seed: int, folder: Path, simulator: str) -> None:
 
 @pytest.mark.quick(4)
 @pytest.mark.parametrize("seed", range(12))
+@pytest.mark.quick(2)
 def test_random_networks_on_icarus(random_case: Any, seed: int, tmp_path: Path) -> None:
     check_hardware(random_case(seed), seed, tmp_path, "icarus")
 
@@ -217,6 +218,15 @@ def test_random_networks_on_icarus(random_case: Any, seed: int, tmp_path: Path) 
 @pytest.mark.parametrize("seed", range(12, 212))
 def test_more_random_networks_on_icarus(random_case: Any, seed: int, tmp_path: Path) -> None:
     check_hardware(random_case(seed), seed, tmp_path, "icarus")
+
+
+@pytest.mark.quick(4)
+@pytest.mark.parametrize("seed", range(100))
+def test_random_networks_with_k_per_gate(random_case: Any, seed: int, tmp_path: Path) -> None:
+    """Values and cycles of the Verilog, of LSTMs and of GRUs whose gates have own slots."""
+    case = random_case(seed, by_gate=True)
+    assert case.image.design.by_gate
+    check_hardware(case, seed, tmp_path, "icarus")
 
 
 VERILATED = [3, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(12, 17))]

@@ -207,6 +207,7 @@ def test_a_killed_build_is_done_again(runner: Any, tmp_path: Path, own_builds: P
     assert runner(folder=tmp_path).build_seconds > 0
 
 
+@pytest.mark.slow
 def test_changed_verilog_is_built_again(
     case: Any, files: VerilogFiles, tmp_path: Path, own_builds: Path
 ) -> None:

@@ -17,7 +17,7 @@ from rich.progress import Progress, TextColumn
 
 from boards.board import BoardError, board_names
 from csb_format import save_model
-from csb_format.random_models import random_model
+from csb_format.random_models import random_model, random_network
 from sparseflow.commands import board_commands
 from sparseflow.commands.activity import _finish, _tellers, activities
 
@@ -90,6 +90,18 @@ def test_fit_shows_the_fastest_first(model: Path, capsys: pytest.CaptureFixture[
     times = [float(row[-1]) for row in rows]
     assert times == sorted(times)
     assert "as measured" in text
+
+
+def test_fit_says_where_gates_wait_for_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    k = (4, 2, 13, 5), (2, 1, 5, 3), 1
+    save_model(tmp_path / "gates", random_network(np.random.default_rng(0), 200, 200, 8, k))
+    board_commands.fit(tmp_path / "gates", "ulx3s")
+    text = capsys.readouterr().out
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    assert "padded: gates wait for the one that keeps most weights." in text
+    assert " padded" not in next(line for line in text.splitlines() if " yes " in line)
 
 
 def test_fit_says_that_a_clock_is_guessed(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,8 +22,10 @@ from torch.nn.utils import prune
 from compiler.array.needs import check_supported
 from csb_format import Fixed, LstmLayer, load_model
 from csb_format.files.matrixfile import load_matrices
+from csb_format.fixed import round_rows
 from csb_format.precision import Balance
 from csb_format.scales import DesignError
+from csb_format.screening.layer import ScreenedLayer
 from engine.reference import IntegerModel
 from pruning.files.network import load_network
 from pruning.mask.goals import Goal, goals_for
@@ -454,6 +456,36 @@ def test_fine_tuning_in_the_integers(run: Run, files: Files, capsys: Text) -> No
     assert any("--qat-epochs 3" in line for line in said["commands"])  # as it was typed
     lines = composed(said, tuned.layers[0])
     assert "--value-bits 4 --act-bits 8 --per-gate --qat-epochs 3 --seed 1" in lines[1]
+
+
+def test_a_head_in_planes_says_the_same_and_how_little_it_reads(
+    run: Run, files: Files, capsys: Text
+) -> None:
+    assert run(*files.prune(files.net("plain"))) == 0
+    assert run(*files.pack()) == 0
+    plain = load_model(files.folder / "m.safetensors")
+    capsys.readouterr()
+    assert run(*files.pack(None, "--screen")) == 0
+    model = load_model(files.folder / "m.safetensors")
+    said = capsys.readouterr().err
+    assert re.search(
+        r"head: 3 x 8 in planes of 2 \+ 3 \+ \d+ bits; the top 3 of --calibration read "
+        r"\d+\.\d\d bits a weight, p99 \d",
+        said,
+    )
+    assert isinstance(model.head, ScreenedLayer)
+    assert plain.head is not None
+    assert model.head.dense.equals(plain.head)
+    assert json.loads(model.provenance["pack"]) == {"screen": True}
+    assert run(*files.pack(None, "--screen", "--head-bits", 6)) == 0
+    narrow = load_model(files.folder / "m.safetensors")
+    assert isinstance(narrow.head, ScreenedLayer)
+    assert np.array_equal(narrow.head.weight, round_rows(plain.head.weight, 6))
+    assert narrow.head.bits <= 7  # and one where rows are folded
+    assert json.loads(narrow.provenance["pack"]) == {"head-bits": 6, "screen": True}
+    bare = {n.removeprefix("rnn."): t for n, t in squashed(pruned_net(12)).items() if "fc" not in n}
+    assert run(*files.pack(files.saved(bare), "--banks", 4, "--screen")) == 2
+    assert "--screen is of a head, and this network has none" in capsys.readouterr().err
 
 
 def test_fine_tuning_in_the_integers_has_the_controls_of_pruning(

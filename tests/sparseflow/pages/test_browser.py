@@ -101,7 +101,7 @@ def _numbers() -> dict[str, Any]:
 def _reports(folder: Path) -> Iterator[tuple[str, Path]]:
     """As users have them: scored by class, of many classes, all equal, of long commands."""
     from csb_format.random_models import random_network
-    from sparseflow.steps.hardware import compile_array
+    from sparseflow.steps.generating.hardware import compile_array
 
     model = random_network(np.random.default_rng(0), 12, 24, 4, (1, 2, 1))
     design = compile_array(model, 4, 4).design

@@ -105,6 +105,66 @@ def test_an_upgrade_is_passed_over(client: Client) -> None:
         assert split(read_all(line)) == [(200, b'{"live":true}')]
 
 
+def padded(size: int) -> bytes:
+    """A request of so many bytes; blanks are JSON."""
+    return whole(BODY + b" " * (size - len(whole()) - 2))
+
+
+@pytest.mark.parametrize("size", [4000, 8192, 18_000, 60_000, 200_000])
+@pytest.mark.parametrize("part", [3, 40])
+def test_the_end_of_a_read_belongs_to_the_next_request(
+    client: Client, size: int, part: int
+) -> None:
+    with client.raw() as line:
+        for _ in range(3):
+            line.sendall(padded(size) + LIVE[:part])
+            line.sendall(LIVE[part:])
+        line.shutdown(socket.SHUT_WR)
+        assert [status for status, _ in split(read_all(line))] == [200] * 6
+
+
+def test_a_head_of_its_largest_size_is_taken_behind_another_request(client: Client) -> None:
+    head = LIVE[:-2] + b"x: " + b"y" * (MOST_HEAD - 50) + b"\r\n\r\n"
+    found = answers(client, padded(18_000) + head[:9000], head[9000:] + LIVE)
+    assert [status for status, _ in found] == [200] * 3
+
+
+@pytest.mark.parametrize("end", [b"", b"x: y\r\n" * 9, b"\r\nGET /"])
+def test_what_stands_around_bodies_is_bounded(client: Client, end: bytes) -> None:
+    chunked = POST + b"transfer-encoding: chunked\r\n\r\n"
+    long = b"y" * (MOST_HEAD + 9000)
+    for start in (chunked + b"0\r\nx: ", chunked + b"1;x=", padded(18_000) + LIVE[:-2] + b"x: "):
+        status, body = answers(client, start + long + end)[-1]
+        assert (status, b"line and headers of more than" in body) == (431, True), start
+    many = b"".join(b"x%d: %s\r\n" % (n, b"y" * 2000) for n in range(20))
+    assert answers(client, chunked + b"0\r\n" + many + end)[0][0] == 431
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"http://host/v2", 200),
+        (b"HTTP://host:80/v2/?x=http://y/z", 200),
+        (b"https://[::1]:8000/v2", 200),
+        (b"http://host", 404),
+        (b"http://host?/v2", 404),
+        (b"/http://host/v2", 404),
+        (b"*", 404),
+    ],
+)
+def test_targets_may_name_the_server(client: Client, target: bytes, status: int) -> None:
+    method = b"OPTIONS" if target == b"*" else b"GET"
+    found = answers(client, method + b" " + target + b" HTTP/1.1\r\nhost: host\r\n\r\n")
+    assert [status for status, _ in found] == [status]
+    if status == 200:
+        assert b'"name":"sparseflow"' in found[0][1]
+
+
+@pytest.mark.parametrize("coding", [b"identity", b"Identity", b"", b"IDENTITY , identity"])
+def test_bodies_as_they_are_may_say_so(client: Client, coding: bytes) -> None:
+    assert answers(client, whole(BODY, b"Content-Encoding: " + coding))[0][0] == 200
+
+
 @pytest.mark.parametrize(
     ("sent", "status", "told"),
     [
@@ -117,6 +177,10 @@ def test_an_upgrade_is_passed_over(client: Client) -> None:
         (POST + b"content-length: 99999999999\r\n\r\n", 413, "a body of 99999999999 bytes: "),
         (POST + b"x: " + b"y" * MOST_HEAD + b"\r\n\r\n", 431, "line and headers of more than"),
         (b"GET /" + b"y" * MOST_HEAD, 431, "line and headers of more than"),
+        (b"GET /v2 HTTP/2.0\r\nhost: x\r\n\r\n", 505, "HTTP/2.0 is not spoken here: send HTTP/1.1"),
+        (b"GET /v2 HTTP/0.9\r\nhost: x\r\n\r\n", 505, "HTTP/0.9 is not spoken here: send HTTP/1.1"),
+        (b"GET /v2 HTTP/1.2\r\nhost: x\r\n\r\n", 400, "this is no HTTP/1.1"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "this is no HTTP/1.1"),
         (whole(BODY, b"content-encoding: gzip"), 415, "content-encoding: send bodies as they are"),
         (whole(BODY, b"origin: http://evil"), 403, "pages of browsers may not ask"),
     ],

@@ -167,11 +167,21 @@ def test_what_is_no_request(client: Client, change: Any, told: str) -> None:
         ({"shape": [1, 1, "5"]}, "Expected `int`, got `str` - at `$.inputs[0].shape[2]`"),
         ({"shape": [1, 1, 2**70]}, "elements: 20480 are taken at most"),
         ({"shape": [2**40, 2**40, 5]}, "elements: 20480 are taken at most"),
+        ({"shape": [10**4000] * 3}, "[2**13287..., 2**13287..., 2**13287...], 2**39863... elem"),
+        ({"shape": [-(10**4000)]}, "has shape [-2**13287...]: give 1 to 3 sizes from 0"),
+        ({"shape": [10**6, 0, 5], "data": []}, "beside a 0, multiplied, are 20480 at most"),
+        ({"shape": [0, 2**62, 5], "data": []}, "beside a 0, multiplied, are 20480 at most"),
+        ({"shape": [0, 10**30, 5], "data": []}, "beside a 0, multiplied, are 20480 at most"),
+        ({"shape": [2**62, 2**62, 0], "data": []}, "beside a 0, multiplied, are 20480 at most"),
         ({"datatype": "FP16"}, "input 'frames': datatype 'FP16': give FP32, FP64"),
         ({"datatype": "BOOL"}, "data: Expected `bool`, got `float` - at `$[0]`"),
         ({"datatype": "BYTES", "data": ["a"] * 5}, "'frames' are BYTES: give numbers"),
         ({"datatype": "INT8"}, "data: Expected `int`, got `float` - at `$[0]`"),
-        ({"datatype": "INT8", "data": [1, 2, 3, 4, 128]}, "has a number that is no INT8"),
+        ({"datatype": "INT8", "data": [1, 2, 3, 4, 128]}, "has 128: INT8 holds -128 to 127"),
+        ({"datatype": "INT32", "data": [2**32] * 5}, "has 4294967296: INT32 holds -2147483648"),
+        ({"datatype": "UINT64", "data": [-1] * 5}, "has -1: UINT64 holds 0 to 18446744073709"),
+        ({"datatype": "INT64", "data": [10**400] * 5}, "has 2**1328...: INT64 holds -9223372036"),
+        ({"datatype": "INT64", "data": [2**32] * 5}, "[0, 0, 0] are 4294967296: the input format"),
         ({"datatype": "INT32", "data": [0, 0, MOST + 1, 0, 0]}, f"[0, 0, 2] are {MOST + 1}:"),
         ({"data": [1, 2, 3, 4, True]}, "data: Expected `float`, got `bool` - at `$[4]`"),
         ({"data": [1, 2, 3, 4, None]}, "data: Expected `float`, got `null` - at `$[4]`"),
@@ -202,6 +212,7 @@ def test_what_is_no_tensor(client: Client, change: dict[str, Any], told: str) ->
             "parameter 'sequence_strat' is not known: there",
         ),
         ({"parameters": {"timeout": -1}}, "timeout -1: give microseconds"),
+        ({"parameters": {"timeout": 10**400}}, "0: give microseconds, 0 to 2**63 - 1"),
         ({"parameters": {"timeout": True}}, "timeout True: give microseconds"),
         ({"parameters": []}, "Expected `object`, got `array` - at `$.parameters`"),
         ({"parameters": {"sequence_start": True}}, "need a sequence_id"),
@@ -219,6 +230,26 @@ def test_what_is_no_tensor(client: Client, change: dict[str, Any], told: str) ->
 )
 def test_what_is_no_parameter(client: Client, change: dict[str, Any], told: str) -> None:
     assert told in client.error(request(np.zeros((1, 1, X))) | change, 400)
+
+
+@pytest.mark.parametrize("shape", [[0, 2**62, 2**62], [1, 2**62, 0], [10**30, 0]])
+def test_what_is_no_list_of_streams(client: Client, shape: list[int]) -> None:
+    what = request(np.zeros((1, 1, X)))
+    given = {"name": "sequence_id", "shape": shape, "datatype": "UINT64", "data": []}
+    what["inputs"].append(given)
+    assert "beside a 0, multiplied, are 20480 at most" in client.error(what, 400)
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_sequences_without_a_frame_are_counted_too(start: Starter, directions: int) -> None:
+    client = start(network(directions=directions), streams=3)
+    for count in (0, 3):
+        found = client.infer(np.zeros((count, 0, X)))
+        assert found["output"].shape[:2] == (count, 0)
+        assert found["position"].tolist() == [0] * count
+    told = client.error(request(np.zeros((4, 0, X))), 400)
+    assert told == "4 sequences: 3 are kept at most"
+    assert client.server.batching.streams.taken == 0
 
 
 @pytest.mark.parametrize(

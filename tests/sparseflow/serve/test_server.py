@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,15 @@ import pytest
 
 from csb_format.files.modelfile import save_model
 from sparseflow.serve.served import Served
-from tests.sparseflow.serve.conftest import MODEL, Client, Starter, features, request, wanted
+from tests.sparseflow.serve.conftest import (
+    MODEL,
+    Client,
+    Starter,
+    features,
+    network,
+    request,
+    wanted,
+)
 from tests.sparseflow.serve.test_http import read_all
 
 
@@ -99,6 +108,20 @@ def test_queue_deadline_and_busy_streams(start: Starter, monkeypatch: pytest.Mon
     assert client.metric('sparseflow_refused_total{reason="deadline"}') == 3
 
 
+def test_sequences_of_two_directions_are_bounded_over_all_requests(
+    start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network(directions=2)
+    client, gate = start(model, streams=3), Gate(monkeypatch)
+    first = in_a_thread(lambda: other(client).infer(features(1, 2, 1)))
+    assert gate.reached.wait(20)
+    told = client.error(request(features(1, 2, 1)), 429)
+    assert told == "3 streams are open, the most that are kept: come again later"
+    gate.open.set()
+    assert first()["position"].tolist() == [1, 1]
+    assert client.server.batching.streams.taken == 0
+
+
 def test_a_long_request_lets_others_through(start: Starter) -> None:
     client = start(frames=1 << 16, request_bytes=1 << 23)
     long = features(2, 1, 10000)
@@ -159,6 +182,41 @@ def test_it_does_not_wait_for_ever(start: Starter, monkeypatch: pytest.MonkeyPat
     assert b"the server has ended before this request was done" in read_all(line)
     gate.open.set()
     ending.result(20)
+
+
+@pytest.mark.parametrize("limits", [{"finish": 0.2}, {"drain": 0.2}, {"drain": 0}])
+def test_a_request_that_is_half_here_does_not_hold_the_end(
+    start: Starter, limits: dict[str, Any]
+) -> None:
+    client = start(**{"drain": 30} | limits)
+    head, body = client.raw(), client.raw()
+    head.sendall(b"GET /v2 HT")
+    body.sendall(b"POST /v2/models/model/infer HTTP/1.1\r\ncontent-length: 9\r\n\r\n{")
+    client.wait_for(lambda: sum(c.idle(1e99) == 0 for c in client.server.connections.open) == 2)
+    ending = asyncio.run_coroutine_threadsafe(client.server.end(), client.loop)
+    for line in (head, body):
+        found = read_all(line)
+        assert found.startswith(b"HTTP/1.1 503 ")
+        assert b"the server is ending: a part of this is missing" in found
+        line.close()
+    ending.result(5)
+
+
+def test_the_end_waits_for_work_and_not_for_a_half_behind_it(
+    start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, gate = start(finish=0.1), Gate(monkeypatch)
+    line, body = client.raw(), json.dumps(request(features(5, 1, 2))).encode()
+    head = b"POST /v2/models/model/infer HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body)
+    line.sendall(head + body + head)
+    assert gate.reached.wait(20)
+    ending = asyncio.run_coroutine_threadsafe(client.server.end(), client.loop)
+    time.sleep(0.3)  # longer than halves have
+    gate.open.set()
+    found = read_all(line)
+    assert (found[:13], found.count(b"HTTP/1.1 ")) == (b"HTTP/1.1 200 ", 1)
+    line.close()
+    ending.result(5)
 
 
 def command(*words: str) -> subprocess.Popen[str]:

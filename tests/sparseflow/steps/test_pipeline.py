@@ -23,7 +23,8 @@ from pruning.tasks.data.datasets import load_japanese_vowels, load_sequences, sa
 from sim.check.verify import CycleMismatch
 from sparseflow.pages.measured import joined, read_figures
 from sparseflow.pages.report import SCHEMA, read_report
-from sparseflow.steps import hardware, pipeline
+from sparseflow.steps import pipeline
+from sparseflow.steps.generating import hardware
 
 if TYPE_CHECKING:
     from tests.sparseflow.conftest import Chain, Finished

@@ -15,7 +15,7 @@ from csb_format.files.claims import check_regular
 from ..wrong_data import DataSetError, reason_of
 from .classes import Labels, classes_of
 from .recordings import Recordings, check_values
-from .table import Coded, Columns, Table, places_of, recordings_of
+from .table import Coded, Columns, Table, features_told, places_of, recordings_of
 
 __all__ = ["of_arrow", "read_hugging_face", "read_parquet"]
 
@@ -163,7 +163,7 @@ def _flat(where: str, name: str, table: Any, said: Columns) -> Table:
     }
     return Table(
         name, features, targets, coded["sequence"], coded["label"], coded["group"],
-        lambda row: f"row {row + 1}",
+        lambda row: f"row {row + 1}", tuple(names[n] for n in places["features"]),
     )  # fmt: skip
 
 
@@ -250,7 +250,12 @@ def _sequences(
         for key, values in part.items():
             found[key] += values
     names: tuple[str, ...] = ()
-    answers, told = found["answers"], list[str]()
+    where, _, first = tables[0]
+    features = [
+        first.column_names[n] for n in places_of(first.column_names, said, where)["features"]
+    ]
+    told = [features_told(features, chosen=bool(said.features))]
+    answers = found["answers"]
     if said.label and answers:
         texts = list(dict.fromkeys(one for row in answers for one in row))
         classes, names = classes_of(texts, said.labels, told)

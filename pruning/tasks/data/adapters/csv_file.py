@@ -187,6 +187,7 @@ class _Reading:
         return Table(
             self.path.name, features, targets, coded.get("sequence"), coded.get("label"),
             coded.get("group"), lambda row: f"line {line[row]}",
+            tuple(self.header[n] for n in places["features"]),
         )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from .recordings import MOST_FEATURES, Recordings, check_values
 
 __all__ = ["Padded", "read_padded"]
 
+_SHOWN = 8  # names on a line
+
 
 @dataclass(frozen=True)
 class Padded:
@@ -91,6 +93,8 @@ def read_padded(path: Path, said: Padded) -> tuple[Recordings, bool, list[str]]:
     sources = tuple(str(n) for n in range(len(x)))
     gone = x.shape[0] * x.shape[1] - sum(b - a for a, b in kept)
     told.append(f"{gone:,} of {x.shape[0] * x.shape[1]:,} frames are padding, left out")
+    if lengths is None and said.pad is None:
+        told += _like_padding(x)
     return Recordings(tuple(sequences), cut, sources, called, names), framewise, told
 
 
@@ -131,6 +135,8 @@ def _arrays(path: Path, said: Padded) -> tuple[Any, Any, Any, list[str]]:
         raise DataSetError(f"{path} has no array {missing[0]!r}, but {', '.join(headers)}")
     answers, sizes = (found[name] if name else None for name in (y, lengths))
     told = [f"{path}: X is {x}, {f'y is {y}' if y else 'no answers'}"]
+    if unused := [name for name in headers if name not in wanted]:
+        told[0] += f"; not used: {', '.join(unused[:_SHOWN])}{', ...' * (len(unused) > _SHOWN)}"
     return found[x], answers, sizes, told
 
 
@@ -183,6 +189,19 @@ def _size(path: Path, n: int, one: npt.NDArray[Any], said: Padded) -> int:
     if not len(real):
         raise DataSetError(f"{path}: sequence {n} is padding alone: leave it out")
     return int(len(one) - real[0] if said.front else real[-1] + 1)
+
+
+def _like_padding(x: npt.NDArray[Any]) -> list[str]:
+    """What may be padding where nobody has said what is."""
+    ends = [len(one) - 1 - np.flatnonzero(one.any(axis=1))[-1:] for one in x]
+    zeros = np.array([int(end[0]) if len(end) else 0 for end in ends])
+    if not zeros.any():
+        return []
+    return [
+        f"note: {zeros.sum():,} frames at the ends of {np.count_nonzero(zeros):,} sequences are "
+        "all 0 and taken as data: --pad 0 leaves them out, or --lengths with an array that has the "
+        "frames of each"
+    ]
 
 
 def _answers(

@@ -13,8 +13,9 @@ from ..wrong_data import DataSetError
 from .classes import Labels, classes_of
 from .recordings import MOST_FEATURES, Recordings
 
-__all__ = ["Coded", "Columns", "Table", "places_of", "recordings_of"]
+__all__ = ["Coded", "Columns", "Table", "features_told", "places_of", "recordings_of"]
 
+_SHOWN = 20  # names on a line
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -74,6 +75,8 @@ class Table:
     sequence, label, group : Coded or None
     place : callable
         Where a row stands in the file, in words.
+    feature_names : tuple of str
+        Of the columns.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Table:
     label: Coded | None
     group: Coded | None
     place: Callable[[int], str]
+    feature_names: tuple[str, ...]
 
 
 def places_of(header: Sequence[str], said: Columns, where: str) -> dict[str, list[int]]:
@@ -153,7 +157,7 @@ def recordings_of(tables: Sequence[Table], said: Columns) -> tuple[Recordings, l
     DataSetError
         If rows of a sequence are not together, or labels are none.
     """
-    told = list[str]()
+    told = [features_told(tables[0].feature_names, chosen=bool(said.features))]
     classes, names = _classes(tables, said, told)
     parts = [_of_table(table, said, classes, len(tables) > 1) for table in tables]
     told += [line for _, lines in parts for line in lines]
@@ -161,6 +165,13 @@ def recordings_of(tables: Sequence[Table], said: Columns) -> tuple[Recordings, l
     sequences, answers, sources, called = zip(*every, strict=True)
     has = bool(said.label or said.targets)
     return Recordings(sequences, answers if has else (), sources, called, names), told
+
+
+def features_told(names: Sequence[str], *, chosen: bool) -> str:
+    """Which columns are features: where nobody has named them, a clock may be among them."""
+    how = "" if chosen else ", all columns that are nothing else (--features names them)"
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return f"features: {', '.join(names[:_SHOWN])}{more}{how}"
 
 
 def _classes(

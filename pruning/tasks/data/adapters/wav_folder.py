@@ -206,7 +206,8 @@ def _samples(path: Path) -> tuple[int, npt.NDArray[np.float32]]:
             warnings.simplefilter("ignore")  # chunks that are no sound
             rate, found = wavfile.read(path)
     except Exception as error:  # A damaged file makes the reader fail in any way.
-        raise DataSetError(f"{path} is no WAV sound that can be read ({error})") from error
+        told = f" ({error})" if isinstance(error, ValueError) else ", or a damaged one"
+        raise DataSetError(f"{path} is no WAV sound that can be read{told}") from error
     if found.ndim != 1:
         raise DataSetError(
             f"{path} has {found.shape[1]} channels: give one, such as sox in.wav out.wav remix 1"

@@ -43,12 +43,14 @@ class Scenario:
         frac = min(d.acc_bits - 1, d.state.frac + shift + int(rng.integers(-1, 4)))
         bias = np.zeros(4, np.int64)
         if sums is None:
-            sums = self.draw(d.acc_bits, frac, (d.units_per_slot, 4))
+            sums = self.draw(d.acc_bits, frac, (d.units_per_slot, *[4] * d.collects, 4))
             bias = self.draw(d.state.width, d.state.frac, (4,))
-        select = int(rng.integers(d.units_per_slot))
+        select, places = int(rng.integers(d.units_per_slot)), rng.integers(4, size=4)
         if valid:
             old = np.asarray(0 if zero else self.cells[addr], np.int64)
-            given = (_four(sums[select]), _four(bias), shifts, old)
+            # where PEs keep the sums of a unit, each gate's is with one of four
+            taken = sums[select][places, np.arange(4)] if d.collects else sums[select]
+            given = (_four(taken), _four(bias), shifts, old)
             h, c = self.lane.model(*given)
             self.cells[addr] = c
             self.expected[len(self.controls)] = (int(h), int(c), clips(self.lane, *given))
@@ -58,6 +60,7 @@ class Scenario:
             "cell": addr,
             "zero": zero,
             "shift": shifts,
+            **({"places": tuple(places.tolist())} if d.collects else {}),
         }
         self.controls.append(
             {name: v if isinstance(v, tuple) else int(v) for name, v in control.items()}
@@ -128,6 +131,14 @@ def test_steps_follow_the_model(play: Any, design: Design) -> None:
     middle = design.value_bits  # about what a program asks for
     for step in range(8):
         scenario.step(zero=step in (0, 5), shift=middle)
+    scenario.check(play)
+
+
+def test_each_gate_comes_from_a_pe_of_its_own(play: Any) -> None:
+    design = Design(16, 4, 2, 5, 12, 24, 3, 6, 12, 3, 12, 12, by_gate=True)
+    scenario = Scenario(design, seed=3)
+    for step in range(4):
+        scenario.step(zero=step == 0, shift=design.value_bits)
     scenario.check(play)
 
 

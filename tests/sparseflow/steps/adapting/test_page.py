@@ -31,6 +31,8 @@ def prepare(folder: Path) -> None:
     table = {name: [row[n] for row in rows] for n, name in enumerate(("id", "x", "y", "state"))}
     pq.write_table(pa.table(table), folder / "table.parquet")
     x, lengths = np.random.default_rng(0).normal(size=(6, 5, 3)), np.array([5, 4, 3, 2, 1, 5])
+    np.save(folder / "X.npy", x)
+    np.save(folder / "y.npy", np.arange(6) % 2)
     np.savez(folder / "arrays.npz", X=x, y=np.arange(6) % 2, lengths=lengths)
     for kind in "ab":
         (folder / "sounds" / kind).mkdir(parents=True)
@@ -43,7 +45,7 @@ def test_every_command_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
     lines = [line for block in blocks(PAGE, "sh") for line in block.text.splitlines()]
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         done = CliRunner().invoke(app, shlex.split(line)[1:])
         assert done.exit_code == 0, done.output

@@ -13,7 +13,7 @@ import pytest
 from csb_format import load_model
 from sim.check.engines import DRIVERS, FREE
 from sparseflow.pages.measured import read_figures
-from sparseflow.steps.hardware import compile_array
+from sparseflow.steps.generating.hardware import compile_array
 from sparseflow.steps.runs import beside
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ SIZES = {"lstm.weight_ih_l0": (80, 9), "lstm.weight_hh_l0": (80, 20)}
 @pytest.mark.parametrize(
     ("views", "text"),
     [
-        ((Banks(18), Banks(18)), r"18 banks: more than the columns of lstm.weight_ih_l0 "
-         r"\(80 x 9\); --banks of 1 to 9 fits all matrices, 1, 3, 9 divide those of"),
-        ((Banks(30), Banks(30)), r"lstm.weight_ih_l0 \(80 x 9\), lstm.weight_hh_l0 \(80 x 20\);"),
+        ((Banks(65), Banks(18)), r"65 banks: more than there can be of lstm.weight_ih_l0 "
+         r"\(80 x 9\); --banks of 1 to 64 fits all matrices, 1, 3, 9 divide the columns of"),
+        ((Banks(70), Banks(70)), r"lstm.weight_ih_l0 \(80 x 9\), lstm.weight_hh_l0 \(80 x 20\);"),
         ((Banks(3), Banks(width=21)), r"21 columns in a bank: more .*\(80 x 20\); --bank-width of"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ def test_rows_become_sequences_with_classes_and_names(tmp_path: Path) -> None:
     assert [s.tolist() for s in found.sequences] == [[[1, 2], [3, 4]], [[5, 6]]]
     assert [a.tolist() for a in found.answers] == [[0, 0], [1]]
     assert (found.label_names, found.sources) == (("run", "walk"), ("a", "b"))
+
+
+def test_columns_that_nobody_named_are_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(ROWS, encoding="utf-8")
+    for said, end in ((IDS, r"x, y, all columns .*--features"), (Columns(("y",), "id"), "y$")):
+        _, told = recordings_of([read_csv(tmp_path / "t.csv", said)], said)
+        assert re.match(f"features: {end}", told[0])
 
 
 def test_other_columns_marks_names_and_numbers(tmp_path: Path) -> None:
@@ -113,7 +121,7 @@ def test_an_ignored_label_that_does_not_occur_is_told(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(ROWS)
     said = Columns(sequence="id", label="kind", labels=Labels(ignore=("wlak",)))
     _, told = recordings_of([read_csv(tmp_path / "t.csv", said)], said)
-    assert told == ["note: --ignore wlak: no label here is called so; there are run, walk"]
+    assert told[1:] == ["note: --ignore wlak: no label here is called so; there are run, walk"]
 
 
 def test_no_utf8(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,16 @@ def test_padding_is_left_out(tmp_path: Path, arrays: dict[str, Any], said: Padde
     assert [a.tolist() for a in found.answers] == [[0] * 3, [1], [2] * 4]
     assert found.label_names == (("u", "v", "w") if "b" in arrays else ())
     assert told[-1] == "4 of 12 frames are padding, left out"
+
+
+def test_what_looks_like_padding_and_what_is_not_used_is_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", X=X, y=[0, 1, 2], n=LENGTHS)
+    found, _, told = read_padded(tmp_path / "d.npz", Padded())
+    assert [len(s) for s in found.sequences] == [4, 4, 4]
+    assert told[0].endswith("X is X, y is y; not used: n")
+    assert re.match(r"note: 4 frames at the ends of 2 sequences are all 0 .*--pad 0", told[-1])
+    np.savez(tmp_path / "d.npz", X=X + 1, y=[0, 1, 2])
+    assert read_padded(tmp_path / "d.npz", Padded())[2][-1].startswith("0 of 12 frames")
 
 
 def test_answers_of_frames_and_numbers(tmp_path: Path) -> None:

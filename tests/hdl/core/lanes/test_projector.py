@@ -10,7 +10,7 @@ import pytest
 
 from compiler.array.design import Design
 from hdl.core.hierarchy import Ram
-from hdl.core.projector import Projector
+from hdl.core.lanes.projector import Projector
 
 DESIGNS = [
     Design(4, 1, 1, 5, 10, 16, 2, 7, 9, 4, 4, 6, projectors=1),

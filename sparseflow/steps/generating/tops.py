@@ -11,7 +11,7 @@ from compiler.lower.image import Image
 from csb_format.files.folders import replaced_folder
 from csb_format.scales import DesignError
 
-from .options import TopName, VerilogOptions
+from ..options import TopName, VerilogOptions
 
 if TYPE_CHECKING:
     from boards.build.tops.tops import Top

@@ -9,8 +9,8 @@ from compiler.array.latency import PROJECTOR, PROJECTOR_EXACT, RAM
 from compiler.array.widths import SHIFT_BITS
 from csb_format.fixed import IntArray, round_shift, saturate
 
-from .activation import rounded, saturated
-from .pipeline import delayed, registered
+from ..activation import rounded, saturated
+from ..pipeline import delayed, registered
 
 __all__ = ["Projector"]
 

@@ -21,7 +21,7 @@ from csb_format.files.images import write_image
 from csb_format.files.ownership import check_replaceable
 from csb_format.scales import DesignError
 
-from .options import IpOptions, VerilogOptions
+from ..options import IpOptions, VerilogOptions
 
 if TYPE_CHECKING:
     from hdl.verilog import VerilogFiles
@@ -137,6 +137,7 @@ def package(
     bits: int = IpOptions.bits,
     prefix: str | None = IpOptions.prefix,
     top: str = "axi",
+    contexts: int = IpOptions.contexts,
 ) -> Block:
     """Package the accelerator with AXI buses for FuseSoC and for tools that read IP-XACT.
 
@@ -153,6 +154,8 @@ def package(
         What all names begin with; by default that of :func:`hdl.prefix.prefix_of`.
     top : {"axi", "dram"}
         The second has a port to memory too.
+    contexts : int
+        Streams whose states are kept.
     """
     from hdl.prefix import check_prefix, prefix_of
 
@@ -164,7 +167,7 @@ def package(
     if top not in ("axi", "dram"):
         raise DesignError(f"top {top!r}: choose axi or dram")
     check_replaceable(out, KIND)
-    image = compile_array(load_model(model), pes, lanes)
+    image = compile_array(load_model(model), pes, lanes, contexts=contexts)
     files = write_ip(image.design, image, out, bits, prefix, Top(top, bits))
     return Block(files.top, vlnv(files.top), files)
 

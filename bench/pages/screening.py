@@ -1,0 +1,103 @@
+"""What docs/screening.md says of heads in planes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .page import Page
+from .results import ROOT, record, table
+
+__all__ = ["SCREENING"]
+
+Row = dict[str, Any]
+STORED = 16  # bits of a weight in the full layer
+
+
+def _size(row: Row) -> str:
+    return f"{row['vocabulary']:,} x {row['inputs']}"
+
+
+def _read(rows: list[Row]) -> str:
+    heads = "head|top|tokens|wrong|bits a weight|p50|p99|worst|of 16 bits|bytes a token"
+    heads += "|rows with digits|second plane|exact"
+    lines = [heads.split("|")]
+    for row in rows:
+        bits, count = row["bits_per_weight"], row["rows"]
+        lines.append([
+            _size(row),
+            str(row["k"]),
+            f"{row['tokens']:,}",
+            str(row["wrong"]),
+            *(f"{bits[name]:.2f}" for name in ("mean", "p50", "p99", "worst")),
+            f"{100 * bits['mean'] / STORED:.1f} %",
+            f"{row['bytes_per_token']:,.0f}",
+            *(f"{count[name]:,.0f}" for name in ("first", "second", "exact")),
+        ])  # fmt: skip
+    return table(lines)
+
+
+def _networks(rows: list[Row]) -> str:
+    lines = [["network", "head", "seed", "SHA-256 of its weights", "perplexity in integers"]]
+    for row in rows:
+        if row["k"] == 1:
+            found = [row["network"], _size(row), str(row["seed"]), f"`{row['hash'][:16]}`"]
+            lines.append([*found, f"{row['perplexity']:.2f}"])
+    return table(lines)
+
+
+def _margins(rows: list[Row]) -> str:
+    lines = [["margin", "top", "tokens right", "bits a weight, guessed", "exact rows"]]
+    for row in rows:
+        told = "1, the proof" if row["proven"] else f"{row['margin']:g}, a guess"
+        bits, exact = row["bits_per_weight"]["mean"], row["rows"]["exact"]
+        cells = [f"{100 * row['right']:.2f} %", f"{bits:.2f}", f"{exact:.1f}"]
+        lines.append([told, str(row["k"]), *cells])
+    return table(lines)
+
+
+def _heads(rows: list[Row]) -> str:
+    lines = [["bits of the head", "perplexity", "stored, a weight", "top 5 reads", "p99"]]
+    for row in rows:
+        bits = row["bits_per_weight"]
+        cells = [str(row["bits"]), f"{row['perplexity']:.2f}", str(row["bits_stored"])]
+        lines.append([*cells, f"{bits['mean']:.2f}", f"{bits['p99']:.2f}"])
+    return table(lines)
+
+
+def _cpu(rows: list[Row], sizes: dict[str, str]) -> str:
+    lines = [["top 5, one token", "head", "us", "times ours", "95 %"]]
+    for row in rows:
+        times = [row[f"times_{name}"] for name in ("median", "low", "high")]
+        ours = times[1] == times[2] == 1
+        beside = ["", ""] if ours else [f"{times[0]:.2f}", f"{times[1]:.2f} to {times[2]:.2f}"]
+        lines.append([row["contender"], sizes[row["network"]], f"{row['us']:.1f}", *beside])
+    return table(lines)
+
+
+def _page() -> Page:
+    found = record("screening")
+    rows: list[Row] = found["rows"]
+    hard = found["hard"]
+    sizes = {row["network"]: _size(row) for row in rows}
+    return Page(
+        ROOT / "docs/screening.md",
+        (
+            _read(rows),
+            _networks(rows),
+            _margins(found["margins"]),
+            _heads(found["heads"]),
+            _cpu(found["cpu"], sizes),
+        ),
+        (
+            f"Of {hard['cases']:,} adversarial cases {hard['wrong']} were wrong; in "
+            f"{hard['ties']:,} of them logits are equal at the k-th place.",
+        ),
+        (
+            "10,000 x 200", "15,625 of 16,625", "10,000 words", "10,000 rows", "75 % of a row's",
+            "fits best: 53 %", "largest: 38 %", "2.4 bits", "2.7 at p99", "20 and 30 %",
+            "2,000 and 500", "10,000 tokens", "33,278",
+        ),
+    )  # fmt: skip
+
+
+SCREENING = _page()

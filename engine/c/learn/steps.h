@@ -1,0 +1,12 @@
+/* The work of a training step. A kernel includes this once, under its instruction set, with KERNEL,
+ * NAME and USABLE defined, and PAIRS, DOT and LOOK_UP where it has better. */
+#include "vectors.h"
+
+#include "forward.h"
+
+#include "backward.h"
+
+#include "products.h"
+
+const struct learn_kernel KERNEL = {NAME,    USABLE,     arrange, forward, project, backward,
+                                    outputs, transposed, frames,  lifted,  kept};

@@ -1,0 +1,1 @@
+"""A packed network goes on learning in integers: docs/learning.md is the contract."""

@@ -1,0 +1,1 @@
+"""Steps of the cells forward with a tape, and back, in numpy."""

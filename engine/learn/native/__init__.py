@@ -1,0 +1,1 @@
+"""Training in C: what ``engine/c/learn`` takes, and passes of layers that use it."""

@@ -1,0 +1,113 @@
+"""What a model learnt, as one page: scores, costs, what was clipped, what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from pruning.tasks.scores.score import in_words
+
+from ..plots import INK, LINE, OTHER, _canvas, _style, _svg, draw_lines
+from ..report_page import templates
+
+__all__ = ["page"]
+
+_WORDS = {"head": "the head", "recurrent": "the recurrent layers", "all": "all layers"}
+
+
+def page(found: Mapping[str, Any], command: str = "") -> str:
+    """The page; it needs no network.
+
+    Parameters
+    ----------
+    found : mapping
+        Figures of :func:`sparseflow.steps.learning.adapting.adapt`.
+    command : str
+        That was typed, if one was.
+    """
+    template = templates().get_template("learning.html.j2")
+    kind = "accuracy" if "accuracy" in found["before"]["score"] else "mse"
+    return template.render(
+        found=found,
+        before=in_words(found["before"]["score"]),
+        after=in_words(found["after"]["score"]),
+        what=_WORDS[found["options"]["mode"]],
+        score=_scores(found, kind),
+        costs=_costs(found),
+        rows=[_row(epoch) for epoch in found["epochs"]],
+        changed=[_changed(name, of) for name, of in found["changed"].items()],
+        facts=_facts(found),
+        command=command,
+    )
+
+
+def _scores(found: Mapping[str, Any], kind: str) -> str:
+    start = found["before"]["score"][kind]
+    line = [start, *(epoch["held_out"][kind] for epoch in found["epochs"])]
+    label = "accuracy on held-out data" if kind == "accuracy" else "MSE on held-out data"
+    with _style("learning-score"):
+        figure, axes = _canvas(2.6)
+        axes.axhline(start, color=OTHER, linestyle=(0, (4, 3)), linewidth=1.5)
+        draw_lines(axes, range(len(line)), [(label, line)])
+        kept = found["kept_epoch"]
+        axes.plot([kept], [line[kept]], marker="o", markersize=17, fillstyle="none", color=INK)
+        if kind == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
+        _finish(axes)
+        told = ", ".join(f"{n}: {value:.4g}" for n, value in enumerate(line))
+        return _svg(figure, "learning-score", f"{label} by epoch. {told}")
+
+
+def _costs(found: Mapping[str, Any]) -> str:
+    learnt: list[float | None] = [None, *(epoch["cost"] for epoch in found["epochs"])]
+    held = [found["before"]["cost"], *(epoch["held_out_cost"] for epoch in found["epochs"])]
+    with _style("learning-cost"):
+        figure, axes = _canvas(2.9)
+        lines: Sequence[tuple[str, Sequence[float | None]]] = [
+            ("data that is learnt", learnt), ("held-out data", held)
+        ]  # fmt: skip
+        draw_lines(axes, range(len(held)), lines)
+        axes.set_ylim(bottom=0)
+        _finish(axes)
+        figure.legend(loc="outside lower left", ncols=2, fontsize=10)
+        told = ", ".join(f"{n}: {value:.4g}" for n, value in enumerate(held))
+        return _svg(figure, "learning-cost", f"Cost on held-out data by epoch. {told}")
+
+
+def _finish(axes: Any) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y", color=LINE, linewidth=0.8)
+    axes.set_xlabel("epoch (ringed: kept)")
+
+
+def _row(epoch: Mapping[str, Any]) -> list[str]:
+    return [
+        str(epoch["epoch"]),
+        f"{epoch['cost']:.4f}",
+        in_words(epoch["held_out"]),
+        f"{epoch['held_out_cost']:.4f}",
+        f"{epoch['clipped']:.4%}",
+        f"{epoch['exponents_moved']:,}",
+    ]
+
+
+def _changed(name: str, of: Mapping[str, Any]) -> list[str]:
+    share = of["moved"] / max(of["numbers"], 1)
+    return [name, f"{of['numbers']:,}", f"{share:.1%}", f"{of['largest']:,}"]
+
+
+def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    options, counts = found["options"], found["sequences"]
+    memory = f"{options['memory']:,} bytes" if options["memory"] else "as much as a batch takes"
+    return [
+        ("learnt from", f"{counts['learnt']:,} sequences"),
+        ("judged by", f"{counts['held_out']:,} sequences held out"),
+        ("steps", f"{found['steps']:,} of {options['batch']} sequences"),
+        ("rate", f"{options['rate']:g}"),
+        ("gradients", f"{options['gradient_bits']} bits"),
+        ("memory of a step", memory),
+        ("seed", str(options["seed"])),
+    ]

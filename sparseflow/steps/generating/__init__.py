@@ -1,0 +1,1 @@
+"""From a packed model to Verilog: the design, its top, the folder."""

@@ -1,0 +1,1 @@
+"""What ``sparseflow adapt`` does: a packed model goes on learning in integers."""

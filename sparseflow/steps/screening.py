@@ -1,0 +1,62 @@
+"""Heads that are stored in planes of bits, so that their largest logits are found from few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from csb_format import Model
+from csb_format.fixed import IntArray
+from csb_format.screening.layer import ScreenedLayer
+from csb_format.screening.planes import plane_bits
+from engine.levels import last_outputs
+from engine.reference import IntegerModel
+from engine.screened import top
+
+__all__ = ["screened"]
+
+_TRIED = 200  # hidden states that tell what a token reads
+_TOP = 5
+
+
+def screened(model: Model, sequences: Sequence[Any]) -> tuple[Model, str]:
+    """A model whose head is screened, ordered for what these sequences show; and a line on it.
+
+    Parameters
+    ----------
+    model : Model
+    sequences : sequence of float arrays (T, X)
+        Typical frames.
+
+    Raises
+    ------
+    ValueError
+        Without a head, or for one that cannot be screened.
+    """
+    if model.head is None:
+        raise ValueError("--screen is of a head, and this network has none: leave it out")
+    states = _states(model, sequences)
+    squares = (states.astype(np.float64) ** 2).sum(axis=1)
+    head = ScreenedLayer.of(model.head, int(np.sqrt(squares).mean()))
+    return replace(model, head=head), _told(head, states)
+
+
+def _states(model: Model, sequences: Sequence[Any]) -> IntArray:
+    """What the head is fed with: int64 (T, D * R)."""
+    reference = IntegerModel(model)
+    outputs = last_outputs(reference, reference.quantise(sequences))
+    return np.concatenate([np.atleast_2d(model.pooled(output)) for output in outputs])
+
+
+def _told(head: ScreenedLayer, states: IntArray) -> str:
+    k = min(_TOP, head.output_size)
+    tried = states[:: -(-len(states) // _TRIED)]
+    bits = 8 * top(head, tried, k).bytes / head.weight.size
+    planes = " + ".join(map(str, plane_bits(head.bits)))
+    return (
+        f"head: {head.output_size} x {head.input_size} in planes of {planes} bits; the top {k} of "
+        f"--calibration read {bits.mean():.2f} bits a weight, p99 {np.quantile(bits, 0.99):.2f}"
+    )

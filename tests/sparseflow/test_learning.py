@@ -1,0 +1,57 @@
+"""``sf.adapt``: batches of arrays, on from a state, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sparseflow as sf
+from csb_format.random_models import random_network
+
+MODEL = random_network(
+    np.random.default_rng(0), 6, 12, 2, (1, 2, 0), value_bits=8, act_bits=8, head=3
+)
+
+
+def batches(count: int) -> list[tuple[list[Any], Any]]:
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(count):
+        labels = rng.integers(0, 3, 8)
+        found.append(([rng.normal(size=(5, 6)) + 0.5 * label for label in labels], labels))
+    return found
+
+
+def test_it_learns_and_goes_on_bit_for_bit() -> None:
+    given = batches(40)
+    whole = sf.adapt(MODEL, given, rate=0.5)
+    assert np.mean([t.cost for t in whole.told[-8:]]) < np.mean([t.cost for t in whole.told[:8]])
+    part = sf.adapt(MODEL, given[:17], rate=0.5)
+    rest = sf.adapt(MODEL, given[17:], rate=0.5, state=part.state)
+    assert rest.model.equals(whole.model)
+    assert [t.cost for t in part.told + rest.told] == [t.cost for t in whole.told]
+    assert not whole.model.equals(MODEL)
+
+
+def test_numbers_are_taken_too() -> None:
+    frames, _ = batches(1)[0]
+    found = sf.adapt(MODEL, [(frames, np.zeros((8, 3)))] * 10, mode="head", rate=0.05)
+    assert found.told[-1].cost < found.told[0].cost
+
+
+def test_what_is_no_batch_is_refused() -> None:
+    frames, labels = batches(1)[0]
+    wrong: list[tuple[Any, type[Exception], str]] = [
+        ([frames], TypeError, r"batch 0 is .*: give \(sequences, answers\)"),
+        ([(frames, labels[:3])], ValueError, r"answers of shape \(3,\): give one for each sequen"),
+        ([(frames, labels + 2)], ValueError, r"label [34]: the head has classes 0 to 2"),
+        ([(frames, np.zeros((8, 2)))], ValueError, r"numbers of shape \(8, 2\): the head gives 3"),
+        ([(frames, labels > 1)], ValueError, "answers of bool: give classes"),
+    ]
+    for given, error, why in wrong:
+        with pytest.raises(error, match=why):
+            sf.adapt(MODEL, given)
+    with pytest.raises(TypeError, match=r"sf.adapt takes a model, not 'a file'"):
+        sf.adapt("a file", [])  # type: ignore[arg-type]
