@@ -34,7 +34,7 @@ from csb_format.random_models import random_model, random_network
 from hdl.verilog import emit_verilog
 from sparseflow.pages.summary import speeds
 
-from ..record import Rows, Smallest, with_others, write_record
+from ..record import Rows, Smallest, processor, with_others, write_record
 
 SEED = 0
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -164,6 +164,8 @@ CASES: dict[str, Case | Shipped] = {
     "shakespeare_ulx3s_45f": Shipped("ulx3s_45f", 4, 2, SHAKESPEARE),
     "shakespeare_ecpix5_4x8": Shipped("ecpix5", 4, 8, SHAKESPEARE),
     "shakespeare_ulx3s_8x8": Shipped("ulx3s", 8, 8, SHAKESPEARE),
+    # what the commands of these pages gave, on the arrays that fit proposes first
+    "glucose": Shipped("ulx3s_12f", 8, 2, "glucose/model.safetensors"),
 }
 SMALLEST: dict[str, Case | Shipped] = {"smallest": Case("ecpix5", 4, 1, 2, 4, 1, (1, 1), 4, 6)}
 STAND_IN = Case("", 8, 4, 12, 128, 8, (1, 2))  # the demo's layer
@@ -227,6 +229,7 @@ def _build(name: str, case: Case | Shipped, work: Path, seed: int) -> dict[str, 
     about: dict[str, Any] = {
         "case": name,
         "command": f"python -m bench.boards.bitstreams --case {name} --seed {seed}",
+        "cpu": processor(),
     }
     about |= case.about()
     return about | built | reached | {"estimated": estimate(design, b).counts(b.has)}

@@ -11,7 +11,7 @@ from csb_format import load_model
 from ..examples.run import CASES
 from ..masks.pretrained import NETWORK
 from .page import Page
-from .results import ROOT, case, record, scores, table
+from .results import ROOT, bitstreams, case, scores, table
 
 __all__ = ["EXAMPLES", "scores_of"]
 
@@ -19,9 +19,8 @@ __all__ = ["EXAMPLES", "scores_of"]
 def scores_of(row: Mapping[str, Any], baselines: Mapping[str, str] | None = None) -> str:
     """A table of what a network is worth in float, in integers and in Verilog."""
     found, scored = row["scores"], row["scored"]
-    numbers = "mse" in found["fixed"]
-    lines = [["", "MSE", "MAE", "R2", "of"] if numbers else ["", "right", "perplexity", "of"]]
-    every, share = (f"{scored[key]:,} frames" for key in ("counted", "counted_simulated"))
+    lines = [["", *_heads(found["fixed"]), "of"]]
+    every, share = _of(scored)
     lines += [
         [name, *text.replace("MSE ", "").replace("MAE ", "").replace("R2 ", "").split(", "), every]
         for name, text in (baselines or {}).items()
@@ -39,10 +38,24 @@ def scores_of(row: Mapping[str, Any], baselines: Mapping[str, str] | None = None
     return table(lines)
 
 
+def _of(scored: Mapping[str, int]) -> list[str]:
+    """How many are scored, and how many of them in simulation."""
+    if "counted" in scored:
+        return [f"{scored[key]:,} frames" for key in ("counted", "counted_simulated")]
+    return [f"{scored[key]:,} windows" for key in ("sequences", "simulated")]
+
+
+def _heads(score: Mapping[str, float]) -> list[str]:
+    if "mse" in score:
+        return ["MSE", "MAE", "R2"]
+    return ["right", "perplexity"] if "perplexity" in score else ["right"]
+
+
 def _figures(score: Mapping[str, float]) -> list[str]:
     if "mse" in score:
         return [f"{score[name]:.4g}" for name in ("mse", "mae", "r2")]
-    return [f"{score['accuracy']:.2%}", f"{score['perplexity']:.4g}"]
+    others = [f"{score['perplexity']:.4g}"] if "perplexity" in score else []
+    return [f"{score['accuracy']:.2%}", *others]
 
 
 def _fits(row: Mapping[str, Any]) -> str:
@@ -85,7 +98,7 @@ def _glucose() -> Page:
     runs = [line.partition(": ")[2] for line in row["told"] if "readings" in line]
     return Page(
         ROOT / "docs/glucose.md",
-        (scores_of(row, simple), _fits(row)),
+        (scores_of(row, simple), _placed("glucose", "a reading"), _fits(row)),
         (
             *runs,
             f"The squared error of the integers is {less['fixed']:.1%} below that of the linear "
@@ -94,15 +107,24 @@ def _glucose() -> Page:
     )
 
 
-def _placed() -> str:
-    """Bitstreams of the shipped network, in brief; docs/boards.md has more of them."""
-    lines = [["board, bitstream", "M x N", "LUT", "reaches", "a character"]]
-    for row in (row for row in record("boards")["rows"] if "model" in row):
+def _placed(name: str, step: str) -> str:
+    """Bitstreams of an example's network, in brief; docs/boards.md has more of the shipped one."""
+    lines = [["board, bitstream", "M x N", "LUT", "block RAM", "reaches", step]]
+    for row in bitstreams(name):
         reaches = f"{row['fmax_mhz']:.1f} of {row['clock_mhz']:g} MHz"
-        array = f"{row['M']} x {row['N']}"
-        step = f"{row['step_us']:.1f} us"
-        lines.append([board(row["board"]).title, array, f"{row['lut']:,}", reaches, step])
+        lines.append([
+            board(row["board"]).title,
+            f"{row['M']} x {row['N']}",
+            f"{row['lut']:,}",
+            str(row["ram"]),
+            reaches,
+            _microseconds(row["step_us"]),
+        ])  # fmt: skip
     return table(lines)
+
+
+def _microseconds(one: float) -> str:
+    return f"{one:.1f} us" if one >= 10 else f"{one:.2f} us"
 
 
 def _shakespeare() -> Page:
@@ -111,7 +133,7 @@ def _shakespeare() -> Page:
     whole = float(model.provenance["test perplexity"].partition(" ")[0])
     return Page(
         ROOT / "docs/shakespeare.md",
-        (scores_of(row), _placed(), _fits(row)),
+        (scores_of(row), _placed("shakespeare", "a character"), _fits(row)),
         (
             _line(row, "hamlet.npz: "),
             f"All of Hamlet in one go, the integers come to {whole:.2f} and the dense network to "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from ..boards.bitstreams import CASES as PLACED
 from ..boards.fit import CASES as PACKED
 from ..boards.fit import NAMES
 from .page import Page
-from .results import ROOT, case, record, table
+from .results import ROOT, bitstreams, case, record, table
 
 __all__ = ["GUIDES"]
 
@@ -128,7 +127,7 @@ def _shipped() -> str:
     """Bitstreams of the network in ``examples``."""
     heads = "board|M x N|LUT|registers|block RAM|multipliers|seed, placer|reaches|a step"
     lines = [[*heads.split("|"), "CPU, wall time"]]
-    for row in _shipped_rows():
+    for row in bitstreams("shakespeare"):
         about, guess = board(row["board"]), row["estimated"]
         lines.append([
             about.title,
@@ -140,10 +139,6 @@ def _shipped() -> str:
             f"{row['cpu_seconds'] / 60:.0f}, {row['seconds'] / 60:.0f} min",
         ])  # fmt: skip
     return table(lines)
-
-
-def _shipped_rows() -> list[dict[str, Any]]:
-    return [row for row in record("boards")["rows"] if "model" in row]
 
 
 def _where_it_fits() -> str:

@@ -11,7 +11,18 @@ from typing import Any
 
 from ..accuracy.report import Scores, gaps, written
 
-__all__ = ["ROOT", "above", "case", "mean", "record", "scores", "table", "tests", "written"]
+__all__ = [
+    "ROOT",
+    "above",
+    "bitstreams",
+    "case",
+    "mean",
+    "record",
+    "scores",
+    "table",
+    "tests",
+    "written",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +40,12 @@ def case(name: str, **wanted: Any) -> dict[str, Any]:
     (row,) = (row for row in rows if all(row[key] == value for key, value in wanted.items()))
     found: dict[str, Any] = row
     return found
+
+
+def bitstreams(example: str) -> list[dict[str, Any]]:
+    """Those of the model that ``examples`` has under this name."""
+    model = f"examples/{example}/model.safetensors"
+    return [row for row in record("boards")["rows"] if row.get("model") == model]
 
 
 @lru_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import wave
@@ -16,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.examples.run import CASES, commands
-from csb_format import InputScale, save_model
+from csb_format import InputScale, load_model, save_model
 from csb_format.random_models import random_model
 from pruning.tasks.data.datasets import SequenceData, load_sequences
 from sparseflow.commands.cli import app
@@ -56,6 +57,19 @@ def test_every_option_of_the_page_is_there(page: str) -> None:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
         for option in (word for word in words if word.startswith("--")):
             assert option in OPTION.findall(plain), (words[1], option)
+
+
+@pytest.mark.parametrize("name", ["glucose"])
+def test_the_committed_model_is_of_the_page_and_of_its_scores(name: str) -> None:
+    model = load_model(ROOT / f"examples/{name}/model.safetensors")
+    made = json.loads(model.provenance["commands"])
+    page = f"docs/{name}.md"
+    steps = [words_of(page, "sparseflow", step) for step in ("prune", "pack")]
+    assert made == [" ".join(words) for found in steps for words in found]
+    rows = json.loads((ROOT / "bench/results/examples.json").read_text("utf-8"))["rows"]
+    (row,) = (row for row in rows if row["case"] == name)
+    (layer,) = model.layers
+    assert sum(weights.matrix.real_nonzeros for weights in layer.matrices) == row["kept"]
 
 
 def voice(folder: Path, sentences: int) -> None:
