@@ -71,6 +71,7 @@ class ArrayOptions(TypedDict, total=False):
     pieces: int
     compact: bool
     max_align: int
+    by_gate: bool
 
 
 class VerifyOptions(TypedDict, total=False):
@@ -176,7 +177,7 @@ def compile(
         Run the linear output layer on the array too.
     **options
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
-        ``compact``; see :class:`compiler.array.design.Design`.
+        ``compact``, ``max_align``, ``by_gate``; see :class:`compiler.array.design.Design`.
 
     Returns
     -------

@@ -16,11 +16,12 @@ from torch import nn
 from csb_format import Model
 from csb_format.random_models import random_frames, random_network
 from engine.learn.head import Asked
+from engine.learn.integers import Exponent
 from engine.learn.learner import Learner, Settings
 from engine.learn.native.passes import LANES, CompiledPasses, kernels
 from engine.learn.pieces import bytes_per_frame
 
-from ..cpu.turns import in_turns, milliseconds, ratio
+from ..cpu.turns import Seconds, in_turns, milliseconds, ratio
 from ..record import Rows
 
 __all__ = ["measured"]
@@ -63,8 +64,8 @@ def _batch(model: Model) -> tuple[Any, Asked]:
     return random_frames(rng, model, [FRAMES] * SEQUENCES), Asked(labels)
 
 
-def _step(model: Model, bits: int, memory: int = 0, watch: bool = True) -> Callable[[], Any]:
-    passes = CompiledPasses(model, watch=watch)
+def _step(model: Model, bits: int, memory: int = 0) -> Callable[[], Any]:
+    passes = CompiledPasses(model)
     learner = Learner(model, Settings(gradient_bits=bits, memory=memory), passes, LANES)
     frames, asked = _batch(model)
     learner.step(frames, asked)
@@ -141,14 +142,44 @@ def _memory(model: Model, units: int) -> dict[str, Any]:
 
 
 def _rescaling(model: Model, rounds: int, block: int) -> dict[str, Any]:
-    """Share of a step that watching gradients and following them with exponents takes."""
-    calls = {"with": _step(model, 8), "without": _step(model, 8, watch=False)}
-    found = in_turns(calls, 2 * rounds, block)
-    share = ratio(found["without"], found["with"], SEED)
+    """Share of a step that watching gradients and following them with exponents takes.
+
+    And what it takes to look for each tensor's own maximum first, in the numpy reference.
+    """
+    calls = {"with": _step(model, 8), "without": _still(model)}
+    share = ratio(*_both(in_turns(calls, 2 * rounds, block)), SEED)
+    small = random_network(
+        np.random.default_rng(SEED), 12, 64, 4, (1, 5, 0), value_bits=8, act_bits=8, head=CLASSES
+    )
+    slow = {"with": _plain(small, "own"), "without": _plain(small, "earlier")}
+    own = ratio(*_both(in_turns(slow, max(2, rounds // 3), 1)), SEED)
     return {
         "rescaling": "share of a step",
         "share": 1 - share["median"],
         "low": 1 - share["high"],
         "high": 1 - share["low"],
+        "own_share": 1 - own["median"],
         "kernel": next(name for name in reversed(kernels()) if name),
     }
+
+
+def _both(seconds: Seconds) -> tuple[list[float], list[float]]:
+    return seconds["without"], seconds["with"]
+
+
+def _still(model: Model) -> Callable[[], Any]:
+    """A step that sees nothing, and whose exponents stay."""
+    passes = CompiledPasses(model, watch=False)
+    learner = Learner(model, Settings(), passes, LANES)
+    frames, asked = _batch(model)
+    learner._look(frames, asked)
+    learner.steps = 1  # it has looked
+    learner.exponents.follow = lambda seen: 0  # type: ignore[method-assign]
+    return lambda: learner.step(frames, asked)
+
+
+def _plain(model: Model, exponents: Exponent) -> Callable[[], Any]:
+    learner = Learner(model, Settings(exponents=exponents))
+    frames, asked = _batch(model)
+    learner.step(frames, asked)
+    return lambda: learner.step(frames, asked)

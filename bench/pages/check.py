@@ -17,6 +17,7 @@ from csb_format.files.replace import replace_file
 from .accuracy import RESULTS
 from .examples import EXAMPLES
 from .guides import GUIDES
+from .learning import LEARNING
 from .page import Page
 from .processors import PROCESSORS, SERVING
 from .readme import README
@@ -33,6 +34,7 @@ PAGES: tuple[Page, ...] = (
     PROCESSORS,
     SERVING,
     SCREENING,
+    LEARNING,
     *GUIDES,
     *EXAMPLES,
 )

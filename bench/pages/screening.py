@@ -64,7 +64,7 @@ def _heads(rows: list[Row]) -> str:
     return table(lines)
 
 
-def _cpu(rows: list[Row], sizes: dict[str, str]) -> str:
+def _times(rows: list[Row], sizes: dict[str, str]) -> str:
     lines = [["top 5, one token", "head", "us", "times ours", "95 %"]]
     for row in rows:
         times = [row[f"times_{name}"] for name in ("median", "low", "high")]
@@ -86,7 +86,7 @@ def _page() -> Page:
             _networks(rows),
             _margins(found["margins"]),
             _heads(found["heads"]),
-            _cpu(found["cpu"], sizes),
+            _times(found["times"], sizes),
         ),
         (
             f"Of {hard['cases']:,} adversarial cases {hard['wrong']} were wrong; in "

@@ -64,7 +64,7 @@ def main(
     if ptb is None:
         raise typer.BadParameter("give --ptb, a zip of the Penn Treebank")
     rows: list[Any] = []
-    more: dict[str, list[Any]] = {"margins": [], "cpu": [], "heads": []}
+    more: dict[str, list[Any]] = {"margins": [], "times": [], "heads": []}
     for name in only or NAMES:
         corpus = corpus_of(NAMES[name], ptb, shakespeare)
         module = network_of(name, corpus, Place(work, {"ptb": ptb}, "cpu"))
@@ -74,7 +74,7 @@ def main(
         more["margins"] += [{"network": name} | row for row in found if "margin" in row]
         if name in TIMED:
             states = made.states(corpus.test[:STATES_TIMED])
-            more["cpu"] += [{"network": name} | t for t in times(made, states, ROUNDS, SEED)]
+            more["times"] += [{"network": name} | t for t in times(made, states, ROUNDS, SEED)]
         if name == GUESSED:
             more["heads"] += [
                 {"network": name} | h for h in heads(made, corpus, NAMES[name].tokens)
@@ -130,7 +130,7 @@ def _smallest(path: Path) -> None:
     about["hash"] = state_hash(module)
     rows = [about | row for row in found if "margin" not in row]
     cpu = list(times(made, made.states(tokens[:64]), 1, SEED))
-    more = {"cpu": cpu, "margins": found[2:], "heads": list(heads(made, corpus, 60))}
+    more = {"times": cpu, "margins": found[2:], "heads": list(heads(made, corpus, 60))}
     _write(path, rows, hard_cases(2, SEED), more)
 
 

@@ -13,7 +13,7 @@ from csb_format.fixed import IntArray
 from .design import Design
 from .rounds import Rounds
 
-__all__ = ["PADDING", "Placement", "dealt", "row_order"]
+__all__ = ["PADDING", "Placement", "dealt", "row_order", "rows_by_gate"]
 
 PADDING = -1
 _RECURRENT = re.compile(r"^(.*)weight_(ih|hh)((?:_l\d+)?(?:_reverse)?)$")
@@ -65,6 +65,33 @@ def row_order(name: str, shapes: Mapping[str, tuple[int, int]], lanes: int) -> I
     units = dealt(hidden, -(-hidden // lanes), lanes)
     units = units[units >= 0]
     return (np.arange(rows // hidden) * hidden + units[:, None]).ravel()
+
+
+def rows_by_gate(order: IntArray, gates: int, abreast: int, pes: int) -> IntArray:
+    """Rows in slots of one gate.
+
+    Parameters
+    ----------
+    order : int64 array (rows,)
+        Rows in processing order, the gates of a unit together.
+    gates : int
+        Of a unit.
+    abreast : int
+        Of them, those that PEs side by side would work on at once.
+    pes : int
+        M, a multiple of ``abreast``.
+
+    Returns
+    -------
+    int64 array (slots, M)
+        -1 is no row.
+    """
+    units, block = order.reshape(-1, gates), pes // abreast
+    rounds = Rounds(tuple(range(gates)), abreast, -(-len(units) // block), abreast)
+    missing = rounds.blocks * block - len(units)
+    padded = np.pad(units, ((0, missing), (0, 0)), constant_values=PADDING)
+    found = padded.reshape(rounds.blocks, block, gates)[rounds.places, :, rounds.gates]
+    return found.swapaxes(1, 2).reshape(rounds.slots, pes)
 
 
 def _hidden(name: str, shapes: Mapping[str, tuple[int, int]]) -> int:

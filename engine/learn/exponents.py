@@ -81,8 +81,9 @@ class Exponents:
     def of(self, name: str, steps: int) -> IntArray:
         """int64 (steps,): a step that was never seen takes that of the last one that was."""
         known = self.known[name]
-        more = max(0, steps - len(known))
-        return np.pad(known, (0, more), mode="edge")[:steps]
+        if steps <= len(known):
+            return known[:steps]
+        return np.concatenate([known, np.full(steps - len(known), known[-1])])
 
     def start(self, name: str, exponents: IntArray) -> None:
         """Begin with, or add, what a first look found: the larger one counts."""
@@ -101,11 +102,8 @@ class Exponents:
         changed = 0
         for name, bits in seen.bits.items():
             old = self.of(name, max(len(bits), len(self.known[name])))
-            wanted = old[: len(bits)] + bits + self.free(name) - (self.widths[name] - 1)
             new = old.copy()
-            new[: len(bits)] = np.where(
-                bits > 0, np.maximum(wanted, old[: len(bits)] - 1), old[: len(bits)] - 1
-            )
+            new[: len(bits)] += np.maximum(bits + (self.free(name) - self.widths[name] + 1), -1)
             self.known[name] = self._bounded(name, new)
             changed += int((self.known[name] != old).sum())
         return changed
@@ -118,7 +116,7 @@ class Exponents:
         low = LEAST
         if name.partition(".")[0] in _SUMMED and len(exponents):
             low = max(low, int(exponents.max()) - SPAN)
-        return np.clip(exponents, low, MOST)
+        return np.minimum(np.maximum(exponents, low), MOST)
 
     def state(self) -> dict[str, IntArray]:
         """All of them, copies."""

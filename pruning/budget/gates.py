@@ -17,7 +17,7 @@ from .gate_banks import GateBanks
 from .magnitude import kept
 from .slices import Slices
 
-__all__ = ["gate_goals"]
+__all__ = ["gate_goals", "gates_of"]
 
 _CELLS = (*RECURRENT, nn.LSTMCell, nn.GRUCell)
 
@@ -64,11 +64,14 @@ def _gates(module: nn.Module) -> dict[str, int]:
         if isinstance(part, _CELLS):
             for name, weight in part.named_parameters(recurse=False):
                 if weight.ndim == 2 and name.startswith(("weight_ih", "weight_hh")):
-                    found[f"{path}.{name}" if path else name] = _count(part)
+                    found[f"{path}.{name}" if path else name] = gates_of(part)
     return found
 
 
-def _count(part: nn.Module) -> int:
+def gates_of(part: nn.Module) -> int:
+    """Gates of a recurrent module or a cell; 0 of any other module."""
+    if not isinstance(part, _CELLS):
+        return 0
     if isinstance(part, RECURRENT):
         cell: type[Cell] = cell_of(part)
         return len(cell.gate_names)

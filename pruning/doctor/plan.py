@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from compiler.array.design import Array
-from compiler.array.placement import row_order
+from compiler.array.placement import row_order, rows_by_gate
+from csb_format.cells import CELLS
 from csb_format.precision import Balance, Precision
 
 from ..budget.arrays import free_goals
+from ..budget.gates import gates_of
 from ..budget.magnitude import global_goals, kept
 from ..budget.slices import Slices
 from ..mask.goals import Goal, goals_for, resolve, whole_of
@@ -182,15 +184,28 @@ class _Planner:
             yield replace(row, budget=budget)
 
     def _gates(self, banks: int) -> Iterator[PlanRow]:
-        gates = {nn.LSTM: 4, nn.LSTMCell: 4, nn.GRU: 3, nn.GRUCell: 3}.get(type(self.module))
-        if gates is None or getattr(self.module, "proj_size", False):
+        gates = gates_of(self.module)
+        if not gates or getattr(self.module, "proj_size", False):
             return  # a projection has no gates
         slices = Slices(self.module, self._chosen[banks], gates=gates)
         masks = {
             name: _mask(slices.parts.get_parameter(name), goal)
             for name, goal in slices.goals.items()
         }
-        yield self._row(f"{_banks(banks)}, k per gate", 0, banks, slices.merged(masks))
+        merged = slices.merged(masks)
+        row = self._row(f"{_banks(banks)}, k per gate", 0, banks, merged)
+        yield replace(row, cycles=sum(self._by_gate(n, m, banks) for n, m in merged.items()))
+
+    def _by_gate(self, name: str, mask: Tensor, lanes: int) -> int:
+        """Cycles of a matrix where a slot has rows of one gate; as others where M allows none."""
+        gates = gates_of(self.module)
+        abreast = next(c.abreast for c in CELLS.values() if len(c.gate_names) == gates)
+        if self.pes % abreast:
+            return self._cycles(name, mask, lanes)
+        rows = rows_by_gate(row_order(name, self.shapes, lanes), gates, abreast, self.pes)
+        loads = bank_loads(mask, lanes)
+        none = torch.zeros_like(loads[:1])
+        return cycles_of(torch.cat([loads, none])[torch.from_numpy(rows.ravel())], self.pes)
 
     def _free(self, pattern: str, view: View, lanes: int) -> PlanRow:
         goals = global_goals(self.module, self._goals(view))

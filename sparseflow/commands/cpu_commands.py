@@ -159,16 +159,16 @@ def serve(given: ServeOptions) -> None:
     from ..serve.served import Served
     from ..serve.server import serve as run
 
-    name, limits = given.served_name, given.limits
+    host, name, limits = given.address, given.served_name, given.limits
     served = Served(given.model, name, given.kernel, given.threads)
 
     def told(port: int) -> None:
-        where = f"http://{f'[{given.host}]' if ':' in given.host else given.host}:{port}"
+        where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         typer.echo(f"serving {given.model} at {where}/v2/models/{name}; Ctrl-C ends it")
-        if not _is_loopback(given.host):
-            typer.echo(f"{given.host}: whoever reaches it may ask; there is no password", err=True)
+        if not _is_loopback(host):
+            typer.echo(f"{host}: whoever reaches it may ask; there is no password", err=True)
 
-    run(served, limits, __version__, given.host, given.port, told)
+    run(served, limits, __version__, host, given.port, told)
 
 
 @derived(AdaptOptions)

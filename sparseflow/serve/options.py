@@ -70,6 +70,20 @@ class ServeOptions:
         )
 
     @property
+    def address(self) -> str:
+        """Where to listen.
+
+        Raises
+        ------
+        ValueError
+            If that is everywhere, and nobody has said so.
+        """
+        if self.host.strip() in ("", "*"):
+            text = f"host {self.host!r} is every address of this machine: give one of them"
+            raise ValueError(f"{text}, as 127.0.0.1; 0.0.0.0 if all are meant")
+        return self.host
+
+    @property
     def served_name(self) -> str:
         """The model's name in paths.
 
@@ -78,9 +92,14 @@ class ServeOptions:
         ValueError
             If it cannot stand in one.
         """
-        found = self.model.name.removesuffix(".safetensors") if self.name is None else self.name
-        if not _NAME.fullmatch(found):
-            raise ValueError(
-                f"name {found[:100]!r}: --name takes letters, digits, dots, - and _, at most 100"
+        file = self.model.name.removesuffix(".safetensors")
+        found = file if self.name is None else self.name
+        if _NAME.fullmatch(found):
+            return found
+        takes = "letters, digits, dots, - and _, at most 100, a letter or digit first"
+        if self.name is None:
+            text = (
+                f"{self.model}: the file's name, {file[:100]!r}, is none for paths of the protocol"
             )
-        return found
+            raise ValueError(f"{text}: give another with --name ({takes})")
+        raise ValueError(f"name {found[:100]!r}: --name takes {takes}")

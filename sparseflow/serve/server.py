@@ -65,6 +65,9 @@ class Server:
             )
         except OSError as error:
             raise OSError(error.errno, _why(error), f"{host}:{port}") from error
+        except UnicodeError as error:  # of names that cannot be asked for
+            text = "cannot listen there: it is no name of a host"
+            raise OSError(errno.EINVAL, text, f"{host}:{port}") from error
         self._look()
         found: int = self._listening.sockets[0].getsockname()[1]
         return found

@@ -29,7 +29,7 @@ from pruning.tasks.data.datasets import (
 from pruning.tasks.scores.answers import check_answers
 
 from ..pages.made.how_it_was_made import EXAMPLES, reporting
-from ..pages.made.typed import as_told, as_typed, typed
+from ..pages.made.typed import as_argument, as_told, as_typed, typed
 from ..pages.measured import FIGURES, Run, joined, read_figures
 from ..pages.scores.told import told
 from .generating.hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
@@ -370,7 +370,7 @@ def _name_demo(out: Path, whole: str) -> None:
     found["commands"] = [
         whole,
         "# or in single steps, from the dense network that the demo has trained:",
-        f"cd {shlex.quote(folder)}",
+        f"cd {shlex.quote(as_argument(folder))}",
         "sparseflow data japanese-vowels --out .",
         *(line for line in found["commands"] if line != EXAMPLES),
     ]

@@ -15,6 +15,8 @@ from compiler.array.design import Design
 from csb_format.model import LstmLayer
 from csb_format.precision import Balance
 
+from .typed import as_argument
+
 __all__ = ["EXAMPLES", "preparation", "reporting", "simulation"]
 
 EXAMPLES = "# nobody typed the next, so its file names are examples:"
@@ -48,7 +50,7 @@ def preparation(said: Mapping[str, Any], layer: LstmLayer, model: str) -> list[s
     options |= said.get("options", {})
     bits = {"value-bits": layer.weight_hh.geometry.value_bits, "act-bits": layer.hidden.width}
     bits |= said.get("pack", {})
-    name = shlex.quote(model)
+    name = shlex.quote(as_argument(model))
     packed = _line(f"pack pruned.safetensors --calibration train.npz --out {name}", bits)
     noted = _noted(said.get("commands"))
     return [
@@ -105,7 +107,8 @@ def simulation(
         "dense": "dense.safetensors" if measured else None,
         "pruned": "pruned.safetensors" if measured else None,
     }
-    return _line(f"simulate {shlex.quote(model)} --data {shlex.quote(data)} --build run", options)
+    files = f"{shlex.quote(as_argument(model))} --data {shlex.quote(as_argument(data))}"
+    return _line(f"simulate {files} --build run", options)
 
 
 def reporting() -> str:

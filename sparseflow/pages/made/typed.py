@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import PurePath
 from typing import Any
 
-__all__ = ["as_told", "as_typed", "typed", "with_command"]
+__all__ = ["as_argument", "as_told", "as_typed", "typed", "with_command"]
 
 _TYPED: ContextVar[str] = ContextVar("typed", default="")
 
@@ -32,6 +32,11 @@ def typed() -> str:
     return _TYPED.get()
 
 
+def as_argument(path: str) -> str:
+    """A path as commands take it, also where it begins as an option does."""
+    return f"./{path}" if path.startswith("-") else path
+
+
 def as_told(words: Sequence[str]) -> str:
     """The command as a shell takes it, with nothing in it of this machine.
 
@@ -48,7 +53,7 @@ def _told(word: str) -> str:
     # bytes of a file name that are no text cannot be written to a page
     text = word.encode("utf-8", "replace").decode()
     path = PurePath(text)
-    return path.name or text if path.is_absolute() else text
+    return as_argument(path.name) or text if path.is_absolute() else text
 
 
 def with_command(about: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.array.design import Design
-from compiler.array.placement import PADDING, Placement
+from compiler.array.placement import PADDING, Placement, row_order, rows_by_gate
 
 
 @st.composite
@@ -75,6 +75,14 @@ def test_slots_of_one_gate_hold_the_same_rows(placement: Placement) -> None:
             assert {row // placement.size for row in rows.tolist() if row != PADDING} <= {n}
         found, wanted = (np.sort(p.rows[four].ravel()) for p in (by_gate, placement))
         np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("pes", [4, 8, 16, 24])
+def test_rows_by_gate_are_those_of_a_design(pes: int) -> None:
+    design = Design(pes, 4, 1, 4, 8, 64, 4, 64, 8, 4, by_gate=True)
+    shapes = {"weight_ih": (4 * 20, 7), "weight_hh": (4 * 20, 20)}
+    rows = rows_by_gate(row_order("weight_ih", shapes, 4), 4, 4, pes)
+    np.testing.assert_array_equal(rows, Placement(design, 20, 5).rows)
 
 
 @given(placements())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,17 @@ def test_bench_and_plan_give_figures(files: tuple[str, str], tmp_path: Path) -> 
     (layer,) = json.loads(figures.read_text())["layers"]
     assert (layer["kernel"], layer["weights"]) == ("plain", layer["entries"])
     assert "us a step of one stream by kernel" in " ".join(text.split())
+
+
+def test_hints_at_files_that_look_like_options_work_as_they_are_printed(
+    files: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(files[0]).rename("-m.safetensors")
+    text = run("plan", "./-m.safetensors")
+    assert "\nnext: sparseflow cpu run ./-m.safetensors --data DATA --check\n" in text
+    text = run(*shlex.split(text.split("next: sparseflow cpu ")[1].replace("DATA", files[1])))
+    assert "\nnext: sparseflow cpu bench ./-m.safetensors\n" in text
 
 
 def test_what_cannot_be_is_refused(files: tuple[str, str], tmp_path: Path) -> None:

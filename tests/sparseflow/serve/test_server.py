@@ -256,6 +256,13 @@ def test_the_command_serves_until_a_signal(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (["--name", "a/b"], "name 'a/b': --name takes letters"),
+        (
+            ["--host", ""],
+            "error: host '' is every address of this machine: give one of them, as 127",
+        ),
+        (["--host", " "], "error: host ' ' is every address of this machine"),
+        (["--host", "*"], "error: host '*' is every address of this machine"),
+        (["--host", "ö" * 70], "cannot listen there: it is no name of a host"),
         (["--max-streams", "0"], "0 must be 1 to 65536"),
         (["--port", "70000"], "70000 must be 0 to 65535"),
         (["--kernel", "mmx"], "kernel 'mmx': this CPU has"),
@@ -272,3 +279,16 @@ def test_words_that_are_wrong(
     save_model(path, MODEL)
     assert run("serve", path, *words) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["ö m.safetensors", "-m.safetensors", f"{'x' * 101}.safetensors"])
+def test_a_file_whose_name_is_none_for_a_path(
+    file: str, tmp_path: Path, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(tmp_path / file, MODEL)
+    assert run("serve", tmp_path / file) == 2
+    name = file.removesuffix(".safetensors")[:100]
+    told = (
+        f"error: {tmp_path / file}: the file's name, {name!r}, is none for paths of the protocol: "
+    )
+    assert f"{told}give another with --name (letters, digits, " in capsys.readouterr().err

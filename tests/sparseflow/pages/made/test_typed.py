@@ -16,6 +16,7 @@ from sparseflow.pages.made.typed import as_told, as_typed, typed, with_command
         (["pack", "../a/p.pt", "--out=x/m"], "sparseflow pack ../a/p.pt --out=x/m"),
         (["pack", "/data/ada/secret/p.pt"], "sparseflow pack p.pt"),
         (["pack", "--out=/data/ada/m", "/"], "sparseflow pack --out=m /"),
+        (["pack", "/data/ada/-p.pt", "--out=/a/-m"], "sparseflow pack ./-p.pt --out=./-m"),
         (["prune", "--for", "w:banks=4"], "sparseflow prune --for w:banks=4"),
     ],
 )

@@ -1,0 +1,61 @@
+"""What the page on learning in integers says of scores and speed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..learning.speed import CLASSES, FRAMES, INPUTS, SEQUENCES, UNITS
+from ..learning.tasks import TASKS
+from .page import Page
+from .results import ROOT, record, table
+
+__all__ = ["LEARNING"]
+
+
+def _scores() -> str:
+    heads = "task|moves|arithmetic|seeds|before, %|after, %|float, %|epochs|float's epochs"
+    lines = [heads.split("|")]
+    for row in record("learning")["summary"]:
+        lines.append([
+            TASKS[row["task"]].title,
+            row["mode"],
+            row["arithmetic"],
+            str(row["seeds"]),
+            f"{100 * row['before']:.1f}",
+            f"{100 * row['score_mean']:.2f} ± {100 * row['score_sd']:.2f}",
+            f"{100 * row['float_mean']:.2f}",
+            *(f"{row[name]:.1f}" for name in ("epochs_mean", "float_epochs_mean")),
+        ])  # fmt: skip
+    return table(lines)
+
+
+def _of(kind: str) -> list[dict[str, Any]]:
+    return [row for row in record("learning")["speed"] if kind in row]
+
+
+def _times() -> str:
+    lines = [["a training step, one core", "CPU ms", "times int8"]]
+    for row in _of("contender"):
+        ratio = row["times_int8"]
+        told = f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+        lines.append([row["contender"], f"{row['ms']:.1f}", told])
+    return table(lines)
+
+
+def _page() -> Page:
+    (memory,), (rescaling,) = _of("memory"), _of("rescaling")
+    return Page(
+        ROOT / "docs/learning.md",
+        (_scores(), _times()),
+        (
+            f"{INPUTS} -> {UNITS}, {SEQUENCES} sequences of {FRAMES} frames, {CLASSES} classes",
+            f"The tape takes {memory['tape'] / 1e6:.1f} MB, what PyTorch keeps "
+            f"{memory['torch_saved'] / 1e6:.1f} MB",
+            f"Watching gradients and following them takes {100 * rescaling['share']:.1f} % of a "
+            f"step; looking for each tensor's own largest number first takes "
+            f"{100 * rescaling['own_share']:.0f} % of one in the numpy reference",
+        ),
+    )
+
+
+LEARNING = _page()
