@@ -24,7 +24,7 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_and_streams_are_those_of_the_model(name: str) -> None:
     sizes, array, options = CASES[name]
-    model = random_network(np.random.default_rng(3), *sizes, k=(2, 2, 2))
+    model = random_network(np.random.default_rng(3), *sizes, (2, 2, 2))
     image = compile_model(model, design_for(model, *array, **options))
     contexts = image.design.contexts
     sequences = random_frames(np.random.default_rng(4), model, [3, 2, 4, 1][:contexts])
