@@ -166,6 +166,7 @@ CASES: dict[str, Case | Shipped] = {
     "shakespeare_ulx3s_8x8": Shipped("ulx3s", 8, 8, SHAKESPEARE),
     # what the commands of these pages gave, on the arrays that fit proposes first
     "glucose": Shipped("ulx3s_12f", 8, 2, "glucose/model.safetensors"),
+    "watch": Shipped("ulx3s_12f", 8, 2, "watch/model.safetensors"),
 }
 SMALLEST: dict[str, Case | Shipped] = {"smallest": Case("ecpix5", 4, 1, 2, 4, 1, (1, 1), 4, 6)}
 STAND_IN = Case("", 8, 4, 12, 128, 8, (1, 2))  # the demo's layer

@@ -28,7 +28,7 @@ from csb_format import load_model
 from csb_format.files.replace import replace_file
 
 from ..pages.results import ROOT
-from ..record import Rows, with_others, write_record
+from ..record import Rows, processor, with_others, write_record
 
 __all__ = ["CASES", "Case", "commands", "main", "row_of"]
 
@@ -60,6 +60,7 @@ CASES = {
     c.name: c
     for c in (
         Case("phones", ("ecpix5", "ulx3s", "tang_primer_20k", "arty_a7_35t")),
+        Case("watch", ("ecpix5", "ulx3s_12f", "tang_primer_20k")),
         Case("glucose", ("icebreaker", "tang_primer_20k", "ulx3s_12f")),
         Case("shakespeare", ("ecpix5", "ulx3s"), "examples/shakespeare/model.safetensors"),
     )
@@ -82,6 +83,8 @@ def row_of(case: Case, work: Path) -> dict[str, Any]:
     scores, model = found["scores"], load_model(work / case.model)
     return {
         "case": case.name,
+        "command": f"python -m bench.examples.run --case {case.name}",
+        "cpu": processor(),
         "scores": _before(found)
         | {
             "fixed": scores["models"]["fixed"],
@@ -90,7 +93,7 @@ def row_of(case: Case, work: Path) -> dict[str, Any]:
         },
         "kept": found["weights"]["nonzeros"],
         "weights": found["weights"]["total"],
-        "scored": {name: found["scored"][name] for name in _SCORED},
+        "scored": {name: found["scored"][name] for name in _SCORED if name in found["scored"]},
         "array": found["array"],
         "cycles": found["cycles_per_step"]["rtl"],
         "mismatches": found["mismatches"],
@@ -105,9 +108,11 @@ def _before(found: dict[str, Any]) -> dict[str, Any]:
         return {}
     last = found["increments"][-1].items()
     pruned = {key: value for key, value in last if key != "sparsity"}
-    return {"dense": found["increments_of"]["dense_score"], "pruned": pruned}
+    of = found["increments_of"]  # its score stands there only where it is more than a share
+    return {"dense": of.get("dense_score") or {"accuracy": of["dense"]}, "pruned": pruned}
 
 
+# frames are counted where each has a label
 _SCORED = ("counted", "counted_simulated", "sequences", "simulated")
 
 

@@ -89,6 +89,11 @@ def _line(row: Mapping[str, Any], start: str) -> str:
     return str(found.removeprefix(start))
 
 
+def _watch() -> Page:
+    row = case("examples", case="watch")
+    return Page(ROOT / "docs/watch.md", (scores_of(row), _placed("watch", "a frame"), _fits(row)))
+
+
 def _glucose() -> Page:
     row = case("examples", case="glucose")
     simple = dict(line.split(": ", 1) for line in row["told"] if "MSE" in line)
@@ -143,4 +148,4 @@ def _shakespeare() -> Page:
     )
 
 
-EXAMPLES = (_phones(), _glucose(), _shakespeare())
+EXAMPLES = (_phones(), _watch(), _glucose(), _shakespeare())
