@@ -3,7 +3,8 @@
 ``python -m bench.array.load --json bench/results/load.json`` loads models through the register of
 the AXI top, and from a memory of random latency through the port of the DRAM top, on Verilator,
 each time with two frames after it that must be bit-exact. Cycles: from the write that begins to the
-interrupt, or to the last answer. Floor: bytes read / (bus bytes a cycle).
+interrupt, or to the last answer. Floor: bytes read / (bus bytes a cycle). Weights are what the
+matrix memories hold; beside them a model has biases and its program: words of 32 bits.
 """
 
 from __future__ import annotations
@@ -103,51 +104,58 @@ def main(
 def _row(case: Case) -> dict[str, Any]:
     model = MODELS[case.model]()
     image = compile_model(model, design_for(model, case.pes, case.lanes))
-    read, weights, cycles = (_by_register if case.top == "axi" else _from_memory)(case, image)
-    floor = math.ceil(8 * read / case.bus_bits)
+    whole, weights = (_by_register if case.top == "axi" else _from_memory)(case, image)
     return {
         "top": case.top,
         "model": case.model,
         "M": case.pes,
         "N": case.lanes,
         "bus_bits": case.bus_bits,
-        "bytes": read,
-        "weight_bytes": weights,
-        "cycles": cycles,
-        "floor": floor,
-        "share": floor / cycles,
+        **_against(case, *whole),
+        **{f"weight_{name}": value for name, value in _against(case, *weights).items()},
     }
 
 
-def _by_register(case: Case, image: Image) -> tuple[int, int, int]:
-    """Bytes in all, of weights, and cycles through ``load``."""
-    words = image.load_words()
+def _against(case: Case, read: int, cycles: int) -> dict[str, Any]:
+    floor = math.ceil(8 * read / case.bus_bits)
+    return {"bytes": read, "cycles": cycles, "floor": floor, "share": floor / cycles}
+
+
+Part = tuple[int, int]  # bytes, cycles
+
+
+def _by_register(case: Case, image: Image) -> tuple[Part, Part]:
+    """All, and weights alone, through ``load``."""
+    words, rest = image.load_words(), image.load_words(matrix=False)
+    weights = words[: len(words) - len(rest)]  # they come first
     script = AxiScript(BITS, BITS, limit=LIMIT)
     script.write("frame", beats=image.parts[0].frame_beats)
-    script.cycle().load(words).cycle()
+    script.cycle().load(weights).cycle().load(rest).cycle()
     outcome = _run(image, script, lambda d, i, h: Accelerator(d, i, h), AXI_MODULE)
-    weights = sum(len(m) for n, m in image.memories.items() if n.startswith("matrix"))
-    chunks = math.ceil(image.design.piece_bits / 32)
-    return 4 * len(words), 4 * chunks * weights, _passed(script, outcome)
+    begun, between, done = _marks(script, outcome)
+    return (4 * len(words), done - begun), (4 * len(weights), between - begun)
 
 
-def _from_memory(case: Case, image: Image) -> tuple[int, int, int]:
-    """Bytes in all, of weights, and cycles through the port to memory."""
+def _from_memory(case: Case, image: Image) -> tuple[Part, Part]:
+    """All, and weights alone, through the port to memory."""
     bus = ReadBus(case.bus_bits, burst_beats=min(64, PAGE * 8 // case.bus_bits))
-    placed = place([image], BASE, case.bus_bits)
+    placed, rows = place([image], BASE, case.bus_bits), rows_of(image, case.bus_bits)
     script = AxiScript(BITS, BITS, limit=LIMIT)
     script.memory = Memory(placed.data, BASE, bus, LATENCY)
     script.write("irq_enable", loaded=1).write("frame", beats=image.parts[0].frame_beats)
-    words = Entry(Kind.LIST, placed.lists[0][0]).words()
-    start = words.pop("dma_start")
-    for name, word in words.items():
-        script.write(name, word)
-    script.cycle().write("dma_start", start).wait_irq().cycle()
+    alone = Entry(Kind.ROWS, BASE, rows.length, rows.padding)
+    for entry in (alone, Entry(Kind.LIST, placed.lists[0][0])):
+        words = entry.words()
+        start = words.pop("dma_start")
+        for name, word in words.items():
+            script.write(name, word)
+        script.cycle().write("dma_start", start).wait_irq().cycle().write("irq_status", loaded=1)
     outcome = _run(image, script, lambda d, i, h: DramAccelerator(d, i, h, bus=bus), DRAM_MODULE)
-    rows = rows_of(image, case.bus_bits)
+    marks = _marks(script, outcome)
     rest = 4 * len(image.load_words(matrix=False))
     rest += -rest % (case.bus_bits // 8)
-    return rows.length + rest + 2 * ENTRY_BYTES, rows.length, _passed(script, outcome)
+    whole = rows.length + rest + 2 * ENTRY_BYTES
+    return (whole, marks[3] - marks[2]), (rows.length, marks[1] - marks[0])
 
 
 def _run(image: Image, script: AxiScript, top: Any, name: str) -> AxiOutcome:
@@ -168,16 +176,16 @@ def _run(image: Image, script: AxiScript, top: Any, name: str) -> AxiOutcome:
     return outcome
 
 
-def _passed(script: AxiScript, outcome: AxiOutcome) -> int:
-    """Cycles between the two marks of a script."""
+def _marks(script: AxiScript, outcome: AxiOutcome) -> list[int]:
+    """Cycles that a script has noted."""
     results = zip(script.steps, outcome.results, strict=True)
-    first, last = (result for step, result in results if step["kind"] == "cycle")
-    return int(last - first)
+    return [int(result) for step, result in results if step["kind"] == "cycle"]
 
 
 def _table(rows: Rows) -> Table:
     table = Table(title=f"Loading a model, memory latency {LATENCY[0]} to {LATENCY[1]} cycles")
-    names = ["top", "model", "array", "bus", "bytes", "weights", "floor", "cycles", "of the bus"]
+    names = ["top", "model", "array", "bus", "weights", "floor", "cycles", "of the bus"]
+    names += ["all bytes", "floor", "cycles", "of the bus"]
     for name in names:
         table.add_column(name, justify="right")
     for r in rows:

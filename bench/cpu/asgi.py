@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from sparseflow.serve.limits import Limits
 from sparseflow.serve.served import Served
@@ -69,4 +70,4 @@ def main(path: Path, most: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    typer.run(main)

@@ -236,6 +236,54 @@ def _up(bound: float) -> str:
     return f"{math.ceil(bound * 1e6) / 10:g}e-5"
 
 
+def _loads() -> str:
+    lines = [
+        [
+            "top",
+            "model",
+            "array",
+            "bus",
+            "weights",
+            "cycles",
+            "floor",
+            "of the bus",
+            "all of it",
+            "cycles",
+            "of the bus",
+        ]
+    ]
+    for row in record("load")["rows"]:
+        lines.append([
+            f"`{row['top']}`",
+            row["model"],
+            f"{row['M']} x {row['N']}",
+            str(row["bus_bits"]),
+            *(f"{row[f'weight_{name}']:,}" for name in ("bytes", "cycles", "floor")),
+            f"{100 * row['weight_share']:.1f} %",
+            *(f"{row[name]:,}" for name in ("bytes", "cycles")),
+            f"{100 * row['share']:.1f} %",
+        ])  # fmt: skip
+    return table(lines)
+
+
+def _flips() -> str:
+    lines = [["network", "option", "memories", "frames, marks, packets"]]
+    for row in record("faults")["rows"]:
+        seen = (f"{100 * share:.1f} %" for share in row["seen"].values())
+        lines.append([row["network"], "`--checked`" if row["checked"] else "", *seen])
+    return table(lines)
+
+
+def _integration() -> Page:
+    low, high = record("load")["latency"]
+    return Page(
+        ROOT / "docs/integration.md",
+        (_loads(), _flips()),
+        (f"a memory latency random in {low} to {high} cycles",),
+        (),
+    )
+
+
 def _by_gate() -> str:
     heads = "M x N|E|ideal|by gate|of ideal|padded|of ideal"
     lines = [heads.split("|")]
@@ -303,4 +351,7 @@ def _budget() -> Page:
     )
 
 
-GUIDES = (_schedule(), _streaming(), _boards(), _quantisation(), _architecture(), _budget())
+GUIDES = (
+    *(_schedule(), _streaming(), _integration(), _boards(), _quantisation(), _architecture()),
+    _budget(),
+)

@@ -181,7 +181,8 @@ def write_block(
     folder : Path
     top : Top
     base : int, optional
-        Of ``dram`` where the model is to lie in memory: its bytes and a C header go beside.
+        Of ``dram`` where the model is to lie in memory: its bytes and a C header go beside, and
+        the memories on chip have no images.
     """
     top.check(design)
     made: list[wiring.Component] = []
@@ -190,7 +191,8 @@ def write_block(
         made.append(top.maker()(design, image, hierarchy))
         return made[0]
 
-    files = emit_verilog(design, folder, image, top=component, name=top.module, prefix=prefix)
+    start = image if base is None else None
+    files = emit_verilog(design, folder, start, top=component, name=top.module, prefix=prefix)
     if top.kind == "core":
         return files
     (block,) = made
@@ -217,7 +219,9 @@ def core_file(
 ) -> str:
     """FuseSoC's description (CAPI 2), with or without a test bench."""
     images = "\n".join(f"      - {name}: {{copyto: {name}}}" for name in files.images)
-    text = CORE if bench else "".join(map(_without_bench, CORE.partition("targets:")))
+    text = CORE if bench else _without(CORE, "tb", "sim")
+    if not files.images:
+        text = re.sub(", images", "", _without(text, "images"))
     return text.format(
         module=files.top,
         vlnv=vlnv(files.top),
@@ -231,9 +235,9 @@ def core_file(
     )
 
 
-def _without_bench(text: str) -> str:
-    """Part of a core file without what is of the test bench, which comes last there."""
-    return re.sub(r"^  (tb|sim):\n(    .*\n)+", "", text, flags=re.M)
+def _without(text: str, *names: str) -> str:
+    """A core file without some of its file sets and targets."""
+    return re.sub(rf"^  (?:{'|'.join(names)}):\n(?:    .*\n)+", "", text, flags=re.M)
 
 
 def testbench(design: Design, block: wiring.Component, module: str, prefix: str) -> str:

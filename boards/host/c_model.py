@@ -67,6 +67,10 @@ def model_header(image: Image, name: str = NAME) -> str:
             f"the model runs as {len(image.parts)} programs, the C driver starts one: drive it "
             "from Python, sf.open"
         )
+    if image.design.checked:
+        raise DesignError(
+            "checked = True: the C driver makes no parity for frames; drive it from Python, sf.open"
+        )
     if not _IDENTIFIER.fullmatch(name):
         raise ValueError(f"name {name!r}: give an identifier of C, such as {NAME}")
     guard = f"{name.upper()}_H"

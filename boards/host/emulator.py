@@ -182,7 +182,9 @@ class EmulatedAccelerator:
     def _load(self, word: int) -> None:
         """A word of a load packet; whole ones are stored."""
         self._packet.append(word)
-        for space, target, address, words in _packets(self._packet, self._chunks):
+        for space, target, address, words in _packets(
+            self._packet, self._chunks, self.design.checked
+        ):
             self._packet.clear()
             if space == Space.START and address < self.design.program_depth:
                 self._start(address)
@@ -209,7 +211,9 @@ class EmulatedAccelerator:
                     self._program = _Program(image, number)
 
     def _holds(self, image: Image) -> bool:
-        for space, target, address, words in _packets(image.load_words(), self._chunks):
+        for space, target, address, words in _packets(
+            image.load_words(), self._chunks, self.design.checked
+        ):
             held = self._memories.get((space, target), {})
             if any(held.get(n) != word for n, word in enumerate(words, address)):
                 return False
@@ -370,19 +374,22 @@ class EmulatedLine:
 
 
 def _packets(
-    words: Sequence[int], chunks_of: Mapping[int, int]
+    words: Sequence[int], chunks_of: Mapping[int, int], sealed: int
 ) -> Iterator[tuple[int, int, int, Sequence[int]]]:
-    """Space, memory, address in words of 32 bits and data of whole load packets."""
+    """Space, memory, address in words of 32 bits and data of whole load packets.
+
+    Behind each come ``sealed`` words, which are not looked at: nothing changes on the way here.
+    """
     at = 0
-    while at < len(words):
+    while at + sealed < len(words):
         space, target, address = words[at] >> 28, words[at] >> 16 & 0xFFF, words[at] & 0xFFFF
         if space == Space.START:
             yield space, target, address, ()
-            at += 1
+            at += 1 + sealed
             continue
         chunks = chunks_of.get(space, 1)
         end = at + 2 + words[at + 1] * chunks if at + 1 < len(words) else len(words) + 1
-        if end > len(words):
+        if end + sealed > len(words):
             return
         yield space, target, address * chunks, words[at + 2 : end]
-        at = end
+        at = end + sealed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..array.design import Design
-from .registers import COUNTERS, FEATURES_MINOR, MAGIC, VERSION, design_hash
+from .dma_registers import DMA
+from .registers import COUNTERS, DMA_MINOR, MAGIC, VERSION, design_hash
 from .wire import frame_packing, state_packing
 
 __all__ = ["AXI_MODULE", "COMPACT_COUNTERS", "counters_of", "identity"]
@@ -30,7 +31,7 @@ def identity(
     depths = ("matrix_depth", "vector_depth", "program_depth", "output_depth")
     return {
         "magic": {"magic": MAGIC},
-        "version": {"major": VERSION[0], "minor": FEATURES_MINOR if features else VERSION[1]},
+        "version": {"major": VERSION[0], "minor": DMA_MINOR if DMA in features else VERSION[1]},
         "design_hash": {"hash": design_hash(design)},
         "array": {"pes": design.pes, "lanes": design.lanes},
         "units": {"units": design.units, "projectors": design.projectors},

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from .dma_registers import DMA, ENTRY_BYTES
 from .identity import COMPACT_COUNTERS
 from .registers import (
+    CHECKED,
     MAGIC,
     PACKET,
     PACKET_MAGIC,
@@ -26,7 +27,7 @@ __all__ = ["HEADER_FILE", "c_header", "main", "markdown"]
 
 PREFIX = "SPARSEFLOW"
 HEADER_FILE = "sparseflow_registers.h"
-FEATURES = {DMA: "with a port to memory"}
+FEATURES = {DMA: "with a port to memory", CHECKED: "of a checked design"}
 ACCESSES = {
     Access.READ: "read only",
     Access.WRITE: "write only",

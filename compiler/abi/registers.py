@@ -22,6 +22,7 @@ from .dma_registers import DMA, DMA_REGISTERS
 from .register_types import BITS, Access, BitField, Register, RegisterError, Word
 
 __all__ = [
+    "CHECKED",
     "COUNTERS",
     "MAGIC",
     "PACKET",
@@ -39,8 +40,9 @@ __all__ = [
 
 MAGIC = int.from_bytes(b"SPFL")
 VERSION = (1, 1)  # of this map: major changes break drivers, minor ones add to it
-FEATURES_MINOR = 2  # of one with registers that not every accelerator has
+DMA_MINOR = 2  # of one with those of transfers
 PACKET_MAGIC = 0xF5
+CHECKED = "checked"  # the feature of a design that keeps parity
 TIMEOUT = 1 << 24  # longer than any step of a sensible array, a sixth of a second at 100 MHz
 
 
@@ -161,6 +163,9 @@ _COMMON_ERRORS = _flags(
 _ERRORS = (
     *_COMMON_ERRORS,
     BitField("dma", 11, 1, "A transfer failed; `dma_status` tells why.", feature=DMA),
+    BitField("memory", 12, 1, "A word of a memory had changed when it was used.", feature=CHECKED),
+    BitField("frame", 13, 1, "A beat of a frame, or its marks, had changed.", feature=CHECKED),
+    BitField("packet", 14, 1, "A load packet had changed.", feature=CHECKED),
 )
 
 _CONTROL = (
@@ -304,6 +309,7 @@ YOUNGER = {
     "max_align": MAX_ALIGN,
     "cell": LSTM,
     "reach": Precision.reach,
+    "checked": False,
     "by_gate": False,
 }
 

@@ -17,6 +17,7 @@ from csb_format.words import join_fields, split_fields
 
 from ..array.design import Design
 from ..array.widths import Field, context_bits, size_of
+from ..lower.parity import evened
 from ..lower.plan import Emission, Part
 from .packing import Packing
 
@@ -41,13 +42,14 @@ def frame_fields(design: Design) -> tuple[Field, ...]:
 
     Where banks have several ports, ``frame_ports`` places follow each other in a beat.
     ``first`` marks the first frame of a sequence, ``context`` names its stream (both on all
-    beats of the frame).
+    beats of the frame). In a checked design ``check`` makes the count of ones of a beat even.
     """
-    return (
+    fields = (
         Field("data", design.act_bits, design.lanes * design.frame_ports, signed=True),
         Field("first", 1),
         Field("context", context_bits(design)),
     )
+    return (*fields, Field("check", 1)) if design.checked else fields
 
 
 def state_fields(design: Design) -> tuple[Field, ...]:
@@ -134,8 +136,9 @@ def frame_payloads(
     marks = np.stack([first, context], axis=-1)[:, None]
     marks = np.broadcast_to(marks, (*beats.shape[:2], 2)).astype(np.int64)
     fields = np.concatenate([beats, marks], axis=-1)
-    words: list[int] = join_fields(fields, _widths(frame_fields(design))).ravel().tolist()
-    return words
+    widths = _widths(frame_fields(design))[: fields.shape[-1]]
+    words: list[int] = join_fields(fields, widths).ravel().tolist()
+    return evened(words, sum(widths)) if design.checked else words
 
 
 def frame_inputs(design: Design, part: Part, payloads: Sequence[int]) -> list[IntArray]:

@@ -94,6 +94,9 @@ class Design:
     by_gate : bool
         Rows of one gate in a slot, which takes the cycles of what this gate keeps. Of cells whose
         gates would lie side by side PEs keep the sums of a unit until its last is there.
+    checked : bool
+        A parity bit with every word of the matrix, bias, program and vector memories, with every
+        beat of a frame, and a check word behind every load packet; :mod:`compiler.lower.parity`.
 
     Raises
     ------
@@ -126,11 +129,14 @@ class Design:
     cell: str = LSTM
     reach: int = Precision.reach
     by_gate: bool = False
+    checked: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
         self._check_cell(fields.pop("cell"))
-        flags = {name: fields.pop(name) for name in ("streamed", "deep", "compact", "by_gate")}
+        flags = {
+            name: fields.pop(name) for name in ("streamed", "deep", "compact", "by_gate", "checked")
+        }
         optional = {name: fields.pop(name) for name in ("projectors", "linear", "max_align")}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
         found = check_counts(fields) | check_counts(optional, least=0) | check_flags(flags)
@@ -171,6 +177,11 @@ class Design:
             raise DesignError(
                 f"pieces = {self.pieces}: a deep design is not proven to gather words; "
                 "take pieces = 1 or leave deep out"
+            )
+        if self.checked and (self.streamed or self.compact):
+            kind = "streamed" if self.streamed else "compact"
+            raise DesignError(
+                f"checked = True: a {kind} design keeps no parity; leave one of the two out"
             )
         if not self.compact:
             return

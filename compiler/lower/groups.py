@@ -11,6 +11,7 @@ from csb_format.scales import DesignError
 
 from ..array.design import Design
 from .image import Image
+from .load import Space, space_widths
 
 __all__ = ["MatrixImage", "group_bits", "lay_out", "rows_of"]
 
@@ -101,11 +102,12 @@ def rows_of(image: Image, data_bits: int) -> MatrixImage:
     Returns
     -------
     MatrixImage
-        Its groups are words of the same address, ``design.piece_bits`` of each PE.
+        Its groups are words of the same address, one of each PE.
     """
     design = image.design
     memories = [image.memories[f"matrix_{pe:03d}"] for pe in range(design.pes)]
-    return _packed(zip(*memories, strict=True), design, design.piece_bits, data_bits)
+    width = space_widths(design)[Space.MATRIX]
+    return _packed(zip(*memories, strict=True), design, width, data_bits)
 
 
 def _packed(

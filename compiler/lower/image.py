@@ -14,7 +14,8 @@ from csb_format.model import Model
 from csb_format.words import join_fields
 
 from ..array.program import Sink
-from .load import Space, header, packet, space_widths
+from .load import Space, header, packet, sealed, space_widths
+from .parity import evened
 from .passes import HEAD, Pass
 from .plan import Plan
 from .words import bias_words as bias_memories
@@ -107,12 +108,12 @@ class Image(Plan):
         for name, contents in self.memories.items():
             space, target = self._space(name)
             if matrix or space is not Space.MATRIX:
-                words += packet(space, target, 0, contents, self.width(name), name)
+                words += packet(self.design, space, target, 0, contents, name)
         return [*words, *self.start_words(part)]
 
     def start_words(self, part: int = 0) -> list[int]:
         """The packet that starts a program, with all contexts at their first region."""
-        return [header(Space.START, 0, self.parts[part].entry)]
+        return sealed(self.design, [header(Space.START, 0, self.parts[part].entry)])
 
     def state_words(
         self,
@@ -146,14 +147,17 @@ class Image(Plan):
         for lane in range(design.units):
             mask = (1 << design.state.width) - 1
             values = [int(v) & mask for v in cells[:, lane]]
-            words += packet(Space.CELL, lane, base, values, design.state.width, "cell")
+            words += packet(design, Space.CELL, lane, base, values, "cell")
         padded = np.zeros(design.lanes * shape.hh.bank_width, np.int64)
         padded[: len(output)] = output
         places = padded.reshape(design.lanes, -1).T
         at = regions.states[index] + (context << 1 << regions.span(index))
-        rows = [int(row) for row in join_fields(places, design.act_bits)]
-        width = design.lanes * design.act_bits
-        return words + packet(Space.VECTOR, 0, at, rows, width, "vector")
+        bits = design.act_bits + design.checked
+        if design.checked:
+            elements = (places & (1 << design.act_bits) - 1).ravel().tolist()
+            places = np.array(evened(elements, design.act_bits)).reshape(places.shape)
+        rows = [int(row) for row in join_fields(places, bits)]
+        return words + packet(design, Space.VECTOR, 0, at, rows, "vector")
 
     def _finishing(self, number: int, index: int) -> Pass:
         """The pass of a layer that feeds the element-wise lanes."""
@@ -212,7 +216,10 @@ def _memories(image: Image) -> dict[str, list[int]]:
     memories = {} if design.streamed else matrix_memories(image.matrix_words, design)
     biases = [(given, image.bias(number, given)) for number, given in _whole(image)]
     memories |= bias_memories([(p, b) for p, b in biases if b is not None], design)
-    return memories | {"program": program_words(image.program, design)}
+    memories |= {"program": program_words(image.program, design)}
+    if not design.checked:
+        return memories
+    return {name: evened(words, image.width(name) - 1) for name, words in memories.items()}
 
 
 def _whole(plan: Plan) -> Iterator[tuple[int, Pass]]:

@@ -10,6 +10,8 @@ header     bits 31..28    space: 1 matrix, 2 bias, 3 program, 4 start, 5 linear,
 count      32 bits        memory words that follow (not for *start*)
 data       ...            each memory word in ``ceil(width / 32)`` words,
                           lowest first
+check      32 bits        of a checked design: the exclusive or of all words
+                          before it in the packet
 =========  =============  ==================================================
 """
 
@@ -22,6 +24,7 @@ from csb_format.scales import DesignError
 
 from ..array.design import Design
 from ..array.program import instruction_bits
+from .parity import check_word
 
 __all__ = [
     "MAX_LOADED",
@@ -29,6 +32,7 @@ __all__ = [
     "Space",
     "header",
     "packet",
+    "sealed",
     "space_depths",
     "space_targets",
     "space_widths",
@@ -56,13 +60,14 @@ def header(space: Space, target: int = 0, address: int = 0) -> int:
 
 
 def space_widths(design: Design) -> dict[Space, int]:
-    """Bits of a memory word in each space."""
+    """Bits of a memory word in each space, with those of parity."""
+    parity = int(design.checked)
     return {
-        Space.MATRIX: design.piece_bits,
-        Space.BIAS: design.state.width if design.compact else design.bias_bits,
-        Space.PROGRAM: -(-instruction_bits(design) // design.program_pieces),
-        Space.LINEAR: design.acc_bits,
-        Space.VECTOR: design.lanes * design.act_bits,
+        Space.MATRIX: design.piece_bits + parity,
+        Space.BIAS: (design.state.width if design.compact else design.bias_bits) + parity,
+        Space.PROGRAM: -(-instruction_bits(design) // design.program_pieces) + parity,
+        Space.LINEAR: design.acc_bits + parity,
+        Space.VECTOR: design.lanes * (design.act_bits + parity),
         Space.CELL: design.state.width,
     }
 
@@ -95,9 +100,20 @@ MAX_LOADED = 1 << 16  # words: address bits of a load packet
 
 
 def packet(
-    space: Space, target: int, address: int, contents: list[int], width: int, name: str
+    design: Design, space: Space, target: int, address: int, contents: list[int], name: str
 ) -> list[int]:
-    """Header, count and data of a load packet.
+    """Header, count and data of a load packet, and its check word where the design has them.
+
+    Parameters
+    ----------
+    design : Design
+    space : Space
+    target, address : int
+        Which memory, and the first word that is written.
+    contents : list of int
+        Memory words, of ``space_widths`` bits.
+    name : str
+        Of the memory, for an error.
 
     Raises
     ------
@@ -109,7 +125,13 @@ def packet(
             f"{name} has {len(contents)} words: the load stream reaches {MAX_LOADED}; "
             "take more PEs, or start from memory images"
         )
-    return [header(space, target, address), len(contents), *_chunks(contents, width)]
+    chunks = _chunks(contents, space_widths(design)[space])
+    return sealed(design, [header(space, target, address), len(contents), *chunks])
+
+
+def sealed(design: Design, words: list[int]) -> list[int]:
+    """A packet with its check word, where the design has them."""
+    return [*words, check_word(words)] if design.checked else words
 
 
 def _chunks(words: list[int], width: int) -> Iterator[int]:

@@ -12,13 +12,13 @@ from amaranth.lib.wiring import In, Out
 from compiler.abi.identity import counters_of, identity
 from compiler.abi.packing import check_bus_bits
 from compiler.abi.register_text import HEADER_FILE, c_header
-from compiler.abi.registers import COUNTERS, REGISTERS
+from compiler.abi.registers import CHECKED, COUNTERS, REGISTERS
 from compiler.array.design import Design
 from compiler.lower.load import Space, header
 
 from ..core.core import Core
 from ..core.hierarchy import Hierarchy
-from ..core.layouts import events_layout
+from ..core.layouts import damage_layout, events_layout
 from .axi_lite import AxiLiteSlave, axi_lite_members
 from .axi_stream import FrameInput, StateOutput
 from .register_file import Counters, RegisterFile
@@ -71,8 +71,6 @@ class Accelerator(wiring.Component):
         If a bus cannot have this width.
     """
 
-    features: tuple[str, ...] = ()  # registers that not every accelerator has
-
     aclk: Signal
     aresetn: Signal
     irq: Signal
@@ -90,6 +88,7 @@ class Accelerator(wiring.Component):
         check_bus_bits("out_bits", out_bits)
         self.design, self.hierarchy = design, hierarchy or Hierarchy()
         self._widths = in_bits, out_bits
+        self.features = (CHECKED,) if design.checked else ()  # registers that not all have
         self._core = self.hierarchy.place(CORE_MODULE, lambda: self._core_of(image))
         self._input, self._output = FrameInput(design, in_bits), StateOutput(design, out_bits)
         members = {"aclk": In(1), "aresetn": In(1), "irq": Out(1)}
@@ -209,10 +208,12 @@ class Accelerator(wiring.Component):
             self._loading, word = self._loading | valid, Mux(valid, other, word)
         with m.If(~self._core.halted):
             m.d.sync += ran.eq(1)
-        m.d.sync += [
-            load.valid.eq(self._loading | (self._soft_reset & ran)),
-            load.payload.eq(word),
-        ]
+        valid = self._loading | (self._soft_reset & ran)
+        if self.design.checked:  # behind a start, its check word, which is the same
+            again = _before(m, registers.start_write | (self._soft_reset & ran))
+            self._loading, valid = self._loading | again, valid | again
+            word = Mux(again, load.payload, word)
+        m.d.sync += [load.valid.eq(valid), load.payload.eq(word)]
 
     def _words(self) -> list[tuple[Value, Value]]:
         """Other sources of words for the loader: whether one comes, the word."""
@@ -300,8 +301,9 @@ class Accelerator(wiring.Component):
 
     def _word(self, name: str, bits: dict[str, Value]) -> Value:
         """A register's one-bit fields, those not given 0."""
-        fields = self._registers.declared[name].fields
-        return Cat(bits.get(field.name, Const(0)) for field in fields)
+        there = {field.offset: field.name for field in self._registers.declared[name].fields}
+        named = (there.get(offset, "") for offset in range(max(there) + 1))
+        return Cat(bits.get(field, Const(0)) for field in named)
 
     def _errors(self, m: Module, stuck: Value) -> dict[str, Value]:
         """Bits of ``errors`` to set; a fault soon after a loaded word is a packet's."""
@@ -313,7 +315,13 @@ class Accelerator(wiring.Component):
             misaligned = _before(m, self._core.misaligned)
             faulty &= ~misaligned
             misaligned &= ~_before(m, misaligned)
-        return {
+        changed: dict[str, Value] = {}
+        if self.design.checked:
+            damage = _before(m, Value.cast(self._core.damage))
+            faulty &= ~damage.any()
+            new = damage & ~_before(m, damage)
+            changed = {name: new[n] for n, name in enumerate(damage_layout().members)}
+        return changed | {
             "load": faulty & window.any(),
             "program": faulty & ~window.any(),
             "misaligned": misaligned,

@@ -206,6 +206,10 @@ class FrameInput(wiring.Component):
                 m.d.sync += [self._place.eq(0), self._first.eq(0)]
             for where, bits in from_bus(self.packing, self._word):
                 m.d.sync += Value.cast(payload)[where].eq(Mux(padding, 0, bits))
+            if self.design.checked:
+                with m.If(padding):
+                    marks = Cat(self._first, self._context[: len(payload.context)])
+                    m.d.sync += payload.check.eq(marks.xor())
 
 
 class StateOutput(wiring.Component):

@@ -140,7 +140,8 @@ class Controller(wiring.Component):
         # cycles since pc changed, up to the latency
         self.age = Signal(range(self.fetch_delay(design)))
         self._flying = Signal(lead_bits(design))  # beats on their way home
-        self.starting = self._starting = Signal()  # the pass issues its first group
+        self._starting = Signal()  # the pass issues its first group
+        self.starting = self._starting  # tests look at it
         self._current = Signal(
             data.StructLayout(
                 {

@@ -19,6 +19,7 @@ from .hierarchy import Hierarchy, Ram
 from .lanes import lane_for
 from .lanes.projector import Projector
 from .layouts import (
+    damage_layout,
     events_layout,
     frame_layout,
     output_layout,
@@ -79,6 +80,8 @@ class Core(wiring.Component):
     misaligned : Out
         Of a streamed design: the first word of a frame was not marked, or another one was. It
         is not taken, and the program stands still until the next start (sticky).
+    damage : Out, of a checked design
+        :func:`~hdl.core.layouts.damage_layout`, each sticky until the next start.
     halted, fault : Out
         The program is at ``HALT``, or nothing was started since a reset and the memories have no
         image; an instruction, a packet or a word of the matrix could not be understood, or
@@ -115,6 +118,8 @@ class Core(wiring.Component):
         if design.streamed:
             members["matrix"] = In(stream.Signature(words_layout(design.pes * design.word_bits)))
             members["misaligned"] = Out(1)
+        if design.checked:
+            members["damage"] = Out(damage_layout())
         if wide:
             members["rows"] = In(rows_layout(design))
         super().__init__(members)
@@ -128,6 +133,7 @@ class Core(wiring.Component):
         """Wires between the blocks; the control is delayed to meet the data."""
         m = Module()
         m.submodules.loader = self._loader = loader = Loader(self.design)
+        self._changed = list[Value]()  # words of memories, with their parity, as they are used
         self._clear = loader.clear  # of what is under way
         m.submodules.controller = controller = Controller(self.design, held=self.image is None)
         m.submodules.frame_loader = frames = FrameLoader(self.design)
@@ -157,6 +163,8 @@ class Core(wiring.Component):
         collision = self._write_back(m, frames, homes, write)
         frame_done = self._output(m, controller, beats)
         misaligned = self._misaligned(m, controller)
+        if self.design.checked:
+            misaligned = misaligned | self._damage(m)
         m.d.comb += [
             self.halted.eq(controller.halted),
             self.fault.eq(controller.fault | loader.fault | collision | misaligned),
@@ -204,10 +212,15 @@ class Core(wiring.Component):
         """The program memory, which a compact design reads piece by piece."""
         m.submodules.program = program = self._ram("program", Space.PROGRAM, 0, m)
         pieces, word = self.design.program_pieces, program.read_data
+        if self.design.checked:
+            # words of addresses that are being written are not looked at
+            late = range(2 * Ram.latency)
+            writes = Cat(delayed(m, self._loader.write_en, n, reset=True) for n in late)
+            self._used(m, word, ~controller.halted & ~writes.any())
         if pieces == 1:
             m.d.comb += [
                 program.read_addr.eq(controller.pc),
-                controller.instruction.eq(program.read_data),
+                controller.instruction.eq(self._bare(word)),
             ]
             return
         now = Value.cast(controller.now)
@@ -260,7 +273,11 @@ class Core(wiring.Component):
         aligns = delayed(m, controller.aligns, self.latencies.issue)
         collects = self.design.collects
         gates = delayed(m, controller.gates, self.latencies.issue) if collects else []
-        words, group = self._gathered(m, self._words(m, controller), group)
+        read = self._words(m, controller)
+        if self.design.checked:
+            for word in read:
+                self._used(m, word, group.valid)
+        words, group = self._gathered(m, [self._bare(word) for word in read], group)
         elements = []
         for i in range(self.design.pes):
             pe = self.hierarchy.place(PE_MODULE, lambda: ProcessingElement(self.design))
@@ -274,6 +291,8 @@ class Core(wiring.Component):
             if collects:
                 m.d.comb += pe.group.gate.eq(gates[i % self.design.abreast])
             elements.append(pe)
+        if self.design.checked:
+            self._changed += [pe.damaged for pe in elements]
         return elements
 
     def _gathered(
@@ -331,6 +350,38 @@ class Core(wiring.Component):
         ]
         return self.misaligned
 
+    def _damage(self, m: Module) -> Value:
+        """What was found changed."""
+        beat = self.frames.valid & self.frames.ready & Value.cast(self.frames.payload).xor()
+        m.d.sync += [
+            self.damage.memory.eq(self.damage.memory | Cat(self._changed).any()),
+            self.damage.frame.eq(self.damage.frame | beat),
+            self.damage.packet.eq(self.damage.packet | self._loader.spoilt),
+        ]
+        with m.If(self._clear):
+            m.d.sync += self.damage.eq(0)
+        return Value.cast(self.damage).any()
+
+    def _used(self, m: Module, word: Value, when: Value) -> None:
+        """Look at a word of a memory, parity included, as it is used."""
+        odd = Signal(name=f"odd{len(self._changed)}")
+        m.d.sync += odd.eq(word.xor() & when)
+        with m.If(self._clear):
+            m.d.sync += odd.eq(0)
+        self._changed.append(odd)
+
+    def _dealt(self, m: Module, sequencer: Sequencer) -> Value:
+        """Whether the word of a bias memory that comes now is used."""
+        return delayed(m, sequencer.deal, Ram.latency, reset=True, clear=self._clear)
+
+    def _bare(self, word: Value) -> Value:
+        """A word of a memory without its parity."""
+        return word[:-1] if self.design.checked else word
+
+    def _evened(self, element: Value) -> Value:
+        """An element of a vector, with its parity where it has one."""
+        return Cat(element, Value.cast(element).xor()) if self.design.checked else element
+
     def _lanes(
         self, m: Module, sequencer: Sequencer, results: list[Signal], beside: list[Signal]
     ) -> list[wiring.Component]:
@@ -343,9 +394,11 @@ class Core(wiring.Component):
             m.submodules[f"bias{e}"], m.submodules[f"lane{e}"] = bias, lane
             if compact:
                 m.d.comb += lane.place.eq(sequencer.bias)
+            if self.design.checked:
+                self._used(m, bias.read_data, self._dealt(m, sequencer))
             m.d.comb += [
                 bias.read_addr.eq(lane.bias_addr if compact else sequencer.bias),
-                lane.bias.eq(bias.read_data),
+                lane.bias.eq(self._bare(bias.read_data)),
                 lane.unit.valid.eq(sequencer.deal),
                 lane.unit.zero.eq(now.zero),
                 lane.unit.select.eq(sequencer.select),
@@ -387,8 +440,11 @@ class Core(wiring.Component):
                 m.submodules[f"linear{q}"] = bias = self._ram("linear", Space.LINEAR, q, m)
                 m.d.comb += [
                     bias.read_addr.eq(sequencer.bias),
-                    lane.bias.eq(bias.read_data),
+                    lane.bias.eq(self._bare(bias.read_data)),
                 ]
+                if self.design.checked:
+                    linear = self._dealt(m, sequencer) & lane.linear
+                    self._used(m, bias.read_data, linear)
             for i in range(self.design.results_per_slot):
                 pe = i * self.design.projectors + q
                 # a row without gates is where that of its PE would be
@@ -418,8 +474,10 @@ class Core(wiring.Component):
         with m.Elif(loading):
             self._put_all(m, write, loader.write_addr, loader.write_data)
         with m.Elif(frames.write_en):
-            covered = self.design.frame_ports
-            self._put_all(m, write, frames.write_addr, frames.write_data, covered)
+            covered, places = self.design.frame_ports, Value.cast(frames.write_data)
+            if self.design.checked:
+                places = Cat(self._evened(element) for element in frames.write_data)
+            self._put_all(m, write, frames.write_addr, places, covered)
         if len(writing) > 1:
             with m.If(writing[0] & writing[1]):
                 m.d.sync += collision.eq(1)
@@ -441,7 +499,7 @@ class Core(wiring.Component):
                 turn, lane = divmod(port % covered * lanes + bank, beat)
                 m.d.sync += [
                     write.en[at].eq(here & (home.turn == turn)),
-                    write.data[at].eq(values[lane]),
+                    write.data[at].eq(self._evened(values[lane])),
                 ]
 
     def _put_all(
@@ -517,7 +575,7 @@ class Core(wiring.Component):
     def _row_write(self, pe: int, en: Value, addr: Value, word: Value) -> tuple[Value, ...]:
         """A write of a PE's matrix memory by the loader, or with those of all others."""
         rows = self.rows
-        mine = rows.words.word_select(pe, self.design.piece_bits)
+        mine = rows.words.word_select(pe, space_widths(self.design)[Space.MATRIX])
         return en | rows.en, Mux(rows.en, rows.row, addr), Mux(rows.en, mine, word)
 
 

@@ -9,11 +9,13 @@ from compiler.abi.wire import frame_fields, output_fields, projected_bits, state
 from compiler.array.design import Design, bits_for
 from compiler.array.program import instruction_fields
 from compiler.array.widths import SHIFT_BITS, Field, align_bits, beats_bits
+from compiler.lower.load import Space, space_widths
 
 __all__ = [
     "aligns_layout",
     "bias_layout",
     "cell_write_layout",
+    "damage_layout",
     "entry_layout",
     "events_layout",
     "frame_layout",
@@ -49,22 +51,29 @@ def words_layout(bits: int) -> data.StructLayout:
 def rows_layout(design: Design) -> data.StructLayout:
     """Words for one address of all matrix memories at once, that of PE 0 lowest."""
     depth = design.matrix_depth * design.pieces
-    words = design.pes * design.piece_bits
+    words = design.pes * space_widths(design)[Space.MATRIX]
     return data.StructLayout({"en": 1, "row": bits_for(depth), "words": words})
+
+
+def damage_layout() -> data.StructLayout:
+    """What a checked design has found changed: a word of a memory, of a frame, a load packet."""
+    return data.StructLayout({"memory": 1, "frame": 1, "packet": 1})
 
 
 def vector_write_layout(design: Design) -> data.StructLayout:
     """One write to the vector banks of all PEs.
 
     ``write_ports`` places next to each other are one ``row``; ``en`` and ``data`` have one
-    entry for each of its places in each bank, all banks of a place side by side.
+    entry for each of its places in each bank, all banks of a place side by side; in a checked
+    design the parity of an element above it.
     """
     elements = design.lanes * design.write_ports
+    element = design.act_bits + 1 if design.checked else signed(design.act_bits)
     return data.StructLayout(
         {
             "en": elements,
             "row": bits_for(-(-design.vector_depth // design.write_ports)),
-            "data": data.ArrayLayout(signed(design.act_bits), elements),
+            "data": data.ArrayLayout(element, elements),
         }
     )
 

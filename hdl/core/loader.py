@@ -3,7 +3,7 @@
 The packets are those of :mod:`compiler.lower.load`.
 """
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,6 +34,9 @@ class Loader(wiring.Component):
         Start the program (a pulse).
     clear : Out
         Forget what is under way: from the cycle after the word that starts to ``start``.
+    spoilt : Out, of a checked design
+        A packet since the last start had changed on its way: a start is not carried out
+        then. Sticky until the next that is.
     fault : Out
         Sticky until the next start: a header named a space or a memory that does not exist,
         a word lay beyond its memory or a start beyond the program. What is wrong is skipped.
@@ -49,6 +52,7 @@ class Loader(wiring.Component):
     start_addr: Signal
     clear: Signal
     fault: Signal
+    spoilt: Signal
 
     def __init__(self, design: Design):
         self.design = design
@@ -64,6 +68,7 @@ class Loader(wiring.Component):
                 "start_addr": Out(16),
                 "clear": Out(1),
                 "fault": Out(1),
+                **({"spoilt": Out(1)} if design.checked else {}),
             }
         )
         self._written = Signal()  # a memory word is complete
@@ -84,7 +89,9 @@ class Loader(wiring.Component):
         with m.If(self._written):
             m.d.sync += out["write_addr"].eq(out["write_addr"] + 1)
         self._check_depth(m)
-        with m.If(taken), m.FSM():
+        end = "check" if self.design.checked else "header"
+        self._sum = Signal(WORD)
+        with m.If(taken), m.FSM() as fsm:
             with m.State("header"):
                 m.d.sync += [
                     out["space"].eq(head.space),
@@ -93,7 +100,10 @@ class Loader(wiring.Component):
                 ]
                 starts = head.address < self.design.program_depth
                 with m.If(head.space == Space.START):
-                    m.d.sync += [out["start"].eq(starts), self.fault.eq(~starts)]
+                    if self.design.checked:
+                        m.next = "check"
+                    else:
+                        m.d.sync += [out["start"].eq(starts), self.fault.eq(~starts)]
                 with m.Else():
                     m.next = "count"
                     with m.If(~self._known(head)):
@@ -102,12 +112,26 @@ class Loader(wiring.Component):
                 m.d.sync += left.eq(word)
                 m.next = "data"
                 with m.If(word == 0):
-                    m.next = "header"
+                    m.next = end
             with m.State("data"), m.If(self._collect(m, word)):
                 m.d.sync += left.eq(left - 1)
                 with m.If(left == 1):
+                    m.next = end
+            if self.design.checked:
+                with m.State("check"):
+                    self._check(m, word)
                     m.next = "header"
+                m.d.sync += self._sum.eq(Mux(fsm.ongoing("header"), 0, self._sum) ^ word)
         return m
+
+    def _check(self, m: Module, word: Value) -> None:
+        """The word behind a packet; a start waits for it."""
+        out, good = self._out, word == self._sum
+        with m.If(~good):
+            m.d.sync += self.spoilt.eq(1)
+        with m.If(out["space"] == Space.START):
+            starts = good & ~self.spoilt & (out["write_addr"] < self.design.program_depth)
+            m.d.sync += [out["start"].eq(starts), self.fault.eq(~starts), self.spoilt.eq(0)]
 
     def _check_depth(self, m: Module) -> None:
         """Write where there is a place; the rest of a packet that is too long is skipped."""

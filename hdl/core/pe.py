@@ -1,7 +1,7 @@
 """The processing element: one row of a bank-balanced matrix, one CSB group a cycle."""
 
 import numpy as np
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -39,6 +39,8 @@ class ProcessingElement(wiring.Component):
         Sum of the last row that was not parked, ``acc_bits`` wide, held until the next.
         It appears ``latency`` cycles after the row's last group. In a design that ``collects``
         those of all gates, as late behind the last row of a round.
+    damaged : Out, of a checked design
+        An element of a vector that was used had changed in its memory (a pulse).
     beside : Out
         Where the cell takes sums of the two matrices apart: the parked sum of the last row that
         was ``apart``, from its first group on.
@@ -48,6 +50,7 @@ class ProcessingElement(wiring.Component):
     group: Signal
     write: Signal
     result: Signal
+    damaged: Signal
 
     read_delay = staticmethod(read_delay)
     operand_stage = staticmethod(operand_stage)
@@ -63,6 +66,7 @@ class ProcessingElement(wiring.Component):
                 "write": In(vector_write_layout(design)),
                 "result": Out(result_layout(design)),
                 **({"beside": Out(signed(design.acc_bits))} if design.arithmetic.apart else {}),
+                **({"damaged": Out(1)} if design.checked else {}),
             }
         )
 
@@ -73,7 +77,12 @@ class ProcessingElement(wiring.Component):
         self._word = delayed(m, self.word, stage)
         self._group = delayed(m, self.group, stage, reset=True)
         self._write = delayed(m, self.write, stage)
+        self._odd = list[Value]()  # elements that are read, whether their parity is wrong
         products = [self._lane(m, n) for n in range(self.design.lanes)]
+        if self.design.checked:
+            used = self._group.valid & ~self._group.zero
+            late = self.read_delay(self.design) + 1 + self.operand_stage(self.design)
+            m.d.sync += self.damaged.eq(delayed(m, used, late, reset=True) & Cat(self._odd).any())
         early = delayed(m, self._group, self.product_delay(self.design) - stage - 1, reset=True)
         group = registered(m, early, reset=True)
         fan_in = self.design.fan_in
@@ -97,6 +106,9 @@ class ProcessingElement(wiring.Component):
         wait = self.read_delay(design)
         address = delayed(m, self._group.base | self._word[n].index, wait)
         operand = self._bank(m, n, address)
+        if design.checked:
+            self._odd.append(operand.xor())
+            operand = operand[: design.act_bits].as_signed()
         weight = delayed(m, self._word[n].value, wait + self.operand_stage(design))
         m.d.sync += [value.eq(weight), product.eq(value * operand)]
         # the first register is the multiplier's own, which may be far from the adders
@@ -107,10 +119,11 @@ class ProcessingElement(wiring.Component):
         design = self.design
         ports = design.write_ports
         bits = (ports - 1).bit_length()
+        shape = vector_write_layout(design).members["data"].elem_shape
         read_data = []
         for port in range(ports):
             depth = -(-design.vector_depth // ports)
-            bank = Memory(shape=signed(design.act_bits), depth=depth, init=[])
+            bank = Memory(shape=shape, depth=depth, init=[])
             m.submodules[f"bank{n}" if ports == 1 else f"bank{n}_{port}"] = bank
             write, read = bank.write_port(), bank.read_port(transparent_for=())
             element = port * design.lanes + n
@@ -124,7 +137,7 @@ class ProcessingElement(wiring.Component):
         if ports == 1:
             return read_data[0]
         chosen = delayed(m, address[:bits], 1 + self.operand_stage(design))
-        operand = Signal(signed(design.act_bits), name=f"operand{n}")
+        operand = Signal(shape, name=f"operand{n}")
         with m.Switch(chosen):
             for port, element in enumerate(read_data):
                 with m.Case(port):

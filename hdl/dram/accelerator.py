@@ -45,8 +45,6 @@ class DramAccelerator(Accelerator):
         See :class:`~hdl.dram.reader.DramReader`.
     """
 
-    features = (DMA,)
-
     def __init__(
         self,
         design: Design,
@@ -59,6 +57,7 @@ class DramAccelerator(Accelerator):
     ):
         self._bus = bus or ReadBus()
         super().__init__(design, image, hierarchy, in_bits=in_bits, out_bits=out_bits)
+        self.features = (*self.features, DMA)
 
     def _core_of(self, image: Image | None) -> Core:
         return Core(self.design, image, self.hierarchy, wide=not self.design.streamed)

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from compiler.abi.dma_registers import ENTRY, ENTRY_BYTES, Kind
 from compiler.array.design import Design
-from compiler.lower.load import WORD, Space, space_depths
+from compiler.lower.load import WORD, Space, space_depths, space_widths
 
 from ..bus.register_file import word_layout
 from ..core.hierarchy import Hierarchy
@@ -96,7 +96,8 @@ class Transfers(wiring.Component):
 
     def __init__(self, design: Design, bus: ReadBus, hierarchy: Hierarchy):
         self.design, self.bus, self._hierarchy = design, bus, hierarchy
-        width = design.pes * (design.word_bits if design.streamed else design.piece_bits)
+        word = design.word_bits if design.streamed else space_widths(design)[Space.MATRIX]
+        width = design.pes * word
         rows = STREAM_ROWS if design.streamed else LOAD_ROWS
         self._gear = Gearbox(width, bus.data_bits, rows, hierarchy)
         self._reader = DramReader(bus, hierarchy, stops=True)

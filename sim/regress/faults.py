@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from compiler.abi.frames import Stimulus
-from compiler.abi.states import Outcome
 from compiler.lower.image import Image
-from compiler.lower.load import WORD
+from compiler.lower.load import WORD, Space, space_widths
+from csb_format.fixed import IntArray
 from engine.levels import run_levels
-from engine.reference import IntegerModel
+from engine.reference import IntegerModel, Trace
 from hdl.core.layouts import frame_layout
 from hdl.verilog import VerilogFiles
 
@@ -22,9 +22,10 @@ from ..check.compare import compare
 from ..run.free_running import Damage, Flip, inject
 from ..run.scenario import Job
 
-__all__ = ["PLACES", "Injection", "campaign", "table"]
+__all__ = ["MEMORIES", "PLACES", "Injection", "campaign", "table"]
 
-PLACES = ("matrix value", "matrix index", "bias", "program", "packet", "frame", "frame mark")
+MEMORIES = ("matrix value", "matrix index", "bias", "program", "vector")
+PLACES = (*MEMORIES, "packet", "frame", "frame mark")
 EFFECTS = ("masked", "detected", "mismatch")
 LIMIT = 4000  # cycles without a transfer, many times those of a step of a small model
 
@@ -66,10 +67,12 @@ def campaign(
     seed: int,
     work: Path,
 ) -> list[Injection]:
-    """Load an image, run frames, with one bit wrong; again and again.
+    """Load an image and a state, go on from it, with one bit wrong; again and again.
 
     A word that is wrong when it is loaded is wrong in its memory from then on: nothing else
-    writes matrices, biases and program.
+    writes matrices, biases and program, nor vectors before they are first read. In a checked design
+    the check word of its packet is wrong in the same place, so that it is the memory's parity
+    that has to tell. The first sequence goes on from its first frame.
 
     Parameters
     ----------
@@ -87,41 +90,83 @@ def campaign(
     ValueError
         If the good run is not bit-exact.
     """
-    job = replace(Job.of(image, stimulus, load=True), limit=LIMIT)
-    places = _places(image, job)
+    sequences = _whole(stimulus)
+    levels = run_levels(IntegerModel(image.model), sequences)
+    given = _state(image, levels)
+    going_on = stimulus.only((stimulus.sequence > 0) | (stimulus.step > 0))
+    start = image.start_words()
+    load = [*image.load_words()[: -len(start)], *given, *start]
+    job = replace(Job.of(image, going_on), load=load, limit=LIMIT)
+    places = _places(image, job, given)
     rng, chosen = np.random.default_rng(seed), []
     for n in range(count):
         place = PLACES[n % len(PLACES)]
         chosen.append((place, places[place][int(rng.integers(len(places[place])))]))
-    damage, outcome = inject(files, job, [flip for _, flip in chosen], work)
-    _check_good(image, stimulus, outcome)
+    flips = [flip for _, flip in chosen]
+    damage, outcome = inject(files, job, flips, work, start=len(start))
+    found = compare(going_on, outcome, levels)
+    if found.mismatches:
+        raise ValueError(f"the run without a flip is wrong: {found.first}")
     return [Injection(*where, what) for where, what in zip(chosen, damage, strict=True)]
 
 
-def _check_good(image: Image, stimulus: Stimulus, outcome: Outcome) -> None:
-    sequences = [
-        stimulus.frames[stimulus.sequence == n, 0] for n in range(int(stimulus.sequence.max()) + 1)
+def _whole(stimulus: Stimulus) -> list[IntArray]:
+    """Its sequences."""
+    count = int(stimulus.sequence.max()) + 1
+    return [stimulus.frames[stimulus.sequence == n, 0] for n in range(count)]
+
+
+def _state(image: Image, levels: Sequence[Sequence[Trace]]) -> list[int]:
+    """Packets that give all layers their state after the first frame of the first sequence."""
+    return [
+        word
+        for layer, (trace, *_) in enumerate(levels)
+        for word in image.state_words(layer, trace.cell[0], trace.output[0])
     ]
-    found = compare(stimulus, outcome, run_levels(IntegerModel(image.model), sequences))
-    if found.mismatches:
-        raise ValueError(f"the run without a flip is wrong: {found.first}")
 
 
-def _places(image: Image, job: Job) -> dict[str, list[Flip]]:
+def _places(image: Image, job: Job, given: Sequence[int]) -> dict[str, list[Flip]]:
     """All bits that can be flipped, by what they mean."""
     found: dict[str, list[Flip]] = {place: [] for place in PLACES}
+    sealed = image.design.checked  # a check word behind every packet
     at = 0
     for name, contents in image.memories.items():
-        for word, bit in _bits(at, 0, 2 * WORD):
-            found["packet"].append(Flip("load", word, bit))
-        at += 2
         width = image.width(name)
         chunks = -(-width // WORD)
+        end = at + 2 + len(contents) * chunks
+        found["packet"] += _framing(at, end, sealed)
         for n in range(len(contents)):
-            for place, word, bit in _word(image, name, at + n * chunks, width):
-                found[place].append(Flip("load", word, bit))
-        at += len(contents) * chunks
-    found["packet"] += [Flip("load", at, bit) for bit in range(WORD)]  # start
+            for place, word, bit in _word(image, name, at + 2 + n * chunks, width):
+                found[place].append(Flip("load", word, bit, end if sealed else -1))
+        at = end + sealed
+    found["vector"] = list(_vector(image, given, at))
+    at += len(given)
+    found["packet"] += [Flip("load", word, bit) for word, bit in _bits(at, 0, WORD << sealed)]
+    _frames(image, job, found)
+    return found
+
+
+def _framing(at: int, end: int, sealed: bool) -> list[Flip]:
+    """Header, count and check word of a packet."""
+    words = [at, at + 1, *([end] if sealed else [])]
+    return [Flip("load", word, bit) for word in words for bit in range(WORD)]
+
+
+def _vector(image: Image, given: Sequence[int], start: int) -> Iterator[Flip]:
+    """The vectors among packets of states, which begin at a word of the load."""
+    widths, sealed, at = space_widths(image.design), image.design.checked, 0
+    while at < len(given):
+        space, count = Space(given[at] >> 28), given[at + 1]
+        chunks = -(-widths[space] // WORD)
+        end = at + 2 + count * chunks
+        for n in range(count if space is Space.VECTOR else 0):
+            for word, bit in _bits(start + at + 2 + n * chunks, 0, widths[space]):
+                yield Flip("load", word, bit, start + end if sealed else -1)
+        at = end + sealed
+
+
+def _frames(image: Image, job: Job, found: dict[str, list[Flip]]) -> None:
+    """Numbers of frames, and their marks."""
     design = image.design
     data = design.lanes * design.act_bits
     chunks = -(-frame_layout(design).size // WORD)
@@ -131,7 +176,6 @@ def _places(image: Image, job: Job) -> dict[str, list[Flip]]:
             found["frame"].append(Flip("frames", word, bit))
         for word, bit in _bits(n * chunks, data, data + marks):
             found["frame mark"].append(Flip("frames", word, bit))
-    return found
 
 
 def _bits(start: int, low: int, high: int) -> Iterator[tuple[int, int]]:
@@ -145,8 +189,9 @@ def _word(image: Image, name: str, at: int, width: int) -> Iterator[tuple[str, i
     kind = name.partition("_")[0]
     entry, value = image.design.entry_bits, image.design.value_bits
     for n, (word, bit) in enumerate(_bits(at, 0, width)):
-        if kind == "matrix":
-            yield ("matrix value" if n % entry < value else "matrix index"), word, bit
+        if kind == "matrix":  # the parity above it is counted with the indices
+            valued = n % entry < value and n < image.design.word_bits
+            yield ("matrix value" if valued else "matrix index"), word, bit
         else:
             yield ("program" if kind == "program" else "bias"), word, bit
 

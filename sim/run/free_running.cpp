@@ -3,9 +3,9 @@
 //
 // simulation FOLDER: reads frames.bin, load.bin and job.txt there, writes states.bin, cycles.bin
 // and outcome.txt. Payloads are 32-bit words, lowest first.
-// simulation FOLDER faults: also reads faults.txt, a stream (0 load, 1 frames), word and bit a
-// line; writes faults.out, a line of what each flip did. The last word of load.bin must start
-// the program.
+// simulation FOLDER faults START: also reads faults.txt, a stream (0 load, 1 frames), word, bit and
+// another word of load whose bit is wrong too, or -1, a line; writes faults.out, a line of what
+// each flip did. The last START words of load.bin must start the program.
 // simulation FOLDER restarts RELOAD: also reads restarts.txt, a cycle a line; writes restarts.out,
 // a line of how the good job went after a start in that cycle of another. With RELOAD = 1 it
 // loads everything again, else its frames come at once.
@@ -217,11 +217,11 @@ static bool same(const Result& a, const Result& b) {
 
 // As a driver recovers: load, and only then start from a reset. A program that was damaged
 // may run from the first reset on, and its states would be in the way.
-static bool recovers(Vmodel& model, const Job& job, const Result& good) {
+static bool recovers(Vmodel& model, const Job& job, const Result& good, std::size_t words) {
     Job load = job, start = job;
     load.frames.clear();
     load.beats_out = 0;
-    start.load.assign(1, job.load.back());
+    start.load.assign(job.load.end() - words, job.load.end());
     reset(model);
     run(model, load, "");
     reset(model);
@@ -232,7 +232,7 @@ static bool recovers(Vmodel& model, const Job& job, const Result& good) {
 static const int HUNG = 9;
 
 // Each flip on a model of its own, whose memories are blank; then the good job on the same one.
-static int faults(const Job& job, const std::string& folder) {
+static int faults(const Job& job, const std::string& folder, std::size_t start) {
     VerilatedContext context;
     Vmodel first(&context);
     reset(first);
@@ -243,15 +243,17 @@ static int faults(const Job& job, const std::string& folder) {
     std::ifstream flips(folder + "faults.txt");
     std::ofstream out(folder + "faults.out");
     std::size_t stream, word, bit;
-    while (flips >> stream >> word >> bit) {
+    long also;
+    while (flips >> stream >> word >> bit >> also) {
         Job bad = job;
         (stream ? bad.frames : bad.load).at(word) ^= 1u << bit;
+        if (also >= 0) bad.load.at(also) ^= 1u << bit;
         VerilatedContext own;
         Vmodel model(&own);
         reset(model);
         const Result got = run(model, bad, "");
         const bool started = same(run(model, job, ""), good);
-        const bool recovered = recovers(model, job, good);
+        const bool recovered = recovers(model, job, good, start);
         out << (got.hung ? "stopped" : got.states != good.states ? "mismatch"
                 : got.cycles != good.cycles ? "late" : "masked")
             << " " << got.fault << " " << got.halted << " " << started << " " << recovered << "\n";
@@ -327,7 +329,7 @@ int main(int argc, char** argv) {
     if (argc < 2) return 2;
     const std::string folder = std::string(argv[1]) + "/", mode = argc > 2 ? argv[2] : "";
     const Job job = read_job(folder);
-    if (mode == "faults") return faults(job, folder);
+    if (mode == "faults" && argc == 4) return faults(job, folder, std::strtoull(argv[3], 0, 10));
     if (mode == "restarts") return restarts(job, folder, argc == 4 && *argv[3] == '1');
     VerilatedContext context;
     Vmodel model(&context);

@@ -106,11 +106,15 @@ class Flip:
         Place among the 32-bit words of the whole stream; a frame payload takes whole words.
     bit : int
         0..31.
+    also : int
+        A word of ``load`` whose bit of this number is wrong as well, or -1: the check word of a
+        packet, where the flip stands for one in a memory, which is behind that check.
     """
 
     stream: str
     word: int
     bit: int
+    also: int = -1
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,13 @@ class Damage:
 
 
 def inject(
-    files: VerilogFiles, job: Job, flips: Sequence[Flip], work: Path, *, timeout: float = TIMEOUT
+    files: VerilogFiles,
+    job: Job,
+    flips: Sequence[Flip],
+    work: Path,
+    *,
+    start: int = 1,
+    timeout: float = TIMEOUT,
 ) -> tuple[list[Damage], Outcome]:
     """Run a job once for each flip, each time on a blank accelerator, in one process.
 
@@ -149,6 +159,8 @@ def inject(
         The good one, which loads everything; its ``limit`` ends runs in which nothing moves.
     flips : sequence of Flip
     work : Path
+    start : int
+        Last words of the job's load that start its program.
     timeout : float
 
     Returns
@@ -163,10 +175,10 @@ def inject(
     SimulationError
         As :func:`simulate_free_running`.
     """
-    lines = (f"{int(flip.stream == 'frames')} {flip.word} {flip.bit}\n" for flip in flips)
+    lines = (f"{int(f.stream == 'frames')} {f.word} {f.bit} {f.also}\n" for f in flips)
     with _prepared(files, job, work, timeout) as ready:
         (ready.folder / "faults.txt").write_text("".join(lines))
-        ready.run(["faults"], timeout)
+        ready.run(["faults", str(start)], timeout)
         (ready.folder / "outcome.txt").write_text("0 0")
         found = [line.split() for line in (ready.folder / "faults.out").read_text().splitlines()]
         good = _read(ready.folder, ready.words, 0).outcome

@@ -101,7 +101,9 @@ def verilog(given: VerilogOptions) -> None:
     from ..steps import pipeline
     from ..steps.generating.tops import top_of
 
-    array = {name: getattr(given, name) for name in ("contexts", "head", "deep", "streamed")}
+    array = {
+        name: getattr(given, name) for name in ("contexts", "head", "deep", "streamed", "checked")
+    }
     pipeline.verilog(
         model=given.model,
         out=given.out,

@@ -106,6 +106,9 @@ SMALLEST = {
     # Its commands train networks: here it reads what a run has left.
     "bench.examples.run": Smallest("--case glucose --read --json OUT/rows.json", prepare=glucose),
     "bench.harm.fuzz": Smallest("--minutes 0 --json OUT/rows.json"),
+    "bench.learning": Smallest(
+        "--task recall12 --arithmetic int8 --seeds 1 --smallest --json OUT/rows.json"
+    ),
     "bench.kinds.run": Smallest("--smallest --case gru --work OUT/work --json OUT/rows.json"),
     "bench.masks.cost": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.masks.pretrained": Smallest(
@@ -115,6 +118,7 @@ SMALLEST = {
     "bench.masks.quantisation": Smallest("--smallest --seeds 1 --epochs 1 --json OUT/rows.json"),
     # Builds by Verilator take ten seconds each, and more.
     "bench.array.dram": Smallest("--array 4x4 --bits 512 --json OUT/rows.json", slow=True),
+    "bench.array.load": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.array.seeds": Smallest("--seeds 2 --json OUT/rows.json", prepare=place, slow=True),
     "bench.array.simulation": Smallest(
         "--pes 4 --lanes 4 --frames 9 --turns 1 --cocotb 0 --json OUT/rows.json", slow=True

@@ -56,6 +56,10 @@ class VerilogOptions:
         bool,
         Said("The matrices come from memory for every frame.", name="--streamed", panel=ARRAY),
     ] = False
+    checked: Annotated[
+        bool,
+        Said("Parity in memories and frames, check words.", name="--checked", panel=ARRAY),
+    ] = False
     bits: Annotated[
         int | None,
         Said("Of s_axis and m_axis: 32 to 1024. Default: 64.", least=32, most=1024, panel=TOP),

@@ -13,7 +13,7 @@ from compiler.lower.compile import compile_model
 from csb_format.random_models import random_frames, random_network
 from engine.reference import IntegerModel
 
-CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+CASES: dict[str, tuple[tuple[int, int, int], tuple[int, int], dict[str, Any]]] = {
     "one channel": ((1, 9, 8), (8, 8), {}),
     "idle PEs": ((5, 13, 4), (28, 4), {"units": 2}),
     "two places of a beat": ((9, 16, 4), (32, 4), {"units": 8}),

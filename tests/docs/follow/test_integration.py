@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from boards.build.tops.memory import model_header
 from boards.build.tops.tops import TOPS
+from compiler.abi.dma import place
 from compiler.abi.dma_registers import ENTRY, ENTRY_BYTES
+from compiler.abi.register_text import HEADER_FILE, c_header
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format import save_model
@@ -44,3 +48,14 @@ def test_its_commands_and_its_python_run(tmp_path: Path) -> None:
     space: dict[str, Any] = {"image": image}
     exec(one(PAGE, "python", "dram"), space)
     assert space["placed"].data == (tmp_path / "rtl" / "sparseflow_model.bin").read_bytes()
+
+
+def test_its_c_compiles(tmp_path: Path) -> None:
+    (tmp_path / "job.c").write_text(one(PAGE, "c", "In C"))
+    (tmp_path / HEADER_FILE).write_text(c_header())
+    image = compile_model(MODEL, design_for(MODEL, 4, 2))
+    placed = place([image], 0x1000_0000, 128)
+    (tmp_path / "sparseflow_model.h").write_text(model_header(image, placed, "sparseflow"))
+    strict = ["-std=c99", "-ffreestanding", "-Wall", "-Wextra", "-Werror"]
+    command = ["gcc", "-c", *strict, "-Wno-int-to-pointer-cast", "-I.", f"-I{ROOT}/boards/c"]
+    subprocess.run([*command, "job.c"], cwd=tmp_path, check=True)

@@ -25,9 +25,10 @@ PERIOD = 1e-6
 OKAY, SLVERR = 0, 2
 
 
-def small(contexts: int = 1) -> tuple[Any, Image]:
+def small(contexts: int = 1, checked: bool = False) -> tuple[Any, Image]:
     model = random_model(np.random.default_rng(1), 6, 5, 2, 1, 2)
-    return model, compile_model(model, design_for(model, 4, 2, contexts=contexts))
+    design = design_for(model, 4, 2, contexts=contexts, checked=checked)
+    return model, compile_model(model, design)
 
 
 class Host:
@@ -119,6 +120,54 @@ def test_a_job_is_bit_exact(run: Any, contexts: int) -> None:
     run(dut, host, background=[collector(dut, got)])
     levels = IntegerModel(model).run_levels(sequences)
     assert compare(stimulus, outcome_of(image, got, 64), levels).mismatches == 0
+
+
+def test_a_checked_accelerator_tells_what_changed_and_starts_as_ever(run: Any) -> None:
+    """By its register, after a soft reset, and not after a packet that has changed."""
+    model, image = small(contexts=2, checked=True)
+    dut, got = Accelerator(image.design), list[list[int]]()
+    sequences = random_frames(np.random.default_rng(2), model, [3, 2])
+    stimulus = Stimulus.of(image, sequences, contexts=2)
+    packets = frame_packets(stimulus, 64)
+
+    async def told(host: Host) -> list[str]:
+        errors = REGISTERS["errors"].decode(await host.read("errors"))
+        await host.write("errors", 0xFFFFFFFF)
+        return [name for name, flag in errors.items() if flag]
+
+    async def host(ctx: Any) -> None:
+        host = Host(ctx, dut)
+        await host.start(image)
+        for again in ("start", "control", ""):
+            await host.send(packets)
+            while (await host.status())["busy"]:
+                pass
+            assert await told(host) == []
+            if again:
+                await host.write(again, int(again == "control"))
+                assert not (await host.status())["halted"]
+        for mark, bit in ((1, 1), (0, 0), (0, 16)):  # of a number, of both marks in the header
+            changed = [list(packets[0])]
+            changed[0][mark] ^= 1 << bit
+            await host.send(changed)
+            while (await host.status())["busy"]:
+                pass
+            assert (mark, bit, await told(host)) == (mark, bit, ["frame"])
+            await host.write("control", 1)
+            await host.status()
+        words = image.load_words()
+        words[3] ^= 1
+        for word in words:
+            await host.write("load", word)
+        status = await host.status()
+        assert (status["halted"], status["fault"]) == (0, 1)  # what ran before goes on
+        assert await told(host) == ["packet"]
+
+    run(dut, host, background=[collector(dut, got)])
+    levels = IntegerModel(model).run_levels(sequences)
+    for n in range(3):
+        found = outcome_of(image, got[5 * n : 5 * n + 5], 64)
+        assert compare(stimulus, found, levels).mismatches == 0
 
 
 def test_registers_keep_their_values_over_a_soft_reset(run: Any) -> None:

@@ -124,14 +124,15 @@ def test_regions_of_a_context_change_places_with_its_frames(play_program: Any) -
 
 def test_another_context_or_sequence_takes_the_other_lead(play_program: Any) -> None:
     """A pass that waits for ever with one lead starts at once with the other."""
-    step = plain_pass(2, 4, advance=True, sink=Sink.UNITS, beats=1, lead_other=9)
-    free = {"lead": 9, "lead_other": 9}
+    other: dict[str, Any] = {"lead_other": 9, "lead_more": (9,)}
+    step = plain_pass(2, 4, advance=True, sink=Sink.UNITS, beats=1, **other)
+    free = {"lead": 9, **other}
     program = [plain_pass(1, 4, frame=Frame.WAIT, **free), step, plain_pass(0, 4, **free)]
     # of the same stream none, of another one, new sequences all
     for context, first, starts in ((0, 0, 1), (1, 0, 2), (0, 1, 4)):
         given = {"frame_context": 0, "frame_first": 0, "home": 0}
-        other = given | {"frame_context": context, "frame_first": first}
-        machine = play_program(program, [given] * (BOOT + 10) + [other] * 36)
+        then = given | {"frame_context": context, "frame_first": first}
+        machine = play_program(program, [given] * (BOOT + 10) + [then] * 36)
         sinks = [out for out in machine.seen if out["group"].valid and out["sink"] == Sink.UNITS]
         assert len(sinks) == 4 * starts
 

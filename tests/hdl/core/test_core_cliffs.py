@@ -96,6 +96,9 @@ def check(case: Case, **pauses: Any) -> None:
         comparison = compare(stimulus, outcome, levels)
         assert comparison.values
         assert comparison.first is None, str(comparison.first)
+        if model.directions == 1 and model.head is None:  # sequence by sequence, as they were given
+            whole = np.concatenate([trace.output for trace in levels[-1]])
+            np.testing.assert_array_equal(comparison.outputs[len(model.layers) - 1], whole)
         if not pauses:
             first, context = stimulus.first.tolist(), stimulus.context.tolist()
             want = CycleModel(image, part).run(len(first), first, context).frame_done
@@ -122,4 +125,4 @@ def test_the_cases_are_what_their_names_say() -> None:
         assert ("places" in name or "wide lanes" in name) <= (design.frame_ports > 1)
         assert ("contexts" in name) == (design.frames_back > 2)
     ports = {(d.write_ports, d.frame_ports) for d in designs.values()}
-    assert ports == {(1, 1), (2, 1), (2, 2), (4, 2), (4, 4)}
+    assert ports >= {(1, 1), (2, 1), (2, 2), (4, 2), (4, 4)}

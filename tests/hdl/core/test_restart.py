@@ -96,7 +96,7 @@ def test_what_memory_holds_before_the_first_start_is_never_run(run: Any, seed: i
 
     async def bench(ctx: Any) -> None:
         ports = BlockPorts(core, ctx)
-        noisy = packet(Space.PROGRAM, 0, 0, noise, width, "program")
+        noisy = packet(image.design, Space.PROGRAM, 0, 0, noise, "program")
         for payload in noisy:
             ports.set("load__payload", payload)
             ports.set("load__valid", 1)

@@ -14,6 +14,8 @@ import sparseflow
 from csb_format.extras import install
 from csb_format.random_models import random_model
 from sparseflow.commands import cli
+from sparseflow.steps.generating.tops import top_of
+from sparseflow.steps.options import VerilogOptions
 from sparseflow.steps.tuning.controls import QAT, Controls
 
 COMMANDS = ["prune", "pack", "verilog", "simulate", "report", "demo"]
@@ -224,6 +226,12 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "lanes": 4,
                 "images": "coe",
                 "prefix": "sparseflow",
+                "top": top_of(VerilogOptions(Path("m.st"), Path("v"))),
+                "base": VerilogOptions.base,
+                "contexts": 1,
+                "head": False,
+                "deep": False,
+                "streamed": False,
             },
         ),
         (
@@ -243,6 +251,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "dense": None,
                 "pruned": None,
                 "board": None,
+                "contexts": 1,
             },
         ),
         (
@@ -262,6 +271,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "dense": Path("d.st"),
                 "pruned": Path("p.st"),
                 "board": None,
+                "contexts": 1,
             },
         ),
         ("data japanese-vowels --out d", "japanese_vowels", {"out": Path("d")}),

@@ -293,7 +293,7 @@ def test_a_plan_names_the_pattern_to_take_and_the_next_command(tmp_path: Path) -
         (["--plan", "--svg", "x.svg"], "leave --svg out"),
         (["--sparsity", "0.5"], "--sparsity is that of --plan"),
         (["--plan", "--sparsity", "87.5"], "87.5 must be 0 to 1"),
-        (["--plan", "--lanes", "128"], "give numbers from 1 to 24"),
+        (["--plan", "--lanes", "128"], "give numbers from 1 to 32"),
     ],
 )
 def test_what_a_plan_does_not_take_is_named(
