@@ -308,7 +308,7 @@ def test_bad_content_is_named(tmp_path: Path, content: Any, match: str) -> None:
 @pytest.mark.parametrize(
     ("data", "match"),
     [
-        (b"", "begins with b'': it is no file of"),
+        (b"", "is empty: it is no file of"),
         (b"\x89HDF\r\n\x1a\n", "it is no file of torch.save, safetensors or ONNX"),
         (b"PK\x03\x04broken", "is no plain state dict"),
         (b"\x10" + bytes(7) + b"{broken.........", "damaged safetensors"),
