@@ -72,6 +72,7 @@ class ArrayOptions(TypedDict, total=False):
     compact: bool
     max_align: int
     by_gate: bool
+    checked: bool
 
 
 class VerifyOptions(TypedDict, total=False):
@@ -177,7 +178,7 @@ def compile(
         Run the linear output layer on the array too.
     **options
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
-        ``compact``, ``max_align``, ``by_gate``; see :class:`compiler.array.design.Design`.
+        ``compact``, ``max_align``, ``by_gate``, ``checked``; see :class:`compiler.array.design.Design`.
 
     Returns
     -------

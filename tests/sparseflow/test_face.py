@@ -17,7 +17,7 @@ from torch import nn
 import sparseflow as sf
 from boards.board import BoardError
 from boards.host.driver import Accelerator
-from compiler.array.needs import design_for
+from compiler.array.needs import OPTIONS, design_for
 from csb_format import Model, ModelFileError
 from csb_format.files.matrixfile import PackedMatrix
 from csb_format.random_models import random_frames, random_network
@@ -32,7 +32,6 @@ CALLBACKS = ["LightningPruning", "TransformersPruning"]
 FACE = ["Accelerator", "Hosted", *CALLBACKS, "adapt", "build", "compile", "emit", "estimate",
         "load", "open", "pack", "prune", "quantise", "replace", "save", "score", "simulate",
         "verify"]  # fmt: skip
-OF_DESIGN = {"fan_in", "streamed", "deep", "pieces", "compact", "max_align"}
 HEAVY = ["torch", "amaranth", "numpy", "numba", "cocotb", "typer", "jinja2", "matplotlib"]
 
 
@@ -213,7 +212,7 @@ def test_the_options_are_those_of_what_is_called() -> None:
     asked: dict[Callable[..., object], tuple[type, set[str]]] = {
         verify: (VerifyOptions, _options(verify) - {"simulator", "progress", "simulate", "stage"}),
         Accelerator.open: (OpenOptions, _options(Accelerator.open)),
-        design_for: (ArrayOptions, (_options(design_for) | OF_DESIGN) - {"head"}),
+        design_for: (ArrayOptions, (_options(design_for) | {*OPTIONS}) - {"head"}),
     }
     for function, (options, names) in asked.items():
         assert set(options.__annotations__) == names, function

@@ -161,7 +161,11 @@ REST: list[tuple[Any, type[Exception], str]] = [
     (lambda: sf.compile(model(), 4, 4, compact="x"), DesignError, "compact = 'x': must be True"),
     (lambda: sf.compile(model(), 4, 4, head="x"), DesignError, "head = 'x': must be True or"),
     (lambda: sf.compile(model(), 4, 4, streamed=3), DesignError, "streamed = 3: must be True"),
-    (lambda: sf.compile(model(), 4, 4, foo=3), TypeError, "no option 'foo': there are compact"),
+    (
+        lambda: sf.compile(model(), 4, 4, foo=3),
+        TypeError,
+        "no option 'foo': there are by_gate, checked, compact",
+    ),
     (lambda: sf.compile(model(), True, 4), DesignError, "pes = True: must be a whole number"),
     (lambda: sf.save(model(), "."), IsADirectoryError, "is a folder: name a file in it"),
     (lambda: sf.save(model(), "no/x"), FileNotFoundError, "no such folder: make it first: 'no'$"),

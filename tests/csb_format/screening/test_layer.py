@@ -68,12 +68,11 @@ def test_narrow_rows_are_stored_from_their_leading_bit() -> None:
     assert rounded.bits < 9
 
 
-@pytest.mark.parametrize("fold", [0, 1, 2])
-@pytest.mark.parametrize("width", [5, 6, 7, 9, 16])
+@pytest.mark.parametrize(
+    ("width", "fold"), [(w, f) for w in (5, 6, 7, 9, 16) for f in range(min(w - 4, 3))]
+)
 def test_every_number_of_a_row_comes_back_and_lies_in_its_cell(width: int, fold: int) -> None:
     """All numbers of a width, against cells that are counted out one by one."""
-    if fold > width - 5:
-        pytest.skip("no such cells")
     half = 1 << width - 1
     numbers = np.arange(-half, half)[None] << 3
     cells = Cells(np.array([width]), np.array([3]), np.array([fold]))
