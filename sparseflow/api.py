@@ -178,7 +178,8 @@ def compile(
         Run the linear output layer on the array too.
     **options
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
-        ``compact``, ``max_align``, ``by_gate``, ``checked``; see :class:`compiler.array.design.Design`.
+        ``compact``, ``max_align``, ``by_gate``, ``checked``; see
+        :class:`compiler.array.design.Design`.
 
     Returns
     -------
