@@ -232,6 +232,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "head": False,
                 "deep": False,
                 "streamed": False,
+                "checked": False,
             },
         ),
         (
