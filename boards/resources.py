@@ -40,16 +40,13 @@ NARROW = 9  # bits of the operands of half a multiplier
 # LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_resources.py)
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
 LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
-SUMS_CHOSEN, SUMS_KEPT = (
-    0.5,
-    0.75,
-)  # a choice among more takes more for each (bench/results/gates.json)
+SUMS_CHOSEN, SUMS_KEPT = 0.5, 0.75  # of more a choice takes more for each (gates.json)
 COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
 # Flip-flops but those of memories: of any design with a link, and per bit of an instruction, of a
-# lane's activations, of the operands of a multiplier. Fitted to what nextpnr counts.
-DEEP_REGISTERS = (1166, 32.2, 46.0, 6.37)
-REGISTERS = (2932, 5.8, 81.0, 4.21)
-COMPACT_REGISTERS = (1212, 28.8, 0.0, 1.26)
+# lane's activations, of the operands of a multiplier, of a PE's sum. Fitted to what nextpnr counts.
+DEEP_REGISTERS = (0, 33.4, 46.0, 5.53, 6.27)
+REGISTERS = (2932, 5.8, 81.0, 4.21, 0.0)
+COMPACT_REGISTERS = (1212, 28.8, 0.0, 1.26, 0.0)
 GUARD = 2  # per bit of a vector bank in blocks: Yosys lets it be read where it is written
 DEEP = 1.06  # copies of what many cells read
 LINK_BLOCKS = 2
@@ -193,10 +190,11 @@ def _registers(design: Design, part: Part, every: Iterable[Memory]) -> int:
     """Flip-flops, the link's with them: what is left once blocks have taken theirs."""
     costs = DEEP_REGISTERS if design.deep else COMPACT_REGISTERS if design.compact else REGISTERS
     operands = design.multipliers * (design.value_bits + design.act_bits)
-    bits = (1, space_widths(design)[Space.PROGRAM], design.units * design.act_bits, operands)
+    program, sums = space_widths(design)[Space.PROGRAM], design.pes * design.acc_bits
+    bits = (1, program, design.units * design.act_bits, operands, sums)
     found = sum(cost * n for cost, n in zip(costs, bits, strict=True))
     if design.collects:  # sums of each gate, kept and shown, in the place of one
-        found += design.pes * design.acc_bits * (2 * design.abreast - 1)
+        found += sums * (2 * design.abreast - 1)
     for memory in every:
         found += memory.number * memory.guards(part)
         found += memory.number * memory.late(part) * design.deep  # others take none in at all
