@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from threading import RLock
 from typing import Any
@@ -271,26 +271,24 @@ class NativeModel:
             raise ValueError(
                 f"outputs have shape {given.shape}: give (T, {shape.outputs}), T at least 1"
             )
-        form = Fixed(shape.output.bits, shape.output.fraction)
-        if given.min() < form.min or given.max() > form.max:
-            raise ValueError(
-                f"outputs from {given.min()} to {given.max()}: the model's are {form.min} to "
-                f"{form.max}"
-            )
-        given = _in_int32(given)
+        given = _in_int32(
+            given,
+            lambda row, column: (
+                f"output {given[row, column]} does not fit {shape.output.bits} bits: give what a "
+                "step has put out"
+            ),
+        )
         return given, len(given) if shape.pool == _EVERY else 1
 
     def _integers(self, given: npt.NDArray[Any]) -> Ints:
-        if given.dtype.kind == "f":
-            return _in_int32(self.input.quantise(given))
-        narrow = _in_int32(given)
-        if given.dtype.itemsize >= 4 and not np.array_equal(narrow, given):  # the library sees ends
-            frame, number = np.argwhere(narrow != given)[0]
-            raise ValueError(
-                f"input {number} of frame {frame} is {given[frame, number]}: its format holds "
+        frames = self.input.quantise(given) if given.dtype.kind == "f" else given
+        return _in_int32(
+            frames,
+            lambda frame, number: (
+                f"input {number} of frame {frame} is {frames[frame, number]}: its format holds "
                 f"{self.input.min} to {self.input.max}; quantise it to this format"
-            )
-        return narrow
+            ),
+        )
 
 
 class NativeStream:
@@ -442,17 +440,18 @@ class NativeStream:
         return hidden.astype(np.int64), cell.astype(np.int64)
 
 
-def _in_int32(given: npt.NDArray[Any]) -> Ints:
-    if given.dtype == np.int32:
-        return np.ascontiguousarray(given)
-    if given.dtype.itemsize >= 4:
-        narrow = given.astype(np.int32)
-        if (narrow == given).all():  # as nearly always
-            return np.ascontiguousarray(narrow)
-        # what int32 would wrap around is out of any range
-        limits = np.iinfo(np.int32)
-        given = np.clip(given, limits.min if given.dtype.kind == "i" else 0, limits.max)
-    return np.ascontiguousarray(given, np.int32)
+def _in_int32(given: npt.NDArray[Any], told: Callable[[int, int], str]) -> Ints:
+    """Rows of integers as the library takes them, which looks at their ranges itself.
+
+    ``told`` says of a place whose number int32 would wrap around that it is out of range.
+    """
+    narrow = np.ascontiguousarray(given, np.int32)
+    if given.dtype.itemsize >= 4 and given.dtype != np.int32:
+        wrong = narrow != given
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise ValueError(told(row, column))
+    return narrow
 
 
 def _identity(path: str) -> tuple[int, ...]:

@@ -111,16 +111,7 @@ static int32_t answers(const struct sparseflow_run_model *model, size_t length,
     return SPARSEFLOW_RUN_OK;
 }
 
-int32_t sparseflow_run_logits(const struct sparseflow_run_model *model, size_t length,
-                              const int32_t *outputs, int64_t *logits,
-                              struct sparseflow_run_error *error)
-{
-    struct asked to = {0, 0, NULL, logits, NULL};
-    int32_t code = check(model, length, outputs && logits, error);
-    return code ? code : answers(model, length, outputs, &to, error);
-}
-
-/* Whether all numbers lie in the head's format: bounds hold for nothing else. */
+/* Whether all numbers lie in the head's format: nothing else is what a step puts out. */
 static int32_t in_format(const struct sparseflow_run_model *model, size_t length,
                          const int32_t *outputs, struct sparseflow_run_error *error)
 {
@@ -130,6 +121,16 @@ static int32_t in_format(const struct sparseflow_run_model *model, size_t length
                               "output %d does not fit %d bits: give what a step has put out",
                               outputs[n], model->head.input.bits);
     return SPARSEFLOW_RUN_OK;
+}
+
+int32_t sparseflow_run_logits(const struct sparseflow_run_model *model, size_t length,
+                              const int32_t *outputs, int64_t *logits,
+                              struct sparseflow_run_error *error)
+{
+    struct asked to = {0, 0, NULL, logits, NULL};
+    int32_t code = check(model, length, outputs && logits, error);
+    code = code ? code : in_format(model, length, outputs, error);
+    return code ? code : answers(model, length, outputs, &to, error);
 }
 
 int32_t sparseflow_run_top(const struct sparseflow_run_model *model, size_t length,
