@@ -10,7 +10,7 @@ from csb_format.random_models import random_model
 from sparseflow.pages.figures import asked, bits_per_nonzero, sizes, sparsity
 
 from .page import Page
-from .processors import RUNTIME, beside_others
+from .processors import beside_others, times_as_fast
 from .results import ROOT, record, scores, table, written
 
 __all__ = ["README"]
@@ -118,13 +118,9 @@ def _processors() -> str:
     """The C library with weights and states of 8 bits, beside others."""
     lines = [_PROCESSORS.split("|")]
     for row in beside_others("avx512", here=True):
-        times = row["times_as_fast"]
-        if not row["what"].endswith("weights of 8 bits, states of 8") or row["batch"] == 64:
-            continue
-        what = row["what"].partition(", weights")[0]
-        found = times | {RUNTIME: times.get(f"{RUNTIME} LSTM", times[RUNTIME])}
-        cells = (f"{found[name]:.1f}" if name in found else "" for name in (RUNTIME, *_OTHERS))
-        lines.append([what, str(row["batch"]), f"{row['us']:.1f}", *cells])
+        what, _, bits = row["what"].partition(", weights of ")
+        if bits == "8 bits, states of 8" and row["batch"] != 64:
+            lines.append([what, *times_as_fast(row, _OTHERS)])
     return table(lines)
 
 
