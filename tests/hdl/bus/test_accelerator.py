@@ -20,9 +20,9 @@ from csb_format.scales import DesignError
 from engine.reference import IntegerModel
 from hdl.bus.accelerator import Accelerator
 from sim.check.compare import compare
+from tests.hdl.processor import OKAY, Processor, collector
 
 PERIOD = 1e-6
-OKAY, SLVERR = 0, 2
 
 
 def small(contexts: int = 1, checked: bool = False) -> tuple[Any, Image]:
@@ -31,39 +31,11 @@ def small(contexts: int = 1, checked: bool = False) -> tuple[Any, Image]:
     return model, compile_model(model, design)
 
 
-class Host:
-    """A processor and its streams, without stalls."""
-
-    def __init__(self, ctx: Any, dut: Accelerator):
-        self.ctx, self.dut = ctx, dut
-        ctx.set(dut.aresetn, 1)
-        for name in ("s_axi_bready", "s_axi_rready", "m_axis_tready"):
-            ctx.set(getattr(dut, name), 1)
-
-    async def write(self, name: str, data: int) -> int:
-        ctx, dut = self.ctx, self.dut
-        ctx.set(dut.s_axi_awaddr, REGISTERS[name].address)
-        ctx.set(dut.s_axi_wdata, data)
-        ctx.set(dut.s_axi_wstrb, 15)
-        for channel in ("aw", "w"):
-            ctx.set(getattr(dut, f"s_axi_{channel}valid"), 1)
-        await ctx.tick()
-        for channel in ("aw", "w"):
-            ctx.set(getattr(dut, f"s_axi_{channel}valid"), 0)
-        (response,) = (await ctx.tick().sample(dut.s_axi_bresp).until(dut.s_axi_bvalid))[:1]
-        return int(response)
-
-    async def read(self, name: str) -> int:
-        ctx, dut = self.ctx, self.dut
-        ctx.set(dut.s_axi_araddr, REGISTERS[name].address)
-        ctx.set(dut.s_axi_arvalid, 1)
-        await ctx.tick()
-        ctx.set(dut.s_axi_arvalid, 0)
-        (data,) = (await ctx.tick().sample(dut.s_axi_rdata).until(dut.s_axi_rvalid))[:1]
-        return int(data)
+class Host(Processor):
+    """A processor that starts an array by its register."""
 
     async def status(self) -> dict[str, int]:
-        while (status := REGISTERS["status"].decode(await self.read("status")))["settling"]:
+        while (status := await self.fields("status"))["settling"]:
             pass
         return status
 
@@ -71,32 +43,6 @@ class Host:
         await self.write("frame", image.parts[0].frame_beats)
         for word in image.load_words():
             assert await self.write("load", word) == OKAY
-
-    async def send(self, packets: list[list[int]]) -> None:
-        ctx, dut = self.ctx, self.dut
-        for packet in packets:
-            for i, beat in enumerate(packet):
-                ctx.set(dut.s_axis_tdata, beat)
-                ctx.set(dut.s_axis_tlast, int(i == len(packet) - 1))
-                ctx.set(dut.s_axis_tvalid, 1)
-                await ctx.tick().until(dut.s_axis_tready)
-            ctx.set(dut.s_axis_tvalid, 0)
-
-
-def collector(dut: Accelerator, got: list[list[int]]) -> Any:
-    """A bench that keeps what leaves, packet by packet."""
-
-    async def collect(ctx: Any) -> None:
-        beats: list[int] = []
-        watch = (dut.m_axis_tvalid, dut.m_axis_tready, dut.m_axis_tdata, dut.m_axis_tlast)
-        async for _, _, valid, ready, data, last in ctx.tick().sample(*watch):
-            if valid and ready:
-                beats.append(data)
-                if last:
-                    got.append(beats)
-                    beats = []
-
-    return collect
 
 
 @pytest.mark.parametrize("contexts", [1, 2])
@@ -131,7 +77,7 @@ def test_a_checked_accelerator_tells_what_changed_and_starts_as_ever(run: Any) -
     packets = frame_packets(stimulus, 64)
 
     async def told(host: Host) -> list[str]:
-        errors = REGISTERS["errors"].decode(await host.read("errors"))
+        errors = await host.fields("errors")
         await host.write("errors", 0xFFFFFFFF)
         return [name for name, flag in errors.items() if flag]
 
@@ -214,7 +160,7 @@ def test_a_fault_of_a_packet_clears_with_the_next_start(run: Any) -> None:
             await host.write("load", word)
         status = await host.status()
         assert (status["fault"], status["stopped"], status["error"]) == (1, 1, 1)
-        assert REGISTERS["errors"].decode(await host.read("errors"))["load"] == 1
+        assert (await host.fields("errors"))["load"] == 1
         await host.start(image)
         status = await host.status()
         assert (status["fault"], status["stopped"]) == (0, 0)

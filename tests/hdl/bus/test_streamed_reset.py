@@ -17,8 +17,9 @@ from csb_format.words import join_fields
 from engine.reference import IntegerModel
 from hdl.bus.accelerator import Accelerator
 from sim.check.compare import compare
+from tests.hdl.processor import collector
 
-from .test_accelerator import Host, collector
+from .test_accelerator import Host
 
 
 class System:

@@ -23,8 +23,8 @@ from hdl.dram.reader import ReadBus
 from sim.check.compare import compare
 from sim.dram.memory import AxiMemory, Lateness
 from sim.run.pysim import BlockPorts
+from tests.hdl.processor import OKAY, SLVERR, Processor, collector
 
-OKAY, SLVERR = 0, 2
 BASE = 16 * PAGE
 NARROW = ReadBus(64, 32, 8, 4, 64)
 BUSES = {64: NARROW, 128: ReadBus(128, 40, 16, 2, 32), 512: ReadBus(512, 32, 4, 2, 16)}
@@ -60,74 +60,30 @@ class Board:
             await ctx.tick()
             cycle += 1
 
-    async def collect(self, ctx: Any) -> None:
-        dut, beats = self.dut, list[int]()
-        watch = (dut.m_axis_tvalid, dut.m_axis_tready, dut.m_axis_tdata, dut.m_axis_tlast)
-        async for _, _, valid, ready, data, last in ctx.tick().sample(*watch):
-            if valid and ready:
-                beats.append(data)
-                if last:
-                    self.got.append(beats)
-                    beats = []
-
     def play(self, run: Any, script: Any) -> None:
         async def host(ctx: Any) -> None:
-            for name in ("aresetn", "s_axi_bready", "s_axi_rready", "m_axis_tready"):
-                ctx.set(getattr(self.dut, name), 1)
-            self.ctx = ctx
+            self.host = Processor(ctx, self.dut)
             await script()
 
-        run(self.dut, host, background=[self.remember, self.collect])
+        run(self.dut, host, background=[self.remember, collector(self.dut, self.got)])
         assert self.memory.traffic.violations == []
-
-    async def write(self, name: str, data: int) -> int:
-        ctx, dut = self.ctx, self.dut
-        ctx.set(dut.s_axi_awaddr, REGISTERS[name].address)
-        ctx.set(dut.s_axi_wdata, data)
-        ctx.set(dut.s_axi_wstrb, 15)
-        for channel in ("aw", "w"):
-            ctx.set(getattr(dut, f"s_axi_{channel}valid"), 1)
-        await ctx.tick()
-        for channel in ("aw", "w"):
-            ctx.set(getattr(dut, f"s_axi_{channel}valid"), 0)
-        (response,) = (await ctx.tick().sample(dut.s_axi_bresp).until(dut.s_axi_bvalid))[:1]
-        return int(response)
-
-    async def read(self, name: str) -> dict[str, int]:
-        ctx, dut = self.ctx, self.dut
-        ctx.set(dut.s_axi_araddr, REGISTERS[name].address)
-        ctx.set(dut.s_axi_arvalid, 1)
-        await ctx.tick()
-        ctx.set(dut.s_axi_arvalid, 0)
-        (data,) = (await ctx.tick().sample(dut.s_axi_rdata).until(dut.s_axi_rvalid))[:1]
-        return REGISTERS[name].decode(int(data))
 
     async def transfer(self, entry: Entry) -> dict[str, int]:
         """Do a transfer; the status at its end."""
         words = dict(entry.words())
         start = words.pop("dma_start")
         for name, word in words.items():
-            assert await self.write(name, word) == OKAY
-        assert await self.write("dma_start", start) == OKAY
-        while (status := await self.read("dma_status"))["loading"]:
+            assert await self.host.write(name, word) == OKAY
+        assert await self.host.write("dma_start", start) == OKAY
+        while (status := await self.host.fields("dma_status"))["loading"]:
             pass
-        while (await self.read("status"))["settling"]:
+        while (await self.host.fields("status"))["settling"]:
             pass
         return status
 
     async def load(self, number: int, part: int = 0) -> dict[str, int]:
-        await self.write("frame", self.images[number].parts[part].frame_beats)
+        await self.host.write("frame", self.images[number].parts[part].frame_beats)
         return await self.transfer(Entry(Kind.LIST, self.placed.lists[number][part]))
-
-    async def send(self, packets: list[list[int]]) -> None:
-        ctx, dut = self.ctx, self.dut
-        for packet in packets:
-            for i, beat in enumerate(packet):
-                ctx.set(dut.s_axis_tdata, beat)
-                ctx.set(dut.s_axis_tlast, int(i == len(packet) - 1))
-                ctx.set(dut.s_axis_tvalid, 1)
-                await ctx.tick().until(dut.s_axis_tready)
-            ctx.set(dut.s_axis_tvalid, 0)
 
     async def job(self, number: int, seed: int = 0) -> None:
         """Load a model along its list, run frames, compare."""
@@ -135,11 +91,13 @@ class Board:
         image = self.images[number]
         status = await self.load(number)
         assert status["streaming"] == image.design.streamed
-        assert await self.read("errors") == dict.fromkeys(await self.read("errors"), 0)
+        assert await self.host.fields("errors") == dict.fromkeys(
+            await self.host.fields("errors"), 0
+        )
         sequences = random_frames(np.random.default_rng(seed), image.model, [3, 2])
         stimulus = Stimulus.of(image, sequences)
-        await self.send(frame_packets(stimulus, 64))
-        while (await self.read("status"))["busy"]:
+        await self.host.send(frame_packets(stimulus, 64))
+        while (await self.host.fields("status"))["busy"]:
             pass
         levels = IntegerModel(image.model).run_levels(sequences)
         assert compare(stimulus, outcome_of(image, self.got, 64), levels).mismatches == 0
@@ -159,8 +117,8 @@ def test_models_load_along_their_lists_and_run_bit_exact(
     async def script() -> None:
         for number in (0, 1):
             await board.job(number, number)
-        assert (await board.read("dma_bus"))["data_bits"] == bits
-        assert (await board.read("irq_status"))["loaded"] == 1
+        assert (await board.host.fields("dma_bus"))["data_bits"] == bits
+        assert (await board.host.fields("irq_status"))["loaded"] == 1
 
     board.play(run, script)
 
@@ -220,10 +178,10 @@ def test_what_cannot_be_done_is_told_and_the_next_job_is_clean(run: Any) -> None
         for changes, why in WRONG:
             status = await board.transfer(entry(board, **changes))
             assert ([name for name, flag in status.items() if flag], changes) == ([why], changes)
-            assert (await board.read("errors"))["dma"] == 1
-            assert (await board.read("irq_status"))["loaded"] == 0
-            assert (await board.read("status"))["halted"] == 1
-            await board.write("errors", 0xFFFFFFFF)
+            assert (await board.host.fields("errors"))["dma"] == 1
+            assert (await board.host.fields("irq_status"))["loaded"] == 0
+            assert (await board.host.fields("status"))["halted"] == 1
+            await board.host.write("errors", 0xFFFFFFFF)
         await board.job(0)
 
     board.play(run, script)
@@ -237,10 +195,10 @@ def test_a_word_that_memory_cannot_give_starts_nothing(run: Any) -> None:
 
     async def script() -> None:
         assert (await board.load(0))["slave"] == 1
-        assert (await board.read("status"))["halted"] == 1
+        assert (await board.host.fields("status"))["halted"] == 1
         board.memory.broken = lambda address: False
-        await board.write("control", REGISTERS["control"].encode(soft_reset=1))
-        await board.write("errors", 0xFFFFFFFF)
+        await board.host.write("control", REGISTERS["control"].encode(soft_reset=1))
+        await board.host.write("errors", 0xFFFFFFFF)
         await board.job(0)
 
     board.play(run, script)
@@ -255,15 +213,15 @@ def test_a_load_that_is_given_up(run: Any, way: str) -> None:
         start = words.pop("dma_start")
         for after in (30, 70, 140, 210):
             for name, word in words.items():
-                await board.write(name, word)
-            await board.write("dma_start", start)
-            assert await board.write("load", 0) == SLVERR
-            assert await board.write("dma_start", start) == SLVERR
-            await board.ctx.tick().repeat(after)
-            await board.write(way, 1)
-            await board.write("control", REGISTERS["control"].encode(soft_reset=1))
-            assert not (await board.read("dma_status"))["loading"]
-        await board.write("errors", 0xFFFFFFFF)
+                await board.host.write(name, word)
+            await board.host.write("dma_start", start)
+            assert await board.host.write("load", 0) == SLVERR
+            assert await board.host.write("dma_start", start) == SLVERR
+            await board.host.ctx.tick().repeat(after)
+            await board.host.write(way, 1)
+            await board.host.write("control", REGISTERS["control"].encode(soft_reset=1))
+            assert not (await board.host.fields("dma_status"))["loading"]
+        await board.host.write("errors", 0xFFFFFFFF)
         await board.job(0)
 
     board.play(run, script)
@@ -276,12 +234,12 @@ def test_a_soft_reset_leaves_the_stream_of_the_matrix(run: Any) -> None:
         await board.job(0)
         frames = random_frames(np.random.default_rng(3), board.images[0].model, [2])
         packets = frame_packets(Stimulus.of(board.images[0], frames), 64)
-        board.ctx.set(board.dut.m_axis_tready, 0)
-        await board.send(packets)
-        await board.write("control", REGISTERS["control"].encode(soft_reset=1))
-        board.ctx.set(board.dut.m_axis_tready, 1)
-        assert (await board.read("dma_status"))["streaming"] == 1
-        await board.ctx.tick().repeat(40)
+        board.host.ctx.set(board.dut.m_axis_tready, 0)
+        await board.host.send(packets)
+        await board.host.write("control", REGISTERS["control"].encode(soft_reset=1))
+        board.host.ctx.set(board.dut.m_axis_tready, 1)
+        assert (await board.host.fields("dma_status"))["streaming"] == 1
+        await board.host.ctx.tick().repeat(40)
         board.got.clear()
         await board.job(0, 5)
 

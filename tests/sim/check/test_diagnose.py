@@ -85,6 +85,48 @@ def verified(case: Any, files: VerilogFiles, work: Path, **more: Any) -> Verific
     return verify(case.reference, case.image, files, case.sequences, work, **more)
 
 
+@dataclass(frozen=True)
+class Hunt:
+    """Faults in hardware of a network's own, one after the other, and what is found of each."""
+
+    case: Any
+    files: VerilogFiles
+    broken: Callable[..., VerilogFiles]
+    work: Path
+
+    def of(self, image: Image) -> Mismatch:
+        """What is found with the memories of another image."""
+        faulty = self.broken(image, self.files)
+        shown = verified(self.case, faulty, self.work)
+        shutil.rmtree(faulty.folder)
+        assert shown.first is not None
+        return shown.first
+
+    def in_slot(self, name: str, slot: int) -> Mismatch:
+        """A weight of PE 1."""
+        fault = Fault(name, "value", pe=1, slot=slot, group=0, lane=1, bit=15)
+        return self.of(fault.inject(self.case.image))
+
+    def of_bias(self, layer: int, number: int) -> Mismatch:
+        """The highest bit but one of a bias of the first unit."""
+        image = self.case.image
+        finish = next(p for p in image.parts[0].whole if p.layer == layer and p.biased)
+        width = image.design.state.width
+        bit = number * width + width - 2
+        found = self.of(flipped(image, "bias_000", finish.instruction.bias, bit))
+        assert "bias_000" in found.where
+        return found
+
+
+@pytest.fixture
+def hunt(broken: Callable[..., VerilogFiles], work: Path, tmp_path: Path) -> Callable[[Any], Hunt]:
+    def start(case: Any) -> Hunt:
+        files = emit_verilog(case.image.design, tmp_path / "hardware", case.image)
+        return Hunt(case, files, broken, work)
+
+    return start
+
+
 PRODUCT = 4  # cycles from the issue of a group to its products: two of the memory, two in the PE
 
 
@@ -396,83 +438,53 @@ def test_verilator_finds_the_same(case: Any, broken: Any, work: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_fault_of_a_gru_is_found(
-    make_network: Any, broken: Any, work: Path, tmp_path: Path, layer: int
+    make_network: Any, hunt: Callable[[Any], Hunt], layer: int
 ) -> None:
     """Of every row, also of n, whose two sums go apart; and a bias of the state."""
     case = make_network(3, (3, 4), (2, 2), cell="gru", layers=2)
-    files = emit_verilog(case.image.design, tmp_path / "gru", case.image)
+    hunted = hunt(case)
     placement = case.image.parts[0].whole[0].placement
     for matrix in ("weight_ih", "weight_hh"):
         for slot in range(3):
             name = f"layer {layer} {matrix}"
-            fault = Fault(name, "value", pe=1, slot=slot, group=0, lane=1, bit=15)
-            shown = verified(case, broken(fault.inject(case.image), files), work)
-            shutil.rmtree(tmp_path / "faulty")
-            assert shown.first is not None
-            found, row = shown.first, int(placement.rows[slot, 1])
+            found, row = hunted.in_slot(name, slot), int(placement.rows[slot, 1])
             assert (found.gate, found.row, found.bank) == ("rzn"[slot], row, 1)
             assert (found.matrix, found.layer) == (matrix, layer)
-    finish = next(p for p in case.image.parts[0].whole if p.layer == layer and p.biased)
-    width = case.image.design.state.width
-    image = flipped(case.image, "bias_000", finish.instruction.bias, 3 * width + width - 2)
-    shown = verified(case, broken(image, files), work)
-    assert shown.first is not None
-    assert shown.first.gate == "n"
-    assert "bias_000" in shown.first.where
+    assert hunted.of_bias(layer, 3).gate == "n"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_fault_in_a_slot_of_one_gate_is_found(
-    make_network: Any, broken: Any, work: Path, tmp_path: Path, layer: int
+    make_network: Any, hunt: Callable[[Any], Hunt], layer: int
 ) -> None:
     """Of a row of each gate, in a short round and in a whole one; and a bias."""
     k = (1, 2, 3, 2), (2, 1, 2, 3), 1
     case = make_network(3, (8, 4), (2, 2), layers=2, k=k, projection=6)
     assert case.image.design.collects
-    files = emit_verilog(case.image.design, tmp_path / "gates", case.image)
+    hunted = hunt(case)
     placement = case.image.parts[0].whole[0].placement
     assert [one.blocks for one in placement.rounds.each] == [2, 4]
     for matrix, slot in [("weight_ih", 0), ("weight_hh", 1), ("weight_ih", 4), ("weight_hh", 5)]:
-        fault = Fault(f"layer {layer} {matrix}", "value", pe=1, slot=slot, group=0, lane=1, bit=15)
-        shown = verified(case, broken(fault.inject(case.image), files), work)
-        shutil.rmtree(tmp_path / "faulty")
-        assert shown.first is not None
-        found, row = shown.first, int(placement.rows[slot, 1])
+        found, row = hunted.in_slot(f"layer {layer} {matrix}", slot), int(placement.rows[slot, 1])
         assert (found.gate, found.row, found.bank) == ("ifgo"[row // 9], row, 1)
         assert (found.matrix, found.layer) == (matrix, layer)
-    finish = next(p for p in case.image.parts[0].whole if p.layer == layer and p.biased)
-    width = case.image.design.state.width
-    image = flipped(case.image, "bias_000", finish.instruction.bias, 3 * width + width - 2)
-    shown = verified(case, broken(image, files), work)
-    assert shown.first is not None
-    assert shown.first.gate == "o"
-    assert "bias_000" in shown.first.where
+    assert hunted.of_bias(layer, 3).gate == "o"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_fault_of_a_gru_whose_reset_comes_first_is_found(
-    make_network: Any, broken: Any, work: Path, tmp_path: Path, layer: int
+    make_network: Any, hunt: Callable[[Any], Hunt], layer: int
 ) -> None:
     """Of the pass of every gate: ``r * h`` is looked at itself, z with the state that it mixes."""
     case = make_network(3, (3, 4), (2, 2), cell="gru0", layers=2)
-    files = emit_verilog(case.image.design, tmp_path / "gru0", case.image)
+    hunted = hunt(case)
     for gate, state in zip("rzn", "vhh", strict=True):
         for matrix in ("weight_ih", "weight_hh"):
             name = f"layer {layer} {matrix} {gate}"
             given = next(p for p in case.image.parts[0].whole if p.name == name)
-            fault = Fault(name, "value", pe=1, slot=0, group=0, lane=1, bit=15)
-            shown = verified(case, broken(fault.inject(case.image), files), work)
-            shutil.rmtree(tmp_path / "faulty")
-            assert shown.first is not None
-            found, row = shown.first, int(given.placement.rows[0, 1])
+            found, row = hunted.in_slot(name, 0), int(given.placement.rows[0, 1])
             assert (found.gate, found.row, found.bank) == (gate, row, 1)
             assert (found.matrix, found.layer, found.state) == (matrix, layer, state)
-    width = case.image.design.state.width
-    finish = next(p for p in case.image.parts[0].whole if p.layer == layer and p.biased)
-    image = flipped(case.image, "bias_000", finish.instruction.bias, width + width - 2)
-    shown = verified(case, broken(image, files), work)
-    assert shown.first is not None
-    assert shown.first.gate == "z"
-    assert "bias_000" in shown.first.where
+    assert hunted.of_bias(layer, 1).gate == "z"
