@@ -114,6 +114,9 @@ def draw_network(pick: Pick, **fixed: Any) -> Network:
         head=pick(1, 9) if directions == 1 and pick(0, 1) else None,
         cell=cell,
     )
+    alike = not any(g.parts for s in model.shape.layers for g in s.geometries.values())
+    if fixed.get("by_gate") and alike:  # all gates by chance
+        return draw_network(pick, **fixed)
     return _on_array(model, lanes, pick, fixed)
 
 

@@ -93,10 +93,9 @@ def heard() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
-@pytest.mark.quick(1)
 def test_a_run_that_is_interrupted_goes_on(
     tmp_path: Path, ended: signal.Signals, until: Until
 ) -> None:
