@@ -72,9 +72,7 @@ class Advice:
 
 def busy_share(model: Model | ModelShape, choice: Choice) -> float:
     """Share of an array's multiplier cycles that go into kept weights, 0..1."""
-    layers = model.shape.layers
-    kept = sum(g.real_nonzeros for layer in layers for g in layer.geometries.values())
-    return kept / (choice.design.multipliers * choice.cycles)
+    return model.shape.real_nonzeros / (choice.design.multipliers * choice.cycles)
 
 
 def advise(model: Model | ModelShape, board: Board, every: Sequence[Choice]) -> Advice | None:

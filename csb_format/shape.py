@@ -218,6 +218,11 @@ class ModelShape:
             _check_joint("head", self.head, self.levels[-1])
 
     @property
+    def real_nonzeros(self) -> int:
+        """Weights that the recurrent layers keep."""
+        return sum(g.real_nonzeros for layer in self.layers for g in layer.geometries.values())
+
+    @property
     def shape(self) -> ModelShape:
         """Itself: what asks a model for its shape takes one that is nothing else."""
         return self

@@ -10,19 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from csb_format.arguments import shown, whole
-from csb_format.fixed import Fixed, IntArray
+from csb_format.fixed import IntArray
 from csb_format.model import Model
 from csb_format.pooling import EVERY
 from engine.learn.head import Asked
 from engine.learn.learner import Learner, LearnError, Mode, Settings, Told
 from engine.learn.native.passes import LANES, CompiledPasses
+from engine.native.model import MOST_THREADS
 
 from .steps.checks import model_of
 from .steps.given import integers_of
 
 __all__ = ["Adaptation", "adapt"]
-
-_MOST_THREADS = 64
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def adapt(
     """
     model_of("sf.adapt", model)
     settings = Settings(mode, rate, gradient_bits, seed, memory)
-    threads = whole("threads", threads, 1, _MOST_THREADS)
+    threads = whole("threads", threads, 1, MOST_THREADS)
     learner = Learner(model, settings, CompiledPasses(model, threads), LANES)
     if state is not None:
         learner.restore(state)
@@ -125,8 +124,7 @@ def _asked(model: Model, frames: list[IntArray], answers: npt.ArrayLike, where: 
                 f"{where}: numbers of shape {found.shape}: the head gives {head.output_size}, "
                 f"give ({len(found)}, {head.output_size})"
             )
-        fixed = Fixed(48, head.weight_format.frac + head.input.frac)
-        return Asked(targets=tuple(np.split(fixed.quantise(found), cuts)))
+        return Asked.of_numbers(head, np.split(found, cuts))
     if found.dtype.kind not in "iu" or found.ndim != 1:
         raise LearnError(f"{where}: answers of {found.dtype}: give classes, whole numbers from 0")
     bad = (found < -every) | (found >= head.output_size)

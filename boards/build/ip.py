@@ -200,7 +200,7 @@ def write_block(
     if top.kind != "link":
         texts[f"{named(prefix, TESTBENCH)}.v"] = testbench(design, block, files.top, prefix)
         texts[COMPONENT_FILE] = component_xml(block, files)
-    texts[README] = readme(top, image, files, _ports(block), placed=base is not None)
+    texts[README] = readme(top, image, files, _ports(block), prefix, placed=base is not None)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     if base is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from csb_format.fixed import IntArray
+from csb_format.fixed import Fixed, IntArray
 from csb_format.model import DenseLayer, Model
 
 from .integers import INNER_BITS, clipped
@@ -32,6 +34,12 @@ class Asked:
 
     labels: tuple[IntArray, ...] = ()
     targets: tuple[IntArray, ...] = ()
+
+    @classmethod
+    def of_numbers(cls, head: DenseLayer, parts: Iterable[npt.NDArray[np.floating]]) -> Asked:
+        """Real numbers (1, O) or (T, O) of each sequence; 48 bits hold them, saturating."""
+        fixed = Fixed(48, head.weight_format.frac + head.input.frac)
+        return cls(targets=tuple(fixed.quantise(part) for part in parts))
 
     @property
     def counted(self) -> int:

@@ -22,11 +22,11 @@ from ..reference import Trace
 from ..screened import MOST_TOP, PROOF, Top
 from .library import Error, Layer, NativeError, Options, Shape, kernels, library
 
-__all__ = ["LayerPlan", "NativeModel", "NativeStream"]
+__all__ = ["MOST_THREADS", "LayerPlan", "NativeModel", "NativeStream"]
 
 Ints = npt.NDArray[np.int32]
 _FILE, _FORMAT, _USAGE, _RANGE = -1, -2, -5, -6
-_MOST_THREADS, _MOST_STREAMS = 64, 65536
+MOST_THREADS, _MOST_STREAMS = 64, 65536
 _EVERY = 3  # of the library's pools
 # sparseflow_run_read
 _COUNTS = {"first": "u4", "second": "u4", "exact": "u4", "bytes": "u8"}
@@ -89,7 +89,7 @@ class NativeModel:
     ):
         if kernel is not None and kernel not in kernels():
             raise ValueError(f"kernel {kernel!r}: this CPU has {', '.join(kernels())}")
-        threads = whole("threads", threads, 1, _MOST_THREADS)
+        threads = whole("threads", threads, 1, MOST_THREADS)
         self._library, self._handle = library(), ctypes.c_void_p()
         options = Options(kernel.encode() if kernel else None, threads)
         self._path = "" if isinstance(model, Model) else os.fspath(model)

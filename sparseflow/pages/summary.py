@@ -23,10 +23,9 @@ def speeds(model: Model, cycles: float, megahertz: float) -> tuple[float, float]
     megahertz : float
     """
     matrices = [g for layer in model.shape.layers for g in layer.geometries.values()]
-    kept = sum(g.real_nonzeros for g in matrices)
     dense = sum(g.rows * g.columns for g in matrices)
     rate = 2 * megahertz / cycles / 1000
-    return kept * rate, dense * rate
+    return model.shape.real_nonzeros * rate, dense * rate
 
 
 def summary(model: Model, board: Board, best: Choice, built: Built | None, seconds: float) -> str:

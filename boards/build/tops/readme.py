@@ -67,6 +67,7 @@ def readme(
     image: Image,
     files: VerilogFiles,
     ports: Mapping[str, tuple[str, int]],
+    prefix: str,
     *,
     placed: bool,
 ) -> str:
@@ -79,15 +80,18 @@ def readme(
     files : VerilogFiles
     ports : mapping
         Direction and width of each.
+    prefix : str
+        Of all names.
     placed : bool
         Whether bytes of the model lie beside.
     """
-    prefix = files.top.removesuffix(f"_{top.kind}")
     return TEXT.format(
         module=files.top,
         pes=image.design.pes,
         lanes=image.design.lanes,
-        files="\n".join(f"| {name} | {what} |" for name, what in _files(top, files, placed)),
+        files="\n".join(
+            f"| {name} | {what} |" for name, what in _files(top, files, prefix, placed)
+        ),
         ports="\n".join(_ports(ports)),
         run=RUN[top.kind].format(
             where=WHERE[placed].format(prefix=prefix),
@@ -98,8 +102,7 @@ def readme(
     )
 
 
-def _files(top: Top, files: VerilogFiles, placed: bool) -> list[tuple[str, str]]:
-    prefix = files.top.removesuffix(f"_{top.kind}")
+def _files(top: Top, files: VerilogFiles, prefix: str, placed: bool) -> list[tuple[str, str]]:
     found = [(f"`{files.sources[0]}` and the other `.v`", "Verilog-2005, a module a file")]
     if files.images:
         found.append(("`*.mem`", "what its memories start from"))

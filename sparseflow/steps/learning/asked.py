@@ -6,31 +6,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from csb_format.fixed import Fixed, IntArray
+from csb_format.fixed import IntArray
 from csb_format.model import Model
 from engine.learn.head import Asked
 from engine.learn.learner import LearnError
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.wrong_data import IGNORED
 
-__all__ = ["asked_of", "check_learnable", "held_out", "target_format"]
+__all__ = ["asked_of", "check_learnable", "held_out"]
 
 _FEW = 2
 Places = list[int]
-
-
-def target_format(model: Model) -> Fixed:
-    """Numbers as the head gives them: at most 48 bits wide."""
-    assert model.head is not None
-    return Fixed(48, model.head.weight_format.frac + model.head.input.frac)
 
 
 def asked_of(model: Model, data: SequenceData) -> Asked:
     """What every sequence should be answered with."""
     if data.targets is None:
         return Asked(labels=tuple(each.astype(np.int64) for each in data.split(data.labels)))
-    fixed = target_format(model)
-    return Asked(targets=tuple(fixed.quantise(each) for each in data.split(data.targets)))
+    assert model.head is not None
+    return Asked.of_numbers(model.head, data.split(data.targets))
 
 
 def check_learnable(data: SequenceData, path: object) -> None:
