@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib
 import shutil
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-__all__ = ["brought", "program"]
+__all__ = ["brought", "missing", "program"]
 
 
 class _Missing:
@@ -37,6 +37,9 @@ def brought(module: str, extra: str = "slow") -> Any:
 def program(names: str, packages: str) -> str:
     """The path of the first program of ``names`` that is there; else the test fails."""
     found = next(filter(None, map(shutil.which, names.split())), None)
-    if found is None:
-        pytest.fail(f"missing; install it with: sudo apt-get install {packages}", pytrace=False)
-    return found
+    return found if found is not None else missing(packages)
+
+
+def missing(packages: str) -> NoReturn:
+    """Fail the test."""
+    pytest.fail(f"missing; install it with: sudo apt-get install {packages}", pytrace=False)

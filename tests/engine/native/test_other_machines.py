@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from csb_format.model import Model
 from csb_format.random_models import random_frames, random_network
 from engine.native.library import FLAGS, SOURCES, sources
 from engine.reference import IntegerModel
+from tests import installed
 from tests.engine.native.networks import any_network
 
 RUNNER = Path(__file__).with_name("runner.c")
@@ -77,8 +77,8 @@ def names(run: list[str]) -> list[str]:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_arm(machine: str, tmp_path: Path) -> None:
     compiler, emulator = MACHINES[machine]
-    if not (shutil.which(compiler) and shutil.which(emulator[0])):
-        pytest.skip("sudo apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user")
+    for name in (compiler, emulator[0]):
+        installed.program(name, "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user")
     run = [*emulator, str(build(tmp_path, compiler, "-static"))]
     assert names(run) == (["dotprod"] if machine == "dotprod" else []) + ["neon", "plain"]
     check(run, tmp_path, machine, range(200))
@@ -90,7 +90,7 @@ def test_avx512_where_there_is_none(tmp_path: Path) -> None:
     """Its kernel with instructions in C: bits as on a processor that has them."""
     header = RUNNER.with_name("emulated.h")
     if not Path("/usr/include/simde/x86/avx512.h").exists():
-        pytest.skip("sudo apt-get install libsimde-dev")
+        installed.missing("libsimde-dev")
     words = [f'-DSPARSEFLOW_RUN_EMULATED="{header}"', "-O2", "-Wno-psabi"]
     run = [str(build(tmp_path, "gcc", *words))]
     assert names(run)[0] == "avx512"
@@ -100,8 +100,7 @@ def test_avx512_where_there_is_none(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_any_bytes_are_refused_or_run(tmp_path: Path) -> None:
     """A minute of libFuzzer on the reader and what it lets through; SECONDS=600 for ten."""
-    if shutil.which("clang") is None:
-        pytest.skip("sudo apt-get install clang libclang-rt-14-dev")
+    installed.program("clang", "clang libclang-rt-14-dev")
     program, corpus = tmp_path / "fuzz", tmp_path / "corpus"
     words = ["clang", *OPTIONS, "-O1", "-g", "-fsanitize=fuzzer,address,undefined"]
     words += ["-fno-sanitize-recover=all", "-DSPARSEFLOW_RUN_ANY_CHECKSUM", "-I", str(SOURCES)]
@@ -110,7 +109,7 @@ def test_any_bytes_are_refused_or_run(tmp_path: Path) -> None:
         [*words, *files, "-o", str(program)], capture_output=True, text=True, check=False
     )
     if "libclang_rt" in made.stderr:
-        pytest.skip("sudo apt-get install libclang-rt-14-dev")
+        installed.missing("libclang-rt-14-dev")
     assert made.returncode == 0, made.stderr
     corpus.mkdir()
     for seed in range(20):
