@@ -115,8 +115,8 @@ def draw_network(pick: Pick, **fixed: Any) -> Network:
         cell=cell,
     )
     alike = not any(g.parts for s in model.shape.layers for g in s.geometries.values())
-    if fixed.get("by_gate") and alike:  # all gates by chance
-        return draw_network(pick, **fixed)
+    if fixed.get("by_gate") and alike:  # all gates by chance, or all cut to banks of one column
+        return draw_network(pick, **fixed | {"differ": True})
     return _on_array(model, lanes, pick, fixed)
 
 
@@ -124,7 +124,8 @@ def drawn_k(pick: Pick, cell: str, fixed: dict[str, Any]) -> int | tuple[int, ..
     """Of all gates, or with ``by_gate`` of each."""
     if not fixed.get("by_gate"):
         return pick(0, 4)
-    return tuple(pick(0, 4) for _ in cell_named(cell).gate_names)
+    drawn = [pick(0, 4) for _ in cell_named(cell).gate_names]
+    return (0, *drawn[1:-1], 1) if fixed.get("differ") else tuple(drawn)
 
 
 def _on_array(model: Model, lanes: int, pick: Pick, fixed: dict[str, Any]) -> Network:
