@@ -9,7 +9,7 @@ IEEE 802.3, as zlib computes it. Two changed bits show however far they are apar
 error detection, Proceedings of the IRE, 1961); of all others one in 2**32 does not.
 
 A walk is told the last row of the matrix memories and the CRC, in a memory of its own that is
-loaded as all others are.
+loaded as all others are; the CRC is over that row, as a word of 32 bits, and all that is walked.
 """
 
 from __future__ import annotations
@@ -46,10 +46,11 @@ def walk_words(memories: Mapping[str, Sequence[int]], design: Design) -> list[in
         Memory name to its words, with their parity.
     design : Design
     """
-    check = 0
+    last = len(memories[memory_name(Space.MATRIX, 0)]) - 1
+    check = zlib.crc32(last.to_bytes(WORD // 8, "little"))
     for part in _walked(memories, design):
         check = zlib.crc32(part, check)
-    return [len(memories[memory_name(Space.MATRIX, 0)]) - 1, check]
+    return [last, check]
 
 
 def _walked(memories: Mapping[str, Sequence[int]], design: Design) -> Iterator[bytes]:

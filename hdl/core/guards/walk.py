@@ -105,16 +105,21 @@ class MemoryWalk(wiring.Component):
         m.submodules.check = check = crc.catalog.CRC32_ISO_HDLC(WORD).create()
         self._turn = Signal(range(len(self._spaces)))
         self._place = Signal(range(max(walk_chunks(self.design, s) for s in self._spaces)))
-        walking, starts = Signal(), Signal()
+        walking, starts, walking_next = Signal(), Signal(), Signal()
         step, ends = self._step(m, walking)
-        found = self._judge(m, walking, starts, step & ends)
+        found = self._judge(m, walking, starts, walking_next, step & ends)
         parts = [self._part(m, number) for number in range(len(self._spaces))]
         word, valid = Signal(WORD, reset_less=True), Signal()
         any_part: Value = Const(0, WORD)
         for one, there in parts:
             any_part = any_part | Mux(there, one, 0)
         m.d.sync += [word.eq(any_part), valid.eq(Cat(there for _, there in parts).any())]
-        m.d.comb += [check.start.eq(starts), check.data.eq(word), check.valid.eq(valid)]
+        begins = registered(m, walking_next, reset=True)  # what is told has come
+        m.d.comb += [
+            check.start.eq(starts),
+            check.data.eq(Mux(begins, self.told, word)),
+            check.valid.eq(begins | valid),
+        ]
         with m.If(found):
             right = check.crc == self.told
             m.d.sync += [self.walks.eq(self.walks + right), self.wrong.eq(self.wrong | ~right)]
@@ -152,18 +157,21 @@ class MemoryWalk(wiring.Component):
             m.d.sync += [place.eq(0), address.eq(0), turn.eq(0)]
         return step, last_place & last_address & (turn == len(self._spaces) - 1)
 
-    def _judge(self, m: Module, walking: Signal, starts: Signal, ended: Value) -> Value:
+    def _judge(
+        self, m: Module, walking: Signal, starts: Signal, walking_next: Signal, ended: Value
+    ) -> Value:
         """Wait for what is told, walk, wait for the last word; high when the check is there."""
         drain = issue_delay(self.design) + WALK_DATA
         left, draining, found = Signal(range(drain + 1), init=RAM), Signal(), Signal()
         m.d.comb += [
             starts.eq(~walking & ~draining),
+            walking_next.eq(starts & (left == 1) & ~self._rests),
             found.eq(draining & (left == 0) & ~self._rests),
             self.told_address.eq(draining),
         ]
         with m.If(~walking & (left != 0)):
             m.d.sync += left.eq(left - 1)
-        with m.If(starts & (left == 1)):
+        with m.If(walking_next):
             m.d.sync += walking.eq(1)
         with m.If(ended):
             m.d.sync += [walking.eq(0), draining.eq(1), left.eq(drain - 1)]
