@@ -18,6 +18,7 @@ from .registers import (
     PACKET_MAGIC,
     REGISTERS,
     VERSION,
+    WALK,
     Access,
     Register,
     Word,
@@ -27,7 +28,11 @@ __all__ = ["HEADER_FILE", "c_header", "main", "markdown"]
 
 PREFIX = "SPARSEFLOW"
 HEADER_FILE = "sparseflow_registers.h"
-FEATURES = {DMA: "with a port to memory", CHECKED: "of a checked design"}
+FEATURES = {
+    DMA: "with a port to memory",
+    CHECKED: "of a checked design",
+    WALK: "of a design with a walk",
+}
 ACCESSES = {
     Access.READ: "read only",
     Access.WRITE: "write only",

@@ -29,6 +29,7 @@ __all__ = [
     "PACKET_MAGIC",
     "REGISTERS",
     "VERSION",
+    "WALK",
     "Access",
     "BitField",
     "Register",
@@ -43,6 +44,7 @@ VERSION = (1, 1)  # of this map: major changes break drivers, minor ones add to 
 DMA_MINOR = 2  # of one with those of transfers
 PACKET_MAGIC = 0xF5
 CHECKED = "checked"  # the feature of a design that keeps parity
+WALK = "walk"  # of one that walks over its memories
 TIMEOUT = 1 << 24  # longer than any step of a sensible array, a sixth of a second at 100 MHz
 
 
@@ -166,6 +168,7 @@ _ERRORS = (
     BitField("memory", 12, 1, "A word of a memory had changed when it was used.", feature=CHECKED),
     BitField("frame", 13, 1, "A beat of a frame, or its marks, had changed.", feature=CHECKED),
     BitField("packet", 14, 1, "A load packet had changed.", feature=CHECKED),
+    BitField("walk", 15, 1, "A word of a memory had changed that nobody was using.", feature=WALK),
 )
 
 _CONTROL = (
@@ -271,6 +274,13 @@ _CONTROL = (
         0x064,
         Access.CLEAR,
     ),
+    Register(
+        "walk",
+        "Walks over the memories that a program only reads.",
+        _number("walks", "Whole walks that have found what was loaded, since a reset."),
+        0x068,
+        feature=WALK,
+    ),
 )
 
 
@@ -310,6 +320,7 @@ YOUNGER = {
     "cell": LSTM,
     "reach": Precision.reach,
     "checked": False,
+    "walk": False,
     "by_gate": False,
 }
 

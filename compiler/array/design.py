@@ -97,6 +97,9 @@ class Design:
     checked : bool
         A parity bit with every word of the matrix, bias, program and vector memories, with every
         beat of a frame, and a check word behind every load packet; :mod:`compiler.lower.parity`.
+    walk : bool
+        Of a checked design: in cycles in which nobody reads them the memories that a program only
+        reads are held against their check; :mod:`compiler.lower.walk`.
 
     Raises
     ------
@@ -130,12 +133,14 @@ class Design:
     reach: int = Precision.reach
     by_gate: bool = False
     checked: bool = False
+    walk: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
         self._check_cell(fields.pop("cell"))
         flags = {
-            name: fields.pop(name) for name in ("streamed", "deep", "compact", "by_gate", "checked")
+            name: fields.pop(name)
+            for name in ("streamed", "deep", "compact", "by_gate", "checked", "walk")
         }
         optional = {name: fields.pop(name) for name in ("projectors", "linear", "max_align")}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
@@ -183,6 +188,8 @@ class Design:
             raise DesignError(
                 f"checked = True: a {kind} design keeps no parity; leave one of the two out"
             )
+        if self.walk and not self.checked:
+            raise DesignError("walk = True: the walk is of a checked design; take checked = True")
         if not self.compact:
             return
         if not self.arithmetic.compact:

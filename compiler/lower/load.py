@@ -4,7 +4,7 @@ A packet is a header, a count and data:
 
 =========  =============  ==================================================
 header     bits 31..28    space: 1 matrix, 2 bias, 3 program, 4 start, 5 linear,
-                          6 vector, 7 cell
+                          6 vector, 7 cell, 8 walk
            bits 27..16    which memory: PE, element-wise lane, projector, 0
            bits 15..0     first word written; for *start*, program address
 count      32 bits        memory words that follow (not for *start*)
@@ -28,6 +28,7 @@ from .parity import check_word
 
 __all__ = [
     "MAX_LOADED",
+    "WALK_WORDS",
     "WORD",
     "Space",
     "header",
@@ -40,6 +41,7 @@ __all__ = [
 
 
 WORD = 32
+WALK_WORDS = 2  # what a walk is told: the last row of the matrix memories, and the check
 
 
 class Space(enum.IntEnum):
@@ -52,6 +54,7 @@ class Space(enum.IntEnum):
     LINEAR = 5
     VECTOR = 6
     CELL = 7
+    WALK = 8
 
 
 def header(space: Space, target: int = 0, address: int = 0) -> int:
@@ -69,6 +72,7 @@ def space_widths(design: Design) -> dict[Space, int]:
         Space.LINEAR: design.acc_bits + parity,
         Space.VECTOR: design.lanes * (design.act_bits + parity),
         Space.CELL: design.state.width,
+        **({Space.WALK: WORD} if design.walk else {}),
     }
 
 
@@ -81,6 +85,7 @@ def space_targets(design: Design) -> dict[Space, int]:
         Space.LINEAR: design.projectors if design.linear else 0,
         Space.VECTOR: 1,
         Space.CELL: design.units,
+        **({Space.WALK: 1} if design.walk else {}),
     }
 
 
@@ -93,6 +98,7 @@ def space_depths(design: Design) -> dict[Space, int]:
         Space.LINEAR: design.linear,
         Space.VECTOR: design.vector_depth,
         Space.CELL: design.state_depth,
+        **({Space.WALK: WALK_WORDS} if design.walk else {}),
     }
 
 
