@@ -311,6 +311,7 @@ YOUNGER = {
     "reach": Precision.reach,
     "checked": False,
     "by_gate": False,
+    "train": 0,
 }
 
 

@@ -29,6 +29,7 @@ from .layouts import (
     vector_write_layout,
     words_layout,
 )
+from .learn.array import LEARNT_BITS, LearningArray
 from .loader import Loader
 from .output import OutputBuffer
 from .pe import ProcessingElement
@@ -82,6 +83,9 @@ class Core(wiring.Component):
         is not taken, and the program stands still until the next start (sticky).
     damage : Out, of a checked design
         :func:`~hdl.core.layouts.damage_layout`, each sticky until the next start.
+    learning, learnt : Out, of a design that trains
+        The learner is busy: no packet may come, and no frame begins; the weight that was read last,
+        above the low bits of its master.
     halted, fault : Out
         The program is at ``HALT``, or nothing was started since a reset and the memories have no
         image; an instruction, a packet or a word of the matrix could not be understood, or
@@ -120,6 +124,8 @@ class Core(wiring.Component):
             members["misaligned"] = Out(1)
         if design.checked:
             members["damage"] = Out(damage_layout())
+        if design.train:
+            members |= {"learning": Out(1), "learnt": Out(LEARNT_BITS)}
         if wide:
             members["rows"] = In(rows_layout(design))
         super().__init__(members)
@@ -135,6 +141,7 @@ class Core(wiring.Component):
         m.submodules.loader = self._loader = loader = Loader(self.design)
         self._changed = list[Value]()  # words of memories, with their parity, as they are used
         self._clear = loader.clear  # of what is under way
+        self._learning = LearningArray(self.design, self.hierarchy) if self.design.train else None
         m.submodules.controller = controller = Controller(self.design, held=self.image is None)
         m.submodules.frame_loader = frames = FrameLoader(self.design)
         wiring.connect(m, wiring.flipped(self.load), loader.words)
@@ -165,9 +172,10 @@ class Core(wiring.Component):
         misaligned = self._misaligned(m, controller)
         if self.design.checked:
             misaligned = misaligned | self._damage(m)
+        late = self._learn(m, controller, frames)
         m.d.comb += [
             self.halted.eq(controller.halted),
-            self.fault.eq(controller.fault | loader.fault | collision | misaligned),
+            self.fault.eq(controller.fault | loader.fault | collision | misaligned | late),
             Cat(
                 self.events.wait_frame,
                 self.events.wait_state,
@@ -192,7 +200,6 @@ class Core(wiring.Component):
             frames.beats.eq(controller.frame_beats),
             frames.bases.eq(controller.frame_bases),
             frames.take.eq(controller.frame_take),
-            controller.frame_ready.eq(frames.ready),
             controller.frame_first.eq(frames.first),
             controller.frame_context.eq(frames.context),
             controller.frame_buffer.eq(frames.buffer),
@@ -269,7 +276,8 @@ class Core(wiring.Component):
         self, m: Module, controller: Controller, write: data.View
     ) -> list[wiring.Component]:
         """M PEs with their matrix memories."""
-        group = delayed(m, controller.group, self.latencies.issue, reset=True, clear=self._clear)
+        issued = self._learning.group(controller.group) if self._learning else controller.group
+        group = delayed(m, issued, self.latencies.issue, reset=True, clear=self._clear)
         aligns = delayed(m, controller.aligns, self.latencies.issue)
         collects = self.design.collects
         gates = delayed(m, controller.gates, self.latencies.issue) if collects else []
@@ -290,6 +298,8 @@ class Core(wiring.Component):
             ]
             if collects:
                 m.d.comb += pe.group.gate.eq(gates[i % self.design.abreast])
+            if self._learning:
+                self._learning.join(m, i, pe, words[i], self._low_bits(m, i))
             elements.append(pe)
         if self.design.checked:
             self._changed += [pe.damaged for pe in elements]
@@ -324,7 +334,10 @@ class Core(wiring.Component):
             return [words.word_select(i, self.design.word_bits) for i in range(self.design.pes)]
         memories = [self._ram("matrix", Space.MATRIX, i, m) for i in range(self.design.pes)]
         stages = self.latencies.issue - Ram.latency - self.design.deep
-        address = delayed(m, controller.address, stages)
+        wanted = controller.address
+        if self._learning:
+            wanted = self._learning.address(wanted)
+        address = delayed(m, wanted, stages)
         for i, memory in enumerate(memories):
             m.submodules[f"matrix{i}"] = memory
             m.d.comb += memory.read_addr.eq(address)
@@ -564,6 +577,8 @@ class Core(wiring.Component):
         write = loader.write_en & chosen, loader.write_addr, loader.write_data
         if self._wide and space is Space.MATRIX:
             write = self._row_write(target, *write)
+        if self._learning and space in (Space.MATRIX, Space.MASTER):
+            write = self._learning.write(space, target, *write)
         m.d.comb += [
             port.eq(value)
             for port, value in zip(
@@ -571,6 +586,27 @@ class Core(wiring.Component):
             )
         ]
         return ram
+
+    def _low_bits(self, m: Module, pe: int) -> Value:
+        """Of the master that is worked on, from the memory beside a PE's matrix."""
+        m.submodules[f"master{pe}"] = low = self._ram("master", Space.MASTER, pe, m)
+        assert self._learning
+        m.d.comb += low.read_addr.eq(self._learning.sequencer.place)
+        return low.read_data
+
+    def _learn(self, m: Module, controller: Controller, frames: FrameLoader) -> Value:
+        """What leads the learning; whether a word of a packet came while it was busy."""
+        if not self._learning:
+            m.d.comb += controller.frame_ready.eq(frames.ready)
+            return Const(0, 1)
+        late = self._learning.lead(m, self._loader, self.load.valid)
+        busy = self._learning.sequencer.busy
+        m.d.comb += [
+            controller.frame_ready.eq(frames.ready & ~busy),
+            self.learning.eq(busy),
+            self.learnt.eq(self._learning.learnt),
+        ]
+        return late
 
     def _row_write(self, pe: int, en: Value, addr: Value, word: Value) -> tuple[Value, ...]:
         """A write of a PE's matrix memory by the loader, or with those of all others."""
