@@ -17,6 +17,7 @@ from .registers import (
     PACKET,
     PACKET_MAGIC,
     REGISTERS,
+    TRAIN,
     VERSION,
     Access,
     Register,
@@ -27,7 +28,11 @@ __all__ = ["HEADER_FILE", "c_header", "main", "markdown"]
 
 PREFIX = "SPARSEFLOW"
 HEADER_FILE = "sparseflow_registers.h"
-FEATURES = {DMA: "with a port to memory", CHECKED: "of a checked design"}
+FEATURES = {
+    DMA: "with a port to memory",
+    CHECKED: "of a checked design",
+    TRAIN: "of a design that trains",
+}
 ACCESSES = {
     Access.READ: "read only",
     Access.WRITE: "write only",

@@ -28,6 +28,7 @@ __all__ = [
     "PACKET",
     "PACKET_MAGIC",
     "REGISTERS",
+    "TRAIN",
     "VERSION",
     "Access",
     "BitField",
@@ -41,8 +42,10 @@ __all__ = [
 MAGIC = int.from_bytes(b"SPFL")
 VERSION = (1, 1)  # of this map: major changes break drivers, minor ones add to it
 DMA_MINOR = 2  # of one with those of transfers
+TRAIN_MINOR = 3  # of one that trains
 PACKET_MAGIC = 0xF5
 CHECKED = "checked"  # the feature of a design that keeps parity
+TRAIN = "train"  # of one that trains
 TIMEOUT = 1 << 24  # longer than any step of a sensible array, a sixth of a second at 100 MHz
 
 
@@ -236,6 +239,16 @@ _CONTROL = (
         _ERRORS,
         0x058,
         Access.CLEAR,
+    ),
+    Register(
+        "learnt",
+        "The weight that was read last, by a load packet (compiler/learn/commands.py).",
+        (
+            BitField("master", 0, 9, "Low bits of its master."),
+            BitField("weight", 9, 18, "The weight, as many bits as weights have."),
+        ),
+        0x068,
+        feature=TRAIN,
     ),
     Register(
         "rejected",

@@ -12,7 +12,15 @@ from ..lower.load import Space, packet
 from .dice import STATE_BITS, WEYL
 from .layout import LearningLayout
 
-__all__ = ["FACTOR_BITS", "MOST_PLACE", "PLACE_BITS", "Learn", "Update", "read_packet"]
+__all__ = [
+    "FACTOR_BITS",
+    "MOST_PLACE",
+    "PLACE_BITS",
+    "Learn",
+    "Update",
+    "read_packet",
+    "word_packets",
+]
 
 FACTOR_BITS = 15  # of the rate
 PLACE_BITS = 7  # of a shift, signed
@@ -87,18 +95,20 @@ class Update:
         return packet(self.layout.design, Space.LEARN, 0, 0, words, "learn")
 
 
-def read_packet(layout: LearningLayout, pe: int, word: int, lane: int) -> list[int]:
-    """Load packets after which the learner shows a weight and the low bits of its master.
+def word_packets(layout: LearningLayout, word: int) -> list[int]:
+    """Load packets that name the word that weights are read of, from the first of the pass on."""
+    design, base = layout.design, layout.given.instruction.matrix
+    first = packet(design, Space.LEARN, 0, Learn.BASE, [base + word], "learn")
+    low = word * design.lanes
+    return first + packet(design, Space.LEARN, 0, Learn.MASTERS, [low], "learn")
+
+
+def read_packet(design: Design, pe: int, lane: int) -> list[int]:
+    """The load packet after which the learner shows a weight of the word that was named.
 
     Parameters
     ----------
-    layout : LearningLayout
-    pe, word, lane : int
-        Which: ``word`` counts from the first of the pass.
+    design : Design
+    pe, lane : int
     """
-    design: Design = layout.design
-    base = packet(
-        design, Space.LEARN, 0, Learn.BASE, [layout.given.instruction.matrix + word], "learn"
-    )
-    low = packet(design, Space.LEARN, 0, Learn.MASTERS, [word * design.lanes], "learn")
-    return base + low + packet(design, Space.LEARN, 0, Learn.READ, [pe | lane << 16], "learn")
+    return packet(design, Space.LEARN, 0, Learn.READ, [pe | lane << 16], "learn")

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csb_format.fixed import IntArray
-from csb_format.words import split_fields
+from csb_format.fixed import IntArray, round_shift, saturate
+from csb_format.words import join_fields, split_fields
 
 from ..array.design import Design
+from ..array.widths import MASTER_BITS
 from ..lower.image import Image
-from ..lower.load import WORD, Space, space_widths
-from ..lower.masters import master_of
+from ..lower.load import WORD, Space, packet, space_widths
+from ..lower.masters import low_bits, master_of
 from .layout import LearningLayout
 
-__all__ = ["Memories", "entries_of", "masters_in", "tensor_of"]
+__all__ = ["Memories", "entries_of", "masters_in", "restored", "tensor_of"]
 
 
 @dataclass
@@ -79,6 +80,41 @@ def masters_in(layout: LearningLayout, memories: Memories) -> IntArray:
     places = given.words * layout.design.lanes
     low = memories.masters[:, :places].T.reshape(given.words, layout.design.lanes, -1)
     return tensor_of(layout, master_of(weights.swapaxes(1, 2), low))
+
+
+def restored(layout: LearningLayout, words: np.ndarray, masters: IntArray) -> list[int]:
+    """Load packets after which the linear output layer has other masters, and their weights.
+
+    Parameters
+    ----------
+    layout : LearningLayout
+    words : object array (words, M)
+        Of its pass, whatever the weights are.
+    masters : int64 array (O, I)
+    """
+    design, given = layout.design, layout.given
+    numbers, entries = _numbers_of(layout, masters), entries_of(words, design)
+    bits = design.value_bits
+    weights = saturate(round_shift(numbers, MASTER_BITS), bits)
+    entries[..., 0] = weights.swapaxes(1, 2)
+    widths = [bits, design.index_bits] * design.lanes
+    found = join_fields(entries.reshape(*words.shape, -1), widths)
+    low = low_bits(numbers).reshape(-1, design.pes)
+    packets: list[int] = []
+    for pe in range(design.pes):
+        at, contents = given.instruction.matrix, found[:, pe].tolist()
+        packets += packet(design, Space.MATRIX, pe, at, contents, "matrix")
+        packets += packet(design, Space.MASTER, pe, 0, low[:, pe].tolist(), "master")
+    return packets
+
+
+def _numbers_of(layout: LearningLayout, tensor: IntArray) -> IntArray:
+    """Inverse of :func:`tensor_of`, 0 where nothing lies."""
+    rows, lanes, groups = layout.given.placement.rows, layout.design.lanes, layout.groups
+    padded = np.zeros((len(tensor) + 1, lanes * groups), np.int64)
+    padded[:-1, : tensor.shape[1]] = tensor
+    by_place = padded[rows].reshape(*rows.shape, lanes, groups)
+    return by_place.transpose(0, 3, 2, 1).reshape(len(rows) * groups, lanes, -1)
 
 
 def tensor_of(layout: LearningLayout, numbers: IntArray) -> IntArray:

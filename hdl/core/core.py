@@ -84,7 +84,7 @@ class Core(wiring.Component):
     damage : Out, of a checked design
         :func:`~hdl.core.layouts.damage_layout`, each sticky until the next start.
     learning, learnt : Out, of a design that trains
-        The learner is busy: no packet may come, and no frame begins; the weight that was read last,
+        The learner is busy: ``load`` waits, and no frame begins; the weight that was read last,
         above the low bits of its master.
     halted, fault : Out
         The program is at ``HALT``, or nothing was started since a reset and the memories have no
@@ -139,12 +139,12 @@ class Core(wiring.Component):
         """Wires between the blocks; the control is delayed to meet the data."""
         m = Module()
         m.submodules.loader = self._loader = loader = Loader(self.design)
+        self._learning = LearningArray(self.design, self.hierarchy) if self.design.train else None
         self._changed = list[Value]()  # words of memories, with their parity, as they are used
         self._clear = loader.clear  # of what is under way
-        self._learning = LearningArray(self.design, self.hierarchy) if self.design.train else None
         m.submodules.controller = controller = Controller(self.design, held=self.image is None)
         m.submodules.frame_loader = frames = FrameLoader(self.design)
-        wiring.connect(m, wiring.flipped(self.load), loader.words)
+        self._load(m, loader)
         wiring.connect(m, wiring.flipped(self.frames), frames.frames)
         self._control(m, controller, frames)
         write = Signal(vector_write_layout(self.design))
@@ -172,10 +172,10 @@ class Core(wiring.Component):
         misaligned = self._misaligned(m, controller)
         if self.design.checked:
             misaligned = misaligned | self._damage(m)
-        late = self._learn(m, controller, frames)
+        self._learn(m, controller, frames)
         m.d.comb += [
             self.halted.eq(controller.halted),
-            self.fault.eq(controller.fault | loader.fault | collision | misaligned | late),
+            self.fault.eq(controller.fault | loader.fault | collision | misaligned),
             Cat(
                 self.events.wait_frame,
                 self.events.wait_state,
@@ -594,19 +594,30 @@ class Core(wiring.Component):
         m.d.comb += low.read_addr.eq(self._learning.sequencer.place)
         return low.read_data
 
-    def _learn(self, m: Module, controller: Controller, frames: FrameLoader) -> Value:
-        """What leads the learning; whether a word of a packet came while it was busy."""
+    def _load(self, m: Module, loader: Loader) -> None:
+        """Words of packets; while the learner is busy none comes."""
+        if not self._learning:
+            wiring.connect(m, wiring.flipped(self.load), loader.words)
+            return
+        idle = ~self._learning.sequencer.busy
+        m.d.comb += [
+            loader.words.payload.eq(self.load.payload),
+            loader.words.valid.eq(self.load.valid & idle),
+            self.load.ready.eq(idle),
+        ]
+
+    def _learn(self, m: Module, controller: Controller, frames: FrameLoader) -> None:
+        """What leads the learning; no frame begins meanwhile."""
         if not self._learning:
             m.d.comb += controller.frame_ready.eq(frames.ready)
-            return Const(0, 1)
-        late = self._learning.lead(m, self._loader, self.load.valid)
+            return
+        self._learning.lead(m, self._loader)
         busy = self._learning.sequencer.busy
         m.d.comb += [
             controller.frame_ready.eq(frames.ready & ~busy),
             self.learning.eq(busy),
             self.learnt.eq(self._learning.learnt),
         ]
-        return late
 
     def _row_write(self, pe: int, en: Value, addr: Value, word: Value) -> tuple[Value, ...]:
         """A write of a PE's matrix memory by the loader, or with those of all others."""

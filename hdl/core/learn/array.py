@@ -77,10 +77,10 @@ class LearningArray:
             m.d.comb += element.group.align.eq(marks)
             m.d.comb += [taken[n].index.eq(updater.index) for n in range(design.lanes)]
 
-    def lead(self, m: Module, loader: Loader, arriving: Value) -> Value:
-        """The sequencer behind the loader; whether a word came while it was busy, sticky."""
+    def lead(self, m: Module, loader: Loader) -> None:
+        """The sequencer behind the loader."""
         m.submodules.learner = lead = self.sequencer
-        late, chosen = Signal(name="came_late"), Signal(self.learnt.shape(), name="chosen")
+        chosen = Signal(self.learnt.shape(), name="chosen")
         m.d.comb += [
             lead.write_en.eq(loader.write_en & (loader.space == Space.LEARN)),
             lead.register.eq(loader.write_addr),
@@ -93,8 +93,3 @@ class LearningArray:
                     m.d.comb += chosen.eq(Cat(updater.low, updater.value.as_unsigned()))
         with m.If(lead.shown):
             m.d.sync += self.learnt.eq(chosen)
-        with m.If(lead.busy & arriving):
-            m.d.sync += late.eq(1)
-        with m.If(loader.start):
-            m.d.sync += late.eq(0)
-        return late
