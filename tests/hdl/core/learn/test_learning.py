@@ -127,6 +127,7 @@ def test_frames_run_before_and_after_on_the_weights_of_then(run: Any) -> None:
         await send(ctx, core, update.packet())
         await ctx.tick()
         await ctx.tick()
-        assert ctx.get(core.learning) and not ctx.get(core.load.ready)
+        assert ctx.get(core.learning)
+        assert not ctx.get(core.load.ready)
 
     run(core, bench, limit=400_000)
