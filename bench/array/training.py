@@ -116,7 +116,9 @@ def _cells(design: Design, flat: bool) -> dict[str, int]:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("M x N", "network", "LUT", "with training", "more", "block RAM", "frame", "update")
+    table = Table(
+        "M x N", "network", "LUT", "with training", "more", "block RAM", "frame", "update"
+    )
     for row in rows:
         table.add_row(
             f"{row['M']} x {row['N']}",

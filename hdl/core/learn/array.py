@@ -69,6 +69,7 @@ class LearningArray:
         m.d.comb += [
             updater.word.eq(word),
             updater.steps.eq(self.sequencer.steps),
+            updater.lane.eq(self.sequencer.lane),
             updater.column.eq(self.sequencer.column),
             updater.sum.eq(element.result),
             updater.low.eq(low),

@@ -33,6 +33,8 @@ class LearnSequencer(wiring.Component):
         and groups of gradients and tape issue.
     steps : Out
         What updaters do.
+    lane : Out
+        Whose weight they take.
     column : Out
         Dice of the column of the weight that is gathered.
     place : Out
@@ -54,6 +56,7 @@ class LearnSequencer(wiring.Component):
     address: Signal
     group: data.View
     steps: data.View
+    lane: Signal
     column: Signal
     place: Signal
     store: Signal
@@ -75,6 +78,7 @@ class LearnSequencer(wiring.Component):
                 "address": Out(address),
                 "group": Out(group_layout(design)),
                 "steps": Out(steps_layout()),
+                "lane": Out(range(max(2, design.lanes))),
                 "column": Out(DICE_BITS),
                 "place": Out(place),
                 "store": Out(1),
@@ -134,10 +138,11 @@ class LearnSequencer(wiring.Component):
         lanes, address = self.design.lanes, Signal.like(self.address)
         row, term = Signal.like(self.address), Signal.like(self.address)
         slot, group = Signal.like(given[Learn.SLOTS]), Signal.like(given[Learn.GROUPS])
-        lane, wait = Signal(range(lanes)), Signal(range(max(self._row, lanes) + 8))
-        take, dice = Signal(), Signal()
+        lane, wait = Signal.like(self.lane), Signal(range(self._row + 8))
+        take, dice, chosen = Signal(), Signal(), Signal.like(self.lane)
         m.d.comb += [
             steps.take.eq(delayed(m, take, self._issue, reset=True)),
+            self.lane.eq(delayed(m, chosen, self._issue)),
             steps.dice.eq(delayed(m, dice, self._issue, reset=True)),
             self.stored.eq(address),
             self.busy.eq(1),
@@ -171,6 +176,8 @@ class LearnSequencer(wiring.Component):
                 with m.If(self._terms(m, lane)):
                     m.next = "wait"
             with m.State("wait"):
+                # the next weight is taken meanwhile: all groups of this one have issued
+                m.d.comb += [take.eq(wait == 0), self.address.eq(address), chosen.eq(lane + 1)]
                 m.d.sync += wait.eq(wait + (wait != self._row - 1))
                 with m.If((wait == self._row - 1) & self._still):
                     m.d.comb += self._gathered.eq(1)
@@ -179,38 +186,29 @@ class LearnSequencer(wiring.Component):
                     with m.If(lane == lanes - 1):
                         m.d.sync += lane.eq(0)
                         m.next = "store"
-            with m.State("store"), m.If(self._still):
-                m.d.comb += self.store.eq(1)
-                m.d.sync += [address.eq(address + 1), group.eq(group + 1)]
-                m.next = "word"
-                with m.If(group == given[Learn.GROUPS] - 1):
-                    m.d.sync += [slot.eq(slot + 1), row.eq(row + self._terms_of_row)]
-                    m.next = "row"
-                    with m.If(slot == given[Learn.SLOTS] - 1):
-                        m.next = "idle"
-            self._show(m, address, wait, take)
+            with m.State("store"):
+                m.d.comb += self.address.eq(address)  # its indices stay: the word is there again
+                with m.If(self._still):
+                    m.d.comb += self.store.eq(1)
+                    m.d.sync += [address.eq(address + 1), group.eq(group + 1)]
+                    m.next = "word"
+                    with m.If(group == given[Learn.GROUPS] - 1):
+                        m.d.sync += [slot.eq(slot + 1), row.eq(row + self._terms_of_row)]
+                        m.next = "row"
+                        with m.If(slot == given[Learn.SLOTS] - 1):
+                            m.next = "idle"
+            self._show(m, address, wait, take, chosen)
 
-    def _show(self, m: Module, address: Value, wait: Signal, take: Signal) -> None:
-        """Read a word and turn it until the weight is the first."""
+    def _show(self, m: Module, address: Value, wait: Signal, take: Signal, chosen: Signal) -> None:
+        """Read a word, take a weight of it, and read its master."""
         asked = self._given[Learn.READ]
         m.d.comb += self.pe.eq(asked)
-        turns = Signal(range(max(2, self.design.lanes)))
         with m.State("look"):
-            m.d.comb += [take.eq(wait == 0), self.address.eq(address)]
-            m.d.sync += [wait.eq(wait + 1), turns.eq(asked[16:])]
-            with m.If(wait == self._issue + 1):
-                m.next = "turn"
-        with m.State("turn"):
-            m.d.comb += self.steps.turn.eq(turns != 0)
-            m.d.sync += turns.eq(turns - 1)
-            with m.If(turns == 0):
-                m.d.sync += wait.eq(0)
-                m.next = "show"
-            with m.Else():
-                m.d.sync += self.place.eq(self.place + 1)
-        with m.State("show"):  # the master's memory answers meanwhile
+            m.d.comb += [take.eq(wait == 0), self.address.eq(address), chosen.eq(asked[16:])]
             m.d.sync += wait.eq(wait + 1)
-            with m.If(wait == self._issue + 1):
+            with m.If(wait == 0):
+                m.d.sync += self.place.eq(self.place + asked[16:])
+            with m.If(wait == self._issue + 2):
                 m.d.comb += self.shown.eq(1)
                 m.next = "idle"
 

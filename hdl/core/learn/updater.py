@@ -1,4 +1,4 @@
-"""Moves the weights of a PE, one after the other: their words, masters and arithmetic."""
+"""Moves the weights of a PE, one after the other: their masters and arithmetic."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
@@ -14,22 +14,24 @@ from ..layouts import entry_layout, result_layout
 
 __all__ = ["Updater", "steps_layout"]
 
-STEPS = ("take", "dice", "load", "turn", "right", "left", "multiply", "bit", "move", "keep")
+STEPS = ("take", "dice", "load", "right", "left", "multiply", "bit", "move", "keep")
 
 
 def steps_layout() -> data.StructLayout:
     """What all updaters do in a cycle.
 
-    ``take``, ``dice``: the matrix memory's word is one of weights, has the dice of a row;
-    ``load``: take the sum, the first weight and its master, and turn the word; ``turn``: only that;
-    ``right``, ``left``: shift the sum by a bit; ``multiply`` by a ``bit`` of the rate, the lowest
-    first; ``move``: subtract from the master; ``keep``: the weight goes back into the word.
+    ``take``: the weight of a lane is next; ``dice``: the word has the dice of a row; ``load``: take
+    the sum of the weight before that, and its master; ``right``, ``left``: shift the sum by a bit;
+    ``multiply`` by a ``bit`` of the rate, the lowest first; ``move``: subtract from the master;
+    ``keep``: the weight is the next of the word.
     """
     return data.StructLayout({name: 1 for name in STEPS})
 
 
 class Updater(wiring.Component):
-    """Holds a word of weights and moves them, each in some cycles that all updaters share.
+    """Moves the weights of a word, each in some cycles that all updaters share.
+
+    While the sum of a weight is gathered the one before it moves.
 
     Parameters
     ----------
@@ -41,24 +43,27 @@ class Updater(wiring.Component):
         :func:`steps_layout`.
     word : In
         From the matrix memory.
+    lane : In
+        Whose weight is taken.
     sum : In
-        Of gradients times inputs, of the first weight of the word.
+        Of gradients times inputs, of the weight before the one that was taken last.
     low : In
         Low bits of its master.
     column : In
         Dice of its column.
     index : Out
-        Place of the first weight's column, where the PE reads the tape.
+        Place of the column of the weight that was taken last, where the PE reads the tape.
     value : Out
-        The first weight.
+        That weight.
     kept : Out
-        The word, after ``lanes`` turns with all weights moved.
+        The word, with the last ``lanes`` weights that were kept.
     new_low : Out
         With ``keep``: low bits of the moved master.
     """
 
     steps: data.View
     word: data.View
+    lane: Signal
     sum: Signal
     low: Signal
     column: Signal
@@ -74,6 +79,7 @@ class Updater(wiring.Component):
             {
                 "steps": In(steps_layout()),
                 "word": In(words),
+                "lane": In(range(max(2, design.lanes))),
                 "sum": In(result_layout(design)),
                 "low": In(LOW_BITS),
                 "column": In(DICE_BITS),
@@ -85,12 +91,11 @@ class Updater(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """A word that turns, a shifter by one, an adder a bit of the rate, and the master."""
+        """A choice of a lane, a shifter by one, an adder a bit of the rate, and the master."""
         m = Module()
         steps, dice = self.steps, Signal(DICE_BITS, reset_less=True)
         with m.If(steps.dice):
             m.d.sync += dice.eq(Value.cast(self.word))
-        m.d.comb += [self.index.eq(self.kept[0].index), self.value.eq(self.kept[0].value)]
         old = self._hold(m)
         step = self._multiply(m, dice)
         bits = self.design.value_bits + MASTER_BITS
@@ -99,21 +104,27 @@ class Updater(wiring.Component):
             m.d.sync += master.eq(_saturated(old - step, bits))
         m.d.comb += self.new_low.eq(master[:LOW_BITS])
         with m.If(steps.keep):
-            last = self.kept[self.design.lanes - 1]
-            m.d.sync += last.value.eq(self._weight(master))
+            m.d.sync += self._fresh.eq(Cat(self._fresh, self._weight(master))[len(self.value) :])
         return m
 
     def _hold(self, m: Module) -> Value:
-        """The word, turned by one with each sum that is taken; the master of the first weight."""
-        words, width = Value.cast(self.kept), self.design.entry_bits
+        """The weight that is taken, those that were kept; the master of the one before."""
+        lanes, bits = self.design.lanes, self.design.value_bits
+        self._fresh = Signal(lanes * bits, reset_less=True)
+        for n in range(lanes):
+            m.d.comb += [
+                self.kept[n].index.eq(self.word[n].index),
+                self.kept[n].value.eq(self._fresh.word_select(n, bits)),
+            ]
+        before = Signal.like(self.value, reset_less=True)
         with m.If(self.steps.take):
-            m.d.sync += words.eq(Value.cast(self.word))
-        with m.Elif(self.steps.load | self.steps.turn):
-            m.d.sync += words.eq(Cat(words[width:], words[:width]))
+            chosen = self.word[self.lane]
+            m.d.sync += [self.index.eq(chosen.index), self.value.eq(chosen.value)]
+            m.d.sync += before.eq(self.value)
         weight = Signal(signed(self.design.value_bits), reset_less=True)
         low = Signal(LOW_BITS, reset_less=True)
         with m.If(self.steps.load):
-            m.d.sync += [weight.eq(self.value), low.eq(self.low)]
+            m.d.sync += [weight.eq(before), low.eq(self.low)]
         # how far above the weight's place, in 256: one more where it saturated, one less below it
         over, half = low[MASTER_BITS] ^ weight[0], low[MASTER_BITS - 1]
         upper = weight + Mux(over, Mux(half, -1, 1), 0)

@@ -53,16 +53,19 @@ def test_weights_move_as_the_model_says(run: Any, design: Design) -> None:
             sums = rng.integers(-half, half, n) >> rng.integers(0, design.acc_bits, n)
             row, columns = int(rng.integers(1 << DICE_BITS)), rng.integers(0, 1 << DICE_BITS, n)
             factor, place = int(rng.integers(1 << 14, 1 << 15)), int(rng.integers(-38, 40))
-            ctx.set(block.word.as_value(), int(word))
-            await pulse(ctx, block, take=1)
             ctx.set(block.word.as_value(), row)
             await pulse(ctx, block, dice=1)
+            ctx.set(block.word.as_value(), int(word))
+            ctx.set(block.lane, 0)
+            await pulse(ctx, block, take=1)
             rolled = row ^ columns
             down = placed(sums, place, placed_bits(design))
             wanted = block.model(masters, down, factor, rolled, bits)
             for lane in range(n):
                 assert ctx.get(block.index) == indices[lane]
                 assert ctx.get(block.value) == weights[lane]
+                ctx.set(block.lane, (lane + 1) % n)
+                await pulse(ctx, block, take=1)
                 ctx.set(block.sum, int(sums[lane]))
                 ctx.set(block.low, int(low_bits(masters)[lane]))
                 ctx.set(block.column, int(columns[lane]))
