@@ -62,7 +62,7 @@ ORDER: dict[str, list[str]] = {
         "callbacks",
     ],
     "hdl": ["core", "bus", "dram", "verilog"],
-    "sim": ["run", "check", "dram", "bus", "regress"],
+    "sim": ["run", "jobs", "check", "dram", "bus", "regress"],
     "sim.regress": ["suite", "jobs", "records"],
     "pruning.tasks": ["data", "scores", "training", "networks", "recipes"],
     "boards": [
@@ -76,6 +76,7 @@ ORDER: dict[str, list[str]] = {
         "build",
         "load",
         "host",
+        "learn",
     ],
     "sparseflow": ["pages", "steps", "serve", "commands"],
 }

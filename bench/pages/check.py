@@ -24,6 +24,7 @@ from .readme import README
 from .recipe import RECIPE
 from .results import ROOT
 from .screening import SCREENING
+from .tune import TUNE
 
 __all__ = ["PAGES", "main"]
 
@@ -35,6 +36,7 @@ PAGES: tuple[Page, ...] = (
     SERVING,
     SCREENING,
     LEARNING,
+    TUNE,
     *GUIDES,
     *EXAMPLES,
 )

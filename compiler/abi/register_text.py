@@ -19,6 +19,7 @@ from .registers import (
     REGISTERS,
     TRAIN,
     VERSION,
+    WALK,
     Access,
     Register,
     Word,
@@ -32,6 +33,7 @@ FEATURES = {
     DMA: "with a port to memory",
     CHECKED: "of a checked design",
     TRAIN: "of a design that trains",
+    WALK: "of a design with a walk",
 }
 ACCESSES = {
     Access.READ: "read only",

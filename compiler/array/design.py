@@ -111,6 +111,9 @@ class Design:
     train : int
         Weights of a PE that can learn on the array, from the first of the linear output layer on:
         places in its memory of masters; 0 for none. See :mod:`compiler.learn`.
+    walk : bool
+        Of a checked design: in cycles in which nobody reads them the memories that a program only
+        reads are held against their check; :mod:`compiler.lower.walk`.
 
     Raises
     ------
@@ -145,12 +148,14 @@ class Design:
     by_gate: bool = False
     checked: bool = False
     train: int = 0
+    walk: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
         self._check_cell(fields.pop("cell"))
         flags = {
-            name: fields.pop(name) for name in ("streamed", "deep", "compact", "by_gate", "checked")
+            name: fields.pop(name)
+            for name in ("streamed", "deep", "compact", "by_gate", "checked", "walk")
         }
         optional = {name: fields.pop(name) for name in OPTIONAL}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
@@ -199,6 +204,8 @@ class Design:
             raise DesignError(
                 f"checked = True: a {kind} design keeps no parity; leave one of the two out"
             )
+        if self.walk and not self.checked:
+            raise DesignError("walk = True: the walk is of a checked design; take checked = True")
         if not self.compact:
             return
         if not self.arithmetic.compact:

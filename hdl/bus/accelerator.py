@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from compiler.abi.identity import counters_of, identity
 from compiler.abi.packing import check_bus_bits
 from compiler.abi.register_text import HEADER_FILE, c_header
-from compiler.abi.registers import CHECKED, COUNTERS, REGISTERS, TRAIN
+from compiler.abi.registers import CHECKED, COUNTERS, REGISTERS, TRAIN, WALK
 from compiler.array.design import Design
 from compiler.lower.load import Space, header
 
@@ -89,7 +89,8 @@ class Accelerator(wiring.Component):
         self.design, self.hierarchy = design, hierarchy or Hierarchy()
         self._widths = in_bits, out_bits
         # registers that not all have
-        self.features = (CHECKED,) * design.checked + (TRAIN,) * bool(design.train)
+        there = {CHECKED: design.checked, WALK: design.walk, TRAIN: design.train}
+        self.features = tuple(name for name, has in there.items() if has)
         self._core = self.hierarchy.place(CORE_MODULE, lambda: self._core_of(image))
         self._input, self._output = FrameInput(design, in_bits), StateOutput(design, out_bits)
         members = {"aclk": In(1), "aresetn": In(1), "irq": Out(1)}
@@ -304,6 +305,8 @@ class Accelerator(wiring.Component):
             self.irq.eq((kept & enabled).any()),
         ]
         m.d.sync += Value.cast(registers.status).eq(self._word("status", self._status(busy)))
+        if self.design.walk:
+            m.d.sync += registers.walk.walks.eq(self._core.walks)
 
     def _word(self, name: str, bits: dict[str, Value]) -> Value:
         """A register's one-bit fields, those not given 0."""
@@ -326,7 +329,7 @@ class Accelerator(wiring.Component):
             damage = _before(m, Value.cast(self._core.damage))
             faulty &= ~damage.any()
             new = damage & ~_before(m, damage)
-            changed = {name: new[n] for n, name in enumerate(damage_layout().members)}
+            changed = {name: new[n] for n, name in enumerate(damage_layout(self.design).members)}
         return changed | {
             "load": faulty & window.any(),
             "program": faulty & ~window.any(),

@@ -11,10 +11,12 @@ from amaranth.lib.wiring import In, Out
 from compiler.array.design import Design
 from compiler.array.latency import Latencies
 from compiler.array.program import Sink
-from compiler.lower.load import WORD, Space, space_depths, space_widths
+from compiler.lower.load import WALK_WORDS, WORD, Space, space_depths, space_widths
 
 from .controller import Controller
 from .frames import FrameLoader
+from .guards.walk import MemoryWalk, walked
+from .guards.words import WordGuard
 from .hierarchy import Hierarchy, Ram
 from .lanes import lane_for
 from .lanes.projector import Projector
@@ -35,7 +37,6 @@ from .output import OutputBuffer
 from .pe import ProcessingElement
 from .pipeline import carried, delayed
 from .sequencer import Sequencer
-from .words import WordGuard
 
 if TYPE_CHECKING:
     from compiler.lower.image import Image
@@ -86,6 +87,9 @@ class Core(wiring.Component):
     learning, learnt : Out, of a design that trains
         The learner is busy: ``load`` waits, and no frame begins; the weight that was read last,
         above the low bits of its master.
+    walks : Out, of a design with ``walk``
+        Whole walks over the memories that have found what was loaded; see
+        :class:`~hdl.core.guards.walk.MemoryWalk`.
     halted, fault : Out
         The program is at ``HALT``, or nothing was started since a reset and the memories have no
         image; an instruction, a packet or a word of the matrix could not be understood, or
@@ -123,7 +127,9 @@ class Core(wiring.Component):
             members["matrix"] = In(stream.Signature(words_layout(design.pes * design.word_bits)))
             members["misaligned"] = Out(1)
         if design.checked:
-            members["damage"] = Out(damage_layout())
+            members["damage"] = Out(damage_layout(design))
+        if design.walk:
+            members["walks"] = Out(WORD)
         if design.train:
             members |= {"learning": Out(1), "learnt": Out(LEARNT_BITS)}
         if wide:
@@ -142,6 +148,8 @@ class Core(wiring.Component):
         self._learning = LearningArray(self.design, self.hierarchy) if self.design.train else None
         self._changed = list[Value]()  # words of memories, with their parity, as they are used
         self._clear = loader.clear  # of what is under way
+        if self.design.walk:
+            self._walk(m)
         m.submodules.controller = controller = Controller(self.design, held=self.image is None)
         m.submodules.frame_loader = frames = FrameLoader(self.design)
         self._load(m, loader)
@@ -219,6 +227,11 @@ class Core(wiring.Component):
         """The program memory, which a compact design reads piece by piece."""
         m.submodules.program = program = self._ram("program", Space.PROGRAM, 0, m)
         pieces, word = self.design.program_pieces, program.read_data
+        if self.design.walk:
+            m.d.comb += [
+                self._walked.spare.program.eq(controller.spare.program),
+                self._walked.words.program.eq(word),
+            ]
         if self.design.checked:
             # words of addresses that are being written are not looked at
             late = range(2 * Ram.latency)
@@ -226,7 +239,7 @@ class Core(wiring.Component):
             self._used(m, word, ~controller.halted & ~writes.any())
         if pieces == 1:
             m.d.comb += [
-                program.read_addr.eq(controller.pc),
+                program.read_addr.eq(self._shared(controller.pc, Space.PROGRAM)),
                 controller.instruction.eq(self._bare(word)),
             ]
             return
@@ -338,6 +351,12 @@ class Core(wiring.Component):
         if self._learning:
             wanted = self._learning.address(wanted)
         address = delayed(m, wanted, stages)
+        if self.design.walk:
+            m.d.comb += [
+                controller.walk.eq(self._walked.address),
+                self._walked.spare.matrix.eq(controller.spare.matrix),
+                self._walked.words.matrix.eq(Cat(memory.read_data for memory in memories)),
+            ]
         for i, memory in enumerate(memories):
             m.submodules[f"matrix{i}"] = memory
             m.d.comb += memory.read_addr.eq(address)
@@ -366,14 +385,53 @@ class Core(wiring.Component):
     def _damage(self, m: Module) -> Value:
         """What was found changed."""
         beat = self.frames.valid & self.frames.ready & Value.cast(self.frames.payload).xor()
-        m.d.sync += [
-            self.damage.memory.eq(self.damage.memory | Cat(self._changed).any()),
-            self.damage.frame.eq(self.damage.frame | beat),
-            self.damage.packet.eq(self.damage.packet | self._loader.spoilt),
-        ]
+        found = {
+            "memory": Cat(self._changed).any(),
+            "frame": beat,
+            "packet": self._loader.spoilt,
+        }
+        if self.design.walk:
+            found["walk"] = self._walked.wrong
+        m.d.sync += [self.damage[name].eq(self.damage[name] | now) for name, now in found.items()]
         with m.If(self._clear):
             m.d.sync += self.damage.eq(0)
         return Value.cast(self.damage).any()
+
+    def _walk(self, m: Module) -> None:
+        """The walk, its memory, and what it hears of the loader; others give it words to read."""
+        m.submodules.walk = walk = MemoryWalk(self.design, filled=self.image is not None)
+        m.submodules.walk_told = told = self._ram("walk", Space.WALK, 0, m)
+        self._walked, loader = walk, self._loader
+        written = (
+            loader.write_en & Cat(loader.space == space for space in walked(self.design)).any()
+        )
+        m.d.comb += [
+            walk.written.eq(written | self.rows.en if self._wide else written),
+            walk.filled.eq(
+                loader.write_en
+                & (loader.space == Space.WALK)
+                & (loader.write_addr == WALK_WORDS - 1)
+            ),
+            told.read_addr.eq(walk.told_address),
+            walk.told.eq(told.read_data),
+            walk.clear.eq(self._clear),
+            self.walks.eq(walk.walks),
+        ]
+
+    def _shared(self, address: Value, space: Space) -> Value:
+        """The address of a memory, or that of the walk while it reads it."""
+        if not self.design.walk:
+            return address
+        return Mux(self._walked.reading[space.name.lower()], self._walked.address, address)
+
+    def _walks_with(self, m: Module, space: Space, deal: Value, words: list[Value]) -> None:
+        """Let the walk read memories whenever a sequencer does not."""
+        if self.design.walk:
+            name = space.name.lower()
+            m.d.comb += [
+                self._walked.spare[name].eq(~deal),
+                self._walked.words[name].eq(Cat(words)),
+            ]
 
     def _used(self, m: Module, word: Value, when: Value) -> None:
         """Look at a word of a memory, parity included, as it is used."""
@@ -399,7 +457,7 @@ class Core(wiring.Component):
         self, m: Module, sequencer: Sequencer, results: list[Signal], beside: list[Signal]
     ) -> list[wiring.Component]:
         """E element-wise lanes; lane e serves units e, e + E, ... of a slot."""
-        lanes, loader = [], self._loader
+        lanes, loader, words = [], self._loader, list[Value]()
         now, compact = sequencer.now, self.design.compact
         for e in range(self.design.units):
             bias = self._ram("bias", Space.BIAS, e, m)
@@ -409,8 +467,10 @@ class Core(wiring.Component):
                 m.d.comb += lane.place.eq(sequencer.bias)
             if self.design.checked:
                 self._used(m, bias.read_data, self._dealt(m, sequencer))
+            words.append(bias.read_data)
+            place = self._shared(lane.bias_addr if compact else sequencer.bias, Space.BIAS)
             m.d.comb += [
-                bias.read_addr.eq(lane.bias_addr if compact else sequencer.bias),
+                bias.read_addr.eq(place),
                 lane.bias.eq(self._bare(bias.read_data)),
                 lane.unit.valid.eq(sequencer.deal),
                 lane.unit.zero.eq(now.zero),
@@ -434,13 +494,14 @@ class Core(wiring.Component):
             if self.design.collects:
                 m.d.comb += lane.unit.places.eq(sequencer.places)
             lanes.append(lane)
+        self._walks_with(m, Space.BIAS, sequencer.deal, words)
         return lanes
 
     def _projectors(
         self, m: Module, sequencer: Sequencer, results: list[Signal]
     ) -> list[wiring.Component]:
         """Q projectors; projector q serves results q, q + Q, ... of a slot."""
-        projectors, collects = [], self.design.collects
+        projectors, collects, words = [], self.design.collects, list[Value]()
         for q in range(self.design.projectors):
             lane = self.hierarchy.place(PROJECTOR_MODULE, lambda: Projector(self.design))
             m.submodules[f"projector{q}"] = lane
@@ -451,8 +512,9 @@ class Core(wiring.Component):
             ]
             if self.design.linear:
                 m.submodules[f"linear{q}"] = bias = self._ram("linear", Space.LINEAR, q, m)
+                words.append(bias.read_data)
                 m.d.comb += [
-                    bias.read_addr.eq(sequencer.bias),
+                    bias.read_addr.eq(self._shared(sequencer.bias, Space.LINEAR)),
                     lane.bias.eq(self._bare(bias.read_data)),
                 ]
                 if self.design.checked:
@@ -464,6 +526,8 @@ class Core(wiring.Component):
                 own = pe % self.design.abreast
                 m.d.comb += lane.sums[i].eq(results[pe][own] if collects else results[pe])
             projectors.append(lane)
+        if self.design.linear:
+            self._walks_with(m, Space.LINEAR, sequencer.deal, words)
         return projectors
 
     def _write_back(

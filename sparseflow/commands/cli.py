@@ -102,7 +102,8 @@ def verilog(given: VerilogOptions) -> None:
     from ..steps.generating.tops import top_of
 
     array = {
-        name: getattr(given, name) for name in ("contexts", "head", "deep", "streamed", "checked")
+        name: getattr(given, name)
+        for name in ("contexts", "head", "deep", "streamed", "checked", "walk")
     }
     pipeline.verilog(
         model=given.model,

@@ -83,5 +83,5 @@ INLINE_HERE int64_t dot(const int16_t *a, const int16_t *b, size_t count)
 #pragma GCC pop_options
 
 #else
-const struct learn_kernel LEARN_AVX512 = {"avx512", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+const struct learn_kernel LEARN_AVX512 = {.name = "avx512"};
 #endif

@@ -56,24 +56,44 @@ static void arrange(const struct learn_layer *k, uint32_t step, uint32_t first, 
             memcpy(k->now_x + ((size_t)t * k->inputs + n) * k->lanes, k->x + place(k, n, t, 0), size);
 }
 
-INLINE vec preactivation(const struct learn_layer *k, int gate, uint32_t unit, uint32_t step,
-                         uint32_t lane)
+/* A row of a matrix, and the vectors that it is multiplied by. */
+struct product {
+    const struct learn_matrix *m;
+    size_t row;
+    const int16_t *from;
+};
+
+INLINE struct product of_frames(const struct learn_layer *k, size_t row, uint32_t step,
+                                uint32_t lane)
 {
-    size_t stride = k->lanes, row = (size_t)gate * k->units + unit;
-    const int16_t *x = k->now_x + (size_t)step * k->inputs * stride + lane;
-    const int16_t *r = outputs_at(k, step) + lane;
-    int32_t most = (1 << (k->state_bits - 1)) - 1, bias = k->bias[row];
+    return (struct product){&k->ih, row, k->now_x + (size_t)step * k->inputs * k->lanes + lane};
+}
+
+INLINE int32_t left_of(const struct product *p)
+{
+    return p->m->left[p->row / (p->m->rows / p->m->parts)];
+}
+
+/* Of a unit, from the sum of one product or of two (two.m NULL). */
+INLINE vec preactivation(const struct learn_layer *k, int sum, uint32_t unit, struct product one,
+                         struct product two)
+{
+    size_t stride = k->lanes;
+    int32_t most = (1 << (k->state_bits - 1)) - 1;
+    int32_t bias = k->bias[(size_t)sum * k->units + unit];
     if (k->ih.shifted) {
-        vec total = row_sum(&k->ih, row, x, stride, V(0));
-        total = row_sum(&k->hh, row, r, stride, total);
-        return within(rounded(total, k->right[gate]) + bias, ~most, most);
+        vec total = row_sum(one.m, one.row, one.from, stride, V(0));
+        if (two.m)
+            total = row_sum(two.m, two.row, two.from, stride, total);
+        return within(rounded(total, k->right[sum]) + bias, ~most, most);
     }
     int64_t total[LEARN_LANES] = {0};
     vec found;
-    wide_sums(&k->ih, row, k->ih.left[gate], x, stride, total);
-    wide_sums(&k->hh, row, k->hh.left[gate], r, stride, total);
+    wide_sums(one.m, one.row, left_of(&one), one.from, stride, total);
+    if (two.m)
+        wide_sums(two.m, two.row, left_of(&two), two.from, stride, total);
     for (int n = 0; n < LEARN_LANES; n++)
-        found[n] = (int32_t)clip_wide(round_wide(total[n], k->right[gate]) + bias, most);
+        found[n] = (int32_t)clip_wide(round_wide(total[n], k->right[sum]) + bias, most);
     return found;
 }
 
@@ -85,7 +105,9 @@ static void forward(const struct learn_layer *k, uint32_t step, uint32_t first, 
         for (uint32_t lane = 0; lane < k->lanes; lane += LEARN_LANES) {
             vec gate[LEARN_GATES], there = begun(k, step, lane);
             for (int g = 0; g < LEARN_GATES; g++) {
-                vec pre = preactivation(k, g, u, step, lane) + middle;
+                size_t row = (size_t)g * k->units + u;
+                struct product r = {&k->hh, row, outputs_at(k, step) + lane};
+                vec pre = preactivation(k, g, u, of_frames(k, row, step, lane), r) + middle;
                 gate[g] = LOOK_UP(g == 2 ? k->tanh : k->sigmoid, pre);
                 narrowed(k->gates + place(k, (size_t)g * k->units + u, step, lane), gate[g]);
             }

@@ -4,13 +4,14 @@ static void wide_transposed(const struct learn_layer *k, const struct learn_matr
                             const int16_t *d, int64_t *sums, uint32_t first, uint32_t end)
 {
     uint32_t last = (m->columns + m->bank_width - 1) / m->bank_width; /* others are padding */
-    uint32_t gate_rows = m->back ? m->rows / LEARN_GATES : m->rows, low, high;
+    uint32_t gate_rows = m->rows / m->parts, low, high;
     end = end < last ? end : last;
     low = first * m->bank_width;
     high = end < last ? end * m->bank_width : m->columns;
     if (low >= high)
         return;
-    memset(sums + (size_t)low * k->lanes, 0, (size_t)(high - low) * k->lanes * sizeof *sums);
+    if (!m->adds)
+        memset(sums + (size_t)low * k->lanes, 0, (size_t)(high - low) * k->lanes * sizeof *sums);
     for (uint32_t row = 0; row < m->rows; row++) {
         const int16_t *of = d + (size_t)row * k->lanes;
         int64_t scale = m->back ? (int64_t)1 << m->back[row / gate_rows] : 1;
@@ -35,8 +36,9 @@ static void transposed(const struct learn_layer *k, const struct learn_matrix *m
     for (uint32_t n = first; n < end; n++)
         for (uint32_t lane = 0; lane < k->lanes; lane += LEARN_LANES) {
             uint32_t at = m->starts[n], count = m->starts[n + 1] - at;
-            vec total = PAIRS(m->turned + at, m->rows_of + at, count, d + lane, k->lanes, V(0));
-            write(to + (size_t)n * k->lanes + lane, total);
+            int32_t *sum = to + (size_t)n * k->lanes + lane;
+            vec begin = m->adds ? read(sum) : V(0);
+            write(sum, PAIRS(m->turned + at, m->rows_of + at, count, d + lane, k->lanes, begin));
         }
 }
 

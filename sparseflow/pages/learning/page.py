@@ -14,6 +14,7 @@ from ..report_page import templates
 
 __all__ = ["page"]
 
+MOST_LINES = 4  # colours that can be told apart
 _WORDS = {"head": "the head", "recurrent": "the recurrent layers", "all": "all layers"}
 
 
@@ -36,6 +37,7 @@ def page(found: Mapping[str, Any], command: str = "") -> str:
         what=_WORDS[found["options"]["mode"]],
         score=_scores(found, kind),
         costs=_costs(found),
+        exponents=_exponents(found["exponents"]),
         rows=[_row(epoch) for epoch in found["epochs"]],
         changed=[_changed(name, of) for name, of in found["changed"].items()],
         facts=_facts(found),
@@ -76,11 +78,31 @@ def _costs(found: Mapping[str, Any]) -> str:
         return _svg(figure, "learning-cost", f"Cost on held-out data by epoch. {told}")
 
 
-def _finish(axes: Any) -> None:
+def _exponents(of: Mapping[str, Sequence[int]]) -> str:
+    """Of what matrices are multiplied by, at each step from the end; empty where nothing was."""
+    lines = [(f"layer {name[2:]}", list(e)) for name, e in of.items() if name.startswith("d.")]
+    if not lines:
+        return ""
+    longest = max(len(values) for _, values in lines)
+    with _style("learning-exponents"):
+        figure, axes = _canvas(2.9)
+        padded: list[tuple[str, Sequence[float | None]]] = [
+            (name, [*map(float, values), *[None] * (longest - len(values))])
+            for name, values in lines[:MOST_LINES]
+        ]
+        draw_lines(axes, range(longest), padded)
+        _finish(axes, "steps from the end")
+        if len(lines) > 1:
+            figure.legend(loc="outside lower left", ncols=4, fontsize=10)
+        told = "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in lines)
+        return _svg(figure, "learning-exponents", f"Exponents by steps from the end. {told}")
+
+
+def _finish(axes: Any, below: str = "epoch (ringed: kept)") -> None:
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(axis="y", color=LINE, linewidth=0.8)
-    axes.set_xlabel("epoch (ringed: kept)")
+    axes.set_xlabel(below)
 
 
 def _row(epoch: Mapping[str, Any]) -> list[str]:

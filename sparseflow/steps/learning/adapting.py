@@ -221,6 +221,7 @@ def _figures(given: AdaptOptions, work: _Adaptation) -> dict[str, Any]:
         "rolled_back": not work.best_epoch,
         "epochs": work.epochs,
         "steps": work.learner.steps,
+        "exponents": {n: e.tolist() for n, e in work.learner.exponents.state().items()},
         "changed": _changed(work.model, work.adapted()),
     }
 

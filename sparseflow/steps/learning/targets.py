@@ -53,7 +53,7 @@ def learner_of(given: AdaptOptions, model: Model, answers: int) -> Iterator[Lear
         return
     with needs("simulate"):
         from boards.host.driver import Accelerator
-        from boards.host.learner import ArrayLearner
+        from boards.learn.learner import ArrayLearner
         from compiler.learn.layout import training_design
     design = training_design(model, given.pes, given.lanes, answers)
     with Accelerator.open("sim", design) as accelerator:

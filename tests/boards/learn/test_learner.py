@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from boards.host.driver import Accelerator
-from boards.host.learner import ArrayLearner
+from boards.learn.learner import ArrayLearner
 from compiler.array.needs import design_for
 from compiler.learn.layout import training_design
 from csb_format.scales import DesignError

@@ -23,7 +23,7 @@ from engine.learn.settle import Part, Settling
 from engine.learn.tape import Gradient
 from engine.learn.weights import MASTER_BITS
 
-from .driver import Accelerator
+from ..host.driver import Accelerator
 
 __all__ = ["ArrayLearner"]
 
