@@ -17,6 +17,7 @@ from .registers import (
     PACKET,
     PACKET_MAGIC,
     REGISTERS,
+    TRAIN,
     VERSION,
     WALK,
     Access,
@@ -31,6 +32,7 @@ HEADER_FILE = "sparseflow_registers.h"
 FEATURES = {
     DMA: "with a port to memory",
     CHECKED: "of a checked design",
+    TRAIN: "of a design that trains",
     WALK: "of a design with a walk",
 }
 ACCESSES = {

@@ -28,6 +28,7 @@ __all__ = [
     "PACKET",
     "PACKET_MAGIC",
     "REGISTERS",
+    "TRAIN",
     "VERSION",
     "WALK",
     "Access",
@@ -42,8 +43,10 @@ __all__ = [
 MAGIC = int.from_bytes(b"SPFL")
 VERSION = (2, 1)  # of this map: major changes break drivers, minor ones add to it
 DMA_MINOR = 2  # of one with those of transfers
+TRAIN_MINOR = 3  # of one that trains
 PACKET_MAGIC = 0xF5
 CHECKED = "checked"  # the feature of a design that keeps parity
+TRAIN = "train"  # of one that trains
 WALK = "walk"  # of one that walks over its memories
 TIMEOUT = 1 << 24  # longer than any step of a sensible array, a sixth of a second at 100 MHz
 
@@ -241,6 +244,16 @@ _CONTROL = (
         Access.CLEAR,
     ),
     Register(
+        "learnt",
+        "The weight that was read last, by a load packet (compiler/learn/commands.py).",
+        (
+            BitField("master", 0, 9, "Low bits of its master."),
+            BitField("weight", 9, 18, "The weight, as many bits as weights have."),
+        ),
+        0x06C,
+        feature=TRAIN,
+    ),
+    Register(
         "rejected",
         "The last access that was answered with `SLVERR`.",
         (
@@ -322,6 +335,7 @@ YOUNGER = {
     "checked": False,
     "walk": False,
     "by_gate": False,
+    "train": 0,
 }
 
 

@@ -15,6 +15,7 @@ from csb_format.words import join_fields
 
 from ..array.program import Sink
 from .load import Space, header, packet, sealed, space_widths
+from .masters import master_memories
 from .parity import evened
 from .passes import HEAD, Pass
 from .plan import Plan
@@ -218,6 +219,8 @@ def _memories(image: Image) -> dict[str, list[int]]:
     biases = [(given, image.bias(number, given)) for number, given in _whole(image)]
     memories |= bias_memories([(p, b) for p, b in biases if b is not None], design)
     memories |= {"program": program_words(image.program, design)}
+    if design.train:
+        memories |= master_memories(image, image.matrix_words)
     if not design.checked:
         return memories
     memories = {name: evened(words, image.width(name) - 1) for name, words in memories.items()}

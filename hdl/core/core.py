@@ -31,6 +31,7 @@ from .layouts import (
     vector_write_layout,
     words_layout,
 )
+from .learn.array import LEARNT_BITS, LearningArray
 from .loader import Loader
 from .output import OutputBuffer
 from .pe import ProcessingElement
@@ -83,6 +84,9 @@ class Core(wiring.Component):
         is not taken, and the program stands still until the next start (sticky).
     damage : Out, of a checked design
         :func:`~hdl.core.layouts.damage_layout`, each sticky until the next start.
+    learning, learnt : Out, of a design that trains
+        The learner is busy: ``load`` waits, and no frame begins; the weight that was read last,
+        above the low bits of its master.
     walks : Out, of a design with ``walk``
         Whole walks over the memories that have found what was loaded; see
         :class:`~hdl.core.guards.walk.MemoryWalk`.
@@ -126,6 +130,8 @@ class Core(wiring.Component):
             members["damage"] = Out(damage_layout(design))
         if design.walk:
             members["walks"] = Out(WORD)
+        if design.train:
+            members |= {"learning": Out(1), "learnt": Out(LEARNT_BITS)}
         if wide:
             members["rows"] = In(rows_layout(design))
         super().__init__(members)
@@ -139,13 +145,14 @@ class Core(wiring.Component):
         """Wires between the blocks; the control is delayed to meet the data."""
         m = Module()
         m.submodules.loader = self._loader = loader = Loader(self.design)
+        self._learning = LearningArray(self.design, self.hierarchy) if self.design.train else None
         self._changed = list[Value]()  # words of memories, with their parity, as they are used
         self._clear = loader.clear  # of what is under way
         if self.design.walk:
             self._walk(m)
         m.submodules.controller = controller = Controller(self.design, held=self.image is None)
         m.submodules.frame_loader = frames = FrameLoader(self.design)
-        wiring.connect(m, wiring.flipped(self.load), loader.words)
+        self._load(m, loader)
         wiring.connect(m, wiring.flipped(self.frames), frames.frames)
         self._control(m, controller, frames)
         write = Signal(vector_write_layout(self.design))
@@ -173,6 +180,7 @@ class Core(wiring.Component):
         misaligned = self._misaligned(m, controller)
         if self.design.checked:
             misaligned = misaligned | self._damage(m)
+        self._learn(m, controller, frames)
         m.d.comb += [
             self.halted.eq(controller.halted),
             self.fault.eq(controller.fault | loader.fault | collision | misaligned),
@@ -200,7 +208,6 @@ class Core(wiring.Component):
             frames.beats.eq(controller.frame_beats),
             frames.bases.eq(controller.frame_bases),
             frames.take.eq(controller.frame_take),
-            controller.frame_ready.eq(frames.ready),
             controller.frame_first.eq(frames.first),
             controller.frame_context.eq(frames.context),
             controller.frame_buffer.eq(frames.buffer),
@@ -282,7 +289,8 @@ class Core(wiring.Component):
         self, m: Module, controller: Controller, write: data.View
     ) -> list[wiring.Component]:
         """M PEs with their matrix memories."""
-        group = delayed(m, controller.group, self.latencies.issue, reset=True, clear=self._clear)
+        issued = self._learning.group(controller.group) if self._learning else controller.group
+        group = delayed(m, issued, self.latencies.issue, reset=True, clear=self._clear)
         aligns = delayed(m, controller.aligns, self.latencies.issue)
         collects = self.design.collects
         gates = delayed(m, controller.gates, self.latencies.issue) if collects else []
@@ -303,6 +311,8 @@ class Core(wiring.Component):
             ]
             if collects:
                 m.d.comb += pe.group.gate.eq(gates[i % self.design.abreast])
+            if self._learning:
+                self._learning.join(m, i, pe, words[i], self._low_bits(m, i))
             elements.append(pe)
         if self.design.checked:
             self._changed += [pe.damaged for pe in elements]
@@ -337,7 +347,10 @@ class Core(wiring.Component):
             return [words.word_select(i, self.design.word_bits) for i in range(self.design.pes)]
         memories = [self._ram("matrix", Space.MATRIX, i, m) for i in range(self.design.pes)]
         stages = self.latencies.issue - Ram.latency - self.design.deep
-        address = delayed(m, controller.address, stages)
+        wanted = controller.address
+        if self._learning:
+            wanted = self._learning.address(wanted)
+        address = delayed(m, wanted, stages)
         if self.design.walk:
             m.d.comb += [
                 controller.walk.eq(self._walked.address),
@@ -630,6 +643,8 @@ class Core(wiring.Component):
         write = loader.write_en & chosen, loader.write_addr, loader.write_data
         if self._wide and space is Space.MATRIX:
             write = self._row_write(target, *write)
+        if self._learning and space in (Space.MATRIX, Space.MASTER):
+            write = self._learning.write(space, target, *write)
         m.d.comb += [
             port.eq(value)
             for port, value in zip(
@@ -637,6 +652,38 @@ class Core(wiring.Component):
             )
         ]
         return ram
+
+    def _low_bits(self, m: Module, pe: int) -> Value:
+        """Of the master that is worked on, from the memory beside a PE's matrix."""
+        m.submodules[f"master{pe}"] = low = self._ram("master", Space.MASTER, pe, m)
+        assert self._learning
+        m.d.comb += low.read_addr.eq(self._learning.sequencer.place)
+        return low.read_data
+
+    def _load(self, m: Module, loader: Loader) -> None:
+        """Words of packets; while the learner is busy none comes."""
+        if not self._learning:
+            wiring.connect(m, wiring.flipped(self.load), loader.words)
+            return
+        idle = ~self._learning.sequencer.busy
+        m.d.comb += [
+            loader.words.payload.eq(self.load.payload),
+            loader.words.valid.eq(self.load.valid & idle),
+            self.load.ready.eq(idle),
+        ]
+
+    def _learn(self, m: Module, controller: Controller, frames: FrameLoader) -> None:
+        """What leads the learning; no frame begins meanwhile."""
+        if not self._learning:
+            m.d.comb += controller.frame_ready.eq(frames.ready)
+            return
+        self._learning.lead(m, self._loader)
+        busy = self._learning.sequencer.busy
+        m.d.comb += [
+            controller.frame_ready.eq(frames.ready & ~busy),
+            self.learning.eq(busy),
+            self.learnt.eq(self._learning.learnt),
+        ]
 
     def _row_write(self, pe: int, en: Value, addr: Value, word: Value) -> tuple[Value, ...]:
         """A write of a PE's matrix memory by the loader, or with those of all others."""
