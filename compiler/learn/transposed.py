@@ -9,9 +9,20 @@ from csb_format.fixed import IntArray
 
 from ..array.design import Design
 
-__all__ = ["SCATTER", "scattered", "sum_bits", "transposed_cycles"]
+__all__ = [
+    "COLUMN",
+    "COLUMNS_APART",
+    "SCATTER",
+    "column_bits",
+    "columns_cycles",
+    "scattered",
+    "sum_bits",
+    "transposed_cycles",
+]
 
 SCATTER = 2  # from a place to its sum: read, add
+COLUMN = 2  # from a column to its sums, alike
+COLUMNS_APART = 3  # cycles after which a column may follow: it is written in the third
 
 
 def sum_bits(design: Design, bits: int, rows: int) -> int:
@@ -56,3 +67,22 @@ def transposed_cycles(groups: int, places: int, pes: int) -> int:
     from the first PE, and each PE after it adds its own a cycle later.
     """
     return groups + 1 + (places - 1) + (pes - 1) + SCATTER
+
+
+def column_bits(design: Design) -> int:
+    """Bits that name a column: its bank, above its place there."""
+    return (design.lanes - 1).bit_length() + design.index_bits
+
+
+def columns_cycles(design: Design, groups: int, pes: int) -> int:
+    """Cycles for N sequences from the first weight to the last sum of all PEs.
+
+    Parameters
+    ----------
+    design : Design
+    groups : int
+        Of a PE.
+    pes : int
+    """
+    leaving = (1 << column_bits(design)) - 1 + pes - 1 + COLUMN
+    return groups * design.lanes + COLUMNS_APART - 1 + leaving
