@@ -267,10 +267,35 @@ def _loads() -> str:
 
 
 def _flips() -> str:
-    lines = [["network", "option", "memories", "frames, marks, packets"]]
+    heads = "network|option|memories|frames, marks, packets|two bits of a word|words not used"
+    lines = [heads.split("|")]
     for row in record("faults")["rows"]:
-        seen = (f"{100 * share:.1f} %" for share in row["seen"].values())
-        lines.append([row["network"], "`--checked`" if row["checked"] else "", *seen])
+        option = " ".join(f"--{name}" for name in ("checked", "walk") if row[name])
+        shares = [row["seen"][name] for name in ("memories", "frames, marks and packets")]
+        shares += [row["told"][name] for name in ("two bits", "unread")]
+        percent = (f"{100 * share:.1f} %" for share in shares)
+        lines.append([row["network"], f"`{option}`" if option else "", *percent])
+    return table(lines)
+
+
+def _protection() -> str:
+    heads = "option|cells of|LUT|carry|flip-flops|block RAM|LUT RAM"
+    lines = [heads.split("|")]
+    names = ("lut", "carry", "ff", "block_ram", "lut_ram")
+    for row in record("protection")["rows"]:
+        for family in ("ecp5", "xc7"):
+            counts = (f"{row[family][name]:,}" for name in names)
+            option = f"`{row['option']}`" if row["option"] else ""
+            lines.append([option, {"ecp5": "ECP5", "xc7": "Xilinx 7"}[family], *counts])
+    return table(lines)
+
+
+def _placed_protection() -> str:
+    lines = [["option", "LUT", "flip-flops", "block RAM", "MHz"]]
+    for row in record("protection")["placed"]:
+        counts = (f"{row[name]:,}" for name in ("lut", "ff", "ram"))
+        option = f"`{row['option']}`" if row["option"] else ""
+        lines.append([option, *counts, f"{row['fmax_mhz']:.1f}"])
     return table(lines)
 
 
@@ -278,7 +303,7 @@ def _integration() -> Page:
     low, high = record("load")["latency"]
     return Page(
         ROOT / "docs/integration.md",
-        (_loads(), _flips()),
+        (_loads(), _flips(), _protection(), _placed_protection()),
         (f"a memory latency random in {low} to {high} cycles",),
         (),
     )

@@ -428,7 +428,8 @@ class Accelerator:
             self._torn = True  # what is left under way belongs to nobody
             raise
         self._kept.add(context)
-        outcome = outcome_of(image, [words[n : n + size] for n in range(0, len(words), size)], 32)
+        packets = [words[n : n + size] for n in range(0, len(words), size)]
+        outcome = outcome_of(image, packets, BUS_BITS, part)
         return outcome.emitted(image, part)
 
     def _stream(self, packet: Sequence[int], expected: int) -> list[int]:

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 MAGIC = int.from_bytes(b"SPFL")
-VERSION = (1, 1)  # of this map: major changes break drivers, minor ones add to it
+VERSION = (2, 1)  # of this map: major changes break drivers, minor ones add to it
 DMA_MINOR = 2  # of one with those of transfers
 TRAIN_MINOR = 3  # of one that trains
 PACKET_MAGIC = 0xF5

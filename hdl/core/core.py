@@ -605,13 +605,15 @@ class Core(wiring.Component):
     ) -> Value:
         """What passes emit, through the output buffer."""
         m.submodules.output = buffer = OutputBuffer(self.design)
-        for home, bits in beats:
+        for number, (home, bits) in enumerate(beats):
             with m.If(home.valid & home.emit):
                 m.d.comb += [
                     buffer.push.eq(1),
                     buffer.beat.bits.eq(bits),
                     buffer.beat.last.eq(home.last),
                 ]
+                if number:  # of the projectors
+                    m.d.comb += buffer.beat.result.eq(1)
         m.d.comb += [
             controller.room.eq(buffer.room),
             buffer.promise.eq(controller.promise),

@@ -17,7 +17,7 @@ from compiler.lower.image import Image
 from compiler.lower.load import Space, header
 from compiler.lower.parity import check_word
 from compiler.lower.walk import walk_cycles
-from csb_format.random_models import random_frames, random_model
+from csb_format.random_models import random_frames, random_model, random_network
 from csb_format.scales import DesignError
 from engine.reference import IntegerModel
 from hdl.bus.accelerator import Accelerator
@@ -64,6 +64,28 @@ def test_a_job_is_bit_exact(run: Any, contexts: int) -> None:
             pass
         assert await host.read("frames_out") == 5
         assert await host.read("errors") == 0
+
+    run(dut, host, background=[collector(dut, got)])
+    levels = IntegerModel(model).run_levels(sequences)
+    assert compare(stimulus, outcome_of(image, got, 64), levels).mismatches == 0
+
+
+def test_states_and_results_leave_side_by_side(run: Any) -> None:
+    """A packet of both kinds: the states of a layer, its projection, and exact logits."""
+    rng = np.random.default_rng(1)
+    model = random_network(rng, 6, 8, 2, (1, 2, 1), projection=4, head=3)
+    image = compile_model(model, design_for(model, 4, 2, head=True), head=True)
+    assert {emission.kind for emission in image.parts[0].emissions} > {"states"}
+    dut, got = Accelerator(image.design), list[list[int]]()
+    sequences = random_frames(np.random.default_rng(2), model, [2])
+    stimulus = Stimulus.of(image, sequences)
+
+    async def host(ctx: Any) -> None:
+        host = Host(ctx, dut)
+        await host.start(image)
+        await host.send(frame_packets(stimulus, 64))
+        while (await host.status())["busy"]:
+            pass
 
     run(dut, host, background=[collector(dut, got)])
     levels = IntegerModel(model).run_levels(sequences)
