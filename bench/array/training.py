@@ -29,6 +29,8 @@ from csb_format.files.folders import temporary_folder
 from csb_format.model import Model
 from csb_format.random_models import random_network
 from hdl.core.core import Core
+from hdl.core.learn.columns import Columns
+from hdl.core.learn.scatter import Scatter
 from hdl.core.learn.updater import Updater
 from hdl.core.pe import ProcessingElement
 from hdl.verilog import emit_verilog
@@ -36,6 +38,7 @@ from hdl.verilog import emit_verilog
 from ..record import Smallest, with_others, write_record
 
 SEED = 0
+GRADIENTS = 8  # bits, of a recurrent layer
 PLACE = 4  # of sums: a rate of 1/4 and 32 answers
 TIMEOUT = 7200.0
 
@@ -89,6 +92,8 @@ def _row(name: str, case: Case) -> dict[str, Any]:
         found = {"plain": _cells(plain, _element), "train": _cells(design, _element)}
         beside = _cells(design, _updater)
         found["train"] = {kind: n + beside[kind] for kind, n in found["train"].items()}
+        found["updater"] = beside
+        found |= {"scatter": _cells(design, _scatter), "columns": _cells(design, _columns)}
     return {
         "case": name,
         "M": case.pes,
@@ -114,6 +119,14 @@ def _model(case: Case) -> Model:
 
 def _element(design: Design, image: object, hierarchy: object) -> ProcessingElement:
     return ProcessingElement(design)
+
+
+def _scatter(design: Design, image: object, hierarchy: object) -> Scatter:
+    return Scatter(design, GRADIENTS, design.slots, design.pes)
+
+
+def _columns(design: Design, image: object, hierarchy: object) -> Columns:
+    return Columns(design, GRADIENTS, design.slots, design.pes)
 
 
 def _updater(design: Design, image: object, hierarchy: object) -> Updater:

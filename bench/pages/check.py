@@ -17,7 +17,7 @@ from csb_format.files.replace import replace_file
 from .accuracy import RESULTS
 from .examples import EXAMPLES
 from .guides import GUIDES
-from .learning import LEARNING
+from .learning import LEARNING, LEARNING_ARRAY
 from .page import Page
 from .processors import PROCESSORS, SERVING
 from .readme import README
@@ -36,6 +36,7 @@ PAGES: tuple[Page, ...] = (
     SERVING,
     SCREENING,
     LEARNING,
+    LEARNING_ARRAY,
     TUNE,
     *GUIDES,
     *EXAMPLES,

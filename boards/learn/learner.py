@@ -79,6 +79,9 @@ class ArrayLearner(Learner):
             raise LearnError("a batch without an answer that counts: leave it out")
         if not self.steps:
             self._look(sequences, asked)
+        # the longest first, as the reference has them: so costs are the same floats
+        order = sorted(range(len(sequences)), key=lambda n: -len(sequences[n]))
+        sequences, asked = [sequences[n] for n in order], asked.chosen(order)
         fed, logits = self._forward(sequences)
         settling = Settling(self.exponents)
         assert self.masters.start.head is not None

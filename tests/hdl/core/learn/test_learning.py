@@ -34,8 +34,12 @@ NETWORKS: list[tuple[dict[str, Any], tuple[int, int]]] = [
 ]
 
 
-async def send(ctx: Any, core: Core, words: Sequence[int]) -> None:
+async def send(ctx: Any, core: Core, words: Sequence[int], rng: Any = None) -> None:
+    """Words of packets; with a generator there are pauses between them."""
     for word in words:
+        while rng and rng.random() < 0.2:
+            ctx.set(core.load.valid, 0)
+            await ctx.tick()
         ctx.set(core.load.payload, word)
         ctx.set(core.load.valid, 1)
         await ctx.tick()
@@ -84,8 +88,8 @@ def test_weights_and_cycles_are_those_of_the_model(
             at = LearningLayout(image, answers)
             update, words = drawn(rng, at, answers)
             memories.write(design, words)
-            await send(ctx, core, words)
-            await send(ctx, core, update.packet())
+            await send(ctx, core, words, rng)
+            await send(ctx, core, update.packet(), rng)
             assert await carried_out(ctx, core) == update_cycles(update)
             memories = updated(update, memories)
         base, words_of = at.given.instruction.matrix, at.given.words
