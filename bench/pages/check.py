@@ -15,6 +15,7 @@ import typer
 from csb_format.files.replace import replace_file
 
 from .accuracy import RESULTS
+from .behaviour import BEHAVIOUR
 from .examples import EXAMPLES
 from .guides import GUIDES
 from .learning import LEARNING
@@ -37,6 +38,7 @@ PAGES: tuple[Page, ...] = (
     SCREENING,
     LEARNING,
     TUNE,
+    BEHAVIOUR,
     *GUIDES,
     *EXAMPLES,
 )
