@@ -78,7 +78,7 @@ ORDER: dict[str, list[str]] = {
         "host",
         "learn",
     ],
-    "sparseflow": ["pages", "steps", "serve", "commands"],
+    "sparseflow": ["pages", "steps", "tune", "serve", "commands"],
 }
 # Whoever builds hardware needs neither a training framework nor a simulator for the format.
 LIGHT = {"numpy", "scipy", "safetensors", "intelhex", "sparseflow_rooms"}

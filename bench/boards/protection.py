@@ -1,9 +1,9 @@
 """What parity and the walk cost: cells and clock of an accelerator with and without them.
 
-``python -m bench.boards.protection [--json FILE]`` synthesises the core of the demo's layer for
-ECP5
-and, as a stand-in for Vivado, for Xilinx 7, and builds bitstreams of a smaller array for an ECP5
-board. Cycles are the same in all of them. Half an hour on an idle core, most of it the bitstreams.
+``python -m bench.boards.protection [--case NAME ...] [--json FILE]`` synthesises the core of the
+demo's layer for ECP5 and, as a stand-in for Vivado, for Xilinx 7, and builds bitstreams of a
+smaller array for an ECP5 board. Cycles are the same in all of them. A case takes two minutes on an
+idle core.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from csb_format.files.folders import temporary_folder
 from csb_format.random_models import random_model
 from hdl.verilog import emit_verilog
 
-from ..record import Rows, Smallest, write_record
+from ..record import Rows, Smallest, with_others, write_record
 
 __all__ = ["main"]
 
@@ -38,34 +38,36 @@ SEED = 0
 PLACER = 1  # seed of place and route
 BOARD = "ecpix5"
 LAYER, ARRAY = (12, 128, 8, 1, 2), (8, 4)  # the demo's
-PLACED_LAYER, PLACED = (12, 32, 8, 1, 1), (4, 2)
+PLACED_LAYER, PLACED = (12, 32, 4, 1, 1), (4, 1)
 OPTIONS: dict[str, dict[str, bool]] = {
     "": {},
-    "--checked": {"checked": True},
-    "--checked --walk": {"checked": True, "walk": True},
+    " --checked": {"checked": True},
+    " --checked --walk": {"checked": True, "walk": True},
 }
+CASES = tuple(f"{part}{option}" for part in ("cells", "placed") for option in OPTIONS)
 STAND_IN = "synth_xilinx xc7"
 FIGURES = ("lut", "ff", "ram", "dsp", "fmax_mhz", "clock_mhz")
 
 
 def main(
+    case: Annotated[list[str] | None, typer.Option(help="By name; may repeat.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     smallest: Smallest = False,
 ) -> None:
     """Synthesise, build, print a table, write JSON."""
+    if unknown := sorted(set(case or ()) - set(CASES)):
+        raise typer.BadParameter(f"no case {unknown[0]!r}: choose among {', '.join(CASES)}")
     layer, array = ((2, 4, 1, 1, 1), (4, 1)) if smallest else (LAYER, ARRAY)
-    rows, placed = list[dict[str, Any]](), list[dict[str, Any]]()
-    for name, options in OPTIONS.items():
-        rows.append({"option": name, **_cells(layer, array, options)})
-        print(rows[-1], flush=True)
-    for name, options in () if smallest else OPTIONS.items():
-        placed.append({"option": name, **_placed(options)})
-        print(placed[-1], flush=True)
-        if json:  # as far as it is
-            write_record(json, "bench.boards.protection", SEED, rows, placed=placed)
-    Console(width=120).print(_table(rows, placed))
-    if json and not placed:
-        write_record(json, "bench.boards.protection", SEED, rows, placed=placed)
+    rows = list[dict[str, Any]]()
+    for name in ("cells",) if smallest else case or CASES:
+        part, _, option = name.partition(" ")
+        options = OPTIONS[f" {option}" if option else ""]
+        found = _cells(layer, array, options) if part == "cells" else _placed(options)
+        rows.append({"case": name, "option": option, **found})
+    Console(width=120).print(_table(rows))
+    if json:
+        kept = rows if smallest else with_others(json, rows, CASES)
+        write_record(json, "bench.boards.protection", SEED, kept)
 
 
 def _image(layer: tuple[int, ...], array: tuple[int, int], options: dict[str, bool]) -> Image:
@@ -120,19 +122,18 @@ def _placed(options: dict[str, bool]) -> dict[str, Any]:
     return about | {figure: found[figure] for figure in FIGURES}
 
 
-def _table(rows: Rows, placed: Rows) -> Table:
+def _table(rows: Rows) -> Table:
     table = Table(title="Cells of the core, and of a bitstream")
-    for name in ("option", "of", "LUT", "FF", "block RAM", "LUT RAM", "MHz"):
+    for name in ("case", "of", "LUT", "FF", "block RAM", "LUT RAM", "MHz"):
         table.add_column(name, justify="right")
     for row in rows:
         for family in ("ecp5", "xc7"):
-            counts = (str(row[family][n]) for n in ("lut", "ff", "block_ram", "lut_ram"))
-            table.add_row(row["option"], family, *counts, "")
-    for row in placed:
-        table.add_row(
-            row["option"], row["board"], str(row["lut"]), str(row["ff"]), str(row["ram"]), "",
-            str(row["fmax_mhz"]),
-        )  # fmt: skip
+            if family in row:
+                names = ("lut", "ff", "block_ram", "lut_ram")
+                table.add_row(row["case"], family, *(str(row[family][n]) for n in names), "")
+        if "board" in row:
+            counts = (str(row[name]) for name in ("lut", "ff", "ram"))
+            table.add_row(row["case"], row["board"], *counts, "", str(row["fmax_mhz"]))
     return table
 
 

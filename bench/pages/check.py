@@ -15,6 +15,7 @@ import typer
 from csb_format.files.replace import replace_file
 
 from .accuracy import RESULTS
+from .behaviour import BEHAVIOUR
 from .examples import EXAMPLES
 from .guides import GUIDES
 from .learning import LEARNING, LEARNING_ARRAY
@@ -38,6 +39,7 @@ PAGES: tuple[Page, ...] = (
     LEARNING,
     LEARNING_ARRAY,
     TUNE,
+    BEHAVIOUR,
     *GUIDES,
     *EXAMPLES,
 )

@@ -278,32 +278,11 @@ def _flips() -> str:
     return table(lines)
 
 
-def _protection() -> str:
-    heads = "option|cells of|LUT|carry|flip-flops|block RAM|LUT RAM"
-    lines = [heads.split("|")]
-    names = ("lut", "carry", "ff", "block_ram", "lut_ram")
-    for row in record("protection")["rows"]:
-        for family in ("ecp5", "xc7"):
-            counts = (f"{row[family][name]:,}" for name in names)
-            option = f"`{row['option']}`" if row["option"] else ""
-            lines.append([option, {"ecp5": "ECP5", "xc7": "Xilinx 7"}[family], *counts])
-    return table(lines)
-
-
-def _placed_protection() -> str:
-    lines = [["option", "LUT", "flip-flops", "block RAM", "MHz"]]
-    for row in record("protection")["placed"]:
-        counts = (f"{row[name]:,}" for name in ("lut", "ff", "ram"))
-        option = f"`{row['option']}`" if row["option"] else ""
-        lines.append([option, *counts, f"{row['fmax_mhz']:.1f}"])
-    return table(lines)
-
-
 def _integration() -> Page:
     low, high = record("load")["latency"]
     return Page(
         ROOT / "docs/integration.md",
-        (_loads(), _flips(), _protection(), _placed_protection()),
+        (_loads(), _flips()),
         (f"a memory latency random in {low} to {high} cycles",),
         (),
     )

@@ -65,8 +65,8 @@ class _Program:
             x = inputs[n] if parallel or n == 0 else now[n - 1][2]
             h, c = layer.step(x, now[n][2], now[n][1])
             now[n] = h, c, layer.project(h)
-        payloads = zip(self._results, self._payloads(now), strict=True)
-        return [word for result, one in payloads for word in self._packings[result].pack(one)]
+        made = zip(self._results, self._payloads(now), strict=True)
+        return [word for result, one in made for word in self._packings[result].pack(one)]
 
     @staticmethod
     def _zeros(layer: LayerModel) -> tuple[IntArray, IntArray, IntArray]:

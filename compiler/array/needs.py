@@ -396,6 +396,11 @@ class Needs:
         return max(sum(s.slots(self._working) for s in program) for program in self.programs)
 
     @property
+    def working_pes(self) -> tuple[int, int]:
+        """PEs that have rows of units, and of projections: those of whole beats."""
+        return self._working, self._rounding
+
+    @property
     def _working(self) -> int:
         """PEs that have rows of units: those of whole beats."""
         beat = cell_named(self.model.shape.cell).abreast * self.units

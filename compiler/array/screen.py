@@ -52,6 +52,8 @@ class ScreenDesign:
         Numbers of the head as a whole, :class:`~csb_format.screening.layer.Shifts`.
     act_bits : int
         Bits of an element, 8..16.
+    places : int
+        Of a hidden state as it comes, those of no column included; 0 for as many as columns.
     blocks_ahead, survivors, finalists : int
         Places of the queues behind blocks, first and second planes.
 
@@ -75,6 +77,7 @@ class ScreenDesign:
     norm_shift: int
     typical: int
     act_bits: int = 16
+    places: int = 0
     blocks_ahead: int = 4
     survivors: int = 16
     finalists: int = 4
@@ -87,6 +90,7 @@ class ScreenDesign:
                 whole(name, getattr(self, name), 1, 4096)
         except ValueError as error:
             raise DesignError(str(error)) from error
+        object.__setattr__(self, "places", max(self.places, self.columns))
         if self.lanes % self.elements:
             raise DesignError(
                 f"lanes = {self.lanes} of a screen: must be a multiple of its elements = "
@@ -95,37 +99,44 @@ class ScreenDesign:
 
     @classmethod
     def of(
-        cls, layer: ScreenedLayer, *, top: int, digits: int, lanes: int, elements: int = 1
+        cls,
+        layer: ScreenedLayer,
+        *,
+        top: int,
+        digits: int,
+        lanes: int,
+        elements: int = 1,
+        places: int = 0,
     ) -> ScreenDesign:
         """The unit for a head, with the least widths that hold all its numbers.
 
         Parameters
         ----------
         layer : ScreenedLayer
-        top, digits, lanes, elements : int
+        top, digits, lanes, elements, places : int
         """
         shifts = layer.shifts
         logit, bound = _widths(layer)
         return cls(
             layer.output_size, layer.input_size, top, digits, lanes, elements, _low_bits(layer),
             logit, bound, shifts.prior, shifts.far, shifts.norm, shifts.typical,
-            max(8, layer.input.width),
+            max(8, layer.input.width), places,
         )  # fmt: skip
 
     @property
     def groups(self) -> int:
         """Words of a row's first plane."""
-        return -(-self.columns // self.digits)
+        return -(-self.places // self.digits)
 
     @property
     def words(self) -> int:
         """Words of a row's other planes, each."""
-        return -(-self.columns // self.lanes)
+        return -(-self.places // self.lanes)
 
     @property
     def beats(self) -> int:
         """Beats in which a hidden state comes."""
-        return -(-self.columns // self.elements)
+        return -(-self.places // self.elements)
 
     @property
     def blocks(self) -> int:

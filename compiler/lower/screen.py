@@ -63,13 +63,17 @@ def screen_widths(design: ScreenDesign) -> dict[str, int]:
     }
 
 
-def screen_image(design: ScreenDesign, layer: ScreenedLayer) -> ScreenImage:
+def screen_image(
+    design: ScreenDesign, layer: ScreenedLayer, order: IntArray | None = None
+) -> ScreenImage:
     """Write a head into memories.
 
     Parameters
     ----------
     design : ScreenDesign
     layer : ScreenedLayer
+    order : int64 array (places,), optional
+        Which column comes at each place of a hidden state, -1 for none; by default as they are.
 
     Raises
     ------
@@ -79,14 +83,15 @@ def screen_image(design: ScreenDesign, layer: ScreenedLayer) -> ScreenImage:
     _check(design, layer)
     cells, stored = layer.rows.cells, layer.stored
     first, middle = _signs(cells, stored), _middle(cells, stored)
+    places = np.arange(layer.input_size) if order is None else order
     parts, words = layer.parts(), {}
     words["blocks"] = _numbers(parts.blocks)
-    words["first"] = _lanes(first, 2, design.digits)
+    words["first"] = _lanes(first, places, 2, design.digits)
     words["marks"] = _numbers(parts.first)
-    words["middle"] = _lanes(first | middle << 2, 5, design.lanes)
+    words["middle"] = _lanes(first | middle << 2, places, 5, design.lanes)
     words["second"] = _second(layer)
-    mask = (1 << design.low_bits) - 1
-    words["low"] = _lanes(low_digits(cells, stored) & mask, design.low_bits, design.lanes)
+    low = low_digits(cells, stored) & ((1 << design.low_bits) - 1)
+    words["low"] = _lanes(low, places, design.low_bits, design.lanes)
     words["whole"] = _whole(design, layer)
     return ScreenImage(design, layer, words)
 
@@ -153,12 +158,11 @@ def _whole(design: ScreenDesign, layer: ScreenedLayer) -> list[int]:
     return [bias & mask | output << design.logit_bits for bias, output in pairs]
 
 
-def _lanes(fields: IntArray, bits: int, lanes: int) -> list[int]:
+def _lanes(fields: IntArray, places: IntArray, bits: int, lanes: int) -> list[int]:
     """Fields of rows (O, H) as words of so many lanes, the words of a row side by side."""
-    rows, columns = fields.shape
-    words = -(-columns // lanes)
+    rows, words = len(fields), -(-len(places) // lanes)
     padded = np.zeros((rows, words * lanes), np.int64)
-    padded[:, :columns] = fields
+    padded[:, : len(places)][:, places >= 0] = fields[:, places[places >= 0]]
     size = -(-bits * lanes // 8)
     single = (padded.reshape(-1, lanes, 1) >> np.arange(bits)) & 1
     packed = np.packbits(single.astype(np.uint8).reshape(-1, bits * lanes), 1, bitorder="little")

@@ -20,8 +20,10 @@ from csb_format.screening.bounds import BLOCK, FRACTION, query_of
 from csb_format.screening.layer import ScreenedLayer
 
 from ..array.screen import ScreenDesign, ScreenLatencies
+from ..lower.screened import ScreenedImage
+from .cycle_model import CycleModel
 
-__all__ = ["ScreenCycles", "Screened"]
+__all__ = ["ScreenCycles", "Screened", "ScreenedSchedule"]
 
 _Bounds = list[int]
 _Queue = deque[tuple[int, int]]  # of a cycle and a block or row
@@ -231,3 +233,31 @@ class _Stages:
             if len(self.best) == self.design.top:
                 self.tau = -self.best[-1][0]
             self._listing = None
+
+
+class ScreenedSchedule(CycleModel):
+    """The cycles of an array whose states a screen unit takes, when it has done with those before.
+
+    Parameters
+    ----------
+    image : ScreenedImage
+    states : int64 array (frames, H)
+        What the array gives, in the order of the head's columns.
+    """
+
+    def __init__(self, image: ScreenedImage, states: IntArray):
+        super().__init__(image.array)
+        self.screened = ScreenCycles(image.screen.design, image.screen.layer).run(states)
+        self._free = self._frame = 0
+        self.results: list[int] = []
+
+    def _leave(self, beats: list[int], final: bool) -> list[int]:
+        """Beats leave while no state is under way in the unit, one a cycle."""
+        leaves = []
+        for beat in beats:
+            leaves.append(max(beat, self._free))
+            self._free = leaves[-1] + 1
+        if final:
+            self.results.append(leaves[-1] + self.screened[self._frame].cycles)
+            self._free, self._frame = self.results[-1] + 1, self._frame + 1
+        return leaves

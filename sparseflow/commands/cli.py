@@ -35,6 +35,7 @@ from .load_command import load
 from .prepare_commands import cut, pack, prune
 from .regress_command import regress
 from .synth_command import synth, timing
+from .tuning.study import study
 
 __all__ = ["app", "main"]
 
@@ -271,6 +272,7 @@ app.command()(doctor)
 app.command()(regress)
 app.command()(boards)
 app.command()(fit)
+app.command()(study)
 app.command()(build)
 app.command()(load)
 app.command()(job)

@@ -18,17 +18,34 @@ INLINE vec row_sum(const struct learn_matrix *m, size_t row, const int16_t *from
     return PAIRS(m->shifted + at, m->columns_of + at, m->entries, from, stride, total);
 }
 
-static void wide_sums(const struct learn_matrix *m, size_t row, int32_t left, const int16_t *from,
-                      size_t stride, int64_t *total)
+#define HALF_BITS 8
+#define HALVES_SUMMED 256 /* 2**8 * 2**7 * 2**15 fits 32 bits */
+
+INLINE longs longer(vec v)
 {
-    const int32_t *values = m->values + row * m->entries;
-    const uint32_t *columns = m->columns_of + row * m->entries;
-    for (uint32_t n = 0; n < m->entries; n++) {
-        int64_t value = (int64_t)values[n] * ((int64_t)1 << left);
-        const int16_t *x = from + columns[n] * stride;
-        for (int lane = 0; lane < LEARN_LANES; lane++)
-            total[lane] += value * x[lane];
+    return __builtin_convertvector(v, longs);
+}
+
+/* The sum of products of words, by both halves of the weights. */
+INLINE longs wide_pairs(const int16_t *high, const int16_t *low, const uint32_t *places,
+                        uint32_t count, const int16_t *from, size_t stride)
+{
+    longs total = {0};
+    for (uint32_t n = 0; n < count; n += HALVES_SUMMED) {
+        uint32_t some = count - n < HALVES_SUMMED ? count - n : HALVES_SUMMED;
+        vec one = PAIRS(high + n, places + n, some, from, stride, V(0));
+        vec two = PAIRS(low + n, places + n, some, from, stride, V(0));
+        total += longer(one) * (1 << HALF_BITS) + longer(two);
     }
+    return total;
+}
+
+INLINE longs wide_sums(const struct learn_matrix *m, size_t row, int32_t left,
+                       const int16_t *from, size_t stride)
+{
+    size_t at = row * m->entries, other = (size_t)m->rows * m->entries;
+    return wide_pairs(m->halves + at, m->halves + other + at, m->columns_of + at, m->entries, from,
+                      stride) * ((int64_t)1 << left);
 }
 
 static int64_t round_wide(int64_t v, int32_t shift)
@@ -87,11 +104,10 @@ INLINE vec preactivation(const struct learn_layer *k, int sum, uint32_t unit, st
             total = row_sum(two.m, two.row, two.from, stride, total);
         return within(rounded(total, k->right[sum]) + bias, ~most, most);
     }
-    int64_t total[LEARN_LANES] = {0};
+    longs total = wide_sums(one.m, one.row, left_of(&one), one.from, stride);
     vec found;
-    wide_sums(one.m, one.row, left_of(&one), one.from, stride, total);
     if (two.m)
-        wide_sums(two.m, two.row, left_of(&two), two.from, stride, total);
+        total += wide_sums(two.m, two.row, left_of(&two), two.from, stride);
     for (int n = 0; n < LEARN_LANES; n++)
         found[n] = (int32_t)clip_wide(round_wide(total[n], k->right[sum]) + bias, most);
     return found;
@@ -147,8 +163,7 @@ static void project(const struct learn_layer *k, uint32_t step, uint32_t first, 
                 found = row_sum(&k->hr, row, k->now_h + lane, k->lanes, V(0));
                 found = within(rounded(found, k->project_right), ~most, most);
             } else {
-                int64_t total[LEARN_LANES] = {0};
-                wide_sums(&k->hr, row, 0, k->now_h + lane, k->lanes, total);
+                longs total = wide_sums(&k->hr, row, 0, k->now_h + lane, k->lanes);
                 for (int n = 0; n < LEARN_LANES; n++)
                     found[n] = (int32_t)clip_wide(round_wide(total[n], k->project_right), most);
             }

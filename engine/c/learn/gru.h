@@ -101,11 +101,6 @@ INLINE vec settled_long(longs v, int32_t bits, uint32_t watch, vec *seen, vec *l
     return __builtin_convertvector(v, vec);
 }
 
-INLINE longs longer(vec v)
-{
-    return __builtin_convertvector(v, longs);
-}
-
 /* Of the kept state: of the output, of rows that read it a step later, and what was carried. */
 INLINE vec kept_gradient(const struct learn_layer *k, uint32_t u, uint32_t step, uint32_t lane,
                          struct watched *w)

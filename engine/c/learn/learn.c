@@ -101,7 +101,7 @@ static void back_through(const struct learn_layer *layer, const struct learn_ker
                          const int16_t *d, int64_t *sums)
 {
     struct phase phase = {.layer = layer, .kernel = k, .matrix = matrix, .d = d, .sums = sums};
-    share(team, &phase, matrix->wide ? matrix->banks : matrix->columns);
+    share(team, &phase, matrix->wide && !matrix->turned ? matrix->banks : matrix->columns);
 }
 
 static void lstm_back(const struct learn_layer *layer, const struct learn_kernel *k,

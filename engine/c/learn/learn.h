@@ -29,11 +29,12 @@ struct learn_matrix {
     const int32_t *values;  /* (rows, entries) of the matrix as it lies; padding is 0 */
     const int16_t *shifted; /* the same, where products meet those of the other matrix of a layer;
                              * NULL: sums forward need 64 bits */
+    const int16_t *halves;  /* (2, rows, entries), then: 256 times the first and the second is it */
     const uint32_t *columns_of; /* (rows, entries); in the entry's bank, if that has any column */
     /* The same by columns, for sums of gradients that fit 32 bits: entries of column n are
      * starts[n] to starts[n + 1] - 1, an even number; values where products of all rows meet. */
     const uint32_t *starts, *rows_of;
-    const int16_t *turned;
+    const int16_t *turned;      /* wide: two, as of `halves`; NULL where they are too wide for it */
     const int32_t *left;      /* (parts): of the rows of a gate, forward */
     const int32_t *back;      /* (parts): and back; NULL: none is shifted */
     int64_t *sums;            /* (rows, entries) of gradients, added to */

@@ -18,6 +18,7 @@ __all__ = ["Array", "Matrix", "address", "aligned", "matrices_of"]
 
 Array = npt.NDArray[Any]
 _LINE = 64  # bytes of a cache's line
+_WORD, _HALF = 16, 8  # bits
 
 
 def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
@@ -31,6 +32,12 @@ def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
 def address(array: Array | None) -> int | None:
     """Where an array lies, for the library."""
     return None if array is None else array.ctypes.data
+
+
+def _halves(values: Array) -> Array:
+    """Numbers of a word as 256 times one and another: int16 (2, ...)."""
+    high = (values.astype(np.int32) + (1 << (_HALF - 1))) >> _HALF
+    return np.stack([high, values - (high << _HALF)]).astype(np.int16)
 
 
 class Matrix:
@@ -71,6 +78,7 @@ class Matrix:
         self.back = np.array([self.finest - fixed.frac for fixed in of.formats[gates]], np.int32)
         self.values = np.zeros((self.rows, self.entries), np.int32)
         self.shifted: Array | None = None
+        self.halves: Array | None = None
         self.turned: Array | None = None
         self.most = self._by_columns(real)
         self.sums = np.zeros((self.rows, self.entries), np.int64)
@@ -114,7 +122,9 @@ class Matrix:
         self.values[:, : self.stored] = values[self.taken].reshape(self.rows, -1)
         if narrow:
             self.shifted = self._lifted(self.left)
-        if self.width + int(self.back.max()) <= 16:
+        else:
+            self.halves = _halves(self.values)
+        if self.width + int(self.back.max()) <= _WORD:
             flat = self._lifted(self.back).ravel()
             self.turned = np.append(flat, np.int16(0))[self.order]
 
@@ -128,11 +138,12 @@ class Matrix:
         """For a call; sums begin at 0."""
         g, back = self.of.geometry, self.back if self.back.any() else None
         self.sums[:] = 0
+        self.back_values = _halves(self.turned) if wide and self.turned is not None else self.turned
         sizes = (self.rows, self.stored, self.entries, g.banks, g.bank_width, g.columns)
         numbers = (*sizes, len(self.left), wide, self.adds)
-        arrays = (self.values, self.shifted, self.columns, self.starts, self.rows_of)
+        arrays = (self.values, self.shifted, self.halves, self.columns, self.starts, self.rows_of)
         return MatrixStruct(
-            *numbers, *map(address, (*arrays, self.turned, self.left, back, self.sums))
+            *numbers, *map(address, (*arrays, self.back_values, self.left, back, self.sums))
         )
 
     def gradient(self, exponent: int) -> Gradient:

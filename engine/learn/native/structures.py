@@ -25,7 +25,7 @@ class MatrixStruct(ctypes.Structure):
     _fields_ = (
         *((name, c_uint32) for name in ("rows", "stored", "entries", "banks", "bank_width")),
         *((name, c_uint32) for name in ("columns", "parts", "wide", "adds")),
-        *((name, c_void_p) for name in ("values", "shifted", "columns_of", "starts")),
+        *((name, c_void_p) for name in ("values", "shifted", "halves", "columns_of", "starts")),
         *((name, c_void_p) for name in ("rows_of", "turned", "left", "back", "sums")),
     )
 

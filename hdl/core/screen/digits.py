@@ -46,7 +46,7 @@ class DigitLanes(wiring.Component):
 
     def __init__(self, design: ScreenDesign):
         self.design = design
-        bits = (3 * 127 * design.columns).bit_length() + 1
+        bits = (3 * 127 * design.places).bit_length() + 1
         super().__init__(
             {
                 "elements": In(element_layout(design)),
@@ -61,11 +61,11 @@ class DigitLanes(wiring.Component):
         """Elements, lanes, a tree and an accumulator."""
         m = Module()
         design = self.design
-        stored = [self._element(m, place) for place in range(design.columns)]
+        stored = [self._element(m, place) for place in range(design.places)]
         terms = [self._lane(m, lane, stored[lane :: design.digits]) for lane in range(
-            min(design.digits, design.columns)
+            min(design.digits, design.places)
         )]  # fmt: skip
-        missing = max(0, design.digits - design.columns)
+        missing = max(0, design.digits - design.places)
         terms += [(Signal(signed(2)), Signal())] * missing
         value, carry = tree(m, terms)
         first = delayed(m, self.first, 1 + tree_latency(design.digits, FAN_IN))

@@ -48,6 +48,9 @@ class Largest(wiring.Component):
 
     def __init__(self, design: ScreenDesign):
         self.design = design
+        layout, top = pair_layout(design), design.top
+        self._places = [Signal(layout, name=f"place{n}", reset_less=True) for n in range(top)]
+        self._held, self._step = Signal(top), Signal(range(max(2, top)))
         super().__init__(
             {
                 "start": In(1),
@@ -64,9 +67,8 @@ class Largest(wiring.Component):
         """A shift register that is its own source, and one comparison."""
         m = Module()
         top, layout = self.design.top, pair_layout(self.design)
-        places = [Signal(layout, name=f"place{n}", reset_less=True) for n in range(top)]
-        held, carried = Signal(top), Signal(layout, reset_less=True)
-        carries, step = Signal(), Signal(range(max(2, top)))
+        places, held, step = self._places, self._held, self._step
+        carries, carried = Signal(), Signal(layout, reset_less=True)
         stepping = self.start | (step != 0)
         now = Signal(layout)
         comes = Mux(self.start, 1, carries)

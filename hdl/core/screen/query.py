@@ -99,7 +99,7 @@ class QueryUnit(wiring.Component):
     def _taken(self, value: Value, n: int, place: Value) -> Value:
         """An element, or 0 behind the last column."""
         here = (self.design.beats - 1) * self.design.elements + n
-        if here < self.design.columns:
+        if here < self.design.places:
             return value
         return Mux(place == self.design.beats - 1, 0, value)[: self.design.act_bits].as_signed()
 

@@ -56,6 +56,8 @@ class Survivors(wiring.Component):
 
     def __init__(self, design: ScreenDesign, bits: int, depth: int):
         self.design, self._bits, self._depth = design, bits, depth
+        self._queue = fifo.SyncFIFO(width=bits + design.bound_bits, depth=depth)
+        self._free = Signal(range(depth + 1), init=depth)  # places that nobody has claimed
         bound = bound_layout(design).members["value"]
         super().__init__(
             {
@@ -76,9 +78,8 @@ class Survivors(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """A FIFO, a count of places that nobody has claimed, two comparisons."""
         m = Module()
-        width = self._bits + self.design.bound_bits
-        m.submodules.queue = queue = fifo.SyncFIFO(width=width, depth=self._depth)
-        free = Signal(range(self._depth + 1), init=self._depth)
+        m.submodules.queue = queue = self._queue
+        free = self._free
         below = self.least.valid & (self.bound < self.least.value)
         left = queue.r_data[self._bits :].as_signed()
         m.d.comb += [

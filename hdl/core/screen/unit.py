@@ -19,9 +19,14 @@ from .query import QueryUnit
 from .refine import RefineStage
 from .survivors import Survivors
 
-__all__ = ["COUNTERS", "ScreenUnit"]
+__all__ = ["COUNTERS", "ScreenUnit", "counts_layout"]
 
 COUNTERS = ("blocks", "first", "second", "exact", "words")
+
+
+def counts_layout() -> data.StructLayout:
+    """What was read for a hidden state."""
+    return data.StructLayout({name: 32 for name in COUNTERS})
 
 
 class ScreenUnit(wiring.Component):
@@ -65,7 +70,7 @@ class ScreenUnit(wiring.Component):
             {
                 "hidden": In(stream.Signature(beat)),
                 "largest": Out(stream.Signature(result)),
-                "counts": Out(data.StructLayout({name: 32 for name in COUNTERS})),
+                "counts": Out(counts_layout()),
             }
         )
 

@@ -38,6 +38,7 @@ def page(found: Mapping[str, Any], command: str = "") -> str:
         score=_scores(found, kind),
         costs=_costs(found),
         exponents=_exponents(found["exponents"]),
+        clipped=_clipped(found),
         rows=[_row(epoch) for epoch in found["epochs"]],
         changed=[_changed(name, of) for name, of in found["changed"].items()],
         facts=_facts(found),
@@ -54,7 +55,8 @@ def _scores(found: Mapping[str, Any], kind: str) -> str:
         axes.axhline(start, color=OTHER, linestyle=(0, (4, 3)), linewidth=1.5)
         draw_lines(axes, range(len(line)), [(label, line)])
         kept = found["kept_epoch"]
-        axes.plot([kept], [line[kept]], marker="o", markersize=17, fillstyle="none", color=INK)
+        axes.plot([kept], [line[kept]], marker="o", markersize=17, fillstyle="none", color=INK,
+                  clip_on=False)  # fmt: skip
         if kind == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
         _finish(axes)
@@ -76,6 +78,19 @@ def _costs(found: Mapping[str, Any]) -> str:
         figure.legend(loc="outside lower left", ncols=2, fontsize=10)
         told = ", ".join(f"{n}: {value:.4g}" for n, value in enumerate(held))
         return _svg(figure, "learning-cost", f"Cost on held-out data by epoch. {told}")
+
+
+def _clipped(found: Mapping[str, Any]) -> str:
+    """Share of the gradients that were saturated, epoch by epoch."""
+    line = [epoch["clipped"] for epoch in found["epochs"]]
+    with _style("learning-clipped"):
+        figure, axes = _canvas(2.9)
+        draw_lines(axes, range(1, len(line) + 1), [("clipped", line)])
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        _finish(axes, "epoch")
+        told = ", ".join(f"{n}: {value:.2g}" for n, value in enumerate(line, 1))
+        return _svg(figure, "learning-clipped", f"Share of gradients clipped by epoch. {told}")
 
 
 def _exponents(of: Mapping[str, Sequence[int]]) -> str:

@@ -26,6 +26,7 @@ from hdl.core.core import Core
 from sim.check.compare import compare
 from sim.run.pysim import BlockPorts
 from sim.run.scenario import Job, run_job
+from sim.run.streams import Pauses
 
 NETWORKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {}),
@@ -93,6 +94,30 @@ def test_states_and_cycles_are_those_without_it(
     run(core, bench)
     wanted = Stimulus.of(plain, sequences).schedule
     assert seen == stimulus.schedule.frame_done.tolist() == wanted.frame_done.tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("options", [{}, {"deep": True}], ids=str)
+def test_states_are_right_and_walks_too_with_random_pauses(
+    run: Any, options: dict[str, Any], seed: int
+) -> None:
+    image, sequences = made({"projection": 8, "layers": 2}, options)
+    core, stimulus = Core(image.design), Stimulus.of(image, sequences)
+    idle, stall = Pauses(0.4, seed), Pauses(0.4, seed + 10)
+    job = Job.of(image, stimulus, load=True, idle=idle, stall=stall)
+
+    async def bench(ctx: Any) -> None:
+        ports = BlockPorts(core, ctx)
+        outcome = await run_job(job, ports)
+        found = compare(stimulus, outcome, run_levels(IntegerModel(image.model), sequences))
+        assert found.mismatches == 0, found.first
+        for _ in range(period(image)):
+            await ports.tick()
+        assert (ports.get("fault"), ports.get("damage")) == (0, 0)
+        assert ports.get("walks") >= 1
+
+    run(core, bench)
 
 
 def period(image: Image) -> int:
