@@ -267,10 +267,14 @@ def _loads() -> str:
 
 
 def _flips() -> str:
-    lines = [["network", "option", "memories", "frames, marks, packets"]]
+    heads = "network|option|memories|frames, marks, packets|two bits of a word|words not used"
+    lines = [heads.split("|")]
     for row in record("faults")["rows"]:
-        seen = (f"{100 * share:.1f} %" for share in row["seen"].values())
-        lines.append([row["network"], "`--checked`" if row["checked"] else "", *seen])
+        option = " ".join(f"--{name}" for name in ("checked", "walk") if row[name])
+        shares = [row["seen"][name] for name in ("memories", "frames, marks and packets")]
+        shares += [row["told"][name] for name in ("two bits", "unread")]
+        percent = (f"{100 * share:.1f} %" for share in shares)
+        lines.append([row["network"], f"`{option}`" if option else "", *percent])
     return table(lines)
 
 

@@ -9,7 +9,7 @@ from ..learning.tasks import TASKS
 from .page import Page
 from .results import ROOT, record, table
 
-__all__ = ["LEARNING"]
+__all__ = ["LEARNING", "LEARNING_ARRAY"]
 
 
 def _scores() -> str:
@@ -60,3 +60,23 @@ def _page() -> Page:
 
 
 LEARNING = _page()
+
+
+def _cells() -> str:
+    heads = "array|network|LUT|with training|more|block RAM|frame, cycles|update, cycles"
+    lines = [heads.split("|")]
+    for row in record("training")["rows"]:
+        more = f"{100 * row['luts_more']:.1f} %"
+        luts = (f"{row[f'{kind}_luts']:,}" for kind in ("plain", "train"))
+        rams = " to ".join(f"{row[f'{kind}_block_rams']}" for kind in ("plain", "train"))
+        cycles = (f"{row[name]:,}" for name in ("frame_cycles", "update_cycles"))
+        lines.append([row["case"], row["network"], *luts, more, rams, *cycles])
+    return table(lines)
+
+
+LEARNING_ARRAY = Page(
+    ROOT / "docs/learning_array.md",
+    (_cells(),),
+    (),
+    ("0.13 % of 4096 x 1024 on 64 x 16, 25.7 % of 512 x 128", "below 3.3 from 27 terms on"),
+)

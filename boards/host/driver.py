@@ -263,6 +263,24 @@ class Accelerator:
         except DesignError as error:
             raise WrongModelError(f"the model does not fit this bitstream: {error}") from error
 
+    def command(self, words: Sequence[int]) -> None:
+        """Send load packets to a design that trains, and wait until they are carried out.
+
+        Raises
+        ------
+        AcceleratorError
+            If it reports an error, or is busy for longer than ``timeout`` seconds.
+        """
+        if not self.design.train:
+            raise AcceleratorError("this bitstream does not train: build one that does")
+        self._bus.write(REGISTERS["load"].address, words)
+        deadline = time.monotonic() + self.timeout
+        while (status := self.register("status"))["settling"]:
+            if time.monotonic() > deadline:
+                raise StuckError(f"the learner is busy for {self.timeout:g} s: call reset()")
+        if status["error"]:
+            self._report()
+
     def reset(self) -> None:
         """Forget all frames under way; the loaded model stays, its states do not."""
         self._started, self._torn = None, False
@@ -410,7 +428,8 @@ class Accelerator:
             self._torn = True  # what is left under way belongs to nobody
             raise
         self._kept.add(context)
-        outcome = outcome_of(image, [words[n : n + size] for n in range(0, len(words), size)], 32)
+        packets = [words[n : n + size] for n in range(0, len(words), size)]
+        outcome = outcome_of(image, packets, BUS_BITS, part)
         return outcome.emitted(image, part)
 
     def _stream(self, packet: Sequence[int], expected: int) -> list[int]:

@@ -3,9 +3,10 @@
 //
 // simulation FOLDER: reads frames.bin, load.bin and job.txt there, writes states.bin, cycles.bin
 // and outcome.txt. Payloads are 32-bit words, lowest first.
-// simulation FOLDER faults START: also reads faults.txt, a stream (0 load, 1 frames), word, bit and
-// another word of load whose bit is wrong too, or -1, a line; writes faults.out, a line of what
-// each flip did. The last START words of load.bin must start the program.
+// simulation FOLDER faults START IDLE: also reads faults.txt, a stream (0 load, 1 frames), a count and
+// as many words and bits a line, the first of the stream, the others of load; writes faults.out, a
+// line of what each flip did, IDLE cycles after the last state. The last START words of load.bin
+// must start the program.
 // simulation FOLDER restarts RELOAD: also reads restarts.txt, a cycle a line; writes restarts.out,
 // a line of how the good job went after a start in that cycle of another. With RELOAD = 1 it
 // loads everything again, else its frames come at once.
@@ -211,6 +212,20 @@ static Result run(Vmodel& model, const Job& job, const std::string& note) {
     return out;
 }
 
+// Cycles in which nothing comes, and whether `fault` did.
+static bool faulty(Vmodel& model, uint64_t cycles) {
+    bool found = false;
+    model.frames___05Fvalid = model.load___05Fvalid = 0;
+    for (; cycles; cycles--) {
+        model.clk = 1;
+        model.eval();
+        model.clk = 0;
+        model.eval();
+        found |= model.fault;
+    }
+    return found;
+}
+
 static bool same(const Result& a, const Result& b) {
     return !a.hung && a.states == b.states && a.cycles == b.cycles;
 }
@@ -232,7 +247,7 @@ static bool recovers(Vmodel& model, const Job& job, const Result& good, std::siz
 static const int HUNG = 9;
 
 // Each flip on a model of its own, whose memories are blank; then the good job on the same one.
-static int faults(const Job& job, const std::string& folder, std::size_t start) {
+static int faults(const Job& job, const std::string& folder, std::size_t start, uint64_t idle) {
     VerilatedContext context;
     Vmodel first(&context);
     reset(first);
@@ -242,16 +257,18 @@ static int faults(const Job& job, const std::string& folder, std::size_t start) 
     write_all(folder + "cycles.bin", good.cycles);
     std::ifstream flips(folder + "faults.txt");
     std::ofstream out(folder + "faults.out");
-    std::size_t stream, word, bit;
-    long also;
-    while (flips >> stream >> word >> bit >> also) {
+    std::size_t stream, count, word, bit;
+    while (flips >> stream >> count) {
         Job bad = job;
-        (stream ? bad.frames : bad.load).at(word) ^= 1u << bit;
-        if (also >= 0) bad.load.at(also) ^= 1u << bit;
+        for (; count; count--, stream = 0) {
+            flips >> word >> bit;
+            (stream ? bad.frames : bad.load).at(word) ^= 1u << bit;
+        }
         VerilatedContext own;
         Vmodel model(&own);
         reset(model);
-        const Result got = run(model, bad, "");
+        Result got = run(model, bad, "");
+        got.fault |= faulty(model, idle);
         const bool started = same(run(model, job, ""), good);
         const bool recovered = recovers(model, job, good, start);
         out << (got.hung ? "stopped" : got.states != good.states ? "mismatch"
@@ -329,7 +346,8 @@ int main(int argc, char** argv) {
     if (argc < 2) return 2;
     const std::string folder = std::string(argv[1]) + "/", mode = argc > 2 ? argv[2] : "";
     const Job job = read_job(folder);
-    if (mode == "faults" && argc == 4) return faults(job, folder, std::strtoull(argv[3], 0, 10));
+    if (mode == "faults" && argc == 5)
+        return faults(job, folder, std::strtoull(argv[3], 0, 10), std::strtoull(argv[4], 0, 10));
     if (mode == "restarts") return restarts(job, folder, argc == 4 && *argv[3] == '1');
     VerilatedContext context;
     Vmodel model(&context);

@@ -109,12 +109,24 @@ class Flip:
     also : int
         A word of ``load`` whose bit of this number is wrong as well, or -1: the check word of a
         packet, where the flip stands for one in a memory, which is behind that check.
+    second : tuple of int, optional
+        Word of ``load`` and bit that are wrong too, with their check word as above.
     """
 
     stream: str
     word: int
     bit: int
     also: int = -1
+    second: tuple[int, int] | None = None
+
+    def line(self) -> str:
+        """Its stream, then words and bits: of the stream the first, the others of ``load``."""
+        more = [self.second] if self.second else []
+        if self.also >= 0:
+            more += [(self.also, self.bit), *((self.also, bit) for _, bit in more)]
+        places = [(self.word, self.bit), *more]
+        pairs = (f"{word} {bit}" for word, bit in places)
+        return f"{int(self.stream == 'frames')} {len(places)} {' '.join(pairs)}"
 
 
 @dataclass(frozen=True)
@@ -148,6 +160,7 @@ def inject(
     work: Path,
     *,
     start: int = 1,
+    idle: int = 0,
     timeout: float = TIMEOUT,
 ) -> tuple[list[Damage], Outcome]:
     """Run a job once for each flip, each time on a blank accelerator, in one process.
@@ -161,6 +174,8 @@ def inject(
     work : Path
     start : int
         Last words of the job's load that start its program.
+    idle : int
+        Cycles after the last state of a job with a flip, in which ``fault`` may still come.
     timeout : float
 
     Returns
@@ -175,10 +190,9 @@ def inject(
     SimulationError
         As :func:`simulate_free_running`.
     """
-    lines = (f"{int(f.stream == 'frames')} {f.word} {f.bit} {f.also}\n" for f in flips)
     with _prepared(files, job, work, timeout) as ready:
-        (ready.folder / "faults.txt").write_text("".join(lines))
-        ready.run(["faults", str(start)], timeout)
+        (ready.folder / "faults.txt").write_text("".join(f"{flip.line()}\n" for flip in flips))
+        ready.run(["faults", str(start), str(idle)], timeout)
         (ready.folder / "outcome.txt").write_text("0 0")
         found = [line.split() for line in (ready.folder / "faults.out").read_text().splitlines()]
         good = _read(ready.folder, ready.words, 0).outcome

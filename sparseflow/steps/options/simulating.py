@@ -60,6 +60,10 @@ class VerilogOptions:
         bool,
         Said("Parity in memories and frames, check words.", name="--checked", panel=ARRAY),
     ] = False
+    walk: Annotated[
+        bool,
+        Said("With --checked: memories are read while they are idle.", name="--walk", panel=ARRAY),
+    ] = False
     bits: Annotated[
         int | None,
         Said("Of s_axis and m_axis: 32 to 1024. Default: 64.", least=32, most=1024, panel=TOP),
