@@ -30,6 +30,7 @@ __all__ = [
     "Usage",
     "choice",
     "choices",
+    "clock_of",
     "estimate",
     "fastest",
     "products",
@@ -271,7 +272,7 @@ def choices(model: Model | ModelShape, board: Board, contexts: int = 1) -> list[
     them is among these as well. The first is what :func:`fastest`, and with it every command that
     is given no array, takes. Cycles are those of as many streams as there are ``contexts``.
     """
-    clock, found = _megahertz(board), list[Choice]()
+    clock, found = clock_of(board), list[Choice]()
     for design in _designs(model, board, contexts):
         found.append(_choice(model, board, design, clock))
         if not found[-1].fits:
@@ -315,7 +316,7 @@ def choice(model: Model, board: Board, pes: int, lanes: int, contexts: int = 1) 
     """
     _check_kind(model, board)
     design = design_for(model, pes, lanes, contexts=contexts, **board.options)
-    clock = _megahertz(board)
+    clock = clock_of(board)
     found = _choice(model, board, design, clock)
     if found.fits:
         return found
@@ -323,7 +324,7 @@ def choice(model: Model, board: Board, pes: int, lanes: int, contexts: int = 1) 
     return next((each for each in cheaper if each.fits), found)
 
 
-def _megahertz(board: Board) -> float:
+def clock_of(board: Board) -> float:
     """The board's clock, or what its loop makes of what place and route has reached."""
     clock, reached = board.clock_hz / 1e6, board.has.megahertz
     return clock if reached >= clock else float(reachable(board, reached) or reached)

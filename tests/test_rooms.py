@@ -38,7 +38,7 @@ ORDER: dict[str, list[str]] = {
         "screening",
         "files",
     ],
-    "compiler": ["array", "lower", "timing", "abi"],
+    "compiler": ["array", "lower", "timing", "abi", "learn"],
     "engine": [
         "kernels",
         "products",
@@ -62,7 +62,7 @@ ORDER: dict[str, list[str]] = {
         "callbacks",
     ],
     "hdl": ["core", "bus", "dram", "verilog"],
-    "sim": ["run", "check", "dram", "bus", "regress"],
+    "sim": ["run", "jobs", "check", "dram", "bus", "regress"],
     "sim.regress": ["suite", "jobs", "records"],
     "pruning.tasks": ["data", "scores", "training", "networks", "recipes"],
     "boards": [
@@ -76,8 +76,9 @@ ORDER: dict[str, list[str]] = {
         "build",
         "load",
         "host",
+        "learn",
     ],
-    "sparseflow": ["pages", "steps", "serve", "commands"],
+    "sparseflow": ["pages", "steps", "tune", "serve", "commands"],
 }
 # Whoever builds hardware needs neither a training framework nor a simulator for the format.
 LIGHT = {"numpy", "scipy", "safetensors", "intelhex", "sparseflow_rooms"}

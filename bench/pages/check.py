@@ -15,15 +15,17 @@ import typer
 from csb_format.files.replace import replace_file
 
 from .accuracy import RESULTS
+from .behaviour import BEHAVIOUR
 from .examples import EXAMPLES
 from .guides import GUIDES
-from .learning import LEARNING
+from .learning import LEARNING, LEARNING_ARRAY
 from .page import Page
 from .processors import PROCESSORS, SERVING
 from .readme import README
 from .recipe import RECIPE
 from .results import ROOT
 from .screening import SCREENING
+from .tune import TUNE
 
 __all__ = ["PAGES", "main"]
 
@@ -35,6 +37,9 @@ PAGES: tuple[Page, ...] = (
     SERVING,
     SCREENING,
     LEARNING,
+    LEARNING_ARRAY,
+    TUNE,
+    BEHAVIOUR,
     *GUIDES,
     *EXAMPLES,
 )

@@ -6,7 +6,6 @@ import importlib.util
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from .errors import Timeout, ToolFailed
 from .logs import logged, tail
 from .scenario import Progress
 
-__all__ = ["TIMEOUT", "environment", "hang_up", "scratch", "tail", "watched"]
+__all__ = ["TIMEOUT", "environment", "scratch", "tail", "watched"]
 
 TIMEOUT = 3600.0  # seconds given to a build or a run where nobody says otherwise
 
@@ -184,13 +183,6 @@ def _guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
         guard.wait()
         assert guard.stdin is not None
         guard.stdin.close()
-
-
-def hang_up() -> None:
-    """Let SIGTERM, and SIGHUP unless it is ignored, unwind: what was begun is cleared away."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-        signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
 
 
 def environment() -> dict[str, str]:

@@ -35,6 +35,7 @@ from .load_command import load
 from .prepare_commands import cut, pack, prune
 from .regress_command import regress
 from .synth_command import synth, timing
+from .tuning.study import study
 
 __all__ = ["app", "main"]
 
@@ -102,7 +103,8 @@ def verilog(given: VerilogOptions) -> None:
     from ..steps.generating.tops import top_of
 
     array = {
-        name: getattr(given, name) for name in ("contexts", "head", "deep", "streamed", "checked")
+        name: getattr(given, name)
+        for name in ("contexts", "head", "deep", "streamed", "checked", "walk")
     }
     pipeline.verilog(
         model=given.model,
@@ -174,6 +176,7 @@ def simulate(given: SimulateOptions) -> None:
         pruned=given.pruned,
         board=given.board,
         contexts=given.contexts,
+        activity=None if given.activity is None else given.activity.value,
     )
     hint("report", given.build, "--out", given.build / "report")
 
@@ -270,6 +273,7 @@ app.command()(doctor)
 app.command()(regress)
 app.command()(boards)
 app.command()(fit)
+app.command()(study)
 app.command()(build)
 app.command()(load)
 app.command()(job)

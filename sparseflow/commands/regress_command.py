@@ -17,7 +17,7 @@ from ..steps.options import EngineName, RegressOptions
 from .derived import derived
 
 if TYPE_CHECKING:
-    from sim.regress.jobs.engines import Engine
+    from sim.jobs.engines import Engine
     from sim.regress.jobs.runner import Places
     from sim.regress.jobs.verdicts import Run
     from sim.regress.suite.baseline import Baseline
@@ -181,7 +181,7 @@ def _run(suite: Suite, places: Places, engine: Engine, was: Baseline | None, **o
 
 
 def _engine(name: EngineName, jobs: int, scheduler: str) -> Engine:
-    from sim.regress.jobs.engines import DaskEngine, LocalEngine
+    from sim.jobs.engines import DaskEngine, LocalEngine
 
     return DaskEngine(jobs, scheduler) if name == EngineName.dask else LocalEngine(jobs)
 

@@ -12,7 +12,7 @@ from tests.bench.conftest import RunModule
 # what cannot run without being told something
 ASKS = [
     *("boards.link.c_header", "boards.tools.yosys_process", "compiler.abi.register_text"),
-    *("sim.regress.jobs.case_process", "sim.run.cocotb_process", "sparseflow"),
+    *("sim.jobs.child", "sim.run.cocotb_process", "sparseflow"),
     "bench.masks.pretrained",
 ]
 ELSEWHERE = {"bench.masks.nni_worker"}  # in an interpreter of its own, which has NNI
@@ -46,7 +46,7 @@ def test_without_an_argument_it_says_how_it_is_called(
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ("sim.regress.jobs.case_process", ["/nowhere"]),
+        ("sim.jobs.child", ["/nowhere"]),
         ("sim.run.cocotb_process", ["build", "/nowhere"]),
         ("boards.link.c_header", ["/dev/null/x"]),
     ],

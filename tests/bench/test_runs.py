@@ -127,6 +127,8 @@ SMALLEST = {
         "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place, slow=True
     ),
     "bench.screening": Smallest("--smallest --json OUT/rows.json", ("rows.json", "rows.svg")),
+    "bench.tune.behaviour": Smallest("--smallest --json OUT/rows.json"),
+    "bench.tune.jobs": Smallest("--smallest --json OUT/rows.json"),
     "bench.speed": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.harm.faults": Smallest("--count 7 --json OUT/rows.json", slow=True),
     # So do synthesis, place and route of a board's top.
@@ -134,6 +136,7 @@ SMALLEST = {
         "--smallest --no-stand-ins --json OUT/rows.json", prepare=place, slow=True
     ),
     "bench.boards.gates": Smallest("--smallest --json OUT/rows.json", slow=True),
+    "bench.boards.protection": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.fit": Smallest(
         "--case 'icebreaker 4x1 12-32 12/12 bits' --json OUT/rows.json", slow=True
     ),

@@ -8,20 +8,23 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from csb_format.files.folders import cache_folder, shared_folder
 from csb_format.files.replace import replace_file
 
+from ...jobs.engines import Engine
+from ...jobs.store import Store
+from ...jobs.task import Task
 from ..suite.baseline import Baseline
 from ..suite.figures import plain_json
-from ..suite.hardware import CACHED, Hardware, generator_digest
+from ..suite.hardware import CACHED, INPUTS, Hardware, generator_digest
 from ..suite.sources import commit
 from ..suite.suite import Case, ModelRecipe, Suite
 from .bin_coverage import reachable
-from .engines import Engine, Task
+from .case_task import case_task, result_of
 from .figures import is_result
 from .verdicts import Run, judged, told_flaky
 
@@ -137,18 +140,20 @@ def _run_suite(
     left = [case for case in suite.cases if case.name not in done]
     for case in left:
         shutil.rmtree(places.case(case), ignore_errors=True)
-    more = {"lines": str((places.out / "lines").resolve())} if lines else {}
+    measured = str((places.out / "lines").resolve()) if lines else ""
     if not (lines and done):  # a run that goes on adds to what was noted
         shutil.rmtree(places.out / "lines", ignore_errors=True)
-    tasks = [replace(task, spec=task.spec | more) for task in _tasks(suite, places, left)]
+    store = Store(places.cache.resolve() / INPUTS)
+    tasks = list(_tasks(suite, places, left, store, measured))
     found, built = dict(done), 0
     builds = len({task.after for task in tasks if task.after})
     by_name = {case.name: case for case in left}
-    for key, result in engine.results(tasks):
+    for key, outcome in engine.results(tasks, store):
         kind, _, name = key.partition(":")
         built += kind == "build"
         if kind == "case":
             assert name not in found, f"{name} came back twice"
+            result = result_of(outcome)
             found[name] = _reaching(suite, places, by_name[name], result)
             _note(by_name[name], places, found[name])
             if judged(suite, by_name[name], found[name], baseline, "").passed:
@@ -172,7 +177,9 @@ def _reaching(suite: Suite, places: Places, case: Case, result: dict[str, Any]) 
     return result | {"reach": reach}
 
 
-def _tasks(suite: Suite, places: Places, cases: list[Case]) -> Iterator[Task]:
+def _tasks(
+    suite: Suite, places: Places, cases: list[Case], store: Store, lines: str
+) -> Iterator[Task]:
     """A build for every distinct hardware, then the cases, each after its own."""
     built: dict[str, str] = {}
     waiting: list[Task] = []
@@ -186,6 +193,7 @@ def _tasks(suite: Suite, places: Places, cases: list[Case]) -> Iterator[Task]:
             "work": str(places.case(case).resolve()),
             "action": "run",
             "keep": True,  # until the verdict
+            "lines": lines,
         }
         after = ""
         if case.kind == "network":
@@ -193,8 +201,9 @@ def _tasks(suite: Suite, places: Places, cases: list[Case]) -> Iterator[Task]:
         if after and after not in built:
             built[after] = case.name
             work = str((places.out / "builds" / after[6:]).resolve())
-            yield Task(after, spec | {"action": "build", "work": work, "keep": False})
-        waiting.append(Task(f"case:{case.name}", spec, after))
+            building = spec | {"action": "build", "work": work, "keep": False}
+            yield case_task(after, building, store)
+        waiting.append(case_task(f"case:{case.name}", spec, store, after))
     yield from waiting
 
 

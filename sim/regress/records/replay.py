@@ -14,11 +14,12 @@ from compiler.abi.frames import Stimulus
 from compiler.abi.states import WireError
 from csb_format.files.folders import cache_folder, shared_folder
 
+from ...jobs.attempt import Attempts
 from ...run.errors import SimulationError
 from ...run.scenario import Job
 from ...run.verilog import simulate_verilog
-from ..jobs import jobs
 from ..jobs.bus import SLOWER, run_bus
+from ..jobs.case_task import case_task, result_of
 from ..jobs.runner import Places
 from ..jobs.verdicts import CaseResult, judged
 from ..suite.baseline import Baseline
@@ -78,7 +79,8 @@ def _replay(suite: Suite, places: Places, simulator: str, baseline: Baseline | N
     hardware = Hardware(case, recipe, suite.folder.resolve(), places.cache.resolve())
     task = {"case": asdict(case), "recipe": asdict(recipe), "action": "run"}
     task |= {"folder": str(hardware.folder), "cache": str(hardware.cache)}
-    found = jobs.run(task | {"work": str(folder.resolve()), "keep": True})
+    whole = case_task(case.name, task | {"work": str(folder.resolve()), "keep": True})
+    found = result_of(Attempts().run(whole, {}))
     result = judged(suite, case, found | {"reach": []}, baseline, places.replay(case))
     story = f"red: {case.name}\n{indent(result.story, '  ')}"
     if result.passed:

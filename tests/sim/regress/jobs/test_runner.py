@@ -8,12 +8,13 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from sim.regress.jobs.engines import DaskEngine, LocalEngine, Task
+from sim.jobs.engines import DaskEngine, LocalEngine
+from sim.jobs.store import Store
+from sim.jobs.task import Outcome, Task
 from sim.regress.jobs.runner import Places, run_suite
 from sim.regress.jobs.verdicts import Run
 from sim.regress.records.records import as_junit
@@ -40,8 +41,10 @@ class Counting:
     def __init__(self, results: int = 1000):
         self.left, self.keys = results, list[str]()
 
-    def results(self, tasks: Sequence[Task]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for key, result in LocalEngine(1).results(tasks):
+    def results(
+        self, tasks: Sequence[Task], store: Store | None = None
+    ) -> Iterator[tuple[str, Outcome]]:
+        for key, result in LocalEngine(1).results(tasks, store):
             self.keys.append(key)
             yield key, result
             self.left -= 1

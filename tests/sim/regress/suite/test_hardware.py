@@ -13,8 +13,8 @@ import pytest
 from pywellen import Waveform
 
 from hdl.verilog import VerilogFiles
+from sim.jobs.engines import LocalEngine
 from sim.regress.jobs.bin_coverage import ALL_BINS, bins_of, covered
-from sim.regress.jobs.engines import LocalEngine
 from sim.regress.jobs.runner import Places, run_suite
 from sim.regress.jobs.verdicts import CaseResult
 from sim.regress.records.artifacts import keep_artifacts

@@ -1,0 +1,1 @@
+"""What the job layer, the study and the search take and bring."""
