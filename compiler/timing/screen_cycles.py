@@ -136,8 +136,10 @@ class _Stages:
         self._takes = design.groups, design.words, design.exact_cycles
         self._ends = 2 * design.words - 1  # the last word of a whole row
         if bus:
-            self._takes = bus.beats(design)
-            self._ends = self._takes[2] - 1
+            *planes, whole = bus.beats(design)
+            # no row ends before the list has taken the last
+            self._takes = planes[0], planes[1], max(whole, design.top + 2)
+            self._ends = whole - 1
 
     def step(self, now: int) -> bool:
         """One cycle; whether nothing is left to do in it."""
