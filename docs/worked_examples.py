@@ -239,13 +239,12 @@ def _frame() -> str:
     made = image()
     (frames,) = random_frames(np.random.default_rng(1), made.model, [2])
     (packet,) = frame_packets(Stimulus.of(made, [frames]), 32)
-    bits = (made.design.gate.width + made.design.state.width) * made.design.units
     return "\n".join(
         [
             _row("frames", frames.tolist()),
             _row("packet", _hex(packet)),
             f"bus words of a beat: {frame_packing(made.design, 32).beats} in, "
-            f"{state_packing(made.design, 32).beats} out ({bits} bits of states)",
+            f"{state_packing(made.design, 32).beats} out",
         ]
     )
 

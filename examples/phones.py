@@ -56,7 +56,8 @@ def sounds(voice: Path, count: int) -> Iterator[tuple[str, np.ndarray]]:
         csv.writer(listing).writerows((f"wav/{name}.wav", name) for name in names)
         listing.flush()
         found, told = read_sounds(voice, Sounds(SoundFeatures(count=FEATURES), Path(listing.name)))
-    print(*told, sep="\n")
+    # sentences beyond the count are left out by choice, and the listing is gone
+    print(*(line for line in told if listing.name not in line), sep="\n")
     for called, frames in zip(found.called, found.sequences, strict=True):
         yield Path(called).stem, frames
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from amaranth._toolchain.yosys import YosysError, find_yosys
 from amaranth.back import rtlil
@@ -16,6 +17,7 @@ from amaranth.lib import wiring
 
 from compiler.array.design import Design
 from compiler.lower.image import Image
+from compiler.lower.screened import ScreenedImage
 from csb_format.files.folders import replaced_folder
 from csb_format.files.images import write_mem
 
@@ -40,7 +42,8 @@ LINT_WAIVERS = waivers_file(OURS)
 WAIVED = f'"*{OURS}*.v"'  # the files that our waivers hold for
 INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
 NAME = re.compile(r"\\(\w+)(?=[\s\"])")
-Top = Callable[[Design, Image | None, Hierarchy], wiring.Component]
+Contents = Image | ScreenedImage
+Top = Callable[[Design, Any, Hierarchy], wiring.Component]
 
 
 class YosysFailed(RuntimeError):
@@ -87,7 +90,7 @@ class VerilogFiles:
 def emit_verilog(
     design: Design,
     folder: Path,
-    image: Image | None = None,
+    image: Contents | None = None,
     *,
     top: Top = Core,
     name: str = TOP_MODULE,

@@ -73,6 +73,7 @@ class ArrayOptions(TypedDict, total=False):
     max_align: int
     by_gate: bool
     checked: bool
+    walk: bool
 
 
 class VerifyOptions(TypedDict, total=False):
@@ -178,7 +179,8 @@ def compile(
         Run the linear output layer on the array too.
     **options
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
-        ``compact``, ``max_align``, ``by_gate``, ``checked``; see
+        ``compact``, ``max_align``, ``by_gate``, ``checked``,
+        ``walk``; see
         :class:`compiler.array.design.Design`.
 
     Returns

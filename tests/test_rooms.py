@@ -38,7 +38,7 @@ ORDER: dict[str, list[str]] = {
         "screening",
         "files",
     ],
-    "compiler": ["array", "lower", "timing", "abi"],
+    "compiler": ["array", "lower", "timing", "abi", "learn"],
     "engine": [
         "kernels",
         "products",
@@ -76,6 +76,7 @@ ORDER: dict[str, list[str]] = {
         "build",
         "load",
         "host",
+        "learn",
     ],
     "sparseflow": ["pages", "steps", "tune", "serve", "commands"],
 }

@@ -167,6 +167,7 @@ CASES: dict[str, Case | Shipped] = {
     # what the commands of these pages gave, on the arrays that fit proposes first
     "glucose": Shipped("ulx3s_12f", 8, 2, "glucose/model.safetensors"),
     "watch": Shipped("ulx3s_12f", 8, 2, "watch/model.safetensors"),
+    "phones": Shipped("ecpix5", 16, 2, "phones/model.safetensors"),
 }
 SMALLEST: dict[str, Case | Shipped] = {"smallest": Case("ecpix5", 4, 1, 2, 4, 1, (1, 1), 4, 6)}
 STAND_IN = Case("", 8, 4, 12, 128, 8, (1, 2))  # the demo's layer

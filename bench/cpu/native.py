@@ -98,15 +98,23 @@ def _median(values: list[Any]) -> Any:
 
 
 def elsewhere(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What processors with another fastest kernel took with it, and what is known of those runs."""
+    """What processors with another fastest kernel took with it, and what is known of those runs.
+
+    Of every other processor steps of two threads are kept too: what a second core gains depends on
+    the caches that it brings.
+    """
     if not path.exists():
         return [], []
     old = load(path.read_text("utf-8"))
     fastest = {row["cpu"]: row["kernel"] for row in reversed(old["rows"])}  # the first of each
-    others = {cpu: kernel for cpu, kernel in fastest.items() if kernel != kernels()[0]}
-    rows = [row for row in old["rows"] if others.get(row["cpu"]) == row["kernel"]]
+    kept = [row for row in old["rows"] if row["cpu"] != processor() and _tells(row, fastest)]
     runs = [*old.get("earlier", []), {key: old[key] for key in KNOWN if key in old}]
-    return rows, [run for run in runs if run["cpu"] in others]
+    return kept, [run for run in runs if run["cpu"] in {row["cpu"] for row in kept}]
+
+
+def _tells(row: dict[str, Any], fastest: dict[str, str]) -> bool:
+    other = fastest[row["cpu"]] != kernels()[0]
+    return row["kernel"] == fastest[row["cpu"]] and (other or row["threads"] == 2)
 
 
 def _rows(rounds: int, mkl: bool, smallest: bool) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format.random_models import random_frames, random_network
 from hdl.verilog import emit_verilog
-from sim.regress.faults import MEMORIES, PLACES, campaign, table
+from sim.regress.faults import BLIND, MEMORIES, PLACES, campaign, table
 
 from ..record import write_record
 
@@ -33,19 +33,20 @@ NETWORKS = {
 
 
 GROUPS = {"memories": MEMORIES, "frames, marks and packets": ("packet", "frame", "frame mark")}
+OPTIONS: tuple[dict[str, bool], ...] = ({}, {"checked": True}, {"checked": True, "walk": True})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1600, help="flips for each design")
+    parser.add_argument("--count", type=int, default=2000, help="flips for each design")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     results = []
     for name, more in NETWORKS.items():
-        for checked in (False, True):
-            rows, seconds, words = measured(more, given.count, given.seed, checked)
-            told = ", checked" if checked else ""
+        for options in OPTIONS:
+            rows, seconds, words = measured(more, given.count, given.seed, options)
+            told = "".join(f", {option}" for option in options)
             show(f"{name}{told}, {given.count} flips in {seconds:.1f} s", rows)
             row = link_row(words, given.count // len(PLACES), given.seed)
             show("the serial link, in software on both ends", [row])
@@ -54,23 +55,24 @@ def main() -> None:
                 {
                     "network": name,
                     "array": "4 x 4",
-                    "checked": checked,
+                    **{option: options.get(option, False) for option in OPTIONS[-1]},
                     "seen": {n: seen(rows, of) for n, of in GROUPS.items()},
+                    "told": {n: told_of(rows, n) for n in BLIND},
                     "rows": rows,
                     "load_words": len(words),
                 }
             )
-            print(f"seen: {results[-1]['seen']}")
+            print(f"seen: {results[-1]['seen']}, told: {results[-1]['told']}")
     if given.json:
         write_record(given.json, "bench.harm.faults", given.seed, results)
 
 
 def measured(
-    more: dict[str, Any], count: int, seed: int, checked: bool = False
+    more: dict[str, Any], count: int, seed: int, options: dict[str, bool]
 ) -> tuple[list[dict[str, int | str]], float, list[int]]:
     rng = np.random.default_rng(seed)
     model = random_network(rng, 12, 16, 4, (1, 1, 1), **more)
-    image = compile_model(model, design_for(model, 4, 4, checked=checked))
+    image = compile_model(model, design_for(model, 4, 4, **options))
     stimulus = Stimulus.of(image, random_frames(rng, model, [4, 3]))
     with tempfile.TemporaryDirectory() as folder:
         files = emit_verilog(image.design, Path(folder) / "v")
@@ -85,6 +87,12 @@ def seen(rows: list[dict[str, int | str]], places: Collection[str]) -> float:
     mine = [row for row in rows if row["place"] in places]
     detected, wrong = (sum(int(row[name]) for row in mine) for name in ("detected", "mismatch"))
     return detected / max(1, detected + wrong)
+
+
+def told_of(rows: list[dict[str, int | str]], place: str) -> float:
+    """Of all flips in a place, masked or not, the share that is detected."""
+    (row,) = (row for row in rows if row["place"] == place)
+    return int(row["detected"]) / max(1, int(row["flips"]))
 
 
 def link_row(words: list[int], count: int, seed: int) -> dict[str, int | str]:

@@ -15,7 +15,7 @@ from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.timit import FILTERS, IGNORED, PHONES, Utterance, load_timit
 from pruning.tasks.data.wrong_data import IGNORED as LEFT_OUT
 
-__all__ = ["FEATURES", "STATES", "WINDOW", "noise", "phones", "states"]
+__all__ = ["FEATURES", "STATES", "WINDOW", "noise", "phones", "states", "women"]
 
 FEATURES, WINDOW = 39, 100
 THIRDS, STATES = 3, 96
@@ -27,6 +27,22 @@ def phones(path: Path) -> tuple[SequenceData, SequenceData]:
     data = load_timit(path)
     train, test = ([_plain(u.phones) for u in part] for part in (data.train, data.test))
     return _cut(_frames(data.train), train), _whole(_frames(data.test), test)
+
+
+def women(path: Path) -> tuple[SequenceData, SequenceData]:
+    """Windows of the eight men to train on, and whole sentences of the eight women; 39 phones."""
+    data = load_timit(path)
+    everybody = (*data.train, *data.test)
+    men = [u for u in everybody if u.speaker.partition("-")[2].startswith("m")]
+    others = [u for u in everybody if u.speaker.partition("-")[2].startswith("f")]
+    every = np.concatenate([u.frames for u in men]).astype(np.float64)
+    mean, std = every.mean(axis=0), every.std(axis=0)
+    frames = (
+        [_cepstra(((u.frames - mean) / std).astype(np.float32)) for u in part]
+        for part in (men, others)
+    )
+    labels = ([_plain(u.phones) for u in part] for part in (men, others))
+    return _cut(next(frames), next(labels)), _whole(next(frames), next(labels))
 
 
 def states(path: Path) -> tuple[SequenceData, SequenceData]:

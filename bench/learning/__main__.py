@@ -1,7 +1,8 @@
 """``python -m bench.learning``: scores and speed of training in integers.
 
 ``--part accuracy`` trains every task with ten seeds, in float and in integers; ``--part speed``
-times a training step beside PyTorch. What a file has of other tasks, seeds and parts is kept.
+times a training step beside PyTorch. What a file has already is kept and not trained again, so that
+a call that was ended goes on; ``--anew`` trains it again.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def main(
     timit: Annotated[
         Path | None, typer.Option(help="NLTK's sample of TIMIT, nltk_timit.tar.xz.")
     ] = None,
+    anew: Annotated[bool, typer.Option(help="Train again what the file has.")] = False,
     smallest: Smallest = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Where the rows go as JSON.")
@@ -53,9 +55,22 @@ def main(
         return
     for seed in range(first, first + seeds):
         for name in _chosen(task, timit, smallest):
-            new = rows_of(name, seed, arithmetic or list(ARITHMETICS)[:3], timit, smallest)
+            wanted = _wanted(arithmetic, [] if anew else record["rows"], name, seed)
+            if not wanted:
+                continue
+            new = rows_of(name, seed, wanted, timit, smallest)
             record["rows"] = _joined(record["rows"], new)
             _write(json_file, record)
+
+
+def _wanted(arithmetic: list[str] | None, rows: Rows, task: str, seed: int) -> list[str]:
+    """Arithmetics that have no rows of all modes yet."""
+    known = {(r["mode"], r["arithmetic"]) for r in rows if (r["task"], r["seed"]) == (task, seed)}
+    return [
+        name
+        for name in arithmetic or list(ARITHMETICS)[:3]
+        if not all((mode, name) in known for mode in TASKS[task].modes)
+    ]
 
 
 def _chosen(task: list[str] | None, timit: Path | None, smallest: bool) -> list[str]:

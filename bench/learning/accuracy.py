@@ -79,13 +79,15 @@ def _integers(
 
 
 def _trained(network: Network, task: Task, found: Any, seed: int, epochs: int) -> dict[str, Any]:
-    before, scores = network.score(found.test), list[float]()
+    before = after = network.score(found.test)
+    number = 0
     for number in range(1, epochs + 1):
         network.epoch(found.data, task.batch, seed, number)
-        scores.append(network.score(found.test))
-        if task.until and scores[-1] >= task.until:
+        if task.until or number == epochs:
+            after = network.score(found.test)
+        if task.until and after >= task.until:
             break
-    return {"before": before, "after": scores[-1], "epochs": len(scores)}
+    return {"before": before, "after": after, "epochs": number}
 
 
 def summary(rows: Rows) -> Rows:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from csb_format import Model
+from csb_format import IntArray, Model
+from engine.learn.head import Asked
 from engine.learn.learner import Learner, Settings
 from engine.learn.native.passes import LANES, CompiledPasses
 from engine.native.model import NativeModel
@@ -43,16 +44,23 @@ class IntegerNetwork:
         made = None if own else CompiledPasses(model)
         self.learner = Learner(model, settings, made, 1 if own else LANES)
         self.clipped: list[float] = []
+        self._known: tuple[SequenceData, list[IntArray], Asked] | None = None
 
     def epoch(self, data: SequenceData, batch: int, seed: int, number: int) -> None:
         """Go through the data once."""
-        order, model = epoch_order(len(data), seed, number), self.learner.masters.start
-        frames = [model.layers[0].input.quantise(sequence) for sequence in data.sequences]
-        asked = asked_of(model, data)
+        order, (frames, asked) = epoch_order(len(data), seed, number), self._given(data)
         for at in range(0, len(order), batch):
             places = order[at : at + batch].tolist()
             told = self.learner.step([frames[n] for n in places], asked.chosen(places))
             self.clipped.append(told.clipped)
+
+    def _given(self, data: SequenceData) -> tuple[list[IntArray], Asked]:
+        """Frames in integers and what is asked, made once."""
+        if self._known is None or self._known[0] is not data:
+            model = self.learner.masters.start
+            frames = [model.layers[0].input.quantise(sequence) for sequence in data.sequences]
+            self._known = data, frames, asked_of(model, data)
+        return self._known[1:]
 
     def score(self, data: SequenceData) -> float:
         """Share of right answers."""

@@ -18,7 +18,7 @@ from .accuracy import RESULTS
 from .behaviour import BEHAVIOUR
 from .examples import EXAMPLES
 from .guides import GUIDES
-from .learning import LEARNING
+from .learning import LEARNING, LEARNING_ARRAY
 from .page import Page
 from .processors import PROCESSORS, SERVING
 from .readme import README
@@ -37,6 +37,7 @@ PAGES: tuple[Page, ...] = (
     SERVING,
     SCREENING,
     LEARNING,
+    LEARNING_ARRAY,
     TUNE,
     BEHAVIOUR,
     *GUIDES,

@@ -75,7 +75,7 @@ def _phones() -> Page:
     said, majority = (_line(row, start) for start in ("phones.csv: ", "always pau: "))
     return Page(
         ROOT / "docs/phones.md",
-        (scores_of(row), _fits(row)),
+        (scores_of(row), _placed("phones", "a frame"), _fits(row)),
         (
             said,
             f"To say silence always would be right in {majority} of the frames",

@@ -267,10 +267,26 @@ def _loads() -> str:
 
 
 def _flips() -> str:
-    lines = [["network", "option", "memories", "frames, marks, packets"]]
+    heads = "network|option|memories|frames, marks, packets|two bits of a word|words not used"
+    lines = [heads.split("|")]
     for row in record("faults")["rows"]:
-        seen = (f"{100 * share:.1f} %" for share in row["seen"].values())
-        lines.append([row["network"], "`--checked`" if row["checked"] else "", *seen])
+        option = " ".join(f"--{name}" for name in ("checked", "walk") if row[name])
+        shares = [row["seen"][name] for name in ("memories", "frames, marks and packets")]
+        shares += [row["told"][name] for name in ("two bits", "unread")]
+        percent = (f"{100 * share:.1f} %" for share in shares)
+        lines.append([row["network"], f"`{option}`" if option else "", *percent])
+    return table(lines)
+
+
+def _protection() -> str:
+    heads = "option|cells of|LUT|carry|flip-flops|block RAM|LUT RAM"
+    lines = [heads.split("|")]
+    names = ("lut", "carry", "ff", "block_ram", "lut_ram")
+    for row in record("protection")["rows"]:
+        option = f"`{row['option']}`" if row["option"] else ""
+        for family in [name for name in ("ecp5", "xc7") if name in row]:
+            counts = (f"{row[family][name]:,}" for name in names)
+            lines.append([option, {"ecp5": "ECP5", "xc7": "Xilinx 7"}[family], *counts])
     return table(lines)
 
 
@@ -278,7 +294,7 @@ def _integration() -> Page:
     low, high = record("load")["latency"]
     return Page(
         ROOT / "docs/integration.md",
-        (_loads(), _flips()),
+        (_loads(), _flips(), _protection()),
         (f"a memory latency random in {low} to {high} cycles",),
         (),
     )

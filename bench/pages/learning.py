@@ -9,7 +9,7 @@ from ..learning.tasks import TASKS
 from .page import Page
 from .results import ROOT, record, table
 
-__all__ = ["LEARNING"]
+__all__ = ["LEARNING", "LEARNING_ARRAY"]
 
 
 def _scores() -> str:
@@ -60,3 +60,36 @@ def _page() -> Page:
 
 
 LEARNING = _page()
+
+
+def _cells() -> str:
+    heads = "array|network|LUT|with training|more|block RAM|frame, cycles|update, cycles"
+    lines = [heads.split("|")]
+    for row in record("training")["rows"]:
+        more = f"{100 * row['luts_more']:.1f} %"
+        luts = (f"{row[f'{kind}_luts']:,}" for kind in ("plain", "train"))
+        rams = " to ".join(f"{row[f'{kind}_block_rams']}" for kind in ("plain", "train"))
+        cycles = (f"{row[name]:,}" for name in ("frame_cycles", "update_cycles"))
+        lines.append([row["case"], row["network"], *luts, more, rams, *cycles])
+    return table(lines)
+
+
+def _array_page() -> Page:
+    row = next(row for row in record("training")["rows"] if not row["whole"])
+    both = row["train_luts"] + row["columns_luts"]
+    return Page(
+        ROOT / "docs/learning_array.md",
+        (_cells(),),
+        (
+            f"Of the large PE the updater takes {row['updater_luts']} LUT",
+            f"take {row['train_block_rams']} block RAMs",
+            f"accumulators of their own take {row['scatter_luts']:,} LUT, its columns "
+            f"{row['columns_luts']:,} and {row['columns_block_rams']} block RAMs; so with the "
+            f"updater and the columns a PE would take {both:,}, against {row['plain_luts']:,} "
+            "without training",
+        ),
+        ("below 3.3 from 27 terms on",),
+    )
+
+
+LEARNING_ARRAY = _array_page()

@@ -55,16 +55,18 @@ def _rows(found_rows: Sequence[Row], what: str) -> str:
 
 
 def _threads() -> str:
-    """Two threads, on the processor that was measured last."""
-    lines = [["1024 -> 1024, two threads", "us a step", "beside one thread", "an equal split"]]
-    for row in _of_here(threads=2):
+    """Two threads, the processor that was measured last first."""
+    heads = "1024 -> 1024, two threads|processor|us a step|beside one thread|an equal split"
+    lines = [heads.split("|")]
+    for row in (row for row in ROWS if row["threads"] == 2):
         step = row["what"].partition(", weights of ")[2]
         bits, _, where = step.partition(", ")[2].partition(", ")
         states, weights = bits.removeprefix("states of "), step.partition(" bits")[0]
         times = row["times_as_fast"]
         equal = f"{times['an equal split']:.2f}" if "an equal split" in times else ""
         name = f"{weights} / {states}, {where}"
-        lines.append([name, f"{row['us']:.1f}", f"{times['one thread']:.2f}", equal])
+        cpu = row["cpu"].partition("(")[2].rstrip(")")
+        lines.append([name, cpu, f"{row['us']:.1f}", f"{times['one thread']:.2f}", equal])
     return table(lines)
 
 

@@ -96,11 +96,17 @@ def model_header(image: Image, name: str = NAME) -> str:
 
 def _counts(image: Image, name: str) -> Iterable[str]:
     model, (part,) = image.model, image.parts
-    out = part.beats_out * state_packing(image.design, BUS_BITS).beats
+    packing = state_packing(image.design, BUS_BITS)
+    out = part.beats_out * packing.beats
+    hidden, cell = packing.elements[0], packing.elements[-1]
     counts = {
         "FEATURES": model.layers[0].input_size,
         "FRAME_WORDS": places(image)[2],
         "OUT_WORDS": out,  # of a frame
+        "BEAT_WORDS": packing.beats,  # of a beat of states: h of UNITS units, then c
+        "UNITS": image.design.units,
+        "HIDDEN_BITS": hidden.container,
+        "CELL_BITS": cell.container,
         "LABELS": len(model.label_names),
     }
     return [f"#define {name}_{key} {value}u" for key, value in counts.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -230,7 +230,9 @@ class Accelerator:
         """Set all counters to 0."""
         self.write("control", clear_counters=1)
 
-    def load(self, model: Model | Image, *, head: bool = False) -> None:
+    def load(
+        self, model: Model | Image, *, head: bool = False, fill: Callable[[], None] | None = None
+    ) -> None:
         """Load a model; what ran before is forgotten.
 
         Parameters
@@ -239,6 +241,9 @@ class Accelerator:
             Any that fits the bitstream's design.
         head : bool
             Whether its linear output layer runs on the array too.
+        fill : callable, optional
+            Fills the memories, where another than the register ``load`` does:
+            :class:`boards.host.placed.PlacedModels`.
 
         Raises
         ------
@@ -253,7 +258,10 @@ class Accelerator:
             self._known.know(image)
         self._image = None
         self.reset()
-        self._bus.write(REGISTERS["load"].address, image.load_words())
+        if fill is None:
+            self._bus.write(REGISTERS["load"].address, image.load_words())
+        else:
+            fill()
         self._image, self._started = image, None
         self._start(0)
 
@@ -262,6 +270,24 @@ class Accelerator:
             return compile_model(model, self.design, head=head)
         except DesignError as error:
             raise WrongModelError(f"the model does not fit this bitstream: {error}") from error
+
+    def command(self, words: Sequence[int]) -> None:
+        """Send load packets to a design that trains, and wait until they are carried out.
+
+        Raises
+        ------
+        AcceleratorError
+            If it reports an error, or is busy for longer than ``timeout`` seconds.
+        """
+        if not self.design.train:
+            raise AcceleratorError("this bitstream does not train: build one that does")
+        self._bus.write(REGISTERS["load"].address, words)
+        deadline = time.monotonic() + self.timeout
+        while (status := self.register("status"))["settling"]:
+            if time.monotonic() > deadline:
+                raise StuckError(f"the learner is busy for {self.timeout:g} s: call reset()")
+        if status["error"]:
+            self._report()
 
     def reset(self) -> None:
         """Forget all frames under way; the loaded model stays, its states do not."""
@@ -410,7 +436,8 @@ class Accelerator:
             self._torn = True  # what is left under way belongs to nobody
             raise
         self._kept.add(context)
-        outcome = outcome_of(image, [words[n : n + size] for n in range(0, len(words), size)], 32)
+        packets = [words[n : n + size] for n in range(0, len(words), size)]
+        outcome = outcome_of(image, packets, BUS_BITS, part)
         return outcome.emitted(image, part)
 
     def _stream(self, packet: Sequence[int], expected: int) -> list[int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from compiler.abi.identity import counters_of, identity
 from compiler.abi.registers import COUNTERS, PACKET, PACKET_MAGIC, REGISTERS, Access, registers_of
+from compiler.abi.states import results_of
 from compiler.abi.wire import frame_inputs, frame_packing, state_packing, state_payloads
 from compiler.array.design import Design
 from compiler.lower.image import Image
@@ -47,7 +48,10 @@ class _Program:
     def __init__(self, image: Image, number: int):
         self.image, self.part = image, image.parts[number]
         self.layers = [LayerModel(image.model.layers[n]) for n in self.part.layers]
-        self._packing = state_packing(image.design, BUS_BITS)
+        self._packings = [
+            state_packing(image.design, BUS_BITS, results=given) for given in (False, True)
+        ]
+        self._results = results_of(self.part)
         self._states: dict[int, list[tuple[IntArray, IntArray, IntArray]]] = {}
 
     def run(self, payloads: Sequence[int], context: int, first: bool) -> list[int]:
@@ -61,7 +65,8 @@ class _Program:
             x = inputs[n] if parallel or n == 0 else now[n - 1][2]
             h, c = layer.step(x, now[n][2], now[n][1])
             now[n] = h, c, layer.project(h)
-        return [word for payload in self._payloads(now) for word in self._packing.pack(payload)]
+        made = zip(self._results, self._payloads(now), strict=True)
+        return [word for result, one in made for word in self._packings[result].pack(one)]
 
     @staticmethod
     def _zeros(layer: LayerModel) -> tuple[IntArray, IntArray, IntArray]:

@@ -71,7 +71,7 @@ def job_of(image: Image, sequences: Sequence[IntArray], baud: int = BAUD) -> Job
     Raises
     ------
     DesignError
-        If the image has more than one program, as those of both directions.
+        If the image has more than one program, as of several layers in both directions.
     TypeError, ValueError
         For a rate that is none, or no frames.
     """

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from csb_format.scales import DesignError
 
-from ..lower.groups import MatrixImage, lay_out, rows_of
+from ..lower.groups import lay_out, rows_of
 from ..lower.image import Image
-from .dma_registers import ENTRY, ENTRY_BYTES, Kind
+from ..lower.load import WORD
+from .dma_registers import ENTRY, ENTRY_BYTES, TAIL, Kind
 
-__all__ = ["PAGE", "Entry", "Placed", "place"]
+__all__ = ["PAGE", "Entry", "Placed", "place", "weave"]
 
 PAGE = 4096  # bytes: no burst is cut short where data begin at a multiple of it
 _ADDRESSES = 1 << 64
@@ -32,6 +33,8 @@ class Entry:
         Bits at the top of the last beat that are thrown away.
     row : int
         Of the matrix memories, the first that is written.
+    woven : int
+        Words of load packets among rows, see :func:`weave`.
     last : bool
         Whether the list ends with it.
     """
@@ -41,6 +44,7 @@ class Entry:
     length: int = 0
     padding: int = 0
     row: int = 0
+    woven: int = 0
     last: bool = False
 
     def words(self) -> dict[str, int]:
@@ -58,6 +62,7 @@ class Entry:
             "dma_length": {"bytes": self.length},
             "dma_padding": {"bits": self.padding},
             "dma_row": {"row": self.row},
+            "dma_words": {"count": self.woven},
         }
         return {register.name: register.encode(**fields[register.name]) for register in ENTRY}
 
@@ -84,6 +89,34 @@ class Placed:
     base: int
     data: bytes
     lists: tuple[tuple[int, ...], ...]
+
+
+def weave(rows: bytes, words: Sequence[int], data_bits: int) -> bytes:
+    """Beats of rows with beats of load packets among them, so that neither waits for the other.
+
+    A word of packets is loaded in each cycle, a beat has several: so the first beat of every
+    ``data_bits / 32`` is one of words. The last ones, :data:`~.dma_registers.TAIL` words or a beat
+    at most, come after all rows; so a program is started when all is there.
+
+    Parameters
+    ----------
+    rows : bytes
+        Whole beats.
+    words : sequence of int
+        Of 32 bits, none for the matrix memories.
+    data_bits : int
+        Width of the bus.
+    """
+    size, each = data_bits // 8, data_bits // WORD
+    data = np.array(words, "<u4").tobytes()
+    data += bytes(-len(data) % size)
+    early = max(0, -(-(len(words) - max(TAIL, each)) // each))  # beats of words among rows
+    between = (each - 1) * size
+    woven = (
+        data[n * size : (n + 1) * size] + rows[n * between : (n + 1) * between]
+        for n in range(early)
+    )
+    return b"".join([*woven, rows[early * between :], data[early * size :]])
 
 
 def place(images: Sequence[Image], base: int, data_bits: int) -> Placed:
@@ -123,30 +156,31 @@ class _Memory:
     def program(self, image: Image, part: int) -> int:
         """Put what loads a program there, and its list; address of the list."""
         entries = list(self._entries(image, part))
-        whole = b"".join(
-            Entry(kind, at, length, padding, last=n == len(entries) - 1).encode()
-            for n, (kind, at, length, padding) in enumerate(entries)
+        return self._put(
+            b"".join(
+                replace(entry, last=n == len(entries) - 1).encode()
+                for n, entry in enumerate(entries)
+            )
         )
-        return self._put(whole)
 
-    def _entries(self, image: Image, part: int) -> Iterator[tuple[Kind, int, int, int]]:
+    def _entries(self, image: Image, part: int) -> Iterator[Entry]:
         streamed = image.design.streamed
-        if not streamed and part == 0:
-            yield self._groups(Kind.ROWS, rows_of(image, self.data_bits))
         words = image.load_words(part, matrix=False) if part == 0 else image.start_words(part)
+        if not streamed and part == 0:
+            rows = rows_of(image, self.data_bits)
+            woven = weave(rows.data, words, self.data_bits)
+            yield Entry(Kind.ROWS, self._put(woven), len(woven), rows.padding, woven=len(words))
+            return
         yield self._words(words)
         if streamed:
             matrix = lay_out(image.part_words(part), image.design, self.data_bits)
-            yield self._groups(Kind.MATRIX, matrix)
+            yield Entry(Kind.MATRIX, self._put(matrix.data), matrix.length, matrix.padding)
 
-    def _groups(self, kind: Kind, groups: MatrixImage) -> tuple[Kind, int, int, int]:
-        return kind, self._put(groups.data), groups.length, groups.padding
-
-    def _words(self, words: Sequence[int]) -> tuple[Kind, int, int, int]:
+    def _words(self, words: Sequence[int]) -> Entry:
         data = np.array(words, "<u4").tobytes()
         padding = -len(data) % (self.data_bits // 8)
         at = self._put(data + bytes(padding))
-        return Kind.WORDS, at, len(data) + padding, padding * 8
+        return Entry(Kind.WORDS, at, len(data) + padding, padding * 8)
 
     def _put(self, data: bytes) -> int:
         """Address of the bytes, at the start of a page."""

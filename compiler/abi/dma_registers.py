@@ -6,10 +6,11 @@ import enum
 
 from .register_types import Access, BitField, Register
 
-__all__ = ["DMA", "DMA_REGISTERS", "ENTRY", "ENTRY_BYTES", "Kind"]
+__all__ = ["DMA", "DMA_REGISTERS", "ENTRY", "ENTRY_BYTES", "TAIL", "Kind"]
 
 DMA = "dma"  # the feature
 ENTRY_BYTES = 64  # of an entry of a list: whole beats of the widest bus
+TAIL = 8  # words that come after all rows at least: the packet of the walk, and the start
 
 
 class Kind(enum.IntEnum):
@@ -64,6 +65,12 @@ DMA_REGISTERS = (
         0x094,
         BitField("row", 0, 24, "First word of the matrix memories that is written."),
     ),
+    _register(
+        "dma_words",
+        "Packets of `load` among rows, as `compiler.abi.dma.weave` has them; of other kinds 0.",
+        0x0A4,
+        BitField("count", 0, 24, "Words of 32 bits; 0: rows alone."),
+    ),
     Register(
         "dma_stop",
         "Gives up the transfer that is under way.",
@@ -99,5 +106,5 @@ DMA_REGISTERS = (
         feature=DMA,
     ),
 )
-ENTRY = tuple(register for register in DMA_REGISTERS if register.address <= 0x094)
+ENTRY = DMA_REGISTERS[: [register.name for register in DMA_REGISTERS].index("dma_stop")]
 """An entry of a list: words with the fields of these registers, in their order; then zeros."""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from ..array.design import Design
 from .dma_registers import DMA
-from .registers import COUNTERS, DMA_MINOR, MAGIC, VERSION, design_hash
+from .registers import COUNTERS, DMA_MINOR, MAGIC, TRAIN_MINOR, VERSION, design_hash
 from .wire import frame_packing, state_packing
 
 __all__ = ["AXI_MODULE", "COMPACT_COUNTERS", "counters_of", "identity"]
@@ -28,10 +28,11 @@ def identity(
 ) -> dict[str, dict[str, int]]:
     """Fields of the registers that never change, of an accelerator with these buses."""
     arriving, leaving = frame_packing(design, in_bits), state_packing(design, out_bits)
+    minor = DMA_MINOR if DMA in features else TRAIN_MINOR if design.train else VERSION[1]
     depths = ("matrix_depth", "vector_depth", "program_depth", "output_depth")
     return {
         "magic": {"magic": MAGIC},
-        "version": {"major": VERSION[0], "minor": DMA_MINOR if DMA in features else VERSION[1]},
+        "version": {"major": VERSION[0], "minor": minor},
         "design_hash": {"hash": design_hash(design)},
         "array": {"pes": design.pes, "lanes": design.lanes},
         "units": {"units": design.units, "projectors": design.projectors},

@@ -57,9 +57,13 @@ class Packing:
         Of ``tdata``.
     leave_out : collection of str
         Fields that do not travel in ``tdata``.
+    least : int
+        Beats that a payload takes at least, those above its numbers 0.
     """
 
-    def __init__(self, fields: Sequence[Field], bits: int, leave_out: Collection[str] = ()):
+    def __init__(
+        self, fields: Sequence[Field], bits: int, leave_out: Collection[str] = (), least: int = 1
+    ):
         self.bits, self.size = bits, size_of(fields)
         place, self.elements = 0, list[Element]()
         for offset, field in _numbers(fields):
@@ -69,7 +73,7 @@ class Packing:
             container = fitting[0] if fitting else field.width
             self.elements.append(Element(offset, field.width, field.signed, place, container))
             place += container
-        self.beats = -(-place // bits)
+        self.beats = max(least, -(-place // bits))
 
     def pack(self, payload: int) -> list[int]:
         """A payload as beats."""

@@ -17,7 +17,9 @@ from .registers import (
     PACKET,
     PACKET_MAGIC,
     REGISTERS,
+    TRAIN,
     VERSION,
+    WALK,
     Access,
     Register,
     Word,
@@ -27,7 +29,12 @@ __all__ = ["HEADER_FILE", "c_header", "main", "markdown"]
 
 PREFIX = "SPARSEFLOW"
 HEADER_FILE = "sparseflow_registers.h"
-FEATURES = {DMA: "with a port to memory", CHECKED: "of a checked design"}
+FEATURES = {
+    DMA: "with a port to memory",
+    CHECKED: "of a checked design",
+    TRAIN: "of a design that trains",
+    WALK: "of a design with a walk",
+}
 ACCESSES = {
     Access.READ: "read only",
     Access.WRITE: "write only",

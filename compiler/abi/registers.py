@@ -28,7 +28,9 @@ __all__ = [
     "PACKET",
     "PACKET_MAGIC",
     "REGISTERS",
+    "TRAIN",
     "VERSION",
+    "WALK",
     "Access",
     "BitField",
     "Register",
@@ -39,10 +41,13 @@ __all__ = [
 ]
 
 MAGIC = int.from_bytes(b"SPFL")
-VERSION = (1, 1)  # of this map: major changes break drivers, minor ones add to it
+VERSION = (2, 1)  # of this map: major changes break drivers, minor ones add to it
 DMA_MINOR = 2  # of one with those of transfers
+TRAIN_MINOR = 3  # of one that trains
 PACKET_MAGIC = 0xF5
 CHECKED = "checked"  # the feature of a design that keeps parity
+TRAIN = "train"  # of one that trains
+WALK = "walk"  # of one that walks over its memories
 TIMEOUT = 1 << 24  # longer than any step of a sensible array, a sixth of a second at 100 MHz
 
 
@@ -166,6 +171,7 @@ _ERRORS = (
     BitField("memory", 12, 1, "A word of a memory had changed when it was used.", feature=CHECKED),
     BitField("frame", 13, 1, "A beat of a frame, or its marks, had changed.", feature=CHECKED),
     BitField("packet", 14, 1, "A load packet had changed.", feature=CHECKED),
+    BitField("walk", 15, 1, "A word of a memory had changed that nobody was using.", feature=WALK),
 )
 
 _CONTROL = (
@@ -238,6 +244,16 @@ _CONTROL = (
         Access.CLEAR,
     ),
     Register(
+        "learnt",
+        "The weight that was read last, by a load packet (compiler/learn/commands.py).",
+        (
+            BitField("master", 0, 9, "Low bits of its master."),
+            BitField("weight", 9, 18, "The weight, as many bits as weights have."),
+        ),
+        0x06C,
+        feature=TRAIN,
+    ),
+    Register(
         "rejected",
         "The last access that was answered with `SLVERR`.",
         (
@@ -270,6 +286,13 @@ _CONTROL = (
         ),
         0x064,
         Access.CLEAR,
+    ),
+    Register(
+        "walk",
+        "Walks over the memories that a program only reads.",
+        _number("walks", "Whole walks that have found what was loaded, since a reset."),
+        0x068,
+        feature=WALK,
     ),
 )
 
@@ -310,7 +333,9 @@ YOUNGER = {
     "cell": LSTM,
     "reach": Precision.reach,
     "checked": False,
+    "walk": False,
     "by_gate": False,
+    "train": 0,
 }
 
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from csb_format.fixed import IntArray
 
+from ..array.widths import size_of
 from ..lower.image import Image
-from ..lower.plan import Emission
+from ..lower.plan import Emission, Part
 from .wire import output_fields, state_packing, state_values
 
-__all__ = ["Emitted", "Outcome", "WireError", "outcome_of"]
+__all__ = ["Emitted", "Outcome", "WireError", "outcome_of", "results_of"]
 
 
 class WireError(RuntimeError):
@@ -89,7 +90,7 @@ class Outcome:
         return values["h"], values["c"]
 
     def _check_last(self, image: Image, beats_out: int) -> None:
-        bits = output_fields(image.design)[0].size
+        bits = size_of(output_fields(image.design)) - 1
         last = np.array([payload >> bits for payload in self.payloads]).reshape(-1, beats_out)
         expected = np.zeros(last.shape, bool)
         expected[:, -1] = True
@@ -103,7 +104,7 @@ class Outcome:
         return np.array(self.cycles[beats - 1 :: beats], np.int64)
 
 
-def outcome_of(image: Image, packets: Sequence[Sequence[int]], bits: int) -> Outcome:
+def outcome_of(image: Image, packets: Sequence[Sequence[int]], bits: int, part: int = 0) -> Outcome:
     """Received packets as what the core's stream carried; each is one frame.
 
     Parameters
@@ -113,16 +114,32 @@ def outcome_of(image: Image, packets: Sequence[Sequence[int]], bits: int) -> Out
         Beats.
     bits : int
         Of ``tdata``.
+    part : int
+        Number of the program.
 
     Returns
     -------
     Outcome
         Without cycles.
     """
-    packing, last = state_packing(image.design, bits), output_fields(image.design)[0].size
+    last = size_of(output_fields(image.design)) - 1
+    packings = [state_packing(image.design, bits, results=given) for given in (False, True)]
+    beats, marks = packings[0].beats, results_of(image.parts[part])
     payloads: list[int] = []
     for packet in packets:
-        chunks = [packet[i : i + packing.beats] for i in range(0, len(packet), packing.beats)]
-        payloads += [packing.unpack(chunk) for chunk in chunks]
+        chunks = [packet[i : i + beats] for i in range(0, len(packet), beats)]
+        # a packet that a reset has cut, or that is too long, is told of by its last mark
+        for n, chunk in enumerate(chunks):
+            result = marks[n] if n < len(marks) else False
+            payloads.append(packings[result].unpack(chunk) | result << last - 1)
         payloads[-1] |= 1 << last
     return Outcome(payloads, [], 0)
+
+
+def results_of(part: Part) -> list[bool]:
+    """Of each beat of the core that leaves for a frame whether it carries results, no states."""
+    return [
+        emission.kind != "states"
+        for emission in part.emissions
+        for _ in range(emission.placement.beats)
+    ]

@@ -29,6 +29,7 @@ __all__ = [
     "from_beats",
     "output_fields",
     "projected_bits",
+    "result_fields",
     "state_fields",
     "state_packing",
     "state_payloads",
@@ -65,14 +66,22 @@ def projected_bits(design: Design) -> int:
     return design.acc_bits if design.linear else design.act_bits
 
 
+def result_fields(design: Design) -> tuple[Field, ...]:
+    """Q results of a projection, or Q exact sums of a linear layer."""
+    return (Field("results", projected_bits(design), design.projectors, signed=True),)
+
+
 def output_fields(design: Design) -> tuple[Field, ...]:
     """A beat of output; ``last`` ends the frame.
 
-    The program tells whether its ``bits`` are :func:`state_fields` or Q numbers of
-    :func:`projected_bits`, in this order for each layer that leaves.
+    Its ``bits`` are :func:`state_fields` or, of a design with projectors where ``result`` is set,
+    :func:`result_fields`, in this order for each layer that leaves.
     """
-    bits = max(size_of(state_fields(design)), projected_bits(design) * design.projectors)
-    return Field("bits", bits), Field("last", 1)
+    states = Field("bits", size_of(state_fields(design))), Field("last", 1)
+    if not design.projectors:
+        return states
+    bits = max(size_of(fields(design)) for fields in (state_fields, result_fields))
+    return Field("bits", bits), Field("result", 1), Field("last", 1)
 
 
 def frame_packing(design: Design, bits: int) -> Packing:
@@ -80,9 +89,14 @@ def frame_packing(design: Design, bits: int) -> Packing:
     return Packing(frame_fields(design), bits, leave_out=("first", "context"))
 
 
-def state_packing(design: Design, bits: int) -> Packing:
-    """A beat of states on ``m_axis``."""
-    return Packing(output_fields(design), bits, leave_out=("last",))
+def state_packing(design: Design, bits: int, *, results: bool = False) -> Packing:
+    """A beat of states, or of results, on ``m_axis``; both take as many beats of the bus."""
+    mine, other = state_fields(design), result_fields(design)
+    if not design.projectors:
+        return Packing(mine, bits)
+    if results:
+        mine, other = other, mine
+    return Packing(mine, bits, least=Packing(other, bits).beats)
 
 
 def to_beats(part: Part, frames: IntArray) -> IntArray:

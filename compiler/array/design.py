@@ -12,7 +12,16 @@ from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN, DesignError
 
-__all__ = ["MOST_BACK", "Array", "Design", "bits_for", "check_counts", "check_flags", "check_pes"]
+__all__ = [
+    "DICE_BITS",
+    "MOST_BACK",
+    "Array",
+    "Design",
+    "bits_for",
+    "check_counts",
+    "check_flags",
+    "check_pes",
+]
 
 
 def bits_for(count: int) -> int:
@@ -20,6 +29,8 @@ def bits_for(count: int) -> int:
     return max(1, (count - 1).bit_length())
 
 
+OPTIONAL = ("projectors", "linear", "max_align", "train")  # numbers that may be 0
+DICE_BITS = 24  # below the last bit of a master that an update is rounded from
 MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
 
 
@@ -88,7 +99,7 @@ class Design:
     max_align : int
         Largest left shift of a product sum that the array can make, 0..7.
     cell : str
-        Of the element-wise lanes, a name of :data:`csb_format.cells.CELLS`.
+        Of the element-wise lanes, a name of ``csb_format.cells.CELLS``.
     reach : int
         Of their pre-activations, biases and cell states; see :class:`csb_format.cells.cell.Cell`.
     by_gate : bool
@@ -97,6 +108,12 @@ class Design:
     checked : bool
         A parity bit with every word of the matrix, bias, program and vector memories, with every
         beat of a frame, and a check word behind every load packet; :mod:`compiler.lower.parity`.
+    train : int
+        Weights of a PE that can learn on the array, from the first of the linear output layer on:
+        places in its memory of masters; 0 for none. See :mod:`compiler.learn`.
+    walk : bool
+        Of a checked design: in cycles in which nobody reads them the memories that a program only
+        reads are held against their check; :mod:`compiler.lower.walk`.
 
     Raises
     ------
@@ -130,14 +147,17 @@ class Design:
     reach: int = Precision.reach
     by_gate: bool = False
     checked: bool = False
+    train: int = 0
+    walk: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
         self._check_cell(fields.pop("cell"))
         flags = {
-            name: fields.pop(name) for name in ("streamed", "deep", "compact", "by_gate", "checked")
+            name: fields.pop(name)
+            for name in ("streamed", "deep", "compact", "by_gate", "checked", "walk")
         }
-        optional = {name: fields.pop(name) for name in ("projectors", "linear", "max_align")}
+        optional = {name: fields.pop(name) for name in OPTIONAL}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
         found = check_counts(fields) | check_counts(optional, least=0) | check_flags(flags)
         for name, value in found.items():
@@ -145,6 +165,7 @@ class Design:
         self._check_projectors()
         self._check_narrow()
         self._check_by_gate()
+        self._check_train()
         check_pes(self.pes, self.cell)
         share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
         self._check_beat("units", self.units, share, self.pes // self.abreast)
@@ -183,6 +204,8 @@ class Design:
             raise DesignError(
                 f"checked = True: a {kind} design keeps no parity; leave one of the two out"
             )
+        if self.walk and not self.checked:
+            raise DesignError("walk = True: the walk is of a checked design; take checked = True")
         if not self.compact:
             return
         if not self.arithmetic.compact:
@@ -206,6 +229,20 @@ class Design:
             raise DesignError(
                 f"by_gate = True: in a design for {self.arithmetic.title} each gate has passes of "
                 "its own already; leave it out"
+            )
+
+    def _check_train(self) -> None:
+        if not self.train:
+            return
+        kinds = ("streamed", "deep", "compact", "by_gate", "checked")
+        if kind := next((name for name in kinds if getattr(self, name)), None):
+            raise DesignError(f"train = {self.train}: not with {kind} = True yet; leave one out")
+        if self.pieces > 1:
+            raise DesignError(f"train = {self.train}: not with pieces = {self.pieces}; take 1")
+        if self.word_bits < DICE_BITS:
+            raise DesignError(
+                f"train = {self.train}: a row's dice have {DICE_BITS} bits, a word of the matrix "
+                f"memories {self.word_bits}; take more lanes"
             )
 
     def _check_projectors(self) -> None:

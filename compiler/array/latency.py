@@ -22,6 +22,7 @@ __all__ = [
     "PROJECTOR_EXACT",
     "RAM",
     "SERIAL",
+    "WALK_DATA",
     "Latencies",
     "activation_delay",
     "block_stage",
@@ -48,6 +49,7 @@ RAM = 2  # from an address to its word: a memory and its output register
 FETCH = RAM + 1  # from one instruction to the next: address, word, the controller's register
 PROJECTOR = 2  # select and shift; round and saturate
 PROJECTOR_EXACT = RAM + 1  # the bias of a linear layer, and its sum
+WALK_DATA = 3  # from words of memories to the walk's check: two registers of choice, its own
 LOGIC_WORDS = 64  # about what synthesis makes of logic, whatever the width
 
 

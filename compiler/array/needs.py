@@ -36,7 +36,7 @@ __all__ = [
     "programs",
 ]
 
-FLAGS = ("streamed", "deep", "compact", "by_gate", "checked")
+FLAGS = ("streamed", "deep", "compact", "by_gate", "checked", "walk")
 OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align")  # of a design, besides its sizes
 PIECE_BITS = 16  # of the single-port memories of iCE40
 
@@ -519,8 +519,8 @@ def design_for(
         Whether the model's linear output layer runs on the array too.
     **options
         ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
-        ``checked``; ``max_align`` and ``pieces`` are what the model needs if the design is compact,
-        ``by_gate`` is what :func:`asks_by_gate` says if it is not.
+        ``checked``, ``walk``; ``max_align`` and ``pieces`` are what the model needs if the design
+        is compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
 
     Raises
     ------

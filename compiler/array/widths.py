@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from .design import Design, bits_for
 
 __all__ = [
+    "LOW_BITS",
+    "MASTER_BITS",
     "SHIFT_BITS",
     "Field",
     "align_bits",
@@ -46,6 +48,10 @@ class Field:
     def is_array(self) -> bool:
         """Whether it has elements, be it one."""
         return self.count > 0
+
+
+MASTER_BITS = 8  # of a master below the last bit of its weight
+LOW_BITS = MASTER_BITS + 1  # of it that are kept beside the weight: one tells where it saturated
 
 
 def size_of(fields: Sequence[Field]) -> int:

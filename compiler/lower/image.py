@@ -15,9 +15,11 @@ from csb_format.words import join_fields
 
 from ..array.program import Sink
 from .load import Space, header, packet, sealed, space_widths
+from .masters import master_memories
 from .parity import evened
 from .passes import HEAD, Pass
 from .plan import Plan
+from .walk import memory_name, walk_words
 from .words import bias_words as bias_memories
 from .words import matrix_memories, matrix_words, program_words
 
@@ -217,9 +219,14 @@ def _memories(image: Image) -> dict[str, list[int]]:
     biases = [(given, image.bias(number, given)) for number, given in _whole(image)]
     memories |= bias_memories([(p, b) for p, b in biases if b is not None], design)
     memories |= {"program": program_words(image.program, design)}
+    if design.train:
+        memories |= master_memories(image, image.matrix_words)
     if not design.checked:
         return memories
-    return {name: evened(words, image.width(name) - 1) for name, words in memories.items()}
+    memories = {name: evened(words, image.width(name) - 1) for name, words in memories.items()}
+    if design.walk:
+        memories[memory_name(Space.WALK, 0)] = walk_words(memories, design)
+    return memories
 
 
 def _whole(plan: Plan) -> Iterator[tuple[int, Pass]]:

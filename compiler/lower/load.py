@@ -4,7 +4,7 @@ A packet is a header, a count and data:
 
 =========  =============  ==================================================
 header     bits 31..28    space: 1 matrix, 2 bias, 3 program, 4 start, 5 linear,
-                          6 vector, 7 cell
+                          6 vector, 7 cell, 8 walk, 9 master, 10 learn
            bits 27..16    which memory: PE, element-wise lane, projector, 0
            bits 15..0     first word written; for *start*, program address
 count      32 bits        memory words that follow (not for *start*)
@@ -24,10 +24,12 @@ from csb_format.scales import DesignError
 
 from ..array.design import Design
 from ..array.program import instruction_bits
+from ..array.widths import LOW_BITS
 from .parity import check_word
 
 __all__ = [
     "MAX_LOADED",
+    "WALK_WORDS",
     "WORD",
     "Space",
     "header",
@@ -40,6 +42,8 @@ __all__ = [
 
 
 WORD = 32
+LEARN_WORDS = 16  # places for registers of the learner
+WALK_WORDS = 2  # what a walk is told: the last row of the matrix memories, and the check
 
 
 class Space(enum.IntEnum):
@@ -52,6 +56,9 @@ class Space(enum.IntEnum):
     LINEAR = 5
     VECTOR = 6
     CELL = 7
+    WALK = 8
+    MASTER = 9
+    LEARN = 10  # registers of the learner; see :mod:`compiler.learn.commands`
 
 
 def header(space: Space, target: int = 0, address: int = 0) -> int:
@@ -69,6 +76,8 @@ def space_widths(design: Design) -> dict[Space, int]:
         Space.LINEAR: design.acc_bits + parity,
         Space.VECTOR: design.lanes * (design.act_bits + parity),
         Space.CELL: design.state.width,
+        **({Space.MASTER: LOW_BITS, Space.LEARN: WORD} if design.train else {}),
+        **({Space.WALK: WORD} if design.walk else {}),
     }
 
 
@@ -81,6 +90,8 @@ def space_targets(design: Design) -> dict[Space, int]:
         Space.LINEAR: design.projectors if design.linear else 0,
         Space.VECTOR: 1,
         Space.CELL: design.units,
+        **({Space.MASTER: design.pes, Space.LEARN: 1} if design.train else {}),
+        **({Space.WALK: 1} if design.walk else {}),
     }
 
 
@@ -93,6 +104,8 @@ def space_depths(design: Design) -> dict[Space, int]:
         Space.LINEAR: design.linear,
         Space.VECTOR: design.vector_depth,
         Space.CELL: design.state_depth,
+        **({Space.MASTER: design.train, Space.LEARN: LEARN_WORDS} if design.train else {}),
+        **({Space.WALK: WALK_WORDS} if design.walk else {}),
     }
 
 

@@ -204,10 +204,14 @@ class CycleModel:
         if now.write:
             state.writes.update((done + self.latencies.written(now.sink)).tolist())
         if now.emit:
-            leaves = (done + self.latencies.leaves(now.sink)).tolist()
+            leaves = self._leave((done + self.latencies.leaves(now.sink)).tolist(), now.final)
             state.leaving = [t for t in state.leaving if t >= start] + leaves
             if now.final:
                 state.done.append(leaves[-1])
+
+    def _leave(self, beats: list[int], final: bool) -> list[int]:
+        """When beats leave that could from these cycles on: a sink that always takes."""
+        return beats
 
 
 def step_cycles(plan: Plan, contexts: int = 1) -> float:

@@ -96,7 +96,7 @@ class HeadPass:
         """
         fed, lanes, steps = self._fed(outputs, piece)
         logits = exact(fed, self.head.weight.T) + self.head.bias
-        delta, cost, right = self._delta(logits, asked, settling)
+        delta, cost, right = self.delta(logits, asked, settling)
         gradients = self._gradients(delta, fed)
         if not tensor:
             return Answered(cost, right, gradients, None)
@@ -129,7 +129,16 @@ class HeadPass:
             fed = np.concatenate([fed[:, :half], out[half:, begins, many].T], axis=1)
         return fed, many, ends
 
-    def _delta(self, logits: IntArray, asked: Asked, settling: Settling) -> tuple[Part, float, int]:
+    def delta(self, logits: IntArray, asked: Asked, settling: Settling) -> tuple[Part, float, int]:
+        """Gradient of logits (N, O), the cost, and answers that were right.
+
+        Parameters
+        ----------
+        logits : int64 array (N, O)
+            Exact.
+        asked : Asked
+        settling : Settling
+        """
         frac = self.head.weight_format.frac + self.head.input.frac
         if asked.targets:
             error = logits - np.concatenate(asked.targets)

@@ -15,6 +15,7 @@ __all__ = [
     "GAMMA",
     "INNER_BITS",
     "Exponent",
+    "Generator",
     "Move",
     "Rate",
     "Real",
@@ -42,6 +43,8 @@ _MASK = (1 << 64) - 1
 Real = npt.NDArray[np.bool_] | None
 #: How exponents are found: of earlier batches, or of each tensor's own largest number.
 Exponent = Literal["earlier", "own"]
+#: Whose dice round an update: a number for each of a tensor, or rows crossed with columns.
+Generator = Literal["splitmix", "crossed"]
 
 
 def clipped(value: IntArray, bits: int) -> IntArray:
@@ -180,7 +183,7 @@ def place_of(down: int, rate: Rate) -> int:
     return max(-38, min(62, down + rate.down - RANDOM))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Move:
     """How a tensor's masters move.
 
@@ -194,12 +197,15 @@ class Move:
         Width of a master, to which it saturates.
     start : int
         State of the generator before its first number.
+    dice : int64 array (N,), optional
+        Of another generator.
     """
 
     place: int
     factor: int
     bits: int
     start: int
+    dice: IntArray | None = None
 
 
 def move(masters: IntArray, sums: IntArray, real: Real, by: Move) -> None:
@@ -219,7 +225,7 @@ def move(masters: IntArray, sums: IntArray, real: Real, by: Move) -> None:
     else:
         most >>= -by.place
         placed = np.clip(sums, -most, most) << -by.place
-    dice = random_bits(by.start, len(masters)).astype(np.int64)
+    dice = random_bits(by.start, len(masters)).astype(np.int64) if by.dice is None else by.dice
     top = 1 << (by.bits - 1)
     moved = np.clip(masters - ((placed * by.factor + dice) >> RANDOM), -top, top - 1)
     masters[:] = moved if real is None else np.where(real, moved, masters)

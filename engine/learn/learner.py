@@ -14,7 +14,7 @@ from csb_format.model import Model
 from . import integers
 from .exponents import SPAN, Seen
 from .head import Asked
-from .integers import Exponent, Rate
+from .integers import Exponent, Generator, Rate
 from .network import LayerPass, Network, Outcome, exponents_for
 from .pieces import pieces_of
 from .reference import ReferencePass
@@ -55,6 +55,8 @@ class Settings:
     exponents : {"earlier", "own"}
         Of gradients: from earlier batches, or each tensor's own (NITI), which is for comparison
         and splits no batch.
+    generator : {"splitmix", "crossed"}
+        Of the dice of updates; an array that trains has the second.
     """
 
     mode: Mode = "all"
@@ -63,6 +65,7 @@ class Settings:
     seed: int = 0
     memory: int = 0
     exponents: Exponent = "earlier"
+    generator: Generator = "splitmix"
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -71,6 +74,8 @@ class Settings:
             raise ValueError(f"rate {self.rate}: must be 2**-30 to 2**20")
         if self.gradient_bits not in (8, 16):
             raise ValueError(f"gradient_bits {self.gradient_bits}: must be 8 or 16")
+        if self.generator not in get_args(Generator):
+            raise ValueError(f"generator {self.generator!r}: choose splitmix or crossed")
         if not 0 <= self.seed < 1 << 63:
             raise ValueError(f"seed {self.seed}: must be 0 to 2**63 - 1")
         if self.memory < 0:
@@ -160,8 +165,7 @@ class Learner:
             self._look(sequences, asked)
         outcome, seen, pieces = self.gradients(sequences, asked)
         rate = Rate.of(self.settings.rate, asked.counted)
-        move = getattr(self._made, "move", integers.move)
-        self.masters.update(outcome.gradients, rate, self.settings.seed, self.steps, move)
+        self._update(outcome, rate)
         moved = self.exponents.follow(seen) if self.settings.exponents == "earlier" else 0
         self.steps += 1
         counted = self._width * sum(map(len, sequences))
@@ -173,6 +177,14 @@ class Learner:
             moved,
             pieces,
         )
+
+    def _update(self, outcome: Outcome, rate: Rate) -> None:
+        given = self.settings
+        move = getattr(self._made, "move", integers.move)
+        if given.generator != Settings.generator:
+            move = integers.move  # compiled ones have their own dice
+        gradients = outcome.gradients
+        self.masters.update(gradients, rate, given.seed, self.steps, move, given.generator)
 
     def gradients(self, sequences: Sequence[IntArray], asked: Asked) -> tuple[Outcome, Seen, int]:
         """Exact gradients of a batch, what was seen of them, and its pieces; nothing moves."""

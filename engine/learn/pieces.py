@@ -21,13 +21,16 @@ class MemoryLimitError(ValueError):
 def bytes_per_frame(model: Model) -> int:
     """Bytes of the tape that a frame of a sequence takes, of all layers.
 
-    Of a unit: gates that become their gradients, and the squashed cell state, of 16 bits; the cell
-    state, of 32. Of an element of an output, 16 bits and its gradient of 32.
+    Of a unit: gates that become gradients of its sums, of 16 bits, and the kept state, of 32; of
+    an LSTM the squashed cell state and of ``gru0`` what was reset, of 16 bits; of ``gru`` the
+    recurrent part of the candidate, of 32. Of an element of an output, 16 bits and its gradient
+    of 32.
     """
     total = 2 * model.layers[0].input_size
     for layer in model.layers:
-        gates = len(layer.arithmetic.gate_names)
-        total += layer.hidden_size * (2 * gates + 2 + 4) + layer.output_size * (2 + 4)
+        cell = layer.arithmetic
+        other = 4 if cell.apart else 2
+        total += layer.hidden_size * (2 * len(cell.sums) + 4 + other) + layer.output_size * (2 + 4)
         total += 4 * layer.hidden_size if layer.projection else 0
     return total
 

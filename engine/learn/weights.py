@@ -12,7 +12,8 @@ from csb_format.csb import Csb
 from csb_format.fixed import IntArray, round_shift, saturate
 from csb_format.model import DenseLayer, LstmLayer, Model
 
-from .integers import GAMMA, Move, Rate, Real, move, place_of, start_of
+from .crossed import crossed
+from .integers import GAMMA, Generator, Move, Rate, Real, move, place_of, start_of
 from .tape import Gradient
 
 __all__ = ["MASTER_BITS", "Masters", "Tensor", "tensors_of"]
@@ -90,6 +91,7 @@ class Masters:
         seed: int,
         step: int,
         move: Callable[[IntArray, IntArray, Real, Move], None] = move,
+        generator: Generator = "splitmix",
     ) -> None:
         """Move all tensors that have a gradient."""
         for name, gradient in gradients.items():
@@ -97,11 +99,16 @@ class Masters:
             start = start_of(seed, step, self.order.index(name))
             sums, size = gradient.sums.reshape(-1), masters.size // len(tensor.fracs)
             real = None if tensor.real is None else tensor.real.reshape(-1)
+            dice = None
+            if generator == "crossed":
+                dice = crossed(start, tensor.values.shape).reshape(-1)
             for n, frac in enumerate(tensor.fracs):  # parts of the rows may differ
                 part = slice(n * size, (n + 1) * size)
                 down = -(gradient.exponent + frac + MASTER_BITS)
                 begin = (start + n * size * GAMMA) & ((1 << 64) - 1)
-                by = Move(place_of(down, rate), rate.factor, tensor.bits + MASTER_BITS, begin)
+                rolled = None if dice is None else dice[part]
+                bits = tensor.bits + MASTER_BITS
+                by = Move(place_of(down, rate), rate.factor, bits, begin, rolled)
                 move(masters[part], sums[part], None if real is None else real[part], by)
 
     def model(self) -> Model:

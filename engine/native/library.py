@@ -37,7 +37,8 @@ __all__ = [
 ABI = 1  # of sparseflow_run.h
 SOURCES = Path(__file__).resolve().parents[1] / "c"
 # Wrapping is written as unsigned arithmetic; shifts of negative numbers are those of GNU C.
-FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread")
+# Vectors pass between functions that are all inlined: no call's form could matter (psabi)
+FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-Wno-psabi")
 COMPILERS = ("cc", "gcc", "clang")
 FOLDER, NAME, SUM = "engine", "libsparseflow_run.so", ".sha256"
 # of the environment, what would make it another library than ours

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from compiler.abi.identity import counters_of, identity
 from compiler.abi.packing import check_bus_bits
 from compiler.abi.register_text import HEADER_FILE, c_header
-from compiler.abi.registers import CHECKED, COUNTERS, REGISTERS
+from compiler.abi.registers import CHECKED, COUNTERS, REGISTERS, TRAIN, WALK
 from compiler.array.design import Design
 from compiler.lower.load import Space, header
 
@@ -88,7 +88,9 @@ class Accelerator(wiring.Component):
         check_bus_bits("out_bits", out_bits)
         self.design, self.hierarchy = design, hierarchy or Hierarchy()
         self._widths = in_bits, out_bits
-        self.features = (CHECKED,) if design.checked else ()  # registers that not all have
+        # registers that not all have
+        there = {CHECKED: design.checked, WALK: design.walk, TRAIN: design.train}
+        self.features = tuple(name for name, has in there.items() if has)
         self._core = self.hierarchy.place(CORE_MODULE, lambda: self._core_of(image))
         self._input, self._output = FrameInput(design, in_bits), StateOutput(design, out_bits)
         members = {"aclk": In(1), "aresetn": In(1), "irq": Out(1)}
@@ -116,7 +118,7 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Blocks, their wires, and the rules of starting, stopping and recovering."""
         m = Module()
-        self._soft_reset = Signal()
+        self._soft_reset, self._learning = Signal(), Signal()
         self._clocks(m)
         m.submodules.core = DomainRenamer("core")(self._core)
         m.submodules.input, m.submodules.output = self._input, self._output
@@ -190,6 +192,11 @@ class Accelerator(wiring.Component):
         for name, values in identity(self.design, *self._widths, self.features).items():
             word = Value.cast(getattr(self._registers, name))
             m.d.comb += word.eq(REGISTERS[name].encode(**values))
+        if self.design.train:
+            m.d.comb += [
+                Value.cast(self._registers.learnt).eq(self._core.learnt),
+                self._learning.eq(_before(m, self._core.learning)),
+            ]
 
     def companions(self) -> dict[str, str]:
         """Files that lie beside its Verilog: the C header of its registers."""
@@ -221,7 +228,7 @@ class Accelerator(wiring.Component):
 
     def _occupied(self) -> list[Value]:
         """Reasons besides frames why memories must not be loaded nor packets begin."""
-        return []
+        return [self._learning] * bool(self.design.train)
 
     def _under_way(self, m: Module) -> Signal:
         """Whether a packet or a frame is anywhere between the two streams."""
@@ -298,6 +305,8 @@ class Accelerator(wiring.Component):
             self.irq.eq((kept & enabled).any()),
         ]
         m.d.sync += Value.cast(registers.status).eq(self._word("status", self._status(busy)))
+        if self.design.walk:
+            m.d.sync += registers.walk.walks.eq(self._core.walks)
 
     def _word(self, name: str, bits: dict[str, Value]) -> Value:
         """A register's one-bit fields, those not given 0."""
@@ -320,7 +329,7 @@ class Accelerator(wiring.Component):
             damage = _before(m, Value.cast(self._core.damage))
             faulty &= ~damage.any()
             new = damage & ~_before(m, damage)
-            changed = {name: new[n] for n, name in enumerate(damage_layout().members)}
+            changed = {name: new[n] for n, name in enumerate(damage_layout(self.design).members)}
         return changed | {
             "load": faulty & window.any(),
             "program": faulty & ~window.any(),
@@ -339,7 +348,7 @@ class Accelerator(wiring.Component):
             "stopped": self._input.stop,
             "error": Value.cast(self._registers.errors).any(),
             "irq": self.irq,
-            "settling": self._settling | self._loading,
+            "settling": self._settling | self._loading | self._learning,
         }
 
     def _happened(self, m: Module, busy: Value) -> dict[str, Value]:

@@ -215,6 +215,8 @@ class FrameInput(wiring.Component):
 class StateOutput(wiring.Component):
     """Beats of the core to packets of one frame each, one bus beat a cycle.
 
+    Numbers go out in containers, as frames come in.
+
     Parameters
     ----------
     design : Design
@@ -274,6 +276,9 @@ class StateOutput(wiring.Component):
                 m.d.sync += [axis.tvalid.eq(0), part.eq(0)]
         with m.If(self.states.valid & self.states.ready):
             beat = to_bus(self.packing, payload)
+            if self.design.projectors:
+                results = state_packing(self.design, bits, results=True)
+                beat = Mux(self.states.payload.result, to_bus(results, payload), beat)
             m.d.sync += [word.eq(beat), last.eq(payload[-1]), axis.tvalid.eq(1)]
         with m.If(self._close(m, taken, opened, closing)):
             m.d.sync += [axis.tvalid.eq(1), word.eq(0), part.eq(beats - 1), last.eq(1)]

@@ -35,6 +35,10 @@ class Controller(wiring.Component):
     pc : Out, instruction : In
         Program memory: the word at ``pc`` arrives ``Ram.latency`` cycles later; in a design
         with ``program_pieces`` that many cycles after that, less one.
+    walk, spare : In, Out, of a design with ``walk``
+        An address of the matrix memories, which ``address`` is where no pass of the program has
+        one; whether it is, and whether the word that the program memory gives for an address of
+        this cycle is not wanted.
     restart, restart_pc : In
         Start (again) at an address; the accelerator must be idle.
     frame_ready, frame_first, frame_context, frame_buffer : In
@@ -133,6 +137,7 @@ class Controller(wiring.Component):
                 "halted": Out(1),
                 "fault": Out(1),
                 **({"gates": Out(gates_layout(design))} if design.collects else {}),
+                **(_walk_members(design) if design.walk else {}),
             }
         )
         # sim.check.checks probes it
@@ -178,6 +183,8 @@ class Controller(wiring.Component):
         self._advance(m, now, frame, starting)
         ending = self._walk(m, now, issuing, starting)
         self._address(m, now, frame)
+        if self.design.walk:
+            self._spare(m, now, loaded, starting, halt)
         with m.Switch(now.op):
             with m.Case(Op.SETUP):
                 m.d.comb += done.eq(loaded)
@@ -234,6 +241,27 @@ class Controller(wiring.Component):
             m.d.sync += [loaded.eq(0), self.pc.eq(now.other), age.eq(0)]
         with m.If(self.restart):
             m.d.sync += [loaded.eq(0), self.pc.eq(self.restart_pc), age.eq(0)]
+
+    def _spare(
+        self, m: Module, now: data.View, loaded: Signal, starting: Value, halt: Signal
+    ) -> None:
+        """Memories that have no use for a read in this cycle.
+
+        The word of the program memory is taken ``Ram.latency`` cycles after it was read, and the
+        next one is read then. So a read is spare in a cycle in which a word is taken, and while a
+        pass waits that takes longer than that.
+        """
+        last_slot, last_step = self._last_slot, self._last_step
+        long = last_slot >= FETCH  # cycles of a slot are one at least
+        if not self._turns:
+            long |= (last_step >= FETCH) | (last_slot.any() & last_step.any())
+        takes = ~loaded & (self.age == self.fetch_delay(self.design) - 1)
+        waits = loaded & (now.op == Op.PASS) & ~self._started & long
+        free = takes | halt | waits
+        m.d.comb += [
+            self.spare.program.eq(free | self._held if self._holds else free),
+            self.spare.matrix.eq(~starting & ~self._started),
+        ]
 
     def _frames(self, m: Module, now: data.View) -> data.View:
         """What is known of the frame that the pass works on."""
@@ -346,8 +374,9 @@ class Controller(wiring.Component):
         groups = self._groups(now)
         valid = issuing & (self._step < groups)
         aligns = self._aligns(m, now, issuing & row_ends)
+        ours = Mux(self._started, place, self.walk) if self.design.walk else place
         m.d.comb += [
-            self.address.eq(Mux(starting, now.matrix, place)),
+            self.address.eq(Mux(starting, now.matrix, ours)),
             self.word_take.eq(valid),
             self.group.valid.eq(valid),
             self.group.first.eq(self._step == 0),
@@ -452,3 +481,11 @@ class Controller(wiring.Component):
     def _state_region(self, frame: data.View, phase: Value) -> Value:
         """Number of a state region among those of a layer."""
         return (frame.context << 1) | phase
+
+
+def _walk_members(design: Design) -> dict[str, wiring.Member]:
+    """What a walk over the memories needs of it."""
+    return {
+        "walk": In(bits_for(design.matrix_depth * design.pieces)),
+        "spare": Out(data.StructLayout({"program": 1, "matrix": 1})),
+    }

@@ -11,10 +11,12 @@ from amaranth.lib.wiring import In, Out
 from compiler.array.design import Design
 from compiler.array.latency import Latencies
 from compiler.array.program import Sink
-from compiler.lower.load import WORD, Space, space_depths, space_widths
+from compiler.lower.load import WALK_WORDS, WORD, Space, space_depths, space_widths
 
 from .controller import Controller
 from .frames import FrameLoader
+from .guards.walk import MemoryWalk, walked
+from .guards.words import WordGuard
 from .hierarchy import Hierarchy, Ram
 from .lanes import lane_for
 from .lanes.projector import Projector
@@ -29,12 +31,12 @@ from .layouts import (
     vector_write_layout,
     words_layout,
 )
+from .learn.array import LEARNT_BITS, LearningArray
 from .loader import Loader
 from .output import OutputBuffer
 from .pe import ProcessingElement
 from .pipeline import carried, delayed
 from .sequencer import Sequencer
-from .words import WordGuard
 
 if TYPE_CHECKING:
     from compiler.lower.image import Image
@@ -82,6 +84,12 @@ class Core(wiring.Component):
         is not taken, and the program stands still until the next start (sticky).
     damage : Out, of a checked design
         :func:`~hdl.core.layouts.damage_layout`, each sticky until the next start.
+    learning, learnt : Out, of a design that trains
+        The learner is busy: ``load`` waits, and no frame begins; the weight that was read last,
+        above the low bits of its master.
+    walks : Out, of a design with ``walk``
+        Whole walks over the memories that have found what was loaded; see
+        :class:`~hdl.core.guards.walk.MemoryWalk`.
     halted, fault : Out
         The program is at ``HALT``, or nothing was started since a reset and the memories have no
         image; an instruction, a packet or a word of the matrix could not be understood, or
@@ -119,7 +127,11 @@ class Core(wiring.Component):
             members["matrix"] = In(stream.Signature(words_layout(design.pes * design.word_bits)))
             members["misaligned"] = Out(1)
         if design.checked:
-            members["damage"] = Out(damage_layout())
+            members["damage"] = Out(damage_layout(design))
+        if design.walk:
+            members["walks"] = Out(WORD)
+        if design.train:
+            members |= {"learning": Out(1), "learnt": Out(LEARNT_BITS)}
         if wide:
             members["rows"] = In(rows_layout(design))
         super().__init__(members)
@@ -133,11 +145,14 @@ class Core(wiring.Component):
         """Wires between the blocks; the control is delayed to meet the data."""
         m = Module()
         m.submodules.loader = self._loader = loader = Loader(self.design)
+        self._learning = LearningArray(self.design, self.hierarchy) if self.design.train else None
         self._changed = list[Value]()  # words of memories, with their parity, as they are used
         self._clear = loader.clear  # of what is under way
+        if self.design.walk:
+            self._walk(m)
         m.submodules.controller = controller = Controller(self.design, held=self.image is None)
         m.submodules.frame_loader = frames = FrameLoader(self.design)
-        wiring.connect(m, wiring.flipped(self.load), loader.words)
+        self._load(m, loader)
         wiring.connect(m, wiring.flipped(self.frames), frames.frames)
         self._control(m, controller, frames)
         write = Signal(vector_write_layout(self.design))
@@ -165,6 +180,7 @@ class Core(wiring.Component):
         misaligned = self._misaligned(m, controller)
         if self.design.checked:
             misaligned = misaligned | self._damage(m)
+        self._learn(m, controller, frames)
         m.d.comb += [
             self.halted.eq(controller.halted),
             self.fault.eq(controller.fault | loader.fault | collision | misaligned),
@@ -192,7 +208,6 @@ class Core(wiring.Component):
             frames.beats.eq(controller.frame_beats),
             frames.bases.eq(controller.frame_bases),
             frames.take.eq(controller.frame_take),
-            controller.frame_ready.eq(frames.ready),
             controller.frame_first.eq(frames.first),
             controller.frame_context.eq(frames.context),
             controller.frame_buffer.eq(frames.buffer),
@@ -212,6 +227,11 @@ class Core(wiring.Component):
         """The program memory, which a compact design reads piece by piece."""
         m.submodules.program = program = self._ram("program", Space.PROGRAM, 0, m)
         pieces, word = self.design.program_pieces, program.read_data
+        if self.design.walk:
+            m.d.comb += [
+                self._walked.spare.program.eq(controller.spare.program),
+                self._walked.words.program.eq(word),
+            ]
         if self.design.checked:
             # words of addresses that are being written are not looked at
             late = range(2 * Ram.latency)
@@ -219,7 +239,7 @@ class Core(wiring.Component):
             self._used(m, word, ~controller.halted & ~writes.any())
         if pieces == 1:
             m.d.comb += [
-                program.read_addr.eq(controller.pc),
+                program.read_addr.eq(self._shared(controller.pc, Space.PROGRAM)),
                 controller.instruction.eq(self._bare(word)),
             ]
             return
@@ -269,7 +289,8 @@ class Core(wiring.Component):
         self, m: Module, controller: Controller, write: data.View
     ) -> list[wiring.Component]:
         """M PEs with their matrix memories."""
-        group = delayed(m, controller.group, self.latencies.issue, reset=True, clear=self._clear)
+        issued = self._learning.group(controller.group) if self._learning else controller.group
+        group = delayed(m, issued, self.latencies.issue, reset=True, clear=self._clear)
         aligns = delayed(m, controller.aligns, self.latencies.issue)
         collects = self.design.collects
         gates = delayed(m, controller.gates, self.latencies.issue) if collects else []
@@ -290,6 +311,8 @@ class Core(wiring.Component):
             ]
             if collects:
                 m.d.comb += pe.group.gate.eq(gates[i % self.design.abreast])
+            if self._learning:
+                self._learning.join(m, i, pe, words[i], self._low_bits(m, i))
             elements.append(pe)
         if self.design.checked:
             self._changed += [pe.damaged for pe in elements]
@@ -324,7 +347,16 @@ class Core(wiring.Component):
             return [words.word_select(i, self.design.word_bits) for i in range(self.design.pes)]
         memories = [self._ram("matrix", Space.MATRIX, i, m) for i in range(self.design.pes)]
         stages = self.latencies.issue - Ram.latency - self.design.deep
-        address = delayed(m, controller.address, stages)
+        wanted = controller.address
+        if self._learning:
+            wanted = self._learning.address(wanted)
+        address = delayed(m, wanted, stages)
+        if self.design.walk:
+            m.d.comb += [
+                controller.walk.eq(self._walked.address),
+                self._walked.spare.matrix.eq(controller.spare.matrix),
+                self._walked.words.matrix.eq(Cat(memory.read_data for memory in memories)),
+            ]
         for i, memory in enumerate(memories):
             m.submodules[f"matrix{i}"] = memory
             m.d.comb += memory.read_addr.eq(address)
@@ -353,14 +385,53 @@ class Core(wiring.Component):
     def _damage(self, m: Module) -> Value:
         """What was found changed."""
         beat = self.frames.valid & self.frames.ready & Value.cast(self.frames.payload).xor()
-        m.d.sync += [
-            self.damage.memory.eq(self.damage.memory | Cat(self._changed).any()),
-            self.damage.frame.eq(self.damage.frame | beat),
-            self.damage.packet.eq(self.damage.packet | self._loader.spoilt),
-        ]
+        found = {
+            "memory": Cat(self._changed).any(),
+            "frame": beat,
+            "packet": self._loader.spoilt,
+        }
+        if self.design.walk:
+            found["walk"] = self._walked.wrong
+        m.d.sync += [self.damage[name].eq(self.damage[name] | now) for name, now in found.items()]
         with m.If(self._clear):
             m.d.sync += self.damage.eq(0)
         return Value.cast(self.damage).any()
+
+    def _walk(self, m: Module) -> None:
+        """The walk, its memory, and what it hears of the loader; others give it words to read."""
+        m.submodules.walk = walk = MemoryWalk(self.design, filled=self.image is not None)
+        m.submodules.walk_told = told = self._ram("walk", Space.WALK, 0, m)
+        self._walked, loader = walk, self._loader
+        written = (
+            loader.write_en & Cat(loader.space == space for space in walked(self.design)).any()
+        )
+        m.d.comb += [
+            walk.written.eq(written | self.rows.en if self._wide else written),
+            walk.filled.eq(
+                loader.write_en
+                & (loader.space == Space.WALK)
+                & (loader.write_addr == WALK_WORDS - 1)
+            ),
+            told.read_addr.eq(walk.told_address),
+            walk.told.eq(told.read_data),
+            walk.clear.eq(self._clear),
+            self.walks.eq(walk.walks),
+        ]
+
+    def _shared(self, address: Value, space: Space) -> Value:
+        """The address of a memory, or that of the walk while it reads it."""
+        if not self.design.walk:
+            return address
+        return Mux(self._walked.reading[space.name.lower()], self._walked.address, address)
+
+    def _walks_with(self, m: Module, space: Space, deal: Value, words: list[Value]) -> None:
+        """Let the walk read memories whenever a sequencer does not."""
+        if self.design.walk:
+            name = space.name.lower()
+            m.d.comb += [
+                self._walked.spare[name].eq(~deal),
+                self._walked.words[name].eq(Cat(words)),
+            ]
 
     def _used(self, m: Module, word: Value, when: Value) -> None:
         """Look at a word of a memory, parity included, as it is used."""
@@ -386,7 +457,7 @@ class Core(wiring.Component):
         self, m: Module, sequencer: Sequencer, results: list[Signal], beside: list[Signal]
     ) -> list[wiring.Component]:
         """E element-wise lanes; lane e serves units e, e + E, ... of a slot."""
-        lanes, loader = [], self._loader
+        lanes, loader, words = [], self._loader, list[Value]()
         now, compact = sequencer.now, self.design.compact
         for e in range(self.design.units):
             bias = self._ram("bias", Space.BIAS, e, m)
@@ -396,8 +467,10 @@ class Core(wiring.Component):
                 m.d.comb += lane.place.eq(sequencer.bias)
             if self.design.checked:
                 self._used(m, bias.read_data, self._dealt(m, sequencer))
+            words.append(bias.read_data)
+            place = self._shared(lane.bias_addr if compact else sequencer.bias, Space.BIAS)
             m.d.comb += [
-                bias.read_addr.eq(lane.bias_addr if compact else sequencer.bias),
+                bias.read_addr.eq(place),
                 lane.bias.eq(self._bare(bias.read_data)),
                 lane.unit.valid.eq(sequencer.deal),
                 lane.unit.zero.eq(now.zero),
@@ -421,13 +494,14 @@ class Core(wiring.Component):
             if self.design.collects:
                 m.d.comb += lane.unit.places.eq(sequencer.places)
             lanes.append(lane)
+        self._walks_with(m, Space.BIAS, sequencer.deal, words)
         return lanes
 
     def _projectors(
         self, m: Module, sequencer: Sequencer, results: list[Signal]
     ) -> list[wiring.Component]:
         """Q projectors; projector q serves results q, q + Q, ... of a slot."""
-        projectors, collects = [], self.design.collects
+        projectors, collects, words = [], self.design.collects, list[Value]()
         for q in range(self.design.projectors):
             lane = self.hierarchy.place(PROJECTOR_MODULE, lambda: Projector(self.design))
             m.submodules[f"projector{q}"] = lane
@@ -438,8 +512,9 @@ class Core(wiring.Component):
             ]
             if self.design.linear:
                 m.submodules[f"linear{q}"] = bias = self._ram("linear", Space.LINEAR, q, m)
+                words.append(bias.read_data)
                 m.d.comb += [
-                    bias.read_addr.eq(sequencer.bias),
+                    bias.read_addr.eq(self._shared(sequencer.bias, Space.LINEAR)),
                     lane.bias.eq(self._bare(bias.read_data)),
                 ]
                 if self.design.checked:
@@ -451,6 +526,8 @@ class Core(wiring.Component):
                 own = pe % self.design.abreast
                 m.d.comb += lane.sums[i].eq(results[pe][own] if collects else results[pe])
             projectors.append(lane)
+        if self.design.linear:
+            self._walks_with(m, Space.LINEAR, sequencer.deal, words)
         return projectors
 
     def _write_back(
@@ -528,13 +605,15 @@ class Core(wiring.Component):
     ) -> Value:
         """What passes emit, through the output buffer."""
         m.submodules.output = buffer = OutputBuffer(self.design)
-        for home, bits in beats:
+        for number, (home, bits) in enumerate(beats):
             with m.If(home.valid & home.emit):
                 m.d.comb += [
                     buffer.push.eq(1),
                     buffer.beat.bits.eq(bits),
                     buffer.beat.last.eq(home.last),
                 ]
+                if number:  # of the projectors
+                    m.d.comb += buffer.beat.result.eq(1)
         m.d.comb += [
             controller.room.eq(buffer.room),
             buffer.promise.eq(controller.promise),
@@ -564,6 +643,8 @@ class Core(wiring.Component):
         write = loader.write_en & chosen, loader.write_addr, loader.write_data
         if self._wide and space is Space.MATRIX:
             write = self._row_write(target, *write)
+        if self._learning and space in (Space.MATRIX, Space.MASTER):
+            write = self._learning.write(space, target, *write)
         m.d.comb += [
             port.eq(value)
             for port, value in zip(
@@ -571,6 +652,38 @@ class Core(wiring.Component):
             )
         ]
         return ram
+
+    def _low_bits(self, m: Module, pe: int) -> Value:
+        """Of the master that is worked on, from the memory beside a PE's matrix."""
+        m.submodules[f"master{pe}"] = low = self._ram("master", Space.MASTER, pe, m)
+        assert self._learning
+        m.d.comb += low.read_addr.eq(self._learning.sequencer.place)
+        return low.read_data
+
+    def _load(self, m: Module, loader: Loader) -> None:
+        """Words of packets; while the learner is busy none comes."""
+        if not self._learning:
+            wiring.connect(m, wiring.flipped(self.load), loader.words)
+            return
+        idle = ~self._learning.sequencer.busy
+        m.d.comb += [
+            loader.words.payload.eq(self.load.payload),
+            loader.words.valid.eq(self.load.valid & idle),
+            self.load.ready.eq(idle),
+        ]
+
+    def _learn(self, m: Module, controller: Controller, frames: FrameLoader) -> None:
+        """What leads the learning; no frame begins meanwhile."""
+        if not self._learning:
+            m.d.comb += controller.frame_ready.eq(frames.ready)
+            return
+        self._learning.lead(m, self._loader)
+        busy = self._learning.sequencer.busy
+        m.d.comb += [
+            controller.frame_ready.eq(frames.ready & ~busy),
+            self.learning.eq(busy),
+            self.learnt.eq(self._learning.learnt),
+        ]
 
     def _row_write(self, pe: int, en: Value, addr: Value, word: Value) -> tuple[Value, ...]:
         """A write of a PE's matrix memory by the loader, or with those of all others."""

@@ -55,9 +55,13 @@ def rows_layout(design: Design) -> data.StructLayout:
     return data.StructLayout({"en": 1, "row": bits_for(depth), "words": words})
 
 
-def damage_layout() -> data.StructLayout:
-    """What a checked design has found changed: a word of a memory, of a frame, a load packet."""
-    return data.StructLayout({"memory": 1, "frame": 1, "packet": 1})
+def damage_layout(design: Design) -> data.StructLayout:
+    """What a checked design has found changed: a word of a memory, of a frame, a load packet.
+
+    With ``walk``, memories that nobody was reading.
+    """
+    walk = {"walk": 1} if design.walk else {}
+    return data.StructLayout({"memory": 1, "frame": 1, "packet": 1, **walk})
 
 
 def vector_write_layout(design: Design) -> data.StructLayout:

@@ -94,7 +94,7 @@ class DramAccelerator(Accelerator):
         return [(self._transfers.load_valid, self._transfers.load_word)]
 
     def _occupied(self) -> list[Value]:
-        return [self._transfers.loading]
+        return [*super()._occupied(), self._transfers.loading]
 
     def _errors(self, m: Module, stuck: Value) -> dict[str, Value]:
         return super()._errors(m, stuck) | {"dma": self._failed}

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from compiler.abi.dma_registers import ENTRY, ENTRY_BYTES, Kind
+from compiler.abi.dma_registers import ENTRY, ENTRY_BYTES, TAIL, Kind
 from compiler.array.design import Design
 from compiler.lower.load import WORD, Space, space_depths, space_widths
 
@@ -130,6 +130,8 @@ class Transfers(wiring.Component):
         depth = space_depths(self.design)[Space.MATRIX]
         self._state, self._now = Signal(State), Signal(entry_layout())
         self._place, self._row = Signal(self.bus.address_bits), Signal(range(depth + 1))
+        self._words_left = Signal(len(self._now.words.count))
+        self._rows_left = Signal(len(self._now.length.bytes))  # in beats
         self._listed, self._got = Signal(), Signal(range(ENTRY_BYTES // self.bus.beat_bytes + 1))
         self._clear = (self._state == State.IDLE) | self.start | self.stop
         m.d.comb += [
@@ -138,7 +140,6 @@ class Transfers(wiring.Component):
             Value.cast(self.errors).eq(Mux(self.misfit, 0, Value.cast(reader.errors))),
             self.load_valid.eq(self._splitter.valid),
             self.load_word.eq(self._splitter.word),
-            self._splitter.padding.eq(self._now.padding.bits),
             self._gear.padding.eq(self._now.padding.bits),
             self._splitter.clear.eq(self._clear),
             self._gear.clear.eq(self._clear),
@@ -152,25 +153,62 @@ class Transfers(wiring.Component):
         """Beats of the reader: to the entry, to words or to groups."""
         beats, words, groups = self._reader.beats, self._splitter.beats, self._gear.beats
         moving = (self._state == State.MOVE) | (self._state == State.STREAM)
-        worded = self._now.start.kind == Kind.WORDS
+        worded = self._woven(m)
+        waits = ~self._rows_left.any() & self._gear.groups.valid
         m.d.comb += [
-            words.payload.eq(beats.payload),
-            groups.payload.eq(beats.payload),
-            words.valid.eq(beats.valid & moving & worded),
+            words.payload.data.eq(beats.payload.data),
+            groups.payload.data.eq(beats.payload.data),
+            words.valid.eq(beats.valid & moving & worded & ~waits),
             groups.valid.eq(beats.valid & moving & ~worded),
         ]
         with m.If(self._state == State.COLLECT):
             m.d.comb += beats.ready.eq(1)
         with m.Elif(moving):
-            m.d.comb += beats.ready.eq(Mux(worded, words.ready, groups.ready))
+            m.d.comb += beats.ready.eq(Mux(worded, words.ready & ~waits, groups.ready))
+
+    def _woven(self, m: Module) -> Value:
+        """Whether a beat is one of words, and which beats are the last of their kind.
+
+        The order is that of :func:`compiler.abi.dma.weave`. Words after all rows wait until these
+        are written.
+        """
+        each = self.bus.data_bits // WORD
+        words, rows = self._words_left, self._rows_left
+        phase, beat = Signal(range(each)), self._reader.beats
+        taken = beat.valid & beat.ready & (self._state == State.MOVE)
+        with m.If(self._state == State.JUDGE):
+            m.d.sync += phase.eq(0)
+        with m.Elif(taken):
+            m.d.sync += phase.eq(phase + 1)
+        kind, last = self._now.start.kind, beat.payload.last
+        early = (phase == 0) & (words > max(TAIL, each))
+        worded = Mux(kind == Kind.ROWS, words.any() & (~rows.any() | early), kind == Kind.WORDS)
+        spare = Signal(range(each + 1))
+        m.d.comb += [
+            spare.eq(Mux(words < each, each - words, 0)),
+            self._splitter.padding.eq(
+                Mux(kind == Kind.ROWS, spare << (WORD - 1).bit_length(), self._now.padding.bits)
+            ),
+            self._splitter.beats.payload.last.eq(Mux(kind == Kind.ROWS, words <= each, last)),
+            self._gear.beats.payload.last.eq(Mux(kind == Kind.ROWS, rows == 1, last)),
+        ]
+        with m.If(taken):
+            with m.If(worded):
+                m.d.sync += words.eq(Mux(words < each, 0, words - each))
+            with m.Else():
+                m.d.sync += rows.eq(rows - 1)
+        return worded
 
     def _groups(self, m: Module) -> Value:
-        """Groups: to the array, or into its memories; whether one has no place there."""
+        """Groups: to the array, or into its memories; whether some have no place there."""
         groups = self._gear.groups
         if self.design.streamed:
             wiring.connect(m, groups, wiring.flipped(self.matrix))
             return Const(0)
         over = groups.valid & (self._row == space_depths(self.design)[Space.MATRIX])
+        # bits that make no group are told before the words behind them start a program
+        written = (self._state == State.MOVE) & ~self._rows_left.any() & ~groups.valid
+        over |= written & self._words_left.any() & (self._gear.level != 0)
         m.d.comb += [
             groups.ready.eq(1),
             self.rows.en.eq(groups.valid & ~over),
@@ -241,7 +279,12 @@ class Transfers(wiring.Component):
         wrong |= now.padding.bits >= self.bus.data_bits
         strange = Kind.ROWS if self.design.streamed else Kind.MATRIX
         row_wrong = now.row.row >= space_depths(self.design)[Space.MATRIX]
+        each = self.bus.data_bits // WORD
+        total = now.length.bytes[(self.bus.beat_bytes - 1).bit_length() :]
+        worded = (now.words.count + (each - 1)) >> (each - 1).bit_length()
+        row_wrong |= worded > total
         wrong |= (kind == strange) | ((kind == Kind.ROWS) & row_wrong)
+        m.d.sync += [self._words_left.eq(now.words.count), self._rows_left.eq(total - worded)]
         with m.If(wrong):
             self._give_up(m, misfit=True)
         with m.Elif(kind == Kind.LIST):

@@ -12,6 +12,7 @@ import numpy as np
 from compiler.abi.frames import Stimulus
 from compiler.lower.image import Image
 from compiler.lower.load import WORD, Space, space_widths
+from compiler.lower.walk import walk_cycles
 from csb_format.fixed import IntArray
 from engine.levels import run_levels
 from engine.reference import IntegerModel, Trace
@@ -22,10 +23,12 @@ from ..check.compare import compare
 from ..run.free_running import Damage, Flip, inject
 from ..run.scenario import Job
 
-__all__ = ["MEMORIES", "PLACES", "Injection", "campaign", "table"]
+__all__ = ["BLIND", "MEMORIES", "PLACES", "Injection", "campaign", "table"]
 
 MEMORIES = ("matrix value", "matrix index", "bias", "program", "vector")
-PLACES = (*MEMORIES, "packet", "frame", "frame mark")
+# what parity cannot see: two bits of a word of a constant memory, words of it that no step uses
+BLIND = ("two bits", "unread")
+PLACES = (*MEMORIES, *BLIND, "packet", "frame", "frame mark")
 EFFECTS = ("masked", "detected", "mismatch")
 LIMIT = 4000  # cycles without a transfer, many times those of a step of a small model
 
@@ -72,7 +75,8 @@ def campaign(
     A word that is wrong when it is loaded is wrong in its memory from then on: nothing else
     writes matrices, biases and program, nor vectors before they are first read. In a checked design
     the check word of its packet is wrong in the same place, so that it is the memory's parity
-    that has to tell. The first sequence goes on from its first frame.
+    that has to tell. The first sequence goes on from its first frame. A design with ``walk`` is
+    idle after it for as long as two walks take.
 
     Parameters
     ----------
@@ -103,7 +107,10 @@ def campaign(
         place = PLACES[n % len(PLACES)]
         chosen.append((place, places[place][int(rng.integers(len(places[place])))]))
     flips = [flip for _, flip in chosen]
-    damage, outcome = inject(files, job, flips, work, start=len(start))
+    idle = 0
+    if image.design.walk:
+        idle = 2 * walk_cycles(image.design, len(image.memories["matrix_000"]))
+    damage, outcome = inject(files, job, flips, work, start=len(start), idle=idle)
     found = compare(going_on, outcome, levels)
     if found.mismatches:
         raise ValueError(f"the run without a flip is wrong: {found.first}")
@@ -136,8 +143,13 @@ def _places(image: Image, job: Job, given: Sequence[int]) -> dict[str, list[Flip
         end = at + 2 + len(contents) * chunks
         found["packet"] += _framing(at, end, sealed)
         for n in range(len(contents)):
-            for place, word, bit in _word(image, name, at + 2 + n * chunks, width):
-                found[place].append(Flip("load", word, bit, end if sealed else -1))
+            bits = list(_word(image, name, at + 2 + n * chunks, width))
+            unread = (n >= len(image.program) and name == "program") or name.startswith("walk")
+            for number, (place, word, bit) in enumerate(bits):
+                flip = Flip("load", word, bit, end if sealed else -1)
+                found["unread" if unread else place].append(flip)
+                _, *second = bits[number - 1 - n % (width - 1)]  # another one
+                found["two bits"].append(replace(flip, second=(second[0], second[1])))
         at = end + sealed
     found["vector"] = list(_vector(image, given, at))
     at += len(given)

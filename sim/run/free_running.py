@@ -28,16 +28,22 @@ from .verilated import LIBRARY, bring_configuration, bring_library, make_variabl
 from .verilog import VerilogRun, require_simulator
 
 __all__ = [
+    "FORMS",
     "Damage",
     "Flip",
     "bare_speed",
     "free_name",
     "inject",
+    "record_activity",
     "restart_at",
     "simulate_free_running",
 ]
 
 HUNG = 9  # exit status of the program after a hang
+
+#: What a run can write of its signals: their changes counted, or each of them.
+FORMS = ("saif", "vcd")
+ACTIVITY = "activity"  # name of that file
 
 FLAGS = (
     *("--cc", "--exe", "--build", "-j", "2", "-O3", "-Wno-fatal"),
@@ -95,6 +101,37 @@ def simulate_free_running(
         return _read(ready.folder, ready.words, ready.build_seconds)
 
 
+def record_activity(
+    files: VerilogFiles,
+    job: Job,
+    work: Path,
+    into: Path,
+    form: str = FORMS[0],
+    *,
+    progress: Progress | None = None,
+    timeout: float = TIMEOUT,
+    stage: Stage | None = None,
+) -> VerilogRun:
+    """Run a job as :func:`simulate_free_running`, and write what its signals do.
+
+    From the end of loading to the last result; a cycle is 10 ns.
+
+    Parameters
+    ----------
+    files, job, work, progress, timeout, stage
+        As for that function.
+    into : Path
+        The file that is written.
+    form : {"saif", "vcd"}
+        IEEE 1801 switching activity, changes of each bit counted; or every change.
+    """
+    with _prepared(files, job, work, timeout, None, stage, form) as ready:
+        ready.run([ACTIVITY], timeout, progress)
+        shutil.copyfile(ready.folder / f"{ACTIVITY}.{form}", into)
+        (ready.folder / f"{ACTIVITY}.{form}").unlink()
+        return _read(ready.folder, ready.words, ready.build_seconds)
+
+
 @dataclass(frozen=True)
 class Flip:
     """One bit that is wrong on its way into the accelerator.
@@ -109,12 +146,24 @@ class Flip:
     also : int
         A word of ``load`` whose bit of this number is wrong as well, or -1: the check word of a
         packet, where the flip stands for one in a memory, which is behind that check.
+    second : tuple of int, optional
+        Word of ``load`` and bit that are wrong too, with their check word as above.
     """
 
     stream: str
     word: int
     bit: int
     also: int = -1
+    second: tuple[int, int] | None = None
+
+    def line(self) -> str:
+        """Its stream, then words and bits: of the stream the first, the others of ``load``."""
+        more = [self.second] if self.second else []
+        if self.also >= 0:
+            more += [(self.also, self.bit), *((self.also, bit) for _, bit in more)]
+        places = [(self.word, self.bit), *more]
+        pairs = (f"{word} {bit}" for word, bit in places)
+        return f"{int(self.stream == 'frames')} {len(places)} {' '.join(pairs)}"
 
 
 @dataclass(frozen=True)
@@ -148,6 +197,7 @@ def inject(
     work: Path,
     *,
     start: int = 1,
+    idle: int = 0,
     timeout: float = TIMEOUT,
 ) -> tuple[list[Damage], Outcome]:
     """Run a job once for each flip, each time on a blank accelerator, in one process.
@@ -161,6 +211,8 @@ def inject(
     work : Path
     start : int
         Last words of the job's load that start its program.
+    idle : int
+        Cycles after the last state of a job with a flip, in which ``fault`` may still come.
     timeout : float
 
     Returns
@@ -175,10 +227,9 @@ def inject(
     SimulationError
         As :func:`simulate_free_running`.
     """
-    lines = (f"{int(f.stream == 'frames')} {f.word} {f.bit} {f.also}\n" for f in flips)
     with _prepared(files, job, work, timeout) as ready:
-        (ready.folder / "faults.txt").write_text("".join(lines))
-        ready.run(["faults", str(start)], timeout)
+        (ready.folder / "faults.txt").write_text("".join(f"{flip.line()}\n" for flip in flips))
+        ready.run(["faults", str(start), str(idle)], timeout)
         (ready.folder / "outcome.txt").write_text("0 0")
         found = [line.split() for line in (ready.folder / "faults.out").read_text().splitlines()]
         good = _read(ready.folder, ready.words, 0).outcome
@@ -271,40 +322,48 @@ def _prepared(
     timeout: float,
     builds: Path | None = None,
     stage: Stage | None = None,
+    form: str = "",
 ) -> Iterator[_Ready]:
     if job.matrix:
         raise ValueError("a streamed design: only sim.run.verilog feeds its stream of words")
     require_simulator("verilator")
     tell = stage or (lambda name: None)
-    with workplace(work, free_name(files), builds) as places:
+    with workplace(work, free_name(files, form), builds) as places:
         for image in files.images:
             shutil.copy(files.folder / image, places.run / image)
         tell("build")
-        seconds = built(places.build, lambda place: _build(files, places.build, place, timeout))
+        seconds = built(
+            places.build, lambda place: _build(files, places.build, place, timeout, form)
+        )
         tell("run")
         words = _port_words(files)
         _write(job, places.run, words)
         yield _Ready(places.build / "simulation", places.run, words[1], seconds)
 
 
-def free_name(files: VerilogFiles) -> str:
+def free_name(files: VerilogFiles, form: str = "") -> str:
     """Folder of the simulation of some Verilog; see :func:`sim.run.builds.build_name`."""
-    return build_name(files, "verilator", "-free")
+    return build_name(files, "verilator", f"-free{f'-{form}' if form else ''}")
 
 
 def _source() -> str:
     return resources.files(__package__).joinpath("free_running.cpp").read_text()
 
 
-def _build(files: VerilogFiles, kept: Path, build: Path, timeout: float) -> None:
+def _build(files: VerilogFiles, kept: Path, build: Path, timeout: float, form: str) -> None:
     """Compile in a folder what is to be kept in another, or in the same."""
-    bring_library(kept, build, timeout, vpi=False)
+    if form:  # the library has nothing that traces
+        link = [f"--trace-{form}", "--trace-depth", "99", "-CFLAGS", f"-DACTIVITY_{form.upper()}"]
+    else:
+        bring_library(kept, build, timeout, vpi=False)
+        variables = make_variables(files)
+        link = [word for variable in variables for word in ("-MAKEFLAGS", variable)]
+        link += ["-LDFLAGS", f"../{LIBRARY}"]
     (build / "free_running.cpp").write_text(_source())
     command = [
         "verilator",
         *FLAGS,
-        *(word for variable in make_variables(files) for word in ("-MAKEFLAGS", variable)),
-        *("-LDFLAGS", f"../{LIBRARY}"),
+        *link,
         *options_of(files),
         bring_configuration(files, build),
         *("--top-module", files.top, "--prefix", "Vmodel"),

@@ -104,7 +104,8 @@ def verilog(given: VerilogOptions) -> None:
     from ..steps.generating.tops import top_of
 
     array = {
-        name: getattr(given, name) for name in ("contexts", "head", "deep", "streamed", "checked")
+        name: getattr(given, name)
+        for name in ("contexts", "head", "deep", "streamed", "checked", "walk")
     }
     pipeline.verilog(
         model=given.model,
@@ -176,6 +177,7 @@ def simulate(given: SimulateOptions) -> None:
         pruned=given.pruned,
         board=given.board,
         contexts=given.contexts,
+        activity=None if given.activity is None else given.activity.value,
     )
     hint("report", given.build, "--out", given.build / "report")
 

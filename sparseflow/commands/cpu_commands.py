@@ -125,7 +125,8 @@ def plan(given: CpuPlanOptions) -> None:
 
     **In:** a packed model. **Out:** for every layer the kernel, the columns that it picks from at a
     time, bytes of a state and of a weight, and entries worked on for each weight kept; and the
-    measured time of a step with every kernel that this processor has.
+    measured time of a step with every kernel that this processor has, and on every kind of core.
+    `--clocks` measures it at every clock of each kind, and puts the clocks back.
 
     **Next:** `sparseflow cpu run MODEL --data DATA --check`
     """
@@ -134,7 +135,7 @@ def plan(given: CpuPlanOptions) -> None:
 
     if given.json is not None:
         check_written("--json", given.json, given.model)
-    found = planned(given.model, given.kernel)
+    found = planned(given.model, given.kernel, given.clocks)
     told = ", ".join(f"{name} {us:.2f}" for name, us in found["kernels"].items())
     table = _table(f"{given.model}: us a step of one stream by kernel: {told}")
     for column in ("layer", "kernel", "window", "bytes: state", "weight", "kept", "worked", "kB"):
@@ -142,8 +143,22 @@ def plan(given: CpuPlanOptions) -> None:
     for n, layer in enumerate(found["layers"]):
         table.add_row(*_layer(n, layer))
     Console().print(table)
+    for kind in found["kinds"]:
+        typer.echo(_kind(kind))
     _write(given.json, found)
     hint("cpu", "run", given.model, "--data", "DATA", "--check")
+
+
+def _kind(kind: Mapping[str, Any]) -> str:
+    """A kind of cores in a line."""
+    cores = ", ".join(map(str, kind["cores"]))
+    text = f"{'cores' if len(kind['cores']) > 1 else 'core'} {cores}: {kind['us']:.2f} us a step"
+    if "clocks" not in kind:
+        return text
+    if not kind["clocks"]:
+        return f"{text}; the system offers no clocks to choose from (cpufreq)"
+    each = ", ".join(f"{khz / 1e6:.2f} GHz {us:.2f}" for khz, us in kind["clocks"].items())
+    return f"{text}; by clock: {each}; {kind['lowest'] / 1e6:.2f} GHz is enough"
 
 
 @derived(ServeOptions, ends=False)

@@ -163,15 +163,16 @@ def linear_words(bias: Sequence[int], bank_width: int, d: Design) -> list[list[i
 def state_beats(h: Sequence[int], c: Sequence[int], bank_width: int, d: Design) -> list[list[int]]:
     """Words of every beat in which the states of one layer leave."""
     units, act = d["units"], d["act_bits"]
-    projected = (accumulator(d) if d["linear"] else act) * d["projectors"]
-    field = container(max((2 * act + 2) * units, projected))
+    projected = container(accumulator(d) if d["linear"] else act) * d["projectors"]
+    widths = [container(act)] * units + [container(act + 2)] * units
+    longest = max(sum(widths), projected)
     order = dealt(len(h), bank_width, d["lanes"], d["lanes"] * bank_width)
     beats = []
     for at in range(0, len(order), units):
         mine = [e for e in order[at : at + units]]
         numbers = [x[e] if e >= 0 else 0 for x in (h, c) for e in mine]
-        word = join(numbers, [act] * units + [act + 2] * units)
-        beats.append([word >> 32 * n & 0xFFFFFFFF for n in range(-(-field // 32))])
+        word = join(numbers, widths)
+        beats.append([word >> 32 * n & 0xFFFFFFFF for n in range(-(-longest // 32))])
     return beats
 
 

@@ -15,5 +15,5 @@ static int usable(void)
 #include "steps.h"
 #pragma GCC pop_options
 #else
-const struct learn_kernel LEARN_AVX2 = {"avx2", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+const struct learn_kernel LEARN_AVX2 = {.name = "avx2"};
 #endif

@@ -73,8 +73,25 @@ INLINE_HERE int64_t dot(const int16_t *a, const int16_t *b, size_t count)
     return _mm512_reduce_add_epi32(_mm512_add_epi32(one, two));
 }
 
+/* Gradients are not -2**15: both products of a pair fit 32 bits. */
+INLINE_HERE int64_t wide_dot(const int16_t *a, const int16_t *b, uint32_t steps, uint32_t lanes,
+                             const int32_t *lift)
+{
+    __m512i total = _mm512_setzero_si512();
+    for (uint32_t t = 0; t < steps; t++) {
+        __m512i each = _mm512_setzero_si512();
+        for (uint32_t n = 0; n < lanes; n += 16, a += 16, b += 16)
+            each = _mm512_add_epi64(each, _mm512_cvtepi32_epi64(_mm256_madd_epi16(
+                                              _mm256_loadu_si256((const void *)a),
+                                              _mm256_loadu_si256((const void *)b))));
+        total = _mm512_add_epi64(total, _mm512_slli_epi64(each, (unsigned)lift[steps - 1 - t]));
+    }
+    return _mm512_reduce_add_epi64(total);
+}
+
 #define PAIRS pairs
 #define DOT dot
+#define WIDE_DOT wide_dot
 #define LOOK_UP(table, at) ((lanes_of_32)_mm512_i32gather_epi32((__m512i)(at), (table), 4))
 #define KERNEL LEARN_AVX512
 #define NAME "avx512"
@@ -83,5 +100,5 @@ INLINE_HERE int64_t dot(const int16_t *a, const int16_t *b, size_t count)
 #pragma GCC pop_options
 
 #else
-const struct learn_kernel LEARN_AVX512 = {"avx512", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+const struct learn_kernel LEARN_AVX512 = {.name = "avx512"};
 #endif

@@ -43,6 +43,23 @@ INLINE vec diced(vec v, int32_t shift)
     return (v >> shift) - ((fallen >> lower) > dice);
 }
 
+/* Gradients of one sum of a unit, to be multiplied: where they are kept, and side by side. */
+INLINE void put(const struct learn_layer *k, uint32_t sum, uint32_t unit, uint32_t step,
+                uint32_t lane, vec v)
+{
+    size_t row = (size_t)sum * k->units + unit;
+    narrowed(k->gates + place(k, row, step, lane), v);
+    narrowed(k->now_d + row * k->lanes + lane, v);
+}
+
+INLINE void add_bias(const struct learn_layer *k, uint32_t sum, uint32_t unit, uint32_t at, vec v)
+{
+    int64_t total = 0;
+    for (int n = 0; n < LEARN_LANES; n++)
+        total += v[n];
+    k->bias_sums[(size_t)sum * k->units + unit] += total * ((int64_t)1 << k->lift[at]);
+}
+
 /* Saturated, and seen. */
 INLINE vec settled(vec v, int32_t bits, uint32_t watch, vec *seen, vec *lost)
 {
@@ -161,11 +178,8 @@ static void backward(const struct learn_layer *k, uint32_t step, uint32_t first,
         vec bias[LEARN_GATES] = {V(0), V(0), V(0), V(0)};
         for (uint32_t lane = 0; lane < k->lanes; lane += LEARN_LANES) {
             vec there = begun(k, step, lane), gate[LEARN_GATES], d[LEARN_GATES];
-            int16_t *kept[LEARN_GATES];
-            for (int g = 0; g < LEARN_GATES; g++) {
-                kept[g] = k->gates + place(k, (size_t)g * k->units + u, step, lane);
-                gate[g] = widened(kept[g]);
-            }
+            for (size_t g = 0; g < LEARN_GATES; g++)
+                gate[g] = widened(k->gates + place(k, g * k->units + u, step, lane));
             vec squashed = widened(k->squashed + place(k, u, step, lane));
             vec before = read(k->c + place(k, u, step, lane));
             vec dh = hidden_gradient(k, u, step, lane, there, &wh);
@@ -180,19 +194,14 @@ static void backward(const struct learn_layer *k, uint32_t step, uint32_t first,
             d[2] = diced(dc * rounded(flatness(gate[2], a) * gate[0], a), by_c);
             d[3] = diced(dh * rounded(slope(gate[3], a) * squashed, a), by_h);
             write(carried, dc * gate[1]);
-            for (int g = 0; g < LEARN_GATES; g++) {
+            for (uint32_t g = 0; g < LEARN_GATES; g++) {
                 vec v = settled(d[g], k->of_d.bits, k->watch, &wd.seen, &wd.lost);
-                narrowed(kept[g], v);
-                narrowed(k->now_d + ((size_t)g * k->units + u) * k->lanes + lane, v);
+                put(k, g, u, step, lane, v);
                 bias[g] += v;
             }
         }
-        for (int g = 0; g < LEARN_GATES; g++) {
-            int64_t sum = 0;
-            for (int n = 0; n < LEARN_LANES; n++)
-                sum += bias[g][n];
-            k->bias_sums[(size_t)g * k->units + u] += sum * ((int64_t)1 << k->lift[at]);
-        }
+        for (uint32_t g = 0; g < LEARN_GATES; g++)
+            add_bias(k, g, u, at, bias[g]);
     }
     note(k, &k->of_h, at, &wh);
     note(k, &k->of_c, at, &wc);

@@ -18,17 +18,34 @@ INLINE vec row_sum(const struct learn_matrix *m, size_t row, const int16_t *from
     return PAIRS(m->shifted + at, m->columns_of + at, m->entries, from, stride, total);
 }
 
-static void wide_sums(const struct learn_matrix *m, size_t row, int32_t left, const int16_t *from,
-                      size_t stride, int64_t *total)
+#define HALF_BITS 8
+#define HALVES_SUMMED 256 /* 2**8 * 2**7 * 2**15 fits 32 bits */
+
+INLINE longs longer(vec v)
 {
-    const int32_t *values = m->values + row * m->entries;
-    const uint32_t *columns = m->columns_of + row * m->entries;
-    for (uint32_t n = 0; n < m->entries; n++) {
-        int64_t value = (int64_t)values[n] * ((int64_t)1 << left);
-        const int16_t *x = from + columns[n] * stride;
-        for (int lane = 0; lane < LEARN_LANES; lane++)
-            total[lane] += value * x[lane];
+    return __builtin_convertvector(v, longs);
+}
+
+/* The sum of products of words, by both halves of the weights. */
+INLINE longs wide_pairs(const int16_t *high, const int16_t *low, const uint32_t *places,
+                        uint32_t count, const int16_t *from, size_t stride)
+{
+    longs total = {0};
+    for (uint32_t n = 0; n < count; n += HALVES_SUMMED) {
+        uint32_t some = count - n < HALVES_SUMMED ? count - n : HALVES_SUMMED;
+        vec one = PAIRS(high + n, places + n, some, from, stride, V(0));
+        vec two = PAIRS(low + n, places + n, some, from, stride, V(0));
+        total += longer(one) * (1 << HALF_BITS) + longer(two);
     }
+    return total;
+}
+
+INLINE longs wide_sums(const struct learn_matrix *m, size_t row, int32_t left,
+                       const int16_t *from, size_t stride)
+{
+    size_t at = row * m->entries, other = (size_t)m->rows * m->entries;
+    return wide_pairs(m->halves + at, m->halves + other + at, m->columns_of + at, m->entries, from,
+                      stride) * ((int64_t)1 << left);
 }
 
 static int64_t round_wide(int64_t v, int32_t shift)
@@ -56,24 +73,43 @@ static void arrange(const struct learn_layer *k, uint32_t step, uint32_t first, 
             memcpy(k->now_x + ((size_t)t * k->inputs + n) * k->lanes, k->x + place(k, n, t, 0), size);
 }
 
-INLINE vec preactivation(const struct learn_layer *k, int gate, uint32_t unit, uint32_t step,
-                         uint32_t lane)
+/* A row of a matrix, and the vectors that it is multiplied by. */
+struct product {
+    const struct learn_matrix *m;
+    size_t row;
+    const int16_t *from;
+};
+
+INLINE struct product of_frames(const struct learn_layer *k, size_t row, uint32_t step,
+                                uint32_t lane)
 {
-    size_t stride = k->lanes, row = (size_t)gate * k->units + unit;
-    const int16_t *x = k->now_x + (size_t)step * k->inputs * stride + lane;
-    const int16_t *r = outputs_at(k, step) + lane;
-    int32_t most = (1 << (k->state_bits - 1)) - 1, bias = k->bias[row];
+    return (struct product){&k->ih, row, k->now_x + (size_t)step * k->inputs * k->lanes + lane};
+}
+
+INLINE int32_t left_of(const struct product *p)
+{
+    return p->m->left[p->row / (p->m->rows / p->m->parts)];
+}
+
+/* Of a unit, from the sum of one product or of two (two.m NULL). */
+INLINE vec preactivation(const struct learn_layer *k, int sum, uint32_t unit, struct product one,
+                         struct product two)
+{
+    size_t stride = k->lanes;
+    int32_t most = (1 << (k->state_bits - 1)) - 1;
+    int32_t bias = k->bias[(size_t)sum * k->units + unit];
     if (k->ih.shifted) {
-        vec total = row_sum(&k->ih, row, x, stride, V(0));
-        total = row_sum(&k->hh, row, r, stride, total);
-        return within(rounded(total, k->right[gate]) + bias, ~most, most);
+        vec total = row_sum(one.m, one.row, one.from, stride, V(0));
+        if (two.m)
+            total = row_sum(two.m, two.row, two.from, stride, total);
+        return within(rounded(total, k->right[sum]) + bias, ~most, most);
     }
-    int64_t total[LEARN_LANES] = {0};
+    longs total = wide_sums(one.m, one.row, left_of(&one), one.from, stride);
     vec found;
-    wide_sums(&k->ih, row, k->ih.left[gate], x, stride, total);
-    wide_sums(&k->hh, row, k->hh.left[gate], r, stride, total);
+    if (two.m)
+        total += wide_sums(two.m, two.row, left_of(&two), two.from, stride);
     for (int n = 0; n < LEARN_LANES; n++)
-        found[n] = (int32_t)clip_wide(round_wide(total[n], k->right[gate]) + bias, most);
+        found[n] = (int32_t)clip_wide(round_wide(total[n], k->right[sum]) + bias, most);
     return found;
 }
 
@@ -85,7 +121,9 @@ static void forward(const struct learn_layer *k, uint32_t step, uint32_t first, 
         for (uint32_t lane = 0; lane < k->lanes; lane += LEARN_LANES) {
             vec gate[LEARN_GATES], there = begun(k, step, lane);
             for (int g = 0; g < LEARN_GATES; g++) {
-                vec pre = preactivation(k, g, u, step, lane) + middle;
+                size_t row = (size_t)g * k->units + u;
+                struct product r = {&k->hh, row, outputs_at(k, step) + lane};
+                vec pre = preactivation(k, g, u, of_frames(k, row, step, lane), r) + middle;
                 gate[g] = LOOK_UP(g == 2 ? k->tanh : k->sigmoid, pre);
                 narrowed(k->gates + place(k, (size_t)g * k->units + u, step, lane), gate[g]);
             }
@@ -125,8 +163,7 @@ static void project(const struct learn_layer *k, uint32_t step, uint32_t first, 
                 found = row_sum(&k->hr, row, k->now_h + lane, k->lanes, V(0));
                 found = within(rounded(found, k->project_right), ~most, most);
             } else {
-                int64_t total[LEARN_LANES] = {0};
-                wide_sums(&k->hr, row, 0, k->now_h + lane, k->lanes, total);
+                longs total = wide_sums(&k->hr, row, 0, k->now_h + lane, k->lanes);
                 for (int n = 0; n < LEARN_LANES; n++)
                     found[n] = (int32_t)clip_wide(round_wide(total[n], k->project_right), most);
             }

@@ -82,9 +82,12 @@ int32_t sparseflow_run_learn_forward(const struct learn_layer *layer, uint32_t k
     struct phase phase = {.layer = layer, .kernel = k, .work = k->arrange};
     share(team, &phase, layer->inputs);
     for (uint32_t step = 0; step < layer->steps; step++) {
-        phase.work = k->forward;
+        phase.work = layer->cell == LEARN_LSTM ? k->forward : k->gru;
         phase.step = step;
         share(team, &phase, layer->units);
+        phase.work = k->candidate;
+        if (layer->cell == LEARN_GRU0)
+            share(team, &phase, layer->units);
         phase.work = k->project;
         if (layer->hr.values)
             share(team, &phase, layer->outputs);
@@ -98,10 +101,10 @@ static void back_through(const struct learn_layer *layer, const struct learn_ker
                          const int16_t *d, int64_t *sums)
 {
     struct phase phase = {.layer = layer, .kernel = k, .matrix = matrix, .d = d, .sums = sums};
-    share(team, &phase, matrix->wide ? matrix->banks : matrix->columns);
+    share(team, &phase, matrix->wide && !matrix->turned ? matrix->banks : matrix->columns);
 }
 
-static void step_back(const struct learn_layer *layer, const struct learn_kernel *k,
+static void lstm_back(const struct learn_layer *layer, const struct learn_kernel *k,
                       struct learn_team *team, uint32_t step)
 {
     struct phase phase = {.layer = layer, .kernel = k, .step = step};
@@ -114,8 +117,35 @@ static void step_back(const struct learn_layer *layer, const struct learn_kernel
     share(team, &phase, layer->units);
     if (step)
         back_through(layer, k, team, &layer->hh, layer->now_d, layer->recurrent);
-    if (!layer->down)
-        return;
+}
+
+/* Gradients of the sums that meet `hn` are the last. */
+static size_t last_sum(const struct learn_layer *layer)
+{
+    return (size_t)(layer->sums - 1) * layer->units * layer->lanes;
+}
+
+static void gru_back(const struct learn_layer *layer, const struct learn_kernel *k,
+                     struct learn_team *team, uint32_t step)
+{
+    struct phase phase = {.layer = layer, .kernel = k, .step = step, .work = k->gru_back};
+    const int16_t *of_n = layer->now_d + last_sum(layer);
+    share(team, &phase, layer->units);
+    if (layer->cell == LEARN_GRU0) {
+        back_through(layer, k, team, &layer->hn, of_n, layer->through);
+        phase.work = k->reset_back;
+        share(team, &phase, layer->units);
+    }
+    if (step)
+        back_through(layer, k, team, &layer->hh, layer->now_d, layer->recurrent);
+    if (step && layer->cell == LEARN_GRU)
+        back_through(layer, k, team, &layer->hn, of_n, layer->recurrent);
+}
+
+static void frame_back(const struct learn_layer *layer, const struct learn_kernel *k,
+                       struct learn_team *team, uint32_t step)
+{
+    struct phase phase = {.layer = layer, .kernel = k, .step = step};
     back_through(layer, k, team, &layer->ih, layer->now_d, layer->below);
     phase.work = k->frames;
     share(team, &phase, layer->inputs);
@@ -143,12 +173,18 @@ int32_t sparseflow_run_learn_backward(const struct learn_layer *layer, uint32_t 
     const struct learn_kernel *k = kernel_of(kernel);
     if (!k || !can_run(layer))
         return SPARSEFLOW_RUN_USAGE;
-    for (uint32_t step = layer->steps; step--;)
-        step_back(layer, k, team, step);
+    for (uint32_t step = layer->steps; step--;) {
+        (layer->cell == LEARN_LSTM ? lstm_back : gru_back)(layer, k, team, step);
+        if (layer->down)
+            frame_back(layer, k, team, step);
+    }
     if (!layer->hh.wide)
-        lift(layer, k, team, layer->gates, LEARN_GATES * layer->units, layer->lift);
+        lift(layer, k, team, layer->gates, layer->sums * layer->units, layer->lift);
     gradients(layer, k, team, &layer->ih, layer->gates, layer->x, layer->lift);
     gradients(layer, k, team, &layer->hh, layer->gates, layer->r, layer->lift);
+    if (layer->hn.values)
+        gradients(layer, k, team, &layer->hn, layer->gates + last_sum(layer) * layer->slots,
+                  layer->cell == LEARN_GRU0 ? layer->h : layer->r, layer->lift);
     if (layer->hr.values && !layer->hr.wide)
         lift(layer, k, team, layer->dr, layer->outputs, layer->lift_r);
     if (layer->hr.values)

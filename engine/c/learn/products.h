@@ -4,13 +4,14 @@ static void wide_transposed(const struct learn_layer *k, const struct learn_matr
                             const int16_t *d, int64_t *sums, uint32_t first, uint32_t end)
 {
     uint32_t last = (m->columns + m->bank_width - 1) / m->bank_width; /* others are padding */
-    uint32_t gate_rows = m->back ? m->rows / LEARN_GATES : m->rows, low, high;
+    uint32_t gate_rows = m->rows / m->parts, low, high;
     end = end < last ? end : last;
     low = first * m->bank_width;
     high = end < last ? end * m->bank_width : m->columns;
     if (low >= high)
         return;
-    memset(sums + (size_t)low * k->lanes, 0, (size_t)(high - low) * k->lanes * sizeof *sums);
+    if (!m->adds)
+        memset(sums + (size_t)low * k->lanes, 0, (size_t)(high - low) * k->lanes * sizeof *sums);
     for (uint32_t row = 0; row < m->rows; row++) {
         const int16_t *of = d + (size_t)row * k->lanes;
         int64_t scale = m->back ? (int64_t)1 << m->back[row / gate_rows] : 1;
@@ -28,15 +29,26 @@ static void transposed(const struct learn_layer *k, const struct learn_matrix *m
                        int64_t *sums, uint32_t first, uint32_t end)
 {
     int32_t *to = (int32_t *)sums;
-    if (m->wide) {
+    size_t other = m->starts[m->columns];
+    if (m->wide && !m->turned) {
         wide_transposed(k, m, d, sums, first, end);
         return;
     }
     for (uint32_t n = first; n < end; n++)
         for (uint32_t lane = 0; lane < k->lanes; lane += LEARN_LANES) {
             uint32_t at = m->starts[n], count = m->starts[n + 1] - at;
-            vec total = PAIRS(m->turned + at, m->rows_of + at, count, d + lane, k->lanes, V(0));
-            write(to + (size_t)n * k->lanes + lane, total);
+            if (m->wide) {
+                const int16_t *high = m->turned + at;
+                int64_t *sum = sums + (size_t)n * k->lanes + lane;
+                longs found = wide_pairs(high, high + other, m->rows_of + at, count, d + lane,
+                                         k->lanes);
+                for (int i = 0; i < LEARN_LANES; i++)
+                    sum[i] = (m->adds ? sum[i] : 0) + found[i];
+                continue;
+            }
+            int32_t *sum = to + (size_t)n * k->lanes + lane;
+            vec begin = m->adds ? read(sum) : V(0);
+            write(sum, PAIRS(m->turned + at, m->rows_of + at, count, d + lane, k->lanes, begin));
         }
 }
 
@@ -126,6 +138,23 @@ static void narrow_kept(const struct learn_layer *k, const struct learn_matrix *
     }
 }
 
+/* Wide: of words, each step shifted to where all are summed. */
+#ifndef WIDE_DOT
+static int64_t wide_dot(const int16_t *one, const int16_t *two, uint32_t steps, uint32_t lanes,
+                        const int32_t *lift)
+{
+    int64_t sum = 0;
+    for (uint32_t t = 0; t < steps; t++) {
+        int64_t each = 0;
+        for (uint32_t lane = 0; lane < lanes; lane++, one++, two++)
+            each += (int64_t)*one * *two;
+        sum += each * ((int64_t)1 << lift[steps - 1 - t]);
+    }
+    return sum;
+}
+#define WIDE_DOT wide_dot
+#endif
+
 static void wide_kept(const struct learn_layer *k, const struct learn_matrix *m, const int16_t *d,
                       const int16_t *x, const int32_t *lift, uint32_t first, uint32_t end)
 {
@@ -133,14 +162,7 @@ static void wide_kept(const struct learn_layer *k, const struct learn_matrix *m,
     for (uint32_t row = first; row < end; row++)
         for (size_t n = (size_t)row * m->entries, stop = n + m->stored; n < stop; n++) {
             const int16_t *one = d + row * stride, *two = x + m->columns_of[n] * stride;
-            int64_t sum = 0;
-            for (uint32_t t = 0; t < k->steps; t++) {
-                int64_t each = 0;
-                for (uint32_t lane = 0; lane < k->lanes; lane++, one++, two++)
-                    each += (int64_t)*one * *two;
-                sum += each * ((int64_t)1 << lift[k->steps - 1 - t]);
-            }
-            m->sums[n] += sum;
+            m->sums[n] += WIDE_DOT(one, two, k->steps, k->lanes, lift);
         }
 }
 

@@ -8,5 +8,8 @@
 
 #include "products.h"
 
+#include "gru.h"
+
 const struct learn_kernel KERNEL = {NAME,    USABLE,     arrange, forward, project, backward,
-                                    outputs, transposed, frames,  lifted,  kept};
+                                    outputs, transposed, frames,  lifted,  kept,
+                                    gru,     candidate, gru_back, reset_back};

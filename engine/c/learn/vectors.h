@@ -3,9 +3,6 @@
 
 #include "learn.h"
 
-/* vectors pass between functions that are all inlined: there is no call whose form could matter */
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 typedef int32_t vec __attribute__((vector_size(64)));
 typedef int16_t half __attribute__((vector_size(32)));
 typedef int64_t longs __attribute__((vector_size(128)));

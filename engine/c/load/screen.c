@@ -93,10 +93,11 @@ static int row_of(const struct plane *planes, size_t row, const struct file_head
         if (planes[n].bits && padded(&planes[n], row, head->inputs))
             return 0;
     for (uint32_t column = 0; column < head->inputs; column++) {
-        uint32_t fields[PLANES];
+        uint32_t fields[PLANES] = {0, 0, 0}; /* the last plane is missing where it has no bits */
         for (int n = 0; n < PLANES; n++)
-            fields[n] = field(planes[n].bytes + row * planes[n].size,
-                              (size_t)planes[n].bits * column, planes[n].bits);
+            if (planes[n].bits)
+                fields[n] = field(planes[n].bytes + row * planes[n].size,
+                                  (size_t)planes[n].bits * column, planes[n].bits);
         int32_t weight = weight_of(of, fields[0], fields[1], fields[2]);
         if (!fits(weight, head->weight_format.bits))
             return 0;

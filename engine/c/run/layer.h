@@ -34,7 +34,8 @@ struct rest {
 
 /* A sparse matrix for products in registers.
  *
- * A block has 64 rows; its columns are cut into windows. What a block adds in a window lies
+ * A block has 64 rows; its columns are cut into windows, which may overlap: a row then takes what
+ * lies in several in the first that has room for it. What a block adds in a window lies
  * quad by quad: for each group of 16 rows 64 places in the window, then 64 low digits of
  * weights, then, of weights of two digits, 64 high ones; byte 4 * lane + entry. */
 struct tiles {

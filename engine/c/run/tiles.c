@@ -6,6 +6,7 @@
 
 #define LEAST (-128)  /* low digit that some kernels cannot take */
 #define LOAD 1.0f     /* cost of a window's registers, in quads */
+#define SAMPLE 16     /* blocks that a way to cut is judged by, about */
 
 void *aligned(size_t bytes)
 {
@@ -72,7 +73,7 @@ static uint32_t digits_of(const struct rows *rows)
     return 1;
 }
 
-/* Cut into windows that begin every `step` columns. */
+/* Cut into windows that begin every `step` columns; they overlap where they are wider. */
 static void cut(struct tiles *t, uint32_t width, uint32_t step, uint32_t columns)
 {
     t->width = width;
@@ -81,61 +82,93 @@ static void cut(struct tiles *t, uint32_t width, uint32_t step, uint32_t columns
         t->first[n] = n * step;
 }
 
-/* Quads of each window of a block: enough for the fullest of its rows. */
-static void count_block(const struct tiles *t, const struct rows *rows, const struct order *order, uint32_t block,
-                        uint32_t step, uint32_t *quads)
+/* What is left of the rows of a block, from the first column on. */
+struct hand {
+    size_t next[BLOCK], end[BLOCK];
+};
+
+static void take_up(struct hand *h, const struct rows *rows, const struct order *order,
+                    uint32_t block)
 {
-    memset(quads, 0, t->windows * sizeof *quads);
     for (uint32_t place = 0; place < BLOCK; place++) {
-        size_t row = tiles_row(rows, order, block, place);
-        if (row >= (size_t)rows->of.rows)
-            continue;
-        uint32_t window = 0, count = 0;
-        for (size_t n = rows->starts[row]; n < rows->starts[row + 1]; n++) {
-            uint32_t at = rows->columns[n] / step;
-            count = at == window ? count : 0;
-            window = at;
-            count++;
-            uint32_t need = (count + QUAD - 1) / QUAD;
-            quads[at] = quads[at] < need ? need : quads[at];
-        }
+        size_t row = tiles_row(rows, order, block, place), count = (size_t)rows->of.rows;
+        h->next[place] = rows->starts[row < count ? row : count];
+        h->end[place] = rows->starts[row < count ? row + 1 : count];
     }
 }
 
-static float cost_of(struct tiles *t, const struct rows *rows, const struct order *order, uint32_t step,
+/* Where the columns of a row from `until` on begin, at most `most` entries on. */
+static size_t before(const struct hand *h, const struct rows *rows, uint32_t place,
+                     uint32_t until, size_t most)
+{
+    size_t n = h->next[place], last = h->end[place] - n < most ? h->end[place] : n + most;
+    while (n < last && rows->columns[n] < until)
+        n++;
+    return n;
+}
+
+/* Quads of each window of a block: enough for what no later window reaches of the fullest of its
+ * rows. Rows that have room left there take what they have in the next one too. */
+static void count_block(const struct tiles *t, const struct rows *rows,
+                        const struct order *order, uint32_t block, uint32_t *quads)
+{
+    struct hand h;
+    take_up(&h, rows, order, block);
+    for (uint32_t n = 0; n < t->windows; n++) {
+        uint32_t until = n + 1 < t->windows ? t->first[n + 1] : UINT32_MAX;
+        size_t most = 0;
+        for (uint32_t place = 0; place < BLOCK; place++) {
+            size_t due = before(&h, rows, place, until, SIZE_MAX) - h.next[place];
+            most = most < due ? due : most;
+        }
+        quads[n] = (uint32_t)((most + QUAD - 1) / QUAD);
+        for (uint32_t place = 0; place < BLOCK; place++)
+            h.next[place] = before(&h, rows, place, t->first[n] + t->width, quads[n] * QUAD);
+    }
+}
+
+static float cost_of(struct tiles *t, const struct rows *rows, const struct order *order,
                      float each)
 {
     float cost = 0;
-    for (uint32_t block = 0; block < t->blocks; block++) {
-        count_block(t, rows, order, block, step, t->quads);
+    for (uint32_t block = 0; block < t->blocks; block += 1 + t->blocks / SAMPLE) {
+        count_block(t, rows, order, block, t->quads);
         for (uint32_t n = 0; n < t->windows; n++)
             cost += t->quads[n] ? LOAD + GROUPS * each * (float)t->quads[n] : 0;
     }
     return cost;
 }
 
-/* The cheapest of all ways to cut: whole windows, or as many whole banks as one holds. */
-static uint32_t choose(struct tiles *t, const struct rows *rows, const struct kernel *kernel,
-                       const struct order *order)
+/* The cheapest of all ways to cut: whole windows, as many whole banks as one holds, or windows
+ * that overlap by half or more. */
+static void choose(struct tiles *t, const struct rows *rows, const struct kernel *kernel,
+                   const struct order *order)
 {
     uint32_t columns = (uint32_t)rows->of.columns, bank = (uint32_t)rows->of.bank_width;
     uint32_t step = 0, width = 0;
     float least = 0;
-    for (int n = 0; n < 2; n++)
-        for (int banked = 0; banked < 2; banked++) {
-            uint32_t wide = kernel->windows[n], each = banked ? wide / bank * bank : wide;
-            if (!each || (banked && each == wide))
+    for (int n = 0; n < 2; n++) {
+        uint32_t wide = kernel->windows[n];
+        uint32_t steps[] = {wide, wide / bank * bank, wide / 2, wide / 4};
+        for (size_t way = 0; way < sizeof steps / sizeof *steps; way++) {
+            if (!steps[way])
                 continue;
-            cut(t, wide, each, columns);
-            float cost = cost_of(t, rows, order, each, kernel->costs[n]);
+            cut(t, wide, steps[way], columns);
+            float cost = cost_of(t, rows, order, kernel->costs[n]);
             if (!step || cost < least) {
                 least = cost;
-                step = each;
+                step = steps[way];
                 width = wide;
             }
         }
+    }
     cut(t, width, step, columns);
-    return step;
+}
+
+/* Of all groups. */
+static size_t quad_bytes(const struct tiles *t)
+{
+    return (size_t)GROUPS * 64 * (1 + t->weight_digits);
 }
 
 static void put(uint8_t *at, const struct tiles *t, uint32_t group, uint32_t lane, uint32_t entry,
@@ -150,49 +183,55 @@ static void put(uint8_t *at, const struct tiles *t, uint32_t group, uint32_t lan
         quad[128 + byte] = (uint8_t)((value - low) >> 8);
 }
 
-static void fill_row(struct tiles *t, const struct rows *rows, size_t row, uint32_t block,
-                     uint32_t place, uint32_t step)
+/* Entries of a row in a window; what digits cannot hold is left for later. */
+static void fill_row(struct tiles *t, const struct rows *rows, uint32_t block, uint32_t place,
+                     uint32_t first, size_t from, size_t end, uint8_t *at)
 {
-    const uint32_t *quads = t->quads + (size_t)block * t->windows;
-    uint32_t window = 0, entry = 0;
-    uint8_t *at = t->data + t->starts[block];
-    size_t quad = (size_t)GROUPS * 64 * (1 + t->weight_digits);
-    for (size_t n = rows->starts[row]; n < rows->starts[row + 1]; n++) {
+    for (size_t n = from; n < end; n++) {
         uint32_t column = rows->columns[n];
-        for (; window < column / step; window++, entry = 0)
-            at += quads[window] * quad;
-        int32_t value = rows->values[n];
-        int32_t first = held(t, value);
-        put(at, t, place / LANES, place % LANES, entry++, column % step, first);
-        if (first != value)
+        int32_t value = rows->values[n], held_of = held(t, value);
+        put(at, t, place / LANES, place % LANES, (uint32_t)(n - from), column - first, held_of);
+        if (held_of != value)
             t->rest[t->rests[block + 1]++] =
-                (struct rest){(uint16_t)place, (int16_t)(value - first), column};
+                (struct rest){(uint16_t)place, (int16_t)(value - held_of), column};
     }
 }
 
-static int32_t fill(struct tiles *t, const struct rows *rows, const struct order *order, uint32_t step)
+static void fill_block(struct tiles *t, const struct rows *rows, const struct order *order,
+                       uint32_t block)
 {
-    size_t quads = 0, each = (size_t)GROUPS * 64 * (1 + t->weight_digits);
+    const uint32_t *quads = t->quads + (size_t)block * t->windows;
+    uint8_t *at = t->data + t->starts[block];
+    struct hand h;
+    take_up(&h, rows, order, block);
+    t->rests[block + 1] = t->rests[block];
+    for (uint32_t n = 0; n < t->windows; n++) {
+        for (uint32_t place = 0; place < BLOCK; place++) {
+            size_t end = before(&h, rows, place, t->first[n] + t->width, quads[n] * QUAD);
+            fill_row(t, rows, block, place, t->first[n], h.next[place], end, at);
+            h.next[place] = end;
+        }
+        at += quads[n] * quad_bytes(t);
+    }
+}
+
+static int32_t fill(struct tiles *t, const struct rows *rows, const struct order *order)
+{
+    size_t quads = 0;
     for (uint32_t block = 0; block < t->blocks; block++) {
         uint32_t *of = t->quads + (size_t)block * t->windows;
-        count_block(t, rows, order, block, step, of);
-        t->starts[block] = quads * each;
+        count_block(t, rows, order, block, of);
+        t->starts[block] = quads * quad_bytes(t);
         for (uint32_t n = 0; n < t->windows; n++)
             quads += of[n];
     }
-    t->bytes = quads * each;
+    t->bytes = quads * quad_bytes(t);
     t->entries = (uint64_t)quads * GROUPS * LANES * QUAD;
     t->data = aligned(t->bytes);
     if (!t->data)
         return SPARSEFLOW_RUN_MEMORY;
-    for (uint32_t block = 0; block < t->blocks; block++) {
-        t->rests[block + 1] = t->rests[block];
-        for (uint32_t place = 0; place < BLOCK; place++) {
-            size_t row = tiles_row(rows, order, block, place);
-            if (row < (size_t)rows->of.rows)
-                fill_row(t, rows, row, block, place, step);
-        }
-    }
+    for (uint32_t block = 0; block < t->blocks; block++)
+        fill_block(t, rows, order, block);
     return SPARSEFLOW_RUN_OK;
 }
 
@@ -215,7 +254,8 @@ int32_t tiles_make(struct tiles *t, const struct rows *rows, const struct kernel
     t->rest = calloc(rests_of(t, rows) + 1, sizeof *t->rest);
     if (!t->first || !t->quads || !t->starts || !t->rests || !t->rest)
         return SPARSEFLOW_RUN_MEMORY;
-    return fill(t, rows, order, choose(t, rows, kernel, order));
+    choose(t, rows, kernel, order);
+    return fill(t, rows, order);
 }
 
 void tiles_free(struct tiles *t)

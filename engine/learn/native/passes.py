@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -18,11 +18,11 @@ from csb_format.scales import Scales
 from ...native.library import NativeError, library
 from ..integers import LARGEST, Move, Real
 from ..network import LayerPass
-from ..reference import ReferencePass, names_of
+from ..reference import names_of
 from ..settle import Settling
 from ..tape import Gradient, Piece, Signal
 from ..weights import Masters
-from .matrix import Array, Matrix, address, aligned
+from .matrix import Array, address, aligned, matrices_of
 from .structures import LayerStruct, RateStruct, TensorStruct, functions
 from .tensors import Tensors
 
@@ -31,6 +31,8 @@ __all__ = ["LANES", "CompiledPasses", "kernels"]
 #: Sequences that are worked on together.
 LANES = 16
 _NARROW = LARGEST.bit_length() - 1
+_PROJECTION = "weight_hr"
+_CELLS = ("lstm", "gru", "gru0")  # as learn.h counts them
 
 
 @cache
@@ -58,7 +60,7 @@ def kernel_number(name: str | None) -> int:
 
 
 class CompiledPasses:
-    """Makes the passes of a model's layers; of cells that are not in C yet, the reference's.
+    """Makes the passes of a model's layers.
 
     Parameters
     ----------
@@ -88,8 +90,6 @@ class CompiledPasses:
     def __call__(self, masters: Masters, n: int) -> LayerPass:
         """The pass of a layer with the weights of now."""
         layer = masters.start.layers[n]
-        if not isinstance(layer.arithmetic, CellArithmetic):
-            return ReferencePass(masters.layer(n), n)
         if n not in self._known:
             self._known[n] = CompiledPass(self, layer, n)
         self._known[n].take(masters)
@@ -105,25 +105,23 @@ class CompiledPasses:
 
 
 class CompiledPass:
-    """One direction of an LSTM's layer; :class:`ReferencePass` has the words."""
+    """One direction of a layer; :class:`engine.learn.reference.ReferencePass` has the words."""
 
     def __init__(self, made: CompiledPasses, layer: LstmLayer, n: int):
         self.made, self.layer, self.n = made, layer, n
         self._size: tuple[int, ...] = ()
         self._kept: dict[str, Array] = {}
-        scales, cell = Scales.of(layer), layer.arithmetic
-        lefts = {"weight_ih": scales.align_ih, "weight_hh": scales.align_hh, "weight_hr": (0,)}
-        self.matrices = {m.name: Matrix(m, lefts[m.name]) for m in layer.matrices}
-        self.right = scales.shift
+        cell, self.right = layer.arithmetic, Scales.of(layer).shift
+        self.matrices = matrices_of(layer)
         states = np.arange(cell.state.min, cell.state.max + 1)
         self.sigmoid = cell.piecewise.sigmoid(states).astype(np.int32)
         self.tanh = cell.piecewise.tanh(states).astype(np.int32)
-        reads = {"weight_ih": layer.input, "weight_hh": layer.output, "weight_hr": layer.hidden}
-        self.reads: dict[str, Fixed] = reads
-        both = [self._fits(name) for name in ("weight_ih", "weight_hh")]
-        self.narrow = {"weight_ih": all(both), "weight_hh": all(both)}
-        if "weight_hr" in self.matrices:
-            self.narrow["weight_hr"] = self._fits("weight_hr")
+        reads = {"weight_ih": layer.input, "weight_hh": layer.output, "weight_hn": layer.output}
+        self.reads: dict[str, Fixed] = reads | {"weight_hr": layer.hidden}
+        together = all(self._fits(name) for name in self.matrices if name != _PROJECTION)
+        self.narrow = dict.fromkeys(self.matrices, together)
+        if _PROJECTION in self.matrices:
+            self.narrow[_PROJECTION] = self._fits(_PROJECTION)
 
     def _fits(self, name: str) -> bool:
         """Whether sums forward fit 32 bits, and shifted weights 16."""
@@ -136,9 +134,9 @@ class CompiledPass:
         """The weights of now."""
         start = f"layers.{self.n}"
         for name, matrix in self.matrices.items():
-            key = f"{start}.{name}"
+            key = f"{start}.{_tensor(name)}"
             moves = key in masters.values
-            matrix.take(masters.weight(key) if moves else matrix.csb.values, self.narrow[name])
+            matrix.take(masters.weight(key) if moves else matrix.of.values, self.narrow[name])
         key = f"{start}.bias"
         bias = masters.weight(key) if key in masters.values else self.layer.bias
         self.bias = bias.astype(np.int32)
@@ -153,7 +151,7 @@ class CompiledPass:
             self.arrays[name][:, 0] = 0
         self.arrays["now_r"][0] = 0
         self.arrays["x"][:, : piece.steps] = x
-        self._call(self.made.functions.forward, self._struct({}))
+        self._call(self.made.functions.forward, self._struct({}, {}))
         found: Signal = self.arrays["r"][:, 1 : piece.steps + 1]
         return found
 
@@ -163,35 +161,45 @@ class CompiledPass:
         if size == self._size:
             return self._kept
         layer, units, outputs = self.layer, self.layer.hidden_size, self.layer.output_size
-        signals = {"x": layer.input_size, "r": outputs, "gates": 4 * units, "squashed": units}
-        vectors = {"now_h": units, "now_d": 4 * units}
+        sums = len(layer.arithmetic.sums) * units
+        signals = {"x": layer.input_size, "r": outputs, "gates": sums, **self._of_cell()}
+        vectors = {"now_h": units, "now_d": sums}
         if layer.projection is not None:
             signals |= {"h": units, "dr": outputs}
             vectors["now_dr"] = outputs
         slots, lanes = self.slots, piece.lanes
         found = {name: aligned((n, slots, lanes), np.int16) for name, n in signals.items()}
         found |= {name: aligned((n, lanes), np.int16) for name, n in vectors.items()}
-        found["c"] = aligned((units, slots, lanes), np.int32)
+        wide = ["c", "nh"] if layer.arithmetic.apart else ["c"]
+        found |= {name: aligned((units, slots, lanes), np.int32) for name in wide}
         found["now_x"] = aligned((piece.steps, layer.input_size, lanes), np.int16)
         found["now_r"] = aligned((2, outputs, lanes), np.int16)
-        found["carried"] = aligned((units, lanes), np.int32)
+        scratch = ["carried", "reset"] if layer.arithmetic.resets else ["carried"]
+        found |= {name: aligned((units, lanes), np.int32) for name in scratch}
         widths = {"recurrent": outputs, "through": units, "below": layer.input_size}
         found |= {name: aligned((n, lanes), np.int64) for name, n in widths.items()}
         self._size, self._kept = size, found
         return found
 
-    def _struct(self, tensors: dict[str, TensorStruct], wide: Sequence[bool] = ()) -> LayerStruct:
+    def _of_cell(self) -> dict[str, int]:
+        """Signals of 16 bits that only some cells keep."""
+        cell, units = self.layer.arithmetic, self.layer.hidden_size
+        if isinstance(cell, CellArithmetic):
+            return {"squashed": units}
+        return {"h": units} if cell.resets else {}
+
+    def _struct(self, tensors: dict[str, TensorStruct], wide: Mapping[str, bool]) -> LayerStruct:
         layer, cell, piece = self.layer, self.layer.arithmetic, self.piece
         found = LayerStruct(watch=self.made.watch, **tensors)
+        found.cell, found.sums = _CELLS.index(cell.name), len(cell.sums)
         found.inputs, found.units, found.outputs = (
             layer.input_size, layer.hidden_size, layer.output_size
         )  # fmt: skip
         found.steps, found.slots, found.lanes = piece.steps, self.slots, piece.lanes
         found.gate_frac, found.state_frac = cell.gate.frac, cell.state.frac
         found.state_bits, found.right = cell.state.width, (ctypes.c_int32 * 4)(*self.right)
-        wides = dict(zip(self.matrices, wide or (False,) * 3, strict=False))
         for name, matrix in self.matrices.items():
-            setattr(found, name.removeprefix("weight_"), matrix.struct(wides[name]))
+            setattr(found, name.removeprefix("weight_"), matrix.struct(wide.get(name, False)))
         if (projection := layer.projection) is not None:
             point = projection.weight_format.frac + layer.hidden.frac
             found.project_right = point - projection.output.frac
@@ -215,13 +223,12 @@ class CompiledPass:
         for name in (*names, *([below] if below else [])):
             settling.begin(name, steps if name != below else 1)
         bits = settling.exponents.widths[f"d.{self.n}"]
-        wide = [self._wide(name, bits) for name in self.matrices]
-        wide[:2] = [any(wide[:2])] * 2  # they share d
+        wide = self._wides(bits)
         found: Signal | None = None
         self.arrays["up"] = np.ascontiguousarray(up, np.int32)
         if below:
             found = self.arrays["down"] = np.empty((layer.input_size, steps, lanes), np.int32)
-        self.arrays["bias_sums"] = np.zeros(4 * layer.hidden_size, np.int64)
+        self.arrays["bias_sums"] = np.zeros(len(self.bias), np.int64)
         finest = {key: matrix.finest for key, matrix in self.matrices.items()}
         tensors = Tensors(layer, self.n, steps, finest, settling, up_exponent, below)
         self.arrays |= tensors.lifts
@@ -232,16 +239,31 @@ class CompiledPass:
             self.arrays.pop(name, None)
         return gradients, found
 
+    def _wides(self, bits: int) -> dict[str, bool]:
+        found = {name: self._wide(name, bits) for name in self.matrices}
+        together = any(wide for name, wide in found.items() if name != _PROJECTION)
+        # the others share d
+        return {name: found[name] if name == _PROJECTION else together for name in found}
+
     def _wide(self, name: str, bits: int) -> bool:
         """Whether sums of gradients need 64 bits, or more than bytes are multiplied."""
         matrix = self.matrices[name]
+        others = self.matrices["weight_hh"].most if matrix.adds else 0
         bytes_ = bits == 8 and self.reads[name].width <= 8 and matrix.turned is not None
-        return not bytes_ or matrix.back_bits(bits) > _NARROW
+        return not bytes_ or matrix.back_bits(bits, others) > _NARROW
 
     def _gradients(self, tensors: Tensors) -> dict[str, Gradient]:
         start = f"layers.{self.n}"
         found = {f"{start}.bias": Gradient(self.arrays["bias_sums"], tensors.low["d"])}
         for name, matrix in self.matrices.items():
-            low = tensors.low["r" if name == "weight_hr" else "d"]
-            found[f"{start}.{name}"] = matrix.gradient(low - self.reads[name].frac)
+            low = tensors.low["r" if name == _PROJECTION else "d"]
+            gradient, key = matrix.gradient(low - self.reads[name].frac), f"{start}.{_tensor(name)}"
+            if key in found:  # other rows of it
+                gradient.sums = np.concatenate([found[key].sums, gradient.sums])
+            found[key] = gradient
         return found
+
+
+def _tensor(matrix: str) -> str:
+    """What a model file calls that whose rows a matrix has."""
+    return "weight_hh" if matrix == "weight_hn" else matrix

@@ -6,7 +6,17 @@ import ctypes
 from ctypes import c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any, NamedTuple
 
-__all__ = ["Functions", "LayerStruct", "MatrixStruct", "RateStruct", "TensorStruct", "functions"]
+__all__ = [
+    "PARTS",
+    "Functions",
+    "LayerStruct",
+    "MatrixStruct",
+    "RateStruct",
+    "TensorStruct",
+    "functions",
+]
+
+PARTS = 4  # of a tensor of gradients, at most
 
 
 class MatrixStruct(ctypes.Structure):
@@ -14,8 +24,8 @@ class MatrixStruct(ctypes.Structure):
 
     _fields_ = (
         *((name, c_uint32) for name in ("rows", "stored", "entries", "banks", "bank_width")),
-        *((name, c_uint32) for name in ("columns", "wide")),
-        *((name, c_void_p) for name in ("values", "shifted", "columns_of", "starts")),
+        *((name, c_uint32) for name in ("columns", "parts", "wide", "adds")),
+        *((name, c_void_p) for name in ("values", "shifted", "halves", "columns_of", "starts")),
         *((name, c_void_p) for name in ("rows_of", "turned", "left", "back", "sums")),
     )
 
@@ -24,7 +34,7 @@ class TensorStruct(ctypes.Structure):
     """``learn_tensor``."""
 
     _fields_ = (
-        ("shift", c_void_p * 2),
+        ("shift", c_void_p * PARTS),
         ("seen", c_void_p),
         ("clipped", c_void_p),
         ("bits", c_int32),
@@ -35,17 +45,19 @@ class LayerStruct(ctypes.Structure):
     """``learn_layer``."""
 
     _fields_ = (
-        *((name, c_uint32) for name in ("inputs", "units", "outputs", "steps", "slots", "lanes")),
+        *((name, c_uint32) for name in ("cell", "sums", "inputs", "units", "outputs")),
+        *((name, c_uint32) for name in ("steps", "slots", "lanes")),
         *((name, c_int32) for name in ("gate_frac", "state_frac", "state_bits")),
         ("right", c_int32 * 4),
         *((name, c_int32) for name in ("project_right", "output_bits")),
-        *((name, MatrixStruct) for name in ("ih", "hh", "hr")),
+        *((name, MatrixStruct) for name in ("ih", "hh", "hr", "hn")),
         *((name, c_void_p) for name in ("bias", "sigmoid", "tanh", "live")),
         *((f"now_{name}", c_void_p) for name in ("x", "r", "h", "d", "dr")),
         *((name, c_void_p) for name in ("x", "r", "h")),
-        *((name, c_void_p) for name in ("gates", "squashed", "dr", "c", "up", "down")),
-        *((name, c_void_p) for name in ("recurrent", "below", "through", "carried", "bias_sums")),
-        *((f"of_{name}", TensorStruct) for name in "rhcdx"),
+        *((name, c_void_p) for name in ("gates", "squashed", "nh", "dr", "c", "up", "down")),
+        *((name, c_void_p) for name in ("recurrent", "below", "through", "carried", "reset")),
+        ("bias_sums", c_void_p),
+        *((f"of_{name}", TensorStruct) for name in "rhcdvx"),
         *((name, c_void_p) for name in ("lift", "lift_r")),
         ("watch", c_uint32),
     )

@@ -14,6 +14,7 @@ from ..report_page import templates
 
 __all__ = ["page"]
 
+MOST_LINES = 4  # colours that can be told apart
 _WORDS = {"head": "the head", "recurrent": "the recurrent layers", "all": "all layers"}
 
 
@@ -36,6 +37,8 @@ def page(found: Mapping[str, Any], command: str = "") -> str:
         what=_WORDS[found["options"]["mode"]],
         score=_scores(found, kind),
         costs=_costs(found),
+        exponents=_exponents(found["exponents"]),
+        clipped=_clipped(found),
         rows=[_row(epoch) for epoch in found["epochs"]],
         changed=[_changed(name, of) for name, of in found["changed"].items()],
         facts=_facts(found),
@@ -52,7 +55,8 @@ def _scores(found: Mapping[str, Any], kind: str) -> str:
         axes.axhline(start, color=OTHER, linestyle=(0, (4, 3)), linewidth=1.5)
         draw_lines(axes, range(len(line)), [(label, line)])
         kept = found["kept_epoch"]
-        axes.plot([kept], [line[kept]], marker="o", markersize=17, fillstyle="none", color=INK)
+        axes.plot([kept], [line[kept]], marker="o", markersize=17, fillstyle="none", color=INK,
+                  clip_on=False)  # fmt: skip
         if kind == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
         _finish(axes)
@@ -76,11 +80,44 @@ def _costs(found: Mapping[str, Any]) -> str:
         return _svg(figure, "learning-cost", f"Cost on held-out data by epoch. {told}")
 
 
-def _finish(axes: Any) -> None:
+def _clipped(found: Mapping[str, Any]) -> str:
+    """Share of the gradients that were saturated, epoch by epoch."""
+    line = [epoch["clipped"] for epoch in found["epochs"]]
+    with _style("learning-clipped"):
+        figure, axes = _canvas(2.9)
+        draw_lines(axes, range(1, len(line) + 1), [("clipped", line)])
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        _finish(axes, "epoch")
+        told = ", ".join(f"{n}: {value:.2g}" for n, value in enumerate(line, 1))
+        return _svg(figure, "learning-clipped", f"Share of gradients clipped by epoch. {told}")
+
+
+def _exponents(of: Mapping[str, Sequence[int]]) -> str:
+    """Of what matrices are multiplied by, at each step from the end; empty where nothing was."""
+    lines = [(f"layer {name[2:]}", list(e)) for name, e in of.items() if name.startswith("d.")]
+    if not lines:
+        return ""
+    longest = max(len(values) for _, values in lines)
+    with _style("learning-exponents"):
+        figure, axes = _canvas(2.9)
+        padded: list[tuple[str, Sequence[float | None]]] = [
+            (name, [*map(float, values), *[None] * (longest - len(values))])
+            for name, values in lines[:MOST_LINES]
+        ]
+        draw_lines(axes, range(longest), padded)
+        _finish(axes, "steps from the end")
+        if len(lines) > 1:
+            figure.legend(loc="outside lower left", ncols=4, fontsize=10)
+        told = "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in lines)
+        return _svg(figure, "learning-exponents", f"Exponents by steps from the end. {told}")
+
+
+def _finish(axes: Any, below: str = "epoch (ringed: kept)") -> None:
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(axis="y", color=LINE, linewidth=0.8)
-    axes.set_xlabel("epoch (ringed: kept)")
+    axes.set_xlabel(below)
 
 
 def _row(epoch: Mapping[str, Any]) -> list[str]:

@@ -57,4 +57,11 @@ class CpuPlanOptions:
 
     model: ModelFile
     kernel: Kernel = None
+    clocks: Annotated[
+        bool,
+        Said(
+            "Try every clock of a core (cpufreq, as root) and tell which is enough.",
+            name="--clocks",
+        ),
+    ] = False
     json: Json = None

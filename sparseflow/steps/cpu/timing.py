@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 from csb_format.fixed import IntArray
 from engine.native.library import kernels
 from engine.native.model import NativeModel
+
+from .cores import clocks_of, kinds, lowest_clock, step_by_clock, step_by_core
 
 __all__ = ["POINTS", "latencies", "planned", "random_frames_of", "throughput"]
 
@@ -45,13 +48,23 @@ def throughput(native: NativeModel, frames: IntArray, batch: int) -> float:
     return statistics.median(rounds) / batch
 
 
-def planned(path: Path, kernel: str | None) -> dict[str, Any]:
-    """What each layer of a model becomes, and how long a step takes with every kernel there is.
+def planned(path: Path, kernel: str | None, clocks: bool = False) -> dict[str, Any]:
+    """What each layer of a model becomes, and how long a step takes by kernel, core, and clock.
 
-    Steps of a bidirectional model are those of whole sequences.
+    Steps of a bidirectional model are those of whole sequences. With ``clocks`` every clock of the
+    first core of each kind is tried, where the system lets one choose.
     """
     native = NativeModel(path, kernel)
+
+    def step() -> float:
+        return _fastest(native)
+
+    found = kinds(step_by_core(step))
     return {
+        "kinds": [
+            {"cores": cores, "us": us} | (_clocks(cores[0], step) if clocks else {})
+            for cores, us in found
+        ],
         "model": path.name,
         "cores": os.cpu_count(),
         "kernels": {name: _step(NativeModel(path, name)) for name in kernels()},
@@ -61,12 +74,28 @@ def planned(path: Path, kernel: str | None) -> dict[str, Any]:
     }
 
 
+def _clocks(core: int, step: Callable[[], float]) -> dict[str, Any]:
+    """Of one core: microseconds by kHz, and the lowest that costs next to nothing."""
+    if not clocks_of(core):
+        return {"clocks": {}}
+    us = step_by_clock(core, step)
+    return {"clocks": us, "lowest": lowest_clock(us)}
+
+
 def _step(native: NativeModel) -> float:
     """Microseconds of a step of one sequence."""
     frames = random_frames_of(native, 0)
     if native.shape.directions == 1:
         return throughput(native, frames, 1)
     return _sequence_step(native, frames)
+
+
+def _fastest(native: NativeModel) -> float:
+    """Microseconds of a step while a core is its own: the least of many, in milliseconds."""
+    frames = random_frames_of(native, 0)
+    if native.shape.directions != 1:
+        return _sequence_step(native, frames)
+    return float(native.start().time(frames, STEPS).min())
 
 
 def _sequence_step(native: NativeModel, frames: IntArray) -> float:

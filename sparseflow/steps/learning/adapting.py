@@ -13,9 +13,9 @@ import numpy as np
 from csb_format.files.modelfile import load_model, save_model
 from csb_format.files.replace import replace_file
 from csb_format.model import Model
+from csb_format.pooling import EVERY
 from engine.learn.head import Asked
 from engine.learn.learner import Learner, LearnError, Told
-from engine.learn.native.passes import LANES, CompiledPasses
 from engine.learn.weights import tensors_of
 from engine.native.model import NativeModel
 from pruning.tasks.data.datasets import SequenceData
@@ -25,8 +25,9 @@ from pruning.tasks.scores.score import Score
 from ..places import check_features, known_to, read_scaled
 from ..progress import counted
 from .asked import asked_of, check_learnable, held_out
-from .options import AdaptOptions
+from .options import AdaptOptions, TargetName
 from .state import check_state_place, digest_of, read_state, state_path, write_state
+from .targets import check_target, learner_of
 
 __all__ = ["adapt"]
 
@@ -57,10 +58,16 @@ class _Adaptation:
         self.frames = [quantise(sequence) for sequence in self.train.sequences]
         self.judged_frames = [quantise(sequence) for sequence in self.held.sequences]
         self.asked = asked_of(model, self.train)
-        self.learner = Learner(model, given.settings, CompiledPasses(model, given.threads), LANES)
+        self.learner: Learner
         self.before = self.judge(model)
         self.best, self.best_epoch, self.kept = self.before, 0, dict[str, Any]()
         self.epochs: list[dict[str, Any]] = []
+
+    @property
+    def answers(self) -> int:
+        """Most of a batch."""
+        each = [len(s) for s in self.frames] if self.model.pool == EVERY else [1] * len(self.frames)
+        return sum(sorted(each)[-self.given.batch :])
 
     def judge(self, model: Model) -> Judged:
         """Score and mean cost on what was held out."""
@@ -119,8 +126,9 @@ class _Adaptation:
         """The best model; the one that was read if none was better."""
         if not self.best_epoch:
             return self.model
-        self.learner.masters.values |= self.kept
-        return self.learner.model
+        masters = self.learner.masters
+        masters.values |= self.kept
+        return masters.model()
 
 
 def adapt(given: AdaptOptions) -> dict[str, Any]:
@@ -131,14 +139,27 @@ def adapt(given: AdaptOptions) -> dict[str, Any]:
     LearnError
         For a model or data that cannot be learnt with, or a state of something else.
     """
+    check_target(given)
     model, place = load_model(given.model), state_path(given.out)
     check_state_place(place)
     _check_head(model, given)
     work = _Adaptation(given, model)
     files = {"model": given.model, "data": given.data, "val": given.val}
     digest = digest_of(files, _deciding(given))
-    if given.resume:
-        work.restore(*read_state(place, digest))
+    resumed = read_state(place, digest) if given.resume else None
+    with learner_of(given, model, work.answers) as work.learner:
+        if resumed:
+            work.restore(*resumed)
+        _learn(given, work, place, digest)
+        found = _figures(given, work)
+        save_model(given.out, _noted(work, found))
+    _write(given, found)
+    place.unlink(missing_ok=True)
+    return found
+
+
+def _learn(given: AdaptOptions, work: _Adaptation, place: Path, digest: str) -> None:
+    """All epochs that are left."""
     begun = len(work.epochs)
     with counted("adapt", given.epochs) as count:
         count(begun)
@@ -146,11 +167,6 @@ def adapt(given: AdaptOptions) -> dict[str, Any]:
             work.epoch(number)
             write_state(place, digest, *work.state())
             count(number)
-    found = _figures(given, work)
-    save_model(given.out, _noted(work, found))
-    _write(given, found)
-    place.unlink(missing_ok=True)
-    return found
 
 
 def _check_head(model: Model, given: AdaptOptions) -> None:
@@ -189,7 +205,8 @@ def _cost(logits: Any, data: SequenceData) -> float:
 def _deciding(given: AdaptOptions) -> dict[str, Any]:
     """Options that decide the result; memory and threads do not."""
     names = ("hold", "epochs", "batch", "rate", "gradient_bits", "seed")
-    return {name: getattr(given, name) for name in names} | {"mode": given.mode.value}
+    found = {name: getattr(given, name) for name in names} | {"mode": given.mode.value}
+    return found | ({} if given.target == TargetName.cpu else {"target": given.target.value})
 
 
 def _figures(given: AdaptOptions, work: _Adaptation) -> dict[str, Any]:
@@ -204,6 +221,7 @@ def _figures(given: AdaptOptions, work: _Adaptation) -> dict[str, Any]:
         "rolled_back": not work.best_epoch,
         "epochs": work.epochs,
         "steps": work.learner.steps,
+        "exponents": {n: e.tolist() for n, e in work.learner.exponents.state().items()},
         "changed": _changed(work.model, work.adapted()),
     }
 

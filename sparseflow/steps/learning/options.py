@@ -10,6 +10,7 @@ from typing import Annotated
 from engine.learn.learner import Settings
 
 from ..options import SEED, ModelFile, Said, Seed
+from ..options.shared import Lanes, Pes
 
 __all__ = ["AdaptOptions", "ModeName", "TargetName", "bytes_of"]
 
@@ -17,7 +18,7 @@ EPOCHS = 12  # few: what has learnt much already is adapted
 
 
 class ModeName(StrEnum):
-    """What moves; the words of :data:`engine.learn.learner.MODES`."""
+    """What moves; the words of ``engine.learn.learner.MODES``."""
 
     head = "head"
     recurrent = "recurrent"
@@ -28,6 +29,7 @@ class TargetName(StrEnum):
     """Who computes."""
 
     cpu = "cpu"
+    sim = "sim"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,12 @@ class AdaptOptions:
     mode: Annotated[ModeName, Said("What moves: the head, the recurrent layers, or all.")] = (
         ModeName.all
     )
-    target: Annotated[TargetName, Said("Who computes.")] = TargetName.cpu
+    target: Annotated[
+        TargetName,
+        Said("Who computes: this processor, or an array on a simulated board, whose head learns."),
+    ] = TargetName.cpu
+    pes: Pes = 4
+    lanes: Lanes = 4
     val: Annotated[
         Path | None,
         Said("Sequences (.npz) that are not learnt from, to judge by. Default: a part of --data."),

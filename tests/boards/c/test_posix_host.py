@@ -28,6 +28,8 @@ from csb_format.scales import DesignError
 
 MODEL = random_model(np.random.default_rng(7), 3, 4, 2, 1, 1)
 IMAGE = compile_model(MODEL, design_for(MODEL, 4, 2))
+TURNED = random_network(np.random.default_rng(8), 5, 6, (2, 2, 2), (1, 1, 1), directions=2)
+BOTH = compile_model(TURNED, design_for(TURNED, 4, 2))
 HERE = Path(__file__).parent
 NOTHING = Job(1_000_000, 1, 1, (0,), (((0,), 1),))
 
@@ -49,10 +51,12 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal() -> Iterator[Terminal]:
+def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    """Its board runs what a test gives, ``IMAGE`` by default."""
+    image = getattr(request, "param", IMAGE)
     ours, theirs = os.openpty()
-    board, ended = EmulatedLine(IMAGE.design), threading.Event()
-    board.know(IMAGE)
+    board, ended = EmulatedLine(image.design), threading.Event()
+    board.know(image)
 
     def pump() -> None:
         while not ended.is_set():
@@ -103,6 +107,17 @@ def test_a_job_runs_on_a_line_that_is_set_and_stays_so(
         assert rate_now(end) == baud
         if constant := getattr(termios, f"B{baud}", None):
             assert (into, onwards) == (constant, constant)
+
+
+@pytest.mark.parametrize("terminal", [BOTH], indirect=True, ids=["both"])
+def test_both_directions_of_a_layer_are_one_job(c_host: Path, terminal: Terminal) -> None:
+    frames = random_frames(np.random.default_rng(3), TURNED, [3, 1])
+    wanted = job_of(BOTH, frames)
+    code, out, errors = run(c_host, [terminal.name], wanted.text())
+    assert (code, errors) == (0, "board at 100000000 Hz, 1000000 baud\n")
+    words = [int(word) for word in out.split()]
+    assert words == answers(BOTH, wanted)
+    assert len(words) == sum(count for _, count in wanted.packets) > 0
 
 
 @pytest.fixture(scope="session")

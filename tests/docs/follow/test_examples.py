@@ -59,7 +59,7 @@ def test_every_option_of_the_page_is_there(page: str) -> None:
             assert option in OPTION.findall(plain), (words[1], option)
 
 
-@pytest.mark.parametrize("name", ["glucose", "watch"])
+@pytest.mark.parametrize("name", ["glucose", "phones", "watch"])
 def test_the_committed_model_is_of_the_page_and_of_its_scores(name: str) -> None:
     model = load_model(ROOT / f"examples/{name}/model.safetensors")
     made = json.loads(model.provenance["commands"])

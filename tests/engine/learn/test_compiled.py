@@ -19,12 +19,21 @@ PROJECTED = {"layers": 2, "directions": 2, "projection": 8, "banks": (4, 2, 4)}
 NETWORKS: dict[str, dict[str, Any]] = {
     "bytes": {},
     "words": {"value_bits": 16, "act_bits": 16, "pool": "every"},
+    "gru0": {"cell": "gru0"},
     "projected": {**PROJECTED, "pool": "hn"},
     "projected words": {**PROJECTED, "value_bits": 16, "act_bits": 12, "pool": "mean"},
     "odd banks": {"input_size": 7, "hidden_size": 12, "banks": 3, "k": (1, 3, 1)},
     "narrowest": {"value_bits": 4, "act_bits": 6, "layers": 2},
     "far": {"value_bits": 16, "act_bits": 16, "reach": 128},
     "gru": {"cell": "gru"},
+    "gru words": {"cell": "gru", "value_bits": 16, "act_bits": 16, "reach": 128},
+    "gru0 words": {
+        "cell": "gru0",
+        "value_bits": 16,
+        "act_bits": 16,
+        "k": ((1, 2, 3), (2, 1, 3), 0),
+    },
+    "deep grus": {"cell": "gru0", "layers": 2, "directions": 2, "banks": 3, "pool": "every"},
 }
 
 
@@ -45,7 +54,7 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return set(one) == set(other) and all(np.array_equal(one[n], other[n]) for n in one)
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_all_kernels_are_the_reference(name: str, bits: int) -> None:
@@ -57,8 +66,10 @@ def test_all_kernels_are_the_reference(name: str, bits: int) -> None:
         assert said == told
 
 
-def test_a_split_or_threads_change_no_bit() -> None:
-    model = network(layers=2, pool="every")
+@pytest.mark.quick(2)
+@pytest.mark.parametrize("cell", ["lstm", "gru0", "gru"])
+def test_a_split_or_threads_change_no_bit(cell: str) -> None:
+    model = network(layers=2, pool="every", cell=cell)
     want, _ = learnt(model, CompiledPasses(model, 1))
     memory = bytes_per_frame(model) * max(LENGTHS) * LANES
     got, told = learnt(model, CompiledPasses(model, 2), memory=memory)
@@ -69,8 +80,10 @@ def test_a_split_or_threads_change_no_bit() -> None:
     assert same(reference, want)
 
 
-def test_shared_work_is_the_same_work() -> None:
-    model = network(input_size=64, hidden_size=256, banks=8, k=(2, 8, 0))
+@pytest.mark.quick(2)
+@pytest.mark.parametrize("cell", ["lstm", "gru0", "gru"])
+def test_shared_work_is_the_same_work(cell: str) -> None:
+    model = network(input_size=64, hidden_size=256, banks=8, k=(2, 8, 0), cell=cell)
     want, _ = learnt(model, CompiledPasses(model, 1))
     shared = CompiledPasses(model, 2)
     assert shared.team

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from csb_format.cells import LSTM, cell_named
 from csb_format.cells.cell import reaches
 from csb_format.cells.gru import GruCell, ResetFirstGruCell
 from csb_format.fixed import IntArray
-from csb_format.model import Model
+from csb_format.model import DenseLayer, Model
 from csb_format.random_models import Kept, random_frames, random_network
+from csb_format.screening.adversaries import adversarial_head, adversarial_states
+from csb_format.screening.layer import ScreenedLayer
 
 WIDTHS = (4, 8, 12, 16, 18)  # of weights
 STATES = (6, 8, 12, 16, 18)
@@ -38,3 +42,30 @@ def any_network(seed: int, most: int = 200) -> tuple[Model, list[IntArray]]:
     )
     count = 21 if seed % 2 else 5  # many of them side by side, or too few for that
     return model, random_frames(rng, model, rng.integers(0, 7, count).tolist())
+
+
+def beside_head(head: DenseLayer) -> Model:
+    """A network that is small beside its head, and feeds it with every frame."""
+    made = random_network(
+        np.random.default_rng(0),
+        3,
+        4,
+        (1, 1, 1),
+        (1, 1, 1),
+        1,
+        1,
+        head.input_size,
+        8,
+        head.input.width,
+    )
+    fed = replace(head, input=made.layers[0].output)
+    return Model(made.layers, fed, pool="every")
+
+
+def any_screen(seed: int, **sizes: int) -> tuple[Model, ScreenedLayer, IntArray]:
+    """A model whose head is screened, the head, and 12 hidden states that are hard for it."""
+    rng = np.random.default_rng([5, seed])
+    model = beside_head(adversarial_head(rng, **sizes))
+    assert model.head is not None
+    head = ScreenedLayer.of(model.head, int(rng.integers(0, 1 << 18)))
+    return replace(model, head=head), head, adversarial_states(rng, head, 12)

@@ -1,6 +1,8 @@
 /* runner kernels                       names of the kernels of this CPU
  * runner MODEL KERNEL LENGTH... < F    states of sequences: hidden, cell, outputs, int32
  * runner MODEL KERNEL step < F         the same by steps of one stream, outputs only
+ * runner MODEL KERNEL top K < S        the K largest logits of outputs S: of each its indices,
+ *                                      logits, and what they cost
  * KERNEL may be followed by a colon and a number of threads. Frames F come as int32 on the standard input. */
 #include <sparseflow_run.h>
 
@@ -32,6 +34,26 @@ static int steps(struct sparseflow_run_model *model, struct sparseflow_run_shape
     free(frame);
     free(output);
     sparseflow_run_end(stream);
+    return code;
+}
+
+static int top(struct sparseflow_run_model *model, struct sparseflow_run_shape shape, uint32_t k)
+{
+    struct sparseflow_run_error error;
+    struct sparseflow_run_read read;
+    uint32_t indices[8];
+    int64_t logits[8];
+    int32_t *output = calloc(shape.outputs, sizeof *output);
+    int code = 0;
+    while (!code && fread(output, sizeof *output, shape.outputs, stdin) == shape.outputs) {
+        if (sparseflow_run_top(model, 1, output, k, 0, indices, logits, &read, &error))
+            code = fail(&error);
+        fwrite(indices, sizeof *indices, k, stdout);
+        fwrite(logits, sizeof *logits, k, stdout);
+        fwrite(&read.first, sizeof read.first, 3, stdout);
+        fwrite(&read.bytes, sizeof read.bytes, 1, stdout);
+    }
+    free(output);
     return code;
 }
 
@@ -84,9 +106,13 @@ int main(int count, char **words)
     if (sparseflow_run_open(words[1], &options, &model, &error))
         return fail(&error);
     sparseflow_run_shape(model, &shape);
-    int code = count == 4 && !strcmp(words[3], "step")
-                   ? steps(model, shape)
-                   : sequences(model, shape, (size_t)count - 3, words + 3);
+    int code;
+    if (count == 4 && !strcmp(words[3], "step"))
+        code = steps(model, shape);
+    else if (count == 5 && !strcmp(words[3], "top"))
+        code = top(model, shape, (uint32_t)strtoul(words[4], NULL, 10));
+    else
+        code = sequences(model, shape, (size_t)count - 3, words + 3);
     sparseflow_run_close(model);
     return code;
 }

@@ -9,41 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from csb_format import DenseLayer, Fixed, Model, ModelFileError, save_model
+from csb_format import DenseLayer, Fixed, ModelFileError, save_model
 from csb_format.files import sealed
-from csb_format.fixed import IntArray
-from csb_format.random_models import random_network
-from csb_format.screening.adversaries import adversarial_head, adversarial_states
 from csb_format.screening.layer import ScreenedLayer
 from engine.native.library import kernels
 from engine.native.model import NativeModel
 from engine.screened import top
+from tests.engine.native.networks import any_screen, beside_head
 
 RNG = np.random.default_rng
-
-
-def around(head: DenseLayer) -> Model:
-    """A network that is small beside its head, and feeds it with every frame."""
-    made = random_network(
-        RNG(0), 3, 4, (1, 1, 1), (1, 1, 1), 1, 1, head.input_size, 8, head.input.width
-    )
-    fed = replace(head, input=made.layers[0].output)
-    return Model(made.layers, fed, pool="every")
-
-
-def case(seed: int, **sizes: int) -> tuple[Model, ScreenedLayer, IntArray]:
-    rng = RNG([5, seed])
-    model = around(adversarial_head(rng, **sizes))
-    assert model.head is not None
-    head = ScreenedLayer.of(model.head, int(rng.integers(0, 1 << 18)))
-    return replace(model, head=head), head, adversarial_states(rng, head, 12)
 
 
 @pytest.mark.parametrize("seed", range(24))
 @pytest.mark.parametrize("kernel", kernels())
 def test_top_is_that_of_the_reference(kernel: str, seed: int) -> None:
     sizes = {} if seed < 20 else {"outputs": 70, "inputs": [100, 128, 200, 300][seed - 20]}
-    model, head, states = case(seed, **sizes)
+    model, head, states = any_screen(seed, **sizes)
     native, k = NativeModel(model, kernel), min(1 + seed % 8, head.output_size)
     for margin in (256, 100):
         wanted, found = top(head, states, k, margin), native.top(states, k, margin)
@@ -61,7 +42,7 @@ def test_the_widest_head_with_the_largest_numbers(kernel: str) -> None:
     """Sums in 32 bits reach their ends where all numbers are as large as can be."""
     ends = [[32767], [-32768], [-32768], [32767], [1], [-1]]
     weight = np.repeat(np.array(ends), 4096, axis=1)
-    model = around(DenseLayer(weight, Fixed(16, 0), Fixed(16, 15), np.arange(6)))
+    model = beside_head(DenseLayer(weight, Fixed(16, 0), Fixed(16, 15), np.arange(6)))
     assert model.head is not None
     head = ScreenedLayer.of(model.head)
     states = np.array([[-32768] * 4096, [32767] * 4096, [255] * 4096, [-1] * 4096])
@@ -74,7 +55,7 @@ def test_the_widest_head_with_the_largest_numbers(kernel: str) -> None:
 
 
 def test_a_stream_is_asked_for_its_next_word() -> None:
-    model, head, _ = case(3, outputs=50, inputs=20)
+    model, head, _ = any_screen(3, outputs=50, inputs=20)
     stream = NativeModel(model).start()
     output = stream.step(np.zeros((1, 3), np.int64))
     found = stream.model.top(output, 5)
@@ -83,7 +64,7 @@ def test_a_stream_is_asked_for_its_next_word() -> None:
 
 
 def test_arguments_are_checked() -> None:
-    model, _, states = case(1, outputs=5, inputs=4)
+    model, _, states = any_screen(1, outputs=5, inputs=4)
     native = NativeModel(model)
     with pytest.raises(ValueError, match="k = 6: must be 1 to 5"):
         native.top(states, 6)
@@ -123,7 +104,7 @@ def test_files_that_prove_nothing_are_refused(tmp_path: Path, change: Any, messa
     path = tmp_path / "m.safetensors"
     weight = RNG(0).integers(-3000, 3000, (37, 7))
     head = DenseLayer(weight, Fixed(16, 10), Fixed(16, 15), RNG(1).integers(-(1 << 20), 99, 37))
-    model = around(head)
+    model = beside_head(head)
     assert model.head is not None
     model = replace(model, head=ScreenedLayer.of(model.head))
     save_model(path, model)

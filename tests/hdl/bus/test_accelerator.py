@@ -15,7 +15,9 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from compiler.lower.load import Space, header
-from csb_format.random_models import random_frames, random_model
+from compiler.lower.parity import check_word
+from compiler.lower.walk import walk_cycles
+from csb_format.random_models import random_frames, random_model, random_network
 from csb_format.scales import DesignError
 from engine.reference import IntegerModel
 from hdl.bus.accelerator import Accelerator
@@ -25,9 +27,9 @@ from tests.hdl.processor import OKAY, Processor, collector
 PERIOD = 1e-6
 
 
-def small(contexts: int = 1, checked: bool = False) -> tuple[Any, Image]:
+def small(contexts: int = 1, **options: bool) -> tuple[Any, Image]:
     model = random_model(np.random.default_rng(1), 6, 5, 2, 1, 2)
-    design = design_for(model, 4, 2, contexts=contexts, checked=checked)
+    design = design_for(model, 4, 2, contexts=contexts, **options)
     return model, compile_model(model, design)
 
 
@@ -62,6 +64,28 @@ def test_a_job_is_bit_exact(run: Any, contexts: int) -> None:
             pass
         assert await host.read("frames_out") == 5
         assert await host.read("errors") == 0
+
+    run(dut, host, background=[collector(dut, got)])
+    levels = IntegerModel(model).run_levels(sequences)
+    assert compare(stimulus, outcome_of(image, got, 64), levels).mismatches == 0
+
+
+def test_states_and_results_leave_side_by_side(run: Any) -> None:
+    """A packet of both kinds: the states of a layer, its projection, and exact logits."""
+    rng = np.random.default_rng(1)
+    model = random_network(rng, 6, 8, 2, (1, 2, 1), projection=4, head=3)
+    image = compile_model(model, design_for(model, 4, 2, head=True), head=True)
+    assert {emission.kind for emission in image.parts[0].emissions} > {"states"}
+    dut, got = Accelerator(image.design), list[list[int]]()
+    sequences = random_frames(np.random.default_rng(2), model, [2])
+    stimulus = Stimulus.of(image, sequences)
+
+    async def host(ctx: Any) -> None:
+        host = Host(ctx, dut)
+        await host.start(image)
+        await host.send(frame_packets(stimulus, 64))
+        while (await host.status())["busy"]:
+            pass
 
     run(dut, host, background=[collector(dut, got)])
     levels = IntegerModel(model).run_levels(sequences)
@@ -190,6 +214,33 @@ def test_no_packet_is_taken_until_something_runs(run: Any) -> None:
         await ctx.tick().until(dut.m_axis_tvalid)
 
     run(dut, host, background=[collector(dut, got)])
+
+
+def test_a_walk_is_told_by_its_register_and_outlives_a_reset(run: Any) -> None:
+    """Two flips in a word of a bias: the program stops."""
+    _, image = small(checked=True, walk=True)
+    dut, words = Accelerator(image.design), image.load_words()
+    cycles = 3 * walk_cycles(image.design, len(image.memories["matrix_000"]))
+
+    async def host(ctx: Any) -> None:
+        host = Host(ctx, dut)
+        await host.start(image)
+        for reset in (0, 1):
+            await host.write("control", reset)
+            await ctx.tick().repeat(cycles)
+            assert await host.read("walk") in (1, 2, 3)
+            assert await host.read("errors") == 0
+        at = words.index(header(Space.BIAS))
+        count = 2 + words[at + 1] * -(-image.width("bias_000") // 32)
+        words[at + 2] ^= 0b11
+        words[at + count] = check_word(words[at : at + count])
+        for word in words:
+            await host.write("load", word)
+        await ctx.tick().repeat(cycles)
+        assert {name for name, flag in (await host.fields("errors")).items() if flag} == {"walk"}
+        assert (await host.status())["fault"] == 1
+
+    run(dut, host)
 
 
 @pytest.mark.parametrize("name", ["in_bits", "out_bits"])

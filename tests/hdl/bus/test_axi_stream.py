@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from compiler.abi.packing import Packing, check_bus_bits
 from compiler.abi.registers import PACKET, PACKET_MAGIC
-from compiler.abi.wire import frame_packing
+from compiler.abi.wire import frame_packing, result_fields, state_fields, state_packing
 from compiler.array.design import Design
 from csb_format.scales import DesignError
+from csb_format.words import join_fields
 from hdl.bus.axi_stream import FrameInput, StateOutput
 from hdl.core.layouts import output_layout
 
 # M, N, E, row groups; matrix, vector, slots, cells, output depth; index, value, act bits
 DESIGN = Design(16, 4, 2, 4, 12, 24, 3, 6, 12, 3, 16, 12, program_depth=8, contexts=3)
+PROJECTING = replace(DESIGN, projectors=4, linear=3)
 WIDTHS = [32, 64, 256]
 BEATS = 3
 Beat = tuple[int, int]  # tdata, tlast
@@ -282,6 +286,40 @@ def test_states_become_packets(run: Any, bits: int, idle: float, stall: float) -
         for i in range(0, len(got), dut.packing.beats)
     ]
     assert rebuilt == [payload & ~(1 << last) for payload in sent]
+
+
+@pytest.mark.parametrize("bits", [32, 128])
+def test_states_and_results_are_structures_of_plain_numbers(run: Any, bits: int) -> None:
+    """Both kinds in one packet, in pauses: what a host reads as arrays of int16 and int64."""
+    dut, rng, got = StateOutput(PROJECTING, bits), np.random.default_rng(6), list[Beat]()
+    results, beats = state_packing(PROJECTING, bits, results=True), dut.packing.beats
+    assert (results.beats, [e.container for e in results.elements]) == (beats, [64] * 4)
+    size, sent, words = beats * bits // 8, list[int](), list[bytes]()
+    for n in range(12):
+        h, c = rng.integers(-2048, 2048, 2), rng.integers(-8192, 8192, 2)
+        y = rng.integers(-(1 << 37), 1 << 37, 4)
+        fields = state_fields(PROJECTING) if n % 3 else result_fields(PROJECTING)
+        numbers, kinds = ([*h, *c], "<i2") if n % 3 else (y.tolist(), "<i8")
+        widths = [field.width for field in fields for _ in range(field.count or 1)]
+        payload = int(join_fields(np.array([numbers]), widths)[0])
+        width = output_layout(PROJECTING).size
+        sent.append(payload | int(n % 3 == 0) << width - 2 | int(n % 4 == 3) << width - 1)
+        words.append(np.array(numbers, kinds).tobytes().ljust(size, b"\0"))
+
+    async def source(ctx: Any) -> None:
+        for n, payload in enumerate(sent):
+            ctx.set(dut.states.payload.as_value(), payload)
+            ctx.set(dut.states.valid, 1)
+            await ctx.tick().until(dut.states.ready)
+            ctx.set(dut.states.valid, 0)
+            await ctx.tick().repeat(n % 2 + 1)
+
+    async def sink(ctx: Any) -> None:
+        await take(ctx, dut, got, len(sent) * beats, 0.4)
+
+    run(dut, source, sink)
+    data = b"".join(word.to_bytes(bits // 8, "little") for word, _ in got)
+    assert data == b"".join(words)
 
 
 async def take(ctx: Any, dut: StateOutput, got: list[Beat], count: int, stall: float) -> None:

@@ -14,6 +14,7 @@ from compiler.abi.registers import REGISTERS
 from compiler.abi.states import outcome_of
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
+from compiler.lower.groups import rows_of
 from compiler.lower.image import Image
 from csb_format.random_models import random_frames, random_model
 from csb_format.scales import DesignError
@@ -133,27 +134,30 @@ def test_other_arrays(run: Any, design: dict[str, Any]) -> None:
 def test_pieces_of_a_matrix_anywhere_in_memory(run: Any) -> None:
     """Rows end anywhere in a piece, and a list goes on elsewhere."""
     made = images(count=1)
-    placed = place(made, BASE, 64)
-    (first,) = placed.lists[0]
-    data = bytearray(placed.data)
-    at = first - BASE
-    whole = np.frombuffer(data[at : at + 64], "<u4")
-    base, length, padding = int(whole[1]), int(whole[3]), int(whole[4])
-    second = Entry(Kind.LIST, first + 64)
-    cut = [Entry(Kind.ROWS, base, 16), Entry(Kind.ROWS, base + 16, length - 16, padding)]
+    rows, words = rows_of(made[0], 64), made[0].load_words(matrix=False)
+    data = bytearray(rows.data)
+    there = BASE + len(data)
+    data += np.array([*words, 0][: len(words) + len(words) % 2], "<u4").tobytes()
+    size, padding = BASE + len(data) - there, 32 * (len(words) % 2)
     row_bits = made[0].design.pes * made[0].design.piece_bits
-    cut[1] = Entry(Kind.ROWS, base + 16, length - 16, padding, row=128 // row_bits)
     assert 128 % row_bits
     data += bytes(-len(data) % PAGE)
-    lists = ((BASE + len(data),),)
-    data += b"".join(entry.encode() for entry in (*cut, second))
-    board = Board(made, placed=Placed(BASE, bytes(data), lists))
+    first = BASE + len(data)
+    cut = [
+        Entry(Kind.ROWS, BASE, 16),
+        Entry(Kind.ROWS, BASE + 16, rows.length - 16, rows.padding, row=128 // row_bits),
+        Entry(Kind.LIST, first + PAGE),
+    ]
+    second = Entry(Kind.WORDS, there, size, padding, last=True)
+    data += b"".join(entry.encode() for entry in cut).ljust(PAGE, b"\0") + second.encode()
+    board = Board(made, placed=Placed(BASE, bytes(data), ((first,),)))
     board.play(run, lambda: board.job(0))
 
 
 def entry(board: Board, **changes: Any) -> Entry:
     whole = np.frombuffer(board.placed.data[board.placed.lists[0][0] - BASE :][:64], "<u4")
     given = {"kind": Kind(int(whole[0]) & 3), "base": int(whole[1]), "length": int(whole[3])}
+    given["woven"] = int(whole[6])
     return Entry(**{**given, "padding": int(whole[4]), **changes})
 
 
@@ -163,8 +167,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"row": 1}, "entry"),
     ({"padding": 64}, "entry"),
     ({"padding": 0}, "entry"),
+    ({"woven": 1 << 20}, "entry"),
     ({"base": 1 << 32}, "entry"),
-    ({"length": 0}, "setup"),
+    ({"length": 0, "woven": 0}, "setup"),
+    ({"length": 0}, "entry"),
     ({"base": BASE + 4}, "setup"),
     ({"base": 0}, "decode"),
     ({"kind": Kind.LIST, "base": 0}, "decode"),
@@ -189,7 +195,7 @@ def test_what_cannot_be_done_is_told_and_the_next_job_is_clean(run: Any) -> None
 
 def test_a_word_that_memory_cannot_give_starts_nothing(run: Any) -> None:
     board = Board(images(count=1), BUSES[512])
-    words = np.frombuffer(board.placed.data[board.placed.lists[0][0] - BASE + 64 :][:64], "<u4")
+    words = np.frombuffer(board.placed.data[board.placed.lists[0][0] - BASE :][:64], "<u4")
     end = int(words[1]) + int(words[3])
     board.memory.broken = lambda address: address == end - 64
 

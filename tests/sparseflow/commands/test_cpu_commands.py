@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -79,7 +80,12 @@ def test_bench_and_plan_give_figures(files: tuple[str, str], tmp_path: Path) -> 
     each = found["latency_us"]
     assert 0 < each["p50"] <= each["p99"] <= each["p99.9"] <= each["most"]
     assert list(found["batches"]) == ["2"]
-    text = run("plan", files[0], "--kernel", "plain", "--json", str(figures))
+    text = run("plan", files[0], "--kernel", "plain", "--clocks", "--json", str(figures))
+    kinds = json.loads(figures.read_text())["kinds"]
+    cores = [core for kind in kinds for core in kind["cores"]]
+    assert sorted(cores) == sorted(os.sched_getaffinity(0))
+    assert text.count(" us a step") >= len(kinds)
+    assert all("clocks" in kind for kind in kinds)
     (layer,) = json.loads(figures.read_text())["layers"]
     assert (layer["kernel"], layer["weights"]) == ("plain", layer["entries"])
     assert "us a step of one stream by kernel" in " ".join(text.split())

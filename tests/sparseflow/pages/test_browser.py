@@ -15,6 +15,7 @@ from pruning.importers import import_model
 from sparseflow.pages import doctor_report, regress_page
 from sparseflow.pages.hardware.beside import dense_cycles, on_boards
 from sparseflow.pages.hardware.matrices import matrices
+from sparseflow.pages.learning import page as learning
 from sparseflow.pages.report import write_report
 from tests.installed import brought, program
 
@@ -157,10 +158,45 @@ def _regressions(folder: Path) -> Iterator[tuple[str, Path]]:
     yield "regress", folder / "regress.html"
 
 
+def _adaptations(folder: Path) -> Iterator[tuple[str, Path]]:
+    """One that is kept, of two layers, and one of a head that is rolled back, of numbers."""
+    kept: dict[str, Any] = {
+        "model": f"{LONG}.safetensors", "kept_epoch": 11, "rolled_back": False, "steps": 1234,
+        "options": {"mode": "all", "memory": 4 << 20, "batch": 32, "rate": 0.25,
+                    "gradient_bits": 8, "seed": 0},
+        "sequences": {"learnt": 12345, "held_out": 678},
+        "before": {"score": {"accuracy": 0.684}, "cost": 1.31},
+        "after": {"score": {"accuracy": 0.9676}, "cost": 0.21},
+        "epochs": [
+            {"epoch": n, "cost": 1 / n, "held_out": {"accuracy": 0.97 - 0.2 / n},
+             "held_out_cost": 1.1 / n, "clipped": 1e-4 / n, "exponents_moved": 1234 // n}
+            for n in range(1, 13)
+        ],
+        "exponents": {"d.0": list(range(-14, -43, -1)), "d.1": list(range(-12, -41, -1))},
+        "changed": {
+            f"layers.{n}.{name}": {"numbers": 123456, "moved": 98765, "largest": 43}
+            for n in range(2) for name in ("weight_ih", "weight_hh", "bias")
+        },
+    }  # fmt: skip
+    error = {"mse": 0.0213, "mae": 0.1, "r2": 0.97}
+    back = kept | {
+        "kept_epoch": 0, "rolled_back": True, "exponents": {}, "options": kept["options"]
+        | {"mode": "head", "memory": 0}, "before": {"score": error, "cost": 0.02},
+        "after": {"score": error, "cost": 0.02},
+        "epochs": [{**each, "held_out": error} for each in kept["epochs"][:1]],
+    }  # fmt: skip
+    for name, found in (("kept", kept), ("rolled back", back)):
+        path = folder / f"adapt_{name}.html"
+        path.write_text(learning.page(found, f"sparseflow adapt {LONG} --page page.html"), "utf-8")
+        yield f"adapt, {name}", path
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    return dict([*_reports(folder), *_doctors(folder), *_regressions(folder)])
+    return dict(
+        [*_reports(folder), *_doctors(folder), *_regressions(folder), *_adaptations(folder)]
+    )
 
 
 @pytest.fixture(scope="module")

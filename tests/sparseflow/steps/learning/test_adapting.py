@@ -19,12 +19,12 @@ from typer.testing import CliRunner
 from csb_format import Model, load_model, save_model
 from csb_format.files.ownership import PlaceError
 from csb_format.random_models import random_network
-from engine.learn.learner import LearnError
+from engine.learn.learner import Learner, LearnError, Settings
 from engine.learn.pieces import MemoryLimitError
 from pruning.tasks.data.wrong_data import DataSetError
 from sparseflow.commands.cli import app
-from sparseflow.steps.learning.adapting import adapt
-from sparseflow.steps.learning.options import AdaptOptions, ModeName, bytes_of
+from sparseflow.steps.learning.adapting import _Adaptation, adapt
+from sparseflow.steps.learning.options import AdaptOptions, ModeName, TargetName, bytes_of
 
 UNITS, CLASSES, INPUTS = 16, 3, 8
 
@@ -119,7 +119,7 @@ def test_memory_and_threads_change_no_byte(place: Path, mode: str) -> None:
 PROGRAM = """
 import sys
 from pathlib import Path
-from sparseflow.steps.learning.adapting import adapt
+from sparseflow.steps.learning.adapting import _Adaptation, adapt
 from sparseflow.steps.learning.options import AdaptOptions
 place = Path(sys.argv[1])
 adapt(AdaptOptions(place / "m.safetensors", place / "d.npz", place / "o.st", epochs=70, rate=0.5,
@@ -208,3 +208,26 @@ def test_files_are_never_written_over(place: Path) -> None:
     ):
         with pytest.raises(PlaceError, match=why):
             CliRunner().invoke(app, [*words, str(place / out), *more], catch_exceptions=False)
+
+
+def test_an_array_trains_the_head_alone(place: Path) -> None:
+    with pytest.raises(LearnError, match="--target sim: arrays train the head alone so far"):
+        adapt(options(place, target=TargetName.sim))
+
+
+@pytest.mark.slow
+def test_a_simulated_board_adapts_as_the_contract_says(place: Path) -> None:
+    """A head on Verilog behind its UART: all figures and weights of the reference with its dice."""
+    given = {"mode": ModeName.head, "epochs": 2, "batch": 8, "rate": 4.0}
+    found = adapt(options(place, target=TargetName.sim, **given))
+    work = _Adaptation(options(place, **given), model_of(place / "m.safetensors"))
+    work.learner = Learner(work.model, Settings("head", rate=4.0, generator="crossed"))
+    for epoch in (1, 2):
+        work.epoch(epoch)
+    assert found["epochs"] == work.epochs
+    assert found["kept_epoch"] == work.best_epoch
+    head, wanted = model_of(place / "o.st").head, work.adapted().head
+    assert head is not None
+    assert wanted is not None
+    assert (head.weight == wanted.weight).all()
+    assert (head.bias == wanted.bias).all()

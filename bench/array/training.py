@@ -1,0 +1,165 @@
+"""What training costs an array: cells beside those of inference, cycles beside those of a frame.
+
+``python -m bench.array.training --json bench/results/training.json`` emits each array twice, with
+the linear output layer, and counts cells of ECP5 by Yosys: of a small one all, of a large one what
+is there once a PE, a PE of the array that infers and the updater beside it. ``--case`` measures one
+and keeps the others. Cycles are of the models that hardware is held to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from boards.tools.synth import synthesise_ecp5
+from compiler.array.design import Design
+from compiler.array.needs import design_for
+from compiler.learn.commands import Update
+from compiler.learn.layout import LearningLayout, training_design
+from compiler.learn.timing import update_cycles
+from compiler.lower.schedule import schedule
+from compiler.timing.cycle_model import step_cycles
+from csb_format.files.folders import temporary_folder
+from csb_format.model import Model
+from csb_format.random_models import random_network
+from hdl.core.core import Core
+from hdl.core.learn.columns import Columns
+from hdl.core.learn.scatter import Scatter
+from hdl.core.learn.updater import Updater
+from hdl.core.pe import ProcessingElement
+from hdl.verilog import emit_verilog
+
+from ..record import Smallest, with_others, write_record
+
+SEED = 0
+GRADIENTS = 8  # bits, of a recurrent layer
+PLACE = 4  # of sums: a rate of 1/4 and 32 answers
+TIMEOUT = 7200.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """An LSTM with a linear output layer on an array, and answers of a batch."""
+
+    inputs: int
+    units: int
+    classes: int
+    banks: int
+    k: tuple[int, int]
+    pes: int
+    lanes: int
+    answers: int = 32
+    whole: bool = True
+
+
+CASES = {
+    "4 x 4": Case(12, 64, 9, 4, (1, 4), 4, 4),
+    "64 x 16, a PE": Case(153, 512, 48, 16, (1, 4), 64, 16, whole=False),
+}
+SMALLEST = {"4 x 4": Case(4, 8, 3, 4, (1, 1), 4, 4, 8, whole=False)}
+
+
+def main(
+    json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    case: Annotated[str, typer.Option(help="Only this one.")] = "",
+    smallest: Smallest = False,
+) -> None:
+    """Synthesise, print a table, write JSON."""
+    cases = SMALLEST if smallest else CASES
+    if case and case not in cases:
+        raise typer.BadParameter(f"{case}: choose one of {', '.join(cases)}")
+    rows = [_row(name, one) for name, one in cases.items() if case in ("", name)]
+    Console(width=140).print(_table(rows))
+    if json:
+        write_record(json, "bench.array.training", SEED, with_others(json, rows, cases))
+
+
+def _row(name: str, case: Case) -> dict[str, Any]:
+    model = _model(case)
+    design = training_design(model, case.pes, case.lanes, case.answers)
+    layout = LearningLayout(schedule(model.shape, design, head=True), case.answers)
+    update = update_cycles(Update(layout, PLACE, 1 << 14, 0))
+    plain = design_for(model, case.pes, case.lanes, head=True)
+    if case.whole:
+        found = {"plain": _cells(plain, Core), "train": _cells(design, Core)}
+    else:
+        found = {"plain": _cells(plain, _element), "train": _cells(design, _element)}
+        beside = _cells(design, _updater)
+        found["train"] = {kind: n + beside[kind] for kind, n in found["train"].items()}
+        found["updater"] = beside
+        found |= {"scatter": _cells(design, _scatter), "columns": _cells(design, _columns)}
+    return {
+        "case": name,
+        "M": case.pes,
+        "N": case.lanes,
+        "network": f"{case.inputs} -> {case.units} -> {case.classes}",
+        "answers": case.answers,
+        "whole": case.whole,
+        **{f"{kind}_{name}": value for kind, of in found.items() for name, value in of.items()},
+        "luts_more": found["train"]["luts"] / found["plain"]["luts"] - 1,
+        "frame_cycles": step_cycles(layout.plan),
+        "update_cycles": update,
+        "weights": case.units * case.classes,
+    }
+
+
+def _model(case: Case) -> Model:
+    k = (*case.k, 1)
+    return random_network(
+        np.random.default_rng(SEED), case.inputs, case.units, case.banks, k, head=case.classes,
+        value_bits=8, act_bits=8,
+    )  # fmt: skip
+
+
+def _element(design: Design, image: object, hierarchy: object) -> ProcessingElement:
+    return ProcessingElement(design)
+
+
+def _scatter(design: Design, image: object, hierarchy: object) -> Scatter:
+    return Scatter(design, GRADIENTS, design.slots, design.pes)
+
+
+def _columns(design: Design, image: object, hierarchy: object) -> Columns:
+    return Columns(design, GRADIENTS, design.slots, design.pes)
+
+
+def _updater(design: Design, image: object, hierarchy: object) -> Updater:
+    return Updater(design)
+
+
+def _cells(design: Design, top: Any) -> dict[str, int]:
+    with temporary_folder("training") as work:
+        files = emit_verilog(design, work / "verilog", top=top)
+        used = synthesise_ecp5(files, timeout=TIMEOUT).usage
+    return {
+        "luts": used["LUT4 sites"],
+        "registers": used["registers"],
+        "multipliers": used["multipliers"],
+        "block_rams": used["block RAMs"],
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("case", "network", "LUT", "with training", "more", "block RAM", "frame", "update")
+    for row in rows:
+        table.add_row(
+            row["case"],
+            row["network"],
+            f"{row['plain_luts']:,}",
+            f"{row['train_luts']:,}",
+            f"{row['luts_more']:.1%}",
+            f"{row['plain_block_rams']} -> {row['train_block_rams']}",
+            f"{row['frame_cycles']:,}",
+            f"{row['update_cycles']:,}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

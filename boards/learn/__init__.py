@@ -1,0 +1,1 @@
+"""Training with a board: what its array computes, and what the host does beside it."""

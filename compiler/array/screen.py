@@ -1,0 +1,263 @@
+"""The screen unit: what is fixed when it is generated, and how long each of its ways is.
+
+Rows of a :class:`~csb_format.screening.layer.ScreenedLayer` go through three stages that run at the
+same time, each on its own lanes, and queues of survivors lie between::
+
+    blocks --> digits of first planes --> second planes --> whole rows --> the largest so far
+
+A stage takes a row when the queue behind it has room; what its bound proves to be out is dropped.
+The second and third stages share lanes, and whole rows go first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from csb_format.arguments import whole
+from csb_format.scales import DesignError
+from csb_format.screening.bounds import BLOCK, FRACTION, lift_of, second_shift
+from csb_format.screening.layer import ScreenedLayer
+
+from .design import bits_for
+from .latency import RAM, tree_latency
+
+__all__ = ["FAN_IN", "MOST_TOP", "ScreenDesign", "ScreenLatencies"]
+
+MOST_TOP = 8
+#: Operands added between two registers of a tree.
+FAN_IN = 4
+
+
+@dataclass(frozen=True)
+class ScreenDesign:
+    """A screen unit for heads of one size.
+
+    Parameters
+    ----------
+    rows, columns : int
+        O and H of the head.
+    top : int
+        k, logits that it finds: 1..8, at most ``rows``.
+    digits : int
+        S, lanes of the first plane.
+    lanes : int
+        R, lanes of all other planes, each a multiplier; a multiple of ``elements``.
+    elements : int
+        E, elements of a hidden state that come in a cycle.
+    low_bits, logit_bits, bound_bits : int
+        Bits of a weight's lowest digits, of a logit, of a bound (in whole logits).
+    prior_shift, far_shift, norm_shift, typical : int
+        Numbers of the head as a whole, :class:`~csb_format.screening.layer.Shifts`.
+    act_bits : int
+        Bits of an element, 8..16.
+    places : int
+        Of a hidden state as it comes, those of no column included; 0 for as many as columns.
+    blocks_ahead, survivors, finalists : int
+        Places of the queues behind blocks, first and second planes.
+
+    Raises
+    ------
+    DesignError
+        If one of these does not hold.
+    """
+
+    rows: int
+    columns: int
+    top: int
+    digits: int
+    lanes: int
+    elements: int
+    low_bits: int
+    logit_bits: int
+    bound_bits: int
+    prior_shift: int
+    far_shift: int
+    norm_shift: int
+    typical: int
+    act_bits: int = 16
+    places: int = 0
+    blocks_ahead: int = 4
+    survivors: int = 16
+    finalists: int = 4
+
+    def __post_init__(self) -> None:
+        try:
+            whole("top", self.top, 1, min(MOST_TOP, self.rows))
+            whole("act_bits", self.act_bits, 8, 16)
+            for name in ("digits", "lanes", "elements", "survivors", "finalists", "blocks_ahead"):
+                whole(name, getattr(self, name), 1, 4096)
+        except ValueError as error:
+            raise DesignError(str(error)) from error
+        object.__setattr__(self, "places", max(self.places, self.columns))
+        if self.lanes % self.elements:
+            raise DesignError(
+                f"lanes = {self.lanes} of a screen: must be a multiple of its elements = "
+                f"{self.elements}"
+            )
+
+    @classmethod
+    def of(
+        cls,
+        layer: ScreenedLayer,
+        *,
+        top: int,
+        digits: int,
+        lanes: int,
+        elements: int = 1,
+        places: int = 0,
+    ) -> ScreenDesign:
+        """The unit for a head, with the least widths that hold all its numbers.
+
+        Parameters
+        ----------
+        layer : ScreenedLayer
+        top, digits, lanes, elements, places : int
+        """
+        shifts = layer.shifts
+        logit, bound = _widths(layer)
+        return cls(
+            layer.output_size, layer.input_size, top, digits, lanes, elements, _low_bits(layer),
+            logit, bound, shifts.prior, shifts.far, shifts.norm, shifts.typical,
+            max(8, layer.input.width), places,
+        )  # fmt: skip
+
+    @property
+    def groups(self) -> int:
+        """Words of a row's first plane."""
+        return -(-self.places // self.digits)
+
+    @property
+    def words(self) -> int:
+        """Words of a row's other planes, each."""
+        return -(-self.places // self.lanes)
+
+    @property
+    def beats(self) -> int:
+        """Beats in which a hidden state comes."""
+        return -(-self.places // self.elements)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of rows."""
+        return -(-self.rows // BLOCK)
+
+    @property
+    def lift(self) -> int:
+        """See :func:`csb_format.screening.bounds.lift_of`."""
+        return lift_of(self.columns)
+
+    @property
+    def row_bits(self) -> int:
+        """Bits of a row's number, and of an output's."""
+        return bits_for(self.rows)
+
+    @property
+    def square_bits(self) -> int:
+        """Bits of a sum of squares of elements, even: two bits are one of the root."""
+        return 2 * (-(-(2 * self.act_bits + self.columns.bit_length()) // 2))
+
+    @property
+    def norm_bits(self) -> int:
+        """Bits of a norm of a hidden state, rounded up."""
+        return self.square_bits // 2 + 1
+
+    @property
+    def reach_bits(self) -> int:
+        """Bits of ``|y| + 16 |z|``."""
+        return self.norm_bits + 5
+
+    @property
+    def exact_cycles(self) -> int:
+        """Cycles of a whole row: two passes, and no row ends before the list has taken the last."""
+        return max(2 * self.words, self.top + 2)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of on-chip memory for each weight, everything counted.
+
+        The second stage reads its signs and sizes from a copy, so that no stage waits for the
+        memory of another: two bits more than in a file.
+        """
+        first = 2 * self.digits * self.groups + 32
+        refined = (5 + self.low_bits) * self.lanes * self.words
+        beside = self.second_bits + self.logit_bits + self.row_bits
+        return (first + refined + beside + 32 / BLOCK) / self.columns
+
+    @property
+    def second_bits(self) -> int:
+        """Bits that are stored of a row for its second bound: prior, norm, shifts, fold."""
+        return 12 + 16 + 4 + 4 + 4 + 2
+
+
+def _low_bits(layer: ScreenedLayer) -> int:
+    cells = layer.rows.cells
+    whole_bits = np.where(cells.fold > 0, cells.width - 4, cells.width - 5)
+    doubled = cells.width - 5 - cells.fold == 0  # halves are stored there
+    return max(1, int((whole_bits + doubled).max()))
+
+
+def _widths(layer: ScreenedLayer) -> tuple[int, int]:
+    """Bits of the largest logit, and of the largest bound, that any hidden state can give."""
+    rows, blocks, columns = layer.rows, layer.blocks, layer.input_size
+    lift, span = lift_of(columns), 1 << layer.input.width
+    size = abs(layer.weight).sum(axis=1) * (span >> 1) + abs(layer.bias)
+    prior = abs(rows.prior) << rows.prior_shift
+    # |y| and |h| are below a root of the columns times the span, and so is 16 |z|
+    reach = 2 * span << lift
+    first = (3 * rows.scale * columns * span + (rows.norm << lift) * reach) << rows.exponent
+    second = (rows.second << second_shift(rows.cells, lift)) * reach
+    sums = 128 * columns * span << (rows.cells.unit + 1)
+    far = abs(blocks.far) << blocks.far_shift
+    far = far + ((blocks.most << blocks.norm_shift) * max(blocks.typical, span << lift))
+    bounds = np.maximum(first >> FRACTION, (second >> FRACTION) + sums) + prior
+    most = max(int(bounds.max()), int(far.max()), int(size.max()))
+    return int(size.max()).bit_length() + 1, most.bit_length() + 1
+
+
+@dataclass(frozen=True)
+class ScreenLatencies:
+    """Cycles from a word's address to what its row gives.
+
+    Parameters
+    ----------
+    design : ScreenDesign
+    """
+
+    design: ScreenDesign
+
+    @property
+    def block(self) -> int:
+        """To the verdict on a block: memory, product, sum."""
+        return RAM + 2
+
+    @property
+    def first(self) -> int:
+        """To the verdict on a row: memory, digits, tree, sum of words, scale, exponent, bound."""
+        return RAM + 1 + tree_latency(self.design.digits, FAN_IN) + 5
+
+    @property
+    def sum(self) -> int:
+        """To a sum of the other lanes: memory, operand, product, tree, sum of words."""
+        return RAM + 2 + tree_latency(self.design.lanes, FAN_IN) + 1
+
+    @property
+    def second(self) -> int:
+        """To the verdict on a row: the sum, its shift, the bound."""
+        return self.sum + 2
+
+    @property
+    def exact(self) -> int:
+        """To the logit of a row: the sum of both passes, its shift, the bias."""
+        return self.sum + 2
+
+    @property
+    def root(self) -> int:
+        """Of one of the three norms."""
+        return self.design.square_bits // 2 + 2
+
+    @property
+    def prepare(self) -> int:
+        """From the last beat of a hidden state to the first block."""
+        return self.design.beats + 5 + 3 * self.root

@@ -1,0 +1,1 @@
+"""Learning on the array, in integers: where numbers lie, commands, cycles, bit-exact model."""

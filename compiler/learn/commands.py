@@ -1,0 +1,114 @@
+"""Commands of the learner: registers that load packets write, the last of which starts it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from csb_format.scales import DesignError
+
+from ..array.design import Design
+from ..lower.load import Space, packet
+from .dice import STATE_BITS, WEYL
+from .layout import LearningLayout
+
+__all__ = [
+    "FACTOR_BITS",
+    "MOST_PLACE",
+    "PLACE_BITS",
+    "Learn",
+    "Update",
+    "read_packet",
+    "word_packets",
+]
+
+FACTOR_BITS = 15  # of the rate
+PLACE_BITS = 7  # of a shift, signed
+LEAST_PLACE, MOST_PLACE = -38, 62
+
+
+class Learn(enum.IntEnum):
+    """Registers, in the order of their addresses; ``GO`` and ``READ`` start."""
+
+    BASE = 0
+    GROUPS = 1
+    SLOTS = 2
+    CHUNKS = 3
+    DIGITS = 4
+    GRADIENTS = 5
+    TAPE = 6
+    MASTERS = 7
+    START = 8
+    STRIDE = 9
+    RATE = 10
+    GO = 11
+    READ = 12
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of all weights of a pass.
+
+    Parameters
+    ----------
+    layout : LearningLayout
+        Of the answers of this batch, or more.
+    place : int
+        How far sums are shifted to the right (to the left, where negative): -38 to 62.
+    factor : int
+        Of the rate, 15 bits.
+    start : int
+        Of the dice of columns, 32 bits.
+    """
+
+    layout: LearningLayout
+    place: int
+    factor: int
+    start: int
+
+    def __post_init__(self) -> None:
+        if not LEAST_PLACE <= self.place <= MOST_PLACE:
+            raise DesignError(f"place = {self.place}: must be {LEAST_PLACE} to {MOST_PLACE}")
+
+    @property
+    def registers(self) -> dict[Learn, int]:
+        """What is written into them."""
+        at = self.layout
+        return {
+            Learn.BASE: at.given.instruction.matrix,
+            Learn.GROUPS: at.groups,
+            Learn.SLOTS: at.slots,
+            Learn.CHUNKS: at.chunks,
+            Learn.DIGITS: len(at.aligns),
+            Learn.GRADIENTS: at.gradients,
+            Learn.TAPE: at.tape,
+            Learn.MASTERS: 0,
+            Learn.START: self.start,
+            Learn.STRIDE: at.groups * WEYL & ((1 << STATE_BITS) - 1),
+            Learn.RATE: self.factor | (self.place & ((1 << PLACE_BITS) - 1)) << FACTOR_BITS,
+            Learn.GO: 1,
+        }
+
+    def packet(self) -> list[int]:
+        """The load packet that starts it."""
+        words = list(self.registers.values())
+        return packet(self.layout.design, Space.LEARN, 0, 0, words, "learn")
+
+
+def word_packets(layout: LearningLayout, word: int) -> list[int]:
+    """Load packets that name the word that weights are read of, from the first of the pass on."""
+    design, base = layout.design, layout.given.instruction.matrix
+    first = packet(design, Space.LEARN, 0, Learn.BASE, [base + word], "learn")
+    low = word * design.lanes
+    return first + packet(design, Space.LEARN, 0, Learn.MASTERS, [low], "learn")
+
+
+def read_packet(design: Design, pe: int, lane: int) -> list[int]:
+    """The load packet after which the learner shows a weight of the word that was named.
+
+    Parameters
+    ----------
+    design : Design
+    pe, lane : int
+    """
+    return packet(design, Space.LEARN, 0, Learn.READ, [pe | lane << 16], "learn")

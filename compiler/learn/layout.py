@@ -1,0 +1,215 @@
+"""Where gradients, inputs and masters of a batch lie in an array that trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from csb_format.fixed import IntArray
+from csb_format.model import Model
+from csb_format.scales import DesignError
+from csb_format.shape import ModelShape
+from csb_format.words import join_fields
+
+from ..array.design import Design
+from ..array.needs import design_for
+from ..array.widths import align_bits
+from ..lower.load import Space, packet
+from ..lower.masters import learning_pass
+from ..lower.passes import Pass
+from ..lower.plan import Plan
+from ..lower.schedule import schedule
+
+__all__ = ["GRADIENT_BITS", "LearningLayout", "training_design"]
+
+GRADIENT_BITS = 16  # of the head's gradients
+
+
+@dataclass(frozen=True)
+class LearningLayout:
+    """Places of what an update of the linear output layer reads.
+
+    The product of gradients and inputs runs on the multipliers, tree and accumulators of the
+    forward pass: answers of a batch take the place of banks. Of answer f the inputs lie in bank
+    ``f mod N``, at the place of the weight's column (the *tape*), and its gradients are the values
+    of words of a PE (behind those of the matrices). So a weight's sum takes ``ceil(F / N)`` cycles
+    for each digit that gradients are cut into, and needs no accumulator of its own.
+
+    Parameters
+    ----------
+    plan : Plan
+        With the linear output layer.
+    answers : int
+        F, most answers of a batch.
+    """
+
+    plan: Plan
+    answers: int
+
+    @property
+    def design(self) -> Design:
+        """The array."""
+        return self.plan.design
+
+    @cached_property
+    def given(self) -> Pass:
+        """The pass whose weights learn."""
+        return learning_pass(self.plan)
+
+    @property
+    def groups(self) -> int:
+        """CSB groups of a row."""
+        return self.given.instruction.groups
+
+    @property
+    def slots(self) -> int:
+        """Rows of a PE."""
+        return self.given.placement.slots
+
+    @property
+    def chunks(self) -> int:
+        """Groups of N answers."""
+        return -(-self.answers // self.design.lanes)
+
+    @property
+    def aligns(self) -> IntArray:
+        """Left shift of each digit of a gradient, int64 (D,)."""
+        bits, shift = self.design.value_bits, self._shift
+        if bits >= GRADIENT_BITS:
+            return np.zeros(1, np.int64)
+        largest = 1 << (GRADIENT_BITS - 1 - shift)
+        return np.array([0] + [shift] * -(-largest // ((1 << (bits - 1)) - 1)), np.int64)
+
+    @property
+    def _shift(self) -> int:
+        return min(self.design.max_align, self.design.value_bits - 1)
+
+    @property
+    def terms(self) -> int:
+        """Words of gradients of a row: cycles of a weight's sum."""
+        return self.chunks * len(self.aligns)
+
+    @property
+    def gradients(self) -> int:
+        """First word of gradients: each row's dice, then its gradients."""
+        return self.plan.groups
+
+    @property
+    def tape(self) -> int:
+        """First place of the tape in the vector banks."""
+        size = 1 << self.design.index_bits
+        part = self.given.layer
+        needs = self.plan.parts[0].needs
+        assert part is not None
+        return -(-needs.regions(0).depth // size) * size
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a design must have for it."""
+        places = self.chunks * self.design.lanes << self.design.index_bits
+        return {
+            "train": self.given.words * self.design.lanes,
+            "matrix_depth": self.gradients + self.slots * (1 + self.terms),
+            "vector_depth": self.tape + places,
+            "row_groups": max(self.design.row_groups, self.terms),
+        }
+
+    def check(self) -> None:
+        """Raise a :class:`.DesignError` if the design is too small for the batch."""
+        for name, least in self.sizes.items():
+            if (found := getattr(self.design, name)) < least:
+                raise DesignError(
+                    f"{name} = {found}: {self.answers} answers a batch need {least}; give smaller "
+                    "batches, or a design that was made for them"
+                )
+
+    def digits(self, gradients: IntArray) -> IntArray:
+        """Gradients (...) as digits (..., D): their sum, each shifted as ``aligns`` says.
+
+        The parts above the lowest are as large as a value can be, one after the other.
+        """
+        aligns = self.aligns
+        if len(aligns) == 1:
+            return gradients[..., None]
+        shift, most = self._shift, (1 << (self.design.value_bits - 1)) - 1
+        half = 1 << (shift - 1)
+        low = ((gradients + half) & ((1 << shift) - 1)) - half
+        rest, found = (gradients - low) >> shift, [low]
+        for _ in aligns[1:]:
+            found.append(np.clip(rest, -most, most))
+            rest = rest - found[-1]
+        return np.stack(found, axis=-1)
+
+    def tape_packets(self, fed: IntArray) -> list[int]:
+        """Load packets of the inputs (F, I) of all answers; places of others are 0."""
+        design, width = self.design, self.given.geometry.bank_width
+        lanes, size = design.lanes, 1 << design.index_bits
+        padded = np.zeros((self.chunks * lanes, lanes * width), np.int64)
+        padded[: len(fed), : fed.shape[1]] = fed
+        banks = padded.reshape(self.chunks, lanes, lanes, width)  # chunk, answer, bank, place
+        places = np.zeros((self.chunks, lanes, size, lanes), np.int64)
+        places[:, :, :width] = banks.transpose(0, 2, 3, 1)
+        words = join_fields(places.reshape(-1, lanes), design.act_bits).tolist()
+        return packet(design, Space.VECTOR, 0, self.tape, words, "vector")
+
+    def gradient_packets(self, gradients: IntArray, dice: IntArray) -> list[int]:
+        """Load packets of gradients (F, O) of all answers, and of the dice of rows (O,)."""
+        words: list[int] = []
+        for pe, contents in enumerate(self._gradient_words(gradients, dice).T.tolist()):
+            words += packet(self.design, Space.MATRIX, pe, self.gradients, contents, "matrix")
+        return words
+
+    def _gradient_words(self, gradients: IntArray, dice: IntArray) -> np.ndarray:
+        """Object array (slots * (1 + terms), M): of each row its dice, then its gradients."""
+        design, rows = self.design, self.given.placement.rows
+        lanes, aligns, chunks = design.lanes, self.aligns, self.chunks
+        padded = np.zeros((chunks * lanes, gradients.shape[1] + 1), np.int64)
+        padded[: len(gradients), :-1] = gradients  # row -1 is padding, whose gradients are 0
+        digits = self.digits(padded.T[rows])  # slots, M, answers, D
+        values = digits.reshape(*rows.shape, chunks, lanes, -1).swapaxes(-1, -2)
+        marks = aligns[:, None] >> (np.arange(lanes) * design.index_bits)
+        marks &= (1 << design.index_bits) - 1  # the shift lies in the places of indices
+        fields = np.stack([values, np.broadcast_to(marks, values.shape)], axis=-1)
+        widths = [design.value_bits, design.index_bits] * lanes
+        words = join_fields(fields.reshape(*rows.shape, self.terms, -1), widths)
+        first = np.append(dice, 0)[rows].astype(object)[..., None]
+        both = np.concatenate([first, words], axis=-1)
+        return both.swapaxes(1, 2).reshape(-1, design.pes)
+
+
+def training_design(
+    model: Model | ModelShape, pes: int, lanes: int, answers: int, **options: int | bool
+) -> Design:
+    """The smallest design of this array that holds a model and trains its linear output layer.
+
+    Parameters
+    ----------
+    model : Model or ModelShape
+    pes, lanes : int
+    answers : int
+        Most answers of a batch.
+    **options
+        As for :func:`compiler.array.needs.design_for`.
+
+    Raises
+    ------
+    DesignError
+        If the array cannot carry the model, or cannot train it.
+    """
+    if answers < 1:
+        raise DesignError(f"answers = {answers}: must be at least 1")
+    plain = design_for(model, pes, lanes, head=True, **options)
+    least = 8
+    if plain.value_bits < least:
+        raise DesignError(
+            f"value_bits = {plain.value_bits}: gradients lie where weights do, which must have "
+            f"{least} bits at least to train"
+        )
+    if lanes * plain.index_bits < align_bits(plain):
+        raise DesignError(f"lanes = {lanes}: too few to keep a gradient's shift; take more")
+    layout = LearningLayout(schedule(model.shape, plain, head=True), answers)
+    sizes: dict[str, Any] = layout.sizes
+    return replace(plain, **sizes)

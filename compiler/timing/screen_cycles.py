@@ -1,0 +1,263 @@
+"""What a screen unit does for given hidden states, to the cycle: rows, words, cycles, results.
+
+Cycles depend on data: what is read follows from bounds that are compared with the k-th largest
+exact logit **as the unit knows it in that cycle**. So stages are followed cycle by cycle; bounds
+and logits are those of :class:`~csb_format.screening.layer.ScreenedLayer`. The k-th largest is
+known later than in :func:`engine.screened.top`, which has no pipeline, and bounds are compared
+again when a row leaves a queue: more or fewer rows are read than there, the result is the same.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from csb_format.fixed import IntArray
+from csb_format.screening.bounds import BLOCK, FRACTION, query_of
+from csb_format.screening.layer import ScreenedLayer
+
+from ..array.screen import ScreenDesign, ScreenLatencies
+from ..lower.screened import ScreenedImage
+from .cycle_model import CycleModel
+
+__all__ = ["ScreenCycles", "Screened", "ScreenedSchedule"]
+
+_Bounds = list[int]
+_Queue = deque[tuple[int, int]]  # of a cycle and a block or row
+
+
+@dataclass(frozen=True)
+class Screened:
+    """One hidden state through the unit.
+
+    Parameters
+    ----------
+    indices, logits : tuple of int
+        Outputs and their logits, the largest first; of equal logits the lower output first.
+    blocks, first, second, exact : int
+        Blocks looked at, rows whose first plane was read, whose second was, and that were computed.
+    words : int
+        Words of planes that were read, of all memories.
+    run : int
+        Cycles from the first in which a block may be read to the one before the first result.
+    cycles : int
+        From the last beat of the hidden state to the last result, if that is always taken.
+    """
+
+    indices: tuple[int, ...]
+    logits: tuple[int, ...]
+    blocks: int
+    first: int
+    second: int
+    exact: int
+    words: int
+    run: int
+    cycles: int
+
+
+class ScreenCycles:
+    """Predicts a screen unit exactly, for given data.
+
+    Parameters
+    ----------
+    design : ScreenDesign
+    layer : ScreenedLayer
+        What :func:`~compiler.lower.screen.screen_image` was given.
+    """
+
+    def __init__(self, design: ScreenDesign, layer: ScreenedLayer):
+        self.design, self.layer = design, layer
+        self.latencies = ScreenLatencies(design)
+
+    def run(self, hidden: IntArray) -> list[Screened]:
+        """Each of some hidden states (T, H), in the layer's ``input`` format."""
+        logits = self.layer.logits(hidden)[:, self.layer.order]
+        return [self._one(h, row) for h, row in zip(hidden, logits, strict=True)]
+
+    def _one(self, hidden: IntArray, logits: IntArray) -> Screened:
+        query = query_of(np.asarray(hidden, np.int64))
+        layer = self.layer
+        given = (layer.blocks.bounds(query.norm), layer.first_bounds(query))
+        bounds = [(b >> FRACTION).tolist() for b in (*given, layer.second_bounds(query))]
+        stages = _Stages(self.design, self.latencies, bounds, logits.tolist(), layer.order.tolist())
+        run = 0
+        while not stages.step(run):
+            run += 1
+        counts, design = stages.counts, self.design
+        words = counts["first"] * design.groups
+        words += (counts["second"] + 2 * counts["exact"]) * design.words
+        return Screened(
+            tuple(output for _, output in stages.best),
+            tuple(-key for key, _ in stages.best),
+            **counts,
+            words=words,
+            run=run + 1,
+            cycles=self.latencies.prepare + run + design.top,
+        )
+
+
+class _Stages:
+    """The stages between two clock edges: :meth:`step` is one cycle.
+
+    A bound is below where it is less than the k-th largest logit; both are whole logits, the bound
+    rounded down, which changes no verdict.
+    """
+
+    def __init__(
+        self,
+        design: ScreenDesign,
+        latencies: ScreenLatencies,
+        bounds: list[_Bounds],
+        logits: list[int],
+        order: list[int],
+    ):
+        self.design, self.latencies = design, latencies
+        self.bounds, self.logits, self.order = bounds, logits, order
+        self.best: list[tuple[int, int]] = []
+        self.tau: int | None = None
+        self.counts = {"blocks": 0, "first": 0, "second": 0, "exact": 0}
+        # of each stage: room behind it, what is on its way, what has come
+        self._room = [design.blocks_ahead, design.survivors, design.finalists]
+        self._way: list[_Queue] = [deque(), deque(), deque()]
+        self._come: list[_Queue] = [deque(), deque(), deque()]
+        self._exact: _Queue = deque()  # whole rows on their way to the list
+        self._listing: tuple[int, int] | None = None
+        self._row = self._group = self._left = 0
+
+    def step(self, now: int) -> bool:
+        """One cycle; whether nothing is left to do in it."""
+        room = list(self._room)  # what registers say
+        if self._idle():
+            return True
+        tau = self.tau
+        for stage in range(3):
+            self._verdict(stage, now, tau)
+        self._block(now, room[0])
+        self._digits(now, room[1], tau)
+        self._refine(now, room[2], tau)
+        self._list(now)
+        return False
+
+    def _idle(self) -> bool:
+        design = self.design
+        full = [design.blocks_ahead, design.survivors, design.finalists]
+        busy = self._left or self._exact or self._listing
+        return self.counts["blocks"] == design.blocks and self._room == full and not busy
+
+    def _below(self, stage: int, number: int, tau: int | None) -> bool:
+        return tau is not None and self.bounds[stage][number] < tau
+
+    def _verdict(self, stage: int, now: int, tau: int | None) -> None:
+        way = self._way[stage]
+        if way and way[0][0] == now:
+            _, number = way.popleft()
+            if self._below(stage, number, tau):
+                self._room[stage] += 1
+            else:
+                self._come[stage].append((now + 1, number))
+
+    def _head(self, stage: int, now: int) -> int | None:
+        """What leaves a queue next, if it is there already."""
+        come = self._come[stage]
+        return come[0][1] if come and come[0][0] <= now else None
+
+    def _take(self, stage: int) -> None:
+        self._come[stage].popleft()
+        self._room[stage] += 1
+
+    def _block(self, now: int, room: int) -> None:
+        number = self.counts["blocks"]
+        if room and number < self.design.blocks:
+            self.counts["blocks"] += 1
+            self._room[0] -= 1
+            self._way[0].append((now + self.latencies.block, number))
+
+    def _digits(self, now: int, room: int, tau: int | None) -> None:
+        """A word of a row of the oldest block that is left."""
+        block = self._head(0, now)
+        if self._group == 0:
+            if block is None:
+                return
+            if self._below(0, block, tau):
+                self._take(0)
+                self._row = 0
+                return
+            if not room:
+                return
+            self._room[1] -= 1
+            self.counts["first"] += 1
+        assert block is not None
+        self._group += 1
+        if self._group < self.design.groups:
+            return
+        row, self._group = block * BLOCK + self._row, 0
+        self._way[1].append((now + self.latencies.first, row))
+        self._row += 1
+        if self._row == BLOCK or row + 1 == self.design.rows:
+            self._row = 0
+            self._take(0)
+
+    def _refine(self, now: int, room: int, tau: int | None) -> None:
+        """A whole row if one waits, else a second plane."""
+        if self._left:
+            self._left -= 1
+            return
+        design, latencies = self.design, self.latencies
+        final, survivor = self._head(2, now), self._head(1, now)
+        if final is not None:
+            self._take(2)
+            if not self._below(2, final, tau):
+                self.counts["exact"] += 1
+                self._left = design.exact_cycles - 1
+                self._exact.append((now + 2 * design.words - 1 + latencies.exact, final))
+        elif survivor is not None and room:
+            self._take(1)
+            if not self._below(1, survivor, tau):
+                self.counts["second"] += 1
+                self._left = design.words - 1
+                self._room[2] -= 1
+                self._way[2].append((now + design.words - 1 + latencies.second, survivor))
+
+    def _list(self, now: int) -> None:
+        """A logit goes past the places of the list, one a cycle."""
+        if self._exact and self._exact[0][0] == now:
+            _, row = self._exact.popleft()
+            self._listing = now + self.design.top - 1, row
+        if self._listing and self._listing[0] == now:
+            row = self._listing[1]
+            insort(self.best, (-self.logits[row], self.order[row]))
+            del self.best[self.design.top :]
+            if len(self.best) == self.design.top:
+                self.tau = -self.best[-1][0]
+            self._listing = None
+
+
+class ScreenedSchedule(CycleModel):
+    """The cycles of an array whose states a screen unit takes, when it has done with those before.
+
+    Parameters
+    ----------
+    image : ScreenedImage
+    states : int64 array (frames, H)
+        What the array gives, in the order of the head's columns.
+    """
+
+    def __init__(self, image: ScreenedImage, states: IntArray):
+        super().__init__(image.array)
+        self.screened = ScreenCycles(image.screen.design, image.screen.layer).run(states)
+        self._free = self._frame = 0
+        self.results: list[int] = []
+
+    def _leave(self, beats: list[int], final: bool) -> list[int]:
+        """Beats leave while no state is under way in the unit, one a cycle."""
+        leaves = []
+        for beat in beats:
+            leaves.append(max(beat, self._free))
+            self._free = leaves[-1] + 1
+        if final:
+            self.results.append(leaves[-1] + self.screened[self._frame].cycles)
+            self._free, self._frame = self.results[-1] + 1, self._frame + 1
+        return leaves

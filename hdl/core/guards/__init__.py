@@ -1,0 +1,1 @@
+"""What memories give, held against what they should."""

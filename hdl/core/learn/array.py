@@ -1,0 +1,96 @@
+"""Joins updaters and their sequencer to the blocks of the forward pass."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+
+from compiler.array.design import Design
+from compiler.array.latency import Latencies
+from compiler.array.widths import align_bits
+from compiler.lower.load import Space
+
+from ..hierarchy import Hierarchy
+from ..layouts import group_layout
+from ..loader import Loader
+from ..pipeline import delayed
+from .sequencer import LearnSequencer
+from .updater import Updater
+
+__all__ = ["LEARNT_BITS", "UPDATER_MODULE", "LearningArray"]
+
+UPDATER_MODULE = "sparseflow_updater"
+LEARNT_BITS = 32  # of a weight above the low bits of its master
+
+
+class LearningArray:
+    """The PEs' multipliers, trees and accumulators as they serve to learn.
+
+    Parameters
+    ----------
+    design : Design
+    hierarchy : Hierarchy
+    """
+
+    def __init__(self, design: Design, hierarchy: Hierarchy):
+        self.design = design
+        self.sequencer = LearnSequencer(design)
+        self.updaters = [
+            hierarchy.place(UPDATER_MODULE, lambda: Updater(design)) for _ in range(design.pes)
+        ]
+        self.learnt = Signal(LEARNT_BITS)
+        self._now = Signal(name="learning_now")  # at the PEs
+
+    def group(self, other: data.View) -> data.View:
+        """The group that issues: of the learner while it is busy."""
+        mine, busy = Value.cast(self.sequencer.group), self.sequencer.busy
+        return data.View(group_layout(self.design), Mux(busy, mine, Value.cast(other)))
+
+    def address(self, other: Value) -> Value:
+        """The word of the matrix memories that is read."""
+        return Mux(self.sequencer.busy, self.sequencer.address, other)
+
+    def write(
+        self, space: Space, pe: int, en: Value, addr: Value, word: Value
+    ) -> tuple[Value, Value, Value]:
+        """A write of a matrix memory or of masters: the loader's, or the learner's."""
+        lead, updater = self.sequencer, self.updaters[pe]
+        if space is Space.MATRIX:
+            store, place, mine = lead.store, lead.stored, Value.cast(updater.kept)
+        else:
+            store, place, mine = lead.low_en, lead.low_place, updater.new_low
+        return en | store, Mux(store, place, addr), Mux(store, mine, word)
+
+    def join(self, m: Module, pe: int, element: wiring.Component, word: Value, low: Value) -> None:
+        """A PE and its updater: which place of the tape it reads, and how sums are shifted."""
+        updater, design = self.updaters[pe], self.design
+        m.submodules[f"updater{pe}"] = updater
+        taken = data.View(element.word.shape(), element.word.as_value())
+        shown = data.View(element.word.shape(), word[: design.word_bits])
+        marks = Cat(shown[n].index for n in range(design.lanes))[: align_bits(design)]
+        m.d.comb += [
+            updater.word.eq(word),
+            updater.steps.eq(self.sequencer.steps),
+            updater.lane.eq(self.sequencer.lane),
+            updater.column.eq(self.sequencer.column),
+            updater.sum.eq(element.result),
+            updater.low.eq(low),
+        ]
+        with m.If(self._now):
+            m.d.comb += element.group.align.eq(marks)
+            m.d.comb += [taken[n].index.eq(updater.index) for n in range(design.lanes)]
+
+    def lead(self, m: Module, loader: Loader) -> None:
+        """The sequencer behind the loader."""
+        m.submodules.learner = lead = self.sequencer
+        chosen = Signal(self.learnt.shape(), name="chosen")
+        m.d.comb += [
+            lead.write_en.eq(loader.write_en & (loader.space == Space.LEARN)),
+            lead.register.eq(loader.write_addr),
+            lead.word.eq(loader.write_data),
+            self._now.eq(delayed(m, lead.busy, Latencies(self.design).issue, reset=True)),
+        ]
+        with m.Switch(lead.pe):
+            for n, updater in enumerate(self.updaters):
+                with m.Case(n):
+                    m.d.comb += chosen.eq(Cat(updater.low, updater.value.as_unsigned()))
+        with m.If(lead.shown):
+            m.d.sync += self.learnt.eq(chosen)

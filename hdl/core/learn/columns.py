@@ -1,0 +1,100 @@
+"""The transposed product of a PE for N sequences at once: a column is a row of one memory."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from compiler.array.design import Design
+from compiler.learn.transposed import COLUMN, COLUMNS_APART, column_bits, sum_bits
+from csb_format.scales import DesignError
+
+from ..pipeline import registered
+
+__all__ = ["Columns"]
+
+
+class Columns(wiring.Component):
+    """Accumulators of all columns, N sums wide; a link of the chain that adds up PEs.
+
+    Weights come one after the other, in the order in which they lie: those of a row are of other
+    columns, and the next row begins with another bank, so that the same column never follows
+    before it is written. A weight meets the gradients of its row in N sequences.
+
+    Parameters
+    ----------
+    design : Design
+        Of ``COLUMNS_APART`` lanes at least.
+    bits : int
+        Of gradients.
+    rows : int
+        Most weights of a column among the rows of a PE.
+    pes : int
+        Whose sums the chain adds up.
+
+    Members
+    -------
+    valid, column, products : In
+        A weight times N gradients, one weight a cycle, no backpressure; its bank and place.
+    drain : In
+        The sums of ``column`` leave and become 0; not while ``valid``, nor within
+        ``COLUMNS_APART`` cycles of it.
+    incoming : In
+        Sums of the PEs before, a cycle after ``drain``.
+    sums : Out
+        With those of this one, ``COLUMN`` cycles after ``drain``.
+    """
+
+    valid: Signal
+    column: Signal
+    products: data.View
+    drain: Signal
+    incoming: data.View
+    sums: data.View
+
+    latency = COLUMN
+
+    def __init__(self, design: Design, bits: int, rows: int, pes: int = 1):
+        if design.lanes < COLUMNS_APART:
+            raise DesignError(
+                f"lanes = {design.lanes}: a column may follow after as many weights, and takes "
+                f"{COLUMNS_APART} to be written; take more"
+            )
+        self.design = design
+        self._bits = sum_bits(design, bits, rows * pes)
+        sums = data.ArrayLayout(signed(self._bits), design.lanes)
+        product = signed(design.value_bits + bits)
+        super().__init__(
+            {
+                "valid": In(1),
+                "column": In(column_bits(design)),
+                "products": In(data.ArrayLayout(product, design.lanes)),
+                "drain": In(1),
+                "incoming": In(sums),
+                "sums": Out(sums),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Read; add; write, or pass on and write zeros."""
+        m = Module()
+        size = self._bits * self.design.lanes
+        cells = Memory(shape=size, depth=1 << column_bits(self.design), init=[])
+        m.submodules.cells = cells
+        write, read = cells.write_port(), cells.read_port(transparent_for=())
+        products, drain = registered(m, self.products), registered(m, self.drain, reset=True)
+        active = registered(m, self.valid | self.drain, reset=True)
+        place = registered(m, self.column)
+        back = Signal(size, reset_less=True)
+        for n in range(self.design.lanes):
+            old = read.data.word_select(n, self._bits).as_signed()
+            m.d.sync += self.sums[n].eq(old + Mux(drain, self.incoming[n], products[n]))
+        left = registered(m, drain, reset=True)
+        m.d.comb += [
+            back.eq(Mux(left, 0, Cat(self.sums[n] for n in range(self.design.lanes)))),
+            read.addr.eq(self.column),
+            write.en.eq(registered(m, active, reset=True)),
+            write.addr.eq(registered(m, place)),
+            write.data.eq(back),
+        ]
+        return m

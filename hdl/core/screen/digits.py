@@ -1,0 +1,217 @@
+"""The second stage: first planes, two bits of a weight times 8 of the state, by adders alone."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from compiler.array.design import bits_for
+from compiler.array.latency import RAM, tree_latency
+from compiler.array.screen import FAN_IN, ScreenDesign, ScreenLatencies
+from csb_format.screening.bounds import BLOCK, FRACTION
+
+from ..pipeline import delayed
+from .layouts import element_layout, query_layout
+from .tree import Term, tree
+
+__all__ = ["DigitLanes", "DigitStage"]
+
+
+class DigitLanes(wiring.Component):
+    """Sums of -3, -1, 1 and 3 times rounded elements: a choice of y or 3 y, a sign, a tree.
+
+    Latency: ``RAM`` less of ``1 + tree_latency + 1`` cycles from a word to the sum that it ends.
+    Throughput: a word a cycle, no backpressure. No multiplier.
+
+    Parameters
+    ----------
+    design : ScreenDesign
+
+    Members
+    -------
+    elements : In
+        Rounded ones are kept, both y and 3 y.
+    word, group, first : In
+        Fields of a word; which of the row's; it is the first of them.
+    total : Out
+        Of the row's words so far.
+    """
+
+    elements: data.View
+    word: Signal
+    group: Signal
+    first: Signal
+    total: Signal
+
+    def __init__(self, design: ScreenDesign):
+        self.design = design
+        bits = (3 * 127 * design.places).bit_length() + 1
+        super().__init__(
+            {
+                "elements": In(element_layout(design)),
+                "word": In(2 * design.digits),
+                "group": In(bits_for(design.groups)),
+                "first": In(1),
+                "total": Out(signed(bits)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Elements, lanes, a tree and an accumulator."""
+        m = Module()
+        design = self.design
+        stored = [self._element(m, place) for place in range(design.places)]
+        terms = [self._lane(m, lane, stored[lane :: design.digits]) for lane in range(
+            min(design.digits, design.places)
+        )]  # fmt: skip
+        missing = max(0, design.digits - design.places)
+        terms += [(Signal(signed(2)), Signal())] * missing
+        value, carry = tree(m, terms)
+        first = delayed(m, self.first, 1 + tree_latency(design.digits, FAN_IN))
+        m.d.sync += self.total.eq(Mux(first, 0, self.total) + value + carry)
+        return m
+
+    def _element(self, m: Module, place: int) -> tuple[Signal, Signal]:
+        """An element and three times it, for as long as the state is there."""
+        one = Signal(signed(8), name=f"one{place}", reset_less=True)
+        three = Signal(signed(10), name=f"three{place}", reset_less=True)
+        beat, lane = divmod(place, self.design.elements)
+        given = self.elements.values[lane][:8].as_signed()
+        here = self.elements.valid & self.elements.rounded & (self.elements.beat == beat)
+        with m.If(here):
+            m.d.sync += [one.eq(given), three.eq(given + (given << 1))]
+        return one, three
+
+    def _lane(self, m: Module, lane: int, stored: list[tuple[Signal, Signal]]) -> Term:
+        """One digit times one element: the sign's bit is added in the tree."""
+        below = self.word[2 * lane + 1]
+        large = self.word[2 * lane] ^ below
+        ones, threes = (list(some) for some in zip(*stored, strict=True))
+        while len(ones) < self.design.groups:  # behind the last column
+            ones.append(Signal(signed(8)))
+            threes.append(Signal(signed(10)))
+        one, three = (
+            (some[0] if len(some) == 1 else Array(some)[self.group]) for some in (ones, threes)
+        )
+        size, value = Signal(signed(10)), Signal(signed(10), name=f"value{lane}", reset_less=True)
+        sign = Signal(name=f"sign{lane}", reset_less=True)
+        m.d.comb += size.eq(Mux(large, three, one))
+        m.d.sync += [value.eq(size ^ below.replicate(10)), sign.eq(below)]
+        return value, sign
+
+
+class DigitStage(wiring.Component):
+    """Rows of the blocks that are left: a word a cycle, a bound ``ScreenLatencies.first`` later.
+
+    The bound is ``((scale * sum << shift) + (norm * reach << lift) << exponent) + prior``.
+
+    Parameters
+    ----------
+    design : ScreenDesign
+
+    Members
+    -------
+    block, block_valid, beaten, pop : In, In, In, Out
+        The oldest block that is left; whether its bound has been beaten since; it is done.
+    room, claim : In, Out
+        Of the queue behind; a row begins.
+    query, elements : In
+    address, word, marks_address, marks : Out, In
+        Of the memories ``first`` and ``marks``.
+    reads : Out
+        A word is read.
+    arrive, number, bound : Out
+        To the queue.
+    """
+
+    def __init__(self, design: ScreenDesign):
+        self.design = design
+        super().__init__(
+            {
+                "block": In(bits_for(design.blocks)),
+                "block_valid": In(1),
+                "beaten": In(1),
+                "pop": Out(1),
+                "room": In(1),
+                "claim": Out(1),
+                "query": In(query_layout(design)),
+                "elements": In(element_layout(design)),
+                "address": Out(bits_for(design.rows * design.groups)),
+                "word": In(2 * design.digits),
+                "marks_address": Out(design.row_bits),
+                "marks": In(32),
+                "reads": Out(1),
+                "arrive": Out(1),
+                "number": Out(design.row_bits),
+                "bound": Out(signed(design.bound_bits)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Which word is read, the lanes, and the bound."""
+        m = Module()
+        design = self.design
+        lanes = DigitLanes(design)
+        m.submodules.lanes = lanes
+        row, group, last = self._sequence(m)
+        latency, tree_cycles = ScreenLatencies(design), tree_latency(design.digits, FAN_IN)
+        summed = RAM + 1 + tree_cycles + 1  # from an address to the row's sum
+        m.d.comb += [
+            lanes.elements.eq(self.elements),
+            lanes.word.eq(self.word),
+            lanes.group.eq(delayed(m, group, RAM)),
+            lanes.first.eq(delayed(m, group == 0, RAM)),
+            self.marks_address.eq(delayed(m, row, summed - RAM)),
+            self.arrive.eq(delayed(m, last, latency.first, reset=True)),
+            self.number.eq(delayed(m, row, latency.first)),
+        ]
+        self._bound(m, lanes.total)
+        return m
+
+    def _sequence(self, m: Module) -> tuple[Value, Value, Value]:
+        """The row and the word of a cycle; whether it ends the row."""
+        design = self.design
+        place, group = Signal(range(BLOCK)), Signal(bits_for(design.groups))
+        row = Signal(design.row_bits)
+        starts = self.block_valid & ~self.beaten & self.room & (group == 0)
+        last = Signal()
+        leaves = self.block_valid & self.beaten & (group == 0)
+        ends = (place == BLOCK - 1) | (row == design.rows - 1)
+        m.d.comb += [
+            row.eq((self.block << 4) | place),
+            self.claim.eq(starts),
+            self.reads.eq(starts | (group != 0)),
+            last.eq(self.reads & (group == design.groups - 1)),
+            self.address.eq(row * design.groups + group),
+            self.pop.eq(leaves | (last & ends)),
+        ]
+        with m.If(self.reads):
+            m.d.sync += group.eq(Mux(last, 0, group + 1))
+        with m.If(last):
+            m.d.sync += place.eq(place + 1)
+        with m.If(self.pop):
+            m.d.sync += place.eq(0)
+        return row, group, last
+
+    def _bound(self, m: Module, total: Signal) -> None:
+        """Scale and norm, shift, exponent, prior: a register behind each."""
+        design, query = self.design, self.query
+        fields = {"prior": signed(12), "scale": 8, "norm": 8, "exponent": 4}
+        marks = data.View(data.StructLayout(fields), self.marks)
+        scaled = Signal(signed(len(total) + 9), reset_less=True)
+        reach = Signal(8 + design.reach_bits, reset_less=True)
+        whole = Signal(
+            signed(max(len(scaled) + 9, len(reach) + design.lift + 1) + 1), reset_less=True
+        )
+        wide = signed(design.bound_bits + FRACTION)
+        raised = Signal(wide, reset_less=True)
+        prior = delayed(m, marks.prior, 3)
+        bound = raised + (prior << design.prior_shift + FRACTION)
+        m.d.sync += [
+            scaled.eq(total * marks.scale),
+            reach.eq(marks.norm * query.first),
+            whole.eq((scaled << query.shift) + (reach << design.lift)),
+            raised.eq(whole << delayed(m, marks.exponent, 2)),
+            self.bound.eq(bound >> FRACTION),
+        ]

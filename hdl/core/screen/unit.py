@@ -1,0 +1,197 @@
+"""The screen unit: a hidden state in, the k largest logits out."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from compiler.array.design import bits_for
+from compiler.array.screen import ScreenDesign
+from compiler.lower.screen import ScreenImage, screen_depths, screen_widths
+
+from ..hierarchy import Hierarchy, Ram
+from .blocks import BlockStage
+from .digits import DigitStage
+from .largest import Largest
+from .layouts import pair_layout
+from .query import QueryUnit
+from .refine import RefineStage
+from .survivors import Survivors
+
+__all__ = ["COUNTERS", "ScreenUnit", "counts_layout"]
+
+COUNTERS = ("blocks", "first", "second", "exact", "words")
+
+
+def counts_layout() -> data.StructLayout:
+    """What was read for a hidden state."""
+    return data.StructLayout({name: 32 for name in COUNTERS})
+
+
+class ScreenUnit(wiring.Component):
+    """Three stages, their queues and memories, and the list of the largest.
+
+    Latency and throughput depend on data: :class:`compiler.timing.screen_cycles.ScreenCycles` says
+    both to the cycle. The next state is taken when the last result is.
+
+    Parameters
+    ----------
+    design : ScreenDesign
+    image : ScreenImage, optional
+        Contents of the memories at start.
+    hierarchy : Hierarchy, optional
+
+    Members
+    -------
+    hidden : In, stream
+        Beats of a hidden state, :class:`~hdl.core.screen.query.QueryUnit`.
+    largest : Out, stream
+        k pairs a state, the largest logit first, of equal ones that of the lower output; ``last``
+        with the last.
+    load : In
+        A word for a memory, while no state is under way: which, where, what.
+    counts : Out
+        Of the last state, valid with its results: blocks, rows with first planes, with second
+        planes, whole rows, and words of planes.
+    """
+
+    def __init__(
+        self,
+        design: ScreenDesign,
+        image: ScreenImage | None = None,
+        hierarchy: Hierarchy | None = None,
+    ):
+        self.design, self.image = design, image
+        self.hierarchy = hierarchy or Hierarchy()
+        beat = data.ArrayLayout(signed(design.act_bits), design.elements)
+        result = data.StructLayout({"pair": pair_layout(design), "last": 1})
+        super().__init__(
+            {
+                "hidden": In(stream.Signature(beat)),
+                "largest": Out(stream.Signature(result)),
+                "counts": Out(counts_layout()),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Wires between stages, and when a state is done."""
+        m = Module()
+        design = self.design
+        m.submodules.query = query = QueryUnit(design)
+        m.submodules.list = largest = Largest(design)
+        m.submodules.blocks = blocks = BlockStage(design)
+        m.submodules.digits = digits = DigitStage(design)
+        m.submodules.refine = refine = RefineStage(design)
+        rows, numbers = design.row_bits, bits_for(design.blocks)
+        ahead = self._queue(m, "ahead", blocks, largest, numbers, design.blocks_ahead)
+        left = self._queue(m, "left", digits, largest, rows, design.survivors)
+        final = self._queue(m, "final", refine, largest, rows, design.finalists)
+        wiring.connect(m, wiring.flipped(self.hidden), query.hidden)
+        for stage in (blocks, digits, refine):
+            m.d.comb += stage.query.eq(query.query)
+        m.d.comb += [
+            digits.elements.eq(query.elements),
+            refine.elements.eq(query.elements),
+            digits.block.eq(ahead.head),
+            digits.block_valid.eq(ahead.valid),
+            digits.beaten.eq(ahead.beaten),
+            ahead.pop.eq(digits.pop),
+            largest.start.eq(refine.exact),
+            largest.pair.eq(refine.pair),
+        ]
+        for queue, name in ((left, "survivor"), (final, "final")):
+            m.d.comb += [
+                getattr(refine, name).eq(queue.head),
+                getattr(refine, f"{name}_valid").eq(queue.valid),
+                getattr(refine, f"{name}_beaten").eq(queue.beaten),
+                queue.pop.eq(getattr(refine, f"{name}_pop")),
+            ]
+        self._memories(m, blocks, digits, refine)
+        idle = blocks.ended & ahead.idle & left.idle & final.idle & refine.idle
+        clear = self._control(m, query, blocks, largest, idle, refine.begins)
+        events = Cat(blocks.claim, digits.claim, refine.claim, refine.begins)
+        self._count(m, clear, events, digits.reads, refine.reads)
+        return m
+
+    def _queue(
+        self, m: Module, name: str, stage: wiring.Component, largest: Largest, bits: int, depth: int
+    ) -> Survivors:
+        """What a stage lets through."""
+        m.submodules[name] = queue = Survivors(self.design, bits, depth)
+        m.d.comb += [
+            queue.claim.eq(stage.claim),
+            queue.arrive.eq(stage.arrive),
+            queue.number.eq(stage.number),
+            queue.bound.eq(stage.bound),
+            queue.least.eq(largest.least),
+            stage.room.eq(queue.room),
+        ]
+        return queue
+
+    def _memories(
+        self, m: Module, blocks: BlockStage, digits: DigitStage, refine: RefineStage
+    ) -> None:
+        """Seven memories, each read by one stage."""
+        ports = {
+            "blocks": (blocks.address, blocks.word),
+            "first": (digits.address, digits.word),
+            "marks": (digits.marks_address, digits.marks),
+            "middle": (refine.address, refine.middle),
+            "low": (refine.address, refine.low),
+            "second": (refine.row_address, refine.second),
+            "whole": (refine.whole_address, refine.whole),
+        }
+        widths, depths = screen_widths(self.design), screen_depths(self.design)
+        for name, (address, word) in ports.items():
+            init = self.image.memories[name] if self.image else ()
+            ram = Ram(
+                widths[name], depths[name], hierarchy=self.hierarchy, image=f"screen_{name}",
+                init=init,
+            )  # fmt: skip
+            m.submodules[f"{name}_words"] = ram
+            m.d.comb += [ram.read_addr.eq(address), word.eq(ram.read_data)]
+
+    def _control(
+        self,
+        m: Module,
+        query: QueryUnit,
+        blocks: BlockStage,
+        largest: Largest,
+        idle: Signal,
+        begins: Signal,
+    ) -> Signal:
+        """A state is done when no row is under way; then its results leave, and the next comes."""
+        under_way, telling = Signal(range(16)), Signal()
+        place, top = Signal(range(max(2, self.design.top))), self.design.top
+        running = query.ready & ~telling
+        taken = self.largest.valid & self.largest.ready
+        clear = Signal()
+        m.d.comb += [
+            blocks.run.eq(running),
+            blocks.clear.eq(clear),
+            largest.clear.eq(clear),
+            largest.turn.eq(taken),
+            self.largest.valid.eq(telling),
+            self.largest.payload.pair.eq(largest.first),
+            self.largest.payload.last.eq(place == top - 1),
+            clear.eq(taken & self.largest.payload.last),
+            query.release.eq(clear),
+        ]
+        m.d.sync += under_way.eq(under_way + begins - largest.done)
+        with m.If(running & idle & (under_way == 0)):
+            m.d.sync += telling.eq(1)
+        with m.If(taken):
+            m.d.sync += place.eq(place + 1)
+        with m.If(clear):
+            m.d.sync += [place.eq(0), telling.eq(0)]
+        return clear
+
+    def _count(self, m: Module, clear: Signal, events: Cat, first: Signal, second: Signal) -> None:
+        """Counters of one state, cleared with its last result."""
+        for name, event in zip(COUNTERS, events, strict=False):
+            counter = getattr(self.counts, name)
+            m.d.sync += counter.eq(counter + event)
+        m.d.sync += self.counts.words.eq(self.counts.words + first + second)
+        with m.If(clear):
+            m.d.sync += self.counts.eq(0)
