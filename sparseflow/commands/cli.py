@@ -237,6 +237,8 @@ EXTRAS = {
     "synth": "bitstream",
     "timing": "bitstream",
     "serve": "serve",
+    "study": "report",  # of its page alone
+    "tune": "report",
 }
 
 

@@ -43,9 +43,10 @@ def tune(given: TuneOptions) -> None:
     from ...steps.checks import check_written
     from ...tune.hardware import candidates, front
 
-    for name in ("html", "json"):
-        if getattr(given, name):
-            check_written(f"--{name}", getattr(given, name), given.model)
+    if given.html:
+        check_written("--html", given.html, given.model)
+    if given.json:
+        check_written("--json", given.json, given.model, given.html)
     model, named = load_model(given.model), board(given.board)
     usual = fastest(model, named, given.contexts)  # an error that says what to do if nothing fits
     begun = time.process_time()
