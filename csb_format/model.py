@@ -118,7 +118,7 @@ class LstmLayer:
     projection : Projection, optional
         What turns h into the layer's output and recurrent state; none by default.
     cell : str
-        A name of :data:`csb_format.cells.CELLS`.
+        A name of ``csb_format.cells.CELLS``.
 
     Raises
     ------

@@ -118,7 +118,7 @@ def random_network(
     head : int, optional
         Classes of a classifier; none by default.
     cell : str
-        A name of :data:`csb_format.cells.CELLS`.
+        A name of ``csb_format.cells.CELLS``.
     reach : int
         Of its states; see :class:`csb_format.cells.cell.Cell`.
 

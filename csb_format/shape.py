@@ -42,7 +42,7 @@ class LstmShape:
     weight_hr_format, projected : Fixed, optional
         With it: formats of its weights and of its output.
     cell : str
-        A name of :data:`csb_format.cells.CELLS`.
+        A name of ``csb_format.cells.CELLS``.
 
     Raises
     ------
@@ -274,7 +274,7 @@ def uniform_shape(
     value_bits, act_bits : int
         Width of weights, 4..18, and of inputs, gates and states, 6..18.
     cell : str
-        A name of :data:`csb_format.cells.CELLS`.
+        A name of ``csb_format.cells.CELLS``.
     reach : int
         Of its states; see :class:`csb_format.cells.cell.Cell`.
 

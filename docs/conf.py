@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # the checkout's modules, wherever one starts it
 
 import sparseflow  # noqa: E402  (after the path)
-from docs import reference  # noqa: E402
+from docs import accessible, reference  # noqa: E402
 
 project = "Sparseflow"
 author = "the Sparseflow maintainers"
@@ -29,6 +29,7 @@ extensions = [
     "sphinx_copybutton",
 ]
 nitpicky = True  # a name that leads nowhere is an error
+nitpick_ignore_regex = [("py:class", r"collections\.abc\..*")]  # in aliases
 
 myst_heading_anchors = 3  # links to headings, as GitHub makes them
 
@@ -70,7 +71,13 @@ def _own_signature(
     return str(inspect.Signature(plain)), returns
 
 
+def _finish(app: Any, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        accessible.finish_all(Path(app.outdir))
+
+
 def setup(app: Any) -> None:
-    """Let us see docstrings before numpydoc does."""
+    """Let us see docstrings before numpydoc does, and pages after the theme."""
+    app.connect("build-finished", _finish)
     app.connect("autodoc-process-signature", _own_signature)
     app.connect("autodoc-process-docstring", _members_are_attributes, priority=400)

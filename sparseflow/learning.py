@@ -78,7 +78,7 @@ def adapt(
         Bytes that what a step keeps may take; 0 for no limit. The result is the same.
     threads : int
     state : mapping, optional
-        Of an earlier :class:`Adaptation`.
+        Of an earlier :class:`~sparseflow.learning.Adaptation`.
 
     Returns
     -------

@@ -28,7 +28,10 @@ from csb_format.random_models import random_frames, random_model, random_network
 from csb_format.scales import DesignError
 from engine.reference import IntegerModel, Trace
 from sim.check.compare import Comparison, compare
+from tests import cpu_budget
 from tests.cpu_budget import *  # noqa: F403
+from tests.property_sets import OPTION, PropertySets
+from tests.property_sets import property_sets as property_sets
 from tests.quick import *  # noqa: F403
 
 # Before torch is imported: spinning threads would take the cores from the simulators.
@@ -39,6 +42,18 @@ os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
 # Examples follow from each test's source; slow machines are no failures.
 settings.register_profile("sparseflow", derandomize=True, deadline=None)
 settings.load_profile("sparseflow")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the parts of this file."""
+    cpu_budget.pytest_addoption(parser)
+    parser.addoption(OPTION, metavar="FOLDER", help="property sets of others")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Plugins of the parts of this file."""
+    cpu_budget.pytest_configure(config)
+    config.pluginmanager.register(PropertySets(), "property sets")
 
 
 def pytest_collection_finish() -> None:

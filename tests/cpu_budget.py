@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 
 __all__ = [
-    "pytest_addoption",
-    "pytest_configure",
     "pytest_runtest_makereport",
     "pytest_runtestloop",
     "pytest_sessionfinish",

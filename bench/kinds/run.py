@@ -4,7 +4,8 @@
 LSTM, one of two directions, one with a projection and a GRU on frames of speech; prunes each to
 the same number of weights with the same epochs, whatever the pattern; packs the banks as integers;
 and simulates two sentences in Verilog. What is scored are sentences of speakers that nothing was
-trained or chosen on: the last epoch counts. ``--add`` keeps the rows of other cases and seeds.
+trained or chosen on: the last epoch counts. ``--add`` keeps the rows of other cases and seeds,
+so that ``--first 1 --seeds 2`` goes on after one seed.
 """
 
 from __future__ import annotations
@@ -160,7 +161,8 @@ def main(
         Path | None, typer.Option(help="NLTK's sample of TIMIT, nltk_timit.tar.xz.")
     ] = None,
     case: Annotated[list[str] | None, typer.Option(help="Only this one; repeat it.")] = None,
-    seeds: Annotated[int, typer.Option(help="How many, from 0.", min=1)] = 1,
+    seeds: Annotated[int, typer.Option(help="How many.", min=1)] = 1,
+    first: Annotated[int, typer.Option(help="The first of them.", min=0)] = 0,
     work: Annotated[Path, typer.Option(help="Folder to run in.")] = Path("build/kinds"),
     add: Annotated[bool, typer.Option("--add", help="Keep other rows.")] = False,
     smallest: Smallest = False,
@@ -174,7 +176,7 @@ def main(
     if timit is None and not smallest:
         raise SystemExit("error: give --timit nltk_timit.tar.xz, or --smallest to see that it runs")
     rows = _kept(json_file) if add and json_file else []
-    for seed in range(seeds):
+    for seed in range(first, first + seeds):
         for name in case or CASES:
             chosen = CASES[name]
             found = chosen.data(timit) if timit else speech.noise(chosen.classes)

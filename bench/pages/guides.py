@@ -278,11 +278,23 @@ def _flips() -> str:
     return table(lines)
 
 
+def _protection() -> str:
+    heads = "option|cells of|LUT|carry|flip-flops|block RAM|LUT RAM"
+    lines = [heads.split("|")]
+    names = ("lut", "carry", "ff", "block_ram", "lut_ram")
+    for row in record("protection")["rows"]:
+        option = f"`{row['option']}`" if row["option"] else ""
+        for family in [name for name in ("ecp5", "xc7") if name in row]:
+            counts = (f"{row[family][name]:,}" for name in names)
+            lines.append([option, {"ecp5": "ECP5", "xc7": "Xilinx 7"}[family], *counts])
+    return table(lines)
+
+
 def _integration() -> Page:
     low, high = record("load")["latency"]
     return Page(
         ROOT / "docs/integration.md",
-        (_loads(), _flips()),
+        (_loads(), _flips(), _protection()),
         (f"a memory latency random in {low} to {high} cycles",),
         (),
     )

@@ -25,7 +25,17 @@ from .tops.memory import memory_files
 from .tops.readme import README, readme
 from .tops.tops import BITS, Top
 
-__all__ = ["BITS", "BUSES", "KIND", "component_xml", "core_file", "vlnv", "write_block", "write_ip"]
+__all__ = [
+    "BITS",
+    "BUSES",
+    "KIND",
+    "component_xml",
+    "core_file",
+    "ports_of",
+    "vlnv",
+    "write_block",
+    "write_ip",
+]
 
 KIND = "ip"  # of the folder, for its marker
 COMPONENT_FILE = "component.xml"
@@ -200,7 +210,7 @@ def write_block(
     if top.kind != "link":
         texts[f"{named(prefix, TESTBENCH)}.v"] = testbench(design, block, files.top, prefix)
         texts[COMPONENT_FILE] = component_xml(block, files)
-    texts[README] = readme(top, image, files, _ports(block), prefix, placed=base is not None)
+    texts[README] = readme(top, image, files, ports_of(block), prefix, placed=base is not None)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     if base is not None:
@@ -248,7 +258,7 @@ def testbench(design: Design, block: wiring.Component, module: str, prefix: str)
         for name, value in wanted.items()
     ]
     used = ("s_axi_ar", "s_axi_r", "aclk", "aresetn")
-    ports = _ports(block)
+    ports = ports_of(block)
     inputs = [p for p, (flow, _) in ports.items() if flow == "in" and not p.startswith(used)]
     idle = "".join(f",\n        .{name}({ports[name][1]}'d0)" for name in inputs)
     idle += "".join(f",\n        .{p}()" for p, (f, _) in ports.items() if _open(p, f, used))
@@ -266,7 +276,7 @@ def _open(port: str, flow: str, used: tuple[str, ...]) -> bool:
     return flow == "out" and not port.startswith(used)
 
 
-def _ports(block: wiring.Component) -> dict[str, tuple[str, int]]:
+def ports_of(block: wiring.Component) -> dict[str, tuple[str, int]]:
     """Direction and width of every port, the clock and reset among them."""
     return {
         "__".join(map(str, path)): (
@@ -281,7 +291,7 @@ def component_xml(block: wiring.Component, files: VerilogFiles) -> str:
     """IP-XACT (IEEE 1685-2009, the version that Vivado reads)."""
     ElementTree.register_namespace("spirit", SPIRIT)
     root = ElementTree.Element(f"{{{SPIRIT}}}component")
-    ports = _ports(block)
+    ports = ports_of(block)
     names = {"vendor": "sparseflow", "library": "user", "name": files.top, "version": VERSION}
     for tag, text in names.items():
         _add(root, tag, text)

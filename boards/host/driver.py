@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -230,7 +230,9 @@ class Accelerator:
         """Set all counters to 0."""
         self.write("control", clear_counters=1)
 
-    def load(self, model: Model | Image, *, head: bool = False) -> None:
+    def load(
+        self, model: Model | Image, *, head: bool = False, fill: Callable[[], None] | None = None
+    ) -> None:
         """Load a model; what ran before is forgotten.
 
         Parameters
@@ -239,6 +241,9 @@ class Accelerator:
             Any that fits the bitstream's design.
         head : bool
             Whether its linear output layer runs on the array too.
+        fill : callable, optional
+            Fills the memories, where another than the register ``load`` does:
+            :class:`boards.host.placed.PlacedModels`.
 
         Raises
         ------
@@ -253,7 +258,10 @@ class Accelerator:
             self._known.know(image)
         self._image = None
         self.reset()
-        self._bus.write(REGISTERS["load"].address, image.load_words())
+        if fill is None:
+            self._bus.write(REGISTERS["load"].address, image.load_words())
+        else:
+            fill()
         self._image, self._started = image, None
         self._start(0)
 

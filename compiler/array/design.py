@@ -99,7 +99,7 @@ class Design:
     max_align : int
         Largest left shift of a product sum that the array can make, 0..7.
     cell : str
-        Of the element-wise lanes, a name of :data:`csb_format.cells.CELLS`.
+        Of the element-wise lanes, a name of ``csb_format.cells.CELLS``.
     reach : int
         Of their pre-activations, biases and cell states; see :class:`csb_format.cells.cell.Cell`.
     by_gate : bool

@@ -1,6 +1,6 @@
 """Instructions: what the controller's fields mean, encoded and decoded in one place.
 
-================  =====================================================================
+================= =====================================================================
 op                ``HALT``, ``SETUP`` (input buffers), ``PASS`` (rows of one matrix)
 next              address of the next instruction
 frame             ``WAIT``: wait for an input frame and take it; ``TRY``: take it if one
@@ -19,12 +19,12 @@ emit, final       results leave the accelerator; they are the frame's last
 slot, slots       first of the parked sums; rows of every PE
 groups            CSB groups of a row
 interval          cycles from row to row, at least ``groups`` and the beats of a slot
-turn_groups, turn_intervals
-                  in their place in a design with ``by_gate``: of each slot of a round
+turn_groups       in the place of groups in a design with ``by_gate``: of each slot of a round
+turn_intervals    in the place of the interval, as well
 opening           slots of the first round, if these are fewer than those of the others, else 0;
                   only in designs whose PEs keep the sums of a unit, as what follows
-opening_groups, opening_intervals
-                  of each of these slots
+opening_groups    of each of these slots
+opening_intervals of each of these slots
 matrix            first word in the matrix memories
 source, target    vector read, vector written: region in the banks; of the two state
                   regions of the context the ``OLD`` or the ``NEW`` one, in the frame's
@@ -46,7 +46,7 @@ lead_more         of designs of more contexts than two, where ``lead_other`` is 
                   the last for all further ones and the first of a sequence
 frame_beats       SETUP: beats of a frame
 frame_bases       SETUP: the two input buffers
-================  =====================================================================
+================= =====================================================================
 """
 
 from __future__ import annotations

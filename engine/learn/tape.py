@@ -13,7 +13,7 @@ from csb_format.fixed import IntArray
 
 __all__ = ["Gradient", "Piece", "Signal"]
 
-#: Numbers of all units, steps and lanes: integer array (features, T, L).
+# Numbers of all units, steps and lanes: integer array (features, T, L).
 Signal = npt.NDArray[np.integer]
 
 

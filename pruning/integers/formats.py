@@ -69,7 +69,7 @@ class LayerFormats:
     weight_hr : Fixed, optional
         Of the projection's weights.
     cell : str
-        A name of :data:`csb_format.cells.CELLS`.
+        A name of ``csb_format.cells.CELLS``.
     """
 
     input: Fixed

@@ -10,6 +10,8 @@
 // simulation FOLDER restarts RELOAD: also reads restarts.txt, a cycle a line; writes restarts.out,
 // a line of how the good job went after a start in that cycle of another. With RELOAD = 1 it
 // loads everything again, else its frames come at once.
+// simulation FOLDER activity: as without it, and writes how often each signal changes while frames
+// run, to activity.saif or activity.vcd: only where it was built to.
 // simulation FOLDER bare CYCLES: only clocks the model, with a frame on offer and all states
 // taken; the ceiling of what any bench can reach.
 
@@ -23,6 +25,57 @@
 
 #include "Vmodel.h"
 #include "verilated.h"
+#if defined(ACTIVITY_SAIF)
+#include "verilated_saif_c.h"
+using Tracer = VerilatedSaifC;
+static const char* const ACTIVITY = "activity.saif";
+#elif defined(ACTIVITY_VCD)
+#include "verilated_vcd_c.h"
+using Tracer = VerilatedVcdC;
+static const char* const ACTIVITY = "activity.vcd";
+#else
+struct Tracer {  // of a build that traces nothing
+    void dump(uint64_t) {}
+};
+#endif
+
+#if defined(ACTIVITY_SAIF)
+// Verilator counts what is 1 at first as a change; `first` is a file of that moment alone.
+static void without_first(const std::string& path, const std::string& first) {
+    std::ifstream all(path), start(first);
+    std::string text, line, other;
+    const std::string count = "(TC ";
+    while (std::getline(all, line) && std::getline(start, other)) {
+        const std::size_t at = line.rfind(count), there = other.rfind(count);
+        if (at != std::string::npos && there != std::string::npos) {
+            const uint64_t changes = std::stoull(line.substr(at + count.size()));
+            const uint64_t given = std::stoull(other.substr(there + count.size()));
+            line = line.substr(0, at) + count + std::to_string(changes - given) + "))";
+        }
+        text += line + "\n";
+    }
+    std::ofstream(path) << text;
+    std::remove(first.c_str());
+}
+#endif
+
+// Looks at all signals twice a cycle of ten time units, from the cycle on in which it begins.
+struct Watch {
+    Tracer* tracer = nullptr;
+    Tracer* start = nullptr;  // of the first moment alone
+    bool open = false;
+    uint64_t first = 0;
+    void begin(uint64_t cycle) {
+        if (!open) first = cycle;
+        open = true;
+    }
+    void look(uint64_t cycle, int after) {
+        if (!tracer || !open) return;
+        if (start) start->dump(0);
+        start = nullptr;
+        tracer->dump(10 * (cycle - first) + after);
+    }
+};
 
 using Words = std::vector<uint32_t>;
 
@@ -157,7 +210,7 @@ struct Result {
 };
 
 // Load, stream frames in, take states out; `note`, if not empty, is told how far it is.
-static Result run(Vmodel& model, const Job& job, const std::string& note) {
+static Result run(Vmodel& model, const Job& job, const std::string& note, Watch watch = {}) {
     Pauses idle(job.idle, job.idle_seed), stall(job.stall, job.stall_seed);
     Result out;
     const std::size_t frame_count = job.frame_count();
@@ -177,6 +230,8 @@ static Result run(Vmodel& model, const Job& job, const std::string& note) {
         }
         model.frames___05Fvalid = offering;
         model.eval();
+        if (running) watch.begin(cycle);
+        watch.look(cycle, 0);
         if (!running && model.load___05Fready) out.loaded++;
         if (takes && model.states___05Fvalid) {
             get(model.states___05Fpayload, out.states, job.state_words);
@@ -196,6 +251,7 @@ static Result run(Vmodel& model, const Job& job, const std::string& note) {
         out.hung = cycle - moved_at > job.limit;
         model.clk = 1;
         model.eval();
+        watch.look(cycle, 5);
         model.clk = 0;
         cycle++;
         if (!note.empty() && cycle % 4096 == 0) {
@@ -206,6 +262,7 @@ static Result run(Vmodel& model, const Job& job, const std::string& note) {
             }
         }
     }
+    watch.look(cycle, 0);
     out.halted = model.halted;
     out.total = cycle;
     for (auto& at : out.cycles) at -= first;
@@ -350,11 +407,37 @@ int main(int argc, char** argv) {
         return faults(job, folder, std::strtoull(argv[3], 0, 10), std::strtoull(argv[4], 0, 10));
     if (mode == "restarts") return restarts(job, folder, argc == 4 && *argv[3] == '1');
     VerilatedContext context;
+    if (mode == "activity") context.traceEverOn(true);
     Vmodel model(&context);
     if (mode == "bare" && argc == 4) return bare(model, job, folder, std::strtoull(argv[3], 0, 10));
     reset(model);
+    Watch watch;
+#if defined(ACTIVITY_SAIF) || defined(ACTIVITY_VCD)
+    Tracer tracer, start;
+    if (mode == "activity") {
+        context.timeunit(-9);  // so that a clock is one of 100 MHz
+        context.timeprecision(-9);
+        tracer.set_time_unit("1ns");
+        tracer.set_time_resolution("1ns");
+        model.trace(&tracer, 99);
+        tracer.open((folder + ACTIVITY).c_str());
+        watch.tracer = &tracer;
+#if defined(ACTIVITY_SAIF)
+        model.trace(&start, 99);
+        start.open((folder + "first.saif").c_str());
+        watch.start = &start;
+#endif
+    }
+#endif
     const auto started = std::chrono::steady_clock::now();
-    const Result out = run(model, job, folder + "progress");
+    const Result out = run(model, job, folder + "progress", watch);
+#if defined(ACTIVITY_SAIF) || defined(ACTIVITY_VCD)
+    tracer.close();
+    start.close();
+#endif
+#if defined(ACTIVITY_SAIF)
+    if (mode == "activity") without_first(folder + ACTIVITY, folder + "first.saif");
+#endif
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
     if (out.hung) {
         std::printf("nothing moved for %zu cycles (now %llu): loaded %zu of %zu words, took %zu of "

@@ -28,16 +28,22 @@ from .verilated import LIBRARY, bring_configuration, bring_library, make_variabl
 from .verilog import VerilogRun, require_simulator
 
 __all__ = [
+    "FORMS",
     "Damage",
     "Flip",
     "bare_speed",
     "free_name",
     "inject",
+    "record_activity",
     "restart_at",
     "simulate_free_running",
 ]
 
 HUNG = 9  # exit status of the program after a hang
+
+#: What a run can write of its signals: their changes counted, or each of them.
+FORMS = ("saif", "vcd")
+ACTIVITY = "activity"  # name of that file
 
 FLAGS = (
     *("--cc", "--exe", "--build", "-j", "2", "-O3", "-Wno-fatal"),
@@ -92,6 +98,37 @@ def simulate_free_running(
         raise ValueError(f"probe {job.probes[0]}: only sim.run.verilog samples signals inside")
     with _prepared(files, job, work, timeout, builds, stage) as ready:
         ready.run([], timeout, progress)
+        return _read(ready.folder, ready.words, ready.build_seconds)
+
+
+def record_activity(
+    files: VerilogFiles,
+    job: Job,
+    work: Path,
+    into: Path,
+    form: str = FORMS[0],
+    *,
+    progress: Progress | None = None,
+    timeout: float = TIMEOUT,
+    stage: Stage | None = None,
+) -> VerilogRun:
+    """Run a job as :func:`simulate_free_running`, and write what its signals do.
+
+    From the end of loading to the last result; a cycle is 10 ns.
+
+    Parameters
+    ----------
+    files, job, work, progress, timeout, stage
+        As for that function.
+    into : Path
+        The file that is written.
+    form : {"saif", "vcd"}
+        IEEE 1801 switching activity, changes of each bit counted; or every change.
+    """
+    with _prepared(files, job, work, timeout, None, stage, form) as ready:
+        ready.run([ACTIVITY], timeout, progress)
+        shutil.copyfile(ready.folder / f"{ACTIVITY}.{form}", into)
+        (ready.folder / f"{ACTIVITY}.{form}").unlink()
         return _read(ready.folder, ready.words, ready.build_seconds)
 
 
@@ -285,40 +322,48 @@ def _prepared(
     timeout: float,
     builds: Path | None = None,
     stage: Stage | None = None,
+    form: str = "",
 ) -> Iterator[_Ready]:
     if job.matrix:
         raise ValueError("a streamed design: only sim.run.verilog feeds its stream of words")
     require_simulator("verilator")
     tell = stage or (lambda name: None)
-    with workplace(work, free_name(files), builds) as places:
+    with workplace(work, free_name(files, form), builds) as places:
         for image in files.images:
             shutil.copy(files.folder / image, places.run / image)
         tell("build")
-        seconds = built(places.build, lambda place: _build(files, places.build, place, timeout))
+        seconds = built(
+            places.build, lambda place: _build(files, places.build, place, timeout, form)
+        )
         tell("run")
         words = _port_words(files)
         _write(job, places.run, words)
         yield _Ready(places.build / "simulation", places.run, words[1], seconds)
 
 
-def free_name(files: VerilogFiles) -> str:
+def free_name(files: VerilogFiles, form: str = "") -> str:
     """Folder of the simulation of some Verilog; see :func:`sim.run.builds.build_name`."""
-    return build_name(files, "verilator", "-free")
+    return build_name(files, "verilator", f"-free{f'-{form}' if form else ''}")
 
 
 def _source() -> str:
     return resources.files(__package__).joinpath("free_running.cpp").read_text()
 
 
-def _build(files: VerilogFiles, kept: Path, build: Path, timeout: float) -> None:
+def _build(files: VerilogFiles, kept: Path, build: Path, timeout: float, form: str) -> None:
     """Compile in a folder what is to be kept in another, or in the same."""
-    bring_library(kept, build, timeout, vpi=False)
+    if form:  # the library has nothing that traces
+        link = [f"--trace-{form}", "--trace-depth", "99", "-CFLAGS", f"-DACTIVITY_{form.upper()}"]
+    else:
+        bring_library(kept, build, timeout, vpi=False)
+        variables = make_variables(files)
+        link = [word for variable in variables for word in ("-MAKEFLAGS", variable)]
+        link += ["-LDFLAGS", f"../{LIBRARY}"]
     (build / "free_running.cpp").write_text(_source())
     command = [
         "verilator",
         *FLAGS,
-        *(word for variable in make_variables(files) for word in ("-MAKEFLAGS", variable)),
-        *("-LDFLAGS", f"../{LIBRARY}"),
+        *link,
         *options_of(files),
         bring_configuration(files, build),
         *("--top-module", files.top, "--prefix", "Vmodel"),

@@ -176,6 +176,7 @@ def simulate(given: SimulateOptions) -> None:
         pruned=given.pruned,
         board=given.board,
         contexts=given.contexts,
+        activity=None if given.activity is None else given.activity.value,
     )
     hint("report", given.build, "--out", given.build / "report")
 

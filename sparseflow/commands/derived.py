@@ -29,7 +29,8 @@ def derived(
     Parameters
     ----------
     options : type
-        A frozen dataclass whose fields are annotated with :class:`~sparseflow.steps.options.Said`.
+        A frozen dataclass whose fields are annotated with
+        :class:`~sparseflow.steps.options.said.Said`.
     ends : bool
         Whether it comes to an end by itself, so that signs of life tell something.
     """

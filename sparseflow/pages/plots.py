@@ -209,7 +209,7 @@ def increments(steps: Sequence[Mapping[str, float]], dense: float, what: str = "
 def row_banks(picture: Mapping[str, Any]) -> str:
     """Draw one row of a pruned matrix, a bank a line, its kept columns filled.
 
-    Of many banks the first :data:`MOST_BANKS` are drawn.
+    Of many banks the first ``MOST_BANKS`` are drawn.
 
     Parameters
     ----------

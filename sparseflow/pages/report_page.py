@@ -130,7 +130,7 @@ def _score(report: Report) -> tuple[str, str]:
         share = f"; Verilog simulated on {scored['simulated']:,} of the sequences" if few else ""
         text = f"mean squared error of the integers on {scores['count']:,} {scores['each']}s"
         return f"{models['fixed']['mse']:.4g}", text + (dense or "") + share
-    dense = f"dense float network: {_share(accuracy['dense'])}"
+    dense = f"dense float network: {_dense(report)}"
     if few:
         frames = f"{scored['counted']:,} frames of " if "counted" in scored else ""
         return _share(accuracy["fixed"]), (
@@ -138,6 +138,14 @@ def _score(report: Report) -> tuple[str, str]:
             f"Verilog simulated on {scored['simulated']:,} of them"
         )
     return _share(accuracy["rtl"]), f"accuracy of the Verilog; {dense}"
+
+
+def _dense(report: Report) -> str:
+    """As `simulate` has scored it; else as `prune` did, on data that it was given."""
+    here, earlier = report["accuracy"]["dense"], report.get("increments_of") or {}
+    if here is None and earlier.get("dense") is not None:
+        return f"{_share(earlier['dense'])} on the data of prune --val"
+    return _share(here)
 
 
 def _pictures(report: Report) -> dict[str, str]:

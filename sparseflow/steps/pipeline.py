@@ -38,6 +38,7 @@ from .generating.tops import emit_top
 from .options import DemoOptions, SimulateOptions, VerilogOptions
 from .places import check_features, has_labels, known_to, read_scaled
 from .progress import say
+from .runs.activity import FOLDER, recorded
 from .runs.beside import beside, counts, verified
 from .runs.parts import Parts
 from .runs.scored import float_scores, whole_answers
@@ -59,7 +60,7 @@ __all__ = [
 # what steps write in a folder that others may write in too
 SPEECH = ("train.npz", "test.npz")
 NETWORKS = ("dense.safetensors", "pruned.safetensors", "model.safetensors")
-SIMULATED = (*HARDWARE, FIGURES)
+SIMULATED = (*HARDWARE, FIGURES, FOLDER)
 REPORTED = ("report.json", "report.html")
 LOCK = ".lock"  # one demo at a time: its steps read what the ones before have written
 DEMO = (LOCK, *SPEECH, *NETWORKS, *SIMULATED, *REPORTED)
@@ -178,6 +179,7 @@ def simulate(
     seed: int = SimulateOptions.seed,
     board: str | Path | None = SimulateOptions.board,
     contexts: int = SimulateOptions.contexts,
+    activity: str | None = SimulateOptions.activity,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -211,6 +213,8 @@ def simulate(
         That the report tells the microseconds of; by default the fastest that fits.
     contexts : int
         Sequences that run at a time, a frame of each in turn.
+    activity : {"saif", "vcd"}, optional
+        Run all once more and count changes of signals; see :mod:`.runs.activity`.
 
     Returns
     -------
@@ -262,6 +266,8 @@ def simulate(
             command=typed(), board=board,
         )  # fmt: skip
         runs = [run, *beside(parts, run, asked, build)]
+        if activity:
+            recorded(parts, activity, image, files, frames, build)
         parts.begin("figures")
         with held(build):  # another run may add its figures
             each = [one.collect() for one in reversed(runs)]

@@ -136,6 +136,7 @@ SMALLEST = {
         "--smallest --no-stand-ins --json OUT/rows.json", prepare=place, slow=True
     ),
     "bench.boards.gates": Smallest("--smallest --json OUT/rows.json", slow=True),
+    "bench.boards.protection": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.fit": Smallest(
         "--case 'icebreaker 4x1 12-32 12/12 bits' --json OUT/rows.json", slow=True
     ),

@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from docs import reference
+from docs import accessible, reference
+from tests.installed import brought, program
 from tests.test_rooms import MAY_IMPORT, ROOT, modules
 
 
@@ -50,6 +52,40 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
         for match in loads.finditer(path.read_text(encoding="utf-8"))
     }
     assert found == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1400, "light")])
+def test_pages_are_for_everybody(site: Path, width: int, scheme: Any) -> None:
+    """What axe-core finds, on every guide, the search and a page of the reference."""
+    axe = brought("axe_playwright_python.sync_playwright")
+    chosen = [*sorted(site.glob("*.html")), site / "reference" / "hdl.core.html"]
+    with brought("playwright.sync_api").sync_playwright() as driver:
+        chromium = program("chromium chromium-browser", "chromium")
+        # as root, a container's usual user, Chromium refuses its own sandbox
+        shown = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        size = {"width": width, "height": 900}
+        window = shown.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+        for path in chosen:
+            window.goto(path.as_uri())
+            assert window.evaluate("document.documentElement.scrollWidth <= innerWidth"), path.name
+            found = axe.Axe().run(window).response["violations"]
+            told = {rule["id"]: [node["html"][:90] for node in rule["nodes"]] for rule in found}
+            assert told == {}, path.name
+        shown.close()
+
+
+def test_a_page_is_finished_once() -> None:
+    page = (
+        '<p class="caption" role="heading"><aside class="sidebar-drawer"><aside class="toc-drawer '
+        'no-toc"><pre><div class="table-wrapper x"><th class="head"><p></p></th>'
+        '<div id="search-results">'
+    )
+    done = accessible.finish(page)
+    assert accessible.finish(done) == done
+    assert done.count('tabindex="0"') == 2
+    for words in ('aria-level="2"', '"All pages"', '"On this page"', "<td></td>", "<h1>Search"):
+        assert words in done
 
 
 def test_reference_has_every_room_and_every_module() -> None:

@@ -25,8 +25,8 @@ def matrices(model: Model) -> list[dict[str, Any]]:
     -------
     list of dict
         ``name, rows, columns, banks, bank_width, kept`` (weights a bank), ``nonzeros, bytes``
-        and ``picture``: for each of the first :data:`ROWS` rows the columns kept, of as many
-        whole banks as :data:`PLACES` columns hold, at least one.
+        and ``picture``: for each of the first ``ROWS`` rows the columns kept, of as many
+        whole banks as ``PLACES`` columns hold, at least one.
     """
     return [_figures(name, matrix) for name, matrix in matrices_of(model).items()]
 

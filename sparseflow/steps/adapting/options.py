@@ -44,7 +44,7 @@ class PerName(StrEnum):
 
 
 class FeaturesName(StrEnum):
-    """Features of sounds; the words of :data:`pruning.tasks.data.adapters.wav_folder.KINDS`."""
+    """Features of sounds; the words of ``csb_format.inputs.sounds.KINDS``."""
 
     mfcc = "mfcc"
     logmel = "logmel"

@@ -18,7 +18,7 @@ EPOCHS = 12  # few: what has learnt much already is adapted
 
 
 class ModeName(StrEnum):
-    """What moves; the words of :data:`engine.learn.learner.MODES`."""
+    """What moves; the words of ``engine.learn.learner.MODES``."""
 
     head = "head"
     recurrent = "recurrent"

@@ -10,7 +10,7 @@ from compiler.array.design import Array
 
 from .said import Said
 from .shared import SEED, Cocotb, Contexts, Lanes, ModelFile, Pes, Seed
-from .words import Images, Simulator, TopName
+from .words import ActivityForm, Images, Simulator, TopName
 
 __all__ = [
     "DemoOptions",
@@ -132,6 +132,10 @@ class SimulateOptions:
         Said("Simulate only so many, spread over classes and lengths; all by default.", least=1),
     ] = None
     seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
+    activity: Annotated[
+        ActivityForm | None,
+        Said("Run once more and write how often each signal changes, for power tools."),
+    ] = None
     dense: Annotated[Path | None, Said("Dense checkpoint, for its score; needs --pruned.")] = None
     pruned: Annotated[Path | None, Said("Pruned checkpoint, for its score; needs --dense.")] = None
     board: Annotated[

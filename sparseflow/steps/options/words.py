@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["BudgetName", "EngineName", "Images", "PoolName", "Replayer", "Simulator", "TopName"]
+__all__ = [
+    "ActivityForm",
+    "BudgetName",
+    "EngineName",
+    "Images",
+    "PoolName",
+    "Replayer",
+    "Simulator",
+    "TopName",
+]
+
+
+class ActivityForm(StrEnum):
+    """Forms of switching activity; the words of :data:`sim.run.free_running.FORMS`."""
+
+    saif = "saif"
+    vcd = "vcd"
 
 
 class Simulator(StrEnum):

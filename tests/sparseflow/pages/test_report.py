@@ -400,6 +400,7 @@ def test_increments_stand_beside_the_dense_score_of_the_same_data(
     text = " ".join(page(other, tmp_path).split())
     assert "on 1,234 sequences that were not trained on, of which the dense network gets" in text
     assert "gets 87.50% right" in text
+    assert "dense float network: 87.50% on the data of prune --val" in text
     assert "increment of sparsity and its fine-tuning." in " ".join(page(report, tmp_path).split())
     with pytest.raises(ReportError, match=r"increments_of.dense is 1.5: give a share"):
         page(other | {"increments_of": {"sequences": 1, "dense": 1.5}}, tmp_path)
