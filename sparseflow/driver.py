@@ -13,8 +13,7 @@ check("csb_format", "compiler", "engine", "boards")
 
 from boards.host.bus import Bus  # noqa: E402  what is hidden is told first
 from boards.host.driver import Accelerator  # noqa: E402
-from boards.host.placed import PlacedModels  # noqa: E402
-from boards.host.pynq import PynqBus  # noqa: E402
+from boards.host.pynq import PlacedModels, PynqBus  # noqa: E402
 from boards.host.states import States  # noqa: E402
 
 __all__ = ["Accelerator", "Bus", "PlacedModels", "PynqBus", "States"]

@@ -243,7 +243,7 @@ class Accelerator:
             Whether its linear output layer runs on the array too.
         fill : callable, optional
             Fills the memories, where another than the register ``load`` does:
-            :class:`boards.host.placed.PlacedModels`.
+            :class:`boards.host.pynq.PlacedModels`.
 
         Raises
         ------

@@ -15,12 +15,11 @@ import pytest
 from boards.host.driver import Accelerator
 from boards.host.emulator import EmulatedAccelerator
 from boards.host.errors import AcceleratorError, StuckError
-from boards.host.placed import PlacedModels
-from boards.host.pynq import PynqBus
+from boards.host.pynq import PlacedModels, PynqBus
+from compiler.abi.dma import place
 from compiler.abi.registers import REGISTERS
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
-from compiler.lower.groups import rows_of
 from csb_format.random_models import random_frames, random_model
 from engine.reference import IntegerModel
 
@@ -81,18 +80,19 @@ class FromMemory(EmulatedAccelerator):
         return True
 
     def walk(self, at: int) -> None:
-        read: dict[int, bytes] = {}
+        first, read = at, dict[int, bytes]()
         while True:
             words = np.frombuffer(self.bytes(at, 64), "<u4").tolist()
             kind, last, base, length = words[0] & 3, words[0] >> 8, words[1], words[3]
             assert base % 4096 == 0 == length % (BITS // 8)
-            read[kind] = self.bytes(base | words[2] << 32, length)
+            read[kind] = self.bytes(base | words[2] << 32, length)  # all of it is in memory
             if last:
                 break
             at += 64
-        (image,) = (i for i in IMAGES if rows_of(i, BITS).data[: len(read[1])] == read[1])
-        packets = np.array(image.load_words(0, matrix=False), "<u4").tobytes()
-        assert read[0][: len(packets)] == packets
+        base = -(-AT // 4096) * 4096
+        placed = place(IMAGES, base, BITS)
+        assert self.bytes(base, len(placed.data)) == placed.data
+        image = IMAGES[[at for at, *_ in placed.lists].index(first)]
         for word in image.load_words():
             super().write(REGISTERS["load"].address, word)
 
