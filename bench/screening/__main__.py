@@ -29,6 +29,7 @@ from ..record import Smallest, write_record
 from .contenders import STATES as STATES_TIMED
 from .contenders import times
 from .counts import counts, full_of, guesses
+from .cycles import cycles
 from .hard import hard_cases
 from .heads import heads
 from .models import Screened, screened
@@ -42,8 +43,9 @@ ROUNDS = 20
 SEED = 0
 #: Networks whose head is timed beside others.
 TIMED = ("ptb200", "words650")
-#: The one that margins are tried on.
+#: The one that margins are tried on, and that the cycle model runs.
 GUESSED = "ptb200"
+TOKENS = 200  # of the cycle model
 
 
 def main(
@@ -64,7 +66,7 @@ def main(
     if ptb is None:
         raise typer.BadParameter("give --ptb, a zip of the Penn Treebank")
     rows: list[Any] = []
-    more: dict[str, list[Any]] = {"margins": [], "times": [], "heads": []}
+    more: dict[str, list[Any]] = {"margins": [], "times": [], "heads": [], "cycles": []}
     for name in only or NAMES:
         corpus = corpus_of(NAMES[name], ptb, shakespeare)
         module = network_of(name, corpus, Place(work, {"ptb": ptb}, "cpu"))
@@ -79,6 +81,8 @@ def main(
             more["heads"] += [
                 {"network": name} | h for h in heads(made, corpus, NAMES[name].tokens)
             ]
+            states = made.states(corpus.test[:TOKENS])
+            more["cycles"] += [{"network": name} | c for c in cycles(made.head, states)]
         for row in rows[-2:]:
             print(row, flush=True)
     if only and json.exists():
@@ -131,6 +135,7 @@ def _smallest(path: Path) -> None:
     rows = [about | row for row in found if "margin" not in row]
     cpu = list(times(made, made.states(tokens[:64]), 1, SEED))
     more = {"times": cpu, "margins": found[2:], "heads": list(heads(made, corpus, 60))}
+    more["cycles"] = list(cycles(made.head, made.states(tokens[:8])))
     _write(path, rows, hard_cases(2, SEED), more)
 
 

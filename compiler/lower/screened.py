@@ -69,7 +69,7 @@ def compile_screened(
     top : int
         k, logits that the unit finds.
     digits, lanes : int
-        Lanes of first planes and of all others; by default all columns in a cycle, and in eight.
+        Lanes of first planes and of all others; by default all columns in a cycle, and in six.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def compile_screened(
         head,
         top=top,
         digits=digits or len(order),
-        lanes=lanes or elements * -(-len(order) // (8 * elements)),
+        lanes=lanes or elements * -(-len(order) // (6 * elements)),
         elements=elements,
         places=len(order),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +20,8 @@ from csb_format.fixed import IntArray
 from csb_format.screening.bounds import BLOCK, FRACTION, query_of
 from csb_format.screening.layer import ScreenedLayer
 
-from ..array.screen import ScreenDesign, ScreenLatencies
-from ..lower.screened import ScreenedImage
+from ..array.screen import ScreenBus, ScreenDesign, ScreenLatencies
+from ..lower.plan import Plan
 from .cycle_model import CycleModel
 
 __all__ = ["ScreenCycles", "Screened", "ScreenedSchedule"]
@@ -66,10 +67,12 @@ class ScreenCycles:
     design : ScreenDesign
     layer : ScreenedLayer
         What :func:`~compiler.lower.screen.screen_image` was given.
+    bus : ScreenBus, optional
+        Planes come over it instead of from memories of the unit: a prediction, no Verilog has it.
     """
 
-    def __init__(self, design: ScreenDesign, layer: ScreenedLayer):
-        self.design, self.layer = design, layer
+    def __init__(self, design: ScreenDesign, layer: ScreenedLayer, bus: ScreenBus | None = None):
+        self.design, self.layer, self.bus = design, layer, bus
         self.latencies = ScreenLatencies(design)
 
     def run(self, hidden: IntArray) -> list[Screened]:
@@ -80,9 +83,10 @@ class ScreenCycles:
     def _one(self, hidden: IntArray, logits: IntArray) -> Screened:
         query = query_of(np.asarray(hidden, np.int64))
         layer = self.layer
-        given = (layer.blocks.bounds(query.norm), layer.first_bounds(query))
-        bounds = [(b >> FRACTION).tolist() for b in (*given, layer.second_bounds(query))]
-        stages = _Stages(self.design, self.latencies, bounds, logits.tolist(), layer.order.tolist())
+        each = layer.blocks.bounds(query.norm), layer.first_bounds(query)
+        bounds = [(b >> FRACTION).tolist() for b in (*each, layer.second_bounds(query))]
+        given = bounds, logits.tolist(), layer.order.tolist()
+        stages = _Stages(self.design, self.latencies, *given, self.bus)
         run = 0
         while not stages.step(run):
             run += 1
@@ -113,6 +117,7 @@ class _Stages:
         bounds: list[_Bounds],
         logits: list[int],
         order: list[int],
+        bus: ScreenBus | None,
     ):
         self.design, self.latencies = design, latencies
         self.bounds, self.logits, self.order = bounds, logits, order
@@ -126,6 +131,15 @@ class _Stages:
         self._exact: _Queue = deque()  # whole rows on their way to the list
         self._listing: tuple[int, int] | None = None
         self._row = self._group = self._left = 0
+        # cycles in which a row's planes come, and how long a request waits for the first of them
+        self._shared, self._wait = bus is not None, bus.latency if bus else 0
+        self._takes = design.groups, design.words, design.exact_cycles
+        self._ends = 2 * design.words - 1  # the last word of a whole row
+        if bus:
+            *planes, whole = bus.beats(design)
+            # no row ends before the list has taken the last
+            self._takes = planes[0], planes[1], max(whole, design.top + 2)
+            self._ends = whole - 1
 
     def step(self, now: int) -> bool:
         """One cycle; whether nothing is left to do in it."""
@@ -136,8 +150,11 @@ class _Stages:
         for stage in range(3):
             self._verdict(stage, now, tau)
         self._block(now, room[0])
-        self._digits(now, room[1], tau)
-        self._refine(now, room[2], tau)
+        if not self._shared:
+            self._refine(now, room[2], tau)
+            self._digits(now, room[1], tau)
+        elif self._group or not self._refine(now, room[2], tau):
+            self._digits(now, room[1], tau)
         self._list(now)
         return False
 
@@ -191,35 +208,38 @@ class _Stages:
             self.counts["first"] += 1
         assert block is not None
         self._group += 1
-        if self._group < self.design.groups:
+        if self._group < self._takes[0]:
             return
         row, self._group = block * BLOCK + self._row, 0
-        self._way[1].append((now + self.latencies.first, row))
+        self._way[1].append((now + self._wait + self.latencies.first, row))
         self._row += 1
         if self._row == BLOCK or row + 1 == self.design.rows:
             self._row = 0
             self._take(0)
 
-    def _refine(self, now: int, room: int, tau: int | None) -> None:
-        """A whole row if one waits, else a second plane."""
+    def _refine(self, now: int, room: int, tau: int | None) -> bool:
+        """A whole row if one waits, else a second plane; whether one is read in this cycle."""
         if self._left:
             self._left -= 1
-            return
-        design, latencies = self.design, self.latencies
+            return True
+        latencies, (_, words, whole) = self.latencies, self._takes
         final, survivor = self._head(2, now), self._head(1, now)
         if final is not None:
             self._take(2)
             if not self._below(2, final, tau):
                 self.counts["exact"] += 1
-                self._left = design.exact_cycles - 1
-                self._exact.append((now + 2 * design.words - 1 + latencies.exact, final))
+                self._left = whole - 1
+                self._exact.append((now + self._wait + self._ends + latencies.exact, final))
+                return True
         elif survivor is not None and room:
             self._take(1)
             if not self._below(1, survivor, tau):
                 self.counts["second"] += 1
-                self._left = design.words - 1
+                self._left = words - 1
                 self._room[2] -= 1
-                self._way[2].append((now + design.words - 1 + latencies.second, survivor))
+                self._way[2].append((now + self._wait + words - 1 + latencies.second, survivor))
+                return True
+        return False
 
     def _list(self, now: int) -> None:
         """A logit goes past the places of the list, one a cycle."""
@@ -240,14 +260,15 @@ class ScreenedSchedule(CycleModel):
 
     Parameters
     ----------
-    image : ScreenedImage
-    states : int64 array (frames, H)
-        What the array gives, in the order of the head's columns.
+    plan : Plan
+        Of the array; an image is one.
+    screened : sequence of Screened
+        What the unit does with each frame's state.
     """
 
-    def __init__(self, image: ScreenedImage, states: IntArray):
-        super().__init__(image.array)
-        self.screened = ScreenCycles(image.screen.design, image.screen.layer).run(states)
+    def __init__(self, plan: Plan, screened: Sequence[Screened]):
+        super().__init__(plan)
+        self.screened = screened
         self._free = self._frame = 0
         self.results: list[int] = []
 

@@ -11,7 +11,7 @@ import numpy as np
 from compiler.abi.frames import Stimulus
 from compiler.array.screen import ScreenDesign
 from compiler.lower.screened import ScreenedImage
-from compiler.timing.screen_cycles import ScreenedSchedule
+from compiler.timing.screen_cycles import ScreenCycles, ScreenedSchedule
 from csb_format import IntArray
 from engine.levels import run_levels
 from engine.reference import IntegerModel
@@ -95,7 +95,8 @@ def verify_screened(
     traces = run_levels(IntegerModel(image.array.model), sequences)[-1]
     places = zip(stimulus.sequence, stimulus.step, strict=True)
     states = np.stack([traces[n].output[step] for n, step in places])
-    schedule = ScreenedSchedule(image, states)
+    screened = ScreenCycles(design, image.screen.layer).run(states)
+    schedule = ScreenedSchedule(image.array, screened)
     schedule.run(len(states), stimulus.first.tolist(), stimulus.context.tolist())
     pauses = idle or Pauses(), stall or Pauses()
     job = Job(stimulus.payloads(), [], design.top * len(states), *pauses)

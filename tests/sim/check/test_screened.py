@@ -21,9 +21,9 @@ from sim.run.streams import Pauses
 INPUTS = 8
 #: Units, words, M, N, k, lanes of the screen; in one no size divides another.
 CASES = {
+    "one": (8, 20, 4, 2, 1, 3, 1),
     "even": (16, 60, 8, 4, 3, 16, 4),
     "odd": (13, 67, 8, 4, 5, 7, 2),
-    "one": (8, 20, 4, 2, 1, 3, 1),
 }
 
 
