@@ -1,11 +1,12 @@
 """How long weights take to load, against the bus that they come over.
 
 ``python -m bench.array.load [--case NAME ...] --json bench/results/load.json`` loads models through
-the register of the AXI top, and from a memory of random latency through the port of the DRAM top, on Verilator,
-each time with two frames after it that must be bit-exact. Cycles: from the write that begins to the
-interrupt, or to the last answer. Floor: bytes read / (bus bytes a cycle). Weights are what the
-matrix memories hold; beside them a model has biases and its program: words of 32 bits. Two reads
-follow each other, of an entry and of the data: a load takes two latencies and its bytes at least.
+the register of the AXI top, and from a memory of random latency through the port of the DRAM top,
+on Verilator, each time with two frames after it that must be bit-exact. Cycles: from the write that
+begins to the interrupt, or to the last answer. Floor: bytes read / (bus bytes a cycle). Weights are
+what the matrix memories hold; beside them a model has biases and its program: words of 32 bits. Two
+reads follow each other, of an entry and of the data: a load takes two latencies and its bytes at
+least.
 """
 
 from __future__ import annotations
