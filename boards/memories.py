@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
@@ -45,6 +46,9 @@ class Memory(NamedTuple):
 
     def blocks(self, part: Part) -> int:
         """Block RAMs of one; 0 if Yosys makes it of logic."""
+        return _blocks(self, part)
+
+    def _counted(self, part: Part) -> int:
         blocks = min(self._shaped(*shape) for shape in part.ram_shapes)
         if part.distributed == 0:
             return blocks
@@ -95,6 +99,12 @@ class Memory(NamedTuple):
     def chosen(self) -> int:
         """Bits that are chosen from those."""
         return self.width * (self._rows - 1)
+
+
+@lru_cache(maxsize=1 << 16)
+def _blocks(memory: Memory, part: Part) -> int:
+    """Those of a memory: spaces of designs ask for the same ones again and again."""
+    return memory._counted(part)
 
 
 def large_rams(design: Design) -> int:

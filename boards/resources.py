@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ __all__ = [
     "Product",
     "Resource",
     "Usage",
+    "cheaper",
     "choice",
     "choices",
     "clock_of",
@@ -218,19 +220,25 @@ class Product(NamedTuple):
 
 def products(design: Design) -> list[Product]:
     """Of the array, and of the element-wise lanes."""
-    line = design.arithmetic.piecewise
-    rise = int(line.table[1].max()).bit_length()
+    rise, offset = _interpolation(design.cell, design.act_bits, design.reach)
     cell = cell_named(design.cell)
     tables = 1 if design.compact else cell.tables
     found = [
         Product(design.value_bits, design.act_bits, design.multipliers, lane=False),
-        Product(rise, line.offset_bits, tables * design.units),
+        Product(rise, offset, tables * design.units),
     ]
     if not design.compact:  # whose other products are made of adders
         narrow, wide = (n * design.units for n in (cell.narrow_products, cell.wide_products))
         found.append(Product(design.act_bits, design.act_bits, narrow))
         found.append(Product(design.act_bits, design.state.width, wide))
     return found
+
+
+@cache
+def _interpolation(cell: str, act_bits: int, reach: int) -> tuple[int, int]:
+    """Bits of the operands of a table's product."""
+    line = cell_named(cell)(act_bits, reach).piecewise
+    return int(line.table[1].max()).bit_length(), line.offset_bits
 
 
 def _multipliers(design: Design, board: Board) -> tuple[int, int]:
@@ -276,12 +284,12 @@ def choices(model: Model | ModelShape, board: Board, contexts: int = 1) -> list[
     for design in _designs(model, board, contexts):
         found.append(_choice(model, board, design, clock))
         if not found[-1].fits:
-            smaller = _cheaper(model, board, design)
+            smaller = cheaper(model, board, design)
             found += (_choice(model, board, each, clock) for each in smaller)
     return sorted(found, key=lambda c: (not c.fits, c.microseconds, c.usage.multipliers))
 
 
-def _cheaper(model: Model | ModelShape, board: Board, design: Design) -> Iterator[Design]:
+def cheaper(model: Model | ModelShape, board: Board, design: Design) -> Iterator[Design]:
     """Arrays of the same size that take less of a device, and more cycles."""
     less: list[dict[str, Any]] = [{"by_gate": False}] if design.by_gate else []
     if design.units > design.lanes:
@@ -320,8 +328,8 @@ def choice(model: Model, board: Board, pes: int, lanes: int, contexts: int = 1) 
     found = _choice(model, board, design, clock)
     if found.fits:
         return found
-    cheaper = (_choice(model, board, each, clock) for each in _cheaper(model, board, design))
-    return next((each for each in cheaper if each.fits), found)
+    less = (_choice(model, board, each, clock) for each in cheaper(model, board, design))
+    return next((each for each in less if each.fits), found)
 
 
 def clock_of(board: Board) -> float:

@@ -189,6 +189,8 @@ def test_a_command_names_the_extra_that_is_missing(
         "build": ["m", "--board", "ulx3s", "--out", "z"],
         "timing": ["--json", "z"],
         "serve": ["m"],
+        "study": ["--html", "z.html"],
+        "tune": ["m", "--board", "ulx3s", "--html", "z.html"],
     }
     if command == "data":  # tells how to get the recordings themselves
         return

@@ -1,7 +1,7 @@
 """How long weights take to load, against the bus that they come over.
 
-``python -m bench.array.load --json bench/results/load.json`` loads models through the register of
-the AXI top, and from a memory of random latency through the port of the DRAM top, on Verilator,
+``python -m bench.array.load [--case NAME ...] --json bench/results/load.json`` loads models through
+the register of the AXI top, and from a memory of random latency through the port of the DRAM top, on Verilator,
 each time with two frames after it that must be bit-exact. Cycles: from the write that begins to the
 interrupt, or to the last answer. Floor: bytes read / (bus bytes a cycle). Weights are what the
 matrix memories hold; beside them a model has biases and its program: words of 32 bits. Two reads
@@ -42,7 +42,7 @@ from hdl.verilog import emit_verilog
 from sim.bus.axi import AxiOutcome, AxiScript, Memory, simulate_axi
 from sim.check.compare import compare
 
-from ..record import Rows, Smallest, write_record
+from ..record import Rows, Smallest, with_others, write_record
 
 SEED = 0
 BASE = 1 << 30
@@ -81,6 +81,12 @@ class Case:
     lanes: int = 8
     latency: tuple[int, int] = LATENCY
 
+    @property
+    def name(self) -> str:
+        """Top, first word of the model, bus, and the latency if it is another."""
+        words = [self.top, self.model.split()[0].strip(","), str(self.bus_bits)]
+        return " ".join(words + ["at once"] * (self.latency != LATENCY))
+
 
 DEMO, LAYER, LANGUAGE = MODELS
 CASES = (
@@ -93,18 +99,23 @@ CASES = (
 
 
 def main(
+    case: Annotated[list[str] | None, typer.Option(help="By name; may repeat.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     smallest: Smallest = False,
 ) -> None:
-    """Simulate, print a table, write JSON."""
-    cases = [Case("dram", DEMO, 512, 4, 4)] if smallest else CASES
+    """Simulate, print a table, write JSON; rows of other cases that it has stay."""
+    there = {given.name: given for given in CASES}
+    if unknown := sorted(set(case or ()) - set(there)):
+        raise typer.BadParameter(f"no case {unknown[0]!r}: choose among {', '.join(there)}")
+    cases = [there[name] for name in case] if case else CASES
     rows = []
-    for case in cases:
-        rows.append(_row(case))
+    for given in [Case("dram", DEMO, 512, 4, 4)] if smallest else cases:
+        rows.append(_row(given))
         print(rows[-1], flush=True)
     Console(width=140).print(_table(rows))
     if json:
-        write_record(json, "bench.array.load", SEED, rows, latency=LATENCY)
+        kept = rows if smallest else with_others(json, rows, there)
+        write_record(json, "bench.array.load", SEED, kept, latency=LATENCY)
 
 
 def _row(case: Case) -> dict[str, Any]:
@@ -112,6 +123,7 @@ def _row(case: Case) -> dict[str, Any]:
     image = compile_model(model, design_for(model, case.pes, case.lanes))
     whole, weights = (_by_register if case.top == "axi" else _from_memory)(case, image)
     return {
+        "case": case.name,
         "top": case.top,
         "model": case.model,
         "M": case.pes,

@@ -1,7 +1,8 @@
 """A training step on one core beside PyTorch's, in turns; its memory; and what rescaling takes.
 
 153 -> 512, 32 sequences of 20 frames, 48 classes; matrices keep an eighth. Times are processor
-seconds of the process (:mod:`bench.cpu.turns`).
+seconds of the process (:mod:`bench.cpu.turns`), those of other threads of BLAS too: call it with
+OPENBLAS_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def measured(smallest: bool) -> Rows:
     """Rows of times, of memory, and of rescaling."""
     units, rounds, block = (32, 2, 1) if smallest else (UNITS, ROUNDS, BLOCK)
     model = _model(units, 8)
-    calls = _ours(model, _model(units, 16)) | _torch(units)
+    calls = _ours(model, _model(units, 16)) | _grus(units) | _torch(units)
     seconds = in_turns(calls, rounds, block)
     ours = "int8"
     rows: Rows = [
@@ -50,11 +51,11 @@ def measured(smallest: bool) -> Rows:
     return [*rows, _memory(model, units), _rescaling(model, rounds, block)]
 
 
-def _model(units: int, bits: int) -> Model:
+def _model(units: int, bits: int, cell: str = "lstm") -> Model:
     k = (max(1, round(-(-INPUTS // BANKS) / 8)), max(1, units // BANKS // 8), 0)
     rng = np.random.default_rng(SEED)
     return random_network(
-        rng, INPUTS, units, BANKS, k, value_bits=bits, act_bits=bits, head=CLASSES
+        rng, INPUTS, units, BANKS, k, value_bits=bits, act_bits=bits, head=CLASSES, cell=cell
     )
 
 
@@ -76,7 +77,16 @@ def _ours(narrow: Model, wide: Model) -> dict[str, Callable[[], Any]]:
     return {
         "int8": _step(narrow, 8),
         "int8 in 4 MiB": _step(narrow, 8, LIMIT),
+        "int8, gradients int16": _step(narrow, 16),
         "int16": _step(wide, 16),
+    }
+
+
+def _grus(units: int) -> dict[str, Callable[[], Any]]:
+    return {
+        "GRU, int8": _step(_model(units, 8, "gru"), 8),
+        "GRU (gru0), int8": _step(_model(units, 8, "gru0"), 8),
+        "GRU, torch float32, dense": _float_step(units, False, nn.GRU),
     }
 
 
@@ -87,16 +97,21 @@ def _torch(units: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def _float_network(units: int) -> tuple[nn.LSTM, nn.Linear, Any, Any]:
+def _float_network(
+    units: int, kind: Callable[..., nn.RNNBase] = nn.LSTM
+) -> tuple[nn.RNNBase, nn.Linear, Any, Any]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        lstm, head = nn.LSTM(INPUTS, units, batch_first=True), nn.Linear(units, CLASSES)
+        lstm: nn.RNNBase = kind(INPUTS, units, batch_first=True)
+        head = nn.Linear(units, CLASSES)
         frames = torch.randn(SEQUENCES, FRAMES, INPUTS)
         return lstm, head, frames, torch.randint(0, CLASSES, (SEQUENCES,))
 
 
-def _float_step(units: int, masked: bool) -> Callable[[], Any]:
-    lstm, head, frames, labels = _float_network(units)
+def _float_step(
+    units: int, masked: bool, kind: Callable[..., nn.RNNBase] = nn.LSTM
+) -> Callable[[], Any]:
+    lstm, head, frames, labels = _float_network(units, kind)
     weights = [w for w in lstm.parameters() if w.ndim == 2 and masked]
     masks = [(torch.rand_like(w) < 1 / 8).float() for w in weights]
     optimizer = torch.optim.SGD([*lstm.parameters(), *head.parameters()], lr=0.1)

@@ -243,6 +243,7 @@ def _loads() -> str:
             "model",
             "array",
             "bus",
+            "latency",
             "weights",
             "cycles",
             "floor",
@@ -258,6 +259,7 @@ def _loads() -> str:
             row["model"],
             f"{row['M']} x {row['N']}",
             str(row["bus_bits"]),
+            " to ".join(map(str, row["latency"] or ())),
             *(f"{row[f'weight_{name}']:,}" for name in ("bytes", "cycles", "floor")),
             f"{100 * row['weight_share']:.1f} %",
             *(f"{row[name]:,}" for name in ("bytes", "cycles")),
@@ -290,11 +292,22 @@ def _protection() -> str:
     return table(lines)
 
 
+def _placed_protection() -> str:
+    lines = [["option", "LUT", "flip-flops", "block RAM", "MHz"]]
+    for row in record("protection")["rows"]:
+        if "board" not in row:
+            continue
+        counts = (f"{row[name]:,}" for name in ("lut", "ff", "ram"))
+        option = f"`{row['option']}`" if row["option"] else ""
+        lines.append([option, *counts, f"{row['fmax_mhz']:.1f}"])
+    return table(lines)
+
+
 def _integration() -> Page:
     low, high = record("load")["latency"]
     return Page(
         ROOT / "docs/integration.md",
-        (_loads(), _flips(), _protection()),
+        (_loads(), _flips(), _protection(), _placed_protection()),
         (f"a memory latency random in {low} to {high} cycles",),
         (),
     )

@@ -18,13 +18,25 @@ def _jobs() -> str:
     return table(lines)
 
 
+def _beside() -> str:
+    lines = [["network", "board", "best array", "us", "`fit` names", "us", "faster"]]
+    for row in record("enumeration")["rows"]:
+        if row.get("fits"):
+            pairs = (row["tuned"], f"{row['tuned_us']:.2f}", row["usual"], f"{row['usual_us']:.2f}")
+            lines.append([row["network"], row["board"], *pairs, f"{100 * row['faster']:.0f} %"])
+    return table(lines)
+
+
 def _page() -> Page:
+    space = record("enumeration")["rows"][0]
     local = record("jobs")["rows"][0]
     share = local["cpu_s_a_task"] / local["seconds_each"]
     return Page(
         ROOT / "docs/tune.md",
-        (_jobs(),),
+        (_jobs(), _beside()),
         (
+            f"{space['designs']:,} designs of {space['networks']} networks took "
+            f"{space['cpu_s']:.1f} s of a core, {space['a_second']:,} a second",
             f"A task costs {local['cpu_s_a_task']:.2f} s of a core, {100 * share:.1f} % of 10 s; "
             f"with a load of {local['load']:g} on the two cores it waited for them as others did",
         ),

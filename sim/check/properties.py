@@ -50,6 +50,7 @@ PREPARE = (
     "opt -fast",
     "dffunmap",
     "simplemap",
+    "setundef -anyseq",  # what is x may be anything
     "aigmap",
     "opt_clean",
     "tee -o counts.txt stat",

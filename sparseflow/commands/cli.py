@@ -36,6 +36,7 @@ from .prepare_commands import cut, pack, prune
 from .regress_command import regress
 from .synth_command import synth, timing
 from .tuning.study import study
+from .tuning.tune import tune
 
 __all__ = ["app", "main"]
 
@@ -236,6 +237,8 @@ EXTRAS = {
     "synth": "bitstream",
     "timing": "bitstream",
     "serve": "serve",
+    "study": "report",  # of its page alone
+    "tune": "report",
 }
 
 
@@ -274,6 +277,7 @@ app.command()(regress)
 app.command()(boards)
 app.command()(fit)
 app.command()(study)
+app.command()(tune)
 app.command()(build)
 app.command()(load)
 app.command()(job)

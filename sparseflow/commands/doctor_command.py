@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -110,7 +111,7 @@ def _plan(given: DoctorOptions) -> None:
         return
     cut = shlex.split(network.imported.cut.words())
     file = (given.checkpoint, *(("--masks", given.masks) if given.masks else ()), *cut)
-    words = ("--banks", found.banks, "--sparsity", f"{sparsity:g}", "--out", "pruned.safetensors")
+    words = ("--banks", found.banks, "--sparsity", f"{sparsity:g}", "--out", _out(given, "pruned"))
     hint("prune", *file, "--data", "DATA", *words)
 
 
@@ -167,7 +168,7 @@ def _next(given: DoctorOptions, model: Imported, found: Diagnosis, network: Netw
             "--banks",
             banks,
             "--out",
-            "matrices.safetensors",
+            _out(given, "matrices"),
             *_bits(given),
         )
     elif balanced:
@@ -180,16 +181,22 @@ def _next(given: DoctorOptions, model: Imported, found: Diagnosis, network: Netw
             banks,
             *fed,
             "--out",
-            "model.safetensors",
+            _out(given, "model"),
             *_bits(given),
         )
     elif network or not model.state_dict:
         # what scored the network is not to be trained on
         data = ("--data", "DATA", *(() if given.data is None else ("--val", given.data)))
-        hint("prune", *file, *data, "--banks", banks, *fed, "--out", "pruned.safetensors")
+        hint("prune", *file, *data, "--banks", banks, *fed, "--out", _out(given, "pruned"))
     else:
         text = f"next: prune to {banks} banks in your own loop, as docs/pruning.md shows"
         typer.echo(text, err=True)
+
+
+def _out(given: DoctorOptions, stem: str) -> str:
+    """A file to write: no command replaces what it reads."""
+    name = f"{stem}.safetensors"
+    return f"next-{name}" if Path(name).absolute() == given.checkpoint.absolute() else name
 
 
 def _file(given: DoctorOptions, model: Imported) -> tuple[object, ...]:

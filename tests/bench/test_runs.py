@@ -128,6 +128,7 @@ SMALLEST = {
     ),
     "bench.screening": Smallest("--smallest --json OUT/rows.json", ("rows.json", "rows.svg")),
     "bench.tune.behaviour": Smallest("--smallest --json OUT/rows.json"),
+    "bench.tune.hardware": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.jobs": Smallest("--smallest --json OUT/rows.json"),
     "bench.speed": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.harm.faults": Smallest("--count 7 --json OUT/rows.json", slow=True),

@@ -59,6 +59,27 @@ IMAGES = {
 }
 
 
+def test_parity_and_what_a_walk_is_told() -> None:
+    model = random_model(RNG(4), 7, 6, 4, 1, 1, 8, 12, head=3)
+    made = [
+        compile_model(model, design_for(model, 8, 4, head=True, **options), head=True)
+        for options in ({}, {"checked": True, "walk": True})
+    ]
+    plain_words, checked = (image.memories for image in made)
+    for name, words in plain_words.items():
+        width = made[0].width(name)
+        assert checked[name] == [WRITER["even"](word, width) for word in words]
+    spaces = ("program", "bias", "linear", "matrix")
+    names = [[name for name in plain_words if name.startswith(space)] for space in spaces]
+    told = WRITER["walk_words"](
+        [[checked[name] for name in mine] for mine in names],
+        [made[1].width(mine[0]) for mine in names],
+    )
+    packet = [8 << 28, 2, *told]
+    end = [*WRITER["sealed"](packet), *WRITER["sealed"]([4 << 28 | made[1].parts[0].entry])]
+    assert made[1].load_words()[-len(end) :] == end
+
+
 @pytest.fixture(params=list(IMAGES))
 def image(request: pytest.FixtureRequest) -> Image:
     return IMAGES[request.param]

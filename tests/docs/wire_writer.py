@@ -5,6 +5,7 @@ Written from the page alone; a design is a dict of its parameters, numbers are P
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,30 @@ def load_packet(
     chunks = -(-width // 32)
     data = [word >> 32 * n & 0xFFFFFFFF for word in words for n in range(chunks)]
     return [header(space, target, address), len(words), *data]
+
+
+def even(word: int, width: int) -> int:
+    """A word with the bit above it of a checked design."""
+    return word | word.bit_count() % 2 << width
+
+
+def walk_words(spaces: Sequence[Sequence[Sequence[int]]], widths: Sequence[int]) -> list[int]:
+    """What a walk is told: of programs, biases, linear and matrices each memory's words."""
+    last = len(spaces[-1][0]) - 1
+    data = last.to_bytes(4, "little")
+    for memories, width in zip(spaces, widths, strict=True):
+        for words in zip(*memories, strict=True):
+            for word in words:
+                data += word.to_bytes(-(-width // 32) * 4, "little")
+    return [last, zlib.crc32(data)]
+
+
+def sealed(packet: Sequence[int]) -> list[int]:
+    """A packet of a checked design."""
+    check = 0
+    for word in packet:
+        check ^= word
+    return [*packet, check]
 
 
 def accumulator(d: Design) -> int:

@@ -10,7 +10,7 @@ from ..pipeline import registered
 
 __all__ = ["Term", "summed", "tree"]
 
-#: A value, and one bit that is still to be added: ``~x`` and 1 are ``-x``.
+# A value, and one bit that is still to be added: ``~x`` and 1 are ``-x``.
 Term = tuple[Value, Value]
 
 

@@ -43,9 +43,10 @@ def study(given: StudyOptions) -> None:
     from ...steps.checks import check_written
     from ...tune.network import Network
 
-    for name in ("html", "json"):
-        if getattr(given, name):
-            check_written(f"--{name}", getattr(given, name), given.model)
+    if given.html:
+        check_written("--html", given.html, given.model)
+    if given.json:
+        check_written("--json", given.json, given.model, given.html)
     network = Network.of(load_model(given.model) if given.model else demo_sized())
     if (given.pes is None) != (given.lanes is None):
         raise ValueError("--pes and --lanes go together: give both or neither")

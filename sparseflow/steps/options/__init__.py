@@ -29,7 +29,7 @@ from .simulating import (
     VowelsOptions,
 )
 from .training import TrainingOptions
-from .tuning import StudyOptions
+from .tuning import StudyOptions, TuneOptions
 from .words import BudgetName, EngineName, Images, PoolName, Replayer, Simulator, TopName
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "TimingOptions",
     "TopName",
     "TrainingOptions",
+    "TuneOptions",
     "VerilogOptions",
     "VowelsOptions",
 ]

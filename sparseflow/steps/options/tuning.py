@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 from .said import Said
-from .shared import SEED, Seed
+from .shared import SEED, BoardName, Contexts, ModelFile, Seed
 
-__all__ = ["StudyOptions"]
+__all__ = ["StudyOptions", "TuneOptions"]
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,14 @@ class StudyOptions:
     seed: Seed = SEED
     html: Annotated[Path | None, Said("A page with a plot of every knob.")] = None
     json: Annotated[Path | None, Said("All points and steps, for programs.")] = None
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """Of ``sparseflow tune``."""
+
+    model: ModelFile
+    board: BoardName
+    contexts: Contexts = 1
+    html: Annotated[Path | None, Said("A page with the front as a plot.")] = None
+    json: Annotated[Path | None, Said("The front, for programs.")] = None

@@ -15,6 +15,7 @@ import pytest
 import xmlschema
 
 from boards.build.ip import SPIRIT, write_ip
+from boards.build.tops.tops import Top
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format.random_models import random_model
@@ -28,6 +29,16 @@ def ip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     design = design_for(model, 4, 2)
     folder = tmp_path_factory.mktemp("ip") / "block"
     write_ip(design, compile_model(model, design), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dram(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The block that loads its models from memory."""
+    model = random_model(np.random.default_rng(0), 4, 8, banks=2, k_ih=1, k_hh=1)
+    design = design_for(model, 4, 2)
+    folder = tmp_path_factory.mktemp("dram") / "block"
+    write_ip(design, compile_model(model, design), folder, top=Top("dram"))
     return folder
 
 
@@ -75,7 +86,9 @@ def test_fusesoc_sees_what_is_broken(ip: Path, tmp_path: Path) -> None:
     assert fusesoc(bad, tmp_path / "lint", "lint").returncode != 0
 
 
-def test_component_holds_to_the_schema(ip: Path) -> None:
+@pytest.mark.parametrize("block", ["ip", "dram"])
+def test_component_holds_to_the_schema(block: str, request: pytest.FixtureRequest) -> None:
+    ip: Path = request.getfixturevalue(block)
     spec = importlib.util.find_spec("pyEDAA")
     assert spec
     assert spec.submodule_search_locations
@@ -87,11 +100,14 @@ def test_component_holds_to_the_schema(ip: Path) -> None:
     assert not schema.is_valid(broken)
 
 
-def test_component_has_the_buses_and_every_port(ip: Path) -> None:
+@pytest.mark.parametrize("block", ["ip", "dram"])
+def test_component_has_the_buses_and_every_port(block: str, request: pytest.FixtureRequest) -> None:
+    ip: Path = request.getfixturevalue(block)
     root = ElementTree.parse(ip / "component.xml").getroot()
     tag = f"{{{SPIRIT}}}"
     names = [e.findtext(f"{tag}name") for e in root.iter(f"{tag}busInterface")]
-    assert names == ["s_axi", "s_axis", "m_axis", "aclk", "aresetn", "irq"]
+    memory = ["m_axi"] if block == "dram" else []
+    assert names == ["s_axi", "s_axis", "m_axis", *memory, "aclk", "aresetn", "irq"]
     ports = [e.findtext(f"{tag}name") for e in root.iter(f"{tag}port")]
     mapped = [e.findtext(f"{tag}name") for e in root.iter(f"{tag}physicalPort")]
     assert sorted(str(p) for p in mapped) == sorted(str(p) for p in ports)

@@ -1,4 +1,4 @@
-"""What cycles follow from: the same counts, the same cycles; steps only at whole places."""
+"""What cycles follow from, as docs/behaviour.md says: the same counts, the same cycles."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from compiler.abi.frames import Stimulus, frame_packets
@@ -16,8 +17,10 @@ from compiler.abi.identity import AXI_MODULE, identity
 from compiler.abi.register_text import HEADER_FILE, c_header
 from compiler.abi.registers import COUNTERS, MAGIC, PACKET, PACKET_MAGIC, REGISTERS
 from compiler.abi.states import outcome_of
+from compiler.array.needs import design_for
 from compiler.array.program import Instruction
 from compiler.lower.load import Space, header
+from csb_format.random_models import random_network
 from hdl.bus.accelerator import Accelerator
 from hdl.verilog import LINT_WAIVERS, VerilogFiles, emit_verilog
 from sim.bus.axi import AxiOutcome, AxiScript, simulate_axi
@@ -311,6 +314,15 @@ def test_verilator_finds_nothing_but_what_is_waived(axi_files: VerilogFiles) -> 
     result = lint(axi_files, waivers)
     assert result.returncode == 0, result.stderr[-2000:]
     assert "Warning" not in result.stderr
+
+
+@pytest.mark.slow
+def test_nor_in_one_that_checks_and_walks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    model = random_network(rng, 12, 16, 4, (1, 1, 1), layers=2, projection=8, head=3)
+    design = design_for(model, 4, 4, head=True, checked=True, walk=True)
+    files = emit_verilog(design, tmp_path / "v", top=Accelerator, name=AXI_MODULE)
+    assert "Warning" not in lint(files, str(files.folder / LINT_WAIVERS)).stderr
 
 
 def test_every_waiver_has_its_reason_and_its_use(axi_files: VerilogFiles) -> None:

@@ -150,11 +150,14 @@ def test_200_mixed_tasks_on_a_cluster_whose_workers_are_killed(tmp_path: Path) -
     ):
 
         def workers() -> list[int]:
+            """Those at work: a nanny gives up whose worker ends before it has begun."""
+            if len(cluster.scheduler.workers) < 2:
+                return []
             return [w.pid for w in cluster.workers.values() if getattr(w, "pid", None)]
 
-        with killing(workers, 10.0, seed=2, most=6) as killed:
+        with killing(workers, 10.0, seed=2, most=4) as killed:
             found = list(run_tasks(tasks, store, DaskEngine(2, cluster.scheduler_address)))
-    assert len(killed) >= 3
+    assert len(killed) >= 2
     checked(tasks, found, wanted)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import prune
 from typer.testing import CliRunner, Result
@@ -222,6 +223,17 @@ def test_a_dense_model_is_said_to_be_dense_and_is_pruned_next(dense: Path) -> No
     assert "rnn.weight_hh_l0: 64 x 16, 1,024 nonzeros, dense" in words
     assert "0.00% sparse" not in words
     assert f"next: sparseflow prune {dense} --data DATA --banks 4 --out" in found.output
+
+
+def test_the_next_command_does_not_replace_what_it_reads(
+    dense: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(dense.parent)
+    save_file(torch.load(dense), "pruned.safetensors")
+    for more in ((), ("--plan", "--lanes", 4)):
+        found = command("pruned.safetensors", *more)
+        assert "prune pruned.safetensors" in found.output
+        assert "--out next-pruned.safetensors" in found.output
 
 
 @pytest.mark.parametrize("pool", ["last", "hn", "mean"])

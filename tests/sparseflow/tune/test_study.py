@@ -1,4 +1,4 @@
-"""Steps that a study predicts are those of the Verilog, on both sides; its page and its command."""
+"""docs/behaviour.md: steps of a study are the Verilog's, on both sides; its page and command."""
 
 from __future__ import annotations
 

@@ -177,6 +177,22 @@ def test_data_that_teaches_nothing_is_refused(
     assert not list(place.glob("o.st*"))
 
 
+@pytest.mark.parametrize(
+    ("arrays", "why"),
+    [
+        ({"labels": np.full(60, -1)}, "class"),
+        ({"labels": np.arange(59) % 3}, "60 sequences and 59 labels"),
+        ({"labels": None, "targets": np.full((60, 3), np.nan)}, r"targets\[0, 0\] is nan"),
+        ({"labels": None, "targets": np.zeros((60, 2))}, "targets of 2 numbers, but the head of"),
+        ({"lengths": np.full(60, 7)}, "lengths sum to 420"),
+    ],
+)
+def test_other_bad_data_is_named(place: Path, arrays: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        adapt(options(place, data=changed(place, **arrays)))
+    assert not list(place.glob("o.st*"))
+
+
 def test_nan_is_refused(place: Path) -> None:
     with np.load(place / "d.npz") as file:
         frames = file["frames"]
