@@ -39,7 +39,7 @@ class ScreenUnit(wiring.Component):
     ----------
     design : ScreenDesign
     image : ScreenImage, optional
-        Contents of the memories at start.
+        Contents of the memories at start; nothing else fills them yet.
     hierarchy : Hierarchy, optional
 
     Members
@@ -49,8 +49,6 @@ class ScreenUnit(wiring.Component):
     largest : Out, stream
         k pairs a state, the largest logit first, of equal ones that of the lower output; ``last``
         with the last.
-    load : In
-        A word for a memory, while no state is under way: which, where, what.
     counts : Out
         Of the last state, valid with its results: blocks, rows with first planes, with second
         planes, whole rows, and words of planes.
