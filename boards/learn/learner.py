@@ -11,8 +11,8 @@ from compiler.learn.commands import Update, read_packet, word_packets
 from compiler.learn.layout import LearningLayout
 from compiler.learn.memories import restored, tensor_of
 from compiler.lower.compile import compile_model
+from compiler.lower.learning.masters import master_of
 from compiler.lower.load import Space, packet
-from compiler.lower.masters import master_of
 from compiler.lower.words import bias_words
 from csb_format import IntArray, Model
 from engine.learn.crossed import COLUMN_BITS

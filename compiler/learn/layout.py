@@ -17,8 +17,8 @@ from csb_format.words import join_fields
 from ..array.design import Design
 from ..array.needs import design_for
 from ..array.widths import align_bits
+from ..lower.learning.masters import learning_pass
 from ..lower.load import Space, packet
-from ..lower.masters import learning_pass
 from ..lower.passes import Pass
 from ..lower.plan import Plan
 from ..lower.schedule import schedule

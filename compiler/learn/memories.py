@@ -13,8 +13,8 @@ from csb_format.words import join_fields, split_fields
 from ..array.design import Design
 from ..array.widths import MASTER_BITS
 from ..lower.image import Image
+from ..lower.learning.masters import low_bits, master_of
 from ..lower.load import WORD, Space, packet, space_widths
-from ..lower.masters import low_bits, master_of
 from .layout import LearningLayout
 
 __all__ = ["Memories", "entries_of", "masters_in", "restored", "tensor_of"]

@@ -9,7 +9,7 @@ from csb_format.words import join_fields
 
 from ..array.design import DICE_BITS, Design
 from ..array.widths import MASTER_BITS, align_bits
-from ..lower.masters import low_bits, master_of
+from ..lower.learning.masters import low_bits, master_of
 from .commands import Update
 from .dice import columns
 from .memories import Memories, entries_of

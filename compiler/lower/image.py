@@ -14,8 +14,8 @@ from csb_format.model import Model
 from csb_format.words import join_fields
 
 from ..array.program import Sink
+from .learning.masters import master_memories
 from .load import Space, header, packet, sealed, space_widths
-from .masters import master_memories
 from .parity import evened
 from .passes import HEAD, Pass
 from .plan import Plan

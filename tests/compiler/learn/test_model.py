@@ -12,7 +12,7 @@ from compiler.learn.layout import LearningLayout, training_design
 from compiler.learn.memories import Memories, masters_in
 from compiler.learn.model import updated
 from compiler.lower.compile import compile_model
-from compiler.lower.masters import low_bits, master_of
+from compiler.lower.learning.masters import low_bits, master_of
 from csb_format.fixed import round_shift, saturate
 from csb_format.scales import DesignError
 from engine.learn.crossed import COLUMN_BITS

@@ -13,7 +13,7 @@ from compiler.array.widths import LOW_BITS, MASTER_BITS
 from compiler.learn.commands import FACTOR_BITS
 from compiler.learn.layout import training_design
 from compiler.learn.model import placed, placed_bits
-from compiler.lower.masters import low_bits, master_of
+from compiler.lower.learning.masters import low_bits, master_of
 from csb_format.fixed import round_shift, saturate
 from csb_format.words import join_fields, split_fields
 from hdl.core.learn.updater import Updater

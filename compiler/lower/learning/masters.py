@@ -7,9 +7,9 @@ import numpy as np
 from csb_format.fixed import IntArray
 from csb_format.words import split_fields
 
-from ..array.widths import LOW_BITS, MASTER_BITS
-from .passes import HEAD, Pass
-from .plan import Plan
+from ...array.widths import LOW_BITS, MASTER_BITS
+from ..passes import HEAD, Pass
+from ..plan import Plan
 
 __all__ = ["learning_pass", "low_bits", "master_memories", "master_of"]
 

@@ -1,0 +1,1 @@
+"""What memories hold of an array that trains, besides what all hold."""
