@@ -164,13 +164,14 @@ def test_random_networks_in_verilog(seeded: Any, seed: int, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cell", ["gru", "gru0"])
 @pytest.mark.parametrize("block", range(10))
-def test_a_hundred_networks_whose_reset_comes_first_in_verilog(
-    seeded: Any, block: int, tmp_path: Path
+def test_a_hundred_networks_of_a_gru_in_verilog(
+    seeded: Any, block: int, cell: str, tmp_path: Path
 ) -> None:
     """Bits and cycles of each, also stacked, of two directions, of several streams."""
     for seed in range(10 * block, 10 * block + 10):
-        network, pick = seeded(3000 + seed, cell="gru0")
+        network, pick = seeded(3000 + seed, cell=cell)
         files = emit_verilog(network.image.design, tmp_path / f"v{seed}", network.image)
         sequences = frames_of(network, seed, [pick(1, 4) for _ in range(pick(1, 4))])
         found = verify(
