@@ -15,7 +15,7 @@ from typing import Any
 from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.lower.schedule import schedule
-from compiler.timing.cycle_model import mean_cycles
+from compiler.timing.cycle_model import step_cycles
 from csb_format.cells import LSTM
 from csb_format.shape import ModelShape, uniform_shape
 
@@ -121,7 +121,7 @@ def measured_of(held: HeldOut) -> Iterator[dict[str, Any]]:
 def _row(held: HeldOut, pes: int, lanes: int) -> dict[str, Any]:
     shape = held.shape(lanes)
     designs = {n: design_for(shape, pes, lanes, contexts=n) for n in STREAMS}
-    cycles = {n: mean_cycles(schedule(shape, design), n) for n, design in designs.items()}
+    cycles = {n: step_cycles(schedule(shape, design), n) for n, design in designs.items()}
     kept = shape.real_nonzeros
     alone: Design = designs[1]
     return {

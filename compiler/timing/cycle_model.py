@@ -19,9 +19,9 @@ from ..array.latency import Latencies, fetch_delay
 from ..array.program import Frame, Instruction, Place, Sink
 from ..lower.plan import Plan
 
-__all__ = ["CycleModel", "Issue", "Schedule", "mean_cycles", "step_cycles"]
+__all__ = ["CycleModel", "Issue", "Schedule", "step_cycles"]
 
-_STEADY = 6  # frames after which a step takes as long as the one before
+_STEADY = 6  # frames after which steps repeat
 _TURNS = 8  # of all streams after that, whose mean is taken
 
 
@@ -217,20 +217,7 @@ class CycleModel:
 def step_cycles(plan: Plan, contexts: int = 1) -> float:
     """Cycles from frame to frame once they follow each other, of all programs of a plan.
 
-    Parameters
-    ----------
-    plan : Plan
-    contexts : int
-        Streams that take turns: more than one as :func:`mean_cycles`.
-    """
-    if contexts > 1:
-        return mean_cycles(plan, contexts)
-    parts = range(len(plan.parts))
-    return sum(int(CycleModel(plan, part).run(_STEADY).steps[-1]) for part in parts)
-
-
-def mean_cycles(plan: Plan, contexts: int = 1) -> float:
-    """Cycles from frame to frame where steps may alternate: their mean, whole where it is whole.
+    Steps may alternate, as buffers do: it is their mean, whole where it is whole.
 
     Parameters
     ----------

@@ -8,13 +8,13 @@ from csb_format.shape import ModelShape
 from ..array.design import Design
 from ..array.steps import Counts, counts
 from ..lower.schedule import schedule
-from .cycle_model import mean_cycles
+from .cycle_model import step_cycles
 
 __all__ = ["SharedCycles"]
 
 
 class SharedCycles:
-    """Exact cycles of a step, as of :func:`.cycle_model.mean_cycles`, by what they follow from.
+    """Exact cycles of a step, as of :func:`.cycle_model.step_cycles`, by what they follow from.
 
     Bits, index widths, and banks that merge to the same groups are not among that, so a space of
     designs has far fewer counts than designs.
@@ -28,7 +28,7 @@ class SharedCycles:
         what = counts(model, design, head=head)
         if what not in self._known:
             plan = schedule(model, design, head=head)
-            self._known[what] = mean_cycles(plan, design.contexts)
+            self._known[what] = step_cycles(plan, design.contexts)
         return self._known[what]
 
     def __len__(self) -> int:

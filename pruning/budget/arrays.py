@@ -35,7 +35,7 @@ _DEEP = 8  # PEs for each lane at most: as many as 64 x 8 has
 _MOVES = 64  # of single units at most, where the whole freedom costs cycles somewhere
 _ASKED = 1000  # steps of a layer on an array at most, to find them: seconds, whatever the network
 
-Cycles = dict[tuple[int, int], int]  # of a step, by (M, N)
+Cycles = dict[tuple[int, int], float]  # of a step, by (M, N)
 
 
 def geometries(module: nn.Module, goals: Mapping[str, Goal]) -> dict[str, Geometry]:
@@ -103,7 +103,7 @@ def cycles_of(module: nn.Module, goals: Mapping[str, Goal]) -> Cycles:
 
     Returns
     -------
-    dict of (int, int) to int
+    dict of (int, int) to float
         By M and N: M of :data:`PES`, N up to 64 that divides the banks of every matrix, M at most
         8 N. Empty where there is no LSTM whose matrices are all in banks.
     """
@@ -114,18 +114,18 @@ def cycles_of(module: nn.Module, goals: Mapping[str, Goal]) -> Cycles:
     return {array: cycles for array in arrays if (cycles := _step(found, array))}
 
 
-def _step(found: list[ModelShape], array: tuple[int, int]) -> int:
+def _step(found: list[ModelShape], array: tuple[int, int]) -> float:
     """Cycles of a step of all of them; 0 if the array does not carry each."""
     counts = [_cycles(shape, *array) for shape in found]
-    return sum(counts) if all(counts) else 0
+    return sum(counts) if all(counts) else 0.0
 
 
-def _cycles(shape: ModelShape, pes: int, lanes: int) -> int:
+def _cycles(shape: ModelShape, pes: int, lanes: int) -> float:
     """Of a step; 0 if the array does not carry it."""
     try:
-        return int(step_cycles(schedule(shape, design_for(shape, pes, lanes))))  # one stream's
+        return step_cycles(schedule(shape, design_for(shape, pes, lanes)))  # one stream's
     except DesignError:
-        return 0
+        return 0.0
 
 
 def free_goals(

@@ -93,7 +93,7 @@ def test_zynq_project_is_what_the_driver_talks_to(image: Image, tmp_path: Path) 
     write_project(board("kv260"), image.design, image, tmp_path / "project")
     text = (tmp_path / "project" / "build.tcl").read_text()
     cells = dict(re.findall(r"create_bd_cell -type ip -vlnv \S+?:(\w+) (\w+)\n", text))
-    assert (cells["sparseflow_axi"], cells["axi_dma"]) == (pynq.REGISTERS, pynq.DMA)
+    assert (cells["sparseflow_axi"], cells["axi_dma"]) == (pynq.ACCELERATOR, pynq.ENGINE)
     widths = {int(bits) for bits in re.findall(r"tdata_width (\d+)", text)}
     assert widths == {BUS_BITS}
     (length,) = re.findall(r"c_sg_length_width (\d+)", text)

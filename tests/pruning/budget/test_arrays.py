@@ -80,7 +80,7 @@ def test_units_move_one_by_one_where_the_whole_freedom_costs_cycles(
     # Since lanes follow k no array minds; here rows of one cycle cost another.
     cycles = arrays._cycles
 
-    def minding(shape: ModelShape, pes: int, lanes: int) -> int:
+    def minding(shape: ModelShape, pes: int, lanes: int) -> float:
         return cycles(shape, pes, lanes) + (shape.layers[0].weight_hh.nonzeros == 1)
 
     monkeypatch.setattr(arrays, "_cycles", minding)
@@ -103,7 +103,7 @@ def test_deep_networks_take_seconds_too(monkeypatch: pytest.MonkeyPatch) -> None
     goals = goals_for(module, Goal(Banks(4), 0.3, tolerance=1))
     before, cycles = cycles_of(module, equal(module, goals)), arrays._cycles
 
-    def counted(shape: ModelShape, pes: int, lanes: int) -> int:
+    def counted(shape: ModelShape, pes: int, lanes: int) -> float:
         asked.append(len(shape.layers))
         return cycles(shape, pes, lanes)
 
