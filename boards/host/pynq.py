@@ -8,8 +8,8 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from compiler.lower.image import Image
 
 from .bus import Received
 from .errors import AcceleratorError, StuckError
-
-if TYPE_CHECKING:
-    from .driver import Accelerator
 
 __all__ = ["PlacedModels", "PynqBus"]
 
@@ -114,13 +111,26 @@ class PynqBus:
         self._got.freebuffer()
 
 
+class Board(Protocol):
+    """What is needed of an :class:`boards.host.driver.Accelerator`."""
+
+    def register(self, name: str) -> Mapping[str, int]:
+        """Fields of a register."""
+
+    def write(self, name: str, **fields: int) -> None:
+        """Write a register."""
+
+    def load(self, image: Image, *, fill: Callable[[], None] | None = None) -> None:
+        """Load a model, its memories by ``fill``."""
+
+
 class PlacedModels:
     """Models of one design, laid out once in memory that the accelerator's port reads.
 
     Parameters
     ----------
-    board : Accelerator
-        With the top ``dram``.
+    board : Board
+        An :class:`boards.host.driver.Accelerator` with the top ``dram``.
     images : sequence of Image
         All of the board's design.
     allocate : callable
@@ -138,7 +148,7 @@ class PlacedModels:
 
     def __init__(
         self,
-        board: Accelerator,
+        board: Board,
         images: Sequence[Image],
         allocate: Callable[[int, str], Any],
         polls: int = POLLS,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from csb_format.arguments import whole
+from csb_format.precision import Precision
 from csb_format.scales import DesignError
 from csb_format.screening.bounds import BLOCK, FRACTION, lift_of, second_shift
 from csb_format.screening.layer import ScreenedLayer
@@ -76,7 +77,7 @@ class ScreenDesign:
     far_shift: int
     norm_shift: int
     typical: int
-    act_bits: int = 16
+    act_bits: int = Precision.act_bits
     places: int = 0
     blocks_ahead: int = 4
     survivors: int = 16

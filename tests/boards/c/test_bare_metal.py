@@ -16,7 +16,7 @@ from boards.build.ip import write_block
 from boards.build.tops.tops import Top
 from boards.host.job import answers, job_of
 from compiler.abi.register_text import HEADER_FILE, c_header
-from compiler.abi.registers import MAGIC, REGISTERS
+from compiler.abi.registers import DMA_MINOR, MAGIC, REGISTERS, VERSION
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format.random_models import random_frames, random_model
@@ -27,6 +27,11 @@ EXAMPLE = ROOT / "examples" / "bare_metal"
 DRIVER = resources.files("boards") / "c"
 STRICT = ["-std=c99", "-ffreestanding", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 HASH, BASE = 0x12345678, 0x80000000
+
+
+def version(major: int = VERSION[0], minor: int = DMA_MINOR) -> int:
+    """The word of the register."""
+    return REGISTERS["version"].encode(major=major, minor=minor)
 
 
 class Board(ctypes.Structure):
@@ -53,8 +58,8 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     [
         ({}, 0, 0),
         ({"magic": 0}, -1, 0),
-        ({"version": 0x00010001}, -2, 0),
-        ({"version": 0x00020002}, -2, 0),
+        ({"version": version(minor=DMA_MINOR - 1)}, -2, 0),
+        ({"version": version(major=VERSION[0] + 1)}, -2, 0),
         ({"design_hash": HASH + 1}, -3, 0),
         ({"status": REGISTERS["status"].encode(settling=1)}, 0, -5),
         ({"dma_status": REGISTERS["dma_status"].encode(loading=1)}, 0, -5),
@@ -65,7 +70,7 @@ def test_what_the_registers_say(
     driver: ctypes.CDLL, changes: dict[str, int], opened: int, loaded: int
 ) -> None:
     words = (ctypes.c_uint32 * 1024)()
-    told = {"magic": MAGIC, "version": 0x00010002, "design_hash": HASH} | changes
+    told = {"magic": MAGIC, "version": version(), "design_hash": HASH} | changes
     for name, word in told.items():
         words[REGISTERS[name].address // 4] = word
     board = Board(words, 5)

@@ -233,6 +233,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "deep": False,
                 "streamed": False,
                 "checked": False,
+                "walk": False,
             },
         ),
         (
@@ -253,6 +254,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "pruned": None,
                 "board": None,
                 "contexts": 1,
+                "activity": None,
             },
         ),
         (
@@ -273,6 +275,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "pruned": Path("p.st"),
                 "board": None,
                 "contexts": 1,
+                "activity": None,
             },
         ),
         ("data japanese-vowels --out d", "japanese_vowels", {"out": Path("d")}),
