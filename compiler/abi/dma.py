@@ -95,7 +95,7 @@ def weave(rows: bytes, words: Sequence[int], data_bits: int) -> bytes:
     """Beats of rows with beats of load packets among them, so that neither waits for the other.
 
     A word of packets is loaded in each cycle, a beat has several: so the first beat of every
-    ``data_bits / 32`` is one of words. The last ones, :data:`~.dma_registers.TAIL` words or a beat
+    ``data_bits / 32`` is one of words. The last ones, ``TAIL`` words or a beat
     at most, come after all rows; so a program is started when all is there.
 
     Parameters

@@ -56,7 +56,7 @@ class CpuSweep:
 
     @property
     def steps(self) -> tuple[CpuStep, ...]:
-        """Jumps between neighbouring values, of more than :data:`JUMP` either way."""
+        """Jumps between neighbouring values, of more than ``JUMP`` either way."""
         found = (CpuStep(a, b) for a, b in pairwise(self.points) if b.value == a.value + 1)
         return tuple(step for step in found if abs(step.jump) > JUMP)
 
@@ -81,7 +81,7 @@ def cpu_sweep(network: Network, knob: str, rounds: int, seed: int) -> CpuSweep:
     ----------
     network : Network
     knob : str
-        Of :data:`CPU_KNOBS`: ``bank_width`` is that of ``weight_ih``, with as many weights.
+        Of ``CPU_KNOBS``: ``bank_width`` is that of ``weight_ih``, with as many weights.
     rounds : int
         Turns that every value gets, one after the other.
     seed : int

@@ -133,7 +133,7 @@ def study(network: Network, array: Array, knobs: Sequence[str] = KNOBS) -> Itera
     network : Network
     array : Array
     knobs : sequence of str
-        Some of :data:`KNOBS`.
+        Some of ``KNOBS``.
     """
     cycles = SharedCycles()
     for knob in knobs:

@@ -17,7 +17,7 @@ __all__ = ["BlockStage"]
 
 
 class BlockStage(wiring.Component):
-    """A block's bound every cycle while there is room behind, :attr:`ScreenLatencies.block` later.
+    """A block's bound every cycle while there is room behind, ``ScreenLatencies.block`` later.
 
     ``far * 2**far_shift + slope * 2**norm_shift * (norm - typical)``, the slope that of the block's
     largest norm above ``typical`` and of its smallest below.

@@ -69,7 +69,7 @@ def _numbers(given: Any, name: str = "") -> Iterator[tuple[str, float]]:
 
 
 def is_result(given: Any) -> bool:
-    """Whether this is what :func:`.jobs.run` gives: a damaged file of one is run again."""
+    """Whether this is what :func:`.case_task.run_case` gives; a damaged file is run again."""
     if not isinstance(given, dict) or "failure" not in given:
         return False
     texts = all(isinstance(given.get(name), str) for name in ("log", "work"))

@@ -152,7 +152,7 @@ def judged(
         With the tolerances.
     case : Case
     found : dict
-        Of :func:`.jobs.run`.
+        Of :func:`.case_task.run_case`.
     baseline : Baseline, optional
         Repetitions with another seed are not held against it: their figures may be others.
     replay : str
