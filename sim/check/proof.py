@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from csb_format.files.folders import temporary_folder
 
-__all__ = ["ProofError", "prove_by_induction", "prove_up_to"]
+__all__ = ["ProofError", "prove_by_induction", "prove_up_to", "run_yosys"]
 
 TIMEOUT = 600.0  # seconds given to one proof
 RUN = (
@@ -74,13 +76,32 @@ def _solve(spec: wiring.Component, how: str, timeout: float) -> None:
     with temporary_folder("proof") as folder:
         text = rtlil.convert(spec, name="spec", emit_src=False)
         (folder / "spec.il").write_text(text)
-        done = subprocess.run(
-            [sys.executable, "-c", RUN],
-            input=json.dumps(commands, allow_nan=False),
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        done = run_yosys(commands, folder, timeout)
     if done.returncode:
         raise ProofError(f"not proved ({how})\n{(done.stdout + done.stderr)[-6000:]}")
+
+
+def run_yosys(
+    commands: Sequence[str], folder: Path, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Yosys, in a process of its own that begins in a folder.
+
+    Parameters
+    ----------
+    commands : sequence of str
+    folder : path
+    timeout : float
+        Seconds.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+    """
+    return subprocess.run(
+        [sys.executable, "-c", RUN],
+        input=json.dumps(commands, allow_nan=False),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )

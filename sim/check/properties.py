@@ -9,10 +9,8 @@ inductive invariants by itself.
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +22,7 @@ from csb_format.files.folders import temporary_folder
 from hdl.verilog import VerilogFiles
 
 from ..run.errors import SimulationError
-from .proof import RUN, ProofError
+from .proof import ProofError, run_yosys
 
 __all__ = ["OURS", "Listener", "Proved", "Undecided", "prove_set"]
 
@@ -233,14 +231,7 @@ def _has(header: str, name: str) -> bool:
 def _yosys(commands: Sequence[str], folder: Path, timeout: float) -> None:
     if util.find_spec("pyosys") is None:
         raise SimulationError(install("pyosys", "bitstream"))
-    done = subprocess.run(
-        [sys.executable, "-c", RUN],
-        input=json.dumps(commands, allow_nan=False),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    done = run_yosys(commands, folder, timeout)
     if done.returncode:
         said = re.findall(r"^.*ERROR.*$", done.stdout + done.stderr, re.MULTILINE)
         raise ProofError(f"Yosys does not read it: {' '.join(said) or done.stderr[-1000:]}")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In
 
 from compiler.array.design import Design
 from compiler.array.program import Sink
@@ -15,37 +11,12 @@ from hdl.core.controller import Controller
 from hdl.core.frames import FrameLoader
 from hdl.core.output import OutputBuffer
 from sim.check.proof import ProofError, prove_by_induction, prove_up_to
+from tests.hdl.free_block import FreeBlock
 
 TINY = Design(4, 2, 1, 2, 4, 8, 2, 2, 3, 1, 4, 6, program_depth=4, contexts=2)
 
 
-class Harness(wiring.Component):
-    """A block whose inputs are all free."""
-
-    block: Any
-
-    def __init__(self, block: wiring.Component):
-        self._block = block
-        members = {}
-        for path, member, value in block.signature.flatten(block):
-            if member.flow == In:
-                members["__".join(map(str, path))] = In(Value.cast(value).shape())
-        super().__init__(members)
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.block = block = self._block
-        for path, member, value in block.signature.flatten(block):
-            if member.flow == In:
-                m.d.comb += Value.cast(value).eq(getattr(self, "__".join(map(str, path))))
-        self.state(m, block)
-        return m
-
-    def state(self, m: Module, block: Any) -> None:
-        """Assumptions and assertions."""
-
-
-class Buffers(Harness):
+class Buffers(FreeBlock):
     """Every buffer of the frame loader is free, being filled, waiting, or being read."""
 
     broken = False
@@ -110,7 +81,7 @@ def _in_order(held: Value, first: Value, end: Value) -> Value:
     return Mux(first == end, (held == 0) | (held == 3), one)
 
 
-class Room(Harness):
+class Room(FreeBlock):
     """The output buffer takes every beat that was promised, and loses none."""
 
     slack = 0
@@ -152,7 +123,7 @@ class Room(Harness):
         )
 
 
-class Starts(Harness):
+class Starts(FreeBlock):
     """No pass starts with more beats on their way than its lead, nor without frame and room."""
 
     late = 0

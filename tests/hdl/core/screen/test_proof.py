@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.hdl import Assert, Assume, Cat, Module, Signal, Value
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In
+from amaranth.lib import data
 
 from compiler.array.screen import ScreenDesign
 from csb_format import DenseLayer, Fixed
@@ -29,6 +28,7 @@ from hdl.core.screen.largest import Largest
 from hdl.core.screen.layouts import pair_layout
 from hdl.core.screen.survivors import Survivors
 from sim.check.proof import ProofError, prove_by_induction
+from tests.hdl.free_block import FreeBlock
 
 TINY = ScreenDesign(4, 2, 2, 2, 2, 1, 4, 3, 3, 0, 0, 0, 0)
 
@@ -47,36 +47,11 @@ def test_bounds_cover_all_weights_and_states_of_a_small_head() -> None:
         assert (np.repeat(layer.blocks.bounds(query.norm), 16) >= row).all()
 
 
-class Spec(wiring.Component):
-    """A block whose inputs are all free, and inputs of the solver's own."""
-
-    def __init__(self, block: Any, **chosen: Any):
-        self._block = block
-        free = {
-            "__".join(map(str, path)): In(Value.cast(value).shape())
-            for path, member, value in block.signature.flatten(block)
-            if member.flow == In
-        }
-        super().__init__(free | {name: In(shape) for name, shape in chosen.items()})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.block = block = self._block
-        for path, member, value in block.signature.flatten(block):
-            if member.flow == In:
-                m.d.comb += Value.cast(value).eq(getattr(self, "__".join(map(str, path))))
-        self.state(m, block)
-        return m
-
-    def state(self, m: Module, block: Any) -> None:
-        """Assumptions and assertions."""
-
-
 def better(one: Any, other: Any) -> Value:
     return (one.logit > other.logit) | ((one.logit == other.logit) & (one.index < other.index))
 
 
-class Ring(Spec):
+class Ring(FreeBlock):
     """A pair that the solver chooses stays in the list until k better ones are there."""
 
     broken = False
@@ -113,7 +88,7 @@ class Ring(Spec):
         ]
 
 
-class Queue(Spec):
+class Queue(FreeBlock):
     """There is room for what arrives, and only what is proven to be out is dropped."""
 
     broken = False
@@ -142,7 +117,7 @@ def test_a_queue_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize("spec", [Ring, Queue])
-def test_a_broken_claim_is_found(spec: type[Spec], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_claim_is_found(spec: type[FreeBlock], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spec, "broken", True)
     block = Largest(TINY) if spec is Ring else Survivors(TINY, 2, 2)
     chosen = {"chosen": pair_layout(TINY).size} if spec is Ring else {}
