@@ -113,7 +113,7 @@ def _claimed(seeds: list[int]) -> Iterator[Row]:
     for seed in seeds[:1]:
         yield from _tuning(network, seed)
     for seed in seeds:
-        yield from _tuned(network, seed, GLOBAL, (0.7, 0.9, 0.875))
+        yield from _tuned(network, seed, ("unstructured", *GLOBAL), (0.7, 0.9, 0.875))
         yield from _tuned(network, seed, POWERS, (0.8, 0.6))
     for seed in seeds:
         yield from _tuned("timit256", seed, ("unstructured, global", "8 banks, global"), (0.875,))
