@@ -332,6 +332,7 @@ YOUNGER = {
     "max_align": MAX_ALIGN,
     "cell": LSTM,
     "reach": Precision.reach,
+    "wider": (),
     "checked": False,
     "walk": False,
     "by_gate": False,

@@ -477,6 +477,8 @@ class Controller(wiring.Component):
             self.update.cell.eq(cell),
             self.update.shift.eq(now.shift),
         ]
+        if self.design.wider:
+            m.d.comb += self.update.reach.eq(now.reach)
 
     def _state_region(self, frame: data.View, phase: Value) -> Value:
         """Number of a state region among those of a layer."""

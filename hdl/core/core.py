@@ -25,6 +25,7 @@ from .layouts import (
     events_layout,
     frame_layout,
     output_layout,
+    reach_fields,
     rows_layout,
     states_layout,
     turn_fields,
@@ -489,7 +490,7 @@ class Core(wiring.Component):
                 taken = lane.sums if compact else lane.sums[i]
                 found = results[unit : unit + abreast] + beside[unit : unit + abreast]
                 m.d.comb += [one.eq(result) for one, result in zip(taken, found, strict=True)]
-            for name in turn_fields(self.design):
+            for name in turn_fields(self.design) | reach_fields(self.design):
                 m.d.comb += lane.unit[name].eq(now[name])
             if self.design.collects:
                 m.d.comb += lane.unit.places.eq(sequencer.places)
