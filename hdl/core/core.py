@@ -12,6 +12,7 @@ from compiler.array.design import Design
 from compiler.array.latency import Latencies
 from compiler.array.program import Sink
 from compiler.lower.load import WALK_WORDS, WORD, Space, space_depths, space_widths
+from compiler.lower.screen import MEMORIES
 
 from .controller import Controller
 from .frames import FrameLoader
@@ -36,6 +37,7 @@ from .loader import Loader
 from .output import OutputBuffer
 from .pe import ProcessingElement
 from .pipeline import carried, delayed
+from .screen.behind import ScreenedStates
 from .sequencer import Sequencer
 
 if TYPE_CHECKING:
@@ -619,8 +621,29 @@ class Core(wiring.Component):
             buffer.promise.eq(controller.promise),
             buffer.clear.eq(self._clear),
         ]
-        wiring.connect(m, buffer.states, wiring.flipped(self.states))
+        if self.design.screen:
+            self._screen(m, buffer)
+        else:
+            wiring.connect(m, buffer.states, wiring.flipped(self.states))
         return buffer.push & buffer.beat.last
+
+    def _screen(self, m: Module, buffer: OutputBuffer) -> None:
+        """The screen unit behind the buffer, and what the loader has for its memories."""
+        image, loader = self.image.screen if self.image else None, self._loader
+        m.submodules.screened = behind = ScreenedStates(self.design, image, self.hierarchy)
+        wiring.connect(m, buffer.states, behind.taken)
+        wiring.connect(m, behind.states, wiring.flipped(self.states))
+        named = [
+            (loader.space == Space[kind.upper()]) & (loader.target == n)
+            for kind, names in MEMORIES.items()
+            for n in range(len(names))
+        ]
+        m.d.comb += [
+            behind.forget.eq(buffer.forgets),
+            behind.write.en.eq(loader.write_en.replicate(len(named)) & Cat(named)),
+            behind.write.address.eq(loader.write_addr),
+            behind.write.word.eq(loader.write_data),
+        ]
 
     def _ram(self, kind: str, space: Space, target: int, m: Module) -> Ram:
         """A memory that the loader writes, with its image."""
