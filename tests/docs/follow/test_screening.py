@@ -59,7 +59,7 @@ def test_its_driver_finds_the_largest(
 
 
 def _last_state(model: Model, frames: np.ndarray) -> np.ndarray:
-    return run_levels(IntegerModel(model), [frames])[-1][0].output[-1]
+    return np.asarray(run_levels(IntegerModel(model), [frames])[-1][0].output[-1])
 
 
 def test_its_simulation_is_exact(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,11 +35,11 @@ def screened(hidden: int, words: int, lanes: int) -> Model:
     return replace(model, head=ScreenedLayer.of(model.head))
 
 
-def made(case: str, **options: int | bool) -> Image:
+def made(case: str, **options: Any) -> Image:
     hidden, words, pes, lanes, top, digits, refined = CASES[case]
     model = screened(hidden, words, lanes)
     units = design_for(model, pes, lanes, largest=0).units
-    sizes = {"screen_digits": digits, "screen_lanes": refined * units}
+    sizes: dict[str, Any] = {"screen_digits": digits, "screen_lanes": refined * units}
     return compile_model(model, design_for(model, pes, lanes, largest=top, **sizes, **options))
 
 
@@ -47,13 +48,13 @@ def sequences(count: int) -> list[np.ndarray]:
     return [rng.integers(-120, 120, (2 + n, INPUTS)) for n in range(count)]
 
 
-def run(image: Image, folder: Path, count: int = 2, **options: object) -> Verification:
+def run(image: Image, folder: Path, count: int = 2, **options: Any) -> Verification:
     filled = None if options.get("load") else image
     files = emit_verilog(image.design, folder / "v", filled)
     model = IntegerModel(image.model)
     return verify(
         model, image, files, sequences(count), folder / "w",
-        **({"simulator": "icarus"} | options),  # type: ignore[arg-type]
+        **({"simulator": "icarus"} | options),
     )  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def test_pauses_change_no_result(case: str, tmp_path: Path) -> None:
 
 
 #: Arrays that a unit stands behind, each with what is loaded instead of in the memories at start.
-ARRAYS = {
+ARRAYS: dict[str, dict[str, Any]] = {
     "deep": {"deep": True},
     "streamed": {"streamed": True},
     "compact": {"compact": True},
