@@ -22,6 +22,7 @@ BLOCKS = frozenset(
         "dram",
         "lane",
         "link",
+        "litex",
         "mark",
         "pe",
         "projector",

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from compiler.abi.register_text import HEADER_FILE
 from compiler.lower.image import Image
+from hdl.prefix import named
 from hdl.verilog import VerilogFiles
 
+from .litex import LITEX
 from .tops import Top
 
 __all__ = ["README", "readme"]
@@ -109,6 +111,7 @@ def _files(top: Top, files: VerilogFiles, prefix: str, placed: bool) -> list[tup
     found += [(f"`{HEADER_FILE}`", "registers for C"), (f"`{prefix}.core`", "FuseSoC")]
     if top.kind != "link":
         found += [("`component.xml`", "IP-XACT"), (f"`{prefix}_tb.v`", "a test bench")]
+        found += [(f"`{named(prefix, LITEX)}.py`", "LiteX: a module of Python")]
     if placed:
         found += [(f"`{prefix}_model.bin`, `{prefix}_model.h`", "the model for memory, for C")]
         found += [("`design.json`", "the design, for other models")]
