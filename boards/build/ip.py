@@ -24,6 +24,7 @@ from .tops.litex import litex_wrapper
 from .tops.memory import memory_files
 from .tops.readme import README, readme
 from .tops.tops import BITS, Top
+from .tops.zynq import zynq_script
 
 __all__ = [
     "BITS",
@@ -196,6 +197,8 @@ def write_block(
         texts[f"{named(prefix, TESTBENCH)}.v"] = testbench(design, block, files.top, prefix)
         texts[COMPONENT_FILE] = component_xml(block, files)
         texts |= litex_wrapper(files, ports_of(block), prefix)
+    if top.kind == "dram":
+        texts |= zynq_script(files, top.bits, prefix)
     texts[README] = readme(top, image, files, ports_of(block), prefix, placed=base is not None)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")

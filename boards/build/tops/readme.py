@@ -11,6 +11,7 @@ from hdl.verilog import VerilogFiles
 
 from .litex import LITEX
 from .tops import Top
+from .zynq import ZYNQ
 
 __all__ = ["README", "readme"]
 
@@ -112,6 +113,8 @@ def _files(top: Top, files: VerilogFiles, prefix: str, placed: bool) -> list[tup
     if top.kind != "link":
         found += [("`component.xml`", "IP-XACT"), (f"`{prefix}_tb.v`", "a test bench")]
         found += [(f"`{named(prefix, LITEX)}.py`", "LiteX: a module of Python")]
+    if top.kind == "dram":
+        found += [(f"`{named(prefix, ZYNQ)}.tcl`", "Vivado: a block design of a Zynq UltraScale+")]
     if placed:
         found += [(f"`{prefix}_model.bin`, `{prefix}_model.h`", "the model for memory, for C")]
         found += [("`design.json`", "the design, for other models")]
