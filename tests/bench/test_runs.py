@@ -138,6 +138,7 @@ SMALLEST = {
     "bench.boards.bitstreams": Smallest(
         "--smallest --no-stand-ins --json OUT/rows.json", prepare=place, slow=True
     ),
+    "bench.boards.area": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.gates": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.protection": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.fit": Smallest(
