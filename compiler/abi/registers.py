@@ -337,6 +337,7 @@ YOUNGER = {
     "walk": False,
     "by_gate": False,
     "train": 0,
+    "screen": None,
 }
 
 

@@ -128,6 +128,7 @@ SMALLEST = {
         "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place, slow=True
     ),
     "bench.screening": Smallest("--smallest --json OUT/rows.json", ("rows.json", "rows.svg")),
+    "bench.screening.sampling": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.behaviour": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.hardware": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.jobs": Smallest("--smallest --json OUT/rows.json"),
@@ -137,6 +138,7 @@ SMALLEST = {
     "bench.boards.bitstreams": Smallest(
         "--smallest --no-stand-ins --json OUT/rows.json", prepare=place, slow=True
     ),
+    "bench.boards.area": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.gates": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.protection": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.fit": Smallest(
@@ -158,7 +160,9 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Networks that are trained, and simulators that are compiled, in moments."""
     quick = Recipe(hidden_size=16, dense_epochs=1, increments=1, step_epochs=1, final_epochs=1)
     monkeypatch.setattr("pruning.tasks.recipes.recipe.Recipe", lambda **g: replace(quick, **g))
-    short = replace(NETWORKS["shakespeare256"], batch=4, window=16)
+    long = NETWORKS["shakespeare256"]
+    dense, tune = (replace(plan, epochs=1.0) for plan in (long.dense, long.tune))
+    short = replace(long, batch=4, window=16, dense=dense, tune=tune)
     monkeypatch.setitem(NETWORKS, "shakespeare256", short)
     monkeypatch.setattr(processes, "VERILATOR_MAKE", f"{processes.VERILATOR_MAKE} {UNOPTIMISED}")
     threads = torch.get_num_threads()
