@@ -171,7 +171,7 @@ def test_masks_of_a_k_for_each_gate_are_packed_next(tmp_path: Path) -> None:
     torch.manual_seed(1)
     lstm, head = nn.LSTM(16, 16), nn.Linear(16, 3)
     with torch.no_grad():
-        for weight in (lstm.weight_ih_l0, lstm.weight_hh_l0):
+        for weight in map(lstm.get_parameter, ("weight_ih_l0", "weight_hh_l0")):
             for part, k in zip(weight.chunk(4), (1, 2, 1, 3), strict=True):
                 part *= bank_balanced_mask(part, 4, k)
     tensors = {f"rnn.{name}": tensor for name, tensor in lstm.state_dict().items()}
