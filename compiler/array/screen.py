@@ -24,11 +24,15 @@ from csb_format.screening.layer import ScreenedLayer
 from .design import bits_for
 from .latency import RAM, tree_latency
 
-__all__ = ["FAN_IN", "MOST_TOP", "ScreenBus", "ScreenDesign", "ScreenLatencies"]
+__all__ = ["FAN_IN", "MOST_TOP", "QUEUE", "ScreenBus", "ScreenDesign", "ScreenLatencies"]
 
 MOST_TOP = 8
 #: Operands added between two registers of a tree.
 FAN_IN = 4
+#: Cycles from a row's arrival at a queue to when it can leave.
+QUEUE = 2
+#: Places of the queue behind first planes, at most: words of a memory block of most FPGAs.
+_SURVIVORS = 1024
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ class ScreenDesign:
     places : int
         Of a hidden state as it comes, those of no column included; 0 for as many as columns.
     blocks_ahead, survivors, finalists : int
-        Places of the queues behind blocks, first and second planes.
+        Places of the queues behind blocks, first and second planes. Rows that come early in the
+        order often survive, later ones hardly ever: only a deep queue behind first planes lets
+        both stages work all the time. ``survivors`` 0 is as many as rows, up to 1,024.
 
     Raises
     ------
@@ -80,10 +86,12 @@ class ScreenDesign:
     act_bits: int = Precision.act_bits
     places: int = 0
     blocks_ahead: int = 4
-    survivors: int = 16
+    survivors: int = 0
     finalists: int = 4
 
     def __post_init__(self) -> None:
+        if not self.survivors:
+            object.__setattr__(self, "survivors", min(_SURVIVORS, self.rows))
         try:
             whole("top", self.top, 1, min(MOST_TOP, self.rows))
             whole("act_bits", self.act_bits, 8, 16)
