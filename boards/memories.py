@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from compiler.abi.wire import output_fields
 from compiler.array.design import Design, bits_for
+from compiler.array.screen.design import ScreenDesign
 from compiler.array.widths import size_of
 from compiler.lower.load import Space, space_depths, space_widths
+from compiler.lower.screen import screen_depths, screen_widths
 from csb_format.cells import cell_named
 
 from .board import Part
@@ -150,3 +152,12 @@ def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
         yield Memory(widths[Space.MATRIX], depths[Space.MATRIX], design.pes)
     if design.linear:
         yield Memory(design.acc_bits, design.linear, design.projectors)
+    if design.screen:
+        yield from _screen(design.screen)
+
+
+def _screen(screen: ScreenDesign) -> Iterator[Memory]:
+    """Those of a screen unit: of the head, and of the elements that its multipliers take."""
+    widths, depths = screen_widths(screen), screen_depths(screen)
+    yield from (Memory(width, depths[name]) for name, width in widths.items())
+    yield Memory(screen.act_bits, 2 << bits_for(screen.words), screen.lanes)

@@ -136,7 +136,7 @@ def _of_text(name: str, made: Screened, corpus: Corpus, tokens: int) -> Iterator
     text = corpus.test[: tokens + 1]
     states = made.states(text[:-1])
     full = full_of(made, states, text[1:])
-    sizes = {"bits_stored": made.head.bits, "perplexity": math.exp(full.nats)}
+    sizes = {"bits_stored": made.head.bits_stored, "perplexity": math.exp(full.nats)}
     yield from (sizes | row for row in counts(made, states, full))
     if name == GUESSED:
         yield from guesses(made, states, full)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from compiler.lower.groups import rows_of
 from compiler.lower.image import Image
 from csb_format.random_models import random_frames, random_model
 from csb_format.scales import DesignError
+from csb_format.screening.layer import ScreenedLayer
 from engine.reference import IntegerModel
 from hdl.dram.accelerator import DramAccelerator
 from hdl.dram.reader import ReadBus
@@ -129,6 +131,17 @@ def test_models_load_along_their_lists_and_run_bit_exact(
 def test_other_arrays(run: Any, design: dict[str, Any]) -> None:
     board = Board(images(design, 1))
     board.play(run, lambda: board.job(0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", [{}, {"streamed": True}], ids=str)
+def test_a_screened_head_comes_along_its_list(run: Any, design: dict[str, Any]) -> None:
+    model = random_model(np.random.default_rng(0), 6, 5, 2, 1, 2, head=20)
+    assert model.head is not None
+    model = replace(model, head=ScreenedLayer.of(model.head))
+    board = Board([compile_model(model, design_for(model, 4, 2, largest=3, **design))])
+    board.play(run, lambda: board.job(0))
+    assert board.images[0].screen is not None
 
 
 def test_pieces_of_a_matrix_anywhere_in_memory(run: Any) -> None:
