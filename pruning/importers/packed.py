@@ -64,8 +64,10 @@ def _matrices(layer: LstmLayer) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Names, weights and masks."""
     for one in layer.matrices:
         whole: IntArray = one.matrix.to_dense()
-        formats = getattr(layer.shape, f"{one.name}_formats", None)
-        parts = formats or (layer.shape.weight_hr_format,)
+        parts = getattr(layer.shape, f"{one.name}_formats", None)
+        if parts is None:
+            assert layer.shape.weight_hr_format is not None
+            parts = (layer.shape.weight_hr_format,)
         lsb = np.repeat([each.lsb for each in parts], len(whole) // len(parts))
         kept = torch.from_numpy(one.matrix.to_mask())
         yield one.name, torch.from_numpy(whole * lsb[:, None]), kept
