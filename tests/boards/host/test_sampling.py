@@ -13,7 +13,8 @@ from csb_format import Model
 from csb_format.fixed import IntArray
 from csb_format.random_models import random_model
 from csb_format.screening.layer import ScreenedLayer
-from engine.exact import FastModel
+from engine.levels import run_levels
+from engine.reference import IntegerModel
 from engine.sampling import sampled
 from engine.screened import of_all
 
@@ -29,14 +30,13 @@ def language_model() -> Model:
 
 def from_all(model: Model, length: int, seed: int) -> list[int]:
     """By sorting all logits."""
-    fast, head = FastModel(model), model.head
+    integers, head, text = IntegerModel(model), model.head, list[int]()
     assert head is not None
-    state = fast.start()
 
     def following(word: int) -> tuple[IntArray, IntArray]:
-        nonlocal state
-        state = fast.step(TABLE[[word]], state)
-        return of_all(head.logits(state.output[0]), K)
+        text.append(word)
+        (trace,) = run_levels(integers, [TABLE[text]])[-1]
+        return of_all(head.logits(trace.output[-1]), K)
 
     return sampled(following, [1, 2, 3], length, last_bit=head.last_bit, seed=seed)
 
