@@ -74,6 +74,7 @@ class ArrayOptions(TypedDict, total=False):
     by_gate: bool
     checked: bool
     walk: bool
+    dense: bool
 
 
 class VerifyOptions(TypedDict, total=False):
@@ -180,7 +181,7 @@ def compile(
     **options
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
         ``compact``, ``max_align``, ``by_gate``, ``checked``,
-        ``walk``; see
+        ``walk``, ``dense``; see
         :class:`compiler.array.design.Design`.
 
     Returns

@@ -21,7 +21,15 @@ DESIGN_FILE = "design.json"
 _BYTES = 1 << 16  # a design has less than one
 _MOST = 1 << 16  # lanes are laid out one by one
 _DEEPEST = 1 << 32  # places of a memory: bits of its register
-_DEPTHS = ("matrix_depth", "vector_depth", "program_depth", "output_depth", "slots", "cells")
+_DEPTHS = (
+    "matrix_depth",
+    "vector_depth",
+    "program_depth",
+    "output_depth",
+    "slots",
+    "cells",
+    "indexed",
+)
 _BUS = 32  # bits, where no other are named
 _MEND = f"give the folder of a build, its {DESIGN_FILE}, or sf.compile(...)"
 

@@ -29,7 +29,7 @@ def bits_for(count: int) -> int:
     return max(1, (count - 1).bit_length())
 
 
-OPTIONAL = ("projectors", "linear", "max_align", "train")  # numbers that may be 0
+OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed")  # numbers that may be 0
 DICE_BITS = 24  # below the last bit of a master that an update is rounded from
 MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
 
@@ -114,6 +114,10 @@ class Design:
     walk : bool
         Of a checked design: in cycles in which nobody reads them the memories that a program only
         reads are held against their check; :mod:`compiler.lower.walk`.
+    indexed : int
+        Places of the matrix memory of a PE (groups), from the first on, that have an index beside
+        each weight. Behind them lie rows of dense layers, whose weights are taken in the order of
+        the vector. 0: all places have indices.
 
     Raises
     ------
@@ -149,6 +153,7 @@ class Design:
     checked: bool = False
     train: int = 0
     walk: bool = False
+    indexed: int = 0
 
     def __post_init__(self) -> None:
         fields = asdict(self)
@@ -166,6 +171,7 @@ class Design:
         self._check_narrow()
         self._check_by_gate()
         self._check_train()
+        self._check_indexed()
         check_pes(self.pes, self.cell)
         share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
         self._check_beat("units", self.units, share, self.pes // self.abreast)
@@ -244,6 +250,23 @@ class Design:
                 f"train = {self.train}: a row's dice have {DICE_BITS} bits, a word of the matrix "
                 f"memories {self.word_bits}; take more lanes"
             )
+
+    def _check_indexed(self) -> None:
+        if not self.indexed:
+            return
+        if self.indexed >= self.matrix_depth:
+            raise DesignError(
+                f"indexed = {self.indexed}: must be below matrix_depth = {self.matrix_depth}, so "
+                "that there are places without indices, or 0"
+            )
+        kinds = ("streamed", "compact", "checked", "train")
+        if kind := next((name for name in kinds if getattr(self, name)), None):
+            raise DesignError(
+                f"indexed = {self.indexed}: not with {kind} = {getattr(self, kind)} yet; leave "
+                "one out"
+            )
+        if self.pieces > 1:
+            raise DesignError(f"indexed = {self.indexed}: not with pieces = {self.pieces}; take 1")
 
     def _check_projectors(self) -> None:
         q = self.projectors

@@ -21,7 +21,7 @@ from .passes import HEAD, Pass
 from .plan import Plan
 from .walk import memory_name, walk_words
 from .words import bias_words as bias_memories
-from .words import matrix_memories, matrix_words, program_words
+from .words import indexed_memories, matrix_memories, matrix_words, program_words
 
 __all__ = ["Image", "image_of"]
 
@@ -52,8 +52,12 @@ class Image(Plan):
     @cached_property
     def matrix_words(self) -> np.ndarray:
         """The PEs' words (groups, M) in the order in which a streamed design takes them."""
-        placed = [(given, self.matrix(number, given)) for number, given in _whole(self)]
-        return matrix_words(self.groups, placed)
+        return matrix_words(self.groups, self.placed)
+
+    @property
+    def placed(self) -> list[tuple[Pass, Csb]]:
+        """Whole passes and their matrices, of all programs."""
+        return [(given, self.matrix(number, given)) for number, given in _whole(self)]
 
     def matrix(self, part: int, given: Pass) -> Csb:
         """The matrix of a pass of one of the programs, as the array sees it."""
@@ -215,7 +219,11 @@ class _Contents(Mapping[str, list[int]]):
 
 def _memories(image: Image) -> dict[str, list[int]]:
     design = image.design
-    memories = {} if design.streamed else matrix_memories(image.matrix_words, design)
+    memories: dict[str, list[int]] = {}
+    if design.indexed:
+        memories = indexed_memories(image.groups, image.placed, design)
+    elif not design.streamed:
+        memories = matrix_memories(image.matrix_words, design)
     biases = [(given, image.bias(number, given)) for number, given in _whole(image)]
     memories |= bias_memories([(p, b) for p, b in biases if b is not None], design)
     memories |= {"program": program_words(image.program, design)}

@@ -4,7 +4,8 @@ A packet is a header, a count and data:
 
 =========  =============  ==================================================
 header     bits 31..28    space: 1 matrix, 2 bias, 3 program, 4 start, 5 linear,
-                          6 vector, 7 cell, 8 walk, 9 master, 10 learn
+                          6 vector, 7 cell, 8 walk, 9 master, 10 learn,
+                          11 index
            bits 27..16    which memory: PE, element-wise lane, projector, 0
            bits 15..0     first word written; for *start*, program address
 count      32 bits        memory words that follow (not for *start*)
@@ -59,6 +60,7 @@ class Space(enum.IntEnum):
     WALK = 8
     MASTER = 9
     LEARN = 10  # registers of the learner; see :mod:`compiler.learn.commands`
+    INDEX = 11  # of a design whose matrix memories have places without indices
 
 
 def header(space: Space, target: int = 0, address: int = 0) -> int:
@@ -69,8 +71,9 @@ def header(space: Space, target: int = 0, address: int = 0) -> int:
 def space_widths(design: Design) -> dict[Space, int]:
     """Bits of a memory word in each space, with those of parity."""
     parity = int(design.checked)
+    values, indices = design.lanes * design.value_bits, design.lanes * design.index_bits
     return {
-        Space.MATRIX: design.piece_bits + parity,
+        Space.MATRIX: values if design.indexed else design.piece_bits + parity,
         Space.BIAS: (design.state.width if design.compact else design.bias_bits) + parity,
         Space.PROGRAM: -(-instruction_bits(design) // design.program_pieces) + parity,
         Space.LINEAR: design.acc_bits + parity,
@@ -78,6 +81,7 @@ def space_widths(design: Design) -> dict[Space, int]:
         Space.CELL: design.state.width,
         **({Space.MASTER: LOW_BITS, Space.LEARN: WORD} if design.train else {}),
         **({Space.WALK: WORD} if design.walk else {}),
+        **({Space.INDEX: indices} if design.indexed else {}),
     }
 
 
@@ -92,6 +96,7 @@ def space_targets(design: Design) -> dict[Space, int]:
         Space.CELL: design.units,
         **({Space.MASTER: design.pes, Space.LEARN: 1} if design.train else {}),
         **({Space.WALK: 1} if design.walk else {}),
+        **({Space.INDEX: design.pes} if design.indexed else {}),
     }
 
 
@@ -106,6 +111,7 @@ def space_depths(design: Design) -> dict[Space, int]:
         Space.CELL: design.state_depth,
         **({Space.MASTER: design.train, Space.LEARN: LEARN_WORDS} if design.train else {}),
         **({Space.WALK: WALK_WORDS} if design.walk else {}),
+        **({Space.INDEX: design.indexed} if design.indexed else {}),
     }
 
 

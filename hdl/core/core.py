@@ -35,7 +35,7 @@ from .learn.array import LEARNT_BITS, LearningArray
 from .loader import Loader
 from .output import OutputBuffer
 from .pe import ProcessingElement
-from .pipeline import carried, delayed
+from .pipeline import carried, delayed, registered
 from .sequencer import Sequencer
 
 if TYPE_CHECKING:
@@ -290,7 +290,10 @@ class Core(wiring.Component):
     ) -> list[wiring.Component]:
         """M PEs with their matrix memories."""
         issued = self._learning.group(controller.group) if self._learning else controller.group
-        group = delayed(m, issued, self.latencies.issue, reset=True, clear=self._clear)
+        wait = self.latencies.issue
+        if self.design.indexed:
+            issued, wait = self._in_order(m, controller), wait - 2
+        group = delayed(m, issued, wait, reset=True, clear=self._clear)
         aligns = delayed(m, controller.aligns, self.latencies.issue)
         collects = self.design.collects
         gates = delayed(m, controller.gates, self.latencies.issue) if collects else []
@@ -317,6 +320,26 @@ class Core(wiring.Component):
         if self.design.checked:
             self._changed += [pe.damaged for pe in elements]
         return elements
+
+    def _in_order(self, m: Module, controller: Controller) -> data.View:
+        """Groups, two cycles late: of places without indices a row's are read one after the other."""
+        group = registered(m, controller.group, reset=True, clear=self._clear)
+        dense = registered(m, controller.address >= self.design.indexed)
+        place, told = Signal(range(self.design.row_groups)), Signal.like(group)
+        now = Mux(group.first, 0, place)
+        m.d.comb += [told.eq(group), told.base.eq(group.base | Mux(dense, now, 0))]
+        with m.If(group.valid):
+            m.d.sync += place.eq(now + 1)
+        self._dense = delayed(m, dense, self.latencies.issue - 1)
+        return registered(m, told, reset=True, clear=self._clear)
+
+    def _indices(self, m: Module, address: Value) -> list[Value]:
+        """Indices of each PE's group, from memories that are less deep; 0 where there are none."""
+        memories = [self._ram("index", Space.INDEX, i, m) for i in range(self.design.pes)]
+        for i, memory in enumerate(memories):
+            m.submodules[f"index{i}"] = memory
+            m.d.comb += memory.read_addr.eq(address)
+        return [Mux(self._dense, 0, memory.read_data) for memory in memories]
 
     def _gathered(
         self, m: Module, words: list[Value], group: data.View
@@ -360,7 +383,12 @@ class Core(wiring.Component):
         for i, memory in enumerate(memories):
             m.submodules[f"matrix{i}"] = memory
             m.d.comb += memory.read_addr.eq(address)
-        return [memory.read_data for memory in memories]
+        found = [memory.read_data for memory in memories]
+        if not self.design.indexed:
+            return found
+        widths = self.design.value_bits, self.design.index_bits
+        indices = self._indices(m, address)
+        return [_interleaved(pair, widths) for pair in zip(found, indices, strict=True)]
 
     def _misaligned(self, m: Module, controller: Controller) -> Value:
         """Whether the words of a streamed design are not those that the program wants."""
@@ -637,7 +665,7 @@ class Core(wiring.Component):
             init=init,
             single=single,
             write_stage=int(self.design.deep),
-            read_stage=int(self.design.deep and space == Space.MATRIX),
+            read_stage=int(self.design.deep and space in (Space.MATRIX, Space.INDEX)),
         )
         chosen = (loader.space == space) & (loader.target == target)
         write = loader.write_en & chosen, loader.write_addr, loader.write_data
@@ -690,6 +718,14 @@ class Core(wiring.Component):
         rows = self.rows
         mine = rows.words.word_select(pe, space_widths(self.design)[Space.MATRIX])
         return en | rows.en, Mux(rows.en, rows.row, addr), Mux(rows.en, mine, word)
+
+
+def _interleaved(words: tuple[Value, Value], widths: tuple[int, int]) -> Value:
+    """Values and indices of a group as entries."""
+    count = range(len(words[0]) // widths[0])
+    fields = zip(words, widths, strict=True)
+    parts = [[word.word_select(n, width) for n in count] for word, width in fields]
+    return Cat(*zip(*parts, strict=True))
 
 
 def _log2(ports: int) -> int:

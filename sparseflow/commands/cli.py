@@ -105,7 +105,7 @@ def verilog(given: VerilogOptions) -> None:
 
     array = {
         name: getattr(given, name)
-        for name in ("contexts", "head", "deep", "streamed", "checked", "walk")
+        for name in ("contexts", "head", "dense", "deep", "streamed", "checked", "walk")
     }
     pipeline.verilog(
         model=given.model,
