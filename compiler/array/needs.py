@@ -439,7 +439,7 @@ class Needs:
                 self._parked, self.head_slots, *(s.projection_slots(rounding) for s in shapes)
             ),
             "matrix_depth": indexed + self.head_slots * self.head_groups * bool(head),
-            "indexed": indexed * self.dense,
+            **({"indexed": indexed} if self.dense else {}),
             "vector_depth": max(self.regions(n).depth for n in range(len(self.programs))),
             "cells": sum(s.cells(pes, self.units) for s in shapes),
             "output_depth": self.output_beats,
@@ -528,8 +528,8 @@ def design_for(
         Whether the model's linear output layer runs on the array too.
     **options
         ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
-        ``checked``, ``walk``, ``dense``; ``max_align`` and ``pieces`` are what the model needs if the design
-        is compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
+        ``checked``, ``walk``, ``dense``; ``max_align`` and ``pieces`` are what the model needs
+        if the design is compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
 
     Raises
     ------

@@ -104,9 +104,10 @@ def _slot_words(
     """
     most = int(groups.max())
     values, indices = matrix.values[rows, :most], matrix.indices[rows, :most].astype(np.int64)
-    both, bits = [values, indices], [design.value_bits, design.index_bits]
+    both = np.stack([values, indices], axis=-1)
+    bits = [design.value_bits, design.index_bits]
     taken = slice(None) if fields is Fields.BOTH else slice(fields, fields + 1)
-    placed = np.where(rows[..., None, None, None] < 0, 0, np.stack(both[taken], axis=-1))
+    placed = np.where(rows[..., None, None, None] < 0, 0, both[..., taken])
     flat = placed.reshape(*placed.shape[:3], -1)
     words = join_fields(flat, bits[taken] * design.lanes).swapaxes(1, 2)
     issued = np.arange(most) < groups[:, None]

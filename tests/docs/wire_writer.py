@@ -157,7 +157,9 @@ def matrix_words(
             for group in range(len(entries[0])):
                 row = entries[element + gate * size][group] if element >= 0 else None
                 pairs = row or [(0, 0)] * d["lanes"]
-                word = join([n for pair in pairs for n in pair[taken]], widths[taken] * d["lanes"])
+                word = join(
+                    [n for pair in pairs for n in list(pair)[taken]], widths[taken] * d["lanes"]
+                )
                 words[pe] += cut(word, sum(widths[taken]) * d["lanes"], d["pieces"])
     return words
 

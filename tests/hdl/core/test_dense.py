@@ -41,7 +41,7 @@ def drawn(seed: int) -> Case:
     lanes, cell = 1 << int(rng.integers(4)), ("lstm", "lstm", "gru")[seed % 3]
     given, hidden = (lanes + int(n) for n in rng.integers(1, 10, 2))
     layers, contexts = int(rng.integers(1, 3)), int(rng.integers(1, 4))
-    bits = [int(rng.integers(4, 19)), int(rng.integers(6, 19))]
+    value_bits, act_bits = int(rng.integers(4, 19)), int(rng.integers(6, 19))
     most = max(1, min(given, hidden) // lanes)
     banks = lanes * int(rng.integers(1, most + 1))
     outputs = int(rng.integers(1, 30))
@@ -54,7 +54,8 @@ def drawn(seed: int) -> Case:
         layers,
         1,
         0,
-        *bits,
+        value_bits,
+        act_bits,
         head=outputs,
         cell=cell,
     )
@@ -113,8 +114,10 @@ def test_a_weight_is_stored_in_its_bits_and_no_more() -> None:
 
 
 def test_cycles_are_those_with_indices() -> None:
-    found = [CycleModel(dense_head(dense=dense)[2]).run(9).frame_done for dense in (True, False)]
-    np.testing.assert_array_equal(*found)
+    one, other = (
+        CycleModel(dense_head(dense=dense)[2]).run(9).frame_done for dense in (True, False)
+    )
+    np.testing.assert_array_equal(one, other)
 
 
 def test_a_larger_design_runs_it_too() -> None:
@@ -145,7 +148,7 @@ def test_what_is_refused(options: dict[str, Any], message: str) -> None:
 
 def test_dense_is_of_a_head_on_the_array() -> None:
     model, design, _ = dense_head(dense=True)
-    with pytest.raises(DesignError, match="dense = True: .* let it run on the array"):
+    with pytest.raises(DesignError, match=r"dense = True: .* let it run on the array"):
         design_for(model, 8, 4, dense=True)
     with pytest.raises(DesignError, match=r"indexed = 44: must be below matrix_depth = 44"):
         replace(design, indexed=design.matrix_depth)
