@@ -259,7 +259,7 @@ class Design:
                 f"indexed = {self.indexed}: must be below matrix_depth = {self.matrix_depth}, so "
                 "that there are places without indices, or 0"
             )
-        kinds = ("streamed", "compact", "checked", "train")
+        kinds = ("compact", "checked", "train")
         if kind := next((name for name in kinds if getattr(self, name)), None):
             raise DesignError(
                 f"indexed = {self.indexed}: not with {kind} = {getattr(self, kind)} yet; leave "
@@ -420,6 +420,11 @@ class Design:
     def word_bits(self) -> int:
         """Bits of one word of a matrix memory: a CSB group."""
         return self.lanes * self.entry_bits
+
+    @property
+    def packed_words(self) -> int:
+        """Words of a stream whose indices hold one group more; :mod:`compiler.lower.packed`."""
+        return -(-self.value_bits // self.index_bits)
 
     @property
     def piece_bits(self) -> int:

@@ -11,11 +11,12 @@ import numpy as np
 from csb_format.csb import Csb
 from csb_format.fixed import IntArray
 from csb_format.model import Model
-from csb_format.words import join_fields
+from csb_format.words import join_fields, split_fields
 
 from ..array.program import Sink
 from .learning.masters import master_memories
 from .load import Space, header, packet, sealed, space_widths
+from .packed import packed_words
 from .parity import evened
 from .passes import HEAD, Pass
 from .plan import Plan
@@ -89,11 +90,31 @@ class Image(Plan):
         return groups
 
     def part_words(self, part: int = 0) -> np.ndarray:
-        """Those of :attr:`matrix_words` (groups, M) that a frame of a program takes."""
+        """Words (groups, M) that a frame of a program takes, in order.
+
+        Those of :attr:`matrix_words`, in a design with ``indexed`` fewer; see
+        :mod:`compiler.lower.packed`.
+        """
+        if self.design.indexed:
+            return self._packed(part)
         passes = self.parts[part].whole
         size = sum(given.words for given in passes)
         at = min(given.instruction.matrix for given in passes) // self.design.pieces
         return self.matrix_words[at : at + size]
+
+    def _packed(self, part: int) -> np.ndarray:
+        """Of each pass the words, or fewer where they need no indices; the output layer is last."""
+        passes = sorted(self.parts[part].whole, key=lambda given: given.instruction.matrix)
+        return np.concatenate([self._stream_of(part, given) for given in passes])
+
+    def _stream_of(self, part: int, given: Pass) -> np.ndarray:
+        at, design = given.instruction.matrix, self.design
+        words = self.matrix_words[at : at + given.words]
+        if at < design.indexed:
+            return words
+        widths = [design.value_bits, design.index_bits] * design.lanes
+        fields = split_fields(words.ravel().tolist(), widths)
+        return packed_words(fields[:, ::2].reshape(*words.shape, design.lanes), design)
 
     def load_words(self, part: int = 0, *, matrix: bool = True) -> list[int]:
         """The packets that load everything and start a program; see :mod:`hdl.core.loader`.
@@ -220,7 +241,7 @@ class _Contents(Mapping[str, list[int]]):
 def _memories(image: Image) -> dict[str, list[int]]:
     design = image.design
     memories: dict[str, list[int]] = {}
-    if design.indexed:
+    if design.indexed and not design.streamed:
         memories = indexed_memories(image.groups, image.placed, design)
     elif not design.streamed:
         memories = matrix_memories(image.matrix_words, design)

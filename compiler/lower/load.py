@@ -96,7 +96,7 @@ def space_targets(design: Design) -> dict[Space, int]:
         Space.CELL: design.units,
         **({Space.MASTER: design.pes, Space.LEARN: 1} if design.train else {}),
         **({Space.WALK: 1} if design.walk else {}),
-        **({Space.INDEX: design.pes} if design.indexed else {}),
+        **({Space.INDEX: design.pes * (not design.streamed)} if design.indexed else {}),
     }
 
 

@@ -139,6 +139,21 @@ def test_matrices_lie_as_the_page_says(image: Image) -> None:
     assert found == sum(map(len, kept))
 
 
+@pytest.mark.parametrize("value_bits", [8, 16])
+def test_a_stream_of_a_linear_layer_lies_as_the_page_says(value_bits: int) -> None:
+    model = random_model(RNG(4), 7, 6, 4, 1, 1, value_bits, 12, head=25)
+    design = design_for(model, 8, 2, head=True, streamed=True, dense=True)
+    image = compile_model(model, design, head=True)
+    (head,) = (given for given in image.parts[0].whole if given.matrix == HEAD)
+    rows, values = head.placement.rows, image.matrix(0, head).values
+    for pe in range(design.pes):
+        mine = [g for row in rows[:, pe] for g in (values[row] if row >= 0 else 0 * values[0])]
+        words = WRITER["packed_words"]([g.tolist() for g in mine], plain(design))
+        assert image.part_words()[-len(words) :, pe].tolist() == words
+    assert len(image.part_words()) == design.indexed + len(words)
+    assert len(words) < len(mine)
+
+
 def test_biases_lie_as_the_page_says(image: Image) -> None:
     parts = 4 if image.design.compact else 1
     for number, part in enumerate(image.parts):

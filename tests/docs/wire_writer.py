@@ -164,6 +164,20 @@ def matrix_words(
     return words
 
 
+def packed_words(groups: Sequence[Sequence[int]], d: Design) -> list[int]:
+    """Words of one PE for a linear layer in a stream: ``groups[k][lane]`` is a value."""
+    value, index = d["value_bits"], d["index_bits"]
+    c = -(-value // index)
+    words: list[int] = []
+    for at in range(0, len(groups), c + 1):
+        own, behind = groups[at : at + c], groups[at + c : at + c + 1] or [[0] * d["lanes"]]
+        for n, values in enumerate(own):
+            cut_off = [(v & (1 << value) - 1) >> n * index & (1 << index) - 1 for v in behind[0]]
+            pairs = zip(values, cut_off, strict=True)
+            words.append(join([x for pair in pairs for x in pair], [value, index] * d["lanes"]))
+    return words
+
+
 def bias_words(bias: Sequence[int], bank_width: int, d: Design) -> list[list[int]]:
     """Words of every lane for the units of one layer: gates i, f, g, o of a unit, i lowest."""
     size, units, state = len(bias) // 4, d["units"], d["act_bits"] + 2

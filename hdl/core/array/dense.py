@@ -5,6 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 
+from compiler.array.design import Design
 from compiler.array.latency import Latencies
 from compiler.lower.load import Space
 
@@ -12,7 +13,7 @@ from ..controller import Controller
 from ..pipeline import delayed, registered
 from .memories import Memories
 
-__all__ = ["PLACED", "placed_groups", "with_indices"]
+__all__ = ["PLACED", "placed_groups", "unpacked", "with_indices"]
 
 PLACED = 2  # cycles that placing a group takes
 
@@ -45,6 +46,39 @@ def placed_groups(m: Module, memories: Memories, controller: Controller) -> tupl
         m.d.sync += place.eq(now + 1)
     later = delayed(m, dense, Latencies(design).issue - 1)
     return registered(m, told, reset=True, clear=clear), later
+
+
+def unpacked(
+    m: Module, design: Design, controller: Controller, words: list[Value], dense: Value
+) -> list[Value]:
+    """Words of entries from those of a stream; see :mod:`compiler.lower.packed`.
+
+    Parameters
+    ----------
+    m : Module
+        Of the core.
+    design : Design
+    controller : Controller
+    words : list of Value
+        Of each PE, as late as ``dense``: the group has no indices, which are weights then.
+    """
+    wait = Latencies(design).issue
+    packed = delayed(m, controller.packed, wait, reset=True)
+    taken = delayed(m, controller.group.valid & ~controller.packed, wait, reset=True)
+    entry, width = design.entry_bits, design.value_bits
+    found = []
+    for i, word in enumerate(words):
+        entries: list[Value] = []
+        for n in range(design.lanes):
+            value, index = word[n * entry : n * entry + width], word[n * entry + width :]
+            index = index[: design.index_bits]
+            bits = design.packed_words * design.index_bits
+            kept = Signal(bits, name=f"kept{i}_{n}", reset_less=True)
+            with m.If(taken):
+                m.d.sync += kept.eq(Cat(kept, index)[design.index_bits :])
+            entries += [Mux(packed, kept[:width], value), Mux(dense, 0, index)]
+        found.append(Cat(*entries))
+    return found
 
 
 def with_indices(

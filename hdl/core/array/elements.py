@@ -13,7 +13,7 @@ from ..controller import Controller
 from ..hierarchy import Ram
 from ..pe import ProcessingElement
 from ..pipeline import delayed
-from .dense import PLACED, placed_groups, with_indices
+from .dense import PLACED, placed_groups, unpacked, with_indices
 from .memories import Memories
 
 __all__ = ["PE_MODULE", "elements"]
@@ -59,7 +59,7 @@ def elements(
     read = (
         _memory_words(m, memories, controller, dense)
         if streamed is None
-        else _streamed_words(m, design, streamed)
+        else _streamed_words(m, design, controller, streamed, dense)
     )
     if design.checked:
         for word in read:
@@ -109,10 +109,13 @@ def _gathered(
     return gathered, whole
 
 
-def _streamed_words(m: Module, design: Design, words: Value) -> list[Value]:
+def _streamed_words(
+    m: Module, design: Design, controller: Controller, words: Value, dense: Value | None
+) -> list[Value]:
     """The PEs' words of a group that comes through a stream, as late as its control."""
     late = delayed(m, words, Latencies(design).issue)
-    return [late.word_select(i, design.word_bits) for i in range(design.pes)]
+    found = [late.word_select(i, design.word_bits) for i in range(design.pes)]
+    return found if dense is None else unpacked(m, design, controller, found, dense)
 
 
 def _memory_words(

@@ -13,6 +13,7 @@ from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
+from compiler.lower.packed import packed_count, packed_words
 from compiler.timing.cycle_model import CycleModel
 from csb_format import IntArray, Model
 from csb_format.cells import cell_named
@@ -20,8 +21,9 @@ from csb_format.random_models import random_frames, random_network
 from csb_format.scales import DesignError
 from csb_format.words import split_fields
 from engine.reference import IntegerModel
-from hdl.verilog import emit_verilog
+from hdl.verilog import VerilogFiles, emit_verilog
 from sim.check.verify import verify
+from sim.run.streams import Pauses
 from tests.hdl.core.test_core_networks import check
 
 
@@ -35,8 +37,8 @@ class Case:
     sequences: list[IntArray]
 
 
-def drawn(seed: int) -> Case:
-    """Sizes, cell, widths, array, contexts and pauses by the seed."""
+def drawn(seed: int, **fixed: bool) -> Case:
+    """Sizes, cell, widths, array and contexts by the seed."""
     rng = np.random.default_rng([11, seed])
     lanes, cell = 1 << int(rng.integers(4)), ("lstm", "lstm", "gru")[seed % 3]
     given, hidden = (lanes + int(n) for n in rng.integers(1, 10, 2))
@@ -60,10 +62,10 @@ def drawn(seed: int) -> Case:
         cell=cell,
     )
     pes = cell_named(cell).abreast * int(rng.integers(1, 7))
-    options = {"deep": bool(rng.integers(2)), "dense": True, "contexts": contexts}
+    options = {"deep": bool(rng.integers(2)), "dense": True, "contexts": contexts, **fixed}
     design = design_for(model, pes, lanes, head=True, **options)
     image = compile_model(model, design, head=True)
-    return Case(model, image, contexts, random_frames(rng, model, [3, 1, 2]))
+    return Case(model, image, contexts, random_frames(rng, model, [2, 1, 1]))
 
 
 @pytest.mark.quick(2)
@@ -78,18 +80,72 @@ def test_networks(seed: int) -> None:
 def test_networks_in_verilog(seed: int, tmp_path: Path) -> None:
     case, load = drawn(seed), seed % 2 == 0
     files = emit_verilog(case.image.design, tmp_path / "v", None if load else case.image)
+    in_verilog(case, files, tmp_path, load=load)
+
+
+def in_verilog(case: Case, files: VerilogFiles, folder: Path, *, load: bool = False) -> None:
     shown = verify(
         IntegerModel(case.model),
         case.image,
         files,
         case.sequences,
-        tmp_path,
+        folder,
         simulator="icarus",
         load=load,
         contexts=case.contexts,
     )
     assert shown.exact, str(shown.first or shown.cycle_mismatch)
-    assert len(shown.comparison.outputs[-1]) == 6  # logits of every frame
+    assert len(shown.comparison.outputs[-1]) == 4  # logits of every frame
+
+
+@pytest.mark.quick(1)
+@pytest.mark.parametrize("seed", range(60))
+def test_streamed_networks(seed: int) -> None:
+    case = drawn(seed, streamed=True)
+    pauses = {"stall": Pauses(0.6, seed)} if seed % 3 == 1 else {}
+    check(case, case.sequences, case.contexts, **pauses)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_streamed_networks_in_verilog(seed: int, tmp_path: Path) -> None:
+    case = drawn(seed, streamed=True)
+    files = emit_verilog(case.image.design, tmp_path / "v", case.image)
+    in_verilog(case, files, tmp_path)
+
+
+@pytest.mark.parametrize(("value_bits", "index_bits"), [(16, 5), (16, 4), (8, 5), (18, 1), (4, 9)])
+def test_a_stream_has_weights_where_indices_would_be(value_bits: int, index_bits: int) -> None:
+    sizes = {"value_bits": value_bits, "index_bits": index_bits, "indexed": 1}
+    design = replace(dense_head(streamed=True)[1], **sizes)
+    c, rng = design.packed_words, np.random.default_rng(0)
+    for groups in (1, c, c + 1, c + 2, 3 * c + 3, 3 * c + 5):
+        half = 1 << value_bits - 1
+        values = rng.integers(-half, half, (groups, 3, design.lanes))
+        words = packed_words(values, design)
+        assert len(words) == packed_count(groups, design)
+        widths = [value_bits, index_bits] * design.lanes
+        fields = split_fields(words.ravel().tolist(), widths).reshape(*words.shape, -1, 2)
+        found, queue = [], list(fields)
+        while queue:
+            taken, queue = queue[:c], queue[c:]
+            found += [word[..., 0] for word in taken]
+            parts = [
+                (word[..., 1] & (1 << index_bits) - 1) << index_bits * n
+                for n, word in enumerate(taken)
+            ]
+            found.append((sum(parts) + half & (1 << value_bits) - 1) - half)
+        np.testing.assert_array_equal(np.stack(found)[:groups], values)
+
+
+def test_a_stream_is_shorter() -> None:
+    _, design, image = dense_head(streamed=True, dense=True)
+    _, _, plain = dense_head(streamed=True)
+    head = 5 * 4  # slots, groups of a row
+    assert (design.value_bits, design.index_bits, design.packed_words) == (16, 2, 8)
+    assert len(plain.part_words()) - len(image.part_words()) == 2  # a ninth of those of the head
+    assert len(image.part_words()) == design.indexed + packed_count(head, design)
+    assert len(image.stream_payloads()) == len(image.part_words())
 
 
 def dense_head(**options: Any) -> tuple[Model, Design, Image]:
@@ -136,7 +192,6 @@ def test_a_larger_design_runs_it_too() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"streamed": True}, "indexed = 24: not with streamed = True yet"),
         ({"checked": True}, "indexed = 24: not with checked = True yet"),
         ({"pieces": 2}, "indexed = 24: not with pieces = 2; take 1"),
     ],
