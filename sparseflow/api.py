@@ -64,6 +64,9 @@ class ArrayOptions(TypedDict, total=False):
 
     units: int | None
     projectors: int | None
+    largest: int | None
+    screen_digits: int
+    screen_lanes: int
     contexts: int
     fan_in: int
     streamed: bool
@@ -182,7 +185,9 @@ def compile(
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
         ``compact``, ``max_align``, ``by_gate``, ``checked``,
         ``walk``, ``dense``; see
-        :class:`compiler.array.design.Design`.
+        :class:`compiler.array.design.Design`. Of a screened head ``largest``, logits that the unit
+        behind the array finds (0: none), ``screen_digits`` and ``screen_lanes``; see
+        :func:`compiler.array.screen.behind.screen_behind`.
 
     Returns
     -------

@@ -12,6 +12,7 @@ from csb_format.files.foreign import kind_of_file
 from csb_format.scales import DesignError
 
 from ..array.design import Design
+from ..array.screen.design import ScreenDesign
 from .identity import identity
 from .register_types import RegisterError
 
@@ -21,14 +22,10 @@ DESIGN_FILE = "design.json"
 _BYTES = 1 << 16  # a design has less than one
 _MOST = 1 << 16  # lanes are laid out one by one
 _DEEPEST = 1 << 32  # places of a memory: bits of its register
+_MOST_SCREEN = 1 << 32  # of a number of a screen unit, which checks them itself
 _DEPTHS = (
-    "matrix_depth",
-    "vector_depth",
-    "program_depth",
-    "output_depth",
-    "slots",
-    "cells",
-    "indexed",
+    *("matrix_depth", "vector_depth", "program_depth", "output_depth"),
+    *("slots", "cells", "indexed"),
 )
 _BUS = 32  # bits, where no other are named
 _MEND = f"give the folder of a build, its {DESIGN_FILE}, or sf.compile(...)"
@@ -58,10 +55,11 @@ def read_design(path: Path) -> Design:
     check_regular(path)
     try:
         given = _parsed(path)
-        _check_names(given)
+        _check_names(given, Design)
+        screen = given.pop("screen", None)
         for name, value in given.items():
             _check_value(name, value)
-        design = Design(**given)
+        design = Design(**given, screen=_screen(screen))
         identity(design, _BUS, _BUS)  # its registers hold what the design says
     except RegisterError as error:
         raise DesignError(f"{path} is no design that an accelerator has: {error}") from error
@@ -95,11 +93,24 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _check_names(given: dict[str, Any]) -> None:
-    known = {field.name for field in fields(Design)}
+def _screen(given: object) -> ScreenDesign | None:
+    """The screen unit of a design, if it has one."""
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise DesignError("screen: must be null, or an object of numbers")
+    _check_names(given, ScreenDesign)
+    for name, value in given.items():
+        if type(value) is not int or not 0 <= value < _MOST_SCREEN:
+            raise DesignError(f"{name} of its screen: must be 0 to {_MOST_SCREEN - 1}")
+    return ScreenDesign(**given)
+
+
+def _check_names(given: dict[str, Any], kind: type[Design | ScreenDesign]) -> None:
+    known = {field.name for field in fields(kind)}
     if strange := sorted(set(given) - known):
         raise DesignError(f"it has a field {strange[0][:40]!a} that no design has")
-    wanted = [field.name for field in fields(Design) if field.default is MISSING]
+    wanted = [field.name for field in fields(kind) if field.default is MISSING]
     if missing := [name for name in wanted if name not in given]:
         raise DesignError(f"it lacks {', '.join(missing)}")
 

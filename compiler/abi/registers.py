@@ -337,6 +337,7 @@ YOUNGER = {
     "by_gate": False,
     "train": 0,
     "indexed": 0,
+    "screen": None,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from csb_format.arguments import flag, shown, whole
 from csb_format.cells import CELLS, LSTM, cell_named
@@ -11,6 +12,11 @@ from csb_format.cells.cell import Cell, reaches
 from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN, DesignError
+
+from .addresses import bits_for
+
+if TYPE_CHECKING:
+    from .screen.design import ScreenDesign
 
 __all__ = [
     "DICE_BITS",
@@ -22,11 +28,6 @@ __all__ = [
     "check_flags",
     "check_pes",
 ]
-
-
-def bits_for(count: int) -> int:
-    """Bits of an address of ``count`` places, at least 1."""
-    return max(1, (count - 1).bit_length())
 
 
 OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed")  # numbers that may be 0
@@ -114,6 +115,8 @@ class Design:
     walk : bool
         Of a checked design: in cycles in which nobody reads them the memories that a program only
         reads are held against their check; :mod:`compiler.lower.walk`.
+    screen : ScreenDesign, optional
+        The unit behind the array that finds the largest logits of a screened head.
     indexed : int
         Places of the matrix memory of a PE (groups), from the first on, that have an index beside
         each weight. Behind them lie rows of dense layers, whose weights are taken in the order of
@@ -153,10 +156,12 @@ class Design:
     checked: bool = False
     train: int = 0
     walk: bool = False
+    screen: ScreenDesign | None = None
     indexed: int = 0
 
     def __post_init__(self) -> None:
         fields = asdict(self)
+        del fields["screen"]
         self._check_cell(fields.pop("cell"))
         flags = {
             name: fields.pop(name)
@@ -172,6 +177,7 @@ class Design:
         self._check_by_gate()
         self._check_train()
         self._check_indexed()
+        self._check_screen()
         check_pes(self.pes, self.cell)
         share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
         self._check_beat("units", self.units, share, self.pes // self.abreast)
@@ -267,6 +273,21 @@ class Design:
             )
         if self.pieces > 1:
             raise DesignError(f"indexed = {self.indexed}: not with pieces = {self.pieces}; take 1")
+
+    def _check_screen(self) -> None:
+        if self.screen is None:
+            return
+        for name in ("checked", "projectors", "train"):
+            if value := getattr(self, name):
+                raise DesignError(
+                    f"{name} = {value}: not beside a screen unit yet; leave one of the two out "
+                    "(largest = 0 leaves a screened head to the host)"
+                )
+        if self.screen.elements != self.units:
+            raise DesignError(
+                f"elements = {self.screen.elements} of a screen unit: the array gives its units = "
+                f"{self.units} at once"
+            )
 
     def _check_projectors(self) -> None:
         q = self.projectors

@@ -18,6 +18,7 @@ from csb_format.scales import DesignError, Scales
 from .design import MOST_BACK, Design, check_counts, check_flags, check_pes
 from .regions import LayerWidths, Regions
 from .rounds import Rounds
+from .screen.behind import screen_behind
 
 if TYPE_CHECKING:
     from csb_format.geometry import Geometry
@@ -37,7 +38,8 @@ __all__ = [
 ]
 
 FLAGS = ("streamed", "deep", "compact", "by_gate", "checked", "walk", "dense")
-OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align")  # of a design, besides its sizes
+SCREEN = {"screen_digits": "digits", "screen_lanes": "lanes"}  # of a screen unit
+OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align", *SCREEN)  # of a design, besides its sizes
 PIECE_BITS = 16  # of the single-port memories of iCE40
 
 
@@ -511,6 +513,7 @@ def design_for(
     projectors: int | None = None,
     contexts: int = 1,
     head: bool = False,
+    largest: int | None = None,
     **options: int | bool,
 ) -> Design:
     """The smallest design of this array that holds a model.
@@ -526,10 +529,15 @@ def design_for(
     contexts : int
     head : bool
         Whether the model's linear output layer runs on the array too.
+    largest : int, optional
+        k, logits that a screen unit finds of every frame's; see
+        :func:`~compiler.array.screen.behind.screen_behind`. By default of a screened head without
+        ``head``.
     **options
         ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
-        ``checked``, ``walk``, ``dense``; ``max_align`` and ``pieces`` are what the model needs
-        if the design is compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
+        ``checked``, ``walk``, ``dense``, ``screen_digits``, ``screen_lanes``; ``max_align`` and
+        ``pieces`` are what the model needs if the design is compact, ``by_gate`` is what
+        :func:`asks_by_gate` says if it is not.
 
     Raises
     ------
@@ -542,6 +550,8 @@ def design_for(
     found = check_counts(counts | {name: n for name, n in given.items() if n is not None})
     flags = {name: value for name, value in options.items() if name in FLAGS}
     check_flags(flags | {"head": head})
+    if largest is not None:
+        check_counts({"largest": largest}, least=0)
     cell = model.shape.cell
     check_pes(found["pes"], cell)
     if options.get("compact"):
@@ -549,7 +559,14 @@ def design_for(
     by_gate = options.pop("by_gate", asks_by_gate(model) and not options.get("compact"))
     dense = bool(options.pop("dense", False))
     needs = Needs(model, **found, head=bool(head), by_gate=bool(by_gate), dense=dense)
-    return needs.design(**options)
+    if head and largest:
+        raise DesignError(
+            f"largest = {largest} beside head: a screen unit takes the head's place; leave one out"
+        )
+    sizes = {name: options.pop(given) for given, name in SCREEN.items() if given in options}
+    design = needs.design(**options)
+    screen = screen_behind(model, design, 0 if head else largest, **sizes)
+    return replace(design, screen=screen)
 
 
 def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:

@@ -11,6 +11,7 @@ from csb_format.shape import ModelShape
 
 from ..array.design import Design
 from ..array.needs import Needs
+from ..array.placement import InOrder
 from ..array.program import Instruction, Op, Sink
 from ..array.widths import lead_bits
 from .order import Order, leads, put_in_order
@@ -151,7 +152,7 @@ class _Builder:
             number,
             tuple(frame),
             whole,
-            _emissions(frame, self._layers),
+            _emissions(frame, self._layers) + self._largest(),
         )
         self._parts.append(part)
         # input passes read what no pass writes
@@ -159,6 +160,13 @@ class _Builder:
         entry = [replace(p, instruction=p.instruction.at_lead(free)) for p in order.entry]
         linked = _linked_up(part, entry, frame, late)
         self._program += [now.sized(self._design) for now in linked]
+
+    def _largest(self) -> tuple[Emission, ...]:
+        """What a screen unit finds in the states."""
+        if self._design.screen is None:
+            return ()
+        last = len(self._needs.model.layers) - 1
+        return (Emission("largest", last, InOrder(self._design.screen.top)),)
 
 
 _Bases = dict[tuple[int, str, int], tuple[int, int]]

@@ -207,11 +207,15 @@ class CycleModel:
             leaves = self._leave((done + self.latencies.leaves(now.sink)).tolist(), now.final)
             state.leaving = [t for t in state.leaving if t >= start] + leaves
             if now.final:
-                state.done.append(leaves[-1])
+                state.done.append(self._ended(leaves[-1]))
 
     def _leave(self, beats: list[int], final: bool) -> list[int]:
         """When beats leave that could from these cycles on: a sink that always takes."""
         return beats
+
+    def _ended(self, last: int) -> int:
+        """When a frame has left whose last beat of states leaves in a cycle."""
+        return last
 
 
 def step_cycles(plan: Plan, contexts: int = 1) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 Design = dict[str, Any]
 SPACES = {"matrix": 1, "bias": 2, "program": 3, "start": 4, "linear": 5, "vector": 6, "cell": 7}
-SPACES |= {"index": 11}
+SPACES |= {"index": 15}
 
 
 def bits(count: int) -> int:

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
-from compiler.array.screen import ScreenDesign
+from compiler.array.screen.design import ScreenDesign
 
 from .layouts import bound_layout
 

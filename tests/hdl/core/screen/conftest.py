@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from compiler.array.screen import ScreenDesign
+from compiler.array.screen.design import ScreenDesign
 from compiler.lower.screen import screen_image
 from compiler.timing.screen_cycles import ScreenCycles, Screened
 from csb_format.fixed import IntArray

@@ -20,7 +20,7 @@ import pytest
 from amaranth.hdl import Assert, Assume, Cat, Module, Signal, Value
 from amaranth.lib import data
 
-from compiler.array.screen import ScreenDesign
+from compiler.array.screen.design import ScreenDesign
 from csb_format import DenseLayer, Fixed
 from csb_format.screening.bounds import FRACTION, query_of
 from csb_format.screening.layer import ScreenedLayer
