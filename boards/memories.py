@@ -151,6 +151,8 @@ def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
     yield Memory(widths[Space.PROGRAM], depths[Space.PROGRAM])
     if matrices and not design.streamed:
         yield Memory(widths[Space.MATRIX], depths[Space.MATRIX], design.pes)
+    if matrices and design.indexed:
+        yield Memory(widths[Space.INDEX], depths[Space.INDEX], design.pes)
     if design.linear:
         yield Memory(design.acc_bits, design.linear, design.projectors)
     if design.screen:

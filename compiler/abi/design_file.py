@@ -24,7 +24,10 @@ _MOST = 1 << 16  # lanes are laid out one by one
 _DEEPEST = 1 << 32  # places of a memory: bits of its register
 _FEW = 8  # of a list
 _MOST_SCREEN = 1 << 32  # of a number of a screen unit, which checks them itself
-_DEPTHS = ("matrix_depth", "vector_depth", "program_depth", "output_depth", "slots", "cells")
+_DEPTHS = (
+    *("matrix_depth", "vector_depth", "program_depth", "output_depth"),
+    *("slots", "cells", "indexed"),
+)
 _BUS = 32  # bits, where no other are named
 _MEND = f"give the folder of a build, its {DESIGN_FILE}, or sf.compile(...)"
 

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-OPTIONAL = ("projectors", "linear", "max_align", "train")  # numbers that may be 0
+OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed")  # numbers that may be 0
 DICE_BITS = 24  # below the last bit of a master that an update is rounded from
 MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
 
@@ -120,6 +120,10 @@ class Design:
         reads are held against their check; :mod:`compiler.lower.walk`.
     screen : ScreenDesign, optional
         The unit behind the array that finds the largest logits of a screened head.
+    indexed : int
+        Places of the matrix memory of a PE (groups), from the first on, that have an index beside
+        each weight. Behind them lie rows of dense layers, whose weights are taken in the order of
+        the vector. 0: all places have indices.
 
     Raises
     ------
@@ -157,6 +161,7 @@ class Design:
     train: int = 0
     walk: bool = False
     screen: ScreenDesign | None = None
+    indexed: int = 0
 
     def __post_init__(self) -> None:
         fields = asdict(self)
@@ -176,6 +181,7 @@ class Design:
         self._check_narrow()
         self._check_by_gate()
         self._check_train()
+        self._check_indexed()
         self._check_screen()
         check_pes(self.pes, self.cell)
         share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
@@ -265,6 +271,23 @@ class Design:
                 f"train = {self.train}: a row's dice have {DICE_BITS} bits, a word of the matrix "
                 f"memories {self.word_bits}; take more lanes"
             )
+
+    def _check_indexed(self) -> None:
+        if not self.indexed:
+            return
+        if self.indexed >= self.matrix_depth:
+            raise DesignError(
+                f"indexed = {self.indexed}: must be below matrix_depth = {self.matrix_depth}, so "
+                "that there are places without indices, or 0"
+            )
+        kinds = ("compact", "checked", "train")
+        if kind := next((name for name in kinds if getattr(self, name)), None):
+            raise DesignError(
+                f"indexed = {self.indexed}: not with {kind} = {getattr(self, kind)} yet; leave "
+                "one out"
+            )
+        if self.pieces > 1:
+            raise DesignError(f"indexed = {self.indexed}: not with pieces = {self.pieces}; take 1")
 
     def _check_screen(self) -> None:
         if self.screen is None:
@@ -443,6 +466,11 @@ class Design:
     def word_bits(self) -> int:
         """Bits of one word of a matrix memory: a CSB group."""
         return self.lanes * self.entry_bits
+
+    @property
+    def packed_words(self) -> int:
+        """Words of a stream whose indices hold one group more; :mod:`compiler.lower.packed`."""
+        return -(-self.value_bits // self.index_bits)
 
     @property
     def piece_bits(self) -> int:

@@ -15,7 +15,7 @@ from ..array.placement import InOrder
 from ..array.program import Instruction, Op, Sink
 from ..array.widths import lead_bits
 from .order import Order, leads, put_in_order
-from .passes import LayerPasses, Pass, head_pass, layer_passes
+from .passes import HEAD, LayerPasses, Pass, head_pass, layer_passes
 from .plan import Emission, Part, Plan
 
 __all__ = ["schedule"]
@@ -42,7 +42,7 @@ def schedule(model: Model | ModelShape, design: Design, *, head: bool = False) -
         If the model does not fit; the message names the memory and what it needs.
     """
     array = (design.pes, design.lanes, design.units, design.projectors, design.contexts)
-    needs = Needs(model.shape, *array, head, design.by_gate)
+    needs = Needs(model.shape, *array, head, design.by_gate, head and design.indexed > 0)
     _check_fit(model.shape, design, needs)
     builder = _Builder(needs, design)
     for number in range(len(needs.programs)):
@@ -52,7 +52,10 @@ def schedule(model: Model | ModelShape, design: Design, *, head: bool = False) -
 
 def _check_fit(shape: ModelShape, design: Design, needs: Needs) -> None:
     """Everything a design can lack, by name."""
-    for name, need in needs.sizes.items():
+    sizes = needs.sizes
+    if needs.dense:  # rows without indices begin behind all places with them
+        sizes["matrix_depth"] += design.indexed - sizes["indexed"]
+    for name, need in sizes.items():
         if getattr(design, name) < need:
             raise DesignError(
                 f"the model needs {name} = {need}, the design has {getattr(design, name)}: "
@@ -118,9 +121,14 @@ class _Builder:
         """Addresses of matrices and biases, in the order in which passes run."""
         bases: _Bases = {}
         cells: dict[int, int] = {}  # of layers, whatever the pass
-        for given in (*order.entry, *order.frame):
+        passes = [*order.entry, *order.frame]
+        if self._design.indexed:
+            passes.sort(key=lambda given: given.matrix == HEAD)
+        for given in passes:
             if given.key in bases:
                 continue
+            if self._design.indexed and given.matrix == HEAD:
+                self._groups = self._design.indexed
             units = given.sink == Sink.UNITS
             if units and given.layer not in cells:
                 cells[given.layer] = self._cells

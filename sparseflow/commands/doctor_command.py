@@ -30,11 +30,11 @@ def doctor(given: DoctorOptions) -> None:
     """Examine the masks of any model: how busy they keep an array, what balancing costs.
 
     **In:** a model pruned by any tool: `torch.nn.utils.prune`, `torch.ao.pruning`, NNI, plain
-    zeros, safetensors, ONNX. Nothing in it is executed. **Out:** for every matrix its real
-    sparsity, the utilisation of arrays of N lanes with the masks as they are, the energy that
-    rebalancing keeps, and the banks to prune to. With `--data` the accuracy of the network as
-    it was read. With `--plan`, of a network that is to be pruned: how much of its weights' energy
-    each pattern would keep, in seconds and before any training.
+    zeros, safetensors, ONNX, or packed already. Nothing in it is executed. **Out:** for every
+    matrix its real sparsity, the utilisation of arrays of N lanes with the masks as they are, the
+    energy that rebalancing keeps, and the banks to prune to. With `--data` the accuracy of the
+    network as it was read. With `--plan`, of a network that is to be pruned: how much of its
+    weights' energy each pattern would keep, in seconds and before any training.
 
     **Next:** `sparseflow prune CHECKPOINT --data DATA --banks BANKS --out pruned.safetensors`,
     or `pack` where the masks are balanced already
@@ -168,6 +168,11 @@ def _states(given: DoctorOptions, network: Network, data: SequenceData) -> list[
 
 
 def _next(given: DoctorOptions, model: Imported, found: Diagnosis, network: Network | None) -> None:
+    from pruning.importers.packed import PACKED
+
+    if model.source == PACKED:
+        hint("simulate", given.checkpoint, "--data", given.data or "DATA", "--build", "build")
+        return
     # One number of banks for all matrices: fewer banks are always the milder demand.
     counted = _counted(found, network)
     banks = min(each.suggested for each in counted)

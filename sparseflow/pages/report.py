@@ -72,7 +72,8 @@ reported, with what the ``dense`` network has there.
 ``scored`` (absent in figures of before) says that ``accuracy`` is of ``sequences`` in ``frames``,
 but ``accuracy.rtl`` of the ``simulated`` ones alone, which stand at ``places`` (None for all),
 chosen with ``seed``; there the integer model has ``fixed_simulated``, where that was measured.
-``dense_cycles_per_step`` (absent in figures of before; None where no array of this size carries it)
+``dense_cycles_per_step`` (absent in figures of before; None where no array of this size carries it
+and with a screen unit)
 is of the network with nothing removed, on the same array; ``boards`` as
 :func:`.hardware.beside.on_boards` and ``matrices`` as :func:`.hardware.matrices.matrices` say.
 ``scores`` (absent where nothing was scored, and in figures of before): ``kind`` ("classes" or
