@@ -126,6 +126,7 @@ def verilog(
     base: int | None = VerilogOptions.base,
     also: Sequence[Path] = (),
     head: bool = VerilogOptions.head,
+    largest: int | None = VerilogOptions.largest,
     **array: int | bool,
 ) -> VerilogFiles:
     """Emit Verilog and memory images of an accelerator for a model.
@@ -149,6 +150,8 @@ def verilog(
         More models, which lie behind it; they run on its array.
     head : bool
         Whether the linear output layer runs on the array too.
+    largest : int, optional
+        Of a model with a screened head: logits that the unit behind the array finds; 0 for none.
     **array
         As :func:`.hardware.compile_array` takes them.
     """
@@ -156,7 +159,7 @@ def verilog(
     if images not in SUFFIXES:
         raise ValueError(f"images {images!r}: choose one of {', '.join(SUFFIXES)}")
     check_replaceable(out, "verilog")
-    image = compile_array(load_model(model), pes, lanes, head=head, **array)
+    image = compile_array(load_model(model), pes, lanes, head=head, largest=largest, **array)
     if top is None or top.kind == "core":
         files = emit(image, out, images, prefix)
     else:
@@ -184,6 +187,7 @@ def simulate(
     seed: int = SimulateOptions.seed,
     board: str | Path | None = SimulateOptions.board,
     contexts: int = SimulateOptions.contexts,
+    largest: int | None = SimulateOptions.largest,
     activity: str | None = SimulateOptions.activity,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
@@ -218,6 +222,9 @@ def simulate(
         That the report tells the microseconds of; by default the fastest that fits.
     contexts : int
         Sequences that run at a time, a frame of each in turn.
+    largest : int, optional
+        Of a model with a screened head: logits that the unit behind the array finds; 0 leaves the
+        head to the host.
     activity : {"saif", "vcd"}, optional
         Run all once more and count changes of signals; see :mod:`.runs.activity`.
 
@@ -244,10 +251,10 @@ def simulate(
     whole, _ = read_scaled(data, other=known_to(packed), what=model)
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
-    image = compile_array(packed, pes, lanes, contexts=contexts)
+    image = compile_array(packed, pes, lanes, contexts=contexts, largest=largest)
     if board is not None:
         choice(
-            packed, board_of(board), pes, lanes, contexts
+            packed, board_of(board), pes, lanes, contexts, largest
         )  # an unknown one ends here, before the work
     labelled = has_labels(data)
     if labelled and packed.head is not None:

@@ -150,8 +150,8 @@ class Starts(FreeBlock):
             # it knows how many beats are on their way, and starts at no more than its lead
             Assert(block._flying == flying),
             Assert(~starts | (flying <= most)),
-            Assert(~(starts & (block._current.other == 0) & ~now.advance) | (flying <= now.lead)),
-            Assert(~(starts & block._current.first) | (flying <= most)),
+            Assert(~(starts & (block.current.other == 0) & ~now.advance) | (flying <= now.lead)),
+            Assert(~(starts & block.current.first) | (flying <= most)),
             # what a pass takes is there, and it takes it in the cycle of its first group
             *(Assert(~pulse | (starts & block.group.valid)) for pulse in pulses),
             Assert(~block.frame_take | block.frame_ready),
