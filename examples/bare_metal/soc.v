@@ -1,7 +1,9 @@
 // A machine for simulation: PicoRV32, its RAM, an accelerator, and the memory of its models.
 //
-// 0000_0000  RAM of 64 KiB, program.hex     5000_0000  streams: push, push last, waiting, pop
-// 4000_0000  the accelerator's registers    6000_0000  the end: 0 is PASS
+// 0000_0000  RAM of 64 KiB, program.hex
+// 4000_0000  the accelerator's registers
+// 5000_0000  streams: push, push last, waiting, pop; the interrupt
+// 6000_0000  the end: 0 is PASS
 // 8000_0000  models, model.hex, for the accelerator alone
 `timescale 1ns/1ps
 module soc;
@@ -35,7 +37,7 @@ module soc;
     reg [31:0] kept [0:4095];  // what has come on m_axis
     reg [11:0] head = 0, tail = 0;
     wire pushing = valid && at_streams && wstrb != 0 && !ready;
-    wire s_ready, m_valid;
+    wire s_ready, m_valid, irq;
     wire [31:0] m_data;
     integer i;
     always @(posedge clk) begin
@@ -49,11 +51,11 @@ module soc;
             end
             if (at_streams) begin
                 ready <= wstrb == 0 || s_ready;
-                rdata <= addr[3:2] == 2 ? head != tail : kept[tail];
-                if (wstrb == 0 && addr[3:2] == 3) tail <= tail + 1;
+                rdata <= addr[4] ? irq : addr[3:2] == 2 ? head != tail : kept[tail];
+                if (wstrb == 0 && addr[4:2] == 3) tail <= tail + 1;
             end
             if (at_end && wstrb != 0) begin
-                if (wdata == 0) $display("PASS");
+                if (wdata == 0) $display("PASS after %0d cycles", $time / 10);
                 else $display("FAIL: %0d", wdata);
                 $finish;
             end
@@ -100,7 +102,7 @@ module soc;
         .mem_axi_rvalid(rvalid), .mem_axi_rready(rready), .mem_axi_rdata(axi_r)
     );
     sparseflow_dram accelerator (
-        .aclk(clk), .aresetn(resetn), .irq(),
+        .aclk(clk), .aresetn(resetn), .irq(irq),
         .s_axi_awaddr(awaddr[11:0]), .s_axi_awprot(awprot), .s_axi_awvalid(awvalid),
         .s_axi_awready(awready), .s_axi_wdata(axi_wdata), .s_axi_wstrb(axi_wstrb),
         .s_axi_wvalid(wvalid), .s_axi_wready(wready), .s_axi_bresp(), .s_axi_bvalid(bvalid),

@@ -12,6 +12,7 @@ from compiler.array.design import Design, bits_for
 from compiler.array.latency import Latencies
 from compiler.array.program import Sink
 from compiler.lower.load import WORD, Space
+from compiler.lower.screen import MEMORIES
 
 from .array import takers
 from .array.elements import elements
@@ -35,6 +36,8 @@ from .learn.array import LEARNT_BITS
 from .loader import Loader
 from .output import OutputBuffer
 from .pipeline import delayed
+from .screen.behind import ScreenedStates
+from .screen.unit import counts_layout
 
 if TYPE_CHECKING:
     from compiler.lower.image import Image
@@ -84,6 +87,8 @@ class Core(wiring.Component):
     walks : Out, of a design with ``walk``
         Whole walks over the memories that have found what was loaded; see
         :class:`~hdl.core.guards.walk.MemoryWalk`.
+    counts : Out, of a design with a screen unit
+        What it read for the frame whose results leave; :class:`~hdl.core.screen.unit.ScreenUnit`.
     halted, fault : Out
         The program is at ``HALT``, or nothing was started since a reset and the memories have no
         image; an instruction, a packet or a word of the matrix could not be understood, or
@@ -126,6 +131,8 @@ class Core(wiring.Component):
             members["walks"] = Out(WORD)
         if design.train:
             members |= {"learning": Out(1), "learnt": Out(LEARNT_BITS)}
+        if design.screen:
+            members["counts"] = Out(counts_layout())
         if wide:
             members["rows"] = In(rows_layout(design))
         super().__init__(members)
@@ -302,8 +309,30 @@ class Core(wiring.Component):
             buffer.promise.eq(controller.promise),
             buffer.clear.eq(self._clear),
         ]
-        wiring.connect(m, buffer.states, wiring.flipped(self.states))
+        if self.design.screen:
+            self._screen(m, buffer)
+        else:
+            wiring.connect(m, buffer.states, wiring.flipped(self.states))
         return buffer.push & buffer.beat.last
+
+    def _screen(self, m: Module, buffer: OutputBuffer) -> None:
+        """The screen unit behind the buffer, and what the loader has for its memories."""
+        image, loader = self.image.screen if self.image else None, self._loader
+        m.submodules.screened = behind = ScreenedStates(self.design, image, self.hierarchy)
+        wiring.connect(m, buffer.states, behind.taken)
+        wiring.connect(m, behind.states, wiring.flipped(self.states))
+        named = [
+            (loader.space == Space[kind.upper()]) & (loader.target == n)
+            for kind, names in MEMORIES.items()
+            for n in range(len(names))
+        ]
+        m.d.comb += [
+            behind.forget.eq(buffer.forgets),
+            self.counts.eq(behind.counts),
+            behind.write.en.eq(loader.write_en.replicate(len(named)) & Cat(named)),
+            behind.write.address.eq(loader.write_addr),
+            behind.write.word.eq(loader.write_data),
+        ]
 
     def _load(self, m: Module, loader: Loader) -> None:
         """Words of packets; while the learner is busy none comes."""

@@ -22,7 +22,7 @@ from ..run.streams import Pauses
 from ..run.verilog import VerilogRun
 from . import engines
 from .checks import Bench
-from .compare import Comparison, Mismatch, compare
+from .compare import Comparison, Mismatch, compare, states_screened
 from .diagnose import diagnose, diagnose_program
 
 __all__ = ["CycleMismatch", "Verification", "verify"]
@@ -196,6 +196,8 @@ def verify(
             tell("models")
         inputs = [trace.output for trace in traces[part - 1]] if part else sequences
         stimulus = Stimulus.of(image, inputs, part, contexts=contexts)
+        if image.screen:
+            stimulus = stimulus.screening(states_screened(stimulus, traces))
         schedule = stimulus.schedule
         job = Job.of(image, stimulus, load=load, idle=idle, stall=stall)
         if not paused:  # something moves in every step

@@ -124,6 +124,7 @@ def verilog(
     top: Top | None = None,
     base: int | None = VerilogOptions.base,
     head: bool = VerilogOptions.head,
+    largest: int | None = VerilogOptions.largest,
     **array: int | bool,
 ) -> VerilogFiles:
     """Emit Verilog and memory images of an accelerator for a model.
@@ -145,6 +146,8 @@ def verilog(
         Of a top with a port to memory: where the model will lie.
     head : bool
         Whether the linear output layer runs on the array too.
+    largest : int, optional
+        Of a model with a screened head: logits that the unit behind the array finds; 0 for none.
     **array
         As :func:`.hardware.compile_array` takes them.
     """
@@ -152,7 +155,7 @@ def verilog(
     if images not in SUFFIXES:
         raise ValueError(f"images {images!r}: choose one of {', '.join(SUFFIXES)}")
     check_replaceable(out, "verilog")
-    image = compile_array(load_model(model), pes, lanes, head=head, **array)
+    image = compile_array(load_model(model), pes, lanes, head=head, largest=largest, **array)
     if top is None or top.kind == "core":
         files = emit(image, out, images, prefix)
     else:
@@ -179,6 +182,7 @@ def simulate(
     seed: int = SimulateOptions.seed,
     board: str | Path | None = SimulateOptions.board,
     contexts: int = SimulateOptions.contexts,
+    largest: int | None = SimulateOptions.largest,
     activity: str | None = SimulateOptions.activity,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
@@ -213,6 +217,9 @@ def simulate(
         That the report tells the microseconds of; by default the fastest that fits.
     contexts : int
         Sequences that run at a time, a frame of each in turn.
+    largest : int, optional
+        Of a model with a screened head: logits that the unit behind the array finds; 0 leaves the
+        head to the host.
     activity : {"saif", "vcd"}, optional
         Run all once more and count changes of signals; see :mod:`.runs.activity`.
 
@@ -239,10 +246,10 @@ def simulate(
     whole, _ = read_scaled(data, other=known_to(packed), what=model)
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
-    image = compile_array(packed, pes, lanes, contexts=contexts)
+    image = compile_array(packed, pes, lanes, contexts=contexts, largest=largest)
     if board is not None:
         choice(
-            packed, board_of(board), pes, lanes, contexts
+            packed, board_of(board), pes, lanes, contexts, largest
         )  # an unknown one ends here, before the work
     labelled = has_labels(data)
     if labelled and packed.head is not None:

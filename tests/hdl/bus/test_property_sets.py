@@ -14,7 +14,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
-from boards.build.ip import ports_of
+from boards.build.tops.component import ports_of
 from boards.build.tops.tops import Top
 from compiler.array.needs import design_for
 from csb_format.random_models import random_model
