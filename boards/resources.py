@@ -230,7 +230,7 @@ class Product(NamedTuple):
 
 def products(design: Design) -> list[Product]:
     """Of the array, and of the element-wise lanes."""
-    rise, offset = _interpolation(design.cell, design.act_bits, design.reach)
+    rise, offset = _interpolation(design.cell, design.act_bits, design.reaches)
     cell = cell_named(design.cell)
     tables = 1 if design.compact else cell.tables
     found = [
@@ -250,10 +250,12 @@ def products(design: Design) -> list[Product]:
 
 
 @cache
-def _interpolation(cell: str, act_bits: int, reach: int) -> tuple[int, int]:
-    """Bits of the operands of a table's product."""
-    line = cell_named(cell)(act_bits, reach).piecewise
-    return int(line.table[1].max()).bit_length(), line.offset_bits
+def _interpolation(cell: str, act_bits: int, reaches: tuple[int, ...]) -> tuple[int, int]:
+    """Bits of the operands of a table's product: the finest argument's, of the fewest segments."""
+    lines = [cell_named(cell)(act_bits, reach).piecewise for reach in reaches]
+    rise = max(int(line.table[1].max()) for line in lines)
+    fewest = min(line.index_bits for line in lines)
+    return rise.bit_length(), lines[0].magnitude_bits - fewest
 
 
 def _multipliers(design: Design, board: Board) -> tuple[int, int]:

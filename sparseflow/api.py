@@ -77,6 +77,7 @@ class ArrayOptions(TypedDict, total=False):
     by_gate: bool
     checked: bool
     walk: bool
+    dense: bool
 
 
 class VerifyOptions(TypedDict, total=False):
@@ -183,7 +184,7 @@ def compile(
     **options
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
         ``compact``, ``max_align``, ``by_gate``, ``checked``,
-        ``walk``; see
+        ``walk``, ``dense``; see
         :class:`compiler.array.design.Design`. Of a screened head ``largest``, logits that the unit
         behind the array finds (0: none), ``screen_digits`` and ``screen_lanes``; see
         :func:`compiler.array.screen.behind.screen_behind`.

@@ -356,10 +356,12 @@ YOUNGER = {
     "max_align": MAX_ALIGN,
     "cell": LSTM,
     "reach": Precision.reach,
+    "wider": (),
     "checked": False,
     "walk": False,
     "by_gate": False,
     "train": 0,
+    "indexed": 0,
     "screen": None,
 }
 

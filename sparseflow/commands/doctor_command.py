@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pruning.doctor.diagnose import Diagnosis, MatrixFigures
     from pruning.files.network import Network
     from pruning.importers import Imported
+    from pruning.tasks.data.datasets import SequenceData
 
 __all__ = ["doctor"]
 
@@ -147,9 +148,23 @@ def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[st
     lines = [reading.described(network, pool)]
     if data is not None:
         found = reading.answers_as_read(network, pool, given.checkpoint, data).score()
-        return [*lines, reading.score_as_read(network, found, data)]
+        return [*lines, reading.score_as_read(network, found, data), *_states(given, network, data)]
     note = f"note: {reading.UNSEEN} (--data)"
     return [*lines, note] if reading.unseen(network) else lines
+
+
+def _states(given: DoctorOptions, network: Network, data: SequenceData) -> list[str]:
+    """How far the states of each layer reach, and what saturates, as ``pack`` would have it."""
+    from ..steps.packing import Packing, states_of
+    from ..steps.ranges import range_lines
+
+    if not network.has_integers:
+        return []
+    try:
+        found = states_of(network, data, Packing(value_bits=given.value_bits))
+    except ValueError as error:
+        return [f"note: no integers: {error}"]
+    return [f"in integers {line}" for line in range_lines(found)]
 
 
 def _next(given: DoctorOptions, model: Imported, found: Diagnosis, network: Network | None) -> None:

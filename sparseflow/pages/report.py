@@ -81,7 +81,8 @@ is of the network with nothing removed, on the same array; ``boards`` as
 :class:`pruning.tasks.scores.score.Score` by the names of ``accuracy``, None where not measured; the
 ``fixed_simulated`` ones; and of the integer model on all data what
 :func:`pruning.tasks.scores.details.details` says. ``saturation``: by name of a tensor or a state
-``clipped, seen, format``, where ``pack`` has noted it. ``screen``, of a run with a screen unit: as
+``clipped, seen, format``, where ``pack`` has noted it. ``states`` (absent in figures of before): of
+each layer what :func:`.figures.states` says. ``screen``, of a run with a screen unit: as
 :func:`.hardware.screen.screened` says, with the margin of its bounds.
 """
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from ..latency import RAM, tree_latency
 from .design import ScreenDesign
 
-__all__ = ["FAN_IN", "ScreenLatencies", "screened_cycles"]
+__all__ = ["FAN_IN", "QUEUE", "ScreenLatencies", "screened_cycles"]
 
 #: Operands added between two registers of a tree.
 FAN_IN = 4
+#: Cycles from a row's arrival at a queue to when it can leave.
+QUEUE = 2
 
 
 @dataclass(frozen=True)

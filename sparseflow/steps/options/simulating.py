@@ -49,6 +49,10 @@ class VerilogOptions:
     head: Annotated[
         bool, Said("The linear output layer runs on the array too.", name="--head", panel=ARRAY)
     ] = False
+    dense: Annotated[
+        bool,
+        Said("With --head: its weights are stored without indices.", name="--dense", panel=ARRAY),
+    ] = False
     largest: Largest = None
     deep: Annotated[
         bool, Said("More registers: a higher clock, more cycles.", name="--deep", panel=ARRAY)
