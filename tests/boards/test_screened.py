@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from boards.board import BoardError, board
+from boards.host.c_model import model_header
+from boards.host.job import answers, job_of
 from boards.resources import choice, choices, fastest
+from compiler.array.needs import design_for
 from compiler.array.screen.latency import screened_cycles
+from compiler.lower.compile import compile_model
 from csb_format import Model
 from csb_format.random_models import random_model
 from csb_format.screening.layer import ScreenedLayer
+from engine.reference import IntegerModel
+from engine.screened import of_all
 
 
 def model(outputs: int) -> Model:
@@ -45,3 +52,26 @@ def test_where_it_does_not_fit_the_head_may_stay_with_the_host() -> None:
     with pytest.raises(BoardError, match=r"leave the screened head to the host .*--largest 0"):
         fastest(given, there)
     assert fastest(given, there, largest=0).fits
+
+
+def test_a_frame_s_words_as_the_page_for_c_has_them() -> None:
+    """docs/link.md: the last beats of a frame, by what the header for C says."""
+    given = model(300)
+    image = compile_model(given, design_for(given, 4, 2, largest=3))
+    header = model_header(image, "m")
+    said = {name: int(n) for name, n in re.findall(r"#define M_(\w+) (\d+)u", header)}
+    frames = np.random.default_rng(1).integers(-200, 200, (4, 12))
+    words = answers(image, job_of(image, [frames]))
+    (trace,) = IntegerModel(given).run([frames])
+    assert given.head is not None
+    outputs, logits = of_all(given.head.logits(trace.output), said["LARGEST"])
+    for n in range(len(frames)):
+        frame = words[n * said["OUT_WORDS"] : (n + 1) * said["OUT_WORDS"]]
+        pairs = frame[-said["LARGEST"] * said["BEAT_WORDS"] :]
+        for k in range(said["LARGEST"]):
+            beat = pairs[k * said["BEAT_WORDS"] : (k + 1) * said["BEAT_WORDS"]]
+            raw = b"".join(word.to_bytes(4, "little") for word in beat)
+            index, logit = said["INDEX_BITS"] // 8, said["LOGIT_BITS"] // 8
+            assert int.from_bytes(raw[:index], "little") == outputs[n, k]
+            found = int.from_bytes(raw[index : index + logit], "little", signed=True)
+            assert found == logits[n, k]
