@@ -29,6 +29,7 @@ from pruning.tasks.data.datasets import (
 )
 from pruning.tasks.scores.answers import check_answers
 
+from ..pages.hardware.screen import screen_rows
 from ..pages.made.how_it_was_made import EXAMPLES, reporting
 from ..pages.made.typed import as_argument, as_told, as_typed, typed
 from ..pages.measured import FIGURES, Run, joined, read_figures
@@ -290,7 +291,7 @@ def simulate(
             _write(build, found)
     for run in runs:
         _verdict(run)
-    for line in told(each[-1]):
+    for line in (*told(each[-1]), *(f"{name}: {text}" for name, text in screen_rows(found))):
         say(line)
     return found
 
