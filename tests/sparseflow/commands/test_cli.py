@@ -231,10 +231,12 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "also": (),
                 "contexts": 1,
                 "head": False,
+                "dense": False,
                 "deep": False,
                 "streamed": False,
                 "checked": False,
                 "walk": False,
+                "largest": None,
             },
         ),
         (
