@@ -220,6 +220,7 @@ def demo(given: DemoOptions) -> None:
         lanes=given.lanes,
         icarus=given.icarus,
         cocotb=given.cocotb,
+        contexts=given.contexts,
     )
 
 

@@ -281,7 +281,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
         ("data japanese-vowels --out d", "japanese_vowels", {"out": Path("d")}),
         ("report b --out r", "report", {"run_dir": Path("b"), "out": Path("r")}),
         (
-            "demo --seed 4 --icarus 0",
+            "demo --seed 4 --icarus 0 --contexts 2",
             "demo",
             {
                 "out": Path("build/demo"),
@@ -290,6 +290,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "lanes": 8,
                 "icarus": 0,
                 "cocotb": 0,
+                "contexts": 2,
             },
         ),
     ],
