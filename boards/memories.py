@@ -146,10 +146,13 @@ def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
     table = 2 * (design.gate.frac + TABLE_GUARD) - 1
     tables = 1 if design.compact else cell_named(design.cell).tables
     yield Memory(widths[Space.BIAS], depths[Space.BIAS], design.units)
-    yield Memory(table, 1 << design.arithmetic.piecewise.index_bits, tables * design.units)
+    segments = {arithmetic.piecewise.index_bits for arithmetic in design.arithmetics}
+    yield Memory(table, sum(1 << bits for bits in segments), tables * design.units)
     yield Memory(widths[Space.PROGRAM], depths[Space.PROGRAM])
     if matrices and not design.streamed:
         yield Memory(widths[Space.MATRIX], depths[Space.MATRIX], design.pes)
+    if matrices and design.indexed:
+        yield Memory(widths[Space.INDEX], depths[Space.INDEX], design.pes)
     if design.linear:
         yield Memory(design.acc_bits, design.linear, design.projectors)
     if design.screen:

@@ -5,7 +5,7 @@ A packet is a header, a count and data:
 =========  =============  ==================================================
 header     bits 31..28    space: 1 matrix, 2 bias, 3 program, 4 start, 5 linear,
                           6 vector, 7 cell, 8 walk, 9 master, 10 learn,
-                          11 screen, 12 digits, 13 middle, 14 low
+                          11 screen, 12 digits, 13 middle, 14 low, 15 index
            bits 27..16    which memory: PE, element-wise lane, projector, of
                           screen 0 marks, 1 second, 2 whole, 3 blocks; else 0
            bits 15..0     first word written; for *start*, program address
@@ -67,6 +67,7 @@ class Space(enum.IntEnum):
     DIGITS = 12  # its first planes
     MIDDLE = 13  # first and second planes
     LOW = 14  # all that is left
+    INDEX = 15  # of a design whose matrix memories have places without indices
 
 
 def header(space: Space, target: int = 0, address: int = 0) -> int:
@@ -77,8 +78,9 @@ def header(space: Space, target: int = 0, address: int = 0) -> int:
 def space_widths(design: Design) -> dict[Space, int]:
     """Bits of a memory word in each space, with those of parity."""
     parity = int(design.checked)
+    values, indices = design.lanes * design.value_bits, design.lanes * design.index_bits
     return {
-        Space.MATRIX: design.piece_bits + parity,
+        Space.MATRIX: values if design.indexed else design.piece_bits + parity,
         Space.BIAS: (design.state.width if design.compact else design.bias_bits) + parity,
         Space.PROGRAM: -(-instruction_bits(design) // design.program_pieces) + parity,
         Space.LINEAR: design.acc_bits + parity,
@@ -87,6 +89,7 @@ def space_widths(design: Design) -> dict[Space, int]:
         **({Space.MASTER: LOW_BITS, Space.LEARN: WORD} if design.train else {}),
         **({Space.WALK: WORD} if design.walk else {}),
         **_screen(design, screen_widths),
+        **({Space.INDEX: indices} if design.indexed else {}),
     }
 
 
@@ -104,6 +107,7 @@ def space_targets(design: Design) -> dict[Space, int]:
         **(
             {Space[kind.upper()]: len(of) for kind, of in MEMORIES.items()} if design.screen else {}
         ),
+        **({Space.INDEX: design.pes * (not design.streamed)} if design.indexed else {}),
     }
 
 
@@ -119,6 +123,7 @@ def space_depths(design: Design) -> dict[Space, int]:
         **({Space.MASTER: design.train, Space.LEARN: LEARN_WORDS} if design.train else {}),
         **({Space.WALK: WALK_WORDS} if design.walk else {}),
         **_screen(design, screen_depths),
+        **({Space.INDEX: design.indexed} if design.indexed else {}),
     }
 
 

@@ -128,4 +128,5 @@ class Plan:
     def groups(self) -> int:
         """Words of the matrix memories of a PE, whole CSB groups."""
         passes = (given for part in self.parts for given in part.whole)
-        return sum(given.words for given in passes)
+        pieces = self.design.pieces
+        return max(given.instruction.matrix // pieces + given.words for given in passes)

@@ -50,6 +50,8 @@ class Controller(wiring.Component):
         What ``SETUP`` said.
     word_ready : In, word_take : Out
         A streamed design's next word of the matrices; without it no group is issued.
+    packed : Out, of a streamed design with ``indexed``
+        The weights of ``group`` came with words before it: none is taken.
     word_first, word_idle : Out
         A pass waits whose word is the first of a frame; the word is not taken in this cycle,
         which a row is longer than its groups.
@@ -88,6 +90,7 @@ class Controller(wiring.Component):
     frame_bases: Signal
     word_ready: Signal
     word_take: Signal
+    packed: Signal
     word_first: Signal
     word_idle: Signal
     address: Signal
@@ -123,6 +126,7 @@ class Controller(wiring.Component):
                 "frame_bases": Out(data.ArrayLayout(vector, 2)),
                 "word_ready": In(1),
                 "word_take": Out(1),
+                **({"packed": Out(1)} if design.indexed and design.streamed else {}),
                 "word_first": Out(1),
                 "word_idle": Out(1),
                 "address": Out(bits_for(design.matrix_depth * design.pieces)),
@@ -157,6 +161,7 @@ class Controller(wiring.Component):
         now = self._now
         interval = now.turn_intervals[0] if self.design.by_gate else now.interval
         self._slot, self._step = Signal.like(now.slots), Signal.like(interval)
+        self._packs = self.design.indexed > 0 and self.design.streamed
         self._started = Signal()  # the pass has issued before this cycle
         self._fresh = Signal()  # it is in its first cycle
         self._last_slot, self._last_step = Signal.like(now.slots), Signal.like(interval)
@@ -269,7 +274,10 @@ class Controller(wiring.Component):
             # in the instruction's first cycle they tell of the one before
             busy, full = registered(m, busy), registered(m, full)
             waiting &= ~self._fresh
-        waits = [now.frame.any() & ~self.frame_ready, busy, full, ~self.word_ready]
+        word_ready = self.word_ready
+        if self._packs:  # within a pass: so a start does not hang on it
+            word_ready = word_ready | self.packed
+        waits = [now.frame.any() & ~self.frame_ready, busy, full, ~word_ready]
         ready = Signal()
         m.d.comb += [
             skipped.eq(waiting & (now.frame == Frame.TRY) & ~self.frame_ready),
@@ -280,7 +288,7 @@ class Controller(wiring.Component):
             self.word_first.eq(waiting & now.frame.any()),
             self.word_idle.eq(self._step >= self._groups(now)),
         ]
-        issuing = starting | (started & self.word_ready)
+        issuing = starting | (started & word_ready)
         m.d.comb += [
             self.waits.frame.eq(waiting & waits[0]),
             self.waits.state.eq(waiting & waits[1] & ~waits[0]),
@@ -319,7 +327,7 @@ class Controller(wiring.Component):
         ours = Mux(self._started, place, self.walk) if self.design.walk else place
         m.d.comb += [
             self.address.eq(Mux(starting, now.matrix, ours)),
-            self.word_take.eq(valid),
+            self.word_take.eq(valid & ~self._packed(m, valid) if self._packs else valid),
             self.group.valid.eq(valid),
             self.group.first.eq(self._step == 0),
             self.group.last.eq(self._step == groups - 1),
@@ -342,6 +350,22 @@ class Controller(wiring.Component):
             m.d.sync += [self._step.eq(0), self._slot.eq(0)]
         return ending
 
+    def _packed(self, m: Module, valid: Value) -> Value:
+        """Whether the group's weights have come with the words before, so that it takes none.
+
+        See :mod:`compiler.lower.packed`. Words are counted from the first group of a pass on.
+        """
+        most = self.design.packed_words
+        words = Signal(range(most + 1))
+        m.d.comb += self.packed.eq(self._started & (words == most))
+        with m.If(valid):
+            dense = self.address >= self.design.indexed
+            before = Mux(self._started & ~self.packed, words, 0)
+            m.d.sync += words.eq(Mux(dense, Mux(self.packed, 0, before + 1), 0))
+        with m.If(self.restart):
+            m.d.sync += words.eq(0)
+        return self.packed
+
     def _address(self, m: Module, now: data.View, frame: data.View) -> None:
         """Regions of the vectors, and what the takers of the results are told."""
         self._regions.choose(m, now, frame)
@@ -360,6 +384,8 @@ class Controller(wiring.Component):
             self.update.cell.eq(cell),
             self.update.shift.eq(now.shift),
         ]
+        if self.design.wider:
+            m.d.comb += self.update.reach.eq(now.reach)
 
 
 def _walk_members(design: Design) -> dict[str, wiring.Member]:

@@ -105,7 +105,9 @@ def verilog(given: VerilogOptions) -> None:
 
     array = {
         name: getattr(given, name)
-        for name in ("contexts", "head", "deep", "streamed", "checked", "walk", "largest")
+        for name in (
+            *("contexts", "head", "dense", "deep", "streamed", "checked", "walk", "largest"),
+        )
     }
     pipeline.verilog(
         model=given.model,
@@ -116,6 +118,7 @@ def verilog(given: VerilogOptions) -> None:
         prefix=given.prefix,
         top=top_of(given),
         base=given.base,
+        also=given.also or (),
         **array,
     )
     plain = given.top is TopName.core

@@ -13,6 +13,7 @@ from ..controller import Controller
 from ..hierarchy import Ram
 from ..pe import ProcessingElement
 from ..pipeline import delayed
+from .dense import PLACED, placed_groups, unpacked, with_indices
 from .memories import Memories
 
 __all__ = ["PE_MODULE", "elements"]
@@ -46,14 +47,19 @@ def elements(
     """
     design, learning = memories.design, memories.learning
     issue, clear = Latencies(design).issue, memories.clear
-    issued = learning.group(controller.group) if learning else controller.group
-    group = delayed(m, issued, issue, reset=True, clear=clear)
+    issued, wait, dense = controller.group, issue, None
+    if learning:
+        issued = learning.group(controller.group)
+    if design.indexed:
+        wait -= PLACED
+        issued, dense = placed_groups(m, memories, controller)
+    group = delayed(m, issued, wait, reset=True, clear=clear)
     aligns = delayed(m, controller.aligns, issue)
     gates = delayed(m, controller.gates, issue) if design.collects else []
     read = (
-        _memory_words(m, memories, controller)
+        _memory_words(m, memories, controller, dense)
         if streamed is None
-        else _streamed_words(m, design, streamed)
+        else _streamed_words(m, design, controller, streamed, dense)
     )
     if design.checked:
         for word in read:
@@ -103,13 +109,18 @@ def _gathered(
     return gathered, whole
 
 
-def _streamed_words(m: Module, design: Design, words: Value) -> list[Value]:
+def _streamed_words(
+    m: Module, design: Design, controller: Controller, words: Value, dense: Value | None
+) -> list[Value]:
     """The PEs' words of a group that comes through a stream, as late as its control."""
     late = delayed(m, words, Latencies(design).issue)
-    return [late.word_select(i, design.word_bits) for i in range(design.pes)]
+    found = [late.word_select(i, design.word_bits) for i in range(design.pes)]
+    return found if dense is None else unpacked(m, design, controller, found, dense)
 
 
-def _memory_words(m: Module, memories: Memories, controller: Controller) -> list[Value]:
+def _memory_words(
+    m: Module, memories: Memories, controller: Controller, dense: Value | None
+) -> list[Value]:
     """The PEs' words of a group, from their memories, as late as its control."""
     design, learning = memories.design, memories.learning
     rams = [memories.ram("matrix", Space.MATRIX, i) for i in range(design.pes)]
@@ -123,4 +134,5 @@ def _memory_words(m: Module, memories: Memories, controller: Controller) -> list
     for i, ram in enumerate(rams):
         m.submodules[f"matrix{i}"] = ram
         m.d.comb += ram.read_addr.eq(address)
-    return [ram.read_data for ram in rams]
+    words: list[Value] = [ram.read_data for ram in rams]
+    return words if dense is None else with_indices(m, memories, address, words, dense)

@@ -80,7 +80,7 @@ class Memories:
             init=self._image.memories[name] if self._image else (),
             single=design.compact and space == Space.MATRIX,
             write_stage=int(design.deep),
-            read_stage=int(design.deep and space == Space.MATRIX),
+            read_stage=int(design.deep and space in (Space.MATRIX, Space.INDEX)),
         )
         chosen = (loader.space == space) & (loader.target == target)
         write = loader.write_en & chosen, loader.write_addr, loader.write_data

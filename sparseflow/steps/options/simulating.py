@@ -49,6 +49,10 @@ class VerilogOptions:
     head: Annotated[
         bool, Said("The linear output layer runs on the array too.", name="--head", panel=ARRAY)
     ] = False
+    dense: Annotated[
+        bool,
+        Said("With --head: its weights are stored without indices.", name="--dense", panel=ARRAY),
+    ] = False
     largest: Largest = None
     deep: Annotated[
         bool, Said("More registers: a higher clock, more cycles.", name="--deep", panel=ARRAY)
@@ -76,6 +80,10 @@ class VerilogOptions:
     base: Annotated[
         int | None,
         Said("Of dram: address at which the model will lie; its bytes go beside.", panel=TOP),
+    ] = None
+    also: Annotated[
+        list[Path] | None,
+        Said("Of dram with --base: another model for the same array; repeat it.", panel=TOP),
     ] = None
     clock: Annotated[
         float | None, Said("MHz of link. Default: 100.", least=1, most=1000, panel=TOP)
