@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boards.board import board as board_of
 from boards.resources import choice
+from compiler.lower.compile import compile_model
 from csb_format import Model, load_model
 from csb_format.files.folders import held, locked, shared_folder
 from csb_format.files.ownership import check_replaceable, check_shared
@@ -124,6 +125,7 @@ def verilog(
     *,
     top: Top | None = None,
     base: int | None = VerilogOptions.base,
+    also: Sequence[Path] = (),
     head: bool = VerilogOptions.head,
     largest: int | None = VerilogOptions.largest,
     **array: int | bool,
@@ -145,6 +147,8 @@ def verilog(
         By default the bare core.
     base : int, optional
         Of a top with a port to memory: where the model will lie.
+    also : sequence of Path
+        More models, which lie behind it; they run on its array.
     head : bool
         Whether the linear output layer runs on the array too.
     largest : int, optional
@@ -162,7 +166,8 @@ def verilog(
     else:
         if images != VerilogOptions.images:
             raise ValueError(f"images {images!r}: the bare core alone has them in other formats")
-        files = emit_top(image, out, top, prefix, base)
+        others = [compile_model(load_model(path), image.design, head=head) for path in also]
+        files = emit_top(image, out, top, prefix, base, others)
     say(f"wrote {len(files.sources)} Verilog files and {len(files.images)} images to {out}")
     return files
 
