@@ -1,9 +1,10 @@
 """What training costs an array: cells beside those of inference, cycles beside those of a frame.
 
 ``python -m bench.array.training --json bench/results/training.json`` emits each array twice, with
-the linear output layer, and counts cells of ECP5 by Yosys: of a small one all, of a large one what
-is there once a PE, a PE of the array that infers and the updater beside it. ``--case`` measures one
-and keeps the others. Cycles are of the models that hardware is held to.
+the linear output layer, and once more where recurrent layers learn too, and counts cells of ECP5 by
+Yosys: of a small one all, of a large one what is there once a PE, a PE of the array that infers and
+updater and columns beside it. ``--case`` measures one and keeps the others. Cycles are of the
+models that hardware is held to.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.learn.commands import Update
 from compiler.learn.layout import LearningLayout, training_design
-from compiler.learn.timing import update_cycles
+from compiler.learn.timing import batch_cycles, update_cycles
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
 from csb_format.files.folders import temporary_folder
 from csb_format.model import Model
 from csb_format.random_models import random_network
 from hdl.core.core import Core
+from hdl.core.learn.array import columns_of
 from hdl.core.learn.columns import Columns
-from hdl.core.learn.scatter import Scatter
 from hdl.core.learn.updater import Updater
 from hdl.core.pe import ProcessingElement
 from hdl.verilog import emit_verilog
@@ -38,7 +39,7 @@ from hdl.verilog import emit_verilog
 from ..record import Smallest, with_others, write_record
 
 SEED = 0
-GRADIENTS = 8  # bits, of a recurrent layer
+STEPS = 20  # of sequences, as many as answers
 PLACE = 4  # of sums: a rate of 1/4 and 32 answers
 TIMEOUT = 7200.0
 
@@ -86,14 +87,18 @@ def _row(name: str, case: Case) -> dict[str, Any]:
     layout = LearningLayout(schedule(model.shape, design, head=True), case.answers)
     update = update_cycles(Update(layout, PLACE, 1 << 14, 0))
     plain = design_for(model, case.pes, case.lanes, head=True)
+    places = STEPS * -(-case.answers // case.lanes) * case.lanes
+    deep = training_design(model, case.pes, case.lanes, case.answers, places)
+    batch = batch_cycles(schedule(model.shape, deep, head=True), STEPS, case.answers)
+    designs = {"plain": plain, "train": design, "back": deep}
     if case.whole:
-        found = {"plain": _cells(plain, Core), "train": _cells(design, Core)}
+        found = {kind: _cells(one, Core) for kind, one in designs.items()}
     else:
-        found = {"plain": _cells(plain, _element), "train": _cells(design, _element)}
-        beside = _cells(design, _updater)
-        found["train"] = {kind: n + beside[kind] for kind, n in found["train"].items()}
-        found["updater"] = beside
-        found |= {"scatter": _cells(design, _scatter), "columns": _cells(design, _columns)}
+        found = {kind: _cells(one, _element) for kind, one in designs.items()}
+        found |= {"updater": _cells(deep, _updater), "columns": _cells(deep, _columns)}
+        for kind, beside in (("train", ("updater",)), ("back", ("updater", "columns"))):
+            more = [found[name] for name in beside]
+            found[kind] = {n: v + sum(one[n] for one in more) for n, v in found[kind].items()}
     return {
         "case": name,
         "M": case.pes,
@@ -103,6 +108,13 @@ def _row(name: str, case: Case) -> dict[str, Any]:
         "whole": case.whole,
         **{f"{kind}_{name}": value for kind, of in found.items() for name, value in of.items()},
         "luts_more": found["train"]["luts"] / found["plain"]["luts"] - 1,
+        "back_luts_more": found["back"]["luts"] / found["plain"]["luts"] - 1,
+        "steps": STEPS,
+        "batch_frame_cycles": batch.frame,
+        "batch_times": batch.times,
+        **{f"batch_{name}_cycles": getattr(batch, name) for name in ("forward", "back", "update")},
+        "batch_loaded_words": batch.loaded,
+        "batch_left_sums": batch.left,
         "frame_cycles": step_cycles(layout.plan),
         "update_cycles": update,
         "weights": case.units * case.classes,
@@ -121,12 +133,8 @@ def _element(design: Design, image: object, hierarchy: object) -> ProcessingElem
     return ProcessingElement(design)
 
 
-def _scatter(design: Design, image: object, hierarchy: object) -> Scatter:
-    return Scatter(design, GRADIENTS, design.slots, design.pes)
-
-
 def _columns(design: Design, image: object, hierarchy: object) -> Columns:
-    return Columns(design, GRADIENTS, design.slots, design.pes)
+    return columns_of(design)
 
 
 def _updater(design: Design, image: object, hierarchy: object) -> Updater:
@@ -146,17 +154,17 @@ def _cells(design: Design, top: Any) -> dict[str, int]:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("case", "network", "LUT", "with training", "more", "block RAM", "frame", "update")
+    table = Table("case", "network", "LUT", "head learns", "all", "block RAM", "frame", "times")
     for row in rows:
         table.add_row(
             row["case"],
             row["network"],
             f"{row['plain_luts']:,}",
-            f"{row['train_luts']:,}",
-            f"{row['luts_more']:.1%}",
-            f"{row['plain_block_rams']} -> {row['train_block_rams']}",
+            f"{row['luts_more']:+.1%}",
+            f"{row['back_luts_more']:+.1%}",
+            f"{row['plain_block_rams']} -> {row['back_block_rams']}",
             f"{row['frame_cycles']:,}",
-            f"{row['update_cycles']:,}",
+            f"{row['batch_times']:.2f}",
         )
     return table
 

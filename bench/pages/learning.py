@@ -76,19 +76,13 @@ def _cells() -> str:
 
 def _array_page() -> Page:
     row = next(row for row in record("training")["rows"] if not row["whole"])
-    both = row["train_luts"] + row["columns_luts"]
     return Page(
         ROOT / "docs/learning_array.md",
         (_cells(),),
         (
             f"Of the large PE the updater takes {row['updater_luts']} LUT",
             f"take {row['train_block_rams']} block RAMs",
-            f"accumulators of their own take {row['scatter_luts']:,} LUT, its columns "
-            f"{row['columns_luts']:,} and {row['columns_block_rams']} block RAMs; so with the "
-            f"updater and the columns a PE would take {both:,}, against {row['plain_luts']:,} "
-            "without training",
         ),
-        ("below 3.3 from 27 terms on",),
     )
 
 

@@ -336,6 +336,7 @@ YOUNGER = {
     "walk": False,
     "by_gate": False,
     "train": 0,
+    "backward": False,
 }
 
 

@@ -32,6 +32,7 @@ from .layouts import (
     words_layout,
 )
 from .learn.array import LEARNT_BITS, LearningArray
+from .learn.leaving import Exit
 from .loader import Loader
 from .output import OutputBuffer
 from .pe import ProcessingElement
@@ -156,6 +157,7 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.frames), frames.frames)
         self._control(m, controller, frames)
         write = Signal(vector_write_layout(self.design))
+        columns = self._learning.back(m) if self._learning and self.design.backward else None
         elements = self._elements(m, controller, write)
         results = [pe.result for pe in elements]
         beside = [pe.beside for pe in elements] if self.design.arithmetic.apart else []
@@ -176,7 +178,7 @@ class Core(wiring.Component):
             m.d.comb += controller.home.eq(units.home | taker.home)
             clipped += [p.clipped & taker.writeback.valid for p in projectors]
         collision = self._write_back(m, frames, homes, write)
-        frame_done = self._output(m, controller, beats)
+        frame_done = self._output(m, controller, beats, columns)
         misaligned = self._misaligned(m, controller)
         if self.design.checked:
             misaligned = misaligned | self._damage(m)
@@ -598,10 +600,17 @@ class Core(wiring.Component):
         beat = Signal(states_layout(self.design))
         for e, lane in enumerate(lanes):
             m.d.comb += [beat.hidden[e].eq(lane.hidden), beat.cell[e].eq(lane.cell)]
+            if self.design.backward:
+                names = enumerate(self.design.arithmetic.gate_names)
+                m.d.comb += [beat[name][e].eq(lane.gates[n]) for n, name in names]
         return beat.as_value()
 
     def _output(
-        self, m: Module, controller: Controller, beats: list[tuple[data.View, Value]]
+        self,
+        m: Module,
+        controller: Controller,
+        beats: list[tuple[data.View, Value]],
+        leaving: Exit | None,
     ) -> Value:
         """What passes emit, through the output buffer."""
         m.submodules.output = buffer = OutputBuffer(self.design)
@@ -620,7 +629,24 @@ class Core(wiring.Component):
             buffer.clear.eq(self._clear),
         ]
         wiring.connect(m, buffer.states, wiring.flipped(self.states))
-        return buffer.push & buffer.beat.last
+        done = buffer.push & buffer.beat.last
+        return done if leaving is None else done & ~self._columns_leave(m, buffer, leaving)
+
+    def _columns_leave(self, m: Module, buffer: OutputBuffer, leaving: Exit) -> Value:
+        """Sums of columns go where results of passes do, none of which is under way."""
+        assert self._learning
+        lead = self._learning.sequencer
+        m.d.comb += lead.room.eq(buffer.room)
+        with m.If(lead.back.on):
+            m.d.comb += buffer.promise.eq(lead.back.promise)
+        with m.If(leaving.push):
+            m.d.comb += [
+                buffer.push.eq(1),
+                buffer.beat.bits.eq(leaving.bits),
+                buffer.beat.last.eq(leaving.last),
+                buffer.beat.result.eq(1),
+            ]
+        return leaving.push
 
     def _ram(self, kind: str, space: Space, target: int, m: Module) -> Ram:
         """A memory that the loader writes, with its image."""
