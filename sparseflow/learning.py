@@ -157,6 +157,8 @@ def _asked(model: Model, frames: list[IntArray], answers: npt.ArrayLike, where: 
                 f"{where}: numbers of shape {found.shape}: the head gives {head.output_size}, "
                 f"give ({len(found)}, {head.output_size})"
             )
+        if not np.isfinite(found).all():
+            raise LearnError(f"{where}: answers hold NaN or infinity: leave these sequences out")
         return Asked.of_numbers(head, np.split(found, cuts))
     if found.dtype.kind not in "iu" or found.ndim != 1:
         raise LearnError(f"{where}: answers of {found.dtype}: give classes, whole numbers from 0")

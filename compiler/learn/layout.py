@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd
@@ -19,7 +20,7 @@ from ..array.design import Design
 from ..array.needs import design_for
 from ..array.widths import align_bits
 from ..lower.learning.masters import first_master, learning_pass, learning_passes
-from ..lower.load import Space, packet
+from ..lower.load import MAX_LOADED, Space, packet
 from ..lower.passes import HEAD, Pass
 from ..lower.plan import Plan
 from ..lower.schedule import schedule
@@ -266,8 +267,7 @@ def training_design(
         raise DesignError(f"lanes = {lanes}: too few to keep a gradient's shift; take more")
     if not frames:
         layout = LearningLayout(schedule(model.shape, plain, head=True), answers)
-        alone: dict[str, Any] = layout.sizes
-        return replace(plain, **alone)
+        return _sized(plain, [layout])
     return _backward_design(model.shape, plain, answers, frames, gradient_bits)
 
 
@@ -291,8 +291,20 @@ def _backward_design(
                        GRADIENT_BITS if given.matrix == HEAD else bits)
         for given in learning_passes(plan)
     ]  # fmt: skip
+    return _sized(fitting, layouts)
+
+
+def _sized(design: Design, layouts: Sequence[LearningLayout]) -> Design:
+    """With memories for all of them, which load packets reach."""
     sizes: dict[str, Any] = {}
     for layout in layouts:
         for name, least in layout.sizes.items():
             sizes[name] = max(sizes.get(name, 0), least)
-    return replace(fitting, **sizes)
+    for name in ("matrix_depth", "vector_depth", "train"):
+        if sizes[name] > MAX_LOADED:
+            raise DesignError(
+                f"a batch of {max(at.answers for at in layouts)} answers or steps needs {name} = "
+                f"{sizes[name]}: load packets reach {MAX_LOADED}; give smaller batches or shorter "
+                "sequences, or take more PEs"
+            )
+    return replace(design, **sizes)

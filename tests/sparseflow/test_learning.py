@@ -70,6 +70,8 @@ def test_what_is_no_batch_is_refused() -> None:
         ([(frames, labels + 2)], ValueError, r"label [34]: the head has classes 0 to 2"),
         ([(frames, np.zeros((8, 2)))], ValueError, r"numbers of shape \(8, 2\): the head gives 3"),
         ([(frames, labels > 1)], ValueError, "answers of bool: give classes"),
+        ([(frames, np.full((8, 3), np.nan))], ValueError, "batch 0: answers hold NaN or infinity"),
+        ([([frames[0] * np.nan, *frames[1:]], labels)], ValueError, "sequence 0 holds NaN or inf"),
     ]
     for given, error, why in wrong:
         with pytest.raises(error, match=why):

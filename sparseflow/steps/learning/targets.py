@@ -63,6 +63,10 @@ def check_target(given: AdaptOptions) -> None:
             "--target board: say where the board is, as --port serial:/dev/ttyUSB0; its bitstream "
             "must be of the design that trains this model"
         )
+    if given.target != TargetName.cpu and given.settings.memory:
+        raise LearnError(
+            f"--memory {given.memory}: of the cpu; an array keeps a batch whole: give --batch"
+        )
     if given.port and not given.port.startswith(SERIAL):
         raise LearnError(f"--port {given.port}: give {SERIAL}PORT, as serial:/dev/ttyUSB0")
 
