@@ -16,11 +16,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from compiler.learn.layout import training_design
 from csb_format import Model, load_model, save_model
 from csb_format.files.ownership import PlaceError
 from csb_format.random_models import random_network
-from csb_format.scales import DesignError
 from engine.learn.learner import Learner, LearnError, Settings
 from engine.learn.pieces import MemoryLimitError
 from pruning.tasks.data.wrong_data import DataSetError
@@ -238,10 +236,6 @@ def test_a_board_wants_its_port(place: Path) -> None:
 def test_what_an_array_has_no_room_for_is_named(place: Path) -> None:
     with pytest.raises(LearnError, match="--memory 4MiB: of the cpu; an array keeps a batch whole"):
         adapt(options(place, target=TargetName.sim, memory="4MiB"))
-    with pytest.raises(
-        DesignError, match=r"or steps needs \w+_depth = \d+: load packets reach 65536"
-    ):
-        training_design(model_of(place / "m.safetensors"), 4, 2, 60, 50_000)
 
 
 @pytest.mark.slow
