@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -70,6 +71,24 @@ class Products:
         return gradients, fed, np.array(lefts, np.int64)
 
 
+@dataclass(frozen=True)
+class _Given:
+    """Gradients that lie in the array: matrices of a layer whose formats are alike share them."""
+
+    slots: int
+    gradients: IntArray
+    lefts: IntArray
+
+    def same(self, other: _Given | None) -> bool:
+        """Whether the others are these."""
+        return (
+            other is not None
+            and self.slots == other.slots
+            and np.array_equal(self.gradients, other.gradients)
+            and np.array_equal(self.lefts, other.lefts)
+        )
+
+
 class LearningAccelerator:
     """An accelerator of a design that trains, with a model in it.
 
@@ -86,6 +105,7 @@ class LearningAccelerator:
         self.design = accelerator.design
         self.image = compile_model(model, self.design, head=True)
         self.passes = {tensor_name(given): given for given in learning_passes(self.image)}
+        self._given: _Given | None = None
         accelerator.load(self.image)
         if self.design.backward:
             self._empty()
@@ -113,27 +133,27 @@ class LearningAccelerator:
     def _columns(self, command: Back, words: list[int]) -> IntArray:
         """Sums (columns, N) of one command."""
         beats = command.columns * turns_of(self.design)
+        self._given = None  # these lie where sums take theirs from
         found = self.accelerator.columns([*words, *command.packets()], beats)
         return found.reshape(command.columns, -1)[:, : self.design.lanes]
 
     def back(self, name: str, d: Part) -> Part:
         """The transposed product of a matrix, exact: of (L, rows) one (L, columns).
 
-        N sequences at a time; rows whose weights have formats of their own, and digits of wide
-        gradients, in turn.
+        N sequences at a time; digits of wide gradients in turn.
         """
         at, fracs, lanes = self.layout(name, 1), self._fracs(name), self.design.lanes
-        columns = at.given.geometry.columns
+        columns, gates = at.given.geometry.columns, at.given.placement.abreast
+        lefts = (fracs.max() - fracs.reshape(gates, -1)[:, 0]).tolist()
+        command = Back.of(at, tuple(lefts))
         found = np.zeros((len(d.value), columns), np.int64)
         digits = at.digits(d.value)
         for first in range(0, len(d.value), lanes):
             part = slice(first, min(first + lanes, len(d.value)))
-            for frac in np.unique(fracs):
-                for n, shift in enumerate(at.aligns.tolist()):
-                    rows = digits[part, :, n] * (fracs == frac)
-                    sums = self._columns(Back.of(at), at.back_packets(rows))
-                    left = shift + int(fracs.max() - frac)
-                    found[part] += sums[:columns, : len(rows)].T << left
+            for n, shift in enumerate(at.aligns.tolist()):
+                rows = digits[part, :, n]
+                sums = self._columns(command, at.back_packets(rows))
+                found[part] += sums[:columns, : len(rows)].T << shift
         return Part(found, d.exponent - int(fracs.max()))
 
     def update(self, name: str, products: Products, rate: Rate, start: int) -> None:
@@ -155,8 +175,13 @@ class LearningAccelerator:
         place = place_of(-(products.exponent + int(fracs.min()) + MASTER_BITS), rate)
         dice = random_bits(start, gradients.shape[1]).astype(np.int64)
         update = Update(layout, place, rate.factor, start >> COLUMN_BITS)
-        words = layout.tape_packets(fed) + layout.gradient_packets(gradients, dice, lefts)
-        self.accelerator.command(words + update.packet())
+        now = _Given(layout.slots, gradients, lefts)
+        there = now.same(self._given)
+        words = (
+            layout.dice_packets(dice) if there else layout.gradient_packets(gradients, dice, lefts)
+        )
+        self._given = now
+        self.accelerator.command(layout.tape_packets(fed) + words + update.packet())
 
     def bias(self, name: str, bias: IntArray) -> None:
         """Give a layer, or the head, another bias."""

@@ -14,6 +14,7 @@ from .layout import LearningLayout
 
 __all__ = [
     "FACTOR_BITS",
+    "LEFT_BITS",
     "MOST_PLACE",
     "PLACE_BITS",
     "Back",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 FACTOR_BITS = 15  # of the rate
+LEFT_BITS = 3  # of a shift between formats of gates
 PLACE_BITS = 7  # of a shift, signed
 LEAST_PLACE, MOST_PLACE = -38, 62
 
@@ -45,7 +47,8 @@ class Learn(enum.IntEnum):
     GO = 11
     READ = 12
     WIDTH = 13
-    BACK = 14
+    LEFTS = 14
+    BACK = 15
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,19 @@ class Back:
         Rows of a PE; 0 for none: what accumulators hold leaves.
     width : int, optional
         Places of a bank that leave.
+    lefts : tuple of int, optional
+        Left shift of the sums of each gate, whose rows PEs side by side have: 0 to 7.
     """
 
     layout: LearningLayout
     slots: int
     width: int
+    lefts: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, layout: LearningLayout) -> Back:
+    def of(cls, layout: LearningLayout, lefts: tuple[int, ...] = ()) -> Back:
         """Of all rows and columns of a pass."""
-        return cls(layout, layout.slots, layout.given.geometry.bank_width)
+        return cls(layout, layout.slots, layout.given.geometry.bank_width, lefts)
 
     @classmethod
     def empty(cls, layout: LearningLayout) -> Back:
@@ -135,7 +141,9 @@ class Back:
         at, design = self.layout, self.layout.design
         first = [at.given.instruction.matrix, at.groups, self.slots, at.behind]
         words = packet(design, Space.LEARN, 0, Learn.BASE, first, "learn")
-        return words + packet(design, Space.LEARN, 0, Learn.WIDTH, [self.width, 1], "learn")
+        lefts = sum(left << LEFT_BITS * gate for gate, left in enumerate(self.lefts))
+        last = [self.width, lefts, 1]
+        return words + packet(design, Space.LEARN, 0, Learn.WIDTH, last, "learn")
 
 
 def word_packets(layout: LearningLayout, word: int) -> list[int]:

@@ -176,9 +176,15 @@ class LearningLayout:
 
         ``lefts`` (chunks, O) are shifts of the products of N answers and a row.
         """
-        first = np.append(dice, 0)[self.given.placement.rows].astype(object)
-        words = np.concatenate([first, self._gradient_words(gradients, lefts)])
+        words = np.concatenate([self._dice_words(dice), self._gradient_words(gradients, lefts)])
         return self._matrix_packets(self.gradients, words)
+
+    def dice_packets(self, dice: IntArray) -> list[int]:
+        """Load packets of the dice of rows (O,), before gradients that are there."""
+        return self._matrix_packets(self.gradients, self._dice_words(dice))
+
+    def _dice_words(self, dice: IntArray) -> np.ndarray:
+        return np.append(dice, 0)[self.given.placement.rows].astype(object)
 
     def back_packets(self, gradients: IntArray) -> list[int]:
         """Load packets of gradients (N, O) of N sequences, where a product W^T d reads them."""

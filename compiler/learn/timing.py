@@ -89,7 +89,7 @@ def batch_cycles(
         at = LearningLayout(plan, answers, given, GRADIENT_BITS if head else bits)
         now = Update(at, place, 1 << 14, 0)
         update += update_cycles(now)
-        loaded += len(_packets(at)) + len(now.packet())
+        loaded += len(_packets(at, _shares(plan, given))) + len(now.packet())
         products = _products(plan, given, steps) * (wide // lanes) * len(at.aligns)
         command = Back.of(at)
         back += products * back_cycles(plan.design, at.slots, at.groups, command.width)
@@ -102,10 +102,7 @@ def batch_cycles(
 
 
 def _products(plan: Plan, given: Pass, steps: int) -> int:
-    """Products W^T d of N sequences and a digit.
-
-    Rows with formats of their own would take one for each format.
-    """
+    """Products W^T d of N sequences and a digit."""
     if given.matrix == HEAD:
         return 1
     if given.matrix == "weight_ih":
@@ -113,8 +110,22 @@ def _products(plan: Plan, given: Pass, steps: int) -> int:
     return steps - (given.matrix == "weight_hh")
 
 
-def _packets(at: LearningLayout) -> list[int]:
+def _shares(plan: Plan, given: Pass) -> bool:
+    """Whether gradients of a matrix are there already, shifted alike: those of the input's."""
+    if given.matrix != "weight_hh":
+        return False
+    layer = plan.shape.layers[given.layer]
+    ih, hh = (
+        [fixed.frac - formats[0].frac for fixed in formats]
+        for formats in (layer.weight_ih_formats, layer.weight_hh_formats)
+    )
+    return ih == hh
+
+
+def _packets(at: LearningLayout, shared: bool) -> list[int]:
     rows, columns = at.given.geometry.rows, at.given.geometry.columns
-    gradients = np.zeros((at.answers, rows), np.int64)
-    fed = np.zeros((at.answers, columns), np.int64)
-    return at.tape_packets(fed) + at.gradient_packets(gradients, np.zeros(rows, np.int64))
+    tape = at.tape_packets(np.zeros((at.answers, columns), np.int64))
+    dice = np.zeros(rows, np.int64)
+    if shared:
+        return tape + at.dice_packets(dice)
+    return tape + at.gradient_packets(np.zeros((at.answers, rows), np.int64), dice)

@@ -8,6 +8,7 @@ from ..array.latency import issue_delay
 __all__ = [
     "COLUMN",
     "COLUMNS_APART",
+    "JOINED",
     "PRODUCT",
     "back_cycles",
     "column_bits",
@@ -19,6 +20,7 @@ __all__ = [
 
 COLUMN = 2  # from a column to its sums: read, add
 PRODUCT = 2  # from a word at a PE to products of a weight of it: choice, product
+JOINED = 2  # from the last sums of each gate to their total: shift, add
 BUFFER = 3  # from a beat at the output buffer to its room, if it is taken at once
 COLUMNS_APART = 3  # cycles after which a column may follow: it is written in the third
 
@@ -49,7 +51,7 @@ def turns_of(design: Design) -> int:
 
 def leaving_cycles(design: Design) -> int:
     """Cycles from the issue of a column to the first beat of its sums at the output buffer."""
-    return issue_delay(design) + PRODUCT + design.pes - 1 + COLUMN + 1
+    return issue_delay(design) + PRODUCT + design.pes // design.abreast - 1 + COLUMN + JOINED + 1
 
 
 def leaving_beats(design: Design) -> int:

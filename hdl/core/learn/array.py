@@ -1,12 +1,12 @@
 """Joins updaters and their sequencer to the blocks of the forward pass."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 
 from compiler.array.design import Design
 from compiler.array.latency import Latencies
 from compiler.array.widths import align_bits
-from compiler.learn.transposed import COLUMN, PRODUCT
+from compiler.learn.transposed import COLUMN, JOINED, PRODUCT
 from compiler.lower.load import Space
 
 from ..hierarchy import Hierarchy
@@ -97,10 +97,12 @@ class LearningArray:
     def _back(self, m: Module, pe: int, element: wiring.Component) -> None:
         """A PE and its columns; what drains them goes from PE to PE."""
         mine, updater, back = self._columns[pe], self.updaters[pe], self._steps
+        design = self.design
         m.submodules[f"columns{pe}"] = mine
-        if pe:
-            m.d.comb += mine.incoming.eq(self._columns[pe - 1].sums)
-            self._drain = registered(m, self._drain, reset=True)
+        if pe >= design.abreast:  # from PE to PE of the same gate
+            m.d.comb += mine.incoming.eq(self._columns[pe - design.abreast].sums)
+            if not pe % design.abreast:
+                self._drain = registered(m, self._drain, reset=True)
         drain, column = self._drain[0], self._drain[1:]
         place = Cat(registered(m, updater.index), self._bank)
         m.d.comb += [
@@ -121,10 +123,20 @@ class LearningArray:
         self._added = delayed(m, told.add, PRODUCT, reset=True)
         self._bank = delayed(m, lead.lane, PRODUCT)
         self._drain = delayed(m, Cat(told.drain, told.column), PRODUCT, reset=True)
-        late = PRODUCT + self.design.pes - 1 + COLUMN
+        late = PRODUCT + self.design.pes // self.design.abreast - 1 + COLUMN + JOINED
         valid, final = (delayed(m, flag, late, reset=True) for flag in (told.drain, told.final))
-        sums = self._columns[-1].sums
-        return leaving(m, self.design, valid, final, [sums[n] for n in range(self.design.lanes)])
+        return leaving(m, self.design, valid, final, self._joined(m))
+
+    def _joined(self, m: Module) -> list[Value]:
+        """Sums of all gates, each shifted left as its weights' format asks, N side by side."""
+        lefts, gates = self.sequencer.lefts, self._columns[-self.design.abreast :]
+        found = []
+        for n in range(self.design.lanes):
+            total: Value = Const(0)
+            for gate, columns in enumerate(gates):
+                total = total + registered(m, columns.sums[n] << lefts[gate])
+            found.append(registered(m, total))
+        return found
 
     def lead(self, m: Module, loader: Loader) -> None:
         """The sequencer behind the loader."""

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Member, Out
 
 from compiler.array.design import Design, bits_for
 from compiler.array.widths import beats_bits
-from compiler.learn.commands import Learn
+from compiler.learn.commands import LEFT_BITS, Learn
 from compiler.learn.transposed import COLUMNS_APART, column_bits, turns_of
 
 __all__ = ["Walk", "back_members", "back_states", "back_steps_layout"]
@@ -31,6 +31,7 @@ def back_members(design: Design) -> dict[str, Member]:
     """Ports of the sequencer."""
     return {
         "back": Out(back_steps_layout(design)),
+        "lefts": Out(data.ArrayLayout(LEFT_BITS, design.abreast)),
         "room": In(bits_for(design.output_depth + 1)),
     }
 

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import DICE_BITS, Design, bits_for
 from compiler.array.latency import Latencies
-from compiler.learn.commands import FACTOR_BITS, MOST_PLACE, PLACE_BITS, Learn
+from compiler.learn.commands import FACTOR_BITS, LEFT_BITS, MOST_PLACE, PLACE_BITS, Learn
 from compiler.learn.dice import STATE_BITS, TRIPLE, WEYL
 from compiler.lower.load import LEARN_WORDS, WORD
 
@@ -51,6 +51,8 @@ class LearnSequencer(wiring.Component):
         A weight is shown (a pulse): its PE.
     back : Out, of a design that trains recurrent layers
         :func:`~hdl.core.learn.back.back_steps_layout`.
+    lefts : Out, likewise
+        Shifts of the sums of each gate.
     room : In, likewise
         Of the output buffer.
     """
@@ -111,7 +113,7 @@ class LearnSequencer(wiring.Component):
             Learn.STRIDE: STATE_BITS,
             Learn.RATE: FACTOR_BITS + PLACE_BITS,
             Learn.READ: WORD,
-            **({Learn.WIDTH: counts} if design.backward else {}),
+            **(_back_registers(design, counts) if design.backward else {}),
         }
         self._given = {
             r: Signal(size, name=r.name.lower(), reset_less=True) for r, size in sizes.items()
@@ -133,6 +135,8 @@ class LearnSequencer(wiring.Component):
                 m.d.sync += kept.eq(self.word)
         go = self.write_en & (self.register == Learn.GO)
         read = self.write_en & (self.register == Learn.READ)
+        if self.design.backward:
+            m.d.comb += Value.cast(self.lefts).eq(given[Learn.LEFTS])
         self._dice(m)
         self._gather(m, go, read)
         self._move(m)
@@ -295,6 +299,11 @@ class LearnSequencer(wiring.Component):
         with m.If(self._gathered):
             m.d.sync += now.eq(now + self._given[Learn.STRIDE])
         m.d.sync += [once.eq(_round(now)), self.column.eq(_round(once)[-DICE_BITS:])]
+
+
+def _back_registers(design: Design, counts: int) -> dict[Learn, int]:
+    """Bits of those of the way back alone."""
+    return {Learn.WIDTH: counts, Learn.LEFTS: LEFT_BITS * design.abreast}
 
 
 def _round(state: Value) -> Value:

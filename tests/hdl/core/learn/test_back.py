@@ -24,7 +24,7 @@ from tests.hdl.core.learn.test_learning import carried_out, send, shown
 FRAMES = 12
 SMALL = {"input_size": 8, "hidden_size": 8}
 CASES: list[tuple[dict[str, Any], tuple[int, int]]] = [
-    ({}, (4, 4)),
+    ({"k": (1, 1, 1), **SMALL}, (4, 4)),
     ({"value_bits": 16, "act_bits": 16, "banks": 8, "k": (1, 1, 1), **SMALL}, (4, 8)),
     ({"projection": 8, "layers": 2, "head": 9, **SMALL}, (8, 4)),
 ]
@@ -67,11 +67,14 @@ def test_sums_of_columns_and_cycles_are_those_of_the_model(
             top = (1 << design.value_bits - 1) - 1
             for stalls in (None, rng):
                 d = rng.choice([-top, top, 0, 3, -1, 5], (design.lanes, given.geometry.rows))
-                command = Back.of(at)
+                gates = given.placement.abreast
+                lefts = tuple(rng.integers(0, 8, gates).tolist()) if gates > 1 else ()
+                command = Back.of(at, lefts)
+                scaled = d << np.repeat(lefts or (0,), d.shape[1] // gates)
                 await send(ctx, core, [*at.back_packets(d), *command.packets()], stalls)
                 found, cycles = await columns_left(ctx, core, stalls)
                 sums = np.array(found).reshape(command.columns, -1)[:, : design.lanes]
-                assert (sums[: given.geometry.columns] == dense.T @ d.T).all()
+                assert (sums[: given.geometry.columns] == dense.T @ scaled.T).all()
                 least = back_cycles(design, at.slots, at.groups, command.width)
                 assert cycles == least if stalls is None else cycles >= least
         assert not ctx.get(core.fault)
