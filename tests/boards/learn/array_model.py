@@ -167,7 +167,8 @@ class ModelAccelerator:
                 assert layer.projection is not None
                 layer = replace(layer, projection=replace(layer.projection, weight=new))
             else:
-                layer = replace(layer, **{given.matrix: new})
+                changed: dict[str, Any] = {given.matrix: new}
+                layer = replace(layer, **changed)
             layers = list(model.layers)
             layers[given.layer] = layer
             model = replace(model, layers=tuple(layers))

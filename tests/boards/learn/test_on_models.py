@@ -64,7 +64,8 @@ def equal_after(
 
 @pytest.mark.parametrize(("layers", "sequences"), [(1, 6), (2, 4)])
 def test_cycles_and_words_are_those_of_the_cycle_model(layers: int, sequences: int) -> None:
-    model = network(layers=layers, projection=8 * (layers > 1), **SMALL)
+    more: dict[str, Any] = {"layers": layers, "projection": 8 * (layers > 1), **SMALL}
+    model = network(**more)
     design = training_design(model, 8, 4, 8, 24)
     array = ModelAccelerator(design, 8)
     learner = ArrayLearner(model, Settings(generator="crossed"), array)  # type: ignore[arg-type]
