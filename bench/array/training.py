@@ -3,12 +3,13 @@
 ``python -m bench.array.training --json bench/results/training.json`` emits each array twice, with
 the linear output layer, and once more where recurrent layers learn too, and counts cells of ECP5 by
 Yosys: of a small one all, of a large one what is there once a PE, a PE of the array that infers and
-updater and columns beside it. ``--case`` measures one and keeps the others. Cycles are of the
-models that hardware is held to.
+updater and columns beside it. ``--case`` measures one and keeps the others; ``--cycles`` counts
+cycles alone. They are of the models that hardware is held to.
 """
 
 from __future__ import annotations
 
+import json as json_text
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,36 +70,48 @@ SMALLEST = {"4 x 4": Case(4, 8, 3, 4, (1, 1), 4, 4, 8, whole=False)}
 def main(
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     case: Annotated[str, typer.Option(help="Only this one.")] = "",
+    cycles: Annotated[
+        bool, typer.Option("--cycles", help="Cells stay as the file has them.")
+    ] = False,
     smallest: Smallest = False,
 ) -> None:
     """Synthesise, print a table, write JSON."""
     cases = SMALLEST if smallest else CASES
     if case and case not in cases:
         raise typer.BadParameter(f"{case}: choose one of {', '.join(cases)}")
-    rows = [_row(name, one) for name, one in cases.items() if case in ("", name)]
+    chosen = {name: one for name, one in cases.items() if case in ("", name)}
+    known = _known(json) if cycles else {}
+    rows = [_row(name, one, known.get(name)) for name, one in chosen.items()]
     Console(width=140).print(_table(rows))
     if json:
         write_record(json, "bench.array.training", SEED, with_others(json, rows, cases))
 
 
-def _row(name: str, case: Case) -> dict[str, Any]:
-    model = _model(case)
-    design = training_design(model, case.pes, case.lanes, case.answers)
-    layout = LearningLayout(schedule(model.shape, design, head=True), case.answers)
-    update = update_cycles(Update(layout, PLACE, 1 << 14, 0))
-    plain = design_for(model, case.pes, case.lanes, head=True)
+def _known(path: Path | None) -> dict[str, dict[str, Any]]:
+    """Figures of cells that a file has, by case."""
+    if path is None or not path.exists():
+        raise typer.BadParameter("--cycles: give --json with a file that has cells")
+    rows = json_text.loads(path.read_text("utf-8"))["rows"]
+    kinds = ("luts", "registers", "multipliers", "block_rams")
+    return {r["case"]: {n: v for n, v in r.items() if n.endswith(kinds)} for r in rows}
+
+
+def _designs(case: Case, model: Model) -> dict[str, Design]:
+    """Of the array that infers, whose head learns, and all of whose matrices do."""
     places = STEPS * -(-case.answers // case.lanes) * case.lanes
-    deep = training_design(model, case.pes, case.lanes, case.answers, places)
-    batch = batch_cycles(schedule(model.shape, deep, head=True), STEPS, case.answers)
-    designs = {"plain": plain, "train": design, "back": deep}
-    if case.whole:
-        found = {kind: _cells(one, Core) for kind, one in designs.items()}
-    else:
-        found = {kind: _cells(one, _element) for kind, one in designs.items()}
-        found |= {"updater": _cells(deep, _updater), "columns": _cells(deep, _columns)}
-        for kind, beside in (("train", ("updater",)), ("back", ("updater", "columns"))):
-            more = [found[name] for name in beside]
-            found[kind] = {n: v + sum(one[n] for one in more) for n, v in found[kind].items()}
+    return {
+        "plain": design_for(model, case.pes, case.lanes, head=True),
+        "train": training_design(model, case.pes, case.lanes, case.answers),
+        "back": training_design(model, case.pes, case.lanes, case.answers, places),
+    }
+
+
+def _row(name: str, case: Case, known: dict[str, Any] | None) -> dict[str, Any]:
+    model = _model(case)
+    designs = _designs(case, model)
+    layout = LearningLayout(schedule(model.shape, designs["train"], head=True), case.answers)
+    batch = batch_cycles(schedule(model.shape, designs["back"], head=True), STEPS, case.answers)
+    cells = _all_cells(case, designs) if known is None else known
     return {
         "case": name,
         "M": case.pes,
@@ -106,9 +119,7 @@ def _row(name: str, case: Case) -> dict[str, Any]:
         "network": f"{case.inputs} -> {case.units} -> {case.classes}",
         "answers": case.answers,
         "whole": case.whole,
-        **{f"{kind}_{name}": value for kind, of in found.items() for name, value in of.items()},
-        "luts_more": found["train"]["luts"] / found["plain"]["luts"] - 1,
-        "back_luts_more": found["back"]["luts"] / found["plain"]["luts"] - 1,
+        **cells,
         "steps": STEPS,
         "batch_frame_cycles": batch.frame,
         "batch_times": batch.times,
@@ -116,9 +127,22 @@ def _row(name: str, case: Case) -> dict[str, Any]:
         "batch_loaded_words": batch.loaded,
         "batch_left_sums": batch.left,
         "frame_cycles": step_cycles(layout.plan),
-        "update_cycles": update,
+        "update_cycles": update_cycles(Update(layout, PLACE, 1 << 14, 0)),
         "weights": case.units * case.classes,
     }
+
+
+def _all_cells(case: Case, designs: dict[str, Design]) -> dict[str, int]:
+    if case.whole:
+        found = {kind: _cells(one, Core) for kind, one in designs.items()}
+    else:
+        found = {kind: _cells(one, _element) for kind, one in designs.items()}
+        found["updater"] = _cells(designs["back"], _updater)
+        found["columns"] = _cells(designs["back"], _columns)
+        for kind, beside in (("train", ("updater",)), ("back", ("updater", "columns"))):
+            more = [found[name] for name in beside]
+            found[kind] = {n: v + sum(one[n] for one in more) for n, v in found[kind].items()}
+    return {f"{kind}_{name}": value for kind, of in found.items() for name, value in of.items()}
 
 
 def _model(case: Case) -> Model:
@@ -153,6 +177,11 @@ def _cells(design: Design, top: Any) -> dict[str, int]:
     }
 
 
+def _more(row: dict[str, Any], kind: str) -> str:
+    luts = row.get(f"{kind}_luts")
+    return f"{luts / row['plain_luts'] - 1:+.1%}" if luts else "not measured"
+
+
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table("case", "network", "LUT", "head learns", "all", "block RAM", "frame", "times")
     for row in rows:
@@ -160,9 +189,8 @@ def _table(rows: list[dict[str, Any]]) -> Table:
             row["case"],
             row["network"],
             f"{row['plain_luts']:,}",
-            f"{row['luts_more']:+.1%}",
-            f"{row['back_luts_more']:+.1%}",
-            f"{row['plain_block_rams']} -> {row['back_block_rams']}",
+            *(_more(row, kind) for kind in ("train", "back")),
+            f"{row['plain_block_rams']} -> {row.get('back_block_rams', '?')}",
             f"{row['frame_cycles']:,}",
             f"{row['batch_times']:.2f}",
         )
