@@ -31,6 +31,7 @@ def measured(
     lanes: int,
     seed: int,
     note: Note = lambda text: None,
+    largest: int | None = None,
 ) -> dict[str, Any]:
     """Place and route a model's array for a board.
 
@@ -45,6 +46,8 @@ def measured(
         Of the placer: the same seed gives the same figures.
     note : callable
         Told what the tools are about.
+    largest : int, optional
+        Of a screened head: logits that the unit behind the array finds; 0 for no unit.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def measured(
         ``lut``, ``ff``, ``ram``, ``dsp`` and ``fmax_mhz``.
     """
     chosen = board(name)
-    design = design_for(model, pes, lanes, **chosen.options)
+    design = design_for(model, pes, lanes, largest=largest, **chosen.options)
     image = compile_model(model, design)
     with temporary_folder("timing") as folder:
         out = folder / "bitstream"

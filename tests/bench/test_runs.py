@@ -128,6 +128,8 @@ SMALLEST = {
         "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place, slow=True
     ),
     "bench.screening": Smallest("--smallest --json OUT/rows.json", ("rows.json", "rows.svg")),
+    "bench.screening.rectify": Smallest("--smallest --json OUT/rows.json", slow=True),
+    "bench.screening.sampling": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.behaviour": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.hardware": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.jobs": Smallest("--smallest --json OUT/rows.json"),
@@ -137,6 +139,7 @@ SMALLEST = {
     "bench.boards.bitstreams": Smallest(
         "--smallest --no-stand-ins --json OUT/rows.json", prepare=place, slow=True
     ),
+    "bench.boards.area": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.gates": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.protection": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.fit": Smallest(
