@@ -118,6 +118,7 @@ def verilog(given: VerilogOptions) -> None:
         prefix=given.prefix,
         top=top_of(given),
         base=given.base,
+        also=given.also or (),
         **array,
     )
     plain = given.top is TopName.core
@@ -220,6 +221,7 @@ def demo(given: DemoOptions) -> None:
         lanes=given.lanes,
         icarus=given.icarus,
         cocotb=given.cocotb,
+        contexts=given.contexts,
     )
 
 

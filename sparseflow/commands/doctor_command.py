@@ -244,10 +244,11 @@ def _counted(found: Diagnosis, network: Network | None) -> list[MatrixFigures]:
 
 def _is_balanced(model: Imported, name: str, banks: int) -> bool:
     from csb_format.csb import UnbalancedError
-    from pruning.mask.masks import check_balanced
+    from pruning.files.layouts import layout_of
+    from pruning.mask.views import Banks
 
     try:
-        check_balanced(model.mask(name), banks)
+        layout_of(model, name, Banks(banks))
     except UnbalancedError:
         return False
     return True

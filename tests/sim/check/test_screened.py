@@ -13,7 +13,8 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import Model
-from csb_format.random_models import random_model
+from csb_format.files.images import write_mem
+from csb_format.random_models import random_model, random_network
 from csb_format.screening.layer import ScreenedLayer
 from engine.reference import IntegerModel
 from hdl.verilog import emit_verilog
@@ -51,6 +52,9 @@ def sequences(count: int) -> list[np.ndarray]:
 def run(image: Image, folder: Path, count: int = 2, **options: Any) -> Verification:
     filled = None if options.get("load") else image
     files = emit_verilog(image.design, folder / "v", filled)
+    for name, words in options.pop("other", {}).items():
+        (path,) = files.folder.glob(f"*{name}.mem")
+        write_mem(path, words, image.width(name))
     model = IntegerModel(image.model)
     return verify(
         model, image, files, sequences(count), folder / "w",
@@ -92,3 +96,36 @@ def test_every_array_loads_a_screened_model(kind: str, tmp_path: Path) -> None:
     contexts = image.design.contexts
     found = run(image, tmp_path, 3, load=True, contexts=contexts, simulator="verilator-free")
     assert found.exact, found.first or found.cycle_mismatch
+
+
+#: Networks of other kinds than the above.
+NETWORKS: dict[str, dict[str, Any]] = {
+    "gru": {"cell": "gru"},
+    "gru0": {"cell": "gru0"},
+    "stacked": {"layers": 2},
+    "narrow": {"value_bits": 8, "act_bits": 8},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_other_networks(kind: str, tmp_path: Path) -> None:
+    rng, own = np.random.default_rng(6), NETWORKS[kind]
+    model = random_network(rng, INPUTS, 8, 4, (2, 2, 1), head=50, **own)
+    assert model.head is not None
+    model = replace(model, head=ScreenedLayer.of(model.head))
+    image = compile_model(model, design_for(model, 8, 4, largest=8))
+    found = run(image, tmp_path, simulator="verilator-free")
+    assert found.exact, found.first or found.cycle_mismatch
+
+
+@pytest.mark.slow
+def test_a_wrong_logit_is_told(tmp_path: Path) -> None:
+    """Biases of all rows are one too large in the unit alone."""
+    image = made("one")
+    words = [word + 1 for word in image.memories["screen_whole"]]
+    found = run(image, tmp_path, other={"screen_whole": words})
+    assert found.first is not None
+    assert (found.first.state, found.first.step) == ("logit", 0)
+    assert found.first.got == found.first.expected + 1
+    assert found.first.where == "all states up to here are right; look at the screen unit"
