@@ -142,6 +142,7 @@ SMALLEST = {
     "bench.boards.area": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.gates": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.protection": Smallest("--smallest --json OUT/rows.json", slow=True),
+    "bench.boards.reaches": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.fit": Smallest(
         "--case 'icebreaker 4x1 12-32 12/12 bits' --json OUT/rows.json", slow=True
     ),
