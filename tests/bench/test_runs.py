@@ -128,6 +128,7 @@ SMALLEST = {
         "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place, slow=True
     ),
     "bench.screening": Smallest("--smallest --json OUT/rows.json", ("rows.json", "rows.svg")),
+    "bench.screening.area": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.screening.rectify": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.screening.sampling": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.behaviour": Smallest("--smallest --json OUT/rows.json"),
