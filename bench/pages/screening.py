@@ -74,6 +74,24 @@ def _times(rows: list[Row], sizes: dict[str, str]) -> str:
     return table(lines)
 
 
+def _cycles(rows: list[Row]) -> str:
+    heads = "array|planes lie|top|cycles a token|p99|worst|LSTM alone"
+    heads += "|bytes a token|of 21 bits a weight"
+    lines = [heads.split("|")]
+    for row in rows:
+        cycles, bus = row["cycles_per_token"], row["bus_bits"]
+        lines.append([
+            f"{row['pes']} x {row['lanes']}",
+            f"outside, {bus} bits" if bus else "on the chip",
+            str(row["k"]),
+            *(f"{cycles[name]:,.0f}" for name in ("mean", "p99", "worst")),
+            f"{row['lstm_cycles']:,.0f}",
+            f"{row['bytes_per_token']:,.0f}",
+            f"{100 * row['bytes_per_token'] / row['bytes_dense']:.1f} %",
+        ])  # fmt: skip
+    return table(lines)
+
+
 def _page() -> Page:
     found = record("screening")
     rows: list[Row] = found["rows"]
@@ -87,6 +105,7 @@ def _page() -> Page:
             _margins(found["margins"]),
             _heads(found["heads"]),
             _times(found["times"], sizes),
+            _cycles(found["cycles"]),
         ),
         (
             f"Of {hard['cases']:,} adversarial cases {hard['wrong']} were wrong; in "
