@@ -15,6 +15,7 @@ __all__ = ["AROUND", "Choice", "Search"]
 
 Floats = npt.NDArray[np.float64]
 AROUND = 4.0
+BRIEF = 0.5  # deviation of a loss after a brief training from the one at length, scaled
 FIRST = 3  # trainings before anything is learned, spread over the space
 
 
@@ -58,7 +59,8 @@ class Search:
     ) -> None:
         self.choices = {choice.key: n for n, choice in enumerate(choices)}
         self.keys = [choice.key for choice in choices]
-        self.bits = len(choices[0].fronts)
+        self.bits, self.scale = len(choices[0].fronts), scale
+        self._brief: dict[str, Sequence[float]] = {}
         self._choices = choices
         flat = np.array([row for choice in choices for row in choice.features], np.float64)
         self._learned = Learned(flat, scale, None if prior is None else prior.ravel(), seed)
@@ -106,6 +108,47 @@ class Search:
             found.append(best)
             self._begun.append(best)
         return [self.keys[n] for n in found]
+
+    def narrow(self, brief: Mapping[str, Sequence[float]], count: int) -> list[str]:
+        """Which proposals to train at length, after a brief training of each: successive halving.
+
+        Parameters
+        ----------
+        brief : mapping of str to sequence of float
+            By key, the loss of each of its bits. Those that are not chosen are not proposed again.
+        count : int
+        """
+        self._brief |= brief
+        mean, deviation = (values.copy() for values in self._predicted())
+        more, spread = self._offset()
+        for key in brief:
+            mine = self._of(key)
+            logs = self.scale.of(np.array(brief[key], np.float64)) + more
+            mean[mine], deviation[mine] = self.scale.losses(logs, np.full(self.bits, spread))
+        places, losses, found = list(self._places), list(self._losses), list[str]()
+        while len(found) < min(count, len(brief)):
+            gains = self.volume.gains(places, losses, mean, deviation)
+            left = [key for key in brief if key not in found]
+            best = max(left, key=lambda key: float(gains[self._of(key)].max()))
+            found.append(best)
+            mine = self._of(best)
+            places += range(mine.start, mine.stop)
+            losses += [float(one) for one in mean[mine]]
+        return found
+
+    def _of(self, key: str) -> slice:
+        place = self.choices[key] * self.bits
+        return slice(place, place + self.bits)
+
+    def _offset(self) -> tuple[float, float]:
+        """What training at length changes, in the scale of losses; its mean and deviation."""
+        known = dict(zip(self._places, self._losses, strict=True))
+        pairs = [(known[n], loss) for key, losses in self._brief.items()
+                 for n, loss in enumerate(losses, self._of(key).start) if n in known]  # fmt: skip
+        if len(pairs) < 2:
+            return 0.0, BRIEF
+        long, short = (self.scale.of(np.array(side)) for side in zip(*pairs, strict=True))
+        return float(np.mean(long - short)), max(float(np.std(long - short)), 0.05)
 
     def _predicted(self) -> tuple[Floats, Floats]:
         return self._learned.predict(np.array(self._places, np.int64), np.array(self._losses))
