@@ -109,7 +109,8 @@ def _streams(model: Model | ModelShape, board: Board, best: Choice) -> tuple[int
         try:
             design = design_for(
                 model, best.design.pes, best.design.lanes, best.design.units,
-                contexts=contexts, by_gate=best.design.by_gate, **board.options,
+                contexts=contexts, by_gate=best.design.by_gate,
+                largest=best.design.screen.top if best.design.screen else 0, **board.options,
             )  # fmt: skip
         except DesignError:
             break

@@ -25,6 +25,7 @@ from .memories import Memory, large_rams, memories
 __all__ = [
     "LINK_BLOCKS",
     "RESOURCES",
+    "SCREEN_MEND",
     "Choice",
     "Product",
     "Resource",
@@ -39,11 +40,16 @@ __all__ = [
 ]
 
 PES = (4, 8, 16, 32, 64, 128)
+SCREEN_MEND = ", or leave the screened head to the host (largest = 0, --largest 0)"
 NARROW = 9  # bits of the operands of half a multiplier
 # LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_resources.py)
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
 LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
+REACHES = 2.5  # of a table that takes arguments of several reaches (reaches.json)
 SUMS_CHOSEN, SUMS_KEPT = 0.5, 0.75  # of more a choice takes more for each (gates.json)
+# of a screen unit, of each of its digit lanes and of each lane that multiplies; multipliers of
+# bounds, each in two halves
+SCREEN_UNIT, SCREEN_BOUNDS = (4700, 25, 55), 8
 COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
 # Flip-flops but those of memories: of any design with a link, and per bit of an instruction, of a
 # lane's activations, of the operands of a multiplier, of a PE's sum. Fitted to what nextpnr counts.
@@ -162,6 +168,11 @@ class Choice:
     limit: str
 
     @property
+    def largest(self) -> int:
+        """Logits that its screen unit finds, 0 without one; makes designs like it."""
+        return self.design.screen.top if self.design.screen else 0
+
+    @property
     def microseconds(self) -> float:
         """Of a step."""
         return self.cycles / self.megahertz
@@ -220,13 +231,18 @@ class Product(NamedTuple):
 
 def products(design: Design) -> list[Product]:
     """Of the array, and of the element-wise lanes."""
-    rise, offset = _interpolation(design.cell, design.act_bits, design.reach)
+    rise, offset = _interpolation(design.cell, design.act_bits, design.reaches)
     cell = cell_named(design.cell)
     tables = 1 if design.compact else cell.tables
     found = [
         Product(design.value_bits, design.act_bits, design.multipliers, lane=False),
         Product(rise, offset, tables * design.units),
     ]
+    if screen := design.screen:
+        lowest = max(8, screen.low_bits)
+        found.append(Product(lowest, screen.act_bits, screen.lanes, lane=False))
+        found.append(Product(screen.act_bits, screen.act_bits, 3 * screen.elements, lane=False))
+        found.append(Product(8, 18, SCREEN_BOUNDS, lane=False))
     if not design.compact:  # whose other products are made of adders
         narrow, wide = (n * design.units for n in (cell.narrow_products, cell.wide_products))
         found.append(Product(design.act_bits, design.act_bits, narrow))
@@ -235,10 +251,12 @@ def products(design: Design) -> list[Product]:
 
 
 @cache
-def _interpolation(cell: str, act_bits: int, reach: int) -> tuple[int, int]:
-    """Bits of the operands of a table's product."""
-    line = cell_named(cell)(act_bits, reach).piecewise
-    return int(line.table[1].max()).bit_length(), line.offset_bits
+def _interpolation(cell: str, act_bits: int, reaches: tuple[int, ...]) -> tuple[int, int]:
+    """Bits of the operands of a table's product: the finest argument's, of the fewest segments."""
+    lines = [cell_named(cell)(act_bits, reach).piecewise for reach in reaches]
+    rise = max(int(line.table[1].max()) for line in lines)
+    fewest = min(line.index_bits for line in lines)
+    return rise.bit_length(), lines[0].magnitude_bits - fewest
 
 
 def _multipliers(design: Design, board: Board) -> tuple[int, int]:
@@ -255,6 +273,19 @@ def _multipliers(design: Design, board: Board) -> tuple[int, int]:
 
 def _logic(design: Design) -> int:
     """LUT4 sites of everything but memories."""
+    return _array(design) + _screen(design)
+
+
+def _screen(design: Design) -> int:
+    """Of a screen unit: what any has, its digit lanes, and its lanes that multiply."""
+    if (screen := design.screen) is None:
+        return 0
+    fixed, digit, lane = SCREEN_UNIT
+    return fixed + digit * screen.digits + lane * screen.lanes
+
+
+def _array(design: Design) -> int:
+    """Of the array and what takes its results."""
     product = design.value_bits + design.act_bits
     pe = (design.lanes - 1) * TREE * product + ACCUMULATE * design.acc_bits
     if design.compact:  # registers alone in a cell count as well
@@ -265,6 +296,7 @@ def _logic(design: Design) -> int:
     sums = design.abreast * (2 if design.arithmetic.apart else 1)
     lane: float = LANE * design.act_bits * cell.tables / lstm.tables
     lane += SUMS * sums * design.acc_bits
+    lane += REACHES * design.act_bits * cell.tables * bool(design.wider)
     choice = SUMS_KEPT if design.collects else SUMS_CHOSEN
     lane += choice * sums * design.acc_bits * (design.units_per_round - 1)
     if design.arithmetic.apart:
@@ -273,15 +305,18 @@ def _logic(design: Design) -> int:
     return round(design.pes * pe + design.units * lane + projectors) + CONTROL
 
 
-def choices(model: Model | ModelShape, board: Board, contexts: int = 1) -> list[Choice]:
+def choices(
+    model: Model | ModelShape, board: Board, contexts: int = 1, largest: int | None = None
+) -> list[Choice]:
     """Every array of a usual shape that can carry the model, the fastest that fits first.
 
     Where slots of one gate, or more element-wise lanes than banks, do not fit, the array without
     them is among these as well. The first is what :func:`fastest`, and with it every command that
-    is given no array, takes. Cycles are those of as many streams as there are ``contexts``.
+    is given no array, takes. Cycles are those of as many streams as there are ``contexts``. A model
+    with a screened head has a unit for the ``largest`` logits behind each, as ``design_for`` says.
     """
     clock, found = clock_of(board), list[Choice]()
-    for design in _designs(model, board, contexts):
+    for design in _designs(model, board, contexts, largest):
         found.append(_choice(model, board, design, clock))
         if not found[-1].fits:
             smaller = cheaper(model, board, design)
@@ -294,12 +329,19 @@ def cheaper(model: Model | ModelShape, board: Board, design: Design) -> Iterator
     less: list[dict[str, Any]] = [{"by_gate": False}] if design.by_gate else []
     if design.units > design.lanes:
         less += [{"units": design.lanes}, *({"units": design.lanes, **each} for each in less)]
-    same: dict[str, Any] = {"contexts": design.contexts, **board.options}
+    same: dict[str, Any] = {"contexts": design.contexts, **board.options, "largest": _top(design)}
     for options in less:
         yield design_for(model, design.pes, design.lanes, **same, **options)
 
 
-def _designs(model: Model | ModelShape, board: Board, contexts: int) -> Iterator[Design]:
+def _top(design: Design) -> int:
+    """What makes a design with the same screen unit, or without one."""
+    return design.screen.top if design.screen else 0
+
+
+def _designs(
+    model: Model | ModelShape, board: Board, contexts: int, largest: int | None
+) -> Iterator[Design]:
     """Arrays of a usual shape that can carry the model."""
     banks = {g.banks for x in model.shape.layers for g in (x.weight_ih, x.weight_hh)}
     for pes in PES:
@@ -307,12 +349,21 @@ def _designs(model: Model | ModelShape, board: Board, contexts: int) -> Iterator
             if any(b % lanes for b in banks) or pes * lanes > 4 * board.has.multipliers:
                 continue
             try:
-                yield design_for(model, pes, lanes, contexts=contexts, **board.options)
+                yield design_for(
+                    model, pes, lanes, contexts=contexts, largest=largest, **board.options
+                )
             except DesignError:
                 continue
 
 
-def choice(model: Model, board: Board, pes: int, lanes: int, contexts: int = 1) -> Choice:
+def choice(
+    model: Model,
+    board: Board,
+    pes: int,
+    lanes: int,
+    contexts: int = 1,
+    largest: int | None = None,
+) -> Choice:
     """One array; where it does not fit, the first cheaper one of its size that does.
 
     Raises
@@ -323,7 +374,7 @@ def choice(model: Model, board: Board, pes: int, lanes: int, contexts: int = 1) 
         If this one cannot carry the model.
     """
     _check_kind(model, board)
-    design = design_for(model, pes, lanes, contexts=contexts, **board.options)
+    design = design_for(model, pes, lanes, contexts=contexts, largest=largest, **board.options)
     clock = clock_of(board)
     found = _choice(model, board, design, clock)
     if found.fits:
@@ -345,7 +396,7 @@ def _choice(model: Model | ModelShape, board: Board, design: Design, megahertz: 
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
 
 
-def fastest(model: Model, board: Board, contexts: int = 1) -> Choice:
+def fastest(model: Model, board: Board, contexts: int = 1, largest: int | None = None) -> Choice:
     """The best array of a board.
 
     Raises
@@ -356,14 +407,16 @@ def fastest(model: Model, board: Board, contexts: int = 1) -> Choice:
         If none can carry the model, whatever the size of the device.
     """
     # without any, the error of the smallest tells why
-    found = choices(model, board, contexts) or [choice(model, board, PES[0], 1, contexts)]
+    found = choices(model, board, contexts, largest) or [
+        choice(model, board, PES[0], 1, contexts, largest)
+    ]
     if not found[0].fits:
         least = min(found, key=lambda c: c.usage.luts)
         name, share = least.usage.limit(board.has)
         raise BoardError(
             f"no array of {board.title} holds this model: the smallest, {least.design.pes} x "
             f"{least.design.lanes}, takes {share:.0%} of its {name}; prune more, quantise to "
-            "fewer bits or take a larger board"
+            "fewer bits or take a larger board" + SCREEN_MEND * bool(least.design.screen)
         )
     return found[0]
 

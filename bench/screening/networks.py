@@ -105,9 +105,9 @@ def _cut(corpus: Corpus, size: int) -> Corpus:
     return Corpus(f"{corpus.name}, {size} types", train, valid, test, words)
 
 
-def network_of(name: str, corpus: Corpus, place: Place) -> LanguageModel:
+def network_of(name: str, corpus: Corpus, place: Place, text: Text | None = None) -> LanguageModel:
     """The network of a name, from its file or trained now, in evaluation mode."""
-    text = NAMES[name]
+    text = text or NAMES[name]
     if not text.words and not text.both:
         module = trained(Row(name, "dense", text.seed), place)
     else:

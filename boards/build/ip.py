@@ -1,4 +1,4 @@
-"""The accelerator with AXI buses as a block for others: FuseSoC core file and IP-XACT.
+"""The accelerator with AXI buses as a block for others: FuseSoC, IP-XACT, LiteX.
 
 All names in it begin with a prefix (:mod:`hdl.prefix`), so that several fit into one system.
 """
@@ -6,11 +6,10 @@ All names in it begin with a prefix (:mod:`hdl.prefix`), so that several fit int
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
-from amaranth.hdl import Value
 from amaranth.lib import wiring
 
 from compiler.abi.registers import MAGIC, REGISTERS, design_hash
@@ -21,17 +20,17 @@ from hdl.core.hierarchy import Hierarchy
 from hdl.prefix import OURS, named, waivers_file
 from hdl.verilog import VerilogFiles, emit_verilog
 
+from .tops.component import VERSION, component_xml, ports_of
+from .tops.litex import litex_wrapper
 from .tops.memory import memory_files
 from .tops.readme import README, readme
 from .tops.tops import BITS, Top
+from .tops.zynq import zynq_script
 
 __all__ = [
     "BITS",
-    "BUSES",
     "KIND",
-    "component_xml",
     "core_file",
-    "ports_of",
     "vlnv",
     "write_block",
     "write_ip",
@@ -39,19 +38,7 @@ __all__ = [
 
 KIND = "ip"  # of the folder, for its marker
 COMPONENT_FILE = "component.xml"
-VERSION = "1.0"
 TESTBENCH = f"{OURS}_tb"
-SPIRIT = "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009"
-XSI = "http://www.w3.org/2001/XMLSchema-instance"
-# bus: its type among AMD's bus definitions, how it is used
-BUSES = {
-    "s_axi": ("aximm", "slave"),
-    "s_axis": ("axis", "slave"),
-    "m_axis": ("axis", "master"),
-    "s_axis_matrix": ("axis", "slave"),
-    "m_axi": ("aximm", "master"),
-}
-
 TB = """// Resets the accelerator, reads what it says it is over AXI4-Lite, and says PASS.
 `timescale 1ns/1ps
 module {tb};
@@ -179,6 +166,7 @@ def write_block(
     top: Top,
     prefix: str = OURS,
     base: int | None = None,
+    others: Sequence[Image] = (),
 ) -> VerilogFiles:
     """Write a top with all that lies beside it into a folder that is made meanwhile.
 
@@ -193,6 +181,8 @@ def write_block(
     base : int, optional
         Of ``dram`` where the model is to lie in memory: its bytes and a C header go beside, and
         the memories on chip have no images.
+    others : sequence of Image
+        Models of the same design that lie behind it in memory.
     """
     top.check(design)
     made: list[wiring.Component] = []
@@ -210,11 +200,14 @@ def write_block(
     if top.kind != "link":
         texts[f"{named(prefix, TESTBENCH)}.v"] = testbench(design, block, files.top, prefix)
         texts[COMPONENT_FILE] = component_xml(block, files)
+        texts |= litex_wrapper(files, ports_of(block), prefix)
+    if top.kind == "dram":
+        texts |= zynq_script(files, top.bits, prefix)
     texts[README] = readme(top, image, files, ports_of(block), prefix, placed=base is not None)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     if base is not None:
-        for name, data in memory_files(image, base, top.bus.data_bits, prefix).items():
+        for name, data in memory_files([image, *others], base, top.bus.data_bits, prefix).items():
             (folder / name).write_bytes(data)
     return files
 
@@ -246,8 +239,9 @@ def core_file(
 
 
 def _without(text: str, *names: str) -> str:
-    """A core file without some of its file sets and targets."""
-    return re.sub(rf"^  (?:{'|'.join(names)}):\n(?:    .*\n)+", "", text, flags=re.M)
+    """A core file without some of its file sets and targets; lists to come stand for lines."""
+    lines = r"(?:(?:    |\{).*\n)+"
+    return re.sub(rf"^  (?:{'|'.join(names)}):\n{lines}", "", text, flags=re.M)
 
 
 def testbench(design: Design, block: wiring.Component, module: str, prefix: str) -> str:
@@ -274,147 +268,3 @@ def testbench(design: Design, block: wiring.Component, module: str, prefix: str)
 
 def _open(port: str, flow: str, used: tuple[str, ...]) -> bool:
     return flow == "out" and not port.startswith(used)
-
-
-def ports_of(block: wiring.Component) -> dict[str, tuple[str, int]]:
-    """Direction and width of every port, the clock and reset among them."""
-    return {
-        "__".join(map(str, path)): (
-            "in" if member.flow == wiring.In else "out",
-            len(Value.cast(value)),
-        )
-        for path, member, value in block.signature.flatten(block)
-    }
-
-
-def component_xml(block: wiring.Component, files: VerilogFiles) -> str:
-    """IP-XACT (IEEE 1685-2009, the version that Vivado reads)."""
-    ElementTree.register_namespace("spirit", SPIRIT)
-    root = ElementTree.Element(f"{{{SPIRIT}}}component")
-    ports = ports_of(block)
-    names = {"vendor": "sparseflow", "library": "user", "name": files.top, "version": VERSION}
-    for tag, text in names.items():
-        _add(root, tag, text)
-    buses = _add(root, "busInterfaces")
-    for bus in BUSES:
-        if f"{bus}_tdata" in ports or f"{bus}_araddr" in ports:
-            _bus(buses, bus, [p for p in ports if _of_bus(p, bus)])
-    _clocks(buses, [bus for bus in BUSES if any(_of_bus(p, bus) for p in ports)])
-    if "m_axi_araddr" in ports:
-        _space(root, ports)
-    maps = _add(_add(root, "memoryMaps"), "memoryMap")
-    _add(maps, "name", "s_axi")
-    block_of = _add(maps, "addressBlock")
-    for tag, text in (("name", "registers"), ("baseAddress", "0"), ("range", "4096")):
-        _add(block_of, tag, text)
-    for tag, text in (("width", "32"), ("usage", "register")):
-        _add(block_of, tag, text)
-    _model(root, ports, files.top)
-    _files(root, files)
-    _add(root, "description", "Bank-balanced sparse LSTM accelerator")
-    ElementTree.indent(root)
-    text = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
-
-
-def _space(root: ElementTree.Element, ports: dict[str, tuple[str, int]]) -> None:
-    """What the port to memory reaches."""
-    space = _add(_add(root, "addressSpaces"), "addressSpace")
-    _add(space, "name", "m_axi")
-    _add(space, "range", str(1 << ports["m_axi_araddr"][1]))
-    _add(space, "width", str(ports["m_axi_rdata"][1]))
-
-
-def _add(parent: ElementTree.Element, tag: str, text: str | None = None) -> ElementTree.Element:
-    child = ElementTree.SubElement(parent, f"{{{SPIRIT}}}{tag}")
-    child.text = text
-    return child
-
-
-def _of_bus(port: str, bus: str) -> bool:
-    """Whether a port belongs to a bus, and not to one whose name goes on."""
-    rest = port.removeprefix(f"{bus}_")
-    return rest != port and "_" not in rest
-
-
-def _kind(parent: ElementTree.Element, tag: str, library: str, name: str) -> None:
-    given = {"vendor": "xilinx.com", "library": library, "name": name, "version": "1.0"}
-    element = _add(parent, tag)
-    for key, value in given.items():
-        element.set(f"{{{SPIRIT}}}{key}", value)
-
-
-def _bus(buses: ElementTree.Element, bus: str, ports: list[str]) -> None:
-    kind, mode = BUSES[bus]
-    interface = _add(buses, "busInterface")
-    _add(interface, "name", bus)
-    _kind(interface, "busType", "interface", kind)
-    _kind(interface, "abstractionType", "interface", f"{kind}_rtl")
-    used = _add(interface, mode)
-    if kind == "aximm":
-        tag = "memoryMapRef" if mode == "slave" else "addressSpaceRef"
-        _add(used, tag).set(f"{{{SPIRIT}}}{tag}", bus)
-    _map(interface, {port.removeprefix(f"{bus}_").upper(): port for port in ports})
-
-
-def _map(interface: ElementTree.Element, ports: dict[str, str]) -> None:
-    maps = _add(interface, "portMaps")
-    for logical, physical in ports.items():
-        one = _add(maps, "portMap")
-        _add(_add(one, "logicalPort"), "name", logical)
-        _add(_add(one, "physicalPort"), "name", physical)
-
-
-def _clocks(buses: ElementTree.Element, clocked: list[str]) -> None:
-    """Clock, reset and interrupt as Vivado knows them."""
-    for name, kind, logical, mode, parameters in (
-        ("aclk", "clock", "CLK", "slave", {"ASSOCIATED_BUSIF": ":".join(clocked)}),
-        ("aresetn", "reset", "RST", "slave", {"POLARITY": "ACTIVE_LOW"}),
-        ("irq", "interrupt", "INTERRUPT", "master", {"SENSITIVITY": "LEVEL_HIGH"}),
-    ):
-        interface = _add(buses, "busInterface")
-        _add(interface, "name", name)
-        _kind(interface, "busType", "signal", kind)
-        _kind(interface, "abstractionType", "signal", f"{kind}_rtl")
-        _add(interface, mode)
-        _map(interface, {logical: name})
-        values = _add(interface, "parameters")
-        if kind == "clock":
-            parameters["ASSOCIATED_RESET"] = "aresetn"
-        for key, value in parameters.items():
-            one = _add(values, "parameter")
-            _add(one, "name", key)
-            _add(one, "value", value)
-
-
-def _model(root: ElementTree.Element, ports: dict[str, tuple[str, int]], module: str) -> None:
-    model = _add(root, "model")
-    view = _add(_add(model, "views"), "view")
-    _add(view, "name", "rtl")
-    _add(view, "envIdentifier", ":*:*")
-    _add(view, "language", "verilog")
-    _add(view, "modelName", module)
-    _add(_add(view, "fileSetRef"), "localName", "sources")
-    listed = _add(model, "ports")
-    for name, (flow, width) in ports.items():
-        port = _add(listed, "port")
-        _add(port, "name", name)
-        wire = _add(port, "wire")
-        _add(wire, "direction", flow)
-        if width > 1:
-            vector = _add(wire, "vector")
-            _add(vector, "left", str(width - 1))
-            _add(vector, "right", "0")
-
-
-def _files(root: ElementTree.Element, files: VerilogFiles) -> None:
-    listed = _add(_add(root, "fileSets"), "fileSet")
-    _add(listed, "name", "sources")
-    for name in (*files.sources, *files.images):
-        file = _add(listed, "file")
-        _add(file, "name", name)
-        image = name.endswith(".mem")
-        if image:
-            _add(file, "userFileType", "mem")
-        else:
-            _add(file, "fileType", "verilogSource")

@@ -31,6 +31,8 @@ def measured(
     lanes: int,
     seed: int,
     note: Note = lambda text: None,
+    largest: int | None = None,
+    contexts: int = 1,
 ) -> dict[str, Any]:
     """Place and route a model's array for a board.
 
@@ -45,6 +47,10 @@ def measured(
         Of the placer: the same seed gives the same figures.
     note : callable
         Told what the tools are about.
+    largest : int, optional
+        Of a screened head: logits that the unit behind the array finds; 0 for no unit.
+    contexts : int
+        Streams whose states the array keeps.
 
     Returns
     -------
@@ -52,7 +58,8 @@ def measured(
         ``lut``, ``ff``, ``ram``, ``dsp`` and ``fmax_mhz``.
     """
     chosen = board(name)
-    design = design_for(model, pes, lanes, **chosen.options)
+    more: dict[str, Any] = dict(chosen.options)
+    design = design_for(model, pes, lanes, contexts=contexts, largest=largest, **more)
     image = compile_model(model, design)
     with temporary_folder("timing") as folder:
         out = folder / "bitstream"

@@ -7,6 +7,7 @@ from compiler.abi.identity import AXI_MODULE
 from ..link.protocol import BUS_BITS
 from .family import BOARD_MODULE, RAM_18K, Board, Costs, Family, Files, Part, Project
 from .pins import Pin
+from .zynq import block_design
 
 __all__ = ["VIVADO", "VIVADO_ZYNQ"]
 
@@ -31,40 +32,6 @@ wait_on_run impl_1
 open_run impl_1
 report_timing_summary -file timing.txt
 report_utilization -file utilization.txt
-"""
-ZYNQ = """# vivado -mode batch -source build.tcl
-# The accelerator behind AXI: registers on the processor's master, frames and states by DMA.
-create_project -force sparseflow project -part {part}
-set_property ip_repo_paths ip [current_project]
-update_ip_catalog
-# a memory image that is not found is an error, not an empty memory
-set_msg_config -id {{Synth 8-4445}} -new_severity ERROR
-create_bd_design system
-create_bd_cell -type ip -vlnv xilinx.com:ip:zynq_ultra_ps_e ps
-set_property -dict [list CONFIG.PSU__USE__M_AXI_GP0 1 CONFIG.PSU__USE__S_AXI_GP2 1 \\
-  CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ {megahertz:g}] [get_bd_cells ps]
-create_bd_cell -type ip -vlnv sparseflow:user:{module} accelerator
-create_bd_cell -type ip -vlnv xilinx.com:ip:axi_dma dma
-set_property -dict [list CONFIG.c_include_sg 0 CONFIG.c_sg_length_width 26 \\
-  CONFIG.c_m_axis_mm2s_tdata_width {bits} CONFIG.c_s_axis_s2mm_tdata_width {bits}] \\
-  [get_bd_cells dma]
-connect_bd_intf_net [get_bd_intf_pins dma/M_AXIS_MM2S] [get_bd_intf_pins accelerator/s_axis]
-connect_bd_intf_net [get_bd_intf_pins accelerator/m_axis] [get_bd_intf_pins dma/S_AXIS_S2MM]
-foreach slave {{accelerator/s_axi dma/S_AXI_LITE}} {{
-  apply_bd_automation -rule xilinx.com:bd_rule:axi4 \\
-    -config {{Master /ps/M_AXI_HPM0_FPD Clk_xbar Auto}} [get_bd_intf_pins $slave]
-}}
-foreach master {{dma/M_AXI_MM2S dma/M_AXI_S2MM}} {{
-  apply_bd_automation -rule xilinx.com:bd_rule:axi4 \\
-    -config "Master /$master Slave /ps/S_AXI_HP0_FPD Clk_xbar Auto" \\
-    [get_bd_intf_pins ps/S_AXI_HP0_FPD]
-}}
-connect_bd_net [get_bd_pins accelerator/irq] [get_bd_pins ps/pl_ps_irq0]
-validate_bd_design
-make_wrapper -files [get_files system.bd] -top -import
-set_property top system_wrapper [current_fileset]
-launch_runs impl_1 -to_step write_bitstream -jobs 4
-wait_on_run impl_1
 """
 
 
@@ -95,7 +62,8 @@ def _attributes(pin: Pin) -> str:
 def _zynq(board: Board, files: Files) -> dict[str, list[str]]:
     part = f"{board.part}-{board.package}-{board.speed}LV-c"
     megahertz = board.clock_hz / 1e6
-    text = ZYNQ.format(part=part, megahertz=megahertz, module=AXI_MODULE, bits=BUS_BITS)
+    repository = "[file join $here ip]"
+    text = block_design("build.tcl", AXI_MODULE, BUS_BITS, part, megahertz, repository)
     return {"build.tcl": text.splitlines()}
 
 

@@ -16,6 +16,7 @@ from compiler.lower.image import Image
 from compiler.lower.load import WORD, Space, space_depths, space_targets, space_widths
 from csb_format import IntArray
 from engine.reference import LayerModel
+from engine.screened import of_all
 
 from ..link.protocol import (
     BUS_BITS,
@@ -80,6 +81,9 @@ class _Program:
             values = {"h": h, "c": c, "r": output}
             if emission.kind == "linear" and head is not None:
                 values["y"] = head.logits(output)
+            if emission.kind == "largest" and head is not None:
+                k = emission.placement.size
+                values["index"], values["logit"] = of_all(head.logits(output), k)
             yield from state_payloads(self.image.design, emission, values)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,20 @@ from csb_format import IntArray, Model
 
 from .inputs import Given
 
-__all__ = ["States", "joined", "logits"]
+__all__ = ["Largest", "States", "joined", "logits"]
+
+
+class Largest(NamedTuple):
+    """The k largest logits of frames; of equal ones the lower output first.
+
+    Parameters
+    ----------
+    indices, logits : int64 arrays (T, k)
+        Outputs and their logits, the largest first, as those of the full layer.
+    """
+
+    indices: IntArray
+    logits: IntArray
 
 
 @dataclass(frozen=True)
@@ -26,6 +40,8 @@ class States:
         After a projection; ``hidden`` without one.
     linear : int64 array (T, O), optional
         Exact sums of a linear output layer that runs on the array.
+    largest : Largest, optional
+        Of a screen unit: the k largest logits of every frame.
     given : {"integers", "raw", "scaled"}
         What the driver took the frames for; ``"raw"``: the model's scale was applied.
     """
@@ -34,6 +50,7 @@ class States:
     cell: IntArray
     output: IntArray
     linear: IntArray | None = None
+    largest: Largest | None = None
     given: Given = "integers"
 
 
@@ -50,14 +67,17 @@ def joined(emitted: list[Emitted], directions: int) -> States:
     layers: dict[int, dict[str, IntArray]] = {}
     for one in emitted:
         layers.setdefault(one.emission.layer, {}).update(one.values)
-    found = [values for _, values in sorted(layers.items())]
+    # others leave where they learn
+    found = [values for _, values in sorted(layers.items())][-directions:]
     if directions == 2:
         found[1] = {name: values[::-1] for name, values in found[1].items()}
     hidden, cell, output = (
         np.concatenate([values.get(name, values["h"]) for values in found], axis=-1)
         for name in ("h", "c", "r")
     )
-    return States(hidden, cell, output, found[-1].get("y"))
+    last = found[-1]
+    largest = Largest(last["index"], last["logit"]) if "index" in last else None
+    return States(hidden, cell, output, last.get("y"), largest)
 
 
 def logits(model: Model, states: States) -> IntArray:

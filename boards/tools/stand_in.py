@@ -25,7 +25,9 @@ FAMILIES = {
 }
 
 
-def stand_in_counts(files: VerilogFiles, family: str, timeout: float = TIMEOUT) -> dict[str, int]:
+def stand_in_counts(
+    files: VerilogFiles, family: str, timeout: float = TIMEOUT, *, module: str = ""
+) -> dict[str, int]:
     """Cells of a design, flattened.
 
     Parameters
@@ -35,6 +37,8 @@ def stand_in_counts(files: VerilogFiles, family: str, timeout: float = TIMEOUT) 
         One of ``FAMILIES``.
     timeout : float
         Seconds.
+    module : str
+        What is counted of a Xilinx design in the place of all of it: no pads, no clock buffers.
 
     Raises
     ------
@@ -46,9 +50,10 @@ def stand_in_counts(files: VerilogFiles, family: str, timeout: float = TIMEOUT) 
     if family not in FAMILIES:
         raise ValueError(f"family {family!r}: choose one of {', '.join(FAMILIES)}")
     reads = [f"read_verilog {name}" for name in files.sources]
+    top, inner = module or files.top, " -noiopad -noclkbuf" if module else ""
     # Yosys 0.70 aborts on this netlist unless it is flat before
-    flat = [f"hierarchy -top {files.top}", "proc", "flatten -noscopeinfo"]
-    done = [f"{FAMILIES[family]} -top {files.top}", "tee -q -o cells.txt stat -json"]
+    flat = [f"hierarchy -top {top}", "proc", "flatten -noscopeinfo"]
+    done = [f"{FAMILIES[family]} -top {top}{inner}", "tee -q -o cells.txt stat -json"]
     with temporary_folder("synth") as work:
         for name in (*files.sources, *files.images):
             shutil.copy(files.folder / name, work / name)

@@ -12,6 +12,7 @@ from csb_format.files.foreign import kind_of_file
 from csb_format.scales import DesignError
 
 from ..array.design import Design
+from ..array.screen.design import ScreenDesign
 from .identity import identity
 from .register_types import RegisterError
 
@@ -21,7 +22,12 @@ DESIGN_FILE = "design.json"
 _BYTES = 1 << 16  # a design has less than one
 _MOST = 1 << 16  # lanes are laid out one by one
 _DEEPEST = 1 << 32  # places of a memory: bits of its register
-_DEPTHS = ("matrix_depth", "vector_depth", "program_depth", "output_depth", "slots", "cells")
+_FEW = 8  # of a list
+_MOST_SCREEN = 1 << 32  # of a number of a screen unit, which checks them itself
+_DEPTHS = (
+    *("matrix_depth", "vector_depth", "program_depth", "output_depth"),
+    *("slots", "cells", "indexed"),
+)
 _BUS = 32  # bits, where no other are named
 _MEND = f"give the folder of a build, its {DESIGN_FILE}, or sf.compile(...)"
 
@@ -50,10 +56,11 @@ def read_design(path: Path) -> Design:
     check_regular(path)
     try:
         given = _parsed(path)
-        _check_names(given)
+        _check_names(given, Design)
+        screen = given.pop("screen", None)
         for name, value in given.items():
             _check_value(name, value)
-        design = Design(**given)
+        design = Design(**given, screen=_screen(screen))
         identity(design, _BUS, _BUS)  # its registers hold what the design says
     except RegisterError as error:
         raise DesignError(f"{path} is no design that an accelerator has: {error}") from error
@@ -87,11 +94,24 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _check_names(given: dict[str, Any]) -> None:
-    known = {field.name for field in fields(Design)}
+def _screen(given: object) -> ScreenDesign | None:
+    """The screen unit of a design, if it has one."""
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise DesignError("screen: must be null, or an object of numbers")
+    _check_names(given, ScreenDesign)
+    for name, value in given.items():
+        if type(value) is not int or not 0 <= value < _MOST_SCREEN:
+            raise DesignError(f"{name} of its screen: must be 0 to {_MOST_SCREEN - 1}")
+    return ScreenDesign(**given)
+
+
+def _check_names(given: dict[str, Any], kind: type[Design | ScreenDesign]) -> None:
+    known = {field.name for field in fields(kind)}
     if strange := sorted(set(given) - known):
         raise DesignError(f"it has a field {strange[0][:40]!a} that no design has")
-    wanted = [field.name for field in fields(Design) if field.default is MISSING]
+    wanted = [field.name for field in fields(kind) if field.default is MISSING]
     if missing := [name for name in wanted if name not in given]:
         raise DesignError(f"it lacks {', '.join(missing)}")
 
@@ -100,6 +120,13 @@ def _check_value(name: str, value: object) -> None:
     """A flag is true or false, everything else a whole number; bounded before it is used."""
     if name == "cell":
         return  # a design names those that there are
+    if name == "wider":
+        if not isinstance(value, list) or len(value) >= _FEW:
+            said = json.JSONEncoder().encode(value)[:40]
+            raise DesignError(f"wider = {said}: must be a list of whole numbers, fewer than {_FEW}")
+        for one in value:
+            _check_value("reach", one)
+        return
     flag = isinstance(Design.__dataclass_fields__[name].default, bool)
     if type(value) is not (bool if flag else int):
         kind = "true or false" if flag else "a whole number"

@@ -13,6 +13,7 @@ from csb_format.fixed import IntArray
 
 from ..lower.image import Image
 from ..timing.cycle_model import CycleModel, Schedule
+from ..timing.screen_cycles import ScreenCycles, Screened, ScreenedSchedule
 from .registers import PACKET, PACKET_MAGIC
 from .wire import frame_packing, frame_payloads
 
@@ -32,6 +33,8 @@ class Stimulus:
         One input for each direction.
     sequence, step, context : int64 arrays (F,)
         Whose frame it is, which of its frames, and the stream that it runs in.
+    screened : tuple of Screened
+        What a screen unit does with each frame's state, :meth:`screening`; without one none.
     """
 
     image: Image
@@ -40,6 +43,7 @@ class Stimulus:
     sequence: IntArray
     step: IntArray
     context: IntArray
+    screened: tuple[Screened, ...] = ()
 
     @classmethod
     def of(
@@ -82,8 +86,31 @@ class Stimulus:
         chosen : int64 or bool array
             Their places in the order, or which of them.
         """
-        arrays = (self.frames, self.sequence, self.step, self.context)
-        return Stimulus(self.image, self.part, *(array[chosen] for array in arrays))
+        places = np.arange(len(self.frames))[chosen].tolist()
+        return replace(
+            self,
+            frames=self.frames[chosen],
+            sequence=self.sequence[chosen],
+            step=self.step[chosen],
+            context=self.context[chosen],
+            screened=tuple(self.screened[n] for n in places if self.screened),
+        )
+
+    def screening(self, states: IntArray) -> Stimulus:
+        """The same with what a screen unit does for the frames' hidden states.
+
+        Its cycles depend on them, so :attr:`schedule` asks for it.
+
+        Parameters
+        ----------
+        states : int64 array (F, H)
+            In the order in which frames go in.
+        """
+        screen = self.image.screen
+        if screen is None:
+            return self
+        found = ScreenCycles(screen.design, screen.layer).run(states)
+        return replace(self, screened=tuple(found))
 
     def alone(self, sequence: int, steps: int) -> Stimulus:
         """The first steps of one of the sequences, without the streams beside it."""
@@ -99,7 +126,14 @@ class Stimulus:
     def schedule(self) -> Schedule:
         """When everything happens as these frames run without pauses."""
         marks = self.first.tolist(), self.context.tolist()
-        return CycleModel(self.image, self.part).run(len(self.frames), *marks)
+        model = CycleModel(self.image, self.part)
+        if self.image.design.screen:
+            if not self.screened:
+                raise ValueError(
+                    "cycles of a screen unit depend on the states: give them with screening()"
+                )
+            model = ScreenedSchedule(self.image, self.screened)
+        return model.run(len(self.frames), *marks)
 
     def payloads(self) -> list[int]:
         """The beats of the ``frames`` stream."""

@@ -34,7 +34,8 @@ class Emitted:
     emission : Emission
     values : dict
         ``h`` and ``c``, int64 arrays (frames, H), of an element-wise pass; ``r`` (frames, R)
-        of a projection; ``y`` (frames, O) of a linear layer. By unit.
+        of a projection; ``y`` (frames, O) of a linear layer. By unit. ``index`` and ``logit``
+        (frames, k) of a screen unit, the largest first.
     """
 
     emission: Emission

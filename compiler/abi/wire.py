@@ -16,6 +16,7 @@ from csb_format.fixed import IntArray
 from csb_format.words import join_fields, split_fields
 
 from ..array.design import Design
+from ..array.screen.design import ScreenDesign
 from ..array.widths import Field, context_bits, size_of
 from ..lower.parity import evened
 from ..lower.plan import Emission, Part
@@ -27,7 +28,9 @@ __all__ = [
     "frame_packing",
     "frame_payloads",
     "from_beats",
+    "has_results",
     "output_fields",
+    "pair_fields",
     "projected_bits",
     "result_fields",
     "state_fields",
@@ -54,10 +57,12 @@ def frame_fields(design: Design) -> tuple[Field, ...]:
 
 
 def state_fields(design: Design) -> tuple[Field, ...]:
-    """Hidden and cell state of E units."""
+    """Hidden and cell state of E units; gates of them where recurrent layers learn."""
+    gates = design.arithmetic.gate_names if design.backward else ()
     return (
         Field("hidden", design.gate.width, design.units, signed=True),
         Field("cell", design.state.width, design.units, signed=True),
+        *(Field(name, design.gate.width, design.units, signed=True) for name in gates),
     )
 
 
@@ -66,19 +71,31 @@ def projected_bits(design: Design) -> int:
     return design.acc_bits if design.linear else design.act_bits
 
 
+def pair_fields(screen: ScreenDesign) -> tuple[Field, ...]:
+    """An output, from 0, and its logit."""
+    return Field("index", screen.row_bits), Field("logit", screen.logit_bits, signed=True)
+
+
+def has_results(design: Design) -> bool:
+    """Whether beats of another kind than states leave."""
+    return bool(design.projectors or design.screen)
+
+
 def result_fields(design: Design) -> tuple[Field, ...]:
-    """Q results of a projection, or Q exact sums of a linear layer."""
+    """Q results of a projection, Q exact sums of a linear layer, or a pair of a screen unit."""
+    if design.screen:
+        return pair_fields(design.screen)
     return (Field("results", projected_bits(design), design.projectors, signed=True),)
 
 
 def output_fields(design: Design) -> tuple[Field, ...]:
     """A beat of output; ``last`` ends the frame.
 
-    Its ``bits`` are :func:`state_fields` or, of a design with projectors where ``result`` is set,
-    :func:`result_fields`, in this order for each layer that leaves.
+    Its ``bits`` are :func:`state_fields` or, where ``result`` is set, which designs with projectors
+    or a screen unit have, :func:`result_fields`, in this order for each layer that leaves.
     """
     states = Field("bits", size_of(state_fields(design))), Field("last", 1)
-    if not design.projectors:
+    if not has_results(design):
         return states
     bits = max(size_of(fields(design)) for fields in (state_fields, result_fields))
     return Field("bits", bits), Field("result", 1), Field("last", 1)
@@ -92,7 +109,7 @@ def frame_packing(design: Design, bits: int) -> Packing:
 def state_packing(design: Design, bits: int, *, results: bool = False) -> Packing:
     """A beat of states, or of results, on ``m_axis``; both take as many beats of the bus."""
     mine, other = state_fields(design), result_fields(design)
-    if not design.projectors:
+    if not has_results(design):
         return Packing(mine, bits)
     if results:
         mine, other = other, mine
@@ -195,14 +212,17 @@ def state_values(
     Returns
     -------
     dict
-        ``h`` and ``c``, int64 arrays (frames, H), of an element-wise pass; ``r`` (frames, R)
-        of a projection; ``y`` (frames, O) of a linear layer.
+        ``h`` and ``c``, int64 arrays (frames, H), of an element-wise pass, and its gates where
+        they leave; ``r`` (frames, R) of a projection; ``y`` (frames, O) of a linear layer;
+        ``index`` and ``logit`` (frames, k) of a screen unit, the largest first.
     """
     placement, widths = emission.placement, _emitted(design, emission)
     bits = [width for width in widths.values() for _ in range(placement.lanes)]
     mask = (1 << sum(bits)) - 1
     fields = split_fields([payload & mask for payload in payloads], bits)
     lanes = fields.reshape(-1, placement.beats, len(widths), placement.lanes)
+    if "index" in widths:  # it has no sign
+        lanes[:, :, 0] &= (1 << widths["index"]) - 1
     return {
         name: placement.from_order(lanes[:, :, n].reshape(len(lanes), -1))
         for n, name in enumerate(widths)
@@ -212,8 +232,11 @@ def state_values(
 def _emitted(design: Design, emission: Emission) -> dict[str, int]:
     """Names and widths of the numbers that an emission carries, in their order."""
     if emission.kind == "states":
-        hidden, cell = state_fields(design)
-        return {"h": hidden.width, "c": cell.width}
+        hidden, cell, *gates = state_fields(design)
+        return {"h": hidden.width, "c": cell.width} | {gate.name: gate.width for gate in gates}
+    if emission.kind == "largest":
+        assert design.screen is not None
+        return {field.name: field.width for field in pair_fields(design.screen)}
     return {"r" if emission.kind == "output" else "y": projected_bits(design)}
 
 

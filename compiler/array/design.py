@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from csb_format.arguments import flag, shown, whole
 from csb_format.cells import CELLS, LSTM, cell_named
@@ -11,6 +12,11 @@ from csb_format.cells.cell import Cell, reaches
 from csb_format.fixed import Fixed
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN, DesignError
+
+from .addresses import bits_for
+
+if TYPE_CHECKING:
+    from .screen.design import ScreenDesign
 
 __all__ = [
     "DICE_BITS",
@@ -24,12 +30,9 @@ __all__ = [
 ]
 
 
-def bits_for(count: int) -> int:
-    """Bits of an address of ``count`` places, at least 1."""
-    return max(1, (count - 1).bit_length())
-
-
-OPTIONAL = ("projectors", "linear", "max_align", "train")  # numbers that may be 0
+OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed")  # numbers that may be 0
+MOST_ALIGN = 31  # of sums that a design learns from
+MOST_ACC = 62  # bits of them, as models have 64
 DICE_BITS = 24  # below the last bit of a master that an update is rounded from
 MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
 
@@ -102,6 +105,9 @@ class Design:
         Of the element-wise lanes, a name of ``csb_format.cells.CELLS``.
     reach : int
         Of their pre-activations, biases and cell states; see :class:`csb_format.cells.cell.Cell`.
+    wider : tuple of int
+        Other reaches that layers may have, ascending, all above ``reach``: lanes then take the
+        layer's from its instructions. None by default: one for all.
     by_gate : bool
         Rows of one gate in a slot, which takes the cycles of what this gate keeps. Of cells whose
         gates would lie side by side PEs keep the sums of a unit until its last is there.
@@ -114,6 +120,16 @@ class Design:
     walk : bool
         Of a checked design: in cycles in which nobody reads them the memories that a program only
         reads are held against their check; :mod:`compiler.lower.walk`.
+    backward : bool
+        Of a design that trains: its recurrent layers learn too. Gates leave beside the states, of
+        all layers, PEs have accumulators of columns, and sums may be shifted by up to
+        ``MOST_ALIGN``.
+    screen : ScreenDesign, optional
+        The unit behind the array that finds the largest logits of a screened head.
+    indexed : int
+        Places of the matrix memory of a PE (groups), from the first on, that have an index beside
+        each weight. Behind them lie rows of dense layers, whose weights are taken in the order of
+        the vector. 0: all places have indices.
 
     Raises
     ------
@@ -145,17 +161,23 @@ class Design:
     max_align: int = MAX_ALIGN
     cell: str = LSTM
     reach: int = Precision.reach
+    wider: tuple[int, ...] = ()
     by_gate: bool = False
     checked: bool = False
     train: int = 0
     walk: bool = False
+    backward: bool = False
+    screen: ScreenDesign | None = None
+    indexed: int = 0
 
     def __post_init__(self) -> None:
         fields = asdict(self)
+        del fields["screen"]
         self._check_cell(fields.pop("cell"))
+        object.__setattr__(self, "wider", check_numbers("wider", fields.pop("wider")))
         flags = {
             name: fields.pop(name)
-            for name in ("streamed", "deep", "compact", "by_gate", "checked", "walk")
+            for name in ("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward")
         }
         optional = {name: fields.pop(name) for name in OPTIONAL}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
@@ -166,6 +188,8 @@ class Design:
         self._check_narrow()
         self._check_by_gate()
         self._check_train()
+        self._check_indexed()
+        self._check_screen()
         check_pes(self.pes, self.cell)
         share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
         self._check_beat("units", self.units, share, self.pes // self.abreast)
@@ -173,11 +197,7 @@ class Design:
             raise DesignError(f"value_bits = {self.value_bits}: must be 4 to 18")
         if not 6 <= self.act_bits <= 18:
             raise DesignError(f"act_bits = {self.act_bits}: must be 6 to 18")
-        if self.reach not in (there := reaches(self.act_bits)):
-            raise DesignError(
-                f"reach = {self.reach}: must be one of {', '.join(map(str, there))} at act_bits = "
-                f"{self.act_bits}"
-            )
+        self._check_reaches()
         if self.index_bits > 16:
             raise DesignError(f"index_bits = {self.index_bits}: must be 1 to 16")
 
@@ -186,9 +206,24 @@ class Design:
         if not isinstance(name, str) or name not in CELLS:
             raise DesignError(f"cell = {shown(name)}: must be one of {', '.join(CELLS)}")
 
+    def _check_reaches(self) -> None:
+        there = reaches(self.act_bits)
+        for name, reach in [("reach", self.reach), *(("wider", reach) for reach in self.wider)]:
+            if reach not in there:
+                raise DesignError(
+                    f"{name} = {reach}: must be one of {', '.join(map(str, there))} at act_bits = "
+                    f"{self.act_bits}"
+                )
+        if list(self.reaches) != sorted(set(self.reaches)):
+            raise DesignError(
+                f"wider = {', '.join(map(str, self.wider))}: must ascend from above reach = "
+                f"{self.reach}"
+            )
+
     def _check_narrow(self) -> None:
-        if self.max_align > MAX_ALIGN:
-            raise DesignError(f"max_align = {self.max_align}: must be 0 to {MAX_ALIGN}")
+        most = MOST_ALIGN if self.backward else MAX_ALIGN
+        if self.max_align > most:
+            raise DesignError(f"max_align = {self.max_align}: must be 0 to {most}")
         if self.pieces > 1 and self.streamed:
             raise DesignError(
                 f"pieces = {self.pieces}: a streamed design has no matrix memories to be "
@@ -233,7 +268,11 @@ class Design:
 
     def _check_train(self) -> None:
         if not self.train:
+            if self.backward:
+                raise DesignError("backward = True: of a design that trains; take train above 0")
             return
+        if self.backward:
+            self._check_backward()
         kinds = ("streamed", "deep", "compact", "by_gate", "checked")
         if kind := next((name for name in kinds if getattr(self, name)), None):
             raise DesignError(f"train = {self.train}: not with {kind} = True yet; leave one out")
@@ -243,6 +282,57 @@ class Design:
             raise DesignError(
                 f"train = {self.train}: a row's dice have {DICE_BITS} bits, a word of the matrix "
                 f"memories {self.word_bits}; take more lanes"
+            )
+
+    def _check_backward(self) -> None:
+        if self.cell != LSTM:
+            raise DesignError(
+                f"backward = True: arrays train the recurrent layers of an LSTM so far, not of "
+                f"{self.arithmetic.title}; train its head alone"
+            )
+        if self.act_bits < self.value_bits:
+            raise DesignError(
+                f"act_bits = {self.act_bits}: weights of {self.value_bits} bits take the place of "
+                "activations on the way back, which must be as wide; pack it with more"
+            )
+        if not self.linear:
+            raise DesignError("backward = True: sums leave where a linear output layer's do")
+        if self.acc_bits > MOST_ACC:
+            raise DesignError(
+                f"acc_bits = {self.acc_bits}: sums to learn from have at most {MOST_ACC}; give "
+                "smaller batches, or narrower weights"
+            )
+
+    def _check_indexed(self) -> None:
+        if not self.indexed:
+            return
+        if self.indexed >= self.matrix_depth:
+            raise DesignError(
+                f"indexed = {self.indexed}: must be below matrix_depth = {self.matrix_depth}, so "
+                "that there are places without indices, or 0"
+            )
+        kinds = ("compact", "checked", "train")
+        if kind := next((name for name in kinds if getattr(self, name)), None):
+            raise DesignError(
+                f"indexed = {self.indexed}: not with {kind} = {getattr(self, kind)} yet; leave "
+                "one out"
+            )
+        if self.pieces > 1:
+            raise DesignError(f"indexed = {self.indexed}: not with pieces = {self.pieces}; take 1")
+
+    def _check_screen(self) -> None:
+        if self.screen is None:
+            return
+        for name in ("checked", "projectors", "train"):
+            if value := getattr(self, name):
+                raise DesignError(
+                    f"{name} = {value}: not beside a screen unit yet; leave one of the two out "
+                    "(largest = 0 leaves a screened head to the host)"
+                )
+        if self.screen.elements != self.units:
+            raise DesignError(
+                f"elements = {self.screen.elements} of a screen unit: the array gives its units = "
+                f"{self.units} at once"
             )
 
     def _check_projectors(self) -> None:
@@ -368,9 +458,19 @@ class Design:
         return self.units_per_slot * self.blocks
 
     @property
+    def reaches(self) -> tuple[int, ...]:
+        """Those that layers may have; instructions name them by their place here."""
+        return (self.reach, *self.wider)
+
+    @property
     def arithmetic(self) -> Cell:
-        """Formats and bit-exact functions of the element-wise lanes."""
-        return cell_named(self.cell)(self.act_bits, self.reach)
+        """Formats and bit-exact functions of the element-wise lanes, at the least reach."""
+        return self.arithmetics[0]
+
+    @property
+    def arithmetics(self) -> tuple[Cell, ...]:
+        """Of each of :attr:`reaches`: other binary points in the same widths."""
+        return tuple(cell_named(self.cell)(self.act_bits, reach) for reach in self.reaches)
 
     @property
     def gate(self) -> Fixed:
@@ -379,7 +479,7 @@ class Design:
 
     @property
     def state(self) -> Fixed:
-        """Format of pre-activations, biases and an LSTM's cell state."""
+        """Format of pre-activations, biases and an LSTM's cell state, at the least reach."""
         return self.arithmetic.state
 
     @property
@@ -397,6 +497,11 @@ class Design:
     def word_bits(self) -> int:
         """Bits of one word of a matrix memory: a CSB group."""
         return self.lanes * self.entry_bits
+
+    @property
+    def packed_words(self) -> int:
+        """Words of a stream whose indices hold one group more; :mod:`compiler.lower.packed`."""
+        return -(-self.value_bits // self.index_bits)
 
     @property
     def piece_bits(self) -> int:
@@ -444,6 +549,19 @@ def check_pes(pes: int, cell: str = LSTM) -> None:
     if pes < 1 or pes % abreast:
         wanted = f"a multiple of {abreast}, one PE a gate" if abreast > 1 else "at least 1"
         raise DesignError(f"pes = {pes}: must be {wanted}")
+
+
+def check_numbers(name: str, given: object) -> tuple[int, ...]:
+    """Whole numbers of at least 1, as a list has them.
+
+    Raises
+    ------
+    DesignError
+        Naming the first that is none.
+    """
+    if not isinstance(given, list | tuple):
+        raise DesignError(f"{name} = {shown(given)}: must be a list of whole numbers")
+    return tuple(check_counts({name: number})[name] for number in given)
 
 
 def check_counts(counts: Mapping[str, object], least: int = 1) -> dict[str, int]:

@@ -18,6 +18,7 @@ from csb_format.scales import DesignError, Scales
 from .design import MOST_BACK, Design, check_counts, check_flags, check_pes
 from .regions import LayerWidths, Regions
 from .rounds import Rounds
+from .screen.behind import screen_behind
 
 if TYPE_CHECKING:
     from csb_format.geometry import Geometry
@@ -36,8 +37,9 @@ __all__ = [
     "programs",
 ]
 
-FLAGS = ("streamed", "deep", "compact", "by_gate", "checked", "walk")
-OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align")  # of a design, besides its sizes
+FLAGS = ("streamed", "deep", "compact", "by_gate", "checked", "walk", "dense")
+SCREEN = {"screen_digits": "digits", "screen_lanes": "lanes"}  # of a screen unit
+OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align", *SCREEN)  # of a design, besides its sizes
 PIECE_BITS = 16  # of the single-port memories of iCE40
 
 
@@ -245,6 +247,8 @@ class Needs:
         Whether the model's linear output layer runs on the array.
     by_gate : bool
         Whether a slot has the rows of one gate.
+    dense : bool
+        Whether weights of the linear output layer have no indices; they lie behind all others.
 
     Raises
     ------
@@ -260,10 +264,16 @@ class Needs:
     contexts: int = 1
     head: bool = False
     by_gate: bool = False
+    dense: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model.shape)
         check_supported(self.model, head=self.head)
+        if self.dense and not self.head:
+            raise DesignError(
+                "dense = True: it is the linear output layer whose weights have no indices; let "
+                "it run on the array (head = True), or leave dense out"
+            )
         for shapes in self.programs:
             self._check_joints(shapes)
         if not self.units:
@@ -418,19 +428,20 @@ class Needs:
         pes, rounding, shapes = self._working, self._rounding, self.shapes
         matrices = [matrix for shape in shapes for matrix in shape.matrices]
         head = self.model.head if self.head else None
-        head_index = (self.head_groups - 1).bit_length() if head else 0
+        places = (self.head_groups - 1).bit_length() if head and not self.dense else 0
+        indexed = sum(s.groups(pes, rounding) for s in shapes)
         head_bits = head.weight_format.width if head else 0
         rows = [shape.row_groups for shape in shapes] + self._rounded
         passes = len(cell_named(self.model.shape.cell).passes)
         return {
             "value_bits": max(head_bits, *(m.value_bits for m in matrices)),
-            "index_bits": max(1, head_index, *(m.index_bits for m in matrices)),
+            "index_bits": max(1, places, *(m.index_bits for m in matrices)),
             "row_groups": max(rows),
             "slots": max(
                 self._parked, self.head_slots, *(s.projection_slots(rounding) for s in shapes)
             ),
-            "matrix_depth": sum(s.groups(pes, rounding) for s in shapes)
-            + self.head_slots * self.head_groups * bool(head),
+            "matrix_depth": indexed + self.head_slots * self.head_groups * bool(head),
+            **({"indexed": indexed} if self.dense else {}),
             "vector_depth": max(self.regions(n).depth for n in range(len(self.programs))),
             "cells": sum(s.cells(pes, self.units) for s in shapes),
             "output_depth": self.output_beats,
@@ -454,12 +465,14 @@ class Needs:
         if options.get("compact"):
             options = self._compact | options
         act_bits = self.model.shape.layers[0].hidden.width
-        fixed: Mapping[str, int | bool | str] = {
+        reach, *wider = sorted({layer.arithmetic.reach for layer in self.model.shape.layers})
+        fixed: Mapping[str, int | bool | str | tuple[int, ...]] = {
             **sizes,
             **depths,
             "act_bits": act_bits,
             "cell": self.model.shape.cell,
-            "reach": self.model.shape.layers[0].arithmetic.reach,
+            "reach": reach,
+            "wider": tuple(wider),
             "by_gate": self.by_gate,
             **options,
         }
@@ -502,6 +515,7 @@ def design_for(
     projectors: int | None = None,
     contexts: int = 1,
     head: bool = False,
+    largest: int | None = None,
     **options: int | bool,
 ) -> Design:
     """The smallest design of this array that holds a model.
@@ -517,10 +531,15 @@ def design_for(
     contexts : int
     head : bool
         Whether the model's linear output layer runs on the array too.
+    largest : int, optional
+        k, logits that a screen unit finds of every frame's; see
+        :func:`~compiler.array.screen.behind.screen_behind`. By default of a screened head without
+        ``head``.
     **options
         ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
-        ``checked``, ``walk``; ``max_align`` and ``pieces`` are what the model needs if the design
-        is compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
+        ``checked``, ``walk``, ``dense``, ``screen_digits``, ``screen_lanes``; ``max_align`` and
+        ``pieces`` are what the model needs if the design is compact, ``by_gate`` is what
+        :func:`asks_by_gate` says if it is not.
 
     Raises
     ------
@@ -533,12 +552,23 @@ def design_for(
     found = check_counts(counts | {name: n for name, n in given.items() if n is not None})
     flags = {name: value for name, value in options.items() if name in FLAGS}
     check_flags(flags | {"head": head})
+    if largest is not None:
+        check_counts({"largest": largest}, least=0)
     cell = model.shape.cell
     check_pes(found["pes"], cell)
     if options.get("compact"):
         found.setdefault("units", found["pes"] // cell_named(cell).abreast)
     by_gate = options.pop("by_gate", asks_by_gate(model) and not options.get("compact"))
-    return Needs(model, **found, head=bool(head), by_gate=bool(by_gate)).design(**options)
+    dense = bool(options.pop("dense", False))
+    needs = Needs(model, **found, head=bool(head), by_gate=bool(by_gate), dense=dense)
+    if head and largest:
+        raise DesignError(
+            f"largest = {largest} beside head: a screen unit takes the head's place; leave one out"
+        )
+    sizes = {name: options.pop(given) for given, name in SCREEN.items() if given in options}
+    design = needs.design(**options)
+    screen = screen_behind(model, design, 0 if head else largest, **sizes)
+    return replace(design, screen=screen)
 
 
 def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
@@ -552,12 +582,6 @@ def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
                     f"{name} of layer {n} has {fixed.width} bits, h of the first layer {width}: "
                     "the array has one width; quantise all activations with the same act_bits"
                 )
-        if layer.state != layers[0].state:
-            raise DesignError(
-                f"states of layer {n} are in {layer.state}, those of the first in "
-                f"{layers[0].state}: the array has one range for all layers; quantise with one "
-                "reach (--cell-range)"
-            )
     if head and model.head is None:
         raise DesignError("the model has no linear output layer: pack it with its classifier")
     if head and model.directions == 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from csb_format.fixed import IntArray
 from .design import Design
 from .rounds import Rounds
 
-__all__ = ["PADDING", "Placement", "dealt", "row_order", "rows_by_gate"]
+__all__ = ["PADDING", "InOrder", "Placement", "dealt", "row_order", "rows_by_gate"]
 
 PADDING = -1
 _RECURRENT = re.compile(r"^(.*)weight_(ih|hh)((?:_l\d+)?(?:_reverse)?)$")
@@ -103,6 +104,32 @@ def _hidden(name: str, shapes: Mapping[str, tuple[int, int]]) -> int:
     recurrent = recurrent or shapes.get(f"{match[1]}weight_hh{match[3]}")
     hidden = recurrent[1] if recurrent else rows
     return hidden if rows % hidden == 0 else rows
+
+
+@dataclass(frozen=True)
+class InOrder:
+    """Numbers that leave one a beat, as they are.
+
+    Parameters
+    ----------
+    size : int
+    """
+
+    size: int
+    lanes: ClassVar[int] = 1
+
+    @property
+    def beats(self) -> int:
+        """One each."""
+        return self.size
+
+    def to_order(self, natural: IntArray) -> IntArray:
+        """The same."""
+        return natural
+
+    def from_order(self, ordered: IntArray) -> IntArray:
+        """The same."""
+        return ordered
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from csb_format.model import Model
 
 from ..array.design import Design
+from ..array.screen.behind import check_screen
 from .image import Image, image_of
 from .schedule import schedule
 
@@ -31,4 +32,5 @@ def compile_model(model: Model, design: Design, *, head: bool = False) -> Image:
     DesignError
         If the model does not fit; the message names the memory and what it needs.
     """
+    check_screen(model, design)
     return image_of(schedule(model, design, head=head), model)

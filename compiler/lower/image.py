@@ -11,19 +11,25 @@ import numpy as np
 from csb_format.csb import Csb
 from csb_format.fixed import IntArray
 from csb_format.model import Model
-from csb_format.words import join_fields
+from csb_format.screening.layer import ScreenedLayer
+from csb_format.words import join_fields, split_fields
 
 from ..array.program import Sink
+from ..array.screen.behind import states_of
 from .learning.masters import master_memories
 from .load import Space, header, packet, sealed, space_widths
+from .packed import packed_words
 from .parity import evened
 from .passes import HEAD, Pass
 from .plan import Plan
+from .screen import MEMORIES, ScreenImage, screen_image, screen_widths
 from .walk import memory_name, walk_words
 from .words import bias_words as bias_memories
-from .words import matrix_memories, matrix_words, program_words
+from .words import indexed_memories, matrix_memories, matrix_words, program_words
 
-__all__ = ["Image", "image_of"]
+__all__ = ["SCREEN", "Image", "image_of"]
+
+SCREEN = "screen_"  # what names of memories of a screen unit begin with
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,12 @@ class Image(Plan):
     @cached_property
     def matrix_words(self) -> np.ndarray:
         """The PEs' words (groups, M) in the order in which a streamed design takes them."""
-        placed = [(given, self.matrix(number, given)) for number, given in _whole(self)]
-        return matrix_words(self.groups, placed)
+        return matrix_words(self.groups, self.placed)
+
+    @property
+    def placed(self) -> list[tuple[Pass, Csb]]:
+        """Whole passes and their matrices, of all programs."""
+        return [(given, self.matrix(number, given)) for number, given in _whole(self)]
 
     def matrix(self, part: int, given: Pass) -> Csb:
         """The matrix of a pass of one of the programs, as the array sees it."""
@@ -63,8 +73,21 @@ class Image(Plan):
         """What its results meet in the lanes, int64 (rows,); None if nothing."""
         return _bias(self.model, self, part, given)
 
+    @cached_property
+    def screen(self) -> ScreenImage | None:
+        """Of the screen unit behind the array, in the order in which states come."""
+        head, screen = self.model.head, self.design.screen
+        if screen is None:
+            return None
+        assert isinstance(head, ScreenedLayer)
+        states = states_of(self.shape, self.design)
+        order = states.to_order(np.arange(1, states.size + 1)) - 1
+        return screen_image(screen, head, order)
+
     def width(self, name: str) -> int:
         """Bits of a word of a memory."""
+        if self.design.screen and name.startswith(SCREEN):
+            return screen_widths(self.design.screen)[name.removeprefix(SCREEN)]
         return space_widths(self.design)[self._space(name)[0]]
 
     def stream_payloads(self, part: int = 0) -> list[int]:
@@ -85,11 +108,31 @@ class Image(Plan):
         return groups
 
     def part_words(self, part: int = 0) -> np.ndarray:
-        """Those of :attr:`matrix_words` (groups, M) that a frame of a program takes."""
+        """Words (groups, M) that a frame of a program takes, in order.
+
+        Those of :attr:`matrix_words`, in a design with ``indexed`` fewer; see
+        :mod:`compiler.lower.packed`.
+        """
+        if self.design.indexed:
+            return self._packed(part)
         passes = self.parts[part].whole
         size = sum(given.words for given in passes)
         at = min(given.instruction.matrix for given in passes) // self.design.pieces
         return self.matrix_words[at : at + size]
+
+    def _packed(self, part: int) -> np.ndarray:
+        """Of each pass the words, or fewer where they need no indices; the output layer is last."""
+        passes = sorted(self.parts[part].whole, key=lambda given: given.instruction.matrix)
+        return np.concatenate([self._stream_of(part, given) for given in passes])
+
+    def _stream_of(self, part: int, given: Pass) -> np.ndarray:
+        at, design = given.instruction.matrix, self.design
+        words = self.matrix_words[at : at + given.words]
+        if at < design.indexed:
+            return words
+        widths = [design.value_bits, design.index_bits] * design.lanes
+        fields = split_fields(words.ravel().tolist(), widths)
+        return packed_words(fields[:, ::2].reshape(*words.shape, design.lanes), design)
 
     def load_words(self, part: int = 0, *, matrix: bool = True) -> list[int]:
         """The packets that load everything and start a program; see :mod:`hdl.core.loader`.
@@ -168,6 +211,8 @@ class Image(Plan):
 
     @staticmethod
     def _space(name: str) -> tuple[Space, int]:
+        if name.startswith(SCREEN):
+            name = _screen_spaces()[name.removeprefix(SCREEN)]
         kind, _, target = name.partition("_")
         return Space[kind.upper()], int(target or 0)
 
@@ -215,18 +260,30 @@ class _Contents(Mapping[str, list[int]]):
 
 def _memories(image: Image) -> dict[str, list[int]]:
     design = image.design
-    memories = {} if design.streamed else matrix_memories(image.matrix_words, design)
+    memories: dict[str, list[int]] = {}
+    if design.indexed and not design.streamed:
+        memories = indexed_memories(image.groups, image.placed, design)
+    elif not design.streamed:
+        memories = matrix_memories(image.matrix_words, design)
     biases = [(given, image.bias(number, given)) for number, given in _whole(image)]
     memories |= bias_memories([(p, b) for p, b in biases if b is not None], design)
     memories |= {"program": program_words(image.program, design)}
     if design.train:
         memories |= master_memories(image, image.matrix_words)
+    if image.screen:
+        memories |= {SCREEN + name: words for name, words in image.screen.memories.items()}
     if not design.checked:
         return memories
     memories = {name: evened(words, image.width(name) - 1) for name, words in memories.items()}
     if design.walk:
         memories[memory_name(Space.WALK, 0)] = walk_words(memories, design)
     return memories
+
+
+def _screen_spaces() -> dict[str, str]:
+    """Of each of its memories the kind and the number that a load packet names."""
+    each = ((kind, n, name) for kind, names in MEMORIES.items() for n, name in enumerate(names))
+    return {name: f"{kind}_{n}" for kind, n, name in each}
 
 
 def _whole(plan: Plan) -> Iterator[tuple[int, Pass]]:

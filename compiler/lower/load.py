@@ -4,8 +4,10 @@ A packet is a header, a count and data:
 
 =========  =============  ==================================================
 header     bits 31..28    space: 1 matrix, 2 bias, 3 program, 4 start, 5 linear,
-                          6 vector, 7 cell, 8 walk, 9 master, 10 learn
-           bits 27..16    which memory: PE, element-wise lane, projector, 0
+                          6 vector, 7 cell, 8 walk, 9 master, 10 learn,
+                          11 screen, 12 digits, 13 middle, 14 low, 15 index
+           bits 27..16    which memory: PE, element-wise lane, projector, of
+                          screen 0 marks, 1 second, 2 whole, 3 blocks; else 0
            bits 15..0     first word written; for *start*, program address
 count      32 bits        memory words that follow (not for *start*)
 data       ...            each memory word in ``ceil(width / 32)`` words,
@@ -18,14 +20,16 @@ check      32 bits        of a checked design: the exclusive or of all words
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from csb_format.scales import DesignError
 
 from ..array.design import Design
 from ..array.program import instruction_bits
+from ..array.screen.design import ScreenDesign
 from ..array.widths import LOW_BITS
 from .parity import check_word
+from .screen import MEMORIES, screen_depths, screen_widths
 
 __all__ = [
     "MAX_LOADED",
@@ -59,6 +63,11 @@ class Space(enum.IntEnum):
     WALK = 8
     MASTER = 9
     LEARN = 10  # registers of the learner; see :mod:`compiler.learn.commands`
+    SCREEN = 11  # of a screen unit, :mod:`compiler.lower.screen`: a word a row, or a block of rows
+    DIGITS = 12  # its first planes
+    MIDDLE = 13  # first and second planes
+    LOW = 14  # all that is left
+    INDEX = 15  # of a design whose matrix memories have places without indices
 
 
 def header(space: Space, target: int = 0, address: int = 0) -> int:
@@ -69,8 +78,9 @@ def header(space: Space, target: int = 0, address: int = 0) -> int:
 def space_widths(design: Design) -> dict[Space, int]:
     """Bits of a memory word in each space, with those of parity."""
     parity = int(design.checked)
+    values, indices = design.lanes * design.value_bits, design.lanes * design.index_bits
     return {
-        Space.MATRIX: design.piece_bits + parity,
+        Space.MATRIX: values if design.indexed else design.piece_bits + parity,
         Space.BIAS: (design.state.width if design.compact else design.bias_bits) + parity,
         Space.PROGRAM: -(-instruction_bits(design) // design.program_pieces) + parity,
         Space.LINEAR: design.acc_bits + parity,
@@ -78,6 +88,8 @@ def space_widths(design: Design) -> dict[Space, int]:
         Space.CELL: design.state.width,
         **({Space.MASTER: LOW_BITS, Space.LEARN: WORD} if design.train else {}),
         **({Space.WALK: WORD} if design.walk else {}),
+        **_screen(design, screen_widths),
+        **({Space.INDEX: indices} if design.indexed else {}),
     }
 
 
@@ -92,6 +104,10 @@ def space_targets(design: Design) -> dict[Space, int]:
         Space.CELL: design.units,
         **({Space.MASTER: design.pes, Space.LEARN: 1} if design.train else {}),
         **({Space.WALK: 1} if design.walk else {}),
+        **(
+            {Space[kind.upper()]: len(of) for kind, of in MEMORIES.items()} if design.screen else {}
+        ),
+        **({Space.INDEX: design.pes * (not design.streamed)} if design.indexed else {}),
     }
 
 
@@ -106,7 +122,17 @@ def space_depths(design: Design) -> dict[Space, int]:
         Space.CELL: design.state_depth,
         **({Space.MASTER: design.train, Space.LEARN: LEARN_WORDS} if design.train else {}),
         **({Space.WALK: WALK_WORDS} if design.walk else {}),
+        **_screen(design, screen_depths),
+        **({Space.INDEX: design.indexed} if design.indexed else {}),
     }
+
+
+def _screen(design: Design, of: Callable[[ScreenDesign], dict[str, int]]) -> dict[Space, int]:
+    """The most that memories of a screen unit have, by space."""
+    if design.screen is None:
+        return {}
+    each = of(design.screen)
+    return {Space[kind.upper()]: max(each[n] for n in names) for kind, names in MEMORIES.items()}
 
 
 MAX_LOADED = 1 << 16  # words: address bits of a load packet
@@ -134,9 +160,10 @@ def packet(
         If the last word lies beyond what a header can address.
     """
     if address + len(contents) > MAX_LOADED:
+        more = "lanes of the screen unit" if space >= Space.SCREEN else "PEs"
         raise DesignError(
-            f"{name} has {len(contents)} words: the load stream reaches {MAX_LOADED}; "
-            "take more PEs, or start from memory images"
+            f"{name} has {len(contents)} words: the load stream reaches {MAX_LOADED}; take more "
+            f"{more}, or start from memory images"
         )
     chunks = _chunks(contents, space_widths(design)[space])
     return sealed(design, [header(space, target, address), len(contents), *chunks])

@@ -8,7 +8,7 @@ from csb_format.shape import ModelShape
 
 from ..array.design import Design
 from ..array.needs import Needs
-from ..array.placement import Placement
+from ..array.placement import InOrder, Placement
 from ..array.program import Instruction
 from .passes import Pass
 
@@ -21,16 +21,17 @@ class Emission:
 
     Parameters
     ----------
-    kind : {"states", "output", "linear"}
-        Hidden and cell state; projected state; exact sums of a linear layer.
+    kind : {"states", "output", "linear", "largest"}
+        Hidden and cell state; projected state; exact sums of a linear layer; the largest logits,
+        which a screen unit finds.
     layer : int
         Among the model's layers.
-    placement : Placement
+    placement : Placement or InOrder
     """
 
     kind: str
     layer: int
-    placement: Placement
+    placement: Placement | InOrder
 
 
 @dataclass(frozen=True)
@@ -127,4 +128,5 @@ class Plan:
     def groups(self) -> int:
         """Words of the matrix memories of a PE, whole CSB groups."""
         passes = (given for part in self.parts for given in part.whole)
-        return sum(given.words for given in passes)
+        pieces = self.design.pieces
+        return max(given.instruction.matrix // pieces + given.words for given in passes)

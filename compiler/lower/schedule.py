@@ -11,10 +11,11 @@ from csb_format.shape import ModelShape
 
 from ..array.design import Design
 from ..array.needs import Needs
+from ..array.placement import InOrder
 from ..array.program import Instruction, Op, Sink
 from ..array.widths import lead_bits
 from .order import Order, leads, put_in_order
-from .passes import LayerPasses, Pass, head_pass, layer_passes
+from .passes import HEAD, LayerPasses, Pass, head_pass, layer_passes
 from .plan import Emission, Part, Plan
 
 __all__ = ["schedule"]
@@ -41,7 +42,7 @@ def schedule(model: Model | ModelShape, design: Design, *, head: bool = False) -
         If the model does not fit; the message names the memory and what it needs.
     """
     array = (design.pes, design.lanes, design.units, design.projectors, design.contexts)
-    needs = Needs(model.shape, *array, head, design.by_gate)
+    needs = Needs(model.shape, *array, head, design.by_gate, head and design.indexed > 0)
     _check_fit(model.shape, design, needs)
     builder = _Builder(needs, design)
     for number in range(len(needs.programs)):
@@ -51,7 +52,10 @@ def schedule(model: Model | ModelShape, design: Design, *, head: bool = False) -
 
 def _check_fit(shape: ModelShape, design: Design, needs: Needs) -> None:
     """Everything a design can lack, by name."""
-    for name, need in needs.sizes.items():
+    sizes = needs.sizes
+    if needs.dense:  # rows without indices begin behind all places with them
+        sizes["matrix_depth"] += design.indexed - sizes["indexed"]
+    for name, need in sizes.items():
         if getattr(design, name) < need:
             raise DesignError(
                 f"the model needs {name} = {need}, the design has {getattr(design, name)}: "
@@ -70,12 +74,14 @@ def _check_fit(shape: ModelShape, design: Design, needs: Needs) -> None:
             f"{design.arithmetic.title}: generate a design for this model"
         )
     for layer in shape.layers:
-        formats = (layer.hidden, layer.state)
-        if formats != (design.gate, design.state) or layer.input.width != design.act_bits:
+        states = [arithmetic.state for arithmetic in design.arithmetics]
+        held = layer.hidden == design.gate and layer.state in states
+        if not held or layer.input.width != design.act_bits:
+            there = " or ".join(map(str, states))
             raise DesignError(
                 f"the model's formats are x {layer.input}, h {layer.hidden}, c {layer.state}; "
-                f"the design computes h {design.gate}, c {design.state}: quantise for "
-                f"act_bits = {design.act_bits} and reach = {design.reach}"
+                f"the design computes h {design.gate}, c {there}: quantise for act_bits = "
+                f"{design.act_bits} and reach = {' or '.join(map(str, design.reaches))}"
             )
 
 
@@ -115,9 +121,14 @@ class _Builder:
         """Addresses of matrices and biases, in the order in which passes run."""
         bases: _Bases = {}
         cells: dict[int, int] = {}  # of layers, whatever the pass
-        for given in (*order.entry, *order.frame):
+        passes = [*order.entry, *order.frame]
+        if self._design.indexed:
+            passes.sort(key=lambda given: given.matrix == HEAD)
+        for given in passes:
             if given.key in bases:
                 continue
+            if self._design.indexed and given.matrix == HEAD:
+                self._groups = self._design.indexed
             units = given.sink == Sink.UNITS
             if units and given.layer not in cells:
                 cells[given.layer] = self._cells
@@ -143,7 +154,7 @@ class _Builder:
             number,
             tuple(frame),
             whole,
-            _emissions(frame, self._layers),
+            _emissions(frame, self._layers) + self._largest(),
         )
         self._parts.append(part)
         # input passes read what no pass writes
@@ -151,6 +162,13 @@ class _Builder:
         entry = [replace(p, instruction=p.instruction.at_lead(free)) for p in order.entry]
         linked = _linked_up(part, entry, frame, late)
         self._program += [now.sized(self._design) for now in linked]
+
+    def _largest(self) -> tuple[Emission, ...]:
+        """What a screen unit finds in the states."""
+        if self._design.screen is None:
+            return ()
+        last = len(self._needs.model.layers) - 1
+        return (Emission("largest", last, InOrder(self._design.screen.top)),)
 
 
 _Bases = dict[tuple[int, str, int], tuple[int, int]]
@@ -193,7 +211,8 @@ def _emitting(passes: tuple[Pass, ...], directions: int) -> list[Pass]:
     for p in passes:
         if not p.writes or p.writes[0] == "reset":
             continue
-        if directions == 2 or p.writes[1] == top:
+        everything = directions == 2 or p.placement.design.backward
+        if everything or p.writes[1] == top:
             chosen.add(p.key)
     out = [p.at(emit=p.key in chosen) for p in passes]
     final = max(n for n, p in enumerate(out) if p.instruction.emit)

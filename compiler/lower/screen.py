@@ -18,9 +18,11 @@ from csb_format.screening.layer import ScreenedLayer
 from csb_format.screening.planes import Bytes, Cells
 from csb_format.words import join_fields
 
-from ..array.screen import ScreenDesign
+from ..array.screen.design import ScreenDesign
 
 __all__ = [
+    "MEMORIES",
+    "NAMES",
     "SECOND_FIELDS",
     "ScreenImage",
     "low_digits",
@@ -31,6 +33,16 @@ __all__ = [
 
 #: Bits of what is stored of a row for its second bound, the lowest field first.
 SECOND_FIELDS = {"prior": 12, "norm": 16, "up": 4, "reach": 4, "down": 4, "fold": 2}
+
+
+#: Of load packets: by kind of memory those that it has, whose words have the same chunks.
+MEMORIES = {
+    "screen": ("marks", "second", "whole", "blocks"),
+    "digits": ("first",),
+    "middle": ("middle",),
+    "low": ("low",),
+}
+NAMES = tuple(name for names in MEMORIES.values() for name in names)
 
 
 @dataclass(frozen=True, eq=False)

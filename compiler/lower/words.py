@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,12 +15,29 @@ from ..array.design import Design
 from ..array.program import Instruction, Sink, instruction_bits
 from .passes import Pass
 
-__all__ = ["bias_words", "matrix_memories", "matrix_words", "program_words"]
+__all__ = [
+    "Fields",
+    "bias_words",
+    "indexed_memories",
+    "matrix_memories",
+    "matrix_words",
+    "program_words",
+]
 
 _BLOCK = 1 << 17  # entries that become words at a time
 
 
-def matrix_words(groups: int, placed: Sequence[tuple[Pass, Csb]]) -> np.ndarray:
+class Fields(enum.IntEnum):
+    """What a word of a matrix has of every weight."""
+
+    VALUES = 0
+    INDICES = 1
+    BOTH = 2
+
+
+def matrix_words(
+    groups: int, placed: Sequence[tuple[Pass, Csb]], fields: Fields = Fields.BOTH
+) -> np.ndarray:
     """Words of all PEs, object array (groups, M); padding rows hold zeros.
 
     Parameters
@@ -28,11 +46,12 @@ def matrix_words(groups: int, placed: Sequence[tuple[Pass, Csb]]) -> np.ndarray:
         Words of a PE.
     placed : sequence of (Pass, Csb)
         Whole passes with addresses, and their matrices as the array sees them.
+    fields : Fields
     """
     design = placed[0][0].placement.design
     words = np.zeros((groups, design.pes), object)
     for given, matrix in placed:
-        found = _pass_words(given, matrix)
+        found = _pass_words(given, matrix, fields)
         at = given.instruction.matrix // design.pieces
         words[at : at + len(found)] = found
     return words
@@ -46,6 +65,16 @@ def matrix_memories(words: np.ndarray, design: Design) -> dict[str, list[int]]:
     }
 
 
+def indexed_memories(
+    groups: int, placed: Sequence[tuple[Pass, Csb]], design: Design
+) -> dict[str, list[int]]:
+    """Those of a design that has places without indices: values, and indices of the others."""
+    values, indices = (matrix_words(groups, placed, f) for f in (Fields.VALUES, Fields.INDICES))
+    found = {f"matrix_{pe:03d}": values[:, pe].tolist() for pe in range(design.pes)}
+    kept = indices[: design.indexed]
+    return found | {f"index_{pe:03d}": kept[:, pe].tolist() for pe in range(design.pes)}
+
+
 def program_words(program: Sequence[Instruction], design: Design) -> list[int]:
     """Words of the whole program memory; what lies beyond the program halts."""
     unused = design.program_depth - len(program)
@@ -53,26 +82,34 @@ def program_words(program: Sequence[Instruction], design: Design) -> list[int]:
     return split_words(words, instruction_bits(design), design.program_pieces)
 
 
-def _pass_words(given: Pass, matrix: Csb) -> np.ndarray:
+def _pass_words(given: Pass, matrix: Csb, fields: Fields) -> np.ndarray:
     """Object array (groups, M) of memory words, made of some rows at a time to save memory."""
     design, rows, g = given.placement.design, given.placement.rows, matrix.geometry
     groups = given.instruction.walk.groups // design.pieces
     step = max(1, _BLOCK // (design.pes * g.nonzeros * g.banks))
     starts = range(0, len(rows), step)
-    parts = (_slot_words(rows[n : n + step], groups[n : n + step], matrix, design) for n in starts)
+    parts = (
+        _slot_words(rows[n : n + step], groups[n : n + step], matrix, design, fields)
+        for n in starts
+    )
     return np.concatenate(list(parts))
 
 
-def _slot_words(rows: IntArray, groups: IntArray, matrix: Csb, design: Design) -> np.ndarray:
+def _slot_words(
+    rows: IntArray, groups: IntArray, matrix: Csb, design: Design, fields: Fields
+) -> np.ndarray:
     """Object array (n, M) of rows (slots, M) with the first groups of each.
 
     -1 is no row, whose words are zeros.
     """
     most = int(groups.max())
     values, indices = matrix.values[rows, :most], matrix.indices[rows, :most].astype(np.int64)
-    placed = np.where(rows[..., None, None, None] < 0, 0, np.stack([values, indices], axis=-1))
-    widths = [design.value_bits, design.index_bits] * design.lanes
-    words = join_fields(placed.reshape(*placed.shape[:3], -1), widths).swapaxes(1, 2)
+    both = np.stack([values, indices], axis=-1)
+    bits = [design.value_bits, design.index_bits]
+    taken = slice(None) if fields is Fields.BOTH else slice(fields, fields + 1)
+    placed = np.where(rows[..., None, None, None] < 0, 0, both[..., taken])
+    flat = placed.reshape(*placed.shape[:3], -1)
+    words = join_fields(flat, bits[taken] * design.lanes).swapaxes(1, 2)
     issued = np.arange(most) < groups[:, None]
     return np.asarray(words[issued])
 

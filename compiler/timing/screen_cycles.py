@@ -20,7 +20,8 @@ from csb_format.fixed import IntArray
 from csb_format.screening.bounds import BLOCK, FRACTION, query_of
 from csb_format.screening.layer import ScreenedLayer
 
-from ..array.screen import ScreenBus, ScreenDesign, ScreenLatencies
+from ..array.screen.design import ScreenBus, ScreenDesign
+from ..array.screen.latency import QUEUE, ScreenLatencies
 from ..lower.plan import Plan
 from .cycle_model import CycleModel
 
@@ -174,7 +175,7 @@ class _Stages:
             if self._below(stage, number, tau):
                 self._room[stage] += 1
             else:
-                self._come[stage].append((now + 1, number))
+                self._come[stage].append((now + QUEUE, number))
 
     def _head(self, stage: int, now: int) -> int | None:
         """What leaves a queue next, if it is there already."""
@@ -269,7 +270,7 @@ class ScreenedSchedule(CycleModel):
     def __init__(self, plan: Plan, screened: Sequence[Screened]):
         super().__init__(plan)
         self.screened = screened
-        self._free = self._frame = 0
+        self._free = 0
         self.results: list[int] = []
 
     def _leave(self, beats: list[int], final: bool) -> list[int]:
@@ -278,7 +279,10 @@ class ScreenedSchedule(CycleModel):
         for beat in beats:
             leaves.append(max(beat, self._free))
             self._free = leaves[-1] + 1
-        if final:
-            self.results.append(leaves[-1] + self.screened[self._frame].cycles)
-            self._free, self._frame = self.results[-1] + 1, self._frame + 1
         return leaves
+
+    def _ended(self, last: int) -> int:
+        """The last result of a frame follows the last beat of its state."""
+        self.results.append(last + self.screened[len(self.results)].cycles)
+        self._free = self.results[-1] + 1
+        return self.results[-1]

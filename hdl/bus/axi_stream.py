@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from compiler.abi.registers import PACKET, PACKET_MAGIC
-from compiler.abi.wire import frame_packing, state_packing
+from compiler.abi.wire import frame_packing, has_results, state_packing
 from compiler.array.design import Design
 
 from ..core.layouts import frame_layout, output_layout
@@ -276,7 +276,7 @@ class StateOutput(wiring.Component):
                 m.d.sync += [axis.tvalid.eq(0), part.eq(0)]
         with m.If(self.states.valid & self.states.ready):
             beat = to_bus(self.packing, payload)
-            if self.design.projectors:
+            if has_results(self.design):
                 results = state_packing(self.design, bits, results=True)
                 beat = Mux(self.states.payload.result, to_bus(results, payload), beat)
             m.d.sync += [word.eq(beat), last.eq(payload[-1]), axis.tvalid.eq(1)]

@@ -1,17 +1,18 @@
 """Runs the program: issues CSB groups and waits for frames, states, room and words."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import Design, bits_for
 from compiler.array.latency import FETCH, fetch_delay
-from compiler.array.program import Frame, Op, Place, Sink
+from compiler.array.program import Frame, Op, Sink
 from compiler.array.widths import beats_bits, context_bits, lead_bits
 
+from .array.regions import Regions
 from .layouts import aligns_layout, gates_layout, group_layout, instruction_layout, update_layout
 from .pipeline import registered
-from .turns import Turns
+from .turns import Turns, aligns_of
 
 __all__ = ["Controller"]
 
@@ -49,6 +50,8 @@ class Controller(wiring.Component):
         What ``SETUP`` said.
     word_ready : In, word_take : Out
         A streamed design's next word of the matrices; without it no group is issued.
+    packed : Out, of a streamed design with ``indexed``
+        The weights of ``group`` came with words before it: none is taken.
     word_first, word_idle : Out
         A pass waits whose word is the first of a frame; the word is not taken in this cycle,
         which a row is longer than its groups.
@@ -87,6 +90,7 @@ class Controller(wiring.Component):
     frame_bases: Signal
     word_ready: Signal
     word_take: Signal
+    packed: Signal
     word_first: Signal
     word_idle: Signal
     address: Signal
@@ -122,6 +126,7 @@ class Controller(wiring.Component):
                 "frame_bases": Out(data.ArrayLayout(vector, 2)),
                 "word_ready": In(1),
                 "word_take": Out(1),
+                **({"packed": Out(1)} if design.indexed and design.streamed else {}),
                 "word_first": Out(1),
                 "word_idle": Out(1),
                 "address": Out(bits_for(design.matrix_depth * design.pieces)),
@@ -147,17 +152,8 @@ class Controller(wiring.Component):
         self._flying = Signal(lead_bits(design))  # beats on their way home
         self._starting = Signal()  # the pass issues its first group
         self.starting = self._starting  # tests look at it
-        self._current = Signal(
-            data.StructLayout(
-                {
-                    "first": 1,  # of a sequence
-                    "context": context_bits(design),
-                    "phase": 1,  # which of the context's two state regions is the new one
-                    # how far back the stream's last frame is, less one; the most for a first one
-                    "other": bits_for(design.frames_back),
-                }
-            )
-        )
+        self._regions = Regions(self)
+        self.current = self._regions.current  # tests look at it
 
     def elaborate(self, platform: object) -> Module:
         """Fetch, then walk slots and groups of a pass."""
@@ -165,10 +161,10 @@ class Controller(wiring.Component):
         now = self._now
         interval = now.turn_intervals[0] if self.design.by_gate else now.interval
         self._slot, self._step = Signal.like(now.slots), Signal.like(interval)
+        self._packs = self.design.indexed > 0 and self.design.streamed
         self._started = Signal()  # the pass has issued before this cycle
         self._fresh = Signal()  # it is in its first cycle
         self._last_slot, self._last_step = Signal.like(now.slots), Signal.like(interval)
-        self._buffer = Signal()  # of the frame taken last
         loaded = Signal()  # `now` holds an instruction that has not ended
         done = Signal()  # ... and ends in this cycle
         skipped = Signal()  # ... by going on at `other`
@@ -178,9 +174,9 @@ class Controller(wiring.Component):
         if self._turns:
             self._turns.advance(m)
         self._fetch(m, now, loaded, done, skipped)
-        frame = self._frames(m, now)
+        frame = self._regions.frame(m, now, self._starting, self._started)
         issuing, starting = self._start(m, now, loaded, frame, skipped)
-        self._advance(m, now, frame, starting)
+        self._regions.advance(m, now, frame, starting)
         ending = self._walk(m, now, issuing, starting)
         self._address(m, now, frame)
         if self.design.walk:
@@ -263,55 +259,6 @@ class Controller(wiring.Component):
             self.spare.matrix.eq(~starting & ~self._started),
         ]
 
-    def _frames(self, m: Module, now: data.View) -> data.View:
-        """What is known of the frame that the pass works on."""
-        contexts = self.design.contexts
-        phases = Signal(contexts)  # the region that was written last
-        current = self._current
-        incoming, offered, frame = (Signal.like(current) for _ in range(3))
-        self._phases, self._incoming = phases, incoming
-        m.d.comb += [
-            offered.first.eq(incoming.first),
-            offered.context.eq(incoming.context),
-            offered.phase.eq(~phases.bit_select(incoming.context, 1)),
-            offered.other.eq(self._back(m, incoming)),
-            frame.eq(Mux(now.advance & ~self._started, offered, current)),
-        ]
-        return frame
-
-    def _back(self, m: Module, incoming: data.View) -> Value:
-        """How many frames were taken since the last one of a frame's stream, as far as is told."""
-        current, most = self._current, self.design.frames_back - 1
-        if most == 1:
-            return incoming.first | (incoming.context != current.context)
-        back = Signal(range(most + 1))
-        past = [Signal.like(current.context, name=f"context{n}_back") for n in range(2, most + 1)]
-        with m.If(self._starting & self._now.advance):
-            m.d.sync += Cat(past).eq(Cat(current.context, *past[:-1]))
-        with m.If(self.restart):
-            m.d.sync += Cat(past).eq(0)
-        m.d.comb += back.eq(most)
-        for n, context in reversed([*enumerate([current.context, *past])]):
-            with m.If(~incoming.first & (incoming.context == context)):
-                m.d.comb += back.eq(n)
-        return back
-
-    def _advance(self, m: Module, now: data.View, frame: data.View, starting: Value) -> None:
-        """The frame taken last becomes the current one; its context's regions change places."""
-        with m.If(starting & now.advance):
-            m.d.sync += [
-                self._current.eq(frame),
-                self._phases.bit_select(frame.context, 1).eq(frame.phase),
-            ]
-        with m.If(self.frame_take):
-            m.d.sync += [
-                self._incoming.first.eq(self.frame_first),
-                self._incoming.context.eq(self.frame_context),
-                self._buffer.eq(self.frame_buffer),
-            ]
-        with m.If(self.restart):
-            m.d.sync += [self._phases.eq(0), self._current.eq(0)]
-
     def _start(
         self, m: Module, now: data.View, loaded: Signal, frame: data.View, skipped: Signal
     ) -> tuple[Value, Value]:
@@ -327,7 +274,10 @@ class Controller(wiring.Component):
             # in the instruction's first cycle they tell of the one before
             busy, full = registered(m, busy), registered(m, full)
             waiting &= ~self._fresh
-        waits = [now.frame.any() & ~self.frame_ready, busy, full, ~self.word_ready]
+        word_ready = self.word_ready
+        if self._packs:  # within a pass: so a start does not hang on it
+            word_ready = word_ready | self.packed
+        waits = [now.frame.any() & ~self.frame_ready, busy, full, ~word_ready]
         ready = Signal()
         m.d.comb += [
             skipped.eq(waiting & (now.frame == Frame.TRY) & ~self.frame_ready),
@@ -338,7 +288,7 @@ class Controller(wiring.Component):
             self.word_first.eq(waiting & now.frame.any()),
             self.word_idle.eq(self._step >= self._groups(now)),
         ]
-        issuing = starting | (started & self.word_ready)
+        issuing = starting | (started & word_ready)
         m.d.comb += [
             self.waits.frame.eq(waiting & waits[0]),
             self.waits.state.eq(waiting & waits[1] & ~waits[0]),
@@ -373,11 +323,11 @@ class Controller(wiring.Component):
         ending = issuing & self._pass_ends(now)
         groups = self._groups(now)
         valid = issuing & (self._step < groups)
-        aligns = self._aligns(m, now, issuing & row_ends)
+        aligns = aligns_of(m, self, now, self._turns, issuing & row_ends)
         ours = Mux(self._started, place, self.walk) if self.design.walk else place
         m.d.comb += [
             self.address.eq(Mux(starting, now.matrix, ours)),
-            self.word_take.eq(valid),
+            self.word_take.eq(valid & ~self._packed(m, valid) if self._packs else valid),
             self.group.valid.eq(valid),
             self.group.first.eq(self._step == 0),
             self.group.last.eq(self._step == groups - 1),
@@ -400,68 +350,25 @@ class Controller(wiring.Component):
             m.d.sync += [self._step.eq(0), self._slot.eq(0)]
         return ending
 
-    def _aligns(self, m: Module, now: data.View, row_ends: Value) -> data.View:
-        """Of the rows that a slot has of its units; and which these are, if others follow them."""
-        design = self.design
-        if design.passes > 1:
-            m.d.comb += self.update.kind.eq(now.kind)
-        if design.turns == 1:
-            return now.align
-        if self._turns:
-            m.d.comb += self._turns.row_ends.eq(row_ends)
-        aligns = Signal.like(self.aligns, name="aligns_now")
-        if design.collects:
-            return self._collected(m, now, aligns)
-        turn = self._turns.turn if self._turns else Signal.like(now.last_turn)
-        last, abreast = turn == now.last_turn, design.abreast
-        if not self._turns:
-            with m.If(row_ends):
-                m.d.sync += turn.eq(Mux(last, 0, turn + 1))
-            with m.If(self.restart):
-                m.d.sync += turn.eq(0)
-        with m.Switch(turn):
-            for n in range(design.turns):
-                with m.Case(n):
-                    for row in range(abreast):
-                        m.d.comb += aligns[row].eq(now.align[n * abreast + row])
-        m.d.comb += [self.update.turn.eq(turn), self.update.ready.eq(last)]
-        if design.arithmetic.apart:
-            m.d.comb += [
-                self.group.apart.eq((now.sink == Sink.UNITS) & last),
-                self.update.swapped.eq(now.swapped),
-            ]
-        return aligns
+    def _packed(self, m: Module, valid: Value) -> Value:
+        """Whether the group's weights have come with the words before, so that it takes none.
 
-    def _collected(self, m: Module, now: data.View, aligns: data.View) -> data.View:
-        """Of the rows of a slot, and which they are for PEs and for who takes the sums."""
-        turns = self._turns
-        assert turns is not None
-        gates = turns.gates(m)
-        m.d.comb += [aligns[n].eq(now.align[gates[n]]) for n in range(self.design.abreast)]
-        m.d.comb += [
-            self.gates.eq(gates),
-            self.group.ready.eq(turns.last),
-            self.update.block.eq(turns.block),
-        ]
-        return aligns
+        See :mod:`compiler.lower.packed`. Words are counted from the first group of a pass on.
+        """
+        most = self.design.packed_words
+        words = Signal(range(most + 1))
+        m.d.comb += self.packed.eq(self._started & (words == most))
+        with m.If(valid):
+            dense = self.address >= self.design.indexed
+            before = Mux(self._started & ~self.packed, words, 0)
+            m.d.sync += words.eq(Mux(dense, Mux(self.packed, 0, before + 1), 0))
+        with m.If(self.restart):
+            m.d.sync += words.eq(0)
+        return self.packed
 
     def _address(self, m: Module, now: data.View, frame: data.View) -> None:
         """Regions of the vectors, and what the takers of the results are told."""
-        buffer = Mux(self.frame_take, self.frame_buffer, self._buffer)
-        new = self._state_region(frame, frame.phase)
-        old = self._state_region(frame, ~frame.phase)
-        for kind, base, given, span in (
-            (now.source_kind, self.group.base, now.source, now.source_span),
-            (now.target_kind, self.update.base, now.target, now.target_span),
-        ):
-            m.d.comb += base.eq(given)
-            with m.Switch(kind):
-                with m.Case(Place.FRAME):
-                    m.d.comb += base.eq(given | self.frame_bases[buffer])
-                with m.Case(Place.OLD):
-                    m.d.comb += base.eq(given | (old << span))
-                with m.Case(Place.NEW):
-                    m.d.comb += base.eq(given | (new << span))
+        self._regions.choose(m, now, frame)
         cell = now.bias
         if self.design.contexts > 1:
             cell = cell | (frame.context << bits_for(self.design.cells))
@@ -477,10 +384,8 @@ class Controller(wiring.Component):
             self.update.cell.eq(cell),
             self.update.shift.eq(now.shift),
         ]
-
-    def _state_region(self, frame: data.View, phase: Value) -> Value:
-        """Number of a state region among those of a layer."""
-        return (frame.context << 1) | phase
+        if self.design.wider:
+            m.d.comb += self.update.reach.eq(now.reach)
 
 
 def _walk_members(design: Design) -> dict[str, wiring.Member]:

@@ -34,6 +34,8 @@ class OutputBuffer(wiring.Component):
         A beat that was promised.
     room : Out
         Beats that are neither held nor promised.
+    forgets : Out
+        All that it holds goes in this cycle.
     states : Out, stream
         The beats in order, two cycles after they were pushed or later.
     """
@@ -43,6 +45,7 @@ class OutputBuffer(wiring.Component):
     push: Signal
     beat: Signal
     room: Signal
+    forgets: Signal
     states: stream.Interface
 
     def __init__(self, design: Design):
@@ -56,6 +59,7 @@ class OutputBuffer(wiring.Component):
                 "push": In(1),
                 "beat": In(output_layout(design)),
                 "room": Out(bits_for(design.output_depth + 1), init=design.output_depth),
+                "forgets": Out(1),
                 "states": Out(stream.Signature(output_layout(design))),
             }
         )
@@ -70,6 +74,7 @@ class OutputBuffer(wiring.Component):
         m.d.comb += [
             buffer.w_data.eq(self.beat),
             buffer.w_en.eq(self.push),
+            self.forgets.eq(forget),
             self.states.payload.eq(buffer.r_data),
             self.states.valid.eq(buffer.r_rdy & ~forget),
             buffer.r_en.eq(self.states.ready),

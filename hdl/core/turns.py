@@ -1,14 +1,17 @@
-"""Slots of a round that have groups and cycles of their own."""
+"""Slots of a round that have groups and cycles of their own; how far each row is shifted."""
+
+from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import data
+from amaranth.lib import data, wiring
 
 from compiler.array.design import Design
+from compiler.array.program import Sink
 from compiler.array.rounds import Round
 
 from .layouts import gates_layout
 
-__all__ = ["Turns"]
+__all__ = ["Turns", "aligns_of"]
 
 
 class Turns:
@@ -100,3 +103,66 @@ class Turns:
                         with m.Case(turn):
                             m.d.comb += [found[n].eq(gate) for n, gate in enumerate(gates)]
         return found
+
+
+def aligns_of(
+    m: Module, ports: wiring.Component, now: data.View, turns: Turns | None, row_ends: Value
+) -> data.View:
+    """Of the rows that a slot has of its units; and which these are, if others follow them.
+
+    Parameters
+    ----------
+    m : Module
+    ports : Controller
+        Its ``group`` and ``update`` are told which rows they are.
+    now : View
+        The instruction under way.
+    turns : Turns, optional
+        Of a design with ``by_gate``.
+    row_ends : Value
+        The last cycle of a row.
+    """
+    design, update = ports.design, ports.update
+    if design.passes > 1:
+        m.d.comb += update.kind.eq(now.kind)
+    if design.turns == 1:
+        return now.align
+    if turns:
+        m.d.comb += turns.row_ends.eq(row_ends)
+    aligns = Signal.like(ports.aligns, name="aligns_now")
+    if design.collects:
+        assert turns is not None
+        return _collected(m, ports, now, turns, aligns)
+    turn = turns.turn if turns else Signal.like(now.last_turn, name="turn")
+    last, abreast = turn == now.last_turn, design.abreast
+    if not turns:
+        with m.If(row_ends):
+            m.d.sync += turn.eq(Mux(last, 0, turn + 1))
+        with m.If(ports.restart):
+            m.d.sync += turn.eq(0)
+    with m.Switch(turn):
+        for n in range(design.turns):
+            with m.Case(n):
+                for row in range(abreast):
+                    m.d.comb += aligns[row].eq(now.align[n * abreast + row])
+    m.d.comb += [update.turn.eq(turn), update.ready.eq(last)]
+    if design.arithmetic.apart:
+        m.d.comb += [
+            ports.group.apart.eq((now.sink == Sink.UNITS) & last),
+            update.swapped.eq(now.swapped),
+        ]
+    return aligns
+
+
+def _collected(
+    m: Module, ports: wiring.Component, now: data.View, turns: Turns, aligns: data.View
+) -> data.View:
+    """Of the rows of a slot, and which they are for PEs and for who takes the sums."""
+    gates = turns.gates(m)
+    m.d.comb += [aligns[n].eq(now.align[gates[n]]) for n in range(ports.design.abreast)]
+    m.d.comb += [
+        ports.gates.eq(gates),
+        ports.group.ready.eq(turns.last),
+        ports.update.block.eq(turns.block),
+    ]
+    return aligns

@@ -11,8 +11,9 @@ from compiler.abi.frames import Stimulus
 from compiler.abi.states import Outcome
 from csb_format import IntArray
 from engine.reference import Trace
+from engine.screened import of_all
 
-__all__ = ["Comparison", "Mismatch", "compare", "expected_states"]
+__all__ = ["Comparison", "Mismatch", "compare", "expected_states", "states_screened"]
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,9 @@ class Mismatch:
     ----------
     layer, sequence, step, unit : int
         The state.
-    state : {"h", "c", "r", "y", "v"}
-        Hidden, cell, projected state; sum of a linear layer; after diagnosis also ``r * h``, where
-        rows of a matrix wait for it.
+    state : {"h", "c", "r", "y", "index", "logit", "v"}
+        Hidden, cell, projected state; sum of a linear layer; output and logit at a place of the
+        largest; after diagnosis also ``r * h``, where rows of a matrix wait for it.
     expected, got : int
         After diagnosis ``got`` may be ``"unknown"``: bits were X.
     cycle : int
@@ -122,7 +123,7 @@ def compare(stimulus: Stimulus, outcome: Outcome, traces: Sequence[Sequence[Trac
                 frame, unit = (int(i) for i in wrong[0])
                 pair = int(want[frame, unit]), int(got[frame, unit])
                 found.append(_mismatch(stimulus, layer, frame, unit, state, pair, cycles))
-            if state != "c":
+            if state in ("h", "r", "y"):
                 outputs[-1 if state == "y" else layer] = got[whole]
     first = min(found, key=lambda m: (m.cycle, m.layer), default=None)
     return Comparison(outputs, values, mismatches, first)
@@ -151,7 +152,7 @@ def expected_states(
     stimulus : Stimulus
     layer : int
         Of the model.
-    state : {"h", "c", "r", "y"}
+    state : {"h", "c", "r", "y", "index", "logit"}
         But for the last as in :class:`Mismatch`.
     traces : sequence of sequences of Trace
         Of each level all sequences.
@@ -167,11 +168,21 @@ def expected_states(
         trace = traces[level][sequence]
         # the second direction meets the last frame first
         at = step if direction == 0 else len(trace.hidden) - 1 - step
-        name = {"h": "hidden", "c": "cell", "r": "output", "y": "output"}[state]
+        name = {"h": "hidden", "c": "cell"}.get(state, "output")
         whole = getattr(trace, name)[at]
         rows.append(np.split(whole, model.directions)[direction])
     found = np.stack(rows)
+    if state in ("h", "c", "r"):
+        return found
+    assert model.head is not None
+    logits = model.head.logits(found)
     if state == "y":
-        assert model.head is not None
-        return model.head.logits(found)
-    return found
+        return logits
+    # of the full layer, all of whose logits are sorted
+    assert stimulus.image.design.screen is not None
+    return of_all(logits, stimulus.image.design.screen.top)[state == "logit"]
+
+
+def states_screened(stimulus: Stimulus, traces: Sequence[Sequence[Trace]]) -> IntArray:
+    """Hidden states (F, H) that a screen unit takes, in the order in which frames go in."""
+    return expected_states(stimulus, len(stimulus.image.model.layers) - 1, "r", traces)

@@ -22,7 +22,7 @@ from ..run.streams import Pauses
 from ..run.verilog import VerilogRun
 from . import engines
 from .checks import Bench
-from .compare import Comparison, Mismatch, compare
+from .compare import Comparison, Mismatch, compare, states_screened
 from .diagnose import diagnose, diagnose_program
 
 __all__ = ["CycleMismatch", "Verification", "verify"]
@@ -196,6 +196,8 @@ def verify(
             tell("models")
         inputs = [trace.output for trace in traces[part - 1]] if part else sequences
         stimulus = Stimulus.of(image, inputs, part, contexts=contexts)
+        if image.screen:
+            stimulus = stimulus.screening(states_screened(stimulus, traces))
         schedule = stimulus.schedule
         job = Job.of(image, stimulus, load=load, idle=idle, stall=stall)
         if not paused:  # something moves in every step
@@ -249,6 +251,8 @@ def _diagnosed(
     """The mismatch with its cause; as it is, with the reason, where a replay is impossible."""
     if not model.model.equals(stimulus.image.model):
         return replace(first, where="not diagnosed (the image is of another model)")
+    if first.state in ("index", "logit"):
+        return replace(first, where="all states up to here are right; look at the screen unit")
     try:
         return diagnose(stimulus, traces, first, bench)
     except SimulationError as error:

@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from csb_format.files.ownership import PlaceError
-from hdl.core.core import LANE_MODULE, PE_MODULE, PROJECTOR_MODULE
+from hdl.core.array.elements import PE_MODULE
+from hdl.core.array.takers import LANE_MODULE, PROJECTOR_MODULE
 from hdl.verilog import VerilogFiles
 
 from .build_cache import builds_of_user, in_use

@@ -88,8 +88,10 @@ def fit(given: FitOptions) -> None:
     from boards.resources import choices, fastest
     from csb_format import load_model
 
+    from ..steps.ranges import of_model
+
     model, found = load_model(given.model), named(given.board)
-    every = choices(model, found, given.contexts)
+    every = choices(model, found, given.contexts, given.largest)
     title = _headline(every[0], found) if every and every[0].fits else "nothing fits"
     clock = "a guess" if found.has.guessed else "as measured, at most the clock of the board"
     padded = f"\n{PADDED}: {PADDED_TEXT}." if any(_padded(c, model) for c in every) else ""
@@ -104,19 +106,23 @@ def fit(given: FitOptions) -> None:
         table.add_row(*_cells(c, found, padded=_padded(c, model)))
     if every:
         Console().print(table)
+    for line in of_model(model):
+        Console().print(line, highlight=False, markup=False)
     if advice := advise(model, found, every):
         for line in advice.lines:
             Console().print(line, highlight=False, markup=False)
         if finer := _finer(given, model, found, advice.best):
             Console().print(finer, highlight=False, markup=False)
-    fastest(model, found, given.contexts)  # an error that says what to do where nothing fits
+    fastest(
+        model, found, given.contexts, given.largest
+    )  # an error that says what to do where nothing fits
 
 
 def _finer(given: FitOptions, model: Model, board: Board, best: Choice) -> str:
     """A size that is none of the usual ones, if it is worth a word."""
     from ..tune.hardware import candidates, front
 
-    found = front(candidates(model, board, given.contexts))[0]
+    found = front(candidates(model, board, given.contexts, largest=given.largest))[0]
     gain = best.microseconds / found.microseconds - 1
     if gain < WORTH:
         return ""
@@ -198,6 +204,7 @@ def build(given: BuildOptions) -> None:
             timeout=given.timeout,
             keep=given.keep,
             contexts=given.contexts,
+            largest=given.largest,
             tell=tell,
             note=note,
         )
@@ -219,7 +226,7 @@ def ip(given: IpOptions) -> None:
 
     block = package(
         given.model, given.out, given.pes, given.lanes, given.bits, given.prefix, given.top.value,
-        given.contexts,
+        given.contexts, given.largest,
     )  # fmt: skip
     for line in (f"module {block.module}, core {block.core}", f"all of it in {given.out}"):
         Console().print(line, highlight=False, markup=False, soft_wrap=True)

@@ -105,7 +105,9 @@ def verilog(given: VerilogOptions) -> None:
 
     array = {
         name: getattr(given, name)
-        for name in ("contexts", "head", "deep", "streamed", "checked", "walk")
+        for name in (
+            *("contexts", "head", "dense", "deep", "streamed", "checked", "walk", "largest"),
+        )
     }
     pipeline.verilog(
         model=given.model,
@@ -116,10 +118,11 @@ def verilog(given: VerilogOptions) -> None:
         prefix=given.prefix,
         top=top_of(given),
         base=given.base,
+        also=given.also or (),
         **array,
     )
     plain = given.top is TopName.core
-    contexts = array.pop("contexts")
+    contexts, largest = array.pop("contexts"), array.pop("largest")
     if not plain or array != {name: getattr(VerilogOptions, name) for name in array}:
         return  # `simulate` runs the bare core of a plain array
     build = given.out.with_name("simulation")
@@ -135,6 +138,7 @@ def verilog(given: VerilogOptions) -> None:
         "--lanes",
         given.lanes,
         *(("--contexts", contexts) if contexts > 1 else ()),
+        *(("--largest", largest) if largest is not None else ()),
     )
 
 
@@ -177,6 +181,7 @@ def simulate(given: SimulateOptions) -> None:
         pruned=given.pruned,
         board=given.board,
         contexts=given.contexts,
+        largest=given.largest,
         activity=None if given.activity is None else given.activity.value,
     )
     hint("report", given.build, "--out", given.build / "report")
@@ -216,6 +221,7 @@ def demo(given: DemoOptions) -> None:
         lanes=given.lanes,
         icarus=given.icarus,
         cocotb=given.cocotb,
+        contexts=given.contexts,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from compiler.lower.image import Image
 from csb_format import IntArray, Model
+from csb_format.screening.layer import ScreenedLayer
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.scores.answers import Answers
 from pruning.tasks.scores.score import Score
@@ -21,6 +22,7 @@ from pruning.tasks.scores.score import Score
 from . import figures
 from .hardware.beside import dense_cycles, on_boards
 from .hardware.matrices import matrices
+from .hardware.screen import screened
 from .made import how_it_was_made as commands
 from .scores.figures import MODELS, scores
 
@@ -118,9 +120,20 @@ class Run:
             "versions": figures.versions(),
             "weights": figures.weights(model),
             **({} if model.head is None else {"pool": model.pool}),
+            "states": figures.states(
+                figures.reaches(model), clipped if isinstance(clipped, dict) else {}
+            ),
             **({"saturation": clipped} if isinstance(clipped, dict) else {}),
             **({"increments_of": said["increments_of"]} if "increments_of" in said else {}),
         }
+
+    @property
+    def _largest(self) -> int | None:
+        """Of a screened head the logits that its unit finds, 0 without one; else None."""
+        screen = self.image.design.screen
+        if screen is not None:
+            return screen.top
+        return 0 if isinstance(self.model.head, ScreenedLayer) else None
 
     def _measured(self) -> dict[str, Any]:
         """What depends on the run."""
@@ -136,11 +149,18 @@ class Run:
             "frames": result.frames,
             "macs_per_cycle": figures.macs_per_cycle(model, cycles),
             "mismatches": result.comparison.mismatches,
+            **self._screened(),
             "simulators": [self._simulator()],
             "utilisation": floor / cycles,
             "utilisation_asked": self._asked(floor / cycles),
             "utterances": result.sequences,
         }
+
+    def _screened(self) -> dict[str, Any]:
+        """What the screen unit read, where there is one."""
+        screen = self.image.screen
+        found = self.result.stimulus.screened
+        return {} if screen is None else {"screen": screened(screen.layer, found)}
 
     def _asked(self, utilisation: float) -> float | None:
         """Of the utilisation what goes into weights that were asked for; None if nobody said."""
@@ -184,6 +204,7 @@ class Run:
                 self.scored["seed"],
                 measured,
                 self.given,
+                self._largest,
             ),
             **({"same_as": self.beside, "same": not self.apart} if self.beside else {}),
         }

@@ -22,6 +22,7 @@ from csb_format.files.replace import replace_file
 from csb_format.pooling import FED, LAST, check_pool
 
 from . import plots
+from .hardware.screen import screen_rows
 from .report_page import html
 from .scores.rows import NAMES
 from .scores.rows import rows as scores_rows
@@ -71,7 +72,8 @@ reported, with what the ``dense`` network has there.
 ``scored`` (absent in figures of before) says that ``accuracy`` is of ``sequences`` in ``frames``,
 but ``accuracy.rtl`` of the ``simulated`` ones alone, which stand at ``places`` (None for all),
 chosen with ``seed``; there the integer model has ``fixed_simulated``, where that was measured.
-``dense_cycles_per_step`` (absent in figures of before; None where no array of this size carries it)
+``dense_cycles_per_step`` (absent in figures of before; None where no array of this size carries it
+and with a screen unit)
 is of the network with nothing removed, on the same array; ``boards`` as
 :func:`.hardware.beside.on_boards` and ``matrices`` as :func:`.hardware.matrices.matrices` say.
 ``scores`` (absent where nothing was scored, and in figures of before): ``kind`` ("classes" or
@@ -79,7 +81,9 @@ is of the network with nothing removed, on the same array; ``boards`` as
 :class:`pruning.tasks.scores.score.Score` by the names of ``accuracy``, None where not measured; the
 ``fixed_simulated`` ones; and of the integer model on all data what
 :func:`pruning.tasks.scores.details.details` says. ``saturation``: by name of a tensor or a state
-``clipped, seen, format``, where ``pack`` has noted it.
+``clipped, seen, format``, where ``pack`` has noted it. ``states`` (absent in figures of before): of
+each layer what :func:`.figures.states` says. ``screen``, of a run with a screen unit: as
+:func:`.hardware.screen.screened` says, with the margin of its bounds.
 """
 
 
@@ -212,6 +216,7 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "cycles per step",
         ", ".join(f"{plots.number(cycles[k])} {v}" for k, v in _CYCLES.items()),
     )
+    yield from screen_rows(report)
     yield "utilisation", f"{report['utilisation']:.1%} of the products' multipliers"
     if (wanted := report.get("utilisation_asked")) is not None:
         others = "; other weights are there because a bank keeps a whole number"

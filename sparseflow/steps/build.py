@@ -12,7 +12,7 @@ from pathlib import Path
 from boards.board import Board, BoardError, board
 from boards.build.bitstream import DESIGN, KIND, SUMMARY, Built, build_bitstream
 from boards.build.vendor import write_project
-from boards.resources import Choice, choice, choices, fastest
+from boards.resources import SCREEN_MEND, Choice, choice, choices, fastest
 from boards.tools.run import Note
 from compiler.lower.compile import compile_model
 from csb_format.arguments import number, whole
@@ -42,6 +42,7 @@ def build(
     timeout: float = BuildOptions.timeout,
     keep: bool = BuildOptions.keep,
     contexts: int = BuildOptions.contexts,
+    largest: int | None = BuildOptions.largest,
     tell: Callable[[str], None] = lambda text: None,
     note: Note = lambda text: None,
 ) -> str:
@@ -68,6 +69,8 @@ def build(
         Keep all files of a build that fails or is ended, in a folder beside ``out``.
     contexts : int
         Streams whose states are kept.
+    largest : int, optional
+        Of a screened head: logits that the unit behind the array finds; 0 for no unit.
     tell : callable
         Told of every stage.
     note : callable
@@ -93,7 +96,11 @@ def build(
     timeout = number("timeout", timeout, 1, math.inf)
     chosen = replace(chosen, clock_hz=check_clock(chosen, clock_mhz))
     check_replaceable(out, KIND)
-    best = choice(model, chosen, *array, contexts) if array else fastest(model, chosen, contexts)
+    best = (
+        choice(model, chosen, *array, contexts, largest)
+        if array
+        else fastest(model, chosen, contexts, largest)
+    )
     _check_size(model, chosen, best)
     image = compile_model(model, best.design)
     if chosen.family.tools:
@@ -125,11 +132,13 @@ def _check_size(model: Model, board: Board, best: Choice) -> None:
     name, share = best.usage.limit(board.has)
     if share <= SURELY_TOO_MUCH:
         return
-    fitting = [c.design for c in choices(model, board, best.design.contexts) if c.fits]
+    every = choices(model, board, best.design.contexts, best.largest)
+    fitting = [c.design for c in every if c.fits]
     mend = (
         f"take --pes {fitting[0].pes} --lanes {fitting[0].lanes}, the fastest that fits"
         if fitting
         else "no array of this board holds the model: prune more, or take a larger board"
+        + SCREEN_MEND * bool(best.design.screen)
     )
     raise BoardError(
         f"{best.design.pes} x {best.design.lanes} does not fit {board.title}: it takes "

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boards.board import board as board_of
 from boards.resources import choice
+from compiler.lower.compile import compile_model
 from csb_format import Model, load_model
 from csb_format.files.folders import held, locked, shared_folder
 from csb_format.files.ownership import check_replaceable, check_shared
@@ -28,6 +29,7 @@ from pruning.tasks.data.datasets import (
 )
 from pruning.tasks.scores.answers import check_answers
 
+from ..pages.hardware.screen import screen_rows
 from ..pages.made.how_it_was_made import EXAMPLES, reporting
 from ..pages.made.typed import as_argument, as_told, as_typed, typed
 from ..pages.measured import FIGURES, Run, joined, read_figures
@@ -123,7 +125,9 @@ def verilog(
     *,
     top: Top | None = None,
     base: int | None = VerilogOptions.base,
+    also: Sequence[Path] = (),
     head: bool = VerilogOptions.head,
+    largest: int | None = VerilogOptions.largest,
     **array: int | bool,
 ) -> VerilogFiles:
     """Emit Verilog and memory images of an accelerator for a model.
@@ -143,8 +147,12 @@ def verilog(
         By default the bare core.
     base : int, optional
         Of a top with a port to memory: where the model will lie.
+    also : sequence of Path
+        More models, which lie behind it; they run on its array.
     head : bool
         Whether the linear output layer runs on the array too.
+    largest : int, optional
+        Of a model with a screened head: logits that the unit behind the array finds; 0 for none.
     **array
         As :func:`.hardware.compile_array` takes them.
     """
@@ -152,13 +160,14 @@ def verilog(
     if images not in SUFFIXES:
         raise ValueError(f"images {images!r}: choose one of {', '.join(SUFFIXES)}")
     check_replaceable(out, "verilog")
-    image = compile_array(load_model(model), pes, lanes, head=head, **array)
+    image = compile_array(load_model(model), pes, lanes, head=head, largest=largest, **array)
     if top is None or top.kind == "core":
         files = emit(image, out, images, prefix)
     else:
         if images != VerilogOptions.images:
             raise ValueError(f"images {images!r}: the bare core alone has them in other formats")
-        files = emit_top(image, out, top, prefix, base)
+        others = [compile_model(load_model(path), image.design, head=head) for path in also]
+        files = emit_top(image, out, top, prefix, base, others)
     say(f"wrote {len(files.sources)} Verilog files and {len(files.images)} images to {out}")
     return files
 
@@ -179,6 +188,7 @@ def simulate(
     seed: int = SimulateOptions.seed,
     board: str | Path | None = SimulateOptions.board,
     contexts: int = SimulateOptions.contexts,
+    largest: int | None = SimulateOptions.largest,
     activity: str | None = SimulateOptions.activity,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
@@ -213,6 +223,9 @@ def simulate(
         That the report tells the microseconds of; by default the fastest that fits.
     contexts : int
         Sequences that run at a time, a frame of each in turn.
+    largest : int, optional
+        Of a model with a screened head: logits that the unit behind the array finds; 0 leaves the
+        head to the host.
     activity : {"saif", "vcd"}, optional
         Run all once more and count changes of signals; see :mod:`.runs.activity`.
 
@@ -239,10 +252,10 @@ def simulate(
     whole, _ = read_scaled(data, other=known_to(packed), what=model)
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
-    image = compile_array(packed, pes, lanes, contexts=contexts)
+    image = compile_array(packed, pes, lanes, contexts=contexts, largest=largest)
     if board is not None:
         choice(
-            packed, board_of(board), pes, lanes, contexts
+            packed, board_of(board), pes, lanes, contexts, largest
         )  # an unknown one ends here, before the work
     labelled = has_labels(data)
     if labelled and packed.head is not None:
@@ -278,7 +291,7 @@ def simulate(
             _write(build, found)
     for run in runs:
         _verdict(run)
-    for line in told(each[-1]):
+    for line in (*told(each[-1]), *(f"{name}: {text}" for name, text in screen_rows(found))):
         say(line)
     return found
 
@@ -304,6 +317,7 @@ def demo(
     lanes: int = DemoOptions.lanes,
     icarus: int = DemoOptions.icarus,
     cocotb: int = DemoOptions.cocotb,
+    contexts: int = DemoOptions.contexts,
 ) -> None:
     """Do everything on JapaneseVowels: train, prune, pack, emit, simulate, report.
 
@@ -314,6 +328,8 @@ def demo(
     pes, lanes : int
     icarus, cocotb : int
         First utterances that cocotb runs too, on Icarus and on Verilator; 0 is none.
+    contexts : int
+        Streams whose states the array keeps.
 
     Raises
     ------
@@ -332,9 +348,10 @@ def demo(
     for simulator in (SimulateOptions.simulator, *(["icarus"] if icarus else [])):
         require_engine(simulator)
     check_array(pes, lanes, recipe.banks)
-    whole = typed() or _whole_demo(out, seed, pes=pes, lanes=lanes, icarus=icarus, cocotb=cocotb)
+    options = {"pes": pes, "lanes": lanes, "icarus": icarus, "cocotb": cocotb}
+    options |= {} if contexts == DemoOptions.contexts else {"contexts": contexts}
+    whole = typed() or _whole_demo(out, seed, **options)
     with shared_folder(out, DEMO, living=LIVING), locked(out / LOCK, wait=False), as_typed(()):
-        options = {"pes": pes, "lanes": lanes, "icarus": icarus, "cocotb": cocotb}
         _demo(parts, out, seed, recipe, whole, **options)
 
 

@@ -82,7 +82,12 @@ def arrays(model: Model | ModelShape, board: Board) -> Iterator[tuple[int, int]]
 
 
 def candidates(
-    model: Model | ModelShape, board: Board, contexts: int = 1, cycles: SharedCycles | None = None
+    model: Model | ModelShape,
+    board: Board,
+    contexts: int = 1,
+    cycles: SharedCycles | None = None,
+    *,
+    largest: int | None = None,
 ) -> Iterator[Candidate]:
     """A model on every array of a board; where one does not fit, the first cheaper that does.
 
@@ -95,11 +100,15 @@ def candidates(
     contexts : int
     cycles : SharedCycles, optional
         Of searches before.
+    largest : int, optional
+        Of a screened head: logits that the unit behind the array finds.
     """
     shared, clock = cycles or SharedCycles(), clock_of(board)
     for pes, lanes in arrays(model, board):
         try:
-            design = design_for(model, pes, lanes, contexts=contexts, **board.options)
+            design = design_for(
+                model, pes, lanes, contexts=contexts, largest=largest, **board.options
+            )
             found = _candidate(model.shape, design, board, clock, shared)
         except DesignError:
             continue

@@ -30,6 +30,7 @@ WRITER = runpy.run_path(str(Path(__file__).parent / "wire_writer.py"))
 RNG = np.random.default_rng
 ONE = random_model(RNG(1), 7, 6, 4, 1, 1, 8, 12)
 TWO = random_network(RNG(2), 6, 6, (2, 2, 2), (2, 1, 1), 2, 1, 4, 8, 12)
+FAR = random_network(RNG(5), 6, 6, 2, (2, 1, 1), 3, 1, 4, 8, 12, reach=(64, 8, 16))
 BOTH = random_network(RNG(3), 6, 6, (2, 2, 2), (2, 1, 1), 1, 2, 0, 16, 16)
 
 
@@ -43,6 +44,11 @@ def with_head() -> Image:
     return compile_model(model, design_for(model, 8, 4, head=True), head=True)
 
 
+def with_dense_head() -> Image:
+    model = random_model(RNG(4), 7, 6, 4, 1, 1, 8, 12, head=13)
+    return compile_model(model, design_for(model, 8, 4, head=True, dense=True), head=True)
+
+
 def compiled(model: Model, pes: int, lanes: int, **options: Any) -> Image:
     return compile_model(model, design_for(model, pes, lanes, **options))
 
@@ -53,9 +59,11 @@ IMAGES = {
     "idle PEs": compiled(ONE, 20, 2, units=2),
     "lanes of two places": compiled(ONE, 32, 2, units=4, contexts=5),
     "stacked, projected": compiled(TWO, 8, 2),
+    "three reaches": compiled(FAR, 8, 2),
     "two directions": compiled(BOTH, 4, 2),
     "compact, in pieces": compact(),
     "head": with_head(),
+    "head without indices": with_dense_head(),
 }
 
 
@@ -113,18 +121,39 @@ def test_the_program(image: Image) -> None:
 
 
 def test_matrices_lie_as_the_page_says(image: Image) -> None:
-    found = 0
+    found, design = 0, plain(image.design)
     for number, part in enumerate(image.parts):
         for given in part.whole:
             gates = 1 if given.sink == Sink.PROJECT else 4
             width = given.placement.bank_width
             matrix = entries(image.matrix(number, given))
-            words = WRITER["matrix_words"](matrix, gates, width, plain(image.design))
             at = given.instruction.matrix
-            for pe, mine in enumerate(words):
-                assert image.memories[f"matrix_{pe:03d}"][at : at + len(mine)] == mine
-                found += len(mine)
-    assert found == sum(len(w) for name, w in image.memories.items() if name.startswith("matrix"))
+            assert not (image.design.indexed and given.matrix == HEAD) or at == image.design.indexed
+            kinds = {"matrix": 0, "index": 1} if image.design.indexed else {"matrix": None}
+            for kind, only in kinds.items():
+                if kind == "index" and given.matrix == HEAD:
+                    continue
+                words = WRITER["matrix_words"](matrix, gates, width, design | {"only": only})
+                for pe, mine in enumerate(words):
+                    assert image.memories[f"{kind}_{pe:03d}"][at : at + len(mine)] == mine
+                    found += len(mine)
+    kept = (w for name, w in image.memories.items() if name.startswith(("matrix", "index")))
+    assert found == sum(map(len, kept))
+
+
+@pytest.mark.parametrize("value_bits", [8, 16])
+def test_a_stream_of_a_linear_layer_lies_as_the_page_says(value_bits: int) -> None:
+    model = random_model(RNG(4), 7, 6, 4, 1, 1, value_bits, 12, head=25)
+    design = design_for(model, 8, 2, head=True, streamed=True, dense=True)
+    image = compile_model(model, design, head=True)
+    (head,) = (given for given in image.parts[0].whole if given.matrix == HEAD)
+    rows, values = head.placement.rows, image.matrix(0, head).values
+    for pe in range(design.pes):
+        mine = [g for row in rows[:, pe] for g in (values[row] if row >= 0 else 0 * values[0])]
+        words = WRITER["packed_words"]([g.tolist() for g in mine], plain(design))
+        assert image.part_words()[-len(words) :, pe].tolist() == words
+    assert len(image.part_words()) == design.indexed + len(words)
+    assert len(words) < len(mine)
 
 
 def test_biases_lie_as_the_page_says(image: Image) -> None:
@@ -231,15 +260,16 @@ def test_the_sizes_of_memories(name: str) -> None:
     contexts = d["contexts"]
     cells = d["cells"] if contexts == 1 else contexts << WRITER["bits"](d["cells"])
     entry = d["lanes"] * (d["value_bits"] + d["index_bits"])
-    assert space_widths(design) == {
-        Space.MATRIX: -(-entry // d["pieces"]),
+    apart = {Space.INDEX: d["lanes"] * d["index_bits"]} if d["indexed"] else {}
+    assert space_widths(design) == apart | {
+        Space.MATRIX: d["lanes"] * d["value_bits"] if apart else -(-entry // d["pieces"]),
         Space.BIAS: 4 * state // quarter,
         Space.PROGRAM: -(-size // parts),
         Space.LINEAR: WRITER["accumulator"](d),
         Space.VECTOR: d["lanes"] * d["act_bits"],
         Space.CELL: state,
     }
-    assert space_depths(design) == {
+    assert space_depths(design) == dict.fromkeys(apart, d["indexed"]) | {
         Space.MATRIX: d["matrix_depth"] * d["pieces"],
         Space.BIAS: d["cells"] * quarter,
         Space.PROGRAM: d["program_depth"] * parts,

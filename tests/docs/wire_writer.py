@@ -11,6 +11,7 @@ from typing import Any
 
 Design = dict[str, Any]
 SPACES = {"matrix": 1, "bias": 2, "program": 3, "start": 4, "linear": 5, "vector": 6, "cell": 7}
+SPACES |= {"index": 15}
 
 
 def bits(count: int) -> int:
@@ -95,6 +96,7 @@ def fields(d: Design) -> list[tuple[str, int, int]]:
         ("matrix", bits(d["matrix_depth"] * d["pieces"]), 1),
         *[("source", vector, 1), ("source_kind", 2, 1), ("source_span", bits(vector + 1), 1)],
         *[("target", vector, 1), ("target_kind", 2, 1), ("target_span", bits(vector + 1), 1)],
+        *([("reach", bits(len(d["wider"]) + 1), 1)] if d["wider"] else []),
         *[("align", max(1, d["max_align"].bit_length()), 4), ("shift", 6, 4)],
         *[("beats", beats, 1), ("bias", bits(max(d["cells"], d["linear"])), 1)],
         *[("lead", lead, 1), ("lead_other", lead, 1)],
@@ -144,7 +146,8 @@ def matrix_words(
 ) -> list[list[int]]:
     """Words of every PE for one pass: ``entries[row][group][lane]`` is value and index."""
     size, pes, widths = len(entries) // gates, d["pes"], [d["value_bits"], d["index_bits"]]
-    busy = working(gates, d)
+    busy, only = working(gates, d), d.get("only")  # of a design with indices apart: 0 or 1
+    taken = slice(None) if only is None else slice(only, only + 1)
     slots = -(-gates * d["lanes"] * bank_width // busy)
     order = dealt(size, bank_width, d["lanes"], slots * busy // gates)
     words: list[list[int]] = [[] for _ in range(pes)]
@@ -154,9 +157,25 @@ def matrix_words(
             gate = pe % gates
             for group in range(len(entries[0])):
                 row = entries[element + gate * size][group] if element >= 0 else None
-                flat = [n for pair in row for n in pair] if row else [0] * 2 * d["lanes"]
-                word = join(flat, widths * d["lanes"])
-                words[pe] += cut(word, sum(widths) * d["lanes"], d["pieces"])
+                pairs = row or [(0, 0)] * d["lanes"]
+                word = join(
+                    [n for pair in pairs for n in list(pair)[taken]], widths[taken] * d["lanes"]
+                )
+                words[pe] += cut(word, sum(widths[taken]) * d["lanes"], d["pieces"])
+    return words
+
+
+def packed_words(groups: Sequence[Sequence[int]], d: Design) -> list[int]:
+    """Words of one PE for a linear layer in a stream: ``groups[k][lane]`` is a value."""
+    value, index = d["value_bits"], d["index_bits"]
+    c = -(-value // index)
+    words: list[int] = []
+    for at in range(0, len(groups), c + 1):
+        own, behind = groups[at : at + c], groups[at + c : at + c + 1] or [[0] * d["lanes"]]
+        for n, values in enumerate(own):
+            cut_off = [(v & (1 << value) - 1) >> n * index & (1 << index) - 1 for v in behind[0]]
+            pairs = zip(values, cut_off, strict=True)
+            words.append(join([x for pair in pairs for x in pair], [value, index] * d["lanes"]))
     return words
 
 

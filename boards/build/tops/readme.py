@@ -6,9 +6,12 @@ from collections.abc import Mapping
 
 from compiler.abi.register_text import HEADER_FILE
 from compiler.lower.image import Image
+from hdl.prefix import named
 from hdl.verilog import VerilogFiles
 
+from .litex import LITEX
 from .tops import Top
+from .zynq import ZYNQ
 
 __all__ = ["README", "readme"]
 
@@ -109,6 +112,9 @@ def _files(top: Top, files: VerilogFiles, prefix: str, placed: bool) -> list[tup
     found += [(f"`{HEADER_FILE}`", "registers for C"), (f"`{prefix}.core`", "FuseSoC")]
     if top.kind != "link":
         found += [("`component.xml`", "IP-XACT"), (f"`{prefix}_tb.v`", "a test bench")]
+        found += [(f"`{named(prefix, LITEX)}.py`", "LiteX: a module of Python")]
+    if top.kind == "dram":
+        found += [(f"`{named(prefix, ZYNQ)}.tcl`", "Vivado: a block design of a Zynq UltraScale+")]
     if placed:
         found += [(f"`{prefix}_model.bin`, `{prefix}_model.h`", "the model for memory, for C")]
         found += [("`design.json`", "the design, for other models")]

@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import bits_for
 from compiler.array.latency import RAM
-from compiler.array.screen import ScreenDesign, ScreenLatencies
+from compiler.array.screen.design import ScreenDesign
+from compiler.array.screen.latency import ScreenLatencies
 
 from ..pipeline import delayed
 from .layouts import query_layout

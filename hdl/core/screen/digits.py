@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import bits_for
 from compiler.array.latency import RAM, tree_latency
-from compiler.array.screen import FAN_IN, ScreenDesign, ScreenLatencies
+from compiler.array.screen.design import ScreenDesign
+from compiler.array.screen.latency import FAN_IN, ScreenLatencies
 from csb_format.screening.bounds import BLOCK, FRACTION
 
 from ..pipeline import delayed

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from compiler.array.screen import ScreenDesign
+from compiler.array.screen.design import ScreenDesign
 
 from .layouts import bound_layout, pair_layout
 

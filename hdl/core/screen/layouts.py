@@ -5,15 +5,35 @@ from __future__ import annotations
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from compiler.array.screen import ScreenDesign
-from compiler.lower.screen import SECOND_FIELDS
+from compiler.array.design import bits_for
+from compiler.array.screen.design import ScreenDesign
+from compiler.lower.screen import NAMES, SECOND_FIELDS, screen_depths, screen_widths
 
-__all__ = ["bound_layout", "element_layout", "pair_layout", "query_layout", "second_layout"]
+__all__ = [
+    "bound_layout",
+    "element_layout",
+    "pair_layout",
+    "query_layout",
+    "second_layout",
+    "write_layout",
+]
 
 
 def bound_layout(design: ScreenDesign) -> data.StructLayout:
     """A number of logits, whether a bound or the k-th largest; ``valid`` if it is known."""
     return data.StructLayout({"valid": 1, "value": signed(design.bound_bits)})
+
+
+def write_layout(design: ScreenDesign) -> data.StructLayout:
+    """A word for a memory: which by its place among :data:`compiler.lower.screen.NAMES`."""
+    widths, depths = screen_widths(design), screen_depths(design)
+    return data.StructLayout(
+        {
+            "en": len(NAMES),
+            "address": bits_for(max(depths.values())),
+            "word": max(widths.values()),
+        }
+    )
 
 
 def pair_layout(design: ScreenDesign) -> data.StructLayout:

@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from compiler.array.screen import ScreenDesign
+from compiler.array.screen.design import ScreenDesign
 
 from ..pipeline import delayed, registered
 from .layouts import element_layout, query_layout

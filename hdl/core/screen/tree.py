@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Value
 
-from compiler.array.screen import FAN_IN
+from compiler.array.screen.latency import FAN_IN
 
 from ..pipeline import registered
 

@@ -7,14 +7,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import bits_for
-from compiler.array.screen import ScreenDesign
-from compiler.lower.screen import ScreenImage, screen_depths, screen_widths
+from compiler.array.screen.design import ScreenDesign
+from compiler.lower.screen import NAMES, ScreenImage, screen_depths, screen_widths
 
 from ..hierarchy import Hierarchy, Ram
 from .blocks import BlockStage
 from .digits import DigitStage
 from .largest import Largest
-from .layouts import pair_layout
+from .layouts import pair_layout, write_layout
 from .query import QueryUnit
 from .refine import RefineStage
 from .survivors import Survivors
@@ -39,11 +39,14 @@ class ScreenUnit(wiring.Component):
     ----------
     design : ScreenDesign
     image : ScreenImage, optional
-        Contents of the memories at start; nothing else fills them yet.
+        Contents of the memories at start.
     hierarchy : Hierarchy, optional
 
     Members
     -------
+    write : In
+        A word for one of the memories, :func:`~hdl.core.screen.layouts.write_layout`, there for
+        reads two cycles later; a word beyond the memory goes nowhere. No state is under way then.
     hidden : In, stream
         Beats of a hidden state, :class:`~hdl.core.screen.query.QueryUnit`.
     largest : Out, stream
@@ -66,6 +69,7 @@ class ScreenUnit(wiring.Component):
         result = data.StructLayout({"pair": pair_layout(design), "last": 1})
         super().__init__(
             {
+                "write": In(write_layout(design)),
                 "hidden": In(stream.Signature(beat)),
                 "largest": Out(stream.Signature(result)),
                 "counts": Out(counts_layout()),
@@ -148,7 +152,15 @@ class ScreenUnit(wiring.Component):
                 init=init,
             )  # fmt: skip
             m.submodules[f"{name}_words"] = ram
-            m.d.comb += [ram.read_addr.eq(address), word.eq(ram.read_data)]
+            write = self.write
+            inside = write.address < depths[name]
+            m.d.comb += [
+                ram.read_addr.eq(address),
+                word.eq(ram.read_data),
+                ram.write_en.eq(write.en[NAMES.index(name)] & inside),
+                ram.write_addr.eq(write.address),
+                ram.write_data.eq(write.word),
+            ]
 
     def _control(
         self,

@@ -23,13 +23,15 @@ from csb_format import IntArray, LstmLayer, Model, load_model
 from csb_format.files.folders import cache_folder, locked
 from csb_format.files.images import write_mem
 from csb_format.random_models import random_frames, random_network
+from csb_format.screening.layer import ScreenedLayer
 from engine.reference import IntegerModel, Trace
 from hdl.verilog import VerilogFiles, emit_verilog
 
+from ...check.compare import states_screened
 from ...run.build_cache import BUILDS
 from ...run.scenario import Job
 from ...run.streams import Pauses
-from .suite import Case, ModelRecipe
+from .suite import Case, ModelRecipe, SuiteError
 
 __all__ = ["CACHED", "INPUTS", "Hardware", "generator_digest", "make_model"]
 
@@ -65,9 +67,18 @@ def make_model(recipe: ModelRecipe, folder: Path) -> Model:
         recipe.classes or None,
         cell=recipe.cell,
     )
+    if recipe.screened:
+        model = _screened(model)
     if not recipe.saturating:
         return model
     return replace(model, layers=tuple(map(_saturating, model.layers)))
+
+
+def _screened(model: Model) -> Model:
+    """With its linear layer in planes."""
+    if model.head is None:
+        raise SuiteError("screened = true is of a linear layer: give classes")
+    return replace(model, head=ScreenedLayer.of(model.head))
 
 
 def _saturating(layer: LstmLayer) -> LstmLayer:
@@ -128,7 +139,10 @@ class Hardware:
     def design(self) -> Design:
         """The smallest design of the case's array that holds it."""
         case = self.case
-        return design_for(self.model, case.pes, case.lanes, contexts=case.contexts, head=case.head)
+        return design_for(
+            self.model, case.pes, case.lanes, contexts=case.contexts, head=case.head,
+            largest=case.largest,
+        )  # fmt: skip
 
     def other(self) -> Hardware:
         """The same with other weights, to be loaded into the same Verilog."""
@@ -177,7 +191,10 @@ class Hardware:
         """What goes into each program of the image; those after the first need the model's."""
         given = [self.frames(), *([trace.output for trace in level] for level in self.levels)]
         contexts, parts = self.case.contexts, range(len(self.image.parts))
-        return [Stimulus.of(self.image, given[n], n, contexts=contexts) for n in parts]
+        found = [Stimulus.of(self.image, given[n], n, contexts=contexts) for n in parts]
+        if self.image.screen is None:
+            return found
+        return [one.screening(states_screened(one, self.levels)) for one in found]
 
     def job(self, stimulus: Stimulus) -> Job:
         """The case's job for one of them."""

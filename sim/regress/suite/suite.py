@@ -23,7 +23,10 @@ __all__ = ["KINDS", "SIMULATORS", "Case", "ModelRecipe", "Suite", "SuiteError", 
 
 SIMULATORS = ("icarus", "verilator", "verilator-free")
 KINDS = ("network", "bus", "command")
-AXES = ("model", "pes", "lanes", "simulator", "seed", "idle", "stall", "load", "contexts", "head")
+AXES = (
+    "model", "pes", "lanes", "simulator", "seed", "idle", "stall", "load", "contexts", "head",
+    "largest",
+)  # fmt: skip
 DEFAULT_TIMEOUT = 600.0
 MOST_CASES = 10_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -51,6 +54,8 @@ class ModelRecipe:
         A packed model instead, its path from the suite's folder.
     cell : str
         ``"lstm"``, ``"gru"`` or ``"gru0"``.
+    screened : bool
+        Whether the linear layer lies in planes, so that a screen unit finds its largest outputs.
     """
 
     input_size: int = 8
@@ -67,6 +72,7 @@ class ModelRecipe:
     saturating: bool = False
     file: str = ""
     cell: str = LSTM
+    screened: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,9 @@ class Case:
     contexts : int
     head : bool
         Run the linear output layer on the array.
+    largest : int, optional
+        Of a screened linear layer: outputs that the unit behind the array finds, 0 for no unit; by
+        default as all commands.
     command : list of str
         Of kind ``command``: words of a program; ``{python}`` is the interpreter, ``{out}`` the
         JSON file of figures that it must write, ``{suite}`` the suite's folder.
@@ -124,6 +133,7 @@ class Case:
     reload: bool = False
     contexts: int = 1
     head: bool = False
+    largest: int | None = None
     command: list[str] = field(default_factory=list)
     figures: list[str] = field(default_factory=list)
     expect: dict[str, float] = field(default_factory=dict)
@@ -313,7 +323,7 @@ def _model(name: str, given: Any) -> ModelRecipe:
     table = typed(dict, given, where)
     check_known(table, {f.name for f in fields(ModelRecipe)}, where)
     kinds: dict[str, Any] = {f.name: (int,) for f in fields(ModelRecipe)}
-    kinds |= {"banks": (int, list), "k": (int, list), "saturating": (bool,)}
+    kinds |= {"banks": (int, list), "k": (int, list), "saturating": (bool,), "screened": (bool,)}
     kinds |= {"file": (str,), "cell": (str,)}
     for key, value in table.items():
         check_kind(kinds[key], value, f"{where}: {key}")
@@ -375,7 +385,9 @@ def _check_case(case: Case, models: Mapping[str, ModelRecipe]) -> None:
     for name, share in (("idle", case.idle), ("stall", case.stall)):
         if not 0 <= share < 1:
             raise SuiteError(f"{where}: {name} = {share}: must be at least 0 and below 1")
-    for name, least in (("pes", 1), ("lanes", 1), ("contexts", 1), ("seed", 0)):
+    for name, least in (("pes", 1), ("lanes", 1), ("contexts", 1), ("seed", 0), ("largest", 0)):
+        if name == "largest" and case.largest is None:
+            continue
         if not least <= getattr(case, name) < 1 << 32:
             raise SuiteError(f"{where}: {name} = {getattr(case, name)}: at least {least}")
     if not case.lengths or not all(type(n) is int and 0 < n < 1 << 20 for n in case.lengths):

@@ -38,6 +38,8 @@ def search(given: TuneOptions) -> None:
 
     if given.data is None:
         raise ValueError("give --data, labelled sequences to fine-tune on")
+    if given.largest is not None or given.contexts != TuneOptions.contexts:
+        raise ValueError("--largest and --contexts are of a packed model: leave --data out")
     for name, place in (("--html", given.html), ("--json", given.json)):
         if place:
             check_written(name, place, given.model)

@@ -28,8 +28,11 @@ def dense_cycles(model: Model, design: Design) -> float | None:
     Returns
     -------
     float or None
-        None where no array of this size carries the dense network.
+        None where no array of this size carries the dense network, and with a screen unit, whose
+        cycles depend on what the network says.
     """
+    if design.screen:
+        return None
     try:
         dense = _kept_whole(model.shape)
         array = design_for(dense, design.pes, design.lanes)
@@ -59,7 +62,7 @@ def on_boards(model: Model, design: Design, chosen: str | Path | None) -> list[d
     ----------
     model : Model
     design : Design
-        Of which M, N and the contexts count.
+        Of which M, N, the contexts and the screen unit count.
     chosen : str or path, optional
         Board that the user means: it comes first, and an error is one.
 
@@ -88,8 +91,8 @@ def on_boards(model: Model, design: Design, chosen: str | Path | None) -> list[d
     return sorted(found, key=lambda row: (not row["chosen"], not row["fits"], row["microseconds"]))
 
 
-def _size(design: Design) -> tuple[int, int, int]:
-    return design.pes, design.lanes, design.contexts
+def _size(design: Design) -> tuple[int, int, int, int]:
+    return design.pes, design.lanes, design.contexts, design.screen.top if design.screen else 0
 
 
 def _row(board: Board, choice: Choice, chosen: bool) -> dict[str, Any]:

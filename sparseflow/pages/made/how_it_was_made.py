@@ -80,6 +80,7 @@ def simulation(
     seed: int,
     measured: bool,
     beside: Mapping[str, int],
+    largest: int | None = None,
 ) -> str:
     """One run of one simulator, and what ran beside it; ``measured`` float checkpoints are named.
 
@@ -93,12 +94,15 @@ def simulation(
     measured : bool
     beside : mapping of str to int
         Sequences that cocotb ran too, by engine.
+    largest : int, optional
+        Of a screened head: logits that its unit finds, 0 for no unit.
     """
     options = {
         "simulator": simulator,
         "pes": design.pes,
         "lanes": design.lanes,
         "contexts": design.contexts if design.contexts > 1 else None,
+        "largest": largest,
         # by default some may run: the line repeats its own rows
         "icarus": beside.get("icarus", 0) if simulator not in ("icarus", "verilator") else None,
         "cocotb": beside.get("verilator"),

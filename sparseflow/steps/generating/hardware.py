@@ -60,7 +60,13 @@ def check_array(pes: int, lanes: int, banks: int | None = None, cell: str = LSTM
 
 
 def compile_array(
-    model: Model, pes: int, lanes: int, *, head: bool = False, **options: int | bool
+    model: Model,
+    pes: int,
+    lanes: int,
+    *,
+    head: bool = False,
+    largest: int | None = None,
+    **options: int | bool,
 ) -> Image:
     """Memory contents and program of the smallest array of this size for a model.
 
@@ -70,6 +76,8 @@ def compile_array(
     pes, lanes : int
     head : bool
         Whether its linear output layer runs on the array too.
+    largest : int, optional
+        Logits that a screen unit finds; :func:`compiler.array.screen.behind.screen_behind`.
     **options
         As :func:`compiler.array.needs.design_for` takes them.
 
@@ -79,7 +87,8 @@ def compile_array(
         If there is none.
     """
     check_array(pes, lanes, cell=model.cell)
-    return compile_model(model, design_for(model, pes, lanes, head=head, **options), head=head)
+    design = design_for(model, pes, lanes, head=head, largest=largest, **options)
+    return compile_model(model, design, head=head)
 
 
 def emit(
@@ -138,6 +147,7 @@ def package(
     prefix: str | None = IpOptions.prefix,
     top: str = "axi",
     contexts: int = IpOptions.contexts,
+    largest: int | None = IpOptions.largest,
 ) -> Block:
     """Package the accelerator with AXI buses for FuseSoC and for tools that read IP-XACT.
 
@@ -156,6 +166,8 @@ def package(
         The second has a port to memory too.
     contexts : int
         Streams whose states are kept.
+    largest : int, optional
+        Logits that a screen unit finds.
     """
     from hdl.prefix import check_prefix, prefix_of
 
@@ -167,7 +179,7 @@ def package(
     if top not in ("axi", "dram"):
         raise DesignError(f"top {top!r}: choose axi or dram")
     check_replaceable(out, KIND)
-    image = compile_array(load_model(model), pes, lanes, contexts=contexts)
+    image = compile_array(load_model(model), pes, lanes, contexts=contexts, largest=largest)
     files = write_ip(image.design, image, out, bits, prefix, Top(top, bits))
     return Block(files.top, vlnv(files.top), files)
 

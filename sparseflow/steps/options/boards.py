@@ -9,7 +9,7 @@ from typing import Annotated
 from boards.tools.limits import TIMEOUT
 
 from .said import Said
-from .shared import PLACER_SEED, SEED, BoardName, Contexts, Lanes, ModelFile, Pes
+from .shared import PLACER_SEED, SEED, BoardName, Contexts, Lanes, Largest, ModelFile, Pes
 
 __all__ = [
     "BoardsOptions",
@@ -40,6 +40,7 @@ class FitOptions:
     model: ModelFile
     board: BoardName
     contexts: Contexts = 1
+    largest: Largest = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class BuildOptions:
     pes: Annotated[int | None, Said("Default: the fastest that fits.", least=4, plain=True)] = None
     lanes: Annotated[int | None, Said("With --pes.", least=1, plain=True)] = None
     contexts: Contexts = 1
+    largest: Largest = None
     clock: Annotated[
         float | None,
         Said(
@@ -126,7 +128,9 @@ class SynthOptions:
     model: Annotated[
         Path | None, Said("Packed model; a random one of the demo's size by default.")
     ] = None
+    contexts: Contexts = 1
     json_file: Annotated[Path | None, Said("Counts for programs.", name="--json")] = None
+    largest: Largest = None
     by_module: Annotated[
         bool, Said("Each module by itself; sums get higher.", name="--by-module")
     ] = False
@@ -142,4 +146,6 @@ class TimingOptions:
     pes: Pes = 4
     lanes: Lanes = 1
     model: Annotated[Path | None, Said("Packed model; by default of 4 units and 4 inputs.")] = None
+    contexts: Contexts = 1
+    largest: Largest = None
     seed: Annotated[int, Said("Of the placer: the same seed, the same figures.")] = PLACER_SEED

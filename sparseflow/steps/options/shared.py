@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from compiler.array.screen.design import LARGEST, MOST_TOP
+
 from .said import Said
 from .words import PoolName
 
@@ -18,6 +20,7 @@ __all__ = [
     "HeadName",
     "Ignored",
     "Lanes",
+    "Largest",
     "LstmName",
     "Masks",
     "ModelFile",
@@ -53,6 +56,17 @@ Contexts = Annotated[
         "Streams whose states the array keeps: their frames fill each other's waits (see fit).",
         least=1,
         most=65536,
+    ),
+]
+
+
+Largest = Annotated[
+    int | None,
+    Said(
+        "Of a model packed with --screen: logits that a unit behind the array finds of each "
+        f"frame's; 0 leaves the head to the host. Default: {LARGEST}.",
+        least=0,
+        most=MOST_TOP,
     ),
 ]
 

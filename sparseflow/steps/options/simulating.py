@@ -9,7 +9,7 @@ from typing import Annotated
 from compiler.array.design import Array
 
 from .said import Said
-from .shared import SEED, Cocotb, Contexts, Lanes, ModelFile, Pes, Seed
+from .shared import SEED, Cocotb, Contexts, Lanes, Largest, ModelFile, Pes, Seed
 from .words import ActivityForm, Images, Simulator, TopName
 
 __all__ = [
@@ -49,6 +49,11 @@ class VerilogOptions:
     head: Annotated[
         bool, Said("The linear output layer runs on the array too.", name="--head", panel=ARRAY)
     ] = False
+    dense: Annotated[
+        bool,
+        Said("With --head: its weights are stored without indices.", name="--dense", panel=ARRAY),
+    ] = False
+    largest: Largest = None
     deep: Annotated[
         bool, Said("More registers: a higher clock, more cycles.", name="--deep", panel=ARRAY)
     ] = False
@@ -76,6 +81,10 @@ class VerilogOptions:
         int | None,
         Said("Of dram: address at which the model will lie; its bytes go beside.", panel=TOP),
     ] = None
+    also: Annotated[
+        list[Path] | None,
+        Said("Of dram with --base: another model for the same array; repeat it.", panel=TOP),
+    ] = None
     clock: Annotated[
         float | None, Said("MHz of link. Default: 100.", least=1, most=1000, panel=TOP)
     ] = None
@@ -93,6 +102,7 @@ class IpOptions:
     pes: Pes = Array.pes
     lanes: Lanes = Array.lanes
     contexts: Contexts = 1
+    largest: Largest = None
     bits: Annotated[
         int, Said("Of tdata of both streams: 32, 64, 128, 256, 512 or 1024.", least=32, most=1024)
     ] = 64
@@ -119,6 +129,7 @@ class SimulateOptions:
     pes: Pes = Array.pes
     lanes: Lanes = Array.lanes
     contexts: Contexts = 1
+    largest: Largest = None
     icarus: Annotated[
         int | None,
         Said(
@@ -163,6 +174,7 @@ class DemoOptions:
     seed: Seed = SEED
     pes: Pes = Array.pes
     lanes: Lanes = Array.lanes
+    contexts: Contexts = 1
     icarus: Annotated[
         int, Said("First utterances that cocotb runs too, on Icarus; 0 for none.", least=0)
     ] = 3

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from .preparing import PruneOptions
 from .said import Said
-from .shared import SEED, BoardName, Contexts, Seed
+from .shared import SEED, BoardName, Contexts, Largest, Seed
 from .words import EngineName
 
 __all__ = ["StudyOptions", "TuneOptions"]
@@ -45,6 +45,7 @@ class TuneOptions:
     ]  # fmt: skip
     board: BoardName
     contexts: Contexts = 1
+    largest: Largest = None
     data: Annotated[
         Path | None,
         Said("Labelled sequences (.npz) to fine-tune on: search patterns and bits too."),

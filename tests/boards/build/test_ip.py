@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -14,7 +16,8 @@ import numpy as np
 import pytest
 import xmlschema
 
-from boards.build.ip import SPIRIT, write_ip
+from boards.build.ip import write_ip
+from boards.build.tops.component import SPIRIT
 from boards.build.tops.tops import Top
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
@@ -113,3 +116,24 @@ def test_component_has_the_buses_and_every_port(block: str, request: pytest.Fixt
     assert sorted(str(p) for p in mapped) == sorted(str(p) for p in ports)
     files = [e.findtext(f"{tag}name") for e in root.iter(f"{tag}file")]
     assert all((ip / str(name)).is_file() for name in files)
+
+
+@pytest.mark.parametrize("block", ["ip", "dram"])
+def test_the_wrapper_for_litex_has_every_port_and_source(
+    block: str, request: pytest.FixtureRequest
+) -> None:
+    """Read, not imported: what runs it is a slow test (``tests/boards/c/test_bare_metal.py``)."""
+    ip: Path = request.getfixturevalue(block)
+    tree = ast.parse((ip / "sparseflow_litex.py").read_text())
+    values = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    text = (ip / f"{values['MODULE']}.v").read_text()
+    top = text[text.index(f"module {values['MODULE']}(") :].partition("endmodule")[0]
+    told = re.findall(r"^  (in|out)put (?:\[(\d+):0\] )?(\w+);", top, re.MULTILINE)
+    assert {name: (flow[0], int(high or 0) + 1) for flow, high, name in told} == values["PORTS"]
+    assert set(values["SOURCES"]) == {p.name for p in ip.glob("*.v")} - {"sparseflow_tb.v"}
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert ("memory" in names) == (block == "dram")

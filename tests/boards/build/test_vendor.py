@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from boards.board import BoardError, board
+from boards.build.ip import write_block
+from boards.build.tops.component import SPIRIT
+from boards.build.tops.tops import Top
 from boards.build.vendor import write_project
 from boards.host import pynq
 from boards.link.protocol import BUS_BITS, FrameFinder, Reply, Request, enframe
@@ -168,3 +174,40 @@ def test_project_answers_over_its_line_where_it_lies(project: Path) -> None:
     (project / "program.mem").unlink()
     with pytest.raises(ToolFailed, match=r"memory image program\.mem is missing"):
         ran(project, "./bench")
+
+
+def designed(script: Path, component: Path, *, ok: bool = True) -> str:
+    """Go through a block design's script with a stand-in for Vivado that knows cells and buses."""
+    if not (tcl := shutil.which("tclsh")):
+        pytest.fail("tclsh is missing: sudo apt-get install tcl")
+    root = ElementTree.parse(component).getroot()
+    tag = f"{{{SPIRIT}}}"
+    buses = [str(e.findtext(f"{tag}name")) for e in root.iter(f"{tag}busInterface")]
+    wanted = [bus for bus in buses if bus not in ("aclk", "aresetn")]  # which automation connects
+    module = str(root.findtext(f"{tag}name"))
+    command = [tcl, str(Path(__file__).with_name("vivado.tcl")), str(script), module, *wanted]
+    done = subprocess.run(command, cwd=script.parent, capture_output=True, text=True)
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_zynq_script_names_what_its_cells_have(image: Image, tmp_path: Path) -> None:
+    write_project(board("kv260"), image.design, image, tmp_path / "kv260")
+    component = tmp_path / "kv260" / "ip" / "component.xml"
+    assert designed(tmp_path / "kv260" / "build.tcl", component) == "PASS xck26-sfvc784-2LV-c\n"
+    dram = tmp_path / "dram"
+    write_block(image.design, image, dram, Top("dram", 128), "vowels", base=0)
+    script = dram / "vowels_zynq.tcl"
+    assert designed(script, dram / "component.xml") == "PASS xck26-sfvc784-2LV-c\n"
+    text = script.read_text()
+    assert {int(bits) for bits in re.findall(r"tdata_width (\d+)", text)} == {128}
+    for given, broken, told in (
+        ("  accelerator/m_axi S_AXI_HP1_FPD\n", "", "accelerator/m_axi is not connected"),
+        ("S_AXI_GP3 1", "S_AXI_GP3 0", "ps has no S_AXI_HP1_FPD"),
+        ("accelerator/irq", "accelerator/interrupt", "accelerator has no interrupt"),
+        ("user:vowels_dram", "user:vowels_axi", "no IP sparseflow:user:vowels_axi"),
+    ):
+        assert given in text
+        script.write_text(text.replace(given, broken))
+        assert told in designed(script, dram / "component.xml", ok=False)

@@ -1,29 +1,24 @@
-"""The driver for memory-mapped accelerators: alone, and on a RISC-V core beside one."""
+"""The driver for memory-mapped accelerators: alone, and on RISC-V cores beside one.
+
+Its machines are those of docs/integration.md.
+"""
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
+import re
 import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from boards.build.ip import write_block
-from boards.build.tops.tops import Top
-from boards.host.job import answers, job_of
 from compiler.abi.register_text import HEADER_FILE, c_header
 from compiler.abi.registers import DMA_MINOR, MAGIC, REGISTERS, VERSION
-from compiler.array.needs import design_for
-from compiler.lower.compile import compile_model
-from csb_format.random_models import random_frames, random_model
-from hdl.dram.reader import ReadBus
 
 ROOT = Path(__file__).resolve().parents[3]
-EXAMPLE = ROOT / "examples" / "bare_metal"
+WEIGHT = 16  # a byte of the model that the examples draw, in its rows
 DRIVER = resources.files("boards") / "c"
 STRICT = ["-std=c99", "-ffreestanding", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 HASH, BASE = 0x12345678, 0x80000000
@@ -84,52 +79,37 @@ def test_what_the_registers_say(
         assert at["frame"] == 7
 
 
-def needed(package: str) -> Path:
-    """Folder of an installed package, which only slow tests want."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        pytest.fail(f"{package} is missing: pip install -e '.[slow]'")
-    return Path(spec.submodule_search_locations[0])
+def run(module: str, out: Path) -> str:
+    """What an example prints, which ends with an error where a word is not its model's."""
+    command = [sys.executable, "-m", f"examples.{module}.run", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def spoilt(path: Path, bits: int) -> None:
+    """Change one bit of a memory image: one of a weight."""
+    words = path.read_text().split()
+    at = 8 * WEIGHT // bits
+    words[at] = f"{int(words[at], 16) ^ 1:x}"
+    path.write_text("\n".join(words) + "\n")
 
 
 @pytest.mark.slow
-def test_a_risc_v_core_loads_a_model_and_runs_it(tmp_path: Path) -> None:
-    picorv32 = needed("pythondata_cpu_picorv32") / "verilog" / "picorv32.v"
-    needed("ziglang")
-    rng = np.random.default_rng(1)
-    model = random_model(rng, 6, 5, 2, 1, 2)
-    image = compile_model(model, design_for(model, 4, 2))
-    top = Top("dram", 32, ReadBus(64))
-    files = write_block(image.design, image, tmp_path / "rtl", top, base=BASE)
-    job = job_of(image, random_frames(rng, model, [5]))
-    ((packet, _),) = job.packets
-    vectors = {"packet": packet, "expected": answers(image, job)}
-    lines = [
-        f"static const uint32_t {name}[] = {{{', '.join(f'{w}u' for w in words)}}};"
-        for name, words in vectors.items()
-    ]
-    (tmp_path / "vectors.h").write_text("\n".join(lines) + "\n")
-    zig = [sys.executable, "-m", "ziglang"]
-    include = [f"-I{tmp_path}", f"-I{tmp_path / 'rtl'}", f"-I{DRIVER}"]
-    sources = [str(EXAMPLE / "main.c"), str(DRIVER / "sparseflow_mmio.c")]
-    target = ["-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m", "-nostdlib", "-Os"]
-    link = ["-T", str(EXAMPLE / "link.ld"), "-o", "program.elf"]
-    subprocess.run(
-        [*zig, "cc", *target, *STRICT, *include, *sources, *link], cwd=tmp_path, check=True
-    )
-    copy = [*zig, "objcopy", "-O", "binary", "program.elf", "program.bin"]
-    subprocess.run(copy, cwd=tmp_path, check=True)
-    for name, source, bits in (
-        ("program.hex", tmp_path / "program.bin", 32),
-        ("model.hex", tmp_path / "rtl" / "sparseflow_model.bin", 64),
-    ):
-        data = source.read_bytes()
-        data += bytes(-len(data) % (bits // 8))
-        words = np.frombuffer(data, f"<u{bits // 8}")
-        (tmp_path / name).write_text("\n".join(f"{word:x}" for word in words) + "\n")
-    verilog = [str(EXAMPLE / "soc.v"), str(picorv32), *map(str, files.paths)]
-    subprocess.run(
-        ["iverilog", "-g2005", "-o", "soc", "-s", "soc", *verilog], cwd=tmp_path, check=True
-    )
-    done = subprocess.run(["vvp", "soc"], cwd=tmp_path, capture_output=True, text=True, timeout=500)
-    assert "PASS" in done.stdout.splitlines(), done.stdout[-500:]
+@pytest.mark.parametrize(
+    ("machine", "model", "bits", "again"),
+    [
+        ("bare_metal", "model.hex", 64, ["vvp", "soc"]),
+        ("litex", "soc_models.init", 32, ["./simulation"]),
+    ],
+)
+def test_a_risc_v_core_loads_a_model_and_runs_it(
+    machine: str, model: str, bits: int, again: list[str], tmp_path: Path
+) -> None:
+    told = run(machine, tmp_path).splitlines()
+    assert told[0] == "seed 1: 4 packets, 192 words to come"
+    assert re.fullmatch(r"PASS after \d+ cycles", told[-1])
+    spoilt(tmp_path / model, bits)
+    done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=900)
+    assert "FAIL" in done.stdout
+    assert "PASS" not in done.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compiler.array.screen import ScreenBus, ScreenDesign
+from compiler.array.screen.design import ScreenBus, ScreenDesign
 from compiler.lower.screen import low_digits, screen_image
 from compiler.timing.screen_cycles import ScreenCycles
 from csb_format.scales import DesignError

@@ -2,33 +2,92 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
-from csb_format import save_model
+from csb_format import Model, save_model
 from csb_format.files import sealed
 from csb_format.random_models import random_model
 from csb_format.screening.layer import ScreenedLayer
+from engine.levels import run_levels
+from engine.reference import IntegerModel
+from sparseflow.commands import cli
 from sparseflow.steps.options import PackOptions
 from tests.docs.blocks import ROOT, one
 
 PAGE = "docs/screening.md"
+TITLE, BEHIND = "Screening: the largest logits from few bits", "Behind an array"
 
 
 def test_its_python_holds_what_it_asserts() -> None:
     found: dict[str, object] = {}
-    exec(compile(one(PAGE, "python"), PAGE, "exec"), found)
+    exec(compile(one(PAGE, "python", "From Python"), PAGE, "exec"), found)
     assert "found" in found
 
 
 def test_its_command_has_the_option() -> None:
-    words = shlex.split(one(PAGE, "sh"))
+    words = shlex.split(one(PAGE, "sh", TITLE))
     assert words[:2] == ["sparseflow", "pack"]
     assert "--screen" in words
     assert PackOptions.screen is False
+
+
+def screened_file(folder: Path) -> None:
+    model = random_model(np.random.default_rng(0), 5, 8, 4, 1, 1, head=37)
+    assert model.head is not None
+    save_model(folder / "model.safetensors", replace(model, head=ScreenedLayer.of(model.head)))
+
+
+def test_its_driver_finds_the_largest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screened_file(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    frames = np.random.default_rng(1).integers(-200, 200, (3, 5))
+    found: dict[str, Any] = {"frames": frames}
+    exec(compile(one(PAGE, "python", BEHIND), PAGE, "exec"), found)
+    logits = np.sort(found["image"].model.head.logits(_last_state(found["image"].model, frames)))
+    assert found["found"].logits[-1].tolist() == logits[::-1][:8].tolist()
+    assert str(int(logits[-1])) in capsys.readouterr().out
+
+
+def _last_state(model: Model, frames: np.ndarray) -> np.ndarray:
+    return np.asarray(run_levels(IntegerModel(model), [frames])[-1][0].output[-1])
+
+
+def test_its_simulation_is_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    screened_file(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    frames = np.random.default_rng(1).normal(0, 0.5, (5, 5)).astype(np.float32)
+    np.savez("data.npz", frames=frames, lengths=np.array([3, 2]))
+    words = shlex.split(one(PAGE, "sh", BEHIND))
+    assert words[0] == "sparseflow"
+    small = ["--pes", "4", "--lanes", "2", "--simulator", "icarus"]  # of the page, a quick array
+    monkeypatch.setattr(sys, "argv", [*words, *small])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code in (None, 0), capfd.readouterr()
+    figures = json.loads(Path("build/screened/figures.json").read_text())
+    assert figures["mismatches"] == 0
+    assert figures["screen"]["k"] == 8
+    assert figures["screen"]["proven"] is True
+    assert "--largest 8" in figures["commands"][-1]
+    told = "screen: the 8 largest of 37 logits, proven; "
+    assert told in " ".join(capfd.readouterr().err.split())
+    monkeypatch.setattr(sys, "argv", ["sparseflow", "report", "build/screened", "--out", "report"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "8 largest of 37 logits, proven" in Path("report/report.html").read_text()
+    assert json.loads(Path("report/report.json").read_text())["screen"]["margin"] == 1
 
 
 def test_tensors_are_those_of_the_specification(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,49 +11,22 @@ import pytest
 
 from compiler.abi.frames import Stimulus
 from compiler.array.design import Design
-from compiler.array.needs import design_for
-from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from compiler.lower.load import WORD, Space
-from compiler.lower.parity import check_word
 from compiler.lower.walk import WALKED, memory_name, walk_cycles, walk_words
-from csb_format.random_models import random_frames, random_network
 from csb_format.scales import DesignError
-from engine.levels import run_levels
-from engine.reference import IntegerModel
 from hdl.core.core import Core
-from sim.check.compare import compare
 from sim.run.pysim import BlockPorts
-from sim.run.scenario import Job, run_job
+from sim.run.scenario import Job
 from sim.run.streams import Pauses
+from tests.hdl.core.guarded import NETWORKS, changed, load, made, run_exactly, small
 
-NETWORKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({}, {}),
-    ({"projection": 8, "layers": 2}, {"contexts": 2}),
-    ({"head": 3}, {"deep": True, "head": True}),
-    ({}, {"by_gate": True}),
-    ({}, {"pieces": 3}),
-    ({"cell": "gru"}, {}),
-]
-
-
-def made(more: dict[str, Any], options: dict[str, Any], walk: bool = True) -> Any:
-    rng = np.random.default_rng(3)
-    model = random_network(rng, 12, 16, 4, (1, 1, 1), **more)
-    head = options.get("head", False)
-    design = design_for(model, 4, 4, checked=walk, walk=walk, **options)
-    return compile_model(model, design, head=head), random_frames(rng, model, [3, 2])
-
-
-def small(**options: Any) -> tuple[Image, Job]:
-    rng = np.random.default_rng(0)
-    model = random_network(rng, 4, 4, 2, (1, 1, 1))
-    image = compile_model(model, design_for(model, 4, 2, checked=True, walk=True, **options))
-    return image, Job.of(image, Stimulus.of(image, random_frames(rng, model, [2])), load=True)
+GRU: tuple[dict[str, Any], dict[str, Any]] = ({"cell": "gru"}, {})
+GUARDED = {"checked": True, "walk": True}
 
 
 def test_the_check_is_that_of_all_words_in_the_order_of_the_walk() -> None:
-    image, _ = made({"head": 3}, {"head": True})
+    image, _ = made({"head": 3}, {"head": True}, **GUARDED)
     rows = len(image.memories["matrix_000"])
     data = (rows - 1).to_bytes(4, "little")
     for space in WALKED:
@@ -70,30 +42,22 @@ def test_the_check_is_that_of_all_words_in_the_order_of_the_walk() -> None:
 
 
 @pytest.mark.quick(1)
-@pytest.mark.parametrize(("more", "options"), NETWORKS, ids=str)
+@pytest.mark.parametrize(("more", "options"), [*NETWORKS, GRU], ids=str)
 def test_states_and_cycles_are_those_without_it(
     run: Any, more: dict[str, Any], options: dict[str, Any]
 ) -> None:
-    image, sequences = made(more, options)
-    plain, _ = made(more, options, walk=False)
+    image, sequences = made(more, options, **GUARDED)
+    plain, _ = made(more, options)
     core, seen = Core(image.design), list[int]()
-    stimulus = Stimulus.of(image, sequences)
-    job = Job.of(image, stimulus, load=True)
 
     async def bench(ctx: Any) -> None:
         ports = BlockPorts(core, ctx)
-        outcome = await run_job(job, ports)
-        found = compare(stimulus, outcome, run_levels(IntegerModel(image.model), sequences))
-        assert found.mismatches == 0, found.first
-        seen.extend(outcome.frame_cycles(image))
-        for _ in range(2 * period(image)):
-            await ports.tick()
-        assert (ports.get("fault"), ports.get("damage")) == (0, 0)
-        assert ports.get("walks") >= 1
+        seen.extend(await run_exactly(ports, image, sequences))
+        await walks_go_on(ports, 2 * period(image))
 
     run(core, bench)
-    wanted = Stimulus.of(plain, sequences).schedule
-    assert seen == stimulus.schedule.frame_done.tolist() == wanted.frame_done.tolist()
+    schedules = [Stimulus.of(one, sequences).schedule for one in (image, plain)]
+    assert [seen] * 2 == [schedule.frame_done.tolist() for schedule in schedules]
 
 
 @pytest.mark.slow
@@ -102,22 +66,24 @@ def test_states_and_cycles_are_those_without_it(
 def test_states_are_right_and_walks_too_with_random_pauses(
     run: Any, options: dict[str, Any], seed: int
 ) -> None:
-    image, sequences = made({"projection": 8, "layers": 2}, options)
-    core, stimulus = Core(image.design), Stimulus.of(image, sequences)
-    idle, stall = Pauses(0.4, seed), Pauses(0.4, seed + 10)
-    job = Job.of(image, stimulus, load=True, idle=idle, stall=stall)
+    image, sequences = made({"projection": 8, "layers": 2}, options, **GUARDED)
+    core = Core(image.design)
 
     async def bench(ctx: Any) -> None:
         ports = BlockPorts(core, ctx)
-        outcome = await run_job(job, ports)
-        found = compare(stimulus, outcome, run_levels(IntegerModel(image.model), sequences))
-        assert found.mismatches == 0, found.first
-        for _ in range(period(image)):
-            await ports.tick()
-        assert (ports.get("fault"), ports.get("damage")) == (0, 0)
-        assert ports.get("walks") >= 1
+        pauses = {"idle": Pauses(0.4, seed), "stall": Pauses(0.4, seed + 10)}
+        await run_exactly(ports, image, sequences, **pauses)
+        await walks_go_on(ports, period(image))
 
     run(core, bench)
+
+
+async def walks_go_on(ports: BlockPorts, cycles: int) -> None:
+    """While nothing runs, and they find what was loaded."""
+    for _ in range(cycles):
+        await ports.tick()
+    assert (ports.get("fault"), ports.get("damage")) == (0, 0)
+    assert ports.get("walks") >= 1
 
 
 def period(image: Image) -> int:
@@ -127,14 +93,14 @@ def period(image: Image) -> int:
 @pytest.mark.parametrize("options", [{}, {"deep": True}], ids=str)
 def test_a_walk_takes_its_cycles(run: Any, options: dict[str, Any]) -> None:
     """While the program waits for a frame every cycle is the walk's; so too at an image's start."""
-    image, job = small(**options)
+    image, job = small(walk=True, **options)
     cores = Core(image.design), Core(image.design, image)
-    for core, load in zip(cores, (job.load, []), strict=True):
+    for core, words in zip(cores, (job.load, []), strict=True):
         ends: list[int] = []
 
-        async def bench(ctx: Any, core: Core = core, load: Any = load, ends: Any = ends) -> None:
+        async def bench(ctx: Any, core: Core = core, words: Any = words, ends: Any = ends) -> None:
             ports, before = BlockPorts(core, ctx), 0
-            await loaded(ports, load)
+            await load(ports, words)
             for cycle in range(5 * period(image)):
                 now = ports.get("walks")
                 if now != before:
@@ -148,32 +114,9 @@ def test_a_walk_takes_its_cycles(run: Any, options: dict[str, Any]) -> None:
         assert {b - a for a, b in pairwise(ends)} == {period(image)}
 
 
-async def loaded(ports: BlockPorts, words: Any) -> None:
-    for word in words:
-        ports.set("load__payload", int(word))
-        ports.set("load__valid", 1)
-        await ports.tick()
-    ports.set("load__valid", 0)
-
-
-def changed(image: Image, name: str, place: int, bits: list[int]) -> Job:
-    """A job that loads a word with some bits changed, the check of the packet made good."""
-    job = small()[1]
-    at, load = 0, list(job.load)
-    for memory, contents in image.memories.items():
-        chunks = -(-image.width(memory) // WORD)
-        end = at + 2 + chunks * len(contents)
-        if memory == name:
-            for bit in bits:
-                load[at + 2 + place * chunks + bit // WORD] ^= 1 << bit % WORD
-            load[end] = check_word(load[at:end])
-        at = end + 1
-    return replace(job, load=load)
-
-
 def test_what_parity_cannot_see_is_told_and_gone_with_the_next_load(run: Any) -> None:
     """Two bits of a word, and a word that no step uses: within two walks."""
-    image, good = small()
+    image, good = small(walk=True)
     unused = len(image.memories["program"]) - 1
     last = len(image.memories["matrix_000"]) - 1
     rng = np.random.default_rng(1)
@@ -187,11 +130,11 @@ def test_what_parity_cannot_see_is_told_and_gone_with_the_next_load(run: Any) ->
         ports = BlockPorts(core, ctx)
         for name, place, count, wanted in places:
             bits = rng.choice(image.width(name), count, replace=False).tolist()
-            assert await told(ports, changed(image, name, place, bits)) == wanted, name
+            assert await told(ports, changed(image, good, name, place, bits)) == wanted, name
             assert await told(ports, good) == 0
 
     async def told(ports: BlockPorts, job: Job) -> int:
-        await loaded(ports, job.load)
+        await load(ports, job.load)
         for _ in range(2 * period(image) + 10):
             await ports.tick()
         assert ports.get("fault") == int(ports.get("damage") != 0)
@@ -201,7 +144,7 @@ def test_what_parity_cannot_see_is_told_and_gone_with_the_next_load(run: Any) ->
 
 
 def test_it_is_of_a_checked_design() -> None:
-    image, _ = made({}, {}, walk=False)
+    image, _ = made({}, {})
     fields = {name: getattr(image.design, name) for name in Design.__dataclass_fields__}
     with pytest.raises(DesignError, match=r"walk = True: .* take checked = True"):
         Design(**{**fields, "walk": True})

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from compiler.array.needs import design_for
-from compiler.lower.screened import ScreenedImage, compile_screened
-from csb_format.random_models import random_model
-from csb_format.scales import DesignError
+from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
+from csb_format import Model
+from csb_format.files.images import write_mem
+from csb_format.random_models import random_model, random_network
 from csb_format.screening.layer import ScreenedLayer
-from hdl.core.screen.core import ScreenedCore
-from hdl.verilog import VerilogFiles, emit_verilog
-from sim.check.screened import verify_screened
+from engine.reference import IntegerModel
+from hdl.verilog import emit_verilog
+from sim.check.verify import Verification, verify
 from sim.run.streams import Pauses
 
 INPUTS = 8
@@ -27,15 +30,18 @@ CASES = {
 }
 
 
-def made(case: str, folder: Path) -> tuple[ScreenedImage, VerilogFiles]:
-    hidden, words, pes, lanes, top, digits, refined = CASES[case]
+def screened(hidden: int, words: int, lanes: int) -> Model:
     model = random_model(np.random.default_rng(3), INPUTS, hidden, lanes, 2, 1, head=words)
     assert model.head is not None
-    model = replace(model, head=ScreenedLayer.of(model.head))
-    design = design_for(replace(model, head=None), pes, lanes)
-    image = compile_screened(model, design, top=top, digits=digits, lanes=refined * design.units)
-    files = emit_verilog(design, folder, image, top=lambda d, _, h: ScreenedCore(d, image, h))
-    return image, files
+    return replace(model, head=ScreenedLayer.of(model.head))
+
+
+def made(case: str, **options: Any) -> Image:
+    hidden, words, pes, lanes, top, digits, refined = CASES[case]
+    model = screened(hidden, words, lanes)
+    units = design_for(model, pes, lanes, largest=0).units
+    sizes: dict[str, Any] = {"screen_digits": digits, "screen_lanes": refined * units}
+    return compile_model(model, design_for(model, pes, lanes, largest=top, **sizes, **options))
 
 
 def sequences(count: int) -> list[np.ndarray]:
@@ -43,29 +49,83 @@ def sequences(count: int) -> list[np.ndarray]:
     return [rng.integers(-120, 120, (2 + n, INPUTS)) for n in range(count)]
 
 
+def run(image: Image, folder: Path, count: int = 2, **options: Any) -> Verification:
+    filled = None if options.get("load") else image
+    files = emit_verilog(image.design, folder / "v", filled)
+    for name, words in options.pop("other", {}).items():
+        (path,) = files.folder.glob(f"*{name}.mem")
+        write_mem(path, words, image.width(name))
+    model = IntegerModel(image.model)
+    return verify(
+        model, image, files, sequences(count), folder / "w",
+        **({"simulator": "icarus"} | options),
+    )  # fmt: skip
+
+
 @pytest.mark.quick(1)
 @pytest.mark.parametrize("case", CASES)
 def test_verilog_is_its_model(case: str, tmp_path: Path) -> None:
-    image, files = made(case, tmp_path / "v")
-    found = verify_screened(image, files, sequences(2), tmp_path / "w", simulator="icarus")
-    assert found.frames == 5
-    assert found.exact, found
+    image = made(case)
+    found = run(image, tmp_path)
+    assert found.exact, found.first or found.cycle_mismatch
+    hidden, _, _, _, top, *_ = CASES[case]
+    assert found.comparison.values == 5 * (2 * hidden + 2 * top)  # h and c; outputs and logits
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_pauses_change_no_result(case: str, tmp_path: Path) -> None:
-    image, files = made(case, tmp_path / "v")
-    pauses = Pauses(0.4, 1), Pauses(0.6, 2)
-    found = verify_screened(
-        image, files, sequences(3), tmp_path / "w", simulator="icarus",
-        idle=pauses[0], stall=pauses[1],
-    )  # fmt: skip
-    assert found.exact, found
+    pauses = {"idle": Pauses(0.4, 1), "stall": Pauses(0.6, 2)}
+    found = run(made(case), tmp_path, 3, **pauses)
+    assert found.exact, found.first
 
 
-def test_a_head_that_is_not_screened_is_refused() -> None:
-    model = random_model(np.random.default_rng(0), INPUTS, 8, 2, 2, 1, head=20)
-    design = design_for(replace(model, head=None), 4, 2)
-    with pytest.raises(DesignError, match="no screened head: pack it with --screen"):
-        compile_screened(model, design, top=1)
+#: Arrays that a unit stands behind, each with what is loaded instead of in the memories at start.
+ARRAYS: dict[str, dict[str, Any]] = {
+    "deep": {"deep": True},
+    "streamed": {"streamed": True},
+    "compact": {"compact": True},
+    "contexts": {"contexts": 3},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_every_array_loads_a_screened_model(kind: str, tmp_path: Path) -> None:
+    image = made("odd", **ARRAYS[kind])
+    contexts = image.design.contexts
+    found = run(image, tmp_path, 3, load=True, contexts=contexts, simulator="verilator-free")
+    assert found.exact, found.first or found.cycle_mismatch
+
+
+#: Networks of other kinds than the above.
+NETWORKS: dict[str, dict[str, Any]] = {
+    "gru": {"cell": "gru"},
+    "gru0": {"cell": "gru0"},
+    "stacked": {"layers": 2},
+    "narrow": {"value_bits": 8, "act_bits": 8},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_other_networks(kind: str, tmp_path: Path) -> None:
+    rng, own = np.random.default_rng(6), NETWORKS[kind]
+    model = random_network(rng, INPUTS, 8, 4, (2, 2, 1), head=50, **own)
+    assert model.head is not None
+    model = replace(model, head=ScreenedLayer.of(model.head))
+    image = compile_model(model, design_for(model, 8, 4, largest=8))
+    found = run(image, tmp_path, simulator="verilator-free")
+    assert found.exact, found.first or found.cycle_mismatch
+
+
+@pytest.mark.slow
+def test_a_wrong_logit_is_told(tmp_path: Path) -> None:
+    """Biases of all rows are one too large in the unit alone."""
+    image = made("one")
+    words = [word + 1 for word in image.memories["screen_whole"]]
+    found = run(image, tmp_path, other={"screen_whole": words})
+    assert found.first is not None
+    assert (found.first.state, found.first.step) == ("logit", 0)
+    assert found.first.got == found.first.expected + 1
+    assert found.first.where == "all states up to here are right; look at the screen unit"

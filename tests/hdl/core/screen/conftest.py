@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from compiler.array.screen import ScreenDesign
+from compiler.array.screen.design import ScreenDesign
 from compiler.lower.screen import screen_image
 from compiler.timing.screen_cycles import ScreenCycles, Screened
 from csb_format.fixed import IntArray
@@ -41,6 +41,8 @@ class Case:
             lanes=elements * int(rng.integers(1, 6)),
             elements=elements,
         )
+        queues = ("blocks_ahead", "survivors", "finalists")
+        design = replace(design, **{name: int(rng.integers(1, 20)) for name in queues})
         return cls(design, layer, adversarial_states(rng, layer, 3))
 
     def expected(self) -> list[Screened]:

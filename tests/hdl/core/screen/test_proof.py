@@ -20,7 +20,7 @@ import pytest
 from amaranth.hdl import Assert, Assume, Cat, Module, Signal, Value
 from amaranth.lib import data
 
-from compiler.array.screen import ScreenDesign
+from compiler.array.screen.design import ScreenDesign
 from csb_format import DenseLayer, Fixed
 from csb_format.screening.bounds import FRACTION, query_of
 from csb_format.screening.layer import ScreenedLayer
@@ -104,6 +104,7 @@ class Queue(FreeBlock):
             Assert(block._free + flight + queue.level == 2),
             Assert(queue.w_en == (block.arrive & ~out)),
             Assert(~queue.w_en | queue.w_rdy),
+            Assert(~block.valid | (queue.level != 0)),
             Assert(block.idle == ((flight == 0) & (queue.level == 0))),
         ]
 

@@ -1,4 +1,4 @@
-"""The screen unit: what is fixed when it is generated, and how long each of its ways is.
+"""The screen unit: what is fixed when it is generated.
 
 Rows of a :class:`~csb_format.screening.layer.ScreenedLayer` go through three stages that run at the
 same time, each on its own lanes, and queues of survivors lie between::
@@ -19,16 +19,24 @@ from csb_format.arguments import whole
 from csb_format.precision import Precision
 from csb_format.scales import DesignError
 from csb_format.screening.bounds import BLOCK, FRACTION, lift_of, second_shift
-from csb_format.screening.layer import ScreenedLayer
+from csb_format.screening.layer import MOST_COLUMNS, ScreenedLayer
 
-from .design import bits_for
-from .latency import RAM, tree_latency
+from ..addresses import bits_for
 
-__all__ = ["FAN_IN", "MOST_TOP", "ScreenBus", "ScreenDesign", "ScreenLatencies"]
+__all__ = ["LARGEST", "MOST_TOP", "ScreenBus", "ScreenDesign"]
 
 MOST_TOP = 8
-#: Operands added between two registers of a tree.
-FAN_IN = 4
+#: Logits that are found where nobody says how many.
+LARGEST = 5
+#: Places of the queue behind first planes, at most: words of a memory block of most FPGAs.
+_SURVIVORS = 1024
+
+# of numbers that follow from a head
+_MOST = {
+    "rows": 1 << 24, "columns": MOST_COLUMNS, "low_bits": 16, "logit_bits": 62, "bound_bits": 62,
+    "prior_shift": 62, "far_shift": 62, "norm_shift": 62, "typical": 1 << 32, "places": 1 << 16,
+    "bank_width": 1 << 16,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,12 @@ class ScreenDesign:
         Bits of an element, 8..16.
     places : int
         Of a hidden state as it comes, those of no column included; 0 for as many as columns.
+    bank_width : int
+        w, places in a bank of the array whose states it takes; 0 behind none.
     blocks_ahead, survivors, finalists : int
-        Places of the queues behind blocks, first and second planes.
+        Places of the queues behind blocks, first and second planes. Rows that come early in the
+        order often survive, later ones hardly ever: only a deep queue behind first planes lets
+        both stages work all the time. ``survivors`` 0 is as many as rows, up to 1,024.
 
     Raises
     ------
@@ -79,16 +91,21 @@ class ScreenDesign:
     typical: int
     act_bits: int = Precision.act_bits
     places: int = 0
+    bank_width: int = 0
     blocks_ahead: int = 4
-    survivors: int = 16
+    survivors: int = 0
     finalists: int = 4
 
     def __post_init__(self) -> None:
+        if not self.survivors:
+            object.__setattr__(self, "survivors", min(_SURVIVORS, self.rows))
         try:
             whole("top", self.top, 1, min(MOST_TOP, self.rows))
             whole("act_bits", self.act_bits, 8, 16)
             for name in ("digits", "lanes", "elements", "survivors", "finalists", "blocks_ahead"):
                 whole(name, getattr(self, name), 1, 4096)
+            for name, most in _MOST.items():  # plain numbers, as they go into JSON and hashes
+                object.__setattr__(self, name, whole(name, getattr(self, name), 0, most))
         except ValueError as error:
             raise DesignError(str(error)) from error
         object.__setattr__(self, "places", max(self.places, self.columns))
@@ -108,20 +125,21 @@ class ScreenDesign:
         lanes: int,
         elements: int = 1,
         places: int = 0,
+        bank_width: int = 0,
     ) -> ScreenDesign:
         """The unit for a head, with the least widths that hold all its numbers.
 
         Parameters
         ----------
         layer : ScreenedLayer
-        top, digits, lanes, elements, places : int
+        top, digits, lanes, elements, places, bank_width : int
         """
         shifts = layer.shifts
         logit, bound = _widths(layer)
         return cls(
             layer.output_size, layer.input_size, top, digits, lanes, elements, _low_bits(layer),
             logit, bound, shifts.prior, shifts.far, shifts.norm, shifts.typical,
-            max(8, layer.input.width), places,
+            max(8, layer.input.width), places, bank_width,
         )  # fmt: skip
 
     @property
@@ -247,50 +265,3 @@ class ScreenBus:
         """What a state moves over the bus: rows that went how far, and bounds of all blocks."""
         beats = np.dot(self.beats(design), (first, second, exact))
         return int(beats) * self.bits // 8 + 4 * design.blocks
-
-
-@dataclass(frozen=True)
-class ScreenLatencies:
-    """Cycles from a word's address to what its row gives.
-
-    Parameters
-    ----------
-    design : ScreenDesign
-    """
-
-    design: ScreenDesign
-
-    @property
-    def block(self) -> int:
-        """To the verdict on a block: memory, product, sum."""
-        return RAM + 2
-
-    @property
-    def first(self) -> int:
-        """To the verdict on a row: memory, digits, tree, sum of words, scale, exponent, bound."""
-        return RAM + 1 + tree_latency(self.design.digits, FAN_IN) + 5
-
-    @property
-    def sum(self) -> int:
-        """To a sum of the other lanes: memory, operand, product, tree, sum of words."""
-        return RAM + 2 + tree_latency(self.design.lanes, FAN_IN) + 1
-
-    @property
-    def second(self) -> int:
-        """To the verdict on a row: the sum, its shift, the bound."""
-        return self.sum + 2
-
-    @property
-    def exact(self) -> int:
-        """To the logit of a row: the sum of both passes, its shift, the bias."""
-        return self.sum + 2
-
-    @property
-    def root(self) -> int:
-        """Of one of the three norms."""
-        return self.design.square_bits // 2 + 2
-
-    @property
-    def prepare(self) -> int:
-        """From the last beat of a hidden state to the first block."""
-        return self.design.beats + 5 + 3 * self.root

@@ -1,0 +1,121 @@
+"""A screen unit behind an array: what of a model it takes, and how wide it is."""
+
+from __future__ import annotations
+
+from csb_format.model import Model
+from csb_format.scales import DesignError
+from csb_format.screening.layer import ScreenedLayer
+from csb_format.shape import ModelShape
+
+from ..design import Design
+from ..placement import Placement
+from .design import LARGEST, MOST_TOP, ScreenDesign
+
+__all__ = ["check_screen", "screen_behind", "states_of"]
+
+_HOST = "give largest = 0 (--largest 0), which leaves the head to the host"
+
+
+def screen_behind(
+    model: Model | ModelShape,
+    design: Design,
+    largest: int | None = None,
+    *,
+    digits: int = 0,
+    lanes: int = 0,
+) -> ScreenDesign | None:
+    """The unit that finds the largest logits of a model's head, if the head is screened.
+
+    Parameters
+    ----------
+    model : Model or ModelShape
+        A shape tells nothing of a screen: it gets none.
+    design : Design
+        Of the array, without it.
+    largest : int, optional
+        k, logits that it finds, 1..8; 0 for no unit. By default :data:`.design.LARGEST` of a
+        screened head, as far as it has so many.
+    digits, lanes : int
+        Lanes of first planes and of all others; by default all columns in a cycle, and in six.
+
+    Raises
+    ------
+    DesignError
+        If the model's head is not screened and a number is given, or the unit cannot take what the
+        array gives; the message names the mend.
+    """
+    head = model.head if isinstance(model, Model) else None
+    if largest == 0 or (largest is None and not isinstance(head, ScreenedLayer)):
+        return None
+    if not isinstance(head, ScreenedLayer):
+        raise DesignError(
+            f"largest = {largest}: the model has no screened head; pack it with --screen, or leave "
+            "it out"
+        )
+    assert isinstance(model, Model)
+    _check(model)
+    top = min(LARGEST, head.output_size) if largest is None else largest
+    if not 1 <= top <= min(MOST_TOP, head.output_size):
+        raise DesignError(f"largest = {top}: give 1 to {min(MOST_TOP, head.output_size)}, or 0")
+    states = states_of(model.shape, design)
+    units, places = states.lanes, states.beats * states.lanes
+    return ScreenDesign.of(
+        head,
+        top=top,
+        digits=digits or places,
+        lanes=lanes or units * -(-places // (6 * units)),
+        elements=units,
+        places=places,
+        bank_width=states.bank_width,
+    )
+
+
+def states_of(shape: ModelShape, design: Design) -> Placement:
+    """How the hidden states of the last layer come."""
+    last = shape.layers[-1]
+    width = last.weight_hh.bank_width * (last.weight_hh.banks // design.lanes)
+    return Placement(design, last.hidden_size, width)
+
+
+def check_screen(model: Model, design: Design) -> None:
+    """Raise a :class:`.DesignError` unless a design's screen unit can take this model, if any."""
+    if design.screen is None:
+        return
+    if not isinstance(model.head, ScreenedLayer):
+        raise DesignError(
+            "the design has a screen unit and the model no screened head: pack it with --screen, "
+            "or take a design without one"
+        )
+    wanted = screen_behind(model, design, min(design.screen.top, model.head.output_size))
+    assert wanted is not None
+    for name in ("rows", "columns", "places", "bank_width", *_FIXED):
+        if getattr(design.screen, name) != getattr(wanted, name):
+            raise DesignError(
+                f"the head has {name} = {getattr(wanted, name)}, the screen unit of the design "
+                f"{getattr(design.screen, name)}: generate a design for this model"
+            )
+    for name in ("low_bits", "logit_bits", "bound_bits"):
+        if getattr(design.screen, name) < getattr(wanted, name):
+            raise DesignError(
+                f"the head needs {name} = {getattr(wanted, name)}, the screen unit of the design "
+                f"has {getattr(design.screen, name)}: generate a design for this model"
+            )
+
+
+# numbers of a head that a unit has in its logic
+_FIXED = ("prior_shift", "far_shift", "norm_shift", "typical")
+
+
+def _check(model: Model) -> None:
+    """Whether the unit can take what leaves the array."""
+    if model.directions == 2:
+        raise DesignError(
+            f"a screen unit takes the states of one direction, this model has two: {_HOST}"
+        )
+    if any(layer.weight_hr is not None for layer in model.shape.layers):
+        raise DesignError(f"a screen unit takes hidden states, this model projects them: {_HOST}")
+    if model.pool == "mean":
+        raise DesignError(
+            "a screen unit takes the state of every frame, this head the mean over time (pool "
+            f"'mean'): {_HOST}"
+        )
