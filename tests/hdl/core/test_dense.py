@@ -138,6 +138,12 @@ def test_a_stream_has_weights_where_indices_would_be(value_bits: int, index_bits
         np.testing.assert_array_equal(np.stack(found)[:groups], values)
 
 
+def test_five_groups_come_in_four_words_of_21_bits() -> None:
+    sizes = {"value_bits": 16, "index_bits": 5, "indexed": 1}
+    design = replace(dense_head(streamed=True)[1], **sizes)
+    assert design.entry_bits * packed_count(25, design) / 25 == pytest.approx(16.8)
+
+
 def test_a_stream_is_shorter() -> None:
     _, design, image = dense_head(streamed=True, dense=True)
     _, _, plain = dense_head(streamed=True)
