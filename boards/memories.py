@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from compiler.abi.wire import output_fields
 from compiler.array.design import Design, bits_for
+from compiler.array.screen.design import ScreenDesign
 from compiler.array.widths import size_of
 from compiler.lower.load import Space, space_depths, space_widths
+from compiler.lower.screen import screen_depths, screen_widths
 from csb_format.cells import cell_named
 
 from .board import Part
@@ -144,7 +146,8 @@ def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
     table = 2 * (design.gate.frac + TABLE_GUARD) - 1
     tables = 1 if design.compact else cell_named(design.cell).tables
     yield Memory(widths[Space.BIAS], depths[Space.BIAS], design.units)
-    yield Memory(table, 1 << design.arithmetic.piecewise.index_bits, tables * design.units)
+    segments = {arithmetic.piecewise.index_bits for arithmetic in design.arithmetics}
+    yield Memory(table, sum(1 << bits for bits in segments), tables * design.units)
     yield Memory(widths[Space.PROGRAM], depths[Space.PROGRAM])
     if matrices and not design.streamed:
         yield Memory(widths[Space.MATRIX], depths[Space.MATRIX], design.pes)
@@ -152,3 +155,12 @@ def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
         yield Memory(widths[Space.INDEX], depths[Space.INDEX], design.pes)
     if design.linear:
         yield Memory(design.acc_bits, design.linear, design.projectors)
+    if design.screen:
+        yield from _screen(design.screen)
+
+
+def _screen(screen: ScreenDesign) -> Iterator[Memory]:
+    """Those of a screen unit: of the head, and of the elements that its multipliers take."""
+    widths, depths = screen_widths(screen), screen_depths(screen)
+    yield from (Memory(width, depths[name]) for name, width in widths.items())
+    yield Memory(screen.act_bits, 2 << bits_for(screen.words), screen.lanes)

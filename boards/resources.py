@@ -46,6 +46,9 @@ NARROW = 9  # bits of the operands of half a multiplier
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
 LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
 SUMS_CHOSEN, SUMS_KEPT = 0.5, 0.75  # of more a choice takes more for each (gates.json)
+# of a screen unit, of each of its digit lanes and of each lane that multiplies; multipliers of
+# bounds, each in two halves
+SCREEN_UNIT, SCREEN_BOUNDS = (4700, 25, 55), 8
 COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
 # Flip-flops but those of memories: of any design with a link, and per bit of an instruction, of a
 # lane's activations, of the operands of a multiplier, of a PE's sum. Fitted to what nextpnr counts.
@@ -227,13 +230,18 @@ class Product(NamedTuple):
 
 def products(design: Design) -> list[Product]:
     """Of the array, and of the element-wise lanes."""
-    rise, offset = _interpolation(design.cell, design.act_bits, design.reach)
+    rise, offset = _interpolation(design.cell, design.act_bits, design.reaches)
     cell = cell_named(design.cell)
     tables = 1 if design.compact else cell.tables
     found = [
         Product(design.value_bits, design.act_bits, design.multipliers, lane=False),
         Product(rise, offset, tables * design.units),
     ]
+    if screen := design.screen:
+        lowest = max(8, screen.low_bits)
+        found.append(Product(lowest, screen.act_bits, screen.lanes, lane=False))
+        found.append(Product(screen.act_bits, screen.act_bits, 3 * screen.elements, lane=False))
+        found.append(Product(8, 18, SCREEN_BOUNDS, lane=False))
     if not design.compact:  # whose other products are made of adders
         narrow, wide = (n * design.units for n in (cell.narrow_products, cell.wide_products))
         found.append(Product(design.act_bits, design.act_bits, narrow))
@@ -242,10 +250,12 @@ def products(design: Design) -> list[Product]:
 
 
 @cache
-def _interpolation(cell: str, act_bits: int, reach: int) -> tuple[int, int]:
-    """Bits of the operands of a table's product."""
-    line = cell_named(cell)(act_bits, reach).piecewise
-    return int(line.table[1].max()).bit_length(), line.offset_bits
+def _interpolation(cell: str, act_bits: int, reaches: tuple[int, ...]) -> tuple[int, int]:
+    """Bits of the operands of a table's product: the finest argument's, of the fewest segments."""
+    lines = [cell_named(cell)(act_bits, reach).piecewise for reach in reaches]
+    rise = max(int(line.table[1].max()) for line in lines)
+    fewest = min(line.index_bits for line in lines)
+    return rise.bit_length(), lines[0].magnitude_bits - fewest
 
 
 def _multipliers(design: Design, board: Board) -> tuple[int, int]:
@@ -262,6 +272,19 @@ def _multipliers(design: Design, board: Board) -> tuple[int, int]:
 
 def _logic(design: Design) -> int:
     """LUT4 sites of everything but memories."""
+    return _array(design) + _screen(design)
+
+
+def _screen(design: Design) -> int:
+    """Of a screen unit: what any has, its digit lanes, and its lanes that multiply."""
+    if (screen := design.screen) is None:
+        return 0
+    fixed, digit, lane = SCREEN_UNIT
+    return fixed + digit * screen.digits + lane * screen.lanes
+
+
+def _array(design: Design) -> int:
+    """Of the array and what takes its results."""
     product = design.value_bits + design.act_bits
     pe = (design.lanes - 1) * TREE * product + ACCUMULATE * design.acc_bits
     if design.compact:  # registers alone in a cell count as well

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from . import Csb, DenseLayer, Fixed, GateFormats, Geometry, IntArray, LstmLayer, Model, Projection
 from .balance import row_nonzeros
 from .cells import LSTM, cell_named
-from .cells.cell import Cell
+from .cells.cell import Cell, reaches_of
 from .cells.lstm import CellArithmetic
 from .csb import BoolArray
 from .precision import Precision
@@ -93,7 +94,7 @@ def random_network(
     act_bits: int = Precision.act_bits,
     head: int | None = None,
     cell: str = LSTM,
-    reach: int = Precision.reach,
+    reach: int | Sequence[int] = Precision.reach,
 ) -> Model:
     """Stacked, bidirectional and projected layers with random weights and formats.
 
@@ -119,8 +120,8 @@ def random_network(
         Classes of a classifier; none by default.
     cell : str
         A name of ``csb_format.cells.CELLS``.
-    reach : int
-        Of its states; see :class:`csb_format.cells.cell.Cell`.
+    reach : int or sequence of int
+        Of its states, of all layers or of each; see :class:`csb_format.cells.cell.Cell`.
 
     Returns
     -------
@@ -132,12 +133,14 @@ def random_network(
         If the sizes make no :class:`~csb_format.geometry.Geometry`; the message says why.
     """
     given = (banks, banks, banks) if isinstance(banks, int) else banks
-    arithmetic = cell_named(cell)(act_bits, reach)
+    reaches = reaches_of(reach, layers * directions)
+    arithmetic = cell_named(cell)(act_bits, reaches[0])
     recipe = _Recipe(rng, hidden_size, given, k, projection, value_bits, arithmetic)
     output = recipe.output_format()
     made, size, fixed = [], input_size, recipe.drawn_format()
-    for _ in range(layers):
-        made += [recipe.layer(size, fixed, output) for _ in range(directions)]
+    for level in range(layers):
+        for one in reaches[level * directions : (level + 1) * directions]:
+            made.append(recipe.reaching(one).layer(size, fixed, output))
         size, fixed = directions * (projection or hidden_size), output
     classifier = None if head is None else _head(rng, head, size, value_bits, output)
     return Model(tuple(made), classifier, {"source": "random"}, directions)
@@ -154,6 +157,10 @@ class _Recipe:
     projection: int
     value_bits: int
     cell: Cell
+
+    def reaching(self, reach: int) -> _Recipe:
+        """The same for a layer of another reach."""
+        return replace(self, cell=replace(self.cell, reach=reach))
 
     def drawn_format(self) -> Fixed:
         bits = self.cell.act_bits

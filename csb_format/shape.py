@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .cells import LSTM, cell_named
-from .cells.cell import Cell, reach_of
+from .cells.cell import Cell, reach_of, reaches_of
 from .fixed import Fixed
 from .geometry import Geometry
 from .pooling import LAST, check_pool
@@ -256,7 +256,7 @@ def uniform_shape(
     value_bits: int = Precision.value_bits,
     act_bits: int = Precision.act_bits,
     cell: str = LSTM,
-    reach: int = Precision.reach,
+    reach: int | Sequence[int] = Precision.reach,
 ) -> ModelShape:
     """A stack of equal layers, to ask what it would take before it is trained.
 
@@ -275,15 +275,16 @@ def uniform_shape(
         Width of weights, 4..18, and of inputs, gates and states, 6..18.
     cell : str
         A name of ``csb_format.cells.CELLS``.
-    reach : int
-        Of its states; see :class:`csb_format.cells.cell.Cell`.
+    reach : int or sequence of int
+        Of its states, of all layers or of each; see :class:`csb_format.cells.cell.Cell`.
 
     Raises
     ------
     ValueError
         If the sizes make no :class:`~csb_format.geometry.Geometry`; the message says why.
     """
-    arithmetic = cell_named(cell)(act_bits, reach)
+    cells = [cell_named(cell)(act_bits, one) for one in reaches_of(reach, layers * directions)]
+    arithmetic = cells[0]
     gates = len(arithmetic.gate_names)
     weight = Fixed(value_bits, value_bits - 1)
     output, gate = projection or hidden_size, arithmetic.gate
@@ -292,16 +293,17 @@ def uniform_shape(
         k = min(nonzeros[which], -(-columns // banks[which]))
         return Geometry(rows, columns, banks[which], k, value_bits)
 
-    def layer(size: int) -> LstmShape:
+    def layer(size: int, state: Fixed) -> LstmShape:
         rows, formats = gates * hidden_size, (weight,) * gates
         ih, hh = geometry(0, rows, size), geometry(1, rows, output)
-        plain = (ih, hh, gate, gate, formats, formats, arithmetic.state)
+        plain = (ih, hh, gate, gate, formats, formats, state)
         if not projection:
             return LstmShape(*plain, cell=cell)
         return LstmShape(*plain, geometry(2, projection, hidden_size), weight, gate, cell)
 
     sizes = [input_size] + [directions * output] * (layers - 1)
-    made = (layer(size) for size in sizes for _ in range(directions))
+    both = [size for size in sizes for _ in range(directions)]
+    made = (layer(size, cell.state) for size, cell in zip(both, cells, strict=True))
     return ModelShape(tuple(made), None, directions)
 
 

@@ -1,6 +1,7 @@
-"""What the machines of ``bare_metal`` and ``litex`` share: a model, its job, a RISC-V program.
+"""What the machines of ``bare_metal`` and ``litex`` share: models, their jobs, a RISC-V program.
 
-Frames of two sequences are drawn from the seed; what must come is what the integer model says.
+Two models of one array lie in memory. Frames of two sequences for each are drawn from the seed;
+what must come is what the integer models say.
 Programs are compiled by zig, whose clang knows RISC-V: ``pip install -e '.[slow]'``.
 """
 
@@ -41,6 +42,7 @@ class Given:
 
     out: Path
     model: Path | None
+    also: Path | None
     pes: int
     lanes: int
     seed: int
@@ -51,9 +53,10 @@ def given(text: str | None, out: str) -> Given:
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--out", type=Path, default=Path(out), help="folder for all that is made")
     parser.add_argument("--model", type=Path, help="default: a small random one")
+    parser.add_argument("--also", type=Path, help="the second model; default: the first again")
     parser.add_argument("--pes", type=int, default=4)
     parser.add_argument("--lanes", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1, help="of the frames, and a random model")
+    parser.add_argument("--seed", type=int, default=1, help="of the frames, and random models")
     return Given(**vars(parser.parse_args()))
 
 
@@ -68,24 +71,30 @@ def needed(package: str) -> Path:
 def deliver(asked: Given, base: int) -> VerilogFiles:
     """Write the accelerator with its model's bytes to ``rtl``, and its job to ``vectors.h``."""
     rng = np.random.default_rng(asked.seed)
-    model = load_model(asked.model) if asked.model else random_model(rng, 6, 5, 2, 1, 2)
-    image = compile_model(model, design_for(model, asked.pes, asked.lanes))
+    if asked.model:
+        models = [load_model(asked.model), load_model(asked.also or asked.model)]
+    else:
+        models = [random_model(rng, 6, 5, 2, 1, 2) for _ in range(2)]
+    design = design_for(models[0], asked.pes, asked.lanes)
+    images = [compile_model(model, design) for model in models]
     asked.out.mkdir(parents=True, exist_ok=True)
     top = Top("dram", BITS, BUS)
-    files = emit_top(image, asked.out / "rtl", top, OURS, base)
-    job = job_of(image, random_frames(rng, model, list(LENGTHS)))
+    files = emit_top(images[0], asked.out / "rtl", top, OURS, base, images[1:])
+    frames = [random_frames(rng, model, list(LENGTHS)) for model in models]
+    jobs = [job_of(image, given) for image, given in zip(images, frames, strict=True)]
+    packets = [packet for job in jobs for packet in job.packets]
     arrays = {
-        "packets": [word for words, _ in job.packets for word in words],
-        "packet_words": [len(words) for words, _ in job.packets],
-        "answers": answers(image, job),
-        "answer_words": [count for _, count in job.packets],
+        "packets": [word for words, _ in packets for word in words],
+        "packet_words": [len(words) for words, _ in packets],
+        "answers": [word for pair in zip(images, jobs, strict=True) for word in answers(*pair)],
+        "answer_words": [count for _, count in packets],
     }
     lines = [
         f"static const uint32_t {name}[] = {{{', '.join(f'{word}u' for word in words)}}};"
         for name, words in arrays.items()
     ]
     (asked.out / "vectors.h").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"seed {asked.seed}: {len(job.packets)} packets, {len(arrays['answers'])} words to come")
+    print(f"seed {asked.seed}: {len(packets)} packets, {len(arrays['answers'])} words to come")
     return files
 
 
@@ -105,8 +114,9 @@ def compile_c(folder: Path, example: Path, includes: Sequence[str]) -> bytes:
 
 def hex_words(data: bytes, bits: int) -> str:
     """Bytes as ``$readmemh`` takes them, a word a line."""
-    words = np.frombuffer(data + bytes(-len(data) % (bits // 8)), f"<u{bits // 8}")
-    return "\n".join(f"{word:x}" for word in words) + "\n"
+    size = bits // 8
+    words = (data[n : n + size] for n in range(0, len(data), size))
+    return "\n".join(f"{int.from_bytes(word, 'little'):x}" for word in words) + "\n"
 
 
 def simulated(command: Sequence[str], folder: Path) -> None:

@@ -117,7 +117,7 @@ def quantise(
     percentile: float = Precision.percentile,
     pool: str = LAST,
     provenance: Mapping[str, str] | None = None,
-    reach: int | None = Precision.reach,
+    reach: int | Sequence[int] | None = Precision.reach,
 ) -> Quantised:
     """Turn a pruned LSTM or GRU into integers in compressed sparse banks.
 
@@ -142,9 +142,10 @@ def quantise(
         (``h_n``), or the mean over time. The model carries it, and the host computes it.
     provenance : mapping of str to str, optional
         Stored with the model.
-    reach : int, optional
-        Pre-activations and an LSTM's cell state lie in [-reach, reach): 8, 16, 32, 64 or 128; None
-        for 16, or more where ``calibration`` saturates and the outputs come nearer so.
+    reach : int or sequence of int, optional
+        Pre-activations and an LSTM's cell state lie in [-reach, reach): 8, 16, 32, 64 or 128, one
+        for all layers or one for each in torch's order; None for 16, or more in layers where
+        ``calibration`` saturates and the outputs come nearer so.
 
     Returns
     -------
@@ -200,8 +201,15 @@ def quantise(
         per_gate=flag("per_gate", per_gate),
         percentile=percentile,
         pool=pool,
-        reach=reach if reach is None else whole("reach", reach, *_REACHES),
+        reach=_reach(reach),
     )
+
+
+def _reach(given: int | Sequence[int] | None) -> int | tuple[int, ...] | None:
+    """Whole numbers within what there is."""
+    if given is None or not isinstance(given, Sequence) or isinstance(given, str):
+        return given if given is None else whole("reach", given, *_REACHES)
+    return tuple(whole("reach", one, *_REACHES) for one in given)
 
 
 def pack(

@@ -403,7 +403,9 @@ def simulate(
     return Simulation(states, cycles, seconds)
 
 
-def estimate(model: Model | ModelShape, board: str | Path) -> list[Choice]:
+def estimate(
+    model: Model | ModelShape, board: str | Path, *, largest: int | None = None
+) -> list[Choice]:
     """Say before any synthesis which arrays fit a board, what limits them, and how fast they are.
 
     Parameters
@@ -412,6 +414,10 @@ def estimate(model: Model | ModelShape, board: str | Path) -> list[Choice]:
         A shape is enough: cells and cycles do not depend on weights.
     board : str or path
         See ``sparseflow boards``; or a file of your own, ``my_board.toml``.
+    largest : int, optional
+        Of a model with a screened head: logits that the unit behind the array finds, as for
+        :func:`compile`. Its cycles depend on data; they are reckoned with the first digits of all
+        rows.
 
     Returns
     -------
@@ -430,7 +436,7 @@ def estimate(model: Model | ModelShape, board: str | Path) -> list[Choice]:
 
     shape_of("sf.estimate", model)
 
-    return choices(model, named(board))
+    return choices(model, named(board), largest=largest)
 
 
 def build(
@@ -444,6 +450,7 @@ def build(
     seeds: int = BuildOptions.seeds,
     timeout: float = BuildOptions.timeout,
     keep: bool = BuildOptions.keep,
+    largest: int | None = BuildOptions.largest,
 ) -> str:
     """Make a bitstream with open tools, or the project of a vendor's tool.
 
@@ -467,6 +474,9 @@ def build(
     keep : bool
         Keep all files of a build that fails or is ended in a folder beside ``out``, with
         ``.failed`` at its end; without it only logs, of one that fails.
+    largest : int, optional
+        Of a model with a screened head: logits that the unit behind the array finds, as for
+        :func:`compile`.
 
     Returns
     -------
@@ -490,7 +500,10 @@ def build(
     with needs("bitstream"):
         from .steps.build import build as run
 
-    return run(model, board, out, array, clock_mhz, seed, seeds=seeds, timeout=timeout, keep=keep)
+    return run(
+        model, board, out, array, clock_mhz, seed, seeds=seeds, timeout=timeout, keep=keep,
+        largest=largest,
+    )  # fmt: skip
 
 
 def open(

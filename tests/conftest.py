@@ -22,6 +22,7 @@ from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from compiler.timing.cycle_model import CycleModel, Schedule
 from csb_format.cells import cell_named
+from csb_format.cells.cell import reaches
 from csb_format.fixed import IntArray
 from csb_format.model import Model
 from csb_format.random_models import random_frames, random_model, random_network
@@ -115,24 +116,35 @@ def draw_network(pick: Pick, **fixed: Any) -> Network:
     times = [pick(1, size // lanes) for size in columns]
     if layers > 1 and directions == 1:  # layers read what others write: the same banks
         times[0] = times[1] = min(times[:2])
+    seed = pick(0, 9999)
+    kept = (drawn_k(pick, cell, fixed), drawn_k(pick, cell, fixed), pick(0, 4))
+    value_bits, act_bits = pick(4, 18), pick(6, 18)
+    head = pick(1, 9) if directions == 1 and pick(0, 1) else None
     model = random_network(
-        np.random.default_rng(pick(0, 9999)),
+        np.random.default_rng(seed),
         given,
         hidden,
         (lanes * times[0], lanes * times[1], lanes * times[2]),
-        (drawn_k(pick, cell, fixed), drawn_k(pick, cell, fixed), pick(0, 4)),
+        kept,
         layers,
         directions,
         projection,
-        pick(4, 18),
-        pick(6, 18),
-        head=pick(1, 9) if directions == 1 and pick(0, 1) else None,
+        value_bits,
+        act_bits,
+        head=head,
         cell=cell,
+        reach=drawn_reaches(pick, act_bits, layers * directions) if fixed.get("reaches") else 16,
     )
     alike = not any(g.parts for s in model.shape.layers for g in s.geometries.values())
     if fixed.get("by_gate") and alike:  # all gates by chance, or all cut to banks of one column
         return draw_network(pick, **fixed | {"differ": True})
     return _on_array(model, lanes, pick, fixed)
+
+
+def drawn_reaches(pick: Pick, act_bits: int, layers: int) -> list[int]:
+    """One of each layer; neighbours have others."""
+    there, at = reaches(act_bits), pick(0, 4)
+    return [there[(at + n * pick(1, len(there) - 1)) % len(there)] for n in range(layers)]
 
 
 def drawn_k(pick: Pick, cell: str, fixed: dict[str, Any]) -> int | tuple[int, ...]:

@@ -59,7 +59,7 @@ def _heads(rows: list[Row]) -> str:
     lines = [["bits of the head", "perplexity", "stored, a weight", "top 5 reads", "p99"]]
     for row in rows:
         bits = row["bits_per_weight"]
-        cells = [str(row["bits"]), f"{row['perplexity']:.2f}", str(row["bits_stored"])]
+        cells = [str(row["bits"]), f"{row['perplexity']:.2f}", f"{row['bits_stored']:.1f}"]
         lines.append([*cells, f"{bits['mean']:.2f}", f"{bits['p99']:.2f}"])
     return table(lines)
 

@@ -12,10 +12,11 @@ from engine.screened import PROOF, Top
 
 from .models import Screened
 
-__all__ = ["KEPT", "MARGINS", "counts", "full_of", "guesses"]
+__all__ = ["KEPT", "MARGINS", "PROVEN", "counts", "full_of", "guesses"]
 
 #: How many of the largest logits are asked for.
 KEPT = (1, 5)
+PROVEN = ("margin", "proven")  # of every row
 #: In 256ths; what is less than the proof is a guess.
 MARGINS = (192, 128, 96, 64)
 _PART = 200  # tokens whose logits are held at a time
@@ -82,6 +83,7 @@ def read(made: Screened, found: Top) -> dict[str, Any]:
         "bits_per_weight": {k: float(v) for k, v in (whole | {"worst": bits.max()}).items()},
         "bytes_per_token": float(found.bytes.mean()),
         "rows": {k: float(v) for k, v in rows.items()},
+        **dict(zip(PROVEN, (found.margin / PROOF, found.proven), strict=True)),
     }
 
 
@@ -91,5 +93,4 @@ def guesses(made: Screened, states: IntArray, full: Full) -> Iterator[dict[str, 
         for margin in (PROOF, *MARGINS):
             found = made.native.top(states, k, margin)
             right = 1 - wrong(found, full, k) / len(states)
-            about = {"k": k, "margin": margin / PROOF, "proven": found.proven, "right": right}
-            yield about | read(made, found)
+            yield {"k": k, "right": right} | read(made, found)

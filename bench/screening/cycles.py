@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ ARRAYS = ((16, 8), (64, 16))
 #: Bits of the bus that planes come over; none: they lie on the chip.
 BUSES = (None, 128, 512)
 TOPS = (1, 5)
-#: Places of the queues where requests wait for a memory outside.
-_AHEAD, _FINAL = 192, 16
+#: Places of the queues behind blocks and second planes where requests wait for a memory outside.
+_AHEAD, _FINAL = 8, 16
 
 
 def pruned(size: int, lanes: int) -> Model:
@@ -72,9 +73,7 @@ def _unit(head: ScreenedLayer, top: int, elements: int, bus: int | None) -> Scre
     made = ScreenDesign.of(head, top=top, digits=columns, lanes=lanes, elements=elements)
     if bus is None:
         return made
-    fields = {name: getattr(made, name) for name in made.__dataclass_fields__}
-    fields |= {"survivors": _AHEAD, "finalists": _FINAL, "blocks_ahead": 8}
-    return ScreenDesign(**fields)
+    return replace(made, finalists=_FINAL, blocks_ahead=_AHEAD)
 
 
 def _told(

@@ -11,7 +11,7 @@ from csb_format.fixed import round_rows
 from csb_format.screening.layer import ScreenedLayer
 from pruning.tasks.data.corpora import Corpus
 
-from .counts import counts, full_of
+from .counts import PROVEN, counts, full_of
 from .models import Screened
 
 __all__ = ["BITS", "heads"]
@@ -29,5 +29,6 @@ def heads(made: Screened, corpus: Corpus, tokens: int) -> Iterator[dict[str, Any
         narrow = Screened(replace(made.model, head=head), made.table)
         full = full_of(narrow, states, text[1:])
         *_, five = counts(narrow, states, full)
-        about = {"bits": bits, "bits_stored": head.bits, "perplexity": math.exp(full.nats)}
-        yield about | {"wrong": five["wrong"], "bits_per_weight": five["bits_per_weight"]}
+        about = {"bits": bits, "bits_stored": head.bits_stored}
+        about["perplexity"] = math.exp(full.nats)
+        yield about | {name: five[name] for name in ("wrong", "bits_per_weight", *PROVEN)}

@@ -6,6 +6,7 @@ All names in it begin with a prefix (:mod:`hdl.prefix`), so that several fit int
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,6 +166,7 @@ def write_block(
     top: Top,
     prefix: str = OURS,
     base: int | None = None,
+    others: Sequence[Image] = (),
 ) -> VerilogFiles:
     """Write a top with all that lies beside it into a folder that is made meanwhile.
 
@@ -179,6 +181,8 @@ def write_block(
     base : int, optional
         Of ``dram`` where the model is to lie in memory: its bytes and a C header go beside, and
         the memories on chip have no images.
+    others : sequence of Image
+        Models of the same design that lie behind it in memory.
     """
     top.check(design)
     made: list[wiring.Component] = []
@@ -203,7 +207,7 @@ def write_block(
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     if base is not None:
-        for name, data in memory_files(image, base, top.bus.data_bits, prefix).items():
+        for name, data in memory_files([image, *others], base, top.bus.data_bits, prefix).items():
             (folder / name).write_bytes(data)
     return files
 
@@ -235,8 +239,9 @@ def core_file(
 
 
 def _without(text: str, *names: str) -> str:
-    """A core file without some of its file sets and targets."""
-    return re.sub(rf"^  (?:{'|'.join(names)}):\n(?:    .*\n)+", "", text, flags=re.M)
+    """A core file without some of its file sets and targets; lists to come stand for lines."""
+    lines = r"(?:(?:    |\{).*\n)+"
+    return re.sub(rf"^  (?:{'|'.join(names)}):\n{lines}", "", text, flags=re.M)
 
 
 def testbench(design: Design, block: wiring.Component, module: str, prefix: str) -> str:

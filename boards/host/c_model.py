@@ -109,6 +109,10 @@ def _counts(image: Image, name: str) -> Iterable[str]:
         "CELL_BITS": cell.container,
         "LABELS": len(model.label_names),
     }
+    if image.design.screen:  # the last beats of a frame, each an output and its logit
+        pair = state_packing(image.design, BUS_BITS, results=True).elements
+        counts["LARGEST"] = image.design.screen.top
+        counts["INDEX_BITS"], counts["LOGIT_BITS"] = pair[0].container, pair[1].container
     return [f"#define {name}_{key} {value}u" for key, value in counts.items()]
 
 

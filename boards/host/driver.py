@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from compiler.abi.frames import Stimulus, frame_packets
 from compiler.abi.identity import counters_of, identity
-from compiler.abi.registers import MAGIC, REGISTERS, VERSION, design_hash
+from compiler.abi.registers import MAGIC, REGISTERS, SCREEN_COUNTERS, VERSION, design_hash
 from compiler.abi.states import Emitted, outcome_of
 from compiler.abi.wire import state_packing
 from compiler.array.design import Design
@@ -225,6 +225,25 @@ class Accelerator:
         The integer model counts frames only, a compact design not all.
         """
         return read_counters(self._bus, self._counted)
+
+    def screened(self) -> dict[str, int]:
+        """What the screen unit has read since the counters were cleared, for all results so far.
+
+        Returns
+        -------
+        dict
+            ``blocks`` of rows, rows with ``first`` planes, with ``second``, and ``exact`` ones;
+            32 bits each, which go on from 0.
+
+        Raises
+        ------
+        AcceleratorError
+            Without such a unit, or for the integer model, which has none.
+        """
+        if self.design.screen is None or self._known is not None:
+            what = "the integer model" if self._known else "this bitstream"
+            raise AcceleratorError(f"{what} has no screen unit that counts: open one that has")
+        return {n: self.register(f"screen_{n}")["count"] for n in SCREEN_COUNTERS}
 
     def clear_counters(self) -> None:
         """Set all counters to 0."""

@@ -22,6 +22,7 @@ DESIGN_FILE = "design.json"
 _BYTES = 1 << 16  # a design has less than one
 _MOST = 1 << 16  # lanes are laid out one by one
 _DEEPEST = 1 << 32  # places of a memory: bits of its register
+_FEW = 8  # of a list
 _MOST_SCREEN = 1 << 32  # of a number of a screen unit, which checks them itself
 _DEPTHS = (
     *("matrix_depth", "vector_depth", "program_depth", "output_depth"),
@@ -119,6 +120,13 @@ def _check_value(name: str, value: object) -> None:
     """A flag is true or false, everything else a whole number; bounded before it is used."""
     if name == "cell":
         return  # a design names those that there are
+    if name == "wider":
+        if not isinstance(value, list) or len(value) >= _FEW:
+            said = json.JSONEncoder().encode(value)[:40]
+            raise DesignError(f"wider = {said}: must be a list of whole numbers, fewer than {_FEW}")
+        for one in value:
+            _check_value("reach", one)
+        return
     flag = isinstance(Design.__dataclass_fields__[name].default, bool)
     if type(value) is not (bool if flag else int):
         kind = "true or false" if flag else "a whole number"

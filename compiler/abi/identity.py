@@ -6,7 +6,15 @@ from collections.abc import Collection
 
 from ..array.design import Design
 from .dma_registers import DMA
-from .registers import COUNTERS, DMA_MINOR, MAGIC, TRAIN_MINOR, VERSION, design_hash
+from .registers import (
+    COUNTERS,
+    DMA_MINOR,
+    MAGIC,
+    SCREEN_MINOR,
+    TRAIN_MINOR,
+    VERSION,
+    design_hash,
+)
 from .wire import frame_packing, state_packing
 
 __all__ = ["AXI_MODULE", "COMPACT_COUNTERS", "counters_of", "identity"]
@@ -28,7 +36,8 @@ def identity(
 ) -> dict[str, dict[str, int]]:
     """Fields of the registers that never change, of an accelerator with these buses."""
     arriving, leaving = frame_packing(design, in_bits), state_packing(design, out_bits)
-    minor = DMA_MINOR if DMA in features else TRAIN_MINOR if design.train else VERSION[1]
+    has = {SCREEN_MINOR: design.screen, DMA_MINOR: DMA in features, TRAIN_MINOR: design.train}
+    minor = next((minor for minor, there in has.items() if there), VERSION[1])
     depths = ("matrix_depth", "vector_depth", "program_depth", "output_depth")
     return {
         "magic": {"magic": MAGIC},

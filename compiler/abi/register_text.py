@@ -17,6 +17,7 @@ from .registers import (
     PACKET,
     PACKET_MAGIC,
     REGISTERS,
+    SCREEN,
     TRAIN,
     VERSION,
     WALK,
@@ -34,6 +35,7 @@ FEATURES = {
     CHECKED: "of a checked design",
     TRAIN: "of a design that trains",
     WALK: "of a design with a walk",
+    SCREEN: "of a design with a screen unit",
 }
 ACCESSES = {
     Access.READ: "read only",

@@ -28,6 +28,9 @@ __all__ = [
     "PACKET",
     "PACKET_MAGIC",
     "REGISTERS",
+    "SCREEN",
+    "SCREEN_COUNTERS",
+    "SCREEN_MINOR",
     "TRAIN",
     "VERSION",
     "WALK",
@@ -44,10 +47,12 @@ MAGIC = int.from_bytes(b"SPFL")
 VERSION = (2, 1)  # of this map: major changes break drivers, minor ones add to it
 DMA_MINOR = 2  # of one with those of transfers
 TRAIN_MINOR = 3  # of one that trains
+SCREEN_MINOR = 4  # of one with a screen unit
 PACKET_MAGIC = 0xF5
 CHECKED = "checked"  # the feature of a design that keeps parity
 TRAIN = "train"  # of one that trains
 WALK = "walk"  # of one that walks over its memories
+SCREEN = "screen"  # of one with a screen unit
 TIMEOUT = 1 << 24  # longer than any step of a sensible array, a sixth of a second at 100 MHz
 
 
@@ -91,6 +96,24 @@ COUNTERS: Mapping[str, str] = MappingProxyType(
     }
 )
 COUNTER_BASE = 0x100
+#: What a screen unit reads, by the names of its counters; 32 bits that go on from 0.
+SCREEN_COUNTERS: Mapping[str, str] = MappingProxyType(
+    {
+        "blocks": "Blocks of 16 rows that the screen unit looked at.",
+        "first": "Rows whose first plane the screen unit read.",
+        "second": "Rows whose second plane the screen unit read.",
+        "exact": "Rows that the screen unit computed.",
+    }
+)
+
+
+def _screen() -> Iterator[Register]:
+    for n, (name, text) in enumerate(SCREEN_COUNTERS.items()):
+        told = "For results that have left, since a reset or `clear_counters`."
+        yield Register(
+            f"screen_{name}", text, _number("count", told), 0x070 + 4 * n, feature=SCREEN
+        )
+
 
 _IDENTITY = (
     Register("magic", "Tells that this is Sparseflow.", _number("magic", "0x5350464C, `SPFL`.")),
@@ -294,6 +317,7 @@ _CONTROL = (
         0x068,
         feature=WALK,
     ),
+    *_screen(),
 )
 
 
@@ -332,6 +356,7 @@ YOUNGER = {
     "max_align": MAX_ALIGN,
     "cell": LSTM,
     "reach": Precision.reach,
+    "wider": (),
     "checked": False,
     "walk": False,
     "by_gate": False,

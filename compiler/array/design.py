@@ -103,6 +103,9 @@ class Design:
         Of the element-wise lanes, a name of ``csb_format.cells.CELLS``.
     reach : int
         Of their pre-activations, biases and cell states; see :class:`csb_format.cells.cell.Cell`.
+    wider : tuple of int
+        Other reaches that layers may have, ascending, all above ``reach``: lanes then take the
+        layer's from its instructions. None by default: one for all.
     by_gate : bool
         Rows of one gate in a slot, which takes the cycles of what this gate keeps. Of cells whose
         gates would lie side by side PEs keep the sums of a unit until its last is there.
@@ -152,6 +155,7 @@ class Design:
     max_align: int = MAX_ALIGN
     cell: str = LSTM
     reach: int = Precision.reach
+    wider: tuple[int, ...] = ()
     by_gate: bool = False
     checked: bool = False
     train: int = 0
@@ -163,6 +167,7 @@ class Design:
         fields = asdict(self)
         del fields["screen"]
         self._check_cell(fields.pop("cell"))
+        object.__setattr__(self, "wider", check_numbers("wider", fields.pop("wider")))
         flags = {
             name: fields.pop(name)
             for name in ("streamed", "deep", "compact", "by_gate", "checked", "walk")
@@ -185,11 +190,7 @@ class Design:
             raise DesignError(f"value_bits = {self.value_bits}: must be 4 to 18")
         if not 6 <= self.act_bits <= 18:
             raise DesignError(f"act_bits = {self.act_bits}: must be 6 to 18")
-        if self.reach not in (there := reaches(self.act_bits)):
-            raise DesignError(
-                f"reach = {self.reach}: must be one of {', '.join(map(str, there))} at act_bits = "
-                f"{self.act_bits}"
-            )
+        self._check_reaches()
         if self.index_bits > 16:
             raise DesignError(f"index_bits = {self.index_bits}: must be 1 to 16")
 
@@ -197,6 +198,20 @@ class Design:
     def _check_cell(name: object) -> None:
         if not isinstance(name, str) or name not in CELLS:
             raise DesignError(f"cell = {shown(name)}: must be one of {', '.join(CELLS)}")
+
+    def _check_reaches(self) -> None:
+        there = reaches(self.act_bits)
+        for name, reach in [("reach", self.reach), *(("wider", reach) for reach in self.wider)]:
+            if reach not in there:
+                raise DesignError(
+                    f"{name} = {reach}: must be one of {', '.join(map(str, there))} at act_bits = "
+                    f"{self.act_bits}"
+                )
+        if list(self.reaches) != sorted(set(self.reaches)):
+            raise DesignError(
+                f"wider = {', '.join(map(str, self.wider))}: must ascend from above reach = "
+                f"{self.reach}"
+            )
 
     def _check_narrow(self) -> None:
         if self.max_align > MAX_ALIGN:
@@ -412,9 +427,19 @@ class Design:
         return self.units_per_slot * self.blocks
 
     @property
+    def reaches(self) -> tuple[int, ...]:
+        """Those that layers may have; instructions name them by their place here."""
+        return (self.reach, *self.wider)
+
+    @property
     def arithmetic(self) -> Cell:
-        """Formats and bit-exact functions of the element-wise lanes."""
-        return cell_named(self.cell)(self.act_bits, self.reach)
+        """Formats and bit-exact functions of the element-wise lanes, at the least reach."""
+        return self.arithmetics[0]
+
+    @property
+    def arithmetics(self) -> tuple[Cell, ...]:
+        """Of each of :attr:`reaches`: other binary points in the same widths."""
+        return tuple(cell_named(self.cell)(self.act_bits, reach) for reach in self.reaches)
 
     @property
     def gate(self) -> Fixed:
@@ -423,7 +448,7 @@ class Design:
 
     @property
     def state(self) -> Fixed:
-        """Format of pre-activations, biases and an LSTM's cell state."""
+        """Format of pre-activations, biases and an LSTM's cell state, at the least reach."""
         return self.arithmetic.state
 
     @property
@@ -493,6 +518,19 @@ def check_pes(pes: int, cell: str = LSTM) -> None:
     if pes < 1 or pes % abreast:
         wanted = f"a multiple of {abreast}, one PE a gate" if abreast > 1 else "at least 1"
         raise DesignError(f"pes = {pes}: must be {wanted}")
+
+
+def check_numbers(name: str, given: object) -> tuple[int, ...]:
+    """Whole numbers of at least 1, as a list has them.
+
+    Raises
+    ------
+    DesignError
+        Naming the first that is none.
+    """
+    if not isinstance(given, list | tuple):
+        raise DesignError(f"{name} = {shown(given)}: must be a list of whole numbers")
+    return tuple(check_counts({name: number})[name] for number in given)
 
 
 def check_counts(counts: Mapping[str, object], least: int = 1) -> dict[str, int]:

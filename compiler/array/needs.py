@@ -465,12 +465,14 @@ class Needs:
         if options.get("compact"):
             options = self._compact | options
         act_bits = self.model.shape.layers[0].hidden.width
-        fixed: Mapping[str, int | bool | str] = {
+        reach, *wider = sorted({layer.arithmetic.reach for layer in self.model.shape.layers})
+        fixed: Mapping[str, int | bool | str | tuple[int, ...]] = {
             **sizes,
             **depths,
             "act_bits": act_bits,
             "cell": self.model.shape.cell,
-            "reach": self.model.shape.layers[0].arithmetic.reach,
+            "reach": reach,
+            "wider": tuple(wider),
             "by_gate": self.by_gate,
             **options,
         }
@@ -580,12 +582,6 @@ def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
                     f"{name} of layer {n} has {fixed.width} bits, h of the first layer {width}: "
                     "the array has one width; quantise all activations with the same act_bits"
                 )
-        if layer.state != layers[0].state:
-            raise DesignError(
-                f"states of layer {n} are in {layer.state}, those of the first in "
-                f"{layers[0].state}: the array has one range for all layers; quantise with one "
-                "reach (--cell-range)"
-            )
     if head and model.head is None:
         raise DesignError("the model has no linear output layer: pack it with its classifier")
     if head and model.directions == 2:

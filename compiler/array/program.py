@@ -32,6 +32,7 @@ source, target    vector read, vector written: region in the banks; of the two s
 source_span       binary logarithm of the size of the state regions; target_span as well
 kind              which of the cell's passes over a matrix, each with the rows of its gates; only in
                   designs whose cell makes several
+reach             which of the design's reaches the layer has; only in designs of several
 last_turn         last of the slots, from 0 on, in which the rows of a unit follow each other;
                   only in designs whose cell has several
 align             left shift of the sums of each gate of the pass
@@ -61,7 +62,7 @@ from csb_format.scales import DesignError, PerGate
 
 from .design import Design, bits_for
 from .rounds import Walk
-from .widths import SHIFT_BITS, Field, align_bits, beats_bits, lead_bits, size_of
+from .widths import SHIFT_BITS, Field, align_bits, beats_bits, lead_bits, reach_bits, size_of
 
 __all__ = ["Frame", "Instruction", "Op", "Place", "Sink", "instruction_bits", "instruction_fields"]
 
@@ -131,6 +132,7 @@ class Instruction:
     target_kind: Place = Place.FIXED
     target_span: int = 0
     kind: int = 0
+    reach: int = 0
     last_turn: int = 0
     opening: int = 0
     turn_groups: tuple[int, ...] = ()
@@ -259,6 +261,7 @@ def instruction_fields(design: Design) -> tuple[Field, ...]:
         Field("target_kind", 2),
         Field("target_span", bits_for(vector + 1)),
         *([Field("kind", bits_for(design.passes))] if design.passes > 1 else []),
+        *([Field("reach", reach_bits(design))] if design.wider else []),
         *([Field("last_turn", bits_for(design.turns))] if design.turns > 1 else []),
         *([Field("opening", bits_for(design.turns))] if design.collects else []),
         Field("align", align_bits(design), design.aligns),

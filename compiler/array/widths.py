@@ -16,6 +16,7 @@ __all__ = [
     "beats_bits",
     "context_bits",
     "lead_bits",
+    "reach_bits",
     "size_of",
 ]
 
@@ -76,6 +77,11 @@ def beats_bits(design: Design) -> int:
 def context_bits(design: Design) -> int:
     """Bits that name a stream; one even if there is only one, as ports have no width of 0."""
     return bits_for(design.contexts)
+
+
+def reach_bits(design: Design) -> int:
+    """Bits that name one of the design's reaches."""
+    return bits_for(len(design.reaches))
 
 
 def lead_bits(design: Design) -> int:

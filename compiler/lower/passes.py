@@ -263,6 +263,7 @@ class _Making:
             beats=given.placement.beats,
             shift=tuple(shift[n] for n in cell.sums_of(kind)),
             advance=self.index == 0 and kind == 0,
+            reach=self.design.reaches.index(self.layer.arithmetic.reach),
         )
         return _timed(self._writing(done, cell.gives(kind)))
 

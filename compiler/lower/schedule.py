@@ -74,12 +74,14 @@ def _check_fit(shape: ModelShape, design: Design, needs: Needs) -> None:
             f"{design.arithmetic.title}: generate a design for this model"
         )
     for layer in shape.layers:
-        formats = (layer.hidden, layer.state)
-        if formats != (design.gate, design.state) or layer.input.width != design.act_bits:
+        states = [arithmetic.state for arithmetic in design.arithmetics]
+        held = layer.hidden == design.gate and layer.state in states
+        if not held or layer.input.width != design.act_bits:
+            there = " or ".join(map(str, states))
             raise DesignError(
                 f"the model's formats are x {layer.input}, h {layer.hidden}, c {layer.state}; "
-                f"the design computes h {design.gate}, c {design.state}: quantise for "
-                f"act_bits = {design.act_bits} and reach = {design.reach}"
+                f"the design computes h {design.gate}, c {there}: quantise for act_bits = "
+                f"{design.act_bits} and reach = {' or '.join(map(str, design.reaches))}"
             )
 
 

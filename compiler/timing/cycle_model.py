@@ -17,6 +17,7 @@ from csb_format import IntArray
 from ..array.design import MOST_BACK
 from ..array.latency import Latencies, fetch_delay
 from ..array.program import Frame, Instruction, Place, Sink
+from ..array.screen.latency import screened_cycles
 from ..lower.plan import Plan
 
 __all__ = ["CycleModel", "Issue", "Schedule", "step_cycles"]
@@ -221,7 +222,8 @@ class CycleModel:
 def step_cycles(plan: Plan, contexts: int = 1) -> float:
     """Cycles from frame to frame once they follow each other, of all programs of a plan.
 
-    Steps may alternate, as buffers do: it is their mean, whole where it is whole.
+    Steps may alternate, as buffers do: it is their mean, whole where it is whole. Behind a screen
+    unit no fewer than :func:`~compiler.array.screen.latency.screened_cycles`, an estimate.
 
     Parameters
     ----------
@@ -237,6 +239,8 @@ def step_cycles(plan: Plan, contexts: int = 1) -> float:
     runs = (model.run(len(order), first, streams).frame_done[:-contexts] for model in models)
     taken = _TURNS * contexts
     mean = sum(int(done[-1] - done[-1 - taken]) for done in runs) / taken
+    if plan.design.screen:  # whose cycles depend on data
+        mean = max(mean, float(screened_cycles(plan.design.screen)))
     return int(mean) if mean.is_integer() else mean
 
 

@@ -21,7 +21,7 @@ from csb_format.screening.bounds import BLOCK, FRACTION, query_of
 from csb_format.screening.layer import ScreenedLayer
 
 from ..array.screen.design import ScreenBus, ScreenDesign
-from ..array.screen.latency import ScreenLatencies
+from ..array.screen.latency import QUEUE, ScreenLatencies
 from ..lower.plan import Plan
 from .cycle_model import CycleModel
 
@@ -175,7 +175,7 @@ class _Stages:
             if self._below(stage, number, tau):
                 self._room[stage] += 1
             else:
-                self._come[stage].append((now + 1, number))
+                self._come[stage].append((now + QUEUE, number))
 
     def _head(self, stage: int, now: int) -> int | None:
         """What leaves a queue next, if it is there already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -9,7 +10,7 @@ from ..fixed import Fixed, IntArray, round_shift, saturate
 from ..precision import Precision
 from .piecewise import Piecewise
 
-__all__ = ["Cell", "Sum", "reach_of", "reaches"]
+__all__ = ["Cell", "Sum", "reach_of", "reaches", "reaches_of"]
 
 
 class Sum(NamedTuple):
@@ -41,6 +42,24 @@ def reaches(act_bits: int) -> tuple[int, ...]:
 def reach_of(state: Fixed) -> int:
     """The reach that a format of states has: 16 of [-16, 16)."""
     return 1 << max(0, state.width - 1 - state.frac)
+
+
+def reaches_of(given: int | Sequence[int], layers: int) -> tuple[int, ...]:
+    """One of each layer, where one of all or one of each is given.
+
+    Raises
+    ------
+    ValueError
+        For another number of them.
+    """
+    if not isinstance(given, Sequence):
+        return (given,) * layers
+    if len(given) != layers:
+        said = ", ".join(map(str, given))
+        raise ValueError(
+            f"reach {said}: {len(given)} of {layers} layers, give one for all or one for each"
+        )
+    return tuple(given)
 
 
 @dataclass(frozen=True)

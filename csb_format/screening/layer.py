@@ -179,6 +179,14 @@ class ScreenedLayer(DenseLayer):
         sizes = [-(-bits * self.input_size // 8) for bits in plane_bits(self.bits)]
         return sizes[0] + FIRST_BYTES, sizes[1] + SECOND_BYTES, sum(sizes) + EXACT_BYTES
 
+    @property
+    def bits_stored(self) -> float:
+        """Bits that are stored for each weight: planes, norms, biases and places."""
+        rows = sum(-(-bits * self.input_size // 8) for bits in plane_bits(self.bits))
+        rows += FIRST_BYTES + SECOND_BYTES + EXACT_BYTES
+        size = self.output_size * rows + len(self.blocks.far) * BLOCK_BYTES
+        return 8 * size / self.weight.size
+
     def bytes_read(self, first: IntArray, second: IntArray, exact: IntArray) -> IntArray:
         """Bytes of weights, norms, biases and places that tokens read.
 

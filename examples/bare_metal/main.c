@@ -1,8 +1,8 @@
-/* A bare machine with a Sparseflow accelerator: loads its model from memory, runs packets,
- * compares what comes. The addresses are those of soc.v beside it. */
+/* A bare machine with a Sparseflow accelerator: loads two models from memory, one after
+ * the other, runs packets, compares what comes. The addresses are those of soc.v beside it. */
 #include "sparseflow_mmio.h"
 #include "sparseflow_model.h"
-#include "vectors.h" /* packets[], answers[] of this model */
+#include "vectors.h" /* packets[], answers[], half of them of each model */
 
 #define REGISTERS ((volatile uint32_t *)0x40000000u)
 #define STREAMS ((volatile uint32_t *)0x50000000u)
@@ -11,27 +11,36 @@ enum { PUSH, PUSH_LAST, WAITING, POP, INTERRUPT }; /* words of STREAMS */
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static uint32_t job(void)
+static const struct sparseflow_mmio board = {REGISTERS, 100000u};
+
+/* Load a model; its end raises the interrupt. */
+static uint32_t load(uint64_t list, uint64_t frame_beats)
 {
-    const struct sparseflow_mmio board = {REGISTERS, 100000u};
-    const uint32_t *word = packets, *answer = answers;
-    int result = sparseflow_mmio_open(&board, (uint32_t)SPARSEFLOW_MODEL_DESIGN_HASH);
-    if (result)
-        return (uint32_t)-result;
-    sparseflow_mmio_write(&board, SPARSEFLOW_IRQ_ENABLE_ADDRESS,
-                          SPARSEFLOW_IRQ_ENABLE_LOADED_MASK);
+    int result;
     if (STREAMS[INTERRUPT])
         return 10u;
-    result = sparseflow_mmio_load(&board, SPARSEFLOW_MODEL_LIST_0,
-                                  (uint32_t)SPARSEFLOW_MODEL_FRAME_BEATS_0);
+    result = sparseflow_mmio_load(&board, list, (uint32_t)frame_beats);
     if (result)
         return (uint32_t)-result;
     if (!STREAMS[INTERRUPT])
         return 11u;
     sparseflow_mmio_write(&board, SPARSEFLOW_IRQ_STATUS_ADDRESS, 0xFFFFFFFFu);
-    if (STREAMS[INTERRUPT])
-        return 12u;
-    for (unsigned packet = 0; packet < COUNT(packet_words); packet++) {
+    return STREAMS[INTERRUPT] ? 12u : 0u;
+}
+
+static uint32_t job(void)
+{
+    const uint32_t *word = packets, *answer = answers;
+    uint32_t failed;
+    int result = sparseflow_mmio_open(&board, (uint32_t)SPARSEFLOW_MODEL_DESIGN_HASH);
+    if (result)
+        return (uint32_t)-result;
+    sparseflow_mmio_write(&board, SPARSEFLOW_IRQ_ENABLE_ADDRESS,
+                          SPARSEFLOW_IRQ_ENABLE_LOADED_MASK);
+    failed = load(SPARSEFLOW_MODEL_LIST_0, SPARSEFLOW_MODEL_FRAME_BEATS_0);
+    for (unsigned packet = 0; packet < COUNT(packet_words) && !failed; packet++) {
+        if (packet == COUNT(packet_words) / 2)
+            failed = load(SPARSEFLOW_MODEL_1_LIST_0, SPARSEFLOW_MODEL_1_FRAME_BEATS_0);
         for (unsigned n = packet_words[packet]; n; n--)
             STREAMS[n == 1 ? PUSH_LAST : PUSH] = *word++;
         for (unsigned n = answer_words[packet]; n; n--) {
@@ -41,6 +50,8 @@ static uint32_t job(void)
                 return 100u + (uint32_t)(answer - answers);
         }
     }
+    if (failed)
+        return failed;
     return sparseflow_mmio_read(&board, SPARSEFLOW_ERRORS_ADDRESS) ? 99u : 0u;
 }
 

@@ -21,10 +21,10 @@ def main() -> None:
     (asked.out / "program.hex").write_text(hex_words(program, 32))
     model = (asked.out / "rtl" / "sparseflow_model.bin").read_bytes()
     (asked.out / "model.hex").write_text(hex_words(model, BUS.data_bits))
-    sources = [str(path.resolve()) for path in (HERE / "soc.v", picorv32, *files.paths)]
-    subprocess.run(
-        ["iverilog", "-g2005", "-o", "soc", "-s", "soc", *sources], cwd=asked.out, check=True
-    )
+    sources = [str(p.resolve()) for p in (HERE / "machine.v", picorv32, *files.paths)]
+    (asked.out / "sources.txt").write_text("\n".join(sources) + "\n")
+    command = ["iverilog", "-g2005", "-o", "soc", "-s", "bench", str(HERE / "bench.v"), *sources]
+    subprocess.run(command, cwd=asked.out, check=True)
     simulated(["vvp", "soc"], asked.out)
 
 

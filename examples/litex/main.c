@@ -1,10 +1,10 @@
-/* A LiteX SoC with a Sparseflow accelerator: loads its model, sends packets by LiteX's engines, and
- * compares what comes. csr.h and mem.h are what soc.py beside it has written. */
+/* A LiteX SoC with a Sparseflow accelerator: loads two models, one after the other, sends
+ * packets by LiteX's engines, and compares what comes. csr.h and mem.h are what soc.py beside it has written. */
 #include "csr.h"
 #include "mem.h"
 #include "sparseflow_mmio.h"
 #include "sparseflow_model.h"
-#include "vectors.h" /* packets[], answers[] of this model */
+#include "vectors.h" /* packets[], answers[], half of them of each model */
 
 #define AT(address) (*(volatile uint32_t *)(uintptr_t)(address))
 #define CSR(name) AT(CSR_##name##_ADDR)
@@ -28,9 +28,24 @@ static void transfer(const uint32_t *packet, uint32_t words, const volatile uint
         ;
 }
 
+static const struct sparseflow_mmio board = {&AT(SPARSEFLOW_BASE), 100000u};
+
+/* Load a model; its end raises the interrupt. */
+static uint32_t load(uint64_t list, uint64_t frame_beats)
+{
+    int result;
+    sparseflow_mmio_write(&board, SPARSEFLOW_IRQ_STATUS_ADDRESS, 0xFFFFFFFFu);
+    if (CSR(SPARSEFLOW_EV_PENDING))
+        return 0x300u;
+    result = sparseflow_mmio_load(&board, list, (uint32_t)frame_beats);
+    if (result)
+        return 0x200u - (uint32_t)result;
+    return CSR(SPARSEFLOW_EV_PENDING) ? 0u : 0x301u;
+}
+
 static uint32_t job(void)
 {
-    const struct sparseflow_mmio board = {&AT(SPARSEFLOW_BASE), 100000u};
+    uint32_t failed;
     const uint32_t *packet = packets, *answer = answers;
     const volatile uint32_t *word = got;
     int result = sparseflow_mmio_open(&board, (uint32_t)SPARSEFLOW_MODEL_DESIGN_HASH);
@@ -38,19 +53,18 @@ static uint32_t job(void)
         return 0x100u - (uint32_t)result;
     sparseflow_mmio_write(&board, SPARSEFLOW_IRQ_ENABLE_ADDRESS,
                           SPARSEFLOW_IRQ_ENABLE_LOADED_MASK);
-    result = sparseflow_mmio_load(&board, SPARSEFLOW_MODEL_LIST_0,
-                                  (uint32_t)SPARSEFLOW_MODEL_FRAME_BEATS_0);
-    if (result)
-        return 0x200u - (uint32_t)result;
-    if (!CSR(SPARSEFLOW_EV_PENDING))
-        return 0x300u;
-    for (uint32_t n = 0; n < COUNT(packet_words); n++) {
+    failed = load(SPARSEFLOW_MODEL_LIST_0, SPARSEFLOW_MODEL_FRAME_BEATS_0);
+    for (uint32_t n = 0; n < COUNT(packet_words) && !failed; n++) {
+        if (n == COUNT(packet_words) / 2)
+            failed = load(SPARSEFLOW_MODEL_1_LIST_0, SPARSEFLOW_MODEL_1_FRAME_BEATS_0);
         transfer(packet, packet_words[n], word, answer_words[n]);
         packet += packet_words[n];
         for (uint32_t left = answer_words[n]; left; left--)
             if (*word++ != *answer++)
                 return 0x10000u + (uint32_t)(answer - answers);
     }
+    if (failed)
+        return failed;
     return sparseflow_mmio_read(&board, SPARSEFLOW_ERRORS_ADDRESS) ? 0x400u : 1u;
 }
 

@@ -12,7 +12,15 @@ from amaranth.lib.wiring import In, Out
 from compiler.abi.identity import counters_of, identity
 from compiler.abi.packing import check_bus_bits
 from compiler.abi.register_text import HEADER_FILE, c_header
-from compiler.abi.registers import CHECKED, COUNTERS, REGISTERS, TRAIN, WALK
+from compiler.abi.registers import (
+    CHECKED,
+    COUNTERS,
+    REGISTERS,
+    SCREEN,
+    SCREEN_COUNTERS,
+    TRAIN,
+    WALK,
+)
 from compiler.array.design import Design
 from compiler.lower.load import Space, header
 
@@ -89,7 +97,9 @@ class Accelerator(wiring.Component):
         self.design, self.hierarchy = design, hierarchy or Hierarchy()
         self._widths = in_bits, out_bits
         # registers that not all have
-        there = {CHECKED: design.checked, WALK: design.walk, TRAIN: design.train}
+        there = {
+            CHECKED: design.checked, WALK: design.walk, TRAIN: design.train, SCREEN: design.screen
+        }  # fmt: skip
         self.features = tuple(name for name, has in there.items() if has)
         self._core = self.hierarchy.place(CORE_MODULE, lambda: self._core_of(image))
         self._input, self._output = FrameInput(design, in_bits), StateOutput(design, out_bits)
@@ -385,6 +395,21 @@ class Accelerator(wiring.Component):
             self._counters.clear.eq(clear),
             self._registers.counters.eq(self._counters.values),
         ]
+        if self.design.screen:
+            self._count_screened(m, clear)
+
+    def _count_screened(self, m: Module, clear: Value) -> None:
+        """What the screen unit has read for the frames whose last result has left."""
+        states = self._core.states
+        ended = states.valid & states.ready & Value.cast(states.payload)[-1]
+        for name in SCREEN_COUNTERS:
+            total = getattr(self._registers, f"screen_{name}").count
+            now = Signal.like(total, name=f"screened_{name}")
+            m.d.comb += total.eq(now)
+            with m.If(clear):
+                m.d.sync += now.eq(0)
+            with m.Elif(ended):
+                m.d.sync += now.eq(now + self._core.counts[name])
 
 
 def _flat(prefix: str, signature: wiring.Signature) -> dict[str, wiring.Member]:

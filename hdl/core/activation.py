@@ -1,5 +1,8 @@
 """Sigmoid or tanh, one a cycle, by interpolation in a table of segments."""
 
+from collections.abc import Sequence
+
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
@@ -38,9 +41,14 @@ def saturated(m: Module, value: Value, width: int, name: str) -> Signal:
 class Activation(wiring.Component):
     """Piecewise-linear sigmoid or tanh, bit for bit :class:`csb_format.cells.piecewise.Piecewise`.
 
+    Of several formats of the argument, all of one width, arguments are shifted to the finest, whose
+    table serves all: segments and offsets stay as they were. In the last segment, which takes all
+    beyond the table's domain, tanh does not rise: what is clipped there may have any offset.
+
     Parameters
     ----------
     piecewise : Piecewise
+        Or several, that of the finest ``state`` first.
     function : {"sigmoid", "tanh", "both"}
         "both" has a further port, ``tanh``.
     deep : bool
@@ -52,6 +60,8 @@ class Activation(wiring.Component):
         In ``state`` format, one a cycle.
     tanh : In
         Of both: which of them this argument is for.
+    reach : In
+        Of several: which of them this argument is for.
     result : Out
         In ``gate`` format, ``delay(deep)`` cycles later.
     """
@@ -61,16 +71,23 @@ class Activation(wiring.Component):
 
     delay = staticmethod(activation_delay)
 
-    def __init__(self, piecewise: Piecewise, function: str, deep: bool = False):
+    def __init__(
+        self, piecewise: Piecewise | Sequence[Piecewise], function: str, deep: bool = False
+    ):
         if function not in ("sigmoid", "tanh", "both"):
             raise ValueError(f"function {function!r}: choose 'sigmoid', 'tanh' or 'both'")
-        self.piecewise, self.function, self.deep = piecewise, function, deep
+        self.all = (piecewise,) if isinstance(piecewise, Piecewise) else tuple(piecewise)
+        self.piecewise, self.function, self.deep = self.all[0], function, deep
+        self._tables = sorted({one.index_bits for one in self.all}, reverse=True)
+        self._offset_bits = self.piecewise.magnitude_bits - self._tables[-1]
         chosen = {"tanh": In(1)} if function == "both" else {}
+        if len(self.all) > 1:
+            chosen["reach"] = In(range(len(self.all)))
         super().__init__(
             {
-                "argument": In(signed(piecewise.state.width)),
+                "argument": In(signed(self.piecewise.state.width)),
                 **chosen,
-                "result": Out(signed(piecewise.gate.width)),
+                "result": Out(signed(self.piecewise.gate.width)),
             }
         )
 
@@ -81,9 +98,10 @@ class Activation(wiring.Component):
         z = delayed(m, self._magnitude(m), int(self.deep))
         negative = delayed(m, self.argument < 0, 4 + self.deep)
         # a block memory is slow to give its word, and has a register for it
-        segment = registered(m, self._segment(m, z))
-        bits = table.offset_bits
-        offset = delayed(m, z[:bits], 2)
+        place, within = self._places(m, z)
+        segment = registered(m, self._segment(m, place))
+        bits = self._offset_bits
+        offset = delayed(m, within, 2)
         product = Signal(segment.rise.shape().width + bits, reset_less=True)
         base = Signal(segment.base.shape(), reset_less=True)
         size = Signal(table.table_frac + 1, reset_less=True)
@@ -102,19 +120,45 @@ class Activation(wiring.Component):
         table = self.piecewise
         scale = 0 if self.function == "sigmoid" else 1
         z = Signal(table.magnitude_bits)
-        size = Signal(table.state.width + scale)
+        finer = [table.state.frac - one.state.frac for one in self.all]
+        size = Signal(table.state.width + scale + max(finer))
         positive = Mux(self.argument < 0, -self.argument, self.argument).as_unsigned()
+        scaled = positive << scale
         if self.function == "both":
-            m.d.comb += size.eq(Mux(self.tanh, positive << 1, positive))
-        else:
-            m.d.comb += size.eq(positive << scale)
+            scaled = Mux(self.tanh, positive << 1, positive)
+        m.d.comb += size.eq(scaled)
+        if len(self.all) > 1:
+            with m.Switch(self.reach):
+                for n, places in enumerate(finer):
+                    with m.Case(n):
+                        m.d.comb += size.eq(scaled << places)
         m.d.comb += z.eq(Mux(size >> table.magnitude_bits, (1 << table.magnitude_bits) - 1, size))
         return z
 
-    def _segment(self, m: Module, z: Signal) -> data.View:
-        """The table's entry for ``z``, one cycle later."""
-        table = self.piecewise
-        base, rise = table.table
+    def _places(self, m: Module, z: Value) -> tuple[Value, Value]:
+        """Of ``z`` the segment's place in the memory, and the offset in it.
+
+        Formats of few fraction bits have a table of fewer segments, behind the larger ones.
+        """
+        most, bits = self.piecewise.magnitude_bits, self._offset_bits
+        if len(self._tables) == 1:
+            return z[bits:], z[:bits]
+        place, offset = Signal(range(sum(1 << n for n in self._tables))), Signal(bits)
+        with m.Switch(delayed(m, self.reach, int(self.deep))):
+            for number, one in enumerate(self.all):
+                before = sum(1 << n for n in self._tables if n > one.index_bits)
+                own = most - one.index_bits
+                with m.Case(number):
+                    m.d.comb += [
+                        place.eq(before | z[own:]),
+                        offset.eq(z[:own] << (bits - own)),
+                    ]
+        return place, offset
+
+    def _segment(self, m: Module, place: Value) -> data.View:
+        """The entry of a place, one cycle later."""
+        every = {one.index_bits: one.table for one in self.all}
+        base, rise = (np.concatenate([every[n][k] for n in self._tables]) for k in range(2))
         layout = data.StructLayout(
             {
                 "base": unsigned(int(base.max()).bit_length()),
@@ -124,7 +168,7 @@ class Activation(wiring.Component):
         init = [{"base": int(b), "rise": int(r)} for b, r in zip(base, rise, strict=True)]
         m.submodules.table = rom = Memory(shape=layout, depth=len(init), init=init)
         read = rom.read_port()
-        m.d.comb += read.addr.eq(z[table.offset_bits :])
+        m.d.comb += read.addr.eq(place)
         return read.data
 
     def _finish(self, m: Module, size: Signal, negative: Value) -> Value:

@@ -37,6 +37,7 @@ from .loader import Loader
 from .output import OutputBuffer
 from .pipeline import delayed
 from .screen.behind import ScreenedStates
+from .screen.unit import counts_layout
 
 if TYPE_CHECKING:
     from compiler.lower.image import Image
@@ -86,6 +87,8 @@ class Core(wiring.Component):
     walks : Out, of a design with ``walk``
         Whole walks over the memories that have found what was loaded; see
         :class:`~hdl.core.guards.walk.MemoryWalk`.
+    counts : Out, of a design with a screen unit
+        What it read for the frame whose results leave; :class:`~hdl.core.screen.unit.ScreenUnit`.
     halted, fault : Out
         The program is at ``HALT``, or nothing was started since a reset and the memories have no
         image; an instruction, a packet or a word of the matrix could not be understood, or
@@ -128,6 +131,8 @@ class Core(wiring.Component):
             members["walks"] = Out(WORD)
         if design.train:
             members |= {"learning": Out(1), "learnt": Out(LEARNT_BITS)}
+        if design.screen:
+            members["counts"] = Out(counts_layout())
         if wide:
             members["rows"] = In(rows_layout(design))
         super().__init__(members)
@@ -323,6 +328,7 @@ class Core(wiring.Component):
         ]
         m.d.comb += [
             behind.forget.eq(buffer.forgets),
+            self.counts.eq(behind.counts),
             behind.write.en.eq(loader.write_en.replicate(len(named)) & Cat(named)),
             behind.write.address.eq(loader.write_addr),
             behind.write.word.eq(loader.write_data),

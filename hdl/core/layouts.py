@@ -8,7 +8,7 @@ from amaranth.lib import data
 from compiler.abi.wire import frame_fields, output_fields, projected_bits, state_fields
 from compiler.array.design import Design, bits_for
 from compiler.array.program import instruction_fields
-from compiler.array.widths import SHIFT_BITS, Field, align_bits, beats_bits
+from compiler.array.widths import SHIFT_BITS, Field, align_bits, beats_bits, reach_bits
 from compiler.lower.load import Space, space_widths
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "instruction_layout",
     "output_layout",
     "projected_layout",
+    "reach_fields",
     "result_layout",
     "rows_layout",
     "shifts_layout",
@@ -145,6 +146,11 @@ def turn_fields(design: Design) -> dict[str, int]:
     return {"turn": bits_for(design.turns), "ready": 1, "swapped": 1}
 
 
+def reach_fields(design: Design) -> dict[str, int]:
+    """Which of the design's reaches a unit's layer has; nothing where there is one for all."""
+    return {"reach": reach_bits(design)} if design.wider else {}
+
+
 def update_layout(design: Design) -> data.StructLayout:
     """What is told of a pass, with each of its slots, to those who take its results.
 
@@ -165,6 +171,7 @@ def update_layout(design: Design) -> data.StructLayout:
             "cell": bits_for(design.state_depth),
             "shift": shifts_layout(design),
             **turn_fields(design),
+            **reach_fields(design),
             **({"block": bits_for(design.blocks)} if design.collects else {}),
         }
     )
@@ -183,6 +190,7 @@ def unit_layout(design: Design) -> data.StructLayout:
             "cell": bits_for(design.state_depth),
             "shift": shifts_layout(design),
             **turn_fields(design),
+            **reach_fields(design),
             **({"places": gates_layout(design)} if design.collects else {}),
         }
     )

@@ -7,7 +7,7 @@ holds nonzeros; PEs that work on rows at the same time wait for the slowest of t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,10 +17,12 @@ from compiler.array.placement import row_order
 from csb_format.geometry import Geometry
 from csb_format.precision import Balance, Precision
 
+from ..files.layouts import balanced_by_gate
 from ..importers import Imported
 from ..importers.imported import is_float, no_floats
 from ..mask.masks import bank_balanced_mask
-from .lockstep import bank_loads, cycles_of, utilisation
+from ..mask.views import Banks
+from .lockstep import bank_loads, cycles_by_gate, cycles_of, utilisation
 
 __all__ = [
     "CANDIDATES",
@@ -37,6 +39,8 @@ __all__ = [
 
 CANDIDATES = (4, 8, 16, 32, 64)
 """Banks (lanes) that are tried unless the caller names others."""
+
+_GATED = ("weight_ih", "weight_hh")  # whose rows are of the gates of a cell
 
 KEEP_ENERGY = Balance.keep_energy
 """Least share of the present L2 energy that a suggested balanced mask keeps."""
@@ -72,9 +76,11 @@ class LaneFigures:
     pes_utilisation : float
         Of M PEs in lockstep, where a slot of M rows waits for its slowest.
     balanced : bool
-        Every bank of every row holds equally many already, short last banks aside.
+        Every bank of every row, or of every row of a gate, holds equally many already, short last
+        banks aside.
     nonzeros : int
-        Weights per bank after rebalancing: the whole number nearest to the present count.
+        Weights per bank after rebalancing: the whole number nearest to the present count; of a
+        matrix that is balanced gate by gate the most that a gate keeps.
     kept : int
         Weights of the rebalanced matrix.
     rebalanced_utilisation : float
@@ -323,6 +329,10 @@ def _at_lanes(matrix: _Matrix, lanes: int, pes: int, value_bits: int) -> LaneFig
     # A dense matrix has no count to keep: it is shown as `prune` would make it.
     dense = matrix.nonzeros == rows * columns
     sparsity = Balance.sparsity if dense else 1 - matrix.nonzeros / (rows * columns)
+    gated = not dense and any(name in matrix.name for name in _GATED)
+    by_gate = balanced_by_gate(matrix.mask, Banks(lanes)) if gated else None
+    if by_gate is not None and by_gate.parts:
+        return _as_it_is(matrix, replace(by_gate, value_bits=value_bits), pes)
     geometry = Geometry.nearest(rows, columns, lanes, sparsity, value_bits)
     k, order = geometry.nonzeros, row_order(matrix.name, matrix.shapes, lanes)
     cycles = cycles_of(bank_loads(matrix.mask, lanes)[order], pes)
@@ -339,6 +349,32 @@ def _at_lanes(matrix: _Matrix, lanes: int, pes: int, value_bits: int) -> LaneFig
         speedup=cycles / best,
         within=_rebalanced(matrix.weight * matrix.mask, matrix.weight, lanes, k),
         from_dense=whole,
+        index_bits=geometry.index_bits,
+        csb_bytes=-(-geometry.packed_bits // 8),
+    )
+
+
+def _as_it_is(matrix: _Matrix, geometry: Geometry, pes: int) -> LaneFigures:
+    """Of a matrix whose gates keep different numbers of weights, each its own in every bank.
+
+    Nothing is rebalanced. PEs in lockstep have rows of one gate, as arrays take them.
+    """
+    lanes, order = geometry.banks, row_order(matrix.name, matrix.shapes, geometry.banks)
+    loads = bank_loads(matrix.mask, lanes)
+    cycles = cycles_by_gate(loads, order, len(geometry.parts), pes)
+    busy, all_of = matrix.nonzeros / (lanes * pes * cycles), Energy(1.0, 1.0)
+    present = None if matrix.dense is None else _energy(matrix.dense, matrix.mask, matrix.dense)
+    return LaneFigures(
+        lanes=lanes,
+        utilisation=utilisation(matrix.mask, lanes),
+        pes_utilisation=busy,
+        balanced=True,
+        nonzeros=geometry.nonzeros,
+        kept=matrix.nonzeros,
+        rebalanced_utilisation=busy,
+        speedup=1.0,
+        within=all_of,
+        from_dense=present,
         index_bits=geometry.index_bits,
         csb_bytes=-(-geometry.packed_bits // 8),
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from compiler.array.placement import rows_by_gate
+from csb_format.cells import CELLS
+from csb_format.fixed import IntArray
+
 from ..mask.masks import bank_view
 
-__all__ = ["bank_loads", "cycles_of", "utilisation"]
+__all__ = ["bank_loads", "cycles_by_gate", "cycles_of", "utilisation"]
 
 
 def bank_loads(mask: Tensor, banks: int) -> Tensor:
@@ -37,6 +43,28 @@ def utilisation(mask: Tensor, lanes: int, pes: int = 1) -> float:
     """
     cycles = cycles_of(bank_loads(mask, lanes), pes)
     return int(mask.sum()) / (lanes * pes * cycles) if cycles else 0.0
+
+
+def cycles_by_gate(loads: Tensor, order: IntArray, gates: int, pes: int) -> int:
+    """Cycles of a matrix where a slot has rows of one gate; as others where M allows none.
+
+    Parameters
+    ----------
+    loads : Tensor
+        Of every bank, (R, banks).
+    order : int64 array (R,)
+        Rows in processing order, the gates of a unit together.
+    gates : int
+        Of a unit.
+    pes : int
+        M.
+    """
+    abreast = next(c.abreast for c in CELLS.values() if len(c.gate_names) == gates)
+    if pes % abreast:
+        return cycles_of(loads[torch.from_numpy(np.ascontiguousarray(order))], pes)
+    rows = rows_by_gate(order, gates, abreast, pes)
+    none = torch.zeros_like(loads[:1])
+    return cycles_of(torch.cat([loads, none])[torch.from_numpy(rows.ravel())], pes)
 
 
 def cycles_of(loads: Tensor, pes: int) -> int:

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from compiler.array.design import Array
-from compiler.array.placement import row_order, rows_by_gate
-from csb_format.cells import CELLS
+from compiler.array.placement import row_order
 from csb_format.precision import Balance, Precision
 
 from ..budget.arrays import free_goals
@@ -24,7 +23,7 @@ from ..budget.slices import Slices
 from ..mask.goals import Goal, goals_for, resolve, whole_of
 from ..mask.views import Banks, Unstructured, View, pattern_mask
 from .diagnose import CANDIDATES, KEEP_ENERGY, MORE_WEIGHTS
-from .lockstep import bank_loads, cycles_of
+from .lockstep import bank_loads, cycles_by_gate, cycles_of
 
 __all__ = ["Plan", "PlanRow", "plan"]
 
@@ -198,14 +197,8 @@ class _Planner:
 
     def _by_gate(self, name: str, mask: Tensor, lanes: int) -> int:
         """Cycles of a matrix where a slot has rows of one gate; as others where M allows none."""
-        gates = gates_of(self.module)
-        abreast = next(c.abreast for c in CELLS.values() if len(c.gate_names) == gates)
-        if self.pes % abreast:
-            return self._cycles(name, mask, lanes)
-        rows = rows_by_gate(row_order(name, self.shapes, lanes), gates, abreast, self.pes)
-        loads = bank_loads(mask, lanes)
-        none = torch.zeros_like(loads[:1])
-        return cycles_of(torch.cat([loads, none])[torch.from_numpy(rows.ravel())], self.pes)
+        order, gates = row_order(name, self.shapes, lanes), gates_of(self.module)
+        return cycles_by_gate(bank_loads(mask, lanes), order, gates, self.pes)
 
     def _free(self, pattern: str, view: View, lanes: int) -> PlanRow:
         goals = global_goals(self.module, self._goals(view))

@@ -14,7 +14,7 @@ from ..importers import Imported
 from ..mask.masks import check_balanced
 from ..mask.views import Banks
 
-__all__ = ["balanced_over", "layout_of"]
+__all__ = ["balanced_by_gate", "balanced_over", "layout_of"]
 
 _GATES = (4, 3)  # of an LSTM and a GRU
 _CANDIDATES = (64, 32, 16, 8, 4, 2)
@@ -43,7 +43,7 @@ def layout_of(imported: Imported, name: str, view: Banks) -> Geometry | int:
         keep = check_balanced(mask, view)
         return view.geometry(rows, columns, keep) if view.count is None else view.count
     except UnbalancedError as error:
-        if (by_gate := _by_gate(mask, view)) is not None:
+        if (by_gate := balanced_by_gate(mask, view)) is not None:
             return by_gate
         counts = balanced_over(imported, [name])
         known = f"it is balanced over {counts} banks; give those, or" if counts else "so"
@@ -52,7 +52,7 @@ def layout_of(imported: Imported, name: str, view: Banks) -> Geometry | int:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _by_gate(mask: Tensor, view: Banks) -> Geometry | None:
+def balanced_by_gate(mask: Tensor, view: Banks) -> Geometry | None:
     """The geometry of a mask whose gates keep different numbers of weights, or nothing."""
     rows, columns = mask.shape
     banks, width = view.shape(columns)

@@ -18,6 +18,7 @@ from .cut import Cut, told_aside
 from .files import kind_of, read_safetensors, read_torch, refuse_part
 from .imported import Imported
 from .mask_file import MaskFile, find_masks, plain_masks
+from .packed import is_packed, read_packed
 from .state_dict import resolve, unwrap
 
 __all__ = ["import_model"]
@@ -44,7 +45,8 @@ def import_model(
         A state dict (``torch.save`` or safetensors), alone or as ``state_dict``,
         ``model_state_dict`` or ``model`` of a training checkpoint; with masks as
         ``torch.nn.utils.prune``, ``torch.ao.pruning`` or Sparseflow keep them, or with
-        zeros. Or an ONNX model: recurrent layers and a linear head on the last frame, with
+        zeros. Or a model that ``pack`` wrote, whose matrices alone are read. Or an ONNX model:
+        recurrent layers and a linear head on the last frame, with
         nothing else on the way that changes values. Or NNI masks or a sparsifier's state
         alone: then ``state_dict`` is empty.
     masks : path, optional
@@ -97,6 +99,9 @@ def _refuse_cut(path: Path, cut: Cut | None) -> None:
 def _import_tensors(path: Path, kind: str, outside: MaskFile, cut: Cut | None) -> Imported:
     refuse_part(path)
     content, metadata = _read(path, kind)
+    if is_packed(metadata):
+        _refuse_beside(path, outside, cut)
+        return read_packed(path)
     alone = find_masks(content)
     if alone is None:
         tensors, notes = unwrap(content, path.name)
@@ -114,6 +119,11 @@ def _import_tensors(path: Path, kind: str, outside: MaskFile, cut: Cut | None) -
     matrices = {name: mask for name, mask in alone.masks.items() if mask.ndim == 2}
     note = "masks without weights: what a mask is worth cannot be told"
     return Imported({}, matrices, alone.source, (*alone.notes, note))
+
+
+def _refuse_beside(path: Path, outside: MaskFile, cut: Cut | None) -> None:
+    if outside.masks or cut:
+        raise CheckpointError(f"{path} is a packed model, which is read whole: give it alone")
 
 
 def _read_masks(path: Path) -> MaskFile:

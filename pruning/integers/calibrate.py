@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -147,12 +147,12 @@ def calibrate(
 
 
 def calibrated(lstm: Recurrent, formats: Formats, sequences: Frames) -> Formats:
-    """Formats whose states reach as far as data asks for.
+    """Formats whose states reach as far as data asks for, layer by layer.
 
-    Where no pre-activation and no cell state saturates, the formats stay. Else the smallest reach
-    in which none does, or the largest that there is, is taken for all layers, as an array has one
-    for all; unless the outputs of the last level are further from the float network with it: a
-    larger range has larger steps, and tanh is 1 at its ends anyway.
+    A layer of which no pre-activation and no cell state saturates keeps its format. Another takes
+    the smallest reach in which none does, or the largest that there is, unless the outputs of the
+    last level are further from the float network with it: a larger range has larger steps, and
+    tanh is 1 at its ends anyway. Layers are judged from the first on, as each reads the one before.
 
     Parameters
     ----------
@@ -166,17 +166,26 @@ def calibrated(lstm: Recurrent, formats: Formats, sequences: Frames) -> Formats:
     Formats
         Other than those given in ``state`` alone.
     """
-    clipped, error = _judged(lstm, formats, sequences)
-    first, found, nearer = formats.layers[0].arithmetic, formats, error
-    for reach in reaches(first.act_bits):
-        if clipped and reach > first.reach:
-            found = formats.reaching(reach)
-            clipped, nearer = _judged(lstm, found, sequences)
-    return found if nearer < error else formats
+    now = _judged(lstm, formats, sequences)
+    for number, end in enumerate(suffixes(lstm)):
+        wider, then = formats, now
+        for reach in reaches(formats.layers[number].hidden.width):
+            if then.clipped[end] and reach > formats.layers[number].arithmetic.reach:
+                wider = formats.reaching(reach, number)
+                then = _judged(lstm, wider, sequences)
+        if then.error < now.error:
+            formats, now = wider, then
+    return formats
 
 
-def _judged(lstm: Recurrent, formats: Formats, sequences: Frames) -> tuple[int, float]:
-    """Saturated states, and the squared error of the outputs of the last level."""
+class _Judged(NamedTuple):
+    """Saturated states by layer, and the squared error of the outputs of the last level."""
+
+    clipped: dict[str, int]
+    error: float
+
+
+def _judged(lstm: Recurrent, formats: Formats, sequences: Frames) -> _Judged:
     tally, error = Tally(), 0.0
     weights = _real_weights(lstm)
     for part in _batches(sequences):
@@ -187,8 +196,12 @@ def _judged(lstm: Recurrent, formats: Formats, sequences: Frames) -> tuple[int, 
         live = torch.arange(frames.shape[1]) < lengths[:, None]
         wanted = float_levels(lstm, frames, lengths)[-1]
         error += float((found - wanted)[live].square().sum())
-    of_states = (n for name, n in tally.clipped.items() if name.startswith(("pre_", "cell_")))
-    return sum(of_states), error
+    clipped = dict.fromkeys(suffixes(lstm), 0)
+    for name, count in tally.clipped.items():
+        kind, _, end = name.partition(".")[0].partition("_")
+        if kind in ("pre", "cell"):
+            clipped[f"_{end}"] += count
+    return _Judged(clipped, error)
 
 
 def count_saturations(

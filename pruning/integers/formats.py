@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from csb_format.arguments import whole
 from csb_format.cells import cell_named
-from csb_format.cells.cell import Cell, reach_of
+from csb_format.cells.cell import Cell, reach_of, reaches_of
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed, IntArray, ends, round_rows
 from csb_format.model import LEAST_ROW_BITS, GateFormats, LstmLayer, Model
@@ -133,12 +134,15 @@ class Formats:
     lowered: dict[str, int]
     head_bits: int = HEAD_BITS
 
-    def reaching(self, reach: int) -> Formats:
-        """The same with other states; see :class:`csb_format.cells.cell.Cell`."""
-        layers = tuple(
-            replace(f, state=replace(f.arithmetic, reach=reach).state) for f in self.layers
-        )
-        return replace(self, layers=layers)
+    def reaching(self, reach: int, layer: int | None = None) -> Formats:
+        """The same with other states, of all layers or of one.
+
+        ``reach`` as in :class:`csb_format.cells.cell.Cell`.
+        """
+        layers = list(self.layers)
+        for n in range(len(layers)) if layer is None else (layer,):
+            layers[n] = replace(layers[n], state=replace(layers[n].arithmetic, reach=reach).state)
+        return replace(self, layers=tuple(layers))
 
     @classmethod
     def of_model(cls, model: Model) -> Formats:
@@ -234,7 +238,7 @@ def choose_formats(
     percentile: float = Precision.percentile,
     *,
     real: RealTensors | None = None,
-    reach: int = Precision.reach,
+    reach: int | Sequence[int] = Precision.reach,
 ) -> Formats:
     """Power-of-two formats for weights, given the ranges of inputs and outputs.
 
@@ -251,9 +255,9 @@ def choose_formats(
         largest saturate and the others are finer.
     real : RealTensors, optional
         What :func:`.real_tensors` gave for the same network, if it has been asked.
-    reach : int
-        Of pre-activations, biases and an LSTM's cell state; see
-        :class:`csb_format.cells.cell.Cell`.
+    reach : int or sequence of int
+        Of pre-activations, biases and an LSTM's cell state, of all layers or of each in torch's
+        order; see :class:`csb_format.cells.cell.Cell`.
 
     Raises
     ------
@@ -264,9 +268,10 @@ def choose_formats(
     whole("act_bits", act_bits, *Precision.act_range)
     whole("value_bits", value_bits, *Precision.value_range)
     tensors = real_tensors(lstm, head) if real is None else real
-    cell = cell_of(lstm)(act_bits, reach)
-    return _Choice(tensors, ranges, value_bits, act_bits, per_gate, percentile, cell).network(
-        suffixes(lstm), 1 + lstm.bidirectional
+    ends = suffixes(lstm)
+    cells = [cell_of(lstm)(act_bits, one) for one in reaches_of(reach, len(ends))]
+    return _Choice(tensors, ranges, value_bits, act_bits, per_gate, percentile, cells[0]).network(
+        dict(zip(ends, cells, strict=True)), 1 + lstm.bidirectional
     )
 
 
@@ -284,9 +289,12 @@ class _Choice:
     def hidden(self) -> Fixed:
         return Fixed(self.act_bits, self.act_bits - 1)
 
-    def network(self, ends: list[str], directions: int) -> Formats:
+    def network(self, cells: dict[str, Cell], directions: int) -> Formats:
         lowered: dict[str, int] = {}
-        layers = [self.layer(end, number // directions, lowered) for number, end in enumerate(ends)]
+        layers = [
+            replace(self, cell=cell).layer(end, number // directions, lowered)
+            for number, (end, cell) in enumerate(cells.items())
+        ]
         head = self.head(layers[-1].output, lowered) if "head.weight" in self.real else None
         return Formats(tuple(layers), head, {n: b for n, b in lowered.items() if b})
 

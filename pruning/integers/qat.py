@@ -43,6 +43,8 @@ class Precision(precision.Precision):
     ----------
     value_bits, act_bits, per_gate, percentile, reach
         As :class:`csb_format.precision.Precision`.
+    layer_reaches : tuple of int
+        Of each layer, in the place of ``reach``; none by default.
     calibrated : bool
         Another reach is taken where states saturate on calibration data; see
         :func:`pruning.integers.calibrate.calibrated`.
@@ -51,6 +53,7 @@ class Precision(precision.Precision):
     """
 
     calibrated: bool = False
+    layer_reaches: tuple[int, ...] = ()
     head_bits: int = HEAD_BITS
 
     def formats(
@@ -64,7 +67,7 @@ class Precision(precision.Precision):
         ranges = measure_ranges(lstm, sequences, self.percentile)
         found = choose_formats(
             lstm, head, ranges, self.value_bits, self.act_bits, self.per_gate, self.percentile,
-            reach=self.reach,
+            reach=self.layer_reaches or self.reach,
         )  # fmt: skip
         found = calibrated(lstm, found, sequences) if self.calibrated else found
         return replace(found, head_bits=self.head_bits)

@@ -75,7 +75,7 @@ def quantise(
     per_gate: bool = Precision.per_gate,
     percentile: float = Precision.percentile,
     pool: str = LAST,
-    reach: int | None = Precision.reach,
+    reach: int | Sequence[int] | None = Precision.reach,
 ) -> Quantised:
     """Quantise a pruned LSTM or GRU of any option, with power-of-two scales.
 
@@ -115,9 +115,9 @@ def quantise(
         :func:`pruning.integers.calibrate.calibrate`.
     pool : {"last", "hn", "mean", "every"}
         How the head is fed; see :data:`csb_format.pooling.Pool`.
-    reach : int, optional
-        Of pre-activations and an LSTM's cell state; None for what the calibration data asks for,
-        see :func:`pruning.integers.calibrate.calibrated`.
+    reach : int or sequence of int, optional
+        Of pre-activations and an LSTM's cell state, of all layers or of each; None for what the
+        calibration data asks for, see :func:`pruning.integers.calibrate.calibrated`.
 
     Returns
     -------

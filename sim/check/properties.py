@@ -10,51 +10,22 @@ inductive invariants by itself.
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources, util
+from importlib import resources
 from pathlib import Path
 
-from csb_format.extras import install
 from csb_format.files.folders import temporary_folder
 from hdl.verilog import VerilogFiles
 
-from ..run.errors import SimulationError
-from .proof import ProofError, run_yosys
+from .proof import ProofError
+from .reachable import decide
 
-__all__ = ["OURS", "Listener", "Proved", "Undecided", "prove_set"]
+__all__ = ["OURS", "Listener", "Proved", "prove_set"]
 
 OURS = Path(str(resources.files(__package__).joinpath("axi_read_master.v")))
 TIMEOUT = 600.0  # seconds given to one proof
-PREPARE = (
-    "hierarchy -check -top spec",
-    "proc",
-    "{free}",
-    "flatten -noscopeinfo",
-    "opt_clean",
-    "memory -nomap",
-    "memory_map",
-    "opt -fast",
-    "async2sync",
-    "chformal -cover -remove",
-    "chformal -lower",
-    "delete t:$cover t:$scopeinfo",
-    "dffunmap",
-    "setundef -anyseq -undriven",
-    "opt_clean",
-    "techmap",
-    "opt -fast",
-    "dffunmap",
-    "simplemap",
-    "setundef -anyseq",  # what is x may be anything
-    "aigmap",
-    "opt_clean",
-    "tee -o counts.txt stat",
-    "write_aiger -I -B -zinit -no-startoffset spec.aig",
-)
-PROVE = "read_aiger spec.aig; fold; strash; scorr"
 
 
 @dataclass(frozen=True)
@@ -96,10 +67,6 @@ class Proved:
     assertions: int
     assumptions: int
     seconds: float
-
-
-class Undecided(ProofError):
-    """No proof and no counterexample within the time."""
 
 
 def prove_set(
@@ -152,16 +119,8 @@ def prove_set(
         cut = f"cutpoint {' '.join(f't:{module}' for module in free)}" if free else "check"
         commands = [f"read_verilog {sources}"]
         commands += [f"read_verilog -sv -formal {name}" for name in (*names, "spec.sv")]
-        commands += [command.format(free=cut) for command in PREPARE]
-        _yosys(commands, folder, timeout)
-        _prove(folder, timeout)
-        counts = dict.fromkeys(("assert", "assume"), 0)
-        for number, kind in re.findall(
-            r"^\s*(\d+)\s+\$(assert|assume)\s*$", (folder / "counts.txt").read_text(), re.MULTILINE
-        ):
-            counts[kind] = int(number)
-    seconds = time.perf_counter() - started
-    return Proved(counts["assert"], counts["assume"], seconds)
+        counts = decide(commands, folder, timeout, cut=cut)
+    return Proved(**counts, seconds=time.perf_counter() - started)
 
 
 def _ends(text: str) -> str:
@@ -226,39 +185,3 @@ def _instance(
 
 def _has(header: str, name: str) -> bool:
     return re.search(rf"\b{name}\b", header) is not None
-
-
-def _yosys(commands: Sequence[str], folder: Path, timeout: float) -> None:
-    if util.find_spec("pyosys") is None:
-        raise SimulationError(install("pyosys", "bitstream"))
-    done = run_yosys(commands, folder, timeout)
-    if done.returncode:
-        said = re.findall(r"^.*ERROR.*$", done.stdout + done.stderr, re.MULTILINE)
-        raise ProofError(f"Yosys does not read it: {' '.join(said) or done.stderr[-1000:]}")
-
-
-def _prove(folder: Path, timeout: float) -> None:
-    """Let ABC decide every assertion for itself; where one fails, find the first cycle."""
-    said = _abc("pdr -a", folder, timeout)
-    result = re.search(r"All = (\d+)\. Proved = (\d+)\. Disproved = (\d+)", said)
-    count, proved, failed = map(int, result.groups()) if result else (1, 0, 0)
-    if failed:
-        first = re.search(r"was asserted in frame +(\d+)", _abc("orpos; pdr", folder, timeout))
-        when = f", the first {first[1]} cycles after the start" if first else ""
-        raise ProofError(f"not proved: {failed} of {count} assertions fail{when}")
-    if proved < count:
-        raise Undecided(f"{count - proved} of {count} not decided in {timeout:g} s: {said[-1000:]}")
-
-
-def _abc(how: str, folder: Path, timeout: float) -> str:
-    found = util.find_spec("pyosys")
-    assert found is not None
-    assert found.origin is not None
-    command = f"{PROVE}; {how} -T {int(timeout)}"
-    return subprocess.run(
-        [str(Path(found.origin).with_name("yosys-abc")), "-c", command],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=2 * timeout,
-    ).stdout

@@ -251,6 +251,8 @@ def _diagnosed(
     """The mismatch with its cause; as it is, with the reason, where a replay is impossible."""
     if not model.model.equals(stimulus.image.model):
         return replace(first, where="not diagnosed (the image is of another model)")
+    if first.state in ("index", "logit"):
+        return replace(first, where="all states up to here are right; look at the screen unit")
     try:
         return diagnose(stimulus, traces, first, bench)
     except SimulationError as error:

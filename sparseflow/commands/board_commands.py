@@ -88,6 +88,8 @@ def fit(given: FitOptions) -> None:
     from boards.resources import choices, fastest
     from csb_format import load_model
 
+    from ..steps.ranges import of_model
+
     model, found = load_model(given.model), named(given.board)
     every = choices(model, found, given.contexts, given.largest)
     title = _headline(every[0], found) if every and every[0].fits else "nothing fits"
@@ -104,6 +106,8 @@ def fit(given: FitOptions) -> None:
         table.add_row(*_cells(c, found, padded=_padded(c, model)))
     if every:
         Console().print(table)
+    for line in of_model(model):
+        Console().print(line, highlight=False, markup=False)
     if advice := advise(model, found, every):
         for line in advice.lines:
             Console().print(line, highlight=False, markup=False)

@@ -118,6 +118,7 @@ def verilog(given: VerilogOptions) -> None:
         prefix=given.prefix,
         top=top_of(given),
         base=given.base,
+        also=given.also or (),
         **array,
     )
     plain = given.top is TopName.core

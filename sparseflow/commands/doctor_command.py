@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pruning.doctor.diagnose import Diagnosis, MatrixFigures
     from pruning.files.network import Network
     from pruning.importers import Imported
+    from pruning.tasks.data.datasets import SequenceData
 
 __all__ = ["doctor"]
 
@@ -29,11 +30,11 @@ def doctor(given: DoctorOptions) -> None:
     """Examine the masks of any model: how busy they keep an array, what balancing costs.
 
     **In:** a model pruned by any tool: `torch.nn.utils.prune`, `torch.ao.pruning`, NNI, plain
-    zeros, safetensors, ONNX. Nothing in it is executed. **Out:** for every matrix its real
-    sparsity, the utilisation of arrays of N lanes with the masks as they are, the energy that
-    rebalancing keeps, and the banks to prune to. With `--data` the accuracy of the network as
-    it was read. With `--plan`, of a network that is to be pruned: how much of its weights' energy
-    each pattern would keep, in seconds and before any training.
+    zeros, safetensors, ONNX, or packed already. Nothing in it is executed. **Out:** for every
+    matrix its real sparsity, the utilisation of arrays of N lanes with the masks as they are, the
+    energy that rebalancing keeps, and the banks to prune to. With `--data` the accuracy of the
+    network as it was read. With `--plan`, of a network that is to be pruned: how much of its
+    weights' energy each pattern would keep, in seconds and before any training.
 
     **Next:** `sparseflow prune CHECKPOINT --data DATA --banks BANKS --out pruned.safetensors`,
     or `pack` where the masks are balanced already
@@ -147,12 +148,31 @@ def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[st
     lines = [reading.described(network, pool)]
     if data is not None:
         found = reading.answers_as_read(network, pool, given.checkpoint, data).score()
-        return [*lines, reading.score_as_read(network, found, data)]
+        return [*lines, reading.score_as_read(network, found, data), *_states(given, network, data)]
     note = f"note: {reading.UNSEEN} (--data)"
     return [*lines, note] if reading.unseen(network) else lines
 
 
+def _states(given: DoctorOptions, network: Network, data: SequenceData) -> list[str]:
+    """How far the states of each layer reach, and what saturates, as ``pack`` would have it."""
+    from ..steps.packing import Packing, states_of
+    from ..steps.ranges import range_lines
+
+    if not network.has_integers:
+        return []
+    try:
+        found = states_of(network, data, Packing(value_bits=given.value_bits))
+    except ValueError as error:
+        return [f"note: no integers: {error}"]
+    return [f"in integers {line}" for line in range_lines(found)]
+
+
 def _next(given: DoctorOptions, model: Imported, found: Diagnosis, network: Network | None) -> None:
+    from pruning.importers.packed import PACKED
+
+    if model.source == PACKED:
+        hint("simulate", given.checkpoint, "--data", given.data or "DATA", "--build", "build")
+        return
     # One number of banks for all matrices: fewer banks are always the milder demand.
     counted = _counted(found, network)
     banks = min(each.suggested for each in counted)
@@ -224,10 +244,11 @@ def _counted(found: Diagnosis, network: Network | None) -> list[MatrixFigures]:
 
 def _is_balanced(model: Imported, name: str, banks: int) -> bool:
     from csb_format.csb import UnbalancedError
-    from pruning.mask.masks import check_balanced
+    from pruning.files.layouts import layout_of
+    from pruning.mask.views import Banks
 
     try:
-        check_balanced(model.mask(name), banks)
+        layout_of(model, name, Banks(banks))
     except UnbalancedError:
         return False
     return True

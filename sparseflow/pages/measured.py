@@ -120,6 +120,9 @@ class Run:
             "versions": figures.versions(),
             "weights": figures.weights(model),
             **({} if model.head is None else {"pool": model.pool}),
+            "states": figures.states(
+                figures.reaches(model), clipped if isinstance(clipped, dict) else {}
+            ),
             **({"saturation": clipped} if isinstance(clipped, dict) else {}),
             **({"increments_of": said["increments_of"]} if "increments_of" in said else {}),
         }

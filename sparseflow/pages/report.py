@@ -72,7 +72,8 @@ reported, with what the ``dense`` network has there.
 ``scored`` (absent in figures of before) says that ``accuracy`` is of ``sequences`` in ``frames``,
 but ``accuracy.rtl`` of the ``simulated`` ones alone, which stand at ``places`` (None for all),
 chosen with ``seed``; there the integer model has ``fixed_simulated``, where that was measured.
-``dense_cycles_per_step`` (absent in figures of before; None where no array of this size carries it)
+``dense_cycles_per_step`` (absent in figures of before; None where no array of this size carries it
+and with a screen unit)
 is of the network with nothing removed, on the same array; ``boards`` as
 :func:`.hardware.beside.on_boards` and ``matrices`` as :func:`.hardware.matrices.matrices` say.
 ``scores`` (absent where nothing was scored, and in figures of before): ``kind`` ("classes" or
@@ -80,7 +81,8 @@ is of the network with nothing removed, on the same array; ``boards`` as
 :class:`pruning.tasks.scores.score.Score` by the names of ``accuracy``, None where not measured; the
 ``fixed_simulated`` ones; and of the integer model on all data what
 :func:`pruning.tasks.scores.details.details` says. ``saturation``: by name of a tensor or a state
-``clipped, seen, format``, where ``pack`` has noted it. ``screen``, of a run with a screen unit: as
+``clipped, seen, format``, where ``pack`` has noted it. ``states`` (absent in figures of before): of
+each layer what :func:`.figures.states` says. ``screen``, of a run with a screen unit: as
 :func:`.hardware.screen.screened` says, with the margin of its bounds.
 """
 

@@ -25,11 +25,13 @@ from pruning.integers.packing import pack_matrices
 from pruning.integers.qat import Precision, QatClassifier
 from pruning.integers.quantise import build_model
 from pruning.integers.self_check import StageError, self_check
+from pruning.integers.tensors import suffixes
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.inputs import Inputs, joined
 from pruning.tasks.scores.score import Score, in_words
 
+from ..pages.figures import states
 from ..pages.made.typed import with_command
 from ..pages.scores.figures import MODELS, described
 from ..pages.scores.integers import integer_answers
@@ -54,7 +56,14 @@ from .tuning.controls import QAT, Controls
 from .tuning.integers import finetuned
 from .wishes import Wish, is_called, parse, spread
 
-__all__ = ["Packed", "Packing", "pack_checkpoint", "pack_imported", "saturation"]
+__all__ = [
+    "Packed",
+    "Packing",
+    "pack_checkpoint",
+    "pack_imported",
+    "saturation",
+    "states_of",
+]
 
 # Values of one layer that the self-check may hold at once.
 _SAMPLE = 1 << 22
@@ -88,9 +97,10 @@ class Packing:
         Largest relative error that the self-check passes.
     pool : {"last", "hn", "mean", "every"}, optional
         How the head is fed; by default what the checkpoint says, else ``"last"``.
-    cell_range : int, optional
-        Of pre-activations and cell states; see :class:`csb_format.cells.cell.Cell`. By default 16,
-        or more where the calibration data asks for it.
+    cell_range : tuple of int
+        Of pre-activations and cell states, one of all layers or one of each; see
+        :class:`csb_format.cells.cell.Cell`. None by default: 16, or more in layers where the
+        calibration data asks for it.
     cut : Cut, optional
         What of a larger network's state dict is taken; by default what the file notes.
     controls : Controls
@@ -112,7 +122,7 @@ class Packing:
     seed: int = PackOptions.seed
     bound: float | None = None
     pool: str | None = None
-    cell_range: int | None = None
+    cell_range: tuple[int, ...] = ()
     cut: Cut | None = None
     controls: Controls = QAT
     screen: bool = PackOptions.screen
@@ -121,10 +131,11 @@ class Packing:
     @property
     def precision(self) -> Precision:
         """What chooses the formats."""
-        reach, calibrated = self.cell_range or Precision.reach, self.cell_range is None
+        one, given = len(self.cell_range) == 1, self.cell_range
         return Precision(
-            self.value_bits, self.act_bits, self.per_gate, self.percentile, reach, calibrated,
-            self.head_bits,
+            self.value_bits, self.act_bits, self.per_gate, self.percentile,
+            given[0] if one else Precision.reach,
+            calibrated=not given, layer_reaches=() if one else given, head_bits=self.head_bits,
         )  # fmt: skip
 
     def options(self) -> dict[str, Any]:
@@ -135,7 +146,7 @@ class Packing:
             "qat-epochs": self.qat_epochs,
             "seed": self.seed if self.qat_epochs else None,
             "pool": self.pool,
-            "cell-range": self.cell_range,
+            "cell-range": ",".join(map(str, self.cell_range)) or None,
             "head-bits": self.head_bits if self.head_bits != PackOptions.head_bits else None,
             "screen": self.screen,
             **(self.cut.options() if self.cut else {}),
@@ -204,6 +215,33 @@ class Packed:
             **({"scores": self.scores} if self.scores else {}),
             **({"tuned": [dict(score.figures) for score in self.tuned]} if self.tuned else {}),
         }
+
+
+def states_of(network: Network, data: SequenceData, how: Packing) -> list[dict[str, Any]]:
+    """Ranges that ``pack`` would give each layer, and what its states clip, without any masks.
+
+    Parameters
+    ----------
+    network : Network
+        Of which there are integers.
+    data : SequenceData
+        Frames as the network takes them; the first sequences are looked at.
+    how : Packing
+
+    Raises
+    ------
+    ValueError
+        For weights that no formats hold.
+    """
+    lstm = network.packable()
+    sample = _sample(data, lstm.hidden_size)
+    formats = how.precision.formats(lstm, network.head, sample)
+    clipped = saturation(count_saturations(lstm, formats, sample))
+    cells = {
+        end.removeprefix("_"): layer.arithmetic
+        for end, layer in zip(suffixes(lstm), formats.layers, strict=True)
+    }
+    return states(cells, clipped)
 
 
 def saturation(found: Mapping[str, Saturation]) -> dict[str, dict[str, Any]]:
@@ -319,7 +357,7 @@ def pack_checkpoint(
         () if how.qat_epochs else tuple(read),
         {} if judged is None or real is None else _scores(real, model, judged),
         "" if judged is None else all_of(judged) + of_part(network),
-        how.cell_range is not None,
+        bool(how.cell_range),
         told,
     )
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boards.board import board as board_of
 from boards.resources import choice
+from compiler.lower.compile import compile_model
 from csb_format import Model, load_model
 from csb_format.files.folders import held, locked, shared_folder
 from csb_format.files.ownership import check_replaceable, check_shared
@@ -28,6 +29,7 @@ from pruning.tasks.data.datasets import (
 )
 from pruning.tasks.scores.answers import check_answers
 
+from ..pages.hardware.screen import screen_rows
 from ..pages.made.how_it_was_made import EXAMPLES, reporting
 from ..pages.made.typed import as_argument, as_told, as_typed, typed
 from ..pages.measured import FIGURES, Run, joined, read_figures
@@ -123,6 +125,7 @@ def verilog(
     *,
     top: Top | None = None,
     base: int | None = VerilogOptions.base,
+    also: Sequence[Path] = (),
     head: bool = VerilogOptions.head,
     largest: int | None = VerilogOptions.largest,
     **array: int | bool,
@@ -144,6 +147,8 @@ def verilog(
         By default the bare core.
     base : int, optional
         Of a top with a port to memory: where the model will lie.
+    also : sequence of Path
+        More models, which lie behind it; they run on its array.
     head : bool
         Whether the linear output layer runs on the array too.
     largest : int, optional
@@ -161,7 +166,8 @@ def verilog(
     else:
         if images != VerilogOptions.images:
             raise ValueError(f"images {images!r}: the bare core alone has them in other formats")
-        files = emit_top(image, out, top, prefix, base)
+        others = [compile_model(load_model(path), image.design, head=head) for path in also]
+        files = emit_top(image, out, top, prefix, base, others)
     say(f"wrote {len(files.sources)} Verilog files and {len(files.images)} images to {out}")
     return files
 
@@ -285,7 +291,7 @@ def simulate(
             _write(build, found)
     for run in runs:
         _verdict(run)
-    for line in told(each[-1]):
+    for line in (*told(each[-1]), *(f"{name}: {text}" for name, text in screen_rows(found))):
         say(line)
     return found
 

@@ -23,6 +23,7 @@ from ..pages import figures
 from .options import PackOptions, PruneOptions
 from .places import has_labels, need_labels, read_scaled
 from .progress import say, show
+from .ranges import cell_ranges, in_words
 from .tuning.controls import QAT, Controls, patience_needs_val
 
 if TYPE_CHECKING:  # torch is loaded only where it is used
@@ -178,7 +179,7 @@ def pack(
     data: Path | None = None,
     cut: Cut | None = None,
     figures_file: Path | None = None,
-    cell_range: int | None = None,
+    cell_range: str | None = None,
     val: Path | None = None,
     controls: Controls | None = None,
     screen: bool = PackOptions.screen,
@@ -199,6 +200,8 @@ def pack(
         Of weights, 4..18, and of inputs and hidden state, 6..18.
     masks, wishes
         As for :func:`prune_checkpoint`; a wish has no sparsity here.
+    cell_range : str, optional
+        As :func:`sparseflow.steps.ranges.cell_ranges` reads it.
     per_gate, percentile, qat_epochs, seed, bound, pool
         As in :class:`sparseflow.steps.packing.Packing`.
     data : Path, optional
@@ -243,7 +246,7 @@ def pack(
         held, _ = read_scaled(val, "the score while fine-tuning (--val)", inputs, calibration)
     how = Packing(
         masks, banks, tuple(wishes), value_bits, act_bits, per_gate, percentile, qat_epochs, seed,
-        bound, pool, cell_range, cut, chosen, screen, head_bits,
+        bound, pool, cell_ranges(cell_range), cut, chosen, screen, head_bits,
     )  # fmt: skip
     packed = pack_checkpoint(pruned, frames, how, has_labels(calibration), judged, inputs, held)
     size = figures.bits_per_nonzero(packed.model)
@@ -319,13 +322,13 @@ def _tell(packed: Packed, size: float) -> None:
 
 def _range(packed: Packed) -> str:
     """What they are in, and why, where that is not plain."""
-    arithmetic, usual = packed.model.layers[0].arithmetic, Precision.reach
-    given = f"[-{arithmetic.reach}, {arithmetic.reach}) in {arithmetic.state}"
+    usual, found = Precision.reach, figures.reaches(packed.model)
+    given = in_words(found)
     if packed.asked_range:
         return f"{given}, as asked"
-    if arithmetic.reach != usual:
+    if any(cell.reach != usual for cell in found.values()):
         return f"{given}: in [-{usual}, {usual}) they saturate, further from the float network"
-    if any(found.clipped for n, found in packed.saturations.items() if n.startswith(_STATES)):
+    if any(one.clipped for n, one in packed.saturations.items() if n.startswith(_STATES)):
         return f"{given}: they saturate, but wider steps are no nearer to the float network"
     return ""
 

@@ -58,5 +58,6 @@ def _told(head: ScreenedLayer, states: IntArray) -> str:
     planes = " + ".join(map(str, plane_bits(head.bits)))
     return (
         f"head: {head.output_size} x {head.input_size} in planes of {planes} bits; the top {k} of "
-        f"--calibration read {bits.mean():.2f} bits a weight, p99 {np.quantile(bits, 0.99):.2f}"
+        f"--calibration, proven, read {bits.mean():.2f} bits a weight, p99 "
+        f"{np.quantile(bits, 0.99):.2f}; stored {head.bits_stored:.1f}, all counted"
     )

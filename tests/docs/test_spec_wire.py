@@ -30,6 +30,7 @@ WRITER = runpy.run_path(str(Path(__file__).parent / "wire_writer.py"))
 RNG = np.random.default_rng
 ONE = random_model(RNG(1), 7, 6, 4, 1, 1, 8, 12)
 TWO = random_network(RNG(2), 6, 6, (2, 2, 2), (2, 1, 1), 2, 1, 4, 8, 12)
+FAR = random_network(RNG(5), 6, 6, 2, (2, 1, 1), 3, 1, 4, 8, 12, reach=(64, 8, 16))
 BOTH = random_network(RNG(3), 6, 6, (2, 2, 2), (2, 1, 1), 1, 2, 0, 16, 16)
 
 
@@ -58,6 +59,7 @@ IMAGES = {
     "idle PEs": compiled(ONE, 20, 2, units=2),
     "lanes of two places": compiled(ONE, 32, 2, units=4, contexts=5),
     "stacked, projected": compiled(TWO, 8, 2),
+    "three reaches": compiled(FAR, 8, 2),
     "two directions": compiled(BOTH, 4, 2),
     "compact, in pieces": compact(),
     "head": with_head(),

@@ -96,6 +96,7 @@ def fields(d: Design) -> list[tuple[str, int, int]]:
         ("matrix", bits(d["matrix_depth"] * d["pieces"]), 1),
         *[("source", vector, 1), ("source_kind", 2, 1), ("source_span", bits(vector + 1), 1)],
         *[("target", vector, 1), ("target_kind", 2, 1), ("target_span", bits(vector + 1), 1)],
+        *([("reach", bits(len(d["wider"]) + 1), 1)] if d["wider"] else []),
         *[("align", max(1, d["max_align"].bit_length()), 4), ("shift", 6, 4)],
         *[("beats", beats, 1), ("bias", bits(max(d["cells"], d["linear"])), 1)],
         *[("lead", lead, 1), ("lead_other", lead, 1)],

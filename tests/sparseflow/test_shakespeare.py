@@ -67,6 +67,16 @@ def test_the_likeliest_write_the_same_text_from_planes(example: dict[str, Any], 
     assert written == sorted_text
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "length"), [("model", 60), ("sim", 3)])
+def test_a_board_writes_the_same_text(
+    example: dict[str, Any], target: str, length: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/shakespeare.md: through the driver; the command ends with an error if it does not."""
+    example["show_top"](5, target, length)
+    assert f"wrote the same {length} characters" in capsys.readouterr().out
+
+
 def test_a_play_as_a_data_file(
     example: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

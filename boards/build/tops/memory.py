@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from compiler.abi.design_file import DESIGN_FILE
@@ -13,46 +14,54 @@ from compiler.lower.image import Image
 __all__ = ["memory_files", "model_header"]
 
 
-def memory_files(image: Image, base: int, data_bits: int, prefix: str) -> dict[str, bytes]:
-    """Files by name: bytes of the model, its C header, and the design for other models.
+def memory_files(
+    images: Sequence[Image], base: int, data_bits: int, prefix: str
+) -> dict[str, bytes]:
+    """Files by name: bytes of the models, their C header, and the design for other models.
 
     Parameters
     ----------
-    image : Image
+    images : sequence of Image
+        All of one design.
     base : int
         Where the bytes will lie.
     data_bits : int
         Width of the bus to memory.
     prefix : str
     """
-    placed = place([image], base, data_bits)
-    design = json.dumps(asdict(image.design), indent=2, allow_nan=False) + "\n"
+    placed = place(images, base, data_bits)
+    design = json.dumps(asdict(images[0].design), indent=2, allow_nan=False) + "\n"
     return {
         f"{prefix}_model.bin": placed.data,
-        f"{prefix}_model.h": model_header(image, placed, prefix).encode(),
+        f"{prefix}_model.h": model_header(images, placed, prefix).encode(),
         DESIGN_FILE: design.encode(),
     }
 
 
-def model_header(image: Image, placed: Placed, prefix: str) -> str:
-    """The text of a C header for a model that was placed alone.
+def model_header(images: Sequence[Image], placed: Placed, prefix: str) -> str:
+    """The text of a C header for models that were placed together.
 
     Parameters
     ----------
-    image : Image
+    images : sequence of Image
+        As they were placed. Names of the first have no number.
     placed : Placed
     prefix : str
         What its macros begin with, in capitals.
     """
     name = f"{prefix.upper()}_MODEL"
-    values = {"DESIGN_HASH": design_hash(image.design), "BASE": placed.base}
+    values = {"DESIGN_HASH": design_hash(images[0].design), "BASE": placed.base}
     values["BYTES"] = len(placed.data)
-    for n, (part, at) in enumerate(zip(image.parts, placed.lists[0], strict=True)):
-        values |= {f"LIST_{n}": at, f"FRAME_BEATS_{n}": part.frame_beats}
+    for number, (image, lists) in enumerate(zip(images, placed.lists, strict=True)):
+        which = f"{number}_" if number else ""
+        for n, (part, at) in enumerate(zip(image.parts, lists, strict=True)):
+            values |= {f"{which}LIST_{n}": at, f"{which}FRAME_BEATS_{n}": part.frame_beats}
+    more = [f"/* {name}_1_... are of the second model, and so on. */"] if images[1:] else []
     lines = [f"#define {name}_{key} 0x{value:X}ull" for key, value in values.items()]
     return "\n".join(
         [
             f"/* {prefix}_model.bin: copy it to {name}_BASE; program n starts along list n. */",
+            *more,
             f"#ifndef {name}_H",
             f"#define {name}_H",
             "",

@@ -28,7 +28,8 @@ __all__ = ["LARGEST", "MOST_TOP", "ScreenBus", "ScreenDesign"]
 MOST_TOP = 8
 #: Logits that are found where nobody says how many.
 LARGEST = 5
-
+#: Places of the queue behind first planes, at most: words of a memory block of most FPGAs.
+_SURVIVORS = 1024
 
 # of numbers that follow from a head
 _MOST = {
@@ -65,7 +66,9 @@ class ScreenDesign:
     bank_width : int
         w, places in a bank of the array whose states it takes; 0 behind none.
     blocks_ahead, survivors, finalists : int
-        Places of the queues behind blocks, first and second planes.
+        Places of the queues behind blocks, first and second planes. Rows that come early in the
+        order often survive, later ones hardly ever: only a deep queue behind first planes lets
+        both stages work all the time. ``survivors`` 0 is as many as rows, up to 1,024.
 
     Raises
     ------
@@ -90,10 +93,12 @@ class ScreenDesign:
     places: int = 0
     bank_width: int = 0
     blocks_ahead: int = 4
-    survivors: int = 16
+    survivors: int = 0
     finalists: int = 4
 
     def __post_init__(self) -> None:
+        if not self.survivors:
+            object.__setattr__(self, "survivors", min(_SURVIVORS, self.rows))
         try:
             whole("top", self.top, 1, min(MOST_TOP, self.rows))
             whole("act_bits", self.act_bits, 8, 16)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from ..latency import RAM, tree_latency
 from .design import ScreenDesign
 
-__all__ = ["FAN_IN", "ScreenLatencies"]
+__all__ = ["FAN_IN", "QUEUE", "ScreenLatencies", "screened_cycles"]
 
 #: Operands added between two registers of a tree.
 FAN_IN = 4
+#: Cycles from a row's arrival at a queue to when it can leave.
+QUEUE = 2
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,16 @@ class ScreenLatencies:
     def prepare(self) -> int:
         """From the last beat of a hidden state to the first block."""
         return self.design.beats + 5 + 3 * self.root
+
+
+def screened_cycles(design: ScreenDesign) -> int:
+    """Cycles from state to state of a unit that reads the first plane of every row.
+
+    What it does depends on data: heads of many outputs take fewer, flat ones more. It is what is
+    reckoned with before there are any; :class:`compiler.timing.screen_cycles.ScreenCycles` says it
+    exactly for given states.
+    """
+    latencies = ScreenLatencies(design)
+    planes = latencies.block + design.rows * design.groups + latencies.first
+    last = latencies.second + latencies.exact + design.exact_cycles
+    return design.beats + latencies.prepare + planes + last + 2 * design.top

@@ -12,7 +12,7 @@ from compiler.lower.load import Space
 from ..controller import Controller
 from ..lanes import lane_for
 from ..lanes.projector import Projector
-from ..layouts import states_layout, turn_fields
+from ..layouts import reach_fields, states_layout, turn_fields
 from ..pipeline import carried, delayed
 from ..sequencer import Sequencer
 from .memories import Memories
@@ -93,7 +93,7 @@ def lanes(
             taken = lane.sums if compact else lane.sums[i]
             found = results[unit : unit + abreast] + beside[unit : unit + abreast]
             m.d.comb += [one.eq(result) for one, result in zip(taken, found, strict=True)]
-        for name in turn_fields(design):
+        for name in turn_fields(design) | reach_fields(design):
             m.d.comb += lane.unit[name].eq(now[name])
         if design.collects:
             m.d.comb += lane.unit.places.eq(sequencer.places)

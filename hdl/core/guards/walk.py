@@ -75,6 +75,11 @@ class MemoryWalk(wiring.Component):
         self._known = Signal(init=filled, reset_less=True)
         widths, targets = space_widths(design), space_targets(design)
         names = [space.name.lower() for space in self._spaces]
+        # proofs look at these
+        self.check, self.found = crc.catalog.CRC32_ISO_HDLC(WORD).create(), Signal()
+        self.rests = Signal()
+        self.turn = Signal(range(len(self._spaces)))
+        self.place = Signal(range(max(walk_chunks(design, s) for s in self._spaces)))
         bits = data.StructLayout({name: 1 for name in names})
         given = {s.name.lower(): widths[s] * targets[s] for s in self._spaces}
         deepest = max(space_depths(design)[space] for space in self._spaces)
@@ -101,13 +106,12 @@ class MemoryWalk(wiring.Component):
             m.d.sync += self._known.eq(0)
         with m.Elif(self.filled):
             m.d.sync += self._known.eq(1)
-        self._rests = self.clear | ~self._known
-        m.submodules.check = check = crc.catalog.CRC32_ISO_HDLC(WORD).create()
-        self._turn = Signal(range(len(self._spaces)))
-        self._place = Signal(range(max(walk_chunks(self.design, s) for s in self._spaces)))
+        m.d.comb += self.rests.eq(self.clear | ~self._known)
+        m.submodules.check = check = self.check
         walking, starts, walking_next = Signal(), Signal(), Signal()
         step, ends = self._step(m, walking)
-        found = self._judge(m, walking, starts, walking_next, step & ends)
+        found = self.found
+        self._judge(m, walking, starts, walking_next, step & ends)
         parts = [self._part(m, number) for number in range(len(self._spaces))]
         word, valid = Signal(WORD, reset_less=True), Signal()
         any_part: Value = Const(0, WORD)
@@ -123,7 +127,7 @@ class MemoryWalk(wiring.Component):
         with m.If(found):
             right = check.crc == self.told
             m.d.sync += [self.walks.eq(self.walks + right), self.wrong.eq(self.wrong | ~right)]
-        with m.If(self._rests):
+        with m.If(self.rests):
             m.d.sync += valid.eq(0)
         with m.If(self.clear):
             m.d.sync += self.wrong.eq(0)
@@ -131,7 +135,7 @@ class MemoryWalk(wiring.Component):
 
     def _step(self, m: Module, walking: Signal) -> tuple[Value, Value]:
         """(a word is read in this cycle, it is the last); then on to the next."""
-        address, place, turn = self.address, self._place, self._turn
+        address, place, turn = self.address, self.place, self.turn
         depths, step = space_depths(self.design), Signal()
         last_place, last_address = Signal(), Signal()
         with m.Switch(turn):
@@ -153,20 +157,20 @@ class MemoryWalk(wiring.Component):
                 m.d.sync += [place.eq(0), address.eq(address + 1)]
                 with m.If(last_address):
                     m.d.sync += [address.eq(0), turn.eq(turn + 1)]
-        with m.If(self._rests):
+        with m.If(self.rests):
             m.d.sync += [place.eq(0), address.eq(0), turn.eq(0)]
         return step, last_place & last_address & (turn == len(self._spaces) - 1)
 
     def _judge(
         self, m: Module, walking: Signal, starts: Signal, walking_next: Signal, ended: Value
-    ) -> Value:
-        """Wait for what is told, walk, wait for the last word; high when the check is there."""
+    ) -> None:
+        """Wait for what is told, walk, wait for the last word; then the check is there."""
         drain = issue_delay(self.design) + WALK_DATA
-        left, draining, found = Signal(range(drain + 1), init=RAM), Signal(), Signal()
+        left, draining, found = Signal(range(drain + 1), init=RAM), Signal(), self.found
         m.d.comb += [
             starts.eq(~walking & ~draining),
-            walking_next.eq(starts & (left == 1) & ~self._rests),
-            found.eq(draining & (left == 0) & ~self._rests),
+            walking_next.eq(starts & (left == 1) & ~self.rests),
+            found.eq(draining & (left == 0) & ~self.rests),
             self.told_address.eq(draining),
         ]
         with m.If(~walking & (left != 0)):
@@ -176,23 +180,22 @@ class MemoryWalk(wiring.Component):
         with m.If(ended):
             m.d.sync += [walking.eq(0), draining.eq(1), left.eq(drain - 1)]
         with m.If(found):
-            m.d.sync += [draining.eq(0), left.eq(RAM), self._turn.eq(0)]
-        with m.If(self._rests):
+            m.d.sync += [draining.eq(0), left.eq(RAM), self.turn.eq(0)]
+        with m.If(self.rests):
             m.d.sync += [walking.eq(0), draining.eq(0), left.eq(RAM)]
-        return found
 
     def _part(self, m: Module, number: int) -> tuple[Value, Value]:
         """32 bits of a space, and whether they are there: chosen in two steps."""
         space, count = self._spaces[number], walk_chunks(self.design, self._spaces[number])
         late = issue_delay(self.design) if space is Space.MATRIX else RAM
         asked = self.reading[space.name.lower()]
-        there = delayed(m, asked, late, reset=True, clear=self._rests)
-        place = delayed(m, self._place[: bits_for(count)], late)
+        there = delayed(m, asked, late, reset=True, clear=self.rests)
+        place = delayed(m, self.place[: bits_for(count)], late)
         chunks, near = self._chunks(space), (bits_for(count) + 1) // 2
         groups = [chunks[at : at + (1 << near)] for at in range(0, count, 1 << near)]
         chosen = [registered(m, Array(group)[place[:near]]) for group in groups]
         far = registered(m, place[near:]) if len(groups) > 1 else Const(0)
-        return Array(chosen)[far], registered(m, there, reset=True, clear=self._rests)
+        return Array(chosen)[far], registered(m, there, reset=True, clear=self.rests)
 
     def _chunks(self, space: Space) -> list[Value]:
         """What the memories of a space give, in parts of 32 bits."""

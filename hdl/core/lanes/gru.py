@@ -16,10 +16,11 @@ from compiler.array.latency import (
 )
 from csb_format.cells.gru import GUARD
 
-from ..activation import Activation, rounded, saturated
+from ..activation import rounded, saturated
 from ..pipeline import delayed
 from .ports import lane_ports
 from .preactivation import preactivation
+from .reaches import activation
 
 __all__ = ["GruLane"]
 
@@ -44,7 +45,7 @@ class GruLane(wiring.Component):
     unit : In
         Control of one row: which of the sums (``select``), its ``turn`` (r, z, n), whether the
         sums of n are ``swapped``; its cell, whether its old state is zero, and all shifts to
-        ``state`` format. No backpressure.
+        ``state`` format; in a design of several reaches that of its layer. No backpressure.
     load : In
         Writes a kept state, while no unit is under way.
     bias : In
@@ -121,10 +122,8 @@ class GruLane(wiring.Component):
     def _gates(self, m: Module, pre: Signal) -> tuple[Value, Value]:
         """Gates r, ``gates_delay`` cycles after the unit of row n, and z, one later."""
         design = self.design
-        m.submodules.activation_gate = activation = Activation(
-            design.arithmetic.piecewise, "sigmoid", design.deep
-        )
-        m.d.comb += activation.argument.eq(pre)
+        reach = self._reach_at(m, self.pre_delay(design))
+        gates = activation(m, design, "activation_gate", "sigmoid", pre, reach)
         done = delayed(m, self.unit, self._gates_delay, reset=True)
         stage = block_stage(design.deep, design.units_per_slot)
         early = delayed(m, self.unit.select, self._gates_delay - 1 - stage)
@@ -138,7 +137,7 @@ class GruLane(wiring.Component):
             m.d.comb += [
                 write.en.eq(done.valid & (done.turn == turn)),
                 write.addr.eq(done.select),
-                write.data.eq(activation.result),
+                write.data.eq(gates.result),
                 read.addr.eq(delayed(m, early, late)),
             ]
             found.append(delayed(m, read.data, stage))
@@ -159,11 +158,12 @@ class GruLane(wiring.Component):
         clipped = saturated(m, total, state.width, "clipped_n")
         self._clips.append((self._reset_delay - 1, clipped != total, True))
         m.d.sync += argument.eq(clipped)
-        m.submodules.activation_n = activation = Activation(
-            design.arithmetic.piecewise, "tanh", design.deep
-        )
-        m.d.comb += activation.argument.eq(argument)
-        return activation.result
+        reach = self._reach_at(m, self._reset_delay)
+        return activation(m, design, "activation_n", "tanh", argument, reach).result
+
+    def _reach_at(self, m: Module, cycles: int) -> Value | None:
+        """Of the layer of the unit that came so many cycles ago, where a design has several."""
+        return delayed(m, self.unit.reach, cycles) if self.design.wider else None
 
     def _state(self, m: Module, z: Value, candidate: Signal) -> None:
         """Keep ``n + z * (h - n)``, and round it to h."""

@@ -14,10 +14,11 @@ from compiler.array.latency import (
 )
 from csb_format.cells.gru import GUARD
 
-from ..activation import Activation, rounded, saturated
+from ..activation import rounded, saturated
 from ..pipeline import delayed, registered
 from .ports import lane_ports
 from .preactivation import preactivation
+from .reaches import activation
 
 __all__ = ["ResetFirstGruLane"]
 
@@ -39,7 +40,8 @@ class ResetFirstGruLane(wiring.Component):
         Of the ``units_per_slot`` units that this lane serves in a slot: the sum of a row.
     unit : In
         Control of one row: which of the sums (``select``), of which pass (``kind``: r, z, n); its
-        cell, whether its old state is zero, and the shift to ``state`` format. No backpressure.
+        cell, whether its old state is zero, and the shift to ``state`` format; in a design of
+        several reaches that of its layer. No backpressure.
     load : In
         Writes a kept state, while no unit is under way.
     bias : In
@@ -103,11 +105,10 @@ class ResetFirstGruLane(wiring.Component):
         total = self.sums[self.unit.select][0]
         pre, clips = preactivation(m, design, ("pre", "pre"), total, self.unit.shift[0], bias)
         self._clips.append((ready - 1, clips, False))
-        m.submodules.activation = activation = Activation(
-            design.arithmetic.piecewise, "both", design.deep
-        )
-        m.d.comb += [activation.argument.eq(pre), activation.tanh.eq(self._is(N, ready))]
-        return activation.result
+        reach = self._at[ready].reach if design.wider else None
+        found = activation(m, design, "activation", "both", pre, reach)
+        m.d.comb += found.tanh.eq(self._is(N, ready))
+        return found.result
 
     def _update_gate(self, m: Module, gate: Signal) -> Value:
         """Gate z, one cycle after a gate of n; that of the row before may be its own."""

@@ -21,6 +21,7 @@ from ..activation import Activation, rounded, saturated
 from ..pipeline import delayed
 from .ports import lane_ports
 from .preactivation import preactivation
+from .reaches import activation, lift_of, lifted
 
 __all__ = ["ElementwiseLane"]
 
@@ -39,7 +40,8 @@ class ElementwiseLane(wiring.Component):
         ``collects``, those that as many PEs four abreast present, each of all gates.
     unit : In
         Control of one unit: which of the sums (``select``, and of the PEs abreast ``places``), its
-        cell, whether its old state is zero, its gates' shifts to ``state`` format. No backpressure.
+        cell, whether its old state is zero, its gates' shifts to ``state`` format; in a design of
+        several reaches that of its layer. No backpressure.
     load : In
         Writes a cell state, while no unit is under way.
     bias : In
@@ -82,11 +84,18 @@ class ElementwiseLane(wiring.Component):
         """Pre-activation, gates, cell, hidden: each a few registers."""
         m = Module()
         self._clips: list[tuple[int, Value]] = []  # cycles after `unit`, what was clipped
+        self._reach = self.unit.reach if self.design.wider else None
+        self._reach_pre = self._later_reach(m, self._reach, self.pre_delay(self.design))
         gates = [self._gate(m, i, name) for i, name in enumerate(CellArithmetic.gate_names)]
         cell = self._cell(m, gates)
         self._hidden(m, gates[3], cell)
         self._count_clips(m)
         return m
+
+    @staticmethod
+    def _later_reach(m: Module, reach: Value | None, cycles: int) -> Value | None:
+        """Of the unit's layer some cycles later, where a design has several."""
+        return None if reach is None else delayed(m, reach, cycles)
 
     def _count_clips(self, m: Module) -> None:
         """Whether any value of a unit was clipped, when the unit leaves."""
@@ -103,11 +112,8 @@ class ElementwiseLane(wiring.Component):
         pre, clips = preactivation(m, design, (f"pre_{name}", name), total, shift, bias)
         self._clips.append((self.pre_delay(design) - 1, clips))
         function = "tanh" if name == "g" else "sigmoid"
-        m.submodules[f"activation_{name}"] = activation = Activation(
-            design.arithmetic.piecewise, function, design.deep
-        )
-        m.d.comb += activation.argument.eq(pre)
-        return activation.result
+        of = f"activation_{name}"
+        return activation(m, design, of, function, pre, self._reach_pre).result
 
     def _cell(self, m: Module, gates: list[Signal]) -> Signal:
         """Read c, form ``f * c + i * g``, write it back."""
@@ -124,14 +130,18 @@ class ElementwiseLane(wiring.Component):
         added = Signal(signed(2 * gate.width), reset_less=True)
         old = Mux(unit.zero, 0, delayed(m, read.data, stage))
         m.d.sync += [kept.eq(f * old), added.eq(i * g)]
-        lift = gate.frac - state.frac
+        lift = lift_of(design)
         summed = Signal(signed(gate.width + state.width + lift + 1), reset_less=True)
-        m.d.sync += summed.eq((kept << lift) + added)
+        early = self.pre_delay(design)
+        reach = self._later_reach(m, self._reach_pre, self._gates_delay + 1 - early)
+        m.d.sync += summed.eq((kept << lift) + lifted(m, design, added, reach))
         total = delayed(m, rounded(summed, gate.frac + lift), self._deep)
         cell = Signal(signed(state.width), reset_less=True)
         clipped = saturated(m, total, state.width, "clipped_c")
         self._clips.append((self._cell_delay - 1, clipped != total))
         m.d.sync += cell.eq(clipped)
+        late = self._cell_delay - self._gates_delay - 1
+        self._reach_cell = self._later_reach(m, reach, late)
         unit = delayed(m, unit, self._cell_delay - self._gates_delay, reset=True)
         load = delayed(m, self.load, self._deep, reset=True)
         m.d.comb += [
@@ -144,20 +154,18 @@ class ElementwiseLane(wiring.Component):
     def _hidden(self, m: Module, o: Signal, cell: Signal) -> None:
         """Form ``o * tanh(c)``; the cell state waits for it."""
         gate = self.design.gate
-        m.submodules.activation_c = activation = Activation(
-            self.design.arithmetic.piecewise, "tanh", self.design.deep
-        )
-        m.d.comb += activation.argument.eq(cell)
+        of = "activation_c"
+        tanh = activation(m, self.design, of, "tanh", cell, self._reach_cell).result
         o = delayed(m, o, self._cell_delay - self._gates_delay + self._activation)
         product = Signal(signed(2 * gate.width), reset_less=True)
         total = delayed(m, rounded(product, gate.frac), self._deep)
         clipped = saturated(m, total, gate.width, "clipped_h")
         self._clips.append((self._latency - 1, clipped != total))
-        m.d.sync += [product.eq(o * activation.result), self.hidden.eq(clipped)]
+        m.d.sync += [product.eq(o * tanh), self.hidden.eq(clipped)]
         m.d.comb += self.cell.eq(delayed(m, cell, self._latency - self._cell_delay))
 
     def model(
-        self, sums: Gates, bias: Gates, shift: PerGate, c: IntArray
+        self, sums: Gates, bias: Gates, shift: PerGate, c: IntArray, reach: int = 0
     ) -> tuple[IntArray, IntArray]:
         """Bit-exact update of units; see :class:`csb_format.cells.lstm.CellArithmetic`.
 
@@ -167,12 +175,14 @@ class ElementwiseLane(wiring.Component):
             For gates i, f, g, o: exact sums of products, biases in ``state`` format.
         shift : four int
         c : int64 array
+        reach : int
+            Which of the design's.
 
         Returns
         -------
         h, c : int64 arrays
         """
-        arithmetic = self.design.arithmetic
+        arithmetic = self.design.arithmetics[reach]
         i, f, g, o = (
             arithmetic.preactivation(s, b, n) for s, b, n in zip(sums, bias, shift, strict=True)
         )

@@ -11,9 +11,10 @@ from compiler.array.design import Design, bits_for
 from compiler.array.latency import RAM, SERIAL, serial_latency
 from compiler.array.widths import SHIFT_BITS
 
-from ..activation import Activation, rounded, saturated
+from ..activation import rounded, saturated
 from ..layouts import cell_write_layout, gate_sums_layout, unit_layout
 from ..pipeline import carried, registered
+from .reaches import activation, lift_of, lifted
 
 __all__ = ["SerialLane"]
 
@@ -98,18 +99,25 @@ class SerialLane(wiring.Component):
         self._at = [self.unit.valid]
         for _ in range(HIDDEN):
             self._at.append(registered(m, self._at[-1], reset=True))
-        m.submodules.activation = self._activation = Activation(
-            self.design.arithmetic.piecewise, "both"
-        )
         self._held = Signal.like(self.unit)
         with m.If(self._at[0]):
             m.d.sync += self._held.eq(self.unit)
+        self._late = self._late_reach(m)
         biased = self._preactivation(m)
         summed = self._products(m)
         cell, total = self._cell(m, summed)
         self._hidden(m)
         self._count_clips(m, biased, (cell != total))
         return m
+
+    def _late_reach(self, m: Module) -> Value | None:
+        """Of the unit's layer, while its cell state is made and its tanh begins.
+
+        Nothing of a design of one reach.
+        """
+        if not self.design.wider:
+            return None
+        return carried(m, self._at[0], self.unit.reach, CELL, self.design.lane_period)
 
     def _preactivation(self, m: Module) -> tuple[Value, Value]:
         """Select a gate, shift its sum, add its bias, saturate."""
@@ -139,10 +147,10 @@ class SerialLane(wiring.Component):
             pre.eq(clipped),
         ]
         from_cell = at[CELL]
-        m.d.comb += [
-            self._activation.argument.eq(Mux(from_cell, self.cell, pre)),
-            self._activation.tanh.eq(from_cell | at[SELECT[2] + PRE]),
-        ]
+        reach = Mux(from_cell, self._late, self._held.reach) if design.wider else None
+        argument = Mux(from_cell, self.cell, pre)
+        self._activation = activation(m, design, "activation", "both", argument, reach)
+        m.d.comb += self._activation.tanh.eq(from_cell | at[SELECT[2] + PRE])
         return clipped, biased
 
     def _products(self, m: Module) -> tuple[Signal, Signal]:
@@ -187,9 +195,9 @@ class SerialLane(wiring.Component):
         design, at, write = self.design, self._at, self._write
         gate, state = design.gate, design.state
         added, kept = products
-        lift = gate.frac - state.frac
+        lift = lift_of(design)
         summed = Signal(signed(gate.width + state.width + lift + 1), reset_less=True)
-        m.d.sync += summed.eq((kept << lift) + added)
+        m.d.sync += summed.eq((kept << lift) + lifted(m, design, added, self._late))
         total = rounded(summed, gate.frac + lift)
         clipped = saturated(m, total, state.width, "clipped_c")
         with m.If(at[SUMMED]):

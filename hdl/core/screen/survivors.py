@@ -18,7 +18,8 @@ class Survivors(wiring.Component):
 
     The stage claims a place as it begins a row, so it never meets a full queue: its pipeline has no
     stalls. A row that comes is dropped where its bound is below the k-th largest logit, else there
-    to be popped one cycle later. Throughput: one in and one out a cycle.
+    to be popped ``QUEUE`` cycles later: it waits in memory blocks, which have a register behind
+    them, so that a deep queue costs few LUTs. Throughput: one in and one out a cycle.
 
     Parameters
     ----------
@@ -56,7 +57,8 @@ class Survivors(wiring.Component):
 
     def __init__(self, design: ScreenDesign, bits: int, depth: int):
         self.design, self._bits, self._depth = design, bits, depth
-        self._queue = fifo.SyncFIFO(width=bits + design.bound_bits, depth=depth)
+        # one more than what can be claimed: what waits may all lie before the output register
+        self._queue = fifo.SyncFIFOBuffered(width=bits + design.bound_bits, depth=depth + 1)
         self._free = Signal(range(depth + 1), init=depth)  # places that nobody has claimed
         bound = bound_layout(design).members["value"]
         super().__init__(

@@ -48,9 +48,10 @@ def tune(given: TuneOptions) -> None:
     if given.json:
         check_written("--json", given.json, given.model, given.html)
     model, named = load_model(given.model), board(given.board)
-    usual = fastest(model, named, given.contexts)  # an error that says what to do if nothing fits
+    # an error that says what to do if nothing fits
+    usual = fastest(model, named, given.contexts, given.largest)
     begun = time.process_time()
-    every = list(candidates(model, named, given.contexts))
+    every = list(candidates(model, named, given.contexts, largest=given.largest))
     kept = front(every)
     rows = [_row(given, one) for one in kept]
     Console().print(_table(named, rows))
@@ -68,6 +69,7 @@ def _row(given: TuneOptions, one: Candidate) -> dict[str, Any]:
     words = ["sparseflow", "build", as_argument(str(given.model)), "--board", given.board,
              "--pes", str(pes), "--lanes", str(lanes)]  # fmt: skip
     words += ["--contexts", str(given.contexts)] if given.contexts > 1 else []
+    words += ["--largest", str(given.largest)] if given.largest is not None else []
     words += ["--out", f"build/{pes}x{lanes}"]
     return {
         "pes": pes,

@@ -28,8 +28,11 @@ def dense_cycles(model: Model, design: Design) -> float | None:
     Returns
     -------
     float or None
-        None where no array of this size carries the dense network.
+        None where no array of this size carries the dense network, and with a screen unit, whose
+        cycles depend on what the network says.
     """
+    if design.screen:
+        return None
     try:
         dense = _kept_whole(model.shape)
         array = design_for(dense, design.pes, design.lanes)

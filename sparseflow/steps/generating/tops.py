@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ HAVE = {
     "bits": (TopName.axi, TopName.dram),
     "bus_bits": (TopName.dram,),
     "base": (TopName.dram,),
+    "also": (TopName.dram,),
     "clock": (TopName.link,),
     "baud": (TopName.link,),
 }
@@ -48,6 +50,8 @@ def top_of(given: VerilogOptions) -> Top:
             )
     if given.base is not None and (given.base < 0 or given.base % PAGE):
         raise DesignError(f"--base {given.base}: must be a multiple of {PAGE}")
+    if given.also and given.base is None:
+        raise DesignError("--also puts models into memory behind the first: give --base too")
     return Top(
         given.top.value,
         Top.bits if given.bits is None else given.bits,
@@ -57,7 +61,14 @@ def top_of(given: VerilogOptions) -> Top:
     )
 
 
-def emit_top(image: Image, out: Path, top: Top, prefix: str, base: int | None) -> VerilogFiles:
+def emit_top(
+    image: Image,
+    out: Path,
+    top: Top,
+    prefix: str,
+    base: int | None,
+    others: Sequence[Image] = (),
+) -> VerilogFiles:
     """Write a top and what lies beside it to a folder, as a whole or not at all.
 
     Parameters
@@ -69,10 +80,12 @@ def emit_top(image: Image, out: Path, top: Top, prefix: str, base: int | None) -
         What all names begin with; see :mod:`hdl.prefix`.
     base : int or None
         Of ``dram``: where the model will lie in memory.
+    others : sequence of Image
+        Models of the same design that lie behind it.
     """
     from boards.build.ip import write_block
     from hdl.verilog import KIND
 
     with replaced_folder(out, KIND) as folder:
-        files = write_block(image.design, image, folder, top, prefix, base)
+        files = write_block(image.design, image, folder, top, prefix, base, others)
     return replace(files, folder=out)

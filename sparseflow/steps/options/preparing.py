@@ -113,13 +113,11 @@ class PackOptions(TrainingOptions):
         ),
     ] = QAT.lr
     cell_range: Annotated[
-        int | None,
+        str | None,
         Said(
-            "Cell states and pre-activations lie in [-N, N): 8, 16, 32, 64 or 128. Default: 16; "
-            "where they saturate on --calibration, the least in which they do not, if the outputs "
-            "come nearer to the float network so.",
-            least=8,
-            most=128,
+            "Cell states and pre-activations lie in [-N, N): 8, 16, 32, 64 or 128, or with commas "
+            "one for each layer. Default: 16; in layers where they saturate on --calibration, the "
+            "least in which they do not, if the outputs come nearer to the float network so.",
         ),
     ] = None
     head_bits: Annotated[

@@ -81,6 +81,10 @@ class VerilogOptions:
         int | None,
         Said("Of dram: address at which the model will lie; its bytes go beside.", panel=TOP),
     ] = None
+    also: Annotated[
+        list[Path] | None,
+        Said("Of dram with --base: another model for the same array; repeat it.", panel=TOP),
+    ] = None
     clock: Annotated[
         float | None, Said("MHz of link. Default: 100.", least=1, most=1000, panel=TOP)
     ] = None

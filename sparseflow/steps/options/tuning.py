@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from .said import Said
-from .shared import SEED, BoardName, Contexts, ModelFile, Seed
+from .shared import SEED, BoardName, Contexts, Largest, ModelFile, Seed
 
 __all__ = ["StudyOptions", "TuneOptions"]
 
@@ -39,5 +39,6 @@ class TuneOptions:
     model: ModelFile
     board: BoardName
     contexts: Contexts = 1
+    largest: Largest = None
     html: Annotated[Path | None, Said("A page with the front as a plot.")] = None
     json: Annotated[Path | None, Said("The front, for programs.")] = None

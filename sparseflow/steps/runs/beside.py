@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compiler.array.screen.latency import screened_cycles
 from compiler.lower.image import Image
 from compiler.timing.cycle_model import CycleModel
 from csb_format import IntArray
@@ -54,6 +55,8 @@ def counts(
 def _few(image: Image, sequences: Sequence[Any]) -> int:
     """The first sequences that Icarus does quickly."""
     step = sum(int(CycleModel(image, p).run(2).steps[-1]) for p in range(len(image.parts)))
+    if image.design.screen:
+        step = max(step, screened_cycles(image.design.screen))
     left, count = WORK / (step * image.design.pes * image.design.lanes), 0
     for sequence in sequences[:FEW]:
         left -= len(sequence)

@@ -1,4 +1,7 @@
-"""The driver for memory-mapped accelerators: alone, and on RISC-V cores beside one."""
+"""The driver for memory-mapped accelerators: alone, and on RISC-V cores beside one.
+
+Its machines are those of docs/integration.md.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +107,7 @@ def test_a_risc_v_core_loads_a_model_and_runs_it(
     machine: str, model: str, bits: int, again: list[str], tmp_path: Path
 ) -> None:
     told = run(machine, tmp_path).splitlines()
-    assert told[0] == "seed 1: 2 packets, 96 words to come"
+    assert told[0] == "seed 1: 4 packets, 192 words to come"
     assert re.fullmatch(r"PASS after \d+ cycles", told[-1])
     spoilt(tmp_path / model, bits)
     done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=900)

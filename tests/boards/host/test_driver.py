@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import subprocess
 import threading
 import tty
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,15 @@ from boards.host.states import logits
 from boards.host.stream import Stream
 from boards.link.protocol import BUS_BITS, FLAG
 from boards.link.simulation import CLOCK_HZ, SimulatedLine, emit_link
+from compiler.abi.design_file import read_design
 from compiler.abi.identity import counters_of
 from compiler.abi.registers import REGISTERS
 from compiler.abi.states import outcome_of
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.load import WORD, Space, header, space_widths
-from csb_format import IntArray, Model
-from csb_format.random_models import random_frames, random_model
+from csb_format import IntArray, Model, load_model, save_model
+from csb_format.random_models import random_frames, random_model, random_network
 from engine.reference import IntegerModel
 
 LARGE = random_model(np.random.default_rng(1), 6, 5, 2, 1, 2, head=3)
@@ -404,6 +406,28 @@ def test_the_c_driver_refuses_a_model_of_another_bitstream(line: FaultyLine, c_h
     code, out, errors = run_c(c_host, line, job.text())
     assert (code, out) == (5, [])
     assert errors.endswith("result -6: docs/link.md says what it means\n")
+
+
+@pytest.mark.parametrize("kind", ["model", pytest.param("sim", marks=pytest.mark.slow)])
+def test_layers_of_several_reaches_through_a_model_file(kind: str, tmp_path: Path) -> None:
+    """Packed, read again, loaded into a board that was generated for these ranges, and run."""
+    rng, reaches = np.random.default_rng(3), (64, 8, 16)
+    drawn = random_network(rng, 6, 6, 2, (1, 2, 1), 3, reach=reaches, head=3)
+    save_model(tmp_path / "m.safetensors", drawn)
+    model = load_model(tmp_path / "m.safetensors")
+    assert [layer.arithmetic.reach for layer in model.layers] == list(reaches)
+    design = design_for(model, 4, 2, head=True)
+    (tmp_path / "design.json").write_text(json.dumps(asdict(design)))
+    again = read_design(tmp_path)
+    assert (again, again.reaches) == (design, (8, 16, 64))
+    folder = tmp_path / "sim"
+    target: Line = EmulatedLine(again)
+    if kind == "sim":
+        target = SimulatedLine(emit_link(again, folder / "verilog"), folder)
+    with Accelerator.on(target, again) as board:
+        board.load(model, head=True)
+        given = frames(model, 5)
+        assert same(board.run(given), expected(model, given))
 
 
 def test_a_target_is_named_by_its_form() -> None:

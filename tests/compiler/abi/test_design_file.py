@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +68,10 @@ def test_no_design_at_all(tmp_path: Path, content: bytes, words: str) -> None:
         ({"cells": 10**300}, "cells = a number of 997 bits: must be 0 to 4294967295"),
         ({"units": -1}, "units = -1: must be 0 to 65535"),
         ({"units": 0}, "units = 0: must be a whole number of at least 1"),
+        ({"wider": [64.0]}, "reach = 64.0: must be a whole number"),
+        ({"wider": 64}, "wider = 64: must be a list of whole numbers"),
+        ({"wider": [16]}, "wider = 16: must ascend from above reach = 16"),
+        ({"wider": [32] * 9}, "wider = [32, 32, 32, 32, 32, 32, 32, 32, 32]: must be a list"),
         ({"pes": 6}, "pes = 6: must be a multiple of 4"),
         ({"index_bits": 17}, "index_bits = 17: must be 1 to 16"),
         ({"lights\x1b[31m": 1}, r"a field 'lights\x1b[31m' that no design has"),
@@ -75,6 +79,12 @@ def test_no_design_at_all(tmp_path: Path, content: bytes, words: str) -> None:
 )
 def test_a_field_that_is_none(tmp_path: Path, change: dict[str, object], words: str) -> None:
     assert words in _refused(tmp_path / "d", json.dumps(GOOD | change).encode())
+
+
+def test_further_reaches_are_read(tmp_path: Path) -> None:
+    several = replace(DESIGN, wider=(32, 64))
+    (tmp_path / "design.json").write_text(json.dumps(asdict(several)))
+    assert read_design(tmp_path) == several
 
 
 @pytest.mark.parametrize("name", ["pes", "lanes", "row_groups", "index_bits"])

@@ -73,6 +73,12 @@ def test_every_number_is_whole_and_positive(name: str, value: Any) -> None:
         ({"projectors": -1}, r"projectors = -1: must be a whole number of at least 0"),
         ({"linear": 3}, r"linear = 3: linear layers need projectors"),
         ({"linear": -3}, r"linear = -3: must be a whole number of at least 0"),
+        ({"reach": 12}, r"reach = 12: must be one of 8, 16, 32, 64, 128 at act_bits = 16"),
+        ({"wider": (16,)}, r"wider = 16: must ascend from above reach = 16"),
+        ({"wider": (64, 32)}, r"wider = 64, 32: must ascend"),
+        ({"wider": (64,), "act_bits": 7}, r"wider = 64: must be one of 8, 16, 32 at act_bits = 7"),
+        ({"wider": 64}, r"wider = 64: must be a list of whole numbers"),
+        ({"wider": ["x"]}, r"wider = 'x': must be a whole number of at least 1"),
         ({"fan_in": 1}, r"fan_in = 1: a tree adds at least 2 operands"),
     ],
 )

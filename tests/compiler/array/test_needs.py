@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.array.needs import LayerShape, Needs, design_for, fewest_lanes, merged, programs
+from compiler.lower.schedule import schedule
 from csb_format import Csb, Fixed, Geometry, LstmLayer, Model
 from csb_format.model import DenseLayer, Projection
 from csb_format.random_models import random_network
@@ -217,13 +218,16 @@ def test_other_numbers_of_bits_and_missing_heads_are_refused() -> None:
     refused("lanes = 4 does not divide the 2 banks", model_of(layer), 8, 4)
 
 
-def test_an_array_has_one_range_for_the_states_of_all_layers() -> None:
+def test_an_array_has_the_reaches_of_its_layers() -> None:
     far = layer_of(8, 8, (2, 2, 2), 1)
     far = replace(far, state=replace(far.arithmetic, reach=64).state, bias=far.bias // 4)
-    assert design_for(model_of(far), 8, 2).reach == 64
-    assert design_for(model_of(far), 8, 2).state == far.state
+    alone = design_for(model_of(far), 8, 2)
+    assert (alone.reaches, alone.state) == ((64,), far.state)
     near = layer_of(8, 8, (2, 2, 2), 1)
-    refused("states of layer 1 are in .* has one range", model_of(far, near), 8, 2)
+    design = design_for(model_of(far, near, far), 8, 2)
+    assert (design.reach, design.wider, design.state) == (16, (64,), near.state)
+    found = {now.reach for now in schedule(model_of(far, near, far), design).program if now.beats}
+    assert found == {0, 1}
 
 
 def test_needs_of_a_cell_whose_reset_comes_first() -> None:

@@ -57,8 +57,8 @@ def instructions(draw: st.DrawFn, design: Design) -> Instruction:
 
 def test_every_field_is_tried() -> None:
     tried = {*LARGEST, *LARGEST_PER_GATE, *FLAGS, *KINDS, "frame_bases"}
-    of_a_gru = {"last_turn", "swapped", "kind", "lead_more"}
-    assert tried | of_a_gru | {"opening", *BY_TURN} == {f.name for f in fields(Instruction)}
+    of_others = {"last_turn", "swapped", "kind", "lead_more", "reach"}
+    assert tried | of_others | {"opening", *BY_TURN} == {f.name for f in fields(Instruction)}
 
 
 def test_fields_of_a_gru() -> None:
@@ -68,6 +68,15 @@ def test_fields_of_a_gru() -> None:
     assert Instruction.decode(given.encode(design), design) == given
     assert Instruction.decode(Instruction().encode(design), design).align == (0, 0, 0)
     assert Instruction.decode(given.encode(SMALL), SMALL).last_turn == 0
+
+
+def test_the_reach_of_a_layer() -> None:
+    """A field of designs that have several, as wide as their number asks for."""
+    design = replace(SMALL, wider=(32, 64))
+    assert Instruction.decode(Instruction(reach=2).encode(design), design).reach == 2
+    assert Instruction.decode(Instruction(reach=1).encode(SMALL), SMALL).reach == 0
+    with pytest.raises(DesignError, match="instruction field reach = 4: the design allows 0 to 3"):
+        Instruction(reach=4).encode(design)
 
 
 def test_fields_of_a_cell_of_three_passes() -> None:
@@ -131,7 +140,9 @@ def test_layout_has_the_instructions_fields() -> None:
     found = {"lstm": {"last_turn", "swapped", "kind"}, "gru": {"kind"}}
     found["gru0"] = {"last_turn", "swapped"}
     every = [
-        f.name for f in fields(Instruction) if f.name not in ("opening", "lead_more", *BY_TURN)
+        f.name
+        for f in fields(Instruction)
+        if f.name not in ("opening", "lead_more", "reach", *BY_TURN)
     ]
     for cell, without in found.items():
         sizes = 4, 2, 1, 5, 12, 16, 3, 6, 6, 2, 8, 8

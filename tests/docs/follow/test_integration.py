@@ -55,7 +55,7 @@ def test_its_c_compiles(tmp_path: Path) -> None:
     (tmp_path / HEADER_FILE).write_text(c_header())
     image = compile_model(MODEL, design_for(MODEL, 4, 2))
     placed = place([image], 0x1000_0000, 128)
-    (tmp_path / "sparseflow_model.h").write_text(model_header(image, placed, "sparseflow"))
+    (tmp_path / "sparseflow_model.h").write_text(model_header([image], placed, "sparseflow"))
     strict = ["-std=c99", "-ffreestanding", "-Wall", "-Wextra", "-Werror"]
     command = ["gcc", "-c", *strict, "-Wno-int-to-pointer-cast", "-I.", f"-I{ROOT}/boards/c"]
     subprocess.run([*command, "job.c"], cwd=tmp_path, check=True)

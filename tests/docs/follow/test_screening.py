@@ -81,6 +81,13 @@ def test_its_simulation_is_exact(
     assert figures["screen"]["k"] == 8
     assert figures["screen"]["proven"] is True
     assert "--largest 8" in figures["commands"][-1]
+    told = "screen: the 8 largest of 37 logits, proven; "
+    assert told in " ".join(capfd.readouterr().err.split())
+    monkeypatch.setattr(sys, "argv", ["sparseflow", "report", "build/screened", "--out", "report"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "8 largest of 37 logits, proven" in Path("report/report.html").read_text()
+    assert json.loads(Path("report/report.json").read_text())["screen"]["margin"] == 1
 
 
 def test_tensors_are_those_of_the_specification(tmp_path: Path) -> None:

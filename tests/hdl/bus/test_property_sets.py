@@ -26,6 +26,7 @@ from sim.check.properties import OURS, Listener, Proved, prove_set
 
 pytestmark = pytest.mark.slow
 
+HOUR = 3600.0  # seconds of the clock, as ABC counts: minutes on an idle machine
 BITS, BUS = 32, ReadBus(64, 14, 2, 4, 4)
 MODEL = random_model(np.random.default_rng(1), 2, 2, 1, 1, 1, 4, 6)
 ARRAY = ("sparseflow",)  # whose outputs are free
@@ -53,7 +54,7 @@ def emitted(
 def proved(folder: Path, kind: str, *listeners: Listener, **more: Any) -> Proved:
     top = Top(kind, BITS, BUS)
     files, ports = emitted(folder, top.maker(), top.module)
-    done = prove_set(files, ports, listeners, **more)
+    done = prove_set(files, ports, listeners, timeout=HOUR, **more)
     print(f"{kind} {listeners[0].module}: {done}")
     return done
 

@@ -11,6 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from csb_format import Fixed, IntArray, round_shift, saturate
+from csb_format.cells.cell import reaches as reaches_of_width
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.cells.piecewise import Piecewise
 from hdl.core.activation import Activation, rounded, saturated
@@ -44,6 +45,46 @@ def test_every_argument_gives_the_models_value(
     seen = play(block, cycles, ["result"], extra=latency)
     results = [result for (result,) in seen[latency:]]
     np.testing.assert_array_equal(results, getattr(piecewise, function)(x))
+
+
+@pytest.mark.parametrize("act_bits", range(6, 19))
+def test_the_last_segment_is_flat(act_bits: int) -> None:
+    """So an argument beyond the domain may be clipped to any offset in it."""
+    for reach in reaches_of_width(act_bits):
+        assert CellArithmetic(act_bits, reach).piecewise.table[1][-1] == 0
+
+
+SEVERAL = [(8, (8, 16, 64)), (16, (16, 32)), (6, (8, 16)), (8, (16, 32)), (12, (8, 128))]
+KINDS = [("both", True), ("sigmoid", False), ("tanh", True), ("sigmoid", True), ("tanh", False)]
+
+
+@pytest.mark.quick(5)
+@pytest.mark.parametrize(
+    ("several", "kind"),
+    [(several, KINDS[(n + k) % 5]) for k in range(5) for n, several in enumerate(SEVERAL)],
+)
+def test_arguments_of_several_reaches(
+    play: Any, several: tuple[int, tuple[int, ...]], kind: tuple[str, bool]
+) -> None:
+    """Of 6 and 8 bits the coarser have a table of fewer segments."""
+    (act_bits, reaches), (function, deep) = several, kind
+    every = [CellArithmetic(act_bits, reach).piecewise for reach in reaches]
+    rng, tanh = np.random.default_rng(act_bits), 0
+    x, which = list[int](), list[int]()
+    for number, piecewise in enumerate(every):
+        x += arguments(piecewise).tolist()
+        which += [number] * (len(x) - len(which))
+    order = rng.permutation(len(x))[:2500]
+    cycles, wanted = [], []
+    for n in order:
+        tanh = int(rng.integers(2)) if function == "both" else int(function == "tanh")
+        piecewise = every[which[n]]
+        more = {"tanh": tanh} if function == "both" else {}
+        cycles.append({"argument": x[n], "reach": which[n]} | more)
+        wanted.append(int((piecewise.tanh if tanh else piecewise.sigmoid)(np.array(x[n]))))
+    latency = Activation.delay(deep)
+    seen = play(Activation(every, function, deep), cycles, ["result"], extra=latency)
+    assert [result for (result,) in seen[latency:]] == wanted
 
 
 @pytest.mark.parametrize("deep", [False, True])

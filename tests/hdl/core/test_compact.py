@@ -118,21 +118,26 @@ class Units:
         # no cell twice in a row: a unit reads its own before the unit before has written
         cell, zero = len(self.expected) % d.state_depth, bool(self.rng.random() < 0.2)
         old = np.asarray(0 if zero else self.cells[cell], np.int64)
+        reach = int(self.rng.integers(len(d.reaches))) if d.wider else 0
+        arithmetic = d.arithmetics[reach]
         given = four(sums), four(bias), tuple(shifts), old
         pre = (
-            d.arithmetic.preactivation(s, b, n)
+            arithmetic.preactivation(s, b, n)
             for s, b, n in zip(given[0], given[1], shifts, strict=True)
         )
-        h, c = d.arithmetic.step(four(list(pre)), old)
+        h, c = arithmetic.step(four(list(pre)), old)
         self.cells[cell] = c
-        self.expected[start] = (int(h), int(c), clips(d, *given))
+        self.expected[start] = (int(h), int(c), clips(arithmetic, *given))
         unit = {"valid": 1, "zero": int(zero), "cell": cell, "shift": shifts, "select": 0}
+        unit |= {"reach": reach} if d.wider else {}
         for n in range(until - start):
             # the bias memory answers two cycles after its address, gate by gate
             at = SerialLane.bias_gate(n)
             now: dict[str, Any] = {"bias": bias[at] if at is not None else 0}
             now |= {"sums": sums} if n < 12 else {"sums": self.draw(d.acc_bits)}
-            now |= {"unit": unit if n == 0 else unit | {"valid": 0, "cell": 0, "zero": 1}}
+            other = {"reach": int(self.rng.integers(len(d.reaches)))} if d.wider else {}
+            late = unit | {"valid": 0, "cell": 0, "zero": 1} | other
+            now |= {"unit": unit if n == 0 else late}
             self.cycles.append(now)
 
 
@@ -141,8 +146,7 @@ def four(values: Any) -> Gates:
     return i, f, g, o
 
 
-def clips(design: Design, sums: Gates, bias: Gates, shift: Any, c: IntArray) -> int:
-    arithmetic = design.arithmetic
+def clips(arithmetic: Any, sums: Gates, bias: Gates, shift: Any, c: IntArray) -> int:
     assert isinstance(arithmetic, CellArithmetic)
     gate, state = arithmetic.gate, arithmetic.state
     exact = [round_shift(s, n) + b for s, b, n in zip(sums, bias, shift, strict=True)]
@@ -156,14 +160,25 @@ def clips(design: Design, sums: Gates, bias: Gates, shift: Any, c: IntArray) -> 
     return int(any(lost) or cell != kept or hidden != saturate(hidden, gate.width))
 
 
-@pytest.mark.parametrize(("value_bits", "act_bits"), [(8, 12), (16, 16), (4, 6), (18, 18)])
+@pytest.mark.parametrize(
+    ("value_bits", "act_bits", "reaches"),
+    [
+        (8, 12, (16,)),
+        (16, 16, (16,)),
+        (4, 6, (16,)),
+        (18, 18, (16,)),
+        (8, 8, (8, 16, 64)),
+        (16, 16, (16, 32)),
+    ],
+)
 def test_the_lane_follows_its_model_at_every_distance(
-    play: Any, value_bits: int, act_bits: int
+    play: Any, value_bits: int, act_bits: int, reaches: tuple[int, ...]
 ) -> None:
     """Units 16 cycles apart, or 24 and more, in any order."""
     design = Design(
-        4, 2, 1, 4, 4, 8, 4, 6, 8, 2, value_bits=value_bits, act_bits=act_bits, compact=True
-    )
+        4, 2, 1, 4, 4, 8, 4, 6, 8, 2, value_bits=value_bits, act_bits=act_bits, compact=True,
+        reach=reaches[0], wider=reaches[1:],
+    )  # fmt: skip
     rng = np.random.default_rng(5)
     gaps = [int(g) for g in rng.permutation([16] * 30 + list(range(24, 54)))]
     units = Units(design, gaps, seed=6)

@@ -113,6 +113,39 @@ def test_late_frames_and_a_slow_sink_change_nothing(seeded: Any, seed: int) -> N
     check(network, sequences, network.contexts, **PAUSES[1 + seed % 3])
 
 
+# layers and directions, projections and cells of networks whose layers have reaches of their own
+REACHES: list[dict[str, Any]] = [
+    {"layers": 2, "directions": 1, "projection": True},
+    {"layers": 3, "directions": 1, "cell": "gru"},
+    {"layers": 1, "directions": 2, "projection": False},
+    {"layers": 2, "directions": 1, "cell": "gru0"},
+    {"layers": 3, "directions": 1, "by_gate": True},
+    {"layers": 2, "directions": 2, "cell": "gru"},
+    {"layers": 2, "directions": 1, "streamed": True, "projection": False},
+]
+
+
+@pytest.mark.quick(4)
+@pytest.mark.parametrize("number", range(len(REACHES)))
+def test_layers_of_several_reaches(seeded: Any, number: int) -> None:
+    network, _ = seeded(40 + number, reaches=True, **REACHES[number])
+    used = {layer.arithmetic.reach for layer in network.model.layers}
+    assert set(network.image.design.reaches) == used
+    assert len(used) > 1
+    check(network, frames_of(network, number, [2, 1]), network.contexts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(10))
+def test_a_hundred_networks_of_several_reaches_in_verilog(
+    seeded: Any, block: int, tmp_path: Path
+) -> None:
+    """Bits and cycles of each."""
+    for seed in range(10 * block, 10 * block + 10):
+        network, pick = seeded(5000 + seed, reaches=True, **REACHES[seed % len(REACHES)])
+        check_verilog(network, pick, seed, tmp_path / str(seed))
+
+
 GRUS: dict[int, dict[str, Any]] = {
     0: {"layers": 2, "directions": 1},
     1: {"layers": 1, "directions": 2},
@@ -172,18 +205,23 @@ def test_a_hundred_networks_of_a_gru_in_verilog(
     """Bits and cycles of each, also stacked, of two directions, of several streams."""
     for seed in range(10 * block, 10 * block + 10):
         network, pick = seeded(3000 + seed, cell=cell)
-        files = emit_verilog(network.image.design, tmp_path / f"v{seed}", network.image)
-        sequences = frames_of(network, seed, [pick(1, 4) for _ in range(pick(1, 4))])
-        found = verify(
-            IntegerModel(network.model),
-            network.image,
-            files,
-            sequences,
-            tmp_path / f"work{seed}",
-            simulator="icarus",
-            contexts=pick(1, network.contexts),
-        )
-        assert (found.exact, found.first, found.cycle_mismatch) == (True, None, None)
+        check_verilog(network, pick, seed, tmp_path / str(seed))
+
+
+def check_verilog(network: Any, pick: Any, seed: int, folder: Path) -> None:
+    """Every bit and cycle of some sequences, in some streams."""
+    files = emit_verilog(network.image.design, folder / "v", network.image)
+    sequences = frames_of(network, seed, [pick(1, 4) for _ in range(pick(1, 4))])
+    found = verify(
+        IntegerModel(network.model),
+        network.image,
+        files,
+        sequences,
+        folder / "work",
+        simulator="icarus",
+        contexts=pick(1, network.contexts),
+    )
+    assert (found.exact, found.first, found.cycle_mismatch) == (True, None, None)
 
 
 State = tuple[IntArray, IntArray]  # cell, output

@@ -10,7 +10,8 @@ from compiler.array.program import Sink
 from hdl.core.controller import Controller
 from hdl.core.frames import FrameLoader
 from hdl.core.output import OutputBuffer
-from sim.check.proof import ProofError, prove_by_induction, prove_up_to
+from sim.check.proof import ProofError, prove_up_to
+from sim.check.reachable import prove_always
 from tests.hdl.free_block import FreeBlock
 
 TINY = Design(4, 2, 1, 2, 4, 8, 2, 2, 3, 1, 4, 6, program_depth=4, contexts=2)
@@ -165,25 +166,25 @@ class Starts(FreeBlock):
 
 
 def test_frames_never_overwrite_each_other() -> None:
-    prove_by_induction(Buffers(FrameLoader(TINY)), steps=24)
+    prove_always(Buffers(FrameLoader(TINY)))
 
 
 def test_that_proof_fails_where_frames_are_released_too_early() -> None:
     harness = Buffers(FrameLoader(TINY))
     harness.broken = True
     with pytest.raises(ProofError, match=r"not proved"):
-        prove_by_induction(harness, steps=24)
+        prove_always(harness, timeout=10)
 
 
 def test_the_output_buffer_never_overflows() -> None:
-    prove_up_to(Room(OutputBuffer(TINY)), cycles=12)
+    prove_always(Room(OutputBuffer(TINY)))
 
 
 def test_that_proof_fails_where_more_is_promised() -> None:
     harness = Room(OutputBuffer(TINY))
     harness.slack = 1
     with pytest.raises(ProofError, match=r"not proved"):
-        prove_up_to(harness, cycles=12)
+        prove_always(harness, timeout=10)
 
 
 def test_passes_start_when_they_may() -> None:

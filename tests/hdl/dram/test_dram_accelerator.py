@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,16 @@ import pytest
 from compiler.abi.dma import PAGE, Entry, Placed, place
 from compiler.abi.dma_registers import Kind
 from compiler.abi.frames import Stimulus, frame_packets
-from compiler.abi.registers import REGISTERS
+from compiler.abi.registers import REGISTERS, SCREEN_COUNTERS
 from compiler.abi.states import outcome_of
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.groups import rows_of
 from compiler.lower.image import Image
+from compiler.timing.screen_cycles import ScreenCycles
 from csb_format.random_models import random_frames, random_model
 from csb_format.scales import DesignError
+from csb_format.screening.layer import ScreenedLayer
 from engine.reference import IntegerModel
 from hdl.dram.accelerator import DramAccelerator
 from hdl.dram.reader import ReadBus
@@ -129,6 +132,32 @@ def test_models_load_along_their_lists_and_run_bit_exact(
 def test_other_arrays(run: Any, design: dict[str, Any]) -> None:
     board = Board(images(design, 1))
     board.play(run, lambda: board.job(0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", [{}, {"streamed": True}], ids=str)
+def test_a_screened_head_comes_along_its_list(run: Any, design: dict[str, Any]) -> None:
+    model = random_model(np.random.default_rng(0), 6, 5, 2, 1, 2, head=20)
+    assert model.head is not None
+    model = replace(model, head=ScreenedLayer.of(model.head))
+    board = Board([compile_model(model, design_for(model, 4, 2, largest=3, **design))])
+    (image,) = board.images
+    assert image.screen is not None
+
+    async def script() -> None:
+        await board.job(0)
+        sequences = random_frames(np.random.default_rng(0), image.model, [3, 2])
+        states = np.concatenate([t.output for t in IntegerModel(image.model).run(sequences)])
+        screen = image.screen
+        assert screen is not None
+        each = ScreenCycles(screen.design, screen.layer).run(states)
+        for name in SCREEN_COUNTERS:
+            counted = (await board.host.fields(f"screen_{name}"))["count"]
+            assert counted == sum(getattr(one, name) for one in each) > 0
+        await board.host.write("control", REGISTERS["control"].encode(clear_counters=1))
+        assert (await board.host.fields("screen_first"))["count"] == 0
+
+    board.play(run, script)
 
 
 def test_pieces_of_a_matrix_anywhere_in_memory(run: Any) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from compiler.array.placement import row_order
+from csb_format.geometry import Geometry
 from pruning.doctor.diagnose import KEEP_ENERGY, MatrixFigures, bank_loads, diagnose, utilisation
 from pruning.importers import Imported
 from pruning.mask.masks import bank_balanced_mask
@@ -117,6 +118,29 @@ def test_balanced_masks_keep_their_array_busy_and_cost_nothing(
         assert figures.from_dense is None
         assert figures.speedup == 1
     assert found.suggested == banks
+
+
+def gate_by_gate(weight: Tensor, kept: tuple[int, ...], banks: int = 4) -> Tensor:
+    """Each gate keeps its own number of weights in a bank."""
+    parts = zip(weight.chunk(len(kept)), kept, strict=True)
+    return torch.cat([bank_balanced_mask(part, banks, k) for part, k in parts])
+
+
+@pytest.mark.parametrize("kept", [(1, 2, 1, 3), (2, 1, 3)])
+def test_masks_that_are_balanced_gate_by_gate_are_balanced(kept: tuple[int, ...]) -> None:
+    """Arrays take rows of one gate at once: nobody waits, and nothing is to be done."""
+    weight = gaussian(32, 32 * len(kept))
+    mask, name = gate_by_gate(weight, kept), "lstm.weight_hh_l0"
+    model = Imported({name: weight * mask}, {name: mask}, "test", (), {})
+    found = diagnose(model, (4, 8), 16).matrices[0]
+    four, eight = found.lanes
+    assert (four.balanced, eight.balanced, found.suggested) == (True, False, 4)
+    assert four.pes_utilisation == four.rebalanced_utilisation == 1
+    assert (four.speedup, four.kept, four.nonzeros) == (1, int(mask.sum()), 3)
+    geometry = Geometry.of_parts(32 * len(kept), 32, 4, kept)
+    assert four.csb_bytes == -(-geometry.packed_bits // 8)
+    other = Imported({"w": weight * mask}, {"w": mask}, "test", (), {})  # of no cell
+    assert not diagnose(other, (4,), 16).matrices[0].lanes[0].balanced
 
 
 def test_rebalancing_within_present_weights_is_the_best_there_is() -> None:

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from compiler.array.needs import design_for
+from csb_format import Model
 from csb_format.fixed import Fixed
 from csb_format.model import GATE_ORDER
 from pruning.importers.checkpoint import UnsupportedLayerError
@@ -98,6 +100,39 @@ def test_states_reach_as_far_as_the_data_asks_for(steps: int, reach: int) -> Non
     masks = {name: torch.ones(4, 1, dtype=torch.bool) for name in layout}
     model = quantise(lstm, None, layout, data, masks=masks, reach=None).model
     assert model.layers[0].state == found.layers[0].state
+
+
+def passing_on() -> nn.LSTM:
+    """Two layers of one unit: the first forgets at once, the second adds up what it gives."""
+    lstm, (first, _) = nn.LSTM(1, 1, 2), counter(1, 1)
+    with torch.no_grad():
+        for name, given in first.named_parameters():
+            for level in (0, 1):
+                lstm.get_parameter(name.replace("l0", f"l{level}")).copy_(given)
+        lstm.get_parameter("bias_ih_l0")[1] = -12.0
+    return lstm
+
+
+def test_each_layer_reaches_as_far_as_it_has_to() -> None:
+    lstm, (_, data) = passing_on(), counter(2, 60)
+    plain = choose_formats(lstm, None, measure_ranges(lstm, data))
+    found = calibrated(lstm, plain, data)
+    assert [layer.arithmetic.reach for layer in found.layers] == [16, 64]
+    clipped = count_saturations(lstm, plain, data)
+    assert (clipped["cell_l0"].clipped, clipped["cell_l1"].clipped > 0) == (0, True)
+    assert not count_saturations(lstm, found, data)["cell_l1"].clipped
+    assert choose_formats(lstm, None, measure_ranges(lstm, data), reach=(16, 64)) == found
+    with pytest.raises(ValueError, match="reach 8, 16, 32: 3 of 2 layers, give one for all or one"):
+        choose_formats(lstm, None, measure_ranges(lstm, data), reach=(8, 16, 32))
+    design = design_for(quantised(lstm, data, None), 4, 1)
+    assert (design.reach, design.wider) == (16, (64,))
+    assert quantised(lstm, data, (8, 32)).layers[1].arithmetic.reach == 32
+
+
+def quantised(lstm: nn.LSTM, data: list[np.ndarray], reach: tuple[int, ...] | None) -> Model:
+    layout = {name: 1 for name, _ in lstm.named_parameters() if name.startswith("weight")}
+    masks = {name: torch.ones(4, 1, dtype=torch.bool) for name in layout}
+    return quantise(lstm, None, layout, data, masks=masks, reach=reach).model
 
 
 def test_a_range_that_costs_more_than_it_gains_is_not_taken() -> None:

@@ -27,13 +27,17 @@ from sim.run.verilated import LARGE, configuration
 from tests.sim.conftest import locked
 
 NETWORKS: list[Any] = [
-    pytest.param({"layers": 2, "directions": 2, "projection": 5}, {"contexts": 2}, id="programs"),
+    pytest.param(
+        {"layers": 2, "directions": 2, "projection": 5, "reach": (16, 64, 8, 16)},
+        {"contexts": 2},
+        id="programs",
+    ),
     pytest.param({"head": 5}, {"head": True, "deep": True}, id="head, deep"),
     *(
         pytest.param(network, options, marks=pytest.mark.slow, id=name)
         for name, network, options in (
-            ("compact", {"layers": 2}, {"compact": True}),
-            ("stacked", {"layers": 3, "projection": 6}, {"contexts": 3}),
+            ("compact", {"layers": 2, "reach": (64, 16)}, {"compact": True}),
+            ("stacked", {"layers": 3, "projection": 6, "reach": (8, 128, 16)}, {"contexts": 3}),
         )
     ),
 ]

@@ -13,6 +13,7 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import Model
+from csb_format.files.images import write_mem
 from csb_format.random_models import random_model
 from csb_format.screening.layer import ScreenedLayer
 from engine.reference import IntegerModel
@@ -51,6 +52,9 @@ def sequences(count: int) -> list[np.ndarray]:
 def run(image: Image, folder: Path, count: int = 2, **options: Any) -> Verification:
     filled = None if options.get("load") else image
     files = emit_verilog(image.design, folder / "v", filled)
+    for name, words in options.pop("other", {}).items():
+        (path,) = files.folder.glob(f"*{name}.mem")
+        write_mem(path, words, image.width(name))
     model = IntegerModel(image.model)
     return verify(
         model, image, files, sequences(count), folder / "w",
@@ -92,3 +96,15 @@ def test_every_array_loads_a_screened_model(kind: str, tmp_path: Path) -> None:
     contexts = image.design.contexts
     found = run(image, tmp_path, 3, load=True, contexts=contexts, simulator="verilator-free")
     assert found.exact, found.first or found.cycle_mismatch
+
+
+@pytest.mark.slow
+def test_a_wrong_logit_is_told(tmp_path: Path) -> None:
+    """Biases of all rows are one too large in the unit alone."""
+    image = made("one")
+    words = [word + 1 for word in image.memories["screen_whole"]]
+    found = run(image, tmp_path, other={"screen_whole": words})
+    assert found.first is not None
+    assert (found.first.state, found.first.step) == ("logit", 0)
+    assert found.first.got == found.first.expected + 1
+    assert found.first.where == "all states up to here are right; look at the screen unit"

@@ -228,6 +228,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "prefix": "sparseflow",
                 "top": top_of(VerilogOptions(Path("m.st"), Path("v"))),
                 "base": VerilogOptions.base,
+                "also": (),
                 "contexts": 1,
                 "head": False,
                 "deep": False,

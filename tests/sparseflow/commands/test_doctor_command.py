@@ -17,6 +17,7 @@ from torch.nn.utils import prune
 from typer.testing import CliRunner, Result
 
 from pruning.files.network import load_network
+from pruning.mask.masks import bank_balanced_mask
 from pruning.tasks.data.datasets import SequenceData, save_sequences
 from pruning.tasks.networks.sequence import accuracy
 from sparseflow.commands.doctor_command import doctor
@@ -164,6 +165,25 @@ def test_what_was_given_is_in_the_next_step(tmp_path: Path, balanced: bool, word
     own = ("--data", data, "--pool", "mean", "--value-bits", 8)
     found = command(path, *own, "--lanes", 4, "--lanes", 8)
     assert f"next: sparseflow {words.format(path, data)}\n" in found.output
+
+
+def test_masks_of_a_k_for_each_gate_are_packed_next(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    lstm, head = nn.LSTM(16, 16), nn.Linear(16, 3)
+    with torch.no_grad():
+        for weight in map(lstm.get_parameter, ("weight_ih_l0", "weight_hh_l0")):
+            for part, k in zip(weight.chunk(4), (1, 2, 1, 3), strict=True):
+                part *= bank_balanced_mask(part, 4, k)
+    tensors = {f"rnn.{name}": tensor for name, tensor in lstm.state_dict().items()}
+    save_file(
+        tensors | {f"fc.{n}": t for n, t in head.state_dict().items()}, tmp_path / "m.safetensors"
+    )
+    found = command(tmp_path / "m.safetensors", "--lanes", 4)
+    words = " ".join(found.output.split())
+    assert words.count("its masks are balanced over them already") == 2
+    assert (
+        f"next: sparseflow pack {tmp_path / 'm.safetensors'} --calibration DATA --banks 4" in words
+    )
 
 
 def test_masks_of_a_file_of_their_own_are_in_the_next_step(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from csb_format import save_model
 from csb_format.random_models import random_model
@@ -80,6 +82,7 @@ def test_verilog_takes_a_prefix_and_other_images_follow(run: Run, at: Path) -> N
         (["--top", "axi", "--bits", 48], "bits = 48: take 32, 64, 128, 256, 512 or 1024 bits"),
         (["--top", "dram", "--base", 100], "--base 100: must be a multiple of 4096"),
         (["--top", "link", "--streamed"], "carries no words of a matrix"),
+        (["--top", "dram", "--also", "my net.safetensors"], "give --base too"),
         (["--top", "axi", "--images", "coe"], "images 'coe': the bare core alone"),
         (["--head"], "has no linear output layer"),
     ],
@@ -101,6 +104,25 @@ def test_tops_have_beside_them_what_they_need(run: Run, at: Path, top: str) -> N
     names = {path.name for path in (at / "v").iterdir()}
     assert {"README.md", "net.core", "sparseflow_registers.h", f"net_{top}.v"} <= names
     assert {"component.xml", "net_tb.v"} <= names or top == "link"
+    assert {"net_litex.py"} <= names or top == "link"
+    assert ("net_zynq.tcl" in names) == (top == "dram")
     core = (at / "v" / "net.core").read_text()
     assert all(f"- {name}\n" in core for name in names if name.endswith(".v"))
     assert f"| `net_{top}.v` and the other `.v` |" in (at / "v" / "README.md").read_text()
+
+
+def test_models_in_memory_have_no_images_and_names_for_c(run: Run, at: Path) -> None:
+    """A core file without images is one that FuseSoC reads: each key of a file set once."""
+    words = ["--top", "dram", "--base", 4096, "--also", "my net.safetensors"]
+    assert run("verilog", "my net.safetensors", "--out", "v", *ARRAY, *words) == 0
+    core = yaml.safe_load((at / "v" / "sparseflow.core").read_text())
+    assert set(core["filesets"]) == {"rtl", "tb", "waivers"}
+    assert core["filesets"]["rtl"]["file_type"] == "verilogSource"
+    assert "sparseflow_dram.v" in core["filesets"]["rtl"]["files"]
+    assert core["targets"]["default"]["filesets"] == ["waivers", "rtl"]
+    header = (at / "v" / "sparseflow_model.h").read_text()
+    lists = re.findall(r"#define SPARSEFLOW_MODEL_(?:1_)?LIST_0 (0x\w+)ull", header)
+    size = int(re.findall(r"_BYTES (0x\w+)ull", header)[0], 16)
+    assert (at / "v" / "sparseflow_model.bin").stat().st_size == size
+    assert len(set(lists)) == 2
+    assert all(4096 < int(at, 16) < 4096 + size for at in lists)

@@ -81,7 +81,7 @@ def test_steps_from_a_state_dict_to_a_report(chain: Chain, finished: Finished) -
 def test_report_has_what_was_promised(chain: Chain, finished: Finished) -> None:
     found = read_report(finished.folder / "report")
     more = {"increments", "pool", "saturation", "scored", "scores", "seconds", "utilisation_asked"}
-    more |= {"boards", "dense_cycles_per_step", "matrices"}
+    more |= {"boards", "dense_cycles_per_step", "matrices", "states"}
     assert set(SCHEMA) | more == set(found)
     assert set(found["accuracy"]) == {"dense", "pruned", "fixed", "rtl"}
     assert found["accuracy"]["fixed"] == found["accuracy"]["rtl"]

@@ -17,6 +17,8 @@ DESIGNS = [
     Design(4, 2, 2, 6, 24, 32, 3, 5, 16, 4, 8, 8, cell="gru", contexts=2),
     Design(6, 2, 2, 3, 9, 8, 3, 3, 5, 2, 16, 16, cell="gru", deep=True),
     Design(4, 4, 1, 3, 9, 8, 3, 70, 5, 2, 12, 18, cell="gru", deep=True),
+    Design(2, 2, 1, 6, 24, 32, 3, 5, 16, 4, 8, 8, cell="gru", reach=8, wider=(16, 64)),
+    Design(2, 2, 2, 3, 9, 8, 3, 5, 5, 2, 12, 12, cell="gru", wider=(128,), deep=True),
 ]
 
 
@@ -45,6 +47,7 @@ class Scenario:
         scale = min(d.acc_bits - 1, d.state.frac + shift)
         sums = [[self.draw(d.acc_bits, scale, 4) for _ in range(places)]]
         biases = [self.draw(d.state.width, d.state.frac, 4) for _ in range(places)]
+        reach = int(self.rng.integers(len(d.reaches))) if d.wider else 0
         for turn in range(3):
             for place in range(places):
                 addr = (first + place) % d.state_depth
@@ -57,15 +60,19 @@ class Scenario:
                     "shift": shifts, "turn": turn, "ready": int(turn == 2),
                     "swapped": int(swapped),
                 }  # fmt: skip
+                unit |= {"reach": reach} if d.wider else {}
                 if turn == 2:
-                    self._expect(addr, zero, (r, z, nx, nh), biases[place], shifts)
+                    self._expect(addr, zero, (r, z, nx, nh), biases[place], shifts, reach)
                 self.cycles.append({"unit": unit, "sums": held})
                 self.biases.append(biases[place])
 
-    def _expect(self, addr: int, zero: bool, sums: Any, bias: list[int], shifts: Any) -> None:
+    def _expect(
+        self, addr: int, zero: bool, sums: Any, bias: list[int], shifts: Any, reach: int
+    ) -> None:
+        cell = self.design.arithmetics[reach]
         each = zip(sums, bias, shifts, strict=True)
-        pre = tuple(self.cell.preactivation(np.array(s), np.array(b), n) for s, b, n in each)
-        h, new = self.cell.step(pre, np.array(0 if zero else self.kept[addr]))
+        pre = tuple(cell.preactivation(np.array(s), np.array(b), n) for s, b, n in each)
+        h, new = cell.step(pre, np.array(0 if zero else self.kept[addr]))
         self.kept[addr] = int(new)
         self.expected[len(self.cycles)] = int(h), int(new)
 
@@ -84,6 +91,7 @@ class Scenario:
         late = [[0] * 4] * delay + self.biases
         zero = {"valid": 0, "zero": 0, "select": 0, "cell": 0, "shift": (0,) * 4}
         idle = zero | {"turn": 0, "ready": 0, "swapped": 0}
+        idle |= {"reach": 0} if self.design.wider else {}
         none = [[0, 0]] * self.design.units_per_slot
         cycles = [
             {"unit": idle, "sums": none, "load": {"en": 0, "addr": 0, "data": 0}}

@@ -16,6 +16,8 @@ DESIGNS = [
     Design(4, 2, 2, 6, 24, 32, 3, 5, 16, 4, 8, 8, cell="gru0", contexts=2),
     Design(6, 2, 2, 3, 9, 8, 3, 3, 5, 2, 16, 16, cell="gru0", deep=True),
     Design(4, 4, 1, 3, 9, 8, 3, 70, 5, 2, 12, 18, cell="gru0", deep=True),
+    Design(2, 2, 1, 6, 24, 32, 3, 5, 16, 4, 8, 8, cell="gru0", reach=8, wider=(16, 64)),
+    Design(2, 2, 2, 3, 9, 8, 3, 5, 5, 2, 12, 12, cell="gru0", wider=(128,), deep=True),
     Design(4, 4, 4, 3, 9, 8, 3, 65, 5, 2, 12, 12, cell="gru0", deep=True, contexts=2),
 ]
 R, Z, N = range(3)
@@ -39,7 +41,9 @@ class Scenario:
         end = self.rng.choice([low, high], size)
         return [int(v) for v in np.where(self.rng.random(size) < 0.1, end, found)]
 
-    def row(self, kind: int, place: int, addr: int, zero: bool, shift: int, sums: Any) -> None:
+    def row(
+        self, kind: int, place: int, addr: int, zero: bool, shift: int, sums: Any, reach: int
+    ) -> None:
         """One row of a pass."""
         held = [[7] for _ in range(self.design.units_per_slot)]
         held[place] = [sums[kind]]
@@ -47,6 +51,7 @@ class Scenario:
             "valid": 1, "zero": int(zero), "select": place, "cell": addr, "shift": (shift,),
             "kind": kind,
         }  # fmt: skip
+        unit |= {"reach": reach} if self.design.wider else {}
         self.cycles.append({"unit": unit, "sums": held})
 
     def step(self, cells: range, zero: bool, shift: int, gap: int) -> None:
@@ -55,25 +60,34 @@ class Scenario:
         scale = min(d.acc_bits - 1, d.state.frac + shift)
         sums = [self.draw(d.acc_bits, scale, 3) for _ in range(lanes)]
         biases = [self.draw(d.state.width, d.state.frac, 3) for _ in range(lanes)]
+        reach = int(self.rng.integers(len(d.reaches))) if d.wider else 0
         for kind in (R, Z, N):
             if kind == Z:
                 self.gap(gap)
             for at, addr in enumerate(cells):
-                self.row(kind, at % places, addr, zero, shift, sums[at])
+                self.row(kind, at % places, addr, zero, shift, sums[at], reach)
                 self.biases.append(biases[at])
                 if kind != Z:
-                    self._expect(kind, addr, zero, sums[at], biases[at], shift)
+                    self._expect(kind, addr, zero, sums[at], biases[at], shift, reach)
 
     def _expect(
-        self, kind: int, addr: int, zero: bool, sums: Any, bias: list[int], shift: int
+        self,
+        kind: int,
+        addr: int,
+        zero: bool,
+        sums: Any,
+        bias: list[int],
+        shift: int,
+        reach: int,
     ) -> None:
+        cell = self.design.arithmetics[reach]
         each = zip(sums, bias, strict=True)
-        pre = tuple(self.cell.preactivation(np.array(s), np.array(b), shift) for s, b in each)
+        pre = tuple(cell.preactivation(np.array(s), np.array(b), shift) for s, b in each)
         old, at = np.array(0 if zero else self.kept[addr]), len(self.cycles) - 1
         if kind == R:
-            self.expected[at] = {"hidden": int(self.cell.reset(pre[0], old))}
+            self.expected[at] = {"hidden": int(cell.reset(pre[0], old))}
             return
-        h, new = self.cell.step(pre, old)
+        h, new = cell.step(pre, old)
         self.kept[addr] = int(new)
         self.expected[at] = {"hidden": int(h), "cell": int(new)}
 
@@ -91,6 +105,7 @@ class Scenario:
         delay, latency = ResetFirstGruLane.bias_delay, ResetFirstGruLane.latency(self.design)
         late = [[0] * 3] * delay + self.biases
         idle = {"valid": 0, "zero": 0, "select": 0, "cell": 0, "shift": (0,), "kind": 0}
+        idle |= {"reach": 0} if self.design.wider else {}
         none = [[0]] * self.design.units_per_slot
         cycles = [
             {"unit": idle, "sums": none, "load": {"en": 0, "addr": 0, "data": 0}}

@@ -45,12 +45,13 @@ class Scenario:
         if sums is None:
             sums = self.draw(d.acc_bits, frac, (d.units_per_slot, *[4] * d.collects, 4))
             bias = self.draw(d.state.width, d.state.frac, (4,))
+        reach = int(rng.integers(len(d.reaches))) if d.wider else 0
         select, places = int(rng.integers(d.units_per_slot)), rng.integers(4, size=4)
         if valid:
             old = np.asarray(0 if zero else self.cells[addr], np.int64)
             # where PEs keep the sums of a unit, each gate's is with one of four
             taken = sums[select][places, np.arange(4)] if d.collects else sums[select]
-            given = (_four(taken), _four(bias), shifts, old)
+            given = (_four(taken), _four(bias), shifts, old, reach)
             h, c = self.lane.model(*given)
             self.cells[addr] = c
             self.expected[len(self.controls)] = (int(h), int(c), clips(self.lane, *given))
@@ -60,6 +61,7 @@ class Scenario:
             "cell": addr,
             "zero": zero,
             "shift": shifts,
+            **({"reach": reach} if d.wider else {}),
             **({"places": tuple(places.tolist())} if d.collects else {}),
         }
         self.controls.append(
@@ -105,9 +107,11 @@ class Scenario:
         assert not any(quiet)
 
 
-def clips(lane: ElementwiseLane, sums: Gates, bias: Gates, shift: Any, c: IntArray) -> int:
+def clips(
+    lane: ElementwiseLane, sums: Gates, bias: Gates, shift: Any, c: IntArray, reach: int
+) -> int:
     """Whether a pre-activation, the cell state or the hidden state does not fit."""
-    arithmetic = lane.design.arithmetic
+    arithmetic = lane.design.arithmetics[reach]
     assert isinstance(arithmetic, CellArithmetic)
     gate, state = arithmetic.gate, arithmetic.state
     exact = [round_shift(s, n) + b for s, b, n in zip(sums, bias, shift, strict=True)]
@@ -148,6 +152,21 @@ def test_states_reach_as_far_as_the_design_says(play: Any, design: Design, reach
     for step in range(3):
         scenario.step(zero=step == 0, shift=design.value_bits)
     scenario.check(play)
+
+
+@pytest.mark.quick(10)
+@pytest.mark.parametrize("reaches", [(8, 16), (16, 32, 128), (8, 128)])
+def test_each_unit_has_the_reach_of_its_layer(
+    play: Any, design: Design, reaches: tuple[int, ...]
+) -> None:
+    """Neighbours on the pipeline have others."""
+    bits = max(9, design.act_bits)
+    design = replace(design, act_bits=bits, reach=reaches[0], wider=reaches[1:])
+    scenario = Scenario(design, seed=9)
+    for step in range(2):
+        scenario.step(zero=step == 0, shift=design.value_bits)
+    scenario.check(play)
+    assert sum(clip for *_, clip in scenario.expected.values())
 
 
 @pytest.mark.quick(16)

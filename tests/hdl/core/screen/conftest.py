@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,8 @@ class Case:
             lanes=elements * int(rng.integers(1, 6)),
             elements=elements,
         )
+        queues = ("blocks_ahead", "survivors", "finalists")
+        design = replace(design, **{name: int(rng.integers(1, 20)) for name in queues})
         return cls(design, layer, adversarial_states(rng, layer, 3))
 
     def expected(self) -> list[Screened]:

@@ -104,6 +104,7 @@ class Queue(FreeBlock):
             Assert(block._free + flight + queue.level == 2),
             Assert(queue.w_en == (block.arrive & ~out)),
             Assert(~queue.w_en | queue.w_rdy),
+            Assert(~block.valid | (queue.level != 0)),
             Assert(block.idle == ((flight == 0) & (queue.level == 0))),
         ]
 
