@@ -140,5 +140,5 @@ class Masters:
         head = self.start.head
         if head is None or "head.weight" not in self.values:
             return head
-        found = {name: self.weight(f"head.{name}") for name in ("weight", "bias")}
-        return replace(head, **found, row_bits=0)  # rows have learnt bits of their own
+        weight, bias = self.weight("head.weight"), self.weight("head.bias")
+        return replace(head, weight=weight, bias=bias, row_bits=0)  # rows have learnt other bits
