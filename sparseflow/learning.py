@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from engine.native.model import MOST_THREADS
 
 from .steps.checks import model_of
 from .steps.given import integers_of
+from .steps.learning.targets import CPU, SIM, ArrayTarget, array_learner
 
 __all__ = ["Adaptation", "adapt"]
 
@@ -53,6 +54,9 @@ def adapt(
     seed: int = Settings.seed,
     memory: int = Settings.memory,
     threads: int = 1,
+    target: str = CPU,
+    pes: int = 4,
+    lanes: int = 4,
     state: Mapping[str, IntArray] | None = None,
 ) -> Adaptation:
     """Let a model go on learning in integers, a step for each batch; docs/learning.md has how.
@@ -77,6 +81,11 @@ def adapt(
     memory : int
         Bytes that what a step keeps may take; 0 for no limit. The result is the same.
     threads : int
+    target : str
+        Who computes: ``cpu``; ``sim``, an array on a simulated board; or ``serial:PORT``, that of a
+        board, whose bitstream is of :func:`compiler.learn.layout.training_design`.
+    pes, lanes : int
+        Of the array.
     state : mapping, optional
         Of an earlier :class:`~sparseflow.learning.Adaptation`.
 
@@ -95,16 +104,40 @@ def adapt(
     model_of("sf.adapt", model)
     settings = Settings(mode, rate, gradient_bits, seed, memory)
     threads = whole("threads", threads, 1, MOST_THREADS)
-    learner = Learner(model, settings, CompiledPasses(model, threads), LANES)
+    pes, lanes = whole("pes", pes, 1), whole("lanes", lanes, 1)
+    if target == CPU:
+        learner = Learner(model, settings, CompiledPasses(model, threads), LANES)
+        return _learnt(learner, _taken(model, batches), state)
+    if target != SIM and not (isinstance(target, str) and target.startswith("serial:")):
+        raise ValueError(f"target = {shown(target)}: give cpu, sim or serial:PORT")
+    taken = list(_taken(model, batches))  # an array is made for the largest
+    lengths = [[len(each) for each in frames] for frames, _ in taken]
+    array = ArrayTarget.of_batches(target, pes, lanes, model, lengths)
+    with array_learner(model, settings, array) as trained:
+        return _learnt(trained, taken, state)
+
+
+def _learnt(
+    learner: Learner,
+    batches: Iterable[tuple[list[IntArray], Asked]],
+    state: Mapping[str, IntArray] | None,
+) -> Adaptation:
+    """All steps."""
     if state is not None:
         learner.restore(state)
-    told = []
+    told = [learner.step(*batch) for batch in batches]
+    return Adaptation(learner.model, told, learner.state())
+
+
+def _taken(
+    model: Model, batches: Iterable[tuple[Sequence[Any], npt.ArrayLike]]
+) -> Iterator[tuple[list[IntArray], Asked]]:
+    """Batches as a learner takes them."""
     for n, batch in enumerate(batches):
         if not isinstance(batch, Sequence) or len(batch) != 2:
             raise TypeError(f"batch {n} is {shown(batch)}: give (sequences, answers)")
         frames = integers_of(batch[0], model.layers[0].input_size, model.layers[0].input)
-        told.append(learner.step(frames, _asked(model, frames, batch[1], f"batch {n}")))
-    return Adaptation(learner.model, told, learner.state())
+        yield frames, _asked(model, frames, batch[1], f"batch {n}")
 
 
 def _asked(model: Model, frames: list[IntArray], answers: npt.ArrayLike, where: str) -> Asked:
@@ -124,6 +157,8 @@ def _asked(model: Model, frames: list[IntArray], answers: npt.ArrayLike, where: 
                 f"{where}: numbers of shape {found.shape}: the head gives {head.output_size}, "
                 f"give ({len(found)}, {head.output_size})"
             )
+        if not np.isfinite(found).all():
+            raise LearnError(f"{where}: answers hold NaN or infinity: leave these sequences out")
         return Asked.of_numbers(head, np.split(found, cuts))
     if found.dtype.kind not in "iu" or found.ndim != 1:
         raise LearnError(f"{where}: answers of {found.dtype}: give classes, whole numbers from 0")

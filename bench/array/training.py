@@ -1,13 +1,15 @@
 """What training costs an array: cells beside those of inference, cycles beside those of a frame.
 
 ``python -m bench.array.training --json bench/results/training.json`` emits each array twice, with
-the linear output layer, and counts cells of ECP5 by Yosys: of a small one all, of a large one what
-is there once a PE, a PE of the array that infers and the updater beside it. ``--case`` measures one
-and keeps the others. Cycles are of the models that hardware is held to.
+the linear output layer, and once more where recurrent layers learn too, and counts cells of ECP5 by
+Yosys: of a small one all, of a large one what is there once a PE, a PE of the array that infers and
+updater and columns beside it. ``--case`` measures one and keeps the others, ``--cells`` some kinds;
+``--cells none`` counts cycles alone. They are of the models that hardware is held to.
 """
 
 from __future__ import annotations
 
+import json as json_text
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,15 +24,15 @@ from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.learn.commands import Update
 from compiler.learn.layout import LearningLayout, training_design
-from compiler.learn.timing import update_cycles
+from compiler.learn.timing import batch_cycles, update_cycles
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
 from csb_format.files.folders import temporary_folder
 from csb_format.model import Model
 from csb_format.random_models import random_network
 from hdl.core.core import Core
+from hdl.core.learn.array import columns_of
 from hdl.core.learn.columns import Columns
-from hdl.core.learn.scatter import Scatter
 from hdl.core.learn.updater import Updater
 from hdl.core.pe import ProcessingElement
 from hdl.verilog import emit_verilog
@@ -38,7 +40,9 @@ from hdl.verilog import emit_verilog
 from ..record import Smallest, with_others, write_record
 
 SEED = 0
-GRADIENTS = 8  # bits, of a recurrent layer
+KINDS = ("plain", "train", "back")
+CELL_STEPS = 2  # of the tape whose cells are counted: a longer one is more block RAM alone
+STEPS = 20  # of sequences, as many as answers
 PLACE = 4  # of sums: a rate of 1/4 and 32 answers
 TIMEOUT = 7200.0
 
@@ -68,32 +72,52 @@ SMALLEST = {"4 x 4": Case(4, 8, 3, 4, (1, 1), 4, 4, 8, whole=False)}
 def main(
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     case: Annotated[str, typer.Option(help="Only this one.")] = "",
+    cells: Annotated[
+        list[str] | None,
+        typer.Option(help="Of plain, train, back; 'none': cycles alone. Others stay as in --json."),
+    ] = None,
     smallest: Smallest = False,
 ) -> None:
     """Synthesise, print a table, write JSON."""
     cases = SMALLEST if smallest else CASES
     if case and case not in cases:
         raise typer.BadParameter(f"{case}: choose one of {', '.join(cases)}")
-    rows = [_row(name, one) for name, one in cases.items() if case in ("", name)]
+    chosen = {name: one for name, one in cases.items() if case in ("", name)}
+    kinds = list(KINDS) if cells is None else [kind for kind in cells if kind != "none"]
+    if other := sorted(set(kinds) - set(KINDS)):
+        raise typer.BadParameter(f"--cells {other[0]}: choose among {', '.join(KINDS)}, none")
+    known = {} if len(kinds) == len(KINDS) else _known(json)
+    rows = [_row(name, one, kinds, known.get(name, {})) for name, one in chosen.items()]
     Console(width=140).print(_table(rows))
     if json:
         write_record(json, "bench.array.training", SEED, with_others(json, rows, cases))
 
 
-def _row(name: str, case: Case) -> dict[str, Any]:
+def _known(path: Path | None) -> dict[str, dict[str, Any]]:
+    """Figures of cells that a file has, by case."""
+    if path is None or not path.exists():
+        raise typer.BadParameter("--cells: give --json with a file that has the others")
+    rows = json_text.loads(path.read_text("utf-8"))["rows"]
+    kinds = ("luts", "registers", "multipliers", "block_rams")
+    return {r["case"]: {n: v for n, v in r.items() if n.endswith(kinds)} for r in rows}
+
+
+def _designs(case: Case, model: Model, steps: int) -> dict[str, Design]:
+    """Of the array that infers, whose head learns, and all of whose matrices do."""
+    places = steps * -(-case.answers // case.lanes) * case.lanes
+    return {
+        "plain": design_for(model, case.pes, case.lanes, head=True),
+        "train": training_design(model, case.pes, case.lanes, case.answers),
+        "back": training_design(model, case.pes, case.lanes, case.answers, places),
+    }
+
+
+def _row(name: str, case: Case, kinds: list[str], known: dict[str, Any]) -> dict[str, Any]:
     model = _model(case)
-    design = training_design(model, case.pes, case.lanes, case.answers)
-    layout = LearningLayout(schedule(model.shape, design, head=True), case.answers)
-    update = update_cycles(Update(layout, PLACE, 1 << 14, 0))
-    plain = design_for(model, case.pes, case.lanes, head=True)
-    if case.whole:
-        found = {"plain": _cells(plain, Core), "train": _cells(design, Core)}
-    else:
-        found = {"plain": _cells(plain, _element), "train": _cells(design, _element)}
-        beside = _cells(design, _updater)
-        found["train"] = {kind: n + beside[kind] for kind, n in found["train"].items()}
-        found["updater"] = beside
-        found |= {"scatter": _cells(design, _scatter), "columns": _cells(design, _columns)}
+    designs = _designs(case, model, STEPS)
+    layout = LearningLayout(schedule(model.shape, designs["train"], head=True), case.answers)
+    batch = batch_cycles(schedule(model.shape, designs["back"], head=True), STEPS, case.answers)
+    cells = known | _all_cells(case, _designs(case, model, CELL_STEPS), kinds)
     return {
         "case": name,
         "M": case.pes,
@@ -101,12 +125,29 @@ def _row(name: str, case: Case) -> dict[str, Any]:
         "network": f"{case.inputs} -> {case.units} -> {case.classes}",
         "answers": case.answers,
         "whole": case.whole,
-        **{f"{kind}_{name}": value for kind, of in found.items() for name, value in of.items()},
-        "luts_more": found["train"]["luts"] / found["plain"]["luts"] - 1,
+        **cells,
+        "steps": STEPS,
+        "batch_frame_cycles": batch.frame,
+        "batch_times": batch.times,
+        **{f"batch_{name}_cycles": getattr(batch, name) for name in ("forward", "back", "update")},
+        "batch_loaded_words": batch.loaded,
+        "batch_left_sums": batch.left,
         "frame_cycles": step_cycles(layout.plan),
-        "update_cycles": update,
+        "update_cycles": update_cycles(Update(layout, PLACE, 1 << 14, 0)),
         "weights": case.units * case.classes,
     }
+
+
+def _all_cells(case: Case, designs: dict[str, Design], kinds: list[str]) -> dict[str, int]:
+    top = Core if case.whole else _element
+    found = {kind: _cells(designs[kind], top) for kind in kinds}
+    for kind, blocks in () if case.whole else BESIDE.items():
+        if kind not in kinds:
+            continue
+        for name, block in blocks.items():
+            found[name] = _cells(designs[kind], block)
+            found[kind] = {n: v + found[name][n] for n, v in found[kind].items()}
+    return {f"{kind}_{name}": value for kind, of in found.items() for name, value in of.items()}
 
 
 def _model(case: Case) -> Model:
@@ -121,16 +162,19 @@ def _element(design: Design, image: object, hierarchy: object) -> ProcessingElem
     return ProcessingElement(design)
 
 
-def _scatter(design: Design, image: object, hierarchy: object) -> Scatter:
-    return Scatter(design, GRADIENTS, design.slots, design.pes)
-
-
 def _columns(design: Design, image: object, hierarchy: object) -> Columns:
-    return Columns(design, GRADIENTS, design.slots, design.pes)
+    return columns_of(design)
 
 
 def _updater(design: Design, image: object, hierarchy: object) -> Updater:
     return Updater(design)
+
+
+# what a PE has beside it
+BESIDE: dict[str, dict[str, Any]] = {
+    "train": {"updater": _updater},
+    "back": {"updater": _updater, "columns": _columns},
+}
 
 
 def _cells(design: Design, top: Any) -> dict[str, int]:
@@ -145,18 +189,22 @@ def _cells(design: Design, top: Any) -> dict[str, int]:
     }
 
 
+def _more(row: dict[str, Any], kind: str) -> str:
+    luts = row.get(f"{kind}_luts")
+    return f"{luts / row['plain_luts'] - 1:+.1%}" if luts else "not measured"
+
+
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("case", "network", "LUT", "with training", "more", "block RAM", "frame", "update")
+    table = Table("case", "network", "LUT", "head learns", "all", "block RAM", "frame", "times")
     for row in rows:
         table.add_row(
             row["case"],
             row["network"],
             f"{row['plain_luts']:,}",
-            f"{row['train_luts']:,}",
-            f"{row['luts_more']:.1%}",
-            f"{row['plain_block_rams']} -> {row['train_block_rams']}",
+            *(_more(row, kind) for kind in ("train", "back")),
+            f"{row['plain_block_rams']} -> {row.get('back_block_rams', '?')}",
             f"{row['frame_cycles']:,}",
-            f"{row['update_cycles']:,}",
+            f"{row['batch_times']:.2f}",
         )
     return table
 

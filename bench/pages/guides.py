@@ -86,6 +86,19 @@ def _quantised() -> str:
     return table(lines)
 
 
+def _reaches() -> str:
+    heads = "lanes of|ranges of its layers|LUT of a lane|more|LUT, Xilinx 7|LUT of the core|more"
+    lines, one = [heads.split("|")], dict[str, tuple[int, int]]()
+    for row in record("reaches")["rows"]:
+        lane, core = row["lane"]["ecp5"]["lut"], row["core"]["ecp5"]["lut"]
+        least = one.setdefault(row["cell"], (lane, core))
+        more = (f"{found / of - 1:.1%}" for found, of in zip((lane, core), least, strict=True))
+        of_lane, of_core = more
+        counts = [f"{lane:,}", of_lane, f"{row['lane']['xc7']['lut']:,}", f"{core:,}", of_core]
+        lines.append([row["cell"].upper(), row["reaches"], *counts])
+    return table(lines)
+
+
 def _quantisation() -> Page:
     found, utterances = record("quantisation"), record("icarus")["rows"][0]["utterances"]
     differ = sum(row["different_bits"] for row in found["rows"])
@@ -97,7 +110,7 @@ def _quantisation() -> Page:
     one = 100 / utterances
     return Page(
         ROOT / "docs/quantisation.md",
-        (_quantised(),),
+        (_quantised(), _reaches()),
         (
             f"on the {utterances} test utterances of JapaneseVowels, means of three seeds, "
             f"{found['epochs']} epochs of further fine-tuning",

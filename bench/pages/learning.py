@@ -62,33 +62,55 @@ def _page() -> Page:
 LEARNING = _page()
 
 
+def _rows() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = record("training")["rows"]
+    return found
+
+
 def _cells() -> str:
-    heads = "array|network|LUT|with training|more|block RAM|frame, cycles|update, cycles"
+    heads = "array|network|LUT|head learns|all learn|block RAM|a frame, cycles|head's update"
     lines = [heads.split("|")]
-    for row in record("training")["rows"]:
-        more = f"{100 * row['luts_more']:.1f} %"
-        luts = (f"{row[f'{kind}_luts']:,}" for kind in ("plain", "train"))
-        rams = " to ".join(f"{row[f'{kind}_block_rams']}" for kind in ("plain", "train"))
+    for row in _rows():
+        kinds = [kind for kind in ("plain", "train", "back") if f"{kind}_luts" in row]
+        plain, train, back = (_told(row, kind) for kind in ("plain", "train", "back"))
+        rams = ", ".join(str(row[f"{kind}_block_rams"]) for kind in kinds)
         cycles = (f"{row[name]:,}" for name in ("frame_cycles", "update_cycles"))
-        lines.append([row["case"], row["network"], *luts, more, rams, *cycles])
+        lines.append([row["case"], row["network"], plain, train, back, rams, *cycles])
+    return table(lines)
+
+
+def _told(row: dict[str, Any], kind: str) -> str:
+    """LUT, and how many more than without training."""
+    if (luts := row.get(f"{kind}_luts")) is None:
+        return "not measured"
+    more = f" ({100 * (luts / row['plain_luts'] - 1):+.1f} %)"
+    return f"{luts:,}" + more * (kind != "plain")
+
+
+def _cycles() -> str:
+    heads = "array|forward|W^T d|sums and moves|all|times the forward|words loaded|sums left"
+    lines = [heads.split("|")]
+    for row in _rows():
+        if "batch_times" in row:
+            frames = row["steps"] * row["answers"]
+            names = ("forward_cycles", "back_cycles", "update_cycles")
+            parts = (f"{row[f'batch_{name}'] / frames:,.0f}" for name in names)
+            moved = (f"{row[f'batch_{n}'] / frames:,.0f}" for n in ("loaded_words", "left_sums"))
+            whole = (f"{row['batch_frame_cycles']:,.0f}", f"{row['batch_times']:.2f}")
+            lines.append([row["case"], *parts, *whole, *moved])
     return table(lines)
 
 
 def _array_page() -> Page:
-    row = next(row for row in record("training")["rows"] if not row["whole"])
-    both = row["train_luts"] + row["columns_luts"]
+    row = next(row for row in _rows() if not row["whole"])
     return Page(
         ROOT / "docs/learning_array.md",
-        (_cells(),),
+        (_cells(), _cycles()),
         (
-            f"Of the large PE the updater takes {row['updater_luts']} LUT",
-            f"take {row['train_block_rams']} block RAMs",
-            f"accumulators of their own take {row['scatter_luts']:,} LUT, its columns "
-            f"{row['columns_luts']:,} and {row['columns_block_rams']} block RAMs; so with the "
-            f"updater and the columns a PE would take {both:,}, against {row['plain_luts']:,} "
-            "without training",
+            f"Of the large PE the updater takes {row['updater_luts']:,} LUT, its columns "
+            f"{row['columns_luts']:,} and {row['columns_block_rams']} block RAMs",
         ),
-        ("below 3.3 from 27 terms on",),
+        (),
     )
 
 

@@ -101,6 +101,24 @@ def _times(rows: list[Row], sizes: dict[str, str]) -> str:
     return table(lines)
 
 
+def _cycles(rows: list[Row]) -> str:
+    heads = "array|planes lie|top|cycles a token|p99|worst|LSTM alone"
+    heads += "|bytes a token|of 21 bits a weight"
+    lines = [heads.split("|")]
+    for row in rows:
+        cycles, bus = row["cycles_per_token"], row["bus_bits"]
+        lines.append([
+            f"{row['pes']} x {row['lanes']}",
+            f"outside, {bus} bits" if bus else "on the chip",
+            str(row["k"]),
+            *(f"{cycles[name]:,.0f}" for name in ("mean", "p99", "worst")),
+            f"{row['lstm_cycles']:,.0f}",
+            f"{row['bytes_per_token']:,.0f}",
+            f"{100 * row['bytes_per_token'] / row['bytes_dense']:.1f} %",
+        ])  # fmt: skip
+    return table(lines)
+
+
 def _page() -> Page:
     found = record("screening")
     rows: list[Row] = found["rows"]
@@ -115,6 +133,7 @@ def _page() -> Page:
             _heads(found["heads"]),
             _times(found["times"], sizes),
             _rectified(record("rectified")["rows"]),
+            _cycles(found["cycles"]),
         ),
         (
             f"Of {hard['cases']:,} adversarial cases {hard['wrong']} were wrong; in "
@@ -124,6 +143,7 @@ def _page() -> Page:
             "10,000 x 200", "15,625 of 16,625", "10,000 words", "10,000 rows", "75 % of a row's",
             "fits best: 53 %", "largest: 38 %", "2.4 bits", "2.7 at p99", "20 and 30 %",
             "2,000 and 500", "10,000 tokens", "within 0.05", "16.8 from memory",
+            "up to 1,024",
         ),
     )  # fmt: skip
 

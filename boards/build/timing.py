@@ -32,6 +32,7 @@ def measured(
     seed: int,
     note: Note = lambda text: None,
     largest: int | None = None,
+    contexts: int = 1,
 ) -> dict[str, Any]:
     """Place and route a model's array for a board.
 
@@ -48,6 +49,8 @@ def measured(
         Told what the tools are about.
     largest : int, optional
         Of a screened head: logits that the unit behind the array finds; 0 for no unit.
+    contexts : int
+        Streams whose states the array keeps.
 
     Returns
     -------
@@ -55,7 +58,8 @@ def measured(
         ``lut``, ``ff``, ``ram``, ``dsp`` and ``fmax_mhz``.
     """
     chosen = board(name)
-    design = design_for(model, pes, lanes, largest=largest, **chosen.options)
+    more: dict[str, Any] = dict(chosen.options)
+    design = design_for(model, pes, lanes, contexts=contexts, largest=largest, **more)
     image = compile_model(model, design)
     with temporary_folder("timing") as folder:
         out = folder / "bitstream"

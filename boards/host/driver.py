@@ -18,7 +18,7 @@ from compiler.abi.frames import Stimulus, frame_packets
 from compiler.abi.identity import counters_of, identity
 from compiler.abi.registers import MAGIC, REGISTERS, SCREEN_COUNTERS, VERSION, design_hash
 from compiler.abi.states import Emitted, outcome_of
-from compiler.abi.wire import state_packing
+from compiler.abi.wire import result_fields, state_packing
 from compiler.array.design import Design
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
@@ -26,6 +26,7 @@ from csb_format import IntArray, Model
 from csb_format.arguments import shown
 from csb_format.extras import needs
 from csb_format.scales import DesignError
+from csb_format.words import split_fields
 
 from ..link.protocol import BAUD, BUS_BITS, DRAIN_WORDS, SETTLE_READS
 from .bus import RETRIES, TIMEOUT, Bus, LinkBus, Told, patience
@@ -308,6 +309,43 @@ class Accelerator:
         if status["error"]:
             self._report()
 
+    def columns(self, words: Sequence[int], beats: int) -> IntArray:
+        """Send load packets that start a product W^T d, and take what leaves.
+
+        Returns
+        -------
+        int64 array (beats, Q)
+            Exact sums, as many side by side as the design has projectors.
+
+        Raises
+        ------
+        AcceleratorError
+            If it reports an error, or gives nothing for ``timeout`` seconds.
+        """
+        if not self.design.backward:
+            raise AcceleratorError("this bitstream does not train recurrent layers: build one")
+        packing = state_packing(self.design, BUS_BITS, results=True)
+        size, got = packing.beats, list[int]()
+        self._bus.write(REGISTERS["load"].address, words)
+        deadline = time.monotonic() + self.timeout
+        while len(got) < beats * size:
+            if received := self._bus.receive(beats * size - len(got)).words:
+                got += received
+                deadline = time.monotonic() + self.timeout
+            elif time.monotonic() > deadline:
+                self._report()
+                raise StuckError(f"no sum came for {self.timeout:g} s: call reset()")
+        self.command([])
+        payloads = [packing.unpack(got[n : n + size]) for n in range(0, len(got), size)]
+        return split_fields(payloads, _result_widths(self.design))
+
+    def emitted(self, frames: IntArray) -> list[Emitted]:
+        """All that leaves for a sequence (T, X) of integers, from a zero state, pass by pass.
+
+        Of a design that trains recurrent layers that is what a step back needs.
+        """
+        return self._run_part(0, frames, False, 0)
+
     def reset(self) -> None:
         """Forget all frames under way; the loaded model stays, its states do not."""
         self._started, self._torn = None, False
@@ -484,3 +522,8 @@ class Accelerator:
         if not last or sent < len(packet) or len(got) > expected:
             raise MisalignedError("the frames' ends are out of step: call reset()")
         return got
+
+
+def _result_widths(design: Design) -> list[int]:
+    (results,) = result_fields(design)
+    return [results.width] * results.count

@@ -67,7 +67,8 @@ def joined(emitted: list[Emitted], directions: int) -> States:
     layers: dict[int, dict[str, IntArray]] = {}
     for one in emitted:
         layers.setdefault(one.emission.layer, {}).update(one.values)
-    found = [values for _, values in sorted(layers.items())]
+    # others leave where they learn
+    found = [values for _, values in sorted(layers.items())][-directions:]
     if directions == 2:
         found[1] = {name: values[::-1] for name, values in found[1].items()}
     hidden, cell, output = (

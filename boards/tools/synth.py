@@ -46,6 +46,7 @@ def synthesise_ecp5(
     *,
     top: str = TOP_MODULE,
     flatten: bool = True,
+    boxes: tuple[str, ...] = (),
     timeout: float,
     note: Callable[[str], None] = lambda text: None,
 ) -> CellReport:
@@ -62,6 +63,8 @@ def synthesise_ecp5(
     flatten : bool
         True: dissolve modules first, as one does before placement. False: synthesise each
         module once and count its instances; the sum is higher, as nothing is shared.
+    boxes : tuple of str
+        Modules of which nothing is counted, such as memories.
     timeout : float
         Seconds after which Yosys is killed.
     note : callable
@@ -82,23 +85,27 @@ def synthesise_ecp5(
         for name in (*files.sources, *files.images):
             shutil.copy(files.folder / name, work / name)
         look = watch(work / "yosys.log", note)
-        run_yosys(work, ecp5_commands(files.sources, top, flatten), timeout, look)
+        run_yosys(work, ecp5_commands(files.sources, top, flatten, boxes), timeout, look)
         modules = _modules((work / "cells.txt").read_text(encoding="utf-8"), top)
         seconds = float((work / "seconds.txt").read_text(encoding="utf-8"))
     return CellReport(modules, flatten, importlib.metadata.version("pyosys"), seconds)
 
 
-def ecp5_commands(sources: tuple[str, ...], top: str, flatten: bool) -> list[str]:
+def ecp5_commands(
+    sources: tuple[str, ...], top: str, flatten: bool, boxes: tuple[str, ...] = ()
+) -> list[str]:
     """Yosys commands that count ECP5 cells into ``cells.txt``."""
     synth = f"synth_ecp5 -top {top}" + ("" if flatten else " -noflatten")
     return [
-        *reading(sources, top, IN_BRACKETS),
+        *reading(sources, top, IN_BRACKETS, boxes),
         synth,
         f"tee -q -o cells.txt stat -json -top {top}",
     ]
 
 
-def reading(sources: tuple[str, ...], top: str, hidden: str = "w:*") -> list[str]:
+def reading(
+    sources: tuple[str, ...], top: str, hidden: str = "w:*", boxes: tuple[str, ...] = ()
+) -> list[str]:
     """Yosys commands that read a design, before those of a device.
 
     Parameters
@@ -107,8 +114,11 @@ def reading(sources: tuple[str, ...], top: str, hidden: str = "w:*") -> list[str
     top : str
     hidden : str
         Wires that lose their names; those in brackets must.
+    boxes : tuple of str
+        Modules that lose what is in them.
     """
     reads = [f"read_verilog {name}" for name in sources]
+    reads += [f"blackbox {name}" for name in boxes]
     # ABC's results are put back under names such as port[0], which crashes Yosys 0.70 where a wire
     # of that name is there; Amaranth names fields of arrays that way.
     return [*reads, f"hierarchy -top {top}", f"rename -hide {hidden}"]

@@ -361,6 +361,7 @@ YOUNGER = {
     "walk": False,
     "by_gate": False,
     "train": 0,
+    "backward": False,
     "indexed": 0,
     "screen": None,
 }

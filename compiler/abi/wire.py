@@ -57,10 +57,12 @@ def frame_fields(design: Design) -> tuple[Field, ...]:
 
 
 def state_fields(design: Design) -> tuple[Field, ...]:
-    """Hidden and cell state of E units."""
+    """Hidden and cell state of E units; gates of them where recurrent layers learn."""
+    gates = design.arithmetic.gate_names if design.backward else ()
     return (
         Field("hidden", design.gate.width, design.units, signed=True),
         Field("cell", design.state.width, design.units, signed=True),
+        *(Field(name, design.gate.width, design.units, signed=True) for name in gates),
     )
 
 
@@ -210,9 +212,9 @@ def state_values(
     Returns
     -------
     dict
-        ``h`` and ``c``, int64 arrays (frames, H), of an element-wise pass; ``r`` (frames, R)
-        of a projection; ``y`` (frames, O) of a linear layer; ``index`` and ``logit``
-        (frames, k) of a screen unit, the largest first.
+        ``h`` and ``c``, int64 arrays (frames, H), of an element-wise pass, and its gates where
+        they leave; ``r`` (frames, R) of a projection; ``y`` (frames, O) of a linear layer;
+        ``index`` and ``logit`` (frames, k) of a screen unit, the largest first.
     """
     placement, widths = emission.placement, _emitted(design, emission)
     bits = [width for width in widths.values() for _ in range(placement.lanes)]
@@ -230,8 +232,8 @@ def state_values(
 def _emitted(design: Design, emission: Emission) -> dict[str, int]:
     """Names and widths of the numbers that an emission carries, in their order."""
     if emission.kind == "states":
-        hidden, cell = state_fields(design)
-        return {"h": hidden.width, "c": cell.width}
+        hidden, cell, *gates = state_fields(design)
+        return {"h": hidden.width, "c": cell.width} | {gate.name: gate.width for gate in gates}
     if emission.kind == "largest":
         assert design.screen is not None
         return {field.name: field.width for field in pair_fields(design.screen)}

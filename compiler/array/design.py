@@ -31,6 +31,8 @@ __all__ = [
 
 
 OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed")  # numbers that may be 0
+MOST_ALIGN = 31  # of sums that a design learns from
+MOST_ACC = 62  # bits of them, as models have 64
 DICE_BITS = 24  # below the last bit of a master that an update is rounded from
 MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
 
@@ -118,6 +120,10 @@ class Design:
     walk : bool
         Of a checked design: in cycles in which nobody reads them the memories that a program only
         reads are held against their check; :mod:`compiler.lower.walk`.
+    backward : bool
+        Of a design that trains: its recurrent layers learn too. Gates leave beside the states, of
+        all layers, PEs have accumulators of columns, and sums may be shifted by up to
+        ``MOST_ALIGN``.
     screen : ScreenDesign, optional
         The unit behind the array that finds the largest logits of a screened head.
     indexed : int
@@ -160,6 +166,7 @@ class Design:
     checked: bool = False
     train: int = 0
     walk: bool = False
+    backward: bool = False
     screen: ScreenDesign | None = None
     indexed: int = 0
 
@@ -170,7 +177,7 @@ class Design:
         object.__setattr__(self, "wider", check_numbers("wider", fields.pop("wider")))
         flags = {
             name: fields.pop(name)
-            for name in ("streamed", "deep", "compact", "by_gate", "checked", "walk")
+            for name in ("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward")
         }
         optional = {name: fields.pop(name) for name in OPTIONAL}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
@@ -214,8 +221,9 @@ class Design:
             )
 
     def _check_narrow(self) -> None:
-        if self.max_align > MAX_ALIGN:
-            raise DesignError(f"max_align = {self.max_align}: must be 0 to {MAX_ALIGN}")
+        most = MOST_ALIGN if self.backward else MAX_ALIGN
+        if self.max_align > most:
+            raise DesignError(f"max_align = {self.max_align}: must be 0 to {most}")
         if self.pieces > 1 and self.streamed:
             raise DesignError(
                 f"pieces = {self.pieces}: a streamed design has no matrix memories to be "
@@ -260,7 +268,11 @@ class Design:
 
     def _check_train(self) -> None:
         if not self.train:
+            if self.backward:
+                raise DesignError("backward = True: of a design that trains; take train above 0")
             return
+        if self.backward:
+            self._check_backward()
         kinds = ("streamed", "deep", "compact", "by_gate", "checked")
         if kind := next((name for name in kinds if getattr(self, name)), None):
             raise DesignError(f"train = {self.train}: not with {kind} = True yet; leave one out")
@@ -270,6 +282,25 @@ class Design:
             raise DesignError(
                 f"train = {self.train}: a row's dice have {DICE_BITS} bits, a word of the matrix "
                 f"memories {self.word_bits}; take more lanes"
+            )
+
+    def _check_backward(self) -> None:
+        if self.cell != LSTM:
+            raise DesignError(
+                f"backward = True: arrays train the recurrent layers of an LSTM so far, not of "
+                f"{self.arithmetic.title}; train its head alone"
+            )
+        if self.act_bits < self.value_bits:
+            raise DesignError(
+                f"act_bits = {self.act_bits}: weights of {self.value_bits} bits take the place of "
+                "activations on the way back, which must be as wide; pack it with more"
+            )
+        if not self.linear:
+            raise DesignError("backward = True: sums leave where a linear output layer's do")
+        if self.acc_bits > MOST_ACC:
+            raise DesignError(
+                f"acc_bits = {self.acc_bits}: sums to learn from have at most {MOST_ACC}; give "
+                "smaller batches, or narrower weights"
             )
 
     def _check_indexed(self) -> None:

@@ -14,8 +14,10 @@ from .layout import LearningLayout
 
 __all__ = [
     "FACTOR_BITS",
+    "LEFT_BITS",
     "MOST_PLACE",
     "PLACE_BITS",
+    "Back",
     "Learn",
     "Update",
     "read_packet",
@@ -23,19 +25,20 @@ __all__ = [
 ]
 
 FACTOR_BITS = 15  # of the rate
+LEFT_BITS = 3  # of a shift between formats of gates
 PLACE_BITS = 7  # of a shift, signed
 LEAST_PLACE, MOST_PLACE = -38, 62
 
 
 class Learn(enum.IntEnum):
-    """Registers, in the order of their addresses; ``GO`` and ``READ`` start."""
+    """Registers, in the order of their addresses; ``GO``, ``READ`` and ``BACK`` start."""
 
     BASE = 0
     GROUPS = 1
     SLOTS = 2
-    CHUNKS = 3
-    DIGITS = 4
-    GRADIENTS = 5
+    GRADIENTS = 3
+    CHUNKS = 4
+    DIGITS = 5
     TAPE = 6
     MASTERS = 7
     START = 8
@@ -43,6 +46,9 @@ class Learn(enum.IntEnum):
     RATE = 10
     GO = 11
     READ = 12
+    WIDTH = 13
+    LEFTS = 14
+    BACK = 15
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,11 @@ class Update:
             Learn.BASE: at.given.instruction.matrix,
             Learn.GROUPS: at.groups,
             Learn.SLOTS: at.slots,
+            Learn.GRADIENTS: at.gradients,
             Learn.CHUNKS: at.chunks,
             Learn.DIGITS: len(at.aligns),
-            Learn.GRADIENTS: at.gradients,
             Learn.TAPE: at.tape,
-            Learn.MASTERS: 0,
+            Learn.MASTERS: at.masters,
             Learn.START: self.start,
             Learn.STRIDE: at.groups * WEYL & ((1 << STATE_BITS) - 1),
             Learn.RATE: self.factor | (self.place & ((1 << PLACE_BITS) - 1)) << FACTOR_BITS,
@@ -95,11 +101,56 @@ class Update:
         return packet(self.layout.design, Space.LEARN, 0, 0, words, "learn")
 
 
+@dataclass(frozen=True)
+class Back:
+    """One product W^T d of N sequences, which leaves column after column.
+
+    Parameters
+    ----------
+    layout : LearningLayout
+    slots : int, optional
+        Rows of a PE; 0 for none: what accumulators hold leaves.
+    width : int, optional
+        Places of a bank that leave.
+    lefts : tuple of int, optional
+        Left shift of the sums of each gate, whose rows PEs side by side have: 0 to 7.
+    """
+
+    layout: LearningLayout
+    slots: int
+    width: int
+    lefts: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, layout: LearningLayout, lefts: tuple[int, ...] = ()) -> Back:
+        """Of all rows and columns of a pass."""
+        return cls(layout, layout.slots, layout.given.geometry.bank_width, lefts)
+
+    @classmethod
+    def empty(cls, layout: LearningLayout) -> Back:
+        """Of no row: all accumulators are 0 after it."""
+        return cls(layout, 0, 1 << layout.design.index_bits)
+
+    @property
+    def columns(self) -> int:
+        """That leave."""
+        return self.layout.design.lanes * self.width
+
+    def packets(self) -> list[int]:
+        """Load packets that start it."""
+        at, design = self.layout, self.layout.design
+        first = [at.given.instruction.matrix, at.groups, self.slots, at.behind]
+        words = packet(design, Space.LEARN, 0, Learn.BASE, first, "learn")
+        lefts = sum(left << LEFT_BITS * gate for gate, left in enumerate(self.lefts))
+        last = [self.width, lefts, 1]
+        return words + packet(design, Space.LEARN, 0, Learn.WIDTH, last, "learn")
+
+
 def word_packets(layout: LearningLayout, word: int) -> list[int]:
     """Load packets that name the word that weights are read of, from the first of the pass on."""
     design, base = layout.design, layout.given.instruction.matrix
     first = packet(design, Space.LEARN, 0, Learn.BASE, [base + word], "learn")
-    low = word * design.lanes
+    low = layout.masters + word * design.lanes
     return first + packet(design, Space.LEARN, 0, Learn.MASTERS, [low], "learn")
 
 

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import gcd
 from typing import Any
 
 import numpy as np
 
 from csb_format.fixed import IntArray
 from csb_format.model import Model
-from csb_format.scales import DesignError
+from csb_format.scales import DesignError, Scales
 from csb_format.shape import ModelShape
 from csb_format.words import join_fields
 
 from ..array.design import Design
 from ..array.needs import design_for
 from ..array.widths import align_bits
-from ..lower.learning.masters import learning_pass
-from ..lower.load import Space, packet
-from ..lower.passes import Pass
+from ..lower.learning.masters import first_master, learning_pass, learning_passes
+from ..lower.load import MAX_LOADED, Space, packet
+from ..lower.passes import HEAD, Pass
 from ..lower.plan import Plan
 from ..lower.schedule import schedule
+from .transposed import leaving_beats
 
-__all__ = ["GRADIENT_BITS", "LearningLayout", "training_design"]
+__all__ = ["GRADIENT_BITS", "SPAN", "LearningLayout", "training_design"]
 
+SPAN = 16  # bits between the exponents of steps whose products are summed
 GRADIENT_BITS = 16  # of the head's gradients
 
 
 @dataclass(frozen=True)
 class LearningLayout:
-    """Places of what an update of the linear output layer reads.
+    """Places of what an update of a matrix reads.
 
     The product of gradients and inputs runs on the multipliers, tree and accumulators of the
     forward pass: answers of a batch take the place of banks. Of answer f the inputs lie in bank
@@ -43,11 +47,17 @@ class LearningLayout:
     plan : Plan
         With the linear output layer.
     answers : int
-        F, most answers of a batch.
+        F, most answers of a batch; of a recurrent layer its steps in all sequences.
+    chosen : Pass, optional
+        Whose weights learn; by default that of the linear output layer.
+    bits : int
+        Of gradients.
     """
 
     plan: Plan
     answers: int
+    chosen: Pass | None = None
+    bits: int = GRADIENT_BITS
 
     @property
     def design(self) -> Design:
@@ -57,7 +67,13 @@ class LearningLayout:
     @cached_property
     def given(self) -> Pass:
         """The pass whose weights learn."""
-        return learning_pass(self.plan)
+        return self.chosen or learning_pass(self.plan)
+
+    @property
+    def masters(self) -> int:
+        """Place of its first master."""
+        word = self.given.instruction.matrix - first_master(self.plan)
+        return word * self.design.lanes
 
     @property
     def groups(self) -> int:
@@ -78,9 +94,9 @@ class LearningLayout:
     def aligns(self) -> IntArray:
         """Left shift of each digit of a gradient, int64 (D,)."""
         bits, shift = self.design.value_bits, self._shift
-        if bits >= GRADIENT_BITS:
+        if bits >= self.bits:
             return np.zeros(1, np.int64)
-        largest = 1 << (GRADIENT_BITS - 1 - shift)
+        largest = 1 << (self.bits - 1 - shift)
         return np.array([0] + [shift] * -(-largest // ((1 << (bits - 1)) - 1)), np.int64)
 
     @property
@@ -94,16 +110,14 @@ class LearningLayout:
 
     @property
     def gradients(self) -> int:
-        """First word of gradients: each row's dice, then its gradients."""
+        """First word of gradients: the dice of all rows, then each term, of all rows."""
         return self.plan.groups
 
     @property
     def tape(self) -> int:
         """First place of the tape in the vector banks."""
         size = 1 << self.design.index_bits
-        part = self.given.layer
         needs = self.plan.parts[0].needs
-        assert part is not None
         return -(-needs.regions(0).depth // size) * size
 
     @property
@@ -111,7 +125,7 @@ class LearningLayout:
         """What a design must have for it."""
         places = self.chunks * self.design.lanes << self.design.index_bits
         return {
-            "train": self.given.words * self.design.lanes,
+            "train": self.masters + self.given.words * self.design.lanes,
             "matrix_depth": self.gradients + self.slots * (1 + self.terms),
             "vector_depth": self.tape + places,
             "row_groups": max(self.design.row_groups, self.terms),
@@ -155,35 +169,74 @@ class LearningLayout:
         words = join_fields(places.reshape(-1, lanes), design.act_bits).tolist()
         return packet(design, Space.VECTOR, 0, self.tape, words, "vector")
 
-    def gradient_packets(self, gradients: IntArray, dice: IntArray) -> list[int]:
-        """Load packets of gradients (F, O) of all answers, and of the dice of rows (O,)."""
-        words: list[int] = []
-        for pe, contents in enumerate(self._gradient_words(gradients, dice).T.tolist()):
-            words += packet(self.design, Space.MATRIX, pe, self.gradients, contents, "matrix")
-        return words
+    def gradient_packets(
+        self, gradients: IntArray, dice: IntArray, lefts: IntArray | None = None
+    ) -> list[int]:
+        """Load packets of gradients (F, O) of all answers, and of the dice of rows (O,).
 
-    def _gradient_words(self, gradients: IntArray, dice: IntArray) -> np.ndarray:
-        """Object array (slots * (1 + terms), M): of each row its dice, then its gradients."""
+        ``lefts`` (chunks, O) are shifts of the products of N answers and a row.
+        """
+        words = np.concatenate([self._dice_words(dice), self._gradient_words(gradients, lefts)])
+        return self._matrix_packets(self.gradients, words)
+
+    def dice_packets(self, dice: IntArray) -> list[int]:
+        """Load packets of the dice of rows (O,), before gradients that are there."""
+        return self._matrix_packets(self.gradients, self._dice_words(dice))
+
+    def _dice_words(self, dice: IntArray) -> np.ndarray:
+        return np.append(dice, 0)[self.given.placement.rows].astype(object)
+
+    def back_packets(self, gradients: IntArray) -> list[int]:
+        """Load packets of gradients (N, O) of N sequences, where a product W^T d reads them."""
+        one = replace(self, answers=self.design.lanes, bits=self.design.value_bits)
+        return self._matrix_packets(self.behind, one._gradient_words(gradients, None))
+
+    @property
+    def behind(self) -> int:
+        """First word behind the dice."""
+        return self.gradients + self.slots
+
+    def _matrix_packets(self, at: int, words: np.ndarray) -> list[int]:
+        found: list[int] = []
+        for pe, contents in enumerate(words.T.tolist()):
+            found += packet(self.design, Space.MATRIX, pe, at, contents, "matrix")
+        return found
+
+    def _gradient_words(self, gradients: IntArray, lefts: IntArray | None) -> np.ndarray:
+        """Object array (terms * slots, M) of all rows' gradients."""
         design, rows = self.design, self.given.placement.rows
-        lanes, aligns, chunks = design.lanes, self.aligns, self.chunks
+        lanes, chunks = design.lanes, self.chunks
         padded = np.zeros((chunks * lanes, gradients.shape[1] + 1), np.int64)
         padded[: len(gradients), :-1] = gradients  # row -1 is padding, whose gradients are 0
         digits = self.digits(padded.T[rows])  # slots, M, answers, D
         values = digits.reshape(*rows.shape, chunks, lanes, -1).swapaxes(-1, -2)
-        marks = aligns[:, None] >> (np.arange(lanes) * design.index_bits)
+        shifts = np.broadcast_to(self.aligns, values.shape[:-1])
+        if lefts is not None:
+            more = np.pad(lefts, ((0, chunks - len(lefts)), (0, 1)))
+            shifts = shifts + more.T[rows][..., None]
+        if shifts.max() > design.max_align:
+            raise DesignError(
+                f"gradients of a batch lie {shifts.max()} bits apart, the array shifts sums by "
+                f"{design.max_align}: take another design"
+            )
+        marks = shifts[..., None] >> (np.arange(lanes) * design.index_bits)
         marks &= (1 << design.index_bits) - 1  # the shift lies in the places of indices
-        fields = np.stack([values, np.broadcast_to(marks, values.shape)], axis=-1)
+        fields = np.stack([values, marks], axis=-1)
         widths = [design.value_bits, design.index_bits] * lanes
         words = join_fields(fields.reshape(*rows.shape, self.terms, -1), widths)
-        first = np.append(dice, 0)[rows].astype(object)[..., None]
-        both = np.concatenate([first, words], axis=-1)
-        return both.swapaxes(1, 2).reshape(-1, design.pes)
+        return np.asarray(words.transpose(2, 0, 1).reshape(-1, design.pes))
 
 
 def training_design(
-    model: Model | ModelShape, pes: int, lanes: int, answers: int, **options: int | bool
+    model: Model | ModelShape,
+    pes: int,
+    lanes: int,
+    answers: int,
+    frames: int = 0,
+    gradient_bits: int = 8,
+    **options: int | bool,
 ) -> Design:
-    """The smallest design of this array that holds a model and trains its linear output layer.
+    """The smallest design of this array that holds a model and trains it.
 
     Parameters
     ----------
@@ -191,8 +244,14 @@ def training_design(
     pes, lanes : int
     answers : int
         Most answers of a batch.
+    frames : int
+        Most steps of a batch, of its longest sequence, times sequences, in whole N of them; 0: the
+        linear output layer learns alone.
+    gradient_bits : int
+        Of recurrent layers.
     **options
-        As for :func:`compiler.array.needs.design_for`.
+        As for :func:`compiler.array.needs.design_for`; where recurrent layers learn there are
+        projectors for a whole column, if nobody says otherwise.
 
     Raises
     ------
@@ -201,6 +260,8 @@ def training_design(
     """
     if answers < 1:
         raise DesignError(f"answers = {answers}: must be at least 1")
+    if frames:  # sums of a column leave at once
+        options.setdefault("projectors", gcd(lanes, 1 << (pes.bit_length() - 1)))
     plain = design_for(model, pes, lanes, head=True, **options)
     least = 8
     if plain.value_bits < least:
@@ -210,6 +271,46 @@ def training_design(
         )
     if lanes * plain.index_bits < align_bits(plain):
         raise DesignError(f"lanes = {lanes}: too few to keep a gradient's shift; take more")
-    layout = LearningLayout(schedule(model.shape, plain, head=True), answers)
-    sizes: dict[str, Any] = layout.sizes
-    return replace(plain, **sizes)
+    if not frames:
+        layout = LearningLayout(schedule(model.shape, plain, head=True), answers)
+        return _sized(plain, [layout])
+    return _backward_design(model.shape, plain, answers, frames, gradient_bits)
+
+
+def _backward_design(
+    shape: ModelShape, plain: Design, answers: int, frames: int, bits: int
+) -> Design:
+    """One in which recurrent layers learn too."""
+    digit = 0 if plain.value_bits >= bits else plain.value_bits - 1
+    formats = max(map(Scales.largest, shape.layers))
+    fitting = replace(
+        plain,
+        train=1,
+        backward=True,
+        max_align=max(plain.max_align, SPAN + formats + digit),
+        # sums of a column leave every cycle, if they are taken
+        output_depth=max(plain.output_depth, leaving_beats(plain)),
+    )
+    plan = schedule(shape, fitting, head=True)
+    layouts = [
+        LearningLayout(plan, answers if given.matrix == HEAD else frames, given,
+                       GRADIENT_BITS if given.matrix == HEAD else bits)
+        for given in learning_passes(plan)
+    ]  # fmt: skip
+    return _sized(fitting, layouts)
+
+
+def _sized(design: Design, layouts: Sequence[LearningLayout]) -> Design:
+    """With memories for all of them, which load packets reach."""
+    sizes: dict[str, Any] = {}
+    for layout in layouts:
+        for name, least in layout.sizes.items():
+            sizes[name] = max(sizes.get(name, 0), least)
+    for name in ("matrix_depth", "vector_depth", "train"):
+        if sizes[name] > MAX_LOADED:
+            raise DesignError(
+                f"a batch of {max(at.answers for at in layouts)} answers or steps needs {name} = "
+                f"{sizes[name]}: load packets reach {MAX_LOADED}; give smaller batches or shorter "
+                "sequences, or take more PEs"
+            )
+    return replace(design, **sizes)

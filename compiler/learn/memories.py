@@ -17,6 +17,8 @@ from ..lower.learning.masters import low_bits, master_of
 from ..lower.load import WORD, Space, packet, space_widths
 from .layout import LearningLayout
 
+DENSE = 2  # dimensions of a matrix of all weights
+
 __all__ = ["Memories", "entries_of", "masters_in", "restored", "tensor_of"]
 
 
@@ -74,23 +76,26 @@ def entries_of(words: np.ndarray, design: Design) -> IntArray:
 
 
 def masters_in(layout: LearningLayout, memories: Memories) -> IntArray:
-    """Masters (O, I) of the linear output layer."""
+    """Masters of the matrix, as :func:`tensor_of` has them."""
     at, given = layout.given.instruction.matrix, layout.given
     weights = entries_of(memories.matrix[at : at + given.words], layout.design)[..., 0]
     places = given.words * layout.design.lanes
-    low = memories.masters[:, :places].T.reshape(given.words, layout.design.lanes, -1)
+    low = memories.masters[:, layout.masters : layout.masters + places].T.reshape(
+        given.words, layout.design.lanes, -1
+    )
     return tensor_of(layout, master_of(weights.swapaxes(1, 2), low))
 
 
 def restored(layout: LearningLayout, words: np.ndarray, masters: IntArray) -> list[int]:
-    """Load packets after which the linear output layer has other masters, and their weights.
+    """Load packets after which the matrix has other masters, and their weights.
 
     Parameters
     ----------
     layout : LearningLayout
     words : object array (words, M)
         Of its pass, whatever the weights are.
-    masters : int64 array (O, I)
+    masters : int64 array
+        As :func:`tensor_of` has them.
     """
     design, given = layout.design, layout.given
     numbers, entries = _numbers_of(layout, masters), entries_of(words, design)
@@ -104,25 +109,41 @@ def restored(layout: LearningLayout, words: np.ndarray, masters: IntArray) -> li
     for pe in range(design.pes):
         at, contents = given.instruction.matrix, found[:, pe].tolist()
         packets += packet(design, Space.MATRIX, pe, at, contents, "matrix")
-        packets += packet(design, Space.MASTER, pe, 0, low[:, pe].tolist(), "master")
+        packets += packet(design, Space.MASTER, pe, layout.masters, low[:, pe].tolist(), "master")
     return packets
 
 
 def _numbers_of(layout: LearningLayout, tensor: IntArray) -> IntArray:
     """Inverse of :func:`tensor_of`, 0 where nothing lies."""
     rows, lanes, groups = layout.given.placement.rows, layout.design.lanes, layout.groups
+    if tensor.ndim > DENSE:  # bank by bank, as merged banks have them
+        tensor = tensor.swapaxes(1, 2).reshape(len(tensor), -1)
     padded = np.zeros((len(tensor) + 1, lanes * groups), np.int64)
     padded[:-1, : tensor.shape[1]] = tensor
     by_place = padded[rows].reshape(*rows.shape, lanes, groups)
     return by_place.transpose(0, 3, 2, 1).reshape(len(rows) * groups, lanes, -1)
 
 
-def tensor_of(layout: LearningLayout, numbers: IntArray) -> IntArray:
-    """Numbers (words, N, M) as they lie in memories by row and column, (O, I)."""
+def tensor_of(layout: LearningLayout, numbers: IntArray, banks: int = 0) -> IntArray:
+    """Numbers (words, N, M) as they lie in memories by row.
+
+    Parameters
+    ----------
+    layout : LearningLayout
+    numbers : int64 array (words, N, M)
+    banks : int
+        Of the matrix in its file; 0 for a dense one.
+
+    Returns
+    -------
+    int64 array (rows, columns), or (rows, nonzeros, banks)
+    """
     geometry, rows = layout.given.geometry, layout.given.placement.rows
     by_slot = numbers.reshape(len(rows), layout.groups, *numbers.shape[1:])
     found = np.zeros((geometry.rows, layout.design.lanes * layout.groups), np.int64)
     slots, pes = np.nonzero(rows >= 0)
     # of a dense layer group g has place g of each bank
     found[rows[slots, pes]] = by_slot[slots, :, :, pes].swapaxes(1, 2).reshape(len(slots), -1)
+    if banks:
+        return found.reshape(len(found), banks, -1).swapaxes(1, 2)
     return found[:, : geometry.columns]

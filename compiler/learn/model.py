@@ -48,19 +48,19 @@ def updated(update: Update, memories: Memories) -> Memories:
     """Memories after an update; those of gradients and tape stay."""
     at, design = update.layout, update.layout.design
     matrix, masters = memories.matrix.copy(), memories.masters.copy()
-    base, rows = at.given.instruction.matrix, 1 + at.terms
+    base, behind = at.given.instruction.matrix, at.slots * (1 + at.terms)
     numbers = columns(update.start, at.groups * design.lanes).reshape(design.lanes, at.groups)
     for slot in range(at.slots):
-        first = at.gradients + slot * rows
+        first = at.gradients + slot
         dice = (matrix[first] & ((1 << DICE_BITS) - 1)).astype(np.int64)
-        values, aligns = _gradients(matrix[first + 1 : first + rows], design)
+        values, aligns = _gradients(matrix[first : first + behind : at.slots][1:], design)
         for group in range(at.groups):
             word = slot * at.groups + group
             entries = entries_of(matrix[base + word], design)
             for lane in range(design.lanes):
                 tape = _operands(update, memories.vector, entries[:, lane, 1], lane)
                 sums = ((values * tape).sum(axis=-1) << aligns).sum(axis=0)
-                place = word * design.lanes + lane
+                place = at.masters + word * design.lanes + lane
                 old = master_of(entries[:, lane, 0], masters[:, place])
                 down = placed(sums, update.place, placed_bits(design))
                 rolled = dice ^ numbers[lane, group]

@@ -1,27 +1,27 @@
-"""The transposed product, W^T d, on CSB as it lies: its model, widths and cycles."""
+"""The transposed product, W^T d, on CSB as it lies: its widths and cycles."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from csb_format.csb import Csb
-from csb_format.fixed import IntArray
-
 from ..array.design import Design
+from ..array.latency import issue_delay
 
 __all__ = [
     "COLUMN",
     "COLUMNS_APART",
-    "SCATTER",
+    "JOINED",
+    "PRODUCT",
+    "back_cycles",
     "column_bits",
     "columns_cycles",
-    "scattered",
+    "leaving_beats",
     "sum_bits",
-    "transposed_cycles",
+    "turns_of",
 ]
 
-SCATTER = 2  # from a place to its sum: read, add
-COLUMN = 2  # from a column to its sums, alike
+COLUMN = 2  # from a column to its sums: read, add
+PRODUCT = 2  # from a word at a PE to products of a weight of it: choice, product
+JOINED = 2  # from the last sums of each gate to their total: shift, add
+BUFFER = 3  # from a beat at the output buffer to its room, if it is taken at once
 COLUMNS_APART = 3  # cycles after which a column may follow: it is written in the third
 
 
@@ -39,39 +39,43 @@ def sum_bits(design: Design, bits: int, rows: int) -> int:
     return design.value_bits + bits - 1 + max(1, rows - 1).bit_length()
 
 
-def scattered(matrix: Csb, gradients: IntArray, rows: IntArray) -> IntArray:
-    """Sums of columns over some rows: (N, places of a bank).
-
-    Parameters
-    ----------
-    matrix : Csb
-        With as many banks as the array has lanes.
-    gradients : int64 array (rows,)
-        Of all rows.
-    rows : int64 array
-        Rows of a PE, in the order of its slots; -1 is none.
-    """
-    geometry = matrix.geometry
-    found = np.zeros((geometry.banks, geometry.bank_width), np.int64)
-    lanes = np.broadcast_to(np.arange(geometry.banks), (geometry.nonzeros, geometry.banks))
-    for row in rows[rows >= 0]:
-        places, values = matrix.indices[row].astype(np.int64), matrix.values[row].astype(np.int64)
-        np.add.at(found, (lanes, places), values * gradients[row])
-    return found
-
-
-def transposed_cycles(groups: int, places: int, pes: int) -> int:
-    """Cycles from the first group to the last sum of all PEs.
-
-    Groups as in the forward pass, a cycle until the last is written; then places leave one a cycle
-    from the first PE, and each PE after it adds its own a cycle later.
-    """
-    return groups + 1 + (places - 1) + (pes - 1) + SCATTER
-
-
 def column_bits(design: Design) -> int:
     """Bits that name a column: its bank, above its place there."""
     return (design.lanes - 1).bit_length() + design.index_bits
+
+
+def turns_of(design: Design) -> int:
+    """Cycles from column to column, and beats of one: as many as projectors take."""
+    return max(1, design.lanes // max(1, design.projectors))
+
+
+def leaving_cycles(design: Design) -> int:
+    """Cycles from the issue of a column to the first beat of its sums at the output buffer."""
+    return issue_delay(design) + PRODUCT + design.pes // design.abreast - 1 + COLUMN + JOINED + 1
+
+
+def leaving_beats(design: Design) -> int:
+    """Beats of an output buffer that columns leave through without a pause."""
+    return leaving_cycles(design) + turns_of(design) + BUFFER + 1
+
+
+def back_cycles(design: Design, slots: int, groups: int, width: int) -> int:
+    """Cycles in which the learner is busy with a product W^T d of N sequences.
+
+    If what leaves is taken at once.
+
+    Parameters
+    ----------
+    design : Design
+    slots, groups : int
+        Rows of a PE, CSB groups of a row.
+    width : int
+        Places of a bank that leave.
+    """
+    turns = turns_of(design)
+    leaving = (design.lanes * width - 1) * turns + 1
+    weights = slots * (1 + groups * design.lanes)
+    return weights + COLUMNS_APART - 1 + leaving + leaving_cycles(design) + turns - 1 + BUFFER
 
 
 def columns_cycles(design: Design, groups: int, pes: int) -> int:

@@ -211,7 +211,8 @@ def _emitting(passes: tuple[Pass, ...], directions: int) -> list[Pass]:
     for p in passes:
         if not p.writes or p.writes[0] == "reset":
             continue
-        if directions == 2 or p.writes[1] == top:
+        everything = directions == 2 or p.placement.design.backward
+        if everything or p.writes[1] == top:
             chosen.add(p.key)
     out = [p.at(emit=p.key in chosen) for p in passes]
     final = max(n for n, p in enumerate(out) if p.instruction.emit)

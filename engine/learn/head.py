@@ -95,12 +95,12 @@ class HeadPass:
             Name of the gradient of the outputs; empty: nobody asks for it.
         """
         fed, lanes, steps = self._fed(outputs, piece)
-        logits = exact(fed, self.head.weight.T) + self.head.bias
+        logits = self._logits(fed)
         delta, cost, right = self.delta(logits, asked, settling)
         gradients = self._gradients(delta, fed)
         if not tensor:
             return Answered(cost, right, gradients, None)
-        back = exact(delta.value, self.head.weight)
+        back = self._back(delta)
         if self.model.pool == "mean":
             n = np.array(piece.lengths)[:, None]
             back = (2 * back + n) // (2 * n)
@@ -110,6 +110,14 @@ class HeadPass:
         return Answered(
             cost, right, gradients, self._spread(settled, lanes, steps, outputs.shape, piece)
         )
+
+    def _logits(self, fed: IntArray) -> IntArray:
+        """Exact (N, O); others have them from elsewhere."""
+        return exact(fed, self.head.weight.T) + self.head.bias
+
+    def _back(self, delta: Part) -> IntArray:
+        """The transposed product (N, D * R), exact, likewise."""
+        return exact(delta.value, self.head.weight)
 
     def _fed(self, outputs: Signal, piece: Piece) -> tuple[IntArray, IntArray, IntArray]:
         """What the head takes, int64 (N, D * R), and the lane and step of each."""

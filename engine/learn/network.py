@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from csb_format.model import Model
+from csb_format.model import DenseLayer, Model
 
 from .exponents import Exponents
 from .head import Asked, HeadPass
@@ -78,16 +78,24 @@ class Network:
         From the masters and the number of a layer to its pass.
     deep : bool
         Whether recurrent layers move; else gradients end at the head.
+    head_pass : callable, optional
+        From the model and its head to the pass of the head; the reference by default.
     """
 
-    def __init__(self, masters: Masters, made: Callable[[Masters, int], LayerPass], deep: bool):
+    def __init__(
+        self,
+        masters: Masters,
+        made: Callable[[Masters, int], LayerPass],
+        deep: bool,
+        head_pass: Callable[[Model, DenseLayer], HeadPass] | None = None,
+    ):
         self.model, self.deep = masters.start, deep
         step = self.model.directions
         passes = [made(masters, n) for n in range(len(self.model.layers))]
         self.levels = [passes[n : n + step] for n in range(0, len(passes), step)]
         head = masters.head()
         assert head is not None
-        self.head = HeadPass(self.model, head)
+        self.head = (head_pass or HeadPass)(self.model, head)
         self.moves = set(masters.values)
 
     def run(self, frames: Signal, piece: Piece, asked: Asked, settling: Settling) -> Outcome:

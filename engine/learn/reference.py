@@ -112,7 +112,8 @@ class ReferencePass:
             carried = [_masked(part, valid) for part in carried]
             d, carried = self._step_back(t, at, parts, carried, settling)
             self.d.append(Part(d, settling.exponent(f"d.{self.n}", at)))
-            recurrent = self._recurrent(self.d[-1])
+            if t:
+                recurrent = self._recurrent(self.d[-1])
         self.d.reverse()
         self.dr.reverse()
         return self._gradients(), self._below(settling, below)
@@ -137,7 +138,7 @@ class ReferencePass:
             of_r = f"r.{self.n}"
             dr = settling.settle_by_chance(of_r, at, parts)
             self.dr.append(Part(dr, settling.exponent(of_r, at)))
-            parts = [back(self.matrices["weight_hr"], self.dr[-1])]
+            parts = [self._back("weight_hr", self.dr[-1])]
         return settling.settled(f"h.{self.n}", at, parts)
 
     def _rows(self, d: IntArray, recurrent: bool) -> IntArray:
@@ -149,12 +150,20 @@ class ReferencePass:
     def _recurrent(self, d: Part) -> Part:
         """Gradient of the output before, by way of the recurrent matrix."""
         rows = self._rows(d.value, True)
-        return back(self.matrices["weight_hh"], Part(rows * ~self._waits, d.exponent))
+        return self._back("weight_hh", Part(rows * ~self._waits, d.exponent))
 
     def _to_reset(self, dn: Part) -> Part:
         """Gradient of ``r * h`` of those of the rows that take it."""
         rows = np.concatenate([np.zeros_like(dn.value)] * 2 + [dn.value], axis=-1)
-        return back(self.matrices["weight_hh"], Part(rows, dn.exponent))
+        return self._back("weight_hh", Part(rows, dn.exponent))
+
+    def _back(self, name: str, d: Part) -> Part:
+        """The transposed product of a matrix; others compute it elsewhere."""
+        return back(self.matrices[name], d)
+
+    def _kept(self, name: str, d: Sequence[Part], vectors: Any, frac: int) -> Gradient:
+        """Sums over time and lanes for a matrix, likewise."""
+        return kept(self.matrices[name], d, vectors, frac)
 
     @property
     def _waits(self) -> Valid:
@@ -166,8 +175,8 @@ class ReferencePass:
         if not below:
             return None
         settling.begin(below, 1)
-        matrix = self.matrices["weight_ih"]
-        parts = [back(matrix, Part(self._rows(d.value, False), d.exponent)) for d in self.d]
+        rows = [Part(self._rows(d.value, False), d.exponent) for d in self.d]
+        parts = [self._back("weight_ih", one) for one in rows]
         return np.moveaxis(settling.settle_steps(below, parts), -1, 0)
 
     def _gradients(self) -> dict[str, Gradient]:
@@ -179,18 +188,16 @@ class ReferencePass:
         )
         found = {
             "bias": Gradient(np.asarray(of_bias), low),
-            "weight_ih": kept(self.matrices["weight_ih"], ih, self.x, layer.input.frac),
-            "weight_hh": kept(self.matrices["weight_hh"], hh, self.r, layer.output.frac),
+            "weight_ih": self._kept("weight_ih", ih, self.x, layer.input.frac),
+            "weight_hh": self._kept("weight_hh", hh, self.r, layer.output.frac),
         }
         if self.cell.resets:
             reset = [frame.reset for frame in self.tape]
-            other = kept(self.matrices["weight_hh"], hh, reset, layer.output.frac)
+            other = self._kept("weight_hh", hh, reset, layer.output.frac)
             waits = self._waits[:, None, None]
             found["weight_hh"].sums = np.where(waits, other.sums, found["weight_hh"].sums)
         if layer.projection is not None:
-            found["weight_hr"] = kept(
-                self.matrices["weight_hr"], self.dr, self.h, layer.hidden.frac
-            )
+            found["weight_hr"] = self._kept("weight_hr", self.dr, self.h, layer.hidden.frac)
         return {f"{start}.{name}": gradient for name, gradient in found.items()}
 
 

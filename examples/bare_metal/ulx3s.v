@@ -7,7 +7,7 @@ module ulx3s (
     always @(posedge clk) if (!(&waited)) waited <= waited + 8'd1;
     wire done;
     wire [31:0] verdict;
-    machine #(.MODEL_BITS(10)) machine (
+    machine #(.MODEL_BITS(12)) machine (
         .clk(clk), .resetn(&waited), .done(done), .verdict(verdict)
     );
     assign led = {done && verdict == 0, done};

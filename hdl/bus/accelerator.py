@@ -245,6 +245,8 @@ class Accelerator(wiring.Component):
         busy, self._frames = Signal(), Signal(16)
         left = self._core.states.valid & self._core.states.ready
         left &= Value.cast(self._core.states.payload)[-1]
+        if self.design.backward:  # columns' sums are no frame
+            left &= ~self._core.learning
         change = Cat(self._input.begun, left)
         if self.design.deep:  # a packet that comes or leaves keeps it busy meanwhile
             change = _before(m, change)

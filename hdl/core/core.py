@@ -33,6 +33,7 @@ from .layouts import (
     words_layout,
 )
 from .learn.array import LEARNT_BITS
+from .learn.leaving import Exit
 from .loader import Loader
 from .output import OutputBuffer
 from .pipeline import delayed
@@ -158,6 +159,7 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.frames), frames.frames)
         self._control(m, controller, frames)
         write = Signal(vector_write_layout(self.design))
+        columns = self._learning.back(m) if self._learning and self.design.backward else None
         given = self.matrix.payload.words if self.design.streamed else None
         pes = elements(m, memories, controller, write, given)
         results = [pe.result for pe in pes]
@@ -179,7 +181,7 @@ class Core(wiring.Component):
             m.d.comb += controller.home.eq(units.home | taker.home)
             clipped += [p.clipped & taker.writeback.valid for p in projectors]
         collision = write_back(m, self.design, loader, frames, homes, write)
-        frame_done = self._output(m, controller, beats)
+        frame_done = self._output(m, controller, beats, columns)
         misaligned = self._misaligned(m, controller)
         if self.design.checked:
             misaligned = misaligned | self._damage(m)
@@ -291,9 +293,13 @@ class Core(wiring.Component):
         return Value.cast(self.damage).any()
 
     def _output(
-        self, m: Module, controller: Controller, beats: list[tuple[data.View, Value]]
+        self,
+        m: Module,
+        controller: Controller,
+        beats: list[tuple[data.View, Value]],
+        leaving: Exit | None,
     ) -> Value:
-        """What passes emit, through the output buffer."""
+        """What passes emit, through the output buffer; whether a frame ends."""
         m.submodules.output = buffer = OutputBuffer(self.design)
         for number, (home, bits) in enumerate(beats):
             with m.If(home.valid & home.emit):
@@ -313,7 +319,24 @@ class Core(wiring.Component):
             self._screen(m, buffer)
         else:
             wiring.connect(m, buffer.states, wiring.flipped(self.states))
-        return buffer.push & buffer.beat.last
+        done = buffer.push & buffer.beat.last
+        return done if leaving is None else done & ~self._columns_leave(m, buffer, leaving)
+
+    def _columns_leave(self, m: Module, buffer: OutputBuffer, leaving: Exit) -> Value:
+        """Sums of columns go where results of passes do, none of which is under way."""
+        assert self._learning
+        lead = self._learning.sequencer
+        m.d.comb += lead.room.eq(buffer.room)
+        with m.If(lead.back.on):
+            m.d.comb += buffer.promise.eq(lead.back.promise)
+        with m.If(leaving.push):
+            m.d.comb += [
+                buffer.push.eq(1),
+                buffer.beat.bits.eq(leaving.bits),
+                buffer.beat.last.eq(leaving.last),
+                buffer.beat.result.eq(1),
+            ]
+        return leaving.push
 
     def _screen(self, m: Module, buffer: OutputBuffer) -> None:
         """The screen unit behind the buffer, and what the loader has for its memories."""

@@ -13,6 +13,7 @@ from compiler.lower.load import Space, space_widths
 
 __all__ = [
     "aligns_layout",
+    "back_layout",
     "bias_layout",
     "cell_write_layout",
     "damage_layout",
@@ -109,6 +110,14 @@ def group_layout(design: Design) -> data.StructLayout:
             **kept,
         }
     )
+
+
+def back_layout(design: Design) -> data.StructLayout:
+    """How a PE multiplies on the way back.
+
+    ``on``: all lanes take ``weight`` for their element; ``keep``: their values stay what they are.
+    """
+    return data.StructLayout({"on": 1, "keep": 1, "weight": signed(design.value_bits)})
 
 
 def gates_layout(design: Design) -> data.ArrayLayout:

@@ -10,7 +10,13 @@ from compiler.array.design import Design
 from compiler.array.latency import operand_stage, pe_latency, product_delay, read_delay
 from csb_format.fixed import IntArray
 
-from .layouts import entry_layout, group_layout, result_layout, vector_write_layout
+from .layouts import (
+    back_layout,
+    entry_layout,
+    group_layout,
+    result_layout,
+    vector_write_layout,
+)
 from .pipeline import delayed, registered
 
 __all__ = ["ProcessingElement"]
@@ -41,6 +47,11 @@ class ProcessingElement(wiring.Component):
         those of all gates, as late behind the last row of a round.
     damaged : Out, of a checked design
         An element of a vector that was used had changed in its memory (a pulse).
+    back : In, of a design that trains recurrent layers
+        :func:`~hdl.core.layouts.back_layout`: gradients that came as a word are kept and met by a
+        weight, not by elements of vectors.
+    products : Out, likewise
+        Of all lanes, two cycles after a word.
     beside : Out
         Where the cell takes sums of the two matrices apart: the parked sum of the last row that
         was ``apart``, from its first group on.
@@ -67,8 +78,15 @@ class ProcessingElement(wiring.Component):
                 "result": Out(result_layout(design)),
                 **({"beside": Out(signed(design.acc_bits))} if design.arithmetic.apart else {}),
                 **({"damaged": Out(1)} if design.checked else {}),
+                **(self._back_members(design) if design.backward else {}),
             }
         )
+
+    @staticmethod
+    def _back_members(design: Design) -> dict[str, wiring.Member]:
+        product = signed(design.value_bits + design.act_bits)
+        products = data.ArrayLayout(product, design.lanes)
+        return {"back": In(back_layout(design)), "products": Out(products)}
 
     def elaborate(self, platform: object) -> Module:
         """Lanes, tree, accumulator; the control travels beside the data."""
@@ -110,6 +128,10 @@ class ProcessingElement(wiring.Component):
             self._odd.append(operand.xor())
             operand = operand[: design.act_bits].as_signed()
         weight = delayed(m, self._word[n].value, wait + self.operand_stage(design))
+        if design.backward:
+            operand = Mux(self.back.on, self.back.weight, operand).as_signed()
+            weight = Mux(self.back.keep, value, weight)
+            m.d.comb += self.products[n].eq(product)
         m.d.sync += [value.eq(weight), product.eq(value * operand)]
         # the first register is the multiplier's own, which may be far from the adders
         return delayed(m, product, int(design.deep))

@@ -221,6 +221,7 @@ def demo(given: DemoOptions) -> None:
         lanes=given.lanes,
         icarus=given.icarus,
         cocotb=given.cocotb,
+        contexts=given.contexts,
     )
 
 

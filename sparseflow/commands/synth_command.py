@@ -43,7 +43,8 @@ def synth(given: SynthOptions) -> None:
     if given.json_file:
         check_written("--json", given.json_file, given.model)
     chosen = load_model(given.model) if given.model else demo_sized()
-    design = design_for(chosen, given.pes, given.lanes, largest=given.largest)
+    array = (chosen, given.pes, given.lanes)
+    design = design_for(*array, contexts=given.contexts, largest=given.largest)
     with temporary_folder("emitted") as folder:
         files = emit_verilog(design, folder / "verilog", compile_model(chosen, design))
         report = synthesise_ecp5(
@@ -102,6 +103,7 @@ def timing(given: TimingOptions) -> None:
         given.seed,
         news,
         given.largest,
+        given.contexts,
     )
     typer.echo(json.dumps(found, allow_nan=False))
     replace_file(given.json_file, (json.dumps(found, indent=2, allow_nan=False) + "\n").encode())

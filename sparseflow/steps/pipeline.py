@@ -317,6 +317,7 @@ def demo(
     lanes: int = DemoOptions.lanes,
     icarus: int = DemoOptions.icarus,
     cocotb: int = DemoOptions.cocotb,
+    contexts: int = DemoOptions.contexts,
 ) -> None:
     """Do everything on JapaneseVowels: train, prune, pack, emit, simulate, report.
 
@@ -327,6 +328,8 @@ def demo(
     pes, lanes : int
     icarus, cocotb : int
         First utterances that cocotb runs too, on Icarus and on Verilator; 0 is none.
+    contexts : int
+        Streams whose states the array keeps.
 
     Raises
     ------
@@ -345,9 +348,10 @@ def demo(
     for simulator in (SimulateOptions.simulator, *(["icarus"] if icarus else [])):
         require_engine(simulator)
     check_array(pes, lanes, recipe.banks)
-    whole = typed() or _whole_demo(out, seed, pes=pes, lanes=lanes, icarus=icarus, cocotb=cocotb)
+    options = {"pes": pes, "lanes": lanes, "icarus": icarus, "cocotb": cocotb}
+    options |= {} if contexts == DemoOptions.contexts else {"contexts": contexts}
+    whole = typed() or _whole_demo(out, seed, **options)
     with shared_folder(out, DEMO, living=LIVING), locked(out / LOCK, wait=False), as_typed(()):
-        options = {"pes": pes, "lanes": lanes, "icarus": icarus, "cocotb": cocotb}
         _demo(parts, out, seed, recipe, whole, **options)
 
 

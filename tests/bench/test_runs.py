@@ -119,6 +119,7 @@ SMALLEST = {
     # Builds by Verilator take ten seconds each, and more.
     "bench.array.dram": Smallest("--array 4x4 --bits 512 --json OUT/rows.json", slow=True),
     "bench.array.load": Smallest("--smallest --json OUT/rows.json", slow=True),
+    "bench.array.enables": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.array.training": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.array.seeds": Smallest("--seeds 2 --json OUT/rows.json", prepare=place, slow=True),
     "bench.array.simulation": Smallest(
@@ -128,6 +129,7 @@ SMALLEST = {
         "--smallest --json OUT/rows.json", ("rows.json", "rows.md", "rows.svg"), place, slow=True
     ),
     "bench.screening": Smallest("--smallest --json OUT/rows.json", ("rows.json", "rows.svg")),
+    "bench.screening.area": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.screening.rectify": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.screening.sampling": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.behaviour": Smallest("--smallest --json OUT/rows.json"),
@@ -142,6 +144,7 @@ SMALLEST = {
     "bench.boards.area": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.gates": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.protection": Smallest("--smallest --json OUT/rows.json", slow=True),
+    "bench.boards.reaches": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.fit": Smallest(
         "--case 'icebreaker 4x1 12-32 12/12 bits' --json OUT/rows.json", slow=True
     ),

@@ -9,6 +9,8 @@ import pytest
 
 import sparseflow as sf
 from csb_format.random_models import random_network
+from engine.learn.head import Asked
+from engine.learn.learner import Learner, Settings
 
 MODEL = random_network(
     np.random.default_rng(0), 6, 12, 2, (1, 2, 0), value_bits=8, act_bits=8, head=3
@@ -41,6 +43,25 @@ def test_numbers_are_taken_too() -> None:
     assert found.told[-1].cost < found.told[0].cost
 
 
+@pytest.mark.slow
+def test_an_array_learns_as_the_contract_says() -> None:
+    rng = np.random.default_rng(0)
+    model = random_network(rng, 6, 8, 4, (1, 1, 0), value_bits=8, act_bits=8, head=3)
+    short = [([each[:2] for each in frames[:4]], labels[:4]) for frames, labels in batches(3)]
+    learner = Learner(model, Settings(rate=0.5, generator="crossed"))
+    part = sf.adapt(model, short[:2], rate=0.5, target="sim")
+    rest = sf.adapt(model, short[2:], rate=0.5, target="sim", state=part.state)
+    for frames, labels in short:
+        quantised = [model.layers[0].input.quantise(each) for each in frames]
+        learner.step(quantised, Asked(tuple(np.array([label]) for label in labels)))
+    assert rest.model.equals(learner.model)
+
+
+def test_a_target_is_one_of_three() -> None:
+    with pytest.raises(ValueError, match="target = 'fpga': give cpu, sim or serial:PORT"):
+        sf.adapt(MODEL, [], target="fpga")
+
+
 def test_what_is_no_batch_is_refused() -> None:
     frames, labels = batches(1)[0]
     wrong: list[tuple[Any, type[Exception], str]] = [
@@ -49,6 +70,8 @@ def test_what_is_no_batch_is_refused() -> None:
         ([(frames, labels + 2)], ValueError, r"label [34]: the head has classes 0 to 2"),
         ([(frames, np.zeros((8, 2)))], ValueError, r"numbers of shape \(8, 2\): the head gives 3"),
         ([(frames, labels > 1)], ValueError, "answers of bool: give classes"),
+        ([(frames, np.full((8, 3), np.nan))], ValueError, "batch 0: answers hold NaN or infinity"),
+        ([([frames[0] * np.nan, *frames[1:]], labels)], ValueError, "sequence 0 holds NaN or inf"),
     ]
     for given, error, why in wrong:
         with pytest.raises(error, match=why):

@@ -11,7 +11,14 @@ from ...array.widths import LOW_BITS, MASTER_BITS
 from ..passes import HEAD, Pass
 from ..plan import Plan
 
-__all__ = ["learning_pass", "low_bits", "master_memories", "master_of"]
+__all__ = [
+    "first_master",
+    "learning_pass",
+    "learning_passes",
+    "low_bits",
+    "master_memories",
+    "master_of",
+]
 
 
 def learning_pass(plan: Plan) -> Pass:
@@ -26,6 +33,18 @@ def learning_pass(plan: Plan) -> Pass:
     if not found:
         raise ValueError("the linear output layer is not on the array: compile with head=True")
     return found[0]
+
+
+def learning_passes(plan: Plan) -> list[Pass]:
+    """All passes whose weights learn on the array, whole."""
+    if not plan.design.backward:
+        return [learning_pass(plan)]
+    return [given for part in plan.parts for given in part.whole]
+
+
+def first_master(plan: Plan) -> int:
+    """The word of the matrix memories whose weights have the first masters."""
+    return min(given.instruction.matrix for given in learning_passes(plan))
 
 
 def low_bits(masters: IntArray) -> IntArray:
@@ -48,11 +67,11 @@ def master_memories(plan: Plan, matrix_words: np.ndarray) -> dict[str, list[int]
     design = plan.design
     found = {f"master_{pe:03d}": [0] * design.train for pe in range(design.pes)}
     try:
-        given = learning_pass(plan)
+        passes = learning_passes(plan)
     except ValueError:
         return found
-    at = given.instruction.matrix
-    words = matrix_words[at : at + given.words]
+    at = first_master(plan)
+    words = matrix_words[at : at + sum(given.words for given in passes)]
     widths = [design.value_bits, design.index_bits] * design.lanes
     for pe in range(design.pes):
         fields = split_fields(words[:, pe].tolist(), widths)

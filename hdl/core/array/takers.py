@@ -140,4 +140,7 @@ def states_beat(m: Module, memories: Memories, lanes: list[wiring.Component]) ->
     beat = Signal(states_layout(memories.design))
     for e, lane in enumerate(lanes):
         m.d.comb += [beat.hidden[e].eq(lane.hidden), beat.cell[e].eq(lane.cell)]
+        if memories.design.backward:
+            names = enumerate(memories.design.arithmetic.gate_names)
+            m.d.comb += [beat[name][e].eq(lane.gates[n]) for n, name in names]
     return beat.as_value()

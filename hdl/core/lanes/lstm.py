@@ -48,6 +48,8 @@ class ElementwiseLane(wiring.Component):
         Four biases, ``bias_delay`` cycles after ``unit``.
     hidden, cell : Out
         New state, ``latency`` cycles after ``unit``; the cell state is kept in the lane.
+    gates : Out, of a design that trains recurrent layers
+        With them.
     clipped : Out
         With them: one of the unit's values was saturated.
     """
@@ -89,6 +91,9 @@ class ElementwiseLane(wiring.Component):
         gates = [self._gate(m, i, name) for i, name in enumerate(CellArithmetic.gate_names)]
         cell = self._cell(m, gates)
         self._hidden(m, gates[3], cell)
+        if self.design.backward:
+            rest = self._latency - self._gates_delay
+            m.d.comb += [self.gates[n].eq(delayed(m, gate, rest)) for n, gate in enumerate(gates)]
         self._count_clips(m)
         return m
 

@@ -1,24 +1,33 @@
 """Joins updaters and their sequencer to the blocks of the forward pass."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 
 from compiler.array.design import Design
 from compiler.array.latency import Latencies
 from compiler.array.widths import align_bits
+from compiler.learn.transposed import COLUMN, JOINED, PRODUCT
 from compiler.lower.load import Space
 
 from ..hierarchy import Hierarchy
 from ..layouts import group_layout
 from ..loader import Loader
-from ..pipeline import delayed
+from ..pipeline import delayed, registered
+from .columns import Columns
+from .leaving import Exit, leaving
 from .sequencer import LearnSequencer
 from .updater import Updater
 
-__all__ = ["LEARNT_BITS", "UPDATER_MODULE", "LearningArray"]
+__all__ = ["LEARNT_BITS", "UPDATER_MODULE", "LearningArray", "columns_of"]
 
 UPDATER_MODULE = "sparseflow_updater"
+COLUMNS_MODULE = "sparseflow_columns"
 LEARNT_BITS = 32  # of a weight above the low bits of its master
+
+
+def columns_of(design: Design) -> Columns:
+    """Of gradients as wide as weights, and as many rows as PEs have."""
+    return Columns(design, design.value_bits, design.slots, design.pes)
 
 
 class LearningArray:
@@ -37,6 +46,11 @@ class LearningArray:
             hierarchy.place(UPDATER_MODULE, lambda: Updater(design)) for _ in range(design.pes)
         ]
         self.learnt = Signal(LEARNT_BITS)
+        self._drain: Value = Signal()  # at the PE that is joined next: that it drains, and where
+        self._columns = [
+            hierarchy.place(COLUMNS_MODULE, lambda: columns_of(design))
+            for _ in range(design.pes * design.backward)
+        ]
         self._now = Signal(name="learning_now")  # at the PEs
 
     def group(self, other: data.View) -> data.View:
@@ -74,9 +88,55 @@ class LearningArray:
             updater.sum.eq(element.result),
             updater.low.eq(low),
         ]
+        if design.backward:
+            self._back(m, pe, element)
         with m.If(self._now):
             m.d.comb += element.group.align.eq(marks)
             m.d.comb += [taken[n].index.eq(updater.index) for n in range(design.lanes)]
+
+    def _back(self, m: Module, pe: int, element: wiring.Component) -> None:
+        """A PE and its columns; what drains them goes from PE to PE."""
+        mine, updater, back = self._columns[pe], self.updaters[pe], self._steps
+        design = self.design
+        m.submodules[f"columns{pe}"] = mine
+        if pe >= design.abreast:  # from PE to PE of the same gate
+            m.d.comb += mine.incoming.eq(self._columns[pe - design.abreast].sums)
+            if not pe % design.abreast:
+                self._drain = registered(m, self._drain, reset=True)
+        drain, column = self._drain[0], self._drain[1:]
+        place = Cat(registered(m, updater.index), self._bank)
+        m.d.comb += [
+            element.back.on.eq(back.on),
+            element.back.keep.eq(back.on & ~back.fresh),
+            element.back.weight.eq(updater.value),
+            mine.valid.eq(self._added),
+            mine.products.eq(element.products),
+            mine.drain.eq(drain),
+            mine.column.eq(Mux(drain, column, place)),
+        ]
+
+    def back(self, m: Module) -> Exit:
+        """What the PEs are told, and what leaves; before they are joined."""
+        lead, issue = self.sequencer, Latencies(self.design).issue
+        told = delayed(m, lead.back, issue, reset=True)
+        self._steps = told
+        self._added = delayed(m, told.add, PRODUCT, reset=True)
+        self._bank = delayed(m, lead.lane, PRODUCT)
+        self._drain = delayed(m, Cat(told.drain, told.column), PRODUCT, reset=True)
+        late = PRODUCT + self.design.pes // self.design.abreast - 1 + COLUMN + JOINED
+        valid, final = (delayed(m, flag, late, reset=True) for flag in (told.drain, told.final))
+        return leaving(m, self.design, valid, final, self._joined(m))
+
+    def _joined(self, m: Module) -> list[Value]:
+        """Sums of all gates, each shifted left as its weights' format asks, N side by side."""
+        lefts, gates = self.sequencer.lefts, self._columns[-self.design.abreast :]
+        found = []
+        for n in range(self.design.lanes):
+            total: Value = Const(0)
+            for gate, columns in enumerate(gates):
+                total = total + registered(m, columns.sums[n] << lefts[gate])
+            found.append(registered(m, total))
+        return found
 
     def lead(self, m: Module, loader: Loader) -> None:
         """The sequencer behind the loader."""

@@ -6,12 +6,13 @@ from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import DICE_BITS, Design, bits_for
 from compiler.array.latency import Latencies
-from compiler.learn.commands import FACTOR_BITS, MOST_PLACE, PLACE_BITS, Learn
+from compiler.learn.commands import FACTOR_BITS, LEFT_BITS, MOST_PLACE, PLACE_BITS, Learn
 from compiler.learn.dice import STATE_BITS, TRIPLE, WEYL
 from compiler.lower.load import LEARN_WORDS, WORD
 
 from ..layouts import group_layout
 from ..pipeline import delayed
+from .back import Walk, back_members, back_states
 from .updater import steps_layout
 
 __all__ = ["LearnSequencer"]
@@ -48,6 +49,12 @@ class LearnSequencer(wiring.Component):
         From the cycle after the write that starts something.
     shown, pe : Out
         A weight is shown (a pulse): its PE.
+    back : Out, of a design that trains recurrent layers
+        :func:`~hdl.core.learn.back.back_steps_layout`.
+    lefts : Out, likewise
+        Shifts of the sums of each gate.
+    room : In, likewise
+        Of the output buffer.
     """
 
     write_en: Signal
@@ -88,6 +95,7 @@ class LearnSequencer(wiring.Component):
                 "busy": Out(1),
                 "shown": Out(1),
                 "pe": Out(bits_for(design.pes)),
+                **(back_members(design) if design.backward else {}),
             }
         )
         depth = max(design.matrix_depth, design.vector_depth) + 1
@@ -105,6 +113,7 @@ class LearnSequencer(wiring.Component):
             Learn.STRIDE: STATE_BITS,
             Learn.RATE: FACTOR_BITS + PLACE_BITS,
             Learn.READ: WORD,
+            **(_back_registers(design, counts) if design.backward else {}),
         }
         self._given = {
             r: Signal(size, name=r.name.lower(), reset_less=True) for r, size in sizes.items()
@@ -116,7 +125,6 @@ class LearnSequencer(wiring.Component):
         self._gathered, self._still, self._begins_row, self._begins_word = (
             Signal(name=name) for name in names
         )
-        self._terms_of_row = Signal.like(self.address, name="terms_of_row")
 
     def elaborate(self, platform: object) -> Module:
         """Two machines: one gathers, one moves."""
@@ -127,6 +135,8 @@ class LearnSequencer(wiring.Component):
                 m.d.sync += kept.eq(self.word)
         go = self.write_en & (self.register == Learn.GO)
         read = self.write_en & (self.register == Learn.READ)
+        if self.design.backward:
+            m.d.comb += Value.cast(self.lefts).eq(given[Learn.LEFTS])
         self._dice(m)
         self._gather(m, go, read)
         self._move(m)
@@ -162,17 +172,22 @@ class LearnSequencer(wiring.Component):
                     m.next = "row"
                 with m.If(read):
                     m.next = "look"
+                if self.design.backward:
+                    with m.If(self.write_en & (self.register == Learn.BACK)):
+                        m.next = "settle"
+                        with m.If(given[Learn.SLOTS] != 0):
+                            m.next = "gradients"
             with m.State("row"):
                 m.d.comb += [dice.eq(1), self.address.eq(row), self._begins_row.eq(1)]
-                m.d.sync += [row.eq(row + 1), group.eq(0)]
+                m.d.sync += group.eq(0)
                 m.next = "word"
             with m.State("word"):
                 m.d.comb += [take.eq(1), self.address.eq(address), self._begins_word.eq(1)]
-                m.d.sync += term.eq(row)
+                m.d.sync += term.eq(row + given[Learn.SLOTS])
                 m.next = "terms"
             with m.State("terms"):
                 m.d.comb += self.address.eq(term)
-                m.d.sync += [term.eq(term + 1), wait.eq(0)]
+                m.d.sync += [term.eq(term + given[Learn.SLOTS]), wait.eq(0)]
                 with m.If(self._terms(m, lane)):
                     m.next = "wait"
             with m.State("wait"):
@@ -181,7 +196,8 @@ class LearnSequencer(wiring.Component):
                 m.d.sync += wait.eq(wait + (wait != self._row - 1))
                 with m.If((wait == self._row - 1) & self._still):
                     m.d.comb += self._gathered.eq(1)
-                    m.d.sync += [lane.eq(lane + 1), term.eq(row), self.place.eq(self.place + 1)]
+                    m.d.sync += [lane.eq(lane + 1), self.place.eq(self.place + 1)]
+                    m.d.sync += term.eq(row + given[Learn.SLOTS])
                     m.next = "terms"
                     with m.If(lane == lanes - 1):
                         m.d.sync += lane.eq(0)
@@ -193,11 +209,14 @@ class LearnSequencer(wiring.Component):
                     m.d.sync += [address.eq(address + 1), group.eq(group + 1)]
                     m.next = "word"
                     with m.If(group == given[Learn.GROUPS] - 1):
-                        m.d.sync += [slot.eq(slot + 1), row.eq(row + self._terms_of_row)]
+                        m.d.sync += [slot.eq(slot + 1), row.eq(row + 1)]
                         m.next = "row"
                         with m.If(slot == given[Learn.SLOTS] - 1):
                             m.next = "idle"
             self._show(m, address, wait, take, chosen)
+            if self.design.backward:
+                at = Walk(address, row, slot, group, lane, wait, take, chosen, self.address)
+                back_states(m, self.design, given, at, self.back, self.room)
 
     def _show(self, m: Module, address: Value, wait: Signal, take: Signal, chosen: Signal) -> None:
         """Read a word, take a weight of it, and read its master."""
@@ -216,7 +235,6 @@ class LearnSequencer(wiring.Component):
         """Issue the terms of a sum, a chunk of answers after the other; high with the last."""
         given, group = self._given, self.group
         chunk, digit = Signal.like(given[Learn.CHUNKS]), Signal.like(given[Learn.DIGITS])
-        count = Signal.like(self.address, name="terms")
         last_digit = digit == given[Learn.DIGITS] - 1
         last = last_digit & (chunk == given[Learn.CHUNKS] - 1)
         part = (chunk * self.design.lanes + lane) << self.design.index_bits
@@ -226,11 +244,11 @@ class LearnSequencer(wiring.Component):
             group.last.eq(last),
             group.base.eq(given[Learn.TAPE] + part),
         ]
-        m.d.sync += [digit.eq(digit + 1), count.eq(count + 1)]
+        m.d.sync += digit.eq(digit + 1)
         with m.If(last_digit):
             m.d.sync += [digit.eq(0), chunk.eq(chunk + 1)]
         with m.If(last):
-            m.d.sync += [chunk.eq(0), count.eq(0), self._terms_of_row.eq(count + 1)]
+            m.d.sync += chunk.eq(0)
         return last
 
     def _move(self, m: Module) -> None:
@@ -281,6 +299,11 @@ class LearnSequencer(wiring.Component):
         with m.If(self._gathered):
             m.d.sync += now.eq(now + self._given[Learn.STRIDE])
         m.d.sync += [once.eq(_round(now)), self.column.eq(_round(once)[-DICE_BITS:])]
+
+
+def _back_registers(design: Design, counts: int) -> dict[Learn, int]:
+    """Bits of those of the way back alone."""
+    return {Learn.WIDTH: counts, Learn.LEFTS: LEFT_BITS * design.abreast}
 
 
 def _round(state: Value) -> Value:

@@ -13,7 +13,6 @@ import numpy as np
 from csb_format.files.modelfile import load_model, save_model
 from csb_format.files.replace import replace_file
 from csb_format.model import Model
-from csb_format.pooling import EVERY
 from engine.learn.head import Asked
 from engine.learn.learner import Learner, LearnError, Told
 from engine.learn.weights import tensors_of
@@ -62,12 +61,6 @@ class _Adaptation:
         self.before = self.judge(model)
         self.best, self.best_epoch, self.kept = self.before, 0, dict[str, Any]()
         self.epochs: list[dict[str, Any]] = []
-
-    @property
-    def answers(self) -> int:
-        """Most of a batch."""
-        each = [len(s) for s in self.frames] if self.model.pool == EVERY else [1] * len(self.frames)
-        return sum(sorted(each)[-self.given.batch :])
 
     def judge(self, model: Model) -> Judged:
         """Score and mean cost on what was held out."""
@@ -147,7 +140,7 @@ def adapt(given: AdaptOptions) -> dict[str, Any]:
     files = {"model": given.model, "data": given.data, "val": given.val}
     digest = digest_of(files, _deciding(given))
     resumed = read_state(place, digest) if given.resume else None
-    with learner_of(given, model, work.answers) as work.learner:
+    with learner_of(given, model, list(map(len, work.frames))) as work.learner:
         if resumed:
             work.restore(*resumed)
         _learn(given, work, place, digest)

@@ -30,6 +30,7 @@ class TargetName(StrEnum):
 
     cpu = "cpu"
     sim = "sim"
+    board = "board"
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ class AdaptOptions:
     )
     target: Annotated[
         TargetName,
-        Said("Who computes: this processor, or an array on a simulated board, whose head learns."),
+        Said("Who computes: this processor, or an array on a simulated board, or on a real one."),
     ] = TargetName.cpu
+    port: Annotated[str, Said("Of a board whose array trains: serial:/dev/ttyUSB0.")] = ""
     pes: Pes = 4
     lanes: Lanes = 4
     val: Annotated[

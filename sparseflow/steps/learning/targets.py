@@ -1,20 +1,53 @@
-"""Who computes an adaptation: this processor, or an array on a simulated board."""
+"""Who computes an adaptation: this processor, or an array on a simulated board or a real one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from csb_format.extras import needs
 from csb_format.model import Model
-from engine.learn.learner import Learner, LearnError
+from csb_format.pooling import EVERY
+from engine.learn.learner import Learner, LearnError, Settings
 from engine.learn.native.passes import LANES, CompiledPasses
 
-from .options import AdaptOptions, ModeName, TargetName
+from .options import AdaptOptions, TargetName
 
-__all__ = ["check_target", "learner_of"]
+__all__ = ["CPU", "SIM", "ArrayTarget", "array_learner", "check_target", "learner_of"]
 
 PATIENCE = 3600.0  # seconds of a simulation without an answer
+CPU, SIM, SERIAL = "cpu", "sim", "serial:"
+
+
+@dataclass(frozen=True)
+class ArrayTarget:
+    """An array that trains, of a size that a training needs.
+
+    Parameters
+    ----------
+    where : str
+        ``sim``, or ``serial:PORT`` of a board.
+    pes, lanes : int
+    answers, frames : int
+        Most of a batch; see :func:`compiler.learn.layout.training_design`.
+    """
+
+    where: str
+    pes: int
+    lanes: int
+    answers: int
+    frames: int
+
+    @classmethod
+    def of_batches(
+        cls, where: str, pes: int, lanes: int, model: Model, batches: Sequence[Sequence[int]]
+    ) -> ArrayTarget:
+        """For batches of sequences of these lengths."""
+        every = model.pool == EVERY
+        answers = max((sum(b) if every else len(b) for b in batches), default=1)
+        frames = max((max(b) * -(-len(b) // lanes) * lanes for b in batches if b), default=1)
+        return cls(where, pes, lanes, max(1, answers), frames)
 
 
 def check_target(given: AdaptOptions) -> None:
@@ -25,23 +58,29 @@ def check_target(given: AdaptOptions) -> None:
     LearnError
         Naming the option.
     """
-    if given.target == TargetName.sim and given.mode != ModeName.head:
+    if given.target == TargetName.board and not given.port:
         raise LearnError(
-            f"--target sim: arrays train the head alone so far, not {given.mode.value}: say "
-            "--mode head"
+            "--target board: say where the board is, as --port serial:/dev/ttyUSB0; its bitstream "
+            "must be of the design that trains this model"
         )
+    if given.target != TargetName.cpu and given.settings.memory:
+        raise LearnError(
+            f"--memory {given.memory}: of the cpu; an array keeps a batch whole: give --batch"
+        )
+    if given.port and not given.port.startswith(SERIAL):
+        raise LearnError(f"--port {given.port}: give {SERIAL}PORT, as serial:/dev/ttyUSB0")
 
 
 @contextmanager
-def learner_of(given: AdaptOptions, model: Model, answers: int) -> Iterator[Learner]:
+def learner_of(given: AdaptOptions, model: Model, lengths: Sequence[int]) -> Iterator[Learner]:
     """The learner, as long as its target is there.
 
     Parameters
     ----------
     given : AdaptOptions
     model : Model
-    answers : int
-        Most of a batch.
+    lengths : sequence of int
+        Frames of all sequences; any of them may make a batch.
 
     Raises
     ------
@@ -51,11 +90,32 @@ def learner_of(given: AdaptOptions, model: Model, answers: int) -> Iterator[Lear
     if given.target == TargetName.cpu:
         yield Learner(model, given.settings, CompiledPasses(model, given.threads), LANES)
         return
+    where = given.port if given.target == TargetName.board else SIM
+    longest = sorted(lengths, reverse=True)[: given.batch]
+    target = ArrayTarget.of_batches(where, given.pes, given.lanes, model, [longest])
+    with array_learner(model, given.settings, target) as learner:
+        yield learner
+
+
+@contextmanager
+def array_learner(model: Model, settings: Settings, target: ArrayTarget) -> Iterator[Learner]:
+    """A learner over the driver, as long as its array is there.
+
+    Raises
+    ------
+    LearnError, DesignError
+        If the array cannot train the model.
+    WrongModelError
+        If the board's bitstream is of another design.
+    """
     with needs("simulate"):
         from boards.host.driver import Accelerator
         from boards.learn.learner import ArrayLearner
         from compiler.learn.layout import training_design
-    design = training_design(model, given.pes, given.lanes, answers)
-    with Accelerator.open("sim", design) as accelerator:
+    frames = 0 if settings.mode == "head" else target.frames
+    design = training_design(
+        model, target.pes, target.lanes, target.answers, frames, settings.gradient_bits
+    )
+    with Accelerator.open(target.where, design) as accelerator:
         accelerator.timeout = PATIENCE
-        yield ArrayLearner(model, given.settings, accelerator, answers)
+        yield ArrayLearner(model, settings, accelerator)

@@ -128,6 +128,7 @@ class SynthOptions:
     model: Annotated[
         Path | None, Said("Packed model; a random one of the demo's size by default.")
     ] = None
+    contexts: Contexts = 1
     json_file: Annotated[Path | None, Said("Counts for programs.", name="--json")] = None
     largest: Largest = None
     by_module: Annotated[
@@ -145,5 +146,6 @@ class TimingOptions:
     pes: Pes = 4
     lanes: Lanes = 1
     model: Annotated[Path | None, Said("Packed model; by default of 4 units and 4 inputs.")] = None
+    contexts: Contexts = 1
     largest: Largest = None
     seed: Annotated[int, Said("Of the placer: the same seed, the same figures.")] = PLACER_SEED

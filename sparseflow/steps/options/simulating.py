@@ -174,6 +174,7 @@ class DemoOptions:
     seed: Seed = SEED
     pes: Pes = Array.pes
     lanes: Lanes = Array.lanes
+    contexts: Contexts = 1
     icarus: Annotated[
         int, Said("First utterances that cocotb runs too, on Icarus; 0 for none.", least=0)
     ] = 3

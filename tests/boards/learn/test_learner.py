@@ -8,67 +8,73 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boards.host.driver import Accelerator
+from boards.host.driver import Accelerator, AcceleratorError
 from boards.learn.learner import ArrayLearner
 from compiler.array.needs import design_for
 from compiler.learn.layout import training_design
 from csb_format.scales import DesignError
 from engine.learn.head import Asked
-from engine.learn.learner import Learner, LearnError, Settings
+from engine.learn.learner import Learner, LearnError, Mode, Settings
 from tests.engine.learn.networks import batch, network
 
-ANSWERS = 4
+ANSWERS, FRAMES = 7, 12
 UPDATES = 100
 FEW = ((3, 1, 2, 1), (1,), (2, 2), (1, 2, 1))  # frames of the sequences of a batch
-CASES: list[tuple[dict[str, Any], tuple[int, int], int]] = [
-    ({}, (4, 4), ANSWERS),
-    ({"value_bits": 16, "act_bits": 16, "head": 3}, (8, 2), ANSWERS),
-    ({"projection": 8, "layers": 2, "head": 9}, (16, 4), ANSWERS),
-    ({"pool": "every", "head": 4}, (8, 4), 7),
+SMALL = {"input_size": 8, "hidden_size": 8}
+CASES: list[tuple[Mode, int, dict[str, Any], tuple[int, int]]] = [
+    ("head", 8, {}, (4, 4)),
+    ("head", 8, {"value_bits": 16, "act_bits": 16, "head": 3}, (8, 2)),
+    ("head", 8, {"projection": 8, "layers": 2, "head": 9}, (16, 4)),
+    ("head", 8, {"pool": "every", "head": 4}, (8, 4)),
+    ("all", 8, {}, (4, 4)),
+    ("recurrent", 8, {"projection": 8, "layers": 2, "head": 9, "pool": "every", **SMALL}, (8, 4)),
+    ("all", 16, {"head": 3, **SMALL}, (16, 4)),
+    ("all", 8, {"value_bits": 16, "act_bits": 16, "banks": 8, "k": (1, 1, 1), **SMALL}, (4, 8)),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("more", "array", "answers"), CASES, ids=str)
+@pytest.mark.parametrize(("mode", "bits", "more", "array"), CASES, ids=str)
 def test_a_hundred_updates_on_verilog_are_those_of_the_contract(
-    tmp_path: Path, more: dict[str, Any], array: tuple[int, int], answers: int
+    tmp_path: Path, mode: Mode, bits: int, more: dict[str, Any], array: tuple[int, int]
 ) -> None:
     model = network(**more)
-    settings = Settings("head", rate=0.5, generator="crossed", seed=7)
+    settings = Settings(mode, rate=0.5, generator="crossed", seed=7, gradient_bits=bits)
     reference, mismatches = Learner(model, settings), 0
-    design = training_design(model, *array, answers)
+    frames = 0 if mode == "head" else max(FRAMES, 3 * array[1])
+    design = training_design(model, *array, ANSWERS, frames, bits)
     with Accelerator.open("sim", design, work=tmp_path) as accelerator:
         accelerator.timeout = 3600.0
-        learner = ArrayLearner(model, settings, accelerator, answers)
+        learner = ArrayLearner(model, settings, accelerator)
         for step in range(UPDATES):
-            frames, asked = batch(model, seed=step, lengths=FEW[step % len(FEW)])
+            given, asked = batch(model, seed=step, lengths=FEW[step % len(FEW)])
             asked = asked if asked.counted else Asked(tuple(np.abs(a) for a in asked.labels))
-            assert learner.step(frames, asked) == reference.step(frames, asked), step
+            assert learner.step(given, asked) == reference.step(given, asked), step
             if step == UPDATES // 2:  # a break: another learner takes its state
                 state = learner.state()
-                learner = ArrayLearner(model, settings, accelerator, answers)
+                learner = ArrayLearner(model, settings, accelerator)
                 learner.restore(state)
         found, wanted = learner.state(), reference.state()
         mismatches = sum(int((found[name] != wanted[name]).sum()) for name in wanted)
-    assert model.head is not None
-    moved = reference.model.head
-    assert moved is not None
     assert (mismatches, set(found) ^ set(wanted)) == (0, set())
-    assert (moved.weight != model.head.weight).any()
+    moved, start = reference.masters, Learner(model, settings).masters
+    assert all((moved.weight(n) != start.weight(n)).any() for n in moved.values if n[-4:] != "bias")
 
 
 def test_other_modes_and_designs_are_refused() -> None:
     model = network()
-    design = training_design(model, 4, 4, ANSWERS)
-    with Accelerator.open("model", design) as accelerator:
-        with pytest.raises(LearnError, match="arrays train the head alone so far"):
-            ArrayLearner(model, Settings("all"), accelerator, ANSWERS)
-        with pytest.raises(DesignError, match="5 answers a batch need"):
-            ArrayLearner(model, Settings("head"), accelerator, 5)
-    plain = design_for(model, 4, 4, head=True)
-    with Accelerator.open("model", plain) as accelerator:
-        with pytest.raises(DesignError, match="train = 0: 4 answers a batch need"):
-            ArrayLearner(model, Settings("head"), accelerator, ANSWERS)
+    with Accelerator.open("model", training_design(model, 4, 4, 4)) as accelerator:
+        with pytest.raises(LearnError, match="this bitstream trains the head alone"):
+            ArrayLearner(model, Settings("all"), accelerator)
+        with pytest.raises(AcceleratorError, match="does not train recurrent layers"):
+            accelerator.columns([], 1)
+        learner = ArrayLearner(model, Settings("head"), accelerator)
+        given, asked = batch(model, lengths=(1, 2, 1, 2, 1))
+        with pytest.raises(DesignError, match="8 answers a batch need"):
+            learner.step(given, asked)
+    with Accelerator.open("model", design_for(model, 4, 4, head=True)) as accelerator:
+        with pytest.raises(LearnError, match="this bitstream does not train"):
+            ArrayLearner(model, Settings("head"), accelerator)
         accelerator.load(model, head=True)
         with pytest.raises(Exception, match="this bitstream does not train"):
             accelerator.command([])

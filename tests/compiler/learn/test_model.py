@@ -71,6 +71,8 @@ def test_what_is_too_large_is_told() -> None:
         LearningLayout(image, 5).check()
     with pytest.raises(DesignError, match="answers = 0"):
         training_design(model, 4, 4, 0)
+    with pytest.raises(DesignError, match=r"or steps needs \w+_depth = \d+: load packets reach"):
+        training_design(model, 4, 4, 4, 100_000)
     with pytest.raises(DesignError, match="value_bits = 6"):
         training_design(network(value_bits=6), 4, 4, 4)
     with pytest.raises(DesignError, match="not with checked = True"):

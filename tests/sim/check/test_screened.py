@@ -14,7 +14,7 @@ from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import Model
 from csb_format.files.images import write_mem
-from csb_format.random_models import random_model
+from csb_format.random_models import random_model, random_network
 from csb_format.screening.layer import ScreenedLayer
 from engine.reference import IntegerModel
 from hdl.verilog import emit_verilog
@@ -95,6 +95,27 @@ def test_every_array_loads_a_screened_model(kind: str, tmp_path: Path) -> None:
     image = made("odd", **ARRAYS[kind])
     contexts = image.design.contexts
     found = run(image, tmp_path, 3, load=True, contexts=contexts, simulator="verilator-free")
+    assert found.exact, found.first or found.cycle_mismatch
+
+
+#: Networks of other kinds than the above.
+NETWORKS: dict[str, dict[str, Any]] = {
+    "gru": {"cell": "gru"},
+    "gru0": {"cell": "gru0"},
+    "stacked": {"layers": 2},
+    "narrow": {"value_bits": 8, "act_bits": 8},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_other_networks(kind: str, tmp_path: Path) -> None:
+    rng, own = np.random.default_rng(6), NETWORKS[kind]
+    model = random_network(rng, INPUTS, 8, 4, (2, 2, 1), head=50, **own)
+    assert model.head is not None
+    model = replace(model, head=ScreenedLayer.of(model.head))
+    image = compile_model(model, design_for(model, 8, 4, largest=8))
+    found = run(image, tmp_path, simulator="verilator-free")
     assert found.exact, found.first or found.cycle_mismatch
 
 

@@ -48,6 +48,11 @@ def test_model_file_and_json(run: Run, given: dict[str, Any], tmp_path: Path) ->
     assert (
         run("synth", "--model", str(path), "--json", str(out), "--by-module", "--timeout", "9") == 0
     )
+    assert json.loads(out.read_text())["design"]["contexts"] == 1
+    assert run("synth", "--model", str(path), "--json", str(out), "--contexts", "3") == 0
+    assert json.loads(out.read_text())["design"]["contexts"] == 3
+    again = ("--by-module", "--timeout", "9")
+    assert run("synth", "--model", str(path), "--json", str(out), *again) == 0
     assert (given["flatten"], given["timeout"]) == (False, 9)
     fields = json.loads(out.read_text())
     assert fields["design"]["slots"] == 128

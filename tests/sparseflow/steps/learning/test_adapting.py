@@ -226,19 +226,29 @@ def test_files_are_never_written_over(place: Path) -> None:
             CliRunner().invoke(app, [*words, str(place / out), *more], catch_exceptions=False)
 
 
-def test_an_array_trains_the_head_alone(place: Path) -> None:
-    with pytest.raises(LearnError, match="--target sim: arrays train the head alone so far"):
-        adapt(options(place, target=TargetName.sim))
+def test_a_board_wants_its_port(place: Path) -> None:
+    with pytest.raises(LearnError, match="--target board: say where the board is, as --port"):
+        adapt(options(place, target=TargetName.board))
+    with pytest.raises(LearnError, match="--port COM3: give serial:PORT"):
+        adapt(options(place, target=TargetName.board, port="COM3"))
+
+
+def test_what_an_array_has_no_room_for_is_named(place: Path) -> None:
+    with pytest.raises(LearnError, match="--memory 4MiB: of the cpu; an array keeps a batch whole"):
+        adapt(options(place, target=TargetName.sim, memory="4MiB"))
 
 
 @pytest.mark.slow
-def test_a_simulated_board_adapts_as_the_contract_says(place: Path) -> None:
-    """A head on Verilog behind its UART: all figures and weights of the reference with its dice."""
-    given = {"mode": ModeName.head, "epochs": 2, "batch": 8, "rate": 4.0}
+@pytest.mark.parametrize(("mode", "epochs"), [(ModeName.head, 2), (ModeName.all, 1)])
+def test_a_simulated_board_adapts_as_the_contract_says(
+    place: Path, mode: ModeName, epochs: int
+) -> None:
+    """Verilog behind its UART: all figures and weights of the reference with its dice."""
+    given = {"mode": mode, "epochs": epochs, "batch": 8, "rate": 4.0}
     found = adapt(options(place, target=TargetName.sim, **given))
     work = _Adaptation(options(place, **given), model_of(place / "m.safetensors"))
-    work.learner = Learner(work.model, Settings("head", rate=4.0, generator="crossed"))
-    for epoch in (1, 2):
+    work.learner = Learner(work.model, Settings(mode.value, rate=4.0, generator="crossed"))
+    for epoch in range(1, epochs + 1):
         work.epoch(epoch)
     assert found["epochs"] == work.epochs
     assert found["kept_epoch"] == work.best_epoch

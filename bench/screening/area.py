@@ -1,0 +1,148 @@
+"""What a screen unit takes: cells beside those of the array before it, and one placed design.
+
+``python -m bench.screening.area [--case NAME ...] [--json FILE]``. Cells are those of a random head
+of 10,000 x 200 behind two layers of 200 units: memories are left out on both sides, as such a head
+fits on no ECP5. What is placed is a whole bitstream of a small one. A case takes some minutes.
+"""
+
+from __future__ import annotations
+
+import json as json_text
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from boards.board import board
+from boards.build.bitstream import BitstreamError, build_bitstream
+from boards.tools.cells import LUT_SITES
+from boards.tools.limits import TIMEOUT
+from boards.tools.synth import synthesise_ecp5
+from compiler.array.needs import design_for
+from compiler.lower.compile import compile_model
+from csb_format import DenseLayer, Fixed, Model
+from csb_format.files.folders import temporary_folder
+from csb_format.random_models import random_model
+from csb_format.screening.layer import ScreenedLayer
+from hdl.core.hierarchy import RAM_MODULE
+from hdl.prefix import OURS, named
+from hdl.verilog import emit_verilog
+
+from ..record import Rows, Smallest, with_others, write_record
+from .cycles import ARRAYS, pruned
+
+__all__ = ["main"]
+
+SEED, LARGEST = 0, 5
+HEAD = (10_000, 200)
+BOARD, PLACER = "ecpix5", 1
+#: X, units, banks, k and layers; words; M and N.
+PLACED, WORDS, PLACED_ARRAY = (12, 32, 4, 1, 1), 60, (4, 1)
+CASES = (*(f"cells {pes} x {lanes}" for pes, lanes in ARRAYS), "placed")
+FIGURES = ("lut", "ff", "ram", "dsp", "fmax_mhz", "clock_mhz", "blocks")
+_UNIT = "screen"  # in the path of its modules
+
+
+def main(
+    case: Annotated[list[str] | None, typer.Option(help="By name; may repeat.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    smallest: Smallest = False,
+) -> None:
+    """Synthesise, build, print a table, write JSON."""
+    if unknown := sorted(set(case or ()) - set(CASES)):
+        raise typer.BadParameter(f"no case {unknown[0]!r}: choose among {', '.join(CASES)}")
+    rows: Rows = []
+    for name in CASES[:1] if smallest else case or CASES:
+        pes, lanes = (4, 1) if smallest else ARRAYS[max(0, CASES.index(name)) % len(ARRAYS)]
+        size = (20, 8) if smallest else HEAD
+        found = _placed() if name == "placed" else _cells(pes, lanes, size)
+        rows.append({"case": name} | found)
+    Console(width=120).print(_table(rows))
+    if json:
+        kept = rows if smallest else with_others(json, rows, CASES)
+        write_record(json, "bench.screening.area", SEED, kept)
+
+
+def _screened(model: Model, words: int) -> Model:
+    """It with a random head in planes, whose rows are as unlike as those of trained ones."""
+    rng, columns = np.random.default_rng(SEED), model.shape.layers[-1].hidden_size
+    sizes = rng.uniform(1000, 8000, (words, 1))
+    weight = np.clip(rng.normal(0, 1, (words, columns)) * sizes, -32768, 32767).astype(np.int64)
+    bias = rng.integers(-(1 << 24), 1 << 24, words)
+    head = DenseLayer(weight, Fixed(16, 13), model.layers[-1].output, bias)
+    return replace(model, head=ScreenedLayer.of(head))
+
+
+def _cells(pes: int, lanes: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Of the unit and of all else, every module synthesised once."""
+    words, columns = size
+    model = _screened(pruned(columns, lanes), words)
+    design = design_for(model, pes, lanes, largest=min(LARGEST, words))
+    assert design.screen is not None
+    with temporary_folder("screen_area") as folder:
+        files = emit_verilog(design, folder / "verilog")
+        found = synthesise_ecp5(
+            files, flatten=False, boxes=(named(OURS, RAM_MODULE),), timeout=TIMEOUT
+        )
+    sides: dict[str, Counter[str]] = {"unit": Counter(), "array": Counter()}
+    for module in found.modules:
+        sides["unit" if _UNIT in module.module.split(".") else "array"].update(module.cells)
+    told = {side: _told(cells) for side, cells in sides.items()}
+    about = {"pes": pes, "lanes": lanes, "rows": words, "columns": columns, "k": design.screen.top}
+    about |= {"digits": design.screen.digits, "multipliers": design.screen.lanes}
+    unit, array = told["unit"], told["array"]
+    return about | told | {f"share_{kind}": unit[kind] / array[kind] for kind in ("lut", "sites")}
+
+
+def _told(cells: Counter[str]) -> dict[str, int]:
+    """Look-up tables alone, and all sites of them: carries and small memories take some too."""
+    return {
+        "lut": cells["LUT4"],
+        "sites": sum(sites * cells[kind] for kind, sites in LUT_SITES.items()),
+        "ff": cells["TRELLIS_FF"],
+        "dsp": cells["MULT18X18D"],
+    }
+
+
+def _placed() -> dict[str, Any]:
+    """Of a bitstream, the line and the registers included."""
+    chosen = board(BOARD)
+    model = _screened(random_model(np.random.default_rng(SEED), *PLACED), WORDS)
+    design = design_for(model, *PLACED_ARRAY, largest=LARGEST, **chosen.options)
+    image = compile_model(model, design)
+    with temporary_folder("screen_area") as folder:
+        out = folder / "bitstream"
+        try:
+            build_bitstream(chosen, design, image, out, seed=PLACER, timeout=TIMEOUT)
+        except BitstreamError:  # a clock that is missed is a figure too
+            if not (out / "summary.json").exists():
+                raise
+        found = json_text.loads((out / "summary.json").read_text("utf-8"))
+    about = {"board": BOARD, "pes": PLACED_ARRAY[0], "lanes": PLACED_ARRAY[1], "rows": WORDS}
+    about |= {"columns": PLACED[1], "k": LARGEST}
+    return about | {figure: found[figure] for figure in FIGURES}
+
+
+def _table(rows: Rows) -> Table:
+    table = Table(title="A screen unit beside its array")
+    for name in ("case", "of", "LUT4", "LUT4 sites", "FF", "DSP", "share of sites", "MHz"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        for side in ("array", "unit"):
+            if side in row:
+                counts = (str(row[side][name]) for name in ("lut", "sites", "ff", "dsp"))
+                share = f"{100 * row['share_sites']:.1f} %" if side == "unit" else ""
+                table.add_row(row["case"], side, *counts, share, "")
+        if "board" in row:
+            counts = (str(row[name]) for name in ("lut", "ff", "dsp"))
+            table.add_row(row["case"], row["board"], "", *counts, "", str(row["fmax_mhz"]))
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

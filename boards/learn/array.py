@@ -1,0 +1,243 @@
+"""What a learner asks of an array: products with gradients, updates, masters, biases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.array.program import Sink
+from compiler.learn.commands import Back, Update, read_packet, word_packets
+from compiler.learn.layout import GRADIENT_BITS, LearningLayout
+from compiler.learn.memories import restored, tensor_of
+from compiler.learn.transposed import turns_of
+from compiler.lower.compile import compile_model
+from compiler.lower.learning.masters import learning_passes, master_of
+from compiler.lower.load import Space, packet
+from compiler.lower.passes import HEAD, Pass
+from compiler.lower.words import bias_words
+from csb_format import IntArray, Model
+from engine.learn.crossed import COLUMN_BITS
+from engine.learn.integers import Rate, place_of, random_bits
+from engine.learn.learner import LearnError
+from engine.learn.settle import Part
+from engine.learn.weights import MASTER_BITS
+
+from ..host.driver import Accelerator
+
+__all__ = ["LearningAccelerator", "Products", "tensor_name"]
+
+
+def tensor_name(given: Pass) -> str:
+    """Of the weights of a pass, as a model file has them."""
+    return "head.weight" if given.matrix == HEAD else f"layers.{given.layer}.{given.matrix}"
+
+
+class Products:
+    """Sums of gradients times inputs of a matrix, not computed yet.
+
+    Parameters
+    ----------
+    d : sequence of Part
+        Of each step (L, rows).
+    fed : sequence of int64 arrays (L, columns)
+        What the matrix read.
+    frac : int
+        Fraction bits of that.
+    """
+
+    def __init__(self, d: Sequence[Part], fed: Sequence[IntArray], frac: int):
+        self.d, self.fed, self.frac = list(d), list(fed), frac
+
+    @property
+    def low(self) -> int:
+        """The least exponent of its steps."""
+        return min(part.exponent for part in self.d)
+
+    @property
+    def exponent(self) -> int:
+        """Of a sum."""
+        return self.low - self.frac
+
+    def answers(self, lanes: int) -> tuple[IntArray, IntArray, IntArray]:
+        """Gradients (F, rows), inputs (F, columns), N of a step side by side, and their shifts."""
+        wide = -(-len(self.fed[0]) // lanes) * lanes
+        gradients, fed = (
+            np.concatenate([np.pad(one, ((0, wide - len(one)), (0, 0))) for one in steps])
+            for steps in ([part.value for part in self.d], self.fed)
+        )
+        lefts = [part.exponent - self.low for part in self.d for _ in range(wide // lanes)]
+        return gradients, fed, np.array(lefts, np.int64)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Gradients that lie in the array: matrices of a layer whose formats are alike share them."""
+
+    slots: int
+    gradients: IntArray
+    lefts: IntArray
+
+    def same(self, other: _Given | None) -> bool:
+        """Whether the others are these."""
+        return (
+            other is not None
+            and self.slots == other.slots
+            and np.array_equal(self.gradients, other.gradients)
+            and np.array_equal(self.lefts, other.lefts)
+        )
+
+
+class LearningAccelerator:
+    """An accelerator of a design that trains, with a model in it.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+    model : Model
+    bits : int
+        Of gradients of recurrent layers.
+    """
+
+    def __init__(self, accelerator: Accelerator, model: Model, bits: int):
+        self.accelerator, self.model, self._bits = accelerator, model, bits
+        self.design = accelerator.design
+        self.image = compile_model(model, self.design, head=True)
+        self.passes = {tensor_name(given): given for given in learning_passes(self.image)}
+        self._given: _Given | None = None
+        accelerator.load(self.image)
+        if self.design.backward:
+            self._empty()
+
+    def layout(self, name: str, answers: int) -> LearningLayout:
+        """Where gradients of a tensor lie."""
+        bits = GRADIENT_BITS if name == "head.weight" else self._bits
+        return LearningLayout(self.image, answers, self.passes[name], bits)
+
+    def _fracs(self, name: str) -> IntArray:
+        """Fraction bits of weights by row, int64 (rows,)."""
+        if name == "head.weight":
+            assert self.model.head is not None
+            fracs = [self.model.head.weight_format.frac]
+        else:
+            _, layer, matrix = name.split(".")
+            given = self.model.layers[int(layer)].matrices
+            fracs = [f.frac for one in given if one.name == matrix for f in one.formats]
+        return np.repeat(fracs, self.passes[name].geometry.rows // len(fracs))
+
+    def _empty(self) -> None:
+        """Accumulators of columns at 0, whatever was broken off."""
+        self._columns(Back.empty(self.layout(next(iter(self.passes)), 1)), [])
+
+    def _columns(self, command: Back, words: list[int]) -> IntArray:
+        """Sums (columns, N) of one command."""
+        beats = command.columns * turns_of(self.design)
+        self._given = None  # these lie where sums take theirs from
+        found = self.accelerator.columns([*words, *command.packets()], beats)
+        return found.reshape(command.columns, -1)[:, : self.design.lanes]
+
+    def back(self, name: str, d: Part) -> Part:
+        """The transposed product of a matrix, exact: of (L, rows) one (L, columns).
+
+        N sequences at a time; digits of wide gradients in turn.
+        """
+        at, fracs, lanes = self.layout(name, 1), self._fracs(name), self.design.lanes
+        columns, gates = at.given.geometry.columns, at.given.placement.abreast
+        lefts = (fracs.max() - fracs.reshape(gates, -1)[:, 0]).tolist()
+        command = Back.of(at, tuple(lefts))
+        found = np.zeros((len(d.value), columns), np.int64)
+        digits = at.digits(d.value)
+        for first in range(0, len(d.value), lanes):
+            part = slice(first, min(first + lanes, len(d.value)))
+            for n, shift in enumerate(at.aligns.tolist()):
+                rows = digits[part, :, n]
+                sums = self._columns(command, at.back_packets(rows))
+                found[part] += sums[:columns, : len(rows)].T << shift
+        return Part(found, d.exponent - int(fracs.max()))
+
+    def update(self, name: str, products: Products, rate: Rate, start: int) -> None:
+        """Sums of all kept places, and the move of their masters.
+
+        Parameters
+        ----------
+        name : str
+        products : Products
+        rate : Rate
+        start : int
+            Of the dice.
+        """
+        gradients, fed, steps = products.answers(self.design.lanes)
+        fracs, layout = self._fracs(name), self.layout(name, len(gradients))
+        layout.check()
+        # formats of rows differ: sums of finer ones are shifted left, so that one place serves all
+        lefts = steps[:, None] + (fracs - fracs.min())
+        place = place_of(-(products.exponent + int(fracs.min()) + MASTER_BITS), rate)
+        dice = random_bits(start, gradients.shape[1]).astype(np.int64)
+        update = Update(layout, place, rate.factor, start >> COLUMN_BITS)
+        now = _Given(layout.slots, gradients, lefts)
+        there = now.same(self._given)
+        words = (
+            layout.dice_packets(dice) if there else layout.gradient_packets(gradients, dice, lefts)
+        )
+        self._given = now
+        self.accelerator.command(layout.tape_packets(fed) + words + update.packet())
+
+    def bias(self, name: str, bias: IntArray) -> None:
+        """Give a layer, or the head, another bias."""
+        start, layer, _ = f"{name}.".split(".", 2)
+        of = next(
+            given for part in self.image.parts for given in part.whole
+            if given.biased and (given.matrix == HEAD) == (start == "head")
+            and (start == "head" or given.layer == int(layer))
+        )  # fmt: skip
+        units = of.sink == Sink.UNITS
+        if not units and np.abs(bias).max(initial=0) >= 1 << (self.design.acc_bits - 1):
+            raise LearnError(
+                f"the bias has grown beyond {self.design.acc_bits} bits: lower the rate"
+            )
+        memories, at, words = (
+            bias_words([(of, bias)], self.design),
+            of.instruction.bias,
+            list[int](),
+        )
+        kind, space = ("bias", Space.BIAS) if units else ("linear", Space.LINEAR)
+        for lane in range(self.design.units if units else self.design.projectors):
+            contents = memories[f"{kind}_{lane:03d}"][at : at + of.placement.beats]
+            words += packet(self.design, space, lane, at, contents, kind)
+        self.accelerator.command(words)
+
+    def masters(self, name: str) -> IntArray:
+        """Those of a tensor, read from the array."""
+        layout, design = self.layout(name, 1), self.design
+        numbers = np.zeros((layout.given.words, design.lanes, design.pes), np.int64)
+        rows = layout.given.placement.rows
+        for word in range(layout.given.words):
+            self.accelerator.command(word_packets(layout, word))
+            for pe in np.flatnonzero(rows[word // layout.groups] >= 0).tolist():
+                for lane in range(design.lanes):
+                    numbers[word, lane, pe] = self._read(pe, lane)
+        return tensor_of(layout, numbers, self._banks(name))
+
+    def _banks(self, name: str) -> int:
+        """Of a matrix in its file; 0 of a dense one."""
+        if name == "head.weight":
+            return 0
+        _, layer, matrix = name.split(".")
+        given = self.model.layers[int(layer)].matrices
+        return next(one.matrix.geometry.banks for one in given if one.name == matrix)
+
+    def _read(self, pe: int, lane: int) -> int:
+        """A master of the word that was named."""
+        self.accelerator.command(read_packet(self.design, pe, lane))
+        shown = self.accelerator.register("learnt")
+        sign = 1 << (self.design.value_bits - 1)
+        weight = (shown["weight"] ^ sign) - sign
+        return int(master_of(np.array([weight]), np.array([shown["master"]]))[0])
+
+    def set_masters(self, name: str, masters: IntArray) -> None:
+        """Give a tensor other masters, and their weights."""
+        layout = self.layout(name, 1)
+        at = layout.given.instruction.matrix
+        words = self.image.matrix_words[at : at + layout.given.words]
+        self.accelerator.command(restored(layout, words, masters))
