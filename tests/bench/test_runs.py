@@ -135,6 +135,10 @@ SMALLEST = {
     "bench.tune.behaviour": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.hardware": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.jobs": Smallest("--smallest --json OUT/rows.json"),
+    "bench.tune.search": Smallest("--smallest --json OUT/rows.json"),
+    "bench.tune.tables": Smallest("--smallest --json OUT/rows.json"),
+    # two processes that load PyTorch
+    "bench.tune.trainings": Smallest("--smallest --json OUT/rows.json", prepare=place, slow=True),
     "bench.speed": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.harm.faults": Smallest("--count 7 --json OUT/rows.json", slow=True),
     # So do synthesis, place and route of a board's top.
