@@ -26,7 +26,7 @@ from sparseflow.tune.learned import Scale, carried
 from sparseflow.tune.search import AROUND, Search
 from sparseflow.tune.volume import Volume
 
-from ..record import Smallest, write_record
+from ..record import Smallest, with_others, write_record
 from .tables import TABLES, Table, table
 from .trainings import EPOCHS
 
@@ -47,19 +47,23 @@ Order = Callable[[Table, int, int], list[str]]
 
 def main(
     only: Annotated[list[str] | None, typer.Option(help="These tables.")] = None,
+    brief: Annotated[bool, typer.Option("--brief", help="Successive halving too.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     smallest: Smallest = False,
 ) -> None:
     """Search, print a table, write JSON."""
     rows: list[dict[str, Any]] = []
     for name in ("ptb200",) if smallest else only or TABLES:
-        rows += _rows(table(name), range(1) if smallest else SEEDS, smallest)
+        rows += _rows(table(name), range(1) if smallest else SEEDS, smallest, brief)
     Console(width=110).print(_shown(rows))
     if json:
+        rows = with_others(json, rows, TABLES, "network")
         write_record(json, "bench.tune.search", list(SEEDS), rows, near=NEAR, batch=BATCH)
 
 
-def _rows(found: Table, seeds: range, smallest: bool) -> Iterator[dict[str, Any]]:
+def _rows(
+    found: Table, seeds: range, smallest: bool, brief: bool = False
+) -> Iterator[dict[str, Any]]:
     count = len(found.choices)
     budgets = [math.ceil(share * count) for share in BUDGETS[: 1 if smallest else None]]
     volume = Volume([f for c in found.choices for f in c.fronts], found.limit)
@@ -69,7 +73,7 @@ def _rows(found: Table, seeds: range, smallest: bool) -> Iterator[dict[str, Any]
         list(METHODS.items())[: 3 if smallest else None : 2 if smallest else 1]
     )  # no Optuna
     for method, order in methods.items():
-        if method == HALVING and len(found.brief) < count:
+        if method == HALVING and not (brief and len(found.brief) == count):
             continue
         reached[method] = []
         for seed in seeds:
