@@ -45,6 +45,7 @@ NARROW = 9  # bits of the operands of half a multiplier
 # LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_resources.py)
 TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
 LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
+REACHES = 2.5  # of a table that takes arguments of several reaches (reaches.json)
 SUMS_CHOSEN, SUMS_KEPT = 0.5, 0.75  # of more a choice takes more for each (gates.json)
 # of a screen unit, of each of its digit lanes and of each lane that multiplies; multipliers of
 # bounds, each in two halves
@@ -295,6 +296,7 @@ def _array(design: Design) -> int:
     sums = design.abreast * (2 if design.arithmetic.apart else 1)
     lane: float = LANE * design.act_bits * cell.tables / lstm.tables
     lane += SUMS * sums * design.acc_bits
+    lane += REACHES * design.act_bits * cell.tables * bool(design.wider)
     choice = SUMS_KEPT if design.collects else SUMS_CHOSEN
     lane += choice * sums * design.acc_bits * (design.units_per_round - 1)
     if design.arithmetic.apart:

@@ -3,8 +3,8 @@
 ``python -m bench.array.training --json bench/results/training.json`` emits each array twice, with
 the linear output layer, and once more where recurrent layers learn too, and counts cells of ECP5 by
 Yosys: of a small one all, of a large one what is there once a PE, a PE of the array that infers and
-updater and columns beside it. ``--case`` measures one and keeps the others; ``--cycles`` counts
-cycles alone. They are of the models that hardware is held to.
+updater and columns beside it. ``--case`` measures one and keeps the others, ``--cells`` some kinds;
+``--cells none`` counts cycles alone. They are of the models that hardware is held to.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from hdl.verilog import emit_verilog
 from ..record import Smallest, with_others, write_record
 
 SEED = 0
+KINDS = ("plain", "train", "back")
+CELL_STEPS = 2  # of the tape whose cells are counted: a longer one is more block RAM alone
 STEPS = 20  # of sequences, as many as answers
 PLACE = 4  # of sums: a rate of 1/4 and 32 answers
 TIMEOUT = 7200.0
@@ -70,9 +72,10 @@ SMALLEST = {"4 x 4": Case(4, 8, 3, 4, (1, 1), 4, 4, 8, whole=False)}
 def main(
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     case: Annotated[str, typer.Option(help="Only this one.")] = "",
-    cycles: Annotated[
-        bool, typer.Option("--cycles", help="Cells stay as the file has them.")
-    ] = False,
+    cells: Annotated[
+        list[str] | None,
+        typer.Option(help="Of plain, train, back; 'none': cycles alone. Others stay as in --json."),
+    ] = None,
     smallest: Smallest = False,
 ) -> None:
     """Synthesise, print a table, write JSON."""
@@ -80,8 +83,11 @@ def main(
     if case and case not in cases:
         raise typer.BadParameter(f"{case}: choose one of {', '.join(cases)}")
     chosen = {name: one for name, one in cases.items() if case in ("", name)}
-    known = _known(json) if cycles else {}
-    rows = [_row(name, one, known.get(name)) for name, one in chosen.items()]
+    kinds = list(KINDS) if cells is None else [kind for kind in cells if kind != "none"]
+    if other := sorted(set(kinds) - set(KINDS)):
+        raise typer.BadParameter(f"--cells {other[0]}: choose among {', '.join(KINDS)}, none")
+    known = {} if len(kinds) == len(KINDS) else _known(json)
+    rows = [_row(name, one, kinds, known.get(name, {})) for name, one in chosen.items()]
     Console(width=140).print(_table(rows))
     if json:
         write_record(json, "bench.array.training", SEED, with_others(json, rows, cases))
@@ -90,15 +96,15 @@ def main(
 def _known(path: Path | None) -> dict[str, dict[str, Any]]:
     """Figures of cells that a file has, by case."""
     if path is None or not path.exists():
-        raise typer.BadParameter("--cycles: give --json with a file that has cells")
+        raise typer.BadParameter("--cells: give --json with a file that has the others")
     rows = json_text.loads(path.read_text("utf-8"))["rows"]
     kinds = ("luts", "registers", "multipliers", "block_rams")
     return {r["case"]: {n: v for n, v in r.items() if n.endswith(kinds)} for r in rows}
 
 
-def _designs(case: Case, model: Model) -> dict[str, Design]:
+def _designs(case: Case, model: Model, steps: int) -> dict[str, Design]:
     """Of the array that infers, whose head learns, and all of whose matrices do."""
-    places = STEPS * -(-case.answers // case.lanes) * case.lanes
+    places = steps * -(-case.answers // case.lanes) * case.lanes
     return {
         "plain": design_for(model, case.pes, case.lanes, head=True),
         "train": training_design(model, case.pes, case.lanes, case.answers),
@@ -106,12 +112,12 @@ def _designs(case: Case, model: Model) -> dict[str, Design]:
     }
 
 
-def _row(name: str, case: Case, known: dict[str, Any] | None) -> dict[str, Any]:
+def _row(name: str, case: Case, kinds: list[str], known: dict[str, Any]) -> dict[str, Any]:
     model = _model(case)
-    designs = _designs(case, model)
+    designs = _designs(case, model, STEPS)
     layout = LearningLayout(schedule(model.shape, designs["train"], head=True), case.answers)
     batch = batch_cycles(schedule(model.shape, designs["back"], head=True), STEPS, case.answers)
-    cells = _all_cells(case, designs) if known is None else known
+    cells = known | _all_cells(case, _designs(case, model, CELL_STEPS), kinds)
     return {
         "case": name,
         "M": case.pes,
@@ -132,16 +138,15 @@ def _row(name: str, case: Case, known: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _all_cells(case: Case, designs: dict[str, Design]) -> dict[str, int]:
-    if case.whole:
-        found = {kind: _cells(one, Core) for kind, one in designs.items()}
-    else:
-        found = {kind: _cells(one, _element) for kind, one in designs.items()}
-        found["updater"] = _cells(designs["back"], _updater)
-        found["columns"] = _cells(designs["back"], _columns)
-        for kind, beside in (("train", ("updater",)), ("back", ("updater", "columns"))):
-            more = [found[name] for name in beside]
-            found[kind] = {n: v + sum(one[n] for one in more) for n, v in found[kind].items()}
+def _all_cells(case: Case, designs: dict[str, Design], kinds: list[str]) -> dict[str, int]:
+    top = Core if case.whole else _element
+    found = {kind: _cells(designs[kind], top) for kind in kinds}
+    for kind, blocks in () if case.whole else BESIDE.items():
+        if kind not in kinds:
+            continue
+        for name, block in blocks.items():
+            found[name] = _cells(designs[kind], block)
+            found[kind] = {n: v + found[name][n] for n, v in found[kind].items()}
     return {f"{kind}_{name}": value for kind, of in found.items() for name, value in of.items()}
 
 
@@ -163,6 +168,13 @@ def _columns(design: Design, image: object, hierarchy: object) -> Columns:
 
 def _updater(design: Design, image: object, hierarchy: object) -> Updater:
     return Updater(design)
+
+
+# what a PE has beside it
+BESIDE: dict[str, dict[str, Any]] = {
+    "train": {"updater": _updater},
+    "back": {"updater": _updater, "columns": _columns},
+}
 
 
 def _cells(design: Design, top: Any) -> dict[str, int]:

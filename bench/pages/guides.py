@@ -69,7 +69,10 @@ def _streaming() -> Page:
             f"{widest['array_cycles'] - widest['floor_groups']} cycles of pauses)",
             f"The {second['rtl_cycles'] - second['floor_bus']} cycles lost at 256 bits",
         ),
-        ("16 groups of 1.5 beats",),
+        (
+            "16 groups of 1.5 beats",
+            "16.8 bits a weight",
+        ),
     )
 
 
@@ -80,6 +83,19 @@ def _quantised() -> str:
         bits = f"{row['value_bits']}/{row['act_bits']}" + ", per gate" * row["per_gate"]
         cells = (f"{row[n]:.2%} ({row[f'{n}_loss']:.3f})" for n in ("after", "float", "aware"))
         lines.append([row["network"], bits, f"{row['pruned']:.2%}", *cells])
+    return table(lines)
+
+
+def _reaches() -> str:
+    heads = "lanes of|ranges of its layers|LUT of a lane|more|LUT, Xilinx 7|LUT of the core|more"
+    lines, one = [heads.split("|")], dict[str, tuple[int, int]]()
+    for row in record("reaches")["rows"]:
+        lane, core = row["lane"]["ecp5"]["lut"], row["core"]["ecp5"]["lut"]
+        least = one.setdefault(row["cell"], (lane, core))
+        more = (f"{found / of - 1:.1%}" for found, of in zip((lane, core), least, strict=True))
+        of_lane, of_core = more
+        counts = [f"{lane:,}", of_lane, f"{row['lane']['xc7']['lut']:,}", f"{core:,}", of_core]
+        lines.append([row["cell"].upper(), row["reaches"], *counts])
     return table(lines)
 
 
@@ -94,7 +110,7 @@ def _quantisation() -> Page:
     one = 100 / utterances
     return Page(
         ROOT / "docs/quantisation.md",
-        (_quantised(),),
+        (_quantised(), _reaches()),
         (
             f"on the {utterances} test utterances of JapaneseVowels, means of three seeds, "
             f"{found['epochs']} epochs of further fine-tuning",

@@ -27,13 +27,30 @@ def _beside() -> str:
     return table(lines)
 
 
+def _search() -> str:
+    """Of every network, what each method reaches with a quarter of its trainings."""
+    lines = [["network", "trainings", "method", "reached", "least of ten seeds", "won random",
+              "won TPE"]]  # fmt: skip
+    rows = record("tune")["rows"]
+    for network in dict.fromkeys(row["network"] for row in rows):
+        mine = [row for row in rows if row["network"] == network]
+        most = max(row["trainings"] for row in mine)
+        for row in (row for row in mine if row["trainings"] == most):
+            won = [f"{row[f'seeds_won_{other}']} of {row['seeds']}" for other in ("random", "tpe")]
+            won = [w if row["method"] not in (n, "random") else ""
+                   for w, n in zip(won, ("random", "tpe"), strict=True)]  # fmt: skip
+            shares = [f"{100 * row[name]:.1f} %" for name in ("hypervolume_share", "least")]
+            lines.append([network, f"{most} of {row['choices']}", row["method"], *shares, *won])
+    return table(lines)
+
+
 def _page() -> Page:
     space = record("enumeration")["rows"][0]
     local = record("jobs")["rows"][0]
     share = local["cpu_s_a_task"] / local["seconds_each"]
     return Page(
         ROOT / "docs/tune.md",
-        (_jobs(), _beside()),
+        (_jobs(), _beside(), _search()),
         (
             f"{space['designs']:,} designs of {space['networks']} networks took "
             f"{space['cpu_s']:.1f} s of a core, {space['a_second']:,} a second",

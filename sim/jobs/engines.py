@@ -17,6 +17,9 @@ from .task import CORES, RETRIES, Outcome, Task, TaskError, checked
 __all__ = ["DaskEngine", "Engine", "LocalEngine"]
 
 
+PATIENCE = 30.0  # seconds without a result until workers are looked for
+
+
 class Engine(Protocol):
     """Runs tasks; each key comes back exactly once, in any order."""
 
@@ -120,10 +123,17 @@ class DaskEngine:
     def results(
         self, tasks: Sequence[Task], store: Store | None = None
     ) -> Iterator[tuple[str, Outcome]]:
-        """Run all tasks."""
+        """Run all tasks.
+
+        Raises
+        ------
+        TaskError
+            If the scheduler has had no worker for :data:`PATIENCE` seconds, twice in a row: Dask
+            itself would wait for ever.
+        """
         try:
             from dask import config
-            from distributed import Client, LocalCluster, as_completed
+            from distributed import Client, LocalCluster
         except ImportError as error:
             raise ValueError(f"--engine dask needs it: {install('distributed')}") from error
 
@@ -135,13 +145,34 @@ class DaskEngine:
             with Client(cluster) as client:
                 futures = _submitted(client, ready, store)
                 names = {future.key: key for key, future in futures.items()}
-                for future in as_completed(list(futures.values())):
+                for future in _completed(client, list(futures.values())):
                     key, result = names[future.key], _fetched(future)
                     # else it would run again if the worker that keeps it died
                     futures.pop(key).release()
                     yield key, result
             if not self._address:
                 cluster.close()
+
+
+def _completed(client: Any, futures: Sequence[Any]) -> Iterator[Any]:
+    """Futures as they end; an error where nobody is left to end them."""
+    from distributed import wait as waited
+
+    left, alone = set(futures), False
+    while left:
+        try:
+            done = waited(list(left), timeout=PATIENCE, return_when="FIRST_COMPLETED").done
+        except TimeoutError:
+            nobody = not client.scheduler_info(n_workers=-1)["workers"]
+            if nobody and alone:
+                raise TaskError(
+                    f"{len(left)} tasks wait, and {client.scheduler.address} has no worker: start "
+                    "some (dask worker ADDRESS), and run again; what is done is kept"
+                ) from None
+            alone = nobody
+            continue
+        left, alone = left - done, False
+        yield from done
 
 
 def _submitted(client: Any, tasks: Sequence[Task], store: Store | None) -> dict[str, Any]:

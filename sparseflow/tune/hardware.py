@@ -69,13 +69,15 @@ def arrays(model: Model | ModelShape, board: Board) -> Iterator[tuple[int, int]]
     model : Model or ModelShape
         N divides the banks of all its matrices.
     board : Board
-        Its multipliers bound M x N; some more are made of logic.
+        Its multipliers bound M x N; some more are made of logic. PEs beyond the rows of the largest
+        matrix would have none.
     """
     shape = model.shape
-    banks = {g.banks for layer in shape.layers for g in layer.geometries.values()}
+    every = [g for layer in shape.layers for g in layer.geometries.values()]
+    banks, rows = {g.banks for g in every}, max(g.rows for g in every)
     abreast, most = cell_named(shape.cell).abreast, SOFT * board.has.multipliers
     for lanes in (n for n in range(1, min(banks) + 1) if all(b % n == 0 for b in banks)):
-        for pes in range(abreast, most // lanes + 1, abreast):
+        for pes in range(abreast, min(most // lanes, rows + abreast - 1) + 1, abreast):
             yield pes, lanes
 
 

@@ -119,6 +119,7 @@ SMALLEST = {
     # Builds by Verilator take ten seconds each, and more.
     "bench.array.dram": Smallest("--array 4x4 --bits 512 --json OUT/rows.json", slow=True),
     "bench.array.load": Smallest("--smallest --json OUT/rows.json", slow=True),
+    "bench.array.enables": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.array.training": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.array.seeds": Smallest("--seeds 2 --json OUT/rows.json", prepare=place, slow=True),
     "bench.array.simulation": Smallest(
@@ -134,6 +135,10 @@ SMALLEST = {
     "bench.tune.behaviour": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.hardware": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.jobs": Smallest("--smallest --json OUT/rows.json"),
+    "bench.tune.search": Smallest("--smallest --json OUT/rows.json"),
+    "bench.tune.tables": Smallest("--smallest --json OUT/rows.json"),
+    # two processes that load PyTorch
+    "bench.tune.trainings": Smallest("--smallest --json OUT/rows.json", prepare=place, slow=True),
     "bench.speed": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.harm.faults": Smallest("--count 7 --json OUT/rows.json", slow=True),
     # So do synthesis, place and route of a board's top.
@@ -143,6 +148,7 @@ SMALLEST = {
     "bench.boards.area": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.gates": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.protection": Smallest("--smallest --json OUT/rows.json", slow=True),
+    "bench.boards.reaches": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.fit": Smallest(
         "--case 'icebreaker 4x1 12-32 12/12 bits' --json OUT/rows.json", slow=True
     ),

@@ -13,6 +13,7 @@ import pytest
 from bench.boards.bitstreams import CASES as BITSTREAMS
 from bench.boards.fit import CASES, count
 from bench.boards.gates import CASES as GATES
+from bench.boards.reaches import REACHES, SEED, SIZES
 from boards import resources as fit
 from boards.board import BoardError, board, board_names
 from boards.build.open_tools import tools_of
@@ -154,6 +155,22 @@ def test_slots_of_one_gate_take_what_synthesis_has_counted(name: str) -> None:
     assert before.registers is not None
     assert after.registers is not None
     assert after.registers - before.registers == pytest.approx(more["ff"], rel=0.3)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_ranges_of_layers_take_what_synthesis_has_counted(cell: str) -> None:
+    """Beside an array whose layers have one; and in the same cycles, as the record says."""
+    path = Path(__file__).parents[2] / "bench/results/reaches.json"
+    rows = [row for row in json.loads(path.read_text("utf-8"))["rows"] if row["cell"] == cell]
+    one, two = (next(r for r in rows if r["reaches"] == n) for n in ("16", "16, 64"))
+    rng, designs = np.random.default_rng(SEED), []
+    for row in (one, two):
+        given = random_network(rng, **SIZES, cell=cell, reach=REACHES[row["reaches"]])
+        designs.append(design_for(given, row["M"], row["N"], units=1))
+    before, after = (estimate(design, board("ecpix5")).luts for design in designs)
+    more = two["lane"]["ecp5"]["lut"] - one["lane"]["ecp5"]["lut"]
+    assert after - before == pytest.approx(more, rel=0.1)
+    assert one["cycles"] == two["cycles"]
 
 
 def test_slots_of_one_gate_where_a_model_asks_and_a_board_has_room() -> None:

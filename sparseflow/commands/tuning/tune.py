@@ -6,6 +6,7 @@ import json
 import shlex
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -34,8 +35,17 @@ def tune(given: TuneOptions) -> None:
     estimates, and nothing is compiled or synthesised. `fit` looks at usual sizes alone; here M is
     any that the cell allows.
 
+    With `--data` the model is a trained checkpoint, as `prune` takes it: then banks, k of every
+    matrix and bits are searched too, by real trainings, and the fastest array is named whose loss
+    is allowed. It stops when the budget is spent; the same command goes on where it stopped.
+
     **Next:** the command of the point that you choose
     """
+    if given.data is not None:
+        from .accuracy import search
+
+        return search(given)
+    _check_alone(given)
     from boards.board import board
     from boards.resources import fastest
     from csb_format import load_model
@@ -59,6 +69,17 @@ def tune(given: TuneOptions) -> None:
         Console().print(row["command"], highlight=False, markup=False, soft_wrap=True)
     Console().print(_told(every, kept, usual, time.process_time() - begun), highlight=False)
     _write(given, model, named, every, rows, usual)
+
+
+def _check_alone(given: TuneOptions) -> None:
+    """Refuse what only a search over accuracy would do."""
+    plain = TuneOptions(given.model, given.board)
+    mine = ("model", "board", "contexts", "largest", "html", "json", "data")
+    for field in fields(given):
+        if field.name not in mine and getattr(given, field.name) != getattr(plain, field.name):
+            raise ValueError(
+                f"--{field.name} is of a search with trainings: give --data, or no --{field.name}"
+            )
 
 
 def _row(given: TuneOptions, one: Candidate) -> dict[str, Any]:

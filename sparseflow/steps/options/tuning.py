@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from .preparing import PruneOptions
 from .said import Said
-from .shared import SEED, BoardName, Contexts, Largest, ModelFile, Seed
+from .shared import SEED, BoardName, Contexts, Largest, Seed
+from .words import EngineName
 
 __all__ = ["StudyOptions", "TuneOptions"]
 
@@ -36,9 +38,48 @@ class StudyOptions:
 class TuneOptions:
     """Of ``sparseflow tune``."""
 
-    model: ModelFile
+    model: Annotated[
+        Path,
+        Said("Model that `pack` wrote; with --data a trained checkpoint, as for `prune`.",
+             argument=True),
+    ]  # fmt: skip
     board: BoardName
     contexts: Contexts = 1
     largest: Largest = None
+    data: Annotated[
+        Path | None,
+        Said("Labelled sequences (.npz) to fine-tune on: search patterns and bits too."),
+    ] = None
+    val: Annotated[
+        Path | None, Said("Others, to score on. Default: --data, which says little.")
+    ] = None
+    target: Annotated[
+        str, Said("Loss that is allowed above the dense network's, such as 'loss<=0.5%'.")
+    ] = "loss<=0.5%"
+    budget: Annotated[str, Said("Time of all trainings together: 2h, 30m, 90s.")] = "1h"
+    trainings: Annotated[int | None, Said("At most so many.", least=1)] = None
+    bits: Annotated[
+        list[str] | None,
+        Said("Bits of weights and activations, such as 8/8; repeat it. Default: 8/8 and 16/16."),
+    ] = None
+    epochs: Annotated[int, Said("Of the fine-tuning of a pattern.", least=1)] = PruneOptions.epochs
+    seed: Seed = SEED
+    work: Annotated[Path, Said("Where results are kept: the same search goes on with them.")] = (
+        Path("build/tune")
+    )
+    engine: Annotated[EngineName, Said("Processes of this machine, or a Dask cluster.")] = (
+        EngineName.local
+    )
+    jobs: Annotated[int, Said("Trainings at a time.", least=1)] = 1
+    scheduler: Annotated[
+        str, Said("Address of a Dask scheduler; a cluster of its own by default.")
+    ] = ""
+    prior: Annotated[
+        list[Path] | None,
+        Said("What --json wrote of an earlier search, which this one begins with; repeat it."),
+    ] = None
+    out: Annotated[
+        Path | None, Said("Folder for the best point: pruned, packed and built for the board.")
+    ] = None
     html: Annotated[Path | None, Said("A page with the front as a plot.")] = None
     json: Annotated[Path | None, Said("The front, for programs.")] = None

@@ -111,3 +111,27 @@ def test_causes_are_named() -> None:
     assert causes(at(24, k=1), at(24), 16)[0] == "groups of a row of weight_hh, 1 to 2"
     assert causes(at(24), at(24, layers=2), 16)[0] == "layers, 1 to 2"
     assert [whole_units(n, 8) for n in (1, 8, 9, 121)] == [8, 8, 16, 128]
+
+
+def test_rules_on_a_hundred_random_models() -> None:
+    """The largest size of a step loses to no size of its step; what leaving a step brings."""
+    rng, shared, gains = np.random.default_rng(0), SharedCycles(), []
+    for _ in range(100):
+        lanes = int(rng.choice([2, 4, 8]))
+        banks = lanes * int(rng.choice([1, 2]))
+        pes, k = int(rng.choice([4, 8, 16, 32])), int(rng.integers(1, 4))
+        units, inputs = int(rng.integers(2 * banks, 128)), int(rng.integers(banks, 64))
+
+        def cycles(size: int) -> float:
+            shape = uniform_shape(inputs, size, (banks,) * 3, (k,) * 3)  # noqa: B023
+            return shared(shape, design_for(shape, pes, lanes))  # noqa: B023
+
+        own, whole = cycles(units), whole_units(units, lanes)
+        assert all(cycles(size) == own for size in range(units, whole + 1))
+        if cycles(units - 1) < own:  # one past a step
+            near = range(max(2 * banks, int(0.9 * units)), int(1.1 * units) + 1)
+            gains.append(max(size / cycles(size) for size in near) * own / units - 1)
+    assert len(gains) == 21
+    assert np.mean(gains) == pytest.approx(0.060, abs=0.001)
+    assert (min(gains), max(gains)) == pytest.approx((0.011, 0.171), abs=0.001)
+    assert sum(gain >= 0.1 for gain in gains) == 2

@@ -242,3 +242,14 @@ def test_leaving_ends_what_runs(tmp_path: Path) -> None:
         time.sleep(0.05)
     results.close()  # type: ignore[attr-defined]
     assert gone(int(note.read_text()))
+
+
+def test_a_cluster_without_workers_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed
+
+    monkeypatch.setattr("sim.jobs.engines.PATIENCE", 0.2)
+    tasks = [Task("a", f"{CALLS}:sleeps", {"seconds": 0})]
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+        engine = DaskEngine(1, cluster.scheduler_address)
+        with pytest.raises(TaskError, match=r"1 tasks wait, and tcp.* has no worker: start some"):
+            list(run_tasks(tasks, Store(tmp_path), engine))
