@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,7 +38,7 @@ def processor() -> str:
 
 def write_record(path: Path, module: str, seed: int | list[int], rows: Any, **more: Any) -> None:
     """Write rows beside the command, the seed, the versions and the processor that made them."""
-    command = " ".join(["python -m", module, *sys.argv[1:]])
+    command = " ".join(["python -m", module, shlex.join(sys.argv[1:])]).rstrip()
     record = {"command": command, "seed": seed, "versions": versions(), "rows": rows} | more
     record["cpu"] = processor()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ def is_packed(metadata: Mapping[str, str]) -> bool:
     """Whether a file's metadata is that of a packed model."""
     try:
         header = json.loads(metadata.get("sparseflow", ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(header, dict) and header.get("kind") == "model"
 

@@ -33,8 +33,8 @@ def search(given: TuneOptions) -> None:
 
     from ...steps.checks import check_written
     from ...steps.progress import say
-    from ...steps.tuning.dense import dense_of
     from ...tune.accuracy import tuned
+    from ...tune.dense import dense_of
 
     if given.data is None:
         raise ValueError("give --data, labelled sequences to fine-tune on")

@@ -1,4 +1,4 @@
-"""A learner over an array's bit-exact models: all modes, the contract's results, the cycles."""
+"""A learner over an array's bit-exact models, as docs/learning_array.md has it: modes, cycles."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from torch import nn
 
 import sparseflow as sf
 from csb_format import InputScale, save_model
+from csb_format.fixed import round_rows
 from csb_format.random_models import random_model, random_network
 from csb_format.screening.layer import ScreenedLayer
 from pruning.integers.quantise import quantise
@@ -151,7 +152,7 @@ def test_a_model_file_holds_what_its_page_lists(tmp_path: Path) -> None:
     page = (ROOT / "docs/model_file.md").read_text("utf-8")
     parts = {"tensors": page.partition("## CSB")[0], "header": page.partition("## Header")[2]}
     first = {name: re.findall(r"^\| ([^|]*) \|", text, re.M) for name, text in parts.items()}
-    rows = {name: set(re.findall(r"`([^`]+)`", " ".join(c))) for name, c in first.items()}
+    listed = {name: set(re.findall(r"`([^`]+)`", " ".join(c))) for name, c in first.items()}
     drawn = random_network(np.random.default_rng(1), 8, 8, 2, (1, 1, 1), projection=4, head=3)
     scale = InputScale(np.zeros(8), np.ones(8))
     named = replace(drawn, pool="mean", input_scale=scale, label_names=("a", "b", "c"))
@@ -163,10 +164,12 @@ def test_a_model_file_holds_what_its_page_lists(tmp_path: Path) -> None:
     with safetensors.safe_open(tmp_path / "gru", "numpy") as file:
         header |= json.loads(file.metadata()["sparseflow"])
     assert drawn.head is not None
-    screened = ScreenedLayer.of(drawn.head)  # planes instead of weights
-    save_model(tmp_path / "screened", replace(drawn, head=screened))
-    with safetensors.safe_open(tmp_path / "screened", "numpy") as file:
-        names |= set(file.keys())
-        header |= json.loads(file.metadata()["sparseflow"])
-    assert {name.replace("layers.0", "layers.N") for name in names} == rows["tensors"]
-    assert set(header) == rows["header"]
+    rows = replace(drawn.head, weight=round_rows(drawn.head.weight, 8), row_bits=8)
+    # planes, or rows of few bits, instead of weights
+    for head in (ScreenedLayer.of(drawn.head), rows):
+        save_model(tmp_path / "other", replace(drawn, head=head))
+        with safetensors.safe_open(tmp_path / "other", "numpy") as file:
+            names |= set(file.keys())
+            header |= json.loads(file.metadata()["sparseflow"])
+    assert {name.replace("layers.0", "layers.N") for name in names} == listed["tensors"]
+    assert set(header) == listed["header"]

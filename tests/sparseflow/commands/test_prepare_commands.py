@@ -469,8 +469,8 @@ def test_a_head_in_planes_says_the_same_and_how_little_it_reads(
     model = load_model(files.folder / "m.safetensors")
     said = capsys.readouterr().err
     assert re.search(
-        r"head: 3 x 8 in planes of 2 \+ 3 \+ \d+ bits; the top 3 of --calibration read "
-        r"\d+\.\d\d bits a weight, p99 \d",
+        r"head: 3 x 8 in planes of 2 \+ 3 \+ \d+ bits; the top 3 of --calibration, proven, "
+        r"read \d+\.\d\d bits a weight, p99 \d",
         said,
     )
     assert isinstance(model.head, ScreenedLayer)

@@ -95,4 +95,4 @@ def test_figures_of_place_and_route(
     out = tmp_path / "figures.json"
     assert run("timing", "--board", "ulx3s", "--lanes", "2", "--seed", "3", "--json", str(out)) == 0
     assert json.loads(out.read_text()) == {"lut": 10, "fmax_mhz": 83.5}
-    assert (asked[0], *asked[2:]) == ("ulx3s", 4, 2, 3, news)
+    assert (asked[0], *asked[2:]) == ("ulx3s", 4, 2, 3, news, None, 1)

@@ -7,10 +7,10 @@ from pathlib import Path
 from pruning.cells import cell_of
 from pruning.files.network import load_network
 
-from ...tune.accuracy import Dense
-from ...tune.patterns import Sizes
-from ..places import need_labels, read_scaled
-from ..reading import answers_as_read, pool_of
+from ..steps.places import need_labels, read_scaled
+from ..steps.reading import answers_as_read, pool_of
+from .accuracy import Dense
+from .patterns import Sizes
 
 __all__ = ["dense_of"]
 
