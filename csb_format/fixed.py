@@ -69,11 +69,19 @@ def round_rows(value: IntArray, bits: int) -> IntArray:
     int64 array (R, C)
         In units of the same last bit; rows that ``bits`` hold stay as they are.
     """
-    largest = np.maximum(value.max(axis=1), ~value.min(axis=1))
-    widths = np.frexp(largest.astype(np.float64))[1].astype(np.int64) + 1
-    shift = np.maximum(widths - bits, 0)[:, None]
+    shift = row_shifts(value, bits)[:, None]
     rounded = (value + ((1 << shift) >> 1)) >> shift
     return np.asarray(saturate(rounded, bits) << shift)
+
+
+def row_shifts(value: IntArray, bits: int) -> IntArray:
+    """Least shifts, int64 (R,), after which the largest number of each row has so many bits.
+
+    Parameters as of :func:`round_rows`.
+    """
+    largest = np.maximum(value.max(axis=1), ~value.min(axis=1))
+    widths = np.frexp(largest.astype(np.float64))[1].astype(np.int64) + 1
+    return np.asarray(np.maximum(widths - bits, 0))
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,14 @@ from .cells import LSTM, cell_named
 from .cells.cell import Cell
 from .cells.lstm import CellArithmetic
 from .csb import Csb
-from .fixed import Fixed, IntArray
+from .fixed import Fixed, IntArray, row_shifts
 from .inputs.scale import InputScale, check_label_names
 from .pooling import LAST, pooled
 from .shape import DenseShape, LstmShape, ModelShape, check_width
 
 __all__ = [
     "GATE_ORDER",
+    "LEAST_ROW_BITS",
     "RUNNERS",
     "DenseLayer",
     "GateFormats",
@@ -36,6 +37,7 @@ GateFormats = Fixed | tuple[Fixed, ...]
 #: Who runs a model, by the target of :meth:`Model.on`: rooms above this one enter what they can.
 RUNNERS: dict[str, Callable[..., Any]] = {}
 _HEAD_BIAS_BITS = 48
+LEAST_ROW_BITS = 4  # of a head whose rows have few bits and a shift
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,6 +243,9 @@ class DenseLayer:
     bias : int64 array (O,)
         ``weight_format.frac + input.frac`` fraction bits, at most 48 bits wide. Made
         read-only.
+    row_bits : int
+        Every row is numbers of so many bits times a power of two, and is stored as these: at least
+        4, at most those of ``weight_format``. 0: rows are stored as they are.
 
     Raises
     ------
@@ -253,6 +258,7 @@ class DenseLayer:
     weight_format: Fixed
     input: Fixed
     bias: IntArray
+    row_bits: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         if np.ndim(self.weight) != 2 or 0 in np.shape(self.weight):
@@ -267,6 +273,26 @@ class DenseLayer:
         bias = _integers("head bias", self.bias, (outputs,), _HEAD_BIAS_BITS)
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "bias", bias)
+        if self.row_bits:
+            self._check_rows()
+
+    @property
+    def row_shifts(self) -> IntArray:
+        """Bits that rows are shifted left by, with ``row_bits``: int64 (O,)."""
+        return row_shifts(self.weight, self.row_bits)
+
+    def _check_rows(self) -> None:
+        if not LEAST_ROW_BITS <= self.row_bits <= self.weight_format.width:
+            raise ValueError(
+                f"row_bits = {self.row_bits}: must be 0, or {LEAST_ROW_BITS} to the "
+                f"{self.weight_format.width} bits of the head's weights"
+            )
+        shift = self.row_shifts[:, None]
+        if (torn := (self.weight >> shift << shift != self.weight).any(axis=1)).any():
+            raise ValueError(
+                f"row {int(torn.argmax())} of the head has more than {self.row_bits} leading bits: "
+                "round it (round_rows), or leave row_bits out"
+            )
 
     def _check_sums(self, hidden: int) -> None:
         bits = self.weight_format.width + self.input.width - 2 + hidden.bit_length()
@@ -329,6 +355,7 @@ class DenseLayer:
             np.array_equal(self.weight, other.weight)
             and np.array_equal(self.bias, other.bias)
             and (self.weight_format, self.input) == (other.weight_format, other.input)
+            and self.row_bits == other.row_bits
         )
 
 

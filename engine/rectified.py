@@ -50,7 +50,7 @@ class Rectified:
     @property
     def skipped(self) -> IntArray:
         """Rows of each token that were not computed, int64 (T,)."""
-        return self.activations.shape[1] - self.exact
+        return np.asarray(self.activations.shape[1] - self.exact)
 
 
 def rectified(head: MlpHead, hidden: npt.ArrayLike, margin: int = PROOF) -> Rectified:
@@ -84,8 +84,8 @@ def rectified(head: MlpHead, hidden: npt.ArrayLike, margin: int = PROOF) -> Rect
     kept = [_kept(layer, row, head.least << FRACTION, margin) for row in given.astype(np.int64)]
     counts = np.array([[n.sum() for n in stages] for stages in kept], np.int64).reshape(-1, 3)
     found = np.zeros_like(every)
-    for token, (*_, exact) in enumerate(kept):
-        outputs = layer.order[exact]
+    for token, (*_, left) in enumerate(kept):
+        outputs = layer.order[left]
         found[token, outputs] = every[token, outputs]
     first, second, exact = counts.T.copy()
     return Rectified(found, first, second, exact, _read(layer, first, second, exact), margin)

@@ -261,7 +261,9 @@ class Case:
     @property
     def placement(self) -> Placement:
         """Of what leaves first."""
-        return self.image.parts[0].emissions[0].placement
+        found = self.image.parts[0].emissions[0].placement
+        assert isinstance(found, Placement)
+        return found
 
     @property
     def schedule(self) -> Schedule:

@@ -69,7 +69,10 @@ def _streaming() -> Page:
             f"{widest['array_cycles'] - widest['floor_groups']} cycles of pauses)",
             f"The {second['rtl_cycles'] - second['floor_bus']} cycles lost at 256 bits",
         ),
-        ("16 groups of 1.5 beats",),
+        (
+            "16 groups of 1.5 beats",
+            "16.8 bits a weight",
+        ),
     )
 
 

@@ -79,8 +79,8 @@ def main(
         module = network_of(name, corpus, Place(work, {"ptb": ptb}, "cpu"))
         made, about = screened(module, corpus), _about(name, module, corpus)
         found = list(_of_text(name, made, corpus, NAMES[name].tokens))
-        rows += [about | row for row in found if "margin" not in row]
-        more["margins"] += [{"network": name} | row for row in found if "margin" in row]
+        rows += [about | row for row in found if "right" not in row]
+        more["margins"] += [{"network": name} | row for row in found if "right" in row]
         if name in TIMED:
             states = made.states(corpus.test[:STATES_TIMED])
             more["times"] += [{"network": name} | t for t in times(made, states, ROUNDS, SEED)]
@@ -158,7 +158,7 @@ def _smallest(path: Path) -> None:
     found = list(_of_text(GUESSED, made, corpus, 60))
     about = {"network": "smallest", "vocabulary": 90, "inputs": 16, "seed": SEED}
     about["hash"] = state_hash(module)
-    rows = [about | row for row in found if "margin" not in row]
+    rows = [about | row for row in found if "right" not in row]
     cpu = list(times(made, made.states(tokens[:64]), 1, SEED))
     more = {"times": cpu, "margins": found[2:], "heads": list(heads(made, corpus, 60))}
     more["cycles"] = list(cycles(made.head, made.states(tokens[:8])))

@@ -98,7 +98,7 @@ def rows(width: int, seed: int, epochs: int, *parts: SequenceData) -> Iterator[d
     states, given = states_of(module, *parts)
     head, (*_, test), labels = head_of(module, states[0], given), states, parts[-1].labels
     whole = head.activations(test)
-    about = {"width": width, "inputs": UNITS, "seed": seed, "sequences": len(test)}
+    about: dict[str, Any] = {"width": width, "inputs": UNITS, "seed": seed, "sequences": len(test)}
     about |= {"accuracy_float": accuracy(module, parts[-1]), "zeros": float((whole == 0).mean())}
     for margin in MARGINS:
         found = rectified(head, test, margin)

@@ -115,10 +115,10 @@ def reading(
     hidden : str
         Wires that lose their names; those in brackets must.
     boxes : tuple of str
-        Modules that lose what is in them.
+        Modules, each in a file of its own, of which only the ports are read.
     """
-    reads = [f"read_verilog {name}" for name in sources]
-    reads += [f"blackbox {name}" for name in boxes]
+    outline = {f"{name}.v" for name in boxes}
+    reads = [f"read_verilog {'-lib ' if name in outline else ''}{name}" for name in sources]
     # ABC's results are put back under names such as port[0], which crashes Yosys 0.70 where a wire
     # of that name is there; Amaranth names fields of arrays that way.
     return [*reads, f"hierarchy -top {top}", f"rename -hide {hidden}"]

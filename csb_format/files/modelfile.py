@@ -24,12 +24,12 @@ from ..csb import Csb
 from ..fixed import Fixed
 from ..geometry import Geometry
 from ..inputs.scale import InputScale
-from ..model import DenseLayer, GateFormats, LstmLayer, Model, Projection
+from ..model import LEAST_ROW_BITS, DenseLayer, GateFormats, LstmLayer, Model, Projection
 from ..pooling import LAST
 from ..precision import Precision
 from ..screening.bounds import BLOCK
 from ..screening.layer import FileParts, ScreenedLayer, Shifts
-from ..screening.planes import LEAST_BITS, MOST_BITS, plane_bits
+from ..screening.planes import LEAST_BITS, MOST_BITS, pack_rows, plane_bits, unpack_rows
 from . import container, sealed
 from .claims import check_claims
 from .container import ModelFileError, Tensors
@@ -100,7 +100,9 @@ def _header(model: Model) -> dict[str, Any]:
     always = {
         "kind": _KIND,
         "format_version": sealed.version_of(
-            _matrices(model), screened=isinstance(model.head, ScreenedLayer)
+            _matrices(model),
+            screened=isinstance(model.head, ScreenedLayer),
+            shifted=model.head is not None and model.head.row_bits > 0,
         ),
         "gate_order": cell_named(model.cell).gate_names,
         "layers": [_layer_header(layer) for layer in model.layers],
@@ -156,6 +158,8 @@ def _projection_header(projection: Projection) -> dict[str, Any]:
 
 def _head_header(head: DenseLayer) -> dict[str, Any]:
     screened = {"screen": head.shifts._asdict()} if isinstance(head, ScreenedLayer) else {}
+    if head.row_bits:
+        screened["rows"] = {"bits": head.row_bits}
     return screened | {
         "outputs": head.output_size,
         "inputs": head.input_size,
@@ -187,12 +191,22 @@ def _parts(model: Model) -> dict[str, Csb | npt.NDArray[Any]]:
 
 
 def _head_parts(head: DenseLayer) -> dict[str, npt.NDArray[Any]]:
+    if head.row_bits:
+        return _row_parts(head)
     if not isinstance(head, ScreenedLayer):
         return {"head.weight": head.weight, "head.bias": head.bias}
     planes, *fields = head.parts()
     named = {f"head.planes.{n}": plane for n, plane in enumerate(planes)}
     named |= {f"head.{name}": part for name, part in zip(_SCREEN_PARTS, fields, strict=True)}
     return named | {"head.bias": head.bias}
+
+
+def _row_parts(head: DenseLayer) -> dict[str, npt.NDArray[Any]]:
+    """Rows of few bits, and their shifts."""
+    shifts = head.row_shifts
+    fields = (head.weight >> shifts[:, None]) & ((1 << head.row_bits) - 1)
+    rows = pack_rows(fields, head.row_bits)
+    return {"head.rows": rows, "head.shifts": shifts.astype(np.uint8), "head.bias": head.bias}
 
 
 def _decode(path: Path) -> Model:
@@ -292,8 +306,29 @@ def _head(node: dict[str, Any], tensors: Tensors) -> DenseLayer:
     bias = _tensor(tensors, "head.bias", "I64", (outputs,))
     if "screen" in node:
         return _screened(node, tensors, inputs, bias)
+    if "rows" in node:
+        return _shifted(node, tensors, inputs, bias)
     weight = _tensor(tensors, "head.weight", "I64", (outputs, inputs))
     return DenseLayer(weight=weight, bias=bias, **_formats(node, _HEAD_FORMATS))
+
+
+def _shifted(
+    node: dict[str, Any], tensors: Tensors, inputs: int, bias: npt.NDArray[np.int64]
+) -> DenseLayer:
+    formats = _formats(node, _HEAD_FORMATS)
+    bits, most = _get(_get(node, "rows", dict), "bits", int), formats["weight_format"].width
+    if not LEAST_ROW_BITS <= bits <= most or inputs < 1:
+        raise ModelFileError(f"a head with rows of {bits} bits and {inputs} inputs is none of ours")
+    rows = _tensor(tensors, "head.rows", "U8", (len(bias), -(-bits * inputs // 8)))
+    shifts = _tensor(tensors, "head.shifts", "U8", (len(bias),)).astype(np.int64)
+    if (shifts > most - bits).any():
+        raise ModelFileError(
+            f"a row of the head is shifted by {int(shifts.max())} bits, and is {bits} of {most}: "
+            "fetch or save the file again"
+        )
+    half = 1 << (bits - 1)
+    weight = ((unpack_rows(rows, bits, inputs) ^ half) - half) << shifts[:, None]
+    return DenseLayer(weight=weight, bias=bias, **formats, row_bits=bits)
 
 
 def _screened(

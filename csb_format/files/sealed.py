@@ -30,9 +30,9 @@ __all__ = [
 ]
 
 #: The newest that is read. A file says the oldest that has what it holds.
-FORMAT_VERSION = 3
-# k of each part of the rows; heads that are stored in planes
-_PARTS_SINCE, _SCREENS_SINCE = 2, 3
+FORMAT_VERSION = 4
+# k of each part of the rows; heads that are stored in planes; rows of few bits and a shift
+_PARTS_SINCE, _SCREENS_SINCE, _ROWS_SINCE = 2, 3, 4
 
 _KEY = "sparseflow"
 _NO_DIGEST = "0" * 64
@@ -175,8 +175,12 @@ def geometry_header(given: Geometry) -> dict[str, Any]:
     return found | ({"parts": parts} if parts else {})
 
 
-def version_of(geometries: Iterable[Geometry], *, screened: bool = False) -> int:
+def version_of(
+    geometries: Iterable[Geometry], *, screened: bool = False, shifted: bool = False
+) -> int:
     """The format version that a file with these matrices, and such a head, says."""
+    if shifted:
+        return _ROWS_SINCE
     if screened:
         return _SCREENS_SINCE
     return _PARTS_SINCE if any(g.parts for g in geometries) else 1

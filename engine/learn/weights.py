@@ -140,4 +140,5 @@ class Masters:
         head = self.start.head
         if head is None or "head.weight" not in self.values:
             return head
-        return replace(head, weight=self.weight("head.weight"), bias=self.weight("head.bias"))
+        weight, bias = self.weight("head.weight"), self.weight("head.bias")
+        return replace(head, weight=weight, bias=bias, row_bits=0)  # rows have learnt other bits

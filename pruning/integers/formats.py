@@ -14,7 +14,7 @@ from csb_format.cells import cell_named
 from csb_format.cells.cell import Cell, reach_of, reaches_of
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed, IntArray, ends, round_rows
-from csb_format.model import GateFormats, LstmLayer, Model
+from csb_format.model import LEAST_ROW_BITS, GateFormats, LstmLayer, Model
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
 
@@ -36,7 +36,7 @@ Ends = tuple[float, float]
 PerGate = tuple[Fixed, ...]
 
 HEAD_BITS = _HEAD_WEIGHT_BITS = 16
-_LEAST_HEAD_BITS = 4
+_LEAST_HEAD_BITS = LEAST_ROW_BITS
 _HEAD_BIAS_BITS = 48
 
 

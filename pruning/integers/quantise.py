@@ -23,6 +23,7 @@ from ..cells import Recurrent
 from ..importers.checkpoint import UnsupportedLayerError
 from .calibrate import calibrated, check_sequences, measure_ranges
 from .formats import (
+    HEAD_BITS,
     Formats,
     LayerFormats,
     check_network,
@@ -253,7 +254,8 @@ class _Packer:
             raise ValueError("the formats have no head: choose them with the classifier")
         weight = round_rows(fixed.quantise(self.real["head.weight"]), formats.head_bits)
         bias = formats.head_bias.quantise(self.real["head.bias"])
-        return DenseLayer(weight, fixed, given, bias)
+        bits = formats.head_bits if formats.head_bits < min(HEAD_BITS, fixed.width) else 0
+        return DenseLayer(weight, fixed, given, bias, row_bits=bits)
 
 
 def _saturations(real: RealTensors, formats: Formats, ends: list[str]) -> dict[str, int]:

@@ -194,6 +194,11 @@ def fields(rows: Ints, bits: int, count: int) -> Ints:
 
 def head_of(node: Any, tensors: Any) -> tuple[Ints, Ints]:
     """Weight and bias of the head."""
+    if "rows" in node:
+        bits, shifts = node["rows"]["bits"], tensors["head.shifts"].astype(np.int64)
+        value = fields(tensors["head.rows"], bits, node["inputs"])
+        value -= (value >> bits - 1) << bits
+        return value << shifts[:, None], tensors["head.bias"]
     if "screen" not in node:
         return tensors["head.weight"], tensors["head.bias"]
     inputs, rest_bits = node["inputs"], node["screen"]["bits"] - 5
@@ -223,7 +228,7 @@ class Network:
         data, digest = path.read_bytes(), header["sha256"].encode()
         assert hashlib.sha256(data.replace(digest, b"0" * 64)).hexdigest().encode() == digest
         assert header["kind"] == "model"
-        assert header["format_version"] in (1, 2, 3)
+        assert header["format_version"] in (1, 2, 3, 4)
         cell = header.get("cell", "lstm")
         assert header["gate_order"] == ("ifgo" if cell == "lstm" else "rzn")
         self.directions = header["directions"]

@@ -17,6 +17,7 @@ from compiler.abi.registers import PACKET, PACKET_MAGIC
 from compiler.abi.wire import state_packing, state_payloads
 from compiler.array.design import Design
 from compiler.array.needs import design_for
+from compiler.array.placement import Placement
 from compiler.array.program import Frame, Op, Place, Sink, instruction_bits, instruction_fields
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
@@ -196,6 +197,7 @@ def test_states_that_leave(name: str) -> None:
     design = image.design
     (emission, *_) = image.parts[0].emissions
     assert emission.kind == "states"
+    assert isinstance(emission.placement, Placement)
     size, width = emission.placement.size, emission.placement.bank_width
     h = RNG(4).integers(design.gate.min, design.gate.max + 1, size)
     c = RNG(5).integers(design.state.min, design.state.max + 1, size)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compiler.abi.states import Outcome
+from compiler.array.placement import Placement
 from compiler.lower.image import Image
 from engine.reference import Trace
 from hdl.core.layouts import output_layout, states_layout
@@ -148,6 +149,7 @@ def encode_states(image: Image, traces: Sequence[Trace]) -> list[int]:
     """Lane e of beat n is place ``n * E + e`` of the processing order; padding is 0."""
     (emission,) = image.parts[0].emissions
     placement, lanes = emission.placement, image.design.units
+    assert isinstance(placement, Placement)
     beats = []
     for trace in traces:
         for hidden, cell in zip(trace.hidden, trace.cell, strict=True):

@@ -6,7 +6,7 @@
 #include "file.h"
 #include "sha256.h"
 
-#define NEWEST 3 /* format version; 2 brought k of each gate, 3 heads in planes */
+#define NEWEST 4 /* format version; 2 brought k of each gate, 3 heads in planes, 4 rows and shifts */
 #define MOST_HEADER ((uint64_t)16 << 20)
 #define DIGEST 64
 #define AGAIN "fetch or save the file again"

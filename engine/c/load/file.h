@@ -61,6 +61,7 @@ struct file_head {
     int64_t *weight, *bias;   /* `weight` is NULL where there is a screen */
     struct sparseflow_run_format weight_format, input;
     struct file_screen screen;
+    int shifted; /* its rows lie in few bits, and their shifts in a tensor more */
 };
 
 struct file_model {

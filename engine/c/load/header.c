@@ -287,14 +287,48 @@ static int32_t screen_of(struct source *s, const struct json_node *node, struct 
     return screen_read(&s->c, head, s->error);
 }
 
+/* Rows of few bits, each with a shift: from their tensors to whole numbers. */
+static int32_t rows_of(struct source *s, const struct json_node *node, struct file_head *head)
+{
+    static const char *const keys[] = {"bits", NULL};
+    int64_t bits, version, most = head->weight_format.bits;
+    if (node->kind != JSON_OBJECT || !only(s, node, keys) || !whole(s, node, "bits", 4, most, &bits) ||
+        !whole(s, &s->c.header.nodes[0], "format_version", 4, 4, &version))
+        return bad(s, "its rows", "have no possible bits");
+    size_t size = ((size_t)bits * head->inputs + 7) / 8, used = (size_t)bits * head->inputs % 8;
+    int64_t of_rows[2] = {head->outputs, (int64_t)size}, of_shifts[2] = {head->outputs, -1};
+    const uint8_t *row = NULL, *shift = NULL;
+    int32_t code = container_tensor(&s->c, "head.rows", "U8", of_rows, &row, s->error);
+    if (!code)
+        code = container_tensor(&s->c, "head.shifts", "U8", of_shifts, &shift, s->error);
+    if (code)
+        return code;
+    head->shifted = 1;
+    head->weight = malloc(sizeof *head->weight * head->outputs * head->inputs);
+    if (!head->weight)
+        return file_error(s->error, SPARSEFLOW_RUN_MEMORY, "no memory for the head");
+    int64_t *to = head->weight, half = (int64_t)1 << (bits - 1);
+    for (uint32_t n = 0; n < head->outputs; n++, row += size) {
+        if (shift[n] > most - bits || (used && row[size - 1] >> used))
+            return bad(s, "its rows", "hold what no head has");
+        for (uint32_t column = 0; column < head->inputs; column++) {
+            int64_t value = 0;
+            for (int64_t b = 0, at = (int64_t)column * bits; b < bits; b++, at++)
+                value |= (int64_t)(row[at / 8] >> at % 8 & 1) << b;
+            *to++ = ((value ^ half) - half) * ((int64_t)1 << shift[n]);
+        }
+    }
+    return SPARSEFLOW_RUN_OK;
+}
+
 static int32_t head_of(struct source *s, const struct json_node *node, struct file_head *head)
 {
-    static const char *const keys[] = {"outputs", "inputs", "formats", "screen", NULL};
+    static const char *const keys[] = {"outputs", "inputs", "formats", "screen", "rows", NULL};
     static const char *const format_keys[] = {"weight_format", "input", NULL};
     const struct json_node *formats = member(s, node, "formats");
     int64_t outputs, inputs, most = 1 << 24;
-    const struct json_node *screen = member(s, node, "screen");
-    if (node->kind != JSON_OBJECT || !only(s, node, keys) || !only(s, formats, format_keys) ||
+    const struct json_node *screen = member(s, node, "screen"), *rows = member(s, node, "rows");
+    if ((screen && rows) || node->kind != JSON_OBJECT || !only(s, node, keys) || !only(s, formats, format_keys) ||
         !whole(s, node, "outputs", 1, most, &outputs) ||
         !whole(s, node, "inputs", 1, most, &inputs) ||
         !format_of(s, member(s, formats, "weight_format"), &head->weight_format) ||
@@ -306,6 +340,8 @@ static int32_t head_of(struct source *s, const struct json_node *node, struct fi
     int32_t code = integers_of(s, "head.bias", outputs, -1, 48, &head->bias);
     if (code)
         return code;
+    if (rows)
+        return rows_of(s, rows, head);
     return screen ? screen_of(s, screen, head)
                   : integers_of(s, "head.weight", outputs, inputs, head->weight_format.bits,
                                 &head->weight);
@@ -361,6 +397,7 @@ static int pool_of(struct source *s, const struct json_node *node, uint32_t *poo
 static int tensors_known(struct source *s, const struct file_model *m, int scaled)
 {
     uint32_t count = 1 + (m->head.outputs ? 2 : 0) + (scaled ? 2 : 0); /* 1: the metadata */
+    count += m->head.shifted;
     if (m->head.screen.weight)
         count += m->head.screen.bits > SCREEN_LEAST ? 6 : 5;
     for (uint32_t n = 0; n < m->layers; n++)

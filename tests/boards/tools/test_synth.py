@@ -190,3 +190,5 @@ def test_counts_hide_no_names_but_those_in_brackets(tmp_path: Path) -> None:
     assert "sparseflow/plain" in names
     assert not [name for name in names if name.startswith("sparseflow/inner")]
     assert reading(("a.v",), "sparseflow")[-1] == "rename -hide w:*"
+    *reads, _, _ = reading(("a.v", "ram.v"), "sparseflow", boxes=("ram",))
+    assert reads == ["read_verilog a.v", "read_verilog -lib ram.v"]

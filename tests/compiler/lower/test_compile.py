@@ -12,6 +12,7 @@ import pytest
 from compiler.abi.wire import to_beats
 from compiler.array.design import Design
 from compiler.array.needs import design_for, merged
+from compiler.array.placement import Placement
 from compiler.array.program import Frame, Instruction, Op, Place, Sink
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
@@ -370,7 +371,9 @@ def test_fewer_lanes_than_banks_merge_them(lanes: int, role: Any) -> None:
     model, image = build((16, 24, 8, 1, 2, 16, 16, 8, lanes, 1))
     hh, ih = stored(model, image, role)
     assert (ih.groups, hh.groups) == (8 // lanes, 16 // lanes)
-    assert image.parts[0].emissions[0].placement.bank_width == 24 // lanes
+    placement = image.parts[0].emissions[0].placement
+    assert isinstance(placement, Placement)
+    assert placement.bank_width == 24 // lanes
     assert Csb.merge_banks(model.layers[0].weight_hh, 8 // lanes).geometry.banks == lanes
 
 

@@ -13,6 +13,7 @@ from compiler.abi.states import Outcome
 from compiler.array.design import Design
 from compiler.array.latency import LOGIC_WORDS, Latencies
 from compiler.array.needs import design_for
+from compiler.array.placement import Placement
 from compiler.array.program import Sink
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
@@ -143,6 +144,7 @@ def chain(image: Image) -> int:
     """Cycles from a recurrent pass to the one that reads its state: its length and the wait."""
     (now,) = (p.instruction for p in image.parts[0].passes if p.sink == Sink.UNITS)
     placement, design = image.parts[0].emissions[0].placement, image.design
+    assert isinstance(placement, Placement)
     per_slot, latencies = design.units_per_slot, Latencies(design)
     # cycle, from the start, from which each beat may be read
     home = [

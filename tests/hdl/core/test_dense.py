@@ -116,8 +116,7 @@ def test_streamed_networks_in_verilog(seed: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("value_bits", "index_bits"), [(16, 5), (16, 4), (8, 5), (18, 1), (4, 9)])
 def test_a_stream_has_weights_where_indices_would_be(value_bits: int, index_bits: int) -> None:
-    sizes = {"value_bits": value_bits, "index_bits": index_bits, "indexed": 1}
-    design = replace(dense_head(streamed=True)[1], **sizes)
+    design = replace(dense_head(streamed=True)[1], value_bits=value_bits, index_bits=index_bits)
     c, rng = design.packed_words, np.random.default_rng(0)
     for groups in (1, c, c + 1, c + 2, 3 * c + 3, 3 * c + 5):
         half = 1 << value_bits - 1
@@ -136,6 +135,11 @@ def test_a_stream_has_weights_where_indices_would_be(value_bits: int, index_bits
             ]
             found.append((sum(parts) + half & (1 << value_bits) - 1) - half)
         np.testing.assert_array_equal(np.stack(found)[:groups], values)
+
+
+def test_five_groups_come_in_four_words_of_21_bits() -> None:
+    design = replace(dense_head(streamed=True)[1], value_bits=16, index_bits=5)
+    assert design.entry_bits * packed_count(25, design) / 25 == pytest.approx(16.8)
 
 
 def test_a_stream_is_shorter() -> None:

@@ -215,13 +215,13 @@ class Skips(MemoryWalk):
         return m
 
 
-class Blind(MemoryWalk):
-    """A mutant: it lets a check pass that differs in the lowest bit."""
+class Eager(MemoryWalk):
+    """A mutant: it tells of an error before the walk has ended."""
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
-        with m.If(self.found & (self.check.crc[0] != self.told[0])):
-            m.d.sync += self.wrong.eq(self.wrong)
+        with m.If(Value.cast(self.reading).any() & ~self.clear):
+            m.d.sync += self.wrong.eq(1)
         return m
 
 
@@ -235,7 +235,7 @@ def test_each_word_is_summed_once_and_the_verdict_is_the_sums(design: Design, fi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mutant", [Thief, Skips, Blind])
+@pytest.mark.parametrize("mutant", [Thief, Skips, Eager])
 def test_the_proof_finds_mutants(mutant: type[MemoryWalk]) -> None:
     with pytest.raises(ProofError, match="assertions fail"):
-        prove_always(Walks(mutant(TINY)), timeout=60)
+        prove_always(Walks(mutant(TINY)), timeout=20)
