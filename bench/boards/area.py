@@ -67,11 +67,10 @@ class Case:
         depth = f", {self.depth} places" if self.depth else ""
         return f"{self.pes}x{self.lanes} {self.bits} bits{depth}"
 
-    def design(self, inputs: int, units: int, kept: tuple[int, ...]) -> Design:
+    def design(self, inputs: int, units: int, kept: tuple[int, int, int]) -> Design:
         """For a network."""
-        rng = np.random.default_rng(SEED)
-        bits = {"value_bits": self.bits, "act_bits": self.bits}
-        model = random_network(rng, inputs, units, self.lanes, kept, **bits)
+        rng, bits = np.random.default_rng(SEED), self.bits
+        model = random_network(rng, inputs, units, self.lanes, kept, value_bits=bits, act_bits=bits)
         design = design_for(model, self.pes, self.lanes)
         return replace(design, vector_depth=self.depth) if self.depth else design
 

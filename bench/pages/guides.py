@@ -332,7 +332,8 @@ def _integration() -> Page:
         (_loads(), _flips(), _protection(), _placed_protection()),
         (
             f"a memory latency random in {low} to {high} cycles",
-            f"at least 18 times the memory's latency in beats: {18 * high:,} beats at {high} cycles",
+            "at least 18 times the memory's latency in beats: "
+            f"{18 * high:,} beats at {high} cycles",
             f"The demo has {late['floor']} beats of {late['bus_bits']} bits",
             f"{100 * late['share']:.1f} % where memory takes {low} to {high} cycles",
             f"{100 * at_once['share']:.1f} % where it answers at once",
