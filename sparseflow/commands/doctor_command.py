@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -56,7 +56,9 @@ def doctor(given: DoctorOptions) -> None:
         given.checkpoint, given.masks, matrices=bool(given.matrix), cut=cut_of(given)
     )
     network, reason = _network(model)
-    read = _read(given, network, reason)
+    data = _data(given, network)
+    read = _read(given, network, reason, data)
+    states = _states(given, network, data)
     found = diagnose(
         model,
         given.lanes or CANDIDATES,
@@ -69,7 +71,7 @@ def doctor(given: DoctorOptions) -> None:
         each.name: bank_loads(model.mask(each.name), each.suggested).numpy()
         for each in found.matrices
     }
-    files = {given.json: doctor_report.to_json(found)}
+    files = {given.json: doctor_report.to_json(found, states)}
     if given.svg:
         files[given.svg] = doctor_report.picture(found, loads)
     if given.html:
@@ -79,7 +81,7 @@ def doctor(given: DoctorOptions) -> None:
             replace_file(path, text.encode())
     if given.plain:
         save_imported(given.plain, model)
-    doctor_report.print_diagnosis(found, read=read)
+    doctor_report.print_diagnosis(found, read=[*read, *_in_words(states)])
     _next(given, model, found, network)
 
 
@@ -127,10 +129,22 @@ def _check_places(given: DoctorOptions) -> None:
             raise typer.BadParameter(f"{place} is named for two outputs: give each its own file")
 
 
-def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[str]:
-    """The network that the file was taken for, and its accuracy, a line each."""
+def _data(given: DoctorOptions, network: Network | None) -> SequenceData | None:
+    """What the network is scored on, as it takes frames."""
     from ..steps import reading
     from ..steps.places import read_scaled
+
+    if network is None or given.data is None:
+        return None
+    known = reading.noted_inputs(network, given.checkpoint)
+    return read_scaled(given.data, "the score as read", known, given.checkpoint)[0]
+
+
+def _read(
+    given: DoctorOptions, network: Network | None, reason: str, data: SequenceData | None
+) -> list[str]:
+    """The network that the file was taken for, and its accuracy, a line each."""
+    from ..steps import reading
 
     if network is None:
         if given.data or given.pool:
@@ -139,32 +153,39 @@ def _read(given: DoctorOptions, network: Network | None, reason: str) -> list[st
                 f"could be told ({reason}): leave --data and --pool out"
             )
         return [f"no single recurrent module with a head, matrices alone: {reason}"]
-    data = None
-    if given.data:
-        known = reading.noted_inputs(network, given.checkpoint)
-        data, _ = read_scaled(given.data, "the score as read", known, given.checkpoint)
     framewise = data is not None and data.framewise
     pool = reading.pool_of(network, given.pool, given.checkpoint, framewise)
     lines = [reading.described(network, pool)]
     if data is not None:
         found = reading.answers_as_read(network, pool, given.checkpoint, data).score()
-        return [*lines, reading.score_as_read(network, found, data), *_states(given, network, data)]
+        return [*lines, reading.score_as_read(network, found, data)]
     note = f"note: {reading.UNSEEN} (--data)"
     return [*lines, note] if reading.unseen(network) else lines
 
 
-def _states(given: DoctorOptions, network: Network, data: SequenceData) -> list[str]:
-    """How far the states of each layer reach, and what saturates, as ``pack`` would have it."""
-    from ..steps.packing import Packing, states_of
-    from ..steps.ranges import range_lines
+def _states(
+    given: DoctorOptions, network: Network | None, data: SequenceData | None
+) -> list[dict[str, Any]] | str:
+    """How far the states of each layer reach, and what saturates, as ``pack`` would have it.
 
-    if not network.has_integers:
+    Empty without data or integers; why there are none, where the data does not allow them.
+    """
+    from ..steps.packing import Packing, states_of
+
+    if network is None or data is None or not network.has_integers:
         return []
     try:
-        found = states_of(network, data, Packing(value_bits=given.value_bits))
+        return states_of(network, data, Packing(value_bits=given.value_bits))
     except ValueError as error:
-        return [f"note: no integers: {error}"]
-    return [f"in integers {line}" for line in range_lines(found)]
+        return f"note: no integers: {error}"
+
+
+def _in_words(states: list[dict[str, Any]] | str) -> list[str]:
+    from ..steps.ranges import range_lines
+
+    if isinstance(states, str):
+        return [states]
+    return [f"in integers {line}" for line in range_lines(states)]
 
 
 def _next(given: DoctorOptions, model: Imported, found: Diagnosis, network: Network | None) -> None:

@@ -46,9 +46,19 @@ def plain(diagnosis: Diagnosis) -> dict[str, Any]:
     return found
 
 
-def to_json(diagnosis: Diagnosis) -> str:
-    """The text of the JSON file; equal diagnoses give equal text."""
-    return json.dumps(plain(diagnosis), indent=2, sort_keys=True, allow_nan=False) + "\n"
+def to_json(diagnosis: Diagnosis, states: Sequence[Mapping[str, Any]] | str = ()) -> str:
+    """The text of the JSON file; equal diagnoses give equal text.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+    states : sequence of mapping, or str
+        Range of each layer and what saturates, of a network that was looked at with data.
+    """
+    found = plain(diagnosis)
+    if states and not isinstance(states, str):
+        found["states"] = list(states)
+    return json.dumps(found, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def print_diagnosis(

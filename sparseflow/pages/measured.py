@@ -245,7 +245,7 @@ def _said(provenance: Mapping[str, str]) -> dict[str, Any]:
     """What `pack` has noted, as JSON; notes of others may be any text, and are theirs."""
     found: dict[str, Any] = {}
     for key, value in provenance.items():
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             found[key] = json.loads(value)
     return found
 
@@ -322,7 +322,7 @@ def read_figures(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(2, "no figures here; run `sparseflow simulate` first", str(path))
     try:
         found = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it, simulate again") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no figures: delete it, simulate again")

@@ -79,7 +79,7 @@ def of_model(model: Model) -> list[str]:
     """Lines of a packed model, with what ``pack`` has counted and noted in it."""
     try:
         noted = json.loads(model.provenance.get("saturation", "{}"))
-    except ValueError:  # a note of someone else
+    except (ValueError, RecursionError):  # a note of someone else
         noted = {}
     counted = noted if isinstance(noted, dict) else {}
     return range_lines(figures.states(figures.reaches(model), counted))

@@ -87,10 +87,14 @@ def test_from_a_checkpoint_to_a_board_and_a_simulation(
     """Doctor, pack and fit tell a range for each layer; the array runs both, in every cycle."""
     data, model = files / "data.npz", files / "m.safetensors"
     given = (files / "net.pt", "--data", data, "--pool", "last")
-    assert run("doctor", *given, "--lanes", 2) == 0
+    assert run("doctor", *given, "--lanes", 2, "--json", files / "d.json") == 0
     told = capsys.readouterr()
     wanted = "l1: states in [-32, 32) in s18.12, nothing saturated"
     assert f"in integers {wanted}" in re.sub(r"\s+", " ", told.out + told.err)
+    assert [row["reach"] for row in json.loads((files / "d.json").read_text())["states"]] == [
+        16,
+        32,
+    ]
     packed = ("pack", given[0], "--banks", 2, "--calibration", data, "--out", model)
     assert run(*packed) == 0
     shown = re.sub(r"\s+", " ", capsys.readouterr().err)
