@@ -57,7 +57,8 @@ def reaches_of(given: int | Sequence[int], layers: int) -> tuple[int, ...]:
     if len(given) != layers:
         said = ", ".join(map(str, given))
         raise ValueError(
-            f"reach {said}: {len(given)} of {layers} layers, give one for all or one for each"
+            f"reach {said} (--cell-range): {len(given)} of {layers} layers, each direction of a "
+            "layer counts, forward first; give one for all or one for each"
         )
     return tuple(given)
 

@@ -33,7 +33,10 @@ STAGES = ("pruned", "weights", "integer")
 # By more bits, where there are any; and otherwise.
 _MENDS = {
     "pruned": ("", "fine-tune after pruning, and give the fine-tuned network"),
-    "weights": ("use more value bits, or ", "use formats per gate, or fine-tune in these bits"),
+    "weights": (
+        "use more value bits, or ",
+        "use formats per gate where they are not, or fine-tune in these bits",
+    ),
     "integer": ("use more activation bits, or ", "see what saturates"),
 }
 

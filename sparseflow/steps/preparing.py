@@ -327,7 +327,7 @@ def _range(packed: Packed) -> str:
     if packed.asked_range:
         return f"{given}, as asked"
     if any(cell.reach != usual for cell in found.values()):
-        return f"{given}: in [-{usual}, {usual}) they saturate, further from the float network"
+        return f"{given}: wider where [-{usual}, {usual}) saturates, further from the float network"
     if any(one.clipped for n, one in packed.saturations.items() if n.startswith(_STATES)):
         return f"{given}: they saturate, but wider steps are no nearer to the float network"
     return ""

@@ -57,8 +57,9 @@ class Columns(wiring.Component):
     def __init__(self, design: Design, bits: int, rows: int, pes: int = 1):
         if design.lanes < COLUMNS_APART:
             raise DesignError(
-                f"lanes = {design.lanes}: a column may follow after as many weights, and takes "
-                f"{COLUMNS_APART} to be written; take more"
+                f"lanes = {design.lanes}: recurrent layers learn on arrays of at least "
+                f"{COLUMNS_APART} lanes, as a column takes so many cycles to be written; pack a "
+                "model of more banks, or let it learn on a CPU"
             )
         self.design = design
         self._bits = sum_bits(design, bits, rows * pes)

@@ -116,8 +116,9 @@ class PackOptions(TrainingOptions):
         str | None,
         Said(
             "Cell states and pre-activations lie in [-N, N): 8, 16, 32, 64 or 128, or with commas "
-            "one for each layer. Default: 16; in layers where they saturate on --calibration, the "
-            "least in which they do not, if the outputs come nearer to the float network so.",
+            "one for each layer (of two directions: forward, backward). Default: 16; in layers "
+            "where they saturate on --calibration, the least in which they do not, if the outputs "
+            "come nearer to the float network so.",
         ),
     ] = None
     head_bits: Annotated[

@@ -98,7 +98,9 @@ def test_from_a_checkpoint_to_a_board_and_a_simulation(
     packed = ("pack", given[0], "--banks", 2, "--calibration", data, "--out", model)
     assert run(*packed) == 0
     shown = re.sub(r"\s+", " ", capsys.readouterr().err)
-    assert "l0 [-16, 16) in s18.13; l1 [-32, 32) in s18.12: in [-16, 16) they saturate" in shown
+    assert (
+        "l0 [-16, 16) in s18.13; l1 [-32, 32) in s18.12: wider where [-16, 16) saturates" in shown
+    )
     assert [layer.arithmetic.reach for layer in load_model(model).layers] == [16, 32]
     assert run("fit", model, "--board", "ecpix5") == 0
     assert wanted in capsys.readouterr().out
