@@ -21,6 +21,7 @@ CASES: list[tuple[Mode, int, dict[str, Any], tuple[int, int]]] = [
     ("recurrent", 8, {"projection": 8, "layers": 2, "head": 9, "pool": "every", **SMALL}, (8, 4)),
     ("all", 16, {"head": 3, **SMALL}, (16, 4)),
     ("all", 8, {"value_bits": 16, "act_bits": 16, "banks": 8, "k": (1, 1, 1), **SMALL}, (4, 8)),
+    ("all", 8, {"layers": 2, "reach": (64, 16), **SMALL}, (8, 4)),
     ("all", 16, {"layers": 3, "banks": 8, "k": (1, 1, 1)}, (8, 4)),
 ]
 
@@ -28,7 +29,7 @@ CASES: list[tuple[Mode, int, dict[str, Any], tuple[int, int]]] = [
 LENGTHS = ((3, 1, 2, 1), (5, 5, 2, 1, 3), (1,))
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(5)
 @pytest.mark.parametrize(("mode", "bits", "more", "array"), CASES, ids=str)
 def test_updates_are_those_of_the_contract(
     mode: Mode, bits: int, more: dict[str, Any], array: tuple[int, int]

@@ -94,5 +94,5 @@ def test_sums_and_cycles_are_those_of_the_matrix(
 
 
 def test_few_lanes_are_refused() -> None:
-    with pytest.raises(DesignError, match="lanes = 2: a column may follow"):
+    with pytest.raises(DesignError, match="lanes = 2: recurrent layers learn on"):
         Columns(design_for(network(), 4, 2), 8, 4)
