@@ -9,7 +9,8 @@ import argparse
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,8 +21,9 @@ from boards.build.tops.tops import Top
 from boards.host.job import answers, job_of
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
-from csb_format import load_model
+from csb_format import ModelFileError, load_model
 from csb_format.random_models import random_frames, random_model
+from csb_format.scales import DesignError
 from hdl.dram.reader import ReadBus
 from hdl.prefix import OURS
 from hdl.verilog import VerilogFiles
@@ -57,7 +59,19 @@ def given(text: str | None, out: str) -> Given:
     parser.add_argument("--pes", type=int, default=4)
     parser.add_argument("--lanes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1, help="of the frames, and random models")
-    return Given(**vars(parser.parse_args()))
+    found = Given(**vars(parser.parse_args()))
+    if found.also and not found.model:
+        parser.error("--also is a model beside that of --model: give both")
+    return found
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """What is wrong with a model or an array in one line."""
+    try:
+        yield
+    except (DesignError, ModelFileError, OSError) as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 def needed(package: str) -> Path:
@@ -70,6 +84,11 @@ def needed(package: str) -> Path:
 
 def deliver(asked: Given, base: int) -> VerilogFiles:
     """Write the accelerator with its model's bytes to ``rtl``, and its job to ``vectors.h``."""
+    with plainly():
+        return _deliver(asked, base)
+
+
+def _deliver(asked: Given, base: int) -> VerilogFiles:
     rng = np.random.default_rng(asked.seed)
     if asked.model:
         models = [load_model(asked.model), load_model(asked.also or asked.model)]
@@ -102,11 +121,14 @@ def compile_c(folder: Path, example: Path, includes: Sequence[str]) -> bytes:
     """The program ``main.c`` of an example with the driver, as it lies in memory."""
     needed("ziglang")
     zig = [sys.executable, "-m", "ziglang"]
-    paths = [".", "rtl", str(DRIVER), *includes]
+    # Whole paths: zig knows programs again by the words of their commands.
+    folder = folder.resolve()
+    paths = [str(folder), str(folder / "rtl"), str(DRIVER), *includes]
     sources = [str(example / "main.c"), str(DRIVER / "sparseflow_mmio.c")]
     link = ["-T", str(example / "link.ld"), "-o", "program.elf"]
     command = [*zig, "cc", *TARGET, *STRICT, *(f"-I{path}" for path in paths), *sources, *link]
-    subprocess.run(command, cwd=folder, check=True)
+    if subprocess.run(command, cwd=folder, check=False).returncode:
+        raise SystemExit(f"error: no program: see above; {example.name}/link.ld has its memories")
     copy = [*zig, "objcopy", "-O", "binary", "program.elf", "program.bin"]
     subprocess.run(copy, cwd=folder, check=True)
     return (folder / "program.bin").read_bytes()

@@ -207,7 +207,7 @@ def write_block(
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     if base is not None:
-        for name, data in memory_files([image, *others], base, top.bus.data_bits, prefix).items():
+        for name, data in memory_files([image, *others], base, top.bus, prefix).items():
             (folder / name).write_bytes(data)
     return files
 

@@ -17,7 +17,7 @@ from .dma_registers import ENTRY, ENTRY_BYTES, TAIL, Kind
 __all__ = ["PAGE", "Entry", "Placed", "place", "weave"]
 
 PAGE = 4096  # bytes: no burst is cut short where data begin at a multiple of it
-_ADDRESSES = 1 << 64
+ADDRESS_BITS = 64  # of an entry of a list
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,9 @@ def weave(rows: bytes, words: Sequence[int], data_bits: int) -> bytes:
     return b"".join([*woven, rows[early * between :], data[early * size :]])
 
 
-def place(images: Sequence[Image], base: int, data_bits: int) -> Placed:
+def place(
+    images: Sequence[Image], base: int, data_bits: int, address_bits: int = ADDRESS_BITS
+) -> Placed:
     """Lay out models one behind the other.
 
     Parameters
@@ -128,22 +130,27 @@ def place(images: Sequence[Image], base: int, data_bits: int) -> Placed:
         All of one design.
     base : int
         Where they will lie, a multiple of ``PAGE``.
-    data_bits : int
-        Width of the bus to memory.
+    data_bits, address_bits : int
+        Widths of the bus to memory.
 
     Raises
     ------
     DesignError
-        If the images are of different designs, or the address is none.
+        If the images are of different designs, or do not lie within the bus' addresses.
     """
-    if base % PAGE or not 0 <= base < _ADDRESSES:
-        raise DesignError(f"base = {base:#x}: must be a multiple of {PAGE} below 2**64")
+    if base % PAGE or not 0 <= base < 1 << address_bits:
+        raise DesignError(f"base = {base:#x}: must be a multiple of {PAGE} below 2**{address_bits}")
     if any(image.design != images[0].design for image in images):
         raise DesignError("the images are of different designs: one accelerator runs one design")
     memory = _Memory(base, data_bits)
     lists = tuple(
         tuple(memory.program(image, n) for n in range(len(image.parts))) for image in images
     )
+    if base + len(memory.data) > 1 << address_bits:
+        raise DesignError(
+            f"base = {base:#x}: {len(memory.data):,} bytes from there end behind the "
+            f"{address_bits} bits of an address; take a lower one"
+        )
     return Placed(base, bytes(memory.data), lists)
 
 

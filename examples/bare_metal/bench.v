@@ -1,6 +1,6 @@
 // Clock, reset, and the end of the program in the machine beside it: 0 is right.
 `timescale 1ns/1ps
-module bench;
+module bench #(parameter MOST = 300000);  // cycles
     reg clk = 0, resetn = 0;
     wire done;
     wire [31:0] verdict;
@@ -10,7 +10,7 @@ module bench;
     always @(negedge clk) begin
         cycles = cycles + 1;
         if (cycles == 8) resetn = 1;
-        if (cycles == 300000) begin
+        if (cycles == MOST) begin
             $display("FAIL: no end");
             $finish;
         end else if (resetn && done === 1) begin

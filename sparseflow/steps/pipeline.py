@@ -40,7 +40,7 @@ from .generating.tops import emit_top
 from .options import DemoOptions, SimulateOptions, VerilogOptions
 from .places import check_features, has_labels, known_to, read_scaled
 from .progress import say
-from .runs.activity import FOLDER, recorded
+from .runs.activity import FOLDER, forget, recorded
 from .runs.beside import beside, counts, verified
 from .runs.parts import Parts
 from .runs.scored import float_scores, whole_answers
@@ -279,6 +279,7 @@ def simulate(
             command=typed(), board=board,
         )  # fmt: skip
         runs = [run, *beside(parts, run, asked, build)]
+        forget(build)
         if activity:
             recorded(parts, activity, image, files, frames, build)
         parts.begin("figures")

@@ -10,13 +10,12 @@ from compiler.abi.design_file import DESIGN_FILE
 from compiler.abi.dma import Placed, place
 from compiler.abi.registers import design_hash
 from compiler.lower.image import Image
+from hdl.dram.reader import ReadBus
 
 __all__ = ["memory_files", "model_header"]
 
 
-def memory_files(
-    images: Sequence[Image], base: int, data_bits: int, prefix: str
-) -> dict[str, bytes]:
+def memory_files(images: Sequence[Image], base: int, bus: ReadBus, prefix: str) -> dict[str, bytes]:
     """Files by name: bytes of the models, their C header, and the design for other models.
 
     Parameters
@@ -25,11 +24,11 @@ def memory_files(
         All of one design.
     base : int
         Where the bytes will lie.
-    data_bits : int
-        Width of the bus to memory.
+    bus : ReadBus
+        That to memory.
     prefix : str
     """
-    placed = place(images, base, data_bits)
+    placed = place(images, base, bus.data_bits, bus.address_bits)
     design = json.dumps(asdict(images[0].design), indent=2, allow_nan=False) + "\n"
     return {
         f"{prefix}_model.bin": placed.data,

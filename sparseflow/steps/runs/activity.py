@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,10 +23,15 @@ if TYPE_CHECKING:
     from sim.run.scenario import Job
     from sim.run.verilog import VerilogRun
 
-__all__ = ["FOLDER", "recorded"]
+__all__ = ["FOLDER", "forget", "recorded"]
 
 FOLDER = "activity"  # in the folder of a run
 BLOCKS = "blocks.json"
+
+
+def forget(build: Path) -> None:
+    """Remove what a run before, of another model it may be, has left in its folder."""
+    shutil.rmtree(build / FOLDER, ignore_errors=True)
 
 
 def recorded(

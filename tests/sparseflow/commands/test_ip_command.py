@@ -81,6 +81,8 @@ def test_verilog_takes_a_prefix_and_other_images_follow(run: Run, at: Path) -> N
         (["--top", "dram", "--bus-bits", 96], "data_bits = 96: must be 64, 128, 256 or 512"),
         (["--top", "axi", "--bits", 48], "bits = 48: take 32, 64, 128, 256, 512 or 1024 bits"),
         (["--top", "dram", "--base", 100], "--base 100: must be a multiple of 4096"),
+        (["--top", "dram", "--base", 1 << 63], "must be a multiple of 4096 below 2**40"),
+        (["--top", "dram", "--base", (1 << 40) - 4096], "end behind the 40 bits of an address"),
         (["--top", "link", "--streamed"], "carries no words of a matrix"),
         (["--top", "dram", "--also", "my net.safetensors"], "give --base too"),
         (["--top", "axi", "--images", "coe"], "images 'coe': the bare core alone"),
