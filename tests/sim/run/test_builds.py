@@ -225,9 +225,11 @@ def alive(pid: int) -> bool:
 
 
 PROGRAM = """
+import signal
 import sys
 from pathlib import Path
 from sim.run.processes import watched
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and so would we
 tree = "sleep 600 & echo $! >pid; sleep 600"
 watched("it", ["sh", "-c", tree], Path(sys.argv[1]) / "log", 600, folder=Path(sys.argv[1]))
 """
