@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def _dense(shape: dict[str, int], stream: bytes) -> Any:
 
 def same_design(path: Path, found: Design) -> bool:
     """Every field as the file has it, of the same type; the others as they are by default."""
-    said, names = json.loads(path.read_bytes()), vars(found)
+    said, names = json.loads(path.read_bytes()), json.loads(json.dumps(asdict(found)))
     plain = {name: names[name] for name in said}
     return plain == said and all(type(plain[name]) is type(said[name]) for name in said)
 

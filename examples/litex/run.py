@@ -22,7 +22,7 @@ def main() -> None:
     needed("pythondata_cpu_picorv32")
     out = asked.out
     deliver(asked, BASE)
-    soc = [sys.executable, str(HERE / "soc.py"), str(out / "rtl"), str(out)]
+    soc = [sys.executable, "-m", "examples.litex.emit", str(out / "rtl"), str(out)]
     watched("LiteX", soc, out / "litex.log", MOST_SECONDS)
     program = compile_c(out, HERE, [])
     (out / "soc_rom.init").write_text(hex_words(program, WORD))

@@ -1,11 +1,5 @@
-"""A LiteX SoC with a Sparseflow accelerator: Verilog to simulate, and the headers for its programs.
+"""A LiteX SoC with a Sparseflow accelerator. Needs litex and pythondata-cpu-picorv32."""
 
-``soc.py FOLDER BUILD``: FOLDER is what ``sparseflow verilog --top dram --base 1073741824`` wrote.
-BUILD gets ``soc.v``, ``csr.h``, ``mem.h``, ``sources.txt``, and empty images of the memories that
-hold the program and the model; docs/integration.md. Needs litex and pythondata-cpu-picorv32.
-"""
-
-import argparse
 import contextlib
 import importlib.util
 from pathlib import Path
@@ -84,10 +78,3 @@ def write(folder: Path, build: Path) -> None:
     texts["sources.txt"] = "\n".join(sources) + "\n"
     for name, text in texts.items():
         (build / name).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("build", type=Path)
-    write(**vars(parser.parse_args()))
