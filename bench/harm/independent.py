@@ -53,7 +53,10 @@ def _dense(shape: dict[str, int], stream: bytes) -> Any:
 
 def same_design(path: Path, found: Design) -> bool:
     """Every field as the file has it, of the same type; the others as they are by default."""
-    said, names = json.loads(path.read_bytes()), json.loads(json.dumps(asdict(found)))
+    said, names = (
+        json.loads(path.read_bytes()),
+        json.loads(json.dumps(asdict(found), allow_nan=False)),
+    )
     plain = {name: names[name] for name in said}
     return plain == said and all(type(plain[name]) is type(said[name]) for name in said)
 

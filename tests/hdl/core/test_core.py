@@ -212,7 +212,7 @@ class Ports:
 def test_another_model_can_be_loaded_when_idle(run: Any) -> None:
     shapes = [CASES["input wider than hidden"], (9, 8, 4, 2, 2, 16, 16, 4, 4, 1)]
     models = [random_model(np.random.default_rng(7), *shape[:7]) for shape in shapes]
-    sizes: list[dict[str, Any]] = [vars(design_for(model, 4, 4, 1)) for model in models]
+    sizes: list[dict[str, Any]] = [dict(vars(design_for(model, 4, 4, 1))) for model in models]
     sizes[0]["screen"] = sizes[1]["screen"] = ()  # neither has one
     most: dict[str, Any] = {name: max(size[name] for size in sizes) for name in sizes[0]}
     design = Design(**most | {"screen": None})
