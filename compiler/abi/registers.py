@@ -363,6 +363,7 @@ YOUNGER = {
     "train": 0,
     "backward": False,
     "indexed": 0,
+    "rectified": False,
     "screen": None,
 }
 

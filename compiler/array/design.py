@@ -30,6 +30,10 @@ __all__ = [
 ]
 
 
+FLAGS = (
+    *("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward"),
+    "rectified",
+)
 OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed")  # numbers that may be 0
 MOST_ALIGN = 31  # of sums that a design learns from
 MOST_ACC = 62  # bits of them, as models have 64
@@ -130,6 +134,9 @@ class Design:
         Places of the matrix memory of a PE (groups), from the first on, that have an index beside
         each weight. Behind them lie rows of dense layers, whose weights are taken in the order of
         the vector. 0: all places have indices.
+    rectified : bool
+        Results of a linear layer may be what the next one takes: with their bias, through a ReLU,
+        rounded and saturated they are written to the vectors. So heads of several layers run.
 
     Raises
     ------
@@ -169,16 +176,14 @@ class Design:
     backward: bool = False
     screen: ScreenDesign | None = None
     indexed: int = 0
+    rectified: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
         del fields["screen"]
         self._check_cell(fields.pop("cell"))
         object.__setattr__(self, "wider", check_numbers("wider", fields.pop("wider")))
-        flags = {
-            name: fields.pop(name)
-            for name in ("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward")
-        }
+        flags = {name: fields.pop(name) for name in FLAGS}
         optional = {name: fields.pop(name) for name in OPTIONAL}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
         found = check_counts(fields) | check_counts(optional, least=0) | check_flags(flags)
@@ -341,6 +346,12 @@ class Design:
             self._check_beat("projectors", q, "pes", self.pes)
         if self.linear and not q:
             raise DesignError(f"linear = {self.linear}: linear layers need projectors")
+        if self.rectified and not self.linear:
+            raise DesignError("rectified = True: it is linear layers that a ReLU is between")
+        if self.rectified and self.train:
+            raise DesignError(
+                f"train = {self.train}: not with rectified = True yet; leave one of the two out"
+            )
         if self.fan_in < 2:
             raise DesignError(f"fan_in = {self.fan_in}: a tree adds at least 2 operands")
 

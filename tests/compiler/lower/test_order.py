@@ -284,7 +284,7 @@ class Replay:
             if now.write:
                 self.write(now, layer, beat, at + latency + 1)
             if now.emit:
-                leaves = at + (latency if units else Projector.exact_latency)
+                leaves = at + (latency if units else Projector.exact_latency(design))
                 assert leaves not in self.out
                 kind = "states" if units else "output" if now.write else "linear"
                 self.out[leaves] = (self.current, kind, self.part.layers[layer], beat)

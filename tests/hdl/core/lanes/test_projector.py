@@ -54,9 +54,9 @@ def play_all(play: Any, design: Design, shifts: list[int], seed: int) -> None:
     cycles += [{} for _ in range(Ram.latency)]
     for cycle, bias in zip(cycles, late, strict=True):
         cycle["bias"] = bias
-    seen = play(block, cycles, WATCH, Projector.exact_latency)
+    seen = play(block, cycles, WATCH, Projector.exact_latency(design))
     for t, (value, exact, clipped) in enumerate(wanted):
-        now, later = seen[t + Projector.latency], seen[t + Projector.exact_latency]
+        now, later = seen[t + Projector.latency(design)], seen[t + Projector.exact_latency(design)]
         assert (now[0], now[2], later[1]) == (value, clipped, exact), t
 
 
@@ -77,8 +77,10 @@ def test_results_appear_after_their_latency(play: Any) -> None:
     quiet = {"sums": [0, 0], "linear": 1}
     cycles = [quiet] * 5 + [{"sums": [0, 8], "select": 1, "linear": 1}] + [quiet] * 5
     seen = play(Projector(design), cycles, WATCH)
-    assert [t for t, (value, *_) in enumerate(seen) if value] == [5 + Projector.latency]
-    assert [t for t, (_, exact, _) in enumerate(seen) if exact] == [5 + Projector.exact_latency]
+    assert [t for t, (value, *_) in enumerate(seen) if value] == [5 + Projector.latency(design)]
+    assert [t for t, (_, exact, _) in enumerate(seen) if exact] == [
+        5 + Projector.exact_latency(design)
+    ]
 
 
 def test_model_rounds_halves_up_and_saturates() -> None:
