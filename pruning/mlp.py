@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .importers.checkpoint import UnsupportedLayerError
 
-__all__ = ["Head", "MlpHead", "linears_of", "names_of"]
+__all__ = ["Head", "MlpHead", "linears_of"]
 
 _IDLE = (nn.Identity, nn.Dropout)  # that change nothing once a network is trained
 
@@ -81,8 +81,3 @@ def linears_of(head: nn.Module) -> tuple[nn.Linear, ...]:
             "first and last"
         )
     return cast(tuple[nn.Linear, ...], tuple(parts[::2]))
-
-
-def names_of(count: int) -> list[str]:
-    """What the linear layers of a head are called here and in a model file; the last ``head``."""
-    return [*(f"head.hidden.{n}" for n in range(count - 1)), "head"]

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from csb_format.geometry import Geometry
+from csb_format.heads.mlp import layer_names
 from csb_format.scales import DesignError, Scales
 from csb_format.shape import LstmShape
 
@@ -22,8 +23,8 @@ from ..array.rounds import Round
 __all__ = ["HEAD", "LayerPasses", "Pass", "head_passes", "layer_passes", "linear_number"]
 
 Vector = tuple[str, int]
-HEAD = "head"  # the name of the linear output layer's matrix
-_HIDDEN = "head.hidden."  # and of layers before it, as a model file has them
+(HEAD,) = layer_names(1)  # the name of the linear output layer's matrix
+_HIDDEN = f"{HEAD}."  # what those of layers before it begin with
 
 
 @dataclass(frozen=True)
@@ -319,7 +320,7 @@ def _projection(
 
 def linear_number(matrix: str) -> int:
     """Which of the linear layers of a head a matrix is, as an index: -1 is the output layer."""
-    return -1 if matrix == HEAD else int(matrix.removeprefix(_HIDDEN))
+    return -1 if matrix == HEAD else int(matrix.rpartition(".")[2])
 
 
 def head_passes(needs: Needs, design: Design, program: int, index: int) -> list[Pass]:
@@ -332,8 +333,8 @@ def head_passes(needs: Needs, design: Design, program: int, index: int) -> list[
     if head is None:
         raise DesignError("the model has no linear output layer: pack it with its classifier")
     shapes, last = head.shape.layers, len(needs.linear) - 1
-    made = []
-    for n, (shape, linear) in enumerate(zip(shapes, needs.linear, strict=True)):
+    made, names = [], layer_names(len(shapes))
+    for n, (shape, linear, name) in enumerate(zip(shapes, needs.linear, names, strict=True)):
         state = {
             "source": regions.states[index],
             "source_kind": Place.NEW,
@@ -351,7 +352,6 @@ def head_passes(needs: Needs, design: Design, program: int, index: int) -> list[
             beats=placement.beats,
             **source,
         )
-        name = HEAD if n == last else f"{_HIDDEN}{n}"
         given = Pass(index, name, geometry, placement, now, reads, groups=(groups,))
         if n < last:
             shift, _ = head.shape.between[n]

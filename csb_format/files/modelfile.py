@@ -23,7 +23,7 @@ from ..cells import CELLS, LSTM, cell_named
 from ..csb import Csb
 from ..fixed import Fixed
 from ..geometry import Geometry
-from ..heads.mlp import MlpHead, layers_of
+from ..heads.mlp import MlpHead, layer_names, layers_of
 from ..inputs.scale import InputScale
 from ..model import LEAST_ROW_BITS, DenseLayer, GateFormats, LstmLayer, Model, Projection
 from ..pooling import LAST
@@ -196,16 +196,10 @@ def _parts(model: Model) -> dict[str, Csb | npt.NDArray[Any]]:
 
 
 def _head_parts(head: DenseLayer) -> dict[str, npt.NDArray[Any]]:
-    *hidden, last = layers_of(head)
-    parts = _dense_parts("head", last)
-    for n, layer in enumerate(hidden):
-        parts |= _dense_parts(_hidden(n), layer)
+    layers, parts = layers_of(head), dict[str, npt.NDArray[Any]]()
+    for name, layer in zip(layer_names(len(layers)), layers, strict=True):
+        parts |= _dense_parts(name, layer)
     return parts
-
-
-def _hidden(number: int) -> str:
-    """What names of tensors of a layer before the last begin with."""
-    return f"head.hidden.{number}"
 
 
 def _dense_parts(name: str, layer: DenseLayer) -> dict[str, npt.NDArray[Any]]:
@@ -320,11 +314,11 @@ def _gates(node: dict[str, Any], name: str, gates: int) -> GateFormats:
 
 
 def _head(node: dict[str, Any], tensors: Tensors) -> DenseLayer:
-    last = _dense(node, "head", tensors)
     if "hidden" not in node:
-        return last
-    nodes = enumerate(_get(node, "hidden", list))
-    return MlpHead.of(*(_dense(one, _hidden(n), tensors) for n, one in nodes), last)
+        return _dense(node, "head", tensors)
+    nodes = [*_get(node, "hidden", list), node]
+    named = zip(nodes, layer_names(len(nodes)), strict=True)
+    return MlpHead.of(*(_dense(one, name, tensors) for one, name in named))
 
 
 def _dense(node: Any, name: str, tensors: Tensors) -> DenseLayer:

@@ -13,7 +13,7 @@ from ..fixed import Fixed, IntArray, round_shift, saturate
 from ..shape import DenseShape
 from .dense import DenseLayer
 
-__all__ = ["MlpHead", "Rectifier", "layers_of"]
+__all__ = ["MlpHead", "Rectifier", "layer_names", "layers_of"]
 
 
 class Rectifier(NamedTuple):
@@ -164,3 +164,8 @@ class MlpHead(DenseLayer):
 def layers_of(head: DenseLayer) -> tuple[DenseLayer, ...]:
     """The linear layers of a head in the order in which they run: of most heads itself."""
     return head.layers if isinstance(head, MlpHead) else (head,)
+
+
+def layer_names(count: int) -> list[str]:
+    """What the linear layers of a head are called, as in files; the last ``head``."""
+    return [*(f"head.hidden.{n}" for n in range(count - 1)), "head"]

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from csb_format.cells.cell import reaches
 from csb_format.fixed import Fixed
+from csb_format.heads.mlp import layer_names
 from csb_format.precision import Precision
 
 from ..cells import Recurrent
-from ..mlp import linears_of, names_of
+from ..mlp import linears_of
 from .formats import Formats, Ranges, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally
 from .tensors import RealTensors, magnitude, real_tensors, suffixes
@@ -230,7 +231,7 @@ def count_saturations(
     found = _weights(lstm, formats) | _states(lstm, formats, sequences)
     if head is not None and formats.head is not None:
         real = real_tensors(lstm, head)
-        for name, chosen in zip(names_of(len(formats.dense)), formats.dense, strict=True):
+        for name, chosen in zip(layer_names(len(formats.dense)), formats.dense, strict=True):
             found[f"{name}.weight"] = _clipped(real[f"{name}.weight"], chosen.weight)
             found[f"{name}.bias"] = _clipped(real[f"{name}.bias"], chosen.bias)
     return found

@@ -16,7 +16,7 @@ from csb_format.cells import cell_named
 from csb_format.cells.cell import Cell, reach_of, reaches_of
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed, IntArray, ends, round_rows
-from csb_format.heads.mlp import layers_of
+from csb_format.heads.mlp import layer_names, layers_of
 from csb_format.model import LEAST_ROW_BITS, GateFormats, LstmLayer, Model
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
@@ -24,7 +24,7 @@ from csb_format.scales import MAX_ALIGN
 from ..cells import RECURRENT, Recurrent, cell_of
 from ..importers.checkpoint import UnsupportedLayerError
 from ..mask.layers import computed
-from ..mlp import MlpHead, linears_of, names_of
+from ..mlp import MlpHead, linears_of
 from .tensors import Real, RealTensors, magnitude, real_tensors, suffixes
 
 __all__ = [
@@ -350,7 +350,7 @@ class _Choice:
         """Formats of the head's weights, and of the linear layers before it."""
         if "head.weight" not in self.real:
             return None, ()
-        names = names_of(sum(n.startswith("head.") and n.endswith(".weight") for n in self.real))
+        names = layer_names(sum(n.startswith("head.") and n.endswith(".weight") for n in self.real))
         if len(names) - 1 != len(self.ranges.between):
             raise ValueError(
                 f"ranges of {len(self.ranges.between)} hidden layers, the head has "

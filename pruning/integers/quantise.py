@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from csb_format.csb import Csb, UnbalancedError
 from csb_format.fixed import round_rows
 from csb_format.geometry import Geometry
-from csb_format.heads.mlp import MlpHead
+from csb_format.heads.mlp import MlpHead, layer_names
 from csb_format.model import DenseLayer, GateFormats, LstmLayer, Model, Projection
 from csb_format.pooling import LAST
 from csb_format.precision import Precision
@@ -22,7 +22,6 @@ from csb_format.scales import DesignError, Scales
 
 from ..cells import Recurrent
 from ..importers.checkpoint import UnsupportedLayerError
-from ..mlp import names_of
 from .calibrate import calibrated, check_sequences, measure_ranges
 from .formats import (
     HEAD_BITS,
@@ -253,7 +252,7 @@ class _Packer:
             raise ValueError(f"{name}: {error}") from error
 
     def head(self, formats: Formats) -> DenseLayer:
-        names = names_of(len(formats.dense))
+        names = layer_names(len(formats.dense))
         layers = [
             self.dense(name, chosen, formats.head_bits)
             for name, chosen in zip(names, formats.dense, strict=True)
@@ -277,7 +276,7 @@ def _saturations(real: RealTensors, formats: Formats, ends: list[str]) -> dict[s
                 name = "bias" if kind + end == "bias_l0" else kind + end
                 clipped[name] = real.clipped(kind + end, layer.of(kind))
     dense = () if formats.head is None else formats.dense
-    for name, chosen in zip(names_of(len(dense)), dense, strict=False):
+    for name, chosen in zip(layer_names(len(dense)), dense, strict=False):
         clipped[f"{name}.weight"] = real.clipped(f"{name}.weight", chosen.weight)
         clipped[f"{name}.bias"] = real.clipped(f"{name}.bias", chosen.bias)
     return clipped

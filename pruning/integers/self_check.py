@@ -16,14 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from csb_format.csb import Csb
-from csb_format.heads.mlp import layers_of
+from csb_format.heads.mlp import layer_names, layers_of
 from csb_format.model import DenseLayer, LstmLayer, Model
 from csb_format.pooling import LAST
 from csb_format.precision import Precision
 
 from ..cells import Recurrent, cell_of, module_of_cell
 from ..files.pooling import pooled
-from ..mlp import names_of
 from .calibrate import float_levels, padded
 from .formats import Formats, check_network
 from .hardware_exact import HardwareExact, quantise_exact
@@ -268,7 +267,7 @@ class _Stages:
                 torch.from_numpy(real[f"{name}.weight"]).double(),
                 torch.from_numpy(real[f"{name}.bias"]).double(),
             )
-            for name in names_of(len(layers_of(self.model.head)))
+            for name in layer_names(len(layers_of(self.model.head)))
         ]
 
     def _head_of_model(self) -> list[_Affine]:

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from csb_format.cells.cell import Cell
 from csb_format.fixed import Fixed, ends
+from csb_format.heads.mlp import layer_names
 from csb_format.model import GateFormats
 from csb_format.precision import Precision
 
 from ..cells import Recurrent, cell_of
-from ..mlp import linears_of, names_of
+from ..mlp import linears_of
 
 __all__ = [
     "OnDemand",
@@ -151,7 +152,7 @@ def real_tensors(lstm: Recurrent, head: nn.Module | None) -> RealTensors:
         found.put(f"bias{end}", np.concatenate(joined_bias(cell, ih, hh)))
     if head is not None:
         linears = linears_of(head)
-        for name, linear in zip(names_of(len(linears)), linears, strict=True):
+        for name, linear in zip(layer_names(len(linears)), linears, strict=True):
             found.put(f"{name}.weight", _array(linear.weight))
             bias, outputs = linear.bias, np.zeros(linear.out_features)
             added = 0.0 if bias is None else _finite(f"{name}.bias", bias)
