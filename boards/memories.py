@@ -154,7 +154,7 @@ def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
     if matrices and design.indexed:
         yield Memory(widths[Space.INDEX], depths[Space.INDEX], design.pes)
     if design.linear:
-        yield Memory(design.acc_bits, design.linear, design.projectors)
+        yield Memory(widths[Space.LINEAR], design.linear, design.projectors)
     if design.screen:
         yield from _screen(design.screen)
 

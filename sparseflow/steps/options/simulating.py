@@ -51,7 +51,11 @@ class VerilogOptions:
     ] = False
     dense: Annotated[
         bool,
-        Said("With --head: its weights are stored without indices.", name="--dense", panel=ARRAY),
+        Said(
+            "With --head: its weights are stored without indices, and in the bits of --head-bits.",
+            name="--dense",
+            panel=ARRAY,
+        ),
     ] = False
     largest: Largest = None
     deep: Annotated[
