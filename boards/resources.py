@@ -15,6 +15,7 @@ from csb_format.scales import DesignError
 from csb_format.shape import ModelShape
 
 from .board import Board, BoardError, reachable
+from .cells.learned import shipped
 from .cells.structure import LINK_BLOCKS, NARROW, Product, estimate, products
 from .cells.usage import RESOURCES, Resource, Usage
 
@@ -160,7 +161,7 @@ def clock_of(board: Board) -> float:
 
 
 def _choice(model: Model | ModelShape, board: Board, design: Design, megahertz: float) -> Choice:
-    usage = estimate(design, board)
+    usage = shipped().likely(design, board)
     limit, share = usage.limit(board.has)
     cycles = step_cycles(schedule(model, design), design.contexts)
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")

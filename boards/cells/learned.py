@@ -20,8 +20,9 @@ from typing import Any
 from compiler.array.design import Design, bits_for
 
 from ..board import Board
+from ..memories import working_pes
 from .clocks import Clocks, kind_of
-from .structure import estimate, register_parts, sites
+from .structure import Count, counted
 from .usage import Usage
 
 __all__ = [
@@ -112,31 +113,23 @@ class Learned:
     families: Mapping[str, Mapping[str, Residual]] = field(default_factory=dict)
     clocks: Mapping[str, Clocks] = field(default_factory=dict)
 
-    def likely(self, design: Design, board: Board, usage: Usage | None = None) -> Usage:
-        """Cells: learned where designs like it were counted, else structural.
-
-        Parameters
-        ----------
-        design : Design
-        board : Board
-        usage : Usage, optional
-            The structural count, where the caller has it.
-        """
-        found = usage or estimate(design, board)
+    def likely(self, design: Design, board: Board) -> Usage:
+        """Cells: learned where designs like it were counted, else structural."""
+        count = counted(design, board)
         more = {
-            TARGETS[name]: round(getattr(found, TARGETS[name]) * ratio)
-            for name, (_, ratio) in self._ratios(design, board).items()
+            TARGETS[name]: round(getattr(count.usage, TARGETS[name]) * ratio)
+            for name, (_, ratio) in self._ratios(design, board, count).items()
         }
-        return replace(found, **more) if more else found
+        return replace(count.usage, **more) if more else count.usage
 
     def expected(self, design: Design, board: Board) -> dict[str, Interval]:
         """Learned counts, each with what eight of ten designs lie between; empty without any."""
-        formula, found = estimate(design, board), {}
-        for name, (residual, ratio) in self._ratios(design, board).items():
-            count = getattr(formula, TARGETS[name])
-            median = count * ratio
+        count, found = counted(design, board), {}
+        for name, (residual, ratio) in self._ratios(design, board, count).items():
+            formula = getattr(count.usage, TARGETS[name])
+            median = formula * ratio
             found[name] = Interval(
-                round(median), round(median * residual.low), round(median * residual.high), count,
+                round(median), round(median * residual.low), round(median * residual.high), formula,
                 residual.samples,
             )  # fmt: skip
         return found
@@ -145,12 +138,14 @@ class Learned:
         """What designs on such a device have reached; None if none was routed."""
         return self.clocks.get(kind_of(board))
 
-    def _ratios(self, design: Design, board: Board) -> dict[str, tuple[Residual, float]]:
+    def _ratios(
+        self, design: Design, board: Board, count: Count
+    ) -> dict[str, tuple[Residual, float]]:
         residuals = self.families.get(board.family.name)
         if not residuals or not covered(design):
             return {}
         return {
-            name: (residual, residual.ratio(shares(design, board, name)))
+            name: (residual, residual.ratio(shares(design, count, name)))
             for name, residual in residuals.items()
         }
 
@@ -200,28 +195,30 @@ def covered(design: Design) -> bool:
     return plain and (design.compact or design.pieces == 1) and not any(others)
 
 
-def shares(design: Design, board: Board, target: str) -> dict[str, float]:
+def shares(design: Design, count: Count, target: str) -> dict[str, float]:
     """How much of a structural count each part is; of small things without a form, their bits.
 
     Parameters
     ----------
     design : Design
-    board : Board
+    count : Count
+        Of the design on its board.
     target : str
         Of :data:`TARGETS`.
     """
-    parts = sites(design, board) if target == "lut" else register_parts(design, board)
+    parts = count.sites if target == "lut" else count.registers
     total = sum(parts.values())
-    multipliers = design.multipliers
+    pes = working_pes(design)
+    multipliers = pes * design.lanes
     bits = {
         "addresses": multipliers * bits_for(design.vector_depth),
         "indices": multipliers * design.index_bits,
-        "fetches": design.pes * bits_for(design.matrix_depth),
+        "fetches": pes * bits_for(design.matrix_depth),
         "ports": multipliers * design.act_bits * (design.write_ports - 1),
         "gates": design.units * design.act_bits * (design.passes - 1),
         "projected": design.projectors * design.acc_bits,
         "shifts": design.units * design.acc_bits,
         "banks": multipliers * design.act_bits,
-        "results": design.pes * design.acc_bits,
+        "results": pes * design.acc_bits,
     }
     return {name: n / total for name, n in {**bits, **parts}.items()}

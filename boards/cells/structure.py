@@ -13,10 +13,10 @@ from csb_format.cells import LSTM, cell_named
 
 from ..board import Board, Part
 from ..families.family import Costs
-from ..memories import Memory, large_rams, memories
+from ..memories import Memory, large_rams, memories, working_pes
 from .usage import Usage
 
-__all__ = ["LINK_BLOCKS", "NARROW", "Product", "estimate", "products", "register_parts", "sites"]
+__all__ = ["LINK_BLOCKS", "NARROW", "Count", "Product", "counted", "estimate", "products"]
 
 NARROW = 9  # bits of the operands of half a multiplier
 # LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_resources.py)
@@ -36,77 +36,90 @@ COMPACT_REGISTERS = (1212, 28.8, 0.0, 1.26, 0.0)
 GUARD = 2  # per bit of a vector bank in blocks: Yosys lets it be read where it is written
 DEEP = 1.06  # copies of what many cells read
 LINK_BLOCKS = 2
-WHOLE = ("link", "control", "guards", "small memories", "choices of memories", "soft products",
+APART = ("link", "control", "guards", "small memories", "choices of memories", "soft products",
          "screen")  # fmt: skip
 REGISTERED = ("any design", "program", "lanes", "operands", "sums")
 
 
+class Count(NamedTuple):
+    """Cells of a design, and what takes them.
+
+    Parameters
+    ----------
+    usage : Usage
+    sites : dict of str to float
+        LUT4 sites, before copies and what a family's sites are worth.
+    registers : dict of str to float
+        Flip-flops, the link's with them.
+    """
+
+    usage: Usage
+    sites: dict[str, float]
+    registers: dict[str, float]
+
+
 def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     """Cells that a design takes on a board, with or without its link."""
+    return counted(design, board, link=link).usage
+
+
+def counted(design: Design, board: Board, *, link: bool = True) -> Count:
+    """The same with the parts of all sums."""
     part = board.has
-    blocks = LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
     large = large_rams(design) if part.large_rams else 0
-    every = _memories(design, part)
+    # vector banks first; matrices where they are not in memories of a single port
+    every = memories(design, matrices=not large)
+    blocks = LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
     blocks += sum(memory.blocks(part) * memory.number for memory in every)
-    multipliers, _ = _multipliers(design, board)
-    taken, registers = sites(design, board, link=link), None
-    array = round(sum(n for name, n in taken.items() if name not in WHOLE))
-    logic = (array + sum(taken.get(name, 0) for name in WHOLE)) * copies(design)
-    if link:
-        registers = round(sum(register_parts(design, board).values()))
-    return Usage(
+    logic = [memory for memory in every if not memory.blocks(part)]
+    distributed = sum(memory.number * memory.distributed for memory in logic)
+    multipliers, instead = _multipliers(design, board)
+    parts = {
+        "link": LINK * link,
+        "soft products": instead,
+        "small memories": distributed * board.family.costs.distributed,
+        "choices of memories": sum(m.number * round(READ * m.chosen) for m in logic),
+        **_sites(design, part, every[0]),
+    }
+    registers = _registers(design, part, every)
+    usage = Usage(
         multipliers,
         blocks,
-        round(logic * board.family.costs.sites),
+        round(_whole(parts) * (DEEP if design.deep else 1) * board.family.costs.sites),
         large,
-        _distributed(every, part),
-        registers,
+        distributed,
+        round(sum(registers.values())) if link else None,
     )
+    return Count(usage, parts, registers)
 
 
-def copies(design: Design) -> float:
-    """What cells that many others read are copied for, of all cells."""
-    return DEEP if design.deep else 1.0
+def _whole(parts: dict[str, float]) -> float:
+    """Their sum; that of the array is rounded by itself."""
+    array = round(sum(n for name, n in parts.items() if name not in APART))
+    return array + sum(parts.get(name, 0) for name in APART)
 
 
-def sites(design: Design, board: Board, *, link: bool = True) -> dict[str, float]:
-    """LUT4 sites by what takes them, before :func:`copies` and what a family's sites are worth."""
-    part, every = board.has, _memories(design, board.has)
-    banks, logic = every[0], [memory for memory in every if not memory.blocks(part)]
+def _sites(design: Design, part: Part, banks: Memory) -> dict[str, float]:
+    """Of everything but memories and products that are logic."""
     guarded = banks.blocks(part) and not design.compact
     return {
-        "link": LINK * link,
         "control": COMPACT_CONTROL if design.compact else CONTROL,
         "guards": GUARD * banks.width * banks.number if guarded else 0,
-        "small memories": _distributed(every, part) * board.family.costs.distributed,
-        "choices of memories": sum(m.number * round(READ * m.chosen) for m in logic),
-        "soft products": _multipliers(design, board)[1],
         "screen": _screen(design),
         **_array(design),
     }
 
 
-def _memories(design: Design, part: Part) -> list[Memory]:
-    """Vector banks first; matrices where they are not in memories of a single port."""
-    return memories(design, matrices=not (large_rams(design) if part.large_rams else 0))
-
-
-def _distributed(every: Iterable[Memory], part: Part) -> int:
-    """Memories of 16 words of 4 bits in the places of those that get no block."""
-    return sum(memory.number * memory.distributed for memory in every if not memory.blocks(part))
-
-
-def register_parts(design: Design, board: Board) -> dict[str, float]:
-    """Flip-flops by what takes them, the link's with them: what is left once blocks have theirs."""
-    part = board.has
+def _registers(design: Design, part: Part, every: Iterable[Memory]) -> dict[str, float]:
+    """Flip-flops by what takes them: what is left once blocks have taken theirs."""
     costs = DEEP_REGISTERS if design.deep else COMPACT_REGISTERS if design.compact else REGISTERS
-    operands = design.multipliers * (design.value_bits + design.act_bits)
-    program, sums = space_widths(design)[Space.PROGRAM], design.pes * design.acc_bits
+    pes = working_pes(design)
+    operands = pes * design.lanes * (design.value_bits + design.act_bits)
+    program, sums = space_widths(design)[Space.PROGRAM], pes * design.acc_bits
     bits = (1, program, design.units * design.act_bits, operands, sums)
     parts = {name: cost * n for name, cost, n in zip(REGISTERED, costs, bits, strict=True)}
     if design.collects:  # sums of each gate, kept and shown, in the place of one
         parts["sums"] += sums * (2 * design.abreast - 1)
-    every = _memories(design, part)
     parts["guards"] = sum(memory.number * memory.guards(part) for memory in every)
     # others than deep ones take none in at all
     parts["late words"] = sum(m.number * m.late(part) for m in every) if design.deep else 0
@@ -129,11 +142,12 @@ class Product(NamedTuple):
 
 def products(design: Design) -> list[Product]:
     """Of the array, and of the element-wise lanes."""
+    multipliers = working_pes(design) * design.lanes
     rise, offset = _interpolation(design.cell, design.act_bits, design.reaches)
     cell = cell_named(design.cell)
     tables = 1 if design.compact else cell.tables
     found = [
-        Product(design.value_bits, design.act_bits, design.multipliers, lane=False),
+        Product(design.value_bits, design.act_bits, multipliers, lane=False),
         Product(rise, offset, tables * design.units),
     ]
     if screen := design.screen:
@@ -180,14 +194,15 @@ def _screen(design: Design) -> int:
 def _array(design: Design) -> dict[str, float]:
     """Of the array and what takes its results."""
     product = design.value_bits + design.act_bits
-    tree = design.pes * (design.lanes - 1) * TREE * product
-    accumulate = design.pes * ACCUMULATE * design.acc_bits
+    pes = working_pes(design)
+    tree = pes * (design.lanes - 1) * TREE * product
+    accumulate = pes * ACCUMULATE * design.acc_bits
     if design.compact:  # registers alone in a cell count as well
         small = COMPACT_LANE * design.act_bits + COMPACT_SUMS * design.acc_bits
         parts = {"trees": tree * COMPACT_PE, "accumulators": accumulate * COMPACT_PE}
         return parts | {"lanes": design.units * small}
     if design.arithmetic.apart:
-        accumulate += design.pes * design.acc_bits  # the register beside the result
+        accumulate += pes * design.acc_bits  # the register beside the result
     return {
         "trees": tree,
         "accumulators": accumulate,

@@ -106,27 +106,29 @@ def build(given: PredictBuildOptions) -> None:
 
     **Next:** `sparseflow predict check --board BOARD --learned OUT`
     """
-    from csb_format.files.replace import replace_file
     from sim.jobs.store import Store
 
     from ...steps.checks import check_written
     from ...steps.progress import say
     from ...tune.prediction.build import Plan, clocks_of, gathered
     from ...tune.prediction.fit import fitted
-    from ...tune.prediction.samples import read, record
+    from ...tune.prediction.samples import FRESH, read, record
 
     check_written("--data", given.data)
     check_written("--out", given.out, given.data, *(given.routed or ()))
     boards = _open_boards(given.board)
     names = {one.name for one in boards}
-    before = [s for s in (read(given.data) if given.data.exists() else []) if s.board not in names]
+    before = [
+        s
+        for s in (read(given.data) if given.data.exists() else [])
+        if s.how == FRESH or s.board not in names
+    ]
     routed = [row for path in given.routed or () for row in _routed(path)]
     plan = Plan(given.designs, given.rounds, given.seed, given.multipliers)
     samples = [*before, *gathered(boards, plan, Store(given.work), _engine(given), say)]
-    rows = {"seed": given.seed, "rows": record(samples)}
-    replace_file(given.data, (json.dumps(rows, indent=1, allow_nan=False) + "\n").encode())
     table = {"families": fitted(samples), "clocks": clocks_of(routed)}
-    replace_file(given.out, (json.dumps(table, indent=1, allow_nan=False) + "\n").encode())
+    _write(given.data, {"rows": record(samples)})
+    _write(given.out, table)
     for family, counts in table["families"].items():
         for name, one in counts.items():
             say(
@@ -173,17 +175,21 @@ def check(given: PredictCheckOptions) -> None:
     from ...steps.checks import check_written
     from ...steps.progress import say
     from ...tune.prediction.build import Plan, errors, fresh
-    from ...tune.prediction.samples import record
+    from ...tune.prediction.samples import FRESH, read, record
 
-    if given.json:
-        check_written("--json", given.json, given.learned)
+    if given.data:
+        check_written("--data", given.data, given.learned)
     learned, plan = _table_of(given.learned), Plan(given.designs, 0, given.seed, given.multipliers)
     rows: list[Sample] = []
     for one in _open_boards(given.board):
         samples = fresh(one, plan, Store(given.work), _engine(given), say)
         Console().print(_errors(one, samples, errors(samples, learned)))
         rows += samples
-    _write(given.json, {"seed": given.seed, "rows": record(rows)})
+    if given.data:
+        names = {sample.board for sample in rows}
+        before = read(given.data) if given.data.exists() else []
+        kept = [s for s in before if s.how != FRESH or s.board not in names]
+        _write(given.data, {"rows": record([*kept, *rows])})
 
 
 def _errors(

@@ -158,4 +158,6 @@ class PredictCheckOptions(_Counting):
     learned: Annotated[
         Path | None, Said("What `predict build` wrote; by default what comes with the package.")
     ] = None
-    json: Annotated[Path | None, Said("Designs, counts and errors, for programs.")] = None
+    data: Annotated[
+        Path | None, Said("Add them to the counted designs there (JSON); nothing learns from them.")
+    ] = None

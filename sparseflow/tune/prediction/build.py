@@ -18,7 +18,7 @@ from sim.jobs.store import Store
 
 from .draw import JUDGED, Drawn, about, draw
 from .fit import LEAST, left_out, ratios
-from .samples import FRESH, NEAR, PRIOR, Sample, counted
+from .samples import FRESH, NEAR, PRIOR, Known, Sample, counted
 
 __all__ = ["BOUND", "Plan", "clocks_of", "errors", "fresh", "gathered", "worst_first"]
 
@@ -88,12 +88,12 @@ def fresh(one: Board, plan: Plan, store: Store, engine: Engine, tell: Tell) -> l
     return counted([(one, d, FRESH) for d in drawn], store, engine, tell)
 
 
-def errors(samples: Sequence[Sample], table: Learned) -> dict[str, dict[str, list[float]]]:
+def errors(samples: Iterable[Known], table: Learned) -> dict[str, dict[str, list[float]]]:
     """Relative errors of every count, as predicted and by the structural count alone.
 
     Parameters
     ----------
-    samples : sequence of Sample
+    samples : iterable of Known
     table : Learned
 
     Returns
@@ -104,7 +104,7 @@ def errors(samples: Sequence[Sample], table: Learned) -> dict[str, dict[str, lis
     """
     found: dict[str, dict[str, list[float]]] = {"predicted": {}, "formula": {}}
     for sample in samples:
-        there, design = sample.there, sample.drawn.design(sample.there)
+        there, design = sample.there, sample.design
         formula = estimate(design, there)
         for how, usage in (("formula", formula), ("predicted", table.likely(design, there))):
             for name, count in usage.counts(there.has).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ class Drawn:
                 "seed": self.seed}  # fmt: skip
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> Drawn:
+    def of(cls, row: Mapping[str, Any]) -> Drawn:
         """What :attr:`plain` gives back."""
         return cls(Network(**row["network"]), row["pes"], row["lanes"], row["seed"])
 

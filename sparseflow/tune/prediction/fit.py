@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from boards.cells.learned import TARGETS, Residual, shares
-from boards.cells.structure import estimate
+from boards.cells.structure import counted, estimate
 from csb_format.extras import install
 
-from .samples import FRESH, Sample
+from .samples import FRESH, Known, Sample
 
 __all__ = ["LEAST", "fitted", "left_out", "ratios", "weights_of"]
 
@@ -46,11 +46,11 @@ def fitted(samples: Iterable[Sample]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _plain(samples: Sequence[Sample], target: str) -> dict[str, Any]:
+def _plain(samples: Sequence[Known], target: str) -> dict[str, Any]:
     weights, found = weights_of(samples, target), left_out(samples, target)
     beside = 1 + ratios(samples, target)
     low, high = np.quantile(beside / found, [TAIL, 1 - TAIL], method="weibull")
-    sizes = [sample.drawn.pes * sample.drawn.lanes for sample in samples]
+    sizes = [sample.design.multipliers for sample in samples]
     return {
         "weights": {name: float(f"{weight:.4g}") for name, weight in weights.items()},
         "low": round(float(low), 4),
@@ -61,7 +61,7 @@ def _plain(samples: Sequence[Sample], target: str) -> dict[str, Any]:
 
 
 def weights_of(
-    samples: Sequence[Sample], target: str, base: Residual | None = None
+    samples: Sequence[Known], target: str, base: Residual | None = None
 ) -> dict[str, float]:
     """Weight of every part; with a base what this needs more on other designs is added to it."""
     table, names = _table(samples, target)
@@ -73,7 +73,7 @@ def weights_of(
             for name in every}  # fmt: skip
 
 
-def left_out(samples: Sequence[Sample], target: str) -> Floats:
+def left_out(samples: Sequence[Known], target: str) -> Floats:
     """Predicted counts over structural ones, each design by what all others have taught."""
     table, _ = _table(samples, target)
     wanted = ratios(samples, target)
@@ -85,23 +85,22 @@ def left_out(samples: Sequence[Sample], target: str) -> Floats:
     return found
 
 
-def ratios(samples: Sequence[Sample], target: str) -> Floats:
+def ratios(samples: Sequence[Known], target: str) -> Floats:
     """Counts over structural ones, less 1."""
     formulas = [
-        getattr(estimate(sample.drawn.design(sample.there), sample.there), TARGETS[target])
-        for sample in samples
+        getattr(estimate(sample.design, sample.there), TARGETS[target]) for sample in samples
     ]
     return np.array([s.counted[target] / f - 1 for s, f in zip(samples, formulas, strict=True)])
 
 
-def _said(samples: Sequence[Sample], target: str, base: Residual) -> Floats:
-    every = (shares(s.drawn.design(s.there), s.there, target) for s in samples)
+def _said(samples: Sequence[Known], target: str, base: Residual) -> Floats:
+    every = (shares(s.design, counted(s.design, s.there), target) for s in samples)
     return np.array([base.ratio(one) - 1 for one in every])
 
 
-def _table(samples: Sequence[Sample], target: str) -> tuple[Floats, list[str]]:
+def _table(samples: Sequence[Known], target: str) -> tuple[Floats, list[str]]:
     """Shares of every part, those that any design has."""
-    rows = [shares(s.drawn.design(s.there), s.there, target) for s in samples]
+    rows = [shares(s.design, counted(s.design, s.there), target) for s in samples]
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     return np.array([[row[name] for name in names] for row in rows], np.float64), names
 

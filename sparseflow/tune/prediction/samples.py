@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from boards.board import Board, board
+from compiler.array.design import Design
 from sim.jobs.engines import Engine
 from sim.jobs.run import run_tasks
 from sim.jobs.store import Store
@@ -17,10 +18,26 @@ from sim.jobs.task import Task
 from .count import CALL, LIMIT, VERSION
 from .draw import Drawn
 
-__all__ = ["FRESH", "NEAR", "PRIOR", "Sample", "counted", "read", "record"]
+__all__ = ["FRESH", "NEAR", "PRIOR", "Known", "Sample", "counted", "read", "record"]
 
 PRIOR, NEAR, FRESH = "prior", "near", "fresh"
 """How a design came: drawn from the priors, about one that was predicted badly, after the fit."""
+
+
+class Known(Protocol):
+    """A design whose cells are known, wherever from."""
+
+    @property
+    def there(self) -> Board:
+        """Its board."""
+
+    @property
+    def design(self) -> Design:
+        """The array."""
+
+    @property
+    def counted(self) -> Mapping[str, int]:
+        """By the names of :data:`boards.cells.usage.RESOURCES`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,11 @@ class Sample:
     def there(self) -> Board:
         """Its board."""
         return board(self.board)
+
+    @property
+    def design(self) -> Design:
+        """The array."""
+        return self.drawn.design(self.there)
 
     @property
     def plain(self) -> dict[str, Any]:
