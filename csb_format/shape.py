@@ -161,6 +161,8 @@ class DenseShape:
         O, H.
     weight_format, input : Fixed
         Formats of the weights and of h.
+    row_bits : int
+        Of the numbers of a row, which are shifted together; 0 for those of ``weight_format``.
     hidden : tuple of DenseShape
         Layers before it, each with a ReLU behind it; the first takes h.
 
@@ -175,6 +177,7 @@ class DenseShape:
     input_size: int
     weight_format: Fixed
     input: Fixed
+    row_bits: int = 0
     hidden: tuple[DenseShape, ...] = ()
 
     def __post_init__(self) -> None:

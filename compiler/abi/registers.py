@@ -364,6 +364,8 @@ YOUNGER = {
     "backward": False,
     "indexed": 0,
     "rectified": False,
+    "row_bits": 0,
+    "row_shift": 0,
     "screen": None,
 }
 

@@ -99,8 +99,8 @@ def projector_latency(design: Design) -> int:
 
 
 def projector_exact(design: Design) -> int:
-    """Cycles from the choice of a sum to what leaves the accelerator."""
-    return max(_BIASED, projector_latency(design))
+    """Cycles from the choice of a sum to what leaves: one more where rows are shifted."""
+    return max(_BIASED + (design.row_shift > 0), projector_latency(design))
 
 
 def activation_delay(deep: bool) -> int:

@@ -108,8 +108,13 @@ class Pass:
 
     @property
     def words(self) -> int:
-        """CSB groups of a PE that the whole pass takes."""
-        return self.placement.rounds.groups(self.groups)
+        """Words of a PE that the whole pass takes: one a CSB group, or fewer of the head."""
+        return -(-self.placement.rounds.groups(self.groups) // self.per_word)
+
+    @property
+    def per_word(self) -> int:
+        """CSB groups in a word of a PE."""
+        return self.placement.design.groups_per_word if self.matrix == HEAD else 1
 
     @property
     def cycles(self) -> int:
@@ -342,7 +347,7 @@ def head_passes(needs: Needs, design: Design, program: int, index: int) -> list[
         }
         reads: Vector = ("linear", n - 1) if n else ("state", index)
         source: Mapping[str, Any] = {"source": regions.linear[n - 1]} if n else state
-        bits, groups = shape.weight_format.width, linear.groups
+        bits, groups = design.row_bits or shape.weight_format.width, linear.groups
         geometry = Geometry(shape.output_size, shape.input_size, design.lanes, groups, bits, groups)
         placement = Placement(design, shape.output_size, linear.width, gates=1)
         now = Instruction(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -101,14 +101,7 @@ class MlpHead(DenseLayer):
     @property
     def shape(self) -> DenseShape:
         """The layers without their weights."""
-        shape = self.last.shape
-        return DenseShape(
-            shape.output_size,
-            shape.input_size,
-            shape.weight_format,
-            shape.input,
-            tuple(layer.shape for layer in self.hidden),
-        )
+        return replace(self.last.shape, hidden=tuple(layer.shape for layer in self.hidden))
 
     @property
     def given(self) -> Fixed:
