@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from .importers.checkpoint import UnsupportedLayerError
 
@@ -47,10 +47,6 @@ class MlpHead(nn.Sequential):
     def out_features(self) -> int:
         """Outputs of the last layer."""
         return linears_of(self)[-1].out_features
-
-    def forward(self, given: Tensor) -> Tensor:
-        """Outputs (..., O) of values (..., H)."""
-        return cast(Tensor, super().forward(given))
 
 
 Head = nn.Linear | MlpHead

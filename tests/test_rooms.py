@@ -34,6 +34,7 @@ ORDER: dict[str, list[str]] = {
         "cells",
         "pooling",
         "inputs",
+        "heads",
         "model",
         "screening",
         "files",
