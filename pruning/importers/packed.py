@@ -55,9 +55,9 @@ def read_packed(path: Path) -> Imported:
                 masks[f"lstm.{name}_l{n}{end}"] = kept
     notes = ["its integers, in the units of training; biases are left out"]
     if model.head is not None:
-        layers = layers_of(model.head)
-        for name, layer in zip(layer_names(len(layers)), layers, strict=True):
-            real = layer.weight * layer.weight_format.lsb
+        linear = layers_of(model.head)
+        for name, one in zip(layer_names(len(linear)), linear, strict=True):
+            real = one.weight * one.weight_format.lsb
             weights[f"{name}.weight"] = torch.from_numpy(real)
         notes += _told(model)
     unfit = "it is packed: sparseflow simulate and sf.score tell what its integers are worth"
