@@ -57,8 +57,8 @@ def read_packed(path: Path) -> Imported:
     if model.head is not None:
         linear = layers_of(model.head)
         for name, one in zip(layer_names(len(linear)), linear, strict=True):
-            real = one.weight * one.weight_format.lsb
-            weights[f"{name}.weight"] = torch.from_numpy(real)
+            numbers = one.weight * one.weight_format.lsb
+            weights[f"{name}.weight"] = torch.from_numpy(numbers)
         notes += _told(model)
     unfit = "it is packed: sparseflow simulate and sf.score tell what its integers are worth"
     return Imported(weights, masks, PACKED, tuple(notes), unfit=unfit)
