@@ -39,12 +39,15 @@ class Memory(NamedTuple):
     number : int
     guarded : bool
         A word may be read in the cycle that writes it.
+    logic : bool
+        It is read within a cycle, as blocks are not.
     """
 
     width: int
     depth: int
     number: int = 1
     guarded: bool = False
+    logic: bool = False
 
     def blocks(self, part: Part) -> int:
         """Block RAMs of one; 0 if Yosys makes it of logic."""
@@ -54,6 +57,8 @@ class Memory(NamedTuple):
         blocks = min(self._shaped(*shape) for shape in part.ram_shapes)
         if part.distributed == 0:
             return blocks
+        if self.logic:
+            return 0
         beside = BESIDE_GUARDED if self.guarded else BESIDE
         paid = BLOCK_COST * blocks + BESIDE_COST * beside
         return blocks if paid < int(self._logic_cost(part.ram_step)) else 0  # whole numbers
@@ -121,7 +126,7 @@ def memories(design: Design, *, matrices: bool) -> list[Memory]:
     """Vector banks first, then all others, or all but matrices."""
     banks = design.pes * design.lanes * design.write_ports
     return [
-        Memory(design.act_bits, ceil(design.vector_depth / design.write_ports), banks, True),
+        Memory(design.act_bits, design.bank_depth, banks, not design.unguarded, design.parts),
         Memory(design.acc_bits, design.slots, design.pes, True),
         Memory(design.state.width, design.state_depth, design.units, True),
         *_between_turns(design),

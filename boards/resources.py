@@ -56,6 +56,7 @@ COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
 DEEP_REGISTERS = (0, 33.4, 46.0, 5.53, 6.27)
 REGISTERS = (2932, 5.8, 81.0, 4.21, 0.0)
 COMPACT_REGISTERS = (1212, 28.8, 0.0, 1.26, 0.0)
+CHOSEN = 3  # bits more that a look-up table of six inputs chooses from
 GUARD = 2  # per bit of a vector bank in blocks: Yosys lets it be read where it is written
 DEEP = 1.06  # copies of what many cells read
 LINK_BLOCKS = 2
@@ -184,9 +185,10 @@ def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     luts, blocks = LINK * link, LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
     large, distributed = large_rams(design) if part.large_rams else 0, 0
     banks, *others = memories(design, matrices=not large)
-    if banks.blocks(part) and not design.compact:
+    if banks.blocks(part) and banks.guarded and not design.compact:
         luts += GUARD * banks.width * banks.number
-    for memory in (banks, *others):
+    parts = _parts(design, board)
+    for memory in others if parts else (banks, *others):
         used = memory.blocks(part)
         blocks += used * memory.number
         distributed += 0 if used else memory.number * memory.distributed
@@ -194,10 +196,20 @@ def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     luts += distributed * board.family.costs.distributed
     multipliers, instead = _multipliers(design, board)
     logic = (luts + _logic(design) + instead) * (DEEP if design.deep else 1)
-    sites, registers = round(logic * board.family.costs.sites), None
+    sites, registers = round(logic * board.family.costs.sites) + parts, None
     if link:
         registers = _registers(design, part, (banks, *others))
     return Usage(multipliers, blocks, sites, large, distributed, registers)
+
+
+def _parts(design: Design, board: Board) -> int:
+    """Look-up tables of vector banks in parts, and of the choice among these; 0 without."""
+    kind, parts = board.family.costs.lut_ram, design.bank_parts
+    if not design.parts or kind is None:
+        return 0
+    memories = sum(kind.count(design.act_bits, depth) for depth in parts)
+    chosen = design.act_bits * ceil((len(parts) - 1) / CHOSEN)
+    return design.multipliers * design.write_ports * (memories + chosen)
 
 
 def _registers(design: Design, part: Part, every: Iterable[Memory]) -> int:

@@ -363,6 +363,8 @@ YOUNGER = {
     "train": 0,
     "backward": False,
     "indexed": 0,
+    "parts": False,
+    "unguarded": False,
     "screen": None,
 }
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DICE_BITS",
     "MOST_BACK",
+    "PART_PLACES",
     "Array",
     "Design",
     "bits_for",
@@ -33,6 +34,7 @@ __all__ = [
 OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed")  # numbers that may be 0
 MOST_ALIGN = 31  # of sums that a design learns from
 MOST_ACC = 62  # bits of them, as models have 64
+PART_PLACES = 64  # of a memory that look-up tables of six inputs are
 DICE_BITS = 24  # below the last bit of a master that an update is rounded from
 MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
 
@@ -130,6 +132,12 @@ class Design:
         Places of the matrix memory of a PE (groups), from the first on, that have an index beside
         each weight. Behind them lie rows of dense layers, whose weights are taken in the order of
         the vector. 0: all places have indices.
+    parts : bool
+        A vector bank is several memories of up to ``PART_PLACES`` places that are read within a
+        cycle: for devices whose look-up tables are such memories. Cycles stay what they are.
+    unguarded : bool
+        Synthesis is told that no place of a vector bank is read in the cycle that writes it, as
+        none is whose element counts; block RAMs then need nothing beside them.
 
     Raises
     ------
@@ -169,6 +177,8 @@ class Design:
     backward: bool = False
     screen: ScreenDesign | None = None
     indexed: int = 0
+    parts: bool = False
+    unguarded: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
@@ -177,7 +187,10 @@ class Design:
         object.__setattr__(self, "wider", check_numbers("wider", fields.pop("wider")))
         flags = {
             name: fields.pop(name)
-            for name in ("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward")
+            for name in (
+                *("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward"),
+                *("parts", "unguarded"),
+            )
         }
         optional = {name: fields.pop(name) for name in OPTIONAL}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
@@ -248,7 +261,7 @@ class Design:
                 f"compact = True: a compact design has no lane for {self.arithmetic.title}; "
                 "leave it out, or take an LSTM"
             )
-        for name in ("deep", "streamed", "projectors"):
+        for name in ("deep", "streamed", "projectors", "parts", "unguarded"):
             if value := getattr(self, name):
                 raise DesignError(f"{name} = {value}: a compact design has none; leave it out")
         if self.pes != self.abreast * self.units or self.lanes % self.units:
@@ -423,6 +436,19 @@ class Design:
     def write_ports(self) -> int:
         """Places of a vector bank that one beat writes."""
         return max(1, self.projectors // self.lanes, self.units // self.lanes)
+
+    @property
+    def bank_depth(self) -> int:
+        """Places of a vector bank that one of its write ports writes."""
+        return -(-self.vector_depth // self.write_ports)
+
+    @property
+    def bank_parts(self) -> tuple[int, ...]:
+        """Places of the memories that such a bank, or its share of a write port, is made of."""
+        if not self.parts:
+            return (self.bank_depth,)
+        whole, rest = divmod(self.bank_depth, PART_PLACES)
+        return (*[PART_PLACES] * whole, *[rest] * bool(rest))
 
     @property
     def frames_back(self) -> int:
