@@ -155,7 +155,10 @@ def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
     yield Memory(table, sum(1 << bits for bits in segments), tables * design.units)
     yield Memory(widths[Space.PROGRAM], depths[Space.PROGRAM])
     if matrices and not design.streamed:
-        yield Memory(widths[Space.MATRIX], depths[Space.MATRIX], design.pes)
+        words = widths[Space.MATRIX], depths[Space.MATRIX]
+        yield Memory(*words, design.pes - design.spread)
+        if design.spread:
+            yield Memory(*words, design.spread, logic=True)
     if matrices and design.indexed:
         yield Memory(widths[Space.INDEX], depths[Space.INDEX], design.pes)
     if design.linear:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
 from typing import Any, NamedTuple
 
 from compiler.array.design import Design
 from compiler.array.needs import design_for
-from compiler.lower.load import Space, space_widths
+from compiler.lower.load import Space, space_depths, space_widths
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
 from csb_format.cells import LSTM, cell_named
@@ -56,7 +56,6 @@ COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
 DEEP_REGISTERS = (0, 33.4, 46.0, 5.53, 6.27)
 REGISTERS = (2932, 5.8, 81.0, 4.21, 0.0)
 COMPACT_REGISTERS = (1212, 28.8, 0.0, 1.26, 0.0)
-CHOSEN = 3  # bits more that a look-up table of six inputs chooses from
 GUARD = 2  # per bit of a vector bank in blocks: Yosys lets it be read where it is written
 DEEP = 1.06  # copies of what many cells read
 LINK_BLOCKS = 2
@@ -112,7 +111,7 @@ class Usage:
     large_rams : int
         Memories of a single port, where the device has them.
     distributed : int
-        Memories of 16 words of 4 bits.
+        Memories of 64 bits made of logic: 16 words of 4, or what a look-up table holds.
     registers : int, optional
         Flip-flops; None: not counted.
     """
@@ -187,8 +186,12 @@ def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     banks, *others = memories(design, matrices=not large)
     if banks.blocks(part) and banks.guarded and not design.compact:
         luts += GUARD * banks.width * banks.number
-    parts = _parts(design, board)
-    for memory in others if parts else (banks, *others):
+    made, tables, lut_ram = 0, 0, board.family.costs.lut_ram
+    for memory in (banks, *others):
+        if memory.logic and lut_ram:
+            tables += memory.number * lut_ram.count(memory.width, memory.depth)
+            made += memory.number * lut_ram.choice(memory.width, memory.depth)
+            continue
         used = memory.blocks(part)
         blocks += used * memory.number
         distributed += 0 if used else memory.number * memory.distributed
@@ -196,20 +199,10 @@ def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
     luts += distributed * board.family.costs.distributed
     multipliers, instead = _multipliers(design, board)
     logic = (luts + _logic(design) + instead) * (DEEP if design.deep else 1)
-    sites, registers = round(logic * board.family.costs.sites) + parts, None
+    sites, registers = round(logic * board.family.costs.sites) + made + tables, None
     if link:
         registers = _registers(design, part, (banks, *others))
-    return Usage(multipliers, blocks, sites, large, distributed, registers)
-
-
-def _parts(design: Design, board: Board) -> int:
-    """Look-up tables of vector banks in parts, and of the choice among these; 0 without."""
-    kind, parts = board.family.costs.lut_ram, design.bank_parts
-    if not design.parts or kind is None:
-        return 0
-    memories = sum(kind.count(design.act_bits, depth) for depth in parts)
-    chosen = design.act_bits * ceil((len(parts) - 1) / CHOSEN)
-    return design.multipliers * design.write_ports * (memories + chosen)
+    return Usage(multipliers, blocks, sites, large, distributed + tables, registers)
 
 
 def _registers(design: Design, part: Part, every: Iterable[Memory]) -> int:
@@ -403,9 +396,23 @@ def clock_of(board: Board) -> float:
 
 def _choice(model: Model | ModelShape, board: Board, design: Design, megahertz: float) -> Choice:
     usage = estimate(design, board)
+    if usage.block_rams > board.has.block_rams:
+        spread = _spread(design, board, usage.block_rams - board.has.block_rams)
+        taken = estimate(spread, board)
+        if taken.limit(board.has)[1] <= 1:
+            design, usage = spread, taken
     limit, share = usage.limit(board.has)
     cycles = step_cycles(schedule(model, design), design.contexts)
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
+
+
+def _spread(design: Design, board: Board, short: int) -> Design:
+    """With as many matrix memories of look-up tables as blocks are short, where that is known."""
+    widths, depths = space_widths(design), space_depths(design)
+    each = Memory(widths[Space.MATRIX], depths[Space.MATRIX]).blocks(board.has)
+    if design.streamed or design.compact or not each or board.family.costs.lut_ram is None:
+        return design
+    return replace(design, spread=min(design.pes, ceil(short / each)))
 
 
 def fastest(model: Model, board: Board, contexts: int = 1, largest: int | None = None) -> Choice:

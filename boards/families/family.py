@@ -36,6 +36,7 @@ __all__ = [
 
 BOARD_MODULE = "sparseflow_board"
 OPTIONS = ("deep", "compact", "parts", "unguarded")
+WORDS = 64  # of a memory of look-up tables
 # of ECP5, GW2A and 7 Series alike
 RAM_18K = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
@@ -62,7 +63,7 @@ class Part:
     registers : int, optional
         Flip-flops; None: as many as look-up tables.
     distributed : int, optional
-        Memories of 16 words of 4 bits that logic finds room for instead; None: enough.
+        Memories of 64 bits that logic finds room for instead, of 16 words of 4; None: enough.
     large_rams : int
         Memories of a single port, 16384 words of 16 bits.
     halves : bool
@@ -94,16 +95,22 @@ class LutRam:
     luts : int
         Of one memory, that of its write address with them.
     bits : int
-        Of its 64 words; 32 words have twice as many.
+        Of its 64 words; 32 words have twice as many. Longer ones are several.
     """
 
     luts: int
     bits: int
 
     def count(self, width: int, depth: int) -> int:
-        """Look-up tables of a memory of at most 64 words."""
-        bits = self.bits * (2 if depth <= 32 else 1)
-        return self.luts * -(-width // bits)
+        """Look-up tables that are a memory."""
+        whole, rest = divmod(depth, WORDS)
+        parts = whole * -(-width // self.bits)
+        parts += -(-width // (self.bits * (2 if rest <= WORDS // 2 else 1))) * bool(rest)
+        return self.luts * parts
+
+    def choice(self, width: int, depth: int) -> int:
+        """Those that choose among its parts: one among four bits, each further one three more."""
+        return width * -(-(-(-depth // WORDS) - 1) // 3)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,14 @@ SERIES_7 = {
     "xc7a35t": Part(90, 100, RAM_18K, 20800, 150, guessed=True, registers=41600),
     "xc7a100t": Part(240, 270, RAM_18K, 63400, 150, guessed=True, registers=126800),
 }
-ULTRASCALE = {"xck26": Part(1248, 288, RAM_18K, 117120, 200, guessed=True, registers=234240)}
+ULTRASCALE = {
+    "xck26": Part(
+        *(1248, 288, RAM_18K, 117120, 200),
+        guessed=True,
+        registers=234240,
+        distributed=7 << 13,  # 3.5 Mbit, 64 a look-up table
+    )
+}
 STANDARDS = ("LVTTL", "LVCMOS33", "LVCMOS25", "LVCMOS18", "LVCMOS15", "LVCMOS12")
 VCCO = 2.0  # volts from which the pin CFGBVS of 7 Series is tied to VCCO, else to ground
 # RAM64M and RAM32M of 7 Series, RAM64M8 and RAM32M16 of UltraScale

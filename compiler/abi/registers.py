@@ -365,6 +365,7 @@ YOUNGER = {
     "indexed": 0,
     "parts": False,
     "unguarded": False,
+    "spread": 0,
     "screen": None,
 }
 

@@ -31,7 +31,8 @@ __all__ = [
 ]
 
 
-OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed")  # numbers that may be 0
+# numbers that may be 0
+OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed", "spread")
 MOST_ALIGN = 31  # of sums that a design learns from
 MOST_ACC = 62  # bits of them, as models have 64
 PART_PLACES = 64  # of a memory that look-up tables of six inputs are
@@ -138,6 +139,9 @@ class Design:
     unguarded : bool
         Synthesis is told that no place of a vector bank is read in the cycle that writes it, as
         none is whose element counts; block RAMs then need nothing beside them.
+    spread : int
+        PEs, the last ones, whose matrix memories are look-up tables: where a device has too few
+        blocks for all of them. 0: synthesis chooses.
 
     Raises
     ------
@@ -179,6 +183,7 @@ class Design:
     indexed: int = 0
     parts: bool = False
     unguarded: bool = False
+    spread: int = 0
 
     def __post_init__(self) -> None:
         fields = asdict(self)
@@ -203,6 +208,7 @@ class Design:
         self._check_train()
         self._check_indexed()
         self._check_screen()
+        self._check_spread()
         check_pes(self.pes, self.cell)
         share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
         self._check_beat("units", self.units, share, self.pes // self.abreast)
@@ -346,6 +352,15 @@ class Design:
             raise DesignError(
                 f"elements = {self.screen.elements} of a screen unit: the array gives its units = "
                 f"{self.units} at once"
+            )
+
+    def _check_spread(self) -> None:
+        if self.spread > self.pes:
+            raise DesignError(f"spread = {self.spread}: must be at most pes = {self.pes}")
+        if self.spread and (self.compact or self.streamed):
+            kind = "compact" if self.compact else "streamed"
+            raise DesignError(
+                f"spread = {self.spread}: a {kind} design has no such memories; leave one out"
             )
 
     def _check_projectors(self) -> None:

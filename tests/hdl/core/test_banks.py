@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from csb_format.random_models import random_frames, random_model
 from engine.reference import IntegerModel
 from hdl.core import pe
 from hdl.core.array.bank import element_bank
+from hdl.verilog import emit_verilog
 from sim.run.pysim import simulate_amaranth
 from sim.run.scenario import Job
 
@@ -50,9 +52,17 @@ def assert_exact(model: Model, image: Image, sequences: list[IntArray], outcome:
         np.testing.assert_array_equal(found, expected, err_msg=name)
 
 
-@pytest.mark.parametrize(("name", "deep"), [*((name, False) for name in CASES), ("three parts", 1)])
+@pytest.mark.parametrize(
+    ("name", "deep"),
+    [
+        ("three parts", False),
+        ("one part", False),
+        pytest.param("three parts", True, marks=pytest.mark.slow),
+        pytest.param("three parts, two places a write", False, marks=pytest.mark.slow),
+    ],
+)
 def test_parts_give_the_same_states_in_the_same_cycles(name: str, deep: bool) -> None:
-    model, image, sequences = build(name, deep=bool(deep))
+    model, image, sequences = build(name, deep=deep)
     whole = run(image, sequences)
     image = compile_model(model, replace(image.design, parts=True))
     assert len(image.design.bank_parts) == (1 if name == "one part" else 3)
@@ -85,7 +95,7 @@ def test_what_is_read_in_the_cycle_that_writes_it_counts_for_nothing(
 ) -> None:
     hits: list[str] = []
     monkeypatch.setattr(pe, "element_bank", garbling(hits))
-    model, image, sequences = build("three parts", unguarded=True, deep=deep)
+    model, image, sequences = build("one part", unguarded=True, deep=deep)
     assert_exact(model, image, sequences, run(image, sequences))
     assert hits
     assert "met" in capsys.readouterr().out
@@ -103,6 +113,38 @@ def test_synthesis_is_told() -> None:
     assert marks == {"": 0, "parts": 0, "unguarded": image.design.lanes}
     bare = [line for line in texts["unguarded"].splitlines() if "no_rw_check" not in line]
     assert bare == texts[""].splitlines()
+
+
+def test_matrices_of_the_last_pes_are_look_up_tables(tmp_path: Path) -> None:
+    """The same memory under another name, with an attribute; hardware without it is as it was."""
+    _, image, _ = build("one part")
+    texts = {}
+    for spread in (0, 3):
+        files = emit_verilog(replace(image.design, spread=spread), tmp_path / str(spread))
+        texts[spread] = {path.name: path.read_text("utf-8") for path in files.paths}
+    assert set(texts[3]) - set(texts[0]) == {"sparseflow_ram_logic.v"}
+    mine, usual = texts[3].pop("sparseflow_ram_logic.v"), texts[0]["sparseflow_ram.v"]
+    mark = '(* no_rw_check, ram_style = "distributed" *)'
+    assert mine.replace("sparseflow_ram_logic", "sparseflow_ram") == usual.replace(
+        "(* no_rw_check *)", mark
+    )
+    assert mark in mine
+    assert texts[3]["sparseflow.v"].count("sparseflow_ram_logic") == 3
+    assert "sparseflow_ram_logic" not in texts[0]["sparseflow.v"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"spread": 9}, "spread = 9: must be at most pes = 8"),
+        ({"spread": 1, "streamed": True}, "spread = 1: a streamed design has no such"),
+        ({"spread": -1}, "spread = -1"),
+    ],
+)
+def test_a_design_says_what_cannot_be_spread(options: dict[str, Any], message: str) -> None:
+    _, image, _ = build("one part")
+    with pytest.raises(DesignError, match=message):
+        replace(image.design, **options)
 
 
 @pytest.mark.parametrize("option", ["parts", "unguarded"])
