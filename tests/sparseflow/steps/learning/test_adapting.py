@@ -252,6 +252,10 @@ def test_a_simulated_board_adapts_as_the_contract_says(
         work.epoch(epoch)
     assert found["epochs"] == work.epochs
     assert found["kept_epoch"] == work.best_epoch
+    told = found["array"]
+    both = told["array_cycles"] + told["transfer_cycles"]
+    assert told["cycles"] == both - told["hidden_cycles"]
+    assert 0 < told["hidden_cycles"] < told["transfer_cycles"]
     head, wanted = model_of(place / "o.st").head, work.adapted().head
     assert head is not None
     assert wanted is not None
