@@ -14,7 +14,8 @@ from csb_format.scales import DesignError
 from csb_format.shape import ModelShape
 
 from .board import Board
-from .resources import Choice, estimate
+from .cells.learned import shipped
+from .resources import Choice
 
 __all__ = ["Advice", "advise", "busy_share"]
 
@@ -114,7 +115,7 @@ def _streams(model: Model | ModelShape, board: Board, best: Choice) -> tuple[int
             )  # fmt: skip
         except DesignError:
             break
-        _, share = estimate(design, board).limit(board.has)
+        _, share = shipped().likely(design, board).limit(board.has)
         cycles = step_cycles(schedule(model, design), contexts)
         if share > 1 or found[1] < GAIN * cycles:
             break

@@ -17,7 +17,7 @@ from csb_format.cells import cell_named
 
 from .board import Part
 
-__all__ = ["Memory", "large_rams", "memories"]
+__all__ = ["Memory", "large_rams", "memories", "working_pes"]
 
 TABLE_GUARD = 3  # of the tables of an element-wise lane: sigmoid and tanh
 # What Yosys 0.70 (memory_libmap) reckons with on ECP5 and Gowin: a block, a bit of 16 words in
@@ -109,6 +109,12 @@ def _blocks(memory: Memory, part: Part) -> int:
     return memory._counted(part)
 
 
+def working_pes(design: Design) -> int:
+    """PEs that have rows, of units or of projections: nothing is left of the others."""
+    beats = [design.abreast * design.units, *([design.projectors] if design.projectors else [])]
+    return max(max(1, design.pes // beat) * beat for beat in beats)
+
+
 def large_rams(design: Design) -> int:
     """Memories of a single port: the matrices of a compact design, whatever their size."""
     if not design.compact:
@@ -119,10 +125,11 @@ def large_rams(design: Design) -> int:
 
 def memories(design: Design, *, matrices: bool) -> list[Memory]:
     """Vector banks first, then all others, or all but matrices."""
-    banks = design.pes * design.lanes * design.write_ports
+    pes = working_pes(design)
+    banks = pes * design.lanes * design.write_ports
     return [
         Memory(design.act_bits, ceil(design.vector_depth / design.write_ports), banks, True),
-        Memory(design.acc_bits, design.slots, design.pes, True),
+        Memory(design.acc_bits, design.slots, pes, True),
         Memory(design.state.width, design.state_depth, design.units, True),
         *_between_turns(design),
         Memory(size_of(output_fields(design)), design.output_depth, 1, True),
@@ -150,11 +157,11 @@ def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
     yield Memory(table, sum(1 << bits for bits in segments), tables * design.units)
     yield Memory(widths[Space.PROGRAM], depths[Space.PROGRAM])
     if matrices and not design.streamed:
-        yield Memory(widths[Space.MATRIX], depths[Space.MATRIX], design.pes)
+        yield Memory(widths[Space.MATRIX], depths[Space.MATRIX], working_pes(design))
     if matrices and design.indexed:
-        yield Memory(widths[Space.INDEX], depths[Space.INDEX], design.pes)
+        yield Memory(widths[Space.INDEX], depths[Space.INDEX], working_pes(design))
     if design.linear:
-        yield Memory(design.acc_bits, design.linear, design.projectors)
+        yield Memory(widths[Space.LINEAR], design.linear, design.projectors)
     if design.screen:
         yield from _screen(design.screen)
 

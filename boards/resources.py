@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
 
 from compiler.array.design import Design
 from compiler.array.needs import design_for
-from compiler.lower.load import Space, space_widths
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
-from csb_format.cells import LSTM, cell_named
 from csb_format.model import Model
 from csb_format.scales import DesignError
 from csb_format.shape import ModelShape
 
-from .board import Board, BoardError, Part, reachable
-from .families.family import Costs
-from .memories import Memory, large_rams, memories
+from .board import Board, BoardError, reachable
+from .cells.learned import shipped
+from .cells.structure import LINK_BLOCKS, NARROW, Product, estimate, products
+from .cells.usage import RESOURCES, Resource, Usage
 
 __all__ = [
     "LINK_BLOCKS",
+    "NARROW",
     "RESOURCES",
     "SCREEN_MEND",
     "Choice",
@@ -41,106 +39,6 @@ __all__ = [
 
 PES = (4, 8, 16, 32, 64, 128)
 SCREEN_MEND = ", or leave the screened head to the host (largest = 0, --largest 0)"
-NARROW = 9  # bits of the operands of half a multiplier
-# LUT4 sites per bit, fitted to counts of synthesis for ECP5 (tests/boards/test_resources.py)
-TREE, ACCUMULATE, READ = 2.2, 5.2, 1.0
-LANE, SUMS, CONTROL, LINK = 80, 8, 1200, 3000
-REACHES = 2.5  # of a table that takes arguments of several reaches (reaches.json)
-SUMS_CHOSEN, SUMS_KEPT = 0.5, 0.75  # of more a choice takes more for each (gates.json)
-# of a screen unit, of each of its digit lanes and of each lane that multiplies; multipliers of
-# bounds, each in two halves
-SCREEN_UNIT, SCREEN_BOUNDS = (4700, 25, 55), 8
-COMPACT_PE, COMPACT_LANE, COMPACT_SUMS, COMPACT_CONTROL = 1.27, 45, 20, 0
-# Flip-flops but those of memories: of any design with a link, and per bit of an instruction, of a
-# lane's activations, of the operands of a multiplier, of a PE's sum. Fitted to what nextpnr counts.
-DEEP_REGISTERS = (0, 33.4, 46.0, 5.53, 6.27)
-REGISTERS = (2932, 5.8, 81.0, 4.21, 0.0)
-COMPACT_REGISTERS = (1212, 28.8, 0.0, 1.26, 0.0)
-GUARD = 2  # per bit of a vector bank in blocks: Yosys lets it be read where it is written
-DEEP = 1.06  # copies of what many cells read
-LINK_BLOCKS = 2
-
-
-@dataclass(frozen=True)
-class Resource:
-    """A kind of cells that designs take and devices have.
-
-    Parameters
-    ----------
-    name, short : str
-        For people; for the head of a column.
-    field : str
-        Of :class:`Usage`.
-    count : str
-        What rows of results call it.
-    capacity : str
-        Field of :class:`~boards.families.family.Part`.
-    """
-
-    name: str
-    short: str
-    field: str
-    count: str
-    capacity: str
-
-    def of(self, part: Part) -> int:
-        """How many a device has; 0 where it has none, or more than any design takes."""
-        if self.capacity == "registers" and part.registers is None:
-            return part.luts
-        return getattr(part, self.capacity) or 0
-
-
-RESOURCES = (
-    Resource("multipliers", "DSP", "multipliers", "dsp", "multipliers"),
-    Resource("block RAM", "RAM", "block_rams", "ram", "block_rams"),
-    Resource("LUT", "LUT", "luts", "lut", "luts"),
-    Resource("registers", "FF", "registers", "ff", "registers"),
-    Resource("large RAM", "SPRAM", "large_rams", "spram", "large_rams"),
-    Resource("distributed RAM", "LUTRAM", "distributed", "distributed", "distributed"),
-)
-"""All kinds: estimates, capacities, reports and tables are lined up by these."""
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Cells of a design.
-
-    Parameters
-    ----------
-    multipliers, block_rams, luts : int
-    large_rams : int
-        Memories of a single port, where the device has them.
-    distributed : int
-        Memories of 16 words of 4 bits.
-    registers : int, optional
-        Flip-flops; None: not counted.
-    """
-
-    multipliers: int
-    block_rams: int
-    luts: int
-    large_rams: int = 0
-    distributed: int = 0
-    registers: int | None = None
-
-    def limits(self, part: Part) -> dict[str, float]:
-        """Share of the device that each takes; it fits where none is above 1."""
-        counts = self.counts(part)
-        shares = {r.name: counts[r.count] / r.of(part) for r in RESOURCES if r.count in counts}
-        if self.large_rams <= part.large_rams:  # every PE has one: all taken is no limit
-            shares.pop("large RAM", None)
-        return shares
-
-    def counts(self, part: Part) -> dict[str, int]:
-        """Cells by the names of results, of every kind that the device has."""
-        given = {r.count: getattr(self, r.field) for r in RESOURCES if r.of(part)}
-        return {name: count for name, count in given.items() if count is not None}
-
-    def limit(self, part: Part) -> tuple[str, float]:
-        """What the device has least of, and the share taken."""
-        shares = self.limits(part)
-        name = max(shares, key=lambda n: shares[n])
-        return name, shares[name]
 
 
 @dataclass(frozen=True)
@@ -176,133 +74,6 @@ class Choice:
     def microseconds(self) -> float:
         """Of a step."""
         return self.cycles / self.megahertz
-
-
-def estimate(design: Design, board: Board, *, link: bool = True) -> Usage:
-    """Cells that a design takes on a board, with or without its link."""
-    part = board.has
-    luts, blocks = LINK * link, LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
-    large, distributed = large_rams(design) if part.large_rams else 0, 0
-    banks, *others = memories(design, matrices=not large)
-    if banks.blocks(part) and not design.compact:
-        luts += GUARD * banks.width * banks.number
-    for memory in (banks, *others):
-        used = memory.blocks(part)
-        blocks += used * memory.number
-        distributed += 0 if used else memory.number * memory.distributed
-        luts += 0 if used else memory.number * round(READ * memory.chosen)
-    luts += distributed * board.family.costs.distributed
-    multipliers, instead = _multipliers(design, board)
-    logic = (luts + _logic(design) + instead) * (DEEP if design.deep else 1)
-    sites, registers = round(logic * board.family.costs.sites), None
-    if link:
-        registers = _registers(design, part, (banks, *others))
-    return Usage(multipliers, blocks, sites, large, distributed, registers)
-
-
-def _registers(design: Design, part: Part, every: Iterable[Memory]) -> int:
-    """Flip-flops, the link's with them: what is left once blocks have taken theirs."""
-    costs = DEEP_REGISTERS if design.deep else COMPACT_REGISTERS if design.compact else REGISTERS
-    operands = design.multipliers * (design.value_bits + design.act_bits)
-    program, sums = space_widths(design)[Space.PROGRAM], design.pes * design.acc_bits
-    bits = (1, program, design.units * design.act_bits, operands, sums)
-    found = sum(cost * n for cost, n in zip(costs, bits, strict=True))
-    if design.collects:  # sums of each gate, kept and shown, in the place of one
-        found += sums * (2 * design.abreast - 1)
-    for memory in every:
-        found += memory.number * memory.guards(part)
-        found += memory.number * memory.late(part) * design.deep  # others take none in at all
-    return round(found)
-
-
-class Product(NamedTuple):
-    """Products of one kind: bits of both operands, how many, whether they are the lanes'."""
-
-    a: int
-    b: int
-    number: int
-    lane: bool = True
-
-    def hard(self, costs: Costs) -> bool:
-        """Whether Yosys takes a multiplier; few bits are logic, whatever there is."""
-        least, product = costs.least
-        return min(self.a, self.b) >= least and self.a + self.b >= product
-
-
-def products(design: Design) -> list[Product]:
-    """Of the array, and of the element-wise lanes."""
-    rise, offset = _interpolation(design.cell, design.act_bits, design.reaches)
-    cell = cell_named(design.cell)
-    tables = 1 if design.compact else cell.tables
-    found = [
-        Product(design.value_bits, design.act_bits, design.multipliers, lane=False),
-        Product(rise, offset, tables * design.units),
-    ]
-    if screen := design.screen:
-        lowest = max(8, screen.low_bits)
-        found.append(Product(lowest, screen.act_bits, screen.lanes, lane=False))
-        found.append(Product(screen.act_bits, screen.act_bits, 3 * screen.elements, lane=False))
-        found.append(Product(8, 18, SCREEN_BOUNDS, lane=False))
-    if not design.compact:  # whose other products are made of adders
-        narrow, wide = (n * design.units for n in (cell.narrow_products, cell.wide_products))
-        found.append(Product(design.act_bits, design.act_bits, narrow))
-        found.append(Product(design.act_bits, design.state.width, wide))
-    return found
-
-
-@cache
-def _interpolation(cell: str, act_bits: int, reaches: tuple[int, ...]) -> tuple[int, int]:
-    """Bits of the operands of a table's product: the finest argument's, of the fewest segments."""
-    lines = [cell_named(cell)(act_bits, reach).piecewise for reach in reaches]
-    rise = max(int(line.table[1].max()) for line in lines)
-    fewest = min(line.index_bits for line in lines)
-    return rise.bit_length(), lines[0].magnitude_bits - fewest
-
-
-def _multipliers(design: Design, board: Board) -> tuple[int, int]:
-    """DSP blocks, and LUT4 sites of products that there are none for."""
-    part, costs, every = board.has, board.family.costs, products(design)
-    hard = [p for p in every if p.hard(costs)]
-    spare = part.multipliers - sum(p.number for p in hard if not p.lane)
-    if costs.soft_lanes and sum(p.number for p in hard if p.lane) > spare >= 0:
-        hard = [p for p in hard if not p.lane]  # the lanes' multipliers become adders
-    halves = sum(p.number for p in hard if part.halves and max(p.a, p.b) <= NARROW)
-    whole = sum(p.number for p in hard) - halves
-    return whole + ceil(halves / 2), sum(p.a * p.b * p.number for p in every if p not in hard)
-
-
-def _logic(design: Design) -> int:
-    """LUT4 sites of everything but memories."""
-    return _array(design) + _screen(design)
-
-
-def _screen(design: Design) -> int:
-    """Of a screen unit: what any has, its digit lanes, and its lanes that multiply."""
-    if (screen := design.screen) is None:
-        return 0
-    fixed, digit, lane = SCREEN_UNIT
-    return fixed + digit * screen.digits + lane * screen.lanes
-
-
-def _array(design: Design) -> int:
-    """Of the array and what takes its results."""
-    product = design.value_bits + design.act_bits
-    pe = (design.lanes - 1) * TREE * product + ACCUMULATE * design.acc_bits
-    if design.compact:  # registers alone in a cell count as well
-        small = COMPACT_LANE * design.act_bits + COMPACT_SUMS * design.acc_bits
-        return round(design.pes * pe * COMPACT_PE + design.units * small) + COMPACT_CONTROL
-    # fitted to an LSTM's lane, and taken for a share of it that others have tables and sums of
-    cell, lstm = cell_named(design.cell), cell_named(LSTM)
-    sums = design.abreast * (2 if design.arithmetic.apart else 1)
-    lane: float = LANE * design.act_bits * cell.tables / lstm.tables
-    lane += SUMS * sums * design.acc_bits
-    lane += REACHES * design.act_bits * cell.tables * bool(design.wider)
-    choice = SUMS_KEPT if design.collects else SUMS_CHOSEN
-    lane += choice * sums * design.acc_bits * (design.units_per_round - 1)
-    if design.arithmetic.apart:
-        pe += design.acc_bits  # the register beside the result
-    projectors = design.projectors * 6 * design.acc_bits
-    return round(design.pes * pe + design.units * lane + projectors) + CONTROL
 
 
 def choices(
@@ -390,7 +161,7 @@ def clock_of(board: Board) -> float:
 
 
 def _choice(model: Model | ModelShape, board: Board, design: Design, megahertz: float) -> Choice:
-    usage = estimate(design, board)
+    usage = shipped().likely(design, board)
     limit, share = usage.limit(board.has)
     cycles = step_cycles(schedule(model, design), design.contexts)
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")

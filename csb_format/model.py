@@ -310,7 +310,8 @@ class DenseLayer:
     @property
     def shape(self) -> DenseShape:
         """The layer without its weights."""
-        return DenseShape(self.output_size, self.input_size, self.weight_format, self.input)
+        sizes = self.output_size, self.input_size
+        return DenseShape(*sizes, self.weight_format, self.input, self.row_bits)
 
     @property
     def output_size(self) -> int:

@@ -159,12 +159,15 @@ class DenseShape:
         O, H.
     weight_format, input : Fixed
         Formats of the weights and of h.
+    row_bits : int
+        Of the numbers of a row, which are shifted together; 0 for those of ``weight_format``.
     """
 
     output_size: int
     input_size: int
     weight_format: Fixed
     input: Fixed
+    row_bits: int = 0
 
     @property
     def shape(self) -> DenseShape:

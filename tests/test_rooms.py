@@ -71,6 +71,7 @@ ORDER: dict[str, list[str]] = {
         "board",
         "pin_table",
         "memories",
+        "cells",
         "resources",
         "tools",
         "build",

@@ -20,6 +20,7 @@ from .examples import EXAMPLES
 from .guides import GUIDES
 from .learning import LEARNING, LEARNING_ARRAY
 from .page import Page
+from .predict import PREDICTION
 from .processors import PROCESSORS, SERVING
 from .readme import README
 from .recipe import RECIPE
@@ -40,6 +41,7 @@ PAGES: tuple[Page, ...] = (
     LEARNING_ARRAY,
     TUNE,
     BEHAVIOUR,
+    PREDICTION,
     *GUIDES,
     *EXAMPLES,
 )

@@ -26,6 +26,7 @@ __all__ = [
     "check_pins",
     "count_cells",
     "log_of",
+    "make_netlist",
     "nextpnr_log",
     "pack",
     "pack_cells",
@@ -131,6 +132,18 @@ def synthesise(
         If Yosys fails.
     """
     check_pins(board, work, timeout)
+    make_netlist(board, design, files, work, timeout, note)
+
+
+def make_netlist(
+    board: Board,
+    design: Design,
+    files: VerilogFiles,
+    work: Path,
+    timeout: float,
+    note: Note = lambda text: None,
+) -> None:
+    """The same without a look at the pins: cells do not hang on them."""
     for name in (*files.images, *files.sources):
         shutil.copy(files.folder / name, work / name)
     done = [*synthesis(board, design, files.sources), "flatten -noscopeinfo", "opt_clean -purge"]

@@ -363,6 +363,8 @@ YOUNGER = {
     "train": 0,
     "backward": False,
     "indexed": 0,
+    "row_bits": 0,
+    "row_shift": 0,
     "screen": None,
 }
 

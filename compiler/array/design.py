@@ -30,10 +30,12 @@ __all__ = [
 ]
 
 
-OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed")  # numbers that may be 0
+# numbers that may be 0
+OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed", "row_bits", "row_shift")
 MOST_ALIGN = 31  # of sums that a design learns from
 MOST_ACC = 62  # bits of them, as models have 64
 DICE_BITS = 24  # below the last bit of a master that an update is rounded from
+MOST_ROW_SHIFT = 14  # of a sum whose weights have 18 bits then
 MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
 
 
@@ -130,6 +132,11 @@ class Design:
         Places of the matrix memory of a PE (groups), from the first on, that have an index beside
         each weight. Behind them lie rows of dense layers, whose weights are taken in the order of
         the vector. 0: all places have indices.
+    row_bits : int
+        Of a weight of the linear output layer, 4..``value_bits``: a word has the weights of several
+        groups, and each row's sum is shifted left. Of a design with ``indexed`` alone; 0 for none.
+    row_shift : int
+        Most bits that a row's sum is shifted by.
 
     Raises
     ------
@@ -169,6 +176,8 @@ class Design:
     backward: bool = False
     screen: ScreenDesign | None = None
     indexed: int = 0
+    row_bits: int = 0
+    row_shift: int = 0
 
     def __post_init__(self) -> None:
         fields = asdict(self)
@@ -189,6 +198,7 @@ class Design:
         self._check_by_gate()
         self._check_train()
         self._check_indexed()
+        self._check_rows()
         self._check_screen()
         check_pes(self.pes, self.cell)
         share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
@@ -319,6 +329,21 @@ class Design:
             )
         if self.pieces > 1:
             raise DesignError(f"indexed = {self.indexed}: not with pieces = {self.pieces}; take 1")
+
+    def _check_rows(self) -> None:
+        if not self.row_bits and not self.row_shift:
+            return
+        if not (self.indexed and self.linear):
+            raise DesignError(
+                f"row_bits = {self.row_bits}: they are those of a linear output layer without "
+                "indices; take indexed and linear above 0, or row_bits = row_shift = 0"
+            )
+        if not 4 <= self.row_bits <= self.value_bits:
+            raise DesignError(
+                f"row_bits = {self.row_bits}: must be 0, or 4 to value_bits = {self.value_bits}"
+            )
+        if self.row_shift > MOST_ROW_SHIFT:
+            raise DesignError(f"row_shift = {self.row_shift}: must be 0 to {MOST_ROW_SHIFT}")
 
     def _check_screen(self) -> None:
         if self.screen is None:
@@ -486,7 +511,8 @@ class Design:
     def acc_bits(self) -> int:
         """Accumulator width: no sum of ``row_groups * lanes`` extreme products overflows."""
         terms = self.row_groups * self.lanes
-        return self.value_bits + self.act_bits + (terms - 1).bit_length() + self.max_align
+        weight = max(self.value_bits, self.row_bits + self.row_shift)
+        return weight + self.act_bits + (terms - 1).bit_length() + self.max_align
 
     @property
     def entry_bits(self) -> int:
@@ -497,6 +523,13 @@ class Design:
     def word_bits(self) -> int:
         """Bits of one word of a matrix memory: a CSB group."""
         return self.lanes * self.entry_bits
+
+    @property
+    def groups_per_word(self) -> int:
+        """Groups of the linear output layer in a word of a PE, of ``row_bits`` a weight."""
+        if not self.row_bits:
+            return 1
+        return (self.entry_bits if self.streamed else self.value_bits) // self.row_bits
 
     @property
     def packed_words(self) -> int:

@@ -38,6 +38,7 @@ __all__ = [
     "pe_latency",
     "pre_delay",
     "product_delay",
+    "projector_exact",
     "read_delay",
     "reset_delay",
     "reset_first_latency",
@@ -60,6 +61,11 @@ def block_stage(deep: bool, depth: int) -> int:
     design has no multiplier in the rest of it. Others are logic with a register behind it.
     """
     return int(deep and depth > LOGIC_WORDS)
+
+
+def projector_exact(design: Design) -> int:
+    """Cycles from ``select`` to what leaves a projector: one more where rows are shifted."""
+    return PROJECTOR_EXACT + (design.row_shift > 0)
 
 
 def tree_latency(operands: int, fan_in: int) -> int:
@@ -322,7 +328,7 @@ class Latencies:
 
     def leaves(self, sink: Sink) -> int:
         """From the issue of a slot's last group to its first beat on ``states``."""
-        exact = PROJECTOR_EXACT if sink == Sink.PROJECT else self.lane(sink)
+        exact = projector_exact(self.design) if sink == Sink.PROJECT else self.lane(sink)
         return self.row + exact + self.output
 
     @property

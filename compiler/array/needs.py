@@ -249,6 +249,9 @@ class Needs:
         Whether a slot has the rows of one gate.
     dense : bool
         Whether weights of the linear output layer have no indices; they lie behind all others.
+    row_bits : int
+        Of these weights, where rows are numbers of so many bits times a power of two each; 0: they
+        are as wide as their format.
 
     Raises
     ------
@@ -265,6 +268,7 @@ class Needs:
     head: bool = False
     by_gate: bool = False
     dense: bool = False
+    row_bits: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model.shape)
@@ -274,6 +278,7 @@ class Needs:
                 "dense = True: it is the linear output layer whose weights have no indices; let "
                 "it run on the array (head = True), or leave dense out"
             )
+        self._check_rows()
         for shapes in self.programs:
             self._check_joints(shapes)
         if not self.units:
@@ -281,6 +286,17 @@ class Needs:
         if not self.projectors and self._rounded:
             fewest = fewest_lanes(self.pes, self.lanes, min(self._rounded), projectors=True)
             object.__setattr__(self, "projectors", fewest)
+
+    def _check_rows(self) -> None:
+        """A head fits rows of few bits only as it was rounded to these."""
+        head = self.model.shape.head
+        if self.row_bits and (head is None or not 0 < head.row_bits <= self.row_bits):
+            given = head.row_bits if head else 0
+            raise DesignError(
+                f"rows of the head have {given or 'all'} bits, the design takes row_bits = "
+                f"{self.row_bits}: pack the model with --head-bits {self.row_bits}, or generate a "
+                "design for it"
+            )
 
     @property
     def _fewest_units(self) -> int:
@@ -430,18 +446,24 @@ class Needs:
         head = self.model.head if self.head else None
         places = (self.head_groups - 1).bit_length() if head and not self.dense else 0
         indexed = sum(s.groups(pes, rounding) for s in shapes)
-        head_bits = head.weight_format.width if head else 0
+        width = head.weight_format.width if head else 0
+        value_bits = max(self.row_bits or width, *(m.value_bits for m in matrices))
+        per_word = value_bits // self.row_bits if self.row_bits else 1
+        apart = {"indexed": indexed} if self.dense else {}
+        if self.row_bits:
+            apart |= {"row_bits": self.row_bits, "row_shift": width - self.row_bits}
         rows = [shape.row_groups for shape in shapes] + self._rounded
         passes = len(cell_named(self.model.shape.cell).passes)
         return {
-            "value_bits": max(head_bits, *(m.value_bits for m in matrices)),
+            "value_bits": value_bits,
             "index_bits": max(1, places, *(m.index_bits for m in matrices)),
             "row_groups": max(rows),
             "slots": max(
                 self._parked, self.head_slots, *(s.projection_slots(rounding) for s in shapes)
             ),
-            "matrix_depth": indexed + self.head_slots * self.head_groups * bool(head),
-            **({"indexed": indexed} if self.dense else {}),
+            "matrix_depth": indexed
+            + -(-self.head_slots * self.head_groups * bool(head) // per_word),
+            **apart,
             "vector_depth": max(self.regions(n).depth for n in range(len(self.programs))),
             "cells": sum(s.cells(pes, self.units) for s in shapes),
             "output_depth": self.output_beats,
@@ -450,6 +472,16 @@ class Needs:
             "linear": self.head_beats,
             "contexts": self.contexts,
         }
+
+    @property
+    def in_rows(self) -> Needs:
+        """The same with rows of few bits, if the head has such and they are fewer bits stored."""
+        head = self.model.shape.head
+        if not self.dense or head is None or not head.row_bits:
+            return self
+        rows = replace(self, row_bits=head.row_bits)
+        saves = rows.sizes["value_bits"] < self.sizes["value_bits"]
+        return rows if saves or rows.sizes["matrix_depth"] < self.sizes["matrix_depth"] else self
 
     def design(self, **options: int | bool) -> Design:
         """The smallest design that holds the model.
@@ -560,7 +592,7 @@ def design_for(
         found.setdefault("units", found["pes"] // cell_named(cell).abreast)
     by_gate = options.pop("by_gate", asks_by_gate(model) and not options.get("compact"))
     dense = bool(options.pop("dense", False))
-    needs = Needs(model, **found, head=bool(head), by_gate=bool(by_gate), dense=dense)
+    needs = Needs(model, **found, head=bool(head), by_gate=bool(by_gate), dense=dense).in_rows
     if head and largest:
         raise DesignError(
             f"largest = {largest} beside head: a screen unit takes the head's place; leave one out"

@@ -100,8 +100,13 @@ class Pass:
 
     @property
     def words(self) -> int:
-        """CSB groups of a PE that the whole pass takes."""
-        return self.placement.rounds.groups(self.groups)
+        """Words of a PE that the whole pass takes: one a CSB group, or fewer of the head."""
+        return -(-self.placement.rounds.groups(self.groups) // self.per_word)
+
+    @property
+    def per_word(self) -> int:
+        """CSB groups in a word of a PE."""
+        return self.placement.design.groups_per_word if self.matrix == HEAD else 1
 
     @property
     def cycles(self) -> int:
@@ -319,7 +324,7 @@ def head_pass(needs: Needs, design: Design, program: int, index: int) -> Pass:
     if head is None:
         raise DesignError("the model has no linear output layer: pack it with its classifier")
     width, groups = -(-head.output_size // design.lanes), needs.head_groups
-    bits = head.weight_format.width
+    bits = design.row_bits or head.weight_format.width
     geometry = Geometry(head.output_size, head.input_size, design.lanes, groups, bits, groups)
     placement = Placement(design, head.output_size, width, gates=1)
     instruction = Instruction(

@@ -42,7 +42,9 @@ def schedule(model: Model | ModelShape, design: Design, *, head: bool = False) -
         If the model does not fit; the message names the memory and what it needs.
     """
     array = (design.pes, design.lanes, design.units, design.projectors, design.contexts)
-    needs = Needs(model.shape, *array, head, design.by_gate, head and design.indexed > 0)
+    dense = head and design.indexed > 0
+    rows = design.row_bits if head else 0
+    needs = Needs(model.shape, *array, head, design.by_gate, dense, rows)
     _check_fit(model.shape, design, needs)
     builder = _Builder(needs, design)
     for number in range(len(needs.programs)):

@@ -11,12 +11,11 @@ import numpy as np
 
 from compiler.abi.frames import Stimulus
 from compiler.abi.states import Outcome
-from compiler.array.latency import Latencies
+from compiler.array.latency import Latencies, projector_exact
 from compiler.array.program import Instruction, Place, Sink
 from compiler.timing.issued import Issued, issued
 from csb_format import IntArray
 from engine.reference import LayerModel, Trace
-from hdl.core.lanes.projector import Projector
 from hdl.core.layouts import instruction_layout
 from hdl.verilog import VerilogFiles
 
@@ -251,7 +250,7 @@ class Replay:
             ]
         if run.instruction.write:
             return [("projector{}.value", "r", self.latencies.lane(Sink.PROJECT), design.act_bits)]
-        return [("projector{}.exact", "y", Projector.exact_latency, design.acc_bits)]
+        return [("projector{}.exact", "y", projector_exact(design), design.acc_bits)]
 
     def program(self) -> Iterator[ProgramCheck]:
         """Every instruction that starts, every group that is issued."""

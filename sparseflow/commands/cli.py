@@ -35,6 +35,7 @@ from .load_command import load
 from .prepare_commands import cut, pack, prune
 from .regress_command import regress
 from .synth_command import synth, timing
+from .tuning.predict import predict_app
 from .tuning.study import study
 from .tuning.tune import tune
 
@@ -62,6 +63,11 @@ app = typer.Typer(
     """,
 )
 app.add_typer(data_app, name="data", help="Write data files: from your files, or from a package.")
+app.add_typer(
+    predict_app,
+    name="predict",
+    help="What an array will take and reach: `predict MODEL --board BOARD`.",
+)
 app.add_typer(cpu_app, name="cpu", help="Run, time and plan a packed model on this processor.")
 
 

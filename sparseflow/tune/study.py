@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from boards.board import Board
-from boards.resources import Usage, clock_of, estimate
+from boards.cells.learned import shipped
+from boards.resources import Usage, clock_of
 from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.array.steps import causes, counts
@@ -201,6 +202,6 @@ def point_at(network: Network, array: Array, value: int, cycles: SharedCycles) -
         taken = cycles(shape, design)
     except ValueError:
         return None
-    usage = estimate(design, array.board)
+    usage = shipped().likely(design, array.board)
     fits = usage.limit(array.board.has)[1] <= 1
     return Point(value, taken, usage, clock_of(array.board), fits, design, network)

@@ -13,7 +13,7 @@ from ..controller import Controller
 from ..hierarchy import Ram
 from ..pe import ProcessingElement
 from ..pipeline import delayed
-from .dense import PLACED, placed_groups, unpacked, with_indices
+from .dense import PLACED, from_beside, placed_groups, unpacked, with_indices
 from .memories import Memories
 
 __all__ = ["PE_MODULE", "elements"]
@@ -135,4 +135,8 @@ def _memory_words(
         m.submodules[f"matrix{i}"] = ram
         m.d.comb += ram.read_addr.eq(address)
     words: list[Value] = [ram.read_data for ram in rams]
-    return words if dense is None else with_indices(m, memories, address, words, dense)
+    if dense is None:
+        return words
+    if design.row_bits:
+        words = from_beside(m, design, controller, words, dense)
+    return with_indices(m, memories, address, words, dense)

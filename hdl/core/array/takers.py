@@ -122,6 +122,8 @@ def projectors(
                 bias.read_addr.eq(memories.shared(sequencer.bias, Space.LINEAR)),
                 lane.bias.eq(memories.bare(bias.read_data)),
             ]
+            if design.row_shift:
+                m.d.comb += lane.places.eq(bias.read_data[design.acc_bits :])
             if design.checked:
                 memories.used(bias.read_data, memories.dealt(sequencer) & lane.linear)
         for i in range(design.results_per_slot):

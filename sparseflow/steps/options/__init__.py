@@ -29,7 +29,13 @@ from .simulating import (
     VowelsOptions,
 )
 from .training import TrainingOptions
-from .tuning import StudyOptions, TuneOptions
+from .tuning import (
+    PredictBuildOptions,
+    PredictCheckOptions,
+    PredictOptions,
+    StudyOptions,
+    TuneOptions,
+)
 from .words import BudgetName, EngineName, Images, PoolName, Replayer, Simulator, TopName
 
 __all__ = [
@@ -50,6 +56,9 @@ __all__ = [
     "ModelFile",
     "PackOptions",
     "PoolName",
+    "PredictBuildOptions",
+    "PredictCheckOptions",
+    "PredictOptions",
     "PruneOptions",
     "RegressOptions",
     "Replayer",

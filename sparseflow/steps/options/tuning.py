@@ -8,10 +8,16 @@ from typing import Annotated
 
 from .preparing import PruneOptions
 from .said import Said
-from .shared import SEED, BoardName, Contexts, Largest, Seed
+from .shared import SEED, BoardName, Contexts, Largest, ModelFile, Seed
 from .words import EngineName
 
-__all__ = ["StudyOptions", "TuneOptions"]
+__all__ = [
+    "PredictBuildOptions",
+    "PredictCheckOptions",
+    "PredictOptions",
+    "StudyOptions",
+    "TuneOptions",
+]
 
 
 @dataclass(frozen=True)
@@ -83,3 +89,75 @@ class TuneOptions:
     ] = None
     html: Annotated[Path | None, Said("A page with the front as a plot.")] = None
     json: Annotated[Path | None, Said("The front, for programs.")] = None
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Of ``sparseflow predict MODEL``."""
+
+    model: ModelFile
+    board: BoardName
+    pes: Annotated[
+        int | None,
+        Said("M, with --lanes; by default the array that `build` takes.", least=1, plain=True),
+    ] = None
+    lanes: Annotated[int | None, Said("N, with --pes.", least=1, plain=True)] = None
+    contexts: Contexts = 1
+    largest: Largest = None
+    clock: Annotated[
+        float | None,
+        Said("MHz that must be reached; by default the board's.", least=1, plain=True),
+    ] = None
+    learned: Annotated[
+        Path | None, Said("What `predict build` wrote; by default what comes with the package.")
+    ] = None
+    json: Annotated[Path | None, Said("The prediction, for programs.")] = None
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """Of what counts designs, as jobs."""
+
+    board: Annotated[list[str], Said("Whose designs are counted; repeat it.")]
+    designs: Annotated[int, Said("Drawn for each board.", least=1, most=10_000)] = 40
+    multipliers: Annotated[int, Said("M x N of an array, at most.", least=4, most=4096)] = 64
+    seed: Seed = SEED
+    work: Annotated[Path, Said("Where counts are kept: the same command goes on with them.")] = (
+        Path("build/predict")
+    )
+    engine: Annotated[EngineName, Said("Processes of this machine, or a Dask cluster.")] = (
+        EngineName.local
+    )
+    jobs: Annotated[int, Said("Designs at a time.", least=1)] = 1
+    scheduler: Annotated[
+        str, Said("Address of a Dask scheduler; a cluster of its own by default.")
+    ] = ""
+
+
+@dataclass(frozen=True)
+class PredictBuildOptions(_Counting):
+    """Of ``sparseflow predict build``."""
+
+    data: Annotated[
+        Path, Said("All counted designs (JSON); those of other boards in it are learned from too.")
+    ] = Path("counted.json")
+    routed: Annotated[
+        list[Path] | None,
+        Said("Rows with `board` and `fmax_mhz` (JSON) that clocks are learned from; repeat it."),
+    ] = None
+    rounds: Annotated[
+        int, Said("Of counting more about designs that are predicted badly.", least=0, most=20)
+    ] = 2
+    out: Annotated[Path, Said("Where the table goes, for --learned.")] = Path("learned.json")
+
+
+@dataclass(frozen=True)
+class PredictCheckOptions(_Counting):
+    """Of ``sparseflow predict check``."""
+
+    learned: Annotated[
+        Path | None, Said("What `predict build` wrote; by default what comes with the package.")
+    ] = None
+    data: Annotated[
+        Path | None, Said("Add them to the counted designs there (JSON); nothing learns from them.")
+    ] = None

@@ -1,0 +1,1 @@
+"""What learns to predict cells, clock and time: designs drawn, counted, fitted, judged."""

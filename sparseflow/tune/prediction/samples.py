@@ -1,0 +1,137 @@
+"""Designs that were counted: drawn, counted as jobs that go on where they stopped, kept as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from boards.board import Board, board
+from compiler.array.design import Design
+from sim.jobs.engines import Engine
+from sim.jobs.run import run_tasks
+from sim.jobs.store import Store
+from sim.jobs.task import Task
+
+from .count import CALL, LIMIT, VERSION
+from .draw import Drawn
+
+__all__ = ["FRESH", "NEAR", "PRIOR", "Known", "Sample", "counted", "read", "record"]
+
+PRIOR, NEAR, FRESH = "prior", "near", "fresh"
+"""How a design came: drawn from the priors, about one that was predicted badly, after the fit."""
+
+
+class Known(Protocol):
+    """A design whose cells are known, wherever from."""
+
+    @property
+    def there(self) -> Board:
+        """Its board."""
+
+    @property
+    def design(self) -> Design:
+        """The array."""
+
+    @property
+    def counted(self) -> Mapping[str, int]:
+        """By the names of :data:`boards.cells.usage.RESOURCES`."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A design and its cells.
+
+    Parameters
+    ----------
+    board : str
+        Its name.
+    drawn : Drawn
+    counted : mapping of str to int
+        By the names of :data:`boards.resources.RESOURCES`.
+    how : str
+        ``PRIOR``, ``NEAR`` or ``FRESH``: only the first two are learned from.
+    """
+
+    board: str
+    drawn: Drawn
+    counted: Mapping[str, int]
+    how: str = PRIOR
+
+    @property
+    def there(self) -> Board:
+        """Its board."""
+        return board(self.board)
+
+    @property
+    def design(self) -> Design:
+        """The array."""
+        return self.drawn.design(self.there)
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"board": self.board, "how": self.how, "counted": dict(self.counted),
+                **self.drawn.plain}  # fmt: skip
+
+
+def counted(
+    asked: Sequence[tuple[Board, Drawn, str]],
+    store: Store,
+    engine: Engine,
+    tell: Callable[[str], None],
+) -> list[Sample]:
+    """Count designs, each in a process of its own; in the order in which they were given.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be counted, with the end of its log.
+    """
+    tasks = [
+        Task(str(n), CALL, {"board": b.name, **drawn.plain}, limit=2 * LIMIT, version=VERSION)
+        for n, (b, drawn, _) in enumerate(asked)
+    ]
+    found = {}
+    for key, outcome in run_tasks(tasks, store, engine):
+        b, drawn, how = asked[int(key)]
+        if outcome.failure:
+            raise ValueError(f"{_named(b, drawn)}: {outcome.failure['text']}\n{outcome.log}")
+        found[key] = Sample(b.name, drawn, outcome.value, how)
+        tell(f"{len(found)} of {len(asked)}: {_named(b, drawn)}, {outcome.value['lut']} LUT")
+    return [found[task.key] for task in tasks]
+
+
+def _named(b: Board, drawn: Drawn) -> str:
+    network = drawn.network
+    return f"{b.name} {drawn.pes} x {drawn.lanes}, {network.inputs} -> {network.hidden}"
+
+
+def record(samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """Rows of a file."""
+    return [sample.plain for sample in samples]
+
+
+def read(path: Path) -> list[Sample]:
+    """Samples of a file.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    try:
+        return list(_samples(json.loads(path.read_text("utf-8"))["rows"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: no counted designs ({type(error).__name__}: {error}); give what --data of "
+            "`predict build` wrote"
+        ) from None
+
+
+def _samples(rows: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
+    for row in rows:
+        counts = {str(name): int(count) for name, count in row["counted"].items()}
+        yield Sample(board(row["board"]).name, Drawn.of(row), counts, row["how"])

@@ -1,0 +1,126 @@
+"""What is predicted of a model on an array of a board, each figure with its basis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from boards.board import Board
+from boards.cells.clocks import Clocks, kind_of
+from boards.cells.learned import TARGETS, Learned, covered
+from boards.cells.structure import estimate
+from boards.cells.usage import RESOURCES
+from boards.resources import Choice, choice, fastest
+from compiler.array.design import Design
+from csb_format.model import Model
+
+__all__ = ["predicted"]
+
+STRUCTURE = "structure"
+
+
+def predicted(
+    model: Model,
+    board: Board,
+    learned: Learned,
+    *,
+    array: tuple[int, int] | None = None,
+    contexts: int = 1,
+    largest: int | None = None,
+    megahertz: float | None = None,
+) -> dict[str, Any]:
+    """Cells, clock and time of a step.
+
+    Parameters
+    ----------
+    model : Model
+    board : Board
+    learned : Learned
+    array : (int, int), optional
+        M and N; by default the array that ``build`` takes.
+    contexts : int
+    largest : int, optional
+    megahertz : float, optional
+        A clock to be met; by default the board's.
+
+    Returns
+    -------
+    dict
+        As ``sparseflow predict --json`` writes it.
+
+    Raises
+    ------
+    BoardError, DesignError
+        If no array of the board runs the model, or this one does not.
+    """
+    one = (
+        choice(model, board, *array, contexts, largest)
+        if array
+        else fastest(model, board, contexts, largest)
+    )
+    wanted = megahertz or board.clock_hz / 1e6
+    clocks = learned.clock(board)
+    speed = _speed(one, wanted, clocks)
+    return {
+        "board": board.name,
+        "title": board.title,
+        "part": board.part,
+        "pes": one.design.pes,
+        "lanes": one.design.lanes,
+        "cycles": one.cycles,
+        "clock_mhz": wanted,
+        "met": round(clocks.met(wanted), 4) if clocks else None,
+        "figures": [*_cells(one.design, board, learned), _clock(board, clocks)],
+        "microseconds": one.cycles / wanted,
+        "speed": speed,
+    }
+
+
+def _cells(design: Design, board: Board, learned: Learned) -> Iterator[dict[str, Any]]:
+    """A row of every kind of cell that the device has."""
+    formula, found = estimate(design, board), learned.expected(design, board)
+    names = {resource.count: resource for resource in RESOURCES}
+    for name, count in formula.counts(board.has).items():
+        one, resource = found.get(name), names[name]
+        median = one.median if one else count
+        yield {
+            "name": resource.name,
+            "predicted": median,
+            "low": one.low if one else None,
+            "high": one.high if one else None,
+            "formula": count,
+            "share": median / resource.of(board.has),
+            "basis": f"{one.samples} counted designs" if one else _why(name, design, board),
+        }
+
+
+def _why(name: str, design: Design, board: Board) -> str:
+    """Why a count is the structural one."""
+    if name in TARGETS and not covered(design):
+        return f"{STRUCTURE}; none like it counted"
+    if name in TARGETS:
+        return f"{STRUCTURE}; none counted"
+    return STRUCTURE
+
+
+def _clock(board: Board, clocks: Clocks | None) -> dict[str, Any]:
+    low, high = (round(n, 1) for n in clocks.interval) if clocks else (None, None)
+    basis = "a guess" if board.has.guessed else "reached by one design"
+    if clocks:
+        basis = f"{clocks.designs} routed designs on {kind_of(board)}"
+    return {
+        "name": "MHz",
+        "predicted": round(clocks.median, 1) if clocks else board.has.megahertz,
+        "low": low,
+        "high": high,
+        "formula": board.has.megahertz,
+        "share": None,
+        "basis": basis,
+    }
+
+
+def _speed(one: Choice, wanted: float, clocks: Clocks | None) -> str:
+    text = f"{one.cycles:g} cycles a step, exact: {one.cycles / wanted:.2f} us at {wanted:g} MHz"
+    if clocks is None:
+        return f"{text}; how likely that clock is met nobody has measured"
+    return f"{text}, which {clocks.met(wanted):.0%} of designs reach"
