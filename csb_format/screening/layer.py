@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..fixed import Fixed, IntArray
+from ..heads.mlp import MlpHead
 from ..model import DenseLayer
 from .bounds import (
     FRACTION,
@@ -114,8 +115,13 @@ class ScreenedLayer(DenseLayer):
         Raises
         ------
         ValueError
-            For formats of more than 16 bits, or more than 4,096 columns.
+            For formats of more than 16 bits, more than 4,096 columns, or a head of several layers.
         """
+        if isinstance(dense, MlpHead):
+            raise ValueError(
+                "a head of several linear layers has no planes as a whole: leave its screen out "
+                "(each of its hidden layers may have one)"
+            )
         _check_formats(dense)
         if typical is None:
             typical = math.isqrt(dense.input_size) << (dense.input.width - 3)
