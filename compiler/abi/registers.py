@@ -366,6 +366,9 @@ YOUNGER = {
     "rectified": False,
     "row_bits": 0,
     "row_shift": 0,
+    "parts": False,
+    "unguarded": False,
+    "spread": 0,
     "screen": None,
 }
 

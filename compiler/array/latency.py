@@ -78,7 +78,7 @@ def read_delay(design: Design) -> int:
 
 def operand_stage(design: Design) -> int:
     """Cycles from the output of a vector bank to its multiplier."""
-    return block_stage(design.deep, -(-design.vector_depth // design.write_ports))
+    return block_stage(design.deep, design.bank_depth)
 
 
 def product_delay(design: Design) -> int:

@@ -37,9 +37,13 @@ __all__ = [
     "programs",
 ]
 
-FLAGS = ("streamed", "deep", "compact", "by_gate", "checked", "walk", "dense")
+FLAGS = (
+    *("streamed", "deep", "compact", "by_gate", "checked", "walk", "dense"),
+    *("parts", "unguarded"),
+)
 SCREEN = {"screen_digits": "digits", "screen_lanes": "lanes"}  # of a screen unit
-OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align", *SCREEN)  # of a design, besides its sizes
+# of a design, besides its sizes
+OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align", "spread", *SCREEN)
 PIECE_BITS = 16  # of the single-port memories of iCE40
 
 
@@ -611,9 +615,9 @@ def design_for(
         ``head``.
     **options
         ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
-        ``checked``, ``walk``, ``dense``, ``screen_digits``, ``screen_lanes``; ``max_align`` and
-        ``pieces`` are what the model needs if the design is compact, ``by_gate`` is what
-        :func:`asks_by_gate` says if it is not.
+        ``checked``, ``walk``, ``dense``, ``parts``, ``unguarded``, ``spread``, ``screen_digits``,
+        ``screen_lanes``; ``max_align`` and ``pieces`` are what the model needs if the design is
+        compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
 
     Raises
     ------

@@ -132,6 +132,22 @@ class ScreenedLayer(DenseLayer):
         parts = (dense.weight, dense.weight_format, dense.input, dense.bias)
         return cls(*parts, order, rows, blocks_of(norms[order], bias, typical))
 
+    def after(self, early: IntArray) -> ScreenedLayer:
+        """The same layer with some rows before the others, which stay in their order.
+
+        The sooner the largest logits come, the more rows are left at their first bounds.
+
+        Parameters
+        ----------
+        early : int64 array (E,)
+            Outputs, each once, the likeliest to be among the largest first.
+        """
+        order = np.concatenate([early, self.order[~np.isin(self.order, early)]])
+        rows = self.rows.of(np.argsort(self.order)[order])
+        blocks = blocks_of(norms_of(self.weight)[order], self.bias[order], self.blocks.typical)
+        parts = (self.weight, self.weight_format, self.input, self.bias)
+        return ScreenedLayer(*parts, order, rows, blocks)
+
     @cached_property
     def stored(self) -> IntArray:
         """Weights in the order in which rows are read."""

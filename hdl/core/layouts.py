@@ -14,6 +14,7 @@ from compiler.lower.load import Space, space_widths
 __all__ = [
     "aligns_layout",
     "back_layout",
+    "bank_write_layout",
     "bias_layout",
     "cell_write_layout",
     "damage_layout",
@@ -66,6 +67,18 @@ def damage_layout(design: Design) -> data.StructLayout:
     return data.StructLayout({"memory": 1, "frame": 1, "packet": 1, **walk})
 
 
+def bank_write_layout(design: Design) -> data.StructLayout:
+    """A write as a PE takes it: ``en`` of each element tells the parts of its bank apart.
+
+    Where a bank is one memory this is :func:`vector_write_layout`.
+    """
+    fields = {name: field.shape for name, field in vector_write_layout(design)}
+    if design.parts:
+        elements = design.lanes * design.write_ports
+        fields["en"] = data.ArrayLayout(len(design.bank_parts), elements)
+    return data.StructLayout(fields)
+
+
 def vector_write_layout(design: Design) -> data.StructLayout:
     """One write to the vector banks of all PEs.
 
@@ -78,7 +91,7 @@ def vector_write_layout(design: Design) -> data.StructLayout:
     return data.StructLayout(
         {
             "en": elements,
-            "row": bits_for(-(-design.vector_depth // design.write_ports)),
+            "row": bits_for(design.bank_depth),
             "data": data.ArrayLayout(element, elements),
         }
     )
