@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import ceil
 from typing import NamedTuple
 
@@ -19,7 +19,6 @@ from .board import Part
 
 __all__ = ["Memory", "large_rams", "memories", "working_pes"]
 
-TABLE_GUARD = 3  # of the tables of an element-wise lane: sigmoid and tanh
 # What Yosys 0.70 (memory_libmap) reckons with on ECP5 and Gowin: a block, a bit of 16 words in
 # logic, a bit of every further 16 words to choose from, their enables, and each thing that is made
 # beside a memory. Beside logic that is the register that the word comes from; beside blocks one
@@ -39,12 +38,15 @@ class Memory(NamedTuple):
     number : int
     guarded : bool
         A word may be read in the cycle that writes it.
+    logic : bool
+        It is read within a cycle, as blocks are not.
     """
 
     width: int
     depth: int
     number: int = 1
     guarded: bool = False
+    logic: bool = False
 
     def blocks(self, part: Part) -> int:
         """Block RAMs of one; 0 if Yosys makes it of logic."""
@@ -54,6 +56,8 @@ class Memory(NamedTuple):
         blocks = min(self._shaped(*shape) for shape in part.ram_shapes)
         if part.distributed == 0:
             return blocks
+        if self.logic:
+            return 0
         beside = BESIDE_GUARDED if self.guarded else BESIDE
         paid = BLOCK_COST * blocks + BESIDE_COST * beside
         return blocks if paid < int(self._logic_cost(part.ram_step)) else 0  # whole numbers
@@ -128,7 +132,7 @@ def memories(design: Design, *, matrices: bool) -> list[Memory]:
     pes = working_pes(design)
     banks = pes * design.lanes * design.write_ports
     return [
-        Memory(design.act_bits, ceil(design.vector_depth / design.write_ports), banks, True),
+        Memory(design.act_bits, design.bank_depth, banks, not design.unguarded, design.parts),
         Memory(design.acc_bits, design.slots, pes, True),
         Memory(design.state.width, design.state_depth, design.units, True),
         *_between_turns(design),
@@ -150,20 +154,30 @@ def _between_turns(design: Design) -> Iterator[Memory]:
 def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
     """Those that nothing writes while an array runs, and tables."""
     widths, depths = space_widths(design), space_depths(design)
-    table = 2 * (design.gate.frac + TABLE_GUARD) - 1
     tables = 1 if design.compact else cell_named(design.cell).tables
     yield Memory(widths[Space.BIAS], depths[Space.BIAS], design.units)
-    segments = {arithmetic.piecewise.index_bits for arithmetic in design.arithmetics}
-    yield Memory(table, sum(1 << bits for bits in segments), tables * design.units)
+    yield Memory(*_table(design.cell, design.act_bits, design.reaches), tables * design.units)
     yield Memory(widths[Space.PROGRAM], depths[Space.PROGRAM])
     if matrices and not design.streamed:
-        yield Memory(widths[Space.MATRIX], depths[Space.MATRIX], working_pes(design))
+        words, pes = (widths[Space.MATRIX], depths[Space.MATRIX]), working_pes(design)
+        spread = max(0, design.spread - (design.pes - pes))  # the last PEs, with rows or without
+        yield Memory(*words, pes - spread)
+        if spread:
+            yield Memory(*words, spread, logic=True)
     if matrices and design.indexed:
         yield Memory(widths[Space.INDEX], depths[Space.INDEX], working_pes(design))
     if design.linear:
         yield Memory(widths[Space.LINEAR], design.linear, design.projectors)
     if design.screen:
         yield from _screen(design.screen)
+
+
+@cache
+def _table(cell: str, act_bits: int, reaches: tuple[int, ...]) -> tuple[int, int]:
+    """Bits of a word of a lane's table, those of base and rise that are not always 0; its words."""
+    lines = [cell_named(cell)(act_bits, reach).piecewise for reach in reaches]
+    width = sum(max(int(line.table[n].max()) for line in lines).bit_length() for n in (0, 1))
+    return width, sum(1 << bits for bits in {line.index_bits for line in lines})
 
 
 def _screen(screen: ScreenDesign) -> Iterator[Memory]:

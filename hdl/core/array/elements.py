@@ -13,6 +13,7 @@ from ..controller import Controller
 from ..hierarchy import Ram
 from ..pe import ProcessingElement
 from ..pipeline import delayed
+from .bank import part_writes
 from .dense import PLACED, from_beside, placed_groups, unpacked, with_indices
 from .memories import Memories
 
@@ -66,6 +67,7 @@ def elements(
             memories.used(word, group.valid)
     words, group = _gathered(m, memories, [memories.bare(word) for word in read], group)
     made = []
+    writes = part_writes(m, design, write)
     for i in range(design.pes):
         pe = memories.hierarchy.place(PE_MODULE, lambda: ProcessingElement(design))
         m.submodules[f"pe{i}"] = pe
@@ -73,7 +75,7 @@ def elements(
             pe.word.eq(words[i]),
             pe.group.eq(group),
             pe.group.align.eq(aligns[i % design.abreast]),
-            pe.write.eq(write),
+            pe.write.eq(writes),
         ]
         if design.collects:
             m.d.comb += pe.group.gate.eq(gates[i % design.abreast])

@@ -73,6 +73,18 @@ class VerilogOptions:
         bool,
         Said("With --checked: memories are read while they are idle.", name="--walk", panel=ARRAY),
     ] = False
+    parts: Annotated[
+        bool,
+        Said("Vector banks in memories of 64 places: for AMD.", name="--parts", panel=ARRAY),
+    ] = False
+    unguarded: Annotated[
+        bool,
+        Said(
+            "Vector banks without logic for reads of what is being written.",
+            name="--unguarded",
+            panel=ARRAY,
+        ),
+    ] = False
     bits: Annotated[
         int | None,
         Said("Of s_axis and m_axis: 32 to 1024. Default: 64.", least=32, most=1024, panel=TOP),
