@@ -57,9 +57,9 @@ class _Case:
     def inlined(self) -> VerilogRun:
         """With all blocks in one module."""
         with (
-            patch.object(free_running, "FLAGS", INLINED),
-            patch.object(free_running, "make_variables", lambda files: ()),
-            patch.object(free_running, "options_of", lambda files: ()),
+            patch.object(verilated, "PROGRAM_FLAGS", INLINED),
+            patch.object(verilated, "make_variables", lambda files: ()),
+            patch.object(verilated, "options_of", lambda files: ()),
             patch.object(verilated, "configuration", lambda files: "`verilator_config"),
         ):
             return self.free("inlined")
@@ -67,8 +67,8 @@ class _Case:
     def threaded(self) -> VerilogRun:
         """By two threads, with what Verilator's library has for them."""
         with (
-            patch.object(free_running, "FLAGS", (*free_running.FLAGS, "--threads", "2")),
-            patch.object(free_running, "make_variables", lambda files: ()),
+            patch.object(verilated, "PROGRAM_FLAGS", (*verilated.PROGRAM_FLAGS, "--threads", "2")),
+            patch.object(verilated, "make_variables", lambda files: ()),
         ):
             return self.free("threaded")
 
