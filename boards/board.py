@@ -260,8 +260,9 @@ def _check_array(value: object) -> None:
             )
     if missing := [key for key in ("pes", "lanes") if key not in value]:
         raise BoardError(f"array: {missing[0]} is missing")
-    if all(value.get(key) for key in OPTIONS):
-        raise BoardError(f"array: {' and '.join(OPTIONS)} do not go together: leave one out")
+    others = [key for key in OPTIONS if key != "compact" and value.get(key)]
+    if value.get("compact") and others:
+        raise BoardError(f"array: {others[0]} and compact do not go together: leave one out")
 
 
 def _check_pins(found: Board) -> None:

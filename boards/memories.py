@@ -38,12 +38,15 @@ class Memory(NamedTuple):
     number : int
     guarded : bool
         A word may be read in the cycle that writes it.
+    logic : bool
+        It is read within a cycle, as blocks are not.
     """
 
     width: int
     depth: int
     number: int = 1
     guarded: bool = False
+    logic: bool = False
 
     def blocks(self, part: Part) -> int:
         """Block RAMs of one; 0 if Yosys makes it of logic."""
@@ -53,6 +56,8 @@ class Memory(NamedTuple):
         blocks = min(self._shaped(*shape) for shape in part.ram_shapes)
         if part.distributed == 0:
             return blocks
+        if self.logic:
+            return 0
         beside = BESIDE_GUARDED if self.guarded else BESIDE
         paid = BLOCK_COST * blocks + BESIDE_COST * beside
         return blocks if paid < int(self._logic_cost(part.ram_step)) else 0  # whole numbers
@@ -127,7 +132,7 @@ def memories(design: Design, *, matrices: bool) -> list[Memory]:
     pes = working_pes(design)
     banks = pes * design.lanes * design.write_ports
     return [
-        Memory(design.act_bits, ceil(design.vector_depth / design.write_ports), banks, True),
+        Memory(design.act_bits, design.bank_depth, banks, not design.unguarded, design.parts),
         Memory(design.acc_bits, design.slots, pes, True),
         Memory(design.state.width, design.state_depth, design.units, True),
         *_between_turns(design),
@@ -154,11 +159,15 @@ def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
     yield Memory(*_table(design.cell, design.act_bits, design.reaches), tables * design.units)
     yield Memory(widths[Space.PROGRAM], depths[Space.PROGRAM])
     if matrices and not design.streamed:
-        yield Memory(widths[Space.MATRIX], depths[Space.MATRIX], working_pes(design))
+        words, pes = (widths[Space.MATRIX], depths[Space.MATRIX]), working_pes(design)
+        spread = max(0, design.spread - (design.pes - pes))  # the last PEs, with rows or without
+        yield Memory(*words, pes - spread)
+        if spread:
+            yield Memory(*words, spread, logic=True)
     if matrices and design.indexed:
         yield Memory(widths[Space.INDEX], depths[Space.INDEX], working_pes(design))
     if design.linear:
-        yield Memory(design.acc_bits, design.linear, design.projectors)
+        yield Memory(widths[Space.LINEAR], design.linear, design.projectors)
     if design.screen:
         yield from _screen(design.screen)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 from compiler.array.design import Design
 from compiler.array.needs import design_for
+from compiler.lower.load import Space, space_depths, space_widths
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
 from csb_format.model import Model
@@ -18,6 +20,7 @@ from .board import Board, BoardError, reachable
 from .cells.learned import shipped
 from .cells.structure import LINK_BLOCKS, NARROW, Product, estimate, products
 from .cells.usage import RESOURCES, Resource, Usage
+from .memories import Memory, working_pes
 
 __all__ = [
     "LINK_BLOCKS",
@@ -162,9 +165,24 @@ def clock_of(board: Board) -> float:
 
 def _choice(model: Model | ModelShape, board: Board, design: Design, megahertz: float) -> Choice:
     usage = shipped().likely(design, board)
+    if usage.block_rams > board.has.block_rams:
+        spread = _spread(design, board, usage.block_rams - board.has.block_rams)
+        taken = shipped().likely(spread, board)
+        if taken.limit(board.has)[1] <= 1:
+            design, usage = spread, taken
     limit, share = usage.limit(board.has)
     cycles = step_cycles(schedule(model, design), design.contexts)
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
+
+
+def _spread(design: Design, board: Board, short: int) -> Design:
+    """With as many matrix memories of look-up tables as blocks are short, where that is known."""
+    widths, depths = space_widths(design), space_depths(design)
+    each = Memory(widths[Space.MATRIX], depths[Space.MATRIX]).blocks(board.has)
+    if design.streamed or design.compact or not each or board.family.costs.lut_ram is None:
+        return design
+    idle = design.pes - working_pes(design)  # the last ones, of which nothing is left
+    return replace(design, spread=min(design.pes, idle + ceil(short / each)))
 
 
 def fastest(model: Model, board: Board, contexts: int = 1, largest: int | None = None) -> Choice:

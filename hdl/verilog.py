@@ -21,7 +21,7 @@ from csb_format.files.folders import replaced_folder
 from csb_format.files.images import write_mem
 
 from .core.core import Core
-from .core.hierarchy import RAM_MODULE, SINGLE_MODULE, Hierarchy
+from .core.hierarchy import LOGIC_MODULE, RAM_MODULE, SINGLE_MODULE, Hierarchy
 from .keywords import spelled
 from .prefix import OURS, check_prefix, waivers_file
 
@@ -132,6 +132,8 @@ def emit_verilog(
             texts |= {block: _convert(block, hierarchy.modules[block]) for block in missing}
     for ram in (RAM_MODULE, SINGLE_MODULE)[: 1 + design.compact]:
         texts[hierarchy.named(ram)] = _under(prefix, _ours(f"{ram}.v"))
+    if design.spread:
+        texts[hierarchy.named(LOGIC_MODULE)] = _under(prefix, _logic_ram())
     companions = {waivers_file(prefix): _waivers(prefix, texts)}
     companions |= getattr(component, "companions", dict)()
     images = {
@@ -159,6 +161,12 @@ def _seldom_collected() -> Iterator[None]:
 def _ours(name: str) -> str:
     """A file of this package."""
     return resources.files(__package__).joinpath(name).read_text()
+
+
+def _logic_ram() -> str:
+    """The hand-written memory under another name, for synthesis to make of look-up tables."""
+    text = _ours(f"{RAM_MODULE}.v").replace(f"module {RAM_MODULE} ", f"module {LOGIC_MODULE} ")
+    return text.replace("(* no_rw_check *)", '(* no_rw_check, ram_style = "distributed" *)')
 
 
 def _under(prefix: str, text: str) -> str:

@@ -78,6 +78,9 @@ class ArrayOptions(TypedDict, total=False):
     checked: bool
     walk: bool
     dense: bool
+    parts: bool
+    unguarded: bool
+    spread: int
 
 
 class VerifyOptions(TypedDict, total=False):
@@ -184,7 +187,7 @@ def compile(
     **options
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
         ``compact``, ``max_align``, ``by_gate``, ``checked``,
-        ``walk``, ``dense``; see
+        ``walk``, ``dense``, ``parts``, ``unguarded``, ``spread``; see
         :class:`compiler.array.design.Design`. Of a screened head ``largest``, logits that the unit
         behind the array finds (0: none), ``screen_digits`` and ``screen_lanes``; see
         :func:`compiler.array.screen.behind.screen_behind`.

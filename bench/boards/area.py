@@ -3,7 +3,9 @@
 ``python -m bench.boards.area [--case NAME ...] [--json FILE]`` synthesises a PE and a lane, for
 153 -> 1,024 units (87.5 % pruned, 16 banks), for ECP5 and, as a stand-in for Vivado, for
 UltraScale+. The memories of a PE's vector are of the depth that the network needs, and of others
-beside it: the difference is what the copies cost. A row takes half a minute on an idle core.
+beside it: the difference is what the copies cost. Beside them are banks in parts (UltraScale+) and
+unguarded ones (ECP5), as `compiler.array.design.Design` has them. A row takes half a minute on an
+idle core.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ SEED = 0
 INPUTS, UNITS, KEPT = 153, 1024, (2, 8, 1)  # weights of a bank in W_ih and W_hh; layers
 STAND_IN = "synth_xilinx xcup"
 FAMILIES = ("ecp5", "xcup")
+BANKS = {"": FAMILIES, "parts": ("xcup",), "unguarded": ("ecp5",)}  # where each is of use
 # Look-up tables of six inputs that a distributed memory takes: one for each of its read ports of a
 # bit (two bits of 32 words), one for the write address.
 XCUP_SITES = {"RAM32X1D": 2, "RAM64X1D": 2, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8}
@@ -54,32 +57,40 @@ class Case:
         M, N, of weights and activations.
     depth : int
         Places of a bank, in the place of what the network needs; 0: these.
+    banks : str
+        What vector banks are, of ``BANKS``: a flag of a design.
     """
 
     pes: int
     lanes: int
     bits: int
     depth: int = 0
+    banks: str = ""
 
     @property
     def name(self) -> str:
         """As ``--case`` takes it."""
         depth = f", {self.depth} places" if self.depth else ""
-        return f"{self.pes}x{self.lanes} {self.bits} bits{depth}"
+        return (
+            f"{self.pes}x{self.lanes} {self.bits} bits{depth}{', ' * bool(self.banks)}{self.banks}"
+        )
 
     def design(self, inputs: int, units: int, kept: tuple[int, int, int]) -> Design:
         """For a network."""
         rng, bits = np.random.default_rng(SEED), self.bits
         model = random_network(rng, inputs, units, self.lanes, kept, value_bits=bits, act_bits=bits)
         design = design_for(model, self.pes, self.lanes)
-        return replace(design, vector_depth=self.depth) if self.depth else design
+        options: dict[str, Any] = {"vector_depth": self.depth} if self.depth else {}
+        return replace(design, **options, **({self.banks: True} if self.banks else {}))
 
 
 CASES = {
     case.name: case
     for case in (
         *(Case(64, 16, bits, depth) for bits in (16, 8) for depth in (0, 64, 96, 128, 192)),
+        *(Case(64, 16, bits, depth, "parts") for bits in (16, 8) for depth in (0, 96)),
         *(Case(16, 8, bits) for bits in (16, 8)),
+        *(Case(16, 8, bits, banks=banks) for bits in (16, 8) for banks in ("parts", "unguarded")),
     )
 }
 
@@ -95,11 +106,12 @@ def main(
     chosen = [CASES[name] for name in case or CASES]
     network = (INPUTS, UNITS, KEPT)
     if smallest:
-        chosen, network = [Case(4, 2, 8)], (4, 8, (1, 1, 1))
+        chosen = [Case(4, 2, 8), Case(4, 2, 8, 0, "parts")]
+        network = (4, 8, (1, 1, 1))
     rows = [row for given in chosen for row in _rows(given, given.design(*network))]
     Console(width=120).print(_table(rows))
     if json:
-        names = [f"{name} {family}" for name in CASES for family in FAMILIES]
+        names = [f"{name} {family}" for name, c in CASES.items() for family in BANKS[c.banks]]
         write_record(
             json, "bench.boards.area", SEED, rows if smallest else with_others(json, rows, names)
         )
@@ -109,7 +121,7 @@ def _rows(case: Case, design: Design) -> list[dict[str, Any]]:
     """A row a family."""
     with temporary_folder("area") as folder:
         files = emit_verilog(design, folder / "verilog")
-        return [_row(case, design, family, files) for family in FAMILIES]
+        return [_row(case, design, family, files) for family in BANKS[case.banks]]
 
 
 def _row(case: Case, design: Design, family: str, files: VerilogFiles) -> dict[str, Any]:
@@ -124,6 +136,7 @@ def _row(case: Case, design: Design, family: str, files: VerilogFiles) -> dict[s
         "E": design.units,
         "value_bits": design.value_bits,
         "vector_depth": design.vector_depth,
+        "banks": case.banks or "whole",
         "lut_per_multiplier": pe["lut"] / design.lanes,
         "ff_per_multiplier": pe["ff"] / design.lanes,
         "with_lanes": whole["lut"] / each,

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from boards.board import board, board_names
+from boards.memories import Memory
 from boards.resources import choices, estimate
 from compiler.array.latency import Latencies
 from compiler.array.needs import design_for
@@ -167,6 +168,43 @@ def _where_it_fits() -> str:
     return f"`fit` says yes for {yes}, no for {no}"
 
 
+# look-up tables, multipliers and blocks of 18 kbit of a VU9P: the vendor's product table
+VU9P = {"look-up tables": 1_182_240, "multipliers": 6840, "blocks": 4320}
+
+
+def _costs() -> str:
+    heads = "array|bits|family|banks|places|LUT|LUT with lanes|FF|blocks|DSP"
+    lines = [heads.split("|")]
+    for row in record("area")["rows"]:
+        lines.append([
+            f"{row['M']} x {row['N']}",
+            str(row["value_bits"]),
+            {"xcup": "UltraScale+", "ecp5": "ECP5"}[row["family"]],
+            row["banks"],
+            str(row["vector_depth"]),
+            *(f"{row[name]:.1f}" for name in ("lut_per_multiplier", "with_lanes")),
+            f"{row['ff_per_multiplier']:.1f}",
+            *(f"{row[name]:,}" for name in ("block_ram", "dsp")),
+        ])  # fmt: skip
+    return table(lines)
+
+
+def _large() -> str:
+    """256 x 16, a lane for as many PEs as 64 x 16 has, on a device that is large enough."""
+    row = case("area", M=64, value_bits=16, banks="parts", vector_depth=160)
+    matrix = Memory(row["N"] * (16 + 6), 640 // 4)
+    taken = {
+        "look-up tables": row["with_lanes"] * 4 * row["M"] * row["N"],
+        "multipliers": 4 * row["dsp"],
+        "blocks": 4 * row["M"] * matrix.blocks(board("kv260").has),
+    }
+    luts, dsp, blocks = (100 * taken[name] / VU9P[name] for name in VU9P)
+    return (
+        f"256 x 16 in parts take {luts:.0f} % of the look-up tables of a VU9P by these counts, "
+        f"{dsp:.0f} % of its multipliers, and matrices {blocks:.0f} % of its blocks"
+    )
+
+
 def _boards() -> Page:
     off, reached = _off(), {row["case"]: row["fmax_mhz"] for row in record("boards")["rows"]}
     count = len(record("fit")["rows"]) + len(record("boards")["rows"])
@@ -174,7 +212,7 @@ def _boards() -> Page:
     exact = f"{100 * off['multipliers']:.0f} %" if off["multipliers"] else "exact"
     return Page(
         ROOT / "docs/boards.md",
-        (_shipped(),),
+        (_shipped(), _costs()),
         (
             f"On the {count} bitstreams and tops of `bench/results` block RAM is at most "
             f"{100 * off['block_rams']:.0f} % off, LUT {100 * off['luts']:.0f} %, "
@@ -182,6 +220,7 @@ def _boards() -> Page:
             f"The ULX3S reaches {reached['shakespeare_ulx3s']:.1f} MHz with the shipped network",
             f"of its {die.luts:,} look-up tables and 32 of its {die.block_rams} block RAMs",
             _where_it_fits(),
+            _large(),
         ),
         (
             "more than 16,384 words a PE",

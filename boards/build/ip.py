@@ -203,7 +203,9 @@ def write_block(
         texts |= litex_wrapper(files, ports_of(block), prefix)
     if top.kind == "dram":
         texts |= zynq_script(files, top.bits, prefix)
-    texts[README] = readme(top, image, files, ports_of(block), prefix, placed=base is not None)
+    texts[README] = readme(
+        top, image, files, ports_of(block), prefix, placed=base is not None, others=others
+    )
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     if base is not None:

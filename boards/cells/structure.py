@@ -12,7 +12,7 @@ from compiler.lower.load import Space, space_widths
 from csb_format.cells import LSTM, cell_named
 
 from ..board import Board, Part
-from ..families.family import Costs
+from ..families.family import Costs, LutRam
 from ..memories import Memory, large_rams, memories, working_pes
 from .usage import Usage
 
@@ -72,6 +72,7 @@ def counted(design: Design, board: Board, *, link: bool = True) -> Count:
     blocks = LINK_BLOCKS * ceil(32 / part.ram_shapes[0][1]) * link
     blocks += sum(memory.blocks(part) * memory.number for memory in every)
     logic = [memory for memory in every if not memory.blocks(part)]
+    tables, choosing, logic = _tables(logic, board.family.costs.lut_ram)
     distributed = sum(memory.number * memory.distributed for memory in logic)
     multipliers, instead = _multipliers(design, board)
     parts = {
@@ -85,12 +86,24 @@ def counted(design: Design, board: Board, *, link: bool = True) -> Count:
     usage = Usage(
         multipliers,
         blocks,
-        round(_whole(parts) * (DEEP if design.deep else 1) * board.family.costs.sites),
+        round(_whole(parts) * (DEEP if design.deep else 1) * board.family.costs.sites)
+        + tables
+        + choosing,
         large,
-        distributed,
+        distributed + tables,
         round(sum(registers.values())) if link else None,
     )
     return Count(usage, parts, registers)
+
+
+def _tables(every: list[Memory], kind: LutRam | None) -> tuple[int, int, list[Memory]]:
+    """Look-up tables that are memories, those that choose among them, and all other memories."""
+    if kind is None:
+        return 0, 0, every
+    made = [memory for memory in every if memory.logic]
+    tables = sum(m.number * kind.count(m.width, m.depth) for m in made)
+    choosing = sum(m.number * kind.choice(m.width, m.depth) for m in made)
+    return tables, choosing, [memory for memory in every if not memory.logic]
 
 
 def _whole(parts: dict[str, float]) -> float:
@@ -101,7 +114,7 @@ def _whole(parts: dict[str, float]) -> float:
 
 def _sites(design: Design, part: Part, banks: Memory) -> dict[str, float]:
     """Of everything but memories and products that are logic."""
-    guarded = banks.blocks(part) and not design.compact
+    guarded = banks.guarded and banks.blocks(part) and not design.compact
     return {
         "control": COMPACT_CONTROL if design.compact else CONTROL,
         "guards": GUARD * banks.width * banks.number if guarded else 0,

@@ -27,6 +27,7 @@ __all__ = [
     "Costs",
     "Family",
     "Files",
+    "LutRam",
     "OpenTools",
     "Part",
     "Project",
@@ -34,7 +35,8 @@ __all__ = [
 ]
 
 BOARD_MODULE = "sparseflow_board"
-OPTIONS = ("deep", "compact")
+OPTIONS = ("deep", "compact", "parts", "unguarded")
+WORDS = 64  # of a memory of look-up tables
 # of ECP5, GW2A and 7 Series alike
 RAM_18K = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
@@ -61,7 +63,7 @@ class Part:
     registers : int, optional
         Flip-flops; None: as many as look-up tables.
     distributed : int, optional
-        Memories of 16 words of 4 bits that logic finds room for instead; None: enough.
+        Memories of 64 bits that logic finds room for instead, of 16 words of 4; None: enough.
     large_rams : int
         Memories of a single port, 16384 words of 16 bits.
     halves : bool
@@ -85,6 +87,33 @@ class Part:
 
 
 @dataclass(frozen=True)
+class LutRam:
+    """Memory that look-up tables of six inputs are, one word written and one read a cycle.
+
+    Parameters
+    ----------
+    luts : int
+        Of one memory, that of its write address with them.
+    bits : int
+        Of its 64 words; 32 words have twice as many. Longer ones are several.
+    """
+
+    luts: int
+    bits: int
+
+    def count(self, width: int, depth: int) -> int:
+        """Look-up tables that are a memory."""
+        whole, rest = divmod(depth, WORDS)
+        parts = whole * -(-width // self.bits)
+        parts += -(-width // (self.bits * (2 if rest <= WORDS // 2 else 1))) * bool(rest)
+        return self.luts * parts
+
+    def choice(self, width: int, depth: int) -> int:
+        """Those that choose among its parts: one among four bits, each further one three more."""
+        return width * -(-(-(-depth // WORDS) - 1) // 3)
+
+
+@dataclass(frozen=True)
 class Costs:
     """What logic costs a family, beside what :mod:`boards.resources` reckons for all.
 
@@ -98,12 +127,15 @@ class Costs:
         Where there are too few multipliers, those of the lanes become adders.
     least : (int, int)
         Bits of both operands, and of the product, from which Yosys takes a multiplier.
+    lut_ram : LutRam, optional
+        What the parts of a vector bank are, as Yosys counts them.
     """
 
     sites: float = 1.0
     distributed: int = 6
     soft_lanes: bool = False
     least: tuple[int, int] = (2, 9)
+    lut_ram: LutRam | None = None
 
 
 @dataclass(frozen=True)
@@ -307,7 +339,8 @@ class Board:
     baud : int
         Of the serial link; 0 where the link is AXI.
     array : dict
-        Default ``pes`` and ``lanes``; ``deep`` or ``compact``, what all its designs are.
+        Default ``pes`` and ``lanes``; ``deep`` or ``compact``, ``parts`` or ``unguarded``: what all
+        its designs are.
     pins : dict of str to Pin
         Those of :data:`~boards.families.pins.SIGNALS`, and outputs that are held at a level.
     source : tuple of str

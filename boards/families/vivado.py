@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.abi.identity import AXI_MODULE
 
 from ..link.protocol import BUS_BITS
-from .family import BOARD_MODULE, RAM_18K, Board, Costs, Family, Files, Part, Project
+from .family import BOARD_MODULE, RAM_18K, Board, Costs, Family, Files, LutRam, Part, Project
 from .pins import Pin
 from .zynq import block_design
 
@@ -16,10 +16,19 @@ SERIES_7 = {
     "xc7a35t": Part(90, 100, RAM_18K, 20800, 150, guessed=True, registers=41600),
     "xc7a100t": Part(240, 270, RAM_18K, 63400, 150, guessed=True, registers=126800),
 }
-ULTRASCALE = {"xck26": Part(1248, 288, RAM_18K, 117120, 200, guessed=True, registers=234240)}
+ULTRASCALE = {
+    "xck26": Part(
+        *(1248, 288, RAM_18K, 117120, 200),
+        guessed=True,
+        registers=234240,
+        distributed=7 << 13,  # 3.5 Mbit, 64 a look-up table
+    )
+}
 STANDARDS = ("LVTTL", "LVCMOS33", "LVCMOS25", "LVCMOS18", "LVCMOS15", "LVCMOS12")
 VCCO = 2.0  # volts from which the pin CFGBVS of 7 Series is tied to VCCO, else to ground
-COSTS = Costs(sites=0.6)
+# RAM64M and RAM32M of 7 Series, RAM64M8 and RAM32M16 of UltraScale
+COSTS = Costs(sites=0.6, lut_ram=LutRam(4, 3))
+ULTRASCALE_COSTS = Costs(sites=0.6, lut_ram=LutRam(8, 7))
 SCRIPT = """# vivado -mode batch -source build.tcl
 create_project -force sparseflow project -part {part}
 add_files {{{sources}}}
@@ -81,7 +90,7 @@ VIVADO_ZYNQ = Family(
     "vivado-zynq",
     "Vivado project",
     ULTRASCALE,
-    COSTS,
+    ULTRASCALE_COSTS,
     project=Project("build.tcl", _zynq, packaged=True),
     start=START,
 )

@@ -79,6 +79,7 @@ class Accelerator:
         self._started: int | None = None
         self._kept: set[int] = set()
         self._torn = False
+        self._commanded = False  # a command that nobody has waited for
         self._check()
 
     @classmethod
@@ -291,8 +292,14 @@ class Accelerator:
         except DesignError as error:
             raise WrongModelError(f"the model does not fit this bitstream: {error}") from error
 
-    def command(self, words: Sequence[int]) -> None:
+    def command(self, words: Sequence[int], *, wait: bool = True) -> None:
         """Send load packets to a design that trains, and wait until they are carried out.
+
+        Parameters
+        ----------
+        words : sequence of int
+        wait : bool
+            Without it, whatever comes next waits: the host works while the array does.
 
         Raises
         ------
@@ -301,11 +308,21 @@ class Accelerator:
         """
         if not self.design.train:
             raise AcceleratorError("this bitstream does not train: build one that does")
+        self._carried_out()
         self._bus.write(REGISTERS["load"].address, words)
+        self._commanded = True
+        if wait:
+            self._carried_out()
+
+    def _carried_out(self) -> None:
+        """Wait until the last command is."""
+        if not self._commanded:
+            return
         deadline = time.monotonic() + self.timeout
         while (status := self.register("status"))["settling"]:
             if time.monotonic() > deadline:
                 raise StuckError(f"the learner is busy for {self.timeout:g} s: call reset()")
+        self._commanded = False
         if status["error"]:
             self._report()
 
@@ -326,7 +343,7 @@ class Accelerator:
             raise AcceleratorError("this bitstream does not train recurrent layers: build one")
         packing = state_packing(self.design, BUS_BITS, results=True)
         size, got = packing.beats, list[int]()
-        self._bus.write(REGISTERS["load"].address, words)
+        self.command(words, wait=False)
         deadline = time.monotonic() + self.timeout
         while len(got) < beats * size:
             if received := self._bus.receive(beats * size - len(got)).words:
@@ -335,7 +352,6 @@ class Accelerator:
             elif time.monotonic() > deadline:
                 self._report()
                 raise StuckError(f"no sum came for {self.timeout:g} s: call reset()")
-        self.command([])
         payloads = [packing.unpack(got[n : n + size]) for n in range(0, len(got), size)]
         return split_fields(payloads, _result_widths(self.design))
 
@@ -348,7 +364,7 @@ class Accelerator:
 
     def reset(self) -> None:
         """Forget all frames under way; the loaded model stays, its states do not."""
-        self._started, self._torn = None, False
+        self._started, self._torn, self._commanded = None, False, False
         self.write("control", soft_reset=1, new_source=1)
         self._settle()
         self._drain()
@@ -481,6 +497,7 @@ class Accelerator:
         """One program on all frames."""
         image = self._image
         assert image is not None
+        self._carried_out()
         self._start(part)
         made = Stimulus.of(image, [frames], part)
         stimulus = replace(made, step=made.step + keep, context=np.full_like(made.context, context))

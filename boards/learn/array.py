@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from engine.learn.settle import Part
 from engine.learn.weights import MASTER_BITS
 
 from ..host.driver import Accelerator
+from .lying import Chunk, Lying
 
 __all__ = ["LearningAccelerator", "Products", "tensor_name"]
 
@@ -71,24 +71,6 @@ class Products:
         return gradients, fed, np.array(lefts, np.int64)
 
 
-@dataclass(frozen=True)
-class _Given:
-    """Gradients that lie in the array: matrices of a layer whose formats are alike share them."""
-
-    slots: int
-    gradients: IntArray
-    lefts: IntArray
-
-    def same(self, other: _Given | None) -> bool:
-        """Whether the others are these."""
-        return (
-            other is not None
-            and self.slots == other.slots
-            and np.array_equal(self.gradients, other.gradients)
-            and np.array_equal(self.lefts, other.lefts)
-        )
-
-
 class LearningAccelerator:
     """An accelerator of a design that trains, with a model in it.
 
@@ -105,7 +87,7 @@ class LearningAccelerator:
         self.design = accelerator.design
         self.image = compile_model(model, self.design, head=True)
         self.passes = {tensor_name(given): given for given in learning_passes(self.image)}
-        self._given: _Given | None = None
+        self._lying = Lying()
         accelerator.load(self.image)
         if self.design.backward:
             self._empty()
@@ -133,28 +115,50 @@ class LearningAccelerator:
     def _columns(self, command: Back, words: list[int]) -> IntArray:
         """Sums (columns, N) of one command."""
         beats = command.columns * turns_of(self.design)
-        self._given = None  # these lie where sums take theirs from
         found = self.accelerator.columns([*words, *command.packets()], beats)
         return found.reshape(command.columns, -1)[:, : self.design.lanes]
 
-    def back(self, name: str, d: Part) -> Part:
+    def back(self, name: str, d: Part, chunk: Chunk | None = None) -> Part:
         """The transposed product of a matrix, exact: of (L, rows) one (L, columns).
 
-        N sequences at a time; digits of wide gradients in turn.
+        N sequences at a time; digits of wide gradients in turn. With ``chunk`` gradients come to
+        where :meth:`update` reads them, unless they lie there.
         """
-        at, fracs, lanes = self.layout(name, 1), self._fracs(name), self.design.lanes
-        columns, gates = at.given.geometry.columns, at.given.placement.abreast
-        lefts = (fracs.max() - fracs.reshape(gates, -1)[:, 0]).tolist()
-        command = Back.of(at, tuple(lefts))
-        found = np.zeros((len(d.value), columns), np.int64)
-        digits = at.digits(d.value)
-        for first in range(0, len(d.value), lanes):
-            part = slice(first, min(first + lanes, len(d.value)))
-            for n, shift in enumerate(at.aligns.tolist()):
-                rows = digits[part, :, n]
-                sums = self._columns(command, at.back_packets(rows))
-                found[part] += sums[:columns, : len(rows)].T << shift
-        return Part(found, d.exponent - int(fracs.max()))
+        at, lanes = self.layout(name, chunk.answers if chunk else 1), self.design.lanes
+        at.check()
+        found = np.zeros((len(d.value), at.given.geometry.columns), np.int64)
+        gates = self._gates(name)
+        shifts = tuple((gates.max() - gates).tolist())  # to the finest format
+        for n, first in enumerate(range(0, len(d.value), lanes)):
+            rows = d.value[first : first + lanes]
+            if chunk is None:
+                self._lying.use_front(at.slots)
+                digits = at.digits(rows)
+                some = range(len(at.aligns))
+                each = [(at.back_packets(digits[..., k]), at.gradients) for k in some]
+            else:
+                each = self._put(at, chunk.first + n, chunk.left, rows)
+            for shift, (words, place) in zip(at.aligns.tolist(), each, strict=True):
+                sums = self._columns(Back.of(at, shifts, place), words)
+                found[first : first + lanes] += sums[: found.shape[1], : len(rows)].T << shift
+        return Part(found, d.exponent - int(gates.max()))
+
+    def _gates(self, name: str) -> IntArray:
+        """Fraction bits of weights by gate, of rows that lie side by side."""
+        fracs = self._fracs(name)
+        return fracs.reshape(self.passes[name].placement.abreast, -1)[:, 0]
+
+    def _put(
+        self, at: LearningLayout, chunk: int, left: int, rows: IntArray
+    ) -> list[tuple[list[int], int]]:
+        """Of each digit the load packets that bring it, if any, and its first word."""
+        lying, words = self._lying.of(at), list[int]()
+        rows = np.pad(rows, ((0, self.design.lanes - len(rows)), (0, 0)))
+        if not lying.has(chunk, rows, left):
+            words = at.chunk_packets(chunk, rows, left)
+            lying.note(chunk, rows, left)
+        place = at.chunk_at(chunk)
+        return [(words if not n else [], place + n * at.slots) for n in range(len(at.aligns))]
 
     def update(self, name: str, products: Products, rate: Rate, start: int) -> None:
         """Sums of all kept places, and the move of their masters.
@@ -168,20 +172,25 @@ class LearningAccelerator:
             Of the dice.
         """
         gradients, fed, steps = products.answers(self.design.lanes)
-        fracs, layout = self._fracs(name), self.layout(name, len(gradients))
+        layout, gates = self.layout(name, len(gradients)), self._gates(name)
         layout.check()
-        # formats of rows differ: sums of finer ones are shifted left, so that one place serves all
-        lefts = steps[:, None] + (fracs - fracs.min())
-        place = place_of(-(products.exponent + int(fracs.min()) + MASTER_BITS), rate)
+        # formats of gates differ: sums of finer ones are shifted left, so that one place serves all
+        place = place_of(-(products.exponent + int(gates.min()) + MASTER_BITS), rate)
+        shifts = tuple((gates - gates.min()).tolist())
         dice = random_bits(start, gradients.shape[1]).astype(np.int64)
-        update = Update(layout, place, rate.factor, start >> COLUMN_BITS)
-        now = _Given(layout.slots, gradients, lefts)
-        there = now.same(self._given)
-        words = (
-            layout.dice_packets(dice) if there else layout.gradient_packets(gradients, dice, lefts)
-        )
-        self._given = now
-        self.accelerator.command(layout.tape_packets(fed) + words + update.packet())
+        update = Update(layout, place, rate.factor, start >> COLUMN_BITS, shifts)
+        there = self._there(layout, gradients, steps.tolist())
+        words = layout.tape_packets(fed) + layout.gradient_packets(gradients, dice, steps, there)
+        self.accelerator.command(words + update.packet(), wait=False)
+
+    def _there(self, layout: LearningLayout, gradients: IntArray, lefts: list[int]) -> set[int]:
+        """Chunks that lie in the array already; after it all are noted."""
+        lying, lanes = self._lying.of(layout), self.design.lanes
+        chunks = [(n, gradients[n * lanes : (n + 1) * lanes], left) for n, left in enumerate(lefts)]
+        there = {n for n, rows, left in chunks if lying.has(n, rows, left)}
+        for one in chunks:
+            lying.note(*one)
+        return there
 
     def bias(self, name: str, bias: IntArray) -> None:
         """Give a layer, or the head, another bias."""
@@ -197,7 +206,7 @@ class LearningAccelerator:
                 f"the bias has grown beyond {self.design.acc_bits} bits: lower the rate"
             )
         memories, at, words = (
-            bias_words([(of, bias)], self.design),
+            bias_words([(of, bias)], self.design, np.zeros(len(bias), np.int64)),
             of.instruction.bias,
             list[int](),
         )
@@ -205,7 +214,7 @@ class LearningAccelerator:
         for lane in range(self.design.units if units else self.design.projectors):
             contents = memories[f"{kind}_{lane:03d}"][at : at + of.placement.beats]
             words += packet(self.design, space, lane, at, contents, kind)
-        self.accelerator.command(words)
+        self.accelerator.command(words, wait=False)
 
     def masters(self, name: str) -> IntArray:
         """Those of a tensor, read from the array."""

@@ -11,10 +11,11 @@ from csb_format import DenseLayer, IntArray, LstmLayer, Model
 from engine.learn.cells.lstm import LstmFrame
 from engine.learn.head import HeadPass
 from engine.learn.reference import ReferencePass
-from engine.learn.settle import Part
+from engine.learn.settle import Part, Settling
 from engine.learn.tape import Gradient, Piece, Signal
 
 from .array import LearningAccelerator, Products
+from .lying import Chunk
 
 __all__ = ["ArrayHead", "ArrayPass", "Forward"]
 
@@ -94,8 +95,25 @@ class ArrayPass(ReferencePass):
         steps = zip(*gates, before, squashed, strict=True)
         return [LstmFrame(*step) for step in steps]
 
+    def backward(
+        self, up: Signal, up_exponent: int, settling: Settling, below: str = ""
+    ) -> tuple[dict[str, Gradient], Signal | None]:
+        """See :meth:`engine.learn.reference.ReferencePass.backward`."""
+        self._settling, self._rest = settling, list(range(self.piece.steps))
+        return super().backward(up, up_exponent, settling, below)
+
     def _back(self, name: str, d: Part) -> Part:
-        return self._array.back(f"layers.{self.n}.{name}", d)
+        chunk = None if name == "weight_hr" else self._chunk(name, d)
+        return self._array.back(f"layers.{self.n}.{name}", d, chunk)
+
+    def _chunk(self, name: str, d: Part) -> Chunk:
+        """Of the gates' gradients, which both matrices share: that of their step."""
+        steps, of_step = self.piece.steps, -(-self.piece.lanes // self._array.design.lanes)
+        # the level below asks for all steps, the first one first
+        t = steps - len(self.d) if name == "weight_hh" else self._rest.pop(0)
+        low = min(self._settling.exponent(f"d.{self.n}", at) for at in range(steps))
+        answers = steps * of_step * self._array.design.lanes
+        return Chunk(t * of_step, answers, d.exponent - low)
 
     def _kept(self, name: str, d: Sequence[Part], vectors: Any, frac: int) -> Gradient:
         self.late[f"layers.{self.n}.{name}"] = Products(d, list(vectors)[: len(d)], frac)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DICE_BITS",
     "MOST_BACK",
+    "PART_PLACES",
     "Array",
     "Design",
     "bits_for",
@@ -30,10 +31,20 @@ __all__ = [
 ]
 
 
-OPTIONAL = ("projectors", "linear", "max_align", "train", "indexed")  # numbers that may be 0
+FLAGS = (
+    *("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward"),
+    *("parts", "unguarded", "rectified"),
+)
+# numbers that may be 0
+OPTIONAL = (
+    *("projectors", "linear", "max_align", "train", "indexed", "row_bits", "row_shift"),
+    "spread",
+)
 MOST_ALIGN = 31  # of sums that a design learns from
 MOST_ACC = 62  # bits of them, as models have 64
+PART_PLACES = 64  # of a memory that look-up tables of six inputs are
 DICE_BITS = 24  # below the last bit of a master that an update is rounded from
+MOST_ROW_SHIFT = 14  # of a sum whose weights have 18 bits then
 MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
 
 
@@ -130,6 +141,23 @@ class Design:
         Places of the matrix memory of a PE (groups), from the first on, that have an index beside
         each weight. Behind them lie rows of dense layers, whose weights are taken in the order of
         the vector. 0: all places have indices.
+    row_bits : int
+        Of a weight of the linear output layer, 4..``value_bits``: a word has the weights of several
+        groups, and each row's sum is shifted left. Of a design with ``indexed`` alone; 0 for none.
+    row_shift : int
+        Most bits that a row's sum is shifted by.
+    parts : bool
+        A vector bank is several memories of up to ``PART_PLACES`` places that are read within a
+        cycle: for devices whose look-up tables are such memories. Cycles stay what they are.
+    unguarded : bool
+        Synthesis is told that no place of a vector bank is read in the cycle that writes it, as
+        none is whose element counts; block RAMs then need nothing beside them.
+    spread : int
+        PEs, the last ones, whose matrix memories are look-up tables: where a device has too few
+        blocks for all of them. 0: synthesis chooses.
+    rectified : bool
+        Results of a linear layer may be what the next one takes: with their bias, through a ReLU,
+        rounded and saturated they are written to the vectors. So heads of several layers run.
 
     Raises
     ------
@@ -169,16 +197,19 @@ class Design:
     backward: bool = False
     screen: ScreenDesign | None = None
     indexed: int = 0
+    row_bits: int = 0
+    row_shift: int = 0
+    parts: bool = False
+    unguarded: bool = False
+    spread: int = 0
+    rectified: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
         del fields["screen"]
         self._check_cell(fields.pop("cell"))
         object.__setattr__(self, "wider", check_numbers("wider", fields.pop("wider")))
-        flags = {
-            name: fields.pop(name)
-            for name in ("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward")
-        }
+        flags = {name: fields.pop(name) for name in FLAGS}
         optional = {name: fields.pop(name) for name in OPTIONAL}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
         found = check_counts(fields) | check_counts(optional, least=0) | check_flags(flags)
@@ -189,7 +220,9 @@ class Design:
         self._check_by_gate()
         self._check_train()
         self._check_indexed()
+        self._check_rows()
         self._check_screen()
+        self._check_spread()
         check_pes(self.pes, self.cell)
         share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
         self._check_beat("units", self.units, share, self.pes // self.abreast)
@@ -248,7 +281,7 @@ class Design:
                 f"compact = True: a compact design has no lane for {self.arithmetic.title}; "
                 "leave it out, or take an LSTM"
             )
-        for name in ("deep", "streamed", "projectors"):
+        for name in ("deep", "streamed", "projectors", "parts", "unguarded"):
             if value := getattr(self, name):
                 raise DesignError(f"{name} = {value}: a compact design has none; leave it out")
         if self.pes != self.abreast * self.units or self.lanes % self.units:
@@ -320,6 +353,21 @@ class Design:
         if self.pieces > 1:
             raise DesignError(f"indexed = {self.indexed}: not with pieces = {self.pieces}; take 1")
 
+    def _check_rows(self) -> None:
+        if not self.row_bits and not self.row_shift:
+            return
+        if not (self.indexed and self.linear):
+            raise DesignError(
+                f"row_bits = {self.row_bits}: they are those of a linear output layer without "
+                "indices; take indexed and linear above 0, or row_bits = row_shift = 0"
+            )
+        if not 4 <= self.row_bits <= self.value_bits:
+            raise DesignError(
+                f"row_bits = {self.row_bits}: must be 0, or 4 to value_bits = {self.value_bits}"
+            )
+        if self.row_shift > MOST_ROW_SHIFT:
+            raise DesignError(f"row_shift = {self.row_shift}: must be 0 to {MOST_ROW_SHIFT}")
+
     def _check_screen(self) -> None:
         if self.screen is None:
             return
@@ -335,12 +383,28 @@ class Design:
                 f"{self.units} at once"
             )
 
+    def _check_spread(self) -> None:
+        if self.spread > self.pes:
+            raise DesignError(f"spread = {self.spread}: must be at most pes = {self.pes}")
+        if self.spread and (self.compact or self.streamed):
+            kind = "compact" if self.compact else "streamed"
+            raise DesignError(
+                f"spread = {self.spread}: a {kind} design has no such memories; leave one out"
+            )
+
     def _check_projectors(self) -> None:
         q = self.projectors
         if q:
             self._check_beat("projectors", q, "pes", self.pes)
         if self.linear and not q:
             raise DesignError(f"linear = {self.linear}: linear layers need projectors")
+        if self.rectified and not self.linear:
+            raise DesignError("rectified = True: it is linear layers that a ReLU is between")
+        for name in ("train", "row_bits"):
+            if self.rectified and (value := getattr(self, name)):
+                raise DesignError(
+                    f"{name} = {value}: not with rectified = True yet; leave one of the two out"
+                )
         if self.fan_in < 2:
             raise DesignError(f"fan_in = {self.fan_in}: a tree adds at least 2 operands")
 
@@ -425,6 +489,19 @@ class Design:
         return max(1, self.projectors // self.lanes, self.units // self.lanes)
 
     @property
+    def bank_depth(self) -> int:
+        """Places of a vector bank that one of its write ports writes."""
+        return -(-self.vector_depth // self.write_ports)
+
+    @property
+    def bank_parts(self) -> tuple[int, ...]:
+        """Places of the memories that such a bank, or its share of a write port, is made of."""
+        if not self.parts:
+            return (self.bank_depth,)
+        whole, rest = divmod(self.bank_depth, PART_PLACES)
+        return (*[PART_PLACES] * whole, *[rest] * bool(rest))
+
+    @property
     def frames_back(self) -> int:
         """How far back the last frame of a frame's stream is, at most: all further ones are alike.
 
@@ -486,7 +563,8 @@ class Design:
     def acc_bits(self) -> int:
         """Accumulator width: no sum of ``row_groups * lanes`` extreme products overflows."""
         terms = self.row_groups * self.lanes
-        return self.value_bits + self.act_bits + (terms - 1).bit_length() + self.max_align
+        weight = max(self.value_bits, self.row_bits + self.row_shift)
+        return weight + self.act_bits + (terms - 1).bit_length() + self.max_align
 
     @property
     def entry_bits(self) -> int:
@@ -497,6 +575,13 @@ class Design:
     def word_bits(self) -> int:
         """Bits of one word of a matrix memory: a CSB group."""
         return self.lanes * self.entry_bits
+
+    @property
+    def groups_per_word(self) -> int:
+        """Groups of the linear output layer in a word of a PE, of ``row_bits`` a weight."""
+        if not self.row_bits:
+            return 1
+        return (self.entry_bits if self.streamed else self.value_bits) // self.row_bits
 
     @property
     def packed_words(self) -> int:

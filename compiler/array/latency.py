@@ -18,8 +18,6 @@ __all__ = [
     "FETCH",
     "LANES",
     "LOGIC_WORDS",
-    "PROJECTOR",
-    "PROJECTOR_EXACT",
     "RAM",
     "SERIAL",
     "WALK_DATA",
@@ -38,6 +36,8 @@ __all__ = [
     "pe_latency",
     "pre_delay",
     "product_delay",
+    "projector_exact",
+    "projector_latency",
     "read_delay",
     "reset_delay",
     "reset_first_latency",
@@ -47,8 +47,8 @@ __all__ = [
 
 RAM = 2  # from an address to its word: a memory and its output register
 FETCH = RAM + 1  # from one instruction to the next: address, word, the controller's register
-PROJECTOR = 2  # select and shift; round and saturate
-PROJECTOR_EXACT = RAM + 1  # the bias of a linear layer, and its sum
+_PROJECTOR = 2  # select and shift; round and saturate
+_BIASED = RAM + 1  # the bias of a linear layer, and its sum
 WALK_DATA = 3  # from words of memories to the walk's check: two registers of choice, its own
 LOGIC_WORDS = 64  # about what synthesis makes of logic, whatever the width
 
@@ -78,7 +78,7 @@ def read_delay(design: Design) -> int:
 
 def operand_stage(design: Design) -> int:
     """Cycles from the output of a vector bank to its multiplier."""
-    return block_stage(design.deep, -(-design.vector_depth // design.write_ports))
+    return block_stage(design.deep, design.bank_depth)
 
 
 def product_delay(design: Design) -> int:
@@ -91,6 +91,16 @@ def pe_latency(design: Design) -> int:
     tree = tree_latency(design.lanes, design.fan_in)
     # sums of a unit that were kept are shown together, a cycle after the last of them
     return product_delay(design) + tree + 2 + int(design.deep) + int(design.collects)
+
+
+def projector_latency(design: Design) -> int:
+    """Cycles from the choice of a sum to what it is rounded to, with a bias if any."""
+    return _PROJECTOR + _BIASED * design.rectified
+
+
+def projector_exact(design: Design) -> int:
+    """Cycles from the choice of a sum to what leaves: one more where rows are shifted."""
+    return max(_BIASED + (design.row_shift > 0), projector_latency(design))
 
 
 def activation_delay(deep: bool) -> int:
@@ -268,7 +278,7 @@ class Latencies:
     def lane(self, sink: Sink) -> int:
         """From the deal of a beat to its results."""
         if sink == Sink.PROJECT:
-            return PROJECTOR
+            return projector_latency(self.design)
         return LANES[self.design.arithmetic.name, self.design.compact](self.design)
 
     @property
@@ -322,7 +332,7 @@ class Latencies:
 
     def leaves(self, sink: Sink) -> int:
         """From the issue of a slot's last group to its first beat on ``states``."""
-        exact = PROJECTOR_EXACT if sink == Sink.PROJECT else self.lane(sink)
+        exact = projector_exact(self.design) if sink == Sink.PROJECT else self.lane(sink)
         return self.row + exact + self.output
 
     @property

@@ -37,9 +37,13 @@ __all__ = [
     "programs",
 ]
 
-FLAGS = ("streamed", "deep", "compact", "by_gate", "checked", "walk", "dense")
+FLAGS = (
+    *("streamed", "deep", "compact", "by_gate", "checked", "walk", "dense"),
+    *("parts", "unguarded"),
+)
 SCREEN = {"screen_digits": "digits", "screen_lanes": "lanes"}  # of a screen unit
-OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align", *SCREEN)  # of a design, besides its sizes
+# of a design, besides its sizes
+OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align", "spread", *SCREEN)
 PIECE_BITS = 16  # of the single-port memories of iCE40
 
 
@@ -231,6 +235,33 @@ class LayerShape:
 
 
 @dataclass(frozen=True)
+class LinearNeeds:
+    """A dense linear layer on N lanes.
+
+    Parameters
+    ----------
+    groups : int
+        Of a row: places in a bank of the vector that it takes.
+    width : int
+        Places in a bank of what it gives.
+    lanes : int
+        N.
+    """
+
+    groups: int
+    width: int
+    lanes: int
+
+    def slots(self, pes: int) -> int:
+        """Rows that each of so many PEs works on."""
+        return -(-self.lanes * self.width // pes)
+
+    def beats(self, projectors: int) -> int:
+        """Beats in which its results come home, or leave."""
+        return -(-self.lanes * self.width // projectors)
+
+
+@dataclass(frozen=True)
 class Needs:
     """Everything that a model needs of an array of M x N.
 
@@ -249,6 +280,9 @@ class Needs:
         Whether a slot has the rows of one gate.
     dense : bool
         Whether weights of the linear output layer have no indices; they lie behind all others.
+    row_bits : int
+        Of these weights, where rows are numbers of so many bits times a power of two each; 0: they
+        are as wide as their format.
 
     Raises
     ------
@@ -265,6 +299,7 @@ class Needs:
     head: bool = False
     by_gate: bool = False
     dense: bool = False
+    row_bits: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model.shape)
@@ -274,6 +309,7 @@ class Needs:
                 "dense = True: it is the linear output layer whose weights have no indices; let "
                 "it run on the array (head = True), or leave dense out"
             )
+        self._check_rows()
         for shapes in self.programs:
             self._check_joints(shapes)
         if not self.units:
@@ -281,6 +317,17 @@ class Needs:
         if not self.projectors and self._rounded:
             fewest = fewest_lanes(self.pes, self.lanes, min(self._rounded), projectors=True)
             object.__setattr__(self, "projectors", fewest)
+
+    def _check_rows(self) -> None:
+        """A head fits rows of few bits only as it was rounded to these."""
+        head = self.model.shape.head
+        if self.row_bits and (head is None or not 0 < head.row_bits <= self.row_bits):
+            given = head.row_bits if head else 0
+            raise DesignError(
+                f"rows of the head have {given or 'all'} bits, the design takes row_bits = "
+                f"{self.row_bits}: pack the model with --head-bits {self.row_bits}, or generate a "
+                "design for it"
+            )
 
     @property
     def _fewest_units(self) -> int:
@@ -355,29 +402,38 @@ class Needs:
     def _rounded(self) -> list[int]:
         """Groups of the passes that feed the projectors."""
         found = [shape.hr.nonzeros for shape in self.shapes if shape.hr]
-        return found + [self.head_groups] * self.head
+        return found + [layer.groups for layer in self.linear]
 
     @property
-    def head_groups(self) -> int:
-        """Groups of a row of the linear output layer, which is dense."""
-        return self.shapes[-1].hh.bank_width
+    def linear(self) -> tuple[LinearNeeds, ...]:
+        """Linear layers of the head in the order in which they run, the last one's results leave.
 
-    @property
-    def _head_elements(self) -> int:
-        """Outputs of the linear layer with padding to whole places; 0 without one."""
+        None where the head does not run on the array. All are dense: a bank keeps all its places.
+        """
         if not (self.head and self.model.head):
-            return 0
-        return -(-self.model.head.output_size // self.lanes) * self.lanes
+            return ()
+        widths = [-(-one.output_size // self.lanes) for one in self.model.head.shape.layers]
+        groups = [self.shapes[-1].hh.bank_width, *widths[:-1]]
+        pairs = zip(groups, widths, strict=True)
+        return tuple(LinearNeeds(taken, given, self.lanes) for taken, given in pairs)
+
+    @property
+    def linear_counts(self) -> tuple[int, ...]:
+        """Slots, groups and beats of each linear layer."""
+        pes, lanes = self._rounding, self.projectors
+        return tuple(
+            n for one in self.linear for n in (one.slots(pes), one.groups, one.beats(lanes))
+        )
 
     @property
     def head_slots(self) -> int:
-        """Rows of the linear output layer that every PE works on."""
-        return -(-self._head_elements // self._rounding)
+        """Most rows of a linear layer that every PE works on."""
+        return max((layer.slots(self._rounding) for layer in self.linear), default=0)
 
     @property
     def head_beats(self) -> int:
         """Beats in which the linear output layer's results leave."""
-        return -(-self._head_elements // self.projectors) if self.head else 0
+        return self.linear[-1].beats(self.projectors) if self.linear else 0
 
     @property
     def write_ports(self) -> int:
@@ -389,7 +445,8 @@ class Needs:
         shapes, parts = self.programs[program], self.model.directions
         widths = [shape.widths for shape in shapes]
         entry = shapes[0].ih.bank_width
-        return Regions.of(entry, parts, widths, self.contexts, self.write_ports)
+        between = [layer.width for layer in self.linear[:-1]]
+        return Regions.of(entry, parts, widths, self.contexts, self.write_ports, between)
 
     @property
     def output_beats(self) -> int:
@@ -427,29 +484,49 @@ class Needs:
         """The least value of every size of a :class:`~compiler.array.design.Design`."""
         pes, rounding, shapes = self._working, self._rounding, self.shapes
         matrices = [matrix for shape in shapes for matrix in shape.matrices]
-        head = self.model.head if self.head else None
-        places = (self.head_groups - 1).bit_length() if head and not self.dense else 0
+        linear = self.linear
+        heads = self.model.head.shape.layers if linear and self.model.head else ()
+        places = [(layer.groups - 1).bit_length() for layer in linear if not self.dense]
         indexed = sum(s.groups(pes, rounding) for s in shapes)
-        head_bits = head.weight_format.width if head else 0
+        head_bits = [layer.weight_format.width for layer in heads]
+        widths = [self.row_bits] if self.row_bits else head_bits
+        value_bits = max(*widths, *(m.value_bits for m in matrices))
+        per_word = value_bits // self.row_bits if self.row_bits else 1
+        groups = sum(layer.slots(rounding) * layer.groups for layer in linear)
+        apart = {"indexed": indexed} if self.dense else {}
+        if self.row_bits:
+            apart |= {"row_bits": self.row_bits, "row_shift": head_bits[-1] - self.row_bits}
         rows = [shape.row_groups for shape in shapes] + self._rounded
         passes = len(cell_named(self.model.shape.cell).passes)
         return {
-            "value_bits": max(head_bits, *(m.value_bits for m in matrices)),
-            "index_bits": max(1, places, *(m.index_bits for m in matrices)),
+            "value_bits": value_bits,
+            "index_bits": max(1, *places, *(m.index_bits for m in matrices)),
             "row_groups": max(rows),
             "slots": max(
                 self._parked, self.head_slots, *(s.projection_slots(rounding) for s in shapes)
             ),
-            "matrix_depth": indexed + self.head_slots * self.head_groups * bool(head),
-            **({"indexed": indexed} if self.dense else {}),
+            "matrix_depth": indexed + -(-groups // per_word),
+            **apart,
             "vector_depth": max(self.regions(n).depth for n in range(len(self.programs))),
             "cells": sum(s.cells(pes, self.units) for s in shapes),
             "output_depth": self.output_beats,
-            "program_depth": sum(8 * passes * len(program) + 12 for program in self.programs),
+            "program_depth": sum(
+                8 * passes * len(program) + 12 + 2 * len(linear[:-1]) for program in self.programs
+            ),
             "projectors": self.projectors,
-            "linear": self.head_beats,
+            "linear": sum(layer.beats(self.projectors) for layer in linear),
             "contexts": self.contexts,
         }
+
+    @property
+    def in_rows(self) -> Needs:
+        """The same with rows of few bits, if the head has such and they are fewer bits stored."""
+        head = self.model.shape.head
+        if not self.dense or head is None or not head.row_bits or head.hidden:
+            return self
+        rows = replace(self, row_bits=head.row_bits)
+        saves = rows.sizes["value_bits"] < self.sizes["value_bits"]
+        return rows if saves or rows.sizes["matrix_depth"] < self.sizes["matrix_depth"] else self
 
     def design(self, **options: int | bool) -> Design:
         """The smallest design that holds the model.
@@ -474,6 +551,7 @@ class Needs:
             "reach": reach,
             "wider": tuple(wider),
             "by_gate": self.by_gate,
+            "rectified": len(self.linear) > 1,
             **options,
         }
         return Design(pes=self.pes, lanes=self.lanes, units=self.units, **fixed)  # type: ignore[arg-type]
@@ -537,9 +615,9 @@ def design_for(
         ``head``.
     **options
         ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
-        ``checked``, ``walk``, ``dense``, ``screen_digits``, ``screen_lanes``; ``max_align`` and
-        ``pieces`` are what the model needs if the design is compact, ``by_gate`` is what
-        :func:`asks_by_gate` says if it is not.
+        ``checked``, ``walk``, ``dense``, ``parts``, ``unguarded``, ``spread``, ``screen_digits``,
+        ``screen_lanes``; ``max_align`` and ``pieces`` are what the model needs if the design is
+        compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
 
     Raises
     ------
@@ -560,7 +638,7 @@ def design_for(
         found.setdefault("units", found["pes"] // cell_named(cell).abreast)
     by_gate = options.pop("by_gate", asks_by_gate(model) and not options.get("compact"))
     dense = bool(options.pop("dense", False))
-    needs = Needs(model, **found, head=bool(head), by_gate=bool(by_gate), dense=dense)
+    needs = Needs(model, **found, head=bool(head), by_gate=bool(by_gate), dense=dense).in_rows
     if head and largest:
         raise DesignError(
             f"largest = {largest} beside head: a screen unit takes the head's place; leave one out"
@@ -582,6 +660,13 @@ def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
                     f"{name} of layer {n} has {fixed.width} bits, h of the first layer {width}: "
                     "the array has one width; quantise all activations with the same act_bits"
                 )
+    for n, linear in enumerate(model.head.shape.layers if head and model.head else ()):
+        if linear.input.width != layers[0].hidden.width:
+            raise DesignError(
+                f"linear layer {n} of the head takes {linear.input.width} bits, h of the first "
+                f"layer has {layers[0].hidden.width}: the array has one width; quantise all "
+                "activations with the same act_bits"
+            )
     if head and model.head is None:
         raise DesignError("the model has no linear output layer: pack it with its classifier")
     if head and model.directions == 2:

@@ -65,12 +65,15 @@ class Update:
         Of the rate, 15 bits.
     start : int
         Of the dice of columns, 32 bits.
+    lefts : tuple of int, optional
+        Left shift of the sums of each gate, beside those of gradients; as :class:`Back` has them.
     """
 
     layout: LearningLayout
     place: int
     factor: int
     start: int
+    lefts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not LEAST_PLACE <= self.place <= MOST_PLACE:
@@ -97,8 +100,11 @@ class Update:
 
     def packet(self) -> list[int]:
         """The load packet that starts it."""
-        words = list(self.registers.values())
-        return packet(self.layout.design, Space.LEARN, 0, 0, words, "learn")
+        design, words = self.layout.design, list(self.registers.values())
+        found = list[int]()
+        if design.backward:
+            found = packet(design, Space.LEARN, 0, Learn.LEFTS, [_lefts(self.lefts)], "learn")
+        return found + packet(design, Space.LEARN, 0, 0, words, "learn")
 
 
 @dataclass(frozen=True)
@@ -114,17 +120,22 @@ class Back:
         Places of a bank that leave.
     lefts : tuple of int, optional
         Left shift of the sums of each gate, whose rows PEs side by side have: 0 to 7.
+    gradients : int, optional
+        Their first word; by default where :meth:`.LearningLayout.back_packets` puts them.
     """
 
     layout: LearningLayout
     slots: int
     width: int
     lefts: tuple[int, ...] = ()
+    gradients: int | None = None
 
     @classmethod
-    def of(cls, layout: LearningLayout, lefts: tuple[int, ...] = ()) -> Back:
+    def of(
+        cls, layout: LearningLayout, lefts: tuple[int, ...] = (), gradients: int | None = None
+    ) -> Back:
         """Of all rows and columns of a pass."""
-        return cls(layout, layout.slots, layout.given.geometry.bank_width, lefts)
+        return cls(layout, layout.slots, layout.given.geometry.bank_width, lefts, gradients)
 
     @classmethod
     def empty(cls, layout: LearningLayout) -> Back:
@@ -139,11 +150,16 @@ class Back:
     def packets(self) -> list[int]:
         """Load packets that start it."""
         at, design = self.layout, self.layout.design
-        first = [at.given.instruction.matrix, at.groups, self.slots, at.behind]
+        gradients = at.gradients if self.gradients is None else self.gradients
+        first = [at.given.instruction.matrix, at.groups, self.slots, gradients]
         words = packet(design, Space.LEARN, 0, Learn.BASE, first, "learn")
-        lefts = sum(left << LEFT_BITS * gate for gate, left in enumerate(self.lefts))
-        last = [self.width, lefts, 1]
+        last = [self.width, _lefts(self.lefts), 1]
         return words + packet(design, Space.LEARN, 0, Learn.WIDTH, last, "learn")
+
+
+def _lefts(lefts: tuple[int, ...]) -> int:
+    """The register of all gates."""
+    return sum(left << LEFT_BITS * gate for gate, left in enumerate(lefts))
 
 
 def word_packets(layout: LearningLayout, word: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd
@@ -158,7 +158,10 @@ class LearningLayout:
         return np.stack(found, axis=-1)
 
     def tape_packets(self, fed: IntArray) -> list[int]:
-        """Load packets of the inputs (F, I) of all answers; places of others are 0."""
+        """Load packets of the inputs (F, I) of all answers; others are 0.
+
+        Places of a bank that no column of the matrix has are left out where that is shorter.
+        """
         design, width = self.design, self.given.geometry.bank_width
         lanes, size = design.lanes, 1 << design.index_bits
         padded = np.zeros((self.chunks * lanes, lanes * width), np.int64)
@@ -167,29 +170,55 @@ class LearningLayout:
         places = np.zeros((self.chunks, lanes, size, lanes), np.int64)
         places[:, :, :width] = banks.transpose(0, 2, 3, 1)
         words = join_fields(places.reshape(-1, lanes), design.act_bits).tolist()
-        return packet(design, Space.VECTOR, 0, self.tape, words, "vector")
+        starts = range(self.tape, self.tape + len(words), size)
+        whole = packet(design, Space.VECTOR, 0, self.tape, words, "vector")
+        parts = list[int]()
+        for n, at in enumerate(starts):
+            some = words[n * size : n * size + width]
+            parts += packet(design, Space.VECTOR, 0, at, some, "vector")
+        return min(whole, parts, key=len)
 
     def gradient_packets(
-        self, gradients: IntArray, dice: IntArray, lefts: IntArray | None = None
+        self,
+        gradients: IntArray,
+        dice: IntArray,
+        lefts: IntArray | None = None,
+        there: Container[int] = (),
     ) -> list[int]:
         """Load packets of gradients (F, O) of all answers, and of the dice of rows (O,).
 
-        ``lefts`` (chunks, O) are shifts of the products of N answers and a row.
+        ``lefts`` (chunks,) are shifts of the products of N answers. Gradients of the chunks that
+        are ``there`` already are left out.
         """
-        words = np.concatenate([self._dice_words(dice), self._gradient_words(gradients, lefts)])
-        return self._matrix_packets(self.gradients, words)
+        found, words = list[int](), [self._dice_words(dice)]
+        begun, each = self.gradients, self.slots * len(self.aligns)
+        split = np.split(self._gradient_words(gradients, lefts), self.chunks)
+        for n, chunk in enumerate(split):
+            if n not in there:
+                words.append(chunk)
+                continue
+            if words:
+                found += self._matrix_packets(begun, np.concatenate(words))
+            words, begun = [], self.behind + (n + 1) * each
+        return found + (self._matrix_packets(begun, np.concatenate(words)) if words else [])
 
-    def dice_packets(self, dice: IntArray) -> list[int]:
-        """Load packets of the dice of rows (O,), before gradients that are there."""
-        return self._matrix_packets(self.gradients, self._dice_words(dice))
+    def chunk_packets(self, chunk: int, gradients: IntArray, left: int) -> list[int]:
+        """Load packets of the gradients (N, O) of one chunk, of all digits, and its shift."""
+        one = replace(self, answers=self.design.lanes)
+        words = one._gradient_words(gradients, np.array([left]))
+        return self._matrix_packets(self.chunk_at(chunk), words)
+
+    def chunk_at(self, chunk: int) -> int:
+        """First word of a chunk's gradients; those of the next digit lie ``slots`` behind."""
+        return self.behind + chunk * self.slots * len(self.aligns)
 
     def _dice_words(self, dice: IntArray) -> np.ndarray:
         return np.append(dice, 0)[self.given.placement.rows].astype(object)
 
     def back_packets(self, gradients: IntArray) -> list[int]:
-        """Load packets of gradients (N, O) of N sequences, where a product W^T d reads them."""
+        """Load packets of gradients (N, O) for W^T d alone, to where dice lie else."""
         one = replace(self, answers=self.design.lanes, bits=self.design.value_bits)
-        return self._matrix_packets(self.behind, one._gradient_words(gradients, None))
+        return self._matrix_packets(self.gradients, one._gradient_words(gradients, None))
 
     @property
     def behind(self) -> int:
@@ -212,8 +241,7 @@ class LearningLayout:
         values = digits.reshape(*rows.shape, chunks, lanes, -1).swapaxes(-1, -2)
         shifts = np.broadcast_to(self.aligns, values.shape[:-1])
         if lefts is not None:
-            more = np.pad(lefts, ((0, chunks - len(lefts)), (0, 1)))
-            shifts = shifts + more.T[rows][..., None]
+            shifts = shifts + np.pad(lefts, (0, chunks - len(lefts)))[:, None]
         if shifts.max() > design.max_align:
             raise DesignError(
                 f"gradients of a batch lie {shifts.max()} bits apart, the array shifts sums by "

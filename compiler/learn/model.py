@@ -49,11 +49,13 @@ def updated(update: Update, memories: Memories) -> Memories:
     at, design = update.layout, update.layout.design
     matrix, masters = memories.matrix.copy(), memories.masters.copy()
     base, behind = at.given.instruction.matrix, at.slots * (1 + at.terms)
+    lefts = np.resize(update.lefts or (0,), design.pes)  # gates side by side
     numbers = columns(update.start, at.groups * design.lanes).reshape(design.lanes, at.groups)
     for slot in range(at.slots):
         first = at.gradients + slot
         dice = (matrix[first] & ((1 << DICE_BITS) - 1)).astype(np.int64)
         values, aligns = _gradients(matrix[first : first + behind : at.slots][1:], design)
+        aligns = aligns + lefts
         for group in range(at.groups):
             word = slot * at.groups + group
             entries = entries_of(matrix[base + word], design)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from ..abi.wire import state_packing
 from ..array.latency import Latencies
 from ..lower.learning.masters import learning_passes
 from ..lower.passes import HEAD, Pass
@@ -13,10 +16,12 @@ from ..lower.plan import Plan
 from ..timing.cycle_model import step_cycles
 from .commands import FACTOR_BITS, Back, Update
 from .layout import GRADIENT_BITS, LearningLayout
-from .transposed import back_cycles
+from .transposed import back_cycles, turns_of
 
 __all__ = ["UPDATE", "BatchCycles", "batch_cycles", "update_cycles"]
 
+PORT_BITS = 32  # of the streams of a board
+LOAD = 4  # cycles of a word of a load packet, by registers: :class:`hdl.bus.axi_lite.AxiLiteSlave`
 UPDATE = FACTOR_BITS + 3  # from a sum to the next one, besides shifts: rate, saturation, rounding
 
 
@@ -45,6 +50,10 @@ class BatchCycles:
         Cycles: states and logits; products W^T d; sums of gradients times inputs and moves.
     loaded, left : int
         Words of load packets and sums of columns, between host and array.
+    states, sums : int
+        Words of ``PORT_BITS`` in which states, logits and those sums leave, one a cycle.
+    drains : int
+        Cycles of ``back`` in which sums leave.
     """
 
     frames: int
@@ -53,22 +62,50 @@ class BatchCycles:
     update: int
     loaded: int
     left: int
+    states: int
+    sums: int
+    drains: int
 
     @property
     def frame(self) -> float:
         """Cycles of the array for a frame."""
-        return (self.forward + self.back + self.update) / self.frames
+        return self.array / self.frames
+
+    @property
+    def array(self) -> int:
+        """Cycles in which the array works, if everything is there at once."""
+        return self.forward + self.back + self.update
+
+    @property
+    def port(self) -> int:
+        """Cycles in which words pass: load packets, a word every ``LOAD``; states and sums."""
+        return LOAD * self.loaded + self.states + self.sums
+
+    @property
+    def whole(self) -> int:
+        """Cycles from the first word to the end of the last update, if the host takes none.
+
+        States leave while frames are worked on, sums while columns do. Packets are not taken while
+        the array works.
+        """
+        forward, late = max(self.forward, self.states), max(0, self.sums - self.drains)
+        return forward + LOAD * self.loaded + self.back + late + self.update
+
+    @property
+    def hidden(self) -> int:
+        """Cycles of transfers behind which the array works."""
+        return self.array + self.port - self.whole
 
     @property
     def times(self) -> float:
         """How many times the forward's."""
-        return (self.forward + self.back + self.update) / self.forward
+        return self.array / self.forward
 
 
 def batch_cycles(
-    plan: Plan, steps: int, sequences: int, bits: int = 8, place: int = 4
+    plan: Plan, steps: int, sequences: int, bits: int = 8, place: int = 4, mode: str = "all"
 ) -> BatchCycles:
-    """Of a batch of sequences of the same length, whose last step is answered; all matrices move.
+    """Of a batch of sequences of the same length, whose last step is answered.
 
     Parameters
     ----------
@@ -79,53 +116,85 @@ def batch_cycles(
         Of gradients of recurrent layers.
     place : int
         How far sums are shifted.
+    mode : {"all", "recurrent", "head"}
+        Which matrices move.
     """
-    lanes = plan.design.lanes
-    wide = -(-sequences // lanes) * lanes
+    design, lanes = plan.design, plan.design.lanes
     back = update = loaded = left = 0
     for given in learning_passes(plan):
-        head = given.matrix == HEAD
-        answers = wide * (1 if head else steps)
-        at = LearningLayout(plan, answers, given, GRADIENT_BITS if head else bits)
-        now = Update(at, place, 1 << 14, 0)
-        update += update_cycles(now)
-        loaded += len(_packets(at, _shares(plan, given))) + len(now.packet())
-        products = _products(plan, given, steps) * (wide // lanes) * len(at.aligns)
-        command = Back.of(at)
-        back += products * back_cycles(plan.design, at.slots, at.groups, command.width)
-        gradients = np.zeros((lanes, given.geometry.rows), np.int64)
-        loaded += products * (len(at.back_packets(gradients)) + len(command.packets()))
+        if mode == "head" and given.matrix != HEAD:
+            continue
+        one = _Matrix(plan, given, steps, -(-sequences // lanes), bits)
+        now, command = Update(one.layout, place, 1 << 14, 0), Back.of(one.layout)
+        products = one.products if mode != "head" else 0
+        if mode != "recurrent" or not one.head:
+            update += update_cycles(now)
+            loaded += one.loaded + len(now.packet())
+        back += products * back_cycles(design, command.slots, now.layout.groups, command.width)
+        loaded += (one.brought if products else 0) + products * len(command.packets())
         left += products * command.columns * lanes
     frames = steps * sequences
     forward = round(step_cycles(plan) * frames)
-    return BatchCycles(frames, forward, back, update, loaded, left)
+    beats = state_packing(design, PORT_BITS, results=True).beats
+    states = frames * sum(part.beats_out for part in plan.parts) * beats
+    drains = left // lanes * turns_of(design)
+    return BatchCycles(frames, forward, back, update, loaded, left, states, drains * beats, drains)
 
 
-def _products(plan: Plan, given: Pass, steps: int) -> int:
-    """Products W^T d of N sequences and a digit."""
-    if given.matrix == HEAD:
-        return 1
-    if given.matrix == "weight_ih":
-        return steps if given.layer else 0
-    return steps - (given.matrix == "weight_hh")
+@dataclass(frozen=True)
+class _Matrix:
+    """A matrix in a batch: ``groups`` of N sequences, ``steps`` long."""
 
+    plan: Plan
+    given: Pass
+    steps: int
+    groups: int
+    bits: int
 
-def _shares(plan: Plan, given: Pass) -> bool:
-    """Whether gradients of a matrix are there already, shifted alike: those of the input's."""
-    if given.matrix != "weight_hh":
-        return False
-    layer = plan.shape.layers[given.layer]
-    ih, hh = (
-        [fixed.frac - formats[0].frac for fixed in formats]
-        for formats in (layer.weight_ih_formats, layer.weight_hh_formats)
-    )
-    return ih == hh
+    @property
+    def head(self) -> bool:
+        return self.given.matrix == HEAD
 
+    @cached_property
+    def layout(self) -> LearningLayout:
+        answers = self.groups * self.plan.design.lanes * (1 if self.head else self.steps)
+        return LearningLayout(
+            self.plan, answers, self.given, GRADIENT_BITS if self.head else self.bits
+        )
 
-def _packets(at: LearningLayout, shared: bool) -> list[int]:
-    rows, columns = at.given.geometry.rows, at.given.geometry.columns
-    tape = at.tape_packets(np.zeros((at.answers, columns), np.int64))
-    dice = np.zeros(rows, np.int64)
-    if shared:
-        return tape + at.dice_packets(dice)
-    return tape + at.gradient_packets(np.zeros((at.answers, rows), np.int64), dice)
+    @property
+    def products(self) -> int:
+        """Products W^T d of N sequences and a digit."""
+        steps = 1 if self.head else self.steps
+        if self.given.matrix == "weight_ih" and not self.given.layer:
+            steps = 0
+        return (steps - (self.given.matrix == "weight_hh")) * self.groups * len(self.layout.aligns)
+
+    @property
+    def loaded(self) -> int:
+        """Words of load packets for the update, but for commands."""
+        at, rows = self.layout, self.given.geometry.rows
+        zeros, dice = np.zeros((at.answers, rows), np.int64), np.zeros(rows, np.int64)
+        tape = at.tape_packets(np.zeros((at.answers, self.given.geometry.columns), np.int64))
+        return len(tape) + len(at.gradient_packets(zeros, dice, None, self._there))
+
+    @property
+    def brought(self) -> int:
+        """Words of load packets of gradients for all products."""
+        at, given, steps = self.layout, self.given, self.steps
+        few = np.zeros((self.plan.design.lanes, given.geometry.rows), np.int64)
+        if self.head or given.matrix == "weight_hr":
+            return self.products * len(at.back_packets(few))
+        if given.matrix == "weight_ih":  # of the first step alone: others lie there
+            steps = 2 if given.layer else 1
+        return self.groups * (steps - 1) * len(at.chunk_packets(0, few, 0))
+
+    @property
+    def _there(self) -> Container[int]:
+        """Chunks of gradients that the update finds: what W^T d has read, or the other matrix."""
+        if self.given.matrix == "weight_hh":
+            return range(self.layout.chunks)
+        if self.given.matrix == "weight_ih" and not self.given.layer:
+            # the lowest layer goes back last, and nothing is brought in between
+            return range(self.groups, self.layout.chunks)
+        return ()

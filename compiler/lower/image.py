@@ -9,18 +9,21 @@ from functools import cached_property, partial
 import numpy as np
 
 from csb_format.csb import Csb
-from csb_format.fixed import IntArray
+from csb_format.fixed import IntArray, row_shifts
+from csb_format.heads.dense import DenseLayer
+from csb_format.heads.mlp import layers_of
 from csb_format.model import Model
 from csb_format.screening.layer import ScreenedLayer
 from csb_format.words import join_fields, split_fields
 
+from ..array.design import Design
 from ..array.program import Sink
 from ..array.screen.behind import states_of
 from .learning.masters import master_memories
 from .load import Space, header, packet, sealed, space_widths
 from .packed import packed_words
 from .parity import evened
-from .passes import HEAD, Pass
+from .passes import Pass, linear_number
 from .plan import Plan
 from .screen import MEMORIES, ScreenImage, screen_image, screen_widths
 from .walk import memory_name, walk_words
@@ -128,7 +131,7 @@ class Image(Plan):
     def _stream_of(self, part: int, given: Pass) -> np.ndarray:
         at, design = given.instruction.matrix, self.design
         words = self.matrix_words[at : at + given.words]
-        if at < design.indexed:
+        if at < design.indexed or design.row_bits:
             return words
         widths = [design.value_bits, design.index_bits] * design.lanes
         fields = split_fields(words.ravel().tolist(), widths)
@@ -266,7 +269,8 @@ def _memories(image: Image) -> dict[str, list[int]]:
     elif not design.streamed:
         memories = matrix_memories(image.matrix_words, design)
     biases = [(given, image.bias(number, given)) for number, given in _whole(image)]
-    memories |= bias_memories([(p, b) for p, b in biases if b is not None], design)
+    shifts = _row_shifts(image.model, design)
+    memories |= bias_memories([(p, b) for p, b in biases if b is not None], design, shifts)
     memories |= {"program": program_words(image.program, design)}
     if design.train:
         memories |= master_memories(image, image.matrix_words)
@@ -293,9 +297,10 @@ def _whole(plan: Plan) -> Iterator[tuple[int, Pass]]:
 
 def _as_seen(model: Model, plan: Plan, number: int, given: Pass) -> Csb:
     """The matrix of a pass with its banks merged; a linear layer dense, all places kept."""
-    if given.matrix == HEAD:
-        assert model.head is not None
-        weight = model.head.weight
+    if given.linear:
+        weight = _linear(model, given).weight
+        if plan.design.row_bits:
+            weight = weight >> _row_shifts(model, plan.design)[:, None]
         return Csb.pack(weight, given.geometry, mask=np.ones(weight.shape, bool), fill=True)
     layer = model.layers[plan.parts[number].layers[given.layer]]
     matrix = next(m.matrix for m in layer.matrices if m.name == given.matrix)
@@ -306,10 +311,21 @@ def _as_seen(model: Model, plan: Plan, number: int, given: Pass) -> Csb:
     return Csb.pack(dense, given.geometry, fill=True)
 
 
+def _linear(model: Model, given: Pass) -> DenseLayer:
+    assert model.head is not None
+    return layers_of(model.head)[linear_number(given.matrix)]
+
+
+def _row_shifts(model: Model, design: Design) -> IntArray:
+    """Of the rows of the linear output layer: int64 (O,), or none."""
+    if not design.row_bits or model.head is None:
+        return np.zeros(0, np.int64)
+    return row_shifts(model.head.weight, design.row_bits)
+
+
 def _bias(model: Model, plan: Plan, number: int, given: Pass) -> IntArray | None:
     if not given.biased:
         return None
-    if given.matrix == HEAD:
-        assert model.head is not None
-        return model.head.bias
+    if given.linear:
+        return _linear(model, given).bias
     return model.layers[plan.parts[number].layers[given.layer]].bias

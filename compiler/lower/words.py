@@ -9,11 +9,13 @@ import numpy as np
 
 from csb_format.csb import Csb
 from csb_format.fixed import IntArray
+from csb_format.scales import DesignError
 from csb_format.words import join_fields, split_words
 
 from ..array.design import Design
 from ..array.program import Instruction, Sink, instruction_bits
-from .passes import Pass
+from .packed import row_words
+from .passes import HEAD, Pass
 
 __all__ = [
     "Fields",
@@ -87,6 +89,9 @@ def _pass_words(given: Pass, matrix: Csb, fields: Fields) -> np.ndarray:
     design, rows, g = given.placement.design, given.placement.rows, matrix.geometry
     groups = given.instruction.walk.groups // design.pieces
     step = max(1, _BLOCK // (design.pes * g.nonzeros * g.banks))
+    if design.row_bits and given.matrix == HEAD:
+        values = np.where(rows[:, :, None, None] < 0, 0, matrix.values[rows]).swapaxes(1, 2)
+        return row_words(values.reshape(-1, *values.shape[2:]), design)
     starts = range(0, len(rows), step)
     parts = (
         _slot_words(rows[n : n + step], groups[n : n + step], matrix, design, fields)
@@ -114,8 +119,13 @@ def _slot_words(
     return np.asarray(words[issued])
 
 
-def bias_words(biases: Sequence[tuple[Pass, IntArray]], design: Design) -> dict[str, list[int]]:
-    """Words of the bias memories of lanes (the first sum lowest) and of projectors."""
+def bias_words(
+    biases: Sequence[tuple[Pass, IntArray]], design: Design, shifts: IntArray
+) -> dict[str, list[int]]:
+    """Words of the bias memories of lanes (the first sum lowest) and of projectors.
+
+    Those of projectors have the row's shift above the bias in a design with ``row_shift``.
+    """
     lanes = np.zeros((design.cells, design.units), object)
     linear = np.zeros((design.linear, design.projectors), object)
     for given, bias in biases:
@@ -126,8 +136,13 @@ def bias_words(biases: Sequence[tuple[Pass, IntArray]], design: Design) -> dict[
             words = join_fields(placed, design.state.width).reshape(-1, design.units)
             lanes[base : base + len(words)] = words
         else:
-            placed = placement.to_order(bias)
-            words = join_fields(placed[:, None], design.acc_bits)
+            if given.instruction.rectify:
+                _check_sum(given, bias, design.acc_bits)
+            fields, widths = [bias], [design.acc_bits]
+            if design.row_shift:
+                fields, widths = [bias, shifts], [design.acc_bits, design.row_shift.bit_length()]
+            placed = np.stack([placement.to_order(field) for field in fields], axis=-1)
+            words = join_fields(placed, widths)
             linear[base : base + placement.beats] = words.reshape(-1, design.projectors)
     parts = design.sums if design.compact else 1
     found = {
@@ -137,3 +152,12 @@ def bias_words(biases: Sequence[tuple[Pass, IntArray]], design: Design) -> dict[
     if design.linear:
         found |= {f"linear_{q:03d}": linear[:, q].tolist() for q in range(design.projectors)}
     return found
+
+
+def _check_sum(given: Pass, bias: IntArray, width: int) -> None:
+    """Raise a :class:`.DesignError` if a bias that is rounded with its sum is wider than this."""
+    if (most := int(np.abs(bias).max())) >> width - 1:
+        raise DesignError(
+            f"{given.name}: a bias of {most} has more bits than the {width} of its sums; train "
+            "with smaller biases, or leave the head to the host (head=False)"
+        )

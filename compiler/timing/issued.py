@@ -60,7 +60,8 @@ class Issued:
     def word(self, slot: int, group: int = 0) -> int:
         """Its place in the matrix memories."""
         now = self.instruction
-        return int(now.matrix + now.walk.words[slot - self.first] + group)
+        group = int(now.walk.words[slot - self.first]) + group
+        return now.matrix + group // self.given.per_word
 
     def last_groups(self, latencies: Latencies) -> IntArray:
         """For each beat of its results the issue of its slot's last group, int64 (beats,)."""

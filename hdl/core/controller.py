@@ -127,6 +127,7 @@ class Controller(wiring.Component):
                 "word_ready": In(1),
                 "word_take": Out(1),
                 **({"packed": Out(1)} if design.indexed and design.streamed else {}),
+                **({"beside": Out(range(design.groups_per_word))} if design.row_bits else {}),
                 "word_first": Out(1),
                 "word_idle": Out(1),
                 "address": Out(bits_for(design.matrix_depth * design.pieces)),
@@ -324,10 +325,11 @@ class Controller(wiring.Component):
         groups = self._groups(now)
         valid = issuing & (self._step < groups)
         aligns = aligns_of(m, self, now, self._turns, issuing & row_ends)
+        taken, passed = self._words(m, now, valid)
         ours = Mux(self._started, place, self.walk) if self.design.walk else place
         m.d.comb += [
             self.address.eq(Mux(starting, now.matrix, ours)),
-            self.word_take.eq(valid & ~self._packed(m, valid) if self._packs else valid),
+            self.word_take.eq(taken),
             self.group.valid.eq(valid),
             self.group.first.eq(self._step == 0),
             self.group.last.eq(self._step == groups - 1),
@@ -341,7 +343,7 @@ class Controller(wiring.Component):
             self.frame_release.eq(ending & now.release_frame),
         ]
         with m.If(issuing):
-            m.d.sync += [place.eq(self.address + valid), self._step.eq(self._step + 1)]
+            m.d.sync += [place.eq(self.address + passed), self._step.eq(self._step + 1)]
             with m.If(row_ends):
                 m.d.sync += [self._step.eq(0), self._slot.eq(self._slot + 1)]
             with m.If(ending):
@@ -349,6 +351,30 @@ class Controller(wiring.Component):
         with m.If(self.restart):
             m.d.sync += [self._step.eq(0), self._slot.eq(0)]
         return ending
+
+    def _words(self, m: Module, now: data.View, valid: Value) -> tuple[Value, Value]:
+        """(the group takes a word of a stream, the one behind it has the next address)."""
+        if self.design.row_bits:
+            return self._beside(m, now, valid)
+        return (valid & ~self._packed(m, valid) if self._packs else valid), valid
+
+    def _beside(self, m: Module, now: data.View, valid: Value) -> tuple[Value, Value]:
+        """As :meth:`_words` where those of the linear output layer have several groups each.
+
+        Groups are counted from the first of a pass on.
+        """
+        last = self.design.groups_per_word - 1
+        linear = (now.sink == Sink.PROJECT) & ~now.write
+        count = Signal.like(self.beside)
+        m.d.comb += self.beside.eq(Mux(self._started, count, 0))
+        ends = ~linear | (self.beside == last)
+        with m.If(valid):
+            m.d.sync += count.eq(Mux(ends, 0, self.beside + 1))
+        with m.If(self.restart):
+            m.d.sync += count.eq(0)
+        if self._packs:
+            m.d.comb += self.packed.eq(self.beside.any())
+        return valid & ~self.beside.any(), valid & ends
 
     def _packed(self, m: Module, valid: Value) -> Value:
         """Whether the group's weights have come with the words before, so that it takes none.
@@ -384,6 +410,8 @@ class Controller(wiring.Component):
             self.update.cell.eq(cell),
             self.update.shift.eq(now.shift),
         ]
+        if self.design.rectified:
+            m.d.comb += self.update.rectify.eq(now.rectify)
         if self.design.wider:
             m.d.comb += self.update.reach.eq(now.reach)
 

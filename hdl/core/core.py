@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import Design, bits_for
-from compiler.array.latency import Latencies
+from compiler.array.latency import Latencies, projector_exact
 from compiler.array.program import Sink
 from compiler.lower.load import WORD, Space
 from compiler.lower.screen import MEMORIES
@@ -175,7 +175,7 @@ class Core(wiring.Component):
             taker = takers.sequencer(m, memories, controller, Sink.PROJECT)
             projectors = takers.projectors(m, memories, taker, results)
             homes.append((taker.writeback, [p.value for p in projectors]))
-            later = Projector.exact_latency - Projector.latency
+            later = projector_exact(self.design) - Projector.latency(self.design)
             leaving = delayed(m, taker.writeback, later, reset=True, clear=self._clear)
             beats.append((leaving, Cat(p.exact for p in projectors)))
             m.d.comb += controller.home.eq(units.home | taker.home)

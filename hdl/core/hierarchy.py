@@ -33,6 +33,7 @@ __all__ = ["Hierarchy", "Outline", "Ram"]
 
 RAM_MODULE = "sparseflow_ram"
 SINGLE_MODULE = "sparseflow_ram_single"
+LOGIC_MODULE = "sparseflow_ram_logic"
 
 
 class Outline(wiring.Component):
@@ -129,6 +130,8 @@ class Ram(wiring.Component):
     single : bool
         With one port for both: nothing is read while a word is written, and hardware has no
         image at start. Such large memories are what iCE40 has as SPRAM.
+    logic : bool
+        Synthesis makes it of look-up tables, whatever its size.
     write_stage, read_stage : int
         1 for a register in front of the write or the read port, beside the memory.
 
@@ -158,10 +161,11 @@ class Ram(wiring.Component):
         image: str = "",
         init: Sequence[int] = (),
         single: bool = False,
+        logic: bool = False,
         write_stage: int = 0,
         read_stage: int = 0,
     ):
-        self._single = single
+        self._module = SINGLE_MODULE if single else LOGIC_MODULE if logic else RAM_MODULE
         self._write_stage, self._read_stage = write_stage, read_stage
         self._width, self._depth = width, depth
         self._hierarchy, self._image, self._init = hierarchy, image, init
@@ -186,11 +190,11 @@ class Ram(wiring.Component):
             "p_ADDR": bits_for(self._depth),
             "p_INIT": self._hierarchy.image_file(self._image) if self._image else "",
         }
-        if not self._single:
+        if self._module != SINGLE_MODULE:
             stages = {"p_WRITE_STAGE": self._write_stage, "p_READ_STAGE": self._read_stage}
             parameters |= {name: stage for name, stage in stages.items() if stage}
         return Instance(
-            self._hierarchy.named(SINGLE_MODULE if self._single else RAM_MODULE),
+            self._hierarchy.named(self._module),
             **parameters,
             i_clk=ClockSignal(),
             i_write_en=self.write_en,

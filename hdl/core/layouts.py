@@ -14,6 +14,7 @@ from compiler.lower.load import Space, space_widths
 __all__ = [
     "aligns_layout",
     "back_layout",
+    "bank_write_layout",
     "bias_layout",
     "cell_write_layout",
     "damage_layout",
@@ -66,6 +67,18 @@ def damage_layout(design: Design) -> data.StructLayout:
     return data.StructLayout({"memory": 1, "frame": 1, "packet": 1, **walk})
 
 
+def bank_write_layout(design: Design) -> data.StructLayout:
+    """A write as a PE takes it: ``en`` of each element tells the parts of its bank apart.
+
+    Where a bank is one memory this is :func:`vector_write_layout`.
+    """
+    fields = {name: field.shape for name, field in vector_write_layout(design)}
+    if design.parts:
+        elements = design.lanes * design.write_ports
+        fields["en"] = data.ArrayLayout(len(design.bank_parts), elements)
+    return data.StructLayout(fields)
+
+
 def vector_write_layout(design: Design) -> data.StructLayout:
     """One write to the vector banks of all PEs.
 
@@ -78,7 +91,7 @@ def vector_write_layout(design: Design) -> data.StructLayout:
     return data.StructLayout(
         {
             "en": elements,
-            "row": bits_for(-(-design.vector_depth // design.write_ports)),
+            "row": bits_for(design.bank_depth),
             "data": data.ArrayLayout(element, elements),
         }
     )
@@ -164,14 +177,16 @@ def update_layout(design: Design) -> data.StructLayout:
     """What is told of a pass, with each of its slots, to those who take its results.
 
     ``zero``: the old cell state is zero; ``beats`` in which results come home, from
-    ``base`` on if ``write``; ``bias`` and ``cell``: first places in the memories; ``emit``:
-    they leave the accelerator, ``final``: and end the frame. Where PEs keep the sums of a unit,
-    ``block`` is the last of the blocks that a round makes ready.
+    ``base`` on if ``write``, as the next linear layer takes them if ``rectify``; ``bias`` and
+    ``cell``: first places in the memories; ``emit``: they leave the accelerator, ``final``: and
+    end the frame. Where PEs keep the sums of a unit, ``block`` is the last of the blocks that a
+    round makes ready.
     """
     return data.StructLayout(
         {
             "zero": 1,
             "write": 1,
+            **({"rectify": 1} if design.rectified else {}),
             "emit": 1,
             "final": 1,
             "beats": beats_bits(design),

@@ -10,8 +10,10 @@ from compiler.array.design import Design
 from compiler.array.latency import operand_stage, pe_latency, product_delay, read_delay
 from csb_format.fixed import IntArray
 
+from .array.bank import element_bank
 from .layouts import (
     back_layout,
+    bank_write_layout,
     entry_layout,
     group_layout,
     result_layout,
@@ -74,7 +76,7 @@ class ProcessingElement(wiring.Component):
             {
                 "word": In(data.ArrayLayout(entry_layout(design), design.lanes)),
                 "group": In(group_layout(design)),
-                "write": In(vector_write_layout(design)),
+                "write": In(bank_write_layout(design)),
                 "result": Out(result_layout(design)),
                 **({"beside": Out(signed(design.acc_bits))} if design.arithmetic.apart else {}),
                 **({"damaged": Out(1)} if design.checked else {}),
@@ -144,18 +146,10 @@ class ProcessingElement(wiring.Component):
         shape = vector_write_layout(design).members["data"].elem_shape
         read_data = []
         for port in range(ports):
-            depth = -(-design.vector_depth // ports)
-            bank = Memory(shape=shape, depth=depth, init=[])
-            m.submodules[f"bank{n}" if ports == 1 else f"bank{n}_{port}"] = bank
-            write, read = bank.write_port(), bank.read_port(transparent_for=())
-            element = port * design.lanes + n
-            m.d.comb += [
-                write.en.eq(self._write.en[element]),
-                write.addr.eq(self._write.row),
-                write.data.eq(self._write.data[element]),
-                read.addr.eq(address >> bits),
-            ]
-            read_data.append(delayed(m, read.data, self.operand_stage(design)))
+            name = f"bank{n}" if ports == 1 else f"bank{n}_{port}"
+            at, place = port * design.lanes + n, address >> bits
+            read = element_bank(m, design, name, shape, self._write, at, place)
+            read_data.append(delayed(m, read, self.operand_stage(design)))
         if ports == 1:
             return read_data[0]
         chosen = delayed(m, address[:bits], 1 + self.operand_stage(design))

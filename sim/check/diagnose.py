@@ -11,8 +11,10 @@ from compiler.abi.frames import Stimulus
 from compiler.abi.states import Outcome
 from compiler.array.latency import RAM, pre_delay
 from compiler.array.program import Sink
+from compiler.lower.passes import HEAD
 from compiler.timing.issued import Issued
 from csb_format import Csb, IntArray
+from csb_format.words import join_fields
 from engine.reference import Trace
 from hdl.core.hierarchy import Ram
 from hdl.core.lanes import LANES
@@ -205,7 +207,7 @@ class _Making:
         yield from self._sums(parked, added)
         if self._units:
             yield from self._lane(parked, added)
-        elif not self._run.instruction.write:
+        elif self._run.given.biased:
             yield from self._linear()
 
     def _feeding(self) -> Iterator[tuple[Issued, list[int]]]:
@@ -221,7 +223,7 @@ class _Making:
                 yield run, gates
 
     def _products(self, run: Issued, vector: IntArray, gates: list[int]) -> Iterator[_Origin]:
-        design, image = self._design, self._replay.image
+        design = self._design
         matrix, width = self._csb(run), design.value_bits + design.act_bits
         padded = np.zeros(matrix.geometry.padded_columns, np.int64)
         padded[: len(vector)] = vector
@@ -233,7 +235,7 @@ class _Making:
             for group, products in enumerate(issued.tolist()):
                 place = run.word(slot, group)
                 issue = run.cycle(slot, group) + self._replay.latencies.issue
-                stored = int(image.matrix_words[place, pe])
+                stored = self._stored(run, row, group, place, pe)
                 word = Check(f"pe{pe}.word", issue, stored, design.word_bits, False)
                 cycle = (
                     issue + ProcessingElement.product_delay(design) - design.deep
@@ -253,6 +255,16 @@ class _Making:
                         word=word,
                         memory=memory,
                     )
+
+    def _stored(self, run: Issued, row: int, group: int, place: int, pe: int) -> int:
+        """What a PE's word should hold: that of the memory, or one of several groups in it."""
+        image = self._replay.image
+        if run.given.matrix != HEAD or not self._design.row_bits:
+            return int(image.matrix_words[place, pe])
+        values = self._csb(run).values[row, group].astype(np.int64)
+        entries = np.stack([values, np.zeros_like(values)], axis=-1).ravel()
+        widths = [self._design.value_bits, self._design.index_bits] * self._design.lanes
+        return int(join_fields(entries, widths))
 
     def _origin(self, check: Check, gate: int, memory: str = "") -> _Origin:
         """A check of something that a row has one of."""

@@ -20,11 +20,11 @@ import numpy as np
 from compiler.abi.states import Outcome
 from hdl.verilog import VerilogFiles
 
-from .builds import build_name, built, plain_sources, workplace
+from .builds import build_name, built, workplace
 from .errors import Hang, ToolFailed
-from .processes import TIMEOUT, scratch, tail, watched
+from .processes import TIMEOUT, tail, watched
 from .scenario import Job, Progress, Stage
-from .verilated import LIBRARY, bring_configuration, bring_library, make_variables, only, options_of
+from .verilated import PROGRAM, compile_program
 from .verilog import VerilogRun, require_simulator
 
 __all__ = [
@@ -45,12 +45,7 @@ HUNG = 9  # exit status of the program after a hang
 FORMS = ("saif", "vcd")
 ACTIVITY = "activity"  # name of that file
 
-FLAGS = (
-    *("--cc", "--exe", "--build", "-j", "2", "-O3", "-Wno-fatal"),
-    *("--x-assign", "fast", "--x-initial", "fast", "--no-timing"),
-    *("--output-split", "20000", "--output-split-cfuncs", "500"),
-    *("-MAKEFLAGS", "OPT_FAST=-O2"),
-)
+SOURCE = "free_running.cpp"
 
 
 def simulate_free_running(
@@ -338,7 +333,7 @@ def _prepared(
         tell("run")
         words = _port_words(files)
         _write(job, places.run, words)
-        yield _Ready(places.build / "simulation", places.run, words[1], seconds)
+        yield _Ready(places.build / PROGRAM, places.run, words[1], seconds)
 
 
 def free_name(files: VerilogFiles, form: str = "") -> str:
@@ -346,35 +341,13 @@ def free_name(files: VerilogFiles, form: str = "") -> str:
     return build_name(files, "verilator", f"-free{f'-{form}' if form else ''}")
 
 
-def _source() -> str:
-    return resources.files(__package__).joinpath("free_running.cpp").read_text()
-
-
 def _build(files: VerilogFiles, kept: Path, build: Path, timeout: float, form: str) -> None:
     """Compile in a folder what is to be kept in another, or in the same."""
+    link: list[str] | None = None
     if form:  # the library has nothing that traces
         link = [f"--trace-{form}", "--trace-depth", "99", "-CFLAGS", f"-DACTIVITY_{form.upper()}"]
-    else:
-        bring_library(kept, build, timeout, vpi=False)
-        variables = make_variables(files)
-        link = [word for variable in variables for word in ("-MAKEFLAGS", variable)]
-        link += ["-LDFLAGS", f"../{LIBRARY}"]
-    (build / "free_running.cpp").write_text(_source())
-    command = [
-        "verilator",
-        *FLAGS,
-        *link,
-        *options_of(files),
-        bring_configuration(files, build),
-        *("--top-module", files.top, "--prefix", "Vmodel"),
-        *("--Mdir", "objects", "-o", "simulation"),
-        *plain_sources([path.resolve() for path in files.paths], build),
-        "../free_running.cpp",
-    ]
-    with scratch(build / "build.log") as extra:
-        watched("build", command, build / "build.log", timeout, folder=build, extra=extra)
-    (build / "objects" / "simulation").rename(build / "simulation")
-    only(build, {"simulation", "build.log"})
+    source = resources.files(__package__).joinpath(SOURCE).read_text()
+    compile_program(files, kept, build, timeout, (SOURCE, source), link)
 
 
 def _port_words(files: VerilogFiles) -> tuple[int, int]:

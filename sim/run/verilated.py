@@ -16,15 +16,17 @@ from hdl.core.array.takers import LANE_MODULE, PROJECTOR_MODULE
 from hdl.verilog import VerilogFiles
 
 from .build_cache import builds_of_user, in_use
-from .builds import built, tools
+from .builds import built, plain_sources, tools
 from .processes import VERILATOR_MAKE, scratch, watched
 
 __all__ = [
     "CONFIGURATION",
     "LARGE",
     "LIBRARY",
+    "PROGRAM",
     "bring_configuration",
     "bring_library",
+    "compile_program",
     "configuration",
     "make_variables",
     "only",
@@ -34,6 +36,14 @@ __all__ = [
 CONFIGURATION = "blocks.vlt"
 #: What Verilator links into every simulator.
 LIBRARY = "libverilated.a"
+#: Of what :func:`compile_program` makes.
+PROGRAM = "simulation"
+PROGRAM_FLAGS = (
+    *("--cc", "--exe", "--build", "-j", "2", "-O3", "-Wno-fatal"),
+    *("--x-assign", "fast", "--x-initial", "fast", "--no-timing"),
+    *("--output-split", "20000", "--output-split-cfuncs", "500"),
+    *("-MAKEFLAGS", "OPT_FAST=-O2"),
+)
 EMPTY = "module empty(input clk);\nendmodule\n"
 FLAGS = ("--cc", "--build", "-j", "2", "-MAKEFLAGS", "OPT_GLOBAL=-O1", "--Mdir", "objects")
 # What the library has is not compiled for each model.
@@ -121,6 +131,58 @@ def bring_library(build: Path, place: Path, timeout: float, *, vpi: bool) -> Non
     with in_use(kept):
         built(kept, lambda folder: _compile(folder, flags, timeout))
         shutil.copyfile(kept / LIBRARY, place / LIBRARY)
+
+
+def compile_program(
+    files: VerilogFiles,
+    kept: Path,
+    build: Path,
+    timeout: float,
+    source: tuple[str, str],
+    link: list[str] | None = None,
+) -> None:
+    """Compile the model, of prefix ``Vmodel``, with a program around it.
+
+    Parameters
+    ----------
+    files : VerilogFiles
+    kept : Path
+        Folder that is to hold it.
+    build : Path
+        Folder to compile in, the same or another; gets :data:`PROGRAM` and the log.
+    timeout : float
+        Seconds after which the compiler is killed.
+    source : tuple of str
+        Name and text of the program in C++.
+    link : list of str, optional
+        What is linked otherwise than with Verilator's library.
+
+    Raises
+    ------
+    SimulationError
+        If it cannot be compiled, or takes too long.
+    """
+    if link is None:
+        bring_library(kept, build, timeout, vpi=False)
+        link = [word for variable in make_variables(files) for word in ("-MAKEFLAGS", variable)]
+        link += ["-LDFLAGS", f"../{LIBRARY}"]
+    name, text = source
+    (build / name).write_text(text)
+    command = [
+        "verilator",
+        *PROGRAM_FLAGS,
+        *link,
+        *options_of(files),
+        bring_configuration(files, build),
+        *("--top-module", files.top, "--prefix", "Vmodel"),
+        *("--Mdir", "objects", "-o", PROGRAM),
+        *plain_sources([path.resolve() for path in files.paths], build),
+        f"../{name}",
+    ]
+    with scratch(build / "build.log") as extra:
+        watched("build", command, build / "build.log", timeout, folder=build, extra=extra)
+    (build / "objects" / PROGRAM).rename(build / PROGRAM)
+    only(build, {PROGRAM, "build.log"})
 
 
 def _home(build: Path) -> Path:

@@ -109,6 +109,7 @@ SMALLEST = {
     "bench.learning": Smallest(
         "--task recall12 --arithmetic int8 --seeds 1 --smallest --json OUT/rows.json"
     ),
+    "bench.learning.verilog": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.kinds.run": Smallest("--smallest --case gru --work OUT/work --json OUT/rows.json"),
     "bench.masks.cost": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.masks.pretrained": Smallest(
@@ -148,6 +149,7 @@ SMALLEST = {
     ),
     "bench.boards.area": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.gates": Smallest("--smallest --json OUT/rows.json", slow=True),
+    "bench.boards.learning": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.protection": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.reaches": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.boards.fit": Smallest(

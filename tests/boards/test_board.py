@@ -10,6 +10,7 @@ import pytest
 import boards
 from boards.board import Board, BoardError, Pin, board, board_names, clock_verilog, parse
 from boards.families import FAMILIES
+from boards.families.family import OPTIONS
 from boards.tools.run import too_large
 
 OPEN = ("ecpix5", "icebreaker", "tang_primer_20k", "ulx3s")
@@ -21,7 +22,7 @@ def test_all_boards_are_described() -> None:
     for name in names:
         found = board(name)
         assert found.has.multipliers > 0
-        assert {"pes", "lanes", "deep"} <= set(found.array) <= {"pes", "lanes", "deep", "compact"}
+        assert {"pes", "lanes", "deep"} <= set(found.array) <= {"pes", "lanes", *OPTIONS}
 
 
 def test_unknown_board() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,15 @@ from boards.board import BoardError, board, board_names
 from boards.build.open_tools import tools_of
 from boards.resources import LINK_BLOCKS, Usage, choice, choices, estimate, fastest
 from boards.tools.synth import reading, run_yosys, synthesise_ecp5
+from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format import Model
 from csb_format.random_models import random_model, random_network
 from hdl.verilog import emit_verilog
+
+# 153 -> 1024 on 64 x 16
+LARGE = Design(64, 16, 2, 10, 640, 160, 64, 512, 1024, 6)
 
 
 def model(hidden: int, value_bits: int = 16, act_bits: int = 16) -> Model:
@@ -305,3 +310,50 @@ def test_boards_of_the_shipped_network_are_as_the_page_says() -> None:
     fits = {b.name for b in made if any(c.fits for c in choices(shipped, b))}
     assert (yes, no) == (fits, {b.name for b in made} - fits)
     assert {"ecpix5", "ulx3s"} <= yes
+
+
+def test_matrices_that_find_no_block_are_look_up_tables_of_an_amd_device() -> None:
+    """KV260: an array of twice the multipliers, at half the cycles, from the same device."""
+    kv260 = board("kv260")
+    rng = np.random.default_rng(0)
+    given = random_network(rng, 153, 512, 16, (2, 4, 1), value_bits=8, act_bits=8)
+    first, *_ = choices(given, kv260)
+    assert (first.design.multipliers, first.fits, first.design.parts) == (1024, True, True)
+    assert first.design.spread == 22
+    without = replace(first.design, spread=0)
+    short = estimate(without, kv260).block_rams - kv260.has.block_rams
+    assert 0 < short <= 6 * first.design.spread
+    assert first.usage.block_rams <= kv260.has.block_rams
+    at_512 = choice(given, kv260, 32, 16)
+    assert (at_512.design.spread, at_512.fits) == (0, True)
+    assert first.cycles < 0.55 * at_512.cycles
+    # elsewhere nobody knows what such a memory costs
+    assert choice(given, board("ulx3s"), 64, 16).design.spread == 0
+
+
+# look-up tables of memories as Yosys 0.70 makes them for UltraScale+, of widths and depths
+LUT_RAMS = [(16, 64, 24), (14, 64, 16), (7, 64, 8), (1, 64, 8), (16, 32, 16), (8, 64, 16)]
+
+
+def test_look_up_tables_as_memories_are_counted_as_yosys_does() -> None:
+    kinds = board("kv260").family.costs.lut_ram, board("arty_a7").family.costs.lut_ram
+    assert all(kinds)
+    for width, depth, luts in LUT_RAMS:
+        assert kinds[0]
+        assert kinds[0].count(width, depth) == luts
+    parts = replace(LARGE, parts=True)
+    assert sum(kinds[0].count(16, n) for n in parts.bank_parts) == kinds[0].count(16, 160) == 64
+    assert [kinds[0].choice(16, depth) for depth in (64, 65, 160, 256, 257)] == [0, 16, 16, 16, 32]
+    assert kinds[1]
+    assert kinds[1].count(16, 160) == 4 * (6 + 6 + 3)
+
+
+def test_an_unguarded_bank_takes_less_of_a_block_family() -> None:
+    ulx3s = board("ulx3s")
+    design = replace(LARGE, pes=16, lanes=8)
+    guarded, bare = (estimate(replace(design, unguarded=on), ulx3s) for on in (False, True))
+    assert bare.block_rams == guarded.block_rams
+    assert guarded.luts - bare.luts == 2 * 16 * design.multipliers
+    assert guarded.registers
+    assert bare.registers
+    assert bare.registers < guarded.registers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from compiler.lower.load import Space, space_depths, space_targets, space_widths
 from compiler.lower.passes import HEAD
 from csb_format import Model
 from csb_format.csb import Csb
+from csb_format.fixed import round_rows
 from csb_format.random_models import random_frames, random_model, random_network
 
 WRITER = runpy.run_path(str(Path(__file__).parent / "wire_writer.py"))
@@ -42,6 +43,11 @@ def compact() -> Image:
 
 def with_head() -> Image:
     model = random_model(RNG(4), 7, 6, 4, 1, 1, 8, 12, head=3)
+    return compile_model(model, design_for(model, 8, 4, head=True), head=True)
+
+
+def with_layers() -> Image:
+    model = random_model(RNG(4), 7, 6, 4, 1, 1, 8, 12, head=3, hidden=(9, 5))
     return compile_model(model, design_for(model, 8, 4, head=True), head=True)
 
 
@@ -65,6 +71,7 @@ IMAGES = {
     "compact, in pieces": compact(),
     "head": with_head(),
     "head without indices": with_dense_head(),
+    "head of three layers": with_layers(),
 }
 
 
@@ -155,6 +162,36 @@ def test_a_stream_of_a_linear_layer_lies_as_the_page_says(value_bits: int) -> No
         assert image.part_words()[-len(words) :, pe].tolist() == words
     assert len(image.part_words()) == design.indexed + len(words)
     assert len(words) < len(mine)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_linear_layer_of_few_bits_lies_as_the_page_says(streamed: bool) -> None:
+    model = random_model(RNG(4), 7, 6, 4, 1, 1, 16, 12, head=25)
+    assert model.head is not None
+    weight = round_rows(model.head.weight >> np.arange(25)[:, None] % 16, 5)
+    model = replace(model, head=replace(model.head, weight=weight, row_bits=5))
+    design = design_for(model, 8, 2, head=True, streamed=streamed, dense=True)
+    image = compile_model(model, design, head=True)
+    (head,) = (given for given in image.parts[0].whole if given.matrix == HEAD)
+    assert model.head is not None
+    assert design.row_bits == 5
+    shifts = model.head.row_shifts
+    few = image.matrix(0, head).values
+    np.testing.assert_array_equal(few.reshape(25, -1).sum(1) << shifts, weight.sum(1))
+    for pe in range(design.pes):
+        rows = head.placement.rows[:, pe]
+        mine = [g.tolist() for row in rows for g in (few[row] if row >= 0 else 0 * few[0])]
+        words = WRITER["row_words"](mine, plain(design))
+        found = (
+            image.part_words()[:, pe].tolist() if streamed else image.memories[f"matrix_{pe:03d}"]
+        )
+        assert found[design.indexed :] == words
+    width = head.placement.bank_width
+    lists = (model.head.bias.tolist(), shifts.tolist())
+    bias, above = (WRITER["linear_words"](each, width, plain(design)) for each in lists)
+    for lane, both in enumerate(zip(bias, above, strict=True)):
+        joined = [low | high << design.acc_bits for low, high in zip(*both, strict=True)]
+        assert image.memories[f"linear_{lane:03d}"] == joined
 
 
 def test_biases_lie_as_the_page_says(image: Image) -> None:

@@ -73,7 +73,8 @@ def sealed(packet: Sequence[int]) -> list[int]:
 
 def accumulator(d: Design) -> int:
     terms = d["row_groups"] * d["lanes"]
-    return int(d["value_bits"] + d["act_bits"] + (terms - 1).bit_length() + d["max_align"])
+    weight = max(d["value_bits"], d["row_bits"] + d["row_shift"])
+    return int(weight + d["act_bits"] + (terms - 1).bit_length() + d["max_align"])
 
 
 def fields(d: Design) -> list[tuple[str, int, int]]:
@@ -90,7 +91,9 @@ def fields(d: Design) -> list[tuple[str, int, int]]:
     return [
         *[("op", 2, 1), ("next", program, 1), ("other", program, 1), ("frame", 2, 1)],
         *[("release_frame", 1, 1), ("advance", 1, 1), ("recurrent", 1, 1), ("parked", 1, 1)],
-        *[("sink", 2, 1), ("write", 1, 1), ("emit", 1, 1), ("final", 1, 1)],
+        *[("sink", 2, 1), ("write", 1, 1)],
+        *([("rectify", 1, 1)] if d["rectified"] else []),
+        *[("emit", 1, 1), ("final", 1, 1)],
         *[("slot", bits(d["slots"]), 1), ("slots", bits(d["slots"] + 1), 1)],
         *[("groups", bits(rows + 1), 1), ("interval", bits(max(least, per_slot) + 1), 1)],
         ("matrix", bits(d["matrix_depth"] * d["pieces"]), 1),
@@ -176,6 +179,18 @@ def packed_words(groups: Sequence[Sequence[int]], d: Design) -> list[int]:
             cut_off = [(v & (1 << value) - 1) >> n * index & (1 << index) - 1 for v in behind[0]]
             pairs = zip(values, cut_off, strict=True)
             words.append(join([x for pair in pairs for x in pair], [value, index] * d["lanes"]))
+    return words
+
+
+def row_words(groups: Sequence[Sequence[int]], d: Design) -> list[int]:
+    """Words of one PE for a linear layer of few bits; ``groups[k][lane]`` is a value."""
+    entry = d["value_bits"] + d["index_bits"] * d["streamed"]
+    count = entry // d["row_bits"]
+    words: list[int] = []
+    for at in range(0, len(groups), count):
+        of_lanes = list(zip(*groups[at : at + count], strict=True))
+        parts = [join(values, [d["row_bits"]] * len(values)) for values in of_lanes]
+        words.append(join(parts, [entry] * d["lanes"]))
     return words
 
 

@@ -6,12 +6,12 @@ from LiteX needs only the folder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from hdl.prefix import OURS, named
 from hdl.verilog import VerilogFiles
 
-__all__ = ["LITEX", "litex_wrapper"]
+__all__ = ["LITEX", "fits_litex", "litex_wrapper"]
 
 LITEX = f"{OURS}_litex"
 TEXT = '''"""{module} in a LiteX SoC, written by Sparseflow; its page is docs/integration.md.
@@ -123,10 +123,17 @@ MEMORY = {
 }
 
 
+def fits_litex(ports: Collection[str]) -> bool:
+    """Whether LiteX has an engine for each stream of a top."""
+    return "s_axis_matrix_tdata" not in ports
+
+
 def litex_wrapper(
     files: VerilogFiles, ports: Mapping[str, tuple[str, int]], prefix: str
 ) -> dict[str, str]:
-    """The wrapper's text by the name of its file.
+    """The wrapper's text by the name of its file; none where words of a matrix are streamed in.
+
+    LiteX's engines have no such words, nor `tuser`: the top that reads memory itself fits it.
 
     Parameters
     ----------
@@ -136,6 +143,8 @@ def litex_wrapper(
     prefix : str
         What all names begin with.
     """
+    if not fits_litex(ports):
+        return {}
     listed = "".join(f'    "{n}": ("{flow[0]}", {bits}),\n' for n, (flow, bits) in ports.items())
     sources = "".join(f'    "{name}",\n' for name in files.sources)
     memory = MEMORY if "m_axi_araddr" in ports else dict.fromkeys(MEMORY, "")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from compiler.abi.register_text import HEADER_FILE
 from compiler.lower.image import Image
 from hdl.prefix import named
 from hdl.verilog import VerilogFiles
 
-from .litex import LITEX
+from .litex import LITEX, fits_litex
 from .tops import Top
 from .zynq import ZYNQ
 
@@ -73,6 +73,7 @@ def readme(
     prefix: str,
     *,
     placed: bool,
+    others: Sequence[Image] = (),
 ) -> str:
     """The page.
 
@@ -87,32 +88,45 @@ def readme(
         Of all names.
     placed : bool
         Whether bytes of the model lie beside.
+    others : sequence of Image
+        Models that lie behind it.
     """
     return TEXT.format(
         module=files.top,
         pes=image.design.pes,
         lanes=image.design.lanes,
         files="\n".join(
-            f"| {name} | {what} |" for name, what in _files(top, files, prefix, placed)
+            f"| {name} | {what} |" for name, what in _files(top, files, ports, prefix, placed)
         ),
         ports="\n".join(_ports(ports)),
         run=RUN[top.kind].format(
             where=WHERE[placed].format(prefix=prefix),
-            beats=image.parts[0].frame_beats,
+            beats=_beats((image, *others)),
             baud=top.baud,
             clock_hz=top.clock_hz,
         ),
     )
 
 
-def _files(top: Top, files: VerilogFiles, prefix: str, placed: bool) -> list[tuple[str, str]]:
+def _beats(images: Sequence[Image]) -> str:
+    """Of a frame; model by model where they differ."""
+    found = [image.parts[0].frame_beats for image in images]
+    if len(set(found)) == 1:
+        return str(found[0])
+    return ", ".join(f"{beats} (model {i})" for i, beats in enumerate(found))
+
+
+def _files(
+    top: Top, files: VerilogFiles, ports: Collection[str], prefix: str, placed: bool
+) -> list[tuple[str, str]]:
     found = [(f"`{files.sources[0]}` and the other `.v`", "Verilog-2005, a module a file")]
     if files.images:
         found.append(("`*.mem`", "what its memories start from"))
     found += [(f"`{HEADER_FILE}`", "registers for C"), (f"`{prefix}.core`", "FuseSoC")]
     if top.kind != "link":
         found += [("`component.xml`", "IP-XACT"), (f"`{prefix}_tb.v`", "a test bench")]
-        found += [(f"`{named(prefix, LITEX)}.py`", "LiteX: a module of Python")]
+        if fits_litex(ports):
+            found += [(f"`{named(prefix, LITEX)}.py`", "LiteX: a module of Python")]
     if top.kind == "dram":
         found += [(f"`{named(prefix, ZYNQ)}.tcl`", "Vivado: a block design of a Zynq UltraScale+")]
     if placed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from compiler.array.design import Design
@@ -13,7 +13,7 @@ from ..controller import Controller
 from ..pipeline import delayed, registered
 from .memories import Memories
 
-__all__ = ["PLACED", "placed_groups", "unpacked", "with_indices"]
+__all__ = ["PLACED", "from_beside", "placed_groups", "unpacked", "with_indices"]
 
 PLACED = 2  # cycles that placing a group takes
 
@@ -62,6 +62,8 @@ def unpacked(
     words : list of Value
         Of each PE, as late as ``dense``: the group has no indices, which are weights then.
     """
+    if design.row_bits:
+        return _shifted_out(m, design, controller, words, dense)
     wait = Latencies(design).issue
     packed = delayed(m, controller.packed, wait, reset=True)
     taken = delayed(m, controller.group.valid & ~controller.packed, wait, reset=True)
@@ -78,6 +80,63 @@ def unpacked(
                 m.d.sync += kept.eq(Cat(kept, index)[design.index_bits :])
             entries += [Mux(packed, kept[:width], value), Mux(dense, 0, index)]
         found.append(Cat(*entries))
+    return found
+
+
+def _shifted_out(
+    m: Module, design: Design, controller: Controller, words: list[Value], dense: Value
+) -> list[Value]:
+    """As :func:`unpacked` where weights of several groups lie side by side."""
+    wait, bits = Latencies(design).issue, design.row_bits
+    packed = delayed(m, controller.packed, wait, reset=True)
+    valid = delayed(m, controller.group.valid, wait, reset=True)
+    found = []
+    for i, word in enumerate(words):
+        entries: list[Value] = []
+        for n in range(design.lanes):
+            entry = word.word_select(n, design.entry_bits)
+            kept = Signal((design.groups_per_word - 1) * bits, name=f"kept{i}_{n}", reset_less=True)
+            now = Mux(packed, kept, entry)
+            with m.If(valid):
+                m.d.sync += kept.eq(now >> bits)
+            value, index = entry[: design.value_bits], entry[design.value_bits :]
+            entries += [_weight(design, now[:bits], value, dense), Mux(dense, 0, index)]
+        found.append(Cat(*entries))
+    return found
+
+
+def _weight(design: Design, few: Value, value: Value, dense: Value) -> Value:
+    """The weight of few bits where there are no indices, else that of all bits."""
+    signs = [few[-1]] * (design.value_bits - design.row_bits)
+    return Mux(dense, Cat(few, *signs), value)
+
+
+def from_beside(
+    m: Module, design: Design, controller: Controller, words: list[Value], dense: Value
+) -> list[Value]:
+    """Words of values from those that have the weights of several groups side by side.
+
+    Parameters
+    ----------
+    m : Module
+        Of the core.
+    design : Design
+        With ``row_bits``.
+    controller : Controller
+    words : list of Value
+        Of each PE, as late as ``dense``: the word has several groups.
+    """
+    bits, groups = design.row_bits, range(design.groups_per_word)
+    place = delayed(m, controller.beside, Latencies(design).issue)
+    found = []
+    for i, word in enumerate(words):
+        values: list[Value] = []
+        for n in range(design.lanes):
+            entry = word.word_select(n, design.value_bits)
+            few = Signal(bits, name=f"few{i}_{n}")
+            m.d.comb += few.eq(Array(entry.word_select(g, bits) for g in groups)[place])
+            values.append(_weight(design, few, entry, dense))
+        found.append(Cat(*values))
     return found
 
 

@@ -13,7 +13,8 @@ from ..controller import Controller
 from ..hierarchy import Ram
 from ..pe import ProcessingElement
 from ..pipeline import delayed
-from .dense import PLACED, placed_groups, unpacked, with_indices
+from .bank import part_writes
+from .dense import PLACED, from_beside, placed_groups, unpacked, with_indices
 from .memories import Memories
 
 __all__ = ["PE_MODULE", "elements"]
@@ -66,6 +67,7 @@ def elements(
             memories.used(word, group.valid)
     words, group = _gathered(m, memories, [memories.bare(word) for word in read], group)
     made = []
+    writes = part_writes(m, design, write)
     for i in range(design.pes):
         pe = memories.hierarchy.place(PE_MODULE, lambda: ProcessingElement(design))
         m.submodules[f"pe{i}"] = pe
@@ -73,7 +75,7 @@ def elements(
             pe.word.eq(words[i]),
             pe.group.eq(group),
             pe.group.align.eq(aligns[i % design.abreast]),
-            pe.write.eq(write),
+            pe.write.eq(writes),
         ]
         if design.collects:
             m.d.comb += pe.group.gate.eq(gates[i % design.abreast])
@@ -135,4 +137,8 @@ def _memory_words(
         m.submodules[f"matrix{i}"] = ram
         m.d.comb += ram.read_addr.eq(address)
     words: list[Value] = [ram.read_data for ram in rams]
-    return words if dense is None else with_indices(m, memories, address, words, dense)
+    if dense is None:
+        return words
+    if design.row_bits:
+        words = from_beside(m, design, controller, words, dense)
+    return with_indices(m, memories, address, words, dense)

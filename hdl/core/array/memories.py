@@ -79,6 +79,7 @@ class Memories:
             image=name,
             init=self._image.memories[name] if self._image else (),
             single=design.compact and space == Space.MATRIX,
+            logic=space == Space.MATRIX and target >= design.pes - design.spread,
             write_stage=int(design.deep),
             read_stage=int(design.deep and space in (Space.MATRIX, Space.INDEX)),
         )

@@ -88,10 +88,12 @@ class LearningArray:
             updater.sum.eq(element.result),
             updater.low.eq(low),
         ]
+        shift: Value = marks
         if design.backward:
             self._back(m, pe, element)
+            shift = marks + self.sequencer.lefts[pe % design.abreast]
         with m.If(self._now):
-            m.d.comb += element.group.align.eq(marks)
+            m.d.comb += element.group.align.eq(shift)
             m.d.comb += [taken[n].index.eq(updater.index) for n in range(design.lanes)]
 
     def _back(self, m: Module, pe: int, element: wiring.Component) -> None:

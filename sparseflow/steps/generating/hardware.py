@@ -148,6 +148,7 @@ def package(
     top: str = "axi",
     contexts: int = IpOptions.contexts,
     largest: int | None = IpOptions.largest,
+    bus_bits: int | None = IpOptions.bus_bits,
 ) -> Block:
     """Package the accelerator with AXI buses for FuseSoC and for tools that read IP-XACT.
 
@@ -168,6 +169,8 @@ def package(
         Streams whose states are kept.
     largest : int, optional
         Logits that a screen unit finds.
+    bus_bits : int, optional
+        Of ``dram``, of the port to memory: 64 to 512.
     """
     from hdl.prefix import check_prefix, prefix_of
 
@@ -175,12 +178,16 @@ def package(
     check_bus_bits("bits", bits)
     from boards.build.ip import KIND, vlnv, write_ip
     from boards.build.tops.tops import Top
+    from hdl.dram.reader import ReadBus
 
     if top not in ("axi", "dram"):
         raise DesignError(f"top {top!r}: choose axi or dram")
+    if bus_bits is not None and top != "dram":
+        raise DesignError(f"--bus-bits is of --top dram: leave it out for {top}")
+    bus = ReadBus() if bus_bits is None else ReadBus(bus_bits)
     check_replaceable(out, KIND)
     image = compile_array(load_model(model), pes, lanes, contexts=contexts, largest=largest)
-    files = write_ip(image.design, image, out, bits, prefix, Top(top, bits))
+    files = write_ip(image.design, image, out, bits, prefix, Top(top, bits, bus))
     return Block(files.top, vlnv(files.top), files)
 
 

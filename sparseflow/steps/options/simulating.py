@@ -10,7 +10,7 @@ from compiler.array.design import Array
 
 from .said import Said
 from .shared import SEED, Cocotb, Contexts, Lanes, Largest, ModelFile, Pes, Seed
-from .words import ActivityForm, Images, Simulator, TopName
+from .words import ActivityForm, BusTopName, Images, Simulator, TopName
 
 __all__ = [
     "DemoOptions",
@@ -51,7 +51,11 @@ class VerilogOptions:
     ] = False
     dense: Annotated[
         bool,
-        Said("With --head: its weights are stored without indices.", name="--dense", panel=ARRAY),
+        Said(
+            "With --head: its weights are stored without indices, and in the bits of --head-bits.",
+            name="--dense",
+            panel=ARRAY,
+        ),
     ] = False
     largest: Largest = None
     deep: Annotated[
@@ -68,6 +72,18 @@ class VerilogOptions:
     walk: Annotated[
         bool,
         Said("With --checked: memories are read while they are idle.", name="--walk", panel=ARRAY),
+    ] = False
+    parts: Annotated[
+        bool,
+        Said("Vector banks in memories of 64 places: for AMD.", name="--parts", panel=ARRAY),
+    ] = False
+    unguarded: Annotated[
+        bool,
+        Said(
+            "Vector banks without logic for reads of what is being written.",
+            name="--unguarded",
+            panel=ARRAY,
+        ),
     ] = False
     bits: Annotated[
         int | None,
@@ -110,7 +126,11 @@ class IpOptions:
         str | None,
         Said("What all names begin with. Default: sparseflow_ and the name of the model's file."),
     ] = None
-    top: Annotated[TopName, Said("axi, or dram with a port to memory too.")] = TopName.axi
+    top: Annotated[BusTopName, Said("axi, or dram with a port to memory too.")] = BusTopName.axi
+    bus_bits: Annotated[
+        int | None,
+        Said("Of dram, of the port to memory: 64 to 512. Default: 128.", least=64, most=512),
+    ] = None
 
 
 @dataclass(frozen=True)

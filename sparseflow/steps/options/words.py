@@ -7,6 +7,7 @@ from enum import StrEnum
 __all__ = [
     "ActivityForm",
     "BudgetName",
+    "BusTopName",
     "EngineName",
     "Images",
     "PoolName",
@@ -78,3 +79,10 @@ class TopName(StrEnum):
     axi = "axi"
     dram = "dram"
     link = "link"
+
+
+class BusTopName(StrEnum):
+    """Those of them that a package has: with buses of AXI."""
+
+    axi = "axi"
+    dram = "dram"

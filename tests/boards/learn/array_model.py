@@ -50,7 +50,7 @@ class ModelAccelerator:
             if kind in ("bias", "linear"):
                 self._biases[Space[kind.upper()], int(target)] = list(words)
 
-    def command(self, words: list[int]) -> None:
+    def command(self, words: list[int], *, wait: bool = True) -> None:
         """Load packets, one after the other."""
         at, design = 0, self.design
         while at < len(words):
@@ -93,10 +93,17 @@ class ModelAccelerator:
         place = rate >> FACTOR_BITS
         place -= (place >> PLACE_BITS - 1) << PLACE_BITS
         factor = rate & (1 << FACTOR_BITS) - 1
-        update = Update(self._layout(self._pass()), place, factor, self._given[Learn.START])
+        update = Update(
+            self._layout(self._pass()), place, factor, self._given[Learn.START], self._lefts()
+        )
         assert update.registers == {Learn(n): self._given[n] for n in range(Learn.GO + 1)}
         self._memories = updated(update, self._memories)
         self.updates += update_cycles(update)
+
+    def _lefts(self) -> tuple[int, ...]:
+        """Of gates."""
+        given, mask = self._given[Learn.LEFTS], (1 << LEFT_BITS) - 1
+        return tuple(given >> LEFT_BITS * gate & mask for gate in range(self.design.abreast))
 
     def columns(self, words: list[int], beats: int) -> IntArray:
         """Sums of columns."""
@@ -104,8 +111,7 @@ class ModelAccelerator:
         get, design, lanes = self._given.__getitem__, self.design, self.design.lanes
         slots, groups, width = get(Learn.SLOTS), get(Learn.GROUPS), get(Learn.WIDTH)
         matrix, sums = self._memories.matrix, np.zeros((lanes, width, lanes), np.int64)
-        mask = (1 << LEFT_BITS) - 1
-        lefts = get(Learn.LEFTS) >> LEFT_BITS * (np.arange(design.pes) % design.abreast) & mask
+        lefts = np.resize(self._lefts(), design.pes)
         for slot in range(slots):
             d = entries_of(matrix[get(Learn.GRADIENTS) + slot], design)[..., 0] << lefts[:, None]
             first = get(Learn.BASE) + slot * groups

@@ -19,13 +19,12 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from compiler.array.design import Design
-from compiler.array.latency import Latencies, home_delay
+from compiler.array.latency import Latencies, home_delay, projector_exact
 from compiler.array.program import Frame, Instruction, Op, Place, Sink
 from compiler.lower.image import Image
 from csb_format import IntArray
 from hdl.core.controller import Controller
 from hdl.core.lanes.lstm import ElementwiseLane
-from hdl.core.lanes.projector import Projector
 
 
 @dataclass(frozen=True)
@@ -284,7 +283,7 @@ class Replay:
             if now.write:
                 self.write(now, layer, beat, at + latency + 1)
             if now.emit:
-                leaves = at + (latency if units else Projector.exact_latency)
+                leaves = at + (latency if units else projector_exact(design))
                 assert leaves not in self.out
                 kind = "states" if units else "output" if now.write else "linear"
                 self.out[leaves] = (self.current, kind, self.part.layers[layer], beat)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from compiler.array.design import Design
-from compiler.array.latency import tree_latency
+from compiler.array.design import PART_PLACES, Design
+from compiler.array.latency import pe_latency, tree_latency
 from csb_format import IntArray
 from csb_format.scales import MAX_ALIGN
 from hdl.core.pe import ProcessingElement
@@ -38,7 +38,11 @@ class Scenario:
         en = rng.random((ports, d.lanes)) < write_share
         row = int(rng.integers(d.vector_depth // ports))
         data = signed(rng, d.act_bits, (ports, d.lanes))
-        self.cycles.append({"group": group, "word": word, "write": vector_write(en, row, data)})
+        write = vector_write(en, row, data)
+        if d.parts:
+            part = 1 << row // PART_PLACES
+            write["en"] = [int(on) * part for on in np.ravel(en)]
+        self.cycles.append({"group": group, "word": word, "write": write})
         for port in range(ports):
             self.vector[en[port], row * ports + port] = data[port][en[port]]
 
@@ -158,6 +162,26 @@ def test_random_rows_give_the_models_sums(
         groups = int(rng.integers(1, design.row_groups + 1))
         park, parked, zero = (bool(rng.random() < share) for share in (0.4, 0.5, 0.15))
         scenario.row(groups, park, parked, zero, gaps)
+    scenario.check(play)
+
+
+@pytest.mark.parametrize(
+    ("places", "ports", "deep"),
+    [(160, 1, False), (160, 1, True), (128, 1, False), (33, 1, False), (280, 2, False)],
+)
+def test_banks_in_parts_give_the_same_sums_as_late(
+    play: Any, places: int, ports: int, deep: bool
+) -> None:
+    """Parts that are full, the last that is not, one alone; several write ports."""
+    index = (places - 1).bit_length() - 1
+    design = Design(
+        8, 2, 1, 6, 24, places, 4, 8, 16, index, 8, 8, projectors=2 * ports, deep=deep, parts=True
+    )
+    assert sum(design.bank_parts) * ports == places
+    assert pe_latency(design) == pe_latency(replace(design, parts=False))
+    scenario = Scenario(design, np.random.default_rng(places))
+    for _ in range(60):
+        scenario.row(int(scenario.rng.integers(1, 7)), False, False, False, 0.2)
     scenario.check(play)
 
 

@@ -9,19 +9,28 @@ import numpy as np
 import pytest
 
 from compiler.array.design import Design
+from compiler.array.latency import projector_exact
 from hdl.core.hierarchy import Ram
 from hdl.core.lanes.projector import Projector
 
+SHIFTED = replace(
+    Design(8, 2, 1, 6, 24, 32, 4, 8, 16, 4, 8, 8, projectors=4, linear=5, indexed=20),
+    row_bits=4,
+    row_shift=9,
+)
 DESIGNS = [
     Design(4, 1, 1, 5, 10, 16, 2, 7, 9, 4, 4, 6, projectors=1),
     Design(8, 2, 1, 6, 24, 32, 4, 8, 16, 4, 8, 8, projectors=4, linear=5),
     Design(16, 4, 2, 4, 12, 24, 3, 6, 12, 3, 16, 16, projectors=16, linear=1),
     Design(16, 8, 4, 7, 14, 16, 2, 3, 7, 2, 18, 18, projectors=2),
+    SHIFTED,
 ]
 WATCH = ["value", "exact", "clipped"]
 
 
-@pytest.fixture(params=DESIGNS, ids=lambda d: f"Q{d.projectors}-a{d.act_bits}-l{d.linear}")
+@pytest.fixture(
+    params=DESIGNS, ids=lambda d: f"Q{d.projectors}-a{d.act_bits}-l{d.linear}-s{d.row_shift}"
+)
 def design(request: pytest.FixtureRequest) -> Design:
     chosen: Design = request.param
     return chosen
@@ -42,21 +51,25 @@ def play_all(play: Any, design: Design, shifts: list[int], seed: int) -> None:
     cycles: list[dict[str, Any]] = []
     biases = [int(v) for v in rng.integers(-(1 << design.acc_bits - 2), 1 << 8, len(shifts))]
     wanted: list[tuple[int, int, int]] = []
+    shifted: list[int] = []
     for shift, bias in zip(shifts, biases, strict=True):
         sums, select = draw(rng, design, shift), int(rng.integers(design.results_per_slot))
         linear = int(design.linear > 0 and rng.random() < 0.5)
-        sums[select] = sums[select] >> linear  # with a bias it still fits
+        places = int(rng.integers(design.row_shift + 1)) * linear
+        sums[select] = sums[select] >> linear + places  # shifted and with a bias it still fits
         cycles.append({"sums": sums, "select": select, "shift": shift, "linear": linear})
         value = int(block.model(np.array(sums[select]), shift))
         whole = (sums[select] + (1 << shift >> 1)) >> shift
-        wanted.append((value, sums[select] + bias if linear else value, int(whole != value)))
-    late = [0] * Ram.latency + biases
+        exact = (sums[select] << places) + bias if linear else value
+        wanted.append((value, exact, int(whole != value)))
+        shifted.append(places)
+    late, moved = ([0] * Ram.latency + given for given in (biases, shifted))
     cycles += [{} for _ in range(Ram.latency)]
-    for cycle, bias in zip(cycles, late, strict=True):
-        cycle["bias"] = bias
-    seen = play(block, cycles, WATCH, Projector.exact_latency)
+    for cycle, bias, places in zip(cycles, late, moved, strict=True):
+        cycle |= {"bias": bias} | ({"places": places} if design.row_shift else {})
+    seen = play(block, cycles, WATCH, projector_exact(design))
     for t, (value, exact, clipped) in enumerate(wanted):
-        now, later = seen[t + Projector.latency], seen[t + Projector.exact_latency]
+        now, later = seen[t + Projector.latency(design)], seen[t + projector_exact(design)]
         assert (now[0], now[2], later[1]) == (value, clipped, exact), t
 
 
@@ -77,8 +90,9 @@ def test_results_appear_after_their_latency(play: Any) -> None:
     quiet = {"sums": [0, 0], "linear": 1}
     cycles = [quiet] * 5 + [{"sums": [0, 8], "select": 1, "linear": 1}] + [quiet] * 5
     seen = play(Projector(design), cycles, WATCH)
-    assert [t for t, (value, *_) in enumerate(seen) if value] == [5 + Projector.latency]
-    assert [t for t, (_, exact, _) in enumerate(seen) if exact] == [5 + Projector.exact_latency]
+    latency = Projector.latency(design)
+    assert [t for t, (value, *_) in enumerate(seen) if value] == [5 + latency]
+    assert [t for t, (_, exact, _) in enumerate(seen) if exact] == [5 + projector_exact(design)]
 
 
 def test_model_rounds_halves_up_and_saturates() -> None:

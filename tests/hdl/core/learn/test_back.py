@@ -99,13 +99,15 @@ def test_all_matrices_move_as_the_model_says(
             columns, rows = given.geometry.columns, given.geometry.rows
             top = 1 << design.act_bits - 1
             fed = rng.integers(-top, top, (FRAMES, columns))
-            lefts = rng.integers(0, 17, (at.chunks, rows))
+            lefts = rng.integers(0, 17, at.chunks)
             words = at.tape_packets(fed)
             gradients = rng.integers(-127, 128, (FRAMES, rows))
             words += at.gradient_packets(gradients, rng.integers(0, 1 << 24, rows), lefts)
             memories.write(design, words)
             await send(ctx, core, words)
-            update = Update(at, int(rng.integers(2, 12)), 1 << 14 | 77, 12345)
+            gates = given.placement.abreast
+            shifts = tuple(rng.integers(0, 8, gates).tolist()) if gates > 1 else ()
+            update = Update(at, int(rng.integers(2, 12)), 1 << 14 | 77, 12345, shifts)
             await send(ctx, core, update.packet())
             assert await carried_out(ctx, core) == update_cycles(update)
             memories = updated(update, memories)
