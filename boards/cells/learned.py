@@ -62,7 +62,7 @@ class Residual:
     samples : int
         Designs it was learned from.
     multipliers : (int, int)
-        Fewest and most of their arrays.
+        Fewest and most of their arrays; others keep their structural count.
     """
 
     weights: Mapping[str, float]
@@ -147,6 +147,7 @@ class Learned:
         return {
             name: (residual, residual.ratio(shares(design, count, name)))
             for name, residual in residuals.items()
+            if residual.multipliers[0] <= design.multipliers <= residual.multipliers[1]
         }
 
 
@@ -161,7 +162,7 @@ def parse(text: str, name: str = SHIPPED) -> Learned:
     try:
         found = json.loads(text)
         families = {
-            family: {target: _residual(counts[target]) for target in TARGETS}
+            family: {name: _residual(counts[name]) for name in TARGETS if name in counts}
             for family, counts in found["families"].items()
         }
         return Learned(families, {kind: Clocks(**one) for kind, one in found["clocks"].items()})

@@ -124,12 +124,10 @@ def _basis(board: Board) -> str:
     from boards.cells.learned import shipped
 
     counts = shipped().families.get(board.family.name)
-    if not counts:
+    if not counts or "lut" not in counts:
         return ""
-    return (
-        f"\nLUT: as {counts['lut'].samples} counted designs have taught; `sparseflow predict` has "
-        "the\nstructural count beside it."
-    )
+    taught = counts["lut"].samples
+    return f"\nLUT: as {taught} counted designs taught; `sparseflow predict` has the structure's."
 
 
 def _finer(given: FitOptions, model: Model, board: Board, best: Choice) -> str:

@@ -19,7 +19,9 @@ __all__ = ["LEAST", "fitted", "left_out", "ratios", "weights_of"]
 Floats = npt.NDArray[np.float64]
 LEAST = 6  # designs to learn anything from
 STRENGTHS = tuple(10.0**n for n in range(-6, 1))
-"""Of the penalty on weights; which one is told by the designs that are left out in turn."""
+"""Of the penalty on weights."""
+WORTH = 0.8
+"""Of the structural count's mean error: what is learned is kept where it errs less."""
 TAIL = 0.1  # of the designs below an interval, and above
 
 
@@ -34,16 +36,26 @@ def fitted(samples: Iterable[Sample]) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        By family and count; families of fewer than :data:`LEAST` designs are left out.
+        By family and count; left out is what fewer than :data:`LEAST` designs say, or what
+        is hardly better than the structural count.
     """
     families: dict[str, list[Sample]] = {}
     for sample in samples:
         if sample.how != FRESH:
             families.setdefault(sample.there.family.name, []).append(sample)
     enough = {name: some for name, some in sorted(families.items()) if len(some) >= LEAST}
-    return {
-        name: {target: _plain(some, target) for target in TARGETS} for name, some in enough.items()
+    plain = {
+        name: {target: _plain(some, target) for target in TARGETS if _pays(some, target)}
+        for name, some in enough.items()
     }
+    return {name: counts for name, counts in plain.items() if counts}
+
+
+def _pays(samples: Sequence[Known], target: str) -> bool:
+    """Whether designs that are left out are predicted clearly better than by the structure."""
+    beside = 1 + ratios(samples, target)
+    learned, plain = left_out(samples, target) / beside - 1, 1 / beside - 1
+    return bool(np.abs(learned).mean() < WORTH * np.abs(plain).mean())
 
 
 def _plain(samples: Sequence[Known], target: str) -> dict[str, Any]:
@@ -77,12 +89,13 @@ def left_out(samples: Sequence[Known], target: str) -> Floats:
     """Predicted counts over structural ones, each design by what all others have taught."""
     table, _ = _table(samples, target)
     wanted = ratios(samples, target)
-    strength = _strength(table, wanted)
-    found = np.empty(len(samples))
-    for n in range(len(samples)):
-        others = np.arange(len(samples)) != n
-        found[n] = 1 + table[n] @ _ridge(table[others], wanted[others], strength)
-    return found
+    return 1 + _left(table, wanted, _strength(table, wanted))
+
+
+def _left(table: Floats, wanted: Floats, strength: float) -> Floats:
+    every = np.arange(len(wanted))
+    return np.array([table[n] @ _ridge(table[every != n], wanted[every != n], strength)
+                     for n in every])  # fmt: skip
 
 
 def ratios(samples: Sequence[Known], target: str) -> Floats:
@@ -106,9 +119,15 @@ def _table(samples: Sequence[Known], target: str) -> tuple[Floats, list[str]]:
 
 
 def _strength(table: Floats, wanted: Floats) -> float:
-    """Of the penalty: the best for designs that are left out in turn."""
-    found: float = _of_sklearn("RidgeCV")(STRENGTHS, fit_intercept=False).fit(table, wanted).alpha_
-    return found
+    """Of the penalty: the strongest that is as good as any, to a standard error.
+
+    Good is what predicts designs that are left out in turn.
+    """
+    squares = np.array([(_left(table, wanted, one) - wanted) ** 2 for one in STRENGTHS])
+    means = squares.mean(axis=1)
+    best = int(means.argmin())
+    most = means[best] + squares[best].std() / np.sqrt(len(wanted))
+    return max(one for one, mean in zip(STRENGTHS, means, strict=True) if mean <= most)
 
 
 def _ridge(table: Floats, wanted: Floats, strength: float) -> Floats:

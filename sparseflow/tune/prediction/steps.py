@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-ROUNDS, STEPS = 15, 40
+ROUNDS, STEPS = 25, 40
 BLOCK = 16  # units
 CACHES = (40_000, 1_500_000)
 """Bytes of weights that stay near, of the two nearest caches of usual processors."""

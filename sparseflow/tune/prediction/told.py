@@ -90,17 +90,20 @@ def _cells(design: Design, board: Board, learned: Learned) -> Iterator[dict[str,
             "high": one.high if one else None,
             "formula": count,
             "share": median / resource.of(board.has),
-            "basis": f"{one.samples} counted designs" if one else _why(name, design, board),
+            "basis": f"{one.samples} counted designs"
+            if one
+            else _why(name, design, board, learned),
         }
 
 
-def _why(name: str, design: Design, board: Board) -> str:
+def _why(name: str, design: Design, board: Board, learned: Learned) -> str:
     """Why a count is the structural one."""
-    if name in TARGETS and not covered(design):
+    if name not in TARGETS:
+        return STRUCTURE
+    counts = learned.families.get(board.family.name, {})
+    if not covered(design) or name in counts:  # or of another size than those
         return f"{STRUCTURE}; none like it counted"
-    if name in TARGETS:
-        return f"{STRUCTURE}; none counted"
-    return STRUCTURE
+    return f"{STRUCTURE}; counts taught no better" if counts else f"{STRUCTURE}; none counted"
 
 
 def _clock(board: Board, clocks: Clocks | None) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from boards.board import board
-from boards.resources import choice, choices, estimate
+from boards.cells.learned import shipped
+from boards.resources import choice, choices
 from compiler.array.needs import design_for
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
@@ -35,7 +36,7 @@ def test_a_space_is_what_single_designs_are(name: str) -> None:
     for network, one in found[:: len(found) // 8]:
         design = design_for(network.shape, one.design.pes, one.design.lanes, **there.options)
         assert one.design == design
-        assert one.usage == estimate(design, there)
+        assert one.usage == shipped().likely(design, there)
         assert one.cycles == step_cycles(schedule(network.shape, design))
 
 
