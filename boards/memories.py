@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import ceil
 from typing import NamedTuple
 
@@ -19,7 +19,6 @@ from .board import Part
 
 __all__ = ["Memory", "large_rams", "memories", "working_pes"]
 
-TABLE_GUARD = 3  # of the tables of an element-wise lane: sigmoid and tanh
 # What Yosys 0.70 (memory_libmap) reckons with on ECP5 and Gowin: a block, a bit of 16 words in
 # logic, a bit of every further 16 words to choose from, their enables, and each thing that is made
 # beside a memory. Beside logic that is the register that the word comes from; beside blocks one
@@ -155,11 +154,9 @@ def _between_turns(design: Design) -> Iterator[Memory]:
 def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
     """Those that nothing writes while an array runs, and tables."""
     widths, depths = space_widths(design), space_depths(design)
-    table = 2 * (design.gate.frac + TABLE_GUARD) - 1
     tables = 1 if design.compact else cell_named(design.cell).tables
     yield Memory(widths[Space.BIAS], depths[Space.BIAS], design.units)
-    segments = {arithmetic.piecewise.index_bits for arithmetic in design.arithmetics}
-    yield Memory(table, sum(1 << bits for bits in segments), tables * design.units)
+    yield Memory(*_table(design.cell, design.act_bits, design.reaches), tables * design.units)
     yield Memory(widths[Space.PROGRAM], depths[Space.PROGRAM])
     if matrices and not design.streamed:
         words, pes = (widths[Space.MATRIX], depths[Space.MATRIX]), working_pes(design)
@@ -173,6 +170,14 @@ def _loaded(design: Design, matrices: bool) -> Iterator[Memory]:
         yield Memory(widths[Space.LINEAR], design.linear, design.projectors)
     if design.screen:
         yield from _screen(design.screen)
+
+
+@cache
+def _table(cell: str, act_bits: int, reaches: tuple[int, ...]) -> tuple[int, int]:
+    """Bits of a word of a lane's table, those of base and rise that are not always 0; its words."""
+    lines = [cell_named(cell)(act_bits, reach).piecewise for reach in reaches]
+    width = sum(max(int(line.table[n].max()) for line in lines).bit_length() for n in (0, 1))
+    return width, sum(1 << bits for bits in {line.index_bits for line in lines})
 
 
 def _screen(screen: ScreenDesign) -> Iterator[Memory]:

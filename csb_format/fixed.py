@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Fixed", "IntArray", "ends", "round_rows", "round_shift", "saturate"]
+__all__ = ["Fixed", "IntArray", "ends", "integers_of", "round_rows", "round_shift", "saturate"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -225,3 +225,39 @@ def ends(array: npt.NDArray[np.floating]) -> tuple[float, float]:
     parts = [flat[n : n + _SEEN] for n in range(0, max(1, len(flat)), _SEEN)]
     pairs = np.array([(part.min(initial=0), part.max(initial=0)) for part in parts])
     return float(pairs[:, 0].min()), float(pairs[:, 1].max())
+
+
+def integers_of(name: str, array: Any, shape: tuple[int, ...], width: int) -> IntArray:
+    """Check an integer array and copy it, read-only, as int64.
+
+    Parameters
+    ----------
+    name : str
+        For errors.
+    array : int array
+    shape : tuple of int
+        That it must have.
+    width : int
+        Bits of its numbers, with their sign.
+
+    Raises
+    ------
+    ValueError
+        For another shape, a dtype that is not integer, or a number that needs more bits.
+    """
+    given = np.asarray(array)
+    if given.shape != shape:
+        raise ValueError(f"{name} has shape {given.shape}: it must be {shape}")
+    if given.dtype.kind not in "iu":
+        raise ValueError(f"{name} has dtype {given.dtype}: quantise it to integers first")
+    half = 1 << (width - 1)
+    bad = (given < -half) | (given >= half)
+    if bad.any():
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name} holds {given[at]} at {at}: {width} bits hold {-half} to {half - 1}; "
+            "quantise it to its format"
+        )
+    copy = given.astype(np.int64)
+    copy.flags.writeable = False
+    return copy

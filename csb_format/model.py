@@ -15,10 +15,11 @@ from .cells import LSTM, cell_named
 from .cells.cell import Cell
 from .cells.lstm import CellArithmetic
 from .csb import Csb
-from .fixed import Fixed, IntArray, row_shifts
+from .fixed import Fixed, IntArray, integers_of
+from .heads.dense import LEAST_ROW_BITS, DenseLayer
 from .inputs.scale import InputScale, check_label_names
 from .pooling import LAST, pooled
-from .shape import DenseShape, LstmShape, ModelShape, check_width
+from .shape import LstmShape, ModelShape, check_width
 
 __all__ = [
     "GATE_ORDER",
@@ -36,8 +37,6 @@ GATE_ORDER = CellArithmetic.gate_names
 GateFormats = Fixed | tuple[Fixed, ...]
 #: Who runs a model, by the target of :meth:`Model.on`: rooms above this one enter what they can.
 RUNNERS: dict[str, Callable[..., Any]] = {}
-_HEAD_BIAS_BITS = 48
-LEAST_ROW_BITS = 4  # of a head whose rows have few bits and a shift
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +141,7 @@ class LstmLayer:
     def __post_init__(self) -> None:
         formats, width = self.shape, self.state.width
         shape = (len(self.arithmetic.sums) * formats.hidden_size,)
-        object.__setattr__(self, "bias", _integers("bias", self.bias, shape, width))
+        object.__setattr__(self, "bias", integers_of("bias", self.bias, shape, width))
 
     @cached_property
     def shape(self) -> LstmShape:
@@ -225,138 +224,6 @@ class LstmLayer:
             self.weight_ih_format,
             self.weight_hh_format,
             self.state,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class DenseLayer:
-    """The classifier after the last layer; it runs on the host, in exact integers.
-
-    Parameters
-    ----------
-    weight : int64 array (O, H)
-        In ``weight_format``. Made read-only.
-    weight_format : Fixed
-        Format of the weights.
-    input : Fixed
-        Format of h.
-    bias : int64 array (O,)
-        ``weight_format.frac + input.frac`` fraction bits, at most 48 bits wide. Made
-        read-only.
-    row_bits : int
-        Every row is numbers of so many bits times a power of two, and is stored as these: at least
-        4, at most those of ``weight_format``. 0: rows are stored as they are.
-
-    Raises
-    ------
-    ValueError
-        For shapes that do not agree, values out of range, or formats so wide that a
-        logit might leave int64.
-    """
-
-    weight: IntArray
-    weight_format: Fixed
-    input: Fixed
-    bias: IntArray
-    row_bits: int = field(default=0, kw_only=True)
-
-    def __post_init__(self) -> None:
-        if np.ndim(self.weight) != 2 or 0 in np.shape(self.weight):
-            raise ValueError(
-                f"head weight has shape {np.shape(self.weight)}: it must be "
-                "(outputs, hidden_size), both at least 1"
-            )
-        outputs, hidden = np.shape(self.weight)
-        width = self.weight_format.width
-        self._check_sums(hidden)
-        weight = _integers("head weight", self.weight, (outputs, hidden), width)
-        bias = _integers("head bias", self.bias, (outputs,), _HEAD_BIAS_BITS)
-        object.__setattr__(self, "weight", weight)
-        object.__setattr__(self, "bias", bias)
-        if self.row_bits:
-            self._check_rows()
-
-    @property
-    def row_shifts(self) -> IntArray:
-        """Bits that rows are shifted left by, with ``row_bits``: int64 (O,)."""
-        return row_shifts(self.weight, self.row_bits)
-
-    def _check_rows(self) -> None:
-        if not LEAST_ROW_BITS <= self.row_bits <= self.weight_format.width:
-            raise ValueError(
-                f"row_bits = {self.row_bits}: must be 0, or {LEAST_ROW_BITS} to the "
-                f"{self.weight_format.width} bits of the head's weights"
-            )
-        shift = self.row_shifts[:, None]
-        if (torn := (self.weight >> shift << shift != self.weight).any(axis=1)).any():
-            raise ValueError(
-                f"row {int(torn.argmax())} of the head has more than {self.row_bits} leading bits: "
-                "round it (round_rows), or leave row_bits out"
-            )
-
-    def _check_sums(self, hidden: int) -> None:
-        bits = self.weight_format.width + self.input.width - 2 + hidden.bit_length()
-        if bits > 62:
-            raise ValueError(
-                f"head weights of {self.weight_format.width} bits and inputs of "
-                f"{self.input.width} bits need sums of {bits} bits: use narrower formats"
-            )
-
-    @property
-    def input_size(self) -> int:
-        """Elements of h."""
-        return int(self.weight.shape[1])
-
-    @property
-    def shape(self) -> DenseShape:
-        """The layer without its weights."""
-        sizes = self.output_size, self.input_size
-        return DenseShape(*sizes, self.weight_format, self.input, self.row_bits)
-
-    @property
-    def output_size(self) -> int:
-        """Number of logits."""
-        return int(self.weight.shape[0])
-
-    def logits(self, hidden: npt.ArrayLike) -> IntArray:
-        """Exact ``weight @ h + bias``.
-
-        Parameters
-        ----------
-        hidden : int array (..., H)
-            In ``input`` format.
-
-        Returns
-        -------
-        int64 array (..., O)
-            ``weight_format.frac + input.frac`` fraction bits.
-
-        Raises
-        ------
-        ValueError
-            For another last axis, a dtype that is not integer, or values outside ``input``.
-        """
-        h = np.asarray(hidden)
-        if h.shape[-1:] != (self.input_size,):
-            raise ValueError(
-                f"hidden state of shape {h.shape}: the last axis must have "
-                f"{self.input_size} elements"
-            )
-        h = _integers("hidden state", h, h.shape, self.input.width)
-        return h @ self.weight.T + self.bias
-
-    @property
-    def last_bit(self) -> float:
-        """What a logit of 1 stands for: logits times it are numbers, exact below 2**53."""
-        return float(2.0 ** -(self.weight_format.frac + self.input.frac))
-
-    def equals(self, other: DenseLayer) -> bool:
-        """Whether both hold the same integers in the same formats."""
-        return (
-            np.array_equal(self.weight, other.weight)
-            and np.array_equal(self.bias, other.bias)
-            and (self.weight_format, self.input) == (other.weight_format, other.input)
-            and self.row_bits == other.row_bits
         )
 
 
@@ -519,23 +386,3 @@ class Model:
 
 def _same_scale(one: InputScale | None, other: InputScale | None) -> bool:
     return one.equals(other) if one and other else one is other
-
-
-def _integers(name: str, array: Any, shape: tuple[int, ...], width: int) -> IntArray:
-    """Check an integer array and copy it, read-only, as int64."""
-    given = np.asarray(array)
-    if given.shape != shape:
-        raise ValueError(f"{name} has shape {given.shape}: it must be {shape}")
-    if given.dtype.kind not in "iu":
-        raise ValueError(f"{name} has dtype {given.dtype}: quantise it to integers first")
-    half = 1 << (width - 1)
-    bad = (given < -half) | (given >= half)
-    if bad.any():
-        at = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"{name} holds {given[at]} at {at}: {width} bits hold {-half} to {half - 1}; "
-            "quantise it to its format"
-        )
-    copy = given.astype(np.int64)
-    copy.flags.writeable = False
-    return copy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from .cells import LSTM, cell_named
 from .cells.cell import Cell, reaches_of
 from .cells.lstm import CellArithmetic
 from .csb import BoolArray
+from .heads.mlp import MlpHead
 from .precision import Precision
 
 __all__ = ["demo_sized", "random_frames", "random_model", "random_network"]
@@ -30,6 +32,7 @@ def random_model(
     value_bits: int = Precision.value_bits,
     act_bits: int = Precision.act_bits,
     head: int | None = None,
+    hidden: Sequence[int] = (),
 ) -> Model:
     """One bank-balanced LSTM layer with uniform random weights and random formats.
 
@@ -52,6 +55,8 @@ def random_model(
         Width of inputs, gates and hidden state, 6..18.
     head : int, optional
         Classes of a classifier; none by default.
+    hidden : sequence of int
+        Outputs of linear layers before it, each with a ReLU behind it; none by default.
 
     Returns
     -------
@@ -77,7 +82,8 @@ def random_model(
         _gate_formats(value_bits, fractions[1].tolist()),
         state,
     )
-    classifier = None if head is None else _head(rng, head, hidden_size, value_bits, gate)
+    heads = () if head is None else (hidden_size, *hidden, head)
+    classifier = _head(rng, heads, value_bits, gate) if heads else None
     return Model((layer,), classifier, {"source": "random"})
 
 
@@ -95,6 +101,7 @@ def random_network(
     head: int | None = None,
     cell: str = LSTM,
     reach: int | Sequence[int] = Precision.reach,
+    hidden: Sequence[int] = (),
 ) -> Model:
     """Stacked, bidirectional and projected layers with random weights and formats.
 
@@ -122,6 +129,8 @@ def random_network(
         A name of ``csb_format.cells.CELLS``.
     reach : int or sequence of int
         Of its states, of all layers or of each; see :class:`csb_format.cells.cell.Cell`.
+    hidden : sequence of int
+        Outputs of linear layers before the classifier, each with a ReLU behind it.
 
     Returns
     -------
@@ -142,7 +151,8 @@ def random_network(
         for one in reaches[level * directions : (level + 1) * directions]:
             made.append(recipe.reaching(one).layer(size, fixed, output))
         size, fixed = directions * (projection or hidden_size), output
-    classifier = None if head is None else _head(rng, head, size, value_bits, output)
+    heads = () if head is None else (size, *hidden, head)
+    classifier = _head(rng, heads, value_bits, output) if heads else None
     return Model(tuple(made), classifier, {"source": "random"}, directions)
 
 
@@ -254,15 +264,25 @@ def _mask(rng: np.random.Generator, geometry: Geometry) -> BoolArray:
 
 
 def _head(
-    rng: np.random.Generator, classes: int, hidden_size: int, value_bits: int, hidden: Fixed
+    rng: np.random.Generator, sizes: Sequence[int], value_bits: int, given: Fixed
+) -> DenseLayer:
+    """A classifier, or several linear layers of these inputs and outputs."""
+    layers = []
+    for inputs, outputs in pairwise(sizes):
+        layers.append(_dense(rng, outputs, inputs, value_bits, given))
+        given = Fixed(given.width, given.width - 1 - int(rng.integers(0, 3)))
+    return MlpHead.of(*layers) if layers[1:] else layers[0]
+
+
+def _dense(
+    rng: np.random.Generator, outputs: int, inputs: int, value_bits: int, given: Fixed
 ) -> DenseLayer:
     weight = Fixed(value_bits, value_bits - 1)
-    shape = (classes, hidden_size)
     return DenseLayer(
-        rng.integers(weight.min, weight.max + 1, shape),
+        rng.integers(weight.min, weight.max + 1, (outputs, inputs)),
         weight,
-        hidden,
-        rng.integers(hidden.min, hidden.max + 1, classes) << weight.frac - 1,
+        given,
+        rng.integers(given.min, given.max + 1, outputs) << weight.frac - 1,
     )
 
 

@@ -8,7 +8,8 @@ by making it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from .cells import LSTM, cell_named
 from .cells.cell import Cell, reach_of, reaches_of
@@ -20,6 +21,7 @@ from .precision import Precision
 __all__ = ["DenseShape", "LstmShape", "ModelShape", "PerGateFormats", "uniform_shape"]
 
 PerGateFormats = tuple[Fixed, ...]
+_MOST_SHIFT = 62  # right, of sums that are rounded
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,14 @@ class DenseShape:
         Formats of the weights and of h.
     row_bits : int
         Of the numbers of a row, which are shifted together; 0 for those of ``weight_format``.
+    hidden : tuple of DenseShape
+        Layers before it, each with a ReLU behind it; the first takes h.
+
+    Raises
+    ------
+    ValueError
+        If the layers do not fit each other, or what is between two has more fraction bits than
+        the sums that it is rounded from.
     """
 
     output_size: int
@@ -168,11 +178,39 @@ class DenseShape:
     weight_format: Fixed
     input: Fixed
     row_bits: int = 0
+    hidden: tuple[DenseShape, ...] = ()
+
+    def __post_init__(self) -> None:
+        for n, (giver, taker) in enumerate(pairwise(self.layers), 1):
+            if taker.input_size != giver.output_size:
+                raise ValueError(
+                    f"linear layer {n} of the head takes {taker.input_size} numbers, the one "
+                    f"before gives {giver.output_size}: give layers that follow each other"
+                )
+        for n, (shift, _) in enumerate(self.between):
+            if not 0 <= shift <= _MOST_SHIFT:
+                raise ValueError(
+                    f"sums of linear layer {n} of the head have {shift} fraction bits more than "
+                    f"what the next one takes: must be 0 to {_MOST_SHIFT}; choose other formats"
+                )
 
     @property
     def shape(self) -> DenseShape:
         """Itself."""
         return self
+
+    @property
+    def layers(self) -> tuple[DenseShape, ...]:
+        """All in the order in which they run; of the last, this one, what is its own."""
+        return (*self.hidden, replace(self, hidden=()) if self.hidden else self)
+
+    @property
+    def between(self) -> tuple[tuple[int, Fixed], ...]:
+        """Behind each hidden layer the fraction bits that its sums lose, and what they become."""
+        return tuple(
+            (giver.weight_format.frac + giver.input.frac - taker.input.frac, taker.input)
+            for giver, taker in pairwise(self.layers)
+        )
 
 
 @dataclass(frozen=True)
@@ -218,7 +256,7 @@ class ModelShape:
                 _check_joint(f"layer {n}", layer, self.levels[n - 1])
         check_pool(self.pool)
         if self.head is not None:
-            _check_joint("head", self.head, self.levels[-1])
+            _check_joint("head", self.head.layers[0], self.levels[-1])
 
     @property
     def real_nonzeros(self) -> int:

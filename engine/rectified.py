@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from csb_format.arguments import whole
 from csb_format.fixed import IntArray
+from csb_format.heads.mlp import MlpHead
 from csb_format.screening.bounds import BLOCK, FRACTION, query_of
 from csb_format.screening.layer import FIRST_BYTES, SECOND_BYTES, ScreenedLayer
-from csb_format.screening.rectified import MlpHead
 
 from .screened import PROOF
 
@@ -20,12 +20,12 @@ __all__ = ["Rectified", "rectified"]
 
 @dataclass(frozen=True, eq=False)
 class Rectified:
-    """Activations behind a ReLU, and what they cost.
+    """Activations behind the ReLU of a head's first layer, and what they cost.
 
     Parameters
     ----------
     activations : int64 array (T, A)
-        As :meth:`~csb_format.screening.rectified.MlpHead.activations`.
+        As :meth:`~csb_format.heads.mlp.MlpHead.activations`.
     first, second, exact : int64 arrays (T,)
         Rows whose first plane was read, whose second was, and that were computed exactly.
     bytes : int64 array (T,)
@@ -74,14 +74,15 @@ def rectified(head: MlpHead, hidden: npt.ArrayLike, margin: int = PROOF) -> Rect
     ValueError
         For another first layer, another shape, values outside the format, or a margin out of range.
     """
-    layer, margin = head.hidden, whole("margin", margin, 1, PROOF)
+    layer, margin = head.hidden[0], whole("margin", margin, 1, PROOF)
     if not isinstance(layer, ScreenedLayer):
-        raise ValueError("the first layer has no planes: take ScreenedLayer.of(head.hidden)")
+        raise ValueError("the first layer has no planes: take ScreenedLayer.of(head.hidden[0])")
     given = np.asarray(hidden)
     if given.ndim != 2:
         raise ValueError(f"hidden states of shape {given.shape}: give (T, {layer.input_size})")
-    every = head.activated(layer.logits(given))  # what is not proven is taken from here
-    kept = [_kept(layer, row, head.least << FRACTION, margin) for row in given.astype(np.int64)]
+    behind = head.rectifiers[0]
+    every = behind.of(layer.logits(given))  # what is not proven is taken from here
+    kept = [_kept(layer, row, behind.least << FRACTION, margin) for row in given.astype(np.int64)]
     counts = np.array([[n.sum() for n in stages] for stages in kept], np.int64).reshape(-1, 3)
     found = np.zeros_like(every)
     for token, (*_, left) in enumerate(kept):

@@ -107,7 +107,7 @@ def prune(
 
 def quantise(
     pruned: Pruner[nn.LSTM] | Pruner[nn.GRU] | Pruner[Recurrent] | Recurrent | nn.LSTMCell,
-    head: nn.Linear | None,
+    head: nn.Module | None,
     calibration: Sequence[npt.NDArray[np.floating]],
     *,
     layout: Layout | None = None,
@@ -125,8 +125,9 @@ def quantise(
     ----------
     pruned : Pruner, nn.LSTM, nn.GRU or nn.LSTMCell
         What :func:`prune` returned, or a module that was balanced elsewhere.
-    head : nn.Linear, optional
-        The classifier on the output of the last layer.
+    head : nn.Linear or nn.Sequential, optional
+        The classifier on the output of the last layer: one linear layer, or several with a ReLU
+        between them.
     calibration : sequence of float arrays (T, X)
         Frames as the accelerator will be fed, normalised: they show the ranges.
     layout : mapping of str to Geometry or int, optional
@@ -188,7 +189,7 @@ def quantise(
         )
     check_layout("layout", layout, lstm.state_dict())
     if head is not None:
-        module_of("sf.quantise", head, "as head an nn.Linear, or None")
+        module_of("sf.quantise", head, "as head an nn.Linear, an nn.Sequential, or None")
     return quantise_network(
         lstm,
         head,

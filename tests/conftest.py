@@ -84,6 +84,8 @@ def role_of(image: Image, number: int, now: Instruction) -> tuple[str, int]:
         return "ih", now.source // regions.part
     if now.source_kind == Place.FIXED and any(s.resets for s in shapes):
         return "hh", regions.reset.index(now.source)
+    if now.source_kind == Place.FIXED and now.source in regions.linear:
+        return "head", regions.linear.index(now.source)
     if now.source_kind == Place.FIXED:
         hidden = [at if s.hr else -1 for s, at in zip(shapes, regions.hidden, strict=True)]
         return "hr", hidden.index(now.source)
@@ -120,6 +122,9 @@ def draw_network(pick: Pick, **fixed: Any) -> Network:
     kept = (drawn_k(pick, cell, fixed), drawn_k(pick, cell, fixed), pick(0, 4))
     value_bits, act_bits = pick(4, 18), pick(6, 18)
     head = pick(1, 9) if directions == 1 and pick(0, 1) else None
+    between = [pick(1, 3 * lanes + 5) for _ in range(fixed.get("hidden", 0))]
+    if between:
+        head = pick(1, 9)
     model = random_network(
         np.random.default_rng(seed),
         given,
@@ -134,6 +139,7 @@ def draw_network(pick: Pick, **fixed: Any) -> Network:
         head=head,
         cell=cell,
         reach=drawn_reaches(pick, act_bits, layers * directions) if fixed.get("reaches") else 16,
+        hidden=between,
     )
     alike = not any(g.parts for s in model.shape.layers for g in s.geometries.values())
     if fixed.get("by_gate") and alike:  # all gates by chance, or all cut to banks of one column

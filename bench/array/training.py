@@ -4,7 +4,8 @@
 the linear output layer, and once more where recurrent layers learn too, and counts cells of ECP5 by
 Yosys: of a small one all, of a large one what is there once a PE, a PE of the array that infers and
 updater and columns beside it. ``--case`` measures one and keeps the others, ``--cells`` some kinds;
-``--cells none`` counts cycles alone. They are of the models that hardware is held to.
+``--cells none`` counts cycles alone. They are of the models that hardware is held to. ``--verilog``
+also counts those of a batch in Verilog (:mod:`sim.bus.compiled`) of an array that is emitted whole.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from boards.host.driver import Accelerator
+from boards.learn.compiled import CompiledBus
+from boards.learn.learner import ArrayLearner
 from boards.tools.synth import synthesise_ecp5
 from compiler.array.design import Design
 from compiler.array.needs import design_for
@@ -29,13 +33,16 @@ from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
 from csb_format.files.folders import temporary_folder
 from csb_format.model import Model
-from csb_format.random_models import random_network
+from csb_format.random_models import random_frames, random_network
+from engine.learn.head import Asked
+from engine.learn.learner import Settings
 from hdl.core.core import Core
 from hdl.core.learn.array import columns_of
 from hdl.core.learn.columns import Columns
 from hdl.core.learn.updater import Updater
 from hdl.core.pe import ProcessingElement
 from hdl.verilog import emit_verilog
+from sim.bus.compiled import CompiledBuses
 
 from ..record import Smallest, with_others, write_record
 
@@ -76,6 +83,7 @@ def main(
         list[str] | None,
         typer.Option(help="Of plain, train, back; 'none': cycles alone. Others stay as in --json."),
     ] = None,
+    verilog: Annotated[bool, typer.Option(help="Count a batch's cycles in Verilog too.")] = False,
     smallest: Smallest = False,
 ) -> None:
     """Synthesise, print a table, write JSON."""
@@ -88,6 +96,9 @@ def main(
         raise typer.BadParameter(f"--cells {other[0]}: choose among {', '.join(KINDS)}, none")
     known = {} if len(kinds) == len(KINDS) else _known(json)
     rows = [_row(name, one, kinds, known.get(name, {})) for name, one in chosen.items()]
+    for row in rows if verilog else ():
+        if row["whole"]:
+            row["batch_measured_cycles"] = _measured(chosen[row["case"]])
     Console(width=140).print(_table(rows))
     if json:
         write_record(json, "bench.array.training", SEED, with_others(json, rows, cases))
@@ -98,7 +109,7 @@ def _known(path: Path | None) -> dict[str, dict[str, Any]]:
     if path is None or not path.exists():
         raise typer.BadParameter("--cells: give --json with a file that has the others")
     rows = json_text.loads(path.read_text("utf-8"))["rows"]
-    kinds = ("luts", "registers", "multipliers", "block_rams")
+    kinds = ("luts", "registers", "multipliers", "block_rams", "measured_cycles")
     return {r["case"]: {n: v for n, v in r.items() if n.endswith(kinds)} for r in rows}
 
 
@@ -130,6 +141,9 @@ def _row(name: str, case: Case, kinds: list[str], known: dict[str, Any]) -> dict
         "batch_frame_cycles": batch.frame,
         "batch_times": batch.times,
         **{f"batch_{name}_cycles": getattr(batch, name) for name in ("forward", "back", "update")},
+        "batch_transfer_cycles": batch.port,
+        "batch_whole_cycles": batch.whole,
+        "batch_hidden_cycles": batch.hidden,
         "batch_loaded_words": batch.loaded,
         "batch_left_sums": batch.left,
         "frame_cycles": step_cycles(layout.plan),
@@ -148,6 +162,22 @@ def _all_cells(case: Case, designs: dict[str, Design], kinds: list[str]) -> dict
             found[name] = _cells(designs[kind], block)
             found[kind] = {n: v + found[name][n] for n, v in found[kind].items()}
     return {f"{kind}_{name}": value for kind, of in found.items() for name, value in of.items()}
+
+
+def _measured(case: Case) -> int:
+    """Clock edges of a batch in Verilog, from its first word to the end of its last update."""
+    model, rng = _model(case), np.random.default_rng(SEED)
+    design = _designs(case, model, STEPS)["back"]
+    buses = CompiledBuses(design)
+    with Accelerator(CompiledBus(buses), design) as accelerator:
+        accelerator.timeout = TIMEOUT
+        learner = ArrayLearner(model, Settings("all", generator="crossed"), accelerator)
+        labels = rng.integers(0, case.classes, (case.answers, 1))
+        frames = random_frames(rng, model, [STEPS] * case.answers)
+        begun = buses.cycles()
+        learner.step(frames, Asked(tuple(labels)))
+        accelerator.command([])  # and what it waits for
+        return buses.cycles() - begun
 
 
 def _model(case: Case) -> Model:

@@ -88,16 +88,56 @@ def _told(row: dict[str, Any], kind: str) -> str:
 
 
 def _cycles() -> str:
-    heads = "array|forward|W^T d|sums and moves|all|times the forward|words loaded|sums left"
+    heads = "array|forward|W^T d|sums and moves|all|times the forward"
     lines = [heads.split("|")]
     for row in _rows():
         if "batch_times" in row:
             frames = row["steps"] * row["answers"]
             names = ("forward_cycles", "back_cycles", "update_cycles")
             parts = (f"{row[f'batch_{name}'] / frames:,.0f}" for name in names)
-            moved = (f"{row[f'batch_{n}'] / frames:,.0f}" for n in ("loaded_words", "left_sums"))
             whole = (f"{row['batch_frame_cycles']:,.0f}", f"{row['batch_times']:.2f}")
-            lines.append([row["case"], *parts, *whole, *moved])
+            lines.append([row["case"], *parts, *whole])
+    return table(lines)
+
+
+def _transfers() -> str:
+    heads = "array|words loaded|sums left|transfers, cycles|hidden|all, cycles|measured in Verilog"
+    lines = [heads.split("|")]
+    names = "loaded_words left_sums transfer_cycles hidden_cycles whole_cycles measured_cycles"
+    for row in _rows():
+        frames = row["steps"] * row["answers"]
+        told = (row.get(f"batch_{name}") for name in names.split())
+        numbers = ("not measured" if n is None else f"{n / frames:,.0f}" for n in told)
+        lines.append([row["case"], *numbers])
+    return table(lines)
+
+
+def _verilog() -> str:
+    heads = "network|array|updates|numbers compared|mismatches|cycles|with pauses"
+    lines = [heads.split("|")]
+    rows = {row["case"]: row for row in record("learning_verilog")["rows"]}
+    for name, row in rows.items():
+        network, array, pauses = name.rsplit(", ", 2)
+        if pauses != "pauses":
+            continue
+        plain = rows.get(f"{network}, {array}, no pauses")
+        both = [row, *([plain] if plain else [])]
+        sums = (f"{sum(one[n] for one in both):,}" for n in ("compared", "mismatches"))
+        free = f"{plain['cycles']:,}" if plain else "not run"
+        lines.append([network, array, str(row["updates"]), *sums, free, f"{row['cycles']:,}"])
+    return table(lines)
+
+
+def _boards() -> str:
+    heads = "board|array|learns|LUT|flip-flops|block RAM|multipliers|reached, MHz|wanted, MHz"
+    lines = [heads.split("|")]
+    for row in record("learning_boards")["rows"]:
+        array = f"{row['M']} x {row['N']}"
+        names = ("lut", "ff", "ram", "dsp")
+        numbers = [f"{row[n]:,}" for n in names] if row["fits"] else [row["why"], *[""] * 3]
+        clocks = [f"{row[n]:g}" if n in row else "" for n in ("fmax_mhz", "clock_mhz")]
+        learns = {"": "nothing", "head": "head", "all": "all"}[row["learns"]]
+        lines.append([row["board"], array, learns, *numbers, *clocks])
     return table(lines)
 
 
@@ -105,7 +145,7 @@ def _array_page() -> Page:
     row = next(row for row in _rows() if not row["whole"])
     return Page(
         ROOT / "docs/learning_array.md",
-        (_cells(), _cycles()),
+        (_verilog(), _cells(), _boards(), _cycles(), _transfers()),
         (
             f"Of the large PE the updater takes {row['updater_luts']:,} LUT, its columns "
             f"{row['columns_luts']:,} and {row['columns_block_rams']} block RAMs",

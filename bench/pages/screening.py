@@ -119,6 +119,20 @@ def _cycles(rows: list[Row]) -> str:
     return table(lines)
 
 
+def _area(rows: list[Row]) -> str:
+    """Of arrays with a unit behind them, every module synthesised once."""
+    heads = "array|head|of|LUT4|LUT sites|FF|DSP|LUT4 of the array's|sites"
+    lines = [heads.split("|")]
+    for row in rows:
+        shares = [f"{100 * row[f'share_{of}']:.0f} %" for of in ("lut", "sites")]
+        for side in ("array", "unit"):
+            counts = [f"{row[side][of]:,}" for of in ("lut", "sites", "ff", "dsp")]
+            array = f"{row['pes']} x {row['lanes']}"
+            about = [array, f"{row['rows']:,} x {row['columns']}", side]
+            lines.append([*about, *counts, *(shares if side == "unit" else ["", ""])])
+    return table(lines)
+
+
 def _page() -> Page:
     found = record("screening")
     rows: list[Row] = found["rows"]
@@ -134,6 +148,7 @@ def _page() -> Page:
             _times(found["times"], sizes),
             _rectified(record("rectified")["rows"]),
             _cycles(found["cycles"]),
+            _area([row for row in record("screening_area")["rows"] if "unit" in row]),
         ),
         (
             f"Of {hard['cases']:,} adversarial cases {hard['wrong']} were wrong; in "

@@ -1,8 +1,9 @@
 """What a screen unit takes: cells beside those of the array before it, and one placed design.
 
 ``python -m bench.screening.area [--case NAME ...] [--json FILE]``. Cells are those of a random head
-of 10,000 x 200 behind two layers of 200 units: memories are left out on both sides, as such a head
-fits on no ECP5. What is placed is a whole bitstream of a small one. A case takes some minutes.
+behind two layers, every module synthesised once: memories are left out on both sides, as such a
+head fits on no ECP5. What is placed is a whole bitstream of a small one. A case takes some minutes
+of an idle core.
 """
 
 from __future__ import annotations
@@ -34,16 +35,20 @@ from hdl.prefix import OURS, named
 from hdl.verilog import emit_verilog
 
 from ..record import Rows, Smallest, with_others, write_record
-from .cycles import ARRAYS, pruned
+from .cycles import pruned
 
 __all__ = ["main"]
 
 SEED, LARGEST = 0, 5
-HEAD = (10_000, 200)
+#: M and N of an array; words of the head, and units of a layer before it.
+CELLS = {
+    "cells 8 x 4": ((8, 4), (2_000, 64)),
+    "cells 16 x 8": ((16, 8), (10_000, 200)),
+}
 BOARD, PLACER = "ecpix5", 1
 #: X, units, banks, k and layers; words; M and N.
 PLACED, WORDS, PLACED_ARRAY = (12, 32, 4, 1, 1), 60, (4, 1)
-CASES = (*(f"cells {pes} x {lanes}" for pes, lanes in ARRAYS), "placed")
+CASES = (*CELLS, "placed")
 FIGURES = ("lut", "ff", "ram", "dsp", "fmax_mhz", "clock_mhz", "blocks")
 _UNIT = "screen"  # in the path of its modules
 
@@ -58,9 +63,8 @@ def main(
         raise typer.BadParameter(f"no case {unknown[0]!r}: choose among {', '.join(CASES)}")
     rows: Rows = []
     for name in CASES[:1] if smallest else case or CASES:
-        pes, lanes = (4, 1) if smallest else ARRAYS[max(0, CASES.index(name)) % len(ARRAYS)]
-        size = (20, 8) if smallest else HEAD
-        found = _placed() if name == "placed" else _cells(pes, lanes, size)
+        array, size = ((4, 1), (20, 8)) if smallest else CELLS.get(name, ((0, 0), (0, 0)))
+        found = _placed() if name == "placed" else _cells(*array, size)
         rows.append({"case": name} | found)
     Console(width=120).print(_table(rows))
     if json:

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from csb_format import Model
 from csb_format.fixed import IntArray
 from csb_format.geometry import Geometry
 from csb_format.screening.layer import ScreenedLayer
 from engine.native.model import NativeModel
+from engine.ordered import ordered
 from pruning.integers.qat import Precision
 from pruning.integers.quantise import build_model
 from pruning.tasks.data.corpora import Corpus, TokenArray
@@ -67,5 +66,4 @@ def screened(module: LanguageModel, corpus: Corpus) -> Screened:
     model = build_model(module.lstm, module.head, layout, formats, pool="every")
     assert model.head is not None
     states = Screened(model, table).states(corpus.train[:CALIBRATION])
-    typical = int(np.sqrt((states.astype(np.float64) ** 2).sum(axis=1)).mean())
-    return Screened(replace(model, head=ScreenedLayer.of(model.head, typical)), table)
+    return Screened(replace(model, head=ordered(model.head, states)), table)

@@ -17,9 +17,9 @@ from torch import nn
 
 from csb_format.fixed import Fixed, IntArray
 from csb_format.geometry import Geometry
+from csb_format.heads.mlp import MlpHead
 from csb_format.model import DenseLayer
 from csb_format.screening.layer import ScreenedLayer
-from csb_format.screening.rectified import MlpHead
 from engine.native.model import NativeModel
 from engine.rectified import rectified
 from engine.screened import PROOF
@@ -81,7 +81,7 @@ def head_of(module: MlpClassifier, states: IntArray, given: Fixed) -> MlpHead:
     between = Fixed.for_range(BITS, most)
     squares = (states.astype(np.float64) ** 2).sum(axis=1)
     screened = ScreenedLayer.of(first, int(np.sqrt(squares).mean()))
-    return MlpHead(screened, _dense(module.second, between))
+    return MlpHead.of(screened, _dense(module.second, between))
 
 
 def _dense(layer: nn.Linear, given: Fixed) -> DenseLayer:
@@ -102,13 +102,15 @@ def rows(width: int, seed: int, epochs: int, *parts: SequenceData) -> Iterator[d
     about |= {"accuracy_float": accuracy(module, parts[-1]), "zeros": float((whole == 0).mean())}
     for margin in MARGINS:
         found = rectified(head, test, margin)
-        right = head.output.logits(found.activations).argmax(axis=1) == labels
+        right = head.last.logits(found.activations).argmax(axis=1) == labels
         yield about | {
             "margin": margin / PROOF,
             "proven": found.proven,
             "wrong": int((found.activations != whole).sum()),
             "skipped": float(found.skipped.mean() / width),
-            "bits_per_weight": float(8 * found.bytes.mean() / head.hidden.weight.size),
+            "rows": int(found.skipped.size * width),
+            "rows_skipped": int(found.skipped.sum()),
+            "bits_per_weight": float(8 * found.bytes.mean() / head.hidden[0].weight.size),
             "accuracy": float(right.mean()),
         }
 

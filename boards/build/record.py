@@ -7,7 +7,8 @@ from typing import Any
 from compiler.array.design import Design
 
 from ..board import Board
-from ..resources import RESOURCES, estimate
+from ..cells.learned import shipped
+from ..resources import RESOURCES
 
 __all__ = ["SUMMARY_DATA", "record"]
 
@@ -32,6 +33,6 @@ def record(board: Board, design: Design) -> dict[str, Any]:
         "N": design.lanes,
         "multipliers": design.multipliers,
         "clock_mhz": board.clock_hz / 1e6,
-        "estimated": estimate(design, board).counts(part),
+        "estimated": shipped().likely(design, board).counts(part),
         "of": {r.count: r.of(part) for r in RESOURCES if r.of(part)},
     }

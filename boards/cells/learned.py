@@ -217,6 +217,7 @@ def shares(design: Design, count: Count, target: str) -> dict[str, float]:
         "ports": multipliers * design.act_bits * (design.write_ports - 1),
         "gates": design.units * design.act_bits * (design.passes - 1),
         "projected": design.projectors * design.acc_bits,
+        "further lanes": (design.units - 1) * design.act_bits,
         "shifts": design.units * design.acc_bits,
         "banks": multipliers * design.act_bits,
         "results": pes * design.acc_bits,

@@ -206,7 +206,7 @@ class LearningAccelerator:
                 f"the bias has grown beyond {self.design.acc_bits} bits: lower the rate"
             )
         memories, at, words = (
-            bias_words([(of, bias)], self.design),
+            bias_words([(of, bias)], self.design, np.zeros(len(bias), np.int64)),
             of.instruction.bias,
             list[int](),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from compiler.learn.timing import BatchCycles, batch_cycles
 from csb_format import IntArray, Model
 from engine.learn.exponents import Seen
 from engine.learn.head import Asked
@@ -60,6 +61,11 @@ class ArrayLearner(Learner):
         self._weights = [n for n, t in tensors if n in self._array.passes and t.values.size]
         self._late: dict[str, Products] = {}
         self._stale = False  # masters here are not those of the array
+
+    def cycles(self, steps: int, sequences: int) -> BatchCycles:
+        """What the cycle model says of a batch of sequences of the same length."""
+        bits, mode = self.settings.gradient_bits, self.settings.mode
+        return batch_cycles(self._array.image, steps, sequences, bits, mode=mode)
 
     @property
     def model(self) -> Model:

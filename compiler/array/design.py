@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+FLAGS = (
+    *("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward"),
+    *("parts", "unguarded", "rectified"),
+)
 # numbers that may be 0
 OPTIONAL = (
     *("projectors", "linear", "max_align", "train", "indexed", "row_bits", "row_shift"),
@@ -151,6 +155,9 @@ class Design:
     spread : int
         PEs, the last ones, whose matrix memories are look-up tables: where a device has too few
         blocks for all of them. 0: synthesis chooses.
+    rectified : bool
+        Results of a linear layer may be what the next one takes: with their bias, through a ReLU,
+        rounded and saturated they are written to the vectors. So heads of several layers run.
 
     Raises
     ------
@@ -195,19 +202,14 @@ class Design:
     parts: bool = False
     unguarded: bool = False
     spread: int = 0
+    rectified: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
         del fields["screen"]
         self._check_cell(fields.pop("cell"))
         object.__setattr__(self, "wider", check_numbers("wider", fields.pop("wider")))
-        flags = {
-            name: fields.pop(name)
-            for name in (
-                *("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward"),
-                *("parts", "unguarded"),
-            )
-        }
+        flags = {name: fields.pop(name) for name in FLAGS}
         optional = {name: fields.pop(name) for name in OPTIONAL}
         # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
         found = check_counts(fields) | check_counts(optional, least=0) | check_flags(flags)
@@ -396,6 +398,13 @@ class Design:
             self._check_beat("projectors", q, "pes", self.pes)
         if self.linear and not q:
             raise DesignError(f"linear = {self.linear}: linear layers need projectors")
+        if self.rectified and not self.linear:
+            raise DesignError("rectified = True: it is linear layers that a ReLU is between")
+        for name in ("train", "row_bits"):
+            if self.rectified and (value := getattr(self, name)):
+                raise DesignError(
+                    f"{name} = {value}: not with rectified = True yet; leave one of the two out"
+                )
         if self.fan_in < 2:
             raise DesignError(f"fan_in = {self.fan_in}: a tree adds at least 2 operands")
 

@@ -18,8 +18,6 @@ __all__ = [
     "FETCH",
     "LANES",
     "LOGIC_WORDS",
-    "PROJECTOR",
-    "PROJECTOR_EXACT",
     "RAM",
     "SERIAL",
     "WALK_DATA",
@@ -39,6 +37,7 @@ __all__ = [
     "pre_delay",
     "product_delay",
     "projector_exact",
+    "projector_latency",
     "read_delay",
     "reset_delay",
     "reset_first_latency",
@@ -48,8 +47,8 @@ __all__ = [
 
 RAM = 2  # from an address to its word: a memory and its output register
 FETCH = RAM + 1  # from one instruction to the next: address, word, the controller's register
-PROJECTOR = 2  # select and shift; round and saturate
-PROJECTOR_EXACT = RAM + 1  # the bias of a linear layer, and its sum
+_PROJECTOR = 2  # select and shift; round and saturate
+_BIASED = RAM + 1  # the bias of a linear layer, and its sum
 WALK_DATA = 3  # from words of memories to the walk's check: two registers of choice, its own
 LOGIC_WORDS = 64  # about what synthesis makes of logic, whatever the width
 
@@ -61,11 +60,6 @@ def block_stage(deep: bool, depth: int) -> int:
     design has no multiplier in the rest of it. Others are logic with a register behind it.
     """
     return int(deep and depth > LOGIC_WORDS)
-
-
-def projector_exact(design: Design) -> int:
-    """Cycles from ``select`` to what leaves a projector: one more where rows are shifted."""
-    return PROJECTOR_EXACT + (design.row_shift > 0)
 
 
 def tree_latency(operands: int, fan_in: int) -> int:
@@ -97,6 +91,16 @@ def pe_latency(design: Design) -> int:
     tree = tree_latency(design.lanes, design.fan_in)
     # sums of a unit that were kept are shown together, a cycle after the last of them
     return product_delay(design) + tree + 2 + int(design.deep) + int(design.collects)
+
+
+def projector_latency(design: Design) -> int:
+    """Cycles from the choice of a sum to what it is rounded to, with a bias if any."""
+    return _PROJECTOR + _BIASED * design.rectified
+
+
+def projector_exact(design: Design) -> int:
+    """Cycles from the choice of a sum to what leaves: one more where rows are shifted."""
+    return max(_BIASED + (design.row_shift > 0), projector_latency(design))
 
 
 def activation_delay(deep: bool) -> int:
@@ -274,7 +278,7 @@ class Latencies:
     def lane(self, sink: Sink) -> int:
         """From the deal of a beat to its results."""
         if sink == Sink.PROJECT:
-            return PROJECTOR
+            return projector_latency(self.design)
         return LANES[self.design.arithmetic.name, self.design.compact](self.design)
 
     @property

@@ -235,6 +235,33 @@ class LayerShape:
 
 
 @dataclass(frozen=True)
+class LinearNeeds:
+    """A dense linear layer on N lanes.
+
+    Parameters
+    ----------
+    groups : int
+        Of a row: places in a bank of the vector that it takes.
+    width : int
+        Places in a bank of what it gives.
+    lanes : int
+        N.
+    """
+
+    groups: int
+    width: int
+    lanes: int
+
+    def slots(self, pes: int) -> int:
+        """Rows that each of so many PEs works on."""
+        return -(-self.lanes * self.width // pes)
+
+    def beats(self, projectors: int) -> int:
+        """Beats in which its results come home, or leave."""
+        return -(-self.lanes * self.width // projectors)
+
+
+@dataclass(frozen=True)
 class Needs:
     """Everything that a model needs of an array of M x N.
 
@@ -375,29 +402,38 @@ class Needs:
     def _rounded(self) -> list[int]:
         """Groups of the passes that feed the projectors."""
         found = [shape.hr.nonzeros for shape in self.shapes if shape.hr]
-        return found + [self.head_groups] * self.head
+        return found + [layer.groups for layer in self.linear]
 
     @property
-    def head_groups(self) -> int:
-        """Groups of a row of the linear output layer, which is dense."""
-        return self.shapes[-1].hh.bank_width
+    def linear(self) -> tuple[LinearNeeds, ...]:
+        """Linear layers of the head in the order in which they run, the last one's results leave.
 
-    @property
-    def _head_elements(self) -> int:
-        """Outputs of the linear layer with padding to whole places; 0 without one."""
+        None where the head does not run on the array. All are dense: a bank keeps all its places.
+        """
         if not (self.head and self.model.head):
-            return 0
-        return -(-self.model.head.output_size // self.lanes) * self.lanes
+            return ()
+        widths = [-(-one.output_size // self.lanes) for one in self.model.head.shape.layers]
+        groups = [self.shapes[-1].hh.bank_width, *widths[:-1]]
+        pairs = zip(groups, widths, strict=True)
+        return tuple(LinearNeeds(taken, given, self.lanes) for taken, given in pairs)
+
+    @property
+    def linear_counts(self) -> tuple[int, ...]:
+        """Slots, groups and beats of each linear layer."""
+        pes, lanes = self._rounding, self.projectors
+        return tuple(
+            n for one in self.linear for n in (one.slots(pes), one.groups, one.beats(lanes))
+        )
 
     @property
     def head_slots(self) -> int:
-        """Rows of the linear output layer that every PE works on."""
-        return -(-self._head_elements // self._rounding)
+        """Most rows of a linear layer that every PE works on."""
+        return max((layer.slots(self._rounding) for layer in self.linear), default=0)
 
     @property
     def head_beats(self) -> int:
         """Beats in which the linear output layer's results leave."""
-        return -(-self._head_elements // self.projectors) if self.head else 0
+        return self.linear[-1].beats(self.projectors) if self.linear else 0
 
     @property
     def write_ports(self) -> int:
@@ -409,7 +445,8 @@ class Needs:
         shapes, parts = self.programs[program], self.model.directions
         widths = [shape.widths for shape in shapes]
         entry = shapes[0].ih.bank_width
-        return Regions.of(entry, parts, widths, self.contexts, self.write_ports)
+        between = [layer.width for layer in self.linear[:-1]]
+        return Regions.of(entry, parts, widths, self.contexts, self.write_ports, between)
 
     @property
     def output_beats(self) -> int:
@@ -447,33 +484,37 @@ class Needs:
         """The least value of every size of a :class:`~compiler.array.design.Design`."""
         pes, rounding, shapes = self._working, self._rounding, self.shapes
         matrices = [matrix for shape in shapes for matrix in shape.matrices]
-        head = self.model.head if self.head else None
-        places = (self.head_groups - 1).bit_length() if head and not self.dense else 0
+        linear = self.linear
+        heads = self.model.head.shape.layers if linear and self.model.head else ()
+        places = [(layer.groups - 1).bit_length() for layer in linear if not self.dense]
         indexed = sum(s.groups(pes, rounding) for s in shapes)
-        width = head.weight_format.width if head else 0
-        value_bits = max(self.row_bits or width, *(m.value_bits for m in matrices))
+        head_bits = [layer.weight_format.width for layer in heads]
+        widths = [self.row_bits] if self.row_bits else head_bits
+        value_bits = max(*widths, *(m.value_bits for m in matrices))
         per_word = value_bits // self.row_bits if self.row_bits else 1
+        groups = sum(layer.slots(rounding) * layer.groups for layer in linear)
         apart = {"indexed": indexed} if self.dense else {}
         if self.row_bits:
-            apart |= {"row_bits": self.row_bits, "row_shift": width - self.row_bits}
+            apart |= {"row_bits": self.row_bits, "row_shift": head_bits[-1] - self.row_bits}
         rows = [shape.row_groups for shape in shapes] + self._rounded
         passes = len(cell_named(self.model.shape.cell).passes)
         return {
             "value_bits": value_bits,
-            "index_bits": max(1, places, *(m.index_bits for m in matrices)),
+            "index_bits": max(1, *places, *(m.index_bits for m in matrices)),
             "row_groups": max(rows),
             "slots": max(
                 self._parked, self.head_slots, *(s.projection_slots(rounding) for s in shapes)
             ),
-            "matrix_depth": indexed
-            + -(-self.head_slots * self.head_groups * bool(head) // per_word),
+            "matrix_depth": indexed + -(-groups // per_word),
             **apart,
             "vector_depth": max(self.regions(n).depth for n in range(len(self.programs))),
             "cells": sum(s.cells(pes, self.units) for s in shapes),
             "output_depth": self.output_beats,
-            "program_depth": sum(8 * passes * len(program) + 12 for program in self.programs),
+            "program_depth": sum(
+                8 * passes * len(program) + 12 + 2 * len(linear[:-1]) for program in self.programs
+            ),
             "projectors": self.projectors,
-            "linear": self.head_beats,
+            "linear": sum(layer.beats(self.projectors) for layer in linear),
             "contexts": self.contexts,
         }
 
@@ -481,7 +522,7 @@ class Needs:
     def in_rows(self) -> Needs:
         """The same with rows of few bits, if the head has such and they are fewer bits stored."""
         head = self.model.shape.head
-        if not self.dense or head is None or not head.row_bits:
+        if not self.dense or head is None or not head.row_bits or head.hidden:
             return self
         rows = replace(self, row_bits=head.row_bits)
         saves = rows.sizes["value_bits"] < self.sizes["value_bits"]
@@ -510,6 +551,7 @@ class Needs:
             "reach": reach,
             "wider": tuple(wider),
             "by_gate": self.by_gate,
+            "rectified": len(self.linear) > 1,
             **options,
         }
         return Design(pes=self.pes, lanes=self.lanes, units=self.units, **fixed)  # type: ignore[arg-type]
@@ -618,6 +660,13 @@ def check_supported(model: Model | ModelShape, *, head: bool = False) -> None:
                     f"{name} of layer {n} has {fixed.width} bits, h of the first layer {width}: "
                     "the array has one width; quantise all activations with the same act_bits"
                 )
+    for n, linear in enumerate(model.head.shape.layers if head and model.head else ()):
+        if linear.input.width != layers[0].hidden.width:
+            raise DesignError(
+                f"linear layer {n} of the head takes {linear.input.width} bits, h of the first "
+                f"layer has {layers[0].hidden.width}: the array has one width; quantise all "
+                "activations with the same act_bits"
+            )
     if head and model.head is None:
         raise DesignError("the model has no linear output layer: pack it with its classifier")
     if head and model.directions == 2:

@@ -15,6 +15,8 @@ swapped           these are of the recurrent matrix; only in designs whose cell 
 sink              ``PARK``: sums are parked; ``UNITS``: they go to the element-wise lanes;
                   ``PROJECT``: to the projectors
 write             results are written to ``target``
+rectify           they are what the next linear layer takes: with their bias, through a ReLU; only
+                  in designs with ``rectified``
 emit, final       results leave the accelerator; they are the frame's last
 slot, slots       first of the parked sums; rows of every PE
 groups            CSB groups of a row
@@ -118,6 +120,7 @@ class Instruction:
     swapped: bool = False
     sink: Sink = Sink.PARK
     write: bool = False
+    rectify: bool = False
     emit: bool = False
     final: bool = False
     slot: int = 0
@@ -248,6 +251,7 @@ def instruction_fields(design: Design) -> tuple[Field, ...]:
         *([Field("swapped", 1)] if design.arithmetic.apart else []),
         Field("sink", 2),
         Field("write", 1),
+        *([Field("rectify", 1)] if design.rectified else []),
         Field("emit", 1),
         Field("final", 1),
         Field("slot", bits_for(design.slots)),

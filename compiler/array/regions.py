@@ -57,6 +57,8 @@ class Regions:
     reset : tuple of int
         For each layer ``r * h``; 0 where nothing waits for it. One region for all contexts, as
         no step reads what another wrote.
+    linear : tuple of int
+        For each hidden linear layer what it gives to the next; one region for all contexts too.
     """
 
     frames: tuple[int, int]
@@ -66,6 +68,7 @@ class Regions:
     part: int
     sizes: tuple[int, ...]
     reset: tuple[int, ...] = ()
+    linear: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -75,6 +78,7 @@ class Regions:
         layers: Sequence[LayerWidths],
         contexts: int = 1,
         smallest: int = 1,
+        linear: Sequence[int] = (),
     ) -> Regions:
         """Lay out the vectors, larger ones first.
 
@@ -87,6 +91,8 @@ class Regions:
             Independent streams whose state is kept.
         smallest : int
             Least places of a region, a power of two: what one write covers.
+        linear : sequence of int
+            Places in a bank of what hidden linear layers give.
         """
         part = max(region(frame), smallest)
         sizes = [max(region(layer.output), smallest) for layer in layers]
@@ -97,6 +103,7 @@ class Regions:
                 blocks["hidden", n] = max(region(layer.hidden), smallest)
             if layer.reset:
                 blocks["reset", n] = max(region(layer.reset), smallest)
+        blocks |= {("linear", n): max(region(size), smallest) for n, size in enumerate(linear)}
         start: dict[tuple[str, int], int] = {}
         depth = 0
         for name, size in sorted(blocks.items(), key=lambda block: -block[1]):
@@ -111,6 +118,7 @@ class Regions:
             part,
             tuple(sizes),
             tuple(start.get(("reset", n), 0) for n in range(len(layers))),
+            tuple(start["linear", n] for n in range(len(linear))),
         )
 
     def span(self, layer: int) -> int:

@@ -81,7 +81,7 @@ class Counts:
     projectors, results_a_slot : int
         Q, and results that a projector takes.
     head : tuple of int
-        Slots, groups and beats of the linear output layer; zeros without one.
+        Slots, groups and beats of each linear layer; zeros without one.
     kind : tuple
         What else latencies follow from: the cell, directions, streams, options of the design.
     """
@@ -92,7 +92,7 @@ class Counts:
     units_a_slot: int
     projectors: int
     results_a_slot: int
-    head: tuple[int, int, int]
+    head: tuple[int, ...]
     kind: tuple[str | int | bool, ...]
 
 
@@ -120,7 +120,7 @@ def counts(model: Model | ModelShape, design: Design, *, head: bool = False) -> 
         d.units_per_slot,
         d.projectors,
         d.results_per_slot,
-        (needs.head_slots, needs.head_groups, needs.head_beats) if head else (0, 0, 0),
+        needs.linear_counts or (0, 0, 0),
         kind,
     )
 
@@ -138,7 +138,7 @@ _CAUSES = {
     "lanes": "multipliers of a PE, {before} to {after}",
     "units": "element-wise lanes, {before} to {after}",
     "projectors": "projectors, {before} to {after}",
-    "head": "slots, groups, beats of the output layer, {before} to {after}",
+    "head": "slots, groups, beats of the linear layers, {before} to {after}",
 }
 
 

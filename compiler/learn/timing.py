@@ -103,9 +103,9 @@ class BatchCycles:
 
 
 def batch_cycles(
-    plan: Plan, steps: int, sequences: int, bits: int = 8, place: int = 4
+    plan: Plan, steps: int, sequences: int, bits: int = 8, place: int = 4, mode: str = "all"
 ) -> BatchCycles:
-    """Of a batch of sequences of the same length, whose last step is answered; all matrices move.
+    """Of a batch of sequences of the same length, whose last step is answered.
 
     Parameters
     ----------
@@ -116,17 +116,22 @@ def batch_cycles(
         Of gradients of recurrent layers.
     place : int
         How far sums are shifted.
+    mode : {"all", "recurrent", "head"}
+        Which matrices move.
     """
     design, lanes = plan.design, plan.design.lanes
     back = update = loaded = left = 0
     for given in learning_passes(plan):
+        if mode == "head" and given.matrix != HEAD:
+            continue
         one = _Matrix(plan, given, steps, -(-sequences // lanes), bits)
-        now = Update(one.layout, place, 1 << 14, 0)
-        update += update_cycles(now)
-        command = Back.of(one.layout)
-        products = one.products
+        now, command = Update(one.layout, place, 1 << 14, 0), Back.of(one.layout)
+        products = one.products if mode != "head" else 0
+        if mode != "recurrent" or not one.head:
+            update += update_cycles(now)
+            loaded += one.loaded + len(now.packet())
         back += products * back_cycles(design, command.slots, now.layout.groups, command.width)
-        loaded += one.loaded + len(now.packet()) + products * len(command.packets())
+        loaded += (one.brought if products else 0) + products * len(command.packets())
         left += products * command.columns * lanes
     frames = steps * sequences
     forward = round(step_cycles(plan) * frames)
@@ -167,18 +172,22 @@ class _Matrix:
 
     @property
     def loaded(self) -> int:
-        """Words of load packets for products and the update, but for commands."""
+        """Words of load packets for the update, but for commands."""
         at, rows = self.layout, self.given.geometry.rows
         zeros, dice = np.zeros((at.answers, rows), np.int64), np.zeros(rows, np.int64)
-        few = zeros[: self.plan.design.lanes]
         tape = at.tape_packets(np.zeros((at.answers, self.given.geometry.columns), np.int64))
-        words = len(tape) + len(at.gradient_packets(zeros, dice, None, self._there))
-        if self.head or self.given.matrix == "weight_hr":
-            return words + self.products * len(at.back_packets(few))
-        brought = self.groups * (self.steps - 1 if self.given.matrix == "weight_hh" else 0)
-        if self.given.matrix == "weight_ih" and self.given.layer:
-            brought = self.groups  # the first step's
-        return words + brought * len(at.chunk_packets(0, few, 0))
+        return len(tape) + len(at.gradient_packets(zeros, dice, None, self._there))
+
+    @property
+    def brought(self) -> int:
+        """Words of load packets of gradients for all products."""
+        at, given, steps = self.layout, self.given, self.steps
+        few = np.zeros((self.plan.design.lanes, given.geometry.rows), np.int64)
+        if self.head or given.matrix == "weight_hr":
+            return self.products * len(at.back_packets(few))
+        if given.matrix == "weight_ih":  # of the first step alone: others lie there
+            steps = 2 if given.layer else 1
+        return self.groups * (steps - 1) * len(at.chunk_packets(0, few, 0))
 
     @property
     def _there(self) -> Container[int]:

@@ -10,6 +10,8 @@ import numpy as np
 
 from csb_format.csb import Csb
 from csb_format.fixed import IntArray, row_shifts
+from csb_format.heads.dense import DenseLayer
+from csb_format.heads.mlp import layers_of
 from csb_format.model import Model
 from csb_format.screening.layer import ScreenedLayer
 from csb_format.words import join_fields, split_fields
@@ -21,7 +23,7 @@ from .learning.masters import master_memories
 from .load import Space, header, packet, sealed, space_widths
 from .packed import packed_words
 from .parity import evened
-from .passes import HEAD, Pass
+from .passes import Pass, linear_number
 from .plan import Plan
 from .screen import MEMORIES, ScreenImage, screen_image, screen_widths
 from .walk import memory_name, walk_words
@@ -295,9 +297,8 @@ def _whole(plan: Plan) -> Iterator[tuple[int, Pass]]:
 
 def _as_seen(model: Model, plan: Plan, number: int, given: Pass) -> Csb:
     """The matrix of a pass with its banks merged; a linear layer dense, all places kept."""
-    if given.matrix == HEAD:
-        assert model.head is not None
-        weight = model.head.weight
+    if given.linear:
+        weight = _linear(model, given).weight
         if plan.design.row_bits:
             weight = weight >> _row_shifts(model, plan.design)[:, None]
         return Csb.pack(weight, given.geometry, mask=np.ones(weight.shape, bool), fill=True)
@@ -310,6 +311,11 @@ def _as_seen(model: Model, plan: Plan, number: int, given: Pass) -> Csb:
     return Csb.pack(dense, given.geometry, fill=True)
 
 
+def _linear(model: Model, given: Pass) -> DenseLayer:
+    assert model.head is not None
+    return layers_of(model.head)[linear_number(given.matrix)]
+
+
 def _row_shifts(model: Model, design: Design) -> IntArray:
     """Of the rows of the linear output layer: int64 (O,), or none."""
     if not design.row_bits or model.head is None:
@@ -320,7 +326,6 @@ def _row_shifts(model: Model, design: Design) -> IntArray:
 def _bias(model: Model, plan: Plan, number: int, given: Pass) -> IntArray | None:
     if not given.biased:
         return None
-    if given.matrix == HEAD:
-        assert model.head is not None
-        return model.head.bias
+    if given.linear:
+        return _linear(model, given).bias
     return model.layers[plan.parts[number].layers[given.layer]].bias

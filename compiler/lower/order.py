@@ -124,14 +124,15 @@ class Order:
 
 
 def put_in_order(
-    layers: Sequence[LayerPasses], head: Pass | None, design: Design, *, parallel: bool
+    layers: Sequence[LayerPasses], head: Sequence[Pass], design: Design, *, parallel: bool
 ) -> Order:
     """Fill the waits of the chain of a frame with passes that need not wait.
 
     Parameters
     ----------
     layers : sequence of LayerPasses
-    head : Pass or None
+    head : sequence of Pass
+        Of its linear layers.
     design : Design
     parallel : bool
         Layers are the two directions of one level.
@@ -148,13 +149,13 @@ def put_in_order(
     return filled.order(tuple(_released(entry)))
 
 
-def _chain(layers: Sequence[LayerPasses], head: Pass | None, parallel: bool) -> list[Pass]:
+def _chain(layers: Sequence[LayerPasses], head: Sequence[Pass], parallel: bool) -> list[Pass]:
     """The passes that depend on one another."""
     if parallel:
         steps = zip(*(layer.chain for layer in layers), strict=True)
         return [given for step in steps for given in step]
     chain = [given for layer in layers for given in layer.chain]
-    return chain + ([head] if head else [])
+    return [*chain, *head]
 
 
 def _released(entry: list[Pass]) -> Iterator[Pass]:

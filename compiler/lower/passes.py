@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from csb_format.geometry import Geometry
+from csb_format.heads.mlp import layer_names
 from csb_format.scales import DesignError, Scales
 from csb_format.shape import LstmShape
 
@@ -18,10 +20,11 @@ from ..array.program import Instruction, Op, Place, Sink
 from ..array.regions import Regions
 from ..array.rounds import Round
 
-__all__ = ["HEAD", "LayerPasses", "Pass", "head_pass", "layer_passes"]
+__all__ = ["HEAD", "LayerPasses", "Pass", "head_passes", "layer_passes", "linear_number"]
 
 Vector = tuple[str, int]
-HEAD = "head"  # the name of the linear output layer's matrix
+(HEAD,) = layer_names(1)  # the name of the linear output layer's matrix
+_HIDDEN = f"{HEAD}."  # what those of layers before it begin with
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Pass:
     ----------
     layer : int
         Of the program: whose matrix it is; of a linear layer the one that it reads.
-    matrix : {"weight_ih", "weight_hh", "weight_hr", "head"}
+    matrix : {"weight_ih", "weight_hh", "weight_hr", "head", "head.hidden.0", ...}
     geometry : Geometry
         Of the matrix as the array sees it.
     placement : Placement
@@ -41,7 +44,7 @@ class Pass:
         Without addresses of matrix, bias and program, and without leads.
     reads : (str, int)
         The vector: ``("frame", part)``, ``("state", layer)``, ``("hidden", layer)`` or
-        ``("reset", layer)``, which is ``r * h``.
+        ``("reset", layer)``, which is ``r * h``; ``("linear", n)``, of hidden linear layer n.
     writes : (str, int) or None
     groups : tuple of int
         CSB groups in which the rows of each gate are run; one of a matrix that has none.
@@ -69,7 +72,7 @@ class Pass:
     @property
     def name(self) -> str:
         """For people: layer and matrix, and the gates where these have passes of their own."""
-        if self.matrix == HEAD:
+        if self.linear:
             return self.matrix
         gates = self.placement.design.arithmetic.passes
         rows = f" {gates[self.kind]}" if len(gates) > 1 else ""
@@ -78,7 +81,12 @@ class Pass:
     @property
     def biased(self) -> bool:
         """Whether its results meet a bias in the lanes."""
-        return self.sink == Sink.UNITS or self.matrix == HEAD
+        return self.sink == Sink.UNITS or self.linear
+
+    @property
+    def linear(self) -> bool:
+        """Whether the matrix is that of a linear layer of the head, whose rows are dense."""
+        return self.matrix == HEAD or self.matrix.startswith(_HIDDEN)
 
     @property
     def sink(self) -> Sink:
@@ -315,29 +323,49 @@ def _projection(
     return _timed(Pass(index, "weight_hr", shape.hr, placement, instruction, reads, writes, groups))
 
 
-def head_pass(needs: Needs, design: Design, program: int, index: int) -> Pass:
-    """The pass of the linear output layer on the state of layer ``index``; its exact sums leave.
+def linear_number(matrix: str) -> int:
+    """Which of the linear layers of a head a matrix is, as an index: -1 is the output layer."""
+    return -1 if matrix == HEAD else int(matrix.rpartition(".")[2])
 
-    The layer is dense: every bank keeps all of its places.
+
+def head_passes(needs: Needs, design: Design, program: int, index: int) -> list[Pass]:
+    """The passes of the linear layers on the state of layer ``index``.
+
+    Exact sums of the last one leave; what a hidden one gives is the vector of the next. They are
+    dense: every bank keeps all of its places.
     """
     head, regions = needs.model.head, needs.regions(program)
     if head is None:
         raise DesignError("the model has no linear output layer: pack it with its classifier")
-    width, groups = -(-head.output_size // design.lanes), needs.head_groups
-    bits = design.row_bits or head.weight_format.width
-    geometry = Geometry(head.output_size, head.input_size, design.lanes, groups, bits, groups)
-    placement = Placement(design, head.output_size, width, gates=1)
-    instruction = Instruction(
-        Op.PASS,
-        sink=Sink.PROJECT,
-        slots=placement.slots,
-        source=regions.states[index],
-        source_kind=Place.NEW,
-        source_span=regions.span(index),
-        beats=placement.beats,
-    )
-    reads, rows = ("state", index), (groups,)
-    return _timed(Pass(index, HEAD, geometry, placement, instruction, reads, groups=rows))
+    shapes, last = head.shape.layers, len(needs.linear) - 1
+    made, names = [], layer_names(len(shapes))
+    for n, (shape, linear, name) in enumerate(zip(shapes, needs.linear, names, strict=True)):
+        state = {
+            "source": regions.states[index],
+            "source_kind": Place.NEW,
+            "source_span": regions.span(index),
+        }
+        reads: Vector = ("linear", n - 1) if n else ("state", index)
+        source: Mapping[str, Any] = {"source": regions.linear[n - 1]} if n else state
+        bits, groups = design.row_bits or shape.weight_format.width, linear.groups
+        geometry = Geometry(shape.output_size, shape.input_size, design.lanes, groups, bits, groups)
+        placement = Placement(design, shape.output_size, linear.width, gates=1)
+        now = Instruction(
+            Op.PASS,
+            sink=Sink.PROJECT,
+            slots=placement.slots,
+            beats=placement.beats,
+            **source,
+        )
+        given = Pass(index, name, geometry, placement, now, reads, groups=(groups,))
+        if n < last:
+            shift, _ = head.shape.between[n]
+            given = given.at(
+                write=True, rectify=True, target=regions.linear[n], shift=(shift,) * design.shifts
+            )
+            given = replace(given, writes=("linear", n))
+        made.append(_timed(given))
+    return made
 
 
 def _timed(given: Pass) -> Pass:

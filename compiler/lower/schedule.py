@@ -15,7 +15,7 @@ from ..array.placement import InOrder
 from ..array.program import Instruction, Op, Sink
 from ..array.widths import lead_bits
 from .order import Order, leads, put_in_order
-from .passes import HEAD, LayerPasses, Pass, head_pass, layer_passes
+from .passes import LayerPasses, Pass, head_passes, layer_passes
 from .plan import Emission, Part, Plan
 
 __all__ = ["schedule"]
@@ -63,6 +63,11 @@ def _check_fit(shape: ModelShape, design: Design, needs: Needs) -> None:
                 f"the model needs {name} = {need}, the design has {getattr(design, name)}: "
                 "generate a larger design, or prune the model further"
             )
+    if len(needs.linear) > 1 and not design.rectified:
+        raise DesignError(
+            "the model needs rectified = True, for a head of several linear layers: generate a "
+            "design for it, or leave the head to the host (head=False)"
+        )
     most = max(map(Scales.largest, shape.layers))
     if most > design.max_align:
         raise DesignError(
@@ -104,11 +109,11 @@ class _Builder:
         """Compile one program."""
         needs, design = self._needs, self._design
         found = list(self._layers_of(number))
-        head = head_pass(needs, design, number, len(found) - 1) if needs.head else None
+        head = head_passes(needs, design, number, len(found) - 1) if needs.head else []
         parallel = needs.model.directions == 2
         order = put_in_order(found, head, design, parallel=parallel)
         bases = self._bases(order)
-        whole = [given for layer in found for given in layer] + ([head] if head else [])
+        whole = [*(given for layer in found for given in layer), *head]
         self._emit(number, _settled(order, bases), tuple(_settle(p, bases) for p in whole))
         self._layers += len(found)
 
@@ -125,19 +130,21 @@ class _Builder:
         cells: dict[int, int] = {}  # of layers, whatever the pass
         passes = [*order.entry, *order.frame]
         if self._design.indexed:
-            passes.sort(key=lambda given: given.matrix == HEAD)
+            passes.sort(key=lambda given: given.linear)
+        sums = 0  # of linear layers, in the bias memories of projectors
         for given in passes:
             if given.key in bases:
                 continue
-            if self._design.indexed and given.matrix == HEAD:
-                self._groups = self._design.indexed
+            if self._design.indexed and given.linear:
+                self._groups = max(self._groups, self._design.indexed)
             units = given.sink == Sink.UNITS
             if units and given.layer not in cells:
                 cells[given.layer] = self._cells
                 dealt = given.placement.blocks * self._design.units_per_slot
                 self._cells += max(given.placement.beats, dealt)
-            cell = cells[given.layer] if units else 0
-            bases[given.key] = (self._groups * self._design.pieces, cell)
+            bias = cells[given.layer] if units else sums * given.linear
+            sums += given.placement.beats if given.linear else 0
+            bases[given.key] = (self._groups * self._design.pieces, bias)
             self._groups += given.words
         return bases
 
@@ -208,10 +215,11 @@ def _linked_up(
 
 def _emitting(passes: tuple[Pass, ...], directions: int) -> list[Pass]:
     """Passes with their marks: the top layers' results leave, and linear layers'."""
-    top = max(p.writes[1] for p in passes if p.writes)
+    between = ("reset", "linear")  # vectors that nobody outside needs
+    top = max(p.writes[1] for p in passes if p.writes and p.writes[0] not in between)
     chosen = {p.key for p in passes if p.sink == Sink.PROJECT and not p.writes}
     for p in passes:
-        if not p.writes or p.writes[0] == "reset":
+        if not p.writes or p.writes[0] in between:
             continue
         everything = directions == 2 or p.placement.design.backward
         if everything or p.writes[1] == top:
@@ -236,7 +244,7 @@ def _emissions(passes: list[Pass], first: int) -> tuple[Emission, ...]:
     return tuple(
         Emission(
             kinds[p.sink] if p.writes else "linear",
-            first + (p.writes[1] if p.writes else p.reads[1]),
+            first + p.layer,
             p.placement,
         )
         for p in passes

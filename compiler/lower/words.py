@@ -9,6 +9,7 @@ import numpy as np
 
 from csb_format.csb import Csb
 from csb_format.fixed import IntArray
+from csb_format.scales import DesignError
 from csb_format.words import join_fields, split_words
 
 from ..array.design import Design
@@ -135,6 +136,8 @@ def bias_words(
             words = join_fields(placed, design.state.width).reshape(-1, design.units)
             lanes[base : base + len(words)] = words
         else:
+            if given.instruction.rectify:
+                _check_sum(given, bias, design.acc_bits)
             fields, widths = [bias], [design.acc_bits]
             if design.row_shift:
                 fields, widths = [bias, shifts], [design.acc_bits, design.row_shift.bit_length()]
@@ -149,3 +152,12 @@ def bias_words(
     if design.linear:
         found |= {f"linear_{q:03d}": linear[:, q].tolist() for q in range(design.projectors)}
     return found
+
+
+def _check_sum(given: Pass, bias: IntArray, width: int) -> None:
+    """Raise a :class:`.DesignError` if a bias that is rounded with its sum is wider than this."""
+    if (most := int(np.abs(bias).max())) >> width - 1:
+        raise DesignError(
+            f"{given.name}: a bias of {most} has more bits than the {width} of its sums; train "
+            "with smaller biases, or leave the head to the host (head=False)"
+        )

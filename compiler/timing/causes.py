@@ -44,7 +44,6 @@ from csb_format.balance import row_nonzeros
 from ..array.latency import Latencies
 from ..array.program import Sink
 from ..lower.image import Image
-from ..lower.passes import HEAD
 from .cycle_model import CycleModel
 from .issued import Issued, issued
 
@@ -180,7 +179,7 @@ def _matrices(image: Image, part: int) -> dict[tuple[int, str], Csb]:
     found = {}
     for given in image.parts[part].whole:
         key = given.layer, given.matrix
-        if given.matrix == HEAD:
+        if given.linear:
             found[key] = image.matrix(part, given)
             continue
         layer = image.model.layers[image.parts[part].layers[given.layer]]

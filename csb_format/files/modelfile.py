@@ -23,6 +23,7 @@ from ..cells import CELLS, LSTM, cell_named
 from ..csb import Csb
 from ..fixed import Fixed
 from ..geometry import Geometry
+from ..heads.mlp import MlpHead, layer_names, layers_of
 from ..inputs.scale import InputScale
 from ..model import LEAST_ROW_BITS, DenseLayer, GateFormats, LstmLayer, Model, Projection
 from ..pooling import LAST
@@ -103,6 +104,7 @@ def _header(model: Model) -> dict[str, Any]:
             _matrices(model),
             screened=isinstance(model.head, ScreenedLayer),
             shifted=model.head is not None and model.head.row_bits > 0,
+            several=isinstance(model.head, MlpHead),
         ),
         "gate_order": cell_named(model.cell).gate_names,
         "layers": [_layer_header(layer) for layer in model.layers],
@@ -157,6 +159,9 @@ def _projection_header(projection: Projection) -> dict[str, Any]:
 
 
 def _head_header(head: DenseLayer) -> dict[str, Any]:
+    if isinstance(head, MlpHead):
+        hidden = [_head_header(layer) for layer in head.hidden]
+        return _head_header(head.last) | {"hidden": hidden}
     screened = {"screen": head.shifts._asdict()} if isinstance(head, ScreenedLayer) else {}
     if head.row_bits:
         screened["rows"] = {"bits": head.row_bits}
@@ -191,22 +196,29 @@ def _parts(model: Model) -> dict[str, Csb | npt.NDArray[Any]]:
 
 
 def _head_parts(head: DenseLayer) -> dict[str, npt.NDArray[Any]]:
-    if head.row_bits:
-        return _row_parts(head)
-    if not isinstance(head, ScreenedLayer):
-        return {"head.weight": head.weight, "head.bias": head.bias}
-    planes, *fields = head.parts()
-    named = {f"head.planes.{n}": plane for n, plane in enumerate(planes)}
-    named |= {f"head.{name}": part for name, part in zip(_SCREEN_PARTS, fields, strict=True)}
-    return named | {"head.bias": head.bias}
+    layers, parts = layers_of(head), dict[str, npt.NDArray[Any]]()
+    for name, layer in zip(layer_names(len(layers)), layers, strict=True):
+        parts |= _dense_parts(name, layer)
+    return parts
 
 
-def _row_parts(head: DenseLayer) -> dict[str, npt.NDArray[Any]]:
+def _dense_parts(name: str, layer: DenseLayer) -> dict[str, npt.NDArray[Any]]:
+    if layer.row_bits:
+        return _row_parts(name, layer)
+    if not isinstance(layer, ScreenedLayer):
+        return {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
+    planes, *fields = layer.parts()
+    named = {f"{name}.planes.{n}": plane for n, plane in enumerate(planes)}
+    named |= {f"{name}.{part}": field for part, field in zip(_SCREEN_PARTS, fields, strict=True)}
+    return named | {f"{name}.bias": layer.bias}
+
+
+def _row_parts(name: str, layer: DenseLayer) -> dict[str, npt.NDArray[Any]]:
     """Rows of few bits, and their shifts."""
-    shifts = head.row_shifts
-    fields = (head.weight >> shifts[:, None]) & ((1 << head.row_bits) - 1)
-    rows = pack_rows(fields, head.row_bits)
-    return {"head.rows": rows, "head.shifts": shifts.astype(np.uint8), "head.bias": head.bias}
+    shifts = layer.row_shifts
+    fields = (layer.weight >> shifts[:, None]) & ((1 << layer.row_bits) - 1)
+    rows, own = pack_rows(fields, layer.row_bits), shifts.astype(np.uint8)
+    return {f"{name}.rows": rows, f"{name}.shifts": own, f"{name}.bias": layer.bias}
 
 
 def _decode(path: Path) -> Model:
@@ -302,25 +314,33 @@ def _gates(node: dict[str, Any], name: str, gates: int) -> GateFormats:
 
 
 def _head(node: dict[str, Any], tensors: Tensors) -> DenseLayer:
+    if "hidden" not in node:
+        return _dense(node, "head", tensors)
+    nodes = [*_get(node, "hidden", list), node]
+    named = zip(nodes, layer_names(len(nodes)), strict=True)
+    return MlpHead.of(*(_dense(one, name, tensors) for one, name in named))
+
+
+def _dense(node: Any, name: str, tensors: Tensors) -> DenseLayer:
     outputs, inputs = _get(node, "outputs", int), _get(node, "inputs", int)
-    bias = _tensor(tensors, "head.bias", "I64", (outputs,))
+    bias = _tensor(tensors, f"{name}.bias", "I64", (outputs,))
     if "screen" in node:
-        return _screened(node, tensors, inputs, bias)
+        return _screened(node, name, tensors, inputs, bias)
     if "rows" in node:
-        return _shifted(node, tensors, inputs, bias)
-    weight = _tensor(tensors, "head.weight", "I64", (outputs, inputs))
+        return _shifted(node, name, tensors, inputs, bias)
+    weight = _tensor(tensors, f"{name}.weight", "I64", (outputs, inputs))
     return DenseLayer(weight=weight, bias=bias, **_formats(node, _HEAD_FORMATS))
 
 
 def _shifted(
-    node: dict[str, Any], tensors: Tensors, inputs: int, bias: npt.NDArray[np.int64]
+    node: dict[str, Any], name: str, tensors: Tensors, inputs: int, bias: npt.NDArray[np.int64]
 ) -> DenseLayer:
     formats = _formats(node, _HEAD_FORMATS)
     bits, most = _get(_get(node, "rows", dict), "bits", int), formats["weight_format"].width
     if not LEAST_ROW_BITS <= bits <= most or inputs < 1:
         raise ModelFileError(f"a head with rows of {bits} bits and {inputs} inputs is none of ours")
-    rows = _tensor(tensors, "head.rows", "U8", (len(bias), -(-bits * inputs // 8)))
-    shifts = _tensor(tensors, "head.shifts", "U8", (len(bias),)).astype(np.int64)
+    rows = _tensor(tensors, f"{name}.rows", "U8", (len(bias), -(-bits * inputs // 8)))
+    shifts = _tensor(tensors, f"{name}.shifts", "U8", (len(bias),)).astype(np.int64)
     if (shifts > most - bits).any():
         raise ModelFileError(
             f"a row of the head is shifted by {int(shifts.max())} bits, and is {bits} of {most}: "
@@ -332,20 +352,20 @@ def _shifted(
 
 
 def _screened(
-    node: dict[str, Any], tensors: Tensors, inputs: int, bias: npt.NDArray[np.int64]
+    node: dict[str, Any], name: str, tensors: Tensors, inputs: int, bias: npt.NDArray[np.int64]
 ) -> ScreenedLayer:
     given = _get(node, "screen", dict)
-    shifts = Shifts(**{name: _get(given, name, int) for name in Shifts._fields})
+    shifts = Shifts(**{field: _get(given, field, int) for field in Shifts._fields})
     if not LEAST_BITS <= shifts.bits <= MOST_BITS + 1 or inputs < 1:
         raise ModelFileError(f"a head of {shifts.bits} bits and {inputs} inputs is none of ours")
     planes = [
-        _tensor(tensors, f"head.planes.{n}", "U8", (len(bias), -(-bits * inputs // 8)))
+        _tensor(tensors, f"{name}.planes.{n}", "U8", (len(bias), -(-bits * inputs // 8)))
         for n, bits in enumerate(plane_bits(shifts.bits))
     ]
     counts = {"blocks": -(-len(bias) // BLOCK)}
     fields = (
-        _tensor(tensors, f"head.{name}", "U8", (counts.get(name, len(bias)), 4))
-        for name in _SCREEN_PARTS
+        _tensor(tensors, f"{name}.{part}", "U8", (counts.get(part, len(bias)), 4))
+        for part in _SCREEN_PARTS
     )
     formats = _formats(node, _HEAD_FORMATS)
     both = (formats["weight_format"], formats["input"])

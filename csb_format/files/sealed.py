@@ -30,9 +30,10 @@ __all__ = [
 ]
 
 #: The newest that is read. A file says the oldest that has what it holds.
-FORMAT_VERSION = 4
-# k of each part of the rows; heads that are stored in planes; rows of few bits and a shift
-_PARTS_SINCE, _SCREENS_SINCE, _ROWS_SINCE = 2, 3, 4
+FORMAT_VERSION = 5
+# k of each part of the rows; heads that are stored in planes; rows of few bits and a shift; heads
+# of several layers
+_PARTS_SINCE, _SCREENS_SINCE, _ROWS_SINCE, _HEADS_SINCE = 2, 3, 4, 5
 
 _KEY = "sparseflow"
 _NO_DIGEST = "0" * 64
@@ -176,9 +177,15 @@ def geometry_header(given: Geometry) -> dict[str, Any]:
 
 
 def version_of(
-    geometries: Iterable[Geometry], *, screened: bool = False, shifted: bool = False
+    geometries: Iterable[Geometry],
+    *,
+    screened: bool = False,
+    shifted: bool = False,
+    several: bool = False,
 ) -> int:
     """The format version that a file with these matrices, and such a head, says."""
+    if several:
+        return _HEADS_SINCE
     if shifted:
         return _ROWS_SINCE
     if screened:

@@ -102,6 +102,11 @@ class Rows:
     cells: Cells
     second: IntArray
 
+    def of(self, part: IntArray) -> Rows:
+        """Those of some rows."""
+        numbers = (self.scale[part], self.norm[part], self.exponent[part], self.cells.of(part))
+        return Rows(self.prior[part], self.prior_shift, *numbers, self.second[part])
+
     def check(self, weight: IntArray, bias: IntArray) -> None:
         """Refuse numbers that prove nothing.
 
@@ -161,7 +166,8 @@ class Blocks:
     most, least : int64 arrays (B,)
         The largest norm rounded up, and the smallest rounded down; 8 bits, not negative.
     typical : int
-        Rows lie in descending order of the logit that they can reach for this norm.
+        Rows lie in descending order of the logit that they can reach for this norm, but for
+        some that may come before.
     """
 
     far: IntArray

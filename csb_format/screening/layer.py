@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..fixed import Fixed, IntArray
+from ..heads.mlp import MlpHead
 from ..model import DenseLayer
 from .bounds import (
     FRACTION,
@@ -114,8 +115,13 @@ class ScreenedLayer(DenseLayer):
         Raises
         ------
         ValueError
-            For formats of more than 16 bits, or more than 4,096 columns.
+            For formats of more than 16 bits, more than 4,096 columns, or a head of several layers.
         """
+        if isinstance(dense, MlpHead):
+            raise ValueError(
+                "a head of several linear layers has no planes as a whole: leave its screen out "
+                "(each of its hidden layers may have one)"
+            )
         _check_formats(dense)
         if typical is None:
             typical = math.isqrt(dense.input_size) << (dense.input.width - 3)
@@ -125,6 +131,22 @@ class ScreenedLayer(DenseLayer):
         rows = rows_of(weight, *widths_of(weight), bias)
         parts = (dense.weight, dense.weight_format, dense.input, dense.bias)
         return cls(*parts, order, rows, blocks_of(norms[order], bias, typical))
+
+    def after(self, early: IntArray) -> ScreenedLayer:
+        """The same layer with some rows before the others, which stay in their order.
+
+        The sooner the largest logits come, the more rows are left at their first bounds.
+
+        Parameters
+        ----------
+        early : int64 array (E,)
+            Outputs, each once, the likeliest to be among the largest first.
+        """
+        order = np.concatenate([early, self.order[~np.isin(self.order, early)]])
+        rows = self.rows.of(np.argsort(self.order)[order])
+        blocks = blocks_of(norms_of(self.weight)[order], self.bias[order], self.blocks.typical)
+        parts = (self.weight, self.weight_format, self.input, self.bias)
+        return ScreenedLayer(*parts, order, rows, blocks)
 
     @cached_property
     def stored(self) -> IntArray:

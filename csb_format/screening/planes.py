@@ -94,7 +94,7 @@ class Cells:
     shift: IntArray
     fold: IntArray
 
-    def of(self, part: slice) -> Cells:
+    def of(self, part: slice | IntArray) -> Cells:
         """Those of some rows."""
         return Cells(self.width[part], self.shift[part], self.fold[part])
 

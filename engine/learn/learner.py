@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from csb_format.fixed import IntArray
+from csb_format.heads.mlp import MlpHead
 from csb_format.model import Model
 
 from . import integers
@@ -273,6 +274,11 @@ def _check(model: Model) -> None:
     if model.head is None:
         raise LearnError(
             "the model has no head, so nothing tells it what is right: pack it with one"
+        )
+    if isinstance(model.head, MlpHead):
+        raise LearnError(
+            f"its head has {len(model.head.layers)} linear layers: heads that learn have one so "
+            "far; train it in float (prune, pack), or pack it with one"
         )
     for n, layer in enumerate(model.layers):
         widths = {m.name: m.formats[0].width for m in layer.matrices}

@@ -410,6 +410,8 @@ class Controller(wiring.Component):
             self.update.cell.eq(cell),
             self.update.shift.eq(now.shift),
         ]
+        if self.design.rectified:
+            m.d.comb += self.update.rectify.eq(now.rectify)
         if self.design.wider:
             m.d.comb += self.update.reach.eq(now.reach)
 

@@ -175,7 +175,7 @@ class Core(wiring.Component):
             taker = takers.sequencer(m, memories, controller, Sink.PROJECT)
             projectors = takers.projectors(m, memories, taker, results)
             homes.append((taker.writeback, [p.value for p in projectors]))
-            later = projector_exact(self.design) - Projector.latency
+            later = projector_exact(self.design) - Projector.latency(self.design)
             leaving = delayed(m, taker.writeback, later, reset=True, clear=self._clear)
             beats.append((leaving, Cat(p.exact for p in projectors)))
             m.d.comb += controller.home.eq(units.home | taker.home)

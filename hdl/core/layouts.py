@@ -177,14 +177,16 @@ def update_layout(design: Design) -> data.StructLayout:
     """What is told of a pass, with each of its slots, to those who take its results.
 
     ``zero``: the old cell state is zero; ``beats`` in which results come home, from
-    ``base`` on if ``write``; ``bias`` and ``cell``: first places in the memories; ``emit``:
-    they leave the accelerator, ``final``: and end the frame. Where PEs keep the sums of a unit,
-    ``block`` is the last of the blocks that a round makes ready.
+    ``base`` on if ``write``, as the next linear layer takes them if ``rectify``; ``bias`` and
+    ``cell``: first places in the memories; ``emit``: they leave the accelerator, ``final``: and
+    end the frame. Where PEs keep the sums of a unit, ``block`` is the last of the blocks that a
+    round makes ready.
     """
     return data.StructLayout(
         {
             "zero": 1,
             "write": 1,
+            **({"rectify": 1} if design.rectified else {}),
             "emit": 1,
             "final": 1,
             "beats": beats_bits(design),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..importers import Imported
 from ..importers.checkpoint import CheckpointError
 from ..importers.cut import module_of, recurrent_modules
+from ..mlp import Head, MlpHead
 from .members import cutting, heads
 from .misfits import told_of_rest, transposed_heads
 
@@ -21,7 +22,7 @@ def head_of(
     recurrent: nn.LSTM | nn.GRU,
     names: Mapping[str, str],
     found: Imported,
-) -> tuple[nn.Linear | None, dict[str, str]]:
+) -> tuple[Head | None, dict[str, str]]:
     """The head, and its parameters' names in the file; none where nothing is left.
 
     Parameters
@@ -36,15 +37,18 @@ def head_of(
     Raises
     ------
     CheckpointError
-        For anything that is not one linear layer on its output, with what leaves it out.
+        For anything that is not one linear layer on its output, with what leaves it out; several
+        are taken where the cut names them.
     """
     if not rest:
         return None, {}
     width = (recurrent.proj_size or recurrent.hidden_size) * (1 + recurrent.bidirectional)
     fits = heads(rest, width)
-    if found.cut.head is not None:
-        fits = [_named(found.cut.head, rest, fits, width)]
-    known = {name for fit in fits for name in (fit, fit.removesuffix("weight") + "bias")}
+    chain = found.cut.heads(list(rest))
+    if chain:
+        fits = [_named(chain[0], rest, fits, width)]
+    behind = [f"{name}.weight" for name in chain[1:]]
+    known = {name for fit in (*fits, *behind) for name in (fit, _bias_of(fit))}
     left = [name for name in rest if name not in known]
     if not fits:
         transposed_heads(rest, width)
@@ -57,8 +61,32 @@ def head_of(
             f"with {width} columns (its output) is supported{told}; `{words}` takes {module} out "
             "of it as a part (docs/partial.md), `pack --matrices` packs the matrices of any network"
         )
+    if behind:
+        return _several(rest, [fits[0], *behind])
     head, stem = _linear(rest, fits[0]), fits[0].removesuffix("weight")
     return head, {f"head.{leaf}": stem + leaf for leaf, _ in head.named_parameters()}
+
+
+def _bias_of(weight: str) -> str:
+    return weight.removesuffix("weight") + "bias"
+
+
+def _several(rest: Mapping[str, Tensor], weights: Sequence[str]) -> tuple[MlpHead, dict[str, str]]:
+    """Linear layers that follow each other, with a ReLU between them as the user has said."""
+    for weight in weights:
+        if weight not in rest or rest[weight].ndim != 2:
+            shape = tuple(rest[weight].shape) if weight in rest else "none"
+            raise CheckpointError(f"--head: {weight} has shape {shape}: name linear layers")
+    try:
+        head = MlpHead(*(_linear(rest, weight) for weight in weights))
+    except ValueError as error:
+        named = ",".join(weight.removesuffix(".weight") for weight in weights)
+        raise CheckpointError(f"--head {named}: {error}") from error
+    stems = [weight.removesuffix("weight") for weight in weights]
+    return head, {
+        f"head.{leaf}": stems[int(leaf.partition(".")[0]) // 2] + leaf.partition(".")[2]
+        for leaf, _ in head.named_parameters()
+    }
 
 
 def _named(named: str, rest: Mapping[str, Tensor], fits: Sequence[str], width: int) -> str:

@@ -20,6 +20,7 @@ from ..cells import Recurrent
 from ..importers import Cut, Imported, import_model
 from ..importers.checkpoint import CheckpointError, UnsupportedLayerError
 from ..importers.cut import module_of, recurrent_modules
+from ..mlp import Head
 from ..reset_first import MARK, ResetFirstGRU
 from .heads import head_of
 from .members import members
@@ -40,14 +41,14 @@ class Classifier(nn.Module):
     ----------
     recurrent : nn.LSTM or nn.GRU
         Made batch first.
-    head : nn.Linear
+    head : nn.Linear or MlpHead
         Or ``nn.Identity``, for the outputs themselves.
     pool : {"last", "hn", "mean", "every"}
         How the head is fed; see :data:`csb_format.pooling.Pool`. With ``"last"`` the reverse
         direction contributes its output at that same last frame.
     """
 
-    def __init__(self, recurrent: Recurrent, head: nn.Linear, pool: str = LAST) -> None:
+    def __init__(self, recurrent: Recurrent, head: Head, pool: str = LAST) -> None:
         super().__init__()
         check_pool(pool)
         recurrent.batch_first = True
@@ -92,8 +93,8 @@ class Network:
     ----------
     recurrent : nn.LSTM or nn.GRU
         Any number of layers, both directions, projections, with or without bias.
-    head : nn.Linear or None
-        The layer on its output.
+    head : nn.Linear, MlpHead or None
+        The layer on its output, or several with a ReLU between them.
     names : dict of str to str
         Parameter of :class:`Classifier` (``recurrent.weight_ih_l0``, ``head.weight``) to its
         name in the file.
@@ -104,7 +105,7 @@ class Network:
     """
 
     recurrent: Recurrent
-    head: nn.Linear | None
+    head: Head | None
     names: dict[str, str]
     imported: Imported
     cell: bool = False
@@ -211,7 +212,8 @@ def load_network(
     ----------
     path, masks, frames
         What :func:`.import_model` takes. The file holds one ``nn.LSTM`` or ``nn.GRU`` of any
-        option, or one of their cells, and optionally one ``nn.Linear`` that takes its output.
+        option, or one of their cells, and optionally one ``nn.Linear`` that takes its output, or
+        several that ``cut`` names, with a ReLU between them.
         Nothing else, so that no layer is dropped silently.
     shared : bool
         The modules' weights are those of ``imported``, not copies: for what does not train.

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import TypeVar
 
 from torch import Tensor
@@ -45,6 +46,8 @@ class Cut:
         the only one that is not ignored.
     head : str, optional
         The linear layer on its output. By default the only one that fits and is not ignored.
+        Several, with commas, in the order in which they run, each but the last before a ReLU; an
+        ``nn.Sequential`` of them by its name, ``head`` for ``head.0``, ``head.2``.
     ignore : tuple of str
         Modules, or patterns of tensors' names (``norm*``, ``*`` for all the rest), that are left
         out. What ``lstm`` and ``head`` name is not.
@@ -139,22 +142,47 @@ class Cut:
             )
         return kept, {name: value for name, value in tensors.items() if name in out}
 
+    def heads(self, names: Sequence[str]) -> list[str]:
+        """Linear layers that ``head`` names, in the order in which they run; none if it does not.
+
+        Raises
+        ------
+        CheckpointError
+            Naming those that there are.
+        """
+        found: list[str] = []
+        for called in (self.head or "").split(",") if self.head is not None else ():
+            own = re.compile(rf"{re.escape(called.strip())}\.{_LINEAR}")
+            below = re.compile(rf"({re.escape(called.strip())}\.\d+)\.{_LINEAR}")
+            plain = [n for n in names if not PARAMETER.match(n)]
+            parts = {m[1] for n in plain if (m := below.match(n))}
+            if any(map(own.match, plain)):
+                found.append(called.strip())
+            elif parts:
+                found += _sequential(called.strip(), parts)
+            else:
+                self._refuse(called.strip(), names, recurrent=any(map(own.match, names)))
+        if twice := next((name for name in found if found.count(name) > 1), None):
+            raise CheckpointError(f"--head {self.head}: {twice} is named twice")
+        return found
+
+    def _refuse(self, called: str, names: Sequence[str], *, recurrent: bool) -> None:
+        own = set() if self.lstm is None else set(self.prefixes(names))
+        linear = [n.removesuffix(".weight") for n in names if n.endswith(".weight")]
+        what = "that is a recurrent module" if recurrent else "there is no such linear layer"
+        twice = ", which --lstm names too: one name cannot be both" * (f"{called}." in own)
+        raise CheckpointError(
+            f"--head {called}: {what}{twice}; name one of "
+            f"{', '.join(linear) or 'none: the file has no linear layer'}"
+        )
+
     def _chosen(self, names: Sequence[str]) -> set[str]:
         own = set() if self.lstm is None else set(self.prefixes(names))
         found = {n for n in names if (match := PARAMETER.match(n)) and match[1] in own}
-        if self.head is None:
-            return found
-        called = [n for n in names if re.match(rf"{re.escape(self.head)}\.{_LINEAR}", n)]
-        head = [n for n in called if not PARAMETER.match(n)]
-        if not head:
-            linear = [n.removesuffix(".weight") for n in names if n.endswith(".weight")]
-            what = "that is a recurrent module" if called else "there is no such linear layer"
-            twice = ", which --lstm names too: one name cannot be both" * (f"{self.head}." in own)
-            raise CheckpointError(
-                f"--head {self.head}: {what}{twice}; name one of "
-                f"{', '.join(linear) or 'none: the file has no linear layer'}"
-            )
-        return found | set(head)
+        for head in self.heads(names):
+            linear = re.compile(rf"{re.escape(head)}\.{_LINEAR}")
+            found |= {n for n in names if linear.match(n) and not PARAMETER.match(n)}
+        return found
 
     def _ignored(self, pattern: str, names: Iterable[str], chosen: set[str]) -> list[str]:
         left = [name for name in names if name not in chosen]
@@ -177,6 +205,18 @@ def recurrent_modules(names: Iterable[str]) -> list[str]:
 def module_of(prefix: str) -> str:
     """A module's name as ``--lstm`` takes it."""
     return prefix.removesuffix(".") or "."
+
+
+def _sequential(called: str, parts: Iterable[str]) -> list[str]:
+    """Linear layers of an ``nn.Sequential`` in their order; something must lie between two."""
+    found = sorted(parts, key=lambda part: int(part.rpartition(".")[2]))
+    for one, other in pairwise(found):
+        if int(other.rpartition(".")[2]) - int(one.rpartition(".")[2]) < 2:
+            raise CheckpointError(
+                f"--head {called}: nothing lies between {one} and {other}, where a head of several "
+                "linear layers has a ReLU; make one layer of the two, or name them one by one"
+            )
+    return found
 
 
 def _number(prefix: str) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from csb_format.files.modelfile import load_model
 from csb_format.fixed import IntArray
+from csb_format.heads.mlp import layer_names, layers_of
 from csb_format.model import LstmLayer, Model
 from csb_format.screening.layer import ScreenedLayer
 from csb_format.screening.planes import plane_bits
@@ -54,7 +55,10 @@ def read_packed(path: Path) -> Imported:
                 masks[f"lstm.{name}_l{n}{end}"] = kept
     notes = ["its integers, in the units of training; biases are left out"]
     if model.head is not None:
-        weights["head.weight"] = torch.from_numpy(model.head.weight * model.head.weight_format.lsb)
+        layers = layers_of(model.head)
+        for name, layer in zip(layer_names(len(layers)), layers, strict=True):
+            real = layer.weight * layer.weight_format.lsb
+            weights[f"{name}.weight"] = torch.from_numpy(real)
         notes += _told(model)
     unfit = "it is packed: sparseflow simulate and sf.score tell what its integers are worth"
     return Imported(weights, masks, PACKED, tuple(notes), unfit=unfit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from csb_format.cells.cell import reaches
 from csb_format.fixed import Fixed
+from csb_format.heads.mlp import layer_names
 from csb_format.precision import Precision
 
 from ..cells import Recurrent
+from ..mlp import linears_of
 from .formats import Formats, Ranges, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally
 from .tensors import RealTensors, magnitude, real_tensors, suffixes
@@ -81,12 +83,16 @@ class Calibration:
             {name: _written(value) for name, value in vars(layer).items()}
             for layer in self.formats.layers
         ]
-        head = self.formats.head
-        return {
+        head, dense = self.formats.head, self.formats.hidden
+        hidden = {"hidden": [[str(fixed) for fixed in pair] for pair in dense]} if dense else {}
+        ranges = asdict(self.ranges)
+        if not ranges["between"]:
+            del ranges["between"]
+        return hidden | {
             "layers": layers,
             "head": None if head is None else str(head),
             "lowered": dict(self.formats.lowered),
-            "ranges": asdict(self.ranges),
+            "ranges": ranges,
             "saturations": {
                 name: asdict(found) | {"share": found.share}
                 for name, found in self.saturations.items()
@@ -103,7 +109,7 @@ def _written(value: Fixed | Sequence[Fixed] | None) -> str | list[str] | None:
 def calibrate(
     lstm: Recurrent,
     sequences: Frames,
-    head: nn.Linear | None = None,
+    head: nn.Module | None = None,
     *,
     value_bits: int = Precision.value_bits,
     act_bits: int = Precision.act_bits,
@@ -118,7 +124,7 @@ def calibrate(
         Any option, pruned, without parametrisations.
     sequences : sequence of float arrays (T, X)
         Frames as the accelerator will be fed, normalised.
-    head : nn.Linear, optional
+    head : nn.Linear or nn.Sequential, optional
     value_bits : int
         Width of weights, 4..18.
     act_bits : int
@@ -141,7 +147,7 @@ def calibrate(
         For NaN, no sequences, or widths or a percentile out of range.
     """
     check_network(lstm, head)
-    ranges = measure_ranges(lstm, sequences, percentile)
+    ranges = measure_ranges(lstm, sequences, percentile, head=head)
     formats = choose_formats(lstm, head, ranges, value_bits, act_bits, per_gate, percentile)
     return Calibration(formats, ranges, count_saturations(lstm, formats, sequences))
 
@@ -205,7 +211,7 @@ def _judged(lstm: Recurrent, formats: Formats, sequences: Frames) -> _Judged:
 
 
 def count_saturations(
-    lstm: Recurrent, formats: Formats, sequences: Frames, head: nn.Linear | None = None
+    lstm: Recurrent, formats: Formats, sequences: Frames, head: nn.Module | None = None
 ) -> dict[str, Saturation]:
     """Count what formats clip of weights and, in the exact arithmetic, of states.
 
@@ -214,7 +220,7 @@ def count_saturations(
     lstm : nn.LSTM or nn.GRU
     formats : Formats
     sequences : sequence of float arrays (T, X)
-    head : nn.Linear, optional
+    head : nn.Linear or nn.Sequential, optional
         Its weights and bias are counted too, as ``head.weight`` and ``head.bias``.
 
     Returns
@@ -225,8 +231,9 @@ def count_saturations(
     found = _weights(lstm, formats) | _states(lstm, formats, sequences)
     if head is not None and formats.head is not None:
         real = real_tensors(lstm, head)
-        found["head.weight"] = _clipped(real["head.weight"], formats.head)
-        found["head.bias"] = _clipped(real["head.bias"], formats.head_bias)
+        for name, chosen in zip(layer_names(len(formats.dense)), formats.dense, strict=True):
+            found[f"{name}.weight"] = _clipped(real[f"{name}.weight"], chosen.weight)
+            found[f"{name}.bias"] = _clipped(real[f"{name}.bias"], chosen.bias)
     return found
 
 
@@ -236,10 +243,12 @@ def measure_ranges(
     percentile: float = Precision.percentile,
     *,
     real: RealTensors | None = None,
+    head: nn.Module | None = None,
 ) -> Ranges:
     """Largest magnitudes, or those that ``percentile`` percent do not exceed.
 
-    ``real`` is what :func:`.real_tensors` gave for the same network, if it has been asked.
+    ``real`` is what :func:`.real_tensors` gave for the same network, if it has been asked. Of a
+    ``head`` of several layers what is between them, on the outputs of every frame.
 
     Raises
     ------
@@ -250,11 +259,27 @@ def measure_ranges(
     if real is None:
         real_tensors(lstm, None)  # they are finite
     largest = magnitude(np.concatenate([np.ravel(frames) for frames in sequences]), percentile)
-    if not lstm.proj_size:
+    hidden = () if head is None else linears_of(head)[:-1]
+    if not (lstm.proj_size or hidden):
         return Ranges(largest, (1.0,) * lstm.num_layers)
     parts = [_live_outputs(lstm, part) for part in _batches(sequences)]
-    levels = (np.concatenate(level) for level in zip(*parts, strict=True))
-    return Ranges(largest, tuple(magnitude(level, percentile) for level in levels))
+    levels = [np.concatenate(level) for level in zip(*parts, strict=True)]
+    between = tuple(magnitude(found, percentile) for found in _rectified(hidden, levels[-1]))
+    if not lstm.proj_size:
+        return Ranges(largest, (1.0,) * lstm.num_layers, between)
+    return Ranges(largest, tuple(magnitude(level, percentile) for level in levels), between)
+
+
+@torch.no_grad()
+def _rectified(
+    hidden: Sequence[nn.Linear], outputs: npt.NDArray[np.float64]
+) -> Iterator[npt.NDArray[np.float64]]:
+    """What is behind the ReLU of each of some linear layers, (F, A)."""
+    given = torch.from_numpy(outputs)
+    for linear in hidden:
+        bias = None if linear.bias is None else linear.bias.double()
+        given = nn.functional.linear(given, linear.weight.double(), bias).relu()
+        yield given.numpy()
 
 
 def _batches(sequences: Frames, size: int = 64) -> list[Frames]:

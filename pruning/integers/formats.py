@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -14,6 +16,7 @@ from csb_format.cells import cell_named
 from csb_format.cells.cell import Cell, reach_of, reaches_of
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.fixed import Fixed, IntArray, ends, round_rows
+from csb_format.heads.mlp import layer_names, layers_of
 from csb_format.model import LEAST_ROW_BITS, GateFormats, LstmLayer, Model
 from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN
@@ -21,10 +24,12 @@ from csb_format.scales import MAX_ALIGN
 from ..cells import RECURRENT, Recurrent, cell_of
 from ..importers.checkpoint import UnsupportedLayerError
 from ..mask.layers import computed
+from ..mlp import MlpHead, linears_of
 from .tensors import Real, RealTensors, magnitude, real_tensors, suffixes
 
 __all__ = [
     "HEAD_BITS",
+    "DenseFormats",
     "Formats",
     "LayerFormats",
     "Ranges",
@@ -50,10 +55,13 @@ class Ranges:
         Of the frames.
     outputs : tuple of float
         Of what each level (both directions together) gives out.
+    between : tuple of float
+        Of what each linear layer of the head before its last gives, behind its ReLU.
     """
 
     input: float
     outputs: tuple[float, ...]
+    between: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,24 @@ class LayerFormats:
         return found
 
 
+class DenseFormats(NamedTuple):
+    """Of a linear layer of a head.
+
+    Parameters
+    ----------
+    weight, given : Fixed
+        Of its weights, and of what it takes.
+    """
+
+    weight: Fixed
+    given: Fixed
+
+    @property
+    def bias(self) -> Fixed:
+        """Of its bias: that of its products, 48 bits wide."""
+        return Fixed(_HEAD_BIAS_BITS, self.weight.frac + self.given.frac)
+
+
 @dataclass(frozen=True)
 class Formats:
     """Formats of a whole network.
@@ -127,12 +153,15 @@ class Formats:
         name (with ``.i``, ``.f``, ... where gates have their own formats).
     head_bits : int
         Leading bits of every row of the classifier that its weights are rounded to, 4..16.
+    hidden : tuple of (Fixed, Fixed)
+        Of linear layers before the classifier: weights, and what is behind their ReLU.
     """
 
     layers: tuple[LayerFormats, ...]
     head: Fixed | None
     lowered: dict[str, int]
     head_bits: int = HEAD_BITS
+    hidden: tuple[tuple[Fixed, Fixed], ...] = ()
 
     def reaching(self, reach: int, layer: int | None = None) -> Formats:
         """The same with other states, of all layers or of one.
@@ -150,14 +179,30 @@ class Formats:
         layers = tuple(LayerFormats.of_layer(layer) for layer in model.layers)
         if model.head is None:
             return cls(layers, None, {})
-        return cls(layers, model.head.weight_format, {}, _head_bits(model.head.weight))
+        linear = layers_of(model.head)
+        bits = max(_head_bits(layer.weight) for layer in linear)
+        hidden = tuple((one.weight_format, two.input) for one, two in pairwise(linear))
+        return cls(layers, model.head.weight_format, {}, bits, hidden)
+
+    @property
+    def dense(self) -> tuple[DenseFormats, ...]:
+        """Of the linear layers of the head in the order in which they run.
+
+        Raises
+        ------
+        ValueError
+            Without a head.
+        """
+        if self.head is None:
+            raise ValueError("the formats have no head: choose them with the classifier")
+        given = [self.layers[-1].output, *(output for _, output in self.hidden)]
+        weights = [*(weight for weight, _ in self.hidden), self.head]
+        return tuple(map(DenseFormats, weights, given))
 
     @property
     def head_bias(self) -> Fixed:
         """Format of the classifier's bias: that of its products, 48 bits wide."""
-        if self.head is None:
-            raise ValueError("the formats have no head: choose them with the classifier")
-        return Fixed(_HEAD_BIAS_BITS, self.head.frac + self.layers[-1].output.frac)
+        return self.dense[-1].bias
 
 
 def _head_bits(weight: IntArray) -> int:
@@ -190,7 +235,7 @@ def check_network(lstm: nn.Module, head: nn.Module | None) -> None:
     ------
     UnsupportedLayerError
         For another layer than ``nn.LSTM`` and ``nn.GRU``, parametrisations, or another head
-        than ``nn.Linear``; the message names the mend.
+        than :func:`.linears_of` takes; the message names the mend.
     ValueError
         For a head of another width.
     """
@@ -206,14 +251,14 @@ def check_network(lstm: nn.Module, head: nn.Module | None) -> None:
             f"{type(lstm).__name__} with parametrisations (a pruner's masks?): quantise what "
             "squash() returns"
         )
-    for layer in filter(None, (lstm, head)):
+    linears = () if head is None else linears_of(head)
+    for layer in (lstm, *linears):
         for name, why in computed(layer).items():
             raise UnsupportedLayerError(f"{type(layer).__name__}: {name} {why}")
     if head is None:
         return
-    if not isinstance(head, nn.Linear):
-        raise UnsupportedLayerError(f"head of type {type(head).__name__}: use torch.nn.Linear")
-    _check_head(lstm, head)
+    _check_head(lstm, linears[0])
+    MlpHead(*linears)  # layers fit each other
 
 
 def _check_head(lstm: Recurrent, head: nn.Linear) -> None:
@@ -230,7 +275,7 @@ def _check_head(lstm: Recurrent, head: nn.Linear) -> None:
 
 def choose_formats(
     lstm: Recurrent,
-    head: nn.Linear | None,
+    head: nn.Module | None,
     ranges: Ranges,
     value_bits: int = Precision.value_bits,
     act_bits: int = Precision.act_bits,
@@ -295,8 +340,30 @@ class _Choice:
             replace(self, cell=cell).layer(end, number // directions, lowered)
             for number, (end, cell) in enumerate(cells.items())
         ]
-        head = self.head(layers[-1].output, lowered) if "head.weight" in self.real else None
-        return Formats(tuple(layers), head, {n: b for n, b in lowered.items() if b})
+        head, hidden = self.heads(layers[-1].output, lowered)
+        told = {n: b for n, b in lowered.items() if b}
+        return Formats(tuple(layers), head, told, hidden=hidden)
+
+    def heads(
+        self, given: Fixed, lowered: dict[str, int]
+    ) -> tuple[Fixed | None, tuple[tuple[Fixed, Fixed], ...]]:
+        """Formats of the head's weights, and of the linear layers before it."""
+        if "head.weight" not in self.real:
+            return None, ()
+        names = layer_names(sum(n.startswith("head.") and n.endswith(".weight") for n in self.real))
+        if len(names) - 1 != len(self.ranges.between):
+            raise ValueError(
+                f"ranges of {len(self.ranges.between)} hidden layers, the head has "
+                f"{len(names) - 1}: measure them with the head"
+            )
+        hidden: list[tuple[Fixed, Fixed]] = []
+        for name, largest in zip(names, self.ranges.between, strict=False):
+            weight = self.head(name, given, lowered)
+            finest = Fixed.for_range(self.act_bits, largest)
+            # what is behind the ReLU is rounded from its sums, so it has no finer last bit
+            given = replace(finest, frac=min(finest.frac, weight.frac + given.frac))
+            hidden.append((weight, given))
+        return self.head(names[-1], given, lowered), tuple(hidden)
 
     def layer(self, end: str, level: int, lowered: dict[str, int]) -> LayerFormats:
         given = self.output(level - 1, end)
@@ -378,14 +445,14 @@ class _Choice:
             _check_not_lost(label, part, after)
         return tuple(new) if self.per_gate else new[0]
 
-    def head(self, given: Fixed, lowered: dict[str, int]) -> Fixed:
-        name, bias = "head.weight", self.real["head.bias"]
+    def head(self, of: str, given: Fixed, lowered: dict[str, int]) -> Fixed:
+        name, bias = f"{of}.weight", self.real[f"{of}.bias"]
         finest = _held(name, _HEAD_WEIGHT_BITS, self.real.magnitude(name))
         chosen = finest
         if bias.any():
             # The bias is added to the products, so it has their fraction, and must fit.
             widest = (
-                _held("head.bias", _HEAD_BIAS_BITS, self.real.magnitude("head.bias")).frac
+                _held(f"{of}.bias", _HEAD_BIAS_BITS, self.real.magnitude(f"{of}.bias")).frac
                 - given.frac
             )
             chosen = replace(finest, frac=min(finest.frac, widest))

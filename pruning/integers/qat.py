@@ -22,8 +22,9 @@ from csb_format.pooling import LAST, check_pool
 
 from ..cells import Recurrent, cell_of
 from ..files.pooling import pooled
+from ..mlp import Head, linears_of
 from .calibrate import calibrated, measure_ranges
-from .formats import HEAD_BITS, Formats, check_network, choose_formats
+from .formats import HEAD_BITS, DenseFormats, Formats, check_network, choose_formats
 from .hardware_exact import HardwareExact, Tally, quantise_exact, round_rows
 from .quantise import build_model
 from .tensors import joined_bias, suffixes
@@ -59,12 +60,12 @@ class Precision(precision.Precision):
     def formats(
         self,
         lstm: Recurrent,
-        head: nn.Linear | None,
+        head: nn.Module | None,
         sequences: Sequence[npt.NDArray[np.floating]],
     ) -> Formats:
         """Formats of a network on calibration data."""
         check_network(lstm, head)
-        ranges = measure_ranges(lstm, sequences, self.percentile)
+        ranges = measure_ranges(lstm, sequences, self.percentile, head=head)
         found = choose_formats(
             lstm, head, ranges, self.value_bits, self.act_bits, self.per_gate, self.percentile,
             reach=self.layer_reaches or self.reach,
@@ -160,7 +161,7 @@ class QatLstm(nn.Module):
     def to_model(
         self,
         layout: Mapping[str, Geometry | int],
-        head: nn.Linear | None = None,
+        head: Head | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> Model:
         """The integers that this forward pass computes with; see :func:`.build_model`."""
@@ -170,11 +171,11 @@ class QatLstm(nn.Module):
 
 
 class QatClassifier(nn.Module):
-    """A :class:`QatLstm` and its linear head.
+    """A :class:`QatLstm` and its head of one linear layer, or of several with a ReLU between.
 
     Parameters
     ----------
-    lstm, head : nn.LSTM or nn.GRU, nn.Linear
+    lstm, head : nn.LSTM or nn.GRU, nn.Linear or nn.Sequential
         Trained in place.
     formats : Formats
         Chosen with the head.
@@ -186,7 +187,7 @@ class QatClassifier(nn.Module):
     def __init__(
         self,
         lstm: Recurrent,
-        head: nn.Linear,
+        head: Head,
         formats: Formats,
         masks: Mapping[str, Tensor] | None = None,
         pool: str = LAST,
@@ -194,10 +195,8 @@ class QatClassifier(nn.Module):
         super().__init__()
         check_pool(pool)
         check_network(lstm, head)
-        if formats.head is None:
-            raise ValueError("the formats have no head: choose them with the classifier")
         self.lstm, self.head = QatLstm(lstm, formats, masks), head
-        self._weight, self._bias = formats.head, formats.head_bias
+        self._dense = formats.dense
         self._pool, self._taken = pool, formats.layers[-1].output
         self._head_bits = formats.head_bits
 
@@ -207,11 +206,20 @@ class QatClassifier(nn.Module):
         taken = pooled(outputs, lengths, self._pool, 1 + self.lstm.lstm.bidirectional)
         if self._pool == "mean":  # of integers, it is rounded to one
             taken = quantise_exact(taken, self._taken)
-        weight = quantise_exact(self.head.weight.double(), self._weight)
-        logits: Tensor = taken @ round_rows(weight, self._weight, self._head_bits).T
-        if self.head.bias is None:
-            return logits
-        return logits + quantise_exact(self.head.bias.double(), self._bias)
+        linears = linears_of(self.head)
+        for n, (linear, chosen) in enumerate(zip(linears, self._dense, strict=True)):
+            if n:
+                taken = quantise_exact(taken.relu(), chosen.given)
+            taken = self._sums(linear, chosen, taken)
+        return taken
+
+    def _sums(self, linear: nn.Linear, chosen: DenseFormats, taken: Tensor) -> Tensor:
+        """Exact sums of a linear layer."""
+        weight = quantise_exact(linear.weight.double(), chosen.weight)
+        sums: Tensor = taken @ round_rows(weight, chosen.weight, self._head_bits).T
+        if linear.bias is None:
+            return sums
+        return sums + quantise_exact(linear.bias.double(), chosen.bias)
 
     def to_model(
         self,

@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 from csb_format.csb import Csb, UnbalancedError
 from csb_format.fixed import round_rows
 from csb_format.geometry import Geometry
+from csb_format.heads.mlp import MlpHead, layer_names
 from csb_format.model import DenseLayer, GateFormats, LstmLayer, Model, Projection
 from csb_format.pooling import LAST
 from csb_format.precision import Precision
@@ -24,6 +25,7 @@ from ..importers.checkpoint import UnsupportedLayerError
 from .calibrate import calibrated, check_sequences, measure_ranges
 from .formats import (
     HEAD_BITS,
+    DenseFormats,
     Formats,
     LayerFormats,
     check_network,
@@ -64,7 +66,7 @@ class Quantised:
 
 def quantise(
     lstm: Recurrent | nn.LSTMCell,
-    head: nn.Linear | None,
+    head: nn.Module | None,
     layout: Layout,
     calibration: Sequence[npt.NDArray[np.floating]],
     *,
@@ -90,8 +92,9 @@ def quantise(
         Squashed; any number of layers, both directions, projections, with or without bias.
         A cell is taken as the LSTM of one layer that it is; its matrices are ``weight_ih`` and
         ``weight_hh`` in ``layout`` and ``masks``.
-    head : nn.Linear, optional
-        On the output of the last layer, both directions side by side; 16-bit weights.
+    head : nn.Linear or nn.Sequential, optional
+        On the output of the last layer, both directions side by side; 16-bit weights. Several
+        linear layers with a ReLU between them, see :func:`pruning.mlp.linears_of`.
     layout : Mapping[str, Geometry or int]
         Every weight matrix by torch's name (``weight_ih_l0``, ``weight_hh_l0_reverse``,
         ``weight_hr_l1``, ...) to its geometry, or to its banks: then the number of weights
@@ -139,7 +142,7 @@ def quantise(
     check_network(lstm, head)
     check_sequences(calibration, lstm.input_size)
     real = real_tensors(lstm, head)
-    ranges = measure_ranges(lstm, calibration, percentile, real=real)
+    ranges = measure_ranges(lstm, calibration, percentile, real=real, head=head)
     formats = choose_formats(
         lstm, head, ranges, value_bits, act_bits, per_gate, percentile, real=real,
         reach=Precision.reach if reach is None else reach,
@@ -183,7 +186,7 @@ def _first_layer(of_cell: Mapping[str, ValueT]) -> dict[str, ValueT]:
 
 def build_model(
     lstm: Recurrent,
-    head: nn.Linear | None,
+    head: nn.Module | None,
     layout: Layout,
     formats: Formats,
     *,
@@ -249,13 +252,19 @@ class _Packer:
             raise ValueError(f"{name}: {error}") from error
 
     def head(self, formats: Formats) -> DenseLayer:
-        fixed, given = formats.head, formats.layers[-1].output
-        if fixed is None:
-            raise ValueError("the formats have no head: choose them with the classifier")
-        weight = round_rows(fixed.quantise(self.real["head.weight"]), formats.head_bits)
-        bias = formats.head_bias.quantise(self.real["head.bias"])
-        bits = formats.head_bits if formats.head_bits < min(HEAD_BITS, fixed.width) else 0
-        return DenseLayer(weight, fixed, given, bias, row_bits=bits)
+        names = layer_names(len(formats.dense))
+        layers = [
+            self.dense(name, chosen, formats.head_bits)
+            for name, chosen in zip(names, formats.dense, strict=True)
+        ]
+        return MlpHead.of(*layers) if layers[1:] else layers[0]
+
+    def dense(self, name: str, chosen: DenseFormats, bits: int) -> DenseLayer:
+        fixed = chosen.weight
+        weight = round_rows(fixed.quantise(self.real[f"{name}.weight"]), bits)
+        bias = chosen.bias.quantise(self.real[f"{name}.bias"])
+        stored = bits if bits < min(HEAD_BITS, fixed.width) else 0
+        return DenseLayer(weight, fixed, chosen.given, bias, row_bits=stored)
 
 
 def _saturations(real: RealTensors, formats: Formats, ends: list[str]) -> dict[str, int]:
@@ -266,7 +275,8 @@ def _saturations(real: RealTensors, formats: Formats, ends: list[str]) -> dict[s
                 # The first layer's bias keeps the name that it has always had.
                 name = "bias" if kind + end == "bias_l0" else kind + end
                 clipped[name] = real.clipped(kind + end, layer.of(kind))
-    if formats.head is not None:
-        clipped["head.weight"] = real.clipped("head.weight", formats.head)
-        clipped["head.bias"] = real.clipped("head.bias", formats.head_bias)
+    dense = () if formats.head is None else formats.dense
+    for name, chosen in zip(layer_names(len(dense)), dense, strict=False):
+        clipped[f"{name}.weight"] = real.clipped(f"{name}.weight", chosen.weight)
+        clipped[f"{name}.bias"] = real.clipped(f"{name}.bias", chosen.bias)
     return clipped

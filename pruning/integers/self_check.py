@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from csb_format.csb import Csb
-from csb_format.model import LstmLayer, Model
+from csb_format.heads.mlp import layer_names, layers_of
+from csb_format.model import DenseLayer, LstmLayer, Model
 from csb_format.pooling import LAST
 from csb_format.precision import Precision
 
@@ -81,7 +82,7 @@ class StageError:
 
 def self_check(
     lstm: Recurrent,
-    head: nn.Linear | None,
+    head: nn.Module | None,
     model: Model,
     sequences: Sequence[npt.NDArray[np.floating]],
     bound: float | None = 0.05,
@@ -90,7 +91,7 @@ def self_check(
 
     Parameters
     ----------
-    lstm, head : nn.LSTM or nn.GRU, nn.Linear
+    lstm, head : nn.LSTM or nn.GRU, nn.Linear or nn.Sequential
         The float network: the dense one, or the fine-tuned pruned one that the model was
         quantised from, whose stage ``pruned`` then has no error.
     model : Model
@@ -153,7 +154,7 @@ def adding(rows: Sequence[StageError], much: float) -> list[StageError]:
 
 def _check(
     lstm: Recurrent,
-    head: nn.Linear | None,
+    head: nn.Module | None,
     model: Model,
     sequences: Sequence[npt.NDArray[np.floating]],
 ) -> None:
@@ -188,7 +189,7 @@ def _row(stage: str, name: str, output: Tensor, reference: Tensor) -> StageError
 @dataclass
 class _Stages:
     lstm: Recurrent
-    head: nn.Linear | None
+    head: nn.Module | None
     model: Model
     frames: Tensor
     lengths: Tensor
@@ -208,12 +209,23 @@ class _Stages:
     def _levels(self, weights: Mapping[str, Tensor] | None) -> list[Tensor]:
         return float_levels(self.lstm, self.frames, self.lengths, weights)
 
-    def _named(self, stage: str, levels: list[Tensor], head: _Affine | None) -> dict[str, Tensor]:
+    def _named(
+        self, stage: str, levels: list[Tensor], head: Sequence[_Affine]
+    ) -> dict[str, Tensor]:
         live = torch.arange(self.frames.shape[1]) < self.lengths[:, None]
         found = {f"layer {n}": output[live] for n, output in enumerate(levels)}
-        if head is not None:
-            found["head"] = self._taken(stage, levels[-1], live) @ head[0].T + head[1]
+        if head:
+            found["head"] = self._run(stage, self._taken(stage, levels[-1], live), head)
         return found
+
+    def _run(self, stage: str, taken: Tensor, head: Sequence[_Affine]) -> Tensor:
+        """Logits; what is between linear layers is rounded in integers alone."""
+        *between, (weight, bias) = head
+        for n, (before, added) in enumerate(between, 1):
+            taken = (taken @ before.T + added).relu()
+            if stage == "integer" and self.model.head is not None:
+                taken = quantise_exact(taken, layers_of(self.model.head)[n].input)
+        return taken @ weight.T + bias
 
     def _taken(self, stage: str, outputs: Tensor, live: Tensor) -> Tensor:
         """What the head takes: every frame's output, which may be a last one, or the pooled."""
@@ -246,23 +258,32 @@ class _Stages:
         with torch.no_grad():
             return exact.levels(reals, self.frames, self.lengths)
 
-    def _head_of_float(self) -> _Affine | None:
+    def _head_of_float(self) -> list[_Affine]:
         if self.head is None or self.model.head is None:
-            return None
+            return []
         real = real_tensors(self.lstm, self.head)
-        weight, bias = (torch.from_numpy(real[f"head.{name}"]) for name in ("weight", "bias"))
-        return weight.double(), bias.double()
+        return [
+            (
+                torch.from_numpy(real[f"{name}.weight"]).double(),
+                torch.from_numpy(real[f"{name}.bias"]).double(),
+            )
+            for name in layer_names(len(layers_of(self.model.head)))
+        ]
 
-    def _head_of_model(self) -> _Affine | None:
-        dense = self.model.head
-        if self.head is None or dense is None:
-            return None
-        bias = np.ldexp(dense.bias.astype(float), -(dense.weight_format.frac + dense.input.frac))
-        weight = dense.weight_format.dequantise(dense.weight)
-        return torch.from_numpy(weight), torch.from_numpy(bias)
+    def _head_of_model(self) -> list[_Affine]:
+        if self.head is None or self.model.head is None:
+            return []
+        return [_affine(layer) for layer in layers_of(self.model.head)]
 
 
 _Affine = tuple[Tensor, Tensor]
+
+
+def _affine(layer: DenseLayer) -> _Affine:
+    """The real numbers of a linear layer."""
+    bias = np.ldexp(layer.bias.astype(float), -(layer.weight_format.frac + layer.input.frac))
+    weight = layer.weight_format.dequantise(layer.weight)
+    return torch.from_numpy(weight), torch.from_numpy(bias)
 
 
 def dequantised(model: Model) -> Recurrent:

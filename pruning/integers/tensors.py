@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from csb_format.cells.cell import Cell
 from csb_format.fixed import Fixed, ends
+from csb_format.heads.mlp import layer_names
 from csb_format.model import GateFormats
 from csb_format.precision import Precision
 
 from ..cells import Recurrent, cell_of
+from ..mlp import linears_of
 
 __all__ = [
     "OnDemand",
@@ -122,11 +124,12 @@ def apart_biases(cell: type[Cell], bias: Real) -> tuple[Real, Real]:
     return np.concatenate(ih), np.concatenate(hh)
 
 
-def real_tensors(lstm: Recurrent, head: nn.Linear | None) -> RealTensors:
+def real_tensors(lstm: Recurrent, head: nn.Module | None) -> RealTensors:
     """All tensors by torch's names, with ``bias_l0``, ... those of the cell's sums.
 
     Weights share the memory of those of float32 and float64; half precision is widened.
-    Biases are float64, missing ones zeros; the head's are ``head.weight`` and ``head.bias``.
+    Biases are float64, missing ones zeros; the head's are ``head.weight`` and ``head.bias``, of
+    linear layers before its last ``head.hidden.0.weight`` and so on.
 
     Raises
     ------
@@ -148,10 +151,12 @@ def real_tensors(lstm: Recurrent, head: nn.Linear | None) -> RealTensors:
         ih, hh = (np.split(side, gates) for side in sides)
         found.put(f"bias{end}", np.concatenate(joined_bias(cell, ih, hh)))
     if head is not None:
-        found.put("head.weight", _array(head.weight))
-        bias = head.bias
-        outputs = np.zeros(head.out_features)
-        found.put("head.bias", outputs + (0.0 if bias is None else _finite("head.bias", bias)))
+        linears = linears_of(head)
+        for name, linear in zip(layer_names(len(linears)), linears, strict=True):
+            found.put(f"{name}.weight", _array(linear.weight))
+            bias, outputs = linear.bias, np.zeros(linear.out_features)
+            added = 0.0 if bias is None else _finite(f"{name}.bias", bias)
+            found.put(f"{name}.bias", outputs + added)
     return found
 
 

@@ -88,7 +88,7 @@ class ElementCheck(Check):
     beat, lane : int
     element : int
         Of the vector.
-    state : {"h", "c", "r", "y", "v"}
+    state : {"h", "c", "r", "y", "v", "a0", ...}
         As in :class:`~sim.check.compare.Mismatch`.
     """
 
@@ -170,8 +170,7 @@ class Replay:
 
     def layer(self, run: Issued) -> int:
         """Number, among the model's layers, of the one whose results a pass gives."""
-        vector = run.given.writes or run.given.reads
-        return self.image.parts[self.part].layers[vector[1]]
+        return self.image.parts[self.part].layers[run.given.layer]
 
     def states(self, layer: int, state: str) -> IntArray:
         """Of every frame a state of a layer; see :func:`~sim.check.compare.expected_states`."""
@@ -201,6 +200,8 @@ class Replay:
         frame = run.frame
         if kind == "frame":
             return np.asarray(self.stimulus.frames[frame, index])
+        if kind == "linear":
+            return np.asarray(self.states(self.layer(run), f"a{index}")[frame])
         layer = self.image.parts[self.part].layers[index]
         if run.instruction.source_kind != Place.OLD:
             name = {"hidden": "h", "reset": "v", "state": "r"}[kind]
@@ -248,8 +249,11 @@ class Replay:
                 ("lane{}.hidden", "h", after, design.gate.width),
                 ("lane{}.cell", "c", after, design.state.width),
             ]
-        if run.instruction.write:
-            return [("projector{}.value", "r", self.latencies.lane(Sink.PROJECT), design.act_bits)]
+        if run.given.writes:
+            kind, index = run.given.writes
+            state = f"a{index}" if kind == "linear" else "r"
+            after = self.latencies.lane(Sink.PROJECT)
+            return [("projector{}.value", state, after, design.act_bits)]
         return [("projector{}.exact", "y", projector_exact(design), design.acc_bits)]
 
     def program(self) -> Iterator[ProgramCheck]:

@@ -10,6 +10,7 @@ import numpy as np
 from compiler.abi.frames import Stimulus
 from compiler.abi.states import Outcome
 from csb_format import IntArray
+from csb_format.heads.mlp import MlpHead
 from engine.reference import Trace
 from engine.screened import of_all
 
@@ -24,9 +25,10 @@ class Mismatch:
     ----------
     layer, sequence, step, unit : int
         The state.
-    state : {"h", "c", "r", "y", "index", "logit", "v"}
+    state : {"h", "c", "r", "y", "index", "logit", "v", "a0", ...}
         Hidden, cell, projected state; sum of a linear layer; output and logit at a place of the
-        largest; after diagnosis also ``r * h``, where rows of a matrix wait for it.
+        largest; after diagnosis also ``r * h``, where rows of a matrix wait for it, and what the
+        hidden linear layers 0, 1, ... give to the next.
     expected, got : int
         After diagnosis ``got`` may be ``"unknown"``: bits were X.
     cycle : int
@@ -152,7 +154,7 @@ def expected_states(
     stimulus : Stimulus
     layer : int
         Of the model.
-    state : {"h", "c", "r", "y", "index", "logit"}
+    state : {"h", "c", "r", "y", "index", "logit", "a0", ...}
         But for the last as in :class:`Mismatch`.
     traces : sequence of sequences of Trace
         Of each level all sequences.
@@ -175,6 +177,9 @@ def expected_states(
     if state in ("h", "c", "r"):
         return found
     assert model.head is not None
+    if state.startswith("a"):
+        assert isinstance(model.head, MlpHead)
+        return model.head.activations(found, int(state[1:]))
     logits = model.head.logits(found)
     if state == "y":
         return logits

@@ -207,7 +207,7 @@ class _Making:
         yield from self._sums(parked, added)
         if self._units:
             yield from self._lane(parked, added)
-        elif not self._run.instruction.write:
+        elif self._run.given.biased:
             yield from self._linear()
 
     def _feeding(self) -> Iterator[tuple[Issued, list[int]]]:

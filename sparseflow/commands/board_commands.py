@@ -96,7 +96,8 @@ def fit(given: FitOptions) -> None:
     clock = "a guess" if found.has.guessed else "as measured, at most the clock of the board"
     padded = f"\n{PADDED}: {PADDED_TEXT}." if any(_padded(c, model) for c in every) else ""
     table = _table(
-        f"Estimates, shares of {found.part}. Cycles and us: of a step.\nMHz: {clock}.{padded}",
+        f"Estimates, shares of {found.part}. Cycles and us: of a step.\nMHz: {clock}.{padded}"
+        f"{_basis(found)}",
         title,
     )
     for column in ("M x N", "fits", "DSP", "RAM", "LUT", "limit", "cycles", "MHz", "us"):
@@ -116,6 +117,19 @@ def fit(given: FitOptions) -> None:
     fastest(
         model, found, given.contexts, given.largest
     )  # an error that says what to do where nothing fits
+
+
+def _basis(board: Board) -> str:
+    """What counts of look-up tables rest on, where it is more than the structure."""
+    from boards.cells.learned import shipped
+
+    counts = shipped().families.get(board.family.name)
+    if not counts:
+        return ""
+    return (
+        f"\nLUT: as {counts['lut'].samples} counted designs have taught; `sparseflow predict` has "
+        "the\nstructural count beside it."
+    )
 
 
 def _finer(given: FitOptions, model: Model, board: Board, best: Choice) -> str:

@@ -45,6 +45,7 @@ def doctor(given: DoctorOptions) -> None:
     from pruning.importers import import_model, save_imported
 
     from ..pages import doctor_report
+    from ..steps.whole import whole_lines
 
     _check_places(given)
     if given.plan:
@@ -81,7 +82,9 @@ def doctor(given: DoctorOptions) -> None:
             replace_file(path, text.encode())
     if given.plain:
         save_imported(given.plain, model)
-    doctor_report.print_diagnosis(found, read=[*read, *_in_words(states)])
+    sizes = [(m.name, m.columns, m.suggested) for m in found.matrices]
+    told = [*read, *_in_words(states), *whole_lines(sizes)]
+    doctor_report.print_diagnosis(found, read=told)
     _next(given, model, found, network)
 
 

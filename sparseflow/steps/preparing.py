@@ -25,6 +25,7 @@ from .places import has_labels, need_labels, read_scaled
 from .progress import say, show
 from .ranges import cell_ranges, in_words
 from .tuning.controls import QAT, Controls, patience_needs_val
+from .whole import whole_lines
 
 if TYPE_CHECKING:  # torch is loaded only where it is used
     from pruning.files.network import Network
@@ -158,6 +159,9 @@ def _tell_achieved(network: Network, pruned: Pruned) -> None:
         for shares in ([m.requested for m in pruned.report], [m.achieved for m in pruned.report])
     )
     say(f"all matrices: {asked:.2%} asked, {achieved:.2%} achieved")
+    found = ((network.names[name], g.columns, g.banks) for name, g in pruned.geometries.items())
+    for line in whole_lines(found):
+        say(line)
 
 
 def pack(

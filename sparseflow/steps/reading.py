@@ -11,6 +11,7 @@ from csb_format.pooling import EVERY, FED, LAST, check_pool
 from pruning.files.network import Network
 from pruning.importers import Imported
 from pruning.importers.checkpoint import CheckpointError
+from pruning.mlp import linears_of
 from pruning.reset_first import ResetFirstGRU
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.inputs import Inputs
@@ -98,10 +99,10 @@ def described(network: Network, pool: str) -> str:
     network_text = ", ".join([sizes, *filter(None, options)])
     if head is None:
         return f"{network_text}; no head"
-    return (
-        f"{network_text}; head nn.Linear({head.in_features}, {head.out_features}) "
-        f"on {FED[check_pool(pool)]} (--pool {pool})"
+    linear = ", ReLU, ".join(
+        f"nn.Linear({one.in_features}, {one.out_features})" for one in linears_of(head)
     )
+    return f"{network_text}; head {linear} on {FED[check_pool(pool)]} (--pool {pool})"
 
 
 def as_read(network: Network, pool: str, path: Path, data: SequenceData | None) -> list[str]:

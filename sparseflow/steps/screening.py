@@ -13,6 +13,7 @@ from csb_format.fixed import IntArray
 from csb_format.screening.layer import ScreenedLayer
 from csb_format.screening.planes import plane_bits
 from engine.levels import last_outputs
+from engine.ordered import ordered
 from engine.reference import IntegerModel
 from engine.screened import top
 
@@ -39,8 +40,7 @@ def screened(model: Model, sequences: Sequence[Any]) -> tuple[Model, str]:
     if model.head is None:
         raise ValueError("--screen is of a head, and this network has none: leave it out")
     states = _states(model, sequences)
-    squares = (states.astype(np.float64) ** 2).sum(axis=1)
-    head = ScreenedLayer.of(model.head, int(np.sqrt(squares).mean()))
+    head = ordered(model.head, states)
     return replace(model, head=head), _told(head, states)
 
 

@@ -136,6 +136,7 @@ SMALLEST = {
     "bench.tune.behaviour": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.hardware": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.jobs": Smallest("--smallest --json OUT/rows.json"),
+    "bench.tune.predict": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.search": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.tables": Smallest("--smallest --json OUT/rows.json"),
     # two processes that load PyTorch

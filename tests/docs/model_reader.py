@@ -192,21 +192,21 @@ def fields(rows: Ints, bits: int, count: int) -> Ints:
     return flat.reshape(len(rows), count, bits) @ (1 << np.arange(bits))
 
 
-def head_of(node: Any, tensors: Any) -> tuple[Ints, Ints]:
-    """Weight and bias of the head."""
+def head_of(node: Any, of: str, tensors: Any) -> tuple[Ints, Ints]:
+    """Weight and bias of a linear layer of the head."""
     if "rows" in node:
-        bits, shifts = node["rows"]["bits"], tensors["head.shifts"].astype(np.int64)
-        value = fields(tensors["head.rows"], bits, node["inputs"])
+        bits, shifts = node["rows"]["bits"], tensors[f"{of}.shifts"].astype(np.int64)
+        value = fields(tensors[f"{of}.rows"], bits, node["inputs"])
         value -= (value >> bits - 1) << bits
-        return value << shifts[:, None], tensors["head.bias"]
+        return value << shifts[:, None], tensors[f"{of}.bias"]
     if "screen" not in node:
-        return tensors["head.weight"], tensors["head.bias"]
+        return tensors[f"{of}.weight"], tensors[f"{of}.bias"]
     inputs, rest_bits = node["inputs"], node["screen"]["bits"] - 5
-    p, q = (fields(tensors[f"head.planes.{n}"], 2 + n, inputs) for n in (0, 1))
-    rest = fields(tensors["head.planes.2"], rest_bits, inputs) if rest_bits else np.int64(0)
+    p, q = (fields(tensors[f"{of}.planes.{n}"], 2 + n, inputs) for n in (0, 1))
+    rest = fields(tensors[f"{of}.planes.2"], rest_bits, inputs) if rest_bits else np.int64(0)
     second, order = (
         tensors[name].astype(np.int64) @ (256 ** np.arange(4))
-        for name in ("head.second", "head.order")
+        for name in (f"{of}.second", f"{of}.order")
     )
     w, z, f = (part[:, None] for part in ((second >> 16 & 15) + 1, second >> 20 & 15, second >> 24))
     below, large = p >= 2, (p == 1) | (p == 2)
@@ -214,7 +214,7 @@ def head_of(node: Any, tensors: Any) -> tuple[Ints, Ints]:
     size = np.where(large & (f > 0), (q << w - 4) + rest, fine)
     weight = np.empty_like(size)
     weight[order] = np.where(below, -1 - size, size) << z
-    return weight, tensors["head.bias"]
+    return weight, tensors[f"{of}.bias"]
 
 
 class Network:
@@ -228,7 +228,7 @@ class Network:
         data, digest = path.read_bytes(), header["sha256"].encode()
         assert hashlib.sha256(data.replace(digest, b"0" * 64)).hexdigest().encode() == digest
         assert header["kind"] == "model"
-        assert header["format_version"] in (1, 2, 3, 4)
+        assert header["format_version"] in (1, 2, 3, 4, 5)
         cell = header.get("cell", "lstm")
         assert header["gate_order"] == ("ifgo" if cell == "lstm" else "rzn")
         self.directions = header["directions"]
@@ -240,7 +240,11 @@ class Network:
             self.scale = (tensors["input.mean"], tensors["input.factor"])
         self.names = header.get("label_names", [])
         self.input = header["layers"][0]["formats"]["input"]
-        self.head = head_of(header["head"], tensors) if header["head"] else None
+        node = header["head"]
+        hidden = node.get("hidden", []) if node else []
+        self.nodes = [*hidden, node] if node else []
+        names = [*(f"head.hidden.{n}" for n in range(len(hidden))), "head"]
+        self.head = [head_of(n, of, tensors) for n, of in zip(self.nodes, names, strict=False)]
 
     def frames(self, raw: Any) -> Ints:
         """Frames of raw features."""
@@ -262,5 +266,12 @@ class Network:
 
     def logits(self, output: Ints) -> Ints:
         """Exact sums of the head."""
-        assert self.head is not None
-        return output @ self.head[0].T + self.head[1]
+        for n, (weight, bias) in enumerate(self.head):
+            if n:
+                before, now = (self.nodes[k]["formats"] for k in (n - 1, n))
+                frac = before["weight_format"]["frac"] + before["input"]["frac"]
+                sums = np.maximum(output, 0)
+                shifted = shift_round(sums, frac - now["input"]["frac"])
+                output = clip(shifted, now["input"]["width"])
+            output = output @ weight.T + bias
+        return output

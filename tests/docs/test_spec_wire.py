@@ -46,6 +46,11 @@ def with_head() -> Image:
     return compile_model(model, design_for(model, 8, 4, head=True), head=True)
 
 
+def with_layers() -> Image:
+    model = random_model(RNG(4), 7, 6, 4, 1, 1, 8, 12, head=3, hidden=(9, 5))
+    return compile_model(model, design_for(model, 8, 4, head=True), head=True)
+
+
 def with_dense_head() -> Image:
     model = random_model(RNG(4), 7, 6, 4, 1, 1, 8, 12, head=13)
     return compile_model(model, design_for(model, 8, 4, head=True, dense=True), head=True)
@@ -66,6 +71,7 @@ IMAGES = {
     "compact, in pieces": compact(),
     "head": with_head(),
     "head without indices": with_dense_head(),
+    "head of three layers": with_layers(),
 }
 
 

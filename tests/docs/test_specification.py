@@ -13,6 +13,8 @@ import pytest
 from csb_format import InputScale, Model, save_model
 from csb_format.cells.lstm import CellArithmetic
 from csb_format.cells.piecewise import Piecewise
+from csb_format.fixed import round_rows
+from csb_format.heads.mlp import MlpHead
 from csb_format.random_models import random_frames, random_model, random_network
 from csb_format.scales import MAX_ALIGN, DesignError, _meet
 from csb_format.screening.layer import ScreenedLayer
@@ -67,7 +69,18 @@ def screened(seed: int, value_bits: int, act_bits: int) -> Model:
     return replace(model, head=ScreenedLayer.of(replace(model.head, weight=weight)))
 
 
+def several(seed: int, *hidden: int) -> Model:
+    """A head of several linear layers, the first in planes, the last in few bits."""
+    model = random_network(RNG(seed), 7, 6, 3, (2, 1, 1), head=4, hidden=hidden, act_bits=10)
+    assert isinstance(model.head, MlpHead)
+    first, *others, last = model.head.layers
+    few = replace(last, weight=round_rows(last.weight, 7), row_bits=7)
+    return replace(model, head=MlpHead.of(ScreenedLayer.of(first), *others, few))
+
+
 MODELS = [
+    several(70, 20),
+    several(71, 9, 5),
     *[screened(60 + n, bits, act) for n, (bits, act) in enumerate([(16, 16), (4, 8), (9, 12)])],
     by_gate(50, "lstm", (2, 1, 3, 0), (1, 3, 2, 2)),
     by_gate(51, "gru", (2, 1, 3), (0, 3, 1)),

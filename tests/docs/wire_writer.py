@@ -91,7 +91,9 @@ def fields(d: Design) -> list[tuple[str, int, int]]:
     return [
         *[("op", 2, 1), ("next", program, 1), ("other", program, 1), ("frame", 2, 1)],
         *[("release_frame", 1, 1), ("advance", 1, 1), ("recurrent", 1, 1), ("parked", 1, 1)],
-        *[("sink", 2, 1), ("write", 1, 1), ("emit", 1, 1), ("final", 1, 1)],
+        *[("sink", 2, 1), ("write", 1, 1)],
+        *([("rectify", 1, 1)] if d["rectified"] else []),
+        *[("emit", 1, 1), ("final", 1, 1)],
         *[("slot", bits(d["slots"]), 1), ("slots", bits(d["slots"] + 1), 1)],
         *[("groups", bits(rows + 1), 1), ("interval", bits(max(least, per_slot) + 1), 1)],
         ("matrix", bits(d["matrix_depth"] * d["pieces"]), 1),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from csb_format.fixed import Fixed
+from csb_format.heads.mlp import MlpHead
 from csb_format.model import DenseLayer
 from csb_format.screening.adversaries import adversarial_head, adversarial_states
 from csb_format.screening.layer import ScreenedLayer
-from csb_format.screening.rectified import MlpHead
 from engine.rectified import rectified
 
 RNG = np.random.default_rng
@@ -21,7 +19,7 @@ def behind(first: DenseLayer, rng: np.random.Generator, lost: int) -> MlpHead:
     """A head of this first layer, whose activations have so many fraction bits fewer."""
     given = Fixed(int(rng.integers(6, 17)), first.weight_format.frac + first.input.frac - lost)
     weight = rng.integers(-100, 100, (5, first.output_size))
-    return MlpHead(first, DenseLayer(weight, Fixed(8, 4), given, np.zeros(5, np.int64)))
+    return MlpHead.of(first, DenseLayer(weight, Fixed(8, 4), given, np.zeros(5, np.int64)))
 
 
 def trained_like(seed: int = 0, rows: int = 300, columns: int = 48) -> tuple[MlpHead, np.ndarray]:
@@ -51,19 +49,19 @@ def test_activations_are_those_of_the_full_layer(seed: int) -> None:
 
 def test_in_plain_numbers() -> None:
     head, states = trained_like()
-    first, second = head.hidden, head.output
+    (first,), second, behind = head.hidden, head.last, head.rectifiers[0]
     given = (states, head.activations(states), head.logits(states))
     for h, activations, logits in zip(*(n.tolist() for n in given), strict=True):
         sums = [sum(w * x for w, x in zip(row, h, strict=True)) for row in first.weight.tolist()]
-        half, top = 1 << head.shift - 1, second.input.max
-        wanted = [min(top, (max(0, s) + half) >> head.shift) for s in sums]
+        half, top = 1 << behind.shift - 1, second.input.max
+        wanted = [min(top, (max(0, s) + half) >> behind.shift) for s in sums]
         assert activations == wanted
         assert logits == [
             sum(w * a for w, a in zip(row, wanted, strict=True)) for row in second.weight.tolist()
         ]
-    assert head.least == half
-    assert not head.activated(np.array([half - 1, -5])).any()
-    assert head.activated(np.array([half])).all()
+    assert behind.least == half
+    assert not behind.of(np.array([half - 1, -5])).any()
+    assert behind.of(np.array([half])).all()
 
 
 def test_rows_are_skipped_and_fewer_bytes_read() -> None:
@@ -72,7 +70,7 @@ def test_rows_are_skipped_and_fewer_bytes_read() -> None:
     zero = (head.activations(states) == 0).sum(axis=1)
     assert (found.skipped <= zero).all()
     assert found.skipped.mean() > 0.4 * zero.mean() > 0
-    layer = head.hidden
+    layer = head.hidden[0]
     assert isinstance(layer, ScreenedLayer)
     columns, rest = layer.input_size, layer.bits - 5
     planes = [-(-bits * columns // 8) for bits in (2, 3, rest)]
@@ -93,17 +91,11 @@ def test_a_margin_skips_more_and_is_no_proof() -> None:
 
 def test_what_is_refused() -> None:
     head, states = trained_like(rows=20)
-    layer = head.hidden
+    layer = head.hidden[0]
     assert isinstance(layer, ScreenedLayer)
     with pytest.raises(ValueError, match="the first layer has no planes"):
-        rectified(MlpHead(layer.dense, head.output), states)
+        rectified(MlpHead.of(layer.dense, head.last), states)
     with pytest.raises(ValueError, match=r"hidden states of shape \(48,\): give \(T, 48\)"):
         rectified(head, states[0])
     with pytest.raises(ValueError, match="margin"):
         rectified(head, states, 257)
-    narrow = replace(head.output, weight=head.output.weight[:, 1:])
-    with pytest.raises(ValueError, match="takes 19 numbers, the first gives 20"):
-        MlpHead(layer, narrow)
-    fine = replace(head.output, input=Fixed(16, 40))
-    with pytest.raises(ValueError, match="have -13 fraction bits more"):
-        MlpHead(layer, fine)

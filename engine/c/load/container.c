@@ -6,7 +6,8 @@
 #include "file.h"
 #include "sha256.h"
 
-#define NEWEST 4 /* format version; 2 brought k of each gate, 3 heads in planes, 4 rows and shifts */
+#define NEWEST 5 /* format version; 2 brought k of each gate, 3 heads in planes, 4 rows and shifts, \
+                    5 heads of several layers, which are refused by name */
 #define MOST_HEADER ((uint64_t)16 << 20)
 #define DIGEST 64
 #define AGAIN "fetch or save the file again"

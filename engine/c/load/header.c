@@ -328,6 +328,11 @@ static int32_t head_of(struct source *s, const struct json_node *node, struct fi
     const struct json_node *formats = member(s, node, "formats");
     int64_t outputs, inputs, most = 1 << 24;
     const struct json_node *screen = member(s, node, "screen"), *rows = member(s, node, "rows");
+    if (member(s, node, "hidden"))
+        return file_error(s->error, SPARSEFLOW_RUN_UNSUPPORTED,
+                          "its head has several linear layers: this library runs one; pack it "
+                          "without its head and compute the head on what a step gives, or run it "
+                          "from Python, which does so");
     if ((screen && rows) || node->kind != JSON_OBJECT || !only(s, node, keys) || !only(s, formats, format_keys) ||
         !whole(s, node, "outputs", 1, most, &outputs) ||
         !whole(s, node, "inputs", 1, most, &inputs) ||

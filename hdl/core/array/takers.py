@@ -115,6 +115,10 @@ def projectors(
             lane.shift.eq(sequencer.now.shift[0]),
             lane.linear.eq(~sequencer.now.write),
         ]
+        biased: Value = lane.linear
+        if design.rectified:
+            m.d.comb += lane.rectify.eq(sequencer.now.rectify)
+            biased = lane.linear | lane.rectify
         if design.linear:
             m.submodules[f"linear{q}"] = bias = memories.ram("linear", Space.LINEAR, q)
             words.append(bias.read_data)
@@ -125,7 +129,7 @@ def projectors(
             if design.row_shift:
                 m.d.comb += lane.places.eq(bias.read_data[design.acc_bits :])
             if design.checked:
-                memories.used(bias.read_data, memories.dealt(sequencer) & lane.linear)
+                memories.used(bias.read_data, memories.dealt(sequencer) & biased)
         for i in range(design.results_per_slot):
             pe = i * design.projectors + q
             # a row without gates is where that of its PE would be

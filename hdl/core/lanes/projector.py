@@ -1,11 +1,12 @@
 """The projector: rounds a sum of products to an activation, or adds the bias of a linear layer."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+import numpy as np
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import Design
-from compiler.array.latency import PROJECTOR, RAM, projector_exact
+from compiler.array.latency import RAM, projector_exact, projector_latency
 from compiler.array.widths import SHIFT_BITS
 from csb_format.fixed import IntArray, round_shift, saturate
 
@@ -27,7 +28,10 @@ class Projector(wiring.Component):
     sums : In
         The ``results_per_slot`` sums that this projector serves in a slot.
     select, shift, linear : In
-        Which of them; right shift to the output's format; it is of a linear layer.
+        Which of them; right shift to the output's format; it is of a linear layer whose exact sums
+        leave.
+    rectify : In, of a design with ``rectified``
+        It is of a linear layer whose results the next one takes: with its bias, through a ReLU.
     bias : In
         Of a linear layer, ``Ram.latency`` cycles after ``select``.
     places : In, of a design with ``row_shift``
@@ -41,7 +45,8 @@ class Projector(wiring.Component):
         With ``value``: it was saturated.
     """
 
-    latency = PROJECTOR
+    latency = staticmethod(projector_latency)
+    exact_latency = staticmethod(projector_exact)
 
     sums: Signal
     select: Signal
@@ -62,6 +67,7 @@ class Projector(wiring.Component):
                 "select": In(range(max(2, design.results_per_slot))),
                 "shift": In(SHIFT_BITS),
                 "linear": In(1),
+                **({"rectify": In(1)} if design.rectified else {}),
                 "bias": In(acc),
                 **({"places": In(range(design.row_shift + 1))} if design.row_shift else {}),
                 "value": Out(signed(design.act_bits)),
@@ -74,6 +80,9 @@ class Projector(wiring.Component):
         """Two registers to the value, one more to the exact sum, or two where rows are shifted."""
         m = Module()
         chosen = self.sums[self.select]
+        if self.design.rectified:
+            self._rectified(m, chosen)
+            return m
         doubled = Signal(signed(self.design.acc_bits + 1), reset_less=True)
         # one bit more than the result, so that a half can be rounded up below
         m.d.sync += doubled.eq((chosen << 1) >> self.shift)
@@ -92,6 +101,26 @@ class Projector(wiring.Component):
             m.d.comb += self.exact.eq(registered(m, self.value))
         return m
 
-    def model(self, total: IntArray, shift: int) -> IntArray:
-        """Bit-exact ``value`` of sums, int64 arrays of one shape."""
-        return saturate(round_shift(total, shift), self.design.act_bits)
+    def _rectified(self, m: Module, chosen: Value) -> None:
+        """The bias first, where there is one; the exact sum waits for what rounding takes."""
+        linear, rectify = (delayed(m, v, RAM) for v in (self.linear, self.rectify))
+        total = Signal(signed(self.design.acc_bits + 1), reset_less=True)
+        bias = Mux(linear | rectify, self.bias, 0)
+        m.d.sync += total.eq(delayed(m, chosen, RAM) + bias)
+        doubled = Signal(signed(self.design.acc_bits + 2), reset_less=True)
+        shift = delayed(m, self.shift, RAM + 1)
+        below = registered(m, rectify) & (total < 0)
+        m.d.sync += doubled.eq(Mux(below, 0, (total << 1) >> shift))
+        result = rounded(doubled, 1)
+        clipped = saturated(m, result, self.design.act_bits, "clipped_value")
+        leaves = delayed(m, linear, 2)
+        m.d.sync += [self.value.eq(clipped), self.clipped.eq((clipped != result) & ~leaves)]
+        exact = delayed(m, total, 2)
+        m.d.comb += self.exact.eq(Mux(registered(m, leaves), exact, self.value))
+
+    def model(
+        self, total: IntArray, shift: int, bias: IntArray | int = 0, *, rectify: bool = False
+    ) -> IntArray:
+        """Bit-exact ``value`` of sums, int64 arrays of one shape; a bias only with ``rectify``."""
+        sums = np.maximum(total + bias, 0) if rectify else total
+        return saturate(round_shift(sums, shift), self.design.act_bits)

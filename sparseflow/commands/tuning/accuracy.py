@@ -25,6 +25,7 @@ __all__ = ["search"]
 
 BITS = ((8, 8), (16, 16))
 SHOWN = 12  # points of the front
+PRUNED, PACKED, BOARD = "pruned.safetensors", "model.safetensors", "board"  # of a point
 
 
 def search(given: TuneOptions) -> None:
@@ -43,6 +44,8 @@ def search(given: TuneOptions) -> None:
     for name, place in (("--html", given.html), ("--json", given.json)):
         if place:
             check_written(name, place, given.model)
+    if given.out:
+        _check_out(given.out, given.model, given.data)
     asked = _asked(given)
     dense = dense_of(given.model, given.data, given.val)
     say(f"dense: loss {dense.loss:.4g}; allowed {dense.allowed(asked.target):.4g}")
@@ -58,6 +61,19 @@ def search(given: TuneOptions) -> None:
     _write(given, record)
     if given.out and best:
         _build(given, best, dense)
+    elif given.out:
+        say(f"nothing is built in {given.out}: no point loses as little as --target allows")
+
+
+def _check_out(out: Path, *read: Path) -> None:
+    """Refuse a place before hours of trainings, not after them."""
+    from boards.build.bitstream import KIND
+    from csb_format.files.ownership import check_file, check_folder, check_replaceable
+
+    check_folder(out)
+    check_replaceable(out / BOARD, KIND)
+    for name in (PRUNED, PACKED):
+        check_file(out / name, *read)
 
 
 def _asked(given: TuneOptions) -> Asked:
@@ -153,14 +169,14 @@ def _commands(given: TuneOptions, one: Point, dense: Dense) -> list[str]:
     checkpoint, data = (as_argument(str(path)) for path in (given.model, given.data))
     judged = ["--data", as_argument(str(given.val or given.data))]
     wishes = [word for wish in one.pattern.wishes(dense.sizes) for word in ("--for", wish)]
-    pruned, packed = f"{folder}/pruned.safetensors", f"{folder}/model.safetensors"
+    pruned, packed = f"{folder}/{PRUNED}", f"{folder}/{PACKED}"
     words = [
         ["prune", checkpoint, "--data", data, "--banks", str(one.pattern.banks), *wishes,
          "--epochs", str(given.epochs), "--seed", str(given.seed), "--out", pruned],
         ["pack", pruned, "--calibration", data, "--value-bits", str(one.bits[0]), "--act-bits",
          str(one.bits[1]), *judged, "--out", packed],
         ["build", packed, "--board", given.board, "--pes", str(one.array.design.pes), "--lanes",
-         str(one.array.design.lanes), "--out", f"{folder}/board"],
+         str(one.array.design.lanes), "--out", f"{folder}/{BOARD}"],
     ]  # fmt: skip
     return [shlex.join(["sparseflow", *line]) for line in words]
 
@@ -215,15 +231,16 @@ def _build(given: TuneOptions, best: Point, dense: Dense) -> None:
 
     assert given.out is not None
     assert given.data is not None
-    pruned = given.out / "pruned.safetensors"
+    pruned = given.out / PRUNED
     prune_checkpoint(
         checkpoint=given.model, data=given.data, out=pruned, banks=best.pattern.banks,
         wishes=best.pattern.wishes(dense.sizes), epochs=given.epochs, seed=given.seed,
     )  # fmt: skip
     model = pack(
-        pruned=pruned, calibration=given.data, out=given.out / "model.safetensors",
+        pruned=pruned, calibration=given.data, out=given.out / PACKED,
         value_bits=best.bits[0], act_bits=best.bits[1], data=given.val or given.data,
     )  # fmt: skip
     array = (best.array.design.pes, best.array.design.lanes)
-    page = build(model, given.board, given.out / "board", array)
-    Console().print(page, highlight=False, markup=False, soft_wrap=True)
+    page = build(model, given.board, given.out / BOARD, array)
+    for text in (page, f"all of it in {given.out}"):
+        Console().print(text, highlight=False, markup=False, soft_wrap=True)

@@ -104,6 +104,8 @@ def build(given: PredictBuildOptions) -> None:
     counts, to which a later command adds other boards, and the table that `--learned` takes. It
     stops and goes on at any moment. Needs scikit-learn; what reads the table does not.
 
+    Without a board it counts nothing, and learns from `--data` alone.
+
     **Next:** `sparseflow predict check --board BOARD --learned OUT`
     """
     from sim.jobs.store import Store
@@ -137,11 +139,11 @@ def build(given: PredictBuildOptions) -> None:
             )
 
 
-def _open_boards(names: Sequence[str]) -> list[Board]:
+def _open_boards(names: Sequence[str] | None) -> list[Board]:
     from boards.board import board
     from boards.build.open_tools import tools_of
 
-    found = [board(name) for name in dict.fromkeys(names)]
+    found = [board(name) for name in dict.fromkeys(names or ())]
     for one in found:
         tools_of(one)
     return found
@@ -181,6 +183,8 @@ def check(given: PredictCheckOptions) -> None:
         check_written("--data", given.data, given.learned)
     learned, plan = _table_of(given.learned), Plan(given.designs, 0, given.seed, given.multipliers)
     rows: list[Sample] = []
+    if not given.board:
+        raise ValueError("--board: say whose designs are counted; it may be repeated")
     for one in _open_boards(given.board):
         samples = fresh(one, plan, Store(given.work), _engine(given), say)
         Console().print(_errors(one, samples, errors(samples, learned)))

@@ -147,4 +147,20 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("gradients", f"{options['gradient_bits']} bits"),
         ("memory of a step", memory),
         ("seed", str(options["seed"])),
+        *_cycles(found.get("array")),
+    ]
+
+
+def _cycles(of: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What the cycle model says, where an array has learnt."""
+    if of is None:
+        return []
+    batch = f"of {of['sequences']} sequences of {of['steps']} frames"
+    return [
+        (f"cycles of a batch {batch}", f"{of['cycles']:,}, if the host takes none"),
+        ("of which the array works", f"{of['array_cycles']:,}"),
+        (
+            "of which words pass",
+            f"{of['transfer_cycles']:,}, {of['hidden_cycles']:,} of them while the array works",
+        ),
     ]

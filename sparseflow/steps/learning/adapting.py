@@ -26,7 +26,7 @@ from ..progress import counted
 from .asked import asked_of, check_learnable, held_out
 from .options import AdaptOptions, TargetName
 from .state import check_state_place, digest_of, read_state, state_path, write_state
-from .targets import check_target, learner_of
+from .targets import check_target, cycles_told, learner_of
 
 __all__ = ["adapt"]
 
@@ -216,6 +216,7 @@ def _figures(given: AdaptOptions, work: _Adaptation) -> dict[str, Any]:
         "steps": work.learner.steps,
         "exponents": {n: e.tolist() for n, e in work.learner.exponents.state().items()},
         "changed": _changed(work.model, work.adapted()),
+        **cycles_told(work.learner, given.batch, list(map(len, work.frames))),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from csb_format.extras import needs
 from csb_format.model import Model
@@ -14,7 +15,15 @@ from engine.learn.native.passes import LANES, CompiledPasses
 
 from .options import AdaptOptions, TargetName
 
-__all__ = ["CPU", "SIM", "ArrayTarget", "array_learner", "check_target", "learner_of"]
+__all__ = [
+    "CPU",
+    "SIM",
+    "ArrayTarget",
+    "array_learner",
+    "check_target",
+    "cycles_told",
+    "learner_of",
+]
 
 PATIENCE = 3600.0  # seconds of a simulation without an answer
 CPU, SIM, SERIAL = "cpu", "sim", "serial:"
@@ -95,6 +104,41 @@ def learner_of(given: AdaptOptions, model: Model, lengths: Sequence[int]) -> Ite
     target = ArrayTarget.of_batches(where, given.pes, given.lanes, model, [longest])
     with array_learner(model, given.settings, target) as learner:
         yield learner
+
+
+def cycles_told(learner: Learner, batch: int, lengths: Sequence[int]) -> dict[str, Any]:
+    """What the cycle model says of the largest batch, for a page; nothing of a processor.
+
+    Parameters
+    ----------
+    learner : Learner
+    batch : int
+        Most sequences of one.
+    lengths : sequence of int
+        Frames of all.
+
+    Returns
+    -------
+    dict
+        ``array``: cycles of the array, of what passes between it and the host at a bus of 32 bits,
+        of both together, and those of transfers that the array works behind.
+    """
+    of = getattr(learner, "cycles", None)
+    if of is None:
+        return {}
+    steps, sequences = max(lengths), min(batch, len(lengths))
+    told = of(steps, sequences)
+    return {
+        "array": {
+            "steps": steps,
+            "sequences": sequences,
+            "array_cycles": told.array,
+            "transfer_cycles": told.port,
+            "cycles": told.whole,
+            "hidden_cycles": told.hidden,
+            "loaded_words": told.loaded,
+        }
+    }
 
 
 @contextmanager

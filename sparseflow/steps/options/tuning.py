@@ -118,7 +118,7 @@ class PredictOptions:
 class _Counting:
     """Of what counts designs, as jobs."""
 
-    board: Annotated[list[str], Said("Whose designs are counted; repeat it.")]
+    board: Annotated[list[str] | None, Said("Whose designs are counted; repeat it.")] = None
     designs: Annotated[int, Said("Drawn for each board.", least=1, most=10_000)] = 40
     multipliers: Annotated[int, Said("M x N of an array, at most.", least=4, most=4096)] = 64
     seed: Seed = SEED

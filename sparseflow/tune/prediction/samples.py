@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from boards.board import Board, board
 from compiler.array.design import Design
+from compiler.array.needs import design_for
 from sim.jobs.engines import Engine
 from sim.jobs.run import run_tasks
 from sim.jobs.store import Store
 from sim.jobs.task import Task
 
-from .count import CALL, LIMIT, VERSION
+from .count import CALL, LIMIT, VERSION, model_of
 from .draw import Drawn
 
-__all__ = ["FRESH", "NEAR", "PRIOR", "Known", "Sample", "counted", "read", "record"]
+__all__ = ["FRESH", "NEAR", "PRIOR", "USUAL", "Known", "Sample", "counted", "read", "record"]
 
-PRIOR, NEAR, FRESH = "prior", "near", "fresh"
-"""How a design came: drawn from the priors, about one that was predicted badly, after the fit."""
+PRIOR, NEAR, USUAL, FRESH = "prior", "near", "usual", "fresh"
+"""How a design came: drawn from the priors, about one that was predicted badly, chosen by a person,
+drawn after the fit."""
 
 
 class Known(Protocol):
@@ -52,7 +55,7 @@ class Sample:
     counted : mapping of str to int
         By the names of :data:`boards.resources.RESOURCES`.
     how : str
-        ``PRIOR``, ``NEAR`` or ``FRESH``: only the first two are learned from.
+        One of :data:`FRESH` and the others, which are learned from.
     """
 
     board: str
@@ -68,13 +71,19 @@ class Sample:
     @property
     def design(self) -> Design:
         """The array."""
-        return self.drawn.design(self.there)
+        return _design(self.drawn, self.board)
 
     @property
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
         return {"board": self.board, "how": self.how, "counted": dict(self.counted),
                 **self.drawn.plain}  # fmt: skip
+
+
+@cache
+def _design(drawn: Drawn, name: str) -> Design:
+    """Of its model, whose binary points say how sums are aligned; shapes alone do not."""
+    return design_for(model_of(drawn.plain), drawn.pes, drawn.lanes, **board(name).options)
 
 
 def counted(

@@ -114,7 +114,7 @@ def test_shape_of_a_projected_layer_by_hand() -> None:
 def test_a_stacked_projected_model_by_hand() -> None:
     layers = layer_of(12, 20, (4, 4, 4), 1, 8), layer_of(8, 20, (4, 4, 4), 1, 8)
     needs = Needs(model_of(*layers, classes=5), 8, 2, units=1, projectors=4, head=True)
-    assert (needs.head_groups, needs.head_slots, needs.head_beats) == (4, 1, 2)
+    assert (needs.linear_counts, needs.head_slots, needs.head_beats) == ((1, 4, 2), 1, 2)
     assert needs.write_ports == 2
     sizes = needs.sizes
     assert sizes == {

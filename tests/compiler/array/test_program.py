@@ -57,7 +57,7 @@ def instructions(draw: st.DrawFn, design: Design) -> Instruction:
 
 def test_every_field_is_tried() -> None:
     tried = {*LARGEST, *LARGEST_PER_GATE, *FLAGS, *KINDS, "frame_bases"}
-    of_others = {"last_turn", "swapped", "kind", "lead_more", "reach"}
+    of_others = {"last_turn", "swapped", "kind", "lead_more", "reach", "rectify"}
     assert tried | of_others | {"opening", *BY_TURN} == {f.name for f in fields(Instruction)}
 
 
@@ -142,7 +142,7 @@ def test_layout_has_the_instructions_fields() -> None:
     every = [
         f.name
         for f in fields(Instruction)
-        if f.name not in ("opening", "lead_more", "reach", *BY_TURN)
+        if f.name not in ("opening", "lead_more", "reach", "rectify", *BY_TURN)
     ]
     for cell, without in found.items():
         sizes = 4, 2, 1, 5, 12, 16, 3, 6, 6, 2, 8, 8

@@ -156,7 +156,7 @@ def ordered(shape: dict[str, Any]) -> tuple[Design, list[LayerPasses], Order]:
         shape = shape | {"projection": 0}
     design, layers, needs = build(**shape)
     parallel = needs.model.directions == 2
-    return design, layers, put_in_order(layers, None, design, parallel=parallel)
+    return design, layers, put_in_order(layers, [], design, parallel=parallel)
 
 
 def pieces(passes: Sequence[Pass], name: str) -> list[int]:

@@ -18,7 +18,7 @@ WATCH = ["deal", "select", "bias", "cell", "now", "writeback", "home"]
 # lanes fewer than banks, as many, two and four times as many; results of a slot
 TAKERS = {
     "units": ("units", ElementwiseLane.latency),
-    "projectors": ("projectors", lambda _: Projector.latency),
+    "projectors": ("projectors", Projector.latency),
 }
 WIDE = [
     Design(8, 2, 1, 6, 24, 32, 4, 8, 16, 4, 8, 8, projectors=1),

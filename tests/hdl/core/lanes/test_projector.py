@@ -69,7 +69,7 @@ def play_all(play: Any, design: Design, shifts: list[int], seed: int) -> None:
         cycle |= {"bias": bias} | ({"places": places} if design.row_shift else {})
     seen = play(block, cycles, WATCH, projector_exact(design))
     for t, (value, exact, clipped) in enumerate(wanted):
-        now, later = seen[t + Projector.latency], seen[t + projector_exact(design)]
+        now, later = seen[t + Projector.latency(design)], seen[t + projector_exact(design)]
         assert (now[0], now[2], later[1]) == (value, clipped, exact), t
 
 
@@ -90,7 +90,8 @@ def test_results_appear_after_their_latency(play: Any) -> None:
     quiet = {"sums": [0, 0], "linear": 1}
     cycles = [quiet] * 5 + [{"sums": [0, 8], "select": 1, "linear": 1}] + [quiet] * 5
     seen = play(Projector(design), cycles, WATCH)
-    assert [t for t, (value, *_) in enumerate(seen) if value] == [5 + Projector.latency]
+    latency = Projector.latency(design)
+    assert [t for t, (value, *_) in enumerate(seen) if value] == [5 + latency]
     assert [t for t, (_, exact, _) in enumerate(seen) if exact] == [5 + projector_exact(design)]
 
 

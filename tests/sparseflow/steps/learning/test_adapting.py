@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from compiler.learn.layout import training_design
+from compiler.learn.timing import BatchCycles, batch_cycles
+from compiler.lower.schedule import schedule
 from csb_format import Model, load_model, save_model
 from csb_format.files.ownership import PlaceError
 from csb_format.random_models import random_network
@@ -23,8 +26,10 @@ from engine.learn.learner import Learner, LearnError, Settings
 from engine.learn.pieces import MemoryLimitError
 from pruning.tasks.data.wrong_data import DataSetError
 from sparseflow.commands.cli import app
+from sparseflow.pages.learning.page import _cycles
 from sparseflow.steps.learning.adapting import _Adaptation, adapt
 from sparseflow.steps.learning.options import AdaptOptions, ModeName, TargetName, bytes_of
+from sparseflow.steps.learning.targets import cycles_told
 
 UNITS, CLASSES, INPUTS = 16, 3, 8
 
@@ -238,6 +243,28 @@ def test_what_an_array_has_no_room_for_is_named(place: Path) -> None:
         adapt(options(place, target=TargetName.sim, memory="4MiB"))
 
 
+def test_cycles_of_the_largest_batch_are_told(place: Path) -> None:
+    class Array:
+        def cycles(self, steps: int, sequences: int) -> BatchCycles:
+            model = model_of(place / "m.safetensors")
+            design = training_design(model, 4, 4, sequences, steps * sequences)
+            return batch_cycles(schedule(model.shape, design, head=True), steps, sequences)
+
+    learner: Any = Array()
+    told = cycles_told(learner, 8, [3, 5, 2] * 4)["array"]
+    assert (told["steps"], told["sequences"]) == (5, 8)
+    both = told["array_cycles"] + told["transfer_cycles"]
+    assert told["cycles"] == both - told["hidden_cycles"]
+    assert 0 < told["hidden_cycles"] < told["transfer_cycles"]
+    facts = dict(_cycles(told))
+    assert facts["of which the array works"] == f"{told['array_cycles']:,}"
+    assert f"{told['hidden_cycles']:,} of them while" in facts["of which words pass"]
+    assert "cycles of a batch of 8 sequences of 5 frames" in facts
+    processor: Any = object()
+    assert not cycles_told(processor, 8, [3])
+    assert not _cycles(None)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "epochs"), [(ModeName.head, 2), (ModeName.all, 1)])
 def test_a_simulated_board_adapts_as_the_contract_says(
@@ -252,6 +279,10 @@ def test_a_simulated_board_adapts_as_the_contract_says(
         work.epoch(epoch)
     assert found["epochs"] == work.epochs
     assert found["kept_epoch"] == work.best_epoch
+    told = found["array"]
+    both = told["array_cycles"] + told["transfer_cycles"]
+    assert told["cycles"] == both - told["hidden_cycles"]
+    assert 0 < told["hidden_cycles"] < told["transfer_cycles"]
     head, wanted = model_of(place / "o.st").head, work.adapted().head
     assert head is not None
     assert wanted is not None

@@ -1,0 +1,283 @@
+"""How far predictions are off: ``python -m bench.tune.predict [--json FILE]``.
+
+Cells: designs that were drawn, synthesised and packed by ``sparseflow predict build`` and, once its
+table stood, ``predict check`` (``bench/results/counted.json``, which has the random networks of
+``fit.json`` and ``boards.json`` too), and the networks of ``examples`` of those, which nothing was
+learned from. The structural count alone and the multipliers alone are judged beside it. Clocks:
+places and routes of ``boards.json`` and ``protection.json``, each design by all others. CPU:
+networks of a seed of their own, timed here in turns with those that are learned from; ``--no-cpu``
+keeps the rows that the file has.
+"""
+
+from __future__ import annotations
+
+import json as json_text
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import exp, log
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from boards.board import Board, board
+from boards.cells.clocks import kind_of
+from boards.cells.learned import TARGETS, Learned, Residual, parse, shares, shipped
+from boards.cells.structure import counted
+from boards.cells.usage import RESOURCES, Usage
+from compiler.array.design import Design
+from sparseflow.tune.network import Network
+from sparseflow.tune.prediction.build import clocks_of, errors
+from sparseflow.tune.prediction.draw import Drawn
+from sparseflow.tune.prediction.fit import weights_of
+from sparseflow.tune.prediction.routed import routed
+from sparseflow.tune.prediction.samples import FRESH, USUAL, Known, Sample, read
+from sparseflow.tune.prediction.steps import by_multiplications, drawn, fitted, timed
+from sparseflow.tune.prediction.steps import errors as step_errors
+
+from ..boards.bitstreams import CASES as BITSTREAMS
+from ..boards.bitstreams import Case, Shipped
+from ..boards.fit import CASES
+from ..record import Rows, Smallest, write_record
+
+__all__ = [
+    "COUNTED",
+    "ROUTED",
+    "Kept",
+    "cells",
+    "clocks",
+    "kept",
+    "main",
+    "steps",
+    "unseen",
+    "usual",
+]
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+COUNTED = RESULTS / "counted.json"
+ROUTED = (RESULTS / "boards.json", RESULTS / "protection.json")
+SEED, FRESH_SEED = 1, 3
+NETWORKS = (160, 80)  # that steps are learned from, and that they are judged by
+BASE, FEW = "ecp5", 5
+SEEDS = 100
+NEAR = 0.1  # of a step's time
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A design of another benchmark, and its cells.
+
+    Parameters
+    ----------
+    there : Board
+    design : Design
+    counted : dict of str to int
+    """
+
+    there: Board
+    design: Design
+    counted: dict[str, int]
+
+
+def main(
+    cpu: Annotated[bool, typer.Option(help="Time networks on this processor.")] = True,
+    json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    smallest: Smallest = False,
+) -> None:
+    """Judge, print a table, write JSON."""
+    samples = read(COUNTED)
+    rows = [*cells(samples, shipped()), *unseen(samples, shipped()), *clocks()]
+    if cpu:
+        rows += steps(*((8, 4) if smallest else NETWORKS))
+    elif json and json.exists():
+        before = json_text.loads(json.read_text("utf-8"))["rows"]
+        rows += [row for row in before if row["target"] == "cpu step"]
+    Console(width=110).print(_table(rows))
+    if json:
+        write_record(json, "bench.tune.predict", [SEED, FRESH_SEED], rows)
+
+
+def kept() -> Iterator[Kept]:
+    """Networks of ``examples`` in ``fit.json`` and ``boards.json``; each design once."""
+    seen = set()
+    for case, counts in _rows():
+        there, design = board(case.board), case.design(case.model())
+        if isinstance(case, Shipped) and (there.family.name, design) not in seen:
+            seen.add((there.family.name, design))
+            yield Kept(there, design, counts)
+
+
+def usual() -> Iterator[Sample]:
+    """Random networks of the same, which tables are learned from as well."""
+    seen = set()
+    for case, counts in _rows():
+        if isinstance(case, Case) and case.title not in seen:
+            seen.add(case.title)
+            k_input, k = case.kept
+            network = Network(case.inputs, case.hidden, case.banks, k, k_input, case.layers,
+                              value_bits=case.bits, act_bits=case.act_bits)  # fmt: skip
+            design = case.design(case.model())
+            # a seed whose binary points make the same array
+            drawn = (Drawn(network, case.pes, case.lanes, seed) for seed in range(SEEDS))
+            samples = (Sample(case.board, one, counts, USUAL) for one in drawn)
+            yield next(sample for sample in samples if sample.design == design)
+
+
+def _rows() -> Iterator[tuple[Case | Shipped, dict[str, int]]]:
+    for name, cases in (("fit", CASES), ("boards", BITSTREAMS)):
+        for row in json_text.loads((RESULTS / f"{name}.json").read_text("utf-8"))["rows"]:
+            yield cases[row["case"]], _counts(row)
+
+
+def _counts(row: dict[str, Any]) -> dict[str, int]:
+    if "counted" not in row:
+        return {r.count: row[r.count] for r in RESOURCES if row.get(r.count) is not None}
+    usage = Usage(**row["counted"])
+    return {r.count: n for r in RESOURCES if (n := getattr(usage, r.field)) is not None}
+
+
+def cells(samples: Sequence[Sample], table: Learned) -> Iterator[dict[str, Any]]:
+    """Every count of every family: of fresh designs, and of other benchmarks'."""
+    sets: dict[str, list[Known]] = {
+        "drawn after the fit": [s for s in samples if s.how == FRESH],
+        "networks of examples": list(kept()),
+    }
+    taught = [s for s in samples if s.how != FRESH]
+    for name, every in sets.items():
+        for family in dict.fromkeys(one.there.family.name for one in every):
+            some = [one for one in every if one.there.family.name == family]
+            found = errors(some, table)
+            mine = [s for s in taught if s.there.family.name == family]
+            for target, off in found["predicted"].items():
+                row = {"target": target, "board": family, "held_out": f"{len(off)}, {name}"}
+                inside = _covered(some, target, table)
+                yield row | {"method": "predicted", "coverage": inside} | _judged(off)
+                yield row | {"method": "structure alone"} | _judged(found["formula"][target])
+                if target in TARGETS and mine:
+                    yield (
+                        row | {"method": "multipliers alone"} | _judged(_plain(mine, some, target))
+                    )
+
+
+def _judged(off: Sequence[float]) -> dict[str, Any]:
+    sizes = [abs(n) for n in off]
+    return {
+        "mean_error": round(float(np.mean(sizes)), 4),
+        "worst": round(max(sizes), 4),
+        "exact": round(sum(n == 0 for n in sizes) / len(sizes), 4),
+    }
+
+
+def _covered(some: Sequence[Known], target: str, table: Learned) -> float | None:
+    """Share of the designs that lie in their intervals."""
+    found = [
+        one.low <= sample.counted[target] <= one.high
+        for sample in some
+        if (one := table.expected(sample.design, sample.there).get(target))
+    ]
+    return round(sum(found) / len(found), 4) if found else None
+
+
+def _plain(taught: Sequence[Known], judged: Sequence[Known], target: str) -> list[float]:
+    """A baseline: a constant, and so many cells a multiplier and bit of its operands."""
+    rows = np.array([_of_multipliers(one) for one in taught])
+    counts = np.array([one.counted[target] for one in taught])
+    line = np.linalg.lstsq(rows / counts[:, None], np.ones(len(rows)), rcond=None)[0]
+    return [float(_of_multipliers(one) @ line) / one.counted[target] - 1 for one in judged]
+
+
+def _of_multipliers(one: Known) -> np.ndarray[Any, np.dtype[np.float64]]:
+    design = one.design
+    bits = design.multipliers * (design.value_bits + design.act_bits)
+    return np.array([1.0, bits])
+
+
+def unseen(samples: Sequence[Sample], table: Learned) -> Iterator[dict[str, Any]]:
+    """Families other than ECP5: by what ECP5 has taught, and with five designs of their own."""
+    every: list[Known] = list(samples)
+    for family in dict.fromkeys(one.there.family.name for one in every):
+        mine = [one for one in every if one.there.family.name == family]
+        if family == BASE or len(mine) <= FEW or BASE not in table.families:
+            continue
+        for target in TARGETS:
+            base = table.families[BASE][target]
+            few = _refitted(base, weights_of(mine[:FEW], target))
+            ways = {f"0 designs, as {BASE}": base, f"{FEW} designs": few}
+            for way, residual in ways.items():
+                off = [_off(one, target, residual) for one in mine[FEW:]]
+                yield {
+                    "target": target, "board": f"{family}, unseen", "held_out": str(len(off)),
+                    "method": way, **_judged(off),
+                }  # fmt: skip
+            off = [_off(one, target, _refitted(base, {})) for one in mine[FEW:]]
+            yield {"target": target, "board": f"{family}, unseen", "held_out": str(len(off)),
+                   "method": "0 designs, structure alone", **_judged(off)}  # fmt: skip
+
+
+def _refitted(base: Residual, weights: dict[str, float]) -> Residual:
+    return replace(base, weights=weights)
+
+
+def _off(one: Known, target: str, residual: Residual) -> float:
+    count = counted(one.design, one.there)
+    ratio = residual.ratio(shares(one.design, count, target))
+    return float(getattr(count.usage, TARGETS[target]) * ratio / one.counted[target] - 1)
+
+
+def clocks() -> Iterator[dict[str, Any]]:
+    """Clocks of each design by all others; beside what parts are noted to reach."""
+    rows = [row for path in ROUTED for row in routed(path)]
+    designs = dict.fromkeys((kind_of(board(row["board"])), row["design"]) for row in rows)
+    off, plain, inside = [], [], []
+    for kind, design in designs:
+        mine = [r for r in rows if (kind_of(board(r["board"])), r["design"]) == (kind, design)]
+        others = clocks_of([row for row in rows if row not in mine]).get(kind)
+        if others is None:
+            continue  # the only one of its kind
+        found = parse(json_text.dumps({"families": {}, "clocks": {kind: others}})).clocks[kind]
+        reached = exp(float(np.mean([log(row["fmax_mhz"]) for row in mine])))
+        off.append(found.median / reached - 1)
+        plain.append(board(mine[0]["board"]).has.megahertz / reached - 1)
+        low, high = found.interval
+        inside.append(low <= reached <= high)
+    about = {"target": "clock", "board": "all", "held_out": f"{len(off)}, each by all others"}
+    coverage = round(sum(inside) / len(inside), 4)
+    yield about | {"method": "predicted", "coverage": coverage} | _judged(off)
+    yield about | {"method": "noted of the part"} | _judged(plain)
+
+
+def steps(taught: int, judged: int) -> Iterator[dict[str, Any]]:
+    """Steps of networks on this processor; all are timed in the same turns."""
+    networks = [*drawn(taught, SEED), *drawn(judged, FRESH_SEED)]
+    every = timed(networks, SEED)
+    known, fresh = every[:taught], every[taught:]
+    ways: dict[str, Callable[[], list[float]]] = {
+        "predicted": lambda: step_errors(fitted(known), fresh),
+        "multiplications alone": lambda: by_multiplications(known, fresh),
+    }
+    for method, found in ways.items():
+        off = found()
+        near = sum(abs(n) <= NEAR for n in off) / len(off)
+        yield {
+            "target": "cpu step", "board": "cpu", "held_out": f"{len(off)}, drawn after the fit",
+            "method": method, "coverage": round(near, 4), **_judged(off),
+        }  # fmt: skip
+
+
+def _table(rows: Rows) -> Table:
+    table = Table(title="How far predictions are off; coverage: share inside the interval")
+    for head in ("target", "board", "held out", "method", "mean", "worst", "exact", "coverage"):
+        table.add_column(head)
+    for row in rows:
+        told = [f"{row[n]:.1%}" for n in ("mean_error", "worst", "exact")]
+        coverage = row.get("coverage")
+        shown = "" if coverage is None else f"{coverage:.0%}"
+        table.add_row(*(row[n] for n in ("target", "board", "held_out", "method")), *told, shown)
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

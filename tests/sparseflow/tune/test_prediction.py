@@ -1,0 +1,210 @@
+"""Designs drawn and counted, tables learned of them, and the commands around that."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from boards.board import board
+from boards.cells.learned import parse, shipped
+from boards.cells.structure import counted, estimate
+from csb_format import save_model
+from csb_format.random_models import random_model
+from sim.jobs.store import Store
+from sim.jobs.task import Outcome, Task
+from sparseflow.commands.cli import app
+from sparseflow.tune.prediction import build, samples
+from sparseflow.tune.prediction.build import Plan, clocks_of, errors, fresh, gathered
+from sparseflow.tune.prediction.draw import WITHIN, Drawn, about, draw
+from sparseflow.tune.prediction.fit import fitted, left_out, ratios
+from sparseflow.tune.prediction.routed import routed
+from sparseflow.tune.prediction.samples import FRESH, NEAR, PRIOR, Sample, read, record
+
+BOARD = board("ecpix5")
+RESULTS = Path(__file__).parents[3] / "bench" / "results"
+
+
+class Synthesis:
+    """In the place of Yosys: what the structure says, and a tenth more LUT from 9 PEs on."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def results(
+        self, tasks: Sequence[Task], store: Store | None = None
+    ) -> Iterator[tuple[str, Outcome]]:
+        for task in tasks:
+            self.asked.append(task.digest)
+            there = board(task.arguments["board"])
+            sample = Sample(there.name, Drawn.of(task.arguments), {})
+            usage = estimate(sample.design, there)
+            more = 1.1 if sample.drawn.pes > 8 else 1.0
+            yield task.key, Outcome({
+                "lut": round(usage.luts * more), "ff": usage.registers,
+                "ram": usage.block_rams, "dsp": usage.multipliers,
+            })  # fmt: skip
+
+
+def test_draws_are_the_same_again_and_others_to_judge_by() -> None:
+    first, again = (list(draw(BOARD, 4, 0)) for _ in range(2))
+    assert first == again
+    assert first[:2] == list(draw(BOARD, 2, 0))
+    assert not set(first) & set(draw(BOARD, 4, 0, stream=1))
+    assert all(one.pes * one.lanes <= 64 for one in first)
+    assert all(one.design(BOARD).deep for one in first)
+    small = board("icebreaker")
+    assert all(one.pes * one.lanes <= 8 for one in draw(small, 3, 0, most=8))
+
+
+def test_neighbours_have_sizes_near_by() -> None:
+    (middle,) = draw(BOARD, 1, 5)
+    for one in about(BOARD, middle, 4, 0):
+        for knob in ("inputs", "hidden"):
+            before, after = (getattr(d.network, knob) for d in (middle, one))
+            assert WITHIN[0] * before - 1 <= after <= WITHIN[1] * before + 1
+        assert one.lanes == middle.lanes
+
+
+def test_designs_are_counted_once_and_more_are_drawn_about_the_worst(tmp_path: Path) -> None:
+    engine, store, plan = Synthesis(), Store(tmp_path), Plan(8, 1, 3, 64)
+    found = gathered([BOARD], plan, store, engine, lambda text: None)
+    assert [one.how for one in found[:8]] == [PRIOR] * 8
+    assert {one.how for one in found[8:]} <= {NEAR}
+    first = len(engine.asked)
+    assert gathered([BOARD], plan, store, engine, lambda text: None) == found
+    assert len(engine.asked) == first  # the store had all of them
+    judged = fresh(BOARD, Plan(2, 0, 3, 64), store, engine, lambda text: None)
+    assert {one.how for one in judged} == {FRESH}
+    assert fitted([*found, *judged]) == fitted(found)  # nothing learns from them
+    learned = parse(json.dumps({"families": fitted(found), "clocks": {}}))
+    off = errors(judged, learned)
+    assert off["formula"]["dsp"] == off["predicted"]["dsp"] == [0.0, 0.0]
+    path = tmp_path / "counted.json"
+    path.write_text(json.dumps({"rows": record(found)}))
+    assert read(path) == found
+
+
+def test_what_is_off_by_parts_is_learned() -> None:
+    """A count whose trees are a fifth larger than the structure says, and nothing else."""
+    found = []
+    for drawn in draw(BOARD, 12, 1):
+        sample = Sample(BOARD.name, drawn, {})
+        count = counted(sample.design, BOARD)
+        more = 1 + 0.2 * count.sites["trees"] / sum(count.sites.values())
+        assert count.usage.registers is not None
+        found.append(Sample(BOARD.name, drawn, {"lut": round(count.usage.luts * more),
+                                                "ff": count.usage.registers}))  # fmt: skip
+    beside = 1 + ratios(found, "lut")
+    assert np.abs(left_out(found, "lut") / beside - 1).max() < np.abs(1 / beside - 1).max() / 2
+    weights = fitted(found)["ecp5"]["lut"]["weights"]
+    assert max(weights, key=lambda name: weights[name]) == "trees"
+    assert fitted(found[:3]) == {}  # too few to learn anything
+
+
+def test_failures_name_the_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def results(self, tasks: Sequence[Task], store: Any = None) -> Iterator[Any]:
+            failure = {"kind": "error", "text": "SynthesisError: no"}
+            yield from ((task.key, Outcome(failure=failure, log="the end")) for task in tasks)
+
+    (drawn,) = draw(BOARD, 1, 0)
+    with pytest.raises(ValueError, match=r"(?s)ecpix5 \d+ x \d+, .*SynthesisError: no.*the end"):
+        samples.counted([(BOARD, drawn, PRIOR)], Store(tmp_path), Broken(), lambda text: None)
+
+
+def test_clocks_are_wider_the_fewer_designs_there_are() -> None:
+    rows = [{"board": "ecpix5", "design": str(n), "fmax_mhz": mhz}
+            for n, mhz in enumerate((100, 110, 121))]  # fmt: skip
+    many = clocks_of([*rows, *[row | {"design": f"again {row['design']}"} for row in rows]])
+    few = clocks_of(rows)
+    (kind,) = few
+    assert few[kind]["median"] == pytest.approx(110, rel=1e-3)
+    assert few[kind]["deviation"] > many[kind]["deviation"] > np.std(np.log([100, 110, 121]))
+    assert clocks_of(rows[:1]) == {}  # one design has no spread
+    seeds = [rows[0] | {"fmax_mhz": mhz} for mhz in (90, 100)]
+    assert clocks_of([*rows, *seeds])[kind]["designs"] == 3
+
+
+def test_routed_rows_are_read(tmp_path: Path) -> None:
+    found = routed(RESULTS / "boards.json")
+    assert {"ecpix5", "ulx3s"} <= {row["board"] for row in found}
+    assert all(row["fmax_mhz"] > 20 for row in found)
+    path = tmp_path / "rows.json"
+    for text, told in (("{}", "no routed rows"), ('{"rows": [{"board": "ulx3s"}]}', "no row has")):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=told):
+            routed(path)
+
+
+def test_the_table_that_ships_is_learned_from_the_counts_that_are_kept() -> None:
+    file = Path(build.__file__).parents[3] / "boards" / "data" / "learned.json"
+    kept = json.loads(file.read_text("utf-8"))
+    rows = [row for name in ("boards", "protection") for row in routed(RESULTS / f"{name}.json")]
+    again = {"families": fitted(read(RESULTS / "counted.json")), "clocks": clocks_of(rows)}
+    for family, counts in again["families"].items():
+        for name, one in counts.items():
+            weights = kept["families"][family][name].pop("weights")
+            assert one.pop("weights") == pytest.approx(weights, rel=0.01, abs=1e-4)
+    assert again == kept
+
+
+def command(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        app(list(words))
+    return int(ended.value.code or 0)
+
+
+def model_file(tmp_path: Path) -> str:
+    path = tmp_path / "m.safetensors"
+    save_model(path, random_model(np.random.default_rng(0), 12, 32, 8, 1, 2))
+    return str(path)
+
+
+def test_the_command_says_each_figure_with_its_basis(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = str(tmp_path / "told.json")
+    words = ("predict", model_file(tmp_path), "--board", "ecpix5", "--json", told)
+    assert command(*words) == 0
+    page = capsys.readouterr().out
+    found = json.loads(Path(told).read_text())
+    for row in found["figures"]:
+        assert f"{row['predicted']:g}" in page
+    figures = {row["name"]: row for row in found["figures"]}
+    assert figures["LUT"]["low"] < figures["LUT"]["predicted"] < figures["LUT"]["high"]
+    assert re.fullmatch(r"\d+ counted designs", figures["LUT"]["basis"])
+    assert figures["multipliers"]["basis"] == "structure"
+    assert figures["multipliers"]["predicted"] == figures["multipliers"]["formula"]
+    clocks = shipped().clock(BOARD)
+    assert clocks is not None
+    assert figures["MHz"]["predicted"] == round(clocks.median, 1)
+    assert found["met"] == pytest.approx(clocks.met(75), abs=1e-4)
+    assert "cycles a step, exact" in page
+    assert command(*words, "--pes", "4", "--lanes", "2", "--clock", "400") == 0
+    found = json.loads(Path(told).read_text())
+    assert (found["pes"], found["lanes"], found["clock_mhz"]) == (4, 2, 400)
+    assert found["met"] < 0.01
+
+
+def test_the_word_model_may_be_left_out_and_wrong_words_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = model_file(tmp_path)
+    assert command("predict", "model", path, "--board", "arty_a7") == 0
+    assert "nobody has measured" in capsys.readouterr().out
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    for words, told in (
+        ((path, "--board", "ecpix5", "--pes", "4"), "--pes and --lanes go together"),
+        ((path, "--board", "ecpix5", "--learned", str(bad)), "nothing learned"),
+        (("build", "--board", "arty_a7", "--data", str(tmp_path / "d.json")), "no open tools"),
+        (("build", "--board", "ecpix5", "--data", str(bad)), "no counted designs"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            app(["predict", *words])
