@@ -45,7 +45,7 @@ def doctor(given: DoctorOptions) -> None:
     from pruning.importers import import_model, save_imported
 
     from ..pages import doctor_report
-    from ..steps.whole import whole_lines
+    from ..steps.tuning.whole import whole_lines
 
     _check_places(given)
     if given.plan:

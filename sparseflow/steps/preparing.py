@@ -25,7 +25,7 @@ from .places import has_labels, need_labels, read_scaled
 from .progress import say, show
 from .ranges import cell_ranges, in_words
 from .tuning.controls import QAT, Controls, patience_needs_val
-from .whole import whole_lines
+from .tuning.whole import whole_lines
 
 if TYPE_CHECKING:  # torch is loaded only where it is used
     from pruning.files.network import Network
