@@ -32,6 +32,7 @@ def random_model(
     value_bits: int = Precision.value_bits,
     act_bits: int = Precision.act_bits,
     head: int | None = None,
+    *,
     hidden: Sequence[int] = (),
 ) -> Model:
     """One bank-balanced LSTM layer with uniform random weights and random formats.

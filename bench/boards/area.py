@@ -81,7 +81,9 @@ class Case:
         model = random_network(rng, inputs, units, self.lanes, kept, value_bits=bits, act_bits=bits)
         design = design_for(model, self.pes, self.lanes)
         options: dict[str, Any] = {"vector_depth": self.depth} if self.depth else {}
-        return replace(design, **options, **({self.banks: True} if self.banks else {}))
+        if self.banks:
+            options[self.banks] = True
+        return replace(design, **options)
 
 
 CASES = {

@@ -219,7 +219,7 @@ def compact(model: Model, pes: int = 4, lanes: int = 2) -> Design:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_two_networks_in_turn_on_a_compact_design(target: str) -> None:
-    sizes = {"banks": 2, "k_ih": 1, "value_bits": 8, "act_bits": 12}
+    sizes: dict[str, Any] = {"banks": 2, "k_ih": 1, "value_bits": 8, "act_bits": 12}
     large = random_model(RNG(1), 4, 6, k_hh=2, **sizes)
     small = random_model(RNG(1), 3, 4, k_hh=1, **sizes)
     design = compact(large)

@@ -11,12 +11,13 @@ import pytest
 from amaranth.back import verilog
 from amaranth.hdl import Module, Mux, Print, Signal, Value
 
-from compiler.array.design import Design, DesignError
+from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from csb_format import IntArray, Model
 from csb_format.random_models import random_frames, random_model
+from csb_format.scales import DesignError
 from engine.reference import IntegerModel
 from hdl.core import pe
 from hdl.core.array.bank import element_bank
@@ -106,7 +107,8 @@ def test_synthesis_is_told() -> None:
     _, image, _ = build("one part")
     texts = {}
     for option in ("", "parts", "unguarded"):
-        design = replace(image.design, **({option: True} if option else {}))
+        asked: dict[str, Any] = {option: True} if option else {}
+        design = replace(image.design, **asked)
         made = pe.ProcessingElement(design)
         texts[option] = verilog.convert(made, strip_internal_attrs=True)
     marks = {option: text.count("(* no_rw_check") for option, text in texts.items()}
@@ -150,5 +152,6 @@ def test_a_design_says_what_cannot_be_spread(options: dict[str, Any], message: s
 @pytest.mark.parametrize("option", ["parts", "unguarded"])
 def test_compact_designs_have_neither(option: str) -> None:
     _, image, _ = build("one part")
+    asked: dict[str, Any] = {option: True}
     with pytest.raises(DesignError, match=f"{option} = True: a compact design has none"):
-        replace(image.design, compact=True, pieces=2, **{option: True})
+        replace(image.design, compact=True, pieces=2, **asked)

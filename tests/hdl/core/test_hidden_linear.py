@@ -77,18 +77,19 @@ def test_a_projector_with_its_bias(play: Any, shift: int) -> None:
     rng, block = np.random.default_rng(shift), Projector(design)
     top, late = 1 << design.act_bits + shift, 2  # of the bias' memory
     cycles: list[dict[str, Any]] = []
-    wanted = []
+    wanted: list[tuple[int, int, int, int, int]] = []
     for n in range(60):
         kind, total, bias = n % 3, int(rng.integers(-top, top)), int(rng.integers(-top, top))
         now = {"sums": [0, total], "select": 1, "shift": shift}
         cycles.append(now | {"linear": int(kind == 0), "rectify": int(kind == 1)})
         value = int(block.model(np.array(total), shift, bias, rectify=kind == 1))
         sums = max(0, total + bias) if kind == 1 else total
-        clipped = kind > 0 and value != (sums + (1 << shift >> 1)) >> shift
-        wanted.append((bias, value, total + bias if kind == 0 else value, int(clipped), kind))
+        lost = kind > 0 and value != (sums + (1 << shift >> 1)) >> shift
+        wanted.append((bias, value, total + bias if kind == 0 else value, int(lost), kind))
     cycles += [{} for _ in range(late)]
-    for cycle, bias in zip(cycles, [0] * late + [one[0] for one in wanted], strict=True):
-        cycle["bias"] = bias
+    biases = [0] * late + [one[0] for one in wanted]
+    for cycle, beside in zip(cycles, biases, strict=True):
+        cycle["bias"] = beside
     delay = Projector.latency(design)
     assert delay == Projector.exact_latency(design)
     seen = play(block, cycles, ["value", "exact", "clipped"], delay)

@@ -31,7 +31,8 @@ class Board:
 
     def __init__(self, seed: int, bus: ReadBus, late: Lateness, *, head: bool = False):
         self.rng = np.random.default_rng(seed)
-        bits, more = (8, {"head": 37}) if head else (16, {})
+        bits = 8 if head else 16
+        more: dict[str, Any] = {"head": 37} if head else {}
         self.model: Model = random_model(self.rng, 12, 8, 4, 2, 1, bits, **more)
         design = design_for(self.model, 8, 4, streamed=True, head=head, dense=head)
         self.image = compile_model(self.model, design, head=head)

@@ -47,7 +47,7 @@ def test_head(tmp_path: Path, name: str, bias: bool) -> None:
     linear = nn.Linear(8, 3, bias=bias)
     tensors = state("lstm.") | {f"{name}.{key}": t for key, t in linear.state_dict().items()}
     found = load_network(write(tmp_path / "m.pt", tensors))
-    assert found.head is not None
+    assert isinstance(found.head, nn.Linear)
     assert found.names["head.weight"] == f"{name}.weight"
     assert torch.equal(found.head.weight, linear.weight)
     assert (found.head.bias is not None) == bias

@@ -14,6 +14,7 @@ import sparseflow as sf
 from csb_format.heads.mlp import MlpHead
 from csb_format.screening.layer import ScreenedLayer
 from engine.reference import IntegerModel
+from pruning import mlp
 from pruning.importers.checkpoint import UnsupportedLayerError
 from pruning.integers.formats import Formats
 from pruning.integers.qat import Precision, QatClassifier
@@ -57,7 +58,7 @@ def test_fine_tuning_computes_what_the_integers_do(bits: int) -> None:
     lstm, head, frames = network(8, 9, 4)
     how = Precision(8, 10, head_bits=bits)
     formats = how.formats(lstm, head, frames)
-    tuned = QatClassifier(lstm, head, formats)
+    tuned = QatClassifier(lstm, mlp.MlpHead(*linears_of(head)), formats)
     padded = nn.utils.rnn.pad_sequence([torch.from_numpy(f) for f in frames], batch_first=True)
     logits = tuned(padded, torch.tensor([len(f) for f in frames]))
     model = tuned.to_model(BANKS)

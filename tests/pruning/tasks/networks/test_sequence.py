@@ -70,6 +70,7 @@ def test_the_loss_of_numbers_is_their_mean_square_in_units_of_their_spread(
     directions: int, spread: float
 ) -> None:
     model = network(directions)
+    assert isinstance(model.head, nn.Linear)
     with torch.no_grad():  # a network that says numbers of that size
         model.head.weight.mul_(spread)
         model.head.bias.mul_(spread)
