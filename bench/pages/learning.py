@@ -128,11 +128,24 @@ def _verilog() -> str:
     return table(lines)
 
 
+def _boards() -> str:
+    heads = "board|array|learns|LUT|flip-flops|block RAM|multipliers|reached, MHz|wanted, MHz"
+    lines = [heads.split("|")]
+    for row in record("learning_boards")["rows"]:
+        array = f"{row['M']} x {row['N']}"
+        names = ("lut", "ff", "ram", "dsp")
+        numbers = [f"{row[n]:,}" for n in names] if row["fits"] else [row["why"], *[""] * 3]
+        clocks = [f"{row[n]:g}" if n in row else "" for n in ("fmax_mhz", "clock_mhz")]
+        learns = {"": "nothing", "head": "head", "all": "all"}[row["learns"]]
+        lines.append([row["board"], array, learns, *numbers, *clocks])
+    return table(lines)
+
+
 def _array_page() -> Page:
     row = next(row for row in _rows() if not row["whole"])
     return Page(
         ROOT / "docs/learning_array.md",
-        (_verilog(), _cells(), _cycles(), _transfers()),
+        (_verilog(), _cells(), _boards(), _cycles(), _transfers()),
         (
             f"Of the large PE the updater takes {row['updater_luts']:,} LUT, its columns "
             f"{row['columns_luts']:,} and {row['columns_block_rams']} block RAMs",
