@@ -136,8 +136,8 @@ def bias_words(
             words = join_fields(placed, design.state.width).reshape(-1, design.units)
             lanes[base : base + len(words)] = words
         else:
-            if given.instruction.rectify:
-                _check_sum(given, bias, design.acc_bits)
+            # what leaves the array is cut to these bits; between layers one more is kept
+            _check_sum(given, bias, design.acc_bits - (not given.instruction.rectify))
             fields, widths = [bias], [design.acc_bits]
             if design.row_shift:
                 fields, widths = [bias, shifts], [design.acc_bits, design.row_shift.bit_length()]
@@ -155,7 +155,7 @@ def bias_words(
 
 
 def _check_sum(given: Pass, bias: IntArray, width: int) -> None:
-    """Raise a :class:`.DesignError` if a bias that is rounded with its sum is wider than this."""
+    """Raise a :class:`.DesignError` if a bias, with its sum, may be wider than the array keeps."""
     if (most := int(np.abs(bias).max())) >> width - 1:
         raise DesignError(
             f"{given.name}: a bias of {most} has more bits than the {width} of its sums; train "
