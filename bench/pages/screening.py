@@ -133,6 +133,16 @@ def _area(rows: list[Row]) -> str:
     return table(lines)
 
 
+def _placed(row: Row) -> str:
+    """Of a whole bitstream."""
+    return (
+        f"Placed and routed with its link on `{row['board']}`, {row['pes']} x {row['lanes']} and a "
+        f"screen of {row['rows']:,} rows of {row['columns']} take {row['lut']:,} LUT, "
+        f"{row['ff']:,} registers, {row['ram']} block RAM and {row['dsp']} multipliers, and reach "
+        f"{row['fmax_mhz']:.1f} MHz where {row['clock_mhz']:g} were asked for."
+    )
+
+
 def _page() -> Page:
     found = record("screening")
     rows: list[Row] = found["rows"]
@@ -153,6 +163,7 @@ def _page() -> Page:
         (
             f"Of {hard['cases']:,} adversarial cases {hard['wrong']} were wrong; in "
             f"{hard['ties']:,} of them logits are equal at the k-th place.",
+            *(_placed(row) for row in record("screening_area")["rows"] if "fmax_mhz" in row),
         ),
         (
             "10,000 x 200", "15,625 of 16,625", "10,000 words", "10,000 rows", "75 % of a row's",
