@@ -117,7 +117,8 @@ def subcommand(name: str, words: str) -> tuple[click.Command | None, str]:
     found = group.commands.get(name)
     if hasattr(found, "commands") and words.split():
         inner = words.split()[0]
-        return found.commands.get(inner), f"{name} {inner}"
+        whole = found.commands.get("model")  # what `predict MODEL` stands for
+        return found.commands.get(inner, whole), f"{name} {inner}"
     return found, name
 
 
