@@ -119,8 +119,8 @@ class ScreenedLayer(DenseLayer):
         """
         if isinstance(dense, MlpHead):
             raise ValueError(
-                "a head of several linear layers has no planes as a whole: leave its screen out "
-                "(each of its hidden layers may have one)"
+                "a head of several linear layers is not screened as a whole: leave --screen out, "
+                "or from Python make a ScreenedLayer of one of its layers"
             )
         _check_formats(dense)
         if typical is None:

@@ -58,13 +58,28 @@ def head_of(
         words, module = _cutting(found, names, others)
         raise CheckpointError(
             f"beside the {type(recurrent).__name__}: {', '.join(others)}. Only one linear layer "
-            f"with {width} columns (its output) is supported{told}; `{words}` takes {module} out "
-            "of it as a part (docs/partial.md), `pack --matrices` packs the matrices of any network"
+            f"with {width} columns (its output) is taken unasked{told}; {_chained(rest, width)}"
+            f"`{words}` takes {module} out of it as a part (docs/partial.md), `pack --matrices` "
+            "packs the matrices of any network"
         )
     if behind:
         return _several(rest, [fits[0], *behind])
     head, stem = _linear(rest, fits[0]), fits[0].removesuffix("weight")
     return head, {f"head.{leaf}": stem + leaf for leaf, _ in head.named_parameters()}
+
+
+def _chained(rest: Mapping[str, Tensor], width: int) -> str:
+    """How to name linear layers that are all there is, and that fit one behind the other."""
+    left = [n for n, t in rest.items() if n.endswith(".weight") and t.ndim == 2]
+    every = {name for weight in left for name in (weight, _bias_of(weight))}
+    chain: list[str] = []
+    while following := [n for n in left if rest[n].shape[1] == width]:
+        chain.append(following[0].removesuffix(".weight"))
+        width = rest[following[0]].shape[0]
+        left.remove(following[0])
+    if left or len(chain) < 2 or not every >= set(rest):
+        return ""
+    return f"`--head {','.join(chain)}` takes them as one head if a ReLU lies between them; "
 
 
 def _bias_of(weight: str) -> str:

@@ -151,6 +151,10 @@ class Cut:
             Naming those that there are.
         """
         found: list[str] = []
+        if self.head is not None and not all(part.strip() for part in self.head.split(",")):
+            raise CheckpointError(
+                f"--head {self.head!r}: a name is empty: write names with single commas between"
+            )
         for called in (self.head or "").split(",") if self.head is not None else ():
             own = re.compile(rf"{re.escape(called.strip())}\.{_LINEAR}")
             below = re.compile(rf"({re.escape(called.strip())}\.\d+)\.{_LINEAR}")

@@ -42,7 +42,8 @@ def prune(given: PruneOptions) -> None:
     **In:** a trained checkpoint and its training data. The checkpoint holds one `nn.LSTM` or
     `nn.GRU` of any option (layers, directions, projection), or a cell, under torch's names
     (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, ...; any prefix), and one
-    `nn.Linear` on its output at the last frame. It may be pruned by another tool already, or
+    `nn.Linear` on its output at the last frame, or those that `--head` names with a ReLU
+    between them. It may be pruned by another tool already, or
     be an ONNX model. Without a head it is fine-tuned to its own outputs. Out of a larger
     network `--lstm`, `--head` and `--ignore` take that part.
     **Out:** a checkpoint under the same names, its masks included. Sparsity

@@ -94,7 +94,13 @@ LstmName = Annotated[
 ]
 
 
-HeadName = Annotated[str | None, Said("Of a larger network, the linear layer on its output.")]
+HeadName = Annotated[
+    str | None,
+    Said(
+        "Of a larger network, the linear layer on its output; several that follow each other with "
+        "a ReLU between, `fc1,fc2`, or the name of their nn.Sequential."
+    ),
+]
 
 
 Ignored = Annotated[

@@ -106,7 +106,7 @@ class PredictOptions:
     largest: Largest = None
     clock: Annotated[
         float | None,
-        Said("MHz that must be reached; by default the board's.", least=1, plain=True),
+        Said("MHz to be reached; by default those of `fit` and `build`.", least=1, plain=True),
     ] = None
     learned: Annotated[
         Path | None, Said("What `predict build` wrote; by default what comes with the package.")

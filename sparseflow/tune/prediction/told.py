@@ -10,7 +10,7 @@ from boards.cells.clocks import Clocks, kind_of
 from boards.cells.learned import TARGETS, Learned, covered
 from boards.cells.structure import estimate
 from boards.cells.usage import RESOURCES
-from boards.resources import Choice, choice, fastest
+from boards.resources import Choice, choice, clock_of, fastest
 from compiler.array.design import Design
 from csb_format.model import Model
 
@@ -41,7 +41,8 @@ def predicted(
     contexts : int
     largest : int, optional
     megahertz : float, optional
-        A clock to be met; by default the board's.
+        A clock to be met; by default that of ``fit`` and ``build``: the board's, or the fastest
+        that its loop makes and designs have reached.
 
     Returns
     -------
@@ -58,7 +59,7 @@ def predicted(
         if array
         else fastest(model, board, contexts, largest)
     )
-    wanted = megahertz or board.clock_hz / 1e6
+    wanted = megahertz or clock_of(board)
     clocks = learned.clock(board)
     speed = _speed(one, wanted, clocks)
     return {
@@ -67,6 +68,7 @@ def predicted(
         "part": board.part,
         "pes": one.design.pes,
         "lanes": one.design.lanes,
+        "fits": one.fits,
         "cycles": one.cycles,
         "clock_mhz": wanted,
         "met": round(clocks.met(wanted), 4) if clocks else None,
@@ -125,5 +127,12 @@ def _clock(board: Board, clocks: Clocks | None) -> dict[str, Any]:
 def _speed(one: Choice, wanted: float, clocks: Clocks | None) -> str:
     text = f"{one.cycles:g} cycles a step, exact: {one.cycles / wanted:.2f} us at {wanted:g} MHz"
     if clocks is None:
-        return f"{text}; how likely that clock is met nobody has measured"
-    return f"{text}, which {clocks.met(wanted):.0%} of designs reach"
+        text += "; how likely that clock is met nobody has measured"
+    else:
+        text += f", which {_percent(clocks.met(wanted))} of designs reach"
+    return text if one.fits else f"this array does not fit: {one.limit}; {text}"
+
+
+def _percent(share: float) -> str:
+    """No certainty from a distribution that few designs have made."""
+    return "more than 99%" if share > 0.99 else "less than 1%" if share < 0.01 else f"{share:.0%}"

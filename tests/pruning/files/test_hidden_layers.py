@@ -54,6 +54,7 @@ def test_layers_of_any_names(tmp_path: Path) -> None:
         ("head.0,fc", "--head fc: there is no such linear layer"),
         ("head.0,lstm", "--head lstm: that is a recurrent module"),
         ("head.0,head.0", "head.0 is named twice"),
+        ("head.0,", "--head .head.0,.: a name is empty"),
         ("head.0,pair.0", "linear layer 1 of the head takes 8 values, the one before gives 6"),
         ("other,head.3", r"--head other: its weight has shape \(4, 6\)"),
     ],
@@ -61,3 +62,16 @@ def test_layers_of_any_names(tmp_path: Path) -> None:
 def test_what_is_refused(tmp_path: Path, named: str, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         loaded(tmp_path, named)
+
+
+@pytest.mark.parametrize("cut", [Cut(), Cut("lstm", "head.0", ())])
+def test_a_chain_that_nobody_named_is_told_how(tmp_path: Path, cut: Cut) -> None:
+    state = {n: t for n, t in Whole().state_dict().items() if n.startswith(("lstm.", "head."))}
+    torch.save(state, tmp_path / "whole.pt")
+    with pytest.raises(CheckpointError, match=r"`--head head\.0,head\.3` takes them as one head"):
+        load_network(tmp_path / "whole.pt", cut=cut)
+    state["norm.weight"] = torch.ones(3)
+    torch.save(state, tmp_path / "whole.pt")
+    with pytest.raises(CheckpointError) as told:
+        load_network(tmp_path / "whole.pt", cut=cut)
+    assert "takes them as one head" not in str(told.value)

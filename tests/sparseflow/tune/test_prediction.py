@@ -14,7 +14,8 @@ import pytest
 from boards.board import board
 from boards.cells.learned import parse, shipped
 from boards.cells.structure import counted, estimate
-from csb_format import save_model
+from boards.resources import fastest
+from csb_format import load_model, save_model
 from csb_format.random_models import random_model
 from sim.jobs.store import Store
 from sim.jobs.task import Outcome, Task
@@ -25,6 +26,7 @@ from sparseflow.tune.prediction.draw import WITHIN, Drawn, about, draw
 from sparseflow.tune.prediction.fit import fitted, left_out, ratios
 from sparseflow.tune.prediction.routed import routed
 from sparseflow.tune.prediction.samples import FRESH, NEAR, PRIOR, Sample, read, record
+from sparseflow.tune.prediction.told import predicted
 
 BOARD = board("ecpix5")
 RESULTS = Path(__file__).parents[3] / "bench" / "results"
@@ -218,3 +220,18 @@ def test_the_word_model_may_be_left_out_and_wrong_words_are_told(
     ):
         with pytest.raises(ValueError, match=told):
             app(["predict", *words])
+
+
+@pytest.mark.parametrize("name", ["ecpix5", "ulx3s", "kv260"])
+def test_clock_and_time_are_those_of_fit(tmp_path: Path, name: str) -> None:
+    model = load_model(model_file(tmp_path))
+    found, best = predicted(model, board(name), shipped()), fastest(model, board(name))
+    assert (found["cycles"], found["clock_mhz"]) == (best.cycles, best.megahertz)
+    assert found["fits"]
+    assert "100%" not in found["speed"]
+
+
+def test_an_array_that_does_not_fit_is_told(tmp_path: Path) -> None:
+    found = predicted(load_model(model_file(tmp_path)), BOARD, shipped(), array=(128, 2))
+    assert not found["fits"]
+    assert re.match(r"this array does not fit: \w+, \d+%; ", found["speed"])
