@@ -268,10 +268,11 @@ def _head(
     rng: np.random.Generator, sizes: Sequence[int], value_bits: int, given: Fixed
 ) -> DenseLayer:
     """A classifier, or several linear layers of these inputs and outputs."""
-    layers = []
+    layers = list[DenseLayer]()
     for inputs, outputs in pairwise(sizes):
+        if layers:
+            given = Fixed(given.width, given.width - 1 - int(rng.integers(0, 3)))
         layers.append(_dense(rng, outputs, inputs, value_bits, given))
-        given = Fixed(given.width, given.width - 1 - int(rng.integers(0, 3)))
     return MlpHead.of(*layers) if layers[1:] else layers[0]
 
 

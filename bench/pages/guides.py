@@ -73,6 +73,7 @@ def _streaming() -> Page:
         (
             "16 groups of 1.5 beats",
             "16.8 bits a weight",
+            "10.5",
         ),
     )
 

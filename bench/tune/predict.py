@@ -238,7 +238,9 @@ def clocks() -> Iterator[dict[str, Any]]:
         others = clocks_of([row for row in rows if row not in mine]).get(kind)
         if others is None:
             continue  # the only one of its kind
-        found = parse(json_text.dumps({"families": {}, "clocks": {kind: others}})).clocks[kind]
+        found = parse(
+            json_text.dumps({"families": {}, "clocks": {kind: others}}, allow_nan=False)
+        ).clocks[kind]
         reached = exp(float(np.mean([log(row["fmax_mhz"]) for row in mine])))
         off.append(found.median / reached - 1)
         plain.append(board(mine[0]["board"]).has.megahertz / reached - 1)

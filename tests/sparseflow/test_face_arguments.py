@@ -98,7 +98,7 @@ QUANTISE: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"pruned": None}, TypeError, r"sf\.quantise takes what sf\.prune returned.*, not None"),
     ({"pruned": 3}, TypeError, "not 3: give a torch"),
     ({"pruned": nn.RNN(8, 16)}, UnsupportedLayerError, "layer of type RNN: train"),
-    ({"head": 3}, TypeError, r"as head an nn\.Linear, or None, not 3"),
+    ({"head": 3}, TypeError, r"as head an nn\.Linear, an nn\.Sequential, or None, not 3"),
     ({"calibration": None}, TypeError, "calibration sequences are None, no list: give a list"),
     ({"calibration": 3}, TypeError, "calibration sequences are 3, no list"),
     ({"calibration": "x"}, TypeError, "calibration sequences are the path 'x'"),

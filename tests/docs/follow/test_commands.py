@@ -165,11 +165,15 @@ def test_a_model_file_holds_what_its_page_lists(tmp_path: Path) -> None:
         header |= json.loads(file.metadata()["sparseflow"])
     assert drawn.head is not None
     rows = replace(drawn.head, weight=round_rows(drawn.head.weight, 8), row_bits=8)
-    # planes, or rows of few bits, instead of weights
-    for head in (ScreenedLayer.of(drawn.head), rows):
+    # planes, or rows of few bits, instead of weights; layers before the last
+    narrow = random_network(
+        np.random.default_rng(1), 8, 8, 2, (1, 1, 1), projection=4, head=3, hidden=(5,)
+    )
+    for head in (ScreenedLayer.of(drawn.head), rows, narrow.head):
         save_model(tmp_path / "other", replace(drawn, head=head))
         with safetensors.safe_open(tmp_path / "other", "numpy") as file:
             names |= set(file.keys())
             header |= json.loads(file.metadata()["sparseflow"])
-    assert {name.replace("layers.0", "layers.N") for name in names} == listed["tensors"]
+    numbered = {re.sub(r"^(layers|head\.hidden)\.0", r"\1.N", name) for name in names}
+    assert numbered == listed["tensors"]
     assert set(header) == listed["header"]

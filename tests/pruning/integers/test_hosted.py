@@ -133,7 +133,8 @@ def test_cells_in_a_loop_are_the_layers_of_a_model() -> None:
         exact = IntegerModel(model)
         traces = exact.run(exact.quantise(frames.double().numpy()))
         outputs = np.stack([model.layers[-1].output.dequantise(t.output) for t in traces])
-        assert torch.equal(found, module.out(torch.tensor(outputs, dtype=torch.float32)))
+        # the batch is another, and with it the order of sums on some processors
+    torch.testing.assert_close(found, module.out(torch.tensor(outputs, dtype=torch.float32)))
     one = packed(nn.LSTM(8, 16))
     cell = sf.replace(nn.ModuleDict({"cell": nn.LSTMCell(8, 16)}), "cell", one)["cell"]
     single, batch = cell(frames[0, 0]), cell(frames[:, 0])

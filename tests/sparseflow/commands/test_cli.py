@@ -236,6 +236,8 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "streamed": False,
                 "checked": False,
                 "walk": False,
+                "parts": False,
+                "unguarded": False,
                 "largest": None,
             },
         ),
