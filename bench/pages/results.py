@@ -55,8 +55,10 @@ def scores(network: str) -> Scores:
 
 
 def tests(network: str, pattern: str, sparsity: float) -> list[float]:
-    """Test scores, a number a seed."""
-    return list(scores(network).tuned[pattern, sparsity].values())
+    """Test scores, a number a seed, of the seeds that have all patterns: a dense copy too."""
+    found = scores(network)
+    tuned = found.tuned[pattern, sparsity]
+    return [value for seed, value in tuned.items() if seed in found.dense]
 
 
 def above(network: str, pattern: str, sparsity: float, seed: int | None = None) -> list[float]:
