@@ -95,5 +95,5 @@ def test_what_is_refused() -> None:
         sf.quantise(lstm, odd, frames, layout=BANKS)
     model = sf.quantise(lstm, head, frames, layout=BANKS).model
     assert isinstance(model.head, MlpHead)
-    with pytest.raises(ValueError, match="a head of several linear layers is not screened as a whole"):
+    with pytest.raises(ValueError, match="is not screened as a whole: leave --screen out"):
         ScreenedLayer.of(model.head)
