@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from csb_format.random_models import random_network
 from engine.native.model import NativeModel
 
 from ..steps.cpu.timing import random_frames_of
@@ -88,7 +86,7 @@ def cpu_sweep(network: Network, knob: str, rounds: int, seed: int) -> CpuSweep:
         Of weights and frames.
     """
     values = cpu_values(network, knob)
-    natives = [_native(_turned(network, knob, value), seed) for value in values]
+    natives = [NativeModel(_turned(network, knob, value).random(seed)) for value in values]
     frames = [random_frames_of(native, seed) for native in natives]
     streams = [native.start() for native in natives]
     times: list[list[float]] = [[] for _ in values]
@@ -109,13 +107,3 @@ def _turned(network: Network, knob: str, value: int) -> Network:
     if knob == "bank_width":
         return network.at(inputs=network.banks * value)
     return network.at(k_input=value) if knob == "k" else network.at(hidden=value)
-
-
-def _native(network: Network, seed: int) -> NativeModel:
-    k: Sequence[int] = (network.k_input, network.k, network.k)
-    model = random_network(
-        np.random.default_rng(seed), network.inputs, network.hidden, network.banks, tuple(k),  # type: ignore[arg-type]
-        network.layers, network.directions, network.projection, network.value_bits,
-        network.act_bits, cell=network.cell,
-    )  # fmt: skip
-    return NativeModel(model)

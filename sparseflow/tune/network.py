@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from csb_format.cells import LSTM
 from csb_format.geometry import most_banks
 from csb_format.model import Model
 from csb_format.precision import Precision
+from csb_format.random_models import random_network
 from csb_format.shape import ModelShape, uniform_shape
 
 __all__ = ["Network"]
@@ -78,6 +81,14 @@ class Network:
             self.inputs, self.hidden, (self.banks,) * 3, (self.k_input, self.k, self.k),
             layers=self.layers, directions=self.directions, projection=self.projection,
             value_bits=self.value_bits, act_bits=self.act_bits, cell=self.cell,
+        )  # fmt: skip
+
+    def random(self, seed: int) -> Model:
+        """It with random weights and formats; the same seed gives the same model."""
+        return random_network(
+            np.random.default_rng(seed), self.inputs, self.hidden, self.banks,
+            (self.k_input, self.k, self.k), self.layers, self.directions, self.projection,
+            self.value_bits, self.act_bits, cell=self.cell,
         )  # fmt: skip
 
     def at(self, **knobs: Any) -> Network:

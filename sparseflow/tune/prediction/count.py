@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CALL", "LIMIT", "VERSION", "count", "model_of"]
+__all__ = ["CALL", "LIMIT", "VERSION", "count"]
 
 CALL = f"{__name__}:count"
 LIMIT = 3600.0  # seconds of each tool
@@ -38,24 +38,11 @@ def count(arguments: dict[str, Any], inputs: Mapping[str, Path], folder: Path) -
     from compiler.array.needs import design_for
     from compiler.lower.compile import compile_model
 
-    b, model = board(arguments["board"]), model_of(arguments)
-    design = design_for(model, arguments["pes"], arguments["lanes"], **b.options)
+    from .draw import Drawn
+
+    b, drawn = board(arguments["board"]), Drawn.of(arguments)
+    model = drawn.model
+    design = design_for(model, drawn.pes, drawn.lanes, **b.options)
     files = emit_board(b, design, compile_model(model, design), folder / "verilog")
     make_netlist(b, design, files, folder, LIMIT)
     return dict(pack_cells(b, folder, LIMIT))
-
-
-def model_of(arguments: Mapping[str, Any]) -> Any:
-    """The random model that is counted."""
-    import numpy as np
-
-    from csb_format.random_models import random_network
-
-    from ..network import Network
-
-    one = Network(**arguments["network"])
-    return random_network(
-        np.random.default_rng(arguments["seed"]), one.inputs, one.hidden, one.banks,
-        (one.k_input, one.k, one.k), one.layers, one.directions, one.projection, one.value_bits,
-        one.act_bits, cell=one.cell,
-    )  # fmt: skip

@@ -13,11 +13,12 @@ from boards.resources import estimate
 from compiler.array.design import Design
 from compiler.array.needs import design_for
 from csb_format.cells import LSTM, cell_named
+from csb_format.model import Model
 from csb_format.scales import DesignError
 
 from ..network import Network
 
-__all__ = ["JUDGED", "MOST", "TAUGHT", "Drawn", "about", "draw"]
+__all__ = ["JUDGED", "MOST", "TAUGHT", "Drawn", "about", "draw", "log_size"]
 
 MOST = 64  # multipliers of an array: larger ones take too long to be counted
 LANES = (1, 2, 3, 4, 5, 8, 10, 16)
@@ -55,6 +56,11 @@ class Drawn:
             If the board has no such array.
         """
         return design_for(self.network.shape, self.pes, self.lanes, **board.options)
+
+    @property
+    def model(self) -> Model:
+        """The network with random weights."""
+        return self.network.random(self.seed)
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -118,13 +124,13 @@ def _one(rng: np.random.Generator, board: Board, most: int) -> Drawn:
     compact = bool(board.options.get("compact"))
     cell = LSTM if compact else str(rng.choice(CELLS))
     abreast = cell_named(cell).abreast
-    pes = abreast * _log(rng, 1, max(1, most // lanes // abreast))
-    hidden, inputs = _log(rng, 8, 400), _log(rng, 4, 200)
+    pes = abreast * log_size(rng, 1, max(1, most // lanes // abreast))
+    hidden, inputs = log_size(rng, 8, 400), log_size(rng, 4, 200)
     banks = lanes * int(rng.choice((1, 1, 2)))
     widths = (-(-inputs // banks), -(-hidden // banks))
-    projection = 0 if compact or rng.random() < 0.75 else _log(rng, 4, hidden)
+    projection = 0 if compact or rng.random() < 0.75 else log_size(rng, 4, hidden)
     network = Network(
-        inputs, hidden, banks, _log(rng, 1, widths[1]), _log(rng, 1, widths[0]),
+        inputs, hidden, banks, log_size(rng, 1, widths[1]), log_size(rng, 1, widths[0]),
         int(rng.choice((1, 1, 2, 3))), 1, projection,
         int(rng.choice((4, 6, 8, 8, 12, 16, 16))), int(rng.choice((8, 8, 10, 12, 16, 16))), cell,
     )  # fmt: skip
@@ -146,6 +152,6 @@ def _scaled(rng: np.random.Generator, size: int) -> int:
     return max(1, round(size * rng.uniform(*WITHIN)))
 
 
-def _log(rng: np.random.Generator, least: int, most: int) -> int:
+def log_size(rng: np.random.Generator, least: int, most: int) -> int:
     """A whole number, evenly on a logarithmic scale, both ends among them."""
     return int(np.exp(rng.uniform(np.log(least), np.log(most + 1))))

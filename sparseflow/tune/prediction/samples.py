@@ -17,7 +17,7 @@ from sim.jobs.run import run_tasks
 from sim.jobs.store import Store
 from sim.jobs.task import Task
 
-from .count import CALL, LIMIT, VERSION, model_of
+from .count import CALL, LIMIT, VERSION
 from .draw import Drawn
 
 __all__ = ["FRESH", "NEAR", "PRIOR", "USUAL", "Known", "Sample", "counted", "read", "record"]
@@ -83,7 +83,7 @@ class Sample:
 @cache
 def _design(drawn: Drawn, name: str) -> Design:
     """Of its model, whose binary points say how sums are aligned; shapes alone do not."""
-    return design_for(model_of(drawn.plain), drawn.pes, drawn.lanes, **board(name).options)
+    return design_for(drawn.model, drawn.pes, drawn.lanes, **board(name).options)
 
 
 def counted(

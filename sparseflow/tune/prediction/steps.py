@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import log
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from csb_format.cells import LSTM
 from csb_format.geometry import most_banks
-from csb_format.random_models import random_network
 from engine.native.model import NativeModel
 
 from ...steps.cpu.timing import random_frames_of
 from ..network import Network
+from .draw import log_size
 
 __all__ = [
     "Step",
@@ -120,10 +120,7 @@ def terms(native: NativeModel, network: Network) -> dict[str, float]:
 def drawn(count: int, seed: int) -> Iterator[Network]:
     """Networks that people might run on a processor, sizes evenly on a logarithmic scale."""
     rng = np.random.default_rng(seed)
-
-    def size(least: int, most: int) -> int:
-        return int(np.exp(rng.uniform(log(least), log(most + 1))))
-
+    size = partial(log_size, rng)
     for _ in range(count):
         inputs, hidden = size(8, 400), size(16, 600)
         banks = min(int(rng.choice((1, 2, 4, 8, 8, 16, 32))), most_banks(min(inputs, hidden)))
@@ -136,7 +133,7 @@ def drawn(count: int, seed: int) -> Iterator[Network]:
 
 def timed(networks: Sequence[Network], seed: int) -> list[Timed]:
     """Times of all in turns, the least of all turns: a busy neighbour is so for some of them."""
-    natives = [_native(network, seed) for network in networks]
+    natives = [NativeModel(network.random(seed)) for network in networks]
     frames = [random_frames_of(native, seed) for native in natives]
     streams = [native.start() for native in natives]
     least = np.full(len(networks), np.inf)
@@ -147,15 +144,6 @@ def timed(networks: Sequence[Network], seed: int) -> list[Timed]:
         Timed(network, terms(native, network), us, int(native.shape.weights))
         for network, native, us in zip(networks, natives, least.tolist(), strict=True)
     ]
-
-
-def _native(network: Network, seed: int) -> NativeModel:
-    model = random_network(
-        np.random.default_rng(seed), network.inputs, network.hidden, network.banks,
-        (network.k_input, network.k, network.k), network.layers, network.directions,
-        network.projection, network.value_bits, network.act_bits, cell=network.cell,
-    )  # fmt: skip
-    return NativeModel(model)
 
 
 def fitted(samples: Sequence[Timed]) -> Step:
