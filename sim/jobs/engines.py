@@ -14,7 +14,7 @@ from .attempt import Attempts
 from .store import Store
 from .task import CORES, RETRIES, Outcome, Task, TaskError, checked
 
-__all__ = ["DaskEngine", "Engine", "LocalEngine"]
+__all__ = ["DaskEngine", "Engine", "LocalEngine", "engine_named"]
 
 
 PATIENCE = 30.0  # seconds without a result until workers are looked for
@@ -213,3 +213,17 @@ def _fetched(future: Any) -> Outcome:
         return found
     text = f"the task ended {RETRIES} workers: {type(error).__name__}: {error}"
     return Outcome(failure={"kind": "crash", "text": text})
+
+
+def engine_named(name: str, workers: int, address: str = "") -> Engine:
+    """The engine that a command is told.
+
+    Parameters
+    ----------
+    name : {"local", "dask"}
+    workers : int
+        Tasks at a time.
+    address : str
+        Of a Dask scheduler; a cluster of its own by default.
+    """
+    return DaskEngine(workers, address) if name == "dask" else LocalEngine(workers)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..steps.options import EngineName, RegressOptions
+from ..steps.options import RegressOptions
 from .derived import derived
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ def _result(
     given: RegressOptions, chosen: Suite, suite: Suite, places: Places, was: Baseline | None
 ) -> tuple[Suite, Run]:
     """What was run, and what came of it: here, or on the machines of the shards."""
+    from sim.jobs.engines import engine_named
+
     from ..steps.regress.runs import chosen_shard, merged_run, repeated
 
     if given.merge:
@@ -163,7 +165,7 @@ def _result(
         chosen, first = chosen_shard(chosen, places, given.shard, given.history)
         names = names if first else None  # cases that are gone are told once
     chosen = repeated(chosen, given.repeat)
-    worker = _engine(given.engine, given.jobs or os.cpu_count() or 1, given.scheduler)
+    worker = engine_named(given.engine, given.jobs or os.cpu_count() or 1, given.scheduler)
     options = {"fresh": given.fresh, "lines": given.lines, "shard": given.shard}
     return chosen, _run(chosen, places, worker, was, whole=names, **options)
 
@@ -178,12 +180,6 @@ def _run(suite: Suite, places: Places, engine: Engine, was: Baseline | None, **o
         return run_suite(
             suite, places, engine, was, **options, tell=lambda text, done, _: tell(done, text)
         )
-
-
-def _engine(name: EngineName, jobs: int, scheduler: str) -> Engine:
-    from sim.jobs.engines import DaskEngine, LocalEngine
-
-    return DaskEngine(jobs, scheduler) if name == EngineName.dask else LocalEngine(jobs)
 
 
 def _tell(run: Run, suite: Suite, path: Path) -> None:

@@ -14,11 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ...steps.options import TuneOptions
-from ...steps.options.words import EngineName
 
 if TYPE_CHECKING:
-    from sim.jobs.engines import Engine
-
     from ...tune.accuracy import Asked, Dense, Found, Point
 
 __all__ = ["search"]
@@ -30,6 +27,7 @@ PRUNED, PACKED, BOARD = "pruned.safetensors", "model.safetensors", "board"  # of
 
 def search(given: TuneOptions) -> None:
     """Search, print the front, write what was asked for."""
+    from sim.jobs.engines import engine_named
     from sim.jobs.store import Store
 
     from ...steps.checks import check_written
@@ -51,7 +49,8 @@ def search(given: TuneOptions) -> None:
     say(f"dense: loss {dense.loss:.4g}; allowed {dense.allowed(asked.target):.4g}")
     if given.val is None:
         say("note: scored on what is trained on; --val takes sequences that are not")
-    found = tuned(asked, dense, Store(given.work), _engine(given), say)
+    engine = engine_named(given.engine, given.jobs, given.scheduler)
+    found = tuned(asked, dense, Store(given.work), engine, say)
     best = found.best(dense.allowed(asked.target))
     record = _record(given, asked, dense, found, best)
     Console().print(_table(record))
@@ -105,14 +104,6 @@ def _earlier(path: Path) -> Mapping[str, Any]:
     except (ValueError, KeyError, TypeError):
         pass
     raise ValueError(f"--prior {path}: give what --json wrote of a search with --data")
-
-
-def _engine(given: TuneOptions) -> Engine:
-    from sim.jobs.engines import DaskEngine, LocalEngine
-
-    if given.engine == EngineName.dask:
-        return DaskEngine(given.jobs, given.scheduler)
-    return LocalEngine(given.jobs)
 
 
 def _record(

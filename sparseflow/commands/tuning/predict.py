@@ -14,13 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ...steps.options import PredictBuildOptions, PredictCheckOptions, PredictOptions
-from ...steps.options.words import EngineName
 from ..derived import derived
 
 if TYPE_CHECKING:
     from boards.board import Board
     from boards.cells.learned import Learned
-    from sim.jobs.engines import Engine
 
     from ...tune.prediction.samples import Sample
 
@@ -108,6 +106,7 @@ def build(given: PredictBuildOptions) -> None:
 
     **Next:** `sparseflow predict check --board BOARD --learned OUT`
     """
+    from sim.jobs.engines import engine_named
     from sim.jobs.store import Store
 
     from ...steps.checks import check_written
@@ -127,7 +126,8 @@ def build(given: PredictBuildOptions) -> None:
     ]
     routed = [row for path in given.routed or () for row in _routed(path)]
     plan = Plan(given.designs, given.rounds, given.seed, given.multipliers)
-    samples = [*before, *gathered(boards, plan, Store(given.work), _engine(given), say)]
+    engine = engine_named(given.engine, given.jobs, given.scheduler)
+    samples = [*before, *gathered(boards, plan, Store(given.work), engine, say)]
     table = {"families": fitted(samples), "clocks": clocks_of(routed)}
     _write(given.data, {"rows": record(samples)})
     _write(given.out, table)
@@ -155,14 +155,6 @@ def _routed(path: Path) -> list[dict[str, Any]]:
     return routed(path)
 
 
-def _engine(given: PredictBuildOptions | PredictCheckOptions) -> Engine:
-    from sim.jobs.engines import DaskEngine, LocalEngine
-
-    if given.engine == EngineName.dask:
-        return DaskEngine(given.jobs, given.scheduler)
-    return LocalEngine(given.jobs)
-
-
 @predict_app.command("check")
 @derived(PredictCheckOptions)
 def check(given: PredictCheckOptions) -> None:
@@ -172,6 +164,7 @@ def check(given: PredictCheckOptions) -> None:
     prediction and of the structural count alone. Designs are drawn by a stream of their own: the
     seed of `predict build` draws others.
     """
+    from sim.jobs.engines import engine_named
     from sim.jobs.store import Store
 
     from ...steps.checks import check_written
@@ -182,11 +175,12 @@ def check(given: PredictCheckOptions) -> None:
     if given.data:
         check_written("--data", given.data, given.learned)
     learned, plan = _table_of(given.learned), Plan(given.designs, 0, given.seed, given.multipliers)
+    engine = engine_named(given.engine, given.jobs, given.scheduler)
     rows: list[Sample] = []
     if not given.board:
         raise ValueError("--board: say whose designs are counted; it may be repeated")
     for one in _open_boards(given.board):
-        samples = fresh(one, plan, Store(given.work), _engine(given), say)
+        samples = fresh(one, plan, Store(given.work), engine, say)
         Console().print(_errors(one, samples, errors(samples, learned)))
         rows += samples
     if given.data:

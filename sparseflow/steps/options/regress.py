@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from .said import Said
+from .shared import Engine, Scheduler
 from .words import EngineName, Replayer
 
 __all__ = ["RegressOptions"]
@@ -39,12 +40,8 @@ class RegressOptions:
         Said("Let --accept keep figures of sources that are in no commit.", name="--uncommitted"),
     ] = False
     fresh: Annotated[bool, Said("Do not go on with an interrupted run.", name="--fresh")] = False
-    engine: Annotated[EngineName, Said("Processes of this machine, or a Dask cluster.")] = (
-        EngineName.local
-    )
-    scheduler: Annotated[
-        str, Said("Address of a Dask scheduler; a cluster of its own by default.")
-    ] = ""
+    engine: Engine = EngineName.local
+    scheduler: Scheduler = ""
     lines: Annotated[
         bool, Said("Report which lines of Python the cases have run.", name="--lines")
     ] = False

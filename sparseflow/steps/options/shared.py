@@ -8,7 +8,7 @@ from typing import Annotated
 from compiler.array.screen.design import LARGEST, MOST_TOP
 
 from .said import Said
-from .words import PoolName
+from .words import EngineName, PoolName
 
 __all__ = [
     "PLACER_SEED",
@@ -16,6 +16,7 @@ __all__ = [
     "BoardName",
     "Cocotb",
     "Contexts",
+    "Engine",
     "HeadFed",
     "HeadName",
     "Ignored",
@@ -25,6 +26,7 @@ __all__ = [
     "Masks",
     "ModelFile",
     "Pes",
+    "Scheduler",
     "Seed",
 ]
 
@@ -72,6 +74,12 @@ Largest = Annotated[
 
 
 Masks = Annotated[Path | None, Said("Masks kept in a file of their own (NNI, torch.ao.pruning).")]
+
+
+Engine = Annotated[EngineName, Said("Processes of this machine, or a Dask cluster.")]
+
+
+Scheduler = Annotated[str, Said("Address of a Dask scheduler; a cluster of its own by default.")]
 
 
 HeadFed = Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from .preparing import PruneOptions
 from .said import Said
-from .shared import SEED, BoardName, Contexts, Largest, ModelFile, Seed
+from .shared import SEED, BoardName, Contexts, Engine, Largest, ModelFile, Scheduler, Seed
 from .words import EngineName
 
 __all__ = [
@@ -73,13 +73,9 @@ class TuneOptions:
     work: Annotated[Path, Said("Where results are kept: the same search goes on with them.")] = (
         Path("build/tune")
     )
-    engine: Annotated[EngineName, Said("Processes of this machine, or a Dask cluster.")] = (
-        EngineName.local
-    )
+    engine: Engine = EngineName.local
     jobs: Annotated[int, Said("Trainings at a time.", least=1)] = 1
-    scheduler: Annotated[
-        str, Said("Address of a Dask scheduler; a cluster of its own by default.")
-    ] = ""
+    scheduler: Scheduler = ""
     prior: Annotated[
         list[Path] | None,
         Said("What --json wrote of an earlier search, which this one begins with; repeat it."),
@@ -125,13 +121,9 @@ class _Counting:
     work: Annotated[Path, Said("Where counts are kept: the same command goes on with them.")] = (
         Path("build/predict")
     )
-    engine: Annotated[EngineName, Said("Processes of this machine, or a Dask cluster.")] = (
-        EngineName.local
-    )
+    engine: Engine = EngineName.local
     jobs: Annotated[int, Said("Designs at a time.", least=1)] = 1
-    scheduler: Annotated[
-        str, Said("Address of a Dask scheduler; a cluster of its own by default.")
-    ] = ""
+    scheduler: Scheduler = ""
 
 
 @dataclass(frozen=True)
