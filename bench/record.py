@@ -15,7 +15,7 @@ import typer
 from csb_format.files.replace import replace_file
 from sparseflow.pages.figures import versions
 
-__all__ = ["Rows", "Smallest", "processor", "with_others", "write_record"]
+__all__ = ["Rows", "Smallest", "check_named", "processor", "with_others", "write_record"]
 
 Rows = list[dict[str, Any]]
 # For every bench that would take minutes: the same way through it, in seconds.
@@ -45,6 +45,14 @@ def write_record(path: Path, module: str, seed: int | list[int], rows: Any, **mo
     replace_file(
         path, (json.dumps(record, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
     )
+
+
+def check_named(given: Iterable[str] | None, there: Iterable[str], what: str = "case") -> None:
+    """Refuse the first name that is none of those that there are."""
+    names = list(there)
+    if unknown := sorted(set(given or ()) - set(names)):
+        between = "; " if any("," in name for name in names) else ", "
+        raise typer.BadParameter(f"no {what} {unknown[0]!r}: choose among {between.join(names)}")
 
 
 def with_others(path: Path, rows: Rows, cases: Iterable[str], key: str = "case") -> Rows:

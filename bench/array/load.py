@@ -43,7 +43,7 @@ from hdl.verilog import emit_verilog
 from sim.bus.axi import AxiOutcome, AxiScript, Memory, simulate_axi
 from sim.check.compare import compare
 
-from ..record import Rows, Smallest, with_others, write_record
+from ..record import Rows, Smallest, check_named, with_others, write_record
 
 SEED = 0
 BASE = 1 << 30
@@ -106,8 +106,7 @@ def main(
 ) -> None:
     """Simulate, print a table, write JSON; rows of other cases that it has stay."""
     there = {given.name: given for given in CASES}
-    if unknown := sorted(set(case or ()) - set(there)):
-        raise typer.BadParameter(f"no case {unknown[0]!r}: choose among {', '.join(there)}")
+    check_named(case, there)
     cases = [there[name] for name in case] if case else CASES
     rows = []
     for given in [Case("dram", DEMO, 512, 4, 4)] if smallest else cases:

@@ -38,7 +38,7 @@ from sim.run.scenario import Job
 from sparseflow.pages.figures import asked, floor, macs_per_cycle, matrices, weights
 from sparseflow.steps.progress import counted
 
-from ..record import Smallest, with_others, write_record
+from ..record import Smallest, check_named, with_others, write_record
 from .shapes import measured
 from .utilisation_published import PUBLISHED
 from .utilisation_report import markdown, plot
@@ -173,8 +173,7 @@ def main(
 ) -> None:
     """Measure, print a table, write JSON, Markdown and a plot."""
     names = [workload.name for workload in WORKLOADS]
-    if unknown := sorted(set(only or ()) - {*names, "shapes"}):
-        raise typer.BadParameter(f"no row {unknown[0]}: choose among {', '.join(names)}, shapes")
+    check_named(only, [*names, "shapes"], "row")
     chosen = [w for w in WORKLOADS if not only or w.name in only]
     rows = [_measure(w, work) for w in ([SMALLEST] if smallest else chosen)]
     Console(width=140).print(_table(rows))

@@ -32,7 +32,7 @@ from hdl.core.array.elements import PE_MODULE
 from hdl.core.array.takers import LANE_MODULE
 from hdl.verilog import VerilogFiles, emit_verilog
 
-from ..record import Rows, Smallest, with_others, write_record
+from ..record import Rows, Smallest, check_named, with_others, write_record
 
 __all__ = ["CASES", "main"]
 
@@ -103,8 +103,7 @@ def main(
     smallest: Smallest = False,
 ) -> None:
     """Synthesise, print a table, write JSON."""
-    if unknown := sorted(set(case or ()) - set(CASES)):
-        raise typer.BadParameter(f"no case {unknown[0]!r}: choose among {', '.join(CASES)}")
+    check_named(case, CASES)
     chosen = [CASES[name] for name in case or CASES]
     network = (INPUTS, UNITS, KEPT)
     if smallest:

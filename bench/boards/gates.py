@@ -28,7 +28,7 @@ from hdl.core.array.takers import LANE_MODULE
 from hdl.verilog import emit_verilog
 
 from ..array.utilisation import ptb_gates
-from ..record import Rows, Smallest, with_others, write_record
+from ..record import Rows, Smallest, check_named, with_others, write_record
 
 __all__ = ["CASES", "main"]
 
@@ -69,8 +69,7 @@ def main(
     smallest: Smallest = False,
 ) -> None:
     """Synthesise, print a table, write JSON."""
-    if unknown := sorted(set(case or ()) - set(CASES)):
-        raise typer.BadParameter(f"no case {unknown[0]}: choose among {', '.join(CASES)}")
+    check_named(case, CASES)
     chosen = {name: CASES[name] for name in case or CASES}
     if smallest:
         chosen = {"4x1": Case(_tiny, 4, 1)}

@@ -31,7 +31,7 @@ from csb_format.model import Model
 from csb_format.random_models import random_network
 from hdl.verilog import emit_verilog
 
-from ..record import Rows, Smallest, with_others, write_record
+from ..record import Rows, Smallest, check_named, with_others, write_record
 
 __all__ = ["main"]
 
@@ -69,8 +69,7 @@ def main(
     smallest: Smallest = False,
 ) -> None:
     """Build, print a table, write JSON."""
-    if unknown := sorted(set(case or ()) - set(CASES)):
-        raise typer.BadParameter(f"no case {unknown[0]!r}: choose among {'; '.join(CASES)}")
+    check_named(case, CASES)
     if smallest:
         rows = [_smallest()]
     else:

@@ -30,7 +30,7 @@ from csb_format.files.folders import temporary_folder
 from csb_format.random_models import random_model
 from hdl.verilog import emit_verilog
 
-from ..record import Rows, Smallest, with_others, write_record
+from ..record import Rows, Smallest, check_named, with_others, write_record
 
 __all__ = ["main"]
 
@@ -55,8 +55,7 @@ def main(
     smallest: Smallest = False,
 ) -> None:
     """Synthesise, build, print a table, write JSON."""
-    if unknown := sorted(set(case or ()) - set(CASES)):
-        raise typer.BadParameter(f"no case {unknown[0]!r}: choose among {', '.join(CASES)}")
+    check_named(case, CASES)
     layer, array = ((2, 4, 1, 1, 1), (4, 1)) if smallest else (LAYER, ARRAY)
     rows = list[dict[str, Any]]()
     for name in ("cells",) if smallest else case or CASES:

@@ -27,7 +27,7 @@ from csb_format.random_models import random_network
 from hdl.core.array.takers import LANE_MODULE
 from hdl.verilog import emit_verilog
 
-from ..record import Rows, Smallest, with_others, write_record
+from ..record import Rows, Smallest, check_named, with_others, write_record
 
 __all__ = ["REACHES", "SEED", "SIZES", "main"]
 
@@ -51,8 +51,7 @@ def main(
     smallest: Smallest = False,
 ) -> None:
     """Synthesise, print a table, write JSON."""
-    if unknown := sorted(set(case or ()) - set(CASES)):
-        raise typer.BadParameter(f"no case {unknown[0]!r}: choose among {'; '.join(CASES)}")
+    check_named(case, CASES)
     rows = list[dict[str, Any]]()
     for name in CASES[:1] if smallest else case or CASES:
         cell, _, several = name.partition(": ")

@@ -33,7 +33,7 @@ from engine.learn.learner import Learner, Settings
 from sim.bus.compiled import CompiledBuses
 from sim.run.streams import Pauses
 
-from ..record import Rows, Smallest, with_others, write_record
+from ..record import Rows, Smallest, check_named, with_others, write_record
 
 __all__ = ["main"]
 
@@ -102,8 +102,7 @@ def main(
     smallest: Smallest = False,
 ) -> None:
     """Train, compare, print a table, write JSON."""
-    if unknown := sorted(set(case or ()) - set(CASES)):
-        raise typer.BadParameter(f"no case {unknown[0]!r}: choose among {'; '.join(CASES)}")
+    check_named(case, CASES)
     cases = SMALLEST if smallest else {name: CASES[name] for name in case or CASES}
     rows: Rows = []
     for row in _rows(cases, 2 if smallest else UPDATES):

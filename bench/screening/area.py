@@ -34,7 +34,7 @@ from hdl.core.hierarchy import RAM_MODULE
 from hdl.prefix import OURS, named
 from hdl.verilog import emit_verilog
 
-from ..record import Rows, Smallest, with_others, write_record
+from ..record import Rows, Smallest, check_named, with_others, write_record
 from .cycles import pruned
 
 __all__ = ["main"]
@@ -59,8 +59,7 @@ def main(
     smallest: Smallest = False,
 ) -> None:
     """Synthesise, build, print a table, write JSON."""
-    if unknown := sorted(set(case or ()) - set(CASES)):
-        raise typer.BadParameter(f"no case {unknown[0]!r}: choose among {', '.join(CASES)}")
+    check_named(case, CASES)
     rows: Rows = []
     for name in CASES[:1] if smallest else case or CASES:
         array, size = ((4, 1), (20, 8)) if smallest else CELLS.get(name, ((0, 0), (0, 0)))

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..record import Rows, Smallest
+from ..record import Rows, Smallest, check_named
 from . import exact_model, simulation, toolchain
 from .rows import Row, write_rows
 
@@ -40,8 +40,7 @@ def main(
     smallest: Smallest = False,
 ) -> None:
     """Measure, print a table, write JSON."""
-    if unknown := sorted(set(parts or ()) - set(PARTS)):
-        raise typer.BadParameter(f"no part {unknown[0]}: choose among {', '.join(PARTS)}")
+    check_named(parts, PARTS, "part")
     found: Rows = []
     timed = PARTS | {
         "toolchain": partial(toolchain.rows, before=before),
