@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from threading import RLock
 from typing import Any
@@ -111,8 +112,7 @@ class NativeModel:
             try:
                 self._open(model, options)
             except NativeError:
-                found = load_model(model)
-                if not isinstance(found.head, MlpHead):
+                if (found := _with_mlp(model)) is None:
                     raise
                 return self._without_head(found, options)
             return model
@@ -514,6 +514,14 @@ class _Users:
 
 def _at(array: npt.NDArray[Any]) -> int:
     return int(array.ctypes.data)
+
+
+def _with_mlp(path: Any) -> Model | None:
+    """The model of a file that the library refuses, if its head of several layers is the reason."""
+    with suppress(ModelFileError):
+        found = load_model(path)
+        return found if isinstance(found.head, MlpHead) else None
+    return None
 
 
 def _check(error: Error, path: str = "") -> None:
