@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.array.design import Design
+from compiler.array.design import PART_PLACES, Design
 from csb_format.arguments import shown
 
 from .pins import MOST_DRIVE, SIGNALS, BoardError, Pin
@@ -36,7 +36,6 @@ __all__ = [
 
 BOARD_MODULE = "sparseflow_board"
 OPTIONS = ("deep", "compact", "parts", "unguarded")
-WORDS = 64  # of a memory of look-up tables
 # of ECP5, GW2A and 7 Series alike
 RAM_18K = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
@@ -103,14 +102,14 @@ class LutRam:
 
     def count(self, width: int, depth: int) -> int:
         """Look-up tables that are a memory."""
-        whole, rest = divmod(depth, WORDS)
+        whole, rest = divmod(depth, PART_PLACES)
         parts = whole * -(-width // self.bits)
-        parts += -(-width // (self.bits * (2 if rest <= WORDS // 2 else 1))) * bool(rest)
+        parts += -(-width // (self.bits * (2 if rest <= PART_PLACES // 2 else 1))) * bool(rest)
         return self.luts * parts
 
     def choice(self, width: int, depth: int) -> int:
         """Those that choose among its parts: one among four bits, each further one three more."""
-        return width * -(-(-(-depth // WORDS) - 1) // 3)
+        return width * -(-(-(-depth // PART_PLACES) - 1) // 3)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -339,14 +339,13 @@ def head_passes(needs: Needs, design: Design, program: int, index: int) -> list[
         raise DesignError("the model has no linear output layer: pack it with its classifier")
     shapes, last = head.shape.layers, len(needs.linear) - 1
     made, names = [], layer_names(len(shapes))
+    reads: Vector = ("state", index)
+    source: dict[str, Any] = {
+        "source": regions.states[index],
+        "source_kind": Place.NEW,
+        "source_span": regions.span(index),
+    }
     for n, (shape, linear, name) in enumerate(zip(shapes, needs.linear, names, strict=True)):
-        state = {
-            "source": regions.states[index],
-            "source_kind": Place.NEW,
-            "source_span": regions.span(index),
-        }
-        reads: Vector = ("linear", n - 1) if n else ("state", index)
-        source: Mapping[str, Any] = {"source": regions.linear[n - 1]} if n else state
         bits, groups = design.row_bits or shape.weight_format.width, linear.groups
         geometry = Geometry(shape.output_size, shape.input_size, design.lanes, groups, bits, groups)
         placement = Placement(design, shape.output_size, linear.width, gates=1)
@@ -364,6 +363,7 @@ def head_passes(needs: Needs, design: Design, program: int, index: int) -> list[
                 write=True, rectify=True, target=regions.linear[n], shift=(shift,) * design.shifts
             )
             given = replace(given, writes=("linear", n))
+            reads, source = ("linear", n), {"source": regions.linear[n]}
         made.append(_timed(given))
     return made
 

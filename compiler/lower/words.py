@@ -87,11 +87,11 @@ def program_words(program: Sequence[Instruction], design: Design) -> list[int]:
 def _pass_words(given: Pass, matrix: Csb, fields: Fields) -> np.ndarray:
     """Object array (groups, M) of memory words, made of some rows at a time to save memory."""
     design, rows, g = given.placement.design, given.placement.rows, matrix.geometry
-    groups = given.instruction.walk.groups // design.pieces
-    step = max(1, _BLOCK // (design.pes * g.nonzeros * g.banks))
     if design.row_bits and given.matrix == HEAD:
         values = np.where(rows[:, :, None, None] < 0, 0, matrix.values[rows]).swapaxes(1, 2)
         return row_words(values.reshape(-1, *values.shape[2:]), design)
+    groups = given.instruction.walk.groups // design.pieces
+    step = max(1, _BLOCK // (design.pes * g.nonzeros * g.banks))
     starts = range(0, len(rows), step)
     parts = (
         _slot_words(rows[n : n + step], groups[n : n + step], matrix, design, fields)

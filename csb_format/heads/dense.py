@@ -144,5 +144,4 @@ class DenseLayer:
             np.array_equal(self.weight, other.weight)
             and np.array_equal(self.bias, other.bias)
             and self.shape == other.shape
-            and self.row_bits == other.row_bits
         )

@@ -150,22 +150,24 @@ class Cut:
         CheckpointError
             Naming those that there are.
         """
-        found: list[str] = []
-        if self.head is not None and not all(part.strip() for part in self.head.split(",")):
+        if self.head is None:
+            return []
+        asked, found = [part.strip() for part in self.head.split(",")], list[str]()
+        if not all(asked):
             raise CheckpointError(
                 f"--head {self.head!r}: a name is empty: write names with single commas between"
             )
-        for called in (self.head or "").split(",") if self.head is not None else ():
-            own = re.compile(rf"{re.escape(called.strip())}\.{_LINEAR}")
-            below = re.compile(rf"({re.escape(called.strip())}\.\d+)\.{_LINEAR}")
+        for called in asked:
+            own = re.compile(rf"{re.escape(called)}\.{_LINEAR}")
+            below = re.compile(rf"({re.escape(called)}\.\d+)\.{_LINEAR}")
             plain = [n for n in names if not PARAMETER.match(n)]
             parts = {m[1] for n in plain if (m := below.match(n))}
             if any(map(own.match, plain)):
-                found.append(called.strip())
+                found.append(called)
             elif parts:
-                found += _sequential(called.strip(), parts)
+                found += _sequential(called, parts)
             else:
-                self._refuse(called.strip(), names, recurrent=any(map(own.match, names)))
+                self._refuse(called, names, recurrent=any(map(own.match, names)))
         if twice := next((name for name in found if found.count(name) > 1), None):
             raise CheckpointError(f"--head {self.head}: {twice} is named twice")
         return found

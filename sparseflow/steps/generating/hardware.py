@@ -22,6 +22,7 @@ from csb_format.files.ownership import check_replaceable
 from csb_format.scales import DesignError
 
 from ..options import IpOptions, VerilogOptions
+from .tops import check_of_top, read_bus
 
 if TYPE_CHECKING:
     from hdl.verilog import VerilogFiles
@@ -178,13 +179,11 @@ def package(
     check_bus_bits("bits", bits)
     from boards.build.ip import KIND, vlnv, write_ip
     from boards.build.tops.tops import Top
-    from hdl.dram.reader import ReadBus
 
     if top not in ("axi", "dram"):
         raise DesignError(f"top {top!r}: choose axi or dram")
-    if bus_bits is not None and top != "dram":
-        raise DesignError(f"--bus-bits is of --top dram: leave it out for {top}")
-    bus = ReadBus() if bus_bits is None else ReadBus(bus_bits)
+    check_of_top("bus_bits", bus_bits, top)
+    bus = read_bus(bus_bits)
     check_replaceable(out, KIND)
     image = compile_array(load_model(model), pes, lanes, contexts=contexts, largest=largest)
     files = write_ip(image.design, image, out, bits, prefix, Top(top, bits, bus))

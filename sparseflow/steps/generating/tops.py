@@ -16,9 +16,10 @@ from ..options import TopName, VerilogOptions
 
 if TYPE_CHECKING:
     from boards.build.tops.tops import Top
+    from hdl.dram.reader import ReadBus
     from hdl.verilog import VerilogFiles
 
-__all__ = ["emit_top", "top_of"]
+__all__ = ["check_of_top", "emit_top", "read_bus", "top_of"]
 
 # Of each option the tops that have it.
 HAVE = {
@@ -40,14 +41,9 @@ def top_of(given: VerilogOptions) -> Top:
         For an option that another top has, or a value that it cannot have.
     """
     from boards.build.tops.tops import Top
-    from hdl.dram.reader import ReadBus
 
-    for name, tops in HAVE.items():
-        if getattr(given, name) is not None and given.top not in tops:
-            raise DesignError(
-                f"--{name.replace('_', '-')} is of --top {' and '.join(tops)}: leave it out for "
-                f"{given.top}"
-            )
+    for name in HAVE:
+        check_of_top(name, getattr(given, name), given.top)
     if given.base is not None and (given.base < 0 or given.base % PAGE):
         raise DesignError(f"--base {given.base}: must be a multiple of {PAGE}")
     if given.also and given.base is None:
@@ -55,10 +51,26 @@ def top_of(given: VerilogOptions) -> Top:
     return Top(
         given.top.value,
         Top.bits if given.bits is None else given.bits,
-        ReadBus() if given.bus_bits is None else ReadBus(given.bus_bits),
+        read_bus(given.bus_bits),
         Top.clock_hz if given.clock is None else given.clock * 1e6,
         Top.baud if given.baud is None else given.baud,
     )
+
+
+def check_of_top(name: str, value: object, top: str) -> None:
+    """Raise a :class:`.DesignError` if an option is given to a top that has none such."""
+    if value is not None and top not in HAVE[name]:
+        raise DesignError(
+            f"--{name.replace('_', '-')} is of --top {' and '.join(HAVE[name])}: leave it out for "
+            f"{top}"
+        )
+
+
+def read_bus(bits: int | None) -> ReadBus:
+    """The port to memory, of these bits or as usual."""
+    from hdl.dram.reader import ReadBus
+
+    return ReadBus() if bits is None else ReadBus(bits)
 
 
 def emit_top(
