@@ -205,7 +205,7 @@ def unseen(samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
             continue
         for target in TARGETS:
             base = Residual(weights_of(taught, target), 1, 1, len(taught), (1, 4096))
-            few = _refitted(base, weights_of(mine[:FEW], target))
+            few = replace(base, weights=weights_of(mine[:FEW], target))
             ways = {f"0 designs, as {BASE}": base, f"{FEW} designs": few}
             for way, residual in ways.items():
                 off = [_off(one, target, residual) for one in mine[FEW:]]
@@ -213,13 +213,9 @@ def unseen(samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
                     "target": target, "board": f"{family}, unseen", "held_out": str(len(off)),
                     "method": way, **_judged(off),
                 }  # fmt: skip
-            off = [_off(one, target, _refitted(base, {})) for one in mine[FEW:]]
+            off = [_off(one, target, replace(base, weights={})) for one in mine[FEW:]]
             yield {"target": target, "board": f"{family}, unseen", "held_out": str(len(off)),
                    "method": "0 designs, structure alone", **_judged(off)}  # fmt: skip
-
-
-def _refitted(base: Residual, weights: dict[str, float]) -> Residual:
-    return replace(base, weights=weights)
 
 
 def _off(one: Known, target: str, residual: Residual) -> float:

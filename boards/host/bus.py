@@ -220,11 +220,8 @@ class LinkBus:
                 f"{reply.count} moved"
             )
         if reply.code == Code.REFUSED and command in (Command.READ, Command.WRITE):
-            what = "a read at" if command == Command.READ else "a write to"
-            raise RefusedError(
-                f"{what} 0x{argument & (INCREMENT - 1):03X} was refused at "
-                f"word {reply.count} of {count}: read the register `errors` for the reason"
-            )
+            address, writing = argument & (INCREMENT - 1), command == Command.WRITE
+            raise RefusedError.at(address, reply.count, count, writing=writing)
         if reply.code != Code.OK:
             known = {int(code): code.name for code in Code}
             code = known.get(reply.code, reply.code)

@@ -60,6 +60,15 @@ class MalformedAnswerError(LinkError):
 class RefusedError(LinkError):
     """The accelerator refused an access; its register ``errors`` tells why."""
 
+    @classmethod
+    def at(cls, address: int, word: int, count: int, *, writing: bool) -> RefusedError:
+        """Of one word of an access."""
+        what = "a write to" if writing else "a read at"
+        return cls(
+            f"{what} 0x{address:03X} was refused at word {word} of {count}: read the register "
+            "`errors` for the reason"
+        )
+
 
 class ShortAnswerError(LinkError):
     """Fewer words were moved than asked for, and none was refused."""

@@ -32,7 +32,7 @@ class CompiledBus:
             If an address cannot be read.
         """
         found = self._buses.read(address, count)
-        self._check([code for code, _ in found], f"a read at 0x{address:03X}")
+        self._check([code for code, _ in found], address, writing=False)
         return [word for _, word in found]
 
     def write(self, address: int, words: Sequence[int]) -> None:
@@ -43,15 +43,12 @@ class CompiledBus:
         RefusedError
             If one of them is refused.
         """
-        self._check(self._buses.write(address, words), f"a write to 0x{address:03X}")
+        self._check(self._buses.write(address, words), address, writing=True)
 
-    def _check(self, codes: list[int], what: str) -> None:
+    def _check(self, codes: list[int], address: int, *, writing: bool) -> None:
         if any(codes):
             first = next(n for n, code in enumerate(codes) if code)
-            raise RefusedError(
-                f"{what} was refused at word {first} of {len(codes)}: read the register `errors` "
-                "for the reason"
-            )
+            raise RefusedError.at(address, first, len(codes), writing=writing)
 
     def send(self, words: Sequence[int], last: bool) -> int:
         """Give words to ``s_axis``; how many were taken."""
