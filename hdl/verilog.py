@@ -32,6 +32,7 @@ __all__ = [
     "Top",
     "VerilogFiles",
     "YosysFailed",
+    "emit_block",
     "emit_verilog",
 ]
 
@@ -121,15 +122,8 @@ def emit_verilog(
     VerilogFiles
     """
     check_prefix(prefix)
-    # the system's Yosys may be older than Amaranth accepts; the one from PyPI is pinned
-    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
     hierarchy = Hierarchy(instances=True, images=image is not None, prefix=prefix)
-    name = hierarchy.named(name)
-    with _seldom_collected():
-        component = top(design, image, hierarchy)
-        texts = {name: _convert(name, component)}
-        while missing := [block for block in hierarchy.modules if block not in texts]:
-            texts |= {block: _convert(block, hierarchy.modules[block]) for block in missing}
+    component, texts = _modules(lambda: top(design, image, hierarchy), hierarchy, name)
     for ram in (RAM_MODULE, SINGLE_MODULE)[: 1 + design.compact]:
         texts[hierarchy.named(ram)] = _under(prefix, _ours(f"{ram}.v"))
     if design.spread:
@@ -142,6 +136,44 @@ def emit_verilog(
         for memory, words in of.memories.items()
     }
     return _write(Path(folder), texts, images, companions)
+
+
+def emit_block(
+    make: Callable[[Hierarchy], wiring.Component], folder: Path, name: str
+) -> VerilogFiles:
+    """Write one block alone as :func:`emit_verilog` writes an accelerator, without images.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the block in a hierarchy.
+    folder : Path
+    name : str
+        Of its module, one of ours.
+
+    Returns
+    -------
+    VerilogFiles
+    """
+    hierarchy = Hierarchy(instances=True)
+    _, texts = _modules(lambda: make(hierarchy), hierarchy, name)
+    texts[RAM_MODULE] = _ours(f"{RAM_MODULE}.v")
+    return _write(Path(folder), texts, {}, {waivers_file(OURS): _waivers(OURS, texts)})
+
+
+def _modules(
+    make: Callable[[], wiring.Component], hierarchy: Hierarchy, name: str
+) -> tuple[wiring.Component, dict[str, str]]:
+    """A block, and the text of its module and of all that it places."""
+    # the system's Yosys may be older than Amaranth accepts; the one from PyPI is pinned
+    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
+    name = hierarchy.named(name)
+    with _seldom_collected():
+        component = make()
+        texts = {name: _convert(name, component)}
+        while missing := [block for block in hierarchy.modules if block not in texts]:
+            texts |= {block: _convert(block, hierarchy.modules[block]) for block in missing}
+    return component, texts
 
 
 @contextmanager

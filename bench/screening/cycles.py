@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from compiler.array.needs import design_for
-from compiler.array.screen.design import ScreenBus, ScreenDesign
+from compiler.array.screen.bus import ScreenBus
+from compiler.array.screen.design import ScreenDesign
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
 from compiler.timing.screen_cycles import ScreenCycles, Screened, ScreenedSchedule

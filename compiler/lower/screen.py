@@ -18,6 +18,7 @@ from csb_format.screening.layer import ScreenedLayer
 from csb_format.screening.planes import Bytes, Cells
 from csb_format.words import join_fields
 
+from ..array.screen.bus import Field, PlaneLayout
 from ..array.screen.design import ScreenDesign
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "SECOND_FIELDS",
     "ScreenImage",
     "low_digits",
+    "plane_bytes",
     "screen_depths",
     "screen_image",
     "screen_widths",
@@ -106,6 +108,45 @@ def screen_image(
     words["low"] = _lanes(low, places, design.low_bits, design.lanes)
     words["whole"] = _whole(design, layer)
     return ScreenImage(design, layer, words)
+
+
+def plane_bytes(image: ScreenImage, bits: int) -> bytes:
+    """The planes of a unit's memories as they lie in a memory outside.
+
+    Parameters
+    ----------
+    image : ScreenImage
+    bits : int
+        Of a beat of the bus.
+
+    Returns
+    -------
+    bytes
+        Both tables of :class:`~compiler.array.screen.bus.PlaneLayout`, what lies between 0.
+    """
+    layout, words, design = PlaneLayout(image.design, bits), image.memories, image.design
+    octets = bytearray(layout.length)
+    first, row_bytes = layout.strides
+    for row in range(design.rows):
+        signs = words["first"][row * design.groups :][: design.groups]
+        given = {"marks": [words["marks"][row]], "signs": signs}
+        _put(octets, row * first, layout.first, given)
+        refined = {name: [words[name][row]] for name in ("second", "whole")}
+        for name in ("middle", "low"):
+            refined[name] = words[name][row * design.words : (row + 1) * design.words]
+        _put(octets, layout.offset + row * row_bytes, layout.refined, refined)
+    return bytes(octets)
+
+
+def _put(octets: bytearray, at: int, fields: dict[str, Field], words: dict[str, list[int]]) -> None:
+    """Write a row: the words of each field side by side, as far as places go."""
+    value = end = 0
+    for name, field in fields.items():
+        joined = sum(word << n * field.word for n, word in enumerate(words[name]))
+        value |= (joined & ((1 << field.bits) - 1)) << field.start
+        end = max(end, field.end)
+    size = -(-end // 8)
+    octets[at : at + size] = value.to_bytes(size, "little")
 
 
 def low_digits(cells: Cells, weight: IntArray) -> IntArray:

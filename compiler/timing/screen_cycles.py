@@ -9,26 +9,23 @@ again when a row leaves a queue: more or fewer rows are read than there, the res
 
 from __future__ import annotations
 
-from bisect import insort
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from csb_format.fixed import IntArray
-from csb_format.screening.bounds import BLOCK, FRACTION, query_of
+from csb_format.screening.bounds import FRACTION, query_of
 from csb_format.screening.layer import ScreenedLayer
 
-from ..array.screen.design import ScreenBus, ScreenDesign
-from ..array.screen.latency import QUEUE, ScreenLatencies
+from ..array.screen.bus import ScreenBus
+from ..array.screen.design import ScreenDesign
+from ..array.screen.latency import ScreenLatencies
 from ..lower.plan import Plan
 from .cycle_model import CycleModel
+from .screen_stages import FetchedStages, Stages
 
 __all__ = ["ScreenCycles", "Screened", "ScreenedSchedule"]
-
-_Bounds = list[int]
-_Queue = deque[tuple[int, int]]  # of a cycle and a block or row
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,9 @@ class ScreenCycles:
     layer : ScreenedLayer
         What :func:`~compiler.lower.screen.screen_image` was given.
     bus : ScreenBus, optional
-        Planes come over it instead of from memories of the unit: a prediction, no Verilog has it.
+        Planes come over it, as in :class:`hdl.dram.screen.unit.FetchedScreen`, instead of from
+        memories of the unit. To the cycle for a memory that takes every address at once and has
+        exactly this latency.
     """
 
     def __init__(self, design: ScreenDesign, layer: ScreenedLayer, bus: ScreenBus | None = None):
@@ -86,8 +85,8 @@ class ScreenCycles:
         layer = self.layer
         each = layer.blocks.bounds(query.norm), layer.first_bounds(query)
         bounds = [(b >> FRACTION).tolist() for b in (*each, layer.second_bounds(query))]
-        given = bounds, logits.tolist(), layer.order.tolist()
-        stages = _Stages(self.design, self.latencies, *given, self.bus)
+        given = self.design, self.latencies, bounds, logits.tolist(), layer.order.tolist()
+        stages = FetchedStages(*given, bus=self.bus) if self.bus else Stages(*given)
         run = 0
         while not stages.step(run):
             run += 1
@@ -102,158 +101,6 @@ class ScreenCycles:
             run=run + 1,
             cycles=self.latencies.prepare + run + design.top,
         )
-
-
-class _Stages:
-    """The stages between two clock edges: :meth:`step` is one cycle.
-
-    A bound is below where it is less than the k-th largest logit; both are whole logits, the bound
-    rounded down, which changes no verdict.
-    """
-
-    def __init__(
-        self,
-        design: ScreenDesign,
-        latencies: ScreenLatencies,
-        bounds: list[_Bounds],
-        logits: list[int],
-        order: list[int],
-        bus: ScreenBus | None,
-    ):
-        self.design, self.latencies = design, latencies
-        self.bounds, self.logits, self.order = bounds, logits, order
-        self.best: list[tuple[int, int]] = []
-        self.tau: int | None = None
-        self.counts = {"blocks": 0, "first": 0, "second": 0, "exact": 0}
-        # of each stage: room behind it, what is on its way, what has come
-        self._room = [design.blocks_ahead, design.survivors, design.finalists]
-        self._way: list[_Queue] = [deque(), deque(), deque()]
-        self._come: list[_Queue] = [deque(), deque(), deque()]
-        self._exact: _Queue = deque()  # whole rows on their way to the list
-        self._listing: tuple[int, int] | None = None
-        self._row = self._group = self._left = 0
-        # cycles in which a row's planes come, and how long a request waits for the first of them
-        self._shared, self._wait = bus is not None, bus.latency if bus else 0
-        self._takes = design.groups, design.words, design.exact_cycles
-        self._ends = 2 * design.words - 1  # the last word of a whole row
-        if bus:
-            *planes, whole = bus.beats(design)
-            # no row ends before the list has taken the last
-            self._takes = planes[0], planes[1], max(whole, design.top + 2)
-            self._ends = whole - 1
-
-    def step(self, now: int) -> bool:
-        """One cycle; whether nothing is left to do in it."""
-        room = list(self._room)  # what registers say
-        if self._idle():
-            return True
-        tau = self.tau
-        for stage in range(3):
-            self._verdict(stage, now, tau)
-        self._block(now, room[0])
-        if not self._shared:
-            self._refine(now, room[2], tau)
-            self._digits(now, room[1], tau)
-        elif self._group or not self._refine(now, room[2], tau):
-            self._digits(now, room[1], tau)
-        self._list(now)
-        return False
-
-    def _idle(self) -> bool:
-        design = self.design
-        full = [design.blocks_ahead, design.survivors, design.finalists]
-        busy = self._left or self._exact or self._listing
-        return self.counts["blocks"] == design.blocks and self._room == full and not busy
-
-    def _below(self, stage: int, number: int, tau: int | None) -> bool:
-        return tau is not None and self.bounds[stage][number] < tau
-
-    def _verdict(self, stage: int, now: int, tau: int | None) -> None:
-        way = self._way[stage]
-        if way and way[0][0] == now:
-            _, number = way.popleft()
-            if self._below(stage, number, tau):
-                self._room[stage] += 1
-            else:
-                self._come[stage].append((now + QUEUE, number))
-
-    def _head(self, stage: int, now: int) -> int | None:
-        """What leaves a queue next, if it is there already."""
-        come = self._come[stage]
-        return come[0][1] if come and come[0][0] <= now else None
-
-    def _take(self, stage: int) -> None:
-        self._come[stage].popleft()
-        self._room[stage] += 1
-
-    def _block(self, now: int, room: int) -> None:
-        number = self.counts["blocks"]
-        if room and number < self.design.blocks:
-            self.counts["blocks"] += 1
-            self._room[0] -= 1
-            self._way[0].append((now + self.latencies.block, number))
-
-    def _digits(self, now: int, room: int, tau: int | None) -> None:
-        """A word of a row of the oldest block that is left."""
-        block = self._head(0, now)
-        if self._group == 0:
-            if block is None:
-                return
-            if self._below(0, block, tau):
-                self._take(0)
-                self._row = 0
-                return
-            if not room:
-                return
-            self._room[1] -= 1
-            self.counts["first"] += 1
-        assert block is not None
-        self._group += 1
-        if self._group < self._takes[0]:
-            return
-        row, self._group = block * BLOCK + self._row, 0
-        self._way[1].append((now + self._wait + self.latencies.first, row))
-        self._row += 1
-        if self._row == BLOCK or row + 1 == self.design.rows:
-            self._row = 0
-            self._take(0)
-
-    def _refine(self, now: int, room: int, tau: int | None) -> bool:
-        """A whole row if one waits, else a second plane; whether one is read in this cycle."""
-        if self._left:
-            self._left -= 1
-            return True
-        latencies, (_, words, whole) = self.latencies, self._takes
-        final, survivor = self._head(2, now), self._head(1, now)
-        if final is not None:
-            self._take(2)
-            if not self._below(2, final, tau):
-                self.counts["exact"] += 1
-                self._left = whole - 1
-                self._exact.append((now + self._wait + self._ends + latencies.exact, final))
-                return True
-        elif survivor is not None and room:
-            self._take(1)
-            if not self._below(1, survivor, tau):
-                self.counts["second"] += 1
-                self._left = words - 1
-                self._room[2] -= 1
-                self._way[2].append((now + self._wait + words - 1 + latencies.second, survivor))
-                return True
-        return False
-
-    def _list(self, now: int) -> None:
-        """A logit goes past the places of the list, one a cycle."""
-        if self._exact and self._exact[0][0] == now:
-            _, row = self._exact.popleft()
-            self._listing = now + self.design.top - 1, row
-        if self._listing and self._listing[0] == now:
-            row = self._listing[1]
-            insort(self.best, (-self.logits[row], self.order[row]))
-            del self.best[self.design.top :]
-            if len(self.best) == self.design.top:
-                self.tau = -self.best[-1][0]
-            self._listing = None
 
 
 class ScreenedSchedule(CycleModel):

@@ -23,7 +23,7 @@ from csb_format.screening.layer import MOST_COLUMNS, ScreenedLayer
 
 from ..addresses import bits_for
 
-__all__ = ["LARGEST", "MOST_TOP", "ScreenBus", "ScreenDesign"]
+__all__ = ["LARGEST", "MOST_TOP", "ScreenDesign"]
 
 MOST_TOP = 8
 #: Logits that are found where nobody says how many.
@@ -233,35 +233,3 @@ def _widths(layer: ScreenedLayer) -> tuple[int, int]:
     bounds = np.maximum(first >> FRACTION, (second >> FRACTION) + sums) + prior
     most = max(int(bounds.max()), int(far.max()), int(size.max()))
     return int(size.max()).bit_length() + 1, most.bit_length() + 1
-
-
-@dataclass(frozen=True)
-class ScreenBus:
-    """A memory outside: planes in streams of their own, a row of each in whole beats.
-
-    Rows of a block follow each other; second planes and whole rows are fetched by address, in the
-    order of the queues, and go before first planes. Signs and sizes of a survivor are fetched again
-    with its whole row, not with its second plane, for which a queue keeps them.
-
-    Parameters
-    ----------
-    bits : int
-        Of a beat.
-    latency : int
-        Cycles from a request to its first beat; requests follow each other without a gap.
-    """
-
-    bits: int
-    latency: int = 64
-
-    def beats(self, design: ScreenDesign) -> tuple[int, int, int]:
-        """Beats of a row's first plane, its second and the whole row, with what stands beside."""
-        columns = design.columns
-        first, second = 2 * columns + 32, 3 * columns + design.second_bits
-        whole_row = (5 + design.low_bits) * columns + 96
-        return -(-first // self.bits), -(-second // self.bits), -(-whole_row // self.bits)
-
-    def bytes(self, design: ScreenDesign, first: int, second: int, exact: int) -> int:
-        """What a state moves over the bus: rows that went how far, and bounds of all blocks."""
-        beats = np.dot(self.beats(design), (first, second, exact))
-        return int(beats) * self.bits // 8 + 4 * design.blocks

@@ -16,7 +16,7 @@ from ..pipeline import delayed
 from .layouts import element_layout, query_layout
 from .tree import Term, tree
 
-__all__ = ["DigitLanes", "DigitStage"]
+__all__ = ["DigitLanes", "DigitRows", "DigitStage"]
 
 
 class DigitLanes(wiring.Component):
@@ -102,10 +102,102 @@ class DigitLanes(wiring.Component):
         return value, sign
 
 
-class DigitStage(wiring.Component):
-    """Rows of the blocks that are left: a word a cycle, a bound ``ScreenLatencies.first`` later.
+class DigitRows(wiring.Component):
+    """Words of rows: one a cycle, a bound ``ScreenLatencies.first`` after a row's last.
 
-    The bound is ``((scale * sum << shift) + (norm * reach << lift) << exponent) + prior``.
+    The bound is ``((scale * sum << shift) + (norm * reach << lift) << exponent) + prior``. Which
+    row and word a cycle takes says :meth:`_sequence`: the rows of blocks, in :class:`DigitStage`,
+    or those that a memory outside sends.
+
+    Parameters
+    ----------
+    design : ScreenDesign
+    source : dict
+        Members that say what comes, those of the stage itself.
+
+    Members
+    -------
+    query, elements : In
+    word, marks_address, marks : In, Out, In
+        Of the memories ``first`` and ``marks``, ``RAM`` cycles after the word's cycle, and after
+        ``marks_address``.
+    reads : Out
+        A word is read.
+    arrive, number, bound : Out
+        To the queue.
+    """
+
+    def __init__(self, design: ScreenDesign, source: dict[str, wiring.Member]):
+        self.design = design
+        super().__init__(
+            source
+            | {
+                "query": In(query_layout(design)),
+                "elements": In(element_layout(design)),
+                "word": In(2 * design.digits),
+                "marks_address": Out(design.row_bits),
+                "marks": In(32),
+                "reads": Out(1),
+                "arrive": Out(1),
+                "number": Out(design.row_bits),
+                "bound": Out(signed(design.bound_bits)),
+            }
+        )
+
+    @property
+    def summed(self) -> int:
+        """Cycles from a word's to the sum of the row that it ends."""
+        return RAM + 1 + tree_latency(self.design.digits, FAN_IN) + 1
+
+    def elaborate(self, platform: object) -> Module:
+        """Which word is read, the lanes, and the bound."""
+        m = Module()
+        design = self.design
+        lanes = DigitLanes(design)
+        m.submodules.lanes = lanes
+        row, group, last = self._sequence(m)
+        latency = ScreenLatencies(design)
+        m.d.comb += [
+            lanes.elements.eq(self.elements),
+            lanes.word.eq(self.word),
+            lanes.group.eq(delayed(m, group, RAM)),
+            lanes.first.eq(delayed(m, group == 0, RAM)),
+            self.marks_address.eq(delayed(m, row, self.summed - RAM)),
+            self.arrive.eq(delayed(m, last, latency.first, reset=True)),
+            self.number.eq(delayed(m, row, latency.first)),
+        ]
+        self._bound(m, lanes.total)
+        return m
+
+    def _sequence(self, m: Module) -> tuple[Value, Value, Value]:
+        """The row and the word of a cycle; whether it ends the row. Drives ``reads``."""
+        raise NotImplementedError
+
+    def _bound(self, m: Module, total: Signal) -> None:
+        """Scale and norm, shift, exponent, prior: a register behind each."""
+        design, query = self.design, self.query
+        fields = {"prior": signed(12), "scale": 8, "norm": 8, "exponent": 4}
+        marks = data.View(data.StructLayout(fields), self.marks)
+        scaled = Signal(signed(len(total) + 9), reset_less=True)
+        reach = Signal(8 + design.reach_bits, reset_less=True)
+        whole = Signal(
+            signed(max(len(scaled) + 9, len(reach) + design.lift + 1) + 1), reset_less=True
+        )
+        wide = signed(design.bound_bits + FRACTION)
+        raised = Signal(wide, reset_less=True)
+        prior = delayed(m, marks.prior, 3)
+        bound = raised + (prior << design.prior_shift + FRACTION)
+        m.d.sync += [
+            scaled.eq(total * marks.scale),
+            reach.eq(marks.norm * query.first),
+            whole.eq((scaled << query.shift) + (reach << design.lift)),
+            raised.eq(whole << delayed(m, marks.exponent, 2)),
+            self.bound.eq(bound >> FRACTION),
+        ]
+
+
+class DigitStage(DigitRows):
+    """Rows of the blocks that are left, from memories of the unit.
 
     Parameters
     ----------
@@ -117,58 +209,23 @@ class DigitStage(wiring.Component):
         The oldest block that is left; whether its bound has been beaten since; it is done.
     room, claim : In, Out
         Of the queue behind; a row begins.
-    query, elements : In
-    address, word, marks_address, marks : Out, In
-        Of the memories ``first`` and ``marks``.
-    reads : Out
-        A word is read.
-    arrive, number, bound : Out
-        To the queue.
+    address : Out
+        Of the memory ``first``.
+    query, elements, word, marks_address, marks, reads, arrive, number, bound
+        See :class:`DigitRows`.
     """
 
     def __init__(self, design: ScreenDesign):
-        self.design = design
-        super().__init__(
-            {
-                "block": In(bits_for(design.blocks)),
-                "block_valid": In(1),
-                "beaten": In(1),
-                "pop": Out(1),
-                "room": In(1),
-                "claim": Out(1),
-                "query": In(query_layout(design)),
-                "elements": In(element_layout(design)),
-                "address": Out(bits_for(design.rows * design.groups)),
-                "word": In(2 * design.digits),
-                "marks_address": Out(design.row_bits),
-                "marks": In(32),
-                "reads": Out(1),
-                "arrive": Out(1),
-                "number": Out(design.row_bits),
-                "bound": Out(signed(design.bound_bits)),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        """Which word is read, the lanes, and the bound."""
-        m = Module()
-        design = self.design
-        lanes = DigitLanes(design)
-        m.submodules.lanes = lanes
-        row, group, last = self._sequence(m)
-        latency, tree_cycles = ScreenLatencies(design), tree_latency(design.digits, FAN_IN)
-        summed = RAM + 1 + tree_cycles + 1  # from an address to the row's sum
-        m.d.comb += [
-            lanes.elements.eq(self.elements),
-            lanes.word.eq(self.word),
-            lanes.group.eq(delayed(m, group, RAM)),
-            lanes.first.eq(delayed(m, group == 0, RAM)),
-            self.marks_address.eq(delayed(m, row, summed - RAM)),
-            self.arrive.eq(delayed(m, last, latency.first, reset=True)),
-            self.number.eq(delayed(m, row, latency.first)),
-        ]
-        self._bound(m, lanes.total)
-        return m
+        source = {
+            "block": In(bits_for(design.blocks)),
+            "block_valid": In(1),
+            "beaten": In(1),
+            "pop": Out(1),
+            "room": In(1),
+            "claim": Out(1),
+            "address": Out(bits_for(design.rows * design.groups)),
+        }
+        super().__init__(design, source)
 
     def _sequence(self, m: Module) -> tuple[Value, Value, Value]:
         """The row and the word of a cycle; whether it ends the row."""
@@ -194,25 +251,3 @@ class DigitStage(wiring.Component):
         with m.If(self.pop):
             m.d.sync += place.eq(0)
         return row, group, last
-
-    def _bound(self, m: Module, total: Signal) -> None:
-        """Scale and norm, shift, exponent, prior: a register behind each."""
-        design, query = self.design, self.query
-        fields = {"prior": signed(12), "scale": 8, "norm": 8, "exponent": 4}
-        marks = data.View(data.StructLayout(fields), self.marks)
-        scaled = Signal(signed(len(total) + 9), reset_less=True)
-        reach = Signal(8 + design.reach_bits, reset_less=True)
-        whole = Signal(
-            signed(max(len(scaled) + 9, len(reach) + design.lift + 1) + 1), reset_less=True
-        )
-        wide = signed(design.bound_bits + FRACTION)
-        raised = Signal(wide, reset_less=True)
-        prior = delayed(m, marks.prior, 3)
-        bound = raised + (prior << design.prior_shift + FRACTION)
-        m.d.sync += [
-            scaled.eq(total * marks.scale),
-            reach.eq(marks.norm * query.first),
-            whole.eq((scaled << query.shift) + (reach << design.lift)),
-            raised.eq(whole << delayed(m, marks.exponent, 2)),
-            self.bound.eq(bound >> FRACTION),
-        ]

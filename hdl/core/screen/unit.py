@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,7 @@ from .query import QueryUnit
 from .refine import RefineStage
 from .survivors import Survivors
 
-__all__ = ["COUNTERS", "ScreenUnit", "counts_layout"]
+__all__ = ["COUNTERS", "ScreenStages", "ScreenUnit", "counts_layout"]
 
 COUNTERS = ("blocks", "first", "second", "exact", "words")
 
@@ -29,7 +29,120 @@ def counts_layout() -> data.StructLayout:
     return data.StructLayout({name: 32 for name in COUNTERS})
 
 
-class ScreenUnit(wiring.Component):
+class ScreenStages(wiring.Component):
+    """What units have in common, wherever their planes lie: queues, control, counters.
+
+    Parameters
+    ----------
+    design : ScreenDesign
+    hierarchy : Hierarchy
+    source : dict
+        Members that bring planes.
+
+    Members
+    -------
+    hidden : In, stream
+        Beats of a hidden state, :class:`~hdl.core.screen.query.QueryUnit`.
+    largest : Out, stream
+        k pairs a state, the largest logit first, of equal ones that of the lower output; ``last``
+        with the last.
+    counts : Out
+        Of the last state, valid with its results: blocks, rows with first planes, with second
+        planes, whole rows, and words of planes.
+    """
+
+    hidden: stream.Interface
+    largest: stream.Interface
+    counts: data.View
+
+    def __init__(
+        self, design: ScreenDesign, hierarchy: Hierarchy, source: dict[str, wiring.Member]
+    ):
+        self.design, self.hierarchy = design, hierarchy
+        beat = data.ArrayLayout(signed(design.act_bits), design.elements)
+        result = data.StructLayout({"pair": pair_layout(design), "last": 1})
+        super().__init__(
+            source
+            | {
+                "hidden": In(stream.Signature(beat)),
+                "largest": Out(stream.Signature(result)),
+                "counts": Out(counts_layout()),
+            }
+        )
+
+    def _queue(
+        self,
+        m: Module,
+        name: str,
+        stage: wiring.Component,
+        largest: Largest,
+        bits: int,
+        depth: int,
+        asks: tuple[Value, Value] | None = None,
+    ) -> Survivors:
+        """What a stage lets through; ``asks``: what claims a place and has room, if not it."""
+        m.submodules[name] = queue = Survivors(self.design, bits, depth)
+        claim, room = asks or (stage.claim, stage.room)
+        m.d.comb += [
+            queue.claim.eq(claim),
+            queue.arrive.eq(stage.arrive),
+            queue.number.eq(stage.number),
+            queue.bound.eq(stage.bound),
+            queue.least.eq(largest.least),
+            room.eq(queue.room),
+        ]
+        return queue
+
+    def _control(
+        self,
+        m: Module,
+        query: QueryUnit,
+        blocks: BlockStage,
+        largest: Largest,
+        idle: Value,
+        begins: Value,
+        most: int = 15,
+    ) -> Signal:
+        """A state is done when no row is under way; then its results leave, and the next comes.
+
+        At most ``most`` whole rows are under way.
+        """
+        under_way, telling = Signal(range(most + 1)), Signal()
+        place, top = Signal(range(max(2, self.design.top))), self.design.top
+        running = query.ready & ~telling
+        taken = self.largest.valid & self.largest.ready
+        clear = Signal()
+        m.d.comb += [
+            blocks.run.eq(running),
+            blocks.clear.eq(clear),
+            largest.clear.eq(clear),
+            largest.turn.eq(taken),
+            self.largest.valid.eq(telling),
+            self.largest.payload.pair.eq(largest.first),
+            self.largest.payload.last.eq(place == top - 1),
+            clear.eq(taken & self.largest.payload.last),
+            query.release.eq(clear),
+        ]
+        m.d.sync += under_way.eq(under_way + begins - largest.done)
+        with m.If(running & idle & (under_way == 0)):
+            m.d.sync += telling.eq(1)
+        with m.If(taken):
+            m.d.sync += place.eq(place + 1)
+        with m.If(clear):
+            m.d.sync += [place.eq(0), telling.eq(0)]
+        return clear
+
+    def _count(self, m: Module, clear: Signal, events: Cat, first: Value, second: Value) -> None:
+        """Counters of one state, cleared with its last result."""
+        for name, event in zip(COUNTERS, events, strict=False):
+            counter = getattr(self.counts, name)
+            m.d.sync += counter.eq(counter + event)
+        m.d.sync += self.counts.words.eq(self.counts.words + first + second)
+        with m.If(clear):
+            m.d.sync += self.counts.eq(0)
+
+
+class ScreenUnit(ScreenStages):
     """Three stages, their queues and memories, and the list of the largest.
 
     Latency and throughput depend on data: :class:`compiler.timing.screen_cycles.ScreenCycles` says
@@ -47,14 +160,8 @@ class ScreenUnit(wiring.Component):
     write : In
         A word for one of the memories, :func:`~hdl.core.screen.layouts.write_layout`, there for
         reads two cycles later; a word beyond the memory goes nowhere. No state is under way then.
-    hidden : In, stream
-        Beats of a hidden state, :class:`~hdl.core.screen.query.QueryUnit`.
-    largest : Out, stream
-        k pairs a state, the largest logit first, of equal ones that of the lower output; ``last``
-        with the last.
-    counts : Out
-        Of the last state, valid with its results: blocks, rows with first planes, with second
-        planes, whole rows, and words of planes.
+    hidden, largest, counts
+        See :class:`ScreenStages`.
     """
 
     def __init__(
@@ -63,18 +170,8 @@ class ScreenUnit(wiring.Component):
         image: ScreenImage | None = None,
         hierarchy: Hierarchy | None = None,
     ):
-        self.design, self.image = design, image
-        self.hierarchy = hierarchy or Hierarchy()
-        beat = data.ArrayLayout(signed(design.act_bits), design.elements)
-        result = data.StructLayout({"pair": pair_layout(design), "last": 1})
-        super().__init__(
-            {
-                "write": In(write_layout(design)),
-                "hidden": In(stream.Signature(beat)),
-                "largest": Out(stream.Signature(result)),
-                "counts": Out(counts_layout()),
-            }
-        )
+        self.image = image
+        super().__init__(design, hierarchy or Hierarchy(), {"write": In(write_layout(design))})
 
     def elaborate(self, platform: object) -> Module:
         """Wires between stages, and when a state is done."""
@@ -116,21 +213,6 @@ class ScreenUnit(wiring.Component):
         self._count(m, clear, events, digits.reads, refine.reads)
         return m
 
-    def _queue(
-        self, m: Module, name: str, stage: wiring.Component, largest: Largest, bits: int, depth: int
-    ) -> Survivors:
-        """What a stage lets through."""
-        m.submodules[name] = queue = Survivors(self.design, bits, depth)
-        m.d.comb += [
-            queue.claim.eq(stage.claim),
-            queue.arrive.eq(stage.arrive),
-            queue.number.eq(stage.number),
-            queue.bound.eq(stage.bound),
-            queue.least.eq(largest.least),
-            stage.room.eq(queue.room),
-        ]
-        return queue
-
     def _memories(
         self, m: Module, blocks: BlockStage, digits: DigitStage, refine: RefineStage
     ) -> None:
@@ -161,47 +243,3 @@ class ScreenUnit(wiring.Component):
                 ram.write_addr.eq(write.address),
                 ram.write_data.eq(write.word),
             ]
-
-    def _control(
-        self,
-        m: Module,
-        query: QueryUnit,
-        blocks: BlockStage,
-        largest: Largest,
-        idle: Signal,
-        begins: Signal,
-    ) -> Signal:
-        """A state is done when no row is under way; then its results leave, and the next comes."""
-        under_way, telling = Signal(range(16)), Signal()
-        place, top = Signal(range(max(2, self.design.top))), self.design.top
-        running = query.ready & ~telling
-        taken = self.largest.valid & self.largest.ready
-        clear = Signal()
-        m.d.comb += [
-            blocks.run.eq(running),
-            blocks.clear.eq(clear),
-            largest.clear.eq(clear),
-            largest.turn.eq(taken),
-            self.largest.valid.eq(telling),
-            self.largest.payload.pair.eq(largest.first),
-            self.largest.payload.last.eq(place == top - 1),
-            clear.eq(taken & self.largest.payload.last),
-            query.release.eq(clear),
-        ]
-        m.d.sync += under_way.eq(under_way + begins - largest.done)
-        with m.If(running & idle & (under_way == 0)):
-            m.d.sync += telling.eq(1)
-        with m.If(taken):
-            m.d.sync += place.eq(place + 1)
-        with m.If(clear):
-            m.d.sync += [place.eq(0), telling.eq(0)]
-        return clear
-
-    def _count(self, m: Module, clear: Signal, events: Cat, first: Signal, second: Signal) -> None:
-        """Counters of one state, cleared with its last result."""
-        for name, event in zip(COUNTERS, events, strict=False):
-            counter = getattr(self.counts, name)
-            m.d.sync += counter.eq(counter + event)
-        m.d.sync += self.counts.words.eq(self.counts.words + first + second)
-        with m.If(clear):
-            m.d.sync += self.counts.eq(0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compiler.array.screen.design import ScreenBus, ScreenDesign
+from compiler.array.screen.bus import ScreenBus
+from compiler.array.screen.design import ScreenDesign
 from compiler.lower.screen import low_digits, screen_image
 from compiler.timing.screen_cycles import ScreenCycles
 from csb_format.scales import DesignError
@@ -26,7 +27,7 @@ def test_unit_finds_the_top_of_the_full_layer(seed: int) -> None:
     logits = layer.logits(states)
     order = np.argsort(-logits, axis=1, kind="stable")[:, :k]
     found = [*ScreenCycles(design, layer).run(states[:2])]
-    found += ScreenCycles(design, layer, ScreenBus(128, latency=seed % 40)).run(states[2:])
+    found += ScreenCycles(design, layer, ScreenBus(128, latency=1 + seed % 40)).run(states[2:])
     for one, indices, row in zip(found, order, logits, strict=True):
         assert one.indices == tuple(indices)
         assert one.logits == tuple(row[indices])

@@ -1,0 +1,1 @@
+"""A screen unit whose planes lie in a memory outside."""
