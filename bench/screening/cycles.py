@@ -21,7 +21,7 @@ from csb_format.screening.layer import ScreenedLayer
 
 from ..array.utilisation import PTB_GATES
 
-__all__ = ["ARRAYS", "BUSES", "cycles", "pruned"]
+__all__ = ["ARRAYS", "BUSES", "array_units", "cycles", "pruned", "unit_for"]
 
 #: M and N of an array, and the banks of what it runs.
 ARRAYS = ((16, 8), (64, 16))
@@ -43,7 +43,14 @@ def pruned(size: int, lanes: int) -> Model:
     return random_network(rng, size, size, lanes, (kept[0], kept[1], 1), layers=2)
 
 
-def cycles(head: ScreenedLayer, states: IntArray) -> Iterator[dict[str, Any]]:
+def array_units(size: int, pes: int, lanes: int) -> int:
+    """Elements of a state that an array gives in a cycle, behind two layers of so many units."""
+    return design_for(pruned(size, lanes), pes, lanes).units
+
+
+def cycles(
+    head: ScreenedLayer, states: IntArray, buses: tuple[int | None, ...] = (None,)
+) -> Iterator[dict[str, Any]]:
     """A row for each array, memory and k: an LSTM of two layers of the head's inputs before it.
 
     Parameters
@@ -51,14 +58,16 @@ def cycles(head: ScreenedLayer, states: IntArray) -> Iterator[dict[str, Any]]:
     head : ScreenedLayer
     states : int64 array (T, H)
         Of a text, token by token.
+    buses : tuple
+        Of :data:`BUSES`.
     """
     for pes, lanes in ARRAYS:
         lstm = pruned(head.input_size, lanes)
         design = design_for(lstm, pes, lanes)
         plan = schedule(lstm.shape, design)
-        for bus in BUSES:
+        for bus in buses:
             for top in TOPS:
-                unit = _unit(head, top, design.units, bus)
+                unit = unit_for(head, top, design.units, bus)
                 found = ScreenCycles(unit, head, ScreenBus(bus) if bus else None).run(states)
                 together = ScreenedSchedule(plan, found)
                 together.run(len(states))
@@ -67,7 +76,7 @@ def cycles(head: ScreenedLayer, states: IntArray) -> Iterator[dict[str, Any]]:
                 yield about | alone | _told(head, unit, bus, found, together.results)
 
 
-def _unit(head: ScreenedLayer, top: int, elements: int, bus: int | None) -> ScreenDesign:
+def unit_for(head: ScreenedLayer, top: int, elements: int, bus: int | None) -> ScreenDesign:
     """All columns of a first plane in a cycle, of other planes in six."""
     columns = -(-head.input_size // elements) * elements
     lanes = elements * -(-columns // (6 * elements))

@@ -95,6 +95,10 @@ class Fetcher(wiring.Component):
         rows = design.row_bits
         self._bus = ReadBus(layout.bits, address_bits)
         self._flying = Signal(range(outstanding + 1))
+        # cycles until the bus, and either lanes, take a request
+        most = max(*layout.beats, *layout.spacings)
+        names = ("bus_wait", "first_wait", "refine_wait")
+        self._counts = [Signal(range(most + 1), name=name) for name in names]
         queue = {"": rows, "_valid": 1, "_beaten": 1}
         numbers = {"block": bits_for(design.blocks), "survivor": rows, "final": rows}
         members: dict[str, wiring.Member] = {}
@@ -123,10 +127,9 @@ class Fetcher(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """What is asked for, the rows under way in a FIFO, and their beats."""
         m = Module()
-        tag = Cat(Signal(2, name="kind"), Signal(self.layout.design.row_bits, name="row"))
         # one more than can be under way: all may lie before the output register
         m.submodules.tags = tags = fifo.SyncFIFOBuffered(
-            width=len(tag), depth=self._outstanding + 1
+            width=2 + self.layout.design.row_bits, depth=self._outstanding + 1
         )
         asks, kind, row = self._choose(m)
         self._ask(m, asks, kind, row)
@@ -137,53 +140,51 @@ class Fetcher(wiring.Component):
 
     def _choose(self, m: Module) -> tuple[Value, Value, Value]:
         """Whether a row is asked for in this cycle, what of it, and which."""
-        free, first_free, refine_free = self._pauses(m)
-        place = Signal(range(BLOCK))
-        may, goes = Signal(), Signal(3)
-        row = Signal(self.layout.design.row_bits)
-        bound = self._flying == self._outstanding
+        free, first_free, refine_free = (count == 0 for count in self._counts)
+        may, goes = Signal(), Signal(len(RowKind))
+        first, second, whole = (goes[kind] for kind in RowKind)
+        most = self._flying == self._outstanding
         m.d.comb += [
-            may.eq(free & ~bound & (~self.m_axi_arvalid | self.m_axi_arready)),
-            goes[RowKind.WHOLE].eq(may & refine_free & self.final_valid & ~self.final_beaten),
-            goes[RowKind.SECOND].eq(
+            may.eq(free & ~most & (~self.m_axi_arvalid | self.m_axi_arready)),
+            whole.eq(may & refine_free & self.final_valid & ~self.final_beaten),
+            second.eq(
                 may & refine_free & ~self.final_valid & self.second_room
                 & self.survivor_valid & ~self.survivor_beaten
             ),
-            goes[RowKind.FIRST].eq(
-                may & first_free & ~goes[1:].any() & self.first_room
+            first.eq(
+                may & first_free & ~second & ~whole & self.first_room
                 & self.block_valid & ~self.block_beaten
             ),
-            self.final_pop.eq(self.final_valid & (self.final_beaten | goes[RowKind.WHOLE])),
-            self.survivor_pop.eq(
-                self.survivor_valid & (self.survivor_beaten | goes[RowKind.SECOND])
-            ),
-            self.begins.eq(goes[RowKind.WHOLE]),
-            self.second_claim.eq(goes[RowKind.SECOND]),
-            self.first_claim.eq(goes[RowKind.FIRST]),
         ]  # fmt: skip
-        first = (self.block << (BLOCK - 1).bit_length()) | place
-        ends = (place == BLOCK - 1) | (first == self.layout.design.rows - 1)
-        m.d.comb += self.block_pop.eq(
-            self.block_valid & (self.block_beaten | (goes[RowKind.FIRST] & ends))
-        )
+        self._wait(m, goes)
+        self._tell(m, first, second, whole)
+        row = Mux(whole, self.final, Mux(second, self.survivor, self._row(m, first)))
+        return goes.any(), Cat(second, whole), row  # a RowKind
+
+    def _tell(self, m: Module, first: Value, second: Value, whole: Value) -> None:
+        """To the queues: what leaves, and which places are claimed."""
+        m.d.comb += [
+            self.final_pop.eq(self.final_valid & (self.final_beaten | whole)),
+            self.survivor_pop.eq(self.survivor_valid & (self.survivor_beaten | second)),
+            self.begins.eq(whole),
+            self.second_claim.eq(second),
+            self.first_claim.eq(first),
+        ]
+
+    def _row(self, m: Module, asked: Value) -> Value:
+        """The next row of the oldest block, which leaves with its last row or beaten."""
+        place = Signal(range(BLOCK))
+        row = (self.block << (BLOCK - 1).bit_length()) | place
+        ends = (place == BLOCK - 1) | (row == self.layout.design.rows - 1)
+        m.d.comb += self.block_pop.eq(self.block_valid & (self.block_beaten | (asked & ends)))
         with m.If(self.block_pop):
             m.d.sync += place.eq(0)
-        with m.Elif(self.first_claim):
+        with m.Elif(asked):
             m.d.sync += place.eq(place + 1)
-        m.d.comb += row.eq(
-            Mux(goes[RowKind.WHOLE], self.final, Mux(goes[RowKind.SECOND], self.survivor, first))
-        )
-        self._wait(m, goes)
-        return goes.any(), Cat(goes[RowKind.SECOND], goes[RowKind.WHOLE]), row
-
-    def _pauses(self, m: Module) -> tuple[Value, Value, Value]:
-        """Counts of cycles until the bus, and either lanes, take a request: none are left."""
-        most = max(*self.layout.beats, *self.layout.spacings)
-        self._counts = [Signal(range(most + 1), name=name) for name in ("bus", "first", "refine")]
-        return self._counts[0] == 0, self._counts[1] == 0, self._counts[2] == 0
+        return row
 
     def _wait(self, m: Module, goes: Value) -> None:
-        """Load these with every request."""
+        """Load the counts of cycles with every request."""
         bus, first, refine = self._counts
         beats, spacings = self.layout.beats, self.layout.spacings
         for count in self._counts:

@@ -1,0 +1,1 @@
+"""Screen units whose planes lie in a memory outside."""

@@ -1,0 +1,133 @@
+"""Planes in a memory outside: cycles and bytes a token, and Verilog beside the model.
+
+``python -m bench.screening.outside --ptb FILE [--seed N] [--work FOLDER] [--json FILE]`` takes the
+network of ``bench.accuracy`` with that seed (a checkpoint in FOLDER, or trained there), and writes
+two kinds of rows. Those of the cycle model are of the whole head behind two layers, on the chip and
+over buses. Those of Verilog are of its first words alone, as the simulator calls Python in every
+cycle: every logit, counter and cycle of a token is held against the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+
+from compiler.array.screen.bus import ScreenBus
+from compiler.lower.screen import screen_image
+from compiler.timing.screen_cycles import ScreenCycles
+from csb_format import DenseLayer
+from csb_format.files.folders import temporary_folder
+from csb_format.fixed import IntArray
+from csb_format.screening.adversaries import adversarial_head, adversarial_states
+from csb_format.screening.layer import ScreenedLayer
+from hdl.core.screen.unit import COUNTERS
+from sim.dram.screen_verilog import ScreenJob, emit_screen, simulate_screen_verilog
+
+from ...accuracy.training import Place
+from ...record import Rows, Smallest, write_record
+from ..cycles import ARRAYS, BUSES, array_units, cycles, unit_for
+from ..models import screened
+from ..networks import NAMES, corpus_of, network_of, state_hash
+
+__all__ = ["main"]
+
+NETWORK, TOP = "ptb200", 5
+RESULTS = Path("bench/results/screening_outside.json")
+
+
+def main(
+    ptb: Annotated[Path | None, typer.Option(help="Zip of the Penn Treebank.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the network.")] = NAMES[NETWORK].seed,
+    work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/accuracy"),
+    tokens: Annotated[int, typer.Option(help="Of the test text, for the model.")] = 100,
+    words: Annotated[int, typer.Option(help="First ones of the head, in Verilog.")] = 640,
+    states: Annotated[int, typer.Option(help="Tokens in Verilog.")] = 40,
+    json: Annotated[Path, typer.Option(help="Results.")] = RESULTS,
+    smallest: Smallest = False,
+) -> None:
+    """Measure, and write the results."""
+    torch.set_num_threads(1)
+    if smallest:
+        head, given = _random()
+        about: dict[str, Any] = {"network": "random", "hash": "", "seed": 0}
+        found = _verilog(head, given, ARRAYS[:1], (128,), "icarus")
+        write_record(json, "bench.screening.outside", 0, [about | row for row in found])
+        return
+    if ptb is None:
+        raise typer.BadParameter("give --ptb, a zip of the Penn Treebank")
+    text = replace(NAMES[NETWORK], seed=seed)
+    corpus = corpus_of(text, ptb, None)
+    module = network_of(NETWORK, corpus, Place(work, {"ptb": ptb}, "cpu"), text)
+    about = {"network": NETWORK, "hash": state_hash(module), "seed": seed}
+    made, rows = screened(module, corpus), Rows()
+    given = made.states(corpus.test[: max(tokens, states)])
+    short = _first(made.head, words)
+    buses = tuple(bits for bits in BUSES if bits)
+    for row in _verilog(short, given[:states], ARRAYS, buses):
+        rows.append(about | row)
+        print(row, flush=True)
+    for row in cycles(made.head, given[:tokens], BUSES):
+        rows.append(about | row)
+        print(row, flush=True)
+    write_record(json, "bench.screening.outside", seed, rows)
+
+
+def _random() -> tuple[ScreenedLayer, IntArray]:
+    rng = np.random.default_rng(0)
+    head = ScreenedLayer.of(adversarial_head(rng, outputs=20, inputs=8))
+    return head, adversarial_states(rng, head, 2)
+
+
+def _first(head: ScreenedLayer, words: int) -> ScreenedLayer:
+    """A head of the first words."""
+    formats = head.weight_format, head.input
+    return ScreenedLayer.of(DenseLayer(head.weight[:words], *formats, head.bias[:words]))
+
+
+def _verilog(
+    head: ScreenedLayer,
+    states: IntArray,
+    arrays: tuple[tuple[int, int], ...],
+    buses: tuple[int, ...],
+    simulator: str = "verilator",
+) -> Iterator[dict[str, Any]]:
+    """A row for each unit and bus, with how many tokens differ from the model in anything."""
+    for pes, lanes in arrays:
+        for bits in buses:
+            bus = ScreenBus(bits)
+            unit = unit_for(head, TOP, array_units(head.input_size, pes, lanes), bits)
+            model = ScreenCycles(unit, head, bus).run(states)
+            with temporary_folder("screen_outside") as folder:
+                files = emit_screen(unit, bus, folder / "verilog")
+                job = ScreenJob.of(screen_image(unit, head), bus, states)
+                found = simulate_screen_verilog(files, job, folder, simulator)
+            wrong = 0
+            told = zip(model, found.pairs, found.counts, found.cycles, strict=True)
+            for one, pairs, counts, when in told:
+                right = pairs == list(zip(one.indices, one.logits, strict=True))
+                right &= counts == {name: getattr(one, name) for name in COUNTERS}
+                wrong += not (right and when == one.cycles)
+            yield {
+                "pes": pes,
+                "lanes": lanes,
+                "bus_bits": bits,
+                "k": TOP,
+                "words": len(head.weight),
+                "simulator": simulator,
+                "states": len(states),
+                "wrong": wrong,
+                "violations": len(found.violations),
+                "verilog_cycles": float(np.mean(found.cycles)),
+                "model_cycles": float(np.mean([one.cycles for one in model])),
+                "bus_bytes": found.beats * bits / 8 / len(states),
+            }
+
+
+if __name__ == "__main__":
+    typer.run(main)
