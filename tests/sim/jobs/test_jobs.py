@@ -79,7 +79,7 @@ def files_of(number: int) -> dict[str, bytes]:
 def killing(
     pids: Callable[[], list[int]], every: float, seed: int, most: int = 1000, at_once: bool = False
 ) -> Iterator[list[int]]:
-    """Kill one of some processes again and again; those that it was. ``at_once``: the first as it is."""
+    """Kill one of some processes again and again, ``at_once`` the first; those that it was."""
     rng, end, killed = random.Random(seed), threading.Event(), list[int]()
 
     def kill() -> None:
