@@ -9,8 +9,10 @@ again when a row leaves a queue: more or fewer rows are read than there, the res
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +28,8 @@ from .cycle_model import CycleModel
 from .screen_stages import FetchedStages, Stages
 
 __all__ = ["ScreenCycles", "Screened", "ScreenedSchedule"]
+
+StagesT = TypeVar("StagesT", bound=Stages)
 
 
 @dataclass(frozen=True)
@@ -81,26 +85,31 @@ class ScreenCycles:
         return [self._one(h, row) for h, row in zip(hidden, logits, strict=True)]
 
     def _one(self, hidden: IntArray, logits: IntArray) -> Screened:
-        query = query_of(np.asarray(hidden, np.int64))
-        layer = self.layer
-        each = layer.blocks.bounds(query.norm), layer.first_bounds(query)
-        bounds = [(b >> FRACTION).tolist() for b in (*each, layer.second_bounds(query))]
-        given = self.design, self.latencies, bounds, logits.tolist(), layer.order.tolist()
-        stages = FetchedStages(*given, bus=self.bus) if self.bus else Stages(*given)
-        run = 0
-        while not stages.step(run):
-            run += 1
-        counts, design = stages.counts, self.design
-        words = counts["first"] * design.groups
-        words += (counts["second"] + 2 * counts["exact"]) * design.words
+        kind = partial(FetchedStages, bus=self.bus) if self.bus else Stages
+        stages = self.staged(kind, np.asarray(hidden, np.int64), logits)
+        run = stages.run()
         return Screened(
             tuple(output for _, output in stages.best),
             tuple(-key for key, _ in stages.best),
-            **counts,
-            words=words,
+            **stages.counts,
+            words=self.words(stages.counts),
             run=run + 1,
-            cycles=self.latencies.prepare + run + design.top,
+            cycles=self.latencies.prepare + run + self.design.top,
         )
+
+    def staged(self, kind: Callable[..., StagesT], hidden: IntArray, logits: IntArray) -> StagesT:
+        """The stages before a state; logits (O,) in the order of the rows."""
+        query, layer = query_of(hidden), self.layer
+        each = layer.blocks.bounds(query.norm), layer.first_bounds(query)
+        bounds = [(b >> FRACTION).tolist() for b in (*each, layer.second_bounds(query))]
+        given = bounds, logits.tolist(), layer.order.tolist()
+        return kind(self.design, self.latencies, *given)
+
+    def words(self, counts: dict[str, int]) -> int:
+        """Words of planes that rows which went so far have read."""
+        design = self.design
+        words = counts["first"] * design.groups
+        return words + (counts["second"] + 2 * counts["exact"]) * design.words
 
 
 class ScreenedSchedule(CycleModel):

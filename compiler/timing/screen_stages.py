@@ -41,9 +41,16 @@ class Stages:
         self._room = [design.blocks_ahead, design.survivors, design.finalists]
         self._way: list[Queue] = [deque(), deque(), deque()]
         self._come: list[Queue] = [deque(), deque(), deque()]
-        self._exact: Queue = deque()  # whole rows on their way to the list
-        self._listing: tuple[int, int] | None = None
+        self.exact: Queue = deque()  # whole rows on their way to the list
+        self.listing: tuple[int, int] | None = None
         self._row = self._group = self._left = 0
+
+    def run(self) -> int:
+        """Cycles until nothing is left to do."""
+        now = 0
+        while not self.step(now):
+            now += 1
+        return now
 
     def step(self, now: int) -> bool:
         """One cycle; whether nothing is left to do in it."""
@@ -55,7 +62,7 @@ class Stages:
             self._verdict(stage, now, tau)
         self._block(now, room[0])
         self._planes(now, room, tau)
-        self._list(now)
+        self.list_next(now)
         return False
 
     def _planes(self, now: int, room: list[int], tau: int | None) -> None:
@@ -66,7 +73,7 @@ class Stages:
     def _idle(self) -> bool:
         design = self.design
         full = [design.blocks_ahead, design.survivors, design.finalists]
-        busy = self._left or self._exact or self._listing
+        busy = self._left or self.exact or self.listing
         return self.counts["blocks"] == design.blocks and self._room == full and not busy
 
     def _below(self, stage: int, number: int, tau: int | None) -> bool:
@@ -134,7 +141,7 @@ class Stages:
             if not self._below(2, final, tau):
                 self.counts["exact"] += 1
                 self._left = self.design.exact_cycles - 1
-                self._exact.append((now + 2 * words - 1 + latencies.exact, final))
+                self.exact.append((now + 2 * words - 1 + latencies.exact, final))
         elif survivor is not None and room:
             self._take(1)
             if not self._below(1, survivor, tau):
@@ -143,18 +150,18 @@ class Stages:
                 self._room[2] -= 1
                 self._way[2].append((now + words - 1 + latencies.second, survivor))
 
-    def _list(self, now: int) -> None:
+    def list_next(self, now: int) -> None:
         """A logit goes past the places of the list, one a cycle."""
-        if self._exact and self._exact[0][0] == now:
-            _, row = self._exact.popleft()
-            self._listing = now + self.design.top - 1, row
-        if self._listing and self._listing[0] == now:
-            row = self._listing[1]
+        if self.exact and self.exact[0][0] == now:
+            _, row = self.exact.popleft()
+            self.listing = now + self.design.top - 1, row
+        if self.listing and self.listing[0] == now:
+            row = self.listing[1]
             insort(self.best, (-self.logits[row], self.order[row]))
             del self.best[self.design.top :]
             if len(self.best) == self.design.top:
                 self.tau = -self.best[-1][0]
-            self._listing = None
+            self.listing = None
 
 
 class FetchedStages(Stages):
@@ -203,7 +210,7 @@ class FetchedStages(Stages):
                 self.counts["exact"] += 1
                 begins = self._ask(2, now)
                 ends = begins + 2 * self.design.words - 1
-                self._exact.append((ends + self.latencies.exact, final))
+                self.exact.append((ends + self.latencies.exact, final))
                 asked = True
         if survivor is None:
             return asked

@@ -13,10 +13,9 @@ from compiler.lower.screen import ScreenImage
 
 from ...core.hierarchy import Hierarchy, Ram
 from ...core.screen.blocks import BlockStage
-from ...core.screen.largest import Largest
 from ...core.screen.query import QueryUnit
 from ...core.screen.refine import RefineStage
-from ...core.screen.unit import ScreenStages
+from ...core.screen.unit import ScreenUnit, Sink
 from ..reader import ReadBus, bus_members, forward_bus, read_errors_layout
 from .buffer import RowBuffer
 from .fetcher import Fetcher, RowKind
@@ -25,7 +24,7 @@ from .stages import FetchedDigits, feed_digits, feed_refined
 __all__ = ["FetchedScreen"]
 
 
-class FetchedScreen(ScreenStages):
+class FetchedScreen(ScreenUnit):
     """As :class:`~hdl.core.screen.unit.ScreenUnit`; rows come over AXI4, only blocks are here.
 
     Latency and throughput depend on data and memory. For one that takes every address at once and
@@ -56,7 +55,7 @@ class FetchedScreen(ScreenStages):
         See :class:`~hdl.dram.screen.fetcher.Fetcher`; of the last state, cleared when the next
         begins.
     hidden, largest, counts
-        See :class:`~hdl.core.screen.unit.ScreenStages`.
+        See :class:`~hdl.core.screen.unit.ScreenUnit`.
     """
 
     base: Signal
@@ -71,7 +70,7 @@ class FetchedScreen(ScreenStages):
         hierarchy: Hierarchy | None = None,
         address_bits: int = 40,
     ):
-        self.image, self.bus, self.layout = image, bus, bus.layout(design)
+        self.bus, self.layout = bus, bus.layout(design)
         self._port = ReadBus(bus.bits, address_bits)
         write = data.StructLayout({"en": 1, "address": bits_for(design.blocks), "word": 32})
         source = bus_members(self._port) | {
@@ -79,7 +78,7 @@ class FetchedScreen(ScreenStages):
             "write": In(write),
             "errors": Out(read_errors_layout()),
         }
-        super().__init__(design, hierarchy or Hierarchy(), source)
+        super().__init__(design, image, hierarchy, source)
         self._fetcher = Fetcher(self.layout, address_bits, bus.outstanding)
 
     def elaborate(self, platform: object) -> Module:
@@ -87,7 +86,7 @@ class FetchedScreen(ScreenStages):
         m = Module()
         design = self.design
         m.submodules.query = query = QueryUnit(design)
-        m.submodules.list = largest = Largest(design)
+        m.submodules.list = sink = self._sink()
         m.submodules.blocks = blocks = BlockStage(design)
         m.submodules.digits = digits = FetchedDigits(self.layout)
         m.submodules.refine = refine = RefineStage(design)
@@ -98,14 +97,14 @@ class FetchedScreen(ScreenStages):
         m.d.comb += [
             digits.elements.eq(query.elements),
             refine.elements.eq(query.elements),
-            largest.start.eq(refine.exact),
-            largest.pair.eq(refine.pair),
+            sink.start.eq(refine.exact),
+            sink.pair.eq(refine.pair),
         ]
         self._blocks(m, blocks)
         self._rows(m, digits, refine)
-        idle = self._queues(m, blocks, digits, refine, largest) & blocks.ended
+        idle = self._queues(m, blocks, digits, refine, sink) & blocks.ended
         most = self.bus.outstanding + 15
-        clear = self._control(m, query, blocks, largest, idle, fetcher.begins, most)
+        clear = self._control(m, query, blocks, sink, idle, fetcher.begins, most)
         events = Cat(blocks.claim, fetcher.first_claim, fetcher.second_claim, fetcher.begins)
         self._count(m, clear, events, digits.reads, refine.reads)
         return m
@@ -155,7 +154,7 @@ class FetchedScreen(ScreenStages):
         blocks: BlockStage,
         digits: FetchedDigits,
         refine: RefineStage,
-        largest: Largest,
+        sink: Sink,
     ) -> Value:
         """Queues between stages and fetcher; whether nothing is in them or on its way there."""
         design, fetcher = self.design, self._fetcher
@@ -165,9 +164,9 @@ class FetchedScreen(ScreenStages):
             for kind in ("first", "second")
         )
         queues = {
-            "block": self._queue(m, "ahead", blocks, largest, numbers, design.blocks_ahead),
-            "survivor": self._queue(m, "left", digits, largest, rows, design.survivors, first),
-            "final": self._queue(m, "final", refine, largest, rows, design.finalists, second),
+            "block": self._queue(m, "ahead", blocks, sink, numbers, design.blocks_ahead),
+            "survivor": self._queue(m, "left", digits, sink, rows, design.survivors, first),
+            "final": self._queue(m, "final", refine, sink, rows, design.finalists, second),
         }
         for name, queue in queues.items():
             m.d.comb += [
