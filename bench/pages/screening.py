@@ -139,6 +139,24 @@ def _cycles(rows: list[Row]) -> str:
     return table(lines)
 
 
+def _verilog(rows: list[Row]) -> str:
+    """Of a shortened head, every token of Verilog beside the model."""
+    heads = "array|bus|words|top|tokens|cycles a token in Verilog|in the model|bytes over the bus"
+    lines = [[*heads.split("|"), "tokens that differ"]]
+    for row in rows:
+        lines.append([
+            f"{row['pes']} x {row['lanes']}",
+            f"{row['bus_bits']} bits",
+            f"{row['words']:,}",
+            str(row["k"]),
+            str(row["tokens"]),
+            *(f"{row[name]:,.1f}" for name in ("verilog_cycles", "model_cycles")),
+            f"{row['bus_bytes']:,.0f}",
+            str(row["wrong"]),
+        ])  # fmt: skip
+    return table(lines)
+
+
 def _area(rows: list[Row]) -> str:
     """Of arrays with a unit behind them, every module synthesised once."""
     heads = "array|head|of|LUT4|LUT sites|FF|DSP|LUT4 of the array's|sites"
@@ -179,6 +197,7 @@ def _page() -> Page:
             _rectified(record("rectified")["rows"]),
             _units(record("rectified")["rows"]),
             _cycles(found["cycles"]),
+            _verilog(record("screening_outside")["rows"]),
             _area([row for row in record("screening_area")["rows"] if "unit" in row]),
         ),
         (

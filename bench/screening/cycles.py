@@ -48,9 +48,7 @@ def array_units(size: int, pes: int, lanes: int) -> int:
     return design_for(pruned(size, lanes), pes, lanes).units
 
 
-def cycles(
-    head: ScreenedLayer, states: IntArray, buses: tuple[int | None, ...] = (None,)
-) -> Iterator[dict[str, Any]]:
+def cycles(head: ScreenedLayer, states: IntArray) -> Iterator[dict[str, Any]]:
     """A row for each array, memory and k: an LSTM of two layers of the head's inputs before it.
 
     Parameters
@@ -58,14 +56,12 @@ def cycles(
     head : ScreenedLayer
     states : int64 array (T, H)
         Of a text, token by token.
-    buses : tuple
-        Of :data:`BUSES`.
     """
     for pes, lanes in ARRAYS:
         lstm = pruned(head.input_size, lanes)
         design = design_for(lstm, pes, lanes)
         plan = schedule(lstm.shape, design)
-        for bus in buses:
+        for bus in BUSES:
             for top in TOPS:
                 unit = unit_for(head, top, design.units, bus)
                 found = ScreenCycles(unit, head, ScreenBus(bus) if bus else None).run(states)

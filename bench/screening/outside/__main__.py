@@ -1,16 +1,14 @@
-"""Planes in a memory outside: cycles and bytes a token, and Verilog beside the model.
+"""A screen unit with planes outside: its Verilog beside the cycle model, on a trained head.
 
-``python -m bench.screening.outside --ptb FILE [--seed N] [--work FOLDER] [--json FILE]`` takes the
-network of ``bench.accuracy`` with that seed (a checkpoint in FOLDER, or trained there), and writes
-two kinds of rows. Those of the cycle model are of the whole head behind two layers, on the chip and
-over buses. Those of Verilog are of its first words alone, as the simulator calls Python in every
-cycle: every logit, counter and cycle of a token is held against the model.
+``python -m bench.screening.outside --ptb FILE [--work FOLDER] [--json FILE]`` takes the network
+that the cycle model's rows of ``bench.screening`` are of (a checkpoint in FOLDER, or trained
+there). Of its head it takes the first words alone, as the simulator calls Python in every cycle.
+Every logit, counter and cycle of a token is held against the model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +29,7 @@ from sim.dram.screen_verilog import ScreenJob, emit_screen, simulate_screen_veri
 
 from ...accuracy.training import Place
 from ...record import Rows, Smallest, write_record
-from ..cycles import ARRAYS, BUSES, array_units, cycles, unit_for
+from ..cycles import ARRAYS, BUSES, array_units, unit_for
 from ..models import screened
 from ..networks import NAMES, corpus_of, network_of, state_hash
 
@@ -39,15 +37,14 @@ __all__ = ["main"]
 
 NETWORK, TOP = "ptb200", 5
 RESULTS = Path("bench/results/screening_outside.json")
+COMMAND = "python -m bench.screening.outside --ptb ptb.zip"
 
 
 def main(
     ptb: Annotated[Path | None, typer.Option(help="Zip of the Penn Treebank.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the network.")] = NAMES[NETWORK].seed,
     work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/accuracy"),
-    tokens: Annotated[int, typer.Option(help="Of the test text, for the model.")] = 100,
-    words: Annotated[int, typer.Option(help="First ones of the head, in Verilog.")] = 640,
-    states: Annotated[int, typer.Option(help="Tokens in Verilog.")] = 40,
+    words: Annotated[int, typer.Option(help="First ones of the head.")] = 640,
+    tokens: Annotated[int, typer.Option(help="First ones of the test text.")] = 40,
     json: Annotated[Path, typer.Option(help="Results.")] = RESULTS,
     smallest: Smallest = False,
 ) -> None:
@@ -61,21 +58,17 @@ def main(
         return
     if ptb is None:
         raise typer.BadParameter("give --ptb, a zip of the Penn Treebank")
-    text = replace(NAMES[NETWORK], seed=seed)
+    text = NAMES[NETWORK]
     corpus = corpus_of(text, ptb, None)
-    module = network_of(NETWORK, corpus, Place(work, {"ptb": ptb}, "cpu"), text)
-    about = {"network": NETWORK, "hash": state_hash(module), "seed": seed}
+    module = network_of(NETWORK, corpus, Place(work, {"ptb": ptb}, "cpu"))
+    about = {"network": NETWORK, "hash": state_hash(module), "seed": text.seed}
     made, rows = screened(module, corpus), Rows()
-    given = made.states(corpus.test[: max(tokens, states)])
-    short = _first(made.head, words)
     buses = tuple(bits for bits in BUSES if bits)
-    for row in _verilog(short, given[:states], ARRAYS, buses):
+    states = made.states(corpus.test[:tokens])
+    for row in _verilog(_first(made.head, words), states, ARRAYS, buses):
         rows.append(about | row)
         print(row, flush=True)
-    for row in cycles(made.head, given[:tokens], BUSES):
-        rows.append(about | row)
-        print(row, flush=True)
-    write_record(json, "bench.screening.outside", seed, rows)
+    write_record(json, "bench.screening.outside", text.seed, rows, command=COMMAND)
 
 
 def _random() -> tuple[ScreenedLayer, IntArray]:
@@ -120,7 +113,7 @@ def _verilog(
                 "k": TOP,
                 "words": len(head.weight),
                 "simulator": simulator,
-                "states": len(states),
+                "tokens": len(states),
                 "wrong": wrong,
                 "violations": len(found.violations),
                 "verilog_cycles": float(np.mean(found.cycles)),
