@@ -12,7 +12,7 @@ from csb_format.csb import BoolArray
 from csb_format.fixed import IntArray
 
 from ..lower.image import Image
-from ..timing.cycle_model import CycleModel, Schedule
+from ..timing.cycle_model import Schedule, cycle_model
 from ..timing.screen_cycles import ScreenCycles, Screened, ScreenedSchedule
 from .registers import PACKET, PACKET_MAGIC
 from .wire import frame_packing, frame_payloads
@@ -126,7 +126,7 @@ class Stimulus:
     def schedule(self) -> Schedule:
         """When everything happens as these frames run without pauses."""
         marks = self.first.tolist(), self.context.tolist()
-        model = CycleModel(self.image, self.part)
+        model = cycle_model(self.image, self.part)
         if self.image.design.screen:
             if not self.screened:
                 raise ValueError(

@@ -363,6 +363,7 @@ YOUNGER = {
     "train": 0,
     "backward": False,
     "indexed": 0,
+    "batched": False,
     "rectified": False,
     "row_bits": 0,
     "row_shift": 0,

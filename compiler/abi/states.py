@@ -75,12 +75,13 @@ class Outcome:
             beat = self.payloads.index(-1)
             raise WireError(f"beat {beat} on `states` has unknown bits (X)")
         beats_out = image.parts[part].beats_out
-        self._check_last(image, beats_out)
+        payloads = [self.payloads[n] for n in self._by_frame(image)]
+        _check_last(payloads, image, beats_out)
         found, at = [], 0
         for emission in image.parts[part].emissions:
             beats = emission.placement.beats
-            frames = range(at, len(self.payloads), beats_out)
-            mine = [p for start in frames for p in self.payloads[start : start + beats]]
+            frames = range(at, len(payloads), beats_out)
+            mine = [p for start in frames for p in payloads[start : start + beats]]
             found.append(Emitted(emission, state_values(image.design, emission, mine)))
             at += beats
         return found
@@ -90,19 +91,35 @@ class Outcome:
         values = self.emitted(image)[0].values
         return values["h"], values["c"]
 
-    def _check_last(self, image: Image, beats_out: int) -> None:
-        bits = size_of(output_fields(image.design)) - 1
-        last = np.array([payload >> bits for payload in self.payloads]).reshape(-1, beats_out)
-        expected = np.zeros(last.shape, bool)
-        expected[:, -1] = True
-        if not np.array_equal(last != 0, expected):
-            frame, beat = np.argwhere((last != 0) != expected)[0]
-            raise WireError(f"`last` is wrong at beat {beat} of frame {frame} on `states`")
+    def _by_frame(self, image: Image) -> list[int]:
+        """Places of the beats, frame after frame; in a batched design they lie between another."""
+        if not image.design.batched:
+            return [*range(len(self.payloads))]
+        *_, context, _ = fields = output_fields(image.design)
+        low, last = size_of(fields) - 1 - context.width, size_of(fields) - 1
+        streams: dict[int, list[int]] = {}
+        found: list[int] = []
+        for n, payload in enumerate(self.payloads):
+            stream = payload >> low & ((1 << context.width) - 1)
+            streams.setdefault(stream, []).append(n)
+            if payload >> last:
+                found += streams.pop(stream)
+        return found + [n for rest in streams.values() for n in rest]
 
     def frame_cycles(self, image: Image, part: int = 0) -> IntArray:
         """Cycle at which each frame's last beat left, int64 (frames,)."""
-        beats = image.parts[part].beats_out
-        return np.array(self.cycles[beats - 1 :: beats], np.int64)
+        beats, places = image.parts[part].beats_out, self._by_frame(image)
+        return np.array([self.cycles[n] for n in places[beats - 1 :: beats]], np.int64)
+
+
+def _check_last(payloads: Sequence[int], image: Image, beats_out: int) -> None:
+    bits = size_of(output_fields(image.design)) - 1
+    last = np.array([payload >> bits for payload in payloads]).reshape(-1, beats_out)
+    expected = np.zeros(last.shape, bool)
+    expected[:, -1] = True
+    if not np.array_equal(last != 0, expected):
+        frame, beat = np.argwhere((last != 0) != expected)[0]
+        raise WireError(f"`last` is wrong at beat {beat} of frame {frame} on `states`")
 
 
 def outcome_of(image: Image, packets: Sequence[Sequence[int]], bits: int, part: int = 0) -> Outcome:

@@ -15,6 +15,7 @@ from csb_format.csb import BoolArray
 from csb_format.fixed import IntArray
 from csb_format.words import join_fields, split_fields
 
+from ..array.batch import batch_sizes
 from ..array.design import Design
 from ..array.screen.design import ScreenDesign
 from ..array.widths import Field, context_bits, size_of
@@ -46,12 +47,15 @@ def frame_fields(design: Design) -> tuple[Field, ...]:
 
     Where banks have several ports, ``frame_ports`` places follow each other in a beat.
     ``first`` marks the first frame of a sequence, ``context`` names its stream (both on all
-    beats of the frame). In a checked design ``check`` makes the count of ones of a beat even.
+    beats of the frame). In a batched design ``closes`` is set on all beats of the last frame of a
+    batch: those of the streams that are not there do not come. In a checked design ``check`` makes
+    the count of ones of a beat even.
     """
     fields = (
         Field("data", design.act_bits, design.lanes * design.frame_ports, signed=True),
         Field("first", 1),
         Field("context", context_bits(design)),
+        *([Field("closes", 1)] if design.batched else []),
     )
     return (*fields, Field("check", 1)) if design.checked else fields
 
@@ -92,13 +96,14 @@ def output_fields(design: Design) -> tuple[Field, ...]:
     """A beat of output; ``last`` ends the frame.
 
     Its ``bits`` are :func:`state_fields` or, where ``result`` is set, which designs with projectors
-    or a screen unit have, :func:`result_fields`, in this order for each layer that leaves.
+    or a screen unit have, :func:`result_fields`, in this order for each layer that leaves. In a
+    batched design beats of streams lie between each other, and ``context`` tells whose one is.
     """
-    states = Field("bits", size_of(state_fields(design))), Field("last", 1)
+    ends = *([Field("context", context_bits(design))] if design.batched else []), Field("last", 1)
     if not has_results(design):
-        return states
+        return Field("bits", size_of(state_fields(design))), *ends
     bits = max(size_of(fields(design)) for fields in (state_fields, result_fields))
-    return Field("bits", bits), Field("result", 1), Field("last", 1)
+    return Field("bits", bits), Field("result", 1), *ends
 
 
 def frame_packing(design: Design, bits: int) -> Packing:
@@ -163,9 +168,11 @@ def frame_payloads(
     first : bool array (F,)
     context : int64 array (F,)
     """
-    beats = to_beats(part, frames)
-    marks = np.stack([first, context], axis=-1)[:, None]
-    marks = np.broadcast_to(marks, (*beats.shape[:2], 2)).astype(np.int64)
+    beats, told = to_beats(part, frames), [first, context]
+    if design.batched:
+        told.append(np.isin(np.arange(len(frames)), np.cumsum(batch_sizes(context.tolist())) - 1))
+    marks = np.stack(told, axis=-1)[:, None]
+    marks = np.broadcast_to(marks, (*beats.shape[:2], len(told))).astype(np.int64)
     fields = np.concatenate([beats, marks], axis=-1)
     widths = _widths(frame_fields(design))[: fields.shape[-1]]
     words: list[int] = join_fields(fields, widths).ravel().tolist()
