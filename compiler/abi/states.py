@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -13,7 +14,7 @@ from csb_format.fixed import IntArray
 from ..array.widths import size_of
 from ..lower.image import Image
 from ..lower.plan import Emission, Part
-from .wire import output_fields, state_packing, state_values
+from .wire import output_fields, state_packing, state_values, stream_of
 
 __all__ = ["Emitted", "Outcome", "WireError", "outcome_of", "results_of"]
 
@@ -95,21 +96,21 @@ class Outcome:
         """Places of the beats, frame after frame; in a batched design they lie between another."""
         if not image.design.batched:
             return [*range(len(self.payloads))]
-        *_, context, _ = fields = output_fields(image.design)
-        low, last = size_of(fields) - 1 - context.width, size_of(fields) - 1
+        last = size_of(output_fields(image.design)) - 1
         streams: dict[int, list[int]] = {}
         found: list[int] = []
         for n, payload in enumerate(self.payloads):
-            stream = payload >> low & ((1 << context.width) - 1)
+            stream = stream_of(image.design, payload)
             streams.setdefault(stream, []).append(n)
             if payload >> last:
                 found += streams.pop(stream)
         return found + [n for rest in streams.values() for n in rest]
 
     def frame_cycles(self, image: Image, part: int = 0) -> IntArray:
-        """Cycle at which each frame's last beat left, int64 (frames,)."""
+        """Cycle in which each frame's last beat left, int64 (frames,); none if none was noted."""
         beats, places = image.parts[part].beats_out, self._by_frame(image)
-        return np.array([self.cycles[n] for n in places[beats - 1 :: beats]], np.int64)
+        ends = places[beats - 1 :: beats] if self.cycles else []
+        return np.array([self.cycles[n] for n in ends], np.int64)
 
 
 def _check_last(payloads: Sequence[int], image: Image, beats_out: int) -> None:
@@ -124,6 +125,8 @@ def _check_last(payloads: Sequence[int], image: Image, beats_out: int) -> None:
 
 def outcome_of(image: Image, packets: Sequence[Sequence[int]], bits: int, part: int = 0) -> Outcome:
     """Received packets as what the core's stream carried; each is one frame.
+
+    In a batched design it ends with one, and beats of others lie between those of its own.
 
     Parameters
     ----------
@@ -144,13 +147,18 @@ def outcome_of(image: Image, packets: Sequence[Sequence[int]], bits: int, part: 
     packings = [state_packing(image.design, bits, results=given) for given in (False, True)]
     beats, marks = packings[0].beats, results_of(image.parts[part])
     payloads: list[int] = []
+    frames = Counter[int]()  # beats so far, of each stream's frame
     for packet in packets:
         chunks = [packet[i : i + beats] for i in range(0, len(packet), beats)]
         # a packet that a reset has cut, or that is too long, is told of by its last mark
-        for n, chunk in enumerate(chunks):
+        for chunk in chunks:
+            whose = stream_of(image.design, packings[0].unpack(chunk))
+            n = frames[whose]
+            frames[whose] += 1
             result = marks[n] if n < len(marks) else False
             payloads.append(packings[result].unpack(chunk) | result << last - 1)
         payloads[-1] |= 1 << last
+        del frames[stream_of(image.design, payloads[-1])]
     return Outcome(payloads, [], 0)
 
 

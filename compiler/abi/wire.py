@@ -24,6 +24,7 @@ from ..lower.plan import Emission, Part
 from .packing import Packing
 
 __all__ = [
+    "closing",
     "frame_fields",
     "frame_inputs",
     "frame_packing",
@@ -38,6 +39,7 @@ __all__ = [
     "state_packing",
     "state_payloads",
     "state_values",
+    "stream_of",
     "to_beats",
 ]
 
@@ -97,23 +99,34 @@ def output_fields(design: Design) -> tuple[Field, ...]:
 
     Its ``bits`` are :func:`state_fields` or, where ``result`` is set, which designs with projectors
     or a screen unit have, :func:`result_fields`, in this order for each layer that leaves. In a
-    batched design beats of streams lie between each other, and ``context`` tells whose one is.
+    batched design beats of streams lie between each other, and ``context``, lowest, tells whose
+    one is.
     """
-    ends = *([Field("context", context_bits(design))] if design.batched else []), Field("last", 1)
+    whose = _whose(design)
     if not has_results(design):
-        return Field("bits", size_of(state_fields(design))), *ends
+        return *whose, Field("bits", size_of(state_fields(design))), Field("last", 1)
     bits = max(size_of(fields(design)) for fields in (state_fields, result_fields))
-    return Field("bits", bits), Field("result", 1), *ends
+    return *whose, Field("bits", bits), Field("result", 1), Field("last", 1)
+
+
+def _whose(design: Design) -> tuple[Field, ...]:
+    return (Field("context", context_bits(design)),) if design.batched else ()
+
+
+def stream_of(design: Design, payload: int) -> int:
+    """Whose an output beat of a batched design is; 0 in others."""
+    return payload & ((1 << size_of(_whose(design))) - 1)
 
 
 def frame_packing(design: Design, bits: int) -> Packing:
     """A beat of a frame on ``s_axis``."""
-    return Packing(frame_fields(design), bits, leave_out=("first", "context"))
+    return Packing(frame_fields(design), bits, leave_out=("first", "context", "closes"))
 
 
 def state_packing(design: Design, bits: int, *, results: bool = False) -> Packing:
     """A beat of states, or of results, on ``m_axis``; both take as many beats of the bus."""
-    mine, other = state_fields(design), result_fields(design)
+    whose = _whose(design)  # in the same place whatever the beat carries
+    mine, other = (*whose, *state_fields(design)), (*whose, *result_fields(design))
     if not has_results(design):
         return Packing(mine, bits)
     if results:
@@ -155,6 +168,18 @@ def from_beats(part: Part, beats: IntArray) -> list[IntArray]:
     return [places[at : at + width].T.ravel()[:size] for at in part.input_places]
 
 
+def closing(context: IntArray) -> BoolArray:
+    """Which frames are the last of a batch, bool (F,), where as many as can are one batch.
+
+    Parameters
+    ----------
+    context : int64 array (F,)
+        Stream of each.
+    """
+    ends = np.cumsum(batch_sizes(context.tolist())) - 1
+    return np.asarray(np.isin(np.arange(len(context)), ends))
+
+
 def frame_payloads(
     design: Design, part: Part, frames: IntArray, first: BoolArray, context: IntArray
 ) -> list[int]:
@@ -170,7 +195,7 @@ def frame_payloads(
     """
     beats, told = to_beats(part, frames), [first, context]
     if design.batched:
-        told.append(np.isin(np.arange(len(frames)), np.cumsum(batch_sizes(context.tolist())) - 1))
+        told.append(closing(context))
     marks = np.stack(told, axis=-1)[:, None]
     marks = np.broadcast_to(marks, (*beats.shape[:2], len(told))).astype(np.int64)
     fields = np.concatenate([beats, marks], axis=-1)
@@ -225,8 +250,8 @@ def state_values(
     """
     placement, widths = emission.placement, _emitted(design, emission)
     bits = [width for width in widths.values() for _ in range(placement.lanes)]
-    mask = (1 << sum(bits)) - 1
-    fields = split_fields([payload & mask for payload in payloads], bits)
+    mask, low = (1 << sum(bits)) - 1, size_of(_whose(design))
+    fields = split_fields([payload >> low & mask for payload in payloads], bits)
     lanes = fields.reshape(-1, placement.beats, len(widths), placement.lanes)
     if "index" in widths:  # it has no sign
         lanes[:, :, 0] &= (1 << widths["index"]) - 1
