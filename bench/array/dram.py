@@ -142,15 +142,22 @@ def _row(shape: Shape, width: int) -> dict[str, Any]:
     }
 
 
-def _shared_row(streams: int, width: int) -> dict[str, Any]:
-    """One simulation of a steady batch."""
+def shared_job(streams: int, width: int) -> tuple[StreamJob, int]:
+    """What is simulated where streams share the words, and cycles of the array alone."""
     shape = SHAPES[0]
     shares: dict[str, Any] = {"streamed": True, "contexts": streams, "batched": streams > 1}
     network = uniform_shape(153, 1024, (16,) * 3, [k for _, k, _ in TIMIT], projection=512)
     plan = schedule(network, design_for(network, shape.pes, shape.lanes, **shares))
     pace, bus = pace_of(plan), ReadBus(width, burst_beats=64, outstanding=8, fifo_beats=256)
     image = _image(shape, width)
-    job = StreamJob(bus, image, BASE, Lateness(LATENCY, seed=SEED), (), 0, FRAMES, *astuple(pace))
+    late = Lateness(LATENCY, seed=SEED)
+    return StreamJob(bus, image, BASE, late, (), 0, FRAMES, *astuple(pace)), pace.cycles
+
+
+def _shared_row(streams: int, width: int) -> dict[str, Any]:
+    """One simulation of a steady batch."""
+    shape, (job, array) = SHAPES[0], shared_job(streams, width)
+    image = job.image
     outcome, model = _simulated(shape, job)
     cycles, modelled = (run[-1] - run[-1 - image.groups] for run in (outcome.taken, model.taken))
     return {
@@ -160,7 +167,7 @@ def _shared_row(streams: int, width: int) -> dict[str, Any]:
         "bus_bits": width,
         "bytes": image.length,
         "floor_bus": image.beats,
-        "array_cycles": pace.cycles,
+        "array_cycles": array,
         "rtl_cycles": cycles,
         "model_cycles": modelled,
         "mismatches": len(outcome.wrong),

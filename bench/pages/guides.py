@@ -52,13 +52,39 @@ def _streams() -> str:
     return table(lines)
 
 
+def _batched() -> str:
+    heads = "streams|bus|floor, bus|array|cycles a batch|frames a second|MACs a cycle"
+    lines = [f"{heads}|multipliers busy".split("|")]
+    for row in record("batched")["rows"]:
+        lines.append([
+            str(row["streams"]),
+            str(row["bus_bits"]),
+            *(f"{row[name]:,}" for name in ("floor_bus", "array_cycles", "rtl_cycles")),
+            f"{row['frames_a_second']:,.0f}",
+            f"{row['macs_per_cycle']:.2f}",
+            f"{100 * row['utilisation']:.2f} %",
+        ])  # fmt: skip
+    return table(lines)
+
+
+def _batched_area() -> str:
+    lines = [["", "places of a bank", "LUT", "FF", "block RAM of 18 kbit, all"]]
+    for streams, case_name in (("1 stream", "streamed"), ("8 streams", "8 streams")):
+        for family, title in (("ecp5", "ECP5"), ("xcup", "UltraScale+")):
+            row = case("area", case=f"64x16 16 bits, {case_name} {family}")
+            each = (f"{row[f'{kind}_per_multiplier']:.1f}" for kind in ("lut", "ff"))
+            places = f"{row['vector_depth']:,}"
+            lines.append([f"{streams}, {title}", places, *each, f"{row['block_ram']:,}"])
+    return table(lines)
+
+
 def _streaming() -> Page:
     widest, second = (case("dram", M=4, bus_bits=bits) for bits in (512, 256))
     bus, low = ReadBus(), record("dram")["latency"]
     fed = 512 // case("dram", M=64, bus_bits=512)["bits_per_weight"]
     return Page(
         ROOT / "docs/streaming.md",
-        (_streams(),),
+        (_streams(), _batched(), _batched_area()),
         (
             f"({bus.data_bits} bits, {bus.burst_beats} beats, {bus.outstanding} bursts, "
             f"{bus.fifo_beats} beats) covers {bus.covered_latency} cycles",

@@ -415,7 +415,7 @@ class Design:
             raise DesignError(
                 f"output_depth = {self.output_depth}: of a batched design at least {LEAST_OUTPUT}"
             )
-        kinds = ("deep", "by_gate", "indexed", "rectified")
+        kinds = ("by_gate", "indexed", "rectified")
         if kind := next((name for name in kinds if getattr(self, name)), None):
             raise DesignError(
                 f"batched = True: not with {kind} = {getattr(self, kind)} yet; leave one out"

@@ -46,7 +46,7 @@ class BatchModel(CycleModel):
             raise ValueError(f"frames {frames}: schedule at least one")
         sizes = batch_sizes([0] * frames if context is None else context)
         at = self._fetch - 1
-        state = State(self._part.entry + 1, at, at)
+        state = State(self._part.entry + 1, at + self._settle, at)
         loader = _BatchLoading(self._beats, sizes, state.writes)
         while len(state.done) < frames:
             self._step_batch(state, loader, sizes)
@@ -63,13 +63,13 @@ class BatchModel(CycleModel):
             waits["frame"] = loader.ready_at(batch)
         if now.emit:
             room = self.plan.design.output_depth - now.beats * streams
-            waits["room"] = least(state.leaving, room) + 1
+            waits["room"] = least(state.leaving, room) + 1 + self._settle
         waited = max(waits, key=lambda name: waits[name])
         self._issue_batch(state, now, waits[waited], waited, (sum(sizes[:batch]), streams))
         state.taken += bool(now.frame)
         if now.release_frame:
             loader.release(state.end + self.latencies.read + 1)
-        state.load(max(state.end + 1, state.loaded + self._fetch), 0)
+        state.load(max(state.end + 1, state.loaded + self._fetch), self._settle)
         state.address = now.next
 
     def _issue_batch(

@@ -116,7 +116,7 @@ class ProcessingElement(wiring.Component):
         aligned = Signal(signed(self.design.acc_bits), reset_less=True)
         m.d.sync += aligned.eq(Mux(group.zero, 0, products[0] << group.align))
         if self.design.batched:
-            shared_sums(m, self.design, aligned, group, self.result)
+            shared_sums(m, self.design, aligned, early, group, self.result)
             return m
         self._accumulate(m, aligned, early, group)
         return m

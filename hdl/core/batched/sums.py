@@ -14,12 +14,13 @@ __all__ = ["shared_sums"]
 
 
 def shared_sums(
-    m: Module, design: Design, aligned: Signal, group: data.View, result: Signal
+    m: Module, design: Design, aligned: Signal, early: data.View, group: data.View, result: Signal
 ) -> None:
     """Add up rows in the memory of parked sums, which keeps one of each slot and stream.
 
     A sum comes back as soon as a cycle later, where but one stream is there: then it is taken from
-    the accumulator, as the memory does not have it yet.
+    the accumulator, as the memory does not have it yet. In a deep design, where nothing but a
+    register may lie before the adder, so is that of two cycles later.
 
     Parameters
     ----------
@@ -28,8 +29,8 @@ def shared_sums(
     design : Design
     aligned : Signal
         The sum of a group's products.
-    group : View
-        :func:`~hdl.core.layouts.group_layout`, in the cycle before.
+    early, group : View
+        :func:`~hdl.core.layouts.group_layout`, two cycles before and one.
     result : Signal
         The sum of the last row that was not parked.
     """
@@ -39,19 +40,28 @@ def shared_sums(
     now, place = registered(m, group, reset=True), _place(group)
     acc, total = Signal(shape, reset_less=True), Signal(shape)
     write, read = parked.write_port(), parked.read_port(transparent_for=())
-    again = registered(m, now.valid & (_place(now) == place))
-    empty = registered(m, group.first & ~group.parked)
+    empty, again = group.first & ~group.parked, now.valid & (_place(now) == place)
+    if design.deep:
+        before = registered(m, now.valid & (_place(now) == _place(early)))
+        old = registered(m, Mux(empty, 0, Mux(before, acc, read.data)))
+        kept = Mux(registered(m, again & ~empty), acc, old)
+    else:
+        kept = Mux(registered(m, empty), 0, Mux(registered(m, again), acc, read.data))
     m.d.comb += [
-        read.addr.eq(place),
-        total.eq(Mux(empty, 0, Mux(again, acc, read.data)) + aligned),
+        read.addr.eq(_place(early) if design.deep else place),
+        total.eq(kept + aligned),
         write.addr.eq(_place(now)),
         write.data.eq(total),
         write.en.eq(now.valid),
     ]
     with m.If(now.valid):
         m.d.sync += acc.eq(total)
-    with m.If(now.valid & now.last & ~now.park):
-        m.d.sync += result.eq(total)
+    done: Value = now.valid & now.last & ~now.park
+    found = total
+    if design.deep:
+        done, found = registered(m, done, reset=True), acc
+    with m.If(done):
+        m.d.sync += result.eq(found)
 
 
 def _place(group: data.View) -> Value:
