@@ -82,6 +82,12 @@ def _streaming() -> Page:
     widest, second = (case("dram", M=4, bus_bits=bits) for bits in (512, 256))
     bus, low = ReadBus(), record("dram")["latency"]
     fed = 512 // case("dram", M=64, bus_bits=512)["bits_per_weight"]
+    one, wide = (case("batched", streams=1, bus_bits=bits) for bits in (128, 512))
+    eight = case("batched", streams=8, bus_bits=512)
+    groups = case("dram", M=64, bus_bits=512)["floor_groups"]
+    pause, next_pause = (row["rtl_cycles"] // groups for row in (one, wide))
+    array = one["M"] * one["N"]
+    deep = case("area", case="64x16 16 bits, 8 streams xcup")["block_ram"]
     return Page(
         ROOT / "docs/streaming.md",
         (_streams(), _batched(), _batched_area()),
@@ -95,11 +101,18 @@ def _streaming() -> Page:
             f"({widest['floor_groups']:,} groups and "
             f"{widest['array_cycles'] - widest['floor_groups']} cycles of pauses)",
             f"The {second['rtl_cycles'] - second['floor_bus']} cycles lost at 256 bits",
+            f"Of {array:,} multipliers at 128 bits",
+            f"wait for words {pause - 1} of {pause} cycles would wait as long with {8 * array:,} "
+            "multipliers",
+            f"a word every {pause} cycles at 64 x 16 and 128 bits, {next_pause} at 512",
+            f"up to B of about {8 * wide['rtl_cycles'] // eight['array_cycles']} even at 512 bits",
+            f"and {deep:,} block RAMs of 18 kbit",
         ),
         (
             "16 groups of 1.5 beats",
             "16.8 bits a weight",
             "10.5",
+            "153 -> 1,024",
         ),
     )
 
