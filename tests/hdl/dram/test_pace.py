@@ -17,8 +17,9 @@ from sim.run.pysim import BlockPorts
 from sim.run.scenario import Job, run_job
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
-    "options", [{}, {"contexts": 3, "batched": True}], ids=["one stream", "three streams"]
+    "options", [{"contexts": 3, "batched": True}, {}], ids=["three streams", "one stream"]
 )
 def test_words_are_taken_as_told(run: Any, options: dict[str, Any]) -> None:
     """With lanes and projectors that take four beats and two a row."""
