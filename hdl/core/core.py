@@ -265,25 +265,21 @@ class Core(wiring.Component):
             m.d.comb += controller.word_ready.eq(1)
             return Const(0, 1)
         m.submodules.words = guard = WordGuard()
+        # the first word of a frame is taken as its pass starts, or when all streams had it
+        begun = controller.word_first & controller.word_take
         m.d.comb += [
             guard.valid.eq(self.matrix.valid),
             guard.first.eq(self.matrix.payload.first),
             guard.wanted.eq(controller.word_first),
             guard.idle.eq(controller.word_idle),
             guard.missed.eq(controller.waits.word),
-            guard.begun.eq(self._begins(controller)),
+            guard.begun.eq(begun if self.design.batched else controller.frame_take),
             guard.restart.eq(controller.restart),
             controller.word_ready.eq(guard.ready),
             self.matrix.ready.eq(controller.word_take | guard.drop),
             self.misaligned.eq(guard.misaligned),
         ]
         return self.misaligned
-
-    def _begins(self, controller: Controller) -> Value:
-        """The first word of a frame is taken: as its pass starts, or when all streams had it."""
-        if self.design.batched:
-            return controller.word_first & controller.word_take
-        return controller.frame_take
 
     def _damage(self, m: Module) -> Value:
         """What was found changed."""
