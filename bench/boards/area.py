@@ -114,7 +114,7 @@ def main(
     chosen = [CASES[name] for name in case or CASES]
     network = (INPUTS, UNITS, KEPT)
     if smallest:
-        chosen = [Case(4, 2, 8), Case(4, 2, 8, 0, "parts"), Case(4, 2, 8, streams=2)]
+        chosen = [Case(4, 2, 8), Case(4, 2, 8, 0, "parts")]
         network = (4, 8, (1, 1, 1))
     rows = [row for given in chosen for row in _rows(given, given.design(*network))]
     Console(width=120).print(_table(rows))
