@@ -75,6 +75,7 @@ PACKET = Word(
     (
         BitField("context", 0, 16, "Stream whose state the frames continue; below `contexts`."),
         BitField("first", 16, 1, "The first frame starts from the initial state."),
+        BitField("closes", 17, 1, "Of a batched design: each frame is the last of its batch."),
         BitField("magic", 24, 8, f"0x{PACKET_MAGIC:02X}; anything else is no header."),
     ),
 )
@@ -363,6 +364,7 @@ YOUNGER = {
     "train": 0,
     "backward": False,
     "indexed": 0,
+    "batched": False,
     "rectified": False,
     "row_bits": 0,
     "row_shift": 0,

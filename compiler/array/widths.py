@@ -16,6 +16,7 @@ __all__ = [
     "beats_bits",
     "context_bits",
     "lead_bits",
+    "promise_bits",
     "reach_bits",
     "size_of",
 ]
@@ -74,6 +75,11 @@ def beats_bits(design: Design) -> int:
     return bits_for(max(design.cells, design.slots * per_slot) + 1)
 
 
+def promise_bits(design: Design) -> int:
+    """Bits of a count of beats of one pass of all streams that are there."""
+    return beats_bits(design) + design.stream_bits
+
+
 def context_bits(design: Design) -> int:
     """Bits that name a stream; one even if there is only one, as ports have no width of 0."""
     return bits_for(design.contexts)
@@ -86,4 +92,4 @@ def reach_bits(design: Design) -> int:
 
 def lead_bits(design: Design) -> int:
     """Bits of the count of beats on their way home: two passes, and what the lanes hold."""
-    return bits_for((2 << beats_bits(design)) + 64)
+    return bits_for((2 << beats_bits(design)) * design.batch + 64)
