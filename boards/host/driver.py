@@ -17,8 +17,8 @@ import numpy.typing as npt
 from compiler.abi.frames import Stimulus, frame_packets
 from compiler.abi.identity import counters_of, identity
 from compiler.abi.registers import MAGIC, REGISTERS, SCREEN_COUNTERS, VERSION, design_hash
-from compiler.abi.states import Emitted, outcome_of
-from compiler.abi.wire import result_fields, state_packing
+from compiler.abi.states import Emitted, frame_words, outcome_of
+from compiler.abi.wire import sum_fields, sum_packing
 from compiler.array.design import Design
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
@@ -341,7 +341,7 @@ class Accelerator:
         """
         if not self.design.backward:
             raise AcceleratorError("this bitstream does not train recurrent layers: build one")
-        packing = state_packing(self.design, BUS_BITS, results=True)
+        packing = sum_packing(self.design, BUS_BITS)
         size, got = packing.beats, list[int]()
         self.command(words, wait=False)
         deadline = time.monotonic() + self.timeout
@@ -353,7 +353,8 @@ class Accelerator:
                 self._report()
                 raise StuckError(f"no sum came for {self.timeout:g} s: call reset()")
         payloads = [packing.unpack(got[n : n + size]) for n in range(0, len(got), size)]
-        return split_fields(payloads, _result_widths(self.design))
+        (sums,) = sum_fields(self.design)
+        return split_fields(payloads, [sums.width] * sums.count)
 
     def emitted(self, frames: IntArray) -> list[Emitted]:
         """All that leaves for a sequence (T, X) of integers, from a zero state, pass by pass.
@@ -502,7 +503,7 @@ class Accelerator:
         made = Stimulus.of(image, [frames], part)
         stimulus = replace(made, step=made.step + keep, context=np.full_like(made.context, context))
         (packet,) = frame_packets(stimulus, BUS_BITS)
-        size = image.parts[part].beats_out * state_packing(self.design, BUS_BITS).beats
+        size = frame_words(self.design, image.parts[part], BUS_BITS)
         self._kept.discard(context)
         try:
             words = self._stream(packet, size * len(frames))
@@ -539,8 +540,3 @@ class Accelerator:
         if not last or sent < len(packet) or len(got) > expected:
             raise MisalignedError("the frames' ends are out of step: call reset()")
         return got
-
-
-def _result_widths(design: Design) -> list[int]:
-    (results,) = result_fields(design)
-    return [results.width] * results.count

@@ -18,6 +18,7 @@ from csb_format.words import join_fields, split_fields
 from ..array.design import Design
 from ..array.screen.design import ScreenDesign
 from ..array.widths import Field, context_bits, size_of
+from ..learn.transposed import left_sum_bits
 from ..lower.parity import evened
 from ..lower.plan import Emission, Part
 from .packing import Packing
@@ -37,6 +38,8 @@ __all__ = [
     "state_packing",
     "state_payloads",
     "state_values",
+    "sum_fields",
+    "sum_packing",
     "to_beats",
 ]
 
@@ -88,6 +91,11 @@ def result_fields(design: Design) -> tuple[Field, ...]:
     return (Field("results", projected_bits(design), design.projectors, signed=True),)
 
 
+def sum_fields(design: Design) -> tuple[Field, ...]:
+    """Q sums of columns, of a design whose recurrent layers learn."""
+    return (Field("sums", left_sum_bits(design), design.projectors, signed=True),)
+
+
 def output_fields(design: Design) -> tuple[Field, ...]:
     """A beat of output; ``last`` ends the frame.
 
@@ -107,13 +115,24 @@ def frame_packing(design: Design, bits: int) -> Packing:
 
 
 def state_packing(design: Design, bits: int, *, results: bool = False) -> Packing:
-    """A beat of states, or of results, on ``m_axis``; both take as many beats of the bus."""
+    """A beat of states, or of results, on ``m_axis``.
+
+    Both take as many beats of the bus; of a design whose recurrent layers learn no more than each
+    needs, as most of what leaves is states.
+    """
     mine, other = state_fields(design), result_fields(design)
+    if design.backward:
+        return Packing(other if results else mine, bits)
     if not has_results(design):
         return Packing(mine, bits)
     if results:
         mine, other = other, mine
     return Packing(mine, bits, least=Packing(other, bits).beats)
+
+
+def sum_packing(design: Design, bits: int) -> Packing:
+    """A beat of sums of W^T d on ``m_axis``."""
+    return Packing(sum_fields(design), bits)
 
 
 def to_beats(part: Part, frames: IntArray) -> IntArray:

@@ -24,11 +24,10 @@ from ..lower.load import MAX_LOADED, Space, packet
 from ..lower.passes import HEAD, Pass
 from ..lower.plan import Plan
 from ..lower.schedule import schedule
-from .transposed import leaving_beats
+from .transposed import SPAN, leaving_beats
 
-__all__ = ["GRADIENT_BITS", "SPAN", "LearningLayout", "training_design"]
+__all__ = ["GRADIENT_BITS", "LearningLayout", "training_design"]
 
-SPAN = 16  # bits between the exponents of steps whose products are summed
 GRADIENT_BITS = 16  # of the head's gradients
 
 

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..abi.wire import state_packing
+from ..abi.states import frame_words
+from ..abi.wire import sum_packing
 from ..array.latency import Latencies
 from ..lower.learning.masters import learning_passes
 from ..lower.passes import HEAD, Pass
@@ -135,10 +136,10 @@ def batch_cycles(
         left += products * command.columns * lanes
     frames = steps * sequences
     forward = round(step_cycles(plan) * frames)
-    beats = state_packing(design, PORT_BITS, results=True).beats
-    states = frames * sum(part.beats_out for part in plan.parts) * beats
+    states = frames * sum(frame_words(design, part, PORT_BITS) for part in plan.parts)
     drains = left // lanes * turns_of(design)
-    return BatchCycles(frames, forward, back, update, loaded, left, states, drains * beats, drains)
+    sums = drains * sum_packing(design, PORT_BITS).beats
+    return BatchCycles(frames, forward, back, update, loaded, left, states, sums, drains)
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,8 @@ class Accelerator(wiring.Component):
                 Value.cast(self._registers.learnt).eq(self._core.learnt),
                 self._learning.eq(_before(m, self._core.learning)),
             ]
+        if self.design.backward:
+            m.d.comb += self._output.sums.eq(self._core.learning)
 
     def companions(self) -> dict[str, str]:
         """Files that lie beside its Verilog: the C header of its registers."""

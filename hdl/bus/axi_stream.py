@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from compiler.abi.registers import PACKET, PACKET_MAGIC
-from compiler.abi.wire import frame_packing, has_results, state_packing
+from compiler.abi.wire import frame_packing, has_results, state_packing, sum_packing
 from compiler.array.design import Design
 
 from ..core.layouts import frame_layout, output_layout
@@ -227,6 +227,8 @@ class StateOutput(wiring.Component):
     -------
     states : In, stream
         From :class:`~hdl.core.core.Core`.
+    sums : In, of a design whose recurrent layers learn
+        What leaves are sums of W^T d.
     axis : Out
     reset : In
         Forget what was begun. A beat on the bus stays until it is taken, and a packet that
@@ -242,9 +244,16 @@ class StateOutput(wiring.Component):
     reset: Signal
     frame: Signal
     busy: Signal
+    sums: Signal
 
     def __init__(self, design: Design, bits: int):
         self.design, self.packing = design, state_packing(design, bits)
+        self._results = state_packing(design, bits, results=has_results(design))
+        given = [self.packing, self._results]
+        if design.backward:
+            self._sums = sum_packing(design, bits)
+            given.append(self._sums)
+        self._beats = max(packing.beats for packing in given)
         super().__init__(
             {
                 "states": In(stream.Signature(output_layout(design))),
@@ -252,17 +261,19 @@ class StateOutput(wiring.Component):
                 "reset": In(1),
                 "frame": Out(1),
                 "busy": Out(1),
+                **({"sums": In(1)} if design.backward else {}),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """A shift register of a payload's beats."""
         m = Module()
-        axis, bits, beats = self.axis, self.packing.bits, self.packing.beats
+        axis, bits, beats = self.axis, self.packing.bits, self._beats
         word, part = Signal(bits * beats), Signal(range(max(2, beats)))
         last, opened, closing = Signal(), Signal(), Signal()
-        taken, ends = axis.tvalid & axis.tready, part == beats - 1
-        payload = Value.cast(self.states.payload)
+        # the payload's last beat, where its kinds take different ones
+        final = Signal.like(part) if self.design.backward else Const(beats - 1)
+        taken, ends = axis.tvalid & axis.tready, part == final
         m.d.comb += [
             axis.tdata.eq(word[:bits]),
             axis.tlast.eq(last & ends),
@@ -275,14 +286,26 @@ class StateOutput(wiring.Component):
             with m.If(ends):
                 m.d.sync += [axis.tvalid.eq(0), part.eq(0)]
         with m.If(self.states.valid & self.states.ready):
-            beat = to_bus(self.packing, payload)
-            if has_results(self.design):
-                results = state_packing(self.design, bits, results=True)
-                beat = Mux(self.states.payload.result, to_bus(results, payload), beat)
-            m.d.sync += [word.eq(beat), last.eq(payload[-1]), axis.tvalid.eq(1)]
+            beat, count = self._beat()
+            m.d.sync += [word.eq(beat), last.eq(Value.cast(self.states.payload)[-1])]
+            m.d.sync += axis.tvalid.eq(1)
+            if self.design.backward:
+                m.d.sync += final.eq(count - 1)
         with m.If(self._close(m, taken, opened, closing)):
-            m.d.sync += [axis.tvalid.eq(1), word.eq(0), part.eq(beats - 1), last.eq(1)]
+            m.d.sync += [axis.tvalid.eq(1), word.eq(0), part.eq(final), last.eq(1)]
         return m
+
+    def _beat(self) -> tuple[Value, Value]:
+        """The payload on the bus, and how many beats it takes."""
+        payload = Value.cast(self.states.payload)
+        beat, count = to_bus(self.packing, payload), Const(self.packing.beats)
+        kinds = [(self._results, self.states.payload.result)] if has_results(self.design) else []
+        if self.design.backward:
+            kinds.append((self._sums, self.sums))
+        for packing, chosen in kinds:
+            beat = Mux(chosen, to_bus(packing, payload), beat)
+            count = Mux(chosen, packing.beats, count)
+        return beat, count
 
     def _close(self, m: Module, taken: Value, opened: Signal, closing: Signal) -> Value:
         """End a packet that a reset has cut; high when the beat that ends it is due."""

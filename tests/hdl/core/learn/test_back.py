@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from compiler.learn.layout import LearningLayout, training_design
 from compiler.learn.memories import Memories, entries_of
 from compiler.learn.model import updated
 from compiler.learn.timing import update_cycles
-from compiler.learn.transposed import back_cycles
+from compiler.learn.transposed import back_cycles, left_sum_bits, most_left
 from compiler.lower.compile import compile_model
 from compiler.lower.learning.masters import learning_passes
 from csb_format.scales import DesignError
@@ -32,7 +33,7 @@ CASES: list[tuple[dict[str, Any], tuple[int, int]]] = [
 
 async def columns_left(ctx: Any, core: Core, rng: Any) -> tuple[list[list[int]], int]:
     """Results of beats until the learner is done, and the cycles it took."""
-    bits, size, q = core.design.acc_bits, core.states, core.design.projectors
+    bits, size, q = left_sum_bits(core.design), core.states, core.design.projectors
     found, cycles = list[list[int]](), 0
     while not ctx.get(core.learning):
         await ctx.tick()
@@ -57,7 +58,8 @@ def test_sums_of_columns_and_cycles_are_those_of_the_model(
     run: Any, more: dict[str, Any], array: tuple[int, int]
 ) -> None:
     model = network(**more)
-    image = compile_model(model, training_design(model, *array, 6, FRAMES), head=True)
+    wide = replace(training_design(model, *array, 6, FRAMES), max_align=23)
+    image = compile_model(model, wide, head=True)
     core, design, rng = Core(image.design, image), image.design, np.random.default_rng(3)
 
     async def bench(ctx: Any) -> None:
@@ -68,7 +70,8 @@ def test_sums_of_columns_and_cycles_are_those_of_the_model(
             for stalls in (None, rng):
                 d = rng.choice([-top, top, 0, 3, -1, 5], (design.lanes, given.geometry.rows))
                 gates = given.placement.abreast
-                lefts = tuple(rng.integers(0, 8, gates).tolist()) if gates > 1 else ()
+                most = most_left(design) + 1
+                lefts = tuple(rng.integers(0, most, gates).tolist()) if gates > 1 else ()
                 command = Back.of(at, lefts)
                 scaled = d << np.repeat(lefts or (0,), d.shape[1] // gates)
                 await send(ctx, core, [*at.back_packets(d), *command.packets()], stalls)
