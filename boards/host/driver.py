@@ -16,7 +16,15 @@ import numpy.typing as npt
 
 from compiler.abi.frames import Stimulus, frame_packets
 from compiler.abi.identity import counters_of, identity
-from compiler.abi.registers import MAGIC, REGISTERS, SCREEN_COUNTERS, VERSION, design_hash
+from compiler.abi.registers import (
+    LOAD_MAGIC,
+    MAGIC,
+    PACKET,
+    REGISTERS,
+    SCREEN_COUNTERS,
+    VERSION,
+    design_hash,
+)
 from compiler.abi.states import Emitted, frame_words, outcome_of
 from compiler.abi.wire import sum_fields, sum_packing
 from compiler.array.design import Design
@@ -295,6 +303,8 @@ class Accelerator:
     def command(self, words: Sequence[int], *, wait: bool = True) -> None:
         """Send load packets to a design that trains, and wait until they are carried out.
 
+        They go to ``s_axis``, a word a cycle.
+
         Parameters
         ----------
         words : sequence of int
@@ -309,10 +319,23 @@ class Accelerator:
         if not self.design.train:
             raise AcceleratorError("this bitstream does not train: build one that does")
         self._carried_out()
-        self._bus.write(REGISTERS["load"].address, words)
-        self._commanded = True
+        if words:
+            self._send_loads([PACKET.encode(magic=LOAD_MAGIC), *words])
+            self._commanded = True
         if wait:
             self._carried_out()
+
+    def _send_loads(self, packet: Sequence[int]) -> None:
+        """A packet of load packets' words."""
+        sent, deadline = 0, time.monotonic() + self.timeout
+        while sent < len(packet):
+            if taken := self._bus.send(packet[sent:], True):
+                sent += taken
+                deadline = time.monotonic() + self.timeout
+            elif time.monotonic() > deadline:
+                self._torn = True
+                self._report()
+                raise StuckError(f"no word was taken for {self.timeout:g} s: call reset()")
 
     def _carried_out(self) -> None:
         """Wait until the last command is."""

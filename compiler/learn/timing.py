@@ -22,7 +22,7 @@ from .transposed import back_cycles, turns_of
 __all__ = ["UPDATE", "BatchCycles", "batch_cycles", "update_cycles"]
 
 PORT_BITS = 32  # of the streams of a board
-LOAD = 4  # cycles of a word of a load packet, by registers: :class:`hdl.bus.axi_lite.AxiLiteSlave`
+HEADER = 1  # word of a packet on `s_axis`
 UPDATE = FACTOR_BITS + 3  # from a sum to the next one, besides shifts: rate, saturation, rounding
 
 
@@ -50,7 +50,7 @@ class BatchCycles:
     forward, back, update : int
         Cycles: states and logits; products W^T d; sums of gradients times inputs and moves.
     loaded, left : int
-        Words of load packets and sums of columns, between host and array.
+        Words of packets of loads, a word a cycle, and sums of columns, between host and array.
     states, sums : int
         Words of ``PORT_BITS`` in which states, logits and those sums leave, one a cycle.
     drains : int
@@ -79,8 +79,8 @@ class BatchCycles:
 
     @property
     def port(self) -> int:
-        """Cycles in which words pass: load packets, a word every ``LOAD``; states and sums."""
-        return LOAD * self.loaded + self.states + self.sums
+        """Cycles in which words pass: load packets, states and sums, one a cycle."""
+        return self.loaded + self.states + self.sums
 
     @property
     def whole(self) -> int:
@@ -90,7 +90,7 @@ class BatchCycles:
         the array works.
         """
         forward, late = max(self.forward, self.states), max(0, self.sums - self.drains)
-        return forward + LOAD * self.loaded + self.back + late + self.update
+        return forward + self.loaded + self.back + late + self.update
 
     @property
     def hidden(self) -> int:
@@ -130,9 +130,9 @@ def batch_cycles(
         products = one.products if mode != "head" else 0
         if mode != "recurrent" or not one.head:
             update += update_cycles(now)
-            loaded += one.loaded + len(now.packet())
+            loaded += HEADER + one.loaded + len(now.packet())
         back += products * back_cycles(design, command.slots, now.layout.groups, command.width)
-        loaded += (one.brought if products else 0) + products * len(command.packets())
+        loaded += (one.brought if products else 0) + products * (HEADER + len(command.packets()))
         left += products * command.columns * lanes
     frames = steps * sequences
     forward = round(step_cycles(plan) * frames)

@@ -6,9 +6,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from compiler.abi.registers import PACKET, PACKET_MAGIC
+from compiler.abi.registers import LOAD_MAGIC, PACKET, PACKET_MAGIC
 from compiler.abi.wire import frame_packing, has_results, state_packing, sum_packing
 from compiler.array.design import Design
+from compiler.lower.load import WORD
 
 from ..core.layouts import frame_layout, output_layout
 from .packing import from_bus, to_bus
@@ -29,7 +30,8 @@ class FrameInput(wiring.Component):
 
     A packet is a header (``compiler.abi.registers.PACKET``) and whole frames; ``tlast`` ends
     it. After ``tlast`` within a frame the frame is completed with zeros, after a bad header the
-    packet is thrown away, so the next packet always starts clean.
+    packet is thrown away, so the next packet always starts clean. In a design that trains another
+    magic number says that words of load packets follow, one in the lowest bits of each beat.
 
     Parameters
     ----------
@@ -59,6 +61,12 @@ class FrameInput(wiring.Component):
         A packet is thrown away.
     busy : Out
         A packet is under way, or its last beat was not yet taken by the core.
+    quiet : In, of a design that trains
+        Memories may be written.
+    load, word : Out, likewise
+        A word of a load packet.
+    loading : Out, likewise
+        A packet of such words is under way.
     """
 
     axis: wiring.PureInterface
@@ -74,10 +82,16 @@ class FrameInput(wiring.Component):
     short: Signal
     discarding: Signal
     busy: Signal
+    quiet: Signal
+    load: Signal
+    word: Signal
+    loading: Signal
 
     def __init__(self, design: Design, bits: int):
         self.design, self.packing = design, frame_packing(design, bits)
         inputs = {name: In(1) for name in ("open", "stop", "reset", "new_source")}
+        if design.train:
+            inputs |= {"quiet": In(1), "load": Out(1), "word": Out(WORD), "loading": Out(1)}
         pulses = ("begun", "done", "bad_header", "short", "discarding", "busy")
         super().__init__(
             {
@@ -112,6 +126,9 @@ class FrameInput(wiring.Component):
                 with m.If(self._taken & self.axis.tlast):
                     m.next = "header"
                 self._forget_source(m)
+            if self.design.train:
+                with m.State("load"):
+                    self._in_load(m, cut)
         padding = fsm.ongoing("pad")
         self._emit(m, padding)
         with m.If(cut):
@@ -160,6 +177,24 @@ class FrameInput(wiring.Component):
                 m.d.comb += self.short.eq(1)
             with m.Elif(cut):
                 m.next = "discard"
+            if self.design.train:
+                with m.If(~self.stop & ~cut & (header.magic == LOAD_MAGIC) & ~self.axis.tlast):
+                    m.d.comb += self.bad_header.eq(0)
+                    m.next = "load"
+        self._forget_source(m)
+
+    def _in_load(self, m: Module, cut: Value) -> None:
+        """Hand words to the loader, as soon as no frame is under way."""
+        m.d.comb += [
+            self.loading.eq(1),
+            self.axis.tready.eq(self.quiet | cut),
+            self.word.eq(self.axis.tdata[:WORD]),
+            self.load.eq(self._taken & ~cut),
+        ]
+        with m.If(self._taken & self.axis.tlast):
+            m.next = "header"
+        with m.Elif(cut):
+            m.next = "discard"
         self._forget_source(m)
 
     def _in_frame(self, m: Module, whole: Value, room: Value, cut: Value) -> None:

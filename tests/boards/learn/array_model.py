@@ -53,12 +53,14 @@ class ModelAccelerator:
     def command(self, words: list[int], *, wait: bool = True) -> None:
         """Load packets, one after the other."""
         at, design = 0, self.design
+        biases = (Space.BIAS, Space.LINEAR)  # words of which do not count
+        self.loaded += bool(words) and Space(words[0] >> 28) not in biases  # the header
         while at < len(words):
             space, target = Space(words[at] >> 28), words[at] >> 16 & 0xFFF
             place, count = words[at] & 0xFFFF, words[at + 1]
             chunks = -(-space_widths(design)[space] // WORD)
             end = at + 2 + count * chunks
-            self.loaded += (end - at) * (space not in (Space.BIAS, Space.LINEAR))
+            self.loaded += (end - at) * (space not in biases)
             self._packet(space, target, place, words[at:end], chunks)
             at = end
 
