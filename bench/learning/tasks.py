@@ -209,5 +209,5 @@ TASKS = {
     "speakers": Task("TIMIT's sample, from men to women", speakers, 30, 0.5, batch=4),
     "scratch": Task("JapaneseVowels, from random weights", scratch, 60, 0.25, ("all",)),
     "recall12": Task("recall the first of 12 symbols", recall(12), 80, 0.5, ("all",), 0.99),
-    "recall30": Task("recall the first of 30 symbols", recall(30), 80, 0.5, ("all",), 0.99),
+    "recall30": Task("recall the first of 30 symbols", recall(30), 80, 1.0, ("all",), 0.99),
 }

@@ -21,7 +21,7 @@ from compiler.abi.states import results_of
 from compiler.abi.wire import frame_inputs, frame_packing, state_packing, state_payloads
 from compiler.array.design import Design
 from compiler.lower.image import Image
-from compiler.lower.load import WORD, Space, space_depths, space_targets, space_widths
+from compiler.lower.load import COUNT_BITS, WORD, Space, space_depths, space_targets, space_widths
 from csb_format import IntArray
 from engine.reference import LayerModel
 from engine.screened import of_all
@@ -411,7 +411,11 @@ def _packets(
             at += 1 + sealed
             continue
         chunks = chunks_of.get(space, 1)
-        end = at + 2 + words[at + 1] * chunks if at + 1 < len(words) else len(words) + 1
+        end = len(words) + 1
+        if at + 1 < len(words):
+            # a space that no image loads: above the count comes a shift, which nothing here needs
+            mask = (1 << COUNT_BITS) - 1 if space == Space.GRADIENTS else -1
+            end = at + 2 + (words[at + 1] & mask) * chunks
         if end + sealed > len(words):
             return
         yield space, target, address * chunks, words[at + 2 : end]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from math import gcd
 from typing import Any
 
@@ -24,6 +25,7 @@ from ..lower.load import MAX_LOADED, Space, packet
 from ..lower.passes import HEAD, Pass
 from ..lower.plan import Plan
 from ..lower.schedule import schedule
+from .packets import marked_words
 from .transposed import SPAN, leaving_beats
 
 __all__ = ["GRADIENT_BITS", "LearningLayout", "training_design"]
@@ -189,23 +191,22 @@ class LearningLayout:
         ``lefts`` (chunks,) are shifts of the products of N answers. Gradients of the chunks that
         are ``there`` already are left out.
         """
-        found, words = list[int](), [self._dice_words(dice)]
-        begun, each = self.gradients, self.slots * len(self.aligns)
-        split = np.split(self._gradient_words(gradients, lefts), self.chunks)
-        for n, chunk in enumerate(split):
-            if n not in there:
-                words.append(chunk)
+        found = self._matrix_packets(self.gradients, self._dice_words(dice))
+        values, shifts = self._terms(gradients, lefts)
+        digits = len(self.aligns)
+        for gone, some in groupby(range(self.chunks), lambda chunk: chunk in there):
+            if gone:
                 continue
-            if words:
-                found += self._matrix_packets(begun, np.concatenate(words))
-            words, begun = [], self.behind + (n + 1) * each
-        return found + (self._matrix_packets(begun, np.concatenate(words)) if words else [])
+            chunks = list(some)
+            first, last = chunks[0], chunks[-1]
+            part = slice(first * digits, (last + 1) * digits)
+            found += self._term_packets(self.chunk_at(first), values[part], shifts[part])
+        return found
 
     def chunk_packets(self, chunk: int, gradients: IntArray, left: int) -> list[int]:
         """Load packets of the gradients (N, O) of one chunk, of all digits, and its shift."""
         one = replace(self, answers=self.design.lanes)
-        words = one._gradient_words(gradients, np.array([left]))
-        return self._matrix_packets(self.chunk_at(chunk), words)
+        return self._term_packets(self.chunk_at(chunk), *one._terms(gradients, np.array([left])))
 
     def chunk_at(self, chunk: int) -> int:
         """First word of a chunk's gradients; those of the next digit lie ``slots`` behind."""
@@ -217,7 +218,7 @@ class LearningLayout:
     def back_packets(self, gradients: IntArray) -> list[int]:
         """Load packets of gradients (N, O) for W^T d alone, to where dice lie else."""
         one = replace(self, answers=self.design.lanes, bits=self.design.value_bits)
-        return self._matrix_packets(self.gradients, one._gradient_words(gradients, None))
+        return self._term_packets(self.gradients, *one._terms(gradients, None))
 
     @property
     def behind(self) -> int:
@@ -230,15 +231,30 @@ class LearningLayout:
             found += packet(self.design, Space.MATRIX, pe, at, contents, "matrix")
         return found
 
-    def _gradient_words(self, gradients: IntArray, lefts: IntArray | None) -> np.ndarray:
-        """Object array (terms * slots, M) of all rows' gradients."""
+    def _term_packets(self, at: int, values: IntArray, shifts: IntArray) -> list[int]:
+        """Load packets of terms that lie behind each other, as :meth:`_terms` gives them.
+
+        The shortest: words as they lie, or a packet a term of values alone; whatever shifts are.
+        """
+        design, short = self.design, list[int]()
+        every = np.broadcast_to(shifts[:, None, None], values.shape[:-1])
+        whole = marked_words(values, every, design).reshape(-1, design.pes)
+        words = join_fields(values, [design.value_bits] * design.lanes)
+        for n, (term, shift) in enumerate(zip(words, shifts.tolist(), strict=True)):
+            for pe, contents in enumerate(term.T.tolist()):
+                place = at + n * self.slots
+                short += packet(design, Space.GRADIENTS, pe, place, contents, "matrix", shift)
+        return min(short, self._matrix_packets(at, whole), key=len)
+
+    def _terms(self, gradients: IntArray, lefts: IntArray | None) -> tuple[IntArray, IntArray]:
+        """Gradients (terms, slots, M, N) of all rows, and the shifts (terms,) of their products."""
         design, rows = self.design, self.given.placement.rows
         lanes, chunks = design.lanes, self.chunks
         padded = np.zeros((chunks * lanes, gradients.shape[1] + 1), np.int64)
         padded[: len(gradients), :-1] = gradients  # row -1 is padding, whose gradients are 0
         digits = self.digits(padded.T[rows])  # slots, M, answers, D
         values = digits.reshape(*rows.shape, chunks, lanes, -1).swapaxes(-1, -2)
-        shifts = np.broadcast_to(self.aligns, values.shape[:-1])
+        shifts = np.broadcast_to(self.aligns, (chunks, len(self.aligns)))
         if lefts is not None:
             shifts = shifts + np.pad(lefts, (0, chunks - len(lefts)))[:, None]
         if shifts.max() > design.max_align:
@@ -246,12 +262,8 @@ class LearningLayout:
                 f"gradients of a batch lie {shifts.max()} bits apart, the array shifts sums by "
                 f"{design.max_align}: take another design"
             )
-        marks = shifts[..., None] >> (np.arange(lanes) * design.index_bits)
-        marks &= (1 << design.index_bits) - 1  # the shift lies in the places of indices
-        fields = np.stack([values, marks], axis=-1)
-        widths = [design.value_bits, design.index_bits] * lanes
-        words = join_fields(fields.reshape(*rows.shape, self.terms, -1), widths)
-        return np.asarray(words.transpose(2, 0, 1).reshape(-1, design.pes))
+        by_term = values.reshape(*rows.shape, self.terms, lanes).transpose(2, 0, 1, 3)
+        return by_term, shifts.ravel()
 
 
 def training_design(

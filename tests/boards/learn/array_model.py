@@ -20,11 +20,12 @@ from compiler.learn.commands import (
 from compiler.learn.layout import GRADIENT_BITS, LearningLayout
 from compiler.learn.memories import Memories, entries_of, tensor_of
 from compiler.learn.model import updated
+from compiler.learn.packets import Loaded, packets_of
 from compiler.learn.timing import update_cycles
 from compiler.learn.transposed import back_cycles, turns_of
 from compiler.lower.image import Image
 from compiler.lower.learning.masters import learning_passes
-from compiler.lower.load import WORD, Space, space_widths
+from compiler.lower.load import Space
 from compiler.lower.passes import HEAD, Pass
 from csb_format import Csb, IntArray, Model
 from csb_format.words import split_fields
@@ -52,22 +53,17 @@ class ModelAccelerator:
 
     def command(self, words: list[int], *, wait: bool = True) -> None:
         """Load packets, one after the other."""
-        at, design = 0, self.design
         biases = (Space.BIAS, Space.LINEAR)  # words of which do not count
         self.loaded += bool(words) and Space(words[0] >> 28) not in biases  # the header
-        while at < len(words):
-            space, target = Space(words[at] >> 28), words[at] >> 16 & 0xFFF
-            place, count = words[at] & 0xFFFF, words[at + 1]
-            chunks = -(-space_widths(design)[space] // WORD)
-            end = at + 2 + count * chunks
-            self.loaded += (end - at) * (space not in biases)
-            self._packet(space, target, place, words[at:end], chunks)
-            at = end
+        at = 0
+        for one in packets_of(self.design, words):
+            self.loaded += one.size * (one.space not in biases)
+            self._packet(one, words[at : at + one.size])
+            at += one.size
 
-    def _packet(self, space: Space, target: int, place: int, words: list[int], chunks: int) -> None:
-        given = np.array(words[2:], object).reshape(-1, chunks)
-        found = (given << (WORD * np.arange(chunks)).astype(object)).sum(axis=1).tolist()
-        if space in (Space.MATRIX, Space.VECTOR):
+    def _packet(self, one: Loaded, words: list[int]) -> None:
+        space, target, place, found, *_ = one
+        if space in (Space.MATRIX, Space.GRADIENTS, Space.VECTOR):
             self._memories.write(self.design, words)
         elif space is Space.MASTER:
             self._memories.masters[target, place : place + len(found)] = found
