@@ -86,6 +86,7 @@ NETWORKS = {
         (8, 8, 9), pool="every", more={"layers": 2, "projection": 8}
     ),
     "16 bits": Network((8, 16, 3), 16, more={"value_bits": 16, "act_bits": 16}),
+    "2 layers of a GRU": Network((8, 8, 5), more={"layers": 2, "cell": "gru"}),
 }
 ARRAYS = ((4, 4), (8, 4), (16, 4), (4, 8))
 SHARES = {"pauses": SHARE, "no pauses": 0.0}

@@ -97,17 +97,6 @@ class LearningAccelerator:
         bits = GRADIENT_BITS if name == "head.weight" else self._bits
         return LearningLayout(self.image, answers, self.passes[name], bits)
 
-    def _fracs(self, name: str) -> IntArray:
-        """Fraction bits of weights by row, int64 (rows,)."""
-        if name == "head.weight":
-            assert self.model.head is not None
-            fracs = [self.model.head.weight_format.frac]
-        else:
-            _, layer, matrix = name.split(".")
-            given = self.model.layers[int(layer)].matrices
-            fracs = [f.frac for one in given if one.name == matrix for f in one.formats]
-        return np.repeat(fracs, self.passes[name].geometry.rows // len(fracs))
-
     def _empty(self) -> None:
         """Accumulators of columns at 0, whatever was broken off."""
         self._columns(Back.empty(self.layout(next(iter(self.passes)), 1)), [])
@@ -124,13 +113,31 @@ class LearningAccelerator:
         N sequences at a time; digits of wide gradients in turn. With ``chunk`` gradients come to
         where :meth:`update` reads them, unless they lie there.
         """
-        at, lanes = self.layout(name, chunk.answers if chunk else 1), self.design.lanes
+        at = self.layout(name, chunk.answers if chunk else 1)
         at.check()
-        found = np.zeros((len(d.value), at.given.geometry.columns), np.int64)
-        gates = self._gates(name)
+        if at.in_turn:
+            return self._back_in_turn(at, d)
+        gates = at.abreast
         shifts = tuple((gates.max() - gates).tolist())  # to the finest format
-        for n, first in enumerate(range(0, len(d.value), lanes)):
-            rows = d.value[first : first + lanes]
+        return Part(self._sums(at, d.value, shifts, chunk), d.exponent - int(at.fracs.max()))
+
+    def _back_in_turn(self, at: LearningLayout, d: Part) -> Part:
+        """Of rows of several formats that follow each other: a product for each format."""
+        finest = int(at.fracs.max())
+        parts = [
+            self._sums(at, d.value * (at.fracs == frac), (), None) << finest - frac
+            for frac in np.unique(at.fracs).tolist()
+        ]
+        return Part(np.sum(parts, axis=0), d.exponent - finest)
+
+    def _sums(
+        self, at: LearningLayout, d: IntArray, shifts: tuple[int, ...], chunk: Chunk | None
+    ) -> IntArray:
+        """Sums (L, columns) of gradients (L, rows)."""
+        lanes = self.design.lanes
+        found = np.zeros((len(d), at.given.geometry.columns), np.int64)
+        for n, first in enumerate(range(0, len(d), lanes)):
+            rows = d[first : first + lanes]
             if chunk is None:
                 self._lying.use_front(at.slots)
                 digits = at.digits(rows)
@@ -141,12 +148,7 @@ class LearningAccelerator:
             for shift, (words, place) in zip(at.aligns.tolist(), each, strict=True):
                 sums = self._columns(Back.of(at, shifts, place), words)
                 found[first : first + lanes] += sums[: found.shape[1], : len(rows)].T << shift
-        return Part(found, d.exponent - int(gates.max()))
-
-    def _gates(self, name: str) -> IntArray:
-        """Fraction bits of weights by gate, of rows that lie side by side."""
-        fracs = self._fracs(name)
-        return fracs.reshape(self.passes[name].placement.abreast, -1)[:, 0]
+        return found
 
     def _put(
         self, at: LearningLayout, chunk: int, left: int, rows: IntArray
@@ -172,11 +174,12 @@ class LearningAccelerator:
             Of the dice.
         """
         gradients, fed, steps = products.answers(self.design.lanes)
-        layout, gates = self.layout(name, len(gradients)), self._gates(name)
+        layout = self.layout(name, len(gradients))
         layout.check()
         # formats of gates differ: sums of finer ones are shifted left, so that one place serves all
-        place = place_of(-(products.exponent + int(gates.min()) + MASTER_BITS), rate)
-        shifts = tuple((gates - gates.min()).tolist())
+        coarsest = int(layout.fracs.min())
+        place = place_of(-(products.exponent + coarsest + MASTER_BITS), rate)
+        shifts = () if layout.in_turn else tuple(layout.abreast.tolist())
         dice = random_bits(start, gradients.shape[1]).astype(np.int64)
         update = Update(layout, place, rate.factor, start >> COLUMN_BITS, shifts)
         there = self._there(layout, gradients, steps.tolist())
@@ -186,6 +189,9 @@ class LearningAccelerator:
     def _there(self, layout: LearningLayout, gradients: IntArray, lefts: list[int]) -> set[int]:
         """Chunks that lie in the array already; after it all are noted."""
         lying, lanes = self._lying.of(layout), self.design.lanes
+        if layout.in_turn:  # rows have shifts of their own
+            lying.chunks.clear()
+            return set()
         chunks = [(n, gradients[n * lanes : (n + 1) * lanes], left) for n, left in enumerate(lefts)]
         there = {n for n, rows, left in chunks if lying.has(n, rows, left)}
         for one in chunks:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from csb_format import DenseLayer, IntArray, LstmLayer, Model
+from csb_format.cells.gru import GruCell
+from engine.learn.cells.gru import GruFrame
 from engine.learn.cells.lstm import LstmFrame
 from engine.learn.head import HeadPass
 from engine.learn.reference import ReferencePass
@@ -53,6 +55,7 @@ class ArrayPass(ReferencePass):
     Parameters
     ----------
     layer : LstmLayer
+        Or a GRU's, whose recurrent matrix takes h.
     n : int
     array : LearningAccelerator
     values : list of dict
@@ -90,10 +93,12 @@ class ArrayPass(ReferencePass):
     def _frames(self, found: dict[str, IntArray]) -> list[Any]:
         cell: Any = self.cell
         before = np.concatenate([np.zeros_like(found["c"][:1]), found["c"][:-1]])
+        taped = [found[name] for name in cell.taped]
+        if isinstance(cell, GruCell):
+            reset = np.zeros_like(before)
+            return [GruFrame(*step) for step in zip(*taped, before, reset, strict=True)]
         squashed = cell.piecewise.tanh(found["c"])
-        gates = [found[name] for name in cell.gate_names]
-        steps = zip(*gates, before, squashed, strict=True)
-        return [LstmFrame(*step) for step in steps]
+        return [LstmFrame(*step) for step in zip(*taped, before, squashed, strict=True)]
 
     def backward(
         self, up: Signal, up_exponent: int, settling: Settling, below: str = ""

@@ -60,12 +60,12 @@ def frame_fields(design: Design) -> tuple[Field, ...]:
 
 
 def state_fields(design: Design) -> tuple[Field, ...]:
-    """Hidden and cell state of E units; gates of them where recurrent layers learn."""
-    gates = design.arithmetic.gate_names if design.backward else ()
+    """Hidden and cell state of E units; where recurrent layers learn what a step back needs too."""
+    taped = design.arithmetic.taped if design.backward else {}
     return (
         Field("hidden", design.gate.width, design.units, signed=True),
         Field("cell", design.state.width, design.units, signed=True),
-        *(Field(name, design.gate.width, design.units, signed=True) for name in gates),
+        *(Field(name, of.width, design.units, signed=True) for name, of in taped.items()),
     )
 
 

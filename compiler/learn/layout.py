@@ -14,7 +14,7 @@ import numpy as np
 from csb_format.fixed import IntArray
 from csb_format.model import Model
 from csb_format.scales import DesignError, Scales
-from csb_format.shape import ModelShape
+from csb_format.shape import LstmShape, ModelShape
 from csb_format.words import join_fields
 
 from ..array.design import Design
@@ -85,6 +85,32 @@ class LearningLayout:
     def slots(self) -> int:
         """Rows of a PE."""
         return self.given.placement.slots
+
+    @cached_property
+    def fracs(self) -> IntArray:
+        """Fraction bits of weights by row, int64 (rows,)."""
+        shape, given = self.plan.shape, self.given
+        if given.matrix == HEAD:
+            assert shape.head is not None
+            formats = (shape.head.weight_format,)
+        else:
+            layer = shape.layers[given.layer]
+            found = getattr(layer, f"{given.matrix}_format", None)
+            formats = (found,) if found else getattr(layer, f"{given.matrix}_formats")
+        return np.repeat([f.frac for f in formats], given.geometry.rows // len(formats))
+
+    @property
+    def abreast(self) -> IntArray:
+        """Left shifts of the sums of each gate whose rows PEs side by side have, to one format.
+
+        Int64 (abreast,), of the update: the coarsest of all.
+        """
+        return self.fracs.reshape(self.given.placement.abreast, -1)[:, 0] - self.fracs.min()
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether PEs work on rows of several formats one after the other."""
+        return self.given.placement.abreast == 1 and bool(np.ptp(self.fracs))
 
     @property
     def chunks(self) -> int:
@@ -200,8 +226,14 @@ class LearningLayout:
             chunks = list(some)
             first, last = chunks[0], chunks[-1]
             part = slice(first * digits, (last + 1) * digits)
-            found += self._term_packets(self.chunk_at(first), values[part], shifts[part])
+            rows = self._row_lefts if self.in_turn else None
+            found += self._term_packets(self.chunk_at(first), values[part], shifts[part], rows)
         return found
+
+    @property
+    def _row_lefts(self) -> IntArray:
+        """Shifts (slots, M) of the products of rows in finer formats."""
+        return np.append(self.fracs - self.fracs.min(), 0)[self.given.placement.rows]
 
     def chunk_packets(self, chunk: int, gradients: IntArray, left: int) -> list[int]:
         """Load packets of the gradients (N, O) of one chunk, of all digits, and its shift."""
@@ -231,14 +263,25 @@ class LearningLayout:
             found += packet(self.design, Space.MATRIX, pe, at, contents, "matrix")
         return found
 
-    def _term_packets(self, at: int, values: IntArray, shifts: IntArray) -> list[int]:
+    def _term_packets(
+        self, at: int, values: IntArray, shifts: IntArray, rows: IntArray | None = None
+    ) -> list[int]:
         """Load packets of terms that lie behind each other, as :meth:`_terms` gives them.
 
         The shortest: words as they lie, or a packet a term of values alone; whatever shifts are.
+        Only the first can tell ``rows`` (slots, M), shifts of their own.
         """
         design, short = self.design, list[int]()
-        every = np.broadcast_to(shifts[:, None, None], values.shape[:-1])
+        every = shifts[:, None, None] + np.zeros(values.shape[1:-1], np.int64)
+        every = every + (0 if rows is None else rows)
+        if every.max() > design.max_align:
+            raise DesignError(
+                f"gradients of a batch lie {every.max()} bits apart, the array shifts sums by "
+                f"{design.max_align}: take another design"
+            )
         whole = marked_words(values, every, design).reshape(-1, design.pes)
+        if rows is not None:
+            return self._matrix_packets(at, whole)
         words = join_fields(values, [design.value_bits] * design.lanes)
         for n, (term, shift) in enumerate(zip(words, shifts.tolist(), strict=True)):
             for pe, contents in enumerate(term.T.tolist()):
@@ -257,11 +300,6 @@ class LearningLayout:
         shifts = np.broadcast_to(self.aligns, (chunks, len(self.aligns)))
         if lefts is not None:
             shifts = shifts + np.pad(lefts, (0, chunks - len(lefts)))[:, None]
-        if shifts.max() > design.max_align:
-            raise DesignError(
-                f"gradients of a batch lie {shifts.max()} bits apart, the array shifts sums by "
-                f"{design.max_align}: take another design"
-            )
         by_term = values.reshape(*rows.shape, self.terms, lanes).transpose(2, 0, 1, 3)
         return by_term, shifts.ravel()
 
@@ -321,7 +359,7 @@ def _backward_design(
 ) -> Design:
     """One in which recurrent layers learn too."""
     digit = 0 if plain.value_bits >= bits else plain.value_bits - 1
-    formats = max(map(Scales.largest, shape.layers))
+    formats = max(*map(Scales.largest, shape.layers), *map(_apart, shape.layers))
     fitting = replace(
         plain,
         train=1,
@@ -337,6 +375,12 @@ def _backward_design(
         for given in learning_passes(plan)
     ]  # fmt: skip
     return _sized(fitting, layouts)
+
+
+def _apart(layer: LstmShape) -> int:
+    """Bits between the formats of gates of a matrix."""
+    fracs = [[f.frac for f in of] for of in (layer.weight_ih_formats, layer.weight_hh_formats)]
+    return max(max(some) - min(some) for some in fracs)
 
 
 def _sized(design: Design, layouts: Sequence[LearningLayout]) -> Design:

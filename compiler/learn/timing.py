@@ -169,7 +169,10 @@ class _Matrix:
         steps = 1 if self.head else self.steps
         if self.given.matrix == "weight_ih" and not self.given.layer:
             steps = 0
-        return (steps - (self.given.matrix == "weight_hh")) * self.groups * len(self.layout.aligns)
+        at = self.layout
+        formats = len(np.unique(at.fracs)) if at.in_turn else 1
+        steps -= self.given.matrix == "weight_hh"
+        return steps * self.groups * len(at.aligns) * formats
 
     @property
     def loaded(self) -> int:
@@ -184,15 +187,23 @@ class _Matrix:
         """Words of load packets of gradients for all products."""
         at, given, steps = self.layout, self.given, self.steps
         few = np.zeros((self.plan.design.lanes, given.geometry.rows), np.int64)
-        if self.head or given.matrix == "weight_hr":
+        if self.head or given.matrix == "weight_hr" or at.in_turn:
             return self.products * len(at.back_packets(few))
+        chunks = steps - 1
         if given.matrix == "weight_ih":  # of the first step alone: others lie there
-            steps = 2 if given.layer else 1
-        return self.groups * (steps - 1) * len(at.chunk_packets(0, few, 0))
+            chunks = steps if self._apart else 1
+        return self.groups * chunks * len(at.chunk_packets(0, few, 0))
+
+    @property
+    def _apart(self) -> bool:
+        """Whether both matrices of a layer have gradients of their own."""
+        return bool(self.plan.design.arithmetic.apart)
 
     @property
     def _there(self) -> Container[int]:
         """Chunks of gradients that the update finds: what W^T d has read, or the other matrix."""
+        if self.layout.in_turn or self._apart:
+            return ()
         if self.given.matrix == "weight_hh":
             return range(self.layout.chunks)
         if self.given.matrix == "weight_ih" and not self.given.layer:

@@ -29,6 +29,7 @@ from compiler.lower.load import Space
 from compiler.lower.passes import HEAD, Pass
 from csb_format import Csb, IntArray, Model
 from csb_format.words import split_fields
+from engine.learn.cells.gru import GruFrame
 from engine.learn.reference import ReferencePass
 from engine.learn.tape import Piece
 
@@ -137,14 +138,14 @@ class ModelAccelerator:
         for n, layer in enumerate(model.layers):
             made: Any = ReferencePass(layer, n)
             x = made.forward(x, piece)
-            values = {name: np.stack([getattr(f, name)[0] for f in made.tape]) for name in "ifgo"}
-            values |= {"h": np.stack(made.h)[:, 0], "r": np.stack(made.r[1:])[:, 0]}
-            cells = (made.cell.cell((f.i, f.f, f.g, f.o), f.before)[0] for f in made.tape)
-            values["c"] = np.stack(list(cells))
+            taped = tuple(made.cell.taped)
+            values = {name: np.stack([getattr(f, name)[0] for f in made.tape]) for name in taped}
+            values |= {"h": np.stack(made.h)[:, 0]}
+            values["c"] = np.stack([_kept(made.cell, frame)[0] for frame in made.tape])
+            given = {"r": np.stack(made.r[1:])[:, 0]}
             emissions = [e for e in part.emissions if e.layer == n and e.kind != "linear"]
             for emission in emissions:
-                names = "r" if emission.kind == "output" else "hcifgo"
-                found.append(Emitted(emission, {name: values[name] for name in names}))
+                found.append(Emitted(emission, given if emission.kind == "output" else values))
         assert model.head is not None
         y = x[:, :, 0].T.astype(np.int64) @ model.head.weight.T + model.head.bias
         return [*found, Emitted(part.emissions[-1], {"y": y})]
@@ -196,3 +197,11 @@ class ModelAccelerator:
             bias = np.concatenate([placement.from_order(one) for one in sums])
             layers[given.layer] = replace(layers[given.layer], bias=bias)
         return replace(model, layers=tuple(layers), head=head)
+
+
+def _kept(cell: Any, frame: Any) -> IntArray:
+    """The kept state after a step."""
+    if isinstance(frame, GruFrame):
+        found: IntArray = cell.mix(frame.z, frame.n, frame.before)
+        return found
+    return np.asarray(cell.cell((frame.i, frame.f, frame.g, frame.o), frame.before))

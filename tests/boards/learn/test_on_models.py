@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from boards.learn.learner import ArrayLearner
 from compiler.learn.layout import training_design
 from compiler.learn.timing import batch_cycles
+from csb_format import LstmLayer
 from engine.learn.head import Asked
 from engine.learn.learner import Learner, Mode, Settings
 from tests.boards.learn.array_model import ModelAccelerator
@@ -23,7 +25,15 @@ CASES: list[tuple[Mode, int, dict[str, Any], tuple[int, int]]] = [
     ("all", 8, {"value_bits": 16, "act_bits": 16, "banks": 8, "k": (1, 1, 1), **SMALL}, (4, 8)),
     ("all", 8, {"layers": 2, "reach": (64, 16), **SMALL}, (8, 4)),
     ("all", 16, {"layers": 3, "banks": 8, "k": (1, 1, 1)}, (8, 4)),
+    ("all", 8, {"cell": "gru", **SMALL}, (4, 4)),
+    ("all", 8, {"cell": "gru", "layers": 2, "pool": "every", **SMALL}, (8, 4)),
 ]
+
+
+def one_format(layer: LstmLayer) -> LstmLayer:
+    """All gates' weights of each matrix in the format of the first, whatever they mean."""
+    ih, hh = (layer.gate_formats(name)[0] for name in ("weight_ih", "weight_hh"))
+    return replace(layer, weight_ih_format=ih, weight_hh_format=hh)
 
 
 LENGTHS = ((3, 1, 2, 1), (5, 5, 2, 1, 3), (1,))
@@ -63,10 +73,18 @@ def equal_after(
     assert all((found[name] == wanted[name]).all() for name in wanted)
 
 
-@pytest.mark.parametrize(("layers", "sequences"), [(1, 6), (2, 4)])
-def test_cycles_and_words_are_those_of_the_cycle_model(layers: int, sequences: int) -> None:
-    more: dict[str, Any] = {"layers": layers, "projection": 8 * (layers > 1), **SMALL}
+@pytest.mark.parametrize(
+    ("layers", "sequences", "cell", "alike"),
+    [(1, 6, "lstm", False), (2, 4, "lstm", False), (2, 4, "gru", False), (2, 4, "gru", True)],
+)
+def test_cycles_and_words_are_those_of_the_cycle_model(
+    layers: int, sequences: int, cell: str, alike: bool
+) -> None:
+    projection = 8 * (layers > 1 and cell == "lstm")
+    more: dict[str, Any] = {"layers": layers, "projection": projection, "cell": cell, **SMALL}
     model = network(**more)
+    if alike:
+        model = replace(model, layers=tuple(map(one_format, model.layers)))
     design = training_design(model, 8, 4, 8, 24)
     array = ModelAccelerator(design, 8)
     learner = ArrayLearner(model, Settings(generator="crossed"), array)  # type: ignore[arg-type]

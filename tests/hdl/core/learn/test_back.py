@@ -28,6 +28,7 @@ CASES: list[tuple[dict[str, Any], tuple[int, int]]] = [
     ({"k": (1, 1, 1), **SMALL}, (4, 4)),
     ({"value_bits": 16, "act_bits": 16, "banks": 8, "k": (1, 1, 1), **SMALL}, (4, 8)),
     ({"projection": 8, "layers": 2, "head": 9, **SMALL}, (8, 4)),
+    ({"cell": "gru", "k": (1, 1, 1), **SMALL}, (8, 4)),
 ]
 
 
@@ -128,8 +129,8 @@ def test_all_matrices_move_as_the_model_says(
 
 
 def test_designs_that_cannot_are_refused() -> None:
-    with pytest.raises(DesignError, match="the recurrent layers of an LSTM so far, not of a"):
-        training_design(network(cell="gru"), 4, 4, 6, FRAMES)
+    with pytest.raises(DesignError, match="the recurrent layers of a GRU with linear_before_res"):
+        training_design(network(cell="gru0"), 4, 4, 6, FRAMES)
     with pytest.raises(DesignError, match="act_bits = 8: weights of 16 bits take the place"):
         training_design(network(value_bits=16), 8, 4, 6, FRAMES)
     assert state_packing(training_design(network(), 4, 4, 6, FRAMES), 32).beats
