@@ -27,7 +27,8 @@ from boards.tools.synth import synthesise_ecp5
 from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.learn.commands import Update
-from compiler.learn.layout import LearningLayout, training_design
+from compiler.learn.design import training_design
+from compiler.learn.layout import LearningLayout
 from compiler.learn.timing import batch_cycles, update_cycles
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles

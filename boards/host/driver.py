@@ -384,7 +384,15 @@ class Accelerator:
 
         Of a design that trains recurrent layers that is what a step back needs.
         """
-        return self._run_part(0, frames, False, 0)
+        image, found = self._image, list[Emitted]()
+        if image is None:
+            raise AcceleratorError("no model is loaded: call load() first")
+        for part in range(len(image.parts)):
+            now = self._run_part(part, frames, False, 0)
+            if part + 1 < len(image.parts):
+                frames = joined(now, image.model.directions).output
+            found += now
+        return found
 
     def reset(self) -> None:
         """Forget all frames under way; the loaded model stays, its states do not."""

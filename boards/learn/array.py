@@ -8,13 +8,15 @@ import numpy as np
 
 from compiler.array.program import Sink
 from compiler.learn.commands import Back, Update, read_packet, word_packets
+from compiler.learn.design import learns_head
 from compiler.learn.layout import GRADIENT_BITS, LearningLayout
 from compiler.learn.memories import restored, tensor_of
 from compiler.learn.transposed import turns_of
 from compiler.lower.compile import compile_model
-from compiler.lower.learning.masters import learning_passes, master_of
+from compiler.lower.learning.masters import layer_of, learning_passes, master_of
 from compiler.lower.load import Space, packet
 from compiler.lower.passes import HEAD, Pass
+from compiler.lower.plan import Plan
 from compiler.lower.words import bias_words
 from csb_format import IntArray, Model
 from engine.learn.crossed import COLUMN_BITS
@@ -29,9 +31,11 @@ from .lying import Chunk, Lying
 __all__ = ["LearningAccelerator", "Products", "tensor_name"]
 
 
-def tensor_name(given: Pass) -> str:
+def tensor_name(plan: Plan, given: Pass) -> str:
     """Of the weights of a pass, as a model file has them."""
-    return "head.weight" if given.matrix == HEAD else f"layers.{given.layer}.{given.matrix}"
+    if given.matrix == HEAD:
+        return "head.weight"
+    return f"layers.{layer_of(plan, given)}.{given.matrix}"
 
 
 class Products:
@@ -85,8 +89,10 @@ class LearningAccelerator:
     def __init__(self, accelerator: Accelerator, model: Model, bits: int):
         self.accelerator, self.model, self._bits = accelerator, model, bits
         self.design = accelerator.design
-        self.image = compile_model(model, self.design, head=True)
-        self.passes = {tensor_name(given): given for given in learning_passes(self.image)}
+        self.image = compile_model(model, self.design, head=learns_head(model.shape))
+        self.passes = {
+            tensor_name(self.image, given): given for given in learning_passes(self.image)
+        }
         self._lying = Lying()
         accelerator.load(self.image)
         if self.design.backward:
@@ -204,7 +210,7 @@ class LearningAccelerator:
         of = next(
             given for part in self.image.parts for given in part.whole
             if given.biased and (given.matrix == HEAD) == (start == "head")
-            and (start == "head" or given.layer == int(layer))
+            and (start == "head" or layer_of(self.image, given) == int(layer))
         )  # fmt: skip
         units = of.sink == Sink.UNITS
         if not units and np.abs(bias).max(initial=0) >= 1 << (self.design.acc_bits - 1):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from compiler.learn.design import learns_head
 from csb_format import DenseLayer, IntArray, LstmLayer, Model
 from csb_format.cells.gru import GruCell
 from engine.learn.cells.gru import GruFrame
@@ -27,6 +28,8 @@ Values = list[dict[str, IntArray]]
 class Forward:
     """What the array gave for the sequences of a piece: by layer, of each its numbers (T, size).
 
+    Of a reverse layer its own last step is the last one.
+
     Parameters
     ----------
     array : LearningAccelerator
@@ -36,13 +39,14 @@ class Forward:
     def __init__(self, array: LearningAccelerator, sequences: Sequence[IntArray]):
         self.layers: list[Values] = [[] for _ in array.model.layers]
         self.logits = list[IntArray]()
-        every = array.model.pool == "every"
+        every, head = array.model.pool == "every", learns_head(array.model.shape)
         for sequence in sequences:
             found: list[dict[str, IntArray]] = [{} for _ in self.layers]
             for one in array.accelerator.emitted(sequence):
                 found[one.emission.layer] |= one.values
-            linear = found[-1].pop("y")
-            self.logits.append(linear if every else linear[-1:])
+            if head:
+                linear = found[-1].pop("y")
+                self.logits.append(linear if every else linear[-1:])
             for layer, values in zip(self.layers, found, strict=True):
                 layer.append(values)
 

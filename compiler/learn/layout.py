@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
-from math import gcd
-from typing import Any
 
 import numpy as np
 
 from csb_format.fixed import IntArray
-from csb_format.model import Model
-from csb_format.scales import DesignError, Scales
-from csb_format.shape import LstmShape, ModelShape
+from csb_format.scales import DesignError
 from csb_format.words import join_fields
 
 from ..array.design import Design
-from ..array.needs import design_for
-from ..array.widths import align_bits
-from ..lower.learning.masters import first_master, learning_pass, learning_passes
-from ..lower.load import MAX_LOADED, Space, packet
+from ..lower.learning.masters import first_master, layer_of, learning_pass
+from ..lower.load import Space, packet
 from ..lower.passes import HEAD, Pass
 from ..lower.plan import Plan
-from ..lower.schedule import schedule
 from .packets import marked_words
-from .transposed import SPAN, leaving_beats
 
-__all__ = ["GRADIENT_BITS", "LearningLayout", "training_design"]
+__all__ = ["GRADIENT_BITS", "LearningLayout"]
 
 GRADIENT_BITS = 16  # of the head's gradients
 
@@ -94,10 +86,12 @@ class LearningLayout:
             assert shape.head is not None
             formats = (shape.head.weight_format,)
         else:
-            layer = shape.layers[given.layer]
+            layer = shape.layers[layer_of(self.plan, given)]
             found = getattr(layer, f"{given.matrix}_format", None)
             formats = (found,) if found else getattr(layer, f"{given.matrix}_formats")
-        return np.repeat([f.frac for f in formats], given.geometry.rows // len(formats))
+        fracs: IntArray = np.array([f.frac for f in formats], np.int64)
+        by_row: IntArray = fracs.repeat(given.geometry.rows // len(formats))
+        return by_row
 
     @property
     def abreast(self) -> IntArray:
@@ -145,7 +139,8 @@ class LearningLayout:
         """First place of the tape in the vector banks."""
         size = 1 << self.design.index_bits
         needs = self.plan.parts[0].needs
-        return -(-needs.regions(0).depth // size) * size
+        depth = max(needs.regions(n).depth for n in range(len(self.plan.parts)))
+        return -(-depth // size) * size
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -302,98 +297,3 @@ class LearningLayout:
             shifts = shifts + np.pad(lefts, (0, chunks - len(lefts)))[:, None]
         by_term = values.reshape(*rows.shape, self.terms, lanes).transpose(2, 0, 1, 3)
         return by_term, shifts.ravel()
-
-
-def training_design(
-    model: Model | ModelShape,
-    pes: int,
-    lanes: int,
-    answers: int,
-    frames: int = 0,
-    gradient_bits: int = 8,
-    **options: int | bool,
-) -> Design:
-    """The smallest design of this array that holds a model and trains it.
-
-    Parameters
-    ----------
-    model : Model or ModelShape
-    pes, lanes : int
-    answers : int
-        Most answers of a batch.
-    frames : int
-        Most steps of a batch, of its longest sequence, times sequences, in whole N of them; 0: the
-        linear output layer learns alone.
-    gradient_bits : int
-        Of recurrent layers.
-    **options
-        As for :func:`compiler.array.needs.design_for`; where recurrent layers learn there are
-        projectors for a whole column, if nobody says otherwise.
-
-    Raises
-    ------
-    DesignError
-        If the array cannot carry the model, or cannot train it.
-    """
-    if answers < 1:
-        raise DesignError(f"answers = {answers}: must be at least 1")
-    if frames:  # sums of a column leave at once
-        options.setdefault("projectors", gcd(lanes, 1 << (pes.bit_length() - 1)))
-    plain = design_for(model, pes, lanes, head=True, **options)
-    least = 8
-    if plain.value_bits < least:
-        raise DesignError(
-            f"value_bits = {plain.value_bits}: gradients lie where weights do, which must have "
-            f"{least} bits at least to train"
-        )
-    if lanes * plain.index_bits < align_bits(plain):
-        raise DesignError(f"lanes = {lanes}: too few to keep a gradient's shift; take more")
-    if not frames:
-        layout = LearningLayout(schedule(model.shape, plain, head=True), answers)
-        return _sized(plain, [layout])
-    return _backward_design(model.shape, plain, answers, frames, gradient_bits)
-
-
-def _backward_design(
-    shape: ModelShape, plain: Design, answers: int, frames: int, bits: int
-) -> Design:
-    """One in which recurrent layers learn too."""
-    digit = 0 if plain.value_bits >= bits else plain.value_bits - 1
-    formats = max(*map(Scales.largest, shape.layers), *map(_apart, shape.layers))
-    fitting = replace(
-        plain,
-        train=1,
-        backward=True,
-        max_align=max(plain.max_align, SPAN + formats + digit),
-        # sums of a column leave every cycle, if they are taken
-        output_depth=max(plain.output_depth, leaving_beats(plain)),
-    )
-    plan = schedule(shape, fitting, head=True)
-    layouts = [
-        LearningLayout(plan, answers if given.matrix == HEAD else frames, given,
-                       GRADIENT_BITS if given.matrix == HEAD else bits)
-        for given in learning_passes(plan)
-    ]  # fmt: skip
-    return _sized(fitting, layouts)
-
-
-def _apart(layer: LstmShape) -> int:
-    """Bits between the formats of gates of a matrix."""
-    fracs = [[f.frac for f in of] for of in (layer.weight_ih_formats, layer.weight_hh_formats)]
-    return max(max(some) - min(some) for some in fracs)
-
-
-def _sized(design: Design, layouts: Sequence[LearningLayout]) -> Design:
-    """With memories for all of them, which load packets reach."""
-    sizes: dict[str, Any] = {}
-    for layout in layouts:
-        for name, least in layout.sizes.items():
-            sizes[name] = max(sizes.get(name, 0), least)
-    for name in ("matrix_depth", "vector_depth", "train"):
-        if sizes[name] > MAX_LOADED:
-            raise DesignError(
-                f"a batch of {max(at.answers for at in layouts)} answers or steps needs {name} = "
-                f"{sizes[name]}: load packets reach {MAX_LOADED}; give smaller batches or shorter "
-                "sequences, or take more PEs"
-            )
-    return replace(design, **sizes)

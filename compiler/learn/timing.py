@@ -11,7 +11,7 @@ import numpy as np
 from ..abi.states import frame_words
 from ..abi.wire import sum_packing
 from ..array.latency import Latencies
-from ..lower.learning.masters import learning_passes
+from ..lower.learning.masters import layer_of, learning_passes
 from ..lower.passes import HEAD, Pass
 from ..lower.plan import Plan
 from ..timing.cycle_model import step_cycles
@@ -164,10 +164,16 @@ class _Matrix:
         )
 
     @property
+    def _lowest(self) -> bool:
+        """Whether it reads the frames."""
+        level = layer_of(self.plan, self.given) // self.plan.shape.directions
+        return self.given.matrix == "weight_ih" and not level
+
+    @property
     def products(self) -> int:
         """Products W^T d of N sequences and a digit."""
         steps = 1 if self.head else self.steps
-        if self.given.matrix == "weight_ih" and not self.given.layer:
+        if self._lowest:
             steps = 0
         at = self.layout
         formats = len(np.unique(at.fracs)) if at.in_turn else 1
@@ -206,7 +212,7 @@ class _Matrix:
             return ()
         if self.given.matrix == "weight_hh":
             return range(self.layout.chunks)
-        if self.given.matrix == "weight_ih" and not self.given.layer:
+        if self._lowest and self.plan.shape.directions == 1:
             # the lowest layer goes back last, and nothing is brought in between
             return range(self.groups, self.layout.chunks)
         return ()

@@ -17,6 +17,7 @@ from compiler.learn.commands import (
     Learn,
     Update,
 )
+from compiler.learn.design import learns_head
 from compiler.learn.layout import GRADIENT_BITS, LearningLayout
 from compiler.learn.memories import Memories, entries_of, tensor_of
 from compiler.learn.model import updated
@@ -24,7 +25,7 @@ from compiler.learn.packets import Loaded, packets_of
 from compiler.learn.timing import update_cycles
 from compiler.learn.transposed import back_cycles, turns_of
 from compiler.lower.image import Image
-from compiler.lower.learning.masters import learning_passes
+from compiler.lower.learning.masters import layer_of, learning_passes
 from compiler.lower.load import Space
 from compiler.lower.passes import HEAD, Pass
 from csb_format import Csb, IntArray, Model
@@ -133,22 +134,26 @@ class ModelAccelerator:
 
     def emitted(self, frames: IntArray) -> list[Emitted]:
         """The forward pass with the weights of now."""
-        model, part = self._now(), self._image.parts[0]
-        x, piece, found = frames.T[:, :, None], Piece((len(frames),), 1), list[Emitted]()
-        for n, layer in enumerate(model.layers):
-            made: Any = ReferencePass(layer, n)
-            x = made.forward(x, piece)
-            taped = tuple(made.cell.taped)
-            values = {name: np.stack([getattr(f, name)[0] for f in made.tape]) for name in taped}
-            values |= {"h": np.stack(made.h)[:, 0]}
-            values["c"] = np.stack([_kept(made.cell, frame)[0] for frame in made.tape])
-            given = {"r": np.stack(made.r[1:])[:, 0]}
-            emissions = [e for e in part.emissions if e.layer == n and e.kind != "linear"]
-            for emission in emissions:
-                found.append(Emitted(emission, given if emission.kind == "output" else values))
+        model, found = self._now(), list[Emitted]()
+        x, piece = frames.T[:, :, None], Piece((len(frames),), 1)
+        for part in self._image.parts:
+            emissions, outs = [e for e in part.emissions if e.kind != "linear"], list[Any]()
+            for n in part.layers:
+                made: Any = ReferencePass(model.layers[n], n)
+                reverse = model.directions == 2 and n % 2
+                out = made.forward(x[:, ::-1] if reverse else x, piece)
+                outs = [*outs, out[:, ::-1]] if reverse else [out]
+                if model.directions == 1:
+                    x = out
+                given, values = _numbers(made)
+                for emission in (e for e in emissions if e.layer == n):
+                    found.append(Emitted(emission, given if emission.kind == "output" else values))
+            x = np.concatenate(outs)
+        if not learns_head(model.shape):
+            return found
         assert model.head is not None
         y = x[:, :, 0].T.astype(np.int64) @ model.head.weight.T + model.head.bias
-        return [*found, Emitted(part.emissions[-1], {"y": y})]
+        return [*found, Emitted(self._image.parts[0].emissions[-1], {"y": y})]
 
     def _now(self) -> Model:
         model = self._model
@@ -161,7 +166,8 @@ class ModelAccelerator:
                 assert model.head is not None
                 model = replace(model, head=replace(model.head, weight=tensor_of(at, numbers)))
                 continue
-            layer = model.layers[given.layer]
+            n = layer_of(self._image, given)
+            layer = model.layers[n]
             csb = next(m.matrix for m in layer.matrices if m.name == given.matrix)
             new = Csb(
                 csb.geometry,
@@ -175,16 +181,15 @@ class ModelAccelerator:
                 changed: dict[str, Any] = {given.matrix: new}
                 layer = replace(layer, **changed)
             layers = list(model.layers)
-            layers[given.layer] = layer
+            layers[n] = layer
             model = replace(model, layers=tuple(layers))
         return self._biased(model)
 
     def _biased(self, model: Model) -> Model:
         layers, head = list(model.layers), model.head
         assert head is not None
-        for given in self._image.parts[0].whole:
-            if not given.biased:
-                continue
+        passes = [given for part in self._image.parts for given in part.whole]
+        for given in (one for one in passes if one.biased):
             placement, at = given.placement, given.instruction.bias
             space = Space.BIAS if given.sink == Sink.UNITS else Space.LINEAR
             words = [self._biases[space, lane] for lane in range(placement.lanes)]
@@ -195,8 +200,19 @@ class ModelAccelerator:
                 continue
             sums = split_fields(beats, [self.design.state.width] * self.design.sums).T
             bias = np.concatenate([placement.from_order(one) for one in sums])
-            layers[given.layer] = replace(layers[given.layer], bias=bias)
+            n = layer_of(self._image, given)
+            layers[n] = replace(layers[n], bias=bias)
         return replace(model, layers=tuple(layers), head=head)
+
+
+def _numbers(made: Any) -> tuple[dict[str, IntArray], dict[str, IntArray]]:
+    """What leaves of a layer's projection, and of its cells."""
+    values = {
+        name: np.stack([getattr(frame, name)[0] for frame in made.tape]) for name in made.cell.taped
+    }
+    values |= {"h": np.stack(made.h)[:, 0]}
+    values["c"] = np.stack([_kept(made.cell, frame)[0] for frame in made.tape])
+    return {"r": np.stack(made.r[1:])[:, 0]}, values
 
 
 def _kept(cell: Any, frame: Any) -> IntArray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from boards.learn.learner import ArrayLearner
-from compiler.learn.layout import training_design
+from compiler.learn.design import training_design
 from compiler.learn.timing import batch_cycles
 from csb_format import LstmLayer
 from engine.learn.head import Asked
@@ -22,11 +22,15 @@ CASES: list[tuple[Mode, int, dict[str, Any], tuple[int, int]]] = [
     ("all", 8, {}, (4, 4)),
     ("recurrent", 8, {"projection": 8, "layers": 2, "head": 9, "pool": "every", **SMALL}, (8, 4)),
     ("all", 16, {"head": 3, **SMALL}, (16, 4)),
+    ("all", 8, {"cell": "gru", "pool": "mean", **SMALL}, (4, 4)),
+    ("all", 8, {"directions": 2, "pool": "hn", **SMALL}, (4, 4)),
     ("all", 8, {"value_bits": 16, "act_bits": 16, "banks": 8, "k": (1, 1, 1), **SMALL}, (4, 8)),
     ("all", 8, {"layers": 2, "reach": (64, 16), **SMALL}, (8, 4)),
     ("all", 16, {"layers": 3, "banks": 8, "k": (1, 1, 1)}, (8, 4)),
     ("all", 8, {"cell": "gru", **SMALL}, (4, 4)),
-    ("all", 8, {"cell": "gru", "layers": 2, "pool": "every", **SMALL}, (8, 4)),
+    ("all", 16, {"cell": "gru", "layers": 2, "pool": "every", **SMALL}, (8, 4)),
+    ("all", 8, {"directions": 2, "layers": 2, "cell": "gru", **SMALL}, (8, 4)),
+    ("head", 8, {"pool": "mean", **SMALL}, (4, 4)),
 ]
 
 
@@ -73,16 +77,23 @@ def equal_after(
     assert all((found[name] == wanted[name]).all() for name in wanted)
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(
-    ("layers", "sequences", "cell", "alike"),
-    [(1, 6, "lstm", False), (2, 4, "lstm", False), (2, 4, "gru", False), (2, 4, "gru", True)],
+    ("sequences", "alike", "more"),
+    [
+        (6, False, {}),
+        (4, False, {"layers": 2, "projection": 8}),
+        (4, True, {"layers": 2, "cell": "gru"}),
+        (4, False, {"layers": 2, "directions": 2, "pool": "mean"}),
+        (4, False, {"layers": 2, "cell": "gru"}),
+        (4, True, {"layers": 2, "cell": "gru", "directions": 2, "pool": "hn"}),
+    ],
+    ids=str,
 )
 def test_cycles_and_words_are_those_of_the_cycle_model(
-    layers: int, sequences: int, cell: str, alike: bool
+    sequences: int, alike: bool, more: dict[str, Any]
 ) -> None:
-    projection = 8 * (layers > 1 and cell == "lstm")
-    more: dict[str, Any] = {"layers": layers, "projection": projection, "cell": cell, **SMALL}
-    model = network(**more)
+    model = network(**SMALL | more)
     if alike:
         model = replace(model, layers=tuple(map(one_format, model.layers)))
     design = training_design(model, 8, 4, 8, 24)

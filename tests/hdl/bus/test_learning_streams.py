@@ -9,7 +9,7 @@ import pytest
 
 from compiler.abi.registers import LOAD_MAGIC, PACKET
 from compiler.abi.wire import state_packing, sum_packing
-from compiler.learn.layout import training_design
+from compiler.learn.design import training_design
 from hdl.bus.axi_stream import FrameInput, StateOutput
 from hdl.core.layouts import output_layout
 from tests.engine.learn.networks import network

@@ -10,7 +10,8 @@ import pytest
 
 from compiler.abi.wire import state_packing
 from compiler.learn.commands import Back, Update
-from compiler.learn.layout import LearningLayout, training_design
+from compiler.learn.design import training_design
+from compiler.learn.layout import LearningLayout
 from compiler.learn.memories import Memories, entries_of
 from compiler.learn.model import updated
 from compiler.learn.timing import update_cycles
