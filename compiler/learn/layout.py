@@ -89,9 +89,8 @@ class LearningLayout:
             layer = shape.layers[layer_of(self.plan, given)]
             found = getattr(layer, f"{given.matrix}_format", None)
             formats = (found,) if found else getattr(layer, f"{given.matrix}_formats")
-        fracs: IntArray = np.array([f.frac for f in formats], np.int64)
-        by_row: IntArray = fracs.repeat(given.geometry.rows // len(formats))
-        return by_row
+        fracs = np.array([f.frac for f in formats], np.int64)
+        return np.repeat(fracs, given.geometry.rows // len(formats))
 
     @property
     def abreast(self) -> IntArray:
@@ -99,7 +98,9 @@ class LearningLayout:
 
         Int64 (abreast,), of the update: the coarsest of all.
         """
-        return self.fracs.reshape(self.given.placement.abreast, -1)[:, 0] - self.fracs.min()
+        gates = self.fracs.reshape(self.given.placement.abreast, -1)[:, 0]
+        lefts: IntArray = gates - self.fracs.min()
+        return lefts
 
     @property
     def in_turn(self) -> bool:
