@@ -2,7 +2,6 @@
 
 import gc
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from amaranth._toolchain.yosys import YosysError, find_yosys
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
@@ -24,6 +22,7 @@ from .core.core import Core
 from .core.hierarchy import LOGIC_MODULE, RAM_MODULE, SINGLE_MODULE, Hierarchy
 from .keywords import spelled
 from .prefix import OURS, check_prefix, waivers_file
+from .yosys import run_yosys
 
 __all__ = [
     "KIND",
@@ -31,7 +30,6 @@ __all__ = [
     "TOP_MODULE",
     "Top",
     "VerilogFiles",
-    "YosysFailed",
     "emit_verilog",
 ]
 
@@ -42,10 +40,6 @@ WAIVED = f'"*{OURS}*.v"'  # the files that our waivers hold for
 INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
 NAME = re.compile(r"\\(\w+)(?=[\s\"])")
 Top = Callable[[Design, Any, Hierarchy], wiring.Component]
-
-
-class YosysFailed(RuntimeError):
-    """Yosys had no room, or no memory; its last words are in the message."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +115,6 @@ def emit_verilog(
     VerilogFiles
     """
     check_prefix(prefix)
-    # the system's Yosys may be older than Amaranth accepts; the one from PyPI is pinned
-    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
     hierarchy = Hierarchy(instances=True, images=image is not None, prefix=prefix)
     name = hierarchy.named(name)
     with _seldom_collected():
@@ -207,16 +199,7 @@ def _convert(name: str, block: wiring.Component) -> str:
         f"attrmap -modattr {remove}",
         "write_verilog",
     ]
-    yosys = find_yosys(lambda version: version >= (0, 40))
-    try:
-        text: str = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
-    except YosysError as error:  # a traceback, where it has no room or no memory
-        said = str(error).strip().splitlines() or ["nothing"]
-        raise YosysFailed(
-            f"Yosys, which writes the Verilog, ended early; its last words: {said[-1]}. Look for "
-            "space on the disk of temporary files, memory, and limits (ulimit -a)"
-        ) from error
-    return text
+    return run_yosys("\n".join(script))
 
 
 def _renamed(text: str) -> str:

@@ -18,10 +18,10 @@ from csb_format.precision import Balance, Precision
 from .arguments import check_layout, check_masks, check_provenance, module_of, tensors_of
 from .budget.arrays import goals_by
 from .cells import Recurrent
-from .integers.formats import check_layer
 from .integers.packing import pack_matrices
 from .integers.quantise import Quantised
 from .integers.quantise import quantise as quantise_network
+from .integers.supported import check_layer
 from .mask.goals import Goal, goals_for
 from .mask.layers import matrices
 from .mask.pruner import Pruner

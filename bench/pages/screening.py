@@ -87,6 +87,26 @@ def _rectified(rows: list[Row]) -> str:
     return table(lines)
 
 
+def _units(rows: list[Row]) -> str:
+    """Of each width and each number of lanes, means over seeds, the worst of all."""
+    heads = "rows|lanes that multiply|cycles a state|worst|as many multipliers, whole layer|times"
+    lines = [heads.split("|")]
+    proven = [row for row in rows if row["proven"]]
+    for width in sorted({row["width"] for row in proven}):
+        here = [row["unit"] for row in proven if row["width"] == width]
+        for same in zip(*here, strict=True):
+            mean = {k: sum(unit[k] for unit in same) / len(same) for k in ("cycles", "times")}
+            lines.append([
+                str(width),
+                str(same[0]["lanes"]),
+                f"{mean['cycles']:,.0f}",
+                f"{max(unit['worst'] for unit in same):,}",
+                f"{same[0]['whole_layer']:,}",
+                f"{mean['times']:.2f}",
+            ])  # fmt: skip
+    return table(lines)
+
+
 def _order(of: tuple[int, float]) -> tuple[int, float]:
     return of[0], -of[1]
 
@@ -157,6 +177,7 @@ def _page() -> Page:
             _heads(found["heads"]),
             _times(found["times"], sizes),
             _rectified(record("rectified")["rows"]),
+            _units(record("rectified")["rows"]),
             _cycles(found["cycles"]),
             _area([row for row in record("screening_area")["rows"] if "unit" in row]),
         ),

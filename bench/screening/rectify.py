@@ -15,6 +15,8 @@ import torch
 import typer
 from torch import nn
 
+from compiler.array.screen.rectify import RectifyDesign
+from compiler.timing.rectify_cycles import RectifyCycles
 from csb_format.fixed import Fixed, IntArray
 from csb_format.geometry import Geometry
 from csb_format.heads.mlp import MlpHead
@@ -40,6 +42,8 @@ WIDTHS = (64, 256)
 #: In 256ths; what is less than the proof is a guess.
 MARGINS = (PROOF, 192, 128, 64)
 BITS = 16
+#: Lanes of the unit that multiply; its digit lanes take a whole row a cycle.
+LANES = (8, 16, 32)
 
 
 class MlpClassifier(SequenceClassifier):
@@ -103,16 +107,40 @@ def rows(width: int, seed: int, epochs: int, *parts: SequenceData) -> Iterator[d
     for margin in MARGINS:
         found = rectified(head, test, margin)
         right = head.last.logits(found.activations).argmax(axis=1) == labels
-        yield about | {
-            "margin": margin / PROOF,
-            "proven": found.proven,
-            "wrong": int((found.activations != whole).sum()),
-            "skipped": float(found.skipped.mean() / width),
-            "rows": int(found.skipped.size * width),
-            "rows_skipped": int(found.skipped.sum()),
-            "bits_per_weight": float(8 * found.bytes.mean() / head.hidden[0].weight.size),
-            "accuracy": float(right.mean()),
-        }
+        yield (
+            about
+            | {
+                "margin": margin / PROOF,
+                "proven": found.proven,
+                "wrong": int((found.activations != whole).sum()),
+                "skipped": float(found.skipped.mean() / width),
+                "rows": int(found.skipped.size * width),
+                "rows_skipped": int(found.skipped.sum()),
+                "bits_per_weight": float(8 * found.bytes.mean() / head.hidden[0].weight.size),
+                "accuracy": float(right.mean()),
+            }
+            | ({"unit": [unit(head, test, lanes) for lanes in LANES]} if found.proven else {})
+        )
+
+
+def unit(head: MlpHead, states: IntArray, lanes: int) -> dict[str, Any]:
+    """What the unit in hardware takes for some states, beside as many multipliers of whole weights.
+
+    These take a word of ``lanes`` weights of every row each cycle, and nothing else.
+    """
+    rows, columns = head.hidden[0].weight.shape
+    design = RectifyDesign.of_head(head, digits=columns, lanes=lanes)
+    found = RectifyCycles(design, head).states(states)
+    cycles = np.array([state.run for state in found])
+    plain = rows * -(-columns // lanes)
+    return {
+        "lanes": lanes,
+        "cycles": float(cycles.mean()),
+        "worst": int(cycles.max()),
+        "prepare": RectifyCycles(design, head).latencies.prepare,
+        "whole_layer": plain,
+        "times": float(cycles.mean() / plain),
+    }
 
 
 def main(

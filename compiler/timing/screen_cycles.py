@@ -13,6 +13,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,10 +26,11 @@ from ..array.screen.latency import QUEUE, ScreenLatencies
 from ..lower.plan import Plan
 from .cycle_model import CycleModel
 
-__all__ = ["ScreenCycles", "Screened", "ScreenedSchedule"]
+__all__ = ["ScreenCycles", "Screened", "ScreenedSchedule", "Stages"]
 
 _Bounds = list[int]
 _Queue = deque[tuple[int, int]]  # of a cycle and a block or row
+StagesT = TypeVar("StagesT", bound="Stages")
 
 
 @dataclass(frozen=True)
@@ -82,29 +84,33 @@ class ScreenCycles:
         return [self._one(h, row) for h, row in zip(hidden, logits, strict=True)]
 
     def _one(self, hidden: IntArray, logits: IntArray) -> Screened:
-        query = query_of(np.asarray(hidden, np.int64))
-        layer = self.layer
-        each = layer.blocks.bounds(query.norm), layer.first_bounds(query)
-        bounds = [(b >> FRACTION).tolist() for b in (*each, layer.second_bounds(query))]
-        given = bounds, logits.tolist(), layer.order.tolist()
-        stages = _Stages(self.design, self.latencies, *given, self.bus)
-        run = 0
-        while not stages.step(run):
-            run += 1
-        counts, design = stages.counts, self.design
-        words = counts["first"] * design.groups
-        words += (counts["second"] + 2 * counts["exact"]) * design.words
+        stages = self.staged(Stages, np.asarray(hidden, np.int64), logits)
+        run = stages.run()
         return Screened(
             tuple(output for _, output in stages.best),
             tuple(-key for key, _ in stages.best),
-            **counts,
-            words=words,
+            **stages.counts,
+            words=self.words(stages.counts),
             run=run + 1,
-            cycles=self.latencies.prepare + run + design.top,
+            cycles=self.latencies.prepare + run + self.design.top,
         )
 
+    def staged(self, kind: type[StagesT], hidden: IntArray, logits: IntArray) -> StagesT:
+        """The stages before a state; logits (O,) in the order of the rows."""
+        query, layer = query_of(hidden), self.layer
+        each = layer.blocks.bounds(query.norm), layer.first_bounds(query)
+        bounds = [(b >> FRACTION).tolist() for b in (*each, layer.second_bounds(query))]
+        given = bounds, logits.tolist(), layer.order.tolist()
+        return kind(self.design, self.latencies, *given, self.bus)
 
-class _Stages:
+    def words(self, counts: dict[str, int]) -> int:
+        """Words of planes that rows which went so far have read."""
+        design = self.design
+        words = counts["first"] * design.groups
+        return words + (counts["second"] + 2 * counts["exact"]) * design.words
+
+
+class Stages:
     """The stages between two clock edges: :meth:`step` is one cycle.
 
     A bound is below where it is less than the k-th largest logit; both are whole logits, the bound
@@ -129,8 +135,8 @@ class _Stages:
         self._room = [design.blocks_ahead, design.survivors, design.finalists]
         self._way: list[_Queue] = [deque(), deque(), deque()]
         self._come: list[_Queue] = [deque(), deque(), deque()]
-        self._exact: _Queue = deque()  # whole rows on their way to the list
-        self._listing: tuple[int, int] | None = None
+        self.exact: _Queue = deque()  # whole rows on their way to the list
+        self.listing: tuple[int, int] | None = None
         self._row = self._group = self._left = 0
         # cycles in which a row's planes come, and how long a request waits for the first of them
         self._shared, self._wait = bus is not None, bus.latency if bus else 0
@@ -141,6 +147,13 @@ class _Stages:
             # no row ends before the list has taken the last
             self._takes = planes[0], planes[1], max(whole, design.top + 2)
             self._ends = whole - 1
+
+    def run(self) -> int:
+        """Cycles until nothing is left to do."""
+        now = 0
+        while not self.step(now):
+            now += 1
+        return now
 
     def step(self, now: int) -> bool:
         """One cycle; whether nothing is left to do in it."""
@@ -156,13 +169,13 @@ class _Stages:
             self._digits(now, room[1], tau)
         elif self._group or not self._refine(now, room[2], tau):
             self._digits(now, room[1], tau)
-        self._list(now)
+        self.list_next(now)
         return False
 
     def _idle(self) -> bool:
         design = self.design
         full = [design.blocks_ahead, design.survivors, design.finalists]
-        busy = self._left or self._exact or self._listing
+        busy = self._left or self.exact or self.listing
         return self.counts["blocks"] == design.blocks and self._room == full and not busy
 
     def _below(self, stage: int, number: int, tau: int | None) -> bool:
@@ -230,7 +243,7 @@ class _Stages:
             if not self._below(2, final, tau):
                 self.counts["exact"] += 1
                 self._left = whole - 1
-                self._exact.append((now + self._wait + self._ends + latencies.exact, final))
+                self.exact.append((now + self._wait + self._ends + latencies.exact, final))
                 return True
         elif survivor is not None and room:
             self._take(1)
@@ -242,18 +255,18 @@ class _Stages:
                 return True
         return False
 
-    def _list(self, now: int) -> None:
+    def list_next(self, now: int) -> None:
         """A logit goes past the places of the list, one a cycle."""
-        if self._exact and self._exact[0][0] == now:
-            _, row = self._exact.popleft()
-            self._listing = now + self.design.top - 1, row
-        if self._listing and self._listing[0] == now:
-            row = self._listing[1]
+        if self.exact and self.exact[0][0] == now:
+            _, row = self.exact.popleft()
+            self.listing = now + self.design.top - 1, row
+        if self.listing and self.listing[0] == now:
+            row = self.listing[1]
             insort(self.best, (-self.logits[row], self.order[row]))
             del self.best[self.design.top :]
             if len(self.best) == self.design.top:
                 self.tau = -self.best[-1][0]
-            self._listing = None
+            self.listing = None
 
 
 class ScreenedSchedule(CycleModel):

@@ -18,8 +18,10 @@ from csb_format.precision import Precision
 
 from ..cells import Recurrent
 from ..mlp import linears_of
-from .formats import Formats, Ranges, check_network, choose_formats
+from .choice import choose_formats
+from .formats import Formats, Ranges
 from .hardware_exact import HardwareExact, Tally
+from .supported import check_network
 from .tensors import RealTensors, magnitude, real_tensors, suffixes
 
 __all__ = [

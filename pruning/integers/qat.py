@@ -24,9 +24,11 @@ from ..cells import Recurrent, cell_of
 from ..files.pooling import pooled
 from ..mlp import Head, linears_of
 from .calibrate import calibrated, measure_ranges
-from .formats import HEAD_BITS, DenseFormats, Formats, check_network, choose_formats
+from .choice import choose_formats
+from .formats import HEAD_BITS, DenseFormats, Formats
 from .hardware_exact import HardwareExact, Tally, quantise_exact, round_rows
 from .quantise import build_model
+from .supported import check_network
 from .tensors import joined_bias, suffixes
 
 __all__ = [

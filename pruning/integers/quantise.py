@@ -23,15 +23,10 @@ from csb_format.scales import DesignError, Scales
 from ..cells import Recurrent
 from ..importers.checkpoint import UnsupportedLayerError
 from .calibrate import calibrated, check_sequences, measure_ranges
-from .formats import (
-    HEAD_BITS,
-    DenseFormats,
-    Formats,
-    LayerFormats,
-    check_network,
-    choose_formats,
-)
+from .choice import choose_formats
+from .formats import HEAD_BITS, DenseFormats, Formats, LayerFormats
 from .packing import pack_matrix
+from .supported import check_network
 from .tensors import Real, RealTensors, real_tensors, suffixes
 
 __all__ = ["Quantised", "build_model", "lstm_of", "quantise"]

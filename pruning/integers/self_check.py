@@ -24,8 +24,9 @@ from csb_format.precision import Precision
 from ..cells import Recurrent, cell_of, module_of_cell
 from ..files.pooling import pooled
 from .calibrate import float_levels, padded
-from .formats import Formats, check_network
+from .formats import Formats
 from .hardware_exact import HardwareExact, quantise_exact
+from .supported import check_network
 from .tensors import OnDemand, Real, apart_biases, real_tensors, suffixes
 
 __all__ = ["STAGES", "SelfCheckError", "StageError", "adding", "dequantised", "self_check"]

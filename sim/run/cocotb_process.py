@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from cocotb_tools.runner import Icarus, Runner, Verilator
+# cocotb imports pytest to name types of it: most of the start of a process that only starts others
+sys.modules.setdefault("pytest", ModuleType("pytest"))
+from cocotb_tools.runner import Icarus, Runner, Verilator  # noqa: E402
 
 __all__ = ["main"]
 

@@ -19,7 +19,9 @@ from csb_format import Csb
 from csb_format.files.images import read_mem
 from csb_format.files.ownership import MARKER, PlaceError
 from csb_format.random_models import random_model
-from hdl.verilog import LINT_WAIVERS, VerilogFiles, YosysFailed, emit_verilog
+from hdl.verilog import LINT_WAIVERS, VerilogFiles, emit_verilog
+from hdl.yosys import YosysFailed, run_yosys
+from tests.limits import small_files
 
 MODULES = ["sparseflow", "sparseflow_pe", "sparseflow_lane", "sparseflow_ram"]
 DISTINCTIVE = 0x5A3C
@@ -198,13 +200,33 @@ def test_nothing_is_left_when_writing_fails(
 
 def test_a_yosys_without_room_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk, or what a file may hold, is full: WebAssembly's own traceback is not shown."""
-    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
-    (tmp_path / "sitecustomize.py").write_text(limited)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("AMARANTH_USE_YOSYS", "builtin")
-    with pytest.raises(
-        YosysFailed, match=r"ended early; its last words: .*File too large.*\. Look"
-    ) as found:
+    with (
+        small_files(64),
+        pytest.raises(
+            YosysFailed, match=r"ended early; its last words: .*File too large.*\. Look"
+        ) as found,
+    ):
         emit_verilog(small_image().design, tmp_path / "rtl")
     assert "\n" not in str(found.value)
     assert not (tmp_path / "rtl").exists()
+
+
+def test_what_yosys_refuses_is_said_and_the_next_run_is_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AMARANTH_USE_YOSYS", "builtin")
+    module = "read_rtlil <<rtlil\nmodule \\a\nend\nrtlil\n"
+    with pytest.raises(YosysFailed, match="No such command: sing"):
+        run_yosys(f"{module}sing")
+    texts = [run_yosys(f"{module}write_verilog") for _ in range(2)]
+    assert texts[0] == texts[1]
+    assert texts[0].count("module a") == 1
+
+
+def test_a_yosys_of_the_system_is_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Amaranth's own choice names instead, told by what it says when it is not there."""
+    monkeypatch.setenv("AMARANTH_USE_YOSYS", "system")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(YosysFailed, match="Yosys"):
+        run_yosys("help")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -11,6 +13,7 @@ from compiler.array.screen.design import ScreenDesign
 from compiler.lower.screen import NAMES, ScreenImage, screen_depths, screen_widths
 
 from ..hierarchy import Hierarchy, Ram
+from .activations import Activations
 from .blocks import BlockStage
 from .digits import DigitStage
 from .largest import Largest
@@ -19,7 +22,9 @@ from .query import QueryUnit
 from .refine import RefineStage
 from .survivors import Survivors
 
-__all__ = ["COUNTERS", "ScreenUnit", "counts_layout"]
+__all__ = ["COUNTERS", "ScreenUnit", "Sink", "StagedUnit", "counts_layout"]
+
+Sink = Largest | Activations
 
 COUNTERS = ("blocks", "first", "second", "exact", "words")
 
@@ -29,67 +34,72 @@ def counts_layout() -> data.StructLayout:
     return data.StructLayout({name: 32 for name in COUNTERS})
 
 
-class ScreenUnit(wiring.Component):
-    """Three stages, their queues and memories, and the list of the largest.
-
-    Latency and throughput depend on data: :class:`compiler.timing.screen_cycles.ScreenCycles` says
-    both to the cycle. The next state is taken when the last result is.
+class StagedUnit(wiring.Component):
+    """Three stages, their queues and memories, in front of what takes the exact rows.
 
     Parameters
     ----------
     design : ScreenDesign
+    results : dict
+        Members that results leave by.
     image : ScreenImage, optional
-        Contents of the memories at start.
     hierarchy : Hierarchy, optional
 
     Members
     -------
-    write : In
-        A word for one of the memories, :func:`~hdl.core.screen.layouts.write_layout`, there for
-        reads two cycles later; a word beyond the memory goes nowhere. No state is under way then.
-    hidden : In, stream
-        Beats of a hidden state, :class:`~hdl.core.screen.query.QueryUnit`.
-    largest : Out, stream
-        k pairs a state, the largest logit first, of equal ones that of the lower output; ``last``
-        with the last.
-    counts : Out
-        Of the last state, valid with its results: blocks, rows with first planes, with second
-        planes, whole rows, and words of planes.
+    write, hidden, counts
+        See :class:`ScreenUnit`.
     """
+
+    write: data.View
+    hidden: stream.Interface
+    counts: data.View
 
     def __init__(
         self,
         design: ScreenDesign,
-        image: ScreenImage | None = None,
-        hierarchy: Hierarchy | None = None,
+        results: dict[str, wiring.Member],
+        image: ScreenImage | None,
+        hierarchy: Hierarchy | None,
     ):
         self.design, self.image = design, image
         self.hierarchy = hierarchy or Hierarchy()
         beat = data.ArrayLayout(signed(design.act_bits), design.elements)
-        result = data.StructLayout({"pair": pair_layout(design), "last": 1})
         super().__init__(
             {
                 "write": In(write_layout(design)),
                 "hidden": In(stream.Signature(beat)),
-                "largest": Out(stream.Signature(result)),
+                **results,
                 "counts": Out(counts_layout()),
             }
         )
+
+    @abstractmethod
+    def _sink(self) -> Sink:
+        """What takes exact rows and says what bounds are compared with."""
+
+    @abstractmethod
+    def _tell(self, m: Module, sink: Sink, telling: Signal) -> Signal:
+        """Results leave while ``telling``; high with the last."""
+
+    def _source(self, m: Module, query: QueryUnit, sink: Sink) -> None:
+        """Where hidden states come from."""
+        wiring.connect(m, wiring.flipped(self.hidden), query.hidden)
 
     def elaborate(self, platform: object) -> Module:
         """Wires between stages, and when a state is done."""
         m = Module()
         design = self.design
         m.submodules.query = query = QueryUnit(design)
-        m.submodules.list = largest = Largest(design)
+        m.submodules.list = sink = self._sink()
         m.submodules.blocks = blocks = BlockStage(design)
         m.submodules.digits = digits = DigitStage(design)
         m.submodules.refine = refine = RefineStage(design)
         rows, numbers = design.row_bits, bits_for(design.blocks)
-        ahead = self._queue(m, "ahead", blocks, largest, numbers, design.blocks_ahead)
-        left = self._queue(m, "left", digits, largest, rows, design.survivors)
-        final = self._queue(m, "final", refine, largest, rows, design.finalists)
-        wiring.connect(m, wiring.flipped(self.hidden), query.hidden)
+        ahead = self._queue(m, "ahead", blocks, sink, numbers, design.blocks_ahead)
+        left = self._queue(m, "left", digits, sink, rows, design.survivors)
+        final = self._queue(m, "final", refine, sink, rows, design.finalists)
+        self._source(m, query, sink)
         for stage in (blocks, digits, refine):
             m.d.comb += stage.query.eq(query.query)
         m.d.comb += [
@@ -99,8 +109,8 @@ class ScreenUnit(wiring.Component):
             digits.block_valid.eq(ahead.valid),
             digits.beaten.eq(ahead.beaten),
             ahead.pop.eq(digits.pop),
-            largest.start.eq(refine.exact),
-            largest.pair.eq(refine.pair),
+            sink.start.eq(refine.exact),
+            sink.pair.eq(refine.pair),
         ]
         for queue, name in ((left, "survivor"), (final, "final")):
             m.d.comb += [
@@ -111,13 +121,13 @@ class ScreenUnit(wiring.Component):
             ]
         self._memories(m, blocks, digits, refine)
         idle = blocks.ended & ahead.idle & left.idle & final.idle & refine.idle
-        clear = self._control(m, query, blocks, largest, idle, refine.begins)
+        clear = self._control(m, query, blocks, sink, idle, refine.begins)
         events = Cat(blocks.claim, digits.claim, refine.claim, refine.begins)
         self._count(m, clear, events, digits.reads, refine.reads)
         return m
 
     def _queue(
-        self, m: Module, name: str, stage: wiring.Component, largest: Largest, bits: int, depth: int
+        self, m: Module, name: str, stage: wiring.Component, sink: Sink, bits: int, depth: int
     ) -> Survivors:
         """What a stage lets through."""
         m.submodules[name] = queue = Survivors(self.design, bits, depth)
@@ -126,7 +136,7 @@ class ScreenUnit(wiring.Component):
             queue.arrive.eq(stage.arrive),
             queue.number.eq(stage.number),
             queue.bound.eq(stage.bound),
-            queue.least.eq(largest.least),
+            queue.least.eq(sink.least),
             stage.room.eq(queue.room),
         ]
         return queue
@@ -167,34 +177,20 @@ class ScreenUnit(wiring.Component):
         m: Module,
         query: QueryUnit,
         blocks: BlockStage,
-        largest: Largest,
+        sink: Sink,
         idle: Signal,
         begins: Signal,
     ) -> Signal:
         """A state is done when no row is under way; then its results leave, and the next comes."""
         under_way, telling = Signal(range(16)), Signal()
-        place, top = Signal(range(max(2, self.design.top))), self.design.top
         running = query.ready & ~telling
-        taken = self.largest.valid & self.largest.ready
-        clear = Signal()
-        m.d.comb += [
-            blocks.run.eq(running),
-            blocks.clear.eq(clear),
-            largest.clear.eq(clear),
-            largest.turn.eq(taken),
-            self.largest.valid.eq(telling),
-            self.largest.payload.pair.eq(largest.first),
-            self.largest.payload.last.eq(place == top - 1),
-            clear.eq(taken & self.largest.payload.last),
-            query.release.eq(clear),
-        ]
-        m.d.sync += under_way.eq(under_way + begins - largest.done)
+        clear = self._tell(m, sink, telling)
+        m.d.comb += [blocks.run.eq(running), blocks.clear.eq(clear), query.release.eq(clear)]
+        m.d.sync += under_way.eq(under_way + begins - sink.done)
         with m.If(running & idle & (under_way == 0)):
             m.d.sync += telling.eq(1)
-        with m.If(taken):
-            m.d.sync += place.eq(place + 1)
         with m.If(clear):
-            m.d.sync += [place.eq(0), telling.eq(0)]
+            m.d.sync += telling.eq(0)
         return clear
 
     def _count(self, m: Module, clear: Signal, events: Cat, first: Signal, second: Signal) -> None:
@@ -205,3 +201,66 @@ class ScreenUnit(wiring.Component):
         m.d.sync += self.counts.words.eq(self.counts.words + first + second)
         with m.If(clear):
             m.d.sync += self.counts.eq(0)
+
+
+class ScreenUnit(StagedUnit):
+    """Three stages, their queues and memories, and the list of the largest.
+
+    Latency and throughput depend on data: :class:`compiler.timing.screen_cycles.ScreenCycles` says
+    both to the cycle. The next state is taken when the last result is.
+
+    Parameters
+    ----------
+    design : ScreenDesign
+    image : ScreenImage, optional
+        Contents of the memories at start.
+    hierarchy : Hierarchy, optional
+
+    Members
+    -------
+    write : In
+        A word for one of the memories, :func:`~hdl.core.screen.layouts.write_layout`, there for
+        reads two cycles later; a word beyond the memory goes nowhere. No state is under way then.
+    hidden : In, stream
+        Beats of a hidden state, :class:`~hdl.core.screen.query.QueryUnit`.
+    largest : Out, stream
+        k pairs a state, the largest logit first, of equal ones that of the lower output; ``last``
+        with the last.
+    counts : Out
+        Of the last state, valid with its results: blocks, rows with first planes, with second
+        planes, whole rows, and words of planes.
+    """
+
+    largest: stream.Interface
+
+    def __init__(
+        self,
+        design: ScreenDesign,
+        image: ScreenImage | None = None,
+        hierarchy: Hierarchy | None = None,
+    ):
+        result = data.StructLayout({"pair": pair_layout(design), "last": 1})
+        super().__init__(design, {"largest": Out(stream.Signature(result))}, image, hierarchy)
+
+    def _sink(self) -> Sink:
+        return Largest(self.design)
+
+    def _tell(self, m: Module, sink: Sink, telling: Signal) -> Signal:
+        """The list turns, the largest first."""
+        assert isinstance(sink, Largest)
+        place, last = Signal(range(max(2, self.design.top))), self.largest.payload.last
+        taken = self.largest.valid & self.largest.ready
+        clear = Signal()
+        m.d.comb += [
+            sink.clear.eq(clear),
+            sink.turn.eq(taken),
+            self.largest.valid.eq(telling),
+            self.largest.payload.pair.eq(sink.first),
+            last.eq(place == self.design.top - 1),
+            clear.eq(taken & last),
+        ]
+        with m.If(taken):
+            m.d.sync += place.eq(place + 1)
+        with m.If(clear):
+            m.d.sync += place.eq(0)
+        return clear

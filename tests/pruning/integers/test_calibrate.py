@@ -19,7 +19,7 @@ from pruning.integers.calibrate import (
     measure_ranges,
     padded,
 )
-from pruning.integers.formats import choose_formats
+from pruning.integers.choice import choose_formats
 from pruning.integers.quantise import quantise
 
 

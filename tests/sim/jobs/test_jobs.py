@@ -77,13 +77,13 @@ def files_of(number: int) -> dict[str, bytes]:
 
 @contextmanager
 def killing(
-    pids: Callable[[], list[int]], every: float, seed: int, most: int = 1000
+    pids: Callable[[], list[int]], every: float, seed: int, most: int = 1000, at_once: bool = False
 ) -> Iterator[list[int]]:
-    """Kill one of some processes again and again; those that it was."""
+    """Kill one of some processes again and again, ``at_once`` the first; those that it was."""
     rng, end, killed = random.Random(seed), threading.Event(), list[int]()
 
     def kill() -> None:
-        while not end.wait(every * rng.uniform(0.5, 1.5)):
+        while not end.wait(every * rng.uniform(0.5, 1.5) if killed or not at_once else 0.02):
             if len(killed) < most and (found := pids()):
                 pid = rng.choice(found)
                 with suppress(ProcessLookupError):
@@ -126,7 +126,7 @@ def test_mixed_tasks_whose_processes_are_killed(tmp_path: Path, count: int, ever
     store = Store(tmp_path / "store")
     tasks = mixed(store, count, pause=0.5)
     wanted = serial(store, tasks, tmp_path / "serial")
-    with killing(children, every, seed=1) as killed:
+    with killing(children, every, seed=1, at_once=True) as killed:
         found = list(run_tasks(tasks, store, LocalEngine(2)))
     assert killed
     checked(tasks, found, wanted)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.limits import small_files
+
 if TYPE_CHECKING:
     from tests.sparseflow.conftest import Chain, Finished
 
@@ -226,11 +228,9 @@ def test_a_yosys_without_room_is_one_line(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
     """Neither WebAssembly's traceback, nor what Amaranth says of hardware left unfinished."""
-    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
-    (at / "sitecustomize.py").write_text(limited)
-    monkeypatch.setenv("PYTHONPATH", str(at))
     monkeypatch.setenv("AMARANTH_USE_YOSYS", "builtin")
-    assert run("verilog", chain.model, "--out", "rtl", "--pes", 4, "--lanes", 4) == 2
+    with small_files(64):
+        assert run("verilog", chain.model, "--out", "rtl", "--pes", 4, "--lanes", 4) == 2
     gc.collect()
     said = capsys.readouterr().err
     assert re.fullmatch(r"error: Yosys, .* last words: .*File too large.* \(ulimit -a\)\n", said)

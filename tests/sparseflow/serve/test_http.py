@@ -255,7 +255,9 @@ def test_a_client_that_dies_loses_nothing_of_others(start: Starter, way: str) ->
         got = client.infer(frames[None, t : t + 1], sequence_id=1, sequence_start=t == 0,
                            sequence_end=t == 7)  # fmt: skip
         np.testing.assert_array_equal(got["output"][0, 0], wanted(MODEL, frames)[t])
-        client.wait_for(lambda: len(client.server.connections.open) == 1)
+        client.wait_for(
+            lambda: len(client.server.connections.open) == 1 and not client.server.batching.busy
+        )
         for stream in list(client.server.batching.streams.open):
             if stream != 1:
                 client.infer(features(2, 1, 1), sequence_id=stream, sequence_end=True)

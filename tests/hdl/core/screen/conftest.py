@@ -57,11 +57,14 @@ class Bench:
 
     def __init__(self, case: Case, pauses: float = 0.0):
         self.case, self.pauses = case, pauses
-        self.unit = ScreenUnit(case.design, screen_image(case.design, case.layer))
+        self.unit = self._unit()
         self.rng = np.random.default_rng(7)
         self.now = 0
         self.taken: list[int] = []  # cycles of the last beats of states
         self.results: list[tuple[list[tuple[int, int]], dict[str, int], int]] = []
+
+    def _unit(self) -> Any:
+        return ScreenUnit(self.case.design, screen_image(self.case.design, self.case.layer))
 
     def run(self) -> None:
         """All states; fails by a lack of results where it takes twice as long as it may."""
