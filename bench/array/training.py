@@ -146,6 +146,8 @@ def _row(name: str, case: Case, kinds: list[str], known: dict[str, Any]) -> dict
         "batch_whole_cycles": batch.whole,
         "batch_hidden_cycles": batch.hidden,
         "batch_loaded_words": batch.loaded,
+        "batch_states_words": batch.states,
+        "batch_sums_words": batch.sums,
         "batch_left_sums": batch.left,
         "frame_cycles": step_cycles(layout.plan),
         "update_cycles": update_cycles(Update(layout, PLACE, 1 << 14, 0)),

@@ -101,9 +101,10 @@ def _cycles() -> str:
 
 
 def _transfers() -> str:
-    heads = "array|words loaded|sums left|transfers, cycles|hidden|all, cycles|measured in Verilog"
+    heads = "array|loaded|states and logits|sums|transfers, cycles|hidden|all, cycles|in Verilog"
     lines = [heads.split("|")]
-    names = "loaded_words left_sums transfer_cycles hidden_cycles whole_cycles measured_cycles"
+    names = "loaded_words states_words sums_words transfer_cycles hidden_cycles whole_cycles"
+    names += " measured_cycles"
     for row in _rows():
         frames = row["steps"] * row["answers"]
         told = (row.get(f"batch_{name}") for name in names.split())

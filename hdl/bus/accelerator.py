@@ -313,7 +313,7 @@ class Accelerator(wiring.Component):
         if self.design.train:  # the last frame has left some cycles ago
             calm = Signal(CALM)
             m.d.sync += calm.eq(Cat(~busy, calm))
-            m.d.comb += self._input.quiet.eq(~busy & calm.all())
+            m.d.comb += self._input.quiet.eq(~busy & calm.all() & ~self._learning)
 
     def _report(self, m: Module, busy: Signal, stuck: Signal) -> None:
         """Status, errors and interrupts."""
