@@ -59,7 +59,8 @@ class ArrayLearner(Learner):
         super().__init__(model, replace(settings, generator="crossed"))
         self._array = LearningAccelerator(accelerator, model, settings.gradient_bits)
         tensors = self.masters.tensors.items()
-        self._weights = [n for n, t in tensors if n in self._array.passes and t.values.size]
+        there = [n for n, t in tensors if n in self._array.passes and t.values.size]
+        self._weights = sorted(there, key=lambda name: _turn(name, model))
         self._late: dict[str, Products] = {}
         self._stale = False  # masters here are not those of the array
 
@@ -139,3 +140,15 @@ class ArrayLearner(Learner):
         for name in self._weights:
             self._array.set_masters(name, self.masters.values[name])
         self._give_biases([name for name in self.masters.values if name.endswith("bias")])
+
+
+def _turn(name: str, model: Model) -> tuple[bool, int, bool]:
+    """When a tensor's turn comes: first of those whose gradients lie in the array.
+
+    These are of the lowest level's direction that went back last, on its way through time; of a
+    GRU those of the recurrent matrix, of an LSTM both have the same.
+    """
+    start, layer, *_ = name.split(".")
+    number = int(layer) ^ (model.directions - 1) if start == "layers" else 0
+    apart = bool(model.layers[0].arithmetic.apart)
+    return start == "head", number, apart and not name.endswith("weight_hh")

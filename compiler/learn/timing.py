@@ -208,11 +208,16 @@ class _Matrix:
     @property
     def _there(self) -> Container[int]:
         """Chunks of gradients that the update finds: what W^T d has read, or the other matrix."""
-        if self.layout.in_turn or self._apart:
+        if self.layout.in_turn:
             return ()
-        if self.given.matrix == "weight_hh":
-            return range(self.layout.chunks)
-        if self._lowest and self.plan.shape.directions == 1:
-            # the lowest layer goes back last, and nothing is brought in between
+        first = "weight_hh" if self._apart else "weight_ih"
+        if self.given.matrix == first and self._last:
             return range(self.groups, self.layout.chunks)
+        if self.given.matrix == "weight_hh" and not self._apart:
+            return range(self.layout.chunks)
         return ()
+
+    @property
+    def _last(self) -> bool:
+        """Whether its layer goes back last, and nothing is brought before its update."""
+        return layer_of(self.plan, self.given) == self.plan.shape.directions - 1
