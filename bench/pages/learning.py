@@ -70,7 +70,7 @@ def _rows() -> list[dict[str, Any]]:
 def _cells() -> str:
     heads = "array|network|LUT|head learns|all learn|block RAM|a frame, cycles|head's update"
     lines = [heads.split("|")]
-    for row in _rows():
+    for row in (row for row in _rows() if "plain_luts" in row):
         kinds = [kind for kind in ("plain", "train", "back") if f"{kind}_luts" in row]
         plain, train, back = (_told(row, kind) for kind in ("plain", "train", "back"))
         rams = ", ".join(str(row[f"{kind}_block_rams"]) for kind in kinds)
@@ -143,7 +143,7 @@ def _boards() -> str:
 
 
 def _array_page() -> Page:
-    row = next(row for row in _rows() if not row["whole"])
+    row = next(row for row in _rows() if "updater_luts" in row)
     return Page(
         ROOT / "docs/learning_array.md",
         (_verilog(), _cells(), _boards(), _cycles(), _transfers()),
