@@ -21,33 +21,40 @@ from rich.console import Console
 from rich.table import Table
 
 from csb_format.files.folders import temporary_folder
-from sim.jobs.engines import DaskEngine, Engine, LocalEngine
+from sim.jobs.engines import DaskEngine, Engine, engine_named
 from sim.jobs.run import run_tasks
 from sim.jobs.store import Store
 from sim.jobs.task import Task
 
-from ..record import Rows, Smallest, write_record
+from ..record import Rows, Smallest, check_named, with_others, write_record
 
 __all__ = ["main"]
 
 CALL = "bench.tune.sleep:sleep"
 WORKERS = 2
+#: The last needs a cluster of Slurm.
+ENGINES = ("local", "dask", "slurm")
 LIMIT = 0.05  # of the time of tasks over 10 s
 
 
 def main(
     tasks: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
     seconds: Annotated[float, typer.Option(min=0, help="Of each.")] = 10.0,
+    engine: Annotated[
+        list[str] | None, typer.Option(help="By name, may repeat: local, dask, slurm.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     smallest: Smallest = False,
 ) -> None:
     """Run, print a table, write JSON."""
     if smallest:
         tasks, seconds = 2, 0.01
-    rows = list(_rows(tasks, seconds, ("local",) if smallest else ("local", "dask")))
+    check_named(engine, ENGINES, "engine")
+    rows = list(_rows(tasks, seconds, ENGINES[:1] if smallest else tuple(engine or ENGINES[:2])))
     Console(width=110).print(_table(rows))
     if json:
-        write_record(json, "bench.tune.jobs", 0, rows, limit=LIMIT)
+        kept = rows if smallest else with_others(json, rows, ENGINES, "engine")
+        write_record(json, "bench.tune.jobs", 0, kept, limit=LIMIT)
 
 
 def _rows(count: int, seconds: float, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
@@ -77,8 +84,8 @@ def _processor() -> float:
 @contextmanager
 def _engine(name: str) -> Iterator[Engine]:
     """An engine at work: the start of a cluster, once a run, is not what a task costs."""
-    if name == "local":
-        yield LocalEngine(WORKERS)
+    if name != "dask":
+        yield engine_named(name, WORKERS)
         return
     from distributed import LocalCluster
 

@@ -1,4 +1,4 @@
-"""Who runs tasks: processes of this machine, or a Dask cluster."""
+"""Who runs tasks: processes of this machine, a Dask cluster, or Slurm."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from csb_format.extras import install
 from csb_format.files.folders import temporary_folder
 
 from .attempt import Attempts
+from .slurm import SlurmEngine
 from .store import Store
 from .task import CORES, RETRIES, Outcome, Task, TaskError, checked
 
@@ -220,10 +221,13 @@ def engine_named(name: str, workers: int, address: str = "") -> Engine:
 
     Parameters
     ----------
-    name : {"local", "dask"}
+    name : {"local", "dask", "slurm"}
     workers : int
         Tasks at a time.
     address : str
-        Of a Dask scheduler; a cluster of its own by default.
+        Of a Dask scheduler, a cluster of its own by default; for Slurm a folder that all nodes
+        see, by default the store's.
     """
+    if name == "slurm":
+        return SlurmEngine(workers, address)
     return DaskEngine(workers, address) if name == "dask" else LocalEngine(workers)

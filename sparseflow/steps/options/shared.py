@@ -79,7 +79,13 @@ Masks = Annotated[Path | None, Said("Masks kept in a file of their own (NNI, tor
 Engine = Annotated[EngineName, Said("Processes of this machine, or a Dask cluster.")]
 
 
-Scheduler = Annotated[str, Said("Address of a Dask scheduler; a cluster of its own by default.")]
+Scheduler = Annotated[
+    str,
+    Said(
+        "Address of a Dask scheduler, a cluster of its own by default; for Slurm a folder that all "
+        "nodes see, by default where results are kept."
+    ),
+]
 
 
 HeadFed = Annotated[

@@ -63,6 +63,7 @@ class EngineName(StrEnum):
 
     local = "local"
     dask = "dask"
+    slurm = "slurm"
 
 
 class Replayer(StrEnum):
