@@ -17,8 +17,7 @@ from csb_format.words import join_fields, split_fields
 
 from ..array.design import Design
 from ..array.screen.design import ScreenDesign
-from ..array.widths import Field, context_bits, size_of
-from ..learn.transposed import left_sum_bits
+from ..array.widths import Field, context_bits, left_sum_bits, size_of
 from ..lower.parity import evened
 from ..lower.plan import Emission, Part
 from .packing import Packing

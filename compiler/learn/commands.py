@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from csb_format.scales import DesignError
 
 from ..array.design import Design
+from ..array.widths import LEFT_BITS, most_left
 from ..lower.load import Space, packet
 from .dice import STATE_BITS, WEYL
 from .layout import LearningLayout
-from .transposed import LEFT_BITS, most_left
 
 __all__ = [
     "FACTOR_BITS",
@@ -120,7 +120,7 @@ class Back:
         Places of a bank that leave.
     lefts : tuple of int, optional
         Left shift of the sums of each gate, whose rows PEs side by side have:
-        0 to :func:`~compiler.learn.transposed.most_left`.
+        0 to :func:`~compiler.array.widths.most_left`.
     gradients : int, optional
         Their first word; by default where :meth:`.LearningLayout.back_packets` puts them.
     """

@@ -13,13 +13,13 @@ from csb_format.shape import LstmShape, ModelShape
 
 from ..array.design import Design
 from ..array.needs import design_for
-from ..array.widths import align_bits
+from ..array.widths import SPAN, align_bits
 from ..lower.learning.masters import learning_passes
 from ..lower.load import MAX_LOADED
 from ..lower.passes import HEAD
 from ..lower.schedule import schedule
 from .layout import GRADIENT_BITS, LearningLayout
-from .transposed import SPAN, leaving_beats
+from .transposed import leaving_beats
 
 __all__ = ["learns_head", "training_design"]
 

@@ -9,16 +9,11 @@ __all__ = [
     "COLUMN",
     "COLUMNS_APART",
     "JOINED",
-    "LEFT_BITS",
     "PRODUCT",
-    "SPAN",
     "back_cycles",
     "column_bits",
     "columns_cycles",
     "leaving_beats",
-    "left_sum_bits",
-    "most_left",
-    "sum_bits",
     "turns_of",
 ]
 
@@ -26,34 +21,7 @@ COLUMN = 2  # from a column to its sums: read, add
 PRODUCT = 2  # from a word at a PE to products of a weight of it: choice, product
 JOINED = 2  # from the last sums of each gate to their total: shift, add
 BUFFER = 3  # from a beat at the output buffer to its room, if it is taken at once
-SPAN = 16  # bits between the exponents of steps whose products are summed
-LEFT_BITS = 3  # of a shift between formats of gates
 COLUMNS_APART = 3  # cycles after which a column may follow: it is written in the third
-
-
-def sum_bits(design: Design, bits: int, rows: int) -> int:
-    """Bits of the sum of a column.
-
-    Parameters
-    ----------
-    design : Design
-    bits : int
-        Of gradients, whose range is symmetric.
-    rows : int
-        Most weights of a column.
-    """
-    return design.value_bits + bits - 1 + max(1, rows - 1).bit_length()
-
-
-def most_left(design: Design) -> int:
-    """The largest shift between formats of gates, for which sums of columns have bits."""
-    return max(0, min((1 << LEFT_BITS) - 1, design.max_align - SPAN))
-
-
-def left_sum_bits(design: Design) -> int:
-    """Bits of the sum of a column as it leaves: of all PEs, in the finest format."""
-    whole = sum_bits(design, design.value_bits, design.slots * design.pes)
-    return min(design.acc_bits, whole + most_left(design))
 
 
 def column_bits(design: Design) -> int:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 from amaranth.hdl import Cat, Module, Signal, Value, signed
 
 from compiler.array.design import Design
-from compiler.learn.transposed import left_sum_bits, turns_of
+from compiler.array.widths import left_sum_bits
+from compiler.learn.transposed import turns_of
 
 __all__ = ["Exit", "leaving"]
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from compiler.abi.wire import state_packing
+from compiler.array.widths import left_sum_bits, most_left
 from compiler.learn.commands import Back, Update
 from compiler.learn.design import training_design
 from compiler.learn.layout import LearningLayout
 from compiler.learn.memories import Memories, entries_of
 from compiler.learn.model import updated
 from compiler.learn.timing import update_cycles
-from compiler.learn.transposed import back_cycles, left_sum_bits, most_left
+from compiler.learn.transposed import back_cycles
 from compiler.lower.compile import compile_model
 from compiler.lower.learning.masters import learning_passes
 from csb_format.scales import DesignError
