@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from csb_format import Model
 from csb_format.fixed import IntArray
 from csb_format.geometry import Geometry
@@ -20,7 +22,8 @@ from pruning.tasks.networks.language import LanguageModel
 __all__ = ["BITS", "Screened", "screened"]
 
 BITS = 16
-CALIBRATION = 2000  # tokens
+#: Stretches of the training text, evenly apart, and tokens of each: it begins with a list of names.
+STRETCHES, CALIBRATION = 8, 250
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +59,10 @@ class Screened:
 def screened(module: LanguageModel, corpus: Corpus) -> Screened:
     """Quantise a network after training, and order its head for its training text."""
     table = module.embedding.weight.detach().double().numpy()
-    text = table[corpus.train[:CALIBRATION]]
-    formats = Precision(BITS, BITS).formats(module.lstm, module.head, [table, text])
+    starts = range(0, len(corpus.train), -(-len(corpus.train) // STRETCHES))
+    stretches = [corpus.train[at : at + CALIBRATION] for at in starts]
+    texts = [table[tokens] for tokens in stretches]
+    formats = Precision(BITS, BITS).formats(module.lstm, module.head, [table, *texts])
     layout = {
         name: Geometry(len(tensor), tensor.shape[1], 1, tensor.shape[1], BITS)
         for name, tensor in module.lstm.state_dict().items()
@@ -65,5 +70,5 @@ def screened(module: LanguageModel, corpus: Corpus) -> Screened:
     }
     model = build_model(module.lstm, module.head, layout, formats, pool="every")
     assert model.head is not None
-    states = Screened(model, table).states(corpus.train[:CALIBRATION])
+    states = np.concatenate([Screened(model, table).states(tokens) for tokens in stretches])
     return Screened(replace(model, head=ordered(model.head, states)), table)
