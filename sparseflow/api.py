@@ -81,6 +81,7 @@ class ArrayOptions(TypedDict, total=False):
     parts: bool
     unguarded: bool
     spread: int
+    batched: bool
 
 
 class VerifyOptions(TypedDict, total=False):
@@ -187,7 +188,7 @@ def compile(
     **options
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
         ``compact``, ``max_align``, ``by_gate``, ``checked``,
-        ``walk``, ``dense``, ``parts``, ``unguarded``, ``spread``; see
+        ``walk``, ``dense``, ``parts``, ``unguarded``, ``spread``, ``batched``; see
         :class:`compiler.array.design.Design`. Of a screened head ``largest``, logits that the unit
         behind the array finds (0: none), ``screen_digits`` and ``screen_lanes``; see
         :func:`compiler.array.screen.behind.screen_behind`.

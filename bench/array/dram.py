@@ -6,11 +6,15 @@ a memory of random latency, for arrays of 64 x 16 and of 4 x 4 multipliers, on V
 stand-in for the core takes one group a cycle and pauses between passes. Every group is compared,
 and the cycle of every group and beat with the model of :mod:`sim.dram.stream_cycles`. Floor: the
 larger of bytes / (bus bytes a cycle) and groups / (one a cycle).
+
+``--streams 8`` lets so many streams share the words, on 64 x 16 (``compiler.array.batch``): the
+stand-in has a group for as many cycles, and pauses between passes, as the cycle model of the core
+says (:mod:`sim.dram.pace`, which a test holds to the core).
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,12 +24,16 @@ from rich.console import Console
 from rich.table import Table
 
 from compiler.array.design import Design
+from compiler.array.needs import design_for
+from compiler.lower.schedule import schedule
 from csb_format.files.folders import temporary_folder
+from csb_format.shape import uniform_shape
 from hdl.dram.matrix import MatrixImage, lay_out
 from hdl.dram.reader import ReadBus
 from sim.dram.memory import Lateness
-from sim.dram.stream_cycles import stream_cycles
-from sim.dram.stream_verilog import StreamJob, emit_streamed, simulate_streamed
+from sim.dram.pace import pace_of
+from sim.dram.stream_cycles import StreamCycles, stream_cycles
+from sim.dram.stream_verilog import StreamJob, StreamOutcome, emit_streamed, simulate_streamed
 
 from ..record import write_record
 
@@ -87,6 +95,8 @@ class Shape:
 
 
 TIMIT = ((4096, 1, 10), (4096, 4, 32), (512, 8, 64))
+STREAMED_WIDTHS = (128, 512)
+MEGAHERTZ = 100  # of frames a second
 TIMIT_WEIGHTS = 4096 * (153 + 512) + 512 * 1024
 SHAPES = (
     Shape("TIMIT layer", 64, 16, TIMIT),
@@ -98,8 +108,17 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     bits: Annotated[list[int] | None, typer.Option(help="Widths of the bus.")] = None,
     array: Annotated[Literal["64x16", "4x4"] | None, typer.Option(help="Only this.")] = None,
+    streams: Annotated[list[int] | None, typer.Option(help="That share the words.")] = None,
 ) -> None:
     """Simulate, print a table, write JSON."""
+    if streams:
+        shared = [_shared_row(n, width) for width in bits or STREAMED_WIDTHS for n in streams]
+        Console(width=140).print(_shared_table(shared))
+        if json:
+            write_record(
+                json, "bench.array.dram", SEED, shared, latency=LATENCY, megahertz=MEGAHERTZ
+            )
+        return
     shapes = [s for s in SHAPES if array in (None, f"{s.pes}x{s.lanes}")]
     rows = [_row(shape, width) for shape in shapes for width in bits or WIDTHS]
     Console(width=140).print(_table(rows))
@@ -112,17 +131,7 @@ def _row(shape: Shape, width: int) -> dict[str, Any]:
     bus = ReadBus(width, burst_beats=64, outstanding=8, fifo_beats=256)
     image = _image(shape, width)
     job = StreamJob(bus, image, BASE, Lateness(LATENCY, seed=SEED), shape.passes, PAUSE, FRAMES)
-    with temporary_folder("bench") as folder:
-        files = emit_streamed(shape.design, bus, Path(folder) / "verilog")
-        outcome = simulate_streamed(files, job, Path(folder))
-    model = stream_cycles(bus, image, FRAMES, base=BASE, lateness=job.lateness, pause=job.pause_of)
-    same = outcome.taken == model.taken
-    same &= outcome.arrived[: len(model.arrived)] == model.arrived
-    if outcome.wrong or outcome.violations or outcome.errors or not same:
-        raise SystemExit(
-            f"error: {shape}, {width} bits: {len(outcome.wrong)} wrong groups, "
-            f"{outcome.violations}, errors {outcome.errors}, model equal: {same}"
-        )
+    outcome, model = _simulated(shape, job)
     cycles, modelled = (run[-1] - run[-1 - image.groups] for run in (outcome.taken, model.taken))
     return _figures(shape, bus, image, cycles) | {
         "model_cycles": modelled,
@@ -131,6 +140,60 @@ def _row(shape: Shape, width: int) -> dict[str, Any]:
         "bursts": outcome.bursts,
         "bus": asdict(bus) | {"covered_latency": bus.covered_latency},
     }
+
+
+def shared_job(streams: int, width: int) -> tuple[StreamJob, int]:
+    """What is simulated where streams share the words, and cycles of the array alone."""
+    shape = SHAPES[0]
+    shares: dict[str, Any] = {"streamed": True, "contexts": streams, "batched": streams > 1}
+    network = uniform_shape(153, 1024, (16,) * 3, [k for _, k, _ in TIMIT], projection=512)
+    plan = schedule(network, design_for(network, shape.pes, shape.lanes, **shares))
+    pace, bus = pace_of(plan), ReadBus(width, burst_beats=64, outstanding=8, fifo_beats=256)
+    image = _image(shape, width)
+    late = Lateness(LATENCY, seed=SEED)
+    return StreamJob(bus, image, BASE, late, (), 0, FRAMES, *astuple(pace)), pace.cycles
+
+
+def _shared_row(streams: int, width: int) -> dict[str, Any]:
+    """One simulation of a steady batch."""
+    shape, (job, array) = SHAPES[0], shared_job(streams, width)
+    image = job.image
+    outcome, model = _simulated(shape, job)
+    cycles, modelled = (run[-1] - run[-1 - image.groups] for run in (outcome.taken, model.taken))
+    return {
+        "streams": streams,
+        "M": shape.pes,
+        "N": shape.lanes,
+        "bus_bits": width,
+        "bytes": image.length,
+        "floor_bus": image.beats,
+        "array_cycles": array,
+        "rtl_cycles": cycles,
+        "model_cycles": modelled,
+        "mismatches": len(outcome.wrong),
+        "frames_a_second": streams * MEGAHERTZ * 1e6 / cycles,
+        "macs_per_cycle": streams * shape.nonzeros / cycles,
+        "utilisation": streams * shape.nonzeros / (cycles * shape.pes * shape.lanes),
+    }
+
+
+def _simulated(shape: Shape, job: StreamJob) -> tuple[StreamOutcome, StreamCycles]:
+    """What happened, and what the model says; the same, or the command ends."""
+    bus, image, width = job.bus, job.image, job.bus.data_bits
+    with temporary_folder("bench") as folder:
+        files = emit_streamed(shape.design, bus, Path(folder) / "verilog")
+        outcome = simulate_streamed(files, job, Path(folder))
+    model = stream_cycles(
+        bus, image, FRAMES, base=BASE, lateness=job.lateness, pause=job.pause_of, hold=job.hold_of
+    )
+    same = outcome.taken == model.taken
+    same &= outcome.arrived[: len(model.arrived)] == model.arrived
+    if outcome.wrong or outcome.violations or outcome.errors or not same:
+        raise SystemExit(
+            f"error: {shape}, {width} bits: {len(outcome.wrong)} wrong groups, "
+            f"{outcome.violations}, errors {outcome.errors}, model equal: {same}"
+        )
+    return outcome, model
 
 
 def _figures(shape: Shape, bus: ReadBus, image: MatrixImage, cycles: int) -> dict[str, Any]:
@@ -186,6 +249,23 @@ def _table(rows: list[dict[str, Any]]) -> Table:
             f"{r['bus_utilisation']:.2%}",
             f"{r['macs_per_cycle']:.2f}",
             f"{r['dense_macs_per_cycle']:.1f}",
+            f"{r['utilisation']:.2%}",
+        )
+    return table
+
+
+def _shared_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=f"Streams that share a word, 64 x 16, frames at {MEGAHERTZ} MHz")
+    names = ["streams", "bus", "floor: bus", "array", "cycles", "model", "frames/s"]
+    for name in (*names, "MACs/cycle", "multipliers busy"):
+        table.add_column(name, justify="right")
+    for r in rows:
+        counts = ("floor_bus", "array_cycles", "rtl_cycles", "model_cycles")
+        table.add_row(
+            *(f"{r[name]}" for name in ("streams", "bus_bits")),
+            *(f"{r[name]:,}" for name in counts),
+            f"{r['frames_a_second']:,.0f}",
+            f"{r['macs_per_cycle']:.2f}",
             f"{r['utilisation']:.2%}",
         )
     return table

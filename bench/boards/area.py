@@ -59,6 +59,8 @@ class Case:
         Places of a bank, in the place of what the network needs; 0: these.
     banks : str
         What vector banks are, of ``BANKS``: a flag of a design.
+    streams : int
+        Of a streamed matrix that so many streams share; 0: one on chip.
     """
 
     pes: int
@@ -66,20 +68,24 @@ class Case:
     bits: int
     depth: int = 0
     banks: str = ""
+    streams: int = 0
 
     @property
     def name(self) -> str:
         """As ``--case`` takes it."""
         depth = f", {self.depth} places" if self.depth else ""
-        return (
-            f"{self.pes}x{self.lanes} {self.bits} bits{depth}{', ' * bool(self.banks)}{self.banks}"
-        )
+        shared = {0: "", 1: ", streamed"}.get(self.streams, f", {self.streams} streams")
+        banks = f", {self.banks}" if self.banks else ""
+        return f"{self.pes}x{self.lanes} {self.bits} bits{depth}{banks}{shared}"
 
     def design(self, inputs: int, units: int, kept: tuple[int, int, int]) -> Design:
         """For a network."""
         rng, bits = np.random.default_rng(SEED), self.bits
         model = random_network(rng, inputs, units, self.lanes, kept, value_bits=bits, act_bits=bits)
-        design = design_for(model, self.pes, self.lanes)
+        shared: dict[str, Any] = {}
+        if self.streams:
+            shared = {"streamed": True, "contexts": self.streams, "batched": self.streams > 1}
+        design = design_for(model, self.pes, self.lanes, **shared)
         options: dict[str, Any] = {"vector_depth": self.depth} if self.depth else {}
         if self.banks:
             options[self.banks] = True
@@ -93,6 +99,7 @@ CASES = {
         *(Case(64, 16, bits, depth, "parts") for bits in (16, 8) for depth in (0, 96)),
         *(Case(16, 8, bits) for bits in (16, 8)),
         *(Case(16, 8, bits, banks=banks) for bits in (16, 8) for banks in ("parts", "unguarded")),
+        *(Case(64, 16, 16, streams=streams) for streams in (1, 8)),
     )
 }
 

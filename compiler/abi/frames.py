@@ -12,10 +12,10 @@ from csb_format.csb import BoolArray
 from csb_format.fixed import IntArray
 
 from ..lower.image import Image
-from ..timing.cycle_model import CycleModel, Schedule
+from ..timing.cycle_model import Schedule, cycle_model
 from ..timing.screen_cycles import ScreenCycles, Screened, ScreenedSchedule
 from .registers import PACKET, PACKET_MAGIC
-from .wire import frame_packing, frame_payloads
+from .wire import closing, frame_packing, frame_payloads
 
 __all__ = ["Stimulus", "frame_packets"]
 
@@ -122,11 +122,18 @@ class Stimulus:
         """Which frames start a sequence, bool (F,)."""
         return np.asarray(self.step == 0)
 
+    @property
+    def closes(self) -> BoolArray:
+        """Which frames are the last of a batch, bool (F,); none where the design has no batches."""
+        if not self.image.design.batched:
+            return np.zeros(len(self.context), bool)
+        return closing(self.context)
+
     @cached_property
     def schedule(self) -> Schedule:
         """When everything happens as these frames run without pauses."""
         marks = self.first.tolist(), self.context.tolist()
-        model = CycleModel(self.image, self.part)
+        model = cycle_model(self.image, self.part)
         if self.image.design.screen:
             if not self.screened:
                 raise ValueError(
@@ -144,6 +151,8 @@ class Stimulus:
 def frame_packets(stimulus: Stimulus, bits: int) -> list[list[int]]:
     """Packets of a stimulus: one for each run of frames of one sequence.
 
+    In a batched design one for each frame, but where that is alone in its batch.
+
     Parameters
     ----------
     stimulus : Stimulus
@@ -158,12 +167,15 @@ def frame_packets(stimulus: Stimulus, bits: int) -> list[list[int]]:
     packing = frame_packing(stimulus.image.design, bits)
     payloads = np.array(stimulus.payloads(), object).reshape(len(stimulus.frames), -1)
     packets: list[list[int]] = []
+    closing = stimulus.closes
     before = None
     for frame, beats in enumerate(payloads):
-        now = (stimulus.sequence[frame], stimulus.context[frame])
+        now = (stimulus.sequence[frame], stimulus.context[frame], closing[frame])
         if now != before:
-            first, context = int(stimulus.first[frame]), int(stimulus.context[frame])
-            packets.append([PACKET.encode(magic=PACKET_MAGIC, first=first, context=context)])
+            marks = {"first": stimulus.first[frame], "context": stimulus.context[frame]}
+            marks["closes"] = closing[frame]
+            whole = {name: int(mark) for name, mark in marks.items()}
+            packets.append([PACKET.encode(magic=PACKET_MAGIC, **whole)])
         packets[-1] += [word for beat in beats for word in packing.pack(beat)]
         before = now
     return packets

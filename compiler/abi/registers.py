@@ -77,6 +77,7 @@ PACKET = Word(
     (
         BitField("context", 0, 16, "Stream whose state the frames continue; below `contexts`."),
         BitField("first", 16, 1, "The first frame starts from the initial state."),
+        BitField("closes", 17, 1, "Of a batched design: each frame is the last of its batch."),
         BitField(
             "magic",
             24,
@@ -371,6 +372,7 @@ YOUNGER = {
     "train": 0,
     "backward": False,
     "indexed": 0,
+    "batched": False,
     "rectified": False,
     "row_bits": 0,
     "row_shift": 0,

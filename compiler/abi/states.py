@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -14,7 +15,7 @@ from ..array.design import Design
 from ..array.widths import size_of
 from ..lower.image import Image
 from ..lower.plan import Emission, Part
-from .wire import output_fields, state_packing, state_values
+from .wire import output_fields, state_packing, state_values, stream_of
 
 __all__ = ["Emitted", "Outcome", "WireError", "frame_words", "outcome_of", "results_of"]
 
@@ -76,12 +77,13 @@ class Outcome:
             beat = self.payloads.index(-1)
             raise WireError(f"beat {beat} on `states` has unknown bits (X)")
         beats_out = image.parts[part].beats_out
-        self._check_last(image, beats_out)
+        payloads = [self.payloads[n] for n in self._by_frame(image)]
+        _check_last(payloads, image, beats_out)
         found, at = [], 0
         for emission in image.parts[part].emissions:
             beats = emission.placement.beats
-            frames = range(at, len(self.payloads), beats_out)
-            mine = [p for start in frames for p in self.payloads[start : start + beats]]
+            frames = range(at, len(payloads), beats_out)
+            mine = [p for start in frames for p in payloads[start : start + beats]]
             found.append(Emitted(emission, state_values(image.design, emission, mine)))
             at += beats
         return found
@@ -91,23 +93,41 @@ class Outcome:
         values = self.emitted(image)[0].values
         return values["h"], values["c"]
 
-    def _check_last(self, image: Image, beats_out: int) -> None:
-        bits = size_of(output_fields(image.design)) - 1
-        last = np.array([payload >> bits for payload in self.payloads]).reshape(-1, beats_out)
-        expected = np.zeros(last.shape, bool)
-        expected[:, -1] = True
-        if not np.array_equal(last != 0, expected):
-            frame, beat = np.argwhere((last != 0) != expected)[0]
-            raise WireError(f"`last` is wrong at beat {beat} of frame {frame} on `states`")
+    def _by_frame(self, image: Image) -> list[int]:
+        """Places of the beats, frame after frame; in a batched design they lie between another."""
+        if not image.design.batched:
+            return [*range(len(self.payloads))]
+        last = size_of(output_fields(image.design)) - 1
+        streams: dict[int, list[int]] = {}
+        found: list[int] = []
+        for n, payload in enumerate(self.payloads):
+            stream = stream_of(image.design, payload)
+            streams.setdefault(stream, []).append(n)
+            if payload >> last:
+                found += streams.pop(stream)
+        return found + [n for rest in streams.values() for n in rest]
 
     def frame_cycles(self, image: Image, part: int = 0) -> IntArray:
-        """Cycle at which each frame's last beat left, int64 (frames,)."""
-        beats = image.parts[part].beats_out
-        return np.array(self.cycles[beats - 1 :: beats], np.int64)
+        """Cycle in which each frame's last beat left, int64 (frames,); none if none was noted."""
+        beats, places = image.parts[part].beats_out, self._by_frame(image)
+        ends = places[beats - 1 :: beats] if self.cycles else []
+        return np.array([self.cycles[n] for n in ends], np.int64)
+
+
+def _check_last(payloads: Sequence[int], image: Image, beats_out: int) -> None:
+    bits = size_of(output_fields(image.design)) - 1
+    last = np.array([payload >> bits for payload in payloads]).reshape(-1, beats_out)
+    expected = np.zeros(last.shape, bool)
+    expected[:, -1] = True
+    if not np.array_equal(last != 0, expected):
+        frame, beat = np.argwhere((last != 0) != expected)[0]
+        raise WireError(f"`last` is wrong at beat {beat} of frame {frame} on `states`")
 
 
 def outcome_of(image: Image, packets: Sequence[Sequence[int]], bits: int, part: int = 0) -> Outcome:
     """Received packets as what the core's stream carried; each is one frame.
+
+    In a batched design it ends with one, and beats of others lie between those of its own.
 
     Parameters
     ----------
@@ -128,16 +148,22 @@ def outcome_of(image: Image, packets: Sequence[Sequence[int]], bits: int, part: 
     packings = [state_packing(image.design, bits, results=given) for given in (False, True)]
     marks = results_of(image.parts[part])
     payloads: list[int] = []
+    frames = Counter[int]()  # beats so far, of each stream's frame
     for packet in packets:
-        at, n = 0, 0
+        at = 0
         # a packet that a reset has cut, or that is too long, is told of by its last mark
         while at < len(packet):
+            first = packings[0].unpack(packet[at : at + packings[0].beats])
+            whose = stream_of(image.design, first)
+            n = frames[whose]
+            frames[whose] += 1
             result = marks[n] if n < len(marks) else False
             beats = packings[result].beats
             word = packings[result].unpack(packet[at : at + beats])
             payloads.append(word | result << last - 1)
-            at, n = at + beats, n + 1
+            at += beats
         payloads[-1] |= 1 << last
+        del frames[stream_of(image.design, payloads[-1])]
     return Outcome(payloads, [], 0)
 
 

@@ -15,6 +15,7 @@ from csb_format.csb import BoolArray
 from csb_format.fixed import IntArray
 from csb_format.words import join_fields, split_fields
 
+from ..array.batch import batch_sizes
 from ..array.design import Design
 from ..array.screen.design import ScreenDesign
 from ..array.widths import Field, context_bits, left_sum_bits, size_of
@@ -23,6 +24,7 @@ from ..lower.plan import Emission, Part
 from .packing import Packing
 
 __all__ = [
+    "closing",
     "frame_fields",
     "frame_inputs",
     "frame_packing",
@@ -37,6 +39,7 @@ __all__ = [
     "state_packing",
     "state_payloads",
     "state_values",
+    "stream_of",
     "sum_fields",
     "sum_packing",
     "to_beats",
@@ -48,12 +51,15 @@ def frame_fields(design: Design) -> tuple[Field, ...]:
 
     Where banks have several ports, ``frame_ports`` places follow each other in a beat.
     ``first`` marks the first frame of a sequence, ``context`` names its stream (both on all
-    beats of the frame). In a checked design ``check`` makes the count of ones of a beat even.
+    beats of the frame). In a batched design ``closes`` is set on all beats of the last frame of a
+    batch: those of the streams that are not there do not come. In a checked design ``check`` makes
+    the count of ones of a beat even.
     """
     fields = (
         Field("data", design.act_bits, design.lanes * design.frame_ports, signed=True),
         Field("first", 1),
         Field("context", context_bits(design)),
+        *([Field("closes", 1)] if design.batched else []),
     )
     return (*fields, Field("check", 1)) if design.checked else fields
 
@@ -99,18 +105,29 @@ def output_fields(design: Design) -> tuple[Field, ...]:
     """A beat of output; ``last`` ends the frame.
 
     Its ``bits`` are :func:`state_fields` or, where ``result`` is set, which designs with projectors
-    or a screen unit have, :func:`result_fields`, in this order for each layer that leaves.
+    or a screen unit have, :func:`result_fields`, in this order for each layer that leaves. In a
+    batched design beats of streams lie between each other, and ``context``, lowest, tells whose
+    one is.
     """
-    states = Field("bits", size_of(state_fields(design))), Field("last", 1)
+    whose = _whose(design)
     if not has_results(design):
-        return states
+        return *whose, Field("bits", size_of(state_fields(design))), Field("last", 1)
     bits = max(size_of(fields(design)) for fields in (state_fields, result_fields))
-    return Field("bits", bits), Field("result", 1), Field("last", 1)
+    return *whose, Field("bits", bits), Field("result", 1), Field("last", 1)
+
+
+def _whose(design: Design) -> tuple[Field, ...]:
+    return (Field("context", context_bits(design)),) if design.batched else ()
+
+
+def stream_of(design: Design, payload: int) -> int:
+    """Whose an output beat of a batched design is; 0 in others."""
+    return payload & ((1 << size_of(_whose(design))) - 1)
 
 
 def frame_packing(design: Design, bits: int) -> Packing:
     """A beat of a frame on ``s_axis``."""
-    return Packing(frame_fields(design), bits, leave_out=("first", "context"))
+    return Packing(frame_fields(design), bits, leave_out=("first", "context", "closes"))
 
 
 def state_packing(design: Design, bits: int, *, results: bool = False) -> Packing:
@@ -119,7 +136,8 @@ def state_packing(design: Design, bits: int, *, results: bool = False) -> Packin
     Both take as many beats of the bus; of a design whose recurrent layers learn no more than each
     needs, as most of what leaves is states.
     """
-    mine, other = state_fields(design), result_fields(design)
+    whose = _whose(design)  # in the same place whatever the beat carries
+    mine, other = (*whose, *state_fields(design)), (*whose, *result_fields(design))
     if design.backward:
         return Packing(other if results else mine, bits)
     if not has_results(design):
@@ -168,6 +186,18 @@ def from_beats(part: Part, beats: IntArray) -> list[IntArray]:
     return [places[at : at + width].T.ravel()[:size] for at in part.input_places]
 
 
+def closing(context: IntArray) -> BoolArray:
+    """Which frames are the last of a batch, bool (F,), where as many as can are one batch.
+
+    Parameters
+    ----------
+    context : int64 array (F,)
+        Stream of each.
+    """
+    ends = np.cumsum(batch_sizes(context.tolist())) - 1
+    return np.asarray(np.isin(np.arange(len(context)), ends))
+
+
 def frame_payloads(
     design: Design, part: Part, frames: IntArray, first: BoolArray, context: IntArray
 ) -> list[int]:
@@ -181,9 +211,11 @@ def frame_payloads(
     first : bool array (F,)
     context : int64 array (F,)
     """
-    beats = to_beats(part, frames)
-    marks = np.stack([first, context], axis=-1)[:, None]
-    marks = np.broadcast_to(marks, (*beats.shape[:2], 2)).astype(np.int64)
+    beats, told = to_beats(part, frames), [first, context]
+    if design.batched:
+        told.append(closing(context))
+    marks = np.stack(told, axis=-1)[:, None]
+    marks = np.broadcast_to(marks, (*beats.shape[:2], len(told))).astype(np.int64)
     fields = np.concatenate([beats, marks], axis=-1)
     widths = _widths(frame_fields(design))[: fields.shape[-1]]
     words: list[int] = join_fields(fields, widths).ravel().tolist()
@@ -236,8 +268,8 @@ def state_values(
     """
     placement, widths = emission.placement, _emitted(design, emission)
     bits = [width for width in widths.values() for _ in range(placement.lanes)]
-    mask = (1 << sum(bits)) - 1
-    fields = split_fields([payload & mask for payload in payloads], bits)
+    mask, low = (1 << sum(bits)) - 1, size_of(_whose(design))
+    fields = split_fields([payload >> low & mask for payload in payloads], bits)
     lanes = fields.reshape(-1, placement.beats, len(widths), placement.lanes)
     if "index" in widths:  # it has no sign
         lanes[:, :, 0] &= (1 << widths["index"]) - 1

@@ -14,6 +14,7 @@ from csb_format.precision import Precision
 from csb_format.scales import MAX_ALIGN, DesignError
 
 from .addresses import bits_for
+from .batch import LEAST_OUTPUT, MOST_STREAMS
 
 if TYPE_CHECKING:
     from .screen.design import ScreenDesign
@@ -33,7 +34,7 @@ __all__ = [
 
 FLAGS = (
     *("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward"),
-    *("parts", "unguarded", "rectified"),
+    *("parts", "unguarded", "rectified", "batched"),
 )
 # numbers that may be 0
 OPTIONAL = (
@@ -158,6 +159,10 @@ class Design:
     rectified : bool
         Results of a linear layer may be what the next one takes: with their bias, through a ReLU,
         rounded and saturated they are written to the vectors. So heads of several layers run.
+    batched : bool
+        Of a streamed design: frames of all ``contexts`` are worked on together. A word of the
+        matrices is used for each stream that is there before the next one is taken; see
+        :mod:`compiler.array.batch`.
 
     Raises
     ------
@@ -203,6 +208,7 @@ class Design:
     unguarded: bool = False
     spread: int = 0
     rectified: bool = False
+    batched: bool = False
 
     def __post_init__(self) -> None:
         fields = asdict(self)
@@ -223,6 +229,7 @@ class Design:
         self._check_rows()
         self._check_screen()
         self._check_spread()
+        self._check_batched()
         check_pes(self.pes, self.cell)
         share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
         self._check_beat("units", self.units, share, self.pes // self.abreast)
@@ -392,6 +399,38 @@ class Design:
                 f"spread = {self.spread}: a {kind} design has no such memories; leave one out"
             )
 
+    def _check_batched(self) -> None:
+        if not self.batched:
+            return
+        if not self.streamed:
+            raise DesignError(
+                "batched = True: memories on chip give a word a cycle, which several streams would "
+                "not use better; take streamed = True, or leave batched out"
+            )
+        if not 2 <= self.contexts <= MOST_STREAMS:
+            raise DesignError(
+                f"contexts = {self.contexts}: a batched design has 2 to {MOST_STREAMS} streams"
+            )
+        if self.output_depth < LEAST_OUTPUT:
+            raise DesignError(
+                f"output_depth = {self.output_depth}: of a batched design at least {LEAST_OUTPUT}"
+            )
+        kinds = ("by_gate", "indexed", "rectified")
+        if kind := next((name for name in kinds if getattr(self, name)), None):
+            raise DesignError(
+                f"batched = True: not with {kind} = {getattr(self, kind)} yet; leave one out"
+            )
+        if self.screen:
+            raise DesignError(
+                "batched = True: not with a screen unit yet; leave one of the two out "
+                "(largest = 0 leaves a screened head to the host)"
+            )
+        if self.passes > 1 or self.arithmetic.apart:
+            raise DesignError(
+                f"batched = True: not for {self.arithmetic.title} yet; leave it out, or take an "
+                "LSTM"
+            )
+
     def _check_projectors(self) -> None:
         q = self.projectors
         if q:
@@ -505,9 +544,22 @@ class Design:
     def frames_back(self) -> int:
         """How far back the last frame of a frame's stream is, at most: all further ones are alike.
 
-        With one context or two the one before, or another.
+        With one context or two the one before, or another; so it is said where frames of all
+        contexts run together, of which none waits for that of a stream in between.
         """
+        if self.batched:
+            return 2
         return max(2, min(self.contexts, MOST_BACK))
+
+    @property
+    def batch(self) -> int:
+        """B, streams whose frames are worked on together."""
+        return self.contexts if self.batched else 1
+
+    @property
+    def stream_bits(self) -> int:
+        """Bits that name one of these in an address; none where there is but one."""
+        return (self.batch - 1).bit_length()
 
     @property
     def frame_ports(self) -> int:

@@ -15,6 +15,7 @@ from csb_format.cells import cell_named
 from csb_format.cells.cell import Cell
 from csb_format.scales import DesignError, Scales
 
+from .batch import LEAST_OUTPUT
 from .design import MOST_BACK, Design, check_counts, check_flags, check_pes
 from .regions import LayerWidths, Regions
 from .rounds import Rounds
@@ -39,7 +40,7 @@ __all__ = [
 
 FLAGS = (
     *("streamed", "deep", "compact", "by_gate", "checked", "walk", "dense"),
-    *("parts", "unguarded"),
+    *("parts", "unguarded", "batched"),
 )
 SCREEN = {"screen_digits": "digits", "screen_lanes": "lanes"}  # of a screen unit
 # of a design, besides its sizes
@@ -283,6 +284,8 @@ class Needs:
     row_bits : int
         Of these weights, where rows are numbers of so many bits times a power of two each; 0: they
         are as wide as their format.
+    batched : bool
+        Whether frames of all contexts run together: each has its vectors then.
 
     Raises
     ------
@@ -300,6 +303,7 @@ class Needs:
     by_gate: bool = False
     dense: bool = False
     row_bits: int = 0
+    batched: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model.shape)
@@ -446,7 +450,10 @@ class Needs:
         widths = [shape.widths for shape in shapes]
         entry = shapes[0].ih.bank_width
         between = [layer.width for layer in self.linear[:-1]]
-        return Regions.of(entry, parts, widths, self.contexts, self.write_ports, between)
+        together = self.contexts if self.batched else 1
+        return Regions.of(
+            entry, parts, widths, self.contexts, self.write_ports, between, together=together
+        )
 
     @property
     def output_beats(self) -> int:
@@ -535,7 +542,7 @@ class Needs:
         """
         sizes = self.sizes
         depths = {
-            "output_depth": max(2, min(self.contexts, MOST_BACK)) * sizes["output_depth"],
+            "output_depth": max(self._least_out, self._frames_out * sizes["output_depth"]),
             # a power of two: what lies beyond the program halts
             "program_depth": 1 << (max(16, sizes["program_depth"]) - 1).bit_length(),
         }
@@ -552,9 +559,20 @@ class Needs:
             "wider": tuple(wider),
             "by_gate": self.by_gate,
             "rectified": len(self.linear) > 1,
+            **({"batched": True} if self.batched else {}),
             **options,
         }
         return Design(pes=self.pes, lanes=self.lanes, units=self.units, **fixed)  # type: ignore[arg-type]
+
+    @property
+    def _least_out(self) -> int:
+        """Beats that the output buffer takes at least."""
+        return LEAST_OUTPUT if self.batched else 1
+
+    @property
+    def _frames_out(self) -> int:
+        """Frames that the output buffer takes: of all contexts where these run together."""
+        return self.contexts if self.batched else max(2, min(self.contexts, MOST_BACK))
 
     @property
     def _compact(self) -> dict[str, int | bool]:
@@ -616,8 +634,8 @@ def design_for(
     **options
         ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
         ``checked``, ``walk``, ``dense``, ``parts``, ``unguarded``, ``spread``, ``screen_digits``,
-        ``screen_lanes``; ``max_align`` and ``pieces`` are what the model needs if the design is
-        compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
+        ``screen_lanes``, ``batched``; ``max_align`` and ``pieces`` are what the model needs if the
+        design is compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
 
     Raises
     ------
@@ -636,9 +654,12 @@ def design_for(
     check_pes(found["pes"], cell)
     if options.get("compact"):
         found.setdefault("units", found["pes"] // cell_named(cell).abreast)
-    by_gate = options.pop("by_gate", asks_by_gate(model) and not options.get("compact"))
-    dense = bool(options.pop("dense", False))
-    needs = Needs(model, **found, head=bool(head), by_gate=bool(by_gate), dense=dense).in_rows
+    dense, batched = (bool(options.pop(name, False)) for name in ("dense", "batched"))
+    alike = bool(options.get("compact")) or batched  # rows of all gates share a slot
+    by_gate = options.pop("by_gate", asks_by_gate(model) and not alike)
+    needs = Needs(
+        model, **found, head=bool(head), by_gate=bool(by_gate), dense=dense, batched=batched
+    ).in_rows
     if head and largest:
         raise DesignError(
             f"largest = {largest} beside head: a screen unit takes the head's place; leave one out"

@@ -20,7 +20,8 @@ rectify           they are what the next linear layer takes: with their bias, th
 emit, final       results leave the accelerator; they are the frame's last
 slot, slots       first of the parked sums; rows of every PE
 groups            CSB groups of a row
-interval          cycles from row to row, at least ``groups`` and the beats of a slot
+interval          cycles from row to row, at least ``groups`` and the beats of a slot; in a batched
+                  design for each stream that is there, see :mod:`compiler.array.batch`
 turn_groups       in the place of groups in a design with ``by_gate``: of each slot of a round
 turn_intervals    in the place of the interval, as well
 opening           slots of the first round, if these are fewer than those of the others, else 0;
@@ -31,7 +32,8 @@ matrix            first word in the matrix memories
 source, target    vector read, vector written: region in the banks; of the two state
                   regions of the context the ``OLD`` or the ``NEW`` one, in the frame's
                   buffer (``FRAME``) or as it is (``FIXED``)
-source_span       binary logarithm of the size of the state regions; target_span as well
+source_span       binary logarithm of the size of the state regions; target_span as well. In a
+                  batched design of any region that each stream has one of; of SETUP that of a frame
 kind              which of the cell's passes over a matrix, each with the rows of its gates; only in
                   designs whose cell makes several
 reach             which of the design's reaches the layer has; only in designs of several
@@ -62,6 +64,7 @@ from typing import Any
 
 from csb_format.scales import DesignError, PerGate
 
+from .batch import row_interval
 from .design import Design, bits_for
 from .rounds import Walk
 from .widths import SHIFT_BITS, Field, align_bits, beats_bits, lead_bits, reach_bits, size_of
@@ -285,6 +288,8 @@ def _row_fields(design: Design) -> list[Field]:
     per_slot = max(design.units_per_round, design.results_per_slot)
     longest = design.row_cycles + per_slot if design.by_gate else per_slot
     interval = max(design.lane_interval(design.row_cycles), longest)
+    if design.batched:
+        interval = row_interval(design.row_cycles, per_slot)
     sizes = {"groups": bits_for(design.row_cycles + 1), "interval": bits_for(interval + 1)}
     if not design.by_gate:
         return [Field(name, size) for name, size in sizes.items()]

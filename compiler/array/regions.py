@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["LayerWidths", "Regions", "region"]
+__all__ = ["LayerWidths", "Regions", "region", "span_of"]
 
 
 def region(width: int) -> int:
     """Places that a vector of ``width`` elements a bank takes: the next power of two."""
     return 1 << (width - 1).bit_length()
+
+
+def span_of(size: int) -> int:
+    """Binary logarithm of the places of a region."""
+    return (size - 1).bit_length()
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,11 @@ class Regions:
         no step reads what another wrote.
     linear : tuple of int
         For each hidden linear layer what it gives to the next; one region for all contexts too.
+    frame : int
+        Places of one input frame. Where streams run together, each has a frame in a buffer, one
+        so many places behind the other; each has an h of its own likewise.
+    spaces : tuple of int
+        For each layer the places of one such h; 0 where it has none.
     """
 
     frames: tuple[int, int]
@@ -69,6 +79,8 @@ class Regions:
     sizes: tuple[int, ...]
     reset: tuple[int, ...] = ()
     linear: tuple[int, ...] = ()
+    frame: int = 0
+    spaces: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -79,6 +91,7 @@ class Regions:
         contexts: int = 1,
         smallest: int = 1,
         linear: Sequence[int] = (),
+        together: int = 1,
     ) -> Regions:
         """Lay out the vectors, larger ones first.
 
@@ -93,14 +106,19 @@ class Regions:
             Least places of a region, a power of two: what one write covers.
         linear : sequence of int
             Places in a bank of what hidden linear layers give.
+        together : int
+            Streams whose frames are worked on side by side.
         """
         part = max(region(frame), smallest)
         sizes = [max(region(layer.output), smallest) for layer in layers]
-        blocks = {("frames", 0): 2 * region(part * parts)}
+        spaces = [max(region(layer.hidden), smallest) * bool(layer.hidden) for layer in layers]
+        each = region(together)
+        buffer = each * region(part * parts)
+        blocks = {("frames", 0): 2 * buffer}
         blocks |= {("state", n): 2 * region(contexts) * size for n, size in enumerate(sizes)}
         for n, layer in enumerate(layers):
             if layer.hidden:
-                blocks["hidden", n] = max(region(layer.hidden), smallest)
+                blocks["hidden", n] = each * spaces[n]
             if layer.reset:
                 blocks["reset", n] = max(region(layer.reset), smallest)
         blocks |= {("linear", n): max(region(size), smallest) for n, size in enumerate(linear)}
@@ -111,7 +129,7 @@ class Regions:
             depth += size
         frames = start["frames", 0]
         return cls(
-            (frames, frames + region(part * parts)),
+            (frames, frames + buffer),
             tuple(start["state", n] for n in range(len(layers))),
             tuple(start.get(("hidden", n), 0) for n in range(len(layers))),
             depth,
@@ -119,8 +137,10 @@ class Regions:
             tuple(sizes),
             tuple(start.get(("reset", n), 0) for n in range(len(layers))),
             tuple(start["linear", n] for n in range(len(linear))),
+            region(part * parts),
+            tuple(spaces),
         )
 
     def span(self, layer: int) -> int:
         """Binary logarithm of the size of a layer's state regions."""
-        return (self.sizes[layer] - 1).bit_length()
+        return span_of(self.sizes[layer])

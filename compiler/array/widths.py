@@ -20,6 +20,7 @@ __all__ = [
     "lead_bits",
     "left_sum_bits",
     "most_left",
+    "promise_bits",
     "reach_bits",
     "size_of",
     "sum_bits",
@@ -81,6 +82,11 @@ def beats_bits(design: Design) -> int:
     return bits_for(max(design.cells, design.slots * per_slot) + 1)
 
 
+def promise_bits(design: Design) -> int:
+    """Bits of a count of beats of one pass of all streams that are there."""
+    return beats_bits(design) + design.stream_bits
+
+
 def context_bits(design: Design) -> int:
     """Bits that name a stream; one even if there is only one, as ports have no width of 0."""
     return bits_for(design.contexts)
@@ -93,7 +99,7 @@ def reach_bits(design: Design) -> int:
 
 def lead_bits(design: Design) -> int:
     """Bits of the count of beats on their way home: two passes, and what the lanes hold."""
-    return bits_for((2 << beats_bits(design)) + 64)
+    return bits_for((2 << beats_bits(design)) * design.batch + 64)
 
 
 def sum_bits(design: Design, bits: int, rows: int) -> int:

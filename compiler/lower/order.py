@@ -20,6 +20,7 @@ from csb_format.fixed import IntArray
 from ..array.design import Design
 from ..array.latency import Latencies
 from ..array.program import Frame, Sink
+from ..array.widths import lead_bits
 from .passes import LayerPasses, Pass
 
 __all__ = ["Order", "Timing", "leads", "put_in_order"]
@@ -262,9 +263,21 @@ def leads(order: Sequence[Pass], design: Design) -> list[tuple[int, ...]]:
         matter, as they write nothing.
     design : Design
     """
+    if design.batched:
+        return [_batched_lead(given, design) for given in order]
     latencies = Latencies(design)
     writers = [p for p in order if p.sink != Sink.PARK]
     return [_leads(given, n, order, writers, latencies) for n, given in enumerate(order)]
+
+
+def _batched_lead(given: Pass, design: Design) -> tuple[int, ...]:
+    """Of a batched design, where how many beats are on their way depends on who is there.
+
+    A pass over the input reads what no pass writes. All others wait until everything is home, which
+    costs the way through the array once a pass; words of the stream gather meanwhile.
+    """
+    lead = (1 << lead_bits(design)) - 1 if given.reads[0] == "frame" else 0
+    return (lead,) * design.frames_back
 
 
 def _leads(

@@ -13,11 +13,12 @@ from csb_format.heads.mlp import layer_names
 from csb_format.scales import DesignError, Scales
 from csb_format.shape import LstmShape
 
+from ..array.batch import row_interval
 from ..array.design import Design
 from ..array.needs import LayerShape, Needs, programs
 from ..array.placement import Placement
 from ..array.program import Instruction, Op, Place, Sink
-from ..array.regions import Regions
+from ..array.regions import Regions, span_of
 from ..array.rounds import Round
 
 __all__ = ["HEAD", "LayerPasses", "Pass", "head_passes", "layer_passes", "linear_number"]
@@ -242,7 +243,8 @@ class _Making:
         given, before = partial(self._pass, "weight_ih", kind, slot), self.index - 1
         if entry:
             part = self.index * self.regions.part
-            return given(("frame", self.index), source=part, source_kind=Place.FRAME)
+            given = partial(given, ("frame", self.index), source=part, source_kind=Place.FRAME)
+            return given(source_span=span_of(self.regions.frame) if self.design.batched else 0)
         return given(
             ("state", before),
             source=self.regions.states[before],
@@ -290,6 +292,8 @@ class _Making:
         place = Place.FIXED if name in fixed else Place.NEW
         target = fixed.get(name, regions.states)[index]
         span = regions.span(index)
+        if self.design.batched and name == "hidden":
+            span = span_of(regions.spaces[index])
         written = given.at(write=True, target=target, target_kind=place, target_span=span)
         return replace(written, writes=(name, index))
 
@@ -312,6 +316,7 @@ def _projection(
         write=True,
         slots=placement.slots,
         source=regions.hidden[index],
+        source_span=span_of(regions.spaces[index]) if design.batched else 0,
         target=regions.states[index],
         target_kind=Place.NEW,
         target_span=regions.span(index),
@@ -389,6 +394,9 @@ def _of_round(given: Pass, dealt: Round) -> list[tuple[int, int]]:
     """Groups and cycles of each slot of a round."""
     design = given.placement.design
     groups = [n * design.pieces for n in dealt.groups(given.groups)]
+    if design.batched:
+        beats = {Sink.UNITS: design.units_per_slot, Sink.PROJECT: design.results_per_slot}
+        return [(n, row_interval(n, beats.get(given.sink, 0))) for n in groups]
     if given.sink == Sink.PARK:
         return [(n, n) for n in groups]
     if given.sink == Sink.PROJECT:

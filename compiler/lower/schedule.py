@@ -13,6 +13,7 @@ from ..array.design import Design
 from ..array.needs import Needs
 from ..array.placement import InOrder
 from ..array.program import Instruction, Op, Sink
+from ..array.regions import span_of
 from ..array.widths import lead_bits
 from .order import Order, leads, put_in_order
 from .passes import LayerPasses, Pass, head_passes, layer_passes
@@ -44,7 +45,7 @@ def schedule(model: Model | ModelShape, design: Design, *, head: bool = False) -
     array = (design.pes, design.lanes, design.units, design.projectors, design.contexts)
     dense = head and design.indexed > 0
     rows = design.row_bits if head else 0
-    needs = Needs(model.shape, *array, head, design.by_gate, dense, rows)
+    needs = Needs(model.shape, *array, head, design.by_gate, dense, rows, design.batched)
     _check_fit(model.shape, design, needs)
     builder = _Builder(needs, design)
     for number in range(len(needs.programs)):
@@ -205,8 +206,15 @@ def _linked_up(
     top = first + len(entry)
     after = top + len(frame)
     takes = any(p.instruction.frame for p in frame)
-    bases = part.needs.regions(part.number).frames
-    yield Instruction(Op.SETUP, next=first, frame_beats=part.frame_beats, frame_bases=bases)
+    regions = part.needs.regions(part.number)
+    span = span_of(regions.frame) if part.needs.batched else 0
+    yield Instruction(
+        Op.SETUP,
+        next=first,
+        source_span=span,
+        frame_beats=part.frame_beats,
+        frame_bases=regions.frames,
+    )
     yield from _linked(entry, first, top)
     tried = [p.at(other=after) if p.instruction.frame else p for p in frame]
     yield from _linked(tried, top, top if takes else first)

@@ -133,8 +133,10 @@ def causes(image: Image, part: int = 0, *, contexts: int = 1) -> Causes:
     Raises
     ------
     ValueError
-        If the design keeps fewer contexts.
+        If the design keeps fewer contexts, or is a batched one.
     """
+    if image.design.batched:
+        raise ValueError("batched = True: cycles by cause are of frames that take turns")
     if not 1 <= contexts <= image.design.contexts:
         raise ValueError(
             f"contexts {contexts}: the design keeps {image.design.contexts}; generate it with more"

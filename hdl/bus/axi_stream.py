@@ -108,6 +108,7 @@ class FrameInput(wiring.Component):
         m = Module()
         self._place, self._first, self._context = Signal(16), Signal(), Signal(16)
         self._taken, self._push = Signal(), Signal()
+        self._closes = Signal()
         cut = self.reset | self.stop
         room = ~self.frames.valid | self.frames.ready
         whole = self._collect(m)
@@ -167,6 +168,8 @@ class FrameInput(wiring.Component):
         with m.If(self._taken):
             m.d.sync += [self._part.eq(0), self._place.eq(0)]
             m.d.sync += [self._first.eq(header.first), self._context.eq(header.context)]
+            if self.design.batched:
+                m.d.sync += self._closes.eq(header.closes)
             with m.If(~self.axis.tlast):
                 m.next = "frame"
             with m.If(self.stop | ~good | (self.beats == 0)):
@@ -237,6 +240,8 @@ class FrameInput(wiring.Component):
                 payload.first.eq(self._first),
             ]
             m.d.sync += payload.context.eq(self._context)
+            if self.design.batched:
+                m.d.sync += payload.closes.eq(self._closes)
             with m.If(ends):
                 m.d.sync += [self._place.eq(0), self._first.eq(0)]
             for where, bits in from_bus(self.packing, self._word):

@@ -1,5 +1,7 @@
 """Runs the program: issues CSB groups and waits for frames, states, room and words."""
 
+from typing import Any
+
 from amaranth.hdl import Array, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -7,9 +9,11 @@ from amaranth.lib.wiring import In, Out
 from compiler.array.design import Design, bits_for
 from compiler.array.latency import FETCH, fetch_delay
 from compiler.array.program import Frame, Op, Sink
-from compiler.array.widths import beats_bits, context_bits, lead_bits
+from compiler.array.widths import context_bits, lead_bits, promise_bits
 
 from .array.regions import Regions
+from .batched.regions import BatchRegions
+from .batched.streams import Streams, times
 from .layouts import aligns_layout, gates_layout, group_layout, instruction_layout, update_layout
 from .pipeline import registered
 from .turns import Turns, aligns_of
@@ -48,6 +52,9 @@ class Controller(wiring.Component):
         Its pass starts; the oldest frame's last group is issued.
     frame_beats, frame_bases : Out
         What ``SETUP`` said.
+    frame_mask, frame_span : In, Out, of a batched design
+        Which streams' frames wait, ``frame_first`` which of these start a sequence; there is no
+        ``frame_context``. What ``SETUP`` said. See :class:`~hdl.core.batched.loader.BatchLoader`.
     word_ready : In, word_take : Out
         A streamed design's next word of the matrices; without it no group is issued.
     packed : Out, of a streamed design with ``indexed``
@@ -117,13 +124,13 @@ class Controller(wiring.Component):
                 "restart": In(1),
                 "restart_pc": In(program),
                 "frame_ready": In(1),
-                "frame_first": In(1),
-                "frame_context": In(context_bits(design)),
+                **_waiting_members(design),
                 "frame_buffer": In(1),
                 "frame_take": Out(1),
                 "frame_release": Out(1),
                 "frame_beats": Out(bits_for(design.vector_depth + 1)),
                 "frame_bases": Out(data.ArrayLayout(vector, 2)),
+                **({"frame_span": Out(bits_for(vector + 1))} if design.batched else {}),
                 "word_ready": In(1),
                 "word_take": Out(1),
                 **({"packed": Out(1)} if design.indexed and design.streamed else {}),
@@ -138,7 +145,7 @@ class Controller(wiring.Component):
                 "update": Out(update_layout(design)),
                 "home": In(1),
                 "room": In(bits_for(design.output_depth + 1)),
-                "promise": Out(beats_bits(design)),
+                "promise": Out(promise_bits(design)),
                 "waits": Out(data.StructLayout({"frame": 1, "state": 1, "room": 1, "word": 1})),
                 "halted": Out(1),
                 "fault": Out(1),
@@ -153,7 +160,7 @@ class Controller(wiring.Component):
         self._flying = Signal(lead_bits(design))  # beats on their way home
         self._starting = Signal()  # the pass issues its first group
         self.starting = self._starting  # tests look at it
-        self._regions = Regions(self)
+        self._regions = BatchRegions(self) if design.batched else Regions(self)
         self.current = self._regions.current  # tests look at it
 
     def elaborate(self, platform: object) -> Module:
@@ -171,6 +178,10 @@ class Controller(wiring.Component):
         skipped = Signal()  # ... by going on at `other`
         halt = Signal()
         m.d.comb += self.halted.eq(halt | self._held if self._holds else halt)
+        self._streams = None
+        if isinstance(self._regions, BatchRegions):
+            self._streams = Streams(self.design, now, self._started, self.restart)
+            self._regions.streams = self._streams
         self._turns = Turns(self.design, now, self._last_step) if self.design.by_gate else None
         if self._turns:
             self._turns.advance(m)
@@ -190,6 +201,8 @@ class Controller(wiring.Component):
                         self.frame_beats.eq(now.frame_beats),
                         self.frame_bases.eq(now.frame_bases),
                     ]
+                    if self._streams:
+                        m.d.sync += self.frame_span.eq(now.source_span)
             with m.Case(Op.PASS):
                 m.d.comb += done.eq(ending)
             with m.Case(Op.HALT):
@@ -231,7 +244,8 @@ class Controller(wiring.Component):
             if self._turns:
                 self._turns.load(m, self.instruction)
             else:
-                m.d.sync += self._last_step.eq(self.instruction.interval - 1)
+                steps = "groups" if self._streams else "interval"
+                m.d.sync += self._last_step.eq(self.instruction[steps] - 1)
             if not late:
                 m.d.sync += [self.pc.eq(self.instruction.next), age.eq(0)]
         with m.If(skipped):
@@ -269,7 +283,10 @@ class Controller(wiring.Component):
         lead = Mux(frame.other, now.lead_other, now.lead)
         if self.design.frames_back > 2:
             lead = Array([now.lead, now.lead_other, *now.lead_more])[frame.other]
-        busy, full = flying > lead, now.emit & (self.room < now.beats)
+        beats = now.beats
+        if isinstance(self._regions, BatchRegions):  # of all streams that are there
+            beats = times(now.beats, self._regions.mask)
+        busy, full = flying > lead, now.emit & (self.room < beats)
         waiting = loaded & (now.op == Op.PASS) & ~started
         if self.design.deep:
             # in the instruction's first cycle they tell of the one before
@@ -286,8 +303,7 @@ class Controller(wiring.Component):
         ]
         m.d.comb += [
             starting.eq(waiting & ready),
-            self.word_first.eq(waiting & now.frame.any()),
-            self.word_idle.eq(self._step >= self._groups(now)),
+            *self._words_wanted(now, waiting),
         ]
         issuing = starting | (started & word_ready)
         m.d.comb += [
@@ -302,16 +318,28 @@ class Controller(wiring.Component):
             m.d.sync += started.eq(0)
         m.d.comb += [
             self.frame_take.eq(starting & now.frame.any()),
-            self.promise.eq(Mux(starting & now.emit, now.beats, 0)),
+            self.promise.eq(Mux(starting & now.emit, beats, 0)),
         ]
-        sent = Mux(starting & (now.sink != Sink.PARK), now.beats, 0)
+        sent = Mux(starting & (now.sink != Sink.PARK), beats, 0)
         m.d.sync += flying.eq(flying + sent - self.home)
         with m.If(self.restart):
             m.d.sync += [started.eq(0), flying.eq(0)]
         return issuing, starting
 
+    def _words_wanted(self, now: data.View, waiting: Value) -> list[Any]:
+        """Whether the first word of a frame is due, or none."""
+        if not self._streams:
+            return [
+                self.word_first.eq(waiting & now.frame.any()),
+                self.word_idle.eq(self._step >= self._groups(now)),
+            ]
+        # it is on offer for all streams, and only then taken
+        begins = ~(self._slot.any() | self._step.any())
+        return [self.word_first.eq((waiting | self._started) & now.frame.any() & begins)]
+
     def _pass_ends(self, now: data.View) -> Value:
-        return (self._slot == self._last_slot) & (self._step == self._last_step)
+        over = (self._slot == self._last_slot) & (self._step == self._last_step)
+        return over & self._streams.ends if self._streams else over
 
     def _groups(self, now: data.View) -> Value:
         """Groups of a row of the slot."""
@@ -324,8 +352,13 @@ class Controller(wiring.Component):
         ending = issuing & self._pass_ends(now)
         groups = self._groups(now)
         valid = issuing & (self._step < groups)
+        steps, takes = issuing, valid  # on to the next group, which takes a word
+        if self._streams:
+            self._streams.advance(m, issuing, row_ends)
+            valid, steps = issuing & self._streams.issues, issuing & self._streams.ends
+            takes = steps
         aligns = aligns_of(m, self, now, self._turns, issuing & row_ends)
-        taken, passed = self._words(m, now, valid)
+        taken, passed = self._words(m, now, takes)
         ours = Mux(self._started, place, self.walk) if self.design.walk else place
         m.d.comb += [
             self.address.eq(Mux(starting, now.matrix, ours)),
@@ -342,7 +375,7 @@ class Controller(wiring.Component):
             ),
             self.frame_release.eq(ending & now.release_frame),
         ]
-        with m.If(issuing):
+        with m.If(steps):
             m.d.sync += [place.eq(self.address + passed), self._step.eq(self._step + 1)]
             with m.If(row_ends):
                 m.d.sync += [self._step.eq(0), self._slot.eq(self._slot + 1)]
@@ -410,10 +443,23 @@ class Controller(wiring.Component):
             self.update.cell.eq(cell),
             self.update.shift.eq(now.shift),
         ]
+        if self._streams:
+            m.d.comb += [
+                self.group.stream.eq(self._streams.stream),
+                self.update.again.eq(~self._streams.first),
+                self.update.stream.eq(self._streams.stream),
+            ]
         if self.design.rectified:
             m.d.comb += self.update.rectify.eq(now.rectify)
         if self.design.wider:
             m.d.comb += self.update.reach.eq(now.reach)
+
+
+def _waiting_members(design: Design) -> dict[str, wiring.Member]:
+    """What is known of the frame that waits, or of those of a batch."""
+    if design.batched:
+        return {"frame_first": In(design.batch), "frame_mask": In(design.batch)}
+    return {"frame_first": In(1), "frame_context": In(context_bits(design))}
 
 
 def _walk_members(design: Design) -> dict[str, wiring.Member]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
@@ -18,6 +18,7 @@ from .array import takers
 from .array.elements import elements
 from .array.memories import Memories
 from .array.write_back import write_back
+from .batched.loader import BatchLoader
 from .controller import Controller
 from .frames import FrameLoader
 from .guards.words import WordGuard
@@ -154,7 +155,8 @@ class Core(wiring.Component):
         if self.design.walk:
             m.d.comb += self.walks.eq(memories.walk.walks)
         m.submodules.controller = controller = Controller(self.design, held=self.image is None)
-        m.submodules.frame_loader = frames = FrameLoader(self.design)
+        loads = BatchLoader if self.design.batched else FrameLoader
+        m.submodules.frame_loader = frames = loads(self.design)
         self._load(m, loader)
         wiring.connect(m, wiring.flipped(self.frames), frames.frames)
         self._control(m, controller, frames)
@@ -214,7 +216,7 @@ class Core(wiring.Component):
             frames.bases.eq(controller.frame_bases),
             frames.take.eq(controller.frame_take),
             controller.frame_first.eq(frames.first),
-            controller.frame_context.eq(frames.context),
+            *_streams_of(controller, frames),
             controller.frame_buffer.eq(frames.buffer),
             # the last group reads its vector some cycles after its issue
             frames.release.eq(
@@ -263,13 +265,15 @@ class Core(wiring.Component):
             m.d.comb += controller.word_ready.eq(1)
             return Const(0, 1)
         m.submodules.words = guard = WordGuard()
+        # the first word of a frame is taken as its pass starts, or when all streams had it
+        begun = controller.word_first & controller.word_take
         m.d.comb += [
             guard.valid.eq(self.matrix.valid),
             guard.first.eq(self.matrix.payload.first),
             guard.wanted.eq(controller.word_first),
             guard.idle.eq(controller.word_idle),
             guard.missed.eq(controller.waits.word),
-            guard.begun.eq(controller.frame_take),
+            guard.begun.eq(begun if self.design.batched else controller.frame_take),
             guard.restart.eq(controller.restart),
             controller.word_ready.eq(guard.ready),
             self.matrix.ready.eq(controller.word_take | guard.drop),
@@ -308,6 +312,8 @@ class Core(wiring.Component):
                     buffer.beat.bits.eq(bits),
                     buffer.beat.last.eq(home.last),
                 ]
+                if self.design.batched:
+                    m.d.comb += buffer.beat.context.eq(home.stream)
                 if number:  # of the projectors
                     m.d.comb += buffer.beat.result.eq(1)
         m.d.comb += [
@@ -381,3 +387,10 @@ class Core(wiring.Component):
             self.learning.eq(busy),
             self.learnt.eq(self._learning.learnt),
         ]
+
+
+def _streams_of(controller: Controller, frames: FrameLoader | BatchLoader) -> list[Any]:
+    """Whose frame waits, or those of which streams."""
+    if isinstance(frames, BatchLoader):
+        return [controller.frame_mask.eq(frames.mask), frames.span.eq(controller.frame_span)]
+    return [controller.frame_context.eq(frames.context)]

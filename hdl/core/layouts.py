@@ -104,10 +104,12 @@ def group_layout(design: Design) -> data.StructLayout:
     parks its result instead of presenting it; ``zero`` takes the vector as zero. Where the cell
     takes sums of the two matrices apart, ``apart`` starts a parked row from zero all the same
     and presents the parked sum beside it. Where PEs keep the sums of a unit, ``gate`` says which
-    of them a row is, and ``ready`` presents all with the last row of a round.
+    of them a row is, and ``ready`` presents all with the last row of a round. In a batched design
+    ``stream`` is the one whose vector it meets.
     """
     apart = {"apart": 1} if design.arithmetic.apart else {}
     kept = {"gate": bits_for(design.abreast), "ready": 1} if design.collects else {}
+    streams = {"stream": design.stream_bits} if design.batched else {}
     return data.StructLayout(
         {
             "valid": 1,
@@ -121,6 +123,7 @@ def group_layout(design: Design) -> data.StructLayout:
             "slot": bits_for(design.slots),
             "align": align_bits(design),
             **kept,
+            **streams,
         }
     )
 
@@ -180,7 +183,8 @@ def update_layout(design: Design) -> data.StructLayout:
     ``base`` on if ``write``, as the next linear layer takes them if ``rectify``; ``bias`` and
     ``cell``: first places in the memories; ``emit``: they leave the accelerator, ``final``: and
     end the frame. Where PEs keep the sums of a unit, ``block`` is the last of the blocks that a
-    round makes ready.
+    round makes ready. In a batched design ``stream`` is whose results they are, and with ``again``
+    those of another stream came for the same rows.
     """
     return data.StructLayout(
         {
@@ -197,6 +201,7 @@ def update_layout(design: Design) -> data.StructLayout:
             **turn_fields(design),
             **reach_fields(design),
             **({"block": bits_for(design.blocks)} if design.collects else {}),
+            **({"again": 1, "stream": design.stream_bits} if design.batched else {}),
         }
     )
 
@@ -230,6 +235,7 @@ def writeback_layout(design: Design, beat: int) -> data.StructLayout:
             "last": 1,
             "place": bits_for(design.vector_depth),
             "turn": bits_for(max(1, design.lanes // beat)),
+            **({"stream": design.stream_bits} if design.batched else {}),
         }
     )
 

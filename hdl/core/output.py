@@ -5,7 +5,7 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import Design, bits_for
-from compiler.array.widths import beats_bits
+from compiler.array.widths import promise_bits
 
 from .layouts import output_layout
 
@@ -55,7 +55,7 @@ class OutputBuffer(wiring.Component):
         super().__init__(
             {
                 "clear": In(1),
-                "promise": In(beats_bits(design)),
+                "promise": In(promise_bits(design)),
                 "push": In(1),
                 "beat": In(output_layout(design)),
                 "room": Out(bits_for(design.output_depth + 1), init=design.output_depth),

@@ -11,6 +11,7 @@ from compiler.array.latency import operand_stage, pe_latency, product_delay, rea
 from csb_format.fixed import IntArray
 
 from .array.bank import element_bank
+from .batched.sums import shared_sums
 from .layouts import (
     back_layout,
     bank_write_layout,
@@ -114,6 +115,9 @@ class ProcessingElement(wiring.Component):
             early, group = group, registered(m, group, reset=True)
         aligned = Signal(signed(self.design.acc_bits), reset_less=True)
         m.d.sync += aligned.eq(Mux(group.zero, 0, products[0] << group.align))
+        if self.design.batched:
+            shared_sums(m, self.design, aligned, early, group, self.result)
+            return m
         self._accumulate(m, aligned, early, group)
         return m
 

@@ -111,6 +111,8 @@ class Sequencer(wiring.Component):
             now.place.eq(told.base | place),
             now.turn.eq(turn),
         ]
+        if self._design.batched:
+            m.d.comb += now.stream.eq(told.stream)
         home, coming = home_delay(self._design, self._latency), self.deal
         if self._design.takes_rows:
             coming = registered(m, now.valid, reset=True)
@@ -182,6 +184,8 @@ class Sequencer(wiring.Component):
         counters = [count, turn, place]
         if self._design.takes_rows:
             counters = self._again(m, counters, start)
+        if self._design.batched:
+            counters = self._for_streams(m, counters, start)
         now = [Mux(start, 0, counter) for counter in counters]
         with m.If(active):
             m.d.sync += count.eq(now[0] + 1)
@@ -190,6 +194,14 @@ class Sequencer(wiring.Component):
             with m.Else():
                 m.d.sync += [turn.eq(now[1] + 1), place.eq(now[2])]
         return now[0], now[1], now[2]
+
+    def _for_streams(self, m: Module, counters: list[Signal], start: Value) -> list[Value]:
+        """The counters of a slot: from where they began for the first of a batch's streams."""
+        again, kept = self.update.again, [Signal.like(counter) for counter in counters]
+        now = [Mux(self.slot_done & again, *of) for of in zip(kept, counters, strict=True)]
+        with m.If(self.slot_done):
+            m.d.sync += [one.eq(Mux(start, 0, value)) for one, value in zip(kept, now, strict=True)]
+        return now
 
     def _again(self, m: Module, counters: list[Signal], start: Value) -> list[Value]:
         """The counters of a slot: those of the slot before, if it made nothing ready."""

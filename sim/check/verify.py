@@ -28,6 +28,7 @@ from .diagnose import diagnose, diagnose_program
 __all__ = ["CycleMismatch", "Verification", "verify"]
 
 Simulate = Callable[..., VerilogRun]
+BATCHED = "replays do not follow frames of several streams that are worked on together"
 SLACK = 5000  # cycles beyond the schedule in which nothing moves, and it is not yet a hang
 
 
@@ -234,6 +235,8 @@ def verify(
 
 def _explained(error: Hang, stimulus: Stimulus, bench: Bench) -> Hang:
     """A hang with the reason."""
+    if stimulus.image.design.batched:
+        return Hang(f"{error}\nnot diagnosed ({BATCHED})")
     try:
         reason = diagnose_program(stimulus, bench)
     except SimulationError:  # not even a frame is taken
@@ -251,6 +254,8 @@ def _diagnosed(
     """The mismatch with its cause; as it is, with the reason, where a replay is impossible."""
     if not model.model.equals(stimulus.image.model):
         return replace(first, where="not diagnosed (the image is of another model)")
+    if stimulus.image.design.batched:
+        return replace(first, where=f"not diagnosed ({BATCHED})")
     if first.state in ("index", "logit"):
         return replace(first, where="all states up to here are right; look at the screen unit")
     try:
@@ -268,6 +273,8 @@ def _check_cycles(stimulus: Stimulus, cycles: IntArray, bench: Bench) -> CycleMi
         return None
     frame = int(wrong[0])
     found = CycleMismatch(frame, int(schedule.frame_done[frame]), int(cycles[frame]))
+    if stimulus.image.design.batched:
+        return replace(found, where=f"not diagnosed ({BATCHED})")
     try:
         # with one frame more, as its passes run in the waits of the one before
         where = diagnose_program(stimulus.only(np.arange(len(cycles)) < frame + 2), bench)

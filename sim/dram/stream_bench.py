@@ -26,10 +26,14 @@ class GroupTaker:
         What must come, frame after frame.
     pause : callable
         Cycles before it is ready for a group, after it took the one before it.
+    hold : callable
+        Cycles for which a group is on offer to one that is ready before it takes it: those in
+        which streams have it one after the other.
     """
 
-    def __init__(self, image: MatrixImage, pause: Pause = no_pause):
-        self.image, self.pause = image, pause
+    def __init__(self, image: MatrixImage, pause: Pause = no_pause, hold: Pause = no_pause):
+        self.image, self.pause, self.hold = image, pause, hold
+        self._held = 0  # cycles in which the next one was on offer
         self.cycles: list[int] = []
         self.wrong: list[int] = []
         self._next = pause(0)
@@ -37,17 +41,19 @@ class GroupTaker:
 
     def step(self, ports: Ports, cycle: int) -> None:
         """Drive one cycle; call between edges, before ``tick``."""
-        ready = cycle >= self._next
+        number = len(self.cycles)
+        wanted = cycle >= self._next
+        ready = wanted and self._held >= self.hold(number)
+        self._held += wanted and not ready and ports.get("matrix__valid") == 1
         if ready != self._ready:
             self._ready = ready
             ports.set("matrix__ready", int(ready))
         if not ready or ports.get("matrix__valid") != 1:
             return
-        number = len(self.cycles)
         if ports.get("matrix__payload") != self.image.payload(number % self.image.groups):
             self.wrong.append(number)
         self.cycles.append(cycle)
-        self._next = cycle + 1 + self.pause(number + 1)
+        self._next, self._held = cycle + 1 + self.pause(number + 1), 0
 
 
 async def run_stream(

@@ -66,6 +66,7 @@ def stream_cycles(
     base: int = 0,
     lateness: Lateness | None = None,
     pause: Pause = no_pause,
+    hold: Pause = no_pause,
 ) -> StreamCycles:
     """Cycles of ``frames`` frames from a start on.
 
@@ -83,8 +84,10 @@ def stream_cycles(
     pause : callable
         Cycles that the array lets pass before it is ready for a group, after it took the one
         before it.
+    hold : callable
+        Cycles for which it lets a group be on offer before it takes it.
     """
-    run = _Run(bus, image, rows, lateness or Lateness(), pause)
+    run = _Run(bus, image, rows, lateness or Lateness(), (pause, hold))
     counts = [count for _, count in bursts(bus, base, image.length)]
     for _ in range(frames):
         for count in counts:
@@ -94,9 +97,15 @@ def stream_cycles(
 
 class _Run:
     def __init__(
-        self, bus: ReadBus, image: MatrixImage, rows: int, lateness: Lateness, pause: Pause
+        self,
+        bus: ReadBus,
+        image: MatrixImage,
+        rows: int,
+        lateness: Lateness,
+        pace: tuple[Pause, Pause],
     ):
-        self.bus, self.image, self.late, self.pause = bus, image, lateness, pause
+        self.bus, self.image, self.late = bus, image, lateness
+        self.pause, self.hold = pace
         self.ratio = Ratio(image.group_bits, bus.data_bits)
         self.pieces = rows * self.ratio.row
         self.cycles = StreamCycles()
@@ -152,4 +161,5 @@ class _Run:
         taken = self.cycles.taken
         while self.written >= (len(taken) + 1) * self.ratio.group:
             before = taken[-1] + 1 if taken else 0
-            taken.append(max(cycle, before + self.pause(len(taken))))
+            number = len(taken)
+            taken.append(max(cycle, before + self.pause(number)) + self.hold(number))

@@ -38,6 +38,9 @@ class StreamJob:
     pause : int
         Cycles that the array lets pass before each of them.
     frames : int
+    waits, holds : tuple of int
+        In the place of passes and pause, of each group of a frame: cycles that pass before the
+        array is ready for it, and for which it is on offer then before it is taken.
     """
 
     bus: ReadBus
@@ -47,12 +50,20 @@ class StreamJob:
     passes: tuple[int, ...]
     pause: int
     frames: int
+    waits: tuple[int, ...] = ()
+    holds: tuple[int, ...] = ()
 
     def pause_of(self, group: int) -> int:
         """Cycles before the array is ready for a group."""
         at = group % self.image.groups
+        if self.waits:
+            return self.waits[at]
         starts = {sum(self.passes[:n]) for n in range(len(self.passes))}
         return self.pause if at in starts else 0
+
+    def hold_of(self, group: int) -> int:
+        """Cycles for which it has a group before it takes it."""
+        return self.holds[group % self.image.groups] if self.holds else 0
 
     @property
     def memory(self) -> AxiMemory:
@@ -62,7 +73,7 @@ class StreamJob:
     @property
     def taker(self) -> GroupTaker:
         """A new array."""
-        return GroupTaker(self.image, self.pause_of)
+        return GroupTaker(self.image, self.pause_of, self.hold_of)
 
 
 @dataclass(frozen=True)
@@ -135,4 +146,6 @@ def read_stream_job(run: Path) -> StreamJob:
         passes=tuple(plain["passes"]),
         pause=plain["pause"],
         frames=plain["frames"],
+        waits=tuple(plain["waits"]),
+        holds=tuple(plain["holds"]),
     )

@@ -113,7 +113,7 @@ def verilog(given: VerilogOptions) -> None:
         name: getattr(given, name)
         for name in (
             *("contexts", "head", "dense", "deep", "streamed", "checked", "walk", "largest"),
-            *("parts", "unguarded"),
+            *("parts", "unguarded", "batched"),
         )
     }
     pipeline.verilog(
@@ -171,6 +171,11 @@ def simulate(given: SimulateOptions) -> None:
             f"{told[0]} is cocotb beside {Simulator.free.value}, and here cocotb runs everything: "
             f"leave {told[0]} or --simulator out"
         )
+    if given.batched and given.activity:
+        raise typer.BadParameter(
+            "--activity runs in C++ alone, which gives a streamed design no words: leave "
+            "--activity or --batched out"
+        )
     from ..steps import pipeline
 
     pipeline.simulate(
@@ -189,6 +194,7 @@ def simulate(given: SimulateOptions) -> None:
         board=given.board,
         contexts=given.contexts,
         largest=given.largest,
+        batched=given.batched,
         activity=None if given.activity is None else given.activity.value,
     )
     hint("report", given.build, "--out", given.build / "report")

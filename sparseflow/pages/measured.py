@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compiler.abi.frames import Stimulus
+from compiler.array.batch import batch_sizes
 from compiler.lower.image import Image
 from csb_format import IntArray, Model
 from csb_format.screening.layer import ScreenedLayer
@@ -141,8 +143,8 @@ class Run:
         floor = figures.floor(model, self.image.design)
         # With two directions a step takes one of each level's.
         runs = self.result.runs
-        cycles = sum(_steady(run.steps) for run in runs)
-        predicted = sum(_steady(run.schedule.steps) for run in runs)
+        cycles = sum(_steady(run.steps, run.stimulus) for run in runs)
+        predicted = sum(_steady(run.schedule.steps, run.stimulus) for run in runs)
         return {
             **self._scores(),
             "cycles_per_step": {"floor": floor, "model": predicted, "rtl": cycles},
@@ -250,12 +252,16 @@ def _said(provenance: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _steady(steps: IntArray) -> float:
+def _steady(steps: IntArray, stimulus: Stimulus) -> float:
     """Cycles of a step: of all when they are equal, else their mean; whole where it is whole.
 
     Without the last step, if there are others: no frame follows it whose products fill its waits.
+    In a batched design of all batches but the first, if there are others.
     """
-    mean = float(np.mean(steps[:-1] if len(steps) > 1 else steps))
+    taken = steps[:-1] if len(steps) > 1 else steps
+    if stimulus.image.design.batched:
+        taken = steps[batch_sizes(stimulus.context.tolist())[0] - 1 :]
+    mean = float(np.mean(taken if len(taken) else steps))
     return int(mean) if mean.is_integer() else mean
 
 

@@ -190,6 +190,7 @@ def simulate(
     contexts: int = SimulateOptions.contexts,
     largest: int | None = SimulateOptions.largest,
     activity: str | None = SimulateOptions.activity,
+    batched: bool = SimulateOptions.batched,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -228,6 +229,8 @@ def simulate(
         head to the host.
     activity : {"saif", "vcd"}, optional
         Run all once more and count changes of signals; see :mod:`.runs.activity`.
+    batched : bool
+        The matrices come from memory, and a word of them serves frames of all ``contexts``.
 
     Returns
     -------
@@ -252,7 +255,8 @@ def simulate(
     whole, _ = read_scaled(data, other=known_to(packed), what=model)
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
-    image = compile_array(packed, pes, lanes, contexts=contexts, largest=largest)
+    together = {"streamed": True, "batched": True} if batched else {}
+    image = compile_array(packed, pes, lanes, contexts=contexts, largest=largest, **together)
     if board is not None:
         choice(
             packed, board_of(board), pes, lanes, contexts, largest

@@ -243,6 +243,30 @@ def test_states_that_leave(name: str) -> None:
     assert WRITER["state_beats"](h.tolist(), c.tolist(), width, plain(design)) == words
 
 
+def test_streams_that_share_the_words() -> None:
+    options: dict[str, Any] = {"streamed": True, "batched": True, "contexts": 3}
+    image = compiled(TWO, 8, 2, **options)
+    design, d = image.design, plain(image.design)
+    named = [(field.name, field.width, field.count or 1) for field in instruction_fields(design)]
+    assert WRITER["fields"](d) == named
+    frames = random_frames(RNG(3), image.model, [2, 1, 1])
+    packets = [
+        WRITER["frame_packet"](given.tolist(), first, context, d, closes)
+        for given, first, context, closes in (
+            *((frames[0][:1], 1, 0, 0), (frames[1], 1, 1, 0), (frames[2], 1, 2, 1)),
+            (frames[0][1:], 0, 0, 1),  # two streams have ended
+        )
+    ]
+    assert frame_packets(Stimulus.of(image, frames, contexts=3), 32) == packets
+    (emission, *_) = image.parts[0].emissions
+    assert isinstance(emission.placement, Placement)
+    h, c = (RNG(n).integers(-9, 9, emission.placement.size) for n in (4, 5))
+    payloads = state_payloads(design, emission, {"h": h, "c": c})
+    words = [state_packing(design, 32).pack(p << 2 | 2) for p in payloads]  # of context 2
+    width = emission.placement.bank_width
+    assert WRITER["state_beats"](h.tolist(), c.tolist(), width, d, 2) == words
+
+
 def test_biases_of_a_linear_layer() -> None:
     image = IMAGES["head"]
     (given,) = (p for p in image.parts[0].whole if p.matrix == HEAD)

@@ -81,13 +81,15 @@ def fields(d: Design) -> list[tuple[str, int, int]]:
     """Name, width and number of elements of every field of an instruction, lowest first."""
     vector, program = bits(d["vector_depth"]), bits(d["program_depth"])
     units, more = d["pes"] // (4 * d["units"]), min(d["contexts"], 8) - 2
+    streams = d["contexts"] if d["batched"] else 1
     per_slot = max(units, d["pes"] // d["projectors"] if d["projectors"] else 0)
     rows = d["row_groups"] * d["pieces"]
     least = rows
     if d["compact"]:
         least = 16 if rows <= 16 else max(rows, 24)
     beats = bits(max(d["cells"], d["slots"] * per_slot) + 1)
-    lead = bits((2 << beats) + 64)
+    longest = rows - 1 + max(1, per_slot) if d["batched"] else max(least, per_slot)
+    lead = bits((2 << beats) * streams + 64)
     return [
         *[("op", 2, 1), ("next", program, 1), ("other", program, 1), ("frame", 2, 1)],
         *[("release_frame", 1, 1), ("advance", 1, 1), ("recurrent", 1, 1), ("parked", 1, 1)],
@@ -95,7 +97,7 @@ def fields(d: Design) -> list[tuple[str, int, int]]:
         *([("rectify", 1, 1)] if d["rectified"] else []),
         *[("emit", 1, 1), ("final", 1, 1)],
         *[("slot", bits(d["slots"]), 1), ("slots", bits(d["slots"] + 1), 1)],
-        *[("groups", bits(rows + 1), 1), ("interval", bits(max(least, per_slot) + 1), 1)],
+        *[("groups", bits(rows + 1), 1), ("interval", bits(longest + 1), 1)],
         ("matrix", bits(d["matrix_depth"] * d["pieces"]), 1),
         *[("source", vector, 1), ("source_kind", 2, 1), ("source_span", bits(vector + 1), 1)],
         *[("target", vector, 1), ("target_kind", 2, 1), ("target_span", bits(vector + 1), 1)],
@@ -103,7 +105,7 @@ def fields(d: Design) -> list[tuple[str, int, int]]:
         *[("align", max(1, d["max_align"].bit_length()), 4), ("shift", 6, 4)],
         *[("beats", beats, 1), ("bias", bits(max(d["cells"], d["linear"])), 1)],
         *[("lead", lead, 1), ("lead_other", lead, 1)],
-        *([("lead_more", lead, more)] if more > 0 else []),
+        *([("lead_more", lead, more)] if more > 0 and streams == 1 else []),
         *[("frame_beats", bits(d["vector_depth"] + 1), 1), ("frame_bases", vector, 2)],
     ]
 
@@ -219,18 +221,21 @@ def linear_words(bias: Sequence[int], bank_width: int, d: Design) -> list[list[i
     return [dealt_out[lane::lanes] for lane in range(lanes)]
 
 
-def state_beats(h: Sequence[int], c: Sequence[int], bank_width: int, d: Design) -> list[list[int]]:
+def state_beats(
+    h: Sequence[int], c: Sequence[int], bank_width: int, d: Design, context: int = 0
+) -> list[list[int]]:
     """Words of every beat in which the states of one layer leave."""
+    whose = [container(bits(d["contexts"]))] if d["batched"] else []
     units, act = d["units"], d["act_bits"]
     projected = container(accumulator(d) if d["linear"] else act) * d["projectors"]
     widths = [container(act)] * units + [container(act + 2)] * units
-    longest = max(sum(widths), projected)
+    longest = sum(whose) + max(sum(widths), projected)
     order = dealt(len(h), bank_width, d["lanes"], d["lanes"] * bank_width)
     beats = []
     for at in range(0, len(order), units):
         mine = [e for e in order[at : at + units]]
         numbers = [x[e] if e >= 0 else 0 for x in (h, c) for e in mine]
-        word = join(numbers, widths)
+        word = join([context] * len(whose) + numbers, whose + widths)
         beats.append([word >> 32 * n & 0xFFFFFFFF for n in range(-(-longest // 32))])
     return beats
 
@@ -247,9 +252,11 @@ def beat_words(numbers: Sequence[int], width: int, bus: int = 32) -> list[int]:
     return [word >> bus * n & ((1 << bus) - 1) for n in range(-(-size * len(numbers) // bus))]
 
 
-def frame_packet(frames: Sequence[Sequence[int]], first: int, context: int, d: Design) -> list[int]:
+def frame_packet(
+    frames: Sequence[Sequence[int]], first: int, context: int, d: Design, closes: int = 0
+) -> list[int]:
     """Words of a packet: header, then the frames of one direction, element after element."""
-    words = [0xF5 << 24 | first << 16 | context]
+    words = [0xF5 << 24 | closes << 17 | first << 16 | context]
     for frame in frames:
         width = -(-len(frame) // d["lanes"])
         padded = list(frame) + [0] * (d["lanes"] * width - len(frame))

@@ -102,6 +102,7 @@ def simulation(
         "pes": design.pes,
         "lanes": design.lanes,
         "contexts": design.contexts if design.contexts > 1 else None,
+        "batched": design.batched or None,
         "largest": largest,
         # by default some may run: the line repeats its own rows
         "icarus": beside.get("icarus", 0) if simulator not in ("icarus", "verilator") else None,

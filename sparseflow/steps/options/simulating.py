@@ -65,6 +65,14 @@ class VerilogOptions:
         bool,
         Said("The matrices come from memory for every frame.", name="--streamed", panel=ARRAY),
     ] = False
+    batched: Annotated[
+        bool,
+        Said(
+            "With --streamed: a word of them serves frames of all --contexts before the next.",
+            name="--batched",
+            panel=ARRAY,
+        ),
+    ] = False
     checked: Annotated[
         bool,
         Said("Parity in memories and frames, check words.", name="--checked", panel=ARRAY),
@@ -163,6 +171,13 @@ class SimulateOptions:
         Said("Simulate only so many, spread over classes and lengths; all by default.", least=1),
     ] = None
     seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
+    batched: Annotated[
+        bool,
+        Said(
+            "The matrices come from memory, and a word of them serves frames of all --contexts.",
+            name="--batched",
+        ),
+    ] = False
     activity: Annotated[
         ActivityForm | None,
         Said("Run once more and write how often each signal changes, for power tools."),

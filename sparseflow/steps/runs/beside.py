@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from compiler.array.screen.latency import screened_cycles
 from compiler.lower.image import Image
-from compiler.timing.cycle_model import CycleModel
+from compiler.timing.cycle_model import cycle_model
 from csb_format import IntArray
 from engine.reference import IntegerModel
 
@@ -54,7 +54,7 @@ def counts(
 
 def _few(image: Image, sequences: Sequence[Any]) -> int:
     """The first sequences that Icarus does quickly."""
-    step = sum(int(CycleModel(image, p).run(2).steps[-1]) for p in range(len(image.parts)))
+    step = sum(int(cycle_model(image, p).run(2).steps[-1]) for p in range(len(image.parts)))
     if image.design.screen:
         step = max(step, screened_cycles(image.design.screen))
     left, count = WORK / (step * image.design.pes * image.design.lanes), 0

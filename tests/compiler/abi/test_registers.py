@@ -49,7 +49,7 @@ def test_counters_are_pairs() -> None:
 
 
 def test_fields_round_trip() -> None:
-    values = {"context": 0x1234, "first": 1, "magic": 0xF5}
+    values = {"context": 0x1234, "first": 1, "closes": 0, "magic": 0xF5}
     assert PACKET.encode(**values) == 0xF5011234
     assert PACKET.decode(0xF5011234) == values
     assert REGISTERS["timeout"].reset == 1 << 24
@@ -58,7 +58,7 @@ def test_fields_round_trip() -> None:
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ({"nonsense": 1}, r"packet has no field 'nonsense': it has context, first, magic"),
+        ({"nonsense": 1}, r"packet has no field 'nonsense': it has context, first, closes, magic"),
         ({"first": 2}, r"packet\.first = 2: must be 0 to 1"),
         ({"context": -1}, r"packet\.context = -1: must be 0 to 65535"),
     ],

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from boards.host.c_model import model_header
+from compiler.abi.frames import Stimulus
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from csb_format.random_models import random_frames, random_model
@@ -72,8 +73,8 @@ SNIPPET
 """
 
 
-def compiled(page: str) -> CodeType:
-    return compile(one(page, "python"), page, "exec")
+def compiled(page: str, heading: str | None = None) -> CodeType:
+    return compile(one(page, "python", heading), page, "exec")
 
 
 def test_the_bus_is_written_with_what_the_page_names(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_the_matrix_is_laid_out_and_the_block_is_made() -> None:
         "compile_model": compile_model, "lay_out": lay_out, "ReadBus": ReadBus,
         "StreamedCore": StreamedCore,
     }  # fmt: skip
-    exec(compiled("docs/streaming.md"), names)
+    exec(compiled("docs/streaming.md", "Matrices in DRAM"), names)
     matrix: Any = names["matrix"]
     assert matrix.length == len(matrix.data)
     assert 0 <= matrix.padding < 128
@@ -112,6 +113,17 @@ def test_the_matrix_is_laid_out_and_the_block_is_made() -> None:
     covered = re.search(r"covers (\d+) cycles", (ROOT / "docs/streaming.md").read_text("utf-8"))
     assert covered is not None
     assert int(covered[1]) == ReadBus().covered_latency
+
+
+def test_streams_share_the_words_of_the_page() -> None:
+    """Three of its eight are there; one of them ends after a frame."""
+    names: dict[str, Any] = {
+        "model": SMALL, "pes": 4, "lanes": 2, "design_for": design_for, "Stimulus": Stimulus,
+        "compile_model": compile_model,
+        "sequences": random_frames(np.random.default_rng(3), SMALL, [2, 1, 2]),
+    }  # fmt: skip
+    exec(compiled("docs/streaming.md", "Streams that share the words"), names)
+    assert names["stimulus"].closes.tolist() == [False, False, True, False, True]
 
 
 def test_the_driver_answers_with_the_model_on_the_line() -> None:

@@ -99,7 +99,7 @@ class Board:
             await self.host.fields("errors"), 0
         )
         sequences = random_frames(np.random.default_rng(seed), image.model, [3, 2])
-        stimulus = Stimulus.of(image, sequences)
+        stimulus = Stimulus.of(image, sequences, contexts=image.design.contexts)
         await self.host.send(frame_packets(stimulus, 64))
         while (await self.host.fields("status"))["busy"]:
             pass
@@ -110,7 +110,10 @@ class Board:
 @pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("design", "bits"),
-    [({}, 64), ({"streamed": True}, 64), ({}, 128), ({}, 512), ({"streamed": True}, 512)],
+    [
+        *(({}, 64), ({"streamed": True}, 64), ({}, 128), ({}, 512), ({"streamed": True}, 512)),
+        ({"streamed": True, "batched": True, "contexts": 3}, 64),
+    ],
     ids=str,
 )
 def test_models_load_along_their_lists_and_run_bit_exact(

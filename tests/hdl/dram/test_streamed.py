@@ -66,6 +66,7 @@ def latenesses(draw: st.DrawFn) -> Lateness:
     first_beat=st.integers(0, 70),
     rows=st.sampled_from([4, 8]),
     pause=st.tuples(st.integers(1, 5), st.sampled_from([0, 0, 3, 40])),
+    hold=st.sampled_from([0, 0, 1, 7]),
 )
 def test_every_group_comes_when_the_model_says(
     shape: tuple[int, ...],
@@ -75,12 +76,13 @@ def test_every_group_comes_when_the_model_says(
     first_beat: int,
     rows: int,
     pause: tuple[int, int],
+    hold: int,
 ) -> None:
     design = small_design(*shape)
     image = random_image(design, bus, groups, seed=groups)
     base, frames = BASE + first_beat * bus.beat_bytes, 3
     memory = AxiMemory(bus, image.data, base, late)
-    taker = GroupTaker(image, passes(*pause))
+    taker = GroupTaker(image, passes(*pause), lambda group: hold)
     simulate_stream(StreamedMatrix(design, bus, rows), memory, taker, frames)
     assert taker.wrong == []
     assert memory.traffic.violations == []
@@ -88,8 +90,9 @@ def test_every_group_comes_when_the_model_says(
     seen = memory.traffic.bursts
     assert seen[: len(wanted)] == wanted[: len(seen)]
     model = stream_cycles(
-        bus, image, frames, rows=rows, base=base, lateness=late, pause=passes(*pause)
-    )
+        bus, image, frames, rows=rows, base=base, lateness=late, pause=passes(*pause),
+        hold=lambda group: hold,
+    )  # fmt: skip
     assert taker.cycles == model.taken
     assert memory.traffic.arrived[: len(model.arrived)] == model.arrived
 
