@@ -83,7 +83,7 @@ def adapt(
     threads : int
     target : str
         Who computes: ``cpu``; ``sim``, an array on a simulated board; or ``serial:PORT``, that of a
-        board, whose bitstream is of :func:`compiler.learn.layout.training_design`.
+        board, whose bitstream is of :func:`compiler.learn.design.training_design`.
     pes, lanes : int
         Of the array.
     state : mapping, optional

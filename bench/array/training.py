@@ -11,7 +11,7 @@ also counts those of a batch in Verilog (:mod:`sim.bus.compiled`) of an array th
 from __future__ import annotations
 
 import json as json_text
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +27,8 @@ from boards.tools.synth import synthesise_ecp5
 from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.learn.commands import Update
-from compiler.learn.layout import LearningLayout, training_design
+from compiler.learn.design import training_design
+from compiler.learn.layout import LearningLayout
 from compiler.learn.timing import batch_cycles, update_cycles
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
@@ -56,7 +57,10 @@ TIMEOUT = 7200.0
 
 @dataclass(frozen=True)
 class Case:
-    """An LSTM with a linear output layer on an array, and answers of a batch."""
+    """An LSTM or GRU with a linear output layer on an array, and answers of a batch.
+
+    ``alike``: the weights of all gates have one format.
+    """
 
     inputs: int
     units: int
@@ -67,11 +71,18 @@ class Case:
     lanes: int
     answers: int = 32
     whole: bool = True
+    cell: str = "lstm"
+    alike: bool = False
 
 
+SMALL, LARGE = Case(12, 64, 9, 4, (1, 4), 4, 4), Case(153, 512, 48, 16, (1, 4), 64, 16, whole=False)
 CASES = {
-    "4 x 4": Case(12, 64, 9, 4, (1, 4), 4, 4),
-    "64 x 16, a PE": Case(153, 512, 48, 16, (1, 4), 64, 16, whole=False),
+    "4 x 4": SMALL,
+    "64 x 16, a PE": LARGE,
+    "4 x 4, a GRU": replace(SMALL, cell="gru", alike=True),
+    "64 x 16, a GRU": replace(LARGE, cell="gru", alike=True),
+    "4 x 4, a GRU, a format a gate": replace(SMALL, cell="gru"),
+    "64 x 16, a GRU, a format a gate": replace(LARGE, cell="gru"),
 }
 SMALLEST = {"4 x 4": Case(4, 8, 3, 4, (1, 1), 4, 4, 8, whole=False)}
 
@@ -145,6 +156,8 @@ def _row(name: str, case: Case, kinds: list[str], known: dict[str, Any]) -> dict
         "batch_whole_cycles": batch.whole,
         "batch_hidden_cycles": batch.hidden,
         "batch_loaded_words": batch.loaded,
+        "batch_states_words": batch.states,
+        "batch_sums_words": batch.sums,
         "batch_left_sums": batch.left,
         "frame_cycles": step_cycles(layout.plan),
         "update_cycles": update_cycles(Update(layout, PLACE, 1 << 14, 0)),
@@ -182,10 +195,15 @@ def _measured(case: Case) -> int:
 
 def _model(case: Case) -> Model:
     k = (*case.k, 1)
-    return random_network(
+    model = random_network(
         np.random.default_rng(SEED), case.inputs, case.units, case.banks, k, head=case.classes,
-        value_bits=8, act_bits=8,
+        value_bits=8, act_bits=8, cell=case.cell,
     )  # fmt: skip
+    if not case.alike:
+        return model
+    (layer,) = model.layers
+    ih, hh = (layer.gate_formats(name)[0] for name in ("weight_ih", "weight_hh"))
+    return replace(model, layers=(replace(layer, weight_ih_format=ih, weight_hh_format=hh),))
 
 
 def _element(design: Design, image: object, hierarchy: object) -> ProcessingElement:
@@ -230,9 +248,9 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         table.add_row(
             row["case"],
             row["network"],
-            f"{row['plain_luts']:,}",
+            f"{row['plain_luts']:,}" if "plain_luts" in row else "not measured",
             *(_more(row, kind) for kind in ("train", "back")),
-            f"{row['plain_block_rams']} -> {row.get('back_block_rams', '?')}",
+            f"{row.get('plain_block_rams', '?')} -> {row.get('back_block_rams', '?')}",
             f"{row['frame_cycles']:,}",
             f"{row['batch_times']:.2f}",
         )

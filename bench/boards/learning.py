@@ -23,7 +23,7 @@ from boards.build.bitstream import BitstreamError, build_bitstream
 from boards.tools.synth import synthesise_ecp5
 from compiler.array.design import Design
 from compiler.array.needs import design_for
-from compiler.learn.layout import training_design
+from compiler.learn.design import training_design
 from compiler.lower.compile import compile_model
 from compiler.timing.cycle_model import step_cycles
 from csb_format.files.folders import temporary_folder

@@ -53,7 +53,7 @@ def rows_of(
     epochs = 1 if smallest else task.epochs
     for mode in task.modes:
         for bits in sorted({ARITHMETICS[each].bits for each in arithmetics}):
-            network = FloatNetwork(found.models[bits], mode, task.rate)
+            network = FloatNetwork(found.models[bits], mode, task.rate, task.clip)
             rows.append(_row(name, mode, f"float of {bits} bits' weights", seed))
             rows[-1] |= _trained(network, task, found, seed, epochs)
         for each in arithmetics:

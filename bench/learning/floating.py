@@ -29,9 +29,11 @@ class FloatNetwork:
         Its real weights are where it begins.
     mode : {"head", "recurrent", "all"}
     rate : float
+    clip : float
+        The largest norm of all gradients together, to which larger ones are scaled; 0: none.
     """
 
-    def __init__(self, model: Model, mode: str, rate: float):
+    def __init__(self, model: Model, mode: str, rate: float, clip: float = 0.0):
         (layer,), head = model.layers, model.head
         assert head is not None
         self.pool = model.pool
@@ -54,6 +56,7 @@ class FloatNetwork:
         moves = [own[name] for name in own if name != "bias_hh_l0"] if mode != "head" else []
         moves += list(self.head.parameters()) if mode != "recurrent" else []
         self.optimizer = torch.optim.SGD(moves, lr=rate)
+        self._moves, self._clip = moves, clip
 
     def epoch(self, data: SequenceData, batch: int, seed: int, number: int) -> None:
         """Go through the data once."""
@@ -72,6 +75,8 @@ class FloatNetwork:
         for weight, mask in self.masks:
             if weight.grad is not None:
                 weight.grad *= mask
+        if self._clip:
+            nn.utils.clip_grad_norm_(self._moves, self._clip)
         self.optimizer.step()
 
     def _logits(self, sequences: Sequence[Any]) -> Tensor:

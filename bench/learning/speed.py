@@ -23,7 +23,7 @@ from engine.learn.native.passes import LANES, CompiledPasses, kernels
 from engine.learn.pieces import bytes_per_frame
 
 from ..cpu.turns import Seconds, in_turns, milliseconds, ratio
-from ..record import Rows
+from ..record import Rows, processor
 
 __all__ = ["measured"]
 
@@ -48,7 +48,8 @@ def measured(smallest: bool) -> Rows:
         }
         for name, times in seconds.items()
     ]
-    return [*rows, _memory(model, units), _rescaling(model, rounds, block)]
+    rows += [_memory(model, units), _rescaling(model, rounds, block)]
+    return [row | {"cpu": processor()} for row in rows]  # scores may be of another
 
 
 def _model(units: int, bits: int, cell: str = "lstm") -> Model:

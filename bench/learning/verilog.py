@@ -25,7 +25,7 @@ from boards.host.driver import Accelerator
 from boards.learn.compiled import CompiledBus
 from boards.learn.learner import ArrayLearner
 from compiler.array.design import Design
-from compiler.learn.layout import training_design
+from compiler.learn.design import training_design
 from csb_format import IntArray, Model
 from csb_format.random_models import random_frames, random_network
 from engine.learn.head import Asked
@@ -86,6 +86,13 @@ NETWORKS = {
         (8, 8, 9), pool="every", more={"layers": 2, "projection": 8}
     ),
     "16 bits": Network((8, 16, 3), 16, more={"value_bits": 16, "act_bits": 16}),
+    "2 layers of a GRU": Network((8, 8, 5), more={"layers": 2, "cell": "gru"}),
+    "2 layers in both directions": Network(
+        (8, 8, 5), pool="hn", more={"layers": 2, "directions": 2}
+    ),
+    "a GRU in both directions, the mean": Network(
+        (8, 8, 5), pool="mean", more={"directions": 2, "cell": "gru"}
+    ),
 }
 ARRAYS = ((4, 4), (8, 4), (16, 4), (4, 8))
 SHARES = {"pauses": SHARE, "no pauses": 0.0}

@@ -70,7 +70,7 @@ def _rows() -> list[dict[str, Any]]:
 def _cells() -> str:
     heads = "array|network|LUT|head learns|all learn|block RAM|a frame, cycles|head's update"
     lines = [heads.split("|")]
-    for row in _rows():
+    for row in (row for row in _rows() if "plain_luts" in row):
         kinds = [kind for kind in ("plain", "train", "back") if f"{kind}_luts" in row]
         plain, train, back = (_told(row, kind) for kind in ("plain", "train", "back"))
         rams = ", ".join(str(row[f"{kind}_block_rams"]) for kind in kinds)
@@ -101,9 +101,10 @@ def _cycles() -> str:
 
 
 def _transfers() -> str:
-    heads = "array|words loaded|sums left|transfers, cycles|hidden|all, cycles|measured in Verilog"
+    heads = "array|loaded|states and logits|sums|transfers, cycles|hidden|all, cycles|in Verilog"
     lines = [heads.split("|")]
-    names = "loaded_words left_sums transfer_cycles hidden_cycles whole_cycles measured_cycles"
+    names = "loaded_words states_words sums_words transfer_cycles hidden_cycles whole_cycles"
+    names += " measured_cycles"
     for row in _rows():
         frames = row["steps"] * row["answers"]
         told = (row.get(f"batch_{name}") for name in names.split())
@@ -142,7 +143,7 @@ def _boards() -> str:
 
 
 def _array_page() -> Page:
-    row = next(row for row in _rows() if not row["whole"])
+    row = next(row for row in _rows() if "updater_luts" in row)
     return Page(
         ROOT / "docs/learning_array.md",
         (_verilog(), _cells(), _boards(), _cycles(), _transfers()),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from compiler.abi.registers import design_hash
+from compiler.abi.states import frame_words
 from compiler.abi.wire import frame_packing, state_packing
 from compiler.lower.image import Image
 from csb_format.scales import DesignError
@@ -97,7 +98,7 @@ def model_header(image: Image, name: str = NAME) -> str:
 def _counts(image: Image, name: str) -> Iterable[str]:
     model, (part,) = image.model, image.parts
     packing = state_packing(image.design, BUS_BITS)
-    out = part.beats_out * packing.beats
+    out = frame_words(image.design, part, BUS_BITS)
     hidden, cell = packing.elements[0], packing.elements[-1]
     counts = {
         "FEATURES": model.layers[0].input_size,

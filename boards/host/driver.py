@@ -16,9 +16,17 @@ import numpy.typing as npt
 
 from compiler.abi.frames import Stimulus, frame_packets
 from compiler.abi.identity import counters_of, identity
-from compiler.abi.registers import MAGIC, REGISTERS, SCREEN_COUNTERS, VERSION, design_hash
-from compiler.abi.states import Emitted, outcome_of
-from compiler.abi.wire import result_fields, state_packing
+from compiler.abi.registers import (
+    LOAD_MAGIC,
+    MAGIC,
+    PACKET,
+    REGISTERS,
+    SCREEN_COUNTERS,
+    VERSION,
+    design_hash,
+)
+from compiler.abi.states import Emitted, frame_words, outcome_of
+from compiler.abi.wire import sum_fields, sum_packing
 from compiler.array.design import Design
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
@@ -295,6 +303,8 @@ class Accelerator:
     def command(self, words: Sequence[int], *, wait: bool = True) -> None:
         """Send load packets to a design that trains, and wait until they are carried out.
 
+        They go to ``s_axis``, a word a cycle.
+
         Parameters
         ----------
         words : sequence of int
@@ -309,10 +319,23 @@ class Accelerator:
         if not self.design.train:
             raise AcceleratorError("this bitstream does not train: build one that does")
         self._carried_out()
-        self._bus.write(REGISTERS["load"].address, words)
-        self._commanded = True
+        if words:
+            self._send_loads([PACKET.encode(magic=LOAD_MAGIC), *words])
+            self._commanded = True
         if wait:
             self._carried_out()
+
+    def _send_loads(self, packet: Sequence[int]) -> None:
+        """A packet of load packets' words."""
+        sent, deadline = 0, time.monotonic() + self.timeout
+        while sent < len(packet):
+            if taken := self._bus.send(packet[sent:], True):
+                sent += taken
+                deadline = time.monotonic() + self.timeout
+            elif time.monotonic() > deadline:
+                self._torn = True
+                self._report()
+                raise StuckError(f"no word was taken for {self.timeout:g} s: call reset()")
 
     def _carried_out(self) -> None:
         """Wait until the last command is."""
@@ -341,7 +364,7 @@ class Accelerator:
         """
         if not self.design.backward:
             raise AcceleratorError("this bitstream does not train recurrent layers: build one")
-        packing = state_packing(self.design, BUS_BITS, results=True)
+        packing = sum_packing(self.design, BUS_BITS)
         size, got = packing.beats, list[int]()
         self.command(words, wait=False)
         deadline = time.monotonic() + self.timeout
@@ -353,14 +376,23 @@ class Accelerator:
                 self._report()
                 raise StuckError(f"no sum came for {self.timeout:g} s: call reset()")
         payloads = [packing.unpack(got[n : n + size]) for n in range(0, len(got), size)]
-        return split_fields(payloads, _result_widths(self.design))
+        (sums,) = sum_fields(self.design)
+        return split_fields(payloads, [sums.width] * sums.count)
 
     def emitted(self, frames: IntArray) -> list[Emitted]:
         """All that leaves for a sequence (T, X) of integers, from a zero state, pass by pass.
 
         Of a design that trains recurrent layers that is what a step back needs.
         """
-        return self._run_part(0, frames, False, 0)
+        image, found = self._image, list[Emitted]()
+        if image is None:
+            raise AcceleratorError("no model is loaded: call load() first")
+        for part in range(len(image.parts)):
+            now = self._run_part(part, frames, False, 0)
+            if part + 1 < len(image.parts):
+                frames = joined(now, image.model.directions).output
+            found += now
+        return found
 
     def reset(self) -> None:
         """Forget all frames under way; the loaded model stays, its states do not."""
@@ -502,7 +534,7 @@ class Accelerator:
         made = Stimulus.of(image, [frames], part)
         stimulus = replace(made, step=made.step + keep, context=np.full_like(made.context, context))
         (packet,) = frame_packets(stimulus, BUS_BITS)
-        size = image.parts[part].beats_out * state_packing(self.design, BUS_BITS).beats
+        size = frame_words(self.design, image.parts[part], BUS_BITS)
         self._kept.discard(context)
         try:
             words = self._stream(packet, size * len(frames))
@@ -539,8 +571,3 @@ class Accelerator:
         if not last or sent < len(packet) or len(got) > expected:
             raise MisalignedError("the frames' ends are out of step: call reset()")
         return got
-
-
-def _result_widths(design: Design) -> list[int]:
-    (results,) = result_fields(design)
-    return [results.width] * results.count

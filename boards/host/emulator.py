@@ -8,12 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from compiler.abi.identity import counters_of, identity
-from compiler.abi.registers import COUNTERS, PACKET, PACKET_MAGIC, REGISTERS, Access, registers_of
+from compiler.abi.registers import (
+    COUNTERS,
+    LOAD_MAGIC,
+    PACKET,
+    PACKET_MAGIC,
+    REGISTERS,
+    Access,
+    registers_of,
+)
 from compiler.abi.states import results_of
 from compiler.abi.wire import frame_inputs, frame_packing, state_packing, state_payloads
 from compiler.array.design import Design
 from compiler.lower.image import Image
-from compiler.lower.load import WORD, Space, space_depths, space_targets, space_widths
+from compiler.lower.load import COUNT_BITS, WORD, Space, space_depths, space_targets, space_widths
 from csb_format import IntArray
 from engine.reference import LayerModel
 from engine.screened import of_all
@@ -243,6 +251,10 @@ class EmulatedAccelerator:
             self._discarding = not last
         elif self._header is None:
             self._begin(PACKET.decode(word), last)
+        elif self._header["magic"] == LOAD_MAGIC:
+            self._load(word)
+            if last:
+                self._header = None
         else:
             self._beats.append(word)
             whole = self._values[REGISTERS["frame"].address] * self._packing.beats
@@ -256,7 +268,9 @@ class EmulatedAccelerator:
 
     def _begin(self, header: dict[str, int], last: bool) -> None:
         good = header["magic"] == PACKET_MAGIC and header["context"] < self.design.contexts
-        if not good or self._values[REGISTERS["frame"].address] == 0:
+        if self.design.train and header["magic"] == LOAD_MAGIC and not last:
+            self._header = header
+        elif not good or self._values[REGISTERS["frame"].address] == 0:
             self._error("header")
             self._discarding = not last
         elif last:
@@ -397,7 +411,11 @@ def _packets(
             at += 1 + sealed
             continue
         chunks = chunks_of.get(space, 1)
-        end = at + 2 + words[at + 1] * chunks if at + 1 < len(words) else len(words) + 1
+        end = len(words) + 1
+        if at + 1 < len(words):
+            # a space that no image loads: above the count comes a shift, which nothing here needs
+            mask = (1 << COUNT_BITS) - 1 if space == Space.GRADIENTS else -1
+            end = at + 2 + (words[at + 1] & mask) * chunks
         if end + sealed > len(words):
             return
         yield space, target, address * chunks, words[at + 2 : end]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from compiler.abi.frames import Stimulus, frame_packets
 from compiler.abi.registers import REGISTERS, design_hash
-from compiler.abi.wire import state_packing
+from compiler.abi.states import frame_words
 from compiler.lower.image import Image
 from csb_format import IntArray
 from csb_format.arguments import whole
@@ -82,7 +82,7 @@ def job_of(image: Image, sequences: Sequence[IntArray], baud: int = BAUD) -> Job
         )
     baud = whole("baud", baud, 1, _MOST_BAUD)
     packets = frame_packets(Stimulus.of(image, sequences), BUS_BITS)
-    size = image.parts[0].beats_out * state_packing(image.design, BUS_BITS).beats
+    size = frame_words(image.design, image.parts[0], BUS_BITS)
     lengths = [len(sequence) for sequence in sequences if len(sequence)]
     return Job(
         baud,

@@ -8,13 +8,15 @@ import numpy as np
 
 from compiler.array.program import Sink
 from compiler.learn.commands import Back, Update, read_packet, word_packets
+from compiler.learn.design import learns_head
 from compiler.learn.layout import GRADIENT_BITS, LearningLayout
 from compiler.learn.memories import restored, tensor_of
 from compiler.learn.transposed import turns_of
 from compiler.lower.compile import compile_model
-from compiler.lower.learning.masters import learning_passes, master_of
+from compiler.lower.learning.masters import layer_of, learning_passes, master_of
 from compiler.lower.load import Space, packet
 from compiler.lower.passes import HEAD, Pass
+from compiler.lower.plan import Plan
 from compiler.lower.words import bias_words
 from csb_format import IntArray, Model
 from engine.learn.crossed import COLUMN_BITS
@@ -29,9 +31,11 @@ from .lying import Chunk, Lying
 __all__ = ["LearningAccelerator", "Products", "tensor_name"]
 
 
-def tensor_name(given: Pass) -> str:
+def tensor_name(plan: Plan, given: Pass) -> str:
     """Of the weights of a pass, as a model file has them."""
-    return "head.weight" if given.matrix == HEAD else f"layers.{given.layer}.{given.matrix}"
+    if given.matrix == HEAD:
+        return "head.weight"
+    return f"layers.{layer_of(plan, given)}.{given.matrix}"
 
 
 class Products:
@@ -85,8 +89,10 @@ class LearningAccelerator:
     def __init__(self, accelerator: Accelerator, model: Model, bits: int):
         self.accelerator, self.model, self._bits = accelerator, model, bits
         self.design = accelerator.design
-        self.image = compile_model(model, self.design, head=True)
-        self.passes = {tensor_name(given): given for given in learning_passes(self.image)}
+        self.image = compile_model(model, self.design, head=learns_head(model.shape))
+        self.passes = {
+            tensor_name(self.image, given): given for given in learning_passes(self.image)
+        }
         self._lying = Lying()
         accelerator.load(self.image)
         if self.design.backward:
@@ -96,17 +102,6 @@ class LearningAccelerator:
         """Where gradients of a tensor lie."""
         bits = GRADIENT_BITS if name == "head.weight" else self._bits
         return LearningLayout(self.image, answers, self.passes[name], bits)
-
-    def _fracs(self, name: str) -> IntArray:
-        """Fraction bits of weights by row, int64 (rows,)."""
-        if name == "head.weight":
-            assert self.model.head is not None
-            fracs = [self.model.head.weight_format.frac]
-        else:
-            _, layer, matrix = name.split(".")
-            given = self.model.layers[int(layer)].matrices
-            fracs = [f.frac for one in given if one.name == matrix for f in one.formats]
-        return np.repeat(fracs, self.passes[name].geometry.rows // len(fracs))
 
     def _empty(self) -> None:
         """Accumulators of columns at 0, whatever was broken off."""
@@ -124,13 +119,31 @@ class LearningAccelerator:
         N sequences at a time; digits of wide gradients in turn. With ``chunk`` gradients come to
         where :meth:`update` reads them, unless they lie there.
         """
-        at, lanes = self.layout(name, chunk.answers if chunk else 1), self.design.lanes
+        at = self.layout(name, chunk.answers if chunk else 1)
         at.check()
-        found = np.zeros((len(d.value), at.given.geometry.columns), np.int64)
-        gates = self._gates(name)
+        if at.in_turn:
+            return self._back_in_turn(at, d)
+        gates = at.abreast
         shifts = tuple((gates.max() - gates).tolist())  # to the finest format
-        for n, first in enumerate(range(0, len(d.value), lanes)):
-            rows = d.value[first : first + lanes]
+        return Part(self._sums(at, d.value, shifts, chunk), d.exponent - int(at.fracs.max()))
+
+    def _back_in_turn(self, at: LearningLayout, d: Part) -> Part:
+        """Of rows of several formats that follow each other: a product for each format."""
+        finest = int(at.fracs.max())
+        parts = [
+            self._sums(at, d.value * (at.fracs == frac), (), None) << finest - frac
+            for frac in np.unique(at.fracs).tolist()
+        ]
+        return Part(np.sum(parts, axis=0), d.exponent - finest)
+
+    def _sums(
+        self, at: LearningLayout, d: IntArray, shifts: tuple[int, ...], chunk: Chunk | None
+    ) -> IntArray:
+        """Sums (L, columns) of gradients (L, rows)."""
+        lanes = self.design.lanes
+        found = np.zeros((len(d), at.given.geometry.columns), np.int64)
+        for n, first in enumerate(range(0, len(d), lanes)):
+            rows = d[first : first + lanes]
             if chunk is None:
                 self._lying.use_front(at.slots)
                 digits = at.digits(rows)
@@ -141,12 +154,7 @@ class LearningAccelerator:
             for shift, (words, place) in zip(at.aligns.tolist(), each, strict=True):
                 sums = self._columns(Back.of(at, shifts, place), words)
                 found[first : first + lanes] += sums[: found.shape[1], : len(rows)].T << shift
-        return Part(found, d.exponent - int(gates.max()))
-
-    def _gates(self, name: str) -> IntArray:
-        """Fraction bits of weights by gate, of rows that lie side by side."""
-        fracs = self._fracs(name)
-        return fracs.reshape(self.passes[name].placement.abreast, -1)[:, 0]
+        return found
 
     def _put(
         self, at: LearningLayout, chunk: int, left: int, rows: IntArray
@@ -172,11 +180,12 @@ class LearningAccelerator:
             Of the dice.
         """
         gradients, fed, steps = products.answers(self.design.lanes)
-        layout, gates = self.layout(name, len(gradients)), self._gates(name)
+        layout = self.layout(name, len(gradients))
         layout.check()
         # formats of gates differ: sums of finer ones are shifted left, so that one place serves all
-        place = place_of(-(products.exponent + int(gates.min()) + MASTER_BITS), rate)
-        shifts = tuple((gates - gates.min()).tolist())
+        coarsest = int(layout.fracs.min())
+        place = place_of(-(products.exponent + coarsest + MASTER_BITS), rate)
+        shifts = () if layout.in_turn else tuple(layout.abreast.tolist())
         dice = random_bits(start, gradients.shape[1]).astype(np.int64)
         update = Update(layout, place, rate.factor, start >> COLUMN_BITS, shifts)
         there = self._there(layout, gradients, steps.tolist())
@@ -186,6 +195,9 @@ class LearningAccelerator:
     def _there(self, layout: LearningLayout, gradients: IntArray, lefts: list[int]) -> set[int]:
         """Chunks that lie in the array already; after it all are noted."""
         lying, lanes = self._lying.of(layout), self.design.lanes
+        if layout.in_turn:  # rows have shifts of their own
+            lying.chunks.clear()
+            return set()
         chunks = [(n, gradients[n * lanes : (n + 1) * lanes], left) for n, left in enumerate(lefts)]
         there = {n for n, rows, left in chunks if lying.has(n, rows, left)}
         for one in chunks:
@@ -198,7 +210,7 @@ class LearningAccelerator:
         of = next(
             given for part in self.image.parts for given in part.whole
             if given.biased and (given.matrix == HEAD) == (start == "head")
-            and (start == "head" or given.layer == int(layer))
+            and (start == "head" or layer_of(self.image, given) == int(layer))
         )  # fmt: skip
         units = of.sink == Sink.UNITS
         if not units and np.abs(bias).max(initial=0) >= 1 << (self.design.acc_bits - 1):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from compiler.learn.design import learns_head
 from compiler.learn.timing import BatchCycles, batch_cycles
-from csb_format import IntArray, Model
+from csb_format import DenseLayer, IntArray, Model
 from engine.learn.exponents import Seen
-from engine.learn.head import Asked
+from engine.learn.head import Asked, HeadPass
 from engine.learn.integers import Rate, start_of
 from engine.learn.learner import Learner, LearnError, Settings
 from engine.learn.network import Network, Outcome
@@ -58,7 +59,8 @@ class ArrayLearner(Learner):
         super().__init__(model, replace(settings, generator="crossed"))
         self._array = LearningAccelerator(accelerator, model, settings.gradient_bits)
         tensors = self.masters.tensors.items()
-        self._weights = [n for n, t in tensors if n in self._array.passes and t.values.size]
+        there = [n for n, t in tensors if n in self._array.passes and t.values.size]
+        self._weights = sorted(there, key=lambda name: _turn(name, model))
         self._late: dict[str, Products] = {}
         self._stale = False  # masters here are not those of the array
 
@@ -86,19 +88,20 @@ class ArrayLearner(Learner):
             passes.append(made)
             return made
 
-        network = Network(
-            self.masters,
-            layer,
-            deep,
-            lambda model, head: ArrayHead(model, head, self._array, forward),
-        )
+        def head(model: Model, of: DenseLayer) -> HeadPass:
+            if not learns_head(model.shape):
+                return HeadPass(model, of)
+            return ArrayHead(model, of, self._array, forward)
+
+        network = Network(self.masters, layer, deep, head)
         settling = Settling(self.exponents)
         piece = Piece(tuple(map(len, chosen)), len(chosen))
         found = self._run(
             network, chosen, asked.chosen(order), list(range(len(order))), piece, settling
         )
-        assert isinstance(network.head, ArrayHead)
-        for one in (*passes, network.head):
+        if isinstance(network.head, ArrayHead):
+            passes.append(network.head)
+        for one in passes:
             self._late |= one.late
         return found, settling.seen, 1
 
@@ -110,11 +113,13 @@ class ArrayLearner(Learner):
         self._stale = bool(self._weights)
         self._late.clear()
         super()._update(outcome, rate)
-        self._give_biases(list(outcome.gradients))
+        self._give_biases([name for name in outcome.gradients if name.endswith("bias")])
 
     def _give_biases(self, names: Sequence[str]) -> None:
+        head = learns_head(self.masters.start.shape)
         for name in names:
-            self._array.bias(name, self.masters.weight(name))
+            if head or not name.startswith("head."):
+                self._array.bias(name, self.masters.weight(name))
 
     def _pull(self) -> None:
         """Read all masters of the array."""
@@ -134,4 +139,16 @@ class ArrayLearner(Learner):
         self._stale = False
         for name in self._weights:
             self._array.set_masters(name, self.masters.values[name])
-        self._give_biases([n for n in self.masters.values if n not in self._weights])
+        self._give_biases([name for name in self.masters.values if name.endswith("bias")])
+
+
+def _turn(name: str, model: Model) -> tuple[bool, int, bool]:
+    """When a tensor's turn comes: first of those whose gradients lie in the array.
+
+    These are of the lowest level's direction that went back last, on its way through time; of a
+    GRU those of the recurrent matrix, of an LSTM both have the same.
+    """
+    start, layer, *_ = name.split(".")
+    number = int(layer) ^ (model.directions - 1) if start == "layers" else 0
+    apart = bool(model.layers[0].arithmetic.apart)
+    return start == "head", number, apart and not name.endswith("weight_hh")

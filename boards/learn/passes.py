@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from compiler.learn.design import learns_head
 from csb_format import DenseLayer, IntArray, LstmLayer, Model
+from csb_format.cells.gru import GruCell
+from engine.learn.cells.gru import GruFrame
 from engine.learn.cells.lstm import LstmFrame
 from engine.learn.head import HeadPass
 from engine.learn.reference import ReferencePass
@@ -25,6 +28,8 @@ Values = list[dict[str, IntArray]]
 class Forward:
     """What the array gave for the sequences of a piece: by layer, of each its numbers (T, size).
 
+    Of a reverse layer its own last step is the last one.
+
     Parameters
     ----------
     array : LearningAccelerator
@@ -34,13 +39,14 @@ class Forward:
     def __init__(self, array: LearningAccelerator, sequences: Sequence[IntArray]):
         self.layers: list[Values] = [[] for _ in array.model.layers]
         self.logits = list[IntArray]()
-        every = array.model.pool == "every"
+        every, head = array.model.pool == "every", learns_head(array.model.shape)
         for sequence in sequences:
             found: list[dict[str, IntArray]] = [{} for _ in self.layers]
             for one in array.accelerator.emitted(sequence):
                 found[one.emission.layer] |= one.values
-            linear = found[-1].pop("y")
-            self.logits.append(linear if every else linear[-1:])
+            if head:
+                linear = found[-1].pop("y")
+                self.logits.append(linear if every else linear[-1:])
             for layer, values in zip(self.layers, found, strict=True):
                 layer.append(values)
 
@@ -53,6 +59,7 @@ class ArrayPass(ReferencePass):
     Parameters
     ----------
     layer : LstmLayer
+        Or a GRU's, whose recurrent matrix takes h.
     n : int
     array : LearningAccelerator
     values : list of dict
@@ -90,10 +97,12 @@ class ArrayPass(ReferencePass):
     def _frames(self, found: dict[str, IntArray]) -> list[Any]:
         cell: Any = self.cell
         before = np.concatenate([np.zeros_like(found["c"][:1]), found["c"][:-1]])
+        taped = [found[name] for name in cell.taped]
+        if isinstance(cell, GruCell):
+            reset = np.zeros_like(before)
+            return [GruFrame(*step) for step in zip(*taped, before, reset, strict=True)]
         squashed = cell.piecewise.tanh(found["c"])
-        gates = [found[name] for name in cell.gate_names]
-        steps = zip(*gates, before, squashed, strict=True)
-        return [LstmFrame(*step) for step in steps]
+        return [LstmFrame(*step) for step in zip(*taped, before, squashed, strict=True)]
 
     def backward(
         self, up: Signal, up_exponent: int, settling: Settling, below: str = ""

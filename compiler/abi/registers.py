@@ -24,6 +24,7 @@ from .register_types import BITS, Access, BitField, Register, RegisterError, Wor
 __all__ = [
     "CHECKED",
     "COUNTERS",
+    "LOAD_MAGIC",
     "MAGIC",
     "PACKET",
     "PACKET_MAGIC",
@@ -49,6 +50,7 @@ DMA_MINOR = 2  # of one with those of transfers
 TRAIN_MINOR = 3  # of one that trains
 SCREEN_MINOR = 4  # of one with a screen unit
 PACKET_MAGIC = 0xF5
+LOAD_MAGIC = 0xF6  # of a design that trains: words of load packets follow
 CHECKED = "checked"  # the feature of a design that keeps parity
 TRAIN = "train"  # of one that trains
 WALK = "walk"  # of one that walks over its memories
@@ -76,7 +78,13 @@ PACKET = Word(
         BitField("context", 0, 16, "Stream whose state the frames continue; below `contexts`."),
         BitField("first", 16, 1, "The first frame starts from the initial state."),
         BitField("closes", 17, 1, "Of a batched design: each frame is the last of its batch."),
-        BitField("magic", 24, 8, f"0x{PACKET_MAGIC:02X}; anything else is no header."),
+        BitField(
+            "magic",
+            24,
+            8,
+            f"0x{PACKET_MAGIC:02X}; of a design that trains "
+            f"0x{LOAD_MAGIC:02X}: words of load packets follow; anything else is no header.",
+        ),
     ),
 )
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from csb_format.fixed import IntArray
 
+from ..array.design import Design
 from ..array.widths import size_of
 from ..lower.image import Image
 from ..lower.plan import Emission, Part
 from .wire import output_fields, state_packing, state_values, stream_of
 
-__all__ = ["Emitted", "Outcome", "WireError", "outcome_of", "results_of"]
+__all__ = ["Emitted", "Outcome", "WireError", "frame_words", "outcome_of", "results_of"]
 
 
 class WireError(RuntimeError):
@@ -145,21 +146,31 @@ def outcome_of(image: Image, packets: Sequence[Sequence[int]], bits: int, part: 
     """
     last = size_of(output_fields(image.design)) - 1
     packings = [state_packing(image.design, bits, results=given) for given in (False, True)]
-    beats, marks = packings[0].beats, results_of(image.parts[part])
+    marks = results_of(image.parts[part])
     payloads: list[int] = []
     frames = Counter[int]()  # beats so far, of each stream's frame
     for packet in packets:
-        chunks = [packet[i : i + beats] for i in range(0, len(packet), beats)]
+        at = 0
         # a packet that a reset has cut, or that is too long, is told of by its last mark
-        for chunk in chunks:
-            whose = stream_of(image.design, packings[0].unpack(chunk))
+        while at < len(packet):
+            first = packings[0].unpack(packet[at : at + packings[0].beats])
+            whose = stream_of(image.design, first)
             n = frames[whose]
             frames[whose] += 1
             result = marks[n] if n < len(marks) else False
-            payloads.append(packings[result].unpack(chunk) | result << last - 1)
+            beats = packings[result].beats
+            word = packings[result].unpack(packet[at : at + beats])
+            payloads.append(word | result << last - 1)
+            at += beats
         payloads[-1] |= 1 << last
         del frames[stream_of(image.design, payloads[-1])]
     return Outcome(payloads, [], 0)
+
+
+def frame_words(design: Design, part: Part, bits: int) -> int:
+    """Beats of ``m_axis`` that leave for a frame, ``bits`` wide."""
+    sizes = [state_packing(design, bits, results=given).beats for given in (False, True)]
+    return sum(sizes[result] for result in results_of(part))
 
 
 def results_of(part: Part) -> list[bool]:

@@ -18,7 +18,7 @@ from csb_format.words import join_fields, split_fields
 from ..array.batch import batch_sizes
 from ..array.design import Design
 from ..array.screen.design import ScreenDesign
-from ..array.widths import Field, context_bits, size_of
+from ..array.widths import Field, context_bits, left_sum_bits, size_of
 from ..lower.parity import evened
 from ..lower.plan import Emission, Part
 from .packing import Packing
@@ -40,6 +40,8 @@ __all__ = [
     "state_payloads",
     "state_values",
     "stream_of",
+    "sum_fields",
+    "sum_packing",
     "to_beats",
 ]
 
@@ -63,12 +65,12 @@ def frame_fields(design: Design) -> tuple[Field, ...]:
 
 
 def state_fields(design: Design) -> tuple[Field, ...]:
-    """Hidden and cell state of E units; gates of them where recurrent layers learn."""
-    gates = design.arithmetic.gate_names if design.backward else ()
+    """Hidden and cell state of E units; where recurrent layers learn what a step back needs too."""
+    taped = design.arithmetic.taped if design.backward else {}
     return (
         Field("hidden", design.gate.width, design.units, signed=True),
         Field("cell", design.state.width, design.units, signed=True),
-        *(Field(name, design.gate.width, design.units, signed=True) for name in gates),
+        *(Field(name, of.width, design.units, signed=True) for name, of in taped.items()),
     )
 
 
@@ -92,6 +94,11 @@ def result_fields(design: Design) -> tuple[Field, ...]:
     if design.screen:
         return pair_fields(design.screen)
     return (Field("results", projected_bits(design), design.projectors, signed=True),)
+
+
+def sum_fields(design: Design) -> tuple[Field, ...]:
+    """Q sums of columns, of a design whose recurrent layers learn."""
+    return (Field("sums", left_sum_bits(design), design.projectors, signed=True),)
 
 
 def output_fields(design: Design) -> tuple[Field, ...]:
@@ -124,14 +131,25 @@ def frame_packing(design: Design, bits: int) -> Packing:
 
 
 def state_packing(design: Design, bits: int, *, results: bool = False) -> Packing:
-    """A beat of states, or of results, on ``m_axis``; both take as many beats of the bus."""
+    """A beat of states, or of results, on ``m_axis``.
+
+    Both take as many beats of the bus; of a design whose recurrent layers learn no more than each
+    needs, as most of what leaves is states.
+    """
     whose = _whose(design)  # in the same place whatever the beat carries
     mine, other = (*whose, *state_fields(design)), (*whose, *result_fields(design))
+    if design.backward:
+        return Packing(other if results else mine, bits)
     if not has_results(design):
         return Packing(mine, bits)
     if results:
         mine, other = other, mine
     return Packing(mine, bits, least=Packing(other, bits).beats)
+
+
+def sum_packing(design: Design, bits: int) -> Packing:
+    """A beat of sums of W^T d on ``m_axis``."""
+    return Packing(sum_fields(design), bits)
 
 
 def to_beats(part: Part, frames: IntArray) -> IntArray:

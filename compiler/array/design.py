@@ -325,10 +325,10 @@ class Design:
             )
 
     def _check_backward(self) -> None:
-        if self.cell != LSTM:
+        if self.arithmetic.resets:
             raise DesignError(
-                f"backward = True: arrays train the recurrent layers of an LSTM so far, not of "
-                f"{self.arithmetic.title}; train its head alone"
+                f"backward = True: arrays train the recurrent layers of {self.arithmetic.title} "
+                "not yet; train its head alone"
             )
         if self.act_bits < self.value_bits:
             raise DesignError(

@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from .design import Design, bits_for
 
 __all__ = [
+    "LEFT_BITS",
     "LOW_BITS",
     "MASTER_BITS",
     "SHIFT_BITS",
+    "SPAN",
     "Field",
     "align_bits",
     "beats_bits",
     "context_bits",
     "lead_bits",
+    "left_sum_bits",
+    "most_left",
     "promise_bits",
     "reach_bits",
     "size_of",
+    "sum_bits",
 ]
 
 
@@ -52,6 +57,8 @@ class Field:
         return self.count > 0
 
 
+SPAN = 16  # bits between the exponents of steps whose products are summed
+LEFT_BITS = 3  # of a shift between formats of gates
 MASTER_BITS = 8  # of a master below the last bit of its weight
 LOW_BITS = MASTER_BITS + 1  # of it that are kept beside the weight: one tells where it saturated
 
@@ -93,3 +100,28 @@ def reach_bits(design: Design) -> int:
 def lead_bits(design: Design) -> int:
     """Bits of the count of beats on their way home: two passes, and what the lanes hold."""
     return bits_for((2 << beats_bits(design)) * design.batch + 64)
+
+
+def sum_bits(design: Design, bits: int, rows: int) -> int:
+    """Bits of the sum of a column.
+
+    Parameters
+    ----------
+    design : Design
+    bits : int
+        Of gradients, whose range is symmetric.
+    rows : int
+        Most weights of a column.
+    """
+    return design.value_bits + bits - 1 + max(1, rows - 1).bit_length()
+
+
+def most_left(design: Design) -> int:
+    """The largest shift between formats of gates, for which sums of columns have bits."""
+    return max(0, min((1 << LEFT_BITS) - 1, design.max_align - SPAN))
+
+
+def left_sum_bits(design: Design) -> int:
+    """Bits of the sum of a column as it leaves: of all PEs, in the finest format."""
+    whole = sum_bits(design, design.value_bits, design.slots * design.pes)
+    return min(design.acc_bits, whole + most_left(design))

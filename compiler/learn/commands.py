@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from csb_format.scales import DesignError
 
 from ..array.design import Design
+from ..array.widths import LEFT_BITS, most_left
 from ..lower.load import Space, packet
 from .dice import STATE_BITS, WEYL
 from .layout import LearningLayout
@@ -25,7 +26,6 @@ __all__ = [
 ]
 
 FACTOR_BITS = 15  # of the rate
-LEFT_BITS = 3  # of a shift between formats of gates
 PLACE_BITS = 7  # of a shift, signed
 LEAST_PLACE, MOST_PLACE = -38, 62
 
@@ -119,7 +119,8 @@ class Back:
     width : int, optional
         Places of a bank that leave.
     lefts : tuple of int, optional
-        Left shift of the sums of each gate, whose rows PEs side by side have: 0 to 7.
+        Left shift of the sums of each gate, whose rows PEs side by side have:
+        0 to :func:`~compiler.array.widths.most_left`.
     gradients : int, optional
         Their first word; by default where :meth:`.LearningLayout.back_packets` puts them.
     """
@@ -129,6 +130,13 @@ class Back:
     width: int
     lefts: tuple[int, ...] = ()
     gradients: int | None = None
+
+    def __post_init__(self) -> None:
+        if max(self.lefts, default=0) > (most := most_left(self.layout.design)):
+            raise DesignError(
+                f"formats of gates lie {max(self.lefts)} bits apart, the array's sums {most}: take "
+                "another design"
+            )
 
     @classmethod
     def of(

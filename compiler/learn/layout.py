@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import gcd
-from typing import Any
+from itertools import groupby
 
 import numpy as np
 
 from csb_format.fixed import IntArray
-from csb_format.model import Model
-from csb_format.scales import DesignError, Scales
-from csb_format.shape import ModelShape
+from csb_format.scales import DesignError
 from csb_format.words import join_fields
 
 from ..array.design import Design
-from ..array.needs import design_for
-from ..array.widths import align_bits
-from ..lower.learning.masters import first_master, learning_pass, learning_passes
-from ..lower.load import MAX_LOADED, Space, packet
+from ..lower.learning.masters import first_master, layer_of, learning_pass
+from ..lower.load import Space, packet
 from ..lower.passes import HEAD, Pass
 from ..lower.plan import Plan
-from ..lower.schedule import schedule
-from .transposed import leaving_beats
+from .packets import marked_words
 
-__all__ = ["GRADIENT_BITS", "SPAN", "LearningLayout", "training_design"]
+__all__ = ["GRADIENT_BITS", "LearningLayout"]
 
-SPAN = 16  # bits between the exponents of steps whose products are summed
 GRADIENT_BITS = 16  # of the head's gradients
 
 
@@ -85,6 +78,35 @@ class LearningLayout:
         """Rows of a PE."""
         return self.given.placement.slots
 
+    @cached_property
+    def fracs(self) -> IntArray:
+        """Fraction bits of weights by row, int64 (rows,)."""
+        shape, given = self.plan.shape, self.given
+        if given.matrix == HEAD:
+            assert shape.head is not None
+            formats = (shape.head.weight_format,)
+        else:
+            layer = shape.layers[layer_of(self.plan, given)]
+            found = getattr(layer, f"{given.matrix}_format", None)
+            formats = (found,) if found else getattr(layer, f"{given.matrix}_formats")
+        fracs = np.array([f.frac for f in formats], np.int64)
+        return np.repeat(fracs, given.geometry.rows // len(formats))
+
+    @property
+    def abreast(self) -> IntArray:
+        """Left shifts of the sums of each gate whose rows PEs side by side have, to one format.
+
+        Int64 (abreast,), of the update: the coarsest of all.
+        """
+        gates = self.fracs.reshape(self.given.placement.abreast, -1)[:, 0]
+        lefts: IntArray = gates - self.fracs.min()
+        return lefts
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether PEs work on rows of several formats one after the other."""
+        return self.given.placement.abreast == 1 and bool(np.ptp(self.fracs))
+
     @property
     def chunks(self) -> int:
         """Groups of N answers."""
@@ -118,7 +140,8 @@ class LearningLayout:
         """First place of the tape in the vector banks."""
         size = 1 << self.design.index_bits
         needs = self.plan.parts[0].needs
-        return -(-needs.regions(0).depth // size) * size
+        depth = max(needs.regions(n).depth for n in range(len(self.plan.parts)))
+        return -(-depth // size) * size
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -190,23 +213,28 @@ class LearningLayout:
         ``lefts`` (chunks,) are shifts of the products of N answers. Gradients of the chunks that
         are ``there`` already are left out.
         """
-        found, words = list[int](), [self._dice_words(dice)]
-        begun, each = self.gradients, self.slots * len(self.aligns)
-        split = np.split(self._gradient_words(gradients, lefts), self.chunks)
-        for n, chunk in enumerate(split):
-            if n not in there:
-                words.append(chunk)
+        found = self._matrix_packets(self.gradients, self._dice_words(dice))
+        values, shifts = self._terms(gradients, lefts)
+        digits = len(self.aligns)
+        for gone, some in groupby(range(self.chunks), lambda chunk: chunk in there):
+            if gone:
                 continue
-            if words:
-                found += self._matrix_packets(begun, np.concatenate(words))
-            words, begun = [], self.behind + (n + 1) * each
-        return found + (self._matrix_packets(begun, np.concatenate(words)) if words else [])
+            chunks = list(some)
+            first, last = chunks[0], chunks[-1]
+            part = slice(first * digits, (last + 1) * digits)
+            rows = self._row_lefts if self.in_turn else None
+            found += self._term_packets(self.chunk_at(first), values[part], shifts[part], rows)
+        return found
+
+    @property
+    def _row_lefts(self) -> IntArray:
+        """Shifts (slots, M) of the products of rows in finer formats."""
+        return np.append(self.fracs - self.fracs.min(), 0)[self.given.placement.rows]
 
     def chunk_packets(self, chunk: int, gradients: IntArray, left: int) -> list[int]:
         """Load packets of the gradients (N, O) of one chunk, of all digits, and its shift."""
         one = replace(self, answers=self.design.lanes)
-        words = one._gradient_words(gradients, np.array([left]))
-        return self._matrix_packets(self.chunk_at(chunk), words)
+        return self._term_packets(self.chunk_at(chunk), *one._terms(gradients, np.array([left])))
 
     def chunk_at(self, chunk: int) -> int:
         """First word of a chunk's gradients; those of the next digit lie ``slots`` behind."""
@@ -218,7 +246,7 @@ class LearningLayout:
     def back_packets(self, gradients: IntArray) -> list[int]:
         """Load packets of gradients (N, O) for W^T d alone, to where dice lie else."""
         one = replace(self, answers=self.design.lanes, bits=self.design.value_bits)
-        return self._matrix_packets(self.gradients, one._gradient_words(gradients, None))
+        return self._term_packets(self.gradients, *one._terms(gradients, None))
 
     @property
     def behind(self) -> int:
@@ -231,114 +259,42 @@ class LearningLayout:
             found += packet(self.design, Space.MATRIX, pe, at, contents, "matrix")
         return found
 
-    def _gradient_words(self, gradients: IntArray, lefts: IntArray | None) -> np.ndarray:
-        """Object array (terms * slots, M) of all rows' gradients."""
+    def _term_packets(
+        self, at: int, values: IntArray, shifts: IntArray, rows: IntArray | None = None
+    ) -> list[int]:
+        """Load packets of terms that lie behind each other, as :meth:`_terms` gives them.
+
+        The shortest: words as they lie, or a packet a term of values alone; whatever shifts are.
+        Only the first can tell ``rows`` (slots, M), shifts of their own.
+        """
+        design, short = self.design, list[int]()
+        every = shifts[:, None, None] + np.zeros(values.shape[1:-1], np.int64)
+        every = every + (0 if rows is None else rows)
+        if every.max() > design.max_align:
+            raise DesignError(
+                f"gradients of a batch lie {every.max()} bits apart, the array shifts sums by "
+                f"{design.max_align}: take another design"
+            )
+        whole = marked_words(values, every, design).reshape(-1, design.pes)
+        if rows is not None:
+            return self._matrix_packets(at, whole)
+        words = join_fields(values, [design.value_bits] * design.lanes)
+        for n, (term, shift) in enumerate(zip(words, shifts.tolist(), strict=True)):
+            for pe, contents in enumerate(term.T.tolist()):
+                place = at + n * self.slots
+                short += packet(design, Space.GRADIENTS, pe, place, contents, "matrix", shift)
+        return min(short, self._matrix_packets(at, whole), key=len)
+
+    def _terms(self, gradients: IntArray, lefts: IntArray | None) -> tuple[IntArray, IntArray]:
+        """Gradients (terms, slots, M, N) of all rows, and the shifts (terms,) of their products."""
         design, rows = self.design, self.given.placement.rows
         lanes, chunks = design.lanes, self.chunks
         padded = np.zeros((chunks * lanes, gradients.shape[1] + 1), np.int64)
         padded[: len(gradients), :-1] = gradients  # row -1 is padding, whose gradients are 0
         digits = self.digits(padded.T[rows])  # slots, M, answers, D
         values = digits.reshape(*rows.shape, chunks, lanes, -1).swapaxes(-1, -2)
-        shifts = np.broadcast_to(self.aligns, values.shape[:-1])
+        shifts = np.broadcast_to(self.aligns, (chunks, len(self.aligns)))
         if lefts is not None:
             shifts = shifts + np.pad(lefts, (0, chunks - len(lefts)))[:, None]
-        if shifts.max() > design.max_align:
-            raise DesignError(
-                f"gradients of a batch lie {shifts.max()} bits apart, the array shifts sums by "
-                f"{design.max_align}: take another design"
-            )
-        marks = shifts[..., None] >> (np.arange(lanes) * design.index_bits)
-        marks &= (1 << design.index_bits) - 1  # the shift lies in the places of indices
-        fields = np.stack([values, marks], axis=-1)
-        widths = [design.value_bits, design.index_bits] * lanes
-        words = join_fields(fields.reshape(*rows.shape, self.terms, -1), widths)
-        return np.asarray(words.transpose(2, 0, 1).reshape(-1, design.pes))
-
-
-def training_design(
-    model: Model | ModelShape,
-    pes: int,
-    lanes: int,
-    answers: int,
-    frames: int = 0,
-    gradient_bits: int = 8,
-    **options: int | bool,
-) -> Design:
-    """The smallest design of this array that holds a model and trains it.
-
-    Parameters
-    ----------
-    model : Model or ModelShape
-    pes, lanes : int
-    answers : int
-        Most answers of a batch.
-    frames : int
-        Most steps of a batch, of its longest sequence, times sequences, in whole N of them; 0: the
-        linear output layer learns alone.
-    gradient_bits : int
-        Of recurrent layers.
-    **options
-        As for :func:`compiler.array.needs.design_for`; where recurrent layers learn there are
-        projectors for a whole column, if nobody says otherwise.
-
-    Raises
-    ------
-    DesignError
-        If the array cannot carry the model, or cannot train it.
-    """
-    if answers < 1:
-        raise DesignError(f"answers = {answers}: must be at least 1")
-    if frames:  # sums of a column leave at once
-        options.setdefault("projectors", gcd(lanes, 1 << (pes.bit_length() - 1)))
-    plain = design_for(model, pes, lanes, head=True, **options)
-    least = 8
-    if plain.value_bits < least:
-        raise DesignError(
-            f"value_bits = {plain.value_bits}: gradients lie where weights do, which must have "
-            f"{least} bits at least to train"
-        )
-    if lanes * plain.index_bits < align_bits(plain):
-        raise DesignError(f"lanes = {lanes}: too few to keep a gradient's shift; take more")
-    if not frames:
-        layout = LearningLayout(schedule(model.shape, plain, head=True), answers)
-        return _sized(plain, [layout])
-    return _backward_design(model.shape, plain, answers, frames, gradient_bits)
-
-
-def _backward_design(
-    shape: ModelShape, plain: Design, answers: int, frames: int, bits: int
-) -> Design:
-    """One in which recurrent layers learn too."""
-    digit = 0 if plain.value_bits >= bits else plain.value_bits - 1
-    formats = max(map(Scales.largest, shape.layers))
-    fitting = replace(
-        plain,
-        train=1,
-        backward=True,
-        max_align=max(plain.max_align, SPAN + formats + digit),
-        # sums of a column leave every cycle, if they are taken
-        output_depth=max(plain.output_depth, leaving_beats(plain)),
-    )
-    plan = schedule(shape, fitting, head=True)
-    layouts = [
-        LearningLayout(plan, answers if given.matrix == HEAD else frames, given,
-                       GRADIENT_BITS if given.matrix == HEAD else bits)
-        for given in learning_passes(plan)
-    ]  # fmt: skip
-    return _sized(fitting, layouts)
-
-
-def _sized(design: Design, layouts: Sequence[LearningLayout]) -> Design:
-    """With memories for all of them, which load packets reach."""
-    sizes: dict[str, Any] = {}
-    for layout in layouts:
-        for name, least in layout.sizes.items():
-            sizes[name] = max(sizes.get(name, 0), least)
-    for name in ("matrix_depth", "vector_depth", "train"):
-        if sizes[name] > MAX_LOADED:
-            raise DesignError(
-                f"a batch of {max(at.answers for at in layouts)} answers or steps needs {name} = "
-                f"{sizes[name]}: load packets reach {MAX_LOADED}; give smaller batches or shorter "
-                "sequences, or take more PEs"
-            )
-    return replace(design, **sizes)
+        by_term = values.reshape(*rows.shape, self.terms, lanes).transpose(2, 0, 1, 3)
+        return by_term, shifts.ravel()

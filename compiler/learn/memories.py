@@ -14,8 +14,9 @@ from ..array.design import Design
 from ..array.widths import MASTER_BITS
 from ..lower.image import Image
 from ..lower.learning.masters import low_bits, master_of
-from ..lower.load import WORD, Space, packet, space_widths
+from ..lower.load import Space, packet
 from .layout import LearningLayout
+from .packets import marked_words, packets_of
 
 DENSE = 2  # dimensions of a matrix of all weights
 
@@ -52,19 +53,17 @@ class Memories:
 
     def write(self, design: Design, words: Sequence[int]) -> None:
         """Write what load packets of gradients and the tape say."""
-        at = 0
-        while at < len(words):
-            space, target = Space(words[at] >> 28), words[at] >> 16 & 0xFFF
-            place, count = words[at] & 0xFFFF, words[at + 1]
-            chunks = -(-space_widths(design)[space] // WORD)
-            given = np.array(words[at + 2 : at + 2 + count * chunks], object).reshape(-1, chunks)
-            found = (given << (WORD * np.arange(chunks)).astype(object)).sum(axis=1)
-            part = slice(place, place + count)
-            if space is Space.VECTOR:
-                self.vector[part] = split_fields(found.tolist(), [design.act_bits] * design.lanes)
+        for one in packets_of(design, words):
+            part = slice(one.place, one.place + len(one.words))
+            if one.space is Space.VECTOR:
+                bits = [design.act_bits] * design.lanes
+                self.vector[part] = split_fields(one.words, bits)
+            elif one.space is Space.GRADIENTS:
+                values = split_fields(one.words, [design.value_bits] * design.lanes)
+                marked = marked_words(values, np.full(len(values), one.shift), design)
+                self.matrix[part, one.target] = marked
             else:
-                self.matrix[part, target] = found
-            at += 2 + count * chunks
+                self.matrix[part, one.target] = one.words
 
 
 def entries_of(words: np.ndarray, design: Design) -> IntArray:

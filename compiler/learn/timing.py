@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from ..abi.wire import state_packing
+from ..abi.states import frame_words
+from ..abi.wire import sum_packing
 from ..array.latency import Latencies
-from ..lower.learning.masters import learning_passes
+from ..lower.learning.masters import layer_of, learning_passes
 from ..lower.passes import HEAD, Pass
 from ..lower.plan import Plan
 from ..timing.cycle_model import step_cycles
@@ -21,7 +22,7 @@ from .transposed import back_cycles, turns_of
 __all__ = ["UPDATE", "BatchCycles", "batch_cycles", "update_cycles"]
 
 PORT_BITS = 32  # of the streams of a board
-LOAD = 4  # cycles of a word of a load packet, by registers: :class:`hdl.bus.axi_lite.AxiLiteSlave`
+HEADER = 1  # word of a packet on `s_axis`
 UPDATE = FACTOR_BITS + 3  # from a sum to the next one, besides shifts: rate, saturation, rounding
 
 
@@ -49,7 +50,7 @@ class BatchCycles:
     forward, back, update : int
         Cycles: states and logits; products W^T d; sums of gradients times inputs and moves.
     loaded, left : int
-        Words of load packets and sums of columns, between host and array.
+        Words of packets of loads, a word a cycle, and sums of columns, between host and array.
     states, sums : int
         Words of ``PORT_BITS`` in which states, logits and those sums leave, one a cycle.
     drains : int
@@ -78,8 +79,8 @@ class BatchCycles:
 
     @property
     def port(self) -> int:
-        """Cycles in which words pass: load packets, a word every ``LOAD``; states and sums."""
-        return LOAD * self.loaded + self.states + self.sums
+        """Cycles in which words pass: load packets, states and sums, one a cycle."""
+        return self.loaded + self.states + self.sums
 
     @property
     def whole(self) -> int:
@@ -89,7 +90,7 @@ class BatchCycles:
         the array works.
         """
         forward, late = max(self.forward, self.states), max(0, self.sums - self.drains)
-        return forward + LOAD * self.loaded + self.back + late + self.update
+        return forward + self.loaded + self.back + late + self.update
 
     @property
     def hidden(self) -> int:
@@ -129,16 +130,16 @@ def batch_cycles(
         products = one.products if mode != "head" else 0
         if mode != "recurrent" or not one.head:
             update += update_cycles(now)
-            loaded += one.loaded + len(now.packet())
+            loaded += HEADER + one.loaded + len(now.packet())
         back += products * back_cycles(design, command.slots, now.layout.groups, command.width)
-        loaded += (one.brought if products else 0) + products * len(command.packets())
+        loaded += (one.brought if products else 0) + products * (HEADER + len(command.packets()))
         left += products * command.columns * lanes
     frames = steps * sequences
     forward = round(step_cycles(plan) * frames)
-    beats = state_packing(design, PORT_BITS, results=True).beats
-    states = frames * sum(part.beats_out for part in plan.parts) * beats
+    states = frames * sum(frame_words(design, part, PORT_BITS) for part in plan.parts)
     drains = left // lanes * turns_of(design)
-    return BatchCycles(frames, forward, back, update, loaded, left, states, drains * beats, drains)
+    sums = drains * sum_packing(design, PORT_BITS).beats
+    return BatchCycles(frames, forward, back, update, loaded, left, states, sums, drains)
 
 
 @dataclass(frozen=True)
@@ -163,12 +164,21 @@ class _Matrix:
         )
 
     @property
+    def _lowest(self) -> bool:
+        """Whether it reads the frames."""
+        level = layer_of(self.plan, self.given) // self.plan.shape.directions
+        return self.given.matrix == "weight_ih" and not level
+
+    @property
     def products(self) -> int:
         """Products W^T d of N sequences and a digit."""
         steps = 1 if self.head else self.steps
-        if self.given.matrix == "weight_ih" and not self.given.layer:
+        if self._lowest:
             steps = 0
-        return (steps - (self.given.matrix == "weight_hh")) * self.groups * len(self.layout.aligns)
+        at = self.layout
+        formats = len(np.unique(at.fracs)) if at.in_turn else 1
+        steps -= self.given.matrix == "weight_hh"
+        return steps * self.groups * len(at.aligns) * formats
 
     @property
     def loaded(self) -> int:
@@ -183,18 +193,31 @@ class _Matrix:
         """Words of load packets of gradients for all products."""
         at, given, steps = self.layout, self.given, self.steps
         few = np.zeros((self.plan.design.lanes, given.geometry.rows), np.int64)
-        if self.head or given.matrix == "weight_hr":
+        if self.head or given.matrix == "weight_hr" or at.in_turn:
             return self.products * len(at.back_packets(few))
+        chunks = steps - 1
         if given.matrix == "weight_ih":  # of the first step alone: others lie there
-            steps = 2 if given.layer else 1
-        return self.groups * (steps - 1) * len(at.chunk_packets(0, few, 0))
+            chunks = steps if self._apart else 1
+        return self.groups * chunks * len(at.chunk_packets(0, few, 0))
+
+    @property
+    def _apart(self) -> bool:
+        """Whether both matrices of a layer have gradients of their own."""
+        return bool(self.plan.design.arithmetic.apart)
 
     @property
     def _there(self) -> Container[int]:
         """Chunks of gradients that the update finds: what W^T d has read, or the other matrix."""
-        if self.given.matrix == "weight_hh":
-            return range(self.layout.chunks)
-        if self.given.matrix == "weight_ih" and not self.given.layer:
-            # the lowest layer goes back last, and nothing is brought in between
+        if self.layout.in_turn:
+            return ()
+        first = "weight_hh" if self._apart else "weight_ih"
+        if self.given.matrix == first and self._last:
             return range(self.groups, self.layout.chunks)
+        if self.given.matrix == "weight_hh" and not self._apart:
+            return range(self.layout.chunks)
         return ()
+
+    @property
+    def _last(self) -> bool:
+        """Whether its layer goes back last, and nothing is brought before its update."""
+        return layer_of(self.plan, self.given) == self.plan.shape.directions - 1

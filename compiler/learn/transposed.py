@@ -14,7 +14,6 @@ __all__ = [
     "column_bits",
     "columns_cycles",
     "leaving_beats",
-    "sum_bits",
     "turns_of",
 ]
 
@@ -23,20 +22,6 @@ PRODUCT = 2  # from a word at a PE to products of a weight of it: choice, produc
 JOINED = 2  # from the last sums of each gate to their total: shift, add
 BUFFER = 3  # from a beat at the output buffer to its room, if it is taken at once
 COLUMNS_APART = 3  # cycles after which a column may follow: it is written in the third
-
-
-def sum_bits(design: Design, bits: int, rows: int) -> int:
-    """Bits of the sum of a column.
-
-    Parameters
-    ----------
-    design : Design
-    bits : int
-        Of gradients, whose range is symmetric.
-    rows : int
-        Most weights of a column.
-    """
-    return design.value_bits + bits - 1 + max(1, rows - 1).bit_length()
 
 
 def column_bits(design: Design) -> int:

@@ -5,11 +5,13 @@ A packet is a header, a count and data:
 =========  =============  ==================================================
 header     bits 31..28    space: 1 matrix, 2 bias, 3 program, 4 start, 5 linear,
                           6 vector, 7 cell, 8 walk, 9 master, 10 learn,
-                          11 screen, 12 digits, 13 middle, 14 low, 15 index
+                          11 screen, 12 digits, 13 middle, 14 low, 15 index,
+                          0 gradients
            bits 27..16    which memory: PE, element-wise lane, projector, of
                           screen 0 marks, 1 second, 2 whole, 3 blocks; else 0
            bits 15..0     first word written; for *start*, program address
-count      32 bits        memory words that follow (not for *start*)
+count      32 bits        memory words that follow (not for *start*); of
+                          *gradients* 24 bits, above them a shift
 data       ...            each memory word in ``ceil(width / 32)`` words,
                           lowest first
 check      32 bits        of a checked design: the exclusive or of all words
@@ -32,6 +34,7 @@ from .parity import check_word
 from .screen import MEMORIES, screen_depths, screen_widths
 
 __all__ = [
+    "COUNT_BITS",
     "MAX_LOADED",
     "WALK_WORDS",
     "WORD",
@@ -46,6 +49,7 @@ __all__ = [
 
 
 WORD = 32
+COUNT_BITS = 24  # of a packet of gradients
 LEARN_WORDS = 16  # places for registers of the learner
 WALK_WORDS = 2  # what a walk is told: the last row of the matrix memories, and the check
 
@@ -53,6 +57,7 @@ WALK_WORDS = 2  # what a walk is told: the last row of the matrix memories, and 
 class Space(enum.IntEnum):
     """Kinds of memory that a packet can address, and the start command."""
 
+    GRADIENTS = 0  # words of matrix memories without indices, in whose places one shift comes
     MATRIX = 1
     BIAS = 2
     PROGRAM = 3
@@ -86,7 +91,11 @@ def space_widths(design: Design) -> dict[Space, int]:
         Space.LINEAR: design.acc_bits + design.row_shift.bit_length() + parity,
         Space.VECTOR: design.lanes * (design.act_bits + parity),
         Space.CELL: design.state.width,
-        **({Space.MASTER: LOW_BITS, Space.LEARN: WORD} if design.train else {}),
+        **(
+            {Space.MASTER: LOW_BITS, Space.LEARN: WORD, Space.GRADIENTS: values}
+            if design.train
+            else {}
+        ),
         **({Space.WALK: WORD} if design.walk else {}),
         **_screen(design, screen_widths),
         **({Space.INDEX: indices} if design.indexed else {}),
@@ -102,7 +111,11 @@ def space_targets(design: Design) -> dict[Space, int]:
         Space.LINEAR: design.projectors if design.linear else 0,
         Space.VECTOR: 1,
         Space.CELL: design.units,
-        **({Space.MASTER: design.pes, Space.LEARN: 1} if design.train else {}),
+        **(
+            {Space.MASTER: design.pes, Space.LEARN: 1, Space.GRADIENTS: design.pes}
+            if design.train
+            else {}
+        ),
         **({Space.WALK: 1} if design.walk else {}),
         **(
             {Space[kind.upper()]: len(of) for kind, of in MEMORIES.items()} if design.screen else {}
@@ -120,7 +133,15 @@ def space_depths(design: Design) -> dict[Space, int]:
         Space.LINEAR: design.linear,
         Space.VECTOR: design.vector_depth,
         Space.CELL: design.state_depth,
-        **({Space.MASTER: design.train, Space.LEARN: LEARN_WORDS} if design.train else {}),
+        **(
+            {
+                Space.MASTER: design.train,
+                Space.LEARN: LEARN_WORDS,
+                Space.GRADIENTS: design.matrix_depth,
+            }
+            if design.train
+            else {}
+        ),
         **({Space.WALK: WALK_WORDS} if design.walk else {}),
         **_screen(design, screen_depths),
         **({Space.INDEX: design.indexed} if design.indexed else {}),
@@ -139,7 +160,13 @@ MAX_LOADED = 1 << 16  # words: address bits of a load packet
 
 
 def packet(
-    design: Design, space: Space, target: int, address: int, contents: list[int], name: str
+    design: Design,
+    space: Space,
+    target: int,
+    address: int,
+    contents: list[int],
+    name: str,
+    shift: int = 0,
 ) -> list[int]:
     """Header, count and data of a load packet, and its check word where the design has them.
 
@@ -153,6 +180,8 @@ def packet(
         Memory words, of ``space_widths`` bits.
     name : str
         Of the memory, for an error.
+    shift : int
+        Of gradients.
 
     Raises
     ------
@@ -166,7 +195,8 @@ def packet(
             f"{more}, or start from memory images"
         )
     chunks = _chunks(contents, space_widths(design)[space])
-    return sealed(design, [header(space, target, address), len(contents), *chunks])
+    count = len(contents) | shift << COUNT_BITS
+    return sealed(design, [header(space, target, address), count, *chunks])
 
 
 def sealed(design: Design, words: list[int]) -> list[int]:

@@ -165,6 +165,11 @@ class Cell:
         return Fixed(self.act_bits + 2, self.act_bits + 2 - self.reach.bit_length())
 
     @property
+    def taped(self) -> dict[str, Fixed]:
+        """What a step back needs of a unit beside its states, in the order in which it leaves."""
+        return dict.fromkeys(self.gate_names, self.gate)
+
+    @property
     def kept(self) -> Fixed:
         """Format of what a lane keeps of a unit from step to step, as wide as ``state``."""
         return self.state

@@ -50,6 +50,11 @@ class GruCell(Cell):
         """Format of the kept state, [-1, 1)."""
         return Fixed(self.act_bits + GUARD, self.act_bits - 1 + GUARD)
 
+    @property
+    def taped(self) -> dict[str, Fixed]:
+        """Gates, and the sum of the recurrent matrix that is hidden in the candidate."""
+        return super().taped | {name: self.state for name in ("nh",) if self.apart}
+
     def candidate(self, r: IntArray, nx: IntArray, nh: IntArray) -> IntArray:
         """New state before it is mixed, in ``gate`` format: ``tanh(nx + r * nh)``."""
         reset = round_shift(r * nh, self.gate.frac)

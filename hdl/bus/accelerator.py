@@ -43,6 +43,9 @@ LOAD_FAULT = 4
 # Cycles after a start or a reset in which no packet may begin: until the core has forgotten
 # the old program and `halted` tells of the new one.
 SETTLE = 15
+# Cycles that `s_axis` waits after the last frame before it gives words to the loader, as many as a
+# register's write takes.
+CALM = 3
 
 
 class Accelerator(wiring.Component):
@@ -207,6 +210,8 @@ class Accelerator(wiring.Component):
                 Value.cast(self._registers.learnt).eq(self._core.learnt),
                 self._learning.eq(_before(m, self._core.learning)),
             ]
+        if self.design.backward:
+            m.d.comb += self._output.sums.eq(self._core.learning)
 
     def companions(self) -> dict[str, str]:
         """Files that lie beside its Verilog: the C header of its registers."""
@@ -234,11 +239,11 @@ class Accelerator(wiring.Component):
 
     def _words(self) -> list[tuple[Value, Value]]:
         """Other sources of words for the loader: whether one comes, the word."""
-        return []
+        return [(self._input.load, self._input.word)] if self.design.train else []
 
     def _occupied(self) -> list[Value]:
         """Reasons besides frames why memories must not be loaded nor packets begin."""
-        return [self._learning] * bool(self.design.train)
+        return [self._learning, self._input.loading] if self.design.train else []
 
     def _under_way(self, m: Module) -> Signal:
         """Whether a packet or a frame is anywhere between the two streams."""
@@ -305,6 +310,10 @@ class Accelerator(wiring.Component):
             self._input.new_source.eq(new_source),
             self._output.reset.eq(self._soft_reset),
         ]
+        if self.design.train:  # the last frame has left some cycles ago
+            calm = Signal(CALM)
+            m.d.sync += calm.eq(Cat(~busy, calm))
+            m.d.comb += self._input.quiet.eq(~busy & calm.all() & ~self._learning)
 
     def _report(self, m: Module, busy: Signal, stuck: Signal) -> None:
         """Status, errors and interrupts."""

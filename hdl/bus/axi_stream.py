@@ -6,9 +6,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from compiler.abi.registers import PACKET, PACKET_MAGIC
-from compiler.abi.wire import frame_packing, has_results, state_packing
+from compiler.abi.registers import LOAD_MAGIC, PACKET, PACKET_MAGIC
+from compiler.abi.wire import frame_packing, has_results, state_packing, sum_packing
 from compiler.array.design import Design
+from compiler.lower.load import WORD
 
 from ..core.layouts import frame_layout, output_layout
 from .packing import from_bus, to_bus
@@ -29,7 +30,8 @@ class FrameInput(wiring.Component):
 
     A packet is a header (``compiler.abi.registers.PACKET``) and whole frames; ``tlast`` ends
     it. After ``tlast`` within a frame the frame is completed with zeros, after a bad header the
-    packet is thrown away, so the next packet always starts clean.
+    packet is thrown away, so the next packet always starts clean. In a design that trains another
+    magic number says that words of load packets follow, one in the lowest bits of each beat.
 
     Parameters
     ----------
@@ -59,6 +61,12 @@ class FrameInput(wiring.Component):
         A packet is thrown away.
     busy : Out
         A packet is under way, or its last beat was not yet taken by the core.
+    quiet : In, of a design that trains
+        Memories may be written.
+    load, word : Out, likewise
+        A word of a load packet.
+    loading : Out, likewise
+        A packet of such words is under way.
     """
 
     axis: wiring.PureInterface
@@ -74,10 +82,16 @@ class FrameInput(wiring.Component):
     short: Signal
     discarding: Signal
     busy: Signal
+    quiet: Signal
+    load: Signal
+    word: Signal
+    loading: Signal
 
     def __init__(self, design: Design, bits: int):
         self.design, self.packing = design, frame_packing(design, bits)
         inputs = {name: In(1) for name in ("open", "stop", "reset", "new_source")}
+        if design.train:
+            inputs |= {"quiet": In(1), "load": Out(1), "word": Out(WORD), "loading": Out(1)}
         pulses = ("begun", "done", "bad_header", "short", "discarding", "busy")
         super().__init__(
             {
@@ -113,6 +127,9 @@ class FrameInput(wiring.Component):
                 with m.If(self._taken & self.axis.tlast):
                     m.next = "header"
                 self._forget_source(m)
+            if self.design.train:
+                with m.State("load"):
+                    self._in_load(m, cut)
         padding = fsm.ongoing("pad")
         self._emit(m, padding)
         with m.If(cut):
@@ -163,6 +180,24 @@ class FrameInput(wiring.Component):
                 m.d.comb += self.short.eq(1)
             with m.Elif(cut):
                 m.next = "discard"
+            if self.design.train:
+                with m.If(~self.stop & ~cut & (header.magic == LOAD_MAGIC) & ~self.axis.tlast):
+                    m.d.comb += self.bad_header.eq(0)
+                    m.next = "load"
+        self._forget_source(m)
+
+    def _in_load(self, m: Module, cut: Value) -> None:
+        """Hand words to the loader, as soon as no frame is under way."""
+        m.d.comb += [
+            self.loading.eq(1),
+            self.axis.tready.eq(self.quiet | cut),
+            self.word.eq(self.axis.tdata[:WORD]),
+            self.load.eq(self._taken & ~cut),
+        ]
+        with m.If(self._taken & self.axis.tlast):
+            m.next = "header"
+        with m.Elif(cut):
+            m.next = "discard"
         self._forget_source(m)
 
     def _in_frame(self, m: Module, whole: Value, room: Value, cut: Value) -> None:
@@ -232,6 +267,8 @@ class StateOutput(wiring.Component):
     -------
     states : In, stream
         From :class:`~hdl.core.core.Core`.
+    sums : In, of a design whose recurrent layers learn
+        What leaves are sums of W^T d.
     axis : Out
     reset : In
         Forget what was begun. A beat on the bus stays until it is taken, and a packet that
@@ -247,9 +284,16 @@ class StateOutput(wiring.Component):
     reset: Signal
     frame: Signal
     busy: Signal
+    sums: Signal
 
     def __init__(self, design: Design, bits: int):
         self.design, self.packing = design, state_packing(design, bits)
+        self._results = state_packing(design, bits, results=has_results(design))
+        given = [self.packing, self._results]
+        if design.backward:
+            self._sums = sum_packing(design, bits)
+            given.append(self._sums)
+        self._beats = max(packing.beats for packing in given)
         super().__init__(
             {
                 "states": In(stream.Signature(output_layout(design))),
@@ -257,17 +301,19 @@ class StateOutput(wiring.Component):
                 "reset": In(1),
                 "frame": Out(1),
                 "busy": Out(1),
+                **({"sums": In(1)} if design.backward else {}),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """A shift register of a payload's beats."""
         m = Module()
-        axis, bits, beats = self.axis, self.packing.bits, self.packing.beats
+        axis, bits, beats = self.axis, self.packing.bits, self._beats
         word, part = Signal(bits * beats), Signal(range(max(2, beats)))
         last, opened, closing = Signal(), Signal(), Signal()
-        taken, ends = axis.tvalid & axis.tready, part == beats - 1
-        payload = Value.cast(self.states.payload)
+        # the payload's last beat, where its kinds take different ones
+        final = Signal.like(part) if self.design.backward else Const(beats - 1)
+        taken, ends = axis.tvalid & axis.tready, part == final
         m.d.comb += [
             axis.tdata.eq(word[:bits]),
             axis.tlast.eq(last & ends),
@@ -280,14 +326,26 @@ class StateOutput(wiring.Component):
             with m.If(ends):
                 m.d.sync += [axis.tvalid.eq(0), part.eq(0)]
         with m.If(self.states.valid & self.states.ready):
-            beat = to_bus(self.packing, payload)
-            if has_results(self.design):
-                results = state_packing(self.design, bits, results=True)
-                beat = Mux(self.states.payload.result, to_bus(results, payload), beat)
-            m.d.sync += [word.eq(beat), last.eq(payload[-1]), axis.tvalid.eq(1)]
+            beat, count = self._beat()
+            m.d.sync += [word.eq(beat), last.eq(Value.cast(self.states.payload)[-1])]
+            m.d.sync += axis.tvalid.eq(1)
+            if self.design.backward:
+                m.d.sync += final.eq(count - 1)
         with m.If(self._close(m, taken, opened, closing)):
-            m.d.sync += [axis.tvalid.eq(1), word.eq(0), part.eq(beats - 1), last.eq(1)]
+            m.d.sync += [axis.tvalid.eq(1), word.eq(0), part.eq(final), last.eq(1)]
         return m
+
+    def _beat(self) -> tuple[Value, Value]:
+        """The payload on the bus, and how many beats it takes."""
+        payload = Value.cast(self.states.payload)
+        beat, count = to_bus(self.packing, payload), Const(self.packing.beats)
+        kinds = [(self._results, self.states.payload.result)] if has_results(self.design) else []
+        if self.design.backward:
+            kinds.append((self._sums, self.sums))
+        for packing, chosen in kinds:
+            beat = Mux(chosen, to_bus(packing, payload), beat)
+            count = Mux(chosen, packing.beats, count)
+        return beat, count
 
     def _close(self, m: Module, taken: Value, opened: Signal, closing: Signal) -> Value:
         """End a packet that a reset has cut; high when the beat that ends it is due."""

@@ -8,7 +8,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import Design
-from compiler.lower.load import WORD, Space, space_depths, space_targets, space_widths
+from compiler.array.widths import align_bits
+from compiler.lower.load import (
+    COUNT_BITS,
+    WORD,
+    Space,
+    space_depths,
+    space_targets,
+    space_widths,
+)
 
 __all__ = ["Loader"]
 
@@ -30,6 +38,8 @@ class Loader(wiring.Component):
         The memory that ``write_en`` means.
     write_en, write_addr, write_data : Out
         One memory word; narrower memories take the low bits.
+    shift : Out, of a design that trains
+        Of gradients that are written.
     start, start_addr : Out
         Start the program (a pulse).
     clear : Out
@@ -53,6 +63,7 @@ class Loader(wiring.Component):
     clear: Signal
     fault: Signal
     spoilt: Signal
+    shift: Signal
 
     def __init__(self, design: Design):
         self.design = design
@@ -69,6 +80,7 @@ class Loader(wiring.Component):
                 "clear": Out(1),
                 "fault": Out(1),
                 **({"spoilt": Out(1)} if design.checked else {}),
+                **({"shift": Out(align_bits(design))} if design.train else {}),
             }
         )
         self._written = Signal()  # a memory word is complete
@@ -109,9 +121,10 @@ class Loader(wiring.Component):
                     with m.If(~self._known(head)):
                         m.d.sync += self.fault.eq(1)
             with m.State("count"):
-                m.d.sync += left.eq(word)
+                count = self._count(m, word)
+                m.d.sync += left.eq(count)
                 m.next = "data"
-                with m.If(word == 0):
+                with m.If(count == 0):
                     m.next = end
             with m.State("data"), m.If(self._collect(m, word)):
                 m.d.sync += left.eq(left - 1)
@@ -123,6 +136,17 @@ class Loader(wiring.Component):
                     m.next = "header"
                 m.d.sync += self._sum.eq(Mux(fsm.ongoing("header"), 0, self._sum) ^ word)
         return m
+
+    def _count(self, m: Module, word: Value) -> Value:
+        """Words that follow; above them a shift, of gradients."""
+        if not self.design.train:
+            return word
+        count = Signal(WORD, name="count")
+        m.d.comb += count.eq(word)
+        with m.If(self._out["space"] == Space.GRADIENTS):
+            m.d.comb += count.eq(word[:COUNT_BITS])
+            m.d.sync += self.shift.eq(word[COUNT_BITS:])
+        return count
 
     def _check(self, m: Module, word: Value) -> None:
         """The word behind a packet; a start waits for it."""

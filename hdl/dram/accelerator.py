@@ -91,7 +91,7 @@ class DramAccelerator(Accelerator):
             m.d.comb += self._core.rows.eq(transfers.rows)
 
     def _words(self) -> list[tuple[Value, Value]]:
-        return [(self._transfers.load_valid, self._transfers.load_word)]
+        return [*super()._words(), (self._transfers.load_valid, self._transfers.load_word)]
 
     def _occupied(self) -> list[Value]:
         return [*super()._occupied(), self._transfers.loading]

@@ -13,6 +13,7 @@ from ..plan import Plan
 
 __all__ = [
     "first_master",
+    "layer_of",
     "learning_pass",
     "learning_passes",
     "low_bits",
@@ -40,6 +41,16 @@ def learning_passes(plan: Plan) -> list[Pass]:
     if not plan.design.backward:
         return [learning_pass(plan)]
     return [given for part in plan.parts for given in part.whole]
+
+
+def layer_of(plan: Plan, given: Pass) -> int:
+    """Number in the model of the layer whose weights a pass has."""
+    at = given.instruction.matrix  # which no other has, of whatever program
+    return next(
+        part.layers[given.layer]
+        for part in plan.parts
+        if any(one.instruction.matrix == at for one in part.whole)
+    )
 
 
 def first_master(plan: Plan) -> int:

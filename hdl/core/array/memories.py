@@ -83,8 +83,11 @@ class Memories:
             write_stage=int(design.deep),
             read_stage=int(design.deep and space in (Space.MATRIX, Space.INDEX)),
         )
-        chosen = (loader.space == space) & (loader.target == target)
-        write = loader.write_en & chosen, loader.write_addr, loader.write_data
+        chosen, word = loader.space == space, loader.write_data
+        if self.learning and space is Space.MATRIX:
+            chosen, word = self.learning.loaded(loader)
+        chosen = chosen & (loader.target == target)
+        write = loader.write_en & chosen, loader.write_addr, word
         if self._rows is not None and space is Space.MATRIX:
             write = self._row_write(self._rows, target, *write)
         if self.learning and space in (Space.MATRIX, Space.MASTER):

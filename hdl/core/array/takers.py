@@ -147,6 +147,6 @@ def states_beat(m: Module, memories: Memories, lanes: list[wiring.Component]) ->
     for e, lane in enumerate(lanes):
         m.d.comb += [beat.hidden[e].eq(lane.hidden), beat.cell[e].eq(lane.cell)]
         if memories.design.backward:
-            names = enumerate(memories.design.arithmetic.gate_names)
-            m.d.comb += [beat[name][e].eq(lane.gates[n]) for n, name in names]
+            names = memories.design.arithmetic.taped
+            m.d.comb += [beat[name][e].eq(lane.taped[name]) for name in names]
     return beat.as_value()

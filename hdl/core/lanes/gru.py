@@ -52,6 +52,8 @@ class GruLane(wiring.Component):
         Biases of r, z, n of the input and n of the state, ``bias_delay`` cycles after ``unit``.
     hidden, cell : Out
         New state, and as the lane keeps it, ``latency`` cycles after the ``unit`` of row n.
+    taped : Out, of a design that trains recurrent layers
+        Gates, and the recurrent sum of n, with them.
     clipped : Out
         With them, and as late behind the other rows: a value was saturated.
     """
@@ -98,8 +100,21 @@ class GruLane(wiring.Component):
         r, z = self._gates(m, pre)
         candidate = self._candidate(m, r, pre, input_)
         self._state(m, z, candidate)
+        if self.design.backward:
+            self._tape(m, r, z, candidate, pre)
         self._count_clips(m)
         return m
+
+    def _tape(self, m: Module, r: Value, z: Value, candidate: Signal, pre: Signal) -> None:
+        """What a step back needs waits for the new state."""
+        there = {
+            "r": (r, self._gates_delay),
+            "z": (z, self._gates_delay + 1),
+            "n": (candidate, self._candidate_delay),
+            "nh": (pre, self.pre_delay(self.design)),
+        }
+        for name, (value, at) in there.items():
+            m.d.comb += self.taped[name].eq(delayed(m, value, self._latency - at))
 
     def _preactivation(
         self,

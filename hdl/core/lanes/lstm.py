@@ -48,8 +48,8 @@ class ElementwiseLane(wiring.Component):
         Four biases, ``bias_delay`` cycles after ``unit``.
     hidden, cell : Out
         New state, ``latency`` cycles after ``unit``; the cell state is kept in the lane.
-    gates : Out, of a design that trains recurrent layers
-        With them.
+    taped : Out, of a design that trains recurrent layers
+        Gates, with them.
     clipped : Out
         With them: one of the unit's values was saturated.
     """
@@ -93,7 +93,8 @@ class ElementwiseLane(wiring.Component):
         self._hidden(m, gates[3], cell)
         if self.design.backward:
             rest = self._latency - self._gates_delay
-            m.d.comb += [self.gates[n].eq(delayed(m, gate, rest)) for n, gate in enumerate(gates)]
+            named = zip(CellArithmetic.gate_names, gates, strict=True)
+            m.d.comb += [self.taped[name].eq(delayed(m, gate, rest)) for name, gate in named]
         self._count_clips(m)
         return m
 

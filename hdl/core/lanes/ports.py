@@ -13,7 +13,7 @@ __all__ = ["lane_ports"]
 
 def lane_ports(design: Design) -> dict[str, Member]:
     """What a lane of any cell takes and gives; each lane says when."""
-    gate_values = data.ArrayLayout(signed(design.gate.width), design.gates)
+    taped = {name: signed(of.width) for name, of in design.arithmetic.taped.items()}
     return {
         "sums": In(data.ArrayLayout(gate_sums_layout(design), design.units_per_slot)),
         "unit": In(unit_layout(design)),
@@ -22,5 +22,5 @@ def lane_ports(design: Design) -> dict[str, Member]:
         "hidden": Out(signed(design.gate.width)),
         "cell": Out(signed(design.state.width)),
         "clipped": Out(1),
-        **({"gates": Out(gate_values)} if design.backward else {}),
+        **({"taped": Out(data.StructLayout(taped))} if design.backward else {}),
     }

@@ -62,6 +62,17 @@ class LearningArray:
         """The word of the matrix memories that is read."""
         return Mux(self.sequencer.busy, self.sequencer.address, other)
 
+    def loaded(self, loader: Loader) -> tuple[Value, Value]:
+        """Whether the loader writes matrix memories, and the word: gradients have no indices."""
+        design, index = self.design, self.design.index_bits
+        short = loader.space == Space.GRADIENTS
+        marks = Const(0, design.lanes * index) | loader.shift
+        values = [loader.write_data.word_select(n, design.value_bits) for n in range(design.lanes)]
+        places = [marks.word_select(n, index) for n in range(design.lanes)]
+        spread = Cat(part for pair in zip(values, places, strict=True) for part in pair)
+        word = Mux(short, spread, loader.write_data[: design.word_bits])
+        return short | (loader.space == Space.MATRIX), word
+
     def write(
         self, space: Space, pe: int, en: Value, addr: Value, word: Value
     ) -> tuple[Value, Value, Value]:

@@ -6,7 +6,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import Design
-from compiler.learn.transposed import COLUMN, COLUMNS_APART, column_bits, sum_bits
+from compiler.array.widths import sum_bits
+from compiler.learn.transposed import COLUMN, COLUMNS_APART, column_bits
 from csb_format.scales import DesignError
 
 from ..pipeline import registered

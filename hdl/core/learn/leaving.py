@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from amaranth.hdl import Cat, Module, Signal, Value, signed
 
-from compiler.abi.wire import projected_bits
 from compiler.array.design import Design
+from compiler.array.widths import left_sum_bits
 from compiler.learn.transposed import turns_of
 
 __all__ = ["Exit", "leaving"]
@@ -30,7 +30,7 @@ def leaving(m: Module, design: Design, valid: Value, final: Value, sums: list[Va
         Sums of a column are there, at most every ``turns_of`` cycles; of the last one.
     sums : list of N Value
     """
-    bits, turns = projected_bits(design), turns_of(design)
+    bits, turns = left_sum_bits(design), turns_of(design)
     beat = bits * design.projectors
     wide = [Signal(signed(bits), name=f"wide{n}") for n in range(len(sums))]
     m.d.comb += [one.eq(given) for one, given in zip(wide, sums, strict=True)]

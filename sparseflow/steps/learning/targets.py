@@ -39,7 +39,7 @@ class ArrayTarget:
         ``sim``, or ``serial:PORT`` of a board.
     pes, lanes : int
     answers, frames : int
-        Most of a batch; see :func:`compiler.learn.layout.training_design`.
+        Most of a batch; see :func:`compiler.learn.design.training_design`.
     """
 
     where: str
@@ -155,8 +155,9 @@ def array_learner(model: Model, settings: Settings, target: ArrayTarget) -> Iter
     with needs("simulate"):
         from boards.host.driver import Accelerator
         from boards.learn.learner import ArrayLearner
-        from compiler.learn.layout import training_design
-    frames = 0 if settings.mode == "head" else target.frames
+        from compiler.learn.design import learns_head, training_design
+    alone = settings.mode == "head" and learns_head(model.shape)
+    frames = 0 if alone else target.frames
     design = training_design(
         model, target.pes, target.lanes, target.answers, frames, settings.gradient_bits
     )

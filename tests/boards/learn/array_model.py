@@ -17,17 +17,20 @@ from compiler.learn.commands import (
     Learn,
     Update,
 )
+from compiler.learn.design import learns_head
 from compiler.learn.layout import GRADIENT_BITS, LearningLayout
 from compiler.learn.memories import Memories, entries_of, tensor_of
 from compiler.learn.model import updated
+from compiler.learn.packets import Loaded, packets_of
 from compiler.learn.timing import update_cycles
 from compiler.learn.transposed import back_cycles, turns_of
 from compiler.lower.image import Image
-from compiler.lower.learning.masters import learning_passes
-from compiler.lower.load import WORD, Space, space_widths
+from compiler.lower.learning.masters import layer_of, learning_passes
+from compiler.lower.load import Space
 from compiler.lower.passes import HEAD, Pass
 from csb_format import Csb, IntArray, Model
 from csb_format.words import split_fields
+from engine.learn.cells.gru import GruFrame
 from engine.learn.reference import ReferencePass
 from engine.learn.tape import Piece
 
@@ -52,20 +55,17 @@ class ModelAccelerator:
 
     def command(self, words: list[int], *, wait: bool = True) -> None:
         """Load packets, one after the other."""
-        at, design = 0, self.design
-        while at < len(words):
-            space, target = Space(words[at] >> 28), words[at] >> 16 & 0xFFF
-            place, count = words[at] & 0xFFFF, words[at + 1]
-            chunks = -(-space_widths(design)[space] // WORD)
-            end = at + 2 + count * chunks
-            self.loaded += (end - at) * (space not in (Space.BIAS, Space.LINEAR))
-            self._packet(space, target, place, words[at:end], chunks)
-            at = end
+        biases = (Space.BIAS, Space.LINEAR)  # words of which do not count
+        self.loaded += bool(words) and Space(words[0] >> 28) not in biases  # the header
+        at = 0
+        for one in packets_of(self.design, words):
+            self.loaded += one.size * (one.space not in biases)
+            self._packet(one, words[at : at + one.size])
+            at += one.size
 
-    def _packet(self, space: Space, target: int, place: int, words: list[int], chunks: int) -> None:
-        given = np.array(words[2:], object).reshape(-1, chunks)
-        found = (given << (WORD * np.arange(chunks)).astype(object)).sum(axis=1).tolist()
-        if space in (Space.MATRIX, Space.VECTOR):
+    def _packet(self, one: Loaded, words: list[int]) -> None:
+        space, target, place, found, *_ = one
+        if space in (Space.MATRIX, Space.GRADIENTS, Space.VECTOR):
             self._memories.write(self.design, words)
         elif space is Space.MASTER:
             self._memories.masters[target, place : place + len(found)] = found
@@ -134,22 +134,26 @@ class ModelAccelerator:
 
     def emitted(self, frames: IntArray) -> list[Emitted]:
         """The forward pass with the weights of now."""
-        model, part = self._now(), self._image.parts[0]
-        x, piece, found = frames.T[:, :, None], Piece((len(frames),), 1), list[Emitted]()
-        for n, layer in enumerate(model.layers):
-            made: Any = ReferencePass(layer, n)
-            x = made.forward(x, piece)
-            values = {name: np.stack([getattr(f, name)[0] for f in made.tape]) for name in "ifgo"}
-            values |= {"h": np.stack(made.h)[:, 0], "r": np.stack(made.r[1:])[:, 0]}
-            cells = (made.cell.cell((f.i, f.f, f.g, f.o), f.before)[0] for f in made.tape)
-            values["c"] = np.stack(list(cells))
-            emissions = [e for e in part.emissions if e.layer == n and e.kind != "linear"]
-            for emission in emissions:
-                names = "r" if emission.kind == "output" else "hcifgo"
-                found.append(Emitted(emission, {name: values[name] for name in names}))
+        model, found = self._now(), list[Emitted]()
+        x, piece = frames.T[:, :, None], Piece((len(frames),), 1)
+        for part in self._image.parts:
+            emissions, outs = [e for e in part.emissions if e.kind != "linear"], list[Any]()
+            for n in part.layers:
+                made: Any = ReferencePass(model.layers[n], n)
+                reverse = model.directions == 2 and n % 2
+                out = made.forward(x[:, ::-1] if reverse else x, piece)
+                outs = [*outs, out[:, ::-1]] if reverse else [out]
+                if model.directions == 1:
+                    x = out
+                given, values = _numbers(made)
+                for emission in (e for e in emissions if e.layer == n):
+                    found.append(Emitted(emission, given if emission.kind == "output" else values))
+            x = np.concatenate(outs)
+        if not learns_head(model.shape):
+            return found
         assert model.head is not None
         y = x[:, :, 0].T.astype(np.int64) @ model.head.weight.T + model.head.bias
-        return [*found, Emitted(part.emissions[-1], {"y": y})]
+        return [*found, Emitted(self._image.parts[0].emissions[-1], {"y": y})]
 
     def _now(self) -> Model:
         model = self._model
@@ -162,7 +166,8 @@ class ModelAccelerator:
                 assert model.head is not None
                 model = replace(model, head=replace(model.head, weight=tensor_of(at, numbers)))
                 continue
-            layer = model.layers[given.layer]
+            n = layer_of(self._image, given)
+            layer = model.layers[n]
             csb = next(m.matrix for m in layer.matrices if m.name == given.matrix)
             new = Csb(
                 csb.geometry,
@@ -176,16 +181,15 @@ class ModelAccelerator:
                 changed: dict[str, Any] = {given.matrix: new}
                 layer = replace(layer, **changed)
             layers = list(model.layers)
-            layers[given.layer] = layer
+            layers[n] = layer
             model = replace(model, layers=tuple(layers))
         return self._biased(model)
 
     def _biased(self, model: Model) -> Model:
         layers, head = list(model.layers), model.head
         assert head is not None
-        for given in self._image.parts[0].whole:
-            if not given.biased:
-                continue
+        passes = [given for part in self._image.parts for given in part.whole]
+        for given in (one for one in passes if one.biased):
             placement, at = given.placement, given.instruction.bias
             space = Space.BIAS if given.sink == Sink.UNITS else Space.LINEAR
             words = [self._biases[space, lane] for lane in range(placement.lanes)]
@@ -196,5 +200,24 @@ class ModelAccelerator:
                 continue
             sums = split_fields(beats, [self.design.state.width] * self.design.sums).T
             bias = np.concatenate([placement.from_order(one) for one in sums])
-            layers[given.layer] = replace(layers[given.layer], bias=bias)
+            n = layer_of(self._image, given)
+            layers[n] = replace(layers[n], bias=bias)
         return replace(model, layers=tuple(layers), head=head)
+
+
+def _numbers(made: Any) -> tuple[dict[str, IntArray], dict[str, IntArray]]:
+    """What leaves of a layer's projection, and of its cells."""
+    values = {
+        name: np.stack([getattr(frame, name)[0] for frame in made.tape]) for name in made.cell.taped
+    }
+    values |= {"h": np.stack(made.h)[:, 0]}
+    values["c"] = np.stack([_kept(made.cell, frame)[0] for frame in made.tape])
+    return {"r": np.stack(made.r[1:])[:, 0]}, values
+
+
+def _kept(cell: Any, frame: Any) -> IntArray:
+    """The kept state after a step."""
+    if isinstance(frame, GruFrame):
+        found: IntArray = cell.mix(frame.z, frame.n, frame.before)
+        return found
+    return np.asarray(cell.cell((frame.i, frame.f, frame.g, frame.o), frame.before))

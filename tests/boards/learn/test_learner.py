@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from boards.learn.compiled import CompiledBus
 from boards.learn.learner import ArrayLearner
 from compiler.array.design import Design
 from compiler.array.needs import design_for
-from compiler.learn.layout import training_design
+from compiler.learn.design import training_design
 from csb_format.scales import DesignError
 from engine.learn.head import Asked
 from engine.learn.learner import Learner, LearnError, Mode, Settings
@@ -36,6 +37,7 @@ CASES: list[tuple[Mode, int, dict[str, Any], tuple[int, int]]] = [
     ("recurrent", 8, {"projection": 8, "layers": 2, "head": 9, "pool": "every", **SMALL}, (8, 4)),
     ("all", 16, {"head": 3, **SMALL}, (16, 4)),
     ("all", 8, {"value_bits": 16, "act_bits": 16, "banks": 8, "k": (1, 1, 1), **SMALL}, (4, 8)),
+    ("all", 8, {"cell": "gru", "pool": "mean", "directions": 2, **SMALL}, (8, 4)),
 ]
 
 
@@ -97,6 +99,8 @@ def test_other_modes_and_designs_are_refused() -> None:
     with Accelerator.open("model", training_design(model, 4, 4, 4)) as accelerator:
         with pytest.raises(LearnError, match="this bitstream trains the head alone"):
             ArrayLearner(model, Settings("all"), accelerator)
+        with pytest.raises(DesignError, match="the head of this model learns on the host"):
+            training_design(replace(model, pool="mean"), 4, 4, 4)
         with pytest.raises(AcceleratorError, match="does not train recurrent layers"):
             accelerator.columns([], 1)
         learner = ArrayLearner(model, Settings("head"), accelerator)

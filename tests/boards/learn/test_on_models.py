@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from boards.learn.learner import ArrayLearner
-from compiler.learn.layout import training_design
+from compiler.learn.design import training_design
 from compiler.learn.timing import batch_cycles
+from csb_format import LstmLayer
 from engine.learn.head import Asked
 from engine.learn.learner import Learner, Mode, Settings
 from tests.boards.learn.array_model import ModelAccelerator
@@ -20,10 +22,22 @@ CASES: list[tuple[Mode, int, dict[str, Any], tuple[int, int]]] = [
     ("all", 8, {}, (4, 4)),
     ("recurrent", 8, {"projection": 8, "layers": 2, "head": 9, "pool": "every", **SMALL}, (8, 4)),
     ("all", 16, {"head": 3, **SMALL}, (16, 4)),
+    ("all", 8, {"cell": "gru", "pool": "mean", **SMALL}, (4, 4)),
+    ("all", 8, {"directions": 2, "pool": "hn", **SMALL}, (4, 4)),
     ("all", 8, {"value_bits": 16, "act_bits": 16, "banks": 8, "k": (1, 1, 1), **SMALL}, (4, 8)),
     ("all", 8, {"layers": 2, "reach": (64, 16), **SMALL}, (8, 4)),
     ("all", 16, {"layers": 3, "banks": 8, "k": (1, 1, 1)}, (8, 4)),
+    ("all", 8, {"cell": "gru", **SMALL}, (4, 4)),
+    ("all", 16, {"cell": "gru", "layers": 2, "pool": "every", **SMALL}, (8, 4)),
+    ("all", 8, {"directions": 2, "layers": 2, "cell": "gru", **SMALL}, (8, 4)),
+    ("head", 8, {"pool": "mean", **SMALL}, (4, 4)),
 ]
+
+
+def one_format(layer: LstmLayer) -> LstmLayer:
+    """All gates' weights of each matrix in the format of the first, whatever they mean."""
+    ih, hh = (layer.gate_formats(name)[0] for name in ("weight_ih", "weight_hh"))
+    return replace(layer, weight_ih_format=ih, weight_hh_format=hh)
 
 
 LENGTHS = ((3, 1, 2, 1), (5, 5, 2, 1, 3), (1,))
@@ -63,10 +77,25 @@ def equal_after(
     assert all((found[name] == wanted[name]).all() for name in wanted)
 
 
-@pytest.mark.parametrize(("layers", "sequences"), [(1, 6), (2, 4)])
-def test_cycles_and_words_are_those_of_the_cycle_model(layers: int, sequences: int) -> None:
-    more: dict[str, Any] = {"layers": layers, "projection": 8 * (layers > 1), **SMALL}
-    model = network(**more)
+@pytest.mark.quick(4)
+@pytest.mark.parametrize(
+    ("sequences", "alike", "more"),
+    [
+        (6, False, {}),
+        (4, False, {"layers": 2, "projection": 8}),
+        (4, True, {"layers": 2, "cell": "gru"}),
+        (4, False, {"layers": 2, "directions": 2, "pool": "mean"}),
+        (4, False, {"layers": 2, "cell": "gru"}),
+        (4, True, {"layers": 2, "cell": "gru", "directions": 2, "pool": "hn"}),
+    ],
+    ids=str,
+)
+def test_cycles_and_words_are_those_of_the_cycle_model(
+    sequences: int, alike: bool, more: dict[str, Any]
+) -> None:
+    model = network(**SMALL | more)
+    if alike:
+        model = replace(model, layers=tuple(map(one_format, model.layers)))
     design = training_design(model, 8, 4, 8, 24)
     array = ModelAccelerator(design, 8)
     learner = ArrayLearner(model, Settings(generator="crossed"), array)  # type: ignore[arg-type]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from compiler.learn.commands import Update
-from compiler.learn.layout import LearningLayout, training_design
+from compiler.learn.design import training_design
+from compiler.learn.layout import LearningLayout
 from compiler.learn.memories import Memories, masters_in
 from compiler.learn.model import updated
 from compiler.lower.compile import compile_model

@@ -11,7 +11,8 @@ import pytest
 
 from compiler.abi.frames import Stimulus
 from compiler.learn.commands import Update, read_packet, word_packets
-from compiler.learn.layout import LearningLayout, training_design
+from compiler.learn.design import training_design
+from compiler.learn.layout import LearningLayout
 from compiler.learn.memories import Memories, entries_of, tensor_of
 from compiler.learn.model import updated
 from compiler.learn.timing import update_cycles

@@ -11,7 +11,7 @@ import pytest
 from compiler.array.design import DICE_BITS, Design
 from compiler.array.widths import LOW_BITS, MASTER_BITS
 from compiler.learn.commands import FACTOR_BITS
-from compiler.learn.layout import training_design
+from compiler.learn.design import training_design
 from compiler.learn.model import placed, placed_bits
 from compiler.lower.learning.masters import low_bits, master_of
 from csb_format.fixed import round_shift, saturate

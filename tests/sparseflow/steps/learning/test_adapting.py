@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from compiler.learn.layout import training_design
+from compiler.learn.design import training_design
 from compiler.learn.timing import BatchCycles, batch_cycles
 from compiler.lower.schedule import schedule
 from csb_format import Model, load_model, save_model
