@@ -103,6 +103,9 @@ def counted(
         Task(str(n), CALL, {"board": b.name, **drawn.plain}, limit=2 * LIMIT, version=VERSION)
         for n, (b, drawn, _) in enumerate(asked)
     ]
+    if asked:
+        first = _named(*asked[0][:2])
+        tell(f"{len(asked)} designs to count, each one to some minutes: {first} first")
     found = {}
     for key, outcome in run_tasks(tasks, store, engine):
         b, drawn, how = asked[int(key)]

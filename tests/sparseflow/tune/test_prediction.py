@@ -80,7 +80,9 @@ def test_designs_are_counted_once_and_more_are_drawn_about_the_worst(
     # of shapes alone: a model is not drawn for each
     monkeypatch.setattr(samples, "_design", lambda drawn, name: drawn.design(board(name)))
     engine, store, plan = Synthesis(), Store(tmp_path), Plan(8, 1, 3, 64)
-    found = gathered([BOARD], plan, store, engine, lambda text: None)
+    told: list[str] = []
+    found = gathered([BOARD], plan, store, engine, told.append)
+    assert re.match(r"\d+ designs to count, each one to some minutes: \S+ \d+ x \d+, ", told[0])
     assert [one.how for one in found[:8]] == [PRIOR] * 8
     assert {one.how for one in found[8:]} <= {NEAR}
     first = len(engine.asked)
