@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .design import Design
-from .needs import LayerShape, Needs
+from .needs import Needs
+from .shapes import LayerShape
 
 if TYPE_CHECKING:
     from csb_format.model import Model

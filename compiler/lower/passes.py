@@ -15,11 +15,12 @@ from csb_format.shape import LstmShape
 
 from ..array.batch import row_interval
 from ..array.design import Design
-from ..array.needs import LayerShape, Needs, programs
+from ..array.needs import Needs
 from ..array.placement import Placement
 from ..array.program import Instruction, Op, Place, Sink
 from ..array.regions import Regions, span_of
 from ..array.rounds import Round
+from ..array.shapes import LayerShape, programs
 
 __all__ = ["HEAD", "LayerPasses", "Pass", "head_passes", "layer_passes", "linear_number"]
 

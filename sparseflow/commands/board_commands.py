@@ -172,7 +172,7 @@ def _headline(best: Choice, board: Board) -> str:
 
 def _padded(c: Choice, model: Model) -> bool:
     """Whether gates that keep fewer weights wait for the fullest."""
-    from compiler.array.needs import asks_by_gate
+    from compiler.array.shapes import asks_by_gate
 
     return asks_by_gate(model) and not c.design.by_gate
 

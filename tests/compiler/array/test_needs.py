@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.array.needs import LayerShape, Needs, design_for, fewest_lanes, merged, programs
+from compiler.array.needs import Needs, design_for
+from compiler.array.shapes import LayerShape, fewest_lanes, merged, programs
 from compiler.lower.schedule import schedule
 from csb_format import Csb, Fixed, Geometry, LstmLayer, Model
 from csb_format.model import DenseLayer, Projection

@@ -11,9 +11,10 @@ import pytest
 
 from compiler.abi.wire import to_beats
 from compiler.array.design import Design
-from compiler.array.needs import design_for, merged
+from compiler.array.needs import design_for
 from compiler.array.placement import Placement
 from compiler.array.program import Frame, Instruction, Op, Place, Sink
+from compiler.array.shapes import merged
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
 from compiler.lower.load import Space, header
