@@ -70,6 +70,7 @@ def _page() -> Page:
             "15 % worst; clock 8 % mean, its interval right in 72 to 88 %; a CPU step within "
             "10 % in 90 %, never off by more than 25 %",
             "at most 5 % of the time of jobs over 10 s",
+            "Slurm 22.05",
         ),
     )
 
