@@ -13,7 +13,7 @@ from csb_format.heads.mlp import MlpHead
 from csb_format.screening.bounds import BLOCK, FRACTION, query_of
 from csb_format.screening.layer import FIRST_BYTES, SECOND_BYTES, ScreenedLayer
 
-from .screened import PROOF
+from .screened import PROOF, states_of
 
 __all__ = ["Rectified", "rectified"]
 
@@ -74,12 +74,14 @@ def rectified(head: MlpHead, hidden: npt.ArrayLike, margin: int = PROOF) -> Rect
     ValueError
         For another first layer, another shape, values outside the format, or a margin out of range.
     """
+    if not isinstance(head, MlpHead):
+        raise ValueError(
+            f"a {type(head).__name__} has no layer behind a ReLU: give MlpHead.of(first, second)"
+        )
     layer, margin = head.hidden[0], whole("margin", margin, 1, PROOF)
     if not isinstance(layer, ScreenedLayer):
         raise ValueError("the first layer has no planes: take ScreenedLayer.of(head.hidden[0])")
-    given = np.asarray(hidden)
-    if given.ndim != 2:
-        raise ValueError(f"hidden states of shape {given.shape}: give (T, {layer.input_size})")
+    given = states_of(hidden, layer.input_size)
     behind = head.rectifiers[0]
     every = behind.of(layer.logits(given))  # what is not proven is taken from here
     kept = [_kept(layer, row, behind.least << FRACTION, margin) for row in given.astype(np.int64)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from csb_format.fixed import IntArray
 from csb_format.screening.bounds import BLOCK, FRACTION, query_of
 from csb_format.screening.layer import ScreenedLayer
 
-__all__ = ["MOST_TOP", "PROOF", "Top", "of_all", "top"]
+__all__ = ["MOST_TOP", "PROOF", "Top", "of_all", "states_of", "top"]
 
 #: Logits that can be asked for.
 MOST_TOP = 8
@@ -76,11 +77,13 @@ def top(layer: ScreenedLayer, hidden: npt.ArrayLike, k: int, margin: int = PROOF
     ValueError
         For another shape, values outside the format, or numbers out of range.
     """
+    if not isinstance(layer, ScreenedLayer):
+        raise ValueError(
+            f"a {type(layer).__name__} has no planes: give ScreenedLayer.of of a dense layer"
+        )
     k = whole("k", k, 1, min(MOST_TOP, layer.output_size))
     margin = whole("margin", margin, 1, PROOF)
-    given = np.asarray(hidden)
-    if given.ndim != 2:
-        raise ValueError(f"hidden states of shape {given.shape}: give (T, {layer.input_size})")
+    given = states_of(hidden, layer.input_size)
     logits = layer.logits(given)
     found = [_one(layer, h, row, k, margin) for h, row in zip(given, logits, strict=True)]
     counts = np.array([counted for _, counted in found], np.int64).reshape(-1, 3)
@@ -88,6 +91,17 @@ def top(layer: ScreenedLayer, hidden: npt.ArrayLike, k: int, margin: int = PROOF
     first, second, exact = counts.T.copy()
     read = layer.bytes_read(first, second, exact)
     return Top(pairs[..., 1], -pairs[..., 0], first, second, exact, read, margin)
+
+
+def states_of(hidden: npt.ArrayLike, width: int) -> npt.NDArray[Any]:
+    """Hidden states (T, H), or a ``ValueError`` with what was given instead."""
+    try:
+        given = np.asarray(hidden)
+    except ValueError:  # rows of several lengths
+        raise ValueError(f"hidden states that are no array: give (T, {width})") from None
+    if given.ndim != 2:
+        raise ValueError(f"hidden states of shape {given.shape}: give (T, {width})")
+    return given
 
 
 def of_all(logits: IntArray, k: int) -> tuple[IntArray, IntArray]:

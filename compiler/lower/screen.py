@@ -26,6 +26,7 @@ __all__ = [
     "NAMES",
     "SECOND_FIELDS",
     "ScreenImage",
+    "check_fits",
     "low_digits",
     "plane_bytes",
     "screen_depths",
@@ -94,7 +95,7 @@ def screen_image(
     ValueError
         If the unit was made for another head: other sizes, or shifts, or narrower numbers.
     """
-    _check(design, layer)
+    check_fits(design, layer)
     cells, stored = layer.rows.cells, layer.stored
     first, middle = _signs(cells, stored), _middle(cells, stored)
     places = np.arange(layer.input_size) if order is None else order
@@ -164,7 +165,8 @@ def low_digits(cells: Cells, weight: IntArray) -> IntArray:
     return np.asarray(np.where(up > 0, doubled >> 1, doubled))
 
 
-def _check(design: ScreenDesign, layer: ScreenedLayer) -> None:
+def check_fits(design: ScreenDesign, layer: ScreenedLayer) -> None:
+    """Raise a ``ValueError`` unless a unit holds a head: its sizes, shifts and widths."""
     wanted = ScreenDesign.of(
         layer, top=design.top, digits=design.digits, lanes=design.lanes, elements=design.elements
     )

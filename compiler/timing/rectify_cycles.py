@@ -9,7 +9,7 @@ import numpy as np
 from csb_format.fixed import IntArray
 from csb_format.heads.mlp import MlpHead
 
-from ..array.screen.rectify import STORED, RectifyDesign
+from ..array.screen.rectify import STORED, RectifyDesign, planes_of
 from .screen_cycles import ScreenCycles
 from .screen_stages import Stages
 
@@ -61,11 +61,22 @@ class RectifyCycles(ScreenCycles):
     design : RectifyDesign
     head : MlpHead
         Whose first layer the unit's memories hold.
+
+    Raises
+    ------
+    DesignError
+        For a first layer without planes.
+    ValueError
+        For a head that the unit was not made for.
     """
 
     def __init__(self, design: RectifyDesign, head: MlpHead):
-        layer = head.hidden[0]
-        super().__init__(design, layer)  # type: ignore[arg-type]  # the design is of such a layer
+        super().__init__(design, planes_of(head))
+        if head.rectifiers[0] != design.rectifier:
+            raise ValueError(
+                f"{head.rectifiers[0]} behind the first layer, and {design.rectifier} behind the "
+                "unit: make a unit for this head"
+            )
         self.rectify, self.head = design, head
 
     def states(self, hidden: IntArray) -> list[RectifiedState]:

@@ -24,6 +24,7 @@ from ..array.screen.bus import ScreenBus
 from ..array.screen.design import ScreenDesign
 from ..array.screen.latency import ScreenLatencies
 from ..lower.plan import Plan
+from ..lower.screen import check_fits
 from .cycle_model import CycleModel
 from .screen_stages import FetchedStages, Stages
 
@@ -73,9 +74,15 @@ class ScreenCycles:
         Planes come over it, as in :class:`hdl.dram.screen.unit.FetchedScreen`, instead of from
         memories of the unit. To the cycle for a memory that takes every address at once and has
         exactly this latency.
+
+    Raises
+    ------
+    ValueError
+        For a head that the unit was not made for.
     """
 
     def __init__(self, design: ScreenDesign, layer: ScreenedLayer, bus: ScreenBus | None = None):
+        check_fits(design, layer)
         self.design, self.layer, self.bus = design, layer, bus
         self.latencies = ScreenLatencies(design)
 

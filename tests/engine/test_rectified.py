@@ -11,6 +11,7 @@ from csb_format.model import DenseLayer
 from csb_format.screening.adversaries import adversarial_head, adversarial_states
 from csb_format.screening.layer import ScreenedLayer
 from engine.rectified import rectified
+from engine.screened import top
 
 RNG = np.random.default_rng
 
@@ -99,3 +100,14 @@ def test_what_is_refused() -> None:
         rectified(head, states[0])
     with pytest.raises(ValueError, match="margin"):
         rectified(head, states, 257)
+
+
+def test_what_is_no_such_head_is_named() -> None:
+    head, states = trained_like(rows=20)
+    dense = head.last
+    with pytest.raises(ValueError, match=r"a DenseLayer has no planes: give ScreenedLayer\.of"):
+        top(dense, states, 2)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a DenseLayer has no layer behind a ReLU"):
+        rectified(dense, states)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"hidden states that are no array: give \(T, 48\)"):
+        rectified(head, [[1, 2, 3], [1]])

@@ -56,7 +56,8 @@ def screen_behind(
     _check(model)
     top = min(LARGEST, head.output_size) if largest is None else largest
     if not 1 <= top <= min(MOST_TOP, head.output_size):
-        raise DesignError(f"largest = {top}: give 1 to {min(MOST_TOP, head.output_size)}, or 0")
+        there = f"the head has {head.output_size:,} outputs; a unit finds 1 to {MOST_TOP} of them"
+        raise DesignError(f"largest = {top}: {there}, and 0 leaves it to the host")
     states = states_of(model.shape, design)
     units, places = states.lanes, states.beats * states.lanes
     return ScreenDesign.of(

@@ -28,7 +28,7 @@ _MOST_BEATS = 256  # of an AXI4 burst
 
 
 def _check_width(bits: int) -> None:
-    if bits not in BUS_BITS:
+    if type(bits) is not int or bits not in BUS_BITS:
         widths = ", ".join(map(str, BUS_BITS))
         raise DesignError(f"bits = {bits} of a screen's bus: must be one of {widths}")
 

@@ -12,7 +12,7 @@ from csb_format.screening.layer import ScreenedLayer
 
 from .design import ScreenDesign
 
-__all__ = ["STORED", "RectifyDesign"]
+__all__ = ["STORED", "RectifyDesign", "planes_of"]
 
 #: Cycles from a row's sum to when its activation has been written.
 STORED = 1
@@ -64,11 +64,7 @@ class RectifyDesign(ScreenDesign):
         DesignError
             Also for a first layer without planes.
         """
-        layer, behind = head.hidden[0], head.rectifiers[0]
-        if not isinstance(layer, ScreenedLayer):
-            raise DesignError(
-                "the first layer of the head has no planes: take ScreenedLayer.of(head.hidden[0])"
-            )
+        layer, behind = planes_of(head), head.rectifiers[0]
         given: dict[str, Any] = {"top": 1, "digits": digits, "lanes": lanes, "elements": elements}
         made = cls.of(layer, **given)
         assert isinstance(made, cls)
@@ -79,3 +75,13 @@ class RectifyDesign(ScreenDesign):
     def rectifier(self) -> Rectifier:
         """ReLU, rounding and saturation."""
         return Rectifier(self.shift, self.width)
+
+
+def planes_of(head: MlpHead) -> ScreenedLayer:
+    """The first layer of a head, or a :class:`.DesignError` where it has no planes."""
+    layer = head.hidden[0]
+    if not isinstance(layer, ScreenedLayer):
+        raise DesignError(
+            "the first layer of the head has no planes: take ScreenedLayer.of(head.hidden[0])"
+        )
+    return layer

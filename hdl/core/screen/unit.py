@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from compiler.array.design import bits_for
 from compiler.array.screen.design import ScreenDesign
 from compiler.lower.screen import NAMES, ScreenImage, screen_depths, screen_widths
+from csb_format.scales import DesignError
 
 from ..hierarchy import Hierarchy, Ram
 from .activations import Activations
@@ -65,6 +66,11 @@ class StagedUnit(wiring.Component):
         hierarchy: Hierarchy | None,
         source: dict[str, wiring.Member] | None = None,
     ):
+        if image and image.design != design:
+            raise DesignError(
+                "the image was made for another screen unit: give what screen_image makes for this "
+                "design"
+            )
         self.design, self.image = design, image
         self.hierarchy = hierarchy or Hierarchy()
         beat = data.ArrayLayout(signed(design.act_bits), design.elements)

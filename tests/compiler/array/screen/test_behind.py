@@ -52,7 +52,7 @@ def test_a_screened_head_gets_a_unit_and_others_none() -> None:
         ({"projection": 4}, {}, "this model projects them: give largest = 0"),
         ({"pool": "mean"}, {}, "mean over time .pool 'mean'.: give largest = 0"),
         ({}, {"checked": True}, "checked = True: not beside a screen unit yet"),
-        ({}, {"largest": 9}, "largest = 9: give 1 to 8, or 0"),
+        ({}, {"largest": 9}, "largest = 9: the head has 40 outputs; a unit finds 1 to 8 of them"),
         ({}, {"largest": 2, "head": True}, "largest = 2 beside head"),
         ({}, {"screen_lanes": 5000}, "lanes = 5000"),
     ],

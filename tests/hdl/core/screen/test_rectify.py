@@ -184,3 +184,18 @@ def test_a_layer_without_planes_has_no_unit() -> None:
         RectifyDesign.of_head(
             MlpHead.of(case.layer.dense, case.head.last), digits=4, lanes=2, elements=1
         )
+
+
+def test_what_was_made_for_another_head_is_refused() -> None:
+    """Sizes, lanes, and what lies behind the ReLU."""
+    mine, other = Case(0, outputs=5, inputs=4), Case(2, outputs=4, inputs=4)
+    image = screen_image(other.design, other.layer)
+    with pytest.raises(DesignError, match="was made for another screen unit"):
+        RectifyUnit(mine.design, image)
+    wider = replace(mine.design, lanes=2 * mine.design.lanes)
+    with pytest.raises(DesignError, match="was made for another screen unit"):
+        RectifyUnit(wider, screen_image(mine.design, mine.layer))
+    with pytest.raises(ValueError, match="rows 4 of a head for a screen unit with 5"):
+        RectifyCycles(mine.design, other.head)
+    with pytest.raises(ValueError, match=r"shift=.* behind the unit: make a unit for this head"):
+        RectifyCycles(replace(mine.design, shift=mine.design.shift + 1), mine.head)
