@@ -113,7 +113,10 @@ SMALLEST = {
     "bench.kinds.run": Smallest("--smallest --case gru --work OUT/work --json OUT/rows.json"),
     "bench.masks.cost": Smallest("--smallest --rounds 1 --json OUT/rows.json"),
     "bench.masks.pretrained": Smallest(
-        "--out OUT", ("model.safetensors", "network.safetensors", "embedding.npz"), shakespeare
+        "--out OUT",
+        ("model.safetensors", "network.safetensors", "embedding.npz"),
+        shakespeare,
+        slow=True,
     ),
     "bench.pages.check": Smallest("", ()),
     "bench.masks.quantisation": Smallest("--smallest --seeds 1 --epochs 1 --json OUT/rows.json"),

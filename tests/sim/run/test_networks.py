@@ -219,7 +219,7 @@ def test_more_random_networks_on_icarus(random_case: Any, seed: int, tmp_path: P
     check_hardware(random_case(seed), seed, tmp_path, "icarus")
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("seed", range(100))
 def test_random_networks_with_k_per_gate(random_case: Any, seed: int, tmp_path: Path) -> None:
     """Values and cycles of the Verilog, of LSTMs and of GRUs whose gates have own slots."""
