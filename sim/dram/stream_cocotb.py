@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge
 
-from ..run.cocotb_bench import PERIOD_NS, _Ports
+from ..run.cocotb_bench import _Ports, reset
 from .stream_bench import run_stream
 from .stream_verilog import StreamOutcome, read_stream_job
 
@@ -24,13 +22,7 @@ async def streamed(dut: Any) -> None:
     """Reset, run the job, write what happened."""
     run = Path(json.loads(Path(os.environ["SPARSEFLOW_JOB"]).read_text())["run"])
     job = read_stream_job(run)
-    for name in IDLE:
-        getattr(dut, name).value = 0
-    dut.rst.value = 1
-    Clock(dut.clk, PERIOD_NS, "ns").start(start_high=False)
-    for _ in range(3):
-        await FallingEdge(dut.clk)
-    dut.rst.value = 0
+    await reset(dut, IDLE)
     ports, memory, taker = _Ports(dut), job.memory, job.taker
     await run_stream(ports, memory, taker, job.frames, limit=10_000_000)
     traffic = memory.traffic

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from pathlib import Path
 from typing import Any, Protocol
 
 from csb_format.extras import install
@@ -12,7 +11,7 @@ from csb_format.files.folders import temporary_folder
 
 from .attempt import Attempts
 from .slurm import SlurmEngine
-from .store import Store
+from .store import Store, paths_of
 from .task import CORES, RETRIES, Outcome, Task, TaskError, checked
 
 __all__ = ["DaskEngine", "Engine", "LocalEngine", "engine_named"]
@@ -59,7 +58,7 @@ class LocalEngine:
                 while left or running:
                     for task in _ready(left, done, free):
                         _take(free, task, -1)
-                        running[pool.submit(attempts.run, task, _paths(task, store))] = task
+                        running[pool.submit(attempts.run, task, paths_of(task, store))] = task
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         task = running.pop(future)
                         _take(free, task, 1)
@@ -89,18 +88,6 @@ def _ready(left: list[Task], done: set[str], free: Mapping[str, float]) -> Itera
 def _take(free: dict[str, float], task: Task, sign: int) -> None:
     for name, amount in task.resources.items():
         free[name] += sign * amount
-
-
-def _paths(task: Task, store: Store | None) -> dict[str, Path]:
-    """Its inputs, which are looked at once more: a task must not run with others."""
-    if task.inputs and store is None:
-        raise TaskError(f"{task.key} has inputs, and there is no store to take them from")
-    found = {}
-    for name, digest in task.inputs.items():
-        assert store is not None
-        store.get(digest)
-        found[name] = store.path(digest).resolve()
-    return found
 
 
 class DaskEngine:
@@ -181,7 +168,7 @@ def _submitted(client: Any, tasks: Sequence[Task], store: Store | None) -> dict[
     objects: dict[str, Any] = {}
     futures: dict[str, Any] = {}
     for task in tasks:
-        _paths(task, store)
+        paths_of(task, store)
         for digest in task.inputs.values():
             if digest not in objects:
                 assert store is not None

@@ -20,7 +20,7 @@ from csb_format.files.replace import replace_file
 
 from ..run.logs import tail
 from .attempt import Attempts
-from .store import Store
+from .store import Store, check_store, paths_of
 from .task import CORES, Outcome, Task, TaskError, checked
 
 __all__ = ["MEMORY", "SlurmEngine", "run_element"]
@@ -201,16 +201,14 @@ def run_element(folder: Path, number: int) -> None:
 
 def _ran(task: Task, store: Store) -> Outcome:
     try:
-        for digest in task.inputs.values():
-            store.get(digest)
+        paths = paths_of(task, store)
     except TaskError as error:  # a folder that this node does not see
         return Outcome(failure={"kind": "error", "text": f"on {platform.node()}: {error}"})
-    return Attempts().run(task, {n: store.path(digest) for n, digest in task.inputs.items()})
+    return Attempts().run(task, paths)
 
 
 def _given(task: Task, store: Store | None) -> dict[str, Any]:
-    if task.inputs and store is None:
-        raise TaskError(f"{task.key} has inputs, and there is no store to take them from")
+    check_store(task, store)
     return {"task": asdict(task), "store": str(store.folder.resolve()) if store else ""}
 
 

@@ -11,7 +11,7 @@ from csb_format.files.replace import replace_file
 
 from .task import Outcome, Task, TaskError, canonical
 
-__all__ = ["STORED", "Store"]
+__all__ = ["STORED", "Store", "check_store", "paths_of"]
 
 STORED = ("objects", "results")  # folders of a store
 
@@ -85,3 +85,26 @@ class Store:
     def _note(self, task: Task) -> Path:
         digest = task.digest
         return self.folder / "results" / digest[:2] / f"{digest}.json"
+
+
+def check_store(task: Task, store: Store | None) -> None:
+    """Raise a :class:`.TaskError` for inputs without a store."""
+    if task.inputs and store is None:
+        raise TaskError(f"{task.key} has inputs, and there is no store to take them from")
+
+
+def paths_of(task: Task, store: Store | None) -> dict[str, Path]:
+    """Inputs of a task, which are looked at once more: it must not run with others.
+
+    Raises
+    ------
+    TaskError
+        As :func:`check_store` and :meth:`Store.get`.
+    """
+    check_store(task, store)
+    found = {}
+    for name, digest in task.inputs.items():
+        assert store is not None
+        store.get(digest)
+        found[name] = store.path(digest).resolve()
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +20,7 @@ from .errors import Hang, note_hang
 from .scenario import read_job, run_job
 
 PERIOD_NS = 10
+IDLE = ("frames__valid", "states__ready", "load__valid", "load__payload", "frames__payload")
 
 
 class _Ports:
@@ -51,22 +53,24 @@ class _Ports:
         await self._edge
 
 
+async def reset(dut: Any, idle: Iterable[str]) -> None:
+    """Start the clock, and hold the reset for three cycles with some inputs at 0."""
+    for name in idle:
+        getattr(dut, name).value = 0
+    dut.rst.value = 1
+    Clock(dut.clk, PERIOD_NS, "ns").start(start_high=False)
+    for _ in range(3):
+        await FallingEdge(dut.clk)
+    dut.rst.value = 0
+
+
 @cocotb.test()
 async def bench(dut: Any) -> None:
     """Reset, run the job, write what came out."""
     spec = json.loads(Path(os.environ["SPARSEFLOW_JOB"]).read_text())
     run = Path(spec["run"])
     job = read_job(run / "job.json")
-    for name in ("frames__valid", "states__ready", "load__valid", "load__payload"):
-        getattr(dut, name).value = 0
-    if job.matrix:
-        dut.matrix__valid.value = 0
-    dut.frames__payload.value = 0
-    dut.rst.value = 1
-    Clock(dut.clk, PERIOD_NS, "ns").start(start_high=False)
-    for _ in range(3):
-        await FallingEdge(dut.clk)
-    dut.rst.value = 0
+    await reset(dut, (*IDLE, "matrix__valid") if job.matrix else IDLE)
     progress = run / "progress"
     started = perf_counter()
     try:

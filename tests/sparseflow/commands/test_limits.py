@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.limits import small_files
+
 if TYPE_CHECKING:
     from tests.sparseflow.conftest import Chain
 
 Run = Callable[..., int]
-
-
-@contextmanager
-def full_after(size: int) -> Iterator[None]:
-    """No file may grow beyond so many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("command", ["pack", "doctor"])
@@ -36,7 +25,7 @@ def test_a_full_disk_names_what_was_written(
         "pack": ("pack", chain.pruned, "--calibration", chain.data, "--out", out),
         "doctor": ("doctor", chain.dense, "--json", out),
     }
-    with full_after(100):
+    with small_files(100):
         assert run(*words[command]) == 2
     shown = capsys.readouterr().err
     last = [line for line in shown.splitlines() if line.startswith("error: ")]
