@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import bits_for
@@ -91,7 +91,7 @@ class FetchedScreen(ScreenUnit):
         m.submodules.digits = digits = FetchedDigits(self.layout)
         m.submodules.refine = refine = RefineStage(design)
         m.submodules.fetcher = fetcher = self._fetcher
-        wiring.connect(m, wiring.flipped(self.hidden), query.hidden)
+        self._source(m, query, sink)
         for stage in (blocks, digits, refine):
             m.d.comb += stage.query.eq(query.query)
         m.d.comb += [

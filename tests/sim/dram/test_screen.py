@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from compiler.array.screen.bus import ScreenBus
-from compiler.array.screen.design import ScreenDesign
 from compiler.lower.screen import ScreenImage, screen_image
 from compiler.timing.screen_cycles import ScreenCycles
 from csb_format.fixed import IntArray
@@ -19,6 +18,7 @@ from engine.screened import top
 from sim.dram.memory import AxiMemory, Lateness
 from sim.dram.screen_bench import ScreenRun, screen_memory, simulate_screen
 from sim.dram.screen_verilog import ScreenJob, emit_screen, simulate_screen_verilog
+from tests.screens import drawn_design
 
 LATE = Lateness((1, 40), waits=0.3, gaps=0.3, seed=5)
 
@@ -35,16 +35,7 @@ class Case:
     def drawn(cls, seed: int, bits: int, states: int = 3, **sizes: int) -> Case:
         rng = np.random.default_rng([23, seed])
         layer = ScreenedLayer.of(adversarial_head(rng, **sizes))
-        elements = int(rng.integers(1, 4))
-        design = ScreenDesign.of(
-            layer,
-            top=min(layer.output_size, int(rng.integers(1, 9))),
-            digits=int(rng.integers(1, 50)),
-            lanes=elements * int(rng.integers(1, 6)),
-            elements=elements,
-        )
-        queues = ("blocks_ahead", "survivors", "finalists")
-        design = replace(design, **{name: int(rng.integers(1, 20)) for name in queues})
+        design = drawn_design(rng, layer)
         bus = ScreenBus(bits, int(rng.integers(1, 70)), int(rng.integers(1, 30)))
         return cls(screen_image(design, layer), bus, adversarial_states(rng, layer, states))
 

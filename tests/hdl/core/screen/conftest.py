@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from csb_format.fixed import IntArray
 from csb_format.screening.adversaries import adversarial_head, adversarial_states
 from csb_format.screening.layer import ScreenedLayer
 from hdl.core.screen.unit import COUNTERS, ScreenUnit
+from tests.screens import drawn_design
 
 PERIOD = 1e-6
 
@@ -35,16 +36,7 @@ class Case:
         layer = ScreenedLayer.of(adversarial_head(rng, **sizes))
         if seed % 2:  # any order of rows
             layer = layer.after(np.random.default_rng(seed).permutation(layer.output_size)[::2])
-        elements = int(rng.integers(1, 4))
-        design = ScreenDesign.of(
-            layer,
-            top=min(layer.output_size, int(rng.integers(1, 9))),
-            digits=int(rng.integers(1, 50)),
-            lanes=elements * int(rng.integers(1, 6)),
-            elements=elements,
-        )
-        queues = ("blocks_ahead", "survivors", "finalists")
-        design = replace(design, **{name: int(rng.integers(1, 20)) for name in queues})
+        design = drawn_design(rng, layer)
         return cls(design, layer, adversarial_states(rng, layer, 3))
 
     def expected(self) -> list[Screened]:

@@ -24,6 +24,7 @@ from csb_format.screening.layer import ScreenedLayer
 from engine.rectified import rectified
 from hdl.core.screen.rectify import RectifyUnit
 from hdl.core.screen.unit import COUNTERS
+from tests.screens import drawn_queues
 
 
 class Case:
@@ -45,8 +46,7 @@ class Case:
             lanes=elements * int(rng.integers(1, 6)),
             elements=elements,
         )
-        queues = ("blocks_ahead", "survivors", "finalists")
-        self.design = replace(design, **{name: int(rng.integers(1, 20)) for name in queues})
+        self.design = replace(design, **drawn_queues(rng))
         self.layer, self.states = first, adversarial_states(rng, first, count)
 
     def expected(self) -> list[RectifiedState]:
