@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from csb_format.files.replace import replace_file
@@ -21,7 +21,7 @@ from pruning.importers.files import read_torch
 from pruning.mask.pruner import Pruner
 from pruning.mask.schedule import Cubic, Increments, OneShot, Schedule
 from pruning.tasks.networks.language import LanguageModel
-from pruning.tasks.training.longrun import MakePruner, Plan, Task, run
+from pruning.tasks.training.longrun import Carry, MakePruner, Plan, Task, run
 
 from .decayed import DecayedPruner
 from .networks import NETWORKS, Network
@@ -46,6 +46,7 @@ class Place:
     device: str
     deadline: float | None = None
     progress: Progress | None = None
+    bfloat16: bool = False  # layers' products and results, in training alone
 
     def file(self, row: Row, suffix: str) -> Path:
         return self.work / f"{row.name}{suffix}"
@@ -134,8 +135,9 @@ def train_to_file(
         module.load_state_dict(read_torch(final))
         return module.eval()
     final.parent.mkdir(parents=True, exist_ok=True)
+    task = task or NETWORKS[row.network].task(place.path(row), row.seed)
     made = run(
-        task or NETWORKS[row.network].task(place.path(row), row.seed),
+        Bfloat16Task(task) if place.bfloat16 else task,
         module,
         replace(plan, seed=row.seed),
         pruner=pruner,
@@ -149,6 +151,38 @@ def train_to_file(
     replace_file(final, buffer.getvalue())
     place.file(row, ".running").unlink(missing_ok=True)
     return plain.eval()
+
+
+@dataclass(frozen=True)
+class Bfloat16Task:
+    """A task whose layers compute in bfloat16; weights, gradients of them and loss stay float32.
+
+    Parameters
+    ----------
+    task : Task
+        What is trained.
+    """
+
+    task: Task
+
+    @property
+    def steps(self) -> int:
+        return self.task.steps
+
+    @property
+    def clip(self) -> float:
+        return self.task.clip
+
+    def optimizer(self, module: nn.Module, rate: float) -> Optimizer:
+        return self.task.optimizer(module, rate)
+
+    def loss(
+        self, module: nn.Module, position: int, seed: int, carry: Carry
+    ) -> tuple[Tensor, Carry]:
+        """As the task's own."""
+        device = next(module.parameters()).device.type
+        with torch.autocast(device, torch.bfloat16):
+            return self.task.loss(module, position, seed, carry)
 
 
 def _reporter(row: Row, progress: Progress | None) -> Callable[[int, int, float], None]:

@@ -164,6 +164,21 @@ def test_energy_falls_with_sparsity_and_with_regularity(whole: dict[str, dict[st
 
 
 @pytest.mark.slow
+def test_a_row_says_that_it_was_trained_in_bfloat16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brief = replace(TINY, dense=Plan(0.2, 3e-2), tune=Plan(0.2, 1e-2))
+    monkeypatch.setitem(NETWORKS, "tiny", brief)
+    name = CHAIN[2].name
+    whole = run(tmp_path / "float32", monkeypatch, only=[name])[name]
+    made = run(tmp_path / "bfloat16", monkeypatch, only=[name], bfloat16=True)[name]
+    assert made["precision"] == "bfloat16"
+    assert "precision" not in whole
+    assert made["valid"] == pytest.approx(whole["valid"], rel=0.05)
+    assert made["valid"] != whole["valid"]
+
+
+@pytest.mark.slow
 def test_stopped_and_gone_on_it_has_the_same_figures(
     whole: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
