@@ -27,7 +27,7 @@ class Columns(wiring.Component):
     design : Design
         Of ``COLUMNS_APART`` lanes at least.
     bits : int
-        Of gradients.
+        Of gradients, or of what they are with their row's shift.
     rows : int
         Most weights of a column among the rows of a PE.
     pes : int
@@ -64,6 +64,7 @@ class Columns(wiring.Component):
             )
         self.design = design
         self._bits = sum_bits(design, bits, rows * pes)
+        self._own = sum_bits(design, bits, rows)  # of this PE
         sums = data.ArrayLayout(signed(self._bits), design.lanes)
         product = signed(design.value_bits + bits)
         super().__init__(
@@ -80,7 +81,7 @@ class Columns(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Read; add; write, or pass on and write zeros."""
         m = Module()
-        size = self._bits * self.design.lanes
+        size = self._own * self.design.lanes
         cells = Memory(shape=size, depth=1 << column_bits(self.design), init=[])
         m.submodules.cells = cells
         write, read = cells.write_port(), cells.read_port(transparent_for=())
@@ -89,11 +90,11 @@ class Columns(wiring.Component):
         place = registered(m, self.column)
         back = Signal(size, reset_less=True)
         for n in range(self.design.lanes):
-            old = read.data.word_select(n, self._bits).as_signed()
+            old = read.data.word_select(n, self._own).as_signed()
             m.d.sync += self.sums[n].eq(old + Mux(drain, self.incoming[n], products[n]))
         left = registered(m, drain, reset=True)
         m.d.comb += [
-            back.eq(Mux(left, 0, Cat(self.sums[n] for n in range(self.design.lanes)))),
+            back.eq(Mux(left, 0, Cat(sums[: self._own] for sums in self.sums))),
             read.addr.eq(self.column),
             write.en.eq(registered(m, active, reset=True)),
             write.addr.eq(registered(m, place)),
