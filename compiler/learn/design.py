@@ -54,13 +54,15 @@ def training_design(
     gradient_bits : int
         Of recurrent layers.
     **options
-        As for :func:`compiler.array.needs.design_for`.
+        As for :func:`compiler.array.needs.design_for`; ``unguarded`` if nobody says otherwise.
 
     Raises
     ------
     DesignError
         If the array cannot carry the model, or cannot train it.
     """
+    # the tape makes vector banks so deep that they lie in blocks
+    options.setdefault("unguarded", True)
     if answers < 1:
         raise DesignError(f"answers = {answers}: must be at least 1")
     head = learns_head(model.shape)

@@ -11,7 +11,7 @@ from compiler.array.latency import operand_stage, pe_latency, product_delay, rea
 from compiler.array.widths import operand_bits
 from csb_format.fixed import IntArray
 
-from .array.bank import element_bank
+from .array.bank import UNGUARDED, element_bank
 from .batched.sums import shared_sums
 from .layouts import (
     back_layout,
@@ -177,7 +177,10 @@ class ProcessingElement(wiring.Component):
         """
         shape = signed(self.design.acc_bits)
         kept = signed(self.design.forward_bits)  # nothing is parked that a learner sums
-        m.submodules.parked = parked = Memory(shape=kept, depth=self.design.slots, init=[])
+        # what is read in the cycle that writes it comes from the accumulator instead
+        attrs = UNGUARDED if self.design.train else {}
+        parked = Memory(shape=kept, depth=self.design.slots, init=[], attrs=attrs)
+        m.submodules.parked = parked
         now = registered(m, group, reset=True)
         acc, total = Signal(shape, reset_less=True), Signal(shape)
         parking = now.valid & now.last & now.park

@@ -10,6 +10,7 @@ from compiler.array.widths import sum_bits
 from compiler.learn.transposed import COLUMN, COLUMNS_APART, column_bits
 from csb_format.scales import DesignError
 
+from ..array.bank import UNGUARDED
 from ..pipeline import registered
 
 __all__ = ["Columns"]
@@ -82,7 +83,9 @@ class Columns(wiring.Component):
         """Read; add; write, or pass on and write zeros."""
         m = Module()
         size = self._own * self.design.lanes
-        cells = Memory(shape=size, depth=1 << column_bits(self.design), init=[])
+        depth = 1 << column_bits(self.design)
+        # no column is read in the cycle in which it is written
+        cells = Memory(shape=size, depth=depth, init=[], attrs=UNGUARDED)
         m.submodules.cells = cells
         write, read = cells.write_port(), cells.read_port(transparent_for=())
         products, drain = registered(m, self.products), registered(m, self.drain, reset=True)
@@ -91,10 +94,12 @@ class Columns(wiring.Component):
         back = Signal(size, reset_less=True)
         for n in range(self.design.lanes):
             old = read.data.word_select(n, self._own).as_signed()
-            m.d.sync += self.sums[n].eq(old + Mux(drain, self.incoming[n], products[n]))
-        left = registered(m, drain, reset=True)
+            total = Signal(signed(self._bits), name=f"total{n}")
+            m.d.comb += total.eq(old + Mux(drain, self.incoming[n], products[n]))
+            # a register of its own, whose reset writes the zeros, takes no logic
+            kept = back.word_select(n, self._own)
+            m.d.sync += [self.sums[n].eq(total), kept.eq(Mux(drain, 0, total[: self._own]))]
         m.d.comb += [
-            back.eq(Mux(left, 0, Cat(sums[: self._own] for sums in self.sums))),
             read.addr.eq(self.column),
             write.en.eq(registered(m, active, reset=True)),
             write.addr.eq(registered(m, place)),
