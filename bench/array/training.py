@@ -152,6 +152,7 @@ def _row(name: str, case: Case, kinds: list[str], known: dict[str, Any]) -> dict
         "network": f"{case.inputs} -> {case.units} -> {case.classes}",
         "answers": case.answers,
         "whole": case.whole,
+        "flat": case.flat,
         **cells,
         "steps": STEPS,
         "batch_frame_cycles": batch.frame,
