@@ -51,5 +51,6 @@ def test_gradients_tell_formats_of_rows_where_multipliers_have_room(bits: int, t
     assert (row_left(image.design) > 0) == told
     layouts = [LearningLayout(image, 16, given) for given in learning_passes(image)]
     formats = [at for at in layouts if at.in_turn]
-    assert formats and all(at.marks_rows == told for at in formats)
+    assert formats
+    assert all(at.marks_rows == told for at in formats)
     assert all(at.span == np.ptp(at.fracs) <= most_left(image.design) for at in formats)
