@@ -386,6 +386,8 @@ YOUNGER = {
 def design_hash(design: Design) -> int:
     """32 bits that tell designs apart: the head of a SHA-256 over all parameters."""
     parameters = asdict(design)
+    if design.screen and not design.screen.bus_bits:  # younger too
+        del parameters["screen"]["bus_bits"]
     for name, usual in YOUNGER.items():
         if parameters[name] == usual:
             del parameters[name]

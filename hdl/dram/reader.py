@@ -107,8 +107,8 @@ def _check(holds: bool, name: str, value: int, need: str) -> None:
         raise DesignError(f"{name} = {value}: must be {need}")
 
 
-def bus_members(bus: ReadBus) -> dict[str, wiring.Member]:
-    """The ports of an AXI4 read master, by their standard names with ``m_axi_``."""
+def bus_members(bus: ReadBus, prefix: str = "m_axi") -> dict[str, wiring.Member]:
+    """The ports of an AXI4 read master, by their standard names behind a prefix."""
     members = {
         "arid": Out(1),
         "araddr": Out(bus.address_bits),
@@ -126,13 +126,21 @@ def bus_members(bus: ReadBus) -> dict[str, wiring.Member]:
         "rvalid": In(1),
         "rready": Out(1),
     }
-    return {f"m_axi_{name}": member for name, member in members.items()}
+    return {f"{prefix}_{name}": member for name, member in members.items()}
 
 
-def forward_bus(m: Module, outer: wiring.Component, inner: wiring.Component, bus: ReadBus) -> None:
-    """Let a component's AXI4 ports be those of a block inside it."""
-    for name, member in bus_members(bus).items():
-        here, there = getattr(outer, name), getattr(inner, name)
+def forward_bus(
+    m: Module,
+    outer: wiring.Component,
+    inner: wiring.Component,
+    bus: ReadBus,
+    prefix: str = "m_axi",
+    inside: str = "m_axi",
+) -> None:
+    """Let a component's AXI4 ports be those of a block inside it, which may have another prefix."""
+    for name, member in bus_members(bus, prefix).items():
+        here = getattr(outer, name)
+        there = getattr(inner, inside + name.removeprefix(prefix))
         m.d.comb += here.eq(there) if member.flow == Out else there.eq(here)
 
 

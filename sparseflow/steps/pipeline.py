@@ -191,6 +191,7 @@ def simulate(
     largest: int | None = SimulateOptions.largest,
     activity: str | None = SimulateOptions.activity,
     batched: bool = SimulateOptions.batched,
+    planes: int = SimulateOptions.planes,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -231,6 +232,9 @@ def simulate(
         Run all once more and count changes of signals; see :mod:`.runs.activity`.
     batched : bool
         The matrices come from memory, and a word of them serves frames of all ``contexts``.
+    planes : int
+        Bits of the bus over which planes of a screened head come from a memory outside, which
+        answers as late as :class:`~compiler.array.screen.bus.ScreenBus` says; 0: they lie on chip.
 
     Returns
     -------
@@ -256,7 +260,9 @@ def simulate(
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
     together = {"streamed": True, "batched": True} if batched else {}
-    image = compile_array(packed, pes, lanes, contexts=contexts, largest=largest, **together)
+    image = compile_array(
+        packed, pes, lanes, contexts=contexts, largest=largest, **together, planes=planes
+    )
     if board is not None:
         choice(
             packed, board_of(board), pes, lanes, contexts, largest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import data
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import bits_for
@@ -21,7 +21,39 @@ from .buffer import RowBuffer
 from .fetcher import Fetcher, RowKind
 from .stages import FetchedDigits, feed_digits, feed_refined
 
-__all__ = ["FetchedScreen"]
+__all__ = ["PLANES", "FetchedScreen", "forward_planes", "plane_members", "plane_port"]
+
+PLANES = "m_axi_planes"
+"""What the ports to a memory with planes begin with, wherever there may be others."""
+
+
+def plane_port(design: ScreenDesign) -> ReadBus:
+    """The port over which the planes of a unit come that has them outside."""
+    return ReadBus(design.bus_bits)
+
+
+def plane_members(design: ScreenDesign) -> dict[str, wiring.Member]:
+    """What a block has that such a unit lies in; none where it has its planes on the chip."""
+    if not design.bus_bits:
+        return {}
+    port = plane_port(design)
+    return bus_members(port, PLANES) | {
+        "planes_base": In(port.address_bits),
+        "planes_errors": Out(read_errors_layout()),
+    }
+
+
+def forward_planes(
+    m: Module, design: ScreenDesign, outer: wiring.Component, inner: wiring.Component
+) -> None:
+    """Let these ports be those of a block inside that has them too; nothing without planes."""
+    if not design.bus_bits:
+        return
+    forward_bus(m, outer, inner, plane_port(design), PLANES, PLANES)
+    m.d.comb += [
+        inner.planes_base.eq(outer.planes_base),
+        outer.planes_errors.eq(inner.planes_errors),
+    ]
 
 
 class FetchedScreen(ScreenUnit):

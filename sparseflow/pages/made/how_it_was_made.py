@@ -104,6 +104,7 @@ def simulation(
         "contexts": design.contexts if design.contexts > 1 else None,
         "batched": design.batched or None,
         "largest": largest,
+        "planes": design.screen.bus_bits or None if design.screen else None,
         # by default some may run: the line repeats its own rows
         "icarus": beside.get("icarus", 0) if simulator not in ("icarus", "verilator") else None,
         "cocotb": beside.get("verilator"),
