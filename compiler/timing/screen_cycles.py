@@ -71,9 +71,9 @@ class ScreenCycles:
     layer : ScreenedLayer
         What :func:`~compiler.lower.screen.screen_image` was given.
     bus : ScreenBus, optional
-        Planes come over it, as in :class:`hdl.dram.screen.unit.FetchedScreen`, instead of from
-        memories of the unit. To the cycle for a memory that takes every address at once and has
-        exactly this latency. By default what :func:`~compiler.array.screen.bus.bus_of` says.
+        Planes come over it, as in :class:`hdl.core.screen.fetched.unit.FetchedScreen`, instead of
+        from memories of the unit. To the cycle for a memory that takes every address at once and
+        has exactly this latency. By default what :func:`~compiler.array.screen.bus.bus_of` says.
 
     Raises
     ------

@@ -14,7 +14,6 @@ from compiler.array.program import Sink
 from compiler.lower.load import WORD, Space
 from compiler.lower.screen import kept_here
 
-from ..dram.screen.unit import forward_planes, plane_members
 from .array import takers
 from .array.elements import elements
 from .array.memories import Memories
@@ -40,6 +39,7 @@ from .loader import Loader
 from .output import OutputBuffer
 from .pipeline import delayed
 from .screen.behind import ScreenedStates
+from .screen.fetched.unit import forward_planes, plane_members
 from .screen.unit import counts_layout
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class Core(wiring.Component):
     counts : Out, of a design with a screen unit
         What it read for the frame whose results leave; :class:`~hdl.core.screen.unit.ScreenUnit`.
     m_axi_planes_*, planes_base, planes_errors : of one with its planes outside
-        As ``m_axi_*``, ``base``, ``errors`` of :class:`~hdl.dram.screen.unit.FetchedScreen`.
+        As ``m_axi_*``, ``base``, ``errors`` of
+        :class:`~hdl.core.screen.fetched.unit.FetchedScreen`.
     halted, fault : Out
         The program is at ``HALT``, or nothing was started since a reset and the memories have no
         image; an instruction, a packet or a word of the matrix could not be understood, or

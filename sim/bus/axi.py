@@ -42,7 +42,7 @@ class Memory:
     base : int
         Address of the first of them.
     bus : ReadBus, optional
-        With it a :class:`~sim.dram.memory.AxiMemory` answers, whose latency is known; without it
+        With it a :class:`~sim.axi_memory.AxiMemory` answers, whose latency is known; without it
         the memory of cocotbext-axi.
     latency : tuple of 2 int
         Of that one, least and most cycles.

@@ -26,7 +26,7 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 
-from ..dram.memory import AxiMemory, Lateness
+from ..axi_memory import AxiMemory, Lateness
 from ..run.cocotb_bench import _Ports
 from ..run.streams import Pauses
 from .axi import AxiScript, Memory, read_script

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a simulator that starts need not import Amaranth
     from compiler.abi.frames import Stimulus
     from compiler.lower.image import Image
 
-    from ..dram.memory import AxiMemory
+    from ..axi_memory import AxiMemory
 
 __all__ = ["PLANES", "Job", "Planes", "read_job", "run_job", "write_job"]
 
@@ -58,12 +58,12 @@ class Planes:
 
     def memory(self) -> AxiMemory:
         """A new one, in which nothing is under way."""
-        from hdl.dram.reader import ReadBus
+        from hdl.read_port import ReadPort
 
-        from ..dram.memory import AxiMemory, Lateness
+        from ..axi_memory import AxiMemory, Lateness
 
         late = Lateness(self.latency, self.waits, self.gaps, self.seed)
-        return AxiMemory(ReadBus(self.bits), self.data, self.base, late, name=PLANES)
+        return AxiMemory(ReadPort(self.bits), self.data, self.base, late, name=PLANES)
 
 
 @dataclass(frozen=True)

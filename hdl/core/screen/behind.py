@@ -12,10 +12,10 @@ from compiler.array.placement import Placement
 from compiler.array.screen.bus import bus_of
 from compiler.lower.screen import ScreenImage
 
-from ...dram.reader import forward_bus
-from ...dram.screen.unit import PLANES, FetchedScreen, plane_members, plane_port
+from ...read_port import forward_bus
 from ..hierarchy import Hierarchy
 from ..layouts import output_layout
+from .fetched.unit import PLANES, FetchedScreen, plane_members, plane_port
 from .layouts import write_layout
 from .unit import ScreenUnit, counts_layout
 
@@ -52,7 +52,8 @@ class ScreenedStates(wiring.Component):
     counts : Out
         What the unit read, valid with the results.
     m_axi_planes_*, planes_base, planes_errors : of a unit with planes outside
-        As ``m_axi_*``, ``base``, ``errors`` of :class:`~hdl.dram.screen.unit.FetchedScreen`.
+        As ``m_axi_*``, ``base``, ``errors`` of
+        :class:`~hdl.core.screen.fetched.unit.FetchedScreen`.
     """
 
     taken: stream.Interface

@@ -11,12 +11,12 @@ from compiler.array.screen.bus import ScreenBus
 from compiler.array.screen.design import ScreenDesign
 from compiler.lower.screen import ScreenImage
 
-from ...core.hierarchy import Hierarchy, Ram
-from ...core.screen.blocks import BlockStage
-from ...core.screen.query import QueryUnit
-from ...core.screen.refine import RefineStage
-from ...core.screen.unit import ScreenUnit, Sink
-from ..reader import ReadBus, bus_members, forward_bus, read_errors_layout
+from ....read_port import ReadPort, bus_members, forward_bus, read_errors_layout
+from ...hierarchy import Hierarchy, Ram
+from ..blocks import BlockStage
+from ..query import QueryUnit
+from ..refine import RefineStage
+from ..unit import ScreenUnit, Sink
 from .buffer import RowBuffer
 from .fetcher import Fetcher, RowKind
 from .stages import FetchedDigits, feed_digits, feed_refined
@@ -27,9 +27,9 @@ PLANES = "m_axi_planes"
 """What the ports to a memory with planes begin with, wherever there may be others."""
 
 
-def plane_port(design: ScreenDesign) -> ReadBus:
+def plane_port(design: ScreenDesign) -> ReadPort:
     """The port over which the planes of a unit come that has them outside."""
-    return ReadBus(design.bus_bits)
+    return ReadPort(design.bus_bits)
 
 
 def plane_members(design: ScreenDesign) -> dict[str, wiring.Member]:
@@ -84,8 +84,8 @@ class FetchedScreen(ScreenUnit):
     write : In
         A word of the memory of blocks: ``en``, ``address``, ``word``.
     errors : Out
-        See :class:`~hdl.dram.screen.fetcher.Fetcher`; of the last state, cleared when the next
-        begins.
+        See :class:`~hdl.core.screen.fetched.fetcher.Fetcher`; of the last state, cleared when the
+        next begins.
     hidden, largest, counts
         See :class:`~hdl.core.screen.unit.ScreenUnit`.
     """
@@ -103,7 +103,7 @@ class FetchedScreen(ScreenUnit):
         address_bits: int = 40,
     ):
         self.bus, self.layout = bus, bus.layout(design)
-        self._port = ReadBus(bus.bits, address_bits)
+        self._port = ReadPort(bus.bits, address_bits)
         write = data.StructLayout({"en": 1, "address": bits_for(design.blocks), "word": 32})
         source = bus_members(self._port) | {
             "base": In(address_bits),
