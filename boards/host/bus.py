@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from compiler.lower.image import Image
 from csb_format.arguments import number, whole
@@ -45,6 +45,7 @@ from .lines import Line
 __all__ = [
     "Bus",
     "DamagedFrameError",
+    "Keeps",
     "LinkBus",
     "LinkError",
     "LinkTimeoutError",
@@ -75,6 +76,14 @@ class Received:
 
     words: tuple[int, ...]
     last: bool
+
+
+@runtime_checkable
+class Keeps(Protocol):
+    """A way to an accelerator whose memory the host reaches too."""
+
+    def keep(self, data: bytes) -> int:
+        """Put bytes into memory, in the place of those before; their address, of a page."""
 
 
 class Bus(Protocol):
