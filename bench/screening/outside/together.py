@@ -9,7 +9,6 @@ is held against integer model and cycle model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +29,7 @@ from csb_format.fixed import IntArray
 from csb_format.random_models import random_model
 from csb_format.screening.layer import ScreenedLayer
 from engine.levels import run_levels
-from engine.reference import IntegerModel, Trace
+from engine.reference import IntegerModel
 from hdl.verilog import emit_verilog
 from pruning.tasks.data.corpora import Corpus
 from pruning.tasks.networks.language import LanguageModel
@@ -39,7 +38,7 @@ from sim.run.scenario import Job
 from sim.run.verilog import simulate_verilog
 
 from ...accuracy.training import Place
-from ...record import Rows, Smallest, write_record
+from ...record import Smallest, check_named, with_others, write_record
 from ..networks import NAMES, corpus_of, network_of, state_hash
 
 __all__ = ["main"]
@@ -49,7 +48,15 @@ ARRAYS, BUSES = ((16, 8), (64, 16)), (128, 512)
 BANKS, SPARSITY = 16, 0.8
 CALIBRATION = 200  # tokens
 RESULTS = Path("bench/results/screening_together.json")
-COMMAND = "python -m bench.screening.outside.together --ptb ptb.zip"
+#: By name M, N, whether the matrices come from memory too, and bits of the bus.
+CASES = {
+    f"{pes} x {lanes}, {bits} bits{', streamed' if streamed else ''}": (pes, lanes, streamed, bits)
+    for streamed in (False, True)
+    for pes, lanes in ARRAYS
+    for bits in BUSES
+}
+MODULE = "bench.screening.outside.together"
+COMMAND = f"python -m {MODULE} --ptb ptb.zip"
 
 
 def main(
@@ -57,6 +64,7 @@ def main(
     work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/accuracy"),
     words: Annotated[int, typer.Option(help="First ones of the head.")] = 640,
     tokens: Annotated[int, typer.Option(help="First ones of the test text.")] = 40,
+    case: Annotated[list[str] | None, typer.Option(help="Only these; others are kept.")] = None,
     json: Annotated[Path, typer.Option(help="Results.")] = RESULTS,
     smallest: Smallest = False,
 ) -> None:
@@ -64,9 +72,10 @@ def main(
     torch.set_num_threads(1)
     if smallest:
         about: dict[str, Any] = {"network": "random", "hash": "", "seed": 0}
-        found = _verilog(*_random(), ((4, 2),), (128,), "icarus")
-        write_record(json, "bench.screening.outside.together", 0, [about | row for row in found])
+        row = _row(*_random(), (4, 2, False, 128), "icarus")
+        write_record(json, MODULE, 0, [about | row])
         return
+    check_named(case, CASES)
     if ptb is None:
         raise typer.BadParameter("give --ptb, a zip of the Penn Treebank")
     text = NAMES[NETWORK]
@@ -74,11 +83,11 @@ def main(
     module = network_of(NETWORK, corpus, Place(work, {"ptb": ptb}, "cpu"))
     about = {"network": NETWORK, "hash": state_hash(module), "seed": text.seed}
     model, frames = _packed(module, corpus, words, tokens)
-    rows = Rows()
-    for row in _verilog(model, frames, ARRAYS, BUSES):
-        rows.append(about | {"sparsity": SPARSITY} | row)
+    for name in case or CASES:
+        row = {"case": name} | _row(model, frames, CASES[name], "verilator")
         print(row, flush=True)
-    write_record(json, "bench.screening.outside.together", text.seed, rows, command=COMMAND)
+        rows = with_others(json, [about | {"sparsity": SPARSITY} | row], CASES)
+        write_record(json, MODULE, text.seed, rows, command=COMMAND)
 
 
 def _random() -> tuple[Model, IntArray]:
@@ -104,38 +113,30 @@ def _packed(
     return model, model.layers[0].input.quantise(table[corpus.test[:tokens]])
 
 
-def _verilog(
-    model: Model,
-    frames: IntArray,
-    arrays: Sequence[tuple[int, int]],
-    buses: Sequence[int],
-    simulator: str = "verilator",
-) -> Iterator[dict[str, Any]]:
-    """A row for each array, its matrices on the chip or streamed, and bus."""
-    traces = run_levels(IntegerModel(model), [frames])
-    assert model.head is not None
-    for pes, lanes in arrays:
-        for streamed in (False, True):
-            for bits in buses:
-                top = min(TOP, model.head.output_size)
-                design = design_for(model, pes, lanes, largest=top, planes=bits, streamed=streamed)
-                yield {
-                    "pes": pes,
-                    "lanes": lanes,
-                    "streamed": streamed,
-                    "bus_bits": bits,
-                    "k": top,
-                    "words": model.head.output_size,
-                    "simulator": simulator,
-                    "tokens": len(frames),
-                    **_run(compile_model(model, design), frames, traces, simulator),
-                }
-
-
-def _run(
-    image: Image, frames: IntArray, traces: list[list[Trace]], simulator: str
+def _row(
+    model: Model, frames: IntArray, case: tuple[int, int, bool, int], simulator: str
 ) -> dict[str, Any]:
+    """What one array and bus gives."""
+    pes, lanes, streamed, bits = case
+    assert model.head is not None
+    top = min(TOP, model.head.output_size)
+    design = design_for(model, pes, lanes, largest=top, planes=bits, streamed=streamed)
+    return {
+        "pes": pes,
+        "lanes": lanes,
+        "streamed": streamed,
+        "bus_bits": bits,
+        "k": top,
+        "words": model.head.output_size,
+        "simulator": simulator,
+        "tokens": len(frames),
+        **_run(compile_model(model, design), frames, simulator),
+    }
+
+
+def _run(image: Image, frames: IntArray, simulator: str) -> dict[str, Any]:
     """One simulation, and how many tokens differ from the models in anything."""
+    traces = run_levels(IntegerModel(image.model), [frames])
     stimulus = Stimulus.of(image, [frames])
     stimulus = stimulus.screening(states_screened(stimulus, traces))
     with temporary_folder("screen_together") as folder:
