@@ -176,8 +176,8 @@ class Accelerator(wiring.Component):
         _wire(m, self, "s_axis", self._input.axis)
         _wire(m, self, "m_axis", self._output.axis)
         self._memory(m)
-        if PLANES in self.features:
-            join_planes(m, self, self._core, self._registers, self._soft_reset)
+        screen, blocks = self.design.screen, (self, self._core, self._registers)
+        join_planes(m, screen, *blocks, self._soft_reset)
 
     def _memory(self, m: Module) -> None:
         """Where the words of a streamed matrix come from."""

@@ -9,8 +9,8 @@ from amaranth.lib.wiring import Out
 from compiler.abi.registers import PAGE_BITS
 from compiler.array.design import Design
 from compiler.array.screen.bus import bus_of
+from compiler.array.screen.design import ScreenDesign
 
-from ..core.core import Core
 from ..core.screen.fetched.unit import PLANES, plane_port
 from ..read_port import bus_members, forward_bus
 from .read_gate import ReadGate
@@ -26,7 +26,12 @@ def plane_ports(design: Design) -> dict[str, wiring.Member]:
 
 
 def join_planes(
-    m: Module, top: wiring.Component, core: Core, registers: RegisterFile, restart: Signal
+    m: Module,
+    screen: ScreenDesign | None,
+    top: wiring.Component,
+    core: wiring.Component,
+    registers: RegisterFile,
+    restart: Signal,
 ) -> None:
     """Lead a core's ports to memory to those of an accelerator around it.
 
@@ -34,17 +39,19 @@ def join_planes(
     ----------
     m : Module
         Of the accelerator.
+    screen : ScreenDesign, optional
+        Its screen unit: if it has none, or one with its planes on the chip, nothing is done.
     top : wiring.Component
         With :func:`plane_ports`.
-    core : Core
+    core : wiring.Component
+        A :class:`~hdl.core.core.Core`, or what stands for it.
     registers : RegisterFile
     restart : Signal
         The core is reset with the next edge; memory does not know of it.
     """
-    screen = core.design.screen
     bus = bus_of(screen) if screen else None
-    assert screen is not None
-    assert bus is not None
+    if screen is None or bus is None:
+        return
     port = plane_port(screen)
     m.submodules.planes = gate = ReadGate(port, bus.outstanding)
     forward_bus(m, top, gate, port, PLANES)
