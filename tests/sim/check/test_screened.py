@@ -132,6 +132,7 @@ def test_pauses_change_no_result(case: str, tmp_path: Path) -> None:
 #: Arrays that a unit stands behind, each with what is loaded instead of in the memories at start.
 ARRAYS: dict[str, dict[str, Any]] = {
     "streamed, planes outside": {"streamed": True, "planes": 256},
+    "compact, planes outside": {"compact": True, "planes": 64},
     "deep, planes outside": {"deep": True, "planes": 64},
     "contexts, planes outside": {"contexts": 3, "planes": 128},
     "deep": {"deep": True},
