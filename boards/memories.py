@@ -12,7 +12,7 @@ from compiler.array.design import Design, bits_for
 from compiler.array.screen.design import ScreenDesign
 from compiler.array.widths import size_of
 from compiler.lower.load import Space, space_depths, space_widths
-from compiler.lower.screen import screen_depths, screen_widths
+from compiler.lower.screen import kept_here, screen_depths, screen_widths
 from csb_format.cells import cell_named
 
 from .board import Part
@@ -183,5 +183,6 @@ def _table(cell: str, act_bits: int, reaches: tuple[int, ...]) -> tuple[int, int
 def _screen(screen: ScreenDesign) -> Iterator[Memory]:
     """Those of a screen unit: of the head, and of the elements that its multipliers take."""
     widths, depths = screen_widths(screen), screen_depths(screen)
-    yield from (Memory(width, depths[name]) for name, width in widths.items())
+    kept = {name for names in kept_here(screen).values() for name in names}
+    yield from (Memory(bits, depths[name]) for name, bits in widths.items() if name in kept)
     yield Memory(screen.act_bits, 2 << bits_for(screen.words), screen.lanes)

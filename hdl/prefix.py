@@ -11,7 +11,16 @@ from pathlib import Path
 
 from .keywords import KEYWORDS
 
-__all__ = ["BLOCKS", "OURS", "check_prefix", "image_name", "named", "prefix_of", "waivers_file"]
+__all__ = [
+    "BLOCKS",
+    "OURS",
+    "check_prefix",
+    "image_name",
+    "named",
+    "planes_file",
+    "prefix_of",
+    "waivers_file",
+]
 
 OURS = "sparseflow"  # of an accelerator that is alone
 BLOCKS = frozenset(
@@ -95,6 +104,11 @@ def named(prefix: str, name: str) -> str:
 def image_name(prefix: str, memory: str) -> str:
     """Name of the image of a memory, without what tells its format."""
     return memory if prefix == OURS else f"{prefix}_{memory}"
+
+
+def planes_file(prefix: str) -> str:
+    """Name of the bytes that a screen unit reads from memory, where its planes lie outside."""
+    return f"{prefix}_planes.bin"
 
 
 def waivers_file(prefix: str) -> str:

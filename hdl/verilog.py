@@ -21,7 +21,7 @@ from csb_format.files.images import write_mem
 from .core.core import Core
 from .core.hierarchy import LOGIC_MODULE, RAM_MODULE, SINGLE_MODULE, Hierarchy
 from .keywords import spelled
-from .prefix import OURS, check_prefix, waivers_file
+from .prefix import OURS, check_prefix, planes_file, waivers_file
 from .yosys import run_yosys
 
 __all__ = [
@@ -100,7 +100,8 @@ def emit_verilog(
     folder : Path
     image : Image, optional
         With it, memories start from ``.mem`` files (``$readmemh``); without it they start
-        at zero and are loaded through the ``load`` stream.
+        at zero and are loaded through the ``load`` stream. Planes that lie outside go into a file
+        beside them, as they lie in memory.
     top : callable
         Makes the top component of design, image and hierarchy: :class:`~hdl.core.core.Core` or
         something around it. What its ``companions`` return, if it has them, lies beside.
@@ -122,7 +123,9 @@ def emit_verilog(
         texts[hierarchy.named(ram)] = _under(prefix, _ours(f"{ram}.v"))
     if design.spread:
         texts[hierarchy.named(LOGIC_MODULE)] = _under(prefix, _logic_ram())
-    companions = {waivers_file(prefix): _waivers(prefix, texts)}
+    companions: dict[str, str | bytes] = {waivers_file(prefix): _waivers(prefix, texts)}
+    if image is not None and image.planes:
+        companions[planes_file(prefix)] = image.planes
     companions |= getattr(component, "companions", dict)()
     images = {
         hierarchy.image_file(memory): (words, of.width(memory))
@@ -243,14 +246,15 @@ def _write(
     folder: Path,
     texts: dict[str, str],
     images: dict[str, tuple[list[int], int]],
-    companions: dict[str, str],
+    companions: dict[str, Any],
 ) -> VerilogFiles:
     with replaced_folder(folder, KIND) as beside:
         beside.mkdir()
         for name, text in texts.items():
             (beside / f"{name}.v").write_text(text)
-        for name, text in companions.items():
-            (beside / name).write_text(text)
+        for name, held in companions.items():
+            data = held if isinstance(held, bytes) else held.encode()
+            (beside / name).write_bytes(data)
         for name, (words, width) in images.items():
             write_mem(beside / name, words, width)
     return VerilogFiles(folder, tuple(f"{name}.v" for name in texts), tuple(images))

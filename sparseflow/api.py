@@ -67,6 +67,7 @@ class ArrayOptions(TypedDict, total=False):
     largest: int | None
     screen_digits: int
     screen_lanes: int
+    planes: int
     contexts: int
     fan_in: int
     streamed: bool
@@ -190,7 +191,8 @@ def compile(
         ``compact``, ``max_align``, ``by_gate``, ``checked``,
         ``walk``, ``dense``, ``parts``, ``unguarded``, ``spread``, ``batched``; see
         :class:`compiler.array.design.Design`. Of a screened head ``largest``, logits that the unit
-        behind the array finds (0: none), ``screen_digits`` and ``screen_lanes``; see
+        behind the array finds (0: none), ``screen_digits``, ``screen_lanes`` and ``planes``, bits
+        of the bus over which its planes come from a memory outside (0: they lie on the chip); see
         :func:`compiler.array.screen.behind.screen_behind`.
 
     Returns

@@ -30,7 +30,7 @@ from csb_format.files.folders import temporary_folder
 from csb_format.shape import uniform_shape
 from hdl.dram.matrix import MatrixImage, lay_out
 from hdl.dram.reader import ReadBus
-from sim.dram.memory import Lateness
+from sim.axi_memory import Lateness
 from sim.dram.pace import pace_of
 from sim.dram.stream_cycles import StreamCycles, stream_cycles
 from sim.dram.stream_verilog import StreamJob, StreamOutcome, emit_streamed, simulate_streamed

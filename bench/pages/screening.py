@@ -157,6 +157,25 @@ def _verilog(rows: list[Row]) -> str:
     return table(lines)
 
 
+def _together(rows: list[Row]) -> str:
+    """Of arrays with the unit behind them, every token of Verilog beside the models."""
+    heads = "array|matrices|bus|words|top|tokens|cycles a token in Verilog|in the model"
+    lines = [[*heads.split("|"), "bytes over the bus", "tokens that differ"]]
+    for row in rows:
+        lines.append([
+            f"{row['pes']} x {row['lanes']}",
+            "streamed" if row["streamed"] else "on the chip",
+            f"{row['bus_bits']} bits",
+            f"{row['words']:,}",
+            str(row["k"]),
+            str(row["tokens"]),
+            *(f"{row[name]:,.1f}" for name in ("verilog_cycles", "model_cycles")),
+            f"{row['bus_bytes']:,.0f}",
+            str(row["wrong"]),
+        ])  # fmt: skip
+    return table(lines)
+
+
 def _area(rows: list[Row]) -> str:
     """Of arrays with a unit behind them, every module synthesised once."""
     heads = "array|head|of|LUT4|LUT sites|FF|DSP|LUT4 of the array's|sites"
@@ -198,6 +217,7 @@ def _page() -> Page:
             _units(record("rectified")["rows"]),
             _cycles(found["cycles"]),
             _verilog(record("screening_outside")["rows"]),
+            _together(record("screening_together")["rows"]),
             _area([row for row in record("screening_area")["rows"] if "unit" in row]),
         ),
         (

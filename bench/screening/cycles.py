@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from compiler.array.needs import design_for
-from compiler.array.screen.bus import ScreenBus
+from compiler.array.screen.bus import ScreenBus, outside
 from compiler.array.screen.design import ScreenDesign
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
@@ -28,8 +27,6 @@ ARRAYS = ((16, 8), (64, 16))
 #: Bits of the bus that planes come over; none: they lie on the chip.
 BUSES = (None, 128, 512)
 TOPS = (1, 5)
-#: Places of the queues behind blocks and second planes where requests wait for a memory outside.
-_AHEAD, _FINAL = 8, 16
 
 
 def pruned(size: int, lanes: int) -> Model:
@@ -77,9 +74,7 @@ def unit_for(head: ScreenedLayer, top: int, elements: int, bus: int | None) -> S
     columns = -(-head.input_size // elements) * elements
     lanes = elements * -(-columns // (6 * elements))
     made = ScreenDesign.of(head, top=top, digits=columns, lanes=lanes, elements=elements)
-    if bus is None:
-        return made
-    return replace(made, finalists=_FINAL, blocks_ahead=_AHEAD)
+    return made if bus is None else outside(made, bus)
 
 
 def _told(

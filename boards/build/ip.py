@@ -17,6 +17,7 @@ from compiler.array.design import Design
 from compiler.lower.image import Image
 from csb_format.files.folders import replaced_folder
 from hdl.core.hierarchy import Hierarchy
+from hdl.core.screen.fetched.unit import PLANES
 from hdl.prefix import OURS, named, waivers_file
 from hdl.verilog import VerilogFiles, emit_verilog
 
@@ -201,7 +202,8 @@ def write_block(
         texts[f"{named(prefix, TESTBENCH)}.v"] = testbench(design, block, files.top, prefix)
         texts[COMPONENT_FILE] = component_xml(block, files)
         texts |= litex_wrapper(files, ports_of(block), prefix)
-    if top.kind == "dram":
+    outside = f"{PLANES}_araddr" in ports_of(block)
+    if top.kind == "dram" and not outside:  # whose script has one port to memory
         texts |= zynq_script(files, top.bits, prefix)
     texts[README] = readme(
         top, image, files, ports_of(block), prefix, placed=base is not None, others=others

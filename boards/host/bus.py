@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from compiler.lower.image import Image
 from csb_format.arguments import number, whole
@@ -48,6 +48,7 @@ from .lines import Line
 __all__ = [
     "Bus",
     "DamagedFrameError",
+    "Keeps",
     "LinkBus",
     "LinkError",
     "LinkTimeoutError",
@@ -79,6 +80,14 @@ class Received:
 
     words: tuple[int, ...]
     last: bool
+
+
+@runtime_checkable
+class Keeps(Protocol):
+    """A way to an accelerator whose memory the host reaches too."""
+
+    def keep(self, data: bytes) -> int:
+        """Put bytes into memory, in the place of those before; their address, of a page."""
 
 
 class Bus(Protocol):

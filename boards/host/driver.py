@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from compiler.abi.dma import PAGE
 from compiler.abi.frames import Stimulus, frame_packets
 from compiler.abi.identity import counters_of, identity
 from compiler.abi.registers import (
@@ -37,7 +38,7 @@ from csb_format.scales import DesignError
 from csb_format.words import split_fields
 
 from ..link.protocol import BAUD, BUS_BITS, DRAIN_WORDS, SETTLE_READS
-from .bus import RETRIES, TIMEOUT, Bus, LinkBus, Told, exchange, patience
+from .bus import RETRIES, TIMEOUT, Bus, Keeps, LinkBus, Told, exchange, patience
 from .counted import check_counter, read_counters
 from .emulator import EmulatedLine
 from .errors import (
@@ -288,10 +289,40 @@ class Accelerator:
         self.reset()
         if fill is None:
             self._bus.write(REGISTERS["load"].address, image.load_words())
+            self._keep_planes(image)
         else:
             fill()
         self._image, self._started = image, None
         self._start(0)
+
+    def _keep_planes(self, image: Image) -> None:
+        """Planes that lie outside go into memory, and the accelerator is told where they are."""
+        if not image.planes or self._known is not None:  # the integer model has none
+            return
+        if not isinstance(self._bus, Keeps):
+            raise AcceleratorError(
+                "its screen unit takes planes from a memory that this bus does not reach: open the "
+                "accelerator where its memory is, or build it with planes on the chip"
+            )
+        self.point(self._bus.keep(image.planes))
+
+    def point(self, planes: int) -> None:
+        """Tell the screen unit where its planes lie in memory, between frames.
+
+        Parameters
+        ----------
+        planes : int
+            Address, a multiple of 4,096.
+
+        Raises
+        ------
+        ValueError
+            For another.
+        """
+        if planes % PAGE or planes < 0:
+            raise ValueError(f"planes = {planes:#x}: must be a multiple of {PAGE}")
+        self.write("planes_base", page=(planes & 0xFFFFFFFF) // PAGE)
+        self.write("planes_base_high", high=planes >> 32)
 
     def _compiled(self, model: Model, head: bool) -> Image:
         try:

@@ -62,6 +62,7 @@ class PynqBus:
         self._given = pynq.allocate(BUFFER_WORDS, "u4")
         self._got = pynq.allocate(BUFFER_WORDS, "u4")
         self._sending = self._listening = False
+        self._allocate, self._kept = pynq.allocate, _Kept()
 
     def read(self, address: int, count: int = 1) -> list[int]:
         """Words of registers at addresses that follow each other."""
@@ -105,10 +106,38 @@ class PynqBus:
         words = tuple(int(word) for word in self._got[: channel.transferred // 4])
         return Received(words, True)
 
+    def keep(self, data: bytes) -> int:
+        """Put bytes into memory, in the place of those before; their address, of a page."""
+        return self._kept.keep(data, self._allocate)
+
     def close(self) -> None:
         """Free the buffers."""
+        self._kept.close()
         self._given.freebuffer()
         self._got.freebuffer()
+
+
+class _Kept:
+    """Bytes in memory that lies in one piece and is not paged."""
+
+    def __init__(self) -> None:
+        self._buffer: Any = None
+
+    def keep(self, data: bytes, allocate: Callable[[int, str], Any]) -> int:
+        """Let go of what was there; address of these, the start of a page."""
+        self.close()
+        self._buffer = buffer = allocate(len(data) + PAGE, "u1")
+        at = int(buffer.physical_address)
+        base = -(-at // PAGE) * PAGE
+        buffer[base - at : base - at + len(data)] = np.frombuffer(data, "u1")
+        buffer.flush()
+        return base
+
+    def close(self) -> None:
+        """Free the memory, if there is any."""
+        if self._buffer is not None:
+            self._buffer.freebuffer()
+            self._buffer = None
 
 
 class Board(Protocol):
@@ -119,6 +148,9 @@ class Board(Protocol):
 
     def write(self, name: str, **fields: int) -> None:
         """Write a register."""
+
+    def point(self, planes: int) -> None:
+        """Tell a screen unit where its planes lie."""
 
     def load(self, image: Image, *, fill: Callable[[], None] | None = None) -> None:
         """Load a model, its memories by ``fill``."""
@@ -184,6 +216,8 @@ class PlacedModels:
             raise IndexError(f"model {number}: there are {len(self._images)}, counted from 0")
         first = self._placed.lists[number][0]
         self._board.load(self._images[number], fill=lambda: self._transfer(first))
+        if self._placed.planes:
+            self._board.point(self._placed.planes[number])
 
     def close(self) -> None:
         """Free the memory."""

@@ -40,12 +40,17 @@ def emit_link(design: Design, folder: Path) -> VerilogFiles:
     Raises
     ------
     DesignError
-        For a streamed design: behind this link nothing gives it the words of its matrices.
+        For a streamed design, and one with planes outside: behind this link nothing gives them.
     """
     if design.streamed:
         raise DesignError(
             "a streamed design takes its matrices from DRAM, which no link carries: compile "
             "without streamed=True, or run it with sf.verify or sf.simulate"
+        )
+    if design.screen and design.screen.bus_bits:
+        raise DesignError(
+            "its screen unit takes planes from a memory outside, which no link carries: compile "
+            "without planes, or run it with sf.verify or sf.simulate"
         )
     return emit_verilog(
         design,

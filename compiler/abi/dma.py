@@ -84,11 +84,15 @@ class Placed:
     lists : tuple of tuple of int
         Of each model and each of its programs the address of the list that starts it. The first
         program's list loads the model too.
+    planes : tuple of int
+        Of each model the address of its planes, for the registers ``planes_base``; none of a design
+        that has them on the chip.
     """
 
     base: int
     data: bytes
     lists: tuple[tuple[int, ...], ...]
+    planes: tuple[int, ...] = ()
 
 
 def weave(rows: bytes, words: Sequence[int], data_bits: int) -> bytes:
@@ -146,12 +150,13 @@ def place(
     lists = tuple(
         tuple(memory.program(image, n) for n in range(len(image.parts))) for image in images
     )
+    planes = tuple(memory.put(image.planes) for image in images if image.planes)
     if base + len(memory.data) > 1 << address_bits:
         raise DesignError(
             f"base = {base:#x}: {len(memory.data):,} bytes from there end behind the "
             f"{address_bits} bits of an address; take a lower one"
         )
-    return Placed(base, bytes(memory.data), lists)
+    return Placed(base, bytes(memory.data), lists, planes)
 
 
 class _Memory:
@@ -163,7 +168,7 @@ class _Memory:
     def program(self, image: Image, part: int) -> int:
         """Put what loads a program there, and its list; address of the list."""
         entries = list(self._entries(image, part))
-        return self._put(
+        return self.put(
             b"".join(
                 replace(entry, last=n == len(entries) - 1).encode()
                 for n, entry in enumerate(entries)
@@ -176,20 +181,20 @@ class _Memory:
         if not streamed and part == 0:
             rows = rows_of(image, self.data_bits)
             woven = weave(rows.data, words, self.data_bits)
-            yield Entry(Kind.ROWS, self._put(woven), len(woven), rows.padding, woven=len(words))
+            yield Entry(Kind.ROWS, self.put(woven), len(woven), rows.padding, woven=len(words))
             return
         yield self._words(words)
         if streamed:
             matrix = lay_out(image.part_words(part), image.design, self.data_bits)
-            yield Entry(Kind.MATRIX, self._put(matrix.data), matrix.length, matrix.padding)
+            yield Entry(Kind.MATRIX, self.put(matrix.data), matrix.length, matrix.padding)
 
     def _words(self, words: Sequence[int]) -> Entry:
         data = np.array(words, "<u4").tobytes()
         padding = -len(data) % (self.data_bits // 8)
-        at = self._put(data + bytes(padding))
+        at = self.put(data + bytes(padding))
         return Entry(Kind.WORDS, at, len(data) + padding, padding * 8)
 
-    def _put(self, data: bytes) -> int:
+    def put(self, data: bytes) -> int:
         """Address of the bytes, at the start of a page."""
         self.data += bytes(-len(self.data) % PAGE)
         at = self.base + len(self.data)

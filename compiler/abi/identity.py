@@ -10,6 +10,7 @@ from .registers import (
     COUNTERS,
     DMA_MINOR,
     MAGIC,
+    PLANES_MINOR,
     SCREEN_MINOR,
     TRAIN_MINOR,
     VERSION,
@@ -36,7 +37,12 @@ def identity(
 ) -> dict[str, dict[str, int]]:
     """Fields of the registers that never change, of an accelerator with these buses."""
     arriving, leaving = frame_packing(design, in_bits), state_packing(design, out_bits)
-    has = {SCREEN_MINOR: design.screen, DMA_MINOR: DMA in features, TRAIN_MINOR: design.train}
+    has = {
+        PLANES_MINOR: design.screen and design.screen.bus_bits,
+        SCREEN_MINOR: design.screen,
+        DMA_MINOR: DMA in features,
+        TRAIN_MINOR: design.train,
+    }
     minor = next((minor for minor, there in has.items() if there), VERSION[1])
     depths = ("matrix_depth", "vector_depth", "program_depth", "output_depth")
     return {

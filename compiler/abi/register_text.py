@@ -16,6 +16,7 @@ from .registers import (
     MAGIC,
     PACKET,
     PACKET_MAGIC,
+    PLANES,
     REGISTERS,
     SCREEN,
     TRAIN,
@@ -36,6 +37,7 @@ FEATURES = {
     TRAIN: "of a design that trains",
     WALK: "of a design with a walk",
     SCREEN: "of a design with a screen unit",
+    PLANES: "of one whose screen unit has its planes outside",
 }
 ACCESSES = {
     Access.READ: "read only",

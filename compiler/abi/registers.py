@@ -28,6 +28,9 @@ __all__ = [
     "MAGIC",
     "PACKET",
     "PACKET_MAGIC",
+    "PAGE_BITS",
+    "PLANES",
+    "PLANES_MINOR",
     "REGISTERS",
     "SCREEN",
     "SCREEN_COUNTERS",
@@ -49,12 +52,15 @@ VERSION = (2, 1)  # of this map: major changes break drivers, minor ones add to 
 DMA_MINOR = 2  # of one with those of transfers
 TRAIN_MINOR = 3  # of one that trains
 SCREEN_MINOR = 4  # of one with a screen unit
+PLANES_MINOR = 5  # of one with a screen unit whose planes lie outside
 PACKET_MAGIC = 0xF5
 LOAD_MAGIC = 0xF6  # of a design that trains: words of load packets follow
 CHECKED = "checked"  # the feature of a design that keeps parity
 TRAIN = "train"  # of one that trains
 WALK = "walk"  # of one that walks over its memories
 SCREEN = "screen"  # of one with a screen unit
+PLANES = "planes"  # of one whose planes lie in a memory outside
+PAGE_BITS = 12  # below those that tell one page of memory from another
 TIMEOUT = 1 << 24  # longer than any step of a sensible array, a sixth of a second at 100 MHz
 
 
@@ -204,6 +210,13 @@ _ERRORS = (
     BitField("frame", 13, 1, "A beat of a frame, or its marks, had changed.", feature=CHECKED),
     BitField("packet", 14, 1, "A load packet had changed.", feature=CHECKED),
     BitField("walk", 15, 1, "A word of a memory had changed that nobody was using.", feature=WALK),
+    BitField(
+        "planes",
+        16,
+        1,
+        "A row of planes came with an error of memory, or not as it was asked for.",
+        feature=PLANES,
+    ),
 )
 
 _CONTROL = (
@@ -327,6 +340,24 @@ _CONTROL = (
         feature=WALK,
     ),
     *_screen(),
+    Register(
+        "planes_base",
+        "Where the planes of the screened head lie in memory.",
+        (BitField("page", PAGE_BITS, BITS - PAGE_BITS, "Bits 31..12 of the address."),),
+        0x0A8,
+        Access.BOTH,
+        idle=True,
+        feature=PLANES,
+    ),
+    Register(
+        "planes_base_high",
+        "Where the planes of the screened head lie in memory.",
+        _number("high", "Bits 63..32 of the address."),
+        0x0AC,
+        Access.BOTH,
+        idle=True,
+        feature=PLANES,
+    ),
 )
 
 
@@ -387,6 +418,8 @@ YOUNGER = {
 def design_hash(design: Design) -> int:
     """32 bits that tell designs apart: the head of a SHA-256 over all parameters."""
     parameters = asdict(design)
+    if design.screen and not design.screen.bus_bits:  # younger too
+        del parameters["screen"]["bus_bits"]
     for name, usual in YOUNGER.items():
         if parameters[name] == usual:
             del parameters[name]

@@ -15,6 +15,7 @@ from csb_format.scales import MAX_ALIGN, DesignError
 
 from .addresses import bits_for
 from .batch import LEAST_OUTPUT, MOST_STREAMS
+from .screen.bus import PlaneLayout
 
 if TYPE_CHECKING:
     from .screen.design import ScreenDesign
@@ -396,6 +397,8 @@ class Design:
                     f"{name} = {value}: not beside a screen unit yet; leave one of the two out "
                     "(largest = 0 leaves a screened head to the host)"
                 )
+        if self.screen.bus_bits:
+            PlaneLayout(self.screen, self.screen.bus_bits)  # refuses rows that no burst holds
         if self.screen.elements != self.units:
             raise DesignError(
                 f"elements = {self.screen.elements} of a screen unit: the array gives its units = "

@@ -35,7 +35,7 @@ FLAGS = (
     *("streamed", "deep", "compact", "by_gate", "checked", "walk", "dense"),
     *("parts", "unguarded", "batched"),
 )
-SCREEN = {"screen_digits": "digits", "screen_lanes": "lanes"}  # of a screen unit
+SCREEN = {"screen_digits": "digits", "screen_lanes": "lanes", "planes": "planes"}  # of a unit
 # of a design, besides its sizes
 OPTIONS = (*FLAGS, "fan_in", "pieces", "max_align", "spread", *SCREEN)
 PIECE_BITS = 16  # of the single-port memories of iCE40
@@ -413,8 +413,8 @@ def design_for(
     **options
         ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
         ``checked``, ``walk``, ``dense``, ``parts``, ``unguarded``, ``spread``, ``screen_digits``,
-        ``screen_lanes``, ``batched``; ``max_align`` and ``pieces`` are what the model needs if the
-        design is compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
+        ``screen_lanes``, ``planes``, ``batched``; ``max_align`` and ``pieces`` are what the model
+        needs if the design is compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
 
     Raises
     ------

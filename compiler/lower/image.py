@@ -19,13 +19,14 @@ from csb_format.words import join_fields, split_fields
 from ..array.design import Design
 from ..array.program import Sink
 from ..array.screen.behind import states_of
+from ..array.screen.design import ScreenDesign
 from .learning.masters import master_memories
 from .load import Space, header, packet, sealed, space_widths
 from .packed import packed_words
 from .parity import evened
 from .passes import Pass, linear_number
 from .plan import Plan
-from .screen import MEMORIES, ScreenImage, screen_image, screen_widths
+from .screen import ScreenImage, kept_here, plane_bytes, screen_image, screen_widths
 from .walk import memory_name, walk_words
 from .words import bias_words as bias_memories
 from .words import indexed_memories, matrix_memories, matrix_words, program_words
@@ -86,6 +87,14 @@ class Image(Plan):
         states = states_of(self.shape, self.design)
         order = states.to_order(np.arange(1, states.size + 1)) - 1
         return screen_image(screen, head, order)
+
+    @cached_property
+    def planes(self) -> bytes:
+        """Of a screen unit with its planes outside: what lies there, at a multiple of 4,096."""
+        screen = self.design.screen
+        if self.screen is None or screen is None or not screen.bus_bits:
+            return b""
+        return plane_bytes(self.screen, screen.bus_bits)
 
     def width(self, name: str) -> int:
         """Bits of a word of a memory."""
@@ -212,10 +221,9 @@ class Image(Plan):
         found = (p for p in self.parts[number].whole if p.sink == Sink.UNITS)
         return next(given for given in found if given.layer == index)
 
-    @staticmethod
-    def _space(name: str) -> tuple[Space, int]:
-        if name.startswith(SCREEN):
-            name = _screen_spaces()[name.removeprefix(SCREEN)]
+    def _space(self, name: str) -> tuple[Space, int]:
+        if self.design.screen and name.startswith(SCREEN):
+            name = _screen_spaces(self.design.screen)[name.removeprefix(SCREEN)]
         kind, _, target = name.partition("_")
         return Space[kind.upper()], int(target or 0)
 
@@ -275,7 +283,8 @@ def _memories(image: Image) -> dict[str, list[int]]:
     if design.train:
         memories |= master_memories(image, image.matrix_words)
     if image.screen:
-        memories |= {SCREEN + name: words for name, words in image.screen.memories.items()}
+        here = _screen_spaces(image.screen.design)
+        memories |= {SCREEN + n: words for n, words in image.screen.memories.items() if n in here}
     if not design.checked:
         return memories
     memories = {name: evened(words, image.width(name) - 1) for name, words in memories.items()}
@@ -284,9 +293,10 @@ def _memories(image: Image) -> dict[str, list[int]]:
     return memories
 
 
-def _screen_spaces() -> dict[str, str]:
+def _screen_spaces(design: ScreenDesign) -> dict[str, str]:
     """Of each of its memories the kind and the number that a load packet names."""
-    each = ((kind, n, name) for kind, names in MEMORIES.items() for n, name in enumerate(names))
+    kept = kept_here(design).items()
+    each = ((kind, n, name) for kind, names in kept for n, name in enumerate(names))
     return {name: f"{kind}_{n}" for kind, n, name in each}
 
 

@@ -31,7 +31,7 @@ from ..array.program import instruction_bits
 from ..array.screen.design import ScreenDesign
 from ..array.widths import LOW_BITS
 from .parity import check_word
-from .screen import MEMORIES, screen_depths, screen_widths
+from .screen import kept_here, screen_depths, screen_widths
 
 __all__ = [
     "COUNT_BITS",
@@ -118,7 +118,9 @@ def space_targets(design: Design) -> dict[Space, int]:
         ),
         **({Space.WALK: 1} if design.walk else {}),
         **(
-            {Space[kind.upper()]: len(of) for kind, of in MEMORIES.items()} if design.screen else {}
+            {Space[kind.upper()]: len(of) for kind, of in kept_here(design.screen).items()}
+            if design.screen
+            else {}
         ),
         **({Space.INDEX: design.pes * (not design.streamed)} if design.indexed else {}),
     }
@@ -152,8 +154,8 @@ def _screen(design: Design, of: Callable[[ScreenDesign], dict[str, int]]) -> dic
     """The most that memories of a screen unit have, by space."""
     if design.screen is None:
         return {}
-    each = of(design.screen)
-    return {Space[kind.upper()]: max(each[n] for n in names) for kind, names in MEMORIES.items()}
+    each, kept = of(design.screen), kept_here(design.screen)
+    return {Space[kind.upper()]: max(each[n] for n in names) for kind, names in kept.items()}
 
 
 MAX_LOADED = 1 << 16  # words: address bits of a load packet

@@ -27,6 +27,7 @@ __all__ = [
     "SECOND_FIELDS",
     "ScreenImage",
     "check_fits",
+    "kept_here",
     "low_digits",
     "plane_bytes",
     "screen_depths",
@@ -39,13 +40,15 @@ SECOND_FIELDS = {"prior": 12, "norm": 16, "up": 4, "reach": 4, "down": 4, "fold"
 
 
 #: Of load packets: by kind of memory those that it has, whose words have the same chunks.
-MEMORIES = {
+MEMORIES: dict[str, tuple[str, ...]] = {
     "screen": ("marks", "second", "whole", "blocks"),
     "digits": ("first",),
     "middle": ("middle",),
     "low": ("low",),
 }
 NAMES = tuple(name for names in MEMORIES.values() for name in names)
+#: Those of a unit whose planes lie outside.
+_FEW: dict[str, tuple[str, ...]] = {"screen": ("blocks",)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,11 @@ class ScreenImage:
     design: ScreenDesign
     layer: ScreenedLayer
     memories: dict[str, list[int]]
+
+
+def kept_here(design: ScreenDesign) -> dict[str, tuple[str, ...]]:
+    """Memories on the chip, by kind: :data:`MEMORIES`, or with planes outside the blocks alone."""
+    return _FEW if design.bus_bits else MEMORIES
 
 
 def screen_widths(design: ScreenDesign) -> dict[str, int]:

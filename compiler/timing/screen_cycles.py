@@ -20,7 +20,7 @@ from csb_format.fixed import IntArray
 from csb_format.screening.bounds import FRACTION, query_of
 from csb_format.screening.layer import ScreenedLayer
 
-from ..array.screen.bus import ScreenBus
+from ..array.screen.bus import ScreenBus, bus_of
 from ..array.screen.design import ScreenDesign
 from ..array.screen.latency import ScreenLatencies
 from ..lower.plan import Plan
@@ -71,9 +71,9 @@ class ScreenCycles:
     layer : ScreenedLayer
         What :func:`~compiler.lower.screen.screen_image` was given.
     bus : ScreenBus, optional
-        Planes come over it, as in :class:`hdl.dram.screen.unit.FetchedScreen`, instead of from
-        memories of the unit. To the cycle for a memory that takes every address at once and has
-        exactly this latency.
+        Planes come over it, as in :class:`hdl.core.screen.fetched.unit.FetchedScreen`, instead of
+        from memories of the unit. To the cycle for a memory that takes every address at once and
+        has exactly this latency. By default what :func:`~compiler.array.screen.bus.bus_of` says.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class ScreenCycles:
 
     def __init__(self, design: ScreenDesign, layer: ScreenedLayer, bus: ScreenBus | None = None):
         check_fits(design, layer)
-        self.design, self.layer, self.bus = design, layer, bus
+        self.design, self.layer, self.bus = design, layer, bus or bus_of(design)
         self.latencies = ScreenLatencies(design)
 
     def run(self, hidden: IntArray) -> list[Screened]:

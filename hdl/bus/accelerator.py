@@ -15,6 +15,7 @@ from compiler.abi.register_text import HEADER_FILE, c_header
 from compiler.abi.registers import (
     CHECKED,
     COUNTERS,
+    PLANES,
     REGISTERS,
     SCREEN,
     SCREEN_COUNTERS,
@@ -29,6 +30,7 @@ from ..core.hierarchy import Hierarchy
 from ..core.layouts import damage_layout, events_layout
 from .axi_lite import AxiLiteSlave, axi_lite_members
 from .axi_stream import FrameInput, StateOutput
+from .planes import join_planes, plane_ports
 from .register_file import Counters, RegisterFile
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ class Accelerator(wiring.Component):
         Packets of states, :class:`~hdl.bus.axi_stream.StateOutput`.
     s_axis_matrix_* : AXI4-Stream slave, of a streamed design
         Words of the matrix memories; ``tuser`` marks the first of an image, there is no ``tlast``.
+    m_axi_planes_* : AXI4 read master, of a design with a screen unit whose planes lie outside
+        See :class:`~hdl.core.screen.fetched.unit.FetchedScreen`.
     irq : Out
         Level, while an enabled bit of ``irq_status`` is set.
 
@@ -101,7 +105,8 @@ class Accelerator(wiring.Component):
         self._widths = in_bits, out_bits
         # registers that not all have
         there = {
-            CHECKED: design.checked, WALK: design.walk, TRAIN: design.train, SCREEN: design.screen
+            CHECKED: design.checked, WALK: design.walk, TRAIN: design.train,
+            SCREEN: design.screen, PLANES: design.screen and design.screen.bus_bits,
         }  # fmt: skip
         self.features = tuple(name for name, has in there.items() if has)
         self._core = self.hierarchy.place(CORE_MODULE, lambda: self._core_of(image))
@@ -110,7 +115,7 @@ class Accelerator(wiring.Component):
         members |= {f"s_axi_{name}": flow for name, flow in axi_lite_members().items()}
         members |= _flat("s_axis", self._input.axis.signature)
         members |= _flat("m_axis", self._output.axis.signature)
-        super().__init__(members | self._beside())
+        super().__init__(members | self._beside() | plane_ports(design))
 
     def _core_of(self, image: Image | None) -> Core:
         """The core inside."""
@@ -171,6 +176,8 @@ class Accelerator(wiring.Component):
         _wire(m, self, "s_axis", self._input.axis)
         _wire(m, self, "m_axis", self._output.axis)
         self._memory(m)
+        screen, blocks = self.design.screen, (self, self._core, self._registers)
+        join_planes(m, screen, *blocks, self._soft_reset)
 
     def _memory(self, m: Module) -> None:
         """Where the words of a streamed matrix come from."""
@@ -346,11 +353,14 @@ class Accelerator(wiring.Component):
             faulty &= ~misaligned
             misaligned &= ~_before(m, misaligned)
         changed: dict[str, Value] = {}
+        if PLANES in self.features:
+            strange = _before(m, Value.cast(self._core.planes_errors).any())
+            changed["planes"] = strange & ~_before(m, strange)
         if self.design.checked:
             damage = _before(m, Value.cast(self._core.damage))
             faulty &= ~damage.any()
             new = damage & ~_before(m, damage)
-            changed = {name: new[n] for n, name in enumerate(damage_layout(self.design).members)}
+            changed |= {name: new[n] for n, name in enumerate(damage_layout(self.design).members)}
         return changed | {
             "load": faulty & window.any(),
             "program": faulty & ~window.any(),

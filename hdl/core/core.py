@@ -12,7 +12,7 @@ from compiler.array.design import Design, bits_for
 from compiler.array.latency import Latencies, projector_exact
 from compiler.array.program import Sink
 from compiler.lower.load import WORD, Space
-from compiler.lower.screen import MEMORIES
+from compiler.lower.screen import kept_here
 
 from .array import takers
 from .array.elements import elements
@@ -39,6 +39,7 @@ from .loader import Loader
 from .output import OutputBuffer
 from .pipeline import delayed
 from .screen.behind import ScreenedStates
+from .screen.fetched.unit import forward_planes, plane_members
 from .screen.unit import counts_layout
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ class Core(wiring.Component):
         :class:`~hdl.core.guards.walk.MemoryWalk`.
     counts : Out, of a design with a screen unit
         What it read for the frame whose results leave; :class:`~hdl.core.screen.unit.ScreenUnit`.
+    m_axi_planes_*, planes_base, planes_errors : of one with its planes outside
+        As ``m_axi_*``, ``base``, ``errors`` of
+        :class:`~hdl.core.screen.fetched.unit.FetchedScreen`.
     halted, fault : Out
         The program is at ``HALT``, or nothing was started since a reset and the memories have no
         image; an instruction, a packet or a word of the matrix could not be understood, or
@@ -134,7 +138,7 @@ class Core(wiring.Component):
         if design.train:
             members |= {"learning": Out(1), "learnt": Out(LEARNT_BITS)}
         if design.screen:
-            members["counts"] = Out(counts_layout())
+            members |= {"counts": Out(counts_layout()), **plane_members(design.screen)}
         if wide:
             members["rows"] = In(rows_layout(design))
         super().__init__(members)
@@ -352,7 +356,7 @@ class Core(wiring.Component):
         wiring.connect(m, behind.states, wiring.flipped(self.states))
         named = [
             (loader.space == Space[kind.upper()]) & (loader.target == n)
-            for kind, names in MEMORIES.items()
+            for kind, names in kept_here(behind.screen).items()
             for n in range(len(names))
         ]
         m.d.comb += [
@@ -362,6 +366,7 @@ class Core(wiring.Component):
             behind.write.address.eq(loader.write_addr),
             behind.write.word.eq(loader.write_data),
         ]
+        forward_planes(m, behind.screen, self, behind)
 
     def _load(self, m: Module, loader: Loader) -> None:
         """Words of packets; while the learner is busy none comes."""

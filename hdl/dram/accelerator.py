@@ -13,7 +13,8 @@ from compiler.array.design import Design
 from ..bus.accelerator import Accelerator
 from ..core.core import Core
 from ..core.hierarchy import Hierarchy
-from .reader import ReadBus, bus_members, forward_bus
+from ..read_port import bus_members, forward_bus
+from .reader import ReadBus
 from .transfer import Transfers
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from compiler.lower.groups import MatrixImage, group_bits, lay_out
 
 from ..core.hierarchy import Hierarchy
 from ..core.layouts import words_layout
+from ..read_port import bus_members, forward_bus, read_errors_layout
 from .beat_fifo import BeatFifo
 from .gearbox import ROWS, Gearbox
-from .reader import DramReader, ReadBus, bus_members, forward_bus, read_errors_layout
+from .reader import DramReader, ReadBus
 
 __all__ = ["MatrixImage", "StreamedMatrix", "group_bits", "lay_out"]
 

@@ -3,31 +3,30 @@
 from dataclasses import dataclass
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from csb_format.scales import DesignError
 
 from ..core.hierarchy import Hierarchy
+from ..read_port import (
+    BOUNDARY,
+    DECERR,
+    EXOKAY,
+    INCREMENTING,
+    NORMAL_BUFFERABLE,
+    SLVERR,
+    ReadPort,
+    bus_members,
+    read_errors_layout,
+)
 from .beat_fifo import BeatFifo
 
-__all__ = [
-    "BOUNDARY",
-    "DramReader",
-    "ReadBus",
-    "bus_members",
-    "forward_bus",
-    "read_errors_layout",
-]
-
-BOUNDARY = 4096  # bytes: no AXI4 burst crosses a multiple of it (IHI 0022, A3.4.1)
-INCREMENTING = 1
-NORMAL_BUFFERABLE = 3  # ARCACHE: normal memory, not cached, may be buffered
-EXOKAY, SLVERR, DECERR = 1, 2, 3
+__all__ = ["DramReader", "ReadBus"]
 
 
 @dataclass(frozen=True)
-class ReadBus:
+class ReadBus(ReadPort):
     """An AXI4 read port, how far it reads ahead, and how long a latency that hides.
 
     Parameters
@@ -50,19 +49,12 @@ class ReadBus:
         If one of these does not hold; the message names the value.
     """
 
-    data_bits: int = 128
-    address_bits: int = 40
     burst_beats: int = 64
     outstanding: int = 8
     fifo_beats: int = 512
 
     def __post_init__(self) -> None:
-        _check(
-            self.data_bits in (64, 128, 256, 512),
-            "data_bits",
-            self.data_bits,
-            "64, 128, 256 or 512",
-        )
+        super().__post_init__()
         most = min(256, BOUNDARY // self.beat_bytes)
         beats, fifo = self.burst_beats, self.fifo_beats
         _check(
@@ -78,12 +70,6 @@ class ReadBus:
             f"a power of two of at least max(2, burst_beats) = {max(2, beats)}",
         )
         _check(1 <= self.outstanding <= 256, "outstanding", self.outstanding, "1 to 256")
-        _check(13 <= self.address_bits <= 64, "address_bits", self.address_bits, "13 to 64")
-
-    @property
-    def beat_bytes(self) -> int:
-        """Bytes of a beat."""
-        return self.data_bits // 8
 
     @property
     def covered_latency(self) -> int:
@@ -105,48 +91,6 @@ def _is_power(number: int) -> bool:
 def _check(holds: bool, name: str, value: int, need: str) -> None:
     if not holds:
         raise DesignError(f"{name} = {value}: must be {need}")
-
-
-def bus_members(bus: ReadBus) -> dict[str, wiring.Member]:
-    """The ports of an AXI4 read master, by their standard names with ``m_axi_``."""
-    members = {
-        "arid": Out(1),
-        "araddr": Out(bus.address_bits),
-        "arlen": Out(8),
-        "arsize": Out(3),
-        "arburst": Out(2),
-        "arcache": Out(4),
-        "arprot": Out(3),
-        "arvalid": Out(1),
-        "arready": In(1),
-        "rid": In(1),
-        "rdata": In(bus.data_bits),
-        "rresp": In(2),
-        "rlast": In(1),
-        "rvalid": In(1),
-        "rready": Out(1),
-    }
-    return {f"m_axi_{name}": member for name, member in members.items()}
-
-
-def forward_bus(m: Module, outer: wiring.Component, inner: wiring.Component, bus: ReadBus) -> None:
-    """Let a component's AXI4 ports be those of a block inside it."""
-    for name, member in bus_members(bus).items():
-        here, there = getattr(outer, name), getattr(inner, name)
-        m.d.comb += here.eq(there) if member.flow == Out else there.eq(here)
-
-
-def read_errors_layout() -> data.StructLayout:
-    """What went wrong since the last start: sticky bits.
-
-    ``slave`` and ``decode``: a beat came with SLVERR, DECERR; it is passed on like any other,
-    so that whoever waits for data is served and can come to its end. ``protocol``: a beat
-    that nobody asked for (dropped), another id, EXOKAY, or ``rlast`` elsewhere than on the
-    last beat of a burst (beats are counted, ``rlast`` is not relied on). ``setup``: the image
-    was empty, not a whole number of beats, not aligned to one or beyond the address space;
-    nothing was started.
-    """
-    return data.StructLayout({"slave": 1, "decode": 1, "protocol": 1, "setup": 1})
 
 
 class DramReader(wiring.Component):

@@ -15,8 +15,9 @@ from compiler.lower.load import WORD, Space, space_depths, space_widths
 from ..bus.register_file import word_layout
 from ..core.hierarchy import Hierarchy
 from ..core.layouts import rows_layout, words_layout
+from ..read_port import bus_members, forward_bus, read_errors_layout
 from .gearbox import Gearbox
-from .reader import DramReader, ReadBus, bus_members, forward_bus, read_errors_layout
+from .reader import DramReader, ReadBus
 from .words import WordSplitter
 
 __all__ = ["LOAD_ROWS", "STREAM_ROWS", "Transfers", "entry_layout"]
@@ -69,7 +70,7 @@ class Transfers(wiring.Component):
     failed : Out
         A pulse: the transfer has failed, as ``errors`` or ``misfit`` tell.
     errors : Out
-        Of the last transfer, see :func:`~hdl.dram.reader.read_errors_layout`. While memories are
+        Of the last transfer, see :func:`~hdl.read_port.read_errors_layout`. While memories are
         filled it ends with the first error, and the list with it, before a word of the beat is
         given.
     misfit : Out

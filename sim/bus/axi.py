@@ -29,7 +29,7 @@ __all__ = [
     "simulate_axi",
 ]
 
-MEMORY = "memory.bin"  # beside a script
+MEMORIES = {"memory": "memory.bin", "planes": "planes.bin"}  # beside a script
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Memory:
     base : int
         Address of the first of them.
     bus : ReadBus, optional
-        With it a :class:`~sim.dram.memory.AxiMemory` answers, whose latency is known; without it
+        With it a :class:`~sim.axi_memory.AxiMemory` answers, whose latency is known; without it
         the memory of cocotbext-axi.
     latency : tuple of 2 int
         Of that one, least and most cycles.
@@ -67,8 +67,9 @@ class AxiScript:
         has a seed of its own.
     limit : int
         Cycles that a step may take.
-    memory : Memory, optional
-        Behind the port to memory of a top that has one.
+    memory, planes : Memory, optional
+        Behind the port to memory of a top that has one, and behind that of its screen unit, with a
+        ``bus``.
     steps : list of dict
         Made by the methods; plain values, for JSON.
     """
@@ -78,6 +79,7 @@ class AxiScript:
     pauses: Pauses = Pauses()
     limit: int = 20_000
     memory: Memory | None = None
+    planes: Memory | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, register: str, word: int = 0, **fields: int) -> AxiScript:
@@ -184,10 +186,11 @@ class AxiOutcome:
 def read_script(path: Path) -> AxiScript:
     """Read a script as :func:`simulate_axi` writes it."""
     fields = json.loads(path.read_text())
-    if memory := fields["memory"]:
-        bus = ReadBus(**memory["bus"]) if memory["bus"] else None
-        data = path.with_name(MEMORY).read_bytes()
-        fields["memory"] = Memory(data, memory["base"], bus, tuple(memory["latency"]))
+    for name, file in MEMORIES.items():
+        if memory := fields[name]:
+            bus = ReadBus(**memory["bus"]) if memory["bus"] else None
+            data = path.with_name(file).read_bytes()
+            fields[name] = Memory(data, memory["base"], bus, tuple(memory["latency"]))
     return AxiScript(**{**fields, "pauses": Pauses(**fields["pauses"])})
 
 
@@ -254,6 +257,7 @@ def _read(run: Path) -> dict[str, Any]:
 
 def _write(path: Path, script: AxiScript) -> None:
     fields = asdict(script)
-    if fields["memory"]:
-        path.with_name(MEMORY).write_bytes(fields["memory"].pop("data"))
+    for name, file in MEMORIES.items():
+        if fields[name]:
+            path.with_name(file).write_bytes(fields[name].pop("data"))
     path.write_text(json.dumps(fields, allow_nan=False))

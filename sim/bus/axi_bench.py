@@ -26,7 +26,7 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 
-from ..dram.memory import AxiMemory, Lateness
+from ..axi_memory import AxiMemory, Lateness
 from ..run.cocotb_bench import _Ports
 from ..run.streams import Pauses
 from .axi import AxiScript, Memory, read_script
@@ -67,6 +67,8 @@ class Masters:
                 end.set_pause_generator(_pauses(script.pauses, i))
         if script.memory:
             answer(dut, script.memory, reset, script.pauses)
+        if script.planes:
+            late(dut, script.planes, "m_axi_planes")
         return cls(dut, lite, source, sink, script.limit, Watch(dut))
 
     async def write(self, step: dict[str, Any]) -> int:
@@ -139,8 +141,7 @@ def _pauses(pauses: Pauses, channel: int) -> Iterator[bool]:
 def answer(dut: Any, memory: Memory, reset: tuple[Any, ...], pauses: Pauses) -> None:
     """Let a memory answer the accelerator's reads."""
     if memory.bus:
-        late = AxiMemory(memory.bus, memory.data, memory.base, Lateness(memory.latency))
-        cocotb.start_soon(_late(dut, late))
+        late(dut, memory)
         return
     size = 1 << (memory.base + len(memory.data)).bit_length()
     ram = AxiRamRead(AxiReadBus.from_prefix(dut, "m_axi"), *reset, size=size)
@@ -148,6 +149,14 @@ def answer(dut: Any, memory: Memory, reset: tuple[Any, ...], pauses: Pauses) -> 
     if pauses.share:
         for number, channel in enumerate((ram.ar_channel, ram.r_channel)):
             channel.set_pause_generator(_pauses(pauses, 10 + number))
+
+
+def late(dut: Any, memory: Memory, name: str = "m_axi") -> None:
+    """Let a memory of known latency answer, behind ports of this prefix."""
+    assert memory.bus
+    getattr(dut, f"{name}_rid").value = 0  # the one that masters of ours have
+    made = AxiMemory(memory.bus, memory.data, memory.base, Lateness(memory.latency), name=name)
+    cocotb.start_soon(_late(dut, made))
 
 
 async def _late(dut: Any, memory: AxiMemory) -> None:

@@ -34,8 +34,9 @@ def require_engine(engine: str) -> None:
 
 
 def engine_for(design: Design, engine: str) -> str:
-    """The engine, or cocotb on Verilator where C++ alone cannot feed a streamed design."""
-    return "verilator" if design.streamed and engine == FREE else engine
+    """The engine, or cocotb on Verilator where C++ alone has no memory that a design reads."""
+    reads = design.streamed or (design.screen is not None and design.screen.bus_bits > 0)
+    return "verilator" if reads and engine == FREE else engine
 
 
 def simulate(

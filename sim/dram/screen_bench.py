@@ -14,14 +14,14 @@ from compiler.array.screen.bus import ScreenBus
 from compiler.array.screen.design import ScreenDesign
 from compiler.lower.screen import ScreenImage, plane_bytes
 from csb_format.fixed import IntArray
+from hdl.core.screen.fetched.unit import FetchedScreen
 from hdl.core.screen.unit import COUNTERS
 from hdl.dram.reader import ReadBus
-from hdl.dram.screen.unit import FetchedScreen
 
+from ..axi_memory import AxiMemory, Lateness
 from ..run.errors import Hang
 from ..run.pysim import BlockPorts
 from ..run.streams import Ports
-from .memory import AxiMemory, Lateness
 
 __all__ = ["ADDRESS_BITS", "ScreenRun", "run_screen", "screen_memory", "simulate_screen"]
 

@@ -13,12 +13,12 @@ from compiler.array.screen.bus import ScreenBus
 from compiler.array.screen.design import ScreenDesign
 from compiler.lower.screen import ScreenImage, plane_bytes
 from csb_format.fixed import IntArray
+from hdl.core.screen.fetched.unit import FetchedScreen
 from hdl.dram.reader import ReadBus
-from hdl.dram.screen.unit import FetchedScreen
 from hdl.verilog import VerilogFiles, emit_block
 
+from ..axi_memory import AxiMemory, Lateness
 from ..run.verilog import SIMULATOR, run_bench
-from .memory import AxiMemory, Lateness
 from .screen_bench import ADDRESS_BITS, ScreenRun
 
 __all__ = ["TOP", "ScreenJob", "emit_screen", "read_screen_job", "simulate_screen_verilog"]
@@ -79,7 +79,7 @@ class ScreenJob:
 
 
 def emit_screen(design: ScreenDesign, bus: ScreenBus, folder: Path) -> VerilogFiles:
-    """Verilog of a :class:`~hdl.dram.screen.unit.FetchedScreen` alone."""
+    """Verilog of a :class:`~hdl.core.screen.fetched.unit.FetchedScreen` alone."""
     return emit_block(
         lambda hierarchy: FetchedScreen(design, bus, None, hierarchy, ADDRESS_BITS), folder, TOP
     )

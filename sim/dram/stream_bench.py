@@ -8,10 +8,10 @@ from amaranth.sim import Simulator
 
 from hdl.dram.matrix import MatrixImage, StreamedMatrix
 
+from ..axi_memory import AxiMemory
 from ..run.errors import Hang
 from ..run.pysim import BlockPorts
 from ..run.streams import Ports
-from .memory import AxiMemory
 from .stream_cycles import Pause, no_pause
 
 __all__ = ["GroupTaker", "run_stream", "simulate_stream"]

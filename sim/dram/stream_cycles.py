@@ -15,7 +15,7 @@ from hdl.dram.gearbox import ROWS, Gearbox, Ratio
 from hdl.dram.matrix import MatrixImage
 from hdl.dram.reader import ReadBus
 
-from .memory import Lateness
+from ..axi_memory import Lateness
 
 __all__ = ["FIRST_ASKED", "StreamCycles", "bursts", "no_pause", "stream_cycles"]
 

@@ -13,8 +13,8 @@ from hdl.dram.matrix import MatrixImage, StreamedMatrix
 from hdl.dram.reader import ReadBus
 from hdl.verilog import VerilogFiles, emit_verilog
 
+from ..axi_memory import AxiMemory, Lateness
 from ..run.verilog import SIMULATOR, run_bench
-from .memory import AxiMemory, Lateness
 from .stream_bench import GroupTaker
 
 __all__ = ["StreamJob", "StreamOutcome", "emit_streamed", "simulate_streamed"]

@@ -17,10 +17,11 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from hdl.keywords import spelled
 
 from .errors import Hang, note_hang
-from .scenario import read_job, run_job
+from .scenario import PLANES, read_job, run_job
 
 PERIOD_NS = 10
 IDLE = ("frames__valid", "states__ready", "load__valid", "load__payload", "frames__payload")
+PLANES_IDLE = ("planes_base", *(f"{PLANES}_{name}" for name in ("arready", "rvalid", "rid")))
 
 
 class _Ports:
@@ -70,7 +71,8 @@ async def bench(dut: Any) -> None:
     spec = json.loads(Path(os.environ["SPARSEFLOW_JOB"]).read_text())
     run = Path(spec["run"])
     job = read_job(run / "job.json")
-    await reset(dut, (*IDLE, "matrix__valid") if job.matrix else IDLE)
+    words = ("matrix__valid",) if job.matrix else ()
+    await reset(dut, (*IDLE, *words, *(PLANES_IDLE if job.planes else ())))
     progress = run / "progress"
     started = perf_counter()
     try:

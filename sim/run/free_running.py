@@ -321,6 +321,8 @@ def _prepared(
 ) -> Iterator[_Ready]:
     if job.matrix:
         raise ValueError("a streamed design: only sim.run.verilog feeds its stream of words")
+    if job.planes:
+        raise ValueError("planes outside: only sim.run.verilog has a memory with them")
     require_simulator("verilator")
     tell = stage or (lambda name: None)
     with workplace(work, free_name(files, form), builds) as places:

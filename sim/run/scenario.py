@@ -11,17 +11,59 @@ from typing import TYPE_CHECKING
 from compiler.abi.states import Outcome
 from csb_format import IntArray
 
-from .errors import Hang
+from .errors import Hang, SimulationError
 from .streams import Pauses, Ports, Repeated, Sink, Source
 
 if TYPE_CHECKING:  # a simulator that starts need not import Amaranth
     from compiler.abi.frames import Stimulus
     from compiler.lower.image import Image
 
-__all__ = ["Job", "read_job", "run_job", "write_job"]
+    from ..axi_memory import AxiMemory
+
+__all__ = ["PLANES", "Job", "Planes", "read_job", "run_job", "write_job"]
+
+PLANES = "m_axi_planes"  # what the ports to a memory with planes begin with
+PLANES_FILE = "planes.bin"
 
 Progress = Callable[[int], None]
 Stage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Planes:
+    """A memory with the planes of a screen unit, behind the ports ``m_axi_planes_*``.
+
+    Parameters
+    ----------
+    data : bytes
+    bits : int
+        Of a beat.
+    base : int
+        Address of the first byte.
+    latency : tuple of 2 int
+        Least and most cycles from an address to its first beat; cycles are those of the model where
+        both are the latency of :class:`~compiler.array.screen.bus.ScreenBus`.
+    waits, gaps : float
+        Probability that an address waits a cycle, that a beat does.
+    seed : int
+    """
+
+    data: bytes
+    bits: int
+    base: int = 1 << 13
+    latency: tuple[int, int] = (64, 64)
+    waits: float = 0.0
+    gaps: float = 0.0
+    seed: int = 0
+
+    def memory(self) -> AxiMemory:
+        """A new one, in which nothing is under way."""
+        from hdl.read_port import ReadPort
+
+        from ..axi_memory import AxiMemory, Lateness
+
+        late = Lateness(self.latency, self.waits, self.gaps, self.seed)
+        return AxiMemory(ReadPort(self.bits), self.data, self.base, late, name=PLANES)
 
 
 @dataclass(frozen=True)
@@ -49,6 +91,8 @@ class Job:
     matrix : list of int
         Of a streamed design: the payloads of its ``matrix`` stream for a frame; they are on
         offer again and again, one in every cycle.
+    planes : Planes, optional
+        Of a design with a screen unit whose planes lie outside.
     """
 
     frames: list[int]
@@ -60,6 +104,7 @@ class Job:
     probes: list[str] = field(default_factory=list)
     cycles: int = 0
     matrix: list[int] = field(default_factory=list)
+    planes: Planes | None = None
 
     @classmethod
     def of(
@@ -76,6 +121,8 @@ class Job:
 
         given = frames if isinstance(frames, Stimulus) else Stimulus.of(image, frames)
         start = image.start_words(given.part) if given.part else []
+        screen = image.design.screen
+        outside = bool(screen and screen.bus_bits)
         return cls(
             given.payloads(),
             image.load_words(given.part) if load else start,
@@ -83,6 +130,7 @@ class Job:
             idle or Pauses(),
             stall or Pauses(),
             matrix=image.stream_payloads(given.part) if image.design.streamed else [],
+            planes=Planes(image.planes, screen.bus_bits) if screen and outside else None,
         )
 
 
@@ -110,6 +158,7 @@ async def run_job(job: Job, ports: Ports, progress: Progress | None = None) -> O
     frames = Source("frames", job.frames, job.idle)
     states = Sink("states", job.stall)
     matrix = Repeated("matrix", job.matrix)
+    memory = _memory(job, ports)
     probed: dict[str, list[int]] = {name: [] for name in job.probes}
     cycle = moved_at = moved = 0
     while not _over(job, states, probed):
@@ -117,6 +166,8 @@ async def run_job(job: Job, ports: Ports, progress: Progress | None = None) -> O
             states.step(ports, cycle)
             frames.step(ports, cycle)
         loads.step(ports, cycle)
+        if memory:
+            memory.step(ports, cycle)
         now = loads.sent + frames.sent + len(states.payloads)
         if now != moved:
             moved, moved_at = now, cycle
@@ -133,8 +184,26 @@ async def run_job(job: Job, ports: Ports, progress: Progress | None = None) -> O
             matrix.take(ports, cycle)
         await ports.tick()
         cycle += 1
+    if memory:
+        _check(memory, ports)
     start = frames.first_sent_at or 0
     return Outcome(states.payloads, [c - start for c in states.cycles], cycle, probed)
+
+
+def _memory(job: Job, ports: Ports) -> AxiMemory | None:
+    """What a screen unit reads its planes from, if they lie outside."""
+    if job.planes is None:
+        return None
+    ports.set("planes_base", job.planes.base)
+    return job.planes.memory()
+
+
+def _check(memory: AxiMemory, ports: Ports) -> None:
+    """Whether both sides of the memory's bus have kept its rules."""
+    if broken := memory.traffic.violations:
+        raise SimulationError(f"a rule of AXI4 was broken on {PLANES}: {broken[0]}")
+    if errors := ports.get("planes_errors"):
+        raise SimulationError(f"planes_errors = {errors:#x} after the last frame")
 
 
 def _over(job: Job, states: Sink, probed: dict[str, list[int]]) -> bool:
@@ -157,6 +226,8 @@ def write_job(path: Path, job: Job) -> None:
     fields = asdict(job)
     # a payload may have more digits than Python writes in tens
     fields["matrix"] = [f"{payload:x}" for payload in job.matrix]
+    if job.planes:
+        path.with_name(PLANES_FILE).write_bytes(fields["planes"].pop("data"))
     path.write_text(json.dumps(fields, allow_nan=False))
 
 
@@ -166,4 +237,7 @@ def read_job(path: Path) -> Job:
     for name in ("idle", "stall"):
         fields[name] = Pauses(**fields[name])
     fields["matrix"] = [int(payload, 16) for payload in fields["matrix"]]
+    if found := fields["planes"]:
+        found["latency"] = tuple(found["latency"])
+        fields["planes"] = Planes(path.with_name(PLANES_FILE).read_bytes(), **found)
     return Job(**fields)

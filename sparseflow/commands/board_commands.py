@@ -238,7 +238,7 @@ def ip(given: IpOptions) -> None:
 
     block = package(
         given.model, given.out, given.pes, given.lanes, given.bits, given.prefix, given.top.value,
-        given.contexts, given.largest, given.bus_bits,
+        given.contexts, given.largest, given.bus_bits, given.planes,
     )  # fmt: skip
     for line in (f"module {block.module}, core {block.core}", f"all of it in {given.out}"):
         Console().print(line, highlight=False, markup=False, soft_wrap=True)

@@ -113,7 +113,7 @@ def verilog(given: VerilogOptions) -> None:
         name: getattr(given, name)
         for name in (
             *("contexts", "head", "dense", "deep", "streamed", "checked", "walk", "largest"),
-            *("parts", "unguarded", "batched"),
+            *("parts", "unguarded", "batched", "planes"),
         )
     }
     pipeline.verilog(
@@ -129,7 +129,7 @@ def verilog(given: VerilogOptions) -> None:
         **array,
     )
     plain = given.top is TopName.core
-    contexts, largest = array.pop("contexts"), array.pop("largest")
+    contexts, largest, planes = (array.pop(name) for name in ("contexts", "largest", "planes"))
     if not plain or array != {name: getattr(VerilogOptions, name) for name in array}:
         return  # `simulate` runs the bare core of a plain array
     build = given.out.with_name("simulation")
@@ -146,6 +146,7 @@ def verilog(given: VerilogOptions) -> None:
         given.lanes,
         *(("--contexts", contexts) if contexts > 1 else ()),
         *(("--largest", largest) if largest is not None else ()),
+        *(("--planes", planes) if planes else ()),
     )
 
 
@@ -171,10 +172,10 @@ def simulate(given: SimulateOptions) -> None:
             f"{told[0]} is cocotb beside {Simulator.free.value}, and here cocotb runs everything: "
             f"leave {told[0]} or --simulator out"
         )
-    if given.batched and given.activity:
+    if given.activity and (reads := "--batched" * given.batched or "--planes" * bool(given.planes)):
         raise typer.BadParameter(
-            "--activity runs in C++ alone, which gives a streamed design no words: leave "
-            "--activity or --batched out"
+            "--activity runs in C++ alone, where no memory gives a design its words: leave "
+            f"--activity or {reads} out"
         )
     from ..steps import pipeline
 
@@ -197,6 +198,7 @@ def simulate(given: SimulateOptions) -> None:
         head=given.head,
         dense_head=given.dense_head,
         batched=given.batched,
+        planes=given.planes,
         activity=None if given.activity is None else given.activity.value,
     )
     hint("report", given.build, "--out", given.build / "report")

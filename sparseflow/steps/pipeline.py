@@ -201,6 +201,7 @@ def simulate(
     batched: bool = SimulateOptions.batched,
     head: bool = SimulateOptions.head,
     dense_head: bool = SimulateOptions.dense_head,
+    planes: int = SimulateOptions.planes,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -243,6 +244,9 @@ def simulate(
         The matrices come from memory, and a word of them serves frames of all ``contexts``.
     head, dense_head : bool
         Whether all linear output layers run on the array too, and without indices.
+    planes : int
+        Bits of the bus over which planes of a screened head come from a memory outside, which
+        answers as late as :class:`~compiler.array.screen.bus.ScreenBus` says; 0: they lie on chip.
 
     Returns
     -------
@@ -270,7 +274,7 @@ def simulate(
     together = {"streamed": True, "batched": True} if batched else {}
     layers = check_head(packed, head=head, dense=dense_head, batched=batched)
     image = compile_array(
-        packed, pes, lanes, contexts=contexts, largest=largest, **layers, **together
+        packed, pes, lanes, contexts=contexts, largest=largest, **layers, **together, planes=planes
     )
     if board is not None:  # an unknown one ends here, before the work
         choice(packed, board_of(board), pes, lanes, contexts, largest, **layers)

@@ -135,6 +135,7 @@ SMALLEST = {
     "bench.screening": Smallest("--smallest --json OUT/rows.json", ("rows.json", "rows.svg")),
     "bench.screening.area": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.screening.outside": Smallest("--smallest --json OUT/rows.json", slow=True),
+    "bench.screening.outside.together": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.screening.rectify": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.screening.sampling": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.behaviour": Smallest("--smallest --json OUT/rows.json"),

@@ -20,6 +20,7 @@ BUSES = {
     "m_axis": ("axis", "master"),
     "s_axis_matrix": ("axis", "slave"),
     "m_axi": ("aximm", "master"),
+    "m_axi_planes": ("aximm", "master"),
 }
 
 
@@ -47,8 +48,9 @@ def component_xml(block: wiring.Component, files: VerilogFiles) -> str:
         if f"{bus}_tdata" in ports or f"{bus}_araddr" in ports:
             _bus(buses, bus, [p for p in ports if _of_bus(p, bus)])
     _clocks(buses, [bus for bus in BUSES if any(_of_bus(p, bus) for p in ports)])
-    if "m_axi_araddr" in ports:
-        _space(root, ports)
+    masters = [bus for bus in BUSES if BUSES[bus][1] == "master" and f"{bus}_araddr" in ports]
+    if masters:
+        _spaces(root, ports, masters)
     maps = _add(_add(root, "memoryMaps"), "memoryMap")
     _add(maps, "name", "s_axi")
     block_of = _add(maps, "addressBlock")
@@ -64,12 +66,16 @@ def component_xml(block: wiring.Component, files: VerilogFiles) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
-def _space(root: ElementTree.Element, ports: dict[str, tuple[str, int]]) -> None:
-    """What the port to memory reaches."""
-    space = _add(_add(root, "addressSpaces"), "addressSpace")
-    _add(space, "name", "m_axi")
-    _add(space, "range", str(1 << ports["m_axi_araddr"][1]))
-    _add(space, "width", str(ports["m_axi_rdata"][1]))
+def _spaces(
+    root: ElementTree.Element, ports: dict[str, tuple[str, int]], masters: list[str]
+) -> None:
+    """What the ports to memory reach."""
+    spaces = _add(root, "addressSpaces")
+    for bus in masters:
+        space = _add(spaces, "addressSpace")
+        _add(space, "name", bus)
+        _add(space, "range", str(1 << ports[f"{bus}_araddr"][1]))
+        _add(space, "width", str(ports[f"{bus}_rdata"][1]))
 
 
 def _add(parent: ElementTree.Element, tag: str, text: str | None = None) -> ElementTree.Element:

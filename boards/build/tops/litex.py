@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from hdl.core.screen.fetched.unit import PLANES
 from hdl.prefix import OURS, named
 from hdl.verilog import VerilogFiles
 
@@ -124,8 +125,8 @@ MEMORY = {
 
 
 def fits_litex(ports: Collection[str]) -> bool:
-    """Whether LiteX has an engine for each stream of a top."""
-    return "s_axis_matrix_tdata" not in ports
+    """Whether LiteX has an engine for each stream of a top, and it one port to memory at most."""
+    return not {"s_axis_matrix_tdata", f"{PLANES}_araddr"} & set(ports)
 
 
 def litex_wrapper(
@@ -133,7 +134,8 @@ def litex_wrapper(
 ) -> dict[str, str]:
     """The wrapper's text by the name of its file; none where words of a matrix are streamed in.
 
-    LiteX's engines have no such words, nor `tuser`: the top that reads memory itself fits it.
+    LiteX's engines have no such words, nor `tuser`: the top that reads memory itself fits it. Nor
+    has the wrapper a second port to memory, for planes.
 
     Parameters
     ----------

@@ -55,6 +55,8 @@ def model_header(images: Sequence[Image], placed: Placed, prefix: str) -> str:
         which = f"{number}_" if number else ""
         for n, (part, at) in enumerate(zip(image.parts, lists, strict=True)):
             values |= {f"{which}LIST_{n}": at, f"{which}FRAME_BEATS_{n}": part.frame_beats}
+        if placed.planes:
+            values |= {f"{which}PLANES": placed.planes[number]}
     more = [f"/* {name}_1_... are of the second model, and so on. */"] if images[1:] else []
     lines = [f"#define {name}_{key} 0x{value:X}ull" for key, value in values.items()]
     return "\n".join(

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from compiler.abi.register_text import HEADER_FILE
 from compiler.lower.image import Image
-from hdl.prefix import named
+from hdl.core.screen.fetched.unit import PLANES
+from hdl.prefix import named, planes_file
 from hdl.verilog import VerilogFiles
 
 from .litex import LITEX, fits_litex
@@ -36,6 +37,7 @@ BUSES = {
     "m_axis": "AXI4-Stream master: packets of states, one a frame",
     "s_axis_matrix": "AXI4-Stream slave: words of the matrix, `tuser` with the first of an image",
     "m_axi": "AXI4 read master: models in memory (docs/integration.md)",
+    "m_axi_planes": "AXI4 read master: planes of a screened head (docs/screening.md)",
 }
 PINS = {
     "aclk": "clock of all buses",
@@ -104,7 +106,24 @@ def readme(
             beats=_beats((image, *others)),
             baud=top.baud,
             clock_hz=top.clock_hz,
-        ),
+        )
+        + _planes(image, prefix, placed=placed),
+    )
+
+
+def _planes(image: Image, prefix: str, *, placed: bool) -> str:
+    """What to do with planes in memory, if there are any."""
+    if not image.planes:
+        return ""
+    where = (
+        f"they lie at `{prefix.upper()}_MODEL_PLANES`"
+        if placed
+        else f"copy `{planes_file(prefix)}` to a multiple of 4,096"
+    )
+    return (
+        "\n\nPlanes of the screened head are read from memory through `m_axi_planes`: "
+        f"{where}.\nWrite that address to `planes_base` and `planes_base_high` before the first "
+        "frame."
     )
 
 
@@ -127,11 +146,14 @@ def _files(
         found += [("`component.xml`", "IP-XACT"), (f"`{prefix}_tb.v`", "a test bench")]
         if fits_litex(ports):
             found += [(f"`{named(prefix, LITEX)}.py`", "LiteX: a module of Python")]
-    if top.kind == "dram":
+    outside = f"{PLANES}_araddr" in ports
+    if top.kind == "dram" and not outside:
         found += [(f"`{named(prefix, ZYNQ)}.tcl`", "Vivado: a block design of a Zynq UltraScale+")]
     if placed:
         found += [(f"`{prefix}_model.bin`, `{prefix}_model.h`", "the model for memory, for C")]
         found += [("`design.json`", "the design, for other models")]
+    elif outside:
+        found += [(f"`{planes_file(prefix)}`", "planes of the screened head, for memory")]
     return [*found, (f"`{prefix}.vlt`", "waivers for Verilator's lint, with reasons")]
 
 

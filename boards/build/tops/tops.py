@@ -71,6 +71,11 @@ class Top:
                 "the serial line carries no words of a matrix: leave streamed out, or take the "
                 "top dram"
             )
+        if self.kind == "link" and design.screen and design.screen.bus_bits:
+            raise DesignError(
+                "the serial line reaches no memory with planes: leave planes (--planes) out, or "
+                "take the top axi or dram"
+            )
 
     def maker(self) -> Callable[[Design, Image | None, Hierarchy], wiring.Component]:
         """What makes the component of a design, its image and a hierarchy."""

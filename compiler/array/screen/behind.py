@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from csb_format.arguments import shown
 from csb_format.model import Model
 from csb_format.scales import DesignError
 from csb_format.screening.layer import ScreenedLayer
@@ -9,7 +10,8 @@ from csb_format.shape import ModelShape
 
 from ..design import Design
 from ..placement import Placement
-from .design import LARGEST, MOST_TOP, ScreenDesign
+from .bus import outside
+from .design import BUS_BITS, LARGEST, MOST_TOP, ScreenDesign
 
 __all__ = ["check_screen", "screen_behind", "states_of"]
 
@@ -23,6 +25,7 @@ def screen_behind(
     *,
     digits: int = 0,
     lanes: int = 0,
+    planes: int = 0,
 ) -> ScreenDesign | None:
     """The unit that finds the largest logits of a model's head, if the head is screened.
 
@@ -37,6 +40,9 @@ def screen_behind(
         screened head, as far as it has so many.
     digits, lanes : int
         Lanes of first planes and of all others; by default all columns in a cycle, and in six.
+    planes : int
+        Bits of the bus over which planes come from a memory outside, one of
+        :data:`.design.BUS_BITS`; 0: they lie on the chip.
 
     Raises
     ------
@@ -44,8 +50,19 @@ def screen_behind(
         If the model's head is not screened and a number is given, or the unit cannot take what the
         array gives; the message names the mend.
     """
+    if planes not in (0, *BUS_BITS):
+        widths = ", ".join(map(str, BUS_BITS))
+        raise DesignError(
+            f"planes = {shown(planes)}: bits of the bus to a memory outside, one of {widths}; 0 "
+            "for planes on the chip"
+        )
     head = model.head if isinstance(model, Model) else None
     if largest == 0 or (largest is None and not isinstance(head, ScreenedLayer)):
+        if planes:
+            raise DesignError(
+                f"planes = {planes}: planes are those of a screened head that a unit behind the "
+                "array looks at, and there is none; pack the model with --screen, or leave it out"
+            )
         return None
     if not isinstance(head, ScreenedLayer):
         raise DesignError(
@@ -60,7 +77,7 @@ def screen_behind(
         raise DesignError(f"largest = {top}: {there}, and 0 leaves it to the host")
     states = states_of(model.shape, design)
     units, places = states.lanes, states.beats * states.lanes
-    return ScreenDesign.of(
+    made = ScreenDesign.of(
         head,
         top=top,
         digits=digits or places,
@@ -69,6 +86,7 @@ def screen_behind(
         places=places,
         bank_width=states.bank_width,
     )
+    return outside(made, planes) if planes else made
 
 
 def states_of(shape: ModelShape, design: Design) -> Placement:

@@ -8,7 +8,7 @@ address is its number, shifted, and none crosses 4 KiB, as an AXI4 burst must no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,15 +16,15 @@ import numpy as np
 from csb_format.arguments import whole
 from csb_format.scales import DesignError
 
-from .design import ScreenDesign
+from .design import BUS_BITS, ScreenDesign
 
-__all__ = ["BUS_BITS", "MARKS_BITS", "Field", "PlaneLayout", "ScreenBus"]
+__all__ = ["BUS_BITS", "MARKS_BITS", "Field", "PlaneLayout", "ScreenBus", "bus_of", "outside"]
 
-#: Widths of a bus.
-BUS_BITS = (64, 128, 256, 512)
 MARKS_BITS = 32
 _PAGE = 4096  # bytes: no AXI4 burst crosses a multiple of it (IHI 0022, A3.4.1)
 _MOST_BEATS = 256  # of an AXI4 burst
+# places of the queues behind blocks and second planes, where requests wait for a memory outside
+_AHEAD, _FINAL = 8, 16
 
 
 def _check_width(bits: int) -> None:
@@ -217,3 +217,26 @@ class ScreenBus:
         """
         beats = np.dot(self.layout(design).beats, (first, second, exact))
         return int(beats) * self.bits // 8 + 4 * design.blocks
+
+
+def outside(design: ScreenDesign, bits: int) -> ScreenDesign:
+    """The same unit with its planes in a memory outside: a bus, and longer queues before it.
+
+    Parameters
+    ----------
+    design : ScreenDesign
+    bits : int
+        Of a beat, one of :data:`BUS_BITS`.
+
+    Raises
+    ------
+    DesignError
+        For another width, or rows that no burst holds.
+    """
+    PlaneLayout(design, bits)
+    return replace(design, bus_bits=bits, blocks_ahead=_AHEAD, finalists=_FINAL)
+
+
+def bus_of(design: ScreenDesign) -> ScreenBus | None:
+    """The bus of a unit with planes outside, of a memory of the usual latency; else none."""
+    return ScreenBus(design.bus_bits) if design.bus_bits else None

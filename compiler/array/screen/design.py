@@ -23,9 +23,11 @@ from csb_format.screening.layer import MOST_COLUMNS, ScreenedLayer
 
 from ..addresses import bits_for
 
-__all__ = ["LARGEST", "MOST_TOP", "ScreenDesign"]
+__all__ = ["BUS_BITS", "LARGEST", "MOST_TOP", "ScreenDesign"]
 
 MOST_TOP = 8
+#: Widths of a bus that planes come over.
+BUS_BITS = (64, 128, 256, 512)
 #: Logits that are found where nobody says how many.
 LARGEST = 5
 #: Places of the queue behind first planes, at most: words of a memory block of most FPGAs.
@@ -69,6 +71,10 @@ class ScreenDesign:
         Places of the queues behind blocks, first and second planes. Rows that come early in the
         order often survive, later ones hardly ever: only a deep queue behind first planes lets
         both stages work all the time. ``survivors`` 0 is as many as rows, up to 1,024.
+    bus_bits : int
+        Of a beat of the bus over which planes come from a memory outside, one of :data:`BUS_BITS`;
+        0: they lie in memories of the unit. :func:`~compiler.array.screen.bus.outside` makes such
+        a design.
 
     Raises
     ------
@@ -95,6 +101,7 @@ class ScreenDesign:
     blocks_ahead: int = 4
     survivors: int = 0
     finalists: int = 4
+    bus_bits: int = 0
 
     def __post_init__(self) -> None:
         if not self.survivors:
@@ -109,6 +116,11 @@ class ScreenDesign:
         except ValueError as error:
             raise DesignError(str(error)) from error
         object.__setattr__(self, "places", max(self.places, self.columns))
+        if self.bus_bits not in (0, *BUS_BITS):
+            raise DesignError(
+                f"bus_bits = {self.bus_bits} of a screen: must be one of "
+                f"{', '.join(map(str, BUS_BITS))}, or 0 for planes on the chip"
+            )
         if self.lanes % self.elements:
             raise DesignError(
                 f"lanes = {self.lanes} of a screen: must be a multiple of its elements = "

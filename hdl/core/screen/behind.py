@@ -9,10 +9,13 @@ from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import Design
 from compiler.array.placement import Placement
+from compiler.array.screen.bus import bus_of
 from compiler.lower.screen import ScreenImage
 
+from ...read_port import forward_bus
 from ..hierarchy import Hierarchy
 from ..layouts import output_layout
+from .fetched.unit import PLANES, FetchedScreen, plane_members, plane_port
 from .layouts import write_layout
 from .unit import ScreenUnit, counts_layout
 
@@ -48,6 +51,9 @@ class ScreenedStates(wiring.Component):
         The buffer drops a frame of which beats may have gone through: forget these.
     counts : Out
         What the unit read, valid with the results.
+    m_axi_planes_*, planes_base, planes_errors : of a unit with planes outside
+        As ``m_axi_*``, ``base``, ``errors`` of
+        :class:`~hdl.core.screen.fetched.unit.FetchedScreen`.
     """
 
     taken: stream.Interface
@@ -55,6 +61,8 @@ class ScreenedStates(wiring.Component):
     write: Signal
     forget: Signal
     counts: Signal
+    planes_base: Signal
+    planes_errors: Signal
 
     def __init__(
         self, design: Design, image: ScreenImage | None = None, hierarchy: Hierarchy | None = None
@@ -70,13 +78,14 @@ class ScreenedStates(wiring.Component):
                 "write": In(write_layout(design.screen)),
                 "forget": In(1),
                 "counts": Out(counts_layout()),
+                **plane_members(design.screen),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """The unit, which bits of a state are its elements, and who may go."""
         m = Module()
-        made = ScreenUnit(self.screen, self._image, self.hierarchy)
+        made = self._unit()
         begun, beat = Signal(), Signal(range(max(2, self.screen.beats)))
         m.submodules.screen = unit = ResetInserter(self.forget & begun)(made)
         taken, states, telling = self.taken, self.states, unit.largest.valid
@@ -104,7 +113,25 @@ class ScreenedStates(wiring.Component):
         with m.If(self.forget):
             m.d.sync += [beat.eq(0), begun.eq(0)]
         self._elements(m, unit, beat)
+        self._outside(m, made)
         return m
+
+    def _unit(self) -> ScreenUnit:
+        """With its planes here or in a memory outside."""
+        bus, given = bus_of(self.screen), (self._image, self.hierarchy)
+        if bus is None:
+            return ScreenUnit(self.screen, *given)
+        return FetchedScreen(self.screen, bus, *given, plane_port(self.screen).address_bits)
+
+    def _outside(self, m: Module, unit: ScreenUnit) -> None:
+        """What goes to a memory with planes and comes from there."""
+        if not isinstance(unit, FetchedScreen):
+            return
+        forward_bus(m, self, unit, plane_port(self.screen), PLANES)
+        m.d.comb += [
+            unit.base.eq(self.planes_base),
+            self.planes_errors.eq(unit.errors),
+        ]
 
     def _elements(self, m: Module, unit: wiring.Component, beat: Signal) -> None:
         """Elements of a beat; 0 where the head has no column."""

@@ -7,7 +7,7 @@ from amaranth.lib import data
 
 from compiler.array.design import bits_for
 from compiler.array.screen.design import ScreenDesign
-from compiler.lower.screen import NAMES, SECOND_FIELDS, screen_depths, screen_widths
+from compiler.lower.screen import SECOND_FIELDS, kept_here, screen_depths, screen_widths
 
 __all__ = [
     "bound_layout",
@@ -25,13 +25,14 @@ def bound_layout(design: ScreenDesign) -> data.StructLayout:
 
 
 def write_layout(design: ScreenDesign) -> data.StructLayout:
-    """A word for a memory: which by its place among :data:`compiler.lower.screen.NAMES`."""
+    """A word for a memory: which by its place among :func:`compiler.lower.screen.kept_here`."""
     widths, depths = screen_widths(design), screen_depths(design)
+    kept = [name for names in kept_here(design).values() for name in names]
     return data.StructLayout(
         {
-            "en": len(NAMES),
-            "address": bits_for(max(depths.values())),
-            "word": max(widths.values()),
+            "en": len(kept),
+            "address": bits_for(max(depths[name] for name in kept)),
+            "word": max(widths[name] for name in kept),
         }
     )
 

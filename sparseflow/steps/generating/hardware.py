@@ -168,6 +168,7 @@ def package(
     contexts: int = IpOptions.contexts,
     largest: int | None = IpOptions.largest,
     bus_bits: int | None = IpOptions.bus_bits,
+    planes: int = IpOptions.planes,
 ) -> Block:
     """Package the accelerator with AXI buses for FuseSoC and for tools that read IP-XACT.
 
@@ -190,6 +191,8 @@ def package(
         Logits that a screen unit finds.
     bus_bits : int, optional
         Of ``dram``, of the port to memory: 64 to 512.
+    planes : int
+        Bits of the port over which planes of a screened head come; 0: they lie on the chip.
     """
     from hdl.prefix import check_prefix, prefix_of
 
@@ -203,7 +206,9 @@ def package(
     check_of_top("bus_bits", bus_bits, top)
     bus = read_bus(bus_bits)
     check_replaceable(out, KIND)
-    image = compile_array(load_model(model), pes, lanes, contexts=contexts, largest=largest)
+    image = compile_array(
+        load_model(model), pes, lanes, contexts=contexts, largest=largest, planes=planes
+    )
     files = write_ip(image.design, image, out, bits, prefix, Top(top, bits, bus))
     return Block(files.top, vlnv(files.top), files)
 

@@ -26,6 +26,7 @@ __all__ = [
     "Masks",
     "ModelFile",
     "Pes",
+    "Planes",
     "Scheduler",
     "Seed",
 ]
@@ -69,6 +70,17 @@ Largest = Annotated[
         f"frame's; 0 leaves the head to the host. Default: {LARGEST}.",
         least=0,
         most=MOST_TOP,
+    ),
+]
+
+
+Planes = Annotated[
+    int,
+    Said(
+        "Of a model packed with --screen: bits of a bus, 64, 128, 256 or 512, over which the unit "
+        "reads the head's planes from a memory outside; 0: they lie on the chip.",
+        least=0,
+        most=512,
     ),
 ]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from compiler.array.design import Array
 
 from .said import Said
-from .shared import SEED, Cocotb, Contexts, Lanes, Largest, ModelFile, Pes, Seed
+from .shared import SEED, Cocotb, Contexts, Lanes, Largest, ModelFile, Pes, Planes, Seed
 from .words import ActivityForm, BusTopName, Images, Simulator, TopName
 
 __all__ = [
@@ -58,6 +58,7 @@ class VerilogOptions:
         ),
     ] = False
     largest: Largest = None
+    planes: Planes = 0
     deep: Annotated[
         bool, Said("More registers: a higher clock, more cycles.", name="--deep", panel=ARRAY)
     ] = False
@@ -127,6 +128,7 @@ class IpOptions:
     lanes: Lanes = Array.lanes
     contexts: Contexts = 1
     largest: Largest = None
+    planes: Planes = 0
     bits: Annotated[
         int, Said("Of tdata of both streams: 32, 64, 128, 256, 512 or 1024.", least=32, most=1024)
     ] = 64
@@ -158,6 +160,7 @@ class SimulateOptions:
     lanes: Lanes = Array.lanes
     contexts: Contexts = 1
     largest: Largest = None
+    planes: Planes = 0
     icarus: Annotated[
         int | None,
         Said(

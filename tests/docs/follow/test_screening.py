@@ -24,6 +24,7 @@ from tests.docs.blocks import ROOT, one
 
 PAGE = "docs/screening.md"
 TITLE, BEHIND = "Screening: the largest logits from few bits", "Behind an array"
+OUTSIDE = "Planes outside, behind an array"
 
 
 def test_its_python_holds_what_it_asserts() -> None:
@@ -88,6 +89,37 @@ def test_its_simulation_is_exact(
         cli.main()
     assert "8 largest of 37 logits, proven" in Path("report/report.html").read_text()
     assert json.loads(Path("report/report.json").read_text())["screen"]["margin"] == 1
+
+
+@pytest.mark.slow
+def test_its_commands_with_planes_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    screened_file(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    frames = np.random.default_rng(1).normal(0, 0.5, (5, 5)).astype(np.float32)
+    np.savez("data.npz", frames=frames, lengths=np.array([3, 2]))
+    small = ["--pes", "4", "--lanes", "2"]
+    commands = [*one(PAGE, "sh", OUTSIDE).splitlines(), "sparseflow ip model.safetensors --out ip"]
+    for line in commands:
+        words = [*shlex.split(line), *small]
+        words += ["--simulator", "icarus"] * (words[1] == "simulate")
+        words += ["--planes", "64"] * (words[1] == "ip")
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code in (None, 0), capfd.readouterr()
+    figures = json.loads(Path("build/outside/figures.json").read_text())
+    assert figures["mismatches"] == 0
+    assert figures["simulators"][0]["cycles_exact"] is True
+    assert "--largest 5 --planes 128" in figures["commands"][-1]
+    assert "_MODEL_PLANES " in Path("build/dram/sparseflow_model.h").read_text()
+    assert list(Path("ip").glob("*_planes.bin"))
+    monkeypatch.setattr(sys, "argv", [*words[:-1], "96", "--out", "other"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code
+    assert "planes = 96: bits of the bus to a memory" in " ".join(capfd.readouterr().err.split())
 
 
 def test_tensors_are_those_of_the_specification(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ from hdl.dram.matrix import lay_out
 from hdl.dram.reader import ReadBus
 from hdl.dram.streamed_core import StreamedCore
 from hdl.verilog import emit_verilog
+from sim.axi_memory import AxiMemory, Lateness
 from sim.check.compare import compare
 from sim.check.verify import verify
-from sim.dram.memory import AxiMemory, Lateness
 from sim.run.pysim import BlockPorts, simulate_amaranth
 from sim.run.scenario import Job, run_job
 from sim.run.streams import Pauses

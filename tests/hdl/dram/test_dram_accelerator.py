@@ -24,8 +24,8 @@ from csb_format.screening.layer import ScreenedLayer
 from engine.reference import IntegerModel
 from hdl.dram.accelerator import DramAccelerator
 from hdl.dram.reader import ReadBus
+from sim.axi_memory import AxiMemory, Lateness
 from sim.check.compare import compare
-from sim.dram.memory import AxiMemory, Lateness
 from sim.run.pysim import BlockPorts
 from tests.hdl.processor import OKAY, SLVERR, Processor, collector
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from compiler.array.design import Design
 from csb_format.scales import DesignError
 from hdl.dram.matrix import MatrixImage, StreamedMatrix, lay_out
-from hdl.dram.reader import BOUNDARY, ReadBus
-from sim.dram.memory import AxiMemory, Lateness
+from hdl.dram.reader import ReadBus
+from hdl.read_port import BOUNDARY
+from sim.axi_memory import AxiMemory, Lateness
 from sim.dram.stream_bench import GroupTaker, run_stream, simulate_stream
 from sim.dram.stream_cycles import Pause, bursts, no_pause, stream_cycles
 from sim.run.pysim import BlockPorts

@@ -18,8 +18,8 @@ from engine.reference import IntegerModel
 from hdl.dram.matrix import lay_out
 from hdl.dram.reader import ReadBus
 from hdl.dram.streamed_core import StreamedCore
+from sim.axi_memory import AxiMemory, Lateness
 from sim.check.compare import compare
-from sim.dram.memory import AxiMemory, Lateness
 from sim.run.pysim import BlockPorts
 from sim.run.scenario import Job, run_job
 

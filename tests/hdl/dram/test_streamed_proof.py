@@ -12,7 +12,8 @@ from amaranth.lib.wiring import In
 from hdl.core.hierarchy import Hierarchy
 from hdl.dram.beat_fifo import QUEUE
 from hdl.dram.gearbox import Gearbox
-from hdl.dram.reader import BOUNDARY, DramReader, ReadBus
+from hdl.dram.reader import DramReader, ReadBus
+from hdl.read_port import BOUNDARY
 from sim.check.proof import ProofError, prove_by_induction, prove_up_to
 
 INPUTS = ("start", "stop", "base", "length", "m_axi_arready", "m_axi_rvalid", "m_axi_rlast")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from compiler.abi.frames import Stimulus
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from compiler.lower.image import Image
@@ -16,10 +17,15 @@ from csb_format import Model
 from csb_format.files.images import write_mem
 from csb_format.random_models import random_model, random_network
 from csb_format.screening.layer import ScreenedLayer
+from engine.levels import run_levels
 from engine.reference import IntegerModel
-from hdl.verilog import emit_verilog
+from hdl.verilog import VerilogFiles, emit_verilog
+from sim.check.compare import compare, states_screened
 from sim.check.verify import Verification, verify
+from sim.run.pysim import simulate_amaranth
+from sim.run.scenario import Job
 from sim.run.streams import Pauses
+from sim.run.verilog import VerilogRun, simulate_verilog
 
 INPUTS = 8
 #: Units, words, M, N, k, lanes of the screen; in one no size divides another.
@@ -72,6 +78,49 @@ def test_verilog_is_its_model(case: str, tmp_path: Path) -> None:
     assert found.comparison.values == 5 * (2 * hidden + 2 * top)  # h and c; outputs and logits
 
 
+#: Bits of the bus that planes come over, simulator, and whether everything is loaded.
+OUTSIDE = [(128, "icarus", True), *((bits, "verilator", False) for bits in (64, 256, 512))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bits", "simulator", "load"), OUTSIDE)
+@pytest.mark.parametrize("case", CASES)
+def test_planes_outside(case: str, bits: int, simulator: str, load: bool, tmp_path: Path) -> None:
+    image = made(case, planes=bits)
+    assert [name for name in image.memories if name.startswith("screen")] == ["screen_blocks"]
+    found = run(image, tmp_path, 1 + (case != "one"), simulator=simulator, load=load)
+    assert found.exact, found.first or found.cycle_mismatch
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_a_late_memory_changes_no_result(case: str, simulator: str, tmp_path: Path) -> None:
+    """Addresses and beats wait at random, and so do both ends of the array."""
+    image = made(case, planes=128)
+
+    def late(files: VerilogFiles, job: Job, work: Path, **options: Any) -> VerilogRun:
+        assert job.planes is not None
+        planes = replace(job.planes, latency=(1, 90), waits=0.3, gaps=0.3, seed=5)
+        given = replace(job, planes=planes, limit=100_000)
+        return simulate_verilog(files, given, work, simulator=simulator, **options)
+
+    pauses = {"idle": Pauses(0.4, 1), "stall": Pauses(0.6, 2)}
+    found = run(image, tmp_path, 3, simulate=late, **pauses)
+    assert found.comparison.mismatches == 0, found.first
+
+
+def test_amaranth_takes_planes_from_outside() -> None:
+    """Core and memory on Amaranth's simulator: values, logits and cycles are the model's."""
+    image = made("one", planes=64)
+    stimulus = Stimulus.of(image, sequences(2))
+    traces = run_levels(IntegerModel(image.model), sequences(2))
+    stimulus = stimulus.screening(states_screened(stimulus, traces))
+    outcome = simulate_amaranth(image, Job.of(image, stimulus))
+    assert compare(stimulus, outcome, traces).mismatches == 0
+    assert np.array_equal(outcome.frame_cycles(image, 0), stimulus.schedule.frame_done)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_pauses_change_no_result(case: str, tmp_path: Path) -> None:
@@ -82,6 +131,10 @@ def test_pauses_change_no_result(case: str, tmp_path: Path) -> None:
 
 #: Arrays that a unit stands behind, each with what is loaded instead of in the memories at start.
 ARRAYS: dict[str, dict[str, Any]] = {
+    "streamed, planes outside": {"streamed": True, "planes": 256},
+    "compact, planes outside": {"compact": True, "planes": 64},
+    "deep, planes outside": {"deep": True, "planes": 64},
+    "contexts, planes outside": {"contexts": 3, "planes": 128},
     "deep": {"deep": True},
     "streamed": {"streamed": True},
     "compact": {"compact": True},

@@ -15,7 +15,7 @@ from csb_format.fixed import IntArray
 from csb_format.screening.adversaries import adversarial_head, adversarial_states
 from csb_format.screening.layer import ScreenedLayer
 from engine.screened import top
-from sim.dram.memory import AxiMemory, Lateness
+from sim.axi_memory import AxiMemory, Lateness
 from sim.dram.screen_bench import ScreenRun, screen_memory, simulate_screen
 from sim.dram.screen_verilog import ScreenJob, emit_screen, simulate_screen_verilog
 from tests.screens import drawn_design

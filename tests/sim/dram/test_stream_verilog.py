@@ -10,7 +10,7 @@ import pytest
 from compiler.array.design import Design
 from hdl.dram.matrix import MatrixImage, lay_out
 from hdl.dram.reader import ReadBus
-from sim.dram.memory import Lateness
+from sim.axi_memory import Lateness
 from sim.dram.stream_bench import GroupTaker, run_stream
 from sim.dram.stream_cycles import stream_cycles
 from sim.dram.stream_verilog import (

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from compiler.abi.design_file import read_design
+from compiler.abi.dma import PAGE, place
 from compiler.abi.registers import design_hash
 from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.array.screen.design import LARGEST
 from compiler.lower.compile import compile_model
+from compiler.lower.load import Space, space_targets
+from compiler.lower.screen import plane_bytes
 from csb_format import Model
 from csb_format.random_models import random_model, random_network
 from csb_format.scales import DesignError
@@ -55,6 +58,10 @@ def test_a_screened_head_gets_a_unit_and_others_none() -> None:
         ({}, {"largest": 9}, "largest = 9: the head has 40 outputs; a unit finds 1 to 8 of them"),
         ({}, {"largest": 2, "head": True}, "largest = 2 beside head"),
         ({}, {"screen_lanes": 5000}, "lanes = 5000"),
+        ({}, {"planes": 100}, "planes = 100: bits of the bus to a memory outside, one of 64, 128"),
+        ({}, {"planes": 64, "largest": 0}, "planes = 64: planes are those of a screened head"),
+        ({}, {"planes": 64, "checked": True}, "checked = True: not beside a screen unit yet"),
+        ({}, {"planes": 64, "head": True}, "planes = 64: planes are those of a screened head"),
     ],
 )
 def test_what_is_not_supported_is_named(
@@ -99,6 +106,34 @@ def test_its_file_and_its_hash(tmp_path: Path) -> None:
         (tmp_path / "design.json").write_text(json.dumps(wrong))
         with pytest.raises(DesignError, match=message):
             read_design(tmp_path)
+
+
+def test_planes_outside_are_of_the_design_and_the_file(tmp_path: Path) -> None:
+    model = screened()
+    here, outside = (design_for(model, 8, 4, planes=bits) for bits in (0, 128))
+    assert here == design_for(model, 8, 4)
+    assert design_hash(here) != design_hash(outside)
+    (tmp_path / "design.json").write_text(json.dumps(asdict(outside)))
+    assert read_design(tmp_path) == outside
+    wrong = asdict(outside)
+    wrong["screen"] |= {"bus_bits": 96}
+    (tmp_path / "design.json").write_text(json.dumps(wrong))
+    with pytest.raises(DesignError, match="bus_bits = 96 of a screen: must be one of 64, 128"):
+        read_design(tmp_path)
+    assert space_targets(outside)[Space.SCREEN] == 1
+    assert Space.DIGITS not in space_targets(outside)
+
+
+def test_planes_lie_behind_the_models_in_memory() -> None:
+    models = [screened(), screened()]
+    images = [compile_model(m, design_for(models[0], 8, 4, planes=64)) for m in models]
+    placed = place(images, 1 << 20, 64)
+    assert compile_model(models[0], design_for(models[0], 8, 4)).planes == b""
+    for at, image in zip(placed.planes, images, strict=True):
+        assert at % PAGE == 0
+        assert image.screen is not None
+        assert image.planes == plane_bytes(image.screen, 64)
+        assert placed.data[at - placed.base :][: len(image.planes)] == image.planes
 
 
 def test_elements_are_those_of_the_array() -> None:

@@ -10,9 +10,9 @@ from compiler.array.latency import RAM
 from compiler.array.screen.bus import Field, PlaneLayout
 from compiler.array.screen.latency import ScreenLatencies
 
-from ...core.pipeline import carried, delayed
-from ...core.screen.digits import DigitRows
-from ...core.screen.refine import RefineStage
+from ...pipeline import carried, delayed
+from ..digits import DigitRows
+from ..refine import RefineStage
 from .buffer import RowBuffer
 from .fetcher import RowKind
 

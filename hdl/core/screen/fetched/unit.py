@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import data
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import bits_for
@@ -11,17 +11,49 @@ from compiler.array.screen.bus import ScreenBus
 from compiler.array.screen.design import ScreenDesign
 from compiler.lower.screen import ScreenImage
 
-from ...core.hierarchy import Hierarchy, Ram
-from ...core.screen.blocks import BlockStage
-from ...core.screen.query import QueryUnit
-from ...core.screen.refine import RefineStage
-from ...core.screen.unit import ScreenUnit, Sink
-from ..reader import ReadBus, bus_members, forward_bus, read_errors_layout
+from ....read_port import ReadPort, bus_members, forward_bus, read_errors_layout
+from ...hierarchy import Hierarchy, Ram
+from ..blocks import BlockStage
+from ..query import QueryUnit
+from ..refine import RefineStage
+from ..unit import ScreenUnit, Sink
 from .buffer import RowBuffer
 from .fetcher import Fetcher, RowKind
 from .stages import FetchedDigits, feed_digits, feed_refined
 
-__all__ = ["FetchedScreen"]
+__all__ = ["PLANES", "FetchedScreen", "forward_planes", "plane_members", "plane_port"]
+
+PLANES = "m_axi_planes"
+"""What the ports to a memory with planes begin with, wherever there may be others."""
+
+
+def plane_port(design: ScreenDesign) -> ReadPort:
+    """The port over which the planes of a unit come that has them outside."""
+    return ReadPort(design.bus_bits)
+
+
+def plane_members(design: ScreenDesign) -> dict[str, wiring.Member]:
+    """What a block has that such a unit lies in; none where it has its planes on the chip."""
+    if not design.bus_bits:
+        return {}
+    port = plane_port(design)
+    return bus_members(port, PLANES) | {
+        "planes_base": In(port.address_bits),
+        "planes_errors": Out(read_errors_layout()),
+    }
+
+
+def forward_planes(
+    m: Module, design: ScreenDesign, outer: wiring.Component, inner: wiring.Component
+) -> None:
+    """Let these ports be those of a block inside that has them too; nothing without planes."""
+    if not design.bus_bits:
+        return
+    forward_bus(m, outer, inner, plane_port(design), PLANES, PLANES)
+    m.d.comb += [
+        inner.planes_base.eq(outer.planes_base),
+        outer.planes_errors.eq(inner.planes_errors),
+    ]
 
 
 class FetchedScreen(ScreenUnit):
@@ -52,8 +84,8 @@ class FetchedScreen(ScreenUnit):
     write : In
         A word of the memory of blocks: ``en``, ``address``, ``word``.
     errors : Out
-        See :class:`~hdl.dram.screen.fetcher.Fetcher`; of the last state, cleared when the next
-        begins.
+        See :class:`~hdl.core.screen.fetched.fetcher.Fetcher`; of the last state, cleared when the
+        next begins.
     hidden, largest, counts
         See :class:`~hdl.core.screen.unit.ScreenUnit`.
     """
@@ -71,7 +103,7 @@ class FetchedScreen(ScreenUnit):
         address_bits: int = 40,
     ):
         self.bus, self.layout = bus, bus.layout(design)
-        self._port = ReadBus(bus.bits, address_bits)
+        self._port = ReadPort(bus.bits, address_bits)
         write = data.StructLayout({"en": 1, "address": bits_for(design.blocks), "word": 32})
         source = bus_members(self._port) | {
             "base": In(address_bits),

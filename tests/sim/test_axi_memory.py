@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from hdl.dram.reader import DECERR, SLVERR, ReadBus
-from sim.dram.memory import AxiMemory, Lateness
+from hdl.dram.reader import ReadBus
+from hdl.read_port import DECERR, SLVERR
+from sim.axi_memory import AxiMemory, Lateness
 
 BUS = ReadBus(64, 32, 4, 2, 8)
 

@@ -12,13 +12,13 @@ from compiler.array.design import bits_for
 from compiler.array.screen.bus import PlaneLayout
 from csb_format.screening.bounds import BLOCK
 
-from ..reader import (
+from ....read_port import (
     DECERR,
     EXOKAY,
     INCREMENTING,
     NORMAL_BUFFERABLE,
     SLVERR,
-    ReadBus,
+    ReadPort,
     bus_members,
     read_errors_layout,
 )
@@ -85,7 +85,7 @@ class Fetcher(wiring.Component):
         Beats of rows in the order in which these were asked for, :func:`beat_layout`; whether the
         buffer of first planes, of the others takes it.
     errors : Out
-        :func:`~hdl.dram.reader.read_errors_layout` without ``setup``; sticky until ``clear``.
+        :func:`~hdl.read_port.read_errors_layout` without ``setup``; sticky until ``clear``.
     clear : In
     """
 
@@ -93,7 +93,7 @@ class Fetcher(wiring.Component):
         self.layout, self._outstanding = layout, outstanding
         design = layout.design
         rows = design.row_bits
-        self._bus = ReadBus(layout.bits, address_bits)
+        self._bus = ReadPort(layout.bits, address_bits)
         self._flying = Signal(range(outstanding + 1))
         # cycles until the bus, and either lanes, take a request
         most = max(*layout.beats, *layout.spacings)

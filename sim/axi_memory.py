@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hdl.dram.reader import BOUNDARY, DECERR, SLVERR, ReadBus
+from hdl.read_port import BOUNDARY, DECERR, SLVERR, ReadPort
 
-from ..run.streams import Ports
+from .run.streams import Ports
 
 __all__ = ["AxiMemory", "Lateness", "Traffic"]
 
@@ -89,7 +89,7 @@ class AxiMemory:
 
     Parameters
     ----------
-    bus : ReadBus
+    bus : ReadPort
     data : bytes
     base : int
         Address of ``data[0]``, a multiple of the bus width.
@@ -102,7 +102,7 @@ class AxiMemory:
 
     def __init__(
         self,
-        bus: ReadBus,
+        bus: ReadPort,
         data: bytes,
         base: int = 0,
         lateness: Lateness | None = None,
