@@ -13,7 +13,7 @@ file has.
 from __future__ import annotations
 
 import json as json_text
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, log
 from pathlib import Path
@@ -24,11 +24,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from boards.board import Board, board
+from boards.board import Board, board, board_names
 from boards.cells.clocks import kind_of
 from boards.cells.learned import TARGETS, Learned, Residual, parse, shares, shipped
 from boards.cells.structure import counted
 from boards.cells.usage import RESOURCES, Usage
+from boards.families.family import Part
 from compiler.array.design import Design
 from engine.native.library import kernels
 from sparseflow.tune.network import Network
@@ -100,9 +101,11 @@ def main(
     elif json and json.exists():
         before = json_text.loads(json.read_text("utf-8"))["rows"]
         rows += [row for row in before if row["target"] == "cpu step"]
+    found = fitting(samples)
     Console(width=110).print(_table(rows))
+    Console(width=110).print(f"fits as packed: {found}", highlight=False)
     if json:
-        write_record(json, "bench.tune.predict", [SEED, FRESH_SEED], rows)
+        write_record(json, "bench.tune.predict", [SEED, FRESH_SEED], rows, fits=found)
 
 
 def kept() -> Iterator[Kept]:
@@ -198,6 +201,30 @@ def _of_multipliers(one: Known) -> np.ndarray[Any, np.dtype[np.float64]]:
     design = one.design
     bits = design.multipliers * (design.value_bits + design.act_bits)
     return np.array([1.0, bits])
+
+
+def fitting(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Whether designs fit devices of their family as packed; not whether they can be routed."""
+    sizes: dict[str, dict[tuple[int, int], Part]] = {}
+    for one in map(board, board_names()):
+        mine = sizes.setdefault(one.family.name, {})
+        mine.setdefault((one.has.luts, one.has.multipliers), one.has)
+    every: list[Known] = [*samples, *kept()]
+    found = [
+        (shipped().likely(known.design, known.there).limit(part)[1] <= 1,
+         Usage(**_fields(known.counted)).limit(part)[1] <= 1)
+        for known in every
+        for part in sizes[known.there.family.name].values()
+    ]  # fmt: skip
+    both, said, real = (sum(map(f, found)) for f in (all, lambda one: one[0], lambda one: one[1]))
+    return {
+        "designs": len(every), "cases": len(found), "too_large": len(found) - real,
+        "precision": round(both / said, 4), "recall": round(both / real, 4),
+    }  # fmt: skip
+
+
+def _fields(counts: Mapping[str, int]) -> dict[str, int]:
+    return {r.field: counts.get(r.count, 0) for r in RESOURCES}
 
 
 def unseen(samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
