@@ -92,6 +92,7 @@ class Scores:
     )
     rtl: list[Mapping[str, Any]] = field(default_factory=list)
     valid: dict[int, float] = field(default_factory=dict)
+    bfloat16: set[int] = field(default_factory=set)
 
     @classmethod
     def of(cls, network: str, rows: Rows) -> Scores:
@@ -117,6 +118,8 @@ class Scores:
         elif row["stage"] == "dense":
             self.start[row["seed"]] = scale * row["test"]
             self.valid[row["seed"]] = row.get("valid", 0.0)
+            if row.get("precision"):  # of all rows that start from it
+                self.bfloat16.add(row["seed"])
         elif row["stage"] == "energy":
             for found in row["energy"]:
                 self.energy[found["pattern"], found["sparsity"]].append(100 * found["energy"])
@@ -384,7 +387,10 @@ def _dense_text(network: str, scores: Scores, published: Mapping[str, Mapping[fl
     text += f"fine-tuned like the pruned ones {written(list(scores.dense.values())) or '(not run)'}"
     if paper:
         text += f" (*published, another network: {paper}*)"
-    return f"{text}. Seeds: {len(scores.start)}.\n"
+    text += f". Seeds: {len(scores.start)}."
+    for seed in sorted(scores.bfloat16):
+        text += f" Layers of seed {seed} were trained in bfloat16, and scored in float32."
+    return f"{text}\n"
 
 
 def _main_text(network: str) -> str:

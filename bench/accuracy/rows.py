@@ -117,9 +117,8 @@ def _claimed(seeds: list[int]) -> Iterator[Row]:
         yield from _tuned(network, seed, POWERS, (0.8, 0.6))
     for seed in seeds:
         yield from _tuned("timit256", seed, ("unstructured, global", "8 banks, global"), (0.875,))
-    for seed in seeds[:1]:
-        yield from _tuned("shakespeare256", seed, ("8 banks, global",), (0.875,))
     for seed in seeds:
+        yield from _tuned("shakespeare256", seed, ("8 banks, global",), (0.875,))
         yield Row("ptb650brief", "dense", seed)
         yield from _tuned("ptb650brief", seed, ("unstructured", *GLOBAL), (0.8, 0.6))
     for seed in seeds:

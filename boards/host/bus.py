@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,11 +35,13 @@ from .errors import (
     LinkTimeoutError,
     LinkVersionError,
     MalformedAnswerError,
+    MisalignedError,
     NoiseError,
     OutOfStepError,
     RefusedError,
     ShortAnswerError,
     StaleAnswersError,
+    StuckError,
 )
 from .lines import Line
 
@@ -51,6 +54,7 @@ __all__ = [
     "Received",
     "RefusedError",
     "Told",
+    "exchange",
     "patience",
 ]
 
@@ -302,3 +306,65 @@ class LinkBus:
             f"the board expected request {(reply.sequence + 1) % 256}, not {name}: it was "
             "reset, or another program uses the line"
         )
+
+
+def exchange(
+    bus: Bus,
+    packets: Sequence[Sequence[int]],
+    expected: int,
+    timeout: float,
+    report: Callable[[], None],
+) -> list[int]:
+    """Send packets while receiving what comes out.
+
+    Parameters
+    ----------
+    bus : Bus
+    packets : sequence of sequences of int
+        Words of each, at least one.
+    expected : int
+        Words that leave for them.
+    timeout : float
+        Seconds in which something must move.
+    report : callable
+        Raises what the accelerator has to say, if anything.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    StuckError
+        If nothing moves.
+    MisalignedError
+        If what comes out does not end with the frames.
+    """
+    waiting, sent, got, last = deque(packets), 0, list[int](), False
+    deadline = time.monotonic() + timeout
+    while len(got) < expected:
+        taken = bus.send(waiting[0][sent:], True) if waiting else 0
+        sent += taken
+        moved = taken
+        if waiting and sent == len(waiting[0]):
+            waiting.popleft()
+            sent = 0
+        if not taken or not waiting:
+            received = bus.receive(expected - len(got))
+            got += received.words
+            moved += len(received.words)
+            last = received.last
+        if moved:
+            deadline = time.monotonic() + timeout
+            continue
+        report()
+        if time.monotonic() > deadline:
+            whole = sum(map(len, packets))
+            left = sum(map(len, waiting)) - sent
+            raise StuckError(
+                f"nothing moved for {timeout:g} s after {whole - left} of {whole} words in and "
+                f"{len(got)} of {expected} out: call reset() and run again"
+            )
+    if not last or waiting or len(got) > expected:
+        raise MisalignedError("the frames' ends are out of step: call reset()")
+    return got

@@ -25,7 +25,7 @@ from compiler.abi.registers import (
     VERSION,
     design_hash,
 )
-from compiler.abi.states import Emitted, frame_words, outcome_of
+from compiler.abi.states import Emitted, cut_packets, frame_words, outcome_of
 from compiler.abi.wire import sum_fields, sum_packing
 from compiler.array.design import Design
 from compiler.lower.compile import compile_model
@@ -37,14 +37,13 @@ from csb_format.scales import DesignError
 from csb_format.words import split_fields
 
 from ..link.protocol import BAUD, BUS_BITS, DRAIN_WORDS, SETTLE_READS
-from .bus import RETRIES, TIMEOUT, Bus, LinkBus, Told, patience
+from .bus import RETRIES, TIMEOUT, Bus, LinkBus, Told, exchange, patience
 from .counted import check_counter, read_counters
 from .emulator import EmulatedLine
 from .errors import (
     AcceleratorError,
     EndlessOutputError,
     LinkError,
-    MisalignedError,
     StuckError,
     UnsettledError,
     WrongModelError,
@@ -497,6 +496,52 @@ class Accelerator:
             inputs = states.output
         return replace(states, given=kind)
 
+    def run_together(
+        self, sequences: Sequence[npt.ArrayLike], *, given: Given | None = None
+    ) -> list[States]:
+        """Run sequences side by side, a frame of each in turn: as many as there are contexts.
+
+        The frames of one fill the cycles in which another waits for its state. In a batched
+        design they share the words that are fetched: so many times the frames a second. A
+        context that becomes free takes the next sequence. States that :meth:`run` has kept are
+        gone.
+
+        Parameters
+        ----------
+        sequences : sequence of arrays (T_i, X)
+            Each from a zero state; as :meth:`run` takes them.
+        given : {"integers", "raw", "scaled"}, optional
+            What the frames are, as in :meth:`run`.
+
+        Returns
+        -------
+        list of States
+            Of each sequence; the bits that :meth:`run` gives for it alone.
+
+        Raises
+        ------
+        ValueError, AcceleratorError, LinkError
+            As :meth:`run`; without any sequence.
+        """
+        if self._image is None:
+            raise AcceleratorError("no model is loaded: call load() first")
+        if not len(sequences):
+            raise ValueError("no sequences: give at least one")
+        model = self._image.model
+        taken = [integers_of(model, one, given) for one in sequences]
+        inputs = [frames for frames, _ in taken]
+        contexts = min(len(inputs), self.design.contexts)
+        for part in range(len(self._image.parts)):
+            made = Stimulus.of(self._image, inputs, part, contexts=contexts)
+            emitted = self._carry(made)
+            found = [
+                joined([one.only(made.sequence == n) for one in emitted], model.directions)
+                for n in range(len(inputs))
+            ]
+            inputs = [states.output for states in found]
+        self._kept.clear()  # they belong to sequences that have ended
+        return [replace(s, given=kind) for s, (_, kind) in zip(found, taken, strict=True)]
+
     def stream(self, context: int = 0) -> Stream:
         """A sequence whose frames are not all there yet: a frame in, a result out.
 
@@ -527,47 +572,26 @@ class Accelerator:
 
     def _run_part(self, part: int, frames: IntArray, keep: bool, context: int) -> list[Emitted]:
         """One program on all frames."""
-        image = self._image
-        assert image is not None
+        assert self._image is not None
+        made = Stimulus.of(self._image, [frames], part)
+        step, whose = made.step + keep, np.full_like(made.context, context)
+        self._kept.discard(context)
+        emitted = self._carry(replace(made, step=step, context=whose))
+        self._kept.add(context)
+        return emitted
+
+    def _carry(self, stimulus: Stimulus) -> list[Emitted]:
+        """Send all frames, and what left for them."""
+        image, part = stimulus.image, stimulus.part
         self._carried_out()
         self._start(part)
-        made = Stimulus.of(image, [frames], part)
-        stimulus = replace(made, step=made.step + keep, context=np.full_like(made.context, context))
-        (packet,) = frame_packets(stimulus, BUS_BITS)
         size = frame_words(self.design, image.parts[part], BUS_BITS)
-        self._kept.discard(context)
+        packets = frame_packets(stimulus, BUS_BITS)
         try:
-            words = self._stream(packet, size * len(frames))
+            expected = size * len(stimulus.frames)
+            words = exchange(self._bus, packets, expected, self.timeout, self._report)
         except (AcceleratorError, LinkError):
             self._torn = True  # what is left under way belongs to nobody
             raise
-        self._kept.add(context)
-        packets = [words[n : n + size] for n in range(0, len(words), size)]
-        outcome = outcome_of(image, packets, BUS_BITS, part)
+        outcome = outcome_of(image, cut_packets(image, words, BUS_BITS, part), BUS_BITS, part)
         return outcome.emitted(image, part)
-
-    def _stream(self, packet: Sequence[int], expected: int) -> list[int]:
-        """Send a packet while receiving what comes out."""
-        sent, got, last = 0, list[int](), False
-        deadline = time.monotonic() + self.timeout
-        while len(got) < expected:
-            taken = self._bus.send(packet[sent:], True) if sent < len(packet) else 0
-            sent += taken
-            moved = taken
-            if not taken or sent == len(packet):
-                received = self._bus.receive(expected - len(got))
-                got += received.words
-                moved += len(received.words)
-                last = received.last
-            if moved:
-                deadline = time.monotonic() + self.timeout
-                continue
-            self._report()
-            if time.monotonic() > deadline:
-                raise StuckError(
-                    f"nothing moved for {self.timeout:g} s after {sent} of {len(packet)} words "
-                    f"in and {len(got)} of {expected} out: call reset() and run again"
-                )
-        if not last or sent < len(packet) or len(got) > expected:
-            raise MisalignedError("the frames' ends are out of step: call reset()")
-        return got

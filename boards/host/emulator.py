@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from compiler.abi.registers import (
 from compiler.abi.states import results_of
 from compiler.abi.wire import frame_inputs, frame_packing, state_packing, state_payloads
 from compiler.array.design import Design
+from compiler.array.placement import Placement
 from compiler.lower.image import Image
 from compiler.lower.load import COUNT_BITS, WORD, Space, space_depths, space_targets, space_widths
 from csb_format import IntArray
@@ -51,6 +53,9 @@ FRAMES = ("frames_in", "frames_out")  # counters of the integer model, which has
 OUT_WORDS = 1 << 11  # states that wait; the next frames are computed as a host takes them
 
 
+_Frame = tuple[list[int], int, bool]  # payloads, context, whether it starts a sequence
+
+
 class _Program:
     """One program of an image, with the states of all contexts."""
 
@@ -63,8 +68,8 @@ class _Program:
         self._results = results_of(self.part)
         self._states: dict[int, list[tuple[IntArray, IntArray, IntArray]]] = {}
 
-    def run(self, payloads: Sequence[int], context: int, first: bool) -> list[int]:
-        """Words that leave for a frame."""
+    def run(self, payloads: Sequence[int], context: int, first: bool) -> list[list[int]]:
+        """Words of each beat that leaves for a frame."""
         if first or context not in self._states:
             self._states[context] = [self._zeros(layer) for layer in self.layers]
         now = self._states[context]
@@ -74,15 +79,39 @@ class _Program:
             x = inputs[n] if parallel or n == 0 else now[n - 1][2]
             h, c = layer.step(x, now[n][2], now[n][1])
             now[n] = h, c, layer.project(h)
-        made = zip(self._results, self._payloads(now), strict=True)
-        return [word for result, one in made for word in self._packings[result].pack(one)]
+        made = zip(self._results, self._payloads(now, context), strict=True)
+        return [self._packings[result].pack(one) for result, one in made]
+
+    def batch(self, frames: Sequence[_Frame]) -> Iterator[tuple[int, bool]]:
+        """Words that leave for a batch, with their marks of a packet's end.
+
+        Results of streams that share words lie slot by slot, in a slot stream by stream.
+        """
+        made = [self.run(*frame) for frame in frames]
+        ends = len(self._results)
+        for start, stop in pairwise(self._cuts(ends if len(frames) == 1 else 0)):
+            for beats in made:
+                yield from _marked(beats[start:stop], stop == ends)
+
+    def _cuts(self, whole: int) -> list[int]:
+        """Beats of a frame at which those of the next stream come."""
+        cuts, at = [0], 0
+        for emission in self.part.emissions:
+            placement = emission.placement
+            slot = placement.block // placement.lanes if isinstance(placement, Placement) else 1
+            cuts += range(at + slot, at + placement.beats, slot)
+            at += placement.beats
+            cuts.append(at)
+        return [0, whole] if whole else cuts
 
     @staticmethod
     def _zeros(layer: LayerModel) -> tuple[IntArray, IntArray, IntArray]:
         hidden, output = layer.layer.hidden_size, layer.layer.output_size
         return tuple(np.zeros(n, np.int64) for n in (hidden, hidden, output))  # type: ignore[return-value]
 
-    def _payloads(self, now: list[tuple[IntArray, IntArray, IntArray]]) -> Iterator[int]:
+    def _payloads(
+        self, now: list[tuple[IntArray, IntArray, IntArray]], context: int
+    ) -> Iterator[int]:
         head = self.image.model.head
         for emission in self.part.emissions:
             h, c, output = now[self.part.layers.index(emission.layer)]
@@ -92,7 +121,13 @@ class _Program:
             if emission.kind == "largest" and head is not None:
                 k = emission.placement.size
                 values["index"], values["logit"] = of_all(head.logits(output), k)
-            yield from state_payloads(self.image.design, emission, values)
+            yield from state_payloads(self.image.design, emission, values, context)
+
+
+def _marked(beats: Sequence[Sequence[int]], ends: bool) -> Iterator[tuple[int, bool]]:
+    words = [word for beat in beats for word in beat]
+    for n, word in enumerate(words, 1):
+        yield word, ends and n == len(words)
 
 
 class EmulatedAccelerator:
@@ -132,8 +167,9 @@ class EmulatedAccelerator:
         self._header: dict[str, int] | None = None
         self._discarding = False
         self._beats: list[int] = []
-        # beats, each with its context and mark
-        self._taken: deque[tuple[int, int, bool]] = deque()
+        # beats, each with its context and its marks of a sequence's start and a batch's end
+        self._taken: deque[tuple[int, int, bool, bool]] = deque()
+        self._batch: list[_Frame] = []
         self._out: deque[tuple[int, bool]] = deque()
 
     def read(self, address: int) -> int | None:
@@ -222,6 +258,7 @@ class EmulatedAccelerator:
         self._ran = True
         self._fault, self._program = False, None
         self._taken.clear()
+        self._batch.clear()
         for image in self.images:
             for number, part in enumerate(image.parts):
                 if part.entry == entry and self._holds(image):
@@ -282,7 +319,9 @@ class EmulatedAccelerator:
         """A whole frame for the core, which takes as many beats as its program has."""
         assert self._header is not None
         chunks = np.array(self._beats, object).reshape(-1, self._packing.beats)
-        marks = self._header["context"], bool(self._header["first"])
+        # without batches every frame is one
+        closes = bool(self._header["closes"]) or not self.design.batched
+        marks = self._header["context"], bool(self._header["first"]), closes
         self._taken += [(self._packing.unpack(chunk.tolist()), *marks) for chunk in chunks]
         self._header["first"] = 0
         self._beats.clear()
@@ -294,9 +333,11 @@ class EmulatedAccelerator:
         size = self._program.part.frame_beats if self._program else len(self._taken) + 1
         while self._program and len(self._taken) >= size and len(self._out) < OUT_WORDS:
             beats = [self._taken.popleft() for _ in range(size)]
-            _, context, first = beats[0]
-            out = self._program.run([payload for payload, *_ in beats], context, first)
-            self._out += [(word, n == len(out) - 1) for n, word in enumerate(out)]
+            _, context, first, closes = beats[0]
+            self._batch.append(([payload for payload, *_ in beats], context, first))
+            if closes:
+                self._out += self._program.batch(self._batch)
+                self._batch.clear()
 
     def receive(self, count: int) -> list[tuple[int, bool]]:
         """Words with their marks of a packet's end."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from csb_format.csb import BoolArray
 from csb_format.fixed import IntArray
 
 from ..array.design import Design
@@ -17,7 +18,15 @@ from ..lower.image import Image
 from ..lower.plan import Emission, Part
 from .wire import output_fields, state_packing, state_values, stream_of
 
-__all__ = ["Emitted", "Outcome", "WireError", "frame_words", "outcome_of", "results_of"]
+__all__ = [
+    "Emitted",
+    "Outcome",
+    "WireError",
+    "cut_packets",
+    "frame_words",
+    "outcome_of",
+    "results_of",
+]
 
 
 class WireError(RuntimeError):
@@ -42,6 +51,10 @@ class Emitted:
 
     emission: Emission
     values: dict[str, IntArray]
+
+    def only(self, chosen: BoolArray) -> Emitted:
+        """Of some frames, bool (frames,)."""
+        return Emitted(self.emission, {name: v[chosen] for name, v in self.values.items()})
 
 
 @dataclass(frozen=True)
@@ -165,6 +178,41 @@ def outcome_of(image: Image, packets: Sequence[Sequence[int]], bits: int, part: 
         payloads[-1] |= 1 << last
         del frames[stream_of(image.design, payloads[-1])]
     return Outcome(payloads, [], 0)
+
+
+def cut_packets(image: Image, words: Sequence[int], bits: int, part: int = 0) -> list[list[int]]:
+    """What left for whole frames or batches, as the packets that it came in.
+
+    A packet ends with a frame. In a batched design beats of other streams lie in it, whose frames
+    may end with the next beat: their packets have no more than that.
+
+    Parameters
+    ----------
+    image : Image
+    words : sequence of int
+        Beats of ``tdata``, ``bits`` wide.
+    bits : int
+    part : int
+        Number of the program.
+
+    Returns
+    -------
+    list of lists of int
+    """
+    packings = [state_packing(image.design, bits, results=given) for given in (False, True)]
+    marks = results_of(image.parts[part])
+    packets: list[list[int]] = []
+    frames = Counter[int]()  # beats of the core so far, of each stream's frame
+    begin = at = 0
+    while at < len(words):
+        whose = stream_of(image.design, packings[0].unpack(words[at : at + packings[0].beats]))
+        at += packings[marks[frames[whose]]].beats
+        frames[whose] += 1
+        if frames[whose] == len(marks):
+            del frames[whose]
+            packets.append(list(words[begin:at]))
+            begin = at
+    return packets
 
 
 def frame_words(design: Design, part: Part, bits: int) -> int:

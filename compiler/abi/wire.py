@@ -230,7 +230,7 @@ def frame_inputs(design: Design, part: Part, payloads: Sequence[int]) -> list[In
 
 
 def state_payloads(
-    design: Design, emission: Emission, values: Mapping[str, IntArray]
+    design: Design, emission: Emission, values: Mapping[str, IntArray], stream: int = 0
 ) -> Iterator[int]:
     """Beats of one emission of one frame, without ``last``.
 
@@ -240,11 +240,15 @@ def state_payloads(
     emission : Emission
     values : dict
         As :func:`state_values` gives them, of one frame.
+    stream : int
+        Whose it is, which beats of a batched design tell.
     """
     placement, widths = emission.placement, _emitted(design, emission)
     dealt = [placement.to_order(values[name]).reshape(-1, placement.lanes) for name in widths]
     bits = [width for width in widths.values() for _ in range(placement.lanes)]
-    yield from map(int, join_fields(np.concatenate(dealt, axis=-1), bits))
+    lowest, whose = size_of(_whose(design)), stream if design.batched else 0
+    for payload in join_fields(np.concatenate(dealt, axis=-1), bits):
+        yield int(payload) << lowest | whose
 
 
 def state_values(

@@ -261,8 +261,8 @@ def test_streams_that_share_the_words() -> None:
     (emission, *_) = image.parts[0].emissions
     assert isinstance(emission.placement, Placement)
     h, c = (RNG(n).integers(-9, 9, emission.placement.size) for n in (4, 5))
-    payloads = state_payloads(design, emission, {"h": h, "c": c})
-    words = [state_packing(design, 32).pack(p << 2 | 2) for p in payloads]  # of context 2
+    payloads = state_payloads(design, emission, {"h": h, "c": c}, stream=2)
+    words = [state_packing(design, 32).pack(payload) for payload in payloads]
     width = emission.placement.bank_width
     assert WRITER["state_beats"](h.tolist(), c.tolist(), width, d, 2) == words
 

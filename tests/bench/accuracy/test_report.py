@@ -149,6 +149,13 @@ def test_a_bitstream_of_the_same_array_gives_a_latency(
     assert f"| 1234 | {cell} |" in report(ROWS, tmp_path, [placed | changes])
 
 
+def test_seeds_that_were_trained_in_bfloat16_are_named(tmp_path: Path) -> None:
+    said = "Layers of seed 1 were trained in bfloat16"
+    assert said not in report(ROWS, tmp_path)
+    halved = row("dense", 1, test=90.0, precision="bfloat16")
+    assert report([*ROWS, halved], tmp_path).count(said) == 1
+
+
 def test_networks_that_were_not_run_are_empty(tmp_path: Path) -> None:
     page = report([], tmp_path)
     assert page.count("Not run yet.") == 7

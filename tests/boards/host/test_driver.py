@@ -161,6 +161,25 @@ def test_streams_side_by_side_are_their_whole_sequences(line: FaultyLine) -> Non
     assert same(streams[0].step(given[1]), wanted[1])  # several at once, from zero
 
 
+def test_sequences_run_together_as_each_alone(line: FaultyLine) -> None:
+    """More of them than contexts, of other lengths; a kept state is gone."""
+    board, model = connect(line), replace(LARGE, pool="every")
+    board.load(model, head=True)
+    given = [frames(model, length, length) for length in (3, 1, 2)]
+    board.run(given[0], context=1)
+    for got, sequence in zip(board.run_together(given), given, strict=True):
+        wanted = expected(model, sequence)
+        assert same(got, wanted)
+        assert wanted.linear is not None
+        assert np.array_equal(logits(model, got), wanted.linear)
+    with pytest.raises(ValueError, match="keep=True needs a state"):
+        board.run(given[1], keep=True, context=1)
+    with pytest.raises(ValueError, match="no sequences: give at least one"):
+        board.run_together([])
+    with pytest.raises(ValueError, match="frames have shape"):
+        board.run_together([given[0], given[1][0]])
+
+
 def test_what_is_no_stream_is_named(line: FaultyLine) -> None:
     board = connect(line)
     with pytest.raises(AcceleratorError, match="no model is loaded"):

@@ -48,7 +48,7 @@ def check_run(case: Any) -> None:
     np.testing.assert_array_equal(cycles, case.schedule.frame_done)
 
 
-@pytest.mark.quick(9)
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("name", CORNERS)
 def test_corner(make_case: Any, name: str) -> None:
     sizes, array, options = CORNERS[name]
@@ -98,7 +98,7 @@ def random_case(make_case: Any, seed: int) -> Any:
         return make_case(seed, sizes, array, units=units, output_depth=depth)
 
 
-@pytest.mark.quick(5)
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("seed", range(12))
 def test_random_geometry(make_case: Any, seed: int) -> None:
     check_run(random_case(make_case, seed))

@@ -30,6 +30,7 @@ def arguments(piecewise: Piecewise) -> IntArray:
     return every
 
 
+@pytest.mark.quick(12)
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("function", ["sigmoid", "tanh"])
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_slots_of_one_gate(run: Any, make_machine: Any, by_gate: Design, share: 
     test_random_programs(run, make_machine, by_gate, SHARES[share], share == "all")
 
 
-@pytest.mark.quick(32)
+@pytest.mark.quick(12)
 @pytest.mark.parametrize("restarts", [False, True], ids=["", "restarts"])
 @pytest.mark.parametrize("share", SHARES.values(), ids=SHARES)
 def test_random_programs(

@@ -76,6 +76,7 @@ def case(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
+@pytest.mark.quick(9)
 def test_states_equal_the_integer_model(case: tuple[int, ...]) -> None:
     model, image = build(case)
     sequences = random_frames(np.random.default_rng(2), model, LENGTHS)
@@ -85,7 +86,7 @@ def test_states_equal_the_integer_model(case: tuple[int, ...]) -> None:
     assert_same(outcome.states(image), expected)
 
 
-@pytest.mark.quick(6)
+@pytest.mark.quick(3)
 def test_states_are_the_same_when_streams_pause(case: tuple[int, ...]) -> None:
     model, image = build(case, seed=3, deep=True)
     sequences = random_frames(np.random.default_rng(4), model, LENGTHS)
@@ -96,7 +97,7 @@ def test_states_are_the_same_when_streams_pause(case: tuple[int, ...]) -> None:
     assert_same(outcome.states(image), expected)
 
 
-@pytest.mark.quick(6)
+@pytest.mark.quick(3)
 def test_states_are_the_same_where_memories_lie_in_blocks(case: tuple[int, ...]) -> None:
     """Whatever the model: its array may have been made for a larger one."""
     model, image = build(case, seed=7, deep=True)
@@ -115,7 +116,7 @@ def test_states_are_the_same_where_memories_lie_in_blocks(case: tuple[int, ...])
     )
 
 
-@pytest.mark.quick(6)
+@pytest.mark.quick(3)
 def test_states_are_the_same_when_memories_are_loaded(case: tuple[int, ...]) -> None:
     model, image = build(case, seed=5)
     sequences = random_frames(np.random.default_rng(6), model, LENGTHS[:2])
@@ -125,6 +126,7 @@ def test_states_are_the_same_when_memories_are_loaded(case: tuple[int, ...]) -> 
     assert_same(outcome.states(image), reference(model, sequences))
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize(
     "name", ["one of each", "dense", "lanes slower than products", "one pass is one cycle"]

@@ -73,14 +73,14 @@ def frames_of(network: Any, seed: int, lengths: Sequence[int]) -> list[IntArray]
     return random_frames(np.random.default_rng(seed), network.model, list(lengths))
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("seed", range(12))
 def test_random_networks(seeded: Any, seed: int) -> None:
     network, _ = seeded(seed, **FIXED.get(seed, {}))
     check(network, frames_of(network, seed, [2, 1, 2]), network.contexts)
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("seed", range(12))
 def test_random_networks_with_k_per_gate(seeded: Any, seed: int) -> None:
     """Gates in slots of their own, in passes of their own, and padded."""
@@ -326,6 +326,7 @@ def assert_outputs(image: Image, outcome: Outcome, states: Sequence[list[State]]
             np.testing.assert_array_equal(emitted.values[name], wanted[name], err_msg=name)
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("more", NETWORKS, ids=str)
 @pytest.mark.parametrize("context", [0, 2])
 def test_a_given_state_is_where_a_stream_goes_on(
@@ -354,6 +355,7 @@ def test_a_state_is_kept_between_jobs(run: Any, more: dict[str, Any]) -> None:
     assert_outputs(image, second, steps[2:])
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("more", NETWORKS, ids=str)
 @pytest.mark.parametrize("pauses", PAUSES[::3])
 def test_contexts_do_not_mix(more: dict[str, Any], pauses: dict[str, Any]) -> None:

@@ -154,7 +154,7 @@ def test_states_reach_as_far_as_the_design_says(play: Any, design: Design, reach
     scenario.check(play)
 
 
-@pytest.mark.quick(10)
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("reaches", [(8, 16), (16, 32, 128), (8, 128)])
 def test_each_unit_has_the_reach_of_its_layer(
     play: Any, design: Design, reaches: tuple[int, ...]
@@ -169,7 +169,7 @@ def test_each_unit_has_the_reach_of_its_layer(
     assert sum(clip for *_, clip in scenario.expected.values())
 
 
-@pytest.mark.quick(16)
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("shifts", [range(0, 20), range(20, 41), (47, 55, 63)])
 def test_every_shift(play: Any, design: Design, shifts: range) -> None:
     scenario = Scenario(design, seed=2)
