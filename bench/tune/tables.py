@@ -32,7 +32,7 @@ from ..record import Smallest, with_others, write_record
 from .trainings import NETWORKS, sizes_of
 from .vowels import BITS, SEED
 
-__all__ = ["LIMITS", "TABLES", "Table", "published", "table"]
+__all__ = ["BOARD", "LIMITS", "TABLES", "Table", "table"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 BOARD = "ulx3s"
@@ -91,7 +91,7 @@ def main(
 
 def _rows(name: str) -> Iterator[dict[str, Any]]:
     shared, there = SharedCycles(), board(BOARD)
-    for row in _vowels(name) if name in NETWORKS else published(name):
+    for row in _vowels(name) if name in NETWORKS else _published(name):
         fronts = [
             [(round(c.microseconds, 4), round(c.share, 4))
              for c in front(candidates(shape, there, cycles=shared))]
@@ -156,8 +156,7 @@ def _pattern(row: dict[str, Any]) -> Pattern:
     return Pattern(row["banks"], tuple((n, keeps[n]) for n in ("weight_ih_l0", "weight_hh_l0")))
 
 
-def published(name: str) -> Iterator[dict[str, Any]]:
-    """Choices of a network of ``accuracy.json``, with their shapes and losses."""
+def _published(name: str) -> Iterator[dict[str, Any]]:
     rows = loads((RESULTS / "accuracy.json").read_text("utf-8"))["rows"]
     mine = [row for row in rows if row["network"] == name and row["seed"] == 0]
     (energies,) = (row["energy"] for row in mine if row["stage"] == "energy")
