@@ -133,7 +133,7 @@ def memories(design: Design, *, matrices: bool) -> list[Memory]:
     banks = pes * design.lanes * design.write_ports
     return [
         Memory(design.act_bits, design.bank_depth, banks, not design.unguarded, design.parts),
-        Memory(design.acc_bits, design.slots << design.stream_bits, pes, True),
+        Memory(design.forward_bits, design.slots << design.stream_bits, pes, not design.train),
         Memory(design.state.width, design.state_depth, design.units, True),
         *_between_turns(design),
         Memory(size_of(output_fields(design)), design.output_depth, 1, True),

@@ -104,6 +104,7 @@ def cheaper(model: Model | ModelShape, board: Board, design: Design) -> Iterator
     if design.units > design.lanes:
         less += [{"units": design.lanes}, *({"units": design.lanes, **each} for each in less)]
     same: dict[str, Any] = {"contexts": design.contexts, **board.options, "largest": _top(design)}
+    same |= {"head": design.linear > 0, "dense": design.indexed > 0}
     for options in less:
         yield design_for(model, design.pes, design.lanes, **same, **options)
 
@@ -137,8 +138,13 @@ def choice(
     lanes: int,
     contexts: int = 1,
     largest: int | None = None,
+    *,
+    head: bool = False,
+    dense: bool = False,
 ) -> Choice:
     """One array; where it does not fit, the first cheaper one of its size that does.
+
+    With ``head`` all linear output layers run on it, ``dense`` without indices.
 
     Raises
     ------
@@ -148,7 +154,8 @@ def choice(
         If this one cannot carry the model.
     """
     _check_kind(model, board)
-    design = design_for(model, pes, lanes, contexts=contexts, largest=largest, **board.options)
+    layers: dict[str, Any] = {"largest": largest, "head": head, "dense": dense}
+    design = design_for(model, pes, lanes, contexts=contexts, **layers, **board.options)
     clock = clock_of(board)
     found = _choice(model, board, design, clock)
     if found.fits:
@@ -171,7 +178,7 @@ def _choice(model: Model | ModelShape, board: Board, design: Design, megahertz: 
         if taken.limit(board.has)[1] <= 1:
             design, usage = spread, taken
     limit, share = usage.limit(board.has)
-    cycles = step_cycles(schedule(model, design), design.contexts)
+    cycles = step_cycles(schedule(model, design, head=design.linear > 0), design.contexts)
     return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
 
 

@@ -3,7 +3,8 @@
 ``python -m bench.array.training --json bench/results/training.json`` emits each array twice, with
 the linear output layer, and once more where recurrent layers learn too, and counts cells of ECP5 by
 Yosys: of a small one all, of a large one what is there once a PE, a PE of the array that infers and
-updater and columns beside it. ``--case`` measures one and keeps the others, ``--cells`` some kinds;
+updater and columns beside it; of arrays ``module by module`` all, without what synthesis finds
+between modules. ``--case`` measures one and keeps the others, ``--cells`` some kinds;
 ``--cells none`` counts cycles alone. They are of the models that hardware is held to. ``--verilog``
 also counts those of a batch in Verilog (:mod:`sim.bus.compiled`) of an array that is emitted whole.
 """
@@ -59,7 +60,8 @@ TIMEOUT = 7200.0
 class Case:
     """An LSTM or GRU with a linear output layer on an array, and answers of a batch.
 
-    ``alike``: the weights of all gates have one format.
+    ``alike``: the weights of all gates have one format. ``flat``: cells are those of the whole
+    core, dissolved; else every module is synthesised once.
     """
 
     inputs: int
@@ -73,12 +75,15 @@ class Case:
     whole: bool = True
     cell: str = "lstm"
     alike: bool = False
+    flat: bool = True
 
 
 SMALL, LARGE = Case(12, 64, 9, 4, (1, 4), 4, 4), Case(153, 512, 48, 16, (1, 4), 64, 16, whole=False)
 CASES = {
     "4 x 4": SMALL,
+    "16 x 8, module by module": Case(153, 512, 48, 8, (2, 8), 16, 8, whole=False, flat=False),
     "64 x 16, a PE": LARGE,
+    "64 x 16, module by module": replace(LARGE, flat=False),
     "4 x 4, a GRU": replace(SMALL, cell="gru", alike=True),
     "64 x 16, a GRU": replace(LARGE, cell="gru", alike=True),
     "4 x 4, a GRU, a format a gate": replace(SMALL, cell="gru"),
@@ -147,6 +152,7 @@ def _row(name: str, case: Case, kinds: list[str], known: dict[str, Any]) -> dict
         "network": f"{case.inputs} -> {case.units} -> {case.classes}",
         "answers": case.answers,
         "whole": case.whole,
+        "flat": case.flat,
         **cells,
         "steps": STEPS,
         "batch_frame_cycles": batch.frame,
@@ -166,9 +172,10 @@ def _row(name: str, case: Case, kinds: list[str], known: dict[str, Any]) -> dict
 
 
 def _all_cells(case: Case, designs: dict[str, Design], kinds: list[str]) -> dict[str, int]:
-    top = Core if case.whole else _element
-    found = {kind: _cells(designs[kind], top) for kind in kinds}
-    for kind, blocks in () if case.whole else BESIDE.items():
+    core = case.whole or not case.flat
+    top = Core if core else _element
+    found = {kind: _cells(designs[kind], top, case.flat) for kind in kinds}
+    for kind, blocks in () if core else BESIDE.items():
         if kind not in kinds:
             continue
         for name, block in blocks.items():
@@ -225,10 +232,10 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 
 
-def _cells(design: Design, top: Any) -> dict[str, int]:
+def _cells(design: Design, top: Any, flat: bool = True) -> dict[str, int]:
     with temporary_folder("training") as work:
         files = emit_verilog(design, work / "verilog", top=top)
-        used = synthesise_ecp5(files, timeout=TIMEOUT).usage
+        used = synthesise_ecp5(files, flatten=flat, timeout=TIMEOUT).usage
     return {
         "luts": used["LUT4 sites"],
         "registers": used["registers"],

@@ -222,7 +222,7 @@ def _measure(workload: Workload, work: Path) -> dict[str, Any]:
 def _row(workload: Workload, image: Image, cycles: int) -> dict[str, Any]:
     """What follows from the shape and the measured cycles of a step."""
     design, model = image.design, image.model
-    nonzeros, rate = weights(model)["nonzeros"], macs_per_cycle(model, cycles)
+    nonzeros, rate = weights(model)["nonzeros"], macs_per_cycle(model, design, cycles)
     stored = sum(matrix.geometry.packed_bits for matrix in matrices(model).values())
     used = nonzeros / (cycles * design.multipliers)
     found, share = causes(image), asked(model, workload.sparsity, workload.budget)

@@ -87,10 +87,15 @@ def _told(row: dict[str, Any], kind: str) -> str:
     return f"{luts:,}" + more * (kind != "plain")
 
 
+def _flat() -> list[dict[str, Any]]:
+    """All but those of which cells alone are counted, module by module."""
+    return [row for row in _rows() if row.get("flat", True)]
+
+
 def _cycles() -> str:
     heads = "array|forward|W^T d|sums and moves|all|times the forward"
     lines = [heads.split("|")]
-    for row in _rows():
+    for row in _flat():
         if "batch_times" in row:
             frames = row["steps"] * row["answers"]
             names = ("forward_cycles", "back_cycles", "update_cycles")
@@ -105,7 +110,7 @@ def _transfers() -> str:
     lines = [heads.split("|")]
     names = "loaded_words states_words sums_words transfer_cycles hidden_cycles whole_cycles"
     names += " measured_cycles"
-    for row in _rows():
+    for row in _flat():
         frames = row["steps"] * row["answers"]
         told = (row.get(f"batch_{name}") for name in names.split())
         numbers = ("not measured" if n is None else f"{n / frames:,.0f}" for n in told)

@@ -24,7 +24,10 @@ from boards.build.bitstream import BitstreamError, build_bitstream
 from boards.tools.cells import LUT_SITES
 from boards.tools.limits import TIMEOUT
 from boards.tools.synth import synthesise_ecp5
+from compiler.array.design import Design
 from compiler.array.needs import design_for
+from compiler.array.screen.bus import ScreenBus
+from compiler.array.screen.design import ScreenDesign
 from compiler.lower.compile import compile_model
 from csb_format import DenseLayer, Fixed, Model
 from csb_format.files.folders import temporary_folder
@@ -33,6 +36,7 @@ from csb_format.screening.layer import ScreenedLayer
 from hdl.core.hierarchy import RAM_MODULE
 from hdl.prefix import OURS, named
 from hdl.verilog import emit_verilog
+from sim.dram.screen_verilog import TOP, emit_screen
 
 from ..record import Rows, Smallest, check_named, with_others, write_record
 from .cycles import pruned
@@ -45,12 +49,15 @@ CELLS = {
     "cells 8 x 4": ((8, 4), (2_000, 64)),
     "cells 16 x 8": ((16, 8), (10_000, 200)),
 }
+#: The unit that stands alone with its bus, of so many bits: one of the cells above.
+FETCHED = {f"fetched 16 x 8, {bits} bits": ("cells 16 x 8", bits) for bits in (128,)}
 BOARD, PLACER = "ecpix5", 1
 #: X, units, banks, k and layers; words; M and N.
 PLACED, WORDS, PLACED_ARRAY = (12, 32, 4, 1, 1), 60, (4, 1)
-CASES = (*CELLS, "placed")
+CASES = (*CELLS, *FETCHED, "placed")
 FIGURES = ("lut", "ff", "ram", "dsp", "fmax_mhz", "clock_mhz", "blocks")
 _UNIT = "screen"  # in the path of its modules
+BOXES = (named(OURS, RAM_MODULE),)
 
 
 def main(
@@ -62,13 +69,19 @@ def main(
     check_named(case, CASES)
     rows: Rows = []
     for name in CASES[:1] if smallest else case or CASES:
-        array, size = ((4, 1), (20, 8)) if smallest else CELLS.get(name, ((0, 0), (0, 0)))
-        found = _placed() if name == "placed" else _cells(*array, size)
-        rows.append({"case": name} | found)
+        rows.append({"case": name} | _row(name, smallest))
+        if json:  # after each, as they take minutes
+            kept = rows if smallest else with_others(json, rows, CASES)
+            write_record(json, "bench.screening.area", SEED, kept)
     Console(width=120).print(_table(rows))
-    if json:
-        kept = rows if smallest else with_others(json, rows, CASES)
-        write_record(json, "bench.screening.area", SEED, kept)
+
+
+def _row(name: str, smallest: bool) -> dict[str, Any]:
+    if name == "placed":
+        return _placed()
+    cells, bits = FETCHED.get(name, (name, 0))
+    array, size = ((4, 1), (20, 8)) if smallest else CELLS[cells]
+    return _fetched(*array, size, bits) if bits else _cells(*array, size)
 
 
 def _screened(model: Model, words: int) -> Model:
@@ -83,23 +96,44 @@ def _screened(model: Model, words: int) -> Model:
 
 def _cells(pes: int, lanes: int, size: tuple[int, int]) -> dict[str, Any]:
     """Of the unit and of all else, every module synthesised once."""
-    words, columns = size
-    model = _screened(pruned(columns, lanes), words)
-    design = design_for(model, pes, lanes, largest=min(LARGEST, words))
-    assert design.screen is not None
+    design, screen = _designs(pes, lanes, size)
     with temporary_folder("screen_area") as folder:
         files = emit_verilog(design, folder / "verilog")
-        found = synthesise_ecp5(
-            files, flatten=False, boxes=(named(OURS, RAM_MODULE),), timeout=TIMEOUT
-        )
+        found = synthesise_ecp5(files, flatten=False, boxes=BOXES, timeout=TIMEOUT)
     sides: dict[str, Counter[str]] = {"unit": Counter(), "array": Counter()}
     for module in found.modules:
         sides["unit" if _UNIT in module.module.split(".") else "array"].update(module.cells)
     told = {side: _told(cells) for side, cells in sides.items()}
-    about = {"pes": pes, "lanes": lanes, "rows": words, "columns": columns, "k": design.screen.top}
-    about |= {"digits": design.screen.digits, "multipliers": design.screen.lanes}
+    about = _about(pes, lanes, screen)
     unit, array = told["unit"], told["array"]
     return about | told | {f"share_{kind}": unit[kind] / array[kind] for kind in ("lut", "sites")}
+
+
+def _fetched(pes: int, lanes: int, size: tuple[int, int], bits: int) -> dict[str, Any]:
+    """Of the same unit with its planes in a memory outside, its bus and buffers included."""
+    _, screen = _designs(pes, lanes, size)
+    with temporary_folder("screen_area") as folder:
+        files = emit_screen(screen, ScreenBus(bits), folder / "verilog")
+        found = synthesise_ecp5(files, top=TOP, flatten=False, boxes=BOXES, timeout=TIMEOUT)
+    cells = Counter[str]()
+    for module in found.modules:
+        cells.update(module.cells)
+    return _about(pes, lanes, screen) | {"bus_bits": bits, "fetched": _told(cells)}
+
+
+def _designs(pes: int, lanes: int, size: tuple[int, int]) -> tuple[Design, ScreenDesign]:
+    """An array, and the unit behind it."""
+    words, columns = size
+    model = _screened(pruned(columns, lanes), words)
+    design = design_for(model, pes, lanes, largest=min(LARGEST, words))
+    assert design.screen is not None
+    return design, design.screen
+
+
+def _about(pes: int, lanes: int, screen: ScreenDesign) -> dict[str, int]:
+    names = {"rows": "rows", "columns": "columns", "k": "top", "digits": "digits"}
+    found = {"pes": pes, "lanes": lanes, "multipliers": screen.lanes}
+    return found | {name: getattr(screen, of) for name, of in names.items()}
 
 
 def _told(cells: Counter[str]) -> dict[str, int]:
@@ -136,7 +170,7 @@ def _table(rows: Rows) -> Table:
     for name in ("case", "of", "LUT4", "LUT4 sites", "FF", "DSP", "share of sites", "MHz"):
         table.add_column(name, justify="right")
     for row in rows:
-        for side in ("array", "unit"):
+        for side in ("array", "unit", "fetched"):
             if side in row:
                 counts = (str(row[side][name]) for name in ("lut", "sites", "ff", "dsp"))
                 share = f"{100 * row['share_sites']:.1f} %" if side == "unit" else ""

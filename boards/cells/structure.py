@@ -220,14 +220,14 @@ def _array(design: Design) -> dict[str, float]:
         "trees": tree,
         "accumulators": accumulate,
         **_lanes(design),
-        "projectors": design.projectors * 6 * design.acc_bits,
+        "projectors": design.projectors * 6 * design.forward_bits,
     }
 
 
 def _lanes(design: Design) -> dict[str, float]:
     """Of element-wise lanes: fitted to an LSTM's, and taken for a share of it that others have."""
     cell, lstm = cell_named(design.cell), cell_named(LSTM)
-    sums = design.abreast * (2 if design.arithmetic.apart else 1) * design.acc_bits
+    sums = design.abreast * (2 if design.arithmetic.apart else 1) * design.forward_bits
     lane = LANE * design.act_bits * cell.tables / lstm.tables
     lane += REACHES * design.act_bits * cell.tables * bool(design.wider)
     choice = SUMS_KEPT if design.collects else SUMS_CHOSEN

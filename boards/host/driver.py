@@ -353,8 +353,8 @@ class Accelerator:
 
         Returns
         -------
-        int64 array (beats, Q)
-            Exact sums, as many side by side as the design has projectors.
+        int64 array (beats, sums of a beat)
+            Exact sums, as many side by side as leave in a beat.
 
         Raises
         ------

@@ -121,14 +121,17 @@ class LearningAccelerator:
         """
         at = self.layout(name, chunk.answers if chunk else 1)
         at.check()
-        if at.in_turn:
+        if at.in_turn and not at.marks_rows:
             return self._back_in_turn(at, d)
         gates = at.abreast
         shifts = tuple((gates.max() - gates).tolist())  # to the finest format
         return Part(self._sums(at, d.value, shifts, chunk), d.exponent - int(at.fracs.max()))
 
     def _back_in_turn(self, at: LearningLayout, d: Part) -> Part:
-        """Of rows of several formats that follow each other: a product for each format."""
+        """Of rows of several formats that follow each other: a product for each format.
+
+        Where shifted weights would outgrow multipliers; else words of gradients tell the formats.
+        """
         finest = int(at.fracs.max())
         parts = [
             self._sums(at, d.value * (at.fracs == frac), (), None) << finest - frac
@@ -148,25 +151,28 @@ class LearningAccelerator:
                 self._lying.use_front(at.slots)
                 digits = at.digits(rows)
                 some = range(len(at.aligns))
-                each = [(at.back_packets(digits[..., k]), at.gradients) for k in some]
+                each = [(at.back_packets(digits[..., k]), at.gradients, 0) for k in some]
             else:
                 each = self._put(at, chunk.first + n, chunk.left, rows)
-            for shift, (words, place) in zip(at.aligns.tolist(), each, strict=True):
-                sums = self._columns(Back.of(at, shifts, place), words)
+            for shift, (words, place, marked) in zip(at.aligns.tolist(), each, strict=True):
+                sums = self._columns(Back.of(at, shifts, place, marked), words)
                 found[first : first + lanes] += sums[: found.shape[1], : len(rows)].T << shift
         return found
 
     def _put(
         self, at: LearningLayout, chunk: int, left: int, rows: IntArray
-    ) -> list[tuple[list[int], int]]:
-        """Of each digit the load packets that bring it, if any, and its first word."""
+    ) -> list[tuple[list[int], int, int]]:
+        """Of each digit the load packets that bring it, if any, its first word and its shift."""
         lying, words = self._lying.of(at), list[int]()
         rows = np.pad(rows, ((0, self.design.lanes - len(rows)), (0, 0)))
         if not lying.has(chunk, rows, left):
             words = at.chunk_packets(chunk, rows, left)
             lying.note(chunk, rows, left)
         place = at.chunk_at(chunk)
-        return [(words if not n else [], place + n * at.slots) for n in range(len(at.aligns))]
+        return [
+            (words if not n else [], place + n * at.slots, left + shift)
+            for n, shift in enumerate(at.aligns.tolist())
+        ]
 
     def update(self, name: str, products: Products, rate: Rate, start: int) -> None:
         """Sums of all kept places, and the move of their masters.
@@ -195,7 +201,7 @@ class LearningAccelerator:
     def _there(self, layout: LearningLayout, gradients: IntArray, lefts: list[int]) -> set[int]:
         """Chunks that lie in the array already; after it all are noted."""
         lying, lanes = self._lying.of(layout), self.design.lanes
-        if layout.in_turn:  # rows have shifts of their own
+        if layout.in_turn and not layout.marks_rows:  # W^T d had no shifts of rows
             lying.chunks.clear()
             return set()
         chunks = [(n, gradients[n * lanes : (n + 1) * lanes], left) for n, left in enumerate(lefts)]
@@ -213,9 +219,9 @@ class LearningAccelerator:
             and (start == "head" or layer_of(self.image, given) == int(layer))
         )  # fmt: skip
         units = of.sink == Sink.UNITS
-        if not units and np.abs(bias).max(initial=0) >= 1 << (self.design.acc_bits - 1):
+        if not units and np.abs(bias).max(initial=0) >= 1 << (self.design.forward_bits - 1):
             raise LearnError(
-                f"the bias has grown beyond {self.design.acc_bits} bits: lower the rate"
+                f"the bias has grown beyond {self.design.forward_bits} bits: lower the rate"
             )
         memories, at, words = (
             bias_words([(of, bias)], self.design, np.zeros(len(bias), np.int64)),

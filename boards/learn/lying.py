@@ -37,12 +37,16 @@ class Lying:
 
     slots: int = 0
     digits: int = 0
+    formats: tuple[int, ...] = ()
     chunks: dict[int, tuple[IntArray, int]] = field(default_factory=dict)
 
     def of(self, layout: LearningLayout) -> Lying:
         """The same, empty if other rows lie here."""
-        if (self.slots, self.digits) != (layout.slots, len(layout.aligns)):
-            self.slots, self.digits = layout.slots, len(layout.aligns)
+        # rows that follow each other are told apart by their formats
+        formats = tuple(layout.fracs.tolist()) if layout.in_turn else ()
+        now = layout.slots, len(layout.aligns), formats
+        if (self.slots, self.digits, self.formats) != now:
+            self.slots, self.digits, self.formats = now
             self.chunks.clear()
         return self
 

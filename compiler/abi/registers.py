@@ -371,6 +371,7 @@ YOUNGER = {
     "by_gate": False,
     "train": 0,
     "backward": False,
+    "forward": 0,
     "indexed": 0,
     "batched": False,
     "rectified": False,

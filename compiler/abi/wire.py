@@ -42,6 +42,7 @@ __all__ = [
     "stream_of",
     "sum_fields",
     "sum_packing",
+    "sums_abreast",
     "to_beats",
 ]
 
@@ -76,7 +77,7 @@ def state_fields(design: Design) -> tuple[Field, ...]:
 
 def projected_bits(design: Design) -> int:
     """Bits of a result of a projection or, if there are such, of an exact sum of a linear layer."""
-    return design.acc_bits if design.linear else design.act_bits
+    return design.forward_bits if design.linear else design.act_bits
 
 
 def pair_fields(screen: ScreenDesign) -> tuple[Field, ...]:
@@ -96,23 +97,35 @@ def result_fields(design: Design) -> tuple[Field, ...]:
     return (Field("results", projected_bits(design), design.projectors, signed=True),)
 
 
+def sums_abreast(design: Design) -> int:
+    """Sums of a column that leave at once, a divisor of N.
+
+    As many as a beat of states or results has room for, and no fewer than half of them.
+    """
+    lanes, bits = design.lanes, left_sum_bits(design)
+    room = max(size_of(fields(design)) for fields in (state_fields, result_fields))
+    fitting = [q for q in range(1, lanes + 1) if not lanes % q and 2 * q >= lanes]
+    return max((q for q in fitting if q * bits <= room), default=fitting[0])
+
+
 def sum_fields(design: Design) -> tuple[Field, ...]:
-    """Q sums of columns, of a design whose recurrent layers learn."""
-    return (Field("sums", left_sum_bits(design), design.projectors, signed=True),)
+    """Sums of columns, of a design whose recurrent layers learn."""
+    return (Field("sums", left_sum_bits(design), sums_abreast(design), signed=True),)
 
 
 def output_fields(design: Design) -> tuple[Field, ...]:
     """A beat of output; ``last`` ends the frame.
 
     Its ``bits`` are :func:`state_fields` or, where ``result`` is set, which designs with projectors
-    or a screen unit have, :func:`result_fields`, in this order for each layer that leaves. In a
-    batched design beats of streams lie between each other, and ``context``, lowest, tells whose
-    one is.
+    or a screen unit have, :func:`result_fields` (or :func:`sum_fields`), in this order for each
+    layer that leaves. In a batched design beats of streams lie between each other, and ``context``,
+    lowest, tells whose one is.
     """
     whose = _whose(design)
     if not has_results(design):
         return *whose, Field("bits", size_of(state_fields(design))), Field("last", 1)
-    bits = max(size_of(fields(design)) for fields in (state_fields, result_fields))
+    kinds = [state_fields, result_fields, *([sum_fields] if design.backward else [])]
+    bits = max(size_of(fields(design)) for fields in kinds)
     return *whose, Field("bits", bits), Field("result", 1), Field("last", 1)
 
 

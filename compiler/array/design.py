@@ -39,7 +39,7 @@ FLAGS = (
 # numbers that may be 0
 OPTIONAL = (
     *("projectors", "linear", "max_align", "train", "indexed", "row_bits", "row_shift"),
-    "spread",
+    *("spread", "forward"),
 )
 MOST_ALIGN = 31  # of sums that a design learns from
 MOST_ACC = 62  # bits of them, as models have 64
@@ -136,6 +136,9 @@ class Design:
         Of a design that trains: its recurrent layers learn too. Gates leave beside the states, of
         all layers, PEs have accumulators of columns, and sums may be shifted by up to
         ``MOST_ALIGN``.
+    forward : int
+        Bits of sums of the forward pass, where those that a design learns from have more: of what
+        is parked, of lanes, projectors and biases of a linear layer. 0: as many, ``acc_bits``.
     screen : ScreenDesign, optional
         The unit behind the array that finds the largest logits of a screened head.
     indexed : int
@@ -200,6 +203,7 @@ class Design:
     train: int = 0
     walk: bool = False
     backward: bool = False
+    forward: int = 0
     screen: ScreenDesign | None = None
     indexed: int = 0
     row_bits: int = 0
@@ -310,9 +314,17 @@ class Design:
         if not self.train:
             if self.backward:
                 raise DesignError("backward = True: of a design that trains; take train above 0")
+            if self.forward:
+                raise DesignError(
+                    f"forward = {self.forward}: of a design that trains; take 0, or train above 0"
+                )
             return
         if self.backward:
             self._check_backward()
+        if self.forward > self.acc_bits:
+            raise DesignError(
+                f"forward = {self.forward}: sums have {self.acc_bits} bits; take at most as many"
+            )
         kinds = ("streamed", "deep", "compact", "by_gate", "checked")
         if kind := next((name for name in kinds if getattr(self, name)), None):
             raise DesignError(f"train = {self.train}: not with {kind} = True yet; leave one out")
@@ -614,9 +626,18 @@ class Design:
     @property
     def acc_bits(self) -> int:
         """Accumulator width: no sum of ``row_groups * lanes`` extreme products overflows."""
-        terms = self.row_groups * self.lanes
+        return self.sum_bits(self.row_groups, self.max_align)
+
+    @property
+    def forward_bits(self) -> int:
+        """Width of sums of the forward pass."""
+        return self.forward or self.acc_bits
+
+    def sum_bits(self, groups: int, align: int) -> int:
+        """Bits of any sum of ``groups * lanes`` products that are shifted left by ``align``."""
+        terms = groups * self.lanes
         weight = max(self.value_bits, self.row_bits + self.row_shift)
-        return weight + self.act_bits + (terms - 1).bit_length() + self.max_align
+        return weight + self.act_bits + (terms - 1).bit_length() + align
 
     @property
     def entry_bits(self) -> int:

@@ -20,8 +20,10 @@ __all__ = [
     "lead_bits",
     "left_sum_bits",
     "most_left",
+    "operand_bits",
     "promise_bits",
     "reach_bits",
+    "row_left",
     "size_of",
     "sum_bits",
 ]
@@ -58,6 +60,7 @@ class Field:
 
 
 SPAN = 16  # bits between the exponents of steps whose products are summed
+MULTIPLIER = 18  # bits of a factor of one
 LEFT_BITS = 3  # of a shift between formats of gates
 MASTER_BITS = 8  # of a master below the last bit of its weight
 LOW_BITS = MASTER_BITS + 1  # of it that are kept beside the weight: one tells where it saturated
@@ -119,6 +122,21 @@ def sum_bits(design: Design, bits: int, rows: int) -> int:
 def most_left(design: Design) -> int:
     """The largest shift between formats of gates, for which sums of columns have bits."""
     return max(0, min((1 << LEFT_BITS) - 1, design.max_align - SPAN))
+
+
+def row_left(design: Design) -> int:
+    """The largest shift of a weight on the way back by the format of its row's gate.
+
+    Where PEs work on rows of one gate after the other, whose sums meet in the same columns; 0 where
+    sums of gates are shifted as they meet, or where a weight would outgrow a multiplier.
+    """
+    left = most_left(design) if design.backward and design.abreast == 1 else 0
+    return left if design.value_bits + left <= MULTIPLIER else 0
+
+
+def operand_bits(design: Design) -> int:
+    """Bits of what a weight or a gradient is multiplied by: an activation, or a shifted weight."""
+    return max(design.act_bits, design.value_bits + row_left(design))
 
 
 def left_sum_bits(design: Design) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from csb_format.scales import DesignError
 
 from ..array.design import Design
-from ..array.widths import LEFT_BITS, most_left
+from ..array.widths import LEFT_BITS, most_left, row_left
 from ..lower.load import Space, packet
 from .dice import STATE_BITS, WEYL
 from .layout import LearningLayout
@@ -123,6 +123,8 @@ class Back:
         0 to :func:`~compiler.array.widths.most_left`.
     gradients : int, optional
         Their first word; by default where :meth:`.LearningLayout.back_packets` puts them.
+    marked : int, optional
+        Shift that lies with all gradients beside those of their rows' formats.
     """
 
     layout: LearningLayout
@@ -130,20 +132,27 @@ class Back:
     width: int
     lefts: tuple[int, ...] = ()
     gradients: int | None = None
+    marked: int = 0
 
     def __post_init__(self) -> None:
-        if max(self.lefts, default=0) > (most := most_left(self.layout.design)):
+        apart = max(*self.lefts, 0, self.layout.span if self.layout.marks_rows else 0)
+        if apart > (most := most_left(self.layout.design)):
             raise DesignError(
-                f"formats of gates lie {max(self.lefts)} bits apart, the array's sums {most}: take "
-                "another design"
+                f"formats of gates lie {apart} bits apart, the array's sums {most}: take another "
+                "design"
             )
 
     @classmethod
     def of(
-        cls, layout: LearningLayout, lefts: tuple[int, ...] = (), gradients: int | None = None
+        cls,
+        layout: LearningLayout,
+        lefts: tuple[int, ...] = (),
+        gradients: int | None = None,
+        marked: int = 0,
     ) -> Back:
         """Of all rows and columns of a pass."""
-        return cls(layout, layout.slots, layout.given.geometry.bank_width, lefts, gradients)
+        width = layout.given.geometry.bank_width
+        return cls(layout, layout.slots, width, lefts, gradients, marked)
 
     @classmethod
     def empty(cls, layout: LearningLayout) -> Back:
@@ -155,13 +164,21 @@ class Back:
         """That leave."""
         return self.layout.design.lanes * self.width
 
+    @property
+    def _register(self) -> int:
+        """Shifts of all gates, or what those of a word of gradients are taken from."""
+        if not row_left(self.layout.design):
+            return _lefts(self.lefts)
+        most = self.layout.span if self.layout.marks_rows else 0
+        return most + self.marked & (1 << LEFT_BITS) - 1
+
     def packets(self) -> list[int]:
         """Load packets that start it."""
         at, design = self.layout, self.layout.design
         gradients = at.gradients if self.gradients is None else self.gradients
         first = [at.given.instruction.matrix, at.groups, self.slots, gradients]
         words = packet(design, Space.LEARN, 0, Learn.BASE, first, "learn")
-        last = [self.width, _lefts(self.lefts), 1]
+        last = [self.width, self._register, 1]
         return words + packet(design, Space.LEARN, 0, Learn.WIDTH, last, "learn")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import gcd
 from typing import Any
 
 from csb_format.model import Model
@@ -55,18 +54,17 @@ def training_design(
     gradient_bits : int
         Of recurrent layers.
     **options
-        As for :func:`compiler.array.needs.design_for`; where recurrent layers learn there are
-        projectors for a whole column, if nobody says otherwise.
+        As for :func:`compiler.array.needs.design_for`; ``unguarded`` if nobody says otherwise.
 
     Raises
     ------
     DesignError
         If the array cannot carry the model, or cannot train it.
     """
+    # the tape makes vector banks so deep that they lie in blocks
+    options.setdefault("unguarded", True)
     if answers < 1:
         raise DesignError(f"answers = {answers}: must be at least 1")
-    if frames:  # sums of a column leave at once
-        options.setdefault("projectors", gcd(lanes, 1 << (pes.bit_length() - 1)))
     head = learns_head(model.shape)
     if not (head or frames):
         raise DesignError(
@@ -97,12 +95,13 @@ def _backward_design(
     head = learns_head(shape)
     fitting = replace(
         plain,
-        linear=max(plain.linear, 1),  # sums of columns leave where sums of a linear layer would
+        # sums of columns leave where sums of a linear layer would
+        linear=max(plain.linear, 1),
+        projectors=max(plain.projectors, 1),
         train=1,
         backward=True,
+        forward=plain.acc_bits,
         max_align=max(plain.max_align, SPAN + formats + digit),
-        # sums of a column leave every cycle, if they are taken
-        output_depth=max(plain.output_depth, leaving_beats(plain)),
     )
     plan = schedule(shape, fitting, head=head)
     layouts = [
@@ -110,7 +109,9 @@ def _backward_design(
                        GRADIENT_BITS if given.matrix == HEAD else bits)
         for given in learning_passes(plan)
     ]  # fmt: skip
-    return _sized(fitting, layouts)
+    found = _sized(fitting, layouts)
+    # sums of columns leave without a pause, if they are taken
+    return replace(found, output_depth=max(found.output_depth, leaving_beats(found)))
 
 
 def _apart(layer: LstmShape) -> int:
@@ -132,4 +133,4 @@ def _sized(design: Design, layouts: Sequence[LearningLayout]) -> Design:
                 f"{sizes[name]}: load packets reach {MAX_LOADED}; give smaller batches or shorter "
                 "sequences, or take more PEs"
             )
-    return replace(design, **sizes)
+    return replace(design, forward=design.forward_bits, **sizes)

@@ -14,6 +14,7 @@ from csb_format.scales import DesignError
 from csb_format.words import join_fields
 
 from ..array.design import Design
+from ..array.widths import row_left
 from ..lower.learning.masters import first_master, layer_of, learning_pass
 from ..lower.load import Space, packet
 from ..lower.passes import HEAD, Pass
@@ -106,6 +107,16 @@ class LearningLayout:
     def in_turn(self) -> bool:
         """Whether PEs work on rows of several formats one after the other."""
         return self.given.placement.abreast == 1 and bool(np.ptp(self.fracs))
+
+    @property
+    def span(self) -> int:
+        """Bits between the formats of its rows."""
+        return int(np.ptp(self.fracs))
+
+    @property
+    def marks_rows(self) -> bool:
+        """Whether words of gradients tell the formats of such rows, on the way back too."""
+        return self.in_turn and row_left(self.design) > 0
 
     @property
     def chunks(self) -> int:
@@ -231,10 +242,15 @@ class LearningLayout:
         """Shifts (slots, M) of the products of rows in finer formats."""
         return np.append(self.fracs - self.fracs.min(), 0)[self.given.placement.rows]
 
+    @property
+    def _marked_rows(self) -> IntArray | None:
+        return self._row_lefts if self.marks_rows else None
+
     def chunk_packets(self, chunk: int, gradients: IntArray, left: int) -> list[int]:
         """Load packets of the gradients (N, O) of one chunk, of all digits, and its shift."""
         one = replace(self, answers=self.design.lanes)
-        return self._term_packets(self.chunk_at(chunk), *one._terms(gradients, np.array([left])))
+        terms = one._terms(gradients, np.array([left]))
+        return self._term_packets(self.chunk_at(chunk), *terms, self._marked_rows)
 
     def chunk_at(self, chunk: int) -> int:
         """First word of a chunk's gradients; those of the next digit lie ``slots`` behind."""
@@ -246,7 +262,7 @@ class LearningLayout:
     def back_packets(self, gradients: IntArray) -> list[int]:
         """Load packets of gradients (N, O) for W^T d alone, to where dice lie else."""
         one = replace(self, answers=self.design.lanes, bits=self.design.value_bits)
-        return self._term_packets(self.gradients, *one._terms(gradients, None))
+        return self._term_packets(self.gradients, *one._terms(gradients, None), self._marked_rows)
 
     @property
     def behind(self) -> int:

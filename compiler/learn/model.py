@@ -14,7 +14,7 @@ from .commands import Update
 from .dice import columns
 from .memories import Memories, entries_of
 
-__all__ = ["moved", "placed", "placed_bits", "updated"]
+__all__ = ["gradients_of", "moved", "placed", "placed_bits", "updated"]
 
 
 def placed_bits(design: Design) -> int:
@@ -54,7 +54,7 @@ def updated(update: Update, memories: Memories) -> Memories:
     for slot in range(at.slots):
         first = at.gradients + slot
         dice = (matrix[first] & ((1 << DICE_BITS) - 1)).astype(np.int64)
-        values, aligns = _gradients(matrix[first : first + behind : at.slots][1:], design)
+        values, aligns = gradients_of(matrix[first : first + behind : at.slots][1:], design)
         aligns = aligns + lefts
         for group in range(at.groups):
             word = slot * at.groups + group
@@ -78,7 +78,7 @@ def _words(entries: IntArray, design: Design) -> np.ndarray:
     return join_fields(entries.reshape(len(entries), -1), widths)
 
 
-def _gradients(words: np.ndarray, design: Design) -> tuple[IntArray, IntArray]:
+def gradients_of(words: np.ndarray, design: Design) -> tuple[IntArray, IntArray]:
     """Digits (terms, M, N) of words (terms, M), and their shifts (terms, M)."""
     entries = entries_of(words, design)
     places = np.arange(design.lanes) * design.index_bits

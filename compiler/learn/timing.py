@@ -176,7 +176,7 @@ class _Matrix:
         if self._lowest:
             steps = 0
         at = self.layout
-        formats = len(np.unique(at.fracs)) if at.in_turn else 1
+        formats = len(np.unique(at.fracs)) if at.in_turn and not at.marks_rows else 1
         steps -= self.given.matrix == "weight_hh"
         return steps * self.groups * len(at.aligns) * formats
 
@@ -193,7 +193,7 @@ class _Matrix:
         """Words of load packets of gradients for all products."""
         at, given, steps = self.layout, self.given, self.steps
         few = np.zeros((self.plan.design.lanes, given.geometry.rows), np.int64)
-        if self.head or given.matrix == "weight_hr" or at.in_turn:
+        if self.head or given.matrix == "weight_hr" or (at.in_turn and not at.marks_rows):
             return self.products * len(at.back_packets(few))
         chunks = steps - 1
         if given.matrix == "weight_ih":  # of the first step alone: others lie there
@@ -208,7 +208,7 @@ class _Matrix:
     @property
     def _there(self) -> Container[int]:
         """Chunks of gradients that the update finds: what W^T d has read, or the other matrix."""
-        if self.layout.in_turn:
+        if self.layout.in_turn and not self.layout.marks_rows:
             return ()
         first = "weight_hh" if self._apart else "weight_ih"
         if self.given.matrix == first and self._last:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..abi.wire import sums_abreast
 from ..array.design import Design
 from ..array.latency import issue_delay
 
@@ -30,13 +31,13 @@ def column_bits(design: Design) -> int:
 
 
 def turns_of(design: Design) -> int:
-    """Cycles from column to column, and beats of one: as many as projectors take."""
-    return max(1, design.lanes // max(1, design.projectors))
+    """Cycles from column to column, and beats of one."""
+    return design.lanes // sums_abreast(design)
 
 
 def leaving_cycles(design: Design) -> int:
     """Cycles from the issue of a column to the first beat of its sums at the output buffer."""
-    return issue_delay(design) + PRODUCT + design.pes // design.abreast - 1 + COLUMN + JOINED + 1
+    return issue_delay(design) + PRODUCT + design.pes // design.abreast - 1 + COLUMN + JOINED
 
 
 def leaving_beats(design: Design) -> int:

@@ -88,7 +88,7 @@ def space_widths(design: Design) -> dict[Space, int]:
         Space.MATRIX: values if design.indexed else design.piece_bits + parity,
         Space.BIAS: (design.state.width if design.compact else design.bias_bits) + parity,
         Space.PROGRAM: -(-instruction_bits(design) // design.program_pieces) + parity,
-        Space.LINEAR: design.acc_bits + design.row_shift.bit_length() + parity,
+        Space.LINEAR: design.forward_bits + design.row_shift.bit_length() + parity,
         Space.VECTOR: design.lanes * (design.act_bits + parity),
         Space.CELL: design.state.width,
         **(

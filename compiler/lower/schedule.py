@@ -75,6 +75,12 @@ def _check_fit(shape: ModelShape, design: Design, needs: Needs) -> None:
             f"the model aligns its products by {most} bits, the design by up to "
             f"{design.max_align}: choose other weight formats, or another design"
         )
+    needed = design.sum_bits(sizes["row_groups"], most)
+    if design.forward and needed > design.forward:
+        raise DesignError(
+            f"the model's sums have up to {needed} bits, those of the design's forward pass "
+            f"{design.forward}: generate a design for this model"
+        )
     if shape.cell != design.cell:
         wanted = shape.layers[0].arithmetic.title
         raise DesignError(

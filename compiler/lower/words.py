@@ -137,10 +137,11 @@ def bias_words(
             lanes[base : base + len(words)] = words
         else:
             # what leaves the array is cut to these bits; between layers one more is kept
-            _check_sum(given, bias, design.acc_bits - (not given.instruction.rectify))
-            fields, widths = [bias], [design.acc_bits]
+            bits = design.forward_bits
+            _check_sum(given, bias, bits - (not given.instruction.rectify))
+            fields, widths = [bias], [bits]
             if design.row_shift:
-                fields, widths = [bias, shifts], [design.acc_bits, design.row_shift.bit_length()]
+                fields, widths = [bias, shifts], [bits, design.row_shift.bit_length()]
             placed = np.stack([placement.to_order(field) for field in fields], axis=-1)
             words = join_fields(placed, widths)
             linear[base : base + placement.beats] = words.reshape(-1, design.projectors)

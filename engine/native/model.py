@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from threading import RLock
 from typing import Any
 
@@ -16,7 +15,6 @@ import numpy.typing as npt
 from csb_format.arguments import array_of, frames_of, whole
 from csb_format.files.modelfile import ModelFileError, load_model, model_bytes
 from csb_format.fixed import Fixed, IntArray
-from csb_format.heads.mlp import MlpHead
 from csb_format.model import Model
 from csb_format.pooling import outputs_of
 
@@ -77,8 +75,7 @@ class NativeModel:
     Parameters
     ----------
     model : Model or path
-        A path is read by the library itself. Heads of several linear layers are computed in
-        Python, as the library has none.
+        A path is read by the library itself.
     kernel : str, optional
         One of :func:`engine.native.library.kernels`; by default the fastest of this CPU.
     threads : int
@@ -106,31 +103,11 @@ class NativeModel:
         options = Options(kernel.encode() if kernel else None, threads)
         self._path = "" if isinstance(model, Model) else os.fspath(model)
         self._seen = _identity(self._path)
-        self._head: MlpHead | None = None
-        model = self._without_head(model, options)
+        self._open(model, options)
         self.shape = Shape()
         self._library.sparseflow_run_shape(self._handle, ctypes.byref(self.shape))
-        if self._head is not None:
-            self.shape.classes = self._head.output_size
         self._model = model if isinstance(model, Model) else None
         self._users = _Users(self._library, self._handle)
-
-    def _without_head(self, model: Any, options: Options) -> Any:
-        """Open a model, or all but its head where that has several linear layers."""
-        if not isinstance(model, Model):
-            try:
-                self._open(model, options)
-            except NativeError:
-                if (found := _with_mlp(model)) is None:
-                    raise
-                return self._without_head(found, options)
-            return model
-        if isinstance(model.head, MlpHead):
-            self._head = model.head
-            self._open(replace(model, head=None, label_names=()), options)
-        else:
-            self._open(model, options)
-        return model
 
     def _open(self, model: Any, options: Options) -> None:
         error, native = Error(), self._library
@@ -248,8 +225,6 @@ class NativeModel:
             Without a head, without frames, for another shape, or numbers out of range.
         """
         given, rows = self._outputs(outputs)
-        if self._head is not None:
-            return self.model.logits(given)
         found, error = np.empty((rows, self.shape.classes), np.int64), Error()
         self._library.sparseflow_run_logits(
             self._handle, len(given), _at(given), _at(found), ctypes.byref(error)
@@ -282,13 +257,8 @@ class NativeModel:
         TypeError
             For what is no array of integers.
         ValueError
-            As :meth:`logits`, for numbers out of range, and for a head of several linear layers.
+            As :meth:`logits`, and for numbers out of range.
         """
-        if self._head is not None:
-            raise ValueError(
-                "the head has several linear layers, of which the largest logits are not found "
-                "in C: take those of logits()"
-            )
         k, margin = whole("k", k, 1, MOST_TOP), whole("margin", margin, 1, PROOF)
         given, rows = self._outputs(outputs)
         indices, logits = np.empty((rows, k), np.uint32), np.empty((rows, k), np.int64)
@@ -523,14 +493,6 @@ class _Users:
 
 def _at(array: npt.NDArray[Any]) -> int:
     return int(array.ctypes.data)
-
-
-def _with_mlp(path: Any) -> Model | None:
-    """The model of a file that the library refuses, if its head of several layers is the reason."""
-    with suppress(ModelFileError):
-        found = load_model(path)
-        return found if isinstance(found.head, MlpHead) else None
-    return None
 
 
 def _check(error: Error, path: str = "") -> None:

@@ -8,7 +8,14 @@ from amaranth.lib import data
 from compiler.abi.wire import frame_fields, output_fields, projected_bits, state_fields
 from compiler.array.design import Design, bits_for
 from compiler.array.program import instruction_fields
-from compiler.array.widths import SHIFT_BITS, Field, align_bits, beats_bits, reach_bits
+from compiler.array.widths import (
+    SHIFT_BITS,
+    Field,
+    align_bits,
+    beats_bits,
+    reach_bits,
+    row_left,
+)
 from compiler.lower.load import Space, space_widths
 
 __all__ = [
@@ -132,8 +139,10 @@ def back_layout(design: Design) -> data.StructLayout:
     """How a PE multiplies on the way back.
 
     ``on``: all lanes take ``weight`` for their element; ``keep``: their values stay what they are.
+    The weight is shifted by its row's format, :func:`~compiler.array.widths.row_left`.
     """
-    return data.StructLayout({"on": 1, "keep": 1, "weight": signed(design.value_bits)})
+    bits = design.value_bits + row_left(design)
+    return data.StructLayout({"on": 1, "keep": 1, "weight": signed(bits)})
 
 
 def gates_layout(design: Design) -> data.ArrayLayout:
@@ -248,7 +257,7 @@ def gate_sums_layout(design: Design) -> data.ArrayLayout:
     if design.collects:
         return data.ArrayLayout(result_layout(design), design.abreast)
     count = design.abreast * (2 if design.arithmetic.apart else 1)
-    return data.ArrayLayout(signed(design.acc_bits), count)
+    return data.ArrayLayout(signed(design.forward_bits), count)
 
 
 def bias_layout(design: Design) -> data.ArrayLayout:

@@ -8,9 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import Design
 from compiler.array.latency import operand_stage, pe_latency, product_delay, read_delay
+from compiler.array.widths import operand_bits
 from csb_format.fixed import IntArray
 
-from .array.bank import element_bank
+from .array.bank import UNGUARDED, element_bank
 from .batched.sums import shared_sums
 from .layouts import (
     back_layout,
@@ -79,7 +80,7 @@ class ProcessingElement(wiring.Component):
                 "group": In(group_layout(design)),
                 "write": In(bank_write_layout(design)),
                 "result": Out(result_layout(design)),
-                **({"beside": Out(signed(design.acc_bits))} if design.arithmetic.apart else {}),
+                **({"beside": Out(signed(design.forward_bits))} if design.arithmetic.apart else {}),
                 **({"damaged": Out(1)} if design.checked else {}),
                 **(self._back_members(design) if design.backward else {}),
             }
@@ -87,7 +88,7 @@ class ProcessingElement(wiring.Component):
 
     @staticmethod
     def _back_members(design: Design) -> dict[str, wiring.Member]:
-        product = signed(design.value_bits + design.act_bits)
+        product = signed(design.value_bits + operand_bits(design))
         products = data.ArrayLayout(product, design.lanes)
         return {"back": In(back_layout(design)), "products": Out(products)}
 
@@ -125,7 +126,9 @@ class ProcessingElement(wiring.Component):
         """A vector bank, a multiplier and its registers."""
         design = self.design
         value = Signal(signed(design.value_bits), name=f"value{n}", reset_less=True)
-        shape = signed(design.value_bits + design.act_bits)
+        bits = design.value_bits + design.act_bits  # of those of the forward pass
+        wider = operand_bits(design) if design.backward else design.act_bits
+        shape = signed(design.value_bits + wider)
         product = Signal(shape, name=f"product{n}", reset_less=True)
         wait = self.read_delay(design)
         address = delayed(m, self._group.base | self._word[n].index, wait)
@@ -140,7 +143,8 @@ class ProcessingElement(wiring.Component):
             m.d.comb += self.products[n].eq(product)
         m.d.sync += [value.eq(weight), product.eq(value * operand)]
         # the first register is the multiplier's own, which may be far from the adders
-        return delayed(m, product, int(design.deep))
+        forward = product[:bits].as_signed() if len(product) > bits else product
+        return delayed(m, forward, int(design.deep))
 
     def _bank(self, m: Module, n: int, address: Value) -> Value:
         """The element at an address, one cycle and a stage later; a memory a place of a row."""
@@ -172,7 +176,11 @@ class ProcessingElement(wiring.Component):
         it is read is still in the accumulator.
         """
         shape = signed(self.design.acc_bits)
-        m.submodules.parked = parked = Memory(shape=shape, depth=self.design.slots, init=[])
+        kept = signed(self.design.forward_bits)  # nothing is parked that a learner sums
+        # what is read in the cycle that writes it comes from the accumulator instead
+        attrs = UNGUARDED if self.design.train else {}
+        parked = Memory(shape=kept, depth=self.design.slots, init=[], attrs=attrs)
+        m.submodules.parked = parked
         now = registered(m, group, reset=True)
         acc, total = Signal(shape, reset_less=True), Signal(shape)
         parking = now.valid & now.last & now.park

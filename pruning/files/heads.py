@@ -38,13 +38,13 @@ def head_of(
     ------
     CheckpointError
         For anything that is not one linear layer on its output, with what leaves it out; several
-        are taken where the cut names them.
+        are taken where the cut names them, or the file's graph.
     """
     if not rest:
         return None, {}
     width = (recurrent.proj_size or recurrent.hidden_size) * (1 + recurrent.bidirectional)
     fits = heads(rest, width)
-    chain = found.cut.heads(list(rest))
+    chain = found.cut.heads(list(rest)) or list(found.chain)
     if chain:
         fits = [_named(chain[0], rest, fits, width)]
     behind = [f"{name}.weight" for name in chain[1:]]

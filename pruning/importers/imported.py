@@ -100,6 +100,9 @@ class Imported:
         What of a larger network was asked for; empty for all of it.
     aside : dict of str to Tensor
         What the cut leaves out, as the file has it.
+    chain : tuple of str
+        Linear layers of the head in the order in which they run, where a graph says that there are
+        several, a ReLU between each two.
     """
 
     state_dict: dict[str, Tensor]
@@ -112,6 +115,12 @@ class Imported:
     unfit: str = ""
     cut: Cut = Cut()  # noqa: RUF009  it is frozen
     aside: dict[str, Tensor] = field(default_factory=dict)
+    chain: tuple[str, ...] = ()
+
+    @property
+    def noted(self) -> Cut:
+        """The cut by which its tensors are read again where no graph lies beside them."""
+        return self.cut or (Cut(head=",".join(self.chain)) if self.chain else Cut())
 
     def mask(self, name: str) -> Tensor:
         """The mask of a matrix, bool; its nonzero weights where it has no mask.

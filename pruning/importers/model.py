@@ -46,7 +46,7 @@ def import_model(
         ``model_state_dict`` or ``model`` of a training checkpoint; with masks as
         ``torch.nn.utils.prune``, ``torch.ao.pruning`` or Sparseflow keep them, or with
         zeros. Or a model that ``pack`` wrote, whose matrices alone are read. Or an ONNX model:
-        recurrent layers and a linear head on the last frame, with
+        recurrent layers and a linear head, or several with a ReLU between, with
         nothing else on the way that changes values. Or NNI masks or a sparsifier's state
         alone: then ``state_dict`` is empty.
     masks : path, optional
@@ -167,4 +167,5 @@ def _import_onnx(
         notes=(*notes, *found.notes),
         reading=reading,
         unfit=read.unfit,
+        chain=read.heads if len(read.heads) > 1 else (),
     )

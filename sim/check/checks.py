@@ -254,7 +254,7 @@ class Replay:
             state = f"a{index}" if kind == "linear" else "r"
             after = self.latencies.lane(Sink.PROJECT)
             return [("projector{}.value", state, after, design.act_bits)]
-        return [("projector{}.exact", "y", projector_exact(design), design.acc_bits)]
+        return [("projector{}.exact", "y", projector_exact(design), design.forward_bits)]
 
     def program(self) -> Iterator[ProgramCheck]:
         """Every instruction that starts, every group that is issued."""

@@ -290,7 +290,9 @@ class _Making:
             together = int(added[n] if gate in apart else parked[n] + added[n])
             yield self._origin(Check(f"pe{pe}.result", cycle, together, width, True, low), n)
             if gate in apart:
-                beside = Check(f"pe{pe}.beside", cycle, int(parked[n]), width, True)
+                beside = Check(
+                    f"pe{pe}.beside", cycle, int(parked[n]), self._design.forward_bits, True
+                )
                 yield self._origin(beside, n)
 
     @property
@@ -336,5 +338,5 @@ class _Making:
         assert self._bias is not None
         bias, cycle = int(self._bias[wrong.element]), self._deal + Ram.latency
         place = f"word {self._run.instruction.bias + wrong.beat} of linear_{wrong.lane:03d}"
-        signal, width = f"projector{wrong.lane}.bias", self._design.acc_bits
+        signal, width = f"projector{wrong.lane}.bias", self._design.forward_bits
         yield self._origin(Check(signal, cycle, bias, width, True), 0, f"look at {place}")

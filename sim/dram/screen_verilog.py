@@ -21,8 +21,9 @@ from ..run.verilog import SIMULATOR, run_bench
 from .memory import AxiMemory, Lateness
 from .screen_bench import ADDRESS_BITS, ScreenRun
 
-__all__ = ["ScreenJob", "emit_screen", "read_screen_job", "simulate_screen_verilog"]
+__all__ = ["TOP", "ScreenJob", "emit_screen", "read_screen_job", "simulate_screen_verilog"]
 
+#: Name of its module.
 TOP = "sparseflow_fetched_screen"
 
 

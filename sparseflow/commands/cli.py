@@ -194,6 +194,8 @@ def simulate(given: SimulateOptions) -> None:
         board=given.board,
         contexts=given.contexts,
         largest=given.largest,
+        head=given.head,
+        dense_head=given.dense_head,
         batched=given.batched,
         activity=None if given.activity is None else given.activity.value,
     )

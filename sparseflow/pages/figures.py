@@ -13,6 +13,8 @@ from typing import Any
 from compiler.array.design import Design
 from csb_format.cells.cell import Cell
 from csb_format.csb import Csb
+from csb_format.heads.dense import DenseLayer
+from csb_format.heads.mlp import layers_of
 from csb_format.model import LstmLayer, Model
 
 from .. import __version__
@@ -25,6 +27,7 @@ __all__ = [
     "formats",
     "macs_per_cycle",
     "matrices",
+    "multiplied",
     "multipliers",
     "reaches",
     "row_picture",
@@ -56,7 +59,18 @@ def _named(model: Model) -> dict[str, LstmLayer]:
 
 def floor(model: Model, design: Design) -> float:
     """Fewest cycles of a step: nonzeros of all matrices / multipliers, no padding counted."""
-    return weights(model)["nonzeros"] / design.multipliers
+    return multiplied(model, design)["nonzeros"] / design.multipliers
+
+
+def multiplied(model: Model, design: Design) -> dict[str, int]:
+    """Weights that a step multiplies with, those of a head on the array too, and how many were."""
+    more = sum(layer.weight.size for layer in _linear(model, design))
+    return {name: count + more for name, count in weights(model).items()}
+
+
+def _linear(model: Model, design: Design) -> tuple[DenseLayer, ...]:
+    """Layers of the head that run on the array."""
+    return layers_of(model.head) if design.linear and model.head is not None else ()
 
 
 def weights(model: Model) -> dict[str, int]:
@@ -87,13 +101,13 @@ def asked(model: Model, sparsity: float, budget: str = "equal") -> float:
     return found / max(1, sum(kept.values()))
 
 
-def macs_per_cycle(model: Model, cycles: float) -> dict[str, float]:
+def macs_per_cycle(model: Model, design: Design, cycles: float) -> dict[str, float]:
     """Multiply-accumulates a cycle of a step: real ones, and as if no weight were removed.
 
     Only the real ones are done. Publications quote the others ("effective" or
     "dense-equivalent" throughput), so both are given, side by side.
     """
-    count = weights(model)
+    count = multiplied(model, design)
     return {"real": count["nonzeros"] / cycles, "dense_equivalent": count["total"] / cycles}
 
 

@@ -149,7 +149,7 @@ class Run:
             **self._scores(),
             "cycles_per_step": {"floor": floor, "model": predicted, "rtl": cycles},
             "frames": result.frames,
-            "macs_per_cycle": figures.macs_per_cycle(model, cycles),
+            "macs_per_cycle": figures.macs_per_cycle(model, self.image.design, cycles),
             "mismatches": result.comparison.mismatches,
             **self._screened(),
             "simulators": [self._simulator()],
@@ -170,7 +170,10 @@ class Run:
         sparsity, budget = said.get("sparsity_requested"), str(said.get("budget", "equal"))
         if not isinstance(sparsity, int | float):
             return None
-        return utilisation * figures.asked(self.model, sparsity, budget)
+        kept = figures.weights(self.model)["nonzeros"]
+        every = figures.multiplied(self.model, self.image.design)["nonzeros"]
+        share = figures.asked(self.model, sparsity, budget)
+        return utilisation * (share * kept + every - kept) / max(1, every)
 
     def _hashes(self) -> dict[str, str]:
         paths = {"model": self.model_path, "data": self.data_path}
@@ -220,7 +223,7 @@ class Run:
         if not (self.labelled and self.model.head is not None):
             return {"accuracy": dict.fromkeys(MODELS), "scored": scored}
         traces = [trace.output for trace in self.result.traces[-1]]
-        given = (self.data, traces, self._outputs(), self.floats, self.whole)
+        given = (self.data, traces, self._outputs(), self.floats, self.whole, self._logits())
         if self.data.framewise:
             scored["counted_simulated"] = self.data.counted
         found = scores(self.model, *given)
@@ -232,15 +235,24 @@ class Run:
 
     def _outputs(self) -> list[IntArray] | None:
         """What the Verilog gave for every sequence; None if it failed before the last layer."""
-        ends = np.cumsum([len(sequence) for sequence in self.data.sequences])[:-1]
         count, given = len(self.model.layers), self.result.comparison.outputs
         layers = range(count - self.model.directions, count)
         if not set(layers) <= set(given):
             return None
-        found = [np.split(given[layer], ends) for layer in layers]
+        found = [np.split(given[layer], self._ends) for layer in layers]
         if self.model.directions == 2:  # it begins at the last frame
             found[1] = [output[::-1] for output in found[1]]
         return [np.concatenate(sides, axis=-1) for sides in zip(*found, strict=True)]
+
+    def _logits(self) -> list[IntArray] | None:
+        """What the head on the array gave for every frame of every sequence, if it runs there."""
+        given = self.result.comparison.outputs.get(-1)
+        return None if given is None else np.split(given, self._ends)
+
+    @property
+    def _ends(self) -> IntArray:
+        """Where sequences end in what left, but for the last."""
+        return np.cumsum([len(sequence) for sequence in self.data.sequences])[:-1]
 
 
 def _said(provenance: Mapping[str, str]) -> dict[str, Any]:

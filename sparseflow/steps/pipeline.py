@@ -34,7 +34,15 @@ from ..pages.made.how_it_was_made import EXAMPLES, reporting
 from ..pages.made.typed import as_argument, as_told, as_typed, typed
 from ..pages.measured import FIGURES, Run, joined, read_figures
 from ..pages.scores.told import told
-from .generating.hardware import LIVING, SUFFIXES, check_array, compile_array, emit, emitted
+from .generating.hardware import (
+    LIVING,
+    SUFFIXES,
+    check_array,
+    check_head,
+    compile_array,
+    emit,
+    emitted,
+)
 from .generating.hardware import SIMULATED as HARDWARE
 from .generating.tops import emit_top
 from .options import DemoOptions, SimulateOptions, VerilogOptions
@@ -191,6 +199,8 @@ def simulate(
     largest: int | None = SimulateOptions.largest,
     activity: str | None = SimulateOptions.activity,
     batched: bool = SimulateOptions.batched,
+    head: bool = SimulateOptions.head,
+    dense_head: bool = SimulateOptions.dense_head,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -231,6 +241,8 @@ def simulate(
         Run all once more and count changes of signals; see :mod:`.runs.activity`.
     batched : bool
         The matrices come from memory, and a word of them serves frames of all ``contexts``.
+    head, dense_head : bool
+        Whether all linear output layers run on the array too, and without indices.
 
     Returns
     -------
@@ -256,11 +268,12 @@ def simulate(
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
     together = {"streamed": True, "batched": True} if batched else {}
-    image = compile_array(packed, pes, lanes, contexts=contexts, largest=largest, **together)
-    if board is not None:
-        choice(
-            packed, board_of(board), pes, lanes, contexts, largest
-        )  # an unknown one ends here, before the work
+    layers = check_head(packed, head=head, dense=dense_head, batched=batched)
+    image = compile_array(
+        packed, pes, lanes, contexts=contexts, largest=largest, **layers, **together
+    )
+    if board is not None:  # an unknown one ends here, before the work
+        choice(packed, board_of(board), pes, lanes, contexts, largest, **layers)
     labelled = has_labels(data)
     if labelled and packed.head is not None:
         check_answers(whole, packed.head.output_size, packed.pool, model)

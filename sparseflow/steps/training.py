@@ -182,7 +182,7 @@ def prune_network(
         found.aside | {network.names[name]: tensor for name, tensor in state.items()},
         {network.names[name]: mask for name, mask in pruned.masks.items()},
         about,
-        found.cut,
+        found.noted,
     )
     return pruned
 

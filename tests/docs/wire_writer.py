@@ -72,6 +72,8 @@ def sealed(packet: Sequence[int]) -> list[int]:
 
 
 def accumulator(d: Design) -> int:
+    if d["forward"]:
+        return int(d["forward"])
     terms = d["row_groups"] * d["lanes"]
     weight = max(d["value_bits"], d["row_bits"] + d["row_shift"])
     return int(weight + d["act_bits"] + (terms - 1).bit_length() + d["max_align"])

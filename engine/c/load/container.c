@@ -7,7 +7,7 @@
 #include "sha256.h"
 
 #define NEWEST 5 /* format version; 2 brought k of each gate, 3 heads in planes, 4 rows and shifts, \
-                    5 heads of several layers, which are refused by name */
+                    5 heads of several layers */
 #define MOST_HEADER ((uint64_t)16 << 20)
 #define DIGEST 64
 #define AGAIN "fetch or save the file again"

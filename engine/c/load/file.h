@@ -62,7 +62,23 @@ struct file_head {
     struct sparseflow_run_format weight_format, input;
     struct file_screen screen;
     int shifted; /* its rows lie in few bits, and their shifts in a tensor more */
+    uint32_t deep;            /* linear layers before it, a ReLU behind each */
+    struct file_head *hidden; /* (deep) in the order in which they run */
 };
+
+/* The layer that takes what a step gives. */
+static inline const struct file_head *head_first(const struct file_head *head)
+{
+    return head->deep ? head->hidden : head;
+}
+
+/* Fraction bits that sums of a layer lose before the next one takes them. */
+static inline int head_shift(const struct file_head *giver, const struct file_head *taker)
+{
+    return giver->weight_format.fraction + giver->input.fraction - taker->input.fraction;
+}
+
+void head_free(struct file_head *head);
 
 struct file_model {
     uint32_t layers, directions, pool;

@@ -288,19 +288,23 @@ static int32_t screen_of(struct source *s, const struct json_node *node, struct 
 }
 
 /* Rows of few bits, each with a shift: from their tensors to whole numbers. */
-static int32_t rows_of(struct source *s, const struct json_node *node, struct file_head *head)
+static int32_t rows_of(struct source *s, const struct json_node *node, const char *name,
+                       struct file_head *head)
 {
+    char tensor[48];
     static const char *const keys[] = {"bits", NULL};
     int64_t bits, version, most = head->weight_format.bits;
     if (node->kind != JSON_OBJECT || !only(s, node, keys) || !whole(s, node, "bits", 4, most, &bits) ||
-        !whole(s, &s->c.header.nodes[0], "format_version", 4, 4, &version))
+        !whole(s, &s->c.header.nodes[0], "format_version", 4, 5, &version))
         return bad(s, "its rows", "have no possible bits");
     size_t size = ((size_t)bits * head->inputs + 7) / 8, used = (size_t)bits * head->inputs % 8;
     int64_t of_rows[2] = {head->outputs, (int64_t)size}, of_shifts[2] = {head->outputs, -1};
     const uint8_t *row = NULL, *shift = NULL;
-    int32_t code = container_tensor(&s->c, "head.rows", "U8", of_rows, &row, s->error);
+    snprintf(tensor, sizeof tensor, "%s.rows", name);
+    int32_t code = container_tensor(&s->c, tensor, "U8", of_rows, &row, s->error);
+    snprintf(tensor, sizeof tensor, "%s.shifts", name);
     if (!code)
-        code = container_tensor(&s->c, "head.shifts", "U8", of_shifts, &shift, s->error);
+        code = container_tensor(&s->c, tensor, "U8", of_shifts, &shift, s->error);
     if (code)
         return code;
     head->shifted = 1;
@@ -321,19 +325,18 @@ static int32_t rows_of(struct source *s, const struct json_node *node, struct fi
     return SPARSEFLOW_RUN_OK;
 }
 
-static int32_t head_of(struct source *s, const struct json_node *node, struct file_head *head)
+/* One linear layer of a head, by its name in the file. */
+static int32_t linear_of(struct source *s, const struct json_node *node, const char *name,
+                         struct file_head *head)
 {
-    static const char *const keys[] = {"outputs", "inputs", "formats", "screen", "rows", NULL};
+    static const char *const keys[] = {"outputs", "inputs", "formats", "screen",
+                                       "rows",    "hidden", NULL};
+    char tensor[48];
     static const char *const format_keys[] = {"weight_format", "input", NULL};
     const struct json_node *formats = member(s, node, "formats");
     int64_t outputs, inputs, most = 1 << 24;
     const struct json_node *screen = member(s, node, "screen"), *rows = member(s, node, "rows");
-    if (member(s, node, "hidden"))
-        return file_error(s->error, SPARSEFLOW_RUN_UNSUPPORTED,
-                          "its head has several linear layers: this library runs one; pack it "
-                          "without its head and compute the head on what a step gives, or run it "
-                          "from Python, which does so");
-    if ((screen && rows) || node->kind != JSON_OBJECT || !only(s, node, keys) || !only(s, formats, format_keys) ||
+    if (!node || (screen && (rows || head->deep || strcmp(name, "head"))) || node->kind != JSON_OBJECT || !only(s, node, keys) || !only(s, formats, format_keys) ||
         !whole(s, node, "outputs", 1, most, &outputs) ||
         !whole(s, node, "inputs", 1, most, &inputs) ||
         !format_of(s, member(s, formats, "weight_format"), &head->weight_format) ||
@@ -342,14 +345,50 @@ static int32_t head_of(struct source *s, const struct json_node *node, struct fi
         return bad(s, "head", "has no possible sizes or formats");
     head->outputs = (uint32_t)outputs;
     head->inputs = (uint32_t)inputs;
-    int32_t code = integers_of(s, "head.bias", outputs, -1, 48, &head->bias);
+    snprintf(tensor, sizeof tensor, "%s.bias", name);
+    int32_t code = integers_of(s, tensor, outputs, -1, 48, &head->bias);
     if (code)
         return code;
     if (rows)
-        return rows_of(s, rows, head);
+        return rows_of(s, rows, name, head);
+    snprintf(tensor, sizeof tensor, "%s.weight", name);
     return screen ? screen_of(s, screen, head)
-                  : integers_of(s, "head.weight", outputs, inputs, head->weight_format.bits,
+                  : integers_of(s, tensor, outputs, inputs, head->weight_format.bits,
                                 &head->weight);
+}
+
+/* Whether sums of each layer become what the next one takes: csb_format.shape.DenseShape. */
+static int hidden_right(const struct file_head *head)
+{
+    for (uint32_t n = 0; n < head->deep; n++) {
+        const struct file_head *giver = &head->hidden[n];
+        const struct file_head *taker = n + 1 < head->deep ? giver + 1 : head;
+        int shift = head_shift(giver, taker);
+        if (taker->inputs != giver->outputs || shift < 0 || shift > 62 || taker->input.bits > 32)
+            return 0;
+    }
+    return 1;
+}
+
+static int32_t head_of(struct source *s, const struct json_node *node, struct file_head *head)
+{
+    const struct json_node *hidden = member(s, node, "hidden"), *n = json_first(&s->c.header, hidden);
+    int64_t version;
+    int32_t code = SPARSEFLOW_RUN_OK;
+    if (hidden && (hidden->kind != JSON_ARRAY || !hidden->count || hidden->count > MOST_LAYERS ||
+                   !whole(s, &s->c.header.nodes[0], "format_version", 5, 5, &version)))
+        return bad(s, "its head", "has no possible hidden layers");
+    if (hidden && !(head->hidden = calloc(hidden->count, sizeof *head->hidden)))
+        return file_error(s->error, SPARSEFLOW_RUN_MEMORY, "no memory for the head");
+    for (; hidden && n && !code; n = json_next(&s->c.header, n)) {
+        char name[32];
+        snprintf(name, sizeof name, "head.hidden.%u", head->deep);
+        code = member(s, n, "hidden") ? bad(s, name, "has hidden layers of its own")
+                                      : linear_of(s, n, name, &head->hidden[head->deep++]);
+    }
+    code = code ? code : linear_of(s, node, "head", head);
+    return code || hidden_right(head) ? code
+                                      : bad(s, "its head", "has layers that do not fit each other");
 }
 
 static int same(struct sparseflow_run_format a, struct sparseflow_run_format b)
@@ -382,7 +421,8 @@ static int32_t check_joints(struct source *s, const struct file_model *m)
             if (m->layer[n].inputs != m->layer[n + d].inputs ||
                 !same(m->layer[n].input, m->layer[n + d].input))
                 return bad(s, "its directions", "take different inputs");
-    if (m->head.outputs && !joint(m, levels - 1, m->head.inputs, m->head.input))
+    const struct file_head *first = head_first(&m->head);
+    if (m->head.outputs && !joint(m, levels - 1, first->inputs, first->input))
         return bad(s, "its head", "does not fit the last layer");
     return SPARSEFLOW_RUN_OK;
 }
@@ -403,6 +443,8 @@ static int tensors_known(struct source *s, const struct file_model *m, int scale
 {
     uint32_t count = 1 + (m->head.outputs ? 2 : 0) + (scaled ? 2 : 0); /* 1: the metadata */
     count += m->head.shifted;
+    for (uint32_t n = 0; n < m->head.deep; n++)
+        count += 2 + m->head.hidden[n].shifted;
     if (m->head.screen.weight)
         count += m->head.screen.bits > SCREEN_LEAST ? 6 : 5;
     for (uint32_t n = 0; n < m->layers; n++)
@@ -520,6 +562,16 @@ int32_t file_read(struct file_model *model, const uint8_t *bytes, size_t count,
     return code;
 }
 
+void head_free(struct file_head *head)
+{
+    for (uint32_t n = 0; n < head->deep; n++)
+        head_free(&head->hidden[n]);
+    free(head->hidden);
+    free(head->weight);
+    free(head->bias);
+    screen_free(&head->screen);
+}
+
 void file_free(struct file_model *model)
 {
     for (uint32_t n = 0; model->layer && n < model->layers; n++) {
@@ -529,8 +581,6 @@ void file_free(struct file_model *model)
         free(model->layer[n].bias);
     }
     free(model->layer);
-    free(model->head.weight);
-    free(model->head.bias);
-    screen_free(&model->head.screen);
+    head_free(&model->head);
     memset(model, 0, sizeof *model);
 }

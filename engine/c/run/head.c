@@ -13,6 +13,39 @@ static int64_t logit_of(const struct file_head *head, uint32_t output, const int
     return total;
 }
 
+/* What a ReLU leaves of a sum, rounded halves up and saturated: csb_format.heads.mlp.Rectifier. */
+static int32_t rectified(int64_t sum, int shift, int32_t bits)
+{
+    int64_t half = shift ? (int64_t)1 << (shift - 1) : 0, most = ((int64_t)1 << (bits - 1)) - 1;
+    int64_t found = sum > 0 ? (sum + half) >> shift : 0;
+    return (int32_t)(found < most ? found : most);
+}
+
+/* Places of the widest of the hidden layers, of which two are kept at a time. */
+static size_t widest(const struct file_head *head)
+{
+    size_t most = 0;
+    for (uint32_t n = 0; n < head->deep; n++)
+        most = head->hidden[n].outputs > most ? head->hidden[n].outputs : most;
+    return most;
+}
+
+/* What the last layer takes for `x`: `kept` has room for two of the hidden layers. */
+static const int32_t *last_input(const struct file_head *head, const int32_t *x, int32_t *kept)
+{
+    size_t size = widest(head);
+    for (uint32_t n = 0; n < head->deep; n++) {
+        const struct file_head *giver = &head->hidden[n];
+        const struct file_head *taker = n + 1 < head->deep ? giver + 1 : head;
+        int32_t *to = kept + n % 2 * size;
+        for (uint32_t output = 0; output < giver->outputs; output++)
+            to[output] = rectified(logit_of(giver, output, x), head_shift(giver, taker),
+                                   taker->input.bits);
+        x = to;
+    }
+    return x;
+}
+
 static void logits_of(const struct sparseflow_run_model *model, const int32_t *x, int64_t *logits)
 {
     if (model->screen.planes) {
@@ -33,7 +66,7 @@ static int64_t halves_up(int64_t sum, int64_t count)
 static void pool(const struct sparseflow_run_model *model, size_t length, const int32_t *outputs,
                  int32_t *x)
 {
-    size_t size = model->head.inputs, forward = model->layer[model->layers - 1].outputs;
+    size_t size = head_first(&model->head)->inputs, forward = model->layer[model->layers - 1].outputs;
     const int32_t *last = outputs + (length - 1) * size;
     memcpy(x, last, size * sizeof *x);
     if (model->pool == SPARSEFLOW_RUN_HN && model->directions == 2)
@@ -67,13 +100,20 @@ struct asked {
     struct sparseflow_run_read *read;
 };
 
+static uint64_t bytes_of(const struct file_head *head)
+{
+    return (uint64_t)head->outputs * (head->inputs + 1) * sizeof *head->weight;
+}
+
 static void plain_top(const struct file_head *head, const int32_t *x, struct best *best,
                       struct sparseflow_run_read *read)
 {
     for (uint32_t output = 0; output < head->outputs; output++)
         best_add(best, logit_of(head, output, x), output);
     read->exact = head->outputs;
-    read->bytes = (uint64_t)head->outputs * (head->inputs + 1) * sizeof *head->weight;
+    read->bytes = bytes_of(head);
+    for (uint32_t n = 0; n < head->deep; n++)
+        read->bytes += bytes_of(&head->hidden[n]);
 }
 
 static void answer(const struct sparseflow_run_model *model, const int32_t *x,
@@ -97,16 +137,16 @@ static int32_t answers(const struct sparseflow_run_model *model, size_t length,
                        const int32_t *outputs, const struct asked *to,
                        struct sparseflow_run_error *error)
 {
-    size_t size = model->head.inputs;
-    for (size_t t = 0; model->pool == SPARSEFLOW_RUN_EVERY && t < length; t++)
-        answer(model, outputs + t * size, to, t);
-    if (model->pool == SPARSEFLOW_RUN_EVERY)
-        return SPARSEFLOW_RUN_OK;
-    int32_t *x = malloc(size * sizeof *x);
+    size_t size = head_first(&model->head)->inputs;
+    int32_t *x = malloc((size + 2 * widest(&model->head)) * sizeof *x), *kept = x + size;
     if (!x)
         return file_error(error, SPARSEFLOW_RUN_MEMORY, "no memory for a vector");
-    pool(model, length, outputs, x);
-    answer(model, x, to, 0);
+    for (size_t t = 0; model->pool == SPARSEFLOW_RUN_EVERY && t < length; t++)
+        answer(model, last_input(&model->head, outputs + t * size, kept), to, t);
+    if (model->pool != SPARSEFLOW_RUN_EVERY) {
+        pool(model, length, outputs, x);
+        answer(model, last_input(&model->head, x, kept), to, 0);
+    }
     free(x);
     return SPARSEFLOW_RUN_OK;
 }
@@ -115,11 +155,12 @@ static int32_t answers(const struct sparseflow_run_model *model, size_t length,
 static int32_t in_format(const struct sparseflow_run_model *model, size_t length,
                          const int32_t *outputs, struct sparseflow_run_error *error)
 {
-    for (size_t n = 0; n < length * model->head.inputs; n++)
-        if (!fits(outputs[n], model->head.input.bits))
+    const struct file_head *first = head_first(&model->head);
+    for (size_t n = 0; n < length * first->inputs; n++)
+        if (!fits(outputs[n], first->input.bits))
             return file_error(error, SPARSEFLOW_RUN_RANGE,
                               "output %d does not fit %d bits: give what a step has put out",
-                              outputs[n], model->head.input.bits);
+                              outputs[n], first->input.bits);
     return SPARSEFLOW_RUN_OK;
 }
 

@@ -160,9 +160,7 @@ void sparseflow_run_close(struct sparseflow_run_model *model)
     for (uint32_t n = 0; n < model->layers; n++)
         layer_free(&model->layer[n]);
     free(model->layer);
-    free(model->head.weight);
-    free(model->head.bias);
-    screen_free(&model->head.screen);
+    head_free(&model->head);
     screen_drop(&model->screen);
     free(model);
 }

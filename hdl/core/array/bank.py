@@ -12,7 +12,7 @@ from compiler.array.design import PART_PLACES, Design
 
 from ..layouts import bank_write_layout
 
-__all__ = ["element_bank", "part_writes"]
+__all__ = ["UNGUARDED", "element_bank", "part_writes"]
 
 PART_BITS = (PART_PLACES - 1).bit_length()
 UNGUARDED = {"no_rw_check": 1}  # as Yosys calls it

@@ -39,12 +39,12 @@ def preactivation(
         was clipped.
     """
     result, name = names
-    selected = Signal(signed(design.acc_bits), name=f"sum_{name}", reset_less=True)
+    selected = Signal(signed(design.forward_bits), name=f"sum_{name}", reset_less=True)
     now = Signal(SHIFT_BITS, name=f"shift_{name}", reset_less=True)
-    whole = data.StructLayout({"sum": signed(design.acc_bits + 1), "shift": SHIFT_BITS})
+    whole = data.StructLayout({"sum": signed(design.forward_bits + 1), "shift": SHIFT_BITS})
     coarse = Signal(whole, name=f"coarse_{name}", reset_less=True)
-    doubled = Signal(signed(design.acc_bits + 1), name=f"shifted_{name}", reset_less=True)
-    biased = Signal(signed(design.acc_bits + 1), name=f"biased_{name}", reset_less=True)
+    doubled = Signal(signed(design.forward_bits + 1), name=f"shifted_{name}", reset_less=True)
+    biased = Signal(signed(design.forward_bits + 1), name=f"biased_{name}", reset_less=True)
     pre = Signal(signed(design.state.width), name=result, reset_less=True)
     clipped = saturated(m, biased, design.state.width, f"clipped_{name}")
     m.d.sync += [

@@ -60,7 +60,7 @@ class Projector(wiring.Component):
 
     def __init__(self, design: Design):
         self.design = design
-        acc = signed(design.acc_bits)
+        acc = signed(design.forward_bits)
         super().__init__(
             {
                 "sums": In(data.ArrayLayout(acc, design.results_per_slot)),
@@ -83,7 +83,7 @@ class Projector(wiring.Component):
         if self.design.rectified:
             self._rectified(m, chosen)
             return m
-        doubled = Signal(signed(self.design.acc_bits + 1), reset_less=True)
+        doubled = Signal(signed(self.design.forward_bits + 1), reset_less=True)
         # one bit more than the result, so that a half can be rounded up below
         m.d.sync += doubled.eq((chosen << 1) >> self.shift)
         total = rounded(doubled, 1)
@@ -92,7 +92,7 @@ class Projector(wiring.Component):
         if self.design.linear:
             found, bias, value = delayed(m, chosen, RAM), self.bias, self.value
             if self.design.row_shift:
-                shifted = Signal(signed(self.design.acc_bits), reset_less=True)
+                shifted = Signal(signed(self.design.forward_bits), reset_less=True)
                 m.d.sync += shifted.eq(found << self.places)
                 found, bias, value = shifted, registered(m, bias), registered(m, value)
             linear = delayed(m, self.linear, projector_exact(self.design) - 1)
@@ -104,10 +104,10 @@ class Projector(wiring.Component):
     def _rectified(self, m: Module, chosen: Value) -> None:
         """The bias first, where there is one; the exact sum waits for what rounding takes."""
         linear, rectify = (delayed(m, v, RAM) for v in (self.linear, self.rectify))
-        total = Signal(signed(self.design.acc_bits + 1), reset_less=True)
+        total = Signal(signed(self.design.forward_bits + 1), reset_less=True)
         bias = Mux(linear | rectify, self.bias, 0)
         m.d.sync += total.eq(delayed(m, chosen, RAM) + bias)
-        doubled = Signal(signed(self.design.acc_bits + 2), reset_less=True)
+        doubled = Signal(signed(self.design.forward_bits + 2), reset_less=True)
         shift = delayed(m, self.shift, RAM + 1)
         below = registered(m, rectify) & (total < 0)
         m.d.sync += doubled.eq(Mux(below, 0, (total << 1) >> shift))

@@ -5,8 +5,8 @@ from amaranth.lib import data, wiring
 
 from compiler.array.design import Design
 from compiler.array.latency import Latencies
-from compiler.array.widths import align_bits
-from compiler.learn.transposed import COLUMN, JOINED, PRODUCT
+from compiler.array.widths import align_bits, row_left
+from compiler.learn.transposed import COLUMN, PRODUCT
 from compiler.lower.load import Space
 
 from ..hierarchy import Hierarchy
@@ -26,8 +26,8 @@ LEARNT_BITS = 32  # of a weight above the low bits of its master
 
 
 def columns_of(design: Design) -> Columns:
-    """Of gradients as wide as weights, and as many rows as PEs have."""
-    return Columns(design, design.value_bits, design.slots, design.pes)
+    """Of gradients as wide as weights, which may be shifted, and as many rows as PEs have."""
+    return Columns(design, design.value_bits + row_left(design), design.slots, design.pes)
 
 
 class LearningArray:
@@ -101,13 +101,13 @@ class LearningArray:
         ]
         shift: Value = marks
         if design.backward:
-            self._back(m, pe, element)
+            self._back(m, pe, element, marks)
             shift = marks + self.sequencer.lefts[pe % design.abreast]
         with m.If(self._now):
             m.d.comb += element.group.align.eq(shift)
             m.d.comb += [taken[n].index.eq(updater.index) for n in range(design.lanes)]
 
-    def _back(self, m: Module, pe: int, element: wiring.Component) -> None:
+    def _back(self, m: Module, pe: int, element: wiring.Component, marks: Value) -> None:
         """A PE and its columns; what drains them goes from PE to PE."""
         mine, updater, back = self._columns[pe], self.updaters[pe], self._steps
         design = self.design
@@ -121,12 +121,24 @@ class LearningArray:
         m.d.comb += [
             element.back.on.eq(back.on),
             element.back.keep.eq(back.on & ~back.fresh),
-            element.back.weight.eq(updater.value),
+            element.back.weight.eq(updater.value << self._row_left(m, marks)),
             mine.valid.eq(self._added),
             mine.products.eq(element.products),
             mine.drain.eq(drain),
             mine.column.eq(Mux(drain, column, place)),
         ]
+
+    def _row_left(self, m: Module, marks: Value) -> Value:
+        """Shift of the row's weights, which its gradients tell, where rows of gates take turns.
+
+        They tell what finer formats are shifted by to the coarsest, and what steps are; here the
+        coarser ones are, to the finest, so that one register has the sum of all three.
+        """
+        left = Signal(range(row_left(self.design) + 1), name="row_left", reset_less=True)
+        back, all_lefts = self._steps, self.sequencer.lefts[0]
+        with m.If(back.on & back.fresh):
+            m.d.sync += left.eq(all_lefts - marks)
+        return left
 
     def back(self, m: Module) -> Exit:
         """What the PEs are told, and what leaves; before they are joined."""
@@ -136,20 +148,10 @@ class LearningArray:
         self._added = delayed(m, told.add, PRODUCT, reset=True)
         self._bank = delayed(m, lead.lane, PRODUCT)
         self._drain = delayed(m, Cat(told.drain, told.column), PRODUCT, reset=True)
-        late = PRODUCT + self.design.pes // self.design.abreast - 1 + COLUMN + JOINED
-        valid, final = (delayed(m, flag, late, reset=True) for flag in (told.drain, told.final))
-        return leaving(m, self.design, valid, final, self._joined(m))
-
-    def _joined(self, m: Module) -> list[Value]:
-        """Sums of all gates, each shifted left as its weights' format asks, N side by side."""
-        lefts, gates = self.sequencer.lefts, self._columns[-self.design.abreast :]
-        found = []
-        for n in range(self.design.lanes):
-            total: Value = Const(0)
-            for gate, columns in enumerate(gates):
-                total = total + registered(m, columns.sums[n] << lefts[gate])
-            found.append(registered(m, total))
-        return found
+        late = PRODUCT + self.design.pes // self.design.abreast - 1 + COLUMN
+        there, final = (delayed(m, flag, late, reset=True) for flag in (told.drain, told.final))
+        gates = [list(of.sums) for of in self._columns[-self.design.abreast :]]
+        return leaving(m, self.design, there, final, gates, lead.lefts)
 
     def lead(self, m: Module, loader: Loader) -> None:
         """The sequencer behind the loader."""

@@ -1,6 +1,6 @@
 """The transposed product of a PE for N sequences at once: a column is a row of one memory."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -10,6 +10,7 @@ from compiler.array.widths import sum_bits
 from compiler.learn.transposed import COLUMN, COLUMNS_APART, column_bits
 from csb_format.scales import DesignError
 
+from ..array.bank import UNGUARDED
 from ..pipeline import registered
 
 __all__ = ["Columns"]
@@ -27,7 +28,7 @@ class Columns(wiring.Component):
     design : Design
         Of ``COLUMNS_APART`` lanes at least.
     bits : int
-        Of gradients.
+        Of gradients, or of what they are with their row's shift.
     rows : int
         Most weights of a column among the rows of a PE.
     pes : int
@@ -64,6 +65,7 @@ class Columns(wiring.Component):
             )
         self.design = design
         self._bits = sum_bits(design, bits, rows * pes)
+        self._own = sum_bits(design, bits, rows)  # of this PE
         sums = data.ArrayLayout(signed(self._bits), design.lanes)
         product = signed(design.value_bits + bits)
         super().__init__(
@@ -80,8 +82,10 @@ class Columns(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Read; add; write, or pass on and write zeros."""
         m = Module()
-        size = self._bits * self.design.lanes
-        cells = Memory(shape=size, depth=1 << column_bits(self.design), init=[])
+        size = self._own * self.design.lanes
+        depth = 1 << column_bits(self.design)
+        # no column is read in the cycle in which it is written
+        cells = Memory(shape=size, depth=depth, init=[], attrs=UNGUARDED)
         m.submodules.cells = cells
         write, read = cells.write_port(), cells.read_port(transparent_for=())
         products, drain = registered(m, self.products), registered(m, self.drain, reset=True)
@@ -89,11 +93,13 @@ class Columns(wiring.Component):
         place = registered(m, self.column)
         back = Signal(size, reset_less=True)
         for n in range(self.design.lanes):
-            old = read.data.word_select(n, self._bits).as_signed()
-            m.d.sync += self.sums[n].eq(old + Mux(drain, self.incoming[n], products[n]))
-        left = registered(m, drain, reset=True)
+            old = read.data.word_select(n, self._own).as_signed()
+            total = Signal(signed(self._bits), name=f"total{n}")
+            m.d.comb += total.eq(old + Mux(drain, self.incoming[n], products[n]))
+            # a register of its own, whose reset writes the zeros, takes no logic
+            kept = back.word_select(n, self._own)
+            m.d.sync += [self.sums[n].eq(total), kept.eq(Mux(drain, 0, total[: self._own]))]
         m.d.comb += [
-            back.eq(Mux(left, 0, Cat(self.sums[n] for n in range(self.design.lanes)))),
             read.addr.eq(self.column),
             write.en.eq(registered(m, active, reset=True)),
             write.addr.eq(registered(m, place)),

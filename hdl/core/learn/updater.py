@@ -138,14 +138,16 @@ class Updater(wiring.Component):
         steps, bits = self.steps, placed_bits(self.design)
         sums = Signal(signed(bits), reset_less=True)
         total = Signal(signed(max(bits, DICE_BITS) + 2), reset_less=True)
-        clipped = Cat((~sums[-1]).replicate(bits - 1), sums[-1])
+        # one that would leave its bits stays: it moves any master beyond its range as it is, as
+        # rates have 15 bits without a 0 above, and bits are 20 more than those of a weight
+        fits = sums[-1] == sums[-2]
         with m.If(steps.load):
             m.d.sync += [sums.eq(self.sum), total.eq(dice ^ self.column)]
         with m.Elif(steps.right):
             m.d.sync += sums.eq(sums >> 1)
-        with m.Elif(steps.left):
-            m.d.sync += sums.eq(Mux(sums[-1] == sums[-2], sums << 1, clipped.as_signed()))
-        with m.Elif(steps.multiply):
+        with m.Elif(steps.left & fits):
+            m.d.sync += sums.eq(sums << 1)
+        with m.If(~steps.load & steps.multiply):
             m.d.sync += total.eq((total + Mux(steps.bit, sums, 0)) >> 1)
         return total >> (DICE_BITS - FACTOR_BITS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,13 +14,16 @@ from csb_format.screening.bounds import BLOCK, FRACTION
 
 from ..pipeline import delayed
 from .layouts import element_layout, query_layout
-from .tree import Term, tree
+from .tree import Term, summed, tree
 
 __all__ = ["DigitLanes", "DigitRows", "DigitStage"]
 
 
 class DigitLanes(wiring.Component):
-    """Sums of -3, -1, 1 and 3 times rounded elements: a choice of y or 3 y, a sign, a tree.
+    """Sums of -3, -1, 1 and 3 times rounded elements: twice w times each, and the sum of all.
+
+    A digit is ``2 w + 1``, w of -2, -1, 0 and 1 the two bits of a word as they lie. So w y takes a
+    bit less than the digit times y, in lanes and tree; the sum of all y is that of every row.
 
     Latency: ``RAM`` less of ``1 + tree_latency + 1`` cycles from a word to the sum that it ends.
     Throughput: a word a cycle, no backpressure. No multiplier.
@@ -32,7 +35,7 @@ class DigitLanes(wiring.Component):
     Members
     -------
     elements : In
-        Rounded ones are kept, both y and 3 y.
+        Rounded ones are kept, and their sum.
     word, group, first : In
         Fields of a word; which of the row's; it is the first of them.
     total : Out
@@ -70,35 +73,42 @@ class DigitLanes(wiring.Component):
         terms += [(Signal(signed(2)), Signal())] * missing
         value, carry = tree(m, terms)
         first = delayed(m, self.first, 1 + tree_latency(design.digits, FAN_IN))
-        m.d.sync += self.total.eq(Mux(first, 0, self.total) + value + carry)
+        before = Mux(first, self._sum(m), self.total)
+        twice = Cat(carry, value).as_signed()  # the carry once more makes 2 (value + carry)
+        m.d.sync += self.total.eq(summed((before, carry), (twice, Const(0, 1)))[0])
         return m
 
-    def _element(self, m: Module, place: int) -> tuple[Signal, Signal]:
-        """An element and three times it, for as long as the state is there."""
-        one = Signal(signed(8), name=f"one{place}", reset_less=True)
-        three = Signal(signed(10), name=f"three{place}", reset_less=True)
+    def _given(self, lane: int) -> Value:
+        """A rounded element of a beat."""
+        return self.elements.values[lane][:8].as_signed()
+
+    def _element(self, m: Module, place: int) -> Signal:
+        """An element, for as long as the state is there."""
+        kept = Signal(signed(8), name=f"one{place}", reset_less=True)
         beat, lane = divmod(place, self.design.elements)
-        given = self.elements.values[lane][:8].as_signed()
         here = self.elements.valid & self.elements.rounded & (self.elements.beat == beat)
         with m.If(here):
-            m.d.sync += [one.eq(given), three.eq(given + (given << 1))]
-        return one, three
+            m.d.sync += kept.eq(self._given(lane))
+        return kept
 
-    def _lane(self, m: Module, lane: int, stored: list[tuple[Signal, Signal]]) -> Term:
-        """One digit times one element: the sign's bit is added in the tree."""
-        below = self.word[2 * lane + 1]
-        large = self.word[2 * lane] ^ below
-        ones, threes = (list(some) for some in zip(*stored, strict=True))
-        while len(ones) < self.design.groups:  # behind the last column
-            ones.append(Signal(signed(8)))
-            threes.append(Signal(signed(10)))
-        one, three = (
-            (some[0] if len(some) == 1 else Array(some)[self.group]) for some in (ones, threes)
-        )
-        size, value = Signal(signed(10)), Signal(signed(10), name=f"value{lane}", reset_less=True)
+    def _sum(self, m: Module) -> Signal:
+        """The sum of all elements, there before the first row: roots take longer."""
+        total = Signal(self.total.shape(), name="elements_sum", reset_less=True)
+        given = sum(self._given(lane) for lane in range(self.design.elements))
+        with m.If(self.elements.valid & self.elements.rounded):
+            m.d.sync += total.eq(Mux(self.elements.beat == 0, 0, total) + given)
+        return total
+
+    def _lane(self, m: Module, lane: int, stored: list[Signal]) -> Term:
+        """-2, -1, 0 or 1 times one element: the sign's bit is added in the tree."""
+        one, below = self.word[2 * lane], self.word[2 * lane + 1]
+        while len(stored) < self.design.groups:  # behind the last column
+            stored.append(Signal(signed(8)))
+        kept = stored[0] if len(stored) == 1 else Array(stored)[self.group]
+        size, value = Signal(signed(9)), Signal(signed(9), name=f"value{lane}", reset_less=True)
         sign = Signal(name=f"sign{lane}", reset_less=True)
-        m.d.comb += size.eq(Mux(large, three, one))
-        m.d.sync += [value.eq(size ^ below.replicate(10)), sign.eq(below)]
+        m.d.comb += size.eq(Mux(one, kept, Mux(below, kept << 1, 0)))
+        m.d.sync += [value.eq(size ^ below.replicate(9)), sign.eq(below)]
         return value, sign
 
 

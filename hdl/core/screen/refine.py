@@ -249,7 +249,7 @@ class RefineStage(wiring.Component):
         bound = (sums << FRACTION - 1) + (held << reach)
         bound = bound + (prior << design.prior_shift + FRACTION)
         m.d.sync += [
-            sums.eq((total << query.shift) << second.up),
+            sums.eq(total << (query.shift + second.up)),
             held.eq(second.norm * query.second),
             self.bound.eq(bound >> FRACTION),
         ]

@@ -1,4 +1,4 @@
-"""The head of a network, Gemm or MatMul, and the softmax behind it."""
+"""The head of a network, Gemm or MatMul, a ReLU before each further one, the softmax behind it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import numpy as np
 from .graph import attributes, refusal, wanted
 from .values import Affine, Array, Atom, Data, Value, length
 
-__all__ = ["Head", "finished", "read_head", "read_softmax"]
+__all__ = ["Head", "finished", "read_head", "read_relu", "read_softmax"]
 
 _UNITS = ("direction", "unit")
-_ONE = "only one recurrent module and one linear layer on its output can be read"
+_ONE = (
+    "only one recurrent module and linear layers on its output, with a ReLU between these, can be "
+    "read"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +37,13 @@ class Head:
 
 
 def read_head(node: Any, inputs: Sequence[Value | None]) -> tuple[Head, Data]:
-    """Gemm or MatMul of values and a constant.
+    """Gemm or MatMul of values and a constant, on a recurrent layer or behind a ReLU.
 
     Raises
     ------
     UnsupportedLayerError
-        If it stands elsewhere than on the outputs of one recurrent layer.
+        If it stands elsewhere than on the outputs of one recurrent layer, or of a linear one and
+        a ReLU.
     """
     data = inputs[0]
     if not isinstance(data, Data) or isinstance(inputs[1], Data):
@@ -50,7 +54,10 @@ def read_head(node: Any, inputs: Sequence[Value | None]) -> tuple[Head, Data]:
     classes = () if len(weight) == 1 else (Atom("class", len(weight)),)
     vector = node.op_type == "MatMul" and wanted(inputs[1], node, "weight").ndim == 1  # type: ignore[arg-type]
     axes = data.axes[:-1] if vector else (*data.axes[:-1], classes)
-    done = replace(data, stage="head", axes=axes, affine=Affine(), node=node)
+    done = replace(
+        data, stage="head", axes=axes, affine=Affine(), node=node, linear=data.linear + 1,
+        rectified=False,
+    )  # fmt: skip
     return Head(node, weight, bias), done
 
 
@@ -79,7 +86,7 @@ def _matrix(node: Any, inputs: Sequence[Value | None]) -> tuple[Array, Array | N
 def _check_input(node: Any, data: Data, weight: Array) -> None:
     if data.stage == "input":
         raise refusal(node, "a linear layer before the recurrent one", _ONE)
-    if data.stage == "head":
+    if data.stage == "head" and not data.rectified:
         raise refusal(node, "a second linear layer on the first", _ONE)
     if data.cell:
         raise refusal(node, "takes the cell state of the LSTM, not its output", _ONE)
@@ -88,7 +95,8 @@ def _check_input(node: Any, data: Data, weight: Array) -> None:
         raise refusal(node, "takes states of several layers", _ONE)
     others = {atom for axis in data.axes[:-1] for atom in axis} - {*data.time, *data.batch}
     size = length(data.axes[-1]) if data.axes else 0
-    if others or size != weight.shape[1] or whole != [n for n in _UNITS if n in whole]:
+    named = ("class",) if data.rectified else _UNITS
+    if others or size != weight.shape[1] or whole != [n for n in named if n in whole]:
         raise refusal(node, f"its {weight.shape[1]} inputs are not the units of the layer", _ONE)
     if data.affine.along not in ((), data.axes[-1]):
         raise refusal(node, f"{data.affine.nodes[-1]} before it scales by more than units", _ONE)
@@ -118,6 +126,15 @@ def finished(head: Head, data: Data) -> Head:
     return replace(head, weight=weight.astype(kind), bias=bias.astype(kind))
 
 
+def read_relu(node: Any, data: Data) -> Data:
+    """A ReLU between two linear layers."""
+    if data.stage != "head" or data.rectified:
+        raise refusal(node, "Relu changes values", "only what stands behind a linear layer may")
+    if data.softmax:
+        raise refusal(node, "a ReLU behind a softmax", _ONE)
+    return replace(data, affine=Affine(), node=node, rectified=True)
+
+
 def read_softmax(node: Any, data: Data, opset: int) -> Data:
     """Softmax or LogSoftmax over the classes, at the end."""
     rank = len(data.axes)
@@ -126,7 +143,7 @@ def read_softmax(node: Any, data: Data, opset: int) -> Data:
         data.axes[axis:] if opset < 13 and 0 <= axis < rank else data.axes[axis : axis + 1 or None]
     )
     named = [atom.name for each in over for atom in each]
-    if data.stage != "head" or data.softmax or named != ["class"]:
+    if data.stage != "head" or data.rectified or data.softmax or named != ["class"]:
         raise refusal(node, "a softmax elsewhere than over the classes at the end", _ONE)
     name = "softmax" if node.op_type == "Softmax" else "log_softmax"
     return replace(data, softmax=name, node=node)

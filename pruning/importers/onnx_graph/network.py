@@ -45,8 +45,8 @@ class OnnxNetwork:
         What is known of it.
     prefixes : tuple of (str, int)
         Module and number in it of every recurrent layer.
-    head : str
-        Prefix of the head's tensors, empty without one.
+    heads : tuple of str
+        Prefixes of the tensors of the head's linear layers, in the order in which they run.
     unfit : str
         Why there is no recurrent layer, where there is none; else empty.
     """
@@ -59,7 +59,7 @@ class OnnxNetwork:
     output: str = ""
     result: Data | None = None
     prefixes: tuple[tuple[str, int], ...] = ()
-    head: str = ""
+    heads: tuple[str, ...] = ()
     unfit: str = ""
 
 
@@ -100,7 +100,11 @@ def _result(model: Any, done: Walk) -> tuple[str, Data, list[str]]:
     """The output that is the network's; others are told."""
     found = {value.name: done.values.get(value.name) for value in model.graph.output}
     data = {n: v for n, v in found.items() if isinstance(v, Data) and v.stage != "input"}
-    names = [n for n, v in data.items() if v.stage == "head"]
+    if done.hidden and done.head is None:
+        raise refusal(
+            done.relu, "a ReLU behind the last linear layer", "export the network without it"
+        )
+    names = [n for n, v in data.items() if v.stage == "head" and v.linear > len(done.hidden)]
     names += [n for n, v in data.items() if v.stage == "recurrent" and not v.cell]
     if not names:
         raise CheckpointError(
@@ -131,15 +135,16 @@ def _network(
     model: Any, done: Walk, output: str, result: Data, notes: Sequence[str]
 ) -> OnnxNetwork:
     tensors, names = _recurrent_tensors(done.layers)
-    head, prefix = done.head, ""
+    head, prefixes_of = done.head, list[str]()
     if head is not None:
         head = finished(head, result)
         if np.any(result.affine.scale != 1):  # a shift alone is the head's bias
             done.folded += result.affine.nodes
-        prefix = linear_name(head.node, _bias_name(done, head), set(tensors))
-        tensors[f"{prefix}.weight"] = head.weight
-        if head.bias is not None:
-            tensors[f"{prefix}.bias"] = head.bias
+        for linear in (*done.hidden, head):
+            prefixes_of.append(linear_name(linear.node, _bias_name(done, linear), set(tensors)))
+            tensors[f"{prefixes_of[-1]}.weight"] = linear.weight
+            if linear.bias is not None:
+                tensors[f"{prefixes_of[-1]}.bias"] = linear.bias
     where = result.pooled or (done.head or done.layers[-1]).node
     softmax, folded = result.softmax, tuple(done.folded)
     pool, batched = result.moment, _batched(done, result)
@@ -153,7 +158,7 @@ def _network(
         output,
         result,
         tuple(names),
-        prefix,
+        tuple(prefixes_of),
     )
 
 

@@ -221,15 +221,20 @@ def _output(found: OnnxNetwork, state: Mapping[str, Tensor], frames: Tensor) -> 
     """What the network makes of the top layer's outputs."""
     assert found.reading is not None
     pooled = _pooled(found.reading.pool, frames)
-    if not found.head:
+    if not found.heads:
         return pooled
-    bias = state.get(f"{found.head}.bias")
-    logits = nn.functional.linear(
-        pooled, state[f"{found.head}.weight"].float(), None if bias is None else bias.float()
-    )
+    logits = _linear(state, found.heads[0], pooled)
+    for name in found.heads[1:]:
+        logits = _linear(state, name, logits.relu())
     if found.reading.softmax:
         return getattr(nn.functional, found.reading.softmax)(logits, -1)  # type: ignore[no-any-return]
     return logits
+
+
+def _linear(state: Mapping[str, Tensor], name: str, values: Tensor) -> Tensor:
+    bias = state.get(f"{name}.bias")
+    weight = state[f"{name}.weight"].float()
+    return nn.functional.linear(values, weight, None if bias is None else bias.float())
 
 
 def _pooled(pool: str, frames: Tensor) -> Tensor:

@@ -14,8 +14,12 @@ from ..checkpoint import CheckpointError
 from .graph import attributes, refusal, tensor_array
 from .values import Atom, Axis, Computed, Data, Dim, Known, Sizes, Spread, Value, length
 
-__all__ = ["Tokens", "as_dims", "check_declared", "input_of", "shape_of", "sizes_node"]
-__all__ += ["spread_node"]
+__all__ = ["MEND", "Tokens", "as_dims", "check_declared", "input_of", "integers_of", "numbers_of"]
+__all__ += ["place_of", "range_of", "shape_of", "sizes_node", "spread_node"]
+
+#: Of what is refused.
+MEND = "only what leaves values as they are may stand on the way; train and export without it"
+_LARGE = 1 << 31
 
 _WHOLE = (
     TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16, TensorProto.INT32,
@@ -236,3 +240,55 @@ class Tokens:
             f"export what is behind it, with (batch, frames, {width}) of float32 as its input, and "
             "give looked-up vectors as the frames of the data",
         )
+
+
+def integers_of(
+    node: Any, inputs: Sequence[Value | None], at: int, name: str
+) -> tuple[Dim, ...] | None:
+    """What newer operators take as an input and older ones as an attribute."""
+    said = attributes(node).get(name)
+    if said is not None:
+        return tuple(int(each) for each in said)
+    value = inputs[at] if at < len(inputs) else None
+    if value is None:
+        return None
+    dims = as_dims(value)
+    if dims is None:
+        raise refusal(node, f"its {name} is computed", MEND)
+    return dims
+
+
+def numbers_of(node: Any, dims: Sequence[Dim]) -> list[int]:
+    """Sizes that are all known."""
+    numbers = [dim for dim in dims if isinstance(dim, int)]
+    if len(numbers) < len(dims):
+        raise refusal(node, "its axes are computed", MEND)
+    return numbers
+
+
+def place_of(node: Any, dim: Dim, axis: Axis) -> int:
+    """A place as a number, from the end if it is negative."""
+    if isinstance(dim, int):
+        return dim
+    if dim is not None and len(axis) == 1 and axis[0].name == dim[0] and dim[1] < 0:
+        return dim[1]
+    raise refusal(node, "takes places that are computed", MEND)
+
+
+def range_of(node: Any, axis: Axis, start: Dim, end: Dim) -> tuple[int, int | None]:
+    """Where a slice begins and how many it takes; None if it takes all."""
+    size = length(axis)
+    whole = isinstance(end, tuple) and end[1] >= 0 and len(axis) == 1 and axis[0].name == end[0]
+    first = place_of(node, start, axis)
+    stop = _LARGE if whole else place_of(node, end, axis)
+    if size is not None:
+        low, high, _ = slice(first, stop).indices(size)
+        return (low, None) if (low, high) == (0, size) else (low, max(0, high - low))
+    if stop >= _LARGE - 1:
+        if first == 0:
+            return 0, None
+        if first < 0:
+            return first, -first
+    if 0 <= first < stop or first < stop < 0:
+        return first, stop - first
+    raise refusal(node, "takes part of what has no known size", MEND)

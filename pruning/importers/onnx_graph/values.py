@@ -101,6 +101,10 @@ class Data:
     softmax : str
     pooled : onnx.NodeProto or None
         Which node has chosen or averaged the frames.
+    linear : int
+        Linear layers on the way.
+    rectified : bool
+        Whether a ReLU stands behind the last of them.
     """
 
     stage: str
@@ -115,6 +119,8 @@ class Data:
     cell: bool = False
     softmax: str = ""
     pooled: Any = None
+    linear: int = 0
+    rectified: bool = False
 
     @property
     def moment(self) -> str:

@@ -14,17 +14,28 @@ from . import layout
 from .arithmetic import arithmetic, batch_norm
 from .folding import FOLDED, Folder, constant_of
 from .graph import attributes, label, plain, refusal, tensor_array
-from .linear_head import Head, read_head, read_softmax
+from .linear_head import Head, finished, read_head, read_relu, read_softmax
 from .load import in_order, opset_of
 from .recurrent import Recurrent, read_layer
-from .sizes import Tokens, as_dims, check_declared, input_of, shape_of, sizes_node, spread_node
-from .values import Axis, Computed, Data, Dim, Known, Spread, Value, length
+from .sizes import (
+    MEND,
+    Tokens,
+    as_dims,
+    check_declared,
+    input_of,
+    integers_of,
+    numbers_of,
+    place_of,
+    range_of,
+    shape_of,
+    sizes_node,
+    spread_node,
+)  # fmt: skip
+from .values import Axis, Computed, Data, Known, Spread, Value, length
 
 __all__ = ["Walk", "walk"]
 
-_MEND = "only what leaves values as they are may stand on the way; train and export without it"
 _FLOATS = (1, 11)  # float32 and float64
-_LARGE = 1 << 31
 Handler = Callable[["Walk", Any, Sequence[Value | None]], Sequence[Value]]
 
 
@@ -40,6 +51,10 @@ class Walk:
     layers : list of Recurrent
         From the input on.
     head : Head or None
+    hidden : list of Head
+        Linear layers before it, each with what follows it up to its ReLU.
+    relu : onnx.NodeProto or None
+        The last one of them.
     folded : list of str
         Nodes whose scale or shift weights have taken up.
     root : Data or None
@@ -55,6 +70,8 @@ class Walk:
     values: dict[str, Value]
     layers: list[Recurrent] = field(default_factory=list)
     head: Head | None = None
+    hidden: list[Head] = field(default_factory=list)
+    relu: Any = None
     folded: list[str] = field(default_factory=list)
     root: Data | None = None
     nodes: list[Any] = field(default_factory=list)
@@ -86,12 +103,12 @@ class Walk:
 
     def _outputs(self, node: Any, inputs: Sequence[Value | None]) -> Sequence[Value]:
         if not plain(node.domain):
-            raise refusal(node, f"an operator of {node.domain}", _MEND)
+            raise refusal(node, f"an operator of {node.domain}", MEND)
         if any(isinstance(value, Data) for value in inputs):
             self.tokens.follow(node, inputs)
             handler = _HANDLERS.get(node.op_type)
             if handler is None:
-                raise refusal(node, f"{node.op_type} changes values", _MEND)
+                raise refusal(node, f"{node.op_type} changes values", MEND)
             return handler(self, node, inputs)
         return self._without_data(node, inputs)
 
@@ -133,7 +150,7 @@ class Walk:
         said = attributes(node)
         tokens = node.input[0] in self.tokens.names  # refused where they are used
         if node.op_type == "Cast" and said["to"] not in _FLOATS and not tokens:
-            raise refusal(node, "a cast to other numbers than float32", _MEND)
+            raise refusal(node, "a cast to other numbers than float32", MEND)
         return [_data(node, inputs)]
 
     def moved(self, node: Any, inputs: Sequence[Value | None]) -> Sequence[Value]:
@@ -146,10 +163,10 @@ class Walk:
             at = int(said.get("axis", 1))
             cut = len(data.axes) if at == len(data.axes) else layout.axis_at(node, data, at)
             return [_replaced(data, (_joined(data.axes[:cut]), _joined(data.axes[cut:])))]
-        given = _integers(node, inputs, 1, "axes" if node.op_type != "Reshape" else "shape")
+        given = integers_of(node, inputs, 1, "axes" if node.op_type != "Reshape" else "shape")
         if node.op_type == "Reshape":
             return [layout.regroup(node, data, given or (), bool(said.get("allowzero")))]
-        axes = None if given is None else _numbers(node, given)
+        axes = None if given is None else numbers_of(node, given)
         if node.op_type == "Squeeze":
             return [layout.squeeze(node, data, axes)]
         return [layout.unsqueeze(node, data, axes or ())]
@@ -158,40 +175,40 @@ class Walk:
         """Concat."""
         parts = [value for value in inputs if isinstance(value, Data)]
         if len(parts) < len(inputs):
-            raise refusal(node, "puts constants beside values", _MEND)
+            raise refusal(node, "puts constants beside values", MEND)
         return [layout.concatenate(node, parts, int(attributes(node)["axis"]))]
 
     def gathered(self, node: Any, inputs: Sequence[Value | None]) -> Sequence[Value]:
         """Gather of one place, or of places that follow each other."""
         data = inputs[0]
         if not isinstance(data, Data) or inputs[1] is None:
-            raise refusal(node, "looks values up in a table (an embedding)", _MEND)
+            raise refusal(node, "looks values up in a table (an embedding)", MEND)
         at = layout.axis_at(node, data, int(attributes(node).get("axis", 0)))
         dims = as_dims(inputs[1])
         known = inputs[1].array.ndim if isinstance(inputs[1], Known) else None
         scalar = getattr(inputs[1], "scalar", False) if known is None else known == 0
         if not dims or (known is not None and known > 1):
-            raise refusal(node, "takes places that are computed", _MEND)
-        places = [_place(node, dim, data.axes[at]) for dim in dims]
+            raise refusal(node, "takes places that are computed", MEND)
+        places = [place_of(node, dim, data.axes[at]) for dim in dims]
         if places != list(range(places[0], places[0] + len(places))):
-            raise refusal(node, f"takes {places[:5]} in another order", _MEND)
+            raise refusal(node, f"takes {places[:5]} in another order", MEND)
         return [layout.choose(node, data, at, places[0], len(places), keep=not scalar)]
 
     def sliced(self, node: Any, inputs: Sequence[Value | None]) -> Sequence[Value]:
         """Slice."""
         data = _data(node, inputs)
-        starts = _integers(node, inputs, 1, "starts") or ()
-        ends = _integers(node, inputs, 2, "ends") or ()
-        axes = _integers(node, inputs, 3, "axes")
-        steps = _integers(node, inputs, 4, "steps") or (1,) * len(starts)
-        positions = _numbers(node, range(len(starts)) if axes is None else axes)
+        starts = integers_of(node, inputs, 1, "starts") or ()
+        ends = integers_of(node, inputs, 2, "ends") or ()
+        axes = integers_of(node, inputs, 3, "axes")
+        steps = integers_of(node, inputs, 4, "steps") or (1,) * len(starts)
+        positions = numbers_of(node, range(len(starts)) if axes is None else axes)
         if not len(starts) == len(ends) == len(positions) == len(steps):
-            raise refusal(node, "starts, ends, axes and steps of different lengths", _MEND)
+            raise refusal(node, "starts, ends, axes and steps of different lengths", MEND)
         for start, end, position, step in zip(starts, ends, positions, steps, strict=True):
             if step != 1:
-                raise refusal(node, f"reverses or skips values (step {step})", _MEND)
+                raise refusal(node, f"reverses or skips values (step {step})", MEND)
             at = layout.axis_at(node, data, position)
-            first, count = _range(node, data.axes[at], start, end)
+            first, count = range_of(node, data.axes[at], start, end)
             if count is not None:
                 data = layout.choose(node, data, at, first, count, keep=True)
         return [data]
@@ -202,11 +219,11 @@ class Walk:
         at = layout.axis_at(node, data, int(said.get("axis", 0)))
         size, count = length(data.axes[at]), len(node.output)
         if size is None:
-            raise refusal(node, "splits what has no known size", _MEND)
-        given = _integers(node, inputs, 1, "split")
+            raise refusal(node, "splits what has no known size", MEND)
+        given = integers_of(node, inputs, 1, "split")
         each = -(-size // count)
         equal = [max(0, min(each, size - each * n)) for n in range(count)]
-        sizes = equal if given is None else _numbers(node, given)
+        sizes = equal if given is None else numbers_of(node, given)
         if sum(sizes) != size or len(sizes) != count or min(sizes) < 1:
             raise refusal(node, f"splits {size} into {sizes}", "the file is damaged")
         starts = np.cumsum([0, *sizes]).tolist()
@@ -218,8 +235,10 @@ class Walk:
     def averaged(self, node: Any, inputs: Sequence[Value | None]) -> Sequence[Value]:
         """ReduceMean."""
         data, said = _data(node, inputs), attributes(node)
-        axes = _integers(node, inputs, 1, "axes")
-        over = range(len(data.axes)) if axes is None else _numbers(node, axes)
+        if data.linear + data.rectified > 1:  # a mean of what a ReLU has made is another
+            raise refusal(node, "averages frames behind a ReLU", "average them before the head")
+        axes = integers_of(node, inputs, 1, "axes")
+        over = range(len(data.axes)) if axes is None else numbers_of(node, axes)
         return [layout.pool_mean(node, data, list(over), bool(said.get("keepdims", 1)))]
 
     def layer(self, node: Any, inputs: Sequence[Value | None]) -> Sequence[Value]:
@@ -241,10 +260,11 @@ class Walk:
     def linear(self, node: Any, inputs: Sequence[Value | None]) -> Sequence[Value]:
         """Gemm, MatMul."""
         head, data = read_head(node, inputs)
-        if self.head is not None:
+        if self.head is not None or data.linear <= len(self.hidden):
+            other = self.head or self.hidden[data.linear - 1]
             raise refusal(
                 node,
-                f"a second linear layer beside {label(self.head.node)}",
+                f"a second linear layer beside {label(other.node)}",
                 "export the network with one head",
             )
         if len(data.directions) != self.layers[-1].directions:
@@ -252,6 +272,18 @@ class Walk:
         self._fold(inputs[0])
         self.head = head
         return [data]
+
+    def rectifier(self, node: Any, inputs: Sequence[Value | None]) -> Sequence[Value]:
+        """Relu."""
+        data = _data(node, inputs)
+        done = read_relu(node, data)
+        if self.head is None or data.linear != len(self.hidden) + 1:
+            raise refusal(node, "a second ReLU on one linear layer", "export one head")
+        self.hidden.append(finished(self.head, data))
+        self.head, self.relu = None, node
+        if np.any(data.affine.scale != 1):  # a shift alone is the layer's bias
+            self._fold(data)
+        return [done]
 
     def softmax(self, node: Any, inputs: Sequence[Value | None]) -> Sequence[Value]:
         """Softmax, LogSoftmax."""
@@ -281,6 +313,7 @@ _HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("LSTM", "GRU"), Walk.layer),
     **dict.fromkeys(("Gemm", "MatMul"), Walk.linear),
     **dict.fromkeys(("Softmax", "LogSoftmax"), Walk.softmax),
+    "Relu": Walk.rectifier,
     "BatchNormalization": Walk.normalised,
     "Concat": Walk.joined,
     "Gather": Walk.gathered,
@@ -293,7 +326,7 @@ _HANDLERS: dict[str, Handler] = {
 
 def _data(node: Any, inputs: Sequence[Value | None]) -> Data:
     if not isinstance(inputs[0], Data):
-        raise refusal(node, "takes values where it wants constants", _MEND)
+        raise refusal(node, "takes values where it wants constants", MEND)
     return inputs[0]
 
 
@@ -303,57 +336,6 @@ def _replaced(data: Data, axes: tuple[Axis, ...]) -> Data:
 
 def _joined(axes: Sequence[Axis]) -> Axis:
     return tuple(atom for axis in axes for atom in axis)
-
-
-def _integers(
-    node: Any, inputs: Sequence[Value | None], at: int, name: str
-) -> tuple[Dim, ...] | None:
-    """What newer operators take as an input and older ones as an attribute."""
-    said = attributes(node).get(name)
-    if said is not None:
-        return tuple(int(each) for each in said)
-    value = inputs[at] if at < len(inputs) else None
-    if value is None:
-        return None
-    dims = as_dims(value)
-    if dims is None:
-        raise refusal(node, f"its {name} is computed", _MEND)
-    return dims
-
-
-def _numbers(node: Any, dims: Sequence[Dim]) -> list[int]:
-    numbers = [dim for dim in dims if isinstance(dim, int)]
-    if len(numbers) < len(dims):
-        raise refusal(node, "its axes are computed", _MEND)
-    return numbers
-
-
-def _place(node: Any, dim: Dim, axis: Axis) -> int:
-    """A place as a number, from the end if it is negative."""
-    if isinstance(dim, int):
-        return dim
-    if dim is not None and len(axis) == 1 and axis[0].name == dim[0] and dim[1] < 0:
-        return dim[1]
-    raise refusal(node, "takes places that are computed", _MEND)
-
-
-def _range(node: Any, axis: Axis, start: Dim, end: Dim) -> tuple[int, int | None]:
-    """Where a slice begins and how many it takes; None if it takes all."""
-    size = length(axis)
-    whole = isinstance(end, tuple) and end[1] >= 0 and len(axis) == 1 and axis[0].name == end[0]
-    first = _place(node, start, axis)
-    stop = _LARGE if whole else _place(node, end, axis)
-    if size is not None:
-        low, high, _ = slice(first, stop).indices(size)
-        return (low, None) if (low, high) == (0, size) else (low, max(0, high - low))
-    if stop >= _LARGE - 1:
-        if first == 0:
-            return 0, None
-        if first < 0:
-            return first, -first
-    if 0 <= first < stop or first < stop < 0:
-        return first, stop - first
-    raise refusal(node, "takes part of what has no known size", _MEND)
 
 
 def walk(model: Any) -> Walk:

@@ -35,8 +35,9 @@ def dense_cycles(model: Model, design: Design) -> float | None:
         return None
     try:
         dense = _kept_whole(model.shape)
-        array = design_for(dense, design.pes, design.lanes)
-        return step_cycles(schedule(dense, array))
+        head = design.linear > 0
+        array = design_for(dense, design.pes, design.lanes, head=head)
+        return step_cycles(schedule(dense, array, head=head))
     except DesignError:
         return None
 
@@ -62,7 +63,7 @@ def on_boards(model: Model, design: Design, chosen: str | Path | None) -> list[d
     ----------
     model : Model
     design : Design
-        Of which M, N, the contexts and the screen unit count.
+        Of which M, N, the contexts, the screen unit and what runs of the head count.
     chosen : str or path, optional
         Board that the user means: it comes first, and an error is one.
 
@@ -79,20 +80,22 @@ def on_boards(model: Model, design: Design, chosen: str | Path | None) -> list[d
         If the chosen board is not known or holds no such array.
     """
     mine = None if chosen is None else board(chosen)
-    found = [] if mine is None else [_row(mine, choice(model, mine, *_size(design)), True)]
+    found = [] if mine is None else [_row(mine, _like(model, design, mine), True)]
     for name in board_names():
         if mine is not None and mine.name == name:
             continue
         other = board(name)
         try:
-            found.append(_row(other, choice(model, other, *_size(design)), False))
+            found.append(_row(other, _like(model, design, other), False))
         except (BoardError, DesignError):
             continue
     return sorted(found, key=lambda row: (not row["chosen"], not row["fits"], row["microseconds"]))
 
 
-def _size(design: Design) -> tuple[int, int, int, int]:
-    return design.pes, design.lanes, design.contexts, design.screen.top if design.screen else 0
+def _like(model: Model, design: Design, on: Board) -> Choice:
+    """The board's array of the same size."""
+    size = design.pes, design.lanes, design.contexts, design.screen.top if design.screen else 0
+    return choice(model, on, *size, head=design.linear > 0, dense=design.indexed > 0)
 
 
 def _row(board: Board, choice: Choice, chosen: bool) -> dict[str, Any]:

@@ -104,6 +104,8 @@ def simulation(
         "contexts": design.contexts if design.contexts > 1 else None,
         "batched": design.batched or None,
         "largest": largest,
+        "head": design.linear > 0 or None,
+        "dense-head": design.indexed > 0 or None,
         # by default some may run: the line repeats its own rows
         "icarus": beside.get("icarus", 0) if simulator not in ("icarus", "verilator") else None,
         "cocotb": beside.get("verilator"),

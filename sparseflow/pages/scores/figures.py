@@ -11,7 +11,7 @@ from pruning.tasks.scores.answers import Answers
 from pruning.tasks.scores.details import details
 from pruning.tasks.scores.score import Score
 
-from .integers import answers_of
+from .integers import answers_given, answers_of
 
 __all__ = ["MODELS", "described", "scores"]
 
@@ -39,6 +39,7 @@ def scores(
     outputs: list[IntArray] | None,
     floats: Mapping[str, Score],
     whole: tuple[Answers, SequenceData] | None,
+    logits: list[IntArray] | None = None,
 ) -> dict[str, Any]:
     """All scores of a run.
 
@@ -55,6 +56,8 @@ def scores(
     floats : mapping of str to Score
     whole : (Answers, SequenceData), optional
         Of the integer model, where more is scored than was simulated.
+    logits : list of int64 arrays (T, O), optional
+        What the Verilog made of every frame, where the head runs on the array: they are scored.
 
     Returns
     -------
@@ -69,7 +72,9 @@ def scores(
         fixed = answers_of(model, traces, data)
         found["fixed_simulated"] = dict(fixed.score().figures)
         of = whole or (fixed, data)
-        if outputs is not None:
+        if logits is not None:
+            models["rtl"] = dict(answers_given(model, logits, data).score().figures)
+        elif outputs is not None:
             models["rtl"] = dict(answers_of(model, outputs, data).score().figures)
     if of is None:
         return {}

@@ -33,6 +33,7 @@ __all__ = [
     "SUFFIXES",
     "Block",
     "check_array",
+    "check_head",
     "compile_array",
     "emit",
     "emitted",
@@ -58,6 +59,23 @@ def check_array(pes: int, lanes: int, banks: int | None = None, cell: str = LSTM
     if lanes < 1 or (banks is not None and banks % lanes):
         allowed = "at least 1" if banks is None else f"a divisor of {banks}, the model's banks"
         raise DesignError(f"lanes = {lanes}: must be {allowed}")
+
+
+def check_head(model: Model, *, head: bool, dense: bool, batched: bool) -> dict[str, bool]:
+    """What runs of a head, as :func:`compile_array` takes it.
+
+    Raises
+    ------
+    DesignError
+        For what no array does, in the words of options; what else cannot be is told by the array.
+    """
+    if dense and not head:
+        raise DesignError("--dense-head is how --head stores its weights: give --head too")
+    several = head and model.head is not None and bool(model.head.shape.hidden)
+    if batched and (dense or several):
+        what = "--dense-head" if dense else "--head with hidden linear layers"
+        raise DesignError(f"{what} does not run with --batched yet: leave one of the two out")
+    return {"head": head, "dense": dense}
 
 
 def compile_array(

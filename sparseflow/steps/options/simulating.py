@@ -171,6 +171,20 @@ class SimulateOptions:
         Said("Simulate only so many, spread over classes and lengths; all by default.", least=1),
     ] = None
     seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
+    head: Annotated[
+        bool,
+        Said(
+            "All linear output layers run on the array too; their results are compared as well.",
+            name="--head",
+        ),
+    ] = False
+    dense_head: Annotated[
+        bool,
+        Said(
+            "With --head: its weights are stored without indices, and in the bits of --head-bits.",
+            name="--dense-head",
+        ),
+    ] = False
     batched: Annotated[
         bool,
         Said(

@@ -10,6 +10,7 @@ import numpy as np
 from compiler.abi.states import Emitted
 from compiler.array.design import Design
 from compiler.array.program import Sink
+from compiler.array.widths import row_left
 from compiler.learn.commands import (
     FACTOR_BITS,
     LEFT_BITS,
@@ -20,7 +21,7 @@ from compiler.learn.commands import (
 from compiler.learn.design import learns_head
 from compiler.learn.layout import GRADIENT_BITS, LearningLayout
 from compiler.learn.memories import Memories, entries_of, tensor_of
-from compiler.learn.model import updated
+from compiler.learn.model import gradients_of, updated
 from compiler.learn.packets import Loaded, packets_of
 from compiler.learn.timing import update_cycles
 from compiler.learn.transposed import back_cycles, turns_of
@@ -113,7 +114,10 @@ class ModelAccelerator:
         matrix, sums = self._memories.matrix, np.zeros((lanes, width, lanes), np.int64)
         lefts = np.resize(self._lefts(), design.pes)
         for slot in range(slots):
-            d = entries_of(matrix[get(Learn.GRADIENTS) + slot], design)[..., 0] << lefts[:, None]
+            d, marks = gradients_of(matrix[get(Learn.GRADIENTS) + slot], design)
+            if most := row_left(design):  # a register of so many bits
+                lefts = (self._lefts()[0] - marks) % (1 << most.bit_length())
+            d = d << lefts[:, None]
             first = get(Learn.BASE) + slot * groups
             entries = entries_of(matrix[first : first + groups], design)
             for group, pe, lane in np.ndindex(groups, design.pes, lanes):
@@ -195,7 +199,7 @@ class ModelAccelerator:
             words = [self._biases[space, lane] for lane in range(placement.lanes)]
             beats = [word[at + n] for n in range(placement.beats) for word in words]
             if space is Space.LINEAR:
-                found = split_fields(beats, [self.design.acc_bits])[:, 0]
+                found = split_fields(beats, [self.design.forward_bits])[:, 0]
                 head = replace(head, bias=placement.from_order(found))
                 continue
             sums = split_fields(beats, [self.design.state.width] * self.design.sums).T

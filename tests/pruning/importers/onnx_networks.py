@@ -107,6 +107,15 @@ def _learnt_state(net: Net, x: Tensor) -> Tensor:
     return net.fc(net.rnn(x, (net.ones, net.zeros))[0][:, -1])  # type: ignore[no-any-return]
 
 
+def _mlp(net: Net, x: Tensor, between: Callable[[Tensor], Tensor] = torch.relu) -> Tensor:
+    """Linear, ReLU, Linear."""
+    return net.fc(between(net.get_submodule("mix")(x)))  # type: ignore[no-any-return]
+
+
+def _mix(inputs: int = UNITS, **options: Any) -> Callable[[], dict[str, nn.Module]]:
+    return lambda: {"mix": nn.Linear(inputs, UNITS, **options)}
+
+
 BI: dict[str, Any] = {"bidirectional": True}
 NETWORKS: dict[str, Case] = {
     # Read: one module, a head on the last frame, and what changes nothing or scales.
@@ -142,6 +151,39 @@ NETWORKS: dict[str, Case] = {
     ),
     "softmax": Case(lambda n, x: torch.softmax(n.fc(n.last(x)), 1)),
     "log_softmax": Case(lambda n, x: torch.log_softmax(n.fc(n.last(x)), -1)),
+    "two linear layers with a relu": Case(lambda n, x: _mlp(n, n.last(x)), more=_mix()),
+    "three linear layers": Case(
+        lambda n, x: _mlp(n, torch.relu(n.get_submodule("low")(n.last(x)))),
+        more=lambda: {"low": nn.Linear(UNITS, 5), "mix": nn.Linear(5, UNITS)},
+    ),
+    "linear layers at every frame": Case(lambda n, x: _mlp(n, n.rnn(x)[0]), more=_mix()),
+    "linear layers, last frame of them": Case(
+        lambda n, x: _mlp(n, n.rnn(x)[0])[:, -1], more=_mix()
+    ),
+    "linear layers on a mean": Case(lambda n, x: _mlp(n, n.rnn(x)[0].mean(1)), more=_mix()),
+    "linear layers, both directions": Case(
+        lambda n, x: torch.softmax(_mlp(n, n.last(x)), 1),
+        more=_mix(2 * UNITS),
+        options=BI,
+        width=UNITS,
+    ),
+    "linear layers without biases": Case(
+        lambda n, x: _mlp(n, n.last(x)), more=_mix(bias=False), bias=False
+    ),
+    "scaled before and behind a relu": Case(
+        lambda n, x: _mlp(n, n.last(x), lambda y: torch.relu(y * 0.5 - 0.1) * 3 + 0.25), more=_mix()
+    ),
+    "normalised between linear layers": Case(
+        lambda n, x: _mlp(n, n.last(x), lambda y: torch.relu(n.get_submodule("norm")(y))),
+        more=lambda: {"mix": nn.Linear(UNITS, UNITS), "norm": nn.BatchNorm1d(UNITS)},
+    ),
+    "dropout between linear layers": Case(
+        lambda n, x: _mlp(n, n.last(x), lambda y: n.get_submodule("drop")(torch.relu(y))),
+        more=lambda: {"mix": nn.Linear(UNITS, UNITS), "drop": nn.Dropout()},
+    ),
+    "one hidden unit": Case(
+        lambda n, x: _mlp(n, n.last(x)), more=lambda: {"mix": nn.Linear(UNITS, 1)}, width=1
+    ),
     "one class": Case(lambda n, x: n.fc(n.last(x)), classes=1),
     "normalised input": Case(lambda n, x: n.fc(n.last((x - n.mean) / n.std))),
     "scaled input": Case(lambda n, x: n.fc(n.last(x * 0.25 + 1))),
@@ -240,6 +282,49 @@ NETWORKS: dict[str, Case] = {
         lambda n, x: n.fc(n.get_submodule("mix")(n.last(x))),
         "a second linear layer on the first",
         more=lambda: {"mix": nn.Linear(UNITS, UNITS)},
+    ),
+    "tanh between linear layers": Case(
+        lambda n, x: _mlp(n, n.last(x), torch.tanh), r"\(Tanh\): Tanh changes values", more=_mix()
+    ),
+    "leaky relu between linear layers": Case(
+        lambda n, x: _mlp(n, n.last(x), nn.functional.leaky_relu), r"\(LeakyRelu\)", more=_mix()
+    ),
+    "two relus": Case(
+        lambda n, x: _mlp(n, n.last(x), lambda y: torch.relu(torch.relu(y) - 0.1)),
+        r"\(Relu\): Relu changes values",
+        more=_mix(),
+    ),
+    "mean behind a relu": Case(
+        lambda n, x: _mlp(n, n.rnn(x)[0]).mean(1),
+        r"\(ReduceMean\): averages frames behind a ReLU",
+        more=_mix(),
+    ),
+    "mean between linear layers": Case(
+        lambda n, x: _mlp(n, n.rnn(x)[0], lambda y: torch.relu(y).mean(1)),
+        r"\(ReduceMean\): averages frames behind a ReLU",
+        more=_mix(),
+    ),
+    "relu behind two linear layers": Case(
+        lambda n, x: torch.relu(_mlp(n, n.last(x))),
+        r"\(Relu\): a ReLU behind the last linear layer",
+        more=_mix(),
+    ),
+    "around a linear layer": Case(
+        lambda n, x: (lambda y: n.fc(torch.relu(n.get_submodule("mix")(y)) + y))(n.last(x)),
+        r"\(Add\)",
+        more=_mix(),
+    ),
+    "linear layers in two branches": Case(
+        lambda n, x: (lambda y: (n.fc(y), n.get_submodule("other")(y)))(
+            torch.relu(n.get_submodule("mix")(n.last(x)))
+        ),
+        "a second linear layer beside",
+        more=lambda: {"mix": nn.Linear(UNITS, UNITS), "other": nn.Linear(UNITS, 2)},
+    ),
+    "linear layers of unlike depth": Case(
+        lambda n, x: (lambda y: (_mlp(n, y), n.get_submodule("other")(y)))(n.last(x)),
+        "a second linear layer beside",
+        more=lambda: {"mix": nn.Linear(UNITS, UNITS), "other": nn.Linear(UNITS, 2)},
     ),
     "two heads": Case(
         lambda n, x: (lambda y: (n.fc(y), n.get_submodule("other")(y)))(n.last(x)),

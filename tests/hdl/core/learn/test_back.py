@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.abi.wire import state_packing
+from compiler.abi.wire import state_packing, sums_abreast
 from compiler.array.widths import left_sum_bits, most_left
 from compiler.learn.commands import Back, Update
 from compiler.learn.design import training_design
@@ -36,7 +36,7 @@ CASES: list[tuple[dict[str, Any], tuple[int, int]]] = [
 
 async def columns_left(ctx: Any, core: Core, rng: Any) -> tuple[list[list[int]], int]:
     """Results of beats until the learner is done, and the cycles it took."""
-    bits, size, q = left_sum_bits(core.design), core.states, core.design.projectors
+    bits, size, q = left_sum_bits(core.design), core.states, sums_abreast(core.design)
     found, cycles = list[list[int]](), 0
     while not ctx.get(core.learning):
         await ctx.tick()
@@ -75,9 +75,13 @@ def test_sums_of_columns_and_cycles_are_those_of_the_model(
                 gates = given.placement.abreast
                 most = most_left(design) + 1
                 lefts = tuple(rng.integers(0, most, gates).tolist()) if gates > 1 else ()
-                command = Back.of(at, lefts)
+                command, words = Back.of(at, lefts), at.back_packets(d)
                 scaled = d << np.repeat(lefts or (0,), d.shape[1] // gates)
-                await send(ctx, core, [*at.back_packets(d), *command.packets()], stalls)
+                if at.in_turn:  # gradients tell formats of rows beside the shift of their step
+                    left = int(rng.integers(0, 17))
+                    command = Back.of(at, (), at.chunk_at(1), left)
+                    scaled, words = d << at.fracs.max() - at.fracs, at.chunk_packets(1, d, left)
+                await send(ctx, core, [*words, *command.packets()], stalls)
                 found, cycles = await columns_left(ctx, core, stalls)
                 sums = np.array(found).reshape(command.columns, -1)[:, : design.lanes]
                 assert (sums[: given.geometry.columns] == dense.T @ scaled.T).all()
