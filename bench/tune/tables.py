@@ -32,7 +32,7 @@ from ..record import Smallest, with_others, write_record
 from .trainings import NETWORKS, sizes_of
 from .vowels import BITS, SEED
 
-__all__ = ["LIMITS", "TABLES", "Table", "table"]
+__all__ = ["BOARD", "LIMITS", "TABLES", "Table", "table"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 BOARD = "ulx3s"

@@ -13,7 +13,7 @@ from statistics import NormalDist
 
 from ..board import Board
 
-__all__ = ["Clocks", "kind_of"]
+__all__ = ["TAIL", "Clocks", "kind_of"]
 
 TAIL = 0.1  # below an interval of 80 %, and above
 

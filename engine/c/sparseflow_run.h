@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 /* Goes up when a function or a structure changes; new functions leave it as it is. */
-#define SPARSEFLOW_RUN_ABI 1u
+#define SPARSEFLOW_RUN_ABI 2u
 #define SPARSEFLOW_RUN_TEXT 400
 
 enum sparseflow_run_result {
@@ -86,8 +86,11 @@ struct sparseflow_run_layer {
     uint32_t window;        /* columns that are picked from at a time; 0: read by address */
     uint32_t state_digits;  /* bytes of an input or a state as products take them */
     uint32_t weight_digits; /* bytes of a weight */
+    uint32_t sum_bits;      /* that sums are added up in: 32, 40 in two parts, or 64 */
     uint64_t weights;       /* entries kept */
     uint64_t entries;       /* entries worked on, those that only fill included */
+    uint64_t loads;         /* windows of all blocks that are loaded */
+    uint64_t rests;         /* weights that their bytes do not hold whole, each added by itself */
     uint64_t bytes;
 };
 

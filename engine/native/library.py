@@ -34,7 +34,7 @@ __all__ = [
     "sources",
 ]
 
-ABI = 1  # of sparseflow_run.h
+ABI = 2  # of sparseflow_run.h
 SOURCES = Path(__file__).resolve().parents[1] / "c"
 # Wrapping is written as unsigned arithmetic; shifts of negative numbers are those of GNU C.
 # Vectors pass between functions that are all inlined: no call's form could matter (psabi)
@@ -86,7 +86,8 @@ class Layer(ctypes.Structure):
     _fields_ = (
         ("kernel", ctypes.c_char * 16),
         *((name, ctypes.c_uint32) for name in ("window", "state_digits", "weight_digits")),
-        *((name, ctypes.c_uint64) for name in ("weights", "entries", "bytes")),
+        ("sum_bits", ctypes.c_uint32),
+        *((name, ctypes.c_uint64) for name in ("weights", "entries", "loads", "rests", "bytes")),
     )
 
 

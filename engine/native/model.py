@@ -45,8 +45,14 @@ class LayerPlan:
         Columns that are picked from at a time; 0 where entries are read by address.
     state_digits, weight_digits : int
         Bytes of a state and of a weight as products take them.
+    sum_bits : int
+        That sums are added up in: 32, 40 in two parts, or 64.
     weights, entries : int
         Kept, and worked on: those that fill quads and windows are among them.
+    loads : int
+        Windows that are loaded, of all blocks of 16 units.
+    rests : int
+        Weights that their bytes do not hold whole, each added by itself.
     bytes : int
         That a step of one stream reads.
     """
@@ -55,8 +61,11 @@ class LayerPlan:
     window: int
     state_digits: int
     weight_digits: int
+    sum_bits: int
     weights: int
     entries: int
+    loads: int
+    rests: int
     bytes: int
 
 

@@ -139,6 +139,7 @@ SMALLEST = {
     "bench.screening.rectify": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.screening.sampling": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.behaviour": Smallest("--smallest --json OUT/rows.json"),
+    "bench.tune.end": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.tune.hardware": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.jobs": Smallest("--smallest --json OUT/rows.json"),
     "bench.tune.predict": Smallest("--smallest --json OUT/rows.json", slow=True),

@@ -183,6 +183,10 @@ struct order order_of(enum cell cell, int recurrent);
 int32_t tiles_make(struct tiles *tiles, const struct rows *rows, const struct kernel *kernel,
                    uint32_t planes, const struct order *order);
 void tiles_free(struct tiles *tiles);
+
+uint64_t tiles_loads(const struct tiles *tiles); /* windows of all blocks with anything in them */
+
+uint64_t tiles_rests(const struct tiles *tiles);
 /* The row of a matrix that a place in a block stands for; past the last for padding. */
 size_t tiles_row(const struct rows *rows, const struct order *order, uint32_t block,
                  uint32_t place);

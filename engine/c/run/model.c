@@ -200,6 +200,8 @@ void sparseflow_run_shape(const struct sparseflow_run_model *model,
     shape->bytes = model_bytes(model);
 }
 
+static const uint32_t SUM_BITS[] = {32, 40, 64}; /* by enum reach */
+
 int32_t sparseflow_run_layer(const struct sparseflow_run_model *model, uint32_t n,
                              struct sparseflow_run_layer *layer)
 {
@@ -209,12 +211,16 @@ int32_t sparseflow_run_layer(const struct sparseflow_run_model *model, uint32_t 
     const struct layer *of = &model->layer[n];
     snprintf(layer->kernel, sizeof layer->kernel, "%s", of->kernel ? of->kernel->name : PLAIN);
     layer->weights = layer->entries = of->weights;
+    layer->sum_bits = 64;
     layer->bytes = layer_bytes(of);
     if (of->kernel) {
         layer->window = of->hh.width;
         layer->state_digits = of->r.count;
         layer->weight_digits = of->hh.weight_digits;
+        layer->sum_bits = SUM_BITS[of->cells.reach];
         layer->entries = of->ih.entries + of->hh.entries + of->hr.entries;
+        layer->loads = tiles_loads(&of->ih) + tiles_loads(&of->hh) + tiles_loads(&of->hr);
+        layer->rests = tiles_rests(&of->ih) + tiles_rests(&of->hh) + tiles_rests(&of->hr);
     }
     return 1;
 }

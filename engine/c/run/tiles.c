@@ -258,6 +258,19 @@ int32_t tiles_make(struct tiles *t, const struct rows *rows, const struct kernel
     return fill(t, rows, order);
 }
 
+uint64_t tiles_loads(const struct tiles *t)
+{
+    uint64_t found = 0;
+    for (size_t n = 0; n < (size_t)t->blocks * t->windows; n++)
+        found += t->quads[n] != 0;
+    return found;
+}
+
+uint64_t tiles_rests(const struct tiles *t)
+{
+    return t->blocks ? t->rests[t->blocks] : 0;
+}
+
 void tiles_free(struct tiles *t)
 {
     free(t->first);

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from ...steps.options import PredictBuildOptions, PredictCheckOptions, PredictOptions
 from ..derived import derived
+from . import predict_cpu as cpu
 
 if TYPE_CHECKING:
     from boards.board import Board
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["predict_app"]
 
 MODEL = "model"
+DESIGNS = 40  # of a board
 
 
 class _ModelFirst(typer.core.TyperGroup):
@@ -46,7 +48,8 @@ def predict(given: PredictOptions) -> None:
 
     **In:** a packed model and a board. The word `model` may be left out: `predict MODEL --board
     BOARD`. **Out:** cells beside the structural count alone, the clock as a distribution, and how
-    likely the board's clock is met. Cycles are exact.
+    likely the board's clock is met. Cycles are exact. With `--board cpu` the time of a step on
+    this processor, by what it is made of; without `--learned` networks are timed first.
 
     **Next:** `sparseflow build MODEL --board BOARD --out FOLDER`
     """
@@ -56,6 +59,11 @@ def predict(given: PredictOptions) -> None:
     from ...steps.checks import check_written
     from ...tune.prediction.told import predicted
 
+    if cpu.asked([given.board]):
+        if given.json:
+            check_written("--json", given.json, given.model, given.learned)
+        _write(given.json, {"model": given.model.name, **cpu.predict(given)})
+        return
     if (given.pes is None) != (given.lanes is None):
         raise ValueError("--pes and --lanes go together: give both or neither")
     if given.json:
@@ -102,7 +110,8 @@ def build(given: PredictBuildOptions) -> None:
     counts, to which a later command adds other boards, and the table that `--learned` takes. It
     stops and goes on at any moment. Needs scikit-learn; what reads the table does not.
 
-    Without a board it counts nothing, and learns from `--data` alone.
+    Without a board it counts nothing, and learns from `--data` alone. With `--board cpu` networks
+    are timed on this processor, in seconds.
 
     **Next:** `sparseflow predict check --board BOARD --learned OUT`
     """
@@ -115,6 +124,12 @@ def build(given: PredictBuildOptions) -> None:
     from ...tune.prediction.fit import fitted
     from ...tune.prediction.samples import FRESH, read, record
 
+    if cpu.asked(given.board):
+        check_written("--out", given.out, given.prior)
+        _write(given.out, cpu.build(given))
+        return
+    if given.prior:
+        raise ValueError("--prior is of a processor: give it with --board cpu")
     check_written("--data", given.data)
     check_written("--out", given.out, given.data, *(given.routed or ()))
     boards = _open_boards(given.board)
@@ -125,7 +140,7 @@ def build(given: PredictBuildOptions) -> None:
         if s.how == FRESH or s.board not in names
     ]
     routed = [row for path in given.routed or () for row in _routed(path)]
-    plan = Plan(given.designs, given.rounds, given.seed, given.multipliers)
+    plan = Plan(given.designs or DESIGNS, given.rounds, given.seed, given.multipliers)
     engine = engine_named(given.engine, given.jobs, given.scheduler)
     samples = [*before, *gathered(boards, plan, Store(given.work), engine, say)]
     table = {"families": fitted(samples), "clocks": clocks_of(routed)}
@@ -172,9 +187,15 @@ def check(given: PredictCheckOptions) -> None:
     from ...tune.prediction.build import Plan, errors, fresh
     from ...tune.prediction.samples import FRESH, read, record
 
+    if cpu.asked(given.board):
+        cpu.check(given)
+        return
     if given.data:
         check_written("--data", given.data, given.learned)
-    learned, plan = _table_of(given.learned), Plan(given.designs, 0, given.seed, given.multipliers)
+    learned, plan = (
+        _table_of(given.learned),
+        Plan(given.designs or DESIGNS, 0, given.seed, given.multipliers),
+    )
     engine = engine_named(given.engine, given.jobs, given.scheduler)
     rows: list[Sample] = []
     if not given.board:

@@ -92,7 +92,13 @@ class PredictOptions:
     """Of ``sparseflow predict MODEL``."""
 
     model: ModelFile
-    board: BoardName
+    board: Annotated[
+        str,
+        Said(
+            "See `sparseflow boards`; a file of yours, my_board.toml; or cpu, this processor.",
+            name="--board",
+        ),
+    ]
     pes: Annotated[
         int | None,
         Said("M, with --lanes; by default the array that `build` takes.", least=1, plain=True),
@@ -114,8 +120,13 @@ class PredictOptions:
 class _Counting:
     """Of what counts designs, as jobs."""
 
-    board: Annotated[list[str] | None, Said("Whose designs are counted; repeat it.")] = None
-    designs: Annotated[int, Said("Drawn for each board.", least=1, most=10_000)] = 40
+    board: Annotated[
+        list[str] | None, Said("Whose designs are counted; repeat it. Or cpu: networks are timed.")
+    ] = None
+    designs: Annotated[
+        int | None,
+        Said("Drawn for each board, default 40; on cpu 160 networks.", least=1, most=10_000),
+    ] = None
     multipliers: Annotated[int, Said("M x N of an array, at most.", least=4, most=4096)] = 64
     seed: Seed = SEED
     work: Annotated[Path, Said("Where counts are kept: the same command goes on with them.")] = (
@@ -140,6 +151,10 @@ class PredictBuildOptions(_Counting):
     rounds: Annotated[
         int, Said("Of counting more about designs that are predicted badly.", least=0, most=20)
     ] = 2
+    prior: Annotated[
+        Path | None,
+        Said("On cpu: --out of another processor. Some 10 designs then say how this one differs."),
+    ] = None
     out: Annotated[Path, Said("Where the table goes, for --learned.")] = Path("learned.json")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import ceil, exp, log, sqrt
 from typing import Any
 
 import numpy as np
 
 from boards.board import Board, board
-from boards.cells.clocks import kind_of
+from boards.cells.clocks import TAIL, kind_of
 from boards.cells.learned import TARGETS, Learned
 from boards.cells.structure import estimate
 from sim.jobs.engines import Engine
@@ -128,10 +128,11 @@ def clocks_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         kind.setdefault(row["design"], []).append(log(row["fmax_mhz"]))
     middles = {kind: [float(np.mean(one)) for one in some.values()] for kind, some in kinds.items()}
     spread, free = _pooled(middles.values())
+    each = max(spread * _wider(free), _conformal(middles.values())) if free else 0.0
     return {
         kind: {
             "median": round(exp(float(np.mean(some))), 2),
-            "deviation": round(spread * sqrt(1 + 1 / len(some)) * _wider(free), 4),
+            "deviation": round(each * sqrt(1 + 1 / len(some)), 4),
             "designs": len(some),
         }
         for kind, some in sorted(middles.items())
@@ -145,6 +146,24 @@ def _pooled(groups: Iterable[Sequence[float]]) -> tuple[float, int]:
     free = sum(len(some) - 1 for some in every)
     squares = sum(float(((some - some.mean()) ** 2).sum()) for some in every)
     return (sqrt(squares / free), free) if free else (0.0, 0)
+
+
+def _conformal(groups: Iterable[Sequence[float]]) -> float:
+    """Deviation whose interval of 80 % holds so many of the designs that are left out in turn.
+
+    The smallest that a split conformal interval allows (Lei et al., JASA 2018), of how far each is
+    from the middle of the others of its kind; the farthest of all where there are too few.
+    """
+    from scipy.stats import norm
+
+    off = sorted(
+        abs(float(y - np.delete(np.array(some), n).mean())) / sqrt(1 + 1 / (len(some) - 1))
+        for some in groups
+        if len(some) > 1
+        for n, y in enumerate(some)
+    )
+    at = min(len(off), ceil((1 - 2 * TAIL) * (len(off) + 1))) - 1
+    return off[at] / float(norm.ppf(1 - TAIL))
 
 
 def _wider(free: int) -> float:

@@ -242,6 +242,8 @@ def test_bytes_run_what_they_can_hold() -> None:
     )
     assert (narrow.kernel, wide.kernel) == (kernels()[0], "plain")
     assert (narrow.state_digits, narrow.weight_digits) == (2, 2)
+    assert (narrow.loads, wide.loads) == (2 * 2, 0)  # a window of each matrix for 16 units
+    assert (narrow.sum_bits, wide.sum_bits) == (40, 64)
 
 
 def test_what_digits_cannot_hold_is_added() -> None:
@@ -256,3 +258,6 @@ def test_what_digits_cannot_hold_is_added() -> None:
     )
     frames = [np.random.default_rng(9).integers(-32768, 32768, (5, 8))]
     compare(Model((layer,)), frames)
+    if len(kernels()) > 1:
+        beyond = int((matrix.values > 32639).sum())
+        assert 2 * beyond <= NativeModel(Model((layer,))).layers[0].rests <= 2 * matrix.values.size

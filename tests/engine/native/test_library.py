@@ -12,7 +12,7 @@ import pytest
 
 from csb_format.files.cache import FOLDER
 from engine.native import library as native
-from engine.native.library import FLAGS, NativeError, compiler, library, sources
+from engine.native.library import ABI, FLAGS, NativeError, compiler, library, sources
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     library.cache_clear()
 
 
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str = "return 1;") -> None:
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str = f"return {ABI};") -> None:
     """Sources that take no time to compile."""
     folder = tmp_path / "c"
     folder.mkdir()
@@ -41,7 +41,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str = "return 1;
 
 def test_it_is_built_once(fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny(tmp_path, monkeypatch)
-    assert library().sparseflow_run_abi() == 1
+    assert library().sparseflow_run_abi() == ABI
     (built,) = fresh.rglob("*.so")
     before = built.stat().st_mtime_ns
     library.cache_clear()
@@ -62,7 +62,7 @@ def test_half_of_a_library_is_built_again(
     beside = built.with_name("half")
     beside.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
     beside.replace(built)  # this process has the other one loaded
-    assert library().sparseflow_run_abi() == 1
+    assert library().sparseflow_run_abi() == ABI
     assert built.read_bytes() == whole
 
 
@@ -73,7 +73,7 @@ def test_a_machine_without_a_compiler_takes_what_it_has(
     library()
     library.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    assert library().sparseflow_run_abi() == 1
+    assert library().sparseflow_run_abi() == ABI
     library.cache_clear()
     (fresh / next(fresh.rglob("*.so"))).unlink()
     with pytest.raises(NativeError, match=r"no C compiler .* apt-get install gcc"):
@@ -116,13 +116,13 @@ def test_without_a_place_to_keep_it_it_is_built_for_the_process(
     tiny(tmp_path, monkeypatch)
     (tmp_path / "file").touch()
     monkeypatch.setenv(FOLDER, str(tmp_path / "file" / "below"))
-    assert library().sparseflow_run_abi() == 1
+    assert library().sparseflow_run_abi() == ABI
 
 
 @pytest.mark.usefixtures("fresh")
 def test_errors_name_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny(tmp_path, monkeypatch, "return 2;")
-    with pytest.raises(NativeError, match="has another interface than 1"):
+    tiny(tmp_path, monkeypatch, f"return {ABI + 1};")
+    with pytest.raises(NativeError, match=f"has another interface than {ABI}"):
         library()
     (tmp_path / "c" / "all.c").write_text("int x = nothing;")
     with pytest.raises(NativeError, match=r"could not build .*'?nothing.*install a GCC"):
