@@ -229,7 +229,7 @@ def _page() -> Page:
             "10,000 x 200", "15,625 of 16,625", "10,000 words", "10,000 rows", "75 % of a row's",
             "fits best: 53 %", "largest: 38 %", "2.4 bits", "2.7 at p99", "20 and 30 %",
             "2,000 and 500", "10,000 tokens", "within 0.05", "16.8 from memory",
-            "up to 1,024",
+            "up to 1,024", "a multiple of 4,096", "pruned to 80 % at once",
         ),
     )  # fmt: skip
 
