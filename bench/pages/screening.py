@@ -146,12 +146,12 @@ def _verilog(rows: list[Row]) -> str:
     for row in rows:
         lines.append([
             f"{row['pes']} x {row['lanes']}",
-            f"{row['bus_bits']} bits",
+            f"outside, {row['bus_bits']} bits" if row["bus_bits"] else "on the chip",
             f"{row['words']:,}",
             str(row["k"]),
             str(row["tokens"]),
             *(f"{row[name]:,.1f}" for name in ("verilog_cycles", "model_cycles")),
-            f"{row['bus_bytes']:,.0f}",
+            f"{row['bus_bytes']:,.0f}" if row["bus_bits"] else "",
             str(row["wrong"]),
         ])  # fmt: skip
     return table(lines)
@@ -159,18 +159,18 @@ def _verilog(rows: list[Row]) -> str:
 
 def _together(rows: list[Row]) -> str:
     """Of arrays with the unit behind them, every token of Verilog beside the models."""
-    heads = "array|matrices|bus|words|top|tokens|cycles a token in Verilog|in the model"
+    heads = "array|matrices|planes|words|top|tokens|cycles a token in Verilog|in the model"
     lines = [[*heads.split("|"), "bytes over the bus", "tokens that differ"]]
     for row in rows:
         lines.append([
             f"{row['pes']} x {row['lanes']}",
             "streamed" if row["streamed"] else "on the chip",
-            f"{row['bus_bits']} bits",
+            f"outside, {row['bus_bits']} bits" if row["bus_bits"] else "on the chip",
             f"{row['words']:,}",
             str(row["k"]),
             str(row["tokens"]),
             *(f"{row[name]:,.1f}" for name in ("verilog_cycles", "model_cycles")),
-            f"{row['bus_bytes']:,.0f}",
+            f"{row['bus_bytes']:,.0f}" if row["bus_bits"] else "",
             str(row["wrong"]),
         ])  # fmt: skip
     return table(lines)
@@ -180,13 +180,16 @@ def _area(rows: list[Row]) -> str:
     """Of arrays with a unit behind them, every module synthesised once."""
     heads = "array|head|of|LUT4|LUT sites|FF|DSP|LUT4 of the array's|sites"
     lines = [heads.split("|")]
-    for row in rows:
-        shares = [f"{100 * row[f'share_{of}']:.0f} %" for of in ("lut", "sites")]
-        for side in ("array", "unit"):
-            counts = [f"{row[side][of]:,}" for of in ("lut", "sites", "ff", "dsp")]
-            array = f"{row['pes']} x {row['lanes']}"
-            about = [array, f"{row['rows']:,} x {row['columns']}", side]
-            lines.append([*about, *counts, *(shares if side == "unit" else ["", ""])])
+    for row in (row for row in rows if "unit" in row):
+        sides = {"array": row["array"], "unit": row["unit"]}
+        for other in rows:
+            if "fetched" in other and all(other[n] == row[n] for n in ("pes", "lanes", "rows")):
+                sides[f"unit, {other['bus_bits']} bits to a memory outside"] = other["fetched"]
+        for side, cells in sides.items():
+            counts = [f"{cells[of]:,}" for of in ("lut", "sites", "ff", "dsp")]
+            shares = [f"{100 * cells[of] / row['array'][of]:.0f} %" for of in ("lut", "sites")]
+            about = [f"{row['pes']} x {row['lanes']}", f"{row['rows']:,} x {row['columns']}", side]
+            lines.append([*about, *counts, *(shares if side != "array" else ["", ""])])
     return table(lines)
 
 
@@ -218,7 +221,7 @@ def _page() -> Page:
             _cycles(found["cycles"]),
             _verilog(record("screening_outside")["rows"]),
             _together(record("screening_together")["rows"]),
-            _area([row for row in record("screening_area")["rows"] if "unit" in row]),
+            _area(record("screening_area")["rows"]),
         ),
         (
             f"Of {hard['cases']:,} adversarial cases {hard['wrong']} were wrong; in "

@@ -25,9 +25,13 @@ from .bounds import (
 )
 from .planes import LEAST_BITS, MOST_BITS, MOST_FOLD, Bytes, Cells, plane_bits, widths_of
 
-__all__ = ["MOST_COLUMNS", "FileParts", "ScreenedLayer", "Shifts"]
+__all__ = ["MOST_COLUMNS", "SEVERAL", "FileParts", "ScreenedLayer", "Shifts"]
 
 MOST_COLUMNS = 4096
+SEVERAL = (
+    "a head of several linear layers is not screened as a whole: leave --screen out, or from "
+    "Python make a ScreenedLayer of one of its layers"
+)
 #: What is stored beside digits: of a block, and of a row with its first plane, with its second, and
 #: with the whole row (its bias and its place).
 BLOCK_BYTES, FIRST_BYTES, SECOND_BYTES, EXACT_BYTES = 4, 4, 4, 8 + 4
@@ -118,10 +122,7 @@ class ScreenedLayer(DenseLayer):
             For formats of more than 16 bits, more than 4,096 columns, or a head of several layers.
         """
         if isinstance(dense, MlpHead):
-            raise ValueError(
-                "a head of several linear layers is not screened as a whole: leave --screen out, "
-                "or from Python make a ScreenedLayer of one of its layers"
-            )
+            raise ValueError(SEVERAL)
         _check_formats(dense)
         if typical is None:
             typical = math.isqrt(dense.input_size) << (dense.input.width - 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from threading import RLock
 from typing import Any
 
@@ -15,8 +15,11 @@ import numpy.typing as npt
 from csb_format.arguments import array_of, frames_of, whole
 from csb_format.files.modelfile import ModelFileError, load_model, model_bytes
 from csb_format.fixed import Fixed, IntArray
+from csb_format.heads.dense import DenseLayer
+from csb_format.heads.mlp import MlpHead
 from csb_format.model import Model
 from csb_format.pooling import outputs_of
+from csb_format.screening.layer import ScreenedLayer
 
 from ..reference import Trace
 from ..screened import MOST_TOP, PROOF, Top
@@ -113,7 +116,7 @@ class NativeModel:
         error, native = Error(), self._library
         more = (ctypes.byref(options), ctypes.byref(self._handle), ctypes.byref(error))
         if isinstance(model, Model):
-            data = bytes(model_bytes(model))
+            data = bytes(model_bytes(_readable(model)))
             native.sparseflow_run_read(data, len(data), *more)
         else:
             native.sparseflow_run_open(os.fsencode(model), *more)
@@ -470,6 +473,22 @@ def _identity(path: str) -> tuple[int, ...]:
     except OSError:
         found = None
     return () if found is None else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _readable(model: Model) -> Model:
+    """It, without planes in a head of several layers: the library reads those of one alone."""
+    head = model.head
+    if not isinstance(head, MlpHead):
+        return model
+    layers = [_plain(layer) for layer in (*head.hidden, head.last)]
+    return replace(model, head=MlpHead.of(*layers))
+
+
+def _plain(layer: DenseLayer) -> DenseLayer:
+    """The same rows; those of few bits stay."""
+    if not isinstance(layer, ScreenedLayer):
+        return layer
+    return DenseLayer(layer.weight, layer.weight_format, layer.input, layer.bias)
 
 
 class _Users:

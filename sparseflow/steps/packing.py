@@ -51,7 +51,7 @@ from .reading import (
     of_part,
     pool_of,
 )
-from .screening import screened
+from .screening import check_head, screened
 from .tuning.controls import QAT, Controls
 from .tuning.integers import finetuned
 from .wishes import Wish, is_called, parse, spread
@@ -313,6 +313,8 @@ def pack_checkpoint(
     check_names(network, known, path, calibration.file)
     pool = pool_of(network, how.pool, path, labelled and calibration.framewise)
     lstm, head, masks = network.packable(), network.head, network.masks
+    if how.screen:
+        check_head(head)
     network.check_finite(path)
     check_width(network, calibration, path)
     read = as_read(network, pool, path, calibration if labelled else None)

@@ -10,17 +10,35 @@ import numpy as np
 
 from csb_format import Model
 from csb_format.fixed import IntArray
-from csb_format.screening.layer import ScreenedLayer
+from csb_format.screening.layer import SEVERAL, ScreenedLayer
 from csb_format.screening.planes import plane_bits
 from engine.levels import last_outputs
 from engine.ordered import ordered
 from engine.reference import IntegerModel
 from engine.screened import top
+from pruning.mlp import linears_of
 
-__all__ = ["screened"]
+__all__ = ["check_head", "screened"]
 
 _TRIED = 200  # hidden states that tell what a token reads
 _TOP = 5
+
+
+def check_head(head: Any) -> None:
+    """Refuse what has no single layer to screen, before any time is spent.
+
+    Parameters
+    ----------
+    head : nn.Linear, nn.Sequential or None
+
+    Raises
+    ------
+    ValueError
+    """
+    if head is None:
+        raise ValueError("--screen is of a head, and this network has none: leave it out")
+    if len(linears_of(head)) > 1:
+        raise ValueError(SEVERAL)
 
 
 def screened(model: Model, sequences: Sequence[Any]) -> tuple[Model, str]:
@@ -35,10 +53,9 @@ def screened(model: Model, sequences: Sequence[Any]) -> tuple[Model, str]:
     Raises
     ------
     ValueError
-        Without a head, or for one that cannot be screened.
+        For a head that cannot be screened.
     """
-    if model.head is None:
-        raise ValueError("--screen is of a head, and this network has none: leave it out")
+    assert model.head is not None
     states = _states(model, sequences)
     head = ordered(model.head, states)
     return replace(model, head=head), _told(head, states)

@@ -58,6 +58,11 @@ def screen_behind(
         )
     head = model.head if isinstance(model, Model) else None
     if largest == 0 or (largest is None and not isinstance(head, ScreenedLayer)):
+        if planes and isinstance(head, ScreenedLayer):
+            raise DesignError(
+                f"planes = {planes}: planes are for the unit that finds the largest logits, and "
+                "with the whole head on the array, or largest = 0, there is none; leave one out"
+            )
         if planes:
             raise DesignError(
                 f"planes = {planes}: planes are those of a screened head that a unit behind the "

@@ -336,7 +336,11 @@ static int32_t linear_of(struct source *s, const struct json_node *node, const c
     const struct json_node *formats = member(s, node, "formats");
     int64_t outputs, inputs, most = 1 << 24;
     const struct json_node *screen = member(s, node, "screen"), *rows = member(s, node, "rows");
-    if (!node || (screen && (rows || head->deep || strcmp(name, "head"))) || node->kind != JSON_OBJECT || !only(s, node, keys) || !only(s, formats, format_keys) ||
+    if (screen && (head->deep || strcmp(name, "head")))
+        return file_error(s->error, SPARSEFLOW_RUN_FORMAT,
+                          "%s lies in planes, which is read of a head of one layer alone: "
+                          "write the layers of this head without planes", name);
+    if (!node || (screen && rows) || node->kind != JSON_OBJECT || !only(s, node, keys) || !only(s, formats, format_keys) ||
         !whole(s, node, "outputs", 1, most, &outputs) ||
         !whole(s, node, "inputs", 1, most, &inputs) ||
         !format_of(s, member(s, formats, "weight_format"), &head->weight_format) ||

@@ -133,7 +133,7 @@ class PackOptions(TrainingOptions):
         bool,
         Said(
             "Store the head in planes of bits: its largest logits are found, and proven, from few "
-            "bits a weight.",
+            "bits a weight. Of a head of one layer.",
             name="--screen",
         ),
     ] = False

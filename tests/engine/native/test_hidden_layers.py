@@ -17,6 +17,7 @@ from csb_format.heads.dense import DenseLayer
 from csb_format.heads.mlp import MlpHead
 from csb_format.pooling import Pool
 from csb_format.random_models import random_network
+from csb_format.screening.layer import ScreenedLayer
 from engine.native.model import NativeModel
 
 
@@ -71,6 +72,19 @@ def test_rounding_saturation_and_rows_of_few_bits(seed: int) -> None:
     np.testing.assert_array_equal(NativeModel(given).logits(outputs), given.logits(outputs))
 
 
+def test_layers_in_planes_run_and_their_file_is_named(tmp_path: Path) -> None:
+    given = model()
+    assert isinstance(given.head, MlpHead)
+    first, *rest = given.head.layers
+    screened = replace(given, head=MlpHead.of(ScreenedLayer.of(first), *rest))
+    fixed = given.layers[-1].output
+    outputs = np.random.default_rng(1).integers(fixed.min, fixed.max + 1, (9, 8))
+    np.testing.assert_array_equal(NativeModel(screened).logits(outputs), given.logits(outputs))
+    save_model(tmp_path / "model.safetensors", screened)
+    with pytest.raises(ModelFileError, match=r"hidden\.0 lies in planes, .* without planes"):
+        NativeModel(tmp_path / "model.safetensors")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "text"),
     [
@@ -83,8 +97,8 @@ def test_rounding_saturation_and_rows_of_few_bits(seed: int) -> None:
         ("hidden.1.formats.input.frac", 60, "layers that do not fit each other"),
         ("formats.input.width", 33, "layers that do not fit each other"),
         ("hidden.0.formats.input.width", 9, "its head does not fit the last layer"),
-        ("hidden.0.screen", {"bits": 5}, "head has no possible sizes or formats"),
-        ("screen", {"bits": 5}, "head has no possible sizes or formats"),
+        ("hidden.0.screen", {"bits": 5}, "head.hidden.0 lies in planes"),
+        ("screen", {"bits": 5}, "head lies in planes"),
         ("surplus", 1, "head has no possible sizes or formats"),
     ],
 )

@@ -240,6 +240,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "unguarded": False,
                 "batched": False,
                 "largest": None,
+                "planes": 0,
             },
         ),
         (
@@ -261,6 +262,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "board": None,
                 "contexts": 1,
                 "largest": None,
+                "planes": 0,
                 "head": False,
                 "dense_head": False,
                 "batched": False,
@@ -286,6 +288,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "board": None,
                 "contexts": 1,
                 "largest": None,
+                "planes": 0,
                 "head": False,
                 "dense_head": False,
                 "batched": False,
