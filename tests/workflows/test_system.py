@@ -96,6 +96,7 @@ def packages() -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_package_is_in_ubuntus_lists() -> None:
     named = packages()
     assert {"iverilog", "g++", "perl", "make", "liblz4-dev", "zlib1g-dev"} <= named

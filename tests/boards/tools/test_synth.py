@@ -76,6 +76,7 @@ def test_multipliers_are_hard_ones(design: Design, by_module: dict[str, ModuleCe
     assert counted == design.elementwise_multipliers
 
 
+@pytest.mark.slow
 def test_matrices_lie_in_block_ram(design: Design, by_module: dict[str, ModuleCells]) -> None:
     memories = by_module["sparseflow_ram"]
     assert memories.instances == design.pes + design.units + 1
@@ -83,11 +84,13 @@ def test_matrices_lie_in_block_ram(design: Design, by_module: dict[str, ModuleCe
     assert memories.cells["DP16KD"] >= design.pes * blocks
 
 
+@pytest.mark.slow
 def test_vectors_lie_in_distributed_ram(design: Design, by_module: dict[str, ModuleCells]) -> None:
     banks = design.multipliers * -(-design.vector_depth // 16) * -(-design.act_bits // 4)
     assert by_module["sparseflow_pe"].cells["TRELLIS_DPR16X4"] >= banks
 
 
+@pytest.mark.slow
 def test_activations_read_block_ram(by_module: dict[str, ModuleCells]) -> None:
     for name in "ifgoc":
         assert by_module[f"sparseflow_lane.activation_{name}"].cells["DP16KD"] == 1

@@ -73,7 +73,7 @@ def frames_of(network: Any, seed: int, lengths: Sequence[int]) -> list[IntArray]
     return random_frames(np.random.default_rng(seed), network.model, list(lengths))
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("seed", range(12))
 def test_random_networks(seeded: Any, seed: int) -> None:
     network, _ = seeded(seed, **FIXED.get(seed, {}))

@@ -146,7 +146,7 @@ NETWORKS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 ]
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(("network", "options", "load"), NETWORKS)
 def test_networks_are_verified(
     make_network: Any,
