@@ -139,40 +139,37 @@ def _cycles(rows: list[Row]) -> str:
     return table(lines)
 
 
+BESIDE = (
+    *("planes", "words", "top", "tokens", "cycles a token in Verilog", "in the model"),
+    *("bytes over the bus", "tokens that differ"),
+)
+
+
+def _beside(row: Row) -> list[str]:
+    """Every token of Verilog beside the models."""
+    return [
+        f"outside, {row['bus_bits']} bits" if row["bus_bits"] else "on the chip",
+        f"{row['words']:,}",
+        str(row["k"]),
+        str(row["tokens"]),
+        *(f"{row[name]:,.1f}" for name in ("verilog_cycles", "model_cycles")),
+        f"{row['bus_bytes']:,.0f}" if row["bus_bits"] else "",
+        str(row["wrong"]),
+    ]
+
+
 def _verilog(rows: list[Row]) -> str:
-    """Of a shortened head, every token of Verilog beside the model."""
-    heads = "array|bus|words|top|tokens|cycles a token in Verilog|in the model|bytes over the bus"
-    lines = [[*heads.split("|"), "tokens that differ"]]
-    for row in rows:
-        lines.append([
-            f"{row['pes']} x {row['lanes']}",
-            f"outside, {row['bus_bits']} bits" if row["bus_bits"] else "on the chip",
-            f"{row['words']:,}",
-            str(row["k"]),
-            str(row["tokens"]),
-            *(f"{row[name]:,.1f}" for name in ("verilog_cycles", "model_cycles")),
-            f"{row['bus_bytes']:,.0f}" if row["bus_bits"] else "",
-            str(row["wrong"]),
-        ])  # fmt: skip
-    return table(lines)
+    """Of the unit alone, with a shortened head."""
+    lines = [[f"{row['pes']} x {row['lanes']}", *_beside(row)] for row in rows]
+    return table([["array", *BESIDE], *lines])
 
 
 def _together(rows: list[Row]) -> str:
-    """Of arrays with the unit behind them, every token of Verilog beside the models."""
-    heads = "array|matrices|planes|words|top|tokens|cycles a token in Verilog|in the model"
-    lines = [[*heads.split("|"), "bytes over the bus", "tokens that differ"]]
+    """Of arrays with the unit behind them."""
+    lines = [["array", "matrices", *BESIDE]]
     for row in rows:
-        lines.append([
-            f"{row['pes']} x {row['lanes']}",
-            "streamed" if row["streamed"] else "on the chip",
-            f"outside, {row['bus_bits']} bits" if row["bus_bits"] else "on the chip",
-            f"{row['words']:,}",
-            str(row["k"]),
-            str(row["tokens"]),
-            *(f"{row[name]:,.1f}" for name in ("verilog_cycles", "model_cycles")),
-            f"{row['bus_bytes']:,.0f}" if row["bus_bits"] else "",
-            str(row["wrong"]),
-        ])  # fmt: skip
+        lies = "streamed" if row["streamed"] else "on the chip"
+        lines.append([f"{row['pes']} x {row['lanes']}", lies, *_beside(row)])
     return table(lines)
 
 

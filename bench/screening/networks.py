@@ -6,10 +6,13 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import typer
 
+from csb_format import DenseLayer
+from csb_format.screening.layer import ScreenedLayer
 from pruning.tasks.data.corpora import Corpus, load_ptb, load_shakespeare
 from pruning.tasks.networks.language import (
     LanguageModel,
@@ -22,7 +25,7 @@ from ..accuracy.networks import NETWORKS, Language
 from ..accuracy.rows import Row
 from ..accuracy.training import Place, train_to_file, trained
 
-__all__ = ["NAMES", "Text", "corpus_of", "network_of", "state_hash"]
+__all__ = ["NAMES", "Text", "corpus_of", "first_words", "network_of", "of_ptb", "state_hash"]
 
 UNKNOWN = "<unk>"
 
@@ -122,6 +125,22 @@ def network_of(name: str, corpus: Corpus, place: Place, text: Text | None = None
         )
     assert isinstance(module, LanguageModel)
     return module
+
+
+def of_ptb(name: str, ptb: Path | None, work: Path) -> tuple[LanguageModel, Corpus, dict[str, Any]]:
+    """A network whose text is PTB alone, its text, and what a row says of it."""
+    if ptb is None:
+        raise typer.BadParameter("give --ptb, a zip of the Penn Treebank")
+    text = NAMES[name]
+    corpus = corpus_of(text, ptb, None)
+    module = network_of(name, corpus, Place(work, {"ptb": ptb}, "cpu"))
+    return module, corpus, {"network": name, "hash": state_hash(module), "seed": text.seed}
+
+
+def first_words(head: DenseLayer, words: int) -> ScreenedLayer:
+    """A head of the first words alone, in planes."""
+    formats = head.weight_format, head.input
+    return ScreenedLayer.of(DenseLayer(head.weight[:words], *formats, head.bias[:words]))
 
 
 def state_hash(module: LanguageModel) -> str:

@@ -17,7 +17,6 @@ from compiler.array.design import Design
 from compiler.lower.image import Image
 from csb_format.files.folders import replaced_folder
 from hdl.core.hierarchy import Hierarchy
-from hdl.core.screen.fetched.unit import PLANES
 from hdl.prefix import OURS, named, waivers_file
 from hdl.verilog import VerilogFiles, emit_verilog
 
@@ -26,7 +25,7 @@ from .tops.litex import litex_wrapper
 from .tops.memory import memory_files
 from .tops.readme import README, readme
 from .tops.tops import BITS, Top
-from .tops.zynq import zynq_script
+from .tops.zynq import fits_zynq, zynq_script
 
 __all__ = [
     "BITS",
@@ -202,8 +201,7 @@ def write_block(
         texts[f"{named(prefix, TESTBENCH)}.v"] = testbench(design, block, files.top, prefix)
         texts[COMPONENT_FILE] = component_xml(block, files)
         texts |= litex_wrapper(files, ports_of(block), prefix)
-    outside = f"{PLANES}_araddr" in ports_of(block)
-    if top.kind == "dram" and not outside:  # whose script has one port to memory
+    if fits_zynq(ports_of(block)):
         texts |= zynq_script(files, top.bits, prefix)
     texts[README] = readme(
         top, image, files, ports_of(block), prefix, placed=base is not None, others=others

@@ -414,9 +414,7 @@ class Accelerator:
 
         Of a design that trains recurrent layers that is what a step back needs.
         """
-        image, found = self._image, list[Emitted]()
-        if image is None:
-            raise AcceleratorError("no model is loaded: call load() first")
+        image, found = self._loaded(), list[Emitted]()
         for part in range(len(image.parts)):
             now = self._run_part(part, frames, False, 0)
             if part + 1 < len(image.parts):
@@ -444,15 +442,14 @@ class Accelerator:
 
     def _start(self, part: int) -> None:
         """Start one of the image's programs unless it runs."""
-        if self._image is None:
-            raise AcceleratorError("no model is loaded: call load() first")
+        image = self._loaded()
         if self._torn:
             self.reset()
         if self._started == part:
             return
         self._kept.clear()
-        self.write("frame", beats=self._image.parts[part].frame_beats)
-        self._bus.write(REGISTERS["load"].address, self._image.start_words(part))
+        self.write("frame", beats=image.parts[part].frame_beats)
+        self._bus.write(REGISTERS["load"].address, image.start_words(part))
         status = self._settle()
         if status["halted"] or status["fault"]:
             self._report()
@@ -511,9 +508,8 @@ class Accelerator:
             If the board cannot be reached. The state is unknown then: start a sequence
             afresh.
         """
-        if self._image is None:
-            raise AcceleratorError("no model is loaded: call load() first")
-        model = self._image.model
+        image = self._loaded()
+        model = image.model
         inputs, kind = integers_of(model, frames, given)
         self._check_context(context)
         if keep and (model.directions == 2 or context not in self._kept):
@@ -521,7 +517,7 @@ class Accelerator:
                 "keep=True needs a state: run a sequence of this context before, with a "
                 "model of one direction"
             )
-        for part in range(len(self._image.parts)):
+        for part in range(len(image.parts)):
             emitted = self._run_part(part, inputs, keep, context)
             states = joined(emitted, model.directions)
             inputs = states.output
@@ -554,16 +550,15 @@ class Accelerator:
         ValueError, AcceleratorError, LinkError
             As :meth:`run`; without any sequence.
         """
-        if self._image is None:
-            raise AcceleratorError("no model is loaded: call load() first")
+        image = self._loaded()
         if not len(sequences):
             raise ValueError("no sequences: give at least one")
-        model = self._image.model
+        model = image.model
         taken = [integers_of(model, one, given) for one in sequences]
         inputs = [frames for frames, _ in taken]
         contexts = min(len(inputs), self.design.contexts)
-        for part in range(len(self._image.parts)):
-            made = Stimulus.of(self._image, inputs, part, contexts=contexts)
+        for part in range(len(image.parts)):
+            made = Stimulus.of(image, inputs, part, contexts=contexts)
             emitted = self._carry(made)
             found = [
                 joined([one.only(made.sequence == n) for one in emitted], model.directions)
@@ -592,10 +587,14 @@ class Accelerator:
         ValueError
             For a model of two directions, or a context that the bitstream has not.
         """
+        image = self._loaded()
+        self._check_context(context)
+        return Stream(partial(self.run, context=context), image.model)
+
+    def _loaded(self) -> Image:
         if self._image is None:
             raise AcceleratorError("no model is loaded: call load() first")
-        self._check_context(context)
-        return Stream(partial(self.run, context=context), self._image.model)
+        return self._image
 
     def _check_context(self, context: int) -> None:
         if not 0 <= context < self.design.contexts:
@@ -603,8 +602,7 @@ class Accelerator:
 
     def _run_part(self, part: int, frames: IntArray, keep: bool, context: int) -> list[Emitted]:
         """One program on all frames."""
-        assert self._image is not None
-        made = Stimulus.of(self._image, [frames], part)
+        made = Stimulus.of(self._loaded(), [frames], part)
         step, whose = made.step + keep, np.full_like(made.context, context)
         self._kept.discard(context)
         emitted = self._carry(replace(made, step=step, context=whose))

@@ -24,6 +24,7 @@ from compiler.array.design import Design
 from compiler.array.placement import Placement
 from compiler.lower.image import Image
 from compiler.lower.load import COUNT_BITS, WORD, Space, space_depths, space_targets, space_widths
+from compiler.lower.plan import Part
 from csb_format import IntArray
 from engine.reference import LayerModel
 from engine.screened import of_all
@@ -66,6 +67,7 @@ class _Program:
             state_packing(image.design, BUS_BITS, results=given) for given in (False, True)
         ]
         self._results = results_of(self.part)
+        self._cuts = list(_cuts(self.part))
         self._states: dict[int, list[tuple[IntArray, IntArray, IntArray]]] = {}
 
     def run(self, payloads: Sequence[int], context: int, first: bool) -> list[list[int]]:
@@ -88,21 +90,9 @@ class _Program:
         Results of streams that share words lie slot by slot, in a slot stream by stream.
         """
         made = [self.run(*frame) for frame in frames]
-        ends = len(self._results)
-        for start, stop in pairwise(self._cuts(ends if len(frames) == 1 else 0)):
+        for start, stop in pairwise(self._cuts):
             for beats in made:
-                yield from _marked(beats[start:stop], stop == ends)
-
-    def _cuts(self, whole: int) -> list[int]:
-        """Beats of a frame at which those of the next stream come."""
-        cuts, at = [0], 0
-        for emission in self.part.emissions:
-            placement = emission.placement
-            slot = placement.block // placement.lanes if isinstance(placement, Placement) else 1
-            cuts += range(at + slot, at + placement.beats, slot)
-            at += placement.beats
-            cuts.append(at)
-        return [0, whole] if whole else cuts
+                yield from _marked(beats[start:stop], stop == len(beats))
 
     @staticmethod
     def _zeros(layer: LayerModel) -> tuple[IntArray, IntArray, IntArray]:
@@ -122,6 +112,16 @@ class _Program:
                 k = emission.placement.size
                 values["index"], values["logit"] = of_all(head.logits(output), k)
             yield from state_payloads(self.image.design, emission, values, context)
+
+
+def _cuts(part: Part) -> Iterator[int]:
+    """Beats of a frame at which, slot by slot, those of the next stream come; 0 and the end too."""
+    yield (at := 0)
+    for emission in part.emissions:
+        placement = emission.placement
+        slot = placement.block // placement.lanes if isinstance(placement, Placement) else 1
+        yield from range(at + slot, at + placement.beats, slot)
+        yield (at := at + placement.beats)
 
 
 def _marked(beats: Sequence[Sequence[int]], ends: bool) -> Iterator[tuple[int, bool]]:

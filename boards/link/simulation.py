@@ -47,7 +47,7 @@ def emit_link(design: Design, folder: Path) -> VerilogFiles:
             "a streamed design takes its matrices from DRAM, which no link carries: compile "
             "without streamed=True, or run it with sf.verify or sf.simulate"
         )
-    if design.screen and design.screen.bus_bits:
+    if design.plane_bits:
         raise DesignError(
             "its screen unit takes planes from a memory outside, which no link carries: compile "
             "without planes, or run it with sf.verify or sf.simulate"

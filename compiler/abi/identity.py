@@ -38,7 +38,7 @@ def identity(
     """Fields of the registers that never change, of an accelerator with these buses."""
     arriving, leaving = frame_packing(design, in_bits), state_packing(design, out_bits)
     has = {
-        PLANES_MINOR: design.screen and design.screen.bus_bits,
+        PLANES_MINOR: design.plane_bits,
         SCREEN_MINOR: design.screen,
         DMA_MINOR: DMA in features,
         TRAIN_MINOR: design.train,

@@ -158,26 +158,46 @@ def outcome_of(image: Image, packets: Sequence[Sequence[int]], bits: int, part: 
         Without cycles.
     """
     last = size_of(output_fields(image.design)) - 1
-    packings = [state_packing(image.design, bits, results=given) for given in (False, True)]
-    marks = results_of(image.parts[part])
-    payloads: list[int] = []
-    frames = Counter[int]()  # beats so far, of each stream's frame
+    beats, payloads = _Beats(image, bits, part), list[int]()
     for packet in packets:
         at = 0
         # a packet that a reset has cut, or that is too long, is told of by its last mark
         while at < len(packet):
-            first = packings[0].unpack(packet[at : at + packings[0].beats])
-            whose = stream_of(image.design, first)
-            n = frames[whose]
-            frames[whose] += 1
-            result = marks[n] if n < len(marks) else False
-            beats = packings[result].beats
-            word = packings[result].unpack(packet[at : at + beats])
-            payloads.append(word | result << last - 1)
-            at += beats
+            payload, at = beats.take(packet, at)
+            payloads.append(payload)
         payloads[-1] |= 1 << last
-        del frames[stream_of(image.design, payloads[-1])]
+        beats.end(payloads[-1])
     return Outcome(payloads, [], 0)
+
+
+class _Beats:
+    """Beats of the core out of words: of each stream's frame it is known how many were before."""
+
+    def __init__(self, image: Image, bits: int, part: int):
+        self._design = image.design
+        self._packings = [state_packing(image.design, bits, results=n) for n in (False, True)]
+        self._marks = results_of(image.parts[part])
+        self._result = size_of(output_fields(image.design)) - 2
+        self._frames = Counter[int]()
+
+    def take(self, words: Sequence[int], at: int) -> tuple[int, int]:
+        """The payload that begins at a word, without ``last``, and where the next one does."""
+        plain = self._packings[0]
+        whose = stream_of(self._design, plain.unpack(words[at : at + plain.beats]))
+        n = self._frames[whose]
+        self._frames[whose] += 1
+        result = self._marks[n] if n < len(self._marks) else False
+        packing = self._packings[result]
+        end = at + packing.beats
+        return packing.unpack(words[at:end]) | result << self._result, end
+
+    def whole(self, payload: int) -> bool:
+        """Whether it was the last of its frame."""
+        return self._frames[stream_of(self._design, payload)] == len(self._marks)
+
+    def end(self, payload: int) -> None:
+        """The next of its stream begins a frame."""
+        del self._frames[stream_of(self._design, payload)]
 
 
 def cut_packets(image: Image, words: Sequence[int], bits: int, part: int = 0) -> list[list[int]]:
@@ -199,17 +219,12 @@ def cut_packets(image: Image, words: Sequence[int], bits: int, part: int = 0) ->
     -------
     list of lists of int
     """
-    packings = [state_packing(image.design, bits, results=given) for given in (False, True)]
-    marks = results_of(image.parts[part])
-    packets: list[list[int]] = []
-    frames = Counter[int]()  # beats of the core so far, of each stream's frame
+    beats, packets = _Beats(image, bits, part), list[list[int]]()
     begin = at = 0
     while at < len(words):
-        whose = stream_of(image.design, packings[0].unpack(words[at : at + packings[0].beats]))
-        at += packings[marks[frames[whose]]].beats
-        frames[whose] += 1
-        if frames[whose] == len(marks):
-            del frames[whose]
+        payload, at = beats.take(words, at)
+        if beats.whole(payload):
+            beats.end(payload)
             packets.append(list(words[begin:at]))
             begin = at
     return packets

@@ -627,6 +627,11 @@ class Design:
         return self.arithmetic.state
 
     @property
+    def plane_bits(self) -> int:
+        """Of the bus over which planes of a screen unit come; 0 without one, or with them here."""
+        return self.screen.bus_bits if self.screen else 0
+
+    @property
     def acc_bits(self) -> int:
         """Accumulator width: no sum of ``row_groups * lanes`` extreme products overflows."""
         return self.sum_bits(self.row_groups, self.max_align)

@@ -91,10 +91,8 @@ class Image(Plan):
     @cached_property
     def planes(self) -> bytes:
         """Of a screen unit with its planes outside: what lies there, at a multiple of 4,096."""
-        screen = self.design.screen
-        if self.screen is None or screen is None or not screen.bus_bits:
-            return b""
-        return plane_bytes(self.screen, screen.bus_bits)
+        bits = self.design.plane_bits
+        return plane_bytes(self.screen, bits) if self.screen and bits else b""
 
     def width(self, name: str) -> int:
         """Bits of a word of a memory."""

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from csb_format.arguments import array_of, frames_of, whole
 from csb_format.files.modelfile import ModelFileError, load_model, model_bytes
 from csb_format.fixed import Fixed, IntArray
-from csb_format.heads.dense import DenseLayer
 from csb_format.heads.mlp import MlpHead
 from csb_format.model import Model
 from csb_format.pooling import outputs_of
@@ -480,15 +479,8 @@ def _readable(model: Model) -> Model:
     head = model.head
     if not isinstance(head, MlpHead):
         return model
-    layers = [_plain(layer) for layer in (*head.hidden, head.last)]
+    layers = [one.dense if isinstance(one, ScreenedLayer) else one for one in head.layers]
     return replace(model, head=MlpHead.of(*layers))
-
-
-def _plain(layer: DenseLayer) -> DenseLayer:
-    """The same rows; those of few bits stay."""
-    if not isinstance(layer, ScreenedLayer):
-        return layer
-    return DenseLayer(layer.weight, layer.weight_format, layer.input, layer.bias)
 
 
 class _Users:

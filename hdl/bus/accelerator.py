@@ -106,7 +106,7 @@ class Accelerator(wiring.Component):
         # registers that not all have
         there = {
             CHECKED: design.checked, WALK: design.walk, TRAIN: design.train,
-            SCREEN: design.screen, PLANES: design.screen and design.screen.bus_bits,
+            SCREEN: design.screen, PLANES: design.plane_bits,
         }  # fmt: skip
         self.features = tuple(name for name, has in there.items() if has)
         self._core = self.hierarchy.place(CORE_MODULE, lambda: self._core_of(image))

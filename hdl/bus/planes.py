@@ -9,9 +9,9 @@ from amaranth.lib.wiring import Out
 from compiler.abi.registers import PAGE_BITS
 from compiler.array.design import Design
 from compiler.array.screen.bus import bus_of
-from compiler.array.screen.design import ScreenDesign
+from compiler.array.screen.design import PLANES_PORTS, ScreenDesign
 
-from ..core.screen.fetched.unit import PLANES, plane_port
+from ..core.screen.fetched.unit import plane_port
 from ..read_port import bus_members, forward_bus
 from .read_gate import ReadGate
 from .register_file import RegisterFile
@@ -22,7 +22,7 @@ __all__ = ["join_planes", "plane_ports"]
 def plane_ports(design: Design) -> dict[str, wiring.Member]:
     """Ports to memory of an accelerator, if its screen unit has its planes there."""
     screen = design.screen
-    return bus_members(plane_port(screen), PLANES) if screen and screen.bus_bits else {}
+    return bus_members(plane_port(screen), PLANES_PORTS) if screen and screen.bus_bits else {}
 
 
 def join_planes(
@@ -54,9 +54,12 @@ def join_planes(
         return
     port = plane_port(screen)
     m.submodules.planes = gate = ReadGate(port, bus.outstanding)
-    forward_bus(m, top, gate, port, PLANES)
+    forward_bus(m, top, gate, port, PLANES_PORTS)
     for name, member in bus_members(port, "master").items():
-        theirs, ours = getattr(core, PLANES + name.removeprefix("master")), getattr(gate, name)
+        theirs, ours = (
+            getattr(core, PLANES_PORTS + name.removeprefix("master")),
+            getattr(gate, name),
+        )
         m.d.comb += ours.eq(theirs) if member.flow is Out else theirs.eq(ours)
     page, high = registers.planes_base.page, registers.planes_base_high.high
     base = Cat(Const(0, PAGE_BITS), page, high)

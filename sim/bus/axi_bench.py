@@ -26,6 +26,8 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 
+from compiler.array.screen.design import PLANES_PORTS
+
 from ..axi_memory import AxiMemory, Lateness
 from ..run.cocotb_bench import _Ports
 from ..run.streams import Pauses
@@ -68,7 +70,7 @@ class Masters:
         if script.memory:
             answer(dut, script.memory, reset, script.pauses)
         if script.planes:
-            late(dut, script.planes, "m_axi_planes")
+            late(dut, script.planes, PLANES_PORTS)
         return cls(dut, lite, source, sink, script.limit, Watch(dut))
 
     async def write(self, step: dict[str, Any]) -> int:

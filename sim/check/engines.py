@@ -35,7 +35,7 @@ def require_engine(engine: str) -> None:
 
 def engine_for(design: Design, engine: str) -> str:
     """The engine, or cocotb on Verilator where C++ alone has no memory that a design reads."""
-    reads = design.streamed or (design.screen is not None and design.screen.bus_bits > 0)
+    reads = design.streamed or design.plane_bits
     return "verilator" if reads and engine == FREE else engine
 
 

@@ -14,14 +14,15 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
+from compiler.array.screen.design import PLANES_PORTS
 from hdl.keywords import spelled
 
 from .errors import Hang, note_hang
-from .scenario import PLANES, read_job, run_job
+from .scenario import read_job, run_job
 
 PERIOD_NS = 10
 IDLE = ("frames__valid", "states__ready", "load__valid", "load__payload", "frames__payload")
-PLANES_IDLE = ("planes_base", *(f"{PLANES}_{name}" for name in ("arready", "rvalid", "rid")))
+PLANES_IDLE = ("planes_base", *(f"{PLANES_PORTS}_{name}" for name in ("arready", "rvalid", "rid")))
 
 
 class _Ports:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.abi.states import Outcome
+from compiler.array.screen.design import PLANES_PORTS
 from csb_format import IntArray
 
 from .errors import Hang, SimulationError
@@ -20,9 +21,8 @@ if TYPE_CHECKING:  # a simulator that starts need not import Amaranth
 
     from ..axi_memory import AxiMemory
 
-__all__ = ["PLANES", "Job", "Planes", "read_job", "run_job", "write_job"]
+__all__ = ["Job", "Planes", "read_job", "run_job", "write_job"]
 
-PLANES = "m_axi_planes"  # what the ports to a memory with planes begin with
 PLANES_FILE = "planes.bin"
 
 Progress = Callable[[int], None]
@@ -63,7 +63,7 @@ class Planes:
         from ..axi_memory import AxiMemory, Lateness
 
         late = Lateness(self.latency, self.waits, self.gaps, self.seed)
-        return AxiMemory(ReadPort(self.bits), self.data, self.base, late, name=PLANES)
+        return AxiMemory(ReadPort(self.bits), self.data, self.base, late, name=PLANES_PORTS)
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,7 @@ class Job:
 
         given = frames if isinstance(frames, Stimulus) else Stimulus.of(image, frames)
         start = image.start_words(given.part) if given.part else []
-        screen = image.design.screen
-        outside = bool(screen and screen.bus_bits)
+        bits = image.design.plane_bits
         return cls(
             given.payloads(),
             image.load_words(given.part) if load else start,
@@ -130,7 +129,7 @@ class Job:
             idle or Pauses(),
             stall or Pauses(),
             matrix=image.stream_payloads(given.part) if image.design.streamed else [],
-            planes=Planes(image.planes, screen.bus_bits) if screen and outside else None,
+            planes=Planes(image.planes, bits) if bits else None,
         )
 
 
@@ -201,7 +200,7 @@ def _memory(job: Job, ports: Ports) -> AxiMemory | None:
 def _check(memory: AxiMemory, ports: Ports) -> None:
     """Whether both sides of the memory's bus have kept its rules."""
     if broken := memory.traffic.violations:
-        raise SimulationError(f"a rule of AXI4 was broken on {PLANES}: {broken[0]}")
+        raise SimulationError(f"a rule of AXI4 was broken on {PLANES_PORTS}: {broken[0]}")
     if errors := ports.get("planes_errors"):
         raise SimulationError(f"planes_errors = {errors:#x} after the last frame")
 

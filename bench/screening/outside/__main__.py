@@ -19,7 +19,6 @@ import typer
 from compiler.array.screen.bus import ScreenBus
 from compiler.lower.screen import screen_image
 from compiler.timing.screen_cycles import ScreenCycles
-from csb_format import DenseLayer
 from csb_format.files.folders import temporary_folder
 from csb_format.fixed import IntArray
 from csb_format.screening.adversaries import adversarial_head, adversarial_states
@@ -27,11 +26,10 @@ from csb_format.screening.layer import ScreenedLayer
 from hdl.core.screen.unit import COUNTERS
 from sim.dram.screen_verilog import ScreenJob, emit_screen, simulate_screen_verilog
 
-from ...accuracy.training import Place
 from ...record import Rows, Smallest, write_record
 from ..cycles import ARRAYS, BUSES, array_units, unit_for
 from ..models import screened
-from ..networks import NAMES, corpus_of, network_of, state_hash
+from ..networks import first_words, of_ptb
 
 __all__ = ["main"]
 
@@ -56,31 +54,20 @@ def main(
         found = _verilog(head, given, ARRAYS[:1], (128,), "icarus")
         write_record(json, "bench.screening.outside", 0, [about | row for row in found])
         return
-    if ptb is None:
-        raise typer.BadParameter("give --ptb, a zip of the Penn Treebank")
-    text = NAMES[NETWORK]
-    corpus = corpus_of(text, ptb, None)
-    module = network_of(NETWORK, corpus, Place(work, {"ptb": ptb}, "cpu"))
-    about = {"network": NETWORK, "hash": state_hash(module), "seed": text.seed}
+    module, corpus, about = of_ptb(NETWORK, ptb, work)
     made, rows = screened(module, corpus), Rows()
     buses = tuple(bits for bits in BUSES if bits)
     states = made.states(corpus.test[:tokens])
-    for row in _verilog(_first(made.head, words), states, ARRAYS, buses):
+    for row in _verilog(first_words(made.head, words), states, ARRAYS, buses):
         rows.append(about | row)
         print(row, flush=True)
-    write_record(json, "bench.screening.outside", text.seed, rows, command=COMMAND)
+    write_record(json, "bench.screening.outside", about["seed"], rows, command=COMMAND)
 
 
 def _random() -> tuple[ScreenedLayer, IntArray]:
     rng = np.random.default_rng(0)
     head = ScreenedLayer.of(adversarial_head(rng, outputs=20, inputs=8))
     return head, adversarial_states(rng, head, 2)
-
-
-def _first(head: ScreenedLayer, words: int) -> ScreenedLayer:
-    """A head of the first words."""
-    formats = head.weight_format, head.input
-    return ScreenedLayer.of(DenseLayer(head.weight[:words], *formats, head.bias[:words]))
 
 
 def _verilog(

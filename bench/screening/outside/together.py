@@ -37,9 +37,8 @@ from sim.check.compare import expected_states, states_screened
 from sim.run.scenario import Job
 from sim.run.verilog import simulate_verilog
 
-from ...accuracy.training import Place
 from ...record import Smallest, check_named, with_others, write_record
-from ..networks import NAMES, corpus_of, network_of, state_hash
+from ..networks import first_words, of_ptb
 
 __all__ = ["main"]
 
@@ -80,18 +79,13 @@ def main(
         write_record(json, MODULE, 0, [about | row])
         return
     check_named(case, CASES)
-    if ptb is None:
-        raise typer.BadParameter("give --ptb, a zip of the Penn Treebank")
-    text = NAMES[NETWORK]
-    corpus = corpus_of(text, ptb, None)
-    module = network_of(NETWORK, corpus, Place(work, {"ptb": ptb}, "cpu"))
-    about = {"network": NETWORK, "hash": state_hash(module), "seed": text.seed}
+    module, corpus, about = of_ptb(NETWORK, ptb, work)
     model, frames = _packed(module, corpus, words, tokens)
     for name in case or [name for name, (_, _, streamed, _) in CASES.items() if not streamed]:
         row = {"case": name} | _row(model, frames, CASES[name], "verilator")
         print(row, flush=True)
         rows = with_others(json, [about | {"sparsity": SPARSITY} | row], CASES)
-        write_record(json, MODULE, text.seed, rows, command=COMMAND)
+        write_record(json, MODULE, about["seed"], rows, command=COMMAND)
 
 
 def _random() -> tuple[Model, IntArray]:
@@ -112,8 +106,7 @@ def _packed(
     model = sf.quantise(pruner, module.head, [text], pool="every").model
     head = model.head
     assert isinstance(head, DenseLayer)
-    few = DenseLayer(head.weight[:words], head.weight_format, head.input, head.bias[:words])
-    model = replace(model, head=ScreenedLayer.of(few))
+    model = replace(model, head=first_words(head, words))
     return model, model.layers[0].input.quantise(table[corpus.test[:tokens]])
 
 

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 
+from compiler.array.screen.design import PLANES_PORTS
 from hdl.verilog import VerilogFiles
 
 __all__ = ["BUSES", "SPIRIT", "VERSION", "component_xml", "ports_of"]
@@ -20,7 +21,7 @@ BUSES = {
     "m_axis": ("axis", "master"),
     "s_axis_matrix": ("axis", "slave"),
     "m_axi": ("aximm", "master"),
-    "m_axi_planes": ("aximm", "master"),
+    PLANES_PORTS: ("aximm", "master"),
 }
 
 

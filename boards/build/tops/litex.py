@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from hdl.core.screen.fetched.unit import PLANES
+from compiler.array.screen.design import PLANES_PORTS
 from hdl.prefix import OURS, named
 from hdl.verilog import VerilogFiles
 
@@ -126,7 +126,7 @@ MEMORY = {
 
 def fits_litex(ports: Collection[str]) -> bool:
     """Whether LiteX has an engine for each stream of a top, and it one port to memory at most."""
-    return not {"s_axis_matrix_tdata", f"{PLANES}_araddr"} & set(ports)
+    return not {"s_axis_matrix_tdata", f"{PLANES_PORTS}_araddr"} & set(ports)
 
 
 def litex_wrapper(

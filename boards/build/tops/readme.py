@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from compiler.abi.register_text import HEADER_FILE
+from compiler.array.screen.design import PLANES_PORTS
 from compiler.lower.image import Image
-from hdl.core.screen.fetched.unit import PLANES
 from hdl.prefix import named, planes_file
 from hdl.verilog import VerilogFiles
 
 from .litex import LITEX, fits_litex
 from .tops import Top
-from .zynq import ZYNQ
+from .zynq import ZYNQ, fits_zynq
 
 __all__ = ["README", "readme"]
 
@@ -37,7 +37,7 @@ BUSES = {
     "m_axis": "AXI4-Stream master: packets of states, one a frame",
     "s_axis_matrix": "AXI4-Stream slave: words of the matrix, `tuser` with the first of an image",
     "m_axi": "AXI4 read master: models in memory (docs/integration.md)",
-    "m_axi_planes": "AXI4 read master: planes of a screened head (docs/screening.md)",
+    PLANES_PORTS: "AXI4 read master: planes of a screened head (docs/screening.md)",
 }
 PINS = {
     "aclk": "clock of all buses",
@@ -146,13 +146,12 @@ def _files(
         found += [("`component.xml`", "IP-XACT"), (f"`{prefix}_tb.v`", "a test bench")]
         if fits_litex(ports):
             found += [(f"`{named(prefix, LITEX)}.py`", "LiteX: a module of Python")]
-    outside = f"{PLANES}_araddr" in ports
-    if top.kind == "dram" and not outside:
+    if fits_zynq(ports):
         found += [(f"`{named(prefix, ZYNQ)}.tcl`", "Vivado: a block design of a Zynq UltraScale+")]
     if placed:
         found += [(f"`{prefix}_model.bin`, `{prefix}_model.h`", "the model for memory, for C")]
         found += [("`design.json`", "the design, for other models")]
-    elif outside:
+    elif f"{PLANES_PORTS}_araddr" in ports:
         found += [(f"`{planes_file(prefix)}`", "planes of the screened head, for memory")]
     return [*found, (f"`{prefix}.vlt`", "waivers for Verilator's lint, with reasons")]
 

@@ -71,7 +71,7 @@ class Top:
                 "the serial line carries no words of a matrix: leave streamed out, or take the "
                 "top dram"
             )
-        if self.kind == "link" and design.screen and design.screen.bus_bits:
+        if self.kind == "link" and design.plane_bits:
             raise DesignError(
                 "the serial line reaches no memory with planes: leave planes (--planes) out, or "
                 "take the top axi or dram"

@@ -23,11 +23,13 @@ from csb_format.screening.layer import MOST_COLUMNS, ScreenedLayer
 
 from ..addresses import bits_for
 
-__all__ = ["BUS_BITS", "LARGEST", "MOST_TOP", "ScreenDesign"]
+__all__ = ["BUS_BITS", "LARGEST", "MOST_TOP", "PLANES_PORTS", "ScreenDesign"]
 
 MOST_TOP = 8
 #: Widths of a bus that planes come over.
 BUS_BITS = (64, 128, 256, 512)
+#: What the ports to a memory with planes begin with, wherever there may be others.
+PLANES_PORTS = "m_axi_planes"
 #: Logits that are found where nobody says how many.
 LARGEST = 5
 #: Places of the queue behind first planes, at most: words of a memory block of most FPGAs.

@@ -10,12 +10,13 @@ from amaranth.lib.wiring import In, Out
 from compiler.array.design import Design
 from compiler.array.placement import Placement
 from compiler.array.screen.bus import bus_of
+from compiler.array.screen.design import PLANES_PORTS
 from compiler.lower.screen import ScreenImage
 
 from ...read_port import forward_bus
 from ..hierarchy import Hierarchy
 from ..layouts import output_layout
-from .fetched.unit import PLANES, FetchedScreen, plane_members, plane_port
+from .fetched.unit import FetchedScreen, plane_members, plane_port
 from .layouts import write_layout
 from .unit import ScreenUnit, counts_layout
 
@@ -127,7 +128,7 @@ class ScreenedStates(wiring.Component):
         """What goes to a memory with planes and comes from there."""
         if not isinstance(unit, FetchedScreen):
             return
-        forward_bus(m, self, unit, plane_port(self.screen), PLANES)
+        forward_bus(m, self, unit, plane_port(self.screen), PLANES_PORTS)
         m.d.comb += [
             unit.base.eq(self.planes_base),
             self.planes_errors.eq(unit.errors),

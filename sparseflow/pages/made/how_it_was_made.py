@@ -106,7 +106,7 @@ def simulation(
         "largest": largest,
         "head": design.linear > 0 or None,
         "dense-head": design.indexed > 0 or None,
-        "planes": design.screen.bus_bits or None if design.screen else None,
+        "planes": design.plane_bits or None,
         # by default some may run: the line repeats its own rows
         "icarus": beside.get("icarus", 0) if simulator not in ("icarus", "verilator") else None,
         "cocotb": beside.get("verilator"),

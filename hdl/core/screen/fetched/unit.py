@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import bits_for
 from compiler.array.screen.bus import ScreenBus
-from compiler.array.screen.design import ScreenDesign
+from compiler.array.screen.design import PLANES_PORTS, ScreenDesign
 from compiler.lower.screen import ScreenImage
 
 from ....read_port import ReadPort, bus_members, forward_bus, read_errors_layout
@@ -21,10 +21,7 @@ from .buffer import RowBuffer
 from .fetcher import Fetcher, RowKind
 from .stages import FetchedDigits, feed_digits, feed_refined
 
-__all__ = ["PLANES", "FetchedScreen", "forward_planes", "plane_members", "plane_port"]
-
-PLANES = "m_axi_planes"
-"""What the ports to a memory with planes begin with, wherever there may be others."""
+__all__ = ["FetchedScreen", "forward_planes", "plane_members", "plane_port"]
 
 
 def plane_port(design: ScreenDesign) -> ReadPort:
@@ -37,7 +34,7 @@ def plane_members(design: ScreenDesign) -> dict[str, wiring.Member]:
     if not design.bus_bits:
         return {}
     port = plane_port(design)
-    return bus_members(port, PLANES) | {
+    return bus_members(port, PLANES_PORTS) | {
         "planes_base": In(port.address_bits),
         "planes_errors": Out(read_errors_layout()),
     }
@@ -49,7 +46,7 @@ def forward_planes(
     """Let these ports be those of a block inside that has them too; nothing without planes."""
     if not design.bus_bits:
         return
-    forward_bus(m, outer, inner, plane_port(design), PLANES, PLANES)
+    forward_bus(m, outer, inner, plane_port(design), PLANES_PORTS, PLANES_PORTS)
     m.d.comb += [
         inner.planes_base.eq(outer.planes_base),
         outer.planes_errors.eq(inner.planes_errors),
