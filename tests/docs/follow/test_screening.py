@@ -63,13 +63,18 @@ def _last_state(model: Model, frames: np.ndarray) -> np.ndarray:
     return np.asarray(run_levels(IntegerModel(model), [frames])[-1][0].output[-1])
 
 
+def _in_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the page's commands find what they name."""
+    screened_file(folder)
+    monkeypatch.chdir(folder)
+    frames = np.random.default_rng(1).normal(0, 0.5, (5, 5)).astype(np.float32)
+    np.savez("data.npz", frames=frames, lengths=np.array([3, 2]))
+
+
 def test_its_simulation_is_exact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    screened_file(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    frames = np.random.default_rng(1).normal(0, 0.5, (5, 5)).astype(np.float32)
-    np.savez("data.npz", frames=frames, lengths=np.array([3, 2]))
+    _in_a_folder(tmp_path, monkeypatch)
     words = shlex.split(one(PAGE, "sh", BEHIND))
     assert words[0] == "sparseflow"
     small = ["--pes", "4", "--lanes", "2", "--simulator", "icarus"]  # of the page, a quick array
@@ -95,10 +100,7 @@ def test_its_simulation_is_exact(
 def test_its_commands_with_planes_outside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    screened_file(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    frames = np.random.default_rng(1).normal(0, 0.5, (5, 5)).astype(np.float32)
-    np.savez("data.npz", frames=frames, lengths=np.array([3, 2]))
+    _in_a_folder(tmp_path, monkeypatch)
     small = ["--pes", "4", "--lanes", "2"]
     commands = [*one(PAGE, "sh", OUTSIDE).splitlines(), "sparseflow ip model.safetensors --out ip"]
     for line in commands:

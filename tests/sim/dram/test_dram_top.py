@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,8 @@ from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
 from hdl.dram.reader import ReadBus
 from sim.bus.axi import AxiScript, Memory, simulate_axi
-from sim.run.processes import environment
 from sim.run.streams import Pauses
+from tests.delivered import check_delivered
 
 BASE = 4 * PAGE
 BUS = ReadBus(64, 32, 8, 4, 64)
@@ -75,14 +73,5 @@ def test_what_is_delivered_reads_and_says_who_it_is(make_case: Any, work: Path) 
     """Plain Verilog-2005 for Icarus, its own test bench; no warning of Verilator's lint."""
     case = cases(make_case)[0]
     files = write_block(case.image.design, case.image, work / "told", TOP, base=BASE)
-    tools = environment()
-    lint = [str(shutil.which("verilator", path=tools["PATH"])), "--lint-only", "-Wall"]
-    lint += ["--top-module", files.top, "sparseflow.vlt", *files.sources]
-    done = subprocess.run(lint, cwd=files.folder, capture_output=True, text=True, env=tools)
-    assert (done.returncode, "Warning" in done.stderr) == (0, False), done.stderr[-2000:]
-    command = ["iverilog", "-g2005", "-o", "tb", "-s", "sparseflow_tb"]
-    sources = [*files.sources, "sparseflow_tb.v"]
-    subprocess.run([*command, *sources], cwd=files.folder, check=True)
-    done = subprocess.run(["vvp", "tb"], cwd=files.folder, capture_output=True, text=True)
-    assert "PASS" in done.stdout.splitlines()
+    check_delivered(files)
     assert (files.folder / "sparseflow_model.bin").stat().st_size % (BUS.data_bits // 8) == 0

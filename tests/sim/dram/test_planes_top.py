@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +26,8 @@ from engine.reference import IntegerModel
 from hdl.dram.reader import ReadBus
 from sim.bus.axi import AxiScript, Memory, simulate_axi
 from sim.check.compare import compare
-from sim.run.processes import environment
 from sim.run.streams import Pauses
+from tests.delivered import check_delivered
 
 BASE = 16 * PAGE
 BUS = ReadBus(64, 32, 8, 4, 64)
@@ -81,15 +79,7 @@ def test_what_is_delivered(tmp_path: Path, kind: str, base: int | None) -> None:
     """No warning of Verilator's lint; its own test bench passes; the planes lie beside."""
     image = screened()
     files = write_block(image.design, image, tmp_path / "v", Top(kind, 64, BUS), base=base)
-    tools = environment()
-    lint = [str(shutil.which("verilator", path=tools["PATH"])), "--lint-only", "-Wall"]
-    lint += ["--top-module", files.top, "sparseflow.vlt", *files.sources]
-    done = subprocess.run(lint, cwd=files.folder, capture_output=True, text=True, env=tools)
-    assert (done.returncode, "Warning" in done.stderr) == (0, False), done.stderr[-2000:]
-    command = ["iverilog", "-g2005", "-o", "tb", "-s", "sparseflow_tb"]
-    subprocess.run([*command, *files.sources, "sparseflow_tb.v"], cwd=files.folder, check=True)
-    done = subprocess.run(["vvp", "tb"], cwd=files.folder, capture_output=True, text=True)
-    assert "PASS" in done.stdout.splitlines()
+    check_delivered(files)
     told = (files.folder / "README.md").read_text("utf-8")
     assert "planes_base" in told
     if base is None:
