@@ -1,71 +1,29 @@
-"""The array: everything that is fixed when hardware is generated."""
+"""The parameters of an array, and what follows from them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from csb_format.arguments import flag, shown, whole
-from csb_format.cells import CELLS, LSTM, cell_named
-from csb_format.cells.cell import Cell, reaches
+from csb_format.cells import LSTM, cell_named
+from csb_format.cells.cell import Cell
 from csb_format.fixed import Fixed
 from csb_format.precision import Precision
-from csb_format.scales import MAX_ALIGN, DesignError
+from csb_format.scales import MAX_ALIGN
 
-from .addresses import bits_for
-from .batch import LEAST_OUTPUT, MOST_STREAMS
-from .screen.bus import PlaneLayout
+from ..addresses import bits_for
 
 if TYPE_CHECKING:
-    from .screen.design import ScreenDesign
+    from ..screen.design import ScreenDesign
 
-__all__ = [
-    "DICE_BITS",
-    "MOST_BACK",
-    "PART_PLACES",
-    "Array",
-    "Design",
-    "bits_for",
-    "check_counts",
-    "check_flags",
-    "check_pes",
-]
+__all__ = ["MOST_BACK", "PART_PLACES", "Parameters"]
 
-
-FLAGS = (
-    *("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward"),
-    *("parts", "unguarded", "rectified", "batched"),
-)
-# numbers that may be 0
-OPTIONAL = (
-    *("projectors", "linear", "max_align", "train", "indexed", "row_bits", "row_shift"),
-    *("spread", "forward"),
-)
-MOST_ALIGN = 31  # of sums that a design learns from
-MOST_ACC = 62  # bits of them, as models have 64
 PART_PLACES = 64  # of a memory that look-up tables of six inputs are
-DICE_BITS = 24  # below the last bit of a master that an update is rounded from
-MOST_ROW_SHIFT = 14  # of a sum whose weights have 18 bits then
 MOST_BACK = 8  # frames back that are told apart; what is further back has long come home
 
 
 @dataclass(frozen=True)
-class Array:
-    """The array that is taken where nobody says otherwise.
-
-    Parameters
-    ----------
-    pes, lanes : int
-        M and N.
-    """
-
-    pes: int = 16
-    lanes: int = 8
-
-
-@dataclass(frozen=True)
-class Design:
+class Parameters:
     """An accelerator of ``pes`` x ``lanes`` multipliers and its memories.
 
     Parameters
@@ -167,11 +125,6 @@ class Design:
         Of a streamed design: frames of all ``contexts`` are worked on together. A word of the
         matrices is used for each stream that is there before the next one is taken; see
         :mod:`compiler.array.batch`.
-
-    Raises
-    ------
-    DesignError
-        If one of these does not hold; the message names the value.
     """
 
     pes: int
@@ -214,262 +167,6 @@ class Design:
     spread: int = 0
     rectified: bool = False
     batched: bool = False
-
-    def __post_init__(self) -> None:
-        fields = asdict(self)
-        del fields["screen"]
-        self._check_cell(fields.pop("cell"))
-        object.__setattr__(self, "wider", check_numbers("wider", fields.pop("wider")))
-        flags = {name: fields.pop(name) for name in FLAGS}
-        optional = {name: fields.pop(name) for name in OPTIONAL}
-        # numpy's numbers count, and what is kept is plain, as it goes into JSON and hashes
-        found = check_counts(fields) | check_counts(optional, least=0) | check_flags(flags)
-        for name, value in found.items():
-            object.__setattr__(self, name, value)
-        self._check_projectors()
-        self._check_narrow()
-        self._check_by_gate()
-        self._check_train()
-        self._check_indexed()
-        self._check_rows()
-        self._check_screen()
-        self._check_spread()
-        self._check_batched()
-        check_pes(self.pes, self.cell)
-        share = f"pes / {self.abreast}" if self.abreast > 1 else "pes"
-        self._check_beat("units", self.units, share, self.pes // self.abreast)
-        if not 4 <= self.value_bits <= 18:
-            raise DesignError(f"value_bits = {self.value_bits}: must be 4 to 18")
-        if not 6 <= self.act_bits <= 18:
-            raise DesignError(f"act_bits = {self.act_bits}: must be 6 to 18")
-        self._check_reaches()
-        if self.index_bits > 16:
-            raise DesignError(f"index_bits = {self.index_bits}: must be 1 to 16")
-
-    @staticmethod
-    def _check_cell(name: object) -> None:
-        if not isinstance(name, str) or name not in CELLS:
-            raise DesignError(f"cell = {shown(name)}: must be one of {', '.join(CELLS)}")
-
-    def _check_reaches(self) -> None:
-        there = reaches(self.act_bits)
-        for name, reach in [("reach", self.reach), *(("wider", reach) for reach in self.wider)]:
-            if reach not in there:
-                raise DesignError(
-                    f"{name} = {reach}: must be one of {', '.join(map(str, there))} at act_bits = "
-                    f"{self.act_bits}"
-                )
-        if list(self.reaches) != sorted(set(self.reaches)):
-            raise DesignError(
-                f"wider = {', '.join(map(str, self.wider))}: must ascend from above reach = "
-                f"{self.reach}"
-            )
-
-    def _check_narrow(self) -> None:
-        most = MOST_ALIGN if self.backward else MAX_ALIGN
-        if self.max_align > most:
-            raise DesignError(f"max_align = {self.max_align}: must be 0 to {most}")
-        if self.pieces > 1 and self.streamed:
-            raise DesignError(
-                f"pieces = {self.pieces}: a streamed design has no matrix memories to be "
-                "narrow; take pieces = 1"
-            )
-        if self.pieces > 1 and self.deep and not self.compact:
-            raise DesignError(
-                f"pieces = {self.pieces}: a deep design is not proven to gather words; "
-                "take pieces = 1 or leave deep out"
-            )
-        if self.checked and (self.streamed or self.compact):
-            kind = "streamed" if self.streamed else "compact"
-            raise DesignError(
-                f"checked = True: a {kind} design keeps no parity; leave one of the two out"
-            )
-        if self.walk and not self.checked:
-            raise DesignError("walk = True: the walk is of a checked design; take checked = True")
-        if not self.compact:
-            return
-        if not self.arithmetic.compact:
-            raise DesignError(
-                f"compact = True: a compact design has no lane for {self.arithmetic.title}; "
-                "leave it out, or take an LSTM"
-            )
-        for name in ("deep", "streamed", "projectors", "parts", "unguarded"):
-            if value := getattr(self, name):
-                raise DesignError(f"{name} = {value}: a compact design has none; leave it out")
-        if self.pes != self.abreast * self.units or self.lanes % self.units:
-            raise DesignError(
-                f"units = {self.units}: a compact design has a lane for every {self.abreast} of "
-                f"its pes = {self.pes}, and these divide its lanes = {self.lanes}"
-            )
-
-    def _check_by_gate(self) -> None:
-        if self.by_gate and self.compact:
-            raise DesignError("by_gate = True: a compact design has none; leave it out")
-        if self.by_gate and self.passes > 1:
-            raise DesignError(
-                f"by_gate = True: in a design for {self.arithmetic.title} each gate has passes of "
-                "its own already; leave it out"
-            )
-
-    def _check_train(self) -> None:
-        if not self.train:
-            if self.backward:
-                raise DesignError("backward = True: of a design that trains; take train above 0")
-            if self.forward:
-                raise DesignError(
-                    f"forward = {self.forward}: of a design that trains; take 0, or train above 0"
-                )
-            return
-        if self.backward:
-            self._check_backward()
-        if self.forward > self.acc_bits:
-            raise DesignError(
-                f"forward = {self.forward}: sums have {self.acc_bits} bits; take at most as many"
-            )
-        kinds = ("streamed", "deep", "compact", "by_gate", "checked")
-        if kind := next((name for name in kinds if getattr(self, name)), None):
-            raise DesignError(f"train = {self.train}: not with {kind} = True yet; leave one out")
-        if self.pieces > 1:
-            raise DesignError(f"train = {self.train}: not with pieces = {self.pieces}; take 1")
-        if self.word_bits < DICE_BITS:
-            raise DesignError(
-                f"train = {self.train}: a row's dice have {DICE_BITS} bits, a word of the matrix "
-                f"memories {self.word_bits}; take more lanes"
-            )
-
-    def _check_backward(self) -> None:
-        if self.arithmetic.resets:
-            raise DesignError(
-                f"backward = True: arrays train the recurrent layers of {self.arithmetic.title} "
-                "not yet; train its head alone"
-            )
-        if self.act_bits < self.value_bits:
-            raise DesignError(
-                f"act_bits = {self.act_bits}: weights of {self.value_bits} bits take the place of "
-                "activations on the way back, which must be as wide; pack it with more"
-            )
-        if not self.linear:
-            raise DesignError("backward = True: sums leave where a linear output layer's do")
-        if self.acc_bits > MOST_ACC:
-            raise DesignError(
-                f"acc_bits = {self.acc_bits}: sums to learn from have at most {MOST_ACC}; give "
-                "smaller batches, or narrower weights"
-            )
-
-    def _check_indexed(self) -> None:
-        if not self.indexed:
-            return
-        if self.indexed >= self.matrix_depth:
-            raise DesignError(
-                f"indexed = {self.indexed}: must be below matrix_depth = {self.matrix_depth}, so "
-                "that there are places without indices, or 0"
-            )
-        kinds = ("compact", "checked", "train")
-        if kind := next((name for name in kinds if getattr(self, name)), None):
-            raise DesignError(
-                f"indexed = {self.indexed}: not with {kind} = {getattr(self, kind)} yet; leave "
-                "one out"
-            )
-        if self.pieces > 1:
-            raise DesignError(f"indexed = {self.indexed}: not with pieces = {self.pieces}; take 1")
-
-    def _check_rows(self) -> None:
-        if not self.row_bits and not self.row_shift:
-            return
-        if not (self.indexed and self.linear):
-            raise DesignError(
-                f"row_bits = {self.row_bits}: they are those of a linear output layer without "
-                "indices; take indexed and linear above 0, or row_bits = row_shift = 0"
-            )
-        if not 4 <= self.row_bits <= self.value_bits:
-            raise DesignError(
-                f"row_bits = {self.row_bits}: must be 0, or 4 to value_bits = {self.value_bits}"
-            )
-        if self.row_shift > MOST_ROW_SHIFT:
-            raise DesignError(f"row_shift = {self.row_shift}: must be 0 to {MOST_ROW_SHIFT}")
-
-    def _check_screen(self) -> None:
-        if self.screen is None:
-            return
-        for name in ("checked", "projectors", "train"):
-            if value := getattr(self, name):
-                raise DesignError(
-                    f"{name} = {value}: not beside a screen unit yet; leave one of the two out "
-                    "(largest = 0 leaves a screened head to the host)"
-                )
-        if self.screen.bus_bits:
-            PlaneLayout(self.screen, self.screen.bus_bits)  # refuses rows that no burst holds
-        if self.screen.elements != self.units:
-            raise DesignError(
-                f"elements = {self.screen.elements} of a screen unit: the array gives its units = "
-                f"{self.units} at once"
-            )
-
-    def _check_spread(self) -> None:
-        if self.spread > self.pes:
-            raise DesignError(f"spread = {self.spread}: must be at most pes = {self.pes}")
-        if self.spread and (self.compact or self.streamed):
-            kind = "compact" if self.compact else "streamed"
-            raise DesignError(
-                f"spread = {self.spread}: a {kind} design has no such memories; leave one out"
-            )
-
-    def _check_batched(self) -> None:
-        if not self.batched:
-            return
-        if not self.streamed:
-            raise DesignError(
-                "batched = True: memories on chip give a word a cycle, which several streams would "
-                "not use better; take streamed = True, or leave batched out"
-            )
-        if not 2 <= self.contexts <= MOST_STREAMS:
-            raise DesignError(
-                f"contexts = {self.contexts}: a batched design has 2 to {MOST_STREAMS} streams"
-            )
-        if self.output_depth < LEAST_OUTPUT:
-            raise DesignError(
-                f"output_depth = {self.output_depth}: of a batched design at least {LEAST_OUTPUT}"
-            )
-        kinds = ("by_gate", "indexed", "rectified")
-        if kind := next((name for name in kinds if getattr(self, name)), None):
-            raise DesignError(
-                f"batched = True: not with {kind} = {getattr(self, kind)} yet; leave one out"
-            )
-        if self.screen:
-            raise DesignError(
-                "batched = True: not with a screen unit yet; leave one of the two out "
-                "(largest = 0 leaves a screened head to the host)"
-            )
-        if self.passes > 1 or self.arithmetic.apart:
-            raise DesignError(
-                f"batched = True: not for {self.arithmetic.title} yet; leave it out, or take an "
-                "LSTM"
-            )
-
-    def _check_projectors(self) -> None:
-        q = self.projectors
-        if q:
-            self._check_beat("projectors", q, "pes", self.pes)
-        if self.linear and not q:
-            raise DesignError(f"linear = {self.linear}: linear layers need projectors")
-        if self.rectified and not self.linear:
-            raise DesignError("rectified = True: it is linear layers that a ReLU is between")
-        for name in ("train", "row_bits"):
-            if self.rectified and (value := getattr(self, name)):
-                raise DesignError(
-                    f"{name} = {value}: not with rectified = True yet; leave one of the two out"
-                )
-        if self.fan_in < 2:
-            raise DesignError(f"fan_in = {self.fan_in}: a tree adds at least 2 operands")
-
-    def _check_beat(self, name: str, count: int, share: str, most: int) -> None:
-        """Results of a beat lie in banks side by side, or in places side by side of all banks."""
-        n, ports = self.lanes, count // self.lanes
-        if count > most or not (n % count == 0 or (count % n == 0 and ports.bit_count() == 1)):
-            raise DesignError(
-                f"{name} = {count}: must be at most {share} = {most}, and divide lanes = {n} "
-                "or be a power-of-two multiple of them"
-            )
 
     @property
     def gates(self) -> int:
@@ -707,57 +404,3 @@ class Design:
     def bias_bits(self) -> int:
         """Bits of one word of a bias memory: the biases of a unit."""
         return self.sums * self.state.width
-
-
-def check_pes(pes: int, cell: str = LSTM) -> None:
-    """Raise a :class:`.DesignError` unless the gates of a unit fit side by side."""
-    abreast = cell_named(cell).abreast
-    if pes < 1 or pes % abreast:
-        wanted = f"a multiple of {abreast}, one PE a gate" if abreast > 1 else "at least 1"
-        raise DesignError(f"pes = {pes}: must be {wanted}")
-
-
-def check_numbers(name: str, given: object) -> tuple[int, ...]:
-    """Whole numbers of at least 1, as a list has them.
-
-    Raises
-    ------
-    DesignError
-        Naming the first that is none.
-    """
-    if not isinstance(given, list | tuple):
-        raise DesignError(f"{name} = {shown(given)}: must be a list of whole numbers")
-    return tuple(check_counts({name: number})[name] for number in given)
-
-
-def check_counts(counts: Mapping[str, object], least: int = 1) -> dict[str, int]:
-    """Whole numbers of at least ``least``.
-
-    Raises
-    ------
-    DesignError
-        Naming the first that is none.
-    """
-    found = {}
-    for name, value in counts.items():
-        try:
-            found[name] = whole(name, value, least)
-        except (TypeError, ValueError):
-            raise DesignError(
-                f"{name} = {shown(value)}: must be a whole number of at least {least}"
-            ) from None
-    return found
-
-
-def check_flags(flags: Mapping[str, object]) -> dict[str, bool]:
-    """True or false each.
-
-    Raises
-    ------
-    DesignError
-        Naming the first that is neither.
-    """
-    try:
-        return {name: flag(name, value) for name, value in flags.items()}
-    except TypeError as error:
-        raise DesignError(str(error)) from None
