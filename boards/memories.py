@@ -40,6 +40,8 @@ class Memory(NamedTuple):
         A word may be read in the cycle that writes it.
     logic : bool
         It is read within a cycle, as blocks are not.
+    hard : bool
+        It is to be made of blocks, whatever its size.
     """
 
     width: int
@@ -47,6 +49,7 @@ class Memory(NamedTuple):
     number: int = 1
     guarded: bool = False
     logic: bool = False
+    hard: bool = False
 
     def blocks(self, part: Part) -> int:
         """Block RAMs of one; 0 if Yosys makes it of logic."""
@@ -54,7 +57,7 @@ class Memory(NamedTuple):
 
     def _counted(self, part: Part) -> int:
         blocks = min(self._shaped(*shape) for shape in part.ram_shapes)
-        if part.distributed == 0:
+        if part.distributed == 0 or self.hard:
             return blocks
         if self.logic:
             return 0
@@ -132,13 +135,19 @@ def memories(design: Design, *, matrices: bool) -> list[Memory]:
     pes = working_pes(design)
     banks = pes * design.lanes * design.write_ports
     return [
-        Memory(design.act_bits, design.bank_depth, banks, not design.unguarded, design.parts),
+        _bank(design, banks),
         Memory(design.forward_bits, design.slots << design.stream_bits, pes, not design.train),
         Memory(design.state.width, design.state_depth, design.units, True),
         *_between_turns(design),
         Memory(size_of(output_fields(design)), design.output_depth, 1, True),
         *_loaded(design, matrices),
     ]
+
+
+def _bank(design: Design, number: int) -> Memory:
+    """Of vectors, so many alike."""
+    kinds = {"logic": design.parts, "hard": design.block_banks}
+    return Memory(design.act_bits, design.bank_depth, number, not design.unguarded, **kinds)
 
 
 def _between_turns(design: Design) -> Iterator[Memory]:

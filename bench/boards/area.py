@@ -40,7 +40,14 @@ SEED = 0
 INPUTS, UNITS, KEPT = 153, 1024, (2, 8, 1)  # weights of a bank in W_ih and W_hh; layers
 STAND_IN = "synth_xilinx xcup"
 FAMILIES = ("ecp5", "xcup")
-BANKS = {"": FAMILIES, "parts": ("xcup",), "unguarded": ("ecp5",)}  # where each is of use
+BANKS = {
+    "": FAMILIES,
+    "parts": ("xcup",),
+    "unguarded": ("ecp5",),
+    "block_banks": FAMILIES,
+    "block_banks unguarded": FAMILIES,
+}  # flags of a design, where each is of use
+BLOCKS = ("block_banks", "block_banks unguarded")
 # Look-up tables of six inputs that a distributed memory takes: one for each of its read ports of a
 # bit (two bits of 32 words), one for the write address.
 XCUP_SITES = {"RAM32X1D": 2, "RAM64X1D": 2, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8}
@@ -58,7 +65,7 @@ class Case:
     depth : int
         Places of a bank, in the place of what the network needs; 0: these.
     banks : str
-        What vector banks are, of ``BANKS``: a flag of a design.
+        What vector banks are, of ``BANKS``: flags of a design.
     streams : int
         Of a streamed matrix that so many streams share; 0: one on chip.
     """
@@ -86,9 +93,9 @@ class Case:
         if self.streams:
             shared = {"streamed": True, "contexts": self.streams, "batched": self.streams > 1}
         design = design_for(model, self.pes, self.lanes, **shared)
-        options: dict[str, Any] = {"vector_depth": self.depth} if self.depth else {}
-        if self.banks:
-            options[self.banks] = True
+        options: dict[str, Any] = dict.fromkeys(self.banks.split(), True)
+        if self.depth:
+            options["vector_depth"] = self.depth
         return replace(design, **options)
 
 
@@ -97,6 +104,7 @@ CASES = {
     for case in (
         *(Case(64, 16, bits, depth) for bits in (16, 8) for depth in (0, 64, 96, 128, 192)),
         *(Case(64, 16, bits, depth, "parts") for bits in (16, 8) for depth in (0, 96)),
+        *(Case(64, 16, bits, banks=banks) for bits in (16, 8) for banks in BLOCKS),
         *(Case(16, 8, bits) for bits in (16, 8)),
         *(Case(16, 8, bits, banks=banks) for bits in (16, 8) for banks in ("parts", "unguarded")),
         *(Case(64, 16, 16, streams=streams) for streams in (1, 8)),

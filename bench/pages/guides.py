@@ -220,7 +220,7 @@ def _costs() -> str:
             f"{row['M']} x {row['N']}",
             str(row["value_bits"]),
             {"xcup": "UltraScale+", "ecp5": "ECP5"}[row["family"]],
-            row["banks"],
+            row["banks"].replace("block_banks", "blocks").replace(" ", ", "),
             str(row["vector_depth"]),
             *(f"{row[name]:.1f}" for name in ("lut_per_multiplier", "with_lanes")),
             f"{row['ff_per_multiplier']:.1f}",

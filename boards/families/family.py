@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 BOARD_MODULE = "sparseflow_board"
-OPTIONS = ("deep", "compact", "parts", "unguarded")
+OPTIONS = ("deep", "compact", "parts", "unguarded", "block_banks")
 # of ECP5, GW2A and 7 Series alike
 RAM_18K = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
@@ -338,8 +338,8 @@ class Board:
     baud : int
         Of the serial link; 0 where the link is AXI.
     array : dict
-        Default ``pes`` and ``lanes``; ``deep`` or ``compact``, ``parts`` or ``unguarded``: what all
-        its designs are.
+        Default ``pes`` and ``lanes``; ``deep`` or ``compact``, ``parts`` or ``block_banks``, ``unguarded``:
+        what all its designs are.
     pins : dict of str to Pin
         Those of :data:`~boards.families.pins.SIGNALS`, and outputs that are held at a level.
     source : tuple of str

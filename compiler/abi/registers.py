@@ -410,6 +410,7 @@ YOUNGER = {
     "row_shift": 0,
     "parts": False,
     "unguarded": False,
+    "block_banks": False,
     "spread": 0,
     "screen": None,
 }

@@ -359,3 +359,14 @@ def test_an_unguarded_bank_takes_less_of_a_block_family() -> None:
     assert guarded.registers
     assert bare.registers
     assert bare.registers < guarded.registers
+
+
+@pytest.mark.parametrize("name", ["ulx3s", "kv260"])
+def test_banks_in_blocks_take_one_each_and_no_tables(name: str) -> None:
+    """Where synthesis alone would make them of tables: 160 places of 8 bits."""
+    narrow = replace(LARGE, value_bits=8, act_bits=8)
+    tables, blocks = (
+        estimate(replace(narrow, block_banks=on), board(name), link=False) for on in (False, True)
+    )
+    assert blocks.block_rams - tables.block_rams == narrow.multipliers
+    assert blocks.luts < tables.luts - 16 * narrow.multipliers

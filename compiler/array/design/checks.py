@@ -19,7 +19,7 @@ __all__ = ["DICE_BITS", "check_array", "check_counts", "check_flags", "check_pes
 
 FLAGS = (
     *("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward"),
-    *("parts", "unguarded", "rectified", "batched"),
+    *("parts", "unguarded", "block_banks", "rectified", "batched"),
 )
 # numbers that may be 0
 OPTIONAL = (
@@ -58,6 +58,7 @@ def check_array(array: Parameters) -> None:
     _check_indexed(array)
     _check_rows(array)
     _check_screen(array)
+    _check_banks(array)
     _check_spread(array)
     _check_batched(array)
     check_pes(array.pes, array.cell)
@@ -128,7 +129,7 @@ def _check_narrow(array: Parameters) -> None:
             f"compact = True: a compact design has no lane for {array.arithmetic.title}; "
             "leave it out, or take an LSTM"
         )
-    for name in ("deep", "streamed", "projectors", "parts", "unguarded"):
+    for name in ("deep", "streamed", "projectors", "parts", "unguarded", "block_banks"):
         if value := getattr(array, name):
             raise DesignError(f"{name} = {value}: a compact design has none; leave it out")
     if array.pes != array.abreast * array.units or array.lanes % array.units:
@@ -244,6 +245,14 @@ def _check_screen(array: Parameters) -> None:
         raise DesignError(
             f"elements = {array.screen.elements} of a screen unit: the array gives its units = "
             f"{array.units} at once"
+        )
+
+
+def _check_banks(array: Parameters) -> None:
+    if array.parts and array.block_banks:
+        raise DesignError(
+            "block_banks = True: parts are read within a cycle, as blocks are not; leave one of the "
+            "two out"
         )
 
 

@@ -112,6 +112,9 @@ class Parameters:
     parts : bool
         A vector bank is several memories of up to ``PART_PLACES`` places that are read within a
         cycle: for devices whose look-up tables are such memories. Cycles stay what they are.
+    block_banks : bool
+        Banks are block memories, whatever their size: for devices with blocks to spare, which
+        look-up tables run out in. Not with ``parts``.
     unguarded : bool
         Synthesis is told that no place of a vector bank is read in the cycle that writes it, as
         none is whose element counts; block RAMs then need nothing beside them.
@@ -164,6 +167,7 @@ class Parameters:
     row_shift: int = 0
     parts: bool = False
     unguarded: bool = False
+    block_banks: bool = False
     spread: int = 0
     rectified: bool = False
     batched: bool = False

@@ -12,10 +12,11 @@ from compiler.array.design import PART_PLACES, Design
 
 from ..layouts import bank_write_layout
 
-__all__ = ["UNGUARDED", "element_bank", "part_writes"]
+__all__ = ["BLOCKS", "UNGUARDED", "element_bank", "part_writes"]
 
 PART_BITS = (PART_PLACES - 1).bit_length()
 UNGUARDED = {"no_rw_check": 1}  # as Yosys calls it
+BLOCKS = {"ram_style": "block"}  # as Vivado does, and Yosys for all families
 
 
 def part_writes(m: Module, design: Design, write: data.View) -> data.View:
@@ -66,7 +67,7 @@ def element_bank(
     place : Value
         That is read.
     """
-    attrs = UNGUARDED if design.unguarded else {}
+    attrs = (UNGUARDED if design.unguarded else {}) | (BLOCKS if design.block_banks else {})
     memories = [Memory(shape=shape, depth=n, init=[], attrs=attrs) for n in design.bank_parts]
     reads = []
     for part, memory in enumerate(memories):

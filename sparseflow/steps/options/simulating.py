@@ -94,6 +94,14 @@ class VerilogOptions:
             panel=ARRAY,
         ),
     ] = False
+    block_banks: Annotated[
+        bool,
+        Said(
+            "Vector banks in block memories, whatever their size.",
+            name="--block-banks",
+            panel=ARRAY,
+        ),
+    ] = False
     bits: Annotated[
         int | None,
         Said("Of s_axis and m_axis: 32 to 1024. Default: 64.", least=32, most=1024, panel=TOP),

@@ -106,15 +106,16 @@ def test_synthesis_is_told() -> None:
     """Of vector banks alone; Verilog is what it was where nobody asks."""
     _, image, _ = build("one part")
     texts = {}
-    for option in ("", "parts", "unguarded"):
+    for option in ("", "parts", "unguarded", "block_banks"):
         asked: dict[str, Any] = {option: True} if option else {}
         design = replace(image.design, **asked)
         made = pe.ProcessingElement(design)
         texts[option] = verilog.convert(made, strip_internal_attrs=True)
-    marks = {option: text.count("(* no_rw_check") for option, text in texts.items()}
-    assert marks == {"": 0, "parts": 0, "unguarded": image.design.lanes}
-    bare = [line for line in texts["unguarded"].splitlines() if "no_rw_check" not in line]
-    assert bare == texts[""].splitlines()
+    for option, mark in (("unguarded", "(* no_rw_check"), ("block_banks", '(* ram_style = "block"')):
+        marks = {name: text.count(mark) for name, text in texts.items()}
+        assert marks == dict.fromkeys(texts, 0) | {option: image.design.lanes}
+        bare = [line for line in texts[option].splitlines() if mark not in line]
+        assert bare == texts[""].splitlines()
 
 
 def test_matrices_of_the_last_pes_are_look_up_tables(tmp_path: Path) -> None:
@@ -149,9 +150,15 @@ def test_a_design_says_what_cannot_be_spread(options: dict[str, Any], message: s
         replace(image.design, **options)
 
 
-@pytest.mark.parametrize("option", ["parts", "unguarded"])
+@pytest.mark.parametrize("option", ["parts", "unguarded", "block_banks"])
 def test_compact_designs_have_neither(option: str) -> None:
     _, image, _ = build("one part")
     asked: dict[str, Any] = {option: True}
     with pytest.raises(DesignError, match=f"{option} = True: a compact design has none"):
         replace(image.design, compact=True, pieces=2, **asked)
+
+
+def test_parts_are_no_blocks() -> None:
+    _, image, _ = build("one part")
+    with pytest.raises(DesignError, match="block_banks = True: parts are read within a cycle"):
+        replace(image.design, parts=True, block_banks=True)

@@ -238,6 +238,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "walk": False,
                 "parts": False,
                 "unguarded": False,
+                "block_banks": False,
                 "batched": False,
                 "largest": None,
                 "planes": 0,
