@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from collections.abc import Mapping
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import bits_for
@@ -109,8 +111,23 @@ def _words(m: Module, buffer: RowBuffer, field: Field) -> Value:
     """The lanes' word of a cycle, ``RAM`` cycles later."""
     count = -(-field.bits // field.word)
     padded = Cat(_part(buffer, field), Const(0, count * field.word - field.bits))
-    words = [padded[n * field.word : (n + 1) * field.word] for n in range(count)]
+    words = {field.cycle + n: padded.word_select(n, field.word) for n in range(count)}
     at, word = Signal(range(field.cycle + count)), Signal(field.word)
-    m.d.comb += at.eq(buffer.step)
-    m.d.comb += word.eq(Array([*[words[0]] * field.cycle, *words])[at])
+    m.d.comb += [at.eq(buffer.step), word.eq(_chosen(words, at))]
     return delayed(m, word, RAM)
+
+
+def _chosen(words: Mapping[int, Value], at: Value) -> Value:
+    """The word of a number; any of them for a number that has none.
+
+    Choices between two, as a cell of an FPGA takes several of them; of a case for each number
+    Yosys makes three times as many look-up tables.
+    """
+    if len(words) == 1:
+        return next(iter(words.values()))
+    half = 1 << (len(at) - 1)
+    lower = {n: word for n, word in words.items() if n < half}
+    upper = {n - half: word for n, word in words.items() if n >= half}
+    if lower and upper:
+        return Mux(at[-1], _chosen(upper, at[:-1]), _chosen(lower, at[:-1]))
+    return _chosen(lower or upper, at[:-1])
