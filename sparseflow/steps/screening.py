@@ -80,5 +80,6 @@ def _told(head: ScreenedLayer, states: IntArray, plain: int) -> str:
         f"head: {head.output_size} x {head.input_size} in planes of {planes} bits; the top {k} of "
         f"--calibration, proven, read {bits.mean():.2f} bits a weight, p99 "
         f"{np.quantile(bits, 0.99):.2f}; stored {head.bits_stored:.1f}, all counted"
-        + dearer * bool(bits.mean() > plain)
+        + dearer
+        * bool(bits.mean() > plain)
     )
