@@ -181,12 +181,30 @@ def _area(rows: list[Row]) -> str:
         sides = {"array": row["array"], "unit": row["unit"]}
         for other in rows:
             if "fetched" in other and all(other[n] == row[n] for n in ("pes", "lanes", "rows")):
-                sides[f"unit, {other['bus_bits']} bits to a memory outside"] = other["fetched"]
+                sides[_outside(other)] = other["fetched"]
         for side, cells in sides.items():
             counts = [f"{cells[of]:,}" for of in ("lut", "sites", "ff", "dsp")]
             shares = [f"{100 * cells[of] / row['array'][of]:.0f} %" for of in ("lut", "sites")]
             about = [f"{row['pes']} x {row['lanes']}", f"{row['rows']:,} x {row['columns']}", side]
             lines.append([*about, *counts, *(shares if side != "array" else ["", ""])])
+    return table(lines)
+
+
+def _outside(row: Row) -> str:
+    """What a unit with planes outside is called, by its bus and lanes."""
+    few = row["digits"] < row["columns"]
+    lanes = f", {row['digits']} and {row['multipliers']} lanes" if few else ""
+    return f"unit, {row['bus_bits']} bits to a memory outside{lanes}"
+
+
+def _parts(rows: list[Row]) -> str:
+    """Of units with planes outside, by module."""
+    lines = [["unit of lanes", "part", "LUT4", "LUT sites", "FF", "DSP"]]
+    for row in (row for row in rows if "parts" in row):
+        unit = f"{row['digits']} and {row['multipliers']}"
+        for part in row["parts"]:
+            counts = [f"{part[of]:,}" for of in ("lut", "sites", "ff", "dsp")]
+            lines.append([unit, f"`{part['part']}`", *counts])
     return table(lines)
 
 
@@ -219,6 +237,7 @@ def _page() -> Page:
             _verilog(record("screening_outside")["rows"]),
             _together(record("screening_together")["rows"]),
             _area(record("screening_area")["rows"]),
+            _parts(record("screening_area")["rows"]),
         ),
         (
             f"Of {hard['cases']:,} adversarial cases {hard['wrong']} were wrong; in "

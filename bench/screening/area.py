@@ -9,7 +9,8 @@ of an idle core.
 from __future__ import annotations
 
 import json as json_text
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,8 +50,12 @@ CELLS = {
     "cells 8 x 4": ((8, 4), (2_000, 64)),
     "cells 16 x 8": ((16, 8), (10_000, 200)),
 }
-#: The unit that stands alone with its bus, of so many bits: one of the cells above.
-FETCHED = {f"fetched 16 x 8, {bits} bits": ("cells 16 x 8", bits) for bits in (128,)}
+#: The unit that stands alone with its bus: one of the cells above, bits, and ``screen_digits`` and
+#: ``screen_lanes``: 0, all columns in a cycle, other planes in six; or as fast as the bus is.
+FETCHED = {
+    "fetched 16 x 8, 128 bits": ("cells 16 x 8", 128, 0, 0),
+    "fetched 16 x 8, 128 bits, 64 and 26 lanes": ("cells 16 x 8", 128, 64, 26),
+}
 BOARD, PLACER = "ecpix5", 1
 #: X, units, banks, k and layers; words; M and N.
 PLACED, WORDS, PLACED_ARRAY = (12, 32, 4, 1, 1), 60, (4, 1)
@@ -79,9 +84,9 @@ def main(
 def _row(name: str, smallest: bool) -> dict[str, Any]:
     if name == "placed":
         return _placed()
-    cells, bits = FETCHED.get(name, (name, 0))
+    cells, bits, *lanes = FETCHED.get(name, (name, 0))
     array, size = ((4, 1), (20, 8)) if smallest else CELLS[cells]
-    return _fetched(*array, size, bits) if bits else _cells(*array, size)
+    return _fetched(*array, size, bits, *lanes) if bits else _cells(*array, size)
 
 
 def _screened(model: Model, words: int) -> Model:
@@ -109,16 +114,29 @@ def _cells(pes: int, lanes: int, size: tuple[int, int]) -> dict[str, Any]:
     return about | told | {f"share_{kind}": unit[kind] / array[kind] for kind in ("lut", "sites")}
 
 
-def _fetched(pes: int, lanes: int, size: tuple[int, int], bits: int) -> dict[str, Any]:
+def _fetched(
+    pes: int, lanes: int, size: tuple[int, int], bits: int, digits: int, others: int
+) -> dict[str, Any]:
     """Of the same unit with its planes in a memory outside, its bus and buffers included."""
     _, screen = _designs(pes, lanes, size)
+    screen = replace(screen, digits=digits or screen.digits, lanes=others or screen.lanes)
     with temporary_folder("screen_area") as folder:
         files = emit_screen(screen, ScreenBus(bits), folder / "verilog")
         found = synthesise_ecp5(files, top=TOP, flatten=False, boxes=BOXES, timeout=TIMEOUT)
-    cells = Counter[str]()
+    cells, parts = Counter[str](), defaultdict[str, Counter[str]](Counter)
     for module in found.modules:
         cells.update(module.cells)
-    return _about(pes, lanes, screen) | {"bus_bits": bits, "fetched": _told(cells)}
+        parts[_part(module.module)].update(module.cells)
+    told = [{"part": part} | _told(some) for part, some in parts.items()]
+    told = [part for part in told if any(part[of] for of in ("lut", "sites", "ff", "dsp"))]
+    told.sort(key=lambda part: -part["sites"])
+    return _about(pes, lanes, screen) | {"bus_bits": bits, "fetched": _told(cells), "parts": told}
+
+
+def _part(module: str) -> str:
+    """Its path in the unit; alike ones, such as the memory of each lane, are one part."""
+    path = re.sub(r"\$\d+", "", module.removeprefix(f"{TOP}."))
+    return path.rstrip("0123456789")
 
 
 def _designs(pes: int, lanes: int, size: tuple[int, int]) -> tuple[Design, ScreenDesign]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from compiler.array.design import bits_for
@@ -65,10 +66,8 @@ class DigitLanes(wiring.Component):
         """Elements, lanes, a tree and an accumulator."""
         m = Module()
         design = self.design
-        stored = [self._element(m, place) for place in range(design.places)]
-        terms = [self._lane(m, lane, stored[lane :: design.digits]) for lane in range(
-            min(design.digits, design.places)
-        )]  # fmt: skip
+        operands = self._banks(m) if self._banked else self._registers(m)
+        terms = [self._lane(m, lane, kept) for lane, kept in enumerate(operands)]
         missing = max(0, design.digits - design.places)
         terms += [(Signal(signed(2)), Signal())] * missing
         value, carry = tree(m, terms)
@@ -81,6 +80,42 @@ class DigitLanes(wiring.Component):
     def _given(self, lane: int) -> Value:
         """A rounded element of a beat."""
         return self.elements.values[lane][:8].as_signed()
+
+    @property
+    def _banked(self) -> bool:
+        """Whether a lane has its elements in a memory: a register each would need a choice."""
+        return self.design.groups > 1 and self.design.digits % self.design.elements == 0
+
+    def _banks(self, m: Module) -> list[Value]:
+        """Elements of a word's lanes, from a small memory of each."""
+        design = self.design
+        beats, operands = design.digits // design.elements, []  # of a word
+        word, part = Signal(range(design.groups)), Signal(range(beats))
+        m.d.comb += [word.eq(self.elements.beat // beats), part.eq(self.elements.beat % beats)]
+        for lane in range(design.digits):
+            bank = Memory(shape=signed(8), depth=design.groups, init=[])
+            m.submodules[f"bank{lane}"] = bank
+            write, read = bank.write_port(), bank.read_port(domain="comb")
+            here = self.elements.valid & self.elements.rounded & (part == lane // design.elements)
+            m.d.comb += [
+                write.en.eq(here),
+                write.addr.eq(word),
+                write.data.eq(self._given(lane % design.elements)),
+                read.addr.eq(self.group),
+            ]
+            operands.append(read.data)
+        return operands
+
+    def _registers(self, m: Module) -> list[Value]:
+        """Elements of a word's lanes, each from a register."""
+        design = self.design
+        stored = [self._element(m, place) for place in range(design.places)]
+        operands: list[Value] = []
+        for lane in range(min(design.digits, design.places)):
+            own = stored[lane :: design.digits]
+            own += [Signal(signed(8))] * (design.groups - len(own))  # behind the last column
+            operands.append(own[0] if len(own) == 1 else Array(own)[self.group])
+        return operands
 
     def _element(self, m: Module, place: int) -> Signal:
         """An element, for as long as the state is there."""
@@ -99,12 +134,9 @@ class DigitLanes(wiring.Component):
             m.d.sync += total.eq(Mux(self.elements.beat == 0, 0, total) + given)
         return total
 
-    def _lane(self, m: Module, lane: int, stored: list[Signal]) -> Term:
+    def _lane(self, m: Module, lane: int, kept: Value) -> Term:
         """-2, -1, 0 or 1 times one element: the sign's bit is added in the tree."""
         one, below = self.word[2 * lane], self.word[2 * lane + 1]
-        while len(stored) < self.design.groups:  # behind the last column
-            stored.append(Signal(signed(8)))
-        kept = stored[0] if len(stored) == 1 else Array(stored)[self.group]
         size, value = Signal(signed(9)), Signal(signed(9), name=f"value{lane}", reset_less=True)
         sign = Signal(name=f"sign{lane}", reset_less=True)
         m.d.comb += size.eq(Mux(one, kept, Mux(below, kept << 1, 0)))

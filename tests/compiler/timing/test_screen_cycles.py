@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from compiler.array.screen.bus import ScreenBus
 from compiler.array.screen.design import ScreenDesign
 from compiler.lower.screen import low_digits, screen_image
 from compiler.timing.screen_cycles import ScreenCycles
+from csb_format import DenseLayer, Fixed
 from csb_format.scales import DesignError
 from csb_format.screening.adversaries import adversarial_head, adversarial_states
 from csb_format.screening.layer import ScreenedLayer
@@ -60,3 +63,22 @@ def test_lanes_take_whole_beats() -> None:
         ScreenDesign.of(layer, top=1, digits=8, lanes=3, elements=2)
     with pytest.raises(DesignError, match="top"):
         ScreenDesign.of(layer, top=9, digits=8, lanes=4)
+
+
+def test_lanes_as_fast_as_the_bus_take_its_cycles() -> None:
+    """A first plane of 200 comes in four beats: 64 lanes take it as it comes."""
+    rng = RNG(1)
+    spread = rng.normal(0, 1, (200, 200)) * rng.uniform(500, 8000, (200, 1))
+    weight = np.clip(spread, -32768, 32767).astype(np.int64)
+    bias = rng.integers(-(1 << 27), 1 << 27, 200)
+    layer = ScreenedLayer.of(DenseLayer(weight, Fixed(16, 13), Fixed(16, 15), bias))
+    states, bus = rng.integers(-9000, 9000, (1, 200)), ScreenBus(128)
+    wide = ScreenDesign.of(layer, top=5, digits=200, lanes=34, elements=2)
+    narrow = replace(wide, digits=64)
+    assert bus.layout(wide).spacings[:2] == bus.layout(narrow).spacings[:2]
+    assert bus.layout(replace(wide, digits=50)).spacings[0] > bus.layout(wide).spacings[0]
+    cycles = [
+        sum(one.cycles for one in ScreenCycles(design, layer, bus).run(states))
+        for design in (wide, narrow)
+    ]
+    assert cycles[1] < 1.01 * cycles[0], cycles
