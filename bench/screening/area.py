@@ -127,7 +127,7 @@ def _fetched(
     for module in found.modules:
         cells.update(module.cells)
         parts[_part(module.module)].update(module.cells)
-    told = [{"part": part} | _told(some) for part, some in parts.items()]
+    told: Rows = [{"part": part} | _told(some) for part, some in parts.items()]
     told = [part for part in told if any(part[of] for of in ("lut", "sites", "ff", "dsp"))]
     told.sort(key=lambda part: -part["sites"])
     return _about(pes, lanes, screen) | {"bus_bits": bits, "fetched": _told(cells), "parts": told}
