@@ -41,6 +41,8 @@ class FitOptions:
     board: BoardName
     contexts: Contexts = 1
     largest: Largest = None
+    html: Annotated[Path | None, Said("The same as a page.")] = None
+    json: Annotated[Path | None, Said("The same, for programs.")] = None
 
 
 @dataclass(frozen=True)
