@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from compiler.array.design import Design
 from compiler.lower.groups import group_bits
-from hdl.dram.beat_fifo import QUEUE
 from hdl.dram.gearbox import ROWS, Ratio
 from hdl.dram.reader import ReadBus
 
@@ -17,9 +16,11 @@ from .usage import Usage
 
 __all__ = ["estimate_streamed", "port"]
 
-# Look-up tables of six inputs of any port, of each bit that a stage of the rotation turns, and of
-# each column of the ring; registers of any port. Fitted to what Yosys 0.70 counts for xcup.
-READER, TURN, COLUMN, REGISTERS = 590, 0.6, 27, 518
+# Look-up tables of six inputs of any port, of each bit of its bus, of each bit that a stage of the
+# rotation turns, and of each column of a ring that words are turned into; registers of any port, of
+# each bit. Fitted to what Yosys 0.70 counts for xcup (tests/boards/test_streamed.py).
+READER, BIT, TURN, COLUMN = 71, 3.42, 0.76, 28.6
+REGISTERS = (408, 4.89)
 
 
 def estimate_streamed(design: Design, board: Board, bus: ReadBus) -> Usage:
@@ -53,11 +54,13 @@ def port(design: Design, board: Board, bus: ReadBus) -> Usage:
     bus : ReadBus
     """
     ratio = Ratio(group_bits(design), bus.data_bits)
-    beat = bus.data_bits + 1  # whether it is the last
     stages = ratio.word.bit_length() - 1
     kind = board.family.costs.lut_ram
     ring = kind.count(ratio.piece, ROWS) * ratio.row if kind else 0
     ring += kind.count(1, ROWS) * ratio.groups_a_row if kind else 0  # marks of first groups
-    luts = READER + TURN * bus.data_bits * stages + COLUMN * ratio.row
-    blocks = Memory(beat, bus.fifo_beats).blocks(board.has)
-    return Usage(0, blocks, round(luts) + ring, 0, ring, REGISTERS + QUEUE * beat)
+    luts = READER + (BIT + TURN * stages) * bus.data_bits
+    luts += COLUMN * ratio.row * (ratio.word > 1)
+    fixed, each = REGISTERS
+    registers = round(fixed + each * bus.data_bits)
+    blocks = Memory(bus.data_bits + 1, bus.fifo_beats).blocks(board.has)
+    return Usage(0, blocks, round(luts) + ring, 0, ring, registers)

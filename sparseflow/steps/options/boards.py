@@ -109,6 +109,10 @@ class JobOptions:
     ] = None
     seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
     baud: Annotated[int | None, Said("Of the line, instead of the board's.", least=1)] = None
+    together: Annotated[
+        bool,
+        Said("Sequences side by side, a frame of each in turn.", name="--together"),
+    ] = False
 
 
 @dataclass(frozen=True)
