@@ -2,9 +2,10 @@
 
 ``python -m bench.array.training --json bench/results/training.json`` emits each array twice, with
 the linear output layer, and once more where recurrent layers learn too, and counts cells of ECP5 by
-Yosys: of a small one all, of a large one what is there once a PE, a PE of the array that infers and
-updater and columns beside it; of arrays ``module by module`` all, without what synthesis finds
-between modules. ``--case`` measures one and keeps the others, ``--cells`` some kinds;
+Yosys, also of the array that infers with its vector banks in blocks, where the tape puts those of
+one that learns: of a small one all, of a large one what is there once a PE, a PE of the array that
+infers and updater and columns beside it; of arrays ``module by module`` all, without what synthesis
+finds between modules. ``--case`` measures one and keeps the others, ``--cells`` some kinds;
 ``--cells none`` counts cycles alone. They are of the models that hardware is held to. ``--verilog``
 also counts those of a batch in Verilog (:mod:`sim.bus.compiled`) of an array that is emitted whole.
 """
@@ -49,7 +50,7 @@ from sim.bus.compiled import CompiledBuses
 from ..record import Smallest, with_others, write_record
 
 SEED = 0
-KINDS = ("plain", "train", "back")
+KINDS = ("plain", "blocks", "train", "back")
 CELL_STEPS = 2  # of the tape whose cells are counted: a longer one is more block RAM alone
 STEPS = 20  # of sequences, as many as answers
 PLACE = 4  # of sums: a rate of 1/4 and 32 answers
@@ -97,7 +98,9 @@ def main(
     case: Annotated[str, typer.Option(help="Only this one.")] = "",
     cells: Annotated[
         list[str] | None,
-        typer.Option(help="Of plain, train, back; 'none': cycles alone. Others stay as in --json."),
+        typer.Option(
+            help="Of plain, blocks, train, back; 'none': cycles alone. Others stay as in --json."
+        ),
     ] = None,
     verilog: Annotated[bool, typer.Option(help="Count a batch's cycles in Verilog too.")] = False,
     smallest: Smallest = False,
@@ -130,10 +133,12 @@ def _known(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def _designs(case: Case, model: Model, steps: int) -> dict[str, Design]:
-    """Of the array that infers, whose head learns, and all of whose matrices do."""
+    """Of the array that infers, also with banks in blocks; whose head learns; all of which does."""
     places = steps * -(-case.answers // case.lanes) * case.lanes
+    plain = design_for(model, case.pes, case.lanes, head=True)
     return {
-        "plain": design_for(model, case.pes, case.lanes, head=True),
+        "plain": plain,
+        "blocks": replace(plain, block_banks=True, unguarded=True),
         "train": training_design(model, case.pes, case.lanes, case.answers),
         "back": training_design(model, case.pes, case.lanes, case.answers, places),
     }

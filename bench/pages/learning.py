@@ -68,14 +68,14 @@ def _rows() -> list[dict[str, Any]]:
 
 
 def _cells() -> str:
-    heads = "array|network|LUT|head learns|all learn|block RAM|a frame, cycles|head's update"
-    lines = [heads.split("|")]
+    heads = "array|network|LUT|banks in blocks|head learns|all learn|block RAM|a frame, cycles|"
+    lines = [[*heads.split("|")[:-1], "head's update"]]
     for row in (row for row in _rows() if "plain_luts" in row):
         kinds = [kind for kind in ("plain", "train", "back") if f"{kind}_luts" in row]
-        plain, train, back = (_told(row, kind) for kind in ("plain", "train", "back"))
+        luts = (_told(row, kind) for kind in ("plain", "blocks", "train", "back"))
         rams = ", ".join(str(row[f"{kind}_block_rams"]) for kind in kinds)
         cycles = (f"{row[name]:,}" for name in ("frame_cycles", "update_cycles"))
-        lines.append([row["case"], row["network"], plain, train, back, rams, *cycles])
+        lines.append([row["case"], row["network"], *luts, rams, *cycles])
     return table(lines)
 
 

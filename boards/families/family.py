@@ -342,8 +342,8 @@ class Board:
     baud : int
         Of the serial link; 0 where the link is AXI.
     array : dict
-        Default ``pes`` and ``lanes``; ``deep`` or ``compact``, ``parts`` or ``block_banks``, ``unguarded``:
-        what all its designs are.
+        Default ``pes`` and ``lanes``; ``deep`` or ``compact``, ``parts`` or ``block_banks``,
+        ``unguarded``: what all its designs are.
     pins : dict of str to Pin
         Those of :data:`~boards.families.pins.SIGNALS`, and outputs that are held at a level.
     source : tuple of str

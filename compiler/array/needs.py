@@ -413,8 +413,9 @@ def design_for(
     **options
         ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
         ``checked``, ``walk``, ``dense``, ``parts``, ``unguarded``, ``block_banks``, ``spread``,
-        ``screen_digits``, ``screen_lanes``, ``planes``, ``batched``; ``max_align`` and ``pieces`` are what the model
-        needs if the design is compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
+        ``screen_digits``, ``screen_lanes``, ``planes``, ``batched``; ``max_align`` and ``pieces``
+        are what the model needs if the design is compact, ``by_gate`` is what
+        :func:`asks_by_gate` says if it is not.
 
     Raises
     ------

@@ -58,7 +58,8 @@ def screened(model: Model, sequences: Sequence[Any]) -> tuple[Model, str]:
     assert model.head is not None
     states = _states(model, sequences)
     head = ordered(model.head, states)
-    return replace(model, head=head), _told(head, states)
+    plain = model.head.row_bits or model.head.weight_format.width
+    return replace(model, head=head), _told(head, states, plain)
 
 
 def _states(model: Model, sequences: Sequence[Any]) -> IntArray:
@@ -68,13 +69,17 @@ def _states(model: Model, sequences: Sequence[Any]) -> IntArray:
     return np.concatenate([np.atleast_2d(model.pooled(output)) for output in outputs])
 
 
-def _told(head: ScreenedLayer, states: IntArray) -> str:
+def _told(head: ScreenedLayer, states: IntArray, plain: int) -> str:
+    """A line, also where so many bits a weight would be fewer."""
     k = min(_TOP, head.output_size)
     tried = states[:: -(-len(states) // _TRIED)]
     bits = 8 * top(head, tried, k).bytes / head.weight.size
     planes = " + ".join(map(str, plane_bits(head.bits)))
+    dearer = f"; without --screen it reads {plain}, which is less: leave it out"
     return (
         f"head: {head.output_size} x {head.input_size} in planes of {planes} bits; the top {k} of "
         f"--calibration, proven, read {bits.mean():.2f} bits a weight, p99 "
         f"{np.quantile(bits, 0.99):.2f}; stored {head.bits_stored:.1f}, all counted"
+        + dearer
+        * bool(bits.mean() > plain)
     )

@@ -251,8 +251,8 @@ def _check_screen(array: Parameters) -> None:
 def _check_banks(array: Parameters) -> None:
     if array.parts and array.block_banks:
         raise DesignError(
-            "block_banks = True: parts are read within a cycle, as blocks are not; leave one of the "
-            "two out"
+            "block_banks = True: parts are read within a cycle, as blocks are not; leave one of "
+            "the two out"
         )
 
 

@@ -79,8 +79,6 @@ Planes = Annotated[
     Said(
         "Of a model packed with --screen: bits of a bus, 64, 128, 256 or 512, over which the unit "
         "reads the head's planes from a memory outside; 0: they lie on the chip.",
-        least=0,
-        most=512,
     ),
 ]
 

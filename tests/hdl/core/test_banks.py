@@ -111,7 +111,8 @@ def test_synthesis_is_told() -> None:
         design = replace(image.design, **asked)
         made = pe.ProcessingElement(design)
         texts[option] = verilog.convert(made, strip_internal_attrs=True)
-    for option, mark in (("unguarded", "(* no_rw_check"), ("block_banks", '(* ram_style = "block"')):
+    told = {"unguarded": "(* no_rw_check", "block_banks": '(* ram_style = "block"'}
+    for option, mark in told.items():
         marks = {name: text.count(mark) for name, text in texts.items()}
         assert marks == dict.fromkeys(texts, 0) | {option: image.design.lanes}
         bare = [line for line in texts[option].splitlines() if mark not in line]

@@ -70,6 +70,7 @@ def test_a_head_in_planes_says_the_same_and_how_little_it_reads(
         said,
     )
     assert isinstance(model.head, ScreenedLayer)
+    assert "; without --screen it reads 16, which is less: leave it out" in said
     assert plain.head is not None
     assert model.head.dense.equals(plain.head)
     assert json.loads(model.provenance["pack"]) == {"screen": True}

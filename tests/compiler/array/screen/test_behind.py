@@ -58,6 +58,7 @@ def test_a_screened_head_gets_a_unit_and_others_none() -> None:
         ({}, {"largest": 9}, "largest = 9: the head has 40 outputs; a unit finds 1 to 8 of them"),
         ({}, {"largest": 2, "head": True}, "largest = 2 beside head"),
         ({}, {"screen_lanes": 5000}, "lanes = 5000"),
+        ({}, {"planes": -1}, "planes = -1: bits of the bus to a memory outside, one of 64, 128"),
         ({}, {"planes": 100}, "planes = 100: bits of the bus to a memory outside, one of 64, 128"),
         (
             {},
