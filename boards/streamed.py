@@ -35,8 +35,8 @@ __all__ = ["Outside", "StreamedChoice", "outside", "proposed"]
 NEAR = 1.05  # times the cycles of the fastest, for which a smaller array is taken
 FRAMES = 2  # the second begins with full buffers, as all after it
 NO_MEMORY = (
-    "{}: no memory outside that its design reaches; a streamed design needs a port to one, "
-    "as kv260 has."
+    "{}: its design has none of the ports to memory outside (as kv260 has) from which matrices "
+    "could be streamed."
 )
 OPTIONS = ("deep", "parts")  # of a board's design that streamed ones have
 
