@@ -398,3 +398,16 @@ int sparseflow_run(struct sparseflow *board, const uint32_t *packet, size_t word
     }
     return last ? SPARSEFLOW_OK : SPARSEFLOW_MISALIGNED;
 }
+
+int sparseflow_run_batch(struct sparseflow *board, const uint32_t *packets, size_t words,
+                         size_t count, uint32_t *out, size_t out_words)
+{
+    if (!count)
+        return SPARSEFLOW_USAGE;
+    for (; count > 1; count--, packets += words) {
+        int result = sparseflow_run(board, packets, words, NULL, 0);
+        if (result != SPARSEFLOW_OK)
+            return result;
+    }
+    return sparseflow_run(board, packets, words, out, out_words);
+}

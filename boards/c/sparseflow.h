@@ -113,4 +113,10 @@ int sparseflow_load(struct sparseflow *board, const struct sparseflow_image *ima
 int sparseflow_run(struct sparseflow *board, const uint32_t *packet, size_t words, uint32_t *out,
                    size_t out_words);
 
+/* Send packets of `words` words each, one behind the other, and receive what the last gives: of a
+ * batched design the results of all streams, once the packet that closes the batch is there.
+ * As sparseflow_run, SPARSEFLOW_USAGE for no packets. */
+int sparseflow_run_batch(struct sparseflow *board, const uint32_t *packets, size_t words,
+                         size_t count, uint32_t *out, size_t out_words);
+
 #endif /* SPARSEFLOW_H */

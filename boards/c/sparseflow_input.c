@@ -77,3 +77,24 @@ int sparseflow_packet(const struct sparseflow_input *input, const double *raw, s
     }
     return SPARSEFLOW_OK;
 }
+
+int sparseflow_batch(const struct sparseflow_input *input, const double *const *raw,
+                     const uint8_t *first, uint32_t streams, uint32_t *words, size_t *packets)
+{
+    uint32_t *last = NULL;
+    *packets = 0;
+    for (uint32_t context = 0; context < streams; context++) {
+        uint32_t *next = words + *packets * (1 + input->frame_words);
+        if (!raw[context])
+            continue;
+        int result = sparseflow_packet(input, raw[context], 1, first[context], context, next);
+        if (result != SPARSEFLOW_OK)
+            return result;
+        last = next;
+        ++*packets;
+    }
+    if (!last)
+        return SPARSEFLOW_USAGE;
+    *last |= 1u << SPARSEFLOW_PACKET_CLOSES_SHIFT;
+    return SPARSEFLOW_OK;
+}

@@ -39,4 +39,13 @@ int sparseflow_quantise(const struct sparseflow_input *input, const double *raw,
 int sparseflow_packet(const struct sparseflow_input *input, const double *raw, size_t frames,
                       int first, uint32_t context, uint32_t *words);
 
+/* The packets of a batch, for a batched design: a frame of each stream that is there.
+ *
+ * `raw[c]` are the features of stream c, NULL where it has no frame; `first[c]`: they begin a
+ * sequence. `words` has room for `streams` packets of 1 + `frame_words` words; they lie one behind
+ * the other, `*packets` says how many. The last closes the batch: sparseflow_run_batch sends them.
+ * As sparseflow_packet; SPARSEFLOW_USAGE without any frame. */
+int sparseflow_batch(const struct sparseflow_input *input, const double *const *raw,
+                     const uint8_t *first, uint32_t streams, uint32_t *words, size_t *packets);
+
 #endif /* SPARSEFLOW_INPUT_H */

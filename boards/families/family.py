@@ -260,6 +260,9 @@ class Family:
     project : Project, optional
     start : str
         What is run in a project's folder.
+    memory_bits : int
+        Width of a port to memory outside, whose words a streamed design reads, one a cycle; 0: a
+        design reaches none.
     standards : tuple of str
         Electrical standards of a single wire, as its tools call them; empty: none is asked for.
     pulls : tuple of str
@@ -276,6 +279,7 @@ class Family:
     tools: OpenTools | None = None
     project: Project | None = None
     start: str = ""
+    memory_bits: int = 0
     standards: tuple[str, ...] = ()
     pulls: tuple[str, ...] = ("up", "down", "none")
     drives: Sequence[int] = range(1, MOST_DRIVE + 1)

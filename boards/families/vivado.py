@@ -25,6 +25,7 @@ ULTRASCALE = {
     )
 }
 STANDARDS = ("LVTTL", "LVCMOS33", "LVCMOS25", "LVCMOS18", "LVCMOS15", "LVCMOS12")
+HIGH_PERFORMANCE = 128  # bits of a Zynq UltraScale+'s S_AXI_HP ports
 VCCO = 2.0  # volts from which the pin CFGBVS of 7 Series is tied to VCCO, else to ground
 # RAM64M and RAM32M of 7 Series, RAM64M8 and RAM32M16 of UltraScale
 COSTS = Costs(sites=0.6, lut_ram=LutRam(4, 3))
@@ -93,4 +94,5 @@ VIVADO_ZYNQ = Family(
     ULTRASCALE_COSTS,
     project=Project("build.tcl", _zynq, packaged=True),
     start=START,
+    memory_bits=HIGH_PERFORMANCE,
 )

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compiler.abi.frames import Stimulus, frame_packets
-from compiler.abi.registers import REGISTERS, design_hash
+from compiler.abi.registers import PACKET, REGISTERS, design_hash
 from compiler.abi.states import frame_words
+from compiler.abi.wire import frame_packing
 from compiler.lower.image import Image
 from csb_format import IntArray
 from csb_format.arguments import whole
@@ -38,7 +39,8 @@ class Job:
     load : tuple of int
         Words that load the model and start its program.
     packets : tuple of (tuple of int, int)
-        For each sequence the words that go in, and how many come out.
+        For each sequence the words that go in, and how many come out; of sequences that run
+        together for each frame or more of one.
     """
 
     baud: int
@@ -56,7 +58,9 @@ class Job:
         return "\n".join(map(str, [*lines, "end", ""]))
 
 
-def job_of(image: Image, sequences: Sequence[IntArray], baud: int = BAUD) -> Job:
+def job_of(
+    image: Image, sequences: Sequence[IntArray], baud: int = BAUD, *, together: bool = False
+) -> Job:
     """What runs sequences on an image.
 
     Parameters
@@ -67,6 +71,10 @@ def job_of(image: Image, sequences: Sequence[IntArray], baud: int = BAUD) -> Job
         In the input format, each from a zero state.
     baud : int
         Of the line, 1 to 2**32 - 1.
+    together : bool
+        Side by side, a frame of each in turn, as
+        :meth:`~boards.host.driver.Accelerator.run_together` has them: of a batched design a frame
+        of each stream is a batch, whose results come with the packet that closes it.
 
     Raises
     ------
@@ -81,16 +89,33 @@ def job_of(image: Image, sequences: Sequence[IntArray], baud: int = BAUD) -> Job
             "from Python, sf.open"
         )
     baud = whole("baud", baud, 1, _MOST_BAUD)
-    packets = frame_packets(Stimulus.of(image, sequences), BUS_BITS)
+    contexts = min(max(1, len(sequences)), image.design.contexts) if together else 1
+    stimulus = Stimulus.of(image, sequences, contexts=contexts)
+    packets = frame_packets(stimulus, BUS_BITS)
     size = frame_words(image.design, image.parts[0], BUS_BITS)
-    lengths = [len(sequence) for sequence in sequences if len(sequence)]
     return Job(
         baud,
         design_hash(image.design),
         image.parts[0].frame_beats,
         tuple(image.load_words()),
-        tuple((tuple(p), size * n) for p, n in zip(packets, lengths, strict=True)),
+        tuple(
+            (tuple(packet), size * frames)
+            for packet, frames in zip(packets, _answered(stimulus, packets), strict=True)
+        ),
     )
+
+
+def _answered(stimulus: Stimulus, packets: Sequence[Sequence[int]]) -> list[int]:
+    """Frames whose results come with each packet: of a batch all with the one that closes it."""
+    design, part = stimulus.image.design, stimulus.image.parts[0]
+    beats = frame_packing(design, BUS_BITS).beats * part.frame_beats
+    found, waiting = list[int](), 0
+    for header, *words in packets:
+        waiting += len(words) // beats
+        held = design.batched and not PACKET.decode(header)["closes"]
+        found.append(0 if held else waiting)
+        waiting = waiting if held else 0
+    return found
 
 
 def answers(image: Image, job: Job) -> list[int]:

@@ -16,6 +16,7 @@ from .derived import derived
 if TYPE_CHECKING:
     from boards.board import Board
     from boards.resources import Choice
+    from boards.streamed import Outside
     from csb_format import Model
 
 __all__ = ["boards", "build", "fit", "ip"]
@@ -79,7 +80,9 @@ def fit(given: FitOptions) -> None:
     """Say before any synthesis which arrays fit a board, what limits, and the fastest.
 
     **In:** a packed model. **Out:** a table, the fastest first; cells and clock are estimates. Then
-    whether the fastest is too large for the model, and what streams side by side would bring.
+    whether the fastest is too large for the model, and what streams side by side would bring. Where
+    none fits and the board has memory outside: designs that read the matrices from there for every
+    frame, or for a frame of each of several streams, with the commands that make them.
 
     **Next:** `sparseflow build MODEL --board BOARD --out FOLDER`
     """
@@ -89,7 +92,9 @@ def fit(given: FitOptions) -> None:
     from csb_format import load_model
 
     from ..steps.ranges import of_model
+    from .tuning.fitted import write
 
+    _check_files(given)
     model, found = load_model(given.model), named(given.board)
     every = choices(model, found, given.contexts, given.largest)
     title = _headline(every[0], found) if every and every[0].fits else "nothing fits"
@@ -114,9 +119,37 @@ def fit(given: FitOptions) -> None:
             Console().print(line, highlight=False, markup=False)
         if finer := _finer(given, model, found, advice.best):
             Console().print(finer, highlight=False, markup=False)
-    fastest(
-        model, found, given.contexts, given.largest
-    )  # an error that says what to do where nothing fits
+    outside = None if every and every[0].fits else _outside(given, model, found)
+    write(given, model, found, every, outside)
+    if outside is None or not outside.choices:
+        fastest(
+            model, found, given.contexts, given.largest
+        )  # an error that says what to do where nothing fits
+
+
+def _check_files(given: FitOptions) -> None:
+    """Refuse files that cannot be written before the work."""
+    from ..steps.checks import check_written
+
+    if given.html:
+        check_written("--html", given.html, given.model)
+    if given.json:
+        check_written("--json", given.json, given.model, given.html)
+
+
+def _outside(given: FitOptions, model: Model, board: Board) -> Outside:
+    """What the board's memory offers where nothing fits on chip, also shown."""
+    from boards.streamed import outside
+
+    from .tuning.fitted import streamed, streamed_table
+
+    found = outside(model, board, given.contexts)
+    rows = [streamed(given, model, one) for one in found.choices]
+    if rows:
+        Console().print(streamed_table(board, rows))
+    for line in (*found.notes, *(row["command"] for row in rows)):
+        Console().print(line, highlight=False, markup=False, soft_wrap=True)
+    return found
 
 
 def _basis(board: Board) -> str:

@@ -43,7 +43,8 @@ def job(given: JobOptions) -> None:
     check_features(model, data, given.data)
     image = _image(given, model)
     frames = IntegerModel(model).quantise(data.sequences)
-    made = job_of(image, frames, baud_of(given.folder) if given.baud is None else given.baud)
+    baud = baud_of(given.folder) if given.baud is None else given.baud
+    made = job_of(image, frames, baud, together=given.together)
     expected = "".join(f"{word}\n" for word in answers(image, made)) if given.words else ""
     replace_file(given.out, made.text().encode())
     if given.words is not None:
@@ -51,7 +52,8 @@ def job(given: JobOptions) -> None:
     if share.places is not None:
         say(f"in the job: {share}")
     packets, out = len(made.packets), sum(count for _, count in made.packets)
-    typer.echo(f"{given.out}: {packets} sequences at {made.baud} baud, {out} words to come back")
+    what = "packets" if given.together else "sequences"
+    typer.echo(f"{given.out}: {packets} {what} at {made.baud} baud, {out} words to come back")
 
 
 @derived(CHeaderOptions)

@@ -41,6 +41,8 @@ class FitOptions:
     board: BoardName
     contexts: Contexts = 1
     largest: Largest = None
+    html: Annotated[Path | None, Said("The same as a page.")] = None
+    json: Annotated[Path | None, Said("The same, for programs.")] = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,10 @@ class JobOptions:
     ] = None
     seed: Annotated[int, Said("Of the choice of --utterances.", least=0, most=2**32 - 1)] = SEED
     baud: Annotated[int | None, Said("Of the line, instead of the board's.", least=1)] = None
+    together: Annotated[
+        bool,
+        Said("Sequences side by side, a frame of each in turn.", name="--together"),
+    ] = False
 
 
 @dataclass(frozen=True)

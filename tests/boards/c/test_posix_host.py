@@ -11,18 +11,27 @@ import tempfile
 import termios
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from boards.host.c_model import model_header
+from boards.host.driver import Accelerator
 from boards.host.emulator import EmulatedLine
+from boards.host.inputs import integers_of
 from boards.host.job import Job, answers, job_of
 from boards.host.line_settings import rate_now
+from boards.host.states import joined
+from boards.link.protocol import BUS_BITS
+from compiler.abi.frames import Stimulus
+from compiler.abi.states import cut_packets, outcome_of
 from compiler.array.needs import design_for
 from compiler.lower.compile import compile_model
+from csb_format import InputScale
 from csb_format.random_models import random_frames, random_model, random_network
 from csb_format.scales import DesignError
 
@@ -118,6 +127,57 @@ def test_both_directions_of_a_layer_are_one_job(c_host: Path, terminal: Terminal
     words = [int(word) for word in out.split()]
     assert words == answers(BOTH, wanted)
     assert len(words) == sum(count for _, count in wanted.packets) > 0
+
+
+SHARED = random_network(np.random.default_rng(4), 6, 8, 2, (1, 2, 2), projection=4)
+SHARED = replace(SHARED, input_scale=InputScale(np.arange(6.0), np.full(6, 0.3)))
+BATCHED = compile_model(
+    SHARED, design_for(SHARED, 16, 2, 1, streamed=True, batched=True, contexts=3)
+)
+
+
+def batches(stimulus: Stimulus, sequences: list[npt.NDArray[np.float64]]) -> str:
+    """What the C program reads: for every batch each stream's raw features, or none."""
+    lines, there = list[str](), dict[int, str]()
+    for n, context in enumerate(stimulus.context.tolist()):
+        step = int(stimulus.step[n])
+        bits = sequences[stimulus.sequence[n]][step].view(np.uint64).tolist()
+        there[context] = f"1 {int(step == 0)} " + " ".join(f"{one:016x}" for one in bits)
+        if stimulus.closes[n]:
+            lines += [there.get(stream, "0 0") for stream in range(3)]
+            there = {}
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("terminal", [BATCHED], indirect=True, ids=["batched"])
+def test_streams_of_a_batched_design_run_together(
+    c_host: Path, terminal: Terminal, tmp_path: Path
+) -> None:
+    raw = [np.random.default_rng(n).normal(0, 9, (t, 6)) for n, t in enumerate([2, 1, 3, 1])]
+    frames = [integers_of(SHARED, one)[0] for one in raw]
+    wanted = job_of(BATCHED, frames, together=True)
+    assert 0 in [count for _, count in wanted.packets]
+    code, out, _ = run(c_host, [terminal.name], wanted.text())
+    words = [int(word) for word in out.split()]
+    assert (code, words) == (0, answers(BATCHED, wanted))
+    (tmp_path / "model.h").write_text(model_header(BATCHED))
+    with resources.as_file(resources.files("boards") / "c") as sources:
+        parts = ("sparseflow", "sparseflow_input", "posix_serial", "linux_rate")
+        files = [str(HERE / "batch.c"), *(str(sources / f"{part}.c") for part in parts)]
+        folders = [f"-I{folder}" for folder in (tmp_path, c_host.parent, sources)]
+        strict = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-DSTREAMS=3", *folders]
+        subprocess.run([*strict, *files, "-o", str(tmp_path / "batch")], check=True)
+    given = Stimulus.of(BATCHED, frames, contexts=3)
+    code, out, errors = run(tmp_path / "batch", [terminal.name], batches(given, raw))
+    assert (code, errors) == (0, "0 -8\n")
+    assert [int(word) for word in out.split()] == words
+    driver = Accelerator.on(EmulatedLine(BATCHED.design), BATCHED.design)
+    driver.load(BATCHED)
+    cut = outcome_of(BATCHED, cut_packets(BATCHED, words, BUS_BITS), BUS_BITS)
+    emitted = cut.emitted(BATCHED)
+    for n, states in enumerate(driver.run_together(raw)):
+        mine = joined([one.only(given.sequence == n) for one in emitted], 1)
+        assert np.array_equal(mine.output, states.output)
 
 
 @pytest.fixture(scope="session")

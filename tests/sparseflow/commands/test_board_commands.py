@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -15,7 +17,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from boards.board import BoardError, board_names
+from boards import resources as fitting
+from boards.board import BoardError, board, board_names
 from csb_format import save_model
 from csb_format.random_models import random_model, random_network
 from sparseflow.commands import board_commands
@@ -119,6 +122,37 @@ def test_fit_shows_the_nearest_where_nothing_fits(
     text = capsys.readouterr().out
     assert "nothing fits" in text
     assert 0 < sum(" no " in line for line in text.splitlines()) <= board_commands.NEAR
+
+
+@pytest.mark.parametrize(("units", "k"), [(32, 4), pytest.param(384, 192, marks=pytest.mark.slow)])
+def test_fit_proposes_streamed_designs_where_nothing_fits(
+    units: int,
+    k: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = random_model(np.random.default_rng(0), 16, units, banks=2, k_ih=8, k_hh=k)
+    save_model(tmp_path / "large", large)
+    if units == 32:  # it would fit: as if it did not
+        one = replace(fitting.choice(large, board("kv260"), 4, 2, 2), fits=False)
+        monkeypatch.setattr(fitting, "choices", lambda *given: [one])
+    places = {name: tmp_path / f"fit.{name}" for name in ("json", "html")}
+    board_commands.fit(tmp_path / "large", "kv260", contexts=2, **places)
+    text = capsys.readouterr().out
+    assert "nothing fits" in text
+    found = json.loads(places["json"].read_text())
+    assert not any(row["fits"] for row in found["arrays"])
+    assert [row["streams"] for row in found["streamed"]] == [1, 2]
+    html = places["html"].read_text()
+    for row in found["streamed"]:
+        assert row["command"] in text
+        assert row["command"].endswith("--base 0")
+        assert re.sub(r"<[^>]+>", "", html).count(row["command"]) == 1
+        assert f"{row['cycles']:,}" in html
+    assert found["streamed"][1]["bytes_a_frame"] == found["streamed"][1]["bytes"] / 2
+    lines = [line for line in text.splitlines() if not line.startswith("sparseflow verilog")]
+    assert max(len(line.rstrip()) for line in lines) <= 80
 
 
 def test_build_ends_with_the_page(
