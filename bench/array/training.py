@@ -13,6 +13,7 @@ also counts those of a batch in Verilog (:mod:`sim.bus.compiled`) of an array th
 from __future__ import annotations
 
 import json as json_text
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ from rich.table import Table
 from boards.host.driver import Accelerator
 from boards.learn.compiled import CompiledBus
 from boards.learn.learner import ArrayLearner
+from boards.tools.cells import LUT_SITES, ModuleCells
 from boards.tools.synth import synthesise_ecp5
 from compiler.array.design import Design
 from compiler.array.needs import design_for
@@ -55,6 +57,7 @@ CELL_STEPS = 2  # of the tape whose cells are counted: a longer one is more bloc
 STEPS = 20  # of sequences, as many as answers
 PLACE = 4  # of sums: a rate of 1/4 and 32 answers
 TIMEOUT = 7200.0
+TOLD = 0.02  # of a core's LUT, from which a module is told
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def _known(path: Path | None) -> dict[str, dict[str, Any]]:
     if path is None or not path.exists():
         raise typer.BadParameter("--cells: give --json with a file that has the others")
     rows = json_text.loads(path.read_text("utf-8"))["rows"]
-    kinds = ("luts", "registers", "multipliers", "block_rams", "measured_cycles")
+    kinds = ("luts", "registers", "multipliers", "block_rams", "parts", "measured_cycles")
     return {r["case"]: {n: v for n, v in r.items() if n.endswith(kinds)} for r in rows}
 
 
@@ -176,7 +179,7 @@ def _row(name: str, case: Case, kinds: list[str], known: dict[str, Any]) -> dict
     }
 
 
-def _all_cells(case: Case, designs: dict[str, Design], kinds: list[str]) -> dict[str, int]:
+def _all_cells(case: Case, designs: dict[str, Design], kinds: list[str]) -> dict[str, Any]:
     core = case.whole or not case.flat
     top = Core if core else _element
     found = {kind: _cells(designs[kind], top, case.flat) for kind in kinds}
@@ -237,16 +240,26 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 
 
-def _cells(design: Design, top: Any, flat: bool = True) -> dict[str, int]:
+def _cells(design: Design, top: Any, flat: bool = True) -> dict[str, Any]:
     with temporary_folder("training") as work:
         files = emit_verilog(design, work / "verilog", top=top)
-        used = synthesise_ecp5(files, flatten=flat, timeout=TIMEOUT).usage
-    return {
+        found = synthesise_ecp5(files, flatten=flat, timeout=TIMEOUT)
+    used = found.usage
+    cells: dict[str, Any] = {
         "luts": used["LUT4 sites"],
         "registers": used["registers"],
         "multipliers": used["multipliers"],
         "block_rams": used["block RAMs"],
     }
+    return cells if flat else cells | {"parts": _parts(found.modules, used["LUT4 sites"])}
+
+
+def _parts(modules: Iterable[ModuleCells], luts: int) -> dict[str, int]:
+    """LUT of the modules that have most of them, all instances together."""
+    each = {
+        m.module: sum(n * m.cells.get(kind, 0) for kind, n in LUT_SITES.items()) for m in modules
+    }
+    return {name: n for name, n in sorted(each.items()) if n >= TOLD * luts}
 
 
 def _more(row: dict[str, Any], kind: str) -> str:
