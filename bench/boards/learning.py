@@ -2,8 +2,8 @@
 
 ``python -m bench.boards.learning [--case NAME ...] [--json FILE]`` places and routes the
 accelerator behind a board's line, for a network of the demo's sizes: as it infers, with a head that
-learns, with all matrices that learn. A clock that is missed is a figure too. Place and route of a
-case takes minutes on an idle core.
+learns, with all matrices that learn. A clock that is missed is a figure too; ``--placer`` is the
+seed of place and route. Place and route of a case takes minutes on an idle core.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ..record import Rows, Smallest, check_named, with_others, write_record
 __all__ = ["main"]
 
 SEED = 0
-PLACER = 1  # seed of place and route
+PLACER = 1
 ANSWERS = 32  # sequences a batch
 STEPS = 8  # of a sequence, where recurrent layers learn; block RAM alone depends on it
 TIMEOUT = 36000.0
@@ -66,6 +66,7 @@ CASES = {
 def main(
     case: Annotated[list[str] | None, typer.Option(help="By name; may repeat.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    placer: Annotated[int, typer.Option(min=0, help="Seed of place and route.")] = PLACER,
     smallest: Smallest = False,
 ) -> None:
     """Build, print a table, write JSON."""
@@ -73,7 +74,7 @@ def main(
     if smallest:
         rows = [_smallest()]
     else:
-        rows = [{"case": name, **_placed(CASES[name])} for name in case or CASES]
+        rows = [{"case": name, **_placed(CASES[name], placer)} for name in case or CASES]
     Console(width=120).print(_table(rows))
     if json:
         kept = rows if smallest else with_others(json, rows, CASES)
@@ -97,7 +98,7 @@ def _design(case: Case, model: Model) -> Design:
     return training_design(model, *case.array, case.answers, frames)
 
 
-def _placed(case: Case) -> dict[str, Any]:
+def _placed(case: Case, placer: int) -> dict[str, Any]:
     """Of a bitstream, the line and the registers included."""
     model = _model()
     image = compile_model(model, _design(case, model), head=True)
@@ -105,7 +106,7 @@ def _placed(case: Case) -> dict[str, Any]:
         out, clock_met = folder / "bitstream", True
         try:
             build_bitstream(
-                board(case.board), image.design, image, out, seed=PLACER, timeout=TIMEOUT
+                board(case.board), image.design, image, out, seed=placer, timeout=TIMEOUT
             )
         except BitstreamError as error:
             if not (out / "summary.json").exists():
@@ -114,7 +115,9 @@ def _placed(case: Case) -> dict[str, Any]:
         found = json_text.loads((out / "summary.json").read_text("utf-8"))
     figures = {figure: found[figure] for figure in FIGURES}
     cycles = {"frame_cycles": step_cycles(image)}
-    return _about(case) | {"fits": True, "clock_met": clock_met} | figures | cycles
+    return (
+        _about(case) | {"fits": True, "clock_met": clock_met, "placer": placer} | figures | cycles
+    )
 
 
 def _about(case: Case) -> dict[str, Any]:
