@@ -395,12 +395,11 @@ def simulate(
         from sim.run.scenario import Job
 
     inputs = integers_for("sf.simulate", image, sequences)
-    engine = engines.engine_for(image.design, simulator)
     seconds, states, cycles = 0.0, list[Any](), list[int]()
     with _folder(work) as folder, emitted(image, folder) as (files, _):
         for part in range(len(image.parts)):
             stimulus = Stimulus.of(image, inputs, part)
-            run = engines.simulate(files, Job.of(image, stimulus), folder, simulator=engine)
+            run = engines.simulate(files, Job.of(image, stimulus), folder, simulator=simulator)
             frames = run.outcome.emitted(image, part)
             each = (stimulus.sequence == n for n in range(len(inputs)))
             states = [joined(_rows(frames, mine), image.model.directions) for mine in each]

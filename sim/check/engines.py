@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from compiler.array.design import Design
 from hdl.verilog import VerilogFiles
 
 from ..run.errors import SimulationError
@@ -13,7 +12,7 @@ from ..run.free_running import simulate_free_running
 from ..run.scenario import Job
 from ..run.verilog import SIMULATORS, VerilogRun, require_simulator, simulate_verilog
 
-__all__ = ["DRIVERS", "ENGINE", "ENGINES", "FREE", "engine_for", "require_engine", "simulate"]
+__all__ = ["DRIVERS", "ENGINE", "ENGINES", "FREE", "require_engine", "simulate"]
 
 FREE = "verilator-free"
 ENGINES = (FREE, *SIMULATORS)
@@ -31,12 +30,6 @@ def require_engine(engine: str) -> None:
     if engine not in ENGINES:
         raise SimulationError(f"simulator {engine!r}: choose one of {', '.join(ENGINES)}")
     require_simulator("verilator" if engine == FREE else engine)
-
-
-def engine_for(design: Design, engine: str) -> str:
-    """The engine, or cocotb on Verilator where C++ alone has no memory that a design reads."""
-    reads = design.streamed or design.plane_bits
-    return "verilator" if reads and engine == FREE else engine
 
 
 def simulate(

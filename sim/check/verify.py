@@ -186,7 +186,7 @@ def verify(
     WireError
         If what it gives cannot be read.
     """
-    tell, simulator = stage or (lambda name: None), engines.engine_for(image.design, simulator)
+    tell = stage or (lambda name: None)
     tell("models")
     traces = run_levels(model, sequences)
     paused = bool((idle and idle.share) or (stall and stall.share))

@@ -2,7 +2,8 @@
 // call into any other language, so its speed is that of the model.
 //
 // simulation FOLDER: reads frames.bin, load.bin and job.txt there, writes states.bin, cycles.bin
-// and outcome.txt. Payloads are 32-bit words, lowest first.
+// and outcome.txt. Payloads are 32-bit words, lowest first. Built with MATRIX it also reads
+// matrix.bin, the words of a streamed design, with PLANES planes.bin, a memory of planes.
 // simulation FOLDER faults START IDLE: also reads faults.txt, a stream (0 load, 1 frames), a count and
 // as many words and bits a line, the first of the stream, the others of load; writes faults.out, a
 // line of what each flip did, IDLE cycles after the last state. The last START words of load.bin
@@ -19,6 +20,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -174,21 +176,112 @@ struct Pauses {
 struct Job {
     std::size_t frame_words, state_words, beats_out, limit, idle_seed, stall_seed;
     double idle, stall;
-    Words frames, load;
+    std::size_t matrix_words, beat_words;  // of a payload, of a beat
+    uint64_t base, bytes, latency;         // of the planes
+    Words frames, load, matrix, planes;
     std::size_t frame_count() const { return frames.size() / frame_words; }
 };
 
 static Job read_job(const std::string& folder) {
     Job job{};
     std::ifstream(folder + "job.txt") >> job.frame_words >> job.state_words >> job.beats_out >>
-        job.limit >> job.idle >> job.idle_seed >> job.stall >> job.stall_seed;
+        job.limit >> job.idle >> job.idle_seed >> job.stall >> job.stall_seed >>
+        job.matrix_words >> job.beat_words >> job.base >> job.bytes >> job.latency;
     job.frames = read_words(folder + "frames.bin");
     job.load = read_words(folder + "load.bin");
+#if defined(MATRIX)
+    job.matrix = read_words(folder + "matrix.bin");
+#endif
+#if defined(PLANES)
+    job.planes = read_words(folder + "planes.bin");
+#endif
     return job;
 }
 
+// The words of a streamed design: one is on offer in every cycle, the first again after the last.
+struct Matrix {
+    const Job& job;
+    std::size_t at = 0;
+    explicit Matrix(const Job& job) : job(job) {}
+#if defined(MATRIX)
+    void offer(Vmodel& model) {
+        if (job.matrix.empty()) return;
+        model.matrix___05Fvalid = 1;
+        put(model.matrix___05Fpayload, &job.matrix[at]);
+    }
+    void take(Vmodel& model) {
+        if (model.matrix___05Fvalid && model.matrix___05Fready) at = (at + job.matrix_words) % job.matrix.size();
+    }
+#else
+    void offer(Vmodel&) {}
+    void take(Vmodel&) {}
+#endif
+};
+
+// The memory of sim/axi_memory.py, which takes every address at once and is late by `latency`.
+struct Memory {
+    const Job& job;
+    std::string broken;  // the first rule of AXI4 that the master broke
+    explicit Memory(const Job& job) : job(job) {}
+#if defined(PLANES)
+    struct Beat {
+        uint64_t at;
+        bool last;
+        uint64_t earliest;
+    };
+    std::deque<Beat> beats;
+    uint64_t next = 0;
+    bool valid = false;
+    void offer(Vmodel& model, uint64_t cycle) {
+        static const Words zeros(16);
+        model.planes_base = job.base;
+        model.m_axi_planes_arready = 1;
+        valid = !beats.empty() && cycle >= beats.front().earliest && cycle >= next;
+        model.m_axi_planes_rvalid = valid;
+        if (!valid) return;
+        const uint64_t at = beats.front().at - job.base;
+        const bool there = at < job.bytes && at + 4 * job.beat_words <= job.bytes;
+        put(model.m_axi_planes_rdata, there ? &job.planes[at / 4] : zeros.data());
+        model.m_axi_planes_rresp = there ? 0 : 3;
+        model.m_axi_planes_rlast = beats.front().last;
+    }
+    void take(Vmodel& model, uint64_t cycle) {
+        if (valid && model.m_axi_planes_rready) {
+            beats.pop_front();
+            next = cycle + 1;
+        }
+        if (!model.m_axi_planes_arvalid) return;
+        const uint64_t address = model.m_axi_planes_araddr, size = 4 * job.beat_words;
+        const uint64_t count = model.m_axi_planes_arlen + 1u;
+        if ((1u << model.m_axi_planes_arsize) != size || model.m_axi_planes_arburst != 1)
+            broke("arsize or arburst", address);
+        if (address % size || address % 4096 + count * size > 4096)
+            broke("a burst that crosses 4096 bytes", address);
+        for (uint64_t i = 0; i < count; i++)
+            beats.push_back({address + i * size, i + 1 == count, cycle + job.latency});
+    }
+    void end(Vmodel& model) {
+        if (model.planes_errors) broke("planes_errors after the last frame", job.base);
+    }
+    void broke(const std::string& rule, uint64_t address) {
+        if (broken.empty()) broken = rule + " at address " + std::to_string(address);
+    }
+#else
+    void offer(Vmodel&, uint64_t) {}
+    void take(Vmodel&, uint64_t) {}
+    void end(Vmodel&) {}
+#endif
+};
+
 static void reset(Vmodel& model) {
     model.clk = model.rst = 0;
+#if defined(MATRIX)
+    model.matrix___05Fvalid = 0;
+#endif
+#if defined(PLANES)
+    model.planes_base = 0;
+    model.m_axi_planes_arready = model.m_axi_planes_rvalid = model.m_axi_planes_rid = 0;
+#endif
     model.frames___05Fvalid = model.states___05Fready = model.load___05Fvalid = 0;
     model.eval();
     model.rst = 1;
@@ -207,12 +300,15 @@ struct Result {
     std::size_t loaded = 0, sent = 0;
     uint64_t total = 0;
     bool hung = false, fault = false, halted = false;
+    std::string broken;  // what went wrong on the bus of planes
 };
 
 // Load, stream frames in, take states out; `note`, if not empty, is told how far it is.
 static Result run(Vmodel& model, const Job& job, const std::string& note, Watch watch = {}) {
     Pauses idle(job.idle, job.idle_seed), stall(job.stall, job.stall_seed);
     Result out;
+    Matrix matrix(job);
+    Memory planes(job);
     const std::size_t frame_count = job.frame_count();
     std::size_t moved = 0;
     uint64_t cycle = 0, first = 0, moved_at = 0;
@@ -229,7 +325,11 @@ static Result run(Vmodel& model, const Job& job, const std::string& note, Watch 
             put(model.frames___05Fpayload, &job.frames[out.sent * job.frame_words]);
         }
         model.frames___05Fvalid = offering;
+        matrix.offer(model);
+        planes.offer(model, cycle);
         model.eval();
+        matrix.take(model);
+        planes.take(model, cycle);
         if (running) watch.begin(cycle);
         watch.look(cycle, 0);
         if (!running && model.load___05Fready) out.loaded++;
@@ -263,6 +363,8 @@ static Result run(Vmodel& model, const Job& job, const std::string& note, Watch 
         }
     }
     watch.look(cycle, 0);
+    planes.end(model);
+    out.broken = planes.broken;
     out.halted = model.halted;
     out.total = cycle;
     for (auto& at : out.cycles) at -= first;
@@ -300,8 +402,8 @@ static bool recovers(Vmodel& model, const Job& job, const Result& good, std::siz
     return same(run(model, start, ""), good);
 }
 
-// Exit status by which sim/run/free_running.py knows a hang.
-static const int HUNG = 9;
+// Exit status by which sim/run/free_running.py knows a hang, and a bus that was not kept to.
+static const int HUNG = 9, BROKEN = 10;
 
 // Each flip on a model of its own, whose memories are blank; then the good job on the same one.
 static int faults(const Job& job, const std::string& folder, std::size_t start, uint64_t idle) {
@@ -445,6 +547,10 @@ int main(int argc, char** argv) {
                     job.limit, static_cast<unsigned long long>(out.total), out.loaded,
                     job.load.size(), out.sent, job.frame_count(), out.cycles.size(), job.beats_out);
         return HUNG;
+    }
+    if (!out.broken.empty()) {
+        std::printf("m_axi_planes: %s\n", out.broken.c_str());
+        return BROKEN;
     }
     write_all(folder + "states.bin", out.states);
     write_all(folder + "cycles.bin", out.cycles);

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from compiler.abi.states import Outcome
+from compiler.array.screen.design import PLANES_PORTS
 from hdl.verilog import VerilogFiles
 
 from .builds import build_name, built, workplace
@@ -65,8 +66,8 @@ def simulate_free_running(
     files : VerilogFiles
         Of a :class:`~hdl.core.core.Core`.
     job : Job
-        Without probes. Pauses are those of :mod:`sim.run.streams`, so cycles are those of a
-        cocotb run.
+        Without probes, and with a memory of planes that is late by one number of cycles. Pauses are
+        those of :mod:`sim.run.streams`, so cycles are those of a cocotb run.
     work : Path
         Folder for builds and runs, as for :func:`sim.run.verilog.simulate_verilog`.
     progress : callable, optional
@@ -85,13 +86,13 @@ def simulate_free_running(
     Raises
     ------
     ValueError
-        If the job asks for probes.
+        If the job asks for probes, or for a memory that is late at random.
     SimulationError
         If a tool is missing, the build fails, or the run fails, hangs or is killed.
     """
     if job.probes:
         raise ValueError(f"probe {job.probes[0]}: only sim.run.verilog samples signals inside")
-    with _prepared(files, job, work, timeout, builds, stage) as ready:
+    with _prepared(files, job, work, timeout, builds, stage, fed=True) as ready:
         ready.run([], timeout, progress)
         return _read(ready.folder, ready.words, ready.build_seconds)
 
@@ -318,11 +319,13 @@ def _prepared(
     builds: Path | None = None,
     stage: Stage | None = None,
     form: str = "",
+    fed: bool = False,
 ) -> Iterator[_Ready]:
-    if job.matrix:
-        raise ValueError("a streamed design: only sim.run.verilog feeds its stream of words")
-    if job.planes:
-        raise ValueError("planes outside: only sim.run.verilog has a memory with them")
+    if (job.matrix or job.planes) and not fed:
+        reads = "a streamed design" if job.matrix else "planes outside"
+        raise ValueError(f"{reads}: only simulate_free_running and sim.run.verilog feed it")
+    if job.planes and (job.planes.waits or job.planes.gaps or len({*job.planes.latency}) > 1):
+        raise ValueError("planes that come late at random: only sim.run.verilog has such a memory")
     require_simulator("verilator")
     tell = stage or (lambda name: None)
     with workplace(work, free_name(files, form), builds) as places:
@@ -333,8 +336,8 @@ def _prepared(
             places.build, lambda place: _build(files, places.build, place, timeout, form)
         )
         tell("run")
-        words = _port_words(files)
-        _write(job, places.run, words)
+        words = tuple(_port_words(files, port) for port in ("frames", "states"))
+        _write(files, job, places.run, words)
         yield _Ready(places.build / PROGRAM, places.run, words[1], seconds)
 
 
@@ -349,29 +352,41 @@ def _build(files: VerilogFiles, kept: Path, build: Path, timeout: float, form: s
     if form:  # the library has nothing that traces
         link = [f"--trace-{form}", "--trace-depth", "99", "-CFLAGS", f"-DACTIVITY_{form.upper()}"]
     source = resources.files(__package__).joinpath(SOURCE).read_text()
-    compile_program(files, kept, build, timeout, (SOURCE, source), link)
+    ports = files.paths[0].read_text()
+    has = {"MATRIX": "matrix__payload;", "PLANES": f"{PLANES_PORTS}_araddr;"}
+    given = "".join(f"#define {name}\n" for name, port in has.items() if port in ports)
+    compile_program(files, kept, build, timeout, (SOURCE, given + source), link)
 
 
-def _port_words(files: VerilogFiles) -> tuple[int, int]:
-    """32-bit words of a payload on ``frames`` and on ``states``."""
+def _port_words(files: VerilogFiles, port: str) -> int:
+    """32-bit words of a payload of a stream."""
     text = files.paths[0].read_text()
-    found = []
-    for port in ("frames", "states"):
-        match = re.search(rf"(?:input|output) (?:\w+ )?\[(\d+):0\] {port}__payload;", text)
-        if match is None:
-            raise ValueError(f"{files.sources[0]} has no port {port}__payload: it is not a Core")
-        found.append(-(-(int(match[1]) + 1) // 32))
-    return found[0], found[1]
+    match = re.search(rf"(?:input|output) (?:\w+ )?\[(\d+):0\] {port}__payload;", text)
+    if match is None:
+        raise ValueError(f"{files.sources[0]} has no port {port}__payload: it is not a Core")
+    return -(-(int(match[1]) + 1) // 32)
 
 
-def _write(job: Job, run: Path, words: tuple[int, int]) -> None:
-    """Streams and settings as the program reads them."""
-    frames = b"".join(payload.to_bytes(4 * words[0], "little") for payload in job.frames)
-    (run / "frames.bin").write_bytes(frames)
+def _payloads(payloads: list[int], words: int) -> bytes:
+    return b"".join(payload.to_bytes(4 * words, "little") for payload in payloads)
+
+
+def _write(files: VerilogFiles, job: Job, run: Path, words: tuple[int, ...]) -> None:
+    """Streams, memories and settings as the program reads them."""
+    (run / "frames.bin").write_bytes(_payloads(job.frames, words[0]))
     (run / "load.bin").write_bytes(np.array(job.load, "<u4").tobytes())
     settings = (*words, job.beats_out, job.limit)
     pauses = (job.idle.share, job.idle.seed, job.stall.share, job.stall.seed)
-    (run / "job.txt").write_text(" ".join(map(str, (*settings, *pauses))))
+    wide = _port_words(files, "matrix") if job.matrix else 0
+    (run / "matrix.bin").write_bytes(_payloads(job.matrix, wide))
+    outside = (0, 0, 0, 0)
+    if job.planes:
+        given = job.planes
+        outside = (given.bits // 32, given.base, len(given.data), given.latency[0])
+    data = job.planes.data if job.planes else b""
+    (run / "planes.bin").write_bytes(data + bytes(-len(data) % 4))
+    told = (*settings, *pauses, wide, *outside)
+    (run / "job.txt").write_text(" ".join(map(str, told)))
 
 
 def _read(run: Path, words: int, build_seconds: float) -> VerilogRun:

@@ -174,7 +174,7 @@ def simulate(given: SimulateOptions) -> None:
         )
     if given.activity and (reads := "--batched" * given.batched or "--planes" * bool(given.planes)):
         raise typer.BadParameter(
-            "--activity runs in C++ alone, where no memory gives a design its words: leave "
+            "--activity is of an array whose words lie on the chip: leave "
             f"--activity or {reads} out"
         )
     from ..steps import pipeline

@@ -16,7 +16,6 @@ from sim.check.engines import (
     ENGINE,
     ENGINES,
     FREE,
-    engine_for,
     require_engine,
     simulate,
 )
@@ -173,10 +172,3 @@ def test_repeated_blocks_are_not_inlined(files: VerilogFiles, tmp_path: Path) ->
 
 
 BLOCKS = ("pe", "lane", "projector")
-
-
-def test_a_streamed_design_takes_an_engine_that_feeds_it(seeded: Any) -> None:
-    plain, streamed = (seeded(1, streamed=one)[0].image.design for one in (False, True))
-    assert engine_for(plain, FREE) == FREE
-    assert engine_for(streamed, FREE) == "verilator"
-    assert engine_for(streamed, "icarus") == "icarus"

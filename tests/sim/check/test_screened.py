@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,8 +22,9 @@ from engine.reference import IntegerModel
 from hdl.verilog import VerilogFiles, emit_verilog
 from sim.check.compare import compare, states_screened
 from sim.check.verify import Verification, verify
+from sim.run.free_running import record_activity, simulate_free_running
 from sim.run.pysim import simulate_amaranth
-from sim.run.scenario import Job
+from sim.run.scenario import Job, Planes
 from sim.run.streams import Pauses
 from sim.run.verilog import VerilogRun, simulate_verilog
 
@@ -79,7 +80,8 @@ def test_verilog_is_its_model(case: str, tmp_path: Path) -> None:
 
 
 #: Bits of the bus that planes come over, simulator, and whether everything is loaded.
-OUTSIDE = [(128, "icarus", True), *((bits, "verilator", False) for bits in (64, 256, 512))]
+OUTSIDE = [(128, "icarus", True), (256, "verilator", False)]
+OUTSIDE += [(64, "verilator-free", False), (512, "verilator-free", True)]
 
 
 @pytest.mark.slow
@@ -170,6 +172,26 @@ def test_other_networks(kind: str, tmp_path: Path) -> None:
     image = compile_model(model, design_for(model, 8, 4, largest=8))
     found = run(image, tmp_path, simulator="verilator-free")
     assert found.exact, found.first or found.cycle_mismatch
+
+
+@pytest.mark.slow
+def test_both_memories_in_cplusplus_are_those_of_cocotb(tmp_path: Path) -> None:
+    """Matrix and planes outside: every payload, and the cycle of every one, is cocotb's."""
+    image = made("one", streamed=True, planes=64)
+    free, icarus = (
+        run(image, tmp_path / name, simulator=name) for name in ("verilator-free", "icarus")
+    )
+    assert free.exact, free.first or free.cycle_mismatch
+    assert free.run.outcome == icarus.run.outcome
+
+
+def test_a_memory_that_is_late_at_random_is_cocotb_s(tmp_path: Path) -> None:
+    job, files = Job([], [], 1, planes=Planes(b"", 64)), cast(VerilogFiles, None)  # none is read
+    late = replace(job, planes=Planes(b"", 64, latency=(1, 9)))
+    with pytest.raises(ValueError, match=r"late at random: only sim\.run\.verilog"):
+        simulate_free_running(files, late, tmp_path)
+    with pytest.raises(ValueError, match=r"planes outside: only simulate_free_running"):
+        record_activity(files, job, tmp_path, tmp_path / "a.saif")
 
 
 @pytest.mark.slow
