@@ -1,8 +1,8 @@
 """Designs whose matrices lie in a board's memory outside: how fast, how many bytes, what they take.
 
-Cycles are those of :mod:`sim.dram.stream_cycles`, with the array as :mod:`sim.dram.pace` has it:
-exact for a memory that gives a beat a cycle and answers within
-:attr:`~hdl.dram.reader.ReadBus.covered_latency` cycles.
+Cycles are those of :func:`sim.dram.stream_cycles.steady_cycles`, with the array as
+:mod:`sim.dram.pace` has it: exact in the long run for a memory that gives a beat a cycle and
+answers within :attr:`~hdl.dram.reader.ReadBus.covered_latency` cycles.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from csb_format.model import Model
 from csb_format.scales import DesignError
 from csb_format.shape import ModelShape
 from hdl.dram.reader import ReadBus
-from sim.dram.pace import Pace, pace_of
-from sim.dram.stream_cycles import stream_cycles
+from sim.dram.pace import Pace, batch_cycles, pace_of
+from sim.dram.stream_cycles import steady_cycles
 
 from .board import Board
 from .cells.streamed import estimate_streamed
@@ -33,7 +33,6 @@ from .resources import PES, clock_of
 __all__ = ["Outside", "StreamedChoice", "outside", "proposed"]
 
 NEAR = 1.05  # times the cycles of the fastest, for which a smaller array is taken
-FRAMES = 2  # the second begins with full buffers, as all after it
 NO_MEMORY = (
     "{}: its design has none of the ports to memory outside (as kv260 has) from which matrices "
     "could be streamed."
@@ -102,13 +101,17 @@ class StreamedChoice:
     @property
     def array_cycles(self) -> int:
         """Of a batch, where words are always there."""
-        return sum(pace.cycles for pace in self._paces)
+        return sum(self._array_cycles)
+
+    @cached_property
+    def _array_cycles(self) -> list[int]:
+        return [batch_cycles(self.plan, part) for part in range(len(self.plan.parts))]
 
     @property
     def bound(self) -> int:
         """The most of both: no batch takes less."""
-        each = zip(self._images, self._paces, strict=True)
-        return sum(max(image.beats, pace.cycles) for image, pace in each)
+        each = zip(self._images, self._array_cycles, strict=True)
+        return sum(max(image.beats, cycles) for image, cycles in each)
 
     @cached_property
     def cycles(self) -> int:
@@ -116,12 +119,7 @@ class StreamedChoice:
         return sum(map(self._cycles, self._images, self._paces))
 
     def _cycles(self, image: MatrixImage, pace: Pace) -> int:
-        taken = stream_cycles(
-            ReadBus(self.bus_bits), image, FRAMES,
-            pause=lambda n: pace.waits[n % image.groups],
-            hold=lambda n: pace.holds[n % image.groups],
-        ).taken  # fmt: skip
-        return taken[-1] - taken[-1 - image.groups]
+        return steady_cycles(image, pace.waits, pace.holds)
 
     @property
     def frames_a_second(self) -> float:

@@ -9,7 +9,7 @@ from compiler.array.program import Instruction
 from compiler.lower.plan import Plan
 from compiler.timing.cycle_model import cycle_model
 
-__all__ = ["Pace", "pace_of"]
+__all__ = ["Pace", "batch_cycles", "pace_of"]
 
 _STEADY = 3  # batches after which they repeat
 
@@ -42,14 +42,24 @@ def pace_of(plan: Plan, part: int = 0) -> Pace:
         Of a streamed design; of a batched one all streams are there.
     part : int
     """
+    waits, holds = zip(*_groups(_steady(plan, part), plan.design.batch), strict=True)
+    return Pace(waits, holds)
+
+
+def batch_cycles(plan: Plan, part: int = 0) -> int:
+    """:attr:`Pace.cycles` of a program, without a look at its groups."""
+    batch = plan.design.batch
+    return sum(idle + batch * now.slots * now.interval for idle, now in _steady(plan, part))
+
+
+def _steady(plan: Plan, part: int) -> list[tuple[int, Instruction]]:
+    """Cycles without a group before each pass of a steady batch, and the pass."""
     batch = plan.design.batch
     order = range((_STEADY + 1) * batch)
     model = cycle_model(plan, part)
     run = model.run(len(order), [n < batch for n in order], [n % batch for n in order])
     passes = len(run.issues) // (_STEADY + 1)
-    steady = [(issue.idle, plan.program[issue.address]) for issue in run.issues[-passes:]]
-    waits, holds = zip(*_groups(steady, batch), strict=True)
-    return Pace(waits, holds)
+    return [(issue.idle, plan.program[issue.address]) for issue in run.issues[-passes:]]
 
 
 def _groups(passes: Sequence[tuple[int, Instruction]], batch: int) -> Iterator[tuple[int, int]]:

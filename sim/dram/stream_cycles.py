@@ -7,7 +7,7 @@ over the beats finds them all. Cycle 0 is that of ``start``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hdl.dram.beat_fifo import QUEUE, BeatFifo
@@ -17,7 +17,7 @@ from hdl.dram.reader import ReadBus
 
 from ..axi_memory import Lateness
 
-__all__ = ["FIRST_ASKED", "StreamCycles", "bursts", "no_pause", "stream_cycles"]
+__all__ = ["FIRST_ASKED", "StreamCycles", "bursts", "no_pause", "steady_cycles", "stream_cycles"]
 
 FIRST_ASKED = 2  # start is seen, reading begins; the address is offered in the next cycle
 Pause = Callable[[int], int]
@@ -93,6 +93,39 @@ def stream_cycles(
         for count in counts:
             run.burst(count)
     return run.cycles
+
+
+def steady_cycles(
+    image: MatrixImage, waits: Sequence[int], holds: Sequence[int], rows: int = ROWS
+) -> int:
+    """From frame to frame in the long run, where the memory covers its latency.
+
+    Bus and buffer move a beat a cycle at most, so whatever time the gearbox once lets the buffer
+    wait fills it for good: in the long run a beat is always there for the gearbox.
+
+    Parameters
+    ----------
+    image : MatrixImage
+    waits, holds : sequence of int
+        As ``pause`` and ``hold`` of :func:`stream_cycles`, of each group of a frame.
+    rows : int
+        Rows of the gearbox.
+    """
+    ratio = Ratio(image.group_bits, image.data_bits)
+    room, group, word = rows * ratio.row, ratio.group, ratio.word
+    last = word - image.padding // ratio.piece
+    taken, popped, written = list[int](), -1, 0
+    for beat in range(2 * image.beats):
+        surplus = written + word - room
+        popped += 1
+        if surplus > 0:
+            popped = max(popped, taken[(surplus - 1) // group] + 1)
+        written += word if (beat + 1) % image.beats else last
+        while written >= (len(taken) + 1) * group:
+            now = len(taken) % image.groups
+            free = taken[-1] + 1 + waits[now] if taken else 0
+            taken.append(max(popped + Gearbox.latency, free) + holds[now])
+    return taken[-1] - taken[-1 - image.groups]
 
 
 class _Run:
