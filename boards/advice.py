@@ -102,8 +102,8 @@ def behind(model: Model, board: Board, best: Choice) -> str:
     if cycles >= best.cycles:
         return said
     return (
-        f"{said}\nAll logits on the array itself, verilog --head --dense: {cycles:,} cycles a step, "
-        "without the unit."
+        f"{said}\nAll logits on the array itself, verilog --head --dense: {cycles:,} cycles a "
+        "step, without the unit."
     )
 
 

@@ -87,6 +87,6 @@ def _told(head: ScreenedLayer, states: IntArray, whole: float) -> str:
     if bits.mean() < whole:
         return line
     return (
-        f"{line}\nnote: without planes a token reads {whole:.2f} bits a weight of this head, biases "
-        "counted, so planes cost more than they save; leave --screen out"
+        f"{line}\nnote: without planes a token reads {whole:.2f} bits a weight of this head, "
+        "biases counted, so planes cost more than they save; leave --screen out"
     )
