@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from compiler.array.design import MOST_BACK
 from compiler.array.needs import design_for
+from compiler.array.screen.latency import screened_cycles
 from compiler.lower.schedule import schedule
 from compiler.timing.cycle_model import step_cycles
 from csb_format.model import Model
@@ -17,7 +18,7 @@ from .board import Board
 from .cells.learned import shipped
 from .resources import Choice
 
-__all__ = ["Advice", "advise", "busy_share"]
+__all__ = ["Advice", "advise", "behind", "busy_share"]
 
 BUSY = 0.9  # of an array that is not too large
 HARDLY = 1.05  # times the cycles of the fastest
@@ -69,6 +70,41 @@ class Advice:
                 f"{self.cycles:g} cycles instead of {self.best.cycles:g}, {share:.0%} are products."
             )
         return found
+
+
+def behind(model: Model, board: Board, best: Choice) -> str:
+    """What the screen unit behind an array costs, and the whole head there where it takes less.
+
+    Empty without a unit.
+
+    Parameters
+    ----------
+    model : Model
+    board : Board
+    best : Choice
+    """
+    design = best.design
+    if design.screen is None:
+        return ""
+    said = (
+        f"The screen unit, the {design.screen.top} largest of {design.screen.rows:,} logits: "
+        f"{screened_cycles(design.screen):,} cycles a frame, an estimate. They depend on data, few "
+        "rows in question take fewer, many more; sparseflow simulate counts them."
+    )
+    try:
+        whole = design_for(
+            model, design.pes, design.lanes, design.units, contexts=design.contexts,
+            by_gate=design.by_gate, head=True, dense=True, **board.options,
+        )  # fmt: skip
+    except DesignError:
+        return said
+    cycles = step_cycles(schedule(model, whole, head=True), design.contexts)
+    if cycles >= best.cycles:
+        return said
+    return (
+        f"{said}\nAll logits on the array itself, verilog --head --dense: {cycles:,} cycles a "
+        "step, without the unit."
+    )
 
 
 def busy_share(model: Model | ModelShape, choice: Choice) -> float:

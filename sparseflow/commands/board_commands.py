@@ -86,7 +86,7 @@ def fit(given: FitOptions) -> None:
 
     **Next:** `sparseflow build MODEL --board BOARD --out FOLDER`
     """
-    from boards.advice import advise
+    from boards.advice import advise, behind
     from boards.board import board as named
     from boards.resources import choices, fastest
     from csb_format import load_model
@@ -117,6 +117,8 @@ def fit(given: FitOptions) -> None:
     if advice := advise(model, found, every):
         for line in advice.lines:
             Console().print(line, highlight=False, markup=False)
+        if unit := behind(model, found, advice.best):
+            Console().print(unit, highlight=False, markup=False)
         if finer := _finer(given, model, found, advice.best):
             Console().print(finer, highlight=False, markup=False)
     outside = None if every and every[0].fits else _outside(given, model, found)

@@ -130,6 +130,7 @@ def verilog(given: VerilogOptions) -> None:
     )
     plain = given.top is TopName.core
     contexts, largest, planes = (array.pop(name) for name in ("contexts", "largest", "planes"))
+    head, dense = array.pop("head"), array.pop("dense")
     if not plain or array != {name: getattr(VerilogOptions, name) for name in array}:
         return  # `simulate` runs the bare core of a plain array
     build = given.out.with_name("simulation")
@@ -147,6 +148,8 @@ def verilog(given: VerilogOptions) -> None:
         *(("--contexts", contexts) if contexts > 1 else ()),
         *(("--largest", largest) if largest is not None else ()),
         *(("--planes", planes) if planes else ()),
+        *(("--head",) if head else ()),
+        *(("--dense-head",) if dense else ()),
     )
 
 

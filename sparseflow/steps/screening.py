@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from csb_format import Model
+from csb_format import DenseLayer, Model
 from csb_format.fixed import IntArray
 from csb_format.screening.layer import SEVERAL, ScreenedLayer
 from csb_format.screening.planes import plane_bits
@@ -18,8 +18,9 @@ from engine.reference import IntegerModel
 from engine.screened import top
 from pruning.mlp import linears_of
 
-__all__ = ["check_head", "screened"]
+__all__ = ["check_head", "screened", "whole_bits"]
 
+BIAS_BYTES = 8
 _TRIED = 200  # hidden states that tell what a token reads
 _TOP = 5
 
@@ -58,8 +59,12 @@ def screened(model: Model, sequences: Sequence[Any]) -> tuple[Model, str]:
     assert model.head is not None
     states = _states(model, sequences)
     head = ordered(model.head, states)
-    plain = model.head.row_bits or model.head.weight_format.width
-    return replace(model, head=head), _told(head, states, plain)
+    return replace(model, head=head), _told(head, states, whole_bits(model.head))
+
+
+def whole_bits(head: DenseLayer) -> float:
+    """Bits a weight that a token reads of a head that is not screened: all weights and biases."""
+    return (head.row_bits or head.weight_format.width) + 8 * BIAS_BYTES / head.input_size
 
 
 def _states(model: Model, sequences: Sequence[Any]) -> IntArray:
@@ -69,17 +74,19 @@ def _states(model: Model, sequences: Sequence[Any]) -> IntArray:
     return np.concatenate([np.atleast_2d(model.pooled(output)) for output in outputs])
 
 
-def _told(head: ScreenedLayer, states: IntArray, plain: int) -> str:
-    """A line, also where so many bits a weight would be fewer."""
+def _told(head: ScreenedLayer, states: IntArray, whole: float) -> str:
     k = min(_TOP, head.output_size)
     tried = states[:: -(-len(states) // _TRIED)]
     bits = 8 * top(head, tried, k).bytes / head.weight.size
     planes = " + ".join(map(str, plane_bits(head.bits)))
-    dearer = f"; without --screen it reads {plain}, which is less: leave it out"
-    return (
+    line = (
         f"head: {head.output_size} x {head.input_size} in planes of {planes} bits; the top {k} of "
         f"--calibration, proven, read {bits.mean():.2f} bits a weight, p99 "
         f"{np.quantile(bits, 0.99):.2f}; stored {head.bits_stored:.1f}, all counted"
-        + dearer
-        * bool(bits.mean() > plain)
+    )
+    if bits.mean() < whole:
+        return line
+    return (
+        f"{line}\nnote: without planes a token reads {whole:.2f} bits a weight of this head, "
+        "biases counted, so planes cost more than they save; leave --screen out"
     )

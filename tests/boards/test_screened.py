@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from boards.advice import behind
 from boards.board import BoardError, board
 from boards.host.c_model import model_header
 from boards.host.job import answers, job_of
@@ -45,6 +46,19 @@ def test_it_adds_what_it_takes() -> None:
     every = choices(given, there, largest=3)
     assert {one.design.screen.top for one in every if one.design.screen} == {3}
     assert all(one.largest == 3 for one in every)
+
+
+def test_what_it_costs_is_told_and_where_the_whole_head_takes_less() -> None:
+    """A unit takes a row a cycle, multipliers of an array several of a head this narrow."""
+    given, there = model(500), board("ecpix5")
+    for lanes, slower in ((8, True), (1, False)):
+        best = choice(given, there, 8, lanes)
+        assert best.design.screen is not None
+        said = behind(given, there, best)
+        cycles = f"{screened_cycles(best.design.screen):,}"
+        assert f"the 5 largest of 500 logits: {cycles} cycles a frame, an estimate" in said
+        assert ("verilog --head --dense" in said) is slower
+    assert not behind(given, there, choice(given, there, 8, 8, largest=0))
 
 
 def test_where_it_does_not_fit_the_head_may_stay_with_the_host() -> None:

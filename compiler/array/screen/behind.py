@@ -13,7 +13,7 @@ from ..placement import Placement
 from .bus import outside
 from .design import BUS_BITS, LARGEST, MOST_TOP, ScreenDesign
 
-__all__ = ["check_screen", "screen_behind", "states_of"]
+__all__ = ["check_screen", "screen_behind", "states_of", "unit_takes"]
 
 _HOST = "give largest = 0 (--largest 0), which leaves the head to the host"
 
@@ -124,6 +124,17 @@ def check_screen(model: Model, design: Design) -> None:
                 f"the head needs {name} = {getattr(wanted, name)}, the screen unit of the design "
                 f"has {getattr(design.screen, name)}: generate a design for this model"
             )
+
+
+def unit_takes(model: Model) -> bool:
+    """Whether the head is screened and a unit behind an array can take what leaves the array."""
+    if not isinstance(model.head, ScreenedLayer):
+        return False
+    try:
+        _check(model)
+    except DesignError:
+        return False
+    return True
 
 
 # numbers of a head that a unit has in its logic

@@ -69,8 +69,10 @@ def test_a_head_in_planes_says_the_same_and_how_little_it_reads(
         r"read \d+\.\d\d bits a weight, p99 \d",
         said,
     )
+    # 16 bits of a weight, and 8 bytes of bias for 8 of them: less than a head this small reads
+    assert "note: without planes a token reads 24.00 bits a weight of this head" in said
+    assert "--largest" not in said
     assert isinstance(model.head, ScreenedLayer)
-    assert "; without --screen it reads 16, which is less: leave it out" in said
     assert plain.head is not None
     assert model.head.dense.equals(plain.head)
     assert json.loads(model.provenance["pack"]) == {"screen": True}
@@ -83,6 +85,11 @@ def test_a_head_in_planes_says_the_same_and_how_little_it_reads(
     bare = {n.removeprefix("rnn."): t for n, t in squashed(pruned_net(12)).items() if "fc" not in n}
     assert run(*files.pack(files.saved(bare), "--banks", 4, "--screen")) == 2
     assert "--screen is of a head, and this network has none" in capsys.readouterr().err
+    both = files.saved(squashed(pruned_net(12, bidirectional=True)))
+    assert run(*files.pack(both, "--banks", 4, "--screen")) == 0
+    hint = re.search(r"next: sparseflow (verilog .*)", capsys.readouterr().err)
+    assert hint
+    assert hint[1].endswith(" --lanes 4 --largest 0")  # no unit takes states of two directions
 
 
 def test_fine_tuning_in_the_integers_has_the_controls_of_pruning(

@@ -156,6 +156,16 @@ def test_next_commands_work_as_they_are_printed(
     assert (tmp_path / "out/simulation/report/report.html").exists()
 
 
+def test_the_hint_behind_an_array_with_its_head_has_the_head(
+    run: Run, chain: Chain, tmp_path: Path, capsys: Text
+) -> None:
+    out = tmp_path / "verilog"
+    assert run("verilog", chain.model, "--out", out, *ARRAY, "--head", "--dense") == 0
+    hint = re.search(r"^next: sparseflow (simulate .*)$", capsys.readouterr().err, re.M)
+    assert hint
+    assert hint[1].endswith(" --head --dense-head")
+
+
 def test_first_hints_work_as_they_are_printed(
     run: Run,
     chain: Chain,
