@@ -64,7 +64,7 @@ def test_numbers_of_numpy_are_options_and_text_is_none() -> None:
     assert sf.adapt(MODEL, given, **of_numpy).model.equals(plain.model)
     for wrong in ({"seed": 1.5}, {"memory": "4MiB"}, {"rate": "1"}):
         with pytest.raises(TypeError, match=f"{next(iter(wrong))} = "):
-            sf.adapt(MODEL, given, **wrong)  # type: ignore[arg-type]
+            sf.adapt(MODEL, given, **wrong)
 
 
 @pytest.mark.parametrize("left", ["steps", "exponent"])
