@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from csb_format.arguments import shown, whole
+from csb_format.arguments import number, shown, whole
 from csb_format.fixed import IntArray
 from csb_format.model import Model
 from csb_format.pooling import EVERY
@@ -102,6 +102,8 @@ def adapt(
         that a single piece does not fit.
     """
     model_of("sf.adapt", model)
+    seed = whole("seed", seed, 0, (1 << 63) - 1)
+    memory, rate = whole("memory", memory, 0), number("rate", rate, 2.0**-30, 2.0**20)
     settings = Settings(mode, rate, gradient_bits, seed, memory)
     threads = whole("threads", threads, 1, MOST_THREADS)
     pes, lanes = whole("pes", pes, 1), whole("lanes", lanes, 1)

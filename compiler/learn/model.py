@@ -20,7 +20,7 @@ __all__ = ["gradients_of", "moved", "placed", "placed_bits", "updated"]
 def placed_bits(design: Design) -> int:
     """Bits of a sum where it is multiplied by the rate.
 
-    What is larger moves any master beyond its range, so that it may saturate: the 40 bits of the
+    What is larger moves any master beyond its range, so that it may saturate: the 48 bits of the
     contract need not be there.
     """
     return max(design.acc_bits, design.value_bits + MASTER_BITS + 12)

@@ -35,7 +35,8 @@ INNER_BITS = 16  # of gradients that no matrix is multiplied by
 LEAST_SHIFT, MOST_SHIFT = -14, 62
 LARGEST = 1 << 30
 RANDOM = 24  # bits below the last bit of a master that an update is rounded from
-SUM_BITS = 40  # of a gradient sum, once it lies where it is multiplied by the rate
+SUM_BITS = 48  # of a gradient sum where it is multiplied by the rate: products fit 62 bits
+_FARTHEST = 60  # bits of a move; masters have 56 at most
 _RATE_BITS = 15
 GAMMA, _MIX1, _MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _MASK = (1 << 64) - 1
@@ -219,13 +220,14 @@ def move(masters: IntArray, sums: IntArray, real: Real, by: Move) -> None:
         Those that move; None: all.
     by : Move
     """
-    most = (1 << (SUM_BITS - 1)) - 1
-    if by.place >= 0:
-        placed = np.clip(sums >> by.place, -most, most)
-    else:
-        most >>= -by.place
-        placed = np.clip(sums, -most, most) << -by.place
+    most, left = (1 << (SUM_BITS - 1)) - 1, max(-by.place, 0)
+    sums = np.clip(sums >> max(by.place, 0), -most, most)
     dice = random_bits(by.start, len(masters)).astype(np.int64) if by.dice is None else by.dice
+    # the product shifted to the left and then by RANDOM to the right, in one: nothing overflows
+    moves = (sums * by.factor + (dice >> min(left, RANDOM))) >> max(RANDOM - left, 0)
+    over = max(left - RANDOM, 0)
+    farthest = (1 << _FARTHEST) >> over
+    moves = np.clip(moves, -farthest, farthest) << over
     top = 1 << (by.bits - 1)
-    moved = np.clip(masters - ((placed * by.factor + dice) >> RANDOM), -top, top - 1)
+    moved = np.clip(masters - moves, -top, top - 1)
     masters[:] = moved if real is None else np.where(real, moved, masters)

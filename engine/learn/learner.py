@@ -259,6 +259,9 @@ class Learner:
                 raise LearnError(f"the state has no {name} of this model: begin anew")
             self.masters.values[name] = np.array(values, np.int64)
         start = "exponent."
+        lacks = self.settings.mode != "head" and not any(name.startswith(start) for name in state)
+        if lacks or "steps" not in state:
+            raise LearnError("the state lacks steps or exponents: begin anew")
         self.exponents.restore(
             {name[len(start) :]: e for name, e in state.items() if name.startswith(start)}
         )

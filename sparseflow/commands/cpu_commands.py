@@ -231,6 +231,7 @@ def _check_written(given: AdaptOptions) -> None:
     from csb_format.files.ownership import PlaceError
 
     from ..steps.checks import check_written
+    from ..steps.learning.state import state_path
 
     _ = given.settings
     if given.page is not None:
@@ -247,6 +248,9 @@ def _check_written(given: AdaptOptions) -> None:
     places = [path.resolve() for path in named.values()]
     if len(set(places)) < len(places):
         raise PlaceError(f"{' and '.join(named)} name one file twice: name different ones")
+    state = state_path(given.out)
+    if state.resolve() in places:
+        raise PlaceError(f"{state} is where the state of {given.out} goes: name another file")
 
 
 def _is_loopback(host: str) -> bool:

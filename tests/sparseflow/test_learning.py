@@ -57,6 +57,27 @@ def test_an_array_learns_as_the_contract_says() -> None:
     assert rest.model.equals(learner.model)
 
 
+def test_numbers_of_numpy_are_options_and_text_is_none() -> None:
+    given: Any = batches(2)
+    plain = sf.adapt(MODEL, given, rate=0.5, seed=3, memory=1 << 20)
+    of_numpy: Any = {"rate": np.float32(0.5), "seed": np.int64(3), "memory": np.int64(1 << 20)}
+    assert sf.adapt(MODEL, given, **of_numpy).model.equals(plain.model)
+    for wrong in ({"seed": 1.5}, {"memory": "4MiB"}, {"rate": "1"}):
+        with pytest.raises(TypeError, match=f"{next(iter(wrong))} = "):
+            sf.adapt(MODEL, given, **wrong)
+
+
+@pytest.mark.parametrize("left", ["steps", "exponent"])
+def test_a_state_that_lacks_something_is_refused(left: str) -> None:
+    given = batches(2)
+    state = sf.adapt(MODEL, given).state
+    part = {name: values for name, values in state.items() if not name.startswith(left)}
+    with pytest.raises(ValueError, match="the state lacks steps or exponents: begin anew"):
+        sf.adapt(MODEL, given, state=part)
+    answered = sf.adapt(MODEL, given, mode="head")
+    sf.adapt(MODEL, given, mode="head", state=answered.state)  # of classes it has no exponents
+
+
 def test_a_target_is_one_of_three() -> None:
     with pytest.raises(ValueError, match="target = 'fpga': give cpu, sim or serial:PORT"):
         sf.adapt(MODEL, [], target="fpga")

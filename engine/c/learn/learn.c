@@ -201,7 +201,8 @@ static uint64_t mixed(uint64_t z)
 }
 
 #define RANDOM 24
-#define SUM_BITS 40
+#define SUM_BITS 48
+#define FARTHEST 60
 
 void sparseflow_run_learn_update(int64_t *masters, const int64_t *sums, const uint8_t *real,
                              size_t count, const struct learn_rate *rate)
@@ -209,13 +210,16 @@ void sparseflow_run_learn_update(int64_t *masters, const int64_t *sums, const ui
     /* no branch in the loop, which the compiler makes vectors of */
     int64_t top = (int64_t)1 << (rate->bits - 1), most = ((int64_t)1 << (SUM_BITS - 1)) - 1;
     int32_t left = rate->place < 0 ? -rate->place : 0, right = rate->place > 0 ? rate->place : 0;
-    most >>= left;
+    /* the product shifted to the left and then by RANDOM to the right, in one: nothing overflows */
+    int32_t cut = left < RANDOM ? left : RANDOM, down = RANDOM - cut, over = left - cut;
+    int64_t farthest = ((int64_t)1 << FARTHEST) >> over;
     for (size_t n = 0; n < count; n++) {
         uint64_t dice = mixed(rate->start + (n + 1) * 0x9E3779B97F4A7C15u) >> (64 - RANDOM);
         int64_t sum = sums[n] >> right;
         sum = sum > most ? most : sum < -most ? -most : sum;
-        int64_t moved = (sum * ((int64_t)1 << left) * rate->factor + (int64_t)dice) >> RANDOM;
-        int64_t now = masters[n] - moved;
+        int64_t move = (sum * rate->factor + (int64_t)(dice >> cut)) >> down;
+        move = move > farthest ? farthest : move < -farthest ? -farthest : move;
+        int64_t now = masters[n] - move * ((int64_t)1 << over);
         now = now > top - 1 ? top - 1 : now < -top ? -top : now;
         masters[n] = !real || real[n] ? now : masters[n];
     }

@@ -23,7 +23,7 @@ from pruning.tasks.scores.score import Score
 
 from ..places import check_features, known_to, read_scaled
 from ..progress import counted
-from .asked import asked_of, check_learnable, held_out
+from .asked import asked_of, check_judging, check_learnable, held_out
 from .options import AdaptOptions, TargetName
 from .state import check_state_place, digest_of, read_state, state_path, write_state
 from .targets import check_target, cycles_told, learner_of
@@ -53,6 +53,7 @@ class _Adaptation:
         self.given, self.model = given, model
         self.train, self.held = _data(given, model)
         check_learnable(self.train, given.data)
+        check_judging(self.held, given.val or given.data)
         quantise = model.layers[0].input.quantise
         self.frames = [quantise(sequence) for sequence in self.train.sequences]
         self.judged_frames = [quantise(sequence) for sequence in self.held.sequences]
@@ -239,7 +240,9 @@ def _noted(work: _Adaptation, found: dict[str, Any]) -> Model:
     new = work.adapted()
     if not work.best_epoch:
         return new
-    note = {name: found[name] for name in ("options", "before", "after", "kept_epoch")}
+    # neither memory nor threads, by which no byte differs
+    note = {"options": _deciding(work.given)}
+    note |= {name: found[name] for name in ("before", "after", "kept_epoch")}
     text = json.dumps(note | {"data": work.given.data.name}, sort_keys=True, allow_nan=False)
     return replace(new, provenance={**new.provenance, "adapted": text})
 

@@ -13,7 +13,7 @@ from engine.learn.learner import LearnError
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.wrong_data import IGNORED
 
-__all__ = ["asked_of", "check_learnable", "held_out"]
+__all__ = ["asked_of", "check_judging", "check_learnable", "held_out"]
 
 _FEW = 2
 Places = list[int]
@@ -44,6 +44,21 @@ def check_learnable(data: SequenceData, path: object) -> None:
         raise LearnError(
             f"{path}: all labels are of class {classes[0]}: a network that learns of one class "
             "forgets the others; give sequences of two at least"
+        )
+
+
+def check_judging(data: SequenceData, path: object) -> None:
+    """Refuse to judge by a part of the data in which no label counts.
+
+    Raises
+    ------
+    LearnError
+        Saying what to give instead.
+    """
+    if data.targets is None and not (data.labels != IGNORED).any():
+        raise LearnError(
+            f"{path}: in what is held out to judge by no label counts (all are {IGNORED}): give "
+            "more that do, another --hold or --seed, or --val"
         )
 
 

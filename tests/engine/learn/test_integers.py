@@ -55,11 +55,25 @@ def test_a_rate_is_the_nearest_of_fifteen_bits(rate: float) -> None:
 @pytest.mark.parametrize("down", [-30, -3, 0, 9, 30])
 def test_masters_move_by_the_rate_on_average(down: int) -> None:
     rate, count = Rate.of(0.3, 7), 20_000
-    sums = np.full(count, 12_345 if down > -20 else 3, np.int64) << max(down, 0)
+    sums = np.full(count, 12_345, np.int64) << max(down, 0)
     masters = np.zeros(count, np.int64)
     move(masters, sums, None, Move(place_of(down, rate), rate.factor, 48, 5))
     wanted = float(sums[0]) * 2.0**-down * 0.3 / 7
     assert -masters.mean() == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.parametrize("place", [-38, -27, -24, -9, 0, 30])
+def test_a_move_is_exact_until_the_master_saturates(place: int) -> None:
+    """A head's bias of 16-bit formats has 30 fraction bits: its sums go 27 to the left."""
+    random = np.random.default_rng(place + 38)
+    sums = random.integers(-(1 << 22), 1 << 22, 500) << max(place, 0)
+    by = Move(place, 20_001, 56, 7)
+    masters, wanted = np.zeros(500, np.int64), list[int]()
+    for one, dice in zip(sums.tolist(), random_bits(7, 500).tolist(), strict=True):
+        product = (one >> max(place, 0)) * by.factor << max(-place, 0)
+        wanted.append(max(-(1 << 55), min((1 << 55) - 1, -((product + dice) >> 24))))
+    move(masters, sums, None, by)
+    assert masters.tolist() == wanted
 
 
 def test_masters_saturate_and_stay_where_nothing_is_kept() -> None:
