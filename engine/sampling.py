@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from csb_format.arguments import whole
+from csb_format.arguments import number, whole
 from csb_format.fixed import IntArray
 
 __all__ = ["Following", "sampled"]
@@ -44,11 +44,12 @@ def sampled(
     Raises
     ------
     ValueError
-        Without a beginning, or for another length.
+        Without a beginning, for another length, or a last bit below 0.
     """
     if not len(beginning):
         raise ValueError("beginning is empty: give one token at least")
     length, random = whole("length", length, 1), np.random.default_rng(seed)
+    last_bit = number("last_bit", last_bit, 0)
     for token in beginning[:-1]:
         following(token)
     token, written = beginning[-1], list[int]()

@@ -107,8 +107,17 @@ def readme(
             baud=top.baud,
             clock_hz=top.clock_hz,
         )
+        + _largest(image)
         + _planes(image, prefix, placed=placed),
     )
+
+
+def _largest(image: Image) -> str:
+    """What ends the packet of a frame, if a screen unit stands behind the array."""
+    if (screen := image.design.screen) is None:
+        return ""
+    beats = "beats are its largest logits, each" if screen.top > 1 else "beat is its largest logit,"
+    return f"\n\nThe last {screen.top} {beats} with its output (docs/spec_wire.md, Screen unit)."
 
 
 def _planes(image: Image, prefix: str, *, placed: bool) -> str:

@@ -72,3 +72,9 @@ def test_a_simulated_board_writes_it() -> None:
 def test_without_a_beginning_there_is_no_text() -> None:
     with pytest.raises(ValueError, match="beginning is empty: give one token at least"):
         sampled(lambda token: of_all(np.zeros(3, np.int64), 1), [], 3, last_bit=1.0, seed=0)
+
+
+@pytest.mark.parametrize("last_bit", [float("nan"), -1.0])
+def test_a_last_bit_that_is_none_is_told(last_bit: float) -> None:
+    with pytest.raises(ValueError, match=f"last_bit = {last_bit}: must be a number, at least 0"):
+        sampled(lambda token: of_all(np.zeros(3, np.int64), 1), [1], 3, last_bit=last_bit, seed=0)
