@@ -208,7 +208,7 @@ def _hint_verilog(model: Model, path: Path, out: Path) -> None:
 
     banks = math.gcd(*(matrix.geometry.banks for matrix in figures.matrices(model).values()))
     lanes = lanes_of(banks)
-    option = () if lanes == VerilogOptions.lanes else ("--lanes", lanes)
+    option: tuple[object, ...] = () if lanes == VerilogOptions.lanes else ("--lanes", lanes)
     hosted = isinstance(model.head, ScreenedLayer) and not unit_takes(model)
     option += ("--largest", 0) if hosted else ()  # no unit takes such states, and verilog says so
     hint("verilog", path, "--out", out, *option)

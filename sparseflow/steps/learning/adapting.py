@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from csb_format.files.modelfile import load_model, save_model
 from csb_format.files.replace import replace_file
+from csb_format.fixed import Fixed
 from csb_format.model import Model
 from engine.learn.head import Asked
 from engine.learn.learner import Learner, LearnError, Told
@@ -22,7 +24,7 @@ from pruning.tasks.scores.answers import Answers, check_answers
 from pruning.tasks.scores.score import Score
 
 from ..places import check_features, known_to, read_scaled
-from ..progress import counted
+from ..progress import counted, say
 from .asked import asked_of, check_judging, check_learnable, held_out
 from .options import AdaptOptions, TargetName
 from .state import check_state_place, digest_of, read_state, state_path, write_state
@@ -54,9 +56,10 @@ class _Adaptation:
         self.train, self.held = _data(given, model)
         check_learnable(self.train, given.data)
         check_judging(self.held, given.val or given.data)
-        quantise = model.layers[0].input.quantise
-        self.frames = [quantise(sequence) for sequence in self.train.sequences]
-        self.judged_frames = [quantise(sequence) for sequence in self.held.sequences]
+        taken = model.layers[0].input
+        _tell_clipped(taken, [*self.train.sequences, *self.held.sequences])
+        self.frames = [taken.quantise(sequence) for sequence in self.train.sequences]
+        self.judged_frames = [taken.quantise(sequence) for sequence in self.held.sequences]
         self.asked = asked_of(model, self.train)
         self.learner: Learner
         self.before = self.judge(model)
@@ -161,6 +164,18 @@ def _learn(given: AdaptOptions, work: _Adaptation, place: Path, digest: str) -> 
             work.epoch(number)
             write_state(place, digest, *work.state())
             count(number)
+
+
+def _tell_clipped(taken: Fixed, sequences: Sequence[npt.NDArray[Any]]) -> None:
+    """A line where features are beyond what the model takes: it reads the ends of its range."""
+    beyond = sum(taken.saturations(sequence) for sequence in sequences)
+    if beyond:
+        share = beyond / sum(sequence.size for sequence in sequences)
+        say(
+            f"note: {beyond:,} features, {share:.2%}, are beyond the {taken} of the model's input "
+            "and count as the ends of its range: "
+            "scale the data as those that the model was packed with"
+        )
 
 
 def _check_head(model: Model, given: AdaptOptions) -> None:

@@ -231,6 +231,17 @@ def test_too_little_memory_and_other_models_are_refused(place: Path) -> None:
         adapt(options(place))
 
 
+def test_features_beyond_the_range_are_counted(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(place / "d.npz") as file:
+        frames = file["frames"]
+    frames[0, :2] = 1e30, -1e30
+    adapt(options(place, data=changed(place, frames=frames), epochs=1))
+    told = f"note: 2 features, {2 / frames.size:.2%}, are beyond the s8."
+    assert told in capsys.readouterr().err
+
+
 def test_files_are_never_written_over(place: Path) -> None:
     words = ["adapt", str(place / "m.safetensors"), "--data", str(place / "d.npz"), "--out"]
     for out, more, why in (
