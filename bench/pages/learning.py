@@ -158,7 +158,8 @@ def _parts() -> str:
     return (
         f"Of the {row['back_luts']:,} LUT of 16 x 8 PEs take {pe:,} "
         f"({plain['sparseflow_pe']:,} where nothing learns), updaters {updater:,}, "
-        f"columns {columns:,}, memories {ram:,} ({plain['sparseflow_ram']:,}), and what joins columns and chooses writes {top:,}: "
+        f"columns {columns:,}, memories {ram:,} ({plain['sparseflow_ram']:,}), "
+        f"and what joins columns and chooses writes {top:,}: "
         f"without any updater it would be {100 * rest:.0f} % more than where nothing learns"
     )
 

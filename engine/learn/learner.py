@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from csb_format.arguments import shown
 from csb_format.fixed import IntArray
 from csb_format.heads.mlp import MlpHead
 from csb_format.model import Model
@@ -21,7 +22,7 @@ from .pieces import pieces_of
 from .reference import ReferencePass
 from .settle import Settling
 from .tape import Piece
-from .weights import Masters
+from .weights import MASTER_BITS, Masters
 
 __all__ = ["MODES", "LearnError", "Learner", "Mode", "Settings", "Told"]
 
@@ -240,10 +241,16 @@ class Learner:
                 self.exponents.start(name, steps)
 
     def state(self) -> dict[str, IntArray]:
-        """All that a training goes on from: masters, exponents, steps."""
+        """All that a training goes on from: masters, exponents, steps, and whose they are."""
         found = {f"master.{name}": values.copy() for name, values in self.masters.values.items()}
         found |= {f"exponent.{name}": e for name, e in self.exponents.state().items()}
-        return found | {"steps": np.array([self.steps], np.int64)}
+        return found | {"steps": np.array([self.steps], np.int64), "settings": self._kind}
+
+    @property
+    def _kind(self) -> IntArray:
+        """What exponents and masters are of."""
+        settings = self.settings
+        return np.array([MODES.index(settings.mode), settings.gradient_bits], np.int64)
 
     def restore(self, state: Mapping[str, IntArray]) -> None:
         """What :meth:`state` gave, of the same model and settings.
@@ -253,19 +260,32 @@ class Learner:
         LearnError
             If it is of others.
         """
-        masters = {name: state.get(f"master.{name}") for name in self.masters.values}
-        for name, values in masters.items():
-            if values is None or values.shape != self.masters.values[name].shape:
-                raise LearnError(f"the state has no {name} of this model: begin anew")
-            self.masters.values[name] = np.array(values, np.int64)
+        if not isinstance(state, Mapping):
+            raise LearnError(f"state = {shown(state)}: give what an earlier training returned")
+        if not np.array_equal(state.get("settings", ()), self._kind):
+            raise LearnError(
+                "the state is of another mode, or of gradients of other bits, than "
+                f"{self.settings.mode} and {self.settings.gradient_bits}: give those, or begin anew"
+            )
+        found = {name: self._master(name, state) for name in self.masters.values}
         start = "exponent."
         lacks = self.settings.mode != "head" and not any(name.startswith(start) for name in state)
         if lacks or "steps" not in state:
             raise LearnError("the state lacks steps or exponents: begin anew")
+        self.masters.values.update(found)
         self.exponents.restore(
             {name[len(start) :]: e for name, e in state.items() if name.startswith(start)}
         )
         self.steps = int(state["steps"][0])
+
+    def _master(self, name: str, state: Mapping[str, IntArray]) -> IntArray:
+        """A tensor's of a state; a :class:`.LearnError` if it cannot be one of this model."""
+        values = np.asarray(state.get(f"master.{name}", ()))
+        top = 1 << (self.masters.tensors[name].bits + MASTER_BITS - 1)
+        fits = values.shape == self.masters.values[name].shape and values.dtype.kind == "i"
+        if not fits or not -top <= values.min(initial=0) <= values.max(initial=0) < top:
+            raise LearnError(f"the state has no {name} of this model: begin anew")
+        return values.astype(np.int64)
 
 
 def reference_pass(masters: Masters, n: int) -> LayerPass:

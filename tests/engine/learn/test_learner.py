@@ -73,6 +73,17 @@ def test_it_goes_on_bit_for_bit() -> None:
     assert all(np.array_equal(one[name], other[name]) for name in one)
     with pytest.raises(LearnError, match=r"the state has no layers\.0\.weight_ih of this model"):
         Learner(network(hidden_size=8), Settings()).restore(begun.state())
+    state = begun.state()
+    for changed in (Settings(gradient_bits=16), Settings("recurrent")):
+        with pytest.raises(LearnError, match="of another mode, or of gradients of other bits"):
+            Learner(model, changed).restore(state)
+    bias: Any = state["master.head.bias"]
+    for wrong in (bias + (1 << 60), bias / 2):
+        with pytest.raises(LearnError, match=r"the state has no head\.bias of this model"):
+            Learner(model, Settings()).restore(state | {"master.head.bias": wrong})
+    nothing: Any = [1]
+    with pytest.raises(LearnError, match=r"state = \[1\]: give what an earlier training returned"):
+        Learner(model, Settings()).restore(nothing)
 
 
 def test_numbers_are_learnt_too() -> None:
