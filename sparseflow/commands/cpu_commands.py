@@ -188,7 +188,7 @@ def serve(given: ServeOptions) -> None:
 
 @derived(AdaptOptions)
 def adapt(given: AdaptOptions) -> None:
-    """Let a packed model go on learning from new data, in integers, on this processor.
+    """Let a packed model go on learning from new data, in integers, here or on an array.
 
     **In:** a packed model with a head, and labelled sequences: another speaker, another
     microphone, a sensor that drifts. **Out:** a model file with the same masks, formats and
