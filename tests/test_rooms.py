@@ -74,6 +74,7 @@ ORDER: dict[str, list[str]] = {
         "memories",
         "cells",
         "resources",
+        "streamed",
         "tools",
         "build",
         "load",

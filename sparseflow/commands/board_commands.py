@@ -16,7 +16,7 @@ from .derived import derived
 if TYPE_CHECKING:
     from boards.board import Board
     from boards.resources import Choice
-    from boards.streamed import Outside
+    from boards.streamed.choices import Outside
     from csb_format import Model
 
 __all__ = ["boards", "build", "fit", "ip"]
@@ -141,7 +141,7 @@ def _check_files(given: FitOptions) -> None:
 
 def _outside(given: FitOptions, model: Model, board: Board) -> Outside:
     """What the board's memory offers where nothing fits on chip, also shown."""
-    from boards.streamed import outside
+    from boards.streamed.choices import outside
 
     from .tuning.fitted import streamed, streamed_table
 

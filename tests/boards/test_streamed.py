@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from boards.board import board
-from boards.cells.streamed import port
 from boards.cells.structure import estimate
-from boards.streamed import outside
+from boards.streamed.cells import port
+from boards.streamed.choices import outside
 from compiler.array.needs import design_for
 from csb_format.shape import ModelShape, uniform_shape
 from hdl.dram.reader import ReadBus

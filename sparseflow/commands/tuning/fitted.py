@@ -15,7 +15,7 @@ from csb_format.screening.layer import ScreenedLayer
 if TYPE_CHECKING:
     from boards.board import Board
     from boards.resources import Choice
-    from boards.streamed import Outside, StreamedChoice
+    from boards.streamed.choices import Outside, StreamedChoice
     from csb_format import Model
 
     from ...steps.options import FitOptions

@@ -71,6 +71,17 @@ SNIPPET
     return result;
 }
 """
+BATCH = """
+#include "model.h"
+#define STREAMS 3
+int batch(struct sparseflow board, const double *features_of_0, const double *features_of_2,
+          uint32_t *words, uint32_t *out);
+int batch(struct sparseflow board, const double *features_of_0, const double *features_of_2,
+          uint32_t *words, uint32_t *out) {
+SNIPPET
+    return result;
+}
+"""
 
 
 def compiled(page: str, heading: str | None = None) -> CodeType:
@@ -151,6 +162,7 @@ def test_the_c_of_the_page_compiles_with_the_headers_it_names(tmp_path: Path) ->
     (tmp_path / "job.c").write_text(
         JOB.replace("SNIPPET", indent(one("docs/link.md", "c", "In C"), "    "))
         + RAW.replace("SNIPPET", indent(one("docs/link.md", "c", "Raw features in C"), "    "))
+        + BATCH.replace("SNIPPET", indent(one("docs/link.md", "c", "Batches in C"), "    "))
     )
     image = compile_model(SMALL, design_for(SMALL, 4, 2))
     (tmp_path / "headers/model.h").write_text(model_header(image))

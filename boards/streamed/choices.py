@@ -25,10 +25,10 @@ from hdl.dram.reader import ReadBus
 from sim.dram.pace import Pace, batch_cycles, pace_of
 from sim.dram.stream_cycles import steady_cycles
 
-from .board import Board
-from .cells.streamed import estimate_streamed
-from .cells.usage import Usage
-from .resources import PES, clock_of
+from ..board import Board
+from ..cells.usage import Usage
+from ..resources import PES, clock_of
+from .cells import estimate_streamed
 
 __all__ = ["Outside", "StreamedChoice", "outside", "proposed"]
 

@@ -10,9 +10,9 @@ from hdl.dram.gearbox import ROWS, Ratio
 from hdl.dram.reader import ReadBus
 
 from ..board import Board
+from ..cells.structure import estimate
+from ..cells.usage import Usage
 from ..memories import Memory
-from .structure import estimate
-from .usage import Usage
 
 __all__ = ["estimate_streamed", "port"]
 
