@@ -26,7 +26,7 @@ from rich.table import Table
 from boards.host.driver import Accelerator
 from boards.learn.compiled import CompiledBus
 from boards.learn.learner import ArrayLearner
-from boards.tools.cells import LUT_SITES, ModuleCells
+from boards.tools.cells import ModuleCells, lut_sites
 from boards.tools.synth import synthesise_ecp5
 from compiler.array.design import Design
 from compiler.array.needs import design_for
@@ -256,9 +256,7 @@ def _cells(design: Design, top: Any, flat: bool = True) -> dict[str, Any]:
 
 def _parts(modules: Iterable[ModuleCells], luts: int) -> dict[str, int]:
     """LUT of the modules that have most of them, all instances together."""
-    each = {
-        m.module: sum(n * m.cells.get(kind, 0) for kind, n in LUT_SITES.items()) for m in modules
-    }
+    each = {one.module: lut_sites(one.cells) for one in modules}
     return {name: n for name, n in sorted(each.items()) if n >= TOLD * luts}
 
 

@@ -20,7 +20,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from boards.tools.cells import LUT_SITES
 from boards.tools.limits import TIMEOUT
 from boards.tools.stand_in import stand_in_counts
 from boards.tools.synth import synthesise_ecp5
@@ -167,12 +166,12 @@ def _cells(files: VerilogFiles, family: str, module: str) -> dict[str, int]:
     """Of a module: look-up tables with those in memories, registers, block RAMs, multipliers."""
     if family == "xcup":
         return _xcup(stand_in_counts(files, STAND_IN, TIMEOUT, module=module))
-    found = synthesise_ecp5(files, top=module, timeout=TIMEOUT).cells
+    used = synthesise_ecp5(files, top=module, timeout=TIMEOUT).usage
     return {
-        "lut": sum(sites * found.get(kind, 0) for kind, sites in LUT_SITES.items()),
-        "ff": found.get("TRELLIS_FF", 0),
-        "ram": found.get("DP16KD", 0),
-        "dsp": found.get("MULT18X18D", 0),
+        "lut": used["LUT4 sites"],
+        "ff": used["registers"],
+        "ram": used["block RAMs"],
+        "dsp": used["multipliers"],
     }
 
 

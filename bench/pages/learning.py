@@ -68,8 +68,9 @@ def _rows() -> list[dict[str, Any]]:
 
 
 def _cells() -> str:
-    heads = "array|network|LUT|banks in blocks|head learns|all learn|block RAM|a frame, cycles|"
-    lines = [[*heads.split("|")[:-1], "head's update"]]
+    heads = "array|network|LUT|banks in blocks|head learns|all learn"
+    heads += "|block RAM|a frame, cycles|head's update"
+    lines = [heads.split("|")]
     for row in (row for row in _rows() if "plain_luts" in row):
         kinds = [kind for kind in ("plain", "train", "back") if f"{kind}_luts" in row]
         luts = (_told(row, kind) for kind in ("plain", "blocks", "train", "back"))

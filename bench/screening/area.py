@@ -22,7 +22,7 @@ from rich.table import Table
 
 from boards.board import board
 from boards.build.bitstream import BitstreamError, build_bitstream
-from boards.tools.cells import LUT_SITES
+from boards.tools.cells import lut_sites
 from boards.tools.limits import TIMEOUT
 from boards.tools.synth import synthesise_ecp5
 from compiler.array.design import Design
@@ -158,7 +158,7 @@ def _told(cells: Counter[str]) -> dict[str, int]:
     """Look-up tables alone, and all sites of them: carries and small memories take some too."""
     return {
         "lut": cells["LUT4"],
-        "sites": sum(sites * cells[kind] for kind, sites in LUT_SITES.items()),
+        "sites": lut_sites(cells),
         "ff": cells["TRELLIS_FF"],
         "dsp": cells["MULT18X18D"],
     }

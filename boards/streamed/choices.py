@@ -22,7 +22,7 @@ from csb_format.model import Model
 from csb_format.scales import DesignError
 from csb_format.shape import ModelShape
 from hdl.dram.reader import ReadBus
-from sim.dram.pace import Pace, batch_cycles, pace_of
+from sim.dram.pace import batch_cycles, pace_of
 from sim.dram.stream_cycles import steady_cycles
 
 from ..board import Board
@@ -80,10 +80,6 @@ class StreamedChoice:
         return self.design.batch
 
     @cached_property
-    def _paces(self) -> list[Pace]:
-        return [pace_of(self.plan, part) for part in range(len(self.plan.parts))]
-
-    @cached_property
     def _images(self) -> list[MatrixImage]:
         parts = range(len(self.plan.parts))
         return [_image(self.design, _groups(self.plan, part), self.bus_bits) for part in parts]
@@ -116,10 +112,11 @@ class StreamedChoice:
     @cached_property
     def cycles(self) -> int:
         """From batch to batch."""
-        return sum(map(self._cycles, self._images, self._paces))
-
-    def _cycles(self, image: MatrixImage, pace: Pace) -> int:
-        return steady_cycles(image, pace.waits, pace.holds)
+        found = 0
+        for part, image in enumerate(self._images):
+            pace = pace_of(self.plan, part)
+            found += steady_cycles(image, pace.waits, pace.holds)
+        return found
 
     @property
     def frames_a_second(self) -> float:

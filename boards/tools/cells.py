@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from ..families.ecp5 import PARTS
 
-__all__ = ["DEVICES", "KINDS", "CellReport", "Device", "ModuleCells"]
+__all__ = ["DEVICES", "KINDS", "CellReport", "Device", "ModuleCells", "lut_sites"]
 
 KINDS = {
     "LUT4": "logic",
@@ -25,6 +26,11 @@ KINDS = {
 # LUT4 sites that a cell takes, as nextpnr-ecp5 counts them: a distributed RAM has four for
 # its words and takes two more from the slice that drives its write port.
 LUT_SITES = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6}
+
+
+def lut_sites(cells: Mapping[str, int]) -> int:
+    """Sites of look-up tables that cells of ECP5 take, by kind: carries and small memories too."""
+    return sum(sites * cells.get(kind, 0) for kind, sites in LUT_SITES.items())
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ class CellReport:
         """What the design takes of the resources that a device has."""
         cells = self.cells
         return {
-            "LUT4 sites": sum(cells[kind] * sites for kind, sites in LUT_SITES.items()),
+            "LUT4 sites": lut_sites(cells),
             "registers": cells["TRELLIS_FF"],
             "multipliers": cells["MULT18X18D"],
             "block RAMs": cells["DP16KD"],

@@ -25,7 +25,7 @@ from .bounds import (
 )
 from .planes import LEAST_BITS, MOST_BITS, MOST_FOLD, Bytes, Cells, plane_bits, widths_of
 
-__all__ = ["MOST_COLUMNS", "SEVERAL", "FileParts", "ScreenedLayer", "Shifts"]
+__all__ = ["BIAS_BYTES", "MOST_COLUMNS", "SEVERAL", "FileParts", "ScreenedLayer", "Shifts"]
 
 MOST_COLUMNS = 4096
 SEVERAL = (
@@ -34,7 +34,8 @@ SEVERAL = (
 )
 #: What is stored beside digits: of a block, and of a row with its first plane, with its second, and
 #: with the whole row (its bias and its place).
-BLOCK_BYTES, FIRST_BYTES, SECOND_BYTES, EXACT_BYTES = 4, 4, 4, 8 + 4
+BLOCK_BYTES, FIRST_BYTES, SECOND_BYTES, BIAS_BYTES = 4, 4, 4, 8
+EXACT_BYTES = BIAS_BYTES + 4
 
 
 class FileParts(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from csb_format import DenseLayer, Model
 from csb_format.fixed import IntArray
-from csb_format.screening.layer import SEVERAL, ScreenedLayer
+from csb_format.screening.layer import BIAS_BYTES, SEVERAL, ScreenedLayer
 from csb_format.screening.planes import plane_bits
 from engine.levels import last_outputs
 from engine.ordered import ordered
@@ -18,9 +18,8 @@ from engine.reference import IntegerModel
 from engine.screened import top
 from pruning.mlp import linears_of
 
-__all__ = ["check_head", "screened", "whole_bits"]
+__all__ = ["check_head", "screened"]
 
-BIAS_BYTES = 8
 _TRIED = 200  # hidden states that tell what a token reads
 _TOP = 5
 
@@ -59,10 +58,10 @@ def screened(model: Model, sequences: Sequence[Any]) -> tuple[Model, str]:
     assert model.head is not None
     states = _states(model, sequences)
     head = ordered(model.head, states)
-    return replace(model, head=head), _told(head, states, whole_bits(model.head))
+    return replace(model, head=head), _told(head, states, _whole_bits(model.head))
 
 
-def whole_bits(head: DenseLayer) -> float:
+def _whole_bits(head: DenseLayer) -> float:
     """Bits a weight that a token reads of a head that is not screened: all weights and biases."""
     return (head.row_bits or head.weight_format.width) + 8 * BIAS_BYTES / head.input_size
 

@@ -127,9 +127,7 @@ def check_screen(model: Model, design: Design) -> None:
 
 
 def unit_takes(model: Model) -> bool:
-    """Whether the head is screened and a unit behind an array can take what leaves the array."""
-    if not isinstance(model.head, ScreenedLayer):
-        return False
+    """Of a model with a screened head: whether a unit can take what leaves the array before it."""
     try:
         _check(model)
     except DesignError:
