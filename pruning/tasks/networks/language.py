@@ -14,6 +14,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from ..data.corpora import TokenArray
 from ..training.longrun import Carry
+from .entropy import mean_cross_entropy
 
 __all__ = ["LanguageModel", "LanguageShape", "LanguageTask", "log_loss", "perplexity", "streams"]
 
@@ -153,7 +154,7 @@ class LanguageTask:
         device = next(module.parameters()).device
         tokens, targets = (part.to(device) for part in self.window_at(position))
         logits, state = module(tokens, (carry[0], carry[1]) if carry else None)
-        loss = cross_entropy(logits.flatten(0, 1), targets.flatten())
+        loss = mean_cross_entropy(logits.flatten(0, 1), targets.flatten())
         return loss, [part.detach() for part in state]
 
 
