@@ -123,7 +123,7 @@ class LinkMaster(wiring.Component):
     def _requests(self, m: Module) -> None:
         """Judge a request, move its words, answer."""
         receiver, sender, reply = self._receiver, self._sender, self._reply
-        alive, owed, again = Signal(), Signal(), Signal()
+        alive, owed, again, new = Signal(), Signal(), Signal(), Signal()
         self._start, self._release, self._nak = Signal(), Signal(), Signal(8)
         start = self._start
         m.d.comb += [
@@ -131,7 +131,11 @@ class LinkMaster(wiring.Component):
             sender.nak.eq(self._nak),
             receiver.release.eq(self._release),
         ]
-        m.d.sync += [start.eq(0), self._release.eq(0)]
+        m.d.sync += [
+            start.eq(0),
+            self._release.eq(0),
+            new.eq(receiver.request.sequence == (reply.sequence + 1)[:8]),
+        ]
         self._waited, self._left = Signal(range(PATIENCE)), Signal(2)
         self._stream_registers(m)
         with m.If(receiver.damaged):
@@ -145,7 +149,7 @@ class LinkMaster(wiring.Component):
                 with m.Elif(owed):
                     m.d.sync += [*self._send(Code.DAMAGED, 0), owed.eq(0)]
             with m.State("judge"):
-                self._judge(m, alive, again)
+                self._judge(m, alive, again, new)
             self._words(m)
             self._transfers(m)
             with m.State("answer"):
@@ -162,11 +166,10 @@ class LinkMaster(wiring.Component):
         """Send the kept reply, or a NAK; listen again."""
         return [self._start.eq(1), self._nak.eq(nak), self._release.eq(release)]
 
-    def _judge(self, m: Module, alive: Signal, again: Signal) -> None:
+    def _judge(self, m: Module, alive: Signal, again: Signal, new: Signal) -> None:
         """New, a repetition, or out of order."""
         reply, request = self._reply, self._receiver.request
         hello = request.command == Command.HELLO
-        new = request.sequence == (reply.sequence + 1)[:8]
         with m.If(hello | (alive & new)):
             m.d.sync += [
                 alive.eq(1),
@@ -184,13 +187,19 @@ class LinkMaster(wiring.Component):
     def _words(self, m: Module) -> None:
         """Begin each command, or refuse it; wait for a word of the request."""
         receiver, reply, request = self._receiver, self._reply, self._receiver.request
-        empty = receiver.words == 0
+        # a request stays as it is while it is judged: its sizes are compared a cycle before
+        empty, short, whole = Signal(), Signal(), Signal()
+        m.d.sync += [
+            empty.eq(receiver.words == 0),
+            short.eq(request.count <= MAX_WORDS),
+            whole.eq(receiver.words == request.count),
+        ]
         fits = {
             Command.HELLO: empty,
-            Command.READ: empty & (request.count <= MAX_WORDS),
-            Command.WRITE: receiver.words == request.count,
-            Command.SEND: receiver.words == request.count,
-            Command.RECEIVE: empty & (request.count <= MAX_WORDS),
+            Command.READ: empty & short,
+            Command.WRITE: whole,
+            Command.SEND: whole,
+            Command.RECEIVE: empty & short,
         }
         with m.State("begin"), m.Switch(request.command):
             for command, fitting in fits.items():

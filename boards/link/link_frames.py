@@ -96,13 +96,14 @@ class FrameReceiver(wiring.Component):
         length, escaped, poisoned = Signal(range(whole + 4)), Signal(), Signal()
         hunting = Signal(init=1)  # for a flag, after bytes that were not listened to
         byte, taken, forget = Signal(8), Signal(), Signal()
-        valid, at_flag, escape, good = Signal(), Signal(), Signal(), Signal()
+        valid, at_flag, escape, good, full = (Signal() for _ in range(5))
         whole_words = ~poisoned & ~escaped & (length[:2] == 0) & (length >= HEADER + 2)
         # a byte stays for many cycles: what it is, and what came before it, is looked at first
         m.d.sync += [
             valid.eq(self.valid),
             at_flag.eq(self.valid & ~self.bad & (self.data == FLAG)),
             escape.eq(self.data == ESCAPE),
+            full.eq(length == whole),
             good.eq(whole_words & crc.match_detected),
         ]
         m.d.comb += [
@@ -127,7 +128,7 @@ class FrameReceiver(wiring.Component):
                     self.ready.eq(good),
                     self.damaged.eq(forget & (poisoned | escaped | length.any())),
                 ]
-            with m.Elif(length == whole):
+            with m.Elif(full):
                 m.d.sync += poisoned.eq(1)
             with m.Elif(escape):
                 m.d.sync += escaped.eq(1)

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from amaranth.hdl import Cat, ClockDomain, Const, DomainRenamer, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    Const,
+    DomainRenamer,
+    Elaboratable,
+    Module,
+    Mux,
+    Signal,
+    Value,
+)
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
@@ -148,7 +158,7 @@ class Accelerator(wiring.Component):
         m.submodules.counters = self._counters = Counters(self.design.counter_bits, kept)
         wiring.connect(m, slave.registers, registers.bus)
         self._take_frames(m)
-        wiring.connect(m, self._core.states, self._output.states)
+        self._give_states(m)
         self._pins(m, slave)
         # registers between the core and the rules about it
         self._halted = _before(m, self._core.halted)
@@ -193,19 +203,19 @@ class Accelerator(wiring.Component):
     def _take_frames(self, m: Module) -> None:
         """Frames to the core; in a deep design no wire goes through from it to the bus."""
         source, sink = self._input.frames, self._core.frames
-        if not self.design.deep:
+        if self.design.deep:
+            m.submodules.arriving = _queue(m, source, sink)
+        else:
             wiring.connect(m, source, sink)
-            return
-        queue = SyncFIFO(width=len(Value.cast(source.payload)), depth=2)
-        m.submodules.arriving = DomainRenamer("core")(queue)
-        m.d.comb += [
-            queue.w_data.eq(Value.cast(source.payload)),
-            queue.w_en.eq(source.valid),
-            source.ready.eq(queue.w_rdy),
-            Value.cast(sink.payload).eq(queue.r_data),
-            sink.valid.eq(queue.r_rdy),
-            queue.r_en.eq(sink.ready),
-        ]
+
+    def _give_states(self, m: Module) -> None:
+        """Beats from the core; likewise. A soft reset clears what lies between."""
+        source, sink = self._core.states, self._output.states
+        # of sums of columns is told as they leave the core
+        if self.design.deep and not self.design.backward:
+            m.submodules.leaving = _queue(m, source, sink)
+        else:
+            wiring.connect(m, source, sink)
 
     def _constants(self, m: Module) -> None:
         """Registers that tell what this hardware is."""
@@ -255,8 +265,8 @@ class Accelerator(wiring.Component):
     def _under_way(self, m: Module) -> Signal:
         """Whether a packet or a frame is anywhere between the two streams."""
         busy, self._frames = Signal(), Signal(16)
-        left = self._core.states.valid & self._core.states.ready
-        left &= Value.cast(self._core.states.payload)[-1]
+        left = self._output.states.valid & self._output.states.ready
+        left &= Value.cast(self._output.states.payload)[-1]
         if self.design.backward:  # columns' sums are no frame
             left &= ~self._core.learning
         change = Cat(self._input.begun, left)
@@ -271,9 +281,10 @@ class Accelerator(wiring.Component):
     def _watch(self, m: Module, busy: Signal) -> Signal:
         """High when the core has owed a transfer for too long."""
         core, timeout = self._core, self._registers.timeout.cycles
+        leaving = self._output.states
         left, stuck = Signal.like(timeout), Signal()
         blocked = self._output.axis.tvalid & ~self._output.axis.tready
-        moved = core.frames.valid & core.frames.ready | core.states.valid & core.states.ready
+        moved = core.frames.valid & core.frames.ready | leaving.valid & leaving.ready
         owed = core.frames.valid | (self._frames.any() & ~self._event("wait_frame"))
         m.d.comb += stuck.eq((left == 1) & (timeout != 0))
         calm = ~owed | moved | blocked
@@ -443,6 +454,20 @@ def _wire(m: Module, top: Accelerator, prefix: str, block: wiring.PureInterface)
     for name, member in block.signature.members.items():
         port, pin = getattr(top, f"{prefix}_{name}"), getattr(block, name)
         m.d.comb += pin.eq(port) if member.flow is wiring.In else port.eq(pin)
+
+
+def _queue(m: Module, source: stream.Interface, sink: stream.Interface) -> Elaboratable:
+    """Two places between streams, in the core's domain."""
+    queue = SyncFIFO(width=len(Value.cast(source.payload)), depth=2)
+    m.d.comb += [
+        queue.w_data.eq(Value.cast(source.payload)),
+        queue.w_en.eq(source.valid),
+        source.ready.eq(queue.w_rdy),
+        Value.cast(sink.payload).eq(queue.r_data),
+        sink.valid.eq(queue.r_rdy),
+        queue.r_en.eq(sink.ready),
+    ]
+    return DomainRenamer("core")(queue)
 
 
 def _before(m: Module, signal: Value) -> Signal:

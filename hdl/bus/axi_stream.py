@@ -109,6 +109,9 @@ class FrameInput(wiring.Component):
         self._place, self._first, self._context = Signal(16), Signal(), Signal(16)
         self._taken, self._push = Signal(), Signal()
         self._closes = Signal()
+        self._last, self._none = Signal(16), Signal()  # of a frame: its last place; it has no beats
+        kind = m.d.sync if self.design.deep else m.d.comb  # nothing begins as ``beats`` changes
+        kind += [self._last.eq(self.beats - 1), self._none.eq(self.beats == 0)]
         cut = self.reset | self.stop
         room = ~self.frames.valid | self.frames.ready
         whole = self._collect(m)
@@ -140,7 +143,7 @@ class FrameInput(wiring.Component):
     @property
     def _frame_ends(self) -> Value:
         """The payload that is pushed is the last of its frame."""
-        return self._place == self.beats - 1
+        return self._place == self._last
 
     def _collect(self, m: Module) -> Value:
         """Gather a payload's beats; high if the beat on the bus is its last."""
@@ -172,7 +175,7 @@ class FrameInput(wiring.Component):
                 m.d.sync += self._closes.eq(header.closes)
             with m.If(~self.axis.tlast):
                 m.next = "frame"
-            with m.If(self.stop | ~good | (self.beats == 0)):
+            with m.If(self.stop | ~good | self._none):
                 m.d.comb += self.bad_header.eq(~self.stop)
                 with m.If(~self.axis.tlast):
                     m.next = "discard"

@@ -171,7 +171,6 @@ class Controller(wiring.Component):
         self._slot, self._step = Signal.like(now.slots), Signal.like(interval)
         self._packs = self.design.indexed > 0 and self.design.streamed
         self._started = Signal()  # the pass has issued before this cycle
-        self._fresh = Signal()  # it is in its first cycle
         self._last_slot, self._last_step = Signal.like(now.slots), Signal.like(interval)
         loaded = Signal()  # `now` holds an instruction that has not ended
         done = Signal()  # ... and ends in this cycle
@@ -224,7 +223,6 @@ class Controller(wiring.Component):
         arrived = age == self.fetch_delay(self.design) - 1
         with m.If(~arrived):
             m.d.sync += age.eq(age + 1)
-        m.d.sync += self._fresh.eq(0)
         with m.If(done):
             m.d.sync += loaded.eq(0)
         late = self.design.compact
@@ -239,7 +237,6 @@ class Controller(wiring.Component):
                 now.eq(self.instruction),
                 self._last_slot.eq(self.instruction.slots - 1),
                 loaded.eq(1),
-                self._fresh.eq(1),
             ]
             if self._turns:
                 self._turns.load(m, self.instruction)
@@ -280,26 +277,31 @@ class Controller(wiring.Component):
         """(a pass issues in this cycle, it starts in this cycle)."""
         started = self._started
         flying, starting = self._flying, self._starting
-        lead = Mux(frame.other, now.lead_other, now.lead)
-        if self.design.frames_back > 2:
-            lead = Array([now.lead, now.lead_other, *now.lead_more])[frame.other]
+        # all are compared, as it is known late which is meant
+        more = now.lead_more if self.design.frames_back > 2 else ()
+        leads = [now.lead, now.lead_other, *more]
+        away = [flying > lead for lead in leads]
         beats = now.beats
         if isinstance(self._regions, BatchRegions):  # of all streams that are there
             beats = times(now.beats, self._regions.mask)
-        busy, full = flying > lead, now.emit & (self.room < beats)
+        busy, full = Array(away)[frame.other], now.emit & (self.room < beats)
         waiting = loaded & (now.op == Op.PASS) & ~started
+        framed, tries = now.frame.any(), now.frame == Frame.TRY
+        held = busy | full
         if self.design.deep:
-            # in the instruction's first cycle they tell of the one before
-            busy, full = registered(m, busy), registered(m, full)
-            waiting &= ~self._fresh
+            # they tell of the cycle before: so no pass starts in its instruction's first one
+            busy, full, held = registered(m, busy), registered(m, full), registered(m, held)
+            framed, tries = registered(m, framed), registered(m, tries)
+            stays = waiting & ~starting & ~skipped & ~self.restart
+            waiting = registered(m, stays, reset=True)
         word_ready = self.word_ready
         if self._packs:  # within a pass: so a start does not hang on it
             word_ready = word_ready | self.packed
-        waits = [now.frame.any() & ~self.frame_ready, busy, full, ~word_ready]
+        waits = [framed & ~self.frame_ready, busy, full, ~word_ready]
         ready = Signal()
         m.d.comb += [
-            skipped.eq(waiting & (now.frame == Frame.TRY) & ~self.frame_ready),
-            ready.eq(~(waits[0] | waits[1] | waits[2] | waits[3])),
+            skipped.eq(waiting & tries & ~self.frame_ready),
+            ready.eq(~(waits[0] | held | waits[3])),
         ]
         m.d.comb += [
             starting.eq(waiting & ready),
@@ -317,7 +319,7 @@ class Controller(wiring.Component):
         with m.If(issuing & self._pass_ends(now)):
             m.d.sync += started.eq(0)
         m.d.comb += [
-            self.frame_take.eq(starting & now.frame.any()),
+            self.frame_take.eq(starting & framed),
             self.promise.eq(Mux(starting & now.emit, beats, 0)),
         ]
         sent = Mux(starting & (now.sink != Sink.PARK), beats, 0)

@@ -21,7 +21,16 @@ from compiler.lower.load import (
 __all__ = ["Loader"]
 
 
-_OUT = ("space", "target", "write_en", "write_addr", "write_data", "start", "start_addr")
+_OUT = (
+    "space",
+    "target",
+    "write_en",
+    "vector_en",
+    "write_addr",
+    "write_data",
+    "start",
+    "start_addr",
+)
 
 
 class Loader(wiring.Component):
@@ -38,6 +47,8 @@ class Loader(wiring.Component):
         The memory that ``write_en`` means.
     write_en, write_addr, write_data : Out
         One memory word; narrower memories take the low bits.
+    vector_en : Out
+        ``write_en``, and it is a word of the vectors.
     shift : Out, of a design that trains
         Of gradients that are written.
     start, start_addr : Out
@@ -56,6 +67,7 @@ class Loader(wiring.Component):
     space: Signal
     target: Signal
     write_en: Signal
+    vector_en: Signal
     write_addr: Signal
     write_data: Signal
     start: Signal
@@ -73,6 +85,7 @@ class Loader(wiring.Component):
                 "space": Out(4),
                 "target": Out(12),
                 "write_en": Out(1),
+                "vector_en": Out(1),
                 "write_addr": Out(16),
                 "write_data": Out(max(space_widths(design).values())),
                 "start": Out(1),
@@ -164,7 +177,8 @@ class Loader(wiring.Component):
             for space, depth in space_depths(self.design).items():
                 with m.Case(space):
                     m.d.comb += inside.eq(self._out["write_addr"] < depth)
-        m.d.comb += self._out["write_en"].eq(self._written & inside)
+        writes, vector = self._written & inside, self._out["space"] == Space.VECTOR
+        m.d.comb += [self._out["write_en"].eq(writes), self._out["vector_en"].eq(writes & vector)]
         with m.If(self._written & ~inside):
             m.d.sync += self.fault.eq(1)
 

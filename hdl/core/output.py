@@ -69,7 +69,7 @@ class OutputBuffer(wiring.Component):
         m = Module()
         width, depth = output_layout(self.design).size, self.design.output_depth
         buffer = fifo.SyncFIFOBuffered(width=width, depth=depth)
-        forget = self.clear & self._broken(m, buffer.level)
+        forget = self.clear & self._broken(m)
         m.submodules.buffer = ResetInserter(forget)(buffer)
         m.d.comb += [
             buffer.w_data.eq(self.beat),
@@ -79,21 +79,31 @@ class OutputBuffer(wiring.Component):
             self.states.valid.eq(buffer.r_rdy & ~forget),
             buffer.r_en.eq(self.states.ready),
         ]
-        taken = self.states.valid & self.states.ready
-        m.d.sync += self.room.eq(self.room - self.promise + taken)
+        # whether a beat is taken is known late: it is added a cycle later
+        kept, taken = Signal.like(self.room), Signal()
+        m.d.comb += self.room.eq(kept + taken)
+        m.d.sync += [
+            taken.eq(self.states.valid & self.states.ready),
+            kept.eq(self.room - self.promise),
+        ]
         with m.If(forget):
-            m.d.sync += self.room.eq(depth)
+            m.d.sync += [kept.eq(depth), taken.eq(0)]
         with m.Elif(self.clear):  # no promise is open, and none made in this cycle counts
-            m.d.sync += self.room.eq(self.room + taken)
+            m.d.sync += kept.eq(self.room)
         return m
 
-    def _broken(self, m: Module, level: Value) -> Value:
-        """Whether a frame is under way: beats are promised or missing, or came just now."""
+    def _broken(self, m: Module) -> Value:
+        """Whether a frame is under way: beats are promised or missing, or came just now.
+
+        What is promised is counted beside ``room``: a sum of room and beats that are held would be
+        on the way of every beat that leaves.
+        """
         whole, fresh = self.whole, self.fresh
+        promised, owed = Signal.like(self.promise), Signal.like(self.room, init=0)
+        m.d.sync += [promised.eq(self.promise), owed.eq(owed + promised - self.push)]
         m.d.sync += fresh.eq(Cat(self.push, fresh[0]))
         with m.If(self.clear):
-            m.d.sync += [whole.eq(1), fresh.eq(0)]
+            m.d.sync += [whole.eq(1), fresh.eq(0), promised.eq(0), owed.eq(0)]
         with m.Elif(self.push):
             m.d.sync += whole.eq(self.beat.last)
-        open_promise = self.room + level != self.design.output_depth
-        return open_promise | ~whole | fresh.any()
+        return promised.any() | owed.any() | ~whole | fresh.any()

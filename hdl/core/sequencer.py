@@ -107,12 +107,12 @@ class Sequencer(wiring.Component):
             now.valid.eq(deal & told.ready if self._design.takes_rows else deal),
             now.write.eq(told.write),
             now.emit.eq(told.emit),
-            now.last.eq(told.final & (count == told.beats - 1)),
             now.place.eq(told.base | place),
             now.turn.eq(turn),
         ]
         if self._design.batched:
             m.d.comb += now.stream.eq(told.stream)
+        self._final = [told.final, count, told.beats]
         home, coming = home_delay(self._design, self._latency), self.deal
         if self._design.takes_rows:
             coming = registered(m, now.valid, reset=True)
@@ -137,6 +137,12 @@ class Sequencer(wiring.Component):
     def _later(self, m: Module, now: Signal) -> Value:
         """``now`` when the lanes have the results."""
         cycles, period = 1 + self._latency, self._design.lane_period
+        if period == 1 and self._design.deep:  # the number of the beat comes late
+            first = Signal.like(now)
+            m.d.comb += first.eq(registered(m, now, reset=True))
+            self._mark(m, first, [registered(m, value, reset=True) for value in self._final])
+            return delayed(m, first, cycles - 1, reset=True)
+        self._mark(m, now, self._final)
         if period == 1:
             return delayed(m, now, cycles, reset=True)
         then = Signal.like(now)
@@ -145,6 +151,11 @@ class Sequencer(wiring.Component):
             then.valid.eq(delayed(m, now.valid, cycles, reset=True)),
         ]
         return then
+
+    def _mark(self, m: Module, beat: Signal, of: list[Value]) -> None:
+        """Whether a beat is the last of what a final pass makes."""
+        final, count, beats = of
+        m.d.comb += beat.last.eq(final & (count == beats - 1))
 
     def _walk_slot(self, m: Module) -> Value:
         """Whether a beat of the slot is next, while ``select`` counts."""

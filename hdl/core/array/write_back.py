@@ -6,7 +6,6 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from compiler.array.design import Design
-from compiler.lower.load import Space
 
 from ..frames import FrameLoader
 from ..loader import Loader
@@ -43,21 +42,21 @@ def write_back(
         Two wrote at once; sticky until a start.
     """
     writing = [home.valid & home.write for home, _ in homes]
-    loading = loader.write_en & (loader.space == Space.VECTOR)
-    collision = Signal()
+    loading, collision = loader.vector_en, Signal()
     m.d.comb += frames.blocked.eq(Cat(*writing).any() | loading)
-    m.d.sync += write.en.eq(0)
     with m.If(writing[0]):
         _put(m, design, write, *homes[0])
     with m.Elif(writing[1] if len(writing) > 1 else 0):
         _put(m, design, write, *homes[-1])
     with m.Elif(loading):
         _put_all(m, design, write, loader.write_addr, loader.write_data)
-    with m.Elif(frames.write_en):
+    with m.Else():  # whether there is a frame's beat is known late: the enables alone hang on it
         covered, places = design.frame_ports, Value.cast(frames.write_data)
         if design.checked:
             places = Cat(_evened(design, element) for element in frames.write_data)
         _put_all(m, design, write, frames.write_addr, places, covered)
+        with m.If(~frames.write_en):
+            m.d.sync += write.en.eq(0)
     if len(writing) > 1:
         with m.If(writing[0] & writing[1]):
             m.d.sync += collision.eq(1)
