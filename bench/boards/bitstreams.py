@@ -151,6 +151,7 @@ class Shipped:
 SHAKESPEARE = "shakespeare/model.safetensors"
 CASES: dict[str, Case | Shipped] = {
     "ulx3s": Case("ulx3s", 8, 16, 16, 128, 16, (1, 1), 8, 8),
+    "ulx3s_16x8": Case("ulx3s", 16, 8, 16, 128, 8, (1, 2)),
     "ecpix5": Case("ecpix5", 4, 2, 12, 32, 8, (1, 1)),
     "icebreaker": Case("icebreaker", 4, 2, 12, 128, 8, (1, 2), 8, 12),
     "tang_primer_20k": Case("tang_primer_20k", 4, 4, 12, 128, 8, (1, 2)),
@@ -185,6 +186,7 @@ def main(
     ] = None,
     work: Annotated[Path, typer.Option(help="Folder for the bitstreams.")] = Path("build/boards"),
     seed: Annotated[int, typer.Option(help="Of place and route.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="From it on; the fastest is kept.")] = 1,
     stand_ins: Annotated[bool, typer.Option(help="Count cells for vendors' families.")] = True,
     json: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
     add: Annotated[bool, typer.Option("--add", help="Keep what the file has of others.")] = False,
@@ -194,7 +196,7 @@ def main(
     if unknown := [name for name in cases or () if name not in CASES]:
         raise typer.BadParameter(f"{unknown[0]!r}: choose from {', '.join(CASES)}")
     chosen = SMALLEST if smallest else {name: CASES[name] for name in cases or CASES}
-    rows = [_build(name, case, work, seed) for name, case in chosen.items()]
+    rows = [_build(name, case, work, seed, seeds) for name, case in chosen.items()]
     counts = _stand_ins(work) if stand_ins else []
     if json and add and json.exists():
         rows = [_estimated(row) for row in with_others(json, rows, CASES)]
@@ -209,7 +211,7 @@ def main(
         )
 
 
-def _build(name: str, case: Case | Shipped, work: Path, seed: int) -> dict[str, Any]:
+def _build(name: str, case: Case | Shipped, work: Path, seed: int, seeds: int) -> dict[str, Any]:
     b, model = board(case.board), case.model()
     design = case.design(model)
     image = compile_model(model, design)
@@ -218,7 +220,7 @@ def _build(name: str, case: Case | Shipped, work: Path, seed: int) -> dict[str, 
     built: dict[str, Any]
     try:
         built = build_bitstream(
-            b, design, image, out, seed=seed, slower=True, timeout=36000, tell=say
+            b, design, image, out, seed=seed, seeds=seeds, slower=True, timeout=36000, tell=say
         ).to_dict()
     except BitstreamError as error:
         if not (out / "summary.json").exists():
@@ -230,7 +232,8 @@ def _build(name: str, case: Case | Shipped, work: Path, seed: int) -> dict[str, 
     reached = speed_of(model, image, min(built["fmax_mhz"], built["clock_mhz"]))
     about: dict[str, Any] = {
         "case": name,
-        "command": f"python -m bench.boards.bitstreams --case {name} --seed {seed}",
+        "command": f"python -m bench.boards.bitstreams --case {name} --seed {seed}"
+        + (f" --seeds {seeds}" if seeds > 1 else ""),
         "cpu": processor(),
     }
     about |= case.about()

@@ -47,9 +47,9 @@ class Host(Processor):
             assert await self.write("load", word) == OKAY
 
 
-@pytest.mark.parametrize("contexts", [1, 2])
-def test_a_job_is_bit_exact(run: Any, contexts: int) -> None:
-    model, image = small(contexts)
+@pytest.mark.parametrize(("contexts", "deep"), [(1, False), (2, True)])
+def test_a_job_is_bit_exact(run: Any, contexts: int, deep: bool) -> None:
+    model, image = small(contexts, deep=deep)
     dut, got = Accelerator(image.design), list[list[int]]()
     sequences = random_frames(np.random.default_rng(2), model, [3, 2])
     stimulus = Stimulus.of(image, sequences, contexts=contexts)
@@ -158,7 +158,7 @@ def test_registers_keep_their_values_over_a_soft_reset(run: Any) -> None:
 
 
 def test_a_hard_reset_forgets_everything_but_memories(run: Any) -> None:
-    _, image = small()
+    _, image = small(deep=True)
     dut = Accelerator(image.design)
 
     async def host(ctx: Any) -> None:
