@@ -26,7 +26,8 @@ from csb_format import Model
 from csb_format.files.folders import temporary_folder
 from engine.native import library as native
 from engine.native import model as native_model
-from engine.native.model import NativeModel, NativeStream
+from engine.native.model import NativeModel
+from engine.native.stream import NativeStream
 
 from ..record import processor
 

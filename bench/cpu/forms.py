@@ -16,7 +16,8 @@ import numpy as np
 from csb_format import Model
 from csb_format.random_models import random_frames, random_network
 from engine.native.library import kernels
-from engine.native.model import NativeModel, NativeStream
+from engine.native.model import NativeModel
+from engine.native.stream import NativeStream
 
 from ..record import processor
 

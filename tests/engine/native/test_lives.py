@@ -16,7 +16,8 @@ import pytest
 from csb_format.files.modelfile import ModelFileError, save_model
 from csb_format.model import Model
 from csb_format.random_models import random_network
-from engine.native.model import NativeModel, NativeStream
+from engine.native.model import NativeModel
+from engine.native.stream import NativeStream
 
 
 @pytest.fixture(scope="module")
