@@ -36,7 +36,7 @@ __all__ = ["rows"]
 TURN = 500  # steps
 QUOTA = 20  # percent of a core
 GROUPS = Path("/sys/fs/cgroup/cpu")
-Streams = dict[str, NativeStream]
+Streams = dict[str, NativeStream[NativeModel]]
 Place = Callable[[int], AbstractContextManager[None]]
 
 

@@ -38,7 +38,7 @@ class Users:
     """Of a model in C: it is closed behind the last, in whatever order Python lets go of them."""
 
     def __init__(self, native: ctypes.CDLL, handle: ctypes.c_void_p):
-        self._library, self._handle, self._count = native, handle, 1
+        self.native, self.handle, self._count = native, handle, 1
         self._lock = RLock()  # the collector may come by while it is held
 
     def come(self) -> None:
@@ -52,7 +52,7 @@ class Users:
             self._count -= 1
             last = not self._count
         if last:
-            self._library.sparseflow_run_close(self._handle)
+            self.native.sparseflow_run_close(self.handle)
 
 
 def at(array: npt.NDArray[Any]) -> int:

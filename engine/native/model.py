@@ -108,7 +108,7 @@ class NativeModel:
         self.shape = Shape()
         self._library.sparseflow_run_shape(self._handle, ctypes.byref(self.shape))
         self._model = model if isinstance(model, Model) else None
-        self._users = Users(self._library, self._handle)
+        self.users = Users(self._library, self._handle)
 
     def _open(self, model: Any, options: Options) -> None:
         error, native = Error(), self._library
@@ -124,7 +124,7 @@ class NativeModel:
         raise TypeError("a model in C cannot be copied or pickled: open it again")
 
     def __del__(self) -> None:
-        if users := getattr(self, "_users", None):
+        if users := getattr(self, "users", None):
             users.leave()
 
     @property
@@ -180,7 +180,7 @@ class NativeModel:
         """
         shape = self.shape
         given = frames_of(sequences, shape.inputs, least=0)
-        checked = [self._integers(array) for array in given]
+        checked = [self.integers(array) for array in given]
         lengths = np.array([len(s) for s in checked], np.uintp)
         frames = np.concatenate(checked) if checked else np.zeros((0, shape.inputs), np.int32)
         sizes = (shape.units, shape.units, shape.outputs)
@@ -195,7 +195,7 @@ class NativeModel:
         parts = [np.split(a.astype(np.int64), ends) for a in results]
         return [Trace(*of) for of in zip(*parts, strict=True)][: len(checked)]
 
-    def start(self, batch: int = 1) -> NativeStream:
+    def start(self, batch: int = 1) -> NativeStream[NativeModel]:
         """The zero state of ``batch`` sequences that go on side by side.
 
         Raises
@@ -290,7 +290,8 @@ class NativeModel:
         )
         return given, len(given) if shape.pool == _EVERY else 1
 
-    def _integers(self, given: npt.NDArray[Any]) -> Ints:
+    def integers(self, given: npt.NDArray[Any]) -> Ints:
+        """Frames as the library takes them: real ones are quantised, integers must be in range."""
         frames = self.input.quantise(given) if given.dtype.kind == "f" else given
         return in_int32(
             frames,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,37 +11,48 @@ import numpy.typing as npt
 from csb_format.arguments import array_of, whole
 from csb_format.fixed import IntArray
 
-from .calls import at, check
-from .library import Error
+from .calls import Ints, Users, at, check
+from .library import Error, Shape
 
-if TYPE_CHECKING:
-    from .model import NativeModel
-
-__all__ = ["NativeStream"]
+__all__ = ["NativeStream", "Opened"]
 
 _MOST_STREAMS = 65536
 
 
-class NativeStream:
+class Opened(Protocol):
+    """What a stream needs of the model that it runs."""
+
+    shape: Shape
+    users: Users
+
+    def integers(self, given: npt.NDArray[Any]) -> Ints:
+        """Frames as the library takes them."""
+
+
+ModelT = TypeVar("ModelT", bound=Opened)
+
+
+class NativeStream(Generic[ModelT]):
     """Sequences that go on step by step, their states kept in the library.
 
     A stream belongs to one thread at a time; in a child of ``fork`` it goes on, on one thread.
 
     Parameters
     ----------
-    model : NativeModel
+    model : :class:`~engine.native.model.NativeModel`
     batch : int
         1 to 65536.
     """
 
-    def __init__(self, model: NativeModel, batch: int = 1):
+    def __init__(self, model: ModelT, batch: int = 1):
         self.model, self.batch = model, whole("batch", batch, 1, _MOST_STREAMS)
-        self._library, self._handle, self._error = model._library, ctypes.c_void_p(), Error()
+        users = model.users
+        self._library, self._handle, self._error = users.native, ctypes.c_void_p(), Error()
         self._library.sparseflow_run_start(
-            model._handle, self.batch, ctypes.byref(self._handle), ctypes.byref(self._error)
+            users.handle, self.batch, ctypes.byref(self._handle), ctypes.byref(self._error)
         )
         check(self._error)
-        model._users.come()
+        users.come()
         self._output = np.empty((self.batch, model.shape.outputs), np.int32)
 
     def __reduce__(self) -> str:
@@ -50,7 +61,7 @@ class NativeStream:
     def __del__(self) -> None:
         if handle := getattr(self, "_handle", None):
             self._library.sparseflow_run_end(handle)
-            self.model._users.leave()
+            self.model.users.leave()
 
     def step(self, x: npt.ArrayLike) -> IntArray:
         """One step of all sequences.
@@ -74,7 +85,7 @@ class NativeStream:
         """
         width = self.model.shape.inputs
         wanted = f"give an array ({self.batch}, {width}), a frame of each sequence"
-        frames = self.model._integers(array_of("x", x, width, wanted))
+        frames = self.model.integers(array_of("x", x, width, wanted))
         if len(frames) != self.batch:
             raise ValueError(f"x holds {len(frames)} frames: this stream has {self.batch}")
         failed = self._library.sparseflow_run_step(
@@ -109,7 +120,7 @@ class NativeStream:
         rows = np.asarray(which)
         if not rows.size:  # of a moment in which no sequence has a frame
             return np.empty((0, self.model.shape.outputs), np.int64)
-        frames = self.model._integers(array_of("x", x, width, wanted))
+        frames = self.model.integers(array_of("x", x, width, wanted))
         if rows.shape != (len(frames),) or rows.dtype.kind not in "iu":
             raise ValueError(f"which has shape {rows.shape}: give an integer for each frame")
         if not 0 <= rows.min() <= rows.max() < self.batch:
@@ -149,7 +160,7 @@ class NativeStream:
         """
         width, steps = self.model.shape.inputs, whole("steps", steps, 1)
         found = array_of("frames", frames, width, f"give an array (T, {width}), T at least 1")
-        given = np.repeat(self.model._integers(found), self.batch, axis=0)
+        given = np.repeat(self.model.integers(found), self.batch, axis=0)
         each = np.empty(steps, np.uint32)
         self._library.sparseflow_run_time(
             self._handle,

@@ -26,7 +26,7 @@ def shared() -> Model:
     return random_network(np.random.default_rng(2), 300, 320, 10, (20, 9, 9), value_bits=8, head=5)
 
 
-def goes_on(stream: NativeStream, x: Any, answers: Any) -> None:
+def goes_on(stream: NativeStream[NativeModel], x: Any, answers: Any) -> None:
     answers.put(stream.step(x))
     del stream
     answers.put("ended")
