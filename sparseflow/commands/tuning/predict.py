@@ -91,8 +91,8 @@ def _shown(found: Mapping[str, Any]) -> Table:
     for row in found["figures"]:
         within = f"{row['low']:g} to {row['high']:g}" if row["low"] is not None else ""
         share = f"{row['share']:.0%}" if row["share"] is not None else ""
-        table.add_row(row["name"], f"{row['predicted']:g}", within, f"{row['formula']:g}", share,
-                      row["basis"])  # fmt: skip
+        formula = f"{row['formula']:g}" if row["formula"] is not None else ""
+        table.add_row(row["name"], f"{row['predicted']:g}", within, formula, share, row["basis"])
     return table
 
 
@@ -120,7 +120,7 @@ def build(given: PredictBuildOptions) -> None:
 
     from ...steps.checks import check_written
     from ...steps.progress import say
-    from ...tune.prediction.build import Plan, clocks_of, gathered
+    from ...tune.prediction.build import Plan, clocks_of, gathered, times_of
     from ...tune.prediction.fit import fitted
     from ...tune.prediction.samples import FRESH, read, record
 
@@ -143,7 +143,7 @@ def build(given: PredictBuildOptions) -> None:
     plan = Plan(given.designs or DESIGNS, given.rounds, given.seed, given.multipliers)
     engine = engine_named(given.engine, given.jobs, given.scheduler)
     samples = [*before, *gathered(boards, plan, Store(given.work), engine, say)]
-    table = {"families": fitted(samples), "clocks": clocks_of(routed)}
+    table = {"families": fitted(samples), "clocks": clocks_of(routed), "times": times_of(routed)}
     _write(given.data, {"rows": record(samples)})
     _write(given.out, table)
     for family, counts in table["families"].items():

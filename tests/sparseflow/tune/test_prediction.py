@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from boards.board import board
+from boards.cells.clocks import Times
 from boards.cells.learned import parse, shipped
 from boards.cells.structure import counted, estimate
 from boards.resources import fastest
@@ -21,7 +22,7 @@ from sim.jobs.store import Store
 from sim.jobs.task import Outcome, Task
 from sparseflow.commands.cli import app
 from sparseflow.tune.prediction import build, samples
-from sparseflow.tune.prediction.build import Plan, clocks_of, errors, fresh, gathered
+from sparseflow.tune.prediction.build import Plan, clocks_of, errors, fresh, gathered, times_of
 from sparseflow.tune.prediction.draw import WITHIN, Drawn, about, draw
 from sparseflow.tune.prediction.fit import fitted, left_out, ratios
 from sparseflow.tune.prediction.routed import routed
@@ -144,10 +145,25 @@ def test_clocks_are_wider_the_fewer_designs_there_are() -> None:
     assert clocks_of([*rows, *seeds])[kind]["designs"] == 3
 
 
+def test_a_build_takes_as_long_as_its_tables_do() -> None:
+    rows = [
+        {"board": name, "design": str(n), "lut": 1000 * n, "cpu_seconds": 30 * n * more}
+        for n, (name, more) in enumerate((("ecpix5", 1), ("ulx3s", 2), ("ulx3s", 0.5)), 1)
+    ]
+    found = times_of([*rows, {"board": "ulx3s", "design": "9", "fmax_mhz": 80.0}])
+    assert found["ecp5"]["median"] == pytest.approx(0.03)
+    assert found["ecp5"]["designs"] == 3
+    low, high = Times(**found["ecp5"]).of(2000)[1:]
+    assert low < 30 < 120 < high
+    assert times_of(rows[:1]) == {}
+
+
 def test_routed_rows_are_read(tmp_path: Path) -> None:
     found = routed(RESULTS / "boards.json")
     assert {"ecpix5", "ulx3s"} <= {row["board"] for row in found}
     assert all(row["fmax_mhz"] > 20 for row in found)
+    # a build of several attempts counts once
+    assert sum("cpu_seconds" in row for row in found) < len(found)
     path = tmp_path / "rows.json"
     for text, told in (("{}", "no routed rows"), ('{"rows": [{"board": "ulx3s"}]}', "no row has")):
         path.write_text(text)
@@ -160,7 +176,8 @@ def test_the_table_that_ships_is_learned_from_the_counts_that_are_kept() -> None
     file = Path(build.__file__).parents[3] / "boards" / "data" / "learned.json"
     kept = json.loads(file.read_text("utf-8"))
     rows = [row for name in ("boards", "protection") for row in routed(RESULTS / f"{name}.json")]
-    again = {"families": fitted(read(RESULTS / "counted.json")), "clocks": clocks_of(rows)}
+    again = {"families": fitted(read(RESULTS / "counted.json")), "clocks": clocks_of(rows),
+             "times": times_of(rows)}  # fmt: skip
     for family, counts in again["families"].items():
         for name, one in counts.items():
             weights = kept["families"][family][name].pop("weights")
@@ -202,6 +219,11 @@ def test_the_command_says_each_figure_with_its_basis(
     clocks = shipped().clock(BOARD)
     assert clocks is not None
     assert figures["MHz"]["predicted"] == round(clocks.median, 1)
+    minutes = figures["build, min"]
+    assert minutes["low"] < minutes["predicted"] < minutes["high"]
+    assert minutes["predicted"] == pytest.approx(
+        figures["LUT"]["predicted"] * shipped().times["ecp5"].median / 60, abs=0.06
+    )
     assert found["met"] == pytest.approx(clocks.met(75), abs=1e-4)
     assert "cycles a step, exact" in page
     assert command(*words, "--pes", "4", "--lanes", "2", "--clock", "400") == 0
