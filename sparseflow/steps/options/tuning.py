@@ -174,6 +174,15 @@ class PredictBuildOptions(_Counting):
         list[Path] | None,
         Said("Rows with `board` and `fmax_mhz` (JSON) that clocks are learned from; repeat it."),
     ] = None
+    route: Annotated[
+        int,
+        Said("So many of the drawn designs of every board are placed and routed too: clocks are "
+             "learned from them.", least=0, most=10_000),
+    ] = 0  # fmt: skip
+    seeds: Annotated[int, Said("With --route: of the placer, from 1 on.", least=1, most=100)] = 3
+    placed: Annotated[
+        Path, Said("With --route: all placed designs (JSON); those of other boards stay in it.")
+    ] = Path("placed.json")
     rounds: Annotated[
         int, Said("Of counting more about designs that are predicted badly.", least=0, most=20)
     ] = 2
