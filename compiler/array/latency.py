@@ -141,7 +141,7 @@ def gates_delay(design: Design) -> int:
 
 
 def cell_delay(design: Design) -> int:
-    """Cycles from ``unit`` to its new cell state: products; sum; rounding, of a shallow one both."""
+    """Cycles from ``unit`` to its new cell state: products; sum; rounding, or both at once."""
     return gates_delay(design) + 3 + design.deep - design.shallow
 
 

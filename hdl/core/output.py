@@ -103,7 +103,7 @@ class OutputBuffer(wiring.Component):
 class _EarlyFIFO(Elaboratable):
     """A FIFO whose output register takes what comes while it is empty: a cycle earlier.
 
-    Ports are those of :class:`amaranth.lib.fifo.SyncFIFOBuffered`; nobody writes more than ``depth``.
+    Ports are those of :class:`amaranth.lib.fifo.SyncFIFOBuffered`; it takes ``depth`` words.
     """
 
     def __init__(self, *, width: int, depth: int):

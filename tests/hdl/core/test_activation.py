@@ -95,7 +95,8 @@ KINDS_OF_TABLE = [{}, {"deep": True}, {"shallow": True}]
 def test_result_follows_its_argument_by_the_latency(play: Any, given: dict[str, bool]) -> None:
     piecewise = CellArithmetic(8).piecewise
     x = [0, 0, 0, 0, 0, piecewise.state.min, 0, 0, 0, 0, 0, 0, 0]
-    block, latency = Activation(piecewise, "tanh", **given), Activation.delay(**{"deep": False} | given)
+    block = Activation(piecewise, "tanh", **given)
+    latency = Activation.delay(**{"deep": False} | given)
     seen = play(block, [{"argument": v} for v in x], ["result"])
     changed = [t for t, (result,) in enumerate(seen) if result]
     assert changed == [5 + latency]

@@ -84,6 +84,9 @@ CASES = {
     "shallow GRU": Case((3, 9, 4), (9, 4), {"cell": "gru"}, {"shallow": True, "fan_in": 2}),
     "shallow, reset first": Case((1, 6, 4), (4, 4), {"cell": "gru0"}, {"shallow": True}),
     "shallow, projected": Case((5, 12, 4), (16, 4), {"projection": 7}, {"shallow": True}),
+    "shallow, projected in two passes": Case(
+        (5, 24, 4), (8, 4), {"projection": 22, "k": (2, 3, 5)}, {"shallow": True, "projectors": 8}
+    ),
     "shallow, head": Case((5, 8, 1), (8, 1), {"head": 3}, {"shallow": True}),
     "shallow, streamed, two contexts": Case(
         (2, 6, 2), (16, 2), {"layers": 2}, {"contexts": 2, "streamed": True, "shallow": True}
