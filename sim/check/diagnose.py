@@ -216,8 +216,9 @@ class _Making:
         if not self._units:
             # a projection may have two, of which the last has the whole sum
             key = self._run.given.key[:3]
-            same = (run for run in self._replay.runs if run.given.key[:3] == key)
-            yield from ((run, [0]) for run in same if run.frame == self._run.frame)
+            for run in self._replay.runs:
+                if run.given.key[:3] == key and run.frame == self._run.frame:
+                    yield run, [0]
             return
         base = self._run.given.instruction.slot  # of the layer's parked sums, so its own
         for run in self._replay.runs:

@@ -88,7 +88,7 @@ CASES = {
         (5, 24, 4), (8, 4), {"projection": 22, "k": (2, 3, 5)}, {"shallow": True, "projectors": 8}
     ),
     "shallow, head": Case((5, 8, 1), (8, 1), {"head": 3}, {"shallow": True}),
-    "shallow, streamed, two contexts": Case(
+    "shallow, streamed, two streams": Case(
         (2, 6, 2), (16, 2), {"layers": 2}, {"contexts": 2, "streamed": True, "shallow": True}
     ),
     "five contexts, projected": Case((2, 8, 2), (16, 2), {"projection": 5}, MANY, TURNS),
