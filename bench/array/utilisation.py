@@ -64,8 +64,6 @@ class Workload:
         Cycles that the project promised; 0 where the promise is a share.
     least : float
         Share of the multipliers that it promised.
-    lone : int
-        Cycles of a lone step that it promised; 0 for none.
     sparsity : float
         What was asked for; a bank keeps the next whole number of weights.
     budget : {"equal", "gate"}
@@ -81,15 +79,9 @@ class Workload:
     lanes: int
     most: int = 0
     least: float = 0.0
-    lone: int = 0
     sparsity: float = 0.875
     budget: str = "equal"
     options: dict[str, Any] = field(default_factory=dict)
-
-    def reached(self, cycles: int, used: float, lone: int) -> bool:
-        """Whether all that was promised is there."""
-        steady = cycles <= self.most if self.most else used >= self.least
-        return steady and (not self.lone or lone <= self.lone)
 
 
 def _timit(rng: np.random.Generator) -> Model:
@@ -137,7 +129,6 @@ def _tiny(rng: np.random.Generator) -> Model:
 TIMIT = "TIMIT layer 153 -> 1024, projection 512"
 GATES = "PTB 200 -> 200 -> 200, k per gate"
 BY_GATE: dict[str, Any] = {"sparsity": 0.8, "budget": "gate"}
-EARLY: dict[str, Any] = {"shallow": True, "fan_in": 16}
 WORKLOADS = (
     Workload("demo-16x8", "demo 12 -> 128", _demo, 16, 8, least=0.75),
     Workload(
@@ -153,27 +144,6 @@ WORKLOADS = (
     # few products for the latencies: four places of a bank written at once, one register less
     Workload(
         "timit-256x16", TIMIT, _timit, 256, 16, most=113, options={"projectors": 64, "fan_in": 16}
-    ),
-    # a single frame ends at most 20 and 30 cycles later than its products would
-    Workload(
-        "timit-64x16-early",
-        TIMIT,
-        _timit,
-        64,
-        16,
-        most=400,
-        lone=404,
-        options=EARLY | {"projectors": 32},
-    ),
-    Workload(
-        "timit-256x16-early",
-        TIMIT,
-        _timit,
-        256,
-        16,
-        most=113,
-        lone=126,
-        options=EARLY | {"projectors": 64, "units": 32},
     ),
     # at most 1.03 of the ideal, and the ideal where M divides the units
     Workload("ptb-gates-8x8", GATES, ptb_gates, 8, 8, most=2000, **BY_GATE),
@@ -293,7 +263,7 @@ def _row(workload: Workload, image: Image, cycles: int) -> dict[str, Any]:
         "bits_a_weight": stored / nonzeros,
         "weight_bytes": -(-stored // 8),
         "promised": {"cycles": workload.most} if workload.most else {"share": workload.least},
-        "reached": workload.reached(cycles, used, found.lone_step),
+        "reached": cycles <= workload.most if workload.most else used >= workload.least,
     }
 
 
