@@ -84,6 +84,7 @@ class ArrayOptions(TypedDict, total=False):
     block_banks: bool
     spread: int
     batched: bool
+    shallow: bool
 
 
 class VerifyOptions(TypedDict, total=False):
@@ -190,11 +191,11 @@ def compile(
     **options
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
         ``compact``, ``max_align``, ``by_gate``, ``checked``,
-        ``walk``, ``dense``, ``parts``, ``unguarded``, ``block_banks``, ``spread``, ``batched``; see
-        :class:`compiler.array.design.Design`. Of a screened head ``largest``, logits that the unit
-        behind the array finds (0: none), ``screen_digits``, ``screen_lanes`` and ``planes``, bits
-        of the bus over which its planes come from a memory outside (0: they lie on the chip); see
-        :func:`compiler.array.screen.behind.screen_behind`.
+        ``walk``, ``dense``, ``parts``, ``unguarded``, ``block_banks``, ``spread``, ``batched``,
+        ``shallow``; see :class:`compiler.array.design.Design`. Of a screened head ``largest``,
+        logits that the unit behind the array finds (0: none), ``screen_digits``, ``screen_lanes``
+        and ``planes``, bits of the bus over which its planes come from a memory outside (0: they
+        lie on the chip); see :func:`compiler.array.screen.behind.screen_behind`.
 
     Returns
     -------

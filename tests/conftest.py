@@ -226,7 +226,9 @@ DESIGNS = [
     Design(
         16, 1, 1, 9, 30, 32, 3, 12, 12, 1, 16, 6, program_depth=8, projectors=4, linear=9, deep=True
     ),
-    Design(4, 8, 1, 2, 8, 8, 4, 8, 8, 1, 4, 16, program_depth=8, projectors=4, fan_in=8),
+    Design(
+        4, 8, 1, 2, 8, 8, 4, 8, 8, 1, 4, 16, program_depth=8, projectors=4, fan_in=8, shallow=True
+    ),
 ]
 
 

@@ -31,7 +31,7 @@ from csb_format import Model
 from csb_format.files.replace import replace_file
 from csb_format.random_models import random_frames, random_model, random_network
 from engine.reference import IntegerModel
-from hdl.verilog import emit_verilog
+from hdl.verilog import VerilogFiles, emit_verilog
 from sim.check.compare import compare
 from sim.run.free_running import simulate_free_running
 from sim.run.scenario import Job
@@ -209,6 +209,7 @@ def _measure(workload: Workload, work: Path) -> dict[str, Any]:
     expected = CycleModel(image).run(FRAMES)
     if not np.array_equal(left, expected.frame_done):
         raise SystemExit(f"error: {workload.name}: frames left in {left}, not as modelled")
+    _check_lone(workload, image, Stimulus.of(image, random_frames(rng, model, [1])), files, work)
     cycles = int(np.diff(left)[2:].max())
     return _row(workload, image, cycles) | {
         "model_cycles": int(expected.steps[2:].max()),
@@ -217,6 +218,18 @@ def _measure(workload: Workload, work: Path) -> dict[str, Any]:
         "build_seconds": run.build_seconds,
         "simulated_cycles_per_second": run.cycles_per_second,
     }
+
+
+def _check_lone(
+    workload: Workload, image: Image, frame: Stimulus, files: VerilogFiles, work: Path
+) -> None:
+    """Ends the program unless a single frame takes the cycles of the model."""
+    left = simulate_free_running(files, Job.of(image, frame), work).outcome.frame_cycles(image)
+    expected = CycleModel(image).run(1).frame_done
+    if not np.array_equal(left, expected):
+        raise SystemExit(
+            f"error: {workload.name}: a lone frame left in {left}, not in {expected} as modelled"
+        )
 
 
 def _row(workload: Workload, image: Image, cycles: int) -> dict[str, Any]:

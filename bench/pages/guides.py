@@ -22,6 +22,7 @@ from csb_format.fixed import Fixed
 from hdl.dram.reader import ReadBus
 
 from ..array.dram import TIMIT, Shape
+from ..array.lone import ARRAYS, lone_table
 from ..array.shapes import cliffs_table
 from ..array.utilisation import PTB_GATES, SEED, WORKLOADS
 from ..boards.bitstreams import CASES as PLACED
@@ -299,9 +300,12 @@ def _schedule() -> Page:
     slow = rows["timit-256x16"]
     waits = slow["rtl_cycles"] - slow["floor"]
     late = Latencies(_image("timit-64x16").design)
+    lone = [row["simulated"] for row in record("lone")["rows"]]
+    shapes = (row for row in record("utilisation")["shapes"] if row["M"] == 256)
+    faster = sum(row["shallow"]["cycles"] < row["cycles"]["1"] for row in shapes)
     return Page(
         ROOT / "docs/schedule.md",
-        (cliffs_table(record("utilisation")["shapes"]),),
+        (cliffs_table(record("utilisation")["shapes"]), _lone()),
         (
             f"h (and c), E of a beat | row + {late.lane(Sink.UNITS)} |",
             f"exact logits, Q of a beat | row + {late.lane(Sink.PROJECT)} |",
@@ -315,8 +319,14 @@ def _schedule() -> Page:
             f"finish ({wide[1]}), all {next_input[0]} slots of the next input, project",
             f"({last[1]}): {slow['floor']} cycles of products",
             f"cycles of products, and {waits} of waits that nothing is left to fill",
+            f"none is slower, and on 256 x 16 {faster} are faster",
+            f"was simulated: {lone[0]}, {lone[1]}, {lone[2]} and {lone[3]} cycles",
         ),
     )
+
+
+def _lone() -> str:
+    return lone_table([(array.name, array.plan()) for array in ARRAYS])
 
 
 def _architecture() -> Page:

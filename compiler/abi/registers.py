@@ -405,6 +405,7 @@ YOUNGER = {
     "forward": 0,
     "indexed": 0,
     "batched": False,
+    "shallow": False,
     "rectified": False,
     "row_bits": 0,
     "row_shift": 0,

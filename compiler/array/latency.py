@@ -23,6 +23,7 @@ __all__ = [
     "WALK_DATA",
     "Latencies",
     "activation_delay",
+    "biased_delay",
     "block_stage",
     "candidate_delay",
     "cell_delay",
@@ -42,6 +43,7 @@ __all__ = [
     "reset_delay",
     "reset_first_latency",
     "serial_latency",
+    "table_delay",
     "tree_latency",
 ]
 
@@ -89,6 +91,8 @@ def product_delay(design: Design) -> int:
 def pe_latency(design: Design) -> int:
     """Cycles from a row's last group to its result: products, tree, align, sum, the way out."""
     tree = tree_latency(design.lanes, design.fan_in)
+    if design.shallow and tree:  # what its last adders give is aligned in the same cycle
+        tree -= 1
     # sums of a unit that were kept are shown together, a cycle after the last of them
     return product_delay(design) + tree + 2 + int(design.deep) + int(design.collects)
 
@@ -100,32 +104,50 @@ def projector_latency(design: Design) -> int:
 
 def projector_exact(design: Design) -> int:
     """Cycles from the choice of a sum to what leaves: one more where rows are shifted."""
+    if design.shallow and not design.linear:
+        return projector_latency(design)
     return max(_BIASED + (design.row_shift > 0), projector_latency(design))
 
 
-def activation_delay(deep: bool) -> int:
-    """Cycles from an argument of a table to its result."""
-    return 7 if deep else 5
+def activation_delay(deep: bool, shallow: bool = False) -> int:
+    """Cycles from an argument of a table to its result: entry, register, product, sum, rounding.
+
+    Of a shallow one entry, product, and the rest.
+    """
+    return 3 if shallow else 7 if deep else 5
+
+
+def table_delay(design: Design) -> int:
+    """Of the tables of a design's lanes."""
+    return activation_delay(design.deep, design.shallow)
+
+
+def biased_delay(design: Design) -> int:
+    """Cycles from ``unit`` to the sum that its bias is added to: select, shift."""
+    return RAM + design.deep
 
 
 def pre_delay(design: Design) -> int:
-    """Cycles from ``unit`` to its pre-activations: select, shift, bias, saturate."""
-    return 4 + design.deep
+    """Cycles from ``unit`` to its pre-activations: select, shift, bias, saturate.
+
+    A shallow lane saturates what it adds in the same cycle.
+    """
+    return biased_delay(design) + 2 - design.shallow
 
 
 def gates_delay(design: Design) -> int:
     """Cycles from ``unit`` to its gates."""
-    return pre_delay(design) + activation_delay(design.deep)
+    return pre_delay(design) + table_delay(design)
 
 
 def cell_delay(design: Design) -> int:
-    """Cycles from ``unit`` to its new cell state: products; sum; rounding."""
-    return gates_delay(design) + 3 + design.deep
+    """Cycles from ``unit`` to its new cell state: products; sum; rounding, or both at once."""
+    return gates_delay(design) + 3 + design.deep - design.shallow
 
 
 def lane_latency(design: Design) -> int:
     """Cycles from ``unit`` to its hidden state: tanh of the cell; product; rounding."""
-    return cell_delay(design) + activation_delay(design.deep) + 2 + design.deep
+    return cell_delay(design) + table_delay(design) + 2 + design.deep
 
 
 @dataclass(frozen=True)
@@ -202,7 +224,7 @@ def reset_delay(design: Design) -> int:
 
 def candidate_delay(design: Design) -> int:
     """Cycles from ``unit`` to its candidate state."""
-    return reset_delay(design) + activation_delay(design.deep)
+    return reset_delay(design) + table_delay(design)
 
 
 def reset_first_latency(design: Design) -> int:
@@ -338,4 +360,4 @@ class Latencies:
     @property
     def output(self) -> int:
         """From a result at its lane to its beat on ``states``: the output buffer."""
-        return 2
+        return 2 - self.design.shallow

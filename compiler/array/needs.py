@@ -33,7 +33,7 @@ __all__ = ["Needs", "check_supported", "design_for"]
 
 FLAGS = (
     *("streamed", "deep", "compact", "by_gate", "checked", "walk", "dense"),
-    *("parts", "unguarded", "block_banks", "batched"),
+    *("parts", "unguarded", "block_banks", "batched", "shallow"),
 )
 SCREEN = {"screen_digits": "digits", "screen_lanes": "lanes", "planes": "planes"}  # of a unit
 # of a design, besides its sizes
@@ -413,8 +413,8 @@ def design_for(
     **options
         ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
         ``checked``, ``walk``, ``dense``, ``parts``, ``unguarded``, ``block_banks``, ``spread``,
-        ``screen_digits``, ``screen_lanes``, ``planes``, ``batched``; ``max_align`` and ``pieces``
-        are what the model needs if the design is compact, ``by_gate`` is what
+        ``screen_digits``, ``screen_lanes``, ``planes``, ``batched``, ``shallow``; ``max_align`` and
+        ``pieces`` are what the model needs if the design is compact, ``by_gate`` is what
         :func:`asks_by_gate` says if it is not.
 
     Raises

@@ -113,7 +113,7 @@ def counts(model: Model | ModelShape, design: Design, *, head: bool = False) -> 
     needs = Needs(model, d.pes, d.lanes, d.units, d.projectors, d.contexts, head, d.by_gate)
     working, rounding = needs.working_pes
     kind = (d.cell, needs.model.directions, d.contexts, d.by_gate, d.deep, d.compact, d.streamed,
-            d.fan_in, d.pieces)  # fmt: skip
+            d.fan_in, d.pieces, d.shallow)  # fmt: skip
     return Counts(
         tuple(LayerCounts.of(shape, working, rounding) for shape in needs.shapes),
         d.lanes,

@@ -23,7 +23,7 @@ from ..array.program import Frame, Sink
 from ..array.widths import lead_bits
 from .passes import LayerPasses, Pass
 
-__all__ = ["Order", "Timing", "leads", "put_in_order"]
+__all__ = ["Order", "Timing", "leads", "parks_meet", "put_in_order"]
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,10 @@ class Timing:
         width = self.given.placement.bank_width
         needs: dict[int, int] = {}  # place by the cycle in which it must be there
         for start, slot in zip(reader.instruction.walk.starts.tolist(), reader.kept, strict=False):
-            for k, group in ((most, n) for most in slot for n in range(most)):
-                cycle = start + (group + 1) * pieces - 1
+            last = reader.skips + max(reader.groups)
+            read = ((k, n) for k in slot for n in range(reader.skips, min(k, last)))
+            for k, group in read:
+                cycle = start + (group - reader.skips + 1) * pieces - 1
                 place = max(0, min(width - 1, width - k + group))
                 needs[cycle] = max(needs.get(cycle, 0), place)
         # of rows that keep nothing there is none
@@ -148,6 +150,21 @@ def put_in_order(
     for given in _chain(layers, head, parallel):
         filled.put(given)
     return filled.order(tuple(_released(entry)))
+
+
+def parks_meet(order: Order) -> bool:
+    """Whether a sum would be parked where another still waits, in frames that follow each other."""
+    waiting = set[int]()
+    for given in (*order.entry, *order.frame, *order.frame):
+        now = given.instruction
+        slots = range(now.slot, now.slot + now.slots)
+        if now.parked:
+            waiting.difference_update(slots)
+        if now.sink == Sink.PARK:
+            if not waiting.isdisjoint(slots):
+                return True
+            waiting.update(slots)
+    return False
 
 
 def _chain(layers: Sequence[LayerPasses], head: Sequence[Pass], parallel: bool) -> list[Pass]:

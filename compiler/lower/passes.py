@@ -22,7 +22,10 @@ from ..array.regions import Regions, span_of
 from ..array.rounds import Round
 from ..array.shapes import LayerShape, programs
 
-__all__ = ["HEAD", "LayerPasses", "Pass", "head_passes", "layer_passes", "linear_number"]
+__all__ = [
+    *("HEAD", "LayerPasses", "Pass"),
+    *("head_passes", "layer_passes", "linear_number", "timed"),
+]
 
 Vector = tuple[str, int]
 (HEAD,) = layer_names(1)  # the name of the linear output layer's matrix
@@ -50,6 +53,8 @@ class Pass:
     writes : (str, int) or None
     groups : tuple of int
         CSB groups in which the rows of each gate are run; one of a matrix that has none.
+    skips : int
+        Groups of each row that a pass before it has run, whose sums are parked.
     """
 
     layer: int
@@ -60,6 +65,7 @@ class Pass:
     reads: Vector
     writes: Vector | None = None
     groups: tuple[int, ...] = (1,)
+    skips: int = 0
 
     @property
     def kind(self) -> int:
@@ -67,9 +73,9 @@ class Pass:
         return self.placement.kind
 
     @property
-    def key(self) -> tuple[int, str, int]:
-        """Layer, matrix, kind: the same of all chunks of a pass, and of no other in a program."""
-        return self.layer, self.matrix, self.kind
+    def key(self) -> tuple[int, str, int, int]:
+        """Of layer, matrix, kind, groups: the same of all chunks of a pass, and of no other."""
+        return self.layer, self.matrix, self.kind, self.skips
 
     @property
     def name(self) -> str:
@@ -151,15 +157,19 @@ class LayerPasses:
     finishes : tuple of Pass
         Each adds to those of one of them and feeds the element-wise lanes.
     project : Pass or None
+    begun : Pass or None
+        The first groups of the projection's rows, where these are parked until the others come.
     """
 
     parks: tuple[Pass, ...]
     finishes: tuple[Pass, ...]
     project: Pass | None
+    begun: Pass | None = None
 
     def __iter__(self) -> Iterator[Pass]:
         pairs = zip(self.parks, self.finishes, strict=True)
-        return (p for p in (*(p for pair in pairs for p in pair), self.project) if p is not None)
+        every = (*(p for pair in pairs for p in pair), self.begun, self.project)
+        return (p for p in every if p is not None)
 
     @property
     def early(self) -> dict[int, Pass]:
@@ -203,7 +213,7 @@ def layer_passes(needs: Needs, design: Design, program: int, index: int, slot: i
         pairs.append((ih, hh) if entry or waits else (hh, ih))
         slot += ih.instruction.slots
     return LayerPasses(
-        tuple(_timed(park) for park, _ in pairs),
+        tuple(timed(park) for park, _ in pairs),
         tuple(made.finishing(finish) for _, finish in pairs),
         _projection(layer, design, shape, needs.regions(program), index),
     )
@@ -281,7 +291,7 @@ class _Making:
             advance=self.index == 0 and kind == 0,
             reach=self.design.reaches.index(self.layer.arithmetic.reach),
         )
-        return _timed(self._writing(done, cell.gives(kind)))
+        return timed(self._writing(done, cell.gives(kind)))
 
     def _writing(self, given: Pass, what: str) -> Pass:
         """With the vector that it writes, if any."""
@@ -326,7 +336,7 @@ def _projection(
     )
     reads, writes = ("hidden", index), ("state", index)
     groups = (shape.hr.nonzeros,)
-    return _timed(Pass(index, "weight_hr", shape.hr, placement, instruction, reads, writes, groups))
+    return timed(Pass(index, "weight_hr", shape.hr, placement, instruction, reads, writes, groups))
 
 
 def linear_number(matrix: str) -> int:
@@ -370,11 +380,11 @@ def head_passes(needs: Needs, design: Design, program: int, index: int) -> list[
             )
             given = replace(given, writes=("linear", n))
             reads, source = ("linear", n), {"source": regions.linear[n]}
-        made.append(_timed(given))
+        made.append(timed(given))
     return made
 
 
-def _timed(given: Pass) -> Pass:
+def timed(given: Pass) -> Pass:
     """With groups, and the cycles from row to row."""
     design, rounds = given.placement.design, given.placement.rounds
     opening = _of_round(given, rounds.opening) if rounds.opening else []

@@ -10,13 +10,14 @@ from csb_format.scales import DesignError, Scales
 from csb_format.shape import ModelShape
 
 from ..array.design import Design
+from ..array.latency import Latencies, fetch_delay
 from ..array.needs import Needs
 from ..array.placement import InOrder
 from ..array.program import Instruction, Op, Sink
 from ..array.regions import span_of
 from ..array.widths import lead_bits
-from .order import Order, leads, put_in_order
-from .passes import LayerPasses, Pass, head_passes, layer_passes
+from .order import Order, Timing, leads, parks_meet, put_in_order
+from .passes import LayerPasses, Pass, head_passes, layer_passes, timed
 from .plan import Emission, Part, Plan
 
 __all__ = ["schedule"]
@@ -114,22 +115,28 @@ class _Builder:
 
     def add(self, number: int) -> None:
         """Compile one program."""
-        needs, design = self._needs, self._design
-        found = list(self._layers_of(number))
-        head = head_passes(needs, design, number, len(found) - 1) if needs.head else []
-        parallel = needs.model.directions == 2
-        order = put_in_order(found, head, design, parallel=parallel)
+        found, head, order = self._ordered(number, self._design.shallow)
+        if parks_meet(order):
+            found, head, order = self._ordered(number, False)
         bases = self._bases(order)
         whole = [*(given for layer in found for given in layer), *head]
         self._emit(number, _settled(order, bases), tuple(_settle(p, bases) for p in whole))
         self._layers += len(found)
 
-    def _layers_of(self, number: int) -> Iterator[LayerPasses]:
+    def _ordered(self, number: int, begins: bool) -> tuple[list[LayerPasses], list[Pass], Order]:
+        """Passes of layers and of the head, and all in order."""
+        needs, design = self._needs, self._design
+        found = list(self._layers_of(number, begins))
+        head = head_passes(needs, design, number, len(found) - 1) if needs.head else []
+        parallel = needs.model.directions == 2
+        return found, head, put_in_order(found, head, design, parallel=parallel)
+
+    def _layers_of(self, number: int, begins: bool) -> Iterator[LayerPasses]:
         slot = 0
         for index in range(len(self._needs.programs[number])):
             made = layer_passes(self._needs, self._design, number, index, slot)
             slot += sum(park.instruction.slots for park in made.parks)
-            yield made
+            yield _begun(made, slot) if begins else made
 
     def _bases(self, order: Order) -> _Bases:
         """Addresses of matrices and biases, in the order in which passes run."""
@@ -187,7 +194,45 @@ class _Builder:
         return (Emission("largest", last, InOrder(self._design.screen.top)),)
 
 
-_Bases = dict[tuple[int, str, int], tuple[int, int]]
+def _begun(layer: LayerPasses, end: int) -> LayerPasses:
+    """The layer with the first groups of all rows of its projection as a pass of their own.
+
+    These read places that come home early, while other units are on their way. Projectors take no
+    longer for the results of a slot than its other groups, and a pass is as long as a fetch.
+
+    Parameters
+    ----------
+    layer : LayerPasses
+    end : int
+        Behind its last parked sum: the last ones have been taken when the projection begins.
+    """
+    given = layer.project
+    if given is None or given.instruction.slots > layer.finishes[-1].instruction.slots:
+        return layer
+    design, (groups,), slots = given.placement.design, given.groups, given.instruction.slots
+    timing = Timing(Latencies(design), layer.finishes[-1])
+    least = -(-design.results_per_slot // design.pieces)
+    short = -(-fetch_delay(design) // (slots * design.pieces))
+    best, wait = layer, timing.readable(given)
+    for first in range(short, min(groups - short, groups - least) + 1):
+        begun, rest = _in_two(given, end - slots, first)
+        needed = max(1, timing.readable(begun), timing.readable(rest) - begun.cycles)
+        if needed < wait:
+            best, wait = replace(layer, begun=begun, project=rest), needed
+    return best
+
+
+def _in_two(given: Pass, slot: int, first: int) -> tuple[Pass, Pass]:
+    """So many groups of each row, whose sums are parked from a slot on, and the others."""
+    begun = given.at(slot=slot, sink=Sink.PARK, write=False, beats=0)
+    rest = given.at(slot=slot, parked=True)
+    return (
+        timed(replace(begun, writes=None, groups=(first,))),
+        timed(replace(rest, groups=(given.groups[0] - first,), skips=first)),
+    )
+
+
+_Bases = dict[tuple[int, str, int, int], tuple[int, int]]
 
 
 def _settle(given: Pass, bases: _Bases) -> Pass:

@@ -94,21 +94,23 @@ def _pass_words(given: Pass, matrix: Csb, fields: Fields) -> np.ndarray:
     step = max(1, _BLOCK // (design.pes * g.nonzeros * g.banks))
     starts = range(0, len(rows), step)
     parts = (
-        _slot_words(rows[n : n + step], groups[n : n + step], matrix, design, fields)
+        _slot_words(rows[n : n + step], groups[n : n + step], given.skips, matrix, fields, design)
         for n in starts
     )
     return np.concatenate(list(parts))
 
 
 def _slot_words(
-    rows: IntArray, groups: IntArray, matrix: Csb, design: Design, fields: Fields
+    rows: IntArray, groups: IntArray, skips: int, matrix: Csb, fields: Fields, design: Design
 ) -> np.ndarray:
-    """Object array (n, M) of rows (slots, M) with the first groups of each.
+    """Object array (n, M) of rows (slots, M) with so many groups of each behind those skipped.
 
     -1 is no row, whose words are zeros.
     """
     most = int(groups.max())
-    values, indices = matrix.values[rows, :most], matrix.indices[rows, :most].astype(np.int64)
+    taken_groups = slice(skips, skips + most)
+    values = matrix.values[rows, taken_groups]
+    indices = matrix.indices[rows, taken_groups].astype(np.int64)
     both = np.stack([values, indices], axis=-1)
     bits = [design.value_bits, design.index_bits]
     taken = slice(None) if fields is Fields.BOTH else slice(fields, fields + 1)

@@ -216,8 +216,9 @@ class _Counting:
         # entries of a row of each slot
         issued = now.walk.groups // run.given.placement.design.pieces * geometry.banks
         real = rows[rows >= 0]
-        kept = int(self._kept[run.given.layer, run.given.matrix][real].sum())
-        stored = _stored(geometry, real)
+        taken = slice(run.given.skips, run.given.skips + max(run.given.groups))
+        kept = int(self._kept[run.given.layer, run.given.matrix][real, taken].sum())
+        stored = _stored(geometry, real, taken)
         padding = int((issued * (rows < 0).sum(axis=1)).sum())
         waiting = (now.cycles - int(now.walk.groups.sum())) * self._multipliers
         return {
@@ -245,11 +246,12 @@ class _Counting:
 
 
 def _kept(matrix: Csb) -> IntArray:
-    """Kept weights of each row, int64 (rows,)."""
+    """Kept weights of each row's groups, int64 (rows, groups)."""
     real = matrix.column_indices < matrix.geometry.columns
-    return np.asarray(np.count_nonzero(real, axis=(1, 2)), np.int64)
+    return np.asarray(np.count_nonzero(real, axis=2), np.int64)
 
 
-def _stored(geometry: Geometry, rows: IntArray) -> int:
-    """Entries of some rows, padding of their banks included."""
-    return int(row_nonzeros(geometry)[rows].sum()) * geometry.banks
+def _stored(geometry: Geometry, rows: IntArray, groups: slice) -> int:
+    """Entries of some groups of some rows, padding of their banks included."""
+    inside = np.minimum(row_nonzeros(geometry)[rows], groups.stop) - groups.start
+    return int(np.maximum(inside, 0).sum()) * geometry.banks

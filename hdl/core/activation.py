@@ -53,6 +53,8 @@ class Activation(wiring.Component):
         "both" has a further port, ``tanh``.
     deep : bool
         With registers between the steps of its first and its last part.
+    shallow : bool
+        Without those of the table and of the sum.
 
     Members
     -------
@@ -63,7 +65,7 @@ class Activation(wiring.Component):
     reach : In
         Of several: which of them this argument is for.
     result : Out
-        In ``gate`` format, ``delay(deep)`` cycles later.
+        In ``gate`` format, ``delay(deep, shallow)`` cycles later.
     """
 
     argument: Signal
@@ -72,12 +74,17 @@ class Activation(wiring.Component):
     delay = staticmethod(activation_delay)
 
     def __init__(
-        self, piecewise: Piecewise | Sequence[Piecewise], function: str, deep: bool = False
+        self,
+        piecewise: Piecewise | Sequence[Piecewise],
+        function: str,
+        deep: bool = False,
+        shallow: bool = False,
     ):
         if function not in ("sigmoid", "tanh", "both"):
             raise ValueError(f"function {function!r}: choose 'sigmoid', 'tanh' or 'both'")
         self.all = (piecewise,) if isinstance(piecewise, Piecewise) else tuple(piecewise)
         self.piecewise, self.function, self.deep = self.all[0], function, deep
+        self._table, self._summed = (int(not shallow),) * 2  # registers
         self._tables = sorted({one.index_bits for one in self.all}, reverse=True)
         self._offset_bits = self.piecewise.magnitude_bits - self._tables[-1]
         chosen = {"tanh": In(1)} if function == "both" else {}
@@ -96,24 +103,30 @@ class Activation(wiring.Component):
         m = Module()
         table = self.piecewise
         z = delayed(m, self._magnitude(m), int(self.deep))
-        negative = delayed(m, self.argument < 0, 4 + self.deep)
+        negative = delayed(m, self.argument < 0, self._sized)
         # a block memory is slow to give its word, and has a register for it
         place, within = self._places(m, z)
-        segment = registered(m, self._segment(m, place))
+        segment = self._segment(m, place)
+        if self._table:
+            segment = registered(m, segment)
         bits = self._offset_bits
-        offset = delayed(m, within, 2)
+        offset = delayed(m, within, 1 + self._table)
         product = Signal(segment.rise.shape().width + bits, reset_less=True)
         base = Signal(segment.base.shape(), reset_less=True)
         size = Signal(table.table_frac + 1, reset_less=True)
         # half of the last kept bit lies below the base: one adder rounds and sums
         start = Cat(Const(1 << (bits - 1), bits), base) if bits else base
-        m.d.sync += [
-            product.eq(segment.rise * offset),
-            base.eq(segment.base),
-            size.eq((start + product) >> bits),
-            self.result.eq(self._finish(m, size, negative)),
-        ]
+        result = self._finish(m, size, negative)
+        m.d.sync += [product.eq(segment.rise * offset), base.eq(segment.base)]
+        summed = m.d.sync if self._summed else m.d.comb
+        summed += size.eq((start + product) >> bits)
+        m.d.sync += self.result.eq(result)
         return m
+
+    @property
+    def _sized(self) -> int:
+        """Cycles from an argument to its size: entry, register, product, sum."""
+        return 2 + self._table + self._summed + self.deep
 
     def _magnitude(self, m: Module) -> Signal:
         """Argument of the table, clipped to its domain."""
@@ -176,7 +189,7 @@ class Activation(wiring.Component):
         if self.function != "both":
             return self._symmetric(m, size, negative, self.function)
         tanh, sigmoid = (self._symmetric(m, size, negative, f) for f in ("tanh", "sigmoid"))
-        return Mux(delayed(m, self.tanh, 4 + 2 * self.deep), tanh, sigmoid)
+        return Mux(delayed(m, self.tanh, self._sized + self.deep), tanh, sigmoid)
 
     def _symmetric(self, m: Module, size: Signal, negative: Value, function: str) -> Value:
         table = self.piecewise

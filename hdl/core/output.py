@@ -1,6 +1,6 @@
 """The output buffer, and the room in it that was promised to passes."""
 
-from amaranth.hdl import Cat, Module, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,7 +37,7 @@ class OutputBuffer(wiring.Component):
     forgets : Out
         All that it holds goes in this cycle.
     states : Out, stream
-        The beats in order, two cycles after they were pushed or later.
+        The beats in order, two cycles after they were pushed or later, or one in a shallow design.
     """
 
     clear: Signal
@@ -68,7 +68,8 @@ class OutputBuffer(wiring.Component):
         """A FIFO and a count."""
         m = Module()
         width, depth = output_layout(self.design).size, self.design.output_depth
-        buffer = fifo.SyncFIFOBuffered(width=width, depth=depth)
+        kind = _EarlyFIFO if self.design.shallow else fifo.SyncFIFOBuffered
+        buffer = kind(width=width, depth=depth)
         forget = self.clear & self._broken(m)
         m.submodules.buffer = ResetInserter(forget)(buffer)
         m.d.comb += [
@@ -107,3 +108,32 @@ class OutputBuffer(wiring.Component):
         with m.Elif(self.push):
             m.d.sync += whole.eq(self.beat.last)
         return promised.any() | owed.any() | ~whole | fresh.any()
+
+
+class _EarlyFIFO(Elaboratable):
+    """A FIFO whose output register takes what comes while it is empty: a cycle earlier.
+
+    Ports are those of :class:`amaranth.lib.fifo.SyncFIFOBuffered`; it takes ``depth`` words.
+    """
+
+    def __init__(self, *, width: int, depth: int):
+        self._rest = fifo.SyncFIFOBuffered(width=width, depth=depth)
+        self.w_data, self.r_data = Signal(width), Signal(width, reset_less=True)
+        self.w_en, self.r_rdy, self.r_en = Signal(), Signal(), Signal()
+
+    def elaborate(self, platform: object) -> Module:
+        """What is behind the register comes first, as it is older."""
+        m = Module()
+        m.submodules.rest = rest = self._rest
+        free, empty = ~self.r_rdy | self.r_en, rest.level == 0
+        m.d.comb += [
+            rest.w_data.eq(self.w_data),
+            rest.w_en.eq(self.w_en & ~(free & empty)),
+            rest.r_en.eq(free),
+        ]
+        with m.If(free):
+            m.d.sync += [
+                self.r_rdy.eq(rest.r_rdy | self.w_en & empty),
+                self.r_data.eq(Mux(empty, self.w_data, rest.r_data)),
+            ]
+        return m

@@ -108,14 +108,15 @@ class ProcessingElement(wiring.Component):
         early = delayed(m, self._group, self.product_delay(self.design) - stage - 1, reset=True)
         group = registered(m, early, reset=True)
         fan_in = self.design.fan_in
-        while len(products) > 1:
+        # of a shallow one what the last adders give is aligned in the same cycle
+        while len(products) > (fan_in if self.design.shallow else 1):
             products = [
                 registered(m, _total(products[i : i + fan_in]))
                 for i in range(0, len(products), fan_in)
             ]
             early, group = group, registered(m, group, reset=True)
         aligned = Signal(signed(self.design.acc_bits), reset_less=True)
-        m.d.sync += aligned.eq(Mux(group.zero, 0, products[0] << group.align))
+        m.d.sync += aligned.eq(Mux(group.zero, 0, _total(products) << group.align))
         if self.design.batched:
             shared_sums(m, self.design, aligned, early, group, self.result)
             return m

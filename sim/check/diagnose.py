@@ -202,7 +202,8 @@ class _Making:
                 continue
             total = self._csb(run).matvec(vector)[self._rows]
             sums = parked if run.given.sink == Sink.PARK else added
-            sums[gates] = (total << np.array(run.instruction.align[: len(self._rows)]))[gates]
+            if self._units or run is self._run:
+                sums[gates] = (total << np.array(run.instruction.align[: len(self._rows)]))[gates]
             yield from self._products(run, vector, gates)
         yield from self._sums(parked, added)
         if self._units:
@@ -213,7 +214,11 @@ class _Making:
     def _feeding(self) -> Iterator[tuple[Issued, list[int]]]:
         """The passes whose products are in the element's sums, and the gates that they have."""
         if not self._units:
-            yield self._run, [0]
+            # a projection may have two, of which the last has the whole sum
+            key = self._run.given.key[:3]
+            for run in self._replay.runs:
+                if run.given.key[:3] == key and run.frame == self._run.frame:
+                    yield run, [0]
             return
         base = self._run.given.instruction.slot  # of the layer's parked sums, so its own
         for run in self._replay.runs:
@@ -231,7 +236,7 @@ class _Making:
         for gate in gates:
             row, (slot, pe) = self._rows[gate], self._places[gate]
             operands = banks[np.arange(design.lanes), matrix.indices[row].astype(np.int64)]
-            issued = (matrix.values[row] * operands)[: run.groups(slot)]
+            issued = (matrix.values[row] * operands)[run.given.skips :][: run.groups(slot)]
             for group, products in enumerate(issued.tolist()):
                 place = run.word(slot, group)
                 issue = run.cycle(slot, group) + self._replay.latencies.issue

@@ -113,7 +113,7 @@ def verilog(given: VerilogOptions) -> None:
         name: getattr(given, name)
         for name in (
             *("contexts", "head", "dense", "deep", "streamed", "checked", "walk", "largest"),
-            *("parts", "unguarded", "block_banks", "batched", "planes"),
+            *("parts", "unguarded", "block_banks", "batched", "planes", "shallow"),
         )
     }
     pipeline.verilog(

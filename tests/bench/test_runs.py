@@ -123,6 +123,7 @@ SMALLEST = {
     # Builds by Verilator take ten seconds each, and more.
     "bench.array.dram": Smallest("--array 4x4 --bits 512 --json OUT/rows.json", slow=True),
     "bench.array.load": Smallest("--smallest --json OUT/rows.json", slow=True),
+    "bench.array.lone": Smallest("--smallest --json OUT/rows.json"),
     "bench.array.enables": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.array.training": Smallest("--smallest --json OUT/rows.json", slow=True),
     "bench.array.seeds": Smallest("--seeds 2 --json OUT/rows.json", prepare=place, slow=True),

@@ -19,7 +19,7 @@ __all__ = ["DICE_BITS", "check_array", "check_counts", "check_flags", "check_pes
 
 FLAGS = (
     *("streamed", "deep", "compact", "by_gate", "checked", "walk", "backward"),
-    *("parts", "unguarded", "block_banks", "rectified", "batched"),
+    *("parts", "unguarded", "block_banks", "rectified", "batched", "shallow"),
 )
 # numbers that may be 0
 OPTIONAL = (
@@ -61,6 +61,7 @@ def check_array(array: Parameters) -> None:
     _check_banks(array)
     _check_spread(array)
     _check_batched(array)
+    _check_shallow(array)
     check_pes(array.pes, array.cell)
     _check_units(array)
     _check_widths(array)
@@ -295,6 +296,21 @@ def _check_batched(array: Parameters) -> None:
     if array.passes > 1 or array.arithmetic.apart:
         raise DesignError(
             f"batched = True: not for {array.arithmetic.title} yet; leave it out, or take an LSTM"
+        )
+
+
+def _check_shallow(array: Parameters) -> None:
+    if not array.shallow:
+        return
+    kinds = ("deep", "compact", "batched", "train")
+    if kind := next((name for name in kinds if getattr(array, name)), None):
+        raise DesignError(
+            f"shallow = True: not with {kind} = {getattr(array, kind)}; leave one of the two out"
+        )
+    if array.screen:
+        raise DesignError(
+            "shallow = True: not with a screen unit yet; leave one of the two out "
+            "(largest = 0 leaves a screened head to the host)"
         )
 
 

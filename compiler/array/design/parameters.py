@@ -128,6 +128,9 @@ class Parameters:
         Of a streamed design: frames of all ``contexts`` are worked on together. A word of the
         matrices is used for each stream that is there before the next one is taken; see
         :mod:`compiler.array.batch`.
+    shallow : bool
+        Fewer registers in PEs, lanes and output buffer: fewer cycles from step to step and to the
+        last beat out, at a lower clock. docs/schedule.md says which.
     """
 
     pes: int
@@ -171,6 +174,7 @@ class Parameters:
     spread: int = 0
     rectified: bool = False
     batched: bool = False
+    shallow: bool = False
 
     @property
     def gates(self) -> int:

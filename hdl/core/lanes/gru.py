@@ -7,6 +7,7 @@ from amaranth.lib.memory import Memory
 from compiler.array.design import Design
 from compiler.array.latency import (
     RAM,
+    biased_delay,
     block_stage,
     candidate_delay,
     gates_delay,
@@ -90,7 +91,7 @@ class GruLane(wiring.Component):
         found = self.sums[self.unit.select]
         result, beside = found[0], found[1]
         crossed = last & self.unit.swapped
-        turn = delayed(m, self.unit.turn, self.pre_delay(self.design) - 2)
+        turn = delayed(m, self.unit.turn, biased_delay(self.design))
         # of r and z there is one sum, of n that of the recurrent matrix
         chosen = [(R, R), (Z, Z), (N, NH)]
         given = Mux(crossed, beside, result), chosen
@@ -128,7 +129,7 @@ class GruLane(wiring.Component):
         """Shift a sum, add its bias, saturate; ``chosen`` are turns and the sums they have."""
         design = self.design
         of_sum = _choice(m, self.unit.turn, [(t, self.unit.shift[s]) for t, s in chosen], name)
-        late = delayed(m, self.bias, self.pre_delay(design) - 2 - self.bias_delay)
+        late = delayed(m, self.bias, biased_delay(design) - self.bias_delay)
         bias = _choice(m, turn, [(t, late[s]) for t, s in chosen], f"bias_{name}")
         pre, clips = preactivation(m, design, (name, name), given, of_sum, bias)
         self._clips.append((self.pre_delay(design) - 1, clips, only_last))

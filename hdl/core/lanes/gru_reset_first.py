@@ -7,6 +7,7 @@ from amaranth.lib.memory import Memory
 from compiler.array.design import Design, bits_for
 from compiler.array.latency import (
     RAM,
+    biased_delay,
     block_stage,
     gates_delay,
     pre_delay,
@@ -96,9 +97,10 @@ class ResetFirstGruLane(wiring.Component):
     def _gate(self, m: Module) -> Signal:
         """The row's gate, ``gates_delay`` cycles after it."""
         design, ready = self.design, self.pre_delay(self.design)
-        late = delayed(m, self.bias, ready - 2 - self.bias_delay)
+        early = biased_delay(design)
+        late = delayed(m, self.bias, early - self.bias_delay)
         bias = Signal(signed(design.state.width), name="of_bias")
-        with m.Switch(self._at[ready - 2].kind):
+        with m.Switch(self._at[early].kind):
             for kind in (R, Z, N):
                 with m.Case(kind):
                     m.d.comb += bias.eq(late[kind])

@@ -7,17 +7,19 @@ from amaranth.lib.memory import Memory
 from compiler.array.design import Design
 from compiler.array.latency import (
     RAM,
+    biased_delay,
     block_stage,
     cell_delay,
     gates_delay,
     lane_latency,
     pre_delay,
+    table_delay,
 )
 from csb_format.cells.lstm import CellArithmetic, Gates
 from csb_format.fixed import IntArray
 from csb_format.scales import PerGate
 
-from ..activation import Activation, rounded, saturated
+from ..activation import rounded, saturated
 from ..pipeline import delayed
 from .ports import lane_ports
 from .preactivation import preactivation
@@ -71,7 +73,7 @@ class ElementwiseLane(wiring.Component):
     def __init__(self, design: Design):
         self.design = design
         self._deep = int(design.deep)
-        self._activation = Activation.delay(design.deep)
+        self._activation = table_delay(design)
         self._gates_delay = self.gates_delay(design)
         self._cell_delay = self.cell_delay(design)
         self._latency = self.latency(design)
@@ -114,7 +116,7 @@ class ElementwiseLane(wiring.Component):
         design = self.design
         sums, shift = self.sums[self.unit.select], self.unit.shift[index]
         total = sums[self.unit.places[index]][index] if design.collects else sums[index]
-        bias = delayed(m, self.bias[index], self.pre_delay(design) - 2 - self.bias_delay)
+        bias = delayed(m, self.bias[index], biased_delay(design) - self.bias_delay)
         pre, clips = preactivation(m, design, (f"pre_{name}", name), total, shift, bias)
         self._clips.append((self.pre_delay(design) - 1, clips))
         function = "tanh" if name == "g" else "sigmoid"
@@ -140,7 +142,8 @@ class ElementwiseLane(wiring.Component):
         summed = Signal(signed(gate.width + state.width + lift + 1), reset_less=True)
         early = self.pre_delay(design)
         reach = self._later_reach(m, self._reach_pre, self._gates_delay + 1 - early)
-        m.d.sync += summed.eq((kept << lift) + lifted(m, design, added, reach))
+        sums = m.d.comb if design.shallow else m.d.sync
+        sums += summed.eq((kept << lift) + lifted(m, design, added, reach))
         total = delayed(m, rounded(summed, gate.frac + lift), self._deep)
         cell = Signal(signed(state.width), reset_less=True)
         clipped = saturated(m, total, state.width, "clipped_c")

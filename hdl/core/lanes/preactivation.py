@@ -30,7 +30,7 @@ def preactivation(
     total, shift : Value
         The sum and its right shift to ``state`` format, with the unit.
     bias : Value
-        In ``state`` format, ``pre_delay - 2`` cycles later.
+        In ``state`` format, ``biased_delay`` cycles later.
 
     Returns
     -------
@@ -55,7 +55,8 @@ def preactivation(
         coarse.shift.eq(now[:2]),
         # one bit more than the result, so that a half can be rounded up below
         doubled.eq(coarse.sum >> coarse.shift if design.deep else (selected << 1) >> now),
-        biased.eq(rounded(doubled, 1) + bias),
-        pre.eq(clipped),
     ]
+    summed = m.d.comb if design.shallow else m.d.sync
+    summed += biased.eq(rounded(doubled, 1) + bias)
+    m.d.sync += pre.eq(clipped)
     return pre, clipped != biased

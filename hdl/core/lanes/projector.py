@@ -77,7 +77,10 @@ class Projector(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Two registers to the value, one more to the exact sum, or two where rows are shifted."""
+        """Two registers to the value, one more to the exact sum, or two where rows are shifted.
+
+        None more of a shallow one where there is no such sum.
+        """
         m = Module()
         chosen = self.sums[self.select]
         if self.design.rectified:
@@ -98,7 +101,8 @@ class Projector(wiring.Component):
             linear = delayed(m, self.linear, projector_exact(self.design) - 1)
             m.d.sync += self.exact.eq(Mux(linear, found + bias, value))
         else:
-            m.d.comb += self.exact.eq(registered(m, self.value))
+            late = projector_exact(self.design) - projector_latency(self.design)
+            m.d.comb += self.exact.eq(delayed(m, self.value, late))
         return m
 
     def _rectified(self, m: Module, chosen: Value) -> None:

@@ -27,7 +27,7 @@ def activation(
         With it, which of ``design.reaches`` the layer has; None in a design of one.
     """
     tables = tuple(arithmetic.piecewise for arithmetic in design.arithmetics)
-    found = Activation(tables, function, design.deep)
+    found = Activation(tables, function, design.deep, design.shallow)
     m.submodules[name] = found
     m.d.comb += found.argument.eq(argument)
     if reach is not None:

@@ -62,6 +62,9 @@ class VerilogOptions:
     deep: Annotated[
         bool, Said("More registers: a higher clock, more cycles.", name="--deep", panel=ARRAY)
     ] = False
+    shallow: Annotated[
+        bool, Said("Fewer registers: fewer cycles, a lower clock.", name="--shallow", panel=ARRAY)
+    ] = False
     streamed: Annotated[
         bool,
         Said("The matrices come from memory for every frame.", name="--streamed", panel=ARRAY),

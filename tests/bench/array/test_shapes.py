@@ -36,6 +36,11 @@ def test_more_streams_are_never_less_busy() -> None:
         assert shares == sorted(shares), row
 
 
+def test_shallow_arrays_are_never_slower() -> None:
+    assert all(row["shallow"]["cycles"] <= row["cycles"]["1"] for row in ROWS)
+    assert sum(row["shallow"]["cycles"] < row["cycles"]["1"] for row in ROWS) > len(ROWS) // 2
+
+
 def test_the_cliffs_are_gone() -> None:
     found = {(row["shape"], row["M"]): row["utilisation"] for row in ROWS}
     assert found["cliff: 128 units", 64]["4"] >= 0.95

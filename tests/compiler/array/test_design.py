@@ -80,6 +80,8 @@ def test_every_number_is_whole_and_positive(name: str, value: Any) -> None:
         ({"wider": 64}, r"wider = 64: must be a list of whole numbers"),
         ({"wider": ["x"]}, r"wider = 'x': must be a whole number of at least 1"),
         ({"fan_in": 1}, r"fan_in = 1: a tree adds at least 2 operands"),
+        ({"shallow": True, "deep": True}, r"shallow = True: not with deep = True; leave one"),
+        ({"shallow": True, "train": 4}, r"shallow = True: not with train = 4; leave one"),
     ],
 )
 def test_designs_that_cannot_exist(changes: dict[str, Any], match: str) -> None:

@@ -22,6 +22,7 @@ from compiler.array.design import Design
 from compiler.array.latency import Latencies, home_delay, projector_exact
 from compiler.array.program import Frame, Instruction, Op, Place, Sink
 from compiler.lower.image import Image
+from compiler.lower.order import Order, parks_meet
 from csb_format import IntArray
 from hdl.core.controller import Controller
 from hdl.core.lanes.lstm import ElementwiseLane
@@ -461,6 +462,38 @@ def test_the_fast_and_the_late_path_are_taken(
         tried, missed = tried + replay.tried, missed + replay.missed
     assert tried > missed
     assert gap == 0 or missed
+
+
+@pytest.mark.parametrize("more", [{}, {"layers": 2}, {"directions": 2}], ids=str)
+def test_projections_in_two_passes(make_network: Any, role: Any, more: dict[str, Any]) -> None:
+    """First groups of all rows do not wait for the last places, and are parked where none is."""
+    network = {"hidden_size": 24, "projection": 22, "k": (1, 2, 5)} | more
+    options = {"shallow": True, "projectors": 8}
+    image = make_network(3, (8, 4), options=options, **network).image
+    assert {p.skips for part in image.parts for p in part.whole} > {0}
+    for number in range(len(image.parts)):
+        for gap in (0, 5, 60):
+            frames = [(n % 3 == 0, 0) for n in range(5)]
+            Replay(image, number, World(frames, gap, gap), role).run()
+
+
+def test_a_projection_stays_whole_where_that_is_as_early(make_network: Any) -> None:
+    for options in ({"projectors": 8}, {"shallow": True, "projectors": 1}):
+        network = {"hidden_size": 24, "projection": 22, "k": (1, 2, 5)}
+        image = make_network(3, (8, 4), options=options, **network).image
+        assert {p.skips for p in image.parts[0].whole} == {0}
+
+
+def test_sums_that_would_meet_are_found(make_network: Any) -> None:
+    network = {"hidden_size": 24, "projection": 22, "k": (1, 2, 5)}
+    image = make_network(3, (8, 4), options={"shallow": True, "projectors": 8}, **network).image
+    frame = image.parts[0].passes
+    begun = next(n for n, p in enumerate(frame) if p.sink == Sink.PARK and p.matrix == "weight_hr")
+    entry = tuple(p for p in image.parts[0].whole if p.reads[0] == "frame")
+    assert not parks_meet(Order(entry, frame, ()))
+    moved = frame[begun].at(slot=frame[begun].instruction.slot - 1)
+    assert not parks_meet(Order((), frame[begun : begun + 2], ()))
+    assert parks_meet(Order((), (frame[begun], moved), ()))
 
 
 FOUR = World([(n == 0, 0) for n in range(4)], limit=3000)

@@ -32,6 +32,7 @@ NETWORKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"layers": 2, "projection": 8, "head": 5}, {"head": True, "contexts": 2}),
     ({"layers": 2, "directions": 2}, {}),
     ({"projection": 5}, {}),
+    ({"projection": 16, "hidden_size": 24, "k": (2, 3, 5)}, {"shallow": True, "projectors": 4}),
 ]
 
 

@@ -88,22 +88,28 @@ def test_arguments_of_several_reaches(
     assert [result for (result,) in seen[latency:]] == wanted
 
 
-@pytest.mark.parametrize("deep", [False, True])
-def test_result_follows_its_argument_by_the_latency(play: Any, deep: bool) -> None:
+KINDS_OF_TABLE = [{}, {"deep": True}, {"shallow": True}]
+
+
+@pytest.mark.parametrize("given", KINDS_OF_TABLE, ids=str)
+def test_result_follows_its_argument_by_the_latency(play: Any, given: dict[str, bool]) -> None:
     piecewise = CellArithmetic(8).piecewise
     x = [0, 0, 0, 0, 0, piecewise.state.min, 0, 0, 0, 0, 0, 0, 0]
-    seen = play(Activation(piecewise, "tanh", deep), [{"argument": v} for v in x], ["result"])
+    block = Activation(piecewise, "tanh", **given)
+    latency = Activation.delay(**{"deep": False} | given)
+    seen = play(block, [{"argument": v} for v in x], ["result"])
     changed = [t for t, (result,) in enumerate(seen) if result]
-    assert changed == [5 + Activation.delay(deep)]
+    assert changed == [5 + latency]
 
 
-def test_table_of_another_size(play: Any) -> None:
+@pytest.mark.parametrize("shallow", [False, True])
+def test_table_of_another_size(play: Any, shallow: bool) -> None:
     piecewise = Piecewise(Fixed(9, 4), Fixed(7, 6), segments_log2=3)
     assert len(piecewise.table[0]) == 8
     x = np.arange(-256, 256)
     for function in ("sigmoid", "tanh"):
-        block = Activation(piecewise, function)
-        latency = Activation.delay(deep=False)
+        block = Activation(piecewise, function, shallow=shallow)
+        latency = Activation.delay(False, shallow)
         seen = play(block, [{"argument": int(v)} for v in x], ["result"], extra=latency)
         results = [result for (result,) in seen[latency:]]
         np.testing.assert_array_equal(results, getattr(piecewise, function)(x))

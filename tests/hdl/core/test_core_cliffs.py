@@ -80,6 +80,17 @@ CASES = {
     "five contexts, deep": Case((2, 6, 2), (24, 2), {"layers": 2}, MANY | {"deep": True}, TURNS),
     "five contexts of a GRU": Case((2, 6, 2), (6, 2), {"cell": "gru"}, MANY, TURNS),
     "five contexts, streamed": Case((2, 6, 2), (24, 2), {}, MANY | {"streamed": True}, TURNS),
+    "shallow": Case((1, 10, 8), (8, 8), {}, {"shallow": True}),
+    "shallow GRU": Case((3, 9, 4), (9, 4), {"cell": "gru"}, {"shallow": True, "fan_in": 2}),
+    "shallow, reset first": Case((1, 6, 4), (4, 4), {"cell": "gru0"}, {"shallow": True}),
+    "shallow, projected": Case((5, 12, 4), (16, 4), {"projection": 7}, {"shallow": True}),
+    "shallow, projected in two passes": Case(
+        (5, 24, 4), (8, 4), {"projection": 22, "k": (2, 3, 5)}, {"shallow": True, "projectors": 8}
+    ),
+    "shallow, head": Case((5, 8, 1), (8, 1), {"head": 3}, {"shallow": True}),
+    "shallow, streamed, two streams": Case(
+        (2, 6, 2), (16, 2), {"layers": 2}, {"contexts": 2, "streamed": True, "shallow": True}
+    ),
     "five contexts, projected": Case((2, 8, 2), (16, 2), {"projection": 5}, MANY, TURNS),
 }
 

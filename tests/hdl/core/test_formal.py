@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
 
@@ -178,6 +180,10 @@ def test_that_proof_fails_where_frames_are_released_too_early() -> None:
 
 def test_the_output_buffer_never_overflows() -> None:
     prove_always(Room(OutputBuffer(TINY)))
+
+
+def test_nor_does_that_of_a_shallow_design() -> None:
+    prove_always(Room(OutputBuffer(replace(TINY, shallow=True))))
 
 
 def test_that_proof_fails_where_more_is_promised() -> None:

@@ -424,6 +424,21 @@ def test_a_deep_design_is_diagnosed(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("skips", [0, 3], ids=["first groups", "others"])
+def test_a_fault_of_either_pass_of_a_projection_is_found(
+    make_network: Any, hunt: Callable[[Any], Hunt], skips: int
+) -> None:
+    network = {"hidden_size": 24, "projection": 22, "k": (1, 2, 5)}
+    options = {"shallow": True, "projectors": 8}
+    case = make_network(3, (8, 4), (3,), options=options, **network)
+    given = next(p for p in case.image.parts[0].whole if p.skips == skips and "hr" in p.matrix)
+    bit = case.image.design.entry_bits + 15  # of lane 1
+    found = hunt(case).of(flipped(case.image, "matrix_001", given.instruction.matrix, bit))
+    row = int(given.placement.rows[0, 1])
+    assert (found.matrix, found.row, found.bank) == ("weight_hr", row, 1)
+
+
+@pytest.mark.slow
 def test_verilator_finds_the_same(case: Any, broken: Any, work: Path) -> None:
     faulty = broken(FAULTS["recurrent value"].inject(case.image))
     run = simulate_verilog(faulty, Job.of(case.image, case.sequences), work, simulator="icarus")

@@ -240,6 +240,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "unguarded": False,
                 "block_banks": False,
                 "batched": False,
+                "shallow": False,
                 "largest": None,
                 "planes": 0,
             },
