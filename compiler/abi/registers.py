@@ -405,6 +405,8 @@ YOUNGER = {
     "forward": 0,
     "indexed": 0,
     "batched": False,
+    "slot_units": 0,
+    "slot_results": 0,
     "rectified": False,
     "row_bits": 0,
     "row_shift": 0,

@@ -128,6 +128,9 @@ class Parameters:
         Of a streamed design: frames of all ``contexts`` are worked on together. A word of the
         matrices is used for each stream that is there before the next one is taken; see
         :mod:`compiler.array.batch`.
+    slot_units, slot_results : int
+        Units that an element-wise lane takes at the end of a slot, results that a projector
+        does; 0 for as many as PEs have room for. PEs beyond them have no rows.
     """
 
     pes: int
@@ -171,6 +174,8 @@ class Parameters:
     spread: int = 0
     rectified: bool = False
     batched: bool = False
+    slot_units: int = 0
+    slot_results: int = 0
 
     @property
     def gates(self) -> int:
@@ -285,6 +290,8 @@ class Parameters:
     @property
     def results_per_slot(self) -> int:
         """Results that one projector takes at the end of a slot, floor(M / Q); 0 without them."""
+        if self.slot_results:
+            return self.slot_results
         return self.pes // self.projectors if self.projectors else 0
 
     @property
@@ -295,7 +302,7 @@ class Parameters:
     @property
     def units_per_slot(self) -> int:
         """Units of a block that one element-wise lane takes: floor(M / 4E) of an LSTM."""
-        return self.pes // (self.abreast * self.units)
+        return self.slot_units or self.pes // (self.abreast * self.units)
 
     @property
     def units_per_round(self) -> int:
