@@ -1,19 +1,17 @@
 """PEs that are better left idle: where lanes would take the results of all of them for longer.
 
 A slot takes the cycles of its rows, or those in which lanes take its results if these are more. Of
-as many slots those with fewer results are then shorter. Where frames and results take the write
-port for longer than passes issue, results that come sooner only get in the way of frames.
+as many slots those with fewer results are then shorter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 __all__ = ["fewest_cycles"]
 
 
-def fewest_cycles(results: Iterable[int], cycles: Callable[[int], Any]) -> int:
+def fewest_cycles(results: Iterable[int], cycles: Callable[[int], int]) -> int:
     """Results that a lane takes at the end of a slot such that a frame is shortest.
 
     Parameters
@@ -21,7 +19,7 @@ def fewest_cycles(results: Iterable[int], cycles: Callable[[int], Any]) -> int:
     results : iterable of int
         What it may be, at least 1 each.
     cycles : callable
-        What that takes: a number, or several, the weightiest first.
+        What that takes.
 
     Returns
     -------

@@ -121,15 +121,7 @@ class Needs:
     def _slot_units(self) -> int:
         """Units of a slot that each lane should take."""
         most = self._most_units
-        written = [self._written(n) for n in range(len(self.programs))]
         _, fed = self._issued(most)
-
-        def frame(slot: int) -> tuple[int, int]:
-            issued = self._cycles(slot)
-            return sum(map(max, issued, written)), -sum(issued)
-
-        if sum(written) > sum(self._cycles(most)):
-            return fewest_cycles(range(1, most + 1), frame)
         # passes that feed lanes wait for one another: they may not take longer
         slots = [n for n in range(min(self._least, most), most + 1) if self._issued(n)[1] <= fed]
         return fewest_cycles(slots, lambda slot: self._issued(slot)[0])
@@ -196,10 +188,6 @@ class Needs:
         """Cycles of all passes, and of those that feed lanes, which take so many units a slot."""
         each = [one for n in range(len(self.programs)) for one in self._passes(n, slot)]
         return sum(map(sum, each)), sum(fed for fed, _ in each)
-
-    def _cycles(self, slot: int) -> list[int]:
-        """Of all passes of each program."""
-        return [sum(map(sum, self._passes(n, slot))) for n in range(len(self.programs))]
 
     def _passes(self, program: int, slot: int) -> list[tuple[int, int]]:
         """Of each layer the cycles of passes that feed the lanes, and of those that park."""

@@ -49,9 +49,10 @@ def _steady(model: CycleModel, contexts: int) -> float:
     turns = _turns(model, _TURNS, contexts)
     if len(set(turns)) > 1:  # as many as frames that overtake one another need to repeat
         turns = _turns(model, _MANY, contexts)
-        periods = range(1, _MANY // 2 + 1)
-        repeats = (n for n in periods if turns[-n:] == turns[-2 * n : -n])
-        turns = turns[-next(repeats, _MANY) :]
+        settled = turns[_MANY // 4 :]
+        periods = range(1, len(settled) // 2 + 1)
+        repeats = (n for n in periods if settled[n:] == settled[:-n])
+        turns = settled[-next(repeats, len(settled)) :]
     return sum(turns) / len(turns)
 
 
